@@ -1,0 +1,113 @@
+//! What stands behind the question mark.
+
+use axum::extract::{FromRequestParts, Query};
+use axum::http::request::Parts;
+use controller::view::{LogKind, PageQuery};
+
+use crate::error::ApiError;
+use crate::state::ApiState;
+
+/// Default and largest size of a page, as App Platform has them.
+const PER_PAGE: u64 = 20;
+const PER_PAGE_MOST: u64 = 200;
+
+/// All parameters, in order. Unknown ones are ignored, as App Platform does.
+pub(crate) struct Params(Vec<(String, String)>);
+
+impl FromRequestParts<ApiState> for Params {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
+        let Query(pairs) = Query::<Vec<(String, String)>>::from_request_parts(parts, state)
+            .await
+            .map_err(|error| ApiError::bad_request(format!("the query cannot be read: {}", error.body_text())))?;
+        Ok(Self(pairs))
+    }
+}
+
+impl Params {
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(key, value)| key == name && !value.is_empty()).map(|(_, value)| value.as_str())
+    }
+
+    /// `true` or `false`; false when absent.
+    pub fn flag(&self, name: &str) -> Result<bool, ApiError> {
+        match self.get(name) {
+            None | Some("false" | "False" | "0") => Ok(false),
+            Some("true" | "True" | "1") => Ok(true),
+            Some(other) => Err(ApiError::bad_request(format!("{name}={other:?} is neither true nor false"))),
+        }
+    }
+
+    /// Which page; a `per_page` over 200 means 200.
+    pub fn page(&self) -> Result<PageQuery, ApiError> {
+        let page = self.positive("page")?.unwrap_or(1);
+        let per_page = self.positive("per_page")?.unwrap_or(PER_PAGE).min(PER_PAGE_MOST);
+        Ok(PageQuery { page, per_page })
+    }
+
+    fn positive(&self, name: &str) -> Result<Option<u64>, ApiError> {
+        let Some(text) = self.get(name) else { return Ok(None) };
+        match text.parse::<u64>() {
+            Ok(number @ 1..=1_000_000_000) => Ok(Some(number)),
+            _ => Err(ApiError::bad_request(format!("{name}={text:?} is not a number from 1"))),
+        }
+    }
+
+    /// Which lines; `UNSPECIFIED`, which pydo sends, and nothing at all mean those of running instances.
+    pub fn log_kind(&self) -> Result<LogKind, ApiError> {
+        match self.get("type").unwrap_or("UNSPECIFIED").to_ascii_uppercase().as_str() {
+            "RUN" | "UNSPECIFIED" => Ok(LogKind::Run),
+            "BUILD" => Ok(LogKind::Build),
+            "DEPLOY" => Ok(LogKind::Deploy),
+            "RUN_RESTARTED" => Ok(LogKind::RunRestarted),
+            other => Err(ApiError::bad_request(format!(
+                "type={other:?} is no type of log here; there are BUILD, DEPLOY, RUN and RUN_RESTARTED"
+            ))),
+        }
+    }
+
+    /// How many of the last lines; doctl's -1 means all.
+    pub fn tail(&self) -> Result<Option<usize>, ApiError> {
+        let Some(text) = self.get("tail_lines") else { return Ok(None) };
+        match text.parse::<i64>() {
+            Ok(lines) => Ok(usize::try_from(lines).ok().filter(|lines| *lines > 0)),
+            Err(_) => Err(ApiError::bad_request(format!("tail_lines={text:?} is not a number"))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn params(pairs: &[(&str, &str)]) -> Params {
+        Params(pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect())
+    }
+
+    #[test]
+    fn pages_have_app_platforms_defaults_and_bounds() {
+        let page = |pairs: &[(&str, &str)]| params(pairs).page().map(|it| (it.page, it.per_page)).ok();
+        assert_eq!(page(&[]), Some((1, 20)));
+        assert_eq!(page(&[("page", "3"), ("per_page", "900")]), Some((3, 200)));
+        assert_eq!(page(&[("page", "0")]), None);
+        assert_eq!(page(&[("per_page", "many")]), None);
+    }
+
+    #[test]
+    fn doctls_minus_one_means_all_lines() {
+        let tail = |text: &str| params(&[("tail_lines", text)]).tail().ok();
+        assert_eq!(tail("-1"), Some(None));
+        assert_eq!(tail("5"), Some(Some(5)));
+        assert_eq!(tail("x"), None);
+    }
+
+    #[test]
+    fn an_unspecified_type_of_log_is_that_of_running_instances() {
+        let kind = |text: &str| params(&[("type", text)]).log_kind().ok();
+        assert_eq!(kind("UNSPECIFIED"), Some(LogKind::Run));
+        assert_eq!(params(&[]).log_kind().ok(), Some(LogKind::Run));
+        assert_eq!(kind("run_restarted"), Some(LogKind::RunRestarted));
+        assert_eq!(kind("AUTOSCALE_EVENT"), None);
+    }
+}

@@ -1,0 +1,87 @@
+//! Every path with its handler, in one table: the router is made from it, and the tests walk it.
+
+mod absent;
+mod account;
+mod apps;
+mod boatyard;
+mod catalog;
+mod deployments;
+mod logs;
+
+use axum::Json;
+use axum::Router;
+use axum::extract::Request;
+use axum::routing::MethodRouter;
+use axum::routing::{delete, get, post, put};
+use serde_json::Value;
+
+use crate::access::Access;
+use crate::error::ApiError;
+use crate::state::ApiState;
+
+/// What a handler gives: success is 200 with JSON, always; pydo takes nothing else.
+pub(crate) type Answer = Result<Json<Value>, ApiError>;
+
+/// One path with one method.
+pub(crate) struct Route {
+    pub method: &'static str,
+    pub path: &'static str,
+    handler: MethodRouter<ApiState>,
+}
+
+fn route(method: &'static str, path: &'static str, handler: MethodRouter<ApiState>) -> Route {
+    Route { method, path, handler }
+}
+
+/// All that needs a token. Literal names under `/v2/apps/` win over `{app}`.
+pub(crate) fn table() -> Vec<Route> {
+    let mut all = vec![
+        route("GET", "/v2/apps", get(apps::list)),
+        route("POST", "/v2/apps", post(apps::create)),
+        route("POST", "/v2/apps/propose", post(apps::propose)),
+        route("GET", "/v2/apps/{app}", get(apps::one)),
+        route("PUT", "/v2/apps/{app}", put(apps::update)),
+        route("DELETE", "/v2/apps/{app}", delete(apps::remove)),
+        route("GET", "/v2/apps/{app}/instances", get(apps::instances)),
+        route("GET", "/v2/apps/{app}/alerts", get(apps::alerts)),
+        route("POST", "/v2/apps/{app}/restart", post(deployments::restart)),
+        route("GET", "/v2/apps/{app}/deployments", get(deployments::list)),
+        route("POST", "/v2/apps/{app}/deployments", post(deployments::create)),
+        route("GET", "/v2/apps/{app}/deployments/{deployment}", get(deployments::one)),
+        route("POST", "/v2/apps/{app}/deployments/{deployment}/cancel", post(deployments::cancel)),
+        route("GET", "/v2/apps/{app}/logs", get(logs::of_app)),
+        route("GET", "/v2/apps/{app}/components/{component}/logs", get(logs::of_component)),
+        route("GET", "/v2/apps/{app}/deployments/{deployment}/logs", get(logs::of_deployment)),
+        route(
+            "GET",
+            "/v2/apps/{app}/deployments/{deployment}/components/{component}/logs",
+            get(logs::of_component_in_deployment),
+        ),
+        route("GET", "/v2/apps/regions", get(catalog::regions)),
+        route("GET", "/v2/apps/buildpacks", get(catalog::buildpacks)),
+        route("GET", "/v2/apps/tiers", get(catalog::tiers)),
+        route("GET", "/v2/apps/tiers/{tier}", get(catalog::tier)),
+        route("GET", "/v2/apps/tiers/instance_sizes", get(catalog::instance_sizes)),
+        route("GET", "/v2/apps/tiers/instance_sizes/{size}", get(catalog::instance_size)),
+        route("GET", "/v2/account", get(account::account)),
+        route("GET", "/v1/oauth/token/info", get(account::token_info)),
+        route("GET", "/v2/boatyard/apps/{app}/status", get(boatyard::status)),
+        route("POST", "/v2/boatyard/down", post(boatyard::down)),
+    ];
+    all.extend(absent::table());
+    all
+}
+
+/// The table as a router, with the log streams, which have tickets of their own.
+pub(crate) fn router() -> Router<ApiState> {
+    let router = table().into_iter().fold(Router::new(), |router, route| router.route(route.path, route.handler));
+    router.route(logs::STREAM, get(crate::stream::open)).fallback(nothing_here).method_not_allowed_fallback(wrong_method)
+}
+
+async fn nothing_here(_: Access, request: Request) -> ApiError {
+    ApiError::not_found(format!("there is no {} here", request.uri().path()))
+}
+
+async fn wrong_method(_: Access, request: Request) -> ApiError {
+    ApiError::method_not_allowed(format!("{} is not a method of {}", request.method(), request.uri().path()))
+}

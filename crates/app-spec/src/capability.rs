@@ -1,0 +1,360 @@
+//! What this version does with each field of a spec: one table, field by field.
+//!
+//! A field that *works* has a row of its own. A row for what does *not yet* run, or has *no effect here*, also covers
+//! everything below it. `path=WORD` decides about one word of a field. `{a,b}` stands for several paths. A test holds
+//! the table against the fields that the reader knows, in both directions.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use crate::diagnostic::{Code, Diagnostic, Diagnostics};
+use crate::spec::{AppSpec, Component, RegistryType, Source};
+use crate::wire::{Field, Object, Out, Shape};
+
+/// What happens with a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Support {
+    /// It does what it says.
+    Works,
+    /// It is kept and returned unchanged, and changes nothing on one host. With the reason.
+    NoEffectHere(&'static str),
+    /// It is understood, but an app that uses it is refused. With the reason.
+    NotYet(&'static str),
+}
+
+/// One field and what happens with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Capability {
+    /// For example `services[].envs[].key`, or `jobs[].kind=SCHEDULED`.
+    pub path: String,
+    /// What happens with it.
+    pub support: Support,
+}
+
+use Support::{NoEffectHere, NotYet, Works};
+
+const ONE_HOST: Support = NoEffectHere("there is one host");
+const NO_EDGE: Support = NoEffectHere("no edge network stands before the app");
+const NOBODY_TOLD: Support = NoEffectHere("alerts are not sent");
+const NOT_WATCHED: Support =
+    NoEffectHere("repositories are not watched; a deployment is started by hand or by a webhook");
+const LOGS_STAY: Support = NotYet("logs are not forwarded");
+const STATIC: Support = NotYet("static sites are not served");
+const SERVERLESS: Support = NotYet("functions cannot run");
+const MADE_HERE: Support = NoEffectHere("the database is a container made for the app");
+
+/// The table.
+const TABLE: &[(&str, Support)] = &[
+    ("name", Works),
+    ("region", ONE_HOST),
+    ("features", NoEffectHere("there is one build stack")),
+    ("{envs,envs[].key,envs[].value,envs[].scope,envs[].type}", Works),
+    // Components.
+    ("{services,workers,jobs}", Works),
+    ("{services,workers,jobs}[].name", Works),
+    ("{services,workers,jobs}[].git", Works),
+    ("{services,workers,jobs}[].git.repo_clone_url", Works),
+    ("{services,workers,jobs}[].git.branch", Works),
+    ("{services,workers,jobs}[].github", Works),
+    ("{services,workers,jobs}[].github.repo", Works),
+    ("{services,workers,jobs}[].github.branch", Works),
+    ("{services,workers,jobs}[].github.deploy_on_push", NOT_WATCHED),
+    ("{services,workers,jobs}[].gitlab", NotYet("give the repository as `git` with `repo_clone_url`")),
+    ("{services,workers,jobs}[].bitbucket", NotYet("give the repository as `git` with `repo_clone_url`")),
+    ("{services,workers,jobs}[].image", Works),
+    ("{services,workers,jobs}[].image.registry_type", Works),
+    ("{services,workers,jobs}[].image.registry", Works),
+    ("{services,workers,jobs}[].image.repository", Works),
+    ("{services,workers,jobs}[].image.tag", Works),
+    ("{services,workers,jobs}[].image.digest", Works),
+    ("{services,workers,jobs}[].image.registry_credentials", NotYet("images are pulled without logging in")),
+    ("{services,workers,jobs}[].image.deploy_on_push", NOT_WATCHED),
+    ("{services,workers,jobs}[].source_dir", Works),
+    ("{services,workers,jobs}[].dockerfile_path", Works),
+    ("{services,workers,jobs}[].build_command", Works),
+    ("{services,workers,jobs}[].run_command", Works),
+    ("{services,workers,jobs}[].environment_slug", Works),
+    ("{services,workers,jobs}[].envs", Works),
+    ("{services,workers,jobs}[].envs[].key", Works),
+    ("{services,workers,jobs}[].envs[].value", Works),
+    ("{services,workers,jobs}[].envs[].scope", Works),
+    ("{services,workers,jobs}[].envs[].type", Works),
+    ("{services,workers}[].instance_count", Works),
+    ("jobs[].instance_count", NoEffectHere("a job runs once")),
+    ("{services,workers,jobs}[].instance_size_slug", Works),
+    ("{services,workers,jobs}[].alerts", NOBODY_TOLD),
+    ("{services,workers,jobs}[].log_destinations", LOGS_STAY),
+    ("{services,workers}[].autoscaling", NotYet("the number of instances is fixed; give `instance_count`")),
+    ("{services,workers}[].liveness_health_check", NotYet("only readiness is checked, by `health_check`")),
+    ("{services,workers,jobs}[].termination", Works),
+    ("{services,workers,jobs}[].termination.grace_period_seconds", Works),
+    // Services.
+    ("services[].termination.drain_seconds", Works),
+    ("services[].http_port", Works),
+    ("services[].protocol", Works),
+    ("services[].protocol=HTTP2", NotYet("services are spoken to in HTTP/1.1")),
+    ("services[].internal_ports", Works),
+    ("services[].health_check", Works),
+    ("services[].health_check.http_path", Works),
+    ("services[].health_check.path", Works),
+    ("services[].health_check.port", Works),
+    ("services[].health_check.initial_delay_seconds", Works),
+    ("services[].health_check.period_seconds", Works),
+    ("services[].health_check.timeout_seconds", Works),
+    ("services[].health_check.success_threshold", Works),
+    ("services[].health_check.failure_threshold", Works),
+    ("services[].routes", Works),
+    ("services[].routes[].path", Works),
+    ("services[].routes[].preserve_path_prefix", Works),
+    ("services[].cors", NotYet("CORS headers are left to the app")),
+    ("services[].inactivity_sleep", NotYet("services run all the time")),
+    // Jobs.
+    ("jobs[].kind", Works),
+    ("jobs[].kind=FAILED_DEPLOY", NotYet("only PRE_DEPLOY and POST_DEPLOY jobs run")),
+    ("jobs[].kind=SCHEDULED", NotYet("only PRE_DEPLOY and POST_DEPLOY jobs run")),
+    ("jobs[].schedule", NotYet("only PRE_DEPLOY and POST_DEPLOY jobs run")),
+    ("jobs[].timeout", NotYet("every job has the same 30 minutes")),
+    // Other kinds of components.
+    ("static_sites", STATIC),
+    ("functions", SERVERLESS),
+    // Databases.
+    ("databases", Works),
+    ("databases[].name", Works),
+    ("databases[].engine", Works),
+    ("databases[].engine=MYSQL", NotYet("PG is the only engine")),
+    ("databases[].engine=REDIS", NotYet("PG is the only engine")),
+    ("databases[].engine=VALKEY", NotYet("PG is the only engine")),
+    ("databases[].engine=MONGODB", NotYet("PG is the only engine")),
+    ("databases[].engine=KAFKA", NotYet("PG is the only engine")),
+    ("databases[].engine=OPENSEARCH", NotYet("PG is the only engine")),
+    ("databases[].version", Works),
+    ("databases[].production", NotYet("there are no managed clusters; leave it out for a database of the app's own")),
+    ("databases[].cluster_name", MADE_HERE),
+    ("databases[].db_name", MADE_HERE),
+    ("databases[].db_user", MADE_HERE),
+    ("databases[].size", MADE_HERE),
+    ("databases[].num_nodes", MADE_HERE),
+    // Routing.
+    ("domains", NotYet("an app is reached by its own host name only")),
+    ("ingress", Works),
+    ("ingress.rules", Works),
+    ("ingress.rules[].match", Works),
+    ("ingress.rules[].match.path", Works),
+    ("ingress.rules[].match.path.prefix", Works),
+    ("ingress.rules[].match.path.exact", Works),
+    ("ingress.rules[].match.authority", NotYet("an app is reached by its own host name only")),
+    ("ingress.rules[].component", Works),
+    ("ingress.rules[].component.name", Works),
+    ("ingress.rules[].component.preserve_path_prefix", Works),
+    ("ingress.rules[].component.rewrite", Works),
+    ("ingress.rules[].redirect", NotYet("requests are not redirected")),
+    ("ingress.rules[].cors", NotYet("CORS headers are left to the app")),
+    ("ingress.custom_error_page_url", NotYet("there is one error page")),
+    ("ingress.secure_header", NotYet("no header is added")),
+    ("ingress.load_balancer", NO_EDGE),
+    ("ingress.load_balancer_size", NO_EDGE),
+    // The platform around the app.
+    ("egress", ONE_HOST),
+    ("alerts", NOBODY_TOLD),
+    ("maintenance", Works),
+    ("maintenance.enabled", NotYet("there is no maintenance page")),
+    ("maintenance.archive", NotYet("an app cannot be archived")),
+    ("maintenance.offline_page_url", NoEffectHere("there is no maintenance page")),
+    ("vpc", ONE_HOST),
+    ("disable_edge_cache", NO_EDGE),
+    ("disable_email_obfuscation", NO_EDGE),
+    ("enhanced_threat_control_enabled", NO_EDGE),
+];
+
+/// Every field that the reader knows, and every word that is decided about on its own, in the order of paths.
+pub fn capabilities() -> &'static [Capability] {
+    static ALL: LazyLock<Vec<Capability>> = LazyLock::new(|| {
+        let words = rows().keys().filter(|path| path.contains('=')).cloned();
+        let mut all: Vec<String> = known_paths().into_iter().chain(words).collect();
+        all.sort();
+        all.into_iter().map(|path| Capability { support: support(&path).unwrap_or(UNDECIDED), path }).collect()
+    });
+    &ALL
+}
+
+/// For a field that someone forgot to decide about: refusing is the careful answer. A test sees to it that none is.
+const UNDECIDED: Support = NotYet("it has not been decided what it does here");
+
+fn rows() -> &'static BTreeMap<String, Support> {
+    static ROWS: LazyLock<BTreeMap<String, Support>> = LazyLock::new(|| {
+        TABLE.iter().flat_map(|(path, support)| expand(path).into_iter().map(|path| (path, *support))).collect()
+    });
+    &ROWS
+}
+
+/// `{a,b}[].c` → `a[].c`, `b[].c`.
+fn expand(path: &str) -> Vec<String> {
+    match path.strip_prefix('{').and_then(|rest| rest.split_once('}')) {
+        Some((heads, tail)) => heads.split(',').map(|head| format!("{head}{tail}")).collect(),
+        None => vec![path.to_owned()],
+    }
+}
+
+/// The row of the path itself, or of something around it that is not `Works`.
+fn support(path: &str) -> Option<Support> {
+    if let Some(support) = rows().get(path) {
+        return Some(*support);
+    }
+    let parent = &path[..path.rfind('.')?];
+    support(parent.strip_suffix("[]").unwrap_or(parent)).filter(|support| *support != Works)
+}
+
+fn known_paths() -> Vec<String> {
+    let mut paths = Vec::new();
+    collect(AppSpec::fields(), "", &mut paths);
+    paths
+}
+
+fn collect(fields: &[Field], parent: &str, paths: &mut Vec<String>) {
+    for field in fields {
+        let path = if parent.is_empty() { field.name.to_owned() } else { format!("{parent}.{}", field.name) };
+        let inside = if matches!(field.shape, Shape::List(_)) { format!("{path}[]") } else { path.clone() };
+        paths.push(path);
+        collect(field.shape.fields(), &inside, paths);
+    }
+}
+
+impl AppSpec {
+    /// What the spec uses that this version cannot run: errors, one per field. An app with any is refused.
+    /// [`Parsed::not_yet`](crate::Parsed::not_yet) adds the places.
+    pub fn not_yet(&self) -> Diagnostics {
+        let mut found = Diagnostics::default();
+        self.each_used(&mut |path, support| {
+            if let NotYet(reason) = support {
+                found.push(not_yet(path, reason));
+            }
+        });
+        found.extend(self.components_with_paths().filter_map(|(path, component)| unnamed_registry(&path, component)));
+        found
+    }
+
+    /// What the spec uses that is kept but changes nothing here: warnings, one per field.
+    pub fn no_effect(&self) -> Diagnostics {
+        let mut found = Diagnostics::default();
+        self.each_used(&mut |path, support| {
+            if let NoEffectHere(reason) = support {
+                let message = format!("accepted, no effect here: {reason}");
+                found.push(Diagnostic::warning(Code::NoEffect, path, message));
+            }
+        });
+        found
+    }
+
+    fn each_used(&self, take: &mut dyn FnMut(&str, Support)) {
+        walk(&self.to_out(&|_, _| String::new()), "", "", take);
+    }
+}
+
+fn not_yet(path: &str, reason: &str) -> Diagnostic {
+    Diagnostic::error(Code::NotYet, path, format!("not yet: {reason}"))
+}
+
+/// On the platform an account has one registry; here nobody knows which.
+fn unnamed_registry(path: &str, component: Component<'_>) -> Option<Diagnostic> {
+    let Source::Image(image) = component.source() else { return None };
+    let unnamed = image.registry_type == Some(RegistryType::Docr) && image.registry.is_none();
+    let reason = "a DOCR image needs `registry`, because no account tells which one is meant";
+    unnamed.then(|| not_yet(&format!("{path}.image.registry_type"), reason))
+}
+
+/// Goes through what is written, with the path as it stands there and the path as the table has it.
+fn walk(out: &Out, path: &str, pattern: &str, take: &mut dyn FnMut(&str, Support)) {
+    match out {
+        Out::Object(fields) => {
+            for (name, value) in fields {
+                let join =
+                    |parent: &str| if parent.is_empty() { (*name).to_owned() } else { format!("{parent}.{name}") };
+                let (path, pattern) = (join(path), join(pattern));
+                match support(&pattern).unwrap_or(UNDECIDED) {
+                    Works => walk(value, &path, &pattern, take),
+                    other => take(&path, other),
+                }
+            }
+        }
+        Out::List(items) => {
+            for (i, item) in items.iter().enumerate() {
+                walk(item, &format!("{path}[{i}]"), &format!("{pattern}[]"), take);
+            }
+        }
+        Out::Text(word) => {
+            if let Some(support) = rows().get(&format!("{pattern}={word}")) {
+                take(path, *support);
+            }
+        }
+        Out::Boolean(_) | Out::Integer(_) | Out::Number(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn every_known_field_is_in_the_table() {
+        let undecided: Vec<String> = known_paths().into_iter().filter(|path| support(path).is_none()).collect();
+        assert!(undecided.is_empty(), "no row for {undecided:#?}");
+    }
+
+    #[test]
+    fn every_row_is_a_known_field_and_stands_once() {
+        let known = known_paths();
+        let mut seen = std::collections::BTreeSet::new();
+        for path in TABLE.iter().flat_map(|(path, _)| expand(path)) {
+            let field = path.split('=').next().unwrap().to_owned();
+            assert!(known.contains(&field), "{path} is no field");
+            assert!(seen.insert(path.clone()), "{path} stands twice");
+        }
+    }
+
+    #[test]
+    fn every_word_of_the_table_can_be_written() {
+        for path in rows().keys().filter(|path| path.contains('=')) {
+            let (field, word) = path.split_once('=').unwrap();
+            let words = match field {
+                "jobs[].kind" => crate::JobKind::WORDS,
+                "databases[].engine" => crate::Engine::WORDS,
+                "services[].protocol" => crate::Protocol::WORDS,
+                _ => panic!("{field} has no words"),
+            };
+            assert!(words.contains(&word), "{path}");
+        }
+    }
+
+    #[test]
+    fn no_row_below_a_refused_field_says_otherwise() {
+        for path in rows().keys() {
+            let Some((parent, _)) = path.rsplit_once('.') else { continue };
+            let parent = parent.strip_suffix("[]").unwrap_or(parent);
+            assert_eq!(support(parent), Some(Works), "{path} is never reached");
+        }
+    }
+
+    #[test]
+    fn what_cannot_run_yet_is_named_with_its_place() {
+        let text = "name: shop\nservices:\n- name: web\n  image: {registry_type: DOCR, repository: web}\n  \
+                    protocol: http2\n  alerts:\n  - rule: CPU_UTILIZATION\njobs:\n- name: tidy\n  kind: SCHEDULED\n  \
+                    schedule: {cron: '0 1 * * *'}\n  git: {repo_clone_url: 'https://example.com/r.git'}\n\
+                    databases:\n- name: db\n  engine: mysql\nmaintenance: {}\nregion: fra\n";
+        let parsed = AppSpec::from_yaml(text).unwrap();
+        let list = |found: Diagnostics| -> Vec<(String, u32)> {
+            found.into_iter().map(|d| (d.path.clone(), d.line().unwrap())).collect()
+        };
+        let wanted = [
+            ("services[0].image.registry_type", 4),
+            ("services[0].protocol", 5),
+            ("jobs[0].kind", 10),
+            ("jobs[0].schedule", 11),
+            ("databases[0].engine", 15),
+        ];
+        assert_eq!(list(parsed.not_yet()), wanted.map(|(p, l)| (p.to_owned(), l)));
+        let wanted = [("services[0].alerts", 6), ("region", 17)];
+        assert_eq!(list(parsed.no_effect()), wanted.map(|(p, l)| (p.to_owned(), l)));
+        assert_eq!(parsed.not_yet()[1].message, "not yet: services are spoken to in HTTP/1.1");
+    }
+}

@@ -1,0 +1,161 @@
+//! Routing: rules that name somebody, paths that clash, what wins over what.
+
+use std::collections::HashMap;
+
+use crate::diagnostic::{Code, Diagnostic, Diagnostics};
+use crate::routes::{Origin, RoutePath, default_components, origin, prefix_of, route_path};
+use crate::spec::{AppSpec, Component, IngressRule, Match};
+use crate::suggest::{nearest, one_of, shown};
+
+pub(super) fn check(spec: &AppSpec, found: &mut Vec<Diagnostic>) {
+    component_routes(spec, found);
+    match origin(spec) {
+        Origin::Ingress(rules) => ingress(spec, rules, found),
+        Origin::Routes => {}
+        Origin::Nothing => defaults(spec, found),
+    }
+}
+
+fn component_routes(spec: &AppSpec, found: &mut Vec<Diagnostic>) {
+    let ingress_wins = matches!(origin(spec), Origin::Ingress(_));
+    let mut first: HashMap<String, String> = HashMap::new();
+    for (path, component) in spec.components_with_paths() {
+        if ingress_wins && !component.routes().is_empty() {
+            let message = "the app has ingress rules, so these routes have no effect";
+            found.push(Diagnostic::warning(Code::Doubtful, format!("{path}.routes"), message));
+        }
+        for (i, route) in component.routes().iter().enumerate() {
+            let path = format!("{path}.routes[{i}].path");
+            let prefix = prefix_of(route.path.as_deref().unwrap_or_default());
+            clash(&mut first, prefix.clone(), &prefix, path, found);
+        }
+    }
+}
+
+/// Reports the second use of a key.
+fn clash(first: &mut HashMap<String, String>, key: String, shown_as: &str, path: String, found: &mut Vec<Diagnostic>) {
+    match first.get(&key) {
+        None => _ = first.insert(key, path),
+        Some(before) => {
+            let message = format!("the path `{}` is taken by `{before}`", shown(shown_as));
+            let clash = Diagnostic::error(Code::RouteClash, path, message);
+            found.push(clash.related(before.clone(), None, "first used here"));
+        }
+    }
+}
+
+fn ingress(spec: &AppSpec, rules: &[IngressRule], found: &mut Vec<Diagnostic>) {
+    let mut first: HashMap<String, String> = HashMap::new();
+    for (i, rule) in rules.iter().enumerate() {
+        if found.len() >= Diagnostics::LIMIT {
+            return;
+        }
+        let path = format!("ingress.rules[{i}]");
+        target(spec, &path, rule, found);
+        matches(&path, rule, found);
+        let on = rule.on.as_ref();
+        let by_path = route_path(on.and_then(|on| on.path.as_ref()));
+        let kind = if matches!(by_path, RoutePath::Exact(_)) { "exact" } else { "prefix" };
+        let authority = on.and_then(|on| on.authority.as_ref());
+        let key = format!("{kind} {} {authority:?}", by_path.as_str());
+        clash(&mut first, key, by_path.as_str(), path, found);
+    }
+}
+
+fn target(spec: &AppSpec, path: &str, rule: &IngressRule, found: &mut Vec<Diagnostic>) {
+    match (&rule.component, &rule.redirect) {
+        (None, None) => {
+            let message = "an ingress rule needs `component` or `redirect`";
+            found.push(Diagnostic::error(Code::Missing, path, message));
+        }
+        (Some(_), Some(_)) => {
+            let message = "an ingress rule has either `component` or `redirect`, not both";
+            found.push(Diagnostic::error(Code::Conflict, format!("{path}.redirect"), message));
+        }
+        (None, Some(redirect)) => {
+            let known = [300, 301, 302, 303, 304, 307, 308];
+            if redirect.redirect_code.is_some_and(|code| !known.contains(&code)) {
+                let path = format!("{path}.redirect.redirect_code");
+                let help = format!("allowed: {}", known.map(|c| c.to_string()).join(", "));
+                found.push(Diagnostic::error(Code::OutOfRange, path, "not a code for redirects").help(help));
+            }
+        }
+        (Some(component), None) => {
+            if component.preserve_path_prefix && component.rewrite.is_some() {
+                let path = format!("{path}.component.rewrite");
+                let message = "`preserve_path_prefix` and `rewrite` exclude each other";
+                found.push(Diagnostic::error(Code::Conflict, path, message));
+            }
+            names_somebody(spec, format!("{path}.component.name"), &component.name, found);
+        }
+    }
+}
+
+fn names_somebody(spec: &AppSpec, path: String, name: &str, found: &mut Vec<Diagnostic>) {
+    // A name that could not be read is a problem of its own, and may be the one that is meant.
+    if name.is_empty() || spec.components().any(|c| c.name().is_empty()) {
+        return;
+    }
+    match spec.component(name) {
+        Some(Component::Service(_) | Component::StaticSite(_) | Component::Function(_)) => {}
+        Some(other @ (Component::Worker(_) | Component::Job(_))) => {
+            let message = format!("`{name}` is a {}: it takes no requests", other.kind().as_str());
+            found.push(Diagnostic::error(Code::UnknownComponent, path, message));
+        }
+        None if spec.database(name).is_some() => {
+            let message = format!("`{name}` is a database: it takes no requests");
+            found.push(Diagnostic::error(Code::UnknownComponent, path, message));
+        }
+        None => {
+            let message = format!("there is no component `{}`", shown(name));
+            let names: Vec<&str> = spec.components().filter(|c| c.kind().has_routes()).map(Component::name).collect();
+            let diagnostic = Diagnostic::error(Code::UnknownComponent, path, message);
+            found.push(match nearest(name, names.iter().copied()) {
+                Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
+                None if names.is_empty() => diagnostic,
+                None => diagnostic.help(format!("there is {}", shown(&one_of(names)))),
+            });
+        }
+    }
+}
+
+fn matches(path: &str, rule: &IngressRule, found: &mut Vec<Diagnostic>) {
+    let Some(on) = &rule.on else { return };
+    for (field, text) in [("path", &on.path), ("authority", &on.authority)] {
+        let Some(by) = text else { continue };
+        let path = format!("{path}.match.{field}");
+        if by.prefix.is_some() && by.exact.is_some() {
+            let message = "`prefix` and `exact` exclude each other";
+            found.push(Diagnostic::error(Code::Conflict, format!("{path}.exact"), message));
+        }
+        if field == "path" {
+            begins_with_slash(&path, by, found);
+        }
+    }
+}
+
+fn begins_with_slash(path: &str, by: &Match, found: &mut Vec<Diagnostic>) {
+    for (field, text) in [("prefix", &by.prefix), ("exact", &by.exact)] {
+        let complaint = text.as_deref().and_then(|text| crate::wire::form::request_path(text).err());
+        if let Some(complaint) = complaint {
+            let mut diagnostic = Diagnostic::error(complaint.code, format!("{path}.{field}"), complaint.message);
+            diagnostic.help = complaint.help;
+            found.push(diagnostic);
+        }
+    }
+}
+
+/// Reference 1.14.5: undocumented on the platform, so whoever relies on it should know.
+fn defaults(spec: &AppSpec, found: &mut Vec<Diagnostic>) {
+    let [first, others @ ..] = &default_components(spec)[..] else { return };
+    if !others.is_empty() {
+        let paths = others.iter().map(|name| format!("`/{name}`")).collect::<Vec<_>>().join(", ");
+        let message = format!("no routes are given: `{first}` gets `/`, the others get {paths}");
+        found.push(Diagnostic::warning(Code::Doubtful, "", shown_whole(message)).help("say so with ingress rules"));
+    }
+}
+
+/// Names are short, but there may be many.
+fn shown_whole(message: String) -> String {
+    if message.chars().count() <= 300 { message } else { message.chars().take(299).chain(['…']).collect() }
+}

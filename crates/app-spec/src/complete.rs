@@ -1,0 +1,167 @@
+//! What App Platform fills into a spec before it answers with it (reference 1.14).
+//!
+//! Left out on purpose: termination, whose defaults here differ from the platform's and belong to the controller, and
+//! region and features, which mean nothing on one host.
+
+use crate::routes::{Forward, Origin, RoutePath, RouteRule, origin, routes};
+use crate::size::DEFAULT;
+use crate::spec::{
+    AppSpec, Autoscaling, Common, EnvKind, EnvScope, EnvVar, HealthCheck, ImageSource, Ingress, IngressComponent,
+    IngressRule, JobKind, LivenessHealthCheck, Match, Redirect, RouteMatch, Scheme, Source,
+};
+
+impl AppSpec {
+    /// The spec with every default written out. Routes of components become ingress rules. Completing twice changes
+    /// nothing more.
+    pub fn completed(&self) -> AppSpec {
+        let mut spec = self.clone();
+        let ports: Vec<Option<u16>> = self.services.iter().map(|service| self.http_port(service)).collect();
+        for (service, port) in spec.services.iter_mut().zip(ports) {
+            service.http_port = port;
+            common(&mut service.common, service.autoscaling.as_ref());
+            service.health_check.iter_mut().for_each(health_check);
+            service.liveness_health_check.iter_mut().for_each(liveness);
+        }
+        for worker in &mut spec.workers {
+            common(&mut worker.common, worker.autoscaling.as_ref());
+            worker.liveness_health_check.iter_mut().for_each(liveness);
+        }
+        for job in &mut spec.jobs {
+            common(&mut job.common, None);
+            if matches!(job.kind, None | Some(JobKind::Unspecified)) {
+                job.kind = Some(JobKind::PostDeploy);
+            }
+        }
+        for site in &mut spec.static_sites {
+            site.envs.iter_mut().for_each(env);
+            site.index_document.get_or_insert_with(|| "index.html".to_owned());
+            if site.catchall_document.is_none() {
+                site.error_document.get_or_insert_with(|| "404.html".to_owned());
+            }
+        }
+        spec.functions.iter_mut().flat_map(|function| &mut function.envs).for_each(env);
+        spec.envs.iter_mut().for_each(env);
+        ingress(self, &mut spec);
+        spec
+    }
+}
+
+fn common(common: &mut Common, autoscaling: Option<&Autoscaling>) {
+    if autoscaling.is_none() {
+        common.instance_count.get_or_insert(1);
+    }
+    common.instance_size_slug.get_or_insert_with(|| DEFAULT.to_owned());
+    common.envs.iter_mut().for_each(env);
+    if let Source::Image(ImageSource { tag, digest: None, .. }) = &mut common.source {
+        tag.get_or_insert_with(|| "latest".to_owned());
+    }
+}
+
+fn env(env: &mut EnvVar) {
+    env.scope = Some(match env.scope() {
+        EnvScope::Unset => EnvScope::RunAndBuildTime,
+        scope => scope,
+    });
+    env.kind.get_or_insert(EnvKind::General);
+}
+
+/// The delay's default is 0, which is the same as absent.
+fn health_check(check: &mut HealthCheck) {
+    check.period_seconds.get_or_insert(10);
+    check.timeout_seconds.get_or_insert(1);
+    check.success_threshold.get_or_insert(1);
+    check.failure_threshold.get_or_insert(9);
+}
+
+fn liveness(check: &mut LivenessHealthCheck) {
+    check.initial_delay_seconds.get_or_insert(5);
+    check.period_seconds.get_or_insert(10);
+    check.timeout_seconds.get_or_insert(1);
+    check.success_threshold.get_or_insert(1);
+    check.failure_threshold.get_or_insert(18);
+}
+
+fn redirect(redirect: &mut Redirect) {
+    redirect.scheme.get_or_insert(Scheme::Https);
+    redirect.redirect_code.get_or_insert(302);
+}
+
+fn ingress(given: &AppSpec, spec: &mut AppSpec) {
+    if !matches!(origin(given), Origin::Ingress(_)) {
+        let rules: Vec<IngressRule> = routes(given).into_iter().map(rule).collect();
+        if !rules.is_empty() {
+            spec.ingress.get_or_insert_with(Ingress::default).rules = rules;
+        }
+    }
+    if let Some(ingress) = &mut spec.ingress {
+        ingress.rules.iter_mut().filter_map(|rule| rule.redirect.as_mut()).for_each(redirect);
+    }
+    spec.services.iter_mut().for_each(|service| service.routes.clear());
+    spec.static_sites.iter_mut().for_each(|site| site.routes.clear());
+    spec.functions.iter_mut().for_each(|function| function.routes.clear());
+}
+
+fn rule(rule: RouteRule) -> IngressRule {
+    let path = match rule.path {
+        RoutePath::Prefix(prefix) => Match { prefix: Some(prefix), exact: None },
+        RoutePath::Exact(exact) => Match { prefix: None, exact: Some(exact) },
+    };
+    let (preserve_path_prefix, rewrite) = match rule.forward {
+        Forward::Strip => (false, None),
+        Forward::Preserve => (true, None),
+        Forward::Rewrite(rewrite) => (false, Some(rewrite)),
+    };
+    IngressRule {
+        on: Some(RouteMatch { path: Some(path), authority: None }),
+        component: Some(IngressComponent { name: rule.component, preserve_path_prefix, rewrite }),
+        redirect: None,
+        cors: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    const TEXT: &str = "
+name: shop
+services:
+- name: web
+  image: {registry_type: DOCKER_HUB, registry: library, repository: nginx}
+  envs: [{key: A, value: b}]
+  health_check: {http_path: /health}
+- name: api
+  git: {repo_clone_url: 'https://example.com/r.git'}
+  internal_ports: [9000]
+jobs:
+- name: migrate
+  git: {repo_clone_url: 'https://example.com/r.git'}
+";
+
+    #[test]
+    fn completing_writes_the_defaults_out() {
+        let json = AppSpec::from_yaml(TEXT).unwrap().spec.completed().to_json_value(&|_, _| String::new());
+        let web = &json["services"][0];
+        assert_eq!(web["http_port"], 8080);
+        assert_eq!(web["instance_count"], 1);
+        assert_eq!(web["instance_size_slug"], "apps-s-1vcpu-0.5gb");
+        assert_eq!(web["image"]["tag"], "latest");
+        assert_eq!(web["envs"][0]["scope"], "RUN_AND_BUILD_TIME");
+        assert_eq!(web["health_check"]["failure_threshold"], 9);
+        assert_eq!(json["services"][1].get("http_port"), None);
+        assert_eq!(json["jobs"][0]["kind"], "POST_DEPLOY");
+        assert_eq!(json["ingress"]["rules"].as_array().unwrap().len(), 1);
+        assert_eq!(json["ingress"]["rules"][0]["match"]["path"]["prefix"], "/");
+        assert_eq!(json["ingress"]["rules"][0]["component"]["name"], "web");
+    }
+
+    #[test]
+    fn completing_changes_no_routing_and_completing_twice_changes_nothing_more() {
+        let spec = AppSpec::from_yaml(TEXT).unwrap().spec;
+        let completed = spec.completed();
+        assert_eq!(routes(&completed), routes(&spec));
+        assert_eq!(completed.http_port(&completed.services[1]), None);
+        assert_eq!(completed.completed(), completed);
+    }
+}

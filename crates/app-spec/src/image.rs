@@ -1,0 +1,49 @@
+//! The name by which an engine knows an image source.
+
+use crate::spec::{ImageSource, RegistryType};
+
+/// The image's reference, for example `library/nginx:1.27`, `ghcr.io/acme/web@sha256:…` or
+/// `registry.digitalocean.com/acme/web:latest`.
+///
+/// Docker Hub is not written out: an engine takes a name without a host for Docker Hub, and looks for a local image of
+/// that very name first. So `registry: boatyard-local`, `repository: app` is the local image `boatyard-local/app`.
+pub fn image_reference(image: &ImageSource) -> String {
+    let host = match image.registry_type {
+        Some(RegistryType::Ghcr) => Some("ghcr.io"),
+        Some(RegistryType::Docr) => Some("registry.digitalocean.com"),
+        Some(RegistryType::DockerHub | RegistryType::Unspecified) | None => None,
+    };
+    let parts = [host, image.registry.as_deref(), Some(image.repository.as_str())];
+    let name = parts.into_iter().flatten().collect::<Vec<_>>().join("/");
+    match &image.digest {
+        Some(digest) => format!("{name}@{digest}"),
+        None => format!("{name}:{}", image.tag.as_deref().unwrap_or("latest")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn references_follow_registry_tag_and_digest() {
+        let image = |registry_type, registry: &str, tag: Option<&str>, digest: Option<&str>| ImageSource {
+            registry_type: Some(registry_type),
+            registry: Some(registry.to_owned()).filter(|r| !r.is_empty()),
+            repository: "app".to_owned(),
+            tag: tag.map(str::to_owned),
+            digest: digest.map(str::to_owned),
+            ..ImageSource::default()
+        };
+        let cases = [
+            (image(RegistryType::DockerHub, "boatyard-local", Some("v2"), None), "boatyard-local/app:v2"),
+            (image(RegistryType::DockerHub, "library", None, None), "library/app:latest"),
+            (image(RegistryType::DockerHub, "", None, None), "app:latest"),
+            (image(RegistryType::Ghcr, "acme", None, Some("sha256:00")), "ghcr.io/acme/app@sha256:00"),
+            (image(RegistryType::Docr, "acme", Some("1"), None), "registry.digitalocean.com/acme/app:1"),
+        ];
+        for (source, wanted) in cases {
+            assert_eq!(image_reference(&source), wanted);
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! The app spec: what people write, read into types, with everything that is wrong named by line and column.
+//!
+//! ```
+//! use app_spec::AppSpec;
+//!
+//! let text = "
+//! name: shop
+//! services:
+//! - name: web
+//!   image: {registry_type: DOCKER_HUB, registry: library, repository: nginx, tag: '1.27'}
+//!   htp_port: 80
+//! ";
+//! let problems = AppSpec::from_yaml(text).expect_err("one field is misspelt");
+//! assert_eq!(problems[0].help.as_deref(), Some("did you mean `http_port`?"));
+//! assert_eq!(problems[0].line(), Some(6));
+//! ```
+//!
+//! In reading order: `tree` turns a text into a located tree, `wire` turns the tree into types and back, `spec` declares
+//! the types, `check` looks at what must hold between fields, `capability` says what this version does with each field.
+//! `routes`, `resolve`, `size` and `image` derive from a spec what others need. `render` draws problems for people.
+//!
+//! Nothing here is asynchronous, reads a file, asks the network or knows the time. Secrets stay inside
+//! [`SecretText`]; writers hand them to a sealing function.
+#![warn(missing_docs)]
+
+mod capability;
+mod check;
+mod complete;
+mod diagnostic;
+mod facts;
+mod image;
+mod needed;
+mod reference;
+mod render;
+mod resolve;
+mod routes;
+mod secret;
+mod size;
+mod spec;
+mod suggest;
+mod tree;
+mod wire;
+mod yaml;
+
+pub use capability::{Capability, Support, capabilities};
+pub use diagnostic::{Code, Diagnostic, Diagnostics, Place, Related, Severity};
+pub use facts::{DatabaseFacts, Facts};
+pub use image::image_reference;
+pub use needed::NeededValue;
+pub use resolve::{Environment, ResolvedValue, Scope, resolve_envs};
+pub use routes::{Forward, RoutePath, RouteRule, routes};
+pub use secret::{SecretText, SecretValue, is_sealed};
+pub use size::{InstanceSize, instance_size, instance_sizes};
+pub use spec::{
+    Alert, AlertOperator, AlertRule, AlertWindow, AppSpec, Autoscaling, AutoscalingCpu, AutoscalingMetrics,
+    AutoscalingRequestDuration, AutoscalingRequestRate, BasicAuth, Common, Component, ComponentKind, Cors, Database,
+    DatadogDestination, Domain, DomainKind, Egress, EgressIp, EgressKind, Engine, EnvKind, EnvScope, EnvValue, EnvVar,
+    Function, GitSource, HealthCheck, HostedSource, ImageDeployOnPush, ImageSource, InactivitySleep, Ingress,
+    IngressComponent, IngressRule, Job, JobKind, LivenessHealthCheck, LoadBalancer, LoadingPage, LogDestination,
+    LogHeader, LogtailDestination, Maintenance, Match, OpenSearchDestination, PapertrailDestination, Parsed, Protocol,
+    Redirect, RegistryType, Route, RouteMatch, Schedule, Scheme, SecureHeader, Service, ServiceTermination, Source,
+    StaticSite, StringMatch, Termination, Vpc, Worker,
+};
+pub use wire::Seal;

@@ -1,0 +1,348 @@
+//! The environment of a component: variables in force, references replaced by values.
+//!
+//! Nothing here looks anything up: what is not in the spec comes from [`Facts`]. A reference that names nothing, that
+//! leads in a circle, or that has no value in this scope stays as the text it is, as on App Platform.
+
+use std::fmt;
+
+use crate::diagnostic::{Code, Diagnostic, Diagnostics};
+use crate::facts::Facts;
+use crate::reference::{Meaning, Part, Reference, meaning, parts};
+use crate::routes::routes;
+use crate::spec::{AppSpec, Component, Engine, EnvValue, EnvVar};
+use crate::suggest::shown;
+
+/// Longest value that a Linux process can be given (MAX_ARG_STRLEN).
+const LONGEST: usize = 128 * 1024;
+/// References followed for one value, and one inside another.
+const MOST_REFERENCES: usize = 1000;
+const DEEPEST: usize = 32;
+
+/// Where the variables are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Scope {
+    /// A container: every reference has its value.
+    Run,
+    /// A build for a detected language: no databases, no private addresses.
+    Build,
+    /// A build with a Dockerfile: no references at all (reference 1.4).
+    DockerfileBuild,
+}
+
+/// A variable's value, ready to be used.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ResolvedValue {
+    /// The text. Show it only if it is no secret.
+    pub text: String,
+    /// It is a secret, or a secret is part of it.
+    pub secret: bool,
+}
+
+impl fmt::Debug for ResolvedValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.secret {
+            true => f.write_str("ResolvedValue(secret)"),
+            false => write!(f, "ResolvedValue({:?})", self.text),
+        }
+    }
+}
+
+/// A component's environment.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Environment {
+    /// Each name once: the app's variables, then the component's, then `PORT` if nobody set it.
+    pub vars: Vec<(String, ResolvedValue)>,
+    /// References that stayed text.
+    pub warnings: Diagnostics,
+}
+
+impl Environment {
+    /// The value of a variable.
+    pub fn get(&self, key: &str) -> Option<&ResolvedValue> {
+        self.vars.iter().find(|(name, _)| name == key).map(|(_, value)| value)
+    }
+}
+
+/// The environment of `component` in `scope`.
+///
+/// A component's variable wins over the app's; a service gets `PORT` if nobody set it and it has an HTTP port.
+/// Errors: `unknown_component`; `needs_value` for each secret that is missing or sealed; `missing` for a database of
+/// which `facts` knows nothing; `too_large` for a value that no process can be given.
+pub fn resolve_envs(spec: &AppSpec, component: &str, scope: Scope, facts: &Facts) -> Result<Environment, Diagnostics> {
+    let Some(holder) = spec.component(component) else {
+        let message = format!("the app has no component `{}`", shown(component));
+        return Err(Diagnostic::error(Code::UnknownComponent, "", message).into());
+    };
+    let mut resolver = Resolver::new(spec, holder, scope, facts);
+    let mut vars: Vec<(String, ResolvedValue)> = Vec::with_capacity(resolver.in_force.len() + 1);
+    for index in 0..resolver.in_force.len() {
+        if let Some(value) = resolver.top_level(index) {
+            vars.push((resolver.in_force[index].env.key.clone(), value));
+        }
+    }
+    vars.extend(resolver.port_by_default());
+    match resolver.problems.is_empty() {
+        true => Ok(Environment { vars, warnings: resolver.warnings }),
+        false => Err(resolver.problems),
+    }
+}
+
+/// A variable that this component has in this scope.
+struct InForce<'a> {
+    env: &'a EnvVar,
+    path: String,
+}
+
+struct Resolver<'a> {
+    spec: &'a AppSpec,
+    holder: Component<'a>,
+    scope: Scope,
+    facts: &'a Facts,
+    in_force: Vec<InForce<'a>>,
+    /// Positions in `in_force` that are being resolved, outermost first.
+    stack: Vec<usize>,
+    references_left: usize,
+    problems: Diagnostics,
+    warnings: Diagnostics,
+}
+
+/// Why a reference has no value.
+enum Stays {
+    /// As on the platform, without a word.
+    Silently,
+    /// Someone should know.
+    Doubtful(String),
+    /// It leads back to the variable at this position, which keeps it as text.
+    Circle(usize),
+    /// The whole value cannot be made; a problem was reported.
+    Failed,
+}
+
+impl<'a> Resolver<'a> {
+    fn new(spec: &'a AppSpec, holder: Component<'a>, scope: Scope, facts: &'a Facts) -> Resolver<'a> {
+        let mut resolver = Resolver {
+            spec,
+            holder,
+            scope,
+            facts,
+            in_force: Vec::new(),
+            stack: Vec::new(),
+            references_left: 0,
+            problems: Diagnostics::default(),
+            warnings: Diagnostics::default(),
+        };
+        let path = spec.components_with_paths().find(|(_, c)| c.name() == holder.name()).map(|(path, _)| path);
+        resolver.put_in_force(&spec.envs, "envs");
+        resolver.put_in_force(holder.envs(), &format!("{}.envs", path.unwrap_or_default()));
+        resolver
+    }
+
+    /// Later ones win, and keep the place of the first.
+    fn put_in_force(&mut self, envs: &'a [EnvVar], list: &str) {
+        for (i, env) in envs.iter().enumerate() {
+            let exists = match self.scope {
+                Scope::Run => env.scope().is_run_time(),
+                Scope::Build | Scope::DockerfileBuild => env.scope().is_build_time(),
+            };
+            if !exists {
+                continue;
+            }
+            let new = InForce { env, path: format!("{list}[{i}].value") };
+            match self.in_force.iter_mut().find(|old| old.env.key == env.key) {
+                Some(old) => *old = new,
+                None => self.in_force.push(new),
+            }
+        }
+    }
+
+    fn top_level(&mut self, index: usize) -> Option<ResolvedValue> {
+        self.references_left = MOST_REFERENCES;
+        self.stack.clear();
+        self.variable(index).ok()
+    }
+
+    fn variable(&mut self, index: usize) -> Result<ResolvedValue, Stays> {
+        let env = self.in_force[index].env;
+        let (text, secret) = match &env.value {
+            EnvValue::Plain(text) => (text.as_str(), false),
+            EnvValue::Secret(secret) => (secret.expose(), true),
+            EnvValue::Missing => return self.fail(index, Code::NeedsValue, "the secret has no value", GIVE_IT),
+            EnvValue::Sealed(_) => {
+                return self.fail(
+                    index,
+                    Code::NeedsValue,
+                    "the secret was sealed elsewhere and cannot be read",
+                    GIVE_IT,
+                );
+            }
+        };
+        if self.scope == Scope::DockerfileBuild {
+            return Ok(ResolvedValue { text: text.to_owned(), secret });
+        }
+        self.stack.push(index);
+        let value = self.expand(index, text, secret);
+        self.stack.pop();
+        value
+    }
+
+    fn expand(&mut self, index: usize, value: &str, secret: bool) -> Result<ResolvedValue, Stays> {
+        let mut out = ResolvedValue { text: String::with_capacity(value.len()), secret };
+        for part in parts(value) {
+            match part {
+                Part::Text(text) => out.text.push_str(text),
+                Part::Reference(reference) => self.insert(index, reference, &mut out)?,
+            }
+            if out.text.len() > LONGEST {
+                let message = format!("the value is longer than {LONGEST} bytes once its references are replaced");
+                return self.fail(index, Code::TooLarge, &message, "a process can be given no longer one");
+            }
+        }
+        Ok(out)
+    }
+
+    fn insert(&mut self, index: usize, reference: Reference<'_>, out: &mut ResolvedValue) -> Result<(), Stays> {
+        if self.references_left == 0 {
+            let message = format!("the value needs more than {MOST_REFERENCES} references");
+            return self.fail(index, Code::TooLarge, &message, "write some of them out");
+        }
+        self.references_left -= 1;
+        match self.lookup(reference) {
+            Ok(value) => {
+                out.text.push_str(&value.text);
+                out.secret |= value.secret;
+                return Ok(());
+            }
+            Err(Stays::Failed) => return Err(Stays::Failed),
+            Err(Stays::Circle(target)) if target != index => return Err(Stays::Circle(target)),
+            Err(Stays::Circle(_)) => self.warn(index, reference, "it leads back to this variable"),
+            Err(Stays::Doubtful(why)) => self.warn(index, reference, &why),
+            Err(Stays::Silently) => {}
+        }
+        out.text.push_str(reference.written);
+        Ok(())
+    }
+
+    fn lookup(&mut self, reference: Reference<'_>) -> Result<ResolvedValue, Stays> {
+        let known = match meaning(self.spec, Some(self.holder), reference) {
+            Meaning::App => return Ok(plain(self.of_app(reference.name))),
+            Meaning::Variable => return self.of_variable(reference.name),
+            Meaning::NoOwner => return Err(Stays::Doubtful("no component or database has that name".to_owned())),
+            Meaning::Database(..) if self.scope == Scope::Build => return Err(Stays::Silently),
+            Meaning::Database(name, known) if known.contains(&reference.name) => {
+                return self.of_database(name, reference.name);
+            }
+            Meaning::Component(component, known) if known.contains(&reference.name) => {
+                return self.of_component(component, reference.name);
+            }
+            Meaning::Database(_, known) | Meaning::Component(_, known) => known,
+        };
+        Err(Stays::Doubtful(format!("known are {}", crate::suggest::one_of(known.iter().copied()))))
+    }
+
+    fn of_variable(&mut self, key: &str) -> Result<ResolvedValue, Stays> {
+        let Some(index) = self.in_force.iter().position(|e| e.env.key == key) else {
+            return Err(Stays::Doubtful("no variable has that name".to_owned()));
+        };
+        if self.stack.contains(&index) {
+            return Err(Stays::Circle(index));
+        }
+        if self.stack.len() >= DEEPEST {
+            return Err(Stays::Doubtful(format!("variables refer to each other more than {DEEPEST} deep")));
+        }
+        self.variable(index)
+    }
+
+    fn of_app(&self, name: &str) -> String {
+        match name {
+            "APP_ID" => self.facts.app_id.clone(),
+            "APP_URL" => self.facts.app_url.clone(),
+            _ => self.facts.app_domain.clone(),
+        }
+    }
+
+    fn of_database(&mut self, name: &str, what: &str) -> Result<ResolvedValue, Stays> {
+        let engine = self.spec.database(name).map_or(Engine::Pg, |d| d.engine());
+        match self.facts.databases.get(name) {
+            Some(facts) => Ok(facts.value(engine, what)),
+            None => {
+                let index = self.stack.last().copied().unwrap_or_default();
+                let message = format!("the database `{name}` is not there yet");
+                self.fail(index, Code::Missing, &message, "wait until it has been created")
+            }
+        }
+    }
+
+    fn of_component(&self, component: Component<'_>, what: &str) -> Result<ResolvedValue, Stays> {
+        let name = component.name();
+        if what == "COMMIT_HASH" {
+            return Ok(plain(self.facts.commits.get(name).cloned().unwrap_or_default()));
+        }
+        if what.starts_with("PUBLIC_") {
+            return self.public_address(name, what);
+        }
+        if self.scope == Scope::Build {
+            return Err(Stays::Silently);
+        }
+        let port = match component {
+            Component::Service(service) => {
+                self.spec.http_port(service).or_else(|| service.internal_ports.first().copied())
+            }
+            Component::StaticSite(_) | Component::Function(_) | Component::Worker(_) | Component::Job(_) => None,
+        };
+        let port = port.map(|p| p.to_string()).unwrap_or_default();
+        Ok(plain(match what {
+            "PRIVATE_DOMAIN" => name.to_owned(),
+            "PRIVATE_PORT" => port,
+            _ => format!("http://{name}:{port}"),
+        }))
+    }
+
+    fn public_address(&self, name: &str, what: &str) -> Result<ResolvedValue, Stays> {
+        let rules = routes(self.spec);
+        // The shortest path is the component's own; longer ones are special cases of it.
+        let Some(rule) = rules.iter().rfind(|rule| rule.component == name) else {
+            return Err(Stays::Doubtful("the component has no public route".to_owned()));
+        };
+        let path = rule.path.as_str();
+        Ok(plain(match what {
+            "PUBLIC_ROUTE_PATH" => path.to_owned(),
+            _ => format!("{}{}", self.facts.app_url.trim_end_matches('/'), if path == "/" { "" } else { path }),
+        }))
+    }
+
+    /// 1.14.2: the platform's own `PORT` comes last, for services.
+    fn port_by_default(&self) -> Option<(String, ResolvedValue)> {
+        let Component::Service(service) = self.holder else { return None };
+        let is_set =
+            self.spec.envs.iter().chain(self.holder.envs()).any(|e| e.key == "PORT" && e.scope().is_run_time());
+        if self.scope != Scope::Run || is_set {
+            return None;
+        }
+        self.spec.http_port(service).map(|port| ("PORT".to_owned(), plain(port.to_string())))
+    }
+
+    fn fail<T>(&mut self, index: usize, code: Code, message: &str, help: &str) -> Result<T, Stays> {
+        let InForce { env, path } = &self.in_force[index];
+        let known = self.problems.iter().any(|p| p.path == *path && p.code == code);
+        if !known {
+            let message = format!("{}: {message}", env.key);
+            self.problems.push(Diagnostic::error(code, path.clone(), message).help(help));
+        }
+        Err(Stays::Failed)
+    }
+
+    fn warn(&mut self, index: usize, reference: Reference<'_>, why: &str) {
+        let InForce { env, path } = &self.in_force[index];
+        let message = format!("{}: `{}` stays as text: {why}", env.key, shown(reference.written));
+        let warning = Diagnostic::warning(Code::UnknownReference, path.clone(), message);
+        if !self.warnings.contains(&warning) {
+            self.warnings.push(warning);
+        }
+    }
+}
+
+const GIVE_IT: &str = "give it in the spec or when the app is created";
+
+pub(crate) fn plain(text: String) -> ResolvedValue {
+    ResolvedValue { text, secret: false }
+}

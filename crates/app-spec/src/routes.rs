@@ -1,0 +1,226 @@
+//! Which component answers which path, as a list to be tried from the top.
+//!
+//! Ingress rules win over the routes of components. Where a spec has neither, its HTTP components get paths (reference
+//! 1.14.5): the first `/`, each further one `/<name>`. Rules that redirect or that match a host name are left out: a
+//! spec that has them is refused as "not yet".
+
+use crate::spec::{AppSpec, Component, IngressRule, Match, Route, Service};
+
+/// One rule of the front door.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteRule {
+    /// Which requests.
+    pub path: RoutePath,
+    /// The component that answers.
+    pub component: String,
+    /// With which path it is asked.
+    pub forward: Forward,
+}
+
+/// Which paths a rule is for. Begins with `/`; a prefix ends without one, unless it is `/` itself.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum RoutePath {
+    /// `/api` is for `/api` and `/api/x`, not for `/apix`.
+    Prefix(String),
+    /// This path only.
+    Exact(String),
+}
+
+/// What becomes of the matched prefix.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Forward {
+    /// It is cut off: the default.
+    Strip,
+    /// The path goes through unchanged.
+    Preserve,
+    /// It is replaced; the rest is appended.
+    Rewrite(String),
+}
+
+impl RoutePath {
+    /// The path without saying how it is matched.
+    pub fn as_str(&self) -> &str {
+        match self {
+            RoutePath::Prefix(path) | RoutePath::Exact(path) => path,
+        }
+    }
+}
+
+/// The rules in the order they are tried: exact before prefix, longer before shorter, then as written.
+pub fn routes(spec: &AppSpec) -> Vec<RouteRule> {
+    let mut rules: Vec<RouteRule> = match origin(spec) {
+        Origin::Ingress(rules) => rules.iter().filter_map(from_ingress).collect(),
+        Origin::Routes => from_components(spec),
+        Origin::Nothing => by_default(spec),
+    };
+    rules.sort_by_key(|rule| {
+        let is_prefix = matches!(rule.path, RoutePath::Prefix(_));
+        (is_prefix, std::cmp::Reverse(rule.path.as_str().len()))
+    });
+    rules
+}
+
+/// Where a spec's rules come from.
+pub(crate) enum Origin<'a> {
+    Ingress(&'a [IngressRule]),
+    Routes,
+    Nothing,
+}
+
+pub(crate) fn origin(spec: &AppSpec) -> Origin<'_> {
+    match &spec.ingress {
+        Some(ingress) if !ingress.rules.is_empty() => Origin::Ingress(&ingress.rules),
+        _ if spec.components().any(|c| !c.routes().is_empty()) => Origin::Routes,
+        _ => Origin::Nothing,
+    }
+}
+
+fn from_ingress(rule: &IngressRule) -> Option<RouteRule> {
+    let target = rule.component.as_ref()?;
+    let on = rule.on.as_ref();
+    if on.is_some_and(|on| on.authority.is_some()) {
+        return None;
+    }
+    let forward = match &target.rewrite {
+        Some(rewrite) => Forward::Rewrite(rewrite.clone()),
+        None => forward(target.preserve_path_prefix),
+    };
+    let path = route_path(on.and_then(|on| on.path.as_ref()));
+    Some(RouteRule { path, component: target.name.clone(), forward })
+}
+
+/// No match at all, and an empty prefix, stand for every path.
+pub(crate) fn route_path(path: Option<&Match>) -> RoutePath {
+    match path {
+        Some(Match { exact: Some(exact), .. }) if !exact.is_empty() => RoutePath::Exact(exact.clone()),
+        Some(Match { prefix, .. }) => RoutePath::Prefix(prefix_of(prefix.as_deref().unwrap_or_default())),
+        None => RoutePath::Prefix("/".to_owned()),
+    }
+}
+
+/// A prefix in its one form: `/api`, never `api/` or `/api/`.
+pub(crate) fn prefix_of(path: &str) -> String {
+    format!("/{}", path.trim_matches('/'))
+}
+
+pub(crate) fn forward(preserve_path_prefix: bool) -> Forward {
+    if preserve_path_prefix { Forward::Preserve } else { Forward::Strip }
+}
+
+fn from_components(spec: &AppSpec) -> Vec<RouteRule> {
+    let of = |component: Component<'_>, route: &Route| RouteRule {
+        path: RoutePath::Prefix(prefix_of(route.path.as_deref().unwrap_or_default())),
+        component: component.name().to_owned(),
+        forward: forward(route.preserve_path_prefix),
+    };
+    spec.components().flat_map(|c| c.routes().iter().map(move |route| of(c, route))).collect()
+}
+
+fn by_default(spec: &AppSpec) -> Vec<RouteRule> {
+    let to = |component: &str, path: String| RouteRule {
+        path: RoutePath::Prefix(path),
+        component: component.to_owned(),
+        forward: Forward::Strip,
+    };
+    let named = default_components(spec);
+    let paths = named.iter().enumerate();
+    paths.map(|(i, name)| to(name, if i == 0 { "/".to_owned() } else { format!("/{name}") })).collect()
+}
+
+/// The HTTP components that get a path when a spec says nothing about paths.
+pub(crate) fn default_components(spec: &AppSpec) -> Vec<&str> {
+    let answers = |component: &Component<'_>| match component {
+        Component::Service(service) => !wants_to_be_internal(service),
+        Component::StaticSite(_) | Component::Function(_) => true,
+        Component::Worker(_) | Component::Job(_) => false,
+    };
+    spec.components().filter(answers).map(Component::name).collect()
+}
+
+/// Internal ports and no HTTP port: made for other components.
+fn wants_to_be_internal(service: &Service) -> bool {
+    service.http_port.is_none() && !service.internal_ports.is_empty()
+}
+
+impl AppSpec {
+    /// The port on which the front door and other components reach a service: `http_port`, else 8080. `None` for a
+    /// service that is internal only: it has `internal_ports`, no `http_port`, and no route points at it.
+    pub fn http_port(&self, service: &Service) -> Option<u16> {
+        let is_routed = || routes(self).iter().any(|rule| rule.component == service.common.name);
+        match service.http_port {
+            Some(port) => Some(port),
+            None if wants_to_be_internal(service) && !is_routed() => None,
+            None => Some(8080),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn spec(text: &str) -> AppSpec {
+        AppSpec::from_yaml(text).unwrap().spec
+    }
+
+    fn service(name: &str, more: &str) -> String {
+        format!("- {{name: {name}, git: {{repo_clone_url: 'https://example.com/r.git'}}, {more}}}\n")
+    }
+
+    fn table(spec: &AppSpec) -> Vec<(String, String, Forward)> {
+        let text = |path: RoutePath| match path {
+            RoutePath::Prefix(p) => p,
+            RoutePath::Exact(p) => format!("={p}"),
+        };
+        routes(spec).into_iter().map(|r| (text(r.path), r.component, r.forward)).collect()
+    }
+
+    fn row(path: &str, component: &str, forward: Forward) -> (String, String, Forward) {
+        (path.to_owned(), component.to_owned(), forward)
+    }
+
+    #[test]
+    fn a_single_service_without_routes_gets_everything() {
+        let spec = spec(&format!("name: shop\nservices:\n{}", service("web", "")));
+        assert_eq!(table(&spec), [row("/", "web", Forward::Strip)]);
+        assert_eq!(spec.http_port(&spec.services[0]), Some(8080));
+    }
+
+    #[test]
+    fn several_services_without_routes_get_their_names_and_internal_ones_nothing() {
+        let services =
+            [service("web", ""), service("api", "http_port: 3000"), service("rpc", "internal_ports: [9000]")];
+        let spec = spec(&format!("name: shop\nservices:\n{}", services.concat()));
+        assert_eq!(table(&spec), [row("/api", "api", Forward::Strip), row("/", "web", Forward::Strip)]);
+        assert_eq!(spec.http_port(&spec.services[1]), Some(3000));
+        assert_eq!(spec.http_port(&spec.services[2]), None);
+    }
+
+    #[test]
+    fn a_route_makes_an_internal_service_public() {
+        let rpc = service("rpc", "internal_ports: [9000], routes: [{path: /rpc/, preserve_path_prefix: true}]");
+        let spec = spec(&format!("name: shop\nservices:\n{rpc}"));
+        assert_eq!(table(&spec), [row("/rpc", "rpc", Forward::Preserve)]);
+        assert_eq!(spec.http_port(&spec.services[0]), Some(8080));
+    }
+
+    #[test]
+    fn ingress_rules_win_and_are_ordered_most_specific_first() {
+        let text = format!(
+            "name: shop\nservices:\n{}{}ingress:\n  rules:\n  - component: {{name: web}}\n  \
+             - {{match: {{path: {{prefix: /api}}}}, component: {{name: api}}}}\n  \
+             - {{match: {{path: {{prefix: /api/v2}}}}, component: {{name: api, rewrite: /v3/}}}}\n  \
+             - {{match: {{path: {{exact: /ok}}}}, component: {{name: web, preserve_path_prefix: true}}}}\n",
+            service("web", "routes: [{path: /old}]"),
+            service("api", "")
+        );
+        let wanted = [
+            row("=/ok", "web", Forward::Preserve),
+            row("/api/v2", "api", Forward::Rewrite("/v3/".to_owned())),
+            row("/api", "api", Forward::Strip),
+            row("/", "web", Forward::Strip),
+        ];
+        assert_eq!(table(&spec(&text)), wanted);
+    }
+}

@@ -1,0 +1,122 @@
+//! Instance sizes: what a slug means in CPU and memory (reference 1.9).
+//!
+//! Shared and dedicated sizes alike are ceilings here, clamped to the host by whoever starts the container.
+
+use crate::suggest::{nearest, one_of};
+
+/// The size of a component that names none.
+pub(crate) const DEFAULT: &str = "apps-s-1vcpu-0.5gb";
+
+/// One size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InstanceSize {
+    /// What specs call it.
+    pub slug: &'static str,
+    /// CPU in thousandths of one.
+    pub cpu_millis: u32,
+    /// Memory in bytes.
+    pub memory_bytes: u64,
+    /// A CPU of its own on the platform.
+    pub dedicated: bool,
+    /// On the platform, one instance only.
+    pub single_instance_only: bool,
+    /// Belongs to plans that are no longer sold.
+    pub deprecated: bool,
+}
+
+const GIB: u64 = 1 << 30;
+
+const fn size(
+    slug: &'static str,
+    cpu_millis: u32,
+    memory_bytes: u64,
+    sold_as: SoldAs,
+    deprecated: bool,
+) -> InstanceSize {
+    let dedicated = matches!(sold_as, SoldAs::Dedicated);
+    let single_instance_only = matches!(sold_as, SoldAs::Single);
+    InstanceSize { slug, cpu_millis, memory_bytes, dedicated, single_instance_only, deprecated }
+}
+
+enum SoldAs {
+    Single,
+    Shared,
+    Dedicated,
+}
+
+use SoldAs::{Dedicated, Shared, Single};
+
+const SIZES: &[InstanceSize] = &[
+    size("apps-s-1vcpu-0.5gb", 1000, GIB / 2, Single, false),
+    size("apps-s-1vcpu-1gb-fixed", 1000, GIB, Single, false),
+    size("apps-s-1vcpu-1gb", 1000, GIB, Shared, false),
+    size("apps-s-1vcpu-2gb", 1000, 2 * GIB, Shared, false),
+    size("apps-s-2vcpu-4gb", 2000, 4 * GIB, Shared, false),
+    size("apps-d-1vcpu-0.5gb", 1000, GIB / 2, Dedicated, false),
+    size("apps-d-1vcpu-1gb", 1000, GIB, Dedicated, false),
+    size("apps-d-1vcpu-2gb", 1000, 2 * GIB, Dedicated, false),
+    size("apps-d-1vcpu-4gb", 1000, 4 * GIB, Dedicated, false),
+    size("apps-d-2vcpu-4gb", 2000, 4 * GIB, Dedicated, false),
+    size("apps-d-2vcpu-8gb", 2000, 8 * GIB, Dedicated, false),
+    size("apps-d-4vcpu-8gb", 4000, 8 * GIB, Dedicated, false),
+    size("apps-d-4vcpu-16gb", 4000, 16 * GIB, Dedicated, false),
+    size("apps-d-8vcpu-32gb", 8000, 32 * GIB, Dedicated, false),
+    size("basic-xxs", 1000, GIB / 2, Single, true),
+    size("basic-xs", 1000, GIB, Single, true),
+    size("basic-s", 1000, 2 * GIB, Single, true),
+    size("basic-m", 2000, 4 * GIB, Single, true),
+    size("professional-xs", 1000, GIB, Shared, true),
+    size("professional-s", 1000, 2 * GIB, Shared, true),
+    size("professional-m", 2000, 4 * GIB, Shared, true),
+    size("professional-1l", 1000, 4 * GIB, Dedicated, true),
+    size("professional-l", 2000, 8 * GIB, Dedicated, true),
+    size("professional-xl", 4000, 16 * GIB, Dedicated, true),
+];
+
+/// Every size, current ones first.
+pub fn instance_sizes() -> &'static [InstanceSize] {
+    SIZES
+}
+
+/// The size of that slug. `None`: there is none, and a spec that names it is refused.
+pub fn instance_size(slug: &str) -> Option<&'static InstanceSize> {
+    SIZES.iter().find(|size| size.slug == slug)
+}
+
+/// The sizes to name when a slug is unknown: the nearest in spelling, else the current ones of its family.
+pub(crate) fn near(slug: &str) -> String {
+    if let Some(one) = nearest(slug, SIZES.iter().map(|s| s.slug)) {
+        return format!("did you mean `{one}`?");
+    }
+    let family = slug.split('-').next().unwrap_or_default();
+    let of_family: Vec<&str> = SIZES.iter().map(|s| s.slug).filter(|s| s.split('-').next() == Some(family)).collect();
+    let current = SIZES.iter().filter(|s| !s.deprecated && !s.dedicated).map(|s| s.slug);
+    match of_family.is_empty() {
+        true => format!("for example {}", one_of(current)),
+        false => format!("known: {}", one_of(of_family)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slugs_give_cpu_and_memory() {
+        let tiny = instance_size("basic-xxs").expect("in the table");
+        let default = instance_size(DEFAULT).expect("in the table");
+        assert_eq!((tiny.cpu_millis, tiny.memory_bytes), (default.cpu_millis, default.memory_bytes));
+        assert_eq!(default.memory_bytes, 536_870_912);
+        let large = instance_size("apps-d-8vcpu-32gb").expect("in the table");
+        assert_eq!((large.cpu_millis, large.memory_bytes, large.dedicated), (8000, 34_359_738_368, true));
+        assert_eq!(instance_size("professional-xxl"), None);
+    }
+
+    #[test]
+    fn near_slugs_are_named() {
+        assert_eq!(near("basic_xxs"), "did you mean `basic-xxs`?");
+        assert_eq!(near("apps-s-1vcpu-05gb"), "did you mean `apps-s-1vcpu-0.5gb`?");
+        assert!(near("professional-gigantic").starts_with("known: professional-xs"));
+        assert!(near("huge").contains("apps-s-2vcpu-4gb"));
+    }
+}

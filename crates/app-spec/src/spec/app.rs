@@ -1,0 +1,331 @@
+//! The app, how it is read and written, and one view over components of every kind.
+
+use super::component::{Common, Job, Service, Worker};
+use super::database::Database;
+use super::env::EnvVar;
+use super::ingress::{Ingress, Route};
+use super::platform::{Alert, Domain, Egress, Maintenance, Vpc};
+use super::site::{Function, StaticSite};
+use super::source::Source;
+use crate::diagnostic::{Code, Diagnostics};
+use crate::secret::SecretText;
+use crate::tree::{self, Kind, Node};
+use crate::wire::form;
+use crate::wire::rule::ANY;
+use crate::wire::{Object, Out, Places, Reader, Seal, Trail, Unsealer, Wire, Writer, object};
+
+object! {
+    /// An app spec.
+    "an app spec" struct AppSpec {
+        /// Unique among the apps of an installation.
+        name: String = ANY.required().of_form(form::name),
+        /// Kept; there is one host.
+        region: Option<String> = ANY,
+        /// Kept: switches of the platform's build stack.
+        features: Vec<String> = ANY,
+        /// Variables of every component; a component's own win.
+        envs: Vec<EnvVar> = ANY,
+        /// Components that serve requests.
+        services: Vec<Service> = ANY,
+        /// Components that run all the time without being asked for.
+        workers: Vec<Worker> = ANY,
+        /// Components that run once around a deployment, or on a schedule.
+        jobs: Vec<Job> = ANY,
+        /// Files served by the front door.
+        static_sites: Vec<StaticSite> = ANY,
+        /// Serverless functions.
+        functions: Vec<Function> = ANY,
+        /// Databases.
+        databases: Vec<Database> = ANY,
+        /// Further host names.
+        domains: Vec<Domain> = ANY,
+        /// Routing; wins over the routes of components.
+        ingress: Option<Ingress> = ANY,
+        /// Kept; has no effect on one host.
+        egress: Option<Egress> = ANY,
+        /// Kept; has no effect on one host.
+        alerts: Vec<Alert> = ANY,
+        /// Maintenance mode.
+        maintenance: Option<Maintenance> = ANY,
+        /// Kept; has no effect on one host.
+        vpc: Option<Vpc> = ANY,
+        /// Kept; there is no edge cache.
+        disable_edge_cache: bool = ANY,
+        /// Kept; addresses are never touched.
+        disable_email_obfuscation: bool = ANY,
+        /// Kept; has no effect on one host.
+        enhanced_threat_control_enabled: bool = ANY,
+    }
+}
+
+/// A spec that was read, with what there is to say about it.
+#[derive(Clone, Debug)]
+pub struct Parsed {
+    /// The spec.
+    pub spec: AppSpec,
+    /// What was converted or is doubtful; never an error.
+    pub warnings: Diagnostics,
+    places: Places,
+}
+
+impl Parsed {
+    /// What this version cannot run, each with its place. Not empty: refuse to create the app.
+    pub fn not_yet(&self) -> Diagnostics {
+        self.located(self.spec.not_yet())
+    }
+
+    /// What is kept and returned but changes nothing here, each with its place.
+    pub fn no_effect(&self) -> Diagnostics {
+        self.located(self.spec.no_effect())
+    }
+
+    fn located(&self, mut diagnostics: Diagnostics) -> Diagnostics {
+        self.places.locate(diagnostics.iter_mut());
+        diagnostics.hidden = self.warnings.hidden.clone();
+        diagnostics.sort();
+        diagnostics
+    }
+}
+
+impl AppSpec {
+    /// Reads a spec as people write it: YAML 1.2 or JSON, with or without a `spec:` around it.
+    ///
+    /// Errors: everything that is wrong, in the order of the text, together with the warnings.
+    pub fn from_yaml(text: &str) -> Result<Parsed, Diagnostics> {
+        match tree::parse(text) {
+            Ok(root) => AppSpec::from_tree(&root),
+            // JSON may hold escapes that YAML has not; such a text has no places.
+            Err(problems) if problems.iter().all(|p| p.code == Code::Syntax) => {
+                match serde_json::from_str(text.trim_start_matches('\u{feff}')) {
+                    Ok(json) => AppSpec::from_json(&json),
+                    Err(_) => Err(problems),
+                }
+            }
+            Err(problems) => Err(problems),
+        }
+    }
+
+    /// Reads a spec that an API client sent. The same rules; the problems have paths but no places.
+    pub fn from_json(value: &serde_json::Value) -> Result<Parsed, Diagnostics> {
+        AppSpec::from_tree(&tree::from_json(value)?)
+    }
+
+    fn from_tree(root: &Node) -> Result<Parsed, Diagnostics> {
+        let mut reader = Reader::default();
+        let spec: Option<AppSpec> = reader.object(unwrapped(root));
+        let Reader { problems: mut found, places, lost_items, .. } = reader;
+        let spec = spec.unwrap_or_default();
+        if !lost_items {
+            let mut checks = crate::check::check(&spec, found.has_errors());
+            places.locate(checks.iter_mut());
+            found.extend(checks);
+        }
+        found.sort();
+        match found.has_errors() {
+            true => Err(found),
+            false => Ok(Parsed { spec, warnings: found, places }),
+        }
+    }
+
+    /// What is wrong between the fields of a spec that was put together or changed by hand: clashing names and routes,
+    /// rules that name no component, sizes that do not exist. Reading a spec includes these checks.
+    pub fn check(&self) -> Diagnostics {
+        let mut found = Diagnostics::default();
+        found.extend(crate::check::check(self, false));
+        found
+    }
+
+    /// The spec as App Platform's API has it: snake_case, nothing that is absent or zero. Secrets go through `seal`.
+    pub fn to_json_value(&self, seal: Seal<'_>) -> serde_json::Value {
+        self.to_out(seal).into_json()
+    }
+
+    /// The spec as a file, fields in the order of the reference. Secrets go through `seal`.
+    pub fn to_yaml(&self, seal: Seal<'_>) -> String {
+        crate::yaml::write(&self.to_out(seal))
+    }
+
+    pub(crate) fn to_out(&self, seal: Seal<'_>) -> Out {
+        let mut writer = Writer { trail: Trail::default(), seal };
+        self.write(&mut writer).expect("an object is always written")
+    }
+
+    /// Opens sealed values, `EV[…]`, where `open` can, given the path by names as [`Seal`] has it and the sealed text.
+    /// Returns the paths of those that stay sealed: someone must give them again.
+    pub fn unseal(&mut self, open: &dyn Fn(&str, &str) -> Option<SecretText>) -> Vec<String> {
+        let mut unsealer = Unsealer { trail: Trail::default(), open, closed: Vec::new() };
+        self.unseal_fields(&mut unsealer);
+        unsealer.closed
+    }
+
+    /// Every component in the order services, static sites, functions, workers, jobs. Databases are not components.
+    pub fn components(&self) -> impl Iterator<Item = Component<'_>> {
+        let services = self.services.iter().map(Component::Service);
+        let sites = self.static_sites.iter().map(Component::StaticSite);
+        let functions = self.functions.iter().map(Component::Function);
+        let workers = self.workers.iter().map(Component::Worker);
+        let jobs = self.jobs.iter().map(Component::Job);
+        services.chain(sites).chain(functions).chain(workers).chain(jobs)
+    }
+
+    /// Every component with its path, for example `services[0]`.
+    pub(crate) fn components_with_paths(&self) -> impl Iterator<Item = (String, Component<'_>)> {
+        let mut before: Option<(ComponentKind, usize)> = None;
+        self.components().map(move |component| {
+            let kind = component.kind();
+            let index = before.filter(|(k, _)| *k == kind).map_or(0, |(_, index)| index + 1);
+            before = Some((kind, index));
+            (format!("{}[{index}]", kind.field()), component)
+        })
+    }
+
+    /// The component of that name.
+    pub fn component(&self, name: &str) -> Option<Component<'_>> {
+        self.components().find(|component| component.name() == name)
+    }
+
+    /// The service of that name.
+    pub fn service(&self, name: &str) -> Option<&Service> {
+        self.services.iter().find(|service| service.common.name == name)
+    }
+
+    /// The database of that name.
+    pub fn database(&self, name: &str) -> Option<&Database> {
+        self.databases.iter().find(|database| database.name == name)
+    }
+}
+
+/// A mapping with nothing but `spec:` (and `x-…`) is the form of `deploy.template.yaml`.
+fn unwrapped(root: &Node) -> &Node {
+    let Kind::Mapping(entries) = &root.kind else { return root };
+    let mut meaningful = entries.iter().filter(|e| !e.key.starts_with("x-"));
+    match (meaningful.next(), meaningful.next()) {
+        (Some(only), None) if &*only.key == "spec" => &only.value,
+        _ => root,
+    }
+}
+
+/// A component of any kind.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Component<'a> {
+    /// Serves requests.
+    Service(&'a Service),
+    /// Files.
+    StaticSite(&'a StaticSite),
+    /// Serverless.
+    Function(&'a Function),
+    /// Runs all the time.
+    Worker(&'a Worker),
+    /// Runs once, or on a schedule.
+    Job(&'a Job),
+}
+
+/// What kind of component it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ComponentKind {
+    /// Serves requests.
+    Service,
+    /// Files.
+    StaticSite,
+    /// Serverless.
+    Function,
+    /// Runs all the time.
+    Worker,
+    /// Runs once, or on a schedule.
+    Job,
+}
+
+impl ComponentKind {
+    /// In the words of a message: `static site`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ComponentKind::Service => "service",
+            ComponentKind::StaticSite => "static site",
+            ComponentKind::Function => "function",
+            ComponentKind::Worker => "worker",
+            ComponentKind::Job => "job",
+        }
+    }
+
+    /// Whether it answers requests.
+    pub fn has_routes(self) -> bool {
+        matches!(self, ComponentKind::Service | ComponentKind::StaticSite | ComponentKind::Function)
+    }
+
+    /// The list of the spec that holds such components: `static_sites`.
+    pub fn field(self) -> &'static str {
+        match self {
+            ComponentKind::Service => "services",
+            ComponentKind::StaticSite => "static_sites",
+            ComponentKind::Function => "functions",
+            ComponentKind::Worker => "workers",
+            ComponentKind::Job => "jobs",
+        }
+    }
+}
+
+impl<'a> Component<'a> {
+    /// What kind it is.
+    pub fn kind(self) -> ComponentKind {
+        match self {
+            Component::Service(_) => ComponentKind::Service,
+            Component::StaticSite(_) => ComponentKind::StaticSite,
+            Component::Function(_) => ComponentKind::Function,
+            Component::Worker(_) => ComponentKind::Worker,
+            Component::Job(_) => ComponentKind::Job,
+        }
+    }
+
+    /// What services, workers and jobs share; `None` for static sites and functions.
+    pub fn common(self) -> Option<&'a Common> {
+        match self {
+            Component::Service(service) => Some(&service.common),
+            Component::Worker(worker) => Some(&worker.common),
+            Component::Job(job) => Some(&job.common),
+            Component::StaticSite(_) | Component::Function(_) => None,
+        }
+    }
+
+    /// Its name.
+    pub fn name(self) -> &'a str {
+        match self {
+            Component::Service(service) => &service.common.name,
+            Component::StaticSite(site) => &site.name,
+            Component::Function(function) => &function.name,
+            Component::Worker(worker) => &worker.common.name,
+            Component::Job(job) => &job.common.name,
+        }
+    }
+
+    /// Its own variables.
+    pub fn envs(self) -> &'a [EnvVar] {
+        match self {
+            Component::Service(service) => &service.common.envs,
+            Component::StaticSite(site) => &site.envs,
+            Component::Function(function) => &function.envs,
+            Component::Worker(worker) => &worker.common.envs,
+            Component::Job(job) => &job.common.envs,
+        }
+    }
+
+    /// Where it comes from.
+    pub fn source(self) -> &'a Source {
+        match self {
+            Component::Service(service) => &service.common.source,
+            Component::StaticSite(site) => &site.source,
+            Component::Function(function) => &function.source,
+            Component::Worker(worker) => &worker.common.source,
+            Component::Job(job) => &job.common.source,
+        }
+    }
+
+    /// Its own routes; workers and jobs have none.
+    pub fn routes(self) -> &'a [Route] {
+        match self {
+            Component::Service(service) => &service.routes,
+            Component::StaticSite(site) => &site.routes,
+            Component::Function(function) => &function.routes,
+            Component::Worker(_) | Component::Job(_) => &[],
+        }
+    }
+}

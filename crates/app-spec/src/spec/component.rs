@@ -1,0 +1,230 @@
+//! Components that run containers: services, workers, jobs.
+
+use super::env::EnvVar;
+use super::health::{Autoscaling, HealthCheck, LivenessHealthCheck, ServiceTermination, Termination};
+use super::ingress::{Cors, Route};
+use super::platform::{Alert, LogDestination};
+use super::source::Source;
+use crate::tree::Node;
+use crate::wire::form;
+use crate::wire::rule::{ANY, PORT, range};
+use crate::wire::{Reader, object, words};
+
+object! {
+    /// What services, workers and jobs have in common.
+    "a component" struct Common {
+        .. {
+            /// Where it comes from.
+            source: Source,
+        }
+        /// Unique among all components and databases of the app.
+        name: String = ANY.required().of_form(form::name),
+        /// Root of the build context, relative to the repository; absent: the repository's root.
+        source_dir: Option<String> = ANY.of_form(form::inside_repository),
+        /// Relative to the repository's root, not to `source_dir`. Absent: one is looked for, else the language decides.
+        dockerfile_path: Option<String> = ANY.of_form(form::inside_repository),
+        /// An extra build step; ignored with a Dockerfile or an image.
+        build_command: Option<String> = ANY,
+        /// Replaces the image's start command. Run through a shell.
+        run_command: Option<String> = ANY,
+        /// A hint which language it is; never an error.
+        environment_slug: Option<String> = ANY,
+        /// Variables; they win over the app's of the same name.
+        envs: Vec<EnvVar> = ANY,
+        /// 1 to 250; see [`Common::instance_count`].
+        instance_count: Option<u32> = range(1, 250),
+        /// CPU and memory; see [`instance_size`](crate::instance_size).
+        instance_size_slug: Option<String> = ANY,
+        /// Kept; has no effect on one host.
+        alerts: Vec<Alert> = ANY,
+        /// Where logs are forwarded.
+        log_destinations: Vec<LogDestination> = ANY,
+    }
+}
+
+object! {
+    /// Serves requests, on a port.
+    "a service" struct Service labelled common.name finish finish {
+        .. {
+            /// Name, source, variables, size.
+            common: Common,
+        }
+        /// The port that the process listens on. See [`AppSpec::http_port`](crate::AppSpec::http_port).
+        http_port: Option<u16> = PORT,
+        /// How the front door talks to it.
+        protocol: Option<Protocol> = ANY,
+        /// Ports for other components only.
+        internal_ports: Vec<u16> = PORT,
+        /// When an instance is ready. Absent: when the port accepts a connection.
+        health_check: Option<HealthCheck> = ANY,
+        /// When a running instance must be restarted.
+        liveness_health_check: Option<LivenessHealthCheck> = ANY,
+        /// Requests by path prefix. Older than `ingress`, which wins over it.
+        routes: Vec<Route> = ANY,
+        /// Deprecated: belongs to ingress rules.
+        cors: Option<Cors> = ANY,
+        /// Instances by load.
+        autoscaling: Option<Autoscaling> = ANY,
+        /// How an instance is stopped.
+        termination: Option<ServiceTermination> = ANY,
+        /// Stops the service when nobody asks for it.
+        inactivity_sleep: Option<InactivitySleep> = ANY,
+    }
+}
+
+object! {
+    /// Runs all the time without being asked for.
+    "a worker" struct Worker labelled common.name finish finish {
+        .. {
+            /// Name, source, variables, size.
+            common: Common,
+        }
+        /// When a running instance must be restarted. A worker has no port of its own, so it must name one.
+        liveness_health_check: Option<LivenessHealthCheck> = ANY,
+        /// Instances by load.
+        autoscaling: Option<Autoscaling> = ANY,
+        /// How an instance is stopped.
+        termination: Option<Termination> = ANY,
+    }
+}
+
+object! {
+    /// Runs once around a deployment, or on a schedule.
+    "a job" struct Job labelled common.name finish finish {
+        .. {
+            /// Name, source, variables, size.
+            common: Common,
+        }
+        /// When it runs; see [`Job::kind`].
+        kind: Option<JobKind> = ANY,
+        /// Of a scheduled job.
+        schedule: Option<Schedule> = ANY,
+        /// After which it is stopped: a duration such as `1h30m`; the platform's default is 30 minutes.
+        timeout: Option<String> = ANY,
+        /// How it is stopped.
+        termination: Option<Termination> = ANY,
+    }
+}
+
+object! {
+    /// When a scheduled job runs.
+    "a schedule" struct Schedule {
+        /// Five fields: minute, hour, day, month, weekday.
+        cron: String = ANY.required(),
+        /// A name such as `Europe/Berlin`; UTC when absent.
+        time_zone: Option<String> = ANY,
+    }
+}
+
+object! {
+    /// Stops a service when nobody asks for it (private preview on the platform).
+    "inactivity_sleep" struct InactivitySleep {
+        /// Seconds without a request.
+        after_seconds: Option<u32> = range(600, 86400),
+        /// What visitors see until it is awake.
+        loading_page: Option<LoadingPage> = ANY,
+    }
+}
+
+object! {
+    /// What visitors see until a service is awake.
+    "a loading page" struct LoadingPage {
+        /// Off by default.
+        enabled: bool = ANY,
+        /// A page of one's own.
+        custom_url: Option<String> = ANY,
+    }
+}
+
+words! {
+    /// How the front door talks to a service.
+    enum Protocol {
+        /// HTTP/1.1: the default.
+        Http = "HTTP",
+        /// HTTP/2 in clear text with prior knowledge.
+        Http2 = "HTTP2",
+    }
+}
+
+words! {
+    /// When a job runs.
+    enum JobKind {
+        /// The same as POST_DEPLOY.
+        Unspecified = "UNSPECIFIED",
+        /// After the build, before the first instance is replaced.
+        PreDeploy = "PRE_DEPLOY",
+        /// When everything is routed.
+        PostDeploy = "POST_DEPLOY",
+        /// After a failed deployment.
+        FailedDeploy = "FAILED_DEPLOY",
+        /// By cron.
+        Scheduled = "SCHEDULED",
+    }
+}
+
+const SOURCES: &str = "`git`, `github`, `gitlab`, `bitbucket`, `image`";
+
+impl Common {
+    /// How many instances are wanted: 1 when nothing is said.
+    pub fn instance_count(&self) -> u32 {
+        self.instance_count.unwrap_or(1)
+    }
+
+    /// The size's slug: `apps-s-1vcpu-0.5gb` when nothing is said.
+    pub fn instance_size_slug(&self) -> &str {
+        self.instance_size_slug.as_deref().unwrap_or(crate::size::DEFAULT)
+    }
+
+    /// `source_dir` without `/` or `./` around it; empty for the root of the repository.
+    pub fn source_dir(&self) -> String {
+        self.source_dir.as_deref().map(normalise).unwrap_or_default()
+    }
+
+    /// `dockerfile_path` without a leading `/` or `./`, relative to the root of the repository.
+    pub fn dockerfile_path(&self) -> Option<String> {
+        self.dockerfile_path.as_deref().map(normalise).filter(|p| !p.is_empty())
+    }
+}
+
+/// `/app/`, `./app`, `app/.` → `app`; `/` and `.` → nothing.
+pub(crate) fn normalise(path: &str) -> String {
+    path.split('/').filter(|part| !part.is_empty() && *part != ".").collect::<Vec<_>>().join("/")
+}
+
+impl Service {
+    fn finish(&mut self, node: &Node, reader: &mut Reader) {
+        self.common.source.require("a service", SOURCES, node, reader);
+    }
+}
+
+impl Worker {
+    fn finish(&mut self, node: &Node, reader: &mut Reader) {
+        self.common.source.require("a worker", SOURCES, node, reader);
+    }
+}
+
+impl Job {
+    /// When it runs; POST_DEPLOY when nothing is said.
+    pub fn kind(&self) -> JobKind {
+        match self.kind {
+            None | Some(JobKind::Unspecified) => JobKind::PostDeploy,
+            Some(kind) => kind,
+        }
+    }
+
+    fn finish(&mut self, node: &Node, reader: &mut Reader) {
+        self.common.source.require("a job", SOURCES, node, reader);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn directories_are_normalised_as_people_write_them() {
+        for (written, wanted) in [("/", ""), (".", ""), ("./x", "x"), ("/frontend/", "frontend"), ("a//b/.", "a/b")] {
+            assert_eq!(normalise(written), wanted, "{written}");
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! Environment variables and their secrets.
+
+use std::fmt;
+
+use crate::diagnostic::{Code, Diagnostic};
+use crate::secret::{SecretText, is_sealed};
+use crate::tree::{Kind, Node, is_ambiguous};
+use crate::wire::form;
+use crate::wire::rule::ANY;
+use crate::wire::{Out, Reader, Rule, Shape, Unsealer, Wire, Writer, object, words};
+
+object! {
+    /// One variable, of a component or of the whole app.
+    "an environment variable" struct EnvVar labelled key finish sort_out_secret {
+        /// The variable's name: letters, digits and `_`, no digit first.
+        key: String = ANY.required().of_form(form::env_key),
+        /// Literal text with references, or a secret.
+        value: EnvValue = ANY,
+        /// When the variable exists; see [`EnvVar::scope`] for the default.
+        scope: Option<EnvScope> = ANY,
+        /// Whether the value is a secret; absent means [`EnvKind::General`].
+        kind as "type": Option<EnvKind> = ANY,
+    }
+}
+
+words! {
+    /// When a variable exists.
+    enum EnvScope {
+        /// The same as both.
+        Unset = "UNSET",
+        /// In containers only.
+        RunTime = "RUN_TIME",
+        /// In builds only.
+        BuildTime = "BUILD_TIME",
+        /// In both: the default.
+        RunAndBuildTime = "RUN_AND_BUILD_TIME",
+    }
+}
+
+words! {
+    /// Whether a value is shown.
+    enum EnvKind {
+        /// Shown to whoever may read the spec.
+        General = "GENERAL",
+        /// Stored sealed, never shown.
+        Secret = "SECRET",
+    }
+}
+
+/// The value of a variable.
+#[derive(Clone, PartialEq, Eq)]
+pub enum EnvValue {
+    /// Text as it was written, references unresolved. Absent and empty are the same.
+    Plain(String),
+    /// `type: SECRET` with its value.
+    Secret(SecretText),
+    /// `type: SECRET` with a sealed value, `EV[1:…]`.
+    Sealed(String),
+    /// `type: SECRET` without a value: must be given, or kept from before.
+    Missing,
+}
+
+impl Default for EnvValue {
+    fn default() -> EnvValue {
+        EnvValue::Plain(String::new())
+    }
+}
+
+impl fmt::Debug for EnvValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            EnvValue::Plain(text) => f.debug_tuple("Plain").field(text).finish(),
+            EnvValue::Secret(_) => f.write_str("Secret(…)"),
+            EnvValue::Sealed(_) => f.write_str("Sealed(…)"),
+            EnvValue::Missing => f.write_str("Missing"),
+        }
+    }
+}
+
+impl EnvScope {
+    /// Whether a variable of this scope exists in containers.
+    pub fn is_run_time(self) -> bool {
+        self != EnvScope::BuildTime
+    }
+
+    /// Whether a variable of this scope exists in builds.
+    pub fn is_build_time(self) -> bool {
+        self != EnvScope::RunTime
+    }
+}
+
+impl EnvVar {
+    /// The scope in force: both, when none is given.
+    pub fn scope(&self) -> EnvScope {
+        match self.scope {
+            None | Some(EnvScope::Unset) => EnvScope::RunAndBuildTime,
+            Some(scope) => scope,
+        }
+    }
+
+    /// Whether the value is a secret.
+    pub fn is_secret(&self) -> bool {
+        self.kind == Some(EnvKind::Secret)
+    }
+
+    /// A plain variable for both scopes.
+    pub fn plain(key: impl Into<String>, value: impl Into<String>) -> EnvVar {
+        EnvVar { key: key.into(), value: EnvValue::Plain(value.into()), ..EnvVar::default() }
+    }
+
+    /// A secret for both scopes.
+    pub fn secret(key: impl Into<String>, value: impl Into<String>) -> EnvVar {
+        let value = EnvValue::Secret(SecretText::new(value));
+        EnvVar { key: key.into(), value, scope: None, kind: Some(EnvKind::Secret) }
+    }
+
+    /// `type` may stand after `value` in the text, so that only now it is known what the value is.
+    fn sort_out_secret(&mut self, node: &Node, reader: &mut Reader) {
+        if !self.is_secret() {
+            return;
+        }
+        if let Kind::Mapping(entries) = &node.kind {
+            entries.iter().filter(|e| &*e.key == "value").for_each(|e| reader.hide(&e.value));
+        }
+        self.value = match std::mem::take(&mut self.value) {
+            EnvValue::Plain(text) if text.is_empty() => EnvValue::Missing,
+            EnvValue::Plain(text) if is_sealed(&text) => EnvValue::Sealed(text),
+            EnvValue::Plain(text) => EnvValue::Secret(SecretText::new(text)),
+            other => other,
+        };
+    }
+}
+
+impl Wire for EnvValue {
+    fn shape() -> Shape {
+        Shape::Text
+    }
+
+    /// Takes the text verbatim: `012`, `1.10` and `on` stay what was written.
+    fn read(node: &Node, _: &Rule, reader: &mut Reader) -> Option<EnvValue> {
+        let text = reader.text(node)?;
+        if let Kind::Scalar(scalar) = &node.kind
+            && scalar.plain
+            && scalar.meaning() == crate::tree::Plain::Text
+            && is_ambiguous(&text)
+        {
+            let message = "taken as text as it is written; older YAML readers take it for something else";
+            reader.report(Diagnostic::warning(Code::Converted, "", message).help("put it in quotes"));
+        }
+        Some(EnvValue::Plain(text))
+    }
+
+    fn write(&self, writer: &mut Writer<'_>) -> Option<Out> {
+        match self {
+            EnvValue::Plain(text) => Some(Out::Text(text.clone())),
+            EnvValue::Secret(secret) => Some(Out::Text(writer.sealed(secret))),
+            EnvValue::Sealed(sealed) => Some(Out::Text(sealed.clone())),
+            EnvValue::Missing => None,
+        }
+    }
+
+    fn is_zero(&self) -> bool {
+        matches!(self, EnvValue::Plain(text) if text.is_empty())
+    }
+
+    fn unseal(&mut self, unsealer: &mut Unsealer<'_>) {
+        if let EnvValue::Sealed(sealed) = self
+            && let Some(secret) = unsealer.open(sealed)
+        {
+            *self = EnvValue::Secret(secret);
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! Who gets which request: ingress rules, and the older routes of components.
+
+use crate::wire::form;
+use crate::wire::rule::{ANY, PORT, up_to};
+use crate::wire::{object, words};
+
+object! {
+    /// Routing of requests.
+    "ingress" struct Ingress {
+        /// The rules; see [`routes`](crate::routes) for their order.
+        rules: Vec<IngressRule> = ANY,
+        /// Shown when the app cannot be reached.
+        custom_error_page_url: Option<String> = ANY,
+        /// A header that tells the app who sent the request on.
+        secure_header: Option<SecureHeader> = ANY,
+        /// Old; means nothing today.
+        load_balancer: Option<LoadBalancer> = ANY,
+        /// Old; means nothing today.
+        load_balancer_size: Option<u32> = ANY,
+    }
+}
+
+object! {
+    /// A header that the platform adds.
+    "secure_header" struct SecureHeader {
+        /// Its name.
+        key: Option<String> = ANY,
+        /// Its value.
+        value: Option<String> = ANY,
+        /// Strip it from incoming requests.
+        remove_header: bool = ANY,
+    }
+}
+
+words! {
+    /// Old setting of the platform.
+    enum LoadBalancer {
+        /// Not said.
+        Unknown = "UNKNOWN",
+        /// The platform's own.
+        DigitalOcean = "DIGITALOCEAN",
+    }
+}
+
+object! {
+    /// Requests that match go to a component or are redirected.
+    "an ingress rule" struct IngressRule {
+        /// Which requests; absent: all.
+        on as "match": Option<RouteMatch> = ANY,
+        /// Who answers.
+        component: Option<IngressComponent> = ANY,
+        /// Where else the client is sent.
+        redirect: Option<Redirect> = ANY,
+        /// What other origins may do.
+        cors: Option<Cors> = ANY,
+    }
+}
+
+object! {
+    /// Which requests a rule is for.
+    "a match" struct RouteMatch {
+        /// By path.
+        path: Option<Match> = ANY,
+        /// By host name.
+        authority: Option<Match> = ANY,
+    }
+}
+
+object! {
+    /// A text that must be equal, or begin in the same way. Empty text is kept.
+    "a match of path or authority" struct Match {
+        /// Must begin with it; for paths by whole segments.
+        prefix: Option<String> = up_to(256).keeps_empty(),
+        /// Must be equal.
+        exact: Option<String> = up_to(256).keeps_empty(),
+    }
+}
+
+object! {
+    /// The component that answers.
+    "the component of a rule" struct IngressComponent {
+        /// A service, static site or function.
+        name: String = ANY.required(),
+        /// Send the path through unchanged; otherwise the matched prefix is cut off.
+        preserve_path_prefix: bool = ANY,
+        /// Replaces the matched prefix. Excludes `preserve_path_prefix`.
+        rewrite: Option<String> = ANY,
+    }
+}
+
+object! {
+    /// Sends the client elsewhere.
+    "a redirect" struct Redirect {
+        /// Replaces the whole path; absent: the path is kept.
+        uri: Option<String> = ANY,
+        /// Another host; absent: the same.
+        authority: Option<String> = ANY,
+        /// Another port.
+        port: Option<u16> = PORT,
+        /// `https` by default.
+        scheme: Option<Scheme> = ANY,
+        /// 300, 301, 302 (default), 303, 304, 307 or 308.
+        redirect_code: Option<u16> = ANY,
+    }
+}
+
+/// `http` or `https`, written in lower case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// Clear text.
+    Http,
+    /// TLS.
+    Https,
+}
+
+object! {
+    /// What pages of other origins may do.
+    "a CORS policy" struct Cors {
+        /// Origins that are echoed.
+        allow_origins: Vec<StringMatch> = ANY,
+        /// Methods allowed.
+        allow_methods: Vec<String> = ANY,
+        /// Headers allowed in requests.
+        allow_headers: Vec<String> = ANY,
+        /// Headers shown to pages.
+        expose_headers: Vec<String> = ANY,
+        /// How long an answer may be remembered: a duration such as `5h30m`.
+        max_age: Option<String> = ANY,
+        /// Whether cookies may be sent.
+        allow_credentials: bool = ANY,
+    }
+}
+
+object! {
+    /// An origin: one of the three.
+    "an origin" struct StringMatch {
+        /// Equal to it.
+        exact: Option<String> = up_to(256),
+        /// Deprecated: begins with it.
+        prefix: Option<String> = up_to(256),
+        /// Matched by a regular expression.
+        regex: Option<String> = up_to(256),
+    }
+}
+
+object! {
+    /// A path prefix of one component: the form older than ingress rules.
+    "a route" struct Route {
+        /// The prefix; `/` when absent.
+        path: Option<String> = up_to(256).of_form(form::request_path),
+        /// Send the path through unchanged; otherwise the prefix is cut off.
+        preserve_path_prefix: bool = ANY,
+    }
+}
+
+impl Scheme {
+    /// The word as it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Scheme::Http => "http",
+            Scheme::Https => "https",
+        }
+    }
+
+    fn from_word(word: &str) -> Option<Scheme> {
+        match word.to_ascii_lowercase().as_str() {
+            "http" => Some(Scheme::Http),
+            "https" => Some(Scheme::Https),
+            _ => None,
+        }
+    }
+}
+
+impl crate::wire::Wire for Scheme {
+    fn shape() -> crate::wire::Shape {
+        crate::wire::Shape::Word
+    }
+
+    fn read(node: &crate::tree::Node, _: &crate::wire::Rule, reader: &mut crate::wire::Reader) -> Option<Scheme> {
+        reader.word(node, &["http", "https"], Scheme::from_word)
+    }
+
+    fn write(&self, _: &mut crate::wire::Writer<'_>) -> Option<crate::wire::Out> {
+        Some(crate::wire::Out::Text(self.as_str().to_owned()))
+    }
+}

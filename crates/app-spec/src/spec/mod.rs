@@ -1,0 +1,34 @@
+//! The types of an app spec: every object and field of the reference, in the reference's words.
+//!
+//! Optional numbers and words stay `None` when the text has none; [`AppSpec::completed`] fills in what App Platform
+//! fills in. Absent and zero are the same thing throughout.
+
+mod app;
+mod component;
+mod database;
+mod env;
+mod health;
+mod ingress;
+mod platform;
+mod site;
+mod source;
+
+pub use app::{AppSpec, Component, ComponentKind, Parsed};
+pub use component::{Common, InactivitySleep, Job, JobKind, LoadingPage, Protocol, Schedule, Service, Worker};
+pub use database::{Database, Engine};
+pub use env::{EnvKind, EnvScope, EnvValue, EnvVar};
+pub use health::{
+    Autoscaling, AutoscalingCpu, AutoscalingMetrics, AutoscalingRequestDuration, AutoscalingRequestRate, HealthCheck,
+    LivenessHealthCheck, ServiceTermination, Termination,
+};
+pub use ingress::{
+    Cors, Ingress, IngressComponent, IngressRule, LoadBalancer, Match, Redirect, Route, RouteMatch, Scheme,
+    SecureHeader, StringMatch,
+};
+pub use platform::{
+    Alert, AlertOperator, AlertRule, AlertWindow, BasicAuth, DatadogDestination, Domain, DomainKind, Egress, EgressIp,
+    EgressKind, LogDestination, LogHeader, LogtailDestination, Maintenance, OpenSearchDestination,
+    PapertrailDestination, Vpc,
+};
+pub use site::{Function, StaticSite};
+pub use source::{GitSource, HostedSource, ImageDeployOnPush, ImageSource, RegistryType, Source};

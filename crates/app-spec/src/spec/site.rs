@@ -1,0 +1,105 @@
+//! Components without containers of their own: static sites and functions.
+
+use super::env::EnvVar;
+use super::ingress::{Cors, Route};
+use super::platform::{Alert, LogDestination};
+use super::source::Source;
+use crate::diagnostic::{Code, Diagnostic};
+use crate::tree::Node;
+use crate::wire::form;
+use crate::wire::rule::ANY;
+use crate::wire::{Reader, object};
+
+object! {
+    /// Files that are built once and served by the front door.
+    "a static site" struct StaticSite labelled name finish finish {
+        .. {
+            /// A repository; an image is refused.
+            source: Source,
+        }
+        /// Unique among all components and databases of the app.
+        name: String = ANY.required().of_form(form::name),
+        /// Root of the build context, relative to the repository.
+        source_dir: Option<String> = ANY.of_form(form::inside_repository),
+        /// Relative to the repository's root.
+        dockerfile_path: Option<String> = ANY.of_form(form::inside_repository),
+        /// The build step.
+        build_command: Option<String> = ANY,
+        /// Listed for static sites by one of the references; means nothing.
+        run_command: Option<String> = ANY,
+        /// A hint which language builds it.
+        environment_slug: Option<String> = ANY,
+        /// Variables of the build.
+        envs: Vec<EnvVar> = ANY,
+        /// Where the files are after the build.
+        output_dir: Option<String> = ANY,
+        /// `index.html` by default.
+        index_document: Option<String> = ANY,
+        /// `404.html` by default. Excludes `catchall_document`.
+        error_document: Option<String> = ANY,
+        /// Served for every path without a file. Excludes `error_document`.
+        catchall_document: Option<String> = ANY,
+        /// Requests by path prefix.
+        routes: Vec<Route> = ANY,
+        /// Deprecated: belongs to ingress rules.
+        cors: Option<Cors> = ANY,
+        /// Listed for static sites by one of the references; means nothing.
+        log_destinations: Vec<LogDestination> = ANY,
+    }
+}
+
+object! {
+    /// A package of serverless functions.
+    "a function" struct Function labelled name finish finish {
+        .. {
+            /// A repository; an image is refused.
+            source: Source,
+        }
+        /// Unique among all components and databases of the app.
+        name: String = ANY.required().of_form(form::name),
+        /// The directory with `project.yml`.
+        source_dir: Option<String> = ANY.of_form(form::inside_repository),
+        /// Variables.
+        envs: Vec<EnvVar> = ANY,
+        /// Kept; has no effect on one host.
+        alerts: Vec<Alert> = ANY,
+        /// Where logs are forwarded.
+        log_destinations: Vec<LogDestination> = ANY,
+        /// Requests by path prefix.
+        routes: Vec<Route> = ANY,
+        /// Deprecated: belongs to ingress rules.
+        cors: Option<Cors> = ANY,
+    }
+}
+
+const SOURCES: &str = "`git`, `github`, `gitlab`, `bitbucket`";
+
+impl StaticSite {
+    fn finish(&mut self, node: &Node, reader: &mut Reader) {
+        self.source.require("a static site", SOURCES, node, reader);
+        refuse_image(&self.source, "a static site", reader);
+        if self.error_document.is_some() && self.catchall_document.is_some() {
+            let path = format!("{}.catchall_document", reader.path());
+            let message = "`error_document` and `catchall_document` exclude each other";
+            reader.report(Diagnostic::error(Code::Conflict, path, message));
+        }
+    }
+}
+
+impl Function {
+    fn finish(&mut self, node: &Node, reader: &mut Reader) {
+        self.source.require("a function", SOURCES, node, reader);
+        refuse_image(&self.source, "a function", reader);
+    }
+}
+
+fn refuse_image(source: &Source, what: &str, reader: &mut Reader) {
+    if source.image().is_some() {
+        let path = format!("{}.image", reader.path());
+        reader.report(Diagnostic::error(
+            Code::Conflict,
+            path,
+            format!("{what} is built from a repository, not an image"),
+        ));
+    }
+}

@@ -1,0 +1,220 @@
+//! Where a component comes from: exactly one of five kinds.
+
+use crate::diagnostic::{Code, Diagnostic};
+use crate::secret::SecretValue;
+use crate::tree::{Entry, Node};
+use crate::wire::form;
+use crate::wire::rule::{ANY, SECRET, up_to};
+use crate::wire::{Field, Object, Out, Reader, Unsealer, Wire, Writer, object, wire_name, words};
+
+/// The source of a component.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Source {
+    /// None was given. [`AppSpec::from_yaml`](crate::AppSpec::from_yaml) refuses such a component, so this occurs only
+    /// in a spec that was put together by hand.
+    #[default]
+    Missing,
+    /// Any repository that can be cloned.
+    Git(GitSource),
+    /// A GitHub repository; cloned from `https://github.com/<repo>.git`.
+    Github(HostedSource),
+    /// A GitLab project.
+    Gitlab(HostedSource),
+    /// A Bitbucket repository.
+    Bitbucket(HostedSource),
+    /// An image that exists already; nothing is built.
+    Image(ImageSource),
+}
+
+object! {
+    /// A repository that can be cloned without logging in.
+    "a git source" struct GitSource {
+        /// Clone address: `https://`, `ssh://`, `git@host:path`, or a path on this host where that is allowed.
+        repo_clone_url: String = up_to(255).required().of_form(form::unsubstituted),
+        /// Absent: the repository's default branch.
+        branch: Option<String> = up_to(255).of_form(form::unsubstituted),
+    }
+}
+
+object! {
+    /// A repository of a hosting service.
+    "a hosted source" struct HostedSource {
+        /// `owner/repo`; GitLab may have deeper groups.
+        repo: String = up_to(255).required().of_form(form::owner_and_repo),
+        /// Absent: the repository's default branch.
+        branch: Option<String> = up_to(255).of_form(form::unsubstituted),
+        /// Deploy again when the branch moves.
+        deploy_on_push: bool = ANY,
+    }
+}
+
+object! {
+    /// An image in a registry. See [`image_reference`](crate::image_reference).
+    "an image source" struct ImageSource {
+        /// Which registry; required in fact, but absent in specs that the platform has accepted.
+        registry_type: Option<RegistryType> = ANY.required(),
+        /// Docker Hub: user or organisation, `library` for official images. GHCR: owner. DOCR: usually absent.
+        registry: Option<String> = up_to(192).of_form(form::repository),
+        /// The repository inside the registry.
+        repository: String = up_to(192).required().of_form(form::repository),
+        /// Absent: `latest`, unless a digest is given. Excludes `digest`.
+        tag: Option<String> = up_to(192).of_form(form::tag),
+        /// `sha256:…`: pins the image. Excludes `tag`.
+        digest: Option<String> = up_to(192).of_form(form::digest),
+        /// `user:token`.
+        registry_credentials: Option<SecretValue> = SECRET,
+        /// Deploy again when the tag moves (DOCR only).
+        deploy_on_push: Option<ImageDeployOnPush> = ANY,
+    }
+}
+
+object! {
+    /// Whether a moved tag deploys.
+    "deploy_on_push of an image" struct ImageDeployOnPush {
+        /// Off by default.
+        enabled: bool = ANY,
+    }
+}
+
+words! {
+    /// The registry an image comes from.
+    enum RegistryType {
+        /// Not said.
+        Unspecified = "UNSPECIFIED",
+        /// Docker Hub.
+        DockerHub = "DOCKER_HUB",
+        /// DigitalOcean's container registry.
+        Docr = "DOCR",
+        /// GitHub's container registry.
+        Ghcr = "GHCR",
+    }
+}
+
+impl Source {
+    /// The image, if the source is one.
+    pub fn image(&self) -> Option<&ImageSource> {
+        match self {
+            Source::Image(image) => Some(image),
+            _ => None,
+        }
+    }
+
+    /// Where to clone from and which branch, if the source is a repository. `None` as branch: the default branch.
+    pub fn repository(&self) -> Option<(String, Option<&str>)> {
+        match self {
+            Source::Git(git) => Some((git.repo_clone_url.clone(), git.branch.as_deref())),
+            Source::Github(hosted) => Some((hosted.address("github.com"), hosted.branch.as_deref())),
+            Source::Gitlab(hosted) => Some((hosted.address("gitlab.com"), hosted.branch.as_deref())),
+            Source::Bitbucket(hosted) => Some((hosted.address("bitbucket.org"), hosted.branch.as_deref())),
+            Source::Image(_) | Source::Missing => None,
+        }
+    }
+
+    /// The field that gave it, for example `github`; empty when it is missing.
+    pub fn field(&self) -> &'static str {
+        match self {
+            Source::Missing => "",
+            Source::Git(_) => "git",
+            Source::Github(_) => "github",
+            Source::Gitlab(_) => "gitlab",
+            Source::Bitbucket(_) => "bitbucket",
+            Source::Image(_) => "image",
+        }
+    }
+}
+
+impl HostedSource {
+    fn address(&self, host: &str) -> String {
+        format!("https://{host}/{}.git", self.repo)
+    }
+}
+
+/// Reads one of the five fields into the enum, and refuses a second one.
+macro_rules! sources {
+    ($($field:ident => $Variant:ident($Inner:ty)),* $(,)?) => {
+        impl Object for Source {
+            const WHAT: &'static str = "a source";
+
+            fn fields() -> &'static [Field] {
+                static FIELDS: std::sync::LazyLock<Vec<Field>> = std::sync::LazyLock::new(|| {
+                    vec![$( Field { name: wire_name!($field), shape: <$Inner as Wire>::shape(), rule: ANY } ),*]
+                });
+                &FIELDS
+            }
+
+            fn read_field(&mut self, entry: &Entry, reader: &mut Reader) -> bool {
+                match &*entry.key {
+                    $( wire_name if wire_name == wire_name!($field) => {
+                        let read = reader.field(wire_name!($field), entry, |reader| {
+                            match entry.value.is_null() {
+                                true => None,
+                                false => Some(<$Inner as Wire>::read(&entry.value, &ANY, reader)),
+                            }
+                        });
+                        if let Some(inner) = read {
+                            self.take(Source::$Variant(inner.unwrap_or_default()), entry, reader);
+                        }
+                        true
+                    } )*
+                    _ => false,
+                }
+            }
+
+            fn write_fields(&self, writer: &mut Writer<'_>, out: &mut Vec<(&'static str, Out)>) {
+                match self {
+                    Source::Missing => {}
+                    $( Source::$Variant(inner) => {
+                        writer.trail.push(wire_name!($field));
+                        out.extend(inner.write(writer).map(|value| (wire_name!($field), value)));
+                        writer.trail.pop();
+                    } )*
+                }
+            }
+
+            fn unseal_fields(&mut self, unsealer: &mut Unsealer<'_>) {
+                unsealer.trail.push(self.field());
+                match self {
+                    Source::Missing => {}
+                    $( Source::$Variant(inner) => inner.unseal(unsealer), )*
+                }
+                unsealer.trail.pop();
+            }
+        }
+    };
+}
+
+sources! {
+    git => Git(GitSource),
+    github => Github(HostedSource),
+    gitlab => Gitlab(HostedSource),
+    bitbucket => Bitbucket(HostedSource),
+    image => Image(ImageSource),
+}
+
+impl Source {
+    fn take(&mut self, other: Source, entry: &Entry, reader: &mut Reader) {
+        if *self != Source::Missing {
+            let message = format!("a component has one source, here are `{}` and `{}`", self.field(), other.field());
+            let path = join(&reader.path(), other.field());
+            let first = join(&reader.path(), self.field());
+            let clash = Diagnostic::error(Code::Conflict, path, message).at(entry.key_place);
+            let first_place = reader.places.nearest(&first);
+            reader.report(clash.related(first, first_place, "the first source").help("keep one of them"));
+            return;
+        }
+        *self = other;
+    }
+
+    /// Refuses a component that has none of `allowed`. Called once the component has been read.
+    pub(crate) fn require(&self, what: &str, allowed: &str, node: &Node, reader: &mut Reader) {
+        if *self == Source::Missing {
+            let start = node.place.map(|p| crate::Place { end: p.start, ..p });
+            let message = format!("{what} needs a source: one of {allowed}");
+            reader.report(Diagnostic::error(Code::Missing, reader.path(), message).at(start));
+        }
+    }
+}
+
+fn join(path: &str, field: &str) -> String {
+    if path.is_empty() { field.to_owned() } else { format!("{path}.{field}") }
+}

@@ -1,0 +1,132 @@
+//! "Did you mean": the nearest known word to the one that was written.
+
+/// Longer words are neither compared nor shown in full.
+const LONGEST: usize = 64;
+
+/// More words are not compared: real lists are shorter.
+const MOST: usize = 200;
+
+/// Words that people write for another, where spelling alone would not lead there.
+const ALIASES: &[(&str, &str)] = &[
+    ("env", "envs"),
+    ("environment", "envs"),
+    ("environments", "envs"),
+    ("environment_variables", "envs"),
+    ("variables", "envs"),
+    ("dockerfile", "dockerfile_path"),
+    ("port", "http_port"),
+    ("min_instances", "min_instance_count"),
+    ("max_instances", "max_instance_count"),
+    ("replicas", "instance_count"),
+    ("size", "instance_size_slug"),
+    ("command", "run_command"),
+    ("url", "repo_clone_url"),
+    ("opensearch", "open_search"),
+    ("CRON", "SCHEDULED"),
+    ("POSTGRES", "PG"),
+    ("POSTGRESQL", "PG"),
+    ("MONGO", "MONGODB"),
+    ("DEPLOYMENT_CANCELLED", "DEPLOYMENT_CANCELED"),
+    ("DOCKERHUB", "DOCKER_HUB"),
+    ("RUN_AND_BUILD", "RUN_AND_BUILD_TIME"),
+    ("RUNTIME", "RUN_TIME"),
+    ("BUILDTIME", "BUILD_TIME"),
+];
+
+/// The known word nearest to `written`, if one is near enough to be meant.
+///
+/// Case, `-` and camel case do not count: `dockerfilePath` is `dockerfile_path`.
+pub(crate) fn nearest<'k>(written: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+    if written.len() > LONGEST {
+        return None;
+    }
+    let wanted = flat(written);
+    let alias = ALIASES.iter().find(|(from, _)| flat(from) == wanted).map(|(_, to)| *to);
+    let mut best: Option<(usize, &str)> = None;
+    for word in known.into_iter().take(MOST) {
+        if alias == Some(word) || flat(word) == wanted {
+            return Some(word);
+        }
+        let distance = distance(&wanted, &flat(word));
+        if best.is_none_or(|(least, _)| distance < least) {
+            best = Some((distance, word));
+        }
+    }
+    best.filter(|(distance, word)| *distance <= allowed(word.len().min(wanted.len()))).map(|(_, word)| word)
+}
+
+/// How many slips a word of this length may hold and still be meant.
+fn allowed(length: usize) -> usize {
+    match length {
+        0..=2 => 0,
+        3..=5 => 1,
+        6..=10 => 2,
+        _ => 3,
+    }
+}
+
+fn flat(word: &str) -> String {
+    word.chars().filter(|c| !matches!(c, '_' | '-' | ' ')).flat_map(char::to_lowercase).collect()
+}
+
+/// Edits between two short words; two neighbours swapped count as one edit.
+fn distance(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let mut before = vec![0; b.len() + 1];
+    let mut previous: Vec<usize> = (0..=b.len()).collect();
+    for i in 1..=a.len() {
+        let mut current = vec![i; b.len() + 1];
+        for j in 1..=b.len() {
+            let change = usize::from(a[i - 1] != b[j - 1]);
+            current[j] = (previous[j] + 1).min(current[j - 1] + 1).min(previous[j - 1] + change);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                current[j] = current[j].min(before[j - 2] + 1);
+            }
+        }
+        before = std::mem::replace(&mut previous, current);
+    }
+    previous[b.len()]
+}
+
+/// `text` cut to a length that a message can hold, on one line.
+pub(crate) fn shown(text: &str) -> String {
+    let line: String = text.chars().take(LONGEST).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if text.chars().nth(LONGEST).is_some() { format!("{line}…") } else { line }
+}
+
+/// `a, b or c`.
+pub(crate) fn one_of<'k>(words: impl IntoIterator<Item = &'k str>) -> String {
+    let mut words: Vec<&str> = words.into_iter().collect();
+    let Some(last) = words.pop() else { return String::new() };
+    if words.is_empty() { last.to_owned() } else { format!("{} or {last}", words.join(", ")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_known_word_is_offered_only_when_it_is_near() {
+        let known = ["http_port", "dockerfile_path", "envs", "name", "instance_count", "routes"];
+        let cases = [
+            ("htp_port", Some("http_port")),
+            ("httpPort", Some("http_port")),
+            ("dockerfilePath", Some("dockerfile_path")),
+            ("environment_variables", Some("envs")),
+            ("nmae", Some("name")),
+            ("instances_count", Some("instance_count")),
+            ("volumes", None),
+            ("x", None),
+            ("", None),
+        ];
+        for (written, wanted) in cases {
+            assert_eq!(nearest(written, known), wanted, "{written:?}");
+        }
+    }
+
+    #[test]
+    fn long_or_broken_text_is_shown_on_one_short_line() {
+        assert_eq!(shown("a\nb"), "a b");
+        assert_eq!(shown(&"ä".repeat(100)).chars().count(), LONGEST + 1);
+    }
+}

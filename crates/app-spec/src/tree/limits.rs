@@ -1,0 +1,75 @@
+//! How large a spec may be. Real ones have 1 KiB in the median and 24 KiB at most; a text that needs more than this is
+//! an attack or a mistake, and is refused before it costs anything.
+
+use crate::diagnostic::{Code, Diagnostic, Place};
+
+/// Bytes of text.
+pub(crate) const BYTES: usize = 256 * 1024;
+/// Lists and mappings inside each other.
+pub(crate) const DEPTH: usize = 32;
+/// `*alias` uses.
+pub(crate) const ALIASES: usize = 50;
+/// Values, counted after aliases are expanded.
+pub(crate) const NODES: usize = 10_000;
+/// Bytes of scalar text after aliases are expanded: aliases may repeat a long text, but not without end.
+pub(crate) const EXPANDED_BYTES: usize = 2 * BYTES;
+
+/// Counts what a tree costs, and refuses at the first excess.
+#[derive(Default)]
+pub(crate) struct Budget {
+    nodes: usize,
+    bytes: usize,
+    aliases: usize,
+}
+
+/// What one subtree costs again when it is repeated.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Cost {
+    pub nodes: usize,
+    pub bytes: usize,
+}
+
+impl Budget {
+    pub fn spend(&mut self, cost: Cost, place: Option<Place>) -> Result<(), Diagnostic> {
+        self.nodes += cost.nodes;
+        self.bytes += cost.bytes;
+        if self.nodes > NODES {
+            return Err(too_large(format!("the spec has more than {NODES} values, aliases expanded"), place));
+        }
+        if self.bytes > EXPANDED_BYTES {
+            let message = format!("the spec has more than {EXPANDED_BYTES} bytes of text, aliases expanded");
+            return Err(too_large(message, place));
+        }
+        Ok(())
+    }
+
+    pub fn alias(&mut self, place: Option<Place>) -> Result<(), Diagnostic> {
+        self.aliases += 1;
+        match self.aliases > ALIASES {
+            true => Err(too_large(format!("the spec uses more than {ALIASES} aliases"), place)),
+            false => Ok(()),
+        }
+    }
+
+    pub fn spent(&self) -> Cost {
+        Cost { nodes: self.nodes, bytes: self.bytes }
+    }
+}
+
+pub(crate) fn check_depth(depth: usize, place: Option<Place>) -> Result<(), Diagnostic> {
+    match depth > DEPTH {
+        true => Err(too_large(format!("lists and mappings are nested more than {DEPTH} deep"), place)),
+        false => Ok(()),
+    }
+}
+
+pub(crate) fn check_bytes(bytes: usize) -> Result<(), Diagnostic> {
+    match bytes > BYTES {
+        true => Err(too_large(format!("the text has {bytes} bytes; a spec has at most {BYTES}"), None)),
+        false => Ok(()),
+    }
+}
+
+fn too_large(message: String, place: Option<Place>) -> Diagnostic {
+    Diagnostic::error(Code::TooLarge, "", message).at(place)
+}

@@ -1,0 +1,318 @@
+//! From YAML text to a tree: events in, nodes out, iteratively, so that no nesting can exhaust the stack.
+//!
+//! Refuses: more than one document, tags, keys that are not text, duplicate keys (both places named), aliases of
+//! nothing or of themselves, and whatever breaks a limit. A broken text ends at its first error, because nothing after
+//! it can be trusted; duplicate keys and tags are all reported.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use saphyr_parser::{Event, Parser, ScalarStyle, Span, Tag};
+
+use super::limits::{self, Budget, Cost};
+use super::{Entry, Kind, Node, Scalar};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics, Place};
+
+/// Parses `text`. Errors: syntax, limits, duplicate keys, tags.
+pub(crate) fn parse(text: &str) -> Result<Node, Diagnostics> {
+    limits::check_bytes(text.len())?;
+    let body = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let mut builder = Builder::new(body, text.len() - body.len());
+    for event in Parser::new_from_str(body) {
+        let (event, span) = match event {
+            Ok(event) => event,
+            Err(error) => {
+                let place = builder.offsets.place(&Span::empty(*error.marker()));
+                builder.problems.push(syntax(error.info()).at(Some(place)));
+                return Err(builder.problems);
+            }
+        };
+        if let Err(fatal) = builder.take(event, &span) {
+            builder.problems.push(fatal);
+            return Err(builder.problems);
+        }
+    }
+    builder.finish()
+}
+
+/// The parser's words, with advice for the mistakes that people make most.
+fn syntax(info: &str) -> Diagnostic {
+    let diagnostic = Diagnostic::error(Code::Syntax, "", format!("this is not valid YAML: {info}"));
+    match info {
+        _ if info.contains("mapping values are not allowed") => {
+            diagnostic.help("check the indentation here and of the lines above, and quote text that contains `: `")
+        }
+        _ if info.contains("unknown anchor") => diagnostic.help("quote text that begins with `*`"),
+        _ if info.contains("tab") => diagnostic.help("indent with spaces"),
+        _ => diagnostic,
+    }
+}
+
+/// A list or mapping that is not closed yet.
+struct Open {
+    place: Place,
+    anchor: usize,
+    /// What the budget had spent before it, so that an alias can be charged for the whole.
+    spent_before: Cost,
+    kind: OpenKind,
+}
+
+enum OpenKind {
+    Sequence(Vec<Node>),
+    Mapping { entries: Vec<Entry>, merges: Vec<Node>, key: Option<(Rc<str>, Place)> },
+}
+
+struct Builder<'t> {
+    offsets: Offsets<'t>,
+    stack: Vec<Open>,
+    anchors: HashMap<usize, (Node, Cost)>,
+    budget: Budget,
+    root: Option<Node>,
+    problems: Diagnostics,
+}
+
+impl<'t> Builder<'t> {
+    fn new(body: &'t str, skipped: usize) -> Builder<'t> {
+        Builder {
+            offsets: Offsets { body, skipped, line_starts: line_starts(body), chars: 0, bytes: 0 },
+            stack: Vec::new(),
+            anchors: HashMap::new(),
+            budget: Budget::default(),
+            root: None,
+            problems: Diagnostics::default(),
+        }
+    }
+
+    /// Takes one event. An error ends the parse.
+    fn take(&mut self, event: Event<'_>, span: &Span) -> Result<(), Diagnostic> {
+        let place = self.offsets.place(span);
+        match event {
+            Event::Scalar(text, style, anchor, tag) => {
+                self.refuse_tag(tag.as_deref(), place);
+                self.scalar(&text, style == ScalarStyle::Plain, anchor, place)
+            }
+            Event::SequenceStart(anchor, tag) => {
+                self.refuse_tag(tag.as_deref(), place);
+                self.open(place, anchor, OpenKind::Sequence(Vec::new()))
+            }
+            Event::MappingStart(anchor, tag) => {
+                self.refuse_tag(tag.as_deref(), place);
+                self.open(place, anchor, OpenKind::Mapping { entries: Vec::new(), merges: Vec::new(), key: None })
+            }
+            Event::SequenceEnd | Event::MappingEnd => self.close(place),
+            Event::Alias(anchor) => self.alias(anchor, place),
+            Event::DocumentStart(_) if self.root.is_some() => {
+                let message = "a spec is one YAML document; here a second one begins";
+                Err(Diagnostic::error(Code::Syntax, "", message).at(Some(place)))
+            }
+            Event::DocumentStart(_) | Event::DocumentEnd => Ok(()),
+            Event::Nothing | Event::StreamStart | Event::StreamEnd => Ok(()),
+        }
+    }
+
+    fn scalar(&mut self, text: &str, plain: bool, anchor: usize, place: Place) -> Result<(), Diagnostic> {
+        let cost = Cost { nodes: 1, bytes: text.len() };
+        self.budget.spend(cost, Some(place))?;
+        let kind = Kind::Scalar(Scalar { text: Rc::from(text), plain });
+        let node = Node { place: Some(place), kind };
+        self.remember(anchor, &node, cost);
+        self.attach(node, place)
+    }
+
+    fn open(&mut self, place: Place, anchor: usize, kind: OpenKind) -> Result<(), Diagnostic> {
+        let spent_before = self.budget.spent();
+        self.budget.spend(Cost { nodes: 1, bytes: 0 }, Some(place))?;
+        self.stack.push(Open { place, anchor, spent_before, kind });
+        limits::check_depth(self.stack.len(), Some(place))
+    }
+
+    fn close(&mut self, end: Place) -> Result<(), Diagnostic> {
+        let open = self.stack.pop().expect("the parser closes only what it opened");
+        let place = Place { end: end.start.max(open.place.end), ..open.place };
+        let kind = match open.kind {
+            OpenKind::Sequence(items) => Kind::Sequence(Rc::new(items)),
+            OpenKind::Mapping { entries, merges, .. } => Kind::Mapping(Rc::new(self.merged(entries, merges))),
+        };
+        let node = Node { place: Some(place), kind };
+        let spent = self.budget.spent();
+        let cost = Cost { nodes: spent.nodes - open.spent_before.nodes, bytes: spent.bytes - open.spent_before.bytes };
+        self.remember(open.anchor, &node, cost);
+        self.attach(node, place)
+    }
+
+    fn remember(&mut self, anchor: usize, node: &Node, cost: Cost) {
+        if anchor != 0 {
+            self.anchors.insert(anchor, (node.clone(), cost));
+        }
+    }
+
+    fn alias(&mut self, anchor: usize, place: Place) -> Result<(), Diagnostic> {
+        self.budget.alias(Some(place))?;
+        let Some((node, cost)) = self.anchors.get(&anchor).cloned() else {
+            let message = "this alias stands inside the very value that it names";
+            return Err(Diagnostic::error(Code::Syntax, "", message).at(Some(place)));
+        };
+        self.budget.spend(cost, Some(place))?;
+        self.check_depth_of(&node, place)?;
+        self.attach(node, place)
+    }
+
+    /// An alias may hang a deep value into a deep place.
+    fn check_depth_of(&self, node: &Node, place: Place) -> Result<(), Diagnostic> {
+        limits::check_depth(self.stack.len() + depth(node), Some(place))
+    }
+
+    /// Puts a finished value where it belongs: into the open list, as key or value of the open mapping, or as the root.
+    fn attach(&mut self, node: Node, place: Place) -> Result<(), Diagnostic> {
+        match self.stack.last_mut().map(|open| &mut open.kind) {
+            None => self.root = Some(node),
+            Some(OpenKind::Sequence(items)) => items.push(node),
+            Some(OpenKind::Mapping { key: key @ None, .. }) => *key = Some((key_text(&node)?, place)),
+            Some(OpenKind::Mapping { entries, merges, key: key @ Some(_) }) => {
+                let (name, key_place) = key.take().expect("matched as Some");
+                match &*name {
+                    "<<" => merges.push(node),
+                    _ => entries.push(Entry { key: name, key_place: Some(key_place), value: node }),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn refuse_tag(&mut self, tag: Option<&Tag>, place: Place) {
+        if let Some(tag) = tag {
+            let message = format!("the tag `!{}` has no meaning in a spec", tag.suffix);
+            let diagnostic = Diagnostic::error(Code::TagNotAllowed, "", message).at(Some(place));
+            self.problems.push(diagnostic.help("remove the tag; quote the value to make it text"));
+        }
+    }
+
+    /// Refuses duplicates, then adds what `<<` brings: own keys win, earlier sources win over later ones.
+    fn merged(&mut self, entries: Vec<Entry>, merges: Vec<Node>) -> Vec<Entry> {
+        let mut seen: HashMap<Rc<str>, Option<Place>> = HashMap::with_capacity(entries.len());
+        for entry in &entries {
+            match seen.get(&entry.key) {
+                Some(first) => self.problems.push(duplicate(entry, *first)),
+                None => _ = seen.insert(entry.key.clone(), entry.key_place),
+            }
+        }
+        let mut all = entries;
+        for source in merges.into_iter().flat_map(merge_sources) {
+            let Kind::Mapping(inherited) = source.kind else {
+                let message = format!("`<<` takes a mapping or a list of mappings, and here is {}", source.what());
+                self.problems.push(Diagnostic::error(Code::WrongType, "", message).at(source.place));
+                continue;
+            };
+            for entry in inherited.iter() {
+                if !seen.contains_key(&entry.key) {
+                    seen.insert(entry.key.clone(), entry.key_place);
+                    all.push(entry.clone());
+                }
+            }
+        }
+        all
+    }
+
+    fn finish(self) -> Result<Node, Diagnostics> {
+        if !self.problems.is_empty() {
+            return Err(self.problems);
+        }
+        match self.root {
+            Some(root) if !root.is_null() => Ok(root),
+            _ => Err(Diagnostic::error(Code::Missing, "", "the spec is empty").into()),
+        }
+    }
+}
+
+fn merge_sources(node: Node) -> Vec<Node> {
+    match node.kind {
+        Kind::Sequence(items) => items.to_vec(),
+        Kind::Mapping(_) | Kind::Scalar(_) => vec![node],
+    }
+}
+
+fn depth(node: &Node) -> usize {
+    match &node.kind {
+        Kind::Scalar(_) => 0,
+        Kind::Sequence(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
+        Kind::Mapping(entries) => 1 + entries.iter().map(|e| depth(&e.value)).max().unwrap_or(0),
+    }
+}
+
+fn key_text(node: &Node) -> Result<Rc<str>, Diagnostic> {
+    match &node.kind {
+        Kind::Scalar(scalar) => Ok(scalar.text.clone()),
+        Kind::Sequence(_) | Kind::Mapping(_) => {
+            let message = format!("{} cannot be a key", node.what());
+            let help = "a template such as `{{ name }}` must be replaced before, or quoted";
+            Err(Diagnostic::error(Code::Unsubstituted, "", message).help(help).at(node.place))
+        }
+    }
+}
+
+fn duplicate(entry: &Entry, first: Option<Place>) -> Diagnostic {
+    let name = crate::suggest::shown(&entry.key);
+    let mut message = format!("`{name}` is given twice");
+    if let Some(first) = first {
+        message.push_str(&format!(", first in line {}", first.line));
+    }
+    let diagnostic = Diagnostic::error(Code::DuplicateKey, "", message).at(entry.key_place);
+    diagnostic.related("", first, "first given here").help("keep one of them")
+}
+
+/// Turns the parser's character positions into byte positions, remembering where it was: places come in order, or
+/// nearly, and a text may be long.
+struct Offsets<'t> {
+    body: &'t str,
+    /// Bytes before `body`: a byte order mark.
+    skipped: usize,
+    /// The first byte of each line.
+    line_starts: Vec<usize>,
+    chars: usize,
+    bytes: usize,
+}
+
+impl Offsets<'_> {
+    fn place(&mut self, span: &Span) -> Place {
+        let start = self.byte(span.start.index());
+        let end = self.byte(span.end.index());
+        // The parser counts one line too many at the end of a text without a final newline.
+        let line = self.line_starts.partition_point(|line_start| *line_start <= start);
+        let column = match line == span.start.line() {
+            true => span.start.col(),
+            false => self.body[self.line_starts[line - 1]..start].chars().count(),
+        };
+        let clamp = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        Place {
+            line: clamp(line),
+            column: clamp(column + 1),
+            start: start + self.skipped,
+            end: end.max(start) + self.skipped,
+        }
+    }
+
+    fn byte(&mut self, char_index: usize) -> usize {
+        while self.chars > char_index {
+            self.chars -= 1;
+            self.bytes -= 1;
+            while !self.body.is_char_boundary(self.bytes) {
+                self.bytes -= 1;
+            }
+        }
+        while self.chars < char_index && self.bytes < self.body.len() {
+            self.chars += 1;
+            self.bytes += 1;
+            while !self.body.is_char_boundary(self.bytes) {
+                self.bytes += 1;
+            }
+        }
+        self.bytes
+    }
+}
+
+/// Lines end with `\n`, `\r\n` or `\r`.
+fn line_starts(body: &str) -> Vec<usize> {
+    let bytes = body.as_bytes();
+    let ends = |i: &usize| bytes[*i] == b'\n' || (bytes[*i] == b'\r' && bytes.get(i + 1) != Some(&b'\n'));
+    std::iter::once(0).chain((0..bytes.len()).filter(ends).map(|i| i + 1)).collect()
+}

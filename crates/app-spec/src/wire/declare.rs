@@ -1,0 +1,214 @@
+//! [`object!`] and [`words!`]: a type of the spec, declared once.
+//!
+//! `object!` makes the struct, the description of its fields, its reader and its writer. A line is
+//! `field: Type = RULE`; `as "type"` gives the name in the text where it is not a good name in Rust. Fields under
+//! `..` stand in the text beside the others. `labelled` names the field that tells items of a list apart, and
+//! `finish` a function that sees the object once after its last field.
+
+/// The name of a field in the text.
+macro_rules! wire_name {
+    ($field:ident) => {
+        stringify!($field)
+    };
+    ($field:ident $wire:literal) => {
+        $wire
+    };
+}
+
+macro_rules! object {
+    (
+        $(#[$meta:meta])*
+        $what:literal struct $Name:ident $(labelled $($label:ident).+)? $(finish $finish:ident)? {
+            $(.. { $( $(#[$inner_meta:meta])* $inner:ident: $Inner:ty, )+ })?
+            $( $(#[$field_meta:meta])* $field:ident $(as $wire:literal)?: $ty:ty = $rule:expr, )*
+        }
+    ) => {
+        $(#[$meta])*
+        #[derive(Clone, Debug, Default, PartialEq)]
+        pub struct $Name {
+            $($( $(#[$inner_meta])* pub $inner: $Inner, )+)?
+            $( $(#[$field_meta])* pub $field: $ty, )*
+        }
+
+        impl $crate::wire::Object for $Name {
+            const WHAT: &'static str = $what;
+
+            fn fields() -> &'static [$crate::wire::Field] {
+                static FIELDS: std::sync::LazyLock<Vec<$crate::wire::Field>> = std::sync::LazyLock::new(|| {
+                    let inner: &[&[$crate::wire::Field]] = &[$($( <$Inner as $crate::wire::Object>::fields(), )+)?];
+                    let own = [$( $crate::wire::Field {
+                        name: $crate::wire::wire_name!($field $($wire)?),
+                        shape: <$ty as $crate::wire::Wire>::shape(),
+                        rule: $rule,
+                    }, )*];
+                    inner.concat().into_iter().chain(own).collect()
+                });
+                &FIELDS
+            }
+
+            fn read_field(&mut self, entry: &$crate::tree::Entry, reader: &mut $crate::wire::Reader) -> bool {
+                $($( if $crate::wire::Object::read_field(&mut self.$inner, entry, reader) { return true; } )+)?
+                $( if &*entry.key == $crate::wire::wire_name!($field $($wire)?) {
+                    let value = reader.field($crate::wire::wire_name!($field $($wire)?), entry, |reader| {
+                        match entry.value.is_null() {
+                            true => None,
+                            false => <$ty as $crate::wire::Wire>::read(&entry.value, &$rule, reader),
+                        }
+                    });
+                    if let Some(value) = value {
+                        self.$field = value;
+                    }
+                    return true;
+                } )*
+                let _ = (entry, reader);
+                false
+            }
+
+            fn write_fields(
+                &self,
+                writer: &mut $crate::wire::Writer<'_>,
+                out: &mut Vec<(&'static str, $crate::wire::Out)>,
+            ) {
+                $($( $crate::wire::Object::write_fields(&self.$inner, writer, out); )+)?
+                $( if !$crate::wire::Wire::is_zero(&self.$field) {
+                    let name = $crate::wire::wire_name!($field $($wire)?);
+                    writer.trail.push(name);
+                    out.extend($crate::wire::Wire::write(&self.$field, writer).map(|value| (name, value)));
+                    writer.trail.pop();
+                } )*
+            }
+
+            fn unseal_fields(&mut self, unsealer: &mut $crate::wire::Unsealer<'_>) {
+                $($( $crate::wire::Object::unseal_fields(&mut self.$inner, unsealer); )+)?
+                $(
+                    unsealer.trail.push($crate::wire::wire_name!($field $($wire)?));
+                    $crate::wire::Wire::unseal(&mut self.$field, unsealer);
+                    unsealer.trail.pop();
+                )*
+            }
+
+            $( fn finish(&mut self, node: &$crate::tree::Node, reader: &mut $crate::wire::Reader) {
+                self.$finish(node, reader);
+            } )?
+        }
+
+        impl $crate::wire::Wire for $Name {
+            fn shape() -> $crate::wire::Shape {
+                $crate::wire::Shape::Object(<$Name as $crate::wire::Object>::fields())
+            }
+
+            fn read(
+                node: &$crate::tree::Node,
+                _: &$crate::wire::Rule,
+                reader: &mut $crate::wire::Reader,
+            ) -> Option<$Name> {
+                reader.object(node)
+            }
+
+            fn write(&self, writer: &mut $crate::wire::Writer<'_>) -> Option<$crate::wire::Out> {
+                let mut fields = Vec::new();
+                $crate::wire::Object::write_fields(self, writer, &mut fields);
+                Some($crate::wire::Out::Object(fields))
+            }
+
+            $( fn label(&self) -> Option<&str> {
+                Some(&self.$($label).+).filter(|l| !l.is_empty()).map(|l| l.as_str())
+            } )?
+
+            fn unseal(&mut self, unsealer: &mut $crate::wire::Unsealer<'_>) {
+                $crate::wire::Object::unseal_fields(self, unsealer);
+            }
+        }
+    };
+}
+
+/// An enum of upper-case words. Any case is read, upper case is written.
+macro_rules! words {
+    (
+        $(#[$meta:meta])*
+        enum $Name:ident { $( $(#[$variant_meta:meta])* $Variant:ident = $word:literal, )+ }
+    ) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum $Name { $( $(#[$variant_meta])* $Variant, )+ }
+
+        impl $Name {
+            /// Every word, in the order of the reference.
+            pub const WORDS: &'static [&'static str] = &[$($word),+];
+
+            /// The word as it is written.
+            pub fn as_str(self) -> &'static str {
+                match self { $( $Name::$Variant => $word, )+ }
+            }
+
+            /// Reads the word in any case.
+            pub fn from_word(word: &str) -> Option<$Name> {
+                match word.to_ascii_uppercase().replace('-', "_").as_str() {
+                    $( $word => Some($Name::$Variant), )+
+                    _ => None,
+                }
+            }
+        }
+
+        impl std::fmt::Display for $Name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+
+        impl $crate::wire::Wire for $Name {
+            fn shape() -> $crate::wire::Shape {
+                $crate::wire::Shape::Word
+            }
+
+            fn read(
+                node: &$crate::tree::Node,
+                _: &$crate::wire::Rule,
+                reader: &mut $crate::wire::Reader,
+            ) -> Option<$Name> {
+                reader.word(node, $Name::WORDS, $Name::from_word)
+            }
+
+            fn write(&self, _: &mut $crate::wire::Writer<'_>) -> Option<$crate::wire::Out> {
+                Some($crate::wire::Out::Text(self.as_str().to_owned()))
+            }
+        }
+    };
+}
+
+pub(crate) use {object, wire_name, words};
+
+use super::Reader;
+use super::form::unsubstituted;
+use crate::diagnostic::{Code, Diagnostic};
+use crate::suggest::{nearest, one_of, shown};
+use crate::tree::Node;
+
+impl Reader {
+    /// Reads one of `words`. Empty text is no word at all.
+    pub fn word<T>(&mut self, node: &Node, words: &[&'static str], from: fn(&str) -> Option<T>) -> Option<T> {
+        let text = self.text(node)?;
+        if text.is_empty() {
+            return None;
+        }
+        let known = from(&text);
+        if known.is_none() && !self.is_full() {
+            self.report(match unsubstituted(&text) {
+                Err(complaint) => {
+                    Diagnostic::error(complaint.code, "", complaint.message).help("write one of the words")
+                }
+                Ok(()) => unknown_word(&text, words),
+            });
+        }
+        known
+    }
+}
+
+fn unknown_word(text: &str, words: &[&'static str]) -> Diagnostic {
+    let diagnostic = Diagnostic::error(Code::UnknownValue, "", format!("`{}` is not allowed here", shown(text)));
+    let allowed = words.iter().copied().filter(|w| !w.starts_with("UNSPECIFIED") && *w != "UNSET" && *w != "UNKNOWN");
+    match nearest(text, words.iter().copied()) {
+        Some(word) => diagnostic.help(format!("did you mean `{word}`?")),
+        None => diagnostic.help(format!("allowed: {}", one_of(allowed))),
+    }
+}

@@ -1,0 +1,83 @@
+//! What a field demands of its value beyond its type: limits, form, presence.
+
+use crate::diagnostic::Code;
+
+/// The demands of one field.
+#[derive(Clone, Copy)]
+pub(crate) struct Rule {
+    /// Must be present and not empty.
+    pub required: bool,
+    /// Smallest and largest number. Zero always means absent, so `min` 1 does not refuse it.
+    pub min: i64,
+    pub max: i64,
+    /// Longest text, in characters.
+    pub longest: usize,
+    /// Empty text differs from no text (App Platform: only the match strings of ingress rules).
+    pub keeps_empty: bool,
+    /// The text is a secret: never shown.
+    pub secret: bool,
+    /// The form that text must have.
+    pub form: Option<Form>,
+}
+
+/// Says what is wrong with a text.
+pub(crate) type Form = fn(&str) -> Result<(), Complaint>;
+
+/// Why a text has not the form it should have.
+pub(crate) struct Complaint {
+    pub code: Code,
+    pub message: String,
+    pub help: Option<String>,
+}
+
+/// Any value of the field's type.
+pub(crate) const ANY: Rule = Rule {
+    required: false,
+    min: i64::MIN,
+    max: i64::MAX,
+    longest: usize::MAX,
+    keeps_empty: false,
+    secret: false,
+    form: None,
+};
+
+/// A TCP port.
+pub(crate) const PORT: Rule = range(1, 65535);
+
+/// A secret text.
+pub(crate) const SECRET: Rule = Rule { secret: true, ..ANY };
+
+/// A number from `min` to `max`.
+pub(crate) const fn range(min: i64, max: i64) -> Rule {
+    Rule { min, max, ..ANY }
+}
+
+/// Text of at most `longest` characters.
+pub(crate) const fn up_to(longest: usize) -> Rule {
+    Rule { longest, ..ANY }
+}
+
+impl Rule {
+    pub(crate) const fn required(self) -> Rule {
+        Rule { required: true, ..self }
+    }
+
+    pub(crate) const fn keeps_empty(self) -> Rule {
+        Rule { keeps_empty: true, ..self }
+    }
+
+    pub(crate) const fn of_form(self, form: Form) -> Rule {
+        Rule { form: Some(form), ..self }
+    }
+}
+
+impl Complaint {
+    pub(crate) fn new(code: Code, message: impl Into<String>) -> Complaint {
+        Complaint { code, message: message.into(), help: None }
+    }
+
+    pub(crate) fn help(mut self, help: impl Into<String>) -> Complaint {
+        self.help = Some(help.into());
+        self
+    }
+}

@@ -1,0 +1,319 @@
+//! What people see when a spec is wrong: each case is a text and what is said about it, to the letter.
+#![allow(clippy::unwrap_used)]
+
+use app_spec::{AppSpec, Code, Diagnostics, Severity};
+
+/// A spec with one service, and `more` lines in it.
+fn service(more: &str) -> String {
+    format!("name: shop\nservices:\n- name: web\n  git: {{repo_clone_url: https://example.com/r.git}}\n{more}")
+}
+
+fn problems(text: &str) -> Diagnostics {
+    match AppSpec::from_yaml(text) {
+        Ok(parsed) => parsed.warnings,
+        Err(problems) => problems,
+    }
+}
+
+/// `line:column severity code path message | help`, one line per problem.
+fn said(text: &str) -> Vec<String> {
+    let line = |d: &app_spec::Diagnostic| {
+        let at = d.place.map_or_else(|| "-".to_owned(), |p| format!("{}:{}", p.line, p.column));
+        let help = d.help.as_ref().map_or_else(String::new, |h| format!(" | {h}"));
+        format!("{at} {} {} {}: {}{help}", d.severity.as_str(), d.code, d.path, d.message)
+    };
+    problems(text).iter().map(line).collect()
+}
+
+#[test]
+fn fields_types_and_words_are_diagnosed_where_they_stand() {
+    let cases: &[(&str, &str)] = &[
+        (
+            "  htp_port: 80\n",
+            "5:3 error unknown_field services[0]: a service has no field `htp_port` | did you mean `http_port`?",
+        ),
+        (
+            "  dockerfilePath: x\n",
+            "5:3 error unknown_field services[0]: a service has no field `dockerfilePath` | did you mean `dockerfile_path`?",
+        ),
+        (
+            "  http_path: /x\n",
+            "5:3 error unknown_field services[0]: a service has no field `http_path` | \
+             `http_path` is a field of health_check or liveness_health_check",
+        ),
+        ("  volumes: []\n", "5:3 error unknown_field services[0]: a service has no field `volumes`"),
+        (
+            "  http_port: 70000\n",
+            "5:14 error out_of_range services[0].http_port: 70000 is out of range | allowed: 1 to 65535",
+        ),
+        (
+            "  http_port: -1\n",
+            "5:14 error out_of_range services[0].http_port: -1 is out of range | allowed: 1 to 65535",
+        ),
+        (
+            "  http_port: \"3000\"\n",
+            "5:14 warning converted services[0].http_port: text where a number is expected, taken as 3000 | \
+             leave out the quotes",
+        ),
+        ("  http_port: web\n", "5:14 error wrong_type services[0].http_port: expected a number, found text"),
+        ("  http_port: 80.5\n", "5:14 error wrong_type services[0].http_port: expected a whole number, found `80.5`"),
+        ("  http_port: [80]\n", "5:3 error wrong_type services[0].http_port: expected a number, found a list"),
+        (
+            "  instance_count: ${N}\n",
+            "5:19 error unsubstituted services[0].instance_count: `${N}` is a placeholder that nothing has replaced | \
+             replace it before the spec is applied",
+        ),
+        (
+            "  instance_size_slug: basic_xxs\n",
+            "5:23 error unknown_value services[0].instance_size_slug: there is no instance size `basic_xxs` | \
+             did you mean `basic-xxs`?",
+        ),
+        (
+            "  protocol: HTTP3\n",
+            "5:13 error unknown_value services[0].protocol: `HTTP3` is not allowed here | did you mean `HTTP`?",
+        ),
+        (
+            "  envs:\n    A: b\n",
+            "5:3 error wrong_type services[0].envs: expected a list, found a mapping | put `- ` before each item",
+        ),
+        (
+            "  envs:\n  - A=b\n",
+            "6:5 error wrong_type services[0].envs[0]: expected an environment variable (a mapping of fields), found text",
+        ),
+        (
+            "  envs: [{key: 1A, value: x}]\n",
+            "5:16 error bad_name services[0].envs[0].key: `1A` is not the name of a variable: letters, digits and `_`, \
+             no digit first",
+        ),
+        (
+            "  envs: [{key: A, value: 012}]\n",
+            "5:26 warning converted services[0].envs[0].value: a number where text is expected, taken as text as it is \
+             written | put it in quotes",
+        ),
+        (
+            "  envs: [{key: A, value: on}]\n",
+            "5:26 warning converted services[0].envs[0].value: taken as text as it is written; older YAML readers take \
+             it for something else | put it in quotes",
+        ),
+        (
+            "  envs: [{key: A, scope: RUNTIME}]\n",
+            "5:26 error unknown_value services[0].envs[0].scope: `RUNTIME` is not allowed here | did you mean `RUN_TIME`?",
+        ),
+        (
+            "  envs: [{key: A, type: SECRET}]\n",
+            "5:16 warning needs_value services[0].envs[0].key: the secret `A` has no value yet | give it when the app \
+             is created, or it is kept from before",
+        ),
+        (
+            "  envs: [{key: A, value: '${A}'}]\n",
+            "5:26 warning needs_value services[0].envs[0].value: `${A}` is a placeholder for the value of this very \
+             variable | give the value, or let a deploy tool fill it in",
+        ),
+        (
+            "  envs: [{key: A, value: '${wbe.PUBLIC_URL}'}]\n",
+            "5:26 warning unknown_reference services[0].envs[0].value: `${wbe.PUBLIC_URL}` names nothing and stays as \
+             text | did you mean `web`?",
+        ),
+        (
+            "  envs: [{key: A, value: '${web.URL}'}]\n",
+            "5:26 warning unknown_reference services[0].envs[0].value: `${web.URL}` names nothing and stays as text | \
+             service `web` has PUBLIC_URL, PUBLIC_ROUTE_PATH, COMMIT_HASH, PRIVATE_DOMAIN, PRIVATE_URL or PRIVATE_PORT",
+        ),
+        (
+            "  envs: [{key: PORT, value: '3000'}]\n",
+            "5:29 warning doubtful services[0].envs[0].value: PORT is 3000, but requests go to port 8080 | \
+             set `http_port: 3000`",
+        ),
+        (
+            "  image: {registry_type: GHCR, repository: x}\n",
+            "5:3 error conflict services[0].image: a component has one source, here are `git` and `image` | \
+             keep one of them",
+        ),
+        (
+            "  routes: [{path: api}]\n",
+            "5:19 error bad_format services[0].routes[0].path: the path `api` does not begin with `/` | \
+             did you mean `/api`?",
+        ),
+        (
+            "  routes: [{path: /a}, {path: /a/}]\n",
+            "5:31 error route_clash services[0].routes[1].path: the path `/a` is taken by `services[0].routes[0].path`",
+        ),
+        (
+            "workers:\n- name: api\n",
+            "6:3 error missing workers[0]: a worker needs a source: one of `git`, `github`, `gitlab`, `bitbucket`, \
+             `image`",
+        ),
+        (
+            "databases: [{name: web}]\n",
+            "5:20 error name_clash databases[0].name: the name `web` is taken by `services[0].name` | \
+             give every component and database a name of its own",
+        ),
+        (
+            "databases: [{name: db, engine: postgres}]\n",
+            "5:32 error unknown_value databases[0].engine: `postgres` is not allowed here | did you mean `PG`?",
+        ),
+        (
+            "jobs: {name: x}\n",
+            "5:1 error wrong_type jobs: expected a list, found a mapping | put `- ` before each item",
+        ),
+        (
+            "ingress: {rules: [{component: {name: wep}}]}\n",
+            "5:38 error unknown_component ingress.rules[0].component.name: there is no component `wep` | \
+             did you mean `web`?",
+        ),
+        (
+            "ingress: {rules: [{match: {path: {prefix: /}}}]}\n",
+            "5:19 error missing ingress.rules[0]: an ingress rule needs `component` or `redirect`",
+        ),
+        (
+            "ingress: {rules: [{component: {name: web, preserve_path_prefix: 'true'}}]}\n",
+            "5:65 warning converted ingress.rules[0].component.preserve_path_prefix: text where a boolean is expected, \
+             taken as true | write true without quotes",
+        ),
+        (
+            "http_port: 80\n",
+            "5:1 error unknown_field : an app spec has no field `http_port` | `http_port` is a field of services",
+        ),
+    ];
+    for (more, wanted) in cases {
+        assert_eq!(said(&service(more)), [*wanted], "{more}");
+    }
+}
+
+#[test]
+fn whole_texts_are_diagnosed() {
+    let cases: &[(&str, &str)] = &[
+        ("", "- error missing : the spec is empty"),
+        ("# only a comment\n", "- error missing : the spec is empty"),
+        ("just text", "1:1 error wrong_type : expected an app spec (a mapping of fields), found text"),
+        (
+            "a: b: c",
+            "1:5 error syntax : this is not valid YAML: mapping values are not allowed in this context | \
+                     check the indentation here and of the lines above, and quote text that contains `: `",
+        ),
+        (
+            "name: shop\nname: shop\n",
+            "2:1 error duplicate_key : `name` is given twice, first in line 1 | keep one of them",
+        ),
+        (
+            "name: !!str shop\n",
+            "1:13 error tag_not_allowed : the tag `!str` has no meaning in a spec | \
+                                remove the tag; quote the value to make it text",
+        ),
+        ("name: a\n---\nname: b\n", "2:1 error syntax : a spec is one YAML document; here a second one begins"),
+        (
+            "name: {{ app }}\n",
+            "1:8 error unsubstituted : a mapping cannot be a key | \
+                               a template such as `{{ name }}` must be replaced before, or quoted",
+        ),
+        ("a: &a [*a]\n", "1:8 error syntax : this alias stands inside the very value that it names"),
+        ("name: shop\n", "- warning doubtful : there is no component and no database: nothing to run"),
+    ];
+    for (text, wanted) in cases {
+        assert_eq!(said(text), [*wanted], "{text:?}");
+    }
+}
+
+#[test]
+fn all_problems_are_reported_at_once_in_the_order_of_the_text() {
+    let text = "name: Shop\nservices:\n- name: web\n  http_port: 0x1FFFF\n  envs:\n  - {key: A, scope: never}\n  \
+                bogus: 1\nworkers:\n- git: {repo_clone_url: x}\n";
+    let codes: Vec<(Code, u32)> = problems(text).iter().map(|d| (d.code, d.line().unwrap())).collect();
+    let wanted = [
+        (Code::BadName, 1),
+        (Code::Missing, 3),
+        (Code::OutOfRange, 4),
+        (Code::UnknownValue, 6),
+        (Code::UnknownField, 7),
+        (Code::Missing, 9),
+    ];
+    assert_eq!(codes, wanted);
+}
+
+#[test]
+fn a_problem_is_drawn_with_its_line_a_caret_and_the_other_place() {
+    let text = "name: shop\r\nservices:\r\n- name: wéb\r\n  git: {repo_clone_url: x}\r\nname: again\r\n";
+    let wanted = "\
+error[duplicate_key]: `name` is given twice, first in line 1
+ --> app.yaml:5:1
+  |
+5 | name: again
+  | ^^^^
+  = note: first given here (app.yaml:1:1)
+  = help: keep one of them
+
+1 error, 0 warnings
+";
+    assert_eq!(problems(text).render("app.yaml", text), wanted);
+    let text = text.replace("name: again\r\n", "");
+    let wanted = "\
+error[bad_name]: services[0].name: `wéb` is not a name: 2 to 32 lower-case letters, digits and hyphens, a letter first, no hyphen last
+ --> app.yaml:3:9
+  |
+3 | - name: wéb
+  |         ^^^
+  = help: did you mean `w-b`?
+
+1 error, 0 warnings
+";
+    assert_eq!(problems(&text).render("app.yaml", &text), wanted);
+}
+
+#[test]
+fn a_drawing_never_shows_a_secret() {
+    let text = service(
+        "  envs: [{key: A, value: 123456789, type: SECRET, scpoe: x}]\n  image: {registry_type: GHCR, \
+                        repository: x, registry_credentials: 'u:hunter2', bogus: 1}\n",
+    );
+    let problems = problems(&text);
+    assert!(problems.has_errors());
+    let drawn = problems.render("app.yaml", &text);
+    assert!(drawn.contains("value: *********, type: SECRET"), "{drawn}");
+    let everything = format!("{drawn}{problems}{problems:?}{}", serde_json::to_string(&problems).unwrap());
+    for secret in ["123456789", "hunter2"] {
+        assert!(!everything.contains(secret), "{everything}");
+    }
+}
+
+#[test]
+fn long_lines_are_cut_around_the_spot() {
+    let text = service(&format!("  envs: [{{key: A, value: {}, bogus: 1}}]\n", "x".repeat(5000)));
+    let drawn = problems(&text).render("app.yaml", &text);
+    assert!(drawn.lines().all(|line| line.chars().count() < 140), "{drawn}");
+    let caret = drawn.lines().position(|line| line.contains('^')).unwrap();
+    let lines: Vec<&str> = drawn.lines().collect();
+    let column = lines[caret].find('^').unwrap();
+    let marked: String = lines[caret - 1].chars().skip(column).take(5).collect();
+    assert_eq!(marked, "bogus", "{drawn}");
+}
+
+#[test]
+fn the_api_is_answered_in_its_own_words() {
+    let problems = problems(&service("  http_port: 70000\n"));
+    let wanted =
+        "error validating app spec field \"services.http_port\": 70000 is out of range; allowed: 1 to 65535 (line 5)";
+    assert_eq!(problems.first_error().unwrap().api_message(), wanted);
+    let json = serde_json::json!({"name": "shop", "bogus": true});
+    let problems = AppSpec::from_json(&json).unwrap_err();
+    assert_eq!(problems[0].api_message(), "error validating app spec: an app spec has no field `bogus`");
+    let written = serde_json::to_value(&problems).unwrap();
+    let wanted = serde_json::json!([{"severity": "error", "code": "unknown_field", "path": "", "line": null,
+        "column": null, "message": "an app spec has no field `bogus`", "help": null}]);
+    assert_eq!(written, wanted);
+}
+
+#[test]
+fn too_many_problems_are_counted_and_not_kept() {
+    let text = service(&(0..500).map(|i| format!("  bogus{i}: 1\n")).collect::<String>());
+    let problems = problems(&text);
+    assert_eq!(problems.len(), Diagnostics::LIMIT);
+    assert_eq!(problems.omitted(), 300);
+    assert!(problems.render("app.yaml", &text).ends_with("200 errors, 0 warnings, 300 more not shown\n"));
+}
+
+#[test]
+fn warnings_alone_refuse_nothing() {
+    let parsed = AppSpec::from_yaml(&service("  http_port: '80'\n")).unwrap();
+    assert!(parsed.warnings.iter().all(|d| d.severity == Severity::Warning));
+    assert_eq!(parsed.spec.services[0].http_port, Some(80));
+}

@@ -1,0 +1,199 @@
+//! What variables a component gets, in containers and in builds.
+#![allow(clippy::unwrap_used)]
+
+use app_spec::{AppSpec, Code, DatabaseFacts, Environment, Facts, Scope, SecretText, resolve_envs};
+
+const GIT: &str = "git: {repo_clone_url: 'https://example.com/r.git'}";
+
+/// A spec with a service `web`, a service `api` under `/api`, a worker, a job and a database.
+fn spec(app_envs: &str, web_envs: &str) -> AppSpec {
+    let text = format!(
+        "name: shop\nenvs: [{app_envs}]\nservices:\n\
+         - {{name: web, {GIT}, routes: [{{path: /}}], envs: [{web_envs}]}}\n\
+         - {{name: api, {GIT}, http_port: 3000, routes: [{{path: /api}}]}}\n\
+         - {{name: rpc, {GIT}, internal_ports: [9000]}}\n\
+         workers:\n- {{name: work, {GIT}}}\njobs:\n- {{name: tidy, {GIT}}}\n\
+         databases:\n- {{name: db-1, engine: PG}}\n- {{name: cache, engine: REDIS}}\n"
+    );
+    AppSpec::from_yaml(&text).unwrap_or_else(|e| panic!("{}", e.render("spec", &text))).spec
+}
+
+fn facts() -> Facts {
+    let database = DatabaseFacts {
+        host: "db-1".to_owned(),
+        port: 5432,
+        username: "shop".to_owned(),
+        password: SecretText::new("p@ss/w:rd"),
+        database: "main".to_owned(),
+    };
+    let cache = DatabaseFacts { host: "cache".to_owned(), port: 6379, database: String::new(), ..database.clone() };
+    Facts {
+        app_id: "id-1".to_owned(),
+        app_url: "http://shop.localhost:8080".to_owned(),
+        app_domain: "shop.localhost".to_owned(),
+        databases: [("db-1".to_owned(), database), ("cache".to_owned(), cache)].into(),
+        commits: [("web".to_owned(), "c0ffee".to_owned())].into(),
+    }
+}
+
+fn run(app_envs: &str, web_envs: &str) -> Environment {
+    resolve_envs(&spec(app_envs, web_envs), "web", Scope::Run, &facts()).unwrap()
+}
+
+/// The value of `A` in `web`, and whether it is secret.
+fn value_of(reference: &str) -> (String, bool) {
+    let environment = run("", &format!("{{key: A, value: '{reference}'}}"));
+    let value = environment.get("A").unwrap();
+    (value.text.clone(), value.secret)
+}
+
+#[test]
+fn references_have_their_values() {
+    let cases = [
+        ("${APP_ID}", "id-1", false),
+        ("${APP_URL}/login", "http://shop.localhost:8080/login", false),
+        ("${APP_DOMAIN}", "shop.localhost", false),
+        ("${db-1.HOSTNAME}:${db-1.PORT}", "db-1:5432", false),
+        ("${db-1.USERNAME} ${db-1.DATABASE}", "shop main", false),
+        ("${db-1.PASSWORD}", "p@ss/w:rd", true),
+        ("${db-1.CA_CERT}", "", false),
+        ("${db-1.DATABASE_URL}", "postgresql://shop:p%40ss%2Fw%3Ard@db-1:5432/main", true),
+        ("${db-1.JDBC_DATABASE_URL}", "jdbc:postgresql://db-1:5432/main?user=shop&password=p%40ss%2Fw%3Ard", true),
+        ("${cache.REDIS_URL}", "redis://shop:p%40ss%2Fw%3Ard@cache:6379", true),
+        ("${api.PUBLIC_URL}", "http://shop.localhost:8080/api", false),
+        ("${web.PUBLIC_URL}", "http://shop.localhost:8080", false),
+        ("${api.PUBLIC_ROUTE_PATH}", "/api", false),
+        ("${api.PRIVATE_URL}", "http://api:3000", false),
+        ("${api.PRIVATE_DOMAIN}:${api.PRIVATE_PORT}", "api:3000", false),
+        ("${rpc.PRIVATE_URL}", "http://rpc:9000", false),
+        ("${_self.COMMIT_HASH}${api.COMMIT_HASH}", "c0ffee", false),
+        ("${_self.PRIVATE_PORT}", "8080", false),
+        ("$HOME $(X) ${Y:-z} ${", "$HOME $(X) ${Y:-z} ${", false),
+    ];
+    for (reference, text, secret) in cases {
+        assert_eq!(value_of(reference), (text.to_owned(), secret), "{reference}");
+    }
+}
+
+#[test]
+fn what_names_nothing_stays_as_text_with_a_warning() {
+    for reference in [
+        "${NOBODY}",
+        "${nobody.URL}",
+        "${api.URL}",
+        "${db-1.pool.DATABASE_URL}",
+        "${work.PUBLIC_URL}",
+        "${rpc.PUBLIC_URL}",
+        "${db-1.hostname}",
+    ] {
+        let environment = run("", &format!("{{key: A, value: 'x${{APP_ID}}{reference}y'}}"));
+        assert_eq!(environment.get("A").unwrap().text, format!("xid-1{reference}y"));
+        assert_eq!(environment.warnings.len(), 1, "{reference}");
+        assert_eq!(environment.warnings[0].code, Code::UnknownReference);
+        assert_eq!(environment.warnings[0].path, "services[0].envs[0].value");
+    }
+}
+
+#[test]
+fn a_components_variables_win_and_the_port_comes_last() {
+    let keys = |environment: &Environment| -> Vec<String> {
+        environment.vars.iter().map(|(key, value)| format!("{key}={}", value.text)).collect()
+    };
+    let app = "{key: A, value: app}, {key: B, value: app}";
+    assert_eq!(keys(&run(app, "{key: B, value: own}, {key: C, value: own}")), ["A=app", "B=own", "C=own", "PORT=8080"]);
+    assert_eq!(keys(&run(app, "{key: PORT, value: '1'}")), ["A=app", "B=app", "PORT=1"]);
+    assert_eq!(keys(&run("{key: PORT, value: '2'}", "")), ["PORT=2"]);
+    for (component, port) in [("api", Some("3000")), ("rpc", None), ("work", None), ("tidy", None)] {
+        let environment = resolve_envs(&spec("", ""), component, Scope::Run, &facts()).unwrap();
+        assert_eq!(environment.get("PORT").map(|v| v.text.as_str()), port, "{component}");
+    }
+}
+
+#[test]
+fn variables_may_name_others_and_what_embeds_a_secret_is_secret() {
+    let app = "{key: HOST, value: 'app-host'}, {key: TOKEN, value: s3cret, type: SECRET}";
+    let own =
+        "{key: HOST, value: 'own-host'}, {key: URL, value: 'https://${TOKEN}@${HOST}/'}, {key: ALL, value: '<${URL}>'}";
+    let environment = run(app, own);
+    let all = environment.get("ALL").unwrap();
+    assert_eq!((all.text.as_str(), all.secret), ("<https://s3cret@own-host/>", true));
+    assert!(!environment.get("HOST").unwrap().secret);
+    assert!(!format!("{environment:?}").contains("s3cret"));
+}
+
+#[test]
+fn circles_stay_as_text() {
+    let environment = run(
+        "",
+        "{key: A, value: 'a${B}'}, {key: B, value: 'b${A}'}, {key: C, value: 'c${A}'}, {key: D, value: '${D}'}",
+    );
+    let text = |key| environment.get(key).unwrap().text.as_str();
+    assert_eq!((text("A"), text("B"), text("C"), text("D")), ("a${B}", "b${A}", "ca${B}", "${D}"));
+    // The app's own names come first, so that this is no circle.
+    assert_eq!(
+        run("", "{key: APP_URL, value: '${APP_URL}/x'}").get("APP_URL").unwrap().text,
+        "http://shop.localhost:8080/x"
+    );
+}
+
+#[test]
+fn builds_see_build_time_variables_and_no_databases() {
+    let own = "{key: R, value: r, scope: RUN_TIME}, {key: B, value: '${APP_URL} ${api.PUBLIC_URL}', scope: BUILD_TIME}, \
+               {key: D, value: '${db-1.DATABASE_URL} ${api.PRIVATE_URL} ${R}'}";
+    let spec = spec("", own);
+    let list = |scope| -> Vec<String> {
+        let environment =
+            resolve_envs(&spec, "web", scope, &Facts { databases: Default::default(), ..facts() }).unwrap();
+        environment.vars.into_iter().map(|(key, value)| format!("{key}={}", value.text)).collect()
+    };
+    let url = "http://shop.localhost:8080";
+    assert_eq!(
+        list(Scope::Build),
+        [format!("B={url} {url}/api"), "D=${db-1.DATABASE_URL} ${api.PRIVATE_URL} ${R}".to_owned()]
+    );
+    assert_eq!(
+        list(Scope::DockerfileBuild),
+        ["B=${APP_URL} ${api.PUBLIC_URL}", "D=${db-1.DATABASE_URL} ${api.PRIVATE_URL} ${R}"]
+    );
+}
+
+#[test]
+fn what_is_missing_is_named_all_at_once() {
+    let own = "{key: A, type: SECRET}, {key: B, value: 'EV[1:a:b]', type: SECRET}, {key: C, value: '${db-1.PORT}'}, \
+               {key: D, value: '${A}'}";
+    let facts = Facts { databases: Default::default(), ..facts() };
+    let problems = resolve_envs(&spec("", own), "web", Scope::Run, &facts).unwrap_err();
+    let found: Vec<(Code, &str)> = problems.iter().map(|p| (p.code, p.path.as_str())).collect();
+    let wanted = [
+        (Code::NeedsValue, "services[0].envs[0].value"),
+        (Code::NeedsValue, "services[0].envs[1].value"),
+        (Code::Missing, "services[0].envs[2].value"),
+    ];
+    assert_eq!(found, wanted);
+    let problems = resolve_envs(&spec("", ""), "nobody", Scope::Run, &facts).unwrap_err();
+    assert_eq!(problems[0].code, Code::UnknownComponent);
+}
+
+#[test]
+fn needed_values_are_secrets_without_one_and_placeholders() {
+    let spec = spec(
+        "{key: T, value: '${T}'}",
+        "{key: A, type: SECRET}, {key: APP_URL, value: '${APP_URL}'}, {key: X, value: y}",
+    );
+    let needed: Vec<(Option<String>, String)> =
+        spec.needed_values().into_iter().map(|n| (n.component, n.key)).collect();
+    assert_eq!(needed, [(None, "T".to_owned()), (Some("web".to_owned()), "A".to_owned())]);
+}
+
+#[test]
+fn values_that_grow_without_end_are_refused() {
+    let doubling: String =
+        (0..20).map(|i| format!("{{key: K{i}, value: '${{K{n}}}${{K{n}}}'}}, ", n = i + 1)).collect();
+    let own = format!("{doubling}{{key: K20, value: {}}}", "x".repeat(100));
+    let problems = resolve_envs(&spec("", &own), "web", Scope::Run, &facts()).unwrap_err();
+    assert!(problems.iter().all(|p| p.code == Code::TooLarge));
+    let chain: String = (0..100).map(|i| format!("{{key: K{i}, value: '${{K{}}}'}}, ", i + 1)).collect();
+    let environment = run("", &format!("{chain}{{key: K100, value: end}}"));
+    assert_eq!(environment.get("K90").unwrap().text, "end");
+    assert!(environment.get("K0").unwrap().text.starts_with("${K"));
+}

@@ -1,0 +1,220 @@
+//! The steps of a build, one after the other.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, Weak};
+
+use engine::{BuildEvent, BuildSpec, BuildStepState, Engine, EngineError};
+use futures::future::BoxFuture;
+use futures::{StreamExt, TryStreamExt};
+use source::{FetchOptions, FetchProgress, Identity, Note, Resolved, Source, SourceError};
+use thiserror::Error;
+use tokio::sync::Mutex as AsyncMutex;
+
+use crate::bases;
+use crate::recipe::{Cache, Known, Recipe, identity};
+
+/// What the caller remembers to have been built for an identity.
+pub type Remember = Box<dyn Fn(String) -> BoxFuture<'static, Option<Known>> + Send + Sync>;
+
+/// Takes one line of a build's log.
+pub type LogSink = Arc<dyn Fn(&str) + Send + Sync>;
+
+/// Builds images on one engine from git sources.
+#[derive(Clone)]
+pub struct Builder {
+    engine: Arc<dyn Engine>,
+    source: Source,
+    /// One build at a time for one identity, also across components: the second finds the first one's image.
+    under_way: Arc<Mutex<BTreeMap<String, Weak<Turn>>>>,
+}
+
+/// Whose turn it is to build an identity, and what the one before made.
+type Turn = AsyncMutex<Option<Known>>;
+
+/// An image that was had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Built {
+    /// The engine's id.
+    pub image: String,
+    /// The name it is kept under.
+    pub reference: String,
+    /// What went into it.
+    pub identity: String,
+    /// The commit it comes from.
+    pub commit: String,
+    /// First line of that commit's message.
+    pub summary: String,
+    /// Whether the engine built it just now.
+    pub built: bool,
+}
+
+/// Why there is no image. `Display` is for people; the chain below says more.
+#[derive(Debug, Error)]
+pub enum BuildError {
+    /// The source could not be had. Nothing was built.
+    #[error("{0}")]
+    Source(#[from] SourceError),
+    /// The engine did not build it.
+    #[error("{0}")]
+    Engine(#[from] EngineError),
+}
+
+impl Builder {
+    /// Builds on `engine` from `source`.
+    pub fn new(engine: Arc<dyn Engine>, source: Source) -> Self {
+        Self { engine, source, under_way: Arc::default() }
+    }
+
+    /// The source side, for addresses.
+    pub fn source(&self) -> &Source {
+        &self.source
+    }
+
+    /// Has the image of `recipe`: fetches, looks whether it was built before, builds if not. `known` tells what the caller
+    /// remembers of an identity. Dropping the future cancels; nothing of the build stays behind.
+    ///
+    /// Errors: [`BuildError`]; the log has said more by then.
+    pub async fn have(
+        &self,
+        recipe: &Recipe,
+        known: Remember,
+        log: LogSink,
+    ) -> Result<Built, BuildError> {
+        let resolved = self.fetch(recipe, &log).await?;
+        let source_identity = self.source.identity(&recipe.repo, &resolved.commit, &recipe.selection).await?;
+        for note in &source_identity.notes {
+            log(&describe(note));
+        }
+        let identity = identity(&source_identity, &recipe.args);
+        let turn = self.turn(&identity);
+        let mut made_meanwhile = turn.lock().await;
+        // One that was made while this one waited for its turn is as fresh as could be asked for.
+        let candidate = match made_meanwhile.clone() {
+            Some(made) => Some(made),
+            None if recipe.cache == Cache::ReuseImage => known(identity.clone()).await,
+            None => None,
+        };
+        let built = |image: Known, built| Built {
+            image: image.image,
+            reference: image.reference,
+            identity: identity.clone(),
+            commit: resolved.commit.as_str().to_owned(),
+            summary: resolved.summary.clone(),
+            built,
+        };
+        if let Some(found) = self.still_there(candidate).await? {
+            log(&format!("Nothing to build: {} was built from the same tree before", found.reference));
+            return Ok(built(found, false));
+        }
+        let made = self.build(recipe, &resolved, &source_identity, &identity, &log).await?;
+        *made_meanwhile = Some(made.clone());
+        Ok(built(made, true))
+    }
+
+    async fn fetch(&self, recipe: &Recipe, log: &LogSink) -> Result<Resolved, BuildError> {
+        log(&format!("Fetching {} ({})", recipe.repo, recipe.git_ref));
+        let progress = |news: FetchProgress| match news {
+            FetchProgress::Waiting => log("Another fetch of this repository is running; waiting for it"),
+            FetchProgress::Remote(line) => log(&line),
+            FetchProgress::Connected | FetchProgress::Receiving { .. } => {}
+        };
+        let resolved = self.source.fetch(&recipe.repo, &recipe.git_ref, FetchOptions::default(), progress).await?;
+        log(&format!("Commit {} {}", resolved.commit.as_str(), resolved.summary));
+        Ok(resolved)
+    }
+
+    async fn build(
+        &self,
+        recipe: &Recipe,
+        resolved: &Resolved,
+        source_identity: &Identity,
+        identity: &str,
+        log: &LogSink,
+    ) -> Result<Known, BuildError> {
+        if recipe.cache == Cache::Clear {
+            self.fetch_bases(&source_identity.dockerfile_text, log).await?;
+        }
+        let on_note = {
+            let log = log.clone();
+            move |note: Note| log(&describe(&note))
+        };
+        let context = self.source.context(&recipe.repo, &resolved.commit, &recipe.selection, on_note).await?;
+        let reference = format!("{}:{}", recipe.repository, &identity[..24]);
+        let spec = BuildSpec {
+            tag: reference.clone(),
+            dockerfile: context.dockerfile,
+            args: recipe.args.clone(),
+            no_cache: recipe.cache == Cache::Clear,
+            labels: recipe.labels.clone(),
+        };
+        log(&format!("Building {reference}{}", if spec.no_cache { " without the build cache" } else { "" }));
+        // The engine can only say that the context broke; the reason is kept here.
+        let broke: Arc<Mutex<Option<SourceError>>> = Arc::default();
+        let keep = broke.clone();
+        let stream = context.stream.map_err(move |error| {
+            let shown = std::io::Error::other(error.to_string());
+            *keep.lock().expect("nobody panics holding it") = Some(error);
+            shown
+        });
+        let made = self.run(&spec, stream.boxed(), log).await;
+        match (made, broke.lock().expect("nobody panics holding it").take()) {
+            (Ok(image), _) => Ok(Known { image, reference }),
+            (Err(_), Some(cause)) => Err(cause.into()),
+            (Err(error), None) => Err(error.into()),
+        }
+    }
+
+    async fn run(&self, spec: &BuildSpec, context: engine::Context, log: &LogSink) -> Result<String, EngineError> {
+        let mut events = self.engine.build(spec, context).await?;
+        let mut image = None;
+        while let Some(event) = events.try_next().await? {
+            match event {
+                BuildEvent::Log(line) => log(&line),
+                BuildEvent::Step { name, state } => match state {
+                    BuildStepState::Started => log(&name),
+                    BuildStepState::Cached => log(&format!("{name} (cached)")),
+                    BuildStepState::Failed => log(&format!("{name} failed")),
+                    BuildStepState::Done => {}
+                },
+                BuildEvent::Built { image: id } => image = Some(id),
+            }
+        }
+        let lost = || EngineError::Other { verb: "build", status: None, message: "the build ended without an image".into() };
+        image.ok_or_else(lost)
+    }
+
+    /// Bases from a registry are fetched again; where it cannot be reached, the local one is used and the log says so.
+    async fn fetch_bases(&self, dockerfile: &str, log: &LogSink) -> Result<(), EngineError> {
+        for base in bases::of_dockerfile(dockerfile) {
+            log(&format!("Fetching base image {base}"));
+            if let Err(error) = self.engine.pull(&base).await {
+                match self.engine.image(&base).await? {
+                    Some(_) => log(&format!("{base} could not be fetched ({error}); the local one is used")),
+                    None => return Err(error),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn still_there(&self, known: Option<Known>) -> Result<Option<Known>, EngineError> {
+        let Some(known) = known else { return Ok(None) };
+        let here = self.engine.image(&known.image).await?;
+        Ok(here.is_some().then_some(known))
+    }
+
+    fn turn(&self, identity: &str) -> Arc<Turn> {
+        let mut under_way = self.under_way.lock().expect("nobody panics holding it");
+        under_way.retain(|_, turn| turn.strong_count() > 0);
+        if let Some(turn) = under_way.get(identity).and_then(Weak::upgrade) {
+            return turn;
+        }
+        let turn = Arc::<Turn>::default();
+        under_way.insert(identity.to_owned(), Arc::downgrade(&turn));
+        turn
+    }
+}
+
+fn describe(note: &Note) -> String {
+    format!("Note: {note}")
+}

@@ -1,0 +1,256 @@
+//! Taking requests in: checked against what serves, written down as deployments, merged where one waits already.
+
+use std::time::Duration;
+
+use app_spec::{AppSpec, Component};
+use rollout::deployment::{Event, Stage};
+use rollout::ids::{ComponentName, DeploymentId};
+use rollout::progress::{Progress, Reason, Shown};
+use rollout::queue::{Admission, Build, Request, Restart, admit};
+use store::records::{Change, Deployment, Idempotency, Record};
+use tracing::info;
+use uuid::Uuid;
+
+use super::{AppTask, Request as Inbox};
+use crate::clock;
+use crate::error::{ControlError, closest};
+use crate::view::Caller;
+
+/// Asked of an app.
+pub(crate) struct Ask {
+    pub request: Request,
+    /// The new spec, where it brings one.
+    pub spec: Option<AppSpec>,
+    /// Why, for people.
+    pub cause: String,
+    pub caller: Caller,
+}
+
+/// An equal restart or force rebuild of one caller within this of the first is the same one (contract §7.3).
+const REPEAT_WITHIN: Duration = Duration::from_secs(5);
+
+impl AppTask {
+    pub(super) async fn answer(&mut self, request: Inbox) {
+        // A caller who left does not undo what is written down.
+        match request {
+            Inbox::Deploy { ask, reply } => drop(reply.send(self.accept(*ask).await)),
+            Inbox::Cancel { deployment, reply } => drop(reply.send(self.cancel(&deployment).await)),
+            Inbox::Delete { reply } => drop(reply.send(self.delete().await)),
+        }
+    }
+
+    async fn accept(&mut self, ask: Ask) -> Result<Deployment, ControlError> {
+        let name = self.state.app.name.clone();
+        if self.state.app.deleting {
+            return Err(ControlError::Conflict(format!("app {name} is being deleted")));
+        }
+        self.check_restart(&ask.request)?;
+        if let Some(same) = self.repeated(&ask).await? {
+            return Ok(same);
+        }
+        let mut app = self.state.app.clone();
+        let spec = match &ask.spec {
+            Some(spec) => match self.unchanged_spec(spec) {
+                Some(newest) => return Ok(newest),
+                None => {
+                    app.spec = self.specs().seal(spec, Some(&app.spec));
+                    app.updated = clock::now();
+                    app.spec.clone()
+                }
+            },
+            None if ask.request.is_restart() => self.active().map_or(app.spec.clone(), |it| it.spec.clone()),
+            None => app.spec.clone(),
+        };
+        app.deployments += 1;
+        let deployment = self.new_deployment(&ask, spec, app.deployments);
+        self.admit_deployment(app, deployment, &ask.caller).await
+    }
+
+    /// Puts it in line; what waited before may be absorbed by it.
+    async fn admit_deployment(
+        &mut self,
+        app: store::records::App,
+        mut deployment: Deployment,
+        caller: &Caller,
+    ) -> Result<Deployment, ControlError> {
+        let (running, waiting) = self.in_line();
+        let mut changes = vec![Change::App(app)];
+        if let Admission::Absorb(merged) = admit(&running, waiting.as_ref().map(|it| &it.request), &deployment.request) {
+            let mut waited = waiting.expect("only what waits is absorbed");
+            if merged.build != Build::Frozen && deployment.request.is_restart() {
+                // The newest spec stays the one to make real.
+                deployment.spec = self.state.app.spec.clone();
+            }
+            if merged != deployment.request {
+                deployment.cause = format!("{}; {}", deployment.cause, waited.cause);
+            }
+            deployment.request = merged;
+            let message = format!("absorbed into deployment {}", deployment.number);
+            waited.progress.end_without_success(Reason { code: "Superseded".into(), message }, clock::now());
+            waited.superseded_by = Some(deployment.id.clone());
+            (waited.stage, waited.stage_since) = (Stage::Superseded, clock::now());
+            waited.updated = clock::now();
+            changes.push(Change::Deployment(Box::new(waited)));
+        }
+        if let Some(key) = &caller.idempotency_key {
+            changes.push(Change::Idempotency(Idempotency {
+                caller: caller.token_hash.clone(),
+                key: key.clone(),
+                deployment: deployment.id.clone(),
+                created: clock::now(),
+            }));
+        }
+        changes.push(Change::Deployment(Box::new(deployment.clone())));
+        self.commit(changes).await?;
+        info!(deployment = %deployment.id, number = deployment.number, cause = %deployment.cause, "deployment accepted");
+        Ok(deployment)
+    }
+
+    /// Stages of those under way, and the one in the waiting place.
+    fn in_line(&self) -> (Vec<Stage>, Option<Deployment>) {
+        let mut open: Vec<_> = self.state.deployments.iter().filter(|it| !it.stage.is_ended()).collect();
+        open.sort_by_key(|it| it.number);
+        let (mut begun, mut pending): (Vec<_>, Vec<_>) = open.into_iter().partition(|it| it.stage != Stage::Pending);
+        if begun.is_empty() && !pending.is_empty() {
+            // Its turn is the next one.
+            begun.push(pending.remove(0));
+        }
+        (begun.iter().map(|it| it.stage).collect(), pending.pop().cloned())
+    }
+
+    fn new_deployment(&self, ask: &Ask, spec: serde_json::Value, number: u64) -> Deployment {
+        let now = clock::now();
+        let shown = self.specs().open(&spec).map(|spec| shown(&spec)).unwrap_or_default();
+        Deployment {
+            id: DeploymentId::new(Uuid::new_v4().to_string()),
+            app: self.state.app.id.clone(),
+            number,
+            stage: Stage::Pending,
+            stage_since: now,
+            created: now,
+            updated: now,
+            request: ask.request.clone(),
+            cause: ask.cause.clone(),
+            spec,
+            previous: self.state.app.active.clone(),
+            cloned_from: None,
+            superseded_by: None,
+            cancel_asked: false,
+            caller: ask.caller.token_hash.clone(),
+            images: Default::default(),
+            targets: None,
+            job_revisions: Default::default(),
+            progress: Progress::new(&shown),
+            failure: None,
+            log_tail: Vec::new(),
+            record: Record::default(),
+        }
+    }
+
+    /// Only services and workers of what serves can be restarted; everything else is refused with the reason.
+    fn check_restart(&self, request: &Request) -> Result<(), ControlError> {
+        if !request.is_restart() {
+            return Ok(());
+        }
+        let name = &self.state.app.name;
+        let Some(active) = self.active() else {
+            return Err(ControlError::Conflict(format!(
+                "app {name} was never active, so there is nothing to restart; deploy it: boatyard apps create-deployment {name}"
+            )));
+        };
+        let spec = self.specs().open(&active.spec).unwrap_or_default();
+        check_restart(name, &spec, &request.restart)
+    }
+
+    /// The same request again: by its key, or, for restarts and force rebuilds, by being equal and soon.
+    async fn repeated(&self, ask: &Ask) -> Result<Option<Deployment>, ControlError> {
+        let now = clock::now();
+        if let Some(key) = &ask.caller.idempotency_key
+            && let Some(id) = self.shared.store.accepted(&ask.caller.token_hash, key, now).await?
+        {
+            return Ok(self.shared.store.deployment(&id).await?);
+        }
+        let repeatable = ask.spec.is_none() && ask.request.build != Build::Reuse;
+        let same = |it: &&Deployment| {
+            let soon = now.since(it.created) < REPEAT_WITHIN && !it.stage.is_ended();
+            it.caller == ask.caller.token_hash && it.request == ask.request && (soon || it.stage == Stage::Pending)
+        };
+        Ok(self.state.deployments.iter().filter(|_| repeatable).find(same).cloned())
+    }
+
+    /// Equal is equal: putting the spec that serves, or is on its way, changes nothing.
+    fn unchanged_spec(&self, spec: &AppSpec) -> Option<Deployment> {
+        let newest = self.state.deployments.iter().max_by_key(|it| it.number)?;
+        let failed = matches!(newest.stage, Stage::Failed | Stage::Canceled);
+        let equal = self.specs().open(&self.state.app.spec).is_some_and(|before| before == *spec);
+        (equal && !failed).then(|| newest.clone())
+    }
+
+    async fn cancel(&mut self, id: &DeploymentId) -> Result<Deployment, ControlError> {
+        let Some(mut deployment) = self.deployment(id).cloned() else {
+            return Err(ControlError::NotFound(format!("no deployment {id} under way")));
+        };
+        if deployment.stage.next(Event::CancelAsked).is_err() && deployment.stage != Stage::RollingBack {
+            let phase = deployment.stage.phase();
+            return Err(ControlError::Conflict(format!("deployment {id} is {phase}; only one under way can be canceled")));
+        }
+        deployment.cancel_asked = true;
+        self.commit(vec![Change::Deployment(Box::new(deployment.clone()))]).await?;
+        Ok(deployment)
+    }
+
+    /// The tombstone comes first: a deletion once accepted ends in the app being gone (F19).
+    async fn delete(&mut self) -> Result<(), ControlError> {
+        let mut app = self.state.app.clone();
+        app.deleting = true;
+        app.updated = clock::now();
+        let mut changes = vec![Change::App(app)];
+        for mut deployment in self.state.deployments.iter().filter(|it| !it.stage.is_ended()).cloned().collect::<Vec<_>>() {
+            self.end_builds(&deployment.id);
+            let reason = Reason { code: "Canceled".into(), message: "the app was deleted".into() };
+            deployment.progress.end_without_success(reason, clock::now());
+            (deployment.stage, deployment.stage_since) = (Stage::Canceled, clock::now());
+            changes.push(Change::Deployment(Box::new(deployment)));
+        }
+        self.commit(changes).await?;
+        Ok(())
+    }
+}
+
+/// Whether everything that a restart names can be restarted.
+pub(crate) fn check_restart(app: &str, spec: &AppSpec, restart: &Restart) -> Result<(), ControlError> {
+    match restart {
+        Restart::All => Ok(()),
+        Restart::Only(chosen) => chosen.iter().try_for_each(|component| check_component(app, spec, component)),
+    }
+}
+
+fn check_component(app: &str, spec: &AppSpec, component: &ComponentName) -> Result<(), ControlError> {
+    let name = component.as_str();
+    if spec.database(name).is_some() {
+        return Err(ControlError::Invalid(format!(
+            "{name} is a database of {app}: a restart leaves databases alone, so that no data is at risk"
+        )));
+    }
+    match spec.component(name) {
+        Some(Component::Service(_) | Component::Worker(_)) => Ok(()),
+        Some(Component::Job(_)) => Err(ControlError::Invalid(format!(
+            "{name} is a job of {app}: jobs run in deployments only, never in a restart. To run it: boatyard apps create-deployment {app}"
+        ))),
+        Some(other) => Err(ControlError::Invalid(format!("{name} is a {} of {app}: it has no instances", other.kind().as_str()))),
+        None => {
+            let known = spec.services.iter().map(|it| &it.common.name).chain(spec.workers.iter().map(|it| &it.common.name));
+            Err(ControlError::Invalid(format!("app {app} has no component {name:?}.{}", closest(name, known))))
+        }
+    }
+}
+
+/// How the components of a spec stand in the tree of steps.
+fn shown(spec: &AppSpec) -> Vec<Shown> {
+    let of = |it: Component<'_>| Shown {
+        component: it.name().into(),
+        noun: it.kind().as_str(),
+        waits: matches!(it, Component::Service(_) | Component::Worker(_)),
+    };
+    spec.components().map(of).collect()
+}

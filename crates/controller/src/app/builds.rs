@@ -1,0 +1,237 @@
+//! Having the images of a deployment: built from sources, or resolved from registries.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use app_spec::{AppSpec, Common, Facts, ImageSource, Scope, Source, image_reference, resolve_envs};
+use builder::{Cache, Known, LogSink, Recipe, Remember};
+use rollout::ids::{ComponentName, DeploymentId};
+use rollout::progress::{LeafKey, Reason};
+use rollout::queue::Build;
+use source::{GitRef, Selection};
+use store::StoreError;
+use store::records::{BuiltImage, Change, Database, Deployment, Image};
+use tracing::Instrument;
+
+use super::done::{Done, Had};
+use super::{AppTask, Shared};
+use crate::clock;
+
+impl AppTask {
+    /// Begins to have the image of one component.
+    pub(super) async fn begin_build(
+        &mut self,
+        mut deployment: Deployment,
+        spec: &AppSpec,
+        component: ComponentName,
+    ) -> Result<(), StoreError> {
+        let id = deployment.id.clone();
+        if deployment.progress.start(&LeafKey::Build(component.clone()), clock::now()) {
+            self.commit(vec![Change::Deployment(Box::new(deployment.clone()))]).await?;
+        }
+        let found = spec.component(component.as_str());
+        let Some((common, holder)) = found.and_then(|it| Some((it.common()?, it))) else {
+            self.build_failures.insert((id, component), "it has nothing to build".into());
+            return Ok(());
+        };
+        let sink = self.shared.logbook.build_sink(&self.state.app.id, &id, &component, &self.secrets());
+        let work = match holder.source() {
+            Source::Image(image) => Ok(Work::Image(image.clone())),
+            _ => self.recipe(&deployment, spec, &component, common).map(|recipe| Work::Build(Box::new(recipe))),
+        };
+        let (shared, force) = (self.shared.clone(), deployment.request.build >= Build::Force);
+        let key = (id.clone(), component.clone());
+        let act = async move {
+            let result = match work {
+                Ok(Work::Image(image)) => have_image(&shared, &image, force, &sink).await,
+                Ok(Work::Build(recipe)) => build(&shared, &recipe, sink.clone()).await,
+                Err(why) => Err(why),
+            };
+            if let Err(why) = &result {
+                sink(why);
+            }
+            Done::Had { deployment: id, component, result }
+        };
+        let handle = self.acts.spawn(act.in_current_span());
+        self.builds.insert(key, handle);
+        Ok(())
+    }
+
+    fn recipe(
+        &self,
+        deployment: &Deployment,
+        spec: &AppSpec,
+        component: &ComponentName,
+        common: &Common,
+    ) -> Result<Recipe, String> {
+        let (url, branch) = common.source.repository().ok_or("it has no repository")?;
+        let repo = self.shared.builder.source().repo_url(&url).map_err(|error| error.to_string())?;
+        let git_ref = match branch {
+            Some(branch) => GitRef::branch(branch).map_err(|error| error.to_string())?,
+            None => GitRef::DefaultBranch,
+        };
+        let dockerfile = common.dockerfile_path();
+        let selection = Selection::parse(Some(&common.source_dir()), dockerfile.as_deref()).map_err(|error| error.to_string())?;
+        let labels = BTreeMap::from([("io.boatyard.image".to_owned(), self.state.app.id.to_string())]);
+        Ok(Recipe {
+            repo,
+            git_ref,
+            selection,
+            args: build_args(spec, component),
+            cache: match deployment.request.build {
+                Build::Frozen | Build::Reuse => Cache::ReuseImage,
+                Build::Force => Cache::ReuseSteps,
+                Build::ForceWithoutCache => Cache::Clear,
+            },
+            repository: self.shared.names.repository(&self.state.app.id, component),
+            labels,
+        })
+    }
+
+    /// Writes a had image down, or why there is none.
+    pub(super) async fn had(
+        &mut self,
+        id: &DeploymentId,
+        component: ComponentName,
+        result: Result<Had, String>,
+    ) -> Result<(), StoreError> {
+        let key = (id.clone(), component.clone());
+        self.builds.remove(&key);
+        let Some(mut deployment) = self.deployment(id).cloned().filter(|it| !it.stage.is_ended()) else { return Ok(()) };
+        let had = match result {
+            Ok(had) => had,
+            Err(why) => {
+                self.build_failures.insert(key, why);
+                return Ok(());
+            }
+        };
+        let now = clock::now();
+        let code = if had.image.commit.is_none() { "PreBuiltImage" } else { "PreviousBuildReused" };
+        let reason = (!had.image.built).then(|| Reason { code: code.into(), message: had.image.note.clone() });
+        deployment.progress.succeed(&LeafKey::Build(component.clone()), reason, now);
+        let mut changes = Vec::new();
+        if let (Some(built), Some(commit)) = (had.built, &had.image.commit) {
+            changes.push(Change::BuiltImage(BuiltImage {
+                identity: built.identity,
+                app: self.state.app.id.clone(),
+                image: had.image.id.clone(),
+                reference: had.image.reference.clone(),
+                commit: commit.clone(),
+                built: now,
+            }));
+        }
+        deployment.images.insert(component, had.image);
+        changes.push(Change::Deployment(Box::new(deployment)));
+        self.commit(changes).await
+    }
+
+    /// Ends what is being built for a deployment that will not need it.
+    pub(super) fn end_builds(&mut self, id: &DeploymentId) {
+        self.builds.retain(|(deployment, _), handle| {
+            if deployment == id {
+                handle.abort();
+            }
+            deployment != id
+        });
+        self.build_failures.retain(|(deployment, _), _| deployment != id);
+    }
+
+    /// A restart builds nothing: its build leaves say so.
+    pub(super) fn show_prebuilt(&self, deployment: &mut Deployment) {
+        let names: Vec<_> = deployment.images.keys().cloned().collect();
+        for name in names {
+            let reason = Reason { code: "PreviousBuildReused".into(), message: "restart: the image that serves".into() };
+            deployment.progress.succeed(&LeafKey::Build(name), Some(reason), clock::now());
+        }
+    }
+
+    /// What references in the spec may name.
+    pub(super) fn spec_facts(&self, deployment: &Deployment, databases: &[Database]) -> Facts {
+        let domain = self.shared.front.domain(&self.state.app.name);
+        let databases = databases.iter().map(|it| {
+            let facts = app_spec::DatabaseFacts {
+                host: it.name.to_string(),
+                port: it.port,
+                username: it.user.clone(),
+                password: app_spec::SecretText::new(it.password.clone()),
+                database: it.database.clone(),
+            };
+            (it.name.to_string(), facts)
+        });
+        let commit = |(name, image): (&ComponentName, &Image)| Some((name.to_string(), image.commit.clone()?));
+        Facts {
+            app_id: self.state.app.id.to_string(),
+            app_url: self.shared.front.url(&self.state.app.name),
+            app_domain: domain,
+            databases: databases.collect(),
+            commits: deployment.images.iter().filter_map(commit).collect(),
+        }
+    }
+}
+
+enum Work {
+    Image(ImageSource),
+    Build(Box<Recipe>),
+}
+
+/// Build-scope variables become build arguments; secrets never do, since arguments stay in the image's history (M12).
+fn build_args(spec: &AppSpec, component: &ComponentName) -> BTreeMap<String, String> {
+    let environment = resolve_envs(spec, component.as_str(), Scope::DockerfileBuild, &Facts::default()).unwrap_or_default();
+    environment.vars.into_iter().filter(|(_, value)| !value.secret).map(|(key, value)| (key, value.text)).collect()
+}
+
+async fn build(shared: &Arc<Shared>, recipe: &Recipe, sink: LogSink) -> Result<Had, String> {
+    let store = shared.store.clone();
+    let known: Remember = Box::new(move |identity| {
+        let store = store.clone();
+        Box::pin(async move {
+            let found = store.built_image(&identity).await.ok().flatten()?;
+            Some(Known { image: found.image, reference: found.reference })
+        })
+    });
+    let built = shared.builder.have(recipe, known, sink).await.map_err(|error| chain(&error))?;
+    let short = &built.commit[..built.commit.len().min(12)];
+    let note = if built.built { format!("built from {short}") } else { format!("reused: {short} has the tree it was built from") };
+    let image = Image {
+        id: built.image.clone(),
+        reference: built.reference.clone(),
+        commit: Some(built.commit.clone()),
+        built: built.built,
+        note,
+    };
+    Ok(Had { image, built: Some(built) })
+}
+
+/// A prebuilt image: the local one, unless it is to be resolved again; the registry's otherwise. Where no registry
+/// answers, the local one is used and the log says so.
+pub(super) async fn have_image(shared: &Shared, source: &ImageSource, force: bool, sink: &LogSink) -> Result<Had, String> {
+    let reference = image_reference(source);
+    let local = shared.engine.image(&reference).await.map_err(|error| error.to_string())?;
+    let (id, note) = match local {
+        Some(id) if !force => (id, "the local image".to_owned()),
+        local => match (shared.engine.pull(&reference).await, local) {
+            (Ok(id), _) => (id, "pulled".to_owned()),
+            (Err(error), Some(id)) => (id, format!("the registry could not be asked ({error}); the local image is used")),
+            (Err(error), None) => return Err(chain(&error)),
+        },
+    };
+    sink(&format!("{reference}: {note}"));
+    let image = Image { id, reference, commit: None, built: false, note };
+    Ok(Had { image, built: None })
+}
+
+/// A message with everything below it that it does not say itself.
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut below = error.source();
+    while let Some(cause) = below {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        below = cause.source();
+    }
+    text
+}
+

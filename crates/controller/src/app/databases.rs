@@ -1,0 +1,276 @@
+//! Databases: a container with a named volume, created when first named in a spec, and from then on only kept up.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use app_spec::AppSpec;
+use engine::{ContainerSpec, EngineError, Identity, Limits, NetworkJoin, NetworkSpec, RestartPolicy, Role, VolumeMount};
+use rand::Rng;
+use rollout::deployment::Part;
+use rollout::ids::ComponentName;
+use rollout::observed::ContainerSeen;
+use store::StoreError;
+use store::records::{Change, Database};
+use tokio::time::{Instant, sleep};
+use tracing::{info, warn};
+
+use super::done::Done;
+use super::instances::create_in_network;
+use super::{AppTask, Shared};
+use crate::probe::postgres;
+
+/// PostgreSQL without a version in the spec: the newest that App Platform names (contract 1.12).
+const PG_DEFAULT: &str = "17";
+const PG_PORT: u16 = 5432;
+const PG_DATA: &str = "/var/lib/postgresql/data";
+/// The first start makes the cluster; on a slow disk that takes a while.
+const UP_WITHIN: Duration = Duration::from_secs(180);
+/// As App Platform's dev databases have it.
+const LIMITS: Limits = Limits { cpu_millis: 1000, memory_bytes: 512 << 20 };
+
+impl AppTask {
+    /// Databases of a spec with what they have or will have: password, address, volume. Errors: a sentence.
+    pub(super) fn databases_for(&self, spec: &AppSpec) -> Result<Vec<Database>, String> {
+        let mut databases: Vec<Database> = Vec::new();
+        let network = self.shared.config.network_pool.network(self.state.app.network);
+        let mut given: Vec<_> = self.state.databases.iter().map(|it| it.address).collect();
+        for wanted in &spec.databases {
+            let name = ComponentName::from(wanted.name.as_str());
+            if let Some(known) = self.state.databases.iter().find(|it| it.name == name) {
+                databases.push(Database { wanted: true, ..known.clone() });
+                continue;
+            }
+            let mut taken: std::collections::BTreeSet<_> = given.iter().copied().collect();
+            taken.extend(self.state.instances.iter().map(|it| it.address));
+            taken.extend(self.state.job_runs.iter().filter(|it| !it.collected).map(|it| it.address));
+            let address = network.free(&taken, None).ok_or_else(|| format!("no free address for database {name}"))?;
+            given.push(address);
+            let version = wanted.version.clone().unwrap_or_else(|| PG_DEFAULT.into());
+            databases.push(Database {
+                app: self.state.app.id.clone(),
+                image: self.database_image("PG", &version),
+                engine: "PG".into(),
+                version,
+                user: name.as_str().replace('-', "_"),
+                password: random_password(),
+                database: name.as_str().replace('-', "_"),
+                port: PG_PORT,
+                address,
+                container: self.shared.names.database(&self.state.app.id, &name),
+                volume: self.shared.names.volume(&self.state.app.id, &name),
+                wanted: true,
+                created: false,
+                name,
+            });
+        }
+        Ok(databases)
+    }
+
+    fn database_image(&self, engine: &str, version: &str) -> String {
+        let configured = self.shared.config.database_images.iter().find(|(name, _)| name.eq_ignore_ascii_case(engine));
+        configured.map_or_else(|| format!("postgres:{version}"), |(_, image)| image.clone())
+    }
+
+    pub(super) fn databases_unwanted_by(&self, spec: &AppSpec) -> Vec<Database> {
+        let gone = self.state.databases.iter().filter(|it| it.wanted && spec.database(it.name.as_str()).is_none());
+        gone.map(|it| Database { wanted: false, ..it.clone() }).collect()
+    }
+
+    pub(super) fn database_parts(&self, spec: &AppSpec) -> BTreeMap<ComponentName, Part> {
+        let part = |name: &ComponentName| match self.database_failures.get(name) {
+            _ if self.databases_up.contains(name) => Part::Ready,
+            Some(why) => Part::Failed(why.clone()),
+            None if self.is_database_busy(name) => Part::UnderWay,
+            None => Part::Missing,
+        };
+        spec.databases.iter().map(|it| ComponentName::from(it.name.as_str())).map(|it| (it.clone(), part(&it))).collect()
+    }
+
+    fn is_database_busy(&self, name: &ComponentName) -> bool {
+        self.state.databases.iter().any(|it| it.name == *name && self.busy.contains(&it.container))
+    }
+
+    /// Has a database up: what is there stays as it is, what is missing is made.
+    pub(super) async fn begin_database(&mut self, name: &ComponentName) -> Result<(), StoreError> {
+        let Some(database) = self.state.databases.iter().find(|it| it.name == *name).cloned() else { return Ok(()) };
+        let (shared, network) = (self.shared.clone(), self.network_spec());
+        let about = database.container.clone();
+        self.begin(about.clone(), async move {
+            let name = database.name.clone();
+            let result = bring_up(&shared, network, database).await;
+            Done::DatabaseUp { about, name, result }
+        });
+        Ok(())
+    }
+
+    pub(super) async fn database_up(&mut self, name: ComponentName, result: Result<Database, String>) -> Result<(), StoreError> {
+        match result {
+            Ok(database) => {
+                info!(database = %name, "database answers");
+                self.database_failures.remove(&name);
+                self.acted(&database.container.clone(), ContainerSeen::Running);
+                self.databases_up.insert(name);
+                if database.created {
+                    return Ok(());
+                }
+                self.commit(vec![Change::Database(Database { created: true, ..database })]).await
+            }
+            Err(why) => {
+                warn!(database = %name, %why, "database does not come up");
+                if self.rolling().is_some() {
+                    self.database_failures.insert(name, why);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Brings back a database that somebody stopped or removed, and stops one that the spec no longer names.
+    pub(super) async fn keep_databases(&mut self) -> Result<bool, StoreError> {
+        if self.state.app.deleting {
+            return Ok(false);
+        }
+        // A failed one is tried again by the next deployment.
+        if self.rolling().is_none() {
+            self.database_failures.clear();
+        }
+        let view = self.engine_view.borrow().clone();
+        for database in self.state.databases.clone() {
+            if self.busy.contains(&database.container) {
+                continue;
+            }
+            let seen = self.container(&database.container, &view);
+            let runs = matches!(seen, ContainerSeen::Running | ContainerSeen::Restarting | ContainerSeen::Unknown);
+            if database.wanted && database.created && (!runs || !self.databases_up.contains(&database.name)) {
+                if self.database_failures.contains_key(&database.name) {
+                    continue;
+                }
+                self.databases_up.remove(&database.name);
+                self.begin_database(&database.name).await?;
+                return Ok(true);
+            }
+            if !database.wanted && seen != ContainerSeen::Missing && seen != ContainerSeen::Unknown {
+                self.databases_up.remove(&database.name);
+                self.end_database(database);
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Stops it in order and removes its container; its volume stays.
+    pub(super) fn end_database(&mut self, database: Database) {
+        let engine = self.shared.engine.clone();
+        let about = database.container.clone();
+        self.begin(about.clone(), async move {
+            let name = database.container.as_str();
+            let result = async {
+                engine.set_restart_policy(name, RestartPolicy::No).await?;
+                engine.stop(name, STOP_GRACE).await?;
+                engine.remove(name).await.map(drop)
+            };
+            let result = match result.await {
+                Err(EngineError::NotFound { .. }) => Ok(()),
+                other => other,
+            };
+            Done::DatabaseGone { about, database: Box::new(database), result }
+        });
+    }
+
+    pub(super) async fn database_gone(&mut self, database: Database, result: Result<(), EngineError>) -> Result<(), StoreError> {
+        match result {
+            Ok(()) => {
+                info!(database = %database.name, volume = %database.volume, "database stopped; its volume is kept");
+                self.acted(&database.container, ContainerSeen::Missing);
+                if self.state.app.deleting {
+                    return self.commit(vec![Change::ForgetDatabase(database.app, database.name)]).await;
+                }
+            }
+            Err(error) => self.hold_off(&database.container, "a database could not be stopped yet", &error),
+        }
+        Ok(())
+    }
+}
+
+/// From the request to end to KILL: a database writes its buffers first.
+const STOP_GRACE: Duration = Duration::from_secs(60);
+/// Between two questions whether it takes connections.
+const ASK_EVERY: Duration = Duration::from_millis(100);
+
+async fn bring_up(shared: &Shared, network: NetworkSpec, database: Database) -> Result<Database, String> {
+    start(shared, network, &database).await.map_err(|error| error.to_string())?;
+    let address = SocketAddr::from((database.address, database.port));
+    let deadline = Instant::now() + UP_WITHIN;
+    while !postgres::accepts(address, &database.user, &database.database).await {
+        if Instant::now() >= deadline {
+            return Err(format!("it did not take connections within {} s", UP_WITHIN.as_secs()));
+        }
+        sleep(ASK_EVERY).await;
+    }
+    Ok(database)
+}
+
+async fn start(shared: &Shared, network: NetworkSpec, database: &Database) -> Result<(), EngineError> {
+    let engine = &shared.engine;
+    let name = database.container.as_str();
+    let there = engine.inspect(name).await?;
+    if there.is_none() {
+        let image = match engine.image(&database.image).await? {
+            Some(id) => id,
+            None => engine.pull(&database.image).await?,
+        };
+        let identity = |role| identity(database, role);
+        engine.ensure_volume(&database.volume, &identity(Role::Volume)).await?;
+        create_in_network(shared, network, container(database, image, identity(Role::Database))).await?;
+    }
+    engine.start(name).await?;
+    engine.set_restart_policy(name, RestartPolicy::Always).await.map(drop)
+}
+
+fn identity(database: &Database, role: Role) -> Identity {
+    Identity {
+        role,
+        app: database.app.to_string(),
+        component: database.name.to_string(),
+        slot: 0,
+        revision: String::new(),
+        generation: 0,
+        deployment: String::new(),
+    }
+}
+
+fn container(database: &Database, image: String, identity: Identity) -> ContainerSpec {
+    let env = [
+        ("POSTGRES_USER", &database.user),
+        ("POSTGRES_PASSWORD", &database.password),
+        ("POSTGRES_DB", &database.database),
+    ];
+    let mut env: Vec<_> = env.into_iter().map(|(key, value)| (key.to_owned(), value.clone())).collect();
+    env.push(("PGDATA".into(), PG_DATA.into()));
+    ContainerSpec {
+        name: database.container.to_string(),
+        identity,
+        image,
+        command: None,
+        env,
+        network: Some(NetworkJoin {
+            network_id: String::new(),
+            address: database.address,
+            aliases: vec![database.name.to_string()],
+        }),
+        volume: Some(VolumeMount { volume: database.volume.clone(), path: PG_DATA.into() }),
+        limits: LIMITS,
+        stop_grace: STOP_GRACE,
+        // PostgreSQL's fast shutdown: TERM would wait for every client to leave.
+        stop_signal: Some("SIGINT".into()),
+    }
+}
+
+/// 32 letters and digits: no reader of a URL has to escape them.
+fn random_password() -> String {
+    const LETTERS: &[u8] = b"ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz23456789";
+    let mut random = rand::rng();
+    (0..32).map(|_| char::from(LETTERS[random.random_range(0..LETTERS.len())])).collect()
+}
+

@@ -1,0 +1,324 @@
+//! Taking deployments through their stages.
+
+use std::collections::BTreeMap;
+
+use app_spec::{AppSpec, Component, JobKind};
+use rollout::deployment::{Event, Facts, Failure, Move, Part, Stage, next_move};
+use rollout::ids::{ComponentName, DeploymentId};
+use rollout::job::JobOutcome;
+use rollout::plan::{Standing, standing};
+use rollout::progress::{LeafKey, Reason};
+use store::StoreError;
+use store::records::{Change, Deployment, Image};
+use tracing::info;
+
+use super::AppTask;
+use crate::clock;
+use crate::freeze::{self, Frozen};
+
+impl AppTask {
+    /// Takes one deployment one move further. Returns whether there was a move.
+    pub(super) async fn advance_deployments(&mut self) -> Result<bool, StoreError> {
+        for id in self.to_advance() {
+            let Some(deployment) = self.deployment(&id).cloned() else { continue };
+            let Some(spec) = self.spec_of(&deployment) else {
+                let message = "its stored spec cannot be read by this version".to_owned();
+                self.fail(deployment, Failure { component: None, code: "InvalidSpec".into(), message }).await?;
+                return Ok(true);
+            };
+            let facts = self.facts(&deployment, &spec);
+            match next_move(deployment.stage, &facts, self.shared.config.parallel_builds) {
+                Move::Wait => continue,
+                Move::Go(event) => self.go(deployment, &spec, event).await?,
+                Move::Fail(failure) => self.fail(deployment, failure).await?,
+                Move::Build(component) => self.begin_build(deployment, &spec, component).await?,
+                Move::Database(name) => self.begin_database(&name).await?,
+                Move::Job(job) => self.advance_job(&deployment, &spec, &job).await?,
+            }
+            return Ok(true);
+        }
+        Ok(false)
+    }
+
+    /// Those under way, and of the pending ones those whose turn has come: the oldest when nothing else is under way, a
+    /// restart while the others only build.
+    fn to_advance(&self) -> Vec<DeploymentId> {
+        let mut open: Vec<_> = self.state.deployments.iter().filter(|it| !it.stage.is_ended()).collect();
+        open.sort_by_key(|it| it.number);
+        let begun = |it: &&&Deployment| it.stage != Stage::Pending;
+        let any_begun = open.iter().any(|it| begun(&it));
+        let only_build = open.iter().filter(begun).all(|it| matches!(it.stage, Stage::Building | Stage::Built));
+        let oldest = open.iter().find(|it| it.stage == Stage::Pending).map(|it| &it.id);
+        let may = |it: &&&Deployment| {
+            it.stage != Stage::Pending
+                || it.cancel_asked
+                || (!any_begun && Some(&it.id) == oldest)
+                || (it.request.is_restart() && only_build)
+        };
+        // A restart comes before what only builds: it is what an app that hangs waits for.
+        let mut ready: Vec<_> = open.iter().filter(may).collect();
+        ready.sort_by_key(|it| !it.request.is_restart());
+        ready.into_iter().map(|it| it.id.clone()).collect()
+    }
+
+    fn facts(&mut self, deployment: &Deployment, spec: &AppSpec) -> Facts {
+        let stage = deployment.stage;
+        let now = clock::now();
+        let overdue = now.since(deployment.created) >= self.shared.config.deployment_limit;
+        let mut facts = Facts { cancel_asked: deployment.cancel_asked, overdue, ..Facts::default() };
+        match stage {
+            Stage::Building => facts.images = self.image_parts(deployment, spec),
+            Stage::Built => facts.rollout_taken = self.rolling().is_some(),
+            Stage::Preparing if !deployment.request.is_restart() => {
+                facts.databases = self.database_parts(spec);
+                facts.pre_deploy = self.job_outcomes(deployment, spec, JobKind::PreDeploy);
+            }
+            Stage::Rolling | Stage::RollingBack => {
+                let observed = self.observe();
+                facts.standing = Some(match standing(&self.targets(), &observed, now) {
+                    Standing::Done if !self.routes_stand() => Standing::Serving,
+                    standing => standing,
+                });
+                facts.given_up = deployment.failure.clone();
+            }
+            Stage::Finishing if !deployment.request.is_restart() => {
+                facts.post_deploy = self.job_outcomes(deployment, spec, JobKind::PostDeploy);
+            }
+            _ => {}
+        }
+        facts
+    }
+
+    fn image_parts(&self, deployment: &Deployment, spec: &AppSpec) -> BTreeMap<ComponentName, Part> {
+        let part = |name: &ComponentName| {
+            let key = (deployment.id.clone(), name.clone());
+            match self.build_failures.get(&key) {
+                _ if deployment.images.contains_key(name) => Part::Ready,
+                Some(why) => Part::Failed(why.clone()),
+                None if self.builds.contains_key(&key) => Part::UnderWay,
+                None => Part::Missing,
+            }
+        };
+        let names = spec.components().map(|it| ComponentName::from(it.name()));
+        names.map(|name| (name.clone(), part(&name))).collect()
+    }
+
+    /// One legal move, with everything that belongs to it in one commit.
+    async fn go(&mut self, mut deployment: Deployment, spec: &AppSpec, event: Event) -> Result<(), StoreError> {
+        let now = clock::now();
+        match event {
+            Event::Begun => {
+                deployment.progress.start(&LeafKey::BuildInitialize, now);
+                deployment.progress.succeed(&LeafKey::BuildInitialize, None, now);
+                if deployment.request.is_restart() {
+                    self.copy_active(&mut deployment);
+                    self.specs_of.lock().expect("nobody panics holding it").remove(&deployment.id);
+                }
+                self.advance_to(deployment, event, Vec::new()).await
+            }
+            Event::ImagesReady => self.freeze(deployment, spec).await,
+            Event::RolloutFree => {
+                deployment.progress.start(&LeafKey::DeployInitialize, now);
+                self.advance_to(deployment, event, Vec::new()).await
+            }
+            Event::Prepared => {
+                deployment.progress.succeed(&LeafKey::DeployInitialize, None, now);
+                deployment.record.roll_began = Some(now);
+                self.advance_to(deployment, event, Vec::new()).await
+            }
+            Event::Rolled => {
+                deployment.record.roll_ended = Some(now);
+                deployment.record.serving_since = Some(now);
+                self.settle_record(&mut deployment).await;
+                deployment.progress.start(&LeafKey::Finalize, now);
+                self.advance_to(deployment, event, Vec::new()).await
+            }
+            Event::Succeeded => self.succeed(deployment, spec).await,
+            Event::CancelAsked if !deployment.stage.rolls() || deployment.stage == Stage::Preparing => {
+                self.end_builds(&deployment.id);
+                let message = "canceled before anything that serves was changed".to_owned();
+                let reason = Reason { code: "Canceled".into(), message };
+                deployment.progress.end_without_success(reason, now);
+                self.advance_to(deployment, event, Vec::new()).await
+            }
+            Event::CancelAsked => {
+                let message = "canceled; what was replaced is rolled back".to_owned();
+                self.fail(deployment, Failure { component: None, code: "Canceled".into(), message }).await
+            }
+            Event::RolledBack => {
+                deployment.record.roll_ended = Some(now);
+                self.settle_record(&mut deployment).await;
+                self.close_failed(&mut deployment);
+                // A rollback that a person asked for by canceling ends as they asked.
+                let event = if deployment.cancel_asked { Event::CancelAsked } else { event };
+                self.advance_to(deployment, event, Vec::new()).await
+            }
+            Event::Broke | Event::Displaced => self.advance_to(deployment, event, Vec::new()).await,
+        }
+    }
+
+    /// Writes the next stage down, together with `also`.
+    pub(super) async fn advance_to(
+        &mut self,
+        mut deployment: Deployment,
+        event: Event,
+        mut also: Vec<Change>,
+    ) -> Result<(), StoreError> {
+        let now = clock::now();
+        match deployment.stage.next(event) {
+            Ok(stage) => {
+                info!(deployment = %deployment.id, number = deployment.number, from = ?deployment.stage, to = ?stage, "stage changed");
+                (deployment.stage, deployment.stage_since, deployment.updated) = (stage, now, now);
+                also.push(Change::Deployment(Box::new(deployment)));
+                self.commit(also).await
+            }
+            Err(illegal) => {
+                tracing::error!(deployment = %deployment.id, %illegal, "a move that does not exist was left out");
+                Ok(())
+            }
+        }
+    }
+
+    /// Before instances were replaced nothing has to be undone; afterwards the previous targets roll back first.
+    pub(super) async fn fail(&mut self, mut deployment: Deployment, failure: Failure) -> Result<(), StoreError> {
+        let now = clock::now();
+        info!(deployment = %deployment.id, code = %failure.code, "deployment failed");
+        self.end_builds(&deployment.id);
+        let key = match &failure.component {
+            Some(component) if deployment.stage == Stage::Building => LeafKey::Build(component.clone()),
+            Some(component) if deployment.stage == Stage::Rolling => LeafKey::Wait(component.clone()),
+            Some(component) => LeafKey::Deploy(component.clone()),
+            None if deployment.stage.rolls() => LeafKey::Finalize,
+            None => LeafKey::BuildInitialize,
+        };
+        let reason = Reason { code: failure.code.clone(), message: self.with_next_command(&deployment, &failure) };
+        deployment.failure = Some(failure);
+        deployment.progress.fail(&key, reason, now);
+        let rolls_back = deployment.stage.next(Event::Broke) == Ok(Stage::RollingBack);
+        if !rolls_back {
+            self.close_failed(&mut deployment);
+        }
+        self.advance_to(deployment, Event::Broke, Vec::new()).await
+    }
+
+    fn close_failed(&self, deployment: &mut Deployment) {
+        let now = clock::now();
+        let message = deployment.failure.as_ref().map_or_else(|| "failed".to_owned(), |it| it.message.clone());
+        deployment.progress.end_without_success(Reason { code: "Failed".into(), message }, now);
+    }
+
+    fn with_next_command(&self, deployment: &Deployment, failure: &Failure) -> String {
+        let app = &self.state.app.name;
+        let kind = if deployment.stage == Stage::Building { "build" } else { "deploy" };
+        let component = failure.component.as_ref().map(|it| format!(" {it}")).unwrap_or_default();
+        format!("{}. See: boatyard apps logs {app}{component} --type {kind} --deployment {}", failure.message, deployment.id)
+    }
+
+    /// A restart copies what serves: images, targets, with the chosen components' generation raised.
+    fn copy_active(&self, deployment: &mut Deployment) {
+        let Some(active) = self.active() else { return };
+        let generation = self.state.app.generation + 1;
+        let mut targets = active.targets.clone().unwrap_or_default();
+        for target in targets.iter_mut().filter(|it| deployment.request.restart.names(&it.component)) {
+            (target.generation, target.min_generation) = (generation, generation);
+        }
+        let note = "the image that serves, not built or fetched again".to_owned();
+        let keep = |image: &Image| Image { built: false, note: note.clone(), ..image.clone() };
+        deployment.images = active.images.iter().map(|(name, image)| (name.clone(), keep(image))).collect();
+        deployment.record.unchanged = self.unchanged(&targets, deployment);
+        deployment.targets = Some(targets);
+        deployment.job_revisions = active.job_revisions.clone();
+        deployment.cloned_from = Some(active.id.clone());
+        deployment.spec = active.spec.clone();
+        self.show_prebuilt(deployment);
+    }
+
+    /// From images to targets: revisions and databases are written in the same commit.
+    async fn freeze(&mut self, mut deployment: Deployment, spec: &AppSpec) -> Result<(), StoreError> {
+        let mut app = self.state.app.clone();
+        if deployment.request.is_restart() {
+            app.generation += 1;
+            return self.advance_to(deployment, Event::ImagesReady, vec![Change::App(app)]).await;
+        }
+        let databases = match self.databases_for(spec) {
+            Ok(databases) => databases,
+            Err(message) => {
+                return self.fail(deployment, Failure { component: None, code: "DatabaseFailed".into(), message }).await;
+            }
+        };
+        app.generation += 1;
+        let images = deployment.images.iter().map(|(name, image)| (name.clone(), image.id.clone())).collect();
+        let outcome = freeze::freeze(&Frozen {
+            app: &app.id,
+            spec,
+            facts: &self.spec_facts(&deployment, &databases),
+            images: &images,
+            request: &deployment.request,
+            active: self.active().and_then(|it| it.targets.as_deref()).unwrap_or_default(),
+            generation: app.generation,
+            hash: &|text| self.shared.sealer.keyed_hash(&format!("environment/{}", app.id), text.as_bytes()),
+        });
+        let outcome = match outcome {
+            Ok(outcome) => outcome,
+            Err(message) => {
+                return self.fail(deployment, Failure { component: None, code: "InvalidSpec".into(), message }).await;
+            }
+        };
+        deployment.record.notes.extend(outcome.notes);
+        deployment.targets = Some(outcome.targets);
+        deployment.job_revisions = outcome.jobs;
+        let mut changes = vec![Change::App(app)];
+        changes.extend(databases.into_iter().map(Change::Database));
+        changes.extend(outcome.revisions.into_iter().map(Change::Revision));
+        self.advance_to(deployment, Event::ImagesReady, changes).await
+    }
+
+    /// ACTIVE: written in one transaction with the old one's SUPERSEDED.
+    async fn succeed(&mut self, mut deployment: Deployment, spec: &AppSpec) -> Result<(), StoreError> {
+        let now = clock::now();
+        deployment.progress.succeed_all(now);
+        let mut app = self.state.app.clone();
+        let mut changes = Vec::new();
+        if let Some(mut old) = self.active().cloned()
+            && let Ok(stage) = old.stage.next(Event::Displaced)
+        {
+            (old.stage, old.stage_since, old.updated) = (stage, now, now);
+            changes.push(Change::Deployment(Box::new(old)));
+        }
+        app.active = Some(deployment.id.clone());
+        changes.push(Change::App(app));
+        if !deployment.request.is_restart() {
+            changes.extend(self.databases_unwanted_by(spec).into_iter().map(Change::Database));
+        }
+        self.setbacks.clear();
+        self.advance_to(deployment, Event::Succeeded, changes).await
+    }
+
+    fn job_outcomes(&self, deployment: &Deployment, spec: &AppSpec, kind: JobKind) -> Vec<(ComponentName, JobOutcome)> {
+        let jobs = spec.components().filter_map(|it| match it {
+            Component::Job(job) if job.kind() == kind => Some(ComponentName::from(it.name())),
+            _ => None,
+        });
+        jobs.map(|job| (job.clone(), self.job_outcome(deployment, &job))).collect()
+    }
+
+    /// What a deployment waits for before or after its instances are replaced.
+    pub(super) fn why_beside_rolling(&self) -> Vec<String> {
+        let databases = self.state.databases.iter().filter(|it| self.busy.contains(&it.container));
+        let databases = databases.map(|it| format!("waiting for database {} to take connections", it.name));
+        let jobs = self.state.job_runs.iter().filter(|it| self.busy.contains(&it.name) && !it.collected);
+        databases.chain(jobs.map(|it| format!("running job {}", it.job))).collect()
+    }
+
+    /// For deployments that do not roll yet.
+    pub(super) fn why_not_rolling(&self, deployment: &Deployment) -> Vec<String> {
+        let building = self.builds.keys().filter(|(id, _)| *id == deployment.id).map(|(_, name)| name.to_string());
+        let building: Vec<_> = building.collect();
+        match deployment.stage {
+            Stage::Pending => vec!["waiting for the deployment before it to end".into()],
+            Stage::Built => vec!["waiting for the rollout under way to end".into()],
+            Stage::Building if !building.is_empty() => vec![format!("building {}", building.join(", "))],
+            _ => Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! What acts beside the task report, and what is written down of it.
+
+use builder::Built;
+use engine::EngineError;
+use ingress::protocol::AppRoutes;
+use rollout::deployment::{Failure, Stage};
+use rollout::ids::{ComponentName, DeploymentId, InstanceName};
+use rollout::instance::{InstanceEvent, InstancePhase};
+use rollout::job::JobPhase;
+use rollout::observed::{ContainerSeen, Routes, Setback};
+use rollout::step::Reason;
+use store::StoreError;
+use store::records::{Change, Database};
+use tokio::task::JoinError;
+use tracing::{error, info, warn};
+
+use super::AppTask;
+use crate::clock;
+use crate::logbook;
+
+/// The report of an act.
+pub(crate) enum Done {
+    Created { instance: InstanceName, result: Result<(), EngineError> },
+    Started { instance: InstanceName, result: Result<(), EngineError> },
+    KeptAlive { instance: InstanceName, result: Result<(), EngineError> },
+    Revived { instance: InstanceName, result: Result<(), EngineError> },
+    Stopped { instance: InstanceName, result: Result<(), EngineError> },
+    Removed { instance: InstanceName, result: Result<(), EngineError> },
+    GivenUp { instance: InstanceName, reason: Reason, tail: Vec<String> },
+    Routed { routes: Routes, sent: AppRoutes, result: Result<(), String> },
+    Had { deployment: DeploymentId, component: ComponentName, result: Result<Had, String> },
+    DatabaseUp { about: InstanceName, name: ComponentName, result: Result<Database, String> },
+    DatabaseGone { about: InstanceName, database: Box<Database>, result: Result<(), EngineError> },
+    JobMoved { about: InstanceName, deployment: DeploymentId, job: ComponentName, result: Result<JobPhase, EngineError> },
+    JobCollected { about: InstanceName, deployment: DeploymentId, job: ComponentName, result: Result<(), EngineError> },
+    HouseCleared { about: InstanceName, result: Result<(), EngineError> },
+}
+
+/// An image that was had, built or found.
+pub(crate) struct Had {
+    pub image: store::records::Image,
+    /// To be remembered for later builds.
+    pub built: Option<Built>,
+}
+
+impl AppTask {
+    /// As [`Self::finish`], for callers that cannot hand an error on: it is told, and the turn that follows repairs.
+    pub(super) async fn finish_or_retry(&mut self, done: Result<Done, JoinError>) {
+        if let Err(problem) = self.finish(done).await {
+            error!(error = %problem, "cannot write the result of an act to the store; it is looked at again");
+            tokio::time::sleep(super::STORE_PAUSE).await;
+        }
+    }
+
+    /// Writes the result of an act down. What cannot be written is seen on the engine by the next look.
+    pub(super) async fn finish(&mut self, done: Result<Done, JoinError>) -> Result<(), StoreError> {
+        let done = match done {
+            Ok(done) => done,
+            Err(panicked) => {
+                // Its operation failed; which one it was is found by looking at everything again.
+                error!(error = %panicked, "an act ended badly");
+                self.busy.clear();
+                return Ok(());
+            }
+        };
+        match done {
+            Done::Created { instance, result } => {
+                self.busy.remove(&instance);
+                self.came_up(&instance, result, InstanceEvent::Created, ContainerSeen::Created).await
+            }
+            Done::Started { instance, result } => {
+                self.busy.remove(&instance);
+                self.came_up(&instance, result, InstanceEvent::Started, ContainerSeen::Running).await
+            }
+            Done::KeptAlive { instance, result } => self.kept_alive(&instance, result).await,
+            Done::Revived { instance, result } => {
+                self.busy.remove(&instance);
+                match result {
+                    Ok(()) => self.acted(&instance, ContainerSeen::Running),
+                    Err(error) => self.hold_off(&instance, "cannot be brought back", &error),
+                }
+                Ok(())
+            }
+            Done::Stopped { instance, result } => self.stopped(&instance, result).await,
+            Done::Removed { instance, result } => self.removed(&instance, result).await,
+            Done::GivenUp { instance, reason, tail } => self.given_up(&instance, &reason, tail).await,
+            Done::Routed { routes, sent, result } => self.routed(routes, sent, result).await,
+            Done::Had { deployment, component, result } => self.had(&deployment, component, result).await,
+            Done::DatabaseUp { about, name, result } => {
+                self.busy.remove(&about);
+                self.database_up(name, result).await
+            }
+            Done::DatabaseGone { about, database, result } => {
+                self.busy.remove(&about);
+                self.database_gone(*database, result).await
+            }
+            Done::JobMoved { about, deployment, job, result } => {
+                self.busy.remove(&about);
+                self.job_moved(&deployment, &job, result).await
+            }
+            Done::JobCollected { about, deployment, job, result } => {
+                self.busy.remove(&about);
+                self.job_collected(&deployment, &job, result).await
+            }
+            Done::HouseCleared { about, result } => {
+                self.busy.remove(&about);
+                self.house_cleared(result).await
+            }
+        }
+    }
+
+    async fn came_up(
+        &mut self,
+        name: &InstanceName,
+        result: Result<(), EngineError>,
+        event: InstanceEvent,
+        seen: ContainerSeen,
+    ) -> Result<(), StoreError> {
+        match result {
+            Ok(()) => {
+                self.acted(name, seen);
+                self.record_event(name, event).await
+            }
+            Err(error) if error.is_transient() => {
+                self.hold_off(name, "could not be brought up yet", &error);
+                Ok(())
+            }
+            Err(error @ EngineError::SubnetTaken { .. }) => self.move_network(name, &error).await,
+            Err(error) => self.refuse(name, error.to_string()).await,
+        }
+    }
+
+    /// The engine did not do it now; the next look plans it again. A look is asked for, so that it is not too soon.
+    pub(super) fn hold_off(&mut self, name: &InstanceName, what: &str, error: &EngineError) {
+        warn!(instance = %name, %error, "{what}; trying again");
+        self.acted.remove(name);
+        self.shared.watch.look();
+        let (name, pause) = (name.clone(), super::STORE_PAUSE);
+        // It counts as busy until the pause is over: a failing engine is not asked in a tight loop.
+        self.busy.insert(name.clone());
+        self.acts.spawn(async move {
+            tokio::time::sleep(pause).await;
+            Done::HouseCleared { about: name, result: Ok(()) }
+        });
+    }
+
+    async fn kept_alive(&mut self, name: &InstanceName, result: Result<(), EngineError>) -> Result<(), StoreError> {
+        self.busy.remove(name);
+        if let Err(error) = result {
+            self.hold_off(name, "its restart policy could not be set", &error);
+            return Ok(());
+        }
+        let Some(mut row) = self.instance(name).cloned() else { return Ok(()) };
+        row.kept_alive = true;
+        self.commit(vec![Change::Instance(row)]).await
+    }
+
+    async fn stopped(&mut self, name: &InstanceName, result: Result<(), EngineError>) -> Result<(), StoreError> {
+        self.busy.remove(name);
+        match result {
+            Ok(()) | Err(EngineError::NotFound { .. }) => {
+                self.acted(name, ContainerSeen::Exited { code: None });
+                self.record_event(name, InstanceEvent::Ended).await
+            }
+            Err(error) => {
+                self.hold_off(name, "could not be stopped yet", &error);
+                Ok(())
+            }
+        }
+    }
+
+    async fn removed(&mut self, name: &InstanceName, result: Result<(), EngineError>) -> Result<(), StoreError> {
+        self.busy.remove(name);
+        if let Err(error) = result {
+            self.hold_off(name, "could not be removed yet", &error);
+            return Ok(());
+        }
+        info!(instance = %name, "instance removed");
+        self.acted(name, ContainerSeen::Missing);
+        self.commit(vec![Change::ForgetInstance(name.clone())]).await
+    }
+
+    /// A rollout fails by it; a repair is tried again later. The row goes when the container is gone.
+    async fn given_up(&mut self, name: &InstanceName, reason: &Reason, tail: Vec<String>) -> Result<(), StoreError> {
+        self.busy.remove(name);
+        let Some(row) = self.instance(name).cloned() else { return Ok(()) };
+        warn!(instance = %name, %reason, "new instance given up");
+        let alias = format!("{}.{}", row.component, row.slot);
+        let mut changes = Vec::new();
+        match self.rolling().filter(|it| it.stage == Stage::Rolling && it.failure.is_none()).cloned() {
+            Some(mut deployment) => {
+                let message = format!("{alias} {reason}; the instances before it serve on");
+                deployment.failure =
+                    Some(Failure { component: Some(row.component.clone()), code: code(reason).into(), message });
+                deployment.log_tail = logbook::redacted(&tail, &self.secrets());
+                changes.push(Change::Deployment(Box::new(deployment)));
+            }
+            None => self.set_back(&row.component, row.slot),
+        }
+        let mut row = row;
+        // On its way out like any other, whatever phase it was in.
+        row.phase = InstancePhase::Stopped;
+        row.since = clock::now();
+        changes.push(Change::Instance(row));
+        self.commit(changes).await
+    }
+
+    fn set_back(&mut self, component: &ComponentName, slot: u32) {
+        let last = clock::now();
+        match self.setbacks.iter_mut().find(|it| it.component == *component && it.slot == slot) {
+            Some(setback) => (setback.failures, setback.last) = (setback.failures + 1, last),
+            None => self.setbacks.push(Setback { component: component.clone(), slot, failures: 1, last }),
+        }
+    }
+}
+
+/// As App Platform writes them.
+fn code(reason: &Reason) -> &'static str {
+    match reason {
+        Reason::NotReady { .. } => "DeployContainerHealthChecksFailed",
+        Reason::Exited { .. } => "DeployContainerExitNonZero",
+        Reason::Gone => "DeployContainerTerminated",
+        Reason::Refused { .. } => "DeployContainerCreateFailed",
+    }
+}

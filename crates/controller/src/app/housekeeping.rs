@@ -1,0 +1,191 @@
+//! What is left when nothing rolls: databases kept up, ended jobs collected, what nobody needs any more forgotten, and
+//! the app itself taken down when it is deleted.
+
+use std::collections::BTreeSet;
+
+use engine::EngineError;
+use rollout::ids::{InstanceName, RevisionId};
+use rollout::observed::ContainerSeen;
+use store::StoreError;
+use store::records::{Change, Revision};
+use tracing::{info, warn};
+
+use super::AppTask;
+use super::done::Done;
+
+impl AppTask {
+    /// One piece of housekeeping. Returns whether there was one.
+    pub(super) async fn keep_house(&mut self) -> Result<bool, StoreError> {
+        if self.keep_databases().await? || self.collect_jobs() || self.remove_strangers() {
+            return Ok(true);
+        }
+        if self.state.app.deleting {
+            return self.take_down().await;
+        }
+        self.forget_revisions().await
+    }
+
+    /// Containers of this app that no record explains (I3): left by a crash between the engine's act and our note.
+    fn remove_strangers(&mut self) -> bool {
+        let view = self.engine_view.borrow().clone();
+        if view.unreachable.is_some() {
+            return false;
+        }
+        let app = self.state.app.id.as_str();
+        let known = |name: &InstanceName| {
+            self.instance(name).is_some()
+                || self.busy.contains(name)
+                || self.acted.contains_key(name)
+                || self.state.job_runs.iter().any(|it| it.name == *name)
+                || self.state.databases.iter().any(|it| it.container == *name)
+        };
+        let ours = view.containers.values().filter(|it| it.identity.app == app);
+        let mut names = ours.map(|it| InstanceName::new(it.name.clone()));
+        let Some(stranger) = names.find(|name| !known(name)) else { return false };
+        warn!(container = %stranger, "no record explains it; removing it");
+        let engine = self.shared.engine.clone();
+        self.acted(&stranger, ContainerSeen::Missing);
+        self.begin(stranger.clone(), async move {
+            let result = engine.remove(stranger.as_str()).await.map(drop);
+            Done::HouseCleared { about: stranger, result }
+        });
+        true
+    }
+
+    /// Revisions that nothing runs and no deployment that can come back names.
+    async fn forget_revisions(&mut self) -> Result<bool, StoreError> {
+        if self.state.deployments.iter().any(|it| !it.stage.is_ended()) {
+            return Ok(false);
+        }
+        let active = self.active();
+        let targets = active.iter().flat_map(|it| it.targets.iter().flatten()).map(|it| &it.revision);
+        let jobs = active.iter().flat_map(|it| it.job_revisions.values());
+        let runs = self.state.job_runs.iter().filter(|it| !it.collected).map(|it| &it.revision);
+        let instances = self.state.instances.iter().map(|it| &it.revision);
+        let needed: BTreeSet<&RevisionId> = targets.chain(jobs).chain(runs).chain(instances).collect();
+        let forget: Vec<_> = self.state.revisions.iter().filter(|it| !needed.contains(&it.id)).collect();
+        let forget: Vec<_> = forget.into_iter().map(|it| Change::ForgetRevision(it.app.clone(), it.id.clone())).collect();
+        if forget.is_empty() {
+            self.forget_old_deployments();
+            return Ok(false);
+        }
+        self.commit(forget).await?;
+        Ok(true)
+    }
+
+    /// The task remembers what it works on; history is the store's.
+    fn forget_old_deployments(&mut self) {
+        let newest = self.state.deployments.iter().map(|it| it.number).max();
+        let active = self.state.app.active.clone();
+        self.state.deployments.retain(|it| {
+            !it.stage.is_ended() || Some(it.number) == newest || Some(&it.id) == active.as_ref()
+        });
+        let kept: BTreeSet<_> = self.state.deployments.iter().map(|it| it.id.clone()).collect();
+        self.state.job_runs.retain(|it| !it.collected || kept.contains(&it.deployment));
+    }
+
+    /// Deletion, last part: instances are gone by the planner, jobs by collection; then databases, network, records.
+    async fn take_down(&mut self) -> Result<bool, StoreError> {
+        let open_jobs = self.state.job_runs.iter().any(|it| !it.collected);
+        if !self.state.instances.is_empty() || open_jobs || !self.busy.is_empty() || self.routing {
+            return Ok(false);
+        }
+        if let Some(database) = self.state.databases.first().cloned() {
+            self.shared.keep_volume(&self.state.app, &database).await?;
+            self.end_database(database);
+            return Ok(true);
+        }
+        let (shared, app) = (self.shared.clone(), self.state.app.id.clone());
+        let network = self.shared.names.network(&app);
+        let about = InstanceName::new(network.clone());
+        self.begin(about.clone(), async move {
+            let result = clear(&shared, &app, &network).await;
+            Done::HouseCleared { about, result }
+        });
+        Ok(true)
+    }
+
+    pub(super) async fn house_cleared(&mut self, result: Result<(), EngineError>) -> Result<(), StoreError> {
+        match result {
+            Err(error) => {
+                warn!(%error, "could not be cleared away yet; trying again");
+                let about = InstanceName::new("pause");
+                self.begin(about.clone(), async move {
+                    tokio::time::sleep(super::STORE_PAUSE).await;
+                    Done::HouseCleared { about, result: Ok(()) }
+                });
+                Ok(())
+            }
+            Ok(()) => self.forget_if_gone().await,
+        }
+    }
+
+    /// The last line of a deleted app: its records go when the engine has nothing of it any more.
+    async fn forget_if_gone(&mut self) -> Result<(), StoreError> {
+        let app = &self.state.app;
+        let nothing_left = self.state.instances.is_empty() && self.state.databases.is_empty() && self.busy.is_empty();
+        if !app.deleting || !nothing_left {
+            return Ok(());
+        }
+        let network = self.shared.names.network(&app.id);
+        let here = self.shared.engine.networks().await.map(|all| all.iter().any(|it| it.name == network));
+        if here.unwrap_or(true) {
+            return Ok(());
+        }
+        let id = app.id.clone();
+        self.shared.front.forget(id.as_str()).await;
+        self.shared.logbook.forget(&id).await;
+        info!("app deleted");
+        self.commit(vec![Change::ForgetApp(id)]).await
+    }
+
+    /// Another network overlaps the one that was chosen; as long as nothing lives in it, the next one is.
+    pub(super) async fn move_network(&mut self, name: &InstanceName, error: &EngineError) -> Result<(), StoreError> {
+        let others = self.state.instances.iter().any(|it| it.name != *name);
+        if others || !self.state.databases.is_empty() && self.state.databases.iter().any(|it| it.created) {
+            return self.refuse(name, error.to_string()).await;
+        }
+        let _giving = self.shared.clone();
+        let _giving = _giving.networks.lock().await;
+        let taken = self.shared.store.networks().await?;
+        let pool = self.shared.config.network_pool;
+        let Some(number) = crate::network::free_number(pool, &taken, self.state.app.network + 1) else {
+            return self.refuse(name, "every network of the pool is taken; start with another --network-pool".into()).await;
+        };
+        info!(%error, number, "network taken by somebody else; using another one");
+        let mut app = self.state.app.clone();
+        app.network = number;
+        let network = pool.network(number);
+        let mut changes = vec![Change::App(app)];
+        if let Some(mut row) = self.instance(name).cloned() {
+            let host = row.address.octets()[3];
+            let octets = network.gateway().octets();
+            row.address = [octets[0], octets[1], octets[2], host].into();
+            changes.push(Change::Instance(row));
+        }
+        self.commit(changes).await
+    }
+
+    /// Values that no log may show.
+    pub(super) fn secrets(&self) -> Vec<String> {
+        let secret = |it: &Revision| -> Vec<String> {
+            it.env.iter().filter(|(key, _)| it.secret_keys.contains(key)).map(|(_, value)| value.clone()).collect()
+        };
+        let envs = self.state.revisions.iter().flat_map(secret);
+        let passwords = self.state.databases.iter().map(|it| it.password.clone());
+        envs.chain(passwords).collect::<BTreeSet<_>>().into_iter().collect()
+    }
+}
+
+/// The app's network and images.
+async fn clear(shared: &super::Shared, app: &rollout::ids::AppId, network: &str) -> Result<(), EngineError> {
+    shared.engine.remove_network(network).await?;
+    let images = shared.store.built_images(app).await.unwrap_or_default();
+    for image in images {
+        // Another app may have been built into the same image; only the name goes, and the layers with the last name.
+        if let Err(error) = shared.engine.remove_image(&image.reference).await {
+            warn!(image = %image.reference, %error, "image could not be removed; `docker image prune` finds it");
+        }
+    }
+    Ok(())
+}

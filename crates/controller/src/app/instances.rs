@@ -1,0 +1,287 @@
+//! Carrying out the planner's steps on instances.
+
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use engine::{ContainerSpec, EngineError, Identity, Limits, LogQuery, NetworkJoin, NetworkSpec, RestartPolicy, Role};
+use futures::StreamExt;
+use rollout::ids::{ComponentName, InstanceName, RevisionId};
+use rollout::instance::{InstanceEvent, InstancePhase};
+use rollout::observed::ContainerSeen;
+use rollout::plan::plan;
+use rollout::step::{Reason, Step};
+use store::StoreError;
+use store::records::{Change, Instance, Revision};
+use tracing::{debug, info};
+
+use super::done::Done;
+use super::{AppTask, Shared};
+use crate::clock;
+
+/// Lines of a failed instance's log that its deployment keeps.
+const TAIL: usize = 60;
+/// For reading them.
+const TAIL_WITHIN: Duration = Duration::from_secs(5);
+
+impl AppTask {
+    /// Plans and begins the next step. Returns whether there was one.
+    pub(super) async fn advance_instances(&mut self) -> Result<bool, StoreError> {
+        let observed = self.observe();
+        let targets = self.targets();
+        let now = clock::now();
+        let plan = plan(&targets, &observed, now);
+        self.why = plan.waiting.iter().map(|it| it.why(now)).collect();
+        self.look_again = plan.look_again_at();
+        // Routes are compared as a whole, rules included, by `routing`.
+        let Some(step) = plan.steps.into_iter().find(|it| !matches!(it, Step::Route { .. })) else { return Ok(false) };
+        debug!(?step, "next step");
+        self.carry_out(step).await?;
+        Ok(true)
+    }
+
+    async fn carry_out(&mut self, step: Step) -> Result<(), StoreError> {
+        match step {
+            Step::Add { component, slot, revision, generation } => self.add(component, slot, revision, generation).await,
+            Step::Create { instance } => self.create(&instance).await,
+            Step::Start { instance } => self.start(&instance),
+            Step::MarkReady { instance } => self.record_event(&instance, InstanceEvent::Passed).await,
+            Step::MarkUnready { instance } => self.record_event(&instance, InstanceEvent::Lost).await,
+            Step::Drain { instance } => self.record_event(&instance, InstanceEvent::DrainBegan).await,
+            Step::KeepAlive { instance } => self.keep_alive(&instance),
+            Step::Revive { instance } => self.revive(&instance),
+            Step::Stop { instance, grace } => self.stop(&instance, grace).await,
+            Step::Remove { instance } => self.remove(&instance),
+            Step::GiveUp { instance, reason } => self.give_up(&instance, reason),
+            Step::Route { .. } => Ok(()),
+        }
+    }
+
+    /// Name, address and row come first; the container follows from them.
+    async fn add(&mut self, component: ComponentName, slot: u32, revision: RevisionId, generation: u64) -> Result<(), StoreError> {
+        let targets = self.targets();
+        let Some(target) = targets.iter().find(|it| it.component == component) else { return Ok(()) };
+        let mut app = self.state.app.clone();
+        app.serial += 1;
+        let Some(address) = self.free_address() else {
+            self.why.push(format!("waiting for a free address in the app's network for {component}.{slot}"));
+            return Ok(());
+        };
+        let now = clock::now();
+        let deployment = self.rolling().or_else(|| self.active()).map(|it| it.id.clone()).expect("targets come from one");
+        let instance = Instance {
+            name: self.shared.names.instance(&app.name, &component, slot, app.serial),
+            app: app.id.clone(),
+            kind: target.kind,
+            component,
+            slot,
+            revision,
+            generation,
+            deployment,
+            phase: InstancePhase::Intended,
+            since: now,
+            address,
+            kept_alive: false,
+            refused: None,
+            created: now,
+        };
+        self.commit(vec![Change::App(app), Change::Instance(instance)]).await
+    }
+
+    /// An address that nothing on record has; the one after the newest, so that an address rests long.
+    pub(super) fn free_address(&self) -> Option<Ipv4Addr> {
+        let network = self.shared.config.network_pool.network(self.state.app.network);
+        let instances = self.state.instances.iter().map(|it| it.address);
+        let jobs = self.state.job_runs.iter().filter(|it| !it.collected).map(|it| it.address);
+        let databases = self.state.databases.iter().map(|it| it.address);
+        let taken: BTreeSet<_> = instances.chain(jobs).chain(databases).collect();
+        let newest = self.state.instances.iter().max_by_key(|it| it.created).map(|it| it.address);
+        network.free(&taken, newest)
+    }
+
+    async fn create(&mut self, name: &InstanceName) -> Result<(), StoreError> {
+        let Some(row) = self.instance(name).cloned() else { return Ok(()) };
+        let Some(revision) = self.revision(&row.revision).cloned() else {
+            return self.refuse(name, format!("revision {} is not on record", row.revision)).await;
+        };
+        let spec = self.container_spec(&revision, &row.name, row.address, Identity {
+            role: Role::Instance,
+            app: row.app.to_string(),
+            component: row.component.to_string(),
+            slot: row.slot,
+            revision: row.revision.to_string(),
+            generation: row.generation,
+            deployment: row.deployment.to_string(),
+        });
+        let (shared, network) = (self.shared.clone(), self.network_spec());
+        self.begin(row.name.clone(), async move {
+            let result = create_in_network(&shared, network, spec).await;
+            Done::Created { instance: row.name, result: result.map(drop) }
+        });
+        Ok(())
+    }
+
+    /// The closed description of a container of this app; the network's id is filled in when it is had.
+    pub(super) fn container_spec(&self, revision: &Revision, name: &InstanceName, address: Ipv4Addr, identity: Identity) -> ContainerSpec {
+        let aliases = if identity.role == Role::Instance { vec![identity.component.clone()] } else { Vec::new() };
+        ContainerSpec {
+            name: name.to_string(),
+            identity,
+            image: revision.image.clone(),
+            command: revision.command.clone(),
+            env: revision.env.clone(),
+            network: Some(NetworkJoin { network_id: String::new(), address, aliases }),
+            volume: None,
+            limits: Limits { cpu_millis: revision.cpu_millis, memory_bytes: revision.memory_bytes },
+            stop_grace: Duration::from_secs(10),
+            stop_signal: None,
+        }
+    }
+
+    pub(super) fn network_spec(&self) -> NetworkSpec {
+        let network = self.shared.config.network_pool.network(self.state.app.network);
+        NetworkSpec {
+            name: self.shared.names.network(&self.state.app.id),
+            identity: Identity {
+                role: Role::Network,
+                app: self.state.app.id.to_string(),
+                component: String::new(),
+                slot: 0,
+                revision: String::new(),
+                generation: 0,
+                deployment: String::new(),
+            },
+            subnet: network.subnet(),
+            gateway: network.gateway(),
+        }
+    }
+
+    fn start(&mut self, name: &InstanceName) -> Result<(), StoreError> {
+        let (engine, name) = (self.shared.engine.clone(), name.clone());
+        self.begin(name.clone(), async move {
+            let result = engine.start(name.as_str()).await;
+            Done::Started { instance: name, result: result.map(drop) }
+        });
+        Ok(())
+    }
+
+    fn keep_alive(&mut self, name: &InstanceName) -> Result<(), StoreError> {
+        let (engine, name) = (self.shared.engine.clone(), name.clone());
+        self.begin(name.clone(), async move {
+            let result = engine.set_restart_policy(name.as_str(), RestartPolicy::Always).await;
+            Done::KeptAlive { instance: name, result: result.map(drop) }
+        });
+        Ok(())
+    }
+
+    /// Starts what was stopped by hand, and takes a frozen or disconnected one through a new start.
+    fn revive(&mut self, name: &InstanceName) -> Result<(), StoreError> {
+        let Some(row) = self.instance(name).cloned() else { return Ok(()) };
+        let seen = self.container(name, &self.engine_view.borrow().clone());
+        info!(instance = %name, ?seen, "found changed by somebody else; bringing it back");
+        let (shared, network) = (self.shared.clone(), self.network_spec());
+        let join = NetworkJoin { network_id: String::new(), address: row.address, aliases: vec![row.component.to_string()] };
+        self.begin(row.name.clone(), async move {
+            let result = revive(&shared, row.name.as_str(), seen, network, join).await;
+            Done::Revived { instance: row.name, result }
+        });
+        Ok(())
+    }
+
+    /// The policy goes first: an engine killed in the middle of a stop would bring the container back (M4).
+    async fn stop(&mut self, name: &InstanceName, grace: Duration) -> Result<(), StoreError> {
+        if self.instance(name).is_some_and(|it| it.phase != InstancePhase::Stopping) {
+            self.record_event(name, InstanceEvent::StopBegan).await?;
+        }
+        let (engine, name) = (self.shared.engine.clone(), name.clone());
+        self.begin(name.clone(), async move {
+            let result = async {
+                engine.set_restart_policy(name.as_str(), RestartPolicy::No).await?;
+                engine.stop(name.as_str(), grace).await
+            };
+            let result = result.await.map(drop);
+            Done::Stopped { instance: name, result }
+        });
+        Ok(())
+    }
+
+    fn remove(&mut self, name: &InstanceName) -> Result<(), StoreError> {
+        let (engine, name) = (self.shared.engine.clone(), name.clone());
+        self.begin(name.clone(), async move {
+            let result = engine.remove(name.as_str()).await;
+            Done::Removed { instance: name, result: result.map(drop) }
+        });
+        Ok(())
+    }
+
+    fn give_up(&mut self, name: &InstanceName, reason: Reason) -> Result<(), StoreError> {
+        let (engine, name) = (self.shared.engine.clone(), name.clone());
+        self.begin(name.clone(), async move {
+            let tail = tail(engine.as_ref(), name.as_str()).await;
+            Done::GivenUp { instance: name, reason, tail }
+        });
+        Ok(())
+    }
+
+    /// Writes one move of an instance down.
+    pub(super) async fn record_event(&mut self, name: &InstanceName, event: InstanceEvent) -> Result<(), StoreError> {
+        let Some(mut row) = self.instance(name).cloned() else { return Ok(()) };
+        match row.phase.next(event) {
+            Ok(phase) => {
+                info!(instance = %name, from = ?row.phase, to = ?phase, "instance moved");
+                (row.phase, row.since) = (phase, clock::now());
+                self.commit(vec![Change::Instance(row)]).await
+            }
+            Err(illegal) => {
+                tracing::error!(instance = %name, %illegal, "a move that does not exist was left out");
+                Ok(())
+            }
+        }
+    }
+
+    /// The engine will not have it: the planner gives it up next turn.
+    pub(super) async fn refuse(&mut self, name: &InstanceName, message: String) -> Result<(), StoreError> {
+        let Some(mut row) = self.instance(name).cloned() else { return Ok(()) };
+        row.refused = Some(message);
+        self.commit(vec![Change::Instance(row)]).await
+    }
+
+    /// What an act of ours just made true, until a newer list says otherwise.
+    pub(super) fn acted(&mut self, name: &InstanceName, seen: ContainerSeen) {
+        self.acted.insert(name.clone(), (seen, tokio::time::Instant::now()));
+    }
+}
+
+/// Has the network, then the container in it.
+pub(super) async fn create_in_network(shared: &Shared, network: NetworkSpec, mut spec: ContainerSpec) -> Result<String, EngineError> {
+    let network = shared.engine.ensure_network(&network).await?;
+    if let Some(join) = &mut spec.network {
+        join.network_id = network.id;
+    }
+    shared.engine.create(&spec).await
+}
+
+async fn revive(shared: &Shared, name: &str, seen: ContainerSeen, network: NetworkSpec, mut join: NetworkJoin) -> Result<(), EngineError> {
+    let engine = &shared.engine;
+    match seen {
+        ContainerSeen::Disconnected => {
+            join.network_id = engine.ensure_network(&network).await?.id;
+            engine.connect(name, &join).await.map(drop)
+        }
+        ContainerSeen::Paused => {
+            // A frozen process hears no TERM; it is ended and started.
+            engine.stop(name, Duration::ZERO).await?;
+            engine.start(name).await.map(drop)
+        }
+        _ => engine.start(name).await.map(drop),
+    }
+}
+
+/// The last lines of a container's log; what can be had in a few seconds.
+pub(super) async fn tail(engine: &dyn engine::Engine, name: &str) -> Vec<String> {
+    let read = async {
+        let lines = engine.logs(name, &LogQuery { follow: false, tail: Some(TAIL) }).await.ok()?;
+        Some(lines.filter_map(async |line| line.ok()).map(|line| line.text).take(TAIL).collect::<Vec<_>>().await)
+    };
+    tokio::time::timeout(TAIL_WITHIN, read).await.ok().flatten().unwrap_or_default()
+}

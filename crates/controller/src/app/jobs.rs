@@ -1,0 +1,213 @@
+//! Jobs: at most once, by what was written down and what is there.
+
+use app_spec::AppSpec;
+use engine::{EngineError, Identity, Role};
+use rollout::ids::{ComponentName, DeploymentId, InstanceName};
+use rollout::job::{JobOutcome, JobPhase, JobSeen, JobStep, next_step};
+use rollout::observed::ContainerSeen;
+use rollout::progress::LeafKey;
+use store::StoreError;
+use store::records::{Change, Deployment, JobRun};
+use tracing::info;
+
+use super::AppTask;
+use super::done::Done;
+use super::instances::create_in_network;
+use crate::clock;
+
+impl AppTask {
+    fn job_run(&self, deployment: &DeploymentId, job: &ComponentName) -> Option<&JobRun> {
+        self.state.job_runs.iter().find(|it| it.deployment == *deployment && it.job == *job)
+    }
+
+    pub(super) fn job_outcome(&self, deployment: &Deployment, job: &ComponentName) -> JobOutcome {
+        self.job_run(&deployment.id, job).map_or(JobOutcome::Open, |run| run.phase.outcome(self.busy.contains(&run.name)))
+    }
+
+    /// Takes a run one step further.
+    pub(super) async fn advance_job(
+        &mut self,
+        deployment: &Deployment,
+        _spec: &AppSpec,
+        job: &ComponentName,
+    ) -> Result<(), StoreError> {
+        let Some(run) = self.job_run(&deployment.id, job).cloned() else { return self.intend_job(deployment, job).await };
+        let limit = self.shared.config.job_limit;
+        let Some(seen) = self.job_seen(&run.name) else { return Ok(()) };
+        let step = next_step(&run.phase, seen, limit, clock::now());
+        match step {
+            JobStep::Create => self.create_job(deployment, run).await,
+            JobStep::Start => self.act_on_job(run, JobStep::Start),
+            JobStep::Await | JobStep::TimeOut => self.act_on_job(run, step),
+            JobStep::GiveUp => self.record_job(run, JobPhase::Unknown).await,
+            JobStep::Nothing => Ok(()),
+        }
+    }
+
+    /// What is known of its container; `None` while the engine does not answer: unknown is not missing.
+    fn job_seen(&self, name: &InstanceName) -> Option<JobSeen> {
+        match self.container(name, &self.engine_view.borrow().clone()) {
+            ContainerSeen::Unknown => None,
+            ContainerSeen::Missing => Some(JobSeen::Missing),
+            ContainerSeen::Created => Some(JobSeen::Created),
+            ContainerSeen::Exited { code } => Some(JobSeen::Exited { code }),
+            _ => Some(JobSeen::Running),
+        }
+    }
+
+    async fn intend_job(&mut self, deployment: &Deployment, job: &ComponentName) -> Result<(), StoreError> {
+        let mut app = self.state.app.clone();
+        app.serial += 1;
+        let (Some(revision), Some(address)) = (deployment.job_revisions.get(job).cloned(), self.free_address()) else {
+            return Ok(());
+        };
+        let now = clock::now();
+        let run = JobRun {
+            deployment: deployment.id.clone(),
+            job: job.clone(),
+            app: app.id.clone(),
+            name: self.shared.names.job(&app.name, job, app.serial),
+            revision,
+            address,
+            phase: JobPhase::Intended,
+            since: now,
+            collected: false,
+        };
+        let mut deployment = deployment.clone();
+        deployment.progress.start(&LeafKey::Deploy(job.clone()), now);
+        self.commit(vec![Change::App(app), Change::JobRun(run), Change::Deployment(Box::new(deployment))]).await
+    }
+
+    async fn create_job(&mut self, deployment: &Deployment, run: JobRun) -> Result<(), StoreError> {
+        let Some(revision) = self.revision(&run.revision).cloned() else {
+            let message = format!("revision {} is not on record", run.revision);
+            return self.record_job(run, JobPhase::Refused { message }).await;
+        };
+        let identity = Identity {
+            role: Role::Job,
+            app: run.app.to_string(),
+            component: run.job.to_string(),
+            slot: 0,
+            revision: run.revision.to_string(),
+            generation: 0,
+            deployment: deployment.id.to_string(),
+        };
+        let spec = self.container_spec(&revision, &run.name, run.address, identity);
+        let (shared, network) = (self.shared.clone(), self.network_spec());
+        let (about, id, job) = (run.name.clone(), run.deployment.clone(), run.job.clone());
+        self.begin(run.name, async move {
+            let result = create_in_network(&shared, network, spec).await;
+            let result = result.map(|container| JobPhase::Created { container, since: clock::now() });
+            Done::JobMoved { about, deployment: id, job, result }
+        });
+        Ok(())
+    }
+
+    fn act_on_job(&mut self, run: JobRun, step: JobStep) -> Result<(), StoreError> {
+        let engine = self.shared.engine.clone();
+        let (name, before) = (run.name.clone(), run.phase.clone());
+        let JobPhase::Created { since, .. } = &run.phase else { return Ok(()) };
+        let left = since.plus(self.shared.config.job_limit).since(clock::now());
+        let act = async move {
+            match step {
+                JobStep::Start => engine.start(name.as_str()).await.map(|_| before),
+                JobStep::TimeOut => engine.stop(name.as_str(), STOP_GRACE).await.map(|_| JobPhase::TimedOut),
+                _ => match tokio::time::timeout(left, engine.wait(name.as_str())).await {
+                    Ok(code) => code.map(|code| JobPhase::Ended { code }),
+                    // Its time is over: the next look ends it.
+                    Err(_) => Ok(before),
+                },
+            }
+        };
+        let (about, id, job) = (run.name.clone(), run.deployment.clone(), run.job.clone());
+        self.begin(run.name, async move { Done::JobMoved { about, deployment: id, job, result: act.await } });
+        Ok(())
+    }
+
+    pub(super) async fn job_moved(
+        &mut self,
+        id: &DeploymentId,
+        job: &ComponentName,
+        result: Result<JobPhase, EngineError>,
+    ) -> Result<(), StoreError> {
+        let Some(run) = self.job_run(id, job).cloned() else { return Ok(()) };
+        match result {
+            // Started, or waited for in vain: it runs.
+            Ok(phase) if phase == run.phase => {
+                self.acted(&run.name, ContainerSeen::Running);
+                Ok(())
+            }
+            Ok(phase) => {
+                let seen = match phase {
+                    JobPhase::Created { .. } => ContainerSeen::Created,
+                    _ => ContainerSeen::Exited { code: None },
+                };
+                self.acted(&run.name, seen);
+                self.record_job(run, phase).await
+            }
+            Err(error) if error.is_transient() => {
+                self.hold_off(&run.name, "a job could not be taken further yet", &error);
+                Ok(())
+            }
+            Err(EngineError::NotFound { .. }) if !matches!(run.phase, JobPhase::Intended) => {
+                self.record_job(run, JobPhase::Unknown).await
+            }
+            Err(error) => self.record_job(run, JobPhase::Refused { message: error.to_string() }).await,
+        }
+    }
+
+    async fn record_job(&mut self, mut run: JobRun, phase: JobPhase) -> Result<(), StoreError> {
+        info!(job = %run.job, from = ?run.phase, to = ?phase, "job moved");
+        let now = clock::now();
+        (run.phase, run.since) = (phase, now);
+        let mut changes = Vec::new();
+        if run.phase.outcome(false) == JobOutcome::Succeeded
+            && let Some(mut deployment) = self.deployment(&run.deployment).cloned()
+        {
+            deployment.progress.succeed(&LeafKey::Deploy(run.job.clone()), None, now);
+            changes.push(Change::Deployment(Box::new(deployment)));
+        }
+        changes.push(Change::JobRun(run));
+        self.commit(changes).await
+    }
+
+    /// Keeps the logs of ended runs and removes their containers.
+    pub(super) fn collect_jobs(&mut self) -> bool {
+        let ended = |run: &&JobRun| !run.collected && !self.busy.contains(&run.name) && has_ended(run, self.deployment(&run.deployment));
+        let Some(run) = self.state.job_runs.iter().find(ended).cloned() else { return false };
+        let shared = self.shared.clone();
+        let secrets = self.secrets();
+        let (about, id, job) = (run.name.clone(), run.deployment.clone(), run.job.clone());
+        self.begin(run.name.clone(), async move {
+            shared.logbook.keep_container_log(shared.engine.as_ref(), &run.app, &run.deployment, &run.job, run.name.as_str(), &secrets).await;
+            let result = shared.engine.remove(run.name.as_str()).await;
+            Done::JobCollected { about, deployment: id, job, result: result.map(drop) }
+        });
+        true
+    }
+
+    pub(super) async fn job_collected(
+        &mut self,
+        id: &DeploymentId,
+        job: &ComponentName,
+        result: Result<(), EngineError>,
+    ) -> Result<(), StoreError> {
+        let Some(mut run) = self.job_run(id, job).cloned() else { return Ok(()) };
+        if let Err(error) = result {
+            self.hold_off(&run.name, "an ended job could not be removed yet", &error);
+            return Ok(());
+        }
+        run.collected = true;
+        self.acted(&run.name, ContainerSeen::Missing);
+        self.commit(vec![Change::JobRun(run)]).await
+    }
+}
+
+/// From TERM to KILL for a job whose time is over.
+const STOP_GRACE: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// It ended, or its deployment did: nobody waits for it any more.
+fn has_ended(run: &JobRun, deployment: Option<&Deployment>) -> bool {
+    let open = matches!(run.phase, JobPhase::Intended | JobPhase::Created { .. });
+    !open || deployment.is_none_or(|it| it.stage.is_ended())
+}

@@ -1,0 +1,98 @@
+//! One look: our records joined with what engine, probes and ingress show.
+
+use rollout::ids::InstanceName;
+use rollout::instance::InstancePhase;
+use rollout::observed::{ContainerSeen, Instance, Observed, Open, ProbeSeen};
+use rollout::target::Target;
+use store::records;
+
+use super::AppTask;
+use crate::engine_watch::EngineView;
+use crate::probe::Prober;
+
+impl AppTask {
+    /// What is there now.
+    pub(super) fn observe(&mut self) -> Observed {
+        let view = self.engine_view.borrow_and_update().clone();
+        if let Some(asked) = view.asked {
+            // A list that was asked for after our act knows better than we do.
+            self.acted.retain(|_, (_, at)| *at >= asked);
+        }
+        let instances = self.state.instances.iter().map(|it| self.seen(it, &view)).collect();
+        let routes = self.routes.as_ref().map(|(routes, _)| routes.clone());
+        Observed { instances, routes, setbacks: self.setbacks.clone() }
+    }
+
+    fn seen(&self, row: &records::Instance, view: &EngineView) -> Instance {
+        Instance {
+            name: row.name.clone(),
+            component: row.component.clone(),
+            kind: row.kind,
+            slot: row.slot,
+            revision: row.revision.clone(),
+            generation: row.generation,
+            phase: row.phase,
+            since: row.since,
+            container: self.container(&row.name, view),
+            probe: self.verdicts.get(&row.name).copied().unwrap_or_default(),
+            open: self.open(row),
+            kept_alive: row.kept_alive,
+            busy: self.busy.contains(&row.name),
+            refused: row.refused.clone(),
+        }
+    }
+
+    /// The state of a container of ours, by the newest that is known.
+    pub(super) fn container(&self, name: &InstanceName, view: &EngineView) -> ContainerSeen {
+        if let Some((seen, _)) = self.acted.get(name) {
+            return *seen;
+        }
+        if view.asked.is_none() || view.unreachable.is_some() {
+            return ContainerSeen::Unknown;
+        }
+        view.containers.get(name.as_str()).map_or(ContainerSeen::Missing, |container| match container.state {
+            engine::ContainerState::Created => ContainerSeen::Created,
+            engine::ContainerState::Running if container.address.is_none() => ContainerSeen::Disconnected,
+            engine::ContainerState::Running => ContainerSeen::Running,
+            engine::ContainerState::Paused => ContainerSeen::Paused,
+            engine::ContainerState::Restarting => ContainerSeen::Restarting,
+            engine::ContainerState::Exited { code } => ContainerSeen::Exited { code },
+            engine::ContainerState::Removing => ContainerSeen::Missing,
+        })
+    }
+
+    fn open(&self, row: &records::Instance) -> Open {
+        let open = self.shared.front.open(row.name.as_str());
+        Open { requests: open.requests, upgraded: open.upgraded }
+    }
+
+    /// What is wanted of services and workers now.
+    pub(super) fn targets(&self) -> Vec<Target> {
+        use rollout::deployment::Stage;
+        if self.state.app.deleting {
+            return Vec::new();
+        }
+        let rolling = self.rolling().filter(|it| matches!(it.stage, Stage::Rolling | Stage::Finishing));
+        rolling.or_else(|| self.active()).and_then(|it| it.targets.clone()).unwrap_or_default()
+    }
+
+    /// Every started instance that has a probe is asked; the others are not.
+    pub(super) fn keep_probing(&mut self) {
+        let asked = |phase| matches!(phase, InstancePhase::Starting | InstancePhase::Ready | InstancePhase::Unready);
+        let rows: Vec<_> = self.state.instances.iter().filter(|it| asked(it.phase)).cloned().collect();
+        self.probers.retain(|name, _| rows.iter().any(|it| it.name == *name));
+        self.verdicts.retain(|name, _| rows.iter().any(|it| it.name == *name));
+        while let Ok(news) = self.probe_news.1.try_recv() {
+            if self.probers.contains_key(&news.instance) {
+                self.verdicts.insert(news.instance, news.seen);
+            }
+        }
+        for row in rows.iter().filter(|it| !self.probers.contains_key(&it.name)).collect::<Vec<_>>() {
+            let Some(probe) = self.revision(&row.revision).and_then(|it| it.probe.clone()) else { continue };
+            let served = row.phase.has_served();
+            let prober = Prober::start(row.name.clone(), row.address, probe, served, self.probe_news.0.clone());
+            self.probers.insert(row.name.clone(), prober);
+            self.verdicts.insert(row.name.clone(), ProbeSeen::Unknown);
+        }
+    }
+}

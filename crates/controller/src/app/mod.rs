@@ -1,0 +1,291 @@
+//! One task owns one app: it alone changes the app's records, containers and routes.
+//!
+//! It looks, asks `rollout` for the next step, writes it down, begins it, and looks again. Long acts (a start, a stop, a
+//! build) run beside it and report; requests and news only wake it up. It may be killed between any two lines: what it
+//! needs to go on is in the store and on the engine.
+
+mod accept;
+mod builds;
+mod databases;
+mod deploy;
+mod done;
+mod housekeeping;
+mod instances;
+mod jobs;
+mod look;
+mod memory;
+mod record;
+mod routing;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use app_spec::AppSpec;
+use builder::Builder;
+use engine::Engine;
+use ingress::protocol::AppRoutes;
+use rollout::ids::{ComponentName, DeploymentId, InstanceName};
+use rollout::observed::{ContainerSeen, ProbeSeen, Routes, Setback};
+use store::records::{AppState, Deployment};
+use store::{Sealer, Store};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, error, info_span};
+
+use crate::clock;
+use crate::config::Config;
+use crate::engine_watch::{EngineView, EngineWatch};
+use crate::error::ControlError;
+use crate::front::Front;
+use crate::logbook::Logbook;
+use crate::names::Names;
+use crate::probe::{self, Prober};
+use crate::specs::Specs;
+
+pub(crate) use accept::{Ask, check_restart};
+use done::Done;
+
+/// What all app tasks share.
+pub(crate) struct Shared {
+    pub config: Config,
+    pub store: Store,
+    pub engine: Arc<dyn Engine>,
+    pub watch: EngineWatch,
+    pub front: Front,
+    pub builder: Builder,
+    pub names: Names,
+    pub sealer: Sealer,
+    pub logbook: Logbook,
+    /// Ticks whenever any app's records changed.
+    pub changes: watch::Sender<u64>,
+    pub stop: CancellationToken,
+    /// Another controller of this installation took over: nothing is written any more (F44).
+    pub fenced: CancellationToken,
+    /// Network numbers being given out.
+    pub networks: tokio::sync::Mutex<()>,
+}
+
+/// The way to an app's task.
+#[derive(Clone)]
+pub(crate) struct AppHandle {
+    requests: mpsc::Sender<Request>,
+    /// Why-lines of deployments under way.
+    pub waiting: watch::Receiver<Arc<BTreeMap<DeploymentId, Vec<String>>>>,
+}
+
+/// Asked of an app's task. Answered once it is written down.
+pub(crate) enum Request {
+    Deploy { ask: Box<Ask>, reply: oneshot::Sender<Result<Deployment, ControlError>> },
+    Cancel { deployment: DeploymentId, reply: oneshot::Sender<Result<Deployment, ControlError>> },
+    Delete { reply: oneshot::Sender<Result<(), ControlError>> },
+}
+
+/// How long a caller waits for its request to be written down.
+const ANSWER_WITHIN: Duration = Duration::from_secs(20);
+/// Drift that nobody told of is found this soon (F36).
+const LOOK_AT_LEAST_EVERY: Duration = Duration::from_secs(10);
+/// After the store refused: its disk may be full, or it is being looked at.
+const STORE_PAUSE: Duration = Duration::from_secs(1);
+
+impl AppHandle {
+    /// Starts the task of an app that is on record.
+    pub fn start(shared: Arc<Shared>, state: AppState) -> Self {
+        let (requests, inbox) = mpsc::channel(64);
+        let (waiting_sender, waiting) = watch::channel(Arc::default());
+        let span = info_span!("app", app = %state.app.name);
+        let task = AppTask::new(shared, state, inbox, waiting_sender);
+        tokio::spawn(task.run().instrument(span));
+        Self { requests, waiting }
+    }
+
+    /// Asks and waits for the answer.
+    pub async fn ask<T>(
+        &self,
+        request: impl FnOnce(oneshot::Sender<Result<T, ControlError>>) -> Request,
+    ) -> Result<T, ControlError> {
+        let (reply, answer) = oneshot::channel();
+        let gone = || ControlError::NotFound("the app is gone".into());
+        self.requests.send(request(reply)).await.map_err(|_| gone())?;
+        match tokio::time::timeout(ANSWER_WITHIN, answer).await {
+            Ok(answer) => answer.map_err(|_| gone())?,
+            Err(_) => Err(ControlError::Internal {
+                message: format!("the request was not taken within {} s; look again before repeating it", ANSWER_WITHIN.as_secs()),
+                cause: anyhow::anyhow!("app task busy"),
+            }),
+        }
+    }
+}
+
+/// The task's own memory. What is in `state` is what the store has; the rest is seen again after a restart.
+pub(crate) struct AppTask {
+    shared: Arc<Shared>,
+    state: AppState,
+    inbox: mpsc::Receiver<Request>,
+    waiting: watch::Sender<Arc<BTreeMap<DeploymentId, Vec<String>>>>,
+    engine_view: watch::Receiver<Arc<EngineView>>,
+    front_view: watch::Receiver<u64>,
+    /// Containers whose state an act of ours changed after the engine's list was asked for.
+    acted: HashMap<InstanceName, (ContainerSeen, Instant)>,
+    probers: HashMap<InstanceName, Prober>,
+    verdicts: HashMap<InstanceName, ProbeSeen>,
+    probe_news: (mpsc::UnboundedSender<probe::News>, mpsc::UnboundedReceiver<probe::News>),
+    /// Instances, jobs and databases that an act is under way on.
+    busy: HashSet<InstanceName>,
+    acts: JoinSet<Done>,
+    /// Acknowledged by the ingress, and the part of the table it came from.
+    routes: Option<(Routes, AppRoutes)>,
+    routing: bool,
+    builds: BTreeMap<(DeploymentId, ComponentName), AbortHandle>,
+    build_failures: BTreeMap<(DeploymentId, ComponentName), String>,
+    databases_up: HashSet<ComponentName>,
+    database_failures: BTreeMap<ComponentName, String>,
+    setbacks: Vec<Setback>,
+    /// Specs of deployments, opened once.
+    specs_of: std::sync::Mutex<HashMap<DeploymentId, Arc<AppSpec>>>,
+    /// Why-lines as last planned.
+    why: Vec<String>,
+    look_again: Option<rollout::time::Timestamp>,
+    /// Everything of the app is gone.
+    ended: bool,
+}
+
+impl AppTask {
+    fn new(
+        shared: Arc<Shared>,
+        state: AppState,
+        inbox: mpsc::Receiver<Request>,
+        waiting: watch::Sender<Arc<BTreeMap<DeploymentId, Vec<String>>>>,
+    ) -> Self {
+        Self {
+            engine_view: shared.watch.view(),
+            front_view: shared.front.changes(),
+            shared,
+            state,
+            inbox,
+            waiting,
+            acted: HashMap::new(),
+            probers: HashMap::new(),
+            verdicts: HashMap::new(),
+            probe_news: mpsc::unbounded_channel(),
+            busy: HashSet::new(),
+            acts: JoinSet::new(),
+            routes: None,
+            routing: false,
+            builds: BTreeMap::new(),
+            build_failures: BTreeMap::new(),
+            databases_up: HashSet::new(),
+            database_failures: BTreeMap::new(),
+            setbacks: Vec::new(),
+            specs_of: std::sync::Mutex::default(),
+            why: Vec::new(),
+            look_again: None,
+            ended: false,
+        }
+    }
+
+    async fn run(mut self) {
+        while !self.ended && !self.shared.fenced.is_cancelled() {
+            let pause = match self.turn().await {
+                Ok(true) => continue,
+                Ok(false) => None,
+                Err(problem) => {
+                    error!(error = %problem, "cannot write to the store; trying again");
+                    Some(STORE_PAUSE)
+                }
+            };
+            self.tell_why();
+            let stop = self.shared.stop.clone();
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = self.news(pause) => {}
+            }
+        }
+    }
+
+    /// Does one thing, if there is one to do. Errors: the store refused; nothing was begun.
+    async fn turn(&mut self) -> Result<bool, store::StoreError> {
+        if let Some(done) = self.acts.try_join_next() {
+            self.finish(done).await?;
+            return Ok(true);
+        }
+        if let Ok(request) = self.inbox.try_recv() {
+            self.answer(request).await;
+            return Ok(true);
+        }
+        self.keep_probing();
+        Ok(self.advance_deployments().await?
+            || self.advance_instances().await?
+            || self.advance_routes().await?
+            || self.show_rollout().await?
+            || self.keep_house().await?)
+    }
+
+    /// Waits for anything that may change the plan. What it was is not looked at: the next turn looks at everything.
+    async fn news(&mut self, pause: Option<Duration>) {
+        if let Some(pause) = pause {
+            return tokio::time::sleep(pause).await;
+        }
+        let until_look = self.look_again.map_or(LOOK_AT_LEAST_EVERY, |at| {
+            at.since(clock::now()).min(LOOK_AT_LEAST_EVERY) + Duration::from_millis(1)
+        });
+        tokio::select! {
+            Some(done) = self.acts.join_next(), if !self.acts.is_empty() => self.finish_or_retry(done).await,
+            Some(request) = self.inbox.recv() => self.answer(request).await,
+            Some(news) = self.probe_news.1.recv() => drop(self.verdicts.insert(news.instance, news.seen)),
+            _ = self.engine_view.changed() => {}
+            _ = self.front_view.changed() => {}
+            () = tokio::time::sleep(until_look) => {}
+        }
+    }
+
+    fn specs(&self) -> Specs<'_> {
+        Specs::of(&self.state.app.id, &self.shared.sealer)
+    }
+
+    /// The spec of a deployment, unsealed. `None`: this version cannot read it.
+    fn spec_of(&self, deployment: &Deployment) -> Option<Arc<AppSpec>> {
+        let mut opened = self.specs_of.lock().expect("nobody panics holding it");
+        if let Some(spec) = opened.get(&deployment.id) {
+            return Some(spec.clone());
+        }
+        opened.retain(|id, _| self.deployment(id).is_some());
+        let spec = Arc::new(self.specs().open(&deployment.spec)?);
+        opened.insert(deployment.id.clone(), spec.clone());
+        Some(spec)
+    }
+
+    /// Begins an act beside the task. `about` is busy until it reports.
+    fn begin(&mut self, about: InstanceName, act: impl Future<Output = Done> + Send + 'static) {
+        self.busy.insert(about);
+        self.acts.spawn(act.in_current_span());
+    }
+
+    fn tell_why(&mut self) {
+        let under_way = self.state.deployments.iter().filter(|it| !it.stage.is_ended());
+        let lines = |it: &Deployment| match it.stage.rolls() {
+            true => [self.why_beside_rolling(), self.why.clone()].concat(),
+            false => self.why_not_rolling(it),
+        };
+        let why: BTreeMap<_, _> = under_way.map(|it| (it.id.clone(), lines(it))).collect();
+        if **self.waiting.borrow() != why {
+            self.waiting.send_replace(Arc::new(why));
+            self.changed();
+        }
+    }
+
+    /// Whoever shows this app looks again.
+    fn changed(&self) {
+        self.shared.changes.send_modify(|ticks| *ticks += 1);
+    }
+}
+
+impl Shared {
+    /// Remembers that a deleted app's volume was left on purpose: nothing exists that the store does not explain (I3).
+    pub async fn keep_volume(&self, app: &store::records::App, database: &store::records::Database) -> Result<(), store::StoreError> {
+        let told = format!("database {} of the deleted app {}", database.name, app.name);
+        self.store.set_meta(&format!("kept_volume/{}", database.volume), &told).await
+    }
+}

@@ -1,0 +1,116 @@
+//! The app's part of the route table: rules from the spec in force, upstreams from the planner's routes.
+
+use app_spec::{Forward, RoutePath, routes};
+use ingress::protocol::{AppRoutes, PathMatch, Rewrite, Rule, Upstream};
+use rollout::deployment::Stage;
+use rollout::observed::Routes;
+use rollout::plan::{Standing, standing, wanted_routes};
+use store::StoreError;
+use store::records::Deployment;
+use tracing::warn;
+
+use super::AppTask;
+use super::done::Done;
+use crate::clock;
+
+impl AppTask {
+    /// Sends the app's routes where they differ from the acknowledged ones. Returns whether anything was begun.
+    pub(super) async fn advance_routes(&mut self) -> Result<bool, StoreError> {
+        if self.routing {
+            return Ok(false);
+        }
+        let (routes, part) = self.wanted_part();
+        if self.routes.as_ref().is_some_and(|(_, sent)| *sent == part) {
+            // Equal tables say the same, though the planner's names may have moved under them.
+            self.routes = Some((routes, part));
+            return Ok(false);
+        }
+        self.routing = true;
+        let front = self.shared.front.clone();
+        self.acts.spawn(async move {
+            let result = front.set(part.clone()).await;
+            Done::Routed { routes, sent: part, result }
+        });
+        Ok(true)
+    }
+
+    pub(super) async fn routed(&mut self, routes: Routes, sent: AppRoutes, result: Result<(), String>) -> Result<(), StoreError> {
+        self.routing = false;
+        match result {
+            Ok(()) => self.routes = Some((routes, sent)),
+            Err(why) => {
+                // The front connects again by itself and ticks when it has.
+                warn!(%why, "the ingress did not take the routes; they are sent again");
+                self.look_again = Some(clock::now().plus(super::STORE_PAUSE));
+            }
+        }
+        Ok(())
+    }
+
+    /// What is acknowledged is what should be, rules and all.
+    pub(super) fn routes_stand(&mut self) -> bool {
+        let (_, part) = self.wanted_part();
+        self.routes.as_ref().is_some_and(|(_, sent)| *sent == part)
+    }
+
+    fn wanted_part(&mut self) -> (Routes, AppRoutes) {
+        let observed = self.observe();
+        let routes = wanted_routes(&observed);
+        let part = self.part(&routes, self.rules_in_force(&observed));
+        (routes, part)
+    }
+
+    /// New rules count once the new instances serve: before that they would lead to what is not there yet.
+    fn rules_in_force(&self, observed: &rollout::observed::Observed) -> Option<&Deployment> {
+        let rolling = self.rolling().filter(|it| match it.stage {
+            Stage::Finishing => true,
+            Stage::Rolling => match standing(&self.targets(), observed, clock::now()) {
+                Standing::Done | Standing::Serving => true,
+                // All that is missing may be the very rule that routes them.
+                Standing::Coming => self.active().is_none(),
+                Standing::Lost(_) => false,
+            },
+            _ => false,
+        });
+        rolling.or_else(|| self.active())
+    }
+
+    fn part(&self, routes: &Routes, rules: Option<&Deployment>) -> AppRoutes {
+        let app = &self.state.app;
+        let spec = rules.filter(|_| !app.deleting).and_then(|it| self.spec_of(it));
+        let window = self.rolling().or_else(|| self.active()).map(|it| it.id.to_string()).unwrap_or_default();
+        AppRoutes {
+            app: app.id.to_string(),
+            hosts: if app.deleting { Vec::new() } else { vec![self.shared.front.domain(&app.name)] },
+            window,
+            rules: spec.map(|spec| self.rules(&spec, routes)).unwrap_or_default(),
+        }
+    }
+
+    fn rules(&self, spec: &app_spec::AppSpec, routed: &Routes) -> Vec<Rule> {
+        let rule = |it: app_spec::RouteRule| Rule {
+            path: match it.path {
+                RoutePath::Prefix(path) => PathMatch::Prefix(path),
+                RoutePath::Exact(path) => PathMatch::Exact(path),
+            },
+            rewrite: match it.forward {
+                Forward::Strip => Rewrite::Strip,
+                Forward::Preserve => Rewrite::Keep,
+                Forward::Rewrite(path) => Rewrite::Replace(path),
+            },
+            upstreams: self.upstreams(routed, &it.component),
+            component: it.component,
+        };
+        routes(spec).into_iter().map(rule).collect()
+    }
+
+    fn upstreams(&self, routed: &Routes, component: &str) -> Vec<Upstream> {
+        let names = routed.get(&component.into()).into_iter().flatten();
+        let upstream = |name| {
+            let row = self.instance(name)?;
+            let port = self.revision(&row.revision)?.port?;
+            Some(Upstream { id: row.name.to_string(), address: (row.address, port).into() })
+        };
+        names.filter_map(upstream).collect()
+    }
+}

@@ -1,0 +1,420 @@
+//! The questions that API and CLI ask, and the requests they make.
+
+mod preview;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use app_spec::AppSpec;
+use rollout::deployment::Stage;
+use rollout::ids::{AppId, ComponentName, DeploymentId};
+use rollout::queue::{Request, Restart};
+use store::records::{App, AppState, Deployment};
+use tokio::sync::watch;
+use tracing::info;
+use uuid::Uuid;
+
+use crate::app::{AppHandle, Ask, Request as Inbox};
+use crate::clock;
+use crate::config::Config;
+use crate::error::{ControlError, StartError, closest};
+use crate::logs::{Entries, Logs};
+use crate::network;
+use crate::specs::{NeedsValues, Specs};
+use crate::start::{self, Started};
+use crate::view::{AppView, Caller, DeployOptions, DeploymentView, InstanceView, LogQuestion, Page, PageQuery};
+
+/// A running controller. Cheap to clone.
+#[derive(Clone)]
+pub struct Controller(Arc<Started>);
+
+/// Open requests at `down` get as long as a draining instance's.
+const DOWN_DRAIN: Duration = Duration::from_secs(60);
+/// `down --apps` waits this long for the instances to end.
+const DOWN_WITHIN: Duration = Duration::from_secs(240);
+
+impl Controller {
+    /// Opens the data directory, finds the engine and the ingress, and takes over every app on record. Errors:
+    /// [`StartError`]; nothing that runs was touched.
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        Ok(Self(Arc::new(start::start(config).await?)))
+    }
+
+    /// Ends the tasks. The ingress and everything that runs go on.
+    pub async fn shutdown(&self) {
+        self.0.shared.stop.cancel();
+    }
+
+    /// Completes when another controller of this installation has taken over.
+    pub async fn fenced(&self) {
+        self.0.shared.fenced.cancelled().await;
+    }
+
+    /// The file that holds the admin token.
+    pub fn token_path(&self) -> PathBuf {
+        self.0.directory.admin_token_file()
+    }
+
+    /// SHA-256 of the admin token, in hexadecimal. Compare in constant time.
+    pub fn token_hash(&self) -> String {
+        self.0.token_hash.clone()
+    }
+
+    /// SHA-256 of any token, in hexadecimal.
+    pub fn hash_token(token: &str) -> String {
+        start::hash_token(token)
+    }
+
+    /// The installation's id: part of every name on the engine.
+    pub fn installation_id(&self) -> &str {
+        self.0.directory.installation()
+    }
+
+    /// The engine, as a sentence for a banner.
+    pub async fn engine_line(&self) -> String {
+        match self.0.shared.engine.info().await {
+            Ok(info) => format!("Docker Engine {} (API {})", info.version, info.api_version),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    /// Leaves a file by which the CLI finds this controller. Errors: the file cannot be written.
+    pub fn write_runtime(&self, json: &[u8]) -> anyhow::Result<()> {
+        Ok(self.0.directory.write_runtime(json)?)
+    }
+
+    /// Removes it again.
+    pub fn remove_runtime(&self) {
+        if let Err(error) = self.0.directory.remove_runtime() {
+            tracing::warn!(%error, "the runtime file stays behind");
+        }
+    }
+
+    /// Makes an app and its first deployment. Errors: the name is taken; the spec cannot run here; secrets without a value.
+    pub async fn create_app(&self, spec: AppSpec, caller: &Caller) -> Result<AppView, ControlError> {
+        runnable(&spec)?;
+        let id = AppId::new(Uuid::new_v4().to_string());
+        let shared = &self.0.shared;
+        let specs = Specs::of(&id, &shared.sealer);
+        let spec = specs.complete(spec, None).map_err(needs_values)?;
+        if shared.store.app_by_name(&spec.name).await?.is_some() {
+            return Err(taken(&spec.name));
+        }
+        let app = self.new_app(id.clone(), &spec, specs.seal(&spec, None)).await?;
+        let state = AppState {
+            app,
+            deployments: Vec::new(),
+            instances: Vec::new(),
+            revisions: Vec::new(),
+            job_runs: Vec::new(),
+            databases: Vec::new(),
+        };
+        let handle = AppHandle::start(shared.clone(), state);
+        self.0.apps.write().await.insert(id.clone(), handle);
+        let ask = Ask { request: Request::deploy(), spec: None, cause: "initial deployment".into(), caller: caller.clone() };
+        self.ask_app(&id, ask).await?;
+        self.app(&id).await
+    }
+
+    /// The row comes first, with a network that nobody else has.
+    async fn new_app(&self, id: AppId, spec: &AppSpec, sealed: serde_json::Value) -> Result<App, ControlError> {
+        let shared = &self.0.shared;
+        let _giving = shared.networks.lock().await;
+        let taken_networks = shared.store.networks().await?;
+        let pool = shared.config.network_pool;
+        // Installations that share an engine begin at different places, so that they seldom meet.
+        let start = self.installation_id().bytes().fold(0u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
+        let network = network::free_number(pool, &taken_networks, start % pool.size())
+            .ok_or_else(|| ControlError::Conflict("every network of the pool is taken; start with another --network-pool".into()))?;
+        let now = clock::now();
+        let app = App {
+            id,
+            name: spec.name.clone(),
+            network,
+            spec: sealed,
+            created: now,
+            updated: now,
+            deleting: false,
+            active: None,
+            deployments: 0,
+            serial: 0,
+            generation: 0,
+        };
+        match shared.store.commit(vec![store::records::Change::App(app.clone())]).await {
+            Ok(()) => Ok(app),
+            Err(store::StoreError::NameTaken { .. }) => Err(taken(&spec.name)),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Puts a new spec. An equal one changes nothing. Errors: as for [`Self::create_app`]; a changed name.
+    pub async fn update_app(&self, app: &AppId, spec: AppSpec, caller: &Caller) -> Result<AppView, ControlError> {
+        let spec = self.completed(app, spec).await?;
+        let ask = Ask { request: Request::deploy(), spec: Some(spec), cause: "app spec updated".into(), caller: caller.clone() };
+        self.ask_app(app, ask).await?;
+        self.app(app).await
+    }
+
+    /// A new spec of an app that is there, with the secrets that it leaves out.
+    async fn completed(&self, app: &AppId, spec: AppSpec) -> Result<AppSpec, ControlError> {
+        runnable(&spec)?;
+        let record = self.record(app).await?;
+        if spec.name != record.name {
+            let (old, new) = (&record.name, &spec.name);
+            return Err(ControlError::Invalid(format!("an app keeps its name: this one is {old}, the spec says {new}")));
+        }
+        let specs = Specs::of(app, &self.0.shared.sealer);
+        let before = specs.open(&record.spec);
+        specs.complete(spec, before.as_ref()).map_err(needs_values)
+    }
+
+    /// Deletes an app: instances drain, databases stop and keep their volumes. Returns when that is promised, not when it
+    /// is done.
+    pub async fn delete_app(&self, app: &AppId) -> Result<(), ControlError> {
+        let handle = self.handle(app).await?;
+        handle.ask(|reply| Inbox::Delete { reply }).await
+    }
+
+    /// By id, else by name.
+    pub async fn find_app(&self, id_or_name: &str) -> Result<AppView, ControlError> {
+        let store = &self.0.shared.store;
+        let found = match store.app(&AppId::from(id_or_name)).await? {
+            Some(app) => Some(app),
+            None => store.app_by_name(id_or_name).await?,
+        };
+        match found {
+            Some(app) => self.view(app).await,
+            None => {
+                let names: Vec<String> = store.apps().await?.into_iter().map(|it| it.name).collect();
+                Err(ControlError::NotFound(format!("no app {id_or_name:?}.{}", closest(id_or_name, &names))))
+            }
+        }
+    }
+
+    /// All apps, by name.
+    pub async fn apps(&self, page: PageQuery) -> Result<Page<AppView>, ControlError> {
+        let mut apps = self.0.shared.store.apps().await?;
+        apps.sort_by(|a, b| a.name.cmp(&b.name));
+        let total = apps.len() as u64;
+        let mut items = Vec::new();
+        for app in apps.into_iter().skip(skipped(page)).take(taken_per(page)) {
+            items.push(self.view(app).await?);
+        }
+        Ok(Page { items, total })
+    }
+
+    /// Replaces the chosen services and workers, or all, with exact copies. Errors: never active; a job, a database or
+    /// nothing of that name.
+    pub async fn restart(&self, app: &AppId, components: &[String], caller: &Caller) -> Result<DeploymentView, ControlError> {
+        let (restart, cause) = chosen(components);
+        let ask = Ask { request: Request::restart(restart), spec: None, cause, caller: caller.clone() };
+        self.deployed(app, ask).await
+    }
+
+    /// Fetches, builds what was asked for, rolls what changed.
+    pub async fn deploy(&self, app: &AppId, options: DeployOptions, caller: &Caller) -> Result<DeploymentView, ControlError> {
+        let (request, cause) = asked(options);
+        let ask = Ask { request, spec: None, cause: cause.into(), caller: caller.clone() };
+        self.deployed(app, ask).await
+    }
+
+    async fn deployed(&self, app: &AppId, ask: Ask) -> Result<DeploymentView, ControlError> {
+        let deployment = self.ask_app(app, ask).await?;
+        Ok(DeploymentView { deployment, waiting: Vec::new() })
+    }
+
+    async fn ask_app(&self, app: &AppId, ask: Ask) -> Result<Deployment, ControlError> {
+        let handle = self.handle(app).await?;
+        handle.ask(|reply| Inbox::Deploy { ask: Box::new(ask), reply }).await
+    }
+
+    /// An app's deployments, newest first.
+    pub async fn deployments(&self, app: &AppId, page: PageQuery) -> Result<Page<DeploymentView>, ControlError> {
+        self.record(app).await?;
+        let (skip, take) = (skipped(page) as u64, taken_per(page) as u64);
+        let (items, total) = self.0.shared.store.deployments(app, skip, take).await?;
+        let mut views = Vec::new();
+        for deployment in items {
+            views.push(self.with_waiting(deployment).await);
+        }
+        Ok(Page { items: views, total })
+    }
+
+    /// One deployment of an app.
+    pub async fn deployment(&self, app: &AppId, id: &DeploymentId) -> Result<DeploymentView, ControlError> {
+        let found = self.0.shared.store.deployment(id).await?.filter(|it| it.app == *app);
+        let deployment = found.ok_or_else(|| ControlError::NotFound(format!("no deployment {id} of this app")))?;
+        Ok(self.with_waiting(deployment).await)
+    }
+
+    async fn with_waiting(&self, deployment: Deployment) -> DeploymentView {
+        let handle = self.0.apps.read().await.get(&deployment.app).cloned();
+        let lines = handle.and_then(|handle| handle.waiting.borrow().get(&deployment.id).cloned());
+        DeploymentView { deployment, waiting: lines.unwrap_or_default() }
+    }
+
+    /// Ends a deployment under way; what it replaced is rolled back.
+    pub async fn cancel(&self, app: &AppId, id: &DeploymentId) -> Result<DeploymentView, ControlError> {
+        self.deployment(app, id).await?;
+        let handle = self.handle(app).await?;
+        let deployment = handle.ask(|reply| Inbox::Cancel { deployment: id.clone(), reply }).await?;
+        Ok(DeploymentView { deployment, waiting: Vec::new() })
+    }
+
+    /// Instances, databases and job runs, with what the engine says of them.
+    pub async fn instances(&self, app: &AppId) -> Result<Vec<InstanceView>, ControlError> {
+        let shared = &self.0.shared;
+        let state = shared.store.app_state(app).await?.ok_or_else(|| ControlError::NotFound(format!("no app {app}")))?;
+        let mut views = Vec::new();
+        for row in &state.instances {
+            let kind = match row.kind {
+                rollout::target::ComponentKind::Service => "SERVICE",
+                rollout::target::ComponentKind::Worker => "WORKER",
+            };
+            let alias = format!("{}-{}", row.component, row.slot);
+            views.push(self.instance_view(&row.name, &row.component, kind, alias, Some(row.phase)).await);
+        }
+        for database in state.databases.iter().filter(|it| it.wanted) {
+            let alias = database.name.to_string();
+            views.push(self.instance_view(&database.container, &database.name, "DATABASE", alias, None).await);
+        }
+        for run in state.job_runs.iter().filter(|it| !it.collected) {
+            views.push(self.instance_view(&run.name, &run.job, "JOB", run.job.to_string(), None).await);
+        }
+        Ok(views)
+    }
+
+    async fn instance_view(
+        &self,
+        name: &rollout::ids::InstanceName,
+        component: &ComponentName,
+        component_type: &'static str,
+        instance_alias: String,
+        phase: Option<rollout::instance::InstancePhase>,
+    ) -> InstanceView {
+        let details = self.0.shared.engine.inspect(name.as_str()).await.ok().flatten();
+        InstanceView {
+            instance_name: name.clone(),
+            component_name: component.clone(),
+            component_type,
+            instance_alias,
+            phase,
+            container_id: details.as_ref().map(|it| it.container.id.clone()),
+            started_at: details.and_then(|it| it.started_at),
+        }
+    }
+
+    /// Lines of builds, jobs or instances.
+    pub async fn logs(&self, question: LogQuestion) -> Result<Entries, ControlError> {
+        self.record(&question.app).await?;
+        let shared = &self.0.shared;
+        let logs = Logs { store: shared.store.clone(), engine: shared.engine.clone(), logbook: shared.logbook.clone() };
+        logs.read(question).await
+    }
+
+    /// Ticks whenever any app's records changed.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.0.shared.changes.subscribe()
+    }
+
+    /// Stops the ingress in order; with `remove_apps` every app's containers first. Records and volumes stay, and `serve`
+    /// brings everything back.
+    pub async fn down(&self, remove_apps: bool) -> Result<(), ControlError> {
+        let shared = &self.0.shared;
+        let failed = |message: String| ControlError::Internal { cause: anyhow::anyhow!(message.clone()), message };
+        self.0.shared.stop.cancel();
+        shared.front.shutdown(DOWN_DRAIN).await.map_err(failed)?;
+        if !remove_apps {
+            return Ok(());
+        }
+        let stop_all = async {
+            for container in shared.engine.list().await? {
+                shared.engine.set_restart_policy(&container.name, engine::RestartPolicy::No).await?;
+                shared.engine.stop(&container.name, Duration::from_secs(30)).await?;
+                info!(container = %container.name, "stopped");
+            }
+            Ok::<(), engine::EngineError>(())
+        };
+        match tokio::time::timeout(DOWN_WITHIN, stop_all).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(failed(error.to_string())),
+            Err(_) => Err(failed(format!("containers did not stop within {} s", DOWN_WITHIN.as_secs()))),
+        }
+    }
+
+    async fn record(&self, app: &AppId) -> Result<App, ControlError> {
+        self.0.shared.store.app(app).await?.ok_or_else(|| ControlError::NotFound(format!("no app {app}")))
+    }
+
+    async fn handle(&self, app: &AppId) -> Result<AppHandle, ControlError> {
+        self.record(app).await?;
+        let handle = self.0.apps.read().await.get(app).cloned();
+        handle.ok_or_else(|| ControlError::Conflict("this app cannot be read by this version; see the log of serve".into()))
+    }
+
+    async fn app(&self, id: &AppId) -> Result<AppView, ControlError> {
+        let record = self.record(id).await?;
+        self.view(record).await
+    }
+
+    async fn view(&self, app: App) -> Result<AppView, ControlError> {
+        let shared = &self.0.shared;
+        let state = shared.store.app_state(&app.id).await?;
+        let deployments = state.map(|it| it.deployments).unwrap_or_default();
+        let find = |wanted: &dyn Fn(&Deployment) -> bool| deployments.iter().find(|it| wanted(it)).cloned();
+        let under_way = |it: &Deployment| !it.stage.is_ended() && it.stage != Stage::Pending;
+        Ok(AppView {
+            active: find(&|it| Some(&it.id) == app.active.as_ref()),
+            in_progress: find(&|it| it.stage.rolls()).or_else(|| find(&under_way)),
+            waiting: find(&|it| it.stage == Stage::Pending),
+            newest: deployments.iter().max_by_key(|it| it.number).cloned(),
+            live_url: shared.front.url(&app.name),
+            live_domain: shared.front.domain(&app.name),
+            instances: Vec::new(),
+            app,
+        })
+    }
+}
+
+fn skipped(page: PageQuery) -> usize {
+    usize::try_from((page.page.max(1) - 1).saturating_mul(page.per_page)).unwrap_or(usize::MAX)
+}
+
+fn taken_per(page: PageQuery) -> usize {
+    usize::try_from(page.per_page.clamp(1, 200)).unwrap_or(200)
+}
+
+fn taken(name: &str) -> ControlError {
+    ControlError::Conflict(format!("an app named {name} exists already; update it, or choose another name"))
+}
+
+fn chosen(components: &[String]) -> (Restart, String) {
+    if components.is_empty() {
+        return (Restart::All, "restart of everything".into());
+    }
+    let names = components.iter().map(|it| ComponentName::from(it.as_str())).collect();
+    (Restart::Only(names), format!("restart of {}", components.join(", ")))
+}
+
+fn asked(options: DeployOptions) -> (Request, &'static str) {
+    match (options.force_build || options.clear_cache, options.clear_cache) {
+        (false, _) => (Request::deploy(), "manual"),
+        (true, false) => (Request::rebuild(false), "force rebuild"),
+        (true, true) => (Request::rebuild(true), "force rebuild, build cache cleared"),
+    }
+}
+
+/// What this version cannot run is refused as a whole, with every place.
+fn runnable(spec: &AppSpec) -> Result<(), ControlError> {
+    let not_yet = spec.not_yet();
+    if not_yet.is_empty() {
+        return Ok(());
+    }
+    let lines: Vec<_> = not_yet.iter().map(|it| it.api_message()).collect();
+    Err(ControlError::InvalidSpec(lines.join("\n")))
+}
+
+fn needs_values(needed: NeedsValues) -> ControlError {
+    ControlError::InvalidSpec(format!("these secrets need a value: {}", needed.0.join(", ")))
+}

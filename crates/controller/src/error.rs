@@ -1,0 +1,108 @@
+//! What can be answered instead of what was asked.
+
+use thiserror::Error;
+
+/// A refusal or failure of the controller. `Display` is the caller's message: it names the thing and the next move.
+#[derive(Debug, Error)]
+pub enum ControlError {
+    /// No such app, deployment or component.
+    #[error("{0}")]
+    NotFound(String),
+    /// The request is understood and wrong.
+    #[error("{0}")]
+    Invalid(String),
+    /// The spec is refused; one diagnostic a line.
+    #[error("{0}")]
+    InvalidSpec(String),
+    /// It cannot be done in the state things are in.
+    #[error("{0}")]
+    Conflict(String),
+    /// The disk is full; nothing was changed.
+    #[error("{0}")]
+    DiskFull(String),
+    /// Our fault or the machine's; the chain goes to the log.
+    #[error("{message}")]
+    Internal {
+        /// What the caller may know.
+        message: String,
+        /// The whole of it.
+        #[source]
+        cause: anyhow::Error,
+    },
+}
+
+impl From<store::StoreError> for ControlError {
+    fn from(error: store::StoreError) -> Self {
+        if error.is_disk_full() {
+            return Self::DiskFull(error.to_string());
+        }
+        let message = "the store did not answer; nothing was changed. See the log of `boatyard serve`".into();
+        Self::Internal { message, cause: error.into() }
+    }
+}
+
+/// Why the controller does not start. `Display` is for the person who typed `serve`.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// Another controller of this installation runs.
+    #[error("{0}")]
+    Held(String),
+    /// The engine cannot serve as one of ours, or does not answer.
+    #[error("{0}")]
+    Engine(String),
+    /// The data directory or what is in it cannot be used.
+    #[error("{0}")]
+    Store(String),
+    /// The ingress cannot be started, or cannot have its address.
+    #[error("{0}")]
+    Ingress(String),
+}
+
+impl StartError {
+    /// Another controller holds the installation: exit code 75.
+    pub fn is_held(&self) -> bool {
+        matches!(self, Self::Held(_))
+    }
+}
+
+/// ` Did you mean "worker"?`, or the names there are, or nothing.
+pub(crate) fn closest<'a>(name: &str, known: impl IntoIterator<Item = &'a String>) -> String {
+    let known: Vec<_> = known.into_iter().collect();
+    let near = known.iter().map(|it| (distance(name, it), *it)).min().filter(|(far, _)| *far <= 1 + name.len() / 3);
+    match (near, known.is_empty()) {
+        (Some((_, near)), _) => format!(" Did you mean {near:?}?"),
+        (None, true) => String::new(),
+        (None, false) => {
+            let names: Vec<_> = known.iter().map(|it| it.as_str()).collect();
+            format!(" It has: {}", names.join(", "))
+        }
+    }
+}
+
+/// Letters to change, add or leave out.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut before = std::mem::replace(&mut row[0], i + 1);
+        for (j, y) in b.iter().enumerate() {
+            let changed = before + usize::from(x != *y);
+            before = row[j + 1];
+            row[j + 1] = changed.min(row[j] + 1).min(row[j + 1] + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_name_is_suggested_or_all_are_listed() {
+        let known = ["web".to_owned(), "worker".to_owned()];
+        assert_eq!(closest("wrker", &known), " Did you mean \"worker\"?");
+        assert_eq!(closest("frontend", &known), " It has: web, worker");
+        assert_eq!(closest("x", &[]), "");
+    }
+}

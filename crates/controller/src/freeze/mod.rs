@@ -1,0 +1,262 @@
+//! From a spec and its images to revisions and targets: what a deployment froze, and a restart copies. Pure.
+
+mod command;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use app_spec::{AppSpec, Common, Component, Facts, HealthCheck, Scope, instance_size, resolve_envs};
+use rollout::ids::{AppId, ComponentName, RevisionId};
+use rollout::queue::Request;
+use rollout::target::{ComponentKind, Readiness, Target, Timing};
+use sha2::{Digest, Sha256};
+use store::records::{Probe, Revision};
+
+/// Everything a freeze looks at.
+pub(crate) struct Frozen<'a> {
+    pub app: &'a AppId,
+    /// Unsealed.
+    pub spec: &'a AppSpec,
+    pub facts: &'a Facts,
+    /// Image ids by component.
+    pub images: &'a BTreeMap<ComponentName, String>,
+    pub request: &'a Request,
+    /// What serves now.
+    pub active: &'a [Target],
+    /// Given to components that are replaced though their revision stays.
+    pub generation: u64,
+    /// A keyed hash of an environment, for "equal or not".
+    pub hash: &'a dyn Fn(&str) -> String,
+}
+
+/// What came of it.
+pub(crate) struct Outcome {
+    pub revisions: Vec<Revision>,
+    pub targets: Vec<Target>,
+    pub jobs: BTreeMap<ComponentName, RevisionId>,
+    /// Things a person should know: references that stayed text.
+    pub notes: Vec<String>,
+}
+
+/// Freezes all services, workers and jobs. Errors: a sentence a problem, naming the component and the variable.
+pub(crate) fn freeze(from: &Frozen<'_>) -> Result<Outcome, String> {
+    let mut outcome = Outcome { revisions: Vec::new(), targets: Vec::new(), jobs: BTreeMap::new(), notes: Vec::new() };
+    for component in from.spec.components() {
+        let revision = revision(from, component, &mut outcome.notes)?;
+        let name = revision.component.clone();
+        match component {
+            Component::Service(_) => outcome.targets.push(target(from, component, &revision, ComponentKind::Service)),
+            Component::Worker(_) => outcome.targets.push(target(from, component, &revision, ComponentKind::Worker)),
+            Component::Job(_) => drop(outcome.jobs.insert(name, revision.id.clone())),
+            // Refused as "not yet" when the spec was accepted.
+            Component::StaticSite(_) | Component::Function(_) => continue,
+        }
+        outcome.revisions.push(revision);
+    }
+    Ok(outcome)
+}
+
+fn revision(from: &Frozen<'_>, component: Component<'_>, notes: &mut Vec<String>) -> Result<Revision, String> {
+    let name = ComponentName::from(component.name());
+    let common = component.common().ok_or_else(|| format!("{name} has nothing to run"))?;
+    let image = from.images.get(&name).ok_or_else(|| format!("{name} has no image"))?.clone();
+    let environment = resolve_envs(from.spec, component.name(), Scope::Run, from.facts)
+        .map_err(|problems| problems.as_slice().iter().map(|it| it.api_message()).collect::<Vec<_>>().join("; "))?;
+    notes.extend(environment.warnings.as_slice().iter().map(|it| it.api_message()));
+    let secret_keys = environment.vars.iter().filter(|(_, value)| value.secret).map(|(key, _)| key.clone()).collect();
+    let env: Vec<_> = environment.vars.into_iter().map(|(key, value)| (key, value.text)).collect();
+    let size = instance_size(common.instance_size_slug())
+        .ok_or_else(|| format!("{name}: unknown instance size {}", common.instance_size_slug()))?;
+    let mut revision = Revision {
+        id: RevisionId::new(""),
+        app: from.app.clone(),
+        component: name,
+        image,
+        command: common.run_command.as_deref().filter(|it| !it.trim().is_empty()).map(command::words),
+        environment_hash: (from.hash)(&canonical(&env)),
+        env,
+        secret_keys,
+        cpu_millis: size.cpu_millis,
+        memory_bytes: size.memory_bytes,
+        port: port(from.spec, component),
+        probe: probe(from.spec, component),
+    };
+    revision.id = identity(&revision);
+    Ok(revision)
+}
+
+/// The identity of what instances run. The environment enters as its keyed hash: an id tells nobody what is in it.
+fn identity(revision: &Revision) -> RevisionId {
+    let fields = [
+        revision.image.clone(),
+        format!("{:?}", revision.command),
+        revision.environment_hash.clone(),
+        format!("{} {} {:?} {:?}", revision.cpu_millis, revision.memory_bytes, revision.port, revision.probe),
+    ];
+    let mut hash = Sha256::new();
+    for field in fields {
+        hash.update((field.len() as u64).to_be_bytes());
+        hash.update(field);
+    }
+    RevisionId::new(hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect::<String>())
+}
+
+/// Length-prefixed: no two environments can be mistaken for each other.
+fn canonical(env: &[(String, String)]) -> String {
+    env.iter().map(|(key, value)| format!("{}:{key}{}:{value}", key.len(), value.len())).collect()
+}
+
+fn port(spec: &AppSpec, component: Component<'_>) -> Option<u16> {
+    match component {
+        Component::Service(service) => spec.http_port(service),
+        _ => None,
+    }
+}
+
+/// A service is asked on its check's port, else its HTTP port, else its first internal one; a worker is not asked.
+fn probe(spec: &AppSpec, component: Component<'_>) -> Option<Probe> {
+    let Component::Service(service) = component else { return None };
+    let default = HealthCheck::default();
+    let check = service.health_check.as_ref().unwrap_or(&default);
+    let port = check.port.or_else(|| spec.http_port(service)).or_else(|| service.internal_ports.first().copied())?;
+    Some(Probe {
+        port,
+        http_path: check.http_path().map(|path| if path.starts_with('/') { path.into() } else { format!("/{path}") }),
+        initial_delay_seconds: check.initial_delay_seconds(),
+        period_seconds: check.period_seconds(),
+        timeout_seconds: check.timeout_seconds(),
+        success_threshold: check.success_threshold(),
+        failure_threshold: check.failure_threshold(),
+    })
+}
+
+fn target(from: &Frozen<'_>, component: Component<'_>, revision: &Revision, kind: ComponentKind) -> Target {
+    let common = component.common().expect("services and workers have the common fields");
+    let before = from.active.iter().find(|target| target.component == revision.component);
+    let unchanged = before.filter(|target| target.revision == revision.id);
+    let (generation, min_generation) = match unchanged {
+        // Nothing to replace: what serves is what is wanted.
+        Some(target) if !from.request.restart.names(&revision.component) => (target.generation, target.min_generation),
+        _ => (from.generation, from.generation),
+    };
+    Target {
+        component: revision.component.clone(),
+        kind,
+        count: common.instance_count(),
+        revision: revision.id.clone(),
+        generation,
+        min_generation,
+        timing: timing(component, common, revision),
+    }
+}
+
+/// A worker without a probe is ready after it stayed up for 1 s: DESIGN §4.
+const STAYS_UP: Duration = Duration::from_secs(1);
+
+fn timing(component: Component<'_>, _common: &Common, revision: &Revision) -> Timing {
+    let default = Timing::default();
+    let seconds = |value: Option<u32>| value.map(|it| Duration::from_secs(it.into()));
+    let (drain, grace) = match component {
+        Component::Service(service) => service
+            .termination
+            .as_ref()
+            .map_or((None, None), |it| (seconds(it.drain_seconds), seconds(it.grace_period_seconds))),
+        Component::Worker(worker) => (None, worker.termination.as_ref().and_then(|it| seconds(it.grace_period_seconds))),
+        _ => (None, None),
+    };
+    let (readiness, ready_within) = match &revision.probe {
+        None => (Readiness::StaysUp(STAYS_UP), default.ready_within),
+        Some(probe) => {
+            let tries = u64::from(probe.failure_threshold) * u64::from(probe.period_seconds.max(1));
+            (Readiness::Probe, Duration::from_secs(u64::from(probe.initial_delay_seconds) + tries))
+        }
+    };
+    Timing { readiness, ready_within, drain: drain.unwrap_or(default.drain), grace: grace.unwrap_or(default.grace) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rollout::queue::Restart;
+
+    const SPEC: &str = "
+name: shop
+services:
+- name: web
+  image: {registry_type: DOCKER_HUB, registry: boatyard-local, repository: testapp, tag: '1'}
+  instance_count: 2
+  run_command: /testapp serve
+  envs: [{key: GREETING, value: hello}]
+  health_check: {http_path: health, period_seconds: 2, failure_threshold: 5}
+  termination: {drain_seconds: 7}
+workers:
+- name: mill
+  image: {registry_type: DOCKER_HUB, registry: boatyard-local, repository: testapp, tag: '1'}
+jobs:
+- name: migrate
+  kind: PRE_DEPLOY
+  image: {registry_type: DOCKER_HUB, registry: boatyard-local, repository: testapp, tag: '1'}
+";
+
+    fn frozen(spec: &str, request: &Request, active: &[Target]) -> Outcome {
+        let spec = AppSpec::from_yaml(spec).expect("the test's spec is good").spec;
+        let images = ["web", "mill", "migrate"].map(|name| (name.into(), "sha256:1".to_owned())).into();
+        let from = Frozen {
+            app: &"a1".into(),
+            spec: &spec,
+            facts: &Facts::default(),
+            images: &images,
+            request,
+            active,
+            generation: 9,
+            hash: &|text| format!("hash of {text}"),
+        };
+        freeze(&from).expect("nothing is missing")
+    }
+
+    #[test]
+    fn a_service_is_frozen_with_its_port_probe_command_and_times() {
+        let outcome = frozen(SPEC, &Request::deploy(), &[]);
+        let web = &outcome.revisions[0];
+        assert_eq!(web.env, [("GREETING".into(), "hello".into()), ("PORT".into(), "8080".into())]);
+        assert_eq!(web.command, Some(vec!["/testapp".into(), "serve".into()]));
+        assert_eq!(web.probe.as_ref().and_then(|it| it.http_path.as_deref()), Some("/health"));
+        let timing = &outcome.targets[0].timing;
+        assert_eq!((timing.ready_within.as_secs(), timing.drain.as_secs(), timing.grace.as_secs()), (10, 7, 120));
+        assert_eq!(outcome.targets[1].timing.readiness, Readiness::StaysUp(STAYS_UP));
+        assert_eq!(outcome.jobs.len(), 1);
+        assert!(outcome.targets.iter().all(|it| it.component.as_str() != "migrate"), "jobs have no instances");
+    }
+
+    #[test]
+    fn an_unchanged_component_keeps_its_generation_unless_it_is_named() {
+        let before = frozen(SPEC, &Request::deploy(), &[]).targets;
+        let mut aged = before.clone();
+        aged.iter_mut().for_each(|it| (it.generation, it.min_generation) = (3, 3));
+        let generations = |request: &Request, spec: &str| -> Vec<_> {
+            frozen(spec, request, &aged).targets.iter().map(|it| it.min_generation).collect()
+        };
+        assert_eq!(generations(&Request::deploy(), SPEC), [3, 3]);
+        assert_eq!(generations(&Request::rebuild(false), SPEC), [9, 9]);
+        let only = Request { restart: Restart::Only(["mill".into()].into()), ..Request::deploy() };
+        assert_eq!(generations(&only, SPEC), [3, 9]);
+        assert_eq!(generations(&Request::deploy(), &SPEC.replace("hello", "bye")), [9, 3], "its revision changed");
+    }
+
+    #[test]
+    fn every_ingredient_changes_the_revision() {
+        let revision = |spec: &str| frozen(spec, &Request::deploy(), &[]).revisions[0].id.clone();
+        let base = revision(SPEC);
+        assert_eq!(revision(SPEC), base);
+        for (from, to) in [
+            ("hello", "bye"),
+            ("run_command: /testapp serve", "run_command: /testapp serve --x"),
+            ("instance_count: 2", "http_port: 81"),
+            ("http_path: health", "http_path: other"),
+            ("instance_count: 2", "instance_size_slug: apps-s-1vcpu-1gb"),
+        ] {
+            assert_ne!(revision(&SPEC.replacen(from, to, 1)), base, "{to}");
+        }
+        assert_eq!(revision(&SPEC.replacen("instance_count: 2", "instance_count: 3", 1)), base, "count is no ingredient");
+    }
+}

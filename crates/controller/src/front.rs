@@ -1,0 +1,271 @@
+//! The controller's side of the front door: one table for all apps, sent whole, and what the ingress tells.
+//!
+//! Apps hand in their parts; the front sends the joined table with the next version and answers when it is acknowledged.
+//! Parts that come while one is being sent go together with the next. When the ingress dies it is started again within a
+//! second, and gets the newest table.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use ingress::control::{Control, News};
+use ingress::protocol::{AppRoutes, Counters, Listener, ListenerKind, Open, RouteTable};
+use store::Store;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+/// An ingress that died is back within a second (F73): looked at this often.
+const RETRY: Duration = Duration::from_millis(100);
+/// For an acknowledgement, and for the ingress to be back when it is gone.
+const ACKNOWLEDGED_WITHIN: Duration = Duration::from_secs(15);
+
+/// How to start the ingress and where it listens.
+#[derive(Clone)]
+pub(crate) struct FrontSettings {
+    pub program: PathBuf,
+    pub data_dir: PathBuf,
+    pub http: SocketAddr,
+}
+
+/// Handed to everybody.
+#[derive(Clone)]
+pub(crate) struct Front {
+    shared: Arc<Shared>,
+    work: mpsc::Sender<Work>,
+}
+
+struct Shared {
+    http: SocketAddr,
+    /// Every app's newest part, by app id.
+    parts: Mutex<BTreeMap<String, AppRoutes>>,
+    /// Apps whose first part is still to come: until then no table is sent, since it would lack them.
+    expected: Mutex<BTreeSet<String>>,
+    /// Open work by upstream, as last heard.
+    open: Mutex<BTreeMap<String, Open>>,
+    control: Mutex<Option<Control>>,
+    changes: watch::Sender<u64>,
+}
+
+enum Work {
+    /// Send the table as it is now, tell when it is acknowledged.
+    Send(oneshot::Sender<Result<(), String>>),
+}
+
+impl Front {
+    /// Starts the ingress where none answers. It serves its own snapshot until the first table is sent. Errors: a
+    /// sentence, such as which address it cannot have.
+    pub async fn start(settings: FrontSettings, store: Store, stop: CancellationToken) -> Result<Self, String> {
+        let (work, inbox) = mpsc::channel(1024);
+        let shared = Arc::new(Shared {
+            http: settings.http,
+            parts: Mutex::default(),
+            expected: Mutex::default(),
+            open: Mutex::default(),
+            control: Mutex::default(),
+            changes: watch::channel(0).0,
+        });
+        let control = connect(&settings).await?;
+        let keeper = Keeper { settings, store, shared: shared.clone(), inbox };
+        tokio::spawn(keeper.run(control, stop));
+        Ok(Self { shared, work })
+    }
+
+    /// Names the apps that run: no table is sent before each has handed in its part.
+    pub fn expect(&self, apps: Vec<String>) {
+        self.shared.expected.lock().expect("nobody panics holding it").extend(apps);
+    }
+
+    /// Replaces an app's part; returns when no new request can see the old one. Errors: a sentence; try again.
+    pub async fn set(&self, part: AppRoutes) -> Result<(), String> {
+        self.shared.expected.lock().expect("nobody panics holding it").remove(&part.app);
+        self.parts().insert(part.app.clone(), part);
+        let (told, heard) = oneshot::channel();
+        let gone = || "the controller is stopping".to_owned();
+        self.work.send(Work::Send(told)).await.map_err(|_| gone())?;
+        tokio::time::timeout(ACKNOWLEDGED_WITHIN, heard)
+            .await
+            .map_err(|_| format!("not acknowledged within {} s", ACKNOWLEDGED_WITHIN.as_secs()))?
+            .map_err(|_| gone())?
+    }
+
+    /// Takes an app out of the table.
+    pub async fn forget(&self, app: &str) {
+        self.parts().remove(app);
+        let (told, heard) = oneshot::channel();
+        if self.work.send(Work::Send(told)).await.is_ok() {
+            drop(tokio::time::timeout(ACKNOWLEDGED_WITHIN, heard).await);
+        }
+    }
+
+    /// Open work of an upstream. Heard after the table without it was acknowledged.
+    pub fn open(&self, upstream: &str) -> Open {
+        self.shared.open.lock().expect("nobody panics holding it").get(upstream).copied().unwrap_or_default()
+    }
+
+    /// Ticks when open work changed.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.shared.changes.subscribe()
+    }
+
+    /// What was counted under a window; `None` when the ingress cannot be asked.
+    pub async fn counters(&self, app: &str, window: &str) -> Option<Counters> {
+        let control = self.control()?;
+        let status = control.status().await.ok()?;
+        Some(status.counters.get(app).and_then(|windows| windows.get(window)).copied().unwrap_or_default())
+    }
+
+    /// Where people find an app: the first label of the host is the app's name.
+    pub fn domain(&self, app: &str) -> String {
+        format!("{app}.localhost")
+    }
+
+    /// The same as a URL, with the front door's port.
+    pub fn url(&self, app: &str) -> String {
+        match self.shared.http.port() {
+            80 => format!("http://{}", self.domain(app)),
+            port => format!("http://{}:{port}", self.domain(app)),
+        }
+    }
+
+    /// Stops the ingress in order: open requests get `drain`.
+    pub async fn shutdown(&self, drain: Duration) -> Result<(), String> {
+        let control = self.control().ok_or("the ingress does not answer")?;
+        control.shutdown(drain).await.map_err(|error| error.to_string())
+    }
+
+    fn control(&self) -> Option<Control> {
+        self.shared.control.lock().expect("nobody panics holding it").clone()
+    }
+
+    fn parts(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, AppRoutes>> {
+        self.shared.parts.lock().expect("nobody panics holding it")
+    }
+}
+
+/// The task that talks to the ingress.
+struct Keeper {
+    settings: FrontSettings,
+    store: Store,
+    shared: Arc<Shared>,
+    inbox: mpsc::Receiver<Work>,
+}
+
+impl Keeper {
+    async fn run(mut self, control: Control, stop: CancellationToken) {
+        let mut control = Some(control);
+        loop {
+            let lives = match control.take() {
+                Some(control) => control,
+                None => {
+                    tokio::select! {
+                        () = stop.cancelled() => return,
+                        () = tokio::time::sleep(RETRY) => {}
+                    }
+                    match connect(&self.settings).await {
+                        Ok(lives) => {
+                            info!("the ingress is back");
+                            lives
+                        }
+                        Err(why) => {
+                            warn!(%why, "the ingress cannot be started; trying again");
+                            continue;
+                        }
+                    }
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => return,
+                why = self.serve(lives) => warn!(%why, "the ingress went away; starting it again"),
+            }
+            *self.shared.control.lock().expect("nobody panics holding it") = None;
+        }
+    }
+
+    /// Works with one living ingress until it is gone; returns why.
+    async fn serve(&mut self, control: Control) -> String {
+        *self.shared.control.lock().expect("nobody panics holding it") = Some(control.clone());
+        let mut news = control.news();
+        let mut told = Vec::new();
+        if self.is_complete()
+            && let Err(why) = self.send(&control, Vec::new()).await
+        {
+            return why;
+        }
+        loop {
+            tokio::select! {
+                work = self.inbox.recv() => {
+                    let Some(Work::Send(first)) = work else { return "nobody asks any more".into() };
+                    told.push(first);
+                    while let Ok(Work::Send(next)) = self.inbox.try_recv() {
+                        told.push(next);
+                    }
+                    if !self.is_complete() {
+                        continue;
+                    }
+                    if let Err(why) = self.send(&control, std::mem::take(&mut told)).await {
+                        return why;
+                    }
+                }
+                message = news.recv() => match message {
+                    Ok(News::Draining { upstream, open }) => self.heard(upstream, open),
+                    // What was missed is in its status, which the next table brings; a lost drain ends by its deadline.
+                    Err(RecvError::Lagged(_)) => {}
+                    Ok(News::Lost) | Err(RecvError::Closed) => return "its control connection ended".into(),
+                },
+            }
+        }
+    }
+
+    fn is_complete(&self) -> bool {
+        self.shared.expected.lock().expect("nobody panics holding it").is_empty()
+    }
+
+    /// Sends the table, and learns what is open before anybody is told: an upstream that is out of the table and not
+    /// among the open ones has nothing left.
+    async fn send(&mut self, control: &Control, told: Vec<oneshot::Sender<Result<(), String>>>) -> Result<(), String> {
+        let sent = self.exchange(control).await;
+        for caller in told {
+            drop(caller.send(sent.clone()));
+        }
+        sent
+    }
+
+    async fn exchange(&mut self, control: &Control) -> Result<(), String> {
+        let version = self.store.next_route_version().await.map_err(|error| error.to_string())?;
+        let apps = self.shared.parts.lock().expect("nobody panics holding it").values().cloned().collect();
+        control.set_table(RouteTable { version, apps }).await.map_err(|error| error.to_string())?;
+        let status = control.status().await.map_err(|error| error.to_string())?;
+        *self.shared.open.lock().expect("nobody panics holding it") = status.open;
+        self.shared.changes.send_modify(|ticks| *ticks += 1);
+        Ok(())
+    }
+
+    fn heard(&self, upstream: String, open: Open) {
+        let mut all = self.shared.open.lock().expect("nobody panics holding it");
+        match open == Open::default() {
+            true => drop(all.remove(&upstream)),
+            false => drop(all.insert(upstream, open)),
+        }
+        drop(all);
+        self.shared.changes.send_modify(|ticks| *ticks += 1);
+    }
+}
+
+/// Finds the ingress or starts it, and has it listen where it should.
+async fn connect(settings: &FrontSettings) -> Result<Control, String> {
+    let args = ["ingress".into(), "--data-dir".into(), settings.data_dir.clone().into_os_string()];
+    let log = settings.data_dir.join("ingress.log");
+    let control = ingress::launch::ensure_running(&settings.program, &args, &settings.data_dir, &log)
+        .await
+        .map_err(|error| error.to_string())?;
+    let listener = Listener { address: settings.http, kind: ListenerKind::Http };
+    let welcome = control.hello(vec![listener]).await.map_err(|error| error.to_string())?;
+    match welcome.refused.first() {
+        Some(refused) => Err(format!("the front door cannot listen on {}: {}", refused.listener.address, refused.reason)),
+        None => Ok(control),
+    }
+}

@@ -1,0 +1,34 @@
+//! The shell: per app observe, plan, do one step, write it down, look again.
+//!
+//! [`Controller`] is what API and CLI ask. One task per app ([`app`]) owns all changes to that app; everybody else sends
+//! it a request or wakes it up. The rules are in `rollout`; here is only what carries them out.
+//!
+//! In reading order:
+//! - [`config`], [`view`], [`error`]: what goes in and what comes out;
+//! - [`names`], [`network`], [`freeze`]: pure: names and addresses; from a spec and its images to revisions and targets;
+//! - [`engine_watch`], [`front`], [`probe`]: what is seen of the engine, of the ingress, of instances;
+//! - [`app`]: the task that owns an app;
+//! - [`control`], [`start`], [`logs`]: the questions, the first minute, the lines.
+#![warn(missing_docs)]
+
+mod app;
+mod clock;
+pub mod config;
+mod control;
+mod engine_watch;
+pub mod error;
+mod freeze;
+mod front;
+mod logbook;
+mod logs;
+mod names;
+mod network;
+mod probe;
+mod specs;
+mod start;
+pub mod view;
+
+pub use config::{Config, NetworkPool};
+pub use control::Controller;
+pub use error::{ControlError, StartError};
+pub use start::uninstall;

@@ -1,0 +1,201 @@
+//! Logs that outlive what wrote them: builds, jobs, failed instances. Files of the data directory, one a component.
+//!
+//! A line is `timestamp text`. Known secrets are replaced before a line is written (S63); control characters are escaped
+//! (S51); a file ends at [`FILE_LIMIT`].
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use builder::LogSink;
+use engine::{Engine, LogQuery};
+use futures::StreamExt;
+use rollout::ids::{AppId, ComponentName, DeploymentId};
+use tracing::warn;
+
+use crate::clock;
+
+/// A log that grows past this is cut short, and says so.
+const FILE_LIMIT: u64 = 16 << 20;
+/// Shorter values are too common to be told from ordinary text.
+const SHORTEST_SECRET: usize = 8;
+const KEEP_WITHIN: Duration = Duration::from_secs(20);
+
+/// Where the files are.
+#[derive(Debug, Clone)]
+pub(crate) struct Logbook {
+    root: PathBuf,
+}
+
+/// Of what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Chapter {
+    Build,
+    Deploy,
+}
+
+impl Chapter {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Build => "build",
+            Self::Deploy => "deploy",
+        }
+    }
+}
+
+impl Logbook {
+    pub fn new(root: PathBuf) -> Self {
+        Self { root }
+    }
+
+    pub fn file(&self, app: &AppId, deployment: &DeploymentId, chapter: Chapter, component: &ComponentName) -> PathBuf {
+        self.folder(app, deployment).join(format!("{component}.{}.log", chapter.as_str()))
+    }
+
+    fn folder(&self, app: &AppId, deployment: &DeploymentId) -> PathBuf {
+        self.root.join(app.as_str()).join(deployment.as_str())
+    }
+
+    /// Takes the lines of one component's build, from its beginning.
+    pub fn build_sink(&self, app: &AppId, deployment: &DeploymentId, component: &ComponentName, secrets: &[String]) -> LogSink {
+        let path = self.file(app, deployment, Chapter::Build, component);
+        let writer = Mutex::new(Writer::begin(&path));
+        let redactor = Redactor::new(secrets);
+        Arc::new(move |line: &str| writer.lock().expect("nobody panics holding it").line(&redactor.clean(line)))
+    }
+
+    /// Copies what a container has written into the deployment's log, before it is removed.
+    pub async fn keep_container_log(
+        &self,
+        engine: &dyn Engine,
+        app: &AppId,
+        deployment: &DeploymentId,
+        component: &ComponentName,
+        container: &str,
+        secrets: &[String],
+    ) {
+        let redactor = Redactor::new(secrets);
+        let copy = async {
+            let mut lines = engine.logs(container, &LogQuery { follow: false, tail: None }).await?;
+            let mut writer = Writer::begin(&self.file(app, deployment, Chapter::Deploy, component));
+            while let Some(line) = lines.next().await {
+                let line = line?;
+                writer.stamped(&line.timestamp, &redactor.clean(&line.text));
+            }
+            Ok::<(), engine::EngineError>(())
+        };
+        match tokio::time::timeout(KEEP_WITHIN, copy).await {
+            Ok(Ok(()) | Err(engine::EngineError::NotFound { .. })) => {}
+            Ok(Err(error)) => warn!(container, %error, "its log could not be kept"),
+            Err(_) => warn!(container, "its log could not be kept in time"),
+        }
+    }
+
+    /// Everything of an app.
+    pub async fn forget(&self, app: &AppId) {
+        let folder = self.root.join(app.as_str());
+        match tokio::fs::remove_dir_all(&folder).await {
+            Ok(()) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => warn!(folder = %folder.display(), %error, "logs of a deleted app could not be removed"),
+        }
+    }
+}
+
+/// Lines as a deployment keeps them: without secrets and control characters.
+pub(crate) fn redacted(lines: &[String], secrets: &[String]) -> Vec<String> {
+    let redactor = Redactor::new(secrets);
+    lines.iter().map(|line| redactor.clean(line)).collect()
+}
+
+/// Writes one file. What cannot be written is told once and left out: a full disk must not end a build.
+struct Writer {
+    file: Option<File>,
+    written: u64,
+}
+
+impl Writer {
+    fn begin(path: &Path) -> Self {
+        let open = || {
+            if let Some(folder) = path.parent() {
+                DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+            }
+            OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(path)
+        };
+        let file = open().map_err(|error| warn!(path = %path.display(), %error, "log cannot be written")).ok();
+        Self { file, written: 0 }
+    }
+
+    fn line(&mut self, text: &str) {
+        self.stamped(&clock::rfc3339(clock::now()), text);
+    }
+
+    fn stamped(&mut self, timestamp: &str, text: &str) {
+        let Some(file) = &mut self.file else { return };
+        let line = if self.written + text.len() as u64 > FILE_LIMIT {
+            format!("{timestamp} (the log ends here: it reached {} MiB)\n", FILE_LIMIT >> 20)
+        } else {
+            format!("{timestamp} {text}\n")
+        };
+        self.written += line.len() as u64;
+        let full = file.write_all(line.as_bytes()).is_err() || self.written > FILE_LIMIT;
+        if full {
+            self.file = None;
+        }
+    }
+}
+
+/// Replaces known secrets.
+struct Redactor(Vec<String>);
+
+impl Redactor {
+    fn new(secrets: &[String]) -> Self {
+        let mut secrets: Vec<_> = secrets.iter().filter(|it| it.len() >= SHORTEST_SECRET).cloned().collect();
+        // The longest first: one secret may be a part of another.
+        secrets.sort_by_key(|it| std::cmp::Reverse(it.len()));
+        Self(secrets)
+    }
+
+    fn clean(&self, line: &str) -> String {
+        let shown = self.0.iter().fold(line.to_owned(), |line, secret| line.replace(secret, "[secret]"));
+        escaped(&shown)
+    }
+}
+
+/// Control and direction-changing characters as `\u{…}`: a log line cannot steer a terminal or forge another line. Tabs
+/// stay.
+pub(crate) fn escaped(text: &str) -> String {
+    let dangerous = |c: char| (c.is_control() && c != '\t') || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    if !text.chars().any(dangerous) {
+        return text.to_owned();
+    }
+    text.chars().map(|c| if dangerous(c) { c.escape_unicode().to_string() } else { c.to_string() }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_and_control_characters_do_not_reach_a_log() {
+        let redactor = Redactor::new(&["hunter2hunter2".into(), "hunter2hunter2more".into(), "short".into()]);
+        assert_eq!(redactor.clean("pw=hunter2hunter2more;"), "pw=[secret];");
+        assert_eq!(redactor.clean("a short word"), "a short word");
+        assert_eq!(redactor.clean("\u{1b}[31mred\r\u{202e}"), "\\u{1b}[31mred\\u{d}\\u{202e}");
+    }
+
+    #[test]
+    fn a_log_is_cut_at_its_limit_and_says_so() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("a/b/web.build.log");
+        let mut writer = Writer::begin(&path);
+        let long = "x".repeat(1 << 20);
+        (0..20).for_each(|_| writer.line(&long));
+        let text = std::fs::read_to_string(&path).expect("written");
+        assert!(text.len() as u64 <= FILE_LIMIT + 4096, "{}", text.len());
+        assert!(text.ends_with("(the log ends here: it reached 16 MiB)\n"));
+    }
+}

@@ -1,0 +1,206 @@
+//! Lines for people: of instances from the engine, of builds and jobs from the logbook.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use engine::{Engine, LogQuery};
+use futures::stream::{self, BoxStream, SelectAll};
+use futures::{StreamExt, TryStreamExt};
+use rollout::deployment::Stage;
+use rollout::ids::{ComponentName, DeploymentId};
+use store::Store;
+use store::records::Deployment;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+
+use crate::error::{ControlError, closest};
+use crate::logbook::{Chapter, Logbook, escaped};
+use crate::view::{LogEntry, LogKind, LogQuestion};
+
+/// Lines with what went wrong among them.
+pub(crate) type Entries = BoxStream<'static, Result<LogEntry, ControlError>>;
+
+/// A followed file is looked at this often: its writer is another task, and a line may wait this long.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// A longer line is cut: doctl ends at 64 KiB.
+const LONGEST_LINE: u64 = 60 * 1024;
+
+/// Answers log questions.
+pub(crate) struct Logs {
+    pub store: Store,
+    pub engine: Arc<dyn Engine>,
+    pub logbook: Logbook,
+}
+
+impl Logs {
+    /// The lines asked for. Errors: an unknown deployment or component, or nothing of that kind to show.
+    pub async fn read(&self, question: LogQuestion) -> Result<Entries, ControlError> {
+        match question.kind {
+            LogKind::Run => self.running(&question).await,
+            LogKind::RunRestarted => self.restarted(&question).await,
+            LogKind::Build => self.kept(&question, Chapter::Build).await,
+            LogKind::Deploy => self.kept(&question, Chapter::Deploy).await,
+        }
+    }
+
+    async fn running(&self, question: &LogQuestion) -> Result<Entries, ControlError> {
+        let names = self.containers(question).await?;
+        let mut all = SelectAll::new();
+        for (component, name) in names {
+            let query = LogQuery { follow: question.follow, tail: question.tail };
+            let lines = self.engine.logs(&name, &query).await.map_err(unreadable)?;
+            all.push(lines.map(move |line| Ok(entry(&component, line.map_err(unreadable)?))).boxed());
+        }
+        Ok(all.boxed())
+    }
+
+    /// What instances that the engine had to start again wrote before their last start.
+    async fn restarted(&self, question: &LogQuestion) -> Result<Entries, ControlError> {
+        let mut all = Vec::new();
+        for (component, name) in self.containers(question).await? {
+            let details = self.engine.inspect(&name).await.map_err(unreadable)?;
+            let Some(started) = details.filter(|it| it.restart_count > 0).and_then(|it| it.started_at) else { continue };
+            let lines = self.engine.logs(&name, &LogQuery { follow: false, tail: None }).await.map_err(unreadable)?;
+            let before = lines.try_filter(move |line| std::future::ready(line.timestamp < started)).map_err(unreadable);
+            all.extend(before.map_ok(|line| entry(&component, line)).collect::<Vec<_>>().await);
+        }
+        let skip = question.tail.map_or(0, |tail| all.len().saturating_sub(tail));
+        Ok(stream::iter(all.into_iter().skip(skip)).boxed())
+    }
+
+    /// Containers of instances, with the component's name for each.
+    async fn containers(&self, question: &LogQuestion) -> Result<Vec<(String, String)>, ControlError> {
+        let rows = self.store.instances().await?;
+        let rows: Vec<_> = rows.into_iter().filter(|it| it.app == question.app).collect();
+        let wanted = |component: &ComponentName| question.component.as_deref().is_none_or(|it| it == component.as_str());
+        let names: Vec<_> = rows
+            .iter()
+            .filter(|it| wanted(&it.component))
+            .map(|it| (it.component.to_string(), it.name.to_string()))
+            .collect();
+        match (&question.component, names.is_empty()) {
+            (Some(component), true) => {
+                let known: Vec<String> = rows.iter().map(|it| it.component.to_string()).collect();
+                Err(ControlError::NotFound(format!("no running instance of {component:?}.{}", closest(component, &known))))
+            }
+            _ => Ok(names),
+        }
+    }
+
+    async fn kept(&self, question: &LogQuestion, chapter: Chapter) -> Result<Entries, ControlError> {
+        let deployment = self.deployment(question).await?;
+        let spec = app_spec::AppSpec::from_json(&deployment.spec).map(|it| it.spec).unwrap_or_default();
+        let names: Vec<String> = spec.components().map(|it| it.name().to_owned()).collect();
+        if let Some(component) = question.component.as_ref().filter(|it| !names.contains(it)) {
+            return Err(ControlError::NotFound(format!("no component {component:?}.{}", closest(component, &names))));
+        }
+        let chosen = names.into_iter().filter(|it| question.component.as_ref().is_none_or(|wanted| wanted == it));
+        let mut all = SelectAll::new();
+        for component in chosen {
+            let path = self.logbook.file(&question.app, &deployment.id, chapter, &component.as_str().into());
+            let ended = Ended { store: self.store.clone(), deployment: deployment.id.clone() };
+            all.push(self.file(path, component, question, ended));
+        }
+        if chapter == Chapter::Deploy && !question.follow {
+            // Two copies of one timestamp would be a lie; these lines were kept without one of their own.
+            let tail = deployment.log_tail.clone();
+            let component = deployment.failure.and_then(|it| it.component).map(|it| it.to_string()).unwrap_or_default();
+            let stamp = crate::clock::rfc3339(deployment.stage_since);
+            let lines = tail.into_iter().map(move |text| Ok(LogEntry { component: component.clone(), timestamp: stamp.clone(), text }));
+            all.push(stream::iter(lines).boxed());
+        }
+        Ok(all.boxed())
+    }
+
+    async fn deployment(&self, question: &LogQuestion) -> Result<Deployment, ControlError> {
+        let of_app = |it: &Deployment| it.app == question.app;
+        let id = match &question.deployment {
+            Some(id) => Some(id.clone()),
+            None => self.store.app(&question.app).await?.and_then(|it| it.active),
+        };
+        let found = match id {
+            Some(id) => self.store.deployment(&id).await?,
+            None => self.store.deployments(&question.app, 0, 1).await?.0.into_iter().next(),
+        };
+        found.filter(of_app).ok_or_else(|| ControlError::NotFound("no such deployment of this app".into()))
+    }
+
+    fn file(&self, path: PathBuf, component: String, question: &LogQuestion, ended: Ended) -> Entries {
+        let (follow, tail) = (question.follow, question.tail);
+        stream::once(async move { lines_of(path, component, follow, tail, ended).await }).flatten().boxed()
+    }
+}
+
+/// Whether the writer of a deployment's logs is done.
+struct Ended {
+    store: Store,
+    deployment: DeploymentId,
+}
+
+impl Ended {
+    async fn check(&self) -> bool {
+        !matches!(self.store.deployment(&self.deployment).await, Ok(Some(it)) if !it.stage.is_ended() && it.stage != Stage::RollingBack)
+    }
+}
+
+async fn lines_of(path: PathBuf, component: String, follow: bool, tail: Option<usize>, ended: Ended) -> Entries {
+    let mut first = Vec::new();
+    let mut reader = open(&path).await;
+    if let Some(reader) = &mut reader {
+        while let Some(line) = next_line(reader).await {
+            first.push(Ok(parsed(&component, &line)));
+        }
+    }
+    let skip = tail.map_or(0, |tail| first.len().saturating_sub(tail));
+    let first = stream::iter(first.into_iter().skip(skip));
+    if !follow {
+        return first.boxed();
+    }
+    let more = stream::unfold((reader, path, component, ended), |(mut reader, path, component, ended)| async move {
+        loop {
+            let was_ended = ended.check().await;
+            if reader.is_none() {
+                reader = open(&path).await;
+            }
+            if let Some(line) = match &mut reader {
+                Some(reader) => next_line(reader).await,
+                None => None,
+            } {
+                let entry = parsed(&component, &line);
+                return Some((Ok(entry), (reader, path, component, ended)));
+            }
+            // Asked before reading: what was written before the end has been read by now.
+            if was_ended {
+                return None;
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    });
+    first.chain(more).boxed()
+}
+
+type Reader = BufReader<tokio::fs::File>;
+
+async fn open(path: &PathBuf) -> Option<Reader> {
+    tokio::fs::File::open(path).await.ok().map(BufReader::new)
+}
+
+async fn next_line(reader: &mut Reader) -> Option<String> {
+    let mut line = Vec::new();
+    reader.take(LONGEST_LINE).read_until(b'\n', &mut line).await.ok().filter(|read| *read > 0)?;
+    Some(String::from_utf8_lossy(&line).trim_end_matches('\n').to_owned())
+}
+
+/// `timestamp text`, as the logbook writes it.
+fn parsed(component: &str, line: &str) -> LogEntry {
+    let (timestamp, text) = line.split_once(' ').unwrap_or((line, ""));
+    LogEntry { component: component.to_owned(), timestamp: timestamp.to_owned(), text: text.to_owned() }
+}
+
+fn entry(component: &str, line: engine::LogLine) -> LogEntry {
+    LogEntry { component: component.to_owned(), timestamp: line.timestamp, text: escaped(&line.text) }
+}
+
+fn unreadable(error: engine::EngineError) -> ControlError {
+    ControlError::Internal { message: format!("the log cannot be read: {error}"), cause: error.into() }
+}

@@ -1,0 +1,121 @@
+//! Which network an app has, and which addresses are free in it.
+//!
+//! The engine's own pools end at about 30 networks and hand a removed container's address to the next one at once, so we
+//! choose both. An address is given again only after the ingress acknowledged a table without it: until then its
+//! instance is on record, and what is on record is taken.
+
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
+
+use crate::config::NetworkPool;
+
+/// One app's `/24`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct AppNetwork {
+    base: u32,
+}
+
+impl NetworkPool {
+    /// How many `/24` networks it holds.
+    pub fn size(self) -> u32 {
+        1 << (24 - u32::from(self.prefix.clamp(8, 24)))
+    }
+
+    /// Reads `10.192.0.0/12`. Errors: a sentence.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let wrong = || format!("{text:?} is not a block of IPv4 addresses such as 10.192.0.0/12, with a prefix of 8 to 24");
+        let (base, prefix) = text.split_once('/').ok_or_else(wrong)?;
+        let base: Ipv4Addr = base.parse().map_err(|_| wrong())?;
+        let prefix: u8 = prefix.parse().map_err(|_| wrong())?;
+        if !(8..=24).contains(&prefix) || !base.is_private() || base.to_bits() << prefix != 0 {
+            return Err(wrong());
+        }
+        Ok(Self { base, prefix })
+    }
+
+    pub(crate) fn network(self, number: u32) -> AppNetwork {
+        AppNetwork { base: self.base.to_bits() + (number % self.size()) * 256 }
+    }
+}
+
+impl Default for NetworkPool {
+    fn default() -> Self {
+        Self { base: Ipv4Addr::new(10, 192, 0, 0), prefix: 12 }
+    }
+}
+
+impl AppNetwork {
+    pub fn subnet(self) -> String {
+        format!("{}/24", Ipv4Addr::from_bits(self.base))
+    }
+
+    /// The host's own address in it.
+    pub fn gateway(self) -> Ipv4Addr {
+        Ipv4Addr::from_bits(self.base + 1)
+    }
+
+    pub fn contains(self, address: Ipv4Addr) -> bool {
+        address.to_bits() & 0xffff_ff00 == self.base
+    }
+
+    /// A free address: the first one after the last given, so that an address rests as long as possible. `None` when all
+    /// 253 are taken.
+    pub fn free(self, taken: &BTreeSet<Ipv4Addr>, last: Option<Ipv4Addr>) -> Option<Ipv4Addr> {
+        let after = last.filter(|last| self.contains(*last)).map_or(1, |last| last.to_bits() & 0xff);
+        (1..=253).map(|step| (after + 251 + step) % 253 + 2).map(|host| Ipv4Addr::from_bits(self.base + host)).find(
+            |address| !taken.contains(address),
+        )
+    }
+}
+
+/// The first network number from `start` on that nobody has; `None` when all are taken.
+pub(crate) fn free_number(pool: NetworkPool, taken: &BTreeSet<u32>, start: u32) -> Option<u32> {
+    (0..pool.size()).map(|step| (start + step) % pool.size()).find(|number| !taken.contains(number))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn network() -> AppNetwork {
+        NetworkPool::default().network(7)
+    }
+
+    #[test]
+    fn networks_lie_side_by_side_in_the_pool() {
+        assert_eq!(NetworkPool::default().network(0).subnet(), "10.192.0.0/24");
+        assert_eq!(network().subnet(), "10.192.7.0/24");
+        assert_eq!(network().gateway(), Ipv4Addr::new(10, 192, 7, 1));
+        assert_eq!(NetworkPool::default().network(4095).subnet(), "10.207.255.0/24");
+    }
+
+    #[test]
+    fn addresses_go_round_and_skip_the_taken_ones() {
+        let at = |host| Ipv4Addr::new(10, 192, 7, host);
+        let free = |taken: &[u8], last: Option<u8>| network().free(&taken.iter().map(|it| at(*it)).collect(), last.map(at));
+        assert_eq!(free(&[], None), Some(at(2)));
+        assert_eq!(free(&[2, 3], None), Some(at(4)));
+        assert_eq!(free(&[], Some(9)), Some(at(10)));
+        assert_eq!(free(&[], Some(254)), Some(at(2)), "the last one is followed by the first");
+        assert_eq!(free(&[10], Some(9)), Some(at(11)));
+        let all: Vec<u8> = (2..=254).collect();
+        assert_eq!(free(&all, None), None);
+        assert_eq!(free(&all[..252], Some(100)), Some(at(254)));
+    }
+
+    #[test]
+    fn a_pool_is_read_or_refused_with_a_sentence() {
+        assert_eq!(NetworkPool::parse("10.192.0.0/12"), Ok(NetworkPool::default()));
+        for wrong in ["10.192.0.0", "10.192.0.1/12", "8.8.0.0/16", "10.0.0.0/4", "x/12", "10.192.0.0/33"] {
+            assert!(NetworkPool::parse(wrong).is_err_and(|why| why.contains(wrong)), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn network_numbers_are_given_from_a_start_and_wrap_around() {
+        let pool = NetworkPool { base: Ipv4Addr::new(10, 0, 0, 0), prefix: 22 };
+        assert_eq!(free_number(pool, &BTreeSet::new(), 2), Some(2));
+        assert_eq!(free_number(pool, &BTreeSet::from([2, 3]), 2), Some(0));
+        assert_eq!(free_number(pool, &BTreeSet::from([0, 1, 2, 3]), 2), None);
+    }
+}

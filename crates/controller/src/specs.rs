@@ -1,0 +1,99 @@
+//! Specs on their way in and out of the store: secrets are sealed there and plain only where they are used.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use app_spec::{AppSpec, EnvValue, EnvVar, SecretText};
+use rollout::ids::AppId;
+use serde_json::Value;
+use store::Sealer;
+
+/// Opens and seals one app's specs. A sealed text is bound to its app: it opens nowhere else.
+pub(crate) struct Specs<'a> {
+    sealer: &'a Sealer,
+    place: String,
+}
+
+/// A spec whose secrets could not all be opened.
+#[derive(Debug)]
+pub(crate) struct NeedsValues(pub Vec<String>);
+
+impl<'a> Specs<'a> {
+    pub fn of(app: &AppId, sealer: &'a Sealer) -> Self {
+        Self { sealer, place: format!("env/{app}") }
+    }
+
+    /// A stored spec, with its secrets. What is in the store was checked when it came in.
+    pub fn open(&self, stored: &Value) -> Option<AppSpec> {
+        let mut spec = AppSpec::from_json(stored).ok()?.spec;
+        self.unseal(&mut spec);
+        Some(spec)
+    }
+
+    /// What a person sent, with the secrets it leaves out or sends back sealed taken from `before`. Errors: paths of
+    /// secrets that nobody knows here.
+    pub fn complete(&self, mut spec: AppSpec, before: Option<&AppSpec>) -> Result<AppSpec, NeedsValues> {
+        self.unseal(&mut spec);
+        if let Some(before) = before {
+            keep_missing(&mut spec, before);
+        }
+        let needed: Vec<String> = spec.needed_values().into_iter().map(|it| match it.component {
+            Some(component) => format!("{} of {component} ({})", it.key, it.path),
+            None => format!("{} ({})", it.key, it.path),
+        }).collect();
+        if needed.is_empty() { Ok(spec) } else { Err(NeedsValues(needed)) }
+    }
+
+    /// For the store and for answers. A secret that did not change keeps its sealed text, so that two reads show the same.
+    pub fn seal(&self, spec: &AppSpec, stored: Option<&Value>) -> Value {
+        let known = stored.map(|stored| self.sealed_texts(stored)).unwrap_or_default();
+        spec.to_json_value(&|path, secret| match known.get(path) {
+            Some((text, plain)) if plain.expose() == secret.expose() => text.clone(),
+            _ => self.sealer.seal(&self.place, secret.expose().as_bytes()),
+        })
+    }
+
+    fn unseal(&self, spec: &mut AppSpec) {
+        spec.unseal(&|_, text| self.opened(text));
+    }
+
+    fn sealed_texts(&self, stored: &Value) -> BTreeMap<String, (String, SecretText)> {
+        let texts = RefCell::new(BTreeMap::new());
+        if let Ok(parsed) = AppSpec::from_json(stored) {
+            let mut spec = parsed.spec;
+            spec.unseal(&|path, text| {
+                let plain = self.opened(text)?;
+                texts.borrow_mut().insert(path.to_owned(), (text.to_owned(), plain.clone()));
+                Some(plain)
+            });
+        }
+        texts.into_inner()
+    }
+
+    fn opened(&self, text: &str) -> Option<SecretText> {
+        let plain = self.sealer.open(&self.place, text).ok()?;
+        String::from_utf8(plain).ok().map(SecretText::new)
+    }
+}
+
+/// A secret without a value keeps the one it has: App Platform would overwrite it with nothing (contract 1.4, 5).
+fn keep_missing(spec: &mut AppSpec, before: &AppSpec) {
+    let keep = |envs: &mut Vec<EnvVar>, old: &[EnvVar]| {
+        for env in envs.iter_mut().filter(|env| env.value == EnvValue::Missing) {
+            if let Some(kept) = old.iter().find(|it| it.key == env.key) {
+                env.value = kept.value.clone();
+            }
+        }
+    };
+    let of = |name: &str| before.component(name).map(|it| it.envs()).unwrap_or_default();
+    keep(&mut spec.envs, &before.envs);
+    for service in &mut spec.services {
+        keep(&mut service.common.envs, of(&service.common.name));
+    }
+    for worker in &mut spec.workers {
+        keep(&mut worker.common.envs, of(&worker.common.name));
+    }
+    for job in &mut spec.jobs {
+        keep(&mut job.common.envs, of(&job.common.name));
+    }
+}

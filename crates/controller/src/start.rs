@@ -1,0 +1,283 @@
+//! The first minute: lock, engine, fence, records, ingress, one task per app; and the last one.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use builder::Builder;
+use engine::{DockerEngine, Engine, Identity, Installation, Role};
+use rand::Rng;
+use sha2::{Digest, Sha256};
+use source::{Limits, Source, SourceSettings};
+use store::{DataDir, DataDirError, Store};
+use tokio::sync::{Mutex, RwLock, watch};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::app::{AppHandle, Shared};
+use crate::clock;
+use crate::config::Config;
+use crate::engine_watch::EngineWatch;
+use crate::error::StartError;
+use crate::front::{Front, FrontSettings};
+use crate::logbook::Logbook;
+use crate::names::Names;
+
+/// Everything a running controller stands on.
+pub(crate) struct Started {
+    pub shared: Arc<Shared>,
+    pub directory: DataDir,
+    pub token_hash: String,
+    pub apps: RwLock<HashMap<rollout::ids::AppId, AppHandle>>,
+}
+
+/// Two controllers of one installation are told apart by a number on the engine, looked at this often (F44).
+const FENCE_EVERY: Duration = Duration::from_secs(10);
+const EPOCH: &str = "epoch";
+
+/// Opens everything and adopts what runs. Nothing on the engine is changed before the fence is set.
+pub(crate) async fn start(config: Config) -> Result<Started, StartError> {
+    let directory = open_directory(&config)?;
+    let store = Store::open(&directory).map_err(|error| StartError::Store(error.to_string()))?;
+    let engine = open_engine(&config, &directory).await?;
+    let names = Names::new(directory.installation());
+    let epoch = raise_fence(engine.as_ref(), &store, &names).await?;
+    let token_hash = mint_token(&directory)?;
+
+    let stop = CancellationToken::new();
+    let watch = EngineWatch::start(engine.clone(), stop.clone());
+    let settings = FrontSettings {
+        program: config.program.clone(),
+        data_dir: directory.root().to_owned(),
+        http: config.http,
+    };
+    let states = load(&store).await?;
+    let front = Front::start(settings, store.clone(), stop.clone()).await.map_err(StartError::Ingress)?;
+    let shared = Arc::new(Shared {
+        builder: Builder::new(engine.clone(), source(&config, &directory)),
+        sealer: directory.sealer(),
+        logbook: Logbook::new(directory.logs()),
+        changes: watch::channel(0).0,
+        fenced: CancellationToken::new(),
+        networks: Mutex::new(()),
+        config,
+        store,
+        engine,
+        watch,
+        front,
+        names,
+        stop,
+    });
+    tokio::spawn(watch_fence(shared.clone(), epoch));
+    tokio::spawn(sweep(shared.clone()));
+    let expected: Vec<_> = states.iter().map(|state| state.app.id.to_string()).collect();
+    shared.front.expect(expected);
+    let apps = states.into_iter().map(|state| (state.app.id.clone(), AppHandle::start(shared.clone(), state)));
+    let apps = RwLock::new(apps.collect());
+    Ok(Started { shared, directory, token_hash, apps })
+}
+
+fn open_directory(config: &Config) -> Result<DataDir, StartError> {
+    DataDir::open(&config.data_dir).map_err(|error| match error {
+        held @ DataDirError::Held { .. } => StartError::Held(held.to_string()),
+        other => StartError::Store(other.to_string()),
+    })
+}
+
+async fn open_engine(config: &Config, directory: &DataDir) -> Result<Arc<dyn Engine>, StartError> {
+    let installation =
+        Installation { id: directory.installation().to_owned(), key: directory.derived_key("engine-labels") };
+    let refused = |error: engine::EngineError| StartError::Engine(error.to_string());
+    let engine = DockerEngine::connect(&config.engine_socket, installation).map_err(refused)?;
+    let info = engine.info().await.map_err(refused)?;
+    match info.refusal() {
+        Some(why) => Err(StartError::Engine(why)),
+        None => {
+            info!(version = %info.version, api = %info.api_version, cpus = info.cpus, "engine answers");
+            Ok(Arc::new(engine))
+        }
+    }
+}
+
+fn source(config: &Config, directory: &DataDir) -> Source {
+    Source::new(SourceSettings {
+        worker: config.program.clone(),
+        worker_args: vec!["source-worker".into()],
+        mirrors: directory.sources(),
+        local_sources: config.local_sources.clone(),
+        allow_http: false,
+        known_hosts: Vec::new(),
+        limits: Limits::default(),
+    })
+}
+
+/// Takes the next epoch: written on the engine, so that a controller of the same installation that wakes up from a pause
+/// or was started on a copy of the data sees it.
+async fn raise_fence(engine: &dyn Engine, store: &Store, names: &Names) -> Result<u64, StartError> {
+    let refused = |error: engine::EngineError| StartError::Engine(error.to_string());
+    let failed = |error: store::StoreError| StartError::Store(error.to_string());
+    let fences = fences(engine).await.map_err(refused)?;
+    let stored: u64 = store.get_meta(EPOCH).await.map_err(failed)?.and_then(|it| it.parse().ok()).unwrap_or(0);
+    let newest = fences.iter().map(|(epoch, _)| *epoch).max().unwrap_or(0);
+    let epoch = stored.max(newest) + 1;
+    store.set_meta(EPOCH, &epoch.to_string()).await.map_err(failed)?;
+    engine.ensure_volume(&names.fence(epoch), &fence(epoch)).await.map_err(refused)?;
+    for (_, name) in fences {
+        engine.remove_volume(&name).await.map_err(refused)?;
+    }
+    Ok(epoch)
+}
+
+/// Epochs of this installation's fences on the engine, with their names.
+async fn fences(engine: &dyn Engine) -> Result<Vec<(u64, String)>, engine::EngineError> {
+    let volumes = engine.volumes().await?;
+    let fences = volumes.into_iter().filter(|it| it.identity.role == Role::Fence);
+    Ok(fences.map(|it| (it.identity.generation, it.name)).collect())
+}
+
+fn fence(epoch: u64) -> Identity {
+    Identity {
+        role: Role::Fence,
+        app: String::new(),
+        component: String::new(),
+        slot: 0,
+        revision: String::new(),
+        generation: epoch,
+        deployment: String::new(),
+    }
+}
+
+/// Stops every task when a newer controller has taken over: a paused one that wakes up must not write (A13).
+async fn watch_fence(shared: Arc<Shared>, epoch: u64) {
+    loop {
+        tokio::select! {
+            () = shared.stop.cancelled() => return,
+            () = tokio::time::sleep(FENCE_EVERY) => {}
+        }
+        match fences(shared.engine.as_ref()).await {
+            Ok(fences) if fences.iter().any(|(newer, _)| *newer > epoch) => {
+                error!("another controller of this installation has taken over; this one stops changing anything");
+                shared.fenced.cancel();
+                return;
+            }
+            Ok(fences) if fences.is_empty() => {
+                // Removed by hand: set again.
+                let set = shared.engine.ensure_volume(&shared.names.fence(epoch), &fence(epoch)).await;
+                if let Err(error) = set {
+                    warn!(%error, "the fence could not be set again");
+                }
+            }
+            Ok(_) | Err(_) => {}
+        }
+    }
+}
+
+/// Removes containers and networks of apps that are not on record (I3): left by a crash in an app's last moment. Not while
+/// a record cannot be read, or when the store went back in time: what it does not know may be newer than it (F54).
+async fn sweep(shared: Arc<Shared>) {
+    let mut view = shared.watch.view();
+    loop {
+        tokio::select! {
+            () = shared.stop.cancelled() => return,
+            () = shared.fenced.cancelled() => return,
+            () = tokio::time::sleep(FENCE_EVERY) => {}
+        }
+        let seen = view.borrow_and_update().clone();
+        if seen.unreachable.is_some() || !shared.store.damaged().is_empty() || shared.store.went_back().is_some() {
+            continue;
+        }
+        let Ok(networks) = shared.engine.networks().await else { continue };
+        // Asked after the engine: an app made meanwhile is known.
+        let Ok(apps) = shared.store.apps().await else { continue };
+        let stranger = |identity: &Identity| {
+            identity.role != Role::Fence && !apps.iter().any(|it| it.id.as_str() == identity.app)
+        };
+        for container in seen.containers.values().filter(|it| stranger(&it.identity)) {
+            warn!(container = %container.name, "its app is not on record; removing it");
+            report(shared.engine.remove(&container.name).await.map(drop));
+        }
+        for network in networks.iter().filter(|it| stranger(&it.identity)) {
+            warn!(network = %network.name, "its app is not on record; removing it");
+            report(shared.engine.remove_network(&network.name).await.map(drop));
+        }
+    }
+}
+
+fn report(result: Result<(), engine::EngineError>) {
+    if let Err(error) = result {
+        warn!(%error, "could not be removed yet; trying again");
+    }
+}
+
+/// The admin token is minted once; only its hash is kept in memory. 71 characters, since doctl's prompt wants as many.
+fn mint_token(directory: &DataDir) -> Result<String, StartError> {
+    let failed = |error: DataDirError| StartError::Store(error.to_string());
+    let token = match directory.admin_token().map_err(failed)? {
+        Some(token) => token,
+        None => {
+            let random: [u8; 32] = rand::rng().random();
+            let token = format!("dop_v1_{}", hex(&random));
+            directory.write_admin_token(&token).map_err(failed)?;
+            token
+        }
+    };
+    Ok(hash_token(token.trim()))
+}
+
+/// SHA-256 in hexadecimal: what a token is recognised by.
+pub(crate) fn hash_token(token: &str) -> String {
+    hex(&Sha256::digest(token.as_bytes()))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+async fn load(store: &Store) -> Result<Vec<store::records::AppState>, StartError> {
+    let failed = |error: store::StoreError| StartError::Store(error.to_string());
+    let mut states = Vec::new();
+    for app in store.apps().await.map_err(failed)? {
+        match store.app_state(&app.id).await {
+            Ok(Some(state)) => states.push(state),
+            Ok(None) => {}
+            Err(error) => error!(app = %app.name, %error, "this app cannot be read; it is left as it is"),
+        }
+    }
+    for damaged in store.damaged() {
+        error!(?damaged, "a record cannot be read; what it is about is left alone");
+    }
+    Ok(states)
+}
+
+/// Removes all that is ours from the engine and the disk, saying what. The controller must not run. Errors: the first thing
+/// that could not be removed; what was removed before stays removed, and the call can be repeated.
+pub async fn uninstall(config: &Config, mut say: impl FnMut(String)) -> anyhow::Result<()> {
+    let directory = open_directory(config)?;
+    if let Ok(control) = ingress::control::Control::connect(&ingress::process::socket_path(directory.root())).await {
+        control.shutdown(Duration::ZERO).await.context("the ingress does not stop")?;
+        say("stopped the ingress".into());
+    }
+    let engine = open_engine(config, &directory).await?;
+    for container in engine.list().await? {
+        engine.remove(&container.name).await?;
+        say(format!("removed container {}", container.name));
+    }
+    for network in engine.networks().await? {
+        engine.remove_network(&network.name).await?;
+        say(format!("removed network {}", network.name));
+    }
+    for volume in engine.volumes().await? {
+        engine.remove_volume(&volume.name).await?;
+        say(format!("removed volume {}", volume.name));
+    }
+    let names = Names::new(directory.installation());
+    for (tag, _) in engine.tags(&names.repositories()).await? {
+        engine.remove_image(&tag).await?;
+        say(format!("removed image {tag}"));
+    }
+    let root = directory.root().to_owned();
+    tokio::fs::remove_dir_all(&root).await.with_context(|| format!("{} cannot be removed", root.display()))?;
+    say(format!("removed {} ({})", root.display(), clock::rfc3339(clock::now())));
+    Ok(())
+}

@@ -1,0 +1,186 @@
+//! Builds through BuildKit: the context goes up as it is made, the progress comes back as events, a drop cancels.
+//!
+//! The engine's own `pull` flag is never set: it fails for bases that exist only here. No URL is ever handed to the engine
+//! (S19), and no secret (M12): build arguments are part of the image's history.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bollard::models::{BuildInfo, BuildInfoAux};
+use bollard::query_parameters::{BuildImageOptions, BuildImageOptionsBuilder, BuilderVersion};
+use bollard::{Docker, body_try_stream};
+use futures::{Stream, StreamExt};
+use tokio::sync::mpsc;
+
+use super::progress::Progress;
+use super::{DockerEngine, STALL_DEADLINE, failure};
+use crate::error::EngineError;
+use crate::port::{BuildEvent, BuildEvents, BuildSpec, Context};
+use crate::reference;
+
+/// Events between the builder and a slow reader.
+const WAITING_EVENTS: usize = 256;
+/// How long the conversation with the engine may take to end once the image is known; it takes milliseconds.
+const SETTLE_DEADLINE: Duration = Duration::from_secs(5);
+
+type Sender = mpsc::Sender<Result<BuildEvent, EngineError>>;
+
+impl DockerEngine {
+    pub(super) fn build_image(&self, spec: &BuildSpec, context: Context) -> BuildEvents {
+        let (events, receiver) = mpsc::channel(WAITING_EVENTS);
+        let build = Build { docker: self.docker.clone(), socket: self.socket.clone(), tag: spec.tag.clone() };
+        let options = options(spec);
+        tokio::spawn(async move {
+            let reader_gone = events.clone();
+            tokio::select! {
+                // Dropping the request is the cancel: the engine ends the step and keeps nothing (M11).
+                () = reader_gone.closed() => {}
+                outcome = build.run(options, context, &events) => {
+                    // A reader that left does not want to know.
+                    let _ = events.send(outcome.map(|image| BuildEvent::Built { image })).await;
+                }
+            }
+        });
+        let next =
+            |mut receiver: mpsc::Receiver<_>| async move { receiver.recv().await.map(|event| (event, receiver)) };
+        futures::stream::unfold(receiver, next).boxed()
+    }
+}
+
+struct Build {
+    docker: Docker,
+    socket: PathBuf,
+    tag: String,
+}
+
+/// What the context stream did, as seen from outside the request that swallows it.
+#[derive(Default)]
+struct ContextWatch {
+    bytes: AtomicU64,
+    failed: Mutex<Option<io::Error>>,
+}
+
+impl ContextWatch {
+    fn watch(self: &Arc<Self>, context: Context) -> impl Stream<Item = io::Result<bytes::Bytes>> + Send + use<> {
+        let watch = self.clone();
+        context.map(move |chunk| match chunk {
+            Ok(chunk) => {
+                watch.bytes.fetch_add(chunk.len() as u64, Ordering::Relaxed);
+                Ok(chunk)
+            }
+            Err(error) => {
+                // The request ends with a copy; the original is what the caller gets to see.
+                let copy = io::Error::new(error.kind(), "the build context ended with an error");
+                *watch.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                Err(copy)
+            }
+        })
+    }
+
+    fn failure(&self) -> Option<EngineError> {
+        let source = self.failed.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        Some(EngineError::ContextFailed { source })
+    }
+}
+
+impl Build {
+    /// Builds, tags, and returns the image's id.
+    async fn run(self, options: BuildImageOptions, context: Context, events: &Sender) -> Result<String, EngineError> {
+        let watch = Arc::new(ContextWatch::default());
+        let body = body_try_stream(watch.watch(context));
+        let mut messages = std::pin::pin!(self.docker.build_image(options, None, Some(body)));
+        let mut progress = Progress::default();
+        let mut image = None;
+        loop {
+            // The id may come before the last of the progress.
+            let message = match &image {
+                None => next_message(&mut messages, &watch).await?,
+                Some(_) => tokio::time::timeout(SETTLE_DEADLINE, messages.next()).await.unwrap_or(None),
+            };
+            // A context that broke ends the build, whatever the engine made of it.
+            if let Some(failure) = watch.failure() {
+                return Err(failure);
+            }
+            let message = match message {
+                Some(Ok(message)) => message,
+                Some(Err(bollard::errors::Error::DockerStreamError { error })) => return Err(progress.failure(&error)),
+                Some(Err(error)) => return Err(self.refused(error)),
+                None => return self.finish(image).await,
+            };
+            match message.aux {
+                Some(BuildInfoAux::BuildKit(status)) => {
+                    for event in progress.apply(status) {
+                        // Cannot fail while this runs: a reader that leaves ends it at the next turn.
+                        let _ = events.send(Ok(event)).await;
+                    }
+                }
+                Some(BuildInfoAux::Default(result)) => image = result.id.or(image),
+                None => {}
+            }
+        }
+    }
+
+    /// Old engines report the id before they tag, so we tag as well: harmless twice.
+    async fn finish(&self, image: Option<String>) -> Result<String, EngineError> {
+        let Some(id) = image else {
+            let message = "the engine ended the build without an error and without an image".to_owned();
+            return Err(EngineError::Other { verb: "build", status: None, message });
+        };
+        let (repository, tag) = reference::split(&self.tag);
+        let options = bollard::query_parameters::TagImageOptionsBuilder::default()
+            .repo(repository)
+            .tag(tag.unwrap_or_default())
+            .build();
+        match tokio::time::timeout(super::DEADLINE, self.docker.tag_image(&id, Some(options))).await {
+            Ok(Ok(())) => Ok(id),
+            Ok(Err(error)) => Err(failure::translate(&self.socket, "tag", error)),
+            Err(_) => Err(EngineError::Timeout { verb: "tag", after: super::DEADLINE }),
+        }
+    }
+
+    fn refused(&self, error: bollard::errors::Error) -> EngineError {
+        match failure::translate(&self.socket, "build", error) {
+            // The tag is ours and well-formed, so what is refused before the build begins is the Dockerfile or its path.
+            EngineError::Other { status: Some(400), message, .. } => EngineError::DockerfileInvalid { message },
+            other => other,
+        }
+    }
+}
+
+/// The next message; an error when neither a message nor a byte of context moved for the stall deadline.
+async fn next_message<S>(messages: &mut S, watch: &ContextWatch) -> Result<Option<S::Item>, EngineError>
+where
+    S: Stream<Item = Result<BuildInfo, bollard::errors::Error>> + Unpin,
+{
+    let mut sent = watch.bytes.load(Ordering::Relaxed);
+    loop {
+        if let Ok(message) = tokio::time::timeout(STALL_DEADLINE, messages.next()).await {
+            return Ok(message);
+        }
+        let now = watch.bytes.load(Ordering::Relaxed);
+        if now == sent {
+            return Err(EngineError::Timeout { verb: "build", after: STALL_DEADLINE });
+        }
+        sent = now;
+    }
+}
+
+fn options(spec: &BuildSpec) -> BuildImageOptions {
+    let owned = |map: &std::collections::BTreeMap<String, String>| -> HashMap<String, String> {
+        map.iter().map(|(key, value)| (key.clone(), value.clone())).collect()
+    };
+    BuildImageOptionsBuilder::default()
+        .t(&spec.tag)
+        .dockerfile(&spec.dockerfile)
+        .nocache(spec.no_cache)
+        .buildargs(&owned(&spec.args))
+        .labels(&owned(&spec.labels))
+        .version(BuilderVersion::BuilderBuildKit)
+        // Unique, or two builds would share one conversation with the engine.
+        .session(&uuid::Uuid::new_v4().to_string())
+        .build()
+}

@@ -1,0 +1,73 @@
+//! The engine's events as hints. They may be late, doubled or missing (M15): who gets one looks at the list.
+
+use std::collections::HashMap;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bollard::models::EventMessage;
+use bollard::query_parameters::EventsOptionsBuilder;
+use futures::stream::BoxStream;
+use futures::{Stream, StreamExt};
+
+use super::{DEADLINE, DockerEngine, KnownNetworks};
+use crate::error::EngineError;
+use crate::identity::APP;
+use crate::port::Event;
+
+const CONTAINER_EVENTS: [&str; 8] = ["create", "start", "die", "stop", "oom", "kill", "destroy", "update"];
+const NETWORK_EVENTS: [&str; 2] = ["disconnect", "destroy"];
+
+impl DockerEngine {
+    pub(super) async fn watch(&self) -> Result<BoxStream<'static, Event>, EngineError> {
+        // The requests go out at the first poll. What happens until then is asked for by its time, so that a caller who
+        // subscribes and then lists misses nothing in between.
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let since = format!("{}.{:09}", since.as_secs(), since.subsec_nanos());
+        // An engine that is down would look like a silent one.
+        self.call("events", DEADLINE, self.docker.ping()).await?;
+        self.list_networks().await?;
+        let mut ours = self.ours();
+        ours.insert("type", vec!["container".into()]);
+        ours.insert("event", CONTAINER_EVENTS.map(String::from).into());
+        // Network events carry no labels: all come, and those of networks that are not ours are dropped.
+        let networks =
+            HashMap::from([("type", vec!["network".to_owned()]), ("event", NETWORK_EVENTS.map(String::from).into())]);
+        let known = self.known_networks.clone();
+        let of_containers = self.raw_events(&ours, &since).map(|message| message.map(container_event));
+        let of_networks =
+            self.raw_events(&networks, &since).map(move |message| message.map(|m| network_event(m, &known)));
+        // The first of the two to end ends the whole.
+        let events = futures::stream::select(of_containers, of_networks)
+            .take_while(|item| std::future::ready(item.is_some()))
+            .filter_map(|item| std::future::ready(item.flatten()));
+        Ok(events.boxed())
+    }
+
+    /// The events as they come, then `None` once, when the connection ends.
+    fn raw_events(
+        &self,
+        filters: &HashMap<&'static str, Vec<String>>,
+        since: &str,
+    ) -> impl Stream<Item = Option<EventMessage>> + Send + use<> {
+        let options = EventsOptionsBuilder::default().filters(filters).since(since).build();
+        let messages = self.docker.events(Some(options)).map(Result::ok);
+        messages.chain(futures::stream::once(std::future::ready(None)))
+    }
+}
+
+fn container_event(message: EventMessage) -> Option<Event> {
+    let actor = message.actor?;
+    let mut attributes = actor.attributes.unwrap_or_default();
+    Some(Event {
+        app: attributes.remove(APP).unwrap_or_default(),
+        container: attributes.remove("name").or(actor.id)?,
+        action: message.action?,
+    })
+}
+
+/// The container is an id here, and empty when the whole network went.
+fn network_event(message: EventMessage, known: &KnownNetworks) -> Option<Event> {
+    let actor = message.actor?;
+    let app = known.app(&actor.id?)?;
+    let container = actor.attributes.and_then(|mut attributes| attributes.remove("container")).unwrap_or_default();
+    Some(Event { app, container, action: format!("network {}", message.action?) })
+}

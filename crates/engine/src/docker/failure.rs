@@ -1,0 +1,140 @@
+//! Turns the engine's and the client library's failures into ours. The only reader of the engine's prose.
+
+use std::io;
+use std::path::Path;
+
+use bollard::errors::Error;
+
+use crate::error::EngineError;
+use crate::last_words::command_failure;
+
+/// The general translation; verbs that know more look at [`status`] first.
+pub(super) fn translate(socket: &Path, verb: &'static str, error: Error) -> EngineError {
+    match error {
+        Error::DockerResponseServerError { status_code, message } => refused(verb, Some(status_code), message),
+        Error::DockerStreamError { error } => refused(verb, None, error),
+        Error::SocketNotFoundError(_) => unreachable_at(socket, io::ErrorKind::NotFound.into()),
+        Error::IOError { err } => unreachable_at(socket, err),
+        Error::HyperResponseError { err } => broken_connection(socket, &err),
+        Error::HyperLegacyError { err } => broken_connection(socket, &err),
+        other => EngineError::Other { verb, status: None, message: other.to_string() },
+    }
+}
+
+/// The engine said no.
+pub(super) fn refused(verb: &'static str, status: Option<u16>, message: String) -> EngineError {
+    if is_disk_full(&message) {
+        return EngineError::DiskFull { detail: message };
+    }
+    EngineError::Other { verb, status, message }
+}
+
+/// The HTTP status of a refusal that nobody has given a better name yet.
+pub(super) fn status(error: &EngineError) -> Option<u16> {
+    match error {
+        EngineError::Other { status, .. } => *status,
+        _ => None,
+    }
+}
+
+/// Gives a refusal of `what` in its present state or use its name, and leaves other errors as they are.
+pub(super) fn conflict(what: &str, error: EngineError) -> EngineError {
+    match error {
+        EngineError::Other { status: Some(403 | 409), message, .. } => {
+            EngineError::Conflict { what: what.to_owned(), detail: message }
+        }
+        other => other,
+    }
+}
+
+/// Why a container did not start.
+pub(super) fn start_failure(name: &str, error: EngineError) -> EngineError {
+    let EngineError::Other { status, message, verb } = error else { return error };
+    let lower = message.to_lowercase();
+    if lower.contains("address already in use") {
+        return EngineError::AddressTaken { name: name.to_owned(), detail: message };
+    }
+    let understood = quoted_after(&message, "exec: ").and_then(|command| command_failure(name, &command, &lower));
+    if let Some(error) = understood {
+        return error;
+    }
+    match status {
+        Some(404) => {
+            EngineError::NotFound { what: format!("container {name}, or something that it needs ({message}),") }
+        }
+        Some(409) => EngineError::Conflict { what: format!("container {name}"), detail: message },
+        _ => EngineError::Other { verb, status, message },
+    }
+}
+
+pub(super) fn is_disk_full(message: &str) -> bool {
+    let lower = message.to_lowercase();
+    lower.contains("no space left on device") || lower.contains("disk quota exceeded")
+}
+
+/// The text in double quotes that follows `marker`.
+fn quoted_after(message: &str, marker: &str) -> Option<String> {
+    let after = message.split_once(marker)?.1.strip_prefix('"')?;
+    Some(after.split_once('"')?.0.to_owned())
+}
+
+fn broken_connection(socket: &Path, error: &(dyn std::error::Error + 'static)) -> EngineError {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(io) = error.downcast_ref::<io::Error>() {
+            return unreachable_at(socket, io::Error::new(io.kind(), io.to_string()));
+        }
+        cause = error.source();
+    }
+    // No I/O error below: the engine closed the connection before it had answered.
+    let text = error.source().map_or_else(|| error.to_string(), |source| source.to_string());
+    unreachable_at(socket, io::Error::new(io::ErrorKind::ConnectionAborted, text))
+}
+
+pub(super) fn unreachable_at(socket: &Path, source: io::Error) -> EngineError {
+    let socket = socket.to_owned();
+    if source.kind() == io::ErrorKind::PermissionDenied {
+        return EngineError::Forbidden { socket };
+    }
+    EngineError::Unreachable { socket, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(status: u16, message: &str) -> EngineError {
+        refused("start", Some(status), message.into())
+    }
+
+    #[test]
+    fn start_errors_become_sentences() {
+        let not_in_path = r#"OCI runtime create failed: container_linux.go:380: starting container process caused: exec: "serve": executable file not found in $PATH: unknown"#;
+        let no_shell = r#"failed to create shim task: OCI runtime create failed: runc create failed: unable to start container process: exec: "/bin/sh": stat /bin/sh: no such file or directory: unknown"#;
+        let not_executable = r#"OCI runtime create failed: starting container process caused: exec: "/app/run": permission denied: unknown"#;
+        let case = |status, text| start_failure("web.0", refusal(status, text));
+        assert!(matches!(case(400, not_in_path), EngineError::CommandNotFound { command, .. } if command == "serve"));
+        assert!(matches!(case(400, no_shell), EngineError::NoShell { shell, .. } if shell == "/bin/sh"));
+        assert!(matches!(case(400, not_executable), EngineError::CommandNotExecutable { .. }));
+        assert!(matches!(case(403, "Address already in use"), EngineError::AddressTaken { .. }));
+        assert!(matches!(case(404, "network 1f not found"), EngineError::NotFound { .. }));
+        assert!(matches!(case(409, "is being removed"), EngineError::Conflict { .. }));
+        assert!(matches!(case(500, "else"), EngineError::Other { status: Some(500), .. }));
+    }
+
+    #[test]
+    fn a_full_disk_is_recognised_behind_any_status() {
+        let full = "mkdir /var/lib/docker/overlay2/1f: no space left on device";
+        assert!(matches!(refusal(500, full), EngineError::DiskFull { .. }));
+        assert!(matches!(start_failure("web.0", refusal(500, full)), EngineError::DiskFull { .. }));
+    }
+
+    #[test]
+    fn a_socket_that_may_not_be_opened_is_told_from_one_that_nobody_listens_on() {
+        let socket = Path::new("/run/x.sock");
+        let denied = unreachable_at(socket, io::ErrorKind::PermissionDenied.into());
+        assert!(matches!(denied, EngineError::Forbidden { .. }), "{denied}");
+        let refused = unreachable_at(socket, io::ErrorKind::ConnectionRefused.into());
+        assert!(matches!(refused, EngineError::Unreachable { .. }), "{refused}");
+    }
+}

@@ -1,0 +1,87 @@
+//! Images: find, pull, tag, list tags, remove. An image is never removed by force: one in use stays.
+
+use bollard::models::ErrorDetail;
+use bollard::query_parameters::{
+    CreateImageOptionsBuilder, ListImagesOptions, RemoveImageOptions, TagImageOptionsBuilder,
+};
+use futures::StreamExt;
+
+use super::{DEADLINE, DockerEngine, LIST_DEADLINE, STALL_DEADLINE, failure};
+use crate::error::EngineError;
+use crate::port::Changed;
+use crate::reference;
+
+impl DockerEngine {
+    pub(super) async fn image_id(&self, reference: &str) -> Result<Option<String>, EngineError> {
+        match self.call("image", DEADLINE, self.docker.inspect_image(reference)).await {
+            Ok(image) => Ok(image.id),
+            Err(error) if failure::status(&error) == Some(404) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(super) async fn pull_image(&self, reference: &str) -> Result<String, EngineError> {
+        let (repository, tag) = reference::split(reference);
+        let mut options = CreateImageOptionsBuilder::default().from_image(repository);
+        if let Some(tag) = tag {
+            options = options.tag(tag);
+        }
+        let mut progress = self.docker.create_image(Some(options.build()), None, None);
+        let failed = |cause: String| EngineError::PullFailed { reference: reference.to_owned(), cause };
+        loop {
+            let Ok(item) = tokio::time::timeout(STALL_DEADLINE, progress.next()).await else {
+                return Err(EngineError::Timeout { verb: "pull", after: STALL_DEADLINE });
+            };
+            let cause = match item {
+                None => break,
+                Some(Ok(info)) => match info.error_detail {
+                    Some(ErrorDetail { message: Some(message), .. }) => message,
+                    _ => continue,
+                },
+                Some(Err(error)) => match failure::translate(&self.socket, "pull", error) {
+                    EngineError::Other { message, .. } => message,
+                    other => return Err(other),
+                },
+            };
+            return Err(if failure::is_disk_full(&cause) {
+                EngineError::DiskFull { detail: cause }
+            } else {
+                failed(cause)
+            });
+        }
+        self.image_id(reference)
+            .await?
+            .ok_or_else(|| failed("the engine ended the pull without an error and without the image".into()))
+    }
+
+    pub(super) async fn tag_image(&self, image: &str, reference: &str) -> Result<(), EngineError> {
+        let (repository, tag) = reference::split(reference);
+        let options = TagImageOptionsBuilder::default().repo(repository).tag(tag.unwrap_or_default()).build();
+        match self.call("tag", DEADLINE, self.docker.tag_image(image, Some(options))).await {
+            Err(error) if failure::status(&error) == Some(404) => {
+                Err(EngineError::ImageMissing { reference: image.to_owned() })
+            }
+            other => other,
+        }
+    }
+
+    pub(super) async fn image_tags(&self, prefix: &str) -> Result<Vec<(String, String)>, EngineError> {
+        let images = self.call("tags", LIST_DEADLINE, self.docker.list_images(None::<ListImagesOptions>)).await?;
+        let mut tags: Vec<(String, String)> = images
+            .into_iter()
+            .flat_map(|image| image.repo_tags.into_iter().map(move |tag| (tag, image.id.clone())))
+            .filter(|(tag, _)| tag.starts_with(prefix))
+            .collect();
+        tags.sort();
+        Ok(tags)
+    }
+
+    pub(super) async fn delete_image(&self, reference: &str) -> Result<Changed, EngineError> {
+        let request = self.docker.remove_image(reference, None::<RemoveImageOptions>, None);
+        match self.call("remove_image", DEADLINE, request).await {
+            Ok(_) => Ok(Changed::Done),
+            Err(error) if failure::status(&error) == Some(404) => Ok(Changed::AlreadySo),
+            Err(error) => Err(failure::conflict(&format!("image {reference}"), error)),
+        }
+    }
+}

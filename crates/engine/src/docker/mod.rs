@@ -1,0 +1,252 @@
+//! The Docker Engine behind the port: the one place that names Docker's types.
+//!
+//! It remembers nothing that the engine could contradict: the size of the host, and which networks it has seen. It acts only on objects whose labels carry our MAC, finds them
+//! by the engine's *list*, which stays quick when one container is wedged (M6), and then goes by id. It has no shell, no
+//! `docker` command, no archive endpoint (S22), and passes nothing through.
+
+mod build;
+mod containers;
+mod events;
+mod failure;
+mod images;
+mod logs;
+mod networks;
+mod profile;
+mod progress;
+mod volumes;
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bollard::{API_DEFAULT_VERSION, Docker};
+use futures::stream::BoxStream;
+use tokio::sync::OnceCell;
+
+use crate::error::EngineError;
+use crate::identity::{INSTALLATION, Installation};
+use crate::port::*;
+
+/// Deadline of a verb that says nothing else.
+const DEADLINE: Duration = Duration::from_secs(30);
+/// Deadline of a list: reconciling hangs on it, so it gives up sooner.
+const LIST_DEADLINE: Duration = Duration::from_secs(15);
+/// How long a build or a pull may stand without a sign of life.
+const STALL_DEADLINE: Duration = Duration::from_secs(600);
+/// bollard's own timeout, out of the way: every call here has a deadline of its own.
+const CLIENT_TIMEOUT_SECONDS: u64 = 7 * 24 * 3600;
+
+/// A Docker Engine at a Unix socket, as one installation sees it. Cheap to share behind an `Arc`.
+pub struct DockerEngine {
+    docker: Docker,
+    socket: PathBuf,
+    installation: Installation,
+    host: OnceCell<Host>,
+    known_networks: KnownNetworks,
+}
+
+/// Networks of ours seen so far, by id, and whose they are: events of networks carry no labels. Shared with event streams.
+#[derive(Debug, Clone, Default)]
+struct KnownNetworks(Arc<Mutex<HashMap<String, String>>>);
+
+impl KnownNetworks {
+    fn learn<'a>(&self, networks: impl IntoIterator<Item = &'a Network>) {
+        let known = networks.into_iter().map(|network| (network.id.clone(), network.identity.app.clone()));
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(known);
+    }
+
+    fn app(&self, id: &str) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+    }
+
+    fn forget(&self, id: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+    }
+}
+
+/// What limits are clamped to.
+#[derive(Debug, Clone, Copy)]
+struct Host {
+    cpus: u32,
+    memory_bytes: u64,
+    /// Whether the kernel can hold a CPU quota; where it cannot, the engine refuses to create with one.
+    cpu_quota: bool,
+    /// Most open files that a container may be given.
+    open_files: i64,
+}
+
+/// Our own hard limit stands for the engine's, which it does not tell: both come from the same service manager or, in a
+/// confined environment, from the same parent. An engine that may not raise its own refuses to start a container with more.
+fn open_files_here() -> i64 {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum;
+    limit.and_then(|files| i64::try_from(files).ok()).unwrap_or(i64::MAX)
+}
+
+impl DockerEngine {
+    /// Binds to the socket. Sends nothing yet, so an engine that is down shows at the first verb.
+    ///
+    /// Errors: [`EngineError::Unreachable`] when there is no such socket.
+    pub fn connect(socket: &Path, installation: Installation) -> Result<DockerEngine, EngineError> {
+        let docker = Docker::connect_with_unix(&socket.to_string_lossy(), CLIENT_TIMEOUT_SECONDS, API_DEFAULT_VERSION)
+            .map_err(|error| failure::translate(socket, "connect", error))?;
+        Ok(DockerEngine {
+            docker,
+            socket: socket.to_owned(),
+            installation,
+            host: OnceCell::new(),
+            known_networks: KnownNetworks::default(),
+        })
+    }
+
+    /// One request under a deadline, its failure in our words.
+    async fn call<T>(
+        &self,
+        verb: &'static str,
+        deadline: Duration,
+        request: impl Future<Output = Result<T, bollard::errors::Error>>,
+    ) -> Result<T, EngineError> {
+        match tokio::time::timeout(deadline, request).await {
+            Ok(answer) => answer.map_err(|error| failure::translate(&self.socket, verb, error)),
+            Err(_) => Err(EngineError::Timeout { verb, after: deadline }),
+        }
+    }
+
+    /// Filter that keeps this installation's objects. A hint: the MAC decides.
+    fn ours(&self) -> HashMap<&'static str, Vec<String>> {
+        HashMap::from([("label", vec![format!("{INSTALLATION}={}", self.installation.id)])])
+    }
+
+    async fn host(&self) -> Result<Host, EngineError> {
+        let ask = async {
+            let info = self.call("info", DEADLINE, self.docker.info()).await?;
+            Ok(Host {
+                cpus: info.ncpu.and_then(|count| u32::try_from(count).ok()).unwrap_or(1).max(1),
+                memory_bytes: info.mem_total.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(u64::MAX),
+                cpu_quota: info.cpu_cfs_quota.unwrap_or(true),
+                open_files: open_files_here(),
+            })
+        };
+        self.host.get_or_try_init(|| ask).await.copied()
+    }
+
+    async fn describe(&self) -> Result<EngineInfo, EngineError> {
+        let version = self.call("version", DEADLINE, self.docker.version()).await?;
+        let info = self.call("info", DEADLINE, self.docker.info()).await?;
+        let operating_system = info.operating_system.unwrap_or_default();
+        let security = info.security_options.unwrap_or_default();
+        Ok(EngineInfo {
+            version: version.version.unwrap_or_default(),
+            api_version: version.api_version.unwrap_or_default(),
+            cpus: info.ncpu.and_then(|count| u32::try_from(count).ok()).unwrap_or_default(),
+            memory_bytes: info.mem_total.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or_default(),
+            rootless: security.iter().any(|option| option.split(',').any(|part| part == "name=rootless")),
+            desktop: operating_system.contains("Docker Desktop"),
+            live_restore: info.live_restore_enabled.unwrap_or_default(),
+            operating_system,
+            data_root: info.docker_root_dir.unwrap_or_default().into(),
+        })
+    }
+}
+
+/// The port, verb by verb; the work is in the module named after what the verb acts on.
+#[async_trait]
+impl Engine for DockerEngine {
+    async fn info(&self) -> Result<EngineInfo, EngineError> {
+        self.describe().await
+    }
+
+    async fn list(&self) -> Result<Vec<Container>, EngineError> {
+        self.list_containers().await
+    }
+
+    async fn inspect(&self, name: &str) -> Result<Option<ContainerDetails>, EngineError> {
+        self.inspect_container(name).await
+    }
+
+    async fn create(&self, spec: &ContainerSpec) -> Result<String, EngineError> {
+        self.create_container(spec).await
+    }
+
+    async fn start(&self, name: &str) -> Result<Changed, EngineError> {
+        self.start_container(name).await
+    }
+
+    async fn set_restart_policy(&self, name: &str, policy: RestartPolicy) -> Result<Changed, EngineError> {
+        self.update_restart_policy(name, policy).await
+    }
+
+    async fn stop(&self, name: &str, grace: Duration) -> Result<Changed, EngineError> {
+        self.stop_container(name, grace).await
+    }
+
+    async fn remove(&self, name: &str) -> Result<Changed, EngineError> {
+        self.remove_container(name).await
+    }
+
+    async fn wait(&self, name: &str) -> Result<i64, EngineError> {
+        self.wait_for_exit(name).await
+    }
+
+    async fn logs(&self, name: &str, query: &LogQuery) -> Result<LogLines, EngineError> {
+        self.container_logs(name, query).await
+    }
+
+    async fn connect(&self, name: &str, join: &NetworkJoin) -> Result<Changed, EngineError> {
+        self.join_network(name, join).await
+    }
+
+    async fn networks(&self) -> Result<Vec<Network>, EngineError> {
+        self.list_networks().await
+    }
+
+    async fn ensure_network(&self, spec: &NetworkSpec) -> Result<Network, EngineError> {
+        self.find_or_create_network(spec).await
+    }
+
+    async fn remove_network(&self, name: &str) -> Result<Changed, EngineError> {
+        self.delete_network(name).await
+    }
+
+    async fn volumes(&self) -> Result<Vec<Volume>, EngineError> {
+        self.list_volumes().await
+    }
+
+    async fn ensure_volume(&self, name: &str, identity: &Identity) -> Result<Changed, EngineError> {
+        self.find_or_create_volume(name, identity).await
+    }
+
+    async fn remove_volume(&self, name: &str) -> Result<Changed, EngineError> {
+        self.delete_volume(name).await
+    }
+
+    async fn image(&self, reference: &str) -> Result<Option<String>, EngineError> {
+        self.image_id(reference).await
+    }
+
+    async fn pull(&self, reference: &str) -> Result<String, EngineError> {
+        self.pull_image(reference).await
+    }
+
+    async fn tag(&self, image: &str, reference: &str) -> Result<(), EngineError> {
+        self.tag_image(image, reference).await
+    }
+
+    async fn tags(&self, prefix: &str) -> Result<Vec<(String, String)>, EngineError> {
+        self.image_tags(prefix).await
+    }
+
+    async fn remove_image(&self, reference: &str) -> Result<Changed, EngineError> {
+        self.delete_image(reference).await
+    }
+
+    async fn build(&self, spec: &BuildSpec, context: Context) -> Result<BuildEvents, EngineError> {
+        Ok(self.build_image(spec, context))
+    }
+
+    async fn events(&self) -> Result<BoxStream<'static, Event>, EngineError> {
+        self.watch().await
+    }
+}

@@ -1,0 +1,203 @@
+//! The one shape that containers of ours have (T6): what an app may do on the host, and the engine habits switched off.
+//!
+//! There is no way in from a spec to a bind, a device, a privilege, a host namespace or a published port: they are not in
+//! [`ContainerSpec`], and not named here.
+
+use std::collections::HashMap;
+
+use bollard::models::{
+    ContainerCreateBody, EndpointIpamConfig, EndpointSettings, HealthConfig, HostConfig, HostConfigLogConfig, Mount,
+    MountType, NetworkingConfig, ResourcesUlimits, RestartPolicy, RestartPolicyNameEnum,
+};
+
+use super::Host;
+use crate::identity::{Installation, Kind};
+use crate::port::{ContainerSpec, Limits, NetworkJoin, VolumeMount};
+
+/// Capabilities that ordinary images need to drop to a user, own their files and bind port 80.
+const CAPABILITIES: [&str; 7] = ["CHOWN", "DAC_OVERRIDE", "FOWNER", "SETUID", "SETGID", "KILL", "NET_BIND_SERVICE"];
+const PIDS: i64 = 512;
+const OPEN_FILES: i64 = 65_536;
+const STOP_SIGNAL: &str = "SIGTERM";
+
+/// The create request of a spec on a host of this size.
+pub(super) fn create_body(spec: &ContainerSpec, installation: &Installation, host: Host) -> ContainerCreateBody {
+    ContainerCreateBody {
+        image: Some(spec.image.clone()),
+        // The command as entrypoint: the engine then ignores the image's own entrypoint and command.
+        entrypoint: spec.command.clone(),
+        // A JSON array, so a value may hold line ends (M13).
+        env: Some(spec.env.iter().map(|(key, value)| format!("{key}={value}")).collect()),
+        labels: Some(installation.labels(Kind::Container, &spec.name, &spec.identity)),
+        // The image's health check would run beside our probes, and its verdict is not to be trusted (M5).
+        healthcheck: Some(HealthConfig { test: Some(vec!["NONE".into()]), ..Default::default() }),
+        // Not the image's: a SIGSTOP there would make every stop a kill (S24).
+        stop_signal: Some(spec.stop_signal.clone().unwrap_or_else(|| STOP_SIGNAL.into())),
+        stop_timeout: Some(whole_seconds(spec.stop_grace)),
+        host_config: Some(host_config(spec, host)),
+        networking_config: spec.network.as_ref().map(|join| NetworkingConfig {
+            endpoints_config: Some(HashMap::from([(join.network_id.clone(), endpoint(join))])),
+        }),
+        ..Default::default()
+    }
+}
+
+/// A container's place on a network, for create and for a later connect.
+pub(super) fn endpoint(join: &NetworkJoin) -> EndpointSettings {
+    EndpointSettings {
+        ipam_config: Some(EndpointIpamConfig { ipv4_address: Some(join.address.to_string()), ..Default::default() }),
+        aliases: Some(join.aliases.clone()),
+        ..Default::default()
+    }
+}
+
+/// Rounded up, since the engine counts whole seconds and a grace is a promise.
+pub(super) fn whole_seconds(duration: std::time::Duration) -> i64 {
+    i64::try_from(duration.as_millis().div_ceil(1000)).unwrap_or(i64::MAX)
+}
+
+fn host_config(spec: &ContainerSpec, host: Host) -> HostConfig {
+    let limits = clamp(spec.limits, host);
+    let memory = (limits.memory_bytes > 0).then(|| i64::try_from(limits.memory_bytes).unwrap_or(i64::MAX));
+    HostConfig {
+        cap_drop: Some(vec!["ALL".into()]),
+        cap_add: Some(CAPABILITIES.map(String::from).into()),
+        security_opt: Some(vec!["no-new-privileges".into()]),
+        pids_limit: Some(PIDS),
+        memory,
+        // Memory and swap together: equal means no swap.
+        memory_swap: memory,
+        nano_cpus: (limits.cpu_millis > 0 && host.cpu_quota).then(|| i64::from(limits.cpu_millis) * 1_000_000),
+        ulimits: Some(vec![ResourcesUlimits {
+            name: Some("nofile".into()),
+            soft: Some(OPEN_FILES.min(host.open_files)),
+            hard: Some(OPEN_FILES.min(host.open_files)),
+        }]),
+        // An init process passes TERM on and reaps, so that a program without a handler ends at once.
+        init: Some(true),
+        log_config: Some(HostConfigLogConfig {
+            typ: Some("json-file".into()),
+            config: Some(HashMap::from([("max-size".into(), "10m".into()), ("max-file".into(), "3".into())])),
+        }),
+        restart_policy: Some(RestartPolicy { name: Some(RestartPolicyNameEnum::NO), maximum_retry_count: None }),
+        network_mode: Some(spec.network.as_ref().map_or_else(|| "none".into(), |join| join.network_id.clone())),
+        mounts: spec.volume.as_ref().map(|volume| vec![mount(volume)]),
+        ..Default::default()
+    }
+}
+
+fn mount(volume: &VolumeMount) -> Mount {
+    Mount {
+        typ: Some(MountType::VOLUME),
+        source: Some(volume.volume.clone()),
+        target: Some(volume.path.clone()),
+        ..Default::default()
+    }
+}
+
+/// No more than the host has: the engine refuses more CPUs than that, and more memory would be no limit.
+fn clamp(wanted: Limits, host: Host) -> Limits {
+    let limits = Limits {
+        cpu_millis: wanted.cpu_millis.min(host.cpus.saturating_mul(1000)),
+        memory_bytes: wanted.memory_bytes.min(host.memory_bytes),
+    };
+    if limits != wanted {
+        tracing::debug!(?wanted, ?limits, "limits clamped to the host's size");
+    }
+    limits
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::port::{Identity, Role};
+
+    const HOST: Host = Host { cpus: 2, memory_bytes: 4 << 30, cpu_quota: true, open_files: i64::MAX };
+
+    fn spec() -> ContainerSpec {
+        ContainerSpec {
+            name: "by-web-0".into(),
+            identity: Identity {
+                role: Role::Instance,
+                app: "a".into(),
+                component: "web".into(),
+                slot: 0,
+                revision: "r".into(),
+                generation: 1,
+                deployment: "d".into(),
+            },
+            image: "sha256:00".into(),
+            command: Some(vec!["/serve".into(), "-v".into()]),
+            env: vec![("TWO".into(), "a\nb".into())],
+            network: Some(NetworkJoin {
+                network_id: "net1".into(),
+                address: Ipv4Addr::new(10, 208, 1, 7),
+                aliases: vec!["web".into()],
+            }),
+            volume: Some(VolumeMount { volume: "by-db".into(), path: "/data".into() }),
+            limits: Limits { cpu_millis: 500, memory_bytes: 256 << 20 },
+            stop_grace: Duration::from_millis(1500),
+            stop_signal: None,
+        }
+    }
+
+    fn body(spec: &ContainerSpec) -> ContainerCreateBody {
+        create_body(spec, &Installation { id: "i".into(), key: [1; 32] }, HOST)
+    }
+
+    #[test]
+    fn the_create_request_names_no_host_path_device_privilege_or_published_port() {
+        let json = serde_json::to_value(body(&spec())).expect("a request serialises");
+        let host = json["HostConfig"].as_object().expect("an object");
+        for key in
+            ["Binds", "Devices", "Privileged", "PidMode", "IpcMode", "UTSMode", "PortBindings", "PublishAllPorts"]
+        {
+            assert!(!host.contains_key(key), "{key}");
+        }
+        assert_eq!(host["CapDrop"], serde_json::json!(["ALL"]));
+        assert_eq!(host["SecurityOpt"], serde_json::json!(["no-new-privileges"]));
+        assert_eq!(host["Mounts"][0]["Type"], "volume");
+        assert_eq!(host["RestartPolicy"]["Name"], "no");
+        assert_eq!(json["Healthcheck"]["Test"], serde_json::json!(["NONE"]));
+        assert_eq!(json["StopSignal"], "SIGTERM");
+    }
+
+    #[test]
+    fn limits_hold_swap_equal_to_memory_and_never_pass_the_host() {
+        let host = body(&spec()).host_config.expect("set");
+        assert_eq!((host.memory, host.memory_swap), (Some(256 << 20), Some(256 << 20)));
+        assert_eq!(host.nano_cpus, Some(500_000_000));
+        let greedy = ContainerSpec { limits: Limits { cpu_millis: 64_000, memory_bytes: 1 << 50 }, ..spec() };
+        let host = body(&greedy).host_config.expect("set");
+        assert_eq!((host.memory, host.nano_cpus), (Some(4 << 30), Some(2_000_000_000)));
+    }
+
+    #[test]
+    fn a_confined_host_gets_what_it_can_hold_and_zero_means_no_limit() {
+        let installation = Installation { id: "i".into(), key: [1; 32] };
+        let old = create_body(&spec(), &installation, Host { cpu_quota: false, ..HOST });
+        assert_eq!(old.host_config.expect("set").nano_cpus, None);
+        let confined = create_body(&spec(), &installation, Host { open_files: 20_000, ..HOST });
+        assert_eq!(confined.host_config.and_then(|host| host.ulimits).expect("set")[0].hard, Some(20_000));
+        let free = ContainerSpec { limits: Limits { cpu_millis: 0, memory_bytes: 0 }, ..spec() };
+        let host = body(&free).host_config.expect("set");
+        assert_eq!((host.memory, host.memory_swap, host.nano_cpus), (None, None, None));
+    }
+
+    #[test]
+    fn a_grace_is_rounded_up_to_the_engines_seconds() {
+        assert_eq!(body(&spec()).stop_timeout, Some(2));
+        assert_eq!(whole_seconds(Duration::ZERO), 0);
+        assert_eq!(whole_seconds(Duration::from_secs(3)), 3);
+    }
+
+    #[test]
+    fn without_a_network_a_container_has_none_at_all() {
+        let body = body(&ContainerSpec { network: None, ..spec() });
+        assert_eq!(body.host_config.expect("set").network_mode.as_deref(), Some("none"));
+        assert!(body.networking_config.is_none());
+    }
+}

@@ -1,0 +1,328 @@
+//! The port over the fake world: journal, faults, effect, reply.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::StreamExt;
+use futures::stream::BoxStream;
+
+use super::script::{Fault, Verb};
+use super::world::{KILLED, World};
+use super::{Behaviour, FakeEngine, publish};
+use crate::error::EngineError;
+use crate::port::*;
+
+impl FakeEngine {
+    /// One call: recorded, failed as scripted, and otherwise done in one go.
+    async fn perform<T>(
+        &self,
+        verb: Verb,
+        what: &str,
+        effect: impl FnOnce(&mut World) -> Result<T, EngineError>,
+    ) -> Result<T, EngineError> {
+        let fault = self.begin(verb, what).await?;
+        let outcome = self.change(effect);
+        reply(fault, outcome).await
+    }
+
+    /// The part before the effect. Lets other tasks run first, as a real call would.
+    async fn begin(&self, verb: Verb, what: &str) -> Result<Option<Fault>, EngineError> {
+        tokio::task::yield_now().await;
+        let (fault, down) = {
+            let mut world = self.lock();
+            (world.script.begin(verb, what), world.down)
+        };
+        match fault {
+            Some(Fault::Hang) => std::future::pending().await,
+            _ if down => Err(EngineError::Unreachable {
+                socket: "/fake/engine.sock".into(),
+                source: std::io::ErrorKind::ConnectionRefused.into(),
+            }),
+            Some(Fault::Before) => Err(EngineError::Other {
+                verb: "scripted",
+                status: Some(500),
+                message: format!("{verb:?} of {what:?} was told to fail"),
+            }),
+            other => Ok(other),
+        }
+    }
+
+    /// Waits until a look at the world gives something.
+    pub(super) async fn until<T>(&self, mut look: impl FnMut(&World) -> Option<T>) -> T {
+        let mut changes = self.changed.subscribe();
+        loop {
+            if let Some(found) = look(&self.lock()) {
+                return found;
+            }
+            // The sender lives in `self`, so this only ever returns for a change.
+            let _ = changes.changed().await;
+        }
+    }
+}
+
+/// The part after the effect.
+async fn reply<T>(fault: Option<Fault>, outcome: Result<T, EngineError>) -> Result<T, EngineError> {
+    match fault {
+        Some(Fault::After) => Err(EngineError::Timeout { verb: "scripted", after: Duration::from_secs(30) }),
+        Some(Fault::Late(delay)) => {
+            tokio::time::sleep(delay).await;
+            outcome
+        }
+        _ => outcome,
+    }
+}
+
+#[async_trait]
+impl Engine for FakeEngine {
+    async fn info(&self) -> Result<EngineInfo, EngineError> {
+        let info = EngineInfo {
+            version: "20.10.24".into(),
+            api_version: "1.41".into(),
+            cpus: 4,
+            memory_bytes: 8 << 30,
+            rootless: false,
+            desktop: false,
+            live_restore: false,
+            operating_system: "a fake".into(),
+            data_root: std::env::temp_dir(),
+        };
+        self.perform(Verb::Info, "", |_| Ok(info)).await
+    }
+
+    async fn list(&self) -> Result<Vec<Container>, EngineError> {
+        self.perform(Verb::List, "", |world| Ok(world.containers.values().map(|p| p.as_container()).collect())).await
+    }
+
+    async fn inspect(&self, name: &str) -> Result<Option<ContainerDetails>, EngineError> {
+        self.perform(Verb::Inspect, name, |world| {
+            Ok(world.containers.get(name).map(|process| ContainerDetails {
+                container: process.as_container(),
+                started_at: process.started_at.clone(),
+                finished_at: process.finished_at.clone(),
+                exit_code: process.exit_code(),
+                oom_killed: false,
+                restart_count: process.restarts.into(),
+                restart_policy: process.policy,
+            }))
+        })
+        .await
+    }
+
+    async fn create(&self, spec: &ContainerSpec) -> Result<String, EngineError> {
+        self.perform(Verb::Create, &spec.name, |world| world.create(spec)).await
+    }
+
+    async fn start(&self, name: &str) -> Result<Changed, EngineError> {
+        let fault = self.begin(Verb::Start, name).await?;
+        let outcome = self.change(|world| world.start(name));
+        if let Ok(Changed::Done) = outcome {
+            self.running(name);
+        }
+        reply(fault, outcome).await
+    }
+
+    async fn set_restart_policy(&self, name: &str, policy: RestartPolicy) -> Result<Changed, EngineError> {
+        self.perform(Verb::SetRestartPolicy, name, |world| {
+            let before = std::mem::replace(&mut world.get_mut(name)?.policy, policy);
+            Ok(if before == policy { Changed::AlreadySo } else { Changed::Done })
+        })
+        .await
+    }
+
+    async fn stop(&self, name: &str, grace: Duration) -> Result<Changed, EngineError> {
+        let fault = self.begin(Verb::Stop, name).await?;
+        let live = self.lock().containers.get(name).filter(|p| p.is_live()).map(|p| p.behaviour.ignores_stop);
+        let Some(ignores_stop) = live else { return reply(fault, Ok(Changed::AlreadySo)).await };
+        if ignores_stop {
+            tokio::time::sleep(grace).await;
+        }
+        self.change(|world| world.end(name, if ignores_stop { KILLED } else { 143 }));
+        reply(fault, Ok(Changed::Done)).await
+    }
+
+    async fn remove(&self, name: &str) -> Result<Changed, EngineError> {
+        self.perform(Verb::Remove, name, |world| Ok(world.delete(name))).await
+    }
+
+    async fn wait(&self, name: &str) -> Result<i64, EngineError> {
+        let fault = self.begin(Verb::Wait, name).await?;
+        let outcome = self
+            .until(|world| match world.get(name) {
+                Err(error) => Some(Err(error)),
+                Ok(process) if process.state == ContainerState::Created => Some(Err(EngineError::Conflict {
+                    what: format!("container {name}"),
+                    detail: "it was never started, so it has no exit code".into(),
+                })),
+                Ok(process) => process.exit_code().map(Ok),
+            })
+            .await;
+        reply(fault, outcome).await
+    }
+
+    async fn logs(&self, name: &str, query: &LogQuery) -> Result<LogLines, EngineError> {
+        let first = self
+            .perform(Verb::Logs, name, |world| {
+                let kept = world.get(name)?.log.len();
+                Ok(query.tail.map_or(0, |tail| kept.saturating_sub(tail)))
+            })
+            .await?;
+        let (fake, name, follow) = (self.clone(), name.to_owned(), query.follow);
+        let lines = futures::stream::unfold(first, move |at| {
+            let (fake, name) = (fake.clone(), name.clone());
+            async move {
+                let line = fake.until(|world| {
+                    let Ok(process) = world.get(&name) else { return Some(None) };
+                    match process.log.get(at) {
+                        Some(line) => Some(Some(line.clone())),
+                        None if follow && process.is_live() => None,
+                        None => Some(None),
+                    }
+                });
+                line.await.map(|line| (Ok(line), at + 1))
+            }
+        });
+        Ok(lines.boxed())
+    }
+
+    async fn connect(&self, name: &str, join: &NetworkJoin) -> Result<Changed, EngineError> {
+        self.perform(Verb::Connect, name, |world| {
+            let process = world.get(name)?;
+            if process.network.as_ref().is_some_and(|now| now.network_id == join.network_id) {
+                return Ok(Changed::AlreadySo);
+            }
+            world.check_place(name, join)?;
+            world.get_mut(name)?.network = Some(join.clone());
+            Ok(Changed::Done)
+        })
+        .await
+    }
+
+    async fn networks(&self) -> Result<Vec<Network>, EngineError> {
+        self.perform(Verb::Networks, "", |world| {
+            Ok(world.networks.values().map(|(id, spec)| network(id, spec)).collect())
+        })
+        .await
+    }
+
+    async fn ensure_network(&self, spec: &NetworkSpec) -> Result<Network, EngineError> {
+        self.perform(Verb::EnsureNetwork, &spec.name, |world| {
+            if let Some((id, spec)) = world.networks.get(&spec.name) {
+                return Ok(network(id, spec));
+            }
+            let used = world.networks.values().any(|(_, other)| other.subnet == spec.subnet);
+            if used || world.foreign_subnets.contains(&spec.subnet) {
+                let detail = "another network has it".to_owned();
+                return Err(EngineError::SubnetTaken { subnet: spec.subnet.clone(), detail });
+            }
+            let id = world.next_id();
+            world.networks.insert(spec.name.clone(), (id.clone(), spec.clone()));
+            Ok(network(&id, spec))
+        })
+        .await
+    }
+
+    async fn remove_network(&self, name: &str) -> Result<Changed, EngineError> {
+        self.perform(Verb::RemoveNetwork, name, |world| {
+            let Some((id, _)) = world.networks.get(name) else { return Ok(Changed::AlreadySo) };
+            let on_it = |join: &NetworkJoin| join.network_id == *id;
+            if world.containers.values().any(|p| p.is_live() && p.network.as_ref().is_some_and(on_it)) {
+                let (what, detail) = (format!("network {name}"), "has active endpoints".to_owned());
+                return Err(EngineError::Conflict { what, detail });
+            }
+            let removed = world.networks.remove(name);
+            let app = removed.map(|(_, spec)| spec.identity.app).unwrap_or_default();
+            publish(&world.events, &app, "", "network destroy");
+            Ok(Changed::Done)
+        })
+        .await
+    }
+
+    async fn volumes(&self) -> Result<Vec<Volume>, EngineError> {
+        self.perform(Verb::Volumes, "", |world| {
+            let volume =
+                |(name, identity): (&String, &Identity)| Volume { name: name.clone(), identity: identity.clone() };
+            Ok(world.volumes.iter().map(volume).collect())
+        })
+        .await
+    }
+
+    async fn ensure_volume(&self, name: &str, identity: &Identity) -> Result<Changed, EngineError> {
+        self.perform(Verb::EnsureVolume, name, |world| {
+            if world.volumes.contains_key(name) {
+                return Ok(Changed::AlreadySo);
+            }
+            world.volumes.insert(name.to_owned(), identity.clone());
+            Ok(Changed::Done)
+        })
+        .await
+    }
+
+    async fn remove_volume(&self, name: &str) -> Result<Changed, EngineError> {
+        self.perform(Verb::RemoveVolume, name, |world| {
+            let mounts = |volume: &VolumeMount| volume.volume == name;
+            if world.containers.values().any(|p| p.spec.volume.as_ref().is_some_and(mounts)) {
+                let (what, detail) = (format!("volume {name}"), "a container has it".to_owned());
+                return Err(EngineError::Conflict { what, detail });
+            }
+            Ok(if world.volumes.remove(name).is_some() { Changed::Done } else { Changed::AlreadySo })
+        })
+        .await
+    }
+
+    async fn image(&self, reference: &str) -> Result<Option<String>, EngineError> {
+        self.perform(Verb::Image, reference, |world| Ok(world.find_image(reference))).await
+    }
+
+    async fn pull(&self, reference: &str) -> Result<String, EngineError> {
+        self.perform(Verb::Pull, reference, |world| world.pull(reference)).await
+    }
+
+    async fn tag(&self, image: &str, reference: &str) -> Result<(), EngineError> {
+        self.perform(Verb::Tag, reference, |world| {
+            let id =
+                world.find_image(image).ok_or_else(|| EngineError::ImageMissing { reference: image.to_owned() })?;
+            world.put_image(&id, reference, Behaviour::default());
+            Ok(())
+        })
+        .await
+    }
+
+    async fn tags(&self, prefix: &str) -> Result<Vec<(String, String)>, EngineError> {
+        self.perform(Verb::Tags, prefix, |world| {
+            let all = world.images.iter().flat_map(|(id, image)| image.tags.iter().map(move |tag| (tag, id)));
+            let mut tags: Vec<_> =
+                all.filter(|(tag, _)| tag.starts_with(prefix)).map(|(t, i)| (t.clone(), i.clone())).collect();
+            tags.sort();
+            Ok(tags)
+        })
+        .await
+    }
+
+    async fn remove_image(&self, reference: &str) -> Result<Changed, EngineError> {
+        self.perform(Verb::RemoveImage, reference, |world| world.remove_image(reference)).await
+    }
+
+    async fn build(&self, spec: &BuildSpec, context: Context) -> Result<BuildEvents, EngineError> {
+        self.perform(Verb::Build, &spec.tag, |_| Ok(())).await?;
+        Ok(self.run_build(spec, context))
+    }
+
+    async fn events(&self) -> Result<BoxStream<'static, Event>, EngineError> {
+        let receiver = self.perform(Verb::Events, "", |world| Ok(world.events.subscribe())).await?;
+        let events = futures::stream::unfold(receiver, |mut receiver| async move {
+            use tokio::sync::broadcast::error::RecvError;
+            loop {
+                match receiver.recv().await {
+                    Ok(event) => return Some((event, receiver)),
+                    Err(RecvError::Lagged(_)) => {}
+                    Err(RecvError::Closed) => return None,
+                }
+            }
+        });
+        Ok(events.boxed())
+    }
+}
+
+fn network(id: &str, spec: &NetworkSpec) -> Network {
+    Network { id: id.to_owned(), name: spec.name.clone(), identity: spec.identity.clone(), subnet: spec.subnet.clone() }
+}

@@ -1,0 +1,377 @@
+//! The state of the fake engine, and what each verb does to it. Pure but for the clock of the runtime, which tests may pause.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use tokio::sync::broadcast;
+use tokio::time::Instant;
+
+use super::script::Script;
+use super::{Behaviour, KEPT_EVENTS, publish};
+use crate::error::EngineError;
+use crate::port::*;
+
+/// First back-off of a crashing container, doubling up to a minute, as the engine has it.
+const FIRST_BACK_OFF: Duration = Duration::from_millis(100);
+const LAST_BACK_OFF: Duration = Duration::from_secs(60);
+/// Exit code of a killed process.
+pub(super) const KILLED: i64 = 137;
+
+pub(super) struct World {
+    pub script: Script,
+    pub down: bool,
+    pub containers: BTreeMap<String, Process>,
+    pub networks: BTreeMap<String, (String, NetworkSpec)>,
+    pub volumes: BTreeMap<String, Identity>,
+    pub images: BTreeMap<String, Image>,
+    /// What registries have: reference to image id.
+    registry: BTreeMap<String, (String, Behaviour)>,
+    pub builds: super::build::Builds,
+    pub foreign_names: BTreeSet<String>,
+    pub foreign_subnets: BTreeSet<String>,
+    pub events: broadcast::Sender<Event>,
+    /// For ids and log stamps.
+    counter: u64,
+}
+
+pub(super) struct Image {
+    pub tags: BTreeSet<String>,
+    pub behaviour: Behaviour,
+}
+
+pub(super) struct Process {
+    pub id: String,
+    pub spec: ContainerSpec,
+    pub behaviour: Behaviour,
+    pub state: ContainerState,
+    pub policy: RestartPolicy,
+    pub network: Option<NetworkJoin>,
+    pub log: Vec<LogLine>,
+    pub restarts: u32,
+    /// Counts starts, so that the end of one run is not taken for the end of the next.
+    run: u64,
+    started: Option<Instant>,
+    pub started_at: Option<String>,
+    pub finished_at: Option<String>,
+}
+
+impl Process {
+    pub(super) fn as_container(&self) -> Container {
+        Container {
+            id: self.id.clone(),
+            name: self.spec.name.clone(),
+            identity: self.spec.identity.clone(),
+            image: self.spec.image.clone(),
+            state: self.state,
+            address: self.network.as_ref().map(|join| join.address),
+        }
+    }
+
+    /// Has a process, or will have one soon: holds its address.
+    pub(super) fn is_live(&self) -> bool {
+        matches!(self.state, ContainerState::Running | ContainerState::Paused | ContainerState::Restarting)
+    }
+
+    pub(super) fn exit_code(&self) -> Option<i64> {
+        match self.state {
+            ContainerState::Exited { code } => code,
+            ContainerState::Created
+            | ContainerState::Running
+            | ContainerState::Paused
+            | ContainerState::Restarting
+            | ContainerState::Removing => None,
+        }
+    }
+}
+
+impl World {
+    pub(super) fn new(events: broadcast::Sender<Event>) -> World {
+        World {
+            script: Script::default(),
+            down: false,
+            containers: BTreeMap::new(),
+            networks: BTreeMap::new(),
+            volumes: BTreeMap::new(),
+            images: BTreeMap::new(),
+            registry: BTreeMap::new(),
+            builds: Default::default(),
+            foreign_names: BTreeSet::new(),
+            foreign_subnets: BTreeSet::new(),
+            events,
+            counter: 0,
+        }
+    }
+
+    pub(super) fn next_id(&mut self) -> String {
+        self.counter += 1;
+        format!("{:064x}", self.counter)
+    }
+
+    /// A moment that is later than all before it.
+    fn stamp(&mut self) -> String {
+        self.counter += 1;
+        format!("2026-01-01T00:{:02}:{:02}.000000000Z", self.counter / 60 % 60, self.counter % 60)
+    }
+
+    fn tell(&self, name: &str, action: &str) {
+        let app = self.containers.get(name).map(|process| process.spec.identity.app.as_str()).unwrap_or_default();
+        publish(&self.events, app, name, action);
+    }
+
+    pub(super) fn go_down(&mut self) {
+        self.down = true;
+        // Without their sender, all event streams end.
+        self.events = broadcast::Sender::new(KEPT_EVENTS);
+    }
+
+    /// Comes up without live-restore; returns the containers that it started.
+    pub(super) fn boot(&mut self) -> Vec<String> {
+        self.down = false;
+        let stamp = self.stamp();
+        let mut again = Vec::new();
+        for (name, process) in &mut self.containers {
+            if process.is_live() {
+                process.state = ContainerState::Exited { code: Some(KILLED) };
+                process.finished_at = Some(stamp.clone());
+            }
+            // `Always` brings back even what was stopped before (M4).
+            if process.policy == RestartPolicy::Always && process.started.is_some() {
+                again.push(name.clone());
+            }
+        }
+        again.retain(|name| self.begin(name).is_ok());
+        again
+    }
+
+    // Containers.
+
+    pub(super) fn create(&mut self, spec: &ContainerSpec) -> Result<String, EngineError> {
+        if let Some(holder) = self.containers.get(&spec.name) {
+            let same = holder.spec.identity == spec.identity;
+            return if same { Ok(holder.id.clone()) } else { Err(name_taken(&spec.name)) };
+        }
+        if self.foreign_names.contains(&spec.name) {
+            return Err(name_taken(&spec.name));
+        }
+        let image = self.find_image(&spec.image).and_then(|id| self.images.get(&id));
+        let Some(image) = image else {
+            return Err(EngineError::ImageMissing { reference: spec.image.clone() });
+        };
+        let behaviour = image.behaviour.clone();
+        if let Some(mount) = spec.volume.as_ref().filter(|mount| !self.volumes.contains_key(&mount.volume)) {
+            return Err(EngineError::NotFound { what: format!("volume {}", mount.volume) });
+        }
+        let id = self.next_id();
+        let process = Process {
+            id: id.clone(),
+            spec: spec.clone(),
+            behaviour,
+            state: ContainerState::Created,
+            policy: RestartPolicy::No,
+            network: spec.network.clone(),
+            log: Vec::new(),
+            restarts: 0,
+            run: 0,
+            started: None,
+            started_at: None,
+            finished_at: None,
+        };
+        self.containers.insert(spec.name.clone(), process);
+        self.tell(&spec.name, "create");
+        Ok(id)
+    }
+
+    pub(super) fn start(&mut self, name: &str) -> Result<Changed, EngineError> {
+        let process = self.get(name)?;
+        match process.state {
+            ContainerState::Running | ContainerState::Restarting => Ok(Changed::AlreadySo),
+            ContainerState::Paused => {
+                self.get_mut(name)?.state = ContainerState::Running;
+                Ok(Changed::Done)
+            }
+            ContainerState::Created | ContainerState::Exited { .. } | ContainerState::Removing => {
+                self.begin(name).map(|()| Changed::Done)
+            }
+        }
+    }
+
+    /// A process begins, if its address and network allow it.
+    fn begin(&mut self, name: &str) -> Result<(), EngineError> {
+        if let Some(join) = &self.get(name)?.network {
+            self.check_place(name, join)?;
+        }
+        let stamp = self.stamp();
+        let process = self.get_mut(name)?;
+        process.state = ContainerState::Running;
+        process.run += 1;
+        process.started = Some(Instant::now());
+        process.started_at = Some(stamp);
+        self.tell(name, "start");
+        Ok(())
+    }
+
+    /// Whether a running container may have this place: its network is there, and nobody live has its address.
+    pub(super) fn check_place(&self, name: &str, join: &NetworkJoin) -> Result<(), EngineError> {
+        if !self.networks.values().any(|(id, _)| *id == join.network_id) {
+            return Err(EngineError::NotFound { what: format!("network {}", join.network_id) });
+        }
+        let same = |theirs: &NetworkJoin| (&theirs.network_id, theirs.address) == (&join.network_id, join.address);
+        let clash =
+            |other: &&Process| other.spec.name != name && other.is_live() && other.network.as_ref().is_some_and(same);
+        match self.containers.values().find(clash) {
+            Some(holder) => Err(EngineError::AddressTaken {
+                name: name.to_owned(),
+                detail: format!("{} has {}", holder.spec.name, join.address),
+            }),
+            None => Ok(()),
+        }
+    }
+
+    /// Ends the process of `run`, or whichever runs. Returns the back-off when the engine will start it again.
+    pub(super) fn exit(&mut self, name: &str, code: i64, run: Option<u64>) -> Option<Duration> {
+        let process = self.containers.get(name)?;
+        if !process.is_live() || run.is_some_and(|run| run != process.run) {
+            return None;
+        }
+        self.end(name, code);
+        let process = self.containers.get_mut(name)?;
+        if process.policy == RestartPolicy::No {
+            return None;
+        }
+        process.state = ContainerState::Restarting;
+        let back_off = FIRST_BACK_OFF.saturating_mul(1 << process.restarts.min(16)).min(LAST_BACK_OFF);
+        process.restarts += 1;
+        Some(back_off)
+    }
+
+    /// The process is gone, and the engine does nothing about it.
+    pub(super) fn end(&mut self, name: &str, code: i64) {
+        let stamp = self.stamp();
+        if let Some(process) = self.containers.get_mut(name) {
+            process.state = ContainerState::Exited { code: Some(code) };
+            process.finished_at = Some(stamp);
+            self.tell(name, "die");
+        }
+    }
+
+    /// After the back-off. Stays down when it was stopped, removed, or lost its policy meanwhile.
+    pub(super) fn start_again(&mut self, name: &str) -> bool {
+        match self.containers.get_mut(name) {
+            Some(process) if process.state == ContainerState::Restarting => {
+                process.state = ContainerState::Exited { code: Some(1) };
+                process.policy == RestartPolicy::Always && self.begin(name).is_ok()
+            }
+            _ => false,
+        }
+    }
+
+    /// When and how the process of a container will end by itself: its run, the time from its start, its code.
+    pub(super) fn own_end(&self, name: &str) -> Option<(u64, Duration, i64)> {
+        let process = self.containers.get(name).filter(|process| process.is_live())?;
+        Some((process.run, process.behaviour.ready_after, process.behaviour.exits_with?))
+    }
+
+    pub(super) fn delete(&mut self, name: &str) -> Changed {
+        self.tell(name, "destroy");
+        match self.containers.remove(name) {
+            Some(_) => Changed::Done,
+            None => Changed::AlreadySo,
+        }
+    }
+
+    pub(super) fn disconnect(&mut self, name: &str) {
+        if let Some(process) = self.containers.get_mut(name) {
+            process.network = None;
+            self.tell(name, "network disconnect");
+        }
+    }
+
+    pub(super) fn say(&mut self, name: &str, stream: LogStream, text: &str) {
+        let timestamp = self.stamp();
+        if let Some(process) = self.containers.get_mut(name) {
+            process.log.push(LogLine { stream, timestamp, text: text.to_owned() });
+        }
+    }
+
+    pub(super) fn listening(&self, name: &str) -> bool {
+        let Some(process) = self.containers.get(name) else { return false };
+        let Some(started) = process.started else { return false };
+        let behaviour = &process.behaviour;
+        process.state == ContainerState::Running
+            && process.network.is_some()
+            && !behaviour.never_ready
+            && behaviour.exits_with.is_none()
+            && started.elapsed() >= behaviour.ready_after
+    }
+
+    pub(super) fn get(&self, name: &str) -> Result<&Process, EngineError> {
+        self.containers.get(name).ok_or_else(|| missing(name))
+    }
+
+    pub(super) fn get_mut(&mut self, name: &str) -> Result<&mut Process, EngineError> {
+        self.containers.get_mut(name).ok_or_else(|| missing(name))
+    }
+
+    // Images.
+
+    pub(super) fn add_image(&mut self, reference: &str, behaviour: Behaviour) -> String {
+        let id = super::build::image_id([reference.as_bytes()]);
+        self.registry.insert(reference.to_owned(), (id.clone(), behaviour.clone()));
+        self.put_image(&id, reference, behaviour);
+        id
+    }
+
+    /// An image comes to be under a tag, which leaves the image that had it.
+    pub(super) fn put_image(&mut self, id: &str, tag: &str, behaviour: Behaviour) {
+        self.images.values_mut().for_each(|image| {
+            image.tags.remove(tag);
+        });
+        let image = self.images.entry(id.to_owned()).or_insert(Image { tags: BTreeSet::new(), behaviour });
+        image.tags.insert(tag.to_owned());
+    }
+
+    pub(super) fn pull(&mut self, reference: &str) -> Result<String, EngineError> {
+        let Some((id, behaviour)) = self.registry.get(reference).cloned() else {
+            let cause = "the registry does not have it".to_owned();
+            return Err(EngineError::PullFailed { reference: reference.to_owned(), cause });
+        };
+        self.put_image(&id, reference, behaviour);
+        Ok(id)
+    }
+
+    pub(super) fn find_image(&self, reference: &str) -> Option<String> {
+        let tagged = |(_, image): &(&String, &Image)| image.tags.contains(reference);
+        let id = if self.images.contains_key(reference) { reference } else { self.images.iter().find(tagged)?.0 };
+        Some(id.to_owned())
+    }
+
+    pub(super) fn remove_image(&mut self, reference: &str) -> Result<Changed, EngineError> {
+        let Some(id) = self.find_image(reference) else { return Ok(Changed::AlreadySo) };
+        let in_use = self.containers.values().any(|process| process.spec.image == id);
+        let Some(image) = self.images.get_mut(&id) else { return Ok(Changed::AlreadySo) };
+        if reference != id && image.tags.len() > 1 {
+            image.tags.remove(reference);
+            return Ok(Changed::Done);
+        }
+        if in_use {
+            let (what, detail) = (format!("image {reference}"), "a container uses it".to_owned());
+            return Err(EngineError::Conflict { what, detail });
+        }
+        self.images.remove(&id);
+        Ok(Changed::Done)
+    }
+
+    pub(super) fn forget_image(&mut self, reference: &str) {
+        if let Some(id) = self.find_image(reference) {
+            self.images.remove(&id);
+        }
+    }
+}
+
+fn name_taken(name: &str) -> EngineError {
+    EngineError::NameTaken { name: name.to_owned() }
+}
+
+fn missing(name: &str) -> EngineError {
+    EngineError::NotFound { what: format!("container {name}") }
+}

@@ -1,0 +1,244 @@
+//! Whose an object is: labels that say it, and a MAC that proves it.
+//!
+//! Labels alone prove nothing, since an image can carry any (M2). The MAC covers the installation, the kind and name of the
+//! object and every label that we read, so that a label set copied to another object, or changed in one place, is not ours.
+//! Every key is always written, so that none is ever inherited from an image. A container that somebody renames stops being
+//! ours, on purpose: an image committed from one of our containers carries its labels, MAC included.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+
+use crate::port::{Identity, Role};
+
+/// Label that holds the installation's id: what lists filter by. The others are read through [`Installation::identify`].
+pub const INSTALLATION: &str = "io.boatyard.installation";
+/// Label that holds the app's id: events carry it.
+pub const APP: &str = "io.boatyard.app";
+
+const ROLE: &str = "io.boatyard.role";
+const COMPONENT: &str = "io.boatyard.component";
+const SLOT: &str = "io.boatyard.slot";
+const REVISION: &str = "io.boatyard.revision";
+const GENERATION: &str = "io.boatyard.generation";
+const DEPLOYMENT: &str = "io.boatyard.deployment";
+const MAC: &str = "io.boatyard.mac";
+
+/// Names the encoding under the MAC; a new encoding gets a new one.
+const ENCODING: &str = "boatyard-identity-1";
+
+/// One Boatyard on an engine: its id, and the key that its labels are sealed with.
+#[derive(Clone)]
+pub struct Installation {
+    /// Chosen once at installation; part of labels, not secret.
+    pub id: String,
+    /// Secret: who has it can make objects that count as ours.
+    pub key: [u8; 32],
+}
+
+impl fmt::Debug for Installation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Installation").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// What kind of engine object a label set is on. Under the MAC, so that labels do not move between kinds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Container,
+    Network,
+    Volume,
+}
+
+impl Kind {
+    fn as_str(self) -> &'static str {
+        match self {
+            Kind::Container => "container",
+            Kind::Network => "network",
+            Kind::Volume => "volume",
+        }
+    }
+}
+
+impl Role {
+    /// The word on the label.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Role::Instance => "instance",
+            Role::Job => "job",
+            Role::Database => "database",
+            Role::Pin => "pin",
+            Role::Fence => "fence",
+            Role::Network => "network",
+            Role::Volume => "volume",
+        }
+    }
+
+    fn from_label(word: &str) -> Option<Role> {
+        [Role::Instance, Role::Job, Role::Database, Role::Pin, Role::Fence, Role::Network, Role::Volume]
+            .into_iter()
+            .find(|role| role.as_str() == word)
+    }
+}
+
+impl Installation {
+    /// All labels of an object of ours.
+    pub fn labels(&self, kind: Kind, name: &str, identity: &Identity) -> HashMap<String, String> {
+        let mac = hex(&self.mac(kind, name, identity).finalize().into_bytes());
+        let pairs = [
+            (INSTALLATION, self.id.clone()),
+            (ROLE, identity.role.as_str().to_owned()),
+            (APP, identity.app.clone()),
+            (COMPONENT, identity.component.clone()),
+            (SLOT, identity.slot.to_string()),
+            (REVISION, identity.revision.clone()),
+            (GENERATION, identity.generation.to_string()),
+            (DEPLOYMENT, identity.deployment.clone()),
+            (MAC, mac),
+        ];
+        pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+    }
+
+    /// Who an object is, if its labels carry our MAC for this kind and name; `None` for all that is not ours.
+    pub fn identify(&self, kind: Kind, name: &str, labels: &HashMap<String, String>) -> Option<Identity> {
+        let get = |key: &str| labels.get(key).cloned();
+        if get(INSTALLATION)? != self.id {
+            return None;
+        }
+        let identity = Identity {
+            role: Role::from_label(&get(ROLE)?)?,
+            app: get(APP)?,
+            component: get(COMPONENT)?,
+            slot: get(SLOT)?.parse().ok()?,
+            revision: get(REVISION)?,
+            generation: get(GENERATION)?.parse().ok()?,
+            deployment: get(DEPLOYMENT)?,
+        };
+        let claimed = unhex(&get(MAC)?)?;
+        // `verify_slice` compares in constant time.
+        self.mac(kind, name, &identity).verify_slice(&claimed).ok()?;
+        Some(identity)
+    }
+
+    /// Every field with its length before it: no two different identities have the same bytes (S58).
+    fn mac(&self, kind: Kind, name: &str, identity: &Identity) -> Hmac<Sha256> {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.key).expect("HMAC takes keys of any length");
+        let (slot, generation) = (identity.slot.to_string(), identity.generation.to_string());
+        let fields = [
+            ENCODING,
+            &self.id,
+            kind.as_str(),
+            name,
+            identity.role.as_str(),
+            &identity.app,
+            &identity.component,
+            &slot,
+            &identity.revision,
+            &generation,
+            &identity.deployment,
+        ];
+        for field in fields {
+            mac.update(&(field.len() as u64).to_be_bytes());
+            mac.update(field.as_bytes());
+        }
+        mac
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    if !text.len().is_multiple_of(2) || !text.is_ascii() {
+        return None;
+    }
+    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn installation() -> Installation {
+        Installation { id: "inst-1".into(), key: [7; 32] }
+    }
+
+    fn identity() -> Identity {
+        Identity {
+            role: Role::Instance,
+            app: "6f1c".into(),
+            component: "web".into(),
+            slot: 2,
+            revision: "r9".into(),
+            generation: 4,
+            deployment: "d41".into(),
+        }
+    }
+
+    #[test]
+    fn what_we_label_we_recognise() {
+        for kind in [Kind::Container, Kind::Network, Kind::Volume] {
+            let labels = installation().labels(kind, "by-web-2", &identity());
+            assert_eq!(installation().identify(kind, "by-web-2", &labels), Some(identity()));
+        }
+    }
+
+    #[test]
+    fn every_role_survives_its_label() {
+        for role in [Role::Instance, Role::Job, Role::Database, Role::Pin, Role::Fence, Role::Network, Role::Volume] {
+            assert_eq!(Role::from_label(role.as_str()), Some(role));
+        }
+    }
+
+    #[test]
+    fn a_change_in_any_label_is_not_ours() {
+        let labels = installation().labels(Kind::Container, "by-web-2", &identity());
+        assert_eq!(labels.len(), 9);
+        for key in labels.keys() {
+            for forged in ["", "3", "job", "other", "ab"] {
+                let mut changed = labels.clone();
+                changed.insert(key.clone(), forged.into());
+                assert_eq!(installation().identify(Kind::Container, "by-web-2", &changed), None, "{key}={forged}");
+            }
+            let mut missing = labels.clone();
+            missing.remove(key);
+            assert_eq!(installation().identify(Kind::Container, "by-web-2", &missing), None, "without {key}");
+        }
+    }
+
+    #[test]
+    fn labels_copied_to_another_name_kind_or_installation_are_not_ours() {
+        let labels = installation().labels(Kind::Container, "by-web-2", &identity());
+        assert_eq!(installation().identify(Kind::Container, "by-web-3", &labels), None);
+        assert_eq!(installation().identify(Kind::Network, "by-web-2", &labels), None);
+        let other_key = Installation { key: [8; 32], ..installation() };
+        assert_eq!(other_key.identify(Kind::Container, "by-web-2", &labels), None);
+        let other_id = Installation { id: "inst-2".into(), ..installation() };
+        assert_eq!(other_id.identify(Kind::Container, "by-web-2", &labels), None);
+    }
+
+    #[test]
+    fn text_that_moves_from_one_field_to_the_next_changes_the_mac() {
+        let one = Identity { app: "ab".into(), component: "c".into(), ..identity() };
+        let two = Identity { app: "a".into(), component: "bc".into(), ..identity() };
+        let mac = |identity| installation().labels(Kind::Container, "n", identity)[MAC].clone();
+        assert_ne!(mac(&one), mac(&two));
+    }
+
+    #[test]
+    fn a_mac_that_is_no_hex_is_refused_quietly() {
+        for text in ["", "0", "zz", "é0", "00"] {
+            let mut labels = installation().labels(Kind::Container, "n", &identity());
+            labels.insert(MAC.into(), text.into());
+            assert_eq!(installation().identify(Kind::Container, "n", &labels), None);
+        }
+    }
+
+    #[test]
+    fn the_key_is_not_in_debug_output() {
+        assert!(!format!("{:?}", installation()).contains('7'));
+    }
+}

@@ -1,0 +1,81 @@
+//! Which engines cannot serve, and why. Pure: reads an [`EngineInfo`], asks nobody.
+
+use crate::port::EngineInfo;
+
+/// Oldest API that we speak: engine 20.10.
+const OLDEST_API: (u32, u32) = (1, 41);
+
+/// See [`EngineInfo::refusal`].
+pub(crate) fn refusal(info: &EngineInfo) -> Option<String> {
+    if info.rootless {
+        return Some(
+            "this engine runs rootless: its container addresses cannot be reached from the host, so nothing could be routed. \
+             Use the system engine (usually /var/run/docker.sock)"
+                .into(),
+        );
+    }
+    if info.desktop {
+        return Some(
+            "this engine runs inside Docker Desktop's virtual machine: its container addresses cannot be reached from here. \
+             Run Boatyard on a Linux host with Docker Engine"
+                .into(),
+        );
+    }
+    match parse_api(&info.api_version) {
+        Some(version) if version >= OLDEST_API => None,
+        Some(_) => Some(format!(
+            "this engine ({}) speaks API {}; Boatyard needs {}.{} or newer: upgrade to Docker Engine 20.10 or later",
+            info.version, info.api_version, OLDEST_API.0, OLDEST_API.1
+        )),
+        None => Some(format!(
+            "this engine ({}) names its API version {:?}, which is no version number: check what listens on the socket",
+            info.version, info.api_version
+        )),
+    }
+}
+
+fn parse_api(text: &str) -> Option<(u32, u32)> {
+    let (major, minor) = text.split_once('.')?;
+    Some((major.parse().ok()?, minor.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn good() -> EngineInfo {
+        EngineInfo {
+            version: "20.10.24".into(),
+            api_version: "1.41".into(),
+            cpus: 2,
+            memory_bytes: 4 << 30,
+            rootless: false,
+            desktop: false,
+            live_restore: false,
+            operating_system: "Debian".into(),
+            data_root: "/var/lib/docker".into(),
+        }
+    }
+
+    #[test]
+    fn a_plain_engine_of_20_10_or_newer_serves() {
+        assert_eq!(good().refusal(), None);
+        assert_eq!(EngineInfo { api_version: "1.51".into(), ..good() }.refusal(), None);
+        assert_eq!(EngineInfo { api_version: "2.0".into(), ..good() }.refusal(), None);
+    }
+
+    #[test]
+    fn each_refusal_names_its_reason_and_the_next_move() {
+        let cases = [
+            (EngineInfo { rootless: true, ..good() }, "rootless", "system engine"),
+            (EngineInfo { desktop: true, ..good() }, "Docker Desktop", "Linux host"),
+            (EngineInfo { api_version: "1.40".into(), ..good() }, "1.40", "upgrade"),
+            (EngineInfo { api_version: "1.9".into(), ..good() }, "1.9", "upgrade"),
+            (EngineInfo { api_version: "newest".into(), ..good() }, "newest", "check"),
+        ];
+        for (info, reason, next) in cases {
+            let text = info.refusal().expect("this engine cannot serve");
+            assert!(text.contains(reason) && text.contains(next), "{text}");
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! The one door to a container engine.
+//!
+//! [`port`] says in our words what Boatyard asks of an engine; [`docker`] carries it out on a Docker Engine and is the only
+//! place that names a Docker type; [`fake`] plays an engine in memory for tests. Nothing here decides when to do something:
+//! that is the caller's.
+
+pub mod port;
+
+pub mod error;
+pub mod identity;
+mod info;
+pub mod last_words;
+pub mod reference;
+
+pub mod docker;
+pub mod fake;
+
+pub use docker::DockerEngine;
+pub use error::EngineError;
+pub use identity::Installation;
+pub use port::*;

@@ -1,0 +1,69 @@
+//! Images: found, tagged, listed, removed, and pulls that fail with a reason.
+
+use engine::*;
+
+use crate::support::World;
+
+#[tokio::test]
+async fn an_image_is_found_by_tag_and_by_id_and_is_gone_after_its_last_tag() {
+    let world = World::new().await;
+    let image = world.image().await;
+    let (first, second) = (world.tag("image"), world.tag("second"));
+    let engine = &world.engine;
+    assert_eq!(engine.image(&first).await.unwrap(), Some(image.clone()));
+    assert_eq!(engine.image(&image).await.unwrap(), Some(image.clone()));
+    engine.tag(&image, &second).await.unwrap();
+    engine.tag(&image, &second).await.unwrap();
+    let prefix = first.trim_end_matches("image").to_owned();
+    let both = vec![(first.clone(), image.clone()), (second.clone(), image.clone())];
+    assert_eq!(engine.tags(&prefix).await.unwrap(), both);
+    assert_eq!(engine.remove_image(&first).await.unwrap(), Changed::Done);
+    assert_eq!(engine.remove_image(&first).await.unwrap(), Changed::AlreadySo);
+    assert_eq!(engine.image(&second).await.unwrap(), Some(image));
+    assert_eq!(engine.remove_image(&second).await.unwrap(), Changed::Done);
+    assert_eq!(engine.image(&second).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn an_image_in_use_is_not_removed() {
+    let world = World::new().await;
+    let image = world.build("used", "FROM scratch\nCOPY helper /bin/used\n").await.unwrap();
+    // A pin (M10): created, never started.
+    world.engine.create(&world.spec("pin", &image, &["serve"])).await.unwrap();
+    let error = world.engine.remove_image(&world.tag("used")).await.unwrap_err();
+    assert!(matches!(error, EngineError::Conflict { .. }), "{error}");
+    assert_eq!(world.engine.image(&image).await.unwrap(), Some(image));
+}
+
+#[tokio::test]
+async fn tagging_what_is_not_here_names_it() {
+    let world = World::new().await;
+    let error = world.engine.tag(&world.tag("nothing"), &world.tag("new")).await.unwrap_err();
+    assert!(matches!(error, EngineError::ImageMissing { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_pull_that_fails_names_the_image_and_the_cause() {
+    let world = World::new().await;
+    // Nothing listens on that port of the engine's own host.
+    let reference = "127.0.0.1:1/nothing:1";
+    let error = world.engine.pull(reference).await.unwrap_err();
+    assert!(matches!(&error, EngineError::PullFailed { cause, .. } if !cause.is_empty()), "{error}");
+    assert!(error.to_string().contains(reference));
+}
+
+#[tokio::test]
+async fn a_socket_that_is_not_there_or_that_nobody_listens_on_is_unreachable() {
+    let folder = tempfile::tempdir().unwrap();
+    let installation = Installation { id: "t".into(), key: [0; 32] };
+    let missing = folder.path().join("missing.sock");
+    let error = DockerEngine::connect(&missing, installation.clone()).err().expect("there is no socket");
+    assert!(matches!(error, EngineError::Unreachable { .. }), "{error}");
+    let dead = folder.path().join("dead.sock");
+    drop(std::os::unix::net::UnixListener::bind(&dead).unwrap());
+    let engine = DockerEngine::connect(&dead, installation).unwrap();
+    for error in [engine.list().await.unwrap_err(), engine.events().await.err().expect("no events")] {
+        assert!(matches!(error, EngineError::Unreachable { .. }) && error.is_transient(), "{error}");
+        assert!(error.to_string().contains("dead.sock"));
+    }
+}

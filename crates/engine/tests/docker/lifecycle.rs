@@ -1,0 +1,201 @@
+//! Create, start, stop, remove, wait, restart policy, limits: each twice, and each on what is not there.
+
+use std::time::{Duration, Instant};
+
+use bollard::query_parameters::InspectContainerOptions;
+use engine::*;
+use futures::StreamExt;
+
+use crate::support::World;
+
+#[tokio::test]
+async fn every_step_of_a_life_may_be_asked_for_twice() {
+    let world = World::new().await;
+    let image = world.image().await;
+    let spec = world.spec("web", &image, &["serve"]);
+    let engine = &world.engine;
+
+    let id = engine.create(&spec).await.unwrap();
+    assert_eq!(engine.create(&spec).await.unwrap(), id);
+    assert_eq!(engine.list().await.unwrap()[0].state, ContainerState::Created);
+    assert_eq!(engine.start(&spec.name).await.unwrap(), Changed::Done);
+    assert_eq!(engine.start(&spec.name).await.unwrap(), Changed::AlreadySo);
+    let listed = engine.list().await.unwrap();
+    assert_eq!(listed.len(), 1);
+    assert_eq!((listed[0].state, &listed[0].identity), (ContainerState::Running, &spec.identity));
+    assert_eq!((&listed[0].image, &listed[0].id), (&image, &id));
+    assert_eq!(engine.stop(&spec.name, Duration::from_secs(5)).await.unwrap(), Changed::Done);
+    assert_eq!(engine.stop(&spec.name, Duration::from_secs(5)).await.unwrap(), Changed::AlreadySo);
+    // 143: ended by TERM, which the init process passed on to a program without a handler.
+    assert_eq!(engine.list().await.unwrap()[0].state, ContainerState::Exited { code: Some(143) });
+    assert_eq!(engine.remove(&spec.name).await.unwrap(), Changed::Done);
+    assert_eq!(engine.remove(&spec.name).await.unwrap(), Changed::AlreadySo);
+    assert_eq!(engine.list().await.unwrap(), vec![]);
+}
+
+#[tokio::test]
+async fn verbs_on_a_container_that_is_not_there_say_so() {
+    let world = World::new().await;
+    let name = world.name("nobody");
+    let engine = &world.engine;
+    assert_eq!(engine.stop(&name, Duration::ZERO).await.unwrap(), Changed::AlreadySo);
+    assert_eq!(engine.remove(&name).await.unwrap(), Changed::AlreadySo);
+    assert_eq!(engine.inspect(&name).await.unwrap(), None);
+    let query = LogQuery { follow: false, tail: None };
+    let errors = [
+        engine.start(&name).await.unwrap_err(),
+        engine.wait(&name).await.unwrap_err(),
+        engine.set_restart_policy(&name, RestartPolicy::Always).await.unwrap_err(),
+        engine.logs(&name, &query).await.err().expect("no log"),
+    ];
+    for error in errors {
+        assert!(matches!(error, EngineError::NotFound { .. }) && error.to_string().contains(&name), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn the_restart_policy_is_no_at_first_and_can_be_changed_while_running() {
+    let world = World::new().await;
+    let image = world.image().await;
+    let spec = world.spec("web", &image, &["serve"]);
+    let engine = &world.engine;
+    engine.create(&spec).await.unwrap();
+    engine.start(&spec.name).await.unwrap();
+    let policy = async || engine.inspect(&spec.name).await.unwrap().expect("it is there").restart_policy;
+    assert_eq!(policy().await, RestartPolicy::No);
+    assert_eq!(engine.set_restart_policy(&spec.name, RestartPolicy::Always).await.unwrap(), Changed::Done);
+    assert_eq!(engine.set_restart_policy(&spec.name, RestartPolicy::Always).await.unwrap(), Changed::AlreadySo);
+    assert_eq!(policy().await, RestartPolicy::Always);
+    assert_eq!(engine.set_restart_policy(&spec.name, RestartPolicy::No).await.unwrap(), Changed::Done);
+    assert_eq!(policy().await, RestartPolicy::No);
+}
+
+#[tokio::test]
+async fn a_process_that_does_not_heed_its_signal_is_killed_after_the_grace() {
+    let world = World::new().await;
+    let image = world.image().await;
+    // A signal that every process ignores unless told otherwise.
+    let spec = ContainerSpec { stop_signal: Some("SIGWINCH".into()), ..world.spec("web", &image, &["serve"]) };
+    world.engine.create(&spec).await.unwrap();
+    world.engine.start(&spec.name).await.unwrap();
+    let begun = Instant::now();
+    world.engine.stop(&spec.name, Duration::from_secs(1)).await.unwrap();
+    assert!(begun.elapsed() >= Duration::from_secs(1));
+    let details = world.engine.inspect(&spec.name).await.unwrap().expect("it is there");
+    assert_eq!(details.exit_code, Some(137));
+    assert!(!details.oom_killed && details.started_at.is_some() && details.finished_at.is_some());
+}
+
+#[tokio::test]
+async fn waiting_gives_the_code_before_and_after_the_end_but_none_without_a_start() {
+    let world = World::new().await;
+    let image = world.image().await;
+    let spec = world.spec("job", &image, &["exit", "7"]);
+    world.engine.create(&spec).await.unwrap();
+    let unstarted = world.engine.wait(&spec.name).await.unwrap_err();
+    assert!(matches!(unstarted, EngineError::Conflict { .. }), "{unstarted}");
+    world.engine.start(&spec.name).await.unwrap();
+    assert_eq!(world.engine.wait(&spec.name).await.unwrap(), 7);
+    assert_eq!(world.engine.wait(&spec.name).await.unwrap(), 7);
+    let fine = world.spec("fine", &image, &["exit", "0"]);
+    world.engine.create(&fine).await.unwrap();
+    world.engine.start(&fine.name).await.unwrap();
+    assert_eq!(world.engine.wait(&fine.name).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn twenty_creates_at_once_make_one_container() {
+    let world = World::new().await;
+    let image = world.image().await;
+    let spec = world.spec("web", &image, &["serve"]);
+    let ids = futures::future::join_all((0..20).map(|_| world.engine.create(&spec))).await;
+    let first = ids[0].as_ref().unwrap();
+    assert!(ids.iter().all(|id| id.as_ref().is_ok_and(|id| id == first)), "{ids:?}");
+    assert_eq!(world.engine.list().await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn limits_beyond_the_host_are_clamped_and_the_profile_is_what_the_engine_holds() {
+    let world = World::new().await;
+    let image = world.image().await;
+    let limits = Limits { cpu_millis: 64_000, memory_bytes: 1 << 50 };
+    let spec = ContainerSpec { limits, ..world.spec("web", &image, &["serve"]) };
+    let id = world.engine.create(&spec).await.unwrap();
+    world.engine.start(&spec.name).await.unwrap();
+    let info = world.engine.info().await.unwrap();
+    let seen = world.other.inspect_container(&id, None::<InspectContainerOptions>).await.unwrap();
+    let host = seen.host_config.unwrap();
+    assert_eq!(host.nano_cpus, Some(i64::from(info.cpus) * 1_000_000_000));
+    assert_eq!(host.memory, Some(i64::try_from(info.memory_bytes).unwrap()));
+    assert_eq!((host.pids_limit, host.init, host.privileged), (Some(512), Some(true), Some(false)));
+    assert_eq!(host.cap_drop, Some(vec!["ALL".to_owned()]));
+    assert_eq!(seen.config.unwrap().stop_signal.as_deref(), Some("SIGTERM"));
+}
+
+#[tokio::test]
+async fn anonymous_volumes_of_an_image_go_with_its_container() {
+    let world = World::new().await;
+    let image = world.build("volumes", "FROM scratch\nCOPY helper /bin/sh\nVOLUME /data\n").await.unwrap();
+    let spec = world.spec("web", &image, &["serve"]);
+    let id = world.engine.create(&spec).await.unwrap();
+    world.engine.start(&spec.name).await.unwrap();
+    let seen = world.other.inspect_container(&id, None::<InspectContainerOptions>).await.unwrap();
+    let volume = seen.mounts.unwrap()[0].name.clone().expect("the engine made a volume");
+    assert!(world.other.inspect_volume(&volume).await.is_ok());
+    // Running, so that this also shows that a removal kills.
+    assert_eq!(world.engine.remove(&spec.name).await.unwrap(), Changed::Done);
+    assert!(world.other.inspect_volume(&volume).await.is_err());
+}
+
+#[tokio::test]
+async fn an_image_that_is_not_here_is_named() {
+    let world = World::new().await;
+    let spec = world.spec("web", "sha256:0000000000000000000000000000000000000000000000000000000000000000", &["serve"]);
+    let error = world.engine.create(&spec).await.unwrap_err();
+    assert!(matches!(&error, EngineError::ImageMissing { reference } if *reference == spec.image), "{error}");
+}
+
+#[tokio::test]
+async fn a_container_paused_by_hand_is_running_again_after_a_start() {
+    let world = World::new().await;
+    let image = world.image().await;
+    let spec = world.spec("web", &image, &["serve"]);
+    let id = world.engine.create(&spec).await.unwrap();
+    world.engine.start(&spec.name).await.unwrap();
+    world.other.pause_container(&id).await.unwrap();
+    assert_eq!(world.engine.list().await.unwrap()[0].state, ContainerState::Paused);
+    assert_eq!(world.engine.start(&spec.name).await.unwrap(), Changed::Done);
+    assert_eq!(world.engine.list().await.unwrap()[0].state, ContainerState::Running);
+}
+
+#[tokio::test]
+async fn events_tell_of_this_installation_and_its_app() {
+    let world = World::new().await;
+    let other = World::new().await;
+    let image = world.image().await;
+    let mut events = world.engine.events().await.unwrap();
+    let (seen, ()) = tokio::join!(
+        async {
+            let mut seen = Vec::new();
+            while let Some(event) = events.next().await {
+                seen.push(event);
+                if seen.last().is_some_and(|event| event.action == "destroy") {
+                    break;
+                }
+            }
+            seen
+        },
+        async {
+            let foreign = other.spec("web", &image, &["serve"]);
+            other.engine.create(&foreign).await.unwrap();
+            let spec = world.spec("web", &image, &["exit", "0"]);
+            world.engine.create(&spec).await.unwrap();
+            world.engine.start(&spec.name).await.unwrap();
+            world.engine.wait(&spec.name).await.unwrap();
+            world.engine.remove(&spec.name).await.unwrap();
+        }
+    );
+    assert!(seen.iter().all(|event| event.app == "5e7b" && event.container == world.name("web")), "{seen:?}");
+    let actions: Vec<&str> = seen.iter().map(|event| event.action.as_str()).collect();
+    assert_eq!(actions, ["create", "start", "die", "destroy"]);
+}

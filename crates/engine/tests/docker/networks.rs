@@ -1,0 +1,166 @@
+//! Networks and volumes, and addresses that stay.
+
+use std::time::Duration;
+
+use bollard::models::NetworkDisconnectRequest;
+use engine::*;
+use futures::StreamExt;
+
+use crate::support::World;
+
+#[tokio::test]
+async fn a_network_asked_for_many_times_at_once_is_one_network() {
+    let world = World::new().await;
+    let (network, spec) = world.network("net").await;
+    let again = futures::future::join_all((0..8).map(|_| world.engine.ensure_network(&spec))).await;
+    assert!(again.iter().all(|again| again.as_ref().is_ok_and(|again| *again == network)), "{again:?}");
+    assert_eq!(world.engine.networks().await.unwrap(), vec![network]);
+    assert_eq!(world.engine.remove_network(&spec.name).await.unwrap(), Changed::Done);
+    assert_eq!(world.engine.remove_network(&spec.name).await.unwrap(), Changed::AlreadySo);
+}
+
+#[tokio::test]
+async fn a_new_network_created_from_many_sides_at_once_is_one_network() {
+    let world = World::new().await;
+    for _ in 0..20 {
+        let spec = world.network_spec("net");
+        let made = futures::future::join_all((0..8).map(|_| world.engine.ensure_network(&spec))).await;
+        if made.iter().any(|made| matches!(made, Err(EngineError::SubnetTaken { .. }))) {
+            continue;
+        }
+        assert!(made.iter().all(Result::is_ok), "{made:?}");
+        assert_eq!(world.engine.networks().await.unwrap().len(), 1);
+        return;
+    }
+    panic!("twenty subnets at random, all taken");
+}
+
+#[tokio::test]
+async fn a_subnet_in_use_is_named() {
+    let world = World::new().await;
+    let (_, spec) = world.network("net").await;
+    let second = NetworkSpec { name: world.name("second"), ..spec.clone() };
+    let error = world.engine.ensure_network(&second).await.unwrap_err();
+    assert!(matches!(&error, EngineError::SubnetTaken { subnet, .. } if *subnet == spec.subnet), "{error}");
+}
+
+#[tokio::test]
+async fn an_address_stays_with_its_container_and_is_refused_to_another() {
+    let world = World::new().await;
+    let image = world.image().await;
+    let (network, net) = world.network("net").await;
+    let join = world.join(&network, &net, 7);
+    let spec = ContainerSpec { network: Some(join.clone()), ..world.spec("web", &image, &["serve"]) };
+    world.engine.create(&spec).await.unwrap();
+    let address = async || world.engine.inspect(&spec.name).await.unwrap().expect("there").container.address;
+    for _ in 0..2 {
+        world.engine.start(&spec.name).await.unwrap();
+        assert_eq!(address().await, Some(join.address));
+        assert_eq!(world.engine.list().await.unwrap()[0].address, Some(join.address));
+        world.engine.stop(&spec.name, Duration::from_secs(5)).await.unwrap();
+    }
+    world.engine.start(&spec.name).await.unwrap();
+    let rival = ContainerSpec { name: world.name("rival"), ..spec.clone() };
+    world.engine.create(&rival).await.unwrap();
+    let error = world.engine.start(&rival.name).await.unwrap_err();
+    assert!(matches!(error, EngineError::AddressTaken { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_container_disconnected_by_hand_joins_again_at_its_address() {
+    let world = World::new().await;
+    let image = world.image().await;
+    let (network, net) = world.network("net").await;
+    let join = world.join(&network, &net, 9);
+    let spec = ContainerSpec { network: Some(join.clone()), ..world.spec("web", &image, &["serve"]) };
+    let id = world.engine.create(&spec).await.unwrap();
+    world.engine.start(&spec.name).await.unwrap();
+    assert_eq!(world.engine.connect(&spec.name, &join).await.unwrap(), Changed::AlreadySo);
+    let by_hand = NetworkDisconnectRequest { container: id, force: Some(true) };
+    world.other.disconnect_network(&network.id, by_hand).await.unwrap();
+    assert_eq!(world.engine.list().await.unwrap()[0].address, None);
+    assert_eq!(world.engine.connect(&spec.name, &join).await.unwrap(), Changed::Done);
+    assert_eq!(world.engine.list().await.unwrap()[0].address, Some(join.address));
+}
+
+#[tokio::test]
+async fn a_network_in_use_is_not_removed() {
+    let world = World::new().await;
+    let image = world.image().await;
+    let (network, net) = world.network("net").await;
+    let join = world.join(&network, &net, 7);
+    let spec = ContainerSpec { network: Some(join), ..world.spec("web", &image, &["serve"]) };
+    world.engine.create(&spec).await.unwrap();
+    world.engine.start(&spec.name).await.unwrap();
+    let error = world.engine.remove_network(&net.name).await.unwrap_err();
+    assert!(matches!(error, EngineError::Conflict { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_start_on_a_network_that_is_gone_says_what_is_missing() {
+    let world = World::new().await;
+    let image = world.image().await;
+    let (network, net) = world.network("net").await;
+    let join = world.join(&network, &net, 7);
+    let spec = ContainerSpec { network: Some(join), ..world.spec("web", &image, &["serve"]) };
+    world.engine.create(&spec).await.unwrap();
+    world.engine.remove_network(&net.name).await.unwrap();
+    let error = world.engine.start(&spec.name).await.unwrap_err();
+    assert!(matches!(&error, EngineError::NotFound { what } if what.contains("network")), "{error}");
+}
+
+#[tokio::test]
+async fn a_container_is_not_made_on_a_volume_that_is_gone() {
+    let world = World::new().await;
+    let image = world.image().await;
+    let volume = Some(VolumeMount { volume: world.name("data"), path: "/data".into() });
+    let spec = ContainerSpec { volume, ..world.spec("db", &image, &["serve"]) };
+    let error = world.engine.create(&spec).await.unwrap_err();
+    assert!(matches!(&error, EngineError::NotFound { what } if what.contains("volume")), "{error}");
+    assert_eq!(world.engine.list().await.unwrap(), vec![]);
+}
+
+#[tokio::test]
+async fn events_tell_when_a_container_leaves_our_network() {
+    let world = World::new().await;
+    let image = world.image().await;
+    let mut events = world.engine.events().await.unwrap();
+    let (network, net) = world.network("net").await;
+    let join = world.join(&network, &net, 9);
+    let spec = ContainerSpec { network: Some(join), ..world.spec("web", &image, &["serve"]) };
+    let id = world.engine.create(&spec).await.unwrap();
+    world.engine.start(&spec.name).await.unwrap();
+    let by_hand = NetworkDisconnectRequest { container: id.clone(), force: Some(true) };
+    world.other.disconnect_network(&network.id, by_hand).await.unwrap();
+    let next = async {
+        loop {
+            let event = events.next().await.expect("the engine is up");
+            if event.action.starts_with("network") {
+                return event;
+            }
+        }
+    };
+    // Other tests' containers leave their networks all the time: those are not told.
+    let event = tokio::time::timeout(Duration::from_secs(20), next).await.expect("it is told");
+    assert_eq!(event, Event { app: "5e7b".into(), container: id, action: "network disconnect".into() });
+}
+
+#[tokio::test]
+async fn a_volume_is_made_once_mounted_and_removed_only_when_free() {
+    let world = World::new().await;
+    let image = world.image().await;
+    let (name, identity) = (world.name("data"), world.identity(Role::Volume, "db"));
+    assert_eq!(world.engine.ensure_volume(&name, &identity).await.unwrap(), Changed::Done);
+    assert_eq!(world.engine.ensure_volume(&name, &identity).await.unwrap(), Changed::AlreadySo);
+    assert_eq!(world.engine.volumes().await.unwrap(), vec![Volume { name: name.clone(), identity }]);
+    let volume = Some(VolumeMount { volume: name.clone(), path: "/data".into() });
+    let spec = ContainerSpec { volume, ..world.spec("db", &image, &["serve"]) };
+    world.engine.create(&spec).await.unwrap();
+    let error = world.engine.remove_volume(&name).await.unwrap_err();
+    assert!(matches!(error, EngineError::Conflict { .. }), "{error}");
+    world.engine.remove(&spec.name).await.unwrap();
+    // Removing the container takes its anonymous volumes, never this one.
+    assert_eq!(world.engine.volumes().await.unwrap().len(), 1);
+    assert_eq!(world.engine.remove_volume(&name).await.unwrap(), Changed::Done);
+    assert_eq!(world.engine.remove_volume(&name).await.unwrap(), Changed::AlreadySo);
+}

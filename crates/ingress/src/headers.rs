@@ -1,0 +1,181 @@
+//! Headers at the border: what belongs to one hop is taken off first, then what a client may not claim, then ours are
+//! put on. In this order nothing a client names in `Connection` can take ours away again.
+
+use hyper::header::{
+    CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
+    TRANSFER_ENCODING, UPGRADE,
+};
+
+use crate::pages::ERROR_HEADER;
+
+const FORWARDED: HeaderName = HeaderName::from_static("forwarded");
+const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+
+/// What we say about where a request came from.
+#[derive(Debug, Clone)]
+pub(crate) struct Origin {
+    pub address: HeaderValue,
+    pub port: HeaderValue,
+    pub scheme: HeaderValue,
+}
+
+/// Makes a client's headers fit for an upstream. `upgrade`: a websocket handshake goes on as one.
+pub(crate) fn for_upstream(headers: &mut HeaderMap, host: HeaderValue, origin: &Origin, upgrade: bool) {
+    let chunked = headers.contains_key(TRANSFER_ENCODING);
+    strip_hop_by_hop(headers);
+    let claims: Vec<HeaderName> = headers.keys().filter(|name| is_claim(name)).cloned().collect();
+    for name in claims {
+        headers.remove(name);
+    }
+    headers.insert(HOST, host.clone());
+    headers.insert(X_FORWARDED_FOR, origin.address.clone());
+    headers.insert(X_FORWARDED_HOST, host);
+    headers.insert(X_FORWARDED_PORT, origin.port.clone());
+    headers.insert(X_FORWARDED_PROTO, origin.scheme.clone());
+    if chunked {
+        // Said explicitly, or hyper would take the body of a chunked GET away.
+        headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
+    if upgrade {
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    }
+}
+
+/// Makes an application's headers fit for a client.
+pub(crate) fn for_client(headers: &mut HeaderMap, upgraded: bool) {
+    strip_hop_by_hop(headers);
+    headers.remove(ERROR_HEADER);
+    if upgraded {
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    }
+}
+
+/// The client asks to speak the websocket protocol on this connection. Other protocols are not known to us and their
+/// `Upgrade` is ignored, as the HTTP standard allows: forwarding one (h2c, say) would carry requests past every rule.
+pub(crate) fn asks_for_websocket(headers: &HeaderMap) -> bool {
+    let named = headers.get_all(CONNECTION).iter().any(|value| tokens(value).any(|token| token == "upgrade"));
+    let mut protocols = headers.get_all(UPGRADE).iter();
+    let websocket = protocols.next().is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"));
+    named && websocket && protocols.next().is_none()
+}
+
+/// Exactly one coding, and that is `chunked`: anything else is either an attack or beyond us.
+pub(crate) fn has_odd_transfer_encoding(headers: &HeaderMap) -> bool {
+    let mut values = headers.get_all(TRANSFER_ENCODING).iter();
+    let Some(first) = values.next() else { return false };
+    !first.as_bytes().eq_ignore_ascii_case(b"chunked") || values.next().is_some()
+}
+
+fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    if headers.contains_key(TRANSFER_ENCODING) {
+        // Of two framings the chunked one was read (RFC 9112, 6.3); a length that says otherwise must not go on.
+        headers.remove(CONTENT_LENGTH);
+    }
+    if headers.contains_key(CONNECTION) {
+        let named: Vec<HeaderName> = headers
+            .get_all(CONNECTION)
+            .iter()
+            .flat_map(tokens)
+            .filter_map(|token| HeaderName::from_bytes(token.as_bytes()).ok())
+            // The frame of the message is not for a client to take away.
+            .filter(|name| *name != CONTENT_LENGTH && *name != HOST)
+            .collect();
+        for name in named {
+            headers.remove(name);
+        }
+        headers.remove(CONNECTION);
+    }
+    for name in [KEEP_ALIVE, PROXY_CONNECTION, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE]
+    {
+        headers.remove(name);
+    }
+}
+
+/// Lower-case tokens of a list value.
+fn tokens(value: &HeaderValue) -> impl Iterator<Item = String> + '_ {
+    let text = value.to_str().unwrap_or_default();
+    text.split(',').map(|token| token.trim().to_ascii_lowercase()).filter(|token| !token.is_empty())
+}
+
+/// Names that only a proxy may set, and their twins: CGI-like applications read `X_Real_Ip` as `X-Real-Ip`.
+fn is_claim(name: &HeaderName) -> bool {
+    let text = name.as_str();
+    text.starts_with("x-forwarded") || *name == FORWARDED || *name == X_REAL_IP || text.contains('_')
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn sent(given: &[(&str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in given {
+            headers.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), value.parse().unwrap());
+        }
+        let fixed = HeaderValue::from_static;
+        let origin = Origin { address: fixed("192.0.2.9"), port: fixed("8080"), scheme: fixed("http") };
+        let upgrade = asks_for_websocket(&headers);
+        for_upstream(&mut headers, fixed("shop"), &origin, upgrade);
+        headers
+    }
+
+    #[test]
+    fn nothing_a_client_claims_about_itself_reaches_the_application() {
+        let spoofed = [
+            ("X-Forwarded-For", "10.0.0.1"),
+            ("X-Forwarded-Proto", "https"),
+            ("X-Forwarded-Prefix", "/admin"),
+            ("X-Forwarded-User", "root"),
+            ("Forwarded", "for=10.0.0.1"),
+            ("X-Real-Ip", "10.0.0.1"),
+            ("X_Forwarded_For", "10.0.0.1"),
+            ("Remote_User", "root"),
+        ];
+        let headers = sent(&spoofed);
+        assert_eq!(headers["x-forwarded-for"], "192.0.2.9");
+        assert_eq!(headers["x-forwarded-proto"], "http");
+        assert_eq!(headers["x-forwarded-host"], "shop");
+        assert_eq!(headers["x-forwarded-port"], "8080");
+        assert_eq!(headers.len(), 5, "{headers:?}");
+    }
+
+    #[test]
+    fn connection_takes_its_names_away_but_never_ours_and_never_the_frame() {
+        let headers = sent(&[
+            ("Connection", "X-Forwarded-For, X-Mine, Host"),
+            ("Connection", "content-length"),
+            ("X-Mine", "1"),
+            ("X-Other", "2"),
+            ("Keep-Alive", "timeout=5"),
+            ("Te", "gzip"),
+            ("Proxy-Authorization", "Basic x"),
+            ("Content-Length", "3"),
+        ]);
+        assert_eq!(headers["x-forwarded-for"], "192.0.2.9");
+        assert_eq!(headers["host"], "shop");
+        assert_eq!(headers["content-length"], "3");
+        assert_eq!(headers["x-other"], "2");
+        for gone in ["connection", "x-mine", "keep-alive", "te", "proxy-authorization"] {
+            assert!(!headers.contains_key(gone), "{gone}");
+        }
+    }
+
+    #[test]
+    fn only_a_websocket_handshake_stays_an_upgrade() {
+        assert!(sent(&[("Connection", "keep-alive, Upgrade"), ("Upgrade", "WebSocket")]).contains_key("upgrade"));
+        for (connection, upgrade) in [("upgrade", "h2c"), ("keep-alive", "websocket"), ("upgrade", "websocket, h2c")] {
+            let headers = sent(&[("Connection", connection), ("Upgrade", upgrade)]);
+            assert!(!headers.contains_key("upgrade"), "{connection} {upgrade}");
+            assert!(!headers.contains_key("connection"), "{connection} {upgrade}");
+        }
+    }
+}

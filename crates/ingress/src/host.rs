@@ -1,0 +1,96 @@
+//! Host names on one normal form: lower case, one trailing dot and the port taken off. Refuses what is no host at all.
+
+use std::borrow::Cow;
+
+/// The name to look up, or `None` when the text cannot be the value of a `Host` header.
+pub(crate) fn normal(text: &str) -> Option<Cow<'_, str>> {
+    let name = without_port(text)?;
+    let name = name.strip_suffix('.').unwrap_or(name);
+    if name.is_empty() || name.len() > 253 || !name.bytes().all(is_host_byte) {
+        return None;
+    }
+    if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        return Some(Cow::Owned(name.to_ascii_lowercase()));
+    }
+    Some(Cow::Borrowed(name))
+}
+
+/// Two spellings of one authority: same name, and same port (80 where none is given).
+pub(crate) fn same(one: &str, other: &str) -> bool {
+    let port = |text: &str| match text.rsplit_once(':') {
+        Some((_, port)) if !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) => port.to_owned(),
+        _ => "80".to_owned(),
+    };
+    match (normal(one), normal(other)) {
+        (Some(a), Some(b)) => a == b && port(one) == port(other),
+        _ => false,
+    }
+}
+
+fn without_port(text: &str) -> Option<&str> {
+    if text.starts_with('[') {
+        let end = text.find(']')?;
+        let rest = &text[end + 1..];
+        return (rest.is_empty() || is_port(rest)).then_some(&text[..=end]);
+    }
+    match text.find(':') {
+        None => Some(text),
+        Some(colon) => is_port(&text[colon..]).then_some(&text[..colon]),
+    }
+}
+
+/// `:8080`; an empty port (`shop:`) is allowed by the grammar.
+fn is_port(text: &str) -> bool {
+    text.strip_prefix(':').is_some_and(|digits| digits.len() <= 5 && digits.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+fn is_host_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'[' | b']' | b':')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn case_one_trailing_dot_and_the_port_do_not_matter() {
+        for text in
+            ["shop.example", "SHOP.Example", "shop.example.", "shop.example:8080", "Shop.example.:80", "shop.example:"]
+        {
+            assert_eq!(normal(text).as_deref(), Some("shop.example"), "{text}");
+        }
+        assert_eq!(normal("shop.example..").as_deref(), Some("shop.example."));
+        assert_eq!(normal("[::1]:8080").as_deref(), Some("[::1]"));
+        assert_eq!(normal("127.0.0.1:80").as_deref(), Some("127.0.0.1"));
+    }
+
+    #[test]
+    fn what_is_no_host_is_refused() {
+        let long = "a".repeat(254);
+        for text in [
+            "",
+            ".",
+            ":80",
+            "a b",
+            "a,b",
+            "user@shop",
+            "shop:80:80",
+            "shop:http",
+            "shop/x",
+            "[::1",
+            "[::1]x",
+            "ä",
+            long.as_str(),
+        ] {
+            assert_eq!(normal(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_authority_equals_itself_in_any_spelling_but_not_another_port() {
+        assert!(same("Shop:80", "shop"));
+        assert!(same("shop.:8080", "shop:8080"));
+        assert!(!same("shop:8080", "shop"));
+        assert!(!same("shop", "shop2"));
+    }
+}

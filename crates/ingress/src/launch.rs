@@ -1,0 +1,113 @@
+//! How `boatyard serve` comes to a running ingress: the one that answers, or a new one that outlives us.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::process::{Child, Command};
+use tokio::time::Instant;
+
+use crate::control::{Control, ControlError};
+use crate::process::socket_path;
+
+/// From the start of the process to its answer.
+const START_DEADLINE: Duration = Duration::from_secs(5);
+/// Between two looks for its socket, which appears some milliseconds after the start.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// What the process gets of our environment: nothing of what control or an app is given.
+const PASSED_ON: [&str; 1] = ["RUST_LOG"];
+
+/// Why there is no ingress to talk to.
+#[derive(Debug, thiserror::Error)]
+pub enum LaunchError {
+    #[error("cannot open the ingress log {path}")]
+    Log {
+        path: PathBuf,
+        #[source]
+        cause: io::Error,
+    },
+    #[error("cannot start {program}")]
+    Spawn {
+        program: PathBuf,
+        #[source]
+        cause: io::Error,
+    },
+    #[error("the ingress ended at once ({status}); its log says why: {log}")]
+    Ended { status: std::process::ExitStatus, log: PathBuf },
+    #[error("the ingress was started, but did not answer within {} s; see its log: {log}", START_DEADLINE.as_secs())]
+    Silent {
+        log: PathBuf,
+        #[source]
+        cause: ControlError,
+    },
+}
+
+/// Connects to the ingress of `data_dir`, and starts one as `program args…` first if none answers.
+///
+/// The new process gets no descriptor but its log, no environment but `RUST_LOG`, and leaves our session at its start
+/// (see [`crate::run`]); killing us does not touch it. While we live, a task waits for it, so that it leaves no zombie.
+///
+/// # Errors
+/// [`LaunchError`]; nothing was started that answers, except for [`LaunchError::Silent`].
+pub async fn ensure_running(
+    program: &Path,
+    args: &[impl AsRef<OsStr>],
+    data_dir: &Path,
+    log: &Path,
+) -> Result<Control, LaunchError> {
+    let socket = socket_path(data_dir);
+    if let Ok(control) = Control::connect(&socket).await {
+        return Ok(control);
+    }
+    let mut child = Some(spawn(program, args, log)?);
+    let started = Instant::now();
+    let mut ended = None;
+    loop {
+        let cause = match Control::connect(&socket).await {
+            Ok(control) => {
+                reap(child);
+                return Ok(control);
+            }
+            Err(cause) => cause,
+        };
+        match child.as_mut().map(Child::try_wait) {
+            // It may have met another one that was starting and holds the lock: that one will answer in a moment.
+            Some(Ok(Some(status))) => (ended, child) = (Some((status, Instant::now())), None),
+            Some(Ok(None) | Err(_)) | None => {}
+        }
+        if let Some((status, at)) = ended
+            && at.elapsed() > START_DEADLINE / 5
+        {
+            return Err(LaunchError::Ended { status, log: log.to_owned() });
+        }
+        if started.elapsed() > START_DEADLINE {
+            reap(child);
+            return Err(LaunchError::Silent { log: log.to_owned(), cause });
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+fn spawn(program: &Path, args: &[impl AsRef<OsStr>], log: &Path) -> Result<Child, LaunchError> {
+    let failed = |cause| LaunchError::Log { path: log.to_owned(), cause };
+    let out = std::fs::OpenOptions::new().append(true).create(true).mode(0o600).open(log).map_err(failed)?;
+    let errors = out.try_clone().map_err(failed)?;
+    let kept = PASSED_ON.iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
+    let mut command = Command::new(program);
+    command.args(args).env_clear().envs(kept).stdin(Stdio::null()).stdout(out).stderr(errors).kill_on_drop(false);
+    // Not a process group of its own here: its leader could not leave our session.
+    command.spawn().map_err(|cause| LaunchError::Spawn { program: program.to_owned(), cause })
+}
+
+fn reap(child: Option<Child>) {
+    let Some(mut child) = child else { return };
+    tokio::spawn(async move {
+        match child.wait().await {
+            Ok(status) => tracing::warn!(%status, "ingress process ended"),
+            Err(error) => tracing::warn!(%error, "cannot wait for the ingress process"),
+        }
+    });
+}

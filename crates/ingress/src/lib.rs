@@ -1,0 +1,46 @@
+//! The data plane of Boatyard: a process of its own that holds the front door, and the protocol that steers it.
+//!
+//! It knows hosts, paths, upstreams and windows to count under. It knows no app spec, no deployment, no engine, no
+//! database and no environment of any app: control sends whole route tables, ingress swaps one pointer and reports
+//! what is still open. It keeps serving from its last snapshot when control is gone.
+//!
+//! In reading order:
+//! - [`protocol`]: what the two say to each other;
+//! - [`control`] and [`launch`]: the side of `boatyard serve`;
+//! - [`process`]: the side of `boatyard ingress`, which owns everything below;
+//! - `server`, `snapshot`, `steering`: taking a table, keeping it, putting it in force, telling what drains;
+//! - `table`, `host`, `path`: which rule a request belongs to;
+//! - `listeners`, `proxy`, `admission`, `headers`, `body`, `tunnel`, `pages`: one request;
+//! - `upstream`, `pool`, `counters`: what is open, kept and counted.
+
+pub mod control;
+pub mod launch;
+pub mod process;
+pub mod protocol;
+
+mod admission;
+mod body;
+mod counters;
+mod headers;
+mod host;
+mod limits;
+mod listeners;
+mod pages;
+mod path;
+mod pool;
+mod proxy;
+mod server;
+mod snapshot;
+mod steering;
+mod table;
+mod tunnel;
+mod upstream;
+mod wire;
+
+pub use control::{Control, ControlError, News, Welcome};
+pub use launch::{LaunchError, ensure_running};
+pub use process::{IngressError, IngressOptions, run, socket_path};
+pub use protocol::*;
+
+#[cfg(test)]
+mod tests;

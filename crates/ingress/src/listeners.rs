@@ -1,0 +1,208 @@
+//! The front doors: bound as control wants them, kept when a new one cannot be had, and the connections that come in.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::protocol::{Listener, ListenerKind, ListenerRefused};
+use crate::proxy::Proxy;
+
+mod connection;
+
+pub(crate) use connection::Watch;
+
+/// How long accepting pauses after the system refused a connection (out of descriptors, most likely).
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// All listeners of the process.
+#[derive(Debug)]
+pub(crate) struct Listeners {
+    proxy: Arc<Proxy>,
+    open: BTreeMap<Listener, Door>,
+    /// One permit per client connection.
+    clients: Arc<Semaphore>,
+    tasks: TaskTracker,
+    /// Ends connections that did not end by themselves.
+    cut: CancellationToken,
+}
+
+/// One bound listener.
+#[derive(Debug)]
+struct Door {
+    bound: SocketAddr,
+    stop: CancellationToken,
+    accepting: tokio::task::JoinHandle<()>,
+}
+
+impl Listeners {
+    /// `max_clients`: open client connections; accepting pauses above.
+    pub fn new(proxy: Arc<Proxy>, max_clients: usize, tasks: TaskTracker, cut: CancellationToken) -> Self {
+        let clients = Arc::new(Semaphore::new(max_clients.clamp(1, Semaphore::MAX_PERMITS)));
+        Listeners { proxy, open: BTreeMap::new(), clients, tasks, cut }
+    }
+
+    /// Opens what is wanted and not open, then closes what is open and not wanted. If one cannot be had, everything
+    /// open stays open: a front door too many is better than none.
+    pub async fn want(&mut self, wanted: &[Listener]) -> Vec<ListenerRefused> {
+        let mut refused = Vec::new();
+        for listener in wanted {
+            if self.open.contains_key(listener) || self.open.values().any(|door| door.bound == listener.address) {
+                continue;
+            }
+            if let Err(error) = self.open_one(listener, wanted).await {
+                let reason = format!(
+                    "cannot listen on {}: {error}; what was open before stays open. Free the address or choose another",
+                    listener.address
+                );
+                tracing::warn!(listener = %listener.address, %error, "listener refused");
+                refused.push(ListenerRefused { listener: listener.clone(), reason });
+            }
+        }
+        if refused.is_empty() {
+            for (listener, door) in self.take_unwanted(wanted) {
+                tracing::info!(listener = %listener.address, "listener closed");
+                door.close().await;
+            }
+        }
+        refused
+    }
+
+    /// As control names them, with the port that was really bound.
+    pub fn list(&self) -> Vec<Listener> {
+        self.open.iter().map(|(listener, door)| Listener { address: door.bound, kind: listener.kind }).collect()
+    }
+
+    /// No new connection on any of them; open ones end after their present request.
+    pub async fn close_all(&mut self) {
+        for door in std::mem::take(&mut self.open).into_values() {
+            door.close().await;
+        }
+    }
+
+    async fn open_one(&mut self, listener: &Listener, wanted: &[Listener]) -> io::Result<()> {
+        let socket = match TcpListener::bind(listener.address).await {
+            Ok(socket) => socket,
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => self.take_over(listener, wanted, error).await?,
+            Err(error) => return Err(error),
+        };
+        self.serve(listener, socket)
+    }
+
+    /// The address may be taken by a listener of ours that is not wanted any more: `127.0.0.1:80` is in the way of
+    /// `0.0.0.0:80`. Closes it for a moment, and opens it again should the new one still not be had.
+    async fn take_over(
+        &mut self,
+        listener: &Listener,
+        wanted: &[Listener],
+        taken: io::Error,
+    ) -> io::Result<TcpListener> {
+        let in_the_way =
+            |open: &Listener, door: &Door| door.bound.port() == listener.address.port() && !wanted.contains(open);
+        let Some(old) = self.open.iter().find(|(open, door)| in_the_way(open, door)).map(|(open, _)| open.clone())
+        else {
+            return Err(taken);
+        };
+        let Some(door) = self.open.remove(&old) else { return Err(taken) };
+        let bound = door.bound;
+        door.close().await;
+        match TcpListener::bind(listener.address).await {
+            Ok(socket) => Ok(socket),
+            Err(error) => {
+                let socket = TcpListener::bind(bound).await?;
+                self.serve(&old, socket)?;
+                Err(error)
+            }
+        }
+    }
+
+    fn serve(&mut self, listener: &Listener, socket: TcpListener) -> io::Result<()> {
+        let bound = socket.local_addr()?;
+        let stop = CancellationToken::new();
+        let accept = Accept {
+            socket,
+            kind: listener.kind,
+            proxy: Arc::clone(&self.proxy),
+            clients: Arc::clone(&self.clients),
+            tasks: self.tasks.clone(),
+            stop: stop.clone(),
+            cut: self.cut.clone(),
+            port: bound.port(),
+        };
+        let accepting = tokio::spawn(accept.run());
+        tracing::info!(listener = %bound, "listening");
+        self.open.insert(listener.clone(), Door { bound, stop, accepting });
+        Ok(())
+    }
+
+    fn take_unwanted(&mut self, wanted: &[Listener]) -> Vec<(Listener, Door)> {
+        let keep = |open: &Listener, door: &Door| {
+            wanted.contains(open) || wanted.iter().any(|wanted| wanted.address == door.bound)
+        };
+        let (kept, gone): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            std::mem::take(&mut self.open).into_iter().partition(|(open, door)| keep(open, door));
+        self.open = kept;
+        gone.into_iter().collect()
+    }
+}
+
+impl Door {
+    /// Returns once the socket is closed, so that its address is free.
+    async fn close(self) {
+        self.stop.cancel();
+        // A panic in there has been reported; the socket is closed either way.
+        let _ = self.accepting.await;
+    }
+}
+
+struct Accept {
+    socket: TcpListener,
+    kind: ListenerKind,
+    proxy: Arc<Proxy>,
+    clients: Arc<Semaphore>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+    cut: CancellationToken,
+    port: u16,
+}
+
+impl Accept {
+    async fn run(self) {
+        loop {
+            let (stream, permit) = tokio::select! {
+                () = self.stop.cancelled() => return,
+                next = self.next() => match next {
+                    Ok(next) => next,
+                    Err(error) => {
+                        tracing::warn!(%error, port = self.port, "cannot accept; pausing");
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                        continue;
+                    }
+                },
+            };
+            let ((stream, peer), ListenerKind::Http) = (stream, self.kind);
+            let connection = connection::Connection {
+                proxy: Arc::clone(&self.proxy),
+                peer,
+                port: self.port,
+                stop: self.stop.clone(),
+                cut: self.cut.clone(),
+            };
+            self.tasks.spawn(async move {
+                connection.serve(stream).await;
+                drop(permit);
+            });
+        }
+    }
+
+    async fn next(&self) -> io::Result<((TcpStream, SocketAddr), tokio::sync::OwnedSemaphorePermit)> {
+        let permit = Arc::clone(&self.clients).acquire_owned().await.map_err(io::Error::other)?;
+        Ok((self.socket.accept().await?, permit))
+    }
+}

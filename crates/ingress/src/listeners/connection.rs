@@ -1,0 +1,191 @@
+//! One client connection: HTTP/1.1 by hyper, watched for silence, ended in order when its listener closes.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use hyper::header::HeaderValue;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
+
+use crate::headers::Origin;
+use crate::proxy::{Client, Proxy};
+
+pub(super) struct Connection {
+    pub proxy: Arc<Proxy>,
+    pub peer: SocketAddr,
+    pub port: u16,
+    pub stop: CancellationToken,
+    pub cut: CancellationToken,
+}
+
+impl Connection {
+    pub async fn serve(self, stream: TcpStream) {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "client left before it was served");
+            return;
+        }
+        let watch = Arc::new(Watch::default());
+        let client = Client { origin: self.origin(), watch: Arc::clone(&watch) };
+        let io = TokioIo::new(Watched { stream, watch: Arc::clone(&watch) });
+        let limits = &self.proxy.limits;
+        let context = Arc::new((Arc::clone(&self.proxy), client));
+        let service = service_fn(move |request| {
+            let context = Arc::clone(&context);
+            async move { context.0.answer(&context.1, request).await }
+        });
+        // No half-close: a client that closes its side while it waits is taken as gone, and its instance is told.
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(limits.request_head)
+            .max_header_size(limits.head_bytes)
+            .max_buf_size(limits.head_bytes.max(64 * 1024))
+            .serve_connection(io, service)
+            .with_upgrades();
+        tokio::pin!(connection);
+        let mut stopping = false;
+        loop {
+            tokio::select! {
+                result = &mut connection => {
+                    if let Err(error) = result {
+                        tracing::debug!(peer = %self.peer, %error, "client connection ended");
+                    }
+                    return;
+                }
+                () = self.stop.cancelled(), if !stopping => {
+                    stopping = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+                () = self.cut.cancelled() => return,
+                () = watch.idle_for(limits.body_idle) => {
+                    tracing::debug!(peer = %self.peer, "client connection was silent for too long");
+                    return;
+                }
+            }
+        }
+    }
+
+    fn origin(&self) -> Origin {
+        let text = |text: String| HeaderValue::try_from(text).expect("digits, dots and colons are header text");
+        Origin {
+            address: text(self.peer.ip().to_canonical().to_string()),
+            port: text(self.port.to_string()),
+            scheme: HeaderValue::from_static("http"),
+        }
+    }
+}
+
+/// What is known about a client's socket while others use it.
+#[derive(Debug, Default)]
+pub(crate) struct Watch {
+    moved: AtomicU64,
+    reset: AtomicBool,
+    closed: AtomicBool,
+}
+
+impl Watch {
+    /// The socket is reset instead of closed when it goes.
+    pub fn reset_on_close(&self) {
+        self.reset.store(true, Relaxed);
+    }
+
+    /// The client closed its side, or its connection broke.
+    pub fn client_closed(&self) -> bool {
+        self.closed.load(Relaxed)
+    }
+
+    /// Returns once no byte has passed for `limit`, within twice that time. Costs nothing while bytes pass.
+    pub async fn idle_for(&self, limit: Duration) {
+        let mut seen = self.moved.load(Relaxed);
+        loop {
+            tokio::time::sleep(limit).await;
+            let now = self.moved.load(Relaxed);
+            if now == seen {
+                return;
+            }
+            seen = now;
+        }
+    }
+
+    fn moved(&self, count: usize) {
+        self.moved.fetch_add(count as u64, Relaxed);
+    }
+}
+
+/// The client's socket.
+struct Watched {
+    stream: TcpStream,
+    watch: Arc<Watch>,
+}
+
+impl Watched {
+    fn wrote(&self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        match &result {
+            Poll::Ready(Ok(count)) => self.watch.moved(*count),
+            Poll::Ready(Err(_)) => self.watch.closed.store(true, Relaxed),
+            Poll::Pending => {}
+        }
+        result
+    }
+}
+
+impl AsyncRead for Watched {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let result = Pin::new(&mut self.stream).poll_read(cx, buf);
+        match (buf.filled().len() - before, &result) {
+            (0, Poll::Ready(_)) if buf.remaining() > 0 => self.watch.closed.store(true, Relaxed),
+            (count, _) => self.watch.moved(count),
+        }
+        result
+    }
+}
+
+impl AsyncWrite for Watched {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.wrote(result)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.wrote(result)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.watch.reset.load(Relaxed) {
+            // Shutting down in order would send the FIN that a cut body must not end with.
+            return Poll::Ready(Ok(()));
+        }
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        if self.watch.reset.load(Relaxed) {
+            // The socket may be gone already, and then there is nothing to reset.
+            let _ = self.stream.set_zero_linger();
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! The answers that are ours: what went wrong, whose it is, in words for people and a code for programs.
+
+use bytes::Bytes;
+use hyper::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use hyper::{Response, StatusCode};
+
+use crate::body::Answer;
+
+/// Carries [`Refusal::code`] in every answer of ours, and never in an application's.
+pub(crate) const ERROR_HEADER: HeaderName = HeaderName::from_static("x-boatyard-error");
+
+/// Why a request got an answer of ours instead of the application's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// The request itself is wrong; the text says what.
+    BadRequest(&'static str),
+    MethodNotAllowed,
+    /// The request's body ended early or was malformed.
+    BrokenUpload,
+    NoSuchHost,
+    NoSuchPath,
+    NoInstance {
+        component: String,
+    },
+    ConnectFailed {
+        component: String,
+        cause: String,
+    },
+    ConnectTimedOut {
+        component: String,
+    },
+    /// The connection ended with no answer, or the answer was no HTTP.
+    NoAnswer {
+        component: String,
+    },
+    BadAnswer {
+        component: String,
+    },
+    AnswerTimedOut {
+        component: String,
+    },
+}
+
+impl Refusal {
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Refusal::BadRequest(_) | Refusal::BrokenUpload => StatusCode::BAD_REQUEST,
+            Refusal::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Refusal::NoSuchHost | Refusal::NoSuchPath => StatusCode::NOT_FOUND,
+            Refusal::NoInstance { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Refusal::ConnectFailed { .. } | Refusal::NoAnswer { .. } | Refusal::BadAnswer { .. } => {
+                StatusCode::BAD_GATEWAY
+            }
+            Refusal::ConnectTimedOut { .. } | Refusal::AnswerTimedOut { .. } => StatusCode::GATEWAY_TIMEOUT,
+        }
+    }
+
+    pub fn code(&self) -> &'static str {
+        match self {
+            Refusal::BadRequest(_) => "bad-request",
+            Refusal::MethodNotAllowed => "method-not-allowed",
+            Refusal::BrokenUpload => "broken-upload",
+            Refusal::NoSuchHost => "no-such-host",
+            Refusal::NoSuchPath => "no-such-path",
+            Refusal::NoInstance { .. } => "no-instance",
+            Refusal::ConnectFailed { .. } => "connect-failed",
+            Refusal::ConnectTimedOut { .. } => "connect-timed-out",
+            Refusal::NoAnswer { .. } => "no-answer",
+            Refusal::BadAnswer { .. } => "bad-answer",
+            Refusal::AnswerTimedOut { .. } => "answer-timed-out",
+        }
+    }
+
+    fn sentence(&self) -> String {
+        match self {
+            Refusal::BadRequest(what) => (*what).to_owned(),
+            Refusal::MethodNotAllowed => "This method is not served here.".to_owned(),
+            Refusal::BrokenUpload => "The body of the request ended early or was malformed.".to_owned(),
+            Refusal::NoSuchHost => "No app is served under this host name.".to_owned(),
+            Refusal::NoSuchPath => "No route of this app takes this path.".to_owned(),
+            Refusal::NoInstance { component } => format!("Component {component} has no ready instance at the moment."),
+            Refusal::ConnectFailed { component, cause } => {
+                format!("Component {component} did not accept a connection ({cause}). Nothing was sent to it.")
+            }
+            Refusal::ConnectTimedOut { component } => {
+                format!("Component {component} did not accept a connection in time. Nothing was sent to it.")
+            }
+            Refusal::NoAnswer { component } => {
+                format!("Component {component} closed the connection without an answer. It may have seen the request.")
+            }
+            Refusal::BadAnswer { component } => {
+                format!("Component {component} gave an answer that is no valid HTTP. It has seen the request.")
+            }
+            Refusal::AnswerTimedOut { component } => {
+                format!("Component {component} did not answer in time. It has seen the request.")
+            }
+        }
+    }
+
+    /// `asked`: the request's headers, to tell a browser from a program.
+    pub fn response(&self, asked: Option<&HeaderValue>) -> Response<Answer> {
+        let status = self.status();
+        let html = asked.is_some_and(|accept| accept.to_str().is_ok_and(|accept| accept.contains("text/html")));
+        let sentence = self.sentence();
+        let (kind, text) = if html {
+            ("text/html; charset=utf-8", page(status, &sentence, self.code()))
+        } else {
+            ("text/plain; charset=utf-8", format!("{status}: {sentence}\n"))
+        };
+        let mut response = Response::new(Answer::own(Bytes::from(text)));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(ERROR_HEADER, HeaderValue::from_static(self.code()));
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+}
+
+/// What the asker would like to read.
+pub(crate) fn accepted(headers: &HeaderMap) -> Option<HeaderValue> {
+    headers.get(ACCEPT).cloned()
+}
+
+fn page(status: StatusCode, sentence: &str, code: &str) -> String {
+    let sentence = escape(sentence);
+    format!(
+        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
+         <title>{status}</title><style>body{{font:16px/1.5 system-ui,sans-serif;max-width:36em;margin:15vh auto;\
+         padding:0 1em;color-scheme:light dark}}small{{opacity:.6}}</style><h1>{status}</h1><p>{sentence}</p>\
+         <small>{code}</small></html>\n"
+    )
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_names_the_component_and_cannot_be_injected_into() {
+        let refusal = Refusal::NoInstance { component: "<web>".to_owned() };
+        assert_eq!(refusal.status(), 503);
+        assert!(page(refusal.status(), &refusal.sentence(), refusal.code()).contains("&lt;web&gt;"));
+    }
+}

@@ -1,0 +1,207 @@
+//! Connections to one upstream: made, kept for a moment, handed out again.
+//!
+//! Built on hyper's connection level rather than on its pooling client, because two promises need what only this level
+//! knows: whether a byte of a request was written or a byte of its answer read (which decides what may be sent again),
+//! and that no connection outlives its instance or its idle time.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+use crate::body::RequestBody;
+use crate::limits::Limits;
+use crate::upstream::Upstream;
+
+/// One connection to an upstream, speaking HTTP/1.1.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub sender: SendRequest<RequestBody>,
+    traffic: Arc<Traffic>,
+    /// It has carried a request before, so the other side may be closing it right now.
+    pub reused: bool,
+}
+
+/// Bytes that went over a connection so far.
+#[derive(Debug, Default)]
+struct Traffic {
+    written: AtomicU64,
+    read: AtomicU64,
+}
+
+/// Where a connection's traffic stood.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Mark {
+    pub written: u64,
+    pub read: u64,
+}
+
+impl Link {
+    pub fn mark(&self) -> Mark {
+        Mark { written: self.traffic.written.load(Relaxed), read: self.traffic.read.load(Relaxed) }
+    }
+}
+
+/// Opens a connection. The caller has the deadline.
+pub(crate) async fn connect(address: SocketAddr, limits: &Limits) -> io::Result<Link> {
+    let stream = match tokio::time::timeout(limits.connect, TcpStream::connect(address)).await {
+        Ok(stream) => stream?,
+        Err(_elapsed) => return Err(io::ErrorKind::TimedOut.into()),
+    };
+    stream.set_nodelay(true)?;
+    let traffic = Arc::new(Traffic::default());
+    let io = TokioIo::new(Counted { stream, traffic: Arc::clone(&traffic) });
+    let (sender, connection) = http1::Builder::new()
+        .max_buf_size(256 * 1024)
+        .handshake(io)
+        .await
+        .map_err(io::Error::other)?;
+    // Its errors reach whoever waits for an answer or reads a body; an idle one's end concerns nobody.
+    tokio::spawn(connection.with_upgrades());
+    Ok(Link { sender, traffic, reused: false })
+}
+
+/// Idle connections of one upstream.
+#[derive(Debug, Default)]
+pub(crate) struct Pool {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    idle: VecDeque<(Link, Instant)>,
+    closed: bool,
+    swept: bool,
+}
+
+impl Pool {
+    /// The connection used last that is ready now. Dead and overdue ones are dropped on the way.
+    pub fn take(&self, idle_limit: Duration) -> Option<Link> {
+        let mut inner = self.lock();
+        let mut at = inner.idle.len();
+        while at > 0 {
+            at -= 1;
+            let (link, since) = &inner.idle[at];
+            if link.sender.is_closed() || (link.sender.is_ready() && since.elapsed() >= idle_limit) {
+                inner.idle.remove(at);
+            } else if link.sender.is_ready() {
+                return inner.idle.remove(at).map(|(link, _)| Link { reused: true, ..link });
+            }
+            // Not ready: its last answer is being finished. Leave it there.
+        }
+        None
+    }
+
+    /// Gives a connection back whose answer has been read to its end.
+    pub fn give(upstream: &Arc<Upstream>, link: Link, limits: &Arc<Limits>) {
+        let mut inner = upstream.pool.lock();
+        if inner.closed || link.sender.is_closed() || inner.idle.len() >= limits.upstream_idle_count {
+            return;
+        }
+        inner.idle.push_back((link, Instant::now()));
+        if !std::mem::replace(&mut inner.swept, true) {
+            tokio::spawn(sweep(Arc::clone(upstream), Arc::clone(limits)));
+        }
+    }
+
+    /// Drops what is idle, and everything that is given back from now on.
+    pub fn close(&self) {
+        let mut inner = self.lock();
+        inner.closed = true;
+        // One that still sends a request's body after its answer stays until that has ended.
+        inner.idle.retain(|(link, _)| !link.sender.is_ready() && !link.sender.is_closed());
+    }
+
+    pub fn open(&self) {
+        self.lock().closed = false;
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
+        // Nothing that runs under this lock leaves it half done, so a panic elsewhere cannot have broken it.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Drops overdue connections. Returns when to look again, or `None` when nothing is left.
+    fn drop_overdue(&self, idle_limit: Duration) -> Option<Duration> {
+        let mut inner = self.lock();
+        let closed = inner.closed;
+        inner.idle.retain(|(link, since)| {
+            let overdue = closed || since.elapsed() >= idle_limit;
+            !link.sender.is_closed() && !(overdue && link.sender.is_ready())
+        });
+        let Some((_, oldest)) = inner.idle.front() else {
+            inner.swept = false;
+            return None;
+        };
+        // The floor keeps a connection that is overdue but still busy from spinning us.
+        Some(idle_limit.saturating_sub(oldest.elapsed()).max(Duration::from_millis(100)))
+    }
+}
+
+/// Runs only while the pool holds something.
+async fn sweep(upstream: Arc<Upstream>, limits: Arc<Limits>) {
+    while let Some(next) = upstream.pool.drop_overdue(limits.upstream_idle) {
+        tokio::time::sleep(next).await;
+    }
+}
+
+/// The socket, counting what passes.
+struct Counted {
+    stream: TcpStream,
+    traffic: Arc<Traffic>,
+}
+
+impl Counted {
+    fn wrote(&self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(count)) = &result {
+            self.traffic.written.fetch_add(*count as u64, Relaxed);
+        }
+        result
+    }
+}
+
+impl AsyncRead for Counted {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let result = Pin::new(&mut self.stream).poll_read(cx, buf);
+        self.traffic.read.fetch_add((buf.filled().len() - before) as u64, Relaxed);
+        result
+    }
+}
+
+impl AsyncWrite for Counted {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.wrote(result)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.wrote(result)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,253 @@
+//! `boatyard ingress`: one per data directory, from its snapshot to its last open request.
+
+use std::future::Future;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use rustix::fs::{FlockOperation, Mode, OFlags};
+use rustix::process::{Resource, Rlimit};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Mutex, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::limits::Limits;
+use crate::listeners::Listeners;
+use crate::protocol::{Listener, RouteTable};
+use crate::proxy::Proxy;
+use crate::server::{self, Front, Server};
+use crate::snapshot::{self, Found};
+use crate::steering::Steering;
+use crate::tunnel::Tunnels;
+
+/// Open requests may take this long after SIGTERM.
+const SIGTERM_DRAIN: Duration = Duration::from_secs(30);
+/// Longest path a unix socket can have, without its terminating zero (`sun_path` of Linux).
+const SOCKET_PATH_LIMIT: usize = 107;
+/// Descriptors left for everything that is neither a client nor its upstream connection.
+const RESERVED_DESCRIPTORS: u64 = 128;
+
+#[derive(Debug, Clone)]
+pub struct IngressOptions {
+    /// The installation's data directory; ours is `ingress` inside.
+    pub data_dir: PathBuf,
+}
+
+/// Why the process could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum IngressError {
+    #[error("cannot use {path}")]
+    Directory {
+        path: PathBuf,
+        #[source]
+        cause: io::Error,
+    },
+    #[error("an ingress already runs for {data_dir}; it keeps serving. Stop it with `boatyard down`")]
+    AlreadyRunning { data_dir: PathBuf },
+    #[error("the path {path} is too long for a socket ({} bytes; {SOCKET_PATH_LIMIT} are possible); choose a shorter data directory", .path.as_os_str().len())]
+    SocketPath { path: PathBuf },
+    #[error("cannot listen for control on {path}")]
+    Socket {
+        path: PathBuf,
+        #[source]
+        cause: io::Error,
+    },
+    #[error("cannot read the snapshot {path}")]
+    Snapshot {
+        path: PathBuf,
+        #[source]
+        cause: io::Error,
+    },
+    #[error("cannot wait for signals")]
+    Signals(#[source] io::Error),
+}
+
+/// Where the ingress of a data directory listens for control.
+pub fn socket_path(data_dir: &Path) -> PathBuf {
+    data_dir.join("ingress").join("control.sock")
+}
+
+/// Runs the ingress of a data directory until it is told to shut down, or gets SIGTERM or SIGINT; then gives open
+/// requests 30 s (or what the shutdown said). SIGHUP is ignored.
+///
+/// The process leaves its session first, so that a terminal that goes away or a Ctrl-C typed for somebody else does not
+/// reach it. Started by hand it leads its own process group already and stays at its terminal.
+///
+/// # Errors
+/// [`IngressError::AlreadyRunning`] when another one holds the directory's lock; and what cannot be opened.
+pub async fn run(options: IngressOptions) -> Result<(), IngressError> {
+    // Fails for the leader of a process group only, which then is where it should be.
+    let _ = rustix::process::setsid();
+    let mut terminate = signal(SignalKind::terminate()).map_err(IngressError::Signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(IngressError::Signals)?;
+    // Taken and never read: that is how a signal is ignored here.
+    let _hangup = signal(SignalKind::hangup()).map_err(IngressError::Signals)?;
+    let told = async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        SIGTERM_DRAIN
+    };
+    let max_clients = max_clients(raise_descriptor_limit());
+    serve(&options.data_dir, Limits::default(), max_clients, told).await
+}
+
+/// [`run`] without what concerns the whole process. `told` says when to end, and how long that may take.
+pub(crate) async fn serve(
+    data_dir: &Path,
+    limits: Limits,
+    max_clients: usize,
+    told: impl Future<Output = Duration>,
+) -> Result<(), IngressError> {
+    let folder = prepare(data_dir)?;
+    let _lock = lock(&folder, data_dir)?;
+    let path = socket_path(data_dir);
+    if path.as_os_str().len() > SOCKET_PATH_LIMIT {
+        return Err(IngressError::SocketPath { path });
+    }
+    let process = Process::new(&folder, limits, max_clients);
+    process.restore().await?;
+    let socket = server::bind(&path).map_err(|cause| IngressError::Socket { path: path.clone(), cause })?;
+    tracing::info!(data_dir = %data_dir.display(), boot = %process.server.boot_id, "ingress ready");
+
+    let mut asked = process.server.shutdown.subscribe();
+    let control = tokio::spawn(Arc::clone(&process.server).serve(socket));
+    let drain = tokio::select! {
+        drain = told => drain,
+        drain = shutdown_asked(&mut asked) => drain,
+    };
+    tracing::info!(drain_seconds = drain.as_secs(), "ingress stops");
+    process.stop(drain).await;
+    control.abort();
+    // Gone before the lock is: whoever holds it next binds a socket of its own.
+    let _ = std::fs::remove_file(&path);
+    Ok(())
+}
+
+async fn shutdown_asked(asked: &mut watch::Receiver<Option<Duration>>) -> Duration {
+    loop {
+        if let Some(drain) = *asked.borrow_and_update() {
+            return drain;
+        }
+        if asked.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+struct Process {
+    server: Arc<Server>,
+    clients: TaskTracker,
+    cut: CancellationToken,
+}
+
+impl Process {
+    fn new(folder: &Path, limits: Limits, max_clients: usize) -> Self {
+        let steering = Steering::start();
+        let (clients, cut) = (TaskTracker::new(), CancellationToken::new());
+        let tunnels = Tunnels { tasks: clients.clone(), cut: cut.clone(), idle: limits.tunnel_idle };
+        let proxy = Arc::new(Proxy { steering: Arc::clone(&steering), limits: Arc::new(limits), tunnels });
+        let listeners = Listeners::new(proxy, max_clients, clients.clone(), cut.clone());
+        let server = Arc::new(Server {
+            steering,
+            boot_id: uuid::Uuid::new_v4().to_string(),
+            snapshot_path: folder.join("routes.json"),
+            front: Mutex::new(Front { listeners, wanted: Vec::new(), table: RouteTable::default() }),
+            in_charge: AtomicU64::new(0),
+            shutdown: watch::Sender::new(None),
+        });
+        Process { server, clients, cut }
+    }
+
+    /// Serves what the last process served.
+    async fn restore(&self) -> Result<(), IngressError> {
+        let path = &self.server.snapshot_path;
+        let found = snapshot::load(path).map_err(|cause| IngressError::Snapshot { path: path.clone(), cause })?;
+        match found {
+            Found::Snapshot(snapshot) => self.apply(snapshot.listeners, snapshot.table).await,
+            Found::Nothing => {}
+            Found::SetAside(aside, reason) => {
+                tracing::warn!(kept_as = %aside.display(), reason, "snapshot cannot be used; waiting for control");
+            }
+        }
+        Ok(())
+    }
+
+    async fn apply(&self, listeners: Vec<Listener>, table: RouteTable) {
+        let mut front = self.server.front.lock().await;
+        if let Err(error) = self.server.steering.install(&table) {
+            tracing::warn!(%error, "the snapshot's table cannot be used; waiting for control");
+            return;
+        }
+        tracing::info!(version = table.version, "serving from the snapshot");
+        front.table = table;
+        // What is refused has been logged; control asks for it again.
+        let _ = front.listeners.want(&listeners).await;
+        front.wanted = listeners;
+    }
+
+    async fn stop(&self, drain: Duration) {
+        self.server.front.lock().await.listeners.close_all().await;
+        self.clients.close();
+        if tokio::time::timeout(drain, self.clients.wait()).await.is_err() {
+            tracing::warn!(open = self.clients.len(), "cutting connections that are still open");
+            self.cut.cancel();
+            self.clients.wait().await;
+        }
+    }
+}
+
+fn prepare(data_dir: &Path) -> Result<PathBuf, IngressError> {
+    let folder = data_dir.join("ingress");
+    let failed = |cause| IngressError::Directory { path: folder.clone(), cause };
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(failed)?;
+    std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o700)).map_err(failed)?;
+    Ok(folder)
+}
+
+/// Held as long as the process lives; the system gives it back however that ends.
+fn lock(folder: &Path, data_dir: &Path) -> Result<OwnedFd, IngressError> {
+    let path = folder.join("lock");
+    let failed = |cause: rustix::io::Errno| IngressError::Directory { path: path.clone(), cause: cause.into() };
+    let flags = OFlags::CREATE | OFlags::RDWR | OFlags::CLOEXEC;
+    let file = rustix::fs::open(&path, flags, Mode::RUSR | Mode::WUSR).map_err(failed)?;
+    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(IngressError::AlreadyRunning { data_dir: data_dir.to_owned() }),
+        Err(error) => Err(failed(error)),
+    }
+}
+
+/// Takes all descriptors that the system lets us have, and says how many those are.
+fn raise_descriptor_limit() -> u64 {
+    let had = rustix::process::getrlimit(Resource::Nofile);
+    let wanted = Rlimit { current: had.maximum, maximum: had.maximum };
+    match rustix::process::setrlimit(Resource::Nofile, wanted) {
+        Ok(()) => had.maximum.unwrap_or(u64::MAX),
+        Err(_) => had.current.unwrap_or(u64::MAX),
+    }
+}
+
+/// Every client may need a connection to an upstream as well.
+fn max_clients(descriptors: u64) -> usize {
+    let clients = descriptors.saturating_sub(RESERVED_DESCRIPTORS) / 2;
+    usize::try_from(clients.max(16)).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn descriptors_are_left_for_control_and_for_upstreams() {
+        assert_eq!(max_clients(1024), 448);
+        assert_eq!(max_clients(100), 16);
+        assert!(max_clients(u64::MAX) > 1_000_000);
+    }
+}

@@ -1,0 +1,166 @@
+//! What control and ingress say to each other: one JSON message a line, over a unix socket in the data directory.
+//!
+//! Control steers with whole route tables; ingress swaps one pointer and acknowledges the version. Nothing here knows
+//! deployments, specs or environments: upstreams are addresses with a name, windows are names to count under.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+/// Raised when a message changes its meaning. A running ingress of another version answers with its own number, and
+/// control replaces it.
+pub const PROTOCOL_VERSION: u32 = 1;
+
+/// Where to send what: swapped whole or not at all.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct RouteTable {
+    /// Grows with every table that control sends, across its own restarts too.
+    pub version: u64,
+    pub apps: Vec<AppRoutes>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppRoutes {
+    /// The app's id.
+    pub app: String,
+    /// Host names, lower case, without port.
+    pub hosts: Vec<String>,
+    /// Name under which requests are counted from now on: the id of the deployment that is rolling or serving.
+    pub window: String,
+    /// Most specific first; the first match takes the request.
+    pub rules: Vec<Rule>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rule {
+    #[serde(rename = "match")]
+    pub path: PathMatch,
+    pub rewrite: Rewrite,
+    /// The component behind, for messages and logs.
+    pub component: String,
+    /// Ready instances. Empty: the component has none, and its requests get a 503.
+    pub upstreams: Vec<Upstream>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PathMatch {
+    /// Whole segments: `/api` takes `/api`, `/api/` and `/api/x`, not `/apix`.
+    Prefix(String),
+    Exact(String),
+}
+
+/// What happens to the matched prefix before the request goes on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rewrite {
+    Keep,
+    Strip,
+    Replace(String),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Upstream {
+    /// Instance name: never used for another instance.
+    pub id: String,
+    pub address: SocketAddr,
+}
+
+/// A front door: data, so that more kinds can come.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Listener {
+    pub address: SocketAddr,
+    pub kind: ListenerKind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ListenerKind {
+    Http,
+}
+
+/// Control → ingress.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Request {
+    /// First message on a connection.
+    Hello { protocol: u32, listeners: Vec<Listener> },
+    /// Answered by [`Message::Acknowledged`] once no new request can see an older table.
+    SetTable { table: RouteTable },
+    /// Answered by [`Message::Status`].
+    Status,
+    /// Stop accepting, let open requests end within `drain_seconds`, exit.
+    Shutdown { drain_seconds: u64 },
+}
+
+/// Ingress → control; answers, and news that nobody asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Message {
+    /// Answer to [`Request::Hello`].
+    Welcome {
+        protocol: u32,
+        status: Status,
+        refused: Vec<ListenerRefused>,
+    },
+    Acknowledged {
+        version: u64,
+    },
+    /// The counts of a draining upstream changed (at most every 250 ms, and at once when they reach zero).
+    Draining {
+        upstream: String,
+        open: Open,
+    },
+    Status {
+        status: Status,
+    },
+    /// The request could not be carried out; the sentence says why.
+    Refused {
+        reason: String,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListenerRefused {
+    pub listener: Listener,
+    pub reason: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Status {
+    /// New at every start of the process: counters of another boot id started at zero.
+    pub boot_id: String,
+    pub pid: u32,
+    /// Version of the table in force.
+    pub version: u64,
+    pub listeners: Vec<Listener>,
+    /// Open work of every upstream that has some, routed or draining. Absent: none.
+    pub open: BTreeMap<String, Open>,
+    /// By app id, then by window.
+    pub counters: BTreeMap<String, BTreeMap<String, Counters>>,
+}
+
+/// Open requests and upgraded connections of one upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Open {
+    pub requests: u64,
+    pub upgraded: u64,
+}
+
+/// Counted since the process started. A request belongs to the window of the table that routed it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Counters {
+    /// Requests routed to this app, whatever came of them.
+    pub requests: u64,
+    /// A 502, 503 or 504 of ours, or a body cut by us or by the instance.
+    pub failed: u64,
+    /// 5xx answers of the application itself.
+    pub app_errors: u64,
+    /// Clients that left before their answer was whole.
+    pub client_gone: u64,
+    /// Connections upgraded (websockets) and ended by us or by a stopping instance.
+    pub upgraded_cut: u64,
+    /// Longest time from a request's head to the end of its answer's head, in microseconds.
+    pub slowest_us: u64,
+}

@@ -1,0 +1,328 @@
+//! One request: checked, given a place, sent to an instance, its answer passed on.
+//!
+//! What may be sent again (and so never reaches a client as an error):
+//! - nothing of the request was written anywhere: always, to another instance or on a fresh connection;
+//! - a kept connection died with no byte of an answer, and the method is GET, HEAD or OPTIONS without a body: once.
+//!
+//! Everything else that goes wrong is a 502 or 504 that says what happened. Bodies are never gathered.
+
+use std::convert::Infallible;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
+
+use hyper::body::{Body, Incoming};
+use hyper::client::conn::TrySendError;
+use hyper::header::{HOST, HeaderValue};
+use hyper::http::request;
+use hyper::upgrade::OnUpgrade;
+use hyper::{Method, Request, Response, StatusCode, Uri, Version};
+
+use crate::admission::{Admitted, Search};
+use crate::body::{Answer, Exchange, Held, RequestBody};
+use crate::headers::{self, Origin};
+use crate::host;
+use crate::limits::Limits;
+use crate::listeners::Watch;
+use crate::pages::{Refusal, accepted};
+use crate::path::{BadPath, NormalPath};
+use crate::pool::{Link, Mark, connect};
+use crate::steering::Steering;
+use crate::tunnel::Tunnels;
+
+/// What every request needs; one per process.
+#[derive(Debug)]
+pub(crate) struct Proxy {
+    pub steering: Arc<Steering>,
+    pub limits: Arc<Limits>,
+    pub tunnels: Tunnels,
+}
+
+/// The client's connection that a request came on.
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub origin: Origin,
+    pub watch: Arc<Watch>,
+}
+
+impl Proxy {
+    /// Always answers: what goes wrong becomes a page.
+    pub async fn answer(&self, client: &Client, request: Request<Incoming>) -> Result<Response<Answer>, Infallible> {
+        let accept = accepted(request.headers());
+        let answer = self.try_answer(client, request).await;
+        Ok(answer.unwrap_or_else(|refusal| {
+            tracing::debug!(code = refusal.code(), "request refused");
+            refusal.response(accept.as_ref())
+        }))
+    }
+
+    async fn try_answer(&self, client: &Client, mut request: Request<Incoming>) -> Result<Response<Answer>, Refusal> {
+        let started = Instant::now();
+        let given_host = check(&request)?;
+        let host = given_host.to_str().ok().and_then(host::normal);
+        let host = host.ok_or(Refusal::BadRequest("The Host header is no host name."))?;
+        let uri = request.uri().clone();
+        let path = NormalPath::parse(uri.path()).map_err(bad_path)?;
+
+        let asked = headers::asks_for_websocket(request.headers()) && request.version() == Version::HTTP_11;
+        let upgrade = asked.then(|| hyper::upgrade::on(&mut request));
+        let (mut parts, body) = request.into_parts();
+        let version = parts.version;
+        headers::for_upstream(&mut parts.headers, given_host.clone(), &client.origin, upgrade.is_some());
+        let outgoing = Outgoing::new(parts, body);
+
+        let mut search = Search { host: &host, path: &path, started, tried: Vec::new(), tally: None };
+        let sent = self.send(&mut search, &uri, outgoing).await;
+        let mut tally = search.tally.take();
+        match (sent, &mut tally) {
+            (Ok(sent), _) => {
+                let tally = tally.expect("a request is counted before it gets a place");
+                self.pass_on(client, version, upgrade, sent, tally)
+            }
+            (Err(refusal), tally) => {
+                if let Some(tally) = tally {
+                    count_refusal(tally, &refusal);
+                }
+                Err(refusal)
+            }
+        }
+    }
+
+    /// Sends the request until it has an answer or may not be sent again.
+    async fn send(&self, search: &mut Search<'_>, uri: &Uri, mut outgoing: Outgoing) -> Result<Sent, Refusal> {
+        let mut unreachable = None;
+        let (mut fresh_only, mut replayed) = (false, false);
+        loop {
+            let admitted = match search.admit(&self.steering, &self.limits).await {
+                Ok(admitted) => admitted,
+                // All were tried: the connection that failed says more than "nobody is ready".
+                Err(refusal @ Refusal::NoInstance { .. }) => return Err(unreachable.unwrap_or(refusal)),
+                Err(refusal) => return Err(refusal),
+            };
+            let mut link = match self.link(&admitted, fresh_only).await {
+                Ok(link) => link,
+                Err(cause) => {
+                    search.tried.push(Arc::clone(admitted.upstream()));
+                    let refusal = connect_refusal(&admitted, &cause);
+                    if search.tried.len() >= self.limits.upstreams_tried {
+                        return Err(refusal);
+                    }
+                    unreachable = Some(refusal);
+                    continue;
+                }
+            };
+            let (request, spare) = outgoing.aim(&admitted, uri, link.reused);
+            let mark = link.mark();
+            let failure = match self.head(&admitted.exchange, link.sender.try_send_request(request)).await {
+                Ok(response) => return Ok(Sent { response, link, admitted }),
+                Err(Failure::TimedOut) => {
+                    return Err(Refusal::AnswerTimedOut { component: admitted.rule().component.clone() });
+                }
+                Err(Failure::Broke(failure)) => failure,
+            };
+            if !link.reused {
+                search.tried.push(Arc::clone(admitted.upstream()));
+            }
+            fresh_only = true;
+            outgoing = match again(*failure, spare, mark, &link, &admitted, &mut replayed) {
+                Ok(outgoing) if search.tried.len() < self.limits.upstreams_tried => outgoing,
+                Ok(_) => return Err(Refusal::NoAnswer { component: admitted.rule().component.clone() }),
+                Err(refusal) => return Err(refusal),
+            };
+        }
+    }
+
+    async fn link(&self, admitted: &Admitted, fresh_only: bool) -> io::Result<Link> {
+        let upstream = admitted.upstream();
+        if !fresh_only && let Some(link) = upstream.pool.take(self.limits.upstream_idle) {
+            return Ok(link);
+        }
+        connect(upstream.address, &self.limits).await
+    }
+
+    /// Waits for the answer's head. The deadline counts from the last byte of the request's body, which may be long.
+    async fn head(
+        &self,
+        exchange: &Exchange,
+        sending: impl Future<Output = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>>,
+    ) -> Result<Response<Incoming>, Failure> {
+        tokio::pin!(sending);
+        loop {
+            let before = exchange.moved.load(Relaxed);
+            match tokio::time::timeout(self.limits.answer_head, &mut sending).await {
+                Ok(result) => return result.map_err(|failure| Failure::Broke(Box::new(failure))),
+                Err(_elapsed) if exchange.moved.load(Relaxed) != before => {}
+                Err(_elapsed) => return Err(Failure::TimedOut),
+            }
+        }
+    }
+
+    fn pass_on(
+        &self,
+        client: &Client,
+        version: Version,
+        upgrade: Option<OnUpgrade>,
+        sent: Sent,
+        mut tally: crate::counters::Tally,
+    ) -> Result<Response<Answer>, Refusal> {
+        let Sent { mut response, link, admitted } = sent;
+        tally.head();
+        let refuse = |mut tally: crate::counters::Tally| {
+            let refusal = Refusal::BadAnswer { component: admitted.rule().component.clone() };
+            tally.failed();
+            Err(refusal)
+        };
+        if headers::has_odd_transfer_encoding(response.headers()) {
+            return refuse(tally);
+        }
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            let agreed = headers::asks_for_websocket(response.headers());
+            let Some(client_side) = upgrade.filter(|_| agreed) else { return refuse(tally) };
+            tally.settle();
+            let upstream_side = hyper::upgrade::on(&mut response);
+            self.tunnels.open(client_side, upstream_side, &admitted.exchange, &tally, &client.watch);
+            headers::for_client(response.headers_mut(), true);
+            return Ok(response.map(|_| Answer::Own(None)));
+        }
+        if response.status().is_server_error() {
+            tally.app_error();
+        }
+        headers::for_client(response.headers_mut(), false);
+        *response.version_mut() = Version::HTTP_11;
+        // HTTP/1.0 without a length ends a body by closing: there, only a reset shows that it was cut.
+        let reset_when_cut = (version == Version::HTTP_10).then(|| Arc::clone(&client.watch));
+        let held = Held { link, exchange: admitted.exchange, tally, limits: Arc::clone(&self.limits), reset_when_cut };
+        Ok(response.map(|body| Answer::passing(body, held)))
+    }
+}
+
+/// A request that has its answer's head.
+struct Sent {
+    response: Response<Incoming>,
+    link: Link,
+    admitted: Admitted,
+}
+
+enum Failure {
+    TimedOut,
+    Broke(Box<TrySendError<Request<RequestBody>>>),
+}
+
+/// A request that was not sent yet.
+struct Outgoing {
+    request: Request<RequestBody>,
+}
+
+impl Outgoing {
+    fn new(mut parts: request::Parts, body: Incoming) -> Self {
+        parts.version = Version::HTTP_11;
+        Outgoing { request: Request::from_parts(parts, RequestBody::new(body)) }
+    }
+
+    /// For this place; and a copy to send again, where that may be needed and can be made.
+    fn aim(self, admitted: &Admitted, uri: &Uri, reused: bool) -> (Request<RequestBody>, Option<request::Parts>) {
+        let mut request = self.request;
+        *request.uri_mut() = admitted.rule().target(uri);
+        request.body_mut().held_by(&admitted.exchange);
+        let empty = request.body().is_end_stream();
+        if !(reused && empty) {
+            return (request, None);
+        }
+        let (parts, body) = request.into_parts();
+        let spare = parts.clone();
+        (Request::from_parts(parts, body), Some(spare))
+    }
+}
+
+/// Whether a request whose sending broke may be sent once more: see the rules at the top.
+fn again(
+    mut failure: TrySendError<Request<RequestBody>>,
+    spare: Option<request::Parts>,
+    mark: Mark,
+    link: &Link,
+    admitted: &Admitted,
+    replayed: &mut bool,
+) -> Result<Outgoing, Refusal> {
+    if let Some(request) = failure.take_message() {
+        return Ok(Outgoing { request });
+    }
+    if admitted.exchange.broken.load(Relaxed) {
+        return Err(Refusal::BrokenUpload);
+    }
+    let now = link.mark();
+    let component = || admitted.rule().component.clone();
+    if let Some(parts) = spare
+        && now.read == mark.read
+        && (now.written == mark.written || (is_repeatable(&parts.method) && !*replayed))
+    {
+        *replayed = true;
+        return Ok(Outgoing { request: Request::from_parts(parts, RequestBody::empty()) });
+    }
+    if failure.error().is_parse() {
+        Err(Refusal::BadAnswer { component: component() })
+    } else {
+        Err(Refusal::NoAnswer { component: component() })
+    }
+}
+
+fn is_repeatable(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
+}
+
+/// The checks that hyper leaves to us. Gives back the host as the client wrote it.
+///
+/// A request with both a length and a chunked body is left to hyper: it takes the chunked body, drops the length and
+/// closes the connection afterwards, as RFC 9112 (6.3) demands, and so no reader after us sees two framings.
+fn check(request: &Request<Incoming>) -> Result<HeaderValue, Refusal> {
+    if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
+        return Err(Refusal::MethodNotAllowed);
+    }
+    if headers::has_odd_transfer_encoding(request.headers()) {
+        return Err(Refusal::BadRequest("The Transfer-Encoding is not chunked."));
+    }
+    let mut hosts = request.headers().get_all(HOST).iter();
+    let given = hosts.next();
+    if hosts.next().is_some() {
+        return Err(Refusal::BadRequest("There is more than one Host header."));
+    }
+    let authority = request.uri().authority().map(|authority| authority.as_str());
+    match (given, authority) {
+        (None, _) if request.version() != Version::HTTP_10 => Err(Refusal::BadRequest("The Host header is missing.")),
+        (None, None) => Err(Refusal::NoSuchHost),
+        (None, Some(authority)) => {
+            HeaderValue::from_str(authority).map_err(|_| Refusal::BadRequest("The request target is no URI."))
+        }
+        (Some(given), None) => Ok(given.clone()),
+        (Some(given), Some(authority)) => {
+            let agree = given.to_str().is_ok_and(|given| host::same(given, authority));
+            agree.then(|| given.clone()).ok_or(Refusal::BadRequest("Host and request target name different hosts."))
+        }
+    }
+}
+
+fn bad_path(bad: BadPath) -> Refusal {
+    Refusal::BadRequest(match bad {
+        BadPath::NotAbsolute => "The request target is not an absolute path.",
+        BadPath::DotSegment => "The path contains a dot segment.",
+        BadPath::BadEncoding => "The path is not encoded correctly.",
+    })
+}
+
+fn connect_refusal(admitted: &Admitted, cause: &io::Error) -> Refusal {
+    let component = admitted.rule().component.clone();
+    tracing::debug!(upstream = %admitted.upstream().id, %cause, "cannot connect");
+    if cause.kind() == io::ErrorKind::TimedOut {
+        return Refusal::ConnectTimedOut { component };
+    }
+    Refusal::ConnectFailed { component, cause: cause.kind().to_string() }
+}
+
+fn count_refusal(tally: &mut crate::counters::Tally, refusal: &Refusal) {
+    match refusal {
+        // The client broke off, and the entry says so when it is dropped.
+        Refusal::BrokenUpload => {}
+        refusal if refusal.status().is_server_error() => tally.failed(),
+        _ => tally.settle(),
+    }
+}

@@ -1,0 +1,230 @@
+//! The control socket: takes tables and listeners from control, tells what drains and what was counted.
+//!
+//! Only this user and root may speak here. Anybody among them may ask for the status; only the connection that said
+//! hello last may change anything, so that a controller that was replaced cannot win over its successor.
+
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::time::Duration;
+
+use tokio::io::BufReader;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{Mutex, broadcast, mpsc, watch};
+
+use crate::listeners::Listeners;
+use crate::protocol::{Listener, Message, PROTOCOL_VERSION, Request, RouteTable, Status};
+use crate::snapshot::{self, Snapshot};
+use crate::steering::Steering;
+use crate::wire::{self, WireError};
+
+/// A reader of news that takes none for so long is disconnected.
+const WRITE_LIMIT: Duration = Duration::from_secs(10);
+/// Answers waiting for one connection.
+const ANSWERS_KEPT: usize = 64;
+
+/// What steers this process; shared by all control connections.
+pub(crate) struct Server {
+    pub steering: Arc<Steering>,
+    pub boot_id: String,
+    pub snapshot_path: PathBuf,
+    pub front: Mutex<Front>,
+    /// Number of the connection that said hello last.
+    pub in_charge: AtomicU64,
+    /// Set once by a shutdown request: how long open requests may take.
+    pub shutdown: watch::Sender<Option<Duration>>,
+}
+
+/// What is wanted and kept on disk. One change at a time.
+pub(crate) struct Front {
+    pub listeners: Listeners,
+    pub wanted: Vec<Listener>,
+    pub table: RouteTable,
+}
+
+/// Binds the socket: only the owner may open it. What lies at the path was left by a process that is gone, since we
+/// hold the lock.
+pub(crate) fn bind(path: &Path) -> io::Result<UnixListener> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    let socket = UnixListener::bind(path)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    Ok(socket)
+}
+
+impl Server {
+    /// Serves control until the task is dropped.
+    pub async fn serve(self: Arc<Self>, socket: UnixListener) {
+        let mut number = 0;
+        loop {
+            match socket.accept().await {
+                Ok((stream, _)) if is_allowed(&stream) => {
+                    number += 1;
+                    tokio::spawn(Arc::clone(&self).connection(stream, number));
+                }
+                Ok(_) => tracing::warn!("control connection of another user refused"),
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept control connections; pausing");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            }
+        }
+    }
+
+    async fn connection(self: Arc<Self>, stream: UnixStream, number: u64) {
+        let (read, write) = stream.into_split();
+        let (answers, waiting) = mpsc::channel(ANSWERS_KEPT);
+        let news = self.steering.news();
+        let writer = tokio::spawn(write_out(write, waiting, news));
+        if let Err(error) = self.read_in(read, &answers, number).await {
+            tracing::debug!(%error, "control connection ended");
+        }
+        drop(answers);
+        // The writer ends once the last answer is out.
+        let _ = writer.await;
+    }
+
+    async fn read_in(
+        &self,
+        read: OwnedReadHalf,
+        answers: &mpsc::Sender<Message>,
+        number: u64,
+    ) -> Result<(), WireError> {
+        let mut read = BufReader::new(read);
+        loop {
+            let (answer, last) = match wire::read::<Request>(&mut read).await {
+                Ok(request) => (self.answer(request, number).await, false),
+                Err(WireError::Closed) => return Ok(()),
+                Err(error @ WireError::NotAMessage(_)) => (refused(error.to_string()), false),
+                Err(error @ WireError::TooLong) => (refused(error.to_string()), true),
+                Err(error) => return Err(error),
+            };
+            if answers.send(answer).await.is_err() || last {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn answer(&self, request: Request, number: u64) -> Message {
+        match request {
+            Request::Hello { protocol, listeners } => self.hello(protocol, listeners, number).await,
+            Request::Status => Message::Status { status: self.status(&*self.front.lock().await) },
+            Request::SetTable { .. } | Request::Shutdown { .. } if self.in_charge.load(SeqCst) != number => refused(
+                "this connection is not in charge: another one said hello later, or this one never did".to_owned(),
+            ),
+            Request::SetTable { table } => self.set_table(table, number).await,
+            Request::Shutdown { drain_seconds } => {
+                self.shutdown.send_replace(Some(Duration::from_secs(drain_seconds)));
+                Message::Acknowledged { version: self.steering.table().version }
+            }
+        }
+    }
+
+    async fn hello(&self, protocol: u32, wanted: Vec<Listener>, number: u64) -> Message {
+        let mut front = self.front.lock().await;
+        self.in_charge.store(number, SeqCst);
+        if protocol != PROTOCOL_VERSION {
+            // Nothing is changed for a control that we do not understand; it reads our number and replaces us.
+            let status = self.status(&front);
+            return Message::Welcome { protocol: PROTOCOL_VERSION, status, refused: Vec::new() };
+        }
+        let mut refused = front.listeners.want(&wanted).await;
+        if wanted != front.wanted {
+            let kept = std::mem::replace(&mut front.wanted, wanted);
+            if let Err(error) = self.save(&front).await {
+                tracing::warn!(%error, "snapshot not written; a restarted ingress would open the listeners of before");
+                front.wanted = kept;
+            }
+        }
+        refused.sort_by(|one, other| one.listener.cmp(&other.listener));
+        Message::Welcome { protocol: PROTOCOL_VERSION, status: self.status(&front), refused }
+    }
+
+    async fn set_table(&self, table: RouteTable, number: u64) -> Message {
+        let mut front = self.front.lock().await;
+        // Asked again under the lock: a newer control may have said hello while this table waited.
+        if self.in_charge.load(SeqCst) != number {
+            return refused("this connection is not in charge any more".to_owned());
+        }
+        let (version, current) = (table.version, front.table.version);
+        if version < current {
+            return refused(format!("table {version} is older than table {current}, which stays in force"));
+        }
+        if let Err(error) = crate::table::check(&table) {
+            return refused(format!("{error}; table {current} stays in force"));
+        }
+        let kept = std::mem::replace(&mut front.table, table);
+        if let Err(error) = self.save(&front).await {
+            front.table = kept;
+            return refused(format!(
+                "cannot write {}: {error}; table {current} stays in force. Free space there, then try again",
+                self.snapshot_path.display()
+            ));
+        }
+        match self.steering.install(&front.table) {
+            Ok(()) => {
+                tracing::debug!(version, "table in force");
+                Message::Acknowledged { version }
+            }
+            Err(error) => refused(error.to_string()),
+        }
+    }
+
+    async fn save(&self, front: &Front) -> io::Result<()> {
+        let snapshot = Snapshot::new(front.wanted.clone(), front.table.clone());
+        let path = self.snapshot_path.clone();
+        tokio::task::spawn_blocking(move || snapshot::save(&path, &snapshot)).await.map_err(io::Error::other)?
+    }
+
+    fn status(&self, front: &Front) -> Status {
+        Status {
+            boot_id: self.boot_id.clone(),
+            pid: std::process::id(),
+            version: self.steering.table().version,
+            listeners: front.listeners.list(),
+            open: self.steering.open(),
+            counters: self.steering.counters(),
+        }
+    }
+}
+
+fn refused(reason: String) -> Message {
+    Message::Refused { reason }
+}
+
+fn is_allowed(stream: &UnixStream) -> bool {
+    let ours = rustix::process::geteuid().as_raw();
+    stream.peer_cred().is_ok_and(|peer| peer.uid() == ours || peer.uid() == 0)
+}
+
+/// Answers in the order of their questions, news as they come.
+async fn write_out(
+    mut to: OwnedWriteHalf,
+    mut answers: mpsc::Receiver<Message>,
+    mut news: broadcast::Receiver<Message>,
+) {
+    loop {
+        let message = tokio::select! {
+            biased;
+            answer = answers.recv() => match answer {
+                Some(answer) => answer,
+                None => return,
+            },
+            item = news.recv() => match item {
+                Ok(item) => item,
+                // It missed some. Closing is honest: control connects again and reads the status.
+                Err(RecvError::Lagged(_) | RecvError::Closed) => return,
+            },
+        };
+        match tokio::time::timeout(WRITE_LIMIT, wire::write(&mut to, &message)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) | Err(_) => return,
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! The last table and listeners on disk, so that a started ingress serves before control has said a word.
+//!
+//! Written whole and made durable before a table is acknowledged: an address may be given to another instance once a
+//! table without it was acknowledged, and a snapshot older than that would route to a stranger.
+
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::protocol::{Listener, RouteTable};
+
+/// Raised when older programs could no longer read the file.
+const FORMAT: u32 = 1;
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Snapshot {
+    pub format: u32,
+    pub listeners: Vec<Listener>,
+    pub table: RouteTable,
+    /// Room for what control will give us to serve; empty in this format.
+    #[serde(default)]
+    pub certificates: Vec<serde_json::Value>,
+}
+
+impl Snapshot {
+    pub fn new(listeners: Vec<Listener>, table: RouteTable) -> Self {
+        Snapshot { format: FORMAT, listeners, table, certificates: Vec::new() }
+    }
+}
+
+/// What was found at the start.
+#[derive(Debug)]
+pub(crate) enum Found {
+    Snapshot(Box<Snapshot>),
+    Nothing,
+    /// It could not be used; it was renamed to this.
+    SetAside(PathBuf, String),
+}
+
+/// Reads the snapshot. One that is damaged or of another format is set aside, never deleted.
+pub(crate) fn load(path: &Path) -> io::Result<Found> {
+    let text = match std::fs::read(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
+        Err(error) => return Err(error),
+    };
+    let reason = match serde_json::from_slice::<Snapshot>(&text) {
+        Ok(snapshot) if snapshot.format == FORMAT => match crate::table::check(&snapshot.table) {
+            Ok(()) => return Ok(Found::Snapshot(Box::new(snapshot))),
+            Err(error) => error.to_string(),
+        },
+        Ok(snapshot) => format!("it has format {}, this program reads {FORMAT}", snapshot.format),
+        Err(error) => error.to_string(),
+    };
+    let aside = path.with_extension("json.bad");
+    std::fs::rename(path, &aside)?;
+    Ok(Found::SetAside(aside, reason))
+}
+
+/// Replaces the snapshot; durable when this returns. On an error the one before is still whole.
+pub(crate) fn save(path: &Path, snapshot: &Snapshot) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let temporary = path.with_extension("json.new");
+    let result = write(&temporary, snapshot).and_then(|()| std::fs::rename(&temporary, path));
+    if result.is_err() {
+        // Best effort: the next save truncates it anyway.
+        let _ = std::fs::remove_file(&temporary);
+        return result;
+    }
+    std::fs::File::open(folder)?.sync_all()
+}
+
+fn write(path: &Path, snapshot: &Snapshot) -> io::Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    let file = options.write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    let mut writer = io::BufWriter::new(file);
+    serde_json::to_writer(&mut writer, snapshot)?;
+    writer.write_all(b"\n")?;
+    writer.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn what_is_saved_is_loaded_again_and_only_the_owner_may_read_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("routes.json");
+        let snapshot = Snapshot::new(Vec::new(), RouteTable { version: 7, apps: Vec::new() });
+        save(&path, &snapshot).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(matches!(load(&path).unwrap(), Found::Snapshot(loaded) if *loaded == snapshot));
+    }
+
+    #[test]
+    fn a_damaged_snapshot_or_one_of_another_format_is_set_aside() {
+        for text in
+            ["{\"format\":1,\"listen", "", "{\"format\":2,\"listeners\":[],\"table\":{\"version\":1,\"apps\":[]}}"]
+        {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("routes.json");
+            std::fs::write(&path, text).unwrap();
+            let Found::SetAside(aside, _) = load(&path).unwrap() else { panic!("{text} was taken") };
+            assert_eq!(std::fs::read_to_string(aside).unwrap(), text);
+            assert!(matches!(load(&path).unwrap(), Found::Nothing));
+        }
+    }
+
+    #[test]
+    fn a_failed_save_leaves_the_old_snapshot_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("routes.json");
+        let old = Snapshot::new(Vec::new(), RouteTable { version: 1, apps: Vec::new() });
+        save(&path, &old).unwrap();
+        std::fs::create_dir(path.with_extension("json.new")).unwrap();
+        save(&path, &Snapshot::new(Vec::new(), RouteTable { version: 2, apps: Vec::new() })).unwrap_err();
+        assert!(matches!(load(&path).unwrap(), Found::Snapshot(loaded) if *loaded == old));
+    }
+}

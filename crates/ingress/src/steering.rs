@@ -1,0 +1,184 @@
+//! The table in force and what came before it: swaps tables, tells what is still open behind the old ones.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use arc_swap::{ArcSwap, Guard};
+use tokio::sync::{Notify, broadcast, watch};
+use tokio::time::Instant;
+
+use crate::counters::{Ledger, Window};
+use crate::protocol::{Counters, Message, Open, RouteTable};
+use crate::table::{self, Parts, Table, TableError};
+use crate::upstream::Upstream;
+
+/// How often the counts of one draining upstream are told at most, except for the last time.
+const NEWS_EVERY: Duration = Duration::from_millis(250);
+/// News kept for a slow listener; one that falls further behind is disconnected and reads the status instead.
+const NEWS_KEPT: usize = 4096;
+
+#[derive(Debug)]
+pub(crate) struct Steering {
+    table: ArcSwap<Table>,
+    version: watch::Sender<u64>,
+    news: broadcast::Sender<Message>,
+    live: Mutex<Live>,
+}
+
+/// The objects behind the names in tables. They outlive tables.
+#[derive(Debug)]
+struct Live {
+    upstreams: HashMap<(String, SocketAddr), Arc<Upstream>>,
+    ledger: Ledger,
+    ended: Arc<Notify>,
+}
+
+impl Parts for Live {
+    fn window(&mut self, app: &str, name: &str) -> Arc<Window> {
+        self.ledger.window(app, name)
+    }
+
+    fn upstream(&mut self, wanted: &crate::protocol::Upstream) -> Arc<Upstream> {
+        let ended = &self.ended;
+        let entry = self.upstreams.entry((wanted.id.clone(), wanted.address));
+        Arc::clone(entry.or_insert_with(|| Arc::new(Upstream::new(wanted, Arc::clone(ended)))))
+    }
+}
+
+impl Steering {
+    /// An empty table, version 0. The task that tells of drains runs as long as this is alive.
+    pub fn start() -> Arc<Self> {
+        let ended = Arc::new(Notify::new());
+        let live = Live { upstreams: HashMap::new(), ledger: Ledger::default(), ended: Arc::clone(&ended) };
+        let steering = Arc::new(Steering {
+            table: ArcSwap::default(),
+            version: watch::Sender::new(0),
+            news: broadcast::Sender::new(NEWS_KEPT),
+            live: Mutex::new(live),
+        });
+        tokio::spawn(tell(Arc::downgrade(&steering), ended));
+        steering
+    }
+
+    pub fn table(&self) -> Guard<Arc<Table>> {
+        self.table.load()
+    }
+
+    /// Wakes at every new table.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.version.subscribe()
+    }
+
+    /// [`Message::Draining`] of every upstream that a table left out, until its count is zero.
+    pub fn news(&self) -> broadcast::Receiver<Message> {
+        self.news.subscribe()
+    }
+
+    /// Puts a table in force. When this returns, no new request takes a place at an upstream that it leaves out.
+    pub fn install(&self, wanted: &RouteTable) -> Result<(), TableError> {
+        table::check(wanted)?;
+        let mut live = self.live();
+        let table = Table::compile(wanted, &mut *live);
+        let routed = upstreams_of(wanted);
+        let apps: BTreeSet<&str> = wanted.apps.iter().map(|app| app.app.as_str()).collect();
+        live.ledger.forget_gone(&apps);
+        for (key, upstream) in &live.upstreams {
+            if upstream.is_draining() && routed.contains(&(key.0.as_str(), key.1)) {
+                upstream.route();
+            }
+        }
+        // First the table, then the flags: who is turned away by a flag finds the new table.
+        self.table.store(Arc::new(table));
+        for (key, upstream) in &live.upstreams {
+            if !upstream.is_draining() && !routed.contains(&(key.0.as_str(), key.1)) {
+                upstream.drain();
+            }
+        }
+        self.version.send_replace(wanted.version);
+        Ok(())
+    }
+
+    /// Open work by upstream id, without those that have none.
+    pub fn open(&self) -> BTreeMap<String, Open> {
+        let mut open: BTreeMap<String, Open> = BTreeMap::new();
+        for upstream in self.live().upstreams.values() {
+            let now = upstream.open();
+            if now != Open::default() {
+                let sum = open.entry(upstream.id.clone()).or_default();
+                sum.requests += now.requests;
+                sum.upgraded += now.upgraded;
+            }
+        }
+        open
+    }
+
+    pub fn counters(&self) -> BTreeMap<String, BTreeMap<String, Counters>> {
+        self.live().ledger.read()
+    }
+
+    fn live(&self) -> MutexGuard<'_, Live> {
+        // Work under this lock is plain bookkeeping that cannot stop half-way.
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Draining upstreams and their counts. Those that have come to zero are told here for the last time.
+    fn draining(&self) -> Vec<(String, SocketAddr, Open)> {
+        let mut live = self.live();
+        let draining = live.upstreams.values().filter(|upstream| upstream.is_draining());
+        let counts: Vec<_> =
+            draining.map(|upstream| (upstream.id.clone(), upstream.address, upstream.open())).collect();
+        for (id, address, open) in &counts {
+            if *open == Open::default() {
+                live.upstreams.remove(&(id.clone(), *address));
+            }
+        }
+        counts
+    }
+}
+
+fn upstreams_of(table: &RouteTable) -> BTreeSet<(&str, SocketAddr)> {
+    let rules = table.apps.iter().flat_map(|app| &app.rules);
+    rules.flat_map(|rule| &rule.upstreams).map(|upstream| (upstream.id.as_str(), upstream.address)).collect()
+}
+
+/// Tells counts of draining upstreams as they change: at most every 250 ms each, and at once when they reach zero.
+async fn tell(steering: std::sync::Weak<Steering>, ended: Arc<Notify>) {
+    let mut told: HashMap<(String, SocketAddr), (Open, Instant)> = HashMap::new();
+    let mut again: Option<Instant> = None;
+    loop {
+        let waited = async {
+            match again {
+                Some(at) => tokio::time::sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = ended.notified() => {}
+            () = waited => {}
+            // Only to notice that the process side is gone.
+            () = tokio::time::sleep(Duration::from_secs(60)) => {}
+        }
+        let Some(steering) = steering.upgrade() else { return };
+        again = None;
+        let counts = steering.draining();
+        told.retain(|key, _| counts.iter().any(|(id, address, _)| key.0 == *id && key.1 == *address));
+        for (id, address, open) in counts {
+            let key = (id.clone(), address);
+            let last = told.get(&key).copied();
+            if last.is_some_and(|(before, _)| before == open) {
+                continue;
+            }
+            let due =
+                last.map(|(_, at)| at + NEWS_EVERY).filter(|due| *due > Instant::now() && open != Open::default());
+            if let Some(due) = due {
+                again = Some(again.map_or(due, |other| other.min(due)));
+                continue;
+            }
+            told.insert(key, (open, Instant::now()));
+            // Nobody may be listening; whoever connects later reads the status.
+            let _ = steering.news.send(Message::Draining { upstream: id, open });
+        }
+    }
+}

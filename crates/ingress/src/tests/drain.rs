@@ -1,0 +1,178 @@
+//! Swapping tables under load: nothing lost, nothing new at what is left out, and its end told.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+
+use tokio::io::AsyncWriteExt;
+
+use super::harness::*;
+use crate::protocol::{Message, Open};
+
+async fn drained(news: &mut tokio::sync::broadcast::Receiver<Message>, wanted: &str) {
+    loop {
+        match soon(news.recv()).await.unwrap() {
+            Message::Draining { upstream, open } if upstream == wanted && open == Open::default() => return,
+            _ => {}
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_upstream_with_nothing_open_is_told_to_be_drained_at_once() {
+    let door = Door::to(&[("old", echo().await)]).await;
+    let mut news = door.steering.news();
+    door.route(2, &[("new", echo().await)]);
+    drained(&mut news, "old").await;
+    assert_eq!(door.steering.open().len(), 0);
+}
+
+#[tokio::test]
+async fn an_open_stream_holds_its_drain_until_its_last_byte_and_is_not_cut() {
+    let (go, gate) = tokio::sync::watch::channel(false);
+    let old = application(move |mut stream, _| {
+        let mut gate = gate.clone();
+        async move {
+            read_head(&mut stream).await;
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nab").await.unwrap();
+            gate.wait_for(|go| *go).await.unwrap();
+            stream.write_all(b"cd").await.unwrap();
+        }
+    })
+    .await;
+    let door = Door::to(&[("old", old)]).await;
+    let mut client = door.connect().await;
+    client.write_all(b"GET / HTTP/1.1\r\nHost: shop\r\nConnection: close\r\n\r\n").await.unwrap();
+    soon(read_head(&mut client)).await.unwrap();
+
+    let mut news = door.steering.news();
+    door.route(2, &[("new", echo().await)]);
+    let first = soon(news.recv()).await.unwrap();
+    assert_eq!(first, Message::Draining { upstream: "old".to_owned(), open: Open { requests: 1, upgraded: 0 } });
+    assert!(door.get("/").await.starts_with("HTTP/1.1 200"), "new requests go to the new one");
+    assert_eq!(door.steering.open()["old"].requests, 1);
+
+    go.send(true).unwrap();
+    assert_eq!(read_all(&mut client).await, "abcd");
+    drained(&mut news, "old").await;
+    assert_eq!((door.counters().failed, door.counters().client_gone), (0, 0));
+}
+
+#[tokio::test]
+async fn an_upload_holds_its_drain_until_it_is_answered() {
+    let old = echo().await;
+    let door = Door::to(&[("old", old)]).await;
+    let mut client = door.connect().await;
+    client.write_all(b"POST / HTTP/1.1\r\nHost: shop\r\nContent-Length: 4\r\n\r\nab").await.unwrap();
+    until(|| door.steering.open().contains_key("old")).await;
+    let mut news = door.steering.news();
+    door.route(2, &[]);
+    assert!(matches!(soon(news.recv()).await.unwrap(), Message::Draining { open: Open { requests: 1, .. }, .. }));
+    client.write_all(b"cd").await.unwrap();
+    let (head, body) = read_answer(&mut client).await;
+    assert!(head.starts_with("HTTP/1.1 200") && body.ends_with("abcd"), "{head}{body}");
+    drained(&mut news, "old").await;
+}
+
+#[tokio::test]
+async fn an_upstream_routed_again_while_it_drains_serves_again() {
+    let app = echo().await;
+    let door = Door::to(&[("web", app)]).await;
+    door.route(2, &[]);
+    door.route(3, &[("web", app)]);
+    for _ in 0..3 {
+        assert!(door.get("/").await.starts_with("HTTP/1.1 200"));
+    }
+}
+
+#[tokio::test]
+async fn requests_wait_for_a_first_instance() {
+    let door = Door::to(&[]).await;
+    let waiting = door.get("/");
+    let routed = async {
+        until(|| door.counters().requests == 1).await;
+        door.route(2, &[("web", echo().await)]);
+    };
+    let (answer, ()) = tokio::join!(waiting, routed);
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert_eq!((door.counters().requests, door.counters().failed), (1, 0));
+}
+
+#[tokio::test]
+async fn requests_that_waited_in_vain_get_a_503_and_count_as_failed() {
+    let door = Door::to(&[]).await;
+    let answer = door.get("/").await;
+    assert_eq!(status(&answer), 503);
+    assert!(answer.contains("x-boatyard-error: no-instance") && answer.contains("Component web"), "{answer}");
+    assert_eq!((door.counters().requests, door.counters().failed), (1, 1));
+}
+
+/// An application that notes every request it gets after it was told to be drained.
+struct Instance {
+    id: String,
+    gone: std::sync::Arc<AtomicBool>,
+    address: std::net::SocketAddr,
+}
+
+async fn instance(number: usize, violations: &std::sync::Arc<AtomicU64>) -> Instance {
+    let gone = std::sync::Arc::new(AtomicBool::new(false));
+    let (told, violations) = (std::sync::Arc::clone(&gone), std::sync::Arc::clone(violations));
+    let address = application(move |mut stream, _| {
+        let (told, violations) = (std::sync::Arc::clone(&told), std::sync::Arc::clone(&violations));
+        async move {
+            while read_head(&mut stream).await.is_some() {
+                violations.fetch_add(u64::from(told.load(SeqCst)), SeqCst);
+                if stream.write_all(OK.as_bytes()).await.is_err() {
+                    return;
+                }
+            }
+        }
+    })
+    .await;
+    Instance { id: format!("web.{number}"), gone, address }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn two_hundred_swaps_under_load_lose_nothing_and_reach_nothing_that_was_drained() {
+    let violations = std::sync::Arc::new(AtomicU64::new(0));
+    let (mut now, mut next) = (instance(0, &violations).await, instance(1, &violations).await);
+    let door = std::sync::Arc::new(Door::to(&[(&now.id, now.address)]).await);
+    let stop = std::sync::Arc::new(AtomicBool::new(false));
+    let clients: Vec<_> = (0..32)
+        .map(|_| {
+            let (door, stop) = (std::sync::Arc::clone(&door), std::sync::Arc::clone(&stop));
+            tokio::spawn(async move {
+                let (mut sent, mut stream) = (0_u64, door.connect().await);
+                while !stop.load(SeqCst) {
+                    stream.write_all(b"GET /x HTTP/1.1\r\nHost: shop\r\n\r\n").await.unwrap();
+                    let (head, body) = read_answer(&mut stream).await;
+                    assert!(head.starts_with("HTTP/1.1 200") && body == "ok", "{head}{body}");
+                    sent += 1;
+                }
+                sent
+            })
+        })
+        .collect();
+
+    let mut news = door.steering.news();
+    let mut told: HashMap<String, Open> = HashMap::new();
+    for version in 2..202 {
+        door.route(version, &[(&next.id, next.address)]);
+        while told.get(&now.id) != Some(&Open::default()) {
+            if let Message::Draining { upstream, open } = soon(news.recv()).await.unwrap() {
+                told.insert(upstream, open);
+            }
+        }
+        now.gone.store(true, SeqCst);
+        now = next;
+        next = instance(usize::try_from(version).unwrap(), &violations).await;
+    }
+    stop.store(true, SeqCst);
+    let mut sent = 0;
+    for client in clients {
+        sent += client.await.unwrap();
+    }
+    let counters = door.counters();
+    assert_eq!(violations.load(SeqCst), 0);
+    assert_eq!((counters.requests, counters.failed, counters.client_gone), (sent, 0, 0));
+    assert!(sent > 200, "the load was real: {sent}");
+}

@@ -1,0 +1,198 @@
+//! A front door without a process around it, applications that behave as told, and clients that speak raw HTTP.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::limits::Limits;
+use crate::listeners::Listeners;
+use crate::protocol::{
+    AppRoutes, Counters, Listener, ListenerKind, PathMatch, Rewrite, RouteTable, Rule, Upstream,
+};
+use crate::proxy::Proxy;
+use crate::steering::Steering;
+use crate::tunnel::Tunnels;
+
+/// No test waits longer than this for anything.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+pub async fn soon<T>(what: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, what).await.expect("this should have happened by now")
+}
+
+/// Looks again until it is true.
+pub async fn until(mut fact: impl FnMut() -> bool) {
+    soon(async {
+        while !fact() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    })
+    .await;
+}
+
+pub fn http(address: impl Into<SocketAddr>) -> Listener {
+    Listener { address: address.into(), kind: ListenerKind::Http }
+}
+
+pub fn rule(prefix: &str, rewrite: Rewrite, upstreams: &[(&str, SocketAddr)]) -> Rule {
+    let upstreams = upstreams.iter().map(|(id, address)| Upstream { id: (*id).to_owned(), address: *address }).collect();
+    Rule { path: PathMatch::Prefix(prefix.to_owned()), rewrite, component: "web".to_owned(), upstreams }
+}
+
+/// One app `shop` on host `shop`.
+pub fn table(version: u64, rules: Vec<Rule>) -> RouteTable {
+    let (app, window) = ("shop".to_owned(), "d1".to_owned());
+    RouteTable { version, apps: vec![AppRoutes { app, hosts: vec!["shop".to_owned()], window, rules }] }
+}
+
+pub struct Door {
+    pub steering: Arc<Steering>,
+    pub listeners: Listeners,
+    pub address: SocketAddr,
+    pub cut: CancellationToken,
+}
+
+impl Door {
+    pub async fn open(limits: Limits) -> Self {
+        let steering = Steering::start();
+        let (tasks, cut) = (TaskTracker::new(), CancellationToken::new());
+        let tunnels = Tunnels { tasks: tasks.clone(), cut: cut.clone(), idle: limits.tunnel_idle };
+        let proxy = Arc::new(Proxy { steering: Arc::clone(&steering), limits: Arc::new(limits), tunnels });
+        let mut listeners = Listeners::new(proxy, 1000, tasks, cut.clone());
+        assert_eq!(listeners.want(&[http(([127, 0, 0, 1], 0))]).await, []);
+        let address = listeners.list()[0].address;
+        Door { steering, listeners, address, cut }
+    }
+
+    /// Everything goes to these.
+    pub async fn to(upstreams: &[(&str, SocketAddr)]) -> Self {
+        let door = Door::open(Limits::default()).await;
+        door.route(1, upstreams);
+        door
+    }
+
+    pub fn route(&self, version: u64, upstreams: &[(&str, SocketAddr)]) {
+        self.steering.install(&table(version, vec![rule("/", Rewrite::Keep, upstreams)])).unwrap();
+    }
+
+    pub fn counters(&self) -> Counters {
+        self.steering.counters()["shop"]["d1"]
+    }
+
+    pub async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.unwrap()
+    }
+
+    /// Sends this text as it is and reads until the other side closes.
+    pub async fn raw(&self, text: &str) -> String {
+        let mut stream = self.connect().await;
+        stream.write_all(text.as_bytes()).await.unwrap();
+        read_all(&mut stream).await
+    }
+
+    pub async fn get(&self, path: &str) -> String {
+        self.raw(&format!("GET {path} HTTP/1.1\r\nHost: shop\r\nConnection: close\r\n\r\n")).await
+    }
+}
+
+pub async fn read_all(stream: &mut TcpStream) -> String {
+    let mut all = Vec::new();
+    // A reset after the answer is an end, too.
+    let _ = soon(stream.read_to_end(&mut all)).await;
+    String::from_utf8_lossy(&all).into_owned()
+}
+
+/// Reads up to and including the empty line, byte by byte, so that nothing after it is lost.
+pub async fn read_head(stream: &mut TcpStream) -> Option<String> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.ok()?);
+    }
+    Some(String::from_utf8_lossy(&head).into_owned())
+}
+
+/// Reads one answer that has a Content-Length.
+pub async fn read_answer(stream: &mut TcpStream) -> (String, String) {
+    let head = soon(read_head(stream)).await.expect("an answer");
+    let length = head.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
+    let mut body = vec![0; length.unwrap_or(0)];
+    soon(stream.read_exact(&mut body)).await.unwrap();
+    (head, String::from_utf8(body).unwrap())
+}
+
+pub fn status(answer: &str) -> u16 {
+    answer.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or_else(|| panic!("no answer: {answer:?}"))
+}
+
+/// An application that does to each connection what the function says. The number counts connections from 0.
+pub async fn application<F, Fut>(behave: F) -> SocketAddr
+where
+    F: Fn(TcpStream, usize) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = ()> + Send + 'static,
+{
+    let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = socket.local_addr().unwrap();
+    tokio::spawn(async move {
+        let mut number = 0;
+        while let Ok((stream, _)) = socket.accept().await {
+            tokio::spawn(behave(stream, number));
+            number += 1;
+        }
+    });
+    address
+}
+
+pub const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+/// An application that answers with what it was asked: request line, headers, then the body.
+pub async fn echo() -> SocketAddr {
+    let (address, _) = counting_echo().await;
+    address
+}
+
+/// [`echo`], and how many requests it has seen.
+pub async fn counting_echo() -> (SocketAddr, Arc<AtomicUsize>) {
+    let seen = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&seen);
+    let address = application(move |stream, _| {
+        let counted = Arc::clone(&counted);
+        async move {
+            let service = service_fn(move |request| {
+                counted.fetch_add(1, SeqCst);
+                answer_with_request(request)
+            });
+            let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+        }
+    })
+    .await;
+    (address, seen)
+}
+
+async fn answer_with_request(request: Request<hyper::body::Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+    let (parts, body) = request.into_parts();
+    let mut text = format!("{} {}\n", parts.method, parts.uri);
+    for (name, value) in &parts.headers {
+        text += &format!("{name}: {}\n", String::from_utf8_lossy(value.as_bytes()));
+    }
+    let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+    text += &format!("\n{}", String::from_utf8_lossy(&body));
+    Ok(Response::new(Full::new(Bytes::from(text))))
+}
+
+/// An address where nobody listens.
+pub async fn nobody() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
+}

@@ -1,0 +1,11 @@
+//! The promises of the front door, kept or broken through real sockets.
+#![allow(clippy::unwrap_used)]
+
+mod control;
+mod cut;
+mod drain;
+mod harness;
+mod passing;
+mod refusal;
+mod retry;
+mod upgrade;

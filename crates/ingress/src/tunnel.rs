@@ -1,0 +1,152 @@
+//! Upgraded connections: bytes both ways until one side ends, then told whether somebody was cut off.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::body::Exchange;
+use crate::counters::{Tally, Window};
+use crate::listeners::Watch;
+
+/// How long both sides may take to hand over their connection once 101 was said.
+const HAND_OVER: Duration = Duration::from_secs(10);
+
+/// How long a client may take to close its side after the instance closed its own.
+const LINGER: Duration = Duration::from_secs(5);
+
+/// Where tunnels run, and what ends them all.
+#[derive(Debug)]
+pub(crate) struct Tunnels {
+    pub tasks: TaskTracker,
+    pub cut: CancellationToken,
+    pub idle: Duration,
+}
+
+enum End {
+    /// A side closed, or the client broke off: nobody's fault of ours.
+    Over,
+    /// We ended it: the process stops, or nothing moved for too long.
+    ByUs,
+}
+
+impl Tunnels {
+    /// Joins the two sides as soon as both have been handed over. The exchange's place turns into an upgraded one.
+    pub fn open(
+        &self,
+        client: OnUpgrade,
+        upstream: OnUpgrade,
+        exchange: &Arc<Exchange>,
+        tally: &Tally,
+        watch: &Arc<Watch>,
+    ) {
+        exchange.admission.upgrade();
+        let tunnel = Tunnel {
+            exchange: Arc::clone(exchange),
+            window: Arc::clone(tally.window()),
+            watch: Arc::clone(watch),
+            cut: self.cut.clone(),
+            idle: self.idle,
+        };
+        self.tasks.spawn(tunnel.run(client, upstream));
+    }
+}
+
+struct Tunnel {
+    exchange: Arc<Exchange>,
+    window: Arc<Window>,
+    watch: Arc<Watch>,
+    cut: CancellationToken,
+    idle: Duration,
+}
+
+impl Tunnel {
+    async fn run(self, client: OnUpgrade, upstream: OnUpgrade) {
+        let both = async { tokio::try_join!(client, upstream) };
+        let Ok(Ok((client, upstream))) = tokio::time::timeout(HAND_OVER, both).await else {
+            return;
+        };
+        let upstream = Instance { io: TokioIo::new(upstream), watch: Arc::clone(&self.watch), left: Arc::default() };
+        let left = Arc::clone(&upstream.left);
+        let end = self.join(TokioIo::new(client), upstream).await;
+        let stopped = left.first.load(Relaxed) && self.exchange.admission.upstream().is_draining();
+        if matches!(end, End::ByUs) || stopped {
+            self.window.upgraded_cut();
+        }
+    }
+
+    async fn join(&self, mut client: TokioIo<Upgraded>, mut instance: Instance) -> End {
+        let left = Arc::clone(&instance.left);
+        let copy = tokio::io::copy_bidirectional(&mut client, &mut instance);
+        let linger = async {
+            left.now.cancelled().await;
+            tokio::time::sleep(LINGER).await;
+        };
+        tokio::select! {
+            result = copy => { let _: io::Result<_> = result; End::Over }
+            () = linger => End::Over,
+            () = self.watch.idle_for(self.idle) => End::ByUs,
+            () = self.cut.cancelled() => End::ByUs,
+        }
+    }
+}
+
+/// Whether the instance closed its side, and whether it did so before the client.
+#[derive(Debug, Default)]
+struct Left {
+    first: AtomicBool,
+    now: CancellationToken,
+}
+
+/// The instance's side, noticing when it ends.
+struct Instance {
+    io: TokioIo<Upgraded>,
+    watch: Arc<Watch>,
+    left: Arc<Left>,
+}
+
+impl Instance {
+    fn ended(&self) {
+        if !self.left.now.is_cancelled() {
+            self.left.first.store(!self.watch.client_closed(), Relaxed);
+            self.left.now.cancel();
+        }
+    }
+}
+
+impl AsyncRead for Instance {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let result = Pin::new(&mut self.io).poll_read(cx, buf);
+        if result.is_ready() && buf.filled().len() == before && buf.remaining() > 0 {
+            self.ended();
+        }
+        result
+    }
+}
+
+impl AsyncWrite for Instance {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.io).poll_write(cx, buf);
+        if matches!(result, Poll::Ready(Err(_))) {
+            self.ended();
+        }
+        result
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}

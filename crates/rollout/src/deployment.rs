@@ -1,0 +1,312 @@
+//! One try to make a spec real: its stages, the phase that clients see, and what each stage waits for.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::ids::ComponentName;
+use crate::job::JobOutcome;
+use crate::plan::Standing;
+
+/// Where a deployment stands. Finer than [`Phase`], which is what clients know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// Accepted; waits for its turn.
+    Pending,
+    /// Fetches sources, builds or pulls images.
+    Building,
+    /// Built; waits for the app's rollout to be free.
+    Built,
+    /// Databases come up, then PRE_DEPLOY jobs run. Nothing that serves has changed yet.
+    Preparing,
+    /// Instances are replaced.
+    Rolling,
+    /// POST_DEPLOY jobs run.
+    Finishing,
+    /// Failed after instances were replaced: the previous targets are rolled back.
+    RollingBack,
+    /// Serves.
+    Active,
+    /// Served, until a newer one did; or was absorbed by a newer one while it waited.
+    Superseded,
+    /// Failed; what served before serves on.
+    Failed,
+    /// Ended by a person.
+    Canceled,
+}
+
+/// Deployment phases as App Platform's clients know them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[allow(missing_docs, reason = "the words are the clients' own")]
+pub enum Phase {
+    PendingBuild,
+    Building,
+    PendingDeploy,
+    Deploying,
+    Active,
+    Superseded,
+    Error,
+    Canceled,
+}
+
+/// What can happen to a deployment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Event {
+    /// Its turn has come.
+    Begun,
+    /// Every component has an image, and targets are frozen.
+    ImagesReady,
+    /// The app's rollout is free for it.
+    RolloutFree,
+    /// Databases answer and PRE_DEPLOY jobs have succeeded.
+    Prepared,
+    /// Every instance is ready and routed, every replaced one is gone.
+    Rolled,
+    /// POST_DEPLOY jobs have succeeded.
+    Succeeded,
+    /// Something failed. Before any instance was replaced nothing has to be undone.
+    Broke,
+    /// The previous targets serve again.
+    RolledBack,
+    /// A person ended it.
+    CancelAsked,
+    /// A newer one took its place.
+    Displaced,
+}
+
+/// A move that does not exist.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("a deployment that is {from:?} cannot see {event:?}")]
+pub struct IllegalMove {
+    /// Where it stood.
+    pub from: Stage,
+    /// What was said to have happened.
+    pub event: Event,
+}
+
+impl Stage {
+    /// All stages, in order.
+    pub const ALL: [Self; 11] = [
+        Self::Pending,
+        Self::Building,
+        Self::Built,
+        Self::Preparing,
+        Self::Rolling,
+        Self::Finishing,
+        Self::RollingBack,
+        Self::Active,
+        Self::Superseded,
+        Self::Failed,
+        Self::Canceled,
+    ];
+
+    /// The stage after `event`. Errors: [`IllegalMove`] for every pair not written here.
+    pub fn next(self, event: Event) -> Result<Self, IllegalMove> {
+        use Event as E;
+        use Stage as S;
+        match (self, event) {
+            (S::Pending, E::Begun) => Ok(S::Building),
+            (S::Building, E::ImagesReady) => Ok(S::Built),
+            (S::Built, E::RolloutFree) => Ok(S::Preparing),
+            (S::Preparing, E::Prepared) => Ok(S::Rolling),
+            (S::Rolling, E::Rolled) => Ok(S::Finishing),
+            (S::Finishing, E::Succeeded) => Ok(S::Active),
+            (S::Pending | S::Building | S::Built | S::Preparing, E::Broke) => Ok(S::Failed),
+            (S::Rolling | S::Finishing, E::Broke | E::CancelAsked) => Ok(S::RollingBack),
+            (S::RollingBack, E::RolledBack) => Ok(S::Failed),
+            (S::Pending | S::Building | S::Built | S::Preparing, E::CancelAsked) => Ok(S::Canceled),
+            // Asked for while it rolled: what was replaced has been rolled back.
+            (S::RollingBack, E::CancelAsked) => Ok(S::Canceled),
+            (S::Pending | S::Active, E::Displaced) => Ok(S::Superseded),
+            (from, event) => Err(IllegalMove { from, event }),
+        }
+    }
+
+    /// Nothing more will happen to it by itself.
+    pub fn is_ended(self) -> bool {
+        self >= Self::Active
+    }
+
+    /// It uses the app's builder.
+    pub fn builds(self) -> bool {
+        matches!(self, Self::Building)
+    }
+
+    /// It owns the app's instances: nobody else may roll.
+    pub fn rolls(self) -> bool {
+        matches!(self, Self::Preparing | Self::Rolling | Self::Finishing | Self::RollingBack)
+    }
+
+    /// What clients see.
+    pub fn phase(self) -> Phase {
+        match self {
+            Self::Pending => Phase::PendingBuild,
+            Self::Building => Phase::Building,
+            Self::Built => Phase::PendingDeploy,
+            Self::Preparing | Self::Rolling | Self::Finishing | Self::RollingBack => Phase::Deploying,
+            Self::Active => Phase::Active,
+            Self::Superseded => Phase::Superseded,
+            Self::Failed => Phase::Error,
+            Self::Canceled => Phase::Canceled,
+        }
+    }
+}
+
+impl Phase {
+    /// The word on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::PendingBuild => "PENDING_BUILD",
+            Self::Building => "BUILDING",
+            Self::PendingDeploy => "PENDING_DEPLOY",
+            Self::Deploying => "DEPLOYING",
+            Self::Active => "ACTIVE",
+            Self::Superseded => "SUPERSEDED",
+            Self::Error => "ERROR",
+            Self::Canceled => "CANCELED",
+        }
+    }
+}
+
+impl std::fmt::Display for Phase {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What is known of a deployment's parts, for its next move.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Facts {
+    /// Images by component (services, workers and jobs).
+    pub images: BTreeMap<ComponentName, Part>,
+    /// Databases.
+    pub databases: BTreeMap<ComponentName, Part>,
+    /// PRE_DEPLOY jobs in their order.
+    pub pre_deploy: Vec<(ComponentName, JobOutcome)>,
+    /// POST_DEPLOY jobs in their order.
+    pub post_deploy: Vec<(ComponentName, JobOutcome)>,
+    /// Another deployment of the app rolls.
+    pub rollout_taken: bool,
+    /// Where the instances stand against the targets in force.
+    pub standing: Option<Standing>,
+    /// A new instance was given up; the sentence says which and why.
+    pub given_up: Option<Failure>,
+    /// A person asked for its end.
+    pub cancel_asked: bool,
+    /// Its time is over (every operation ends by its deadline).
+    pub overdue: bool,
+}
+
+/// One part of a deployment that has to be had.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Part {
+    /// Nothing was done for it.
+    #[default]
+    Missing,
+    /// Being worked on.
+    UnderWay,
+    /// There.
+    Ready,
+    /// Not to be had.
+    Failed(String),
+}
+
+/// Why a deployment failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// The component it is about, where it is about one.
+    pub component: Option<ComponentName>,
+    /// A short code for programs, as App Platform's reasons have one.
+    pub code: String,
+    /// A sentence: what happened, what serves, what to do.
+    pub message: String,
+}
+
+/// What a deployment needs next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Move {
+    /// Write this move down.
+    Go(Event),
+    /// Write this failure and its move down.
+    Fail(Failure),
+    /// Get the image of this component.
+    Build(ComponentName),
+    /// Have this database up.
+    Database(ComponentName),
+    /// Take this job a step further.
+    Job(ComponentName),
+    /// Nothing but waiting.
+    Wait,
+}
+
+/// The next move of a deployment at `stage`. `parallel_builds` bounds how many images are worked on at once.
+pub fn next_move(stage: Stage, facts: &Facts, parallel_builds: usize) -> Move {
+    if facts.cancel_asked && stage != Stage::RollingBack && stage.next(Event::CancelAsked).is_ok() {
+        return Move::Go(Event::CancelAsked);
+    }
+    if facts.overdue && stage.next(Event::Broke).is_ok() {
+        return Move::Fail(failure(None, "DeadlineExceeded", "it did not end in the time an operation has".into()));
+    }
+    match stage {
+        Stage::Pending => Move::Go(Event::Begun),
+        Stage::Building => parts(&facts.images, parallel_builds, "BuildFailed", Move::Build)
+            .unwrap_or(Move::Go(Event::ImagesReady)),
+        Stage::Built if facts.rollout_taken => Move::Wait,
+        Stage::Built => Move::Go(Event::RolloutFree),
+        Stage::Preparing => parts(&facts.databases, usize::MAX, "DatabaseFailed", Move::Database)
+            .or_else(|| jobs(&facts.pre_deploy, "PreDeployJobFailed"))
+            .unwrap_or(Move::Go(Event::Prepared)),
+        Stage::Rolling => match (&facts.given_up, &facts.standing) {
+            (Some(failure), _) => Move::Fail(failure.clone()),
+            (None, Some(Standing::Lost(instance))) => {
+                Move::Fail(failure(None, "InstanceLost", format!("{instance} was ready and stopped answering")))
+            }
+            (None, Some(Standing::Done)) => Move::Go(Event::Rolled),
+            (None, _) => Move::Wait,
+        },
+        Stage::Finishing => jobs(&facts.post_deploy, "PostDeployJobFailed").unwrap_or(Move::Go(Event::Succeeded)),
+        Stage::RollingBack => match facts.standing {
+            Some(Standing::Done | Standing::Lost(_)) => Move::Go(Event::RolledBack),
+            // A rollback that cannot finish ends all the same, and says what serves.
+            _ if facts.overdue => Move::Go(Event::RolledBack),
+            _ => Move::Wait,
+        },
+        Stage::Active | Stage::Superseded | Stage::Failed | Stage::Canceled => Move::Wait,
+    }
+}
+
+/// The next move for parts that are independent of each other; `None` when all are ready.
+fn parts(
+    parts: &BTreeMap<ComponentName, Part>,
+    at_once: usize,
+    code: &str,
+    work: impl Fn(ComponentName) -> Move,
+) -> Option<Move> {
+    if let Some((name, Part::Failed(why))) = parts.iter().find(|(_, part)| matches!(part, Part::Failed(_))) {
+        return Some(Move::Fail(failure(Some(name.clone()), code, why.clone())));
+    }
+    let under_way = parts.values().filter(|part| **part == Part::UnderWay).count();
+    let missing = parts.iter().find(|(_, part)| **part == Part::Missing).map(|(name, _)| name.clone());
+    match missing {
+        Some(name) if under_way < at_once => Some(work(name)),
+        None if under_way == 0 => None,
+        _ => Some(Move::Wait),
+    }
+}
+
+/// Jobs run one after the other, in the order of the spec.
+fn jobs(jobs: &[(ComponentName, JobOutcome)], code: &str) -> Option<Move> {
+    let (name, outcome) = jobs.iter().find(|(_, outcome)| *outcome != JobOutcome::Succeeded)?;
+    Some(match outcome {
+        JobOutcome::Open => Move::Job(name.clone()),
+        JobOutcome::UnderWay | JobOutcome::Succeeded => Move::Wait,
+        JobOutcome::Failed(why) => Move::Fail(failure(Some(name.clone()), code, why.clone())),
+    })
+}
+
+fn failure(component: Option<ComponentName>, code: &str, message: String) -> Failure {
+    Failure { component, code: code.into(), message }
+}

@@ -1,0 +1,130 @@
+//! What is there: our records joined with what engine, probes and ingress report.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{ComponentName, InstanceName, RevisionId};
+use crate::instance::InstancePhase;
+use crate::target::ComponentKind;
+use crate::time::Timestamp;
+
+/// One look at an app's instances.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Observed {
+    /// Every instance on record that is not removed yet.
+    pub instances: Vec<Instance>,
+    /// The routes that the ingress has acknowledged; `None` while it has not been heard of since we started.
+    pub routes: Option<Routes>,
+    /// Slots whose last tries to repair an instance failed.
+    pub setbacks: Vec<Setback>,
+}
+
+/// Which instances get a component's requests.
+pub type Routes = BTreeMap<ComponentName, BTreeSet<InstanceName>>;
+
+/// One instance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Instance {
+    /// Its container's name.
+    pub name: InstanceName,
+    /// Whose instance it is.
+    pub component: ComponentName,
+    /// Only services are routed. Kept with the instance, since its component may be gone from the spec.
+    pub kind: ComponentKind,
+    /// Which of the component's instances, from 0.
+    pub slot: u32,
+    /// What it runs.
+    pub revision: RevisionId,
+    /// The restart generation it was made for.
+    pub generation: u64,
+    /// Where it stands, as we wrote it down.
+    pub phase: InstancePhase,
+    /// When it got there.
+    pub since: Timestamp,
+    /// What the engine says.
+    pub container: ContainerSeen,
+    /// What the probe says.
+    pub probe: ProbeSeen,
+    /// Its open work, as the ingress counts it.
+    pub open: Open,
+    /// The engine will start it again by itself: it was promoted.
+    pub kept_alive: bool,
+    /// An act on it is under way: nothing else may be begun.
+    pub busy: bool,
+    /// The engine refused to create or start it, in its own words; trying again would not help.
+    pub refused: Option<String>,
+}
+
+/// A container as the engine's list shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ContainerSeen {
+    /// The engine has no such container.
+    Missing,
+    /// Exists, was not started.
+    Created,
+    /// Runs.
+    Running,
+    /// Runs, but is not on the app's network at its address any more.
+    Disconnected,
+    /// Frozen by hand.
+    Paused,
+    /// Its process ended; the engine will not start it again by itself.
+    Exited {
+        /// Exit code, where the engine tells it.
+        code: Option<i64>,
+    },
+    /// Its process ended and the engine is about to start it again.
+    Restarting,
+    /// The engine has not answered: nothing is known, nothing is concluded.
+    Unknown,
+}
+
+/// The probe's verdict, thresholds applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ProbeSeen {
+    /// No verdict yet.
+    #[default]
+    Unknown,
+    /// Passes.
+    Passing,
+    /// Fails.
+    Failing,
+}
+
+/// Open requests and upgraded connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Open {
+    /// Requests whose answer is not whole.
+    pub requests: u64,
+    /// Upgraded connections (websockets).
+    pub upgraded: u64,
+}
+
+/// A slot whose repair failed: tried again later, each time after a longer while.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setback {
+    /// The component.
+    pub component: ComponentName,
+    /// The slot.
+    pub slot: u32,
+    /// Failures in a row.
+    pub failures: u32,
+    /// When the last one was.
+    pub last: Timestamp,
+}
+
+impl Observed {
+    /// May still get requests. While the ingress has not been heard of, everything may: nothing is stopped on a guess.
+    pub fn may_be_routed(&self, instance: &Instance) -> bool {
+        self.routes.is_none() || self.is_acknowledged(instance)
+    }
+
+    /// In the routes that the ingress acknowledged.
+    pub fn is_acknowledged(&self, instance: &Instance) -> bool {
+        let routes = self.routes.as_ref();
+        routes
+            .and_then(|routes| routes.get(&instance.component))
+            .is_some_and(|names| names.contains(&instance.name))
+    }
+}

@@ -1,0 +1,105 @@
+//! One instance at a time: from its record and what is seen of it to its own next step, whatever the others do.
+
+use super::{Plan, View};
+use crate::instance::InstancePhase;
+use crate::observed::{ContainerSeen, Instance, ProbeSeen};
+use crate::step::{Reason, Step, Waiting};
+use crate::target::{Readiness, Target};
+
+/// Lets new instances come up, gives up those that do not, and keeps the serving ones as they should be.
+pub(super) fn advance(view: &View<'_>, plan: &mut Plan) {
+    for instance in &view.observed.instances {
+        if instance.busy {
+            plan.waiting.push(Waiting::ForStep { instance: instance.name.clone() });
+            continue;
+        }
+        match view.target_of(instance).filter(|_| view.is_current(instance)) {
+            Some(target) if instance.phase.is_coming() => come_up(view, instance, target, plan),
+            Some(_) => stay_up(instance, plan),
+            None if instance.phase.is_coming() => turn_back(view, instance, plan),
+            // On its way out, or still serving until it is replaced.
+            None => stay_up(instance, plan),
+        }
+    }
+}
+
+fn come_up(view: &View<'_>, instance: &Instance, target: &Target, plan: &mut Plan) {
+    let name = instance.name.clone();
+    if let Some(message) = &instance.refused {
+        let reason = Reason::Refused { message: message.clone() };
+        return plan.steps.push(Step::GiveUp { instance: name, reason });
+    }
+    match (instance.phase, instance.container) {
+        (InstancePhase::Intended, _) => plan.steps.push(Step::Create { instance: name }),
+        (_, ContainerSeen::Missing) => plan.steps.push(Step::GiveUp { instance: name, reason: Reason::Gone }),
+        (InstancePhase::Created, _) => plan.steps.push(Step::Start { instance: name }),
+        (_, ContainerSeen::Exited { code }) => {
+            plan.steps.push(Step::GiveUp { instance: name, reason: Reason::Exited { code } });
+        }
+        _ => await_ready(view, instance, target, plan),
+    }
+}
+
+fn await_ready(view: &View<'_>, instance: &Instance, target: &Target, plan: &mut Plan) {
+    let deadline = instance.since.plus(target.timing.ready_within);
+    let (ready, look_at) = match target.timing.readiness {
+        Readiness::Probe => (instance.probe == ProbeSeen::Passing, deadline),
+        Readiness::StaysUp(long) => {
+            let settled = instance.since.plus(long);
+            (instance.container == ContainerSeen::Running && view.now >= settled, settled.min(deadline))
+        }
+    };
+    if ready {
+        plan.steps.push(Step::MarkReady { instance: instance.name.clone() });
+    } else if view.now >= deadline {
+        let reason = Reason::NotReady { within: target.timing.ready_within };
+        plan.steps.push(Step::GiveUp { instance: instance.name.clone(), reason });
+    } else {
+        plan.waiting.push(Waiting::ForReady {
+            component: instance.component.clone(),
+            slot: instance.slot,
+            instance: instance.name.clone(),
+            deadline: look_at,
+        });
+    }
+}
+
+/// It was on its way in and is no longer wanted. A started process gets its TERM and its grace like any other.
+fn turn_back(view: &View<'_>, instance: &Instance, plan: &mut Plan) {
+    let name = instance.name.clone();
+    if instance.phase == InstancePhase::Starting && instance.container == ContainerSeen::Running {
+        let grace = view.target_of(instance).map_or(Target::GRACE, |target| target.timing.grace);
+        plan.steps.push(Step::Stop { instance: name, grace });
+    } else {
+        plan.steps.push(Step::Remove { instance: name });
+    }
+}
+
+/// Keeps a serving instance serving, against accidents and against people's hands.
+fn stay_up(instance: &Instance, plan: &mut Plan) {
+    if !instance.phase.has_served() {
+        return;
+    }
+    let name = || instance.name.clone();
+    let healthy = instance.container == ContainerSeen::Running && instance.probe != ProbeSeen::Failing;
+    match (instance.phase, instance.container) {
+        // Its slot is filled again by `rolling`; what is gone needs no drain.
+        (_, ContainerSeen::Missing) => plan.steps.push(Step::Remove { instance: name() }),
+        (_, ContainerSeen::Exited { .. } | ContainerSeen::Paused | ContainerSeen::Disconnected) => {
+            if instance.phase == InstancePhase::Ready {
+                plan.steps.push(Step::MarkUnready { instance: name() });
+            }
+            plan.steps.push(Step::Revive { instance: name() });
+        }
+        (InstancePhase::Ready, _) if !healthy => plan.steps.push(Step::MarkUnready { instance: name() }),
+        (InstancePhase::Unready, _) if healthy && instance.probe == ProbeSeen::Passing => {
+            plan.steps.push(Step::MarkReady { instance: name() });
+        }
+        (InstancePhase::Unready, _) => plan.waiting.push(Waiting::ForRecovery {
+            component: instance.component.clone(),
+            slot: instance.slot,
+        }),
+        (InstancePhase::Ready, _) if !instance.kept_alive => plan.steps.push(Step::KeepAlive { instance: name() }),
+        _ => {}
+    }
+}

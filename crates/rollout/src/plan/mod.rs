@@ -1,0 +1,159 @@
+//! From wanted and observed to the next steps.
+//!
+//! The plan is made anew at every look. Its steps are in the order in which they should be begun; all of them may be
+//! begun now. What cannot be begun yet is not in it: the reasons for that are in `waiting`.
+
+mod drain;
+mod instances;
+mod rolling;
+mod routes;
+#[cfg(test)]
+mod tests;
+
+pub use routes::wanted as wanted_routes;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::ids::{ComponentName, InstanceName};
+use crate::instance::InstancePhase;
+use crate::observed::{ContainerSeen, Instance, Observed};
+use crate::step::{Step, Waiting};
+use crate::target::{ComponentKind, Target};
+use crate::time::Timestamp;
+
+/// What to do now, and why not more.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Plan {
+    /// To be begun now, in this order.
+    pub steps: Vec<Step>,
+    /// Why the rest holds still.
+    pub waiting: Vec<Waiting>,
+}
+
+impl Plan {
+    /// The step to do next.
+    pub fn next(&self) -> Option<&Step> {
+        self.steps.first()
+    }
+
+    /// Nothing to do and nothing to wait for: what is wanted is there, and nothing else.
+    pub fn is_settled(&self) -> bool {
+        self.steps.is_empty() && self.waiting.is_empty()
+    }
+
+    /// The next point at which to look again without any news.
+    pub fn look_again_at(&self) -> Option<Timestamp> {
+        self.waiting.iter().filter_map(Waiting::until).min()
+    }
+}
+
+/// What to do about an app's instances and routes so that `targets` come true: services in their order, then workers.
+/// `targets` empty means that nothing is to be left. Linear in the number of instances, but for sorting.
+pub fn plan(targets: &[Target], observed: &Observed, now: Timestamp) -> Plan {
+    let view = View::new(targets, observed, now);
+    let mut plan = Plan::default();
+    if observed.instances.iter().any(|instance| instance.container == ContainerSeen::Unknown) {
+        plan.waiting.push(Waiting::ForEngine);
+        return plan;
+    }
+    instances::advance(&view, &mut plan);
+    routes::align(&view, &mut plan);
+    drain::go_on(&view, &mut plan);
+    rolling::replace(&view, &mut plan);
+    plan
+}
+
+/// How far the instances are from what is wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// Every wanted instance is ready, routed and kept alive, and nothing else is left.
+    Done,
+    /// Every wanted instance is ready and routed; replaced ones are still on their way out.
+    Serving,
+    /// Something is still to come up.
+    Coming,
+    /// An instance of the new targets served, then stopped serving, and did not recover in the time a new one has.
+    Lost(InstanceName),
+}
+
+/// Where the instances stand against `targets`: what a deployment waits for.
+pub fn standing(targets: &[Target], observed: &Observed, now: Timestamp) -> Standing {
+    let view = View::new(targets, observed, now);
+    let mut ready = 0;
+    for instance in observed.instances.iter().filter(|instance| view.is_current(instance)) {
+        let target = view.target_of(instance).expect("a current instance has a target");
+        match instance.phase {
+            InstancePhase::Ready if target.kind == ComponentKind::Worker || observed.is_acknowledged(instance) => ready += 1,
+            InstancePhase::Unready if now >= instance.since.plus(target.timing.ready_within) => {
+                return Standing::Lost(instance.name.clone());
+            }
+            _ => {}
+        }
+    }
+    let wanted: usize = targets.iter().map(|target| target.count as usize).sum();
+    let others = observed.instances.len() > wanted || observed.routes.is_none();
+    let settled = observed.instances.iter().all(|instance| instance.kept_alive && !instance.busy);
+    match (ready == wanted, others || !settled) {
+        (true, false) => Standing::Done,
+        (true, true) => Standing::Serving,
+        (false, _) => Standing::Coming,
+    }
+}
+
+/// Everything the parts of the planner look at, grouped once.
+struct View<'a> {
+    targets: &'a [Target],
+    observed: &'a Observed,
+    now: Timestamp,
+    by_component: BTreeMap<&'a ComponentName, Vec<&'a Instance>>,
+    target_by_component: BTreeMap<&'a ComponentName, &'a Target>,
+    /// For each wanted slot the one instance that fills it, or is about to.
+    keepers: BTreeSet<&'a InstanceName>,
+}
+
+impl<'a> View<'a> {
+    fn new(targets: &'a [Target], observed: &'a Observed, now: Timestamp) -> Self {
+        let target_by_component: BTreeMap<_, _> = targets.iter().map(|target| (&target.component, target)).collect();
+        let mut by_component: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        let mut best: BTreeMap<(&ComponentName, u32), &Instance> = BTreeMap::new();
+        for instance in &observed.instances {
+            by_component.entry(&instance.component).or_default().push(instance);
+            let fits = target_by_component.get(&instance.component).is_some_and(|target| fits(target, instance));
+            if fits {
+                let place = best.entry((&instance.component, instance.slot)).or_insert(instance);
+                if worth(instance) > worth(place) {
+                    *place = instance;
+                }
+            }
+        }
+        let keepers = best.into_values().map(|instance| &instance.name).collect();
+        Self { targets, observed, now, by_component, target_by_component, keepers }
+    }
+
+    /// The target of an instance's component, if the component is still wanted.
+    fn target_of(&self, instance: &Instance) -> Option<&'a Target> {
+        self.target_by_component.get(&instance.component).copied()
+    }
+
+    /// The instances of a component.
+    fn of(&self, component: &ComponentName) -> &[&'a Instance] {
+        self.by_component.get(component).map_or(&[], Vec::as_slice)
+    }
+
+    /// Fills a wanted slot with what is wanted there, or is about to.
+    fn is_current(&self, instance: &Instance) -> bool {
+        self.keepers.contains(&instance.name)
+    }
+}
+
+fn fits(target: &Target, instance: &Instance) -> bool {
+    instance.phase.is_alive()
+        && instance.revision == target.revision
+        && instance.generation >= target.min_generation
+        && instance.slot < target.count
+}
+
+/// Of two that fit one slot the one further on in life stays, then the younger generation.
+fn worth(instance: &Instance) -> (bool, InstancePhase, u64) {
+    (instance.phase == InstancePhase::Ready, instance.phase, instance.generation)
+}

@@ -1,0 +1,346 @@
+//! One row a situation: these instances, this wish, so these steps now.
+
+use std::time::Duration;
+
+use super::*;
+use crate::plan::{Standing, plan, standing};
+use crate::step::Waiting;
+use crate::target::Readiness;
+use InstancePhase as P;
+
+struct Case {
+    name: &'static str,
+    targets: Vec<Target>,
+    observed: Observed,
+    steps: Vec<Step>,
+}
+
+fn case(name: &'static str, targets: Vec<Target>, observed: Observed, steps: Vec<Step>) -> Case {
+    Case { name, targets, observed, steps }
+}
+
+fn check(cases: Vec<Case>) {
+    for Case { name, targets, observed, steps } in cases {
+        assert_eq!(plan(&targets, &observed, NOW).steps, steps, "{name}");
+    }
+}
+
+fn old(slot: u32) -> Instance {
+    instance("web", slot, "old", P::Ready)
+}
+
+fn new(slot: u32, phase: InstancePhase) -> Instance {
+    instance("web", slot, "new", phase)
+}
+
+fn with(mut instance: Instance, change: impl FnOnce(&mut Instance)) -> Instance {
+    change(&mut instance);
+    instance
+}
+
+fn named(step: fn(crate::ids::InstanceName) -> Step, name: &str) -> Step {
+    step(name.into())
+}
+
+fn start(instance: crate::ids::InstanceName) -> Step {
+    Step::Start { instance }
+}
+fn create(instance: crate::ids::InstanceName) -> Step {
+    Step::Create { instance }
+}
+fn ready(instance: crate::ids::InstanceName) -> Step {
+    Step::MarkReady { instance }
+}
+fn unready(instance: crate::ids::InstanceName) -> Step {
+    Step::MarkUnready { instance }
+}
+fn revive(instance: crate::ids::InstanceName) -> Step {
+    Step::Revive { instance }
+}
+fn remove(instance: crate::ids::InstanceName) -> Step {
+    Step::Remove { instance }
+}
+
+#[test]
+fn replacing_goes_one_at_a_time_and_never_below_what_was_asked() {
+    check(vec![
+        case("nothing wanted, nothing there", vec![], there(vec![]), vec![]),
+        case("all as wanted", vec![wants("web", 2)], there(vec![new(0, P::Ready), new(1, P::Ready)]), vec![]),
+        case("two old ones: only the first gets a successor", vec![wants("web", 2)], there(vec![old(0), old(1)]), vec![
+            add("web", 0),
+        ]),
+        case(
+            "the successor is on its way: nobody goes, nobody else comes",
+            vec![wants("web", 2)],
+            there(vec![old(0), old(1), new(0, P::Created)]),
+            vec![named(start, "web-0-new")],
+        ),
+        case(
+            "the successor is ready: the old one goes and the next successor comes",
+            vec![wants("web", 2)],
+            there(vec![old(0), old(1), new(0, P::Ready)]),
+            vec![drain("web-0-old"), add("web", 1)],
+        ),
+        case(
+            "scaled down: the surplus goes at once, since enough is there",
+            vec![wants("web", 1)],
+            there(vec![new(0, P::Ready), new(1, P::Ready)]),
+            vec![drain("web-1-new")],
+        ),
+        case(
+            "scaled down with a new revision: the surplus stays until the wanted one is ready",
+            vec![wants("web", 1)],
+            there(vec![old(0), old(1)]),
+            vec![add("web", 0)],
+        ),
+        case("scaled up from nothing: several come at once, four at most", vec![wants("web", 6)], there(vec![]), vec![
+            add("web", 0),
+            add("web", 1),
+            add("web", 2),
+            add("web", 3),
+        ]),
+        case("a component that is gone from the spec goes", vec![], there(vec![old(0)]), vec![drain("web-0-old")]),
+    ]);
+}
+
+#[test]
+fn components_roll_in_order_services_before_workers() {
+    let api = |revision, phase| instance("api", 0, revision, phase);
+    let targets = || vec![worker("jobs", 1), wants("web", 1), wants("api", 1)];
+    check(vec![
+        case("the first service first", targets(), there(vec![old(0), api("old", P::Ready)]), vec![add("web", 0)]),
+        case(
+            "the second when the first stands, though its old one still drains",
+            targets(),
+            there(vec![with(old(0), |it| it.phase = P::Draining), new(0, P::Ready), api("old", P::Ready)]),
+            vec![stop("web-0-old"), add("api", 0)],
+        ),
+        case("workers last", targets(), there(vec![new(0, P::Ready), api("new", P::Ready)]), vec![add("jobs", 0)]),
+    ]);
+}
+
+#[test]
+fn a_generation_replaces_the_same_revision() {
+    let target = Target { generation: 2, min_generation: 2, ..wants("web", 1) };
+    let plan_now = plan(std::slice::from_ref(&target), &there(vec![new(0, P::Ready)]), NOW);
+    let add = Step::Add { component: "web".into(), slot: 0, revision: "new".into(), generation: 2 };
+    assert_eq!(plan_now.steps, vec![add]);
+
+    // A restart that failed half-way: both the replaced and the unreplaced one are what is wanted.
+    let target = Target { min_generation: 1, count: 2, ..target };
+    let replaced = with(new(0, P::Ready), |it| it.generation = 2);
+    let plan_now = plan(&[target], &there(vec![replaced, new(1, P::Ready)]), NOW);
+    assert!(plan_now.is_settled(), "{plan_now:?}");
+}
+
+#[test]
+fn a_new_instance_comes_up_or_is_given_up() {
+    let late = |seconds: u64| Timestamp(NOW.0 - seconds * 1_000);
+    let starting = || new(0, P::Starting);
+    let exited = |code| ContainerSeen::Exited { code: Some(code) };
+    let web = || vec![wants("web", 1)];
+    let not_ready = Reason::NotReady { within: Duration::from_secs(90) };
+    let refused = Reason::Refused { message: "no such image".into() };
+    check(vec![
+        case("written down only", web(), there(vec![new(0, P::Intended)]), vec![named(create, "web-0-new")]),
+        case(
+            "passes",
+            web(),
+            there(vec![with(starting(), |it| it.probe = ProbeSeen::Passing)]),
+            vec![named(ready, "web-0-new")],
+        ),
+        case("one second left", web(), there(vec![with(starting(), |it| it.since = late(89))]), vec![]),
+        case("too late", web(), there(vec![with(starting(), |it| it.since = late(90))]), vec![give_up(
+            "web-0-new",
+            not_ready,
+        )]),
+        case("its process ended", web(), there(vec![with(starting(), |it| it.container = exited(3))]), vec![give_up(
+            "web-0-new",
+            Reason::Exited { code: Some(3) },
+        )]),
+        case(
+            "removed by somebody",
+            web(),
+            there(vec![with(starting(), |it| it.container = ContainerSeen::Missing)]),
+            vec![give_up("web-0-new", Reason::Gone)],
+        ),
+        case(
+            "refused by the engine",
+            web(),
+            there(vec![with(new(0, P::Intended), |it| it.refused = Some("no such image".into()))]),
+            vec![give_up("web-0-new", refused)],
+        ),
+        case("being worked on", web(), there(vec![with(new(0, P::Created), |it| it.busy = true)]), vec![]),
+        case(
+            "no longer wanted and never started: removed",
+            web(),
+            there(vec![new(0, P::Ready), instance("web", 0, "other", P::Created)]),
+            vec![named(remove, "web-0-other")],
+        ),
+        case(
+            "no longer wanted and running: its TERM and its grace",
+            web(),
+            there(vec![new(0, P::Ready), instance("web", 0, "other", P::Starting)]),
+            vec![stop("web-0-other")],
+        ),
+    ]);
+}
+
+#[test]
+fn a_worker_without_a_probe_is_ready_after_it_stayed_up() {
+    let mut target = worker("jobs", 1);
+    target.timing.readiness = Readiness::StaysUp(Duration::from_secs(1));
+    let up_for = |ms| there(vec![with(instance("jobs", 0, "new", P::Starting), |it| {
+        it.kind = ComponentKind::Worker;
+        it.since = Timestamp(NOW.0 - ms);
+    })]);
+    let early = plan(std::slice::from_ref(&target), &up_for(999), NOW);
+    assert_eq!((early.steps.len(), early.look_again_at()), (0, Some(NOW.plus(Duration::from_millis(1)))));
+    assert_eq!(plan(&[target], &up_for(1_000), NOW).steps, vec![named(ready, "jobs-0-new")]);
+}
+
+#[test]
+fn what_serves_is_kept_serving_against_accidents_and_hands() {
+    let web = || vec![wants("web", 1)];
+    let seen = |container| there(vec![with(new(0, P::Ready), |it| it.container = container)]);
+    let both = || vec![named(unready, "web-0-new"), named(revive, "web-0-new")];
+    check(vec![
+        case("stopped by hand", web(), seen(ContainerSeen::Exited { code: Some(0) }), both()),
+        case("frozen by hand", web(), seen(ContainerSeen::Paused), both()),
+        case("disconnected by hand", web(), seen(ContainerSeen::Disconnected), both()),
+        case("crashed, the engine starts it again", web(), seen(ContainerSeen::Restarting), vec![named(
+            unready,
+            "web-0-new",
+        )]),
+        case(
+            "removed by hand: forgotten once unrouted, and its slot filled",
+            web(),
+            seen(ContainerSeen::Missing),
+            vec![named(remove, "web-0-new")],
+        ),
+        case(
+            "its probe fails",
+            web(),
+            there(vec![with(new(0, P::Ready), |it| it.probe = ProbeSeen::Failing)]),
+            vec![named(unready, "web-0-new")],
+        ),
+        case(
+            "it recovers",
+            web(),
+            there(vec![with(new(0, P::Unready), |it| it.probe = ProbeSeen::Passing)]),
+            vec![named(ready, "web-0-new")],
+        ),
+        case(
+            "nothing is concluded from an engine's silence",
+            web(),
+            there(vec![with(new(0, P::Ready), |it| it.container = ContainerSeen::Unknown)]),
+            vec![],
+        ),
+    ]);
+}
+
+#[test]
+fn the_last_instance_stays_routed_though_its_probe_fails() {
+    let failing = |slot| with(new(slot, P::Unready), |it| it.probe = ProbeSeen::Failing);
+    let one_ready = there(vec![new(0, P::Ready), failing(1)]);
+    assert_eq!(one_ready.routes, Some(routes(&[("web", &["web-0-new"])])));
+    let none_ready = there(vec![failing(0), failing(1)]);
+    assert_eq!(none_ready.routes, Some(routes(&[("web", &["web-0-new", "web-1-new"])])));
+}
+
+#[test]
+fn an_instance_is_drained_then_stopped_then_removed() {
+    let ago = |seconds: u64| Timestamp(NOW.0 - seconds * 1_000);
+    let going = |phase, requests, upgraded, seconds| {
+        with(old(0), |it| {
+            (it.phase, it.since) = (phase, ago(seconds));
+            it.open = Open { requests, upgraded };
+        })
+    };
+    let beside = |it| there(vec![new(0, P::Ready), it]);
+    let web = || vec![wants("web", 1)];
+    let route = Step::Route { routes: routes(&[("web", &["web-0-new"])]) };
+    let mut still_routed = beside(going(P::Draining, 0, 0, 0));
+    still_routed.routes = Some(routes(&[("web", &["web-0-new", "web-0-old"])]));
+    check(vec![
+        case("the routes change first", web(), still_routed, vec![route]),
+        case("open requests hold it", web(), beside(going(P::Draining, 1, 0, 59)), vec![]),
+        case("not past its limit", web(), beside(going(P::Draining, 1, 0, 60)), vec![stop("web-0-old")]),
+        case("nothing open: at once", web(), beside(going(P::Draining, 0, 0, 0)), vec![stop("web-0-old")]),
+        case("websockets hold it", web(), beside(going(P::Draining, 0, 2, 14)), vec![]),
+        case("but no longer than 15 s", web(), beside(going(P::Draining, 0, 2, 15)), vec![stop("web-0-old")]),
+        case("a stop cut short is done again in full", web(), beside(going(P::Stopping, 3, 0, 500)), vec![stop(
+            "web-0-old",
+        )]),
+        case(
+            "stopped: removed",
+            web(),
+            beside(with(going(P::Stopped, 0, 0, 1), |it| it.container = ContainerSeen::Exited { code: None })),
+            vec![named(remove, "web-0-old")],
+        ),
+    ]);
+}
+
+#[test]
+fn nothing_is_stopped_before_the_ingress_was_heard_of() {
+    let mut observed = there(vec![new(0, P::Ready), with(old(0), |it| it.phase = P::Draining)]);
+    observed.routes = None;
+    let plan_now = plan(&[wants("web", 1)], &observed, NOW);
+    assert_eq!(plan_now.steps, vec![Step::Route { routes: routes(&[("web", &["web-0-new"])]) }]);
+    assert!(plan_now.waiting.contains(&Waiting::ForIngress));
+}
+
+#[test]
+fn at_most_four_drain_at_a_time() {
+    let draining = |slot| with(old(slot), |it| {
+        it.phase = P::Draining;
+        it.open.requests = 1;
+    });
+    let mut instances: Vec<_> = (0..4).map(draining).collect();
+    instances.extend((0..5).map(|slot| new(slot, P::Ready)));
+    instances.push(old(4));
+    let plan_now = plan(&[wants("web", 5)], &there(instances), NOW);
+    assert_eq!(plan_now.steps, vec![]);
+    assert!(plan_now.waiting.contains(&Waiting::ForRoomToDrain { draining: 4 }));
+}
+
+#[test]
+fn a_repair_that_failed_is_tried_again_after_longer_and_longer() {
+    use crate::observed::Setback;
+    let waits = |failures, seconds_ago: u64| {
+        let last = Timestamp(NOW.0 - seconds_ago * 1_000);
+        let setbacks = vec![Setback { component: "web".into(), slot: 0, failures, last }];
+        plan(&[wants("web", 1)], &Observed { setbacks, ..there(vec![]) }, NOW).steps.is_empty()
+    };
+    for (failures, pause) in [(1, 10), (2, 20), (3, 40), (5, 160), (6, 300), (60, 300)] {
+        assert!(waits(failures, pause - 1), "{failures} failures: still waiting");
+        assert!(!waits(failures, pause), "{failures} failures: tried again");
+    }
+}
+
+#[test]
+fn where_a_rollout_stands_is_told_apart() {
+    let web = [wants("web", 1)];
+    let stands = |observed: Observed| standing(&web, &observed, NOW);
+    assert_eq!(stands(there(vec![new(0, P::Ready)])), Standing::Done);
+    assert_eq!(stands(there(vec![new(0, P::Ready), with(old(0), |it| it.phase = P::Draining)])), Standing::Serving);
+    assert_eq!(stands(there(vec![new(0, P::Starting), old(0)])), Standing::Coming);
+    let mut unrouted = there(vec![new(0, P::Ready)]);
+    unrouted.routes = Some(Routes::new());
+    assert_eq!(stands(unrouted), Standing::Coming);
+    let lost = with(new(0, P::Unready), |it| it.since = Timestamp(NOW.0 - 90_000));
+    assert_eq!(stands(there(vec![lost])), Standing::Lost("web-0-new".into()));
+    assert_eq!(standing(&[], &there(vec![]), NOW), Standing::Done);
+}
+
+#[test]
+fn why_lines_name_what_is_waited_for_and_how_long() {
+    let drain = Waiting::ForDrain {
+        component: "web".into(),
+        slot: 0,
+        instance: "x".into(),
+        open: Open { requests: 2, upgraded: 0 },
+        deadline: NOW.plus(Duration::from_secs(11)),
+    };
+    assert_eq!(drain.why(NOW), "waiting for web.0: 2 open requests, 11 s left");
+}

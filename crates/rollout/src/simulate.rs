@@ -1,0 +1,157 @@
+//! A model of the world that does as it is told: what a plan would lead to, without touching anything.
+//!
+//! `--dry-run` shows its journal; the planner's tests drive it from random states to the end.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::ids::{InstanceName, RevisionId};
+use crate::instance::{InstanceEvent, InstancePhase};
+use crate::observed::{ContainerSeen, Instance, Observed, Open, ProbeSeen, Setback};
+use crate::plan::{Plan, plan};
+use crate::step::Step;
+use crate::target::Target;
+use crate::time::Timestamp;
+
+/// The model.
+#[derive(Debug, Clone)]
+pub struct World {
+    /// What is there.
+    pub observed: Observed,
+    /// The model's own time; it moves only when nothing else can.
+    pub now: Timestamp,
+    /// Revisions whose instances never pass a probe.
+    pub broken: BTreeSet<RevisionId>,
+    /// Instances that were given up.
+    pub given_up: Vec<InstanceName>,
+    made: u64,
+}
+
+impl World {
+    /// A world that looks like this.
+    pub fn new(observed: Observed, now: Timestamp) -> Self {
+        Self { observed, now, broken: BTreeSet::new(), given_up: Vec::new(), made: 0 }
+    }
+
+    /// Does the next step, or lets time pass until something changes. `None`: settled, nothing more will happen.
+    pub fn turn(&mut self, targets: &[Target]) -> Option<Turn> {
+        let plan = plan(targets, &self.observed, self.now);
+        if let Some(step) = plan.next().cloned() {
+            self.apply(targets, &step);
+            return Some(Turn::Did(step));
+        }
+        (!plan.is_settled()).then(|| {
+            self.pass_time(&plan);
+            Turn::Waited(plan)
+        })
+    }
+
+    /// All steps until nothing is left to do, `limit` turns at most.
+    pub fn settle(&mut self, targets: &[Target], limit: usize) -> Vec<Step> {
+        let turns = std::iter::from_fn(|| self.turn(targets)).take(limit);
+        turns.filter_map(|turn| if let Turn::Did(step) = turn { Some(step) } else { None }).collect()
+    }
+
+    /// Carries one step out, faultlessly.
+    pub fn apply(&mut self, targets: &[Target], step: &Step) {
+        match step {
+            Step::Add { .. } => self.add(targets, step),
+            Step::Route { routes } => self.observed.routes = Some(routes.clone()),
+            Step::GiveUp { instance, .. } => {
+                self.set_back(instance);
+                self.given_up.push(instance.clone());
+                self.observed.instances.retain(|it| it.name != *instance);
+            }
+            Step::Remove { instance } => self.observed.instances.retain(|it| it.name != *instance),
+            Step::Create { instance } => self.change(instance, ContainerSeen::Created, Some(InstanceEvent::Created)),
+            Step::Start { instance } => self.change(instance, ContainerSeen::Running, Some(InstanceEvent::Started)),
+            Step::MarkReady { instance } => self.change(instance, ContainerSeen::Running, Some(InstanceEvent::Passed)),
+            Step::MarkUnready { instance } => self.move_on(instance, InstanceEvent::Lost),
+            Step::Drain { instance } => self.move_on(instance, InstanceEvent::DrainBegan),
+            Step::Revive { instance } => self.change(instance, ContainerSeen::Running, None),
+            Step::KeepAlive { instance } => self.with(instance, |it| it.kept_alive = true),
+            Step::Stop { instance, .. } => {
+                self.with(instance, |it| it.phase = InstancePhase::Stopped);
+                self.change(instance, ContainerSeen::Exited { code: Some(0) }, None);
+            }
+        }
+    }
+
+    fn add(&mut self, targets: &[Target], step: &Step) {
+        let Step::Add { component, slot, revision, generation } = step else { return };
+        let kind = targets.iter().find(|target| target.component == *component).expect("only targets are added to").kind;
+        self.made += 1;
+        self.observed.instances.push(Instance {
+            name: InstanceName::new(format!("{component}-{slot}-new{}", self.made)),
+            component: component.clone(),
+            kind,
+            slot: *slot,
+            revision: revision.clone(),
+            generation: *generation,
+            phase: InstancePhase::Created,
+            since: self.now,
+            container: ContainerSeen::Created,
+            probe: ProbeSeen::Unknown,
+            open: Open::default(),
+            kept_alive: false,
+            busy: false,
+            refused: None,
+        });
+    }
+
+    fn change(&mut self, name: &InstanceName, seen: ContainerSeen, event: Option<InstanceEvent>) {
+        self.with(name, |it| it.container = seen);
+        if let Some(event) = event {
+            self.move_on(name, event);
+        }
+    }
+
+    fn move_on(&mut self, name: &InstanceName, event: InstanceEvent) {
+        let now = self.now;
+        self.with(name, |it| {
+            it.phase = it.phase.next(event).expect("the planner asks for legal moves only");
+            it.since = now;
+        });
+    }
+
+    fn with(&mut self, name: &InstanceName, change: impl FnOnce(&mut Instance)) {
+        if let Some(instance) = self.observed.instances.iter_mut().find(|it| it.name == *name) {
+            change(instance);
+        }
+    }
+
+    fn set_back(&mut self, name: &InstanceName) {
+        let Some(instance) = self.observed.instances.iter().find(|it| it.name == *name) else { return };
+        let (component, slot, last) = (instance.component.clone(), instance.slot, self.now);
+        match self.observed.setbacks.iter_mut().find(|it| it.component == component && it.slot == slot) {
+            Some(setback) => (setback.failures, setback.last) = (setback.failures + 1, last),
+            None => self.observed.setbacks.push(Setback { component, slot, failures: 1, last }),
+        }
+    }
+
+    /// Probes come in, requests end, and the clock moves to where the plan wants to look again.
+    fn pass_time(&mut self, plan: &Plan) {
+        let later = plan.look_again_at().unwrap_or(self.now);
+        self.now = later.max(self.now.plus(Duration::from_millis(1)));
+        for instance in &mut self.observed.instances {
+            instance.busy = false;
+            instance.open = Open::default();
+            if instance.container == ContainerSeen::Restarting {
+                instance.container = ContainerSeen::Running;
+            }
+            if instance.container == ContainerSeen::Running {
+                let broken = self.broken.contains(&instance.revision) && instance.phase.is_coming();
+                instance.probe = if broken { ProbeSeen::Failing } else { ProbeSeen::Passing };
+            }
+        }
+    }
+}
+
+/// What happened in one turn.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Turn {
+    /// A step was done.
+    Did(Step),
+    /// Time passed under this plan.
+    Waited(Plan),
+}

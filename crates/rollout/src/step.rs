@@ -1,0 +1,245 @@
+//! The next acts, and the reasons for holding still, as plain data.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{ComponentName, InstanceName, RevisionId};
+use crate::observed::{Open, Routes};
+use crate::time::Timestamp;
+
+/// One act on an app's instances or routes. The shell writes it down, does it, writes the result, and looks again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "step", rename_all = "snake_case")]
+pub enum Step {
+    /// Write down a new instance with a name and an address of its own, and create its container.
+    Add {
+        /// The component.
+        component: ComponentName,
+        /// The slot it is for.
+        slot: u32,
+        /// What it will run.
+        revision: RevisionId,
+        /// The generation it is made for.
+        generation: u64,
+    },
+    /// Create the container of an instance that is written down.
+    Create {
+        /// The instance.
+        instance: InstanceName,
+    },
+    /// Start its process for the first time.
+    Start {
+        /// The instance.
+        instance: InstanceName,
+    },
+    /// Record that it passed its probe.
+    MarkReady {
+        /// The instance.
+        instance: InstanceName,
+    },
+    /// Record that it lost its process or fails its probe.
+    MarkUnready {
+        /// The instance.
+        instance: InstanceName,
+    },
+    /// Have the ingress route exactly these, and wait for its acknowledgement.
+    Route {
+        /// Ready instances by service.
+        routes: Routes,
+    },
+    /// Have the engine start it again by itself from now on.
+    KeepAlive {
+        /// The instance.
+        instance: InstanceName,
+    },
+    /// Bring a served instance back that somebody stopped, froze or disconnected.
+    Revive {
+        /// The instance.
+        instance: InstanceName,
+    },
+    /// Record that it gets no new request from the next routes on.
+    Drain {
+        /// The instance.
+        instance: InstanceName,
+    },
+    /// Ask it to end, and end it after the grace.
+    Stop {
+        /// The instance.
+        instance: InstanceName,
+        /// From TERM to KILL.
+        grace: Duration,
+    },
+    /// Remove its container and forget it.
+    Remove {
+        /// The instance.
+        instance: InstanceName,
+    },
+    /// A new instance did not come up: keep its log tail, remove it, and say so.
+    GiveUp {
+        /// The instance.
+        instance: InstanceName,
+        /// Why.
+        reason: Reason,
+    },
+}
+
+/// Why a new instance did not come up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "reason", rename_all = "snake_case")]
+pub enum Reason {
+    /// It did not pass its probe in time.
+    NotReady {
+        /// How long it had.
+        within: Duration,
+    },
+    /// Its process ended before it was ready.
+    Exited {
+        /// With this code, where the engine told it.
+        code: Option<i64>,
+    },
+    /// Its container was removed by somebody else before it was ready.
+    Gone,
+    /// The engine refused to create or start it; in the engine's words.
+    Refused {
+        /// The whole chain.
+        message: String,
+    },
+}
+
+/// Why nothing more can be done right now, and until when.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "waiting", rename_all = "snake_case")]
+pub enum Waiting {
+    /// For a new instance to pass its probe.
+    ForReady {
+        /// The component, for people.
+        component: ComponentName,
+        /// The slot, for people.
+        slot: u32,
+        /// The instance.
+        instance: InstanceName,
+        /// When it is given up.
+        deadline: Timestamp,
+    },
+    /// For open requests to end.
+    ForDrain {
+        /// The component, for people.
+        component: ComponentName,
+        /// The slot, for people.
+        slot: u32,
+        /// The instance.
+        instance: InstanceName,
+        /// What is open.
+        open: Open,
+        /// When TERM is sent whatever is open.
+        deadline: Timestamp,
+    },
+    /// For other instances to finish draining first.
+    ForRoomToDrain {
+        /// How many drain now.
+        draining: usize,
+    },
+    /// For an instance that served to pass its probe again.
+    ForRecovery {
+        /// The component.
+        component: ComponentName,
+        /// The slot.
+        slot: u32,
+    },
+    /// For an act that is under way.
+    ForStep {
+        /// The instance it is about.
+        instance: InstanceName,
+    },
+    /// For the next try at a slot whose repair failed.
+    ForRetry {
+        /// The component.
+        component: ComponentName,
+        /// The slot.
+        slot: u32,
+        /// Not before this.
+        at: Timestamp,
+    },
+    /// For the engine to answer: nothing is concluded from its silence.
+    ForEngine,
+    /// For the ingress to tell which routes it serves.
+    ForIngress,
+}
+
+impl Waiting {
+    /// When to look again if nothing else happens; `None` when only news can change it.
+    pub fn until(&self) -> Option<Timestamp> {
+        match self {
+            Self::ForReady { deadline, .. } | Self::ForDrain { deadline, .. } => Some(*deadline),
+            Self::ForRetry { at, .. } => Some(*at),
+            Self::ForRoomToDrain { .. }
+            | Self::ForRecovery { .. }
+            | Self::ForStep { .. }
+            | Self::ForEngine
+            | Self::ForIngress => None,
+        }
+    }
+
+    /// The sentence that CLI, panel and API show.
+    pub fn why(&self, now: Timestamp) -> String {
+        let left = |until: Timestamp| format!("{} s left", until.since(now).as_secs());
+        match self {
+            Self::ForReady { component, slot, deadline, .. } => {
+                format!("waiting for {component}.{slot} to pass its probe, {}", left(*deadline))
+            }
+            Self::ForDrain { component, slot, open, deadline, .. } => {
+                format!("waiting for {component}.{slot}: {open}, {}", left(*deadline))
+            }
+            Self::ForRoomToDrain { draining } => format!("waiting for one of {draining} draining instances to end"),
+            Self::ForRecovery { component, slot } => format!("waiting for {component}.{slot} to pass its probe again"),
+            Self::ForStep { instance } => format!("working on {instance}"),
+            Self::ForRetry { component, slot, at } => format!("trying {component}.{slot} again, {}", left(*at)),
+            Self::ForEngine => "waiting for the container engine to answer".into(),
+            Self::ForIngress => "waiting for the ingress to answer".into(),
+        }
+    }
+}
+
+impl fmt::Display for Open {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plural = |n: u64| if n == 1 { "" } else { "s" };
+        write!(f, "{} open request{}", self.requests, plural(self.requests))?;
+        if self.upgraded > 0 {
+            write!(f, ", {} open websocket{}", self.upgraded, plural(self.upgraded))?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotReady { within } => write!(f, "did not pass its probe within {} s", within.as_secs()),
+            Self::Exited { code: Some(code) } => write!(f, "ended with exit code {code} before it was ready"),
+            Self::Exited { code: None } => write!(f, "ended before it was ready"),
+            Self::Gone => write!(f, "was removed by somebody else before it was ready"),
+            Self::Refused { message } => write!(f, "could not be started: {message}"),
+        }
+    }
+}
+
+impl Step {
+    /// The instance it is about; `None` for one that is not there yet, and for routes.
+    pub fn instance(&self) -> Option<&InstanceName> {
+        match self {
+            Self::Add { .. } | Self::Route { .. } => None,
+            Self::Create { instance }
+            | Self::Start { instance }
+            | Self::MarkReady { instance }
+            | Self::MarkUnready { instance }
+            | Self::KeepAlive { instance }
+            | Self::Revive { instance }
+            | Self::Drain { instance }
+            | Self::Stop { instance, .. }
+            | Self::Remove { instance }
+            | Self::GiveUp { instance, .. } => Some(instance),
+        }
+    }
+}

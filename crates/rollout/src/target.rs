@@ -1,0 +1,87 @@
+//! What is wanted of an app's services and workers.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{ComponentName, RevisionId};
+
+/// What is wanted of one component: frozen with the deployment that wanted it, so that a restart can copy it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Target {
+    /// The component.
+    pub component: ComponentName,
+    /// Services are routed and roll before workers.
+    pub kind: ComponentKind,
+    /// How many instances.
+    pub count: u32,
+    /// What they run.
+    pub revision: RevisionId,
+    /// The restart generation given to new instances.
+    pub generation: u64,
+    /// Instances of this generation or a later one count as current. It is below `generation` only after a restart
+    /// failed half-way: what was replaced stays, and so does what was not.
+    pub min_generation: u64,
+    /// Waits and limits of the revision.
+    pub timing: Timing,
+}
+
+/// The two kinds that have instances which serve.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ComponentKind {
+    /// Gets requests.
+    Service,
+    /// Gets none.
+    Worker,
+}
+
+/// How long things may take.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Timing {
+    /// When a new instance counts as ready.
+    pub readiness: Readiness,
+    /// From its start to its first passed probe, at most.
+    pub ready_within: Duration,
+    /// For open requests of a draining instance. Default 60 s (`termination.drain_seconds`).
+    pub drain: Duration,
+    /// From TERM to KILL. Default 120 s (`termination.grace_period_seconds`).
+    pub grace: Duration,
+}
+
+/// What makes a started instance ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Readiness {
+    /// A probe from outside has to pass.
+    Probe,
+    /// The process has to stay up this long.
+    StaysUp(Duration),
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            readiness: Readiness::Probe,
+            ready_within: Duration::from_secs(90),
+            drain: Duration::from_secs(60),
+            grace: Duration::from_secs(120),
+        }
+    }
+}
+
+/// Upgraded connections (websockets) hold a drain no longer than this: 15 s, ours; they are open-ended by nature.
+pub const UPGRADED_DRAIN: Duration = Duration::from_secs(15);
+
+/// So many instances may drain while replacing goes on: 4, ours; each holds its memory meanwhile.
+pub const DRAINING_AT_ONCE: usize = 4;
+
+/// So many instances may come up at once where nothing serves yet: 4, ours, so that a small host is not swamped.
+pub const FILLING_AT_ONCE: usize = 4;
+
+impl Target {
+    /// Drain of an instance whose component is not wanted any more: 60 s, as the default of one that is.
+    pub const DRAIN: Duration = Duration::from_secs(60);
+    /// Grace of an instance whose component is not wanted any more: 120 s, as the default of one that is.
+    pub const GRACE: Duration = Duration::from_secs(120);
+}

@@ -1,0 +1,246 @@
+//! The side that asks: one worker per operation, cancelled by dropping the future or stream.
+
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::task::{self, Poll};
+
+use bytes::Bytes;
+use futures::{Stream, stream};
+use tokio::time::Instant;
+use tracing::debug;
+
+use crate::child::{Worker, decode};
+use crate::context_path::ContextPath;
+use crate::credentials::{Credentials, KnownHost};
+use crate::error::SourceError;
+use crate::git_ref::{CommitId, GitRef};
+use crate::identity::{Directory, Identity, Note, Resolved, Selection};
+use crate::limits::Limits;
+use crate::protocol::{Action, FetchProgress, Kind, Opened, Request};
+use crate::repo_url::{RepoUrl, RepoUrlError, UrlRules};
+use crate::worker::mirror;
+
+/// How to start workers, where mirrors lie and what is allowed.
+#[derive(Clone, Debug)]
+pub struct SourceSettings {
+    /// The program to start: this binary.
+    pub worker: PathBuf,
+    /// Its arguments: those that lead to [`crate::run_worker`].
+    pub worker_args: Vec<String>,
+    /// Where bare mirrors are kept. Made with mode 0700 by the first fetch.
+    pub mirrors: PathBuf,
+    /// Directories in which local repositories may lie.
+    pub local_sources: Vec<PathBuf>,
+    /// Whether plain `http://` is allowed.
+    pub allow_http: bool,
+    /// The ssh host keys we trust.
+    pub known_hosts: Vec<KnownHost>,
+    /// What an operation may cost.
+    pub limits: Limits,
+}
+
+/// What a single fetch needs beside its names.
+#[derive(Clone, Debug, Default)]
+pub struct FetchOptions {
+    /// The login for the repository's host.
+    pub credentials: Option<Credentials>,
+    /// When the fetch must be done; [`Limits::total`] from now if that is sooner or none is given.
+    pub deadline: Option<Instant>,
+}
+
+/// Git sources of one installation. Cheap to clone; safe to use from many tasks.
+#[derive(Clone, Debug)]
+pub struct Source {
+    settings: SourceSettings,
+}
+
+/// An open build context. Dropping the stream kills its worker.
+pub struct Context {
+    /// The Dockerfile's name inside the tar.
+    pub dockerfile: String,
+    /// The tar. It is complete only if it ends without an error.
+    pub stream: ContextStream,
+}
+
+/// The bytes of a tar; an error is always the last item.
+pub struct ContextStream(Pin<Box<dyn Stream<Item = Result<Bytes, SourceError>> + Send>>);
+
+impl Stream for ContextStream {
+    type Item = Result<Bytes, SourceError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Option<Self::Item>> {
+        self.0.as_mut().poll_next(cx)
+    }
+}
+
+impl Source {
+    /// Uses these settings; starts and touches nothing yet. Relative paths mean the current directory of this moment:
+    /// workers run elsewhere.
+    pub fn new(mut settings: SourceSettings) -> Self {
+        // A program without a slash is looked up by name, and stays as it is.
+        let named = settings.worker.components().count() == 1;
+        let paths = settings.local_sources.iter_mut().chain([&mut settings.mirrors]);
+        for path in paths.chain((!named).then_some(&mut settings.worker)) {
+            // Fails only for an empty path, which then fails where it is used, with its own message.
+            if let Ok(absolute) = std::path::absolute(&*path) {
+                *path = absolute;
+            }
+        }
+        Self { settings }
+    }
+
+    /// Parses an address under these settings' rules. Errors: [`RepoUrlError`].
+    pub fn repo_url(&self, text: &str) -> Result<RepoUrl, RepoUrlError> {
+        RepoUrl::parse(text, &self.rules())
+    }
+
+    /// Brings what `git_ref` names into the mirror and says what it is. A local repository is read in place. Asking for a
+    /// commit that is in the mirror needs no network. A failed or cancelled fetch leaves earlier commits usable.
+    pub async fn fetch(
+        &self,
+        repo: &RepoUrl,
+        git_ref: &GitRef,
+        options: FetchOptions,
+        progress: impl Fn(FetchProgress),
+    ) -> Result<Resolved, SourceError> {
+        let known_hosts = self.settings.known_hosts.clone();
+        let action = Action::Fetch { git_ref: git_ref.clone(), credentials: options.credentials, known_hosts };
+        let mut worker = self.start(repo, action, options.deadline).await?;
+        loop {
+            match worker.next().await? {
+                (Kind::Progress, payload) => progress(decode(&payload)?),
+                (Kind::Report, payload) => return decode(&payload),
+                (kind, _) => return Err(unexpected(kind)),
+            }
+        }
+    }
+
+    /// What a fetched commit's build depends on. Errors beside the general ones: `SourceDirMissing`, `DockerfileMissing`.
+    pub async fn identity(
+        &self,
+        repo: &RepoUrl,
+        commit: &CommitId,
+        selection: &Selection,
+    ) -> Result<Identity, SourceError> {
+        let action = Action::Identity { commit: commit.clone(), selection: selection.clone() };
+        self.report(repo, action).await
+    }
+
+    /// The names in a directory of a fetched commit, and the text of those of `wanted` that are files there.
+    pub async fn directory(
+        &self,
+        repo: &RepoUrl,
+        commit: &CommitId,
+        path: &ContextPath,
+        wanted: &[&str],
+    ) -> Result<Directory, SourceError> {
+        let wanted = wanted.iter().map(|&name| name.to_owned()).collect();
+        self.report(repo, Action::Directory { commit: commit.clone(), path: path.clone(), wanted }).await
+    }
+
+    /// The build context of a fetched commit as a tar. `on_note` hears of submodules and LFS pointers as they pass.
+    ///
+    /// The tar depends only on commit and selection: entries in git's order, owner 0, modes 644 and 755, the commit's time.
+    pub async fn context(
+        &self,
+        repo: &RepoUrl,
+        commit: &CommitId,
+        selection: &Selection,
+        on_note: impl FnMut(Note) + Send + 'static,
+    ) -> Result<Context, SourceError> {
+        let action = Action::Context { commit: commit.clone(), selection: selection.clone() };
+        let mut worker = self.start(repo, action, None).await?;
+        let opened: Opened = match worker.next().await? {
+            (Kind::Opened, payload) => decode(&payload)?,
+            (kind, _) => return Err(unexpected(kind)),
+        };
+        let tar = stream::unfold(Some((worker, on_note, 0)), |state| async {
+            let (mut worker, mut on_note, sent) = state?;
+            match next_chunk(&mut worker, &mut on_note, sent).await {
+                Ok(Some(chunk)) => {
+                    let sent = sent + chunk.len() as u64;
+                    Some((Ok(chunk), Some((worker, on_note, sent))))
+                }
+                Ok(None) => None,
+                Err(error) => Some((Err(error), None)),
+            }
+        });
+        Ok(Context { dockerfile: opened.dockerfile_in_context, stream: ContextStream(Box::pin(tar)) })
+    }
+
+    /// Removes the mirrors of all repositories but these, for example when apps were deleted; returns how many. A mirror
+    /// that is being fetched into stays until the next time.
+    pub async fn remove_mirrors_except(&self, keep: &[RepoUrl]) -> Result<u32, SourceError> {
+        let (mirrors, keep) = (self.settings.mirrors.clone(), keep.to_vec());
+        let removing = tokio::task::spawn_blocking(move || mirror::remove_except(&mirrors, &keep));
+        removing.await.map_err(|error| SourceError::Worker { why: error.to_string() })?
+    }
+
+    async fn report<T: serde::de::DeserializeOwned>(&self, repo: &RepoUrl, action: Action) -> Result<T, SourceError> {
+        let mut worker = self.start(repo, action, None).await?;
+        match worker.next().await? {
+            (Kind::Report, payload) => decode(&payload),
+            (kind, _) => Err(unexpected(kind)),
+        }
+    }
+
+    async fn start(&self, repo: &RepoUrl, action: Action, deadline: Option<Instant>) -> Result<Worker, SourceError> {
+        // The address may be older than the settings, or come from another installation's rules.
+        let repo = self.repo_url(repo.as_str()).map_err(|error| SourceError::Address(error.to_string()))?;
+        let latest = Instant::now() + self.settings.limits.total;
+        let request = Request {
+            repo: repo.as_str().to_owned(),
+            rules: self.rules(),
+            mirrors: self.settings.mirrors.clone(),
+            limits: self.settings.limits.clone(),
+            action,
+        };
+        debug!(%repo, "source worker starts");
+        Worker::start(&self.settings, &request, deadline.map_or(latest, |wanted| wanted.min(latest))).await
+    }
+
+    fn rules(&self) -> UrlRules {
+        UrlRules { allow_http: self.settings.allow_http, local_sources: self.settings.local_sources.clone() }
+    }
+}
+
+/// The next piece of a tar that has `sent` bytes behind it; none at its true end.
+async fn next_chunk(
+    worker: &mut Worker,
+    on_note: &mut impl FnMut(Note),
+    sent: u64,
+) -> Result<Option<Bytes>, SourceError> {
+    loop {
+        match worker.next().await? {
+            (Kind::Tar, chunk) => return Ok(Some(chunk)),
+            (Kind::Note, payload) => on_note(decode(&payload)?),
+            (Kind::End, payload) if payload[..] == sent.to_be_bytes() => return Ok(None),
+            (Kind::Progress, _) => {}
+            (kind, _) => return Err(unexpected(kind)),
+        }
+    }
+}
+
+fn unexpected(kind: Kind) -> SourceError {
+    SourceError::Worker { why: format!("it answered with an unexpected {kind:?} frame") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn relative_paths_do_not_depend_on_where_a_worker_runs() {
+        let source = Source::new(SourceSettings {
+            worker: "boatyard".into(),
+            worker_args: Vec::new(),
+            mirrors: "data/mirrors".into(),
+            local_sources: vec![".".into()],
+            allow_http: false,
+            known_hosts: Vec::new(),
+            limits: Limits::default(),
+        });
+        assert!(source.settings.mirrors.is_absolute() && source.settings.local_sources[0].is_absolute());
+        assert_eq!(source.settings.worker, PathBuf::from("boatyard"));
+    }
+}

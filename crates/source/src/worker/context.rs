@@ -1,0 +1,301 @@
+//! The build context as a tar, straight from git objects: no checkout, no temporary file.
+//!
+//! Entries come in git's own order, owned by 0, with modes 644 and 755 and the commit's time, so that the same commit
+//! gives the same bytes. Links are sent as links. Names that git itself would refuse end the stream with an error.
+
+use std::collections::HashSet;
+use std::ffi::OsStr;
+use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use git2::{ObjectType, Odb, OdbObject, Oid, Tree};
+use tar::{Builder, EntryType, Header};
+
+use super::failure::{damaged, pipe};
+use super::lookup::{At, DIRECTORY, Dockerfile, EXECUTABLE, LINK, SUBMODULE, is_file};
+use super::report;
+use crate::dockerignore::{Dockerignore, Matches};
+use crate::error::SourceError;
+use crate::identity::{Note, RESERVED_DOCKERFILE, Selection};
+use crate::protocol::{CHUNK, Kind, Opened, write_frame};
+
+/// Zip archives cannot hold earlier times, and tools that make them inside builds fail on 1970.
+const EARLIEST: i64 = 315_619_200; // 1980-01-02
+const LATEST: i64 = 0o77_777_777_777; // what 11 octal digits hold
+/// Submodules and LFS pointers named one by one.
+const NOTES: u64 = 20;
+/// A pointer file is never larger (the LFS specification says 1024 bytes).
+const LFS_POINTER: usize = 1024;
+
+/// Sends the whole answer to a context request, but for errors.
+pub(super) fn send(at: &At<'_>, selection: &Selection, out: &mut impl Write) -> Result<(), SourceError> {
+    let root = at.directory_tree(&selection.source_dir)?;
+    let dockerfile = at.dockerfile(selection)?;
+    let ignore = at.ignore(selection, &dockerfile)?;
+    let odb = at.opened.odb().map_err(|error| damaged(&error, at.repo))?;
+    report(out, Kind::Opened, &Opened { dockerfile_in_context: dockerfile.in_context.clone() })?;
+    let mtime = at.commit.time().seconds().clamp(EARLIEST, LATEST).unsigned_abs();
+    let mut walk = Walk {
+        at,
+        odb: &odb,
+        ignore: &ignore,
+        dockerfile: &dockerfile,
+        tar: Builder::new(Frames { out, buffer: Vec::with_capacity(CHUNK), sent: 0 }),
+        mtime,
+        files: 0,
+        bytes: 0,
+        notes: 0,
+        owed: Vec::new(),
+    };
+    if dockerfile.added {
+        walk.add(RESERVED_DOCKERFILE.as_bytes(), EntryType::Regular, 0o644, dockerfile.text.as_bytes())?;
+    }
+    walk.directory(&root, b"", &ignore.root(), 0)?;
+    walk.finish()
+}
+
+struct Walk<'a, W: Write> {
+    at: &'a At<'a>,
+    odb: &'a Odb<'a>,
+    ignore: &'a Dockerignore,
+    dockerfile: &'a Dockerfile,
+    tar: Builder<Frames<'a, W>>,
+    mtime: u64,
+    files: u64,
+    bytes: u64,
+    notes: u64,
+    /// Excluded directories above us, to be written if something below them is taken back.
+    owed: Vec<Vec<u8>>,
+}
+
+impl<'a, W: Write> Walk<'a, W> {
+    /// Everything in `tree`, which lies at `prefix` (empty, or ending with a slash) `depth` levels down.
+    fn directory(&mut self, tree: &Tree<'_>, prefix: &[u8], above: &Matches, depth: u32) -> Result<(), SourceError> {
+        if depth > self.at.limits.depth {
+            return Err(too_large(shown(prefix), format!("{} levels of directories", self.at.limits.depth)));
+        }
+        let mut seen = HashSet::with_capacity(tree.len());
+        for entry in tree {
+            let path = [prefix, entry.name_bytes()].concat();
+            if is_hostile(entry.name_bytes()) || !seen.insert(entry.name_bytes().to_vec()) {
+                return Err(SourceError::HostileEntry { path: shown(&path), commit: self.at.short() });
+            }
+            if self.dockerfile.added && path == RESERVED_DOCKERFILE.as_bytes() {
+                continue;
+            }
+            let text = String::from_utf8_lossy(&path);
+            let matches = self.ignore.matches(&text, above);
+            let excluded = self.ignore.decides(&matches) && !self.always_sent(&text);
+            match entry.filemode_raw() {
+                DIRECTORY => self.subdirectory(entry.id(), path, excluded, &matches, depth)?,
+                _ if excluded => {}
+                SUBMODULE => {
+                    self.note(Note::Submodule { path: shown(&path) })?;
+                    self.add(&path, EntryType::Directory, 0o755, &[])?;
+                }
+                LINK => self.link(entry.id(), &path)?,
+                mode if is_file(mode) => self.file(entry.id(), &path, mode)?,
+                _ => return Err(SourceError::HostileEntry { path: shown(&path), commit: self.at.short() }),
+            }
+        }
+        Ok(())
+    }
+
+    fn subdirectory(
+        &mut self,
+        id: Oid,
+        path: Vec<u8>,
+        excluded: bool,
+        matches: &Matches,
+        depth: u32,
+    ) -> Result<(), SourceError> {
+        if excluded && !self.ignore.takes_back() && !self.leads_to_dockerfile(&path) {
+            return Ok(());
+        }
+        if excluded {
+            self.owed.push(path.clone());
+        } else {
+            self.add(&path, EntryType::Directory, 0o755, &[])?;
+        }
+        let tree = self.at.opened.find_tree(id).map_err(|error| damaged(&error, self.at.repo))?;
+        self.directory(&tree, &[&path[..], b"/"].concat(), matches, depth + 1)?;
+        // Nothing below it was sent: then neither is it.
+        if self.owed.last() == Some(&path) {
+            self.owed.pop();
+        }
+        Ok(())
+    }
+
+    /// Docker sends these whatever the patterns say: the build itself needs them.
+    fn always_sent(&self, path: &str) -> bool {
+        path == ".dockerignore" || path == self.dockerfile.in_context
+    }
+
+    fn leads_to_dockerfile(&self, directory: &[u8]) -> bool {
+        let below = self.dockerfile.in_context.as_bytes().strip_prefix(directory);
+        below.is_some_and(|rest| rest.starts_with(b"/"))
+    }
+
+    fn file(&mut self, id: Oid, path: &[u8], mode: i32) -> Result<(), SourceError> {
+        let size = self.size(id, path)?;
+        self.bytes += size;
+        if self.bytes > self.at.limits.context_bytes {
+            return Err(too_large("the build context".to_owned(), format!("{} bytes", self.at.limits.context_bytes)));
+        }
+        let object = self.read(id)?;
+        if object.kind() != ObjectType::Blob {
+            return Err(SourceError::HostileEntry { path: shown(path), commit: self.at.short() });
+        }
+        let pointer = (object.len() <= LFS_POINTER).then(|| lfs_pointer(object.data())).flatten();
+        if let Some(bytes) = pointer {
+            self.note(Note::LfsPointer { path: shown(path), bytes })?;
+        }
+        let mode = if mode == EXECUTABLE { 0o755 } else { 0o644 };
+        self.add(path, EntryType::Regular, mode, object.data())
+    }
+
+    fn link(&mut self, id: Oid, path: &[u8]) -> Result<(), SourceError> {
+        let size = self.size(id, path)?;
+        // The kernel's own limit for a link's target.
+        if size > 4096 {
+            return Err(too_large(format!("the target of the link {}", shown(path)), "4096 bytes".to_owned()));
+        }
+        let object = self.read(id)?;
+        let target = object.data();
+        if target.is_empty() || target.contains(&0) {
+            return Err(SourceError::HostileEntry { path: shown(path), commit: self.at.short() });
+        }
+        self.add(path, EntryType::Symlink, 0o777, target)
+    }
+
+    /// A whole object. It borrows the database, not this walk, so that writing can go on beside it.
+    fn read(&self, id: Oid) -> Result<OdbObject<'a>, SourceError> {
+        self.odb.read(id).map_err(|error| damaged(&error, self.at.repo))
+    }
+
+    /// The size of an object, before it is read into memory.
+    fn size(&self, id: Oid, path: &[u8]) -> Result<u64, SourceError> {
+        let (size, _) = self.odb.read_header(id).map_err(|error| damaged(&error, self.at.repo))?;
+        if size as u64 > self.at.limits.file_bytes {
+            return Err(too_large(shown(path), format!("{} bytes for one file", self.at.limits.file_bytes)));
+        }
+        Ok(size as u64)
+    }
+
+    /// Writes one entry, after the directories it is owed. For a link, `data` is its target.
+    fn add(&mut self, path: &[u8], kind: EntryType, mode: u32, data: &[u8]) -> Result<(), SourceError> {
+        for directory in std::mem::take(&mut self.owed) {
+            self.add(&directory, EntryType::Directory, 0o755, &[])?;
+        }
+        self.files += 1;
+        if self.files > self.at.limits.context_files {
+            return Err(too_large("the build context".to_owned(), format!("{} files", self.at.limits.context_files)));
+        }
+        let mut header = Header::new_gnu();
+        header.set_entry_type(kind);
+        header.set_mode(mode);
+        header.set_mtime(self.mtime);
+        header.set_uid(0);
+        header.set_gid(0);
+        let as_path = |bytes| Path::new(OsStr::from_bytes(bytes)).to_owned();
+        let written = match kind {
+            EntryType::Symlink => {
+                header.set_size(0);
+                // The target byte for byte; the tar library tidies it only where it is too long for the header.
+                match header.set_link_name_literal(data) {
+                    Ok(()) => self.tar.append_data(&mut header, as_path(path), io::empty()),
+                    Err(_) => self.tar.append_link(&mut header, as_path(path), as_path(data)),
+                }
+            }
+            EntryType::Directory => {
+                header.set_size(0);
+                self.tar.append_data(&mut header, as_path(&[path, b"/"].concat()), io::empty())
+            }
+            _ => {
+                header.set_size(data.len() as u64);
+                self.tar.append_data(&mut header, as_path(path), data)
+            }
+        };
+        written.map_err(|error| pipe(&error))
+    }
+
+    /// Tells the first few, counts the rest. What is in the buffer goes first, so that frames stay in order.
+    fn note(&mut self, note: Note) -> Result<(), SourceError> {
+        self.notes += 1;
+        if self.notes > NOTES {
+            return Ok(());
+        }
+        self.tar.get_mut().pass().map_err(|error| pipe(&error))?;
+        report(self.tar.get_mut().out, Kind::Note, &note)
+    }
+
+    fn finish(mut self) -> Result<(), SourceError> {
+        if let Some(count) = self.notes.checked_sub(NOTES).filter(|more| *more > 0) {
+            self.tar.get_mut().pass().map_err(|error| pipe(&error))?;
+            report(self.tar.get_mut().out, Kind::Note, &Note::More { count })?;
+        }
+        let mut frames = self.tar.into_inner().map_err(|error| pipe(&error))?;
+        frames.pass().map_err(|error| pipe(&error))?;
+        write_frame(frames.out, Kind::End, &frames.sent.to_be_bytes()).map_err(|error| pipe(&error))
+    }
+}
+
+/// Cuts what is written into frames, and counts it.
+struct Frames<'a, W: Write> {
+    out: &'a mut W,
+    buffer: Vec<u8>,
+    sent: u64,
+}
+
+impl<W: Write> Frames<'_, W> {
+    fn pass(&mut self) -> io::Result<()> {
+        if !self.buffer.is_empty() {
+            write_frame(self.out, Kind::Tar, &self.buffer)?;
+            self.sent += self.buffer.len() as u64;
+            self.buffer.clear();
+        }
+        Ok(())
+    }
+}
+
+impl<W: Write> Write for Frames<'_, W> {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        let taken = data.len().min(CHUNK - self.buffer.len());
+        self.buffer.extend_from_slice(&data[..taken]);
+        if self.buffer.len() == CHUNK {
+            self.pass()?;
+        }
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Names that would mean another place, or that make a directory pass for a repository.
+fn is_hostile(name: &[u8]) -> bool {
+    name.is_empty()
+        || name == b"."
+        || name == b".."
+        || name.eq_ignore_ascii_case(b".git")
+        || name.contains(&b'/')
+        || name.contains(&0)
+        || name.len() > 255
+}
+
+/// For an LFS pointer: the size it states.
+fn lfs_pointer(data: &[u8]) -> Option<Option<u64>> {
+    let text = std::str::from_utf8(data).ok()?;
+    text.starts_with("version https://git-lfs").then_some(())?;
+    Some(text.lines().find_map(|line| line.strip_prefix("size ")?.trim().parse().ok()))
+}
+
+fn too_large(what: String, limit: String) -> SourceError {
+    SourceError::TooLarge { what, limit }
+}
+
+fn shown(path: &[u8]) -> String {
+    crate::protocol::sanitised(&String::from_utf8_lossy(path), 300)
+}

@@ -1,0 +1,157 @@
+//! Fetching: into a mirror under its lock, only the wanted reference, without history where the server can do that.
+//!
+//! References land under names of our own making (a hash), so that nothing a server calls a branch becomes a path on our
+//! disk, and a branch `a` that became `a/b` is no conflict.
+
+use std::io::Write;
+
+use git2::{AutotagOption, Direction, FetchOptions, Oid, RemoteRedirect, Repository};
+use sha2::{Digest, Sha256};
+
+use super::remote::{Conversation, Login};
+use super::{failure, local, mirror, report, resolve};
+use crate::error::SourceError;
+use crate::git_ref::GitRef;
+use crate::identity::Resolved;
+use crate::protocol::{FetchProgress, Kind, Request};
+use crate::repo_url::{Place, RepoUrl};
+
+/// Everything, and what an earlier fetch left out as well (libgit2's GIT_FETCH_DEPTH_UNSHALLOW).
+const WHOLE_HISTORY: i32 = i32::MAX;
+
+/// Makes `git_ref` available and says what it is.
+pub(super) fn fetch(
+    request: &Request,
+    repo: &RepoUrl,
+    git_ref: &GitRef,
+    login: Login<'_>,
+    out: &mut impl Write,
+) -> Result<Resolved, SourceError> {
+    if let Place::Local { path } = repo.place() {
+        return resolve::local(&local::open(path, &request.rules)?, repo, git_ref);
+    }
+    let locked = mirror::lock(&request.mirrors, repo, || report(out, Kind::Progress, &FetchProgress::Waiting))?;
+    let opened = locked.open_or_make()?;
+    let talk = Conversation::new(repo, login, &request.limits, out);
+    let outcome = from_server(&opened, repo, git_ref, &talk);
+    if let Err(SourceError::Damaged { .. }) = &outcome {
+        // What a crash or a full disk damaged is fetched anew, now, and not the next time somebody asks.
+        drop(opened);
+        return from_server(&locked.make_anew()?, repo, git_ref, &talk).inspect_err(|_| locked.distrust());
+    }
+    outcome
+}
+
+fn from_server<W: Write>(
+    opened: &Repository,
+    repo: &RepoUrl,
+    git_ref: &GitRef,
+    talk: &Conversation<'_, W>,
+) -> Result<Resolved, SourceError> {
+    if let GitRef::Commit(commit) = git_ref
+        && let Some(resolved) = known(opened, repo, parse(commit.as_str(), repo)?, None)?
+    {
+        return Ok(resolved);
+    }
+    let mut remote = opened.remote_anonymous(repo.as_str()).map_err(|error| talk.failure(&error))?;
+    let mut connection =
+        remote.connect_auth(Direction::Fetch, Some(talk.callbacks()), None).map_err(|error| talk.failure(&error))?;
+    talk.tell(&FetchProgress::Connected);
+    let listed = connection.list().map_err(|error| talk.failure(&error))?;
+    let heads = resolve::Heads {
+        all: listed
+            .iter()
+            .filter(|head| head.name().starts_with("refs/"))
+            .map(|head| (head.name().to_owned(), head.oid()))
+            .collect(),
+        default: listed
+            .iter()
+            .find(|head| head.name() == "HEAD")
+            .and_then(|head| head.symref_target().map(str::to_owned)),
+    };
+    let found = heads.find(git_ref, repo)?;
+    if let Some(found) = &found
+        && let Some(resolved) = known(opened, repo, found.id, found.branch.clone())?
+    {
+        return Ok(resolved);
+    }
+    let remote = connection.remote();
+    let Some(found) = found else { return by_id(opened, repo, git_ref, remote, talk) };
+    let refspec = format!("+{}:{}", found.reference, our_name(&found.reference));
+    receive(remote, &[&refspec], 1, talk)?;
+    resolve::describe(&resolve::peel(opened, repo, found.id)?, found.branch, true)
+}
+
+/// A commit by its id: many servers give any commit they have, the others only what a reference names.
+fn by_id<W: Write>(
+    opened: &Repository,
+    repo: &RepoUrl,
+    git_ref: &GitRef,
+    remote: &mut git2::Remote<'_>,
+    talk: &Conversation<'_, W>,
+) -> Result<Resolved, SourceError> {
+    let GitRef::Commit(commit) = git_ref else {
+        return Err(SourceError::Worker { why: "a reference was found and yet was not".to_owned() });
+    };
+    let refspec = format!("+{commit}:{}", our_name(commit.as_str()));
+    if receive(remote, &[&refspec], 1, talk).is_err() || !has_commit(opened, parse(commit.as_str(), repo)?) {
+        let everything = ["+refs/heads/*:refs/boatyard/heads/*", "+refs/tags/*:refs/boatyard/tags/*"];
+        receive(remote, &everything, WHOLE_HISTORY, talk)?;
+    }
+    resolve::describe(&resolve::commit_at_hand(opened, repo, commit)?, None, true)
+}
+
+/// What is in the mirror already needs no transfer.
+fn known(
+    opened: &Repository,
+    repo: &RepoUrl,
+    id: Oid,
+    branch: Option<String>,
+) -> Result<Option<Resolved>, SourceError> {
+    let odb = opened.odb().map_err(|error| failure::damaged(&error, repo))?;
+    if !odb.exists(id) {
+        return Ok(None);
+    }
+    let commit = resolve::peel(opened, repo, id)?;
+    // A pack holds a commit with its tree or not at all; without the tree the mirror is damaged.
+    commit.tree().map_err(|error| failure::damaged(&error, repo))?;
+    resolve::describe(&commit, branch, false).map(Some)
+}
+
+fn has_commit(opened: &Repository, id: Oid) -> bool {
+    opened.find_commit(id).is_ok()
+}
+
+fn receive<W: Write>(
+    remote: &mut git2::Remote<'_>,
+    refspecs: &[&str],
+    depth: i32,
+    talk: &Conversation<'_, W>,
+) -> Result<(), SourceError> {
+    let mut attempt = |depth| {
+        let mut options = FetchOptions::new();
+        options
+            .remote_callbacks(talk.callbacks())
+            .download_tags(AutotagOption::None)
+            .follow_redirects(RemoteRedirect::None)
+            .update_fetchhead(false)
+            .depth(depth);
+        remote.fetch(refspecs, Some(&mut options), None)
+    };
+    match attempt(depth) {
+        // The server cannot leave history out; then it comes along.
+        Err(error) if depth == 1 && error.message().contains("shallow") => attempt(0),
+        other => other,
+    }
+    .map_err(|error| talk.failure(&error))
+}
+
+fn our_name(reference: &str) -> String {
+    let hash = Sha256::digest(reference.as_bytes());
+    let name: String = hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    format!("refs/boatyard/fetched/{name}")
+}
+
+fn parse(id: &str, repo: &RepoUrl) -> Result<Oid, SourceError> {
+    Oid::from_str(id).map_err(|error| failure::damaged(&error, repo))
+}

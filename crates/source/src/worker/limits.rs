@@ -1,0 +1,48 @@
+//! What keeps a worker small, and what ends it when nobody waits for it any more.
+
+use std::io::Read;
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::{Resource, Rlimit, Signal, getpid, getrlimit, kill_process, setrlimit};
+
+use crate::error::SourceError;
+use crate::limits::Limits;
+
+/// Lowers this process's resource limits; they can never be raised again.
+pub(super) fn lower(limits: &Limits) -> Result<(), SourceError> {
+    let wanted = [
+        (Resource::Core, 0),
+        (Resource::Nofile, 512),
+        (Resource::Fsize, limits.fetch_bytes),
+        (Resource::As, limits.memory_bytes),
+        // CPU time cannot pass faster than time; a few threads may spend it together.
+        (Resource::Cpu, limits.total.as_secs().saturating_mul(2).max(1)),
+    ];
+    for (resource, value) in wanted {
+        let ceiling = getrlimit(resource).maximum;
+        let value = Some(ceiling.map_or(value, |ceiling| ceiling.min(value)));
+        setrlimit(resource, Rlimit { current: value, maximum: value })
+            .map_err(|error| SourceError::Worker { why: format!("limit {resource:?} cannot be set: {error}") })?;
+    }
+    Ok(())
+}
+
+/// Ends this process when the parent does (its end of `stdin` closes, however it died) or when its time is up even
+/// though the parent forgot it.
+pub(super) fn end_with_the_parent(mut stdin: impl Read + Send + 'static, total: Duration) {
+    thread::spawn(move || {
+        let mut ignored = [0; 64];
+        while let Ok(1..) = stdin.read(&mut ignored) {}
+        end_now();
+    });
+    thread::spawn(move || {
+        thread::sleep(total + Duration::from_secs(5));
+        end_now();
+    });
+}
+
+/// A kill, not an exit: handlers that run at exit would meet git2 at work in another thread.
+fn end_now() {
+    let _ = kill_process(getpid(), Signal::KILL);
+}

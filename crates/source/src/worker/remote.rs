@@ -1,0 +1,203 @@
+//! Talking to a server: which login it may see, which host key or certificate it must have, and how much it may send.
+
+use std::cell::{Cell, RefCell};
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+use base64::Engine;
+use git2::cert::Cert;
+use git2::{CertificateCheckStatus, Cred, CredentialType, Error, RemoteCallbacks};
+
+use super::failure;
+use crate::credentials::{Credentials, Endpoint, KnownHost};
+use crate::error::SourceError;
+use crate::limits::Limits;
+use crate::protocol::{FetchProgress, Kind, sanitised, write_frame};
+use crate::repo_url::{Place, RepoUrl};
+
+/// How often progress is written.
+const EVERY: Duration = Duration::from_millis(100);
+
+/// What a server may be shown, and what it must show.
+#[derive(Clone, Copy)]
+pub(super) struct Login<'a> {
+    pub(super) credentials: Option<&'a Credentials>,
+    pub(super) known_hosts: &'a [KnownHost],
+}
+
+/// One conversation with one server. git2's callbacks can only say "stop"; why they did is kept here.
+pub(super) struct Conversation<'a, W> {
+    repo: &'a RepoUrl,
+    login: Login<'a>,
+    limits: &'a Limits,
+    out: RefCell<&'a mut W>,
+    last_progress: Cell<Option<Instant>>,
+    offered: Cell<bool>,
+    stopped: RefCell<Option<SourceError>>,
+}
+
+impl<'a, W: Write> Conversation<'a, W> {
+    pub(super) fn new(repo: &'a RepoUrl, login: Login<'a>, limits: &'a Limits, out: &'a mut W) -> Self {
+        Self {
+            repo,
+            login,
+            limits,
+            out: RefCell::new(out),
+            last_progress: Cell::new(None),
+            offered: Cell::new(false),
+            stopped: RefCell::new(None),
+        }
+    }
+
+    /// Callbacks that refer to this conversation. Each call to git2 takes its own.
+    pub(super) fn callbacks(&self) -> RemoteCallbacks<'_> {
+        let mut callbacks = RemoteCallbacks::new();
+        callbacks.credentials(|url, user, allowed| self.credentials(url, user, allowed));
+        callbacks.certificate_check(|cert, _host| self.certificate(cert));
+        callbacks.transfer_progress(|stats| {
+            let received = stats.received_bytes() as u64;
+            if received > self.limits.fetch_bytes {
+                let what = format!("what {} sends", self.repo);
+                self.stop(SourceError::TooLarge { what, limit: format!("{} bytes", self.limits.fetch_bytes) });
+                return false;
+            }
+            let (objects, total) = (stats.received_objects() as u64, stats.total_objects() as u64);
+            self.tell(&FetchProgress::Receiving { objects, total, bytes: received })
+        });
+        callbacks.sideband_progress(|text| {
+            let text = String::from_utf8_lossy(text);
+            self.tell(&FetchProgress::Remote(sanitised(text.rsplit('\r').next().unwrap_or_default(), 200)))
+        });
+        callbacks
+    }
+
+    /// The error of a git2 call in this conversation.
+    pub(super) fn failure(&self, error: &Error) -> SourceError {
+        let stopped = self.stopped.borrow_mut().take();
+        stopped.unwrap_or_else(|| failure::conversation(error, self.repo, self.offered.get()))
+    }
+
+    /// Writes progress, not too often. False when the parent is gone.
+    pub(super) fn tell(&self, progress: &FetchProgress) -> bool {
+        if self.last_progress.get().is_some_and(|last| last.elapsed() < EVERY) {
+            return true;
+        }
+        self.last_progress.set(Some(Instant::now()));
+        let json = serde_json::to_vec(progress).unwrap_or_default();
+        write_frame(&mut **self.out.borrow_mut(), Kind::Progress, &json).is_ok()
+    }
+
+    fn stop(&self, why: SourceError) -> Error {
+        *self.stopped.borrow_mut() = Some(why);
+        Error::from_str("stopped")
+    }
+
+    /// Called once by an honest server, and again after a refusal: answering again would loop for ever.
+    fn credentials(&self, url: &str, user_in_url: Option<&str>, allowed: CredentialType) -> Result<Cred, Error> {
+        let none = || Error::new(git2::ErrorCode::Auth, git2::ErrorClass::None, "no login for this server");
+        // libssh2 asks for the user's name alone before it asks for the key.
+        if allowed.contains(CredentialType::USERNAME) {
+            return Cred::username(user_in_url.unwrap_or("git"));
+        }
+        let Some(credentials) = self.login.credentials else { return Err(none()) };
+        if self.offered.replace(true) {
+            return Err(self.stop(SourceError::LoginRefused { repo: self.repo.to_string() }));
+        }
+        match credentials {
+            Credentials::Token { user, token } if allowed.contains(CredentialType::USER_PASS_PLAINTEXT) => {
+                // `url` is where the conversation is now, which a redirect may have moved.
+                if Endpoint::of_text(url).is_none() || Endpoint::of_text(url) != Endpoint::of_repo(self.repo) {
+                    self.offered.set(false);
+                    return Err(none());
+                }
+                Cred::userpass_plaintext(user, token.reveal())
+            }
+            Credentials::SshKey { private_key } if allowed.contains(CredentialType::SSH_MEMORY) => {
+                Cred::ssh_key_from_memory(user_in_url.unwrap_or("git"), None, private_key.reveal(), None)
+            }
+            Credentials::Token { .. } | Credentials::SshKey { .. } => {
+                self.offered.set(false);
+                Err(none())
+            }
+        }
+    }
+
+    /// TLS certificates are left to the system's authorities; ssh host keys must be among those we know.
+    fn certificate(&self, cert: &Cert<'_>) -> Result<CertificateCheckStatus, Error> {
+        let Place::Ssh { host, port, .. } = self.repo.place() else {
+            return Ok(CertificateCheckStatus::CertificatePassthrough);
+        };
+        let Some(hash) = cert.as_hostkey().and_then(|key| key.hash_sha256()) else {
+            return Err(self.stop(SourceError::Unreachable {
+                repo: self.repo.to_string(),
+                why: "the server shows no ssh host key".to_owned(),
+            }));
+        };
+        match judge(hash, host, *port, self.login.known_hosts) {
+            Ok(()) => Ok(CertificateCheckStatus::CertificateOk),
+            Err(why) => Err(self.stop(why)),
+        }
+    }
+}
+
+/// Whether a host key, given by its SHA-256 hash, is one that we know for this host and port.
+fn judge(hash: &[u8; 32], host: &str, port: u16, known: &[KnownHost]) -> Result<(), SourceError> {
+    let fingerprint = format!("SHA256:{}", base64::engine::general_purpose::STANDARD_NO_PAD.encode(hash));
+    let mut here = known.iter().filter(|known| known.host.eq_ignore_ascii_case(host) && known.port == port).peekable();
+    let host = if port == 22 { host.to_owned() } else { format!("{host}:{port}") };
+    if here.peek().is_none() {
+        return Err(SourceError::HostKeyUnknown { host, fingerprint });
+    }
+    if here.any(|known| known.fingerprint == fingerprint) {
+        return Ok(());
+    }
+    Err(SourceError::HostKeyChanged { host, fingerprint })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn only_the_known_key_of_this_host_and_port_is_accepted() {
+        let known = [KnownHost {
+            host: "git.example.com".into(),
+            port: 22,
+            fingerprint: "SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA".into(),
+        }];
+        assert_eq!(judge(&[0; 32], "git.example.com", 22, &known), Ok(()));
+        assert!(matches!(judge(&[1; 32], "git.example.com", 22, &known), Err(SourceError::HostKeyChanged { .. })));
+        assert!(matches!(judge(&[0; 32], "git.example.com", 2222, &known), Err(SourceError::HostKeyUnknown { .. })));
+        assert!(matches!(judge(&[0; 32], "other.example.com", 22, &known), Err(SourceError::HostKeyUnknown { .. })));
+    }
+
+    fn conversation_with(repo: &str, check: impl FnOnce(&Conversation<'_, Vec<u8>>)) {
+        let repo = RepoUrl::parse(repo, &crate::UrlRules::default()).unwrap();
+        let credentials = Credentials::Token { user: "x".into(), token: crate::Secret::new("t") };
+        let login = Login { credentials: Some(&credentials), known_hosts: &[] };
+        let (limits, mut out) = (Limits::default(), Vec::new());
+        check(&Conversation::new(&repo, login, &limits, &mut out));
+    }
+
+    #[test]
+    fn a_token_is_offered_once() {
+        conversation_with("https://git.example.com/a", |talk| {
+            let ask = || talk.credentials("https://git.example.com/", None, CredentialType::USER_PASS_PLAINTEXT);
+            assert!(ask().is_ok());
+            let error = ask().err().unwrap();
+            assert!(matches!(talk.failure(&error), SourceError::LoginRefused { .. }));
+        });
+    }
+
+    #[test]
+    fn a_token_is_not_offered_to_another_host_port_or_scheme() {
+        conversation_with("https://git.example.com/a", |talk| {
+            for url in ["https://evil.example.com/a", "https://git.example.com:8443/a", "http://git.example.com/a", ""]
+            {
+                assert!(talk.credentials(url, None, CredentialType::USER_PASS_PLAINTEXT).is_err(), "{url}");
+            }
+            assert!(talk.credentials("https://git.example.com/a", None, CredentialType::USER_PASS_PLAINTEXT).is_ok());
+        });
+    }
+}

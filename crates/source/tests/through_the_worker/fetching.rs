@@ -1,0 +1,382 @@
+//! Fetching from a server into a mirror, and reading a local repository in place.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use source::{
+    CommitId, Credentials, FetchOptions, FetchProgress, GitRef, RepoUrl, Resolved, Secret, Selection, SourceError,
+};
+
+use crate::fixture::{FILE, Fixture, WHEN};
+use crate::server::{Manner, Server};
+use crate::{Case, wait};
+
+pub const CASES: &[Case] = &[
+    ("a local repository is resolved in place and not copied", local_in_place),
+    ("a local work tree is as good as a bare repository", local_work_tree),
+    ("a missing branch is an error that names those there are", missing_branch),
+    ("a local repository outside the allowed directories is refused before and inside the worker", outside),
+    ("a work tree whose objects lie elsewhere is refused", objects_elsewhere),
+    ("an empty repository says so", empty),
+    ("a server's branch, tag and default branch are fetched without history", from_server),
+    ("what is there already is not fetched again", not_again),
+    ("a commit is fetched by its id, even one that no reference names", by_id),
+    ("a commit that is gone is an error, never another commit", commit_gone),
+    ("a force-push moves the branch, and the old commit can still be built", force_push),
+    ("two fetches of one repository wait for each other", two_at_once),
+    ("a damaged mirror is made again", damaged_mirror),
+    ("a branch that became a directory of branches is no conflict", branch_becomes_directory),
+    ("a repository that does not exist or needs a login says so", no_such_repository),
+    ("a token opens a repository, and is not sent before it is asked for", token),
+    ("a refused token is tried once", token_refused),
+    ("a token is not carried to another host", token_not_carried),
+    ("a redirect on the same host is followed", same_host_redirect),
+    ("a server that never answers costs no more than the time allowed", hanging_server),
+    ("a server that sends a byte now and then is given up as well", trickling_server),
+    ("pages, cut answers, closed ports and server errors are told in plain words", broken_servers),
+    ("more than the allowed bytes are not received", too_much),
+];
+
+fn fetch(fixture: &Fixture, url: &RepoUrl, git_ref: &GitRef) -> Result<Resolved, SourceError> {
+    wait(fixture.source().fetch(url, git_ref, FetchOptions::default(), |_| {}))
+}
+
+/// A fixture with one commit, and a server of it.
+fn served() -> (Fixture, Server, RepoUrl) {
+    let fixture = Fixture::with_files(&[("Dockerfile", "FROM scratch"), ("a", "1")]);
+    let server = Server::start(Manner::Serve(fixture.path()));
+    let url = fixture.source().repo_url(&server.url).unwrap();
+    (fixture, server, url)
+}
+
+fn main_branch() -> GitRef {
+    GitRef::branch("main").unwrap()
+}
+
+fn local_in_place() {
+    let fixture = Fixture::with_files(&[("Dockerfile", "")]);
+    let resolved = fetch(&fixture, &fixture.url(), &GitRef::DefaultBranch).unwrap();
+    assert_eq!(resolved.commit, fixture.head());
+    assert_eq!(resolved.branch.as_deref(), Some("main"));
+    assert_eq!(resolved.summary, "Say hello on main");
+    assert_eq!((resolved.author_time, resolved.received), (WHEN, false));
+    assert!(!fixture.settings.mirrors.exists());
+
+    let head = fixture.repo.find_object(git2::Oid::from_str(fixture.head().as_str()).unwrap(), None).unwrap();
+    let tagger = git2::Signature::now("A", "a@example.com").unwrap();
+    fixture.repo.tag("v1", &head, &tagger, "annotated", false).unwrap();
+    let tagged = fetch(&fixture, &fixture.url(), &GitRef::tag("v1").unwrap()).unwrap();
+    assert_eq!((tagged.commit, tagged.branch), (fixture.head(), None));
+    assert!(fetch(&fixture, &fixture.url(), &GitRef::Commit(fixture.head())).is_ok());
+}
+
+fn local_work_tree() {
+    let fixture = Fixture::new();
+    let path = fixture.dir.path().join("sources/work");
+    let repo = git2::Repository::init(&path).unwrap();
+    let person = git2::Signature::now("A", "a@example.com").unwrap();
+    let tree = repo.find_tree(repo.treebuilder(None).unwrap().write().unwrap()).unwrap();
+    let id = repo.commit(Some("refs/heads/x"), &person, &person, "m", &tree, &[]).unwrap();
+    let url = fixture.source().repo_url(path.to_str().unwrap()).unwrap();
+    assert_eq!(fetch(&fixture, &url, &GitRef::branch("x").unwrap()).unwrap().commit.as_str(), id.to_string());
+    repo.set_head_detached(id).unwrap();
+    assert_eq!(fetch(&fixture, &url, &GitRef::DefaultBranch).unwrap().branch, None);
+
+    std::fs::create_dir(path.join("below")).unwrap();
+    let below = fixture.source().repo_url(path.join("below").to_str().unwrap()).unwrap();
+    let error = fetch(&fixture, &below, &GitRef::DefaultBranch).unwrap_err();
+    assert!(matches!(error, SourceError::NotARepository { .. }), "nothing is searched for above: {error}");
+}
+
+fn missing_branch() {
+    let (fixture, _server, url) = served();
+    fixture.commit_on("develop", &[("a", FILE, "")]);
+    for url in [fixture.url(), url] {
+        let error = fetch(&fixture, &url, &GitRef::branch("mian").unwrap()).unwrap_err();
+        assert_eq!(error.to_string(), format!("branch \"mian\" does not exist in {url}; it has: main, develop"));
+        let error = fetch(&fixture, &url, &GitRef::tag("v1").unwrap()).unwrap_err();
+        assert_eq!(error.to_string(), format!("tag \"v1\" does not exist in {url}; it has none"));
+    }
+}
+
+fn outside() {
+    let fixture = Fixture::with_files(&[("Dockerfile", "")]);
+    let url = fixture.url();
+    let mut narrower = Fixture::new();
+    narrower.settings.local_sources.clear();
+    let error = fetch(&narrower, &url, &GitRef::DefaultBranch).unwrap_err();
+    assert!(error.to_string().contains("--local-sources"), "{error}");
+}
+
+fn objects_elsewhere() {
+    let mut fixture = Fixture::with_files(&[("Dockerfile", "")]);
+    let allowed = fixture.dir.path().join("allowed");
+    std::fs::create_dir_all(allowed.join("tree")).unwrap();
+    std::fs::write(allowed.join("tree/.git"), format!("gitdir: {}\n", fixture.path().display())).unwrap();
+    fixture.settings.local_sources = vec![allowed.clone()];
+    let url = fixture.source().repo_url(allowed.join("tree").to_str().unwrap()).unwrap();
+    let error = fetch(&fixture, &url, &main_branch()).unwrap_err();
+    assert!(matches!(error, SourceError::ObjectsOutside { .. }), "{error}");
+}
+
+fn empty() {
+    let fixture = Fixture::new();
+    let server = Server::start(Manner::Serve(fixture.path()));
+    for url in [fixture.url(), fixture.source().repo_url(&server.url).unwrap()] {
+        let error = fetch(&fixture, &url, &main_branch()).unwrap_err();
+        assert!(matches!(error, SourceError::Empty { .. }), "{error}");
+    }
+}
+
+fn from_server() {
+    let (fixture, _server, url) = served();
+    let old = fixture.head();
+    let new = fixture.commit(&[("Dockerfile", FILE, "FROM scratch"), ("a", FILE, "2")]);
+    fixture.commit_on("feature/x", &[("Dockerfile", FILE, "FROM x")]);
+    let object = fixture.repo.find_object(git2::Oid::from_str(old.as_str()).unwrap(), None).unwrap();
+    fixture.repo.tag("v1", &object, &git2::Signature::now("A", "a@b").unwrap(), "annotated", false).unwrap();
+
+    let progress = Mutex::new(Vec::new());
+    let told = |event| progress.lock().unwrap().push(event);
+    let resolved = wait(fixture.source().fetch(&url, &GitRef::DefaultBranch, FetchOptions::default(), told)).unwrap();
+    assert_eq!((&resolved.commit, resolved.branch.as_deref(), resolved.received), (&new, Some("main"), true));
+    assert_eq!(progress.lock().unwrap().first(), Some(&FetchProgress::Connected));
+
+    let selection = Selection::parse(None, None).unwrap();
+    let identity = |commit: &CommitId| wait(fixture.source().identity(&url, commit, &selection));
+    assert_eq!(identity(&new).unwrap().dockerfile_text, "FROM scratch");
+    assert!(matches!(identity(&old), Err(SourceError::NotFetched { .. })), "history was left out");
+    assert_eq!(fetch(&fixture, &url, &GitRef::tag("v1").unwrap()).unwrap().commit, old);
+    assert_eq!(fetch(&fixture, &url, &GitRef::branch("feature/x").unwrap()).unwrap().summary, "Say hello on feature/x");
+    assert!(identity(&old).is_ok());
+}
+
+fn not_again() {
+    let (fixture, server, url) = served();
+    let posts = || server.requests().iter().filter(|seen| seen.line.starts_with("POST")).count();
+    assert!(fetch(&fixture, &url, &main_branch()).unwrap().received);
+    let after_first = posts();
+    assert!(after_first > 0);
+    assert!(!fetch(&fixture, &url, &main_branch()).unwrap().received);
+    assert_eq!(posts(), after_first);
+    let requests = server.requests().len();
+    fetch(&fixture, &url, &GitRef::Commit(fixture.head())).unwrap();
+    assert_eq!(server.requests().len(), requests, "a commit at hand needs no network");
+}
+
+fn by_id() {
+    let (fixture, _server, url) = served();
+    let old = fixture.head();
+    fixture.commit(&[("Dockerfile", FILE, "new")]);
+    // By default git serves only what a reference names: the old commit comes with the history.
+    assert_eq!(fetch(&fixture, &url, &GitRef::Commit(old.clone())).unwrap().commit, old);
+
+    // The same when a fetch has already left the history out.
+    let (fixture, _server, url) = served();
+    let old = fixture.head();
+    fixture.commit(&[("Dockerfile", FILE, "newer")]);
+    fixture.commit(&[("Dockerfile", FILE, "newest")]);
+    fetch(&fixture, &url, &main_branch()).unwrap();
+    assert_eq!(fetch(&fixture, &url, &GitRef::Commit(old.clone())).unwrap().commit, old);
+
+    let (fixture, _server, url) = served();
+    let unnamed = fixture.commit_on("gone", &[("Dockerfile", FILE, "unnamed")]);
+    fixture.repo.find_reference("refs/heads/gone").unwrap().delete().unwrap();
+    fixture.repo.config().unwrap().set_bool("uploadpack.allowAnySHA1InWant", true).unwrap();
+    assert_eq!(fetch(&fixture, &url, &GitRef::Commit(unnamed.clone())).unwrap().commit, unnamed);
+}
+
+fn commit_gone() {
+    let (fixture, _server, url) = served();
+    let gone = CommitId::parse(&"ab".repeat(20)).unwrap();
+    for url in [fixture.url(), url] {
+        let error = fetch(&fixture, &url, &GitRef::Commit(gone.clone())).unwrap_err();
+        assert!(matches!(&error, SourceError::CommitMissing { commit, .. } if *commit == gone), "{error}");
+    }
+}
+
+fn force_push() {
+    let (fixture, _server, url) = served();
+    let old = fetch(&fixture, &url, &main_branch()).unwrap().commit;
+    fixture.repo.find_reference("refs/heads/main").unwrap().delete().unwrap();
+    let new = fixture.commit(&[("Dockerfile", FILE, "FROM other")]);
+    assert_eq!(fetch(&fixture, &url, &main_branch()).unwrap().commit, new);
+    let selection = Selection::parse(None, None).unwrap();
+    let kept = wait(fixture.source().identity(&url, &old, &selection)).unwrap();
+    assert_eq!(kept.dockerfile_text, "FROM scratch");
+}
+
+fn two_at_once() {
+    let (fixture, _server, url) = served();
+    let source = fixture.source();
+    let outcomes = wait(async {
+        let branch = main_branch();
+        let one = || source.fetch(&url, &branch, FetchOptions::default(), |_| {});
+        futures::future::join_all([one(), one(), one(), one()]).await
+    });
+    assert!(outcomes.iter().all(|outcome| outcome.as_ref().unwrap().commit == fixture.head()));
+    let received = outcomes.iter().filter(|outcome| outcome.as_ref().unwrap().received).count();
+    assert_eq!(received, 1);
+}
+
+fn damaged_mirror() {
+    let (fixture, _server, url) = served();
+    fetch(&fixture, &url, &main_branch()).unwrap();
+    let mirror = std::fs::read_dir(&fixture.settings.mirrors).unwrap().flatten().map(|entry| entry.path());
+    let mirror = mirror.into_iter().find(|path| path.is_dir()).unwrap();
+    // Overwrite every object, packed or not, and keep the indexes that promise them.
+    for entry in walk(&mirror.join("objects")) {
+        if entry.extension().is_none_or(|kind| kind != "idx") {
+            std::fs::remove_file(&entry).unwrap();
+            std::fs::write(&entry, "damaged").unwrap();
+        }
+    }
+    let selection = Selection::parse(None, None).unwrap();
+    let identity = || wait(fixture.source().identity(&url, &fixture.head(), &selection));
+    assert!(identity().is_err());
+    assert!(fetch(&fixture, &url, &main_branch()).unwrap().received);
+    assert!(identity().is_ok());
+}
+
+fn walk(dir: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(dir).unwrap().flatten().map(|entry| entry.path());
+    entries.flat_map(|path| if path.is_dir() { walk(&path) } else { vec![path] }).collect()
+}
+
+fn branch_becomes_directory() {
+    let (fixture, _server, url) = served();
+    fixture.commit_on("release", &[("a", FILE, "1")]);
+    fetch(&fixture, &url, &GitRef::branch("release").unwrap()).unwrap();
+    fixture.repo.find_reference("refs/heads/release").unwrap().delete().unwrap();
+    let new = fixture.commit_on("release/1", &[("a", FILE, "2")]);
+    assert_eq!(fetch(&fixture, &url, &GitRef::branch("release/1").unwrap()).unwrap().commit, new);
+}
+
+fn no_such_repository() {
+    let fixture = Fixture::new();
+    for status in ["404 Not Found", "403 Forbidden", "401 Unauthorized"] {
+        let server = Server::start(Manner::Status(status));
+        let url = fixture.source().repo_url(&server.url).unwrap();
+        let error = fetch(&fixture, &url, &main_branch()).unwrap_err();
+        assert_eq!(error.to_string(), format!("repository {url} does not exist or needs a login"), "{status}");
+        assert!(!error.is_transient());
+    }
+}
+
+fn login() -> FetchOptions {
+    let token = Secret::new("s3cret-token");
+    FetchOptions { credentials: Some(Credentials::Token { user: "me".into(), token }), ..FetchOptions::default() }
+}
+
+/// `me:s3cret-token` in base64.
+const AUTHORIZATION: &str = "Basic bWU6czNjcmV0LXRva2Vu";
+
+fn token() {
+    let fixture = Fixture::with_files(&[("Dockerfile", "")]);
+    let server = Server::start(Manner::ServeWithLogin(fixture.path(), AUTHORIZATION.to_owned()));
+    let url = fixture.source().repo_url(&server.url).unwrap();
+    let error = fetch(&fixture, &url, &main_branch()).unwrap_err();
+    assert!(matches!(error, SourceError::NotFoundOrLogin { .. }), "{error}");
+    let resolved = wait(fixture.source().fetch(&url, &main_branch(), login(), |_| {})).unwrap();
+    assert_eq!(resolved.commit, fixture.head());
+    let open = Server::start(Manner::Serve(fixture.path()));
+    let url = fixture.source().repo_url(&open.url).unwrap();
+    wait(fixture.source().fetch(&url, &main_branch(), login(), |_| {})).unwrap();
+    assert!(open.requests().iter().all(|seen| seen.authorization.is_none()));
+}
+
+fn token_refused() {
+    let fixture = Fixture::with_files(&[("Dockerfile", "")]);
+    let server = Server::start(Manner::ServeWithLogin(fixture.path(), "Basic other".to_owned()));
+    let url = fixture.source().repo_url(&server.url).unwrap();
+    let error = wait(fixture.source().fetch(&url, &main_branch(), login(), |_| {})).unwrap_err();
+    assert!(matches!(error, SourceError::LoginRefused { .. }), "{error}");
+    assert!(!error.to_string().contains("s3cret"));
+    assert_eq!(server.requests().iter().filter(|seen| seen.authorization.is_some()).count(), 1);
+}
+
+fn token_not_carried() {
+    let fixture = Fixture::with_files(&[("Dockerfile", "")]);
+    let thief = Server::start(Manner::ServeWithLogin(fixture.path(), AUTHORIZATION.to_owned()));
+    let port = thief.url.split(':').nth(2).unwrap().split('/').next().unwrap().to_owned();
+    // Another name for this machine is another host; another port on the same one is another server.
+    for host in ["localhost", "127.0.0.1"] {
+        let server = Server::start(Manner::Redirect(format!("http://{host}:{port}")));
+        let url = fixture.source().repo_url(&server.url).unwrap();
+        let error = wait(fixture.source().fetch(&url, &main_branch(), login(), |_| {})).unwrap_err();
+        let refused = matches!(error, SourceError::Redirect { .. } | SourceError::NotFoundOrLogin { .. });
+        assert!(refused, "{host}: {error}");
+    }
+    assert!(thief.requests().iter().all(|seen| seen.authorization.is_none()));
+}
+
+fn same_host_redirect() {
+    let fixture = Fixture::with_files(&[("Dockerfile", "")]);
+    let there = Server::start(Manner::Serve(fixture.path()));
+    let here = Server::start(Manner::Redirect(there.url.trim_end_matches("/owner/name.git").to_owned()));
+    let url = fixture.source().repo_url(&here.url).unwrap();
+    assert_eq!(fetch(&fixture, &url, &main_branch()).unwrap().commit, fixture.head());
+}
+
+fn hanging_server() {
+    let mut fixture = Fixture::new();
+    let server = Server::start(Manner::Hang);
+    let url = fixture.source().repo_url(&server.url).unwrap();
+    let options = FetchOptions { deadline: None, ..FetchOptions::default() };
+    fixture.settings.limits.stall = Duration::from_millis(300);
+    let error = wait(fixture.source().fetch(&url, &main_branch(), options, |_| {})).unwrap_err();
+    assert!(matches!(error, SourceError::Stalled { .. } | SourceError::Unreachable { .. }), "{error}");
+    assert!(error.is_transient());
+
+    fixture.settings.limits.stall = Duration::from_secs(30);
+    let error = wait(async {
+        let deadline = Some(tokio::time::Instant::now() + Duration::from_millis(300));
+        let options = FetchOptions { deadline, ..FetchOptions::default() };
+        fixture.source().fetch(&url, &main_branch(), options, |_| {}).await.unwrap_err()
+    });
+    assert!(matches!(error, SourceError::Deadline { .. }), "{error}");
+}
+
+fn trickling_server() {
+    let mut fixture = Fixture::new();
+    let server = Server::start(Manner::Trickle);
+    let url = fixture.source().repo_url(&server.url).unwrap();
+    fixture.settings.limits.stall = Duration::from_millis(500);
+    let error = fetch(&fixture, &url, &main_branch()).unwrap_err();
+    assert!(matches!(error, SourceError::Stalled { .. }), "{error}");
+    assert!(error.is_transient());
+}
+
+fn broken_servers() {
+    let fixture = Fixture::with_files(&[("Dockerfile", "")]);
+    let closed = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap();
+    let manners = [Manner::Page, Manner::Cut(fixture.path()), Manner::Status("500 Internal Server Error")];
+    let servers = manners.map(Server::start);
+    let urls = servers.iter().map(|server| server.url.clone()).chain([format!("http://{closed}/a/b")]);
+    for url in urls {
+        let url = fixture.source().repo_url(&url).unwrap();
+        let error = fetch(&fixture, &url, &main_branch()).unwrap_err();
+        assert!(matches!(error, SourceError::Unreachable { .. }) && error.is_transient(), "{error}");
+        assert!(error.to_string().starts_with(&format!("{url} cannot be reached: ")), "{error}");
+    }
+}
+
+fn too_much() {
+    let mut fixture = Fixture::new();
+    // Random enough that the pack cannot be small.
+    let mut state = 1_u64;
+    let noise: String = (0..400_000)
+        .map(|_| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            char::from(b' ' + (state >> 33) as u8 % 90)
+        })
+        .collect();
+    fixture.commit(&[("noise", FILE, &noise)]);
+    let server = Server::start(Manner::Serve(fixture.path()));
+    fixture.settings.limits.fetch_bytes = 100_000;
+    let url = fixture.source().repo_url(&server.url).unwrap();
+    let error = fetch(&fixture, &url, &main_branch()).unwrap_err();
+    assert!(matches!(error, SourceError::TooLarge { .. }), "{error:?}");
+    fixture.settings.limits.fetch_bytes = 100_000_000;
+    assert!(fetch(&fixture, &url, &main_branch()).is_ok(), "the next fetch is not hindered by the leftovers");
+}

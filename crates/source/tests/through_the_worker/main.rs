@@ -1,0 +1,71 @@
+//! Sources through a real worker: a child process, its pipes, its limits and its death.
+//!
+//! The child is this test program itself, started with other arguments (see [`play_worker`]). The standard test harness
+//! would print to stdout, where the worker's frames belong, so this file brings a small one of its own.
+#![allow(clippy::unwrap_used)]
+
+mod contexts;
+mod fetching;
+mod fixture;
+mod lifetimes;
+mod server;
+
+use std::panic::{self, AssertUnwindSafe};
+use std::process::ExitCode;
+
+/// A sentence and the test behind it.
+type Case = (&'static str, fn());
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    if let Some(code) = play_worker(&args) {
+        return code;
+    }
+    let filter = args.iter().find(|arg| !arg.starts_with('-')).map_or("", String::as_str);
+    let all = [fetching::CASES, contexts::CASES, lifetimes::CASES].concat();
+    if args.iter().any(|arg| arg == "--list") {
+        all.iter().for_each(|(name, _)| println!("{name}: test"));
+        return ExitCode::SUCCESS;
+    }
+    run(all.into_iter().filter(|(name, _)| name.contains(filter)).collect())
+}
+
+/// The child's side: the real worker, and two that misbehave.
+fn play_worker(args: &[String]) -> Option<ExitCode> {
+    match args {
+        [first] if first == "source-worker" => Some(source::run_worker(std::io::stdin(), std::io::stdout())),
+        // Leaves its process id where the test finds it, then is a real worker.
+        [first, file] if first == "source-worker-with-pid" => {
+            std::fs::write(file, std::process::id().to_string()).expect("the test's directory is writable");
+            Some(source::run_worker(std::io::stdin(), std::io::stdout()))
+        }
+        // Reads nothing, says nothing, until its parent closes the pipe.
+        [first] if first == "source-worker-silent" => {
+            std::io::copy(&mut std::io::stdin(), &mut std::io::sink()).expect("stdin can be read");
+            Some(ExitCode::SUCCESS)
+        }
+        [first] if first == "source-worker-babbling" => {
+            println!("Hello, I am not a worker.");
+            Some(ExitCode::SUCCESS)
+        }
+        _ => None,
+    }
+}
+
+fn run(cases: Vec<Case>) -> ExitCode {
+    let mut failed = 0;
+    println!("running {} tests", cases.len());
+    for (name, case) in &cases {
+        let passed = panic::catch_unwind(AssertUnwindSafe(case)).is_ok();
+        println!("test {name} ... {}", if passed { "ok" } else { "FAILED" });
+        failed += u32::from(!passed);
+    }
+    println!("{} passed; {failed} failed", cases.len() as u32 - failed);
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Runs an async test to its end.
+fn wait<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async { tokio::time::timeout(std::time::Duration::from_secs(60), future).await.expect("it ends") })
+}

@@ -1,0 +1,115 @@
+//! Damage stays where it is.
+
+use std::os::unix::fs::FileExt;
+
+use super::samples::*;
+use crate::records::Change;
+use crate::{Damaged, DataDir, Store, StoreError, WentBack};
+
+#[tokio::test]
+async fn a_row_that_cannot_be_read_is_skipped_and_reported_and_its_neighbours_are_read() {
+    let home = Home::with_app("shop").await;
+    home.store.commit((0..3).map(|slot| Change::Instance(instance("shop", slot))).collect()).await.unwrap();
+    home.sql().execute("UPDATE instances SET body = '{\"name\":' WHERE name = 'shop-web-1'", []).unwrap();
+
+    let state = home.store.app_state(&"shop".into()).await.unwrap().unwrap();
+    assert_eq!(state.instances, [instance("shop", 0), instance("shop", 2)]);
+    let damaged = home.store.damaged();
+    assert!(matches!(&damaged[..], [Damaged { table: "instances", key, .. }] if key == "shop-web-1"), "{damaged:?}");
+
+    home.store.commit(vec![Change::Instance(instance("shop", 1))]).await.unwrap();
+    assert!(home.store.damaged().is_empty(), "written anew, it is whole");
+    assert_eq!(home.store.instances().await.unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn a_damaged_app_is_an_error_and_not_absent_and_keeps_its_name_and_network() {
+    let home = Home::with_app("shop").await;
+    home.store.commit(vec![Change::App(app("blog", 2))]).await.unwrap();
+    home.sql().execute("UPDATE apps SET body = '[]' WHERE id = 'shop'", []).unwrap();
+
+    let error = home.store.app_state(&"shop".into()).await.map(|_| ()).unwrap_err();
+    assert!(matches!(&error, StoreError::Damaged { table: "apps", key, .. } if key == "shop"), "{error:?}");
+    assert_eq!(home.store.apps().await.unwrap(), [app("blog", 2)]);
+    assert_eq!(home.store.networks().await.unwrap(), [1, 2].into());
+
+    home.store.commit(vec![Change::ForgetApp("shop".into())]).await.unwrap();
+    assert!(home.store.damaged().is_empty());
+}
+
+#[tokio::test]
+async fn a_sealed_body_opens_only_in_its_own_row() {
+    let home = Home::with_app("shop").await;
+    home.store.commit(vec![Change::App(app("blog", 2))]).await.unwrap();
+    home.store
+        .commit(vec![
+            Change::Revision(revision("shop", "r1", "secret of shop")),
+            Change::Revision(revision("blog", "r1", "secret of blog")),
+        ])
+        .await
+        .unwrap();
+    let swap = "UPDATE revisions SET body = (SELECT body FROM revisions WHERE app = 'shop') WHERE app = 'blog'";
+    home.sql().execute(swap, []).unwrap();
+
+    let error = home.store.revision(&"blog".into(), &"r1".into()).await.unwrap_err();
+    assert!(
+        matches!(&error, StoreError::Damaged { table: "revisions", why, .. } if why.contains("does not open")),
+        "{error:?}"
+    );
+    assert!(home.store.revision(&"shop".into(), &"r1".into()).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_plain_body_in_the_wrong_row_is_not_believed() {
+    let home = Home::with_app("shop").await;
+    home.store.commit(vec![Change::App(app("blog", 2))]).await.unwrap();
+    home.sql().execute("UPDATE apps SET body = (SELECT body FROM apps WHERE id = 'shop')", []).unwrap();
+    assert_eq!(home.store.apps().await.unwrap(), [app("shop", 1)]);
+}
+
+#[tokio::test]
+async fn a_database_file_with_a_damaged_page_is_refused_and_left_as_it_is() {
+    let home = Home::with_app("shop").await;
+    let Home { store, directory, place: _place } = home;
+    drop(store);
+    let path = directory.database();
+    // The first page lists the tables; the second is the root of one.
+    std::fs::OpenOptions::new().write(true).open(&path).unwrap().write_all_at(&[0xA5; 512], 4096).unwrap();
+    let before = std::fs::read(&path).unwrap();
+
+    let error = Store::open(&directory).unwrap_err();
+    assert!(matches!(&error, StoreError::Corrupt { path: told, .. } if *told == path), "{error:?}");
+    assert!(!error.is_transient());
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+}
+
+#[test]
+fn a_file_that_is_no_database_is_refused() {
+    let place = tempfile::TempDir::new().unwrap();
+    let directory = DataDir::open(place.path().join("data")).unwrap();
+    let path = directory.database();
+    std::fs::write(&path, "not a database, ".repeat(1000)).unwrap();
+    assert!(matches!(Store::open(&directory), Err(StoreError::Corrupt { .. })));
+}
+
+#[tokio::test]
+async fn a_database_that_went_back_in_time_is_told_and_versions_grow_on() {
+    let home = Home::with_app("shop").await.reopened();
+    let before = std::fs::read(home.directory.database()).unwrap();
+    let mut version = 0;
+    for _ in 0..5 {
+        version = home.store.next_route_version().await.unwrap();
+    }
+    assert_eq!(home.store.went_back(), None);
+    let Home { store, directory, place: _place } = home;
+    drop(store);
+    std::fs::write(directory.database(), before).unwrap();
+
+    let told = Some(WentBack { kept: 1, seen: version });
+    assert_eq!(Store::open(&directory).unwrap().went_back(), told);
+    let store = Store::open(&directory).unwrap();
+    assert_eq!(store.went_back(), told, "told until something is committed");
+    assert!(store.next_route_version().await.unwrap() > version);
+    drop(store);
+    assert_eq!(Store::open(&directory).unwrap().went_back(), None);
+}

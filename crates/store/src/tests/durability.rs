@@ -1,0 +1,112 @@
+//! What was acknowledged is there after the writer was killed.
+//!
+//! The writer is this test binary, started again with one test to run and a directory to write in.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use rand::Rng;
+use rollout::deployment::Stage;
+use tempfile::TempDir;
+
+use super::samples::*;
+use crate::records::{App, Change};
+use crate::{DataDir, DataDirError, Store};
+
+const DIRECTORY: &str = "BOATYARD_TEST_KILLED_WRITER";
+const ROUNDS: usize = 20;
+/// A writer that nobody kills ends by itself.
+const MOST_COMMITS: u64 = 5_000;
+
+#[tokio::test]
+async fn what_was_committed_is_there_after_reopening() {
+    let home = Home::with_app("shop").await;
+    home.store.commit(belongings("shop")).await.unwrap();
+    let before = home.store.app_state(&"shop".into()).await.unwrap().unwrap();
+    let home = home.reopened();
+    let after = home.store.app_state(&"shop".into()).await.unwrap().unwrap();
+    assert_eq!(after.app, before.app);
+    assert_eq!(after.deployments, before.deployments);
+    assert_eq!(after.instances, before.instances);
+    assert!(after.revisions == before.revisions && after.databases == before.databases);
+}
+
+#[tokio::test]
+async fn a_commit_that_nobody_waits_for_is_kept_before_the_store_is_gone() {
+    let home = Home::with_app("shop").await;
+    let mut commit = Box::pin(home.store.commit(vec![Change::Instance(instance("shop", 0))]));
+    assert!(poll_once(&mut commit).await.is_none_or(|it| it.is_ok()));
+    drop(commit);
+    assert_eq!(home.reopened().store.instances().await.unwrap().len(), 1);
+}
+
+/// Polls once: enough to hand the work to the writer.
+async fn poll_once<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
+    std::future::poll_fn(|context| match std::pin::Pin::new(&mut *future).poll(context) {
+        std::task::Poll::Ready(value) => std::task::Poll::Ready(Some(value)),
+        std::task::Poll::Pending => std::task::Poll::Ready(None),
+    })
+    .await
+}
+
+#[tokio::test]
+async fn no_acknowledged_commit_is_lost_when_the_writer_is_killed() {
+    let place = TempDir::new().unwrap();
+    let root = place.path().join("data");
+    let mut acknowledged = 0;
+    for round in 0..ROUNDS {
+        let commits = rand::rng().random_range(0..40);
+        acknowledged = write_and_kill(&root, commits).max(acknowledged);
+        let directory = DataDir::open(&root).unwrap();
+        let store = Store::open(&directory).unwrap();
+        let shop = store.app(&"shop".into()).await.unwrap();
+        let kept = shop.map_or(0, |it| it.deployments);
+        let (_, rows) = store.deployments(&"shop".into(), 0, 0).await.unwrap();
+        assert!(kept >= acknowledged, "round {round}: {acknowledged} acknowledged, {kept} kept");
+        assert_eq!(rows, kept, "round {round}: both halves of each commit are there");
+        assert_eq!(store.went_back(), None, "round {round}");
+    }
+    assert!(acknowledged > 0);
+}
+
+/// Lets a writer commit about so many times, kills it wherever it is, and gives the last number it acknowledged.
+fn write_and_kill(root: &Path, commits: usize) -> u64 {
+    let mut writer = start_writer(root);
+    let mut lines = BufReader::new(writer.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let number = |line: String| line.strip_prefix("acknowledged ").and_then(|it| it.parse::<u64>().ok());
+    let mut last = lines.by_ref().filter_map(number).take(commits + 1).last();
+    let refused = DataDir::open(root).unwrap_err();
+    let holder_expected = format!("process {}", writer.id());
+    assert!(matches!(refused, DataDirError::Held { holder } if holder == holder_expected));
+    writer.kill().unwrap();
+    // What it still said before it died counts.
+    last = lines.filter_map(number).last().or(last);
+    writer.wait().unwrap();
+    last.expect("the writer acknowledged something before it was killed")
+}
+
+fn start_writer(root: &Path) -> Child {
+    Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "tests::durability::a_writer_to_be_killed", "--nocapture", "--test-threads=1"])
+        .env(DIRECTORY, root)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+/// Does nothing but in the process that the test above starts.
+#[tokio::test]
+async fn a_writer_to_be_killed() {
+    let Some(root) = std::env::var_os(DIRECTORY) else { return };
+    let directory = DataDir::open(root).unwrap();
+    let store = Store::open(&directory).unwrap();
+    let kept = store.app(&"shop".into()).await.unwrap().map_or(0, |it| it.deployments);
+    println!();
+    for number in kept + 1..=kept + MOST_COMMITS {
+        let shop = App { deployments: number, ..app("shop", 1) };
+        store.commit(vec![Change::App(shop), put(deployment("shop", number, Stage::Failed))]).await.unwrap();
+        println!("acknowledged {number}");
+    }
+}

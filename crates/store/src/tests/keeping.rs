@@ -1,0 +1,212 @@
+//! What is put is found again, and only that.
+
+use rollout::deployment::Stage;
+use rollout::ids::AppId;
+use rollout::time::Timestamp;
+
+use super::samples::*;
+use crate::StoreError;
+use crate::records::{Change, IDEMPOTENCY_LIFETIME, Idempotency};
+
+#[tokio::test]
+async fn everything_of_an_app_is_read_back_as_it_was_put() {
+    let home = Home::with_app("shop").await;
+    home.store.commit(belongings("shop")).await.unwrap();
+    let state = home.store.app_state(&"shop".into()).await.unwrap().unwrap();
+    assert_eq!(state.app, app("shop", 1));
+    assert_eq!(state.deployments, [deployment("shop", 1, Stage::Active)]);
+    assert_eq!(state.instances, [instance("shop", 0)]);
+    assert!(state.revisions == [revision("shop", "r1", "secret")]);
+    assert_eq!(state.job_runs, [job_run("shop", 1, false)]);
+    assert!(state.databases == [database("shop", "db", "secret")]);
+}
+
+#[tokio::test]
+async fn single_records_are_found_by_their_keys() {
+    let home = Home::with_app("shop").await;
+    let store = &home.store;
+    store.commit(belongings("shop")).await.unwrap();
+    let shop = AppId::from("shop");
+    assert_eq!(store.app(&shop).await.unwrap(), Some(app("shop", 1)));
+    assert_eq!(store.app_by_name("name-of-shop").await.unwrap(), Some(app("shop", 1)));
+    let id = deployment_id("shop", 1);
+    assert_eq!(store.deployment(&id).await.unwrap(), Some(deployment("shop", 1, Stage::Active)));
+    assert_eq!(store.revision(&shop, &"r1".into()).await.unwrap(), Some(revision("shop", "r1", "secret")));
+    assert_eq!(store.built_image("identity-shop").await.unwrap(), Some(built_image("shop", "identity-shop")));
+    assert_eq!(store.built_images(&shop).await.unwrap(), [built_image("shop", "identity-shop")]);
+    assert_eq!(store.job_runs(&id).await.unwrap(), [job_run("shop", 1, false)]);
+    assert_eq!(store.instances().await.unwrap(), [instance("shop", 0)]);
+    assert_eq!(store.databases().await.unwrap(), [database("shop", "db", "secret")]);
+}
+
+#[tokio::test]
+async fn what_was_never_put_is_none() {
+    let home = Home::new();
+    let store = &home.store;
+    assert!(store.app_state(&"shop".into()).await.unwrap().is_none());
+    assert!(store.app_by_name("shop").await.unwrap().is_none());
+    assert!(store.deployment(&"d".into()).await.unwrap().is_none());
+    assert!(store.revision(&"shop".into(), &"r1".into()).await.unwrap().is_none());
+    assert!(store.get_meta("token").await.unwrap().is_none());
+    assert_eq!(store.deployments(&"shop".into(), 0, 10).await.unwrap(), (vec![], 0));
+}
+
+#[tokio::test]
+async fn putting_an_app_again_keeps_what_belongs_to_it() {
+    let home = Home::with_app("shop").await;
+    home.store.commit(belongings("shop")).await.unwrap();
+    let renamed = crate::records::App { name: "store".to_owned(), ..app("shop", 1) };
+    home.store.commit(vec![Change::App(renamed)]).await.unwrap();
+    assert!(home.store.app_by_name("store").await.unwrap().is_some());
+    assert!(home.store.app_by_name("name-of-shop").await.unwrap().is_none());
+    assert_eq!(home.store.instances().await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn records_are_forgotten_one_by_one() {
+    let home = Home::with_app("shop").await;
+    home.store.commit(belongings("shop")).await.unwrap();
+    let forget = vec![
+        Change::ForgetInstance("shop-web-0".into()),
+        Change::ForgetRevision("shop".into(), "r1".into()),
+        Change::ForgetDatabase("shop".into(), "db".into()),
+        Change::ForgetBuiltImage("identity-shop".to_owned()),
+    ];
+    home.store.commit(forget.clone()).await.unwrap();
+    let state = home.store.app_state(&"shop".into()).await.unwrap().unwrap();
+    assert!(state.instances.is_empty() && state.revisions.is_empty() && state.databases.is_empty());
+    assert!(home.store.built_image("identity-shop").await.unwrap().is_none());
+    assert!(home.store.commit(forget).await.is_ok(), "forgetting twice is harmless");
+}
+
+#[tokio::test]
+async fn deleting_an_app_deletes_everything_of_it_and_nothing_of_its_neighbour() {
+    let home = Home::with_app("shop").await;
+    home.store.commit(belongings("shop")).await.unwrap();
+    home.store.commit(vec![Change::App(app("blog", 2))]).await.unwrap();
+    home.store.commit(belongings("blog")).await.unwrap();
+    let accepted = |app| {
+        Change::Idempotency(Idempotency {
+            caller: "me".to_owned(),
+            key: format!("key-{app}"),
+            deployment: deployment_id(app, 1),
+            created: Timestamp(1),
+        })
+    };
+    home.store.commit(vec![accepted("shop"), accepted("blog")]).await.unwrap();
+
+    home.store.commit(vec![Change::ForgetApp("shop".into())]).await.unwrap();
+
+    let sql = home.sql();
+    let tables =
+        ["apps", "deployments", "instances", "revisions", "job_runs", "databases", "built_images", "idempotency"];
+    for table in tables {
+        let left: u64 = sql.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap();
+        assert_eq!(left, 1, "rows left in {table}");
+    }
+    assert!(home.store.app_state(&"blog".into()).await.unwrap().is_some());
+    assert_eq!(home.store.networks().await.unwrap(), [2].into());
+}
+
+#[tokio::test]
+async fn deployments_come_in_pages_newest_first() {
+    let home = Home::with_app("shop").await;
+    let all = (1..=12).map(|number| put(deployment("shop", number, Stage::Superseded))).collect();
+    home.store.commit(all).await.unwrap();
+    let (page, total) = home.store.deployments(&"shop".into(), 2, 3).await.unwrap();
+    assert_eq!(page.iter().map(|it| it.number).collect::<Vec<_>>(), [10, 9, 8]);
+    assert_eq!(total, 12);
+    let (past_the_end, total) = home.store.deployments(&"shop".into(), u64::MAX, u64::MAX).await.unwrap();
+    assert_eq!((past_the_end.len(), total), (0, 12));
+}
+
+#[tokio::test]
+async fn the_state_of_an_app_holds_deployments_under_way_the_active_and_the_newest() {
+    let home = Home::new();
+    let shop = crate::records::App { active: Some(deployment_id("shop", 2)), ..app("shop", 1) };
+    let changes = vec![
+        put(deployment("shop", 1, Stage::Superseded)),
+        put(deployment("shop", 2, Stage::Active)),
+        put(deployment("shop", 3, Stage::Failed)),
+        put(deployment("shop", 4, Stage::Rolling)),
+        put(deployment("shop", 5, Stage::Canceled)),
+        put(deployment("shop", 6, Stage::Failed)),
+        Change::JobRun(job_run("shop", 1, true)),
+        Change::JobRun(job_run("shop", 3, false)),
+        Change::JobRun(job_run("shop", 4, true)),
+        // The app comes last: the order within a commit does not matter.
+        Change::App(shop),
+    ];
+    home.store.commit(changes).await.unwrap();
+    let state = home.store.app_state(&"shop".into()).await.unwrap().unwrap();
+    assert_eq!(state.deployments.iter().map(|it| it.number).collect::<Vec<_>>(), [6, 4, 2]);
+    let runs: Vec<_> = state.job_runs.iter().map(|it| it.deployment.as_str()).collect();
+    assert_eq!(runs, ["shop-deployment-3", "shop-deployment-4"], "uncollected ones, and those of shown deployments");
+}
+
+#[tokio::test]
+async fn small_facts_are_kept_and_written_over() {
+    let home = Home::new();
+    home.store.set_meta("epoch", "1").await.unwrap();
+    home.store.set_meta("epoch", "2").await.unwrap();
+    assert_eq!(home.reopened().store.get_meta("epoch").await.unwrap().as_deref(), Some("2"));
+}
+
+#[tokio::test]
+async fn a_request_is_remembered_for_a_day_and_refused_meanwhile() {
+    let home = Home::with_app("shop").await;
+    let begin = Timestamp(1_000_000);
+    let request = |number, created| {
+        let id = deployment_id("shop", number);
+        let entry = Idempotency { caller: "me".to_owned(), key: "k".to_owned(), deployment: id, created };
+        vec![put(deployment("shop", number, Stage::Pending)), Change::Idempotency(entry)]
+    };
+    home.store.commit(request(1, begin)).await.unwrap();
+    let nearly = Timestamp(begin.plus(IDEMPOTENCY_LIFETIME).0 - 1);
+    assert_eq!(home.store.accepted("me", "k", nearly).await.unwrap(), Some(deployment_id("shop", 1)));
+    assert_eq!(home.store.accepted("you", "k", nearly).await.unwrap(), None, "keys are each caller's own");
+
+    let refused = home.store.commit(request(2, nearly)).await.unwrap_err();
+    assert!(matches!(refused, StoreError::AcceptedBefore { deployment } if deployment == deployment_id("shop", 1)));
+    assert!(home.store.deployment(&deployment_id("shop", 2)).await.unwrap().is_none(), "nothing else was kept either");
+
+    let next_day = begin.plus(IDEMPOTENCY_LIFETIME);
+    assert_eq!(home.store.accepted("me", "k", next_day).await.unwrap(), None);
+    home.store.commit(request(3, next_day)).await.unwrap();
+    assert_eq!(home.store.accepted("me", "k", next_day).await.unwrap(), Some(deployment_id("shop", 3)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commits_at_once_are_all_kept() {
+    let home = Home::with_app("shop").await;
+    let one = |number| {
+        let store = home.store.clone();
+        tokio::spawn(async move {
+            store.commit(vec![put(deployment("shop", number, Stage::Pending))]).await.unwrap();
+            let read = store.deployment(&deployment_id("shop", number)).await.unwrap();
+            assert!(read.is_some(), "a commit that returned is seen at once");
+        })
+    };
+    let tasks: Vec<_> = (1..=60).map(one).collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    assert_eq!(home.store.deployments(&"shop".into(), 0, 100).await.unwrap().1, 60);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn route_versions_are_never_given_twice_and_grow_over_restarts() {
+    let home = Home::new();
+    let tasks: Vec<_> = (0..20)
+        .map(|_| {
+            let store = home.store.clone();
+            tokio::spawn(async move { store.next_route_version().await.unwrap() })
+        })
+        .collect();
+    let mut given = std::collections::BTreeSet::new();
+    for task in tasks {
+        assert!(given.insert(task.await.unwrap()));
+    }
+    let after_restart = home.reopened().store.next_route_version().await.unwrap();
+    assert!(Some(&after_restart) > given.last());
+}

@@ -1,0 +1,11 @@
+#![allow(clippy::unwrap_used)]
+
+mod damage;
+mod directory;
+mod durability;
+mod keeping;
+mod migrating;
+mod refusing;
+mod samples;
+mod sealing;
+mod secrecy;

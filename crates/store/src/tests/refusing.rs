@@ -1,0 +1,150 @@
+//! What is refused leaves everything as it was.
+
+use std::time::Duration;
+
+use rollout::deployment::Stage;
+
+use super::samples::*;
+use crate::error::Fault;
+use crate::readers::Readers;
+use crate::records::{App, Change};
+use crate::writing::BODY_LIMIT;
+use crate::{DataDir, Store, StoreError, connection};
+
+#[tokio::test]
+async fn an_app_name_is_given_once() {
+    let home = Home::with_app("shop").await;
+    let twin = App { name: "name-of-shop".to_owned(), ..app("other", 2) };
+    let refused = home.store.commit(vec![Change::App(twin)]).await.unwrap_err();
+    assert!(matches!(&refused, StoreError::NameTaken { name } if name == "name-of-shop"));
+    assert!(!refused.is_transient());
+    assert!(home.store.app(&"other".into()).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_network_number_is_given_once_and_again_after_its_app_is_gone() {
+    let home = Home::with_app("shop").await;
+    let refused = home.store.commit(vec![Change::App(app("blog", 1))]).await.unwrap_err();
+    assert!(matches!(refused, StoreError::NetworkTaken { network: 1 }));
+    home.store.commit(vec![Change::ForgetApp("shop".into()), Change::App(app("blog", 1))]).await.unwrap();
+    assert_eq!(home.store.networks().await.unwrap(), [1].into());
+}
+
+#[tokio::test]
+async fn a_failing_change_takes_the_whole_commit_back() {
+    let home = Home::with_app("shop").await;
+    let changes = vec![
+        Change::App(App { serial: 99, ..app("shop", 1) }),
+        Change::Instance(instance("shop", 0)),
+        Change::ForgetApp("shop".into()),
+        Change::App(app("blog", 7)),
+        Change::App(app("wiki", 7)),
+    ];
+    assert!(home.store.commit(changes).await.is_err());
+    assert_eq!(home.store.apps().await.unwrap(), [app("shop", 1)]);
+    assert!(home.store.instances().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn nothing_is_kept_for_an_app_that_is_gone() {
+    let home = Home::with_app("shop").await;
+    let late = vec![Change::ForgetApp("shop".into()), Change::Instance(instance("shop", 0))];
+    assert!(matches!(home.store.commit(late).await, Err(StoreError::Orphan)));
+    assert!(home.store.app(&"shop".into()).await.unwrap().is_some(), "the deletion was taken back with it");
+}
+
+#[tokio::test]
+async fn a_deployment_number_is_given_once_within_an_app() {
+    let home = Home::with_app("shop").await;
+    home.store.commit(vec![put(deployment("shop", 1, Stage::Pending))]).await.unwrap();
+    let twin = crate::records::Deployment { id: "another".into(), ..deployment("shop", 1, Stage::Pending) };
+    assert!(matches!(home.store.commit(vec![put(twin)]).await, Err(StoreError::Sqlite { .. })));
+}
+
+#[tokio::test]
+async fn a_body_above_the_limit_is_refused() {
+    let home = Home::with_app("shop").await;
+    let huge = App { spec: "x".repeat(BODY_LIMIT).into(), ..app("shop", 1) };
+    assert!(matches!(
+        home.store.commit(vec![Change::App(huge)]).await,
+        Err(StoreError::TooLarge { table: "apps", .. })
+    ));
+}
+
+#[tokio::test]
+async fn a_full_disk_changes_nothing_leaves_reading_and_passes() {
+    let home = Home::with_app("shop").await;
+    let store = &home.store;
+    let pages_allowed = |more: u32| {
+        store.write(move |writer| {
+            let pages: u32 = writer.conn.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
+            writer.conn.pragma_update_and_check(None, "max_page_count", pages + more, |_| Ok(())).unwrap();
+            Ok(())
+        })
+    };
+    let much = || {
+        let large = App { spec: "x".repeat(500_000).into(), ..app("shop", 1) };
+        vec![Change::Instance(instance("shop", 0)), Change::App(large)]
+    };
+    pages_allowed(2).await.unwrap();
+
+    let full = store.commit(much()).await.unwrap_err();
+    assert!(full.is_disk_full() && full.is_transient(), "{full:?}");
+    assert!(full.to_string().contains("nothing was changed"));
+    assert_eq!(store.apps().await.unwrap(), [app("shop", 1)]);
+    assert!(store.instances().await.unwrap().is_empty());
+
+    pages_allowed(1000).await.unwrap();
+    store.commit(much()).await.unwrap();
+    assert_eq!(store.instances().await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_reader_that_takes_too_long_is_ended_and_the_next_one_reads() {
+    let home = Home::with_app("shop").await;
+    let readers = Readers::open(&home.directory.database(), Duration::from_millis(50)).unwrap();
+    let endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n";
+    for _ in 0..6 {
+        let outcome = readers.read(move |tx| Ok(tx.query_row(endless, [], |row| row.get::<_, u64>(0))?)).await;
+        assert!(matches!(&outcome, Err(it @ StoreError::TooSlow { .. }) if it.is_transient()), "{outcome:?}");
+    }
+    let patient = Readers::open(&home.directory.database(), Duration::from_secs(60)).unwrap();
+    let apps = patient.read(|tx| Ok(tx.query_row("SELECT count(*) FROM apps", [], |row| row.get::<_, u64>(0))?)).await;
+    assert_eq!(apps.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn a_reader_cannot_write() {
+    let home = Home::with_app("shop").await;
+    let readers = Readers::open(&home.directory.database(), Duration::from_secs(60)).unwrap();
+    let outcome = readers.read(|tx| tx.execute("DELETE FROM apps", []).map_err(Fault::from)).await;
+    assert!(outcome.is_err());
+    assert_eq!(home.store.apps().await.unwrap().len(), 1);
+}
+
+#[test]
+fn a_sqlite_that_can_lose_commits_is_refused() {
+    assert!(connection::check_linked_version(3_051_002).is_err());
+    assert!(connection::check_linked_version(3_051_003).is_ok());
+}
+
+#[tokio::test]
+async fn a_database_of_another_installation_is_refused() {
+    let home = Home::with_app("shop").await;
+    home.sql().execute("UPDATE installation SET id = 'zzzzzzzzzz'", []).unwrap();
+    let Home { store, directory, place: _place } = home;
+    drop(store);
+    let refused = Store::open(&directory).unwrap_err();
+    assert!(matches!(&refused, StoreError::Foreign { found, .. } if found == "zzzzzzzzzz"), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_database_sealed_with_another_key_is_refused_as_a_whole() {
+    let home = Home::with_app("shop").await;
+    let Home { store, directory, place } = home;
+    drop((store, directory));
+    let root = place.path().join("data");
+    std::fs::write(root.join("key"), [7; 32]).unwrap();
+    let directory = DataDir::open(&root).unwrap();
+    assert!(matches!(Store::open(&directory), Err(StoreError::WrongKey { .. })));
+}

@@ -1,0 +1,195 @@
+//! Records to keep, and a store in a directory of its own.
+
+use std::net::Ipv4Addr;
+
+use rollout::deployment::Stage;
+use rollout::ids::{AppId, DeploymentId, RevisionId};
+use rollout::instance::InstancePhase;
+use rollout::job::JobPhase;
+use rollout::progress::Progress;
+use rollout::queue::Request;
+use rollout::target::ComponentKind;
+use rollout::time::Timestamp;
+use tempfile::TempDir;
+
+use crate::records::{App, BuiltImage, Change, Database, Deployment, Instance, JobRun, Record, Revision};
+use crate::{DataDir, Store};
+
+/// A store and what it lies in. The store goes first.
+pub(super) struct Home {
+    pub(super) store: Store,
+    pub(super) directory: DataDir,
+    pub(super) place: TempDir,
+}
+
+impl Home {
+    pub(super) fn new() -> Self {
+        let place = TempDir::new().unwrap();
+        Self::in_place(place)
+    }
+
+    pub(super) fn in_place(place: TempDir) -> Self {
+        let directory = DataDir::open(place.path().join("data")).unwrap();
+        Self { store: Store::open(&directory).unwrap(), directory, place }
+    }
+
+    /// A home with one app in it.
+    pub(super) async fn with_app(id: &str) -> Self {
+        let home = Self::new();
+        home.store.commit(vec![Change::App(app(id, 1))]).await.unwrap();
+        home
+    }
+
+    pub(super) fn reopened(self) -> Self {
+        let Self { store, directory, place } = self;
+        drop((store, directory));
+        Self::in_place(place)
+    }
+
+    /// A connection of somebody else, past all our care.
+    pub(super) fn sql(&self) -> rusqlite::Connection {
+        rusqlite::Connection::open(self.directory.database()).unwrap()
+    }
+}
+
+pub(super) fn app(id: &str, network: u32) -> App {
+    App {
+        id: id.into(),
+        name: format!("name-of-{id}"),
+        network,
+        spec: serde_json::json!({"name": id, "services": []}),
+        created: Timestamp(1),
+        updated: Timestamp(2),
+        deleting: false,
+        active: None,
+        deployments: 0,
+        serial: 0,
+        generation: 0,
+    }
+}
+
+pub(super) fn deployment(app: &str, number: u64, stage: Stage) -> Deployment {
+    Deployment {
+        id: deployment_id(app, number),
+        app: app.into(),
+        number,
+        stage,
+        stage_since: Timestamp(number),
+        created: Timestamp(number),
+        updated: Timestamp(number),
+        request: Request::deploy(),
+        cause: "app spec updated".to_owned(),
+        spec: serde_json::json!({"name": app}),
+        previous: None,
+        cloned_from: None,
+        superseded_by: None,
+        cancel_asked: false,
+        caller: "caller".to_owned(),
+        images: Default::default(),
+        targets: None,
+        job_revisions: Default::default(),
+        progress: Progress::default(),
+        failure: None,
+        log_tail: Vec::new(),
+        record: Record::default(),
+    }
+}
+
+pub(super) fn deployment_id(app: &str, number: u64) -> DeploymentId {
+    DeploymentId::new(format!("{app}-deployment-{number}"))
+}
+
+pub(super) fn put(deployment: Deployment) -> Change {
+    Change::Deployment(Box::new(deployment))
+}
+
+pub(super) fn instance(app: &str, slot: u32) -> Instance {
+    Instance {
+        name: format!("{app}-web-{slot}").as_str().into(),
+        app: app.into(),
+        component: "web".into(),
+        kind: ComponentKind::Service,
+        slot,
+        revision: "r1".into(),
+        generation: 0,
+        deployment: deployment_id(app, 1),
+        phase: InstancePhase::Ready,
+        since: Timestamp(3),
+        address: Ipv4Addr::new(10, 192, 1, 9),
+        kept_alive: true,
+        refused: None,
+        created: Timestamp(3),
+    }
+}
+
+pub(super) fn revision(app: &str, id: &str, secret: &str) -> Revision {
+    Revision {
+        id: RevisionId::new(id),
+        app: AppId::new(app),
+        component: "web".into(),
+        image: "sha256:1".to_owned(),
+        command: None,
+        env: vec![("TOKEN".to_owned(), secret.to_owned())],
+        environment_hash: "h".to_owned(),
+        cpu_millis: 500,
+        memory_bytes: 1 << 29,
+        port: Some(8080),
+        probe: None,
+    }
+}
+
+pub(super) fn job_run(app: &str, number: u64, collected: bool) -> JobRun {
+    JobRun {
+        deployment: deployment_id(app, number),
+        job: "migrate".into(),
+        app: app.into(),
+        name: format!("{app}-migrate-{number}").as_str().into(),
+        revision: "r1".into(),
+        address: Ipv4Addr::new(10, 192, 1, 10),
+        phase: JobPhase::Ended { code: 0 },
+        since: Timestamp(4),
+        collected,
+    }
+}
+
+pub(super) fn database(app: &str, name: &str, password: &str) -> Database {
+    Database {
+        app: app.into(),
+        name: name.into(),
+        engine: "PG".to_owned(),
+        version: "16".to_owned(),
+        image: "postgres:16".to_owned(),
+        user: "db".to_owned(),
+        password: password.to_owned(),
+        database: "db".to_owned(),
+        port: 5432,
+        address: Ipv4Addr::new(10, 192, 1, 3),
+        container: "shop-db".into(),
+        volume: "shop-db".to_owned(),
+        wanted: true,
+        created: true,
+    }
+}
+
+pub(super) fn built_image(app: &str, identity: &str) -> BuiltImage {
+    BuiltImage {
+        identity: identity.to_owned(),
+        app: app.into(),
+        image: "sha256:2".to_owned(),
+        reference: "boatyard/web:2".to_owned(),
+        commit: "abc".to_owned(),
+        built: Timestamp(5),
+    }
+}
+
+/// One of everything, for an app that is there.
+pub(super) fn belongings(app: &str) -> Vec<Change> {
+    vec![
+        put(deployment(app, 1, Stage::Active)),
+        Change::Instance(instance(app, 0)),
+        Change::Revision(revision(app, "r1", "secret")),
+        Change::JobRun(job_run(app, 1, false)),
+        Change::Database(database(app, "db", "secret")),
+        Change::BuiltImage(built_image(app, &format!("identity-{app}"))),
+    ]
+}

@@ -1,0 +1,64 @@
+//! Secrets lie nowhere in the clear: not in a file, not in a debug text, not in an error.
+
+use std::fs;
+use std::path::Path;
+
+use super::samples::*;
+use crate::records::Change;
+
+const CANARY: &str = "canary-7f3e91-secret";
+/// Put in the clear, to prove that the search finds what is there.
+const MARKER: &str = "marker-5a20c8-public";
+
+/// Files in the directory that hold the text.
+fn holding(root: &Path, text: &str) -> Vec<String> {
+    let files = fs::read_dir(root).unwrap().map(Result::unwrap).filter(|it| it.file_type().unwrap().is_file());
+    let holds = |path: &Path| fs::read(path).unwrap().windows(text.len()).any(|it| it == text.as_bytes());
+    files.filter(|it| holds(&it.path())).map(|it| it.file_name().into_string().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn no_secret_is_found_in_any_file() {
+    let home = Home::with_app("shop").await;
+    let sealed = home.directory.sealer().seal("env/shop", CANARY.as_bytes());
+    let mut shop = app("shop", 1);
+    shop.spec = serde_json::json!({"name": MARKER, "envs": [{"key": "TOKEN", "value": sealed}]});
+    home.store
+        .commit(vec![
+            Change::App(shop),
+            Change::Revision(revision("shop", "r1", CANARY)),
+            Change::Database(database("shop", "db", CANARY)),
+        ])
+        .await
+        .unwrap();
+    let root = home.directory.root();
+    assert_eq!(holding(root, MARKER), ["boatyard.db-wal"]);
+    assert_eq!(holding(root, CANARY), [""; 0]);
+    // Written back into the database itself, by closing.
+    let home = home.reopened();
+    let root = home.directory.root();
+    assert_eq!(holding(root, MARKER), ["boatyard.db"]);
+    assert_eq!(holding(root, CANARY), [""; 0]);
+    let state = home.store.app_state(&"shop".into()).await.unwrap().unwrap();
+    assert_eq!(state.databases[0].password, CANARY);
+}
+
+#[test]
+fn debug_texts_hide_environment_and_password() {
+    let texts = [format!("{:#?}", revision("shop", "r1", CANARY)), format!("{:#?}", database("shop", "db", CANARY))];
+    for text in texts {
+        assert!(text.contains("shop") && !text.contains(CANARY), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_sealed_row_is_reported_without_its_content() {
+    let home = Home::with_app("shop").await;
+    // Well sealed, but its port is a text: the parser would quote it.
+    let body = format!(r#"{{"id":"r1","app":"shop","component":"web","image":"i","command":"{CANARY}"}}"#);
+    let body = home.directory.sealer().seal_bytes("revisions/shop/r1", body.as_bytes());
+    home.sql().execute("INSERT INTO revisions (app, id, body) VALUES ('shop', 'r1', ?1)", [body]).unwrap();
+    let error = home.store.revision(&"shop".into(), &"r1".into()).await.unwrap_err();
+    let told = format!("{error} {error:?} {:?}", home.store.damaged());
+    assert!(told.contains("not understood") && !told.contains("canary"), "{told}");
+}

@@ -1,0 +1,3 @@
+//! What the end-to-end stories and the demo share.
+
+pub mod load;
