@@ -1,3 +1,7 @@
 //! What the end-to-end stories and the demo share.
 
+pub mod engine;
+pub mod http;
+pub mod installation;
 pub mod load;
+pub mod repo;

@@ -67,7 +67,9 @@ impl Access {
                 break;
             }
         }
-        Err(ApiError::not_found(format!("no deployment {number} of this app. See: boatyard apps list-deployments {app}")))
+        Err(ApiError::not_found(format!(
+            "no deployment {number} of this app. See: boatyard apps list-deployments {app}"
+        )))
     }
 }
 

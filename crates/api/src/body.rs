@@ -220,13 +220,15 @@ mod tests {
     fn problems_of_a_spec_have_the_lines_of_the_body() {
         let body = "{\n \"update_all_source_versions\": false,\n \"spec\": {\"name\": \"shop\",\n  \"services\": [{\"name\": \"web\",\n   \"htp_port\": 80}]}\n}";
         let message = message(json(body).spec());
-        assert!(message.contains("error validating app spec field \"services.htp_port\""), "{message}");
-        assert!(message.contains("(line 5)"), "{message}");
+        let line = message.lines().find(|line| line.contains("htp_port")).expect("the misspelt field is named");
+        assert!(line.starts_with("error validating app spec field \"services"), "{message}");
+        assert!(line.ends_with("did you mean `http_port`? (line 5)"), "{message}");
     }
 
     #[test]
     fn a_body_on_one_line_names_all_problems_and_no_line() {
-        let message = message(json("{\"spec\":{\"name\":\"Shop!\",\"services\":[{\"name\":\"web\",\"htp_port\":80}]}}").spec());
+        let message =
+            message(json("{\"spec\":{\"name\":\"Shop!\",\"services\":[{\"name\":\"web\",\"htp_port\":80}]}}").spec());
         assert!(message.lines().count() >= 2, "{message}");
         assert!(message.lines().all(|line| line.starts_with("error validating app spec")), "{message}");
         assert!(!message.contains("(line"), "{message}");

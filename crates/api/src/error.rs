@@ -46,7 +46,11 @@ impl ApiError {
     }
 
     pub fn request_timeout() -> Self {
-        Self::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", "the body did not arrive in time; nothing was changed")
+        Self::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "request_timeout",
+            "the body did not arrive in time; nothing was changed",
+        )
     }
 
     pub fn too_large(limit: usize) -> Self {

@@ -39,12 +39,30 @@ mod tests {
     #[test]
     fn only_our_own_names_are_answered() {
         let loopback: SocketAddr = "127.0.0.1:7080".parse().expect("an address");
-        for ours in ["127.0.0.1:7080", "127.0.0.1", "localhost:1", "LOCALHOST", "localhost.", "api.localhost:7080", "[::1]:7080", "[::1]"] {
+        for ours in [
+            "127.0.0.1:7080",
+            "127.0.0.1",
+            "localhost:1",
+            "LOCALHOST",
+            "localhost.",
+            "api.localhost:7080",
+            "[::1]:7080",
+            "[::1]",
+        ] {
             assert!(is_ours(ours, loopback), "{ours}");
         }
         for theirs in [
-            "", "attacker.example", "attacker.example:7080", "localhost.attacker.example", "127.0.0.1.attacker.example",
-            "192.0.2.1:7080", "notlocalhost", "localhost:7080@attacker.example", "localhost:x", "local host", "[::1]x",
+            "",
+            "attacker.example",
+            "attacker.example:7080",
+            "localhost.attacker.example",
+            "127.0.0.1.attacker.example",
+            "192.0.2.1:7080",
+            "notlocalhost",
+            "localhost:7080@attacker.example",
+            "localhost:x",
+            "local host",
+            "[::1]x",
         ] {
             assert!(!is_ours(theirs, loopback), "{theirs}");
         }

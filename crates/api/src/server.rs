@@ -1,20 +1,20 @@
 //! Connections, limits and deadlines, and what every answer has in common.
 
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
-use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 use tracing::{debug, warn};
 use uuid::Uuid;
@@ -23,7 +23,7 @@ use crate::control::Control;
 use crate::error::ApiError;
 use crate::host;
 use crate::routes::router;
-use crate::state::ApiState;
+use crate::state::{ApiState, LOG_STREAMS};
 
 /// A request is answered within this, or told that it was not. Streams only have to begin.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
@@ -36,7 +36,7 @@ const HEAD_BYTES: usize = 64 * 1024;
 /// Connections at once; more wait in the kernel's queue.
 const CONNECTIONS: usize = 1024;
 /// At the end, answers under way get this long.
-const FINISH_WITHIN: Duration = Duration::from_secs(5);
+const FINISH_WITHIN: Duration = Duration::from_secs(3);
 
 /// Why the server ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +48,7 @@ pub enum Ended {
 }
 
 /// Serves the API until `shutdown` completes or a client brings everything down. Log streams are ended, answers under way
-/// get 5 s. Errors: the listener's own address cannot be told.
+/// get 3 s. Errors: the listener's own address cannot be told.
 pub async fn serve(
     listener: TcpListener,
     control: Arc<dyn Control>,
@@ -57,16 +57,20 @@ pub async fn serve(
     let state = ApiState::new(control, listener.local_addr()?);
     let app = router().layer(from_fn_with_state(state.clone(), around)).with_state(state.clone());
     let connections = Arc::new(Semaphore::new(CONNECTIONS));
-    let graceful = GracefulShutdown::new();
     let mut down = state.down.subscribe();
     let ended = tokio::select! {
-        never = accept(&listener, &app, &connections, &graceful) => match never {},
+        never = accept(&listener, &app, &connections, &state.stop) => match never {},
         () = shutdown => Ended::Asked,
         _ = down.wait_for(|down| *down) => Ended::Down,
     };
     state.stop.send_replace(true);
-    if timeout(FINISH_WITHIN, graceful.shutdown()).await.is_err() {
-        warn!("requests were still open {} s after the end", FINISH_WITHIN.as_secs());
+    // Each connection and each log stream holds a permit until it has ended.
+    let all_ended = async {
+        let _connections = connections.acquire_many(CONNECTIONS as u32).await;
+        let _streams = state.log_streams.acquire_many(LOG_STREAMS as u32).await;
+    };
+    if timeout(FINISH_WITHIN + Duration::from_secs(1), all_ended).await.is_err() {
+        warn!("log streams were still open after the end");
     }
     Ok(ended)
 }
@@ -75,7 +79,7 @@ async fn accept(
     listener: &TcpListener,
     app: &Router,
     connections: &Arc<Semaphore>,
-    graceful: &GracefulShutdown,
+    stop: &watch::Sender<bool>,
 ) -> std::convert::Infallible {
     loop {
         let permit = connections.clone().acquire_owned().await.expect("the semaphore is never closed");
@@ -88,9 +92,9 @@ async fn accept(
                 continue;
             }
         };
-        let connection = graceful.watch(connection(stream, app.clone()));
+        let (connection, stop) = (connection(stream, app.clone()), stop.subscribe());
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
+            if let Err(error) = until_stopped(connection, stop).await {
                 debug!(%error, "a connection ended");
             }
             drop(permit);
@@ -109,6 +113,17 @@ fn connection(stream: TcpStream, app: Router) -> Connection {
         .max_buf_size(HEAD_BYTES)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(app))
         .with_upgrades()
+}
+
+/// At the end it finishes the answer under way and takes no further request.
+async fn until_stopped(connection: Connection, mut stop: watch::Receiver<bool>) -> hyper::Result<()> {
+    let mut connection = pin!(connection);
+    tokio::select! {
+        ended = connection.as_mut() => return ended,
+        _ = stop.wait_for(|stop| *stop) => connection.as_mut().graceful_shutdown(),
+    }
+    // A client that never finishes its request would hold the end up.
+    timeout(FINISH_WITHIN, connection).await.unwrap_or(Ok(()))
 }
 
 /// Around every request: its id, whether it may be meant for us, its deadline; and the form of errors.

@@ -10,12 +10,12 @@ use crate::control::Control;
 use crate::tickets::Tickets;
 
 /// Log streams open at once; more are refused with 429. Each holds a connection and an engine stream.
-const LOG_STREAMS: usize = 256;
+pub(crate) const LOG_STREAMS: usize = 256;
 
 #[derive(Clone)]
 pub(crate) struct ApiState(Arc<Shared>);
 
-/// Handlers do not see this: they get what [`crate::access`] hands out.
+/// Handlers do not take this: they take what [`crate::access`] hands out, or a log ticket.
 pub(crate) struct Shared {
     pub control: Arc<dyn Control>,
     pub token_hash: [u8; 32],

@@ -170,7 +170,11 @@ mod tests {
 
     #[test]
     fn a_line_has_component_time_text_and_an_end_and_stays_below_64_kib() {
-        let entry = |text: &str| LogEntry { component: "web".into(), timestamp: "2026-03-01T10:00:00Z".into(), text: text.into() };
+        let entry = |text: &str| LogEntry {
+            component: "web".into(),
+            timestamp: "2026-03-01T10:00:00Z".into(),
+            text: text.into(),
+        };
         assert_eq!(line(&entry("GET / 200")), "web 2026-03-01T10:00:00Z GET / 200\n");
         let long = line(&entry(&"é".repeat(60_000)));
         assert!(long.len() < 65_536 && long.ends_with("é\n"));

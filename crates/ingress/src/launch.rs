@@ -73,10 +73,9 @@ pub async fn ensure_running(
             }
             Err(cause) => cause,
         };
-        match child.as_mut().map(Child::try_wait) {
-            // It may have met another one that was starting and holds the lock: that one will answer in a moment.
-            Some(Ok(Some(status))) => (ended, child) = (Some((status, Instant::now())), None),
-            Some(Ok(None) | Err(_)) | None => {}
+        // It may have met another one that was starting and holds the lock: that one will answer in a moment.
+        if let Some(Ok(Some(status))) = child.as_mut().map(Child::try_wait) {
+            (ended, child) = (Some((status, Instant::now())), None);
         }
         if let Some((status, at)) = ended
             && at.elapsed() > START_DEADLINE / 5

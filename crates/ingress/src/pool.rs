@@ -60,11 +60,8 @@ pub(crate) async fn connect(address: SocketAddr, limits: &Limits) -> io::Result<
     stream.set_nodelay(true)?;
     let traffic = Arc::new(Traffic::default());
     let io = TokioIo::new(Counted { stream, traffic: Arc::clone(&traffic) });
-    let (sender, connection) = http1::Builder::new()
-        .max_buf_size(256 * 1024)
-        .handshake(io)
-        .await
-        .map_err(io::Error::other)?;
+    let (sender, connection) =
+        http1::Builder::new().max_buf_size(256 * 1024).handshake(io).await.map_err(io::Error::other)?;
     // Its errors reach whoever waits for an answer or reads a body; an idle one's end concerns nobody.
     tokio::spawn(connection.with_upgrades());
     Ok(Link { sender, traffic, reused: false })
@@ -135,8 +132,8 @@ impl Pool {
         let mut inner = self.lock();
         let closed = inner.closed;
         inner.idle.retain(|(link, since)| {
-            let overdue = closed || since.elapsed() >= idle_limit;
-            !link.sender.is_closed() && !(overdue && link.sender.is_ready())
+            let may_stay = !closed && since.elapsed() < idle_limit;
+            !link.sender.is_closed() && (may_stay || !link.sender.is_ready())
         });
         let Some((_, oldest)) = inner.idle.front() else {
             inner.swept = false;

@@ -125,6 +125,8 @@ pub(crate) async fn serve(
     tracing::info!(drain_seconds = drain.as_secs(), "ingress stops");
     process.stop(drain).await;
     control.abort();
+    // An aborted task is what is expected here.
+    let _ = control.await;
     // Gone before the lock is: whoever holds it next binds a socket of its own.
     let _ = std::fs::remove_file(&path);
     Ok(())

@@ -90,7 +90,8 @@ pub enum Request {
     SetTable { table: RouteTable },
     /// Answered by [`Message::Status`].
     Status,
-    /// Stop accepting, let open requests end within `drain_seconds`, exit.
+    /// Stop accepting, let open requests end within `drain_seconds`, exit. Answered by [`Message::Acknowledged`] with
+    /// the version in force.
     Shutdown { drain_seconds: u64 },
 }
 

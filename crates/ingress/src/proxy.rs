@@ -21,6 +21,7 @@ use hyper::{Method, Request, Response, StatusCode, Uri, Version};
 
 use crate::admission::{Admitted, Search};
 use crate::body::{Answer, Exchange, Held, RequestBody};
+use crate::counters::Tally;
 use crate::headers::{self, Origin};
 use crate::host;
 use crate::limits::Limits;
@@ -164,11 +165,11 @@ impl Proxy {
         version: Version,
         upgrade: Option<OnUpgrade>,
         sent: Sent,
-        mut tally: crate::counters::Tally,
+        mut tally: Tally,
     ) -> Result<Response<Answer>, Refusal> {
         let Sent { mut response, link, admitted } = sent;
         tally.head();
-        let refuse = |mut tally: crate::counters::Tally| {
+        let refuse = |mut tally: Tally| {
             let refusal = Refusal::BadAnswer { component: admitted.rule().component.clone() };
             tally.failed();
             Err(refusal)
@@ -318,7 +319,7 @@ fn connect_refusal(admitted: &Admitted, cause: &io::Error) -> Refusal {
     Refusal::ConnectFailed { component, cause: cause.kind().to_string() }
 }
 
-fn count_refusal(tally: &mut crate::counters::Tally, refusal: &Refusal) {
+fn count_refusal(tally: &mut Tally, refusal: &Refusal) {
     match refusal {
         // The client broke off, and the entry says so when it is dropped.
         Refusal::BrokenUpload => {}

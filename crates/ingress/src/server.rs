@@ -15,6 +15,7 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{Mutex, broadcast, mpsc, watch};
+use tokio::task::JoinSet;
 
 use crate::listeners::Listeners;
 use crate::protocol::{Listener, Message, PROTOCOL_VERSION, Request, RouteTable, Status};
@@ -59,14 +60,20 @@ pub(crate) fn bind(path: &Path) -> io::Result<UnixListener> {
 }
 
 impl Server {
-    /// Serves control until the task is dropped.
+    /// Serves control until this is dropped, and its connections with it.
     pub async fn serve(self: Arc<Self>, socket: UnixListener) {
         let mut number = 0;
+        let mut connections = JoinSet::new();
         loop {
-            match socket.accept().await {
+            let accepted = tokio::select! {
+                accepted = socket.accept() => accepted,
+                // Only to let go of those that ended.
+                Some(_) = connections.join_next() => continue,
+            };
+            match accepted {
                 Ok((stream, _)) if is_allowed(&stream) => {
                     number += 1;
-                    tokio::spawn(Arc::clone(&self).connection(stream, number));
+                    connections.spawn(Arc::clone(&self).connection(stream, number));
                 }
                 Ok(_) => tracing::warn!("control connection of another user refused"),
                 Err(error) => {
@@ -135,7 +142,8 @@ impl Server {
             return Message::Welcome { protocol: PROTOCOL_VERSION, status, refused: Vec::new() };
         }
         let mut refused = front.listeners.want(&wanted).await;
-        if wanted != front.wanted {
+        // Kept on disk only when all could be had: a restarted ingress then opens what is really open now.
+        if refused.is_empty() && wanted != front.wanted {
             let kept = std::mem::replace(&mut front.wanted, wanted);
             if let Err(error) = self.save(&front).await {
                 tracing::warn!(%error, "snapshot not written; a restarted ingress would open the listeners of before");

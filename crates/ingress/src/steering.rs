@@ -176,7 +176,12 @@ async fn tell(steering: std::sync::Weak<Steering>, ended: Arc<Notify>) {
                 again = Some(again.map_or(due, |other| other.min(due)));
                 continue;
             }
-            told.insert(key, (open, Instant::now()));
+            if open == Open::default() {
+                // The last word about this one. Should it be routed and drained again, that is told anew.
+                told.remove(&key);
+            } else {
+                told.insert(key, (open, Instant::now()));
+            }
             // Nobody may be listening; whoever connects later reads the status.
             let _ = steering.news.send(Message::Draining { upstream: id, open });
         }

@@ -310,3 +310,112 @@ fn jobs(jobs: &[(ComponentName, JobOutcome)], code: &str) -> Option<Move> {
 fn failure(component: Option<ComponentName>, code: &str, message: String) -> Failure {
     Failure { component, code: code.into(), message }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EVENTS: [Event; 10] = [
+        Event::Begun,
+        Event::ImagesReady,
+        Event::RolloutFree,
+        Event::Prepared,
+        Event::Rolled,
+        Event::Succeeded,
+        Event::Broke,
+        Event::RolledBack,
+        Event::CancelAsked,
+        Event::Displaced,
+    ];
+
+    fn parts(parts: &[(&str, Part)]) -> BTreeMap<ComponentName, Part> {
+        parts.iter().map(|(name, part)| ((*name).into(), part.clone())).collect()
+    }
+
+    #[test]
+    fn stages_only_go_forward_and_what_ended_stays_ended() {
+        for from in Stage::ALL {
+            for event in EVENTS {
+                let Ok(to) = from.next(event) else { continue };
+                assert!(to > from, "{from:?} --{event:?}--> {to:?}");
+                assert!(!from.is_ended() || (from, to) == (Stage::Active, Stage::Superseded), "{from:?} moved");
+            }
+        }
+    }
+
+    #[test]
+    fn every_stage_under_way_can_end_badly_and_only_those_that_replaced_something_roll_back() {
+        for from in Stage::ALL.into_iter().filter(|it| !it.is_ended() && *it != Stage::RollingBack) {
+            let expected = if from >= Stage::Rolling { Stage::RollingBack } else { Stage::Failed };
+            assert_eq!(from.next(Event::Broke), Ok(expected));
+        }
+    }
+
+    #[test]
+    fn images_are_had_a_few_at_a_time_and_the_first_failure_ends_it() {
+        let building = |images: &[(&str, Part)]| {
+            next_move(Stage::Building, &Facts { images: parts(images), ..Facts::default() }, 2)
+        };
+        use Part::{Failed, Missing, Ready, UnderWay};
+        assert_eq!(building(&[("a", Missing), ("b", Missing)]), Move::Build("a".into()));
+        assert_eq!(building(&[("a", UnderWay), ("b", Missing)]), Move::Build("b".into()));
+        assert_eq!(building(&[("a", UnderWay), ("b", UnderWay), ("c", Missing)]), Move::Wait);
+        assert_eq!(building(&[("a", Ready), ("b", UnderWay)]), Move::Wait);
+        assert_eq!(building(&[("a", Ready), ("b", Ready)]), Move::Go(Event::ImagesReady));
+        assert!(matches!(building(&[("a", UnderWay), ("b", Failed("no".into()))]), Move::Fail(it) if it.code == "BuildFailed"));
+    }
+
+    #[test]
+    fn databases_come_before_jobs_and_jobs_run_one_after_the_other() {
+        let db = |part| parts(&[("db", part)]);
+        let preparing = |databases, pre_deploy: Vec<(ComponentName, JobOutcome)>| {
+            next_move(Stage::Preparing, &Facts { databases, pre_deploy, ..Facts::default() }, 2)
+        };
+        use JobOutcome::{Failed, Open, Succeeded, UnderWay};
+        let (a, b) = (ComponentName::from("a"), ComponentName::from("b"));
+        let jobs = |one, two| vec![(a.clone(), one), (b.clone(), two)];
+        assert_eq!(preparing(db(Part::Missing), jobs(Open, Open)), Move::Database("db".into()));
+        assert_eq!(preparing(db(Part::UnderWay), jobs(Open, Open)), Move::Wait);
+        assert_eq!(preparing(db(Part::Ready), jobs(Open, Open)), Move::Job(a.clone()));
+        assert_eq!(preparing(db(Part::Ready), jobs(UnderWay, Open)), Move::Wait);
+        assert_eq!(preparing(db(Part::Ready), jobs(Succeeded, Open)), Move::Job(b.clone()));
+        assert_eq!(preparing(db(Part::Ready), jobs(Succeeded, Succeeded)), Move::Go(Event::Prepared));
+        let failed = preparing(db(Part::Ready), jobs(Failed("exit 3".into()), Open));
+        assert!(matches!(failed, Move::Fail(it) if it.component == Some(a.clone()) && it.code == "PreDeployJobFailed"));
+    }
+
+    #[test]
+    fn a_rollout_ends_when_all_is_done_or_something_was_given_up() {
+        let rolling = |standing, given_up| {
+            next_move(Stage::Rolling, &Facts { standing: Some(standing), given_up, ..Facts::default() }, 2)
+        };
+        let why = Failure { component: Some("api".into()), code: "X".into(), message: "api.0 did not come up".into() };
+        assert_eq!(rolling(Standing::Coming, None), Move::Wait);
+        assert_eq!(rolling(Standing::Serving, None), Move::Wait, "replaced ones are still on their way out");
+        assert_eq!(rolling(Standing::Done, None), Move::Go(Event::Rolled));
+        assert_eq!(rolling(Standing::Done, Some(why.clone())), Move::Fail(why));
+        assert!(matches!(rolling(Standing::Lost("web-0".into()), None), Move::Fail(it) if it.code == "InstanceLost"));
+    }
+
+    #[test]
+    fn every_operation_ends_by_its_deadline() {
+        let overdue = Facts { overdue: true, rollout_taken: true, ..Facts::default() };
+        for stage in Stage::ALL.into_iter().filter(|it| !it.is_ended()) {
+            let ends = match next_move(stage, &overdue, 2) {
+                Move::Fail(failure) => failure.code == "DeadlineExceeded",
+                Move::Go(event) => event == Event::RolledBack,
+                _ => false,
+            };
+            assert!(ends, "{stage:?} would wait for ever");
+        }
+    }
+
+    #[test]
+    fn a_cancel_ends_what_has_changed_nothing_and_rolls_back_the_rest_once() {
+        let asked = Facts { cancel_asked: true, standing: Some(Standing::Coming), ..Facts::default() };
+        for stage in Stage::ALL.into_iter().filter(|it| !it.is_ended() && *it != Stage::RollingBack) {
+            assert_eq!(next_move(stage, &asked, 2), Move::Go(Event::CancelAsked), "{stage:?}");
+        }
+        assert_eq!(next_move(Stage::RollingBack, &asked, 2), Move::Wait);
+    }
+}

@@ -42,5 +42,7 @@ pub(super) fn table() -> Vec<Route> {
 
 async fn not_yet(_: Access, request: Request) -> ApiError {
     let (method, path) = (request.method(), request.uri().path());
-    ApiError::not_implemented(format!("{method} {path} is part of App Platform's API and not of this version of Boatyard"))
+    ApiError::not_implemented(format!(
+        "{method} {path} is part of App Platform's API and not of this version of Boatyard"
+    ))
 }

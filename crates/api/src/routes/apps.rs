@@ -2,8 +2,8 @@
 
 use app_spec::Parsed;
 use axum::Json;
-use controller::view::{AppView, Preview};
 use controller::ControlError;
+use controller::view::{AppView, Preview};
 use serde_json::{Value, json};
 
 use super::Answer;

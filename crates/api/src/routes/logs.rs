@@ -43,13 +43,7 @@ pub(super) async fn of_component_in_deployment(
 }
 
 /// `live_url` ends after what exists, unless `follow` was asked for; `historic_urls` always do.
-async fn ask(
-    access: &Access,
-    app: &str,
-    deployment: Option<&str>,
-    component: Option<&str>,
-    params: &Params,
-) -> Answer {
+async fn ask(access: &Access, app: &str, deployment: Option<&str>, component: Option<&str>, params: &Params) -> Answer {
     let (kind, follow, tail) = (params.log_kind()?, params.flag("follow")?, params.tail()?);
     let view = access.app(app).await?;
     let deployment = match deployment {

@@ -191,12 +191,16 @@ mod tests {
                     it.succeed(key, None, Timestamp(2));
                 }
                 let tree = drawn(&it, false);
-                let sum = ["pending_steps", "running_steps", "success_steps", "error_steps"].map(|name| tree[name].as_u64().unwrap_or(0));
+                let sum = ["pending_steps", "running_steps", "success_steps", "error_steps"]
+                    .map(|name| tree[name].as_u64().unwrap_or(0));
                 assert_eq!(sum.iter().sum::<u64>(), 8, "{index}");
-                for (name, word) in [("pending_steps", "PENDING"), ("running_steps", "RUNNING"), ("success_steps", "SUCCESS")] {
+                for (name, word) in
+                    [("pending_steps", "PENDING"), ("running_steps", "RUNNING"), ("success_steps", "SUCCESS")]
+                {
                     assert_eq!(tree[name].as_u64(), Some(count(&tree["steps"], word)), "{index} {word}");
                 }
-                let all_top = tree["steps"].as_array().is_some_and(|steps| steps.iter().all(|it| it["status"] == "SUCCESS"));
+                let all_top =
+                    tree["steps"].as_array().is_some_and(|steps| steps.iter().all(|it| it["status"] == "SUCCESS"));
                 assert_eq!(all_top, tree["success_steps"] == tree["total_steps"], "{index}");
             }
         }
@@ -206,7 +210,8 @@ mod tests {
     fn a_failure_is_told_at_the_top_with_the_next_command() {
         let mut it = fresh();
         it.start(&LeafKey::Wait("web".into()), Timestamp(1));
-        let reason = Reason { code: "DeployContainerHealthChecksFailed".into(), message: "web.0 was not ready.".into() };
+        let reason =
+            Reason { code: "DeployContainerHealthChecksFailed".into(), message: "web.0 was not ready.".into() };
         it.fail(&LeafKey::Wait("web".into()), reason, Timestamp(2));
         it.end_without_success(Reason { code: String::new(), message: String::new() }, Timestamp(3));
         let tree = drawn(&it, true);

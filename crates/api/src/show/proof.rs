@@ -10,7 +10,8 @@ use super::fields::{Fields, time};
 
 /// The extension of one deployment.
 pub(super) fn proof(deployment: &Deployment, waiting: &[String]) -> Value {
-    let images: Map<String, Value> = deployment.images.iter().map(|(name, image)| (name.to_string(), json!(image))).collect();
+    let images: Map<String, Value> =
+        deployment.images.iter().map(|(name, image)| (name.to_string(), json!(image))).collect();
     Fields::new()
         .set("number", deployment.number)
         .serialized("stage", &deployment.stage)

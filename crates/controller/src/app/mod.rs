@@ -18,18 +18,20 @@ mod record;
 mod routing;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use app_spec::AppSpec;
 use builder::Builder;
 use engine::Engine;
+use futures::FutureExt;
 use ingress::protocol::AppRoutes;
 use rollout::ids::{ComponentName, DeploymentId, InstanceName};
 use rollout::observed::{ContainerSeen, ProbeSeen, Routes, Setback};
 use store::records::{AppState, Deployment};
 use store::{Sealer, Store};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Mutex, OwnedMutexGuard, mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -91,13 +93,28 @@ const LOOK_AT_LEAST_EVERY: Duration = Duration::from_secs(10);
 const STORE_PAUSE: Duration = Duration::from_secs(1);
 
 impl AppHandle {
-    /// Starts the task of an app that is on record.
+    /// Starts the task of an app that is on record. One that ends badly is started again from the records (F23): its
+    /// neighbours never notice.
     pub fn start(shared: Arc<Shared>, state: AppState) -> Self {
         let (requests, inbox) = mpsc::channel(64);
         let (waiting_sender, waiting) = watch::channel(Arc::default());
         let span = info_span!("app", app = %state.app.name);
-        let task = AppTask::new(shared, state, inbox, waiting_sender);
-        tokio::spawn(task.run().instrument(span));
+        let inbox = Arc::new(Mutex::new(inbox));
+        let supervised = async move {
+            let mut state = Some(state);
+            while let Some(current) = state.take() {
+                let id = current.app.id.clone();
+                let task = AppTask::new(shared.clone(), current, inbox.clone().lock_owned().await, waiting_sender.clone());
+                // The acts of a task that panicked end with it; what they did is seen by the next look.
+                if AssertUnwindSafe(task.run()).catch_unwind().await.is_ok() {
+                    return;
+                }
+                error!("the app's task ended badly; it begins again from the records");
+                tokio::time::sleep(STORE_PAUSE).await;
+                state = shared.store.app_state(&id).await.ok().flatten();
+            }
+        };
+        tokio::spawn(supervised.instrument(span));
         Self { requests, waiting }
     }
 
@@ -123,7 +140,7 @@ impl AppHandle {
 pub(crate) struct AppTask {
     shared: Arc<Shared>,
     state: AppState,
-    inbox: mpsc::Receiver<Request>,
+    inbox: OwnedMutexGuard<mpsc::Receiver<Request>>,
     waiting: watch::Sender<Arc<BTreeMap<DeploymentId, Vec<String>>>>,
     engine_view: watch::Receiver<Arc<EngineView>>,
     front_view: watch::Receiver<u64>,
@@ -156,7 +173,7 @@ impl AppTask {
     fn new(
         shared: Arc<Shared>,
         state: AppState,
-        inbox: mpsc::Receiver<Request>,
+        inbox: OwnedMutexGuard<mpsc::Receiver<Request>>,
         waiting: watch::Sender<Arc<BTreeMap<DeploymentId, Vec<String>>>>,
     ) -> Self {
         Self {

@@ -150,6 +150,8 @@ fn target(from: &Frozen<'_>, component: Component<'_>, revision: &Revision, kind
     }
 }
 
+/// A probe that fails quickly once an app runs says nothing of how long the app takes to start: 30 s at least, ours.
+const READY_WITHIN_AT_LEAST: Duration = Duration::from_secs(30);
 /// A worker without a probe is ready after it stayed up for 1 s: DESIGN §4.
 const STAYS_UP: Duration = Duration::from_secs(1);
 
@@ -168,7 +170,8 @@ fn timing(component: Component<'_>, _common: &Common, revision: &Revision) -> Ti
         None => (Readiness::StaysUp(STAYS_UP), default.ready_within),
         Some(probe) => {
             let tries = u64::from(probe.failure_threshold) * u64::from(probe.period_seconds.max(1));
-            (Readiness::Probe, Duration::from_secs(u64::from(probe.initial_delay_seconds) + tries))
+            let within = Duration::from_secs(u64::from(probe.initial_delay_seconds) + tries);
+            (Readiness::Probe, within.max(READY_WITHIN_AT_LEAST))
         }
     };
     Timing { readiness, ready_within, drain: drain.unwrap_or(default.drain), grace: grace.unwrap_or(default.grace) }
@@ -187,7 +190,7 @@ services:
   instance_count: 2
   run_command: /testapp serve
   envs: [{key: GREETING, value: hello}]
-  health_check: {http_path: health, period_seconds: 2, failure_threshold: 5}
+  health_check: {http_path: health, period_seconds: 8, failure_threshold: 5}
   termination: {drain_seconds: 7}
 workers:
 - name: mill
@@ -222,7 +225,7 @@ jobs:
         assert_eq!(web.command, Some(vec!["/testapp".into(), "serve".into()]));
         assert_eq!(web.probe.as_ref().and_then(|it| it.http_path.as_deref()), Some("/health"));
         let timing = &outcome.targets[0].timing;
-        assert_eq!((timing.ready_within.as_secs(), timing.drain.as_secs(), timing.grace.as_secs()), (10, 7, 120));
+        assert_eq!((timing.ready_within.as_secs(), timing.drain.as_secs(), timing.grace.as_secs()), (40, 7, 120));
         assert_eq!(outcome.targets[1].timing.readiness, Readiness::StaysUp(STAYS_UP));
         assert_eq!(outcome.jobs.len(), 1);
         assert!(outcome.targets.iter().all(|it| it.component.as_str() != "migrate"), "jobs have no instances");

@@ -1,1 +1,351 @@
+//! Steering through the socket: who may, what is kept, what survives.
 
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, UnixStream};
+use tokio::sync::oneshot;
+
+use super::harness::*;
+use crate::limits::Limits;
+use crate::process::{self, IngressError, socket_path};
+use crate::protocol::{Message, Open, PROTOCOL_VERSION, Request, Rewrite, RouteTable};
+use crate::{Control, ControlError, News};
+
+/// A whole ingress but for the process around it.
+struct Ingress {
+    data_dir: tempfile::TempDir,
+    stop: Option<oneshot::Sender<Duration>>,
+    running: tokio::task::JoinHandle<Result<(), IngressError>>,
+}
+
+fn start(data_dir: &Path) -> (oneshot::Sender<Duration>, tokio::task::JoinHandle<Result<(), IngressError>>) {
+    let (stop, told) = oneshot::channel();
+    let path = data_dir.to_owned();
+    let running = tokio::spawn(async move {
+        let told = async {
+            match told.await {
+                Ok(drain) => drain,
+                Err(_) => std::future::pending().await,
+            }
+        };
+        process::serve(&path, Limits::default(), 100, told).await
+    });
+    (stop, running)
+}
+
+impl Ingress {
+    fn start() -> Self {
+        let data_dir = tempfile::tempdir().unwrap();
+        let (stop, running) = start(data_dir.path());
+        Ingress { data_dir, stop: Some(stop), running }
+    }
+
+    fn socket(&self) -> PathBuf {
+        socket_path(self.data_dir.path())
+    }
+
+    async fn connect(&self) -> Control {
+        soon(async {
+            loop {
+                match Control::connect(&self.socket()).await {
+                    Ok(control) => return control,
+                    Err(error) => assert!(error.is_transient(), "{error}"),
+                }
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        })
+        .await
+    }
+
+    async fn stop(&mut self) {
+        self.stop.take().unwrap().send(Duration::ZERO).unwrap();
+        soon(&mut self.running).await.unwrap().unwrap();
+    }
+
+    async fn restart(&mut self) {
+        self.stop().await;
+        let (stop, running) = start(self.data_dir.path());
+        (self.stop, self.running) = (Some(stop), running);
+    }
+}
+
+const ANY: ([u8; 4], u16) = ([127, 0, 0, 1], 0);
+
+async fn get(address: std::net::SocketAddr) -> u16 {
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: shop\r\nConnection: close\r\n\r\n").await.unwrap();
+    status(&read_all(&mut stream).await)
+}
+
+async fn to_echo(version: u64) -> RouteTable {
+    table(version, vec![rule("/", Rewrite::Keep, &[("web", echo().await)])])
+}
+
+#[tokio::test]
+async fn a_table_is_in_force_when_it_is_acknowledged_and_the_status_counts_what_it_served() {
+    let ingress = Ingress::start();
+    let control = ingress.connect().await;
+    let welcome = control.hello(vec![http(ANY)]).await.unwrap();
+    assert_eq!((welcome.status.version, welcome.refused.len(), welcome.status.listeners.len()), (0, 0, 1));
+    assert_eq!(welcome.status.pid, std::process::id());
+    assert_eq!(control.set_table(to_echo(5).await).await.unwrap(), 5);
+    assert_eq!(get(welcome.status.listeners[0].address).await, 200);
+    let status = control.status().await.unwrap();
+    assert_eq!((status.version, status.counters["shop"]["d1"].requests), (5, 1));
+    assert_eq!(status.boot_id, welcome.status.boot_id);
+}
+
+#[tokio::test]
+async fn a_drain_is_pushed_to_control() {
+    let ingress = Ingress::start();
+    let control = ingress.connect().await;
+    control.hello(vec![http(ANY)]).await.unwrap();
+    control.set_table(to_echo(1).await).await.unwrap();
+    let mut news = control.news();
+    control.set_table(table(2, Vec::new())).await.unwrap();
+    let wanted = News::Draining { upstream: "web".to_owned(), open: Open::default() };
+    assert_eq!(soon(news.recv()).await.unwrap(), wanted);
+}
+
+#[tokio::test]
+async fn an_older_table_is_refused_and_the_same_version_again_is_not() {
+    let ingress = Ingress::start();
+    let control = ingress.connect().await;
+    control.hello(vec![http(ANY)]).await.unwrap();
+    control.set_table(to_echo(7).await).await.unwrap();
+    let refused = control.set_table(to_echo(6).await).await.unwrap_err();
+    assert!(matches!(&refused, ControlError::Refused { reason, .. } if reason.contains("table 7")), "{refused}");
+    assert_eq!(control.set_table(to_echo(7).await).await.unwrap(), 7);
+    assert_eq!(control.status().await.unwrap().version, 7);
+}
+
+#[tokio::test]
+async fn a_table_that_makes_no_sense_is_refused_as_a_whole() {
+    let ingress = Ingress::start();
+    let control = ingress.connect().await;
+    control.hello(Vec::new()).await.unwrap();
+    control.set_table(to_echo(1).await).await.unwrap();
+    let mut bad = to_echo(2).await;
+    bad.apps[0].hosts.push("no host".to_owned());
+    assert!(matches!(control.set_table(bad).await, Err(ControlError::Refused { .. })));
+    assert_eq!(control.status().await.unwrap().version, 1);
+}
+
+#[tokio::test]
+async fn only_the_control_that_said_hello_last_may_steer_and_anyone_may_ask() {
+    let ingress = Ingress::start();
+    let (old, new) = (ingress.connect().await, ingress.connect().await);
+    assert!(matches!(old.set_table(to_echo(1).await).await, Err(ControlError::Refused { .. })), "no hello yet");
+    old.hello(Vec::new()).await.unwrap();
+    new.hello(Vec::new()).await.unwrap();
+    assert!(matches!(old.set_table(to_echo(1).await).await, Err(ControlError::Refused { .. })));
+    assert!(matches!(old.shutdown(Duration::ZERO).await, Err(ControlError::Refused { .. })));
+    assert_eq!(old.status().await.unwrap().version, 0);
+    assert_eq!(new.set_table(to_echo(1).await).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_is_served_after_a_restart_without_control() {
+    let mut ingress = Ingress::start();
+    let control = ingress.connect().await;
+    let first = control.hello(vec![http(ANY)]).await.unwrap().status;
+    control.set_table(to_echo(3).await).await.unwrap();
+    let mut news = control.news();
+    ingress.restart().await;
+    assert_eq!(soon(news.recv()).await.unwrap(), News::Lost);
+    assert!(matches!(control.status().await, Err(ControlError::Lost)));
+    let status = ingress.connect().await.status().await.unwrap();
+    assert_eq!(status.version, 3);
+    assert_ne!(status.boot_id, first.boot_id);
+    assert_eq!(get(status.listeners[0].address).await, 200);
+}
+
+#[tokio::test]
+async fn a_damaged_snapshot_is_set_aside_and_the_process_starts_empty() {
+    let mut ingress = Ingress::start();
+    let control = ingress.connect().await;
+    control.hello(vec![http(ANY)]).await.unwrap();
+    control.set_table(to_echo(3).await).await.unwrap();
+    ingress.stop().await;
+    let folder = ingress.data_dir.path().join("ingress");
+    std::fs::write(folder.join("routes.json"), "{\"format\":1,").unwrap();
+    let (stop, running) = start(ingress.data_dir.path());
+    (ingress.stop, ingress.running) = (Some(stop), running);
+    let control = ingress.connect().await;
+    assert_eq!(control.status().await.unwrap().version, 0);
+    assert!(folder.join("routes.json.bad").exists());
+    control.hello(vec![http(ANY)]).await.unwrap();
+    control.set_table(to_echo(4).await).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_table_that_cannot_be_kept_on_disk_is_refused() {
+    let ingress = Ingress::start();
+    let control = ingress.connect().await;
+    control.hello(vec![http(ANY)]).await.unwrap();
+    control.set_table(to_echo(1).await).await.unwrap();
+    std::fs::create_dir(ingress.data_dir.path().join("ingress/routes.json.new")).unwrap();
+    let refused = control.set_table(to_echo(2).await).await.unwrap_err();
+    assert!(matches!(&refused, ControlError::Refused { reason, .. } if reason.contains("routes.json")), "{refused}");
+    assert_eq!(control.status().await.unwrap().version, 1);
+}
+
+#[tokio::test]
+async fn a_second_ingress_for_the_same_directory_ends_with_a_clear_error() {
+    let ingress = Ingress::start();
+    ingress.connect().await;
+    let (_stop, second) = start(ingress.data_dir.path());
+    let error = soon(second).await.unwrap().unwrap_err();
+    assert!(matches!(error, IngressError::AlreadyRunning { .. }), "{error}");
+    assert_eq!(ingress.connect().await.status().await.unwrap().version, 0);
+}
+
+#[tokio::test]
+async fn a_listener_that_cannot_be_had_is_named_and_the_old_one_stays_open() {
+    let ingress = Ingress::start();
+    let control = ingress.connect().await;
+    let open = control.hello(vec![http(ANY)]).await.unwrap().status.listeners[0].address;
+    control.set_table(to_echo(1).await).await.unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let wanted = http(taken.local_addr().unwrap());
+    let welcome = control.hello(vec![wanted.clone()]).await.unwrap();
+    assert_eq!(welcome.refused[0].listener, wanted);
+    let reason = &welcome.refused[0].reason;
+    assert!(reason.contains(&wanted.address.to_string()) && reason.contains("in use"), "{reason}");
+    assert_eq!(get(open).await, 200);
+
+    drop(taken);
+    let welcome = control.hello(vec![wanted.clone()]).await.unwrap();
+    assert_eq!((welcome.refused.len(), welcome.status.listeners), (0, vec![wanted.clone()]));
+    assert_eq!(get(wanted.address).await, 200);
+    assert!(tokio::net::TcpStream::connect(open).await.is_err(), "the old one is closed");
+}
+
+#[tokio::test]
+async fn an_address_of_ours_can_be_widened_and_narrowed_again() {
+    let ingress = Ingress::start();
+    let control = ingress.connect().await;
+    let narrow = control.hello(vec![http(ANY)]).await.unwrap().status.listeners[0].clone();
+    control.set_table(to_echo(1).await).await.unwrap();
+    for wanted in [http(([0, 0, 0, 0], narrow.address.port())), narrow.clone()] {
+        let welcome = control.hello(vec![wanted.clone()]).await.unwrap();
+        assert_eq!((welcome.refused.len(), welcome.status.listeners), (0, vec![wanted]));
+        assert_eq!(get(narrow.address).await, 200);
+    }
+}
+
+#[tokio::test]
+async fn a_closed_listener_lets_its_open_request_end() {
+    let (go, gate) = tokio::sync::watch::channel(false);
+    let app = application(move |mut stream, _| {
+        let mut gate = gate.clone();
+        async move {
+            read_head(&mut stream).await;
+            gate.wait_for(|go| *go).await.unwrap();
+            stream.write_all(OK.as_bytes()).await.unwrap();
+        }
+    })
+    .await;
+    let ingress = Ingress::start();
+    let control = ingress.connect().await;
+    let open = control.hello(vec![http(ANY)]).await.unwrap().status.listeners[0].address;
+    control.set_table(table(1, vec![rule("/", Rewrite::Keep, &[("web", app)])])).await.unwrap();
+    let asking = tokio::spawn(get(open));
+    soon(async { while control.status().await.unwrap().open.is_empty() {} }).await;
+    control.hello(Vec::new()).await.unwrap();
+    go.send(true).unwrap();
+    assert_eq!(soon(asking).await.unwrap(), 200);
+}
+
+#[tokio::test]
+async fn a_shutdown_lets_open_requests_end_and_then_ends_the_process() {
+    let (go, gate) = tokio::sync::watch::channel(false);
+    let app = application(move |mut stream, _| {
+        let mut gate = gate.clone();
+        async move {
+            read_head(&mut stream).await;
+            gate.wait_for(|go| *go).await.unwrap();
+            stream.write_all(OK.as_bytes()).await.unwrap();
+        }
+    })
+    .await;
+    let mut ingress = Ingress::start();
+    let control = ingress.connect().await;
+    let open = control.hello(vec![http(ANY)]).await.unwrap().status.listeners[0].address;
+    control.set_table(table(1, vec![rule("/", Rewrite::Keep, &[("web", app)])])).await.unwrap();
+    let asking = tokio::spawn(get(open));
+    soon(async { while control.status().await.unwrap().open.is_empty() {} }).await;
+    control.shutdown(Duration::from_secs(10)).await.unwrap();
+    until(|| std::net::TcpStream::connect(open).is_err()).await;
+    go.send(true).unwrap();
+    assert_eq!(soon(asking).await.unwrap(), 200);
+    soon(&mut ingress.running).await.unwrap().unwrap();
+    assert!(!ingress.socket().exists());
+}
+
+/// Speaks the protocol by hand.
+async fn by_hand(socket: &Path, lines: &[&str]) -> Vec<Message> {
+    let mut stream = UnixStream::connect(socket).await.unwrap();
+    for line in lines {
+        stream.write_all(line.as_bytes()).await.unwrap();
+        stream.write_all(b"\n").await.unwrap();
+    }
+    let mut read = BufReader::new(stream).lines();
+    let mut answers = Vec::new();
+    for _ in lines {
+        let line = soon(read.next_line()).await.unwrap().unwrap();
+        answers.push(serde_json::from_str(&line).unwrap());
+    }
+    answers
+}
+
+#[tokio::test]
+async fn lines_that_are_no_message_are_refused_and_the_next_is_still_answered() {
+    let ingress = Ingress::start();
+    ingress.connect().await;
+    let status = serde_json::to_string(&Request::Status).unwrap();
+    let answers = by_hand(&ingress.socket(), &["{\"type\":\"sing\"}", "{", "", &status]).await;
+    for answer in &answers[..3] {
+        assert!(matches!(answer, Message::Refused { .. }), "{answer:?}");
+    }
+    assert!(matches!(answers[3], Message::Status { .. }));
+}
+
+#[tokio::test]
+async fn a_control_of_another_version_reads_our_number_and_changes_nothing() {
+    let ingress = Ingress::start();
+    let control = ingress.connect().await;
+    control.hello(vec![http(ANY)]).await.unwrap();
+    let hello = Request::Hello { protocol: PROTOCOL_VERSION + 1, listeners: Vec::new() };
+    let answers = by_hand(&ingress.socket(), &[&serde_json::to_string(&hello).unwrap()]).await;
+    let Message::Welcome { protocol, status, .. } = &answers[0] else { panic!("{answers:?}") };
+    assert_eq!((*protocol, status.listeners.len()), (PROTOCOL_VERSION, 1));
+}
+
+#[tokio::test]
+async fn the_socket_and_its_folder_are_for_the_owner_only() {
+    use std::os::unix::fs::PermissionsExt;
+    let ingress = Ingress::start();
+    ingress.connect().await;
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&ingress.socket()), 0o600);
+    assert_eq!(mode(ingress.socket().parent().unwrap()), 0o700);
+}
+
+#[tokio::test]
+async fn a_path_too_long_for_a_socket_is_said_to_be_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let deep = folder.path().join("d".repeat(100));
+    let (_stop, running) = start(&deep);
+    let error = soon(running).await.unwrap().unwrap_err();
+    assert!(matches!(error, IngressError::SocketPath { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn connecting_to_nobody_is_an_error_that_names_the_socket() {
+    let folder = tempfile::tempdir().unwrap();
+    let error = Control::connect(&socket_path(folder.path())).await.unwrap_err();
+    assert!(error.is_transient() && error.to_string().contains("control.sock"), "{error}");
+}

@@ -1,1 +1,145 @@
+//! What ends too early: seen by the client as broken, and counted as whose fault it was.
 
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::harness::*;
+use crate::limits::Limits;
+
+/// Sends this and closes.
+async fn sends(text: &'static str) -> std::net::SocketAddr {
+    application(move |mut stream, _| async move {
+        read_head(&mut stream).await;
+        stream.write_all(text.as_bytes()).await.unwrap();
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_body_cut_by_the_application_never_looks_whole() {
+    let length = sends("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nabc").await;
+    let chunked = sends("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n").await;
+    for (app, framing) in [(length, "content-length: 100"), (chunked, "transfer-encoding: chunked")] {
+        let door = Door::to(&[("web", app)]).await;
+        let answer = door.get("/").await.to_lowercase();
+        assert!(answer.contains(framing) && !answer.ends_with("0\r\n\r\n"), "{answer}");
+        until(|| door.counters().failed == 1).await;
+        assert_eq!(door.counters().client_gone, 0);
+    }
+}
+
+#[tokio::test]
+async fn where_only_the_end_of_the_connection_ends_a_body_a_cut_one_ends_in_a_reset() {
+    let door =
+        Door::to(&[("web", sends("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n").await)]).await;
+    let mut client = door.connect().await;
+    client.write_all(b"GET / HTTP/1.0\r\nHost: shop\r\n\r\n").await.unwrap();
+    let error = soon(client.read_to_end(&mut Vec::new())).await.unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_during_its_answer_is_counted_as_gone_and_its_instance_is_told() {
+    let (told, mut heard) = tokio::sync::mpsc::channel(1);
+    let app = application(move |mut stream, _| {
+        let told = told.clone();
+        async move {
+            read_head(&mut stream).await;
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nabc").await.unwrap();
+            let _ = stream.read(&mut [0; 1]).await;
+            told.send(()).await.unwrap();
+        }
+    })
+    .await;
+    let door = Door::to(&[("web", app)]).await;
+    let mut client = door.connect().await;
+    client.write_all(b"GET / HTTP/1.1\r\nHost: shop\r\n\r\n").await.unwrap();
+    soon(read_head(&mut client)).await.unwrap();
+    drop(client);
+    soon(heard.recv()).await.unwrap();
+    until(|| door.counters().client_gone == 1 && door.steering.open().is_empty()).await;
+    assert_eq!(door.counters().failed, 0);
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_before_its_answer_is_counted_as_gone() {
+    let app = application(|mut stream, _| async move {
+        read_head(&mut stream).await;
+        let _ = stream.read(&mut [0; 1]).await;
+    })
+    .await;
+    let door = Door::to(&[("web", app)]).await;
+    let mut client = door.connect().await;
+    client.write_all(b"GET / HTTP/1.1\r\nHost: shop\r\n\r\n").await.unwrap();
+    until(|| !door.steering.open().is_empty()).await;
+    drop(client);
+    until(|| door.counters().client_gone == 1 && door.steering.open().is_empty()).await;
+    assert_eq!(door.counters().failed, 0);
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_during_its_upload_is_counted_as_gone() {
+    let door = Door::to(&[("web", echo().await)]).await;
+    let mut client = door.connect().await;
+    client.write_all(b"POST / HTTP/1.1\r\nHost: shop\r\nContent-Length: 100\r\n\r\nabc").await.unwrap();
+    until(|| !door.steering.open().is_empty()).await;
+    drop(client);
+    until(|| door.counters().client_gone == 1 && door.steering.open().is_empty()).await;
+    assert_eq!(door.counters().failed, 0);
+}
+
+#[tokio::test]
+async fn a_malformed_upload_is_the_clients_fault() {
+    let door = Door::to(&[("web", echo().await)]).await;
+    let head = "POST / HTTP/1.1\r\nHost: shop\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let answer = door.raw(&format!("{head}5\r\nhello\r\nxyz\r\n")).await;
+    assert!(answer.is_empty() || status(&answer) == 400, "{answer}");
+    until(|| door.steering.open().is_empty()).await;
+    assert_eq!((door.counters().failed, door.counters().client_gone), (0, 1));
+}
+
+#[tokio::test]
+async fn an_applications_own_errors_are_counted_apart() {
+    let door = Door::to(&[("web", sends("HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy").await)]).await;
+    let answer = door.get("/").await;
+    assert!(answer.starts_with("HTTP/1.1 503") && answer.ends_with("busy"), "{answer}");
+    assert!(!answer.contains("x-boatyard-error"));
+    let counters = door.counters();
+    assert_eq!((counters.requests, counters.failed, counters.app_errors), (1, 0, 1));
+}
+
+#[tokio::test]
+async fn silence_on_a_connection_ends_it() {
+    let app = application(|mut stream, _| async move {
+        read_head(&mut stream).await;
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nabc").await.unwrap();
+        let _ = stream.read(&mut [0; 1]).await;
+    })
+    .await;
+    let limits =
+        Limits { body_idle: Duration::from_millis(300), request_head: Duration::from_millis(300), ..Limits::default() };
+    let door = Door::open(limits).await;
+    door.route(1, &[("web", app)]);
+    assert!(door.get("/").await.ends_with("abc"), "an answer that stalls");
+    assert_eq!(door.raw("GET / HTTP/1.1\r\nHost: sh").await, "", "a head that stalls");
+    assert_eq!(door.raw("").await, "", "nothing at all");
+}
+
+#[tokio::test]
+async fn more_clients_than_allowed_wait_until_one_leaves() {
+    use crate::listeners::Listeners;
+    let door = Door::to(&[("web", echo().await)]).await;
+    let narrow = Listeners::new(door.proxy.clone(), 1, Default::default(), door.cut.clone());
+    let mut narrow = narrow;
+    narrow.want(&[http(([127, 0, 0, 1], 0))]).await;
+    let address = narrow.list()[0].address;
+    let ask = b"GET / HTTP/1.1\r\nHost: shop\r\nConnection: close\r\n\r\n";
+    let first = tokio::net::TcpStream::connect(address).await.unwrap();
+    let mut second = tokio::net::TcpStream::connect(address).await.unwrap();
+    second.write_all(ask).await.unwrap();
+    let early = tokio::time::timeout(Duration::from_millis(100), second.read(&mut [0; 1])).await;
+    assert!(early.is_err(), "served beyond the limit");
+    drop(first);
+    assert_eq!(status(&read_all(&mut second).await), 200);
+}

@@ -85,6 +85,18 @@ async fn an_upstream_routed_again_while_it_drains_serves_again() {
 }
 
 #[tokio::test]
+async fn every_drain_of_the_same_upstream_is_told() {
+    let app = echo().await;
+    let door = Door::to(&[("web", app)]).await;
+    let mut news = door.steering.news();
+    for round in 1..4 {
+        door.route(2 * round, &[]);
+        drained(&mut news, "web").await;
+        door.route(2 * round + 1, &[("web", app)]);
+    }
+}
+
+#[tokio::test]
 async fn requests_wait_for_a_first_instance() {
     let door = Door::to(&[]).await;
     let waiting = door.get("/");
@@ -175,4 +187,57 @@ async fn two_hundred_swaps_under_load_lose_nothing_and_reach_nothing_that_was_dr
     assert_eq!(violations.load(SeqCst), 0);
     assert_eq!((counters.requests, counters.failed, counters.client_gone), (sent, 0, 0));
     assert!(sent > 200, "the load was real: {sent}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn nobody_gets_a_place_at_an_upstream_once_it_has_drained_however_the_threads_interleave() {
+    const INSTANCES: usize = 8;
+    let steering = crate::steering::Steering::start();
+    let named = |number: usize| (format!("web.{number}"), ([127, 0, 0, 1], 1).into());
+    let install = |version: u64, number: usize| {
+        let (id, address) = named(number);
+        let rules = vec![rule("/", crate::protocol::Rewrite::Keep, &[(&id, address)])];
+        steering.install(&table(version, rules)).unwrap();
+    };
+    install(1, 0);
+    let drained: std::sync::Arc<[AtomicBool; INSTANCES]> = std::sync::Arc::default();
+    let stop = std::sync::Arc::new(AtomicBool::new(false));
+    let asking: Vec<_> = (0..3)
+        .map(|_| {
+            let (steering, drained, stop) =
+                (std::sync::Arc::clone(&steering), std::sync::Arc::clone(&drained), std::sync::Arc::clone(&stop));
+            tokio::task::spawn_blocking(move || {
+                let (mut places, mut violations) = (0_u64, 0_u64);
+                while !stop.load(SeqCst) {
+                    let table = steering.table();
+                    let upstream = table.app("shop").unwrap().rules[0].pick(&[]).unwrap();
+                    // Between the choice and the place: here a drain may come.
+                    std::thread::yield_now();
+                    if let Some(place) = upstream.admit() {
+                        let number: usize = upstream.id.strip_prefix("web.").unwrap().parse().unwrap();
+                        places += 1;
+                        violations += u64::from(drained[number].load(SeqCst));
+                        drop(place);
+                    }
+                }
+                (places, violations)
+            })
+        })
+        .collect();
+    for version in 2..5_000_u64 {
+        let old = usize::try_from(version - 2).unwrap() % INSTANCES;
+        let new = (old + 1) % INSTANCES;
+        drained[new].store(false, SeqCst);
+        install(version, new);
+        while steering.open().contains_key(&named(old).0) {
+            tokio::task::yield_now().await;
+        }
+        drained[old].store(true, SeqCst);
+    }
+    stop.store(true, SeqCst);
+    for thread in asking {
+        let (places, violations) = thread.await.unwrap();
+        assert_eq!(violations, 0);
+        assert!(places > 0);
+    }
 }

@@ -19,9 +19,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::limits::Limits;
 use crate::listeners::Listeners;
-use crate::protocol::{
-    AppRoutes, Counters, Listener, ListenerKind, PathMatch, Rewrite, RouteTable, Rule, Upstream,
-};
+use crate::protocol::{AppRoutes, Counters, Listener, ListenerKind, PathMatch, Rewrite, RouteTable, Rule, Upstream};
 use crate::proxy::Proxy;
 use crate::steering::Steering;
 use crate::tunnel::Tunnels;
@@ -48,7 +46,8 @@ pub fn http(address: impl Into<SocketAddr>) -> Listener {
 }
 
 pub fn rule(prefix: &str, rewrite: Rewrite, upstreams: &[(&str, SocketAddr)]) -> Rule {
-    let upstreams = upstreams.iter().map(|(id, address)| Upstream { id: (*id).to_owned(), address: *address }).collect();
+    let upstreams =
+        upstreams.iter().map(|(id, address)| Upstream { id: (*id).to_owned(), address: *address }).collect();
     Rule { path: PathMatch::Prefix(prefix.to_owned()), rewrite, component: "web".to_owned(), upstreams }
 }
 
@@ -60,7 +59,8 @@ pub fn table(version: u64, rules: Vec<Rule>) -> RouteTable {
 
 pub struct Door {
     pub steering: Arc<Steering>,
-    pub listeners: Listeners,
+    pub proxy: Arc<Proxy>,
+    _listeners: Listeners,
     pub address: SocketAddr,
     pub cut: CancellationToken,
 }
@@ -71,10 +71,10 @@ impl Door {
         let (tasks, cut) = (TaskTracker::new(), CancellationToken::new());
         let tunnels = Tunnels { tasks: tasks.clone(), cut: cut.clone(), idle: limits.tunnel_idle };
         let proxy = Arc::new(Proxy { steering: Arc::clone(&steering), limits: Arc::new(limits), tunnels });
-        let mut listeners = Listeners::new(proxy, 1000, tasks, cut.clone());
+        let mut listeners = Listeners::new(Arc::clone(&proxy), 1000, tasks, cut.clone());
         assert_eq!(listeners.want(&[http(([127, 0, 0, 1], 0))]).await, []);
         let address = listeners.list()[0].address;
-        Door { steering, listeners, address, cut }
+        Door { steering, proxy, _listeners: listeners, address, cut }
     }
 
     /// Everything goes to these.

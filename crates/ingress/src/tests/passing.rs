@@ -1,1 +1,281 @@
+//! What passes through unharmed: methods, bodies of every framing, old clients, headers, rewritten paths.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::harness::*;
+use crate::limits::Limits;
+use crate::protocol::Rewrite;
+
+#[tokio::test]
+async fn one_connection_carries_many_requests_and_their_bodies() {
+    let door = Door::to(&[("web", echo().await)]).await;
+    let mut client = door.connect().await;
+    for number in 0..50 {
+        let body = "x".repeat(number * 37);
+        let text =
+            format!("PUT /{number}?q={number} HTTP/1.1\r\nHost: shop\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        client.write_all(text.as_bytes()).await.unwrap();
+        let (head, answer) = read_answer(&mut client).await;
+        assert!(head.starts_with("HTTP/1.1 200") && !head.contains("connection: close"), "{head}");
+        assert!(answer.starts_with(&format!("PUT /{number}?q={number}\n")) && answer.ends_with(&body), "{answer}");
+    }
+    assert_eq!(door.counters().requests, 50);
+    assert!(door.counters().slowest_us > 0);
+}
+
+#[tokio::test]
+async fn pipelined_requests_are_answered_in_order() {
+    let door = Door::to(&[("web", echo().await)]).await;
+    let one = "GET /1 HTTP/1.1\r\nHost: shop\r\n\r\n";
+    let answers = door.raw(&format!("{one}GET /2 HTTP/1.1\r\nHost: shop\r\nConnection: close\r\n\r\n")).await;
+    assert!(answers.find("GET /1").unwrap() < answers.find("GET /2").unwrap());
+}
+
+#[tokio::test]
+async fn the_application_learns_who_asked_and_nothing_a_client_made_up() {
+    let door = Door::to(&[("web", echo().await)]).await;
+    let answer = door
+        .raw(
+            "GET / HTTP/1.1\r\nHost: shop\r\nX-Forwarded-For: 10.9.9.9\r\nX-Forwarded-Proto: https\r\n\
+             X-Forwarded-Host: evil\r\nForwarded: for=10.9.9.9\r\nX-Real-IP: 10.9.9.9\r\nX_Forwarded_For: 10.9.9.9\r\n\
+             Connection: close, X-Forwarded-For, x-secret\r\nX-Secret: s\r\nX-Kept: k\r\n\r\n",
+        )
+        .await;
+    let port = door.address.port();
+    for wanted in [
+        "x-forwarded-for: 127.0.0.1\n".to_owned(),
+        "x-forwarded-proto: http\n".to_owned(),
+        "x-forwarded-host: shop\n".to_owned(),
+        format!("x-forwarded-port: {port}\n"),
+        "x-kept: k\n".to_owned(),
+    ] {
+        assert!(answer.contains(&wanted), "{wanted} in {answer}");
+    }
+    for unwanted in ["10.9.9.9", "evil", "https", "x-secret", "\nconnection"] {
+        assert!(!answer.split_once("\r\n\r\n").unwrap().1.contains(unwanted), "{unwanted} in {answer}");
+    }
+}
+
+#[tokio::test]
+async fn an_applications_hop_by_hop_headers_stay_behind() {
+    let app = application(|mut stream, _| async move {
+        read_head(&mut stream).await;
+        let head = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: keep-alive, X-Mine\r\nKeep-Alive: timeout=5\r\n\
+                    X-Mine: 1\r\nX-Boatyard-Error: fake\r\nX-Kept: k\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\n\r\nok";
+        stream.write_all(head.as_bytes()).await.unwrap();
+        read_head(&mut stream).await;
+    })
+    .await;
+    let door = Door::to(&[("web", app)]).await;
+    let answer = door.get("/").await.to_lowercase();
+    for gone in ["keep-alive", "x-mine", "x-boatyard-error"] {
+        assert!(!answer.contains(gone), "{gone}: {answer}");
+    }
+    assert!(answer.contains("x-kept: k") && answer.contains("a=1") && answer.contains("b=2"), "{answer}");
+}
+
+#[tokio::test]
+async fn rewritten_paths_reach_the_application_with_their_query() {
+    let door = Door::open(Limits::default()).await;
+    let web = [("web", echo().await)];
+    let rules = vec![
+        rule("/strip", Rewrite::Strip, &web),
+        rule("/replace", Rewrite::Replace("/v1/".to_owned()), &web),
+        rule("/", Rewrite::Keep, &web),
+    ];
+    door.steering.install(&table(1, rules)).unwrap();
+    for (sent, wanted) in [
+        ("/strip/a%2Fb/?x=1&y=%20", "/a%2Fb/?x=1&y=%20"),
+        ("/strip", "/"),
+        ("/strip?x", "/?x"),
+        ("/replace/user/1?a=b", "/v1/user/1?a=b"),
+        ("/other//x?", "/other//x?"),
+    ] {
+        let answer = door.get(sent).await;
+        assert!(answer.contains(&format!("GET {wanted}\n")), "{sent}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn chunked_bodies_pass_both_ways_even_with_get() {
+    let app = application(|mut stream, _| async move {
+        let head = read_head(&mut stream).await.unwrap().to_lowercase();
+        assert!(head.contains("transfer-encoding: chunked"), "{head}");
+        let mut body = vec![0; b"5\r\nhello\r\n0\r\n\r\n".len()];
+        stream.read_exact(&mut body).await.unwrap();
+        assert_eq!(body, b"5\r\nhello\r\n0\r\n\r\n");
+        stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n").await.unwrap();
+        stream.write_all(b"2\r\nde\r\n0\r\n\r\n").await.unwrap();
+    })
+    .await;
+    let door = Door::to(&[("web", app)]).await;
+    for method in ["POST", "GET"] {
+        let head =
+            format!("{method} / HTTP/1.1\r\nHost: shop\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n");
+        let answer = door.raw(&format!("{head}5\r\nhello\r\n0\r\n\r\n")).await;
+        assert!(answer.contains("transfer-encoding: chunked") && answer.ends_with("0\r\n\r\n"), "{answer}");
+        assert!(answer.contains("abc") && answer.contains("de"), "{answer}");
+    }
+    assert_eq!(door.counters().failed, 0);
+}
+
+#[tokio::test]
+async fn answers_without_a_body_end_where_they_should() {
+    let app = application(|mut stream, _| async move {
+        while let Some(head) = read_head(&mut stream).await {
+            let answer = match head.split(' ').nth(1).unwrap() {
+                "/head" => "HTTP/1.1 200 OK\r\nContent-Length: 1234\r\n\r\n",
+                "/204" => "HTTP/1.1 204 No Content\r\n\r\n",
+                "/304" => "HTTP/1.1 304 Not Modified\r\nETag: \"x\"\r\nContent-Length: 99\r\n\r\n",
+                _ => OK,
+            };
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+    })
+    .await;
+    let door = Door::to(&[("web", app)]).await;
+    let mut client = door.connect().await;
+    for (line, code, has) in
+        [("HEAD /head", 200, "content-length: 1234"), ("GET /204", 204, "204"), ("GET /304", 304, "etag: \"x\"")]
+    {
+        client.write_all(format!("{line} HTTP/1.1\r\nHost: shop\r\n\r\n").as_bytes()).await.unwrap();
+        let head = soon(read_head(&mut client)).await.unwrap();
+        assert_eq!(status(&head), code);
+        assert!(head.to_lowercase().contains(has), "{head}");
+        client.write_all(b"GET /next HTTP/1.1\r\nHost: shop\r\n\r\n").await.unwrap();
+        assert_eq!(read_answer(&mut client).await.1, "ok", "the connection is in step after {line}");
+    }
+    assert_eq!((door.counters().requests, door.counters().failed, door.counters().client_gone), (6, 0, 0));
+}
+
+#[tokio::test]
+async fn clients_of_http_1_0_are_served() {
+    let app = application(|mut stream, _| async move {
+        read_head(&mut stream).await;
+        stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n").await.unwrap();
+    })
+    .await;
+    let door = Door::to(&[("web", app)]).await;
+    let answer = door.raw("GET / HTTP/1.0\r\nHost: shop\r\n\r\n").await;
+    assert!(answer.ends_with("\r\n\r\nabc") && !answer.to_lowercase().contains("chunked"), "{answer}");
+}
+
+#[tokio::test]
+async fn applications_that_answer_in_http_1_0_are_understood() {
+    let app = application(|mut stream, _| async move {
+        read_head(&mut stream).await;
+        stream.write_all(b"HTTP/1.0 200 OK\r\n\r\nuntil the end").await.unwrap();
+    })
+    .await;
+    let door = Door::to(&[("web", app)]).await;
+    let answer = door.get("/").await;
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("until the end"), "{answer}");
+    assert_eq!(door.counters().failed, 0);
+}
+
+#[tokio::test]
+async fn a_client_that_waits_for_100_continue_gets_it_and_its_body_arrives() {
+    let door = Door::to(&[("web", echo().await)]).await;
+    let mut client = door.connect().await;
+    let head =
+        b"POST / HTTP/1.1\r\nHost: shop\r\nContent-Length: 5\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n";
+    client.write_all(head).await.unwrap();
+    assert!(soon(read_head(&mut client)).await.unwrap().starts_with("HTTP/1.1 100"));
+    client.write_all(b"hello").await.unwrap();
+    let answer = read_all(&mut client).await;
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("hello"), "{answer}");
+}
+
+#[tokio::test]
+async fn an_upload_is_passed_on_as_it_comes_and_never_gathered() {
+    const SIZE: usize = 50 * 1024 * 1024;
+    let taken = Arc::new(AtomicUsize::new(0));
+    let (go, gate) = tokio::sync::watch::channel(false);
+    let counted = Arc::clone(&taken);
+    let app = application(move |mut stream, _| {
+        let (counted, mut gate) = (Arc::clone(&counted), gate.clone());
+        async move {
+            read_head(&mut stream).await;
+            gate.wait_for(|go| *go).await.unwrap();
+            let mut buffer = vec![0; 64 * 1024];
+            while counted.load(SeqCst) < SIZE {
+                counted.fetch_add(stream.read(&mut buffer).await.unwrap(), SeqCst);
+            }
+            stream.write_all(OK.as_bytes()).await.unwrap();
+        }
+    })
+    .await;
+    let door = Door::to(&[("web", app)]).await;
+    let client = door.connect().await;
+    let (mut read, mut write) = client.into_split();
+    let sent = Arc::new(AtomicUsize::new(0));
+    let counting = Arc::clone(&sent);
+    let sending = tokio::spawn(async move {
+        write
+            .write_all(format!("POST / HTTP/1.1\r\nHost: shop\r\nContent-Length: {SIZE}\r\n\r\n").as_bytes())
+            .await
+            .unwrap();
+        let chunk = vec![b'x'; 64 * 1024];
+        while counting.load(SeqCst) < SIZE {
+            write.write_all(&chunk).await.unwrap();
+            counting.fetch_add(chunk.len(), SeqCst);
+        }
+        write
+    });
+    // The application reads nothing: the client comes to a halt once the sockets' buffers are full.
+    let mut before = usize::MAX;
+    soon(async {
+        while before != sent.load(SeqCst) {
+            before = sent.load(SeqCst);
+            tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        }
+    })
+    .await;
+    assert!(before < SIZE / 2, "{before} bytes were taken from the client with nobody reading");
+    go.send(true).unwrap();
+    let mut answer = vec![0; 15];
+    soon(read.read_exact(&mut answer)).await.unwrap();
+    assert_eq!(answer, b"HTTP/1.1 200 OK");
+    assert_eq!((sent.load(SeqCst), taken.load(SeqCst)), (SIZE, SIZE));
+    drop(soon(sending).await.unwrap());
+}
+
+#[tokio::test]
+async fn an_answer_is_passed_on_as_it_comes() {
+    let (go, gate) = tokio::sync::watch::channel(0);
+    let app = application(move |mut stream, _| {
+        let mut gate = gate.clone();
+        async move {
+            read_head(&mut stream).await;
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n").await.unwrap();
+            for event in 1..4 {
+                gate.wait_for(|number| *number >= event).await.unwrap();
+                stream.write_all(format!("data: {event}\n\n").as_bytes()).await.unwrap();
+            }
+        }
+    })
+    .await;
+    let door = Door::to(&[("web", app)]).await;
+    let mut client = door.connect().await;
+    client.write_all(b"GET / HTTP/1.1\r\nHost: shop\r\n\r\n").await.unwrap();
+    soon(read_head(&mut client)).await.unwrap();
+    for event in 1..4 {
+        go.send(event).unwrap();
+        let wanted = format!("data: {event}\n\n");
+        let mut seen = Vec::new();
+        soon(async {
+            while !seen.ends_with(wanted.as_bytes()) {
+                let at = seen.len();
+                seen.resize(at + 1, 0);
+                client.read_exact(&mut seen[at..]).await.unwrap();
+                if seen.ends_with(b"\r\n") {
+                    seen.clear();
+                }
+            }
+        })
+        .await;
+    }
+}

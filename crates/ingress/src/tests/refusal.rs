@@ -1,1 +1,191 @@
+//! What the front door does not let through, and what it recognises in every spelling.
 
+use std::sync::atomic::Ordering::SeqCst;
+
+use super::harness::*;
+use crate::limits::Limits;
+use crate::protocol::{PathMatch, Rewrite, Rule};
+
+#[tokio::test]
+async fn malformed_requests_are_refused_and_never_reach_an_application() {
+    let (app, seen) = counting_echo().await;
+    let door = Door::to(&[("web", app)]).await;
+    let cases = [
+        ("no host", "GET / HTTP/1.1\r\n\r\n", 400),
+        ("two hosts", "GET / HTTP/1.1\r\nHost: shop\r\nHost: shop\r\n\r\n", 400),
+        ("empty host", "GET / HTTP/1.1\r\nHost:\r\n\r\n", 400),
+        ("host with a space", "GET / HTTP/1.1\r\nHost: shop other\r\n\r\n", 400),
+        ("other authority", "GET http://other/ HTTP/1.1\r\nHost: shop\r\n\r\n", 400),
+        ("authority without host", "GET http://shop/ HTTP/1.1\r\n\r\n", 400),
+        ("user in authority", "GET http://x@shop/ HTTP/1.1\r\nHost: shop\r\n\r\n", 400),
+        ("two lengths", "POST / HTTP/1.1\r\nHost: shop\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab", 400),
+        ("a list of lengths", "POST / HTTP/1.1\r\nHost: shop\r\nContent-Length: 1, 1\r\n\r\na", 400),
+        ("signed length", "POST / HTTP/1.1\r\nHost: shop\r\nContent-Length: +1\r\n\r\na", 400),
+        ("unknown coding", "POST / HTTP/1.1\r\nHost: shop\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", 400),
+        ("two codings", "POST / HTTP/1.1\r\nHost: shop\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 400),
+        (
+            "coding twice",
+            "POST / HTTP/1.1\r\nHost: shop\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            400,
+        ),
+        ("coding in 1.0", "POST / HTTP/1.0\r\nHost: shop\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
+        ("space before colon", "GET / HTTP/1.1\r\nHost : shop\r\n\r\n", 400),
+        ("folded header", "GET / HTTP/1.1\r\nHost: shop\r\nX-A: b\r\n c\r\n\r\n", 400),
+        ("bare CR", "GET / HTTP/1.1\r\nHost: shop\r\nX-A: b\rc\r\n\r\n", 400),
+        ("zero byte", "GET / HTTP/1.1\r\nHost: shop\r\nX-A: b\0c\r\n\r\n", 400),
+        ("CONNECT", "CONNECT shop:80 HTTP/1.1\r\nHost: shop:80\r\n\r\n", 405),
+        ("TRACE", "TRACE / HTTP/1.1\r\nHost: shop\r\n\r\n", 405),
+        ("asterisk", "OPTIONS * HTTP/1.1\r\nHost: shop\r\n\r\n", 400),
+        ("dots", "GET /a/%2e%2e/b HTTP/1.1\r\nHost: shop\r\n\r\n", 400),
+        ("h2 preface", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 0),
+        ("unknown host", "GET / HTTP/1.1\r\nHost: other\r\nConnection: close\r\n\r\n", 404),
+        ("1.0 without host", "GET / HTTP/1.0\r\n\r\n", 404),
+    ];
+    for (what, text, wanted) in cases {
+        // What is still open after its answer is closed by this, so that reading ends.
+        let answer = door.raw(&text.replacen("\r\nHost: shop\r\n", "\r\nHost: shop\r\nConnection: close\r\n", 1)).await;
+        let got = if answer.is_empty() { 0 } else { status(&answer) };
+        assert!(got == wanted || (wanted == 0 && got >= 400), "{what}: {answer}");
+    }
+    assert_eq!(seen.load(SeqCst), 0);
+}
+
+#[tokio::test]
+async fn a_head_that_is_too_large_is_refused() {
+    let (app, seen) = counting_echo().await;
+    let door = Door::to(&[("web", app)]).await;
+    let large = format!("GET / HTTP/1.1\r\nHost: shop\r\nX-A: {}\r\n\r\n", "a".repeat(600_000));
+    let many = format!("GET / HTTP/1.1\r\nHost: shop\r\n{}\r\n", "X-A: b\r\n".repeat(1000));
+    for text in [large, many] {
+        let answer = door.raw(&text).await;
+        assert!(answer.is_empty() || status(&answer) == 431, "{answer}");
+    }
+    assert_eq!(seen.load(SeqCst), 0);
+}
+
+#[tokio::test]
+async fn of_two_framings_an_application_sees_one_and_the_connection_ends_after_it() {
+    let (app, seen) = counting_echo().await;
+    let door = Door::to(&[("web", app)]).await;
+    let hidden = "GET /hidden HTTP/1.1\r\nHost: shop\r\n\r\n";
+    for framing in
+        ["Content-Length: 99\r\nTransfer-Encoding: chunked", "Transfer-Encoding: chunked\r\nContent-Length: 5"]
+    {
+        let before = seen.load(SeqCst);
+        let answer = door.raw(&format!("POST /one HTTP/1.1\r\nHost: shop\r\n{framing}\r\n\r\n0\r\n\r\n{hidden}")).await;
+        assert!(answer.contains("POST /one") && !answer.contains("hidden"), "{answer}");
+        assert!(!answer.contains("\ncontent-length: 99") && !answer.contains("\ncontent-length: 5\n"), "{answer}");
+        assert_eq!(seen.load(SeqCst), before + 1);
+    }
+}
+
+#[tokio::test]
+async fn a_host_is_recognised_in_every_spelling() {
+    let door = Door::to(&[("web", echo().await)]).await;
+    for host in ["shop", "SHOP", "Shop.", "shop:8080", "shop.:80"] {
+        let answer = door.raw(&format!("GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")).await;
+        assert_eq!(status(&answer), 200, "{host}");
+        assert!(answer.contains(&format!("\nhost: {host}\n")), "the application sees it as it was sent: {answer}");
+    }
+    let absolute = "GET http://SHOP/x?y HTTP/1.1\r\nHost: shop:80\r\nConnection: close\r\n\r\n";
+    assert!(door.raw(absolute).await.contains("GET /x?y\n"));
+}
+
+#[tokio::test]
+async fn one_host_among_ten_thousand_is_found() {
+    let door = Door::open(Limits::default()).await;
+    let app = echo().await;
+    let mut wanted = super::harness::table(1, vec![rule("/", Rewrite::Keep, &[("web", app)])]);
+    wanted.apps[0].hosts = (0..10_000).map(|number| format!("Host{number}.example")).collect();
+    door.steering.install(&wanted).unwrap();
+    for (host, code) in [("host0.example", 200), ("HOST9999.EXAMPLE.", 200), ("host10000.example", 404)] {
+        let answer = door.raw(&format!("GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")).await;
+        assert_eq!(status(&answer), code, "{host}");
+    }
+}
+
+fn named(component: &str, path: PathMatch, address: std::net::SocketAddr) -> Rule {
+    let mut rule = rule("/", Rewrite::Keep, &[(component, address)]);
+    (rule.path, rule.component) = (path, component.to_owned());
+    rule
+}
+
+#[tokio::test]
+async fn paths_go_to_their_rule_and_none_is_read_in_two_ways() {
+    let named_app = |name: &'static str| {
+        application(move |mut stream, _| async move {
+            read_head(&mut stream).await;
+            let text = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{name}", name.len());
+            stream.write_all(text.as_bytes()).await.unwrap();
+        })
+    };
+    use tokio::io::AsyncWriteExt;
+    let (admin, api, web) = (named_app("admin").await, named_app("api").await, named_app("web").await);
+    let door = Door::open(Limits::default()).await;
+    let rules = vec![
+        named("exact", PathMatch::Exact("/api/health".to_owned()), web),
+        named("admin", PathMatch::Prefix("/api/admin".to_owned()), admin),
+        named("api", PathMatch::Prefix("/api/".to_owned()), api),
+        named("web", PathMatch::Prefix("/".to_owned()), web),
+    ];
+    door.steering.install(&table(1, rules)).unwrap();
+    let cases = [
+        ("/", "web"),
+        ("/apix", "web"),
+        ("/api", "api"),
+        ("/api/", "api"),
+        ("/api/x%2Fy", "api"),
+        ("/%61pi/x", "api"),
+        ("/api/admin", "admin"),
+        ("/api/admin?x=/../", "admin"),
+        ("/api/health", "web"),
+        ("/api/health/", "api"),
+        ("/API", "web"),
+        // Another reader would find another rule's path in these.
+        ("/api%2Fadmin", "400"),
+        ("/api/%2Fadmin", "400"),
+        ("//api/admin", "400"),
+        ("/api//admin", "400"),
+        ("/api\\admin", "400"),
+        ("/x/..%2fapi/admin", "400"),
+        ("/x%5c..%5capi/admin", "400"),
+    ];
+    for (path, wanted) in cases {
+        let answer = door.get(path).await;
+        if wanted == "400" {
+            assert_eq!(status(&answer), 400, "{path}: {answer}");
+        } else {
+            assert!(answer.ends_with(wanted), "{path}: {answer}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_path_without_a_rule_is_not_found_and_no_failure() {
+    let door = Door::open(Limits::default()).await;
+    door.steering.install(&table(1, vec![rule("/api", Rewrite::Keep, &[("web", echo().await)])])).unwrap();
+    assert_eq!(status(&door.get("/x").await), 404);
+    assert_eq!((door.counters().requests, door.counters().failed, door.counters().client_gone), (1, 0, 0));
+}
+
+#[tokio::test]
+async fn a_table_that_gives_one_host_to_two_apps_is_refused_and_the_old_one_stays() {
+    let door = Door::to(&[("web", echo().await)]).await;
+    let mut wanted = table(2, Vec::new());
+    let mut other = wanted.apps[0].clone();
+    (other.app, other.hosts) = ("blog".to_owned(), vec!["SHOP.".to_owned()]);
+    wanted.apps.push(other);
+    let error = door.steering.install(&wanted).unwrap_err().to_string();
+    assert!(error.contains("shop") && error.contains("blog"), "{error}");
+    assert_eq!(status(&door.get("/").await), 200);
+}
+
+#[tokio::test]
+async fn a_browser_gets_a_page_and_a_program_gets_text() {
+    let door = Door::open(Limits::default()).await;
+    let ask =
+        |accept: &'static str| format!("GET / HTTP/1.1\r\nHost: x\r\nAccept: {accept}\r\nConnection: close\r\n\r\n");
+    assert!(door.raw(&ask("text/html,*/*")).await.contains("<!doctype html>"));
+    let text = door.raw(&ask("*/*")).await;
+    assert!(text.contains("x-boatyard-error: no-such-host") && !text.contains('<'), "{text}");
+}

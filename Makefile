@@ -1,0 +1,55 @@
+# What people type. Bare `make` explains itself: the text after ## is what it shows.
+
+PREFIX ?= /usr/local
+CARGO ?= cargo
+target = $(or $(CARGO_TARGET_DIR),target)
+# rustup installs to a folder that a fresh shell may not have in its PATH yet.
+export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint deny advisories install clean
+
+help: ## show this
+	@echo 'Boatyard: App Platform on your own Docker host.'
+	@echo
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+setup: ## make sure of compiler, Docker engine and local images (as root on Debian: install what is missing)
+	@scripts/setup
+
+demo: setup ## deploy, restart, rebuild and break a small app under load, and show what it cost its users
+	$(CARGO) build --locked -p boatyard
+	$(CARGO) run --locked -p boatyard-tests --bin demo
+
+# The end-to-end tests run the boatyard binary, which building the tests alone would not build.
+test: setup ## run all tests, those against the Docker engine included
+	$(CARGO) build --locked -p boatyard
+	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
+		set -ex; \
+		$(CARGO) test --locked --workspace --doc; \
+		$(CARGO) nextest run --locked --workspace --no-fail-fast; \
+	else \
+		set -ex; \
+		$(CARGO) test --locked --workspace --no-fail-fast; \
+	fi
+
+lint: ## check formatting, clippy, licences and where dependencies come from
+	@scripts/build-deps
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	@scripts/deny licenses bans sources
+
+deny: ## check licences, banned crates and sources only
+	@scripts/deny licenses bans sources
+
+advisories: ## look up the dependencies in the RustSec database (fetches it from GitHub)
+	@scripts/deny advisories
+
+install: ## build for release and install to PREFIX/bin (PREFIX=/usr/local)
+	@scripts/build-deps
+	$(CARGO) build --locked --release -p boatyard
+	install -D -m 755 $(target)/release/boatyard $(DESTDIR)$(PREFIX)/bin/boatyard
+
+clean: ## remove what was built here, and the local images from the engine
+	@scripts/clean-images
+	$(CARGO) clean

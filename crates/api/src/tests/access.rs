@@ -1,0 +1,86 @@
+//! Who gets in: every route, with every kind of wrong token and name.
+
+use axum::http::StatusCode;
+
+use super::client::Server;
+use crate::routes::table;
+
+fn filled(path: &str) -> String {
+    let parts = path.split('/').map(|part| match part {
+        "{app}" => "shop",
+        "{deployment}" => "1",
+        "{component}" => "web",
+        "{tier}" => "basic",
+        "{size}" => "apps-s-1vcpu-0.5gb",
+        other if other.starts_with('{') => "some-id",
+        other => other,
+    });
+    parts.collect::<Vec<_>>().join("/")
+}
+
+#[tokio::test]
+async fn no_route_answers_without_our_token() {
+    let server = Server::start().await;
+    let wrong: [&[(&str, &str)]; 6] = [
+        &[],
+        &[("authorization", "Bearer wrong")],
+        &[("authorization", "Bearer ")],
+        &[("authorization", "Basic dG9rOnRvaw==")],
+        &[("authorization", "Bearer tok"), ("authorization", "Bearer wrong")],
+        &[("cookie", "token=tok")],
+    ];
+    for route in table() {
+        for headers in wrong {
+            let answer = server.send_with(route.method, &filled(route.path), "", headers).await;
+            assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{} {} {headers:?}", route.method, route.path);
+            assert_eq!(answer.json()["id"], "unauthorized");
+        }
+    }
+    assert!(server.control.calls().is_empty(), "nothing was asked of the controller");
+}
+
+#[tokio::test]
+async fn every_route_answers_with_our_token() {
+    for route in table() {
+        let server = Server::start().await;
+        let answer = server.send(route.method, &filled(route.path), "").await;
+        let expected = [StatusCode::OK, StatusCode::NOT_IMPLEMENTED];
+        // Those that need a spec say so.
+        let told = answer.status == StatusCode::BAD_REQUEST && answer.message().contains("no \"spec\"");
+        assert!(told || expected.contains(&answer.status), "{} {}: {}", route.method, route.path, answer.text);
+        assert!(answer.json().is_object());
+    }
+}
+
+#[tokio::test]
+async fn a_token_in_the_query_opens_nothing() {
+    let server = Server::start().await;
+    for path in ["/v2/apps?token=tok", "/v2/apps?access_token=tok", "/v2/boatyard/logs?token=tok", "/v2/boatyard/logs"]
+    {
+        assert_eq!(server.send_with("GET", path, "", &[]).await.status, StatusCode::UNAUTHORIZED, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn paths_that_do_not_exist_are_told_to_holders_of_the_token_only() {
+    let server = Server::start().await;
+    assert_eq!(server.send_with("GET", "/v2/nothing", "", &[]).await.status, StatusCode::UNAUTHORIZED);
+    let answer = server.get("/v2/nothing").await;
+    assert_eq!((answer.status, answer.message().as_str()), (StatusCode::NOT_FOUND, "there is no /v2/nothing here"));
+    assert_eq!(server.send("PATCH", "/v2/apps", "").await.status, StatusCode::METHOD_NOT_ALLOWED);
+    // Never the list: doctl asks this when it has no id, and crashes on a list.
+    assert_eq!(server.get("/v2/apps/shop/deployments/").await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn a_foreign_host_name_is_refused_before_the_token_is_looked_at() {
+    let server = Server::start().await;
+    for host in ["attacker.example", "attacker.example:7080", "127.0.0.1.attacker.example"] {
+        let answer = server.send_with("GET", "/v2/apps", "", &[("host", host), ("authorization", "Bearer tok")]).await;
+        assert_eq!((answer.status, answer.json()["id"].as_str()), (StatusCode::FORBIDDEN, Some("forbidden")), "{host}");
+    }
+    let two = [("host", "localhost"), ("host", "localhost"), ("authorization", "Bearer tok")];
+    assert_eq!(server.send_with("GET", "/v2/apps", "", &two).await.status, StatusCode::BAD_REQUEST);
+    let ours = [("host", "localhost:1"), ("authorization", "Bearer tok")];
+    assert_eq!(server.send_with("GET", "/v2/apps", "", &ours).await.status, StatusCode::OK);
+}

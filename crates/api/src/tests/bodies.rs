@@ -1,0 +1,171 @@
+//! What bodies say, what is refused, and what refusals look like.
+
+use axum::http::StatusCode;
+use controller::ControlError;
+use serde_json::json;
+
+use super::client::Server;
+use super::samples::{APP, deployment_id};
+
+const SPEC: &str =
+    r#"{"name":"shop","services":[{"name":"web","image":{"registry_type":"DOCKER_HUB","repository":"nginx"}}]}"#;
+
+#[tokio::test]
+async fn every_form_of_an_empty_restart_means_all_components() {
+    for body in ["", "null", "{}", "{\"components\":[]}\n", "{\"components\":null}"] {
+        let server = Server::start().await;
+        let answer = server.send("POST", "/v2/apps/shop/restart", body).await;
+        assert_eq!(answer.status, StatusCode::OK, "{body:?}");
+        assert_eq!(answer.json()["deployment"]["id"], deployment_id(2));
+        assert_eq!(server.control.calls(), ["restart []"], "{body:?}");
+    }
+}
+
+#[tokio::test]
+async fn components_of_a_restart_are_passed_on_in_order() {
+    let server = Server::start().await;
+    server.send("POST", "/v2/apps/shop/restart", "{\"components\": [\"worker\", \"web\"]}").await;
+    assert_eq!(server.control.calls(), ["restart [\"worker\", \"web\"]"]);
+}
+
+#[tokio::test]
+async fn a_rebuild_has_two_names_and_clearing_the_cache_implies_it() {
+    for (body, call) in [
+        ("{\"force_build\":false}\n", "deploy force=false clear=false"),
+        ("", "deploy force=false clear=false"),
+        ("null", "deploy force=false clear=false"),
+        ("{\"force_build\":true}\n", "deploy force=true clear=false"),
+        ("{\"force_rebuild\": true}", "deploy force=true clear=false"),
+        ("{\"clear_cache\":true,\"force_build\":false}", "deploy force=true clear=true"),
+    ] {
+        let server = Server::start().await;
+        assert_eq!(server.send("POST", "/v2/apps/shop/deployments", body).await.status, StatusCode::OK, "{body}");
+        assert_eq!(server.control.calls(), [call], "{body}");
+    }
+}
+
+#[tokio::test]
+async fn wrong_bodies_are_named_and_nothing_is_asked() {
+    let server = Server::start().await;
+    for (path, body, part) in [
+        ("restart", "{\"components\":\"web\"}", "\"components\" must be a list of names"),
+        ("restart", "{\"components\":[1]}", "\"components[0]\" must be a name"),
+        ("restart", "{\"components\":[\"web\"", "line 1 column"),
+        ("restart", "[\"web\"]", "an object belongs"),
+        ("deployments", "{\"force_build\":\"true\"}", "\"force_build\" must be true or false, not text"),
+        ("deployments", "{\"clear_cache\":1}", "\"clear_cache\" must be true or false, not a number"),
+    ] {
+        let answer = server.send("POST", &format!("/v2/apps/shop/{path}"), body).await;
+        assert_eq!(
+            (answer.status, answer.json()["id"].as_str()),
+            (StatusCode::BAD_REQUEST, Some("bad_request")),
+            "{body}"
+        );
+        assert!(answer.message().contains(part), "{body}: {}", answer.message());
+    }
+    assert!(server.control.calls().is_empty());
+}
+
+#[tokio::test]
+async fn an_oversized_body_is_refused() {
+    let server = Server::start().await;
+    let answer = server.send("POST", "/v2/apps", &" ".repeat(crate::body::LIMIT + 1)).await;
+    assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE);
+}
+
+#[tokio::test]
+async fn a_spec_is_taken_as_json_and_as_yaml() {
+    let server = Server::start().await;
+    let answer = server.send("POST", "/v2/apps", &format!("{{\"spec\":{SPEC},\"project_id\":\"p\"}}\n")).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
+    let yaml = "name: shop\nservices:\n- name: web\n  image: {registry_type: DOCKER_HUB, repository: nginx}\n";
+    let headers = [("authorization", "Bearer tok"), ("content-type", "application/yaml"), ("idempotency-key", "k")];
+    assert_eq!(server.send_with("POST", "/v2/apps", yaml, &headers).await.status, StatusCode::OK);
+    assert_eq!(server.control.calls(), ["create shop key=None", "create shop key=Some(\"k\")"]);
+}
+
+#[tokio::test]
+async fn a_bad_spec_is_refused_in_app_platforms_words_all_problems_at_once() {
+    let server = Server::start().await;
+    let body = r#"{"spec":{"name":"shop","services":[{"name":"web","http_port":70000,"instnce_count":1}]}}"#;
+    let answer = server.send("PUT", "/v2/apps/shop", body).await;
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+    let message = answer.message();
+    assert!(message.starts_with("error validating app spec field \"services."), "{message}");
+    assert!(message.lines().count() >= 2, "{message}");
+    assert!(message.contains("instance_count"), "{message}");
+    assert!(server.control.calls().is_empty());
+}
+
+#[tokio::test]
+async fn an_answer_to_create_and_update_has_the_deployment_to_wait_for() {
+    let server = Server::start().await;
+    let body = format!("{{\"spec\":{SPEC}}}");
+    let same = server.send("PUT", &format!("/v2/apps/{APP}"), &body).await.json();
+    assert_eq!(same["app"]["pending_deployment"]["id"], deployment_id(2), "nothing changed: the newest");
+    assert_eq!(same["boatyard"]["deployment_started"], false);
+    *server.control.updated.lock().expect("no panic") = true;
+    let changed = server.send("PUT", "/v2/apps/shop", &body).await.json();
+    assert_eq!(changed["app"]["pending_deployment"]["id"], deployment_id(3));
+    assert_eq!(changed["boatyard"]["deployment_started"], true);
+    let created = server.send("POST", "/v2/apps", &body).await.json();
+    assert_eq!(created["app"]["pending_deployment"]["progress"]["total_steps"], 8);
+    // Only while it waits is it pending in other answers.
+    assert!(server.get("/v2/apps/shop").await.json()["app"]["pending_deployment"].is_null());
+}
+
+#[tokio::test]
+async fn a_dry_run_shows_the_plan_and_does_nothing() {
+    let server = Server::start().await;
+    let body = format!("{{\"spec\":{SPEC}}}");
+    for (method, path, body, call) in [
+        ("POST", "/v2/apps?dry_run=true", body.as_str(), "preview_update false shop"),
+        ("PUT", "/v2/apps/shop?dry_run=true", body.as_str(), "preview_update true shop"),
+        ("POST", "/v2/apps/shop/restart?dry_run=true", "{\"components\":[\"web\"]}", "preview_restart [\"web\"]"),
+        ("POST", "/v2/apps/shop/deployments?dry_run=1", "", "preview_deploy force=false clear=false"),
+    ] {
+        let answer = server.send(method, path, body).await;
+        assert!(answer.json()["boatyard"]["plan"]["steps"].is_array(), "{path}: {}", answer.text);
+        assert_eq!(server.control.calls().last().map(String::as_str), Some(call));
+    }
+    assert!(server.control.calls().iter().all(|call| call.starts_with("preview")));
+    assert_eq!(server.send("POST", "/v2/apps/shop/restart?dry_run=perhaps", "").await.status, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn a_proposal_tells_whether_the_name_is_free_and_costs_nothing() {
+    let server = Server::start().await;
+    let taken = server.send("POST", "/v2/apps/propose", &format!("{{\"spec\":{SPEC}}}")).await.json();
+    assert_eq!((&taken["app_name_available"], &taken["app_name_suggestion"]), (&json!(false), &json!("shop-2")));
+    let own = server.send("POST", "/v2/apps/propose", &format!("{{\"spec\":{SPEC},\"app_id\":\"shop\"}}")).await.json();
+    assert_eq!((&own["app_name_available"], &own["app_cost"]), (&json!(true), &json!(0)));
+    assert_eq!(own["spec"]["services"][0]["name"], "web");
+    assert_eq!(own["existing_static_apps"], "0");
+    assert_eq!(own["boatyard"]["plan"]["steps"], json!(["create web.0"]));
+}
+
+#[tokio::test]
+async fn failures_have_the_status_that_clients_act_on() {
+    let internal = || ControlError::Internal { message: "the store did not answer".into(), cause: anyhow_chain() };
+    let all = [
+        (ControlError::NotFound("m".into()), 404, "not_found"),
+        (ControlError::Invalid("m".into()), 400, "bad_request"),
+        (ControlError::InvalidSpec("m".into()), 400, "bad_request"),
+        (ControlError::Conflict("m".into()), 409, "conflict"),
+        (ControlError::DiskFull("m".into()), 507, "insufficient_storage"),
+        (internal(), 500, "server_error"),
+    ];
+    for (failure, status, id) in all {
+        let server = Server::start().await;
+        *server.control.failure.lock().expect("no panic") = Some(failure);
+        let answer = server.send("POST", "/v2/apps/shop/restart", "").await;
+        assert_eq!((answer.status.as_u16(), answer.json()["id"].as_str()), (status, Some(id)));
+        let request_id = answer.headers["x-request-id"].to_str().expect("text").to_owned();
+        assert_eq!(answer.json()["request_id"], request_id);
+        assert!(!answer.text.contains("behind the scenes"), "the cause is for our log");
+    }
+}
+
+fn anyhow_chain() -> anyhow::Error {
+    anyhow::anyhow!("behind the scenes")
+}

@@ -1,0 +1,93 @@
+//! A server on a free port, and a client that sends exactly what it is told.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::http::{HeaderMap, Request, StatusCode};
+use http_body_util::BodyExt;
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use super::double::{Double, TOKEN};
+use crate::server::{Ended, serve};
+
+pub struct Server {
+    pub address: SocketAddr,
+    pub control: Arc<Double>,
+    pub stop: Option<oneshot::Sender<()>>,
+    pub task: JoinHandle<std::io::Result<Ended>>,
+}
+
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub text: String,
+}
+
+impl Answer {
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("not JSON: {:?}", self.text))
+    }
+
+    pub fn message(&self) -> String {
+        self.json()["message"].as_str().expect("an error has a message").to_owned()
+    }
+}
+
+impl Server {
+    pub async fn start() -> Self {
+        Self::with(Double::default()).await
+    }
+
+    pub async fn with(control: Double) -> Self {
+        let control = Arc::new(control);
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let (stop, stopped) = oneshot::channel();
+        let shutdown = async {
+            let _ = stopped.await;
+        };
+        let task = tokio::spawn(serve(listener, control.clone(), shutdown));
+        Self { address, control, stop: Some(stop), task }
+    }
+
+    /// With the token, as doctl sends it: a content type even where there is no body.
+    pub async fn send(&self, method: &str, path: &str, body: &str) -> Answer {
+        self.send_with(
+            method,
+            path,
+            body,
+            &[("authorization", &format!("Bearer {TOKEN}")), ("content-type", "application/json")],
+        )
+        .await
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.send("GET", path, "").await
+    }
+
+    /// With these headers only, and a Host unless they bring one.
+    pub async fn send_with(&self, method: &str, path: &str, body: &str, headers: &[(&str, &str)]) -> Answer {
+        let mut request = Request::builder().method(method).uri(path);
+        if !headers.iter().any(|(name, _)| *name == "host") {
+            request = request.header("host", self.address.to_string());
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Body::from(body.to_owned())).expect("a request");
+        let stream = TcpStream::connect(self.address).await.expect("the server listens");
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.expect("a connection");
+        tokio::spawn(connection);
+        let response = sender.send_request(request).await.expect("an answer");
+        let (parts, body) = response.into_parts();
+        let bytes = body.collect().await.expect("a whole body").to_bytes();
+        let text = String::from_utf8(bytes.into()).expect("text");
+        Answer { status: parts.status, headers: parts.headers, text }
+    }
+}

@@ -1,0 +1,100 @@
+//! Lists, objects, and what clients index in them.
+
+use axum::http::StatusCode;
+use serde_json::json;
+
+use super::client::Server;
+use super::double::Double;
+use super::samples::{APP, deployment_id};
+
+#[tokio::test]
+async fn pages_name_each_other_by_the_address_the_client_used() {
+    let server = Server::with(Double { apps: 401, ..Double::default() }).await;
+    let headers = [("host", "localhost:7080"), ("authorization", "Bearer tok")];
+    let first = server.send_with("GET", "/v2/apps?page=1&per_page=200", "", &headers).await.json();
+    assert_eq!(first["apps"].as_array().map(Vec::len), Some(200));
+    assert_eq!(first["meta"]["total"], 401);
+    assert_eq!(first["links"]["pages"]["last"], "http://localhost:7080/v2/apps?page=3&per_page=200");
+    let last = server.get("/v2/apps?page=3&per_page=200").await.json();
+    assert_eq!(last["apps"].as_array().map(Vec::len), Some(1));
+    assert!(last["links"]["pages"]["next"].is_null());
+    let beyond = server.get("/v2/apps?page=9&per_page=200").await;
+    assert_eq!((beyond.status, &beyond.json()["apps"]), (StatusCode::OK, &json!([])));
+    assert_eq!(server.get("/v2/apps?page=0").await.status, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn an_app_has_what_clients_dereference() {
+    let server = Server::start().await;
+    for path in ["/v2/apps/shop", &format!("/v2/apps/{APP}")] {
+        let app = server.get(path).await.json()["app"].take();
+        assert_eq!(app["id"], APP);
+        assert!(app["spec"].is_object());
+        assert_eq!(app["active_deployment"]["id"], deployment_id(1));
+        assert_eq!(app["in_progress_deployment"]["id"], deployment_id(2));
+        assert_eq!(app["live_url"], "http://shop.localhost:8080");
+        assert_eq!(app["created_at"], "1970-01-01T00:00:01.000Z");
+        assert!(app["region"]["slug"].is_string());
+    }
+    assert_eq!(server.get("/v2/apps/sop").await.message(), "no app \"sop\". It has: shop");
+    let by_name = server.get("/v2/apps?name=shop").await.json();
+    assert_eq!(by_name["meta"]["total"], 1);
+    assert_eq!(server.get("/v2/apps?name=other").await.json()["apps"], json!([]));
+}
+
+#[tokio::test]
+async fn deployments_are_newest_first_and_found_by_id_and_by_number() {
+    let server = Server::start().await;
+    let list = server.get("/v2/apps/shop/deployments?page=1&per_page=20").await.json();
+    assert_eq!(list["deployments"][0]["id"], deployment_id(2));
+    for name in ["1", &deployment_id(1)] {
+        let it = server.get(&format!("/v2/apps/shop/deployments/{name}")).await.json()["deployment"].take();
+        assert_eq!((&it["phase"], &it["boatyard"]["number"]), (&json!("ACTIVE"), &json!(1)), "{name}");
+        assert_eq!(it["progress"]["success_steps"], it["progress"]["total_steps"]);
+        assert_eq!(it["services"], json!([{ "name": "web" }]));
+    }
+    assert_eq!(server.get("/v2/apps/shop/deployments/7").await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn why_lines_stand_in_the_answer() {
+    let server = Server::start().await;
+    let it = server.send("POST", "/v2/apps/shop/restart", "").await.json();
+    assert_eq!(it["deployment"]["boatyard"]["waiting"], json!(["waiting for web.0: 2 open requests, 11 s left"]));
+    assert_eq!(it["deployment"]["cause_details"]["digitalocean_user_action"]["name"], "RESTART");
+}
+
+#[tokio::test]
+async fn databases_are_no_instances_but_stand_in_the_status() {
+    let server = Server::start().await;
+    let instances = server.get("/v2/apps/shop/instances").await.json()["instances"].take();
+    assert_eq!(instances.as_array().map(Vec::len), Some(1));
+    assert_eq!(instances[0]["component_type"], "SERVICE");
+    let status = server.get("/v2/boatyard/apps/shop/status").await.json()["status"].take();
+    assert_eq!(status["instances"][1]["container_id"], "c0ffee-db");
+    assert_eq!(status["deployments"].as_array().map(Vec::len), Some(2));
+}
+
+#[tokio::test]
+async fn numbers_of_sizes_and_tiers_are_text() {
+    let server = Server::start().await;
+    let sizes = server.get("/v2/apps/tiers/instance_sizes").await.json();
+    for size in sizes["instance_sizes"].as_array().expect("a list") {
+        for field in ["cpus", "memory_bytes", "usd_per_month", "usd_per_second", "bandwidth_allowance_gib"] {
+            assert!(size[field].is_string(), "{field}");
+        }
+    }
+    let one = server.get("/v2/apps/tiers/instance_sizes/apps-s-1vcpu-0.5gb").await.json();
+    assert_eq!(one["instance_size"]["memory_bytes"], "536870912");
+    assert_eq!(server.get("/v2/apps/tiers/instance_sizes/huge").await.status, StatusCode::NOT_FOUND);
+    assert!(server.get("/v2/apps/tiers/basic").await.json()["tier"]["build_seconds"].is_string());
+    assert_eq!(server.get("/v2/apps/regions").await.json()["regions"][0]["default"], true);
+}
+
+#[tokio::test]
+async fn a_deleted_app_is_answered_with_its_id_and_200() {
+    let server = Server::start().await;
+    let answer = server.send("DELETE", "/v2/apps/shop", "").await;
+    assert_eq!((answer.status, answer.json()), (StatusCode::OK, json!({ "id": APP })));
+    assert_eq!(server.send("DELETE", "/v2/apps/other", "").await.status, StatusCode::NOT_FOUND);
+}

@@ -1,0 +1,87 @@
+//! Records to answer with.
+
+use controller::view::{AppView, InstanceView};
+use rollout::deployment::Stage;
+use rollout::instance::InstancePhase;
+use rollout::progress::{Progress, Shown};
+use rollout::queue::{Request, Restart};
+use rollout::time::Timestamp;
+use serde_json::json;
+use store::records::{App, Deployment, Record};
+
+pub const APP: &str = "6d2f4c1e-0b7a-4a53-9f0e-3c1f5a9d7b21";
+
+pub fn deployment_id(number: u64) -> String {
+    format!("00000000-0000-4000-8000-{number:012}")
+}
+
+pub fn deployment(number: u64, stage: Stage) -> Deployment {
+    let shown = |name: &str, noun, waits| Shown { component: name.into(), noun, waits };
+    let mut progress = Progress::new(&[shown("web", "service", true), shown("migrate", "job", false)]);
+    if stage == Stage::Active {
+        progress.succeed_all(Timestamp(2000));
+    }
+    Deployment {
+        id: deployment_id(number).as_str().into(),
+        app: APP.into(),
+        number,
+        stage,
+        stage_since: Timestamp(2000),
+        created: Timestamp(1000),
+        updated: Timestamp(2000),
+        request: Request::restart(Restart::All),
+        cause: "restart of all".into(),
+        spec: json!({ "name": "shop", "services": [{ "name": "web" }], "jobs": [{ "name": "migrate" }] }),
+        previous: None,
+        cloned_from: None,
+        superseded_by: None,
+        cancel_asked: false,
+        caller: "caller".into(),
+        images: Default::default(),
+        targets: None,
+        job_revisions: Default::default(),
+        progress,
+        failure: None,
+        log_tail: Vec::new(),
+        record: Record::default(),
+    }
+}
+
+pub fn app(deployments: &[Deployment]) -> AppView {
+    let stage = |wanted: Stage| deployments.iter().find(|it| it.stage == wanted).cloned();
+    AppView {
+        app: App {
+            id: APP.into(),
+            name: "shop".into(),
+            network: 1,
+            spec: json!({ "name": "shop", "services": [{ "name": "web" }] }),
+            created: Timestamp(1000),
+            updated: Timestamp(1000),
+            deleting: false,
+            active: stage(Stage::Active).map(|it| it.id),
+            deployments: deployments.len() as u64,
+            serial: 1,
+            generation: 1,
+        },
+        active: stage(Stage::Active),
+        in_progress: stage(Stage::Rolling),
+        waiting: stage(Stage::Pending),
+        newest: deployments.iter().max_by_key(|it| it.number).cloned(),
+        live_url: "http://shop.localhost:8080".into(),
+        live_domain: "shop.localhost".into(),
+        instances: instances(),
+    }
+}
+
+pub fn instances() -> Vec<InstanceView> {
+    let of = |component: &str, kind, phase| InstanceView {
+        instance_name: format!("by-1-shop-{component}").as_str().into(),
+        component_name: component.into(),
+        component_type: kind,
+        instance_alias: format!("{component}-0"),
+        phase,
+        container_id: Some(format!("c0ffee-{component}")),
+        started_at: Some("2026-03-01T10:00:00Z".into()),
+    };
+    vec![of("web", "SERVICE", Some(InstancePhase::Ready)), of("db", "DATABASE", None)]
+}

@@ -1,0 +1,99 @@
+//! The real process: started when none answers, found when one does, alive after its starter's end.
+//!
+//! Without the usual test harness, because this program is also the one that is started: as `launch ingress DIR`.
+#![allow(clippy::unwrap_used)]
+
+use std::path::Path;
+use std::time::Duration;
+
+use ingress::{Control, IngressOptions, LaunchError, ensure_running, socket_path};
+
+#[tokio::main]
+async fn main() {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    match args.first().map(String::as_str) {
+        Some("ingress") => {
+            let result = ingress::run(IngressOptions { data_dir: (&args[1]).into() }).await;
+            if let Err(error) = result {
+                eprintln!("{error}");
+                std::process::exit(1);
+            }
+        }
+        Some("fails") => {
+            eprintln!("it cannot work");
+            std::process::exit(7);
+        }
+        // `cargo test` may list tests or filter them by a name; there is one.
+        Some("--list") => println!("launch: test"),
+        _ => tokio::time::timeout(Duration::from_secs(60), launch()).await.unwrap(),
+    }
+}
+
+async fn launch() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data_dir, log) = (folder.path(), folder.path().join("ingress.log"));
+    let program = std::env::current_exe().unwrap();
+    let args = ["ingress".as_ref(), data_dir.as_os_str()];
+
+    let first = ensure_running(&program, &args, data_dir, &log).await.unwrap();
+    first.hello(Vec::new()).await.unwrap();
+    let status = first.status().await.unwrap();
+    assert_ne!(status.pid, std::process::id());
+    it_has_nothing_of_ours(status.pid, &log);
+
+    // Found, not started again; two at once agree on one.
+    let (second, third) =
+        tokio::join!(ensure_running(&program, &args, data_dir, &log), ensure_running(&program, &args, data_dir, &log));
+    for other in [second.unwrap(), third.unwrap()] {
+        assert_eq!(other.status().await.unwrap().pid, status.pid);
+    }
+
+    // SIGHUP is ignored, SIGTERM ends it in order, and no zombie remains.
+    let pid = rustix::process::Pid::from_raw(status.pid.cast_signed()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::HUP).unwrap();
+    assert_eq!(first.status().await.unwrap().boot_id, status.boot_id);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    while Path::new(&format!("/proc/{}", status.pid)).exists() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(!socket_path(data_dir).exists());
+
+    // Killed without warning: its socket is left behind, and the next one takes its place.
+    let again = ensure_running(&program, &args, data_dir, &log).await.unwrap();
+    let killed = again.status().await.unwrap().pid;
+    let pid = rustix::process::Pid::from_raw(killed.cast_signed()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    while Control::connect(&socket_path(data_dir)).await.is_ok() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(socket_path(data_dir).exists());
+    let last = ensure_running(&program, &args, data_dir, &log).await.unwrap();
+    last.hello(Vec::new()).await.unwrap();
+    last.shutdown(Duration::ZERO).await.unwrap();
+
+    one_that_cannot_start_is_told_with_its_log(&program).await;
+    println!("launch: ok");
+}
+
+fn it_has_nothing_of_ours(pid: u32, log: &Path) {
+    let read = |what: &str| std::fs::read(format!("/proc/{pid}/{what}")).unwrap();
+    let environment = String::from_utf8_lossy(&read("environ")).into_owned();
+    assert!(environment.split('\0').all(|entry| entry.is_empty() || entry.starts_with("RUST_LOG=")), "{environment}");
+    let descriptor = |number: u32| std::fs::read_link(format!("/proc/{pid}/fd/{number}")).unwrap();
+    assert_eq!(descriptor(0), Path::new("/dev/null"));
+    assert_eq!((descriptor(1), descriptor(2)), (log.to_owned(), log.to_owned()));
+    // Fields after the command's name: state, parent, group, session.
+    let stat = String::from_utf8_lossy(&read("stat")).into_owned();
+    let session = stat.rsplit_once(") ").unwrap().1.split(' ').nth(3).unwrap().to_owned();
+    assert_eq!(session, pid.to_string(), "a session of its own");
+}
+
+async fn one_that_cannot_start_is_told_with_its_log(program: &Path) {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("ingress.log");
+    let error = ensure_running(program, &["fails"], folder.path(), &log).await.unwrap_err();
+    assert!(matches!(error, LaunchError::Ended { .. }) && error.to_string().contains("ingress.log"), "{error}");
+    assert_eq!(std::fs::read_to_string(&log).unwrap(), "it cannot work\n");
+    let missing = ensure_running(&folder.path().join("none"), &["x"], folder.path(), &log).await.unwrap_err();
+    assert!(matches!(missing, LaunchError::Spawn { .. }), "{missing}");
+}

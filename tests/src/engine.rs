@@ -1,0 +1,82 @@
+//! The engine seen without Boatyard: what is really there, and how fast raw API calls are.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use bollard::Docker;
+use bollard::models::{ContainerCreateBody, HostConfig};
+use bollard::query_parameters::{
+    CreateContainerOptionsBuilder, ListContainersOptionsBuilder, ListNetworksOptionsBuilder, ListVolumesOptionsBuilder,
+    RemoveContainerOptionsBuilder,
+};
+use tokio::net::TcpStream;
+
+const LABEL: &str = "io.boatyard.installation";
+
+/// Connects to the machine's engine.
+pub fn connect() -> Result<Docker> {
+    Docker::connect_with_unix_defaults().context("no engine answers; run scripts/engine first")
+}
+
+/// Names of an installation's containers, whatever their state.
+pub async fn containers_of(installation: &str) -> Result<Vec<String>> {
+    let filters = HashMap::from([("label", vec![format!("{LABEL}={installation}")])]);
+    let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
+    let found = connect()?.list_containers(Some(options)).await?;
+    let mut names: Vec<String> = found.into_iter().filter_map(|it| it.names?.into_iter().next()).collect();
+    names.sort();
+    Ok(names.into_iter().map(|it| it.trim_start_matches('/').to_owned()).collect())
+}
+
+/// Names of an installation's networks and volumes.
+pub async fn networks_and_volumes_of(installation: &str) -> Result<(Vec<String>, Vec<String>)> {
+    let docker = connect()?;
+    let filters = HashMap::from([("label", vec![format!("{LABEL}={installation}")])]);
+    let networks = docker.list_networks(Some(ListNetworksOptionsBuilder::new().filters(&filters).build())).await?;
+    let volumes = docker.list_volumes(Some(ListVolumesOptionsBuilder::new().filters(&filters).build())).await?;
+    let networks = networks.into_iter().filter_map(|it| it.name).collect();
+    let volumes = volumes.volumes.unwrap_or_default().into_iter().map(|it| it.name).collect();
+    Ok((networks, volumes))
+}
+
+/// The engine's floor: create, start, first answer of one container by raw API calls, the least of `tries`. The container
+/// joins the default network and is configured as lightly as ours are.
+pub async fn floor(image: &str, env: &[&str], port: u16, tries: usize) -> Result<Duration> {
+    let docker = connect()?;
+    let mut best = Duration::MAX;
+    for _ in 0..tries {
+        best = best.min(once(&docker, image, env, port).await?);
+    }
+    Ok(best)
+}
+
+async fn once(docker: &Docker, image: &str, env: &[&str], port: u16) -> Result<Duration> {
+    let name = format!("by-floor-{}", uuid::Uuid::new_v4().simple());
+    let body = ContainerCreateBody {
+        image: Some(image.to_owned()),
+        env: Some(env.iter().map(|it| (*it).to_owned()).collect()),
+        host_config: Some(HostConfig { init: Some(true), ..HostConfig::default() }),
+        ..ContainerCreateBody::default()
+    };
+    let began = Instant::now();
+    let options = CreateContainerOptionsBuilder::new().name(&name).build();
+    docker.create_container(Some(options), body).await?;
+    let measured = answered(docker, &name, port, began).await;
+    let remove = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
+    docker.remove_container(&name, Some(remove)).await?;
+    measured
+}
+
+async fn answered(docker: &Docker, name: &str, port: u16, began: Instant) -> Result<Duration> {
+    docker.start_container(name, None).await?;
+    let details = docker.inspect_container(name, None).await?;
+    let networks = details.network_settings.and_then(|it| it.networks).unwrap_or_default();
+    let address =
+        networks.into_values().find_map(|it| it.ip_address.filter(|it| !it.is_empty())).context("an address")?;
+    while TcpStream::connect((address.as_str(), port)).await.is_err() {
+        ensure!(began.elapsed() < Duration::from_secs(30), "{name} did not answer");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    Ok(began.elapsed())
+}

@@ -1,0 +1,75 @@
+//! One request, one answer: enough of a client for stories.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::Request;
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::net::TcpStream;
+
+const ANSWERED_WITHIN: Duration = Duration::from_secs(40);
+
+/// Sends JSON with a bearer token, reads JSON.
+pub async fn json(
+    target: SocketAddr,
+    method: &str,
+    path: &str,
+    token: &str,
+    body: Option<&Value>,
+) -> Result<(u16, Value)> {
+    let body = body.map(|it| it.to_string()).unwrap_or_default();
+    authorized(target, method, path, token, "application/json", body).await
+}
+
+/// Posts YAML with a bearer token, reads JSON.
+pub async fn yaml(target: SocketAddr, path: &str, token: &str, body: &str) -> Result<(u16, Value)> {
+    authorized(target, "POST", path, token, "application/yaml", body.to_owned()).await
+}
+
+async fn authorized(
+    target: SocketAddr,
+    method: &str,
+    path: &str,
+    token: &str,
+    kind: &str,
+    body: String,
+) -> Result<(u16, Value)> {
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header("host", target.to_string())
+        .header("authorization", format!("Bearer {token}"))
+        .header("accept", "application/json")
+        .header("content-type", kind)
+        .body(Full::new(Bytes::from(body)))?;
+    let (status, answer) = send(target, request).await?;
+    let answer =
+        if answer.is_empty() { Value::Null } else { serde_json::from_slice(&answer).context("an answer in JSON")? };
+    Ok((status, answer))
+}
+
+/// Gets a page through the front door.
+pub async fn page(target: SocketAddr, host: &str, path: &str) -> Result<(u16, String)> {
+    let request = Request::get(path).header("host", host).body(Full::new(Bytes::new()))?;
+    let (status, body) = send(target, request).await?;
+    Ok((status, String::from_utf8_lossy(&body).into_owned()))
+}
+
+/// Sends one request on a connection of its own.
+pub async fn send(target: SocketAddr, request: Request<Full<Bytes>>) -> Result<(u16, Bytes)> {
+    let exchange = async {
+        let stream = TcpStream::connect(target).await?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        let connection = tokio::spawn(connection);
+        let answer = sender.send_request(request).await?;
+        let status = answer.status().as_u16();
+        let body = answer.into_body().collect().await?.to_bytes();
+        connection.abort();
+        Ok((status, body))
+    };
+    tokio::time::timeout(ANSWERED_WITHIN, exchange).await.context("no answer in time")?
+}

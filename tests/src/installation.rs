@@ -1,0 +1,323 @@
+//! One installation of the real binary for one test: its own data directory, ports, names and subnets, on the machine's
+//! engine; everything is removed again when it goes out of scope.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::http;
+
+/// A running `boatyard serve` and what belongs to it.
+pub struct Installation {
+    program: PathBuf,
+    directory: TempDir,
+    api: SocketAddr,
+    http: SocketAddr,
+    serve: Option<Child>,
+    token: String,
+}
+
+/// For the API to answer after a start: the engine is asked and the ingress started meanwhile.
+const UP_WITHIN: Duration = Duration::from_secs(60);
+/// For a deployment to end, unless a story says otherwise.
+pub const ENDS_WITHIN: Duration = Duration::from_secs(180);
+const LOOK_EVERY: Duration = Duration::from_millis(25);
+
+impl Installation {
+    /// Starts the program on free ports. Repositories under [`Installation::sources`] may be named by path.
+    pub async fn start(program: impl Into<PathBuf>) -> Result<Self> {
+        let directory = tempfile::Builder::new().prefix("by-").tempdir().context("a temporary directory")?;
+        std::fs::create_dir(directory.path().join("sources"))?;
+        let (api, http) = (free_address()?, free_address()?);
+        let mut it = Self { program: program.into(), directory, api, http, serve: None, token: String::new() };
+        it.serve().await?;
+        Ok(it)
+    }
+
+    /// Starts `serve` again after it was killed or stopped.
+    pub async fn serve(&mut self) -> Result<()> {
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.serve_log())?;
+        let child = self
+            .command(&["serve"])
+            .args(["--api", &self.api.to_string(), "--http", &self.http.to_string()])
+            .arg("--local-sources")
+            .arg(self.sources())
+            .args(["--database-image", "PG=boatyard-local/postgres:15"])
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()
+            .with_context(|| format!("{} does not start; build it: cargo build -p boatyard", self.program.display()))?;
+        self.serve = Some(child);
+        self.wait_until_up().await
+    }
+
+    async fn wait_until_up(&mut self) -> Result<()> {
+        let deadline = Instant::now() + UP_WITHIN;
+        loop {
+            if let Ok(token) = std::fs::read_to_string(self.data().join("admin-token")) {
+                self.token = token.trim().to_owned();
+                if self.call("GET", "/v2/apps", None).await.is_ok_and(|(status, _)| status == 200) {
+                    return Ok(());
+                }
+            }
+            let ended = self.serve.as_mut().and_then(|child| child.try_wait().ok().flatten());
+            if ended.is_some() || Instant::now() > deadline {
+                bail!("serve did not come up ({ended:?}):\n{}", self.log());
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// Ends `serve` with SIGKILL, wherever it is. Traffic must not notice.
+    pub fn kill_serve(&mut self) {
+        if let Some(mut child) = self.serve.take() {
+            child.kill().expect("the child is ours");
+            child.wait().expect("a killed child ends");
+        }
+    }
+
+    /// Ends `serve` as a person would, with SIGTERM.
+    pub fn stop_serve(&mut self) -> Result<()> {
+        let mut child = self.serve.take().context("serve does not run")?;
+        signal(child.id(), rustix::process::Signal::TERM);
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while child.try_wait()?.is_none() {
+            ensure!(Instant::now() < deadline, "serve did not end:\n{}", self.log());
+            std::thread::sleep(LOOK_EVERY);
+        }
+        Ok(())
+    }
+
+    /// Ends the ingress with SIGKILL. It must be back within a second.
+    pub fn kill_ingress(&self) -> Result<()> {
+        let pid = self.ingress_pid()?;
+        signal(pid, rustix::process::Signal::KILL);
+        Ok(())
+    }
+
+    /// The process that holds this installation's front door, found by its command line.
+    pub fn ingress_pid(&self) -> Result<u32> {
+        let data = self.data();
+        for entry in std::fs::read_dir("/proc")? {
+            let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
+            let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let words: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
+            let names_us = words.iter().any(|word| *word == data.as_os_str().as_encoded_bytes());
+            if names_us && words.contains(&b"ingress".as_slice()) {
+                return Ok(pid);
+            }
+        }
+        bail!("no ingress runs for {}", data.display())
+    }
+
+    /// Process id of `serve`.
+    pub fn serve_pid(&self) -> Option<u32> {
+        self.serve.as_ref().map(Child::id)
+    }
+
+    /// Asks the API. `body: None` sends none.
+    pub async fn call(&self, method: &str, path: &str, body: Option<&Value>) -> Result<(u16, Value)> {
+        http::json(self.api, method, path, &self.token, body).await
+    }
+
+    /// Asks the API and insists on a 200.
+    pub async fn ok(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value> {
+        let (status, answer) = self.call(method, path, body).await?;
+        ensure!(status == 200, "{method} {path} answered {status}: {answer}");
+        Ok(answer)
+    }
+
+    /// Makes an app from a spec in YAML and waits until it serves.
+    pub async fn create(&self, spec: &str) -> Result<Value> {
+        let answer = http::yaml(self.api, "/v2/apps", &self.token, spec).await?;
+        ensure!(answer.0 == 200, "create answered {}: {}", answer.0, answer.1);
+        let app = text(&answer.1, "/app/id")?;
+        let deployment = text(&answer.1, "/app/pending_deployment/id")?;
+        self.wait_active(&app, &deployment).await
+    }
+
+    /// Replaces an app's spec; returns the deployment's id.
+    pub async fn update(&self, app: &str, spec: Value) -> Result<String> {
+        let body = serde_json::json!({ "spec": spec });
+        let answer = self.ok("PUT", &format!("/v2/apps/{app}"), Some(&body)).await?;
+        text(&answer, "/app/pending_deployment/id")
+    }
+
+    /// Restarts components (none named: all); returns the deployment's id at once.
+    pub async fn restart(&self, app: &str, components: &[&str]) -> Result<String> {
+        let body = serde_json::json!({ "components": components });
+        let answer = self.ok("POST", &format!("/v2/apps/{app}/restart"), Some(&body)).await?;
+        text(&answer, "/deployment/id")
+    }
+
+    /// Makes a deployment; returns its id at once.
+    pub async fn deploy(&self, app: &str, options: Value) -> Result<String> {
+        let answer = self.ok("POST", &format!("/v2/apps/{app}/deployments"), Some(&options)).await?;
+        text(&answer, "/deployment/id")
+    }
+
+    /// Waits until a deployment has ended, whatever came of it. An API that is gone for a moment is asked again.
+    pub async fn wait(&self, app: &str, deployment: &str) -> Result<Value> {
+        let deadline = Instant::now() + ENDS_WITHIN;
+        let path = format!("/v2/apps/{app}/deployments/{deployment}");
+        let mut last = Value::Null;
+        while Instant::now() < deadline {
+            if let Ok((200, answer)) = self.call("GET", &path, None).await {
+                last = answer["deployment"].clone();
+                let phase = last["phase"].as_str().unwrap_or_default();
+                if matches!(phase, "ACTIVE" | "SUPERSEDED" | "ERROR" | "CANCELED") {
+                    return Ok(last);
+                }
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        bail!("deployment {deployment} did not end: {last:#}\n{}", self.log())
+    }
+
+    /// Waits for a deployment and insists that it serves.
+    pub async fn wait_active(&self, app: &str, deployment: &str) -> Result<Value> {
+        let ended = self.wait(app, deployment).await?;
+        ensure!(ended["phase"] == "ACTIVE", "deployment ended {}: {ended:#}\n{}", ended["phase"], self.log());
+        Ok(ended)
+    }
+
+    /// Deletes an app and waits until nothing of it is on record.
+    pub async fn delete(&self, app: &str) -> Result<()> {
+        self.ok("DELETE", &format!("/v2/apps/{app}"), None).await?;
+        let deadline = Instant::now() + ENDS_WITHIN;
+        while self.call("GET", &format!("/v2/apps/{app}"), None).await?.0 != 404 {
+            ensure!(Instant::now() < deadline, "app {app} is not gone:\n{}", self.log());
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        Ok(())
+    }
+
+    /// Instances with their container ids and start times, by alias.
+    pub async fn instances(&self, app: &str) -> Result<Vec<Value>> {
+        let answer = self.ok("GET", &format!("/v2/boatyard/apps/{app}/status"), None).await?;
+        Ok(answer["instances"].as_array().cloned().unwrap_or_default())
+    }
+
+    /// Container ids of a component, sorted.
+    pub async fn container_ids(&self, app: &str, component: &str) -> Result<Vec<String>> {
+        let all = self.instances(app).await?;
+        let of = all.iter().filter(|it| it["component_name"] == component);
+        let mut ids: Vec<String> = of.filter_map(|it| it["container_id"].as_str().map(str::to_owned)).collect();
+        ids.sort();
+        Ok(ids)
+    }
+
+    /// Runs the CLI against this installation to its end.
+    pub async fn cli(&self, args: &[&str]) -> Result<std::process::Output> {
+        let mut command = tokio::process::Command::from(self.command(args));
+        let output = command.stdin(Stdio::null()).output();
+        tokio::time::timeout(ENDS_WITHIN, output).await.context("the command did not end")?.context("the command runs")
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(&self.program);
+        command
+            .args(args)
+            .arg("--data-dir")
+            .arg(self.data())
+            .env_remove("BOATYARD_TOKEN")
+            .env_remove("BOATYARD_API_URL");
+        command
+    }
+
+    /// Address of the front door.
+    pub fn http(&self) -> SocketAddr {
+        self.http
+    }
+
+    /// Address of the API.
+    pub fn api(&self) -> SocketAddr {
+        self.api
+    }
+
+    /// The admin token.
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
+    /// Where repositories may lie.
+    pub fn sources(&self) -> PathBuf {
+        self.directory.path().join("sources")
+    }
+
+    /// The data directory.
+    pub fn data(&self) -> PathBuf {
+        self.directory.path().join("data")
+    }
+
+    fn serve_log(&self) -> PathBuf {
+        self.directory.path().join("serve.log")
+    }
+
+    /// What `serve` has said so far: for messages of failed tests.
+    pub fn log(&self) -> String {
+        let text = std::fs::read_to_string(self.serve_log()).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(60)..].join("\n")
+    }
+
+    /// Names of this installation's containers on the engine, as the engine itself tells.
+    pub async fn engine_containers(&self) -> Result<Vec<String>> {
+        crate::engine::containers_of(&self.id()?).await
+    }
+
+    /// The installation's id.
+    pub fn id(&self) -> Result<String> {
+        let id = std::fs::read_to_string(self.data().join("installation"))?;
+        Ok(id.trim().to_owned())
+    }
+}
+
+impl Drop for Installation {
+    fn drop(&mut self) {
+        self.kill_serve();
+        let purge = self
+            .command(&["uninstall", "--purge"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::inherit())
+            .status();
+        if !purge.is_ok_and(|status| status.success()) && !std::thread::panicking() {
+            panic!("uninstall --purge failed; the installation's containers may be left behind");
+        }
+    }
+}
+
+/// A port that was free a moment ago.
+fn free_address() -> Result<SocketAddr> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
+}
+
+fn signal(pid: u32, signal: rustix::process::Signal) {
+    let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw).expect("a process id");
+    // It may have ended by itself meanwhile.
+    let _ = rustix::process::kill_process(pid, signal);
+}
+
+/// A text inside an answer, by JSON pointer.
+pub fn text(answer: &Value, pointer: &str) -> Result<String> {
+    answer
+        .pointer(pointer)
+        .and_then(Value::as_str)
+        .map(str::to_owned)
+        .with_context(|| format!("no {pointer} in {answer}"))
+}
+
+/// The binary beside the running one: `target/debug/boatyard` for a test or the demo of the same build.
+pub fn sibling_program() -> PathBuf {
+    let here = std::env::current_exe().expect("a running program has a path");
+    let folder = here.parent().expect("it lies in a folder");
+    let folder = if folder.ends_with("deps") { folder.parent().unwrap_or(Path::new(".")) } else { folder };
+    folder.join("boatyard")
+}

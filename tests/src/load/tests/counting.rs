@@ -1,0 +1,209 @@
+//! Good traffic is counted as good, windows add up, and the end is an orderly one.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use tokio::io::AsyncWriteExt;
+use tokio::sync::Notify;
+
+use super::super::tally::Tally;
+use super::super::{Expected, TooSlow};
+use super::*;
+
+#[tokio::test]
+async fn good_answers_are_counted_over_connections_that_stay_open() {
+    let server = Server::on_request(|_| answer("200 OK", b"welcome to the harbor")).await;
+    let request = Request::get("/").answered(Expected::Containing("harbor".to_owned()));
+    let report = report_after(200, plan_for(&server).with(request)).await;
+    assert_eq!((report.ok, report.failed_count), (report.sent, 0), "{report}");
+    assert_eq!(report.by_status[&200], report.sent);
+    assert_eq!(report.connected, 2);
+    assert_eq!(server.requests(), report.sent);
+}
+
+#[tokio::test]
+async fn bodies_arrive_whole_and_come_back() {
+    let server = Server::on_request(|request| answer("201 Created", &request.body)).await;
+    let large: Vec<u8> = (0..300_000u32).map(|n| (n % 251) as u8).collect();
+    let plan = plan_for(&server).with(Request::echo("/notes", large)).with(Request::echo("/notes", "short"));
+    let report = report_after(20, plan).await;
+    assert_eq!(report.failed_count, 0, "{report}");
+}
+
+#[tokio::test]
+async fn the_mix_is_sent_in_turn_with_its_host_and_headers() {
+    let server = Server::on_request(|request| answer("200 OK", request.head.as_bytes())).await;
+    let expect = |text: &str| Expected::Containing(text.to_owned());
+    let plan = plan_for(&server)
+        .with(Request::get("/a?b=c").answered(expect("get /a?b=c http/1.1\r\n")))
+        .with(Request::get("/").answered(expect("\r\nhost: shop.localhost\r\n")))
+        .with(Request::post("/notes", "x").header("x-from", "the pier").answered(expect("\r\nx-from: the pier\r\n")));
+    assert_eq!(report_after(9, plan).await.failed_count, 0);
+}
+
+#[tokio::test]
+async fn a_connection_closed_between_requests_is_no_failure() {
+    let server = Server::on_connection(|mut stream| async move {
+        read_request(&mut stream).await;
+        let _ = stream.write_all(&answer("200 OK", b"")).await;
+    })
+    .await;
+    // The pause lets the server's end arrive, as with an idle timeout.
+    let plan = plan_for(&server).with(Request::get("/")).think_time(Duration::from_millis(50));
+    let report = report_after(6, plan).await;
+    assert_eq!(report.failed_count, 0, "{report}");
+    assert_eq!(report.connected, report.sent);
+}
+
+#[tokio::test]
+async fn a_connection_the_server_announced_to_close_is_no_failure() {
+    let server = Server::on_connection(|mut stream| async move {
+        read_request(&mut stream).await;
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok").await;
+    })
+    .await;
+    let report = report_after(50, plan_for(&server).with(Request::get("/"))).await;
+    assert_eq!(report.failed_count, 0, "{report}");
+    assert_eq!(report.connected, report.sent);
+}
+
+#[tokio::test]
+async fn a_window_holds_only_what_ended_in_it() {
+    let broken = Arc::new(AtomicBool::new(false));
+    let is_broken = broken.clone();
+    let server = Server::on_request(move |_| match is_broken.load(Ordering::SeqCst) {
+        false => answer("200 OK", b""),
+        true => answer("503 Service Unavailable", b""),
+    })
+    .await;
+    let load = Load::start(plan_for(&server).with(Request::get("/")));
+    let before = load.reach(20, SOON).await.unwrap();
+    broken.store(true, Ordering::SeqCst);
+    let during = load.snapshot();
+    load.reach(during.sent + 20, SOON).await.unwrap();
+    broken.store(false, Ordering::SeqCst);
+    // Up to one answer per connection may still carry the old word.
+    let after = load.reach(load.snapshot().sent + 5, SOON).await.unwrap();
+    load.reach(after.sent + 20, SOON).await.unwrap();
+
+    assert_eq!(load.between(before, during).failed_count, during.failed);
+    let bad = load.between(during, after);
+    assert!(bad.failed_count >= 18, "{bad}");
+    assert!(bad.failed.iter().all(|said| said.contains("answered 503")) && bad.failed.len() >= 18, "{bad}");
+    assert_eq!(load.since(after).failed_count, 0);
+    let whole = load.stop().await;
+    assert_eq!(whole.failed_count, after.failed, "{whole}");
+}
+
+#[tokio::test]
+async fn requests_are_not_sent_before_they_are_due() {
+    let server = Server::on_request(|_| answer("200 OK", b"")).await;
+    let started = Instant::now();
+    let load = Load::start(plan_for(&server).with(Request::get("/")).rate(100.0));
+    load.reach(21, SOON).await.unwrap();
+    assert!(started.elapsed() >= Duration::from_millis(200), "the 21st is due after 200 ms");
+    assert_eq!(load.stop().await.failed_count, 0);
+}
+
+#[tokio::test]
+async fn a_stalled_server_is_charged_for_the_requests_it_held_up() {
+    let server = Server::on_connection(|mut stream| async move {
+        read_request(&mut stream).await;
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        loop {
+            let sent = stream.write_all(&answer("200 OK", b"")).await;
+            if sent.is_err() || read_request(&mut stream).await.is_none() {
+                return;
+            }
+        }
+    })
+    .await;
+    let plan = plan_for(&server).connections(1).with(Request::get("/")).rate(50.0);
+    let report = report_after(10, plan).await;
+    // The first took 200 ms; the second was due 20 ms later and waited for it.
+    let held_up = report.p50;
+    assert!(held_up >= Duration::from_millis(50), "{report}");
+}
+
+#[tokio::test]
+async fn stopping_waits_for_the_answer_that_is_under_way() {
+    let (asked, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (server_asked, server_go) = (asked.clone(), go.clone());
+    let server = Server::on_connection(move |mut stream| {
+        let (asked, go) = (server_asked.clone(), server_go.clone());
+        async move {
+            read_request(&mut stream).await;
+            asked.notify_one();
+            go.notified().await;
+            let _ = stream.write_all(&answer("200 OK", b"")).await;
+        }
+    })
+    .await;
+    let load = Load::start(plan_for(&server).connections(1).with(Request::get("/")));
+    asked.notified().await;
+    let stopping = tokio::spawn(load.stop());
+    tokio::task::yield_now().await;
+    go.notify_one();
+    let report = stopping.await.unwrap();
+    assert_eq!((report.sent, report.ok), (1, 1), "{report}");
+}
+
+#[tokio::test]
+async fn a_slow_plan_stops_without_waiting_for_what_is_not_due() {
+    let server = Server::on_request(|_| answer("200 OK", b"")).await;
+    let load = Load::start(plan_for(&server).with(Request::get("/")).rate(0.01));
+    load.reach(1, SOON).await.unwrap();
+    let report = tokio::time::timeout(SOON, load.stop()).await.expect("the next is due in 100 s");
+    assert_eq!(report.sent, 1);
+}
+
+#[tokio::test]
+async fn waiting_for_traffic_that_does_not_come_ends_with_the_reason() {
+    let server = Server::on_request(|_| answer("200 OK", b"")).await;
+    let load = Load::start(plan_for(&server).with(Request::get("/")).rate(0.01));
+    let TooSlow { done, wanted, .. } = load.reach(9, Duration::from_millis(100)).await.unwrap_err();
+    assert!(done <= 1);
+    assert_eq!(wanted, 9);
+}
+
+#[tokio::test]
+#[should_panic(expected = "at least one request")]
+async fn a_plan_without_a_request_is_refused() {
+    Load::start(LoadPlan::new("127.0.0.1:1".parse().unwrap(), "nowhere"));
+}
+
+#[test]
+fn percentiles_are_exact_and_failures_belong_to_them() {
+    let tally = Tally::new();
+    let start = tally.beginning();
+    for ms in 1..=99 {
+        tally.answered(200, Duration::from_millis(ms));
+    }
+    tally.failed(None, Duration::from_millis(5_000), "no answer".to_owned());
+    let report = tally.report(start, tally.snapshot());
+    assert_eq!((report.sent, report.ok, report.failed_count), (100, 99, 1));
+    let ms = Duration::from_millis;
+    assert_eq!((report.p50, report.p99, report.max), (ms(50), ms(99), ms(5_000)));
+}
+
+#[test]
+fn a_report_says_what_failed_and_how_much_it_leaves_out() {
+    let tally = Tally::new();
+    for _ in 0..12 {
+        tally.failed(Some(502), Duration::from_millis(3), "GET /: answered 502".to_owned());
+    }
+    let said = tally.report(tally.beginning(), tally.snapshot()).to_string();
+    assert!(said.contains("12 requests") && said.contains("12 failed"), "{said}");
+    assert_eq!(said.matches("GET /: answered 502").count(), 10, "{said}");
+    assert!(said.ends_with("and 2 more"), "{said}");
+}
+
+#[test]
+fn a_window_in_which_nothing_happened_is_empty() {
+    let tally = Tally::new();
+    tally.answered(200, Duration::from_millis(1));
+    let now = tally.snapshot();
+    let report = tally.report(now, now);
+    assert_eq!((report.sent, report.max, report.per_second), (0, Duration::ZERO, 0.0));
+}

@@ -1,0 +1,75 @@
+//! A git repository to deploy from, made and changed by a test.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use git2::{IndexAddOption, Repository, Signature};
+
+/// A repository with a branch `main`.
+pub struct Repo {
+    path: PathBuf,
+    repository: Repository,
+}
+
+impl Repo {
+    /// An empty repository at `path`.
+    pub fn init(path: impl Into<PathBuf>) -> Result<Self> {
+        let path = path.into();
+        let mut options = git2::RepositoryInitOptions::new();
+        options.initial_head("main");
+        let repository = Repository::init_opts(&path, &options)?;
+        Ok(Self { path, repository })
+    }
+
+    /// Writes a file, with its folders.
+    pub fn write(&self, file: &str, text: &str) -> Result<()> {
+        let path = self.path.join(file);
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder)?;
+        }
+        Ok(std::fs::write(path, text)?)
+    }
+
+    /// Copies a folder's files in.
+    pub fn copy_from(&self, folder: &Path) -> Result<()> {
+        copy(folder, &self.path)
+    }
+
+    /// Commits everything that is there; returns the commit's id.
+    pub fn commit(&self, message: &str) -> Result<String> {
+        let mut index = self.repository.index()?;
+        index.add_all(["."], IndexAddOption::DEFAULT, None)?;
+        index.update_all(["."], None)?;
+        index.write()?;
+        let tree = self.repository.find_tree(index.write_tree()?)?;
+        let author = Signature::now("Boatyard tests", "tests@boatyard.invalid")?;
+        let parent = self.repository.head().ok().and_then(|head| head.peel_to_commit().ok());
+        let parents: Vec<_> = parent.iter().collect();
+        let id = self.repository.commit(Some("HEAD"), &author, &author, message, &tree, &parents)?;
+        Ok(id.to_string())
+    }
+
+    /// Where it lies, for `repo_clone_url`.
+    pub fn url(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    /// Removes it from the disk.
+    pub fn remove(self) -> Result<()> {
+        Ok(std::fs::remove_dir_all(&self.path)?)
+    }
+}
+
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy(&entry.path(), &target)?;
+        } else {
+            std::fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,118 @@
+//! From git to what serves: rebuilds, reuse, and a failure that costs nobody a request.
+
+use serde_json::json;
+
+use crate::support::*;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rebuild_shows_the_commit_and_a_restart_needs_no_repository() {
+    let at = installation().await;
+    let (web, api) = (versioned(&at, "web"), versioned(&at, "api"));
+    at.create(&built_shop(&web, &api)).await.unwrap();
+    let app = app_id(&at, "shop").await;
+    assert!(page(&at, "/").await.contains("web 1"), "{}", page(&at, "/").await);
+    let load = steady_traffic(&at, 16, 150.0);
+
+    write_version(&web, "2", "");
+    let commit = web.commit("the second version").unwrap();
+    let deployment = at.deploy(&app, json!({"force_build": true, "clear_cache": true})).await.unwrap();
+    let ended = at.wait_active(&app, &deployment).await.unwrap();
+    assert_eq!(ended["services"][0]["source_commit_hash"], commit.as_str());
+    assert!(page(&at, "/").await.contains("web 2"));
+
+    // No access to git at all: the repositories are gone.
+    web.remove().unwrap();
+    api.remove().unwrap();
+    let before = at.container_ids(&app, "web").await.unwrap();
+    let deployment = at.restart(&app, &[]).await.unwrap();
+    at.wait_active(&app, &deployment).await.unwrap();
+    assert_ne!(at.container_ids(&app, "web").await.unwrap(), before);
+    assert!(page(&at, "/").await.contains("web 2"));
+    let report = load.stop().await;
+    assert_eq!(report.failed_count, 0, "{report}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unchanged_tree_builds_nothing_and_replaces_nothing() {
+    let at = installation().await;
+    let (web, api) = (versioned(&at, "web"), versioned(&at, "api"));
+    at.create(&built_shop(&web, &api)).await.unwrap();
+    let app = app_id(&at, "shop").await;
+    let before = at.container_ids(&app, "web").await.unwrap();
+    let deployment = at.deploy(&app, json!({})).await.unwrap();
+    let ended = at.wait_active(&app, &deployment).await.unwrap();
+    assert_eq!(at.container_ids(&app, "web").await.unwrap(), before);
+    let steps = ended["progress"]["steps"].to_string();
+    assert!(steps.contains("PreviousBuildReused"), "{steps}");
+    let log = at.cli(&["apps", "logs", "shop", "web", "--type", "build", "--deployment", &deployment]).await.unwrap();
+    let log = String::from_utf8_lossy(&log.stdout).into_owned();
+    assert!(log.contains("Nothing to build"), "{log}");
+
+    // One commit in one repository replaces one component.
+    let api_before = at.container_ids(&app, "api").await.unwrap();
+    write_version(&api, "2", "");
+    api.commit("the second version").unwrap();
+    let deployment = at.deploy(&app, json!({})).await.unwrap();
+    at.wait_active(&app, &deployment).await.unwrap();
+    assert_eq!(at.container_ids(&app, "web").await.unwrap(), before);
+    assert_ne!(at.container_ids(&app, "api").await.unwrap(), api_before);
+}
+
+/// `web` has rolled when `api` turns out to be broken: `web` goes back, and nobody loses a request.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broken_second_service_takes_the_first_one_back() {
+    let at = installation().await;
+    let (web, api) = (versioned(&at, "web"), versioned(&at, "api"));
+    at.create(&built_shop(&web, &api)).await.unwrap();
+    let app = app_id(&at, "shop").await;
+    let load = steady_traffic(&at, 16, 150.0);
+    write_version(&web, "2", "");
+    web.commit("good").unwrap();
+    write_version(&api, "2", "ENV EXIT_AFTER_MS=1 EXIT_CODE=7 NO_LISTEN=1 PRINT=cannot-open-the-till");
+    api.commit("broken").unwrap();
+
+    let deployment = at.deploy(&app, json!({"force_build": true})).await.unwrap();
+    let ended = at.wait(&app, &deployment).await.unwrap();
+    assert_eq!(ended["phase"], "ERROR", "{ended:#}");
+    assert!(ended["progress"]["error_steps"].as_u64().unwrap() >= 1);
+    assert!(ended["boatyard"]["failure"]["message"].as_str().unwrap().contains("api.0"), "{ended:#}");
+    assert!(ended["boatyard"]["log_tail"].to_string().contains("cannot-open-the-till"), "{ended:#}");
+    assert!(page(&at, "/").await.contains("web 1"), "web serves its old version again");
+    assert!(page(&at, "/api/").await.contains("api 1"));
+    let report = load.stop().await;
+    println!("a deployment that failed at its second service: {report}");
+    assert_eq!((report.failed_count, failed_in_record(&ended)), (0, 0), "{report}");
+    // A restart afterwards copies what serves, not what failed.
+    let deployment = at.restart(&app, &[]).await.unwrap();
+    at.wait_active(&app, &deployment).await.unwrap();
+    assert!(page(&at, "/").await.contains("web 1"));
+    assert_eq!(at.engine_containers().await.unwrap().len(), 3, "nothing of the broken version is left");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failing_build_changes_nothing_that_serves() {
+    let at = installation().await;
+    let (web, api) = (versioned(&at, "web"), versioned(&at, "api"));
+    at.create(&built_shop(&web, &api)).await.unwrap();
+    let app = app_id(&at, "shop").await;
+    let before = at.container_ids(&app, "web").await.unwrap();
+    for (name, dockerfile, expected) in [
+        ("a file that is not there", "FROM boatyard-local/testapp:1\nCOPY missing /missing\n", "missing"),
+        ("a base that is nowhere", "FROM boatyard-local/no-such-base:9\n", "no-such-base"),
+        ("no Dockerfile at all", "", "Dockerfile"),
+    ] {
+        if dockerfile.is_empty() {
+            std::fs::remove_file(at.sources().join("web/Dockerfile")).unwrap();
+        } else {
+            web.write("Dockerfile", dockerfile).unwrap();
+        }
+        web.commit(name).unwrap();
+        let deployment = at.deploy(&app, json!({})).await.unwrap();
+        let ended = at.wait(&app, &deployment).await.unwrap();
+        assert_eq!(ended["phase"], "ERROR", "{name}");
+        let why = ended["boatyard"]["failure"]["message"].as_str().unwrap().to_owned();
+        assert!(why.contains(expected), "{name}: {why}");
+        assert_eq!(at.container_ids(&app, "web").await.unwrap(), before, "{name}");
+    }
+    assert!(page(&at, "/").await.contains("web 1"));
+}

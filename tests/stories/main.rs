@@ -1,0 +1,13 @@
+//! Whole stories, told to the real binary on a real engine: each has an installation of its own and removes it again.
+//!
+//! They need what `scripts/setup` makes: an engine that answers, and the local images.
+#![allow(clippy::unwrap_used)]
+
+mod builds;
+mod crash;
+mod jobs;
+mod many;
+mod neighbours;
+mod refusals;
+mod restart;
+mod support;

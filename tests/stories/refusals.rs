@@ -1,0 +1,68 @@
+//! Bad input gets a clear answer, and nothing is lost by it.
+
+use serde_json::{Value, json};
+
+use crate::support::*;
+
+fn message(answer: &Value) -> String {
+    answer["message"].as_str().unwrap_or_default().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_requests_name_the_thing_and_the_next_move() {
+    let at = installation().await;
+    at.create(&shop()).await.unwrap();
+    let app = app_id(&at, "shop").await;
+    let restart = format!("/v2/apps/{app}/restart");
+    let before = at.instances(&app).await.unwrap();
+    let cases = [
+        ("POST", restart.clone(), json!({"components": ["mil"]}), 400, "mill"),
+        ("POST", restart.clone(), json!({"components": "web"}), 400, "components"),
+        ("POST", "/v2/apps/shpo/restart".into(), json!({}), 404, "shop"),
+        ("POST", format!("/v2/apps/{app}/deployments"), json!({"force_build": "yes"}), 400, "force_build"),
+        ("POST", "/v2/apps".into(), json!({"spec": {"name": "shop", "servicse": []}}), 400, "services"),
+        ("GET", format!("/v2/apps/{app}/deployments/none"), Value::Null, 404, "none"),
+    ];
+    for (method, path, body, status, word) in cases {
+        let body = (!body.is_null()).then_some(body);
+        let (got, answer) = at.call(method, &path, body.as_ref()).await.unwrap();
+        assert_eq!(got, status, "{method} {path}: {answer}");
+        assert!(message(&answer).contains(word), "{method} {path}: {answer}");
+    }
+    let (status, _) = boatyard_tests::http::json(at.api(), "GET", "/v2/apps", "wrong", None).await.unwrap();
+    assert_eq!(status, 401);
+    assert_eq!(at.instances(&app).await.unwrap(), before, "nothing was changed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sources_that_are_not_there_are_named() {
+    let at = installation().await;
+    let repo = versioned(&at, "web");
+    let spec = |url: &str, branch: &str| {
+        format!("name: shop\nservices:\n- name: web\n  git: {{repo_clone_url: '{url}', branch: {branch}}}\n")
+    };
+    let missing = at.sources().join("nowhere").display().to_string();
+    for (url, branch, word) in [(missing.as_str(), "main", "nowhere"), (&repo.url(), "mian", "main"), ("/etc", "main", "--local-sources")] {
+        let (status, answer) = boatyard_tests::http::yaml(at.api(), "/v2/apps", at.token(), &spec(url, branch)).await.unwrap();
+        assert_eq!(status, 200, "{answer}");
+        let (app, id) = (answer["app"]["id"].as_str().unwrap(), answer["app"]["pending_deployment"]["id"].as_str().unwrap());
+        let ended = at.wait(app, id).await.unwrap();
+        assert_eq!(ended["phase"], "ERROR");
+        let why = ended["boatyard"]["failure"]["message"].as_str().unwrap().to_owned();
+        assert!(why.contains(word), "{url} {branch}: {why}");
+        // Never active: there is nothing to restart.
+        let (status, answer) = at.call("POST", &format!("/v2/apps/{app}/restart"), Some(&json!({}))).await.unwrap();
+        assert_eq!(status, 409, "{answer}");
+        at.delete(app).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_serve_on_the_same_data_directory_is_turned_away() {
+    let at = installation().await;
+    let output = at.cli(&["serve", "--api", "127.0.0.1:0", "--http", "127.0.0.1:0"]).await.unwrap();
+    assert_eq!(output.status.code(), Some(75));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let pid = at.serve_pid().unwrap().to_string();
+    assert!(said.contains(&pid), "the holder is named: {said}");
+}

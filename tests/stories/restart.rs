@@ -1,0 +1,124 @@
+//! Restart: an exact copy, one at a time, and nobody notices.
+
+use std::time::Duration;
+
+use boatyard_tests::{engine, http};
+use bytes::Bytes;
+use futures::{StreamExt, stream};
+use http_body_util::{BodyExt, StreamBody};
+use hyper::Request;
+use hyper::body::Frame;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+use crate::support::*;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn twenty_full_restarts_in_a_row_lose_no_request() {
+    let at = installation().await;
+    at.create(&shop()).await.unwrap();
+    let app = app_id(&at, "shop").await;
+    let load = traffic(&at, 50);
+    for _ in 0..20 {
+        let deployment = at.restart(&app, &[]).await.unwrap();
+        let ended = at.wait_active(&app, &deployment).await.unwrap();
+        assert_eq!(failed_in_record(&ended), 0, "by the ingress's own count");
+    }
+    some_traffic(&load).await;
+    let report = load.stop().await;
+    println!("20 full restarts, 50 keep-alive connections: {report}");
+    assert_eq!(report.failed_count, 0, "{report}");
+    assert!(report.sent > 2_000, "too little traffic to prove anything: {report}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_replaces_what_was_named_and_leaves_the_rest_alone() {
+    let at = installation().await;
+    at.create(&shop()).await.unwrap();
+    let app = app_id(&at, "shop").await;
+    let ids = async |component| at.container_ids(&app, component).await.unwrap();
+    let before = (ids("web").await, ids("api").await, ids("mill").await);
+    assert_eq!((before.0.len(), before.1.len(), before.2.len()), (2, 1, 1));
+
+    let deployment = at.restart(&app, &["api"]).await.unwrap();
+    let ended = at.wait_active(&app, &deployment).await.unwrap();
+    assert_eq!(ids("web").await, before.0);
+    assert_eq!(ids("mill").await, before.2);
+    assert_ne!(ids("api").await, before.1);
+    let unchanged = ended["boatyard"]["record"]["unchanged"].as_array().unwrap();
+    assert_eq!(unchanged.len(), 1, "the record says what stayed the same: {unchanged:?}");
+    assert!(unchanged[0]["image"].as_str().unwrap().starts_with("sha256:"));
+
+    let deployment = at.restart(&app, &[]).await.unwrap();
+    at.wait_active(&app, &deployment).await.unwrap();
+    let after = (ids("web").await, ids("api").await, ids("mill").await);
+    assert!(before.0.iter().all(|id| !after.0.contains(id)), "both instances of web are new");
+    assert_ne!(after.2, before.2);
+    assert_eq!(at.engine_containers().await.unwrap().len(), 4, "nothing is left behind");
+}
+
+/// A response that takes 20 s and an upload that takes as long are both open while everything is replaced under them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_cuts_neither_a_long_stream_nor_a_slow_upload() {
+    let at = installation().await;
+    at.create(&shop()).await.unwrap();
+    let app = app_id(&at, "shop").await;
+    let target = at.http();
+    let stream = tokio::spawn(async move { http::page(target, "shop.localhost", "/stream?seconds=20").await });
+    let upload = tokio::spawn(slow_upload(target, 40, Duration::from_millis(500)));
+    let load = steady_traffic(&at, 16, 100.0);
+    some_traffic(&load).await;
+
+    let deployment = at.restart(&app, &[]).await.unwrap();
+    let ended = at.wait_active(&app, &deployment).await.unwrap();
+    let (status, text) = stream.await.unwrap().unwrap();
+    assert_eq!((status, text.lines().last()), (200, Some("end")), "the stream is whole");
+    assert_eq!(text.lines().count(), 201);
+    let (status, answer) = upload.await.unwrap();
+    assert_eq!(status, 200);
+    assert!(answer.contains(&(40 * 1024).to_string()), "all bytes of the upload arrived: {answer}");
+    let report = load.stop().await;
+    println!("restart with a 20 s stream and a slow upload open: {report}");
+    assert_eq!((report.failed_count, failed_in_record(&ended)), (0, 0), "{report}");
+}
+
+/// Sends `pieces` of 1 KiB with a pause between them: time passes on the wire, which is the point here.
+async fn slow_upload(target: std::net::SocketAddr, pieces: usize, pause: Duration) -> (u16, String) {
+    let stream = TcpStream::connect(target).await.unwrap();
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    let body = stream::iter(0..pieces).then(move |_| async move {
+        tokio::time::sleep(pause).await;
+        Ok::<_, std::io::Error>(Frame::data(Bytes::from(vec![b'u'; 1024])))
+    });
+    let request = Request::post("/upload").header("host", "shop.localhost").body(StreamBody::new(Box::pin(body))).unwrap();
+    let answer = sender.send_request(request).await.unwrap();
+    let status = answer.status().as_u16();
+    let bytes = answer.into_body().collect().await.unwrap().to_bytes();
+    (status, String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Drift: what people do by hand is repaired without anybody asking.
+#[tokio::test(flavor = "multi_thread")]
+async fn instances_removed_or_stopped_by_hand_come_back() {
+    let at = installation().await;
+    at.create(&shop()).await.unwrap();
+    let app = app_id(&at, "shop").await;
+    let docker = engine::connect().unwrap();
+    let before = at.container_ids(&app, "web").await.unwrap();
+    let remove = bollard::query_parameters::RemoveContainerOptionsBuilder::new().force(true).build();
+    docker.remove_container(&before[0], Some(remove)).await.unwrap();
+    docker.stop_container(&at.container_ids(&app, "api").await.unwrap()[0], None).await.unwrap();
+
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+    loop {
+        let all = at.instances(&app).await.unwrap();
+        let ready = all.iter().filter(|it| it["phase"] == "ready").count();
+        let gone = all.iter().all(|it| it["container_id"] != before[0].as_str());
+        if ready == 4 && gone && http::page(at.http(), "shop.localhost", "/api/").await.is_ok_and(|it| it.0 == 200) {
+            return;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "not repaired: {all:#?}\n{}", at.log());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
