@@ -51,5 +51,5 @@ install: ## build for release and install to PREFIX/bin (PREFIX=/usr/local)
 	install -D -m 755 $(target)/release/boatyard $(DESTDIR)$(PREFIX)/bin/boatyard
 
 clean: ## remove what was built here, and the local images from the engine
-	@scripts/clean-images
 	$(CARGO) clean
+	@scripts/clean-images

@@ -20,12 +20,12 @@ jobs:
 - name: migrate
   kind: PRE_DEPLOY
   image: {TESTAPP}
-  run_command: /testapp job
+  run_command: /bin/testapp job
   envs: [{{key: JOB_PRINT, value: migrating}}, {{key: JOB_EXIT, value: '{job_exit}'}}]
 - name: tell
   kind: POST_DEPLOY
   image: {TESTAPP}
-  run_command: /testapp job
+  run_command: /bin/testapp job
   envs: [{{key: JOB_PRINT, value: telling}}]
 "
     )

@@ -38,7 +38,7 @@ services:
 workers:
 - name: mill
   image: {TESTAPP}
-  run_command: /testapp work
+  run_command: /bin/testapp work
 "
     )
 }

@@ -255,6 +255,8 @@ async fn load(store: &Store) -> Result<Vec<store::records::AppState>, StartError
 pub async fn uninstall(config: &Config, mut say: impl FnMut(String)) -> anyhow::Result<()> {
     let directory = open_directory(config)?;
     if let Ok(control) = ingress::control::Control::connect(&ingress::process::socket_path(directory.root())).await {
+        // Only who is in charge may stop it; without listeners it takes no new connection meanwhile.
+        control.hello(Vec::new()).await.context("the ingress does not listen to us")?;
         control.shutdown(Duration::ZERO).await.context("the ingress does not stop")?;
         say("stopped the ingress".into());
     }

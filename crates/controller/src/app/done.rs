@@ -189,7 +189,7 @@ impl AppTask {
         let mut changes = Vec::new();
         match self.rolling().filter(|it| it.stage == Stage::Rolling && it.failure.is_none()).cloned() {
             Some(mut deployment) => {
-                let message = format!("{alias} {reason}; the instances before it serve on");
+                let message = format!("{}; the instances before it serve on", why(&alias, reason, &tail));
                 deployment.failure =
                     Some(Failure { component: Some(row.component.clone()), code: code(reason).into(), message });
                 deployment.log_tail = logbook::redacted(&tail, &self.secrets());
@@ -212,6 +212,15 @@ impl AppTask {
             None => self.setbacks.push(Setback { component: component.clone(), slot, failures: 1, last }),
         }
     }
+}
+
+/// The reason in words; where the container's last line tells that nothing could be run, that.
+fn why(alias: &str, reason: &Reason, tail: &[String]) -> String {
+    let told = match reason {
+        Reason::Exited { code: Some(code) } => tail.last().and_then(|line| engine::last_words::explain(alias, *code, line)),
+        _ => None,
+    };
+    told.map_or_else(|| format!("{alias} {reason}"), |error| error.to_string())
 }
 
 /// As App Platform writes them.

@@ -1,0 +1,408 @@
+//! Everything that can be typed. The grammar under `apps` is doctl's, so that what people know works here.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use controller::NetworkPool;
+
+/// App Platform on your own Docker host.
+#[derive(Debug, Parser)]
+#[command(name = "boatyard", version, about, max_term_width = 100, disable_help_subcommand = true)]
+pub struct Arguments {
+    #[command(flatten)]
+    pub connection: Connection,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// How the API is found.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Connection {
+    /// Address of the API, for example http://127.0.0.1:7080 [default: as the running serve left it in the data directory]
+    #[arg(long, global = true, env = "BOATYARD_API_URL", value_name = "URL")]
+    pub api_url: Option<String>,
+    /// Token for the API [default: the data directory's admin-token]
+    #[arg(long, global = true, env = "BOATYARD_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    pub token: Option<String>,
+    /// Where everything is kept [default: /var/lib/boatyard as root, else $XDG_DATA_HOME/boatyard]
+    #[arg(long, global = true, env = "BOATYARD_DATA_DIR", value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+}
+
+impl Connection {
+    /// The data directory, absolute. Errors: none was given and the environment names no home.
+    pub fn data_dir(&self) -> anyhow::Result<PathBuf> {
+        let chosen = match &self.data_dir {
+            Some(chosen) => chosen.clone(),
+            None => crate::discover::default_data_dir()?,
+        };
+        std::path::absolute(&chosen).with_context(|| format!("{} is no usable path", chosen.display()))
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the controller and the API; start the ingress if it does not run
+    Serve(Serve),
+    /// Run the front door by itself; `serve` starts it, and it outlives `serve`
+    Ingress,
+    /// Stop the front door, and with --apps everything that runs; records and volumes stay
+    Down(Down),
+    /// Remove everything that is ours from the engine and the disk
+    Uninstall(Uninstall),
+    /// Apps: create, update, restart, rebuild, watch
+    #[command(subcommand, visible_aliases = ["app", "a"])]
+    Apps(Apps),
+    /// App specs
+    #[command(subcommand)]
+    Spec(Spec),
+}
+
+#[derive(Debug, Args)]
+pub struct Serve {
+    /// Where the API listens
+    #[arg(long, default_value = "127.0.0.1:7080", value_name = "ADDR")]
+    pub api: SocketAddr,
+    /// Let --api be an address that others can reach: the token then crosses the network in the clear
+    #[arg(long)]
+    pub api_insecure: bool,
+    /// Where the front door listens
+    #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDR")]
+    pub http: SocketAddr,
+    /// A directory whose git repositories specs may clone by path or file URL; may be repeated
+    #[arg(long, value_name = "DIR")]
+    pub local_sources: Vec<PathBuf>,
+    /// Image of a database engine, for example PG=postgres:17 [default: postgres:<version>]; may be repeated
+    #[arg(long, value_name = "ENGINE=REF", value_parser = database_image)]
+    pub database_image: Vec<(String, String)>,
+    #[command(flatten)]
+    pub host: Host,
+}
+
+/// What commands that touch the engine need.
+#[derive(Debug, Clone, Args)]
+pub struct Host {
+    /// Block of addresses from which each app gets a /24
+    #[arg(long, default_value = "10.192.0.0/12", value_name = "CIDR", value_parser = network_pool)]
+    pub network_pool: NetworkPool,
+    /// Socket of the container engine
+    #[arg(long, default_value = "/var/run/docker.sock", value_name = "PATH")]
+    pub engine_socket: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct Down {
+    /// Stop the apps and databases too; `serve` brings them back
+    #[arg(long)]
+    pub apps: bool,
+    #[command(flatten)]
+    pub host: Host,
+}
+
+#[derive(Debug, Args)]
+pub struct Uninstall {
+    /// Really: containers, networks, images, volumes with all their data, and the data directory
+    #[arg(long)]
+    pub purge: bool,
+    #[command(flatten)]
+    pub host: Host,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Spec {
+    /// Check a spec on this host alone and say everything that is wrong
+    Validate {
+        /// The spec; - for standard input
+        file: PathBuf,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Apps {
+    /// Create an app from a spec
+    #[command(visible_alias = "c")]
+    Create {
+        #[command(flatten)]
+        spec: SpecFile,
+        /// Update the app of that name if there is one
+        #[arg(long)]
+        upsert: bool,
+        #[command(flatten)]
+        acting: Acting,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Replace an app's spec; components that changed are rolled
+    #[command(visible_alias = "u")]
+    Update {
+        /// Name or id
+        app: String,
+        #[command(flatten)]
+        spec: SpecFile,
+        #[command(flatten)]
+        acting: Acting,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Show one app
+    #[command(visible_alias = "g")]
+    Get {
+        /// Name or id
+        app: String,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// List apps
+    #[command(visible_alias = "ls")]
+    List {
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Delete an app; volumes of its databases stay
+    #[command(visible_aliases = ["d", "rm"])]
+    Delete {
+        /// Name or id
+        app: String,
+        /// Do not ask
+        #[arg(long, short)]
+        force: bool,
+    },
+    /// Replace services and workers by exact copies, one instance at a time
+    #[command(visible_alias = "r")]
+    Restart {
+        /// Name or id
+        app: String,
+        /// Only these components
+        #[arg(long, value_delimiter = ',', value_name = "NAMES")]
+        components: Vec<String>,
+        #[command(flatten)]
+        acting: Acting,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Fetch the sources, build what changed, roll what changed
+    #[command(visible_alias = "cd")]
+    CreateDeployment {
+        /// Name or id
+        app: String,
+        /// Build and roll even what did not change
+        #[arg(long)]
+        force_rebuild: bool,
+        /// Run every build step again; implies --force-rebuild
+        #[arg(long)]
+        clear_cache: bool,
+        #[command(flatten)]
+        acting: Acting,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// List an app's deployments, newest first
+    #[command(visible_alias = "lsd")]
+    ListDeployments {
+        /// Name or id
+        app: String,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Show one deployment
+    #[command(visible_alias = "gd")]
+    GetDeployment {
+        /// Name or id
+        app: String,
+        /// Id or number
+        deployment: String,
+        #[command(flatten)]
+        waiting: Waiting,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// End a deployment under way; what it replaced goes back
+    CancelDeployment {
+        /// Name or id
+        app: String,
+        /// Id or number
+        deployment: String,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Show log lines
+    #[command(visible_alias = "l")]
+    Logs {
+        /// Name or id
+        app: String,
+        /// Only this component
+        component: Option<String>,
+        /// Of this deployment, by id or number [default: the one that serves]
+        #[arg(long, value_name = "DEPLOYMENT")]
+        deployment: Option<String>,
+        /// Which lines
+        #[arg(long = "type", default_value = "run", ignore_case = true, value_name = "TYPE")]
+        kind: LogType,
+        /// Go on with new lines as they come
+        #[arg(long, short)]
+        follow: bool,
+        /// Only the last so many lines
+        #[arg(long, value_name = "N")]
+        tail: Option<u32>,
+        /// Leave out the component and the time
+        #[arg(long)]
+        no_prefix: bool,
+    },
+    /// List an app's instances
+    #[command(visible_alias = "i")]
+    ListInstances {
+        /// Name or id
+        app: String,
+        #[command(flatten)]
+        output: Output,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub enum LogType {
+    /// Of running instances
+    Run,
+    /// Of builds
+    Build,
+    /// Of jobs, and of instances that did not come up
+    Deploy,
+    /// Of instances before the engine last restarted them
+    RunRestarted,
+}
+
+impl LogType {
+    pub fn on_the_wire(self) -> &'static str {
+        match self {
+            Self::Run => "RUN",
+            Self::Build => "BUILD",
+            Self::Deploy => "DEPLOY",
+            Self::RunRestarted => "RUN_RESTARTED",
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct SpecFile {
+    /// The app spec, YAML or JSON; - for standard input
+    #[arg(long, value_name = "FILE")]
+    pub spec: PathBuf,
+}
+
+/// For commands that start a deployment.
+#[derive(Debug, Args)]
+pub struct Acting {
+    /// Show the steps that would be taken, and take none
+    #[arg(long, conflicts_with = "wait")]
+    pub dry_run: bool,
+    #[command(flatten)]
+    pub waiting: Waiting,
+}
+
+#[derive(Debug, Clone, Copy, Args)]
+pub struct Waiting {
+    /// Follow the deployment to its end; Ctrl-C leaves it running
+    #[arg(long)]
+    pub wait: bool,
+    /// Wait at most this long
+    #[arg(long, default_value_t = 9000, value_name = "SECONDS")]
+    pub wait_timeout: u64,
+}
+
+#[derive(Debug, Default, Args)]
+pub struct Output {
+    /// Columns to show, for example ID,Status
+    #[arg(long, value_delimiter = ',', value_name = "COLUMNS")]
+    pub format: Vec<String>,
+    /// Leave out the headings
+    #[arg(long)]
+    pub no_header: bool,
+    /// How to print results
+    #[arg(long, short, default_value = "text", value_name = "FORM")]
+    pub output: Form,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Form {
+    #[default]
+    Text,
+    Json,
+}
+
+fn database_image(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((engine, image)) if !engine.is_empty() && !image.is_empty() => Ok((engine.to_owned(), image.to_owned())),
+        _ => Err("give it as ENGINE=REF, for example PG=postgres:17".into()),
+    }
+}
+
+fn network_pool(text: &str) -> Result<NetworkPool, String> {
+    let help = || "give it as ADDRESS/PREFIX with a prefix from 8 to 24, for example 10.192.0.0/12".to_owned();
+    let (base, prefix) = text.split_once('/').ok_or_else(help)?;
+    let base: std::net::Ipv4Addr = base.parse().map_err(|_| help())?;
+    let prefix: u8 = prefix.parse().ok().filter(|it| (8..=24).contains(it)).ok_or_else(help)?;
+    match base.to_bits() & (u32::MAX >> prefix) {
+        0 => Ok(NetworkPool { base, prefix }),
+        rest => Err(format!("the block begins at {}/{prefix}", std::net::Ipv4Addr::from_bits(base.to_bits() & !rest))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn apps(line: &str) -> Apps {
+        let words = ["boatyard", "apps"].into_iter().chain(line.split(' '));
+        match Arguments::try_parse_from(words).map(|it| it.command) {
+            Ok(Command::Apps(command)) => command,
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_grammar_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn the_guides_commands_are_understood() {
+        let Apps::Restart { app, components, acting, output } = apps("restart shop --components web,api --components worker --wait --format ID,Status")
+        else {
+            panic!("not a restart")
+        };
+        assert_eq!((app.as_str(), components.join("+").as_str()), ("shop", "web+api+worker"));
+        assert!(acting.waiting.wait && !acting.dry_run);
+        assert_eq!(output.format, ["ID", "Status"]);
+        let Apps::CreateDeployment { force_rebuild, clear_cache, .. } = apps("create-deployment shop --force-rebuild --clear-cache")
+        else {
+            panic!("not a deployment")
+        };
+        assert!(force_rebuild && clear_cache);
+        let Apps::Logs { kind, follow, tail, .. } = apps("logs shop web --type run_restarted -f --tail 5") else { panic!("no logs") };
+        assert_eq!((kind, follow, tail), (LogType::RunRestarted, true, Some(5)));
+    }
+
+    #[test]
+    fn a_plan_is_not_waited_for() {
+        let words = ["boatyard", "apps", "restart", "shop", "--dry-run", "--wait"];
+        assert!(Arguments::try_parse_from(words).is_err());
+    }
+
+    #[test]
+    fn a_pool_begins_where_its_prefix_says() {
+        assert_eq!(network_pool("10.192.0.0/12").map(|it| it.prefix), Ok(12));
+        assert_eq!(network_pool("10.193.0.0/12"), Err("the block begins at 10.192.0.0/12".into()));
+        for wrong in ["10.0.0.0", "10.0.0.0/7", "10.0.0.0/25", "ten/8"] {
+            assert!(network_pool(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_database_image_names_its_engine() {
+        assert_eq!(database_image("PG=localhost:5000/pg:17").as_ref().map(|it| it.0.as_str()), Ok("PG"));
+        assert!(database_image("postgres:17").is_err());
+    }
+}

@@ -1,0 +1,102 @@
+//! What scripts read of the end, and which error means which.
+
+use std::process::ExitCode;
+
+use controller::StartError;
+use thiserror::Error;
+
+/// How a command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// It is done.
+    Done,
+    /// It failed; what served before serves on.
+    Failed,
+    /// What was typed makes no sense.
+    Usage,
+    /// The deployment failed and what it had replaced went back.
+    RolledBack,
+    /// Another controller holds the installation.
+    Held,
+    /// Waited for long enough; what was asked for goes on.
+    TimedOut,
+    /// Left by Ctrl-C; what was asked for goes on.
+    Detached,
+}
+
+impl Exit {
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Failed => 1,
+            Self::Usage => 2,
+            Self::RolledBack => 3,
+            Self::Held => 75,
+            Self::TimedOut => 124,
+            Self::Detached => 130,
+        }
+    }
+
+    pub fn of(error: &anyhow::Error) -> Self {
+        let held = error.downcast_ref::<StartError>().is_some_and(StartError::is_held);
+        match error.downcast_ref::<UsageError>() {
+            Some(_) => Self::Usage,
+            None if held || error.is::<HeldError>() => Self::Held,
+            None => Self::Failed,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        ExitCode::from(exit.code())
+    }
+}
+
+/// What was typed makes no sense.
+#[derive(Debug, Error)]
+#[error("{0}")]
+pub struct UsageError(pub String);
+
+/// Another controller of this installation runs.
+#[derive(Debug, Error)]
+#[error("{0}")]
+pub struct HeldError(pub String);
+
+/// The whole chain in one line. A cause that its parent's message already tells is not told twice.
+pub fn chain(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1) {
+        let cause = cause.to_string();
+        if !text.contains(&cause) {
+            text.push_str(&format!(": {cause}"));
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_codes_are_those_that_scripts_know() {
+        let all = [Exit::Done, Exit::Failed, Exit::Usage, Exit::RolledBack, Exit::Held, Exit::TimedOut, Exit::Detached];
+        assert_eq!(all.map(Exit::code), [0, 1, 2, 3, 75, 124, 130]);
+    }
+
+    #[test]
+    fn an_error_ends_with_the_code_of_its_kind() {
+        assert_eq!(Exit::of(&UsageError("no such column".into()).into()), Exit::Usage);
+        assert_eq!(Exit::of(&StartError::Held("process 1".into()).into()), Exit::Held);
+        assert_eq!(Exit::of(&StartError::Engine("no answer".into()).into()), Exit::Failed);
+        assert_eq!(Exit::of(&anyhow::anyhow!("anything else")), Exit::Failed);
+    }
+
+    #[test]
+    fn a_chain_tells_each_thing_once() {
+        let inner = anyhow::anyhow!("connection refused");
+        let twice = inner.context("cannot reach the API: connection refused").context("cannot restart shop");
+        assert_eq!(chain(&twice), "cannot restart shop: cannot reach the API: connection refused");
+    }
+}

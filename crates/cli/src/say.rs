@@ -1,0 +1,76 @@
+//! What is printed where: results on standard output, everything else on standard error. Colours only on a terminal.
+
+use std::io::{IsTerminal, Write};
+
+/// Prints a result. A reader that has left ends the program quietly, as it does for other tools.
+pub fn result(text: &str) {
+    let mut out = std::io::stdout().lock();
+    if out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_err() {
+        std::process::exit(0);
+    }
+}
+
+/// Says something beside the result.
+pub fn note(text: &str) {
+    // There is nobody to tell that nobody listens.
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+/// Says what went wrong.
+pub fn error(text: &str) {
+    note(&format!("{} {}", red("error:"), plain(text)));
+}
+
+/// Whether colours may be used on standard error.
+pub fn coloured() -> bool {
+    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|it| it.is_empty())
+}
+
+fn red(text: &str) -> String {
+    if coloured() { format!("\x1b[1;31m{text}\x1b[0m") } else { text.to_owned() }
+}
+
+/// The text with control characters made visible: nothing that comes from elsewhere steers the terminal.
+pub fn plain(text: &str) -> String {
+    text.chars().fold(String::with_capacity(text.len()), |mut out, c| {
+        match c {
+            '\n' | '\t' => out.push(c),
+            c if c.is_control() || is_bidi(c) => out.extend(c.escape_unicode()),
+            c => out.push(c),
+        }
+        out
+    })
+}
+
+/// Characters that turn the direction of the text after them.
+fn is_bidi(c: char) -> bool {
+    matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// `48,211`.
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped_by_thousands() {
+        assert_eq!([0, 999, 1000, 48_211, 1_234_567].map(grouped), ["0", "999", "1,000", "48,211", "1,234,567"]);
+    }
+
+    #[test]
+    fn nothing_steers_the_terminal() {
+        assert_eq!(plain("a\x1b[31mb\r\u{9b}c\u{202e}d\ne"), "a\\u{1b}[31mb\\u{d}\\u{9b}c\\u{202e}d\ne");
+    }
+}
