@@ -201,7 +201,7 @@ impl Installation {
     /// Instances with their container ids and start times, by alias.
     pub async fn instances(&self, app: &str) -> Result<Vec<Value>> {
         let answer = self.ok("GET", &format!("/v2/boatyard/apps/{app}/status"), None).await?;
-        Ok(answer["instances"].as_array().cloned().unwrap_or_default())
+        Ok(answer["status"]["instances"].as_array().cloned().unwrap_or_default())
     }
 
     /// Container ids of a component, sorted.

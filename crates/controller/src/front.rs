@@ -56,14 +56,19 @@ enum Work {
 }
 
 impl Front {
-    /// Starts the ingress where none answers. It serves its own snapshot until the first table is sent. Errors: a
-    /// sentence, such as which address it cannot have.
-    pub async fn start(settings: FrontSettings, store: Store, stop: CancellationToken) -> Result<Self, String> {
+    /// Starts the ingress where none answers. It serves its own snapshot until the first table is sent, and none is sent
+    /// before each app of `expected` has handed in its part. Errors: a sentence, such as which address it cannot have.
+    pub async fn start(
+        settings: FrontSettings,
+        store: Store,
+        expected: BTreeSet<String>,
+        stop: CancellationToken,
+    ) -> Result<Self, String> {
         let (work, inbox) = mpsc::channel(1024);
         let shared = Arc::new(Shared {
             http: settings.http,
             parts: Mutex::default(),
-            expected: Mutex::default(),
+            expected: Mutex::new(expected),
             open: Mutex::default(),
             control: Mutex::default(),
             changes: watch::channel(0).0,
@@ -72,11 +77,6 @@ impl Front {
         let keeper = Keeper { settings, store, shared: shared.clone(), inbox };
         tokio::spawn(keeper.run(control, stop));
         Ok(Self { shared, work })
-    }
-
-    /// Names the apps that run: no table is sent before each has handed in its part.
-    pub fn expect(&self, apps: Vec<String>) {
-        self.shared.expected.lock().expect("nobody panics holding it").extend(apps);
     }
 
     /// Replaces an app's part; returns when no new request can see the old one. Errors: a sentence; try again.

@@ -53,7 +53,8 @@ pub(crate) async fn start(config: Config) -> Result<Started, StartError> {
         http: config.http,
     };
     let states = load(&store).await?;
-    let front = Front::start(settings, store.clone(), stop.clone()).await.map_err(StartError::Ingress)?;
+    let expected = states.iter().map(|state| state.app.id.to_string()).collect();
+    let front = Front::start(settings, store.clone(), expected, stop.clone()).await.map_err(StartError::Ingress)?;
     let shared = Arc::new(Shared {
         builder: Builder::new(engine.clone(), source(&config, &directory)),
         sealer: directory.sealer(),
@@ -71,8 +72,6 @@ pub(crate) async fn start(config: Config) -> Result<Started, StartError> {
     });
     tokio::spawn(watch_fence(shared.clone(), epoch));
     tokio::spawn(sweep(shared.clone()));
-    let expected: Vec<_> = states.iter().map(|state| state.app.id.to_string()).collect();
-    shared.front.expect(expected);
     let apps = states.into_iter().map(|state| (state.app.id.clone(), AppHandle::start(shared.clone(), state)));
     let apps = RwLock::new(apps.collect());
     Ok(Started { shared, directory, token_hash, apps })
