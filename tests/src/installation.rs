@@ -48,6 +48,7 @@ impl Installation {
             .arg("--local-sources")
             .arg(self.sources())
             .args(["--database-image", "PG=boatyard-local/postgres:15"])
+            .args(engine_socket())
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
@@ -292,6 +293,12 @@ impl Drop for Installation {
             panic!("uninstall --purge failed; the installation's containers may be left behind");
         }
     }
+}
+
+/// Where another engine than the usual one is to be used.
+fn engine_socket() -> Vec<String> {
+    let host = std::env::var("DOCKER_HOST").unwrap_or_default();
+    host.strip_prefix("unix://").map(|path| vec!["--engine-socket".into(), path.into()]).unwrap_or_default()
 }
 
 /// A port that was free a moment ago.

@@ -5,6 +5,7 @@
 
 mod builds;
 mod crash;
+mod engine_restart;
 mod jobs;
 mod many;
 mod neighbours;

@@ -1,0 +1,102 @@
+//! The app on show, `examples/harbor`, in a repository of its own, and the changes that are committed to it.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+
+use crate::http;
+use crate::installation::Installation;
+use crate::repo::Repo;
+
+/// Where the front door expects it.
+pub(super) const HOST: &str = "harbor.localhost";
+/// What its page says, from commit to commit.
+pub(super) const FIRST: &str = "Welcome to the harbor";
+pub(super) const REBUILT: &str = "Welcome to the rebuilt harbor";
+const NEVER_TO_STAY: &str = "Welcome to a harbor that must not stay";
+/// The last words of the broken API.
+pub(super) const LAST_WORDS: &str = "broken on purpose: the tide table is lost";
+
+/// As `app.yaml` names its repository.
+const REPOSITORY_IN_SPEC: &str = "file:///srv/git/harbor.git";
+
+pub(super) struct Harbor {
+    path: PathBuf,
+    repo: Repo,
+    /// The spec with this repository in it.
+    pub spec: String,
+}
+
+impl Harbor {
+    /// A repository with the example as its first commit.
+    pub fn new(sources: &Path) -> Result<Self> {
+        let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/harbor");
+        let path = sources.join("harbor");
+        let repo = Repo::init(&path)?;
+        repo.copy_from(&example).with_context(|| format!("{} cannot be copied", example.display()))?;
+        repo.commit("The harbor opens")?;
+        let spec = std::fs::read_to_string(example.join("app.yaml"))?;
+        ensure!(spec.contains(REPOSITORY_IN_SPEC), "app.yaml does not name {REPOSITORY_IN_SPEC}");
+        let spec = spec.replace(REPOSITORY_IN_SPEC, &repo.url());
+        Ok(Self { path, repo, spec })
+    }
+
+    /// Commits another heading of the page; returns the commit, shortened.
+    pub fn change_page(&self) -> Result<String> {
+        self.edit("web/page.html", FIRST, REBUILT)?;
+        self.commit("Another heading")
+    }
+
+    /// Commits a page that works and an API that ends as soon as it starts.
+    pub fn break_api(&self) -> Result<String> {
+        self.edit("web/page.html", REBUILT, NEVER_TO_STAY)?;
+        self.edit("api/main.py", "import json\n", &format!("import json\n\nraise SystemExit(\"{LAST_WORDS}\")\n"))?;
+        self.commit("A page that works, an API that does not")
+    }
+
+    /// Moves the repository out of everyone's reach.
+    pub fn hide(&self) -> Result<()> {
+        Ok(std::fs::rename(&self.path, self.hidden())?)
+    }
+
+    pub fn bring_back(&self) -> Result<()> {
+        Ok(std::fs::rename(self.hidden(), &self.path)?)
+    }
+
+    fn hidden(&self) -> PathBuf {
+        self.path.with_extension("away")
+    }
+
+    fn edit(&self, file: &str, old: &str, new: &str) -> Result<()> {
+        let text = std::fs::read_to_string(self.path.join(file))?;
+        ensure!(text.contains(old), "{file} of the example does not say {old:?}");
+        self.repo.write(file, &text.replacen(old, new, 1))
+    }
+
+    fn commit(&self, message: &str) -> Result<String> {
+        let mut id = self.repo.commit(message)?;
+        id.truncate(12);
+        Ok(id)
+    }
+}
+
+/// Whether the page says `heading`, asked often enough to meet every instance.
+pub(super) async fn page_says(at: &Installation, heading: &str) -> Result<bool> {
+    says(at, "/", &format!("<h1>{heading}</h1>")).await
+}
+
+/// Whether the API answers.
+pub(super) async fn api_answers(at: &Installation) -> Result<bool> {
+    says(at, "/api", "metres").await
+}
+
+async fn says(at: &Installation, path: &str, text: &str) -> Result<bool> {
+    const TIMES: usize = 8;
+    for _ in 0..TIMES {
+        let (status, body) = http::page(at.http(), HOST, path).await?;
+        if status != 200 || !body.contains(text) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}

@@ -1,0 +1,68 @@
+//! The engine itself dies while control is dead, and comes back: the front door, alone with its old table, must not send one
+//! app's requests to another's instance. Needs an engine that may be killed: `make sweep` gives one.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use boatyard_tests::http;
+use tokio::time::{Instant, sleep};
+
+use crate::support::*;
+
+const APPS: [&str; 4] = ["red", "green", "blue", "grey"];
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "kills the engine: make sweep, which gives it one of its own"]
+async fn an_engine_killed_while_control_is_dead_mixes_nobody_up() {
+    let engine = PathBuf::from(std::env::var("BOATYARD_PRIVATE_ENGINE").expect("run by scripts/private-engine"));
+    let mut at = installation().await;
+    for app in APPS {
+        let spec = format!("name: {app}\nservices:\n- name: web\n  image: {TESTAPP}\n  envs: [{{key: NAME, value: {app}}}]\n");
+        at.create(&spec).await.unwrap();
+    }
+    at.kill_serve();
+    let (wrong, right) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    let hammers: Vec<_> = APPS.map(|app| tokio::spawn(hammer(at.http(), app, wrong.clone(), right.clone()))).into();
+
+    let pid = std::fs::read_to_string(engine.join("docker.pid")).unwrap();
+    assert!(Command::new("kill").args(["-9", pid.trim()]).status().unwrap().success());
+    assert!(Command::new(engine.join("start")).status().unwrap().success());
+    let answered_again = Instant::now();
+    for app in APPS {
+        while !answers(at.http(), app).await {
+            assert!(answered_again.elapsed() < Duration::from_secs(30), "{app} does not come back without control");
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+    println!("all apps answer {} ms after the engine does, control still dead", answered_again.elapsed().as_millis());
+    at.serve().await.unwrap();
+    for app in APPS {
+        let id = app_id(&at, app).await;
+        let deployment = at.restart(&id, &[]).await.unwrap();
+        at.wait_active(&id, &deployment).await.unwrap();
+    }
+    hammers.iter().for_each(tokio::task::JoinHandle::abort);
+    println!("{} right answers", right.load(Ordering::Relaxed));
+    assert_eq!(wrong.load(Ordering::Relaxed), 0, "answers of another app's instance");
+    assert!(right.load(Ordering::Relaxed) > 100);
+}
+
+async fn answers(target: std::net::SocketAddr, app: &str) -> bool {
+    let page = http::page(target, &format!("{app}.localhost"), "/").await;
+    page.is_ok_and(|(status, text)| status == 200 && text.contains(app))
+}
+
+/// Asks again and again; a failure is the engine's, an answer of somebody else is ours.
+async fn hammer(target: std::net::SocketAddr, app: &str, wrong: Arc<AtomicU64>, right: Arc<AtomicU64>) {
+    let host = format!("{app}.localhost");
+    loop {
+        if let Ok((200, text)) = http::page(target, &host, "/").await {
+            let count = if text.contains(app) { &right } else { &wrong };
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+        sleep(Duration::from_millis(2)).await;
+    }
+}
