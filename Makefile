@@ -7,7 +7,7 @@ target = $(or $(CARGO_TARGET_DIR),target)
 export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint deny advisories install clean
+.PHONY: help setup demo test sweep bench lint deny advisories install clean
 
 help: ## show this
 	@echo 'Boatyard: App Platform on your own Docker host.'
@@ -32,6 +32,15 @@ test: setup ## run all tests, those against the Docker engine included
 		set -ex; \
 		$(CARGO) test --locked --workspace --no-fail-fast; \
 	fi
+
+# The engine that is killed is one of its own, in a network namespace where nothing can be fetched.
+sweep: setup ## run the stories that take minutes: a hundred apps at once, the engine killed under a dead control (as root)
+	$(CARGO) test --locked -p boatyard --test stories -- --ignored --nocapture many::
+	scripts/private-engine $(CARGO) test --locked --offline -p boatyard --test stories -- --ignored --nocapture engine_restart::
+
+bench: setup ## measure restarts, rebuilds and the front door beside the alternatives, as ratios
+	$(CARGO) build --locked --release -p boatyard
+	$(CARGO) run --locked --release -p boatyard-tests --bin bench
 
 lint: ## check formatting, clippy, licences and where dependencies come from
 	@scripts/build-deps

@@ -1,0 +1,221 @@
+//! `boatyard serve`: the controller and the API until a signal; what serves traffic goes on after it.
+
+use std::io::IsTerminal;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, anyhow};
+use controller::{Config, Controller};
+use store::{DataDir, DataDirError};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use crate::args::{Host, Serve};
+use crate::discover::Runtime;
+use crate::exit::{Exit, HeldError, UsageError};
+use crate::say;
+
+pub async fn run(options: Serve, data_dir: PathBuf) -> anyhow::Result<Exit> {
+    start_tracing();
+    check_api_address(&options)?;
+    let listener = listen(options.api, &data_dir).await?;
+    let api = listener.local_addr().context("the API's address cannot be told")?;
+    let (http, socket) = (options.http, options.host.engine_socket.clone());
+    let controller = Controller::start(config(options, &data_dir, api)?).await?;
+    leave_runtime_file(&controller, api)?;
+    let ended = serve(&controller, listener, &data_dir, api, http, &socket).await;
+    controller.remove_runtime();
+    controller.shutdown().await;
+    ended
+}
+
+async fn serve(
+    controller: &Controller,
+    listener: TcpListener,
+    data_dir: &Path,
+    api: SocketAddr,
+    http: SocketAddr,
+    socket: &Path,
+) -> anyhow::Result<Exit> {
+    say::note(&banner(controller, data_dir, api, http, socket).await);
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let fenced = controller.fenced();
+    let mut taken_over = false;
+    let shutdown = async {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            () = fenced => taken_over = true,
+        }
+    };
+    let ended = api::serve(listener, Arc::new(controller.clone()), shutdown).await.context("the API ended")?;
+    if taken_over {
+        return Err(HeldError("another controller of this installation has taken over; this one ends".into()).into());
+    }
+    say::note(&match ended {
+        api::Ended::Down => "Everything is down. To bring it back: boatyard serve".to_owned(),
+        api::Ended::Asked => goodbye(data_dir, http),
+    });
+    Ok(Exit::Done)
+}
+
+/// Loopback is no trust boundary, but it is the only place where a token may travel in the clear.
+fn check_api_address(options: &Serve) -> anyhow::Result<()> {
+    if api::is_local(options.api) || options.api_insecure {
+        return Ok(());
+    }
+    Err(UsageError(format!(
+        "--api {} can be reached by others, and the API speaks plain HTTP: its token could be read on the way. \
+         Use 127.0.0.1 and a tunnel, or say --api-insecure",
+        options.api
+    ))
+    .into())
+}
+
+/// A taken port may be that of the controller that holds the directory; that is the better thing to say.
+async fn listen(address: SocketAddr, data_dir: &Path) -> anyhow::Result<TcpListener> {
+    let error = match TcpListener::bind(address).await {
+        Ok(listener) => return Ok(listener),
+        Err(error) => error,
+    };
+    if let Err(held @ DataDirError::Held { .. }) = DataDir::open(data_dir) {
+        return Err(HeldError(held.to_string()).into());
+    }
+    let why = match error.kind() {
+        std::io::ErrorKind::AddrInUse => "something else listens there".to_owned(),
+        _ => error.to_string(),
+    };
+    Err(anyhow!("the API cannot listen on {address}: {why}. Choose another address with --api"))
+}
+
+fn config(options: Serve, data_dir: &Path, api: SocketAddr) -> anyhow::Result<Config> {
+    let sources = options.local_sources.iter().map(|directory| {
+        let found = directory.canonicalize();
+        found.with_context(|| format!("--local-sources {} cannot be used", directory.display()))
+    });
+    Ok(Config {
+        http: options.http,
+        api,
+        local_sources: sources.collect::<Result<_, _>>()?,
+        database_images: options.database_image,
+        ..base_config(options.host, data_dir)?
+    })
+}
+
+/// The settings of an installation as they are when nothing else is said.
+pub fn base_config(host: Host, data_dir: &Path) -> anyhow::Result<Config> {
+    const HOUR: u64 = 60 * 60;
+    Ok(Config {
+        data_dir: data_dir.to_owned(),
+        engine_socket: host.engine_socket,
+        http: SocketAddr::from(([127, 0, 0, 1], 8080)),
+        api: SocketAddr::from(([127, 0, 0, 1], 7080)),
+        local_sources: Vec::new(),
+        database_images: Vec::new(),
+        network_pool: host.network_pool,
+        program: std::env::current_exe().context("this program cannot find itself")?,
+        deployment_limit: std::time::Duration::from_secs(2 * HOUR),
+        job_limit: std::time::Duration::from_secs(HOUR / 2),
+        parallel_builds: 2,
+    })
+}
+
+fn leave_runtime_file(controller: &Controller, api: SocketAddr) -> anyhow::Result<()> {
+    let token_path = std::path::absolute(controller.token_path())?;
+    let runtime = Runtime { api_url: format!("http://{}", reachable(api)), token_path, pid: std::process::id() };
+    let json = serde_json::to_vec(&runtime).context("the runtime file cannot be written")?;
+    controller.write_runtime(&json).context("the runtime file cannot be written")
+}
+
+/// All addresses of this host are reached on this host by the loopback one.
+fn reachable(mut address: SocketAddr) -> SocketAddr {
+    match address {
+        SocketAddr::V4(it) if it.ip().is_unspecified() => address.set_ip([127, 0, 0, 1].into()),
+        SocketAddr::V6(it) if it.ip().is_unspecified() => address.set_ip(std::net::Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    address
+}
+
+async fn banner(controller: &Controller, data_dir: &Path, api: SocketAddr, http: SocketAddr, socket: &Path) -> String {
+    let warning = if api::is_local(api) { "" } else { "   insecure: others can reach it, and the token is sent in the clear" };
+    format!(
+        "boatyard {version} serves\n  API         http://{api}{warning}\n  front door  http://{http}\n  data        {data}\n  \
+         token       {token}\n  engine      {engine} at {socket}\nCtrl-C ends this; apps and front door go on.",
+        version = env!("CARGO_PKG_VERSION"),
+        data = data_dir.display(),
+        token = controller.token_path().display(),
+        engine = controller.engine_line().await,
+        socket = socket.display(),
+    )
+}
+
+fn goodbye(data_dir: &Path, http: SocketAddr) -> String {
+    let at = data_dir.display();
+    format!(
+        "The controller has ended. The front door on {http} and all apps go on.\n\
+         To control them again: boatyard serve --data-dir {at}\n\
+         To stop the front door: boatyard down --data-dir {at}   (with --apps, the apps too)"
+    )
+}
+
+/// Our own log goes to standard error. Default: what matters to an operator.
+pub fn start_tracing() {
+    let chosen = EnvFilter::try_from_default_env();
+    let filter = chosen.unwrap_or_else(|_| EnvFilter::new("info,bollard=warn,hyper=warn"));
+    let terminal = std::io::stderr().is_terminal() && say::coloured();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(terminal).init();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::{Arguments, Command};
+    use clap::Parser;
+
+    fn options(line: &str) -> Serve {
+        let words = ["boatyard", "serve"].into_iter().chain(line.split(' ').filter(|it| !it.is_empty()));
+        match Arguments::try_parse_from(words).map(|it| it.command) {
+            Ok(Command::Serve(options)) => options,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn an_address_that_others_reach_needs_a_word() {
+        assert!(check_api_address(&options("")).is_ok());
+        let error = check_api_address(&options("--api 0.0.0.0:7080")).expect_err("refused");
+        assert_eq!(Exit::of(&error), Exit::Usage);
+        assert!(error.to_string().contains("plain HTTP"), "{error}");
+        assert!(check_api_address(&options("--api 0.0.0.0:7080 --api-insecure")).is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_taken_port_is_named_with_what_to_do() {
+        let taken = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let directory = tempfile::tempdir().expect("a directory");
+        let address = taken.local_addr().expect("an address");
+        let error = listen(address, &directory.path().join("data")).await.expect_err("it is taken");
+        let message = error.to_string();
+        assert!(message.contains(&address.to_string()) && message.contains("--api"), "{message}");
+    }
+
+    #[tokio::test]
+    async fn a_held_directory_is_told_before_its_port() {
+        let taken = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let directory = tempfile::tempdir().expect("a directory");
+        let data = directory.path().join("data");
+        let _held = DataDir::open(&data).expect("ours");
+        let error = listen(taken.local_addr().expect("an address"), &data).await.expect_err("it is taken");
+        assert_eq!(Exit::of(&error), Exit::Held, "{error}");
+    }
+
+    #[test]
+    fn the_runtime_file_names_an_address_that_can_be_dialled() {
+        assert_eq!(reachable("0.0.0.0:7080".parse().expect("one")).to_string(), "127.0.0.1:7080");
+        assert_eq!(reachable("[::]:1".parse().expect("one")).to_string(), "[::1]:1");
+        assert_eq!(reachable("192.0.2.1:1".parse().expect("one")).to_string(), "192.0.2.1:1");
+    }
+}

@@ -1,0 +1,80 @@
+//! Rolling restarts against the engine's floor: create, start and first answer by raw API calls with the same image.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use boatyard_tests::engine;
+use boatyard_tests::installation::{Installation, text};
+use boatyard_tests::repo::Repo;
+use serde_json::json;
+
+use crate::Line;
+
+const IMAGE: &str = "{registry_type: DOCKER_HUB, registry: boatyard-local, repository: testapp, tag: '1'}";
+/// The median of so many rounds is told.
+const ROUNDS: usize = 5;
+
+/// A service of so many instances, restarted again and again.
+pub async fn against_the_floor(at: &Installation, instances: usize) -> Result<Line> {
+    let name = format!("roll-{instances}");
+    let spec = format!(
+        "name: {name}\nservices:\n- name: web\n  image: {IMAGE}\n  instance_count: {instances}\n  health_check: {{http_path: /health}}\n"
+    );
+    at.create(&spec).await?;
+    let app = app_id(at, &name).await?;
+    let (mut ours, mut floors) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        floors.push(engine::floor("boatyard-local/testapp:1", &[], 8080, 1).await? * u32::try_from(instances)?);
+        let began = Instant::now();
+        let deployment = at.restart(&app, &[]).await?;
+        at.wait_active(&app, &deployment).await?;
+        ours.push(began.elapsed());
+    }
+    at.delete(&app).await?;
+    let (ours, floor) = (median(ours), median(floors));
+    Ok(Line {
+        what: format!("rolling restart, {instances} instance(s), against engine floor"),
+        ours: millis(ours),
+        against: millis(floor),
+        ratio: Some(ours.as_secs_f64() / floor.as_secs_f64()),
+        goal: "1.10 or less",
+    })
+}
+
+/// A deployment that has nothing to do.
+pub async fn unchanged_tree(at: &Installation) -> Result<Line> {
+    let repo = Repo::init(at.sources().join("bench"))?;
+    repo.write("Dockerfile", "FROM boatyard-local/testapp:1\n")?;
+    repo.commit("all there is")?;
+    at.create(&format!("name: same\nservices:\n- name: web\n  git: {{repo_clone_url: '{}', branch: main}}\n", repo.url())).await?;
+    let app = app_id(at, "same").await?;
+    let mut times = Vec::new();
+    for _ in 0..ROUNDS {
+        let began = Instant::now();
+        let deployment = at.deploy(&app, json!({})).await?;
+        at.wait_active(&app, &deployment).await?;
+        times.push(began.elapsed());
+    }
+    at.delete(&app).await?;
+    Ok(Line {
+        what: "deploy of an unchanged tree, asked every 25 ms".into(),
+        ours: millis(median(times)),
+        against: "-".into(),
+        ratio: None,
+        goal: "no build, 50 ms before the roll",
+    })
+}
+
+async fn app_id(at: &Installation, name: &str) -> Result<String> {
+    let app = at.ok("GET", &format!("/v2/apps/{name}"), None).await?;
+    text(&app, "/app/id").context("an app has an id")
+}
+
+pub fn median<T: Ord + Copy>(mut all: Vec<T>) -> T {
+    all.sort_unstable();
+    all[all.len() / 2]
+}
+
+fn millis(time: Duration) -> String {
+    format!("{} ms", time.as_millis())
+}

@@ -1,0 +1,51 @@
+//! `make bench`: Boatyard beside the alternatives, measured in one run on one machine, told as ratios.
+//!
+//! Absolute times say more about the machine than about the program; nothing here passes or fails.
+
+#[path = "../bench/proxy.rs"]
+mod proxy;
+#[path = "../bench/restart.rs"]
+mod restart;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use boatyard_tests::installation::{Installation, sibling_program};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> Result<()> {
+    let at = Installation::start(sibling_program()).await?;
+    println!("{:<58} {:>12} {:>12} {:>8}  goal", "what", "boatyard", "against", "ratio");
+    for instances in [1, 3, 6] {
+        tell(&restart::against_the_floor(&at, instances).await?);
+    }
+    tell(&restart::unchanged_tree(&at).await?);
+    for line in proxy::against_nginx(&at).await? {
+        tell(&line);
+    }
+    Ok(())
+}
+
+/// One row of the report.
+pub struct Line {
+    pub what: String,
+    pub ours: String,
+    pub against: String,
+    pub ratio: Option<f64>,
+    pub goal: &'static str,
+}
+
+fn tell(line: &Line) {
+    let ratio = line.ratio.map_or("-".to_owned(), |it| format!("{it:.2}"));
+    println!("{:<58} {:>12} {:>12} {:>8}  {}", line.what, line.ours, line.against, ratio, line.goal);
+}
