@@ -40,7 +40,7 @@ const EPOCH: &str = "epoch";
 pub(crate) async fn start(config: Config) -> Result<Started, StartError> {
     let directory = open_directory(&config)?;
     let store = Store::open(&directory).map_err(|error| StartError::Store(error.to_string()))?;
-    let engine = open_engine(&config, &directory).await?;
+    let (engine, host) = open_engine(&config, &directory).await?;
     let names = Names::new(directory.installation());
     let epoch = raise_fence(engine.as_ref(), &store, &names).await?;
     let token_hash = mint_token(&directory)?;
@@ -69,6 +69,7 @@ pub(crate) async fn start(config: Config) -> Result<Started, StartError> {
         front,
         names,
         stop,
+        host,
     });
     tokio::spawn(watch_fence(shared.clone(), epoch));
     tokio::spawn(sweep(shared.clone()));
@@ -84,7 +85,8 @@ fn open_directory(config: &Config) -> Result<DataDir, StartError> {
     })
 }
 
-async fn open_engine(config: &Config, directory: &DataDir) -> Result<Arc<dyn Engine>, StartError> {
+/// The engine, and what its host has.
+async fn open_engine(config: &Config, directory: &DataDir) -> Result<(Arc<dyn Engine>, engine::Limits), StartError> {
     let installation =
         Installation { id: directory.installation().to_owned(), key: directory.derived_key("engine-labels") };
     let refused = |error: engine::EngineError| StartError::Engine(error.to_string());
@@ -94,7 +96,8 @@ async fn open_engine(config: &Config, directory: &DataDir) -> Result<Arc<dyn Eng
         Some(why) => Err(StartError::Engine(why)),
         None => {
             info!(version = %info.version, api = %info.api_version, cpus = info.cpus, "engine answers");
-            Ok(Arc::new(engine))
+            let host = engine::Limits { cpu_millis: info.cpus.saturating_mul(1000), memory_bytes: info.memory_bytes };
+            Ok((Arc::new(engine), host))
         }
     }
 }
@@ -259,7 +262,7 @@ pub async fn uninstall(config: &Config, mut say: impl FnMut(String)) -> anyhow::
         control.shutdown(Duration::ZERO).await.context("the ingress does not stop")?;
         say("stopped the ingress".into());
     }
-    let engine = open_engine(config, &directory).await?;
+    let (engine, _) = open_engine(config, &directory).await?;
     for container in engine.list().await? {
         engine.remove(&container.name).await?;
         say(format!("removed container {}", container.name));

@@ -68,7 +68,7 @@ async fn round(target: SocketAddr, pids: &[u32]) -> Result<(u64, u64)> {
     let report = load.stop().await;
     anyhow::ensure!(report.failed_count == 0, "the measured load failed: {report}");
     let ticks = cpu_ticks(pids)? - before;
-    let per_tick = 1_000_000 / u64::try_from(rustix::param::clock_ticks_per_second())?;
+    let per_tick = 1_000_000 / rustix::param::clock_ticks_per_second();
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a positive rate, for people")]
     Ok((report.per_second as u64, ticks * per_tick / report.sent.max(1)))
 }

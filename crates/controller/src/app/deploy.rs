@@ -265,6 +265,7 @@ impl AppTask {
             }
         };
         deployment.record.notes.extend(outcome.notes);
+        deployment.record.notes.extend(outcome.revisions.iter().filter_map(|it| freeze::clamped(it, self.shared.host)));
         deployment.targets = Some(outcome.targets);
         deployment.job_revisions = outcome.jobs;
         let mut changes = vec![Change::App(app)];

@@ -64,6 +64,8 @@ pub(crate) struct Shared {
     /// Ticks whenever any app's records changed.
     pub changes: watch::Sender<u64>,
     pub stop: CancellationToken,
+    /// CPUs and memory of the engine's host.
+    pub host: engine::Limits,
     /// Another controller of this installation took over: nothing is written any more (F44).
     pub fenced: CancellationToken,
     /// Network numbers being given out.

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use app_spec::{AppSpec, Common, Component, Facts, HealthCheck, Scope, instance_size, resolve_envs};
+use engine::Limits;
 use rollout::ids::{AppId, ComponentName, RevisionId};
 use rollout::queue::Request;
 use rollout::target::{ComponentKind, Readiness, Target, Timing};
@@ -54,6 +55,19 @@ pub(crate) fn freeze(from: &Frozen<'_>) -> Result<Outcome, String> {
         outcome.revisions.push(revision);
     }
     Ok(outcome)
+}
+
+/// Says where a component asks for more than the host has: the engine port clamps it to that.
+pub(crate) fn clamped(revision: &Revision, host: Limits) -> Option<String> {
+    let mut lacks = Vec::new();
+    if revision.cpu_millis > host.cpu_millis {
+        lacks.push(format!("{} CPUs where the host has {}", revision.cpu_millis / 1000, host.cpu_millis / 1000));
+    }
+    if revision.memory_bytes > host.memory_bytes {
+        lacks.push(format!("{} MiB of memory where the host has {}", revision.memory_bytes >> 20, host.memory_bytes >> 20));
+    }
+    let asks = format!("{} asks for {}; it gets what there is", revision.component, lacks.join(" and "));
+    (!lacks.is_empty()).then_some(asks)
 }
 
 fn revision(from: &Frozen<'_>, component: Component<'_>, notes: &mut Vec<String>) -> Result<Revision, String> {
@@ -244,6 +258,14 @@ jobs:
         let only = Request { restart: Restart::Only(["mill".into()].into()), ..Request::deploy() };
         assert_eq!(generations(&only, SPEC), [3, 9]);
         assert_eq!(generations(&Request::deploy(), &SPEC.replace("hello", "bye")), [9, 3], "its revision changed");
+    }
+
+    #[test]
+    fn what_the_host_does_not_have_is_said() {
+        let web = &frozen(SPEC, &Request::deploy(), &[]).revisions[0];
+        assert_eq!(clamped(web, Limits { cpu_millis: 2000, memory_bytes: 1 << 30 }), None);
+        let said = clamped(web, Limits { cpu_millis: 0, memory_bytes: 256 << 20 }).expect("too much is asked for");
+        assert_eq!(said, "web asks for 1 CPUs where the host has 0 and 512 MiB of memory where the host has 256; it gets what there is");
     }
 
     #[test]
