@@ -20,7 +20,8 @@ async fn an_engine_killed_while_control_is_dead_mixes_nobody_up() {
     let engine = PathBuf::from(std::env::var("BOATYARD_PRIVATE_ENGINE").expect("run by scripts/private-engine"));
     let mut at = installation().await;
     for app in APPS {
-        let spec = format!("name: {app}\nservices:\n- name: web\n  image: {TESTAPP}\n  envs: [{{key: NAME, value: {app}}}]\n");
+        let spec =
+            format!("name: {app}\nservices:\n- name: web\n  image: {TESTAPP}\n  envs: [{{key: NAME, value: {app}}}]\n");
         at.create(&spec).await.unwrap();
     }
     at.kill_serve();

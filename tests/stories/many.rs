@@ -21,7 +21,9 @@ async fn eight_apps_come_and_go_and_leave_nothing() {
 async fn come_and_go(count: usize) {
     let at = installation().await;
     let spec = |number: usize| {
-        format!("name: tiny-{number}\nservices:\n- name: web\n  image: {TESTAPP}\n  envs: [{{key: NAME, value: tiny-{number}}}]\n")
+        format!(
+            "name: tiny-{number}\nservices:\n- name: web\n  image: {TESTAPP}\n  envs: [{{key: NAME, value: tiny-{number}}}]\n"
+        )
     };
     let created = stream::iter(0..count).map(|number| {
         let (at, spec) = (&at, spec(number));

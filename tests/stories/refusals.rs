@@ -42,10 +42,14 @@ async fn sources_that_are_not_there_are_named() {
         format!("name: shop\nservices:\n- name: web\n  git: {{repo_clone_url: '{url}', branch: {branch}}}\n")
     };
     let missing = at.sources().join("nowhere").display().to_string();
-    for (url, branch, word) in [(missing.as_str(), "main", "nowhere"), (&repo.url(), "mian", "main"), ("/etc", "main", "--local-sources")] {
-        let (status, answer) = boatyard_tests::http::yaml(at.api(), "/v2/apps", at.token(), &spec(url, branch)).await.unwrap();
+    for (url, branch, word) in
+        [(missing.as_str(), "main", "nowhere"), (&repo.url(), "mian", "main"), ("/etc", "main", "--local-sources")]
+    {
+        let (status, answer) =
+            boatyard_tests::http::yaml(at.api(), "/v2/apps", at.token(), &spec(url, branch)).await.unwrap();
         assert_eq!(status, 200, "{answer}");
-        let (app, id) = (answer["app"]["id"].as_str().unwrap(), answer["app"]["pending_deployment"]["id"].as_str().unwrap());
+        let (app, id) =
+            (answer["app"]["id"].as_str().unwrap(), answer["app"]["pending_deployment"]["id"].as_str().unwrap());
         let ended = at.wait(app, id).await.unwrap();
         assert_eq!(ended["phase"], "ERROR");
         let why = ended["boatyard"]["failure"]["message"].as_str().unwrap().to_owned();

@@ -91,7 +91,8 @@ async fn slow_upload(target: std::net::SocketAddr, pieces: usize, pause: Duratio
         tokio::time::sleep(pause).await;
         Ok::<_, std::io::Error>(Frame::data(Bytes::from(vec![b'u'; 1024])))
     });
-    let request = Request::post("/upload").header("host", "shop.localhost").body(StreamBody::new(Box::pin(body))).unwrap();
+    let request =
+        Request::post("/upload").header("host", "shop.localhost").body(StreamBody::new(Box::pin(body))).unwrap();
     let answer = sender.send_request(request).await.unwrap();
     let status = answer.status().as_u16();
     let bytes = answer.into_body().collect().await.unwrap().to_bytes();

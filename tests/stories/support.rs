@@ -77,7 +77,11 @@ pub fn versioned(at: &Installation, name: &str) -> Repo {
 
 /// Changes what the repository's image answers; `more` are further lines of its Dockerfile.
 pub fn write_version(repo: &Repo, version: &str, more: &str) {
-    repo.write("Dockerfile", &format!("FROM boatyard-local/testapp:1\nENV VERSION={version}\n{more}\nCOPY page /page\n")).unwrap();
+    repo.write(
+        "Dockerfile",
+        &format!("FROM boatyard-local/testapp:1\nENV VERSION={version}\n{more}\nCOPY page /page\n"),
+    )
+    .unwrap();
     repo.write("page", version).unwrap();
 }
 

@@ -369,19 +369,23 @@ mod tests {
 
     #[test]
     fn the_guides_commands_are_understood() {
-        let Apps::Restart { app, components, acting, output } = apps("restart shop --components web,api --components worker --wait --format ID,Status")
+        let Apps::Restart { app, components, acting, output } =
+            apps("restart shop --components web,api --components worker --wait --format ID,Status")
         else {
             panic!("not a restart")
         };
         assert_eq!((app.as_str(), components.join("+").as_str()), ("shop", "web+api+worker"));
         assert!(acting.waiting.wait && !acting.dry_run);
         assert_eq!(output.format, ["ID", "Status"]);
-        let Apps::CreateDeployment { force_rebuild, clear_cache, .. } = apps("create-deployment shop --force-rebuild --clear-cache")
+        let Apps::CreateDeployment { force_rebuild, clear_cache, .. } =
+            apps("create-deployment shop --force-rebuild --clear-cache")
         else {
             panic!("not a deployment")
         };
         assert!(force_rebuild && clear_cache);
-        let Apps::Logs { kind, follow, tail, .. } = apps("logs shop web --type run_restarted -f --tail 5") else { panic!("no logs") };
+        let Apps::Logs { kind, follow, tail, .. } = apps("logs shop web --type run_restarted -f --tail 5") else {
+            panic!("no logs")
+        };
         assert_eq!((kind, follow, tail), (LogType::RunRestarted, true, Some(5)));
     }
 

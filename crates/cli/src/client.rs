@@ -161,7 +161,8 @@ impl Client {
             return Err(self.read(status, &bytes).err().unwrap_or_else(|| self.strange("an error without a message")));
         }
         let base = self.base.clone();
-        let broken = move |_| ClientError::Strange { url: base.clone(), what: "the log broke off before its end".into() };
+        let broken =
+            move |_| ClientError::Strange { url: base.clone(), what: "the log broke off before its end".into() };
         Ok(BodyStream::new(response.into_body())
             .filter_map(|frame| std::future::ready(frame.map(|frame| frame.into_data().ok()).transpose()))
             .map(move |data| data.map_err(&broken)))
@@ -180,7 +181,8 @@ fn innermost(error: hyper_util::client::legacy::Error) -> String {
 /// A name or id as one part of a path.
 pub fn part(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-    let escaped = text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") });
+    let escaped =
+        text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") });
     let escaped: String = escaped.collect();
     // Dots alone would be a step in the path.
     if escaped.chars().all(|c| c == '.') { escaped.replace('.', "%2E") } else { escaped }

@@ -147,9 +147,11 @@ mod tests {
 
     #[test]
     fn status_means_phase_and_case_does_not_matter() {
-        let drawn = rendered(DEPLOYMENTS, &[deployment()], &output("id,STATUS", false, Form::Text)).expect("known columns");
+        let drawn =
+            rendered(DEPLOYMENTS, &[deployment()], &output("id,STATUS", false, Form::Text)).expect("known columns");
         assert_eq!(drawn, "ID   Status\nd-1  ACTIVE\n");
-        let drawn = rendered(DEPLOYMENTS, &[deployment()], &output("ID,Phase", true, Form::Text)).expect("known columns");
+        let drawn =
+            rendered(DEPLOYMENTS, &[deployment()], &output("ID,Phase", true, Form::Text)).expect("known columns");
         assert_eq!(drawn, "d-1  ACTIVE\n");
     }
 

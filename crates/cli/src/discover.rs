@@ -38,11 +38,16 @@ pub fn client(connection: &Connection) -> anyhow::Result<Client> {
 
 fn token(runtime: Option<Runtime>, url: &str) -> anyhow::Result<String> {
     let Some(Runtime { token_path, .. }) = runtime else {
-        bail!("no token for {url}: give --token or BOATYARD_TOKEN; it lies in the server's data directory as admin-token");
+        bail!(
+            "no token for {url}: give --token or BOATYARD_TOKEN; it lies in the server's data directory as admin-token"
+        );
     };
     let read = std::fs::read_to_string(&token_path);
     let token = read.with_context(|| {
-        format!("cannot read the token {}; run this as the user of `boatyard serve`, or set BOATYARD_TOKEN", token_path.display())
+        format!(
+            "cannot read the token {}; run this as the user of `boatyard serve`, or set BOATYARD_TOKEN",
+            token_path.display()
+        )
     })?;
     Ok(token.trim_end().to_owned())
 }
@@ -57,7 +62,10 @@ pub fn runtime(data_dir: &Path) -> anyhow::Result<Option<Runtime>> {
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error).with_context(|| {
-            format!("cannot read {}; run this as the user of `boatyard serve`, or give --api-url and --token", path.display())
+            format!(
+                "cannot read {}; run this as the user of `boatyard serve`, or give --api-url and --token",
+                path.display()
+            )
         }),
     }
 }

@@ -140,7 +140,8 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
 }
 
 async fn banner(controller: &Controller, data_dir: &Path, api: SocketAddr, http: SocketAddr, socket: &Path) -> String {
-    let warning = if api::is_local(api) { "" } else { "   insecure: others can reach it, and the token is sent in the clear" };
+    let warning =
+        if api::is_local(api) { "" } else { "   insecure: others can reach it, and the token is sent in the clear" };
     format!(
         "boatyard {version} serves\n  API         http://{api}{warning}\n  front door  http://{http}\n  data        {data}\n  \
          token       {token}\n  engine      {engine} at {socket}\nCtrl-C ends this; apps and front door go on.",

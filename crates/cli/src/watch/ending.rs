@@ -1,0 +1,155 @@
+//! What a deployment came to: the sentences at its end, and the exit code that scripts read. Pure.
+
+use super::lines::seconds;
+use super::snapshot::{Served, Snapshot};
+use crate::exit::Exit;
+use crate::say::{grouped, plain};
+
+/// The exit code of an ended deployment.
+pub fn exit(ended: &Snapshot) -> Exit {
+    match ended.phase.as_str() {
+        _ if ended.has_served() => Exit::Done,
+        "ERROR" if ended.boatyard.rolled_back => Exit::RolledBack,
+        _ => Exit::Failed,
+    }
+}
+
+/// The last lines about it. `app` is how the app is called.
+pub fn told(app: &str, ended: &Snapshot) -> Vec<String> {
+    if ended.has_served() { success(app, ended) } else { failure(app, ended) }
+}
+
+/// For a request that started no deployment, and for a deployment that had nothing to build or roll.
+pub fn nothing_changed(app: &str, serving: &Snapshot) -> String {
+    format!("Nothing to do: {app} serves deployment {}, and no component changed.", serving.boatyard.number)
+}
+
+fn success(app: &str, ended: &Snapshot) -> Vec<String> {
+    let it = &ended.boatyard;
+    if it.record.roll_began.is_none() && !it.images.values().any(|image| image.built) {
+        return vec![nothing_changed(app, ended)];
+    }
+    let number = it.number;
+    let after = match (ended.created_at, ended.updated_at) {
+        (Some(from), Some(until)) => format!(" after {}", seconds((until - from).num_milliseconds().max(0))),
+        _ => String::new(),
+    };
+    let proof = it.record.served.as_ref().map(|it| format!(": {}", proof(it))).unwrap_or_default();
+    let mut lines = vec![format!("{app} serves deployment {number}{after}{proof}.")];
+    for same in &it.record.unchanged {
+        let short = |text: &str| text.trim_start_matches("sha256:").chars().take(12).collect::<String>();
+        let (image, environment) = (short(&same.image), short(&same.environment_hash));
+        let revision = short(&same.revision);
+        lines.push(format!("  {}: same image {image}, environment {environment}, revision {revision}", same.component));
+    }
+    lines.extend(it.record.notes.iter().map(|note| format!("  {}", plain(note))));
+    lines
+}
+
+/// `served 48,211 requests during this roll, 0 failed, slowest 212 ms`.
+fn proof(served: &Served) -> String {
+    let mut text =
+        format!("served {} requests during this roll, {} failed", grouped(served.requests), grouped(served.failed));
+    if served.requests > 0 {
+        text.push_str(&format!(", slowest {} ms", grouped(served.slowest_ms)));
+    }
+    if served.upgraded_cut > 0 {
+        text.push_str(&format!(", {} websockets cut at the limit", grouped(served.upgraded_cut)));
+    }
+    text
+}
+
+fn failure(app: &str, ended: &Snapshot) -> Vec<String> {
+    let it = &ended.boatyard;
+    let number = it.number;
+    let leaf = ended.leaves().into_iter().find_map(|leaf| leaf.reason.map(|reason| (leaf.status, reason)));
+    let reason = match (&it.failure, leaf) {
+        (Some(failure), _) => failure.message.clone(),
+        (None, Some((super::snapshot::Status::Error, reason))) => reason,
+        _ => "it gives no reason".into(),
+    };
+    let what = match ended.phase.as_str() {
+        "CANCELED" => "was canceled",
+        "SUPERSEDED" => "was superseded before it served",
+        _ if it.rolled_back => "failed, and what it had replaced was rolled back",
+        _ => "failed",
+    };
+    let mut lines = vec![format!("Deployment {number} of {app} {what}: {}", plain(&reason))];
+    let component = it.failure.as_ref().and_then(|it| it.component.clone());
+    if !it.log_tail.is_empty() {
+        lines.push(format!("Last lines of {}:", component.as_deref().unwrap_or("its log")));
+        lines.extend(it.log_tail.iter().map(|line| format!("  | {}", plain(line))));
+    }
+    if ended.phase == "ERROR" && !reason.contains("boatyard ") {
+        let log = if it.record.roll_began.is_none() && it.log_tail.is_empty() { "build" } else { "deploy" };
+        let component = component.map(|it| format!(" {it}")).unwrap_or_default();
+        lines.push(format!("See: boatyard apps logs {app}{component} --type {log} --deployment {number}"));
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::snapshot::samples::{deployment, snapshot};
+    use super::*;
+    use serde_json::json;
+
+    fn read(change: impl FnOnce(&mut serde_json::Value), phase: &str, wait: &str) -> Snapshot {
+        let mut value = deployment(phase, "SUCCESS", "SUCCESS", wait);
+        change(&mut value);
+        Snapshot::read(&value).expect("a deployment")
+    }
+
+    #[test]
+    fn each_end_has_its_code() {
+        assert_eq!(exit(&snapshot("ACTIVE", "SUCCESS", "SUCCESS", "SUCCESS")), Exit::Done);
+        assert_eq!(exit(&snapshot("SUPERSEDED", "SUCCESS", "SUCCESS", "SUCCESS")), Exit::Done);
+        assert_eq!(exit(&snapshot("SUPERSEDED", "ERROR", "PENDING", "PENDING")), Exit::Failed);
+        assert_eq!(exit(&snapshot("CANCELED", "ERROR", "PENDING", "PENDING")), Exit::Failed);
+        assert_eq!(exit(&snapshot("ERROR", "ERROR", "PENDING", "PENDING")), Exit::Failed);
+        let rolled_back = read(|it| it["boatyard"]["rolled_back"] = true.into(), "ERROR", "ERROR");
+        assert_eq!(exit(&rolled_back), Exit::RolledBack);
+    }
+
+    #[test]
+    fn success_ends_with_the_proof() {
+        let served = json!({ "requests": 48211, "failed": 0, "slowest_ms": 212, "upgraded_cut": 3 });
+        let it = read(|it| it["boatyard"]["record"]["served"] = served, "ACTIVE", "SUCCESS");
+        let line = &told("shop", &it)[0];
+        assert_eq!(
+            line,
+            "shop serves deployment 42 after 4.2 s: served 48,211 requests during this roll, 0 failed, slowest 212 ms, 3 websockets cut at the limit."
+        );
+    }
+
+    #[test]
+    fn a_restart_tells_what_stayed_the_same() {
+        let same = json!([{ "component": "web", "image": "sha256:0123456789abcdef", "environment_hash": "e1", "revision": "r1" }]);
+        let it = read(|it| it["boatyard"]["record"]["unchanged"] = same, "ACTIVE", "SUCCESS");
+        assert_eq!(told("shop", &it)[1], "  web: same image 0123456789ab, environment e1, revision r1");
+    }
+
+    #[test]
+    fn what_built_and_rolled_nothing_says_so() {
+        let it = read(|it| it["boatyard"]["record"] = json!({}), "ACTIVE", "SUCCESS");
+        assert_eq!(told("shop", &it), ["Nothing to do: shop serves deployment 42, and no component changed."]);
+    }
+
+    #[test]
+    fn failure_ends_with_the_reason_the_log_tail_and_the_next_command() {
+        let failed = |it: &mut serde_json::Value| {
+            it["boatyard"]["failure"] =
+                json!({ "component": "web", "code": "c", "message": "web.0 was not ready; web.1 serves" });
+            it["boatyard"]["log_tail"] = json!(["cannot \u{1b}[31mbind"]);
+        };
+        assert_eq!(
+            told("shop", &read(failed, "ERROR", "ERROR")),
+            [
+                "Deployment 42 of shop failed: web.0 was not ready; web.1 serves",
+                "Last lines of web:",
+                "  | cannot \\u{1b}[31mbind",
+                "See: boatyard apps logs shop web --type deploy --deployment 42",
+            ]
+        );
+    }
+}

@@ -1,0 +1,102 @@
+//! Following a deployment to its end, over restarts of the server and over deployments that absorb it.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::time::{Instant, sleep};
+
+use super::ending;
+use super::snapshot::Snapshot;
+use super::terminal::Screen;
+use crate::client::{Client, ClientError, part};
+use crate::exit::Exit;
+use crate::say;
+
+/// The server is on this host: asking often is cheap, and a roll of a second should not cost ten.
+const FIRST_POLL: Duration = Duration::from_millis(300);
+const SLOWEST_POLL: Duration = Duration::from_secs(1);
+/// The server may be restarted meanwhile.
+const SILENCE: Duration = Duration::from_secs(60);
+
+/// How the watching ended, and the deployment as it was seen last.
+pub struct Watched {
+    pub exit: Exit,
+    pub deployment: Value,
+}
+
+/// Follows deployment `id` of `app` for at most `limit`, showing progress on standard error. Errors: the deployment cannot
+/// be read.
+pub async fn wait(client: &Client, app: &str, id: &str, limit: Duration) -> anyhow::Result<Watched> {
+    let mut follower = Follower { client, app, id: id.to_owned(), screen: Screen::new(), last: Value::Null };
+    let outcome = tokio::select! {
+        ended = follower.follow() => Some(ended?),
+        _ = tokio::signal::ctrl_c() => None,
+        () = sleep(limit) => Some(Exit::TimedOut),
+    };
+    let exit = outcome.unwrap_or(Exit::Detached);
+    let left = match exit {
+        Exit::Detached => Some("Detached".to_owned()),
+        Exit::TimedOut => Some(format!("Not done after {} s", limit.as_secs())),
+        _ => None,
+    };
+    if let Some(left) = left {
+        let id = &follower.id;
+        let text =
+            format!("{left}; the deployment goes on. Look again: boatyard apps get-deployment {app} {id} --wait");
+        follower.screen.say(&text);
+    }
+    Ok(Watched { exit, deployment: follower.last })
+}
+
+struct Follower<'a> {
+    client: &'a Client,
+    app: &'a str,
+    id: String,
+    screen: Screen,
+    last: Value,
+}
+
+impl Follower<'_> {
+    async fn follow(&mut self) -> anyhow::Result<Exit> {
+        let mut pause = FIRST_POLL;
+        loop {
+            let deployment = self.ask().await?;
+            let snapshot = Snapshot::read(&deployment)?;
+            self.screen.show(&snapshot);
+            self.last = deployment;
+            match (&snapshot.boatyard.superseded_by, snapshot.is_ended()) {
+                (Some(newer), true) if !snapshot.has_served() => {
+                    self.screen.say("absorbed into a newer deployment, which is followed from here");
+                    self.id.clone_from(newer);
+                    continue;
+                }
+                (_, true) => {
+                    ending::told(self.app, &snapshot).iter().for_each(|line| say::note(line));
+                    return Ok(ending::exit(&snapshot));
+                }
+                (_, false) => {}
+            }
+            sleep(pause).await;
+            pause = (pause * 5 / 4).min(SLOWEST_POLL);
+        }
+    }
+
+    /// Asks until there is an answer: a server that is restarted loses no deployment.
+    async fn ask(&mut self) -> Result<Value, ClientError> {
+        let path = format!("/v2/apps/{}/deployments/{}", part(self.app), part(&self.id));
+        let silent_since = Instant::now();
+        let mut told = false;
+        loop {
+            match self.client.get(&path).await {
+                Ok(mut answer) => return Ok(answer["deployment"].take()),
+                Err(error) if error.is_transient() && silent_since.elapsed() < SILENCE => {
+                    if !std::mem::replace(&mut told, true) {
+                        self.screen.say("the API does not answer; waiting for it");
+                    }
+                    sleep(SLOWEST_POLL).await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
