@@ -1,18 +1,20 @@
 //! The engine seen without Boatyard: what is really there, and how fast raw API calls are.
 
-use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::collections::{BTreeMap, HashMap};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, ensure};
 use bollard::Docker;
 use bollard::models::{ContainerCreateBody, HostConfig};
 use bollard::query_parameters::{
-    CreateContainerOptionsBuilder, ListContainersOptionsBuilder, ListNetworksOptionsBuilder, ListVolumesOptionsBuilder,
-    RemoveContainerOptionsBuilder,
+    CreateContainerOptionsBuilder, EventsOptionsBuilder, ListContainersOptionsBuilder, ListNetworksOptionsBuilder,
+    ListVolumesOptionsBuilder, RemoveContainerOptionsBuilder,
 };
+use futures::TryStreamExt;
 use tokio::net::TcpStream;
 
 const LABEL: &str = "io.boatyard.installation";
+const COMPONENT: &str = "io.boatyard.component";
 
 /// Connects to the machine's engine.
 pub fn connect() -> Result<Docker> {
@@ -40,9 +42,40 @@ pub async fn networks_and_volumes_of(installation: &str) -> Result<(Vec<String>,
     Ok((networks, volumes))
 }
 
+/// How many containers of each component the engine started since a moment. It remembers its last 256 events only: ask soon.
+pub async fn starts_since(installation: &str, since: SystemTime) -> Result<BTreeMap<String, usize>> {
+    let seconds = |at: SystemTime| {
+        let at = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        format!("{}.{:09}", at.as_secs(), at.subsec_nanos())
+    };
+    let filters = HashMap::from([
+        ("type", vec!["container".to_owned()]),
+        ("event", vec!["start".to_owned()]),
+        ("label", vec![format!("{LABEL}={installation}")]),
+    ]);
+    let (since, until) = (seconds(since), seconds(SystemTime::now()));
+    let options = EventsOptionsBuilder::new().since(&since).until(&until).filters(&filters).build();
+    let mut events = connect()?.events(Some(options));
+    let mut counts = BTreeMap::new();
+    while let Some(event) = events.try_next().await? {
+        let attributes = event.actor.and_then(|it| it.attributes).unwrap_or_default();
+        *counts.entry(attributes.get(COMPONENT).cloned().unwrap_or_default()).or_default() += 1;
+    }
+    Ok(counts)
+}
+
 /// The engine's floor: create, start, first answer of one container by raw API calls, the least of `tries`. The container
 /// joins the default network and is configured as lightly as ours are.
 pub async fn floor(image: &str, env: &[&str], port: u16, tries: usize) -> Result<Duration> {
+    least(image, env, Some(port), tries).await
+}
+
+/// The floor of what never answers: create and start, the least of `tries`.
+pub async fn floor_of_start(image: &str, env: &[&str], tries: usize) -> Result<Duration> {
+    least(image, env, None, tries).await
+}
+
+async fn least(image: &str, env: &[&str], port: Option<u16>, tries: usize) -> Result<Duration> {
     let docker = connect()?;
     let mut best = Duration::MAX;
     for _ in 0..tries {
@@ -51,7 +84,7 @@ pub async fn floor(image: &str, env: &[&str], port: u16, tries: usize) -> Result
     Ok(best)
 }
 
-async fn once(docker: &Docker, image: &str, env: &[&str], port: u16) -> Result<Duration> {
+async fn once(docker: &Docker, image: &str, env: &[&str], port: Option<u16>) -> Result<Duration> {
     let name = format!("by-floor-{}", uuid::Uuid::new_v4().simple());
     let body = ContainerCreateBody {
         image: Some(image.to_owned()),
@@ -68,8 +101,9 @@ async fn once(docker: &Docker, image: &str, env: &[&str], port: u16) -> Result<D
     measured
 }
 
-async fn answered(docker: &Docker, name: &str, port: u16, began: Instant) -> Result<Duration> {
+async fn answered(docker: &Docker, name: &str, port: Option<u16>, began: Instant) -> Result<Duration> {
     docker.start_container(name, None).await?;
+    let Some(port) = port else { return Ok(began.elapsed()) };
     let details = docker.inspect_container(name, None).await?;
     let networks = details.network_settings.and_then(|it| it.networks).unwrap_or_default();
     let address =

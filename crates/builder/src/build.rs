@@ -139,7 +139,7 @@ impl Builder {
             move |note: Note| log(&describe(&note))
         };
         let context = self.source.context(&recipe.repo, &resolved.commit, &recipe.selection, on_note).await?;
-        let reference = format!("{}:{}", recipe.repository, &identity[..24]);
+        let reference = format!("{}:{}-{}", recipe.repository, &identity[..16], recipe.tag_suffix);
         let spec = BuildSpec {
             tag: reference.clone(),
             dockerfile: context.dockerfile,

@@ -18,8 +18,10 @@ pub struct Recipe {
     pub args: BTreeMap<String, String>,
     /// How much of what was built before may be used.
     pub cache: Cache,
-    /// The result is tagged `<repository>:<first 24 digits of its identity>`.
+    /// The result is tagged `<repository>:<first 16 digits of its identity>-<tag_suffix>`.
     pub repository: String,
+    /// Tells two builds of one source apart, so that the older image keeps a name by which it can be found and removed.
+    pub tag_suffix: String,
     /// Labels of the image.
     pub labels: BTreeMap<String, String>,
 }

@@ -48,6 +48,11 @@ impl Names {
         format!("boatyard-{}/{}-{component}", self.installation, short(app))
     }
 
+    /// Prefix of the tags of all images of an app.
+    pub fn repositories_of(&self, app: &AppId) -> String {
+        format!("boatyard-{}/{}-", self.installation, short(app))
+    }
+
     /// Prefix of all image tags of this installation.
     pub fn repositories(&self) -> String {
         format!("boatyard-{}/", self.installation)

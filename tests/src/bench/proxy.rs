@@ -56,7 +56,8 @@ async fn upstream(at: &Installation, app: &str) -> Result<SocketAddr> {
     let id = instances.first().and_then(|it| it["container_id"].as_str()).context("an instance")?;
     let details = engine::connect()?.inspect_container(id, None).await?;
     let networks = details.network_settings.and_then(|it| it.networks).unwrap_or_default();
-    let address = networks.into_values().find_map(|it| it.ip_address.filter(|it| !it.is_empty())).context("an address")?;
+    let address =
+        networks.into_values().find_map(|it| it.ip_address.filter(|it| !it.is_empty())).context("an address")?;
     Ok(SocketAddr::new(address.parse()?, 8080))
 }
 
@@ -106,7 +107,8 @@ impl Nginx {
         );
         let file = folder.path().join("nginx.conf");
         fs::write(&file, config)?;
-        let child = Command::new("nginx").arg("-c").arg(&file).arg("-p").arg(folder.path()).stderr(Stdio::null()).spawn()?;
+        let child =
+            Command::new("nginx").arg("-c").arg(&file).arg("-p").arg(folder.path()).stderr(Stdio::null()).spawn()?;
         for _ in 0..100 {
             if std::net::TcpStream::connect(address).is_ok() {
                 return Ok(Self { child, address, _folder: folder });

@@ -46,7 +46,11 @@ pub async fn unchanged_tree(at: &Installation) -> Result<Line> {
     let repo = Repo::init(at.sources().join("bench"))?;
     repo.write("Dockerfile", "FROM boatyard-local/testapp:1\n")?;
     repo.commit("all there is")?;
-    at.create(&format!("name: same\nservices:\n- name: web\n  git: {{repo_clone_url: '{}', branch: main}}\n", repo.url())).await?;
+    at.create(&format!(
+        "name: same\nservices:\n- name: web\n  git: {{repo_clone_url: '{}', branch: main}}\n",
+        repo.url()
+    ))
+    .await?;
     let app = app_id(at, "same").await?;
     let mut times = Vec::new();
     for _ in 0..ROUNDS {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use anyhow::Result;
 use serde_json::Value;
 
-use crate::installation::{Installation, text};
+use crate::installation::Installation;
 
 /// Components that have containers all the time, in the order in which the tables show them.
 pub(super) const COMPONENTS: [&str; 4] = ["web", "api", "worker", "db"];
@@ -22,7 +22,9 @@ struct Unit {
 
 impl Census {
     pub async fn take(at: &Installation, app: &str) -> Result<Self> {
-        let mut units = at.instances(app).await?.iter().map(unit).collect::<Result<Vec<_>>>()?;
+        let all = at.instances(app).await?;
+        let lasting = all.iter().filter(|it| it["component_type"] != "JOB");
+        let mut units: Vec<_> = lasting.filter_map(unit).collect();
         units.sort();
         Ok(Self(units))
     }
@@ -43,17 +45,15 @@ impl Census {
         !before.is_empty() && before.len() == after.len() && before.is_disjoint(&after)
     }
 
-    fn of<'a>(&'a self, component: &'a str) -> impl Iterator<Item = &'a Unit> {
+    fn of<'a>(&'a self, component: &str) -> impl Iterator<Item = &'a Unit> {
         self.0.iter().filter(move |it| it.component == component)
     }
 }
 
-fn unit(instance: &Value) -> Result<Unit> {
-    Ok(Unit {
-        component: text(instance, "/component_name")?,
-        container: text(instance, "/container_id")?,
-        started: text(instance, "/started_at")?,
-    })
+/// `None` for one that has no container yet.
+fn unit(instance: &Value) -> Option<Unit> {
+    let field = |name: &str| instance[name].as_str().map(str::to_owned);
+    Some(Unit { component: field("component_name")?, container: field("container_id")?, started: field("started_at")? })
 }
 
 #[cfg(test)]

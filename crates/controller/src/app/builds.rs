@@ -84,6 +84,7 @@ impl AppTask {
                 Build::ForceWithoutCache => Cache::Clear,
             },
             repository: self.shared.names.repository(&self.state.app.id, component),
+            tag_suffix: deployment.number.to_string(),
             labels,
         })
     }

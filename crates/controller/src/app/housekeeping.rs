@@ -67,10 +67,28 @@ impl AppTask {
         let forget: Vec<_> = forget.into_iter().map(|it| Change::ForgetRevision(it.app.clone(), it.id.clone())).collect();
         if forget.is_empty() {
             self.forget_old_deployments();
-            return Ok(false);
+            return Ok(self.sweep_images());
         }
         self.commit(forget).await?;
         Ok(true)
+    }
+
+    /// Once after each deployment: images that none of the newest ones used are removed.
+    fn sweep_images(&mut self) -> bool {
+        let newest = self.state.deployments.iter().max_by_key(|it| it.number).map(|it| it.id.clone());
+        if newest == self.swept_after {
+            return false;
+        }
+        self.swept_after = newest;
+        let (shared, app) = (self.shared.clone(), self.state.app.clone());
+        let about = InstanceName::new("images");
+        self.begin(about.clone(), async move {
+            if let Err(error) = remove_old_images(&shared, &app).await {
+                warn!(%error, "old images could not be removed; the next deployment tries again");
+            }
+            Done::HouseCleared { about, result: Ok(()) }
+        });
+        true
     }
 
     /// The task remembers what it works on; history is the store's.
@@ -177,14 +195,39 @@ impl AppTask {
     }
 }
 
+/// So many of the newest deployments keep their images: enough to go back to, few enough for a small disk.
+const DEPLOYMENTS_WITH_IMAGES: u64 = 5;
+
+async fn remove_old_images(shared: &super::Shared, app: &store::records::App) -> anyhow::Result<()> {
+    let (newest, _) = shared.store.deployments(&app.id, 0, DEPLOYMENTS_WITH_IMAGES).await?;
+    let active = match &app.active {
+        Some(id) => shared.store.deployment(id).await?,
+        None => None,
+    };
+    let kept: BTreeSet<String> =
+        newest.iter().chain(&active).flat_map(|it| it.images.values()).map(|it| it.reference.clone()).collect();
+    // Forgotten first: a deployment that begins meanwhile must not find what is about to go.
+    let forgotten = shared.store.built_images(&app.id).await?.into_iter().filter(|it| !kept.contains(&it.reference));
+    let forgotten: Vec<_> = forgotten.map(|it| Change::ForgetBuiltImage(it.identity)).collect();
+    if !forgotten.is_empty() {
+        shared.store.commit(forgotten).await?;
+    }
+    for (tag, image) in shared.engine.tags(&shared.names.repositories_of(&app.id)).await? {
+        if !kept.contains(&tag) {
+            info!(%tag, %image, "removing an image that no recent deployment used");
+            shared.engine.remove_image(&tag).await?;
+        }
+    }
+    Ok(())
+}
+
 /// The app's network and images.
 async fn clear(shared: &super::Shared, app: &rollout::ids::AppId, network: &str) -> Result<(), EngineError> {
     shared.engine.remove_network(network).await?;
-    let images = shared.store.built_images(app).await.unwrap_or_default();
-    for image in images {
+    for (tag, _) in shared.engine.tags(&shared.names.repositories_of(app)).await? {
         // Another app may have been built into the same image; only the name goes, and the layers with the last name.
-        if let Err(error) = shared.engine.remove_image(&image.reference).await {
-            warn!(image = %image.reference, %error, "image could not be removed; `docker image prune` finds it");
+        if let Err(error) = shared.engine.remove_image(&tag).await {
+            warn!(image = %tag, %error, "image could not be removed; `docker image prune` finds it");
         }
     }
     Ok(())

@@ -167,6 +167,8 @@ pub(crate) struct AppTask {
     /// Why-lines as last planned.
     why: Vec<String>,
     look_again: Option<rollout::time::Timestamp>,
+    /// The deployment after which old images were last removed.
+    swept_after: Option<DeploymentId>,
     /// Everything of the app is gone.
     ended: bool,
 }
@@ -201,6 +203,7 @@ impl AppTask {
             specs_of: std::sync::Mutex::default(),
             why: Vec::new(),
             look_again: None,
+            swept_after: None,
             ended: false,
         }
     }
