@@ -59,10 +59,10 @@ mod tests {
         let cases: [(&str, &[&str]); 7] = [
             ("FROM debian:12\nRUN true", &["debian:12"]),
             ("from scratch\nCOPY a /a", &[]),
-            ("FROM golang:1.22 AS build\nFROM build AS test\nFROM debian:12\nCOPY --from=build /a /a", &[
-                "golang:1.22",
-                "debian:12",
-            ]),
+            (
+                "FROM golang:1.22 AS build\nFROM build AS test\nFROM debian:12\nCOPY --from=build /a /a",
+                &["golang:1.22", "debian:12"],
+            ),
             ("FROM --platform=linux/amd64 node:20", &["node:20"]),
             ("ARG BASE=python:3.12\nFROM ${BASE}\nFROM $BASE", &["python:3.12"]),
             ("ARG BASE\nFROM $BASE", &[]),

@@ -74,12 +74,7 @@ impl Builder {
     /// remembers of an identity. Dropping the future cancels; nothing of the build stays behind.
     ///
     /// Errors: [`BuildError`]; the log has said more by then.
-    pub async fn have(
-        &self,
-        recipe: &Recipe,
-        known: Remember,
-        log: LogSink,
-    ) -> Result<Built, BuildError> {
+    pub async fn have(&self, recipe: &Recipe, known: Remember, log: LogSink) -> Result<Built, BuildError> {
         let resolved = self.fetch(recipe, &log).await?;
         let source_identity = self.source.identity(&recipe.repo, &resolved.commit, &recipe.selection).await?;
         for note in &source_identity.notes {
@@ -179,7 +174,8 @@ impl Builder {
                 BuildEvent::Built { image: id } => image = Some(id),
             }
         }
-        let lost = || EngineError::Other { verb: "build", status: None, message: "the build ended without an image".into() };
+        let lost =
+            || EngineError::Other { verb: "build", status: None, message: "the build ended without an image".into() };
         image.ok_or_else(lost)
     }
 

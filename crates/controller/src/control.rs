@@ -112,7 +112,8 @@ impl Controller {
         };
         let handle = AppHandle::start(shared.clone(), state);
         self.0.apps.write().await.insert(id.clone(), handle);
-        let ask = Ask { request: Request::deploy(), spec: None, cause: "initial deployment".into(), caller: caller.clone() };
+        let ask =
+            Ask { request: Request::deploy(), spec: None, cause: "initial deployment".into(), caller: caller.clone() };
         self.ask_app(&id, ask).await?;
         self.app(&id).await
     }
@@ -124,9 +125,11 @@ impl Controller {
         let taken_networks = shared.store.networks().await?;
         let pool = shared.config.network_pool;
         // Installations that share an engine begin at different places, so that they seldom meet.
-        let start = self.installation_id().bytes().fold(0u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
-        let network = network::free_number(pool, &taken_networks, start % pool.size())
-            .ok_or_else(|| ControlError::Conflict("every network of the pool is taken; start with another --network-pool".into()))?;
+        let start =
+            self.installation_id().bytes().fold(0u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
+        let network = network::free_number(pool, &taken_networks, start % pool.size()).ok_or_else(|| {
+            ControlError::Conflict("every network of the pool is taken; start with another --network-pool".into())
+        })?;
         let now = clock::now();
         let app = App {
             id,
@@ -151,7 +154,12 @@ impl Controller {
     /// Puts a new spec. An equal one changes nothing. Errors: as for [`Self::create_app`]; a changed name.
     pub async fn update_app(&self, app: &AppId, spec: AppSpec, caller: &Caller) -> Result<AppView, ControlError> {
         let spec = self.completed(app, spec).await?;
-        let ask = Ask { request: Request::deploy(), spec: Some(spec), cause: "app spec updated".into(), caller: caller.clone() };
+        let ask = Ask {
+            request: Request::deploy(),
+            spec: Some(spec),
+            cause: "app spec updated".into(),
+            caller: caller.clone(),
+        };
         self.ask_app(app, ask).await?;
         self.app(app).await
     }
@@ -162,7 +170,9 @@ impl Controller {
         let record = self.record(app).await?;
         if spec.name != record.name {
             let (old, new) = (&record.name, &spec.name);
-            return Err(ControlError::Invalid(format!("an app keeps its name: this one is {old}, the spec says {new}")));
+            return Err(ControlError::Invalid(format!(
+                "an app keeps its name: this one is {old}, the spec says {new}"
+            )));
         }
         let specs = Specs::of(app, &self.0.shared.sealer);
         let before = specs.open(&record.spec);
@@ -206,14 +216,24 @@ impl Controller {
 
     /// Replaces the chosen services and workers, or all, with exact copies. Errors: never active; a job, a database or
     /// nothing of that name.
-    pub async fn restart(&self, app: &AppId, components: &[String], caller: &Caller) -> Result<DeploymentView, ControlError> {
+    pub async fn restart(
+        &self,
+        app: &AppId,
+        components: &[String],
+        caller: &Caller,
+    ) -> Result<DeploymentView, ControlError> {
         let (restart, cause) = chosen(components);
         let ask = Ask { request: Request::restart(restart), spec: None, cause, caller: caller.clone() };
         self.deployed(app, ask).await
     }
 
     /// Fetches, builds what was asked for, rolls what changed.
-    pub async fn deploy(&self, app: &AppId, options: DeployOptions, caller: &Caller) -> Result<DeploymentView, ControlError> {
+    pub async fn deploy(
+        &self,
+        app: &AppId,
+        options: DeployOptions,
+        caller: &Caller,
+    ) -> Result<DeploymentView, ControlError> {
         let (request, cause) = asked(options);
         let ask = Ask { request, spec: None, cause: cause.into(), caller: caller.clone() };
         self.deployed(app, ask).await
@@ -265,7 +285,8 @@ impl Controller {
     /// Instances, databases and job runs, with what the engine says of them.
     pub async fn instances(&self, app: &AppId) -> Result<Vec<InstanceView>, ControlError> {
         let shared = &self.0.shared;
-        let state = shared.store.app_state(app).await?.ok_or_else(|| ControlError::NotFound(format!("no app {app}")))?;
+        let state =
+            shared.store.app_state(app).await?.ok_or_else(|| ControlError::NotFound(format!("no app {app}")))?;
         let mut views = Vec::new();
         for row in &state.instances {
             let kind = match row.kind {
@@ -350,7 +371,9 @@ impl Controller {
     async fn handle(&self, app: &AppId) -> Result<AppHandle, ControlError> {
         self.record(app).await?;
         let handle = self.0.apps.read().await.get(app).cloned();
-        handle.ok_or_else(|| ControlError::Conflict("this app cannot be read by this version; see the log of serve".into()))
+        handle.ok_or_else(|| {
+            ControlError::Conflict("this app cannot be read by this version; see the log of serve".into())
+        })
     }
 
     async fn app(&self, id: &AppId) -> Result<AppView, ControlError> {

@@ -99,7 +99,9 @@ async fn list_forever(engine: Arc<dyn Engine>, sender: watch::Sender<Arc<EngineV
 
 fn tell_once(before: &EngineView, error: &EngineError) {
     match before.unreachable {
-        None => warn!(%error, "the engine does not answer; what runs goes on running, nothing is changed until it does"),
+        None => {
+            warn!(%error, "the engine does not answer; what runs goes on running, nothing is changed until it does")
+        }
         Some(_) => debug!(%error, "the engine still does not answer"),
     }
 }

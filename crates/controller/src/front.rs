@@ -265,7 +265,9 @@ async fn connect(settings: &FrontSettings) -> Result<Control, String> {
     let listener = Listener { address: settings.http, kind: ListenerKind::Http };
     let welcome = control.hello(vec![listener]).await.map_err(|error| error.to_string())?;
     match welcome.refused.first() {
-        Some(refused) => Err(format!("the front door cannot listen on {}: {}", refused.listener.address, refused.reason)),
+        Some(refused) => {
+            Err(format!("the front door cannot listen on {}: {}", refused.listener.address, refused.reason))
+        }
         None => Ok(control),
     }
 }

@@ -60,7 +60,13 @@ impl Logbook {
     }
 
     /// Takes the lines of one component's build, from its beginning.
-    pub fn build_sink(&self, app: &AppId, deployment: &DeploymentId, component: &ComponentName, secrets: &[String]) -> LogSink {
+    pub fn build_sink(
+        &self,
+        app: &AppId,
+        deployment: &DeploymentId,
+        component: &ComponentName,
+        secrets: &[String],
+    ) -> LogSink {
         let path = self.file(app, deployment, Chapter::Build, component);
         let writer = Mutex::new(Writer::begin(&path));
         let redactor = Redactor::new(secrets);
@@ -168,7 +174,8 @@ impl Redactor {
 /// Control and direction-changing characters as `\u{…}`: a log line cannot steer a terminal or forge another line. Tabs
 /// stay.
 pub(crate) fn escaped(text: &str) -> String {
-    let dangerous = |c: char| (c.is_control() && c != '\t') || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let dangerous =
+        |c: char| (c.is_control() && c != '\t') || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     if !text.chars().any(dangerous) {
         return text.to_owned();
     }

@@ -59,7 +59,9 @@ impl Logs {
         let mut all = Vec::new();
         for (component, name) in self.containers(question).await? {
             let details = self.engine.inspect(&name).await.map_err(unreadable)?;
-            let Some(started) = details.filter(|it| it.restart_count > 0).and_then(|it| it.started_at) else { continue };
+            let Some(started) = details.filter(|it| it.restart_count > 0).and_then(|it| it.started_at) else {
+                continue;
+            };
             let lines = self.engine.logs(&name, &LogQuery { follow: false, tail: None }).await.map_err(unreadable)?;
             let before = lines.try_filter(move |line| std::future::ready(line.timestamp < started)).map_err(unreadable);
             all.extend(before.map_ok(|line| entry(&component, line)).collect::<Vec<_>>().await);
@@ -72,7 +74,8 @@ impl Logs {
     async fn containers(&self, question: &LogQuestion) -> Result<Vec<(String, String)>, ControlError> {
         let rows = self.store.instances().await?;
         let rows: Vec<_> = rows.into_iter().filter(|it| it.app == question.app).collect();
-        let wanted = |component: &ComponentName| question.component.as_deref().is_none_or(|it| it == component.as_str());
+        let wanted =
+            |component: &ComponentName| question.component.as_deref().is_none_or(|it| it == component.as_str());
         let names: Vec<_> = rows
             .iter()
             .filter(|it| wanted(&it.component))
@@ -81,7 +84,10 @@ impl Logs {
         match (&question.component, names.is_empty()) {
             (Some(component), true) => {
                 let known: Vec<String> = rows.iter().map(|it| it.component.to_string()).collect();
-                Err(ControlError::NotFound(format!("no running instance of {component:?}.{}", closest(component, &known))))
+                Err(ControlError::NotFound(format!(
+                    "no running instance of {component:?}.{}",
+                    closest(component, &known)
+                )))
             }
             _ => Ok(names),
         }
@@ -106,7 +112,9 @@ impl Logs {
             let tail = deployment.log_tail.clone();
             let component = deployment.failure.and_then(|it| it.component).map(|it| it.to_string()).unwrap_or_default();
             let stamp = crate::clock::rfc3339(deployment.stage_since);
-            let lines = tail.into_iter().map(move |text| Ok(LogEntry { component: component.clone(), timestamp: stamp.clone(), text }));
+            let lines = tail
+                .into_iter()
+                .map(move |text| Ok(LogEntry { component: component.clone(), timestamp: stamp.clone(), text }));
             all.push(stream::iter(lines).boxed());
         }
         Ok(all.boxed())

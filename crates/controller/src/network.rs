@@ -23,7 +23,8 @@ impl NetworkPool {
 
     /// Reads `10.192.0.0/12`. Errors: a sentence.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let wrong = || format!("{text:?} is not a block of IPv4 addresses such as 10.192.0.0/12, with a prefix of 8 to 24");
+        let wrong =
+            || format!("{text:?} is not a block of IPv4 addresses such as 10.192.0.0/12, with a prefix of 8 to 24");
         let (base, prefix) = text.split_once('/').ok_or_else(wrong)?;
         let base: Ipv4Addr = base.parse().map_err(|_| wrong())?;
         let prefix: u8 = prefix.parse().map_err(|_| wrong())?;
@@ -62,9 +63,10 @@ impl AppNetwork {
     /// 253 are taken.
     pub fn free(self, taken: &BTreeSet<Ipv4Addr>, last: Option<Ipv4Addr>) -> Option<Ipv4Addr> {
         let after = last.filter(|last| self.contains(*last)).map_or(1, |last| last.to_bits() & 0xff);
-        (1..=253).map(|step| (after + 251 + step) % 253 + 2).map(|host| Ipv4Addr::from_bits(self.base + host)).find(
-            |address| !taken.contains(address),
-        )
+        (1..=253)
+            .map(|step| (after + 251 + step) % 253 + 2)
+            .map(|host| Ipv4Addr::from_bits(self.base + host))
+            .find(|address| !taken.contains(address))
     }
 }
 
@@ -92,7 +94,8 @@ mod tests {
     #[test]
     fn addresses_go_round_and_skip_the_taken_ones() {
         let at = |host| Ipv4Addr::new(10, 192, 7, host);
-        let free = |taken: &[u8], last: Option<u8>| network().free(&taken.iter().map(|it| at(*it)).collect(), last.map(at));
+        let free =
+            |taken: &[u8], last: Option<u8>| network().free(&taken.iter().map(|it| at(*it)).collect(), last.map(at));
         assert_eq!(free(&[], None), Some(at(2)));
         assert_eq!(free(&[2, 3], None), Some(at(4)));
         assert_eq!(free(&[], Some(9)), Some(at(10)));

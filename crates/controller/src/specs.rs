@@ -37,10 +37,14 @@ impl<'a> Specs<'a> {
         if let Some(before) = before {
             keep_missing(&mut spec, before);
         }
-        let needed: Vec<String> = spec.needed_values().into_iter().map(|it| match it.component {
-            Some(component) => format!("{} of {component} ({})", it.key, it.path),
-            None => format!("{} ({})", it.key, it.path),
-        }).collect();
+        let needed: Vec<String> = spec
+            .needed_values()
+            .into_iter()
+            .map(|it| match it.component {
+                Some(component) => format!("{} of {component} ({})", it.key, it.path),
+                None => format!("{} ({})", it.key, it.path),
+            })
+            .collect();
         if needed.is_empty() { Ok(spec) } else { Err(NeedsValues(needed)) }
     }
 

@@ -47,11 +47,8 @@ pub(crate) async fn start(config: Config) -> Result<Started, StartError> {
 
     let stop = CancellationToken::new();
     let watch = EngineWatch::start(engine.clone(), stop.clone());
-    let settings = FrontSettings {
-        program: config.program.clone(),
-        data_dir: directory.root().to_owned(),
-        http: config.http,
-    };
+    let settings =
+        FrontSettings { program: config.program.clone(), data_dir: directory.root().to_owned(), http: config.http };
     let states = load(&store).await?;
     let expected = states.iter().map(|state| state.app.id.to_string()).collect();
     let front = Front::start(settings, store.clone(), expected, stop.clone()).await.map_err(StartError::Ingress)?;
@@ -192,9 +189,8 @@ async fn sweep(shared: Arc<Shared>) {
         let Ok(networks) = shared.engine.networks().await else { continue };
         // Asked after the engine: an app made meanwhile is known.
         let Ok(apps) = shared.store.apps().await else { continue };
-        let stranger = |identity: &Identity| {
-            identity.role != Role::Fence && !apps.iter().any(|it| it.id.as_str() == identity.app)
-        };
+        let stranger =
+            |identity: &Identity| identity.role != Role::Fence && !apps.iter().any(|it| it.id.as_str() == identity.app);
         for container in seen.containers.values().filter(|it| stranger(&it.identity)) {
             warn!(container = %container.name, "its app is not on record; removing it");
             report(shared.engine.remove(&container.name).await.map(drop));

@@ -252,8 +252,9 @@ pub fn next_move(stage: Stage, facts: &Facts, parallel_builds: usize) -> Move {
     }
     match stage {
         Stage::Pending => Move::Go(Event::Begun),
-        Stage::Building => parts(&facts.images, parallel_builds, "BuildFailed", Move::Build)
-            .unwrap_or(Move::Go(Event::ImagesReady)),
+        Stage::Building => {
+            parts(&facts.images, parallel_builds, "BuildFailed", Move::Build).unwrap_or(Move::Go(Event::ImagesReady))
+        }
         Stage::Built if facts.rollout_taken => Move::Wait,
         Stage::Built => Move::Go(Event::RolloutFree),
         Stage::Preparing => parts(&facts.databases, usize::MAX, "DatabaseFailed", Move::Database)
@@ -362,7 +363,9 @@ mod tests {
         assert_eq!(building(&[("a", UnderWay), ("b", UnderWay), ("c", Missing)]), Move::Wait);
         assert_eq!(building(&[("a", Ready), ("b", UnderWay)]), Move::Wait);
         assert_eq!(building(&[("a", Ready), ("b", Ready)]), Move::Go(Event::ImagesReady));
-        assert!(matches!(building(&[("a", UnderWay), ("b", Failed("no".into()))]), Move::Fail(it) if it.code == "BuildFailed"));
+        assert!(
+            matches!(building(&[("a", UnderWay), ("b", Failed("no".into()))]), Move::Fail(it) if it.code == "BuildFailed")
+        );
     }
 
     #[test]

@@ -123,8 +123,6 @@ impl Observed {
     /// In the routes that the ingress acknowledged.
     pub fn is_acknowledged(&self, instance: &Instance) -> bool {
         let routes = self.routes.as_ref();
-        routes
-            .and_then(|routes| routes.get(&instance.component))
-            .is_some_and(|names| names.contains(&instance.name))
+        routes.and_then(|routes| routes.get(&instance.component)).is_some_and(|names| names.contains(&instance.name))
     }
 }

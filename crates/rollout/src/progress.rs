@@ -218,7 +218,8 @@ mod tests {
     fn what_failed_stays_failed_and_keeps_its_reason() {
         let mut progress = progress();
         let key = LeafKey::Wait("web".into());
-        let reason = Reason { code: "DeployContainerHealthChecksFailed".into(), message: "web.0 did not answer".into() };
+        let reason =
+            Reason { code: "DeployContainerHealthChecksFailed".into(), message: "web.0 did not answer".into() };
         assert!(progress.fail(&key, reason.clone(), Timestamp(5)));
         assert!(!progress.succeed(&key, None, Timestamp(6)));
         assert_eq!(progress.leaf(&key).and_then(|leaf| leaf.reason.clone()), Some(reason));

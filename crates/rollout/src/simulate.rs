@@ -79,7 +79,8 @@ impl World {
 
     fn add(&mut self, targets: &[Target], step: &Step) {
         let Step::Add { component, slot, revision, generation } = step else { return };
-        let kind = targets.iter().find(|target| target.component == *component).expect("only targets are added to").kind;
+        let kind =
+            targets.iter().find(|target| target.component == *component).expect("only targets are added to").kind;
         self.made += 1;
         self.observed.instances.push(Instance {
             name: InstanceName::new(format!("{component}-{slot}-new{}", self.made)),

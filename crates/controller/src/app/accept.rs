@@ -75,7 +75,8 @@ impl AppTask {
     ) -> Result<Deployment, ControlError> {
         let (running, waiting) = self.in_line();
         let mut changes = vec![Change::App(app)];
-        if let Admission::Absorb(merged) = admit(&running, waiting.as_ref().map(|it| &it.request), &deployment.request) {
+        if let Admission::Absorb(merged) = admit(&running, waiting.as_ref().map(|it| &it.request), &deployment.request)
+        {
             let mut waited = waiting.expect("only what waits is absorbed");
             if merged.build != Build::Frozen && deployment.request.is_restart() {
                 // The newest spec stays the one to make real.
@@ -192,7 +193,9 @@ impl AppTask {
         };
         if deployment.stage.next(Event::CancelAsked).is_err() && deployment.stage != Stage::RollingBack {
             let phase = deployment.stage.phase();
-            return Err(ControlError::Conflict(format!("deployment {id} is {phase}; only one under way can be canceled")));
+            return Err(ControlError::Conflict(format!(
+                "deployment {id} is {phase}; only one under way can be canceled"
+            )));
         }
         deployment.cancel_asked = true;
         self.commit(vec![Change::Deployment(Box::new(deployment.clone()))]).await?;
@@ -205,7 +208,9 @@ impl AppTask {
         app.deleting = true;
         app.updated = clock::now();
         let mut changes = vec![Change::App(app)];
-        for mut deployment in self.state.deployments.iter().filter(|it| !it.stage.is_ended()).cloned().collect::<Vec<_>>() {
+        for mut deployment in
+            self.state.deployments.iter().filter(|it| !it.stage.is_ended()).cloned().collect::<Vec<_>>()
+        {
             self.end_builds(&deployment.id);
             let reason = Reason { code: "Canceled".into(), message: "the app was deleted".into() };
             deployment.progress.end_without_success(reason, clock::now());
@@ -237,9 +242,12 @@ fn check_component(app: &str, spec: &AppSpec, component: &ComponentName) -> Resu
         Some(Component::Job(_)) => Err(ControlError::Invalid(format!(
             "{name} is a job of {app}: jobs run in deployments only, never in a restart. To run it: boatyard apps create-deployment {app}"
         ))),
-        Some(other) => Err(ControlError::Invalid(format!("{name} is a {} of {app}: it has no instances", other.kind().as_str()))),
+        Some(other) => {
+            Err(ControlError::Invalid(format!("{name} is a {} of {app}: it has no instances", other.kind().as_str())))
+        }
         None => {
-            let known = spec.services.iter().map(|it| &it.common.name).chain(spec.workers.iter().map(|it| &it.common.name));
+            let known =
+                spec.services.iter().map(|it| &it.common.name).chain(spec.workers.iter().map(|it| &it.common.name));
             Err(ControlError::Invalid(format!("app {app} has no component {name:?}.{}", closest(name, known))))
         }
     }

@@ -71,7 +71,8 @@ impl AppTask {
             None => GitRef::DefaultBranch,
         };
         let dockerfile = common.dockerfile_path();
-        let selection = Selection::parse(Some(&common.source_dir()), dockerfile.as_deref()).map_err(|error| error.to_string())?;
+        let selection =
+            Selection::parse(Some(&common.source_dir()), dockerfile.as_deref()).map_err(|error| error.to_string())?;
         let labels = BTreeMap::from([("io.boatyard.image".to_owned(), self.state.app.id.to_string())]);
         Ok(Recipe {
             repo,
@@ -98,7 +99,9 @@ impl AppTask {
     ) -> Result<(), StoreError> {
         let key = (id.clone(), component.clone());
         self.builds.remove(&key);
-        let Some(mut deployment) = self.deployment(id).cloned().filter(|it| !it.stage.is_ended()) else { return Ok(()) };
+        let Some(mut deployment) = self.deployment(id).cloned().filter(|it| !it.stage.is_ended()) else {
+            return Ok(());
+        };
         let had = match result {
             Ok(had) => had,
             Err(why) => {
@@ -141,7 +144,8 @@ impl AppTask {
     pub(super) fn show_prebuilt(&self, deployment: &mut Deployment) {
         let names: Vec<_> = deployment.images.keys().cloned().collect();
         for name in names {
-            let reason = Reason { code: "PreviousBuildReused".into(), message: "restart: the image that serves".into() };
+            let reason =
+                Reason { code: "PreviousBuildReused".into(), message: "restart: the image that serves".into() };
             deployment.progress.succeed(&LeafKey::Build(name), Some(reason), clock::now());
         }
     }
@@ -177,7 +181,8 @@ enum Work {
 
 /// Build-scope variables become build arguments; secrets never do, since arguments stay in the image's history (M12).
 fn build_args(spec: &AppSpec, component: &ComponentName) -> BTreeMap<String, String> {
-    let environment = resolve_envs(spec, component.as_str(), Scope::DockerfileBuild, &Facts::default()).unwrap_or_default();
+    let environment =
+        resolve_envs(spec, component.as_str(), Scope::DockerfileBuild, &Facts::default()).unwrap_or_default();
     environment.vars.into_iter().filter(|(_, value)| !value.secret).map(|(key, value)| (key, value.text)).collect()
 }
 
@@ -192,7 +197,11 @@ async fn build(shared: &Arc<Shared>, recipe: &Recipe, sink: LogSink) -> Result<H
     });
     let built = shared.builder.have(recipe, known, sink).await.map_err(|error| chain(&error))?;
     let short = &built.commit[..built.commit.len().min(12)];
-    let note = if built.built { format!("built from {short}") } else { format!("reused: {short} has the tree it was built from") };
+    let note = if built.built {
+        format!("built from {short}")
+    } else {
+        format!("reused: {short} has the tree it was built from")
+    };
     let image = Image {
         id: built.image.clone(),
         reference: built.reference.clone(),
@@ -205,14 +214,21 @@ async fn build(shared: &Arc<Shared>, recipe: &Recipe, sink: LogSink) -> Result<H
 
 /// A prebuilt image: the local one, unless it is to be resolved again; the registry's otherwise. Where no registry
 /// answers, the local one is used and the log says so.
-pub(super) async fn have_image(shared: &Shared, source: &ImageSource, force: bool, sink: &LogSink) -> Result<Had, String> {
+pub(super) async fn have_image(
+    shared: &Shared,
+    source: &ImageSource,
+    force: bool,
+    sink: &LogSink,
+) -> Result<Had, String> {
     let reference = image_reference(source);
     let local = shared.engine.image(&reference).await.map_err(|error| error.to_string())?;
     let (id, note) = match local {
         Some(id) if !force => (id, "the local image".to_owned()),
         local => match (shared.engine.pull(&reference).await, local) {
             (Ok(id), _) => (id, "pulled".to_owned()),
-            (Err(error), Some(id)) => (id, format!("the registry could not be asked ({error}); the local image is used")),
+            (Err(error), Some(id)) => {
+                (id, format!("the registry could not be asked ({error}); the local image is used"))
+            }
             (Err(error), None) => return Err(chain(&error)),
         },
     };
@@ -235,4 +251,3 @@ fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     }
     text
 }
-

@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use app_spec::AppSpec;
-use engine::{ContainerSpec, EngineError, Identity, Limits, NetworkJoin, NetworkSpec, RestartPolicy, Role, VolumeMount};
+use engine::{
+    ContainerSpec, EngineError, Identity, Limits, NetworkJoin, NetworkSpec, RestartPolicy, Role, VolumeMount,
+};
 use rand::Rng;
 use rollout::deployment::Part;
 use rollout::ids::ComponentName;
@@ -84,7 +86,11 @@ impl AppTask {
             None if self.is_database_busy(name) => Part::UnderWay,
             None => Part::Missing,
         };
-        spec.databases.iter().map(|it| ComponentName::from(it.name.as_str())).map(|it| (it.clone(), part(&it))).collect()
+        spec.databases
+            .iter()
+            .map(|it| ComponentName::from(it.name.as_str()))
+            .map(|it| (it.clone(), part(&it)))
+            .collect()
     }
 
     fn is_database_busy(&self, name: &ComponentName) -> bool {
@@ -104,7 +110,11 @@ impl AppTask {
         Ok(())
     }
 
-    pub(super) async fn database_up(&mut self, name: ComponentName, result: Result<Database, String>) -> Result<(), StoreError> {
+    pub(super) async fn database_up(
+        &mut self,
+        name: ComponentName,
+        result: Result<Database, String>,
+    ) -> Result<(), StoreError> {
         match result {
             Ok(database) => {
                 info!(database = %name, "database answers");
@@ -178,7 +188,11 @@ impl AppTask {
         });
     }
 
-    pub(super) async fn database_gone(&mut self, database: Database, result: Result<(), EngineError>) -> Result<(), StoreError> {
+    pub(super) async fn database_gone(
+        &mut self,
+        database: Database,
+        result: Result<(), EngineError>,
+    ) -> Result<(), StoreError> {
         match result {
             Ok(()) => {
                 info!(database = %database.name, volume = %database.volume, "database stopped; its volume is kept");
@@ -273,4 +287,3 @@ fn random_password() -> String {
     let mut random = rand::rng();
     (0..32).map(|_| char::from(LETTERS[random.random_range(0..LETTERS.len())])).collect()
 }
-

@@ -211,7 +211,10 @@ impl AppTask {
         let app = &self.state.app.name;
         let kind = if deployment.stage == Stage::Building { "build" } else { "deploy" };
         let component = failure.component.as_ref().map(|it| format!(" {it}")).unwrap_or_default();
-        format!("{}. See: boatyard apps logs {app}{component} --type {kind} --deployment {}", failure.message, deployment.id)
+        format!(
+            "{}. See: boatyard apps logs {app}{component} --type {kind} --deployment {}",
+            failure.message, deployment.id
+        )
     }
 
     /// A restart copies what serves: images, targets, with the chosen components' generation raised.
@@ -243,7 +246,9 @@ impl AppTask {
         let databases = match self.databases_for(spec) {
             Ok(databases) => databases,
             Err(message) => {
-                return self.fail(deployment, Failure { component: None, code: "DatabaseFailed".into(), message }).await;
+                return self
+                    .fail(deployment, Failure { component: None, code: "DatabaseFailed".into(), message })
+                    .await;
             }
         };
         app.generation += 1;

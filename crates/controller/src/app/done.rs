@@ -20,20 +20,71 @@ use crate::logbook;
 
 /// The report of an act.
 pub(crate) enum Done {
-    Created { instance: InstanceName, result: Result<(), EngineError> },
-    Started { instance: InstanceName, result: Result<(), EngineError> },
-    KeptAlive { instance: InstanceName, result: Result<(), EngineError> },
-    Revived { instance: InstanceName, result: Result<(), EngineError> },
-    Stopped { instance: InstanceName, result: Result<(), EngineError> },
-    Removed { instance: InstanceName, result: Result<(), EngineError> },
-    GivenUp { instance: InstanceName, reason: Reason, tail: Vec<String> },
-    Routed { routes: Routes, sent: AppRoutes, result: Result<(), String> },
-    Had { deployment: DeploymentId, component: ComponentName, result: Result<Had, String> },
-    DatabaseUp { about: InstanceName, name: ComponentName, result: Result<Database, String> },
-    DatabaseGone { about: InstanceName, database: Box<Database>, result: Result<(), EngineError> },
-    JobMoved { about: InstanceName, deployment: DeploymentId, job: ComponentName, result: Result<JobPhase, EngineError> },
-    JobCollected { about: InstanceName, deployment: DeploymentId, job: ComponentName, result: Result<(), EngineError> },
-    HouseCleared { about: InstanceName, result: Result<(), EngineError> },
+    Created {
+        instance: InstanceName,
+        result: Result<(), EngineError>,
+    },
+    Started {
+        instance: InstanceName,
+        result: Result<(), EngineError>,
+    },
+    KeptAlive {
+        instance: InstanceName,
+        result: Result<(), EngineError>,
+    },
+    Revived {
+        instance: InstanceName,
+        result: Result<(), EngineError>,
+    },
+    Stopped {
+        instance: InstanceName,
+        result: Result<(), EngineError>,
+    },
+    Removed {
+        instance: InstanceName,
+        result: Result<(), EngineError>,
+    },
+    GivenUp {
+        instance: InstanceName,
+        reason: Reason,
+        tail: Vec<String>,
+    },
+    Routed {
+        routes: Routes,
+        sent: AppRoutes,
+        result: Result<(), String>,
+    },
+    Had {
+        deployment: DeploymentId,
+        component: ComponentName,
+        result: Result<Had, String>,
+    },
+    DatabaseUp {
+        about: InstanceName,
+        name: ComponentName,
+        result: Result<Database, String>,
+    },
+    DatabaseGone {
+        about: InstanceName,
+        database: Box<Database>,
+        result: Result<(), EngineError>,
+    },
+    JobMoved {
+        about: InstanceName,
+        deployment: DeploymentId,
+        job: ComponentName,
+        result: Result<JobPhase, EngineError>,
+    },
+    JobCollected {
+        about: InstanceName,
+        deployment: DeploymentId,
+        job: ComponentName,
+        result: Result<(), EngineError>,
+    },
+    HouseCleared {
+        about: InstanceName,
+        result: Result<(), EngineError>,
+    },
 }
 
 /// An image that was had, built or found.
@@ -217,7 +268,9 @@ impl AppTask {
 /// The reason in words; where the container's last line tells that nothing could be run, that.
 fn why(alias: &str, reason: &Reason, tail: &[String]) -> String {
     let told = match reason {
-        Reason::Exited { code: Some(code) } => tail.last().and_then(|line| engine::last_words::explain(alias, *code, line)),
+        Reason::Exited { code: Some(code) } => {
+            tail.last().and_then(|line| engine::last_words::explain(alias, *code, line))
+        }
         _ => None,
     };
     told.map_or_else(|| format!("{alias} {reason}"), |error| error.to_string())

@@ -64,7 +64,8 @@ impl AppTask {
         let instances = self.state.instances.iter().map(|it| &it.revision);
         let needed: BTreeSet<&RevisionId> = targets.chain(jobs).chain(runs).chain(instances).collect();
         let forget: Vec<_> = self.state.revisions.iter().filter(|it| !needed.contains(&it.id)).collect();
-        let forget: Vec<_> = forget.into_iter().map(|it| Change::ForgetRevision(it.app.clone(), it.id.clone())).collect();
+        let forget: Vec<_> =
+            forget.into_iter().map(|it| Change::ForgetRevision(it.app.clone(), it.id.clone())).collect();
         if forget.is_empty() {
             self.forget_old_deployments();
             return Ok(self.sweep_images());
@@ -95,9 +96,9 @@ impl AppTask {
     fn forget_old_deployments(&mut self) {
         let newest = self.state.deployments.iter().map(|it| it.number).max();
         let active = self.state.app.active.clone();
-        self.state.deployments.retain(|it| {
-            !it.stage.is_ended() || Some(it.number) == newest || Some(&it.id) == active.as_ref()
-        });
+        self.state
+            .deployments
+            .retain(|it| !it.stage.is_ended() || Some(it.number) == newest || Some(&it.id) == active.as_ref());
         let kept: BTreeSet<_> = self.state.deployments.iter().map(|it| it.id.clone()).collect();
         self.state.job_runs.retain(|it| !it.collected || kept.contains(&it.deployment));
     }
@@ -168,7 +169,9 @@ impl AppTask {
         let taken = self.shared.store.networks().await?;
         let pool = self.shared.config.network_pool;
         let Some(number) = crate::network::free_number(pool, &taken, self.state.app.network + 1) else {
-            return self.refuse(name, "every network of the pool is taken; start with another --network-pool".into()).await;
+            return self
+                .refuse(name, "every network of the pool is taken; start with another --network-pool".into())
+                .await;
         };
         info!(%error, number, "network taken by somebody else; using another one");
         let mut app = self.state.app.clone();

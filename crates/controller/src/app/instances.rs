@@ -42,7 +42,9 @@ impl AppTask {
 
     async fn carry_out(&mut self, step: Step) -> Result<(), StoreError> {
         match step {
-            Step::Add { component, slot, revision, generation } => self.add(component, slot, revision, generation).await,
+            Step::Add { component, slot, revision, generation } => {
+                self.add(component, slot, revision, generation).await
+            }
             Step::Create { instance } => self.create(&instance).await,
             Step::Start { instance } => self.start(&instance),
             Step::MarkReady { instance } => self.record_event(&instance, InstanceEvent::Passed).await,
@@ -58,7 +60,13 @@ impl AppTask {
     }
 
     /// Name, address and row come first; the container follows from them.
-    async fn add(&mut self, component: ComponentName, slot: u32, revision: RevisionId, generation: u64) -> Result<(), StoreError> {
+    async fn add(
+        &mut self,
+        component: ComponentName,
+        slot: u32,
+        revision: RevisionId,
+        generation: u64,
+    ) -> Result<(), StoreError> {
         let targets = self.targets();
         let Some(target) = targets.iter().find(|it| it.component == component) else { return Ok(()) };
         let mut app = self.state.app.clone();
@@ -68,7 +76,8 @@ impl AppTask {
             return Ok(());
         };
         let now = clock::now();
-        let deployment = self.rolling().or_else(|| self.active()).map(|it| it.id.clone()).expect("targets come from one");
+        let deployment =
+            self.rolling().or_else(|| self.active()).map(|it| it.id.clone()).expect("targets come from one");
         let instance = Instance {
             name: self.shared.names.instance(&app.name, &component, slot, app.serial),
             app: app.id.clone(),
@@ -104,15 +113,20 @@ impl AppTask {
         let Some(revision) = self.revision(&row.revision).cloned() else {
             return self.refuse(name, format!("revision {} is not on record", row.revision)).await;
         };
-        let spec = self.container_spec(&revision, &row.name, row.address, Identity {
-            role: Role::Instance,
-            app: row.app.to_string(),
-            component: row.component.to_string(),
-            slot: row.slot,
-            revision: row.revision.to_string(),
-            generation: row.generation,
-            deployment: row.deployment.to_string(),
-        });
+        let spec = self.container_spec(
+            &revision,
+            &row.name,
+            row.address,
+            Identity {
+                role: Role::Instance,
+                app: row.app.to_string(),
+                component: row.component.to_string(),
+                slot: row.slot,
+                revision: row.revision.to_string(),
+                generation: row.generation,
+                deployment: row.deployment.to_string(),
+            },
+        );
         let (shared, network) = (self.shared.clone(), self.network_spec());
         self.begin(row.name.clone(), async move {
             let result = create_in_network(&shared, network, spec).await;
@@ -122,7 +136,13 @@ impl AppTask {
     }
 
     /// The closed description of a container of this app; the network's id is filled in when it is had.
-    pub(super) fn container_spec(&self, revision: &Revision, name: &InstanceName, address: Ipv4Addr, identity: Identity) -> ContainerSpec {
+    pub(super) fn container_spec(
+        &self,
+        revision: &Revision,
+        name: &InstanceName,
+        address: Ipv4Addr,
+        identity: Identity,
+    ) -> ContainerSpec {
         let aliases = if identity.role == Role::Instance { vec![identity.component.clone()] } else { Vec::new() };
         ContainerSpec {
             name: name.to_string(),
@@ -180,7 +200,8 @@ impl AppTask {
         let seen = self.container(name, &self.engine_view.borrow().clone());
         info!(instance = %name, ?seen, "found changed by somebody else; bringing it back");
         let (shared, network) = (self.shared.clone(), self.network_spec());
-        let join = NetworkJoin { network_id: String::new(), address: row.address, aliases: vec![row.component.to_string()] };
+        let join =
+            NetworkJoin { network_id: String::new(), address: row.address, aliases: vec![row.component.to_string()] };
         self.begin(row.name.clone(), async move {
             let result = revive(&shared, row.name.as_str(), seen, network, join).await;
             Done::Revived { instance: row.name, result }
@@ -253,7 +274,11 @@ impl AppTask {
 }
 
 /// Has the network, then the container in it.
-pub(super) async fn create_in_network(shared: &Shared, network: NetworkSpec, mut spec: ContainerSpec) -> Result<String, EngineError> {
+pub(super) async fn create_in_network(
+    shared: &Shared,
+    network: NetworkSpec,
+    mut spec: ContainerSpec,
+) -> Result<String, EngineError> {
     let network = shared.engine.ensure_network(&network).await?;
     if let Some(join) = &mut spec.network {
         join.network_id = network.id;
@@ -261,7 +286,13 @@ pub(super) async fn create_in_network(shared: &Shared, network: NetworkSpec, mut
     shared.engine.create(&spec).await
 }
 
-async fn revive(shared: &Shared, name: &str, seen: ContainerSeen, network: NetworkSpec, mut join: NetworkJoin) -> Result<(), EngineError> {
+async fn revive(
+    shared: &Shared,
+    name: &str,
+    seen: ContainerSeen,
+    network: NetworkSpec,
+    mut join: NetworkJoin,
+) -> Result<(), EngineError> {
     let engine = &shared.engine;
     match seen {
         ContainerSeen::Disconnected => {

@@ -21,7 +21,8 @@ impl AppTask {
     }
 
     pub(super) fn job_outcome(&self, deployment: &Deployment, job: &ComponentName) -> JobOutcome {
-        self.job_run(&deployment.id, job).map_or(JobOutcome::Open, |run| run.phase.outcome(self.busy.contains(&run.name)))
+        self.job_run(&deployment.id, job)
+            .map_or(JobOutcome::Open, |run| run.phase.outcome(self.busy.contains(&run.name)))
     }
 
     /// Takes a run one step further.
@@ -31,7 +32,9 @@ impl AppTask {
         _spec: &AppSpec,
         job: &ComponentName,
     ) -> Result<(), StoreError> {
-        let Some(run) = self.job_run(&deployment.id, job).cloned() else { return self.intend_job(deployment, job).await };
+        let Some(run) = self.job_run(&deployment.id, job).cloned() else {
+            return self.intend_job(deployment, job).await;
+        };
         let limit = self.shared.config.job_limit;
         let Some(seen) = self.job_seen(&run.name) else { return Ok(()) };
         let step = next_step(&run.phase, seen, limit, clock::now());
@@ -173,13 +176,25 @@ impl AppTask {
 
     /// Keeps the logs of ended runs and removes their containers.
     pub(super) fn collect_jobs(&mut self) -> bool {
-        let ended = |run: &&JobRun| !run.collected && !self.busy.contains(&run.name) && has_ended(run, self.deployment(&run.deployment));
+        let ended = |run: &&JobRun| {
+            !run.collected && !self.busy.contains(&run.name) && has_ended(run, self.deployment(&run.deployment))
+        };
         let Some(run) = self.state.job_runs.iter().find(ended).cloned() else { return false };
         let shared = self.shared.clone();
         let secrets = self.secrets();
         let (about, id, job) = (run.name.clone(), run.deployment.clone(), run.job.clone());
         self.begin(run.name.clone(), async move {
-            shared.logbook.keep_container_log(shared.engine.as_ref(), &run.app, &run.deployment, &run.job, run.name.as_str(), &secrets).await;
+            shared
+                .logbook
+                .keep_container_log(
+                    shared.engine.as_ref(),
+                    &run.app,
+                    &run.deployment,
+                    &run.job,
+                    run.name.as_str(),
+                    &secrets,
+                )
+                .await;
             let result = shared.engine.remove(run.name.as_str()).await;
             Done::JobCollected { about, deployment: id, job, result: result.map(drop) }
         });

@@ -106,7 +106,8 @@ impl AppHandle {
             let mut state = Some(state);
             while let Some(current) = state.take() {
                 let id = current.app.id.clone();
-                let task = AppTask::new(shared.clone(), current, inbox.clone().lock_owned().await, waiting_sender.clone());
+                let task =
+                    AppTask::new(shared.clone(), current, inbox.clone().lock_owned().await, waiting_sender.clone());
                 // The acts of a task that panicked end with it; what they did is seen by the next look.
                 if AssertUnwindSafe(task.run()).catch_unwind().await.is_ok() {
                     return;
@@ -131,7 +132,10 @@ impl AppHandle {
         match tokio::time::timeout(ANSWER_WITHIN, answer).await {
             Ok(answer) => answer.map_err(|_| gone())?,
             Err(_) => Err(ControlError::Internal {
-                message: format!("the request was not taken within {} s; look again before repeating it", ANSWER_WITHIN.as_secs()),
+                message: format!(
+                    "the request was not taken within {} s; look again before repeating it",
+                    ANSWER_WITHIN.as_secs()
+                ),
                 cause: anyhow::anyhow!("app task busy"),
             }),
         }
@@ -306,7 +310,11 @@ impl AppTask {
 
 impl Shared {
     /// Remembers that a deleted app's volume was left on purpose: nothing exists that the store does not explain (I3).
-    pub async fn keep_volume(&self, app: &store::records::App, database: &store::records::Database) -> Result<(), store::StoreError> {
+    pub async fn keep_volume(
+        &self,
+        app: &store::records::App,
+        database: &store::records::Database,
+    ) -> Result<(), store::StoreError> {
         let told = format!("database {} of the deleted app {}", database.name, app.name);
         self.store.set_meta(&format!("kept_volume/{}", database.volume), &told).await
     }

@@ -42,7 +42,9 @@ impl AppTask {
 
     /// Leaves of components that stand are done; of those that have instances to wait for, running.
     pub(super) async fn show_rollout(&mut self) -> Result<bool, StoreError> {
-        let Some(mut deployment) = self.rolling().filter(|it| it.stage == Stage::Rolling).cloned() else { return Ok(false) };
+        let Some(mut deployment) = self.rolling().filter(|it| it.stage == Stage::Rolling).cloned() else {
+            return Ok(false);
+        };
         let before = deployment.progress.clone();
         let now = clock::now();
         for target in deployment.targets.iter().flatten() {

@@ -34,7 +34,12 @@ impl AppTask {
         Ok(true)
     }
 
-    pub(super) async fn routed(&mut self, routes: Routes, sent: AppRoutes, result: Result<(), String>) -> Result<(), StoreError> {
+    pub(super) async fn routed(
+        &mut self,
+        routes: Routes,
+        sent: AppRoutes,
+        result: Result<(), String>,
+    ) -> Result<(), StoreError> {
         self.routing = false;
         match result {
             Ok(()) => self.routes = Some((routes, sent)),

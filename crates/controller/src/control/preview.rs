@@ -96,7 +96,9 @@ fn preview(spec: &AppSpec, request: &Request, state: Option<&AppState>, changed:
 fn image_line(component: Component<'_>, build: Build) -> String {
     let name = component.name();
     match (component.source().image(), build) {
-        (Some(image), Build::Frozen | Build::Reuse) => format!("use image {} for {name}", app_spec::image_reference(image)),
+        (Some(image), Build::Frozen | Build::Reuse) => {
+            format!("use image {} for {name}", app_spec::image_reference(image))
+        }
         (Some(image), _) => format!("pull image {} for {name}", app_spec::image_reference(image)),
         (None, Build::Frozen | Build::Reuse) => format!("fetch the source of {name}, build it if its tree changed"),
         (None, Build::Force) => format!("fetch the source of {name} and build it"),
@@ -176,7 +178,8 @@ fn model(state: &AppState) -> Observed {
 
 /// One step in words; bookkeeping is left out.
 fn words(step: &Step, names: &std::collections::BTreeMap<String, String>) -> Option<String> {
-    let shown = |name: &rollout::ids::InstanceName| names.get(name.as_str()).cloned().unwrap_or_else(|| name.to_string());
+    let shown =
+        |name: &rollout::ids::InstanceName| names.get(name.as_str()).cloned().unwrap_or_else(|| name.to_string());
     Some(match step {
         Step::Add { component, slot, .. } => format!("create {component}.{slot}"),
         Step::Start { instance } => format!("start {} and wait until it is ready", shown(instance)),

@@ -26,7 +26,11 @@ fn simple(text: &str) -> Option<Vec<String>> {
                 quote = Some(c);
             }
             (None, ' ' | '\t') => words.extend(word.take()),
-            (None, '|' | '&' | ';' | '<' | '>' | '(' | ')' | '$' | '`' | '\\' | '\n' | '*' | '?' | '[' | '#' | '~' | '{' | '}' | '!') => {
+            (
+                None,
+                '|' | '&' | ';' | '<' | '>' | '(' | ')' | '$' | '`' | '\\' | '\n' | '*' | '?' | '[' | '#' | '~' | '{'
+                | '}' | '!',
+            ) => {
                 return None;
             }
             (None, _) => word.get_or_insert_default().push(c),
@@ -46,7 +50,8 @@ fn with_exec(text: &str) -> String {
     let command = last.trim_start();
     let first = command.split_whitespace().next().unwrap_or_default();
     let compound = text.contains(['(', ')', '{', '}', '`']) && !only_in_expansions(text) || text.contains("||");
-    let lists = last.contains(['|', '&']) || text.contains(" do ") || text.contains(" then ") || is_quoted_across(before);
+    let lists =
+        last.contains(['|', '&']) || text.contains(" do ") || text.contains(" then ") || is_quoted_across(before);
     if compound || lists || command.is_empty() || is_for_the_shell(first) {
         return text.to_owned();
     }
@@ -68,11 +73,13 @@ fn is_quoted_across(before: &str) -> bool {
 /// Built into the shell, a keyword of its, or an assignment.
 fn is_for_the_shell(word: &str) -> bool {
     const OWN: [&str; 27] = [
-        "cd", "exec", "export", "set", "unset", "trap", "ulimit", "umask", "wait", "eval", "exit", ".", "source", "alias",
-        "read", "if", "for", "while", "until", "case", "fi", "done", "esac", "then", "else", "do", "return",
+        "cd", "exec", "export", "set", "unset", "trap", "ulimit", "umask", "wait", "eval", "exit", ".", "source",
+        "alias", "read", "if", "for", "while", "until", "case", "fi", "done", "esac", "then", "else", "do", "return",
     ];
     let assigns = word.split_once('=').is_some_and(|(name, _)| {
-        !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') && !name.starts_with(|c: char| c.is_ascii_digit())
+        !name.is_empty()
+            && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+            && !name.starts_with(|c: char| c.is_ascii_digit())
     });
     OWN.contains(&word) || assigns
 }

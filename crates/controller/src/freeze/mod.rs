@@ -64,7 +64,11 @@ pub(crate) fn clamped(revision: &Revision, host: Limits) -> Option<String> {
         lacks.push(format!("{} CPUs where the host has {}", revision.cpu_millis / 1000, host.cpu_millis / 1000));
     }
     if revision.memory_bytes > host.memory_bytes {
-        lacks.push(format!("{} MiB of memory where the host has {}", revision.memory_bytes >> 20, host.memory_bytes >> 20));
+        lacks.push(format!(
+            "{} MiB of memory where the host has {}",
+            revision.memory_bytes >> 20,
+            host.memory_bytes >> 20
+        ));
     }
     let asks = format!("{} asks for {}; it gets what there is", revision.component, lacks.join(" and "));
     (!lacks.is_empty()).then_some(asks)
@@ -177,7 +181,9 @@ fn timing(component: Component<'_>, _common: &Common, revision: &Revision) -> Ti
             .termination
             .as_ref()
             .map_or((None, None), |it| (seconds(it.drain_seconds), seconds(it.grace_period_seconds))),
-        Component::Worker(worker) => (None, worker.termination.as_ref().and_then(|it| seconds(it.grace_period_seconds))),
+        Component::Worker(worker) => {
+            (None, worker.termination.as_ref().and_then(|it| seconds(it.grace_period_seconds)))
+        }
         _ => (None, None),
     };
     let (readiness, ready_within) = match &revision.probe {
@@ -265,7 +271,10 @@ jobs:
         let web = &frozen(SPEC, &Request::deploy(), &[]).revisions[0];
         assert_eq!(clamped(web, Limits { cpu_millis: 2000, memory_bytes: 1 << 30 }), None);
         let said = clamped(web, Limits { cpu_millis: 0, memory_bytes: 256 << 20 }).expect("too much is asked for");
-        assert_eq!(said, "web asks for 1 CPUs where the host has 0 and 512 MiB of memory where the host has 256; it gets what there is");
+        assert_eq!(
+            said,
+            "web asks for 1 CPUs where the host has 0 and 512 MiB of memory where the host has 256; it gets what there is"
+        );
     }
 
     #[test]
@@ -282,6 +291,10 @@ jobs:
         ] {
             assert_ne!(revision(&SPEC.replacen(from, to, 1)), base, "{to}");
         }
-        assert_eq!(revision(&SPEC.replacen("instance_count: 2", "instance_count: 3", 1)), base, "count is no ingredient");
+        assert_eq!(
+            revision(&SPEC.replacen("instance_count: 2", "instance_count: 3", 1)),
+            base,
+            "count is no ingredient"
+        );
     }
 }

@@ -38,7 +38,13 @@ impl Drop for Prober {
 impl Prober {
     /// Probes from now on and tells changes of the verdict. `served`: it passed before we were started, so that it is not
     /// doubted before it fails as often as its spec allows.
-    pub fn start(instance: InstanceName, address: Ipv4Addr, probe: Probe, served: bool, news: mpsc::UnboundedSender<News>) -> Self {
+    pub fn start(
+        instance: InstanceName,
+        address: Ipv4Addr,
+        probe: Probe,
+        served: bool,
+        news: mpsc::UnboundedSender<News>,
+    ) -> Self {
         let task = tokio::spawn(async move {
             let address = SocketAddr::from((address, probe.port));
             let began = Instant::now();

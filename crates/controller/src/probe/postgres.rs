@@ -41,7 +41,10 @@ mod tests {
     #[test]
     fn the_start_up_message_is_length_version_and_pairs() {
         let message = start_up("shop", "db");
-        assert_eq!(message.len(), usize::try_from(u32::from_be_bytes([message[0], message[1], message[2], message[3]])).expect("fits"));
+        assert_eq!(
+            message.len(),
+            usize::try_from(u32::from_be_bytes([message[0], message[1], message[2], message[3]])).expect("fits")
+        );
         assert_eq!(&message[4..8], &[0, 3, 0, 0]);
         assert_eq!(&message[8..], b"user\0shop\0database\0db\0\0");
     }

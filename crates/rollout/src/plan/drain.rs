@@ -14,7 +14,9 @@ pub(super) fn go_on(view: &View<'_>, plan: &mut Plan) {
         let gone = matches!(instance.container, ContainerSeen::Missing | ContainerSeen::Exited { .. });
         match instance.phase {
             // A stop is a stop with its full grace, however often we were killed in the middle of it.
-            InstancePhase::Stopping if !gone => plan.steps.push(Step::Stop { instance: name, grace: grace(view, instance) }),
+            InstancePhase::Stopping if !gone => {
+                plan.steps.push(Step::Stop { instance: name, grace: grace(view, instance) })
+            }
             InstancePhase::Stopping | InstancePhase::Stopped => remove(view, instance, plan),
             _ if view.observed.may_be_routed(instance) => {}
             _ if gone => remove(view, instance, plan),

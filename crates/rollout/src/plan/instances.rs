@@ -95,10 +95,9 @@ fn stay_up(instance: &Instance, plan: &mut Plan) {
         (InstancePhase::Unready, _) if healthy && instance.probe == ProbeSeen::Passing => {
             plan.steps.push(Step::MarkReady { instance: name() });
         }
-        (InstancePhase::Unready, _) => plan.waiting.push(Waiting::ForRecovery {
-            component: instance.component.clone(),
-            slot: instance.slot,
-        }),
+        (InstancePhase::Unready, _) => {
+            plan.waiting.push(Waiting::ForRecovery { component: instance.component.clone(), slot: instance.slot })
+        }
         (InstancePhase::Ready, _) if !instance.kept_alive => plan.steps.push(Step::KeepAlive { instance: name() }),
         _ => {}
     }

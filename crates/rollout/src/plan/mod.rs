@@ -83,7 +83,9 @@ pub fn standing(targets: &[Target], observed: &Observed, now: Timestamp) -> Stan
     for instance in observed.instances.iter().filter(|instance| view.is_current(instance)) {
         let target = view.target_of(instance).expect("a current instance has a target");
         match instance.phase {
-            InstancePhase::Ready if target.kind == ComponentKind::Worker || observed.is_acknowledged(instance) => ready += 1,
+            InstancePhase::Ready if target.kind == ComponentKind::Worker || observed.is_acknowledged(instance) => {
+                ready += 1
+            }
             InstancePhase::Unready if now >= instance.since.plus(target.timing.ready_within) => {
                 return Standing::Lost(instance.name.clone());
             }

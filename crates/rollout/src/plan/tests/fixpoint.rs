@@ -39,24 +39,26 @@ fn any_instance() -> impl Strategy<Value = Instance> {
 }
 
 fn any_observed() -> impl Strategy<Value = Observed> {
-    (prop::collection::vec(any_instance(), 0..12), any::<bool>(), any::<bool>()).prop_map(|(mut instances, heard, all)| {
-        for (index, it) in instances.iter_mut().enumerate() {
-            it.name = format!("{}-{index}", it.name).as_str().into();
-        }
-        let mut observed = there(instances);
-        if all {
-            // The ingress still serves an older table, with whatever is on record.
-            let mut routes = Routes::new();
-            for it in observed.instances.iter().filter(|it| it.kind == ComponentKind::Service) {
-                routes.entry(it.component.clone()).or_default().insert(it.name.clone());
+    (prop::collection::vec(any_instance(), 0..12), any::<bool>(), any::<bool>()).prop_map(
+        |(mut instances, heard, all)| {
+            for (index, it) in instances.iter_mut().enumerate() {
+                it.name = format!("{}-{index}", it.name).as_str().into();
             }
-            observed.routes = Some(routes);
-        }
-        if !heard {
-            observed.routes = None;
-        }
-        observed
-    })
+            let mut observed = there(instances);
+            if all {
+                // The ingress still serves an older table, with whatever is on record.
+                let mut routes = Routes::new();
+                for it in observed.instances.iter().filter(|it| it.kind == ComponentKind::Service) {
+                    routes.entry(it.component.clone()).or_default().insert(it.name.clone());
+                }
+                observed.routes = Some(routes);
+            }
+            if !heard {
+                observed.routes = None;
+            }
+            observed
+        },
+    )
 }
 
 fn any_targets() -> impl Strategy<Value = Vec<Target>> {

@@ -66,9 +66,12 @@ fn replacing_goes_one_at_a_time_and_never_below_what_was_asked() {
     check(vec![
         case("nothing wanted, nothing there", vec![], there(vec![]), vec![]),
         case("all as wanted", vec![wants("web", 2)], there(vec![new(0, P::Ready), new(1, P::Ready)]), vec![]),
-        case("two old ones: only the first gets a successor", vec![wants("web", 2)], there(vec![old(0), old(1)]), vec![
-            add("web", 0),
-        ]),
+        case(
+            "two old ones: only the first gets a successor",
+            vec![wants("web", 2)],
+            there(vec![old(0), old(1)]),
+            vec![add("web", 0)],
+        ),
         case(
             "the successor is on its way: nobody goes, nobody else comes",
             vec![wants("web", 2)],
@@ -93,12 +96,12 @@ fn replacing_goes_one_at_a_time_and_never_below_what_was_asked() {
             there(vec![old(0), old(1)]),
             vec![add("web", 0)],
         ),
-        case("scaled up from nothing: several come at once, four at most", vec![wants("web", 6)], there(vec![]), vec![
-            add("web", 0),
-            add("web", 1),
-            add("web", 2),
-            add("web", 3),
-        ]),
+        case(
+            "scaled up from nothing: several come at once, four at most",
+            vec![wants("web", 6)],
+            there(vec![]),
+            vec![add("web", 0), add("web", 1), add("web", 2), add("web", 3)],
+        ),
         case("a component that is gone from the spec goes", vec![], there(vec![old(0)]), vec![drain("web-0-old")]),
     ]);
 }
@@ -150,14 +153,18 @@ fn a_new_instance_comes_up_or_is_given_up() {
             vec![named(ready, "web-0-new")],
         ),
         case("one second left", web(), there(vec![with(starting(), |it| it.since = late(89))]), vec![]),
-        case("too late", web(), there(vec![with(starting(), |it| it.since = late(90))]), vec![give_up(
-            "web-0-new",
-            not_ready,
-        )]),
-        case("its process ended", web(), there(vec![with(starting(), |it| it.container = exited(3))]), vec![give_up(
-            "web-0-new",
-            Reason::Exited { code: Some(3) },
-        )]),
+        case(
+            "too late",
+            web(),
+            there(vec![with(starting(), |it| it.since = late(90))]),
+            vec![give_up("web-0-new", not_ready)],
+        ),
+        case(
+            "its process ended",
+            web(),
+            there(vec![with(starting(), |it| it.container = exited(3))]),
+            vec![give_up("web-0-new", Reason::Exited { code: Some(3) })],
+        ),
         case(
             "removed by somebody",
             web(),
@@ -190,10 +197,12 @@ fn a_new_instance_comes_up_or_is_given_up() {
 fn a_worker_without_a_probe_is_ready_after_it_stayed_up() {
     let mut target = worker("jobs", 1);
     target.timing.readiness = Readiness::StaysUp(Duration::from_secs(1));
-    let up_for = |ms| there(vec![with(instance("jobs", 0, "new", P::Starting), |it| {
-        it.kind = ComponentKind::Worker;
-        it.since = Timestamp(NOW.0 - ms);
-    })]);
+    let up_for = |ms| {
+        there(vec![with(instance("jobs", 0, "new", P::Starting), |it| {
+            it.kind = ComponentKind::Worker;
+            it.since = Timestamp(NOW.0 - ms);
+        })])
+    };
     let early = plan(std::slice::from_ref(&target), &up_for(999), NOW);
     assert_eq!((early.steps.len(), early.look_again_at()), (0, Some(NOW.plus(Duration::from_millis(1)))));
     assert_eq!(plan(&[target], &up_for(1_000), NOW).steps, vec![named(ready, "jobs-0-new")]);
@@ -208,10 +217,12 @@ fn what_serves_is_kept_serving_against_accidents_and_hands() {
         case("stopped by hand", web(), seen(ContainerSeen::Exited { code: Some(0) }), both()),
         case("frozen by hand", web(), seen(ContainerSeen::Paused), both()),
         case("disconnected by hand", web(), seen(ContainerSeen::Disconnected), both()),
-        case("crashed, the engine starts it again", web(), seen(ContainerSeen::Restarting), vec![named(
-            unready,
-            "web-0-new",
-        )]),
+        case(
+            "crashed, the engine starts it again",
+            web(),
+            seen(ContainerSeen::Restarting),
+            vec![named(unready, "web-0-new")],
+        ),
         case(
             "removed by hand: forgotten once unrouted, and its slot filled",
             web(),
@@ -269,9 +280,12 @@ fn an_instance_is_drained_then_stopped_then_removed() {
         case("nothing open: at once", web(), beside(going(P::Draining, 0, 0, 0)), vec![stop("web-0-old")]),
         case("websockets hold it", web(), beside(going(P::Draining, 0, 2, 14)), vec![]),
         case("but no longer than 15 s", web(), beside(going(P::Draining, 0, 2, 15)), vec![stop("web-0-old")]),
-        case("a stop cut short is done again in full", web(), beside(going(P::Stopping, 3, 0, 500)), vec![stop(
-            "web-0-old",
-        )]),
+        case(
+            "a stop cut short is done again in full",
+            web(),
+            beside(going(P::Stopping, 3, 0, 500)),
+            vec![stop("web-0-old")],
+        ),
         case(
             "stopped: removed",
             web(),
@@ -292,10 +306,12 @@ fn nothing_is_stopped_before_the_ingress_was_heard_of() {
 
 #[test]
 fn at_most_four_drain_at_a_time() {
-    let draining = |slot| with(old(slot), |it| {
-        it.phase = P::Draining;
-        it.open.requests = 1;
-    });
+    let draining = |slot| {
+        with(old(slot), |it| {
+            it.phase = P::Draining;
+            it.open.requests = 1;
+        })
+    };
     let mut instances: Vec<_> = (0..4).map(draining).collect();
     instances.extend((0..5).map(|slot| new(slot, P::Ready)));
     instances.push(old(4));
