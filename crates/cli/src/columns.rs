@@ -28,7 +28,6 @@ pub const APPS: &[Column] = &[
     usual("ID", "ID", |it| text(it, "/id")),
     usual("Spec.Name", "Spec Name", |it| text(it, "/spec/name")),
     usual("Status", "Status", app_status),
-    usual("Instances", "Instances", ready_instances),
     usual("DefaultIngress", "Default Ingress", |it| text(it, "/default_ingress")),
     more("ActiveDeployment.ID", "Active Deployment ID", |it| text(it, "/active_deployment/id")),
     more("InProgressDeployment.ID", "In Progress Deployment ID", |it| text(it, "/in_progress_deployment/id")),
@@ -126,10 +125,6 @@ fn app_status(app: &Value) -> String {
     let phases = ["in_progress_deployment", "pending_deployment", "active_deployment"];
     let phase = phases.iter().map(|name| text(app, &format!("/{name}/phase"))).find(|it| !it.is_empty());
     phase.unwrap_or_else(|| "NOT DEPLOYED".into())
-}
-
-fn ready_instances(app: &Value) -> String {
-    format!("{}/{}", text(app, "/boatyard/instances/ready"), text(app, "/boatyard/instances/total"))
 }
 
 #[cfg(test)]

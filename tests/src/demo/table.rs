@@ -47,7 +47,8 @@ pub(super) fn actions(all: &[Action], floor: &Floor) {
         "\n  engine floor: create + start + first answer of each replaced container by raw API calls with the same images,\n\
          \x20 the least of three, one after the other, under the same load: {}\n\
          \x20 (a worker has nothing to answer; Boatyard waits {} s to see it stay up, and that second is in its floor).\n\
-         \x20 Fetching, building and jobs are in the time of a deployment, but in no floor. p99 is that of the steady stream.",
+         \x20 In the time, but in no floor: fetching, building, jobs, and the stop and removal of the containers that were replaced.\n\
+         \x20 p99 is that of the steady stream.",
         floor.text(),
         WORKER_STAYS_UP.as_secs(),
     );

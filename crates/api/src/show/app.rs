@@ -7,7 +7,7 @@ use store::records::Deployment;
 
 use super::deployment::within_app;
 use super::fields::{Fields, time};
-use super::{region, status};
+use super::region;
 
 /// Which deployment is shown as the pending one.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -44,7 +44,7 @@ pub(crate) fn app(view: &AppView, owner: &str, pending: Pending) -> Value {
         .maybe("last_deployment_active_at", view.active.as_ref().and_then(active_since))
         .set("region", region())
         .set("tier_slug", "basic")
-        .set("boatyard", json!({ "deleting": app.deleting, "instances": status::short(&view.instances) }))
+        .set("boatyard", json!({ "deleting": app.deleting }))
         .build()
 }
 

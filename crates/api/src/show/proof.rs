@@ -35,10 +35,12 @@ fn kind(deployment: &Deployment) -> &'static str {
     }
 }
 
-/// It failed after instances had been replaced, and those went back. What a restart replaced stays: it is the same.
+/// It failed after instances began to be replaced, and what served before serves again. What a restart replaced stays: it
+/// is the same.
 fn rolled_back(deployment: &Deployment) -> bool {
     let undone = matches!(deployment.stage, Stage::RollingBack | Stage::Failed);
-    undone && deployment.request.build != Build::Frozen && deployment.record.roll_began.is_some()
+    let rolled = deployment.record.roll_began.is_some() && deployment.previous.is_some();
+    undone && rolled && deployment.request.build != Build::Frozen
 }
 
 fn record(record: &Record) -> Value {

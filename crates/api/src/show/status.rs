@@ -22,13 +22,6 @@ pub(crate) fn instances(all: &[InstanceView]) -> Vec<Value> {
         .collect()
 }
 
-/// How many there are and how many are ready, for lists.
-pub(super) fn short(all: &[InstanceView]) -> Value {
-    let counted = all.iter().filter(|it| it.phase.is_some());
-    let ready = all.iter().filter(|it| it.phase == Some(rollout::instance::InstancePhase::Ready));
-    json!({ "total": counted.count(), "ready": ready.count() })
-}
-
 /// Everything of an app that a person or a test wants to see at once: each instance, database and job run with its
 /// container, and the deployments that matter with why they wait.
 pub(crate) fn status(view: &AppView, instances: &[InstanceView], deployments: &[DeploymentView]) -> Value {

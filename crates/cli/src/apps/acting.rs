@@ -71,7 +71,7 @@ async fn put_answered(
         }
         _ if acting.waiting.wait => {
             let limit = Duration::from_secs(acting.waiting.wait_timeout);
-            let exit = watch::wait(client, app, &pending.id, limit).await?.exit;
+            let exit = watch::wait(client, app, &pending.id, None, limit).await?.exit;
             if exit != Exit::Detached {
                 object = client.get(&format!("/v2/apps/{}", part(app))).await?["app"].take();
             }
@@ -122,6 +122,7 @@ async fn start(
     if acting.dry_run {
         return plan(client.post(&format!("{path}?dry_run=true"), body).await?);
     }
+    let before = if acting.waiting.wait { watch::instances(client, app).await } else { None };
     let begun_with = client.post(path, body).await?["deployment"].take();
     let snapshot = Snapshot::read(&begun_with)?;
     if !acting.waiting.wait {
@@ -129,7 +130,7 @@ async fn start(
         return printed(DEPLOYMENTS, begun_with, output, Exit::Done);
     }
     let limit = Duration::from_secs(acting.waiting.wait_timeout);
-    let watched = watch::wait(client, app, &snapshot.id, limit).await?;
+    let watched = watch::wait(client, app, &snapshot.id, before, limit).await?;
     // Left before the first look: the first answer is what there is.
     let last = if watched.deployment.is_null() { begun_with } else { watched.deployment };
     printed(DEPLOYMENTS, last, output, watched.exit)

@@ -51,7 +51,7 @@ pub async fn get_deployment(
         return Ok(Exit::Done);
     }
     let id = found["id"].as_str().unwrap_or(deployment);
-    let watched = watch::wait(client, app, id, Duration::from_secs(waiting.wait_timeout)).await?;
+    let watched = watch::wait(client, app, id, None, Duration::from_secs(waiting.wait_timeout)).await?;
     // Left before the first look: what was read above is what there is.
     let last = if watched.deployment.is_null() { found } else { watched.deployment };
     columns::print(DEPLOYMENTS, &[last], output)?;

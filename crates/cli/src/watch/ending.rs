@@ -14,9 +14,14 @@ pub fn exit(ended: &Snapshot) -> Exit {
     }
 }
 
-/// The last lines about it. `app` is how the app is called.
-pub fn told(app: &str, ended: &Snapshot) -> Vec<String> {
-    if ended.has_served() { success(app, ended) } else { failure(app, ended) }
+/// The last lines about it. `app` is how the app is called; `untouched`: the instances are those of before.
+pub fn told(app: &str, ended: &Snapshot, untouched: bool) -> Vec<String> {
+    let built = ended.boatyard.images.values().any(|image| image.built);
+    match ended.has_served() {
+        true if untouched && !built => vec![nothing_changed(app, ended)],
+        true => success(app, ended),
+        false => failure(app, ended),
+    }
 }
 
 /// For a request that started no deployment, and for a deployment that had nothing to build or roll.
@@ -26,9 +31,6 @@ pub fn nothing_changed(app: &str, serving: &Snapshot) -> String {
 
 fn success(app: &str, ended: &Snapshot) -> Vec<String> {
     let it = &ended.boatyard;
-    if it.record.roll_began.is_none() && !it.images.values().any(|image| image.built) {
-        return vec![nothing_changed(app, ended)];
-    }
     let number = it.number;
     let after = match (ended.created_at, ended.updated_at) {
         (Some(from), Some(until)) => format!(" after {}", seconds((until - from).num_milliseconds().max(0))),
@@ -115,7 +117,7 @@ mod tests {
     fn success_ends_with_the_proof() {
         let served = json!({ "requests": 48211, "failed": 0, "slowest_ms": 212, "upgraded_cut": 3 });
         let it = read(|it| it["boatyard"]["record"]["served"] = served, "ACTIVE", "SUCCESS");
-        let line = &told("shop", &it)[0];
+        let line = &told("shop", &it, false)[0];
         assert_eq!(
             line,
             "shop serves deployment 42 after 4.2 s: served 48,211 requests during this roll, 0 failed, slowest 212 ms, 3 websockets cut at the limit."
@@ -126,13 +128,17 @@ mod tests {
     fn a_restart_tells_what_stayed_the_same() {
         let same = json!([{ "component": "web", "image": "sha256:0123456789abcdef", "environment_hash": "e1", "revision": "r1" }]);
         let it = read(|it| it["boatyard"]["record"]["unchanged"] = same, "ACTIVE", "SUCCESS");
-        assert_eq!(told("shop", &it)[1], "  web: same image 0123456789ab, environment e1, revision r1");
+        assert_eq!(told("shop", &it, false)[1], "  web: same image 0123456789ab, environment e1, revision r1");
     }
 
     #[test]
     fn what_built_and_rolled_nothing_says_so() {
-        let it = read(|it| it["boatyard"]["record"] = json!({}), "ACTIVE", "SUCCESS");
-        assert_eq!(told("shop", &it), ["Nothing to do: shop serves deployment 42, and no component changed."]);
+        let it = snapshot("ACTIVE", "SUCCESS", "SUCCESS", "SUCCESS");
+        let nothing = "Nothing to do: shop serves deployment 42, and no component changed.";
+        assert_eq!(told("shop", &it, true), [nothing]);
+        assert_ne!(told("shop", &it, false), [nothing]);
+        let built = read(|it| it["boatyard"]["images"] = json!({ "web": { "built": true } }), "ACTIVE", "SUCCESS");
+        assert_ne!(told("shop", &built, true), [nothing]);
     }
 
     #[test]
@@ -143,7 +149,7 @@ mod tests {
             it["boatyard"]["log_tail"] = json!(["cannot \u{1b}[31mbind"]);
         };
         assert_eq!(
-            told("shop", &read(failed, "ERROR", "ERROR")),
+            told("shop", &read(failed, "ERROR", "ERROR"), true),
             [
                 "Deployment 42 of shop failed: web.0 was not ready; web.1 serves",
                 "Last lines of web:",

@@ -46,22 +46,18 @@ pub fn frame(snapshot: &Snapshot, now: DateTime<Utc>, height: usize) -> Vec<Stri
 
 fn line(leaf: &Leaf, until: Option<DateTime<Utc>>) -> String {
     let reason = leaf.reason.as_deref().map(|it| format!(": {}", plain(it))).unwrap_or_default();
-    let took = took(leaf.started, until);
+    let took = |word: &str| took(leaf.started, until).map(|time| format!("{word}{time}")).unwrap_or_default();
     match leaf.status {
         Status::Pending => leaf.what.clone(),
-        Status::Running if took.is_empty() => format!("{} …", leaf.what),
-        Status::Running => format!("{} …{took}", leaf.what),
-        Status::Success => format!("{}: done{took}{}", leaf.what, reason.replacen(": ", ", ", 1)),
-        Status::Error => format!("{}: failed{took}{reason}", leaf.what),
+        Status::Running => format!("{} …{}", leaf.what, took(" ")),
+        Status::Success => format!("{}: done{}{reason}", leaf.what, took(" in ")),
+        Status::Error => format!("{}: failed{}{reason}", leaf.what, took(" after ")),
     }
 }
 
-/// ` in 3.2 s`; nothing where it is not known.
-fn took(from: Option<DateTime<Utc>>, until: Option<DateTime<Utc>>) -> String {
-    match (from, until) {
-        (Some(from), Some(until)) => format!(" {}", seconds((until - from).num_milliseconds().max(0))),
-        _ => String::new(),
-    }
+/// `3.2 s`; `None` where it is not known.
+fn took(from: Option<DateTime<Utc>>, until: Option<DateTime<Utc>>) -> Option<String> {
+    Some(seconds((until? - from?).num_milliseconds().max(0)))
 }
 
 /// `3.2 s`, `2 min 5 s`.
@@ -100,11 +96,15 @@ mod tests {
         assert!(told[1].is_empty());
         assert_eq!(
             told[2],
-            ["deployment 42: DEPLOYING", "  web: building service: done 3.2 s", "  web: deploying service …"]
+            ["deployment 42: DEPLOYING", "  web: building service: done in 3.2 s", "  web: deploying service …"]
         );
         assert_eq!(
             told[3],
-            ["deployment 42: ACTIVE", "  web: deploying service: done 3.2 s", "  web: waiting for service: done 3.2 s"]
+            [
+                "deployment 42: ACTIVE",
+                "  web: deploying service: done in 3.2 s",
+                "  web: waiting for service: done in 3.2 s"
+            ]
         );
     }
 

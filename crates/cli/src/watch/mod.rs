@@ -11,4 +11,4 @@ mod wait;
 
 pub use ending::nothing_changed;
 pub use snapshot::Snapshot;
-pub use wait::wait;
+pub use wait::{instances, wait};

@@ -1,5 +1,6 @@
 //! Following a deployment to its end, over restarts of the server and over deployments that absorb it.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -24,10 +25,26 @@ pub struct Watched {
     pub deployment: Value,
 }
 
-/// Follows deployment `id` of `app` for at most `limit`, showing progress on standard error. Errors: the deployment cannot
-/// be read.
-pub async fn wait(client: &Client, app: &str, id: &str, limit: Duration) -> anyhow::Result<Watched> {
-    let mut follower = Follower { client, app, id: id.to_owned(), screen: Screen::new(), last: Value::Null };
+/// Names of an app's instances of services and workers: none is ever used twice, so equal names are the same instances.
+pub type Instances = BTreeSet<String>;
+
+/// The instances as they are. `None`: they cannot be read, and nothing will be concluded.
+pub async fn instances(client: &Client, app: &str) -> Option<Instances> {
+    let answer = client.get(&format!("/v2/apps/{}/instances", part(app))).await.ok()?;
+    let serving = answer["instances"].as_array()?.iter().filter(|it| it["component_type"] != "JOB");
+    Some(serving.filter_map(|it| it["instance_name"].as_str().map(str::to_owned)).collect())
+}
+
+/// Follows deployment `id` of `app` for at most `limit`, showing progress on standard error. `before`: the instances before
+/// it was asked for, so that a deployment that changed nothing says so. Errors: the deployment cannot be read.
+pub async fn wait(
+    client: &Client,
+    app: &str,
+    id: &str,
+    before: Option<Instances>,
+    limit: Duration,
+) -> anyhow::Result<Watched> {
+    let mut follower = Follower { client, app, id: id.to_owned(), before, screen: Screen::new(), last: Value::Null };
     let outcome = tokio::select! {
         ended = follower.follow() => Some(ended?),
         _ = tokio::signal::ctrl_c() => None,
@@ -52,6 +69,7 @@ struct Follower<'a> {
     client: &'a Client,
     app: &'a str,
     id: String,
+    before: Option<Instances>,
     screen: Screen,
     last: Value,
 }
@@ -71,7 +89,8 @@ impl Follower<'_> {
                     continue;
                 }
                 (_, true) => {
-                    ending::told(self.app, &snapshot).iter().for_each(|line| say::note(line));
+                    let untouched = self.before.is_some() && self.before == instances(self.client, self.app).await;
+                    ending::told(self.app, &snapshot, untouched).iter().for_each(|line| say::note(line));
                     return Ok(ending::exit(&snapshot));
                 }
                 (_, false) => {}

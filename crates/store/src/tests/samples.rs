@@ -130,6 +130,7 @@ pub(super) fn revision(app: &str, id: &str, secret: &str) -> Revision {
         image: "sha256:1".to_owned(),
         command: None,
         env: vec![("TOKEN".to_owned(), secret.to_owned())],
+        secret_keys: vec!["TOKEN".to_owned()],
         environment_hash: "h".to_owned(),
         cpu_millis: 500,
         memory_bytes: 1 << 29,
