@@ -94,11 +94,49 @@ async fn once(docker: &Docker, image: &str, env: &[&str], port: Option<u16>) -> 
     };
     let began = Instant::now();
     let options = CreateContainerOptionsBuilder::new().name(&name).build();
+    let mut left_behind = LeftBehind(Some(name.clone()));
     docker.create_container(Some(options), body).await?;
     let measured = answered(docker, &name, port, began).await;
-    let remove = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
-    docker.remove_container(&name, Some(remove)).await?;
+    remove(docker, &name).await?;
+    left_behind.0 = None;
     measured
+}
+
+/// Whether it was there.
+async fn remove(docker: &Docker, name: &str) -> Result<bool> {
+    let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
+    match docker.remove_container(name, Some(options)).await {
+        Err(bollard::errors::Error::DockerResponseServerError { status_code: 404, .. }) => Ok(false),
+        // 409: it is being removed.
+        Err(bollard::errors::Error::DockerResponseServerError { status_code: 409, .. }) => Ok(true),
+        removed => Ok(removed.map(|()| true)?),
+    }
+}
+
+/// Removes a container of ours if the measurement is given up half-way, as by Ctrl-C.
+struct LeftBehind(Option<String>);
+
+impl Drop for LeftBehind {
+    fn drop(&mut self) {
+        let Some(name) = self.0.take() else { return };
+        // A thread and a runtime of its own: the one we are dropped in may be about to end.
+        let removal = std::thread::spawn(move || -> Result<()> {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(remove_even_if_it_comes_late(&name))
+        });
+        if !matches!(removal.join(), Ok(Ok(()))) {
+            eprintln!("a container by-floor-… may be left behind");
+        }
+    }
+}
+
+/// The engine carries out a create that nobody waits for any more, a moment later.
+async fn remove_even_if_it_comes_late(name: &str) -> Result<()> {
+    let (docker, deadline) = (connect()?, Instant::now() + Duration::from_secs(2));
+    while !remove(&docker, name).await? && Instant::now() < deadline {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    Ok(())
 }
 
 async fn answered(docker: &Docker, name: &str, port: Option<u16>, began: Instant) -> Result<Duration> {

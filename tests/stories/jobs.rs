@@ -64,7 +64,12 @@ async fn a_restart_and_a_rebuild_leave_the_database_alone_and_only_the_rebuild_r
     at.wait_active(&app, &deployment).await.unwrap();
     assert_eq!(database(&at, &app).await, before);
     assert!(job_log(&at, "migrate").await.contains("migrating"));
-    assert_eq!(at.engine_containers().await.unwrap().len(), 2, "ended jobs are collected");
+    // Collecting is housekeeping: it comes after the deployment has ended.
+    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(30);
+    while at.engine_containers().await.unwrap().len() != 2 {
+        assert!(tokio::time::Instant::now() < deadline, "ended jobs are not collected:\n{}", at.log());
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

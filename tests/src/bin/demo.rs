@@ -1,4 +1,4 @@
-//! `make demo`: the whole path on this machine's engine, in about two minutes. Exit 0 if every claim holds, 1 if one does
+//! `make demo`: the whole path on this machine's engine, in about a minute. Exit 0 if every claim holds, 1 if one does
 //! not or the demo could not go on, 130 after Ctrl-C. Whatever happens, it removes what it made.
 
 use std::process::ExitCode;

@@ -21,6 +21,8 @@ pub(super) struct Action {
     pub name: &'static str,
     /// From the request to the API until the deployment had ended.
     pub took: Duration,
+    /// From the request until the new instances served alone, as the deployment's record says; `None` where they never did.
+    pub served_after: Option<Duration>,
     /// The deployment as it ended.
     pub deployment: Value,
     pub before: Census,
@@ -51,8 +53,9 @@ impl Subject<'_> {
         let window = self.traffic.map(|it| (it, it.now()));
         let (since, began) = (SystemTime::now(), Instant::now());
         let id = ask.await?;
-        let deployment = self.follow(stage, &id).await?;
+        let (deployment, served) = self.follow(stage, &id).await?;
         let took = began.elapsed();
+        let served_after = served.map(|at| at - began);
         stage.step(&format!("ended {} after {:.2} s", deployment["phase"].as_str().unwrap_or("?"), took.as_secs_f64()));
         if window.is_some() {
             tokio::time::sleep(TAIL).await;
@@ -60,14 +63,16 @@ impl Subject<'_> {
         let visits = window.map(|(traffic, from)| traffic.since(from));
         let starts = engine::starts_since(&self.at.id()?, since).await?;
         let after = Census::take(self.at, self.app).await?;
-        Ok(Action { name, took, deployment, before, after, starts, visits })
+        Ok(Action { name, took, served_after, deployment, before, after, starts, visits })
     }
 
-    /// Waits until the deployment has ended; tells each part of it that took time as it ends.
-    async fn follow(&self, stage: &Stage, id: &str) -> Result<Value> {
+    /// Waits until the deployment has ended; tells each part of it that took time as it ends. Also returns when it was first
+    /// seen to serve alone, which is before the last replaced container is gone.
+    async fn follow(&self, stage: &Stage, id: &str) -> Result<(Value, Option<Instant>)> {
         let path = format!("/v2/apps/{}/deployments/{id}", self.app);
         let deadline = Instant::now() + ENDS_WITHIN;
         let mut told = BTreeSet::new();
+        let mut served = None;
         while Instant::now() < deadline {
             let deployment = self.at.ok("GET", &path, None).await?["deployment"].take();
             for news in parts(&deployment["progress"]) {
@@ -75,8 +80,11 @@ impl Subject<'_> {
                     stage.step(&format!("  {news}"));
                 }
             }
+            if served.is_none() && deployment["boatyard"]["record"]["serving_since"].is_string() {
+                served = Some(Instant::now());
+            }
             if matches!(deployment["phase"].as_str(), Some("ACTIVE" | "SUPERSEDED" | "ERROR" | "CANCELED")) {
-                return Ok(deployment);
+                return Ok((deployment, served));
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }

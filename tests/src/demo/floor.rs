@@ -49,9 +49,9 @@ impl Floor {
         (!sum.is_zero()).then_some(sum)
     }
 
-    /// Time of the action in floors.
+    /// Time until the new instances served alone, in floors: a floor holds neither the stop nor the removal of anything.
     pub fn ratio(&self, action: &Action) -> Option<f64> {
-        Some(action.took.as_secs_f64() / self.of(action)?.as_secs_f64())
+        Some(action.served_after?.as_secs_f64() / self.of(action)?.as_secs_f64())
     }
 
     pub fn text(&self) -> String {

@@ -32,7 +32,8 @@ pub(super) fn actions(all: &[Action], floor: &Floor) {
     let mut rows = vec![row([
         "action",
         "ended",
-        "time",
+        "serves after",
+        "all done",
         "engine floor",
         "ratio",
         "requests",
@@ -47,7 +48,8 @@ pub(super) fn actions(all: &[Action], floor: &Floor) {
         "\n  engine floor: create + start + first answer of each replaced container by raw API calls with the same images,\n\
          \x20 the least of three, one after the other, under the same load: {}\n\
          \x20 (a worker has nothing to answer; Boatyard waits {} s to see it stay up, and that second is in its floor).\n\
-         \x20 In the time, but in no floor: fetching, building, jobs, and the stop and removal of the containers that were replaced.\n\
+         \x20 The ratio is that of \"serves after\": all new containers are ready and routed, all old ones are not. \"All done\" is when\n\
+         \x20 the old ones have drained, stopped and gone as well. In both, but in no floor: fetching, building and jobs.\n\
          \x20 p99 is that of the steady stream.",
         floor.text(),
         WORKER_STAYS_UP.as_secs(),
@@ -60,6 +62,7 @@ fn action_row(action: &Action, floor: &Floor) -> Vec<String> {
     let mut cells = vec![
         action.name.to_owned(),
         action.deployment["phase"].as_str().unwrap_or("?").to_owned(),
+        action.served_after.map_or("–".to_owned(), seconds),
         seconds(action.took),
         floor.of(action).map_or("–".to_owned(), seconds),
         floor.ratio(action).map_or("–".to_owned(), |it| format!("{it:.2}")),

@@ -128,7 +128,7 @@ impl AppTask {
             }
             Event::Rolled => {
                 deployment.record.roll_ended = Some(now);
-                deployment.record.serving_since = Some(now);
+                deployment.record.serving_since.get_or_insert(now);
                 self.settle_record(&mut deployment).await;
                 deployment.progress.start(&LeafKey::Finalize, now);
                 self.advance_to(deployment, event, Vec::new()).await

@@ -3,8 +3,10 @@
 
 use rollout::deployment::Stage;
 use rollout::instance::InstancePhase;
-use rollout::progress::LeafKey;
+use rollout::plan::{Standing, standing};
+use rollout::progress::{LeafKey, Progress};
 use rollout::target::Target;
+use rollout::time::Timestamp;
 use store::StoreError;
 use store::records::{Change, Deployment, Instance, Served, Unchanged};
 
@@ -40,7 +42,7 @@ impl AppTask {
         named.filter_map(of).collect()
     }
 
-    /// Leaves of components that stand are done; of those that have instances to wait for, running.
+    /// Writes down how far the rollout is: leaves of the tree, and the moment from which the new instances serve alone.
     pub(super) async fn show_rollout(&mut self) -> Result<bool, StoreError> {
         let Some(mut deployment) = self.rolling().filter(|it| it.stage == Stage::Rolling).cloned() else {
             return Ok(false);
@@ -48,27 +50,43 @@ impl AppTask {
         let before = deployment.progress.clone();
         let now = clock::now();
         for target in deployment.targets.iter().flatten() {
-            let rows: Vec<_> = self.state.instances.iter().filter(|it| it.component == target.component).collect();
-            let current = |it: &&&Instance| it.revision == target.revision && it.generation >= target.min_generation;
-            let started = rows.iter().filter(current).filter(|it| it.phase >= InstancePhase::Starting).count();
-            let ready = rows.iter().filter(current).filter(|it| it.phase == InstancePhase::Ready).count();
-            let wanted = target.count as usize;
-            let (deploy, wait) = (LeafKey::Deploy(target.component.clone()), LeafKey::Wait(target.component.clone()));
-            if started > 0 {
-                deployment.progress.start(&deploy, now);
-                deployment.progress.start(&wait, now);
-            }
-            if started >= wanted {
-                deployment.progress.succeed(&deploy, None, now);
-            }
-            if ready >= wanted {
-                deployment.progress.succeed(&wait, None, now);
-            }
+            self.move_leaves(target, &mut deployment.progress, now);
         }
-        let changed = deployment.progress != before;
+        let serves = deployment.record.serving_since.is_none() && self.serves_alone();
+        if serves {
+            deployment.record.serving_since = Some(now);
+        }
+        let changed = serves || deployment.progress != before;
         if changed {
             self.commit(vec![Change::Deployment(Box::new(deployment))]).await?;
         }
         Ok(changed)
+    }
+
+    /// Every wanted instance is ready and routed, and no other is: replaced ones may still be on their way out.
+    fn serves_alone(&mut self) -> bool {
+        let observed = self.observe();
+        let standing = standing(&self.targets(), &observed, clock::now());
+        matches!(standing, Standing::Serving | Standing::Done) && self.routes_stand()
+    }
+
+    /// Leaves of a component that stands are done; of one that has instances to wait for, running.
+    fn move_leaves(&self, target: &Target, progress: &mut Progress, now: Timestamp) {
+        let rows: Vec<_> = self.state.instances.iter().filter(|it| it.component == target.component).collect();
+        let current = |it: &&&Instance| it.revision == target.revision && it.generation >= target.min_generation;
+        let started = rows.iter().filter(current).filter(|it| it.phase >= InstancePhase::Starting).count();
+        let ready = rows.iter().filter(current).filter(|it| it.phase == InstancePhase::Ready).count();
+        let wanted = target.count as usize;
+        let (deploy, wait) = (LeafKey::Deploy(target.component.clone()), LeafKey::Wait(target.component.clone()));
+        if started > 0 {
+            progress.start(&deploy, now);
+            progress.start(&wait, now);
+        }
+        if started >= wanted {
+            progress.succeed(&deploy, None, now);
+        }
+        if ready >= wanted {
+            progress.succeed(&wait, None, now);
+        }
     }
 }
