@@ -141,6 +141,13 @@ pub enum Waiting {
         /// How many drain now.
         draining: usize,
     },
+    /// With the stop of a drained instance, until the engine is done with a start: the two slow each other down.
+    ForQuiet {
+        /// The component.
+        component: ComponentName,
+        /// The slot.
+        slot: u32,
+    },
     /// For an instance that served to pass its probe again.
     ForRecovery {
         /// The component.
@@ -175,6 +182,7 @@ impl Waiting {
             Self::ForReady { deadline, .. } | Self::ForDrain { deadline, .. } => Some(*deadline),
             Self::ForRetry { at, .. } => Some(*at),
             Self::ForRoomToDrain { .. }
+            | Self::ForQuiet { .. }
             | Self::ForRecovery { .. }
             | Self::ForStep { .. }
             | Self::ForEngine
@@ -193,6 +201,9 @@ impl Waiting {
                 format!("waiting for {component}.{slot}: {open}, {}", left(*deadline))
             }
             Self::ForRoomToDrain { draining } => format!("waiting for one of {draining} draining instances to end"),
+            Self::ForQuiet { component, slot } => {
+                format!("stopping the old {component}.{slot} once the next instance has started")
+            }
             Self::ForRecovery { component, slot } => format!("waiting for {component}.{slot} to pass its probe again"),
             Self::ForStep { instance } => format!("working on {instance}"),
             Self::ForRetry { component, slot, at } => format!("trying {component}.{slot} again, {}", left(*at)),

@@ -70,6 +70,9 @@ pub struct Deployment {
     pub targets: Option<Vec<Target>>,
     /// Revisions of jobs, frozen with the targets.
     pub job_revisions: BTreeMap<ComponentName, RevisionId>,
+    /// Nothing it brings differs from what serves: no job runs, nothing is replaced.
+    #[serde(default)]
+    pub nothing_to_do: bool,
     pub progress: Progress,
     pub failure: Option<Failure>,
     /// Last lines of the instance or job that failed.

@@ -40,6 +40,7 @@ pub fn deployment(number: u64, stage: Stage) -> Deployment {
         images: Default::default(),
         targets: None,
         job_revisions: Default::default(),
+        nothing_to_do: false,
         progress,
         failure: None,
         log_tail: Vec::new(),

@@ -4,11 +4,13 @@ use super::{Plan, View};
 use crate::instance::InstancePhase;
 use crate::observed::{ContainerSeen, Instance};
 use crate::step::{Step, Waiting};
-use crate::target::{Target, UPGRADED_DRAIN};
+use crate::target::{DRAINING_AT_ONCE, Readiness, Target, UPGRADED_DRAIN};
 use crate::time::Timestamp;
 
 /// Takes every instance on its way out one step further, if it may go.
 pub(super) fn go_on(view: &View<'_>, plan: &mut Plan) {
+    let going = view.observed.instances.iter().filter(|instance| !instance.phase.is_alive()).count();
+    let hold_stops = going < DRAINING_AT_ONCE && is_starting_one(view);
     for instance in view.observed.instances.iter().filter(|instance| !instance.phase.is_alive() && !instance.busy) {
         let name = instance.name.clone();
         let gone = matches!(instance.container, ContainerSeen::Missing | ContainerSeen::Exited { .. });
@@ -20,7 +22,7 @@ pub(super) fn go_on(view: &View<'_>, plan: &mut Plan) {
             InstancePhase::Stopping | InstancePhase::Stopped => remove(view, instance, plan),
             _ if view.observed.may_be_routed(instance) => {}
             _ if gone => remove(view, instance, plan),
-            _ => drain(view, instance, plan),
+            _ => drain(view, instance, hold_stops, plan),
         }
     }
 }
@@ -32,10 +34,24 @@ fn remove(view: &View<'_>, instance: &Instance, plan: &mut Plan) {
     }
 }
 
-fn drain(view: &View<'_>, instance: &Instance, plan: &mut Plan) {
+/// The engine is at work on an instance that people wait for. One that only has to stay up for a while leaves the engine
+/// alone meanwhile.
+fn is_starting_one(view: &View<'_>) -> bool {
+    view.observed.instances.iter().filter(|instance| instance.phase.is_coming()).any(|instance| {
+        let stays_up = |target: &Target| matches!(target.timing.readiness, Readiness::StaysUp(_));
+        instance.phase != InstancePhase::Starting || !view.target_of(instance).is_some_and(stays_up)
+    })
+}
+
+/// A stop is held back while a start is under way, so that what is new serves sooner; never past the drain's own limit.
+fn drain(view: &View<'_>, instance: &Instance, hold_stops: bool, plan: &mut Plan) {
     let limit = view.target_of(instance).map_or(Target::DRAIN, |target| target.timing.drain);
     let deadline = drained_at(instance, limit);
-    if view.now >= deadline || (instance.open.requests == 0 && instance.open.upgraded == 0) {
+    let is_empty = instance.open.requests == 0 && instance.open.upgraded == 0;
+    if view.now < deadline && is_empty && hold_stops {
+        let (component, slot) = (instance.component.clone(), instance.slot);
+        plan.waiting.push(Waiting::ForQuiet { component, slot });
+    } else if view.now >= deadline || is_empty {
         plan.steps.push(Step::Stop { instance: instance.name.clone(), grace: grace(view, instance) });
     } else {
         plan.waiting.push(Waiting::ForDrain {

@@ -88,6 +88,7 @@ pub(super) fn deployment(app: &str, number: u64, stage: Stage) -> Deployment {
         images: Default::default(),
         targets: None,
         job_revisions: Default::default(),
+        nothing_to_do: false,
         progress: Progress::default(),
         failure: None,
         log_tail: Vec::new(),

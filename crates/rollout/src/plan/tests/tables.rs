@@ -296,6 +296,35 @@ fn an_instance_is_drained_then_stopped_then_removed() {
 }
 
 #[test]
+fn a_drained_instance_is_stopped_when_the_engine_is_done_with_a_start() {
+    let drained = |slot| with(old(slot), |it| it.phase = P::Draining);
+    let web = || vec![wants("web", 2)];
+    let mut staying_up = worker("jobs", 1);
+    staying_up.timing.readiness = Readiness::StaysUp(Duration::from_secs(1));
+    let working = instance("jobs", 0, "new", P::Starting);
+    let busy = |it| with(it, |it| it.busy = true);
+    let late = |it| with(it, |it| it.since = Timestamp(NOW.0 - 60_000));
+    let beside = |going: Vec<Instance>| [vec![new(0, P::Ready), busy(new(1, P::Created))], going].concat();
+    let all = (0..4).map(drained).collect();
+    check(vec![
+        case("held while the next one starts", web(), there(beside(vec![drained(0)])), vec![]),
+        case("not past its own limit", web(), there(beside(vec![late(drained(0))])), vec![stop("web-0-old")]),
+        case(
+            "not when too many are on their way out",
+            web(),
+            there(beside(all)),
+            (0..4).map(|slot| stop(&format!("web-{slot}-old"))).collect(),
+        ),
+        case(
+            "not while a worker only has to stay up",
+            vec![wants("web", 1), staying_up],
+            there(vec![new(0, P::Ready), drained(0), working]),
+            vec![stop("web-0-old")],
+        ),
+    ]);
+}
+
+#[test]
 fn nothing_is_stopped_before_the_ingress_was_heard_of() {
     let mut observed = there(vec![new(0, P::Ready), with(old(0), |it| it.phase = P::Draining)]);
     observed.routes = None;
