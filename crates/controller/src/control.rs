@@ -27,7 +27,7 @@ use crate::view::{AppView, Caller, DeployOptions, DeploymentView, InstanceView, 
 
 /// A running controller. Cheap to clone.
 #[derive(Clone)]
-pub struct Controller(Arc<Started>);
+pub struct Controller(pub(crate) Arc<Started>);
 
 /// Open requests at `down` get as long as a draining instance's.
 const DOWN_DRAIN: Duration = Duration::from_secs(60);

@@ -4,14 +4,15 @@
 //! Parts that come while one is being sent go together with the next. When the ingress dies it is started again within a
 //! second, and gets the newest table.
 
+mod door;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use ingress::control::{Control, News};
-use ingress::protocol::{AppRoutes, Counters, Listener, ListenerKind, Open, RouteTable};
+use ingress::control::News;
+use ingress::protocol::{AppRoutes, Counters, Open, RouteTable};
 use store::Store;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -23,13 +24,7 @@ const RETRY: Duration = Duration::from_millis(100);
 /// For an acknowledgement, and for the ingress to be back when it is gone.
 const ACKNOWLEDGED_WITHIN: Duration = Duration::from_secs(15);
 
-/// How to start the ingress and where it listens.
-#[derive(Clone)]
-pub(crate) struct FrontSettings {
-    pub program: PathBuf,
-    pub data_dir: PathBuf,
-    pub http: SocketAddr,
-}
+pub(crate) use door::{Door, Doors, IngressProcess};
 
 /// Handed to everybody.
 #[derive(Clone)]
@@ -46,7 +41,7 @@ struct Shared {
     expected: Mutex<BTreeSet<String>>,
     /// Open work by upstream, as last heard.
     open: Mutex<BTreeMap<String, Open>>,
-    control: Mutex<Option<Control>>,
+    control: Mutex<Option<Arc<dyn Door>>>,
     changes: watch::Sender<u64>,
 }
 
@@ -59,22 +54,23 @@ impl Front {
     /// Starts the ingress where none answers. It serves its own snapshot until the first table is sent, and none is sent
     /// before each app of `expected` has handed in its part. Errors: a sentence, such as which address it cannot have.
     pub async fn start(
-        settings: FrontSettings,
+        http: SocketAddr,
+        doors: Box<dyn Doors>,
         store: Store,
         expected: BTreeSet<String>,
         stop: CancellationToken,
     ) -> Result<Self, String> {
         let (work, inbox) = mpsc::channel(1024);
         let shared = Arc::new(Shared {
-            http: settings.http,
+            http,
             parts: Mutex::default(),
             expected: Mutex::new(expected),
             open: Mutex::default(),
             control: Mutex::default(),
             changes: watch::channel(0).0,
         });
-        let control = connect(&settings).await?;
-        let keeper = Keeper { settings, store, shared: shared.clone(), inbox };
+        let control = doors.open().await?;
+        let keeper = Keeper { doors, store, shared: shared.clone(), inbox };
         tokio::spawn(keeper.run(control, stop));
         Ok(Self { shared, work })
     }
@@ -134,10 +130,10 @@ impl Front {
     /// Stops the ingress in order: open requests get `drain`.
     pub async fn shutdown(&self, drain: Duration) -> Result<(), String> {
         let control = self.control().ok_or("the ingress does not answer")?;
-        control.shutdown(drain).await.map_err(|error| error.to_string())
+        control.shutdown(drain).await
     }
 
-    fn control(&self) -> Option<Control> {
+    fn control(&self) -> Option<Arc<dyn Door>> {
         self.shared.control.lock().expect("nobody panics holding it").clone()
     }
 
@@ -148,14 +144,14 @@ impl Front {
 
 /// The task that talks to the ingress.
 struct Keeper {
-    settings: FrontSettings,
+    doors: Box<dyn Doors>,
     store: Store,
     shared: Arc<Shared>,
     inbox: mpsc::Receiver<Work>,
 }
 
 impl Keeper {
-    async fn run(mut self, control: Control, stop: CancellationToken) {
+    async fn run(mut self, control: Arc<dyn Door>, stop: CancellationToken) {
         let mut control = Some(control);
         loop {
             let lives = match control.take() {
@@ -165,7 +161,7 @@ impl Keeper {
                         () = stop.cancelled() => return,
                         () = tokio::time::sleep(RETRY) => {}
                     }
-                    match connect(&self.settings).await {
+                    match self.doors.open().await {
                         Ok(lives) => {
                             info!("the ingress is back");
                             lives
@@ -186,12 +182,12 @@ impl Keeper {
     }
 
     /// Works with one living ingress until it is gone; returns why.
-    async fn serve(&mut self, control: Control) -> String {
+    async fn serve(&mut self, control: Arc<dyn Door>) -> String {
         *self.shared.control.lock().expect("nobody panics holding it") = Some(control.clone());
         let mut news = control.news();
         let mut told = Vec::new();
         if self.is_complete()
-            && let Err(why) = self.send(&control, Vec::new()).await
+            && let Err(why) = self.send(control.as_ref(), Vec::new()).await
         {
             return why;
         }
@@ -206,7 +202,7 @@ impl Keeper {
                     if !self.is_complete() {
                         continue;
                     }
-                    if let Err(why) = self.send(&control, std::mem::take(&mut told)).await {
+                    if let Err(why) = self.send(control.as_ref(), std::mem::take(&mut told)).await {
                         return why;
                     }
                 }
@@ -226,7 +222,7 @@ impl Keeper {
 
     /// Sends the table, and learns what is open before anybody is told: an upstream that is out of the table and not
     /// among the open ones has nothing left.
-    async fn send(&mut self, control: &Control, told: Vec<oneshot::Sender<Result<(), String>>>) -> Result<(), String> {
+    async fn send(&mut self, control: &dyn Door, told: Vec<oneshot::Sender<Result<(), String>>>) -> Result<(), String> {
         let sent = self.exchange(control).await;
         for caller in told {
             drop(caller.send(sent.clone()));
@@ -234,11 +230,11 @@ impl Keeper {
         sent
     }
 
-    async fn exchange(&mut self, control: &Control) -> Result<(), String> {
+    async fn exchange(&mut self, control: &dyn Door) -> Result<(), String> {
         let version = self.store.next_route_version().await.map_err(|error| error.to_string())?;
         let apps = self.shared.parts.lock().expect("nobody panics holding it").values().cloned().collect();
-        control.set_table(RouteTable { version, apps }).await.map_err(|error| error.to_string())?;
-        let status = control.status().await.map_err(|error| error.to_string())?;
+        control.set_table(RouteTable { version, apps }).await?;
+        let status = control.status().await?;
         *self.shared.open.lock().expect("nobody panics holding it") = status.open;
         self.shared.changes.send_modify(|ticks| *ticks += 1);
         Ok(())
@@ -252,22 +248,5 @@ impl Keeper {
         }
         drop(all);
         self.shared.changes.send_modify(|ticks| *ticks += 1);
-    }
-}
-
-/// Finds the ingress or starts it, and has it listen where it should.
-async fn connect(settings: &FrontSettings) -> Result<Control, String> {
-    let args = ["ingress".into(), "--data-dir".into(), settings.data_dir.clone().into_os_string()];
-    let log = settings.data_dir.join("ingress.log");
-    let control = ingress::launch::ensure_running(&settings.program, &args, &settings.data_dir, &log)
-        .await
-        .map_err(|error| error.to_string())?;
-    let listener = Listener { address: settings.http, kind: ListenerKind::Http };
-    let welcome = control.hello(vec![listener]).await.map_err(|error| error.to_string())?;
-    match welcome.refused.first() {
-        Some(refused) => {
-            Err(format!("the front door cannot listen on {}: {}", refused.listener.address, refused.reason))
-        }
-        None => Ok(control),
     }
 }

@@ -20,9 +20,10 @@ use crate::clock;
 use crate::config::Config;
 use crate::engine_watch::EngineWatch;
 use crate::error::StartError;
-use crate::front::{Front, FrontSettings};
+use crate::front::{Doors, Front, IngressProcess};
 use crate::logbook::Logbook;
 use crate::names::Names;
+use crate::probe::{Asker, OverTheNetwork};
 
 /// Everything a running controller stands on.
 pub(crate) struct Started {
@@ -36,23 +37,45 @@ pub(crate) struct Started {
 const FENCE_EVERY: Duration = Duration::from_secs(10);
 const EPOCH: &str = "epoch";
 
+/// What the controller works on and does not own.
+pub(crate) struct Outside {
+    pub engine: Arc<dyn Engine>,
+    /// CPUs and memory of the engine's host.
+    pub host: engine::Limits,
+    pub doors: Box<dyn Doors>,
+    pub asker: Arc<dyn Asker>,
+}
+
 /// Opens everything and adopts what runs. Nothing on the engine is changed before the fence is set.
 pub(crate) async fn start(config: Config) -> Result<Started, StartError> {
     let directory = open_directory(&config)?;
     let store = Store::open(&directory).map_err(|error| StartError::Store(error.to_string()))?;
     let (engine, host) = open_engine(&config, &directory).await?;
+    let data_dir = directory.root().to_owned();
+    let doors = Box::new(IngressProcess { program: config.program.clone(), data_dir, http: config.http });
+    take_over(config, directory, store, Outside { engine, host, doors, asker: Arc::new(OverTheNetwork) }).await
+}
+
+/// Everything after the doors to the outside are found.
+pub(crate) async fn take_over(
+    config: Config,
+    directory: DataDir,
+    store: Store,
+    outside: Outside,
+) -> Result<Started, StartError> {
+    let Outside { engine, host, doors, asker } = outside;
     let names = Names::new(directory.installation());
     let epoch = raise_fence(engine.as_ref(), &store, &names).await?;
     let token_hash = mint_token(&directory)?;
 
     let stop = CancellationToken::new();
     let watch = EngineWatch::start(engine.clone(), stop.clone());
-    let settings =
-        FrontSettings { program: config.program.clone(), data_dir: directory.root().to_owned(), http: config.http };
     let states = load(&store).await?;
     let expected = states.iter().map(|state| state.app.id.to_string()).collect();
-    let front = Front::start(settings, store.clone(), expected, stop.clone()).await.map_err(StartError::Ingress)?;
+    let front =
+        Front::start(config.http, doors, store.clone(), expected, stop.clone()).await.map_err(StartError::Ingress)?;
     let shared = Arc::new(Shared {
+        asker,
         builder: Builder::new(engine.clone(), source(&config, &directory)),
         sealer: directory.sealer(),
         logbook: Logbook::new(directory.logs()),
@@ -273,8 +296,12 @@ pub async fn uninstall(config: &Config, mut say: impl FnMut(String)) -> anyhow::
     }
     let names = Names::new(directory.installation());
     for (tag, _) in engine.tags(&names.repositories()).await? {
-        engine.remove_image(&tag).await?;
-        say(format!("removed image {tag}"));
+        match engine.remove_image(&tag).await {
+            Ok(_) => say(format!("removed image {tag}")),
+            // Somebody else's container uses it: that is not ours to end.
+            Err(error @ engine::EngineError::Conflict { .. }) => say(format!("kept image {tag}: {error}")),
+            Err(error) => return Err(error.into()),
+        }
     }
     let root = directory.root().to_owned();
     tokio::fs::remove_dir_all(&root).await.with_context(|| format!("{} cannot be removed", root.display()))?;

@@ -141,6 +141,7 @@ impl AppTask {
             images: Default::default(),
             targets: None,
             job_revisions: Default::default(),
+            nothing_to_do: false,
             progress: Progress::new(&shown),
             failure: None,
             log_tail: Vec::new(),

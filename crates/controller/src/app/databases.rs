@@ -1,7 +1,6 @@
 //! Databases: a container with a named volume, created when first named in a spec, and from then on only kept up.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use app_spec::AppSpec;
@@ -20,7 +19,6 @@ use tracing::{info, warn};
 use super::done::Done;
 use super::instances::create_in_network;
 use super::{AppTask, Shared};
-use crate::probe::postgres;
 
 /// PostgreSQL without a version in the spec: the newest that App Platform names (contract 1.12).
 const PG_DEFAULT: &str = "17";
@@ -214,9 +212,8 @@ const ASK_EVERY: Duration = Duration::from_millis(100);
 
 async fn bring_up(shared: &Shared, network: NetworkSpec, database: Database) -> Result<Database, String> {
     start(shared, network, &database).await.map_err(|error| error.to_string())?;
-    let address = SocketAddr::from((database.address, database.port));
     let deadline = Instant::now() + UP_WITHIN;
-    while !postgres::accepts(address, &database.user, &database.database).await {
+    while !shared.asker.database(&database).await {
         if Instant::now() >= deadline {
             return Err(format!("it did not take connections within {} s", UP_WITHIN.as_secs()));
         }

@@ -69,7 +69,7 @@ impl AppTask {
         match stage {
             Stage::Building => facts.images = self.image_parts(deployment, spec),
             Stage::Built => facts.rollout_taken = self.rolling().is_some(),
-            Stage::Preparing if !deployment.request.is_restart() => {
+            Stage::Preparing if brings_something(deployment) => {
                 facts.databases = self.database_parts(spec);
                 facts.pre_deploy = self.job_outcomes(deployment, spec, JobKind::PreDeploy);
             }
@@ -81,7 +81,7 @@ impl AppTask {
                 });
                 facts.given_up = deployment.failure.clone();
             }
-            Stage::Finishing if !deployment.request.is_restart() => {
+            Stage::Finishing if brings_something(deployment) => {
                 facts.post_deploy = self.job_outcomes(deployment, spec, JobKind::PostDeploy);
             }
             _ => {}
@@ -273,10 +273,26 @@ impl AppTask {
         deployment.record.notes.extend(outcome.revisions.iter().filter_map(|it| freeze::clamped(it, self.shared.host)));
         deployment.targets = Some(outcome.targets);
         deployment.job_revisions = outcome.jobs;
+        deployment.nothing_to_do = self.is_what_serves(&deployment, &databases);
+        if deployment.nothing_to_do {
+            deployment.record.notes.push("nothing to do: no component changed".into());
+        }
         let mut changes = vec![Change::App(app)];
         changes.extend(databases.into_iter().map(Change::Database));
         changes.extend(outcome.revisions.into_iter().map(Change::Revision));
         self.advance_to(deployment, Event::ImagesReady, changes).await
+    }
+
+    /// A plain deployment that came out the same in everything: images, environments, counts, jobs, databases, spec.
+    fn is_what_serves(&self, deployment: &Deployment, databases: &[store::records::Database]) -> bool {
+        let same = |active: &Deployment| {
+            active.targets == deployment.targets
+                && active.job_revisions == deployment.job_revisions
+                && active.spec == deployment.spec
+        };
+        deployment.request == rollout::queue::Request::deploy()
+            && databases.iter().all(|it| it.created)
+            && self.active().is_some_and(same)
     }
 
     /// ACTIVE: written in one transaction with the old one's SUPERSEDED.
@@ -327,4 +343,9 @@ impl AppTask {
             _ => Vec::new(),
         }
     }
+}
+
+/// Neither a restart, which copies what serves, nor a deployment that came out the same.
+fn brings_something(deployment: &Deployment) -> bool {
+    !deployment.request.is_restart() && !deployment.nothing_to_do
 }

@@ -90,7 +90,14 @@ impl AppTask {
         for row in rows.iter().filter(|it| !self.probers.contains_key(&it.name)).collect::<Vec<_>>() {
             let Some(probe) = self.revision(&row.revision).and_then(|it| it.probe.clone()) else { continue };
             let served = row.phase.has_served();
-            let prober = Prober::start(row.name.clone(), row.address, probe, served, self.probe_news.0.clone());
+            let prober = Prober::start(
+                self.shared.asker.clone(),
+                row.name.clone(),
+                row.address,
+                probe,
+                served,
+                self.probe_news.0.clone(),
+            );
             self.probers.insert(row.name.clone(), prober);
             self.verdicts.insert(row.name.clone(), ProbeSeen::Unknown);
         }

@@ -44,7 +44,7 @@ use crate::error::ControlError;
 use crate::front::Front;
 use crate::logbook::Logbook;
 use crate::names::Names;
-use crate::probe::{self, Prober};
+use crate::probe::{self, Asker, Prober};
 use crate::specs::Specs;
 
 pub(crate) use accept::{Ask, check_restart};
@@ -57,6 +57,8 @@ pub(crate) struct Shared {
     pub engine: Arc<dyn Engine>,
     pub watch: EngineWatch,
     pub front: Front,
+    /// Who asks instances and databases whether they are well.
+    pub asker: Arc<dyn Asker>,
     pub builder: Builder,
     pub names: Names,
     pub sealer: Sealer,
@@ -76,6 +78,8 @@ pub(crate) struct Shared {
 #[derive(Clone)]
 pub(crate) struct AppHandle {
     requests: mpsc::Sender<Request>,
+    #[cfg(test)]
+    task: AbortHandle,
     /// Why-lines of deployments under way.
     pub waiting: watch::Receiver<Arc<BTreeMap<DeploymentId, Vec<String>>>>,
 }
@@ -117,8 +121,21 @@ impl AppHandle {
                 state = shared.store.app_state(&id).await.ok().flatten();
             }
         };
-        tokio::spawn(supervised.instrument(span));
-        Self { requests, waiting }
+        let task = tokio::spawn(supervised.instrument(span));
+        #[cfg(not(test))]
+        drop(task);
+        Self {
+            requests,
+            #[cfg(test)]
+            task: task.abort_handle(),
+            waiting,
+        }
+    }
+
+    /// Ends the task and its acts wherever they are, as a crash does.
+    #[cfg(test)]
+    pub fn kill(&self) {
+        self.task.abort();
     }
 
     /// Asks and waits for the answer.

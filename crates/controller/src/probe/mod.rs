@@ -2,10 +2,11 @@
 //! engine (M5). Probes go to the instance's own address and port only, and follow no redirect (S62).
 
 mod ask;
-pub(crate) mod postgres;
+mod postgres;
 mod verdict;
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rollout::ids::InstanceName;
@@ -15,6 +16,7 @@ use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
+pub(crate) use ask::{Asker, OverTheNetwork};
 use verdict::Verdict;
 
 /// The first probes come quickly: an instance that is up in 30 ms is routed after 50.
@@ -39,6 +41,7 @@ impl Prober {
     /// Probes from now on and tells changes of the verdict. `served`: it passed before we were started, so that it is not
     /// doubted before it fails as often as its spec allows.
     pub fn start(
+        asker: Arc<dyn Asker>,
         instance: InstanceName,
         address: Ipv4Addr,
         probe: Probe,
@@ -53,7 +56,7 @@ impl Prober {
             let mut pause = if served { period } else { FIRST_PERIOD };
             let mut verdict = Verdict::new(&probe, served);
             loop {
-                let passed = ask::ask(address, &probe).await;
+                let passed = asker.instance(&instance, address, &probe).await;
                 // In the initial delay failures do not count; a success counts at once.
                 let counts = passed || served || began.elapsed() >= delay;
                 if let Some(seen) = counts.then(|| verdict.take(passed)).flatten()

@@ -1,0 +1,77 @@
+//! How the front reaches an ingress. Behind it stands a process of its own; the tests of this crate put one in memory there.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use ingress::control::{Control, News};
+use ingress::protocol::{Listener, ListenerKind, RouteTable, Status};
+use tokio::sync::broadcast;
+
+/// Finds an ingress.
+#[async_trait]
+pub(crate) trait Doors: Send + Sync {
+    /// A connection to one that listens where it should. Errors: a sentence.
+    async fn open(&self) -> Result<Arc<dyn Door>, String>;
+}
+
+/// A connection to a living ingress. Errors are sentences.
+#[async_trait]
+pub(crate) trait Door: Send + Sync {
+    /// Returns when no new request can see an older table.
+    async fn set_table(&self, table: RouteTable) -> Result<(), String>;
+    /// What is in force, open and counted.
+    async fn status(&self) -> Result<Status, String>;
+    /// Ends it; open requests get `drain`.
+    async fn shutdown(&self, drain: Duration) -> Result<(), String>;
+    /// News from now on.
+    fn news(&self) -> broadcast::Receiver<News>;
+}
+
+/// How to start the ingress process and where it listens.
+pub(crate) struct IngressProcess {
+    pub program: PathBuf,
+    pub data_dir: PathBuf,
+    pub http: SocketAddr,
+}
+
+#[async_trait]
+impl Doors for IngressProcess {
+    /// Starts the process where none answers.
+    async fn open(&self) -> Result<Arc<dyn Door>, String> {
+        let args = ["ingress".into(), "--data-dir".into(), self.data_dir.clone().into_os_string()];
+        let log = self.data_dir.join("ingress.log");
+        let control = ingress::launch::ensure_running(&self.program, &args, &self.data_dir, &log)
+            .await
+            .map_err(|error| error.to_string())?;
+        let listener = Listener { address: self.http, kind: ListenerKind::Http };
+        let welcome = control.hello(vec![listener]).await.map_err(|error| error.to_string())?;
+        match welcome.refused.first() {
+            Some(refused) => {
+                Err(format!("the front door cannot listen on {}: {}", refused.listener.address, refused.reason))
+            }
+            None => Ok(Arc::new(control)),
+        }
+    }
+}
+
+#[async_trait]
+impl Door for Control {
+    async fn set_table(&self, table: RouteTable) -> Result<(), String> {
+        Control::set_table(self, table).await.map(drop).map_err(|error| error.to_string())
+    }
+
+    async fn status(&self) -> Result<Status, String> {
+        Control::status(self).await.map_err(|error| error.to_string())
+    }
+
+    async fn shutdown(&self, drain: Duration) -> Result<(), String> {
+        Control::shutdown(self, drain).await.map_err(|error| error.to_string())
+    }
+
+    fn news(&self) -> broadcast::Receiver<News> {
+        Control::news(self)
+    }
+}
