@@ -26,8 +26,6 @@ mod network;
 mod probe;
 mod specs;
 mod start;
-#[cfg(test)]
-mod tests;
 pub mod view;
 
 pub use config::{Config, NetworkPool};

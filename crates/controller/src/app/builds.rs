@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use app_spec::{AppSpec, Common, Facts, ImageSource, Scope, Source, image_reference, resolve_envs};
 use builder::{Cache, Known, LogSink, Recipe, Remember};
+use engine::EngineError;
+use futures::future::BoxFuture;
 use rollout::ids::{ComponentName, DeploymentId};
 use rollout::progress::{LeafKey, Reason};
 use rollout::queue::Build;
@@ -221,10 +223,11 @@ pub(super) async fn have_image(
     sink: &LogSink,
 ) -> Result<Had, String> {
     let reference = image_reference(source);
-    let local = shared.engine.image(&reference).await.map_err(|error| error.to_string())?;
+    let engine = &shared.engine;
+    let local = patiently(|| engine.image(&reference), sink).await.map_err(|error| error.to_string())?;
     let (id, note) = match local {
         Some(id) if !force => (id, "the local image".to_owned()),
-        local => match (shared.engine.pull(&reference).await, local) {
+        local => match (patiently(|| engine.pull(&reference), sink).await, local) {
             (Ok(id), _) => (id, "pulled".to_owned()),
             (Err(error), Some(id)) => {
                 (id, format!("the registry could not be asked ({error}); the local image is used"))
@@ -235,6 +238,21 @@ pub(super) async fn have_image(
     sink(&format!("{reference}: {note}"));
     let image = Image { id, reference, commit: None, built: false, note };
     Ok(Had { image, built: None })
+}
+
+/// An answer of the engine, asked for again while it has none for the moment only: as with instances, a deployment is not
+/// lost by a hiccup. It is the deployment's own deadline that ends this.
+async fn patiently<'a, T>(
+    ask: impl Fn() -> BoxFuture<'a, Result<T, EngineError>>,
+    sink: &LogSink,
+) -> Result<T, EngineError> {
+    loop {
+        match ask().await {
+            Err(error) if error.is_transient() => sink(&format!("{error}; trying again")),
+            answer => return answer,
+        }
+        tokio::time::sleep(super::STORE_PAUSE).await;
+    }
 }
 
 /// A message with everything below it that it does not say itself.

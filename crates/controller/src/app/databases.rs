@@ -211,8 +211,15 @@ const STOP_GRACE: Duration = Duration::from_secs(60);
 const ASK_EVERY: Duration = Duration::from_millis(100);
 
 async fn bring_up(shared: &Shared, network: NetworkSpec, database: Database) -> Result<Database, String> {
-    start(shared, network, &database).await.map_err(|error| error.to_string())?;
     let deadline = Instant::now() + UP_WITHIN;
+    while let Err(error) = start(shared, network.clone(), &database).await {
+        // Every part of it may be done twice.
+        if !error.is_transient() || Instant::now() >= deadline {
+            return Err(error.to_string());
+        }
+        warn!(database = %database.name, %error, "cannot be started yet; trying again");
+        sleep(super::STORE_PAUSE).await;
+    }
     while !shared.asker.database(&database).await {
         if Instant::now() >= deadline {
             return Err(format!("it did not take connections within {} s", UP_WITHIN.as_secs()));

@@ -78,8 +78,6 @@ pub(crate) struct Shared {
 #[derive(Clone)]
 pub(crate) struct AppHandle {
     requests: mpsc::Sender<Request>,
-    #[cfg(test)]
-    task: AbortHandle,
     /// Why-lines of deployments under way.
     pub waiting: watch::Receiver<Arc<BTreeMap<DeploymentId, Vec<String>>>>,
 }
@@ -121,21 +119,8 @@ impl AppHandle {
                 state = shared.store.app_state(&id).await.ok().flatten();
             }
         };
-        let task = tokio::spawn(supervised.instrument(span));
-        #[cfg(not(test))]
-        drop(task);
-        Self {
-            requests,
-            #[cfg(test)]
-            task: task.abort_handle(),
-            waiting,
-        }
-    }
-
-    /// Ends the task and its acts wherever they are, as a crash does.
-    #[cfg(test)]
-    pub fn kill(&self) {
-        self.task.abort();
+        tokio::spawn(supervised.instrument(span));
+        Self { requests, waiting }
     }
 
     /// Asks and waits for the answer.
