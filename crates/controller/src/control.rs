@@ -111,7 +111,10 @@ impl Controller {
             databases: Vec::new(),
         };
         let handle = AppHandle::start(shared.clone(), state);
-        self.0.apps.write().await.insert(id.clone(), handle);
+        let mut apps = self.0.apps.write().await;
+        apps.retain(|_, handle| !handle.has_ended());
+        apps.insert(id.clone(), handle);
+        drop(apps);
         let ask =
             Ask { request: Request::deploy(), spec: None, cause: "initial deployment".into(), caller: caller.clone() };
         self.ask_app(&id, ask).await?;

@@ -90,6 +90,7 @@ impl Front {
 
     /// Takes an app out of the table.
     pub async fn forget(&self, app: &str) {
+        self.shared.expected.lock().expect("nobody panics holding it").remove(app);
         self.parts().remove(app);
         let (told, heard) = oneshot::channel();
         if self.work.send(Work::Send(told)).await.is_ok() {
@@ -153,6 +154,7 @@ struct Keeper {
 impl Keeper {
     async fn run(mut self, control: Arc<dyn Door>, stop: CancellationToken) {
         let mut control = Some(control);
+        let mut told = String::new();
         loop {
             let lives = match control.take() {
                 Some(control) => control,
@@ -167,7 +169,11 @@ impl Keeper {
                             lives
                         }
                         Err(why) => {
-                            warn!(%why, "the ingress cannot be started; trying again");
+                            // Ten times a second the same is told once.
+                            if why != told {
+                                warn!(%why, "the ingress cannot be started; trying again");
+                                told = why;
+                            }
                             continue;
                         }
                     }

@@ -59,6 +59,11 @@ impl AppNetwork {
         address.to_bits() & 0xffff_ff00 == self.base
     }
 
+    /// The address at the same place in this network.
+    pub fn at_the_place_of(self, address: Ipv4Addr) -> Ipv4Addr {
+        Ipv4Addr::from_bits(self.base + (address.to_bits() & 0xff))
+    }
+
     /// A free address: the first one after the last given, so that an address rests as long as possible. `None` when all
     /// 253 are taken.
     pub fn free(self, taken: &BTreeSet<Ipv4Addr>, last: Option<Ipv4Addr>) -> Option<Ipv4Addr> {
@@ -89,6 +94,13 @@ mod tests {
         assert_eq!(network().subnet(), "10.192.7.0/24");
         assert_eq!(network().gateway(), Ipv4Addr::new(10, 192, 7, 1));
         assert_eq!(NetworkPool::default().network(4095).subnet(), "10.207.255.0/24");
+    }
+
+    #[test]
+    fn an_address_keeps_its_place_in_another_network() {
+        let moved = network().at_the_place_of(Ipv4Addr::new(10, 192, 3, 200));
+        assert_eq!(moved, Ipv4Addr::new(10, 192, 7, 200));
+        assert!(network().contains(moved));
     }
 
     #[test]

@@ -212,6 +212,10 @@ async fn sweep(shared: Arc<Shared>) {
         let Ok(networks) = shared.engine.networks().await else { continue };
         // Asked after the engine: an app made meanwhile is known.
         let Ok(apps) = shared.store.apps().await else { continue };
+        if !shared.store.damaged().is_empty() {
+            // One of them may have been left out for it just now.
+            continue;
+        }
         let stranger =
             |identity: &Identity| identity.role != Role::Fence && !apps.iter().any(|it| it.id.as_str() == identity.app);
         for container in seen.containers.values().filter(|it| stranger(&it.identity)) {
@@ -277,7 +281,11 @@ pub async fn uninstall(config: &Config, mut say: impl FnMut(String)) -> anyhow::
     let directory = open_directory(config)?;
     if let Ok(control) = ingress::control::Control::connect(&ingress::process::socket_path(directory.root())).await {
         // Only who is in charge may stop it; without listeners it takes no new connection meanwhile.
-        control.hello(Vec::new()).await.context("the ingress does not listen to us")?;
+        match control.hello(Vec::new()).await {
+            // One of another version understands a shutdown, too.
+            Ok(_) | Err(ingress::control::ControlError::OtherProtocol { .. }) => {}
+            Err(error) => return Err(error).context("the ingress does not listen to us"),
+        }
         control.shutdown(Duration::ZERO).await.context("the ingress does not stop")?;
         say("stopped the ingress".into());
     }

@@ -81,6 +81,8 @@ impl AppTask {
             if merged.build != Build::Frozen && deployment.request.is_restart() {
                 // The newest spec stays the one to make real.
                 deployment.spec = self.state.app.spec.clone();
+                let shown = self.specs().open(&deployment.spec).map(|spec| shown(&spec)).unwrap_or_default();
+                deployment.progress = Progress::new(&shown);
             }
             if merged != deployment.request {
                 deployment.cause = format!("{}; {}", deployment.cause, waited.cause);
@@ -111,11 +113,9 @@ impl AppTask {
     fn in_line(&self) -> (Vec<Stage>, Option<Deployment>) {
         let mut open: Vec<_> = self.state.deployments.iter().filter(|it| !it.stage.is_ended()).collect();
         open.sort_by_key(|it| it.number);
-        let (mut begun, mut pending): (Vec<_>, Vec<_>) = open.into_iter().partition(|it| it.stage != Stage::Pending);
-        if begun.is_empty() && !pending.is_empty() {
-            // Its turn is the next one.
-            begun.push(pending.remove(0));
-        }
+        // Those whose turn is the next one wait for nobody, and what a person canceled is not merged into anything.
+        let next = self.to_advance();
+        let (begun, mut pending): (Vec<_>, Vec<_>) = open.into_iter().partition(|it| next.contains(&it.id));
         (begun.iter().map(|it| it.stage).collect(), pending.pop().cloned())
     }
 
@@ -180,12 +180,15 @@ impl AppTask {
         Ok(self.state.deployments.iter().filter(|_| repeatable).find(same).cloned())
     }
 
-    /// Equal is equal: putting the spec that serves, or is on its way, changes nothing.
+    /// Equal is equal: putting the spec that serves, or is on its way, changes nothing. One that failed is tried again.
     fn unchanged_spec(&self, spec: &AppSpec) -> Option<Deployment> {
-        let newest = self.state.deployments.iter().max_by_key(|it| it.number)?;
-        let failed = matches!(newest.stage, Stage::Failed | Stage::Canceled);
-        let equal = self.specs().open(&self.state.app.spec).is_some_and(|before| before == *spec);
-        (equal && !failed).then(|| newest.clone())
+        let newest = &self.state.app.spec;
+        let equal = self.specs().open(newest).is_some_and(|before| before == *spec);
+        let is_real = |it: &&Deployment| {
+            let fails = matches!(it.stage, Stage::RollingBack | Stage::Failed | Stage::Canceled | Stage::Superseded);
+            it.spec == *newest && !fails && !it.cancel_asked
+        };
+        self.state.deployments.iter().filter(|_| equal).filter(is_real).max_by_key(|it| it.number).cloned()
     }
 
     async fn cancel(&mut self, id: &DeploymentId) -> Result<Deployment, ControlError> {

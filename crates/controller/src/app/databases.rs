@@ -9,7 +9,7 @@ use engine::{
 };
 use rand::Rng;
 use rollout::deployment::Part;
-use rollout::ids::ComponentName;
+use rollout::ids::{ComponentName, InstanceName};
 use rollout::observed::ContainerSeen;
 use store::StoreError;
 use store::records::{Change, Database};
@@ -38,7 +38,9 @@ impl AppTask {
         for wanted in &spec.databases {
             let name = ComponentName::from(wanted.name.as_str());
             if let Some(known) = self.state.databases.iter().find(|it| it.name == name) {
-                databases.push(Database { wanted: true, ..known.clone() });
+                // One that comes back into the spec may begin on an empty volume: its own may have been removed since.
+                let created = known.created && known.wanted;
+                databases.push(Database { wanted: true, created, ..known.clone() });
                 continue;
             }
             let mut taken: std::collections::BTreeSet<_> = given.iter().copied().collect();
@@ -95,9 +97,9 @@ impl AppTask {
         self.state.databases.iter().any(|it| it.name == *name && self.busy.contains(&it.container))
     }
 
-    /// Has a database up: what is there stays as it is, what is missing is made.
-    pub(super) async fn begin_database(&mut self, name: &ComponentName) -> Result<(), StoreError> {
-        let Some(database) = self.state.databases.iter().find(|it| it.name == *name).cloned() else { return Ok(()) };
+    /// Has a database up: what is there stays as it is, what is missing is made. Returns whether it is on record.
+    pub(super) fn begin_database(&mut self, name: &ComponentName) -> bool {
+        let Some(database) = self.state.databases.iter().find(|it| it.name == *name).cloned() else { return false };
         let (shared, network) = (self.shared.clone(), self.network_spec());
         let about = database.container.clone();
         self.begin(about.clone(), async move {
@@ -105,29 +107,42 @@ impl AppTask {
             let result = bring_up(&shared, network, database).await;
             Done::DatabaseUp { about, name, result }
         });
-        Ok(())
+        true
     }
 
     pub(super) async fn database_up(
         &mut self,
+        about: InstanceName,
         name: ComponentName,
-        result: Result<Database, String>,
+        result: Result<Database, Down>,
     ) -> Result<(), StoreError> {
         match result {
             Ok(database) => {
                 info!(database = %name, "database answers");
                 self.database_failures.remove(&name);
                 self.acted(&database.container.clone(), ContainerSeen::Running);
-                self.databases_up.insert(name);
-                if database.created {
-                    return Ok(());
+                if !database.created {
+                    self.commit(vec![Change::Database(Database { created: true, ..database })]).await?;
                 }
-                self.commit(vec![Change::Database(Database { created: true, ..database })]).await
+                self.databases_up.insert(name);
+                Ok(())
             }
             Err(why) => {
+                let why = match why {
+                    Down::Engine(error @ EngineError::SubnetTaken { .. }) => match self.move_network(&error).await? {
+                        None => {
+                            self.hold_off(&about, "the app's network is taken", &error);
+                            return Ok(());
+                        }
+                        Some(why) => why,
+                    },
+                    other => other.to_string(),
+                };
                 warn!(database = %name, %why, "database does not come up");
                 if self.rolling().is_some() {
                     self.database_failures.insert(name, why);
+                } else {
+                    self.pause(about, TRY_AGAIN_AFTER);
                 }
                 Ok(())
             }
@@ -155,8 +170,7 @@ impl AppTask {
                     continue;
                 }
                 self.databases_up.remove(&database.name);
-                self.begin_database(&database.name).await?;
-                return Ok(true);
+                return Ok(self.begin_database(&database.name));
             }
             if !database.wanted && seen != ContainerSeen::Missing && seen != ContainerSeen::Unknown {
                 self.databases_up.remove(&database.name);
@@ -207,22 +221,35 @@ impl AppTask {
 
 /// From the request to end to KILL: a database writes its buffers first.
 const STOP_GRACE: Duration = Duration::from_secs(60);
+/// A database that does not come up again by itself, such as one whose image cannot be had, is tried again after this.
+const TRY_AGAIN_AFTER: Duration = Duration::from_secs(10);
 /// Between two questions whether it takes connections.
 const ASK_EVERY: Duration = Duration::from_millis(100);
 
-async fn bring_up(shared: &Shared, network: NetworkSpec, database: Database) -> Result<Database, String> {
+/// Why a database is not up.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Down {
+    /// Its container cannot be had or started.
+    #[error("{0}")]
+    Engine(#[from] EngineError),
+    /// Its server does not answer.
+    #[error("it did not take connections within {} s", UP_WITHIN.as_secs())]
+    Silent,
+}
+
+async fn bring_up(shared: &Shared, network: NetworkSpec, database: Database) -> Result<Database, Down> {
     let deadline = Instant::now() + UP_WITHIN;
     while let Err(error) = start(shared, network.clone(), &database).await {
         // Every part of it may be done twice.
         if !error.is_transient() || Instant::now() >= deadline {
-            return Err(error.to_string());
+            return Err(error.into());
         }
         warn!(database = %database.name, %error, "cannot be started yet; trying again");
         sleep(super::STORE_PAUSE).await;
     }
     while !shared.asker.database(&database).await {
         if Instant::now() >= deadline {
-            return Err(format!("it did not take connections within {} s", UP_WITHIN.as_secs()));
+            return Err(Down::Silent);
         }
         sleep(ASK_EVERY).await;
     }
@@ -239,6 +266,10 @@ async fn start(shared: &Shared, network: NetworkSpec, database: &Database) -> Re
             None => engine.pull(&database.image).await?,
         };
         let identity = |role| identity(database, role);
+        if database.created && !engine.volumes().await?.iter().any(|it| it.name == database.volume) {
+            // An empty one would pass for the data that is gone (F39).
+            return Err(EngineError::NotFound { what: format!("volume {}", database.volume) });
+        }
         engine.ensure_volume(&database.volume, &identity(Role::Volume)).await?;
         create_in_network(shared, network, container(database, image, identity(Role::Database))).await?;
     }

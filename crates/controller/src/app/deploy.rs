@@ -1,12 +1,13 @@
 //! Taking deployments through their stages.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use app_spec::{AppSpec, Component, JobKind};
 use rollout::deployment::{Event, Facts, Failure, Move, Part, Stage, next_move};
 use rollout::ids::{ComponentName, DeploymentId};
 use rollout::job::JobOutcome;
-use rollout::plan::{Standing, standing};
+use rollout::plan::Standing;
 use rollout::progress::{LeafKey, Reason};
 use store::StoreError;
 use store::records::{Change, Deployment, Image};
@@ -21,28 +22,32 @@ impl AppTask {
     pub(super) async fn advance_deployments(&mut self) -> Result<bool, StoreError> {
         for id in self.to_advance() {
             let Some(deployment) = self.deployment(&id).cloned() else { continue };
-            let Some(spec) = self.spec_of(&deployment) else {
+            // Rolling back needs no spec, and cannot fail for lack of one.
+            let rolls_back = deployment.stage == Stage::RollingBack;
+            let Some(spec) = self.spec_of(&deployment).or_else(|| rolls_back.then(Arc::default)) else {
                 let message = "its stored spec cannot be read by this version".to_owned();
                 self.fail(deployment, Failure { component: None, code: "InvalidSpec".into(), message }).await?;
                 return Ok(true);
             };
             let facts = self.facts(&deployment, &spec);
-            match next_move(deployment.stage, &facts, self.shared.config.parallel_builds) {
-                Move::Wait => continue,
-                Move::Go(event) => self.go(deployment, &spec, event).await?,
-                Move::Fail(failure) => self.fail(deployment, failure).await?,
-                Move::Build(component) => self.begin_build(deployment, &spec, component).await?,
-                Move::Database(name) => self.begin_database(&name).await?,
-                Move::Job(job) => self.advance_job(&deployment, &spec, &job).await?,
+            let moved = match next_move(deployment.stage, &facts, self.shared.config.parallel_builds) {
+                Move::Wait => false,
+                Move::Go(event) => self.go(deployment, &spec, event).await.map(|()| true)?,
+                Move::Fail(failure) => self.fail(deployment, failure).await.map(|()| true)?,
+                Move::Build(component) => self.begin_build(deployment, &spec, component).await.map(|()| true)?,
+                Move::Database(name) => self.begin_database(&name),
+                Move::Job(job) => self.advance_job(&deployment, &job).await?,
+            };
+            if moved {
+                return Ok(true);
             }
-            return Ok(true);
         }
         Ok(false)
     }
 
     /// Those under way, and of the pending ones those whose turn has come: the oldest when nothing else is under way, a
     /// restart while the others only build.
-    fn to_advance(&self) -> Vec<DeploymentId> {
+    pub(super) fn to_advance(&self) -> Vec<DeploymentId> {
         let mut open: Vec<_> = self.state.deployments.iter().filter(|it| !it.stage.is_ended()).collect();
         open.sort_by_key(|it| it.number);
         let begun = |it: &&&Deployment| it.stage != Stage::Pending;
@@ -64,7 +69,13 @@ impl AppTask {
     fn facts(&mut self, deployment: &Deployment, spec: &AppSpec) -> Facts {
         let stage = deployment.stage;
         let now = clock::now();
-        let overdue = now.since(deployment.created) >= self.shared.config.deployment_limit;
+        // Waiting in line costs no time of its own, and a rollback has the whole limit again.
+        let begun = match stage {
+            Stage::Pending => now,
+            Stage::RollingBack => deployment.stage_since,
+            _ => deployment.progress.leaf(&LeafKey::BuildInitialize).and_then(|it| it.started).unwrap_or(now),
+        };
+        let overdue = now.since(begun) >= self.shared.config.deployment_limit;
         let mut facts = Facts { cancel_asked: deployment.cancel_asked, overdue, ..Facts::default() };
         match stage {
             Stage::Building => facts.images = self.image_parts(deployment, spec),
@@ -75,7 +86,7 @@ impl AppTask {
             }
             Stage::Rolling | Stage::RollingBack => {
                 let observed = self.observe();
-                facts.standing = Some(match standing(&self.targets(), &observed, now) {
+                facts.standing = Some(match self.standing(&observed) {
                     Standing::Done if !self.routes_stand() => Standing::Serving,
                     standing => standing,
                 });
@@ -124,6 +135,8 @@ impl AppTask {
             Event::Prepared => {
                 deployment.progress.succeed(&LeafKey::DeployInitialize, None, now);
                 deployment.record.roll_began = Some(now);
+                // What failed before is no reason to wait with something new (F31).
+                self.setbacks.clear();
                 self.advance_to(deployment, event, Vec::new()).await
             }
             Event::Rolled => {
@@ -195,7 +208,10 @@ impl AppTask {
         deployment.failure = Some(failure);
         deployment.progress.fail(&key, reason, now);
         let rolls_back = deployment.stage.next(Event::Broke) == Ok(Stage::RollingBack);
-        if !rolls_back {
+        if rolls_back {
+            // Those of the revision that failed do not hold up the one that served.
+            self.setbacks.clear();
+        } else {
             self.close_failed(&mut deployment);
         }
         self.advance_to(deployment, Event::Broke, Vec::new()).await

@@ -15,6 +15,7 @@ use tokio::task::JoinError;
 use tracing::{error, info, warn};
 
 use super::AppTask;
+use super::databases::Down;
 use crate::clock;
 use crate::logbook;
 
@@ -62,7 +63,7 @@ pub(crate) enum Done {
     DatabaseUp {
         about: InstanceName,
         name: ComponentName,
-        result: Result<Database, String>,
+        result: Result<Database, Down>,
     },
     DatabaseGone {
         about: InstanceName,
@@ -84,6 +85,9 @@ pub(crate) enum Done {
     HouseCleared {
         about: InstanceName,
         result: Result<(), EngineError>,
+    },
+    Paused {
+        about: InstanceName,
     },
 }
 
@@ -107,12 +111,11 @@ impl AppTask {
     pub(super) async fn finish(&mut self, done: Result<Done, JoinError>) -> Result<(), StoreError> {
         let done = match done {
             Ok(done) => done,
-            Err(panicked) => {
-                // Its operation failed; which one it was is found by looking at everything again.
-                error!(error = %panicked, "an act ended badly");
-                self.busy.clear();
-                return Ok(());
-            }
+            // Ended by us: a build or a job that nobody waits for any more.
+            Err(ended) if ended.is_cancelled() => return Ok(()),
+            // Which one it was is not known, and the others must not be begun twice: the task begins again from its
+            // records.
+            Err(ended) => std::panic::resume_unwind(ended.into_panic()),
         };
         match done {
             Done::Created { instance, result } => {
@@ -139,7 +142,7 @@ impl AppTask {
             Done::Had { deployment, component, result } => self.had(&deployment, component, result).await,
             Done::DatabaseUp { about, name, result } => {
                 self.busy.remove(&about);
-                self.database_up(name, result).await
+                self.database_up(about, name, result).await
             }
             Done::DatabaseGone { about, database, result } => {
                 self.busy.remove(&about);
@@ -155,7 +158,11 @@ impl AppTask {
             }
             Done::HouseCleared { about, result } => {
                 self.busy.remove(&about);
-                self.house_cleared(result).await
+                self.house_cleared(&about, result).await
+            }
+            Done::Paused { about } => {
+                self.busy.remove(&about);
+                Ok(())
             }
         }
     }
@@ -176,7 +183,13 @@ impl AppTask {
                 self.hold_off(name, "could not be brought up yet", &error);
                 Ok(())
             }
-            Err(error @ EngineError::SubnetTaken { .. }) => self.move_network(name, &error).await,
+            Err(error @ EngineError::SubnetTaken { .. }) => match self.move_network(&error).await? {
+                None => {
+                    self.hold_off(name, "its network is taken", &error);
+                    Ok(())
+                }
+                Some(why) => self.refuse(name, why).await,
+            },
             Err(error) => self.refuse(name, error.to_string()).await,
         }
     }
@@ -184,15 +197,10 @@ impl AppTask {
     /// The engine did not do it now; the next look plans it again. A look is asked for, so that it is not too soon.
     pub(super) fn hold_off(&mut self, name: &InstanceName, what: &str, error: &EngineError) {
         warn!(instance = %name, %error, "{what}; trying again");
-        self.acted.remove(name);
+        // It may have happened all the same: only a list that is asked for from now on tells.
+        self.acted(name, ContainerSeen::Unknown);
         self.shared.watch.look();
-        let (name, pause) = (name.clone(), super::STORE_PAUSE);
-        // It counts as busy until the pause is over: a failing engine is not asked in a tight loop.
-        self.busy.insert(name.clone());
-        self.acts.spawn(async move {
-            tokio::time::sleep(pause).await;
-            Done::HouseCleared { about: name, result: Ok(()) }
-        });
+        self.pause(name.clone(), super::STORE_PAUSE);
     }
 
     async fn kept_alive(&mut self, name: &InstanceName, result: Result<(), EngineError>) -> Result<(), StoreError> {

@@ -5,9 +5,11 @@ use std::collections::BTreeSet;
 
 use engine::EngineError;
 use rollout::ids::{InstanceName, RevisionId};
+use rollout::instance::InstancePhase;
+use rollout::job::JobPhase;
 use rollout::observed::ContainerSeen;
 use store::StoreError;
-use store::records::{Change, Revision};
+use store::records::{App, Change, Database, Instance, JobRun, Revision};
 use tracing::{info, warn};
 
 use super::AppTask;
@@ -42,6 +44,10 @@ impl AppTask {
         let ours = view.containers.values().filter(|it| it.identity.app == app);
         let mut names = ours.map(|it| InstanceName::new(it.name.clone()));
         let Some(stranger) = names.find(|name| !known(name)) else { return false };
+        // What a record says that cannot be read, or one that was lost, is not known: it may explain this one (F54).
+        if !self.shared.store.damaged().is_empty() || self.shared.store.went_back().is_some() {
+            return false;
+        }
         warn!(container = %stranger, "no record explains it; removing it");
         let engine = self.shared.engine.clone();
         self.acted(&stranger, ContainerSeen::Missing);
@@ -124,18 +130,20 @@ impl AppTask {
         Ok(true)
     }
 
-    pub(super) async fn house_cleared(&mut self, result: Result<(), EngineError>) -> Result<(), StoreError> {
+    pub(super) async fn house_cleared(
+        &mut self,
+        about: &InstanceName,
+        result: Result<(), EngineError>,
+    ) -> Result<(), StoreError> {
         match result {
             Err(error) => {
                 warn!(%error, "could not be cleared away yet; trying again");
-                let about = InstanceName::new("pause");
-                self.begin(about.clone(), async move {
-                    tokio::time::sleep(super::STORE_PAUSE).await;
-                    Done::HouseCleared { about, result: Ok(()) }
-                });
+                self.pause(InstanceName::new("pause"), super::STORE_PAUSE);
                 Ok(())
             }
-            Ok(()) => self.forget_if_gone().await,
+            // Only then the app's images are gone, too.
+            Ok(()) if about.as_str() == self.shared.names.network(&self.state.app.id) => self.forget_if_gone().await,
+            Ok(()) => Ok(()),
         }
     }
 
@@ -158,33 +166,42 @@ impl AppTask {
         self.commit(vec![Change::ForgetApp(id)]).await
     }
 
-    /// Another network overlaps the one that was chosen; as long as nothing lives in it, the next one is.
-    pub(super) async fn move_network(&mut self, name: &InstanceName, error: &EngineError) -> Result<(), StoreError> {
-        let others = self.state.instances.iter().any(|it| it.name != *name);
-        if others || !self.state.databases.is_empty() && self.state.databases.iter().any(|it| it.created) {
-            return self.refuse(name, error.to_string()).await;
-        }
-        let _giving = self.shared.clone();
-        let _giving = _giving.networks.lock().await;
-        let taken = self.shared.store.networks().await?;
+    /// Another network overlaps the one that was chosen; as long as nothing was made in it, the next one is, and whatever
+    /// has an address moves along. Returns why not, where it cannot.
+    pub(super) async fn move_network(&mut self, error: &EngineError) -> Result<Option<String>, StoreError> {
         let pool = self.shared.config.network_pool;
+        let now = pool.network(self.state.app.network).subnet();
+        if matches!(error, EngineError::SubnetTaken { subnet, .. } if *subnet != now) {
+            // It has moved since that was asked for.
+            return Ok(None);
+        }
+        let state = &self.state;
+        let is_open = |it: &JobRun| !it.collected && it.phase != JobPhase::Intended;
+        if state.instances.iter().any(|it| it.phase != InstancePhase::Intended)
+            || state.databases.iter().any(|it| it.created)
+            || state.job_runs.iter().any(is_open)
+        {
+            return Ok(Some(error.to_string()));
+        }
+        let shared = self.shared.clone();
+        let _giving = shared.networks.lock().await;
+        let taken = shared.store.networks().await?;
         let Some(number) = crate::network::free_number(pool, &taken, self.state.app.network + 1) else {
-            return self
-                .refuse(name, "every network of the pool is taken; start with another --network-pool".into())
-                .await;
+            return Ok(Some("every network of the pool is taken; start with another --network-pool".into()));
         };
         info!(%error, number, "network taken by somebody else; using another one");
-        let mut app = self.state.app.clone();
-        app.network = number;
         let network = pool.network(number);
-        let mut changes = vec![Change::App(app)];
-        if let Some(mut row) = self.instance(name).cloned() {
-            let host = row.address.octets()[3];
-            let octets = network.gateway().octets();
-            row.address = [octets[0], octets[1], octets[2], host].into();
-            changes.push(Change::Instance(row));
-        }
-        self.commit(changes).await
+        let state = &self.state;
+        let mut changes = vec![Change::App(App { network: number, ..state.app.clone() })];
+        let moved = |address| network.at_the_place_of(address);
+        let instances = state.instances.iter().map(|it| Instance { address: moved(it.address), ..it.clone() });
+        changes.extend(instances.map(Change::Instance));
+        let databases = state.databases.iter().map(|it| Database { address: moved(it.address), ..it.clone() });
+        changes.extend(databases.map(Change::Database));
+        let runs = state.job_runs.iter().filter(|it| !it.collected);
+        changes.extend(runs.map(|it| Change::JobRun(JobRun { address: moved(it.address), ..it.clone() })));
+        self.commit(changes).await?;
+        Ok(None)
     }
 
     /// Values that no log may show.

@@ -36,15 +36,15 @@ impl AppTask {
         // Routes are compared as a whole, rules included, by `routing`.
         let Some(step) = plan.steps.into_iter().find(|it| !matches!(it, Step::Route { .. })) else { return Ok(false) };
         debug!(?step, "next step");
+        if let Step::Add { component, slot, revision, generation } = step {
+            return self.add(component, slot, revision, generation).await;
+        }
         self.carry_out(step).await?;
         Ok(true)
     }
 
     async fn carry_out(&mut self, step: Step) -> Result<(), StoreError> {
         match step {
-            Step::Add { component, slot, revision, generation } => {
-                self.add(component, slot, revision, generation).await
-            }
             Step::Create { instance } => self.create(&instance).await,
             Step::Start { instance } => self.start(&instance),
             Step::MarkReady { instance } => self.record_event(&instance, InstanceEvent::Passed).await,
@@ -55,25 +55,25 @@ impl AppTask {
             Step::Stop { instance, grace } => self.stop(&instance, grace).await,
             Step::Remove { instance } => self.remove(&instance),
             Step::GiveUp { instance, reason } => self.give_up(&instance, reason),
-            Step::Route { .. } => Ok(()),
+            Step::Add { .. } | Step::Route { .. } => Ok(()),
         }
     }
 
-    /// Name, address and row come first; the container follows from them.
+    /// Name, address and row come first; the container follows from them. Returns whether there was an address to give.
     async fn add(
         &mut self,
         component: ComponentName,
         slot: u32,
         revision: RevisionId,
         generation: u64,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let targets = self.targets();
-        let Some(target) = targets.iter().find(|it| it.component == component) else { return Ok(()) };
+        let Some(target) = targets.iter().find(|it| it.component == component) else { return Ok(false) };
         let mut app = self.state.app.clone();
         app.serial += 1;
         let Some(address) = self.free_address() else {
             self.why.push(format!("waiting for a free address in the app's network for {component}.{slot}"));
-            return Ok(());
+            return Ok(false);
         };
         let now = clock::now();
         let deployment =
@@ -94,7 +94,8 @@ impl AppTask {
             refused: None,
             created: now,
         };
-        self.commit(vec![Change::App(app), Change::Instance(instance)]).await
+        self.commit(vec![Change::App(app), Change::Instance(instance)]).await?;
+        Ok(true)
     }
 
     /// An address that nothing on record has; the one after the newest, so that an address rests long.

@@ -1,6 +1,5 @@
 //! Jobs: at most once, by what was written down and what is there.
 
-use app_spec::AppSpec;
 use engine::{EngineError, Identity, Role};
 use rollout::ids::{ComponentName, DeploymentId, InstanceName};
 use rollout::job::{JobOutcome, JobPhase, JobSeen, JobStep, next_step};
@@ -25,26 +24,25 @@ impl AppTask {
             .map_or(JobOutcome::Open, |run| run.phase.outcome(self.busy.contains(&run.name)))
     }
 
-    /// Takes a run one step further.
+    /// Takes a run one step further. Returns whether there was one to take now: nothing is while the engine is silent.
     pub(super) async fn advance_job(
         &mut self,
         deployment: &Deployment,
-        _spec: &AppSpec,
         job: &ComponentName,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let Some(run) = self.job_run(&deployment.id, job).cloned() else {
             return self.intend_job(deployment, job).await;
         };
         let limit = self.shared.config.job_limit;
-        let Some(seen) = self.job_seen(&run.name) else { return Ok(()) };
+        let Some(seen) = self.job_seen(&run.name) else { return Ok(false) };
         let step = next_step(&run.phase, seen, limit, clock::now());
         match step {
-            JobStep::Create => self.create_job(deployment, run).await,
-            JobStep::Start => self.act_on_job(run, JobStep::Start),
-            JobStep::Await | JobStep::TimeOut => self.act_on_job(run, step),
-            JobStep::GiveUp => self.record_job(run, JobPhase::Unknown).await,
-            JobStep::Nothing => Ok(()),
+            JobStep::Create => self.create_job(deployment, run).await?,
+            JobStep::Start | JobStep::Await | JobStep::TimeOut => self.act_on_job(run, step),
+            JobStep::GiveUp => self.record_job(run, JobPhase::Unknown).await?,
+            JobStep::Nothing => return Ok(false),
         }
+        Ok(true)
     }
 
     /// What is known of its container; `None` while the engine does not answer: unknown is not missing.
@@ -58,11 +56,16 @@ impl AppTask {
         }
     }
 
-    async fn intend_job(&mut self, deployment: &Deployment, job: &ComponentName) -> Result<(), StoreError> {
+    async fn intend_job(&mut self, deployment: &Deployment, job: &ComponentName) -> Result<bool, StoreError> {
+        // Two deployments' jobs never run side by side: what is left of an ended one is ended first.
+        let left = |it: &JobRun| it.deployment != deployment.id && !it.collected && !is_over(it);
+        if self.state.job_runs.iter().any(left) {
+            return Ok(false);
+        }
         let mut app = self.state.app.clone();
         app.serial += 1;
         let (Some(revision), Some(address)) = (deployment.job_revisions.get(job).cloned(), self.free_address()) else {
-            return Ok(());
+            return Ok(false);
         };
         let now = clock::now();
         let run = JobRun {
@@ -78,7 +81,8 @@ impl AppTask {
         };
         let mut deployment = deployment.clone();
         deployment.progress.start(&LeafKey::Deploy(job.clone()), now);
-        self.commit(vec![Change::App(app), Change::JobRun(run), Change::Deployment(Box::new(deployment))]).await
+        self.commit(vec![Change::App(app), Change::JobRun(run), Change::Deployment(Box::new(deployment))]).await?;
+        Ok(true)
     }
 
     async fn create_job(&mut self, deployment: &Deployment, run: JobRun) -> Result<(), StoreError> {
@@ -106,14 +110,19 @@ impl AppTask {
         Ok(())
     }
 
-    fn act_on_job(&mut self, run: JobRun, step: JobStep) -> Result<(), StoreError> {
+    fn act_on_job(&mut self, run: JobRun, step: JobStep) {
         let engine = self.shared.engine.clone();
         let (name, before) = (run.name.clone(), run.phase.clone());
-        let JobPhase::Created { since, .. } = &run.phase else { return Ok(()) };
+        let JobPhase::Created { since, .. } = &run.phase else { return };
         let left = since.plus(self.shared.config.job_limit).since(clock::now());
         let act = async move {
             match step {
-                JobStep::Start => engine.start(name.as_str()).await.map(|_| before),
+                JobStep::Start => match engine.inspect(name.as_str()).await {
+                    // Started by one of us who died before seeing it: never twice.
+                    Ok(Some(details)) if details.started_at.is_some() => Ok(before),
+                    Ok(_) => engine.start(name.as_str()).await.map(|_| before),
+                    Err(error) => Err(error),
+                },
                 JobStep::TimeOut => engine.stop(name.as_str(), STOP_GRACE).await.map(|_| JobPhase::TimedOut),
                 _ => match tokio::time::timeout(left, engine.wait(name.as_str())).await {
                     Ok(code) => code.map(|code| JobPhase::Ended { code }),
@@ -123,8 +132,11 @@ impl AppTask {
             }
         };
         let (about, id, job) = (run.name.clone(), run.deployment.clone(), run.job.clone());
-        self.begin(run.name, async move { Done::JobMoved { about, deployment: id, job, result: act.await } });
-        Ok(())
+        let handle = self
+            .begin(run.name.clone(), async move { Done::JobMoved { about, deployment: id, job, result: act.await } });
+        if step == JobStep::Await {
+            self.awaited.insert(run.name, handle);
+        }
     }
 
     pub(super) async fn job_moved(
@@ -134,6 +146,7 @@ impl AppTask {
         result: Result<JobPhase, EngineError>,
     ) -> Result<(), StoreError> {
         let Some(run) = self.job_run(id, job).cloned() else { return Ok(()) };
+        self.awaited.remove(&run.name);
         match result {
             // Started, or waited for in vain: it runs.
             Ok(phase) if phase == run.phase => {
@@ -152,6 +165,13 @@ impl AppTask {
                 self.hold_off(&run.name, "a job could not be taken further yet", &error);
                 Ok(())
             }
+            Err(error @ EngineError::SubnetTaken { .. }) => match self.move_network(&error).await? {
+                None => {
+                    self.hold_off(&run.name, "the app's network is taken", &error);
+                    Ok(())
+                }
+                Some(message) => self.record_job(run, JobPhase::Refused { message }).await,
+            },
             Err(EngineError::NotFound { .. }) if !matches!(run.phase, JobPhase::Intended) => {
                 self.record_job(run, JobPhase::Unknown).await
             }
@@ -176,6 +196,7 @@ impl AppTask {
 
     /// Keeps the logs of ended runs and removes their containers.
     pub(super) fn collect_jobs(&mut self) -> bool {
+        self.end_abandoned();
         let ended = |run: &&JobRun| {
             !run.collected && !self.busy.contains(&run.name) && has_ended(run, self.deployment(&run.deployment))
         };
@@ -184,6 +205,10 @@ impl AppTask {
         let secrets = self.secrets();
         let (about, id, job) = (run.name.clone(), run.deployment.clone(), run.job.clone());
         self.begin(run.name.clone(), async move {
+            if matches!(run.phase, JobPhase::Created { .. }) {
+                // Nobody waits for it any more. What a stop cannot do, the removal does.
+                drop(shared.engine.stop(run.name.as_str(), STOP_GRACE).await);
+            }
             shared
                 .logbook
                 .keep_container_log(
@@ -199,6 +224,19 @@ impl AppTask {
             Done::JobCollected { about, deployment: id, job, result: result.map(drop) }
         });
         true
+    }
+
+    /// A run whose deployment was canceled, failed or went with its app is not waited for: the next one may begin.
+    fn end_abandoned(&mut self) {
+        let open: Vec<_> = self.state.job_runs.iter().filter(|it| !it.collected).collect();
+        let abandoned =
+            open.into_iter().filter(|it| has_ended(it, self.deployment(&it.deployment))).map(|it| it.name.clone());
+        for name in abandoned.collect::<Vec<_>>() {
+            if let Some(waiting) = self.awaited.remove(&name) {
+                waiting.abort();
+                self.busy.remove(&name);
+            }
+        }
     }
 
     pub(super) async fn job_collected(
@@ -223,6 +261,9 @@ const STOP_GRACE: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// It ended, or its deployment did: nobody waits for it any more.
 fn has_ended(run: &JobRun, deployment: Option<&Deployment>) -> bool {
-    let open = matches!(run.phase, JobPhase::Intended | JobPhase::Created { .. });
-    !open || deployment.is_none_or(|it| it.stage.is_ended())
+    is_over(run) || deployment.is_none_or(|it| it.stage.is_ended())
+}
+
+fn is_over(run: &JobRun) -> bool {
+    !matches!(run.phase, JobPhase::Intended | JobPhase::Created { .. })
 }

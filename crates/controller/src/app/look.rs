@@ -3,10 +3,12 @@
 use rollout::ids::InstanceName;
 use rollout::instance::InstancePhase;
 use rollout::observed::{ContainerSeen, Instance, Observed, Open, ProbeSeen};
+use rollout::plan::{Standing, standing_of};
 use rollout::target::Target;
 use store::records;
 
 use super::AppTask;
+use crate::clock;
 use crate::engine_watch::EngineView;
 use crate::probe::Prober;
 
@@ -74,6 +76,16 @@ impl AppTask {
         }
         let rolling = self.rolling().filter(|it| matches!(it.stage, Stage::Rolling | Stage::Finishing));
         rolling.or_else(|| self.active()).and_then(|it| it.targets.clone()).unwrap_or_default()
+    }
+
+    /// Where the instances stand; those that the rollout under way did not make are not its own.
+    pub(super) fn standing(&self, observed: &Observed) -> Standing {
+        let rolling = self.rolling().map(|it| &it.id);
+        let is_its_own = |it: &Instance| {
+            let made_by = self.instance(&it.name).map(|row| &row.deployment);
+            rolling.is_none() || made_by == rolling
+        };
+        standing_of(&self.targets(), observed, is_its_own, clock::now())
     }
 
     /// Every started instance that has a probe is asked; the others are not.

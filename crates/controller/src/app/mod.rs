@@ -115,12 +115,25 @@ impl AppHandle {
                     return;
                 }
                 error!("the app's task ended badly; it begins again from the records");
-                tokio::time::sleep(STORE_PAUSE).await;
-                state = shared.store.app_state(&id).await.ok().flatten();
+                while !shared.stop.is_cancelled() {
+                    tokio::time::sleep(STORE_PAUSE).await;
+                    match shared.store.app_state(&id).await {
+                        Ok(read) => {
+                            state = read;
+                            break;
+                        }
+                        Err(problem) => error!(error = %problem, "the app's records cannot be read; trying again"),
+                    }
+                }
             }
         };
         tokio::spawn(supervised.instrument(span));
         Self { requests, waiting }
+    }
+
+    /// Its app is gone, or nobody works on it any more.
+    pub fn has_ended(&self) -> bool {
+        self.requests.is_closed()
     }
 
     /// Asks and waits for the answer.
@@ -160,6 +173,8 @@ pub(crate) struct AppTask {
     /// Instances, jobs and databases that an act is under way on.
     busy: HashSet<InstanceName>,
     acts: JoinSet<Done>,
+    /// Job runs whose end is waited for.
+    awaited: HashMap<InstanceName, AbortHandle>,
     /// Acknowledged by the ingress, and the part of the table it came from.
     routes: Option<(Routes, AppRoutes)>,
     routing: bool,
@@ -199,6 +214,7 @@ impl AppTask {
             probe_news: mpsc::unbounded_channel(),
             busy: HashSet::new(),
             acts: JoinSet::new(),
+            awaited: HashMap::new(),
             routes: None,
             routing: false,
             builds: BTreeMap::new(),
@@ -286,9 +302,17 @@ impl AppTask {
     }
 
     /// Begins an act beside the task. `about` is busy until it reports.
-    fn begin(&mut self, about: InstanceName, act: impl Future<Output = Done> + Send + 'static) {
+    fn begin(&mut self, about: InstanceName, act: impl Future<Output = Done> + Send + 'static) -> AbortHandle {
         self.busy.insert(about);
-        self.acts.spawn(act.in_current_span());
+        self.acts.spawn(act.in_current_span())
+    }
+
+    /// It counts as busy for this long: what fails is not tried again in a tight loop.
+    fn pause(&mut self, about: InstanceName, long: Duration) {
+        self.begin(about.clone(), async move {
+            tokio::time::sleep(long).await;
+            Done::Paused { about }
+        });
     }
 
     fn tell_why(&mut self) {

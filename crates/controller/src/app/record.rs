@@ -3,7 +3,7 @@
 
 use rollout::deployment::Stage;
 use rollout::instance::InstancePhase;
-use rollout::plan::{Standing, standing};
+use rollout::plan::Standing;
 use rollout::progress::{LeafKey, Progress};
 use rollout::target::Target;
 use rollout::time::Timestamp;
@@ -66,8 +66,7 @@ impl AppTask {
     /// Every wanted instance is ready and routed, and no other is: replaced ones may still be on their way out.
     fn serves_alone(&mut self) -> bool {
         let observed = self.observe();
-        let standing = standing(&self.targets(), &observed, clock::now());
-        matches!(standing, Standing::Serving | Standing::Done) && self.routes_stand()
+        matches!(self.standing(&observed), Standing::Serving | Standing::Done) && self.routes_stand()
     }
 
     /// Leaves of a component that stands are done; of one that has instances to wait for, running.

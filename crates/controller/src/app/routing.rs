@@ -4,14 +4,13 @@ use app_spec::{Forward, RoutePath, routes};
 use ingress::protocol::{AppRoutes, PathMatch, Rewrite, Rule, Upstream};
 use rollout::deployment::Stage;
 use rollout::observed::Routes;
-use rollout::plan::{Standing, standing, wanted_routes};
+use rollout::plan::{Standing, wanted_routes};
 use store::StoreError;
 use store::records::Deployment;
 use tracing::warn;
 
 use super::AppTask;
 use super::done::Done;
-use crate::clock;
 
 impl AppTask {
     /// Sends the app's routes where they differ from the acknowledged ones. Returns whether anything was begun.
@@ -22,13 +21,18 @@ impl AppTask {
         let (routes, part) = self.wanted_part();
         if self.routes.as_ref().is_some_and(|(_, sent)| *sent == part) {
             // Equal tables say the same, though the planner's names may have moved under them.
+            let moved = self.routes.as_ref().is_some_and(|(known, _)| *known != routes);
             self.routes = Some((routes, part));
-            return Ok(false);
+            return Ok(moved);
         }
         self.routing = true;
         let front = self.shared.front.clone();
         self.acts.spawn(async move {
             let result = front.set(part.clone()).await;
+            if result.is_err() {
+                // The front connects again by itself; meanwhile it is not asked in a tight loop.
+                tokio::time::sleep(super::STORE_PAUSE).await;
+            }
             Done::Routed { routes, sent: part, result }
         });
         Ok(true)
@@ -43,11 +47,7 @@ impl AppTask {
         self.routing = false;
         match result {
             Ok(()) => self.routes = Some((routes, sent)),
-            Err(why) => {
-                // The front connects again by itself and ticks when it has.
-                warn!(%why, "the ingress did not take the routes; they are sent again");
-                self.look_again = Some(clock::now().plus(super::STORE_PAUSE));
-            }
+            Err(why) => warn!(%why, "the ingress did not take the routes; they are sent again"),
         }
         Ok(())
     }
@@ -69,7 +69,7 @@ impl AppTask {
     fn rules_in_force(&self, observed: &rollout::observed::Observed) -> Option<&Deployment> {
         let rolling = self.rolling().filter(|it| match it.stage {
             Stage::Finishing => true,
-            Stage::Rolling => match standing(&self.targets(), observed, clock::now()) {
+            Stage::Rolling => match self.standing(observed) {
                 Standing::Done | Standing::Serving => true,
                 // All that is missing may be the very rule that routes them.
                 Standing::Coming => self.active().is_none(),

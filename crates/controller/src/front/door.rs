@@ -6,9 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use ingress::control::{Control, News};
+use ingress::control::{Control, ControlError, News};
 use ingress::protocol::{Listener, ListenerKind, RouteTable, Status};
 use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::RecvError;
+use tracing::info;
 
 /// Finds an ingress.
 #[async_trait]
@@ -43,11 +45,20 @@ impl Doors for IngressProcess {
     async fn open(&self) -> Result<Arc<dyn Door>, String> {
         let args = ["ingress".into(), "--data-dir".into(), self.data_dir.clone().into_os_string()];
         let log = self.data_dir.join("ingress.log");
-        let control = ingress::launch::ensure_running(&self.program, &args, &self.data_dir, &log)
-            .await
-            .map_err(|error| error.to_string())?;
-        let listener = Listener { address: self.http, kind: ListenerKind::Http };
-        let welcome = control.hello(vec![listener]).await.map_err(|error| error.to_string())?;
+        let running = || async {
+            let launched = ingress::launch::ensure_running(&self.program, &args, &self.data_dir, &log).await;
+            launched.map_err(|error| error.to_string())
+        };
+        let listeners = vec![Listener { address: self.http, kind: ListenerKind::Http }];
+        let mut control = running().await?;
+        let mut answer = control.hello(listeners.clone()).await;
+        if let Err(ControlError::OtherProtocol { theirs }) = answer {
+            info!(theirs, "the ingress that runs is of another version; replacing it");
+            replace(&control).await?;
+            control = running().await?;
+            answer = control.hello(listeners).await;
+        }
+        let welcome = answer.map_err(|error| error.to_string())?;
         match welcome.refused.first() {
             Some(refused) => {
                 Err(format!("the front door cannot listen on {}: {}", refused.listener.address, refused.reason))
@@ -55,6 +66,18 @@ impl Doors for IngressProcess {
             None => Ok(Arc::new(control)),
         }
     }
+}
+
+/// Open requests of an ingress that is replaced get this long: ours. Nobody is let in meanwhile.
+const REPLACED_WITHIN: Duration = Duration::from_secs(10);
+
+/// Ends an ingress whose protocol we do not speak; its hello has put us in charge all the same. Returns when it is gone.
+async fn replace(control: &Control) -> Result<(), String> {
+    let mut news = control.news();
+    control.shutdown(REPLACED_WITHIN).await.map_err(|error| error.to_string())?;
+    let gone = async { while !matches!(news.recv().await, Ok(News::Lost) | Err(RecvError::Closed)) {} };
+    let late = |_| "the ingress of another version does not end; stop it by hand".to_owned();
+    tokio::time::timeout(REPLACED_WITHIN * 2, gone).await.map_err(late)
 }
 
 #[async_trait]

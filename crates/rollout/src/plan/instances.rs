@@ -15,10 +15,10 @@ pub(super) fn advance(view: &View<'_>, plan: &mut Plan) {
         }
         match view.target_of(instance).filter(|_| view.is_current(instance)) {
             Some(target) if instance.phase.is_coming() => come_up(view, instance, target, plan),
-            Some(_) => stay_up(instance, plan),
+            Some(target) => stay_up(view, instance, Some(target), plan),
             None if instance.phase.is_coming() => turn_back(view, instance, plan),
             // On its way out, or still serving until it is replaced.
-            None => stay_up(instance, plan),
+            None => stay_up(view, instance, None, plan),
         }
     }
 }
@@ -46,7 +46,8 @@ fn await_ready(view: &View<'_>, instance: &Instance, target: &Target, plan: &mut
         Readiness::Probe => (instance.probe == ProbeSeen::Passing, deadline),
         Readiness::StaysUp(long) => {
             let settled = instance.since.plus(long);
-            (instance.container == ContainerSeen::Running && view.now >= settled, settled.min(deadline))
+            let look_at = if view.now < settled { settled.min(deadline) } else { deadline };
+            (instance.container == ContainerSeen::Running && view.now >= settled, look_at)
         }
     };
     if ready {
@@ -76,14 +77,16 @@ fn turn_back(view: &View<'_>, instance: &Instance, plan: &mut Plan) {
 }
 
 /// Keeps a serving instance serving, against accidents and against people's hands.
-fn stay_up(instance: &Instance, plan: &mut Plan) {
+fn stay_up(view: &View<'_>, instance: &Instance, target: Option<&Target>, plan: &mut Plan) {
     if !instance.phase.has_served() {
         return;
     }
     let name = || instance.name.clone();
     let healthy = instance.container == ContainerSeen::Running && instance.probe != ProbeSeen::Failing;
     match (instance.phase, instance.container) {
-        // Its slot is filled again by `rolling`; what is gone needs no drain.
+        (InstancePhase::Ready, ContainerSeen::Missing) => plan.steps.push(Step::MarkUnready { instance: name() }),
+        // Its address stays taken until no table names it: then its slot is filled again by `rolling`.
+        (_, ContainerSeen::Missing) if view.observed.may_be_routed(instance) => {}
         (_, ContainerSeen::Missing) => plan.steps.push(Step::Remove { instance: name() }),
         (_, ContainerSeen::Exited { .. } | ContainerSeen::Paused | ContainerSeen::Disconnected) => {
             if instance.phase == InstancePhase::Ready {
@@ -92,7 +95,7 @@ fn stay_up(instance: &Instance, plan: &mut Plan) {
             plan.steps.push(Step::Revive { instance: name() });
         }
         (InstancePhase::Ready, _) if !healthy => plan.steps.push(Step::MarkUnready { instance: name() }),
-        (InstancePhase::Unready, _) if healthy && instance.probe == ProbeSeen::Passing => {
+        (InstancePhase::Unready, _) if healthy && has_recovered(view, instance, target) => {
             plan.steps.push(Step::MarkReady { instance: name() });
         }
         (InstancePhase::Unready, _) => {
@@ -100,5 +103,13 @@ fn stay_up(instance: &Instance, plan: &mut Plan) {
         }
         (InstancePhase::Ready, _) if !instance.kept_alive => plan.steps.push(Step::KeepAlive { instance: name() }),
         _ => {}
+    }
+}
+
+/// Passes its probe again; one that nobody probes has to stay up again.
+fn has_recovered(view: &View<'_>, instance: &Instance, target: Option<&Target>) -> bool {
+    match target.map(|target| target.timing.readiness) {
+        Some(Readiness::StaysUp(long)) => view.now >= instance.since.plus(long),
+        Some(Readiness::Probe) | None => instance.probe == ProbeSeen::Passing,
     }
 }

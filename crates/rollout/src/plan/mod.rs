@@ -78,6 +78,18 @@ pub enum Standing {
 
 /// Where the instances stand against `targets`: what a deployment waits for.
 pub fn standing(targets: &[Target], observed: &Observed, now: Timestamp) -> Standing {
+    standing_of(targets, observed, |_| true, now)
+}
+
+/// As [`standing`], for a rollout that made only the instances that `is_its_own` names. Another one that served before
+/// and fails is repaired on its own: no rollout waits for it, and none fails by it.
+pub fn standing_of(
+    targets: &[Target],
+    observed: &Observed,
+    is_its_own: impl Fn(&Instance) -> bool,
+    now: Timestamp,
+) -> Standing {
+    let is_left_out = |it: &Instance| it.phase == InstancePhase::Unready && !is_its_own(it);
     let view = View::new(targets, observed, now);
     let mut ready = 0;
     for instance in observed.instances.iter().filter(|instance| view.is_current(instance)) {
@@ -86,6 +98,7 @@ pub fn standing(targets: &[Target], observed: &Observed, now: Timestamp) -> Stan
             InstancePhase::Ready if target.kind == ComponentKind::Worker || observed.is_acknowledged(instance) => {
                 ready += 1
             }
+            InstancePhase::Unready if is_left_out(instance) => ready += 1,
             InstancePhase::Unready if now >= instance.since.plus(target.timing.ready_within) => {
                 return Standing::Lost(instance.name.clone());
             }
@@ -94,7 +107,7 @@ pub fn standing(targets: &[Target], observed: &Observed, now: Timestamp) -> Stan
     }
     let wanted: usize = targets.iter().map(|target| target.count as usize).sum();
     let others = observed.instances.len() > wanted || observed.routes.is_none();
-    let settled = observed.instances.iter().all(|instance| instance.kept_alive && !instance.busy);
+    let settled = observed.instances.iter().all(|it| it.kept_alive && !it.busy || is_left_out(it));
     match (ready == wanted, others || !settled) {
         (true, false) => Standing::Done,
         (true, true) => Standing::Serving,

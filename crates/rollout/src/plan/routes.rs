@@ -2,7 +2,7 @@
 
 use super::{Plan, View};
 use crate::instance::InstancePhase;
-use crate::observed::{Observed, Routes};
+use crate::observed::{ContainerSeen, Observed, Routes};
 use crate::step::{Step, Waiting};
 use crate::target::ComponentKind;
 
@@ -27,7 +27,8 @@ pub fn wanted(observed: &Observed) -> Routes {
     for instance in observed.instances.iter().filter(|instance| instance.kind == ComponentKind::Service) {
         let routes = match instance.phase {
             InstancePhase::Ready => &mut ready,
-            InstancePhase::Unready => &mut last,
+            // What is gone cannot come back to life behind its address.
+            InstancePhase::Unready if instance.container != ContainerSeen::Missing => &mut last,
             _ => continue,
         };
         routes.entry(instance.component.clone()).or_default().insert(instance.name.clone());

@@ -205,13 +205,51 @@ fn a_worker_without_a_probe_is_ready_after_it_stayed_up() {
     };
     let early = plan(std::slice::from_ref(&target), &up_for(999), NOW);
     assert_eq!((early.steps.len(), early.look_again_at()), (0, Some(NOW.plus(Duration::from_millis(1)))));
-    assert_eq!(plan(&[target], &up_for(1_000), NOW).steps, vec![named(ready, "jobs-0-new")]);
+    assert_eq!(plan(std::slice::from_ref(&target), &up_for(1_000), NOW).steps, vec![named(ready, "jobs-0-new")]);
+
+    // Frozen by hand meanwhile: the next look without news is at its deadline, not at once for ever.
+    let mut frozen = up_for(1_000);
+    frozen.instances[0].container = ContainerSeen::Paused;
+    let plan_now = plan(&[target], &frozen, NOW);
+    assert_eq!((plan_now.steps.len(), plan_now.look_again_at()), (0, Some(NOW.plus(Duration::from_secs(89)))));
+}
+
+#[test]
+fn a_worker_without_a_probe_recovers_by_staying_up() {
+    let mut target = worker("jobs", 1);
+    target.timing.readiness = Readiness::StaysUp(Duration::from_secs(1));
+    let lost_for = |ms, container| {
+        let jobs = with(instance("jobs", 0, "new", P::Unready), |it| {
+            (it.kind, it.container, it.since) = (ComponentKind::Worker, container, Timestamp(NOW.0 - ms));
+        });
+        plan(std::slice::from_ref(&target), &there(vec![jobs]), NOW).steps
+    };
+    assert_eq!(lost_for(1_000, ContainerSeen::Running), vec![named(ready, "jobs-0-new")]);
+    assert_eq!(lost_for(999, ContainerSeen::Running), vec![]);
+    assert_eq!(lost_for(60_000, ContainerSeen::Restarting), vec![]);
+}
+
+#[test]
+fn an_instance_that_failed_before_a_rollout_neither_holds_it_up_nor_ends_it() {
+    let ill = with(instance("api", 0, "new", P::Unready), |it| it.since = Timestamp(NOW.0 - 90_000));
+    let targets = [wants("web", 1), wants("api", 1)];
+    let stands = |web, is_its_own: fn(&Instance) -> bool| {
+        crate::plan::standing_of(&targets, &there(vec![new(0, web), ill.clone()]), is_its_own, NOW)
+    };
+    let of_web = |it: &Instance| it.component.as_str() == "web";
+    assert_eq!(stands(P::Ready, of_web), Standing::Done);
+    assert_eq!(stands(P::Starting, of_web), Standing::Coming);
+    assert_eq!(stands(P::Ready, |_| true), Standing::Lost("api-0-new".into()));
 }
 
 #[test]
 fn what_serves_is_kept_serving_against_accidents_and_hands() {
     let web = || vec![wants("web", 1)];
     let seen = |container| there(vec![with(new(0, P::Ready), |it| it.container = container)]);
+    let gone = || {
+        let gone = |it: &mut Instance| (it.phase, it.container) = (P::Unready, ContainerSeen::Missing);
+        there(vec![with(new(0, P::Ready), gone)])
+    };
     let both = || vec![named(unready, "web-0-new"), named(revive, "web-0-new")];
     check(vec![
         case("stopped by hand", web(), seen(ContainerSeen::Exited { code: Some(0) }), both()),
@@ -224,11 +262,18 @@ fn what_serves_is_kept_serving_against_accidents_and_hands() {
             vec![named(unready, "web-0-new")],
         ),
         case(
-            "removed by hand: forgotten once unrouted, and its slot filled",
+            "removed by hand: out of the routes first",
             web(),
             seen(ContainerSeen::Missing),
-            vec![named(remove, "web-0-new")],
+            vec![named(unready, "web-0-new")],
         ),
+        case(
+            "not forgotten while a table may name it: its address would be given again",
+            web(),
+            Observed { routes: Some(routes(&[("web", &["web-0-new"])])), ..gone() },
+            vec![Step::Route { routes: Routes::new() }],
+        ),
+        case("forgotten once unrouted, and its slot filled", web(), gone(), vec![named(remove, "web-0-new")]),
         case(
             "its probe fails",
             web(),
