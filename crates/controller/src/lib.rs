@@ -26,6 +26,8 @@ mod network;
 mod probe;
 mod specs;
 mod start;
+#[cfg(test)]
+mod tests;
 pub mod view;
 
 pub use config::{Config, NetworkPool};

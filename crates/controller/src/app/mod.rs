@@ -78,6 +78,8 @@ pub(crate) struct Shared {
 #[derive(Clone)]
 pub(crate) struct AppHandle {
     requests: mpsc::Sender<Request>,
+    #[cfg_attr(not(test), expect(dead_code, reason = "a process that dies ends it; tests have to say so"))]
+    task: AbortHandle,
     /// Why-lines of deployments under way.
     pub waiting: watch::Receiver<Arc<BTreeMap<DeploymentId, Vec<String>>>>,
 }
@@ -127,8 +129,14 @@ impl AppHandle {
                 }
             }
         };
-        tokio::spawn(supervised.instrument(span));
-        Self { requests, waiting }
+        let task = tokio::spawn(supervised.instrument(span));
+        Self { requests, task: task.abort_handle(), waiting }
+    }
+
+    /// Ends the task and its acts wherever they are, as a crash does.
+    #[cfg(test)]
+    pub fn kill(&self) {
+        self.task.abort();
     }
 
     /// Its app is gone, or nobody works on it any more.

@@ -1,0 +1,129 @@
+//! Each call to the engine fails once, without its effect or with it: the end state is the same.
+
+use engine::fake::{Call, FakeEngine, Verb};
+use rollout::deployment::Stage;
+use rollout::ids::AppId;
+
+use super::house::House;
+use super::simulation::simulate;
+
+/// What is asked of the app while a call fails.
+#[derive(Clone, Copy)]
+enum Story {
+    Create,
+    Restart,
+    Update,
+    Delete,
+}
+
+/// How a call goes wrong.
+type Fault = fn(&FakeEngine, Verb, usize);
+
+/// The first calls of a verb do all that is done with it; later ones repeat them.
+const CALLS_OF_A_VERB: usize = 3;
+
+#[test]
+fn a_first_deployment_comes_up_whichever_call_fails() {
+    simulate(each_call_once(Story::Create, FakeEngine::fail));
+}
+
+#[test]
+fn a_first_deployment_comes_up_whichever_reply_is_lost() {
+    simulate(each_call_once(Story::Create, FakeEngine::fail_after_effect));
+}
+
+#[test]
+fn a_restart_ends_well_whichever_call_fails() {
+    simulate(each_call_once(Story::Restart, FakeEngine::fail));
+}
+
+#[test]
+fn a_restart_ends_well_whichever_reply_is_lost() {
+    simulate(each_call_once(Story::Restart, FakeEngine::fail_after_effect));
+}
+
+#[test]
+fn an_update_ends_well_whichever_call_fails() {
+    simulate(each_call_once(Story::Update, FakeEngine::fail));
+}
+
+#[test]
+fn an_update_ends_well_whichever_reply_is_lost() {
+    simulate(each_call_once(Story::Update, FakeEngine::fail_after_effect));
+}
+
+#[test]
+fn a_deletion_leaves_nothing_whichever_call_fails() {
+    simulate(each_call_once(Story::Delete, FakeEngine::fail));
+}
+
+#[test]
+fn a_deletion_leaves_nothing_whichever_reply_is_lost() {
+    simulate(each_call_once(Story::Delete, FakeEngine::fail_after_effect));
+}
+
+async fn each_call_once(story: Story, fault: Fault) {
+    let house = House::new().await;
+    let undisturbed = tell(&house, story, || {}).await;
+    for (verb, count) in counted(&undisturbed) {
+        for nth in 1..=count.min(CALLS_OF_A_VERB) {
+            eprintln!("{verb:?} call {nth}");
+            tell(&house, story, || fault(&house.engine, verb, nth)).await;
+        }
+    }
+}
+
+/// Tells the story once, from nothing to nothing, and returns the calls it made while things could go wrong.
+async fn tell(house: &House, story: Story, go_wrong: impl FnOnce()) -> Vec<Call> {
+    let since;
+    let app = if let Story::Create = story {
+        since = house.engine.calls().len();
+        go_wrong();
+        house.create("1").await
+    } else {
+        let app = house.create("1").await;
+        house.settle(&app, Stage::Active).await;
+        since = house.engine.calls().len();
+        go_wrong();
+        app
+    };
+    match story {
+        Story::Create | Story::Delete => {}
+        Story::Restart => drop(house.restart(&app).await),
+        Story::Update => house.update(&app, "2").await,
+    }
+    if let Story::Delete = story {
+        house.controller().delete_app(&app).await.unwrap();
+        house.gone(&app).await;
+        return house.engine.calls().split_off(since);
+    }
+    house.settle(&app, Stage::Active).await;
+    let calls = house.engine.calls().split_off(since);
+    if !matches!(story, Story::Create) {
+        house.check_capacity(since);
+    }
+    check_jobs(house, &app, story).await;
+    house.controller().delete_app(&app).await.unwrap();
+    house.gone(&app).await;
+    calls
+}
+
+/// A deployment runs its job once; a restart runs none.
+async fn check_jobs(house: &House, app: &AppId, story: Story) {
+    let runs = house.state(app).await.job_runs;
+    let deployments = if let Story::Update = story { 2 } else { 1 };
+    let starts: Vec<_> = runs.iter().map(|it| house.starts_of(it.name.as_str())).collect();
+    assert!(starts.len() <= deployments && starts.iter().all(|it| *it == 1), "{starts:?} {runs:#?}");
+}
+
+/// Verbs in the order of their first call, with how often each was called.
+fn counted(calls: &[Call]) -> Vec<(Verb, usize)> {
+    let mut counted: Vec<(Verb, usize)> = Vec::new();
+    for call in calls.iter().filter(|it| it.verb != Verb::Info) {
+        match counted.iter_mut().find(|(verb, _)| *verb == call.verb) {
+            Some((_, count)) => *count += 1,
+            None => counted.push((call.verb, 1)),
+        }
+    }
+    counted
+}

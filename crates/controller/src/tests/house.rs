@@ -1,0 +1,390 @@
+//! A house to break: one data directory, one engine, one ingress, and controllers that come and go.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use app_spec::AppSpec;
+use async_trait::async_trait;
+use engine::fake::{Behaviour, Call, FakeEngine, Verb};
+use engine::{ContainerState, Engine, RestartPolicy};
+use futures::StreamExt;
+use rollout::deployment::Stage;
+use rollout::ids::{AppId, DeploymentId, InstanceName};
+use rollout::instance::InstancePhase;
+use store::records::{AppState, Database, Deployment, Probe};
+use store::{DataDir, Store};
+use tempfile::TempDir;
+use tokio::time::{Instant, sleep};
+
+use super::ingress::MemoryIngress;
+use super::simulation;
+use crate::config::{Config, NetworkPool};
+use crate::control::Controller;
+use crate::probe::Asker;
+use crate::start::{Outside, take_over};
+use crate::view::{Caller, DeploymentView};
+
+/// An app with a bit of everything. `{tag}` is the image's, for the service.
+const SPEC: &str = "
+name: shop
+databases: [{name: db, engine: PG, version: '17'}]
+services:
+- name: web
+  image: {registry_type: DOCKER_HUB, registry: test, repository: web, tag: '{tag}'}
+  http_port: 8080
+  instance_count: 2
+  health_check: {period_seconds: 5, failure_threshold: 3}
+workers:
+- name: mill
+  image: {registry_type: DOCKER_HUB, registry: test, repository: mill, tag: '1'}
+jobs:
+- name: migrate
+  kind: PRE_DEPLOY
+  image: {registry_type: DOCKER_HUB, registry: test, repository: migrate, tag: '1'}
+";
+
+/// What is waited for comes within this much of paused time, or never.
+const PATIENCE: Duration = Duration::from_secs(900);
+/// Between two looks.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// Long enough for everything here that is to end well.
+pub const DEPLOYMENT_LIMIT: Duration = Duration::from_secs(900);
+
+/// How many instances the spec wants.
+const WANTED: [(&str, usize); 2] = [("mill", 1), ("web", 2)];
+
+pub struct House {
+    dir: TempDir,
+    pub engine: FakeEngine,
+    pub ingress: MemoryIngress,
+    controller: Option<Controller>,
+    /// Processes that were started, by container.
+    starts: Arc<Mutex<BTreeMap<String, usize>>>,
+}
+
+/// The spec, with this tag for the service's image.
+pub fn spec(tag: &str) -> AppSpec {
+    AppSpec::from_yaml(&SPEC.replace("{tag}", tag)).unwrap().spec
+}
+
+pub fn caller() -> Caller {
+    Caller { token_hash: "somebody".into(), idempotency_key: None }
+}
+
+impl House {
+    /// With a controller that runs and images that behave: `web:1`, `web:2`; `web:stuck` never listens, `web:slow` after 8 s.
+    pub async fn new() -> Self {
+        let engine = FakeEngine::new();
+        let brisk = Behaviour { ready_after: Duration::from_millis(300), ..Behaviour::default() };
+        let migrates = Behaviour { exits_with: Some(0), ready_after: Duration::from_secs(2), ..Behaviour::default() };
+        for (reference, behaviour) in [
+            ("test/web:1", brisk.clone()),
+            ("test/web:2", brisk.clone()),
+            ("test/web:slow", Behaviour { ready_after: Duration::from_secs(8), ..Behaviour::default() }),
+            ("test/web:stuck", Behaviour { never_ready: true, ..Behaviour::default() }),
+            ("test/mill:1", Behaviour::default()),
+            ("test/migrate:1", migrates),
+            ("postgres:17", brisk),
+        ] {
+            engine.add_image(reference, behaviour);
+        }
+        let mut house = Self {
+            dir: simulation::directory(),
+            ingress: MemoryIngress::new(engine.clone()),
+            engine,
+            controller: None,
+            starts: Arc::default(),
+        };
+        house.count_starts();
+        house.open().await;
+        house
+    }
+
+    /// With the app up and settled.
+    pub async fn with_app() -> (Self, AppId) {
+        let house = Self::new().await;
+        let app = house.create("1").await;
+        house.settle(&app, Stage::Active).await;
+        (house, app)
+    }
+
+    /// A controller takes over.
+    pub async fn open(&mut self) {
+        let directory = DataDir::open(self.dir.path().join("data")).unwrap();
+        let store = Store::open(&directory).unwrap();
+        simulation::write_to(Some(store.clone()));
+        let outside = Outside {
+            engine: Arc::new(self.engine.clone()),
+            host: engine::Limits { cpu_millis: 4000, memory_bytes: 8 << 30 },
+            doors: Box::new(self.ingress.clone()),
+            asker: Arc::new(self.engine.clone()),
+        };
+        let started = take_over(self.config(), directory, store, outside).await.unwrap();
+        self.controller = Some(Controller(Arc::new(started)));
+    }
+
+    /// The controller dies as by `kill -9`: whatever it was about is left half done.
+    pub async fn crash(&mut self) {
+        let controller = self.controller.take().unwrap();
+        controller.0.shared.stop.cancel();
+        for handle in controller.0.apps.read().await.values() {
+            handle.kill();
+        }
+        let left = Arc::downgrade(&controller.0.shared);
+        drop(controller);
+        simulation::write_to(None);
+        while left.strong_count() > 0 {
+            sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    pub fn controller(&self) -> &Controller {
+        self.controller.as_ref().unwrap()
+    }
+
+    pub fn store(&self) -> &Store {
+        &self.controller().0.shared.store
+    }
+
+    pub async fn create(&self, tag: &str) -> AppId {
+        self.controller().create_app(spec(tag), &caller()).await.unwrap().app.id
+    }
+
+    pub async fn update(&self, app: &AppId, tag: &str) {
+        self.controller().update_app(app, spec(tag), &caller()).await.unwrap();
+    }
+
+    pub async fn restart(&self, app: &AppId) -> DeploymentView {
+        self.controller().restart(app, &[], &caller()).await.unwrap()
+    }
+
+    pub async fn state(&self, app: &AppId) -> AppState {
+        self.store().app_state(app).await.unwrap().unwrap()
+    }
+
+    pub async fn newest(&self, app: &AppId) -> Deployment {
+        self.state(app).await.deployments.into_iter().max_by_key(|it| it.number).unwrap()
+    }
+
+    pub async fn deployment(&self, id: &DeploymentId) -> Deployment {
+        self.store().deployment(id).await.unwrap().unwrap()
+    }
+
+    /// Waits until a deployment stands so.
+    pub async fn reach(&self, id: &DeploymentId, stage: Stage) -> Deployment {
+        self.until(async || match self.deployment(id).await {
+            it if it.stage == stage => Ok(it),
+            it => Err(format!("{:?} {:?}", it.stage, it.failure)),
+        })
+        .await
+    }
+
+    /// Waits until a call of this verb about such a name was heard, counted from `since` in the journal.
+    pub async fn called(&self, since: usize, verb: Verb, name_part: &str) -> Call {
+        let heard = |it: &Call| it.verb == verb && it.what.contains(name_part);
+        self.until(async || {
+            let found = self.engine.calls().split_off(since).into_iter().find(heard);
+            found.ok_or_else(|| format!("{verb:?} of {name_part} not called"))
+        })
+        .await
+    }
+
+    /// Names of the instances of a component, as recorded.
+    pub async fn names(&self, app: &AppId, component: &str) -> BTreeSet<String> {
+        let rows = self.state(app).await.instances;
+        rows.iter().filter(|it| it.component.as_str() == component).map(|it| it.name.to_string()).collect()
+    }
+
+    /// Waits for the end state, with the newest deployment ended so, and checks how it was come by.
+    pub async fn settle(&self, app: &AppId, stage: Stage) {
+        self.end(app, stage).await;
+        self.check_order();
+    }
+
+    /// Waits for the end state, however it is come by.
+    pub async fn end(&self, app: &AppId, stage: Stage) {
+        self.until(async || self.is_settled(app, stage).await).await;
+        self.check_policies(app).await;
+    }
+
+    /// Waits until the app is gone without a trace, but for its database's volume.
+    pub async fn gone(&self, app: &AppId) {
+        self.until(async || {
+            let left: Vec<_> = self.engine.containers().into_iter().map(|it| it.name).collect();
+            let networks = self.engine.network_specs().len();
+            let recorded = self.store().app(app).await.unwrap().is_some();
+            let routed = self.ingress.taken().last().is_some_and(|it| !it.table.apps.is_empty());
+            let nothing = left.is_empty() && networks == 0 && !recorded && !routed;
+            nothing.then_some(()).ok_or_else(|| format!("{left:?}, {networks} networks, {recorded}, {routed}"))
+        })
+        .await;
+        // The next app of this name gives the same names.
+        self.starts.lock().unwrap().clear();
+    }
+
+    /// How often a process of such a name was started.
+    pub fn starts_of(&self, name_part: &str) -> usize {
+        self.starts.lock().unwrap().iter().filter(|(name, _)| name.contains(name_part)).map(|(_, count)| count).sum()
+    }
+
+    /// Every table since the journal's `since` left each component as many listening upstreams as are wanted.
+    pub fn check_capacity(&self, since: usize) {
+        for taken in self.ingress.taken().iter().filter(|it| it.calls >= since) {
+            assert_eq!(taken.listening.get("web").copied().unwrap_or_default().min(2), 2, "{:#?}", taken.table);
+        }
+    }
+
+    pub async fn until<T>(&self, mut look: impl AsyncFnMut() -> Result<T, String>) -> T {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match look().await {
+                Ok(found) => return found,
+                Err(why) if Instant::now() >= deadline => panic!("{why}\n{}", self.last_calls()),
+                Err(_) => sleep(LOOK_EVERY).await,
+            }
+        }
+    }
+
+    fn last_calls(&self) -> String {
+        let calls = self.engine.calls();
+        let changing = calls.iter().filter(|it| it.verb.changes()).map(|it| it.to_string());
+        let all: Vec<_> = changing.collect();
+        all[all.len().saturating_sub(30)..].join("\n")
+    }
+
+    async fn is_settled(&self, app: &AppId, stage: Stage) -> Result<(), String> {
+        let state = self.state(app).await;
+        let newest = state.deployments.iter().max_by_key(|it| it.number).unwrap();
+        ensure(newest.stage == stage, || format!("newest is {:?}: {:?}", newest.stage, newest.failure))?;
+        ensure(state.deployments.iter().all(|it| it.stage.is_ended()), || "something is under way".into())?;
+        let active = state.app.active.as_ref().and_then(|id| state.deployments.iter().find(|it| it.id == *id));
+        for (component, wanted) in WANTED.into_iter().filter(|_| active.is_some()) {
+            let target =
+                active.and_then(|it| it.targets.iter().flatten().find(|it| it.component.as_str() == component));
+            let target = target.ok_or("no target")?;
+            let rows: Vec<_> = state.instances.iter().filter(|it| it.component.as_str() == component).collect();
+            let good = |it: &store::records::Instance| {
+                it.phase == InstancePhase::Ready
+                    && it.kept_alive
+                    && it.revision == target.revision
+                    && it.generation >= target.min_generation
+            };
+            let slots: BTreeSet<_> = rows.iter().map(|it| it.slot).collect();
+            ensure(rows.len() == wanted && slots.len() == wanted && rows.iter().all(|it| good(it)), || {
+                format!("{component}: {rows:#?}")
+            })?;
+        }
+        ensure(state.job_runs.iter().all(|it| it.collected), || format!("{:?}", state.job_runs))?;
+        self.engine_matches(&state)?;
+        self.routes_match(&state)
+    }
+
+    /// The engine holds exactly what the records explain.
+    fn engine_matches(&self, state: &AppState) -> Result<(), String> {
+        let rows = state.instances.iter().map(|it| (it.name.to_string(), it.address));
+        let databases = state.databases.iter().filter(|it| it.created).map(|it| (it.container.to_string(), it.address));
+        let recorded: BTreeMap<_, _> = rows.chain(databases).collect();
+        let containers = self.engine.containers();
+        let running = containers.iter().filter(|it| it.state == ContainerState::Running);
+        let there: BTreeMap<_, _> = running.filter_map(|it| Some((it.name.clone(), it.address?))).collect();
+        ensure(there == recorded && containers.len() == there.len(), || {
+            format!("recorded {recorded:#?}, there {containers:#?}")
+        })?;
+        let networks = self.engine.network_specs().len();
+        ensure(networks <= 1 && (networks == 1 || recorded.is_empty()), || format!("{networks} networks"))
+    }
+
+    fn routes_match(&self, state: &AppState) -> Result<(), String> {
+        let web = state.instances.iter().filter(|it| it.component.as_str() == "web");
+        let wanted: BTreeMap<_, _> =
+            web.map(|it| (it.name.to_string(), SocketAddr::from((it.address, 8080)))).collect();
+        let taken = self.ingress.taken();
+        let apps = taken.last().into_iter().flat_map(|it| &it.table.apps);
+        let rules = apps.filter(|it| it.app == state.app.id.as_str()).flat_map(|it| &it.rules);
+        let upstreams = rules.flat_map(|it| &it.upstreams);
+        let routed: BTreeMap<_, _> = upstreams.map(|it| (it.id.clone(), it.address)).collect();
+        ensure(routed == wanted, || format!("routed {routed:?}, wanted {wanted:?}"))
+    }
+
+    async fn check_policies(&self, app: &AppId) {
+        for row in self.state(app).await.instances {
+            // A fault that was planned for somebody else's call may hit this one.
+            let look = async || self.engine.inspect(row.name.as_str()).await.map_err(|error| error.to_string());
+            let details = self.until(look).await.unwrap();
+            assert_eq!(details.restart_policy, RestartPolicy::Always, "{}", row.name);
+        }
+    }
+
+    /// No instance was stopped or removed while a table named it, and versions only grew.
+    fn check_order(&self) {
+        let taken = self.ingress.taken();
+        assert!(taken.is_sorted_by(|a, b| a.table.version < b.table.version), "versions grow");
+        for (at, call) in self.engine.calls().iter().enumerate() {
+            if !matches!(call.verb, Verb::Stop | Verb::Remove) {
+                continue;
+            }
+            let in_force = taken.iter().rfind(|it| it.calls <= at);
+            let rules = in_force.into_iter().flat_map(|it| &it.table.apps).flat_map(|app| &app.rules);
+            let routed = rules.flat_map(|it| &it.upstreams).any(|it| it.id == call.what);
+            assert!(!routed, "{call} while it was routed");
+        }
+    }
+
+    fn count_starts(&self) {
+        let (engine, starts) = (self.engine.clone(), self.starts.clone());
+        tokio::spawn(async move {
+            while let Ok(mut events) = engine.events().await {
+                while let Some(event) = events.next().await {
+                    if event.action == "start" {
+                        *starts.lock().unwrap().entry(event.container).or_default() += 1;
+                    }
+                }
+                sleep(Duration::from_millis(1)).await;
+            }
+        });
+    }
+
+    fn config(&self) -> Config {
+        Config {
+            data_dir: self.dir.path().join("data"),
+            engine_socket: "unused".into(),
+            http: ([127, 0, 0, 1], 8080).into(),
+            api: ([127, 0, 0, 1], 7080).into(),
+            local_sources: Vec::new(),
+            database_images: Vec::new(),
+            network_pool: NetworkPool::default(),
+            program: "unused".into(),
+            deployment_limit: DEPLOYMENT_LIMIT,
+            job_limit: Duration::from_secs(600),
+            parallel_builds: 2,
+        }
+    }
+}
+
+impl Drop for House {
+    fn drop(&mut self) {
+        if let Some(controller) = &self.controller {
+            controller.0.shared.stop.cancel();
+        }
+        simulation::write_to(None);
+    }
+}
+
+fn ensure(good: bool, why: impl FnOnce() -> String) -> Result<(), String> {
+    if good { Ok(()) } else { Err(why()) }
+}
+
+/// Probes answer what the engine's processes would.
+#[async_trait]
+impl Asker for FakeEngine {
+    async fn instance(&self, name: &InstanceName, _address: SocketAddr, _probe: &Probe) -> bool {
+        self.listening(name.as_str())
+    }
+
+    async fn database(&self, database: &Database) -> bool {
+        self.listening(database.container.as_str())
+    }
+}

@@ -1,0 +1,167 @@
+//! An ingress in memory: takes tables, remembers each with the moment it came into force, and can be told to fall ill.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use engine::fake::FakeEngine;
+use ingress::control::News;
+use ingress::protocol::{Open, RouteTable, Status};
+use tokio::sync::{broadcast, watch};
+
+use crate::front::{Door, Doors};
+
+/// A table that came into force.
+#[derive(Debug, Clone)]
+pub struct Taken {
+    pub table: RouteTable,
+    /// So many calls the engine had heard by then.
+    pub calls: usize,
+    /// Upstreams of each component that would have taken a connection then.
+    pub listening: BTreeMap<String, usize>,
+}
+
+/// The process. Clones are the same one; it outlives controllers.
+#[derive(Clone)]
+pub struct MemoryIngress {
+    engine: FakeEngine,
+    state: Arc<Mutex<State>>,
+    /// While true, tables come into force and are not acknowledged.
+    silent: watch::Sender<bool>,
+    news: broadcast::Sender<News>,
+}
+
+#[derive(Default)]
+struct State {
+    dead: bool,
+    taken: Vec<Taken>,
+    /// From the table of this number on nothing is acknowledged.
+    silent_at: Option<usize>,
+    open: BTreeMap<String, Open>,
+}
+
+impl MemoryIngress {
+    pub fn new(engine: FakeEngine) -> Self {
+        Self { engine, state: Arc::default(), silent: watch::Sender::new(false), news: broadcast::Sender::new(4096) }
+    }
+
+    /// Every table so far, in order.
+    pub fn taken(&self) -> Vec<Taken> {
+        self.state().taken.clone()
+    }
+
+    /// Upstreams in force for a component of an app, by name.
+    pub fn upstreams(&self, component: &str) -> Vec<String> {
+        let state = self.state();
+        let rules = state.taken.last().into_iter().flat_map(|it| &it.table.apps).flat_map(|app| &app.rules);
+        let mut names: Vec<_> = rules
+            .filter(|rule| rule.component == component)
+            .flat_map(|rule| rule.upstreams.iter().map(|it| it.id.clone()))
+            .collect();
+        names.sort();
+        names
+    }
+
+    /// Sets what is open at an upstream, and tells it.
+    pub fn set_open(&self, upstream: &str, open: Open) {
+        if open == Open::default() {
+            self.state().open.remove(upstream);
+        } else {
+            self.state().open.insert(upstream.to_owned(), open);
+        }
+        let _ = self.news.send(News::Draining { upstream: upstream.to_owned(), open });
+    }
+
+    /// The `nth` table from now on (1 is the next) comes into force and is not acknowledged, nor is any after it.
+    pub fn fall_silent_at(&self, nth: usize) {
+        let mut state = self.state();
+        state.silent_at = Some(state.taken.len() + nth);
+    }
+
+    /// Whether it has fallen silent.
+    pub fn is_silent(&self) -> bool {
+        *self.silent.borrow()
+    }
+
+    /// Acknowledges again.
+    pub fn speak(&self) {
+        self.state().silent_at = None;
+        self.silent.send_replace(false);
+    }
+
+    /// The process is gone; nobody can start it.
+    pub fn die(&self) {
+        self.state().dead = true;
+        let _ = self.news.send(News::Lost);
+    }
+
+    /// It can be started again, and serves its snapshot.
+    pub fn recover(&self) {
+        self.state().dead = false;
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    fn take(&self, table: RouteTable) -> Result<(), String> {
+        let mut listening = BTreeMap::new();
+        for rule in table.apps.iter().flat_map(|app| &app.rules) {
+            let serving = rule.upstreams.iter().filter(|it| self.engine.listening(&it.id)).count();
+            listening.insert(rule.component.clone(), serving);
+        }
+        let calls = self.engine.calls().len();
+        let mut state = self.state();
+        if state.dead {
+            return Err("the connection to the ingress is lost".into());
+        }
+        if state.taken.last().is_some_and(|it| it.table.version >= table.version) {
+            return Err(format!("version {} is not newer", table.version));
+        }
+        state.taken.push(Taken { table, calls, listening });
+        if state.silent_at == Some(state.taken.len()) {
+            self.silent.send_replace(true);
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Doors for MemoryIngress {
+    async fn open(&self) -> Result<Arc<dyn Door>, String> {
+        match self.state().dead {
+            true => Err("the ingress does not start".into()),
+            false => Ok(Arc::new(self.clone())),
+        }
+    }
+}
+
+#[async_trait]
+impl Door for MemoryIngress {
+    async fn set_table(&self, table: RouteTable) -> Result<(), String> {
+        tokio::task::yield_now().await;
+        self.take(table)?;
+        // The sender lives in `self`.
+        let _ = self.silent.subscribe().wait_for(|silent| !silent).await;
+        Ok(())
+    }
+
+    async fn status(&self) -> Result<Status, String> {
+        tokio::task::yield_now().await;
+        let state = self.state();
+        if state.dead {
+            return Err("the connection to the ingress is lost".into());
+        }
+        Ok(Status { open: state.open.clone(), ..Status::default() })
+    }
+
+    async fn shutdown(&self, _drain: Duration) -> Result<(), String> {
+        self.die();
+        Ok(())
+    }
+
+    fn news(&self) -> broadcast::Receiver<News> {
+        self.news.subscribe()
+    }
+}

@@ -1,0 +1,14 @@
+//! The whole controller over an engine and an ingress in memory, with a store on disk: what goes wrong between any two
+//! calls ends in the same state as if nothing had. Time is paused: seconds of a rollout pass in an instant, and in order.
+#![allow(clippy::unwrap_used, reason = "a test that fails says where")]
+
+mod crashes;
+mod drift;
+mod faults;
+mod house;
+mod ingress;
+mod keeper;
+mod outages;
+mod queue;
+mod rollback;
+mod simulation;

@@ -1,0 +1,141 @@
+//! Engine and ingress go away for a while, in the middle of things.
+
+use std::time::Duration;
+
+use engine::fake::Verb;
+use ingress::protocol::Open;
+use rollout::deployment::Stage;
+use tokio::time::sleep;
+
+use super::house::House;
+use super::simulation::simulate;
+
+/// Calls in the middle of which things happen: of the new instance, of the routes, of the old one.
+const MOMENTS: [Verb; 5] = [Verb::Create, Verb::Start, Verb::SetRestartPolicy, Verb::Stop, Verb::Remove];
+
+#[test]
+fn a_restart_waits_for_an_engine_that_is_down_and_goes_on_when_it_is_back() {
+    simulate(async {
+        let (house, app) = House::with_app().await;
+        for verb in MOMENTS {
+            let since = house.engine.calls().len();
+            house.restart(&app).await;
+            house.called(since, verb, "").await;
+            house.engine.go_down();
+            sleep(Duration::from_secs(90)).await;
+            house.engine.come_back();
+            house.settle(&app, Stage::Active).await;
+            house.check_capacity(since);
+        }
+    });
+}
+
+#[test]
+fn nothing_is_concluded_from_an_engine_that_is_silent() {
+    simulate(async {
+        let (house, app) = House::with_app().await;
+        let names = house.names(&app, "web").await;
+        house.engine.go_down();
+        sleep(Duration::from_secs(600)).await;
+        assert_eq!(house.ingress.upstreams("web"), names.iter().cloned().collect::<Vec<_>>());
+        house.engine.come_back();
+        house.settle(&app, Stage::Active).await;
+        assert_eq!(house.names(&app, "web").await, names);
+    });
+}
+
+#[test]
+fn a_restart_ends_well_when_the_engine_is_restarted_in_the_middle_of_it() {
+    simulate(async {
+        let (house, app) = House::with_app().await;
+        for verb in MOMENTS {
+            let since = house.engine.calls().len();
+            let restart = house.restart(&app).await.deployment.id;
+            house.called(since, verb, "").await;
+            house.engine.restart_engine();
+            house
+                .until(async || match house.deployment(&restart).await.stage {
+                    stage if stage.is_ended() => Ok(()),
+                    stage => Err(format!("{stage:?}")),
+                })
+                .await;
+            // An instance that was killed before it was ready is a failed start: rolled back then, and whole.
+            let stage = house.deployment(&restart).await.stage;
+            assert!(matches!(stage, Stage::Active | Stage::Failed), "{stage:?}");
+            house.end(&app, stage).await;
+        }
+    });
+}
+
+#[test]
+fn an_engine_restarted_while_no_controller_runs_is_taken_over_as_it_is() {
+    simulate(async {
+        let (mut house, app) = House::with_app().await;
+        let names = house.names(&app, "web").await;
+        house.crash().await;
+        house.engine.restart_engine();
+        house.open().await;
+        house.end(&app, Stage::Active).await;
+        assert_eq!(house.names(&app, "web").await, names);
+    });
+}
+
+#[test]
+fn a_restart_waits_for_an_ingress_that_is_down() {
+    simulate(async {
+        let (house, app) = House::with_app().await;
+        let old = house.names(&app, "web").await;
+        house.ingress.die();
+        let since = house.engine.calls().len();
+        house.restart(&app).await;
+        sleep(Duration::from_secs(120)).await;
+        let calls = house.engine.calls().split_off(since);
+        let stopped = calls.iter().any(|it| it.verb == Verb::Stop && old.contains(&it.what));
+        assert!(!stopped, "nobody confirmed that the old ones get no more requests");
+        house.ingress.recover();
+        house.settle(&app, Stage::Active).await;
+        house.check_capacity(since);
+    });
+}
+
+#[test]
+fn an_instance_is_stopped_only_when_its_last_request_has_ended() {
+    simulate(async {
+        let (house, app) = House::with_app().await;
+        let old = house.names(&app, "web").await.pop_first().unwrap();
+        let open = |requests| house.ingress.set_open(&old, Open { requests, upgraded: 0 });
+        open(1);
+        let since = house.engine.calls().len();
+        house.restart(&app).await;
+        sleep(Duration::from_secs(30)).await;
+        let stopped = || house.engine.calls()[since..].iter().any(|it| it.verb == Verb::Stop && it.what == old);
+        assert!(!stopped(), "its request is still open");
+        open(0);
+        sleep(Duration::from_secs(1)).await;
+        assert!(stopped());
+        house.settle(&app, Stage::Active).await;
+    });
+}
+
+#[test]
+fn a_request_that_never_ends_holds_a_restart_no_longer_than_the_drain() {
+    simulate(async {
+        let (house, app) = House::with_app().await;
+        let old = house.names(&app, "web").await.pop_first().unwrap();
+        house.ingress.set_open(&old, Open { requests: 1, upgraded: 0 });
+        house.restart(&app).await;
+        house.settle(&app, Stage::Active).await;
+    });
+}
+
+#[test]
+fn a_job_whose_end_the_engine_does_not_tell_is_given_its_time_and_not_run_again() {
+    simulate(async {
+        let house = House::new().await;
+        house.engine.hang(Verb::Wait, 1);
+        let app = house.create("1").await;
+        house.settle(&app, Stage::Failed).await;
+        assert_eq!(house.newest(&app).await.failure.unwrap().code, "PreDeployJobFailed");
+        assert_eq!(house.starts_of("-migrate-"), 1);
+    });
+}

@@ -1,0 +1,89 @@
+//! A revision that does not come up: what serves goes on serving, and the deployment says why it failed.
+
+use engine::LogStream;
+use engine::fake::Verb;
+use rollout::deployment::Stage;
+
+use super::house::House;
+use super::simulation::simulate;
+
+#[test]
+fn a_revision_that_never_listens_fails_and_the_same_old_instances_serve_on() {
+    simulate(async {
+        let (house, app) = House::with_app().await;
+        let old = house.names(&app, "web").await;
+        let active = house.state(&app).await.app.active;
+        let since = house.engine.calls().len();
+        house.update(&app, "stuck").await;
+        let started = house.called(since, Verb::Start, "-web-").await;
+        house.engine.say(&started.what, LogStream::Err, "no such table: users");
+        house.settle(&app, Stage::Failed).await;
+        house.check_capacity(since);
+        assert_eq!(house.names(&app, "web").await, old);
+        assert_eq!(house.ingress.upstreams("web"), old.into_iter().collect::<Vec<_>>());
+        let failed = house.newest(&app).await;
+        let failure = failed.failure.unwrap();
+        assert_eq!(failure.code, "DeployContainerHealthChecksFailed");
+        assert_eq!(failure.component.unwrap().as_str(), "web");
+        assert_eq!(failed.log_tail, ["no such table: users"]);
+        assert_eq!(house.state(&app).await.app.active, active, "the deployment before it is still the active one");
+    });
+}
+
+#[test]
+fn after_a_failed_deployment_a_good_one_rolls_out() {
+    simulate(async {
+        let (house, app) = House::with_app().await;
+        let old = house.names(&app, "web").await;
+        house.update(&app, "stuck").await;
+        house.settle(&app, Stage::Failed).await;
+        let since = house.engine.calls().len();
+        house.update(&app, "2").await;
+        house.settle(&app, Stage::Active).await;
+        house.check_capacity(since);
+        assert!(house.names(&app, "web").await.is_disjoint(&old));
+    });
+}
+
+#[test]
+fn a_first_deployment_that_fails_leaves_no_instance_behind() {
+    simulate(async {
+        let house = House::new().await;
+        let app = house.create("stuck").await;
+        house.settle(&app, Stage::Failed).await;
+        assert!(house.state(&app).await.instances.is_empty());
+        house.update(&app, "1").await;
+        house.settle(&app, Stage::Active).await;
+    });
+}
+
+#[test]
+fn a_restart_after_a_failed_deployment_copies_what_serves() {
+    simulate(async {
+        let (house, app) = House::with_app().await;
+        let revisions = async || -> Vec<_> {
+            let rows = house.state(&app).await.instances;
+            let mut all: Vec<_> = rows.into_iter().map(|it| (it.component, it.slot, it.revision)).collect();
+            all.sort();
+            all
+        };
+        let before = revisions().await;
+        house.update(&app, "stuck").await;
+        house.settle(&app, Stage::Failed).await;
+        house.restart(&app).await;
+        house.settle(&app, Stage::Active).await;
+        assert_eq!(revisions().await, before);
+    });
+}
+
+#[test]
+fn an_image_that_nobody_has_fails_the_deployment_before_anything_is_replaced() {
+    simulate(async {
+        let (house, app) = House::with_app().await;
+        let old = house.names(&app, "web").await;
+        house.update(&app, "missing").await;
+        house.settle(&app, Stage::Failed).await;
+        assert_eq!(house.newest(&app).await.failure.unwrap().code, "BuildFailed");
+        assert_eq!(house.names(&app, "web").await, old);
+    });
+}

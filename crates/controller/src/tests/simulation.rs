@@ -1,0 +1,44 @@
+//! Paused time, and why it stands still while the store writes.
+
+use std::cell::RefCell;
+
+use store::Store;
+use store::records::Change;
+use tempfile::TempDir;
+
+thread_local! {
+    /// The store of the controller that runs in this thread's simulation.
+    static STORE: RefCell<Option<Store>> = const { RefCell::new(None) };
+}
+
+/// Runs a test in paused time: when nobody has anything to do, the clock jumps to the next timer.
+pub fn simulate(test: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .on_thread_park(let_the_store_finish)
+        .build()
+        .unwrap();
+    runtime.block_on(test);
+    write_to(None);
+}
+
+/// Where a store may be kept: in memory where the system has such a place, since a power loss is not tested here.
+pub fn directory() -> TempDir {
+    TempDir::new_in("/dev/shm").or_else(|_| TempDir::new()).unwrap()
+}
+
+/// The store that the clock waits for from now on.
+pub fn write_to(store: Option<Store>) {
+    STORE.set(store);
+}
+
+/// The store writes in a thread that the clock does not know of; without this it would jump over every commit. A change
+/// of nothing comes last in the writer's queue: when it is answered, all before it are.
+fn let_the_store_finish() {
+    let store = STORE.with_borrow(Clone::clone);
+    if let Some(store) = store {
+        let nothing = Change::ForgetBuiltImage(String::new());
+        futures::executor::block_on(store.commit(vec![nothing])).unwrap();
+    }
+}
