@@ -148,6 +148,13 @@ pub enum Waiting {
         /// The slot.
         slot: u32,
     },
+    /// For its turn to start: another is starting. Its container is there already.
+    ForTurn {
+        /// The component.
+        component: ComponentName,
+        /// The slot.
+        slot: u32,
+    },
     /// For an instance that served to pass its probe again.
     ForRecovery {
         /// The component.
@@ -183,6 +190,7 @@ impl Waiting {
             Self::ForRetry { at, .. } => Some(*at),
             Self::ForRoomToDrain { .. }
             | Self::ForQuiet { .. }
+            | Self::ForTurn { .. }
             | Self::ForRecovery { .. }
             | Self::ForStep { .. }
             | Self::ForEngine
@@ -204,6 +212,7 @@ impl Waiting {
             Self::ForQuiet { component, slot } => {
                 format!("stopping the old {component}.{slot} once the next instance has started")
             }
+            Self::ForTurn { component, slot } => format!("{component}.{slot} is next to start"),
             Self::ForRecovery { component, slot } => format!("waiting for {component}.{slot} to pass its probe again"),
             Self::ForStep { instance } => format!("working on {instance}"),
             Self::ForRetry { component, slot, at } => format!("trying {component}.{slot} again, {}", left(*at)),

@@ -34,13 +34,15 @@ fn remove(view: &View<'_>, instance: &Instance, plan: &mut Plan) {
     }
 }
 
-/// The engine is at work on an instance that people wait for. One that only has to stay up for a while leaves the engine
-/// alone meanwhile.
+/// The engine is at work on an instance that people wait for, or about to be. One that only has to stay up for a while
+/// leaves the engine alone meanwhile, and so does the next, which waits for it.
 fn is_starting_one(view: &View<'_>) -> bool {
-    view.observed.instances.iter().filter(|instance| instance.phase.is_coming()).any(|instance| {
-        let stays_up = |target: &Target| matches!(target.timing.readiness, Readiness::StaysUp(_));
-        instance.phase != InstancePhase::Starting || !view.target_of(instance).is_some_and(stays_up)
-    })
+    let coming = || view.observed.instances.iter().filter(|instance| instance.phase.is_coming());
+    let stays_up = |target: &Target| matches!(target.timing.readiness, Readiness::StaysUp(_));
+    let only_stays_up = |it: &Instance| it.phase == InstancePhase::Starting && view.target_of(it).is_some_and(stays_up);
+    let one_stays_up = coming().any(only_stays_up);
+    let waits = |it: &Instance| one_stays_up && it.phase == InstancePhase::Created && !it.busy && view.is_ahead(it);
+    coming().any(|it| !only_stays_up(it) && !waits(it))
 }
 
 /// A stop is held back while a start is under way, so that what is new serves sooner; never past the drain's own limit.

@@ -32,6 +32,10 @@ fn come_up(view: &View<'_>, instance: &Instance, target: &Target, plan: &mut Pla
     match (instance.phase, instance.container) {
         (InstancePhase::Intended, _) => plan.steps.push(Step::Create { instance: name }),
         (_, ContainerSeen::Missing) => plan.steps.push(Step::GiveUp { instance: name, reason: Reason::Gone }),
+        (InstancePhase::Created, _) if view.is_ahead(instance) => {
+            let (component, slot) = (instance.component.clone(), instance.slot);
+            plan.waiting.push(Waiting::ForTurn { component, slot });
+        }
         (InstancePhase::Created, _) => plan.steps.push(Step::Start { instance: name }),
         (_, ContainerSeen::Exited { code }) => {
             plan.steps.push(Step::GiveUp { instance: name, reason: Reason::Exited { code } });

@@ -115,6 +115,9 @@ pub fn standing_of(
     }
 }
 
+/// One place of a component.
+type Slot<'a> = (&'a ComponentName, u32);
+
 /// Everything the parts of the planner look at, grouped once.
 struct View<'a> {
     targets: &'a [Target],
@@ -123,26 +126,49 @@ struct View<'a> {
     by_component: BTreeMap<&'a ComponentName, Vec<&'a Instance>>,
     target_by_component: BTreeMap<&'a ComponentName, &'a Target>,
     /// For each wanted slot the one instance that fills it, or is about to.
-    keepers: BTreeSet<&'a InstanceName>,
+    keepers: BTreeMap<Slot<'a>, &'a Instance>,
+    /// Slots in which something serves, or served.
+    served: BTreeSet<Slot<'a>>,
+    /// The first component in the order of rolling that does not stand yet.
+    front: Option<&'a ComponentName>,
 }
 
 impl<'a> View<'a> {
     fn new(targets: &'a [Target], observed: &'a Observed, now: Timestamp) -> Self {
         let target_by_component: BTreeMap<_, _> = targets.iter().map(|target| (&target.component, target)).collect();
         let mut by_component: BTreeMap<_, Vec<_>> = BTreeMap::new();
-        let mut best: BTreeMap<(&ComponentName, u32), &Instance> = BTreeMap::new();
+        let mut keepers: BTreeMap<Slot<'a>, &Instance> = BTreeMap::new();
+        let mut served = BTreeSet::new();
         for instance in &observed.instances {
+            let slot = (&instance.component, instance.slot);
             by_component.entry(&instance.component).or_default().push(instance);
-            let fits = target_by_component.get(&instance.component).is_some_and(|target| fits(target, instance));
-            if fits {
-                let place = best.entry((&instance.component, instance.slot)).or_insert(instance);
+            if instance.phase.has_served() {
+                served.insert(slot);
+            }
+            if target_by_component.get(&instance.component).is_some_and(|target| fits(target, instance)) {
+                let place = keepers.entry(slot).or_insert(instance);
                 if worth(instance) > worth(place) {
                     *place = instance;
                 }
             }
         }
-        let keepers = best.into_values().map(|instance| &instance.name).collect();
-        Self { targets, observed, now, by_component, target_by_component, keepers }
+        let mut view = Self { targets, observed, now, by_component, target_by_component, keepers, served, front: None };
+        view.front = view.in_order().find(|target| !view.stands(target)).map(|target| &target.component);
+        view
+    }
+
+    /// The order of rolling: services as written, then workers.
+    fn in_order(&self) -> impl Iterator<Item = &'a Target> + use<'a> {
+        let targets = self.targets;
+        let of = |kind: ComponentKind| targets.iter().filter(move |target| target.kind == kind);
+        of(ComponentKind::Service).chain(of(ComponentKind::Worker))
+    }
+
+    /// Every slot has a current instance that serves, or served and is being repaired, and what it replaces is told to go.
+    fn stands(&self, target: &Target) -> bool {
+        let served = || self.of(&target.component).iter().filter(|instance| instance.phase.has_served());
+        let current = served().filter(|instance| self.is_current(instance)).count();
+        current == target.count as usize && served().count() == current
     }
 
     /// The target of an instance's component, if the component is still wanted.
@@ -155,9 +181,26 @@ impl<'a> View<'a> {
         self.by_component.get(component).map_or(&[], Vec::as_slice)
     }
 
+    /// What fills a wanted slot, or is about to.
+    fn current_in(&self, component: &'a ComponentName, slot: u32) -> Option<&'a Instance> {
+        self.keepers.get(&(component, slot)).copied()
+    }
+
     /// Fills a wanted slot with what is wanted there, or is about to.
     fn is_current(&self, instance: &Instance) -> bool {
-        self.keepers.contains(&instance.name)
+        self.keepers.get(&(&instance.component, instance.slot)).is_some_and(|keeper| keeper.name == instance.name)
+    }
+
+    /// Something serves, or served, in this slot.
+    fn is_served(&self, component: &ComponentName, slot: u32) -> bool {
+        self.served.contains(&(component, slot))
+    }
+
+    /// It replaces one that serves, and it is another's turn to start.
+    fn is_ahead(&self, instance: &Instance) -> bool {
+        let comes_before = |it: &&Instance| it.phase.is_coming() && it.slot < instance.slot && self.is_current(it);
+        self.is_served(&instance.component, instance.slot)
+            && (self.front != Some(&instance.component) || self.of(&instance.component).iter().any(comes_before))
     }
 }
 

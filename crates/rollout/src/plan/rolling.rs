@@ -1,19 +1,22 @@
-//! Replacing instances: the new one first, one at a time, never fewer than asked.
+//! Replacing instances: the new one first, one at a time, never fewer than asked. While one starts, the container of the
+//! next is made, so that it can start at once when its turn comes.
 
 use super::{Plan, View};
 use crate::instance::InstancePhase;
 use crate::observed::{Instance, Setback};
 use crate::step::{Step, Waiting};
-use crate::target::{ComponentKind, DRAINING_AT_ONCE, FILLING_AT_ONCE, Target};
+use crate::target::{DRAINING_AT_ONCE, FILLING_AT_ONCE, Target};
 use crate::time::Timestamp;
 
 /// Adds what is missing, lets go what has been replaced. Services in their order, then workers; a component is begun when
 /// the one before it stands.
 pub(super) fn replace(view: &View<'_>, plan: &mut Plan) {
     let mut room = DRAINING_AT_ONCE.saturating_sub(count_draining(view));
-    for target in in_order(view.targets) {
-        let stands = replace_component(view, target, &mut room, plan);
-        if !stands {
+    for target in view.in_order() {
+        let_go_replaced(view, target, &mut room, plan);
+        if view.front == Some(&target.component) {
+            add_missing(view, target, plan);
+            make_next(view, plan);
             // A later component may lose what it no longer needs only after the earlier ones stand.
             return;
         }
@@ -25,47 +28,58 @@ pub(super) fn replace(view: &View<'_>, plan: &mut Plan) {
     }
 }
 
-/// Services as written, then workers.
-fn in_order(targets: &[Target]) -> impl Iterator<Item = &Target> {
-    let of = |kind: ComponentKind| targets.iter().filter(move |target| target.kind == kind);
-    of(ComponentKind::Service).chain(of(ComponentKind::Worker))
-}
-
-/// Returns whether the component stands: every slot has a current instance that serves, and what it replaces is told to
-/// go. Letting go comes first, so that the new routes gain one and lose one in the same table.
-fn replace_component(view: &View<'_>, target: &Target, room: &mut usize, plan: &mut Plan) -> bool {
+/// Comes before adding, so that the new routes gain one and lose one in the same table.
+fn let_go_replaced<'a>(view: &View<'a>, target: &'a Target, room: &mut usize, plan: &mut Plan) {
     let instances = view.of(&target.component);
-    let mut stands = true;
-    let ready = instances.iter().filter(|instance| instance.phase == InstancePhase::Ready).count();
-    let mut surplus = ready.saturating_sub(target.count as usize);
+    let is_ready = |instance: &&&Instance| instance.phase == InstancePhase::Ready;
+    let mut surplus = instances.iter().filter(is_ready).count().saturating_sub(target.count as usize);
+    let all_are_ready =
+        instances.iter().filter(is_ready).filter(|it| view.is_current(it)).count() >= target.count as usize;
+    // Enough serves without it: its slot's successor is ready, or its slot is not wanted and all that are have one.
+    let is_replaced = |old: &Instance| match old.slot < target.count {
+        true => view.current_in(&target.component, old.slot).is_some_and(|it| it.phase == InstancePhase::Ready),
+        false => all_are_ready,
+    };
     for instance in instances.iter().filter(|instance| instance.phase.has_served() && !view.is_current(instance)) {
-        stands = false;
         // What is not ready takes no capacity with it when it goes.
         let cost = usize::from(instance.phase == InstancePhase::Ready);
-        if !instance.busy && cost <= surplus && is_replaced(view, target, instance) {
+        if !instance.busy && cost <= surplus && is_replaced(instance) {
             surplus -= cost;
             let_go(view, instance, room, plan);
         }
     }
-    let mut coming = instances.iter().filter(|instance| instance.phase.is_coming()).count();
+}
+
+/// Where something serves, one is replaced at a time; where nothing does, several may come up at once.
+fn add_missing<'a>(view: &View<'a>, target: &'a Target, plan: &mut Plan) {
+    let mut coming = view.of(&target.component).iter().filter(|instance| instance.phase.is_coming()).count();
     for slot in 0..target.count {
-        let in_slot = || instances.iter().filter(move |instance| instance.slot == slot);
-        match in_slot().find(|instance| view.is_current(instance)) {
-            // One that served and fails is repaired on its own, and holds up nobody's rollout.
-            Some(current) if current.phase.has_served() => {}
-            Some(_) => stands = false,
-            None => {
-                stands = false;
-                // Where something serves, one is replaced at a time; where nothing does, several may come up at once.
-                let served = in_slot().any(|instance| instance.phase.has_served());
-                if coming < if served { 1 } else { FILLING_AT_ONCE } && may_try(view, target, slot, plan) {
-                    coming += 1;
-                    plan.steps.push(add(target, slot));
-                }
-            }
+        let at_once = if view.is_served(&target.component, slot) { 1 } else { FILLING_AT_ONCE };
+        if view.current_in(&target.component, slot).is_none() && coming < at_once && may_try(view, target, slot, plan) {
+            coming += 1;
+            plan.steps.push(add(target, slot));
         }
     }
-    stands
+}
+
+/// Makes the container that is to start after the one that starts now: that costs no time then, and nothing that serves
+/// any capacity meanwhile.
+fn make_next(view: &View<'_>, plan: &mut Plan) {
+    let mut coming = view.observed.instances.iter().filter(|it| it.phase.is_coming() && view.is_current(it));
+    let (Some(first), None) = (coming.next(), coming.next()) else { return };
+    // Its own container comes first.
+    let starts = first.phase == InstancePhase::Starting || first.phase == InstancePhase::Created && first.busy;
+    if !starts || plan.steps.iter().any(|step| matches!(step, Step::Add { .. })) {
+        return;
+    }
+    let from_the_front = view.in_order().skip_while(|target| view.front != Some(&target.component));
+    let slots = from_the_front.flat_map(|target| (0..target.count).map(move |slot| (target, slot)));
+    let mut empty = slots.filter(|(target, slot)| view.current_in(&target.component, *slot).is_none());
+    let Some((target, slot)) = empty.next() else { return };
+    // What fills an empty place waits for its component's turn: it may come up beside others then.
+    if view.is_served(&target.component, slot) && may_try(view, target, slot, plan) {
+        plan.steps.push(add(target, slot));
+    }
 }
 
 fn add(target: &Target, slot: u32) -> Step {
@@ -94,14 +108,6 @@ impl Setback {
         let doublings = self.failures.saturating_sub(1).min(5);
         self.last.plus(std::time::Duration::from_secs((10u64 << doublings).min(300)))
     }
-}
-
-/// Enough serves without it: its own slot's successor is ready, or its slot is not wanted any more and all that are
-/// wanted have one.
-fn is_replaced(view: &View<'_>, target: &Target, old: &Instance) -> bool {
-    let mut ready =
-        view.of(&target.component).iter().filter(|it| view.is_current(it) && it.phase == InstancePhase::Ready);
-    if old.slot < target.count { ready.any(|it| it.slot == old.slot) } else { ready.count() >= target.count as usize }
 }
 
 fn let_go(view: &View<'_>, instance: &Instance, room: &mut usize, plan: &mut Plan) {

@@ -72,6 +72,10 @@ fn any_targets() -> impl Strategy<Value = Vec<Target>> {
     })
 }
 
+fn fits(targets: &[Target], instance: &Instance) -> bool {
+    targets.iter().any(|it| it.component == instance.component && crate::plan::fits(it, instance))
+}
+
 fn serving(observed: &Observed, component: &str) -> usize {
     let serves = |it: &&Instance| it.component.as_str() == component && it.phase == InstancePhase::Ready;
     observed.instances.iter().filter(serves).count()
@@ -132,6 +136,22 @@ proptest! {
             let draining = world.observed.instances.iter().filter(|it| it.phase == InstancePhase::Draining).count();
             let before = seen.instances.iter().filter(|it| it.phase == InstancePhase::Draining).count();
             prop_assert!(draining <= before.max(DRAINING_AT_ONCE));
+        }
+    }
+
+    /// Surge 1: what replaces one that serves is not started while another one of its component comes up before it.
+    #[test]
+    fn replacements_start_one_after_the_other(observed in any_observed(), targets in any_targets()) {
+        let mut world = World::new(observed, NOW);
+        for _ in 0..TURNS {
+            let seen = world.observed.clone();
+            let Some(turn) = world.turn(&targets) else { break };
+            let Turn::Did(Step::Start { instance }) = turn else { continue };
+            let started = seen.instances.iter().find(|it| it.name == instance).unwrap();
+            let beside = || seen.instances.iter().filter(|it| it.component == started.component);
+            let replaces = beside().any(|it| it.slot == started.slot && it.phase.has_served());
+            let first = beside().filter(|it| fits(&targets, it) && it.phase.is_coming()).map(|it| it.slot).min();
+            prop_assert!(!replaces || first >= Some(started.slot), "{instance} was started out of turn: {seen:#?}");
         }
     }
 

@@ -123,6 +123,62 @@ fn components_roll_in_order_services_before_workers() {
 }
 
 #[test]
+fn the_next_container_is_made_while_one_starts_and_waits_for_its_turn() {
+    let two = || vec![old(0), old(1)];
+    let beside = |olds: Vec<Instance>, news: Vec<Instance>| there([olds, news].concat());
+    let busy = |it| with(it, |it| it.busy = true);
+    let api = |revision, phase| instance("api", 0, revision, phase);
+    let web_and_api = || vec![wants("web", 1), wants("api", 1)];
+    let unserved = with(new(0, P::Starting), |it| it.probe = ProbeSeen::Unknown);
+    check(vec![
+        case(
+            "one that starts",
+            vec![wants("web", 2)],
+            beside(two(), vec![busy(new(0, P::Created))]),
+            vec![add("web", 1)],
+        ),
+        case(
+            "one that is probed",
+            vec![wants("web", 2)],
+            beside(two(), vec![new(0, P::Starting)]),
+            vec![add("web", 1)],
+        ),
+        case("its own container first", vec![wants("web", 2)], beside(two(), vec![busy(new(0, P::Intended))]), vec![]),
+        case(
+            "one ahead, no more",
+            vec![wants("web", 3)],
+            beside(vec![old(0), old(1), old(2)], vec![new(0, P::Starting), new(1, P::Created)]),
+            vec![],
+        ),
+        case(
+            "its turn has come",
+            vec![wants("web", 2)],
+            beside(two(), vec![new(0, P::Ready), new(1, P::Created)]),
+            vec![named(start, "web-1-new"), drain("web-0-old")],
+        ),
+        case(
+            "of the next component, too",
+            web_and_api(),
+            beside(vec![old(0), api("old", P::Ready)], vec![new(0, P::Starting)]),
+            vec![add("api", 0)],
+        ),
+        case(
+            "which is begun when what was replaced before it is told to go",
+            web_and_api(),
+            beside(vec![old(0), api("old", P::Ready)], vec![new(0, P::Ready), api("new", P::Created)]),
+            vec![drain("web-0-old")],
+        ),
+        case("an empty place is no replacement", web_and_api(), beside(vec![old(0)], vec![unserved]), vec![]),
+        case(
+            "not wanted any more: removed",
+            vec![Target { revision: "old".into(), ..wants("web", 2) }],
+            beside(two(), vec![new(1, P::Created)]),
+            vec![named(remove, "web-1-new")],
+        ),
+    ]);
+}
+
+#[test]
 fn a_generation_replaces_the_same_revision() {
     let target = Target { generation: 2, min_generation: 2, ..wants("web", 1) };
     let plan_now = plan(std::slice::from_ref(&target), &there(vec![new(0, P::Ready)]), NOW);
@@ -351,6 +407,8 @@ fn a_drained_instance_is_stopped_when_the_engine_is_done_with_a_start() {
     let late = |it| with(it, |it| it.since = Timestamp(NOW.0 - 60_000));
     let beside = |going: Vec<Instance>| [vec![new(0, P::Ready), busy(new(1, P::Created))], going].concat();
     let all = (0..4).map(drained).collect();
+    let api_ahead = || instance("api", 0, "new", P::Created);
+    let api_old = || instance("api", 0, "old", P::Ready);
     check(vec![
         case("held while the next one starts", web(), there(beside(vec![drained(0)])), vec![]),
         case("not past its own limit", web(), there(beside(vec![late(drained(0))])), vec![stop("web-0-old")]),
@@ -359,6 +417,12 @@ fn a_drained_instance_is_stopped_when_the_engine_is_done_with_a_start() {
             web(),
             there(beside(all)),
             (0..4).map(|slot| stop(&format!("web-{slot}-old"))).collect(),
+        ),
+        case(
+            "nor in the moment before the next one starts",
+            vec![wants("web", 2), wants("api", 1)],
+            there(vec![new(0, P::Ready), drained(0), new(1, P::Ready), busy(old(1)), api_ahead(), api_old()]),
+            vec![],
         ),
         case(
             "not while a worker only has to stay up",
