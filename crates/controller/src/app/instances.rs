@@ -79,7 +79,7 @@ impl AppTask {
         let deployment =
             self.rolling().or_else(|| self.active()).map(|it| it.id.clone()).expect("targets come from one");
         let instance = Instance {
-            name: self.shared.names.instance(&app.name, &component, slot, app.serial),
+            name: self.shared.names.instance(&app, &component, slot, app.serial),
             app: app.id.clone(),
             kind: target.kind,
             component,

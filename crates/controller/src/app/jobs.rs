@@ -72,7 +72,7 @@ impl AppTask {
             deployment: deployment.id.clone(),
             job: job.clone(),
             app: app.id.clone(),
-            name: self.shared.names.job(&app.name, job, app.serial),
+            name: self.shared.names.job(&app, job, app.serial),
             revision,
             address,
             phase: JobPhase::Intended,
