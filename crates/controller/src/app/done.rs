@@ -92,6 +92,7 @@ pub(crate) enum Done {
 }
 
 /// An image that was had, built or found.
+#[derive(Clone)]
 pub(crate) struct Had {
     pub image: store::records::Image,
     /// To be remembered for later builds.
@@ -127,14 +128,7 @@ impl AppTask {
                 self.came_up(&instance, result, InstanceEvent::Started, ContainerSeen::Running).await
             }
             Done::KeptAlive { instance, result } => self.kept_alive(&instance, result).await,
-            Done::Revived { instance, result } => {
-                self.busy.remove(&instance);
-                match result {
-                    Ok(()) => self.acted(&instance, ContainerSeen::Running),
-                    Err(error) => self.hold_off(&instance, "cannot be brought back", &error),
-                }
-                Ok(())
-            }
+            Done::Revived { instance, result } => self.revived(&instance, result).await,
             Done::Stopped { instance, result } => self.stopped(&instance, result).await,
             Done::Removed { instance, result } => self.removed(&instance, result).await,
             Done::GivenUp { instance, reason, tail } => self.given_up(&instance, &reason, tail).await,
@@ -201,6 +195,19 @@ impl AppTask {
         self.acted(name, ContainerSeen::Unknown);
         self.shared.watch.look();
         self.pause(name.clone(), super::STORE_PAUSE);
+    }
+
+    /// Whoever stopped it may have changed its restart policy, as `down --apps` does: that is set anew.
+    async fn revived(&mut self, name: &InstanceName, result: Result<(), EngineError>) -> Result<(), StoreError> {
+        self.busy.remove(name);
+        if let Err(error) = result {
+            self.hold_off(name, "cannot be brought back", &error);
+            return Ok(());
+        }
+        self.acted(name, ContainerSeen::Running);
+        let Some(mut row) = self.instance(name).cloned() else { return Ok(()) };
+        row.kept_alive = false;
+        self.commit(vec![Change::Instance(row)]).await
     }
 
     async fn kept_alive(&mut self, name: &InstanceName, result: Result<(), EngineError>) -> Result<(), StoreError> {

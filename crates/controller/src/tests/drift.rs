@@ -38,6 +38,7 @@ fn an_instance_stopped_or_disconnected_by_hand_is_brought_back() {
         let (house, app) = House::with_app().await;
         let name = one_web(&house, &app).await;
         let since = house.engine.calls().len();
+        house.engine.set_restart_policy(&name, RestartPolicy::No).await.unwrap();
         house.engine.stop(&name, Duration::ZERO).await.unwrap();
         house.called(since, Verb::Start, &name).await;
         house.end(&app, Stage::Active).await;
