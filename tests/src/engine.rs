@@ -10,8 +10,8 @@ use bollard::models::{
     NetworkingConfig,
 };
 use bollard::query_parameters::{
-    CreateContainerOptionsBuilder, EventsOptionsBuilder, ListContainersOptionsBuilder, ListNetworksOptionsBuilder,
-    ListVolumesOptionsBuilder, RemoveContainerOptionsBuilder,
+    CreateContainerOptionsBuilder, EventsOptionsBuilder, ListContainersOptionsBuilder, ListImagesOptions,
+    ListNetworksOptionsBuilder, ListVolumesOptionsBuilder, RemoveContainerOptionsBuilder,
 };
 use futures::TryStreamExt;
 use tokio::net::TcpStream;
@@ -43,6 +43,16 @@ pub async fn networks_and_volumes_of(installation: &str) -> Result<(Vec<String>,
     let networks = networks.into_iter().filter_map(|it| it.name).collect();
     let volumes = volumes.volumes.unwrap_or_default().into_iter().map(|it| it.name).collect();
     Ok((networks, volumes))
+}
+
+/// Names of the images that an installation has built.
+pub async fn tags_of(installation: &str) -> Result<Vec<String>> {
+    let images = connect()?.list_images(None::<ListImagesOptions>).await?;
+    let prefix = format!("boatyard-{installation}/");
+    let mut tags: Vec<String> = images.into_iter().flat_map(|it| it.repo_tags).collect();
+    tags.retain(|tag| tag.starts_with(&prefix));
+    tags.sort();
+    Ok(tags)
 }
 
 /// How many containers of each component the engine started since a moment. It remembers its last 256 events only: ask soon.

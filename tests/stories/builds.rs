@@ -1,5 +1,6 @@
 //! From git to what serves: rebuilds, reuse, and a failure that costs nobody a request.
 
+use boatyard_tests::engine;
 use serde_json::json;
 
 use crate::support::*;
@@ -115,4 +116,28 @@ async fn a_failing_build_changes_nothing_that_serves() {
         assert_eq!(at.container_ids(&app, "web").await.unwrap(), before, "{name}");
     }
     assert!(page(&at, "/").await.contains("web 1"));
+}
+
+/// Staging and production come from one repository: the second reuses the image, and each forgets its own name for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn apps_that_share_an_image_do_not_need_each_other() {
+    let at = installation().await;
+    let repo = versioned(&at, "web");
+    let spec = |name: &str| {
+        let source = format!("git: {{repo_clone_url: '{}', branch: main}}", repo.url());
+        format!("name: {name}\nservices:\n- name: web\n  {source}\n  routes: [{{path: /}}]\n")
+    };
+    at.create(&spec("staging")).await.unwrap();
+    let ended = at.create(&spec("shop")).await.unwrap();
+    assert_eq!(ended["boatyard"]["images"]["web"]["built"], false, "{ended:#}");
+    let (staging, app) = (app_id(&at, "staging").await, app_id(&at, "shop").await);
+    let tags = async || engine::tags_of(&at.id().unwrap()).await.unwrap();
+    assert_eq!(tags().await.len(), 2, "{:?}", tags().await);
+
+    at.delete(&staging).await.unwrap();
+    assert_eq!(tags().await.len(), 1, "{:?}", tags().await);
+    let deployment = at.restart(&app, &[]).await.unwrap();
+    at.wait_active(&app, &deployment).await.unwrap();
+    at.delete(&app).await.unwrap();
+    assert_eq!(tags().await, Vec::<String>::new());
 }

@@ -99,7 +99,7 @@ impl Builder {
         };
         if let Some(found) = self.still_there(candidate).await? {
             log(&format!("Nothing to build: {} was built from the same tree before", found.reference));
-            return Ok(built(found, false));
+            return Ok(built(self.as_ones_own(found, recipe, &identity).await?, false));
         }
         let made = self.build(recipe, &resolved, &source_identity, &identity, &log).await?;
         *made_meanwhile = Some(made.clone());
@@ -134,7 +134,7 @@ impl Builder {
             move |note: Note| log(&describe(&note))
         };
         let context = self.source.context(&recipe.repo, &resolved.commit, &recipe.selection, on_note).await?;
-        let reference = format!("{}:{}-{}", recipe.repository, &identity[..16], recipe.tag_suffix);
+        let reference = reference(recipe, identity);
         let spec = BuildSpec {
             tag: reference.clone(),
             dockerfile: context.dockerfile,
@@ -199,6 +199,16 @@ impl Builder {
         Ok(here.is_some().then_some(known))
     }
 
+    /// What another app has built gets a name among one's own, too: either may forget it without the other.
+    async fn as_ones_own(&self, found: Known, recipe: &Recipe, identity: &str) -> Result<Known, EngineError> {
+        if found.reference.split(':').next() == Some(&recipe.repository) {
+            return Ok(found);
+        }
+        let reference = reference(recipe, identity);
+        self.engine.tag(&found.image, &reference).await?;
+        Ok(Known { reference, ..found })
+    }
+
     fn turn(&self, identity: &str) -> Arc<Turn> {
         let mut under_way = self.under_way.lock().expect("nobody panics holding it");
         under_way.retain(|_, turn| turn.strong_count() > 0);
@@ -209,6 +219,11 @@ impl Builder {
         under_way.insert(identity.to_owned(), Arc::downgrade(&turn));
         turn
     }
+}
+
+/// The name that an image of this recipe is kept under.
+fn reference(recipe: &Recipe, identity: &str) -> String {
+    format!("{}:{}-{}", recipe.repository, &identity[..16], recipe.tag_suffix)
 }
 
 fn describe(note: &Note) -> String {

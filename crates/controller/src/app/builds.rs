@@ -37,6 +37,9 @@ impl AppTask {
             return Ok(());
         };
         let sink = self.shared.logbook.build_sink(&self.state.app.id, &id, &component, &self.secrets());
+        if let Some(withheld) = withheld(spec, &component) {
+            sink(&withheld);
+        }
         let work = match holder.source() {
             Source::Image(image) => Ok(Work::Image(image.clone())),
             _ => self.recipe(&deployment, spec, &component, common).map(|recipe| Work::Build(Box::new(recipe))),
@@ -100,17 +103,39 @@ impl AppTask {
         result: Result<Had, String>,
     ) -> Result<(), StoreError> {
         let key = (id.clone(), component.clone());
-        self.builds.remove(&key);
-        let Some(mut deployment) = self.deployment(id).cloned().filter(|it| !it.stage.is_ended()) else {
+        let Some(deployment) = self.deployment(id).cloned().filter(|it| !it.stage.is_ended()) else {
+            self.builds.remove(&key);
             return Ok(());
         };
         let had = match result {
             Ok(had) => had,
             Err(why) => {
+                self.builds.remove(&key);
                 self.build_failures.insert(key, why);
                 return Ok(());
             }
         };
+        if let Err(problem) = self.write_image(deployment, component, had.clone()).await {
+            // Nothing is built twice because a disk is full for a while.
+            self.unwritten.insert(key, had);
+            return Err(problem);
+        }
+        self.builds.remove(&key);
+        Ok(())
+    }
+
+    /// Tries again to write down an image whose writing failed. Returns whether there was one.
+    pub(super) async fn write_late_image(&mut self) -> Result<bool, StoreError> {
+        let Some(((id, component), had)) = self.unwritten.pop_first() else { return Ok(false) };
+        self.had(&id, component, Ok(had)).await.map(|()| true)
+    }
+
+    async fn write_image(
+        &mut self,
+        mut deployment: Deployment,
+        component: ComponentName,
+        had: Had,
+    ) -> Result<(), StoreError> {
         let now = clock::now();
         let code = if had.image.commit.is_none() { "PreBuiltImage" } else { "PreviousBuildReused" };
         let reason = (!had.image.built).then(|| Reason { code: code.into(), message: had.image.note.clone() });
@@ -186,6 +211,20 @@ fn build_args(spec: &AppSpec, component: &ComponentName) -> BTreeMap<String, Str
     let environment =
         resolve_envs(spec, component.as_str(), Scope::DockerfileBuild, &Facts::default()).unwrap_or_default();
     environment.vars.into_iter().filter(|(_, value)| !value.secret).map(|(key, value)| (key, value.text)).collect()
+}
+
+/// A line of the build log about secrets that a person may look for in the build.
+fn withheld(spec: &AppSpec, component: &ComponentName) -> Option<String> {
+    let environment =
+        resolve_envs(spec, component.as_str(), Scope::DockerfileBuild, &Facts::default()).unwrap_or_default();
+    let secrets: Vec<_> = environment.vars.into_iter().filter(|(_, value)| value.secret).map(|(key, _)| key).collect();
+    (!secrets.is_empty()).then(|| {
+        format!(
+            "Not given to the build: {}. A build argument stays readable in the image's history, and these are secrets; \
+             they are there when it runs, if their scope says so",
+            secrets.join(", ")
+        )
+    })
 }
 
 async fn build(shared: &Arc<Shared>, recipe: &Recipe, sink: LogSink) -> Result<Had, String> {

@@ -34,6 +34,7 @@ impl AppTask {
                 Move::Wait => false,
                 Move::Go(event) => self.go(deployment, &spec, event).await.map(|()| true)?,
                 Move::Fail(failure) => self.fail(deployment, failure).await.map(|()| true)?,
+                Move::Build(_) if self.sweeps_images() => false,
                 Move::Build(component) => self.begin_build(deployment, &spec, component).await.map(|()| true)?,
                 Move::Database(name) => self.begin_database(&name),
                 Move::Job(job) => self.advance_job(&deployment, &job).await?,

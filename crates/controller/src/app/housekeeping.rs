@@ -88,7 +88,7 @@ impl AppTask {
         }
         self.swept_after = newest;
         let (shared, app) = (self.shared.clone(), self.state.app.clone());
-        let about = InstanceName::new("images");
+        let about = InstanceName::new(SWEEP);
         self.begin(about.clone(), async move {
             if let Err(error) = remove_old_images(&shared, &app).await {
                 warn!(%error, "old images could not be removed; the next deployment tries again");
@@ -96,6 +96,10 @@ impl AppTask {
             Done::HouseCleared { about, result: Ok(()) }
         });
         true
+    }
+
+    pub(super) fn sweeps_images(&self) -> bool {
+        self.busy.iter().any(|it| it.as_str() == SWEEP)
     }
 
     /// The task remembers what it works on; history is the store's.
@@ -215,6 +219,9 @@ impl AppTask {
     }
 }
 
+/// What the sweep of images is busy about: no image is had meanwhile, since it might be taken for one that nobody uses.
+const SWEEP: &str = "images";
+
 /// So many of the newest deployments keep their images: enough to go back to, few enough for a small disk.
 const DEPLOYMENTS_WITH_IMAGES: u64 = 5;
 
@@ -235,7 +242,8 @@ async fn remove_old_images(shared: &super::Shared, app: &store::records::App) ->
     for (tag, image) in shared.engine.tags(&shared.names.repositories_of(&app.id)).await? {
         if !kept.contains(&tag) {
             info!(%tag, %image, "removing an image that no recent deployment used");
-            shared.engine.remove_image(&tag).await?;
+            // One that somebody's container uses stays, and keeps no other from going.
+            report(&tag, shared.engine.remove_image(&tag).await);
         }
     }
     Ok(())
@@ -246,9 +254,13 @@ async fn clear(shared: &super::Shared, app: &rollout::ids::AppId, network: &str)
     shared.engine.remove_network(network).await?;
     for (tag, _) in shared.engine.tags(&shared.names.repositories_of(app)).await? {
         // Another app may have been built into the same image; only the name goes, and the layers with the last name.
-        if let Err(error) = shared.engine.remove_image(&tag).await {
-            warn!(image = %tag, %error, "image could not be removed; `docker image prune` finds it");
-        }
+        report(&tag, shared.engine.remove_image(&tag).await);
     }
     Ok(())
+}
+
+fn report(tag: &str, removed: Result<engine::Changed, EngineError>) {
+    if let Err(error) = removed {
+        warn!(image = %tag, %error, "image could not be removed; `docker image prune` finds it");
+    }
 }

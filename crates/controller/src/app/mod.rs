@@ -188,6 +188,8 @@ pub(crate) struct AppTask {
     routing: bool,
     builds: BTreeMap<(DeploymentId, ComponentName), AbortHandle>,
     build_failures: BTreeMap<(DeploymentId, ComponentName), String>,
+    /// Images that were had and could not be written down yet.
+    unwritten: BTreeMap<(DeploymentId, ComponentName), done::Had>,
     databases_up: HashSet<ComponentName>,
     database_failures: BTreeMap<ComponentName, String>,
     setbacks: Vec<Setback>,
@@ -227,6 +229,7 @@ impl AppTask {
             routing: false,
             builds: BTreeMap::new(),
             build_failures: BTreeMap::new(),
+            unwritten: BTreeMap::new(),
             databases_up: HashSet::new(),
             database_failures: BTreeMap::new(),
             setbacks: Vec::new(),
@@ -265,6 +268,9 @@ impl AppTask {
         }
         if let Ok(request) = self.inbox.try_recv() {
             self.answer(request).await;
+            return Ok(true);
+        }
+        if self.write_late_image().await? {
             return Ok(true);
         }
         self.keep_probing();
