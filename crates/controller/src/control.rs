@@ -98,8 +98,10 @@ impl Controller {
         let shared = &self.0.shared;
         let specs = Specs::of(&id, &shared.sealer);
         let spec = specs.complete(spec, None).map_err(needs_values)?;
-        if shared.store.app_by_name(&spec.name).await?.is_some() {
-            return Err(taken(&spec.name));
+        match shared.store.app_by_name(&spec.name).await? {
+            Some(there) if there.deleting => return Err(still_going(&spec.name)),
+            Some(_) => return Err(taken(&spec.name)),
+            None => {}
         }
         let app = self.new_app(id.clone(), &spec, specs.seal(&spec, None)).await?;
         let state = AppState {
@@ -117,7 +119,11 @@ impl Controller {
         drop(apps);
         let ask =
             Ask { request: Request::deploy(), spec: None, cause: "initial deployment".into(), caller: caller.clone() };
-        self.ask_app(&id, ask).await?;
+        if let Err(error) = self.ask_app(&id, ask).await {
+            // Whoever asks again would find the name taken by an app that nothing was deployed of.
+            drop(self.delete_app(&id).await);
+            return Err(error);
+        }
         self.app(&id).await
     }
 
@@ -333,8 +339,8 @@ impl Controller {
     pub async fn logs(&self, question: LogQuestion) -> Result<Entries, ControlError> {
         self.record(&question.app).await?;
         let shared = &self.0.shared;
-        let logs = Logs { store: shared.store.clone(), engine: shared.engine.clone(), logbook: shared.logbook.clone() };
-        logs.read(question).await
+        let (store, engine, logbook) = (shared.store.clone(), shared.engine.clone(), shared.logbook.clone());
+        Logs { store, engine, logbook, changes: self.changes() }.read(question).await
     }
 
     /// Ticks whenever any app's records changed.
@@ -413,6 +419,13 @@ fn taken_per(page: PageQuery) -> usize {
 
 fn taken(name: &str) -> ControlError {
     ControlError::Conflict(format!("an app named {name} exists already; update it, or choose another name"))
+}
+
+fn still_going(name: &str) -> ControlError {
+    ControlError::Conflict(format!(
+        "an app named {name} is still being deleted: its open requests and its processes get their time to end; try again \
+         when `boatyard apps list` does not show it any more"
+    ))
 }
 
 fn chosen(components: &[String]) -> (Restart, String) {

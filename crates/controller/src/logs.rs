@@ -1,5 +1,6 @@
 //! Lines for people: of instances from the engine, of builds and jobs from the logbook.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,9 +10,11 @@ use futures::stream::{self, BoxStream, SelectAll};
 use futures::{StreamExt, TryStreamExt};
 use rollout::deployment::Stage;
 use rollout::ids::{ComponentName, DeploymentId};
+use rollout::instance::InstancePhase;
 use store::Store;
-use store::records::Deployment;
+use store::records::{Deployment, Instance};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+use tokio::sync::watch;
 
 use crate::error::{ControlError, closest};
 use crate::logbook::{Chapter, Logbook, escaped};
@@ -30,28 +33,30 @@ pub(crate) struct Logs {
     pub store: Store,
     pub engine: Arc<dyn Engine>,
     pub logbook: Logbook,
+    /// Ticks whenever any app's records changed.
+    pub changes: watch::Receiver<u64>,
 }
 
 impl Logs {
     /// The lines asked for. Errors: an unknown deployment or component, or nothing of that kind to show.
-    pub async fn read(&self, question: LogQuestion) -> Result<Entries, ControlError> {
+    pub async fn read(self, question: LogQuestion) -> Result<Entries, ControlError> {
         match question.kind {
-            LogKind::Run => self.running(&question).await,
+            LogKind::Run => self.running(question).await,
             LogKind::RunRestarted => self.restarted(&question).await,
             LogKind::Build => self.kept(&question, Chapter::Build).await,
             LogKind::Deploy => self.kept(&question, Chapter::Deploy).await,
         }
     }
 
-    async fn running(&self, question: &LogQuestion) -> Result<Entries, ControlError> {
-        let names = self.containers(question).await?;
-        let mut all = SelectAll::new();
-        for (component, name) in names {
-            let query = LogQuery { follow: question.follow, tail: question.tail };
-            let lines = self.engine.logs(&name, &query).await.map_err(unreadable)?;
-            all.push(lines.map(move |line| Ok(entry(&component, line.map_err(unreadable)?))).boxed());
+    async fn running(self, question: LogQuestion) -> Result<Entries, ControlError> {
+        let mut running = Running { changes: self.changes.clone(), logs: self, seen: HashSet::new(), question };
+        let there = running.open_new().await?;
+        if !running.question.follow {
+            return Ok(there.boxed());
         }
-        Ok(all.boxed())
+        // What the instances that come later wrote is new as a whole.
+        running.question.tail = None;
+        Ok(stream::unfold((running, there), Running::next).boxed())
     }
 
     /// What instances that the engine had to start again wrote before their last start.
@@ -70,10 +75,11 @@ impl Logs {
         Ok(stream::iter(all.into_iter().skip(skip)).boxed())
     }
 
-    /// Containers of instances, with the component's name for each.
+    /// Containers of instances that have started, with the component's name for each.
     async fn containers(&self, question: &LogQuestion) -> Result<Vec<(String, String)>, ControlError> {
         let rows = self.store.instances().await?;
-        let rows: Vec<_> = rows.into_iter().filter(|it| it.app == question.app).collect();
+        let has_started = |it: &Instance| it.phase > InstancePhase::Created;
+        let rows: Vec<_> = rows.into_iter().filter(|it| it.app == question.app && has_started(it)).collect();
         let wanted =
             |component: &ComponentName| question.component.as_deref().is_none_or(|it| it == component.as_str());
         let names: Vec<_> = rows
@@ -136,6 +142,60 @@ impl Logs {
     fn file(&self, path: PathBuf, component: String, question: &LogQuestion, ended: Ended) -> Entries {
         let (follow, tail) = (question.follow, question.tail);
         stream::once(async move { lines_of(path, component, follow, tail, ended).await }).flatten().boxed()
+    }
+}
+
+/// Who is followed, and the lines that come.
+type Following = (Running, SelectAll<Entries>);
+
+/// The logs of an app's instances, followed from one to the next: a restart ends no reader's stream.
+struct Running {
+    logs: Logs,
+    changes: watch::Receiver<u64>,
+    question: LogQuestion,
+    /// Containers whose lines were asked for.
+    seen: HashSet<String>,
+}
+
+impl Running {
+    /// The next line, whoever writes it; `None` when the app is gone.
+    async fn next((mut running, mut all): Following) -> Option<(Result<LogEntry, ControlError>, Following)> {
+        loop {
+            let news = tokio::select! {
+                Some(line) = all.next(), if !all.is_empty() => return Some((line, (running, all))),
+                news = running.changes.changed() => news,
+            };
+            // The controller ends, or the app did.
+            if news.is_err() || !matches!(running.logs.store.app(&running.question.app).await, Ok(Some(_))) {
+                return None;
+            }
+            match running.open_new().await {
+                Ok(new) => all.extend(new),
+                // None runs at this moment.
+                Err(ControlError::NotFound(_)) => {}
+                Err(error) => return Some((Err(error), (running, all))),
+            }
+        }
+    }
+
+    /// Lines of the containers that were not there before.
+    async fn open_new(&mut self) -> Result<SelectAll<Entries>, ControlError> {
+        let mut all = SelectAll::new();
+        for (component, name) in self.logs.containers(&self.question).await? {
+            if !self.seen.insert(name.clone()) {
+                continue;
+            }
+            let query = LogQuery { follow: self.question.follow, tail: self.question.tail };
+            match self.logs.engine.logs(&name, &query).await {
+                Ok(lines) => {
+                    all.push(lines.map(move |line| Ok(entry(&component, line.map_err(unreadable)?))).boxed());
+                }
+                // Removed since it was read of.
+                Err(engine::EngineError::NotFound { .. }) => {}
+                Err(error) => return Err(unreadable(error)),
+            }
+        }
+        Ok(all)
     }
 }
 

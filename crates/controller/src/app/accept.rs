@@ -170,7 +170,13 @@ impl AppTask {
         if let Some(key) = &ask.caller.idempotency_key
             && let Some(id) = self.shared.store.accepted(&ask.caller.token_hash, key, now).await?
         {
-            return Ok(self.shared.store.deployment(&id).await?);
+            let accepted = self.shared.store.deployment(&id).await?;
+            if accepted.as_ref().is_some_and(|it| it.app != self.state.app.id) {
+                return Err(ControlError::Conflict(format!(
+                    "the idempotency key {key:?} was used for another app; every request needs one of its own"
+                )));
+            }
+            return Ok(accepted);
         }
         let repeatable = ask.spec.is_none() && ask.request.build != Build::Reuse;
         let same = |it: &&Deployment| {
