@@ -34,6 +34,58 @@ async fn wrong_requests_name_the_thing_and_the_next_move() {
     assert_eq!(at.instances(&app).await.unwrap(), before, "nothing was changed");
 }
 
+/// Jobs run in deployments only, and a database is never at risk: a restart that names one says so, and changes nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_that_names_a_job_or_a_database_is_refused_with_the_reason() {
+    let at = installation().await;
+    let spec = format!(
+        "
+name: shop
+databases: [{{name: db, engine: PG}}]
+services: [{{name: web, image: {TESTAPP}}}]
+jobs: [{{name: migrate, kind: PRE_DEPLOY, image: {TESTAPP}, run_command: /bin/testapp job}}]
+"
+    );
+    at.create(&spec).await.unwrap();
+    let app = app_id(&at, "shop").await;
+    let before = at.instances(&app).await.unwrap();
+    for (named, word) in [("migrate", "jobs run in deployments only"), ("db", "leaves databases alone")] {
+        let body = json!({"components": ["web", named]});
+        let (status, answer) = at.call("POST", &format!("/v2/apps/{app}/restart"), Some(&body)).await.unwrap();
+        assert_eq!(status, 400, "{answer}");
+        assert!(message(&answer).contains(word), "{answer}");
+    }
+    assert_eq!(at.instances(&app).await.unwrap(), before, "web was not restarted either");
+}
+
+/// Everything is refused before it is touched, with what to do.
+#[tokio::test(flavor = "multi_thread")]
+async fn serve_does_not_start_without_an_engine_or_its_front_door() {
+    let directory = tempfile::tempdir().unwrap();
+    let run = async |more: &[&str]| {
+        let mut command = tokio::process::Command::new(PROGRAM);
+        command.args(["serve", "--api", "127.0.0.1:0", "--data-dir"]).arg(directory.path().join("data")).args(more);
+        let output = command.stdin(std::process::Stdio::null()).output();
+        let output = tokio::time::timeout(std::time::Duration::from_secs(60), output).await.unwrap().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let nowhere = directory.path().join("no.sock").display().to_string();
+    let (code, said) = run(&["--http", "127.0.0.1:0", "--engine-socket", &nowhere]).await;
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains(&nowhere) && said.contains("no engine answers"), "{said}");
+
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let (code, said) = run(&["--http", &address]).await;
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains(&address) && said.contains("--http"), "{said}");
+    let purge = ["uninstall", "--purge", "--data-dir"];
+    let data = directory.path().join("data");
+    let purged = tokio::process::Command::new(PROGRAM).args(purge).arg(&data).output().await.unwrap();
+    assert!(purged.status.success(), "{}", String::from_utf8_lossy(&purged.stderr));
+    assert!(!data.exists());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn sources_that_are_not_there_are_named() {
     let at = installation().await;

@@ -57,10 +57,10 @@ impl Listeners {
                 continue;
             }
             if let Err(error) = self.open_one(listener, wanted).await {
-                let reason = format!(
-                    "cannot listen on {}: {error}; what was open before stays open. Free the address or choose another",
-                    listener.address
-                );
+                let reason = match error.kind() {
+                    io::ErrorKind::AddrInUse => "something else listens there".to_owned(),
+                    _ => error.to_string(),
+                };
                 tracing::warn!(listener = %listener.address, %error, "listener refused");
                 refused.push(ListenerRefused { listener: listener.clone(), reason });
             }

@@ -125,6 +125,7 @@ pub enum Message {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListenerRefused {
     pub listener: Listener,
+    /// Why, in words that go after its address.
     pub reason: String,
 }
 

@@ -59,12 +59,17 @@ impl Doors for IngressProcess {
             answer = control.hello(listeners).await;
         }
         let welcome = answer.map_err(|error| error.to_string())?;
-        match welcome.refused.first() {
-            Some(refused) => {
-                Err(format!("the front door cannot listen on {}: {}", refused.listener.address, refused.reason))
+        let Some(refused) = welcome.refused.first() else { return Ok(Arc::new(control)) };
+        let kept = match welcome.status.listeners.is_empty() {
+            false => "; what was open before stays open",
+            // It has no door at all: nobody would miss it, or know of it.
+            true => {
+                drop(control.shutdown(Duration::ZERO).await);
+                ""
             }
-            None => Ok(Arc::new(control)),
-        }
+        };
+        let (address, reason) = (refused.listener.address, &refused.reason);
+        Err(format!("the front door cannot listen on {address}: {reason}{kept}. Choose another address with --http"))
     }
 }
 
