@@ -48,7 +48,6 @@ impl Installation {
             .arg("--local-sources")
             .arg(self.sources())
             .args(["--database-image", "PG=boatyard-local/postgres:15"])
-            .args(engine_socket())
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
@@ -91,6 +90,17 @@ impl Installation {
         while child.try_wait()?.is_none() {
             ensure!(Instant::now() < deadline, "serve did not end:\n{}", self.log());
             std::thread::sleep(LOOK_EVERY);
+        }
+        Ok(())
+    }
+
+    /// Waits until `serve` has ended by itself, as after `down`.
+    pub async fn ended(&mut self) -> Result<()> {
+        let mut child = self.serve.take().context("serve does not run")?;
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while child.try_wait()?.is_none() {
+            ensure!(Instant::now() < deadline, "serve did not end:\n{}", self.log());
+            tokio::time::sleep(LOOK_EVERY).await;
         }
         Ok(())
     }
@@ -283,7 +293,7 @@ impl Installation {
 impl Drop for Installation {
     fn drop(&mut self) {
         self.kill_serve();
-        let purged = self.command(&["uninstall", "--purge"]).args(engine_socket()).stdin(Stdio::null()).output();
+        let purged = self.command(&["uninstall", "--purge"]).stdin(Stdio::null()).output();
         let failed = match purged {
             Ok(output) if output.status.success() => return,
             Ok(output) => String::from_utf8_lossy(&output.stderr).into_owned(),
@@ -292,12 +302,6 @@ impl Drop for Installation {
         eprintln!("uninstall --purge failed; the installation's containers may be left behind:\n{failed}");
         assert!(std::thread::panicking(), "uninstall --purge failed");
     }
-}
-
-/// Where another engine than the usual one is to be used.
-fn engine_socket() -> Vec<String> {
-    let host = std::env::var("DOCKER_HOST").unwrap_or_default();
-    host.strip_prefix("unix://").map(|path| vec!["--engine-socket".into(), path.into()]).unwrap_or_default()
 }
 
 /// A port that was free a moment ago.

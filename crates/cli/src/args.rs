@@ -7,6 +7,8 @@ use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use controller::NetworkPool;
 
+use crate::exit::UsageError;
+
 /// App Platform on your own Docker host.
 #[derive(Debug, Parser)]
 #[command(name = "boatyard", version, about, max_term_width = 100, disable_help_subcommand = true)]
@@ -87,9 +89,28 @@ pub struct Host {
     /// Block of addresses from which each app gets a /24
     #[arg(long, default_value = "10.192.0.0/12", value_name = "CIDR", value_parser = network_pool)]
     pub network_pool: NetworkPool,
-    /// Socket of the container engine
-    #[arg(long, default_value = "/var/run/docker.sock", value_name = "PATH")]
-    pub engine_socket: PathBuf,
+    /// Socket of the container engine; by default the one that DOCKER_HOST names, else /var/run/docker.sock
+    #[arg(long, value_name = "PATH")]
+    pub engine_socket: Option<PathBuf>,
+}
+
+impl Host {
+    /// The engine's socket. Errors: DOCKER_HOST names an engine that is not on this host.
+    pub fn socket(&self) -> Result<PathBuf, UsageError> {
+        let docker_host = std::env::var("DOCKER_HOST").unwrap_or_default();
+        self.engine_socket.clone().map_or_else(|| socket_of(&docker_host), Ok)
+    }
+}
+
+fn socket_of(docker_host: &str) -> Result<PathBuf, UsageError> {
+    match docker_host.strip_prefix("unix://") {
+        Some(path) => Ok(path.into()),
+        None if docker_host.is_empty() => Ok("/var/run/docker.sock".into()),
+        None => Err(UsageError(format!(
+            "DOCKER_HOST is {docker_host}, but Boatyard connects to container addresses, so the engine must be on this \
+             host: unset it, or name a socket with --engine-socket"
+        ))),
+    }
 }
 
 #[derive(Debug, Args)]
@@ -365,6 +386,13 @@ mod tests {
     #[test]
     fn the_grammar_is_consistent() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn the_engine_is_the_one_that_docker_host_names_if_it_is_on_this_host() {
+        assert_eq!(socket_of("").unwrap(), PathBuf::from("/var/run/docker.sock"));
+        assert_eq!(socket_of("unix:///run/user/docker.sock").unwrap(), PathBuf::from("/run/user/docker.sock"));
+        assert!(socket_of("tcp://10.0.0.1:2375").unwrap_err().0.contains("--engine-socket"));
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub async fn run(options: Serve, data_dir: PathBuf) -> anyhow::Result<Exit> {
     check_api_address(&options)?;
     let listener = listen(options.api, &data_dir).await?;
     let api = listener.local_addr().context("the API's address cannot be told")?;
-    let (http, socket) = (options.http, options.host.engine_socket.clone());
+    let (http, socket) = (options.http, options.host.socket()?);
     let controller = Controller::start(config(options, &data_dir, api)?).await?;
     leave_runtime_file(&controller, api)?;
     let ended = serve(&controller, listener, &data_dir, api, http, &socket).await;
@@ -109,7 +109,7 @@ pub fn base_config(host: Host, data_dir: &Path) -> anyhow::Result<Config> {
     const HOUR: u64 = 60 * 60;
     Ok(Config {
         data_dir: data_dir.to_owned(),
-        engine_socket: host.engine_socket,
+        engine_socket: host.socket()?,
         http: SocketAddr::from(([127, 0, 0, 1], 8080)),
         api: SocketAddr::from(([127, 0, 0, 1], 7080)),
         local_sources: Vec::new(),

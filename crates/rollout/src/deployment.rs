@@ -287,7 +287,7 @@ fn parts(
     work: impl Fn(ComponentName) -> Move,
 ) -> Option<Move> {
     if let Some((name, Part::Failed(why))) = parts.iter().find(|(_, part)| matches!(part, Part::Failed(_))) {
-        return Some(Move::Fail(failure(Some(name.clone()), code, why.clone())));
+        return Some(Move::Fail(failure(Some(name.clone()), code, format!("{name}: {why}"))));
     }
     let under_way = parts.values().filter(|part| **part == Part::UnderWay).count();
     let missing = parts.iter().find(|(_, part)| **part == Part::Missing).map(|(name, _)| name.clone());
@@ -304,7 +304,7 @@ fn jobs(jobs: &[(ComponentName, JobOutcome)], code: &str) -> Option<Move> {
     Some(match outcome {
         JobOutcome::Open => Move::Job(name.clone()),
         JobOutcome::UnderWay | JobOutcome::Succeeded => Move::Wait,
-        JobOutcome::Failed(why) => Move::Fail(failure(Some(name.clone()), code, why.clone())),
+        JobOutcome::Failed(why) => Move::Fail(failure(Some(name.clone()), code, format!("job {name}: {why}"))),
     })
 }
 

@@ -83,7 +83,8 @@ fn failure(app: &str, ended: &Snapshot) -> Vec<String> {
         lines.extend(it.log_tail.iter().map(|line| format!("  | {}", plain(line))));
     }
     if ended.phase == "ERROR" && !reason.contains("boatyard ") {
-        let log = if it.record.roll_began.is_none() && it.log_tail.is_empty() { "build" } else { "deploy" };
+        let built = it.failure.as_ref().is_none_or(|it| it.code != "BuildFailed");
+        let log = if built { "deploy" } else { "build" };
         let component = component.map(|it| format!(" {it}")).unwrap_or_default();
         lines.push(format!("See: boatyard apps logs {app}{component} --type {log} --deployment {number}"));
     }
@@ -139,6 +140,18 @@ mod tests {
         assert_ne!(told("shop", &it, false), [nothing]);
         let built = read(|it| it["boatyard"]["images"] = json!({ "web": { "built": true } }), "ACTIVE", "SUCCESS");
         assert_ne!(told("shop", &built, true), [nothing]);
+    }
+
+    #[test]
+    fn the_next_command_names_the_log_that_tells_why() {
+        for (code, log) in [("BuildFailed", "build"), ("PreDeployJobFailed", "deploy"), ("DatabaseFailed", "deploy")] {
+            let failed = |it: &mut serde_json::Value| {
+                it["boatyard"]["failure"] = json!({ "component": "migrate", "code": code, "message": "no" });
+                it["boatyard"]["record"]["roll_began"] = serde_json::Value::Null;
+            };
+            let last = told("shop", &read(failed, "ERROR", "ERROR"), true).pop().expect("a line");
+            assert_eq!(last, format!("See: boatyard apps logs shop migrate --type {log} --deployment 42"));
+        }
     }
 
     #[test]

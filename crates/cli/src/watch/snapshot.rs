@@ -95,6 +95,7 @@ pub struct Image {
 #[serde(default)]
 pub struct Failure {
     pub component: Option<String>,
+    pub code: String,
     pub message: String,
 }
 

@@ -1,0 +1,177 @@
+//! The command line as people and scripts use it: a process with words in, lines out and a code at the end.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use boatyard_tests::installation::Installation;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+use crate::support::*;
+
+/// What a command wrote and how it ended.
+struct Said {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+async fn say(at: &Installation, args: &[&str]) -> Said {
+    let output = at.cli(args).await.unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Said { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
+}
+
+/// A command that goes on while the story does.
+fn begin(at: &Installation, args: &[&str]) -> Child {
+    let mut command = Command::new(PROGRAM);
+    command.args(args).arg("--data-dir").arg(at.data());
+    command.env_remove("BOATYARD_TOKEN").env_remove("BOATYARD_API_URL");
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    command.spawn().unwrap()
+}
+
+fn spec_file(at: &Installation, spec: &str) -> String {
+    let path = at.sources().join("app.yaml");
+    std::fs::write(&path, spec).unwrap();
+    path.display().to_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn create_restart_and_deploy_end_with_lines_for_people_and_codes_for_scripts() {
+    let at = installation().await;
+    let file = spec_file(&at, &shop());
+    let created = say(&at, &["apps", "create", "--spec", &file, "--wait"]).await;
+    assert_eq!(created.code, Some(0), "{}", created.err);
+    assert!(created.err.contains("shop serves deployment 1"), "{}", created.err);
+    assert!(created.out.contains("shop") && created.out.contains("ACTIVE"), "{}", created.out);
+
+    let app = app_id(&at, "shop").await;
+    let restarted = say(&at, &["apps", "restart", "shop", "--components", "api", "--wait"]).await;
+    assert_eq!(restarted.code, Some(0), "{}", restarted.err);
+    assert!(restarted.err.contains("api: same image"), "{}", restarted.err);
+
+    // Nothing is built from images, and none has changed.
+    let unchanged = say(&at, &["apps", "create-deployment", "shop", "--wait"]).await;
+    assert_eq!(unchanged.code, Some(0), "{}", unchanged.err);
+    assert!(unchanged.err.contains("Nothing to do: shop serves deployment 3"), "{}", unchanged.err);
+
+    let list = say(&at, &["apps", "list", "--format", "ID,Status", "--no-header"]).await;
+    assert_eq!(list.out.split_whitespace().collect::<Vec<_>>(), [app.as_str(), "ACTIVE"]);
+    let json = say(&at, &["apps", "get", "shop", "--output", "json"]).await;
+    let json: Value = serde_json::from_str(&json.out).unwrap();
+    let json = if json.is_array() { &json[0] } else { &json };
+    assert_eq!(json["id"], app.as_str(), "{json:#}");
+
+    let unknown = say(&at, &["apps", "restart", "shpo"]).await;
+    assert_eq!(unknown.code, Some(1));
+    assert!(unknown.err.contains("Did you mean \"shop\"?"), "{}", unknown.err);
+    assert_eq!(say(&at, &["apps", "restart", "shop", "--format", "Colour"]).await.code, Some(2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_deployment_ends_with_its_last_lines_and_a_code_of_its_own() {
+    let at = installation().await;
+    at.create(&shop()).await.unwrap();
+    let app = app_id(&at, "shop").await;
+    let before = at.container_ids(&app, "web").await.unwrap();
+    // `web` rolls first and is fine; `api` ends at once.
+    let broken = "{key: EXIT_AFTER_MS, value: '1'}, {key: EXIT_CODE, value: '7'}, {key: NO_LISTEN, value: '1'}, {key: PRINT, value: the-till-is-empty}";
+    let spec = shop().replacen("{key: NAME, value: web}", "{key: NAME, value: web}, {key: NEW, value: '1'}", 1);
+    let spec = spec.replacen("{key: NAME, value: api}", &format!("{{key: NAME, value: api}}, {broken}"), 1);
+    let file = spec_file(&at, &spec);
+    let updated = say(&at, &["apps", "update", "shop", "--spec", &file, "--wait"]).await;
+    assert_eq!(updated.code, Some(3), "{}", updated.err);
+    for words in ["rolled back", "api.0 ended with exit code 7", "the-till-is-empty", "--type deploy"] {
+        assert!(updated.err.contains(words), "{words}: {}", updated.err);
+    }
+    assert_ne!(at.container_ids(&app, "web").await.unwrap(), before, "web rolled and went back");
+    assert!(page(&at, "/").await.contains("web"));
+}
+
+/// Ctrl-C leaves the watching, not the work.
+#[tokio::test(flavor = "multi_thread")]
+async fn leaving_a_wait_detaches_and_says_how_to_look_again() {
+    let at = installation().await;
+    at.create(&shop()).await.unwrap();
+    let app = app_id(&at, "shop").await;
+    let before = at.container_ids(&app, "mill").await.unwrap();
+    let mut watching = begin(&at, &["apps", "restart", "shop", "--wait"]);
+    let mut lines = BufReader::new(watching.stderr.take().unwrap()).lines();
+    let first = lines.next_line().await.unwrap().unwrap_or_default();
+    assert!(first.contains("deployment 2"), "{first}");
+    let pid = watching.id().and_then(|id| Pid::from_raw(i32::try_from(id).unwrap())).unwrap();
+    kill_process(pid, Signal::INT).unwrap();
+    let mut said = String::new();
+    while let Some(line) = lines.next_line().await.unwrap() {
+        said.push_str(&line);
+    }
+    assert_eq!(watching.wait().await.unwrap().code(), Some(130), "{said}");
+    let (_, again) = said.split_once("Look again: boatyard ").expect("how to look again");
+    let words: Vec<&str> = again.split_whitespace().collect();
+    let ended = say(&at, &words).await;
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
+    assert_ne!(at.container_ids(&app, "mill").await.unwrap(), before, "the restart went on");
+}
+
+/// The lines of the new instances follow those of the old ones in one stream.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_followed_log_goes_on_over_a_restart() {
+    let at = installation().await;
+    let spec = shop().replacen("value: api}", "value: api}, {key: PRINT, value: open-for-business}", 1);
+    at.create(&spec).await.unwrap();
+    let app = app_id(&at, "shop").await;
+    let mut following = begin(&at, &["apps", "logs", "shop", "api", "--follow"]);
+    let mut lines = BufReader::new(following.stdout.take().unwrap()).lines();
+    let mut greeted = async || {
+        let heard = async {
+            while let Some(line) = lines.next_line().await.unwrap() {
+                if line.contains("open-for-business") {
+                    return;
+                }
+            }
+            panic!("the stream ended: {:?}", following.try_wait());
+        };
+        tokio::time::timeout(Duration::from_secs(60), heard).await.expect("a line of the instance");
+    };
+    greeted().await;
+    let deployment = at.restart(&app, &["api"]).await.unwrap();
+    at.wait_active(&app, &deployment).await.unwrap();
+    greeted().await;
+}
+
+/// `down --apps` stops everything, and `serve` brings it back as it was: kept alive by the engine, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn down_and_serve_again_bring_everything_back() {
+    let mut at = installation().await;
+    at.create(&shop()).await.unwrap();
+    let app = app_id(&at, "shop").await;
+    let before = at.container_ids(&app, "web").await.unwrap();
+    let down = say(&at, &["down", "--apps"]).await;
+    assert_eq!(down.code, Some(0), "{}", down.err);
+    let docker = boatyard_tests::engine::connect().unwrap();
+    for name in at.engine_containers().await.unwrap() {
+        let state = docker.inspect_container(&name, None).await.unwrap().state.unwrap();
+        assert_eq!(state.running, Some(false), "{name}");
+    }
+    at.ended().await.unwrap();
+    at.serve().await.unwrap();
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+    loop {
+        let mut kept = 0;
+        for name in at.engine_containers().await.unwrap() {
+            let policy =
+                docker.inspect_container(&name, None).await.unwrap().host_config.and_then(|it| it.restart_policy);
+            kept += usize::from(policy.and_then(|it| it.name).is_some_and(|it| it.to_string() == "always"));
+        }
+        let answers = boatyard_tests::http::page(at.http(), "shop.localhost", "/api/").await;
+        if kept == 4 && answers.is_ok_and(|it| it.0 == 200) {
+            break;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "{kept} of 4 are kept alive\n{}", at.log());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(at.container_ids(&app, "web").await.unwrap(), before, "the same containers");
+}
