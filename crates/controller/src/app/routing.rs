@@ -65,7 +65,8 @@ impl AppTask {
         (routes, part)
     }
 
-    /// New rules count once the new instances serve: before that they would lead to what is not there yet.
+    /// New rules count once the new instances serve: before that they would lead to what is not there yet. When a deployment
+    /// that had got so far is taken back, they count until what served before it does again.
     fn rules_in_force(&self, observed: &rollout::observed::Observed) -> Option<&Deployment> {
         let rolling = self.rolling().filter(|it| match it.stage {
             Stage::Finishing => true,
@@ -75,6 +76,7 @@ impl AppTask {
                 Standing::Coming => self.active().is_none(),
                 Standing::Lost(_) => false,
             },
+            Stage::RollingBack => it.record.serving_since.is_some() && self.standing(observed) == Standing::Coming,
             _ => false,
         });
         rolling.or_else(|| self.active())

@@ -1,10 +1,13 @@
 //! A revision that does not come up: what serves goes on serving, and the deployment says why it failed.
 
+use std::time::Duration;
+
+use app_spec::{JobKind, Source};
 use engine::LogStream;
-use engine::fake::Verb;
+use engine::fake::{Behaviour, Verb};
 use rollout::deployment::Stage;
 
-use super::house::House;
+use super::house::{House, caller, spec};
 use super::simulation::simulate;
 
 #[test]
@@ -73,6 +76,35 @@ fn a_restart_after_a_failed_deployment_copies_what_serves() {
         house.restart(&app).await;
         house.settle(&app, Stage::Active).await;
         assert_eq!(revisions().await, before);
+    });
+}
+
+/// `web` is renamed to `site`, which serves by the time a POST_DEPLOY job fails: the new rules hold until `web` is back.
+#[test]
+fn a_service_that_was_renamed_is_taken_back_without_a_moment_of_nobody() {
+    simulate(async {
+        let (house, app) = House::with_app().await;
+        let fails = Behaviour { exits_with: Some(3), ready_after: Duration::from_secs(1), ..Behaviour::default() };
+        house.engine.add_image("test/tell:1", fails);
+        let mut renamed = spec("1");
+        renamed.services[0].common.name = "site".into();
+        let mut tell = renamed.jobs[0].clone();
+        tell.common.name = "tell".into();
+        tell.kind = Some(JobKind::PostDeploy);
+        let Source::Image(image) = &mut tell.common.source else { panic!("it is an image") };
+        image.repository = "tell".into();
+        renamed.jobs.push(tell);
+
+        let since = house.engine.calls().len();
+        house.controller().update_app(&app, renamed, &caller()).await.unwrap();
+        house.settle(&app, Stage::Failed).await;
+        assert_eq!(house.newest(&app).await.failure.unwrap().code, "PostDeployJobFailed");
+        let tables: Vec<_> = house.ingress.taken().into_iter().filter(|it| it.calls >= since).collect();
+        assert!(tables.iter().any(|it| it.listening.contains_key("site")), "the new rules were in force: {tables:#?}");
+        for taken in tables {
+            let listening: usize = taken.listening.values().sum();
+            assert!(listening >= 2, "{:#?}", taken.table);
+        }
     });
 }
 

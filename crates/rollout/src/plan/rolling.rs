@@ -5,7 +5,7 @@ use super::{Plan, View};
 use crate::instance::InstancePhase;
 use crate::observed::{Instance, Setback};
 use crate::step::{Step, Waiting};
-use crate::target::{DRAINING_AT_ONCE, FILLING_AT_ONCE, Target};
+use crate::target::{ComponentKind, DRAINING_AT_ONCE, FILLING_AT_ONCE, Target};
 use crate::time::Timestamp;
 
 /// Adds what is missing, lets go what has been replaced. Services in their order, then workers; a component is begun when
@@ -21,11 +21,19 @@ pub(super) fn replace(view: &View<'_>, plan: &mut Plan) {
             return;
         }
     }
-    for instance in view.observed.instances.iter().filter(|instance| view.target_of(instance).is_none()) {
-        if instance.phase.has_served() && !instance.busy {
-            let_go(view, instance, &mut room, plan);
+    if new_ones_are_routed(view) {
+        for instance in view.observed.instances.iter().filter(|instance| view.target_of(instance).is_none()) {
+            if instance.phase.has_served() && !instance.busy {
+                let_go(view, instance, &mut room, plan);
+            }
         }
     }
+}
+
+/// A component that is not wanted any more may have been renamed: until the new one's routes are acknowledged, it serves.
+fn new_ones_are_routed(view: &View<'_>) -> bool {
+    let mut services = view.observed.instances.iter().filter(|it| it.kind == ComponentKind::Service);
+    services.all(|it| !view.is_current(it) || it.phase != InstancePhase::Ready || view.observed.is_acknowledged(it))
 }
 
 /// Comes before adding, so that the new routes gain one and lose one in the same table.

@@ -103,6 +103,15 @@ fn replacing_goes_one_at_a_time_and_never_below_what_was_asked() {
             vec![add("web", 0), add("web", 1), add("web", 2), add("web", 3)],
         ),
         case("a component that is gone from the spec goes", vec![], there(vec![old(0)]), vec![drain("web-0-old")]),
+        case(
+            "but not before the one that may have its name now is routed",
+            vec![wants("site", 1)],
+            Observed {
+                routes: Some(routes(&[("web", &["web-0-old"])])),
+                ..there(vec![old(0), instance("site", 0, "new", P::Ready)])
+            },
+            vec![Step::Route { routes: routes(&[("site", &["site-0-new"]), ("web", &["web-0-old"])]) }],
+        ),
     ]);
 }
 
