@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::http;
+use crate::{engine, http};
 
 /// A running `boatyard serve` and what belongs to it.
 pub struct Installation {
@@ -213,6 +213,53 @@ impl Installation {
     pub async fn instances(&self, app: &str) -> Result<Vec<Value>> {
         let answer = self.ok("GET", &format!("/v2/boatyard/apps/{app}/status"), None).await?;
         Ok(answer["status"]["instances"].as_array().cloned().unwrap_or_default())
+    }
+
+    /// Whether the engine holds exactly what the records of these apps explain, and no others are there: containers by
+    /// name, one network each, the fence's volume, and no image that no deployment names. Housekeeping gets its time.
+    pub async fn check_explained(&self, apps: &[&str]) -> Result<()> {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        loop {
+            match self.unexplained(apps).await? {
+                None => return Ok(()),
+                Some(why) if Instant::now() >= deadline => bail!("{why}\n{}", self.log()),
+                Some(_) => tokio::time::sleep(LOOK_EVERY).await,
+            }
+        }
+    }
+
+    async fn unexplained(&self, apps: &[&str]) -> Result<Option<String>> {
+        let (mut names, mut images) = (Vec::new(), Vec::new());
+        for app in apps {
+            let all = self.instances(app).await?;
+            names.extend(all.iter().filter_map(|it| Some(it["instance_name"].as_str()?.to_owned())));
+            let answer = self.ok("GET", &format!("/v2/apps/{app}/deployments?per_page=200"), None).await?;
+            let deployments = answer["deployments"].as_array().cloned().unwrap_or_default();
+            let of = |it: &Value| it["boatyard"]["images"].as_object().cloned().unwrap_or_default();
+            let references = deployments.iter().flat_map(of).map(|(_, image)| image["reference"].clone());
+            images.extend(references.filter_map(|it| it.as_str().map(str::to_owned)));
+        }
+        names.sort();
+        let id = self.id()?;
+        let (there, tags) = (self.engine_containers().await?, engine::tags_of(&id).await?);
+        let (networks, volumes) = engine::networks_and_volumes_of(&id).await?;
+        let stray: Vec<_> = tags.into_iter().filter(|tag| !images.contains(tag)).collect();
+        let good = there == names && networks.len() == apps.len() && volumes.len() == 1 && stray.is_empty();
+        Ok((!good).then(|| {
+            format!("recorded {names:?}, on the engine {there:?}; networks {networks:?}; volumes {volumes:?}; images {stray:?}")
+        }))
+    }
+
+    /// Removes everything, as a person would, and fails unless nothing of it is left on the engine or the disk.
+    pub async fn uninstall(&mut self) -> Result<()> {
+        let id = self.id()?;
+        self.kill_serve();
+        let output = self.cli(&["uninstall", "--purge"]).await?;
+        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let (networks, volumes) = engine::networks_and_volumes_of(&id).await?;
+        let left = [engine::containers_of(&id).await?, networks, volumes, engine::tags_of(&id).await?].concat();
+        ensure!(left.is_empty() && !self.data().exists(), "left behind: {left:?}");
+        Ok(())
     }
 
     /// Container ids of a component, sorted.

@@ -1,6 +1,7 @@
 //! From git to what serves: rebuilds, reuse, and a failure that costs nobody a request.
 
 use boatyard_tests::engine;
+use boatyard_tests::installation::Installation;
 use serde_json::json;
 
 use crate::support::*;
@@ -20,6 +21,13 @@ async fn a_rebuild_shows_the_commit_and_a_restart_needs_no_repository() {
     let ended = at.wait_active(&app, &deployment).await.unwrap();
     assert_eq!(ended["services"][0]["source_commit_hash"], commit.as_str());
     assert!(page(&at, "/").await.contains("web 2"));
+    // Every step ran again, and the base was asked for where it might come from.
+    for component in ["web", "api"] {
+        let log = build_log(&at, component, &deployment).await;
+        assert!(log.contains("COPY page /page") && !log.contains("COPY page /page (cached)"), "{log}");
+        assert!(log.contains("Fetching base image boatyard-local/testapp:1"), "{log}");
+        assert!(log.contains("the local one is used"), "{log}");
+    }
 
     // No access to git at all: the repositories are gone.
     web.remove().unwrap();
@@ -31,6 +39,11 @@ async fn a_rebuild_shows_the_commit_and_a_restart_needs_no_repository() {
     assert!(page(&at, "/").await.contains("web 2"));
     let report = load.stop().await;
     assert_eq!(report.failed_count, 0, "{report}");
+}
+
+async fn build_log(at: &Installation, component: &str, deployment: &str) -> String {
+    let words = ["apps", "logs", "shop", component, "--type", "build", "--deployment", deployment];
+    String::from_utf8_lossy(&at.cli(&words).await.unwrap().stdout).into_owned()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -45,8 +58,7 @@ async fn an_unchanged_tree_builds_nothing_and_replaces_nothing() {
     assert_eq!(at.container_ids(&app, "web").await.unwrap(), before);
     let steps = ended["progress"]["steps"].to_string();
     assert!(steps.contains("PreviousBuildReused"), "{steps}");
-    let log = at.cli(&["apps", "logs", "shop", "web", "--type", "build", "--deployment", &deployment]).await.unwrap();
-    let log = String::from_utf8_lossy(&log.stdout).into_owned();
+    let log = build_log(&at, "web", &deployment).await;
     assert!(log.contains("Nothing to build"), "{log}");
 
     // One commit in one repository replaces one component.

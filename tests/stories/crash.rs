@@ -33,8 +33,8 @@ async fn control_killed_at_any_moment_of_a_restart_costs_no_request() {
     let report = load.stop().await;
     println!("10 restarts with control killed: {report}");
     assert_eq!(report.failed_count, 0, "{report}");
-    let explained = at.instances(&app).await.unwrap().len();
-    assert_eq!(at.engine_containers().await.unwrap().len(), explained, "the engine holds what the store explains");
+    assert_eq!(at.instances(&app).await.unwrap().len(), 4);
+    at.check_explained(&[&app]).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -55,7 +55,8 @@ async fn control_killed_at_any_moment_of_a_rebuild_costs_no_request() {
     let report = load.stop().await;
     println!("10 rebuilds with control killed: {report}");
     assert_eq!(report.failed_count, 0, "{report}");
-    assert_eq!(at.engine_containers().await.unwrap().len(), 3, "nothing is left behind");
+    assert_eq!(at.instances(&app).await.unwrap().len(), 3);
+    at.check_explained(&[&app]).await.unwrap();
 }
 
 /// With control dead traffic goes on as long as one likes, and its end leaves the ingress alone.

@@ -72,6 +72,16 @@ async fn a_restart_and_a_rebuild_leave_the_database_alone_and_only_the_rebuild_r
     }
 }
 
+/// Containers, network, volumes, images and the data directory: what was ours is gone, and was named before.
+#[tokio::test(flavor = "multi_thread")]
+async fn uninstalling_leaves_nothing() {
+    let mut at = installation().await;
+    let (web, api) = (versioned(&at, "web"), versioned(&at, "api"));
+    at.create(&format!("{}databases: [{{name: db, engine: PG}}]\n", built_shop(&web, &api))).await.unwrap();
+    assert_eq!(at.engine_containers().await.unwrap().len(), 4);
+    at.uninstall().await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failing_pre_deploy_job_ends_the_deployment_and_the_old_version_serves_on() {
     let at = installation().await;

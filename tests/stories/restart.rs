@@ -57,7 +57,8 @@ async fn a_restart_replaces_what_was_named_and_leaves_the_rest_alone() {
     assert_eq!(at.engine_containers().await.unwrap().len(), 4, "nothing is left behind");
 }
 
-/// A response that takes 20 s and an upload that takes as long are both open while everything is replaced under them.
+/// A response that takes 20 s and an upload that takes as long are both open while everything is replaced under them, and
+/// fifty others never stop asking.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_cuts_neither_a_long_stream_nor_a_slow_upload() {
     let at = installation().await;
@@ -66,7 +67,7 @@ async fn a_restart_cuts_neither_a_long_stream_nor_a_slow_upload() {
     let target = at.http();
     let stream = tokio::spawn(async move { http::page(target, "shop.localhost", "/stream?seconds=20").await });
     let upload = tokio::spawn(slow_upload(target, 40, Duration::from_millis(500)));
-    let load = steady_traffic(&at, 16, 100.0);
+    let load = traffic(&at, 50);
     some_traffic(&load).await;
 
     let deployment = at.restart(&app, &[]).await.unwrap();

@@ -390,9 +390,10 @@ mod tests {
 
     #[test]
     fn the_engine_is_the_one_that_docker_host_names_if_it_is_on_this_host() {
-        assert_eq!(socket_of("").unwrap(), PathBuf::from("/var/run/docker.sock"));
-        assert_eq!(socket_of("unix:///run/user/docker.sock").unwrap(), PathBuf::from("/run/user/docker.sock"));
-        assert!(socket_of("tcp://10.0.0.1:2375").unwrap_err().0.contains("--engine-socket"));
+        let socket = |docker_host| socket_of(docker_host).map_err(|error| error.0);
+        assert_eq!(socket(""), Ok("/var/run/docker.sock".into()));
+        assert_eq!(socket("unix:///run/user/docker.sock"), Ok("/run/user/docker.sock".into()));
+        assert!(socket("tcp://10.0.0.1:2375").is_err_and(|why| why.contains("--engine-socket")));
     }
 
     #[test]

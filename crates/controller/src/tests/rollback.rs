@@ -108,6 +108,55 @@ fn a_service_that_was_renamed_is_taken_back_without_a_moment_of_nobody() {
     });
 }
 
+/// What a restart makes anew does not come up: it is removed, its last lines are kept, and what served before serves on.
+#[test]
+fn a_restart_whose_new_instance_never_listens_leaves_the_old_ones_serving() {
+    simulate(async {
+        let (house, app) = House::with_app().await;
+        let (old, active) = (house.names(&app, "web").await, house.state(&app).await.app.active);
+        house.engine.add_image("test/web:1", Behaviour { never_ready: true, ..Behaviour::default() });
+        let since = house.engine.calls().len();
+        let restart = house.restart(&app).await.deployment.id;
+        let started = house.called(since, Verb::Start, "-web-").await;
+        house.engine.say(&started.what, LogStream::Err, "the licence has run out");
+        house.settle(&app, Stage::Failed).await;
+        house.check_capacity(since);
+        let failed = house.deployment(&restart).await;
+        assert_eq!(failed.log_tail, ["the licence has run out"]);
+        assert_eq!(failed.failure.unwrap().code, "DeployContainerHealthChecksFailed");
+        assert_eq!((house.names(&app, "web").await, house.state(&app).await.app.active), (old, active));
+        // Nothing in the way of the next one.
+        house.engine.add_image("test/web:1", Behaviour::default());
+        house.restart(&app).await;
+        house.settle(&app, Stage::Active).await;
+    });
+}
+
+/// M9: a full disk lets nothing begin, and what runs goes on. F48, F49.
+#[test]
+fn a_full_disk_fails_what_is_asked_and_leaves_what_serves() {
+    simulate(async {
+        let (house, app) = House::with_app().await;
+        let old = house.names(&app, "web").await;
+        for asked in ["restart", "rebuild"] {
+            house.engine.fill_disk(true);
+            if asked == "restart" {
+                house.restart(&app).await;
+            } else {
+                house.update(&app, "fetched-anew").await;
+            }
+            house.settle(&app, Stage::Failed).await;
+            let why = house.newest(&app).await.failure.unwrap().message;
+            assert!(why.contains("disk is full") && why.contains("free space"), "{asked}: {why}");
+            assert_eq!(house.names(&app, "web").await, old, "{asked}");
+            house.engine.fill_disk(false);
+        }
+        house.restart(&app).await;
+        house.settle(&app, Stage::Active).await;
+        assert!(house.names(&app, "web").await.is_disjoint(&old));
+    });
+}
+
 #[test]
 fn an_image_that_nobody_has_fails_the_deployment_before_anything_is_replaced() {
     simulate(async {

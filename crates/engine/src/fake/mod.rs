@@ -58,7 +58,8 @@ impl FakeEngine {
 
     // What is there.
 
-    /// Makes an image available, here and from its registry. Returns its id; the same reference has the same id.
+    /// Makes an image available, here and from its registry. Returns its id; the same reference has the same id, and its
+    /// containers behave so from now on.
     pub fn add_image(&self, reference: &str, behaviour: Behaviour) -> String {
         self.change(|world| world.add_image(reference, behaviour))
     }
@@ -89,6 +90,11 @@ impl FakeEngine {
     }
 
     // What goes wrong.
+
+    /// While full, nothing is created, started, pulled or built; what runs goes on (M9).
+    pub fn fill_disk(&self, full: bool) {
+        self.change(|world| world.disk_full = full);
+    }
 
     /// The `nth` call of this verb from now on (1 is the next) fails without an effect.
     pub fn fail(&self, verb: Verb, nth: usize) {

@@ -28,10 +28,11 @@ impl FakeEngine {
     /// The part before the effect. Lets other tasks run first, as a real call would.
     async fn begin(&self, verb: Verb, what: &str) -> Result<Option<Fault>, EngineError> {
         tokio::task::yield_now().await;
-        let (fault, down) = {
+        let (fault, down, full) = {
             let mut world = self.lock();
-            (world.script.begin(verb, what), world.down)
+            (world.script.begin(verb, what), world.down, world.disk_full)
         };
+        let writes = matches!(verb, Verb::Create | Verb::Start | Verb::Pull | Verb::Build);
         match fault {
             Some(Fault::Hang) => std::future::pending().await,
             _ if down => Err(EngineError::Unreachable {
@@ -43,6 +44,7 @@ impl FakeEngine {
                 status: Some(500),
                 message: format!("{verb:?} of {what:?} was told to fail"),
             }),
+            _ if full && writes => Err(EngineError::DiskFull { detail: "no space left on device".into() }),
             other => Ok(other),
         }
     }

@@ -20,6 +20,7 @@ pub(super) const KILLED: i64 = 137;
 pub(super) struct World {
     pub script: Script,
     pub down: bool,
+    pub disk_full: bool,
     pub containers: BTreeMap<String, Process>,
     pub networks: BTreeMap<String, (String, NetworkSpec)>,
     pub volumes: BTreeMap<String, Identity>,
@@ -89,6 +90,7 @@ impl World {
         World {
             script: Script::default(),
             down: false,
+            disk_full: false,
             containers: BTreeMap::new(),
             networks: BTreeMap::new(),
             volumes: BTreeMap::new(),
@@ -317,7 +319,8 @@ impl World {
     pub(super) fn add_image(&mut self, reference: &str, behaviour: Behaviour) -> String {
         let id = super::build::image_id([reference.as_bytes()]);
         self.registry.insert(reference.to_owned(), (id.clone(), behaviour.clone()));
-        self.put_image(&id, reference, behaviour);
+        self.put_image(&id, reference, behaviour.clone());
+        self.images.entry(id.clone()).and_modify(|image| image.behaviour = behaviour);
         id
     }
 
