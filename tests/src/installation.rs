@@ -4,7 +4,7 @@
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
@@ -369,6 +369,14 @@ pub fn text(answer: &Value, pointer: &str) -> Result<String> {
         .and_then(Value::as_str)
         .map(str::to_owned)
         .with_context(|| format!("no {pointer} in {answer}"))
+}
+
+/// From an asking until the deployment's new instances served alone, as its record says; `None` where they never did. The
+/// record's clock is this host's.
+pub fn served_after(asked: SystemTime, deployment: &Value) -> Option<Duration> {
+    let since = deployment.pointer("/boatyard/record/serving_since")?.as_str()?;
+    let since: SystemTime = chrono::DateTime::parse_from_rfc3339(since).ok()?.into();
+    Some(since.duration_since(asked).unwrap_or_default())
 }
 
 /// The binary beside the running one: `target/debug/boatyard` for a test or the demo of the same build.

@@ -25,9 +25,9 @@ async fn main() -> ExitCode {
 
 async fn run() -> Result<()> {
     let at = Installation::start(sibling_program()).await?;
-    println!("{:<58} {:>12} {:>12} {:>8}  goal", "what", "boatyard", "against", "ratio");
+    println!("{:<72} {:>12} {:>12} {:>8}  goal", "what", "boatyard", "against", "ratio");
     for instances in [1, 3, 6] {
-        tell(&restart::against_the_floor(&at, instances).await?);
+        restart::against_the_floor(&at, instances).await?.iter().for_each(tell);
     }
     tell(&restart::unchanged_tree(&at).await?);
     for line in proxy::against_nginx(&at).await? {
@@ -47,5 +47,5 @@ pub struct Line {
 
 fn tell(line: &Line) {
     let ratio = line.ratio.map_or("-".to_owned(), |it| format!("{it:.2}"));
-    println!("{:<58} {:>12} {:>12} {:>8}  {}", line.what, line.ours, line.against, ratio, line.goal);
+    println!("{:<72} {:>12} {:>12} {:>8}  {}", line.what, line.ours, line.against, ratio, line.goal);
 }

@@ -10,7 +10,7 @@ use super::census::Census;
 use super::say::Stage;
 use super::traffic::{Traffic, Visits};
 use crate::engine;
-use crate::installation::{ENDS_WITHIN, Installation};
+use crate::installation::{ENDS_WITHIN, Installation, served_after};
 
 /// What an action leaves behind may hurt a visitor a moment later: that moment counts as part of it.
 const TAIL: Duration = Duration::from_secs(1);
@@ -21,7 +21,8 @@ pub(super) struct Action {
     pub name: &'static str,
     /// From the request to the API until the deployment had ended.
     pub took: Duration,
-    /// From the request until the new instances served alone, as the deployment's record says; `None` where they never did.
+    /// From the request until the new instances served alone, as the deployment's record says; `None` where they never
+    /// did. The last replaced container goes after that.
     pub served_after: Option<Duration>,
     /// The deployment as it ended.
     pub deployment: Value,
@@ -53,9 +54,9 @@ impl Subject<'_> {
         let window = self.traffic.map(|it| (it, it.now()));
         let (since, began) = (SystemTime::now(), Instant::now());
         let id = ask.await?;
-        let (deployment, served) = self.follow(stage, &id).await?;
+        let deployment = self.follow(stage, &id).await?;
         let took = began.elapsed();
-        let served_after = served.map(|at| at - began);
+        let served_after = served_after(since, &deployment);
         stage.step(&format!("ended {} after {:.2} s", deployment["phase"].as_str().unwrap_or("?"), took.as_secs_f64()));
         if window.is_some() {
             tokio::time::sleep(TAIL).await;
@@ -66,13 +67,11 @@ impl Subject<'_> {
         Ok(Action { name, took, served_after, deployment, before, after, starts, visits })
     }
 
-    /// Waits until the deployment has ended; tells each part of it that took time as it ends. Also returns when it was first
-    /// seen to serve alone, which is before the last replaced container is gone.
-    async fn follow(&self, stage: &Stage, id: &str) -> Result<(Value, Option<Instant>)> {
+    /// Waits until the deployment has ended; tells each part of it that took time as it ends.
+    async fn follow(&self, stage: &Stage, id: &str) -> Result<Value> {
         let path = format!("/v2/apps/{}/deployments/{id}", self.app);
         let deadline = Instant::now() + ENDS_WITHIN;
         let mut told = BTreeSet::new();
-        let mut served = None;
         while Instant::now() < deadline {
             let deployment = self.at.ok("GET", &path, None).await?["deployment"].take();
             for news in parts(&deployment["progress"]) {
@@ -80,11 +79,8 @@ impl Subject<'_> {
                     stage.step(&format!("  {news}"));
                 }
             }
-            if served.is_none() && deployment["boatyard"]["record"]["serving_since"].is_string() {
-                served = Some(Instant::now());
-            }
             if matches!(deployment["phase"].as_str(), Some("ACTIVE" | "SUPERSEDED" | "ERROR" | "CANCELED")) {
-                return Ok((deployment, served));
+                return Ok(deployment);
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }
