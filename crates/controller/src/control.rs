@@ -48,7 +48,7 @@ impl Controller {
 
     /// Completes when another controller of this installation has taken over.
     pub async fn fenced(&self) {
-        self.0.shared.fenced.cancelled().await;
+        self.0.shared.fence.lost().cancelled().await;
     }
 
     /// The file that holds the admin token.

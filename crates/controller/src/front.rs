@@ -19,6 +19,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::fence::Fence;
+
 /// An ingress that died is back within a second (F73): looked at this often.
 const RETRY: Duration = Duration::from_millis(100);
 /// For an acknowledgement, and for the ingress to be back when it is gone.
@@ -58,6 +60,7 @@ impl Front {
         doors: Box<dyn Doors>,
         store: Store,
         expected: BTreeSet<String>,
+        fence: Arc<Fence>,
         stop: CancellationToken,
     ) -> Result<Self, String> {
         let (work, inbox) = mpsc::channel(1024);
@@ -70,7 +73,7 @@ impl Front {
             changes: watch::channel(0).0,
         });
         let control = doors.open().await?;
-        let keeper = Keeper { doors, store, shared: shared.clone(), inbox };
+        let keeper = Keeper { doors, store, fence, shared: shared.clone(), inbox };
         tokio::spawn(keeper.run(control, stop));
         Ok(Self { shared, work })
     }
@@ -147,49 +150,66 @@ impl Front {
 struct Keeper {
     doors: Box<dyn Doors>,
     store: Store,
+    fence: Arc<Fence>,
     shared: Arc<Shared>,
     inbox: mpsc::Receiver<Work>,
 }
 
 impl Keeper {
     async fn run(mut self, control: Arc<dyn Door>, stop: CancellationToken) {
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => {}
+            () = self.keep(control) => {}
+        }
+        if self.fence.lost().is_cancelled() {
+            // Another controller steers it now.
+            self.set_control(None);
+        }
+    }
+
+    /// Ends only when another controller has taken over.
+    async fn keep(&mut self, control: Arc<dyn Door>) {
         let mut control = Some(control);
+        while let Some(lives) = control.take() {
+            let why = self.serve(lives).await;
+            self.set_control(None);
+            warn!(%why, "the ingress went away; starting it again");
+            control = self.open_again().await;
+        }
+    }
+
+    /// Until it can be had. `None`: it may not have gone away, but listen to somebody else who may.
+    async fn open_again(&self) -> Option<Arc<dyn Door>> {
         let mut told = String::new();
         loop {
-            let lives = match control.take() {
-                Some(control) => control,
-                None => {
-                    tokio::select! {
-                        () = stop.cancelled() => return,
-                        () = tokio::time::sleep(RETRY) => {}
-                    }
-                    match self.doors.open().await {
-                        Ok(lives) => {
-                            info!("the ingress is back");
-                            lives
-                        }
-                        Err(why) => {
-                            // Ten times a second the same is told once.
-                            if why != told {
-                                warn!(%why, "the ingress cannot be started; trying again");
-                                told = why;
-                            }
-                            continue;
-                        }
-                    }
-                }
-            };
-            tokio::select! {
-                () = stop.cancelled() => return,
-                why = self.serve(lives) => warn!(%why, "the ingress went away; starting it again"),
+            tokio::time::sleep(RETRY).await;
+            // A hello takes charge of it, so the fence is looked at before, not only from time to time.
+            if !self.fence.holds().await {
+                return None;
             }
-            *self.shared.control.lock().expect("nobody panics holding it") = None;
+            match self.doors.open().await {
+                Ok(lives) => {
+                    info!("the ingress is back");
+                    return Some(lives);
+                }
+                // Ten times a second the same is told once.
+                Err(why) if why != told => {
+                    warn!(%why, "the ingress cannot be started; trying again");
+                    told = why;
+                }
+                Err(_) => {}
+            }
         }
+    }
+
+    fn set_control(&self, control: Option<Arc<dyn Door>>) {
+        *self.shared.control.lock().expect("nobody panics holding it") = control;
     }
 
     /// Works with one living ingress until it is gone; returns why.
     async fn serve(&mut self, control: Arc<dyn Door>) -> String {
-        *self.shared.control.lock().expect("nobody panics holding it") = Some(control.clone());
+        self.set_control(Some(control.clone()));
         let mut news = control.news();
         let mut told = Vec::new();
         if self.is_complete()

@@ -41,6 +41,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::engine_watch::{EngineView, EngineWatch};
 use crate::error::ControlError;
+use crate::fence::Fence;
 use crate::front::Front;
 use crate::logbook::Logbook;
 use crate::names::Names;
@@ -65,11 +66,11 @@ pub(crate) struct Shared {
     pub logbook: Logbook,
     /// Ticks whenever any app's records changed.
     pub changes: watch::Sender<u64>,
+    /// Nothing is begun or written any more: the process ends, or the fence is lost.
     pub stop: CancellationToken,
     /// CPUs and memory of the engine's host.
     pub host: engine::Limits,
-    /// Another controller of this installation took over: nothing is written any more (F44).
-    pub fenced: CancellationToken,
+    pub fence: Arc<Fence>,
     /// Network numbers being given out.
     pub networks: tokio::sync::Mutex<()>,
 }
@@ -239,7 +240,8 @@ impl AppTask {
     }
 
     async fn run(mut self) {
-        while !self.ended && !self.shared.fenced.is_cancelled() {
+        let stop = self.shared.stop.clone();
+        while !self.ended && !stop.is_cancelled() {
             let pause = match self.turn().await {
                 Ok(true) => continue,
                 Ok(false) => None,
@@ -249,9 +251,10 @@ impl AppTask {
                 }
             };
             self.tell_why();
-            let stop = self.shared.stop.clone();
             tokio::select! {
-                () = stop.cancelled() => break,
+                // First: news may lead to a write.
+                biased;
+                () = stop.cancelled() => return,
                 () = self.news(pause) => {}
             }
         }

@@ -35,6 +35,7 @@ pub struct MemoryIngress {
 #[derive(Default)]
 struct State {
     dead: bool,
+    opened: usize,
     taken: Vec<Taken>,
     /// From the table of this number on nothing is acknowledged.
     silent_at: Option<usize>,
@@ -49,6 +50,11 @@ impl MemoryIngress {
     /// Every table so far, in order.
     pub fn taken(&self) -> Vec<Taken> {
         self.state().taken.clone()
+    }
+
+    /// How often somebody took charge of it.
+    pub fn opened(&self) -> usize {
+        self.state().opened
     }
 
     /// Upstreams in force for a component of an app, by name.
@@ -130,10 +136,12 @@ impl MemoryIngress {
 #[async_trait]
 impl Doors for MemoryIngress {
     async fn open(&self) -> Result<Arc<dyn Door>, String> {
-        match self.state().dead {
-            true => Err("the ingress does not start".into()),
-            false => Ok(Arc::new(self.clone())),
+        let mut state = self.state();
+        if state.dead {
+            return Err("the ingress does not start".into());
         }
+        state.opened += 1;
+        Ok(Arc::new(self.clone()))
     }
 }
 

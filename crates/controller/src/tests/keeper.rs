@@ -1,6 +1,7 @@
 //! What the front promises beside its tables: none before every app's part, and a dead ingress gets the newest one.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use engine::fake::FakeEngine;
@@ -8,11 +9,12 @@ use ingress::protocol::AppRoutes;
 use store::{DataDir, Store};
 use tempfile::TempDir;
 use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
 
 use super::ingress::MemoryIngress;
 use super::simulation::{directory, simulate, write_to};
+use crate::fence::Fence;
 use crate::front::Front;
+use crate::names::Names;
 
 fn part(app: &str) -> AppRoutes {
     AppRoutes { app: app.into(), hosts: vec![format!("{app}.localhost")], window: String::new(), rules: Vec::new() }
@@ -22,10 +24,13 @@ async fn front(expected: &[&str]) -> (TempDir, MemoryIngress, Front) {
     let dir = directory();
     let store = Store::open(&DataDir::open(dir.path().join("data")).unwrap()).unwrap();
     write_to(Some(store.clone()));
-    let ingress = MemoryIngress::new(FakeEngine::new());
+    let engine = FakeEngine::new();
+    let ingress = MemoryIngress::new(engine.clone());
+    let fence = Fence::raise(Arc::new(engine), &store, Names::new("test")).await.unwrap();
     let expected: BTreeSet<_> = expected.iter().map(|it| (*it).to_owned()).collect();
     let http = ([127, 0, 0, 1], 8080).into();
-    let front = Front::start(http, Box::new(ingress.clone()), store, expected, CancellationToken::new()).await;
+    let stop = fence.lost().child_token();
+    let front = Front::start(http, Box::new(ingress.clone()), store, expected, Arc::new(fence), stop).await;
     (dir, ingress, front.unwrap())
 }
 

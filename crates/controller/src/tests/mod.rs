@@ -5,6 +5,7 @@
 mod crashes;
 mod drift;
 mod faults;
+mod fence;
 mod house;
 mod ingress;
 mod keeper;
