@@ -12,8 +12,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ingress::control::News;
-use ingress::protocol::{AppRoutes, Counters, Open, RouteTable};
+use ingress::protocol::{AppRoutes, Counters, Open, RouteTable, Status};
 use store::Store;
+use store::records::{Counted, Served};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -43,8 +44,16 @@ struct Shared {
     expected: Mutex<BTreeSet<String>>,
     /// Open work by upstream, as last heard.
     open: Mutex<BTreeMap<String, Open>>,
+    /// What was counted until the newest table was acknowledged.
+    tallies: Mutex<Option<Tallies>>,
     control: Mutex<Option<Arc<dyn Door>>>,
     changes: watch::Sender<u64>,
+}
+
+/// What one ingress process has counted, by app and window.
+struct Tallies {
+    boot_id: String,
+    counters: BTreeMap<String, BTreeMap<String, Counters>>,
 }
 
 enum Work {
@@ -69,6 +78,7 @@ impl Front {
             parts: Mutex::default(),
             expected: Mutex::new(expected),
             open: Mutex::default(),
+            tallies: Mutex::default(),
             control: Mutex::default(),
             changes: watch::channel(0).0,
         });
@@ -111,11 +121,17 @@ impl Front {
         self.shared.changes.subscribe()
     }
 
-    /// What was counted under a window; `None` when the ingress cannot be asked.
-    pub async fn counters(&self, app: &str, window: &str) -> Option<Counters> {
-        let control = self.control()?;
-        let status = control.status().await.ok()?;
-        Some(status.counters.get(app).and_then(|windows| windows.get(window)).copied().unwrap_or_default())
+    /// What was counted under a window when the newest table was acknowledged; `None` before the first one. Of a window
+    /// that no table has named yet it says which process will count it.
+    pub fn counted(&self, app: &str, window: &str) -> Option<Counted> {
+        let tallies = self.shared.tallies.lock().expect("nobody panics holding it");
+        tallies.as_ref().map(|it| it.of(app, window))
+    }
+
+    /// What was counted under a window until now; `None` when the ingress cannot be asked.
+    pub async fn count(&self, app: &str, window: &str) -> Option<Counted> {
+        let status = self.control()?.status().await.ok()?;
+        Some(Tallies::from(status).of(app, window))
     }
 
     /// Where people find an app: the first label of the host is the app's name.
@@ -143,6 +159,28 @@ impl Front {
 
     fn parts(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, AppRoutes>> {
         self.shared.parts.lock().expect("nobody panics holding it")
+    }
+}
+
+impl Tallies {
+    fn of(&self, app: &str, window: &str) -> Counted {
+        let counters = self.counters.get(app).and_then(|windows| windows.get(window)).copied().unwrap_or_default();
+        let served = Served {
+            requests: counters.requests,
+            failed: counters.failed,
+            app_errors: counters.app_errors,
+            client_gone: counters.client_gone,
+            upgraded_cut: counters.upgraded_cut,
+            slowest_us: counters.slowest_us,
+            at_least: false,
+        };
+        Counted { boot_id: self.boot_id.clone(), served }
+    }
+}
+
+impl From<Status> for Tallies {
+    fn from(status: Status) -> Self {
+        Self { boot_id: status.boot_id, counters: status.counters }
     }
 }
 
@@ -260,8 +298,9 @@ impl Keeper {
         let version = self.store.next_route_version().await.map_err(|error| error.to_string())?;
         let apps = self.shared.parts.lock().expect("nobody panics holding it").values().cloned().collect();
         control.set_table(RouteTable { version, apps }).await?;
-        let status = control.status().await?;
-        *self.shared.open.lock().expect("nobody panics holding it") = status.open;
+        let mut status = control.status().await?;
+        *self.shared.open.lock().expect("nobody panics holding it") = std::mem::take(&mut status.open);
+        *self.shared.tallies.lock().expect("nobody panics holding it") = Some(status.into());
         self.shared.changes.send_modify(|ticks| *ticks += 1);
         Ok(())
     }

@@ -29,7 +29,7 @@ use futures::FutureExt;
 use ingress::protocol::AppRoutes;
 use rollout::ids::{ComponentName, DeploymentId, InstanceName};
 use rollout::observed::{ContainerSeen, ProbeSeen, Routes, Setback};
-use store::records::{AppState, Deployment};
+use store::records::{AppState, Counted, Deployment};
 use store::{Sealer, Store};
 use tokio::sync::{Mutex, OwnedMutexGuard, mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinSet};
@@ -187,6 +187,8 @@ pub(crate) struct AppTask {
     /// Acknowledged by the ingress, and the part of the table it came from.
     routes: Option<(Routes, AppRoutes)>,
     routing: bool,
+    /// What was counted when they were acknowledged, and under which window.
+    counted: Option<(String, Counted)>,
     builds: BTreeMap<(DeploymentId, ComponentName), AbortHandle>,
     build_failures: BTreeMap<(DeploymentId, ComponentName), String>,
     databases_up: HashSet<ComponentName>,
@@ -226,6 +228,7 @@ impl AppTask {
             awaited: HashMap::new(),
             routes: None,
             routing: false,
+            counted: None,
             builds: BTreeMap::new(),
             build_failures: BTreeMap::new(),
             databases_up: HashSet::new(),

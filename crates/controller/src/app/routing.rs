@@ -46,7 +46,10 @@ impl AppTask {
     ) -> Result<(), StoreError> {
         self.routing = false;
         match result {
-            Ok(()) => self.routes = Some((routes, sent)),
+            Ok(()) => {
+                self.counted(&sent);
+                self.routes = Some((routes, sent));
+            }
             Err(why) => warn!(%why, "the ingress did not take the routes; they are sent again"),
         }
         Ok(())
