@@ -1,10 +1,11 @@
 //! The controller's side of the front door: one table for all apps, sent whole, and what the ingress tells.
 //!
 //! Apps hand in their parts; the front sends the joined table with the next version and answers when it is acknowledged.
-//! Parts that come while one is being sent go together with the next. When the ingress dies it is started again within a
-//! second, and gets the newest table.
+//! Parts that come while one is being sent go together with the next. An app that has not handed in its part, or cannot,
+//! keeps the one that the ingress serves. When the ingress dies it is started again within a second, and gets the newest
+//! table.
 
-mod door;
+pub(crate) mod door;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -13,6 +14,7 @@ use std::time::Duration;
 
 use ingress::control::News;
 use ingress::protocol::{AppRoutes, Counters, Open, RouteTable, Status};
+use rollout::ids::AppId;
 use store::Store;
 use store::records::{Counted, Served};
 use tokio::sync::broadcast::error::RecvError;
@@ -38,10 +40,8 @@ pub(crate) struct Front {
 
 struct Shared {
     http: SocketAddr,
-    /// Every app's newest part, by app id.
+    /// Every app's newest part, by app id: in the beginning what the ingress serves.
     parts: Mutex<BTreeMap<String, AppRoutes>>,
-    /// Apps whose first part is still to come: until then no table is sent, since it would lack them.
-    expected: Mutex<BTreeSet<String>>,
     /// Open work by upstream, as last heard.
     open: Mutex<BTreeMap<String, Open>>,
     /// What was counted until the newest table was acknowledged.
@@ -62,35 +62,34 @@ enum Work {
 }
 
 impl Front {
-    /// Starts the ingress where none answers. It serves its own snapshot until the first table is sent, and none is sent
-    /// before each app of `expected` has handed in its part. Errors: a sentence, such as which address it cannot have.
+    /// Starts the ingress where none answers. Every app of `on_record` keeps the routes that it serves until the app hands
+    /// in its part; those of others go with the first table. Errors: a sentence, such as which address it cannot have.
     pub async fn start(
         http: SocketAddr,
         doors: Box<dyn Doors>,
         store: Store,
-        expected: BTreeSet<String>,
+        on_record: &BTreeSet<AppId>,
         fence: Arc<Fence>,
         stop: CancellationToken,
     ) -> Result<Self, String> {
         let (work, inbox) = mpsc::channel(1024);
+        let opened = doors.open().await?;
+        let kept = opened.table.apps.into_iter().filter(|it| on_record.contains(&AppId::from(it.app.as_str())));
         let shared = Arc::new(Shared {
             http,
-            parts: Mutex::default(),
-            expected: Mutex::new(expected),
+            parts: Mutex::new(kept.map(|it| (it.app.clone(), it)).collect()),
             open: Mutex::default(),
             tallies: Mutex::default(),
             control: Mutex::default(),
             changes: watch::channel(0).0,
         });
-        let control = doors.open().await?;
         let keeper = Keeper { doors, store, fence, shared: shared.clone(), inbox };
-        tokio::spawn(keeper.run(control, stop));
+        tokio::spawn(keeper.run(opened.door, stop));
         Ok(Self { shared, work })
     }
 
     /// Replaces an app's part; returns when no new request can see the old one. Errors: a sentence; try again.
     pub async fn set(&self, part: AppRoutes) -> Result<(), String> {
-        self.shared.expected.lock().expect("nobody panics holding it").remove(&part.app);
         self.parts().insert(part.app.clone(), part);
         let (told, heard) = oneshot::channel();
         let gone = || "the controller is stopping".to_owned();
@@ -103,7 +102,6 @@ impl Front {
 
     /// Takes an app out of the table.
     pub async fn forget(&self, app: &str) {
-        self.shared.expected.lock().expect("nobody panics holding it").remove(app);
         self.parts().remove(app);
         let (told, heard) = oneshot::channel();
         if self.work.send(Work::Send(told)).await.is_ok() {
@@ -227,9 +225,9 @@ impl Keeper {
                 return None;
             }
             match self.doors.open().await {
-                Ok(lives) => {
+                Ok(opened) => {
                     info!("the ingress is back");
-                    return Some(lives);
+                    return Some(opened.door);
                 }
                 // Ten times a second the same is told once.
                 Err(why) if why != told => {
@@ -249,24 +247,18 @@ impl Keeper {
     async fn serve(&mut self, control: Arc<dyn Door>) -> String {
         self.set_control(Some(control.clone()));
         let mut news = control.news();
-        let mut told = Vec::new();
-        if self.is_complete()
-            && let Err(why) = self.send(control.as_ref(), Vec::new()).await
-        {
+        if let Err(why) = self.send(control.as_ref(), Vec::new()).await {
             return why;
         }
         loop {
             tokio::select! {
                 work = self.inbox.recv() => {
                     let Some(Work::Send(first)) = work else { return "nobody asks any more".into() };
-                    told.push(first);
+                    let mut told = vec![first];
                     while let Ok(Work::Send(next)) = self.inbox.try_recv() {
                         told.push(next);
                     }
-                    if !self.is_complete() {
-                        continue;
-                    }
-                    if let Err(why) = self.send(control.as_ref(), std::mem::take(&mut told)).await {
+                    if let Err(why) = self.send(control.as_ref(), told).await {
                         return why;
                     }
                 }
@@ -278,10 +270,6 @@ impl Keeper {
                 },
             }
         }
-    }
-
-    fn is_complete(&self) -> bool {
-        self.shared.expected.lock().expect("nobody panics holding it").is_empty()
     }
 
     /// Sends the table, and learns what is open before anybody is told: an upstream that is out of the table and not

@@ -10,6 +10,7 @@ use engine::{DockerEngine, Engine, Identity, Installation, Role};
 use rand::Rng;
 use sha2::{Digest, Sha256};
 use source::{Limits, Source, SourceSettings};
+use store::records::AppState;
 use store::{DataDir, DataDirError, Store};
 use tokio::sync::{Mutex, RwLock, watch};
 use tracing::{error, info, warn};
@@ -71,8 +72,8 @@ pub(crate) async fn take_over(
     let stop = fence.lost().child_token();
     let watch = EngineWatch::start(engine.clone(), stop.clone());
     let states = load(&store).await?;
-    let expected = states.iter().map(|state| state.app.id.to_string()).collect();
-    let front = Front::start(config.http, doors, store.clone(), expected, fence.clone(), stop.clone());
+    let on_record = store.app_ids().await.map_err(|error| StartError::Store(error.to_string()))?;
+    let front = Front::start(config.http, doors, store.clone(), &on_record, fence.clone(), stop.clone());
     let front = front.await.map_err(StartError::Ingress)?;
     let shared = Arc::new(Shared {
         asker,
@@ -197,12 +198,13 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-async fn load(store: &Store) -> Result<Vec<store::records::AppState>, StartError> {
+async fn load(store: &Store) -> Result<Vec<AppState>, StartError> {
     let failed = |error: store::StoreError| StartError::Store(error.to_string());
     let mut states = Vec::new();
     for app in store.apps().await.map_err(failed)? {
         match store.app_state(&app.id).await {
-            Ok(Some(state)) => states.push(state),
+            Ok(Some(state)) if state.is_whole() => states.push(state),
+            Ok(Some(_)) => error!(app = %app.name, "what serves of this app cannot be read; it is left as it is"),
             Ok(None) => {}
             Err(error) => error!(app = %app.name, %error, "this app cannot be read; it is left as it is"),
         }

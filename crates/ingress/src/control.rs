@@ -54,6 +54,8 @@ pub struct Welcome {
     pub status: Status,
     /// Listeners that could not be had. The ones open before are still open then.
     pub refused: Vec<ListenerRefused>,
+    /// In force, from before.
+    pub table: RouteTable,
 }
 
 /// What ingress tells without being asked.
@@ -108,7 +110,7 @@ impl Control {
             Message::Welcome { protocol, .. } if protocol != PROTOCOL_VERSION => {
                 Err(ControlError::OtherProtocol { theirs: protocol })
             }
-            Message::Welcome { status, refused, .. } => Ok(Welcome { status, refused }),
+            Message::Welcome { status, refused, table, .. } => Ok(Welcome { status, refused, table }),
             other => Err(unexpected("hello", other)),
         }
     }

@@ -302,6 +302,16 @@ pub struct AppState {
     pub databases: Vec<Database>,
 }
 
+impl AppState {
+    /// What serves could be read. Without its deployment nothing would seem to be wanted, without the revisions of its
+    /// instances nothing could be routed: such a state is not to be acted on.
+    pub fn is_whole(&self) -> bool {
+        let is_here = |id: &DeploymentId| self.deployments.iter().any(|it| it.id == *id);
+        let has_revision = |it: &Instance| self.revisions.iter().any(|revision| revision.id == it.revision);
+        self.app.active.as_ref().is_none_or(is_here) && self.instances.iter().all(has_revision)
+    }
+}
+
 impl std::fmt::Debug for Revision {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Revision")

@@ -16,7 +16,14 @@ use tracing::info;
 #[async_trait]
 pub(crate) trait Doors: Send + Sync {
     /// A connection to one that listens where it should. Errors: a sentence.
-    async fn open(&self) -> Result<Arc<dyn Door>, String>;
+    async fn open(&self) -> Result<Opened, String>;
+}
+
+/// A connection that is in charge.
+pub(crate) struct Opened {
+    pub door: Arc<dyn Door>,
+    /// The table in force when it was opened.
+    pub table: RouteTable,
 }
 
 /// A connection to a living ingress. Errors are sentences.
@@ -42,7 +49,7 @@ pub(crate) struct IngressProcess {
 #[async_trait]
 impl Doors for IngressProcess {
     /// Starts the process where none answers.
-    async fn open(&self) -> Result<Arc<dyn Door>, String> {
+    async fn open(&self) -> Result<Opened, String> {
         let args = ["ingress".into(), "--data-dir".into(), self.data_dir.clone().into_os_string()];
         let log = self.data_dir.join("ingress.log");
         let running = || async {
@@ -63,7 +70,7 @@ impl Doors for IngressProcess {
             Some(refused) => {
                 Err(format!("the front door cannot listen on {}: {}", refused.listener.address, refused.reason))
             }
-            None => Ok(Arc::new(control)),
+            None => Ok(Opened { door: Arc::new(control), table: welcome.table }),
         }
     }
 }

@@ -10,6 +10,7 @@ use ingress::control::News;
 use ingress::protocol::{Counters, Open, RouteTable, Status};
 use tokio::sync::{broadcast, watch};
 
+use crate::front::door::Opened;
 use crate::front::{Door, Doors};
 
 /// A table that came into force.
@@ -152,13 +153,14 @@ impl MemoryIngress {
 
 #[async_trait]
 impl Doors for MemoryIngress {
-    async fn open(&self) -> Result<Arc<dyn Door>, String> {
+    async fn open(&self) -> Result<Opened, String> {
         let mut state = self.state();
         if state.dead {
             return Err("the ingress does not start".into());
         }
         state.opened += 1;
-        Ok(Arc::new(self.clone()))
+        let table = state.taken.last().map(|it| it.table.clone()).unwrap_or_default();
+        Ok(Opened { door: Arc::new(self.clone()), table })
     }
 }
 

@@ -14,3 +14,4 @@ mod outages;
 mod queue;
 mod rollback;
 mod simulation;
+mod unreadable;

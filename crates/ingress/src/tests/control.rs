@@ -163,6 +163,18 @@ async fn what_was_acknowledged_is_served_after_a_restart_without_control() {
 }
 
 #[tokio::test]
+async fn a_control_that_takes_charge_is_told_the_table_in_force() {
+    let mut ingress = Ingress::start();
+    let table = to_echo(3).await;
+    let control = ingress.connect().await;
+    assert_eq!(control.hello(Vec::new()).await.unwrap().table, RouteTable::default());
+    control.set_table(table.clone()).await.unwrap();
+    assert_eq!(ingress.connect().await.hello(Vec::new()).await.unwrap().table, table);
+    ingress.restart().await;
+    assert_eq!(ingress.connect().await.hello(Vec::new()).await.unwrap().table, table, "from the snapshot");
+}
+
+#[tokio::test]
 async fn a_damaged_snapshot_is_set_aside_and_the_process_starts_empty() {
     let mut ingress = Ingress::start();
     let control = ingress.connect().await;
