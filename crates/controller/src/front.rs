@@ -100,6 +100,11 @@ impl Front {
             .map_err(|_| gone())?
     }
 
+    /// An app's newest part: handed in by it, or served from before.
+    pub fn part(&self, app: &str) -> Option<AppRoutes> {
+        self.parts().get(app).cloned()
+    }
+
     /// Takes an app out of the table.
     pub async fn forget(&self, app: &str) {
         self.parts().remove(app);
