@@ -150,7 +150,7 @@ impl Front {
         }
     }
 
-    /// Stops the ingress in order: open requests get `drain`.
+    /// Stops the ingress in order: open requests get `drain`. Returns when it is gone.
     pub async fn shutdown(&self, drain: Duration) -> Result<(), String> {
         let control = self.control().ok_or("the ingress does not answer")?;
         control.shutdown(drain).await

@@ -226,7 +226,7 @@ pub async fn uninstall(config: &Config, mut say: impl FnMut(String)) -> anyhow::
             Ok(_) | Err(ingress::control::ControlError::OtherProtocol { .. }) => {}
             Err(error) => return Err(error).context("the ingress does not listen to us"),
         }
-        control.shutdown(Duration::ZERO).await.context("the ingress does not stop")?;
+        control.end(Duration::ZERO).await.context("the ingress does not stop")?;
         say("stopped the ingress".into());
     }
     let (engine, _) = open_engine(config, &directory).await?;

@@ -9,7 +9,6 @@ use async_trait::async_trait;
 use ingress::control::{Control, ControlError, News};
 use ingress::protocol::{Listener, ListenerKind, RouteTable, Status};
 use tokio::sync::broadcast;
-use tokio::sync::broadcast::error::RecvError;
 use tracing::info;
 
 /// Finds an ingress.
@@ -33,7 +32,7 @@ pub(crate) trait Door: Send + Sync {
     async fn set_table(&self, table: RouteTable) -> Result<(), String>;
     /// What is in force, open and counted.
     async fn status(&self) -> Result<Status, String>;
-    /// Ends it; open requests get `drain`.
+    /// Ends it; open requests get `drain`. Returns when it is gone.
     async fn shutdown(&self, drain: Duration) -> Result<(), String>;
     /// News from now on.
     fn news(&self) -> broadcast::Receiver<News>;
@@ -61,7 +60,8 @@ impl Doors for IngressProcess {
         let mut answer = control.hello(listeners.clone()).await;
         if let Err(ControlError::OtherProtocol { theirs }) = answer {
             info!(theirs, "the ingress that runs is of another version; replacing it");
-            replace(&control).await?;
+            // Its hello has put us in charge all the same.
+            control.end(REPLACED_WITHIN).await.map_err(|error| error.to_string())?;
             control = running().await?;
             answer = control.hello(listeners).await;
         }
@@ -78,15 +78,6 @@ impl Doors for IngressProcess {
 /// Open requests of an ingress that is replaced get this long: ours. Nobody is let in meanwhile.
 const REPLACED_WITHIN: Duration = Duration::from_secs(10);
 
-/// Ends an ingress whose protocol we do not speak; its hello has put us in charge all the same. Returns when it is gone.
-async fn replace(control: &Control) -> Result<(), String> {
-    let mut news = control.news();
-    control.shutdown(REPLACED_WITHIN).await.map_err(|error| error.to_string())?;
-    let gone = async { while !matches!(news.recv().await, Ok(News::Lost) | Err(RecvError::Closed)) {} };
-    let late = |_| "the ingress of another version does not end; stop it by hand".to_owned();
-    tokio::time::timeout(REPLACED_WITHIN * 2, gone).await.map_err(late)
-}
-
 #[async_trait]
 impl Door for Control {
     async fn set_table(&self, table: RouteTable) -> Result<(), String> {
@@ -98,7 +89,7 @@ impl Door for Control {
     }
 
     async fn shutdown(&self, drain: Duration) -> Result<(), String> {
-        Control::shutdown(self, drain).await.map_err(|error| error.to_string())
+        self.end(drain).await.map_err(|error| error.to_string())
     }
 
     fn news(&self) -> broadcast::Receiver<News> {

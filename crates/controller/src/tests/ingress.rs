@@ -188,7 +188,14 @@ impl Door for MemoryIngress {
         })
     }
 
-    async fn shutdown(&self, _drain: Duration) -> Result<(), String> {
+    async fn shutdown(&self, drain: Duration) -> Result<(), String> {
+        let mut news = self.news();
+        let drained = async {
+            while !self.state().open.is_empty() {
+                drop(news.recv().await);
+            }
+        };
+        drop(tokio::time::timeout(drain, drained).await);
         self.die();
         Ok(())
     }

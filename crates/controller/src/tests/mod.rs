@@ -4,6 +4,7 @@
 
 mod counting;
 mod crashes;
+mod down;
 mod drift;
 mod faults;
 mod fence;
