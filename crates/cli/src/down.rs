@@ -3,12 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ::ingress::{Control, News, socket_path};
+use ::ingress::{Control, socket_path};
 use anyhow::{Context, bail};
 use controller::Controller;
 use serde_json::json;
 use store::{DataDir, DataDirError};
-use tokio::time::timeout;
 
 use crate::args::{Connection, Down, Uninstall};
 use crate::discover;
@@ -68,13 +67,8 @@ async fn alone(options: Down, data_dir: &Path) -> anyhow::Result<Exit> {
         say::note("Nothing to do: no front door runs.");
         return Ok(Exit::Done);
     };
-    let mut news = control.news();
     control.hello(Vec::new()).await.context("the front door does not answer")?;
-    control.shutdown(DRAIN).await.context("the front door does not stop")?;
-    let gone = async { while !matches!(news.recv().await, Ok(News::Lost) | Err(_)) {} };
-    if timeout(DRAIN + Duration::from_secs(5), gone).await.is_err() {
-        bail!("the front door has not ended {} s after it was told to", DRAIN.as_secs() + 5);
-    }
+    control.end(DRAIN).await.context("the front door does not stop")?;
     told(false)
 }
 

@@ -48,7 +48,7 @@ impl Controller {
 
     /// Completes when another controller of this installation has taken over.
     pub async fn fenced(&self) {
-        self.0.shared.fenced.cancelled().await;
+        self.0.shared.fence.lost().cancelled().await;
     }
 
     /// The file that holds the admin token.
@@ -348,8 +348,8 @@ impl Controller {
         self.0.shared.changes.subscribe()
     }
 
-    /// Stops the ingress in order; with `remove_apps` every app's containers first. Records and volumes stay, and `serve`
-    /// brings everything back.
+    /// Stops the ingress in order; with `remove_apps` then every app's containers, which nobody asks anything any more.
+    /// Records and volumes stay, and `serve` brings everything back.
     pub async fn down(&self, remove_apps: bool) -> Result<(), ControlError> {
         let shared = &self.0.shared;
         let failed = |message: String| ControlError::Internal { cause: anyhow::anyhow!(message.clone()), message };

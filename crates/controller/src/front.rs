@@ -1,10 +1,11 @@
 //! The controller's side of the front door: one table for all apps, sent whole, and what the ingress tells.
 //!
 //! Apps hand in their parts; the front sends the joined table with the next version and answers when it is acknowledged.
-//! Parts that come while one is being sent go together with the next. When the ingress dies it is started again within a
-//! second, and gets the newest table.
+//! Parts that come while one is being sent go together with the next. An app that has not handed in its part, or cannot,
+//! keeps the one that the ingress serves. When the ingress dies it is started again within a second, and gets the newest
+//! table.
 
-mod door;
+pub(crate) mod door;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -12,12 +13,16 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ingress::control::News;
-use ingress::protocol::{AppRoutes, Counters, Open, RouteTable};
+use ingress::protocol::{AppRoutes, Counters, Open, RouteTable, Status};
+use rollout::ids::AppId;
 use store::Store;
+use store::records::{Counted, Served};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
+
+use crate::fence::Fence;
 
 /// An ingress that died is back within a second (F73): looked at this often.
 const RETRY: Duration = Duration::from_millis(100);
@@ -35,14 +40,20 @@ pub(crate) struct Front {
 
 struct Shared {
     http: SocketAddr,
-    /// Every app's newest part, by app id.
+    /// Every app's newest part, by app id: in the beginning what the ingress serves.
     parts: Mutex<BTreeMap<String, AppRoutes>>,
-    /// Apps whose first part is still to come: until then no table is sent, since it would lack them.
-    expected: Mutex<BTreeSet<String>>,
     /// Open work by upstream, as last heard.
     open: Mutex<BTreeMap<String, Open>>,
+    /// What was counted until the newest table was acknowledged.
+    tallies: Mutex<Option<Tallies>>,
     control: Mutex<Option<Arc<dyn Door>>>,
     changes: watch::Sender<u64>,
+}
+
+/// What one ingress process has counted, by app and window.
+struct Tallies {
+    boot_id: String,
+    counters: BTreeMap<String, BTreeMap<String, Counters>>,
 }
 
 enum Work {
@@ -51,33 +62,34 @@ enum Work {
 }
 
 impl Front {
-    /// Starts the ingress where none answers. It serves its own snapshot until the first table is sent, and none is sent
-    /// before each app of `expected` has handed in its part. Errors: a sentence, such as which address it cannot have.
+    /// Starts the ingress where none answers. Every app of `on_record` keeps the routes that it serves until the app hands
+    /// in its part; those of others go with the first table. Errors: a sentence, such as which address it cannot have.
     pub async fn start(
         http: SocketAddr,
         doors: Box<dyn Doors>,
         store: Store,
-        expected: BTreeSet<String>,
+        on_record: &BTreeSet<AppId>,
+        fence: Arc<Fence>,
         stop: CancellationToken,
     ) -> Result<Self, String> {
         let (work, inbox) = mpsc::channel(1024);
+        let opened = doors.open().await?;
+        let kept = opened.table.apps.into_iter().filter(|it| on_record.contains(&AppId::from(it.app.as_str())));
         let shared = Arc::new(Shared {
             http,
-            parts: Mutex::default(),
-            expected: Mutex::new(expected),
+            parts: Mutex::new(kept.map(|it| (it.app.clone(), it)).collect()),
             open: Mutex::default(),
+            tallies: Mutex::default(),
             control: Mutex::default(),
             changes: watch::channel(0).0,
         });
-        let control = doors.open().await?;
-        let keeper = Keeper { doors, store, shared: shared.clone(), inbox };
-        tokio::spawn(keeper.run(control, stop));
+        let keeper = Keeper { doors, store, fence, shared: shared.clone(), inbox };
+        tokio::spawn(keeper.run(opened.door, stop));
         Ok(Self { shared, work })
     }
 
     /// Replaces an app's part; returns when no new request can see the old one. Errors: a sentence; try again.
     pub async fn set(&self, part: AppRoutes) -> Result<(), String> {
-        self.shared.expected.lock().expect("nobody panics holding it").remove(&part.app);
         self.parts().insert(part.app.clone(), part);
         let (told, heard) = oneshot::channel();
         let gone = || "the controller is stopping".to_owned();
@@ -88,9 +100,13 @@ impl Front {
             .map_err(|_| gone())?
     }
 
+    /// An app's newest part: handed in by it, or served from before.
+    pub fn part(&self, app: &str) -> Option<AppRoutes> {
+        self.parts().get(app).cloned()
+    }
+
     /// Takes an app out of the table.
     pub async fn forget(&self, app: &str) {
-        self.shared.expected.lock().expect("nobody panics holding it").remove(app);
         self.parts().remove(app);
         let (told, heard) = oneshot::channel();
         if self.work.send(Work::Send(told)).await.is_ok() {
@@ -108,11 +124,17 @@ impl Front {
         self.shared.changes.subscribe()
     }
 
-    /// What was counted under a window; `None` when the ingress cannot be asked.
-    pub async fn counters(&self, app: &str, window: &str) -> Option<Counters> {
-        let control = self.control()?;
-        let status = control.status().await.ok()?;
-        Some(status.counters.get(app).and_then(|windows| windows.get(window)).copied().unwrap_or_default())
+    /// What was counted under a window when the newest table was acknowledged; `None` before the first one. Of a window
+    /// that no table has named yet it says which process will count it.
+    pub fn counted(&self, app: &str, window: &str) -> Option<Counted> {
+        let tallies = self.shared.tallies.lock().expect("nobody panics holding it");
+        tallies.as_ref().map(|it| it.of(app, window))
+    }
+
+    /// What was counted under a window until now; `None` when the ingress cannot be asked.
+    pub async fn count(&self, app: &str, window: &str) -> Option<Counted> {
+        let status = self.control()?.status().await.ok()?;
+        Some(Tallies::from(status).of(app, window))
     }
 
     /// Where people find an app: the first label of the host is the app's name.
@@ -128,7 +150,7 @@ impl Front {
         }
     }
 
-    /// Stops the ingress in order: open requests get `drain`.
+    /// Stops the ingress in order: open requests get `drain`. Returns when it is gone.
     pub async fn shutdown(&self, drain: Duration) -> Result<(), String> {
         let control = self.control().ok_or("the ingress does not answer")?;
         control.shutdown(drain).await
@@ -143,72 +165,105 @@ impl Front {
     }
 }
 
+impl Tallies {
+    fn of(&self, app: &str, window: &str) -> Counted {
+        let counters = self.counters.get(app).and_then(|windows| windows.get(window)).copied().unwrap_or_default();
+        let served = Served {
+            requests: counters.requests,
+            failed: counters.failed,
+            app_errors: counters.app_errors,
+            client_gone: counters.client_gone,
+            upgraded_cut: counters.upgraded_cut,
+            slowest_us: counters.slowest_us,
+            at_least: false,
+        };
+        Counted { boot_id: self.boot_id.clone(), served }
+    }
+}
+
+impl From<Status> for Tallies {
+    fn from(status: Status) -> Self {
+        Self { boot_id: status.boot_id, counters: status.counters }
+    }
+}
+
 /// The task that talks to the ingress.
 struct Keeper {
     doors: Box<dyn Doors>,
     store: Store,
+    fence: Arc<Fence>,
     shared: Arc<Shared>,
     inbox: mpsc::Receiver<Work>,
 }
 
 impl Keeper {
     async fn run(mut self, control: Arc<dyn Door>, stop: CancellationToken) {
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => {}
+            () = self.keep(control) => {}
+        }
+        if self.fence.lost().is_cancelled() {
+            // Another controller steers it now.
+            self.set_control(None);
+        }
+    }
+
+    /// Ends only when another controller has taken over.
+    async fn keep(&mut self, control: Arc<dyn Door>) {
         let mut control = Some(control);
+        while let Some(lives) = control.take() {
+            let why = self.serve(lives).await;
+            self.set_control(None);
+            warn!(%why, "the ingress went away; starting it again");
+            control = self.open_again().await;
+        }
+    }
+
+    /// Until it can be had. `None`: it may not have gone away, but listen to somebody else who may.
+    async fn open_again(&self) -> Option<Arc<dyn Door>> {
         let mut told = String::new();
         loop {
-            let lives = match control.take() {
-                Some(control) => control,
-                None => {
-                    tokio::select! {
-                        () = stop.cancelled() => return,
-                        () = tokio::time::sleep(RETRY) => {}
-                    }
-                    match self.doors.open().await {
-                        Ok(lives) => {
-                            info!("the ingress is back");
-                            lives
-                        }
-                        Err(why) => {
-                            // Ten times a second the same is told once.
-                            if why != told {
-                                warn!(%why, "the ingress cannot be started; trying again");
-                                told = why;
-                            }
-                            continue;
-                        }
-                    }
-                }
-            };
-            tokio::select! {
-                () = stop.cancelled() => return,
-                why = self.serve(lives) => warn!(%why, "the ingress went away; starting it again"),
+            tokio::time::sleep(RETRY).await;
+            // A hello takes charge of it, so the fence is looked at before, not only from time to time.
+            if !self.fence.holds().await {
+                return None;
             }
-            *self.shared.control.lock().expect("nobody panics holding it") = None;
+            match self.doors.open().await {
+                Ok(opened) => {
+                    info!("the ingress is back");
+                    return Some(opened.door);
+                }
+                // Ten times a second the same is told once.
+                Err(why) if why != told => {
+                    warn!(%why, "the ingress cannot be started; trying again");
+                    told = why;
+                }
+                Err(_) => {}
+            }
         }
+    }
+
+    fn set_control(&self, control: Option<Arc<dyn Door>>) {
+        *self.shared.control.lock().expect("nobody panics holding it") = control;
     }
 
     /// Works with one living ingress until it is gone; returns why.
     async fn serve(&mut self, control: Arc<dyn Door>) -> String {
-        *self.shared.control.lock().expect("nobody panics holding it") = Some(control.clone());
+        self.set_control(Some(control.clone()));
         let mut news = control.news();
-        let mut told = Vec::new();
-        if self.is_complete()
-            && let Err(why) = self.send(control.as_ref(), Vec::new()).await
-        {
+        if let Err(why) = self.send(control.as_ref(), Vec::new()).await {
             return why;
         }
         loop {
             tokio::select! {
                 work = self.inbox.recv() => {
                     let Some(Work::Send(first)) = work else { return "nobody asks any more".into() };
-                    told.push(first);
+                    let mut told = vec![first];
                     while let Ok(Work::Send(next)) = self.inbox.try_recv() {
                         told.push(next);
                     }
-                    if !self.is_complete() {
-                        continue;
-                    }
-                    if let Err(why) = self.send(control.as_ref(), std::mem::take(&mut told)).await {
+                    if let Err(why) = self.send(control.as_ref(), told).await {
                         return why;
                     }
                 }
@@ -220,10 +275,6 @@ impl Keeper {
                 },
             }
         }
-    }
-
-    fn is_complete(&self) -> bool {
-        self.shared.expected.lock().expect("nobody panics holding it").is_empty()
     }
 
     /// Sends the table, and learns what is open before anybody is told: an upstream that is out of the table and not
@@ -240,8 +291,9 @@ impl Keeper {
         let version = self.store.next_route_version().await.map_err(|error| error.to_string())?;
         let apps = self.shared.parts.lock().expect("nobody panics holding it").values().cloned().collect();
         control.set_table(RouteTable { version, apps }).await?;
-        let status = control.status().await?;
-        *self.shared.open.lock().expect("nobody panics holding it") = status.open;
+        let mut status = control.status().await?;
+        *self.shared.open.lock().expect("nobody panics holding it") = std::mem::take(&mut status.open);
+        *self.shared.tallies.lock().expect("nobody panics holding it") = Some(status.into());
         self.shared.changes.send_modify(|ticks| *ticks += 1);
         Ok(())
     }

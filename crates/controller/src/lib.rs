@@ -8,7 +8,7 @@
 //! - [`names`], [`network`], [`freeze`]: pure: names and addresses; from a spec and its images to revisions and targets;
 //! - [`engine_watch`], [`front`], [`probe`]: what is seen of the engine, of the ingress, of instances;
 //! - [`app`]: the task that owns an app;
-//! - [`control`], [`start`], [`logs`]: the questions, the first minute, the lines.
+//! - [`control`], [`start`], [`fence`], [`logs`]: the questions, the first minute, who may act, the lines.
 #![warn(missing_docs)]
 
 mod app;
@@ -17,6 +17,7 @@ pub mod config;
 mod control;
 mod engine_watch;
 pub mod error;
+mod fence;
 mod freeze;
 mod front;
 mod logbook;

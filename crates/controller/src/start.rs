@@ -10,9 +10,9 @@ use engine::{DockerEngine, Engine, Identity, Installation, Role};
 use rand::Rng;
 use sha2::{Digest, Sha256};
 use source::{Limits, Source, SourceSettings};
+use store::records::AppState;
 use store::{DataDir, DataDirError, Store};
 use tokio::sync::{Mutex, RwLock, watch};
-use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::app::{AppHandle, Shared};
@@ -20,6 +20,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::engine_watch::EngineWatch;
 use crate::error::StartError;
+use crate::fence::Fence;
 use crate::front::{Doors, Front, IngressProcess};
 use crate::logbook::Logbook;
 use crate::names::Names;
@@ -33,9 +34,8 @@ pub(crate) struct Started {
     pub apps: RwLock<HashMap<rollout::ids::AppId, AppHandle>>,
 }
 
-/// Two controllers of one installation are told apart by a number on the engine, looked at this often (F44).
-const FENCE_EVERY: Duration = Duration::from_secs(10);
-const EPOCH: &str = "epoch";
+/// What no record explains is looked for this often.
+const SWEEP_EVERY: Duration = Duration::from_secs(10);
 
 /// What the controller works on and does not own.
 pub(crate) struct Outside {
@@ -65,22 +65,23 @@ pub(crate) async fn take_over(
 ) -> Result<Started, StartError> {
     let Outside { engine, host, doors, asker } = outside;
     let names = Names::new(directory.installation());
-    let epoch = raise_fence(engine.as_ref(), &store, &names).await?;
+    let fence = Arc::new(Fence::raise(engine.clone(), &store, names.clone()).await?);
     let token_hash = mint_token(&directory)?;
 
-    let stop = CancellationToken::new();
+    // Whoever is fenced stops.
+    let stop = fence.lost().child_token();
     let watch = EngineWatch::start(engine.clone(), stop.clone());
     let states = load(&store).await?;
-    let expected = states.iter().map(|state| state.app.id.to_string()).collect();
-    let front =
-        Front::start(config.http, doors, store.clone(), expected, stop.clone()).await.map_err(StartError::Ingress)?;
+    let on_record = store.app_ids().await.map_err(|error| StartError::Store(error.to_string()))?;
+    let front = Front::start(config.http, doors, store.clone(), &on_record, fence.clone(), stop.clone());
+    let front = front.await.map_err(StartError::Ingress)?;
     let shared = Arc::new(Shared {
         asker,
         builder: Builder::new(engine.clone(), source(&config, &directory)),
         sealer: directory.sealer(),
         logbook: Logbook::new(directory.logs()),
         changes: watch::channel(0).0,
-        fenced: CancellationToken::new(),
+        fence: fence.clone(),
         networks: Mutex::new(()),
         config,
         store,
@@ -91,7 +92,7 @@ pub(crate) async fn take_over(
         stop,
         host,
     });
-    tokio::spawn(watch_fence(shared.clone(), epoch));
+    tokio::spawn(fence.watch(shared.stop.clone()));
     tokio::spawn(sweep(shared.clone()));
     let apps = states.into_iter().map(|state| (state.app.id.clone(), AppHandle::start(shared.clone(), state)));
     let apps = RwLock::new(apps.collect());
@@ -134,67 +135,6 @@ fn source(config: &Config, directory: &DataDir) -> Source {
     })
 }
 
-/// Takes the next epoch: written on the engine, so that a controller of the same installation that wakes up from a pause
-/// or was started on a copy of the data sees it.
-async fn raise_fence(engine: &dyn Engine, store: &Store, names: &Names) -> Result<u64, StartError> {
-    let refused = |error: engine::EngineError| StartError::Engine(error.to_string());
-    let failed = |error: store::StoreError| StartError::Store(error.to_string());
-    let fences = fences(engine).await.map_err(refused)?;
-    let stored: u64 = store.get_meta(EPOCH).await.map_err(failed)?.and_then(|it| it.parse().ok()).unwrap_or(0);
-    let newest = fences.iter().map(|(epoch, _)| *epoch).max().unwrap_or(0);
-    let epoch = stored.max(newest) + 1;
-    store.set_meta(EPOCH, &epoch.to_string()).await.map_err(failed)?;
-    engine.ensure_volume(&names.fence(epoch), &fence(epoch)).await.map_err(refused)?;
-    for (_, name) in fences {
-        engine.remove_volume(&name).await.map_err(refused)?;
-    }
-    Ok(epoch)
-}
-
-/// Epochs of this installation's fences on the engine, with their names.
-async fn fences(engine: &dyn Engine) -> Result<Vec<(u64, String)>, engine::EngineError> {
-    let volumes = engine.volumes().await?;
-    let fences = volumes.into_iter().filter(|it| it.identity.role == Role::Fence);
-    Ok(fences.map(|it| (it.identity.generation, it.name)).collect())
-}
-
-fn fence(epoch: u64) -> Identity {
-    Identity {
-        role: Role::Fence,
-        app: String::new(),
-        component: String::new(),
-        slot: 0,
-        revision: String::new(),
-        generation: epoch,
-        deployment: String::new(),
-    }
-}
-
-/// Stops every task when a newer controller has taken over: a paused one that wakes up must not write (A13).
-async fn watch_fence(shared: Arc<Shared>, epoch: u64) {
-    loop {
-        tokio::select! {
-            () = shared.stop.cancelled() => return,
-            () = tokio::time::sleep(FENCE_EVERY) => {}
-        }
-        match fences(shared.engine.as_ref()).await {
-            Ok(fences) if fences.iter().any(|(newer, _)| *newer > epoch) => {
-                error!("another controller of this installation has taken over; this one stops changing anything");
-                shared.fenced.cancel();
-                return;
-            }
-            Ok(fences) if fences.is_empty() => {
-                // Removed by hand: set again.
-                let set = shared.engine.ensure_volume(&shared.names.fence(epoch), &fence(epoch)).await;
-                if let Err(error) = set {
-                    warn!(%error, "the fence could not be set again");
-                }
-            }
-            Ok(_) | Err(_) => {}
-        }
-    }
-}
-
 /// Removes containers and networks of apps that are not on record (I3): left by a crash in an app's last moment. Not while
 /// a record cannot be read, or when the store went back in time: what it does not know may be newer than it (F54).
 async fn sweep(shared: Arc<Shared>) {
@@ -202,8 +142,7 @@ async fn sweep(shared: Arc<Shared>) {
     loop {
         tokio::select! {
             () = shared.stop.cancelled() => return,
-            () = shared.fenced.cancelled() => return,
-            () = tokio::time::sleep(FENCE_EVERY) => {}
+            () = tokio::time::sleep(SWEEP_EVERY) => {}
         }
         let seen = view.borrow_and_update().clone();
         if seen.unreachable.is_some() || !shared.store.damaged().is_empty() || shared.store.went_back().is_some() {
@@ -259,12 +198,13 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-async fn load(store: &Store) -> Result<Vec<store::records::AppState>, StartError> {
+async fn load(store: &Store) -> Result<Vec<AppState>, StartError> {
     let failed = |error: store::StoreError| StartError::Store(error.to_string());
     let mut states = Vec::new();
     for app in store.apps().await.map_err(failed)? {
         match store.app_state(&app.id).await {
-            Ok(Some(state)) => states.push(state),
+            Ok(Some(state)) if state.is_whole() => states.push(state),
+            Ok(Some(_)) => error!(app = %app.name, "what serves of this app cannot be read; it is left as it is"),
             Ok(None) => {}
             Err(error) => error!(app = %app.name, %error, "this app cannot be read; it is left as it is"),
         }
@@ -286,7 +226,7 @@ pub async fn uninstall(config: &Config, mut say: impl FnMut(String)) -> anyhow::
             Ok(_) | Err(ingress::control::ControlError::OtherProtocol { .. }) => {}
             Err(error) => return Err(error).context("the ingress does not listen to us"),
         }
-        control.shutdown(Duration::ZERO).await.context("the ingress does not stop")?;
+        control.end(Duration::ZERO).await.context("the ingress does not stop")?;
         say("stopped the ingress".into());
     }
     let (engine, _) = open_engine(config, &directory).await?;

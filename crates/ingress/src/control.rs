@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::io::BufReader;
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use crate::protocol::{Listener, ListenerRefused, Message, Open, PROTOCOL_VERSION, Request, RouteTable, Status};
@@ -15,6 +16,8 @@ use crate::wire;
 
 /// For one question and its answer. A table is written to disk before it is acknowledged, hence not shorter.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(10);
+/// After the last open request was cut, for the process to go.
+const GONE_WITHIN: Duration = Duration::from_secs(5);
 /// News kept for a receiver that is slow to read.
 const NEWS_KEPT: usize = 4096;
 
@@ -37,6 +40,9 @@ pub enum ControlError {
     Refused { question: &'static str, reason: String },
     #[error("the ingress speaks protocol {theirs}, this program {PROTOCOL_VERSION}; shut it down and start it again")]
     OtherProtocol { theirs: u32 },
+    /// It has understood, and goes on ending.
+    #[error("the ingress has not ended {} s after it was told to; see its log, or end its process", .after.as_secs())]
+    StillThere { after: Duration },
     #[error("the ingress answered {question} with something else")]
     Confused { question: &'static str },
 }
@@ -54,6 +60,8 @@ pub struct Welcome {
     pub status: Status,
     /// Listeners that could not be had. The ones open before are still open then.
     pub refused: Vec<ListenerRefused>,
+    /// In force, from before.
+    pub table: RouteTable,
 }
 
 /// What ingress tells without being asked.
@@ -108,7 +116,7 @@ impl Control {
             Message::Welcome { protocol, .. } if protocol != PROTOCOL_VERSION => {
                 Err(ControlError::OtherProtocol { theirs: protocol })
             }
-            Message::Welcome { status, refused, .. } => Ok(Welcome { status, refused }),
+            Message::Welcome { status, refused, table, .. } => Ok(Welcome { status, refused, table }),
             other => Err(unexpected("hello", other)),
         }
     }
@@ -149,6 +157,18 @@ impl Control {
             Ok(other) => Err(unexpected("the shutdown", other)),
             Err(error) => Err(error),
         }
+    }
+
+    /// As [`Control::shutdown`], and returns when the process is gone: nothing that it served is open any more.
+    ///
+    /// # Errors
+    /// As of a shutdown; [`ControlError::StillThere`] when it takes longer than it was given.
+    pub async fn end(&self, drain: Duration) -> Result<(), ControlError> {
+        let mut news = self.news();
+        self.shutdown(drain).await?;
+        let gone = async { while !matches!(news.recv().await, Ok(News::Lost) | Err(RecvError::Closed)) {} };
+        let within = drain + GONE_WITHIN;
+        tokio::time::timeout(within, gone).await.map_err(|_elapsed| ControlError::StillThere { after: within })
     }
 
     /// News from now on. A receiver that reports having lagged should read the status.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 /// Raised when a message changes its meaning. A running ingress of another version answers with its own number, and
 /// control replaces it.
-pub const PROTOCOL_VERSION: u32 = 1;
+pub const PROTOCOL_VERSION: u32 = 2;
 
 /// Where to send what: swapped whole or not at all.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -104,6 +104,9 @@ pub enum Message {
         protocol: u32,
         status: Status,
         refused: Vec<ListenerRefused>,
+        /// In force: what control does not know better stays so. Protocol 1 did not tell it.
+        #[serde(default)]
+        table: RouteTable,
     },
     Acknowledged {
         version: u64,

@@ -18,7 +18,7 @@ use tokio::sync::{Mutex, broadcast, mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::listeners::Listeners;
-use crate::protocol::{Listener, Message, PROTOCOL_VERSION, Request, RouteTable, Status};
+use crate::protocol::{Listener, ListenerRefused, Message, PROTOCOL_VERSION, Request, RouteTable, Status};
 use crate::snapshot::{self, Snapshot};
 use crate::steering::Steering;
 use crate::wire::{self, WireError};
@@ -138,8 +138,7 @@ impl Server {
         self.in_charge.store(number, SeqCst);
         if protocol != PROTOCOL_VERSION {
             // Nothing is changed for a control that we do not understand; it reads our number and replaces us.
-            let status = self.status(&front);
-            return Message::Welcome { protocol: PROTOCOL_VERSION, status, refused: Vec::new() };
+            return self.welcome(&front, Vec::new());
         }
         let mut refused = front.listeners.want(&wanted).await;
         // Kept on disk only when all could be had: a restarted ingress then opens what is really open now.
@@ -151,7 +150,12 @@ impl Server {
             }
         }
         refused.sort_by(|one, other| one.listener.cmp(&other.listener));
-        Message::Welcome { protocol: PROTOCOL_VERSION, status: self.status(&front), refused }
+        self.welcome(&front, refused)
+    }
+
+    fn welcome(&self, front: &Front, refused: Vec<ListenerRefused>) -> Message {
+        let (status, table) = (self.status(front), front.table.clone());
+        Message::Welcome { protocol: PROTOCOL_VERSION, status, refused, table }
     }
 
     async fn set_table(&self, table: RouteTable, number: u64) -> Message {

@@ -104,10 +104,12 @@ pub struct Record {
     /// When instances began to be replaced, and when that ended.
     pub roll_began: Option<Timestamp>,
     pub roll_ended: Option<Timestamp>,
-    /// Counted while it rolled.
+    /// Counted while it rolled: the sum of `counted` at the end of it.
     pub served: Option<Served>,
-    /// Counters at the start, by ingress boot id, so that killing control loses none.
-    pub baseline: Option<Baseline>,
+    /// What each ingress process has counted of it, as last read; the first one is read at the start. They count in their
+    /// own memory, so that killing control loses none.
+    #[serde(default)]
+    pub counted: Vec<Counted>,
     /// What a restart left as it was.
     pub unchanged: Vec<Unchanged>,
     /// Notes for people: clamped limits, reused images.
@@ -123,10 +125,15 @@ pub struct Served {
     pub client_gone: u64,
     pub upgraded_cut: u64,
     pub slowest_us: u64,
+    /// There was more: an ingress died, and what it had counted since it was last read went with it.
+    #[serde(default)]
+    pub at_least: bool,
 }
 
+/// What one ingress process has counted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Baseline {
+pub struct Counted {
+    /// New at every start of the process, which begins at zero.
     pub boot_id: String,
     pub served: Served,
 }
@@ -293,6 +300,16 @@ pub struct AppState {
     pub revisions: Vec<Revision>,
     pub job_runs: Vec<JobRun>,
     pub databases: Vec<Database>,
+}
+
+impl AppState {
+    /// What serves could be read. Without its deployment nothing would seem to be wanted, without the revisions of its
+    /// instances nothing could be routed: such a state is not to be acted on.
+    pub fn is_whole(&self) -> bool {
+        let is_here = |id: &DeploymentId| self.deployments.iter().any(|it| it.id == *id);
+        let has_revision = |it: &Instance| self.revisions.iter().any(|revision| revision.id == it.revision);
+        self.app.active.as_ref().is_none_or(is_here) && self.instances.iter().all(has_revision)
+    }
 }
 
 impl std::fmt::Debug for Revision {

@@ -116,6 +116,16 @@ impl Store {
         self.read(|look| look.many("ORDER BY name", [])).await
     }
 
+    /// The ids of all apps, also of those whose rows are damaged otherwise.
+    pub async fn app_ids(&self) -> Result<BTreeSet<AppId>, StoreError> {
+        self.read(|look| {
+            let mut statement = look.conn.prepare_cached("SELECT id FROM apps")?;
+            let ids = statement.query_map([], |row| row.get(0).map(|id: String| AppId::new(id)))?;
+            Ok(ids.collect::<Result<_, _>>()?)
+        })
+        .await
+    }
+
     /// One app.
     pub async fn app(&self, id: &AppId) -> Result<Option<App>, StoreError> {
         let id = id.clone();

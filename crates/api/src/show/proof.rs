@@ -62,5 +62,6 @@ fn served(served: Served) -> Value {
         "client_gone": served.client_gone,
         "upgraded_cut": served.upgraded_cut,
         "slowest_ms": served.slowest_us.div_ceil(1000),
+        "at_least": served.at_least,
     })
 }

@@ -50,13 +50,17 @@ fn success(app: &str, ended: &Snapshot) -> Vec<String> {
 
 /// `served 48,211 requests during this roll, 0 failed, slowest 212 ms`.
 fn proof(served: &Served) -> String {
-    let mut text =
-        format!("served {} requests during this roll, {} failed", grouped(served.requests), grouped(served.failed));
+    let at_least = if served.at_least { "at least " } else { "" };
+    let (requests, failed) = (grouped(served.requests), grouped(served.failed));
+    let mut text = format!("served {at_least}{requests} requests during this roll, {failed} failed");
     if served.requests > 0 {
         text.push_str(&format!(", slowest {} ms", grouped(served.slowest_ms)));
     }
     if served.upgraded_cut > 0 {
         text.push_str(&format!(", {} websockets cut at the limit", grouped(served.upgraded_cut)));
+    }
+    if served.at_least {
+        text.push_str("; the front door was started again meanwhile, and what it had counted last is lost");
     }
     text
 }
@@ -123,6 +127,14 @@ mod tests {
             line,
             "shop serves deployment 42 after 4.2 s: served 48,211 requests during this roll, 0 failed, slowest 212 ms, 3 websockets cut at the limit."
         );
+    }
+
+    #[test]
+    fn a_proof_with_a_gap_says_so() {
+        let served = json!({ "requests": 7, "failed": 0, "slowest_ms": 12, "at_least": true });
+        let it = read(|it| it["boatyard"]["record"]["served"] = served, "ACTIVE", "SUCCESS");
+        let line = &told("shop", &it, false)[0];
+        assert!(line.contains("served at least 7 requests") && line.ends_with("counted last is lost."), "{line}");
     }
 
     #[test]

@@ -74,6 +74,7 @@ pub struct Served {
     pub failed: u64,
     pub upgraded_cut: u64,
     pub slowest_ms: u64,
+    pub at_least: bool,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]

@@ -131,6 +131,7 @@ impl AppTask {
             Event::ImagesReady => self.freeze(deployment, spec).await,
             Event::RolloutFree => {
                 deployment.progress.start(&LeafKey::DeployInitialize, now);
+                self.begin_counting(&mut deployment);
                 self.advance_to(deployment, event, Vec::new()).await
             }
             Event::Prepared => {

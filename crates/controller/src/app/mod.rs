@@ -29,7 +29,7 @@ use futures::FutureExt;
 use ingress::protocol::AppRoutes;
 use rollout::ids::{ComponentName, DeploymentId, InstanceName};
 use rollout::observed::{ContainerSeen, ProbeSeen, Routes, Setback};
-use store::records::{AppState, Deployment};
+use store::records::{AppState, Counted, Deployment};
 use store::{Sealer, Store};
 use tokio::sync::{Mutex, OwnedMutexGuard, mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinSet};
@@ -41,6 +41,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::engine_watch::{EngineView, EngineWatch};
 use crate::error::ControlError;
+use crate::fence::Fence;
 use crate::front::Front;
 use crate::logbook::Logbook;
 use crate::names::Names;
@@ -65,11 +66,11 @@ pub(crate) struct Shared {
     pub logbook: Logbook,
     /// Ticks whenever any app's records changed.
     pub changes: watch::Sender<u64>,
+    /// Nothing is begun or written any more: the process ends, or the fence is lost.
     pub stop: CancellationToken,
     /// CPUs and memory of the engine's host.
     pub host: engine::Limits,
-    /// Another controller of this installation took over: nothing is written any more (F44).
-    pub fenced: CancellationToken,
+    pub fence: Arc<Fence>,
     /// Network numbers being given out.
     pub networks: tokio::sync::Mutex<()>,
 }
@@ -120,6 +121,7 @@ impl AppHandle {
                 while !shared.stop.is_cancelled() {
                     tokio::time::sleep(STORE_PAUSE).await;
                     match shared.store.app_state(&id).await {
+                        Ok(Some(read)) if !read.is_whole() => error!("what serves cannot be read; trying again"),
                         Ok(read) => {
                             state = read;
                             break;
@@ -186,6 +188,8 @@ pub(crate) struct AppTask {
     /// Acknowledged by the ingress, and the part of the table it came from.
     routes: Option<(Routes, AppRoutes)>,
     routing: bool,
+    /// What was counted when they were acknowledged, and under which window.
+    counted: Option<(String, Counted)>,
     builds: BTreeMap<(DeploymentId, ComponentName), AbortHandle>,
     build_failures: BTreeMap<(DeploymentId, ComponentName), String>,
     /// Images that were had and could not be written down yet.
@@ -227,6 +231,7 @@ impl AppTask {
             awaited: HashMap::new(),
             routes: None,
             routing: false,
+            counted: None,
             builds: BTreeMap::new(),
             build_failures: BTreeMap::new(),
             unwritten: BTreeMap::new(),
@@ -242,7 +247,8 @@ impl AppTask {
     }
 
     async fn run(mut self) {
-        while !self.ended && !self.shared.fenced.is_cancelled() {
+        let stop = self.shared.stop.clone();
+        while !self.ended && !stop.is_cancelled() {
             let pause = match self.turn().await {
                 Ok(true) => continue,
                 Ok(false) => None,
@@ -252,9 +258,10 @@ impl AppTask {
                 }
             };
             self.tell_why();
-            let stop = self.shared.stop.clone();
             tokio::select! {
-                () = stop.cancelled() => break,
+                // First: news may lead to a write.
+                biased;
+                () = stop.cancelled() => return,
                 () = self.news(pause) => {}
             }
         }

@@ -1,6 +1,7 @@
 //! The proof that a deployment shows: what was served while it rolled, and what stayed the same; and the leaves of its
 //! progress that follow from its instances.
 
+use ingress::protocol::AppRoutes;
 use rollout::deployment::Stage;
 use rollout::instance::InstancePhase;
 use rollout::plan::Standing;
@@ -8,23 +9,33 @@ use rollout::progress::{LeafKey, Progress};
 use rollout::target::Target;
 use rollout::time::Timestamp;
 use store::StoreError;
-use store::records::{Change, Deployment, Instance, Served, Unchanged};
+use store::records::{Change, Counted, Deployment, Instance, Record, Served, Unchanged};
 
 use super::AppTask;
 use crate::clock;
 
 impl AppTask {
-    /// Reads the ingress's counters of the deployment's window.
+    /// Which ingress begins to count, and from where.
+    pub(super) fn begin_counting(&self, deployment: &mut Deployment) {
+        let counted = self.shared.front.counted(self.state.app.id.as_str(), deployment.id.as_str());
+        counted.into_iter().for_each(|it| keep_count(&mut deployment.record, it));
+    }
+
+    /// Remembers what was counted until this table was acknowledged; [`Self::show_rollout`] writes it down.
+    pub(super) fn counted(&mut self, sent: &AppRoutes) {
+        let counted = self.shared.front.counted(&sent.app, &sent.window);
+        self.counted = counted.map(|it| (sent.window.clone(), it));
+    }
+
+    /// Sums up what was served. Of an ingress that died it is what was last read.
     pub(super) async fn settle_record(&self, deployment: &mut Deployment) {
-        let counters = self.shared.front.counters(self.state.app.id.as_str(), deployment.id.as_str()).await;
-        deployment.record.served = counters.map(|it| Served {
-            requests: it.requests,
-            failed: it.failed,
-            app_errors: it.app_errors,
-            client_gone: it.client_gone,
-            upgraded_cut: it.upgraded_cut,
-            slowest_us: it.slowest_us,
-        });
+        let counted = self.shared.front.count(self.state.app.id.as_str(), deployment.id.as_str()).await;
+        let answered = counted.is_some();
+        counted.into_iter().for_each(|it| keep_count(&mut deployment.record, it));
+        let all = &deployment.record.counted;
+        let at_least = !answered || all.len() > 1;
+        let sum = all.iter().map(|it| it.served).reduce(add);
+        deployment.record.served = sum.map(|it| Served { at_least, ..it });
     }
 
     /// What a restart leaves as it is, component by component.
@@ -42,21 +53,23 @@ impl AppTask {
         named.filter_map(of).collect()
     }
 
-    /// Writes down how far the rollout is: leaves of the tree, and the moment from which the new instances serve alone.
+    /// Writes down how far the rollout is: leaves of the tree, the moment from which the new instances serve alone, and
+    /// what was counted so far.
     pub(super) async fn show_rollout(&mut self) -> Result<bool, StoreError> {
-        let Some(mut deployment) = self.rolling().filter(|it| it.stage == Stage::Rolling).cloned() else {
-            return Ok(false);
-        };
-        let before = deployment.progress.clone();
-        let now = clock::now();
-        for target in deployment.targets.iter().flatten() {
-            self.move_leaves(target, &mut deployment.progress, now);
+        let Some(mut deployment) = self.rolling().cloned() else { return Ok(false) };
+        let before = (deployment.progress.clone(), deployment.record.clone());
+        let counted = self.counted.as_ref().filter(|(window, _)| window == deployment.id.as_str());
+        counted.into_iter().for_each(|(_, it)| keep_count(&mut deployment.record, it.clone()));
+        if deployment.stage == Stage::Rolling {
+            let now = clock::now();
+            for target in deployment.targets.iter().flatten() {
+                self.move_leaves(target, &mut deployment.progress, now);
+            }
+            if deployment.record.serving_since.is_none() && self.serves_alone() {
+                deployment.record.serving_since = Some(now);
+            }
         }
-        let serves = deployment.record.serving_since.is_none() && self.serves_alone();
-        if serves {
-            deployment.record.serving_since = Some(now);
-        }
-        let changed = serves || deployment.progress != before;
+        let changed = (&deployment.progress, &deployment.record) != (&before.0, &before.1);
         if changed {
             self.commit(vec![Change::Deployment(Box::new(deployment))]).await?;
         }
@@ -87,5 +100,25 @@ impl AppTask {
         if ready >= wanted {
             progress.succeed(&wait, None, now);
         }
+    }
+}
+
+/// The newest reading of each ingress process counts.
+fn keep_count(record: &mut Record, counted: Counted) {
+    match record.counted.iter_mut().find(|it| it.boot_id == counted.boot_id) {
+        Some(before) => *before = counted,
+        None => record.counted.push(counted),
+    }
+}
+
+fn add(one: Served, other: Served) -> Served {
+    Served {
+        requests: one.requests + other.requests,
+        failed: one.failed + other.failed,
+        app_errors: one.app_errors + other.app_errors,
+        client_gone: one.client_gone + other.client_gone,
+        upgraded_cut: one.upgraded_cut + other.upgraded_cut,
+        slowest_us: one.slowest_us.max(other.slowest_us),
+        at_least: one.at_least || other.at_least,
     }
 }

@@ -46,7 +46,10 @@ impl AppTask {
     ) -> Result<(), StoreError> {
         self.routing = false;
         match result {
-            Ok(()) => self.routes = Some((routes, sent)),
+            Ok(()) => {
+                self.counted(&sent);
+                self.routes = Some((routes, sent));
+            }
             Err(why) => warn!(%why, "the ingress did not take the routes; they are sent again"),
         }
         Ok(())
@@ -84,14 +87,25 @@ impl AppTask {
 
     fn part(&self, routes: &Routes, rules: Option<&Deployment>) -> AppRoutes {
         let app = &self.state.app;
-        let spec = rules.filter(|_| !app.deleting).and_then(|it| self.spec_of(it));
+        let rules = match rules.filter(|_| !app.deleting).map(|it| self.spec_of(it)) {
+            Some(Some(spec)) => self.rules(&spec, routes),
+            // This version cannot read the spec that serves.
+            Some(None) => self.present_rules(routes),
+            None => Vec::new(),
+        };
         let window = self.rolling().or_else(|| self.active()).map(|it| it.id.to_string()).unwrap_or_default();
         AppRoutes {
             app: app.id.to_string(),
             hosts: if app.deleting { Vec::new() } else { vec![self.shared.front.domain(&app.name)] },
             window,
-            rules: spec.map(|spec| self.rules(&spec, routes)).unwrap_or_default(),
+            rules,
         }
+    }
+
+    /// The rules that the ingress has, over the instances that there are.
+    fn present_rules(&self, routed: &Routes) -> Vec<Rule> {
+        let present = self.shared.front.part(self.state.app.id.as_str()).map(|it| it.rules).unwrap_or_default();
+        present.into_iter().map(|it| Rule { upstreams: self.upstreams(routed, &it.component), ..it }).collect()
     }
 
     fn rules(&self, spec: &app_spec::AppSpec, routed: &Routes) -> Vec<Rule> {

@@ -9,14 +9,20 @@ use async_trait::async_trait;
 use ingress::control::{Control, ControlError, News};
 use ingress::protocol::{Listener, ListenerKind, RouteTable, Status};
 use tokio::sync::broadcast;
-use tokio::sync::broadcast::error::RecvError;
 use tracing::info;
 
 /// Finds an ingress.
 #[async_trait]
 pub(crate) trait Doors: Send + Sync {
     /// A connection to one that listens where it should. Errors: a sentence.
-    async fn open(&self) -> Result<Arc<dyn Door>, String>;
+    async fn open(&self) -> Result<Opened, String>;
+}
+
+/// A connection that is in charge.
+pub(crate) struct Opened {
+    pub door: Arc<dyn Door>,
+    /// The table in force when it was opened.
+    pub table: RouteTable,
 }
 
 /// A connection to a living ingress. Errors are sentences.
@@ -26,7 +32,7 @@ pub(crate) trait Door: Send + Sync {
     async fn set_table(&self, table: RouteTable) -> Result<(), String>;
     /// What is in force, open and counted.
     async fn status(&self) -> Result<Status, String>;
-    /// Ends it; open requests get `drain`.
+    /// Ends it; open requests get `drain`. Returns when it is gone.
     async fn shutdown(&self, drain: Duration) -> Result<(), String>;
     /// News from now on.
     fn news(&self) -> broadcast::Receiver<News>;
@@ -42,7 +48,7 @@ pub(crate) struct IngressProcess {
 #[async_trait]
 impl Doors for IngressProcess {
     /// Starts the process where none answers.
-    async fn open(&self) -> Result<Arc<dyn Door>, String> {
+    async fn open(&self) -> Result<Opened, String> {
         let args = ["ingress".into(), "--data-dir".into(), self.data_dir.clone().into_os_string()];
         let log = self.data_dir.join("ingress.log");
         let running = || async {
@@ -54,12 +60,15 @@ impl Doors for IngressProcess {
         let mut answer = control.hello(listeners.clone()).await;
         if let Err(ControlError::OtherProtocol { theirs }) = answer {
             info!(theirs, "the ingress that runs is of another version; replacing it");
-            replace(&control).await?;
+            // Its hello has put us in charge all the same.
+            control.end(REPLACED_WITHIN).await.map_err(|error| error.to_string())?;
             control = running().await?;
             answer = control.hello(listeners).await;
         }
         let welcome = answer.map_err(|error| error.to_string())?;
-        let Some(refused) = welcome.refused.first() else { return Ok(Arc::new(control)) };
+        let Some(refused) = welcome.refused.first() else {
+            return Ok(Opened { door: Arc::new(control), table: welcome.table });
+        };
         let kept = match welcome.status.listeners.is_empty() {
             false => "; what was open before stays open",
             // It has no door at all: nobody would miss it, or know of it.
@@ -76,15 +85,6 @@ impl Doors for IngressProcess {
 /// Open requests of an ingress that is replaced get this long: ours. Nobody is let in meanwhile.
 const REPLACED_WITHIN: Duration = Duration::from_secs(10);
 
-/// Ends an ingress whose protocol we do not speak; its hello has put us in charge all the same. Returns when it is gone.
-async fn replace(control: &Control) -> Result<(), String> {
-    let mut news = control.news();
-    control.shutdown(REPLACED_WITHIN).await.map_err(|error| error.to_string())?;
-    let gone = async { while !matches!(news.recv().await, Ok(News::Lost) | Err(RecvError::Closed)) {} };
-    let late = |_| "the ingress of another version does not end; stop it by hand".to_owned();
-    tokio::time::timeout(REPLACED_WITHIN * 2, gone).await.map_err(late)
-}
-
 #[async_trait]
 impl Door for Control {
     async fn set_table(&self, table: RouteTable) -> Result<(), String> {
@@ -96,7 +96,7 @@ impl Door for Control {
     }
 
     async fn shutdown(&self, drain: Duration) -> Result<(), String> {
-        Control::shutdown(self, drain).await.map_err(|error| error.to_string())
+        self.end(drain).await.map_err(|error| error.to_string())
     }
 
     fn news(&self) -> broadcast::Receiver<News> {

@@ -13,7 +13,7 @@ use futures::StreamExt;
 use rollout::deployment::Stage;
 use rollout::ids::{AppId, DeploymentId, InstanceName};
 use rollout::instance::InstancePhase;
-use store::records::{AppState, Database, Deployment, Probe};
+use store::records::{AppState, Change, Database, Deployment, Probe};
 use store::{DataDir, Store};
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
@@ -139,6 +139,13 @@ impl House {
         while left.strong_count() > 0 {
             sleep(Duration::from_millis(1)).await;
         }
+    }
+
+    /// Changes an app's records while no controller runs, as damage or another version would.
+    pub async fn tamper(&self, app: &AppId, changes: impl FnOnce(AppState) -> Vec<Change>) {
+        let store = Store::open(&DataDir::open(self.dir.path().join("data")).unwrap()).unwrap();
+        let state = store.app_state(app).await.unwrap().unwrap();
+        store.commit(changes(state)).await.unwrap();
     }
 
     pub fn controller(&self) -> &Controller {

@@ -7,9 +7,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use engine::fake::FakeEngine;
 use ingress::control::News;
-use ingress::protocol::{Open, RouteTable, Status};
+use ingress::protocol::{Counters, Open, RouteTable, Status};
 use tokio::sync::{broadcast, watch};
 
+use crate::front::door::Opened;
 use crate::front::{Door, Doors};
 
 /// A table that came into force.
@@ -35,10 +36,14 @@ pub struct MemoryIngress {
 #[derive(Default)]
 struct State {
     dead: bool,
+    opened: usize,
     taken: Vec<Taken>,
     /// From the table of this number on nothing is acknowledged.
     silent_at: Option<usize>,
     open: BTreeMap<String, Open>,
+    /// Of this life of the process, by app and window.
+    counters: BTreeMap<String, BTreeMap<String, Counters>>,
+    deaths: usize,
 }
 
 impl MemoryIngress {
@@ -49,6 +54,11 @@ impl MemoryIngress {
     /// Every table so far, in order.
     pub fn taken(&self) -> Vec<Taken> {
         self.state().taken.clone()
+    }
+
+    /// How often somebody took charge of it.
+    pub fn opened(&self) -> usize {
+        self.state().opened
     }
 
     /// Upstreams in force for a component of an app, by name.
@@ -73,6 +83,17 @@ impl MemoryIngress {
         let _ = self.news.send(News::Draining { upstream: upstream.to_owned(), open });
     }
 
+    /// Answers so many requests to every app, under the window in force.
+    pub fn serve(&self, requests: u64) {
+        let mut state = self.state();
+        let apps = state.taken.last().map(|it| it.table.apps.clone()).unwrap_or_default();
+        for app in apps {
+            let counters = state.counters.entry(app.app).or_default().entry(app.window).or_default();
+            counters.requests += requests;
+            counters.slowest_us = counters.slowest_us.max(requests * 1000);
+        }
+    }
+
     /// The `nth` table from now on (1 is the next) comes into force and is not acknowledged, nor is any after it.
     pub fn fall_silent_at(&self, nth: usize) {
         let mut state = self.state();
@@ -90,9 +111,12 @@ impl MemoryIngress {
         self.silent.send_replace(false);
     }
 
-    /// The process is gone; nobody can start it.
+    /// The process is gone, with what it has counted; nobody can start it.
     pub fn die(&self) {
-        self.state().dead = true;
+        let mut state = self.state();
+        (state.dead, state.counters) = (true, BTreeMap::new());
+        state.deaths += 1;
+        drop(state);
         let _ = self.news.send(News::Lost);
     }
 
@@ -129,11 +153,14 @@ impl MemoryIngress {
 
 #[async_trait]
 impl Doors for MemoryIngress {
-    async fn open(&self) -> Result<Arc<dyn Door>, String> {
-        match self.state().dead {
-            true => Err("the ingress does not start".into()),
-            false => Ok(Arc::new(self.clone())),
+    async fn open(&self) -> Result<Opened, String> {
+        let mut state = self.state();
+        if state.dead {
+            return Err("the ingress does not start".into());
         }
+        state.opened += 1;
+        let table = state.taken.last().map(|it| it.table.clone()).unwrap_or_default();
+        Ok(Opened { door: Arc::new(self.clone()), table })
     }
 }
 
@@ -153,10 +180,22 @@ impl Door for MemoryIngress {
         if state.dead {
             return Err("the connection to the ingress is lost".into());
         }
-        Ok(Status { open: state.open.clone(), ..Status::default() })
+        Ok(Status {
+            boot_id: format!("life-{}", state.deaths),
+            open: state.open.clone(),
+            counters: state.counters.clone(),
+            ..Status::default()
+        })
     }
 
-    async fn shutdown(&self, _drain: Duration) -> Result<(), String> {
+    async fn shutdown(&self, drain: Duration) -> Result<(), String> {
+        let mut news = self.news();
+        let drained = async {
+            while !self.state().open.is_empty() {
+                drop(news.recv().await);
+            }
+        };
+        drop(tokio::time::timeout(drain, drained).await);
         self.die();
         Ok(())
     }

@@ -2,9 +2,12 @@
 //! calls ends in the same state as if nothing had. Time is paused: seconds of a rollout pass in an instant, and in order.
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
+mod counting;
 mod crashes;
+mod down;
 mod drift;
 mod faults;
+mod fence;
 mod house;
 mod ingress;
 mod keeper;
@@ -12,3 +15,4 @@ mod outages;
 mod queue;
 mod rollback;
 mod simulation;
+mod unreadable;

@@ -163,6 +163,18 @@ async fn what_was_acknowledged_is_served_after_a_restart_without_control() {
 }
 
 #[tokio::test]
+async fn a_control_that_takes_charge_is_told_the_table_in_force() {
+    let mut ingress = Ingress::start();
+    let table = to_echo(3).await;
+    let control = ingress.connect().await;
+    assert_eq!(control.hello(Vec::new()).await.unwrap().table, RouteTable::default());
+    control.set_table(table.clone()).await.unwrap();
+    assert_eq!(ingress.connect().await.hello(Vec::new()).await.unwrap().table, table);
+    ingress.restart().await;
+    assert_eq!(ingress.connect().await.hello(Vec::new()).await.unwrap().table, table, "from the snapshot");
+}
+
+#[tokio::test]
 async fn a_damaged_snapshot_is_set_aside_and_the_process_starts_empty() {
     let mut ingress = Ingress::start();
     let control = ingress.connect().await;
@@ -259,7 +271,7 @@ async fn a_closed_listener_lets_its_open_request_end() {
 }
 
 #[tokio::test]
-async fn a_shutdown_lets_open_requests_end_and_then_ends_the_process() {
+async fn an_end_lets_open_requests_end_and_is_told_when_the_process_is_gone() {
     let (go, gate) = tokio::sync::watch::channel(false);
     let app = application(move |mut stream, _| {
         let mut gate = gate.clone();
@@ -276,10 +288,12 @@ async fn a_shutdown_lets_open_requests_end_and_then_ends_the_process() {
     control.set_table(table(1, vec![rule("/", Rewrite::Keep, &[("web", app)])])).await.unwrap();
     let asking = tokio::spawn(get(open));
     soon(async { while control.status().await.unwrap().open.is_empty() {} }).await;
-    control.shutdown(Duration::from_secs(10)).await.unwrap();
+    let ending = tokio::spawn(async move { control.end(Duration::from_secs(10)).await });
     until(|| std::net::TcpStream::connect(open).is_err()).await;
+    assert!(!ending.is_finished(), "a request is open");
     go.send(true).unwrap();
     assert_eq!(soon(asking).await.unwrap(), 200);
+    soon(ending).await.unwrap().unwrap();
     soon(&mut ingress.running).await.unwrap().unwrap();
     assert!(!ingress.socket().exists());
 }

@@ -23,7 +23,7 @@ async fn a_row_that_cannot_be_read_is_skipped_and_reported_and_its_neighbours_ar
 }
 
 #[tokio::test]
-async fn a_damaged_app_is_an_error_and_not_absent_and_keeps_its_name_and_network() {
+async fn a_damaged_app_is_an_error_and_not_absent_and_keeps_its_id_name_and_network() {
     let home = Home::with_app("shop").await;
     home.store.commit(vec![Change::App(app("blog", 2))]).await.unwrap();
     home.sql().execute("UPDATE apps SET body = '[]' WHERE id = 'shop'", []).unwrap();
@@ -32,6 +32,7 @@ async fn a_damaged_app_is_an_error_and_not_absent_and_keeps_its_name_and_network
     assert!(matches!(&error, StoreError::Damaged { table: "apps", key, .. } if key == "shop"), "{error:?}");
     assert_eq!(home.store.apps().await.unwrap(), [app("blog", 2)]);
     assert_eq!(home.store.networks().await.unwrap(), [1, 2].into());
+    assert_eq!(home.store.app_ids().await.unwrap(), ["blog".into(), "shop".into()].into());
 
     home.store.commit(vec![Change::ForgetApp("shop".into())]).await.unwrap();
     assert!(home.store.damaged().is_empty());

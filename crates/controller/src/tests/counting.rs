@@ -1,0 +1,97 @@
+//! What a deployment's record says was served, whoever dies while it rolls.
+
+use rollout::deployment::Stage;
+use rollout::ids::{AppId, DeploymentId};
+use store::records::Served;
+
+use super::house::House;
+use super::simulation::simulate;
+
+#[derive(Clone, Copy, PartialEq)]
+enum Dies {
+    Nobody,
+    Controller,
+    Ingress,
+    Both,
+}
+
+/// Five requests while the first instance comes up, and three later; somebody dies between.
+async fn told(dies: Dies, read_before: bool) -> Served {
+    let (mut house, app) = House::with_app().await;
+    house.update(&app, "slow").await;
+    let id = house.newest(&app).await.id;
+    until_counted_for(&house, &id, 0).await;
+    house.ingress.serve(5);
+    if read_before {
+        // With the table of the first new instance.
+        until_counted_for(&house, &id, 5).await;
+    }
+    if matches!(dies, Dies::Controller | Dies::Both) {
+        house.crash().await;
+    }
+    if matches!(dies, Dies::Ingress | Dies::Both) {
+        house.ingress.die();
+        house.ingress.recover();
+    }
+    if matches!(dies, Dies::Controller | Dies::Both) {
+        house.open().await;
+    }
+    until_window(&house, &app, &id).await;
+    house.ingress.serve(3);
+    house.settle(&app, Stage::Active).await;
+    house.deployment(&id).await.record.served.unwrap()
+}
+
+/// Until so much is on record of a deployment that rolls.
+async fn until_counted_for(house: &House, id: &DeploymentId, requests: u64) {
+    house
+        .until(async || {
+            let deployment = house.deployment(id).await;
+            let kept: u64 = deployment.record.counted.iter().map(|it| it.served.requests).sum();
+            let rolls = deployment.stage == Stage::Rolling && !deployment.record.counted.is_empty();
+            (rolls && kept == requests).then_some(()).ok_or_else(|| format!("{:?}", deployment.record))
+        })
+        .await;
+}
+
+/// Until a table of an ingress that lives counts for this deployment.
+async fn until_window(house: &House, app: &AppId, id: &DeploymentId) {
+    house
+        .until(async || {
+            let counted = house.controller().0.shared.front.count(app.as_str(), id.as_str()).await;
+            let newest = house.ingress.taken().last().map(|it| it.table.apps[0].window.clone());
+            let counts = counted.is_some() && newest.as_deref() == Some(id.as_str());
+            counts.then_some(()).ok_or_else(|| format!("{newest:?}"))
+        })
+        .await;
+}
+
+#[test]
+fn what_is_counted_while_a_deployment_rolls_is_on_its_record() {
+    simulate(async {
+        let served = told(Dies::Nobody, true).await;
+        assert_eq!((served.requests, served.slowest_us, served.at_least), (8, 5000, false));
+    });
+}
+
+#[test]
+fn a_controller_that_dies_loses_no_count() {
+    simulate(async {
+        for read_before in [true, false] {
+            let served = told(Dies::Controller, read_before).await;
+            assert_eq!((served.requests, served.at_least), (8, false));
+        }
+    });
+}
+
+#[test]
+fn of_an_ingress_that_dies_the_last_reading_counts_and_the_record_says_that_there_was_more() {
+    simulate(async {
+        for dies in [Dies::Ingress, Dies::Both] {
+            let served = told(dies, true).await;
+            assert_eq!((served.requests, served.slowest_us, served.at_least), (8, 5000, true));
+            let served = told(dies, false).await;
+            assert_eq!((served.requests, served.at_least), (3, true), "a lower bound, and called one");
+        }
+    });
+}

@@ -1,0 +1,32 @@
+//! Everything comes down in order: first the front door, then what is behind it.
+
+use std::time::Duration;
+
+use engine::ContainerState;
+use engine::fake::Verb;
+use ingress::protocol::Open;
+use tokio::time::sleep;
+
+use super::house::House;
+use super::simulation::simulate;
+
+#[test]
+fn no_container_is_stopped_before_the_front_door_has_drained() {
+    simulate(async {
+        let (house, app) = House::with_app().await;
+        let upstream = house.names(&app, "web").await.pop_first().unwrap();
+        let open = |requests| house.ingress.set_open(&upstream, Open { requests, upgraded: 0 });
+        open(1);
+        let since = house.engine.calls().len();
+        let stopped = || house.engine.calls()[since..].iter().filter(|it| it.verb == Verb::Stop).count();
+        let controller = house.controller().clone();
+        let down = tokio::spawn(async move { controller.down(true).await });
+        sleep(Duration::from_secs(30)).await;
+        assert_eq!(stopped(), 0, "a request is open");
+        open(0);
+        down.await.unwrap().unwrap();
+        assert!(house.engine.containers().iter().all(|it| it.state != ContainerState::Running));
+        sleep(Duration::from_secs(60)).await;
+        assert!(house.engine.containers().iter().all(|it| it.state != ContainerState::Running), "none is brought back");
+    });
+}

@@ -1,0 +1,61 @@
+//! Records that this version cannot read: what serves goes on serving, and nobody else is held up.
+
+use std::time::Duration;
+
+use rollout::deployment::Stage;
+use store::records::{App, Change, Deployment};
+use tokio::time::sleep;
+
+use super::house::{House, caller, spec};
+use super::simulation::simulate;
+
+#[test]
+fn an_app_whose_deployment_cannot_be_read_is_left_as_it_is_while_others_come_and_go() {
+    simulate(async {
+        let (mut house, app) = House::with_app().await;
+        let (upstreams, containers) = (house.ingress.upstreams("web"), house.engine.containers());
+        house.crash().await;
+        let lost = |app: App| vec![Change::App(App { active: Some("not there".into()), ..app })];
+        house.tamper(&app, |state| lost(state.app)).await;
+        house.open().await;
+
+        let mut other = spec("2");
+        other.name = "other".into();
+        let other = house.controller().create_app(other, &caller()).await.unwrap().app.id;
+        house
+            .until(async || match house.newest(&other).await.stage {
+                Stage::Active => Ok(()),
+                stage => Err(format!("{stage:?}")),
+            })
+            .await;
+        sleep(Duration::from_secs(60)).await;
+
+        let routed = house.ingress.upstreams("web");
+        assert!(upstreams.iter().all(|it| routed.contains(it)) && routed.len() == 4, "{routed:?}");
+        let now = house.engine.containers();
+        assert!(containers.iter().all(|it| now.contains(it)), "{now:#?}");
+    });
+}
+
+#[test]
+fn an_active_spec_that_cannot_be_read_leaves_the_rules_as_they_are_over_the_instances_there_are() {
+    simulate(async {
+        let (mut house, app) = House::with_app().await;
+        let ingress = house.ingress.clone();
+        let rules = || ingress.taken().pop().unwrap().table.apps.remove(0).rules;
+        let before = rules();
+        house.crash().await;
+        let unread = |it: Deployment| Change::Deployment(Box::new(Deployment { spec: 7.into(), ..it }));
+        house.tamper(&app, |state| state.deployments.into_iter().map(unread).collect()).await;
+        house.open().await;
+        sleep(Duration::from_secs(60)).await;
+        assert_eq!(rules(), before);
+
+        let lost = before[0].upstreams[0].id.clone();
+        house.engine.remove_behind_our_back(&lost);
+        house.end(&app, Stage::Active).await;
+        let after = rules();
+        assert_eq!((after.len(), after[0].upstreams.len()), (before.len(), 2));
+        assert!(after[0].upstreams.iter().all(|it| it.id != lost), "the one that took its place is routed");
+    });
+}
