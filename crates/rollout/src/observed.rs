@@ -54,6 +54,17 @@ pub struct Instance {
     pub busy: bool,
     /// The engine refused to create or start it, in its own words; trying again would not help.
     pub refused: Option<String>,
+    /// The engine was asked to stop or remove it, and has not done it yet.
+    pub ending: Option<Ending>,
+}
+
+/// A stop or a removal that takes its time. Time in which the engine answered nobody does not count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ending {
+    /// When it was first asked for.
+    pub since: Timestamp,
+    /// When the newest try failed; `None` while the first one is under way.
+    pub failed: Option<Timestamp>,
 }
 
 /// A container as the engine's list shows it.

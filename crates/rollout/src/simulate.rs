@@ -71,7 +71,7 @@ impl World {
             Step::Revive { instance } => self.change(instance, ContainerSeen::Running, None),
             Step::KeepAlive { instance } => self.with(instance, |it| it.kept_alive = true),
             Step::Stop { instance, .. } => {
-                self.with(instance, |it| it.phase = InstancePhase::Stopped);
+                self.with(instance, |it| (it.phase, it.ending) = (InstancePhase::Stopped, None));
                 self.change(instance, ContainerSeen::Exited { code: Some(0) }, None);
             }
         }
@@ -97,6 +97,7 @@ impl World {
             kept_alive: false,
             busy: false,
             refused: None,
+            ending: None,
         });
     }
 

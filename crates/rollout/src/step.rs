@@ -176,6 +176,13 @@ pub enum Waiting {
         /// Not before this.
         at: Timestamp,
     },
+    /// For the next try to end a container that the engine cannot stop or remove. Nothing else waits for it.
+    ForStuck {
+        /// The instance.
+        instance: InstanceName,
+        /// Not before this; `None` while a try is under way.
+        again_at: Option<Timestamp>,
+    },
     /// For the engine to answer: nothing is concluded from its silence.
     ForEngine,
     /// For the ingress to tell which routes it serves.
@@ -188,6 +195,7 @@ impl Waiting {
         match self {
             Self::ForReady { deadline, .. } | Self::ForDrain { deadline, .. } => Some(*deadline),
             Self::ForRetry { at, .. } => Some(*at),
+            Self::ForStuck { again_at, .. } => *again_at,
             Self::ForRoomToDrain { .. }
             | Self::ForQuiet { .. }
             | Self::ForTurn { .. }
@@ -216,6 +224,10 @@ impl Waiting {
             Self::ForRecovery { component, slot } => format!("waiting for {component}.{slot} to pass its probe again"),
             Self::ForStep { instance } => format!("working on {instance}"),
             Self::ForRetry { component, slot, at } => format!("trying {component}.{slot} again, {}", left(*at)),
+            Self::ForStuck { instance, again_at: Some(at) } => {
+                format!("{instance} does not end and was left behind; trying again, {}", left(*at))
+            }
+            Self::ForStuck { instance, again_at: None } => format!("{instance} does not end; trying again now"),
             Self::ForEngine => "waiting for the container engine to answer".into(),
             Self::ForIngress => "waiting for the ingress to answer".into(),
         }

@@ -144,6 +144,7 @@ impl AppTask {
             Event::Rolled => {
                 deployment.record.roll_ended = Some(now);
                 deployment.record.serving_since.get_or_insert(now);
+                self.note_stuck(&mut deployment);
                 self.settle_record(&mut deployment).await;
                 deployment.progress.start(&LeafKey::Finalize, now);
                 self.advance_to(deployment, event, Vec::new()).await
@@ -162,6 +163,7 @@ impl AppTask {
             }
             Event::RolledBack => {
                 deployment.record.roll_ended = Some(now);
+                self.note_stuck(&mut deployment);
                 self.settle_record(&mut deployment).await;
                 self.close_failed(&mut deployment);
                 // A rollback that a person asked for by canceling ends as they asked.

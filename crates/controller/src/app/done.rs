@@ -7,10 +7,11 @@ use rollout::deployment::{Failure, Stage};
 use rollout::ids::{ComponentName, DeploymentId, InstanceName};
 use rollout::instance::{InstanceEvent, InstancePhase};
 use rollout::job::JobPhase;
-use rollout::observed::{ContainerSeen, Routes, Setback};
+use rollout::observed::{ContainerSeen, Ending, Routes, Setback};
+use rollout::plan::stuck;
 use rollout::step::Reason;
 use store::StoreError;
-use store::records::{Change, Database};
+use store::records::{Change, Database, Deployment};
 use tokio::task::JoinError;
 use tracing::{error, info, warn};
 
@@ -210,6 +211,31 @@ impl AppTask {
         self.commit(vec![Change::Instance(row)]).await
     }
 
+    /// It is asked to end; how long that takes counts from the first time.
+    pub(super) fn begin_ending(&mut self, name: &InstanceName) {
+        self.endings.entry(name.clone()).or_insert(Ending { since: clock::now(), failed: None });
+    }
+
+    fn ending_failed(&mut self, name: &InstanceName, what: &str, error: &EngineError) {
+        self.begin_ending(name);
+        if let Some(ending) = self.endings.get_mut(name) {
+            ending.failed = Some(clock::now());
+        }
+        self.hold_off(name, what, error);
+    }
+
+    /// For the record of a deployment that does not wait for them (F28).
+    pub(super) fn note_stuck(&mut self, deployment: &mut Deployment) {
+        let observed = self.observe();
+        for it in stuck(&self.targets(), &observed, clock::now()) {
+            let (component, slot, name) = (&it.component, it.slot, &it.name);
+            warn!(instance = %name, "does not end; left behind");
+            deployment.record.notes.push(format!(
+                "the engine cannot stop or remove {name}, which {component}.{slot} replaced: it was left behind, and is tried again until it goes"
+            ));
+        }
+    }
+
     async fn kept_alive(&mut self, name: &InstanceName, result: Result<(), EngineError>) -> Result<(), StoreError> {
         self.busy.remove(name);
         if let Err(error) = result {
@@ -225,11 +251,12 @@ impl AppTask {
         self.busy.remove(name);
         match result {
             Ok(()) | Err(EngineError::NotFound { .. }) => {
+                self.endings.remove(name);
                 self.acted(name, ContainerSeen::Exited { code: None });
                 self.record_event(name, InstanceEvent::Ended).await
             }
             Err(error) => {
-                self.hold_off(name, "could not be stopped yet", &error);
+                self.ending_failed(name, "could not be stopped yet", &error);
                 Ok(())
             }
         }
@@ -238,9 +265,10 @@ impl AppTask {
     async fn removed(&mut self, name: &InstanceName, result: Result<(), EngineError>) -> Result<(), StoreError> {
         self.busy.remove(name);
         if let Err(error) = result {
-            self.hold_off(name, "could not be removed yet", &error);
+            self.ending_failed(name, "could not be removed yet", &error);
             return Ok(());
         }
+        self.endings.remove(name);
         info!(instance = %name, "instance removed");
         self.acted(name, ContainerSeen::Missing);
         self.commit(vec![Change::ForgetInstance(name.clone())]).await

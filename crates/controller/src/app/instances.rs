@@ -215,6 +215,7 @@ impl AppTask {
         if self.instance(name).is_some_and(|it| it.phase != InstancePhase::Stopping) {
             self.record_event(name, InstanceEvent::StopBegan).await?;
         }
+        self.begin_ending(name);
         let (engine, name) = (self.shared.engine.clone(), name.clone());
         self.begin(name.clone(), async move {
             let result = async {
@@ -228,6 +229,7 @@ impl AppTask {
     }
 
     fn remove(&mut self, name: &InstanceName) -> Result<(), StoreError> {
+        self.begin_ending(name);
         let (engine, name) = (self.shared.engine.clone(), name.clone());
         self.begin(name.clone(), async move {
             let result = engine.remove(name.as_str()).await;

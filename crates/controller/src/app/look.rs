@@ -20,6 +20,10 @@ impl AppTask {
             // A list that was asked for after our act knows better than we do.
             self.acted.retain(|_, (_, at)| *at >= asked);
         }
+        if view.unreachable.is_some() {
+            // It is not the containers' fault.
+            self.endings.clear();
+        }
         let instances = self.state.instances.iter().map(|it| self.seen(it, &view)).collect();
         let routes = self.routes.as_ref().map(|(routes, _)| routes.clone());
         Observed { instances, routes, setbacks: self.setbacks.clone() }
@@ -41,6 +45,7 @@ impl AppTask {
             kept_alive: row.kept_alive,
             busy: self.busy.contains(&row.name),
             refused: row.refused.clone(),
+            ending: self.endings.get(&row.name).copied(),
         }
     }
 

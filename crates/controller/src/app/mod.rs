@@ -28,7 +28,7 @@ use engine::Engine;
 use futures::FutureExt;
 use ingress::protocol::AppRoutes;
 use rollout::ids::{ComponentName, DeploymentId, InstanceName};
-use rollout::observed::{ContainerSeen, ProbeSeen, Routes, Setback};
+use rollout::observed::{ContainerSeen, Ending, ProbeSeen, Routes, Setback};
 use store::records::{AppState, Counted, Deployment};
 use store::{Sealer, Store};
 use tokio::sync::{Mutex, OwnedMutexGuard, mpsc, oneshot, watch};
@@ -197,6 +197,8 @@ pub(crate) struct AppTask {
     databases_up: HashSet<ComponentName>,
     database_failures: BTreeMap<ComponentName, String>,
     setbacks: Vec<Setback>,
+    /// Instances that are being stopped or removed.
+    endings: HashMap<InstanceName, Ending>,
     /// Specs of deployments, opened once.
     specs_of: std::sync::Mutex<HashMap<DeploymentId, Arc<AppSpec>>>,
     /// Why-lines as last planned.
@@ -238,6 +240,7 @@ impl AppTask {
             databases_up: HashSet::new(),
             database_failures: BTreeMap::new(),
             setbacks: Vec::new(),
+            endings: HashMap::new(),
             specs_of: std::sync::Mutex::default(),
             why: Vec::new(),
             look_again: None,

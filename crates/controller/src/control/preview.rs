@@ -170,6 +170,7 @@ fn model(state: &AppState) -> Observed {
         kept_alive: true,
         busy: false,
         refused: None,
+        ending: None,
     });
     let mut observed = Observed { instances: instances.collect(), ..Observed::default() };
     observed.routes = Some(rollout::plan::wanted_routes(&observed));

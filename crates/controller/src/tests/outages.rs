@@ -5,7 +5,7 @@ use std::time::Duration;
 use engine::fake::Verb;
 use ingress::protocol::Open;
 use rollout::deployment::Stage;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::house::House;
 use super::simulation::simulate;
@@ -137,5 +137,35 @@ fn a_job_whose_end_the_engine_does_not_tell_is_given_its_time_and_not_run_again(
         house.settle(&app, Stage::Failed).await;
         assert_eq!(house.newest(&app).await.failure.unwrap().code, "PreDeployJobFailed");
         assert_eq!(house.starts_of("-migrate-"), 1);
+    });
+}
+
+#[test]
+fn a_container_that_cannot_be_stopped_is_left_behind_and_goes_when_it_can() {
+    simulate(async {
+        let (house, app) = House::with_app().await;
+        let wedged = house.names(&app, "web").await.pop_first().unwrap();
+        house.engine.wedge(&wedged);
+        let began = Instant::now();
+        let restart = house.restart(&app).await.deployment.id;
+        let ended = house.reach(&restart, Stage::Active).await;
+        let took = began.elapsed();
+        assert!(took < Duration::from_secs(120 + 30 + 30), "its grace and 30 s, and what the others take: {took:?}");
+        assert!(ended.record.notes.iter().any(|it| it.contains(&wedged)), "{:?}", ended.record.notes);
+        assert!(house.names(&app, "web").await.contains(&wedged), "it is on record as long as it is there");
+
+        let tries = || house.engine.calls().iter().filter(|it| it.verb == Verb::Stop && it.what == wedged).count();
+        let before = tries();
+        sleep(Duration::from_secs(3600)).await;
+        let tried = tries() - before;
+        assert!((10..40).contains(&tried), "at growing pauses: {tried}");
+
+        let next = house.restart(&app).await.deployment.id;
+        let began = Instant::now();
+        house.reach(&next, Stage::Active).await;
+        assert!(began.elapsed() < Duration::from_secs(60), "the next one is not held up at all");
+
+        house.engine.free(&wedged);
+        house.settle(&app, Stage::Active).await;
     });
 }

@@ -116,6 +116,16 @@ impl FakeEngine {
         self.change(|world| world.script.plan(verb, nth, script::Fault::Late(delay)));
     }
 
+    /// From now on a container can be neither stopped nor removed, as when its shim hangs (F28).
+    pub fn wedge(&self, name: &str) {
+        self.change(|world| world.wedged.insert(name.to_owned()));
+    }
+
+    /// It can be again.
+    pub fn free(&self, name: &str) {
+        self.change(|world| world.wedged.remove(name));
+    }
+
     /// The engine goes down: nobody answers, event streams end, containers run on.
     pub fn go_down(&self) {
         self.change(World::go_down);

@@ -28,9 +28,10 @@ impl FakeEngine {
     /// The part before the effect. Lets other tasks run first, as a real call would.
     async fn begin(&self, verb: Verb, what: &str) -> Result<Option<Fault>, EngineError> {
         tokio::task::yield_now().await;
-        let (fault, down, full) = {
+        let (fault, down, wedged, full) = {
             let mut world = self.lock();
-            (world.script.begin(verb, what), world.down, world.disk_full)
+            let wedged = matches!(verb, Verb::Stop | Verb::Remove) && world.wedged.contains(what);
+            (world.script.begin(verb, what), world.down, wedged, world.disk_full)
         };
         let writes = matches!(verb, Verb::Create | Verb::Start | Verb::Pull | Verb::Build);
         match fault {
@@ -39,6 +40,7 @@ impl FakeEngine {
                 socket: "/fake/engine.sock".into(),
                 source: std::io::ErrorKind::ConnectionRefused.into(),
             }),
+            _ if wedged => Err(EngineError::Timeout { verb: "stop", after: Duration::from_secs(30) }),
             Some(Fault::Before) => Err(EngineError::Other {
                 verb: "scripted",
                 status: Some(500),

@@ -29,6 +29,8 @@ pub(super) struct World {
     registry: BTreeMap<String, (String, Behaviour)>,
     pub builds: super::build::Builds,
     pub foreign_names: BTreeSet<String>,
+    /// Containers that can be neither stopped nor removed.
+    pub wedged: BTreeSet<String>,
     pub foreign_subnets: BTreeSet<String>,
     pub events: broadcast::Sender<Event>,
     /// For ids and log stamps.
@@ -98,6 +100,7 @@ impl World {
             registry: BTreeMap::new(),
             builds: Default::default(),
             foreign_names: BTreeSet::new(),
+            wedged: BTreeSet::new(),
             foreign_subnets: BTreeSet::new(),
             events,
             counter: 0,

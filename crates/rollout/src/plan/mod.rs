@@ -7,10 +7,12 @@ mod drain;
 mod instances;
 mod rolling;
 mod routes;
+mod stuck;
 #[cfg(test)]
 mod tests;
 
 pub use routes::wanted as wanted_routes;
+pub use stuck::stuck;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -50,6 +52,8 @@ impl Plan {
 /// What to do about an app's instances and routes so that `targets` come true: services in their order, then workers.
 /// `targets` empty means that nothing is to be left. Linear in the number of instances, but for sorting.
 pub fn plan(targets: &[Target], observed: &Observed, now: Timestamp) -> Plan {
+    let stuck = stuck::stuck(targets, observed, now);
+    let observed = &*stuck::without(observed, &stuck);
     let view = View::new(targets, observed, now);
     let mut plan = Plan::default();
     if observed.instances.iter().any(|instance| instance.container == ContainerSeen::Unknown) {
@@ -60,13 +64,14 @@ pub fn plan(targets: &[Target], observed: &Observed, now: Timestamp) -> Plan {
     routes::align(&view, &mut plan);
     drain::go_on(&view, &mut plan);
     rolling::replace(&view, &mut plan);
+    stuck::try_again(targets, &stuck, now, &mut plan);
     plan
 }
 
 /// How far the instances are from what is wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Standing {
-    /// Every wanted instance is ready, routed and kept alive, and nothing else is left.
+    /// Every wanted instance is ready, routed and kept alive, and nothing else is left but what is stuck.
     Done,
     /// Every wanted instance is ready and routed; replaced ones are still on their way out.
     Serving,
@@ -89,6 +94,7 @@ pub fn standing_of(
     is_its_own: impl Fn(&Instance) -> bool,
     now: Timestamp,
 ) -> Standing {
+    let observed = &*stuck::without(observed, &stuck::stuck(targets, observed, now));
     let is_left_out = |it: &Instance| it.phase == InstancePhase::Unready && !is_its_own(it);
     let view = View::new(targets, observed, now);
     let mut ready = 0;

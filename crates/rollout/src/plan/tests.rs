@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod fixpoint;
+mod stuck;
 mod tables;
 
 use std::time::Duration;
@@ -54,6 +55,7 @@ pub(super) fn instance(component: &str, slot: u32, revision: &str, phase: Instan
         kept_alive: phase >= P::Ready,
         busy: false,
         refused: None,
+        ending: None,
     }
 }
 

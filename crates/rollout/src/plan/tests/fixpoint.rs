@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::observed::Ending;
 use crate::plan::{Standing, standing};
 use crate::simulate::{Turn, World};
 use crate::target::DRAINING_AT_ONCE;
@@ -29,6 +30,10 @@ fn any_instance() -> impl Strategy<Value = Instance> {
             it.probe = probe;
             it.busy = busy;
             it.open.requests = requests;
+            // Some of those that end do not, and were given up waiting for.
+            if phase >= InstancePhase::Stopping && requests == 2 {
+                it.ending = Some(Ending { since: Timestamp(NOW.0 - 500_000), failed: Some(NOW) });
+            }
             // What was never created cannot be seen in another state.
             if let Some(container) = container.filter(|_| phase > InstancePhase::Created) {
                 it.container = container;

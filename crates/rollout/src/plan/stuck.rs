@@ -1,0 +1,71 @@
+//! What does not end: the engine was asked to stop or remove it, and cannot. Nobody waits for it; it is asked again from
+//! time to time.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use super::Plan;
+use crate::instance::InstancePhase;
+use crate::observed::{ContainerSeen, Ending, Instance, Observed};
+use crate::step::{Step, Waiting};
+use crate::target::Target;
+use crate::time::Timestamp;
+
+/// Beyond the grace, what a stop may take before nobody waits for it any more (F28).
+const STOPPED_WITHIN: Duration = Duration::from_secs(30);
+/// The same for a removal: 60 s, ours; a slow disk needs its time for a file system.
+const REMOVED_WITHIN: Duration = Duration::from_secs(60);
+/// Between two tries, at least and at most.
+const PAUSE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(300));
+
+/// Instances that do not end. Neither a rollout nor a slot waits for them.
+pub fn stuck<'a>(targets: &[Target], observed: &'a Observed, now: Timestamp) -> Vec<&'a Instance> {
+    observed.instances.iter().filter(|it| abandoned_at(targets, it).is_some_and(|at| now >= at)).collect()
+}
+
+/// The same look without them.
+pub(super) fn without<'a>(observed: &'a Observed, stuck: &[&Instance]) -> Cow<'a, Observed> {
+    if stuck.is_empty() {
+        return Cow::Borrowed(observed);
+    }
+    let mut rest = observed.clone();
+    rest.instances.retain(|it| stuck.iter().all(|stuck| stuck.name != it.name));
+    Cow::Owned(rest)
+}
+
+/// Asks the engine again, each time after a longer while.
+pub(super) fn try_again(targets: &[Target], stuck: &[&Instance], now: Timestamp, plan: &mut Plan) {
+    for instance in stuck {
+        let next = next_try(targets, instance).filter(|at| now < *at);
+        if next.is_some() || instance.busy {
+            plan.waiting.push(Waiting::ForStuck { instance: instance.name.clone(), again_at: next });
+            continue;
+        }
+        let name = instance.name.clone();
+        let gone = matches!(instance.container, ContainerSeen::Missing | ContainerSeen::Exited { .. });
+        plan.steps.push(match instance.phase {
+            InstancePhase::Stopping if !gone => Step::Stop { instance: name, grace: grace(targets, instance) },
+            _ => Step::Remove { instance: name },
+        });
+    }
+}
+
+fn abandoned_at(targets: &[Target], instance: &Instance) -> Option<Timestamp> {
+    let Ending { since, .. } = instance.ending?;
+    Some(since.plus(match instance.phase {
+        InstancePhase::Stopping => grace(targets, instance) + STOPPED_WITHIN,
+        _ => REMOVED_WITHIN,
+    }))
+}
+
+/// It rests for as long again as it has been stuck.
+fn next_try(targets: &[Target], instance: &Instance) -> Option<Timestamp> {
+    let failed = instance.ending?.failed?;
+    let rest = failed.since(abandoned_at(targets, instance)?);
+    Some(failed.plus(rest.clamp(PAUSE.0, PAUSE.1)))
+}
+
+fn grace(targets: &[Target], instance: &Instance) -> Duration {
+    let target = targets.iter().find(|it| it.component == instance.component);
+    target.map_or(Target::GRACE, |it| it.timing.grace)
+}
