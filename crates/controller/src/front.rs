@@ -29,7 +29,7 @@ const RETRY: Duration = Duration::from_millis(100);
 /// For an acknowledgement, and for the ingress to be back when it is gone.
 const ACKNOWLEDGED_WITHIN: Duration = Duration::from_secs(15);
 
-pub(crate) use door::{Door, Doors, IngressProcess};
+pub(crate) use door::{Door, Doors, IngressProcess, Unsent};
 
 /// Handed to everybody.
 #[derive(Clone)]
@@ -252,7 +252,7 @@ impl Keeper {
     async fn serve(&mut self, control: Arc<dyn Door>) -> String {
         self.set_control(Some(control.clone()));
         let mut news = control.news();
-        if let Err(why) = self.send(control.as_ref(), Vec::new()).await {
+        if let Err(Unsent::Gone(why)) = self.send(control.as_ref(), Vec::new()).await {
             return why;
         }
         loop {
@@ -263,7 +263,7 @@ impl Keeper {
                     while let Ok(Work::Send(next)) = self.inbox.try_recv() {
                         told.push(next);
                     }
-                    if let Err(why) = self.send(control.as_ref(), told).await {
+                    if let Err(Unsent::Gone(why)) = self.send(control.as_ref(), told).await {
                         return why;
                     }
                 }
@@ -279,19 +279,20 @@ impl Keeper {
 
     /// Sends the table, and learns what is open before anybody is told: an upstream that is out of the table and not
     /// among the open ones has nothing left.
-    async fn send(&mut self, control: &dyn Door, told: Vec<oneshot::Sender<Result<(), String>>>) -> Result<(), String> {
+    async fn send(&mut self, control: &dyn Door, told: Vec<oneshot::Sender<Result<(), String>>>) -> Result<(), Unsent> {
         let sent = self.exchange(control).await;
         for caller in told {
-            drop(caller.send(sent.clone()));
+            let answer = sent.clone().map_err(|(Unsent::Gone(why) | Unsent::Refused(why))| why);
+            drop(caller.send(answer));
         }
         sent
     }
 
-    async fn exchange(&mut self, control: &dyn Door) -> Result<(), String> {
-        let version = self.store.next_route_version().await.map_err(|error| error.to_string())?;
+    async fn exchange(&mut self, control: &dyn Door) -> Result<(), Unsent> {
+        let version = self.store.next_route_version().await.map_err(|error| Unsent::Refused(error.to_string()))?;
         let apps = self.shared.parts.lock().expect("nobody panics holding it").values().cloned().collect();
         control.set_table(RouteTable { version, apps }).await?;
-        let mut status = control.status().await?;
+        let mut status = control.status().await.map_err(Unsent::Gone)?;
         *self.shared.open.lock().expect("nobody panics holding it") = std::mem::take(&mut status.open);
         *self.shared.tallies.lock().expect("nobody panics holding it") = Some(status.into());
         self.shared.changes.send_modify(|ticks| *ticks += 1);

@@ -25,11 +25,20 @@ pub(crate) struct Opened {
     pub table: RouteTable,
 }
 
+/// Why a table is not in force. Both are sentences.
+#[derive(Debug, Clone)]
+pub(crate) enum Unsent {
+    /// The ingress does not answer: it is to be had again.
+    Gone(String),
+    /// Nothing is wrong with the ingress; the same may be tried later.
+    Refused(String),
+}
+
 /// A connection to a living ingress. Errors are sentences.
 #[async_trait]
 pub(crate) trait Door: Send + Sync {
     /// Returns when no new request can see an older table.
-    async fn set_table(&self, table: RouteTable) -> Result<(), String>;
+    async fn set_table(&self, table: RouteTable) -> Result<(), Unsent>;
     /// What is in force, open and counted.
     async fn status(&self) -> Result<Status, String>;
     /// Ends it; open requests get `drain`. Returns when it is gone.
@@ -87,8 +96,11 @@ const REPLACED_WITHIN: Duration = Duration::from_secs(10);
 
 #[async_trait]
 impl Door for Control {
-    async fn set_table(&self, table: RouteTable) -> Result<(), String> {
-        Control::set_table(self, table).await.map(drop).map_err(|error| error.to_string())
+    async fn set_table(&self, table: RouteTable) -> Result<(), Unsent> {
+        Control::set_table(self, table).await.map(drop).map_err(|error| match error.is_transient() {
+            true => Unsent::Gone(error.to_string()),
+            false => Unsent::Refused(error.to_string()),
+        })
     }
 
     async fn status(&self) -> Result<Status, String> {

@@ -11,7 +11,7 @@ use ingress::protocol::{Counters, Open, RouteTable, Status};
 use tokio::sync::{broadcast, watch};
 
 use crate::front::door::Opened;
-use crate::front::{Door, Doors};
+use crate::front::{Door, Doors, Unsent};
 
 /// A table that came into force.
 #[derive(Debug, Clone)]
@@ -36,6 +36,8 @@ pub struct MemoryIngress {
 #[derive(Default)]
 struct State {
     dead: bool,
+    /// It lives, and takes no table.
+    refuses: bool,
     opened: usize,
     taken: Vec<Taken>,
     /// From the table of this number on nothing is acknowledged.
@@ -111,6 +113,11 @@ impl MemoryIngress {
         self.silent.send_replace(false);
     }
 
+    /// While true, it takes no table and serves on.
+    pub fn refuse(&self, refuses: bool) {
+        self.state().refuses = refuses;
+    }
+
     /// The process is gone, with what it has counted; nobody can start it.
     pub fn die(&self) {
         let mut state = self.state();
@@ -129,7 +136,7 @@ impl MemoryIngress {
         self.state.lock().unwrap()
     }
 
-    fn take(&self, table: RouteTable) -> Result<(), String> {
+    fn take(&self, table: RouteTable) -> Result<(), Unsent> {
         let mut listening = BTreeMap::new();
         for rule in table.apps.iter().flat_map(|app| &app.rules) {
             let serving = rule.upstreams.iter().filter(|it| self.engine.listening(&it.id)).count();
@@ -138,10 +145,10 @@ impl MemoryIngress {
         let calls = self.engine.calls().len();
         let mut state = self.state();
         if state.dead {
-            return Err("the connection to the ingress is lost".into());
+            return Err(Unsent::Gone("the connection to the ingress is lost".into()));
         }
         if state.taken.last().is_some_and(|it| it.table.version >= table.version) {
-            return Err(format!("version {} is not newer", table.version));
+            return Err(Unsent::Refused(format!("version {} is not newer", table.version)));
         }
         state.taken.push(Taken { table, calls, listening });
         if state.silent_at == Some(state.taken.len()) {
@@ -166,8 +173,11 @@ impl Doors for MemoryIngress {
 
 #[async_trait]
 impl Door for MemoryIngress {
-    async fn set_table(&self, table: RouteTable) -> Result<(), String> {
+    async fn set_table(&self, table: RouteTable) -> Result<(), Unsent> {
         tokio::task::yield_now().await;
+        if self.state().refuses {
+            return Err(Unsent::Refused("cannot write the snapshot: no space left on device".into()));
+        }
         self.take(table)?;
         // The sender lives in `self`.
         let _ = self.silent.subscribe().wait_for(|silent| !silent).await;

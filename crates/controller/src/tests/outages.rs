@@ -98,6 +98,23 @@ fn a_restart_waits_for_an_ingress_that_is_down() {
     });
 }
 
+/// Its disk is full, say: it is not started again for that, and the restart goes on when there is room.
+#[test]
+fn a_restart_waits_for_an_ingress_that_refuses_its_table() {
+    simulate(async {
+        let (house, app) = House::with_app().await;
+        let opened = house.ingress.opened();
+        house.ingress.refuse(true);
+        let since = house.engine.calls().len();
+        house.restart(&app).await;
+        sleep(Duration::from_secs(60)).await;
+        assert_eq!(house.ingress.opened(), opened, "it lives");
+        house.ingress.refuse(false);
+        house.settle(&app, Stage::Active).await;
+        house.check_capacity(since);
+    });
+}
+
 #[test]
 fn an_instance_is_stopped_only_when_its_last_request_has_ended() {
     simulate(async {
