@@ -1,5 +1,6 @@
 //! The questions that API and CLI ask, and the requests they make.
 
+mod down;
 mod preview;
 
 use std::path::PathBuf;
@@ -12,7 +13,6 @@ use rollout::ids::{AppId, ComponentName, DeploymentId};
 use rollout::queue::{Request, Restart};
 use store::records::{App, AppState, Deployment};
 use tokio::sync::watch;
-use tracing::info;
 use uuid::Uuid;
 
 use crate::app::{AppHandle, Ask, Request as Inbox};
@@ -31,8 +31,6 @@ pub struct Controller(pub(crate) Arc<Started>);
 
 /// Open requests at `down` get as long as a draining instance's.
 const DOWN_DRAIN: Duration = Duration::from_secs(60);
-/// `down --apps` waits this long for the instances to end.
-const DOWN_WITHIN: Duration = Duration::from_secs(240);
 
 impl Controller {
     /// Opens the data directory, finds the engine and the ingress, and takes over every app on record. Errors:
@@ -100,12 +98,12 @@ impl Controller {
         let spec = specs.complete(spec, None).map_err(needs_values)?;
         match shared.store.app_by_name(&spec.name).await? {
             Some(there) if there.deleting => return Err(still_going(&spec.name)),
-            Some(_) => return Err(taken(&spec.name)),
+            Some(_) => return Err(ControlError::name_taken(&spec.name)),
             None => {}
         }
-        let app = self.new_app(id.clone(), &spec, specs.seal(&spec, None)).await?;
+        let giving = shared.networks.lock().await;
         let state = AppState {
-            app,
+            app: self.new_app(id.clone(), &spec, specs.seal(&spec, None)).await?,
             deployments: Vec::new(),
             instances: Vec::new(),
             revisions: Vec::new(),
@@ -113,24 +111,25 @@ impl Controller {
             databases: Vec::new(),
         };
         let handle = AppHandle::start(shared.clone(), state);
+        let ask =
+            Ask { request: Request::deploy(), spec: None, cause: "initial deployment".into(), caller: caller.clone() };
+        // App and deployment are written down together: there is never an app that nothing was deployed of.
+        if let Err(error) = handle.ask(|reply| Inbox::Deploy { ask: Box::new(ask), reply }).await {
+            handle.end();
+            shared.front.forget(id.as_str()).await;
+            return Err(error);
+        }
+        drop(giving);
         let mut apps = self.0.apps.write().await;
         apps.retain(|_, handle| !handle.has_ended());
         apps.insert(id.clone(), handle);
         drop(apps);
-        let ask =
-            Ask { request: Request::deploy(), spec: None, cause: "initial deployment".into(), caller: caller.clone() };
-        if let Err(error) = self.ask_app(&id, ask).await {
-            // Whoever asks again would find the name taken by an app that nothing was deployed of.
-            drop(self.delete_app(&id).await);
-            return Err(error);
-        }
         self.app(&id).await
     }
 
-    /// The row comes first, with a network that nobody else has.
+    /// An app with a network that nobody else has. Not written down yet.
     async fn new_app(&self, id: AppId, spec: &AppSpec, sealed: serde_json::Value) -> Result<App, ControlError> {
         let shared = &self.0.shared;
-        let _giving = shared.networks.lock().await;
         let taken_networks = shared.store.networks().await?;
         let pool = shared.config.network_pool;
         // Installations that share an engine begin at different places, so that they seldom meet.
@@ -140,7 +139,7 @@ impl Controller {
             ControlError::Conflict("every network of the pool is taken; start with another --network-pool".into())
         })?;
         let now = clock::now();
-        let app = App {
+        Ok(App {
             id,
             name: spec.name.clone(),
             network,
@@ -152,12 +151,7 @@ impl Controller {
             deployments: 0,
             serial: 0,
             generation: 0,
-        };
-        match shared.store.commit(vec![store::records::Change::App(app.clone())]).await {
-            Ok(()) => Ok(app),
-            Err(store::StoreError::NameTaken { .. }) => Err(taken(&spec.name)),
-            Err(error) => Err(error.into()),
-        }
+        })
     }
 
     /// Puts a new spec. An equal one changes nothing. Errors: as for [`Self::create_app`]; a changed name.
@@ -349,28 +343,23 @@ impl Controller {
     }
 
     /// Stops the ingress in order; with `remove_apps` then every app's containers, which nobody asks anything any more.
-    /// Records and volumes stay, and `serve` brings everything back.
+    /// Records and volumes stay, and `serve` brings everything back. Errors: what could not be stopped, with everything else
+    /// stopped; this controller does nothing any more in either case, and has to end.
     pub async fn down(&self, remove_apps: bool) -> Result<(), ControlError> {
         let shared = &self.0.shared;
-        let failed = |message: String| ControlError::Internal { cause: anyhow::anyhow!(message.clone()), message };
-        self.0.shared.stop.cancel();
-        shared.front.shutdown(DOWN_DRAIN).await.map_err(failed)?;
-        if !remove_apps {
+        shared.stop.cancel();
+        let door = shared.front.shutdown(DOWN_DRAIN).await;
+        let apps = match remove_apps {
+            true => down::stop_all(shared.engine.as_ref()).await,
+            false => Ok(()),
+        };
+        let wrong: Vec<_> = [door, apps].into_iter().filter_map(Result::err).collect();
+        if wrong.is_empty() {
             return Ok(());
         }
-        let stop_all = async {
-            for container in shared.engine.list().await? {
-                shared.engine.set_restart_policy(&container.name, engine::RestartPolicy::No).await?;
-                shared.engine.stop(&container.name, Duration::from_secs(30)).await?;
-                info!(container = %container.name, "stopped");
-            }
-            Ok::<(), engine::EngineError>(())
-        };
-        match tokio::time::timeout(DOWN_WITHIN, stop_all).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(failed(error.to_string())),
-            Err(_) => Err(failed(format!("containers did not stop within {} s", DOWN_WITHIN.as_secs()))),
-        }
+        let next = "repeat `boatyard down`, or bring everything back by `boatyard serve`";
+        let message = format!("{}; {next}", wrong.join("; "));
+        Err(ControlError::Internal { cause: anyhow::anyhow!(message.clone()), message })
     }
 
     async fn record(&self, app: &AppId) -> Result<App, ControlError> {
@@ -415,10 +404,6 @@ fn skipped(page: PageQuery) -> usize {
 
 fn taken_per(page: PageQuery) -> usize {
     usize::try_from(page.per_page.clamp(1, 200)).unwrap_or(200)
-}
-
-fn taken(name: &str) -> ControlError {
-    ControlError::Conflict(format!("an app named {name} exists already; update it, or choose another name"))
 }
 
 fn still_going(name: &str) -> ControlError {

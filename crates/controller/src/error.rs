@@ -31,10 +31,19 @@ pub enum ControlError {
     },
 }
 
+impl ControlError {
+    pub(crate) fn name_taken(app: &str) -> Self {
+        Self::Conflict(format!("an app named {app} exists already; update it, or choose another name"))
+    }
+}
+
 impl From<store::StoreError> for ControlError {
     fn from(error: store::StoreError) -> Self {
         if error.is_disk_full() {
             return Self::DiskFull(error.to_string());
+        }
+        if let store::StoreError::NameTaken { name } = &error {
+            return Self::name_taken(name);
         }
         let message = "the store did not answer; nothing was changed. See the log of `boatyard serve`".into();
         Self::Internal { message, cause: error.into() }

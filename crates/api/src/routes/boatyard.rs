@@ -22,10 +22,12 @@ pub(super) async fn status(access: Access, Named(app): Named<String>) -> Answer 
     Ok(Json(json!({ "status": show::status(&view, &instances, &deployments) })))
 }
 
-/// Brings everything down, with `{"apps": true}` the apps too; then the server ends. Answers when that is done.
+/// Brings everything down, with `{"apps": true}` the apps too; then the server ends, since nobody works behind it any more.
+/// Answers when that is done, or says what could not be.
 pub(super) async fn down(access: Access, content: Content) -> Answer {
     let apps = content.any(&["apps"])?;
-    access.control.down(apps).await?;
+    let down = access.control.down(apps).await;
     access.state.down.send_replace(true);
+    down?;
     Ok(Json(json!({ "boatyard": { "down": true, "apps": apps } })))
 }

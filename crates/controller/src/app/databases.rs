@@ -220,7 +220,7 @@ impl AppTask {
 }
 
 /// From the request to end to KILL: a database writes its buffers first.
-const STOP_GRACE: Duration = Duration::from_secs(60);
+pub(crate) const STOP_GRACE: Duration = Duration::from_secs(60);
 /// A database that does not come up again by itself, such as one whose image cannot be had, is tried again after this.
 const TRY_AGAIN_AFTER: Duration = Duration::from_secs(10);
 /// Between two questions whether it takes connections.

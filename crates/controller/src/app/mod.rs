@@ -49,6 +49,7 @@ use crate::probe::{self, Asker, Prober};
 use crate::specs::Specs;
 
 pub(crate) use accept::{Ask, check_restart};
+pub(crate) use databases::STOP_GRACE as DATABASE_GRACE;
 use done::Done;
 
 /// What all app tasks share.
@@ -79,7 +80,6 @@ pub(crate) struct Shared {
 #[derive(Clone)]
 pub(crate) struct AppHandle {
     requests: mpsc::Sender<Request>,
-    #[cfg_attr(not(test), expect(dead_code, reason = "a process that dies ends it; tests have to say so"))]
     task: AbortHandle,
     /// Why-lines of deployments under way.
     pub waiting: watch::Receiver<Arc<BTreeMap<DeploymentId, Vec<String>>>>,
@@ -136,8 +136,7 @@ impl AppHandle {
     }
 
     /// Ends the task and its acts wherever they are, as a crash does.
-    #[cfg(test)]
-    pub fn kill(&self) {
+    pub fn end(&self) {
         self.task.abort();
     }
 

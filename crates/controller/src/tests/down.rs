@@ -30,3 +30,17 @@ fn no_container_is_stopped_before_the_front_door_has_drained() {
         assert!(house.engine.containers().iter().all(|it| it.state != ContainerState::Running), "none is brought back");
     });
 }
+
+/// One that the engine cannot stop is named, and keeps no other from being stopped.
+#[test]
+fn what_cannot_be_stopped_is_named_and_everything_else_stops() {
+    simulate(async {
+        let (house, app) = House::with_app().await;
+        let stuck = house.names(&app, "web").await.pop_first().unwrap();
+        house.engine.wedge(&stuck);
+        let error = house.controller().down(true).await.unwrap_err().to_string();
+        assert!(error.contains(&stuck) && error.contains("boatyard serve"), "{error}");
+        let running = house.engine.containers().into_iter().filter(|it| it.state == ContainerState::Running);
+        assert_eq!(running.map(|it| it.name).collect::<Vec<_>>(), [stuck]);
+    });
+}

@@ -131,7 +131,7 @@ impl House {
         let controller = self.controller.take().unwrap();
         controller.0.shared.stop.cancel();
         for handle in controller.0.apps.read().await.values() {
-            handle.kill();
+            handle.end();
         }
         let left = Arc::downgrade(&controller.0.shared);
         drop(controller);

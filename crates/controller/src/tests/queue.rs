@@ -6,7 +6,7 @@ use engine::fake::Verb;
 use rollout::deployment::Stage;
 use tokio::time::sleep;
 
-use super::house::{DEPLOYMENT_LIMIT, House, caller};
+use super::house::{DEPLOYMENT_LIMIT, House, caller, spec};
 use super::simulation::simulate;
 use crate::view::{Caller, DeployOptions};
 
@@ -166,5 +166,21 @@ fn a_deployment_that_takes_longer_than_it_may_is_ended() {
         let failed = house.reach(&stuck, Stage::Failed).await;
         assert_eq!(failed.failure.unwrap().code, "DeadlineExceeded");
         house.settle(&app, Stage::Failed).await;
+    });
+}
+
+#[test]
+fn of_two_apps_of_one_name_asked_for_at_once_there_is_one() {
+    simulate(async {
+        let house = House::new().await;
+        let create = async || house.controller().create_app(spec("1"), &caller()).await;
+        let (one, other) = tokio::join!(create(), create());
+        let (made, refused) = if one.is_ok() { (one, other) } else { (other, one) };
+        let why = refused.unwrap_err().to_string();
+        assert!(why.contains("shop exists already"), "{why}");
+        let app = made.unwrap().app.id;
+        assert_eq!(house.store().apps().await.unwrap().len(), 1);
+        house.settle(&app, Stage::Active).await;
+        assert!(house.ingress.taken().last().unwrap().table.apps.iter().all(|it| it.app == app.as_str()));
     });
 }
