@@ -23,7 +23,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use app_spec::AppSpec;
-use builder::Builder;
 use engine::Engine;
 use futures::FutureExt;
 use ingress::protocol::AppRoutes;
@@ -47,6 +46,7 @@ use crate::logbook::Logbook;
 use crate::names::Names;
 use crate::probe::{self, Asker, Prober};
 use crate::specs::Specs;
+use crate::workshop::Workshop;
 
 pub(crate) use accept::{Ask, check_restart};
 use done::Done;
@@ -60,7 +60,8 @@ pub(crate) struct Shared {
     pub front: Front,
     /// Who asks instances and databases whether they are well.
     pub asker: Arc<dyn Asker>,
-    pub builder: Builder,
+    /// Who makes images from sources.
+    pub workshop: Arc<dyn Workshop>,
     pub names: Names,
     pub sealer: Sealer,
     pub logbook: Logbook,

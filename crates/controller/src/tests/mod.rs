@@ -2,6 +2,7 @@
 //! calls ends in the same state as if nothing had. Time is paused: seconds of a rollout pass in an instant, and in order.
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
+mod builds;
 mod counting;
 mod crashes;
 mod down;
@@ -16,3 +17,4 @@ mod queue;
 mod rollback;
 mod simulation;
 mod unreadable;
+mod workshop;
