@@ -101,14 +101,22 @@ impl Logbook {
         }
     }
 
-    /// Everything of an app.
+    /// Removes everything of an app.
     pub async fn forget(&self, app: &AppId) {
-        let folder = self.root.join(app.as_str());
-        match tokio::fs::remove_dir_all(&folder).await {
-            Ok(()) => {}
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => warn!(folder = %folder.display(), %error, "logs of a deleted app could not be removed"),
-        }
+        remove(&self.root.join(app.as_str())).await;
+    }
+
+    /// Removes everything of one deployment.
+    pub async fn forget_deployment(&self, app: &AppId, deployment: &DeploymentId) {
+        remove(&self.folder(app, deployment)).await;
+    }
+}
+
+async fn remove(folder: &Path) {
+    match tokio::fs::remove_dir_all(folder).await {
+        Ok(()) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => warn!(folder = %folder.display(), %error, "logs that nobody needs any more could not be removed"),
     }
 }
 

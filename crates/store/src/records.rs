@@ -280,6 +280,8 @@ pub enum Change {
     App(App),
     ForgetApp(AppId),
     Deployment(Box<Deployment>),
+    /// With its job runs.
+    ForgetDeployment(DeploymentId),
     Instance(Instance),
     ForgetInstance(InstanceName),
     Revision(Revision),

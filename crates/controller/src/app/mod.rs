@@ -203,7 +203,7 @@ pub(crate) struct AppTask {
     /// Why-lines as last planned.
     why: Vec<String>,
     look_again: Option<rollout::time::Timestamp>,
-    /// The deployment after which old images were last removed.
+    /// The deployment after which old images and old history were last removed.
     swept_after: Option<DeploymentId>,
     /// Everything of the app is gone.
     ended: bool,

@@ -9,6 +9,7 @@ mod down;
 mod drift;
 mod faults;
 mod fence;
+mod history;
 mod house;
 mod ingress;
 mod keeper;
