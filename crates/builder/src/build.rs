@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, Weak};
 use engine::{BuildEvent, BuildSpec, BuildStepState, Engine, EngineError};
 use futures::future::BoxFuture;
 use futures::{StreamExt, TryStreamExt};
-use source::{FetchOptions, FetchProgress, Identity, Note, Resolved, Source, SourceError};
+use source::{CommitId, FetchOptions, FetchProgress, GitRef, Identity, Note, Source, SourceError};
 use thiserror::Error;
 use tokio::sync::Mutex as AsyncMutex;
 
@@ -42,8 +42,6 @@ pub struct Built {
     pub identity: String,
     /// The commit it comes from.
     pub commit: String,
-    /// First line of that commit's message.
-    pub summary: String,
     /// Whether the engine built it just now.
     pub built: bool,
 }
@@ -70,13 +68,24 @@ impl Builder {
         &self.source
     }
 
-    /// Has the image of `recipe`: fetches, looks whether it was built before, builds if not. `known` tells what the caller
-    /// remembers of an identity. Dropping the future cancels; nothing of the build stays behind.
+    /// Fetches what the recipe names, and says which commit that is now. Errors: [`BuildError::Source`].
+    pub async fn resolve(&self, recipe: &Recipe, log: &LogSink) -> Result<CommitId, BuildError> {
+        self.fetch(recipe, &recipe.git_ref, log).await
+    }
+
+    /// Has the image of `recipe` at a commit, whatever its reference names meanwhile: looks whether it was built before,
+    /// builds if not. `known` tells what the caller remembers of an identity. Dropping the future cancels; nothing of the
+    /// build stays behind.
     ///
-    /// Errors: [`BuildError`]; the log has said more by then.
-    pub async fn have(&self, recipe: &Recipe, known: Remember, log: LogSink) -> Result<Built, BuildError> {
-        let resolved = self.fetch(recipe, &log).await?;
-        let source_identity = self.source.identity(&recipe.repo, &resolved.commit, &recipe.selection).await?;
+    /// Errors: [`BuildError`]; the log has said more by then. A commit that is not to be had any more is one.
+    pub async fn have(
+        &self,
+        recipe: &Recipe,
+        commit: &CommitId,
+        known: Remember,
+        log: LogSink,
+    ) -> Result<Built, BuildError> {
+        let source_identity = self.source_identity(recipe, commit, &log).await?;
         for note in &source_identity.notes {
             log(&describe(note));
         }
@@ -93,35 +102,46 @@ impl Builder {
             image: image.image,
             reference: image.reference,
             identity: identity.clone(),
-            commit: resolved.commit.as_str().to_owned(),
-            summary: resolved.summary.clone(),
+            commit: commit.as_str().to_owned(),
             built,
         };
         if let Some(found) = self.still_there(candidate).await? {
             log(&format!("Nothing to build: {} was built from the same tree before", found.reference));
             return Ok(built(self.as_ones_own(found, recipe, &identity).await?, false));
         }
-        let made = self.build(recipe, &resolved, &source_identity, &identity, &log).await?;
+        let made = self.build(recipe, commit, &source_identity, &identity, &log).await?;
         *made_meanwhile = Some(made.clone());
         Ok(built(made, true))
     }
 
-    async fn fetch(&self, recipe: &Recipe, log: &LogSink) -> Result<Resolved, BuildError> {
-        log(&format!("Fetching {} ({})", recipe.repo, recipe.git_ref));
+    /// The mirror may be younger than the moment in which the commit was resolved.
+    async fn source_identity(&self, recipe: &Recipe, commit: &CommitId, log: &LogSink) -> Result<Identity, BuildError> {
+        let identity = || self.source.identity(&recipe.repo, commit, &recipe.selection);
+        match identity().await {
+            Err(SourceError::NotFetched { .. }) => {
+                self.fetch(recipe, &GitRef::Commit(commit.clone()), log).await?;
+                Ok(identity().await?)
+            }
+            other => Ok(other?),
+        }
+    }
+
+    async fn fetch(&self, recipe: &Recipe, git_ref: &GitRef, log: &LogSink) -> Result<CommitId, BuildError> {
+        log(&format!("Fetching {} ({git_ref})", recipe.repo));
         let progress = |news: FetchProgress| match news {
             FetchProgress::Waiting => log("Another fetch of this repository is running; waiting for it"),
             FetchProgress::Remote(line) => log(&line),
             FetchProgress::Connected | FetchProgress::Receiving { .. } => {}
         };
-        let resolved = self.source.fetch(&recipe.repo, &recipe.git_ref, FetchOptions::default(), progress).await?;
+        let resolved = self.source.fetch(&recipe.repo, git_ref, FetchOptions::default(), progress).await?;
         log(&format!("Commit {} {}", resolved.commit.as_str(), resolved.summary));
-        Ok(resolved)
+        Ok(resolved.commit)
     }
 
     async fn build(
         &self,
         recipe: &Recipe,
-        resolved: &Resolved,
+        commit: &CommitId,
         source_identity: &Identity,
         identity: &str,
         log: &LogSink,
@@ -133,7 +153,7 @@ impl Builder {
             let log = log.clone();
             move |note: Note| log(&describe(&note))
         };
-        let context = self.source.context(&recipe.repo, &resolved.commit, &recipe.selection, on_note).await?;
+        let context = self.source.context(&recipe.repo, commit, &recipe.selection, on_note).await?;
         let reference = reference(recipe, identity);
         let spec = BuildSpec {
             tag: reference.clone(),

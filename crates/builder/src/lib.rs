@@ -1,4 +1,4 @@
-//! From a source to an image: fetch, name what goes in, find it built or build it.
+//! From a source to an image: fetch, say which commit it is, name what goes in, find it built or build it.
 //!
 //! - [`recipe`]: what to build, and the identity that follows from it;
 //! - [`bases`]: which images a Dockerfile begins from;

@@ -6,7 +6,7 @@
 //! In reading order:
 //! - [`config`], [`view`], [`error`]: what goes in and what comes out;
 //! - [`names`], [`network`], [`freeze`]: pure: names and addresses; from a spec and its images to revisions and targets;
-//! - [`engine_watch`], [`front`], [`probe`]: what is seen of the engine, of the ingress, of instances;
+//! - [`engine_watch`], [`front`], [`probe`], [`workshop`]: what is seen of the engine, of the ingress, of instances, of sources;
 //! - [`app`]: the task that owns an app;
 //! - [`control`], [`start`], [`fence`], [`logs`]: the questions, the first minute, who may act, the lines.
 #![warn(missing_docs)]
@@ -30,6 +30,7 @@ mod start;
 #[cfg(test)]
 mod tests;
 pub mod view;
+mod workshop;
 
 pub use config::{Config, NetworkPool};
 pub use control::Controller;

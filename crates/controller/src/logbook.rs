@@ -59,16 +59,17 @@ impl Logbook {
         self.root.join(app.as_str()).join(deployment.as_str())
     }
 
-    /// Takes the lines of one component's build, from its beginning.
+    /// Takes the lines of one component's build: from its beginning, or after those that are there.
     pub fn build_sink(
         &self,
         app: &AppId,
         deployment: &DeploymentId,
         component: &ComponentName,
         secrets: &[String],
+        goes_on: bool,
     ) -> LogSink {
         let path = self.file(app, deployment, Chapter::Build, component);
-        let writer = Mutex::new(Writer::begin(&path));
+        let writer = Mutex::new(if goes_on { Writer::go_on(&path) } else { Writer::begin(&path) });
         let redactor = Redactor::new(secrets);
         Arc::new(move |line: &str| writer.lock().expect("nobody panics holding it").line(&redactor.clean(line)))
     }
@@ -100,14 +101,22 @@ impl Logbook {
         }
     }
 
-    /// Everything of an app.
+    /// Removes everything of an app.
     pub async fn forget(&self, app: &AppId) {
-        let folder = self.root.join(app.as_str());
-        match tokio::fs::remove_dir_all(&folder).await {
-            Ok(()) => {}
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => warn!(folder = %folder.display(), %error, "logs of a deleted app could not be removed"),
-        }
+        remove(&self.root.join(app.as_str())).await;
+    }
+
+    /// Removes everything of one deployment.
+    pub async fn forget_deployment(&self, app: &AppId, deployment: &DeploymentId) {
+        remove(&self.folder(app, deployment)).await;
+    }
+}
+
+async fn remove(folder: &Path) {
+    match tokio::fs::remove_dir_all(folder).await {
+        Ok(()) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => warn!(folder = %folder.display(), %error, "logs that nobody needs any more could not be removed"),
     }
 }
 
@@ -125,14 +134,29 @@ struct Writer {
 
 impl Writer {
     fn begin(path: &Path) -> Self {
-        let open = || {
+        Self::open(path, OpenOptions::new().write(true).truncate(true))
+    }
+
+    fn go_on(path: &Path) -> Self {
+        Self::open(path, OpenOptions::new().append(true))
+    }
+
+    fn open(path: &Path, options: &mut OpenOptions) -> Self {
+        let mut open = || {
             if let Some(folder) = path.parent() {
                 DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
             }
-            OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(path)
+            let file = options.create(true).mode(0o600).open(path)?;
+            let written = file.metadata()?.len();
+            Ok::<_, std::io::Error>((file, written))
         };
-        let file = open().map_err(|error| warn!(path = %path.display(), %error, "log cannot be written")).ok();
-        Self { file, written: 0 }
+        match open() {
+            Ok((file, written)) => Self { file: Some(file), written },
+            Err(error) => {
+                warn!(path = %path.display(), %error, "log cannot be written");
+                Self { file: None, written: 0 }
+            }
+        }
     }
 
     fn line(&mut self, text: &str) {
@@ -192,6 +216,18 @@ mod tests {
         assert_eq!(redactor.clean("pw=hunter2hunter2more;"), "pw=[secret];");
         assert_eq!(redactor.clean("a short word"), "a short word");
         assert_eq!(redactor.clean("\u{1b}[31mred\r\u{202e}"), "\\u{1b}[31mred\\u{d}\\u{202e}");
+    }
+
+    #[test]
+    fn a_log_that_goes_on_keeps_its_lines_and_one_that_begins_does_not() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("web.build.log");
+        let lines = || std::fs::read_to_string(&path).expect("written").lines().count();
+        Writer::begin(&path).line("one");
+        Writer::go_on(&path).line("two");
+        assert_eq!(lines(), 2);
+        Writer::begin(&path).line("anew");
+        assert_eq!(lines(), 1);
     }
 
     #[test]

@@ -25,6 +25,7 @@ use crate::front::{Doors, Front, IngressProcess};
 use crate::logbook::Logbook;
 use crate::names::Names;
 use crate::probe::{Asker, OverTheNetwork};
+use crate::workshop::Workshop;
 
 /// Everything a running controller stands on.
 pub(crate) struct Started {
@@ -44,6 +45,7 @@ pub(crate) struct Outside {
     pub host: engine::Limits,
     pub doors: Box<dyn Doors>,
     pub asker: Arc<dyn Asker>,
+    pub workshop: Arc<dyn Workshop>,
 }
 
 /// Opens everything and adopts what runs. Nothing on the engine is changed before the fence is set.
@@ -53,7 +55,9 @@ pub(crate) async fn start(config: Config) -> Result<Started, StartError> {
     let (engine, host) = open_engine(&config, &directory).await?;
     let data_dir = directory.root().to_owned();
     let doors = Box::new(IngressProcess { program: config.program.clone(), data_dir, http: config.http });
-    take_over(config, directory, store, Outside { engine, host, doors, asker: Arc::new(OverTheNetwork) }).await
+    let workshop = Arc::new(Builder::new(engine.clone(), source(&config, &directory)));
+    take_over(config, directory, store, Outside { engine, host, doors, asker: Arc::new(OverTheNetwork), workshop })
+        .await
 }
 
 /// Everything after the doors to the outside are found.
@@ -63,7 +67,7 @@ pub(crate) async fn take_over(
     store: Store,
     outside: Outside,
 ) -> Result<Started, StartError> {
-    let Outside { engine, host, doors, asker } = outside;
+    let Outside { engine, host, doors, asker, workshop } = outside;
     let names = Names::new(directory.installation());
     let fence = Arc::new(Fence::raise(engine.clone(), &store, names.clone()).await?);
     let token_hash = mint_token(&directory)?;
@@ -77,7 +81,7 @@ pub(crate) async fn take_over(
     let front = front.await.map_err(StartError::Ingress)?;
     let shared = Arc::new(Shared {
         asker,
-        builder: Builder::new(engine.clone(), source(&config, &directory)),
+        workshop,
         sealer: directory.sealer(),
         logbook: Logbook::new(directory.logs()),
         changes: watch::channel(0).0,

@@ -64,6 +64,9 @@ pub struct Deployment {
     pub cancel_asked: bool,
     /// Who asked, as a hash of the token: equal requests of one caller are one (§7.3 of the contract).
     pub caller: String,
+    /// Commits by component, as they are resolved: what is begun again after a crash is the same build (F12).
+    #[serde(default)]
+    pub commits: BTreeMap<ComponentName, String>,
     /// Images by component, as they come.
     pub images: BTreeMap<ComponentName, Image>,
     /// What is wanted of services and workers: frozen once the images are there.
@@ -277,6 +280,8 @@ pub enum Change {
     App(App),
     ForgetApp(AppId),
     Deployment(Box<Deployment>),
+    /// With its job runs.
+    ForgetDeployment(DeploymentId),
     Instance(Instance),
     ForgetInstance(InstanceName),
     Revision(Revision),

@@ -346,6 +346,7 @@ fn no_longer_damaged(ledger: &Ledger, change: &Change) {
         Change::JobRun(it) => put(ledger, it),
         Change::Database(it) => put(ledger, it),
         Change::BuiltImage(it) => put(ledger, it),
+        Change::ForgetDeployment(id) => ledger.clear(Deployment::TABLE, id.as_str()),
         Change::ForgetInstance(name) => ledger.clear(Instance::TABLE, name.as_str()),
         Change::ForgetRevision(app, id) => ledger.clear(Revision::TABLE, &format!("{app}/{id}")),
         Change::ForgetDatabase(app, name) => ledger.clear(Database::TABLE, &format!("{app}/{name}")),

@@ -20,6 +20,10 @@ pub(crate) fn apply(tx: &Transaction<'_>, sealer: &Sealer, change: &Change) -> R
         Change::App(app) => put_app(tx, app),
         Change::ForgetApp(app) => forget(tx, "DELETE FROM apps WHERE id = ?1", [app.as_str()]),
         Change::Deployment(deployment) => put_deployment(tx, deployment),
+        Change::ForgetDeployment(id) => {
+            forget(tx, "DELETE FROM job_runs WHERE deployment = ?1", [id.as_str()])?;
+            forget(tx, "DELETE FROM deployments WHERE id = ?1", [id.as_str()])
+        }
         Change::Instance(instance) => put_instance(tx, instance),
         Change::ForgetInstance(name) => forget(tx, "DELETE FROM instances WHERE name = ?1", [name.as_str()]),
         Change::Revision(revision) => put_revision(tx, sealer, revision),

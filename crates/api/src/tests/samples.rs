@@ -37,6 +37,7 @@ pub fn deployment(number: u64, stage: Stage) -> Deployment {
         superseded_by: None,
         cancel_asked: false,
         caller: "caller".into(),
+        commits: Default::default(),
         images: Default::default(),
         targets: None,
         job_revisions: Default::default(),

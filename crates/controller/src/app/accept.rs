@@ -138,6 +138,7 @@ impl AppTask {
             superseded_by: None,
             cancel_asked: false,
             caller: ask.caller.token_hash.clone(),
+            commits: Default::default(),
             images: Default::default(),
             targets: None,
             job_revisions: Default::default(),

@@ -1,7 +1,6 @@
 //! Having the images of a deployment: built from sources, or resolved from registries.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use app_spec::{AppSpec, Common, Facts, ImageSource, Scope, Source, image_reference, resolve_envs};
 use builder::{Cache, Known, LogSink, Recipe, Remember};
@@ -10,7 +9,7 @@ use futures::future::BoxFuture;
 use rollout::ids::{ComponentName, DeploymentId};
 use rollout::progress::{LeafKey, Reason};
 use rollout::queue::Build;
-use source::{GitRef, Selection};
+use source::{CommitId, GitRef, Selection};
 use store::StoreError;
 use store::records::{BuiltImage, Change, Database, Deployment, Image};
 use tracing::Instrument;
@@ -20,7 +19,8 @@ use super::{AppTask, Shared};
 use crate::clock;
 
 impl AppTask {
-    /// Begins to have the image of one component.
+    /// Begins to have the image of one component; of one with a repository first its commit, which is written down before
+    /// anything is built from it.
     pub(super) async fn begin_build(
         &mut self,
         mut deployment: Deployment,
@@ -36,20 +36,26 @@ impl AppTask {
             self.build_failures.insert((id, component), "it has nothing to build".into());
             return Ok(());
         };
-        let sink = self.shared.logbook.build_sink(&self.state.app.id, &id, &component, &self.secrets());
-        if let Some(withheld) = withheld(spec, &component) {
+        let commit = deployment.commits.get(&component);
+        let work = match (holder.source(), commit) {
+            (Source::Image(image), _) => Ok(Work::Image(image.clone())),
+            (_, commit) => self.recipe(&deployment, spec, &component, common).and_then(|recipe| work(recipe, commit)),
+        };
+        let (app, secrets, goes_on) = (&self.state.app.id, self.secrets(), commit.is_some());
+        let sink = self.shared.logbook.build_sink(app, &id, &component, &secrets, goes_on);
+        if let Some(withheld) = withheld(spec, &component).filter(|_| !goes_on) {
             sink(&withheld);
         }
-        let work = match holder.source() {
-            Source::Image(image) => Ok(Work::Image(image.clone())),
-            _ => self.recipe(&deployment, spec, &component, common).map(|recipe| Work::Build(Box::new(recipe))),
-        };
         let (shared, force) = (self.shared.clone(), deployment.request.build >= Build::Force);
         let key = (id.clone(), component.clone());
         let act = async move {
             let result = match work {
                 Ok(Work::Image(image)) => have_image(&shared, &image, force, &sink).await,
-                Ok(Work::Build(recipe)) => build(&shared, &recipe, sink.clone()).await,
+                Ok(Work::Resolve(recipe)) => match shared.workshop.resolve(&recipe, &sink).await {
+                    Ok(commit) => return Done::Resolved { deployment: id, component, commit },
+                    Err(error) => Err(chain(&error)),
+                },
+                Ok(Work::Build(recipe, commit)) => build(&shared, &recipe, &commit, sink.clone()).await,
                 Err(why) => Err(why),
             };
             if let Err(why) = &result {
@@ -70,7 +76,7 @@ impl AppTask {
         common: &Common,
     ) -> Result<Recipe, String> {
         let (url, branch) = common.source.repository().ok_or("it has no repository")?;
-        let repo = self.shared.builder.source().repo_url(&url).map_err(|error| error.to_string())?;
+        let repo = self.shared.workshop.repo_url(&url).map_err(|error| error.to_string())?;
         let git_ref = match branch {
             Some(branch) => GitRef::branch(branch).map_err(|error| error.to_string())?,
             None => GitRef::DefaultBranch,
@@ -93,6 +99,21 @@ impl AppTask {
             tag_suffix: deployment.number.to_string(),
             labels,
         })
+    }
+
+    /// Writes down which commit is built, before it is.
+    pub(super) async fn resolved(
+        &mut self,
+        id: &DeploymentId,
+        component: ComponentName,
+        commit: CommitId,
+    ) -> Result<(), StoreError> {
+        self.builds.remove(&(id.clone(), component.clone()));
+        let Some(mut deployment) = self.deployment(id).cloned().filter(|it| !it.stage.is_ended()) else {
+            return Ok(());
+        };
+        deployment.commits.insert(component, commit.as_str().to_owned());
+        self.commit(vec![Change::Deployment(Box::new(deployment))]).await
     }
 
     /// Writes a had image down, or why there is none.
@@ -203,7 +224,16 @@ impl AppTask {
 
 enum Work {
     Image(ImageSource),
-    Build(Box<Recipe>),
+    Resolve(Box<Recipe>),
+    Build(Box<Recipe>, CommitId),
+}
+
+fn work(recipe: Recipe, commit: Option<&String>) -> Result<Work, String> {
+    let recipe = Box::new(recipe);
+    match commit {
+        None => Ok(Work::Resolve(recipe)),
+        Some(commit) => CommitId::parse(commit).map(|it| Work::Build(recipe, it)).map_err(|error| error.to_string()),
+    }
 }
 
 /// Build-scope variables become build arguments; secrets never do, since arguments stay in the image's history (M12).
@@ -227,7 +257,7 @@ fn withheld(spec: &AppSpec, component: &ComponentName) -> Option<String> {
     })
 }
 
-async fn build(shared: &Arc<Shared>, recipe: &Recipe, sink: LogSink) -> Result<Had, String> {
+async fn build(shared: &Shared, recipe: &Recipe, commit: &CommitId, sink: LogSink) -> Result<Had, String> {
     let store = shared.store.clone();
     let known: Remember = Box::new(move |identity| {
         let store = store.clone();
@@ -236,7 +266,7 @@ async fn build(shared: &Arc<Shared>, recipe: &Recipe, sink: LogSink) -> Result<H
             Some(Known { image: found.image, reference: found.reference })
         })
     });
-    let built = shared.builder.have(recipe, known, sink).await.map_err(|error| chain(&error))?;
+    let built = shared.workshop.have(recipe, commit, known, sink).await.map_err(|error| chain(&error))?;
     let short = &built.commit[..built.commit.len().min(12)];
     let note = if built.built {
         format!("built from {short}")

@@ -10,6 +10,7 @@ use rollout::job::JobPhase;
 use rollout::observed::{ContainerSeen, Ending, Routes, Setback};
 use rollout::plan::stuck;
 use rollout::step::Reason;
+use source::CommitId;
 use store::StoreError;
 use store::records::{Change, Database, Deployment};
 use tokio::task::JoinError;
@@ -55,6 +56,11 @@ pub(crate) enum Done {
         routes: Routes,
         sent: AppRoutes,
         result: Result<(), String>,
+    },
+    Resolved {
+        deployment: DeploymentId,
+        component: ComponentName,
+        commit: CommitId,
     },
     Had {
         deployment: DeploymentId,
@@ -134,6 +140,7 @@ impl AppTask {
             Done::Removed { instance, result } => self.removed(&instance, result).await,
             Done::GivenUp { instance, reason, tail } => self.given_up(&instance, &reason, tail).await,
             Done::Routed { routes, sent, result } => self.routed(routes, sent, result).await,
+            Done::Resolved { deployment, component, commit } => self.resolved(&deployment, component, commit).await,
             Done::Had { deployment, component, result } => self.had(&deployment, component, result).await,
             Done::DatabaseUp { about, name, result } => {
                 self.busy.remove(&about);

@@ -9,11 +9,12 @@ use rollout::instance::InstancePhase;
 use rollout::job::JobPhase;
 use rollout::observed::ContainerSeen;
 use store::StoreError;
-use store::records::{App, Change, Database, Instance, JobRun, Revision};
+use store::records::{App, Change, Database, Deployment, IDEMPOTENCY_LIFETIME, Instance, JobRun, Revision};
 use tracing::{info, warn};
 
 use super::AppTask;
 use super::done::Done;
+use crate::clock;
 
 impl AppTask {
     /// One piece of housekeeping. Returns whether there was one.
@@ -74,14 +75,14 @@ impl AppTask {
             forget.into_iter().map(|it| Change::ForgetRevision(it.app.clone(), it.id.clone())).collect();
         if forget.is_empty() {
             self.forget_old_deployments();
-            return Ok(self.sweep_images());
+            return Ok(self.sweep());
         }
         self.commit(forget).await?;
         Ok(true)
     }
 
-    /// Once after each deployment: images that none of the newest ones used are removed.
-    fn sweep_images(&mut self) -> bool {
+    /// Once after each deployment: what is too old is removed, of images and of history.
+    fn sweep(&mut self) -> bool {
         let newest = self.state.deployments.iter().max_by_key(|it| it.number).map(|it| it.id.clone());
         if newest == self.swept_after {
             return false;
@@ -92,6 +93,9 @@ impl AppTask {
         self.begin(about.clone(), async move {
             if let Err(error) = remove_old_images(&shared, &app).await {
                 warn!(%error, "old images could not be removed; the next deployment tries again");
+            }
+            if let Err(error) = forget_history(&shared, &app).await {
+                warn!(%error, "old deployments could not be forgotten; the next one tries again");
             }
             Done::HouseCleared { about, result: Ok(()) }
         });
@@ -219,8 +223,8 @@ impl AppTask {
     }
 }
 
-/// What the sweep of images is busy about: no image is had meanwhile, since it might be taken for one that nobody uses.
-const SWEEP: &str = "images";
+/// What the sweep of what is old is busy about: no image is had meanwhile, since it might be taken for one that nobody uses.
+const SWEEP: &str = "history";
 
 /// So many of the newest deployments keep their images: enough to go back to, few enough for a small disk.
 const DEPLOYMENTS_WITH_IMAGES: u64 = 5;
@@ -244,6 +248,28 @@ async fn remove_old_images(shared: &super::Shared, app: &store::records::App) ->
             info!(%tag, %image, "removing an image that no recent deployment used");
             // One that somebody's container uses stays, and keeps no other from going.
             report(&tag, shared.engine.remove_image(&tag).await);
+        }
+    }
+    Ok(())
+}
+
+/// So many of the newest deployments stay on record, with their logs: 100, ours; more than anybody pages through. The one
+/// that serves stays, too, and each as long as its request may be repeated.
+const DEPLOYMENTS_ON_RECORD: u64 = 100;
+
+/// Logs go first: what is cut short is found again by its row.
+async fn forget_history(shared: &super::Shared, app: &App) -> Result<(), StoreError> {
+    let (older, _) = shared.store.deployments(&app.id, DEPLOYMENTS_ON_RECORD, u64::MAX).await?;
+    let now = clock::now();
+    let is_needed = |it: &Deployment| {
+        let is_young = now.since(it.created) < IDEMPOTENCY_LIFETIME;
+        !it.stage.is_ended() || app.active.as_ref() == Some(&it.id) || is_young
+    };
+    for old in older.into_iter().filter(|it| !is_needed(it)) {
+        // The container of a run is found by its row.
+        if shared.store.job_runs(&old.id).await?.iter().all(|it| it.collected) {
+            shared.logbook.forget_deployment(&app.id, &old.id).await;
+            shared.store.commit(vec![Change::ForgetDeployment(old.id)]).await?;
         }
     }
     Ok(())

@@ -23,6 +23,10 @@ impl AppTask {
             Change::App(app) => state.app = app,
             Change::ForgetApp(_) => self.ended = true,
             Change::Deployment(deployment) => put(&mut state.deployments, *deployment, |it| it.id.clone()),
+            Change::ForgetDeployment(id) => {
+                state.deployments.retain(|it| it.id != id);
+                state.job_runs.retain(|it| it.deployment != id);
+            }
             Change::Instance(instance) => put(&mut state.instances, instance, |it| it.name.clone()),
             Change::ForgetInstance(name) => state.instances.retain(|it| it.name != name),
             Change::Revision(revision) => put(&mut state.revisions, revision, |it| it.id.clone()),

@@ -23,7 +23,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use app_spec::AppSpec;
-use builder::Builder;
 use engine::Engine;
 use futures::FutureExt;
 use ingress::protocol::AppRoutes;
@@ -47,6 +46,7 @@ use crate::logbook::Logbook;
 use crate::names::Names;
 use crate::probe::{self, Asker, Prober};
 use crate::specs::Specs;
+use crate::workshop::Workshop;
 
 pub(crate) use accept::{Ask, check_restart};
 pub(crate) use databases::STOP_GRACE as DATABASE_GRACE;
@@ -61,7 +61,8 @@ pub(crate) struct Shared {
     pub front: Front,
     /// Who asks instances and databases whether they are well.
     pub asker: Arc<dyn Asker>,
-    pub builder: Builder,
+    /// Who makes images from sources.
+    pub workshop: Arc<dyn Workshop>,
     pub names: Names,
     pub sealer: Sealer,
     pub logbook: Logbook,
@@ -203,7 +204,7 @@ pub(crate) struct AppTask {
     /// Why-lines as last planned.
     why: Vec<String>,
     look_again: Option<rollout::time::Timestamp>,
-    /// The deployment after which old images were last removed.
+    /// The deployment after which old images and old history were last removed.
     swept_after: Option<DeploymentId>,
     /// Everything of the app is gone.
     ended: bool,

@@ -1,4 +1,4 @@
-//! A house to break: one data directory, one engine, one ingress, and controllers that come and go.
+//! A house to break: one data directory, one engine, one ingress, one repository, and controllers that come and go.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -20,6 +20,7 @@ use tokio::time::{Instant, sleep};
 
 use super::ingress::MemoryIngress;
 use super::simulation;
+use super::workshop::MemoryWorkshop;
 use crate::config::{Config, NetworkPool};
 use crate::control::Controller;
 use crate::probe::Asker;
@@ -60,6 +61,7 @@ pub struct House {
     dir: TempDir,
     pub engine: FakeEngine,
     pub ingress: MemoryIngress,
+    pub workshop: MemoryWorkshop,
     controller: Option<Controller>,
     /// Processes that were started, by container.
     starts: Arc<Mutex<BTreeMap<String, usize>>>,
@@ -94,6 +96,7 @@ impl House {
         let mut house = Self {
             dir: simulation::directory(),
             ingress: MemoryIngress::new(engine.clone()),
+            workshop: MemoryWorkshop::new(engine.clone()),
             engine,
             controller: None,
             starts: Arc::default(),
@@ -121,6 +124,7 @@ impl House {
             host: engine::Limits { cpu_millis: 4000, memory_bytes: 8 << 30 },
             doors: Box::new(self.ingress.clone()),
             asker: Arc::new(self.engine.clone()),
+            workshop: Arc::new(self.workshop.clone()),
         };
         let started = take_over(self.config(), directory, store, outside).await.unwrap();
         self.controller = Some(Controller(Arc::new(started)));

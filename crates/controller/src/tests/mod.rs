@@ -2,12 +2,14 @@
 //! calls ends in the same state as if nothing had. Time is paused: seconds of a rollout pass in an instant, and in order.
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
+mod builds;
 mod counting;
 mod crashes;
 mod down;
 mod drift;
 mod faults;
 mod fence;
+mod history;
 mod house;
 mod ingress;
 mod keeper;
@@ -16,3 +18,4 @@ mod queue;
 mod rollback;
 mod simulation;
 mod unreadable;
+mod workshop;

@@ -80,6 +80,37 @@ async fn records_are_forgotten_one_by_one() {
 }
 
 #[tokio::test]
+async fn a_deployment_is_forgotten_with_its_job_runs_and_its_request() {
+    let home = Home::with_app("shop").await;
+    let accepted = |number| {
+        let (caller, key) = ("me".to_owned(), format!("key-{number}"));
+        Change::Idempotency(Idempotency {
+            caller,
+            key,
+            deployment: deployment_id("shop", number),
+            created: Timestamp(1),
+        })
+    };
+    let all = [1, 2].map(|number| {
+        [
+            put(deployment("shop", number, Stage::Failed)),
+            Change::JobRun(job_run("shop", number, true)),
+            accepted(number),
+        ]
+    });
+    home.store.commit(all.into_iter().flatten().collect()).await.unwrap();
+
+    home.store.commit(vec![Change::ForgetDeployment(deployment_id("shop", 1))]).await.unwrap();
+
+    let (left, total) = home.store.deployments(&"shop".into(), 0, 10).await.unwrap();
+    assert_eq!((left[0].number, total), (2, 1));
+    assert!(home.store.job_runs(&deployment_id("shop", 1)).await.unwrap().is_empty());
+    assert_eq!(home.store.job_runs(&deployment_id("shop", 2)).await.unwrap().len(), 1);
+    assert_eq!(home.store.accepted("me", "key-1", Timestamp(1)).await.unwrap(), None);
+    assert!(home.store.accepted("me", "key-2", Timestamp(1)).await.unwrap().is_some());
+}
+
+#[tokio::test]
 async fn deleting_an_app_deletes_everything_of_it_and_nothing_of_its_neighbour() {
     let home = Home::with_app("shop").await;
     home.store.commit(belongings("shop")).await.unwrap();

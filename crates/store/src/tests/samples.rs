@@ -85,6 +85,7 @@ pub(super) fn deployment(app: &str, number: u64, stage: Stage) -> Deployment {
         superseded_by: None,
         cancel_asked: false,
         caller: "caller".to_owned(),
+        commits: Default::default(),
         images: Default::default(),
         targets: None,
         job_revisions: Default::default(),

@@ -1,0 +1,69 @@
+//! A deployment builds the commit that was resolved for it first, whoever dies and whatever is pushed meanwhile (F12).
+
+use app_spec::AppSpec;
+use rollout::deployment::Stage;
+use rollout::ids::{ComponentName, DeploymentId};
+use store::records::Deployment;
+
+use super::house::{House, caller};
+use super::simulation::simulate;
+
+const SPEC: &str = "
+name: site
+services:
+- name: web
+  git: {repo_clone_url: 'https://example.com/site.git', branch: main}
+  dockerfile_path: Dockerfile
+  http_port: 8080
+";
+
+fn commit(digit: char) -> String {
+    digit.to_string().repeat(40)
+}
+
+/// The controller dies in the middle of a build, and the branch is pushed to by force.
+async fn cut_short() -> (House, DeploymentId) {
+    let mut house = House::new().await;
+    house.workshop.push(&commit('1'));
+    house.workshop.hold(true);
+    let spec = AppSpec::from_yaml(SPEC).unwrap().spec;
+    let app = house.controller().create_app(spec, &caller()).await.unwrap().app.id;
+    let web = ComponentName::from("web");
+    let id = house
+        .until(async || {
+            let newest = house.newest(&app).await;
+            newest.commits.contains_key(&web).then_some(newest.id).ok_or_else(|| "not resolved".into())
+        })
+        .await;
+    house.crash().await;
+    house.workshop.push(&commit('2'));
+    house.open().await;
+    (house, id)
+}
+
+fn built(deployment: &Deployment) -> Option<&str> {
+    deployment.images.values().find_map(|it| it.commit.as_deref())
+}
+
+#[test]
+fn a_build_that_is_begun_again_is_of_the_same_commit() {
+    simulate(async {
+        let (house, id) = cut_short().await;
+        house.workshop.hold(false);
+        let active = house.reach(&id, Stage::Active).await;
+        assert_eq!(built(&active), Some(commit('1').as_str()));
+    });
+}
+
+#[test]
+fn a_commit_that_has_vanished_is_an_error_and_nothing_newer_is_built_instead() {
+    simulate(async {
+        let (house, id) = cut_short().await;
+        house.workshop.vanish(&commit('1'));
+        house.workshop.hold(false);
+        let failed = house.reach(&id, Stage::Failed).await;
+        let message = failed.failure.clone().unwrap().message;
+        assert!(message.contains(&commit('1')) && message.contains("force-push"), "{message}");
+        assert_eq!(built(&failed), None);
+    });
+}

@@ -1,0 +1,65 @@
+//! An app that lives long keeps its newest deployments, and what nobody may miss.
+
+use rollout::deployment::Stage;
+use rollout::ids::{AppId, DeploymentId};
+use rollout::job::JobPhase;
+use rollout::time::Timestamp;
+use store::records::{App, AppState, Change, Deployment, JobRun};
+
+use super::house::House;
+use super::simulation::simulate;
+use crate::clock;
+
+fn id(number: u64) -> DeploymentId {
+    DeploymentId::new(format!("deployment-{number}"))
+}
+
+/// The first one serves, and 149 have failed since: long ago, but for the tenth. The twentieth's job is still to be collected.
+fn long_life(state: AppState) -> Vec<Change> {
+    let first = &state.deployments[0];
+    let failed = |number| {
+        let created = if number == 10 { clock::now() } else { Timestamp(number) };
+        let (id, stage) = (id(number), Stage::Failed);
+        Change::Deployment(Box::new(Deployment { id, number, stage, created, ..first.clone() }))
+    };
+    let run = |number| {
+        let phase = JobPhase::Ended { code: 1 };
+        let name = format!("run-{number}").as_str().into();
+        let collected = number != 20;
+        Change::JobRun(JobRun { deployment: id(number), name, phase, collected, ..state.job_runs[0].clone() })
+    };
+    let app = App { deployments: 150, ..state.app.clone() };
+    (2..=150).map(failed).chain([15, 20, 150].map(run)).chain([Change::App(app)]).collect()
+}
+
+#[test]
+fn an_app_keeps_its_newest_hundred_deployments_and_the_one_that_serves() {
+    simulate(async {
+        let (mut house, app) = House::with_app().await;
+        let logs = house.controller().0.directory.logs().join(app.as_str());
+        for number in [15, 150] {
+            std::fs::create_dir_all(logs.join(id(number).as_str())).unwrap();
+        }
+        house.crash().await;
+        house.tamper(&app, long_life).await;
+        house.open().await;
+
+        let left = until_left(&house, &app, 102).await;
+        assert_eq!(left[..3], [1, 10, 51], "the one that serves, the one of today, and the newest hundred");
+        assert!(!logs.join(id(15).as_str()).exists() && logs.join(id(150).as_str()).exists());
+        assert!(house.store().job_runs(&id(15)).await.unwrap().is_empty());
+        assert_eq!(house.store().job_runs(&id(150)).await.unwrap().len(), 1);
+        assert_eq!(house.ingress.upstreams("web").len(), 2);
+    });
+}
+
+async fn until_left(house: &House, app: &AppId, count: usize) -> Vec<u64> {
+    house
+        .until(async || {
+            let (left, total) = house.store().deployments(app, 0, u64::MAX).await.unwrap();
+            let mut numbers: Vec<_> = left.into_iter().map(|it| it.number).collect();
+            numbers.sort();
+            (numbers.len() == count).then_some(numbers).ok_or_else(|| format!("{total} left"))
+        })
+        .await
+}

@@ -1,0 +1,75 @@
+//! A repository in memory: one branch whose head moves, commits that vanish, builds that take as long as they are told.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use builder::{BuildError, Built, LogSink, Recipe, Remember};
+use engine::fake::{Behaviour, FakeEngine};
+use source::{CommitId, RepoUrl, RepoUrlError, SourceError, UrlRules};
+use tokio::sync::watch;
+
+use crate::workshop::Workshop;
+
+/// Clones are the same one; it outlives controllers.
+#[derive(Clone)]
+pub struct MemoryWorkshop {
+    engine: FakeEngine,
+    head: Arc<Mutex<String>>,
+    vanished: Arc<Mutex<BTreeSet<String>>>,
+    /// While true, builds begin and do not end.
+    held: watch::Sender<bool>,
+}
+
+impl MemoryWorkshop {
+    pub fn new(engine: FakeEngine) -> Self {
+        let held = watch::Sender::new(false);
+        Self { engine, head: Arc::default(), vanished: Arc::default(), held }
+    }
+
+    /// The branch names this commit from now on.
+    pub fn push(&self, commit: &str) {
+        commit.clone_into(&mut self.head.lock().unwrap());
+    }
+
+    /// A commit is nowhere to be had any more.
+    pub fn vanish(&self, commit: &str) {
+        self.vanished.lock().unwrap().insert(commit.to_owned());
+    }
+
+    pub fn hold(&self, held: bool) {
+        self.held.send_replace(held);
+    }
+}
+
+#[async_trait]
+impl Workshop for MemoryWorkshop {
+    fn repo_url(&self, text: &str) -> Result<RepoUrl, RepoUrlError> {
+        RepoUrl::parse(text, &UrlRules::default())
+    }
+
+    async fn resolve(&self, _recipe: &Recipe, _log: &LogSink) -> Result<CommitId, BuildError> {
+        tokio::task::yield_now().await;
+        Ok(CommitId::parse(&self.head.lock().unwrap()).unwrap())
+    }
+
+    async fn have(
+        &self,
+        recipe: &Recipe,
+        commit: &CommitId,
+        _known: Remember,
+        _log: LogSink,
+    ) -> Result<Built, BuildError> {
+        // The sender lives in `self`.
+        let _ = self.held.subscribe().wait_for(|held| !held).await;
+        if self.vanished.lock().unwrap().contains(commit.as_str()) {
+            return Err(SourceError::CommitMissing { commit: commit.clone(), repo: recipe.repo.to_string() }.into());
+        }
+        let reference = format!("{}:{commit}", recipe.repository);
+        let behaviour = Behaviour { ready_after: Duration::from_millis(300), ..Behaviour::default() };
+        let image = self.engine.add_image(&reference, behaviour);
+        let identity = commit.to_string();
+        Ok(Built { image, reference, identity, commit: commit.to_string(), built: true })
+    }
+}
