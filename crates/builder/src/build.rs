@@ -114,11 +114,11 @@ impl Builder {
         Ok(built(made, true))
     }
 
-    /// The mirror may be younger than the moment in which the commit was resolved.
+    /// The mirror may be younger than the moment in which the commit was resolved, or have suffered since.
     async fn source_identity(&self, recipe: &Recipe, commit: &CommitId, log: &LogSink) -> Result<Identity, BuildError> {
         let identity = || self.source.identity(&recipe.repo, commit, &recipe.selection);
         match identity().await {
-            Err(SourceError::NotFetched { .. }) => {
+            Err(SourceError::NotFetched { .. } | SourceError::Damaged { .. }) => {
                 self.fetch(recipe, &GitRef::Commit(commit.clone()), log).await?;
                 Ok(identity().await?)
             }

@@ -237,9 +237,12 @@ impl AppTask {
         for it in stuck(&self.targets(), &observed, clock::now()) {
             let (component, slot, name) = (&it.component, it.slot, &it.name);
             warn!(instance = %name, "does not end; left behind");
-            deployment.record.notes.push(format!(
-                "the engine cannot stop or remove {name}, which {component}.{slot} replaced: it was left behind, and is tried again until it goes"
-            ));
+            let note = format!(
+                "the engine cannot stop or remove {name} ({component}.{slot}): it was left behind, and is tried again until it goes"
+            );
+            if !deployment.record.notes.contains(&note) {
+                deployment.record.notes.push(note);
+            }
         }
     }
 

@@ -28,7 +28,9 @@ impl AppTask {
     }
 
     /// Sums up what was served. Of an ingress that died it is what was last read.
-    pub(super) async fn settle_record(&self, deployment: &mut Deployment) {
+    pub(super) async fn settle_record(&mut self, deployment: &mut Deployment) {
+        // What was read with a table is older than what is read now.
+        self.counted = None;
         let counted = self.shared.front.count(self.state.app.id.as_str(), deployment.id.as_str()).await;
         let answered = counted.is_some();
         counted.into_iter().for_each(|it| keep_count(&mut deployment.record, it));
