@@ -213,10 +213,11 @@ pub(crate) struct AppTask {
 impl AppTask {
     fn new(
         shared: Arc<Shared>,
-        state: AppState,
+        mut state: AppState,
         inbox: OwnedMutexGuard<mpsc::Receiver<Request>>,
         waiting: watch::Sender<Arc<BTreeMap<DeploymentId, Vec<String>>>>,
     ) -> Self {
+        clock::not_after(clock::now(), &mut state);
         Self {
             engine_view: shared.watch.view(),
             front_view: shared.front.changes(),

@@ -5,7 +5,9 @@ use std::time::Duration;
 use engine::fake::{Call, FakeEngine, Verb};
 use rollout::deployment::Stage;
 use rollout::ids::AppId;
-use tokio::time::sleep;
+use rollout::time::Timestamp;
+use store::records::{Change, Deployment, Instance};
+use tokio::time::{Instant, sleep};
 
 use super::house::House;
 use super::simulation::simulate;
@@ -100,6 +102,35 @@ fn a_deletion_once_promised_is_carried_out_by_the_next_controller() {
             house.open().await;
             house.gone(&app).await;
         }
+    });
+}
+
+#[test]
+fn a_wait_that_was_begun_while_the_clock_was_ahead_ends_all_the_same() {
+    simulate(async {
+        let (mut house, app) = House::with_app().await;
+        let since = house.engine.calls().len();
+        house.update(&app, "stuck").await;
+        house.called(since, Verb::Start, "-web-").await;
+        let id = house.newest(&app).await.id;
+        house.crash().await;
+        let ahead = |at: Timestamp| at.plus(Duration::from_secs(3600));
+        house
+            .tamper(&app, |state| {
+                let instances = state.instances.into_iter();
+                let instances = instances.map(|it| Change::Instance(Instance { since: ahead(it.since), ..it }));
+                let deployments = state.deployments.into_iter().filter(|it| !it.stage.is_ended()).map(|it| {
+                    let stage_since = ahead(it.stage_since);
+                    Change::Deployment(Box::new(Deployment { stage_since, ..it }))
+                });
+                instances.chain(deployments).collect()
+            })
+            .await;
+        house.open().await;
+        let opened = Instant::now();
+        house.settle(&app, Stage::Failed).await;
+        assert_eq!(house.newest(&app).await.id, id);
+        assert!(opened.elapsed() < Duration::from_secs(300), "{:?}", opened.elapsed());
     });
 }
 
