@@ -91,6 +91,7 @@ impl Controller {
 
     /// Makes an app and its first deployment. Errors: the name is taken; the spec cannot run here; secrets without a value.
     pub async fn create_app(&self, spec: AppSpec, caller: &Caller) -> Result<AppView, ControlError> {
+        self.in_charge()?;
         runnable(&spec)?;
         let id = AppId::new(Uuid::new_v4().to_string());
         let shared = &self.0.shared;
@@ -366,7 +367,18 @@ impl Controller {
         self.0.shared.store.app(app).await?.ok_or_else(|| ControlError::NotFound(format!("no app {app}")))
     }
 
+    /// One that was replaced takes nothing in any more, though its API may still answer for a moment.
+    fn in_charge(&self) -> Result<(), ControlError> {
+        match self.0.shared.fence.lost().is_cancelled() {
+            true => Err(ControlError::Conflict(
+                "another controller of this installation has taken over; ask that one".into(),
+            )),
+            false => Ok(()),
+        }
+    }
+
     async fn handle(&self, app: &AppId) -> Result<AppHandle, ControlError> {
+        self.in_charge()?;
         self.record(app).await?;
         let handle = self.0.apps.read().await.get(app).cloned();
         handle.ok_or_else(|| {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use engine::Engine;
 use tokio::time::sleep;
 
-use super::house::{House, caller};
+use super::house::{House, caller, spec};
 use super::simulation::simulate;
 use crate::fence::identity;
 
@@ -27,12 +27,20 @@ fn a_fenced_controller_steers_no_ingress_repairs_nothing_and_writes_nothing() {
         house.ingress.die();
         house.ingress.recover();
         house.engine.remove_behind_our_back(&house.names(&app, "web").await.pop_first().unwrap());
-        assert!(house.controller().restart(&app, &[], &caller()).await.is_err());
+        let mut other = spec("1");
+        other.name = "other".into();
+        for refused in [
+            house.controller().restart(&app, &[], &caller()).await.err(),
+            house.controller().create_app(other, &caller()).await.err(),
+        ] {
+            assert!(refused.is_some_and(|it| it.to_string().contains("has taken over")));
+        }
         sleep(Duration::from_secs(60)).await;
 
         assert_eq!((house.ingress.taken().len(), house.ingress.opened()), (tables, opened));
         let calls = house.engine.calls().split_off(since);
         assert!(!calls.iter().any(|it| it.verb.changes()), "{calls:?}");
+        assert_eq!(house.store().app_ids().await.unwrap().len(), 1);
         let after = house.state(&app).await;
         assert_eq!((after.app, after.deployments, after.instances), (before.app, before.deployments, before.instances));
     });
