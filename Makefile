@@ -7,7 +7,7 @@ target = $(or $(CARGO_TARGET_DIR),target)
 export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test sweep bench lint deny advisories install clean
+.PHONY: help setup demo test sweep engines bench lint deny advisories install clean
 
 help: ## show this
 	@echo 'Boatyard: App Platform on your own Docker host.'
@@ -37,6 +37,14 @@ test: setup ## run all tests, those against the Docker engine included
 sweep: setup ## run the stories that take minutes: a hundred apps at once, the engine killed under a dead control (as root)
 	$(CARGO) test --locked -p boatyard --test stories -- --ignored --nocapture many::
 	scripts/private-engine $(CARGO) test --locked --offline -p boatyard --test stories -- --ignored --nocapture engine_restart::
+
+# Debian's stable and its newest: 26.1 and 28.5 in autumn 2026. The machine's own is what `make test` uses.
+ENGINES ?= trixie sid
+engines: setup ## tell the stories to newer Docker engines, made from Debian's packages (as root; ENGINES="trixie sid")
+	$(CARGO) test --locked -p boatyard --test stories --no-run
+	for release in $(ENGINES); do \
+		scripts/private-engine --release $$release $(CARGO) test --locked --offline -p boatyard --test stories -- --test-threads 3 || exit 1; \
+	done
 
 bench: setup ## measure restarts, rebuilds and the front door beside the alternatives, as ratios
 	$(CARGO) build --locked --release -p boatyard
