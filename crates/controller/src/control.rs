@@ -1,5 +1,6 @@
 //! The questions that API and CLI ask, and the requests they make.
 
+mod create;
 mod down;
 mod preview;
 
@@ -7,21 +8,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use app_spec::AppSpec;
 use rollout::deployment::Stage;
 use rollout::ids::{AppId, ComponentName, DeploymentId};
 use rollout::queue::{Request, Restart};
-use store::records::{App, AppState, Deployment};
+use store::records::{App, Deployment};
 use tokio::sync::watch;
-use uuid::Uuid;
 
 use crate::app::{AppHandle, Ask, Request as Inbox};
-use crate::clock;
 use crate::config::Config;
 use crate::error::{ControlError, StartError, closest};
 use crate::logs::{Entries, Logs};
-use crate::network;
-use crate::specs::{NeedsValues, Specs};
 use crate::start::{self, Started};
 use crate::view::{AppView, Caller, DeployOptions, DeploymentView, InstanceView, LogQuestion, Page, PageQuery};
 
@@ -87,100 +83,6 @@ impl Controller {
         if let Err(error) = self.0.directory.remove_runtime() {
             tracing::warn!(%error, "the runtime file stays behind");
         }
-    }
-
-    /// Makes an app and its first deployment. Errors: the name is taken; the spec cannot run here; secrets without a value.
-    pub async fn create_app(&self, spec: AppSpec, caller: &Caller) -> Result<AppView, ControlError> {
-        self.in_charge()?;
-        runnable(&spec)?;
-        let id = AppId::new(Uuid::new_v4().to_string());
-        let shared = &self.0.shared;
-        let specs = Specs::of(&id, &shared.sealer);
-        let spec = specs.complete(spec, None).map_err(needs_values)?;
-        match shared.store.app_by_name(&spec.name).await? {
-            Some(there) if there.deleting => return Err(still_going(&spec.name)),
-            Some(_) => return Err(ControlError::name_taken(&spec.name)),
-            None => {}
-        }
-        let giving = shared.networks.lock().await;
-        let state = AppState {
-            app: self.new_app(id.clone(), &spec, specs.seal(&spec, None)).await?,
-            deployments: Vec::new(),
-            instances: Vec::new(),
-            revisions: Vec::new(),
-            job_runs: Vec::new(),
-            databases: Vec::new(),
-        };
-        let handle = AppHandle::start(shared.clone(), state);
-        let ask =
-            Ask { request: Request::deploy(), spec: None, cause: "initial deployment".into(), caller: caller.clone() };
-        // App and deployment are written down together: there is never an app that nothing was deployed of.
-        if let Err(error) = handle.ask(|reply| Inbox::Deploy { ask: Box::new(ask), reply }).await {
-            handle.end();
-            shared.front.forget(id.as_str()).await;
-            return Err(error);
-        }
-        drop(giving);
-        let mut apps = self.0.apps.write().await;
-        apps.retain(|_, handle| !handle.has_ended());
-        apps.insert(id.clone(), handle);
-        drop(apps);
-        self.app(&id).await
-    }
-
-    /// An app with a network that nobody else has. Not written down yet.
-    async fn new_app(&self, id: AppId, spec: &AppSpec, sealed: serde_json::Value) -> Result<App, ControlError> {
-        let shared = &self.0.shared;
-        let taken_networks = shared.store.networks().await?;
-        let pool = shared.config.network_pool;
-        // Installations that share an engine begin at different places, so that they seldom meet.
-        let start =
-            self.installation_id().bytes().fold(0u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
-        let network = network::free_number(pool, &taken_networks, start % pool.size()).ok_or_else(|| {
-            ControlError::Conflict("every network of the pool is taken; start with another --network-pool".into())
-        })?;
-        let now = clock::now();
-        Ok(App {
-            id,
-            name: spec.name.clone(),
-            network,
-            spec: sealed,
-            created: now,
-            updated: now,
-            deleting: false,
-            active: None,
-            deployments: 0,
-            serial: 0,
-            generation: 0,
-        })
-    }
-
-    /// Puts a new spec. An equal one changes nothing. Errors: as for [`Self::create_app`]; a changed name.
-    pub async fn update_app(&self, app: &AppId, spec: AppSpec, caller: &Caller) -> Result<AppView, ControlError> {
-        let spec = self.completed(app, spec).await?;
-        let ask = Ask {
-            request: Request::deploy(),
-            spec: Some(spec),
-            cause: "app spec updated".into(),
-            caller: caller.clone(),
-        };
-        self.ask_app(app, ask).await?;
-        self.app(app).await
-    }
-
-    /// A new spec of an app that is there, with the secrets that it leaves out.
-    async fn completed(&self, app: &AppId, spec: AppSpec) -> Result<AppSpec, ControlError> {
-        runnable(&spec)?;
-        let record = self.record(app).await?;
-        if spec.name != record.name {
-            let (old, new) = (&record.name, &spec.name);
-            return Err(ControlError::Invalid(format!(
-                "an app keeps its name: this one is {old}, the spec says {new}"
-            )));
-        }
-        let specs = Specs::of(app, &self.0.shared.sealer);
-        let before = specs.open(&record.spec);
-        specs.complete(spec, before.as_ref()).map_err(needs_values)
     }
 
     /// Deletes an app: instances drain, databases stop and keep their volumes. Returns when that is promised, not when it
@@ -418,13 +320,6 @@ fn taken_per(page: PageQuery) -> usize {
     usize::try_from(page.per_page.clamp(1, 200)).unwrap_or(200)
 }
 
-fn still_going(name: &str) -> ControlError {
-    ControlError::Conflict(format!(
-        "an app named {name} is still being deleted: its open requests and its processes get their time to end; try again \
-         when `boatyard apps list` does not show it any more"
-    ))
-}
-
 fn chosen(components: &[String]) -> (Restart, String) {
     if components.is_empty() {
         return (Restart::All, "restart of everything".into());
@@ -439,18 +334,4 @@ fn asked(options: DeployOptions) -> (Request, &'static str) {
         (true, false) => (Request::rebuild(false), "force rebuild"),
         (true, true) => (Request::rebuild(true), "force rebuild, build cache cleared"),
     }
-}
-
-/// What this version cannot run is refused as a whole, with every place.
-fn runnable(spec: &AppSpec) -> Result<(), ControlError> {
-    let not_yet = spec.not_yet();
-    if not_yet.is_empty() {
-        return Ok(());
-    }
-    let lines: Vec<_> = not_yet.iter().map(|it| it.api_message()).collect();
-    Err(ControlError::InvalidSpec(lines.join("\n")))
-}
-
-fn needs_values(needed: NeedsValues) -> ControlError {
-    ControlError::InvalidSpec(format!("these secrets need a value: {}", needed.0.join(", ")))
 }

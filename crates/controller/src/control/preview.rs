@@ -11,7 +11,8 @@ use rollout::step::Step;
 use rollout::target::{ComponentKind, Target, Timing};
 use store::records::AppState;
 
-use super::{Controller, asked, chosen, runnable};
+use super::create::runnable;
+use super::{Controller, asked, chosen};
 use crate::clock;
 use crate::error::ControlError;
 use crate::specs::Specs;
