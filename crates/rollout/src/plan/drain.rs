@@ -17,7 +17,7 @@ pub(super) fn go_on(view: &View<'_>, plan: &mut Plan) {
         match instance.phase {
             // A stop is a stop with its full grace, however often we were killed in the middle of it.
             InstancePhase::Stopping if !gone => {
-                plan.steps.push(Step::Stop { instance: name, grace: grace(view, instance) })
+                plan.steps.push(Step::Stop { instance: name, grace: view.grace(instance) })
             }
             InstancePhase::Stopping | InstancePhase::Stopped => remove(view, instance, plan),
             _ if view.observed.may_be_routed(instance) => {}
@@ -54,7 +54,7 @@ fn drain(view: &View<'_>, instance: &Instance, hold_stops: bool, plan: &mut Plan
         let (component, slot) = (instance.component.clone(), instance.slot);
         plan.waiting.push(Waiting::ForQuiet { component, slot });
     } else if view.now >= deadline || is_empty {
-        plan.steps.push(Step::Stop { instance: instance.name.clone(), grace: grace(view, instance) });
+        plan.steps.push(Step::Stop { instance: instance.name.clone(), grace: view.grace(instance) });
     } else {
         plan.waiting.push(Waiting::ForDrain {
             component: instance.component.clone(),
@@ -70,8 +70,4 @@ fn drain(view: &View<'_>, instance: &Instance, hold_stops: bool, plan: &mut Plan
 fn drained_at(instance: &Instance, limit: std::time::Duration) -> Timestamp {
     let limit = if instance.open.requests == 0 { limit.min(UPGRADED_DRAIN) } else { limit };
     instance.since.plus(limit)
-}
-
-fn grace(view: &View<'_>, instance: &Instance) -> std::time::Duration {
-    view.target_of(instance).map_or(Target::GRACE, |target| target.timing.grace)
 }

@@ -31,6 +31,8 @@ fn come_up(view: &View<'_>, instance: &Instance, target: &Target, plan: &mut Pla
     }
     match (instance.phase, instance.container) {
         (InstancePhase::Intended, _) => plan.steps.push(Step::Create { instance: name }),
+        // It was never started: somebody's `prune` took it for a leftover. Another one is made.
+        (InstancePhase::Created, ContainerSeen::Missing) => plan.steps.push(Step::Remove { instance: name }),
         (_, ContainerSeen::Missing) => plan.steps.push(Step::GiveUp { instance: name, reason: Reason::Gone }),
         (InstancePhase::Created, _) if view.is_ahead(instance) => {
             let (component, slot) = (instance.component.clone(), instance.slot);
@@ -73,8 +75,7 @@ fn await_ready(view: &View<'_>, instance: &Instance, target: &Target, plan: &mut
 fn turn_back(view: &View<'_>, instance: &Instance, plan: &mut Plan) {
     let name = instance.name.clone();
     if instance.phase == InstancePhase::Starting && instance.container == ContainerSeen::Running {
-        let grace = view.target_of(instance).map_or(Target::GRACE, |target| target.timing.grace);
-        plan.steps.push(Step::Stop { instance: name, grace });
+        plan.steps.push(Step::Stop { instance: name, grace: view.grace(instance) });
     } else {
         plan.steps.push(Step::Remove { instance: name });
     }

@@ -15,6 +15,7 @@ pub use routes::wanted as wanted_routes;
 pub use stuck::stuck;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use crate::ids::{ComponentName, InstanceName};
 use crate::instance::InstancePhase;
@@ -180,6 +181,11 @@ impl<'a> View<'a> {
     /// The target of an instance's component, if the component is still wanted.
     fn target_of(&self, instance: &Instance) -> Option<&'a Target> {
         self.target_by_component.get(&instance.component).copied()
+    }
+
+    /// From TERM to KILL.
+    fn grace(&self, instance: &Instance) -> Duration {
+        self.target_of(instance).map_or(Target::GRACE, |target| target.timing.grace)
     }
 
     /// The instances of a component.

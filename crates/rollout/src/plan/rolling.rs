@@ -80,9 +80,11 @@ fn make_next(view: &View<'_>, plan: &mut Plan) {
     if !starts || plan.steps.iter().any(|step| matches!(step, Step::Add { .. })) {
         return;
     }
-    let from_the_front = view.in_order().skip_while(|target| view.front != Some(&target.component));
-    let slots = from_the_front.flat_map(|target| (0..target.count).map(move |slot| (target, slot)));
-    let mut empty = slots.filter(|(target, slot)| view.current_in(&target.component, *slot).is_none());
+    // Those before it in the order wait for a retry, and start when nothing else does.
+    let slots = view.in_order().flat_map(|target| (0..target.count).map(move |slot| (target, slot)));
+    let is_first = |target: &Target, slot| target.component == first.component && slot == first.slot;
+    let after_it = slots.skip_while(|(target, slot)| !is_first(target, *slot)).skip(1);
+    let mut empty = after_it.filter(|(target, slot)| view.current_in(&target.component, *slot).is_none());
     let Some((target, slot)) = empty.next() else { return };
     // What fills an empty place waits for its component's turn: it may come up beside others then.
     if view.is_served(&target.component, slot) && may_try(view, target, slot, plan) {

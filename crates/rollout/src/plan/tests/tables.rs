@@ -177,6 +177,21 @@ fn the_next_container_is_made_while_one_starts_and_waits_for_its_turn() {
             beside(vec![old(0), api("old", P::Ready)], vec![new(0, P::Ready), api("new", P::Created)]),
             vec![drain("web-0-old")],
         ),
+        case(
+            "one before it that waits for a retry does not start beside it",
+            vec![wants("web", 2)],
+            beside(two(), vec![new(1, P::Starting)]),
+            vec![],
+        ),
+        case(
+            "pruned by somebody before its turn: made anew",
+            vec![wants("web", 2)],
+            beside(
+                two(),
+                vec![new(0, P::Starting), with(new(1, P::Created), |it| it.container = ContainerSeen::Missing)],
+            ),
+            vec![named(remove, "web-1-new")],
+        ),
         case("an empty place is no replacement", web_and_api(), beside(vec![old(0)], vec![unserved]), vec![]),
         case(
             "not wanted any more: removed",
