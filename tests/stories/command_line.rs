@@ -118,7 +118,7 @@ async fn leaving_a_wait_detaches_and_says_how_to_look_again() {
 
 /// The lines of the new instances follow those of the old ones in one stream.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_followed_log_goes_on_over_a_restart() {
+async fn a_followed_log_goes_on_over_a_restart_and_a_crash() {
     let at = installation().await;
     let spec = shop().replacen("value: api}", "value: api}, {key: PRINT, value: open-for-business}", 1);
     at.create(&spec).await.unwrap();
@@ -139,6 +139,11 @@ async fn a_followed_log_goes_on_over_a_restart() {
     greeted().await;
     let deployment = at.restart(&app, &["api"]).await.unwrap();
     at.wait_active(&app, &deployment).await.unwrap();
+    greeted().await;
+
+    // One that is killed is started again, under the same name.
+    let docker = boatyard_tests::engine::connect().unwrap();
+    docker.kill_container(&at.container_ids(&app, "api").await.unwrap()[0], None).await.unwrap();
     greeted().await;
 }
 

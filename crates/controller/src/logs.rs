@@ -1,6 +1,7 @@
 //! Lines for people: of instances from the engine, of builds and jobs from the logbook.
 
-use std::collections::HashSet;
+mod following;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +16,8 @@ use store::Store;
 use store::records::{Deployment, Instance};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::sync::watch;
+
+use following::Following;
 
 use crate::error::{ControlError, closest};
 use crate::logbook::{Chapter, Logbook, escaped};
@@ -49,14 +52,21 @@ impl Logs {
     }
 
     async fn running(self, question: LogQuestion) -> Result<Entries, ControlError> {
-        let mut running = Running { changes: self.changes.clone(), logs: self, seen: HashSet::new(), question };
-        let there = running.open_new().await?;
-        if !running.question.follow {
-            return Ok(there.boxed());
+        if question.follow {
+            return Ok(Following::begin(self, question).await?.lines().boxed());
         }
-        // What the instances that come later wrote is new as a whole.
-        running.question.tail = None;
-        Ok(stream::unfold((running, there), Running::next).boxed())
+        let mut all = SelectAll::new();
+        for (component, name) in self.containers(&question).await? {
+            match self.engine.logs(&name, &LogQuery { follow: false, tail: question.tail }).await {
+                Ok(lines) => {
+                    all.push(lines.map(move |line| Ok(entry(&component, line.map_err(unreadable)?))).boxed());
+                }
+                // Removed since it was read of.
+                Err(engine::EngineError::NotFound { .. }) => {}
+                Err(error) => return Err(unreadable(error)),
+            }
+        }
+        Ok(all.boxed())
     }
 
     /// What instances that the engine had to start again wrote before their last start.
@@ -142,60 +152,6 @@ impl Logs {
     fn file(&self, path: PathBuf, component: String, question: &LogQuestion, ended: Ended) -> Entries {
         let (follow, tail) = (question.follow, question.tail);
         stream::once(async move { lines_of(path, component, follow, tail, ended).await }).flatten().boxed()
-    }
-}
-
-/// Who is followed, and the lines that come.
-type Following = (Running, SelectAll<Entries>);
-
-/// The logs of an app's instances, followed from one to the next: a restart ends no reader's stream.
-struct Running {
-    logs: Logs,
-    changes: watch::Receiver<u64>,
-    question: LogQuestion,
-    /// Containers whose lines were asked for.
-    seen: HashSet<String>,
-}
-
-impl Running {
-    /// The next line, whoever writes it; `None` when the app is gone.
-    async fn next((mut running, mut all): Following) -> Option<(Result<LogEntry, ControlError>, Following)> {
-        loop {
-            let news = tokio::select! {
-                Some(line) = all.next(), if !all.is_empty() => return Some((line, (running, all))),
-                news = running.changes.changed() => news,
-            };
-            // The controller ends, or the app did.
-            if news.is_err() || !matches!(running.logs.store.app(&running.question.app).await, Ok(Some(_))) {
-                return None;
-            }
-            match running.open_new().await {
-                Ok(new) => all.extend(new),
-                // None runs at this moment.
-                Err(ControlError::NotFound(_)) => {}
-                Err(error) => return Some((Err(error), (running, all))),
-            }
-        }
-    }
-
-    /// Lines of the containers that were not there before.
-    async fn open_new(&mut self) -> Result<SelectAll<Entries>, ControlError> {
-        let mut all = SelectAll::new();
-        for (component, name) in self.logs.containers(&self.question).await? {
-            if !self.seen.insert(name.clone()) {
-                continue;
-            }
-            let query = LogQuery { follow: self.question.follow, tail: self.question.tail };
-            match self.logs.engine.logs(&name, &query).await {
-                Ok(lines) => {
-                    all.push(lines.map(move |line| Ok(entry(&component, line.map_err(unreadable)?))).boxed());
-                }
-                // Removed since it was read of.
-                Err(engine::EngineError::NotFound { .. }) => {}
-                Err(error) => return Err(unreadable(error)),
-            }
-        }
-        Ok(all)
     }
 }
 
