@@ -15,7 +15,8 @@ use super::done::Done;
 impl AppTask {
     /// Sends the app's routes where they differ from the acknowledged ones. Returns whether anything was begun.
     pub(super) async fn advance_routes(&mut self) -> Result<bool, StoreError> {
-        if self.routing {
+        // Until its first deployment is on record an app has no place in the table.
+        if self.routing || self.state.app.deployments == 0 {
             return Ok(false);
         }
         let (routes, part) = self.wanted_part();

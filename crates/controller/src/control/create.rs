@@ -20,17 +20,35 @@ impl Controller {
         self.in_charge()?;
         runnable(&spec)?;
         let id = AppId::new(Uuid::new_v4().to_string());
-        let shared = &self.0.shared;
-        let specs = Specs::of(&id, &shared.sealer);
+        let specs = Specs::of(&id, &self.0.shared.sealer);
         let spec = specs.complete(spec, None).map_err(needs_values)?;
+        let sealed = specs.seal(&spec, None);
+        let (controller, caller) = (self.clone(), caller.clone());
+        // A caller that leaves half-way leaves no half-made app: this goes on without it.
+        let made = tokio::spawn(async move { controller.make_app(id, &spec, sealed, caller).await });
+        made.await.map_err(|error| ControlError::Internal {
+            message: "the app could not be made. See the log of `boatyard serve`".into(),
+            cause: error.into(),
+        })?
+    }
+
+    async fn make_app(
+        &self,
+        id: AppId,
+        spec: &AppSpec,
+        sealed: serde_json::Value,
+        caller: Caller,
+    ) -> Result<AppView, ControlError> {
+        let shared = &self.0.shared;
+        // Names and networks are given to one at a time.
+        let giving = shared.networks.lock().await;
         match shared.store.app_by_name(&spec.name).await? {
             Some(there) if there.deleting => return Err(still_going(&spec.name)),
             Some(_) => return Err(ControlError::name_taken(&spec.name)),
             None => {}
         }
-        let giving = shared.networks.lock().await;
         let state = AppState {
-            app: self.new_app(id.clone(), &spec, specs.seal(&spec, None)).await?,
+            app: self.new_app(id.clone(), spec, sealed).await?,
             deployments: Vec::new(),
             instances: Vec::new(),
             revisions: Vec::new(),
@@ -38,19 +56,24 @@ impl Controller {
             databases: Vec::new(),
         };
         let handle = AppHandle::start(shared.clone(), state);
-        let ask =
-            Ask { request: Request::deploy(), spec: None, cause: "initial deployment".into(), caller: caller.clone() };
+        let ask = Ask { request: Request::deploy(), spec: None, cause: "initial deployment".into(), caller };
         // App and deployment are written down together: there is never an app that nothing was deployed of.
-        if let Err(error) = handle.ask(|reply| Inbox::Deploy { ask: Box::new(ask), reply }).await {
+        let accepted = handle.ask(|reply| Inbox::Deploy { ask: Box::new(ask), reply }).await;
+        if let Err(error) = &accepted
+            && shared.store.app(&id).await.is_ok_and(|it| it.is_none())
+        {
+            tracing::warn!(app = %spec.name, %error, "the app was not made");
             handle.end();
             shared.front.forget(id.as_str()).await;
-            return Err(error);
+            return Err(accepted.expect_err("it was just looked at"));
         }
         drop(giving);
         let mut apps = self.0.apps.write().await;
         apps.retain(|_, handle| !handle.has_ended());
         apps.insert(id.clone(), handle);
         drop(apps);
+        // Written down, though nobody heard of it in time: the app is there, and so is its deployment.
+        accepted?;
         self.app(&id).await
     }
 
