@@ -60,7 +60,7 @@ fn proof(served: &Served) -> String {
         text.push_str(&format!(", {} websockets cut at the limit", grouped(served.upgraded_cut)));
     }
     if served.at_least {
-        text.push_str("; the front door was started again meanwhile, and what it had counted last is lost");
+        text.push_str("; the front door was away for a moment, and what it had counted last is not known");
     }
     text
 }

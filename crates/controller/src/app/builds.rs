@@ -43,7 +43,9 @@ impl AppTask {
         };
         let (app, secrets, goes_on) = (&self.state.app.id, self.secrets(), commit.is_some());
         let sink = self.shared.logbook.build_sink(app, &id, &component, &secrets, goes_on);
-        if let Some(withheld) = withheld(spec, &component).filter(|_| !goes_on) {
+        if let Ok(Work::Resolve(_)) = &work
+            && let Some(withheld) = withheld(spec, &component)
+        {
             sink(&withheld);
         }
         let (shared, force) = (self.shared.clone(), deployment.request.build >= Build::Force);

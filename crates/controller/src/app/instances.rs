@@ -253,6 +253,10 @@ impl AppTask {
         match row.phase.next(event) {
             Ok(phase) => {
                 info!(instance = %name, from = ?row.phase, to = ?phase, "instance moved");
+                if phase.is_alive() {
+                    // Wanted again after all: what was begun to end it is of the past.
+                    self.endings.remove(name);
+                }
                 (row.phase, row.since) = (phase, clock::now());
                 self.commit(vec![Change::Instance(row)]).await
             }

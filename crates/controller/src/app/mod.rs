@@ -281,14 +281,12 @@ impl AppTask {
             self.answer(request).await;
             return Ok(true);
         }
-        if self.write_late_image().await? {
-            return Ok(true);
-        }
         self.keep_probing();
         Ok(self.advance_deployments().await?
             || self.advance_instances().await?
             || self.advance_routes().await?
             || self.show_rollout().await?
+            || self.write_late_image().await?
             || self.keep_house().await?)
     }
 
