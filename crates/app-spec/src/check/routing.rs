@@ -148,10 +148,14 @@ fn begins_with_slash(path: &str, by: &Match, found: &mut Vec<Diagnostic>) {
 /// Reference 1.14.5: undocumented on the platform, so whoever relies on it should know.
 fn defaults(spec: &AppSpec, found: &mut Vec<Diagnostic>) {
     let [first, others @ ..] = &default_components(spec)[..] else { return };
-    if !others.is_empty() {
+    // A name that is missing is a problem of its own.
+    let all_named = !first.is_empty() && others.iter().all(|name| !name.is_empty());
+    if !others.is_empty() && all_named {
         let paths = others.iter().map(|name| format!("`/{name}`")).collect::<Vec<_>>().join(", ");
         let message = format!("no routes are given: `{first}` gets `/`, the others get {paths}");
-        found.push(Diagnostic::warning(Code::Doubtful, "", shown_whole(message)).help("say so with ingress rules"));
+        let named = |(path, component): (String, Component<'_>)| (component.name() == *first).then_some(path);
+        let path = spec.components_with_paths().find_map(named).unwrap_or_default();
+        found.push(Diagnostic::warning(Code::Doubtful, path, shown_whole(message)).help("say so with ingress rules"));
     }
 }
 
