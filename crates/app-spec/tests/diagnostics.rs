@@ -74,7 +74,8 @@ fn fields_types_and_words_are_diagnosed_where_they_stand() {
         ),
         (
             "  envs:\n    A: b\n",
-            "5:3 error wrong_type services[0].envs: expected a list, found a mapping | put `- ` before each item",
+            "5:3 error wrong_type services[0].envs: expected a list, found a mapping | \
+             write `- key: …` and `value: …` for each",
         ),
         (
             "  envs:\n  - A=b\n",
@@ -153,7 +154,7 @@ fn fields_types_and_words_are_diagnosed_where_they_stand() {
             "5:32 error unknown_value databases[0].engine: `postgres` is not allowed here | did you mean `PG`?",
         ),
         (
-            "jobs: {name: x}\n",
+            "jobs: {name: tidy, image: {registry_type: GHCR, repository: tidy}}\n",
             "5:1 error wrong_type jobs: expected a list, found a mapping | put `- ` before each item",
         ),
         (
@@ -169,6 +170,51 @@ fn fields_types_and_words_are_diagnosed_where_they_stand() {
             "ingress: {rules: [{component: {name: web, preserve_path_prefix: 'true'}}]}\n",
             "5:65 warning converted ingress.rules[0].component.preserve_path_prefix: text where a boolean is expected, \
              taken as true | write true without quotes",
+        ),
+        (
+            "  health_check: {http_path: health}\n",
+            "5:29 warning doubtful services[0].health_check.http_path: the path `health` does not begin with `/` | \
+             did you mean `/health`?",
+        ),
+        (
+            "  autoscaling: {min_instance_count: 1, max_instance_count: 2, metrics: {}}\n  \
+               instance_size_slug: apps-d-1vcpu-1gb\n",
+            "5:63 error missing services[0].autoscaling.metrics: autoscaling needs something to watch, for example \
+             `cpu: {percent: 80}`",
+        ),
+        (
+            "  cors: {allow_origins: [{}]}\n",
+            "5:26 error missing services[0].cors.allow_origins[0]: an origin is given in exactly one way, here are 0 | \
+             one of `exact`, `prefix`, `regex`",
+        ),
+        (
+            "  cors: {max_age: 86400}\n",
+            "5:19 error bad_format services[0].cors.max_age: `86400` is not a duration such as `1h30m` or `90s` | \
+             did you mean `86400s`?",
+        ),
+        (
+            "  alerts: [{rule: DOMAIN_FAILED}]\n",
+            "5:19 warning doubtful services[0].alerts[0].rule: DOMAIN_FAILED watches the whole app, not one component | \
+             give it under `alerts` of the app",
+        ),
+        (
+            "  log_destinations: [{name: logs, open_search: {}}]\n",
+            "5:35 error missing services[0].log_destinations[0].open_search: an OpenSearch destination needs `endpoint` \
+             or `cluster_name`",
+        ),
+        (
+            "jobs:\n- {name: tidy, git: {repo_clone_url: x}, kind: SCHEDULED, schedule: {cron: '0 24 * * *'}}\n",
+            "6:76 error bad_format jobs[0].schedule.cron: `0 24 * * *` is not a cron line | `24` is no hour: 0 to 23",
+        ),
+        (
+            "domains: [{domain: '*.example.com'}]\n",
+            "5:20 error bad_format domains[0].domain: `*.example.com` is not a host name | \
+             write `domain: example.com` and `wildcard: true`",
+        ),
+        (
+            "databases: [{name: db, production: true}]\n",
+            "5:36 warning doubtful databases[0].production: App Platform takes a production database from a cluster of \
+             the account, by its name | give `cluster_name`, or leave `production` out",
         ),
         (
             "http_port: 80\n",
@@ -203,8 +249,8 @@ fn whole_texts_are_diagnosed() {
         ("name: a\n---\nname: b\n", "2:1 error syntax : a spec is one YAML document; here a second one begins"),
         (
             "name: {{ app }}\n",
-            "1:8 error unsubstituted : a mapping cannot be a key | \
-                               a template such as `{{ name }}` must be replaced before, or quoted",
+            "1:7 error unsubstituted name: `{{ app }}` is a placeholder that nothing has replaced | \
+             replace it before the spec is applied, or put it in quotes",
         ),
         ("a: &a [*a]\n", "1:8 error syntax : this alias stands inside the very value that it names"),
         ("name: shop\n", "- warning doubtful : there is no component and no database: nothing to run"),
@@ -233,6 +279,7 @@ fn all_problems_are_reported_at_once_in_the_order_of_the_text() {
 #[test]
 fn a_problem_is_drawn_with_its_line_a_caret_and_the_other_place() {
     let text = "name: shop\r\nservices:\r\n- name: wéb\r\n  git: {repo_clone_url: x}\r\nname: again\r\n";
+    let once = text.replace("wéb", "web");
     let wanted = "\
 error[duplicate_key]: `name` is given twice, first in line 1
  --> app.yaml:5:1
@@ -244,7 +291,7 @@ error[duplicate_key]: `name` is given twice, first in line 1
 
 1 error, 0 warnings
 ";
-    assert_eq!(problems(text).render("app.yaml", text), wanted);
+    assert_eq!(problems(&once).render("app.yaml", &once), wanted);
     let text = text.replace("name: again\r\n", "");
     let wanted = "\
 error[bad_name]: services[0].name: `wéb` is not a name: 2 to 32 lower-case letters, digits and hyphens, a letter first, no hyphen last

@@ -183,6 +183,10 @@ proptest! {
                 problems.render("x", &text);
             }
         }
+        if let Ok(parsed) = AppSpec::from_yaml_leniently(&text) {
+            prop_assert!(!parsed.warnings.has_errors());
+            drop((parsed.warnings.render("x", &text), parsed.spec.to_yaml(&open), parsed.spec.completed()));
+        }
     }
 
     #[test]

@@ -11,15 +11,15 @@ use crate::wire::{Out, Reader, Rule, Shape, Unsealer, Wire, Writer, object, word
 
 object! {
     /// One variable, of a component or of the whole app.
-    "an environment variable" struct EnvVar labelled key finish sort_out_secret {
+    "an environment variable" struct EnvVar labelled key finish sort_out_secret pair key value {
         /// The variable's name: letters, digits and `_`, no digit first.
         key: String = ANY.required().of_form(form::env_key),
         /// Literal text with references, or a secret.
         value: EnvValue = ANY,
         /// When the variable exists; see [`EnvVar::scope`] for the default.
-        scope: Option<EnvScope> = ANY,
+        scope: Option<EnvScope> = ANY.or("RUN_AND_BUILD_TIME"),
         /// Whether the value is a secret; absent means [`EnvKind::General`].
-        kind as "type": Option<EnvKind> = ANY,
+        kind as "type": Option<EnvKind> = ANY.or("GENERAL"),
     }
 }
 

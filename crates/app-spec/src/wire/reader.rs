@@ -1,15 +1,25 @@
 //! The reader: walks the located tree, knows where it is, collects every problem.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use super::{Field, Object, Rule};
-use crate::diagnostic::{Code, Diagnostic, Diagnostics, Place};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics, Place, Remedy};
 use crate::suggest::{nearest, shown};
 use crate::tree::{Entry, Kind, Node};
 
+/// What becomes of a value that is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Leniency {
+    /// It refuses the spec.
+    Strict,
+    /// It is mended where little doubt is left, else left out.
+    Lenient,
+}
+
 /// Walks a tree and collects problems.
-#[derive(Default)]
 pub(crate) struct Reader {
+    leniency: Leniency,
     path: Vec<Step>,
     pub problems: Diagnostics,
     pub places: Places,
@@ -23,6 +33,16 @@ enum Step {
 }
 
 impl Reader {
+    /// A reader at the root. `problems` are those that the text itself has.
+    pub fn new(leniency: Leniency, problems: Diagnostics) -> Reader {
+        Reader { leniency, path: Vec::new(), problems, places: Places::default(), lost_items: false }
+    }
+
+    /// Whether wrong values are mended.
+    pub fn is_lenient(&self) -> bool {
+        self.leniency == Leniency::Lenient
+    }
+
     /// Where the reader stands, as in `services[0].http_port`.
     pub fn path(&self) -> String {
         let mut path = String::new();
@@ -61,8 +81,11 @@ impl Reader {
         }
     }
 
-    /// Reports a problem with the value at hand.
+    /// Reports a problem with the value at hand. If nobody says otherwise, the value is left out.
     pub fn report(&mut self, mut diagnostic: Diagnostic) {
+        if diagnostic.is_error() {
+            diagnostic.remedy.get_or_insert_with(|| Box::new(Remedy::LeftOut));
+        }
         if diagnostic.path.is_empty() {
             diagnostic.path = self.path();
         }
@@ -79,13 +102,12 @@ impl Reader {
     /// Reads an object: every field it knows, a problem for every field it does not.
     pub fn object<T: Object>(&mut self, node: &Node) -> Option<T> {
         let Kind::Mapping(entries) = &node.kind else {
-            self.not_an_object::<T>(node);
-            return None;
+            return self.not_an_object::<T>(node);
         };
         let mut object = T::default();
         for entry in entries.iter() {
             if !object.read_field(entry, self) {
-                self.unknown_field::<T>(entry);
+                self.unknown_field::<T>(&mut object, entry, entries);
             }
         }
         for field in T::fields().iter().filter(|f| f.rule.required) {
@@ -98,14 +120,38 @@ impl Reader {
         Some(object)
     }
 
-    fn not_an_object<T: Object>(&mut self, node: &Node) {
+    /// Says what is wrong. A lenient reader takes a bare text for the field that it stands for, and a list of one for
+    /// its only item.
+    fn not_an_object<T: Object>(&mut self, node: &Node) -> Option<T> {
         let message = format!("expected {} (a mapping of fields), found {}", T::WHAT, node.what());
-        let diagnostic =
+        let problem =
             Diagnostic::error(Code::WrongType, "", message).at(self.places.nearest(&self.path()).or(node.place));
-        self.report(match node.kind {
-            Kind::Sequence(_) => diagnostic.help("leave out the `- ` before the fields"),
-            Kind::Mapping(_) | Kind::Scalar(_) => diagnostic,
-        });
+        match (&node.kind, T::SHORTHAND) {
+            (Kind::Scalar(scalar), Some(field)) if !scalar.text.is_empty() => {
+                let written = format!("`{field}: {}`", shown(&scalar.text));
+                self.report(problem.help(format!("write {written} in it")).taken_as(&written));
+                let entry = Entry { key: Rc::from(field), key_place: node.place, value: node.clone() };
+                let meant = Node { place: node.place, kind: Kind::Mapping(Rc::new(vec![entry])) };
+                if self.is_lenient() { self.object(&meant) } else { None }
+            }
+            (Kind::Sequence(items), _) => {
+                let problem = problem.help("leave out the `- ` before the fields");
+                match &items[..] {
+                    [only @ Node { kind: Kind::Mapping(_), .. }] if self.is_lenient() => {
+                        self.report(problem.taken_as("its only item"));
+                        self.object(only)
+                    }
+                    _ => {
+                        self.report(problem);
+                        None
+                    }
+                }
+            }
+            (Kind::Mapping(_) | Kind::Scalar(_), _) => {
+                self.report(problem);
+                None
+            }
+        }
     }
 
     fn missing<T: Object>(&mut self, name: &'static str, node: &Node) {
@@ -113,7 +159,7 @@ impl Reader {
         let path = if here.is_empty() { name.to_owned() } else { format!("{here}.{name}") };
         let message = format!("{} needs `{name}`", T::WHAT);
         let start = node.place.map(|p| Place { end: p.start, ..p });
-        self.report(Diagnostic::error(Code::Missing, path, message).at(start));
+        self.report(Diagnostic::error(Code::Missing, path, message).at(start).remedied(Remedy::Kept));
     }
 
     /// Whether there are more problems than anyone reads. The next one is then only counted: wording it costs time, and
@@ -126,39 +172,44 @@ impl Reader {
         is_full
     }
 
-    fn unknown_field<T: Object>(&mut self, entry: &Entry) {
+    /// A lenient reader takes a misspelt field for the one that is meant, unless that one is given too.
+    fn unknown_field<T: Object>(&mut self, object: &mut T, entry: &Entry, entries: &[Entry]) {
         let is_extension = self.path.is_empty() && entry.key.starts_with("x-");
         if is_extension || self.is_full() {
             return;
         }
-        let diagnostic = Diagnostic::error(
-            Code::UnknownField,
-            self.path(),
-            format!("{} has no field `{}`", T::WHAT, shown(&entry.key)),
-        )
-        .at(entry.key_place);
-        let known = T::fields().iter().map(|f| f.name);
-        self.report(match nearest(&entry.key, known).map(|n| format!("did you mean `{n}`?")) {
-            Some(help) => diagnostic.help(help),
-            None => match owners(&entry.key) {
-                Some(owners) => diagnostic.help(format!("`{}` is a field of {owners}", entry.key)),
-                None => diagnostic,
-            },
-        });
+        let message = format!("{} has no field `{}`", T::WHAT, shown(&entry.key));
+        let problem = Diagnostic::error(Code::UnknownField, self.path(), message).at(entry.key_place);
+        let Some(near) = nearest(&entry.key, T::fields().iter().map(|f| f.name)) else {
+            self.report(match owners(&entry.key) {
+                Some(owners) => problem.help(format!("`{}` is a field of {owners}", entry.key)),
+                None => problem,
+            });
+            return;
+        };
+        let problem = problem.help(format!("did you mean `{near}`?"));
+        if !self.is_lenient() || entries.iter().any(|e| &*e.key == near) {
+            self.report(problem);
+            return;
+        }
+        self.report(problem.taken_as(format!("`{near}`")));
+        object.read_field(&Entry { key: Rc::from(near), ..entry.clone() }, self);
     }
 
-    /// Checks a number against the limits of its field. Zero is absent and always allowed.
-    pub fn in_range(&mut self, number: i64, rule: &Rule) -> bool {
+    /// Holds a number against the limits of its field. Zero is absent and always allowed. A lenient reader takes the
+    /// nearest number that is allowed.
+    pub fn in_range(&mut self, number: i64, rule: &Rule) -> Option<i64> {
         if number == 0 || (rule.min..=rule.max).contains(&number) {
-            return true;
+            return Some(number);
         }
         let limits = match (rule.min, rule.max) {
             (min, i64::MAX) => format!("at least {min}"),
             (min, max) => format!("{min} to {max}"),
         };
-        let message = format!("{number} is out of range");
-        self.report(Diagnostic::error(Code::OutOfRange, "", message).help(format!("allowed: {limits}")));
-        false
+        let nearest = number.clamp(rule.min, rule.max);
+        let problem = Diagnostic::error(Code::OutOfRange, "", format!("{number} is out of range"));
+        self.report(problem.help(format!("allowed: {limits}")).taken_as(nearest.to_string()));
+        self.is_lenient().then_some(nearest)
     }
 
     /// Never shows these bytes to anyone.
