@@ -13,7 +13,9 @@ pub fn image_reference(image: &ImageSource) -> String {
         Some(RegistryType::Docr) => Some("registry.digitalocean.com"),
         Some(RegistryType::DockerHub | RegistryType::Unspecified) | None => None,
     };
-    let parts = [host, image.registry.as_deref(), Some(image.repository.as_str())];
+    // People write the host into `registry`, where the platform wants the owner.
+    let owner = image.registry.as_deref().filter(|registry| host != Some(*registry));
+    let parts = [host, owner, Some(image.repository.as_str())];
     let name = parts.into_iter().flatten().collect::<Vec<_>>().join("/");
     match &image.digest {
         Some(digest) => format!("{name}@{digest}"),
@@ -39,6 +41,7 @@ mod tests {
             (image(RegistryType::DockerHub, "boatyard-local", Some("v2"), None), "boatyard-local/app:v2"),
             (image(RegistryType::DockerHub, "library", None, None), "library/app:latest"),
             (image(RegistryType::DockerHub, "", None, None), "app:latest"),
+            (image(RegistryType::Ghcr, "ghcr.io", Some("1"), None), "ghcr.io/app:1"),
             (image(RegistryType::Ghcr, "acme", None, Some("sha256:00")), "ghcr.io/acme/app@sha256:00"),
             (image(RegistryType::Docr, "acme", Some("1"), None), "registry.digitalocean.com/acme/app:1"),
         ];

@@ -48,7 +48,7 @@ pub use capability::{Capability, Support, capabilities};
 pub use diagnostic::{Code, Diagnostic, Diagnostics, Place, Related, Remedy, Severity};
 pub use facts::{DatabaseFacts, Facts};
 pub use image::image_reference;
-pub use needed::NeededValue;
+pub use needed::{NeededValue, Why};
 pub use resolve::{Environment, ResolvedValue, Scope, resolve_envs};
 pub use routes::{Forward, RoutePath, RouteRule, routes};
 pub use schema::json_schema;

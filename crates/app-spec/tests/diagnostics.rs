@@ -111,6 +111,26 @@ fn fields_types_and_words_are_diagnosed_where_they_stand() {
              variable | give the value, or let a deploy tool fill it in",
         ),
         (
+            "  envs: [{key: A, value: 'EV[1:a:b]', type: SECRET}]\n",
+            "5:16 warning needs_value services[0].envs[0].key: the value of `A` is sealed, and only whoever sealed it can \
+             open it | give it again when the app is created; an app keeps those that it sealed itself",
+        ),
+        (
+            "  envs: [{key: A, value: '${A}', type: SECRET}]\n",
+            "5:26 warning needs_value services[0].envs[0].value: `${A}` is a placeholder for the value of this very \
+             variable | give the value, or let a deploy tool fill it in",
+        ),
+        (
+            "  envs: [{key: A, value: 'x${B}'}, {key: B, value: '${C}'}, {key: C, value: '${A}'}]\n",
+            "5:26 warning circular_reference services[0].envs[0].value: these variables refer to each other in a circle \
+             and stay as text: A → B → C → A | write one of them out",
+        ),
+        (
+            "  envs: [{key: A, value: '${wbe.PASSWORD}', type: SECRET}]\n",
+            "5:26 warning unknown_reference services[0].envs[0].value: `${wbe.PASSWORD}` names nothing and stays as \
+             text | did you mean `web`?",
+        ),
+        (
             "  envs: [{key: A, value: '${wbe.PUBLIC_URL}'}]\n",
             "5:26 warning unknown_reference services[0].envs[0].value: `${wbe.PUBLIC_URL}` names nothing and stays as \
              text | did you mean `web`?",

@@ -4,6 +4,7 @@
 //! paths, not places: the reader adds those.
 
 mod alerts;
+mod circles;
 mod component;
 mod cors;
 mod database;
@@ -24,6 +25,7 @@ pub(crate) fn check(spec: &AppSpec, partial: bool) -> Vec<Diagnostic> {
     scaling::check(spec, &mut found);
     database::check(spec, &mut found);
     envs::check(spec, &mut found);
+    circles::check(spec, &mut found);
     routing::check(spec, &mut found);
     cors::check(spec, &mut found);
     logs::check(spec, &mut found);
