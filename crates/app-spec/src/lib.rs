@@ -26,9 +26,11 @@
 
 mod capability;
 mod check;
+mod comments;
 mod complete;
 mod diagnostic;
 mod facts;
+mod format;
 mod image;
 mod needed;
 mod reference;
@@ -47,6 +49,7 @@ mod yaml;
 pub use capability::{Capability, Support, capabilities};
 pub use diagnostic::{Code, Diagnostic, Diagnostics, Place, Related, Remedy, Severity};
 pub use facts::{DatabaseFacts, Facts};
+pub use format::{Formatted, format_yaml};
 pub use image::image_reference;
 pub use needed::{NeededValue, Why};
 pub use resolve::{Environment, ResolvedValue, Scope, resolve_envs};

@@ -79,6 +79,11 @@ impl Parsed {
         self.located(self.spec.no_effect())
     }
 
+    /// Where the fields stand in the text.
+    pub(crate) fn places(&self) -> &Places {
+        &self.places
+    }
+
     fn located(&self, mut diagnostics: Diagnostics) -> Diagnostics {
         self.places.locate(diagnostics.iter_mut());
         diagnostics.hidden = self.warnings.hidden.clone();
@@ -213,7 +218,7 @@ impl AppSpec {
 }
 
 /// A mapping with nothing but `spec:` (and `x-…`) is the form of `deploy.template.yaml`.
-fn unwrapped(root: &Node) -> &Node {
+pub(crate) fn unwrapped(root: &Node) -> &Node {
     let Kind::Mapping(entries) = &root.kind else { return root };
     let mut meaningful = entries.iter().filter(|e| !e.key.starts_with("x-"));
     match (meaningful.next(), meaningful.next()) {

@@ -11,6 +11,7 @@ use std::rc::Rc;
 use saphyr_parser::{Event, Parser, ScalarStyle, Span, Tag};
 
 use super::limits::{self, Budget, Cost};
+use super::offsets::Offsets;
 use super::{Entry, Kind, Node, Scalar};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, Place, Remedy};
 
@@ -85,7 +86,7 @@ struct Builder<'t> {
 impl<'t> Builder<'t> {
     fn new(body: &'t str, skipped: usize) -> Builder<'t> {
         Builder {
-            offsets: Offsets { body, skipped, line_starts: line_starts(body), chars: 0, bytes: 0 },
+            offsets: Offsets::new(body, skipped),
             stack: Vec::new(),
             anchors: HashMap::new(),
             budget: Budget::default(),
@@ -99,6 +100,7 @@ impl<'t> Builder<'t> {
         let place = self.offsets.place(span);
         match event {
             Event::Scalar(text, style, anchor, tag) => {
+                let place = self.offsets.without_comment(place, style);
                 self.refuse_tag(tag.as_deref(), place);
                 self.scalar(&text, style == ScalarStyle::Plain, anchor, place)
             }
@@ -301,66 +303,4 @@ fn duplicate(entry: &Entry, first: Option<Place>) -> Diagnostic {
     let diagnostic = Diagnostic::error(Code::DuplicateKey, "", message).at(entry.key_place);
     let diagnostic = diagnostic.related("", first, "first given here").help("keep one of them");
     diagnostic.taken_as("the last one")
-}
-
-/// Turns the parser's character positions into byte positions, remembering where it was: places come in order, or
-/// nearly, and a text may be long.
-struct Offsets<'t> {
-    body: &'t str,
-    /// Bytes before `body`: a byte order mark.
-    skipped: usize,
-    /// The first byte of each line.
-    line_starts: Vec<usize>,
-    chars: usize,
-    bytes: usize,
-}
-
-impl<'t> Offsets<'t> {
-    /// What stands at a place.
-    fn text(&self, place: Place) -> &'t str {
-        self.body.get(place.start - self.skipped..place.end - self.skipped).unwrap_or_default()
-    }
-
-    fn place(&mut self, span: &Span) -> Place {
-        let start = self.byte(span.start.index());
-        let end = self.byte(span.end.index());
-        // The parser counts one line too many at the end of a text without a final newline.
-        let line = self.line_starts.partition_point(|line_start| *line_start <= start);
-        let column = match line == span.start.line() {
-            true => span.start.col(),
-            false => self.body[self.line_starts[line - 1]..start].chars().count(),
-        };
-        let clamp = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-        Place {
-            line: clamp(line),
-            column: clamp(column + 1),
-            start: start + self.skipped,
-            end: end.max(start) + self.skipped,
-        }
-    }
-
-    fn byte(&mut self, char_index: usize) -> usize {
-        while self.chars > char_index {
-            self.chars -= 1;
-            self.bytes -= 1;
-            while !self.body.is_char_boundary(self.bytes) {
-                self.bytes -= 1;
-            }
-        }
-        while self.chars < char_index && self.bytes < self.body.len() {
-            self.chars += 1;
-            self.bytes += 1;
-            while !self.body.is_char_boundary(self.bytes) {
-                self.bytes += 1;
-            }
-        }
-        self.bytes
-    }
-}
-
-/// Lines end with `\n`, `\r\n` or `\r`.
-fn line_starts(body: &str) -> Vec<usize> {
-    let bytes = body.as_bytes();
-    let ends = |i: &usize| bytes[*i] == b'\n' || (bytes[*i] == b'\r' && bytes.get(i + 1) != Some(&b'\n'));
-    std::iter::once(0).chain((0..bytes.len()).filter(ends).map(|i| i + 1)).collect()
 }

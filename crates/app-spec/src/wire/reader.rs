@@ -77,7 +77,7 @@ impl Reader {
     fn remember(&mut self, node: &Node, key_place: Option<Place>) {
         let written = node.place.filter(|p| p.end > p.start && matches!(node.kind, Kind::Scalar(_)));
         if let Some(place) = written.or(key_place).or(node.place) {
-            self.places.0.insert(self.path(), place);
+            self.places.0.insert(self.path(), Spot { place, key: key_place });
         }
     }
 
@@ -244,15 +244,27 @@ fn owners(name: &str) -> Option<String> {
 
 /// Where each field of a text stands.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Places(HashMap<String, Place>);
+pub(crate) struct Places(HashMap<String, Spot>);
+
+#[derive(Clone, Copy, Debug)]
+struct Spot {
+    /// What problems point at.
+    place: Place,
+    key: Option<Place>,
+}
 
 impl Places {
+    /// Where a field begins: its key, or the item of a list.
+    pub fn beginning(&self, path: &str) -> Option<Place> {
+        self.0.get(path).map(|spot| spot.key.unwrap_or(spot.place))
+    }
+
     /// The place of a field, or of the nearest thing around it.
     pub fn nearest(&self, path: &str) -> Option<Place> {
         let mut path = path;
         loop {
-            if let Some(place) = self.0.get(path) {
-                return Some(*place);
+            if let Some(spot) = self.0.get(path) {
+                return Some(spot.place);
             }
             path = &path[..path.rfind(['.', '['])?];
         }
