@@ -1,0 +1,33 @@
+//! Commands about app specs, and reading the spec that a command about an app is given.
+
+mod file;
+mod get;
+mod rewrite;
+mod validate;
+
+use app_spec::AppSpec;
+use serde_json::Value;
+
+pub use file::read;
+
+use crate::args::{Connection, Spec};
+use crate::discover;
+use crate::exit::Exit;
+use crate::say;
+
+pub async fn run(command: Spec, connection: &Connection) -> anyhow::Result<Exit> {
+    match command {
+        Spec::Validate { file, lenient, output } => validate::run(&file, lenient, output),
+        Spec::Fmt { file, write, check } => rewrite::run(&file, write, check),
+        Spec::Schema => {
+            say::result(&format!("{:#}\n", app_spec::json_schema()));
+            Ok(Exit::Done)
+        }
+        Spec::Get { app, format } => get::run(&discover::client(connection)?, &app, format).await,
+    }
+}
+
+/// The spec as the API takes it. Its secrets go to the API, which seals them, and nowhere else.
+pub fn wire(spec: &AppSpec) -> Value {
+    spec.to_json_value(&|_, secret| secret.expose().to_owned())
+}
