@@ -131,7 +131,7 @@ fn remarks(text: &str, root: &Node) -> Vec<Remark> {
         let next = values.partition_point(|(start, _)| *start <= at);
         next > 0 && at < values[next - 1].1
     };
-    let (mut remarks, mut start) = (Vec::new(), 0);
+    let (mut remarks, mut start, mut after_empty) = (Vec::new(), 0, false);
     for (line, content) in (1..).zip(text.split_inclusive('\n')) {
         let comment = content.char_indices().find(|(i, c)| {
             let begins_a_word = content[..*i].chars().next_back().is_none_or(char::is_whitespace);
@@ -140,11 +140,13 @@ fn remarks(text: &str, root: &Node) -> Vec<Remark> {
         let before = comment.map_or(content, |(i, _)| &content[..i]);
         let stands_alone = before.trim_matches(|c: char| c.is_whitespace() || c == '\u{feff}').is_empty();
         let text = comment.map_or("", |(i, _)| content[i..].trim_end()).to_owned();
-        if comment.is_some() || (stands_alone && !is_value(start)) {
+        let is_empty = comment.is_none() && stands_alone && !is_value(start);
+        if comment.is_some() || (is_empty && !after_empty) {
             let indent = if stands_alone { before } else { &before[..before.len() - before.trim_start().len()] };
             let column = u32::try_from(indent.chars().count() + 1).unwrap_or(u32::MAX);
             remarks.push(Remark { line, column, text, stands_alone });
         }
+        after_empty = is_empty;
         start += content.len();
     }
     remarks
