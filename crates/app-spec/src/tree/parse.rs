@@ -44,6 +44,11 @@ fn syntax(info: &str) -> Diagnostic {
         _ if info.contains("mapping values are not allowed") => {
             diagnostic.help("check the indentation here and of the lines above, and quote text that contains `: `")
         }
+        _ if info.contains("block") && info.contains("did not find expected") => {
+            diagnostic.help("check the indentation here and of the lines above")
+        }
+        _ if info.contains("flow") && info.contains("did not find expected") => diagnostic
+            .help("inside braces and brackets, quote text that holds `{`, `}`, `[`, `]` or `,`, such as `${NAME}`"),
         _ if info.contains("unknown anchor") => diagnostic.help("quote text that begins with `*`"),
         _ if info.contains("tab") => diagnostic.help("indent with spaces"),
         _ => diagnostic,
