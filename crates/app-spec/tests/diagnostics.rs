@@ -272,6 +272,11 @@ fn whole_texts_are_diagnosed() {
             "1:7 error unsubstituted name: `{{ app }}` is a placeholder that nothing has replaced | \
              replace it before the spec is applied, or put it in quotes",
         ),
+        (
+            "name: shop # a\0b\nregion: fra\n",
+            "1:15 error syntax : the text holds the control character U+0000 | \
+             in double quotes it can be written as an escape, such as `\\x1b`",
+        ),
         ("a: &a [*a]\n", "1:8 error syntax : this alias stands inside the very value that it names"),
         ("name: shop\n", "- warning doubtful : there is no component and no database: nothing to run"),
     ];

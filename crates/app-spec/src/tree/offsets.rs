@@ -26,6 +26,14 @@ impl<'t> Offsets<'t> {
         self.body.get(place.start - self.skipped..place.end - self.skipped).unwrap_or_default()
     }
 
+    /// The place of one character.
+    pub fn place_of_byte(&self, at: usize) -> Place {
+        let line = self.line_starts.partition_point(|line_start| *line_start <= at);
+        let column = self.body[self.line_starts[line - 1]..at].chars().count();
+        let clamp = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        Place { line: clamp(line), column: clamp(column + 1), start: at + self.skipped, end: at + 1 + self.skipped }
+    }
+
     /// The parser ends a quoted text only before the next token, which takes in a comment beside it.
     pub fn without_comment(&self, place: Place, style: ScalarStyle) -> Place {
         let quote = match style {

@@ -20,6 +20,11 @@ pub(crate) fn parse(text: &str) -> Result<(Node, Diagnostics), Diagnostics> {
     limits::check_bytes(text.len())?;
     let body = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut builder = Builder::new(body, text.len() - body.len());
+    if let Some(at) = body.find(is_control) {
+        let message = format!("the text holds the control character U+{:04X}", u32::from(body.as_bytes()[at]));
+        let problem = Diagnostic::error(Code::Syntax, "", message).at(Some(builder.offsets.place_of_byte(at)));
+        return Err(problem.help("in double quotes it can be written as an escape, such as `\\x1b`").into());
+    }
     for event in Parser::new_from_str(body) {
         let (event, span) = match event {
             Ok(event) => event,
@@ -35,6 +40,11 @@ pub(crate) fn parse(text: &str) -> Result<(Node, Diagnostics), Diagnostics> {
         }
     }
     builder.finish()
+}
+
+/// The parser takes NUL for the end of the text; YAML and JSON allow none of them.
+fn is_control(c: char) -> bool {
+    c < ' ' && !matches!(c, '\t' | '\n' | '\r')
 }
 
 /// The parser's words, with advice for the mistakes that people make most.
