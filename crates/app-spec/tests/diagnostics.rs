@@ -203,6 +203,11 @@ fn fields_types_and_words_are_diagnosed_where_they_stand() {
              `cpu: {percent: 80}`",
         ),
         (
+            "  autoscaling: {min_instance_count: 0, max_instance_count: 2, metrics: {cpu: {}}}\n  \
+               instance_size_slug: apps-d-1vcpu-1gb\n",
+            "5:16 error missing services[0].autoscaling.min_instance_count: autoscaling needs `min_instance_count`",
+        ),
+        (
             "  cors: {allow_origins: [{}]}\n",
             "5:26 error missing services[0].cors.allow_origins[0]: an origin is given in exactly one way, here are 0 | \
              one of `exact`, `prefix`, `regex`",

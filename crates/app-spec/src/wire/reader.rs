@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use super::{Field, Object, Rule};
+use super::{Field, Object, Rule, Shape};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, Place, Remedy};
 use crate::suggest::{nearest, shown};
-use crate::tree::{Entry, Kind, Node};
+use crate::tree::{Entry, Kind, Node, Plain};
 
 /// What becomes of a value that is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,7 +111,7 @@ impl Reader {
             }
         }
         for field in T::fields().iter().filter(|f| f.rule.required) {
-            let given = entries.iter().any(|e| &*e.key == field.name && !is_absent(&e.value));
+            let given = entries.iter().any(|e| &*e.key == field.name && !is_absent(&e.value, &field.shape));
             if !given {
                 self.missing::<T>(field.name, node);
             }
@@ -218,8 +218,11 @@ impl Reader {
     }
 }
 
-fn is_absent(node: &Node) -> bool {
-    node.is_null() || matches!(&node.kind, Kind::Scalar(scalar) if scalar.text.is_empty())
+/// Nothing, empty text, or a number that is 0: what clients leave out.
+fn is_absent(node: &Node, shape: &Shape) -> bool {
+    let Kind::Scalar(scalar) = &node.kind else { return false };
+    let is_zero = || matches!(shape, Shape::Integer) && Plain::of(&scalar.text) == Plain::Integer(0);
+    node.is_null() || scalar.text.is_empty() || is_zero()
 }
 
 /// What has a field of that name, when the one at hand has not: it may only stand in the wrong place. The nearest to the
