@@ -322,6 +322,12 @@ pub struct SpecFile {
     /// The app spec, YAML or JSON; - for standard input
     #[arg(long, value_name = "FILE")]
     pub spec: PathBuf,
+    /// A value that the spec leaves open: KEY=VALUE, or KEY for the one in your environment; may be repeated
+    #[arg(long, value_name = "KEY[=VALUE]")]
+    pub env: Vec<String>,
+    /// A file of such values, one KEY=VALUE in a line; may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub env_file: Vec<PathBuf>,
 }
 
 /// For commands that start a deployment.
