@@ -25,6 +25,7 @@
 #![warn(missing_docs)]
 
 mod capability;
+mod changes;
 mod check;
 mod comments;
 mod complete;
@@ -47,6 +48,7 @@ mod wire;
 mod yaml;
 
 pub use capability::{Capability, Support, capabilities};
+pub use changes::{Change, changes};
 pub use diagnostic::{Code, Diagnostic, Diagnostics, Place, Related, Remedy, Severity};
 pub use facts::{DatabaseFacts, Facts};
 pub use format::{Formatted, format_yaml};

@@ -111,6 +111,17 @@ impl AppSpec {
         given
     }
 
+    /// Every variable of the app and of its components.
+    pub(crate) fn all_envs_mut(&mut self) -> impl Iterator<Item = &mut EnvVar> {
+        let AppSpec { envs, services, workers, jobs, static_sites, functions, .. } = self;
+        let of_services = services.iter_mut().flat_map(|it| &mut it.common.envs);
+        let of_workers = workers.iter_mut().flat_map(|it| &mut it.common.envs);
+        let of_jobs = jobs.iter_mut().flat_map(|it| &mut it.common.envs);
+        let of_sites = static_sites.iter_mut().flat_map(|it| &mut it.envs);
+        let of_functions = functions.iter_mut().flat_map(|it| &mut it.envs);
+        envs.iter_mut().chain(of_services).chain(of_workers).chain(of_jobs).chain(of_sites).chain(of_functions)
+    }
+
     /// Each component's name with its variables.
     fn component_envs_mut(&mut self) -> impl Iterator<Item = (&str, &mut Vec<EnvVar>)> {
         let services = self.services.iter_mut().map(|it| &mut it.common);
