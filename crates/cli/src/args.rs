@@ -179,6 +179,14 @@ pub enum Apps {
         #[command(flatten)]
         output: Output,
     },
+    /// Show what a spec would change and which steps would be taken, and take none
+    Propose {
+        #[command(flatten)]
+        spec: SpecFile,
+        /// The app that it would update, by name or id [default: a new one]
+        #[arg(long, value_name = "APP")]
+        app: Option<String>,
+    },
     /// Show one app
     #[command(visible_alias = "g")]
     Get {

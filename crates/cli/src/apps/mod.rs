@@ -19,6 +19,14 @@ pub async fn run(command: Apps, connection: &Connection) -> anyhow::Result<Exit>
             let spec = crate::spec::given(&spec)?;
             acting::update(&discover::client(connection)?, &app, &spec, &acting, &output).await
         }
+        Apps::Propose { spec, app: None } => {
+            let spec = crate::spec::given(&spec)?;
+            acting::propose(&discover::client(connection)?, &spec).await
+        }
+        Apps::Propose { spec, app: Some(app) } => {
+            let spec = crate::spec::given(&spec)?;
+            acting::propose_update(&discover::client(connection)?, &app, &spec).await
+        }
         Apps::Restart { app, components, acting, output } => {
             acting::restart(&discover::client(connection)?, &app, &components, &acting, &output).await
         }
