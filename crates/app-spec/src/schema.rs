@@ -45,6 +45,9 @@ fn property(field: &Field) -> Value {
     if !description.is_empty() {
         schema["description"] = json!(description);
     }
+    if let Some(pattern) = field.rule.pattern {
+        schema["pattern"] = json!(pattern);
+    }
     match field.rule.fallback {
         Some(Fallback::Text(text)) => schema["default"] = json!(text),
         Some(Fallback::Integer(integer)) => schema["default"] = json!(integer),
@@ -101,6 +104,7 @@ mod tests {
             "description": "The port that the process listens on."});
         assert_eq!(service["properties"]["http_port"], wanted);
         assert_eq!(service["properties"]["instance_count"]["description"], "1 to 250.");
+        assert_eq!(service["properties"]["name"]["pattern"], "^[a-z][a-z0-9-]{0,30}[a-z0-9]$");
         assert_eq!(service["properties"]["protocol"]["enum"], json!(["HTTP", "HTTP2"]));
         assert_eq!(service["properties"]["internal_ports"]["items"]["maximum"], 65535);
     }

@@ -126,6 +126,19 @@ fn fields_types_and_words_are_diagnosed_where_they_stand() {
              and stay as text: A → B → C → A | write one of them out",
         ),
         (
+            "  envs: [{key: A, value: 'PLEASE_CHANGE_ME', type: SECRET}]\n",
+            "5:26 warning doubtful services[0].envs[0].value: the value of `A` looks like a stand-in for the real one",
+        ),
+        (
+            "  envs: [{key: A, value: '${db.PORT}', scope: BUILD_TIME}]\ndatabases: [{name: db}]\n",
+            "5:26 warning doubtful services[0].envs[0].value: database `db` has no values while something is built | \
+             give the variable `scope: RUN_TIME`",
+        ),
+        (
+            "workers:\n- {name: work, image: {registry_type: GHCR, registry: Acme, repository: x}}\n",
+            "6:55 warning doubtful workers[0].image.registry: names of images have small letters only: `acme` is pulled",
+        ),
+        (
             "  envs: [{key: A, value: '${wbe.PASSWORD}', type: SECRET}]\n",
             "5:26 warning unknown_reference services[0].envs[0].value: `${wbe.PASSWORD}` names nothing and stays as \
              text | did you mean `web`?",

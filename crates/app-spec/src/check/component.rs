@@ -59,6 +59,7 @@ fn source(path: &str, source: &Source, found: &mut Vec<Diagnostic>) {
             let path = format!("{path}.image");
             tag_or_digest(&path, image, found);
             pushed_images(&path, image, found);
+            capitals(&path, image, found);
         }
         Source::Github(hosted) | Source::Bitbucket(hosted) if hosted.repo.split('/').count() > 2 => {
             let path = format!("{path}.{}.repo", source.field());
@@ -77,6 +78,17 @@ fn tag_or_digest(path: &str, image: &ImageSource, found: &mut Vec<Diagnostic>) {
             "`tag` and `digest` exclude each other; the digest alone pins the image",
         );
         found.push(conflict.related(format!("{path}.tag"), None, "the tag is given here"));
+    }
+}
+
+/// An engine knows images by small letters only.
+fn capitals(path: &str, image: &ImageSource, found: &mut Vec<Diagnostic>) {
+    let named = [("registry", image.registry.as_deref()), ("repository", Some(image.repository.as_str()))];
+    for (field, text) in named {
+        let Some(text) = text.filter(|text| text.bytes().any(|b| b.is_ascii_uppercase())) else { continue };
+        let message =
+            format!("names of images have small letters only: `{}` is pulled", shown(&text.to_ascii_lowercase()));
+        found.push(Diagnostic::warning(Code::Doubtful, format!("{path}.{field}"), message));
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::needed::Why;
 use crate::reference::{Meaning, OF_APP, Part, Reference, meaning, parts, without_pool};
-use crate::spec::{AppSpec, Component, EnvValue, EnvVar, Service};
+use crate::spec::{AppSpec, Component, EnvScope, EnvValue, EnvVar, Service};
 use crate::suggest::{nearest, one_of, shown};
 
 pub(super) fn check(spec: &AppSpec, found: &mut Vec<Diagnostic>) {
@@ -35,7 +35,12 @@ fn list(spec: &AppSpec, holder: Option<Component<'_>>, path: &str, envs: &[EnvVa
         }
         match spec.why_needed(env, holder.is_some()) {
             Some(why) => found.push(needed(&format!("{path}[{i}]"), &env.key, why)),
-            None => references(spec, holder, &format!("{path}[{i}].value"), &env.value, found),
+            None => {
+                let path = format!("{path}[{i}].value");
+                references(spec, holder, &path, &env.value, found);
+                in_a_build(spec, holder, &path, env, found);
+                stand_in(&path, env, found);
+            }
         }
     }
 }
@@ -77,6 +82,36 @@ fn references(
         let Some(help) = complaint(spec, holder, reference) else { continue };
         let message = format!("`{}` names nothing and stays as text", shown(reference.written));
         found.push(Diagnostic::warning(Code::UnknownReference, path, message).help(help));
+    }
+}
+
+/// Databases are not there while something is built.
+fn in_a_build(spec: &AppSpec, holder: Option<Component<'_>>, path: &str, env: &EnvVar, found: &mut Vec<Diagnostic>) {
+    let only_in_builds = matches!(holder, Some(Component::StaticSite(_))) || env.scope() == EnvScope::BuildTime;
+    if !only_in_builds {
+        return;
+    }
+    for part in parts(shown_part(&env.value)) {
+        let Part::Reference(reference) = part else { continue };
+        if let Meaning::Database(database, _) = meaning(spec, holder, reference) {
+            let message = format!("database `{}` has no values while something is built", database.name);
+            found.push(Diagnostic::warning(Code::Doubtful, path, message).help("give the variable `scope: RUN_TIME`"));
+            return;
+        }
+    }
+}
+
+/// `<REQUIRED>`, `CHANGE_ME`, `TODO`: what a template's author wanted to be replaced.
+fn stand_in(path: &str, env: &EnvVar, found: &mut Vec<Diagnostic>) {
+    let text = match &env.value {
+        EnvValue::Plain(text) => text.as_str(),
+        EnvValue::Secret(secret) => secret.expose(),
+        EnvValue::Sealed(_) | EnvValue::Missing => return,
+    };
+    let is_bracketed = text.starts_with('<') && text.ends_with('>') && !text.contains(' ');
+    if is_bracketed || text == "TODO" || text.contains("CHANGE_ME") || text.contains("CHANGEME") {
+        let message = format!("the value of `{}` looks like a stand-in for the real one", shown(&env.key));
+        found.push(Diagnostic::warning(Code::Doubtful, path, message));
     }
 }
 

@@ -10,15 +10,14 @@ use super::source::Source;
 use crate::diagnostic::{Code, Diagnostics};
 use crate::secret::SecretText;
 use crate::tree::{self, Kind, Node};
-use crate::wire::form;
-use crate::wire::rule::ANY;
+use crate::wire::rule::{ANY, NAME};
 use crate::wire::{Leniency, Object, Out, Places, Reader, Seal, Trail, Unsealer, Wire, Writer, object};
 
 object! {
     /// An app spec.
     "an app spec" struct AppSpec {
         /// Unique among the apps of an installation.
-        name: String = ANY.required().of_form(form::name),
+        name: String = NAME,
         /// Kept; there is one host.
         region: Option<String> = ANY,
         /// Kept: switches of the platform's build stack.

@@ -7,7 +7,7 @@ use super::platform::{Alert, LogDestination};
 use super::source::Source;
 use crate::tree::Node;
 use crate::wire::form;
-use crate::wire::rule::{ANY, PORT, range};
+use crate::wire::rule::{ANY, NAME, PORT, range};
 use crate::wire::{Reader, object, words};
 
 object! {
@@ -18,7 +18,7 @@ object! {
             source: Source,
         }
         /// Unique among all components and databases of the app.
-        name: String = ANY.required().of_form(form::name),
+        name: String = NAME,
         /// Root of the build context, relative to the repository; absent: the repository's root.
         source_dir: Option<String> = ANY.of_form(form::inside_repository),
         /// Relative to the repository's root, not to `source_dir`. Absent: one is looked for, else the language decides.

@@ -1,14 +1,13 @@
 //! Databases.
 
-use crate::wire::form;
-use crate::wire::rule::{ANY, range};
+use crate::wire::rule::{ANY, NAME, range};
 use crate::wire::{object, words};
 
 object! {
     /// A database of the app.
     "a database" struct Database labelled name shorthand name {
         /// Unique among all components and databases; begins the references, as in `${db.DATABASE_URL}`.
-        name: String = ANY.required().of_form(form::name),
+        name: String = NAME,
         /// Which database it is; see [`Database::engine`].
         engine: Option<Engine> = ANY.or("PG"),
         /// The major version, for example `16`; absent: a current one.

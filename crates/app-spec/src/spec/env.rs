@@ -13,7 +13,7 @@ object! {
     /// One variable, of a component or of the whole app.
     "an environment variable" struct EnvVar labelled key finish sort_out_secret pair key value {
         /// The variable's name: letters, digits and `_`, no digit first.
-        key: String = ANY.required().of_form(form::env_key),
+        key: String = ANY.required().of_form(form::env_key).like("^[_A-Za-z][_A-Za-z0-9]*$"),
         /// Literal text with references, or a secret.
         value: EnvValue = ANY,
         /// When the variable exists; see [`EnvVar::scope`] for the default.

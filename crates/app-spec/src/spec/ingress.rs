@@ -147,7 +147,7 @@ object! {
     /// A path prefix of one component: the form older than ingress rules.
     "a route" struct Route shorthand path {
         /// The prefix; `/` when absent.
-        path: Option<String> = up_to(256).of_form(form::request_path).or("/"),
+        path: Option<String> = up_to(256).of_form(form::request_path).like("^/").or("/"),
         /// Send the path through unchanged; otherwise the prefix is cut off.
         preserve_path_prefix: bool = ANY,
     }

@@ -7,7 +7,7 @@ use super::source::Source;
 use crate::diagnostic::{Code, Diagnostic, Remedy};
 use crate::tree::Node;
 use crate::wire::form;
-use crate::wire::rule::ANY;
+use crate::wire::rule::{ANY, NAME};
 use crate::wire::{Reader, object};
 
 object! {
@@ -18,7 +18,7 @@ object! {
             source: Source,
         }
         /// Unique among all components and databases of the app.
-        name: String = ANY.required().of_form(form::name),
+        name: String = NAME,
         /// Root of the build context, relative to the repository.
         source_dir: Option<String> = ANY.of_form(form::inside_repository),
         /// Relative to the repository's root.
@@ -56,7 +56,7 @@ object! {
             source: Source,
         }
         /// Unique among all components and databases of the app.
-        name: String = ANY.required().of_form(form::name),
+        name: String = NAME,
         /// The directory with `project.yml`.
         source_dir: Option<String> = ANY.of_form(form::inside_repository),
         /// Variables.

@@ -60,7 +60,7 @@ object! {
         /// Absent: `latest`, unless a digest is given. Excludes `digest`.
         tag: Option<String> = up_to(192).of_form(form::tag).or("latest"),
         /// `sha256:…`: pins the image. Excludes `tag`.
-        digest: Option<String> = up_to(192).of_form(form::digest),
+        digest: Option<String> = up_to(192).of_form(form::digest).like("^sha256:[0-9a-f]{64}$"),
         /// `user:token`.
         registry_credentials: Option<SecretValue> = SECRET,
         /// Deploy again when the tag moves (DOCR only).

@@ -1,5 +1,6 @@
 //! What a field demands of its value beyond its type: limits, form, presence.
 
+use super::form;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::suggest::shown;
 
@@ -19,6 +20,8 @@ pub(crate) struct Rule {
     pub secret: bool,
     /// The form that text must have.
     pub form: Option<Form>,
+    /// The form as a regular expression, for editors.
+    pub pattern: Option<&'static str>,
     /// What App Platform takes when the field is absent. Told to editors; [`crate::AppSpec::completed`] writes it out.
     pub fallback: Option<Fallback>,
 }
@@ -51,6 +54,7 @@ pub(crate) const ANY: Rule = Rule {
     keeps_empty: false,
     secret: false,
     form: None,
+    pattern: None,
     fallback: None,
 };
 
@@ -59,6 +63,9 @@ pub(crate) const PORT: Rule = range(1, 65535);
 
 /// A secret text.
 pub(crate) const SECRET: Rule = Rule { secret: true, ..ANY };
+
+/// The name of an app, a component, a database.
+pub(crate) const NAME: Rule = ANY.required().of_form(form::name).like("^[a-z][a-z0-9-]{0,30}[a-z0-9]$");
 
 /// A number from `min` to `max`.
 pub(crate) const fn range(min: i64, max: i64) -> Rule {
@@ -81,6 +88,11 @@ impl Rule {
 
     pub(crate) const fn of_form(self, form: Form) -> Rule {
         Rule { form: Some(form), ..self }
+    }
+
+    /// The form in the words of editors.
+    pub(crate) const fn like(self, pattern: &'static str) -> Rule {
+        Rule { pattern: Some(pattern), ..self }
     }
 
     /// Text or a word that holds when the field is absent.
