@@ -91,6 +91,15 @@ fn what_is_meant_is_taken_and_what_is_not_understood_is_left_out() {
 }
 
 #[test]
+fn a_rule_with_a_component_name_is_understood() {
+    let text = "name: shop\nservices:\n- {name: web, git: {repo_clone_url: x}}\n\
+                ingress: {rules: [{component_name: web, match: {path: /a}}]}\n";
+    let spec = AppSpec::from_yaml_leniently(text).unwrap().spec;
+    let rule = spec.to_json_value(&|_, _| String::new())["ingress"]["rules"][0].clone();
+    assert_eq!(rule, json!({"component": {"name": "web"}, "match": {"path": {"prefix": "/a"}}}));
+}
+
+#[test]
 fn what_stays_wrong_is_told_as_kept_and_found_again_by_the_check() {
     let text = "name: shop\nservices:\n- name: web\n- name: web\n  git: {repo_clone_url: x}\n";
     let parsed = AppSpec::from_yaml_leniently(text).unwrap();
