@@ -277,11 +277,11 @@ fn whole_texts_are_diagnosed() {
         ),
         (
             "name: shop\nname: shop\n",
-            "2:1 error duplicate_key : `name` is given twice, first in line 1 | keep one of them",
+            "2:1 error duplicate_key name: `name` is given twice, first in line 1 | keep one of them",
         ),
         (
             "name: !!str shop\n",
-            "1:13 error tag_not_allowed : the tag `!str` has no meaning in a spec | \
+            "1:13 error tag_not_allowed name: the tag `!str` has no meaning in a spec | \
                                 remove the tag; quote the value to make it text",
         ),
         ("name: a\n---\nname: b\n", "2:1 error syntax : a spec is one YAML document; here a second one begins"),

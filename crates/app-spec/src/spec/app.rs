@@ -7,7 +7,7 @@ use super::ingress::{Ingress, Route};
 use super::platform::{Alert, Domain, Egress, Maintenance, Vpc};
 use super::site::{Function, StaticSite};
 use super::source::Source;
-use crate::diagnostic::{Code, Diagnostics};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::secret::SecretText;
 use crate::tree::{self, Kind, Node};
 use crate::wire::rule::{ANY, NAME};
@@ -131,6 +131,8 @@ impl AppSpec {
         let mut reader = Reader::new(leniency, problems);
         let spec: Option<AppSpec> = reader.object(unwrapped(root));
         let Reader { problems: mut found, places, lost_items, .. } = reader;
+        let of_text = |d: &&mut Diagnostic| TEXTUAL.contains(&d.code);
+        places.name(found.iter_mut().filter(of_text));
         if !lost_items {
             let mut checks = crate::check::check(spec.as_ref().unwrap_or(&AppSpec::default()), found.has_errors());
             places.locate(checks.iter_mut());
@@ -215,6 +217,9 @@ impl AppSpec {
         self.databases.iter().find(|database| database.name == name)
     }
 }
+
+/// What is found in the text before anyone knows a field.
+const TEXTUAL: [Code; 3] = [Code::DuplicateKey, Code::TagNotAllowed, Code::Unsubstituted];
 
 /// A mapping with nothing but `spec:` (and `x-…`) is the form of `deploy.template.yaml`.
 pub(crate) fn unwrapped(root: &Node) -> &Node {

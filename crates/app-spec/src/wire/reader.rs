@@ -262,6 +262,24 @@ impl Places {
         self.0.get(path).map(|spot| spot.key.unwrap_or(spot.place))
     }
 
+    /// The field whose key, or else whose value, begins at a place.
+    fn path_at(&self, place: Place) -> Option<&str> {
+        let by_key = |(_, spot): &(&String, &Spot)| spot.key.is_some_and(|key| key.start == place.start);
+        let by_value = |(_, spot): &(&String, &Spot)| spot.place.start == place.start;
+        // Several values may begin at one place, the outermost first.
+        let value = || self.0.iter().filter(by_value).max_by_key(|(path, _)| path.len());
+        self.0.iter().find(by_key).or_else(value).map(|(path, _)| path.as_str())
+    }
+
+    /// Gives paths to diagnostics that only know a place: those of the text itself.
+    pub fn name<'d>(&self, diagnostics: impl IntoIterator<Item = &'d mut Diagnostic>) {
+        for diagnostic in diagnostics {
+            if let Some(place) = diagnostic.place.filter(|_| diagnostic.path.is_empty()) {
+                diagnostic.path = self.path_at(place).unwrap_or_default().to_owned();
+            }
+        }
+    }
+
     /// The place of a field, or of the nearest thing around it.
     pub fn nearest(&self, path: &str) -> Option<Place> {
         let mut path = path;
