@@ -183,6 +183,10 @@ fn fields_types_and_words_are_diagnosed_where_they_stand() {
              give every component and database a name of its own",
         ),
         (
+            "databases: [{nmae: db}]\n",
+            "5:14 error unknown_field databases[0]: a database has no field `nmae` | did you mean `name`?",
+        ),
+        (
             "databases: [{name: db, engine: postgres}]\n",
             "5:32 error unknown_value databases[0].engine: `postgres` is not allowed here | did you mean `PG`?",
         ),

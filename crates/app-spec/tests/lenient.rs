@@ -81,6 +81,7 @@ fn what_is_meant_is_taken_and_what_is_not_understood_is_left_out() {
             json!({"features": ["buildpack-stack=ubuntu-22"]}),
             "wrong_type taken as `buildpack-stack=ubuntu-22`",
         ),
+        ("databases: [{nmae: db}]\n", json!({"databases": [{"name": "db"}]}), "unknown_field taken as `name`"),
         ("databases: [db]\n", json!({"databases": [{"name": "db"}]}), "wrong_type taken as `name: db`"),
         ("databases: [{name: My DB}]\n", json!({"databases": [{"name": "my-db"}]}), "bad_name taken as `my-db`"),
         ("databases: [{name: '!'}]\n", json!({"databases": [{"name": "!"}]}), "bad_name left as it is"),

@@ -105,14 +105,15 @@ impl Reader {
             return self.not_an_object::<T>(node);
         };
         let mut object = T::default();
+        let mut meant = Vec::new();
         for entry in entries.iter() {
             if !object.read_field(entry, self) {
-                self.unknown_field::<T>(&mut object, entry, entries);
+                meant.extend(self.unknown_field::<T>(&mut object, entry, entries));
             }
         }
         for field in T::fields().iter().filter(|f| f.rule.required) {
-            let given = entries.iter().any(|e| &*e.key == field.name && !is_absent(&e.value, &field.shape));
-            if !given {
+            let is_given = |e: &Entry| &*e.key == field.name && !is_absent(&e.value, &field.shape);
+            if !entries.iter().chain(&meant).any(is_given) {
                 self.missing::<T>(field.name, node);
             }
         }
@@ -172,11 +173,12 @@ impl Reader {
         is_full
     }
 
-    /// A lenient reader takes a misspelt field for the one that is meant, unless that one is given too.
-    fn unknown_field<T: Object>(&mut self, object: &mut T, entry: &Entry, entries: &[Entry]) {
+    /// A lenient reader takes a misspelt field for the one that is meant, unless that one is given too. Returns the field
+    /// as it was meant: whoever misspelt it need not be told that it is missing as well.
+    fn unknown_field<T: Object>(&mut self, object: &mut T, entry: &Entry, entries: &[Entry]) -> Option<Entry> {
         let is_extension = self.path.is_empty() && entry.key.starts_with("x-");
         if is_extension || self.is_full() {
-            return;
+            return None;
         }
         let message = format!("{} has no field `{}`", T::WHAT, shown(&entry.key));
         let problem = Diagnostic::error(Code::UnknownField, self.path(), message).at(entry.key_place);
@@ -185,15 +187,19 @@ impl Reader {
                 Some(owners) => problem.help(format!("`{}` is a field of {owners}", entry.key)),
                 None => problem,
             });
-            return;
+            return None;
         };
         let problem = problem.help(format!("did you mean `{near}`?"));
-        if !self.is_lenient() || entries.iter().any(|e| &*e.key == near) {
+        if entries.iter().any(|e| &*e.key == near) {
             self.report(problem);
-            return;
+            return None;
         }
         self.report(problem.taken_as(format!("`{near}`")));
-        object.read_field(&Entry { key: Rc::from(near), ..entry.clone() }, self);
+        let meant = Entry { key: Rc::from(near), ..entry.clone() };
+        if self.is_lenient() {
+            object.read_field(&meant, self);
+        }
+        Some(meant)
     }
 
     /// Holds a number against the limits of its field. Zero is absent and always allowed. A lenient reader takes the
