@@ -122,7 +122,11 @@ fn rule(rule: RouteRule) -> IngressRule {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use serde_json::Value;
+
     use super::*;
+    use crate::wire::rule::Fallback;
+    use crate::wire::{Field, Object};
 
     const TEXT: &str = "
 name: shop
@@ -154,6 +158,45 @@ jobs:
         assert_eq!(json["ingress"]["rules"].as_array().unwrap().len(), 1);
         assert_eq!(json["ingress"]["rules"][0]["match"]["path"]["prefix"], "/");
         assert_eq!(json["ingress"]["rules"][0]["component"]["name"], "web");
+    }
+
+    /// The declarations tell editors the same defaults that are written out here.
+    #[test]
+    fn what_is_written_out_is_what_the_declarations_say() {
+        let text = TEXT.to_owned()
+            + "  schedule: {cron: '0 1 * * *'}\n  kind: SCHEDULED\n"
+            + "workers:\n- {name: work, git: {repo_clone_url: x}, liveness_health_check: {port: 90}}\n"
+            + "static_sites:\n- {name: docs, git: {repo_clone_url: x}, envs: [{key: B}]}\n"
+            + "ingress: {rules: [{redirect: {uri: /x}}, {match: {path: {prefix: /y}}, component: {name: web}}]}\n";
+        let spec = AppSpec::from_yaml(&text).unwrap().spec;
+        let json = |spec: &AppSpec| spec.to_json_value(&|_, _| String::new());
+        let mut compared = 0;
+        compare(AppSpec::fields(), &json(&spec), &json(&spec.completed()), "", &mut compared);
+        assert!(compared >= 20, "only {compared} defaults were looked at");
+    }
+
+    fn compare(fields: &[Field], given: &Value, completed: &Value, path: &str, compared: &mut usize) {
+        if let Value::Array(items) = completed {
+            for (i, item) in items.iter().enumerate() {
+                compare(fields, &given[i], item, &format!("{path}[]"), compared);
+            }
+            return;
+        }
+        for field in fields {
+            let (before, after) = (&given[field.name], &completed[field.name]);
+            let path = format!("{path}.{}", field.name);
+            match field.rule.fallback {
+                Some(fallback) if before.is_null() && !after.is_null() => {
+                    let wanted = match fallback {
+                        Fallback::Text(text) => Value::from(text),
+                        Fallback::Integer(integer) => Value::from(integer),
+                    };
+                    assert_eq!(*after, wanted, "{path}");
+                    *compared += 1;
+                }
+                _ => compare(field.shape.fields(), before, after, &path, compared),
+            }
+        }
     }
 
     #[test]

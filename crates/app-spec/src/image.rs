@@ -6,15 +6,17 @@ use crate::spec::{ImageSource, RegistryType};
 /// `registry.digitalocean.com/acme/web:latest`.
 ///
 /// Docker Hub is not written out: an engine takes a name without a host for Docker Hub, and looks for a local image of
-/// that very name first. So `registry: boatyard-local`, `repository: app` is the local image `boatyard-local/app`.
+/// that very name first. Names have small letters only, tags have both. So `registry: boatyard-local`, `repository: app` is the local image `boatyard-local/app`.
 pub fn image_reference(image: &ImageSource) -> String {
     let host = match image.registry_type {
         Some(RegistryType::Ghcr) => Some("ghcr.io"),
         Some(RegistryType::Docr) => Some("registry.digitalocean.com"),
         Some(RegistryType::DockerHub | RegistryType::Unspecified) | None => None,
     };
-    let parts = [host, image.registry.as_deref(), Some(image.repository.as_str())];
-    let name = parts.into_iter().flatten().collect::<Vec<_>>().join("/");
+    // People write the host into `registry`, where the platform wants the owner.
+    let owner = image.registry.as_deref().filter(|registry| host != Some(*registry));
+    let parts = [host, owner, Some(image.repository.as_str())];
+    let name = parts.into_iter().flatten().collect::<Vec<_>>().join("/").to_ascii_lowercase();
     match &image.digest {
         Some(digest) => format!("{name}@{digest}"),
         None => format!("{name}:{}", image.tag.as_deref().unwrap_or("latest")),
@@ -39,6 +41,8 @@ mod tests {
             (image(RegistryType::DockerHub, "boatyard-local", Some("v2"), None), "boatyard-local/app:v2"),
             (image(RegistryType::DockerHub, "library", None, None), "library/app:latest"),
             (image(RegistryType::DockerHub, "", None, None), "app:latest"),
+            (image(RegistryType::Ghcr, "Acme", Some("RC1"), None), "ghcr.io/acme/app:RC1"),
+            (image(RegistryType::Ghcr, "ghcr.io", Some("1"), None), "ghcr.io/app:1"),
             (image(RegistryType::Ghcr, "acme", None, Some("sha256:00")), "ghcr.io/acme/app@sha256:00"),
             (image(RegistryType::Docr, "acme", Some("1"), None), "registry.digitalocean.com/acme/app:1"),
         ];

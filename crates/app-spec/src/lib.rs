@@ -17,23 +17,28 @@
 //!
 //! In reading order: `tree` turns a text into a located tree, `wire` turns the tree into types and back, `spec` declares
 //! the types, `check` looks at what must hold between fields, `capability` says what this version does with each field.
-//! `routes`, `resolve`, `size` and `image` derive from a spec what others need. `render` draws problems for people.
+//! `routes`, `resolve`, `size` and `image` derive from a spec what others need. `render` draws problems for people,
+//! `schema` tells editors which fields there are.
 //!
 //! Nothing here is asynchronous, reads a file, asks the network or knows the time. Secrets stay inside
 //! [`SecretText`]; writers hand them to a sealing function.
 #![warn(missing_docs)]
 
 mod capability;
+mod changes;
 mod check;
+mod comments;
 mod complete;
 mod diagnostic;
 mod facts;
+mod format;
 mod image;
 mod needed;
 mod reference;
 mod render;
 mod resolve;
 mod routes;
+mod schema;
 mod secret;
 mod size;
 mod spec;
@@ -43,12 +48,15 @@ mod wire;
 mod yaml;
 
 pub use capability::{Capability, Support, capabilities};
-pub use diagnostic::{Code, Diagnostic, Diagnostics, Place, Related, Severity};
+pub use changes::{Change, changes};
+pub use diagnostic::{Code, Diagnostic, Diagnostics, Place, Related, Remedy, Severity};
 pub use facts::{DatabaseFacts, Facts};
+pub use format::{Formatted, format_yaml};
 pub use image::image_reference;
-pub use needed::NeededValue;
+pub use needed::{NeededValue, Why};
 pub use resolve::{Environment, ResolvedValue, Scope, resolve_envs};
 pub use routes::{Forward, RoutePath, RouteRule, routes};
+pub use schema::json_schema;
 pub use secret::{SecretText, SecretValue, is_sealed};
 pub use size::{InstanceSize, instance_size, instance_sizes};
 pub use spec::{

@@ -1,7 +1,7 @@
 //! References in the values of variables: `${NAME}` and `${component.NAME}`. Here is only their form and what they can
 //! name; their values are found by [`crate::resolve`].
 
-use crate::spec::{AppSpec, Component, ComponentKind, Engine};
+use crate::spec::{AppSpec, Component, ComponentKind, Database, Engine};
 
 /// A piece of a value.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -67,7 +67,10 @@ pub(crate) fn of_component(kind: ComponentKind) -> &'static [&'static str] {
         ComponentKind::Service => {
             &["PUBLIC_URL", "PUBLIC_ROUTE_PATH", "COMMIT_HASH", "PRIVATE_DOMAIN", "PRIVATE_URL", "PRIVATE_PORT"]
         }
-        ComponentKind::StaticSite | ComponentKind::Function => &["PUBLIC_URL", "PUBLIC_ROUTE_PATH", "COMMIT_HASH"],
+        ComponentKind::StaticSite => &["PUBLIC_URL", "PUBLIC_ROUTE_PATH", "COMMIT_HASH"],
+        ComponentKind::Function => {
+            &["PUBLIC_URL", "PUBLIC_ROUTE_PATH", "COMMIT_HASH", "FUNCTIONS_LOG_DESTINATION_JSON"]
+        }
         ComponentKind::Worker | ComponentKind::Job => &["COMMIT_HASH"],
     }
 }
@@ -86,11 +89,22 @@ pub(crate) fn of_database(engine: Engine) -> &'static [&'static str] {
     }
 }
 
+/// The value that a reference to a database asks for. A connection pool stands before it, as in
+/// `${db.pool.DATABASE_URL}`; there are no pools here, and the database itself answers.
+pub(crate) fn without_pool(engine: Engine, name: &str) -> &str {
+    match name.rsplit_once('.') {
+        Some((_, value)) if matches!(engine, Engine::Pg | Engine::Unset) && of_database(engine).contains(&value) => {
+            value
+        }
+        _ => name,
+    }
+}
+
 /// What a reference names.
 pub(crate) enum Meaning<'a> {
     /// One of [`OF_APP`].
     App,
-    Database(&'a str, &'static [&'static str]),
+    Database(&'a Database, &'static [&'static str]),
     Component(Component<'a>, &'static [&'static str]),
     /// Another variable, perhaps.
     Variable,
@@ -108,7 +122,7 @@ pub(crate) fn meaning<'a>(spec: &'a AppSpec, holder: Option<Component<'a>>, refe
         return Meaning::Component(component, of_component(component.kind()));
     }
     match spec.database(owner) {
-        Some(database) => Meaning::Database(&database.name, of_database(database.engine())),
+        Some(database) => Meaning::Database(database, of_database(database.engine())),
         None => Meaning::NoOwner,
     }
 }

@@ -7,9 +7,9 @@ use std::fmt;
 
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::facts::Facts;
-use crate::reference::{Meaning, Part, Reference, meaning, parts};
+use crate::reference::{Meaning, Part, Reference, meaning, parts, without_pool};
 use crate::routes::routes;
-use crate::spec::{AppSpec, Component, Engine, EnvValue, EnvVar};
+use crate::spec::{AppSpec, Component, Database, EnvValue, EnvVar};
 use crate::suggest::shown;
 
 /// Longest value that a Linux process can be given (MAX_ARG_STRLEN).
@@ -76,6 +76,9 @@ pub fn resolve_envs(spec: &AppSpec, component: &str, scope: Scope, facts: &Facts
     let mut resolver = Resolver::new(spec, holder, scope, facts);
     let mut vars: Vec<(String, ResolvedValue)> = Vec::with_capacity(resolver.in_force.len() + 1);
     for index in 0..resolver.in_force.len() {
+        if resolver.in_force[index].shadowed {
+            continue;
+        }
         if let Some(value) = resolver.top_level(index) {
             vars.push((resolver.in_force[index].env.key.clone(), value));
         }
@@ -91,6 +94,9 @@ pub fn resolve_envs(spec: &AppSpec, component: &str, scope: Scope, facts: &Facts
 struct InForce<'a> {
     env: &'a EnvVar,
     path: String,
+    of_app: bool,
+    /// The component has one of the same name, which wins and may hand this one on.
+    shadowed: bool,
 }
 
 struct Resolver<'a> {
@@ -132,13 +138,13 @@ impl<'a> Resolver<'a> {
             warnings: Diagnostics::default(),
         };
         let path = spec.components_with_paths().find(|(_, c)| c.name() == holder.name()).map(|(path, _)| path);
-        resolver.put_in_force(&spec.envs, "envs");
-        resolver.put_in_force(holder.envs(), &format!("{}.envs", path.unwrap_or_default()));
+        resolver.put_in_force(&spec.envs, "envs", true);
+        resolver.put_in_force(holder.envs(), &format!("{}.envs", path.unwrap_or_default()), false);
         resolver
     }
 
     /// Later ones win, and keep the place of the first.
-    fn put_in_force(&mut self, envs: &'a [EnvVar], list: &str) {
+    fn put_in_force(&mut self, envs: &'a [EnvVar], list: &str, of_app: bool) {
         for (i, env) in envs.iter().enumerate() {
             let exists = match self.scope {
                 Scope::Run => env.scope().is_run_time(),
@@ -147,10 +153,14 @@ impl<'a> Resolver<'a> {
             if !exists {
                 continue;
             }
-            let new = InForce { env, path: format!("{list}[{i}].value") };
-            match self.in_force.iter_mut().find(|old| old.env.key == env.key) {
-                Some(old) => *old = new,
-                None => self.in_force.push(new),
+            let new = InForce { env, path: format!("{list}[{i}].value"), of_app, shadowed: false };
+            let Some(old) = self.in_force.iter_mut().find(|old| old.env.key == env.key) else {
+                self.in_force.push(new);
+                continue;
+            };
+            let old = std::mem::replace(old, new);
+            if old.of_app && !of_app {
+                self.in_force.push(InForce { shadowed: true, ..old });
             }
         }
     }
@@ -228,19 +238,23 @@ impl<'a> Resolver<'a> {
             Meaning::Variable => return self.of_variable(reference.name),
             Meaning::NoOwner => return Err(Stays::Doubtful("no component or database has that name".to_owned())),
             Meaning::Database(..) if self.scope == Scope::Build => return Err(Stays::Silently),
-            Meaning::Database(name, known) if known.contains(&reference.name) => {
-                return self.of_database(name, reference.name);
+            Meaning::Database(database, known) => {
+                let what = without_pool(database.engine(), reference.name);
+                if known.contains(&what) {
+                    return self.of_database(database, what);
+                }
+                known
             }
             Meaning::Component(component, known) if known.contains(&reference.name) => {
                 return self.of_component(component, reference.name);
             }
-            Meaning::Database(_, known) | Meaning::Component(_, known) => known,
+            Meaning::Component(_, known) => known,
         };
         Err(Stays::Doubtful(format!("known are {}", crate::suggest::one_of(known.iter().copied()))))
     }
 
     fn of_variable(&mut self, key: &str) -> Result<ResolvedValue, Stays> {
-        let Some(index) = self.in_force.iter().position(|e| e.env.key == key) else {
+        let Some(index) = self.named(key) else {
             return Err(Stays::Doubtful("no variable has that name".to_owned()));
         };
         if self.stack.contains(&index) {
@@ -252,6 +266,16 @@ impl<'a> Resolver<'a> {
         self.variable(index)
     }
 
+    /// The variable of that name. From within itself it is the app's, which it then hands on.
+    fn named(&self, key: &str) -> Option<usize> {
+        let position = |shadowed: bool| self.in_force.iter().position(|e| e.env.key == key && e.shadowed == shadowed);
+        let own = position(false)?;
+        match self.stack.last() == Some(&own) {
+            true => position(true).or(Some(own)),
+            false => Some(own),
+        }
+    }
+
     fn of_app(&self, name: &str) -> String {
         match name {
             "APP_ID" => self.facts.app_id.clone(),
@@ -260,10 +284,10 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    fn of_database(&mut self, name: &str, what: &str) -> Result<ResolvedValue, Stays> {
-        let engine = self.spec.database(name).map_or(Engine::Pg, |d| d.engine());
+    fn of_database(&mut self, database: &Database, what: &str) -> Result<ResolvedValue, Stays> {
+        let name = &database.name;
         match self.facts.databases.get(name) {
-            Some(facts) => Ok(facts.value(engine, what)),
+            Some(facts) => Ok(facts.value(database.engine(), what)),
             None => {
                 let index = self.stack.last().copied().unwrap_or_default();
                 let message = format!("the database `{name}` is not there yet");
@@ -280,7 +304,7 @@ impl<'a> Resolver<'a> {
         if what.starts_with("PUBLIC_") {
             return self.public_address(name, what);
         }
-        if self.scope == Scope::Build {
+        if self.scope == Scope::Build || matches!(component, Component::Function(_)) {
             return Err(Stays::Silently);
         }
         let port = match component {
@@ -322,7 +346,7 @@ impl<'a> Resolver<'a> {
     }
 
     fn fail<T>(&mut self, index: usize, code: Code, message: &str, help: &str) -> Result<T, Stays> {
-        let InForce { env, path } = &self.in_force[index];
+        let InForce { env, path, .. } = &self.in_force[index];
         let known = self.problems.iter().any(|p| p.path == *path && p.code == code);
         if !known {
             let message = format!("{}: {message}", env.key);
@@ -332,7 +356,7 @@ impl<'a> Resolver<'a> {
     }
 
     fn warn(&mut self, index: usize, reference: Reference<'_>, why: &str) {
-        let InForce { env, path } = &self.in_force[index];
+        let InForce { env, path, .. } = &self.in_force[index];
         let message = format!("{}: `{}` stays as text: {why}", env.key, shown(reference.written));
         let warning = Diagnostic::warning(Code::UnknownReference, path.clone(), message);
         if !self.warnings.contains(&warning) {

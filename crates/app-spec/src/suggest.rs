@@ -19,7 +19,16 @@ const ALIASES: &[(&str, &str)] = &[
     ("max_instances", "max_instance_count"),
     ("replicas", "instance_count"),
     ("size", "instance_size_slug"),
+    ("instances", "instance_count"),
+    ("count", "instance_count"),
     ("command", "run_command"),
+    ("cmd", "run_command"),
+    ("start_command", "run_command"),
+    ("install_command", "build_command"),
+    ("component_name", "component"),
+    ("size_slug", "instance_size_slug"),
+    ("size_slug", "size"),
+    ("node_count", "num_nodes"),
     ("url", "repo_clone_url"),
     ("opensearch", "open_search"),
     ("CRON", "SCHEDULED"),
@@ -41,10 +50,10 @@ pub(crate) fn nearest<'k>(written: &str, known: impl IntoIterator<Item = &'k str
         return None;
     }
     let wanted = flat(written);
-    let alias = ALIASES.iter().find(|(from, _)| flat(from) == wanted).map(|(_, to)| *to);
+    let aliases: Vec<&str> = ALIASES.iter().filter(|(from, _)| flat(from) == wanted).map(|(_, to)| *to).collect();
     let mut best: Option<(usize, &str)> = None;
     for word in known.into_iter().take(MOST) {
-        if alias == Some(word) || flat(word) == wanted {
+        if aliases.contains(&word) || flat(word) == wanted {
             return Some(word);
         }
         let distance = distance(&wanted, &flat(word));
@@ -113,6 +122,7 @@ mod tests {
             ("httpPort", Some("http_port")),
             ("dockerfilePath", Some("dockerfile_path")),
             ("environment_variables", Some("envs")),
+            ("replicas", Some("instance_count")),
             ("nmae", Some("name")),
             ("instances_count", Some("instance_count")),
             ("volumes", None),

@@ -3,64 +3,156 @@
 //! Text that any reader of YAML 1.1 or 1.2 could take for something else is quoted, text of several lines becomes a
 //! block. What is written here is read back equal by this crate and by other parsers.
 
+use crate::comments::Comments;
 use crate::tree::is_ambiguous;
 use crate::wire::Out;
 
 /// Writes an object as a YAML document.
 pub(crate) fn write(out: &Out) -> String {
-    let mut text = String::new();
+    write_with(out, &Comments::default())
+}
+
+/// The same with the comments of the text that it was read from.
+pub(crate) fn write_with(out: &Out, comments: &Comments) -> String {
+    let mut emitter = Emitter { text: String::new(), path: String::new(), comments };
+    comments.top().for_each(|line| emitter.comment(line, 0));
     match out {
-        Out::Object(fields) if fields.is_empty() => text.push_str("{}\n"),
-        Out::Object(fields) => object(&mut text, fields, 0, false),
-        Out::List(_) | Out::Text(_) | Out::Boolean(_) | Out::Integer(_) | Out::Number(_) => value(&mut text, out, 0),
+        Out::Object(fields) if fields.is_empty() => emitter.text.push_str("{}\n"),
+        Out::Object(fields) => emitter.object(fields, 0, false),
+        Out::List(_) | Out::Text(_) | Out::Boolean(_) | Out::Integer(_) | Out::Number(_) => emitter.value(out, 0),
     }
-    text
+    comments.end().for_each(|line| emitter.comment(line, 0));
+    emitter.text
 }
 
-fn object(text: &mut String, fields: &[(&'static str, Out)], indent: usize, first_is_indented: bool) {
-    for (i, (name, out)) in fields.iter().enumerate() {
-        if i > 0 || !first_is_indented {
-            pad(text, indent);
-        }
-        text.push_str(name);
-        text.push(':');
-        value(text, out, indent);
-    }
+struct Emitter<'c> {
+    text: String,
+    /// What is being written, as in `services[0].envs`.
+    path: String,
+    comments: &'c Comments,
 }
 
-/// Writes what follows `name:`, with the line's end.
-fn value(text: &mut String, out: &Out, indent: usize) {
-    match out {
-        Out::Object(fields) if fields.is_empty() => text.push_str(" {}\n"),
-        Out::List(items) if items.is_empty() => text.push_str(" []\n"),
-        Out::Object(fields) => {
-            text.push('\n');
-            object(text, fields, indent + 2, false);
-        }
-        Out::List(items) => {
-            text.push('\n');
-            items.iter().for_each(|item| list_item(text, item, indent));
-        }
-        Out::Text(string) if is_block(string) => block(text, string, indent + 2),
-        Out::Text(_) | Out::Boolean(_) | Out::Integer(_) | Out::Number(_) => {
-            text.push(' ');
-            text.push_str(&scalar(out));
-            text.push('\n');
+impl Emitter<'_> {
+    /// Writes the fields, the name first: it is what people look for.
+    fn object(&mut self, fields: &[(&'static str, Out)], indent: usize, first_is_indented: bool) {
+        let (named, others): (Vec<_>, Vec<_>) = fields.iter().partition(|(name, _)| *name == "name");
+        for (i, (name, out)) in named.into_iter().chain(others).enumerate() {
+            let outer = self.path.len();
+            let dot = if outer == 0 { "" } else { "." };
+            self.path.push_str(&format!("{dot}{name}"));
+            if i > 0 || !first_is_indented {
+                self.comments_before(indent);
+                self.pad(indent);
+            }
+            self.text.push_str(name);
+            self.text.push(':');
+            self.value(out, indent);
+            self.comments_after(indent);
+            self.path.truncate(outer);
         }
     }
-}
 
-fn list_item(text: &mut String, item: &Out, indent: usize) {
-    pad(text, indent);
-    text.push('-');
-    match item {
-        Out::Object(fields) if !fields.is_empty() => {
-            text.push(' ');
-            object(text, fields, indent + 2, true);
+    /// Writes what follows `name:`, with the line's end.
+    fn value(&mut self, out: &Out, indent: usize) {
+        match out {
+            Out::Object(fields) if fields.is_empty() => self.end_line(" {}"),
+            Out::List(items) if items.is_empty() => self.end_line(" []"),
+            Out::Object(fields) => {
+                self.end_line("");
+                self.object(fields, indent + 2, false);
+            }
+            Out::List(items) => {
+                self.end_line("");
+                items.iter().enumerate().for_each(|(index, item)| self.list_item(index, item, indent));
+            }
+            Out::Text(string) if is_block(string) => self.block(string, indent + 2),
+            Out::Text(_) | Out::Boolean(_) | Out::Integer(_) | Out::Number(_) => {
+                self.end_line(&format!(" {}", scalar(out)));
+            }
         }
-        Out::Object(_) | Out::List(_) | Out::Text(_) | Out::Boolean(_) | Out::Integer(_) | Out::Number(_) => {
-            value(text, item, indent + 2);
+    }
+
+    fn list_item(&mut self, index: usize, item: &Out, indent: usize) {
+        let outer = self.path.len();
+        self.path.push_str(&format!("[{index}]"));
+        self.comments_before(indent);
+        self.comments_of_first_field(item, indent);
+        self.pad(indent);
+        self.text.push('-');
+        match item {
+            Out::Object(fields) if !fields.is_empty() => {
+                self.text.push(' ');
+                self.object(fields, indent + 2, true);
+            }
+            Out::Object(_) | Out::List(_) | Out::Text(_) | Out::Boolean(_) | Out::Integer(_) | Out::Number(_) => {
+                self.value(item, indent + 2);
+            }
         }
+        self.comments_after(indent);
+        self.path.truncate(outer);
+    }
+
+    /// There is no room between a dash and the field behind it.
+    fn comments_of_first_field(&mut self, item: &Out, indent: usize) {
+        let Out::Object(fields) = item else { return };
+        let first = fields.iter().find(|(name, _)| *name == "name").or(fields.first());
+        if let Some((name, _)) = first {
+            let outer = self.path.len();
+            self.path.push_str(&format!(".{name}"));
+            self.comments_before(indent);
+            self.path.truncate(outer);
+        }
+    }
+
+    fn block(&mut self, string: &str, indent: usize) {
+        self.end_line(if string.ends_with('\n') { " |" } else { " |-" });
+        for line in string.strip_suffix('\n').unwrap_or(string).split('\n') {
+            if !line.is_empty() {
+                self.pad(indent);
+            }
+            self.text.push_str(line);
+            self.text.push('\n');
+        }
+    }
+
+    fn end_line(&mut self, value: &str) {
+        self.text.push_str(value);
+        if let Some(comment) = self.comments.beside(&self.path) {
+            self.text.push(' ');
+            self.text.push_str(comment);
+        }
+        self.text.push('\n');
+    }
+
+    fn comments_before(&mut self, indent: usize) {
+        let comments = self.comments;
+        for line in comments.before(&self.path) {
+            self.comment(line, indent);
+        }
+    }
+
+    fn comments_after(&mut self, indent: usize) {
+        let comments = self.comments;
+        for line in comments.after(&self.path) {
+            self.comment(line, indent);
+        }
+    }
+
+    /// A comment in a line of its own, or an empty line: never at the top, never two.
+    fn comment(&mut self, line: &str, indent: usize) {
+        if line.is_empty() {
+            if !self.text.is_empty() && !self.text.ends_with("\n\n") {
+                self.text.push('\n');
+            }
+            return;
+        }
+        self.pad(indent);
+        self.text.push_str(line);
+        self.text.push('\n');
+    }
+
+    fn pad(&mut self, indent: usize) {
+        self.text.extend(std::iter::repeat_n(' ', indent));
     }
 }
 
@@ -118,21 +210,6 @@ fn is_block(text: &str) -> bool {
         && !lines.ends_with('\n')
         && text.chars().all(|c| c == '\n' || !needs_escape(c))
         && lines.split('\n').all(|line| !line.ends_with(' ') && !line.starts_with("---") && !line.starts_with("..."))
-}
-
-fn block(text: &mut String, string: &str, indent: usize) {
-    text.push_str(if string.ends_with('\n') { " |\n" } else { " |-\n" });
-    for line in string.strip_suffix('\n').unwrap_or(string).split('\n') {
-        if !line.is_empty() {
-            pad(text, indent);
-        }
-        text.push_str(line);
-        text.push('\n');
-    }
-}
-
-fn pad(text: &mut String, indent: usize) {
-    text.extend(std::iter::repeat_n(' ', indent));
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! What variables a component gets, in containers and in builds.
 #![allow(clippy::unwrap_used)]
 
-use app_spec::{AppSpec, Code, DatabaseFacts, Environment, Facts, Scope, SecretText, resolve_envs};
+use app_spec::{AppSpec, Code, DatabaseFacts, EnvValue, Environment, Facts, Scope, SecretText, Why, resolve_envs};
 
 const GIT: &str = "git: {repo_clone_url: 'https://example.com/r.git'}";
 
@@ -59,6 +59,7 @@ fn references_have_their_values() {
         ("${db-1.CA_CERT}", "", false),
         ("${db-1.DATABASE_URL}", "postgresql://shop:p%40ss%2Fw%3Ard@db-1:5432/main", true),
         ("${db-1.JDBC_DATABASE_URL}", "jdbc:postgresql://db-1:5432/main?user=shop&password=p%40ss%2Fw%3Ard", true),
+        ("${db-1.pool.USERNAME}", "shop", false),
         ("${cache.REDIS_URL}", "redis://shop:p%40ss%2Fw%3Ard@cache:6379", true),
         ("${api.PUBLIC_URL}", "http://shop.localhost:8080/api", false),
         ("${web.PUBLIC_URL}", "http://shop.localhost:8080", false),
@@ -81,7 +82,8 @@ fn what_names_nothing_stays_as_text_with_a_warning() {
         "${NOBODY}",
         "${nobody.URL}",
         "${api.URL}",
-        "${db-1.pool.DATABASE_URL}",
+        "${db-1.pool.URL}",
+        "${cache.pool.REDIS_URL}",
         "${work.PUBLIC_URL}",
         "${rpc.PUBLIC_URL}",
         "${db-1.hostname}",
@@ -183,6 +185,50 @@ fn needed_values_are_secrets_without_one_and_placeholders() {
     let needed: Vec<(Option<String>, String)> =
         spec.needed_values().into_iter().map(|n| (n.component, n.key)).collect();
     assert_eq!(needed, [(None, "T".to_owned()), (Some("web".to_owned()), "A".to_owned())]);
+}
+
+#[test]
+fn a_component_may_hand_on_the_variable_of_the_app() {
+    let handed_on = "{key: T, value: 'x${T}', type: SECRET}, {key: U, value: '${U}'}, {key: V, value: '<${T}>'}";
+    let app = "{key: T, value: token}, {key: U, value: '${V}'}";
+    let spec = spec(app, handed_on);
+    assert_eq!(spec.needed_values(), []);
+    let environment = resolve_envs(&spec, "web", Scope::Run, &facts()).unwrap();
+    let values: Vec<String> = environment.vars.iter().map(|(key, value)| format!("{key}={}", value.text)).collect();
+    assert_eq!(values, ["T=xtoken", "U=<xtoken>", "V=<xtoken>", "PORT=8080"]);
+}
+
+#[test]
+fn values_that_are_needed_can_be_given_by_name() {
+    let mut spec =
+        spec("{key: T, value: '${T}'}", "{key: T, type: SECRET}, {key: A, value: 'EV[1:a:b]', type: SECRET}");
+    let why: Vec<(String, Why, bool)> = spec.needed_values().into_iter().map(|n| (n.path, n.why, n.secret)).collect();
+    let wanted = [
+        ("envs[0].value", Why::Placeholder, false),
+        ("services[0].envs[0].value", Why::Empty, true),
+        ("services[0].envs[1].value", Why::SealedElsewhere, true),
+    ];
+    assert_eq!(why, wanted.map(|(path, why, secret)| (path.to_owned(), why, secret)));
+    assert_eq!(spec.give("T", "given"), 2);
+    assert_eq!(spec.give("T", "again"), 0);
+    assert_eq!(spec.give("A", "opened"), 1);
+    assert_eq!(spec.needed_values(), []);
+    assert_eq!(spec.envs[0].value, EnvValue::Plain("given".to_owned()));
+    assert_eq!(spec.services[0].common.envs[0].value, EnvValue::Secret(SecretText::new("given")));
+}
+
+#[test]
+fn registry_credentials_may_be_needed_too() {
+    let image = |credentials: &str| {
+        let text = format!(
+            "name: shop\nservices:\n- name: web\n  image: {{registry_type: GHCR, registry: a, repository: b, \
+             registry_credentials: '{credentials}'}}\n"
+        );
+        AppSpec::from_yaml(&text).unwrap().spec.needed_values().into_iter().map(|n| n.why).collect::<Vec<_>>()
+    };
+    assert_eq!(image("${OWNER}:${TOKEN}"), [Why::Placeholder]);
+    assert_eq!(image("EV[1:a:b]"), [Why::SealedElsewhere]);
+    assert_eq!(image("user:token"), []);
 }
 
 #[test]

@@ -51,6 +51,13 @@ fn escapes_that_only_json_knows_are_read() {
 }
 
 #[test]
+fn a_variable_holds_no_nul() {
+    let sent = json!({"name": "shop", "databases": [{"name": "db"}], "envs": [{"key": "A", "value": "a\0b"}]});
+    let problems = AppSpec::from_json(&sent).unwrap_err();
+    assert_eq!((problems[0].code.as_str(), problems[0].path.as_str()), ("bad_format", "envs[0].value"));
+}
+
+#[test]
 fn absent_and_zero_are_the_same() {
     let zeros = "name: shop\nregion: ''\nfeatures: []\nenvs:\ndisable_edge_cache: false\nservices:\n- name: web\n  \
                  git: {repo_clone_url: x, branch: ~}\n  instance_count: 0\n  http_port: 0\n  \

@@ -2,7 +2,7 @@
 //!
 //! In reading order:
 //! - [`args`]: everything that can be typed; [`exit`]: what scripts read of the end;
-//! - [`serve`], [`down`], [`spec`]: commands about this host; [`apps`]: commands about apps, over the API;
+//! - [`serve`], [`down`]: commands about this host; [`spec`]: about app specs; [`apps`]: about apps, over the API;
 //! - [`discover`] and [`client`]: where the API is, and how it is asked;
 //! - [`watch`]: following a deployment; [`columns`], [`table`], [`say`]: how things are told.
 
@@ -60,6 +60,6 @@ async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
         Command::Down(options) => down::down(options, &connection).await,
         Command::Uninstall(options) => down::uninstall(options, connection.data_dir()?).await,
         Command::Apps(command) => apps::run(command, &connection).await,
-        Command::Spec(command) => spec::run(command),
+        Command::Spec(command) => spec::run(command, &connection).await,
     }
 }

@@ -9,3 +9,4 @@ mod logs;
 mod recorded;
 mod samples;
 mod server;
+mod specs;

@@ -1,8 +1,10 @@
-//! Rules inside one component: sizes, counts, images, schedules, checks.
+//! Rules inside one component: sizes, images, schedules, checks.
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::size::{instance_size, near};
-use crate::spec::{AppSpec, Autoscaling, Common, Component, ImageSource, Job, JobKind, LogDestination, Source};
+use crate::spec::{
+    AppSpec, Common, Component, HealthCheck, ImageSource, Job, JobKind, LivenessHealthCheck, RegistryType, Source,
+};
 use crate::suggest::shown;
 use crate::wire::form::unsubstituted;
 
@@ -10,13 +12,15 @@ pub(super) fn check(spec: &AppSpec, found: &mut Vec<Diagnostic>) {
     for (path, component) in spec.components_with_paths() {
         if let Some(common) = component.common() {
             size(&path, common, found);
-            log_destinations(&path, &common.log_destinations, found);
         }
         source(&path, component.source(), found);
         match component {
-            Component::Service(service) => scaling(&path, &service.common, service.autoscaling.as_ref(), found),
+            Component::Service(service) => {
+                health_check(&path, service.health_check.as_ref(), found);
+                liveness(&path, service.liveness_health_check.as_ref(), found);
+            }
             Component::Worker(worker) => {
-                scaling(&path, &worker.common, worker.autoscaling.as_ref(), found);
+                liveness(&path, worker.liveness_health_check.as_ref(), found);
                 if worker.liveness_health_check.as_ref().is_some_and(|check| check.port.is_none()) {
                     let path = format!("{path}.liveness_health_check.port");
                     let message = "a worker has no port of its own, so its check must name one";
@@ -24,8 +28,7 @@ pub(super) fn check(spec: &AppSpec, found: &mut Vec<Diagnostic>) {
                 }
             }
             Component::Job(job) => schedule(&path, job, found),
-            Component::StaticSite(site) => log_destinations(&path, &site.log_destinations, found),
-            Component::Function(function) => log_destinations(&path, &function.log_destinations, found),
+            Component::StaticSite(_) | Component::Function(_) => {}
         }
     }
 }
@@ -50,24 +53,14 @@ fn size(path: &str, common: &Common, found: &mut Vec<Diagnostic>) {
     }
 }
 
-fn scaling(path: &str, common: &Common, autoscaling: Option<&Autoscaling>, found: &mut Vec<Diagnostic>) {
-    let Some(autoscaling) = autoscaling else { return };
-    if common.instance_count.is_some() {
-        let message = "`instance_count` and `autoscaling` exclude each other";
-        let conflict = Diagnostic::error(Code::Conflict, format!("{path}.instance_count"), message);
-        found.push(conflict.related(format!("{path}.autoscaling"), None, "autoscaling is given here"));
-    }
-    if let (Some(min), Some(max)) = (autoscaling.min_instance_count, autoscaling.max_instance_count)
-        && min > max
-    {
-        let path = format!("{path}.autoscaling.min_instance_count");
-        found.push(Diagnostic::error(Code::OutOfRange, path, format!("{min} is more than the maximum, {max}")));
-    }
-}
-
 fn source(path: &str, source: &Source, found: &mut Vec<Diagnostic>) {
     match source {
-        Source::Image(image) => tag_or_digest(&format!("{path}.image"), image, found),
+        Source::Image(image) => {
+            let path = format!("{path}.image");
+            tag_or_digest(&path, image, found);
+            pushed_images(&path, image, found);
+            capitals(&path, image, found);
+        }
         Source::Github(hosted) | Source::Bitbucket(hosted) if hosted.repo.split('/').count() > 2 => {
             let path = format!("{path}.{}.repo", source.field());
             let message = format!("`{}` is not `owner/repo`", shown(&hosted.repo));
@@ -88,6 +81,51 @@ fn tag_or_digest(path: &str, image: &ImageSource, found: &mut Vec<Diagnostic>) {
     }
 }
 
+/// An engine knows images by small letters only.
+fn capitals(path: &str, image: &ImageSource, found: &mut Vec<Diagnostic>) {
+    let named = [("registry", image.registry.as_deref()), ("repository", Some(image.repository.as_str()))];
+    for (field, text) in named {
+        let Some(text) = text.filter(|text| text.bytes().any(|b| b.is_ascii_uppercase())) else { continue };
+        let message =
+            format!("names of images have small letters only: `{}` is pulled", shown(&text.to_ascii_lowercase()));
+        found.push(Diagnostic::warning(Code::Doubtful, format!("{path}.{field}"), message));
+    }
+}
+
+/// On the platform only its own registry tells when a tag moves, and a digest never moves.
+fn pushed_images(path: &str, image: &ImageSource, found: &mut Vec<Diagnostic>) {
+    let wanted = image.deploy_on_push.as_ref().is_some_and(|push| push.enabled);
+    let told = image.registry_type == Some(RegistryType::Docr) && image.digest.is_none();
+    if wanted && !told {
+        let message = "only a tag in a DOCR registry can be watched";
+        found.push(Diagnostic::warning(Code::Doubtful, format!("{path}.deploy_on_push"), message));
+    }
+}
+
+fn health_check(path: &str, check: Option<&HealthCheck>, found: &mut Vec<Diagnostic>) {
+    let Some(check) = check else { return };
+    let path = format!("{path}.health_check");
+    if let (Some(wins), Some(old)) = (&check.http_path, &check.path)
+        && wins != old
+    {
+        let message = format!("`path` is the old name of `http_path`, which wins with `{}`", shown(wins));
+        found.push(Diagnostic::warning(Code::Doubtful, format!("{path}.path"), message).help("keep one of them"));
+    }
+    http_path(&path, check.http_path.as_deref(), found);
+}
+
+fn liveness(path: &str, check: Option<&LivenessHealthCheck>, found: &mut Vec<Diagnostic>) {
+    let text = check.and_then(|check| check.http_path.as_deref());
+    http_path(&format!("{path}.liveness_health_check"), text, found);
+}
+
+fn http_path(path: &str, http_path: Option<&str>, found: &mut Vec<Diagnostic>) {
+    let Some(text) = http_path.filter(|text| !text.starts_with('/')) else { return };
+    let message = format!("the path `{}` does not begin with `/`", shown(text));
+    let doubtful = Diagnostic::warning(Code::Doubtful, format!("{path}.http_path"), message);
+    found.push(doubtful.help(format!("did you mean `/{}`?", shown(text))));
+}
+
 fn schedule(path: &str, job: &Job, found: &mut Vec<Diagnostic>) {
     match (job.kind(), &job.schedule) {
         (JobKind::Scheduled, None) => {
@@ -99,25 +137,6 @@ fn schedule(path: &str, job: &Job, found: &mut Vec<Diagnostic>) {
             let message = format!("a {kind} job has no schedule");
             let conflict = Diagnostic::error(Code::Conflict, format!("{path}.schedule"), message);
             found.push(conflict.help("`kind: SCHEDULED` runs by schedule"));
-        }
-    }
-}
-
-fn log_destinations(path: &str, list: &[LogDestination], found: &mut Vec<Diagnostic>) {
-    for (i, destination) in list.iter().enumerate() {
-        let given = [
-            destination.papertrail.is_some(),
-            destination.datadog.is_some(),
-            destination.logtail.is_some(),
-            destination.open_search.is_some(),
-            destination.endpoint.is_some(),
-        ];
-        let count = given.iter().filter(|given| **given).count();
-        if count != 1 {
-            let code = if count == 0 { Code::Missing } else { Code::Conflict };
-            let message = format!("a log destination has exactly one provider, here are {count}");
-            let diagnostic = Diagnostic::error(code, format!("{path}.log_destinations[{i}]"), message);
-            found.push(diagnostic.help("one of `papertrail`, `datadog`, `logtail`, `open_search`"));
         }
     }
 }

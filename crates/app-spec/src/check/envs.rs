@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
-use crate::reference::{Meaning, OF_APP, Part, Reference, meaning, parts};
-use crate::spec::{AppSpec, Component, EnvValue, EnvVar, Service};
+use crate::needed::Why;
+use crate::reference::{Meaning, OF_APP, Part, Reference, meaning, parts, without_pool};
+use crate::spec::{AppSpec, Component, EnvScope, EnvValue, EnvVar, Service};
 use crate::suggest::{nearest, one_of, shown};
 
 pub(super) fn check(spec: &AppSpec, found: &mut Vec<Diagnostic>) {
@@ -15,6 +16,13 @@ pub(super) fn check(spec: &AppSpec, found: &mut Vec<Diagnostic>) {
             own_port(spec, &path, service, found);
         }
     }
+    found.extend(spec.needed_credentials().map(|credentials| {
+        let message = match credentials.why {
+            Why::SealedElsewhere => "the registry credentials are sealed, and only whoever sealed them can open them",
+            Why::Placeholder | Why::Empty => "the registry credentials hold a placeholder that nothing has replaced",
+        };
+        Diagnostic::warning(Code::NeedsValue, credentials.path, message).help("give them as `user:token`")
+    }));
 }
 
 fn list(spec: &AppSpec, holder: Option<Component<'_>>, path: &str, envs: &[EnvVar], found: &mut Vec<Diagnostic>) {
@@ -25,41 +33,97 @@ fn list(spec: &AppSpec, holder: Option<Component<'_>>, path: &str, envs: &[EnvVa
             let twice = Diagnostic::warning(Code::Doubtful, format!("{path}[{i}].key"), message);
             found.push(twice.related(format!("{path}[{before}].key"), None, "given before here"));
         }
-        match &env.value {
-            EnvValue::Plain(text) => references(spec, holder, &format!("{path}[{i}].value"), env, text, found),
-            EnvValue::Missing => {
-                let message = format!("the secret `{}` has no value yet", shown(&env.key));
-                let warning = Diagnostic::warning(Code::NeedsValue, format!("{path}[{i}].key"), message);
-                found.push(warning.help("give it when the app is created, or it is kept from before"));
+        match spec.why_needed(env, holder.is_some()) {
+            Some(why) => found.push(needed(&format!("{path}[{i}]"), &env.key, why)),
+            None => {
+                let path = format!("{path}[{i}].value");
+                references(spec, holder, &path, &env.value, found);
+                in_a_build(spec, holder, &path, env, found);
+                stand_in(&path, env, found);
             }
-            EnvValue::Secret(_) | EnvValue::Sealed(_) => {}
         }
     }
+}
+
+fn needed(path: &str, key: &str, why: Why) -> Diagnostic {
+    let key = shown(key);
+    let (field, message, help) = match why {
+        Why::Empty => (
+            "key",
+            format!("the secret `{key}` has no value yet"),
+            "give it when the app is created, or it is kept from before",
+        ),
+        Why::Placeholder => (
+            "value",
+            format!("`${{{key}}}` is a placeholder for the value of this very variable"),
+            "give the value, or let a deploy tool fill it in",
+        ),
+        Why::SealedElsewhere => (
+            "key",
+            format!("the value of `{key}` is sealed, and only whoever sealed it can open it"),
+            "give it again when the app is created; an app keeps those that it sealed itself",
+        ),
+    };
+    Diagnostic::warning(Code::NeedsValue, format!("{path}.{field}"), message).help(help)
 }
 
 fn references(
     spec: &AppSpec,
     holder: Option<Component<'_>>,
     path: &str,
-    env: &EnvVar,
-    text: &str,
+    value: &EnvValue,
     found: &mut Vec<Diagnostic>,
 ) {
-    for part in parts(text) {
+    for part in parts(shown_part(value)) {
         let Part::Reference(reference) = part else { continue };
         if found.len() >= Diagnostics::LIMIT {
             return;
         }
-        if reference.owner.is_none() && reference.name == env.key && !OF_APP.contains(&reference.name) {
-            let message =
-                format!("`{}` is a placeholder for the value of this very variable", shown(reference.written));
-            let warning = Diagnostic::warning(Code::NeedsValue, path, message);
-            found.push(warning.help("give the value, or let a deploy tool fill it in"));
-            continue;
-        }
         let Some(help) = complaint(spec, holder, reference) else { continue };
         let message = format!("`{}` names nothing and stays as text", shown(reference.written));
         found.push(Diagnostic::warning(Code::UnknownReference, path, message).help(help));
+    }
+}
+
+/// Databases are not there while something is built.
+fn in_a_build(spec: &AppSpec, holder: Option<Component<'_>>, path: &str, env: &EnvVar, found: &mut Vec<Diagnostic>) {
+    let only_in_builds = matches!(holder, Some(Component::StaticSite(_))) || env.scope() == EnvScope::BuildTime;
+    if !only_in_builds {
+        return;
+    }
+    for part in parts(shown_part(&env.value)) {
+        let Part::Reference(reference) = part else { continue };
+        if let Meaning::Database(database, _) = meaning(spec, holder, reference) {
+            let message = format!("database `{}` has no values while something is built", database.name);
+            found.push(Diagnostic::warning(Code::Doubtful, path, message).help("give the variable `scope: RUN_TIME`"));
+            return;
+        }
+    }
+}
+
+/// `<REQUIRED>`, `CHANGE_ME`, `TODO`: what a template's author wanted to be replaced.
+fn stand_in(path: &str, env: &EnvVar, found: &mut Vec<Diagnostic>) {
+    let text = match &env.value {
+        EnvValue::Plain(text) => text.as_str(),
+        EnvValue::Secret(secret) => secret.expose(),
+        EnvValue::Sealed(_) | EnvValue::Missing => return,
+    };
+    let is_bracketed = text.starts_with('<') && text.ends_with('>') && !text.contains(' ');
+    if is_bracketed || text == "TODO" || text.contains("CHANGE_ME") || text.contains("CHANGEME") {
+        let message = format!("the value of `{}` looks like a stand-in for the real one", shown(&env.key));
+        found.push(Diagnostic::warning(Code::Doubtful, path, message));
+    }
+}
+
+/// What may be quoted of a value: of a secret only what is nothing but a reference.
+fn shown_part(value: &EnvValue) -> &str {
+    match value {
+        EnvValue::Plain(text) => text,
+        EnvValue::Secret(secret) => match parts(secret.expose())[..] {
+            [Part::Reference(_)] => secret.expose(),
+            _ => "",
+        },
+        EnvValue::Sealed(_) | EnvValue::Missing => "",
     }
 }
 
@@ -68,8 +132,11 @@ fn complaint(spec: &AppSpec, holder: Option<Component<'_>>, reference: Reference
     match meaning(spec, holder, reference) {
         Meaning::App => None,
         Meaning::Variable => variable(spec, holder, reference.name),
-        Meaning::Database(_, known) | Meaning::Component(_, known) if known.contains(&reference.name) => None,
-        Meaning::Database(name, known) => Some(format!("database `{name}` has {}", one_of(known.iter().copied()))),
+        Meaning::Component(_, known) if known.contains(&reference.name) => None,
+        Meaning::Database(database, known) if known.contains(&without_pool(database.engine(), reference.name)) => None,
+        Meaning::Database(database, known) => {
+            Some(format!("database `{}` has {}", database.name, one_of(known.iter().copied())))
+        }
         Meaning::Component(component, known) => {
             let kind = component.kind().as_str();
             Some(format!("{kind} `{}` has {}", component.name(), one_of(known.iter().copied())))

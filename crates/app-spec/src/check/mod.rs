@@ -3,10 +3,16 @@
 //! Limits and forms of single fields are checked while reading; here is only what needs more than one field. Rules know
 //! paths, not places: the reader adds those.
 
+mod alerts;
+mod circles;
 mod component;
+mod cors;
+mod database;
 mod envs;
+mod logs;
 mod names;
 mod routing;
+mod scaling;
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::spec::AppSpec;
@@ -16,8 +22,14 @@ pub(crate) fn check(spec: &AppSpec, partial: bool) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     names::check(spec, &mut found);
     component::check(spec, &mut found);
+    scaling::check(spec, &mut found);
+    database::check(spec, &mut found);
     envs::check(spec, &mut found);
+    circles::check(spec, &mut found);
     routing::check(spec, &mut found);
+    cors::check(spec, &mut found);
+    logs::check(spec, &mut found);
+    alerts::check(spec, &mut found);
     if !partial && spec.components().next().is_none() && spec.databases.is_empty() {
         let message = "there is no component and no database: nothing to run";
         found.push(Diagnostic::warning(Code::Doubtful, "", message));

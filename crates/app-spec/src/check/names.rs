@@ -27,7 +27,14 @@ fn components_and_databases(spec: &AppSpec, found: &mut Vec<Diagnostic>) {
     }
 }
 
+/// App Platform's limit.
+const MOST_DOMAINS: usize = 500;
+
 fn domains(spec: &AppSpec, found: &mut Vec<Diagnostic>) {
+    if spec.domains.len() > MOST_DOMAINS {
+        let message = format!("an app has at most {MOST_DOMAINS} domains, here are {}", spec.domains.len());
+        found.push(Diagnostic::error(Code::OutOfRange, "domains", message));
+    }
     let mut first: HashMap<String, String> = HashMap::new();
     let mut primary: Option<String> = None;
     for (i, domain) in spec.domains.iter().enumerate() {

@@ -86,6 +86,12 @@ fn target(spec: &AppSpec, path: &str, rule: &IngressRule, found: &mut Vec<Diagno
                 let message = "`preserve_path_prefix` and `rewrite` exclude each other";
                 found.push(Diagnostic::error(Code::Conflict, path, message));
             }
+            if component.preserve_path_prefix && matches!(spec.component(&component.name), Some(Component::Function(_)))
+            {
+                let path = format!("{path}.component.preserve_path_prefix");
+                let message = "a function never sees the prefix, so this has no effect";
+                found.push(Diagnostic::warning(Code::Doubtful, path, message));
+            }
             names_somebody(spec, format!("{path}.component.name"), &component.name, found);
         }
     }
@@ -137,21 +143,21 @@ fn matches(path: &str, rule: &IngressRule, found: &mut Vec<Diagnostic>) {
 fn begins_with_slash(path: &str, by: &Match, found: &mut Vec<Diagnostic>) {
     for (field, text) in [("prefix", &by.prefix), ("exact", &by.exact)] {
         let complaint = text.as_deref().and_then(|text| crate::wire::form::request_path(text).err());
-        if let Some(complaint) = complaint {
-            let mut diagnostic = Diagnostic::error(complaint.code, format!("{path}.{field}"), complaint.message);
-            diagnostic.help = complaint.help;
-            found.push(diagnostic);
-        }
+        found.extend(complaint.map(|complaint| complaint.into_problem(format!("{path}.{field}"))));
     }
 }
 
 /// Reference 1.14.5: undocumented on the platform, so whoever relies on it should know.
 fn defaults(spec: &AppSpec, found: &mut Vec<Diagnostic>) {
     let [first, others @ ..] = &default_components(spec)[..] else { return };
-    if !others.is_empty() {
+    // A name that is missing is a problem of its own.
+    let all_named = !first.is_empty() && others.iter().all(|name| !name.is_empty());
+    if !others.is_empty() && all_named {
         let paths = others.iter().map(|name| format!("`/{name}`")).collect::<Vec<_>>().join(", ");
         let message = format!("no routes are given: `{first}` gets `/`, the others get {paths}");
-        found.push(Diagnostic::warning(Code::Doubtful, "", shown_whole(message)).help("say so with ingress rules"));
+        let named = |(path, component): (String, Component<'_>)| (component.name() == *first).then_some(path);
+        let path = spec.components_with_paths().find_map(named).unwrap_or_default();
+        found.push(Diagnostic::warning(Code::Doubtful, path, shown_whole(message)).help("say so with ingress rules"));
     }
 }
 

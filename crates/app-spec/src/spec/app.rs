@@ -7,18 +7,17 @@ use super::ingress::{Ingress, Route};
 use super::platform::{Alert, Domain, Egress, Maintenance, Vpc};
 use super::site::{Function, StaticSite};
 use super::source::Source;
-use crate::diagnostic::{Code, Diagnostics};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::secret::SecretText;
 use crate::tree::{self, Kind, Node};
-use crate::wire::form;
-use crate::wire::rule::ANY;
-use crate::wire::{Object, Out, Places, Reader, Seal, Trail, Unsealer, Wire, Writer, object};
+use crate::wire::rule::{ANY, NAME};
+use crate::wire::{Leniency, Object, Out, Places, Reader, Seal, Trail, Unsealer, Wire, Writer, object};
 
 object! {
     /// An app spec.
     "an app spec" struct AppSpec {
         /// Unique among the apps of an installation.
-        name: String = ANY.required().of_form(form::name),
+        name: String = NAME,
         /// Kept; there is one host.
         region: Option<String> = ANY,
         /// Kept: switches of the platform's build stack.
@@ -79,6 +78,11 @@ impl Parsed {
         self.located(self.spec.no_effect())
     }
 
+    /// Where the fields stand in the text.
+    pub(crate) fn places(&self) -> &Places {
+        &self.places
+    }
+
     fn located(&self, mut diagnostics: Diagnostics) -> Diagnostics {
         self.places.locate(diagnostics.iter_mut());
         diagnostics.hidden = self.warnings.hidden.clone();
@@ -92,12 +96,25 @@ impl AppSpec {
     ///
     /// Errors: everything that is wrong, in the order of the text, together with the warnings.
     pub fn from_yaml(text: &str) -> Result<Parsed, Diagnostics> {
+        AppSpec::from_text(text, Leniency::Strict)
+    }
+
+    /// Reads what can be read: what would refuse the spec is left out, mended or left as it is, and each such thing is
+    /// among the warnings with its [`Remedy`](crate::Remedy). For looking at a spec, never for running it:
+    /// [`AppSpec::check`] may still find it wrong.
+    ///
+    /// Errors: the text is no YAML, breaks a limit, or is not a mapping at all.
+    pub fn from_yaml_leniently(text: &str) -> Result<Parsed, Diagnostics> {
+        AppSpec::from_text(text, Leniency::Lenient)
+    }
+
+    fn from_text(text: &str, leniency: Leniency) -> Result<Parsed, Diagnostics> {
         match tree::parse(text) {
-            Ok(root) => AppSpec::from_tree(&root),
+            Ok((root, problems)) => AppSpec::from_tree(&root, problems, leniency),
             // JSON may hold escapes that YAML has not; such a text has no places.
             Err(problems) if problems.iter().all(|p| p.code == Code::Syntax) => {
                 match serde_json::from_str(text.trim_start_matches('\u{feff}')) {
-                    Ok(json) => AppSpec::from_json(&json),
+                    Ok(json) => AppSpec::from_tree(&tree::from_json(&json)?, Diagnostics::default(), leniency),
                     Err(_) => Err(problems),
                 }
             }
@@ -107,23 +124,29 @@ impl AppSpec {
 
     /// Reads a spec that an API client sent. The same rules; the problems have paths but no places.
     pub fn from_json(value: &serde_json::Value) -> Result<Parsed, Diagnostics> {
-        AppSpec::from_tree(&tree::from_json(value)?)
+        AppSpec::from_tree(&tree::from_json(value)?, Diagnostics::default(), Leniency::Strict)
     }
 
-    fn from_tree(root: &Node) -> Result<Parsed, Diagnostics> {
-        let mut reader = Reader::default();
+    fn from_tree(root: &Node, problems: Diagnostics, leniency: Leniency) -> Result<Parsed, Diagnostics> {
+        let mut reader = Reader::new(leniency, problems);
         let spec: Option<AppSpec> = reader.object(unwrapped(root));
         let Reader { problems: mut found, places, lost_items, .. } = reader;
-        let spec = spec.unwrap_or_default();
+        let of_text = |d: &&mut Diagnostic| TEXTUAL.contains(&d.code);
+        places.name(found.iter_mut().filter(of_text));
         if !lost_items {
-            let mut checks = crate::check::check(&spec, found.has_errors());
+            let mut checks = crate::check::check(spec.as_ref().unwrap_or(&AppSpec::default()), found.has_errors());
             places.locate(checks.iter_mut());
             found.extend(checks);
         }
         found.sort();
-        match found.has_errors() {
-            true => Err(found),
-            false => Ok(Parsed { spec, warnings: found, places }),
+        found.dedup_templates();
+        match (leniency, &spec) {
+            (Leniency::Lenient, Some(_)) => found.soften(),
+            (Leniency::Lenient, None) | (Leniency::Strict, _) => found.harden(),
+        }
+        match spec {
+            Some(spec) if !found.has_errors() => Ok(Parsed { spec, warnings: found, places }),
+            _ => Err(found),
         }
     }
 
@@ -195,8 +218,11 @@ impl AppSpec {
     }
 }
 
+/// What is found in the text before anyone knows a field.
+const TEXTUAL: [Code; 3] = [Code::DuplicateKey, Code::TagNotAllowed, Code::Unsubstituted];
+
 /// A mapping with nothing but `spec:` (and `x-…`) is the form of `deploy.template.yaml`.
-fn unwrapped(root: &Node) -> &Node {
+pub(crate) fn unwrapped(root: &Node) -> &Node {
     let Kind::Mapping(entries) = &root.kind else { return root };
     let mut meaningful = entries.iter().filter(|e| !e.key.starts_with("x-"));
     match (meaningful.next(), meaningful.next()) {

@@ -7,7 +7,7 @@ use super::platform::{Alert, LogDestination};
 use super::source::Source;
 use crate::tree::Node;
 use crate::wire::form;
-use crate::wire::rule::{ANY, PORT, range};
+use crate::wire::rule::{ANY, NAME, PORT, range};
 use crate::wire::{Reader, object, words};
 
 object! {
@@ -18,7 +18,7 @@ object! {
             source: Source,
         }
         /// Unique among all components and databases of the app.
-        name: String = ANY.required().of_form(form::name),
+        name: String = NAME,
         /// Root of the build context, relative to the repository; absent: the repository's root.
         source_dir: Option<String> = ANY.of_form(form::inside_repository),
         /// Relative to the repository's root, not to `source_dir`. Absent: one is looked for, else the language decides.
@@ -32,9 +32,9 @@ object! {
         /// Variables; they win over the app's of the same name.
         envs: Vec<EnvVar> = ANY,
         /// 1 to 250; see [`Common::instance_count`].
-        instance_count: Option<u32> = range(1, 250),
+        instance_count: Option<u32> = range(1, 250).or_number(1),
         /// CPU and memory; see [`instance_size`](crate::instance_size).
-        instance_size_slug: Option<String> = ANY,
+        instance_size_slug: Option<String> = ANY.or(crate::size::DEFAULT),
         /// Kept; has no effect on one host.
         alerts: Vec<Alert> = ANY,
         /// Where logs are forwarded.
@@ -50,9 +50,9 @@ object! {
             common: Common,
         }
         /// The port that the process listens on. See [`AppSpec::http_port`](crate::AppSpec::http_port).
-        http_port: Option<u16> = PORT,
+        http_port: Option<u16> = PORT.or_number(8080),
         /// How the front door talks to it.
-        protocol: Option<Protocol> = ANY,
+        protocol: Option<Protocol> = ANY.or("HTTP"),
         /// Ports for other components only.
         internal_ports: Vec<u16> = PORT,
         /// When an instance is ready. Absent: when the port accepts a connection.
@@ -96,11 +96,11 @@ object! {
             common: Common,
         }
         /// When it runs; see [`Job::kind`].
-        kind: Option<JobKind> = ANY,
+        kind: Option<JobKind> = ANY.or("POST_DEPLOY"),
         /// Of a scheduled job.
         schedule: Option<Schedule> = ANY,
         /// After which it is stopped: a duration such as `1h30m`; the platform's default is 30 minutes.
-        timeout: Option<String> = ANY,
+        timeout: Option<String> = ANY.of_form(form::duration).or("30m"),
         /// How it is stopped.
         termination: Option<Termination> = ANY,
     }
@@ -108,11 +108,11 @@ object! {
 
 object! {
     /// When a scheduled job runs.
-    "a schedule" struct Schedule {
+    "a schedule" struct Schedule shorthand cron {
         /// Five fields: minute, hour, day, month, weekday.
-        cron: String = ANY.required(),
+        cron: String = ANY.required().of_form(form::cron),
         /// A name such as `Europe/Berlin`; UTC when absent.
-        time_zone: Option<String> = ANY,
+        time_zone: Option<String> = ANY.of_form(form::time_zone).or("UTC"),
     }
 }
 

@@ -1,16 +1,15 @@
 //! Databases.
 
-use crate::wire::form;
-use crate::wire::rule::ANY;
+use crate::wire::rule::{ANY, NAME, range};
 use crate::wire::{object, words};
 
 object! {
     /// A database of the app.
-    "a database" struct Database labelled name {
+    "a database" struct Database labelled name shorthand name {
         /// Unique among all components and databases; begins the references, as in `${db.DATABASE_URL}`.
-        name: String = ANY.required().of_form(form::name),
-        /// See [`Database::engine`].
-        engine: Option<Engine> = ANY,
+        name: String = NAME,
+        /// Which database it is; see [`Database::engine`].
+        engine: Option<Engine> = ANY.or("PG"),
         /// The major version, for example `16`; absent: a current one.
         version: Option<String> = ANY,
         /// A managed cluster of the account in place of one made for the app.
@@ -24,7 +23,7 @@ object! {
         /// Deprecated: the cluster's size.
         size: Option<String> = ANY,
         /// Deprecated: the cluster's nodes.
-        num_nodes: Option<u32> = ANY,
+        num_nodes: Option<u32> = range(1, i64::MAX),
     }
 }
 

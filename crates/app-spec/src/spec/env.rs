@@ -11,15 +11,15 @@ use crate::wire::{Out, Reader, Rule, Shape, Unsealer, Wire, Writer, object, word
 
 object! {
     /// One variable, of a component or of the whole app.
-    "an environment variable" struct EnvVar labelled key finish sort_out_secret {
+    "an environment variable" struct EnvVar labelled key finish sort_out_secret pair key value {
         /// The variable's name: letters, digits and `_`, no digit first.
-        key: String = ANY.required().of_form(form::env_key),
+        key: String = ANY.required().of_form(form::env_key).like("^[_A-Za-z][_A-Za-z0-9]*$"),
         /// Literal text with references, or a secret.
         value: EnvValue = ANY,
         /// When the variable exists; see [`EnvVar::scope`] for the default.
-        scope: Option<EnvScope> = ANY,
+        scope: Option<EnvScope> = ANY.or("RUN_AND_BUILD_TIME"),
         /// Whether the value is a secret; absent means [`EnvKind::General`].
-        kind as "type": Option<EnvKind> = ANY,
+        kind as "type": Option<EnvKind> = ANY.or("GENERAL"),
     }
 }
 
@@ -139,6 +139,10 @@ impl Wire for EnvValue {
     /// Takes the text verbatim: `012`, `1.10` and `on` stay what was written.
     fn read(node: &Node, _: &Rule, reader: &mut Reader) -> Option<EnvValue> {
         let text = reader.text(node)?;
+        if text.contains('\0') {
+            reader.report(Diagnostic::error(Code::BadFormat, "", "no process can be given U+0000 in a variable"));
+            return None;
+        }
         if let Kind::Scalar(scalar) = &node.kind
             && scalar.plain
             && scalar.meaning() == crate::tree::Plain::Text

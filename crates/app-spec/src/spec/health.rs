@@ -5,7 +5,7 @@ use crate::wire::rule::{ANY, PORT, range};
 
 object! {
     /// When an instance of a service is ready. The methods give the defaults of the reference (1.3.5).
-    "a health check" struct HealthCheck {
+    "a health check" struct HealthCheck shorthand http_path {
         /// Asked with GET; absent: a TCP connect is enough.
         http_path: Option<String> = ANY,
         /// Absent: the service's port.
@@ -13,13 +13,13 @@ object! {
         /// Before the first check; failures in it do not count.
         initial_delay_seconds: Option<u32> = range(0, 3600),
         /// Between checks.
-        period_seconds: Option<u32> = range(1, 300),
+        period_seconds: Option<u32> = range(1, 300).or_number(10),
         /// Of one check.
-        timeout_seconds: Option<u32> = range(1, 120),
+        timeout_seconds: Option<u32> = range(1, 120).or_number(1),
         /// Passes in a row until it is healthy.
-        success_threshold: Option<u32> = range(1, 50),
+        success_threshold: Option<u32> = range(1, 50).or_number(1),
         /// Failures in a row until it is not.
-        failure_threshold: Option<u32> = range(1, 50),
+        failure_threshold: Option<u32> = range(1, 50).or_number(9),
         /// Deprecated name of `http_path`.
         path: Option<String> = ANY,
     }
@@ -33,15 +33,15 @@ object! {
         /// Absent: the service's port. A worker must name one.
         port: Option<u16> = PORT,
         /// Before the first check; 5 by default.
-        initial_delay_seconds: Option<u32> = range(0, 3600),
+        initial_delay_seconds: Option<u32> = range(0, 3600).or_number(5),
         /// Between checks; 10 by default.
-        period_seconds: Option<u32> = range(1, 300),
+        period_seconds: Option<u32> = range(1, 300).or_number(10),
         /// Of one check; 1 by default.
-        timeout_seconds: Option<u32> = range(1, 120),
+        timeout_seconds: Option<u32> = range(1, 120).or_number(1),
         /// Always 1.
-        success_threshold: Option<u32> = range(1, 1),
+        success_threshold: Option<u32> = range(1, 1).or_number(1),
         /// Failures in a row until it is restarted; 18 by default.
-        failure_threshold: Option<u32> = range(1, 50),
+        failure_threshold: Option<u32> = range(1, 50).or_number(18),
     }
 }
 
@@ -91,7 +91,7 @@ object! {
     /// CPU in use.
     "the CPU metric" struct AutoscalingCpu {
         /// Mean over all instances, in percent.
-        percent: Option<u32> = range(1, 100),
+        percent: Option<u32> = range(1, 100).or_number(80),
     }
 }
 

@@ -10,7 +10,7 @@ object! {
         /// The rules; see [`routes`](crate::routes) for their order.
         rules: Vec<IngressRule> = ANY,
         /// Shown when the app cannot be reached.
-        custom_error_page_url: Option<String> = ANY,
+        custom_error_page_url: Option<String> = ANY.of_form(form::https_url),
         /// A header that tells the app who sent the request on.
         secure_header: Option<SecureHeader> = ANY,
         /// Old; means nothing today.
@@ -68,7 +68,7 @@ object! {
 
 object! {
     /// A text that must be equal, or begin in the same way. Empty text is kept.
-    "a match of path or authority" struct Match {
+    "a match of path or authority" struct Match shorthand prefix {
         /// Must begin with it; for paths by whole segments.
         prefix: Option<String> = up_to(256).keeps_empty(),
         /// Must be equal.
@@ -78,7 +78,7 @@ object! {
 
 object! {
     /// The component that answers.
-    "the component of a rule" struct IngressComponent {
+    "the component of a rule" struct IngressComponent shorthand name {
         /// A service, static site or function.
         name: String = ANY.required(),
         /// Send the path through unchanged; otherwise the matched prefix is cut off.
@@ -98,9 +98,9 @@ object! {
         /// Another port.
         port: Option<u16> = PORT,
         /// `https` by default.
-        scheme: Option<Scheme> = ANY,
+        scheme: Option<Scheme> = ANY.or("https"),
         /// 300, 301, 302 (default), 303, 304, 307 or 308.
-        redirect_code: Option<u16> = ANY,
+        redirect_code: Option<u16> = ANY.or_number(302),
     }
 }
 
@@ -125,7 +125,7 @@ object! {
         /// Headers shown to pages.
         expose_headers: Vec<String> = ANY,
         /// How long an answer may be remembered: a duration such as `5h30m`.
-        max_age: Option<String> = ANY,
+        max_age: Option<String> = ANY.of_form(form::duration),
         /// Whether cookies may be sent.
         allow_credentials: bool = ANY,
     }
@@ -133,7 +133,7 @@ object! {
 
 object! {
     /// An origin: one of the three.
-    "an origin" struct StringMatch {
+    "an origin" struct StringMatch shorthand exact {
         /// Equal to it.
         exact: Option<String> = up_to(256),
         /// Deprecated: begins with it.
@@ -145,15 +145,18 @@ object! {
 
 object! {
     /// A path prefix of one component: the form older than ingress rules.
-    "a route" struct Route {
+    "a route" struct Route shorthand path {
         /// The prefix; `/` when absent.
-        path: Option<String> = up_to(256).of_form(form::request_path),
+        path: Option<String> = up_to(256).of_form(form::request_path).like("^/").or("/"),
         /// Send the path through unchanged; otherwise the prefix is cut off.
         preserve_path_prefix: bool = ANY,
     }
 }
 
 impl Scheme {
+    /// Every word.
+    pub const WORDS: &'static [&'static str] = &["http", "https"];
+
     /// The word as it is written.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -173,11 +176,11 @@ impl Scheme {
 
 impl crate::wire::Wire for Scheme {
     fn shape() -> crate::wire::Shape {
-        crate::wire::Shape::Word
+        crate::wire::Shape::Word(Scheme::WORDS)
     }
 
     fn read(node: &crate::tree::Node, _: &crate::wire::Rule, reader: &mut crate::wire::Reader) -> Option<Scheme> {
-        reader.word(node, &["http", "https"], Scheme::from_word)
+        reader.word(node, Scheme::WORDS, Scheme::from_word)
     }
 
     fn write(&self, _: &mut crate::wire::Writer<'_>) -> Option<crate::wire::Out> {

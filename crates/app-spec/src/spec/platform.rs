@@ -7,7 +7,7 @@ use crate::wire::{object, words};
 
 object! {
     /// A further host name of the app.
-    "a domain" struct Domain labelled domain {
+    "a domain" struct Domain labelled domain shorthand domain {
         /// The host name.
         domain: String = ANY.required().of_form(form::domain),
         /// At most one is PRIMARY.
@@ -17,7 +17,7 @@ object! {
         /// A DNS zone that the platform should manage.
         zone: Option<String> = ANY,
         /// `1.2` or `1.3`.
-        minimum_tls_version: Option<String> = ANY,
+        minimum_tls_version: Option<String> = ANY.of_form(form::tls_version),
         /// A certificate of the account.
         certificate: Option<String> = ANY,
     }
@@ -39,7 +39,7 @@ words! {
 
 object! {
     /// A condition under which someone is told.
-    "an alert" struct Alert {
+    "an alert" struct Alert shorthand rule {
         /// What is watched.
         rule: Option<AlertRule> = ANY,
         /// Keep the rule, tell nobody.
@@ -132,8 +132,8 @@ words! {
 object! {
     /// Where logs are forwarded: exactly one provider.
     "a log destination" struct LogDestination labelled name {
-        /// For people.
-        name: String = ANY.required(),
+        /// For people: 2 to 42 characters.
+        name: String = ANY.required().of_form(form::log_destination_name),
         /// Papertrail.
         papertrail: Option<PapertrailDestination> = ANY,
         /// Datadog.
@@ -163,7 +163,7 @@ object! {
     /// Datadog.
     "a Datadog destination" struct DatadogDestination {
         /// The intake's address.
-        endpoint: Option<String> = ANY,
+        endpoint: Option<String> = ANY.or("https://http-intake.logs.datadoghq.com"),
         /// The key.
         api_key: Option<SecretValue> = SECRET.required(),
     }
@@ -185,7 +185,7 @@ object! {
         /// User and password, with `endpoint`.
         basic_auth: Option<BasicAuth> = ANY,
         /// `logs` by default.
-        index_name: Option<String> = ANY,
+        index_name: Option<String> = ANY.or("logs"),
         /// A managed cluster of the account.
         cluster_name: Option<String> = ANY,
     }
@@ -215,7 +215,7 @@ object! {
     /// The address that requests of the app come from.
     "egress" struct Egress {
         /// AUTOASSIGN by default.
-        kind as "type": Option<EgressKind> = ANY,
+        kind as "type": Option<EgressKind> = ANY.or("AUTOASSIGN"),
     }
 }
 

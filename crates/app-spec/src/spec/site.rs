@@ -4,10 +4,10 @@ use super::env::EnvVar;
 use super::ingress::{Cors, Route};
 use super::platform::{Alert, LogDestination};
 use super::source::Source;
-use crate::diagnostic::{Code, Diagnostic};
+use crate::diagnostic::{Code, Diagnostic, Remedy};
 use crate::tree::Node;
 use crate::wire::form;
-use crate::wire::rule::ANY;
+use crate::wire::rule::{ANY, NAME};
 use crate::wire::{Reader, object};
 
 object! {
@@ -18,7 +18,7 @@ object! {
             source: Source,
         }
         /// Unique among all components and databases of the app.
-        name: String = ANY.required().of_form(form::name),
+        name: String = NAME,
         /// Root of the build context, relative to the repository.
         source_dir: Option<String> = ANY.of_form(form::inside_repository),
         /// Relative to the repository's root.
@@ -34,9 +34,9 @@ object! {
         /// Where the files are after the build.
         output_dir: Option<String> = ANY,
         /// `index.html` by default.
-        index_document: Option<String> = ANY,
+        index_document: Option<String> = ANY.or("index.html"),
         /// `404.html` by default. Excludes `catchall_document`.
-        error_document: Option<String> = ANY,
+        error_document: Option<String> = ANY.or("404.html"),
         /// Served for every path without a file. Excludes `error_document`.
         catchall_document: Option<String> = ANY,
         /// Requests by path prefix.
@@ -56,7 +56,7 @@ object! {
             source: Source,
         }
         /// Unique among all components and databases of the app.
-        name: String = ANY.required().of_form(form::name),
+        name: String = NAME,
         /// The directory with `project.yml`.
         source_dir: Option<String> = ANY.of_form(form::inside_repository),
         /// Variables.
@@ -81,7 +81,7 @@ impl StaticSite {
         if self.error_document.is_some() && self.catchall_document.is_some() {
             let path = format!("{}.catchall_document", reader.path());
             let message = "`error_document` and `catchall_document` exclude each other";
-            reader.report(Diagnostic::error(Code::Conflict, path, message));
+            reader.report(Diagnostic::error(Code::Conflict, path, message).remedied(Remedy::Kept));
         }
     }
 }
@@ -96,10 +96,7 @@ impl Function {
 fn refuse_image(source: &Source, what: &str, reader: &mut Reader) {
     if source.image().is_some() {
         let path = format!("{}.image", reader.path());
-        reader.report(Diagnostic::error(
-            Code::Conflict,
-            path,
-            format!("{what} is built from a repository, not an image"),
-        ));
+        let message = format!("{what} is built from a repository, not an image");
+        reader.report(Diagnostic::error(Code::Conflict, path, message).remedied(Remedy::Kept));
     }
 }

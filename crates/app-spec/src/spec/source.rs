@@ -1,6 +1,6 @@
 //! Where a component comes from: exactly one of five kinds.
 
-use crate::diagnostic::{Code, Diagnostic};
+use crate::diagnostic::{Code, Diagnostic, Remedy};
 use crate::secret::SecretValue;
 use crate::tree::{Entry, Node};
 use crate::wire::form;
@@ -28,7 +28,7 @@ pub enum Source {
 
 object! {
     /// A repository that can be cloned without logging in.
-    "a git source" struct GitSource {
+    "a git source" struct GitSource shorthand repo_clone_url {
         /// Clone address: `https://`, `ssh://`, `git@host:path`, or a path on this host where that is allowed.
         repo_clone_url: String = up_to(255).required().of_form(form::unsubstituted),
         /// Absent: the repository's default branch.
@@ -38,7 +38,7 @@ object! {
 
 object! {
     /// A repository of a hosting service.
-    "a hosted source" struct HostedSource {
+    "a hosted source" struct HostedSource shorthand repo {
         /// `owner/repo`; GitLab may have deeper groups.
         repo: String = up_to(255).required().of_form(form::owner_and_repo),
         /// Absent: the repository's default branch.
@@ -58,9 +58,9 @@ object! {
         /// The repository inside the registry.
         repository: String = up_to(192).required().of_form(form::repository),
         /// Absent: `latest`, unless a digest is given. Excludes `digest`.
-        tag: Option<String> = up_to(192).of_form(form::tag),
+        tag: Option<String> = up_to(192).of_form(form::tag).or("latest"),
         /// `sha256:…`: pins the image. Excludes `tag`.
-        digest: Option<String> = up_to(192).of_form(form::digest),
+        digest: Option<String> = up_to(192).of_form(form::digest).like("^sha256:[0-9a-f]{64}$"),
         /// `user:token`.
         registry_credentials: Option<SecretValue> = SECRET,
         /// Deploy again when the tag moves (DOCR only).
@@ -70,7 +70,7 @@ object! {
 
 object! {
     /// Whether a moved tag deploys.
-    "deploy_on_push of an image" struct ImageDeployOnPush {
+    "deploy_on_push of an image" struct ImageDeployOnPush shorthand enabled {
         /// Off by default.
         enabled: bool = ANY,
     }
@@ -131,13 +131,18 @@ impl HostedSource {
 
 /// Reads one of the five fields into the enum, and refuses a second one.
 macro_rules! sources {
-    ($($field:ident => $Variant:ident($Inner:ty)),* $(,)?) => {
+    ($( $(#[doc = $doc:literal])* $field:ident => $Variant:ident($Inner:ty) ),* $(,)?) => {
         impl Object for Source {
             const WHAT: &'static str = "a source";
 
             fn fields() -> &'static [Field] {
                 static FIELDS: std::sync::LazyLock<Vec<Field>> = std::sync::LazyLock::new(|| {
-                    vec![$( Field { name: wire_name!($field), shape: <$Inner as Wire>::shape(), rule: ANY } ),*]
+                    vec![$( Field {
+                        name: wire_name!($field),
+                        doc: concat!($($doc),*),
+                        shape: <$Inner as Wire>::shape(),
+                        rule: ANY,
+                    } ),*]
                 });
                 &FIELDS
             }
@@ -184,10 +189,15 @@ macro_rules! sources {
 }
 
 sources! {
+    /// Any repository that can be cloned without logging in.
     git => Git(GitSource),
+    /// A GitHub repository.
     github => Github(HostedSource),
+    /// A GitLab project.
     gitlab => Gitlab(HostedSource),
+    /// A Bitbucket repository.
     bitbucket => Bitbucket(HostedSource),
+    /// An image that exists already; nothing is built.
     image => Image(ImageSource),
 }
 
@@ -210,7 +220,7 @@ impl Source {
         if *self == Source::Missing {
             let start = node.place.map(|p| crate::Place { end: p.start, ..p });
             let message = format!("{what} needs a source: one of {allowed}");
-            reader.report(Diagnostic::error(Code::Missing, reader.path(), message).at(start));
+            reader.report(Diagnostic::error(Code::Missing, reader.path(), message).at(start).remedied(Remedy::Kept));
         }
     }
 }

@@ -5,6 +5,7 @@
 
 mod json;
 mod limits;
+mod offsets;
 mod parse;
 mod scalar;
 

@@ -1,23 +1,30 @@
 //! From YAML text to a tree: events in, nodes out, iteratively, so that no nesting can exhaust the stack.
 //!
-//! Refuses: more than one document, tags, keys that are not text, duplicate keys (both places named), aliases of
-//! nothing or of themselves, and whatever breaks a limit. A broken text ends at its first error, because nothing after
-//! it can be trusted; duplicate keys and tags are all reported.
+//! A broken text ends at its first error, because nothing after it can be trusted: so do a second document, aliases of
+//! nothing or of themselves, and whatever breaks a limit. Tags, duplicate keys (both places named) and templates that
+//! nothing has replaced are reported, and the tree goes on without the tag, with the last of the duplicates, and with
+//! the template as text.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span, Tag};
 
 use super::limits::{self, Budget, Cost};
+use super::offsets::Offsets;
 use super::{Entry, Kind, Node, Scalar};
-use crate::diagnostic::{Code, Diagnostic, Diagnostics, Place};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics, Place, Remedy};
 
-/// Parses `text`. Errors: syntax, limits, duplicate keys, tags.
-pub(crate) fn parse(text: &str) -> Result<Node, Diagnostics> {
+/// Parses `text`. The problems beside the tree refuse a strict reading. Errors: syntax and limits.
+pub(crate) fn parse(text: &str) -> Result<(Node, Diagnostics), Diagnostics> {
     limits::check_bytes(text.len())?;
     let body = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut builder = Builder::new(body, text.len() - body.len());
+    if let Some(at) = body.find(is_control) {
+        let message = format!("the text holds the control character U+{:04X}", u32::from(body.as_bytes()[at]));
+        let problem = Diagnostic::error(Code::Syntax, "", message).at(Some(builder.offsets.place_of_byte(at)));
+        return Err(problem.help("in double quotes it can be written as an escape, such as `\\x1b`").into());
+    }
     for event in Parser::new_from_str(body) {
         let (event, span) = match event {
             Ok(event) => event,
@@ -35,6 +42,11 @@ pub(crate) fn parse(text: &str) -> Result<Node, Diagnostics> {
     builder.finish()
 }
 
+/// The parser takes NUL for the end of the text; YAML and JSON allow none of them.
+fn is_control(c: char) -> bool {
+    c < ' ' && !matches!(c, '\t' | '\n' | '\r')
+}
+
 /// The parser's words, with advice for the mistakes that people make most.
 fn syntax(info: &str) -> Diagnostic {
     let diagnostic = Diagnostic::error(Code::Syntax, "", format!("this is not valid YAML: {info}"));
@@ -42,6 +54,11 @@ fn syntax(info: &str) -> Diagnostic {
         _ if info.contains("mapping values are not allowed") => {
             diagnostic.help("check the indentation here and of the lines above, and quote text that contains `: `")
         }
+        _ if info.contains("block") && info.contains("did not find expected") => {
+            diagnostic.help("check the indentation here and of the lines above")
+        }
+        _ if info.contains("flow") && info.contains("did not find expected") => diagnostic
+            .help("inside braces and brackets, quote text that holds `{`, `}`, `[`, `]` or `,`, such as `${NAME}`"),
         _ if info.contains("unknown anchor") => diagnostic.help("quote text that begins with `*`"),
         _ if info.contains("tab") => diagnostic.help("indent with spaces"),
         _ => diagnostic,
@@ -59,7 +76,17 @@ struct Open {
 
 enum OpenKind {
     Sequence(Vec<Node>),
-    Mapping { entries: Vec<Entry>, merges: Vec<Node>, key: Option<(Rc<str>, Place)> },
+    Mapping(Mapping),
+}
+
+#[derive(Default)]
+struct Mapping {
+    entries: Vec<Entry>,
+    merges: Vec<Node>,
+    /// A key that waits for its value.
+    key: Option<(Rc<str>, Place)>,
+    /// Where a key stands that is no text.
+    odd_key: Option<Node>,
 }
 
 struct Builder<'t> {
@@ -74,7 +101,7 @@ struct Builder<'t> {
 impl<'t> Builder<'t> {
     fn new(body: &'t str, skipped: usize) -> Builder<'t> {
         Builder {
-            offsets: Offsets { body, skipped, line_starts: line_starts(body), chars: 0, bytes: 0 },
+            offsets: Offsets::new(body, skipped),
             stack: Vec::new(),
             anchors: HashMap::new(),
             budget: Budget::default(),
@@ -88,6 +115,7 @@ impl<'t> Builder<'t> {
         let place = self.offsets.place(span);
         match event {
             Event::Scalar(text, style, anchor, tag) => {
+                let place = self.offsets.without_comment(place, style);
                 self.refuse_tag(tag.as_deref(), place);
                 self.scalar(&text, style == ScalarStyle::Plain, anchor, place)
             }
@@ -97,9 +125,12 @@ impl<'t> Builder<'t> {
             }
             Event::MappingStart(anchor, tag) => {
                 self.refuse_tag(tag.as_deref(), place);
-                self.open(place, anchor, OpenKind::Mapping { entries: Vec::new(), merges: Vec::new(), key: None })
+                self.open(place, anchor, OpenKind::Mapping(Mapping::default()))
             }
-            Event::SequenceEnd | Event::MappingEnd => self.close(place),
+            Event::SequenceEnd | Event::MappingEnd => {
+                self.close(place);
+                Ok(())
+            }
             Event::Alias(anchor) => self.alias(anchor, place),
             Event::DocumentStart(_) if self.root.is_some() => {
                 let message = "a spec is one YAML document; here a second one begins";
@@ -116,7 +147,8 @@ impl<'t> Builder<'t> {
         let kind = Kind::Scalar(Scalar { text: Rc::from(text), plain });
         let node = Node { place: Some(place), kind };
         self.remember(anchor, &node, cost);
-        self.attach(node, place)
+        self.attach(node, place);
+        Ok(())
     }
 
     fn open(&mut self, place: Place, anchor: usize, kind: OpenKind) -> Result<(), Diagnostic> {
@@ -126,18 +158,19 @@ impl<'t> Builder<'t> {
         limits::check_depth(self.stack.len(), Some(place))
     }
 
-    fn close(&mut self, end: Place) -> Result<(), Diagnostic> {
+    fn close(&mut self, end: Place) {
         let open = self.stack.pop().expect("the parser closes only what it opened");
-        let place = Place { end: end.start.max(open.place.end), ..open.place };
+        let place = Place { end: end.end.max(open.place.end), ..open.place };
         let kind = match open.kind {
             OpenKind::Sequence(items) => Kind::Sequence(Rc::new(items)),
-            OpenKind::Mapping { entries, merges, .. } => Kind::Mapping(Rc::new(self.merged(entries, merges))),
+            OpenKind::Mapping(Mapping { odd_key: Some(key), .. }) => self.template(&key, place),
+            OpenKind::Mapping(mapping) => Kind::Mapping(Rc::new(self.merged(mapping.entries, mapping.merges))),
         };
         let node = Node { place: Some(place), kind };
         let spent = self.budget.spent();
         let cost = Cost { nodes: spent.nodes - open.spent_before.nodes, bytes: spent.bytes - open.spent_before.bytes };
         self.remember(open.anchor, &node, cost);
-        self.attach(node, place)
+        self.attach(node, place);
     }
 
     fn remember(&mut self, anchor: usize, node: &Node, cost: Cost) {
@@ -154,7 +187,8 @@ impl<'t> Builder<'t> {
         };
         self.budget.spend(cost, Some(place))?;
         self.check_depth_of(&node, place)?;
-        self.attach(node, place)
+        self.attach(node, place);
+        Ok(())
     }
 
     /// An alias may hang a deep value into a deep place.
@@ -163,40 +197,54 @@ impl<'t> Builder<'t> {
     }
 
     /// Puts a finished value where it belongs: into the open list, as key or value of the open mapping, or as the root.
-    fn attach(&mut self, node: Node, place: Place) -> Result<(), Diagnostic> {
+    fn attach(&mut self, node: Node, place: Place) {
         match self.stack.last_mut().map(|open| &mut open.kind) {
             None => self.root = Some(node),
             Some(OpenKind::Sequence(items)) => items.push(node),
-            Some(OpenKind::Mapping { key: key @ None, .. }) => *key = Some((key_text(&node)?, place)),
-            Some(OpenKind::Mapping { entries, merges, key: key @ Some(_) }) => {
-                let (name, key_place) = key.take().expect("matched as Some");
-                match &*name {
-                    "<<" => merges.push(node),
-                    _ => entries.push(Entry { key: name, key_place: Some(key_place), value: node }),
-                }
-            }
+            Some(OpenKind::Mapping(mapping)) => mapping.take(node, place),
         }
-        Ok(())
+    }
+
+    /// `{{ name }}` reads as a mapping whose key is a mapping. It is taken as the text that it was meant to be.
+    fn template(&mut self, key: &Node, place: Place) -> Kind {
+        let text = self.offsets.text(place);
+        let problem = match text.starts_with("{{") {
+            true => {
+                let message = format!("`{}` is a placeholder that nothing has replaced", crate::suggest::shown(text));
+                let problem = Diagnostic::error(Code::Unsubstituted, "", message).at(Some(place));
+                problem.help("replace it before the spec is applied, or put it in quotes")
+            }
+            false => Diagnostic::error(Code::WrongType, "", format!("{} cannot be a key", key.what())).at(key.place),
+        };
+        let kind = Kind::Scalar(Scalar { text: Rc::from(text), plain: false });
+        self.problems.push(problem.taken_as("text"));
+        kind
     }
 
     fn refuse_tag(&mut self, tag: Option<&Tag>, place: Place) {
         if let Some(tag) = tag {
             let message = format!("the tag `!{}` has no meaning in a spec", tag.suffix);
             let diagnostic = Diagnostic::error(Code::TagNotAllowed, "", message).at(Some(place));
-            self.problems.push(diagnostic.help("remove the tag; quote the value to make it text"));
+            let diagnostic = diagnostic.help("remove the tag; quote the value to make it text");
+            self.problems.push(diagnostic.remedied(Remedy::LeftOut));
         }
     }
 
-    /// Refuses duplicates, then adds what `<<` brings: own keys win, earlier sources win over later ones.
+    /// Reports duplicates and keeps the last of them, then adds what `<<` brings: own keys win, earlier sources win over
+    /// later ones.
     fn merged(&mut self, entries: Vec<Entry>, merges: Vec<Node>) -> Vec<Entry> {
         let mut seen: HashMap<Rc<str>, Option<Place>> = HashMap::with_capacity(entries.len());
+        let mut repeated = false;
         for entry in &entries {
             match seen.get(&entry.key) {
-                Some(first) => self.problems.push(duplicate(entry, *first)),
+                Some(first) => {
+                    self.problems.push(duplicate(entry, *first));
+                    repeated = true;
+                }
                 None => _ = seen.insert(entry.key.clone(), entry.key_place),
             }
         }
-        let mut all = entries;
+        let mut all = if repeated { last_ones(entries) } else { entries };
         for source in merges.into_iter().flat_map(merge_sources) {
             let Kind::Mapping(inherited) = source.kind else {
                 let message = format!("`<<` takes a mapping or a list of mappings, and here is {}", source.what());
@@ -213,12 +261,9 @@ impl<'t> Builder<'t> {
         all
     }
 
-    fn finish(self) -> Result<Node, Diagnostics> {
-        if !self.problems.is_empty() {
-            return Err(self.problems);
-        }
+    fn finish(self) -> Result<(Node, Diagnostics), Diagnostics> {
         match self.root {
-            Some(root) if !root.is_null() => Ok(root),
+            Some(root) if !root.is_null() => Ok((root, self.problems)),
             _ => Err(Diagnostic::error(Code::Missing, "", "the spec is empty").into()),
         }
     }
@@ -239,15 +284,29 @@ fn depth(node: &Node) -> usize {
     }
 }
 
-fn key_text(node: &Node) -> Result<Rc<str>, Diagnostic> {
-    match &node.kind {
-        Kind::Scalar(scalar) => Ok(scalar.text.clone()),
-        Kind::Sequence(_) | Kind::Mapping(_) => {
-            let message = format!("{} cannot be a key", node.what());
-            let help = "a template such as `{{ name }}` must be replaced before, or quoted";
-            Err(Diagnostic::error(Code::Unsubstituted, "", message).help(help).at(node.place))
+impl Mapping {
+    /// Takes a key, or the value for the key that waits.
+    fn take(&mut self, node: Node, place: Place) {
+        match self.key.take() {
+            None => {
+                let text = if let Kind::Scalar(scalar) = &node.kind { scalar.text.clone() } else { Rc::from("") };
+                if !matches!(node.kind, Kind::Scalar(_)) {
+                    self.odd_key.get_or_insert(node);
+                }
+                self.key = Some((text, place));
+            }
+            Some((name, _)) if &*name == "<<" => self.merges.push(node),
+            Some((key, key_place)) => self.entries.push(Entry { key, key_place: Some(key_place), value: node }),
         }
     }
+}
+
+fn last_ones(mut entries: Vec<Entry>) -> Vec<Entry> {
+    let mut seen = HashSet::with_capacity(entries.len());
+    entries.reverse();
+    entries.retain(|entry| seen.insert(entry.key.clone()));
+    entries.reverse();
+    entries
 }
 
 fn duplicate(entry: &Entry, first: Option<Place>) -> Diagnostic {
@@ -257,62 +316,6 @@ fn duplicate(entry: &Entry, first: Option<Place>) -> Diagnostic {
         message.push_str(&format!(", first in line {}", first.line));
     }
     let diagnostic = Diagnostic::error(Code::DuplicateKey, "", message).at(entry.key_place);
-    diagnostic.related("", first, "first given here").help("keep one of them")
-}
-
-/// Turns the parser's character positions into byte positions, remembering where it was: places come in order, or
-/// nearly, and a text may be long.
-struct Offsets<'t> {
-    body: &'t str,
-    /// Bytes before `body`: a byte order mark.
-    skipped: usize,
-    /// The first byte of each line.
-    line_starts: Vec<usize>,
-    chars: usize,
-    bytes: usize,
-}
-
-impl Offsets<'_> {
-    fn place(&mut self, span: &Span) -> Place {
-        let start = self.byte(span.start.index());
-        let end = self.byte(span.end.index());
-        // The parser counts one line too many at the end of a text without a final newline.
-        let line = self.line_starts.partition_point(|line_start| *line_start <= start);
-        let column = match line == span.start.line() {
-            true => span.start.col(),
-            false => self.body[self.line_starts[line - 1]..start].chars().count(),
-        };
-        let clamp = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-        Place {
-            line: clamp(line),
-            column: clamp(column + 1),
-            start: start + self.skipped,
-            end: end.max(start) + self.skipped,
-        }
-    }
-
-    fn byte(&mut self, char_index: usize) -> usize {
-        while self.chars > char_index {
-            self.chars -= 1;
-            self.bytes -= 1;
-            while !self.body.is_char_boundary(self.bytes) {
-                self.bytes -= 1;
-            }
-        }
-        while self.chars < char_index && self.bytes < self.body.len() {
-            self.chars += 1;
-            self.bytes += 1;
-            while !self.body.is_char_boundary(self.bytes) {
-                self.bytes += 1;
-            }
-        }
-        self.bytes
-    }
-}
-
-/// Lines end with `\n`, `\r\n` or `\r`.
-fn line_starts(body: &str) -> Vec<usize> {
-    let bytes = body.as_bytes();
-    let ends = |i: &usize| bytes[*i] == b'\n' || (bytes[*i] == b'\r' && bytes.get(i + 1) != Some(&b'\n'));
-    std::iter::once(0).chain((0..bytes.len()).filter(ends).map(|i| i + 1)).collect()
+    let diagnostic = diagnostic.related("", first, "first given here").help("keep one of them");
+    diagnostic.taken_as("the last one")
 }

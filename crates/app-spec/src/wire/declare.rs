@@ -2,8 +2,9 @@
 //!
 //! `object!` makes the struct, the description of its fields, its reader and its writer. A line is
 //! `field: Type = RULE`; `as "type"` gives the name in the text where it is not a good name in Rust. Fields under
-//! `..` stand in the text beside the others. `labelled` names the field that tells items of a list apart, and
-//! `finish` a function that sees the object once after its last field.
+//! `..` stand in the text beside the others. `labelled` names the field that tells items of a list apart, `finish` a
+//! function that sees the object once after its last field. `shorthand` names the field that a bare text in place of the
+//! object is meant for, `pair` the two fields that `name: value` in place of an item of a list is meant for.
 
 /// The name of a field in the text.
 macro_rules! wire_name {
@@ -18,26 +19,29 @@ macro_rules! wire_name {
 macro_rules! object {
     (
         $(#[$meta:meta])*
-        $what:literal struct $Name:ident $(labelled $($label:ident).+)? $(finish $finish:ident)? {
+        $what:literal struct $Name:ident $(labelled $($label:ident).+)? $(finish $finish:ident)?
+            $(shorthand $short:ident)? $(pair $key:ident $value:ident)? {
             $(.. { $( $(#[$inner_meta:meta])* $inner:ident: $Inner:ty, )+ })?
-            $( $(#[$field_meta:meta])* $field:ident $(as $wire:literal)?: $ty:ty = $rule:expr, )*
+            $( $(#[doc = $doc:literal])* $field:ident $(as $wire:literal)?: $ty:ty = $rule:expr, )*
         }
     ) => {
         $(#[$meta])*
         #[derive(Clone, Debug, Default, PartialEq)]
         pub struct $Name {
             $($( $(#[$inner_meta])* pub $inner: $Inner, )+)?
-            $( $(#[$field_meta])* pub $field: $ty, )*
+            $( $(#[doc = $doc])* pub $field: $ty, )*
         }
 
         impl $crate::wire::Object for $Name {
             const WHAT: &'static str = $what;
+            $( const SHORTHAND: Option<&'static str> = Some(stringify!($short)); )?
 
             fn fields() -> &'static [$crate::wire::Field] {
                 static FIELDS: std::sync::LazyLock<Vec<$crate::wire::Field>> = std::sync::LazyLock::new(|| {
                     let inner: &[&[$crate::wire::Field]] = &[$($( <$Inner as $crate::wire::Object>::fields(), )+)?];
                     let own = [$( $crate::wire::Field {
                         name: $crate::wire::wire_name!($field $($wire)?),
+                        doc: concat!($($doc),*),
                         shape: <$ty as $crate::wire::Wire>::shape(),
                         rule: $rule,
                     }, )*];
@@ -115,6 +119,10 @@ macro_rules! object {
                 Some(&self.$($label).+).filter(|l| !l.is_empty()).map(|l| l.as_str())
             } )?
 
+            $( fn as_pair() -> Option<(&'static str, &'static str)> {
+                Some((stringify!($key), stringify!($value)))
+            } )?
+
             fn unseal(&mut self, unsealer: &mut $crate::wire::Unsealer<'_>) {
                 $crate::wire::Object::unseal_fields(self, unsealer);
             }
@@ -158,7 +166,7 @@ macro_rules! words {
 
         impl $crate::wire::Wire for $Name {
             fn shape() -> $crate::wire::Shape {
-                $crate::wire::Shape::Word
+                $crate::wire::Shape::Word($Name::WORDS)
             }
 
             fn read(
@@ -185,30 +193,31 @@ use crate::suggest::{nearest, one_of, shown};
 use crate::tree::Node;
 
 impl Reader {
-    /// Reads one of `words`. Empty text is no word at all.
+    /// Reads one of `words`. Empty text is no word at all. A lenient reader takes the word that is meant.
     pub fn word<T>(&mut self, node: &Node, words: &[&'static str], from: fn(&str) -> Option<T>) -> Option<T> {
         let text = self.text(node)?;
         if text.is_empty() {
             return None;
         }
         let known = from(&text);
-        if known.is_none() && !self.is_full() {
-            self.report(match unsubstituted(&text) {
-                Err(complaint) => {
-                    Diagnostic::error(complaint.code, "", complaint.message).help("write one of the words")
-                }
-                Ok(()) => unknown_word(&text, words),
-            });
+        if known.is_some() || self.is_full() {
+            return known;
         }
-        known
+        if let Err(complaint) = unsubstituted(&text) {
+            self.report(Diagnostic::error(complaint.code, "", complaint.message).help("write one of the words"));
+            return None;
+        }
+        let problem = Diagnostic::error(Code::UnknownValue, "", format!("`{}` is not allowed here", shown(&text)));
+        let Some(near) = nearest(&text, words.iter().copied()) else {
+            self.report(problem.help(format!("allowed: {}", one_of(allowed(words)))));
+            return None;
+        };
+        self.report(problem.help(format!("did you mean `{near}`?")).taken_as(format!("`{near}`")));
+        if self.is_lenient() { from(near) } else { None }
     }
 }
 
-fn unknown_word(text: &str, words: &[&'static str]) -> Diagnostic {
-    let diagnostic = Diagnostic::error(Code::UnknownValue, "", format!("`{}` is not allowed here", shown(text)));
-    let allowed = words.iter().copied().filter(|w| !w.starts_with("UNSPECIFIED") && *w != "UNSET" && *w != "UNKNOWN");
-    match nearest(text, words.iter().copied()) {
-        Some(word) => diagnostic.help(format!("did you mean `{word}`?")),
-        None => diagnostic.help(format!("allowed: {}", one_of(allowed))),
-    }
+/// The words that say something.
+fn allowed(words: &[&'static str]) -> impl Iterator<Item = &'static str> {
+    words.iter().copied().filter(|w| !w.starts_with("UNSPECIFIED") && *w != "UNSET" && *w != "UNKNOWN")
 }

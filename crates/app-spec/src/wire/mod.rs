@@ -5,15 +5,17 @@
 
 mod declare;
 pub(crate) mod form;
+mod list;
+mod number;
 mod out;
 mod reader;
 pub(crate) mod rule;
-mod value;
+mod text;
 
 pub(crate) use declare::{object, wire_name, words};
 pub use out::Seal;
 pub(crate) use out::{Out, Trail, Writer};
-pub(crate) use reader::{Places, Reader};
+pub(crate) use reader::{Leniency, Places, Reader};
 pub(crate) use rule::Rule;
 
 use crate::secret::SecretText;
@@ -40,6 +42,11 @@ pub(crate) trait Wire: Sized {
         None
     }
 
+    /// The two fields that people mean when they write `name: value` for an item of a list.
+    fn as_pair() -> Option<(&'static str, &'static str)> {
+        None
+    }
+
     /// Opens the sealed secrets inside.
     fn unseal(&mut self, _unsealer: &mut Unsealer<'_>) {}
 }
@@ -48,6 +55,9 @@ pub(crate) trait Wire: Sized {
 pub(crate) trait Object: Default {
     /// In the words of a diagnostic, for example "a service".
     const WHAT: &'static str;
+
+    /// The field that people mean when they write a bare text for the object.
+    const SHORTHAND: Option<&'static str> = None;
 
     /// Its fields in the order they are written.
     fn fields() -> &'static [Field];
@@ -69,6 +79,8 @@ pub(crate) trait Object: Default {
 #[derive(Clone)]
 pub(crate) struct Field {
     pub name: &'static str,
+    /// What it is for, in the words of its documentation.
+    pub doc: &'static str,
     pub shape: Shape,
     pub rule: Rule,
 }
@@ -80,7 +92,8 @@ pub(crate) enum Shape {
     Boolean,
     Integer,
     Number,
-    Word,
+    /// One of these.
+    Word(&'static [&'static str]),
     List(Box<Shape>),
     Object(&'static [Field]),
 }
@@ -91,7 +104,7 @@ impl Shape {
         match self {
             Shape::Object(fields) => fields,
             Shape::List(items) => items.fields(),
-            Shape::Text | Shape::Boolean | Shape::Integer | Shape::Number | Shape::Word => &[],
+            Shape::Text | Shape::Boolean | Shape::Integer | Shape::Number | Shape::Word(_) => &[],
         }
     }
 }

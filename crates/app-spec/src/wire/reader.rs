@@ -1,15 +1,25 @@
 //! The reader: walks the located tree, knows where it is, collects every problem.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 
-use super::{Field, Object, Rule};
-use crate::diagnostic::{Code, Diagnostic, Diagnostics, Place};
+use super::{Field, Object, Rule, Shape};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics, Place, Remedy};
 use crate::suggest::{nearest, shown};
-use crate::tree::{Entry, Kind, Node};
+use crate::tree::{Entry, Kind, Node, Plain};
+
+/// What becomes of a value that is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Leniency {
+    /// It refuses the spec.
+    Strict,
+    /// It is mended where little doubt is left, else left out.
+    Lenient,
+}
 
 /// Walks a tree and collects problems.
-#[derive(Default)]
 pub(crate) struct Reader {
+    leniency: Leniency,
     path: Vec<Step>,
     pub problems: Diagnostics,
     pub places: Places,
@@ -23,6 +33,16 @@ enum Step {
 }
 
 impl Reader {
+    /// A reader at the root. `problems` are those that the text itself has.
+    pub fn new(leniency: Leniency, problems: Diagnostics) -> Reader {
+        Reader { leniency, path: Vec::new(), problems, places: Places::default(), lost_items: false }
+    }
+
+    /// Whether wrong values are mended.
+    pub fn is_lenient(&self) -> bool {
+        self.leniency == Leniency::Lenient
+    }
+
     /// Where the reader stands, as in `services[0].http_port`.
     pub fn path(&self) -> String {
         let mut path = String::new();
@@ -57,12 +77,15 @@ impl Reader {
     fn remember(&mut self, node: &Node, key_place: Option<Place>) {
         let written = node.place.filter(|p| p.end > p.start && matches!(node.kind, Kind::Scalar(_)));
         if let Some(place) = written.or(key_place).or(node.place) {
-            self.places.0.insert(self.path(), place);
+            self.places.0.insert(self.path(), Spot { place, key: key_place });
         }
     }
 
-    /// Reports a problem with the value at hand.
+    /// Reports a problem with the value at hand. If nobody says otherwise, the value is left out.
     pub fn report(&mut self, mut diagnostic: Diagnostic) {
+        if diagnostic.is_error() {
+            diagnostic.remedy.get_or_insert_with(|| Box::new(Remedy::LeftOut));
+        }
         if diagnostic.path.is_empty() {
             diagnostic.path = self.path();
         }
@@ -79,18 +102,18 @@ impl Reader {
     /// Reads an object: every field it knows, a problem for every field it does not.
     pub fn object<T: Object>(&mut self, node: &Node) -> Option<T> {
         let Kind::Mapping(entries) = &node.kind else {
-            self.not_an_object::<T>(node);
-            return None;
+            return self.not_an_object::<T>(node);
         };
         let mut object = T::default();
+        let mut meant = Vec::new();
         for entry in entries.iter() {
             if !object.read_field(entry, self) {
-                self.unknown_field::<T>(entry);
+                meant.extend(self.unknown_field::<T>(&mut object, entry, entries));
             }
         }
         for field in T::fields().iter().filter(|f| f.rule.required) {
-            let given = entries.iter().any(|e| &*e.key == field.name && !is_absent(&e.value));
-            if !given {
+            let is_given = |e: &Entry| &*e.key == field.name && !is_absent(&e.value, &field.shape);
+            if !entries.iter().chain(&meant).any(is_given) {
                 self.missing::<T>(field.name, node);
             }
         }
@@ -98,14 +121,38 @@ impl Reader {
         Some(object)
     }
 
-    fn not_an_object<T: Object>(&mut self, node: &Node) {
+    /// Says what is wrong. A lenient reader takes a bare text for the field that it stands for, and a list of one for
+    /// its only item.
+    fn not_an_object<T: Object>(&mut self, node: &Node) -> Option<T> {
         let message = format!("expected {} (a mapping of fields), found {}", T::WHAT, node.what());
-        let diagnostic =
+        let problem =
             Diagnostic::error(Code::WrongType, "", message).at(self.places.nearest(&self.path()).or(node.place));
-        self.report(match node.kind {
-            Kind::Sequence(_) => diagnostic.help("leave out the `- ` before the fields"),
-            Kind::Mapping(_) | Kind::Scalar(_) => diagnostic,
-        });
+        match (&node.kind, T::SHORTHAND) {
+            (Kind::Scalar(scalar), Some(field)) if !scalar.text.is_empty() => {
+                let written = format!("`{field}: {}`", shown(&scalar.text));
+                self.report(problem.help(format!("write {written} in it")).taken_as(&written));
+                let entry = Entry { key: Rc::from(field), key_place: node.place, value: node.clone() };
+                let meant = Node { place: node.place, kind: Kind::Mapping(Rc::new(vec![entry])) };
+                if self.is_lenient() { self.object(&meant) } else { None }
+            }
+            (Kind::Sequence(items), _) => {
+                let problem = problem.help("leave out the `- ` before the fields");
+                match &items[..] {
+                    [only @ Node { kind: Kind::Mapping(_), .. }] if self.is_lenient() => {
+                        self.report(problem.taken_as("its only item"));
+                        self.object(only)
+                    }
+                    _ => {
+                        self.report(problem);
+                        None
+                    }
+                }
+            }
+            (Kind::Mapping(_) | Kind::Scalar(_), _) => {
+                self.report(problem);
+                None
+            }
+        }
     }
 
     fn missing<T: Object>(&mut self, name: &'static str, node: &Node) {
@@ -113,7 +160,7 @@ impl Reader {
         let path = if here.is_empty() { name.to_owned() } else { format!("{here}.{name}") };
         let message = format!("{} needs `{name}`", T::WHAT);
         let start = node.place.map(|p| Place { end: p.start, ..p });
-        self.report(Diagnostic::error(Code::Missing, path, message).at(start));
+        self.report(Diagnostic::error(Code::Missing, path, message).at(start).remedied(Remedy::Kept));
     }
 
     /// Whether there are more problems than anyone reads. The next one is then only counted: wording it costs time, and
@@ -126,39 +173,49 @@ impl Reader {
         is_full
     }
 
-    fn unknown_field<T: Object>(&mut self, entry: &Entry) {
+    /// A lenient reader takes a misspelt field for the one that is meant, unless that one is given too. Returns the field
+    /// as it was meant: whoever misspelt it need not be told that it is missing as well.
+    fn unknown_field<T: Object>(&mut self, object: &mut T, entry: &Entry, entries: &[Entry]) -> Option<Entry> {
         let is_extension = self.path.is_empty() && entry.key.starts_with("x-");
         if is_extension || self.is_full() {
-            return;
+            return None;
         }
-        let diagnostic = Diagnostic::error(
-            Code::UnknownField,
-            self.path(),
-            format!("{} has no field `{}`", T::WHAT, shown(&entry.key)),
-        )
-        .at(entry.key_place);
-        let known = T::fields().iter().map(|f| f.name);
-        self.report(match nearest(&entry.key, known).map(|n| format!("did you mean `{n}`?")) {
-            Some(help) => diagnostic.help(help),
-            None => match owners(&entry.key) {
-                Some(owners) => diagnostic.help(format!("`{}` is a field of {owners}", entry.key)),
-                None => diagnostic,
-            },
-        });
+        let message = format!("{} has no field `{}`", T::WHAT, shown(&entry.key));
+        let problem = Diagnostic::error(Code::UnknownField, self.path(), message).at(entry.key_place);
+        let Some(near) = nearest(&entry.key, T::fields().iter().map(|f| f.name)) else {
+            self.report(match owners(&entry.key) {
+                Some(owners) => problem.help(format!("`{}` is a field of {owners}", entry.key)),
+                None => problem,
+            });
+            return None;
+        };
+        let problem = problem.help(format!("did you mean `{near}`?"));
+        if entries.iter().any(|e| &*e.key == near) {
+            self.report(problem);
+            return None;
+        }
+        self.report(problem.taken_as(format!("`{near}`")));
+        let meant = Entry { key: Rc::from(near), ..entry.clone() };
+        if self.is_lenient() {
+            object.read_field(&meant, self);
+        }
+        Some(meant)
     }
 
-    /// Checks a number against the limits of its field. Zero is absent and always allowed.
-    pub fn in_range(&mut self, number: i64, rule: &Rule) -> bool {
+    /// Holds a number against the limits of its field. Zero is absent and always allowed. A lenient reader takes the
+    /// nearest number that is allowed.
+    pub fn in_range(&mut self, number: i64, rule: &Rule) -> Option<i64> {
         if number == 0 || (rule.min..=rule.max).contains(&number) {
-            return true;
+            return Some(number);
         }
         let limits = match (rule.min, rule.max) {
             (min, i64::MAX) => format!("at least {min}"),
             (min, max) => format!("{min} to {max}"),
         };
-        let message = format!("{number} is out of range");
-        self.report(Diagnostic::error(Code::OutOfRange, "", message).help(format!("allowed: {limits}")));
-        false
+        let nearest = number.clamp(rule.min, rule.max);
+        let problem = Diagnostic::error(Code::OutOfRange, "", format!("{number} is out of range"));
+        self.report(problem.help(format!("allowed: {limits}")).taken_as(nearest.to_string()));
+        self.is_lenient().then_some(nearest)
     }
 
     /// Never shows these bytes to anyone.
@@ -167,8 +224,11 @@ impl Reader {
     }
 }
 
-fn is_absent(node: &Node) -> bool {
-    node.is_null() || matches!(&node.kind, Kind::Scalar(scalar) if scalar.text.is_empty())
+/// Nothing, empty text, or a number that is 0: what clients leave out.
+fn is_absent(node: &Node, shape: &Shape) -> bool {
+    let Kind::Scalar(scalar) = &node.kind else { return false };
+    let is_zero = || matches!(shape, Shape::Integer) && Plain::of(&scalar.text) == Plain::Integer(0);
+    node.is_null() || scalar.text.is_empty() || is_zero()
 }
 
 /// What has a field of that name, when the one at hand has not: it may only stand in the wrong place. The nearest to the
@@ -193,15 +253,45 @@ fn owners(name: &str) -> Option<String> {
 
 /// Where each field of a text stands.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Places(HashMap<String, Place>);
+pub(crate) struct Places(HashMap<String, Spot>);
+
+#[derive(Clone, Copy, Debug)]
+struct Spot {
+    /// What problems point at.
+    place: Place,
+    key: Option<Place>,
+}
 
 impl Places {
+    /// Where a field begins: its key, or the item of a list.
+    pub fn beginning(&self, path: &str) -> Option<Place> {
+        self.0.get(path).map(|spot| spot.key.unwrap_or(spot.place))
+    }
+
+    /// The field whose key, or else whose value, begins at a place.
+    fn path_at(&self, place: Place) -> Option<&str> {
+        let by_key = |(_, spot): &(&String, &Spot)| spot.key.is_some_and(|key| key.start == place.start);
+        let by_value = |(_, spot): &(&String, &Spot)| spot.place.start == place.start;
+        // Several values may begin at one place, the outermost first.
+        let value = || self.0.iter().filter(by_value).max_by_key(|(path, _)| path.len());
+        self.0.iter().find(by_key).or_else(value).map(|(path, _)| path.as_str())
+    }
+
+    /// Gives paths to diagnostics that only know a place: those of the text itself.
+    pub fn name<'d>(&self, diagnostics: impl IntoIterator<Item = &'d mut Diagnostic>) {
+        for diagnostic in diagnostics {
+            if let Some(place) = diagnostic.place.filter(|_| diagnostic.path.is_empty()) {
+                diagnostic.path = self.path_at(place).unwrap_or_default().to_owned();
+            }
+        }
+    }
+
     /// The place of a field, or of the nearest thing around it.
     pub fn nearest(&self, path: &str) -> Option<Place> {
         let mut path = path;
         loop {
-            if let Some(place) = self.0.get(path) {
-                return Some(*place);
+            if let Some(spot) = self.0.get(path) {
+                return Some(spot.place);
             }
             path = &path[..path.rfind(['.', '['])?];
         }

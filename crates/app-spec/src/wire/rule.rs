@@ -1,6 +1,8 @@
 //! What a field demands of its value beyond its type: limits, form, presence.
 
-use crate::diagnostic::Code;
+use super::form;
+use crate::diagnostic::{Code, Diagnostic};
+use crate::suggest::shown;
 
 /// The demands of one field.
 #[derive(Clone, Copy)]
@@ -18,6 +20,17 @@ pub(crate) struct Rule {
     pub secret: bool,
     /// The form that text must have.
     pub form: Option<Form>,
+    /// The form as a regular expression, for editors.
+    pub pattern: Option<&'static str>,
+    /// What App Platform takes when the field is absent. Told to editors; [`crate::AppSpec::completed`] writes it out.
+    pub fallback: Option<Fallback>,
+}
+
+/// What holds when a field is absent.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Fallback {
+    Text(&'static str),
+    Integer(i64),
 }
 
 /// Says what is wrong with a text.
@@ -28,6 +41,8 @@ pub(crate) struct Complaint {
     pub code: Code,
     pub message: String,
     pub help: Option<String>,
+    /// The text that was meant, where there is little doubt.
+    pub meant: Option<String>,
 }
 
 /// Any value of the field's type.
@@ -39,6 +54,8 @@ pub(crate) const ANY: Rule = Rule {
     keeps_empty: false,
     secret: false,
     form: None,
+    pattern: None,
+    fallback: None,
 };
 
 /// A TCP port.
@@ -46,6 +63,9 @@ pub(crate) const PORT: Rule = range(1, 65535);
 
 /// A secret text.
 pub(crate) const SECRET: Rule = Rule { secret: true, ..ANY };
+
+/// The name of an app, a component, a database.
+pub(crate) const NAME: Rule = ANY.required().of_form(form::name).like("^[a-z][a-z0-9-]{0,30}[a-z0-9]$");
 
 /// A number from `min` to `max`.
 pub(crate) const fn range(min: i64, max: i64) -> Rule {
@@ -69,15 +89,45 @@ impl Rule {
     pub(crate) const fn of_form(self, form: Form) -> Rule {
         Rule { form: Some(form), ..self }
     }
+
+    /// The form in the words of editors.
+    pub(crate) const fn like(self, pattern: &'static str) -> Rule {
+        Rule { pattern: Some(pattern), ..self }
+    }
+
+    /// Text or a word that holds when the field is absent.
+    pub(crate) const fn or(self, text: &'static str) -> Rule {
+        Rule { fallback: Some(Fallback::Text(text)), ..self }
+    }
+
+    /// A number that holds when the field is absent.
+    pub(crate) const fn or_number(self, number: i64) -> Rule {
+        Rule { fallback: Some(Fallback::Integer(number)), ..self }
+    }
 }
 
 impl Complaint {
     pub(crate) fn new(code: Code, message: impl Into<String>) -> Complaint {
-        Complaint { code, message: message.into(), help: None }
+        Complaint { code, message: message.into(), help: None, meant: None }
     }
 
     pub(crate) fn help(mut self, help: impl Into<String>) -> Complaint {
         self.help = Some(help.into());
         self
+    }
+
+    /// The problem that it is.
+    pub(crate) fn into_problem(self, path: impl Into<String>) -> Diagnostic {
+        let problem = Diagnostic::error(self.code, path, self.message);
+        match self.help {
+            Some(help) => problem.help(help),
+            None => problem,
+        }
+    }
+
+    /// Offers the text that was meant.
+    pub(crate) fn meant(self, text: impl Into<String>) -> Complaint {
+        let text = text.into();
+        Complaint { meant: Some(text.clone()), ..self.help(format!("did you mean `{}`?", shown(&text))) }
     }
 }

@@ -3,7 +3,7 @@
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use app_spec::AppSpec;
 use serde_json::{Value, json};
 
@@ -23,10 +23,10 @@ pub async fn create(
     output: &Output,
 ) -> anyhow::Result<Exit> {
     columns::chosen(APPS, &output.format)?;
-    let body = json!({ "spec": wire(spec) });
     if acting.dry_run {
-        return plan(client.post("/v2/apps?dry_run=true", &body).await?);
+        return propose(client, spec).await;
     }
+    let body = json!({ "spec": wire(spec) });
     match client.post("/v2/apps", &body).await {
         Ok(answer) => {
             say::note(&format!("App {} created", spec.name));
@@ -45,12 +45,36 @@ pub async fn update(
     output: &Output,
 ) -> anyhow::Result<Exit> {
     columns::chosen(APPS, &output.format)?;
-    let (path, body) = (format!("/v2/apps/{}", part(app)), json!({ "spec": wire(spec) }));
     if acting.dry_run {
-        return plan(client.put(&format!("{path}?dry_run=true"), &body).await?);
+        return propose_update(client, app, spec).await;
     }
-    let answer = client.put(&path, &body).await?;
+    let answer = client.put(&format!("/v2/apps/{}", part(app)), &json!({ "spec": wire(spec) })).await?;
     put_answered(client, app, answer, acting, output).await
+}
+
+/// Shows what creating an app would do.
+pub async fn propose(client: &Client, spec: &AppSpec) -> anyhow::Result<Exit> {
+    plan(client.post("/v2/apps?dry_run=true", &json!({ "spec": wire(spec) })).await?)
+}
+
+/// Shows what an update would change in the spec and which steps it would take.
+pub async fn propose_update(client: &Client, app: &str, spec: &AppSpec) -> anyhow::Result<Exit> {
+    let path = format!("/v2/apps/{}", part(app));
+    // The plan first: it refuses what cannot be, before anything is printed.
+    let answer = client.put(&format!("{path}?dry_run=true"), &json!({ "spec": wire(spec) })).await?;
+    let now = client.get(&path).await?;
+    say::result(&say::plain(&differences(&now["app"]["spec"], spec)?));
+    plan(answer)
+}
+
+/// One line for each field that would change.
+fn differences(now: &Value, then: &AppSpec) -> anyhow::Result<String> {
+    let now = AppSpec::from_json(now).map_err(|problems| anyhow!("the API sent no spec: {problems}"))?.spec;
+    let changes = app_spec::changes(&now, then);
+    if changes.is_empty() {
+        return Ok("The spec stays as it is.\n".into());
+    }
+    Ok(changes.iter().map(|change| format!("{change}\n")).collect())
 }
 
 /// Prints the app, after its deployment has ended where that is asked for.
@@ -188,4 +212,19 @@ fn plan(answer: Value) -> anyhow::Result<Exit> {
     say::result(&lines.collect::<String>());
     say::note("Nothing was done.");
     Ok(Exit::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_update_is_told_field_by_field() {
+        let then = "name: shop\nservices:\n- name: web\n  image: {registry_type: DOCKER_HUB, repository: nginx}\n";
+        let then = AppSpec::from_yaml(then).expect("a good one").spec;
+        let mut now = wire(&then.completed());
+        assert_eq!(differences(&now, &then).expect("a spec"), "The spec stays as it is.\n");
+        now["services"][0]["instance_count"] = json!(3);
+        assert_eq!(differences(&now, &then).expect("a spec"), "~ services.web.instance_count: 3 → 1\n");
+    }
 }

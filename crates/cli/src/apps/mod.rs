@@ -11,13 +11,21 @@ use crate::exit::Exit;
 pub async fn run(command: Apps, connection: &Connection) -> anyhow::Result<Exit> {
     match command {
         Apps::Create { spec, upsert, acting, output } => {
-            // A bad spec needs no server to be refused.
-            let parsed = crate::spec::read(&spec.spec)?;
-            acting::create(&discover::client(connection)?, &parsed.spec, upsert, &acting, &output).await
+            // A bad spec needs no server to be refused. An app that is there already has values of its own.
+            let spec = if upsert { crate::spec::given(&spec)? } else { crate::spec::given_or_asked(&spec)? };
+            acting::create(&discover::client(connection)?, &spec, upsert, &acting, &output).await
         }
         Apps::Update { app, spec, acting, output } => {
-            let parsed = crate::spec::read(&spec.spec)?;
-            acting::update(&discover::client(connection)?, &app, &parsed.spec, &acting, &output).await
+            let spec = crate::spec::given(&spec)?;
+            acting::update(&discover::client(connection)?, &app, &spec, &acting, &output).await
+        }
+        Apps::Propose { spec, app: None } => {
+            let spec = crate::spec::given(&spec)?;
+            acting::propose(&discover::client(connection)?, &spec).await
+        }
+        Apps::Propose { spec, app: Some(app) } => {
+            let spec = crate::spec::given(&spec)?;
+            acting::propose_update(&discover::client(connection)?, &app, &spec).await
         }
         Apps::Restart { app, components, acting, output } => {
             acting::restart(&discover::client(connection)?, &app, &components, &acting, &output).await

@@ -1,11 +1,15 @@
 //! Everything that can be typed. The grammar under `apps` is doctl's, so that what people know works here.
 
+mod spec;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use controller::NetworkPool;
+
+pub use spec::{Spec, SpecFile, SpecForm};
 
 use crate::exit::UsageError;
 
@@ -132,15 +136,6 @@ pub struct Uninstall {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Spec {
-    /// Check a spec on this host alone and say everything that is wrong
-    Validate {
-        /// The spec; - for standard input
-        file: PathBuf,
-    },
-}
-
-#[derive(Debug, Subcommand)]
 pub enum Apps {
     /// Create an app from a spec
     #[command(visible_alias = "c")]
@@ -166,6 +161,14 @@ pub enum Apps {
         acting: Acting,
         #[command(flatten)]
         output: Output,
+    },
+    /// Show what a spec would change and which steps would be taken, and take none
+    Propose {
+        #[command(flatten)]
+        spec: SpecFile,
+        /// The app that it would update, by name or id [default: a new one]
+        #[arg(long, value_name = "APP")]
+        app: Option<String>,
     },
     /// Show one app
     #[command(visible_alias = "g")]
@@ -303,13 +306,6 @@ impl LogType {
             Self::RunRestarted => "RUN_RESTARTED",
         }
     }
-}
-
-#[derive(Debug, Args)]
-pub struct SpecFile {
-    /// The app spec, YAML or JSON; - for standard input
-    #[arg(long, value_name = "FILE")]
-    pub spec: PathBuf,
 }
 
 /// For commands that start a deployment.

@@ -4,22 +4,12 @@ use std::io::Read;
 use std::path::Path;
 
 use anyhow::{Context, bail};
-use app_spec::{AppSpec, Parsed};
-use serde_json::Value;
+use app_spec::{AppSpec, Diagnostics, Parsed};
 
-use crate::args::Spec;
-use crate::exit::Exit;
 use crate::say;
 
 /// More than this is no spec; the reader of specs says so in its own words for anything over 256 KiB.
 const LARGEST_FILE: u64 = 1024 * 1024;
-
-pub fn run(command: Spec) -> anyhow::Result<Exit> {
-    let Spec::Validate { file } = command;
-    let parsed = read(&file)?;
-    say::result(&format!("{} is valid: {}\n", shown(&file), summary(&parsed.spec)));
-    Ok(Exit::Done)
-}
 
 /// A spec that can run here. Problems are printed; the error only counts them.
 pub fn read(file: &Path) -> anyhow::Result<Parsed> {
@@ -28,15 +18,13 @@ pub fn read(file: &Path) -> anyhow::Result<Parsed> {
     let parsed = match AppSpec::from_yaml(&text) {
         Ok(parsed) => parsed,
         Err(problems) => {
-            say::note(&say::plain(&problems.render(&name, &text)));
+            tell(&problems, &name, &text);
             bail!("{name} is refused; nothing was sent");
         }
     };
     let not_yet = parsed.not_yet();
     for remarks in [&parsed.warnings, &parsed.no_effect(), &not_yet] {
-        if !remarks.is_empty() {
-            say::note(&say::plain(&remarks.render(&name, &text)));
-        }
+        tell(remarks, &name, &text);
     }
     if not_yet.has_errors() {
         bail!("{name} asks for what this version cannot run; nothing was sent");
@@ -44,9 +32,17 @@ pub fn read(file: &Path) -> anyhow::Result<Parsed> {
     Ok(parsed)
 }
 
-fn text(file: &Path) -> anyhow::Result<String> {
+/// Draws what was found, if anything was.
+pub fn tell(found: &Diagnostics, name: &str, text: &str) {
+    if !found.is_empty() {
+        say::note(&say::plain(&found.render(name, text)));
+    }
+}
+
+/// The whole file, or standard input for `-`.
+pub fn text(file: &Path) -> anyhow::Result<String> {
     let mut text = String::new();
-    let read = match file.as_os_str() == "-" {
+    let read = match is_standard_input(file) {
         true => std::io::stdin().take(LARGEST_FILE).read_to_string(&mut text),
         false => std::fs::File::open(file).and_then(|it| it.take(LARGEST_FILE).read_to_string(&mut text)),
     };
@@ -54,27 +50,12 @@ fn text(file: &Path) -> anyhow::Result<String> {
     Ok(text)
 }
 
-fn shown(file: &Path) -> String {
-    if file.as_os_str() == "-" { "standard input".into() } else { file.display().to_string() }
+pub fn is_standard_input(file: &Path) -> bool {
+    file.as_os_str() == "-"
 }
 
-/// The spec as the API takes it. Its secrets go to the API, which seals them, and nowhere else.
-pub fn wire(spec: &AppSpec) -> Value {
-    spec.to_json_value(&|_, secret| secret.expose().to_owned())
-}
-
-/// `shop, 2 services, 1 worker, 1 database`.
-fn summary(spec: &AppSpec) -> String {
-    let counts = [
-        ("service", spec.services.len()),
-        ("worker", spec.workers.len()),
-        ("job", spec.jobs.len()),
-        ("static site", spec.static_sites.len()),
-        ("database", spec.databases.len()),
-    ];
-    let some = counts.iter().filter(|(_, count)| *count > 0);
-    let words = some.map(|(noun, count)| format!("{count} {noun}{}", if *count == 1 { "" } else { "s" }));
-    [spec.name.clone()].into_iter().chain(words).collect::<Vec<_>>().join(", ")
+pub fn shown(file: &Path) -> String {
+    if is_standard_input(file) { "standard input".into() } else { file.display().to_string() }
 }
 
 #[cfg(test)]
@@ -91,9 +72,9 @@ mod tests {
     }
 
     #[test]
-    fn a_good_spec_is_summed_up() {
+    fn a_good_spec_is_read() {
         let (_directory, file) = written(GOOD);
-        assert_eq!(summary(&read(&file).expect("a good one").spec), "shop, 1 service");
+        assert_eq!(read(&file).expect("a good one").spec.name, "shop");
     }
 
     #[test]

@@ -1,0 +1,35 @@
+//! Any text: nothing panics or hangs, and what is read survives writing, formatting and completing.
+#![no_main]
+
+use app_spec::{AppSpec, SecretText, format_yaml, routes};
+use libfuzzer_sys::fuzz_target;
+
+fn open(_: &str, secret: &SecretText) -> String {
+    secret.expose().to_owned()
+}
+
+fuzz_target!(|text: &str| {
+    match AppSpec::from_yaml(text) {
+        Err(problems) => {
+            assert!(problems.has_errors());
+            problems.render("app.yaml", text);
+        }
+        Ok(parsed) => {
+            parsed.warnings.render("app.yaml", text);
+            parsed.not_yet().render("app.yaml", text);
+            let spec = parsed.spec;
+            assert_eq!(AppSpec::from_yaml(&spec.to_yaml(&open)).expect("what was written").spec, spec);
+            assert_eq!(AppSpec::from_json(&spec.to_json_value(&open)).expect("what was written").spec, spec);
+            let completed = spec.completed();
+            assert_eq!(completed.completed(), completed);
+            assert_eq!(routes(&completed), routes(&spec));
+            let formatted = format_yaml(text).expect("it was read").text;
+            assert_eq!(AppSpec::from_yaml(&formatted).expect("what was formatted").spec, spec);
+        }
+    }
+    if let Ok(parsed) = AppSpec::from_yaml_leniently(text) {
+        assert!(!parsed.warnings.has_errors());
+        parsed.spec.to_yaml(&open);
+        parsed.spec.completed();
+    }
+});

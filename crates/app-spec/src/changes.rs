@@ -1,0 +1,165 @@
+//! What differs between two specs, field by field: for people who want to see what an update would change.
+//!
+//! Defaults count as written, so that leaving one out is no change. Secrets are never shown, and whether one has another
+//! value is not told: the spec that runs is usually at hand with its secrets sealed.
+
+use std::fmt;
+
+use crate::secret::SecretText;
+use crate::spec::{AppSpec, EnvValue};
+use crate::suggest::shown;
+use crate::wire::Out;
+
+/// One difference.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// By names where there are names, as in `services.web.instance_count`.
+    pub path: String,
+    /// What was there; `None`: nothing. Empty for something that has fields of its own.
+    pub before: Option<String>,
+    /// What is there now.
+    pub after: Option<String>,
+}
+
+impl fmt::Display for Change {
+    /// `~ services.web.instance_count: 1 → 2`, `+ services.api`, `- services.web.run_command: ./web`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let one = |sign: char, value: &str| match value {
+            "" => format!("{sign} {}", self.path),
+            value => format!("{sign} {}: {value}", self.path),
+        };
+        match (&self.before, &self.after) {
+            (Some(before), Some(after)) => write!(f, "~ {}: {before} → {after}", self.path),
+            (Some(before), None) => f.write_str(&one('-', before)),
+            (None, Some(after)) => f.write_str(&one('+', after)),
+            (None, None) => Ok(()),
+        }
+    }
+}
+
+/// What makes `after` another spec than `before`, in the order of `after`.
+pub fn changes(before: &AppSpec, after: &AppSpec) -> Vec<Change> {
+    let mut found = Vec::new();
+    compare(Some(&comparable(before)), Some(&comparable(after)), "", &mut found);
+    found
+}
+
+const SECRET: &str = "(secret)";
+
+/// The completed spec with one and the same text for every secret, given, sealed or kept from before.
+fn comparable(spec: &AppSpec) -> Out {
+    let mut spec = spec.completed();
+    spec.unseal(&|_, _| Some(SecretText::new(SECRET)));
+    for env in spec.all_envs_mut().filter(|env| env.value == EnvValue::Missing) {
+        env.value = EnvValue::Secret(SecretText::new(SECRET));
+    }
+    spec.to_out(&|_, _| SECRET.to_owned())
+}
+
+fn compare(before: Option<&Out>, after: Option<&Out>, path: &str, found: &mut Vec<Change>) {
+    if before == after {
+        return;
+    }
+    let (Some(old), Some(new)) = (before.and_then(parts), after.and_then(parts)) else {
+        found.push(Change { path: path.to_owned(), before: before.map(told), after: after.map(told) });
+        return;
+    };
+    let gone = old.iter().filter(|(name, _)| named(&new, name).is_none());
+    for (name, _) in new.iter().chain(gone) {
+        let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+        compare(named(&old, name), named(&new, name), &path, found);
+    }
+}
+
+fn named<'o>(parts: &[(String, &'o Out)], name: &str) -> Option<&'o Out> {
+    parts.iter().find(|(part, _)| part == name).map(|(_, out)| *out)
+}
+
+/// The fields of an object; the items of a list by what names them, else by their position.
+fn parts(out: &Out) -> Option<Vec<(String, &Out)>> {
+    match out {
+        Out::Object(fields) => Some(fields.iter().map(|(name, out)| ((*name).to_owned(), out)).collect()),
+        Out::List(items) => Some(items.iter().enumerate().map(|(i, item)| (label(i, item), item)).collect()),
+        Out::Text(_) | Out::Boolean(_) | Out::Integer(_) | Out::Number(_) => None,
+    }
+}
+
+fn label(index: usize, item: &Out) -> String {
+    let Out::Object(fields) = item else { return index.to_string() };
+    match fields.iter().find(|(name, _)| matches!(*name, "name" | "key" | "domain")) {
+        Some((_, Out::Text(text))) => text.clone(),
+        _ => index.to_string(),
+    }
+}
+
+fn told(out: &Out) -> String {
+    match out {
+        Out::Text(text) => shown(text),
+        Out::Boolean(truth) => truth.to_string(),
+        Out::Integer(integer) => integer.to_string(),
+        Out::Number(number) => number.to_string(),
+        Out::List(_) | Out::Object(_) => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    const BEFORE: &str = "
+name: shop
+services:
+- name: web
+  git: {repo_clone_url: 'https://example.com/r.git', branch: main}
+  envs:
+  - {key: A, value: one}
+  - {key: TOKEN, value: 'EV[1:a:b]', type: SECRET}
+  routes: [{path: /}]
+- name: old
+  git: {repo_clone_url: 'https://example.com/r.git'}
+  routes: [{path: /old}]
+";
+    const AFTER: &str = "
+name: shop
+services:
+- name: api
+  image: {registry_type: GHCR, registry: a, repository: b}
+  routes: [{path: /api}]
+- name: web
+  git: {repo_clone_url: 'https://example.com/r.git'}
+  instance_count: 2
+  http_port: 8080
+  envs:
+  - {key: TOKEN, type: SECRET}
+  - {key: A, value: two}
+  - {key: KEY, value: hunter2, type: SECRET}
+  routes: [{path: /}]
+";
+
+    fn told(before: &str, after: &str) -> Vec<String> {
+        let read = |text| AppSpec::from_yaml(text).unwrap().spec;
+        changes(&read(before), &read(after)).iter().map(Change::to_string).collect()
+    }
+
+    #[test]
+    fn differences_are_told_by_names_and_without_secrets() {
+        let wanted = [
+            "+ services.api",
+            "- services.web.git.branch: main",
+            "~ services.web.envs.A.value: one → two",
+            "+ services.web.envs.KEY",
+            "~ services.web.instance_count: 1 → 2",
+            "- services.old",
+            "~ ingress.rules.0.match.path.prefix: /old → /api",
+            "~ ingress.rules.0.component.name: old → api",
+        ];
+        assert_eq!(told(BEFORE, AFTER), wanted);
+    }
+
+    #[test]
+    fn a_spec_and_what_is_filled_into_it_are_the_same() {
+        let spec = AppSpec::from_yaml(BEFORE).unwrap().spec;
+        assert_eq!(changes(&spec, &spec.completed()), []);
+    }
+}

@@ -1,0 +1,59 @@
+//! Log destinations: one provider each, and what that provider needs.
+
+use crate::diagnostic::{Code, Diagnostic};
+use crate::spec::{AppSpec, Component, LogDestination, OpenSearchDestination};
+
+pub(super) fn check(spec: &AppSpec, found: &mut Vec<Diagnostic>) {
+    for (path, component) in spec.components_with_paths() {
+        for (i, destination) in of(component).iter().enumerate() {
+            let path = format!("{path}.log_destinations[{i}]");
+            provider(&path, destination, found);
+            if let Some(open_search) = &destination.open_search {
+                cluster_or_address(&format!("{path}.open_search"), open_search, found);
+            }
+        }
+    }
+}
+
+fn of(component: Component<'_>) -> &[LogDestination] {
+    match component {
+        Component::Service(service) => &service.common.log_destinations,
+        Component::Worker(worker) => &worker.common.log_destinations,
+        Component::Job(job) => &job.common.log_destinations,
+        Component::StaticSite(site) => &site.log_destinations,
+        Component::Function(function) => &function.log_destinations,
+    }
+}
+
+fn provider(path: &str, destination: &LogDestination, found: &mut Vec<Diagnostic>) {
+    let given = [
+        destination.papertrail.is_some(),
+        destination.datadog.is_some(),
+        destination.logtail.is_some(),
+        destination.open_search.is_some(),
+        destination.endpoint.is_some(),
+    ];
+    let count = given.iter().filter(|given| **given).count();
+    if count != 1 {
+        let code = if count == 0 { Code::Missing } else { Code::Conflict };
+        let message = format!("a log destination has exactly one provider, here are {count}");
+        let diagnostic = Diagnostic::error(code, path, message);
+        found.push(diagnostic.help("one of `papertrail`, `datadog`, `logtail`, `open_search`"));
+    }
+}
+
+/// Examples of the platform's own documentation give both, so that this is no error.
+fn cluster_or_address(path: &str, open_search: &OpenSearchDestination, found: &mut Vec<Diagnostic>) {
+    match (&open_search.endpoint, &open_search.cluster_name) {
+        (None, None) => {
+            let message = "an OpenSearch destination needs `endpoint` or `cluster_name`";
+            found.push(Diagnostic::error(Code::Missing, path, message));
+        }
+        (Some(_), Some(_)) => {
+            let message = "`endpoint` and `cluster_name` exclude each other";
+            let doubtful = Diagnostic::warning(Code::Doubtful, format!("{path}.cluster_name"), message);
+            found.push(doubtful.related(format!("{path}.endpoint"), None, "the address is given here"));
+        }
+        (Some(_), None) | (None, Some(_)) => {}
+    }
+}

@@ -1,0 +1,94 @@
+//! The kinds of problems.
+
+use std::fmt;
+
+use serde::Serialize;
+
+/// What kind of problem it is: stable words for programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Code {
+    /// Not YAML or JSON.
+    Syntax,
+    /// Larger, deeper or more repetitive than a spec may be.
+    TooLarge,
+    /// A key is given twice in one mapping.
+    DuplicateKey,
+    /// A YAML tag such as `!!str` or `!Ref`.
+    TagNotAllowed,
+    /// A field that App Platform does not have at this place.
+    UnknownField,
+    /// A list where text belongs, text where a number belongs, and so on.
+    WrongType,
+    /// A word that is not among those allowed.
+    UnknownValue,
+    /// A number or a text length outside its limits.
+    OutOfRange,
+    /// A name that breaks the rule for names.
+    BadName,
+    /// A value that has not the form it should have.
+    BadFormat,
+    /// Text that a deploy tool should have replaced: `${NAME}` or `{{ name }}`.
+    Unsubstituted,
+    /// A required field is absent.
+    Missing,
+    /// Two fields that exclude each other.
+    Conflict,
+    /// Two components or databases with one name.
+    NameClash,
+    /// Two components on one path.
+    RouteClash,
+    /// A rule names a component that is not there.
+    UnknownComponent,
+    /// A reference that stays as text because nothing has that name.
+    UnknownReference,
+    /// Variables that refer to each other in a circle, and stay as text.
+    CircularReference,
+    /// A number or a boolean taken as text, or text taken as a number.
+    Converted,
+    /// Accepted, but probably not what was meant.
+    Doubtful,
+    /// The field is understood, but this version cannot run it.
+    NotYet,
+    /// The field is kept and returned, and changes nothing on one host.
+    NoEffect,
+    /// The value is missing or sealed by someone else, and must be given before the app can run.
+    NeedsValue,
+}
+
+impl Code {
+    /// The word used in JSON, for example `unknown_field`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Code::Syntax => "syntax",
+            Code::TooLarge => "too_large",
+            Code::DuplicateKey => "duplicate_key",
+            Code::TagNotAllowed => "tag_not_allowed",
+            Code::UnknownField => "unknown_field",
+            Code::WrongType => "wrong_type",
+            Code::UnknownValue => "unknown_value",
+            Code::OutOfRange => "out_of_range",
+            Code::BadName => "bad_name",
+            Code::BadFormat => "bad_format",
+            Code::Unsubstituted => "unsubstituted",
+            Code::Missing => "missing",
+            Code::Conflict => "conflict",
+            Code::NameClash => "name_clash",
+            Code::RouteClash => "route_clash",
+            Code::UnknownComponent => "unknown_component",
+            Code::UnknownReference => "unknown_reference",
+            Code::CircularReference => "circular_reference",
+            Code::Converted => "converted",
+            Code::Doubtful => "doubtful",
+            Code::NotYet => "not_yet",
+            Code::NoEffect => "no_effect",
+            Code::NeedsValue => "needs_value",
+        }
+    }
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

@@ -1,0 +1,156 @@
+//! All problems of one reading.
+
+use std::fmt;
+use std::ops::Range;
+
+use serde::Serialize;
+
+use super::{Code, Diagnostic, Remedy, Severity};
+
+/// All problems of one reading, in the order of the text. Holds at most [`Diagnostics::LIMIT`] of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Diagnostics {
+    list: Vec<Diagnostic>,
+    /// How many more there were than are kept.
+    pub(crate) omitted: usize,
+    /// Byte ranges that the renderer must not show: the values of secrets.
+    pub(crate) hidden: Vec<Range<usize>>,
+}
+
+impl Diagnostics {
+    /// A text with more problems than this is not a spec; the rest is only counted.
+    pub const LIMIT: usize = 200;
+
+    /// Adds one, or counts it when there are too many already.
+    pub fn push(&mut self, diagnostic: Diagnostic) {
+        if self.list.len() < Self::LIMIT {
+            self.list.push(diagnostic);
+        } else {
+            self.omitted += 1;
+        }
+    }
+
+    /// Whether further problems are only counted, so that no work should go into wording them.
+    pub(crate) fn is_full(&self) -> bool {
+        self.list.len() >= Self::LIMIT
+    }
+
+    /// Counts one that nobody worded.
+    pub(crate) fn count(&mut self) {
+        self.omitted += 1;
+    }
+
+    /// How many problems were found beyond those kept.
+    pub fn omitted(&self) -> usize {
+        self.omitted
+    }
+
+    /// Whether anything in it refuses the spec.
+    pub fn has_errors(&self) -> bool {
+        self.list.iter().any(Diagnostic::is_error)
+    }
+
+    /// The first problem that refuses the spec.
+    pub fn first_error(&self) -> Option<&Diagnostic> {
+        self.list.iter().find(|d| d.is_error())
+    }
+
+    /// The list itself.
+    pub fn as_slice(&self) -> &[Diagnostic] {
+        &self.list
+    }
+
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Diagnostic> {
+        self.list.iter_mut()
+    }
+
+    /// Ends a strict reading: nothing was mended.
+    pub(crate) fn harden(&mut self) {
+        self.list.iter_mut().for_each(|d| d.remedy = None);
+    }
+
+    /// Ends a lenient reading: what would have refused the spec was dealt with, and is told.
+    pub(crate) fn soften(&mut self) {
+        for diagnostic in self.list.iter_mut().filter(|d| d.is_error()) {
+            diagnostic.severity = Severity::Warning;
+            diagnostic.remedy.get_or_insert_with(|| Box::new(Remedy::Kept));
+        }
+    }
+
+    /// A template is told once: the text is found to be none, and then the field finds no name in it.
+    pub(crate) fn dedup_templates(&mut self) {
+        let is_template = |d: &Diagnostic| d.code == Code::Unsubstituted && d.place.is_some();
+        self.list.dedup_by(|second, first| {
+            let same = is_template(first) && is_template(second) && first.place == second.place;
+            if same && first.path.is_empty() {
+                std::mem::swap(&mut first.path, &mut second.path);
+            }
+            same
+        });
+    }
+
+    /// Orders by place; what has no place comes last, in the order it was found.
+    pub(crate) fn sort(&mut self) {
+        self.list.sort_by_key(|d| d.place.map_or(usize::MAX, |p| p.start));
+    }
+}
+
+impl std::ops::Deref for Diagnostics {
+    type Target = [Diagnostic];
+
+    fn deref(&self) -> &[Diagnostic] {
+        &self.list
+    }
+}
+
+impl From<Diagnostic> for Diagnostics {
+    fn from(one: Diagnostic) -> Diagnostics {
+        Diagnostics { list: vec![one], ..Diagnostics::default() }
+    }
+}
+
+impl Extend<Diagnostic> for Diagnostics {
+    fn extend<I: IntoIterator<Item = Diagnostic>>(&mut self, more: I) {
+        more.into_iter().for_each(|d| self.push(d));
+    }
+}
+
+impl IntoIterator for Diagnostics {
+    type Item = Diagnostic;
+    type IntoIter = std::vec::IntoIter<Diagnostic>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.list.into_iter()
+    }
+}
+
+impl<'a> IntoIterator for &'a Diagnostics {
+    type Item = &'a Diagnostic;
+    type IntoIter = std::slice::Iter<'a, Diagnostic>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.list.iter()
+    }
+}
+
+impl Serialize for Diagnostics {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(&self.list)
+    }
+}
+
+impl fmt::Display for Diagnostics {
+    /// One line per problem, errors and warnings alike.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, diagnostic) in self.list.iter().enumerate() {
+            let newline = if i == 0 { "" } else { "\n" };
+            write!(f, "{newline}{}: {diagnostic}", diagnostic.severity.as_str())?;
+        }
+        match self.omitted {
+            0 => Ok(()),
+            n => write!(f, "\nand {n} more"),
+        }
+    }
+}
+
+impl std::error::Error for Diagnostics {}

@@ -1,0 +1,232 @@
+//! What is wrong with a spec, where, and what to write instead.
+//!
+//! A [`Diagnostic`] is plain data: the renderer in [`crate::render`] draws it for people, `Serialize` writes it for
+//! programs, [`Diagnostic::api_message`] words it for API clients. Messages quote names, numbers and enum words; they
+//! never quote the value of an environment variable or a credential.
+
+mod code;
+mod list;
+
+pub use code::Code;
+pub use list::Diagnostics;
+
+use std::fmt;
+
+use serde::Serialize;
+use serde::ser::SerializeStruct;
+
+/// A place in the text: where a key or a value stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Place {
+    /// Line, from 1.
+    pub line: u32,
+    /// Column in characters, from 1.
+    pub column: u32,
+    /// First byte in the text as it was given.
+    pub start: usize,
+    /// Byte after the last.
+    pub end: usize,
+}
+
+/// Whether the spec is refused or only remarked upon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Severity {
+    /// The spec is refused.
+    Error,
+    /// The spec is accepted; something was converted, has no effect or may not be what was meant.
+    Warning,
+}
+
+impl Severity {
+    /// The word used in rendered text and in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        }
+    }
+}
+
+/// What a lenient reading did about a problem.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Remedy {
+    /// What was written is not part of the spec that was read.
+    LeftOut,
+    /// Something else was taken for it.
+    TakenAs(String),
+    /// It is part of the spec, with the problem.
+    Kept,
+}
+
+impl fmt::Display for Remedy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Remedy::LeftOut => f.write_str("left out"),
+            Remedy::TakenAs(text) => write!(f, "taken as {text}"),
+            Remedy::Kept => f.write_str("left as it is"),
+        }
+    }
+}
+
+/// One problem, with its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diagnostic {
+    /// Whether the spec is refused because of it.
+    pub severity: Severity,
+    /// What kind of problem.
+    pub code: Code,
+    /// Which field, as in `services[0].http_port`; empty for the whole text.
+    pub path: String,
+    /// Where; `None` when the spec did not come from a text.
+    pub place: Option<Place>,
+    /// What is wrong, one sentence without a final dot.
+    pub message: String,
+    /// What to write instead, when we know.
+    pub help: Option<Box<str>>,
+    /// A second place that explains the first: where a duplicate was given before.
+    pub related: Option<Box<Related>>,
+    /// What a lenient reading did about it; `None` in a strict one, which refuses the spec.
+    pub remedy: Option<Box<Remedy>>,
+}
+
+/// The other place of a clash.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Related {
+    /// The path of the other field; may be empty.
+    pub path: String,
+    /// Where it stands, when known.
+    pub place: Option<Place>,
+    /// What it says there, for example "first given here".
+    pub message: String,
+}
+
+impl Diagnostic {
+    /// A problem that refuses the spec.
+    pub fn error(code: Code, path: impl Into<String>, message: impl Into<String>) -> Diagnostic {
+        Diagnostic::new(Severity::Error, code, path.into(), message.into())
+    }
+
+    /// A remark that does not refuse the spec.
+    pub fn warning(code: Code, path: impl Into<String>, message: impl Into<String>) -> Diagnostic {
+        Diagnostic::new(Severity::Warning, code, path.into(), message.into())
+    }
+
+    fn new(severity: Severity, code: Code, path: String, message: String) -> Diagnostic {
+        Diagnostic { severity, code, path, place: None, message, help: None, related: None, remedy: None }
+    }
+
+    /// The same with advice.
+    pub fn help(mut self, help: impl Into<String>) -> Diagnostic {
+        self.help = Some(help.into().into_boxed_str());
+        self
+    }
+
+    /// The same at a place.
+    pub fn at(mut self, place: Option<Place>) -> Diagnostic {
+        self.place = place;
+        self
+    }
+
+    /// The same with the other place of the clash.
+    pub fn related(mut self, path: impl Into<String>, place: Option<Place>, message: impl Into<String>) -> Diagnostic {
+        self.related = Some(Box::new(Related { path: path.into(), place, message: message.into() }));
+        self
+    }
+
+    /// The same with what a lenient reading does about it.
+    pub(crate) fn remedied(mut self, remedy: Remedy) -> Diagnostic {
+        self.remedy = Some(Box::new(remedy));
+        self
+    }
+
+    /// The same where a lenient reading takes something else, which is shown.
+    pub(crate) fn taken_as(self, text: impl Into<String>) -> Diagnostic {
+        self.remedied(Remedy::TakenAs(text.into()))
+    }
+
+    /// Line, from 1, when known.
+    pub fn line(&self) -> Option<u32> {
+        self.place.map(|p| p.line)
+    }
+
+    /// Column in characters, from 1, when known.
+    pub fn column(&self) -> Option<u32> {
+        self.place.map(|p| p.column)
+    }
+
+    /// Whether it refuses the spec.
+    pub fn is_error(&self) -> bool {
+        self.severity == Severity::Error
+    }
+
+    /// The problem in the words App Platform's clients know:
+    /// `error validating app spec field "services.http_port": 70000 is out of range`, plus the line when known.
+    ///
+    /// The field has no list positions, as in the original.
+    pub fn api_message(&self) -> String {
+        let mut text = String::from("error validating app spec");
+        if !self.path.is_empty() {
+            text.push_str(&format!(" field \"{}\"", without_positions(&self.path)));
+        }
+        text.push_str(&format!(": {}", self.message));
+        if let Some(help) = &self.help {
+            text.push_str(&format!("; {help}"));
+        }
+        if let Some(line) = self.line() {
+            text.push_str(&format!(" (line {line})"));
+        }
+        text
+    }
+}
+
+/// `services[0].http_port` → `services.http_port`.
+fn without_positions(path: &str) -> String {
+    let mut out = String::with_capacity(path.len());
+    let mut inside = false;
+    for c in path.chars() {
+        match c {
+            '[' => inside = true,
+            ']' => inside = false,
+            c if !inside => out.push(c),
+            _ => {}
+        }
+    }
+    out
+}
+
+impl fmt::Display for Diagnostic {
+    /// One line: `12:7 services[0].http_port: 70000 is out of range (help)`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(place) = self.place {
+            write!(f, "{}:{} ", place.line, place.column)?;
+        }
+        if !self.path.is_empty() {
+            write!(f, "{}: ", self.path)?;
+        }
+        f.write_str(&self.message)?;
+        match &self.help {
+            Some(help) => write!(f, " ({help})"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Serialize for Diagnostic {
+    /// `{"severity","code","path","line","column","message","help"}`; what is not known is null. A lenient reading adds
+    /// `"remedy"`.
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut out = serializer.serialize_struct("Diagnostic", 7 + usize::from(self.remedy.is_some()))?;
+        out.serialize_field("severity", self.severity.as_str())?;
+        out.serialize_field("code", self.code.as_str())?;
+        out.serialize_field("path", &self.path)?;
+        out.serialize_field("line", &self.line())?;
+        out.serialize_field("column", &self.column())?;
+        out.serialize_field("message", &self.message)?;
+        out.serialize_field("help", &self.help)?;
+        match &self.remedy {
+            Some(remedy) => out.serialize_field("remedy", &remedy.to_string())?,
+            None => out.skip_field("remedy")?,
+        }
+        out.end()
+    }
+}

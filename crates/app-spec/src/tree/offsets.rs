@@ -1,0 +1,125 @@
+//! Where things stand: from the parser's character positions to bytes, lines and columns.
+
+use saphyr_parser::{ScalarStyle, Span};
+
+use crate::diagnostic::Place;
+
+/// Turns the parser's character positions into byte positions, remembering where it was: places come in order, or
+/// nearly, and a text may be long.
+pub(crate) struct Offsets<'t> {
+    body: &'t str,
+    /// Bytes before `body`: a byte order mark.
+    skipped: usize,
+    /// The first byte of each line.
+    line_starts: Vec<usize>,
+    chars: usize,
+    bytes: usize,
+}
+
+impl<'t> Offsets<'t> {
+    pub fn new(body: &'t str, skipped: usize) -> Offsets<'t> {
+        Offsets { body, skipped, line_starts: line_starts(body), chars: 0, bytes: 0 }
+    }
+
+    /// What stands at a place.
+    pub fn text(&self, place: Place) -> &'t str {
+        self.body.get(place.start - self.skipped..place.end - self.skipped).unwrap_or_default()
+    }
+
+    /// The place of one character.
+    pub fn place_of_byte(&self, at: usize) -> Place {
+        let line = self.line_starts.partition_point(|line_start| *line_start <= at);
+        let column = self.body[self.line_starts[line - 1]..at].chars().count();
+        let clamp = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        Place { line: clamp(line), column: clamp(column + 1), start: at + self.skipped, end: at + 1 + self.skipped }
+    }
+
+    /// The parser ends a quoted text only before the next token, which takes in a comment beside it.
+    pub fn without_comment(&self, place: Place, style: ScalarStyle) -> Place {
+        let quote = match style {
+            ScalarStyle::SingleQuoted => '\'',
+            ScalarStyle::DoubleQuoted => '"',
+            ScalarStyle::Plain | ScalarStyle::Literal | ScalarStyle::Folded => return place,
+        };
+        let length = quoted_length(self.text(place), quote);
+        Place { end: length.map_or(place.end, |length| place.start + length), ..place }
+    }
+
+    pub fn place(&mut self, span: &Span) -> Place {
+        let start = self.byte(span.start.index());
+        let end = self.byte(span.end.index());
+        // The parser counts one line too many at the end of a text without a final newline.
+        let line = self.line_starts.partition_point(|line_start| *line_start <= start);
+        let column = match line == span.start.line() {
+            true => span.start.col(),
+            false => self.body[self.line_starts[line - 1]..start].chars().count(),
+        };
+        let clamp = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        Place {
+            line: clamp(line),
+            column: clamp(column + 1),
+            start: start + self.skipped,
+            end: end.max(start) + self.skipped,
+        }
+    }
+
+    fn byte(&mut self, char_index: usize) -> usize {
+        while self.chars > char_index {
+            self.chars -= 1;
+            self.bytes -= 1;
+            while !self.body.is_char_boundary(self.bytes) {
+                self.bytes -= 1;
+            }
+        }
+        while self.chars < char_index && self.bytes < self.body.len() {
+            self.chars += 1;
+            self.bytes += 1;
+            while !self.body.is_char_boundary(self.bytes) {
+                self.bytes += 1;
+            }
+        }
+        self.bytes
+    }
+}
+
+/// How long a quoted text is, quotes included. In single quotes two of them stand for one.
+fn quoted_length(text: &str, quote: char) -> Option<usize> {
+    let mut rest = text.char_indices().skip(1).peekable();
+    while let Some((at, c)) = rest.next() {
+        let is_doubled = quote == '\'' && rest.peek().is_some_and(|(_, next)| *next == quote);
+        match c {
+            '\\' if quote == '"' => _ = rest.next(),
+            c if c == quote && is_doubled => _ = rest.next(),
+            c if c == quote => return Some(at + 1),
+            _ => {}
+        }
+    }
+    None
+}
+
+/// Lines end with `\n`, `\r\n` or `\r`.
+fn line_starts(body: &str) -> Vec<usize> {
+    let bytes = body.as_bytes();
+    let ends = |i: &usize| bytes[*i] == b'\n' || (bytes[*i] == b'\r' && bytes.get(i + 1) != Some(&b'\n'));
+    std::iter::once(0).chain((0..bytes.len()).filter(ends).map(|i| i + 1)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quoted_text_ends_at_its_quote() {
+        let cases = [
+            ("'a' # b'", '\'', Some(3)),
+            ("'it''s' # '", '\'', Some(7)),
+            ("''", '\'', Some(2)),
+            (r#""a\\" # ""#, '"', Some(5)),
+            (r#""a\" b""#, '"', Some(7)),
+            ("'open", '\'', None),
+        ];
+        for (text, quote, length) in cases {
+            assert_eq!(quoted_length(text, quote), length, "{text}");
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! What requests are known by: paths, hosts, addresses.
+
+use super::unsubstituted;
+use crate::diagnostic::Code;
+use crate::suggest::shown;
+use crate::wire::rule::Complaint;
+
+/// A path of requests: begins with `/`. Empty text stands for everything.
+pub(crate) fn request_path(text: &str) -> Result<(), Complaint> {
+    if text.is_empty() || text.starts_with('/') {
+        return Ok(());
+    }
+    unsubstituted(text)?;
+    let complaint = Complaint::new(Code::BadFormat, format!("the path `{}` does not begin with `/`", shown(text)));
+    Err(complaint.meant(format!("/{text}")))
+}
+
+/// A host name: labels of letters, digits and inner hyphens; 4 to 253 characters, a final dot allowed.
+pub(crate) fn domain(text: &str) -> Result<(), Complaint> {
+    let labels = text.strip_suffix('.').unwrap_or(text);
+    let label = |part: &str| {
+        (1..=63).contains(&part.len())
+            && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+            && !part.starts_with('-')
+            && !part.ends_with('-')
+    };
+    if (4..=253).contains(&text.len()) && labels.contains('.') && labels.split('.').all(label) {
+        return Ok(());
+    }
+    unsubstituted(text)?;
+    let complaint = Complaint::new(Code::BadFormat, format!("`{}` is not a host name", shown(text)));
+    Err(match text.strip_prefix("*.") {
+        Some(rest) => complaint.help(format!("write `domain: {}` and `wildcard: true`", shown(rest))),
+        None if text.contains("://") => complaint.help("leave the scheme and the path out"),
+        None => complaint,
+    })
+}
+
+/// An address that begins with `https://`.
+pub(crate) fn https_url(text: &str) -> Result<(), Complaint> {
+    if text.strip_prefix("https://").is_some_and(|rest| !rest.is_empty()) {
+        return Ok(());
+    }
+    unsubstituted(text)?;
+    Err(Complaint::new(Code::BadFormat, format!("`{}` does not begin with `https://`", shown(text))))
+}
+
+/// `1.2` or `1.3`.
+pub(crate) fn tls_version(text: &str) -> Result<(), Complaint> {
+    if matches!(text, "1.2" | "1.3") {
+        return Ok(());
+    }
+    unsubstituted(text)?;
+    let complaint = Complaint::new(Code::UnknownValue, format!("`{}` is not allowed here", shown(text)));
+    Err(complaint.help("allowed: 1.2 or 1.3"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn says(outcome: Result<(), Complaint>) -> (Code, Option<String>) {
+        outcome.err().map(|c| (c.code, c.help)).expect("refused")
+    }
+
+    #[test]
+    fn domains_are_host_names_without_scheme() {
+        for good in ["example.com", "xn--bcher-kva.example", "a.b.c."] {
+            assert!(domain(good).is_ok(), "{good}");
+        }
+        assert_eq!(says(domain("https://example.com")).1.as_deref(), Some("leave the scheme and the path out"));
+        let wildcard = says(domain("*.example.com")).1;
+        assert_eq!(wildcard.as_deref(), Some("write `domain: example.com` and `wildcard: true`"));
+        for bad in ["localhost", "a..b", "-a.com", "a b.com"] {
+            assert!(domain(bad).is_err(), "{bad}");
+        }
+    }
+}

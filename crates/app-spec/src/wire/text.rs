@@ -1,0 +1,71 @@
+//! Text: as it is written, of the form that its field demands.
+
+use super::{Out, Reader, Rule, Shape, Wire, Writer};
+use crate::diagnostic::{Code, Diagnostic, Remedy};
+use crate::tree::{Kind, Node, Plain};
+
+impl Reader {
+    /// The text of a scalar exactly as it was written. Numbers and booleans are taken as text, with a warning.
+    pub fn text(&mut self, node: &Node) -> Option<String> {
+        let text = self.scalar_text(node)?;
+        self.tell_conversion(node);
+        Some(text)
+    }
+
+    fn scalar_text(&mut self, node: &Node) -> Option<String> {
+        let Kind::Scalar(scalar) = &node.kind else {
+            self.wrong_type("text", node);
+            return None;
+        };
+        (scalar.meaning() != Plain::Null).then(|| scalar.text.to_string())
+    }
+
+    fn tell_conversion(&mut self, node: &Node) {
+        let Kind::Scalar(scalar) = &node.kind else { return };
+        if matches!(scalar.meaning(), Plain::Bool(_) | Plain::Integer(_) | Plain::Number(_)) {
+            let message = format!("{} where text is expected, taken as text as it is written", node.what());
+            self.report(Diagnostic::warning(Code::Converted, "", message).help("put it in quotes"));
+        }
+    }
+
+    fn checked_text(&mut self, node: &Node, rule: &Rule) -> Option<String> {
+        if rule.secret {
+            self.hide(node);
+        }
+        let text = self.scalar_text(node)?;
+        if text.is_empty() {
+            return Some(text);
+        }
+        if text.chars().nth(rule.longest).is_some() {
+            let message = format!("longer than {} characters", rule.longest);
+            self.report(Diagnostic::error(Code::OutOfRange, "", message).remedied(Remedy::Kept));
+            return self.is_lenient().then_some(text);
+        }
+        let Some(complaint) = rule.form.and_then(|form| form(&text).err()) else {
+            self.tell_conversion(node);
+            return Some(text);
+        };
+        let remedy = complaint.meant.as_ref().map_or(Remedy::Kept, |meant| Remedy::TakenAs(format!("`{meant}`")));
+        let meant = complaint.meant.clone();
+        self.report(complaint.into_problem("").remedied(remedy));
+        self.is_lenient().then(|| meant.unwrap_or(text))
+    }
+}
+
+impl Wire for String {
+    fn shape() -> Shape {
+        Shape::Text
+    }
+
+    fn read(node: &Node, rule: &Rule, reader: &mut Reader) -> Option<String> {
+        reader.checked_text(node, rule)
+    }
+
+    fn write(&self, _: &mut Writer<'_>) -> Option<Out> {
+        Some(Out::Text(self.clone()))
+    }
+
+    fn is_zero(&self) -> bool {
+        self.is_empty()
+    }
+}

@@ -1,0 +1,46 @@
+//! Forty problems as people see them: each file in `seen` holds a text, a line of dashes, and what is drawn for it.
+//! `UPDATE_SEEN=1` writes the drawings anew; read the difference before keeping it.
+#![allow(clippy::unwrap_used)]
+
+use std::path::PathBuf;
+
+use app_spec::{AppSpec, Diagnostics};
+
+const BORDER: &str = "\n----\n";
+
+fn files() -> Vec<PathBuf> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/seen");
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files
+}
+
+/// Everything there is to say about a text, as the command line says it.
+fn drawn(text: &str) -> String {
+    let draw = |found: &Diagnostics| if found.is_empty() { String::new() } else { found.render("app.yaml", text) };
+    match AppSpec::from_yaml(text) {
+        Ok(parsed) => [&parsed.warnings, &parsed.no_effect(), &parsed.not_yet()].map(draw).concat(),
+        Err(problems) => draw(&problems),
+    }
+}
+
+#[test]
+fn problems_are_drawn_as_they_were_read_and_found_good() {
+    let update = std::env::var_os("UPDATE_SEEN").is_some();
+    let files = files();
+    assert!(files.len() >= 40, "{} files", files.len());
+    let mut wrong = Vec::new();
+    for path in files {
+        let whole = std::fs::read_to_string(&path).unwrap();
+        let (text, wanted) = whole.split_once(BORDER).unwrap_or((whole.trim_end(), ""));
+        let text = format!("{text}\n");
+        let found = drawn(&text);
+        assert!(!found.is_empty(), "{}: nothing is said", path.display());
+        if update {
+            std::fs::write(&path, format!("{}{BORDER}{found}", text.trim_end())).unwrap();
+        } else if found != wanted {
+            wrong.push(format!("{}\n{found}", path.display()));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

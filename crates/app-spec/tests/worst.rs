@@ -1,0 +1,128 @@
+//! The worst texts of 256 KiB: each is read in a process of its own, which must not need more than 16 MiB for it.
+//! Times are printed; what a machine takes is nobody's promise.
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used)]
+
+use std::process::Command;
+use std::time::Instant;
+
+use app_spec::{AppSpec, format_yaml};
+
+const LARGEST: usize = 256 * 1024;
+const MEMORY: u64 = 16 * 1024;
+/// Names the case to a child.
+const CASE: &str = "WORST_CASE";
+
+const SOURCE: &str = "git: {repo_clone_url: x}";
+
+/// `head`, then as many of `unit` as fit (`§` is replaced by a number), then `tail`.
+fn filled([head, unit, tail]: &[String; 3]) -> String {
+    let mut text = head.clone();
+    for i in 0.. {
+        let next = unit.replace('§', &i.to_string());
+        if text.len() + next.len() + tail.len() > LARGEST {
+            break;
+        }
+        text.push_str(&next);
+    }
+    text + tail
+}
+
+/// Each with its name, and the beginning, the unit and the end of its text.
+fn cases() -> Vec<(&'static str, [String; 3])> {
+    let envs = "name: shop\nenvs:\n";
+    let services = "name: shop\nservices:\n";
+    let rules = format!("name: shop\nservices: [{{name: web, {SOURCE}}}]\ningress:\n  rules:\n");
+    let pad = "x".repeat(120);
+    let asking = format!(
+        "- {{name: w§, {SOURCE}, envs: [{{key: A, value: '{pad}${{w1.PUBLIC_URL}}${{w§9.PRIVATE_URL}}{pad}{pad}'}}]}}\n"
+    );
+    let case = |name, head: &str, unit: &str, tail: &str| (name, [head, unit, tail].map(str::to_owned));
+    vec![
+        case("one long text", "name: shop\nregion: '", "x", "'\n"),
+        case("one long line of words", "name: shop\nregion: ", "word ", "\n"),
+        case("empty lines", "name: shop\n", "\n", "databases: [{name: db}]\n"),
+        case("comments", "name: shop\n", "# c\n", "databases: [{name: db}]\n"),
+        case("open brackets", "", "[", ""),
+        case("open braces", "", "{", ""),
+        case("open quotes", "a: ", "'\" ", ""),
+        case("empty mappings", "name: shop\nservices: [", "{},", "]\n"),
+        case("empty keys", "", "? \n", ""),
+        case("unknown fields", "name: shop\n", "k§: 1\n", ""),
+        case("long unknown fields", "name: shop\n", "a-field-with-a-name-as-long-as-this-§: 1\n", ""),
+        case("duplicate keys", "", "name: shop\n", ""),
+        case("templates", envs, "- {key: A§, value: {{ x }}}\n", ""),
+        case("variables", envs, "- {key: A§, value: b}\n", ""),
+        case("references to nothing", envs, "- {key: A§, value: '${B}${c.D}'}\n", ""),
+        case("one value full of references", &format!("{envs}- key: A\n  value: '"), "${B}", "'\n"),
+        case("a chain of variables", envs, "- {key: A§, value: '${A§1}'}\n", ""),
+        case("one circle", envs, "- {key: A§, value: '${A0}'}\n", ""),
+        case("services", services, &format!("- {{name: w§, {SOURCE}}}\n"), ""),
+        case("services of one name", services, &format!("- {{name: web, {SOURCE}}}\n"), ""),
+        case("routes", &format!("{services}- name: web\n  {SOURCE}\n  routes:\n"), "  - {path: /a§}\n", ""),
+        case("rules for nobody", &rules, "  - {component: {name: w§}}\n", ""),
+        case("rules for one path", &rules, "  - {component: {name: web}}\n", ""),
+        case("misspelt words", "name: shop\nalerts:\n", "- {rule: CPU_UTILISATION}\n", ""),
+        case("aliases of a list", "x-a: &a [1,2,3,4,5,6,7,8]\nx-b: [", "*a,", "]\nname: shop\n"),
+        case("merge keys", "x-a: &a {k: 1}\nname: shop\nx-b: [", "{<<: *a},", "]\n"),
+        // Just within the number of values, so that everything is read and checked.
+        case("long variables in a chain", envs, &format!("- {{key: A§, value: '{pad}${{A§1}}'}}\n"), ""),
+        case("long variables in circles", envs, &format!("- {{key: A§, value: '{pad}${{A0}}${{A1}}${{A9}}'}}\n"), ""),
+        case("services that ask each other", services, &asking, ""),
+        case(
+            "rules of long paths",
+            &rules,
+            &format!("  - {{match: {{path: {{prefix: /{pad}{pad}§}}}}, component: {{name: web}}}}\n"),
+            "",
+        ),
+        case("carriage returns", "name: shop\n", "\r", ""),
+        case("many bytes to a character", "name: shop\nregion: '", "🌍", "'\n"),
+    ]
+}
+
+#[test]
+fn the_worst_texts_need_little_memory() {
+    let mut wrong = Vec::new();
+    println!("{:<32}{:>8}{:>10}{:>10}", "text of 256 KiB", "ms", "KiB", "read");
+    for (name, _) in cases() {
+        let child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "one_text_is_read", "--nocapture"])
+            .env(CASE, name)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&child.stdout).into_owned();
+        let line = said.lines().find_map(|line| line.split_once("measured ")).map(|(_, it)| it.to_owned());
+        let Some(line) = line.filter(|_| child.status.success()) else { panic!("{name}: {said}") };
+        let cells: Vec<&str> = line.split(' ').collect();
+        println!("{name:<32}{:>8}{:>10}{:>10}", cells[0], cells[1], cells[2]);
+        if cells[1].parse::<u64>().unwrap() > MEMORY {
+            wrong.push(format!("{name}: {} KiB", cells[1]));
+        }
+    }
+    assert!(wrong.is_empty(), "more than {MEMORY} KiB: {wrong:?}");
+}
+
+/// Does nothing unless it was started by the test above.
+#[test]
+fn one_text_is_read() {
+    let Some(name) = std::env::var(CASE).ok() else { return };
+    let (_, parts) = cases().into_iter().find(|(case, _)| *case == name).unwrap();
+    let text = filled(&parts);
+    assert!(text.len() > LARGEST - 1000, "{} bytes", text.len());
+    let (before, start) = (memory("VmRSS:"), Instant::now());
+    let read = AppSpec::from_yaml(&text);
+    if let Err(problems) = &read {
+        assert!(problems.render("app.yaml", &text).len() < LARGEST);
+    }
+    let took = start.elapsed().as_millis();
+    drop(AppSpec::from_yaml_leniently(&text));
+    drop(format_yaml(&text));
+    println!("measured {took} {} {}", memory("VmHWM:") - before, read.is_ok());
+}
+
+/// Memory of this process in KiB: `VmRSS:` now, `VmHWM:` at its most.
+fn memory(field: &str) -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(field)).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}

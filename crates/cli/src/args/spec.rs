@@ -1,0 +1,62 @@
+//! What can be typed about app specs.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use super::Form;
+
+#[derive(Debug, Subcommand)]
+pub enum Spec {
+    /// Check a spec on this host alone and say everything that is wrong
+    Validate {
+        /// The spec, YAML or JSON; - for standard input
+        file: PathBuf,
+        /// Take what can be read, and say what was left out or mended
+        #[arg(long)]
+        lenient: bool,
+        /// How to print what was found
+        #[arg(long, short, default_value = "text", value_name = "FORM")]
+        output: Form,
+    },
+    /// Write a spec anew, in the order of the reference; comments stay
+    Fmt {
+        /// The spec, YAML or JSON; - for standard input
+        file: PathBuf,
+        /// Replace the file in place of printing
+        #[arg(long, short)]
+        write: bool,
+        /// Only say whether something would change: exit 1 if so
+        #[arg(long, conflicts_with = "write")]
+        check: bool,
+    },
+    /// Print the JSON Schema of specs, for editors
+    Schema,
+    /// Print the spec of an app, its secrets sealed
+    Get {
+        /// Name or id
+        app: String,
+        /// How to print it
+        #[arg(long, default_value = "yaml", value_name = "FORM")]
+        format: SpecForm,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SpecForm {
+    Yaml,
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub struct SpecFile {
+    /// The app spec, YAML or JSON; - for standard input
+    #[arg(long, value_name = "FILE")]
+    pub spec: PathBuf,
+    /// A value that the spec leaves open: KEY=VALUE, or KEY for the one in your environment; may be repeated
+    #[arg(long, value_name = "KEY[=VALUE]")]
+    pub env: Vec<String>,
+    /// A file of such values, one KEY=VALUE in a line; may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub env_file: Vec<PathBuf>,
+}

@@ -1,0 +1,100 @@
+//! `spec fmt`: a spec written anew, printed or put in place of the file.
+
+use std::io::Write;
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use app_spec::format_yaml;
+
+use super::file::{is_standard_input, shown, tell, text};
+use crate::exit::{Exit, UsageError};
+use crate::say;
+
+pub fn run(file: &Path, write: bool, check: bool) -> anyhow::Result<Exit> {
+    if write && is_standard_input(file) {
+        return Err(UsageError("--write needs a file; standard input cannot be replaced".into()).into());
+    }
+    let text = text(file)?;
+    let name = shown(file);
+    let formatted = match format_yaml(&text) {
+        Ok(formatted) => formatted,
+        Err(problems) => {
+            tell(&problems, &name, &text);
+            bail!("{name} is refused; nothing was written");
+        }
+    };
+    if !formatted.extensions.is_empty() {
+        let keys = formatted.extensions.join(", ");
+        say::note(&format!("left out, and written out where they were used: {}", say::plain(&keys)));
+    }
+    if check {
+        let changes = formatted.text != text;
+        say::note(&format!("{name} {}", if changes { "would change" } else { "is formatted" }));
+        return Ok(if changes { Exit::Failed } else { Exit::Done });
+    }
+    match write {
+        true if formatted.text == text => {}
+        true => replace(file, &formatted.text)?,
+        false => say::result(&formatted.text),
+    }
+    Ok(Exit::Done)
+}
+
+/// Puts `text` in place of the file at once, so that nobody ever sees half of it. Its permissions stay.
+fn replace(file: &Path, text: &str) -> anyhow::Result<()> {
+    let replaced = || {
+        // Behind a link, the file itself.
+        let file = std::fs::canonicalize(file)?;
+        let beside = file.with_extension(format!("boatyard-{}", std::process::id()));
+        let mut new = std::fs::OpenOptions::new().write(true).create_new(true).open(&beside)?;
+        let done = new
+            .set_permissions(std::fs::metadata(&file)?.permissions())
+            .and_then(|()| new.write_all(text.as_bytes()))
+            .and_then(|()| new.sync_all())
+            .and_then(|()| std::fs::rename(&beside, &file));
+        if done.is_err() {
+            // What is left of it is in nobody's way.
+            let _ = std::fs::remove_file(&beside);
+        }
+        done
+    };
+    replaced().with_context(|| format!("cannot write {}; it is as it was", file.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LOOSE: &str = "databases: [{name: db}]   # one\nname: shop\n";
+    const TIDY: &str = "name: shop\ndatabases:\n- name: db # one\n";
+
+    #[test]
+    fn a_file_is_replaced_with_its_permissions_or_left_alone() {
+        use std::os::unix::fs::PermissionsExt;
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("app.yaml");
+        std::fs::write(&file, LOOSE).expect("writable");
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).expect("ours");
+        assert_eq!(run(&file, false, true).expect("readable"), Exit::Failed);
+        assert_eq!(run(&file, true, false).expect("writable"), Exit::Done);
+        assert_eq!(std::fs::read_to_string(&file).expect("readable"), TIDY);
+        assert_eq!(std::fs::metadata(&file).expect("there").permissions().mode() & 0o777, 0o600);
+        assert_eq!(run(&file, false, true).expect("readable"), Exit::Done);
+        assert_eq!(std::fs::read_dir(directory.path()).expect("readable").count(), 1);
+    }
+
+    #[test]
+    fn a_refused_file_stays_as_it_was() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("app.yaml");
+        std::fs::write(&file, "bogus: 1\n").expect("writable");
+        assert!(run(&file, true, false).is_err());
+        assert_eq!(std::fs::read_to_string(&file).expect("readable"), "bogus: 1\n");
+    }
+
+    #[test]
+    fn standard_input_cannot_be_replaced() {
+        let error = run(Path::new("-"), true, false).expect_err("no file");
+        assert_eq!(Exit::of(&error), Exit::Usage);
+    }
+}
