@@ -41,6 +41,7 @@ const NOT_WATCHED: Support =
 const LOGS_STAY: Support = NotYet("logs are not forwarded");
 const STATIC: Support = NotYet("static sites are not served");
 const SERVERLESS: Support = NotYet("functions cannot run");
+const DOCKERFILE_SAYS: Support = NoEffectHere("the Dockerfile says how it is built");
 const MADE_HERE: Support = NoEffectHere("the database is a container made for the app");
 
 /// The table.
@@ -71,9 +72,9 @@ const TABLE: &[(&str, Support)] = &[
     ("{services,workers,jobs}[].image.deploy_on_push", NOT_WATCHED),
     ("{services,workers,jobs}[].source_dir", Works),
     ("{services,workers,jobs}[].dockerfile_path", Works),
-    ("{services,workers,jobs}[].build_command", Works),
+    ("{services,workers,jobs}[].build_command", DOCKERFILE_SAYS),
     ("{services,workers,jobs}[].run_command", Works),
-    ("{services,workers,jobs}[].environment_slug", Works),
+    ("{services,workers,jobs}[].environment_slug", DOCKERFILE_SAYS),
     ("{services,workers,jobs}[].envs", Works),
     ("{services,workers,jobs}[].envs[].key", Works),
     ("{services,workers,jobs}[].envs[].value", Works),
@@ -229,15 +230,20 @@ impl AppSpec {
                 found.push(not_yet(path, reason));
             }
         });
-        found.extend(self.components_with_paths().filter_map(|(path, component)| unnamed_registry(&path, component)));
+        for (path, component) in self.components_with_paths() {
+            found.extend(unnamed_registry(&path, component));
+            found.extend(undetected_language(&path, component));
+        }
         found
     }
 
     /// What the spec uses that is kept but changes nothing here: warnings, one per field.
     pub fn no_effect(&self) -> Diagnostics {
-        let mut found = Diagnostics::default();
+        let (mut found, not_yet) = (Diagnostics::default(), self.not_yet());
         self.each_used(&mut |path, support| {
-            if let NoEffectHere(reason) = support {
+            if let NoEffectHere(reason) = support
+                && not_yet.iter().all(|it| it.path != path)
+            {
                 let message = format!("accepted, no effect here: {reason}");
                 found.push(Diagnostic::warning(Code::NoEffect, path, message));
             }
@@ -260,6 +266,15 @@ fn unnamed_registry(path: &str, component: Component<'_>) -> Option<Diagnostic> 
     let unnamed = image.registry_type == Some(RegistryType::Docr) && image.registry.is_none();
     let reason = "a DOCR image needs `registry`, because no account tells which one is meant";
     unnamed.then(|| not_yet(&format!("{path}.image.registry_type"), reason))
+}
+
+/// What describes a build without a Dockerfile: no language is detected yet.
+fn undetected_language(path: &str, component: Component<'_>) -> Vec<Diagnostic> {
+    let Some(common) = component.common().filter(|it| it.dockerfile_path.is_none()) else { return Vec::new() };
+    let reason = "languages are not detected; give a Dockerfile and name it by `dockerfile_path`";
+    let given = [("environment_slug", &common.environment_slug), ("build_command", &common.build_command)];
+    let given = given.into_iter().filter(|(_, value)| value.is_some());
+    given.map(|(field, _)| not_yet(&format!("{path}.{field}"), reason)).collect()
 }
 
 /// Goes through what is written, with the path as it stands there and the path as the table has it.
@@ -333,6 +348,29 @@ mod tests {
             let parent = parent.strip_suffix("[]").unwrap_or(parent);
             assert_eq!(support(parent), Some(Works), "{path} is never reached");
         }
+    }
+
+    #[test]
+    fn a_build_without_a_dockerfile_is_not_yet_and_one_with_it_needs_no_hints() {
+        let of = |dockerfile: &str| {
+            let git = "git: {repo_clone_url: 'https://example.com/r.git', branch: main}";
+            let text = format!(
+                "name: shop\nservices:\n- name: web\n  {git}\n  environment_slug: node-js\n  build_command: npm run build\n{dockerfile}"
+            );
+            let parsed = AppSpec::from_yaml(&text).unwrap();
+            let paths = |found: Diagnostics| found.into_iter().map(|it| it.path).collect::<Vec<_>>();
+            (paths(parsed.not_yet()), paths(parsed.no_effect()))
+        };
+        let (slug, command) = ("services[0].environment_slug".to_owned(), "services[0].build_command".to_owned());
+        let both = vec![command, slug];
+        let sorted = |mut paths: Vec<String>| {
+            paths.sort();
+            paths
+        };
+        let (not_yet, no_effect) = of("");
+        assert_eq!((sorted(not_yet), no_effect), (both.clone(), vec![]));
+        let (not_yet, no_effect) = of("  dockerfile_path: Dockerfile\n");
+        assert_eq!((not_yet, sorted(no_effect)), (vec![], both));
     }
 
     #[test]

@@ -24,7 +24,7 @@ const REMARKS: &[(&str, &[Code])] =
     &[("14-values-to-give.yaml", &[Code::NeedsValue, Code::NeedsValue, Code::NeedsValue])];
 
 /// Samples that this version runs.
-const RUNNING: &str = "09";
+const RUNNING: [&str; 8] = ["01", "02", "04", "05", "06", "07", "08", "09"];
 
 #[test]
 fn every_sample_is_read_without_a_remark() {
@@ -38,7 +38,7 @@ fn every_sample_is_read_without_a_remark() {
         assert_eq!(remarks, expected, "{}", parsed.warnings.render(&name, &text));
         assert_eq!(parsed.spec.check().len(), expected.len(), "{name}");
         let not_yet = parsed.not_yet();
-        assert!(not_yet.is_empty() || &name[..2] > RUNNING, "{}", not_yet.render(&name, &text));
+        assert!(not_yet.is_empty() || !RUNNING.contains(&&name[..2]), "{}", not_yet.render(&name, &text));
         println!("{name:<40}{:<10}{}", not_yet.len(), parsed.no_effect().len());
     }
 }
