@@ -151,5 +151,8 @@ pub(super) fn runnable(spec: &AppSpec) -> Result<(), ControlError> {
 }
 
 fn needs_values(needed: NeedsValues) -> ControlError {
-    ControlError::InvalidSpec(format!("these secrets need a value: {}", needed.0.join(", ")))
+    ControlError::InvalidSpec(format!(
+        "these secrets need a value: {}. Give each a `value` in the spec, or its key by `--env KEY=value`",
+        needed.0.join(", ")
+    ))
 }
