@@ -134,7 +134,7 @@ mod tests {
         let served = json!({ "requests": 7, "failed": 0, "slowest_ms": 12, "at_least": true });
         let it = read(|it| it["boatyard"]["record"]["served"] = served, "ACTIVE", "SUCCESS");
         let line = &told("shop", &it, false)[0];
-        assert!(line.contains("served at least 7 requests") && line.ends_with("counted last is lost."), "{line}");
+        assert!(line.contains("served at least 7 requests") && line.ends_with("counted last is not known."), "{line}");
     }
 
     #[test]
