@@ -1,6 +1,7 @@
 //! Bad input gets a clear answer, and nothing is lost by it.
 
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::*;
 
@@ -58,9 +59,33 @@ jobs: [{{name: migrate, kind: PRE_DEPLOY, image: {TESTAPP}, run_command: /bin/te
     assert_eq!(at.instances(&app).await.unwrap(), before, "web was not restarted either");
 }
 
+/// What a rootless engine says of itself; it is asked for nothing else.
+async fn play_a_rootless_engine(socket: &std::path::Path) {
+    let listener = tokio::net::UnixListener::bind(socket).unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut request = Vec::new();
+            while !request.windows(4).any(|bytes| bytes == b"\r\n\r\n") {
+                assert_ne!(stream.read_buf(&mut request).await.unwrap(), 0, "a request has a head");
+            }
+            let body = json!({
+                "ServerVersion": "28.5.2", "Version": "28.5.2", "ApiVersion": "1.51", "NCPU": 2, "MemTotal": 4u64 << 30,
+                "SecurityOptions": ["name=seccomp,profile=builtin", "name=rootless", "name=cgroupns"],
+            });
+            let body = body.to_string();
+            let head =
+                format!("HTTP/1.1 200 OK\r\nApi-Version: 1.51\r\nConnection: close\r\nContent-Length: {}", body.len());
+            stream
+                .write_all(format!("{head}\r\nContent-Type: application/json\r\n\r\n{body}").as_bytes())
+                .await
+                .unwrap();
+        }
+    });
+}
+
 /// Everything is refused before it is touched, with what to do.
 #[tokio::test(flavor = "multi_thread")]
-async fn serve_does_not_start_without_an_engine_or_its_front_door() {
+async fn serve_does_not_start_without_an_engine_of_the_host_or_its_front_door() {
     let directory = tempfile::tempdir().unwrap();
     let run = async |more: &[&str]| {
         let mut command = tokio::process::Command::new(PROGRAM);
@@ -73,6 +98,12 @@ async fn serve_does_not_start_without_an_engine_or_its_front_door() {
     let (code, said) = run(&["--http", "127.0.0.1:0", "--engine-socket", &nowhere]).await;
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains(&nowhere) && said.contains("no engine answers"), "{said}");
+
+    let rootless = directory.path().join("rootless.sock");
+    play_a_rootless_engine(&rootless).await;
+    let (code, said) = run(&["--http", "127.0.0.1:0", "--engine-socket", &rootless.display().to_string()]).await;
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("rootless") && said.contains("/var/run/docker.sock"), "{said}");
 
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
