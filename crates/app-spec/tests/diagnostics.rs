@@ -1,19 +1,10 @@
 //! What people see when a spec is wrong: each case is a text and what is said about it, to the letter.
 #![allow(clippy::unwrap_used)]
 
+mod support;
+
 use app_spec::{AppSpec, Code, Diagnostics, Severity};
-
-/// A spec with one service, and `more` lines in it.
-fn service(more: &str) -> String {
-    format!("name: shop\nservices:\n- name: web\n  git: {{repo_clone_url: https://example.com/r.git}}\n{more}")
-}
-
-fn problems(text: &str) -> Diagnostics {
-    match AppSpec::from_yaml(text) {
-        Ok(parsed) => parsed.warnings,
-        Err(problems) => problems,
-    }
-}
+use support::{problems, service};
 
 /// `line:column severity code path message | help`, one line per problem.
 fn said(text: &str) -> Vec<String> {

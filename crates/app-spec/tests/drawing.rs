@@ -1,19 +1,9 @@
 //! How problems are drawn: the line, the caret, the other place; never a secret, never a line that is too long.
 #![allow(clippy::unwrap_used)]
 
-use app_spec::{AppSpec, Diagnostics};
+mod support;
 
-/// A spec with one service, and `more` lines in it.
-fn service(more: &str) -> String {
-    format!("name: shop\nservices:\n- name: web\n  git: {{repo_clone_url: https://example.com/r.git}}\n{more}")
-}
-
-fn problems(text: &str) -> Diagnostics {
-    match AppSpec::from_yaml(text) {
-        Ok(parsed) => parsed.warnings,
-        Err(problems) => problems,
-    }
-}
+use support::{problems, service};
 
 #[test]
 fn a_problem_is_drawn_with_its_line_a_caret_and_the_other_place() {
