@@ -91,7 +91,7 @@ impl AppTask {
             repo,
             git_ref,
             selection,
-            args: build_args(spec, component),
+            args: build_args(spec, component).0,
             cache: match deployment.request.build {
                 Build::Frozen | Build::Reuse => Cache::ReuseImage,
                 Build::Force => Cache::ReuseSteps,
@@ -238,18 +238,19 @@ fn work(recipe: Recipe, commit: Option<&String>) -> Result<Work, String> {
     }
 }
 
-/// Build-scope variables become build arguments; secrets never do, since arguments stay in the image's history (M12).
-fn build_args(spec: &AppSpec, component: &ComponentName) -> BTreeMap<String, String> {
+/// Build-scope variables as build arguments, and the names of those that are none because they are secrets: arguments stay
+/// in the image's history (M12).
+fn build_args(spec: &AppSpec, component: &ComponentName) -> (BTreeMap<String, String>, Vec<String>) {
     let environment =
         resolve_envs(spec, component.as_str(), Scope::DockerfileBuild, &Facts::default()).unwrap_or_default();
-    environment.vars.into_iter().filter(|(_, value)| !value.secret).map(|(key, value)| (key, value.text)).collect()
+    let (secrets, given): (Vec<_>, Vec<_>) = environment.vars.into_iter().partition(|(_, value)| value.secret);
+    let given = given.into_iter().map(|(key, value)| (key, value.text));
+    (given.collect(), secrets.into_iter().map(|(key, _)| key).collect())
 }
 
 /// A line of the build log about secrets that a person may look for in the build.
 fn withheld(spec: &AppSpec, component: &ComponentName) -> Option<String> {
-    let environment =
-        resolve_envs(spec, component.as_str(), Scope::DockerfileBuild, &Facts::default()).unwrap_or_default();
-    let secrets: Vec<_> = environment.vars.into_iter().filter(|(_, value)| value.secret).map(|(key, _)| key).collect();
+    let (_, secrets) = build_args(spec, component);
     (!secrets.is_empty()).then(|| {
         format!(
             "Not given to the build: {}. A build argument stays readable in the image's history, and these are secrets; \

@@ -59,20 +59,18 @@ impl Controller {
         let ask = Ask { request: Request::deploy(), spec: None, cause: "initial deployment".into(), caller };
         // App and deployment are written down together: there is never an app that nothing was deployed of.
         let accepted = handle.ask(|reply| Inbox::Deploy { ask: Box::new(ask), reply }).await;
-        if let Err(error) = &accepted
-            && shared.store.app(&id).await.is_ok_and(|it| it.is_none())
-        {
-            tracing::warn!(app = %spec.name, %error, "the app was not made");
+        // Not heard of in time is not the same as not written down: then the app is there, and so is its deployment.
+        let is_recorded = accepted.is_ok() || !shared.store.app(&id).await.is_ok_and(|it| it.is_none());
+        drop(giving);
+        if is_recorded {
+            let mut apps = self.0.apps.write().await;
+            apps.retain(|_, handle| !handle.has_ended());
+            apps.insert(id.clone(), handle);
+        } else {
+            tracing::warn!(app = %spec.name, "the app was not made");
             handle.end();
             shared.front.forget(id.as_str()).await;
-            return Err(accepted.expect_err("it was just looked at"));
         }
-        drop(giving);
-        let mut apps = self.0.apps.write().await;
-        apps.retain(|_, handle| !handle.has_ended());
-        apps.insert(id.clone(), handle);
-        drop(apps);
-        // Written down, though nobody heard of it in time: the app is there, and so is its deployment.
         accepted?;
         self.app(&id).await
     }
