@@ -77,6 +77,13 @@ impl Diagnostics {
         }
     }
 
+    /// Ends a reading that looks at the form alone: the rest is for the server to refuse.
+    pub(crate) fn keep_to_form(&mut self) {
+        self.harden();
+        let of_rules = |d: &&mut Diagnostic| d.is_error() && !d.code.is_of_form();
+        self.list.iter_mut().filter(of_rules).for_each(|d| d.severity = Severity::Warning);
+    }
+
     /// A template is told once: the text is found to be none, and then the field finds no name in it.
     pub(crate) fn dedup_templates(&mut self) {
         let is_template = |d: &Diagnostic| d.code == Code::Unsubstituted && d.place.is_some();

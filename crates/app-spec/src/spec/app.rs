@@ -108,6 +108,15 @@ impl AppSpec {
         AppSpec::from_text(text, Leniency::Lenient)
     }
 
+    /// Reads a spec as a client reads it that knows the fields and their types and leaves the rules to the server: a word
+    /// that is not allowed, a name that breaks the rule, a missing source or a template still to be filled in is a
+    /// warning, and the value may be left out. For looking at a spec, never for running it.
+    ///
+    /// Errors: what has the wrong form, [`Code::is_of_form`], with everything else as warnings.
+    pub fn from_yaml_schema_only(text: &str) -> Result<Parsed, Diagnostics> {
+        AppSpec::from_text(text, Leniency::SchemaOnly)
+    }
+
     fn from_text(text: &str, leniency: Leniency) -> Result<Parsed, Diagnostics> {
         match tree::parse(text) {
             Ok((root, problems)) => AppSpec::from_tree(&root, problems, leniency),
@@ -142,7 +151,8 @@ impl AppSpec {
         found.dedup_templates();
         match (leniency, &spec) {
             (Leniency::Lenient, Some(_)) => found.soften(),
-            (Leniency::Lenient, None) | (Leniency::Strict, _) => found.harden(),
+            (Leniency::SchemaOnly, Some(_)) => found.keep_to_form(),
+            (Leniency::Lenient | Leniency::SchemaOnly, None) | (Leniency::Strict, _) => found.harden(),
         }
         match spec {
             Some(spec) if !found.has_errors() => Ok(Parsed { spec, warnings: found, places }),

@@ -13,6 +13,8 @@ use crate::tree::{Entry, Kind, Node, Plain};
 pub(crate) enum Leniency {
     /// It refuses the spec.
     Strict,
+    /// It refuses the spec where it has the wrong form, else it is left out.
+    SchemaOnly,
     /// It is mended where little doubt is left, else left out.
     Lenient,
 }

@@ -15,6 +15,9 @@ pub enum Spec {
         /// Take what can be read, and say what was left out or mended
         #[arg(long)]
         lenient: bool,
+        /// Check fields and their types alone, and only warn of what a server would refuse
+        #[arg(long, conflicts_with = "lenient")]
+        schema_only: bool,
         /// How to print what was found
         #[arg(long, short, default_value = "text", value_name = "FORM")]
         output: Form,

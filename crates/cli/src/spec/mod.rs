@@ -11,6 +11,7 @@ use app_spec::AppSpec;
 use serde_json::Value;
 
 use file::read;
+use validate::Look;
 
 use crate::args::{Connection, Spec, SpecFile};
 use crate::discover;
@@ -19,7 +20,9 @@ use crate::say;
 
 pub async fn run(command: Spec, connection: &Connection) -> anyhow::Result<Exit> {
     match command {
-        Spec::Validate { file, lenient, output } => validate::run(&file, lenient, output),
+        Spec::Validate { file, lenient, schema_only, output } => {
+            validate::run(&file, Look::of(lenient, schema_only), output)
+        }
         Spec::Fmt { file, write, check } => rewrite::run(&file, write, check),
         Spec::Schema => {
             say::result(&format!("{:#}\n", app_spec::json_schema()));

@@ -10,19 +10,48 @@ use crate::args::Form;
 use crate::exit::Exit;
 use crate::say;
 
-pub fn run(file: &Path, lenient: bool, output: Form) -> anyhow::Result<Exit> {
+pub fn run(file: &Path, look: Look, output: Form) -> anyhow::Result<Exit> {
     let text = text(file)?;
-    let outcome = if lenient { AppSpec::from_yaml_leniently(&text) } else { AppSpec::from_yaml(&text) };
-    let found = Found::of(outcome);
+    let found = Found::of(look, &text);
     match output {
         Form::Json => say::result(&format!("{:#}\n", found.json())),
         Form::Text => found.print(&shown(file), &text),
     }
-    Ok(if found.is_runnable() { Exit::Done } else { Exit::Failed })
+    Ok(if found.has_errors() { Exit::Failed } else { Exit::Done })
+}
+
+/// How closely a spec is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// As `apps create` does.
+    Strict,
+    /// What is wrong is left out or mended.
+    Lenient,
+    /// Fields and their types alone.
+    SchemaOnly,
+}
+
+impl Look {
+    pub fn of(lenient: bool, schema_only: bool) -> Look {
+        match (lenient, schema_only) {
+            (_, true) => Look::SchemaOnly,
+            (true, false) => Look::Lenient,
+            (false, false) => Look::Strict,
+        }
+    }
+
+    fn read(self, text: &str) -> Result<Parsed, Diagnostics> {
+        match self {
+            Look::Strict => AppSpec::from_yaml(text),
+            Look::Lenient => AppSpec::from_yaml_leniently(text),
+            Look::SchemaOnly => AppSpec::from_yaml_schema_only(text),
+        }
+    }
 }
 
 /// What there is to say about one text.
 struct Found {
+    look: Look,
     spec: Option<AppSpec>,
     /// In the order of telling: what was read, what has no effect, what cannot run.
     problems: Vec<Diagnostics>,
@@ -30,19 +59,23 @@ struct Found {
 }
 
 impl Found {
-    fn of(outcome: Result<Parsed, Diagnostics>) -> Found {
-        match outcome {
+    fn of(look: Look, text: &str) -> Found {
+        match look.read(text) {
+            // Parts of it may be missing: what would become of it cannot be told.
+            Ok(parsed) if look == Look::SchemaOnly => {
+                Found { look, problems: vec![parsed.warnings], spec: Some(parsed.spec), needed: Vec::new() }
+            }
             Ok(parsed) => {
                 let problems = vec![parsed.warnings.clone(), parsed.no_effect(), parsed.not_yet()];
                 let needed = parsed.spec.needed_values();
-                Found { spec: Some(parsed.spec), problems, needed }
+                Found { look, spec: Some(parsed.spec), problems, needed }
             }
-            Err(problems) => Found { spec: None, problems: vec![problems], needed: Vec::new() },
+            Err(problems) => Found { look, spec: None, problems: vec![problems], needed: Vec::new() },
         }
     }
 
-    fn is_runnable(&self) -> bool {
-        !self.problems.iter().any(Diagnostics::has_errors)
+    fn has_errors(&self) -> bool {
+        self.problems.iter().any(Diagnostics::has_errors)
     }
 
     fn print(&self, name: &str, text: &str) {
@@ -53,7 +86,10 @@ impl Found {
             say::note(&say::plain(&needs(needed)));
         }
         match &self.spec {
-            Some(spec) if self.is_runnable() => say::result(&format!("{name} is valid: {}\n", summary(spec))),
+            Some(spec) if !self.has_errors() => {
+                let is = if self.look == Look::SchemaOnly { "fits the schema" } else { "is valid" };
+                say::result(&format!("{name} {is}: {}\n", summary(spec)));
+            }
             Some(_) => say::error(&format!("{name} asks for what this version cannot run")),
             None => say::error(&format!("{name} is refused")),
         }
@@ -63,9 +99,10 @@ impl Found {
         let needed = self.needed.iter().map(|it| {
             json!({"component": it.component, "key": it.key, "path": it.path, "secret": it.secret, "why": word(it.why)})
         });
+        let runs_here = (self.look != Look::SchemaOnly).then(|| !self.has_errors());
         json!({
             "valid": self.spec.is_some(),
-            "runs_here": self.is_runnable(),
+            "runs_here": runs_here,
             "problems": self.problems.iter().flatten().collect::<Vec<_>>(),
             "needs_values": needed.collect::<Vec<_>>(),
         })
@@ -116,14 +153,14 @@ mod tests {
     #[test]
     fn programs_read_problems_and_needed_values() {
         let text = format!("{GOOD}  envs: [{{key: TOKEN, type: SECRET}}]\n  protocol: HTTP2\nregion: fra\n");
-        let found = Found::of(AppSpec::from_yaml(&text)).json();
+        let found = Found::of(Look::Strict, &text).json();
         assert_eq!((&found["valid"], &found["runs_here"]), (&json!(true), &json!(false)));
         let codes: Vec<_> = found["problems"].as_array().into_iter().flatten().map(|it| &it["code"]).collect();
         assert_eq!(codes, ["needs_value", "no_effect", "not_yet"]);
         let needed = json!([{"component": "web", "key": "TOKEN", "path": "services[0].envs[0].value", "secret": true,
             "why": "empty"}]);
         assert_eq!(found["needs_values"], needed);
-        let refused = Found::of(AppSpec::from_yaml("name: Shop\n")).json();
+        let refused = Found::of(Look::Strict, "name: Shop\n").json();
         assert_eq!(refused["valid"], json!(false));
         assert_eq!(refused["problems"][0]["line"], json!(1));
     }
@@ -131,7 +168,19 @@ mod tests {
     #[test]
     fn a_lenient_look_finds_a_mended_spec_runnable() {
         let misspelt = GOOD.replace("name: web", "nmae: web");
-        assert!(!Found::of(AppSpec::from_yaml(&misspelt)).is_runnable());
-        assert!(Found::of(AppSpec::from_yaml_leniently(&misspelt)).is_runnable());
+        assert!(Found::of(Look::Strict, &misspelt).has_errors());
+        assert!(!Found::of(Look::Lenient, &misspelt).has_errors());
+    }
+
+    #[test]
+    fn a_look_at_the_schema_alone_only_warns_of_what_a_server_refuses() {
+        let misnamed = GOOD.replace("name: shop", "name: Shop");
+        assert!(Found::of(Look::Strict, &misnamed).has_errors());
+        let found = Found::of(Look::SchemaOnly, &misnamed);
+        assert!(!found.has_errors());
+        let json = found.json();
+        assert_eq!((&json["valid"], &json["runs_here"]), (&json!(true), &Value::Null));
+        assert_eq!(json["problems"][0]["code"], json!("bad_name"));
+        assert!(Found::of(Look::SchemaOnly, &GOOD.replace("name: web", "nmae: web")).has_errors());
     }
 }
