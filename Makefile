@@ -7,7 +7,7 @@ target = $(or $(CARGO_TARGET_DIR),target)
 export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test sweep engines bench lint deny advisories install clean
+.PHONY: help setup demo test sweep engines fuzz bench lint deny advisories install clean
 
 help: ## show this
 	@echo 'Boatyard: App Platform on your own Docker host.'
@@ -45,6 +45,11 @@ engines: setup ## tell the stories to newer Docker engines, made from Debian's p
 	for release in $(ENGINES); do \
 		scripts/private-engine --release $$release $(CARGO) test --locked --offline -p boatyard --test stories -- --test-threads 3 || exit 1; \
 	done
+
+FUZZ_SECONDS ?= 600
+fuzz: ## feed the reader of app specs with texts made to break it (FUZZ_SECONDS=600)
+	@scripts/build-deps
+	scripts/fuzz $(FUZZ_SECONDS)
 
 bench: setup ## measure restarts, rebuilds and the front door beside the alternatives, as ratios
 	$(CARGO) build --locked --release -p boatyard

@@ -9,6 +9,7 @@ fn open(_: &str, secret: &SecretText) -> String {
 }
 
 fuzz_target!(|text: &str| {
+    let by_schema = AppSpec::from_yaml_schema_only(text);
     match AppSpec::from_yaml(text) {
         Err(problems) => {
             assert!(problems.has_errors());
@@ -18,6 +19,7 @@ fuzz_target!(|text: &str| {
             parsed.warnings.render("app.yaml", text);
             parsed.not_yet().render("app.yaml", text);
             let spec = parsed.spec;
+            assert_eq!(by_schema.expect("the schema refuses less").spec, spec);
             assert_eq!(AppSpec::from_yaml(&spec.to_yaml(&open)).expect("what was written").spec, spec);
             assert_eq!(AppSpec::from_json(&spec.to_json_value(&open)).expect("what was written").spec, spec);
             let completed = spec.completed();
