@@ -1,7 +1,7 @@
 //! Which values someone must give before an app can run, and giving them.
 
 use crate::secret::{SecretText, SecretValue};
-use crate::spec::{AppSpec, EnvValue, EnvVar, Source};
+use crate::spec::{AppSpec, Common, EnvValue, EnvVar, ImageSource, Source};
 
 /// A value that someone must give before the app can run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +16,13 @@ pub struct NeededValue {
     pub why: Why,
     /// Whether it should not be shown while it is typed.
     pub secret: bool,
+}
+
+impl NeededValue {
+    /// A component may also have a variable of that name: the path tells.
+    fn is_credentials(&self) -> bool {
+        self.path.ends_with(".registry_credentials")
+    }
 }
 
 /// Why a value must be given.
@@ -88,27 +95,75 @@ impl AppSpec {
         is_itself && !is_bindable && !is_handed_on()
     }
 
-    /// Gives `value` to every variable of that name that waits for one, in the app and in its components. Returns how
-    /// many there were.
-    pub fn give(&mut self, key: &str, value: &str) -> usize {
-        let waiting: Vec<(Option<String>, String)> =
-            self.needed_values().into_iter().map(|needed| (needed.component, needed.key)).collect();
-        let waits = |component: Option<&str>| waiting.iter().any(|(c, k)| c.as_deref() == component && k == key);
-        let mut given = 0;
-        let mut fill = |envs: &mut Vec<EnvVar>| {
-            for env in envs.iter_mut().filter(|env| env.key == key) {
-                env.value = match env.is_secret() {
-                    true => EnvValue::Secret(SecretText::new(value)),
-                    false => EnvValue::Plain(value.to_owned()),
-                };
-                given += 1;
-            }
-        };
-        if waits(None) {
-            fill(&mut self.envs);
+    /// Gives `value` to whatever waits for one under that name: variables of the app and of its components, or of one
+    /// component alone, or registry credentials. Returns how many there were.
+    pub fn give(&mut self, component: Option<&str>, key: &str, value: &str) -> usize {
+        let needed = self.needed_values();
+        let is_meant =
+            |it: &&NeededValue| it.key == key && (component.is_none() || it.component.as_deref() == component);
+        let meant: Vec<&NeededValue> = needed.iter().filter(is_meant).collect();
+        for needed in &meant {
+            self.fill(needed, value);
         }
-        self.component_envs_mut().filter(|(name, _)| waits(Some(name))).for_each(|(_, envs)| fill(envs));
-        given
+        meant.len()
+    }
+
+    /// Takes from `before`, an earlier spec of the same app, what this one waits for and has a value there. A secret is
+    /// only kept as a secret, and credentials only for the registry that they were given for.
+    pub fn keep_values(&mut self, before: &AppSpec) {
+        for needed in self.needed_values() {
+            if let Some(value) = before.kept_for(self, &needed) {
+                self.fill(&needed, &value);
+            }
+        }
+    }
+
+    /// The value here for what `new` waits for.
+    fn kept_for(&self, new: &AppSpec, needed: &NeededValue) -> Option<String> {
+        let component = needed.component.as_deref();
+        if needed.is_credentials() {
+            let (old, new) = (self.image_of(component?)?, new.image_of(component?)?);
+            let same = old.registry_type == new.registry_type && old.registry == new.registry;
+            return match &old.registry_credentials {
+                Some(SecretValue::Open(secret)) if same && !holds_placeholder(secret.expose()) => {
+                    Some(secret.expose().to_owned())
+                }
+                Some(SecretValue::Open(_) | SecretValue::Sealed(_)) | None => None,
+            };
+        }
+        let envs = component.map_or(Some(&self.envs[..]), |name| self.component(name).map(|it| it.envs()))?;
+        let old = envs.iter().find(|env| env.key == needed.key)?;
+        match &old.value {
+            _ if self.why_needed(old, component.is_some()).is_some() => None,
+            EnvValue::Plain(text) => Some(text.clone()),
+            EnvValue::Secret(secret) => needed.secret.then(|| secret.expose().to_owned()),
+            EnvValue::Missing | EnvValue::Sealed(_) => None,
+        }
+    }
+
+    fn image_of(&self, component: &str) -> Option<&ImageSource> {
+        match self.component(component)?.source() {
+            Source::Image(image) => Some(image),
+            _ => None,
+        }
+    }
+
+    fn fill(&mut self, needed: &NeededValue, value: &str) {
+        if needed.is_credentials() {
+            let mut commons = self.commons_mut();
+            let common = commons.find(|common| Some(&common.name) == needed.component.as_ref());
+            if let Some(Common { source: Source::Image(image), .. }) = common {
+                image.registry_credentials = Some(SecretValue::Open(SecretText::new(value)));
+            }
+            return;
+        }
+        let envs = self.envs_of_mut(needed.component.as_deref());
+        for env in envs.into_iter().flatten().filter(|env| env.key == needed.key) {
+            env.value = match env.is_secret() {
+                true => EnvValue::Secret(SecretText::new(value)),
+                false => EnvValue::Plain(value.to_owned()),
+            };
+        }
     }
 
     /// Every variable of the app and of its components.
@@ -122,15 +177,25 @@ impl AppSpec {
         envs.iter_mut().chain(of_services).chain(of_workers).chain(of_jobs).chain(of_sites).chain(of_functions)
     }
 
-    /// Each component's name with its variables.
-    fn component_envs_mut(&mut self) -> impl Iterator<Item = (&str, &mut Vec<EnvVar>)> {
+    /// What services, workers and jobs have in common: they alone may run an image.
+    fn commons_mut(&mut self) -> impl Iterator<Item = &mut Common> {
         let services = self.services.iter_mut().map(|it| &mut it.common);
         let workers = self.workers.iter_mut().map(|it| &mut it.common);
         let jobs = self.jobs.iter_mut().map(|it| &mut it.common);
-        let commons = services.chain(workers).chain(jobs).map(|it| (it.name.as_str(), &mut it.envs));
-        let sites = self.static_sites.iter_mut().map(|it| (it.name.as_str(), &mut it.envs));
-        let functions = self.functions.iter_mut().map(|it| (it.name.as_str(), &mut it.envs));
-        commons.chain(sites).chain(functions)
+        services.chain(workers).chain(jobs)
+    }
+
+    /// The variables of a component, or of the app.
+    fn envs_of_mut(&mut self, component: Option<&str>) -> Option<&mut Vec<EnvVar>> {
+        let Some(component) = component else { return Some(&mut self.envs) };
+        let AppSpec { services, workers, jobs, static_sites, functions, .. } = self;
+        let of_services = services.iter_mut().map(|it| (&it.common.name, &mut it.common.envs));
+        let of_workers = workers.iter_mut().map(|it| (&it.common.name, &mut it.common.envs));
+        let of_jobs = jobs.iter_mut().map(|it| (&it.common.name, &mut it.common.envs));
+        let of_sites = static_sites.iter_mut().map(|it| (&it.name, &mut it.envs));
+        let of_functions = functions.iter_mut().map(|it| (&it.name, &mut it.envs));
+        let all = of_services.chain(of_workers).chain(of_jobs).chain(of_sites).chain(of_functions);
+        all.into_iter().find(|(name, _)| *name == component).map(|(_, envs)| envs)
     }
 }
 

@@ -209,26 +209,80 @@ fn values_that_are_needed_can_be_given_by_name() {
         ("services[0].envs[1].value", Why::SealedElsewhere, true),
     ];
     assert_eq!(why, wanted.map(|(path, why, secret)| (path.to_owned(), why, secret)));
-    assert_eq!(spec.give("T", "given"), 2);
-    assert_eq!(spec.give("T", "again"), 0);
-    assert_eq!(spec.give("A", "opened"), 1);
+    assert_eq!(spec.give(None, "T", "given"), 2);
+    assert_eq!(spec.give(None, "T", "again"), 0);
+    assert_eq!(spec.give(None, "A", "opened"), 1);
     assert_eq!(spec.needed_values(), []);
     assert_eq!(spec.envs[0].value, EnvValue::Plain("given".to_owned()));
     assert_eq!(spec.services[0].common.envs[0].value, EnvValue::Secret(SecretText::new("given")));
 }
 
 #[test]
-fn registry_credentials_may_be_needed_too() {
-    let image = |credentials: &str| {
-        let text = format!(
-            "name: shop\nservices:\n- name: web\n  image: {{registry_type: GHCR, registry: a, repository: b, \
-             registry_credentials: '{credentials}'}}\n"
-        );
-        AppSpec::from_yaml(&text).unwrap().spec.needed_values().into_iter().map(|n| n.why).collect::<Vec<_>>()
-    };
-    assert_eq!(image("${OWNER}:${TOKEN}"), [Why::Placeholder]);
-    assert_eq!(image("EV[1:a:b]"), [Why::SealedElsewhere]);
-    assert_eq!(image("user:token"), []);
+fn a_value_may_be_given_to_one_component_alone() {
+    let text = "name: shop\nservices: [{name: web, IMAGE, envs: [{key: T, type: SECRET}]}]\n\
+                workers: [{name: mill, IMAGE, envs: [{key: T, type: SECRET}]}]\n";
+    let mut spec =
+        AppSpec::from_yaml(&text.replace("IMAGE", "image: {registry_type: GHCR, registry: a, repository: b}"))
+            .unwrap()
+            .spec;
+    assert_eq!(spec.give(Some("mill"), "T", "of the mill"), 1);
+    assert_eq!(spec.give(Some("none"), "T", "lost"), 0);
+    assert_eq!(spec.give(None, "T", "of the rest"), 1);
+    assert_eq!(spec.services[0].common.envs[0].value, EnvValue::Secret(SecretText::new("of the rest")));
+    assert_eq!(spec.workers[0].common.envs[0].value, EnvValue::Secret(SecretText::new("of the mill")));
+}
+
+fn of_registry(registry: &str, credentials: &str) -> AppSpec {
+    let text = format!(
+        "name: shop\nservices:\n- name: web\n  image: {{registry_type: GHCR, registry: {registry}, repository: b, \
+         registry_credentials: '{credentials}'}}\n"
+    );
+    AppSpec::from_yaml(&text).unwrap().spec
+}
+
+#[test]
+fn registry_credentials_may_be_needed_and_given_too() {
+    let why =
+        |credentials| of_registry("a", credentials).needed_values().into_iter().map(|n| n.why).collect::<Vec<_>>();
+    assert_eq!(why("${OWNER}:${TOKEN}"), [Why::Placeholder]);
+    assert_eq!(why("EV[1:a:b]"), [Why::SealedElsewhere]);
+    assert_eq!(why("user:token"), []);
+    let mut spec = of_registry("a", "${OWNER}:${TOKEN}");
+    assert_eq!(spec.give(Some("web"), "registry_credentials", "me:secret"), 1);
+    assert_eq!(spec, of_registry("a", "me:secret"));
+}
+
+#[test]
+fn what_waits_for_a_value_keeps_the_one_it_had() {
+    let before = spec(
+        "{key: T, value: app}",
+        "{key: A, value: s3, type: SECRET}, {key: B, value: plain}, {key: C, value: '${C}'}",
+    );
+    let mut after = spec(
+        "{key: T, value: '${T}'}",
+        "{key: A, value: '${A}', type: SECRET}, {key: B, type: SECRET}, {key: C, value: '${C}'}, {key: D, type: SECRET}",
+    );
+    after.keep_values(&before);
+    let open: Vec<String> = after.needed_values().into_iter().map(|n| n.key).collect();
+    assert_eq!(open, ["C", "D"], "nobody ever gave them one");
+    assert_eq!(after.envs[0].value, EnvValue::Plain("app".to_owned()));
+    assert_eq!(after.services[0].common.envs[0].value, EnvValue::Secret(SecretText::new("s3")));
+    assert_eq!(after.services[0].common.envs[1].value, EnvValue::Secret(SecretText::new("plain")));
+}
+
+#[test]
+fn what_is_kept_is_shown_to_nobody_new() {
+    let before = spec("", "{key: A, value: s3, type: SECRET}");
+    let mut after = spec("", "{key: A, value: '${A}'}");
+    after.keep_values(&before);
+    assert_eq!(after.needed_values().len(), 1, "a secret does not become a plain value");
+
+    let before = of_registry("a", "me:secret");
+    let (mut same, mut other) = (of_registry("a", "${X}"), of_registry("elsewhere", "${X}"));
+    same.keep_values(&before);
+    other.keep_values(&before);
+    assert_eq!(same, before);
+    assert_eq!(other, of_registry("elsewhere", "${X}"));
 }
 
 #[test]

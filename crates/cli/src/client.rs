@@ -48,6 +48,10 @@ impl ClientError {
         }
     }
 
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::Refused { status: StatusCode::NOT_FOUND, .. })
+    }
+
     pub fn is_conflict(&self) -> bool {
         matches!(self, Self::Refused { status: StatusCode::CONFLICT, .. })
     }

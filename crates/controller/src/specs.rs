@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use app_spec::{AppSpec, EnvValue, EnvVar, SecretText};
+use app_spec::{AppSpec, SecretText};
 use rollout::ids::AppId;
 use serde_json::Value;
 use store::Sealer;
@@ -30,12 +30,13 @@ impl<'a> Specs<'a> {
         Some(spec)
     }
 
-    /// What a person sent, with the secrets it leaves out or sends back sealed taken from `before`. Errors: paths of
-    /// secrets that nobody knows here.
+    /// What a person sent, with the values it leaves open or sends back sealed taken from `before`. Errors: paths of
+    /// values that nobody knows here.
     pub fn complete(&self, mut spec: AppSpec, before: Option<&AppSpec>) -> Result<AppSpec, NeedsValues> {
         self.unseal(&mut spec);
         if let Some(before) = before {
-            keep_missing(&mut spec, before);
+            // App Platform would overwrite a secret without a value with nothing (contract 1.4, 5).
+            spec.keep_values(before);
         }
         let needed: Vec<String> = spec
             .needed_values()
@@ -77,27 +78,5 @@ impl<'a> Specs<'a> {
     fn opened(&self, text: &str) -> Option<SecretText> {
         let plain = self.sealer.open(&self.place, text).ok()?;
         String::from_utf8(plain).ok().map(SecretText::new)
-    }
-}
-
-/// A secret without a value keeps the one it has: App Platform would overwrite it with nothing (contract 1.4, 5).
-fn keep_missing(spec: &mut AppSpec, before: &AppSpec) {
-    let keep = |envs: &mut Vec<EnvVar>, old: &[EnvVar]| {
-        for env in envs.iter_mut().filter(|env| env.value == EnvValue::Missing) {
-            if let Some(kept) = old.iter().find(|it| it.key == env.key) {
-                env.value = kept.value.clone();
-            }
-        }
-    };
-    let of = |name: &str| before.component(name).map(|it| it.envs()).unwrap_or_default();
-    keep(&mut spec.envs, &before.envs);
-    for service in &mut spec.services {
-        keep(&mut service.common.envs, of(&service.common.name));
-    }
-    for worker in &mut spec.workers {
-        keep(&mut worker.common.envs, of(&worker.common.name));
-    }
-    for job in &mut spec.jobs {
-        keep(&mut job.common.envs, of(&job.common.name));
     }
 }

@@ -37,6 +37,15 @@ pub async fn create(
     }
 }
 
+/// Whether the server has an app of that name.
+pub async fn is_there(client: &Client, app: &str) -> anyhow::Result<bool> {
+    match client.get(&format!("/v2/apps/{}", part(app))).await {
+        Ok(_) => Ok(true),
+        Err(error) if error.is_not_found() => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
 pub async fn update(
     client: &Client,
     app: &str,

@@ -11,9 +11,15 @@ use crate::exit::Exit;
 pub async fn run(command: Apps, connection: &Connection) -> anyhow::Result<Exit> {
     match command {
         Apps::Create { spec, upsert, acting, output } => {
-            // A bad spec needs no server to be refused. An app that is there already has values of its own.
-            let spec = if upsert { crate::spec::given(&spec)? } else { crate::spec::given_or_asked(&spec)? };
-            acting::create(&discover::client(connection)?, &spec, upsert, &acting, &output).await
+            // A bad spec needs no server to be refused.
+            let mut spec = crate::spec::given(&spec)?;
+            let client = discover::client(connection)?;
+            // An app that is there already has values of its own.
+            if upsert && acting::is_there(&client, &spec.name).await? {
+                return acting::update(&client, &spec.name, &spec, &acting, &output).await;
+            }
+            crate::spec::ask(&mut spec)?;
+            acting::create(&client, &spec, upsert, &acting, &output).await
         }
         Apps::Update { app, spec, acting, output } => {
             let spec = crate::spec::given(&spec)?;

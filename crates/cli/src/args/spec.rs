@@ -56,8 +56,9 @@ pub struct SpecFile {
     /// The app spec, YAML or JSON; - for standard input
     #[arg(long, value_name = "FILE")]
     pub spec: PathBuf,
-    /// A value that the spec leaves open: KEY=VALUE, or KEY for the one in your environment; may be repeated
-    #[arg(long, value_name = "KEY[=VALUE]")]
+    /// A value that the spec leaves open: KEY=VALUE, or KEY for the one in your environment, or COMPONENT.KEY=VALUE for one
+    /// component alone; may be repeated
+    #[arg(long, value_name = "[COMPONENT.]KEY[=VALUE]")]
     pub env: Vec<String>,
     /// A file of such values, one KEY=VALUE in a line; may be repeated
     #[arg(long, value_name = "FILE")]

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use file::read;
 use validate::Look;
+pub use values::ask;
 
 use crate::args::{Connection, Spec, SpecFile};
 use crate::discover;
@@ -36,13 +37,6 @@ pub async fn run(command: Spec, connection: &Connection) -> anyhow::Result<Exit>
 pub fn given(options: &SpecFile) -> anyhow::Result<AppSpec> {
     let mut spec = read(&options.spec)?.spec;
     values::give(&mut spec, options)?;
-    Ok(spec)
-}
-
-/// The same for an app that has no values from before: what is still open is asked for, where there is somebody to ask.
-pub fn given_or_asked(options: &SpecFile) -> anyhow::Result<AppSpec> {
-    let mut spec = given(options)?;
-    values::ask(&mut spec)?;
     Ok(spec)
 }
 

@@ -1,6 +1,7 @@
 //! Values that a spec leaves open: given on the command line or in a file, else asked for on a terminal. What stays open
 //! is the server's to refuse, which names it, or to keep from before.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{IsTerminal, Write};
 use std::path::Path;
@@ -13,54 +14,82 @@ use crate::args::SpecFile;
 use crate::exit::UsageError;
 use crate::say;
 
+/// Whose value it is: a component's, or anyone's; and its key. Those of one component come first.
+type Whose = (Reverse<Option<String>>, String);
+
 /// Fills in what `--env` and `--env-file` give. Errors: a file that cannot be read, and `--env` for what waits for nothing.
 pub fn give(spec: &mut AppSpec, options: &SpecFile) -> anyhow::Result<()> {
-    let mut values = BTreeMap::new();
-    for file in &options.env_file {
-        values.extend(of_file(file)?);
-    }
-    let mut asked_for = BTreeSet::new();
+    let mut arguments = BTreeMap::new();
     for text in &options.env {
         let (key, value) = of_argument(text)?;
-        asked_for.insert(key.clone());
-        values.insert(key, value);
+        arguments.insert(whose(&key), value);
     }
-    for (key, value) in values {
-        // A file may hold values for other apps; an argument is meant for this one.
-        if spec.give(&key, &value) == 0 && asked_for.contains(&key) {
-            return Err(UsageError(format!("no variable {} of app {} waits for a value", key, spec.name)).into());
+    let mut of_files = BTreeMap::new();
+    for file in &options.env_file {
+        of_files.extend(of_file(file)?.into_iter().map(|(key, value)| (whose(&key), value)));
+    }
+    for ((Reverse(component), key), value) in arguments {
+        if spec.give(component.as_deref(), &key, &value) == 0 {
+            let owner = component.map(|it| format!(" of {it}")).unwrap_or_default();
+            let message = format!("no variable {key}{owner} in app {} waits for a value", spec.name);
+            return Err(UsageError(message).into());
         }
+    }
+    // What an argument has given waits no longer. A file may hold values for other apps.
+    for ((Reverse(component), key), value) in of_files {
+        spec.give(component.as_deref(), &key, &value);
     }
     Ok(())
 }
 
-/// Asks for each open value once. Without a terminal, or with an empty answer, it stays open.
+/// `KEY`, or `COMPONENT.KEY`: keys have no dots.
+fn whose(text: &str) -> Whose {
+    match text.rsplit_once('.') {
+        Some((component, key)) => (Reverse(Some(component.to_owned())), key.to_owned()),
+        None => (Reverse(None), text.to_owned()),
+    }
+}
+
+/// Asks for each open value once, whoever waits for it. Without a terminal, or with an empty answer, it stays open.
 pub fn ask(spec: &mut AppSpec) -> anyhow::Result<()> {
     if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
         return Ok(());
     }
+    let needed = spec.needed_values();
     let mut asked = BTreeSet::new();
-    for needed in spec.needed_values() {
-        if !asked.insert(needed.key.clone()) {
+    for one in &needed {
+        if !asked.insert(&one.key) {
             continue;
         }
-        let answer = answer(&needed)?;
+        let all: Vec<&NeededValue> = needed.iter().filter(|it| it.key == one.key).collect();
+        let answer = answer(&all)?;
         if !answer.is_empty() {
-            spec.give(&needed.key, &answer);
+            spec.give(None, &one.key, &answer);
         }
     }
     Ok(())
 }
 
-fn answer(needed: &NeededValue) -> anyhow::Result<String> {
-    let owner = needed.component.as_ref().map(|component| format!(" of {component}")).unwrap_or_default();
-    let hint = if needed.secret { " (not shown)" } else { "" };
-    let question = say::plain(&format!("{}{owner}{hint}: ", needed.key));
+/// `TOKEN of web and mill (not shown): `; of a variable of the app alone, its key.
+fn question(waiting: &[&NeededValue]) -> String {
+    let key = waiting.first().map_or("", |one| &one.key);
+    let names: Vec<&str> = waiting.iter().map(|it| it.component.as_deref().unwrap_or("the app")).collect();
+    let owners = match &names[..] {
+        [] | ["the app"] => String::new(),
+        [one] => format!(" of {one}"),
+        [first @ .., last] => format!(" of {} and {last}", first.join(", ")),
+    };
+    let hint = if waiting.iter().any(|it| it.secret) { " (not shown)" } else { "" };
+    say::plain(&format!("{key}{owners}{hint}: "))
+}
+
+fn answer(waiting: &[&NeededValue]) -> anyhow::Result<String> {
+    let question = question(waiting);
     let ask = || {
         let mut out = std::io::stderr().lock();
         out.write_all(question.as_bytes()).and_then(|()| out.flush())
     };
-    let line = match needed.secret {
+    let line = match waiting.iter().any(|it| it.secret) {
         true => hidden::line(ask),
         false => {
             let mut line = String::new();
@@ -149,6 +178,36 @@ mod tests {
         assert!(error.is::<UsageError>(), "{error}");
         let error = given(&["NO_SUCH_VARIABLE_HERE"], None).expect_err("not in the environment");
         assert!(error.is::<UsageError>(), "{error}");
+    }
+
+    #[test]
+    fn one_component_may_be_given_a_value_of_its_own() {
+        let text = OPEN.replace("nginx}", "nginx}\n  envs: [{key: TOKEN, type: SECRET}]");
+        let mut spec = AppSpec::from_yaml(&text).expect("a good one").spec;
+        let names: Vec<String> = spec.needed_values().into_iter().map(|it| it.path).collect();
+        assert_eq!(names, ["envs[0].value", "envs[1].value", "services[0].envs[0].value"]);
+        let env = ["TOKEN=app", "web.TOKEN=web", "MAIL=a@b"].map(str::to_owned).to_vec();
+        give(&mut spec, &SpecFile { spec: "app.yaml".into(), env, env_file: Vec::new() }).expect("good");
+        let json = super::super::wire(&spec);
+        assert_eq!(
+            (&json["envs"][0]["value"], &json["services"][0]["envs"][0]["value"]),
+            (&"app".into(), &"web".into())
+        );
+    }
+
+    #[test]
+    fn a_question_names_everyone_who_waits() {
+        let needed = |component: Option<&str>| NeededValue {
+            component: component.map(str::to_owned),
+            key: "TOKEN".into(),
+            path: String::new(),
+            why: app_spec::Why::Empty,
+            secret: component.is_some(),
+        };
+        let (app, web, mill) = (needed(None), needed(Some("web")), needed(Some("mill")));
+        assert_eq!(question(&[&app]), "TOKEN: ");
+        assert_eq!(question(&[&web]), "TOKEN of web (not shown): ");
+        assert_eq!(question(&[&app, &web, &mill]), "TOKEN of the app, web and mill (not shown): ");
     }
 
     #[test]

@@ -19,6 +19,8 @@ impl Controller {
     pub async fn create_app(&self, spec: AppSpec, caller: &Caller) -> Result<AppView, ControlError> {
         self.in_charge()?;
         runnable(&spec)?;
+        // Before its values: an app that is there already may have them.
+        self.name_is_free(&spec.name).await?;
         let id = AppId::new(Uuid::new_v4().to_string());
         let specs = Specs::of(&id, &self.0.shared.sealer);
         let spec = specs.complete(spec, None).map_err(needs_values)?;
@@ -42,11 +44,7 @@ impl Controller {
         let shared = &self.0.shared;
         // Names and networks are given to one at a time.
         let giving = shared.networks.lock().await;
-        match shared.store.app_by_name(&spec.name).await? {
-            Some(there) if there.deleting => return Err(still_going(&spec.name)),
-            Some(_) => return Err(ControlError::name_taken(&spec.name)),
-            None => {}
-        }
+        self.name_is_free(&spec.name).await?;
         let state = AppState {
             app: self.new_app(id.clone(), spec, sealed).await?,
             deployments: Vec::new(),
@@ -73,6 +71,14 @@ impl Controller {
         }
         accepted?;
         self.app(&id).await
+    }
+
+    async fn name_is_free(&self, name: &str) -> Result<(), ControlError> {
+        match self.0.shared.store.app_by_name(name).await? {
+            Some(there) if there.deleting => Err(still_going(name)),
+            Some(_) => Err(ControlError::name_taken(name)),
+            None => Ok(()),
+        }
     }
 
     /// An app with a network that nobody else has. Not written down yet.
@@ -150,7 +156,7 @@ pub(super) fn runnable(spec: &AppSpec) -> Result<(), ControlError> {
 
 fn needs_values(needed: NeedsValues) -> ControlError {
     ControlError::InvalidSpec(format!(
-        "these secrets need a value: {}. Give each a `value` in the spec, or its key by `--env KEY=value`",
+        "these need a value: {}. Give each in the spec, or by `--env KEY=value`",
         needed.0.join(", ")
     ))
 }
