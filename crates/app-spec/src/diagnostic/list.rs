@@ -69,11 +69,14 @@ impl Diagnostics {
         self.list.iter_mut().for_each(|d| d.remedy = None);
     }
 
-    /// Ends a lenient reading: what would have refused the spec was dealt with, and is told.
+    /// Ends a lenient reading: what was mended or left out refuses the spec no more, and is told. What nobody dealt with
+    /// was kept, and still does.
     pub(crate) fn soften(&mut self) {
         for diagnostic in self.list.iter_mut().filter(|d| d.is_error()) {
-            diagnostic.severity = Severity::Warning;
-            diagnostic.remedy.get_or_insert_with(|| Box::new(Remedy::Kept));
+            let remedy = diagnostic.remedy.get_or_insert_with(|| Box::new(Remedy::Kept));
+            if **remedy != Remedy::Kept {
+                diagnostic.severity = Severity::Warning;
+            }
         }
     }
 

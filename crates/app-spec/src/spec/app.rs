@@ -62,7 +62,8 @@ object! {
 pub struct Parsed {
     /// The spec.
     pub spec: AppSpec,
-    /// What was converted or is doubtful; never an error.
+    /// What was converted or is doubtful. Errors are among them after a lenient reading alone: what is wrong and was
+    /// kept.
     pub warnings: Diagnostics,
     places: Places,
 }
@@ -76,6 +77,14 @@ impl Parsed {
     /// What is kept and returned but changes nothing here, each with its place.
     pub fn no_effect(&self) -> Diagnostics {
         self.located(self.spec.no_effect())
+    }
+
+    /// Everything there is to say, in the order of the text: the warnings, what has no effect, what cannot run.
+    pub fn remarks(&self) -> Diagnostics {
+        let mut remarks = self.warnings.clone();
+        remarks.extend(self.spec.no_effect());
+        remarks.extend(self.spec.not_yet());
+        self.located(remarks)
     }
 
     /// Where the fields stand in the text.
@@ -100,8 +109,8 @@ impl AppSpec {
     }
 
     /// Reads what can be read: what would refuse the spec is left out, mended or left as it is, and each such thing is
-    /// among the warnings with its [`Remedy`](crate::Remedy). For looking at a spec, never for running it:
-    /// [`AppSpec::check`] may still find it wrong.
+    /// among the warnings with its [`Remedy`](crate::Remedy); what is left as it is stays an error. For looking at a
+    /// spec, never for running it.
     ///
     /// Errors: the text is no YAML, breaks a limit, or is not a mapping at all.
     pub fn from_yaml_leniently(text: &str) -> Result<Parsed, Diagnostics> {
@@ -155,7 +164,9 @@ impl AppSpec {
             (Leniency::Lenient | Leniency::SchemaOnly, None) | (Leniency::Strict, _) => found.harden(),
         }
         match spec {
-            Some(spec) if !found.has_errors() => Ok(Parsed { spec, warnings: found, places }),
+            Some(spec) if leniency == Leniency::Lenient || !found.has_errors() => {
+                Ok(Parsed { spec, warnings: found, places })
+            }
             _ => Err(found),
         }
     }

@@ -10,8 +10,9 @@ use super::Form;
 pub enum Spec {
     /// Check a spec on this host alone and say everything that is wrong
     Validate {
-        /// The spec, YAML or JSON; - for standard input
-        file: PathBuf,
+        /// The specs, YAML or JSON; - for standard input
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
         /// Take what can be read, and say what was left out or mended
         #[arg(long)]
         lenient: bool,

@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::path::Path;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use app_spec::{AppSpec, Diagnostics, Parsed};
 
 use crate::say;
@@ -22,11 +22,9 @@ pub fn read(file: &Path) -> anyhow::Result<Parsed> {
             bail!("{name} is refused; nothing was sent");
         }
     };
-    let not_yet = parsed.not_yet();
-    for remarks in [&parsed.warnings, &parsed.no_effect(), &not_yet] {
-        tell(remarks, &name, &text);
-    }
-    if not_yet.has_errors() {
+    let remarks = parsed.remarks();
+    tell(&remarks, &name, &text);
+    if remarks.has_errors() {
         bail!("{name} asks for what this version cannot run; nothing was sent");
     }
     Ok(parsed)
@@ -41,13 +39,32 @@ pub fn tell(found: &Diagnostics, name: &str, text: &str) {
 
 /// The whole file, or standard input for `-`.
 pub fn text(file: &Path) -> anyhow::Result<String> {
-    let mut text = String::new();
+    let mut bytes = Vec::new();
     let read = match is_standard_input(file) {
-        true => std::io::stdin().take(LARGEST_FILE).read_to_string(&mut text),
-        false => std::fs::File::open(file).and_then(|it| it.take(LARGEST_FILE).read_to_string(&mut text)),
+        true => std::io::stdin().take(LARGEST_FILE).read_to_end(&mut bytes),
+        false => std::fs::File::open(file).and_then(|it| it.take(LARGEST_FILE).read_to_end(&mut bytes)),
     };
     read.with_context(|| format!("cannot read the spec {}", shown(file)))?;
+    decoded(bytes).with_context(|| format!("cannot read the spec {}", shown(file)))
+}
+
+/// UTF-8, or UTF-16 with a mark at its beginning: what the `>` of older PowerShells writes.
+fn decoded(bytes: Vec<u8>) -> anyhow::Result<String> {
+    let units = |of: fn([u8; 2]) -> u16| bytes.chunks_exact(2).map(|pair| of([pair[0], pair[1]])).collect::<Vec<_>>();
+    let text = match bytes.get(..2) {
+        Some([0xff, 0xfe]) => String::from_utf16(&units(u16::from_le_bytes)).context("it is no UTF-16")?,
+        Some([0xfe, 0xff]) => String::from_utf16(&units(u16::from_be_bytes)).context("it is no UTF-16")?,
+        _ => return String::from_utf8(bytes).map_err(|error| not_utf8(&error)),
+    };
     Ok(text)
+}
+
+fn not_utf8(error: &std::string::FromUtf8Error) -> anyhow::Error {
+    let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+    let line_start = valid.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
+    let line = valid.iter().filter(|byte| **byte == b'\n').count() + 1;
+    let column = String::from_utf8_lossy(&valid[line_start..]).chars().count() + 1;
+    anyhow!("line {line}, column {column} is no UTF-8; save it as UTF-8")
 }
 
 pub fn is_standard_input(file: &Path) -> bool {
@@ -81,6 +98,16 @@ mod tests {
     fn a_bad_spec_is_refused_by_its_name() {
         let (_directory, file) = written(&GOOD.replace("name: web", "nmae: web"));
         assert!(read(&file).map(|_| ()).expect_err("misspelt").to_string().contains("app.yaml is refused"));
+    }
+
+    #[test]
+    fn utf_16_is_read_and_what_is_no_text_is_told_by_its_place() {
+        let text = "\u{feff}name: größe\n";
+        let little: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let big: Vec<u8> = text.encode_utf16().flat_map(u16::to_be_bytes).collect();
+        assert_eq!((decoded(little).expect("good"), decoded(big).expect("good")), (text.to_owned(), text.to_owned()));
+        let latin_1 = decoded(b"name: shop\n# gr\xf6\xdfe\n".to_vec()).expect_err("no UTF-8").to_string();
+        assert!(latin_1.starts_with("line 2, column 5 "), "{latin_1}");
     }
 
     #[test]

@@ -21,8 +21,8 @@ use crate::say;
 
 pub async fn run(command: Spec, connection: &Connection) -> anyhow::Result<Exit> {
     match command {
-        Spec::Validate { file, lenient, schema_only, output } => {
-            validate::run(&file, Look::of(lenient, schema_only), output)
+        Spec::Validate { files, lenient, schema_only, output } => {
+            validate::run(&files, Look::of(lenient, schema_only), output)
         }
         Spec::Fmt { file, write, check } => rewrite::run(&file, write, check),
         Spec::Schema => {

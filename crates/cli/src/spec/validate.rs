@@ -1,8 +1,8 @@
 //! `spec validate`: everything there is to say about a spec, without asking a server.
 
-use std::path::Path;
+use std::path::PathBuf;
 
-use app_spec::{AppSpec, Diagnostics, NeededValue, Parsed, Why};
+use app_spec::{AppSpec, Code, Diagnostic, Diagnostics, NeededValue, Parsed, Why};
 use serde_json::{Value, json};
 
 use super::file::{shown, tell, text};
@@ -10,14 +10,31 @@ use crate::args::Form;
 use crate::exit::Exit;
 use crate::say;
 
-pub fn run(file: &Path, look: Look, output: Form) -> anyhow::Result<Exit> {
-    let text = text(file)?;
-    let found = Found::of(look, &text);
-    match output {
-        Form::Json => say::result(&format!("{:#}\n", found.json())),
-        Form::Text => found.print(&shown(file), &text),
+/// Looks at each file. Text is printed as it comes; JSON is one list, an object for each file.
+pub fn run(files: &[PathBuf], look: Look, output: Form) -> anyhow::Result<Exit> {
+    let (mut objects, mut all_fine) = (Vec::new(), true);
+    for file in files {
+        let name = shown(file);
+        let read = text(file).map(|text| (Found::of(look, &text), text));
+        all_fine &= matches!(&read, Ok((found, _)) if !found.has_errors());
+        match (output, read) {
+            (Form::Text, Ok((found, text))) => found.print(&name, &text),
+            (Form::Text, Err(error)) => say::error(&format!("{error:#}")),
+            (Form::Json, Ok((found, _))) => objects.push(found.json(&name)),
+            (Form::Json, Err(error)) => objects.push(unreadable(&name, &error)),
+        }
     }
-    Ok(if found.has_errors() { Exit::Failed } else { Exit::Done })
+    if output == Form::Json {
+        say::result(&format!("{:#}\n", Value::from(objects)));
+    }
+    Ok(if all_fine { Exit::Done } else { Exit::Failed })
+}
+
+/// A file that cannot be read, as programs are told of it.
+fn unreadable(file: &str, error: &anyhow::Error) -> Value {
+    let problem = json!({"severity": "error", "code": "unreadable", "path": "", "line": null, "column": null,
+        "message": format!("{error:#}"), "help": null});
+    json!({"file": file, "valid": false, "runs_here": false, "problems": [problem], "needs_values": []})
 }
 
 /// How closely a spec is looked at.
@@ -53,8 +70,7 @@ impl Look {
 struct Found {
     look: Look,
     spec: Option<AppSpec>,
-    /// In the order of telling: what was read, what has no effect, what cannot run.
-    problems: Vec<Diagnostics>,
+    problems: Diagnostics,
     needed: Vec<NeededValue>,
 }
 
@@ -63,25 +79,28 @@ impl Found {
         match look.read(text) {
             // Parts of it may be missing: what would become of it cannot be told.
             Ok(parsed) if look == Look::SchemaOnly => {
-                Found { look, problems: vec![parsed.warnings], spec: Some(parsed.spec), needed: Vec::new() }
+                Found { look, problems: parsed.warnings, spec: Some(parsed.spec), needed: Vec::new() }
             }
             Ok(parsed) => {
-                let problems = vec![parsed.warnings.clone(), parsed.no_effect(), parsed.not_yet()];
-                let needed = parsed.spec.needed_values();
+                let (problems, needed) = (parsed.remarks(), parsed.spec.needed_values());
                 Found { look, spec: Some(parsed.spec), problems, needed }
             }
-            Err(problems) => Found { look, spec: None, problems: vec![problems], needed: Vec::new() },
+            Err(problems) => Found { look, spec: None, problems, needed: Vec::new() },
         }
     }
 
     fn has_errors(&self) -> bool {
-        self.problems.iter().any(Diagnostics::has_errors)
+        self.problems.has_errors()
+    }
+
+    /// Whether there is nothing wrong in it, wherever it can run.
+    fn is_valid(&self) -> bool {
+        let refuses = |d: &Diagnostic| d.is_error() && d.code != Code::NotYet;
+        self.spec.is_some() && !self.problems.iter().any(refuses)
     }
 
     fn print(&self, name: &str, text: &str) {
-        for problems in &self.problems {
-            tell(problems, name, text);
-        }
+        tell(&self.problems, name, text);
         for needed in &self.needed {
             say::note(&say::plain(&needs(needed)));
         }
@@ -90,20 +109,22 @@ impl Found {
                 let is = if self.look == Look::SchemaOnly { "fits the schema" } else { "is valid" };
                 say::result(&format!("{name} {is}: {}\n", summary(spec)));
             }
-            Some(_) => say::error(&format!("{name} asks for what this version cannot run")),
+            Some(_) if self.is_valid() => say::error(&format!("{name} asks for what this version cannot run")),
+            Some(_) => say::error(&format!("{name} is refused; not all of it can be mended")),
             None => say::error(&format!("{name} is refused")),
         }
     }
 
-    fn json(&self) -> Value {
+    fn json(&self, file: &str) -> Value {
         let needed = self.needed.iter().map(|it| {
             json!({"component": it.component, "key": it.key, "path": it.path, "secret": it.secret, "why": word(it.why)})
         });
         let runs_here = (self.look != Look::SchemaOnly).then(|| !self.has_errors());
         json!({
-            "valid": self.spec.is_some(),
+            "file": file,
+            "valid": self.is_valid(),
             "runs_here": runs_here,
-            "problems": self.problems.iter().flatten().collect::<Vec<_>>(),
+            "problems": self.problems,
             "needs_values": needed.collect::<Vec<_>>(),
         })
     }
@@ -153,14 +174,14 @@ mod tests {
     #[test]
     fn programs_read_problems_and_needed_values() {
         let text = format!("{GOOD}  envs: [{{key: TOKEN, type: SECRET}}]\n  protocol: HTTP2\nregion: fra\n");
-        let found = Found::of(Look::Strict, &text).json();
+        let found = Found::of(Look::Strict, &text).json("app.yaml");
         assert_eq!((&found["valid"], &found["runs_here"]), (&json!(true), &json!(false)));
         let codes: Vec<_> = found["problems"].as_array().into_iter().flatten().map(|it| &it["code"]).collect();
-        assert_eq!(codes, ["needs_value", "no_effect", "not_yet"]);
+        assert_eq!(codes, ["needs_value", "not_yet", "no_effect"]);
         let needed = json!([{"component": "web", "key": "TOKEN", "path": "services[0].envs[0].value", "secret": true,
             "why": "empty"}]);
         assert_eq!(found["needs_values"], needed);
-        let refused = Found::of(Look::Strict, "name: Shop\n").json();
+        let refused = Found::of(Look::Strict, "name: Shop\n").json("app.yaml");
         assert_eq!(refused["valid"], json!(false));
         assert_eq!(refused["problems"][0]["line"], json!(1));
     }
@@ -170,6 +191,8 @@ mod tests {
         let misspelt = GOOD.replace("name: web", "nmae: web");
         assert!(Found::of(Look::Strict, &misspelt).has_errors());
         assert!(!Found::of(Look::Lenient, &misspelt).has_errors());
+        let nameless = Found::of(Look::Lenient, &GOOD.replace("name: shop", "region: ams")).json("app.yaml");
+        assert_eq!((&nameless["valid"], &nameless["runs_here"]), (&json!(false), &json!(false)));
     }
 
     #[test]
@@ -178,7 +201,7 @@ mod tests {
         assert!(Found::of(Look::Strict, &misnamed).has_errors());
         let found = Found::of(Look::SchemaOnly, &misnamed);
         assert!(!found.has_errors());
-        let json = found.json();
+        let json = found.json("app.yaml");
         assert_eq!((&json["valid"], &json["runs_here"]), (&json!(true), &Value::Null));
         assert_eq!(json["problems"][0]["code"], json!("bad_name"));
         assert!(Found::of(Look::SchemaOnly, &GOOD.replace("name: web", "nmae: web")).has_errors());
