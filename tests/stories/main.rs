@@ -13,3 +13,4 @@ mod neighbours;
 mod refusals;
 mod restart;
 mod support;
+mod terminal;

@@ -55,6 +55,12 @@ impl Diagnostics {
         self.list.iter().find(|d| d.is_error())
     }
 
+    /// The same without problems of one kind.
+    pub fn without(mut self, code: Code) -> Diagnostics {
+        self.list.retain(|d| d.code != code);
+        self
+    }
+
     /// The list itself.
     pub fn as_slice(&self) -> &[Diagnostic] {
         &self.list

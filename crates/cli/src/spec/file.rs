@@ -4,7 +4,7 @@ use std::io::Read;
 use std::path::Path;
 
 use anyhow::{Context, anyhow, bail};
-use app_spec::{AppSpec, Diagnostics, Parsed};
+use app_spec::{AppSpec, Code, Diagnostics, Parsed};
 
 use crate::say;
 
@@ -22,7 +22,8 @@ pub fn read(file: &Path) -> anyhow::Result<Parsed> {
             bail!("{name} is refused; nothing was sent");
         }
     };
-    let remarks = parsed.remarks();
+    // A value that is open here may be given yet, or be there already.
+    let remarks = parsed.remarks().without(Code::NeedsValue);
     tell(&remarks, &name, &text);
     if remarks.has_errors() {
         bail!("{name} asks for what this version cannot run; nothing was sent");
