@@ -1,7 +1,7 @@
 //! What differs between two specs, field by field: for people who want to see what an update would change.
 //!
-//! Defaults count as written, so that leaving one out is no change. Secrets are never shown, and whether one has another
-//! value is not told: the spec that runs is usually at hand with its secrets sealed.
+//! Defaults count as written, so that leaving one out is no change. That a secret has another value is told, the values
+//! are not. One that is sealed or left out has no other value than any.
 
 use std::fmt;
 
@@ -44,20 +44,33 @@ pub fn changes(before: &AppSpec, after: &AppSpec) -> Vec<Change> {
     found
 }
 
-const SECRET: &str = "(secret)";
+/// Stands before the text of a secret while specs are compared; no other text may hold it.
+const SECRET: char = '\0';
 
-/// The completed spec with one and the same text for every secret, given, sealed or kept from before.
+/// The completed spec, each secret marked. What nobody knows here is only marked.
 fn comparable(spec: &AppSpec) -> Out {
     let mut spec = spec.completed();
-    spec.unseal(&|_, _| Some(SecretText::new(SECRET)));
+    spec.unseal(&|_, _| Some(SecretText::new("")));
     for env in spec.all_envs_mut().filter(|env| env.value == EnvValue::Missing) {
-        env.value = EnvValue::Secret(SecretText::new(SECRET));
+        env.value = EnvValue::Secret(SecretText::new(""));
     }
-    spec.to_out(&|_, _| SECRET.to_owned())
+    spec.to_out(&|_, secret| format!("{SECRET}{}", secret.expose()))
+}
+
+/// The text of a secret, empty for one that nobody knows.
+fn secret(out: &Out) -> Option<&str> {
+    if let Out::Text(text) = out { text.strip_prefix(SECRET) } else { None }
 }
 
 fn compare(before: Option<&Out>, after: Option<&Out>, path: &str, found: &mut Vec<Change>) {
     if before == after {
+        return;
+    }
+    if let (Some(old), Some(new)) = (before.and_then(secret), after.and_then(secret)) {
+        if !old.is_empty() && !new.is_empty() {
+            let (before, after) = (Some("(secret)".to_owned()), Some("(another secret)".to_owned()));
+            found.push(Change { path: path.to_owned(), before, after });
+        }
         return;
     }
     let (Some(old), Some(new)) = (before.and_then(parts), after.and_then(parts)) else {
@@ -94,6 +107,7 @@ fn label(index: usize, item: &Out) -> String {
 
 fn told(out: &Out) -> String {
     match out {
+        _ if secret(out).is_some() => "(secret)".to_owned(),
         Out::Text(text) => shown(text),
         Out::Boolean(truth) => truth.to_string(),
         Out::Integer(integer) => integer.to_string(),
@@ -155,6 +169,19 @@ services:
             "~ ingress.rules.0.component.name: old → api",
         ];
         assert_eq!(told(BEFORE, AFTER), wanted);
+    }
+
+    #[test]
+    fn another_secret_is_told_and_neither_is_shown() {
+        let with = |value: &str| BEFORE.replace("EV[1:a:b]", value);
+        let wanted = ["~ services.web.envs.TOKEN.value: (secret) → (another secret)"];
+        assert_eq!(told(&with("hunter2"), &with("hunter3")), wanted);
+        assert_eq!(told(&with("hunter2"), &with("hunter2")), [""; 0]);
+        assert_eq!(told(&with("hunter2"), BEFORE), [""; 0], "nobody knows");
+        let plain = with("hunter2").replace(", type: SECRET", "");
+        let wanted =
+            ["~ services.web.envs.TOKEN.value: (secret) → hunter2", "~ services.web.envs.TOKEN.type: SECRET → GENERAL"];
+        assert_eq!(told(&with("hunter2"), &plain), wanted);
     }
 
     #[test]

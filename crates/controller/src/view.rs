@@ -134,6 +134,9 @@ pub struct LogEntry {
 /// What would be done, shown before it is done.
 #[derive(Debug, Clone, Serialize)]
 pub struct Preview {
+    /// One line for each field that would differ from what serves now, as `~ services.web.instance_count: 1 → 2`; no
+    /// secret is in it.
+    pub changes: Vec<String>,
     /// One sentence a step, in order.
     pub steps: Vec<String>,
 }

@@ -1,10 +1,10 @@
 //! What would be done, without doing it: the planner runs on a model of what is there.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use app_spec::{AppSpec, Component, JobKind};
-use rollout::ids::{AppId, RevisionId};
-use rollout::observed::{ContainerSeen, Instance, Observed, Open, ProbeSeen};
+use rollout::ids::{AppId, InstanceName, RevisionId};
+use rollout::observed::{ContainerSeen, Instance, Observed, Open, ProbeSeen, Routes};
 use rollout::queue::{Build, Request};
 use rollout::simulate::World;
 use rollout::step::Step;
@@ -32,11 +32,12 @@ impl Controller {
         let state = self.state(app).await?;
         let before = self.active_spec(&state).unwrap_or_default();
         if before == spec {
-            return Ok(Preview { steps: vec!["nothing: this spec serves already".into()] });
+            return Ok(Preview { changes: Vec::new(), steps: vec!["nothing: this spec serves already".into()] });
         }
         let app_level = before.envs != spec.envs;
         let changed = |name: &str| app_level || before.component(name) != spec.component(name);
-        Ok(preview(&spec, &Request::deploy(), Some(&state), &changed))
+        let changes = app_spec::changes(&before, &spec).iter().map(ToString::to_string).collect();
+        Ok(Preview { changes, ..preview(&spec, &Request::deploy(), Some(&state), &changed) })
     }
 
     /// What a restart would do.
@@ -91,7 +92,7 @@ fn preview(spec: &AppSpec, request: &Request, state: Option<&AppState>, changed:
     if steps.is_empty() {
         steps.push("nothing: everything is as it should be".into());
     }
-    Preview { steps }
+    Preview { changes: Vec::new(), steps }
 }
 
 fn image_line(component: Component<'_>, build: Build) -> String {
@@ -116,22 +117,68 @@ fn jobs(spec: &AppSpec, kind: JobKind) -> Vec<String> {
 fn instance_lines(spec: &AppSpec, state: Option<&AppState>, changed: &dyn Fn(&str) -> bool) -> Vec<String> {
     let targets: Vec<Target> = spec.components().filter_map(|it| target(it, changed)).collect();
     let observed = state.map(model).unwrap_or_default();
-    let mut world = World::new(observed, clock::now());
-    let mut names: std::collections::BTreeMap<String, String> = Default::default();
-    for it in &world.observed.instances {
-        names.insert(it.name.to_string(), format!("{}.{}", it.component, it.slot));
+    let mut teller = Teller { routed: observed.routes.clone().unwrap_or_default(), names: BTreeMap::new() };
+    for it in &observed.instances {
+        let old = if changed(it.component.as_str()) { "the old " } else { "" };
+        teller.names.insert(it.name.clone(), format!("{old}{}.{}", it.component, it.slot));
     }
+    let mut world = World::new(observed, clock::now());
     let mut lines = Vec::new();
     for _ in 0..TURNS {
         let Some(turn) = world.turn(&targets) else { break };
         for it in &world.observed.instances {
-            names.insert(it.name.to_string(), format!("{}.{}", it.component, it.slot));
+            teller.names.entry(it.name.clone()).or_insert_with(|| format!("{}.{}", it.component, it.slot));
         }
         if let rollout::simulate::Turn::Did(step) = turn {
-            lines.extend(words(&step, &names));
+            lines.extend(teller.tell(&step));
         }
     }
     lines
+}
+
+/// Tells steps in words.
+struct Teller {
+    names: BTreeMap<InstanceName, String>,
+    routed: Routes,
+}
+
+impl Teller {
+    /// One step in words; bookkeeping is left out.
+    fn tell(&mut self, step: &Step) -> Option<String> {
+        Some(match step {
+            Step::Add { component, slot, .. } => format!("create {component}.{slot}"),
+            Step::Start { instance } => format!("start {} and wait until it is ready", self.name(instance)),
+            Step::Route { routes } => return self.routes(routes),
+            Step::Drain { instance } => format!("drain {}", self.name(instance)),
+            Step::Stop { instance, .. } => format!("stop {}", self.name(instance)),
+            Step::Remove { instance } => format!("remove {}", self.name(instance)),
+            _ => return None,
+        })
+    }
+
+    /// `route web to the old web.0 and web.0`: whose routes change, and to what.
+    fn routes(&mut self, routes: &Routes) -> Option<String> {
+        let before = std::mem::replace(&mut self.routed, routes.clone());
+        let gone = before.keys().filter(|it| !routes.contains_key(*it)).map(|it| format!("{it} to nobody"));
+        let changed = routes.iter().filter(|(component, to)| before.get(*component) != Some(to));
+        let told = changed.filter(|(component, to)| !to.is_empty() || before.contains_key(*component));
+        let told = told.map(|(component, to)| format!("{component} to {}", self.all(to)));
+        let lines: Vec<_> = told.chain(gone).collect();
+        (!lines.is_empty()).then(|| format!("route {}", lines.join(", ")))
+    }
+
+    fn all(&self, instances: &BTreeSet<InstanceName>) -> String {
+        let names: Vec<_> = instances.iter().map(|it| self.name(it)).collect();
+        match &names[..] {
+            [] => "nobody".into(),
+            [one] => one.clone(),
+            [first @ .., last] => format!("{} and {last}", first.join(", ")),
+        }
+    }
+
+    fn name(&self, instance: &InstanceName) -> String {
+        self.names.get(instance).cloned().unwrap_or_else(|| instance.to_string())
+    }
 }
 
 const BEFORE: &str = "before";
@@ -176,22 +223,4 @@ fn model(state: &AppState) -> Observed {
     let mut observed = Observed { instances: instances.collect(), ..Observed::default() };
     observed.routes = Some(rollout::plan::wanted_routes(&observed));
     observed
-}
-
-/// One step in words; bookkeeping is left out.
-fn words(step: &Step, names: &std::collections::BTreeMap<String, String>) -> Option<String> {
-    let shown =
-        |name: &rollout::ids::InstanceName| names.get(name.as_str()).cloned().unwrap_or_else(|| name.to_string());
-    Some(match step {
-        Step::Add { component, slot, .. } => format!("create {component}.{slot}"),
-        Step::Start { instance } => format!("start {} and wait until it is ready", shown(instance)),
-        Step::Route { routes } => {
-            let all: BTreeSet<_> = routes.keys().map(ToString::to_string).collect();
-            format!("route {}", all.into_iter().collect::<Vec<_>>().join(", "))
-        }
-        Step::Drain { instance } => format!("drain the old {}", shown(instance)),
-        Step::Stop { instance, .. } => format!("stop the old {}", shown(instance)),
-        Step::Remove { instance } => format!("remove the old {}", shown(instance)),
-        _ => return None,
-    })
 }

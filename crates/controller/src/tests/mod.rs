@@ -14,6 +14,7 @@ mod house;
 mod ingress;
 mod keeper;
 mod outages;
+mod preview;
 mod queue;
 mod rollback;
 mod simulation;
