@@ -12,4 +12,5 @@ mod many;
 mod neighbours;
 mod refusals;
 mod restart;
+mod specs;
 mod support;
