@@ -11,19 +11,6 @@ use tokio::process::{Child, Command};
 
 use crate::support::*;
 
-/// What a command wrote and how it ended.
-struct Said {
-    code: Option<i32>,
-    out: String,
-    err: String,
-}
-
-async fn say(at: &Installation, args: &[&str]) -> Said {
-    let output = at.cli(args).await.unwrap();
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    Said { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
-}
-
 /// A command that goes on while the story does.
 fn begin(at: &Installation, args: &[&str]) -> Child {
     let mut command = Command::new(PROGRAM);
@@ -31,12 +18,6 @@ fn begin(at: &Installation, args: &[&str]) -> Child {
     command.env_remove("BOATYARD_TOKEN").env_remove("BOATYARD_API_URL");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     command.spawn().unwrap()
-}
-
-fn spec_file(at: &Installation, spec: &str) -> String {
-    let path = at.sources().join("app.yaml");
-    std::fs::write(&path, spec).unwrap();
-    path.display().to_string()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -12,5 +12,6 @@ mod many;
 mod neighbours;
 mod refusals;
 mod restart;
+mod specs;
 mod support;
 mod terminal;

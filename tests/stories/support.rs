@@ -67,6 +67,27 @@ pub async fn app_id(at: &Installation, name: &str) -> String {
     app["app"]["id"].as_str().unwrap().to_owned()
 }
 
+/// What a command wrote and how it ended.
+pub struct Said {
+    pub code: Option<i32>,
+    pub out: String,
+    pub err: String,
+}
+
+/// Runs a command to its end.
+pub async fn say(at: &Installation, args: &[&str]) -> Said {
+    let output = at.cli(args).await.unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Said { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
+}
+
+/// Where this spec lies for a command to read.
+pub fn spec_file(at: &Installation, spec: &str) -> String {
+    let path = at.sources().join("app.yaml");
+    std::fs::write(&path, spec).unwrap();
+    path.display().to_string()
+}
+
 /// A repository whose image answers with this version.
 pub fn versioned(at: &Installation, name: &str) -> Repo {
     let repo = Repo::init(at.sources().join(name)).unwrap();

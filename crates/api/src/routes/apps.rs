@@ -76,7 +76,8 @@ pub(super) async fn remove(access: Access, Named(app): Named<String>) -> Answer 
     Ok(Json(json!({ "id": view.app.id })))
 }
 
-/// What would become of a spec. A taken name is no error here, in App Platform as well.
+/// What would become of a spec. A taken name is no error here, in App Platform as well, and neither is what this version
+/// cannot run yet: it is told, and there is no plan.
 pub(super) async fn propose(access: Access, content: Content) -> Answer {
     let parsed = content.spec()?;
     let app = match content.text("app_id")? {
@@ -90,7 +91,7 @@ pub(super) async fn propose(access: Access, content: Content) -> Answer {
     };
     let own = app.as_ref().map(|it| &it.app.id);
     let available = same_name.is_none() || same_name.as_ref() == own;
-    let plan = match available {
+    let plan = match available && parsed.not_yet().is_empty() {
         true => Some(access.control.preview_update(own, parsed.spec.clone()).await?),
         false => None,
     };

@@ -58,6 +58,12 @@ pub(crate) fn proposal(parsed: &Parsed, name_available: bool, plan: Option<&Prev
     let is_static = !spec.static_sites.is_empty() && spec.components().count() == spec.static_sites.len();
     // The caller wrote these secrets in this very request; to nobody else are they shown.
     let normalised = spec.to_json_value(&|_, secret| secret.expose().to_owned());
+    let remarks = json!({
+        "plan": plan,
+        "warnings": parsed.warnings,
+        "no_effect": parsed.no_effect(),
+        "not_yet": parsed.not_yet(),
+    });
     let suggestion = (!name_available).then(|| format!("{}-2", spec.name));
     Fields::new()
         .set("app_name_available", name_available)
@@ -72,6 +78,6 @@ pub(crate) fn proposal(parsed: &Parsed, name_available: bool, plan: Option<&Prev
         .set("app_cost", 0)
         .set("app_tier_upgrade_cost", 0)
         .set("app_tier_downgrade_cost", 0)
-        .set("boatyard", json!({ "plan": plan, "warnings": parsed.warnings, "no_effect": parsed.no_effect() }))
+        .set("boatyard", remarks)
         .build()
 }

@@ -144,6 +144,19 @@ async fn a_proposal_tells_whether_the_name_is_free_and_costs_nothing() {
     assert_eq!(own["boatyard"]["plan"]["steps"], json!(["create web.0"]));
 }
 
+/// Apps are refused for it when they are made, not when someone asks what would become of them.
+#[tokio::test]
+async fn a_proposal_tells_what_cannot_run_yet_and_has_no_plan_then() {
+    let server = Server::start().await;
+    let spec = SPEC.replace("{\"name\":\"web\"", "{\"name\":\"web\",\"protocol\":\"HTTP2\"").replace("shop", "news");
+    let answer = server.send("POST", "/v2/apps/propose", &format!("{{\"spec\":{spec}}}")).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
+    let told = &answer.json()["boatyard"];
+    assert_eq!(told["not_yet"][0]["path"], "services[0].protocol");
+    assert!(told["plan"].is_null(), "{told}");
+    assert_eq!(server.control.calls(), [""; 0], "nothing was planned");
+}
+
 #[tokio::test]
 async fn failures_have_the_status_that_clients_act_on() {
     let internal = || ControlError::Internal { message: "the store did not answer".into(), cause: anyhow_chain() };

@@ -1,0 +1,213 @@
+//! Specs sent to the API and read back: what is accepted comes back equal, and what is secret stays with its app.
+
+use std::path::PathBuf;
+
+use app_spec::{AppSpec, SecretText};
+use boatyard_tests::http;
+use boatyard_tests::installation::Installation;
+use serde_json::{Value, json};
+
+use crate::support::*;
+
+/// Every sample by the name of its file.
+fn samples() -> Vec<(String, AppSpec)> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../app-spec-samples");
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|path| path.extension().is_some_and(|it| it == "yaml" || it == "json"));
+    files.sort();
+    let name = |path: &PathBuf| path.file_name().unwrap().to_string_lossy().into_owned();
+    let read = |path: &PathBuf| AppSpec::from_yaml(&std::fs::read_to_string(path).unwrap()).unwrap().spec;
+    files.iter().map(|path| (name(path), read(path))).collect()
+}
+
+/// As API clients send it.
+fn body(spec: &AppSpec) -> Value {
+    json!({ "spec": spec.to_json_value(&|_, secret| secret.expose().to_owned()) })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_sample_is_accepted_by_serve() {
+    let at = installation().await;
+    let samples = samples();
+    assert!(samples.len() >= 25);
+    for (file, mut spec) in samples {
+        let proposal = at.ok("POST", "/v2/apps/propose", Some(&body(&spec))).await.expect(&file);
+        let told = proposal["boatyard"]["not_yet"].as_array().map(Vec::len);
+        assert_eq!(told, Some(spec.not_yet().len()), "{file}: {proposal}");
+        for needed in spec.needed_values() {
+            spec.give(&needed.key, "given");
+        }
+        match spec.not_yet().is_empty() {
+            true => comes_back_equal(&at, &file, &spec).await,
+            false => is_refused_by_name(&at, &file, &spec).await,
+        }
+    }
+    at.check_explained(&[]).await.unwrap();
+}
+
+/// Deleted at once: its deployment asks hosts that nobody reaches.
+async fn comes_back_equal(at: &Installation, file: &str, sent: &AppSpec) {
+    let created = at.ok("POST", "/v2/apps", Some(&body(sent))).await.expect(file);
+    let app = created["app"]["id"].as_str().unwrap();
+    let back = AppSpec::from_json(&spec_of(at, app).await).expect(file).spec;
+    at.delete(app).await.unwrap();
+    assert_eq!(comparable(&back), comparable(sent), "{file}");
+    back.to_json_value(&|path, _| panic!("{file}: {path} comes back unsealed"));
+}
+
+/// With every default written out, and one text for all secrets.
+fn comparable(spec: &AppSpec) -> Value {
+    let mut spec = spec.completed();
+    spec.unseal(&|_, _| Some(SecretText::new("(secret)")));
+    spec.to_json_value(&|_, _| "(secret)".into())
+}
+
+async fn is_refused_by_name(at: &Installation, file: &str, spec: &AppSpec) {
+    let (status, answer) = at.call("POST", "/v2/apps", Some(&body(spec))).await.unwrap();
+    assert_eq!(status, 400, "{file}: {answer}");
+    for missing in spec.not_yet() {
+        assert!(message(&answer).contains(&missing.api_message()), "{file}: {answer}");
+    }
+}
+
+fn message(answer: &Value) -> &str {
+    answer["message"].as_str().unwrap_or_default()
+}
+
+/// An app whose service has one secret, TOKEN.
+fn vault(name: &str, token: &str) -> String {
+    format!(
+        "
+name: {name}
+services:
+- name: web
+  image: {TESTAPP}
+  envs: [{{key: NAME, value: first}}, {{key: TOKEN, value: '{token}', type: SECRET}}]
+  health_check: {{http_path: /health, period_seconds: 1}}
+"
+    )
+}
+
+/// The spec as the API has it.
+async fn spec_of(at: &Installation, app: &str) -> Value {
+    at.ok("GET", &format!("/v2/apps/{app}"), None).await.unwrap()["app"]["spec"].take()
+}
+
+fn token_in(spec: &Value) -> &str {
+    let envs = spec["services"][0]["envs"].as_array().unwrap();
+    envs.iter().find(|it| it["key"] == "TOKEN").unwrap()["value"].as_str().unwrap()
+}
+
+/// The value that an app's container has.
+async fn env(at: &Installation, app: &str, key: &str) -> String {
+    let page = http::page(at.http(), &format!("{app}.localhost"), &format!("/env?key={key}")).await;
+    let (status, value) = page.unwrap();
+    assert_eq!(status, 200, "{app} {key}: {value}");
+    value
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sealed_value_goes_round_and_a_foreign_one_is_asked_for_again() {
+    let at = installation().await;
+    at.create(&vault("shop", "open-sesame")).await.unwrap();
+    it_is_sealed_for_everyone_but_the_container(&at).await;
+    it_goes_round_by_the_api_and_by_the_command_line(&at).await;
+
+    let other = http::yaml(at.api(), "/v2/apps", at.token(), &vault("other", "abracadabra")).await.unwrap();
+    let of_other = token_in(&other.1["app"]["spec"]).to_owned();
+    for foreign in [&of_other, "EV[1:c2FtcGxl:c2FtcGxl]"] {
+        it_is_asked_for_again(&at, foreign).await;
+    }
+    it_is_given_beside_the_spec(&at, &of_other).await;
+}
+
+async fn it_is_sealed_for_everyone_but_the_container(at: &Installation) {
+    assert!(token_in(&spec_of(at, "shop").await).starts_with("EV[1:"));
+    for path in ["/v2/apps", "/v2/apps/shop", "/v2/apps/shop/deployments", "/v2/boatyard/apps/shop/status"] {
+        let answer = at.ok("GET", path, None).await.unwrap().to_string();
+        assert!(!answer.contains("open-sesame"), "{path}: {answer}");
+    }
+    assert_eq!(env(at, "shop", "TOKEN").await, "open-sesame");
+}
+
+async fn it_goes_round_by_the_api_and_by_the_command_line(at: &Installation) {
+    let put = at.ok("PUT", "/v2/apps/shop", Some(&json!({ "spec": spec_of(at, "shop").await }))).await.unwrap();
+    assert_eq!(put["boatyard"]["deployment_started"], false, "an equal spec changes nothing: {put}");
+
+    let got = say(at, &["spec", "get", "shop"]).await.out;
+    let unchanged = say(at, &["apps", "update", "shop", "--spec", &spec_file(at, &got), "--wait"]).await;
+    assert_eq!(unchanged.code, Some(0), "{}", unchanged.err);
+    assert!(unchanged.err.contains("Nothing to do"), "{}", unchanged.err);
+
+    let renamed = spec_file(at, &got.replace("value: first", "value: second"));
+    let updated = say(at, &["apps", "update", "shop", "--spec", &renamed, "--wait"]).await;
+    assert_eq!(updated.code, Some(0), "{}", updated.err);
+    assert_eq!(env(at, "shop", "NAME").await, "second");
+    assert_eq!(env(at, "shop", "TOKEN").await, "open-sesame", "opened for the new container");
+}
+
+/// For an app that is new, and for one that has a value; with the app's name.
+const COMMANDS: [(&[&str], &str); 2] = [(&["apps", "create"], "third"), (&["apps", "update", "shop"], "shop")];
+
+/// By the API and by the command line, for a new app and for one that has a value.
+async fn it_is_asked_for_again(at: &Installation, foreign: &str) {
+    let ask = ["TOKEN of web", "--env KEY=value"];
+    let (status, refused) = http::yaml(at.api(), "/v2/apps", at.token(), &vault("third", foreign)).await.unwrap();
+    assert_eq!(status, 400, "{refused}");
+    assert!(ask.iter().all(|words| message(&refused).contains(words)), "{refused}");
+
+    let mut spec = spec_of(at, "shop").await;
+    spec["services"][0]["envs"][1]["value"] = foreign.into();
+    let (status, refused) = at.call("PUT", "/v2/apps/shop", Some(&json!({ "spec": spec }))).await.unwrap();
+    assert_eq!(status, 400, "{refused}");
+    assert!(ask.iter().all(|words| message(&refused).contains(words)), "{refused}");
+
+    for (words, app) in COMMANDS {
+        let file = spec_file(at, &vault(app, foreign));
+        let refused = say(at, &[words, &["--spec", &file]].concat()).await;
+        assert_eq!(refused.code, Some(1), "{words:?}: {}", refused.err);
+        assert!(ask.iter().all(|words| refused.err.contains(words)), "{words:?}: {}", refused.err);
+    }
+}
+
+async fn it_is_given_beside_the_spec(at: &Installation, foreign: &str) {
+    let give = ["--env", "TOKEN=hocus-pocus", "--wait", "--spec"];
+    for (words, app) in COMMANDS {
+        let file = spec_file(at, &vault(app, foreign));
+        let given = say(at, &[words, &give, &[file.as_str()]].concat()).await;
+        assert_eq!(given.code, Some(0), "{words:?}: {}", given.err);
+        assert_eq!(env(at, app, "TOKEN").await, "hocus-pocus");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_touches_nothing() {
+    let at = installation().await;
+    at.create(&vault("shop", "open-sesame")).await.unwrap();
+    let before = all_of_shop(&at).await;
+    let changed = vault("shop", "hocus-pocus").replace("value: first", "value: second") + "  instance_count: 2\n";
+    let file = spec_file(&at, &changed);
+    let told = say(&at, &["apps", "update", "shop", "--spec", &file, "--dry-run"]).await;
+    assert_eq!(told.code, Some(0), "{}", told.err);
+    let lines = [
+        "~ services.web.envs.NAME.value: first → second",
+        "~ services.web.instance_count: 1 → 2",
+        "start web.1 and wait until it is ready",
+        "drain the old web.0",
+    ];
+    for line in lines {
+        assert!(told.out.contains(line), "{line}: {}", told.out);
+    }
+    assert!(told.err.contains("Nothing was done."), "{}", told.err);
+    for secret in ["open-sesame", "hocus-pocus", "EV["] {
+        assert!(!told.out.contains(secret) && !told.err.contains(secret), "{}{}", told.out, told.err);
+    }
+    assert_eq!(all_of_shop(&at).await, before);
+}
+
+/// The app with its spec, its deployments, its instances with their containers.
+async fn all_of_shop(at: &Installation) -> (Value, Value, Vec<Value>) {
+    let app = at.ok("GET", "/v2/apps/shop", None).await.unwrap();
+    let deployments = at.ok("GET", "/v2/apps/shop/deployments", None).await.unwrap();
+    (app, deployments, at.instances("shop").await.unwrap())
+}
