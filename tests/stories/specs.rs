@@ -35,7 +35,7 @@ async fn every_sample_is_accepted_by_serve() {
         let told = proposal["boatyard"]["not_yet"].as_array().map(Vec::len);
         assert_eq!(told, Some(spec.not_yet().len()), "{file}: {proposal}");
         for needed in spec.needed_values() {
-            spec.give(&needed.key, "given");
+            spec.give(None, &needed.key, "given");
         }
         match spec.not_yet().is_empty() {
             true => comes_back_equal(&at, &file, &spec).await,

@@ -102,9 +102,7 @@ async fn open_values_are_asked_for_once_and_secrets_are_never_shown() {
     let at = installation().await;
     let open = shop().replacen("value: web}", "value: web}, {key: TOKEN, type: SECRET}", 1);
     let open = open.replacen("value: api}", "value: api}, {key: GREETING, value: '${GREETING}'}", 1);
-    let file = at.sources().join("app.yaml");
-    std::fs::write(&file, open).unwrap();
-    let file = file.display().to_string();
+    let file = spec_file(&at, &open);
     let create = ["apps", "create", "--spec", &file, "--wait"];
 
     let mut left = Terminal::run(&at, &create);

@@ -108,10 +108,12 @@ impl AppSpec {
         meant.len()
     }
 
-    /// Takes from `before`, an earlier spec of the same app, what this one waits for and has a value there. A secret is
-    /// only kept as a secret, and credentials only for the registry that they were given for.
+    /// Takes from `before`, an earlier spec of the same app, what this one leaves open and has a value there. A secret is
+    /// only kept as a secret, and credentials only for the registry that they were given for. What was sealed elsewhere is
+    /// not open: someone meant another value.
     pub fn keep_values(&mut self, before: &AppSpec) {
-        for needed in self.needed_values() {
+        let needed = self.needed_values();
+        for needed in needed.into_iter().filter(|it| it.why != Why::SealedElsewhere) {
             if let Some(value) = before.kept_for(self, &needed) {
                 self.fill(&needed, &value);
             }

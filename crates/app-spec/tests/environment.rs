@@ -256,15 +256,16 @@ fn registry_credentials_may_be_needed_and_given_too() {
 fn what_waits_for_a_value_keeps_the_one_it_had() {
     let before = spec(
         "{key: T, value: app}",
-        "{key: A, value: s3, type: SECRET}, {key: B, value: plain}, {key: C, value: '${C}'}",
+        "{key: A, value: s3, type: SECRET}, {key: B, value: plain}, {key: C, value: '${C}'}, {key: E, value: x}",
     );
     let mut after = spec(
         "{key: T, value: '${T}'}",
-        "{key: A, value: '${A}', type: SECRET}, {key: B, type: SECRET}, {key: C, value: '${C}'}, {key: D, type: SECRET}",
+        "{key: A, value: '${A}', type: SECRET}, {key: B, type: SECRET}, {key: C, value: '${C}'}, {key: D, type: SECRET}, \
+         {key: E, value: 'EV[1:a:b]', type: SECRET}",
     );
     after.keep_values(&before);
     let open: Vec<String> = after.needed_values().into_iter().map(|n| n.key).collect();
-    assert_eq!(open, ["C", "D"], "nobody ever gave them one");
+    assert_eq!(open, ["C", "D", "E"], "nobody ever gave them one, or another one is meant");
     assert_eq!(after.envs[0].value, EnvValue::Plain("app".to_owned()));
     assert_eq!(after.services[0].common.envs[0].value, EnvValue::Secret(SecretText::new("s3")));
     assert_eq!(after.services[0].common.envs[1].value, EnvValue::Secret(SecretText::new("plain")));
