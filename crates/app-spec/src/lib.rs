@@ -33,6 +33,7 @@ mod diagnostic;
 mod facts;
 mod format;
 mod image;
+mod made;
 mod needed;
 mod reference;
 mod render;
