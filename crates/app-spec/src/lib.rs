@@ -37,6 +37,7 @@ mod made;
 mod needed;
 mod reference;
 mod render;
+mod repeated;
 mod resolve;
 mod routes;
 mod schema;
