@@ -10,7 +10,9 @@ mod cors;
 mod database;
 mod envs;
 mod logs;
+mod lookalikes;
 mod names;
+mod references;
 mod routing;
 mod scaling;
 

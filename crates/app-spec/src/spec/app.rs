@@ -147,6 +147,9 @@ impl AppSpec {
         if !lost_items {
             let mut checks = crate::check::check(spec.as_ref().unwrap_or(&AppSpec::default()), found.has_errors());
             places.locate(checks.iter_mut());
+            // Of a template that the text itself shows to be one, no field need say more.
+            let is_told = |d: &Diagnostic| found.iter().any(|f| f.code == Code::Unsubstituted && f.path == d.path);
+            checks.retain(|d| !is_told(d));
             found.extend(checks);
         }
         found.sort();
