@@ -9,6 +9,7 @@ mod component;
 mod cors;
 mod database;
 mod envs;
+mod image;
 mod logs;
 mod lookalikes;
 mod names;
@@ -24,6 +25,7 @@ pub(crate) fn check(spec: &AppSpec, partial: bool) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     names::check(spec, &mut found);
     component::check(spec, &mut found);
+    image::check(spec, &mut found);
     scaling::check(spec, &mut found);
     database::check(spec, &mut found);
     envs::check(spec, &mut found);
