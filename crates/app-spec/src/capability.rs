@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
-use crate::spec::{AppSpec, Component, RegistryType, Source};
+use crate::made;
+use crate::spec::AppSpec;
 use crate::wire::{Field, Object, Out, Shape};
 
 /// What happens with a field.
@@ -231,21 +232,22 @@ impl AppSpec {
             }
         });
         for (path, component) in self.components_with_paths() {
-            found.extend(unnamed_registry(&path, component));
-            found.extend(undetected_language(&path, component));
+            found.extend(made::not_yet(&path, component));
         }
         found
     }
 
     /// What the spec uses that is kept but changes nothing here: warnings, one per field.
     pub fn no_effect(&self) -> Diagnostics {
-        let (mut found, not_yet) = (Diagnostics::default(), self.not_yet());
+        let not_yet = self.not_yet();
+        let mut found = Diagnostics::default();
+        found.extend(self.components_with_paths().flat_map(|(path, component)| made::no_effect(&path, component)));
+        let of_sources = found.clone();
         self.each_used(&mut |path, support| {
             if let NoEffectHere(reason) = support
-                && not_yet.iter().all(|it| it.path != path)
+                && not_yet.iter().chain(&of_sources).all(|it| it.path != path)
             {
-                let message = format!("accepted, no effect here: {reason}");
-                found.push(Diagnostic::warning(Code::NoEffect, path, message));
+                found.push(no_effect(path, reason));
             }
         });
         found
@@ -256,25 +258,12 @@ impl AppSpec {
     }
 }
 
-fn not_yet(path: &str, reason: &str) -> Diagnostic {
+pub(crate) fn not_yet(path: &str, reason: &str) -> Diagnostic {
     Diagnostic::error(Code::NotYet, path, format!("not yet: {reason}"))
 }
 
-/// On the platform an account has one registry; here nobody knows which.
-fn unnamed_registry(path: &str, component: Component<'_>) -> Option<Diagnostic> {
-    let Source::Image(image) = component.source() else { return None };
-    let unnamed = image.registry_type == Some(RegistryType::Docr) && image.registry.is_none();
-    let reason = "a DOCR image needs `registry`, because no account tells which one is meant";
-    unnamed.then(|| not_yet(&format!("{path}.image.registry_type"), reason))
-}
-
-/// What describes a build without a Dockerfile: no language is detected yet.
-fn undetected_language(path: &str, component: Component<'_>) -> Vec<Diagnostic> {
-    let Some(common) = component.common().filter(|it| it.dockerfile_path.is_none()) else { return Vec::new() };
-    let reason = "languages are not detected; give a Dockerfile and name it by `dockerfile_path`";
-    let given = [("environment_slug", &common.environment_slug), ("build_command", &common.build_command)];
-    let given = given.into_iter().filter(|(_, value)| value.is_some());
-    given.map(|(field, _)| not_yet(&format!("{path}.{field}"), reason)).collect()
+pub(crate) fn no_effect(path: &str, reason: &str) -> Diagnostic {
+    Diagnostic::warning(Code::NoEffect, path, format!("accepted, no effect here: {reason}"))
 }
 
 /// Goes through what is written, with the path as it stands there and the path as the table has it.
@@ -348,29 +337,6 @@ mod tests {
             let parent = parent.strip_suffix("[]").unwrap_or(parent);
             assert_eq!(support(parent), Some(Works), "{path} is never reached");
         }
-    }
-
-    #[test]
-    fn a_build_without_a_dockerfile_is_not_yet_and_one_with_it_needs_no_hints() {
-        let of = |dockerfile: &str| {
-            let git = "git: {repo_clone_url: 'https://example.com/r.git', branch: main}";
-            let text = format!(
-                "name: shop\nservices:\n- name: web\n  {git}\n  environment_slug: node-js\n  build_command: npm run build\n{dockerfile}"
-            );
-            let parsed = AppSpec::from_yaml(&text).unwrap();
-            let paths = |found: Diagnostics| found.into_iter().map(|it| it.path).collect::<Vec<_>>();
-            (paths(parsed.not_yet()), paths(parsed.no_effect()))
-        };
-        let (slug, command) = ("services[0].environment_slug".to_owned(), "services[0].build_command".to_owned());
-        let both = vec![command, slug];
-        let sorted = |mut paths: Vec<String>| {
-            paths.sort();
-            paths
-        };
-        let (not_yet, no_effect) = of("");
-        assert_eq!((sorted(not_yet), no_effect), (both.clone(), vec![]));
-        let (not_yet, no_effect) = of("  dockerfile_path: Dockerfile\n");
-        assert_eq!((not_yet, sorted(no_effect)), (vec![], both));
     }
 
     #[test]

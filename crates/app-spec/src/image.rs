@@ -8,18 +8,28 @@ use crate::spec::{ImageSource, RegistryType};
 /// Docker Hub is not written out: an engine takes a name without a host for Docker Hub, and looks for a local image of
 /// that very name first. Names have small letters only, tags have both. So `registry: boatyard-local`, `repository: app` is the local image `boatyard-local/app`.
 pub fn image_reference(image: &ImageSource) -> String {
-    let host = match image.registry_type {
-        Some(RegistryType::Ghcr) => Some("ghcr.io"),
-        Some(RegistryType::Docr) => Some("registry.digitalocean.com"),
-        Some(RegistryType::DockerHub | RegistryType::Unspecified) | None => None,
-    };
-    // People write the host into `registry`, where the platform wants the owner.
-    let owner = image.registry.as_deref().filter(|registry| host != Some(*registry));
-    let parts = [host, owner, Some(image.repository.as_str())];
-    let name = parts.into_iter().flatten().collect::<Vec<_>>().join("/").to_ascii_lowercase();
+    let path = path_in_registry(image);
+    let name = host(image).map_or_else(|| path.clone(), |host| format!("{host}/{path}"));
     match &image.digest {
         Some(digest) => format!("{name}@{digest}"),
         None => format!("{name}:{}", image.tag.as_deref().unwrap_or("latest")),
+    }
+}
+
+/// Owner and repository, as they are known inside the registry. People write the host into `registry` too, alone or
+/// before the owner, where the platform wants the owner.
+pub(crate) fn path_in_registry(image: &ImageSource) -> String {
+    let parts = [image.registry.as_deref(), Some(image.repository.as_str())];
+    let path = parts.into_iter().flatten().collect::<Vec<_>>().join("/").to_ascii_lowercase();
+    let inside = host(image).and_then(|host| path.strip_prefix(host)?.strip_prefix('/').map(str::to_owned));
+    inside.unwrap_or(path)
+}
+
+fn host(image: &ImageSource) -> Option<&'static str> {
+    match image.registry_type {
+        Some(RegistryType::Ghcr) => Some("ghcr.io"),
+        Some(RegistryType::Docr) => Some("registry.digitalocean.com"),
+        Some(RegistryType::DockerHub | RegistryType::Unspecified) | None => None,
     }
 }
 
@@ -43,6 +53,12 @@ mod tests {
             (image(RegistryType::DockerHub, "", None, None), "app:latest"),
             (image(RegistryType::Ghcr, "Acme", Some("RC1"), None), "ghcr.io/acme/app:RC1"),
             (image(RegistryType::Ghcr, "ghcr.io", Some("1"), None), "ghcr.io/app:1"),
+            (image(RegistryType::Ghcr, "GHCR.io/acme", Some("1"), None), "ghcr.io/acme/app:1"),
+            (image(RegistryType::Ghcr, "ghcr.io.acme", Some("1"), None), "ghcr.io/ghcr.io.acme/app:1"),
+            (
+                image(RegistryType::Docr, "registry.digitalocean.com/acme", Some("1"), None),
+                "registry.digitalocean.com/acme/app:1",
+            ),
             (image(RegistryType::Ghcr, "acme", None, Some("sha256:00")), "ghcr.io/acme/app@sha256:00"),
             (image(RegistryType::Docr, "acme", Some("1"), None), "registry.digitalocean.com/acme/app:1"),
         ];

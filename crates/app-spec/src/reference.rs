@@ -92,7 +92,7 @@ pub(crate) fn of_database(engine: Engine) -> &'static [&'static str] {
 /// The value that a reference to a database asks for. A connection pool stands before it, as in
 /// `${db.pool.DATABASE_URL}`; there are no pools here, and the database itself answers.
 pub(crate) fn without_pool(engine: Engine, name: &str) -> &str {
-    match name.rsplit_once('.') {
+    match name.split_once('.') {
         Some((_, value)) if matches!(engine, Engine::Pg | Engine::Unset) && of_database(engine).contains(&value) => {
             value
         }

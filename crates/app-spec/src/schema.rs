@@ -1,12 +1,12 @@
 //! The fields of a spec as a JSON Schema, for editors that complete and check while someone types.
 //!
-//! Made from the same declarations as the reader, so that the two cannot disagree. It is narrower than the reader where
-//! that helps the person who types: words in their written case, numbers without quotes.
+//! Made from the same declarations as the reader, so that the two cannot disagree. Whatever the reader takes without a
+//! word fits the schema, but for words in mixed case; what it takes with a warning, such as a number in quotes, may not.
 
 use serde_json::{Map, Value, json};
 
-use crate::spec::AppSpec;
-use crate::wire::rule::Fallback;
+use crate::spec::{AppSpec, Source};
+use crate::wire::rule::{Allowed, Fallback};
 use crate::wire::{Field, Object, Rule, Shape};
 
 /// A JSON Schema (draft 7) of app specs, with or without a `spec:` around them.
@@ -36,17 +36,30 @@ fn object(fields: &[Field]) -> Value {
     if !required.is_empty() {
         schema["required"] = json!(required);
     }
+    let is_source = |field: &&Field| Source::fields().iter().any(|source| source.name == field.name);
+    let sources: Vec<Value> = fields.iter().filter(is_source).map(|f| json!({"required": [f.name]})).collect();
+    if !sources.is_empty() {
+        schema["anyOf"] = json!(sources);
+    }
     schema
 }
 
 fn property(field: &Field) -> Value {
     let mut schema = shape(&field.shape, &field.rule);
+    if let Some(pattern) = field.rule.pattern {
+        schema["pattern"] = json!(pattern);
+    }
+    match field.rule.allowed {
+        Some(Allowed::Texts(texts)) => schema["enum"] = json!(texts),
+        Some(Allowed::Integers(integers)) => schema["enum"] = json!(integers),
+        None => {}
+    }
+    if !field.rule.required {
+        take_absent(&mut schema, &field.shape);
+    }
     let description = plain(field.doc);
     if !description.is_empty() {
         schema["description"] = json!(description);
-    }
-    if let Some(pattern) = field.rule.pattern {
-        schema["pattern"] = json!(pattern);
     }
     match field.rule.fallback {
         Some(Fallback::Text(text)) => schema["default"] = json!(text),
@@ -54,6 +67,21 @@ fn property(field: &Field) -> Value {
         None => {}
     }
     schema
+}
+
+/// Nothing at all, zero and empty text are what clients write for an absent field.
+fn take_absent(schema: &mut Value, shape_of: &Shape) {
+    schema["type"] = json!([schema["type"], "null"]);
+    if schema.get("minimum").is_some() {
+        schema["minimum"] = json!(0);
+    }
+    if let Some(pattern) = schema["pattern"].as_str() {
+        schema["pattern"] = json!(format!("^$|{pattern}"));
+    }
+    if let Some(allowed) = schema.get_mut("enum").and_then(Value::as_array_mut) {
+        let zero = if matches!(shape_of, Shape::Integer) { json!(0) } else { json!("") };
+        allowed.extend([zero, Value::Null]);
+    }
 }
 
 /// The limits of a list's field are those of its items.
@@ -66,10 +94,19 @@ fn shape(shape_of: &Shape, rule: &Rule) -> Value {
         Shape::Boolean => json!({"type": "boolean"}),
         Shape::Integer => integer(rule),
         Shape::Number => json!({"type": "number", "minimum": 0}),
-        Shape::Word(words) => json!({"type": "string", "enum": words}),
+        Shape::Word(words) => json!({"type": "string", "enum": in_both_cases(words)}),
         Shape::List(items) => json!({"type": "array", "items": shape(items, rule)}),
         Shape::Object(fields) => object(fields),
     }
+}
+
+/// As they are written first, since editors offer them in this order.
+fn in_both_cases(words: &[&str]) -> Vec<String> {
+    let other = |word: &&str| match word.chars().any(|c| c.is_ascii_uppercase()) {
+        true => word.to_ascii_lowercase(),
+        false => word.to_ascii_uppercase(),
+    };
+    words.iter().map(|word| (*word).to_owned()).chain(words.iter().map(other)).collect()
 }
 
 fn integer(rule: &Rule) -> Value {
@@ -100,13 +137,29 @@ mod tests {
         let schema = json_schema();
         let service = &schema["definitions"]["app"]["properties"]["services"]["items"];
         assert_eq!(service["required"], json!(["name"]));
-        let wanted = json!({"type": "integer", "minimum": 1, "maximum": 65535, "default": 8080,
+        let wanted = json!({"type": ["integer", "null"], "minimum": 0, "maximum": 65535, "default": 8080,
             "description": "The port that the process listens on."});
         assert_eq!(service["properties"]["http_port"], wanted);
         assert_eq!(service["properties"]["instance_count"]["description"], "1 to 250.");
         assert_eq!(service["properties"]["name"]["pattern"], "^[a-z][a-z0-9-]{0,30}[a-z0-9]$");
-        assert_eq!(service["properties"]["protocol"]["enum"], json!(["HTTP", "HTTP2"]));
-        assert_eq!(service["properties"]["internal_ports"]["items"]["maximum"], 65535);
+        assert_eq!(service["properties"]["routes"]["items"]["properties"]["path"]["pattern"], "^$|^/");
+        assert_eq!(service["properties"]["protocol"]["enum"], json!(["HTTP", "HTTP2", "http", "http2", "", null]));
+        assert_eq!(service["properties"]["internal_ports"]["items"]["minimum"], 1);
+        assert_eq!(service["properties"]["instance_size_slug"]["enum"][0], "apps-s-1vcpu-0.5gb");
+        assert_eq!(service["anyOf"][1], json!({"required": ["github"]}));
+        assert_eq!(service["properties"]["image"]["properties"]["registry_type"]["enum"][4], "unspecified");
+    }
+
+    #[test]
+    fn no_description_leads_into_the_code() {
+        fn look(schema: &Value) {
+            if let Some(text) = schema["description"].as_str() {
+                assert!(!text.contains('['), "{text}");
+            }
+            let inside = schema["properties"].as_object().into_iter().flat_map(Map::values);
+            inside.chain(schema.get("items")).for_each(look);
+        }
+        look(&json_schema()["definitions"]["app"]);
     }
 
     #[test]

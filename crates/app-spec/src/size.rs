@@ -73,6 +73,17 @@ const SIZES: &[InstanceSize] = &[
     size("professional-xl", 4000, 16 * GIB, Dedicated, true),
 ];
 
+/// Every slug, current ones first.
+pub(crate) const SLUGS: [&str; SIZES.len()] = {
+    let mut slugs = [""; SIZES.len()];
+    let mut i = 0;
+    while i < slugs.len() {
+        slugs[i] = SIZES[i].slug;
+        i += 1;
+    }
+    slugs
+};
+
 /// Every size, current ones first.
 pub fn instance_sizes() -> &'static [InstanceSize] {
     SIZES

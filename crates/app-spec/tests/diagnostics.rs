@@ -182,7 +182,7 @@ fn fields_types_and_words_are_diagnosed_where_they_stand() {
             "5:32 error unknown_value databases[0].engine: `postgres` is not allowed here | did you mean `PG`?",
         ),
         (
-            "jobs: {name: tidy, image: {registry_type: GHCR, repository: tidy}}\n",
+            "jobs: {name: tidy, image: {registry_type: GHCR, registry: a, repository: tidy}}\n",
             "5:1 error wrong_type jobs: expected a list, found a mapping | put `- ` before each item",
         ),
         (
@@ -227,7 +227,7 @@ fn fields_types_and_words_are_diagnosed_where_they_stand() {
         ),
         (
             "  alerts: [{rule: DOMAIN_FAILED}]\n",
-            "5:19 warning doubtful services[0].alerts[0].rule: DOMAIN_FAILED watches the whole app, not one component | \
+            "5:19 warning doubtful services[0].alerts[0].rule: DOMAIN_FAILED watches the whole app, not a service | \
              give it under `alerts` of the app",
         ),
         (

@@ -117,7 +117,7 @@ fn spec() -> impl Strategy<Value = AppSpec> {
         kind,
         ..Default::default()
     });
-    let database = (of(some_text()), any::<bool>()).prop_map(|(version, production)| Database {
+    let database = (of("[0-9a-z_][0-9a-z._-]{0,5}"), any::<bool>()).prop_map(|(version, production)| Database {
         name: "db".to_owned(),
         version,
         production,

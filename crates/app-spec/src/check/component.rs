@@ -1,19 +1,21 @@
-//! Rules inside one component: sizes, images, schedules, checks.
+//! Rules inside one component: sizes, directories, schedules, checks.
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::size::{instance_size, near};
 use crate::spec::{
-    AppSpec, Common, Component, HealthCheck, ImageSource, Job, JobKind, LivenessHealthCheck, RegistryType, Source,
+    AppSpec, Common, Component, ComponentKind, HealthCheck, Job, JobKind, LivenessHealthCheck, Service, Source, Worker,
 };
 use crate::suggest::shown;
 use crate::wire::form::unsubstituted;
 
 pub(super) fn check(spec: &AppSpec, found: &mut Vec<Diagnostic>) {
+    instances(spec, found);
     for (path, component) in spec.components_with_paths() {
         if let Some(common) = component.common() {
-            size(&path, common, found);
+            size(&path, component.kind(), common, found);
         }
-        source(&path, component.source(), found);
+        two_parts(&path, component.source(), found);
+        directories(&path, component, found);
         match component {
             Component::Service(service) => {
                 health_check(&path, service.health_check.as_ref(), found);
@@ -33,73 +35,74 @@ pub(super) fn check(spec: &AppSpec, found: &mut Vec<Diagnostic>) {
     }
 }
 
-fn size(path: &str, common: &Common, found: &mut Vec<Diagnostic>) {
-    let Some(slug) = &common.instance_size_slug else { return };
-    let path = format!("{path}.instance_size_slug");
+fn size(path: &str, kind: ComponentKind, common: &Common, found: &mut Vec<Diagnostic>) {
+    let slug_path = format!("{path}.instance_size_slug");
+    let slug = common.instance_size_slug();
     match instance_size(slug) {
         None if unsubstituted(slug).is_err() => {
-            let message = format!("`{}` is a placeholder that nothing has replaced", shown(slug));
-            found.push(Diagnostic::error(Code::Unsubstituted, path, message).help("replace it, or leave it out"));
+            let problem = Diagnostic::error(Code::Unsubstituted, slug_path, placeholder(slug));
+            found.push(problem.help("replace it, or leave it out"));
         }
         None => {
             let message = format!("there is no instance size `{}`", shown(slug));
-            found.push(Diagnostic::error(Code::UnknownValue, path, message).help(near(slug)));
+            found.push(Diagnostic::error(Code::UnknownValue, slug_path, message).help(near(slug)));
         }
-        Some(size) if size.single_instance_only && common.instance_count() > 1 => {
-            let message = format!("App Platform runs one instance only of size `{slug}`; here all run");
-            found.push(Diagnostic::warning(Code::Doubtful, path, message));
+        Some(size) if size.single_instance_only && common.instance_count() > 1 && kind != ComponentKind::Job => {
+            let is_given = common.instance_size_slug.is_some();
+            let path = if is_given { slug_path } else { format!("{path}.instance_count") };
+            let of_size = if is_given { "of size" } else { "of the default size" };
+            let message = format!("App Platform runs one instance only {of_size} `{slug}`; here all run");
+            let doubtful = Diagnostic::warning(Code::Doubtful, path, message);
+            found.push(doubtful.help("for example `instance_size_slug: apps-s-1vcpu-1gb`"));
         }
         Some(_) => {}
     }
 }
 
-fn source(path: &str, source: &Source, found: &mut Vec<Diagnostic>) {
-    match source {
-        Source::Image(image) => {
-            let path = format!("{path}.image");
-            tag_or_digest(&path, image, found);
-            pushed_images(&path, image, found);
-            capitals(&path, image, found);
+/// App Platform's limit.
+const MOST_INSTANCES: u32 = 250;
+
+fn instances(spec: &AppSpec, found: &mut Vec<Diagnostic>) {
+    let mut all: u32 = 0;
+    for (path, component) in spec.components_with_paths() {
+        let Some(common) = component.common().filter(|_| component.kind() != ComponentKind::Job) else { continue };
+        let before = all;
+        all = all.saturating_add(common.instance_count());
+        if before <= MOST_INSTANCES && all > MOST_INSTANCES {
+            let message =
+                format!("with these, the app has more than the {MOST_INSTANCES} instances of App Platform's limit");
+            found.push(Diagnostic::warning(Code::Doubtful, format!("{path}.instance_count"), message));
         }
-        Source::Github(hosted) | Source::Bitbucket(hosted) if hosted.repo.split('/').count() > 2 => {
-            let path = format!("{path}.{}.repo", source.field());
-            let message = format!("`{}` is not `owner/repo`", shown(&hosted.repo));
-            found.push(Diagnostic::error(Code::BadFormat, path, message));
-        }
-        Source::Github(_) | Source::Bitbucket(_) | Source::Gitlab(_) | Source::Git(_) | Source::Missing => {}
     }
 }
 
-fn tag_or_digest(path: &str, image: &ImageSource, found: &mut Vec<Diagnostic>) {
-    if image.tag.is_some() && image.digest.is_some() {
-        let conflict = Diagnostic::error(
-            Code::Conflict,
-            format!("{path}.digest"),
-            "`tag` and `digest` exclude each other; the digest alone pins the image",
-        );
-        found.push(conflict.related(format!("{path}.tag"), None, "the tag is given here"));
+fn two_parts(path: &str, source: &Source, found: &mut Vec<Diagnostic>) {
+    if let Source::Github(hosted) = source
+        && hosted.repo.split('/').count() > 2
+    {
+        let message = format!("`{}` is not `owner/repo`", shown(&hosted.repo));
+        found.push(Diagnostic::error(Code::BadFormat, format!("{path}.github.repo"), message));
     }
 }
 
-/// An engine knows images by small letters only.
-fn capitals(path: &str, image: &ImageSource, found: &mut Vec<Diagnostic>) {
-    let named = [("registry", image.registry.as_deref()), ("repository", Some(image.repository.as_str()))];
-    for (field, text) in named {
-        let Some(text) = text.filter(|text| text.bytes().any(|b| b.is_ascii_uppercase())) else { continue };
-        let message =
-            format!("names of images have small letters only: `{}` is pulled", shown(&text.to_ascii_lowercase()));
-        found.push(Diagnostic::warning(Code::Doubtful, format!("{path}.{field}"), message));
+/// Only a warning: what has been stored stays readable.
+fn directories(path: &str, component: Component<'_>, found: &mut Vec<Diagnostic>) {
+    let (source_dir, dockerfile_path) = match component {
+        Component::StaticSite(site) => (&site.source_dir, &site.dockerfile_path),
+        Component::Function(function) => (&function.source_dir, &None),
+        Component::Service(Service { common, .. })
+        | Component::Worker(Worker { common, .. })
+        | Component::Job(Job { common, .. }) => (&common.source_dir, &common.dockerfile_path),
+    };
+    for (field, text) in [("source_dir", source_dir), ("dockerfile_path", dockerfile_path)] {
+        let Some(text) = text.as_deref().filter(|text| unsubstituted(text).is_err()) else { continue };
+        let left = Diagnostic::warning(Code::Unsubstituted, format!("{path}.{field}"), placeholder(text));
+        found.push(left.help("replace it before the spec is applied"));
     }
 }
 
-/// On the platform only its own registry tells when a tag moves, and a digest never moves.
-fn pushed_images(path: &str, image: &ImageSource, found: &mut Vec<Diagnostic>) {
-    let wanted = image.deploy_on_push.as_ref().is_some_and(|push| push.enabled);
-    let told = image.registry_type == Some(RegistryType::Docr) && image.digest.is_none();
-    if wanted && !told {
-        let message = "only a tag in a DOCR registry can be watched";
-        found.push(Diagnostic::warning(Code::Doubtful, format!("{path}.deploy_on_push"), message));
-    }
+fn placeholder(text: &str) -> String {
+    format!("`{}` is a placeholder that nothing has replaced", shown(text))
 }
 
 fn health_check(path: &str, check: Option<&HealthCheck>, found: &mut Vec<Diagnostic>) {
@@ -111,19 +114,25 @@ fn health_check(path: &str, check: Option<&HealthCheck>, found: &mut Vec<Diagnos
         let message = format!("`path` is the old name of `http_path`, which wins with `{}`", shown(wins));
         found.push(Diagnostic::warning(Code::Doubtful, format!("{path}.path"), message).help("keep one of them"));
     }
-    http_path(&path, check.http_path.as_deref(), found);
+    http_path(format!("{path}.http_path"), check.http_path.as_deref(), found);
+    http_path(format!("{path}.path"), check.path.as_deref(), found);
 }
 
 fn liveness(path: &str, check: Option<&LivenessHealthCheck>, found: &mut Vec<Diagnostic>) {
     let text = check.and_then(|check| check.http_path.as_deref());
-    http_path(&format!("{path}.liveness_health_check"), text, found);
+    http_path(format!("{path}.liveness_health_check.http_path"), text, found);
 }
 
-fn http_path(path: &str, http_path: Option<&str>, found: &mut Vec<Diagnostic>) {
-    let Some(text) = http_path.filter(|text| !text.starts_with('/')) else { return };
-    let message = format!("the path `{}` does not begin with `/`", shown(text));
-    let doubtful = Diagnostic::warning(Code::Doubtful, format!("{path}.http_path"), message);
-    found.push(doubtful.help(format!("did you mean `/{}`?", shown(text))));
+fn http_path(path: String, http_path: Option<&str>, found: &mut Vec<Diagnostic>) {
+    let Some(text) = http_path else { return };
+    if unsubstituted(text).is_err() {
+        let left = Diagnostic::warning(Code::Unsubstituted, path, placeholder(text));
+        found.push(left.help("replace it before the spec is applied"));
+    } else if !text.starts_with('/') {
+        let message = format!("the path `{}` does not begin with `/`", shown(text));
+        let doubtful = Diagnostic::warning(Code::Doubtful, path, message);
+        found.push(doubtful.help(format!("did you mean `/{}`?", shown(text))));
+    }
 }
 
 fn schedule(path: &str, job: &Job, found: &mut Vec<Diagnostic>) {

@@ -1,7 +1,8 @@
-//! CORS policies: an origin says in one way which origins it means.
+//! CORS policies: an origin says in one way, and one that can be read, which origins it means.
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::spec::{AppSpec, Component, Cors, StringMatch};
+use crate::suggest::shown;
 
 pub(super) fn check(spec: &AppSpec, found: &mut Vec<Diagnostic>) {
     let rules = spec.ingress.iter().flat_map(|ingress| &ingress.rules).enumerate();
@@ -28,6 +29,49 @@ fn origins(path: &str, cors: Option<&Cors>, found: &mut Vec<Diagnostic>) {
             let message = format!("an origin is given in exactly one way, here are {count}");
             let diagnostic = Diagnostic::error(code, format!("{path}.allow_origins[{i}]"), message);
             found.push(diagnostic.help("one of `exact`, `prefix`, `regex`"));
+        }
+        if let Some(regex) = regex.as_deref().filter(|regex| !closes_what_it_opens(regex)) {
+            let message = format!("`{}` is no regular expression: a bracket has no partner", shown(regex));
+            found.push(Diagnostic::error(Code::BadFormat, format!("{path}.allow_origins[{i}].regex"), message));
+        }
+    }
+}
+
+/// Whether groups and classes are closed: what can be told of a regular expression without reading it as one.
+fn closes_what_it_opens(regex: &str) -> bool {
+    let (mut groups, mut in_class) = (0_u32, false);
+    let mut characters = regex.chars().peekable();
+    while let Some(character) = characters.next() {
+        match character {
+            '\\' => _ = characters.next(),
+            ']' if in_class => in_class = false,
+            _ if in_class => {}
+            '[' => {
+                in_class = true;
+                // A `]` right after the beginning, or after `^`, stands for itself.
+                characters.next_if_eq(&'^');
+                characters.next_if_eq(&']');
+            }
+            '(' => groups += 1,
+            ')' if groups == 0 => return false,
+            ')' => groups -= 1,
+            _ => {}
+        }
+    }
+    groups == 0 && !in_class
+}
+
+#[cfg(test)]
+mod tests {
+    use super::closes_what_it_opens;
+
+    #[test]
+    fn brackets_of_a_regular_expression_have_partners() {
+        for good in ["", "^https://(www|app)\\.example\\.com$", "[^]()]+", "\\(", "a]", "[(]"] {
+            assert!(closes_what_it_opens(good), "{good}");
+        }
+        for bad in ["(", "a)", "([a-z]", "[", "[]", "(\\)"] {
+            assert!(!closes_what_it_opens(bad), "{bad}");
         }
     }
 }

@@ -2,18 +2,24 @@
 
 use std::collections::HashMap;
 
-use crate::diagnostic::{Code, Diagnostic, Diagnostics};
+use super::lookalikes;
+use super::references::References;
+use crate::diagnostic::{Code, Diagnostic};
 use crate::needed::Why;
-use crate::reference::{Meaning, OF_APP, Part, Reference, meaning, parts, without_pool};
-use crate::spec::{AppSpec, Component, EnvScope, EnvValue, EnvVar, Service};
-use crate::suggest::{nearest, one_of, shown};
+use crate::reference::{Part, Reference, parts};
+use crate::spec::{AppSpec, Component, EnvValue, EnvVar, Service};
+use crate::suggest::shown;
+
+/// Variables that may lead to a number. Real ones lead over one or two.
+const MOST_FOLLOWED: usize = 8;
 
 pub(super) fn check(spec: &AppSpec, found: &mut Vec<Diagnostic>) {
-    list(spec, None, "envs", &spec.envs, found);
+    let references = References::of(spec);
+    list(&references, None, "envs", &spec.envs, found);
     for (path, component) in spec.components_with_paths() {
-        list(spec, Some(component), &format!("{path}.envs"), component.envs(), found);
+        list(&references, Some(component), &format!("{path}.envs"), component.envs(), found);
         if let Component::Service(service) = component {
-            own_port(spec, &path, service, found);
+            port(spec, &path, service, found);
         }
     }
     found.extend(spec.needed_credentials().map(|credentials| {
@@ -25,7 +31,13 @@ pub(super) fn check(spec: &AppSpec, found: &mut Vec<Diagnostic>) {
     }));
 }
 
-fn list(spec: &AppSpec, holder: Option<Component<'_>>, path: &str, envs: &[EnvVar], found: &mut Vec<Diagnostic>) {
+fn list<'a>(
+    references: &References<'a>,
+    holder: Option<Component<'a>>,
+    path: &str,
+    envs: &'a [EnvVar],
+    found: &mut Vec<Diagnostic>,
+) {
     let mut first: HashMap<&str, usize> = HashMap::new();
     for (i, env) in envs.iter().enumerate().filter(|(_, env)| !env.key.is_empty()) {
         if let Some(before) = first.insert(&env.key, i) {
@@ -33,13 +45,12 @@ fn list(spec: &AppSpec, holder: Option<Component<'_>>, path: &str, envs: &[EnvVa
             let twice = Diagnostic::warning(Code::Doubtful, format!("{path}[{i}].key"), message);
             found.push(twice.related(format!("{path}[{before}].key"), None, "given before here"));
         }
-        match spec.why_needed(env, holder.is_some()) {
+        match references.spec.why_needed(env, holder.is_some()) {
             Some(why) => found.push(needed(&format!("{path}[{i}]"), &env.key, why)),
             None => {
                 let path = format!("{path}[{i}].value");
-                references(spec, holder, &path, &env.value, found);
-                in_a_build(spec, holder, &path, env, found);
-                stand_in(&path, env, found);
+                references.check(holder, &path, env, found);
+                lookalikes::check(&path, env, found);
             }
         }
     }
@@ -67,121 +78,35 @@ fn needed(path: &str, key: &str, why: Why) -> Diagnostic {
     Diagnostic::warning(Code::NeedsValue, format!("{path}.{field}"), message).help(help)
 }
 
-fn references(
-    spec: &AppSpec,
-    holder: Option<Component<'_>>,
-    path: &str,
-    value: &EnvValue,
-    found: &mut Vec<Diagnostic>,
-) {
-    for part in parts(shown_part(value)) {
-        let Part::Reference(reference) = part else { continue };
-        if found.len() >= Diagnostics::LIMIT {
-            return;
-        }
-        let Some(help) = complaint(spec, holder, reference) else { continue };
-        let message = format!("`{}` names nothing and stays as text", shown(reference.written));
-        found.push(Diagnostic::warning(Code::UnknownReference, path, message).help(help));
-    }
-}
-
-/// Databases are not there while something is built.
-fn in_a_build(spec: &AppSpec, holder: Option<Component<'_>>, path: &str, env: &EnvVar, found: &mut Vec<Diagnostic>) {
-    let only_in_builds = matches!(holder, Some(Component::StaticSite(_))) || env.scope() == EnvScope::BuildTime;
-    if !only_in_builds {
-        return;
-    }
-    for part in parts(shown_part(&env.value)) {
-        let Part::Reference(reference) = part else { continue };
-        if let Meaning::Database(database, _) = meaning(spec, holder, reference) {
-            let message = format!("database `{}` has no values while something is built", database.name);
-            found.push(Diagnostic::warning(Code::Doubtful, path, message).help("give the variable `scope: RUN_TIME`"));
-            return;
-        }
-    }
-}
-
-/// `<REQUIRED>`, `CHANGE_ME`, `TODO`: what a template's author wanted to be replaced.
-fn stand_in(path: &str, env: &EnvVar, found: &mut Vec<Diagnostic>) {
-    let text = match &env.value {
-        EnvValue::Plain(text) => text.as_str(),
-        EnvValue::Secret(secret) => secret.expose(),
-        EnvValue::Sealed(_) | EnvValue::Missing => return,
-    };
-    let is_bracketed = text.starts_with('<') && text.ends_with('>') && !text.contains(' ');
-    if is_bracketed || text == "TODO" || text.contains("CHANGE_ME") || text.contains("CHANGEME") {
-        let message = format!("the value of `{}` looks like a stand-in for the real one", shown(&env.key));
-        found.push(Diagnostic::warning(Code::Doubtful, path, message));
-    }
-}
-
-/// What may be quoted of a value: of a secret only what is nothing but a reference.
-fn shown_part(value: &EnvValue) -> &str {
-    match value {
-        EnvValue::Plain(text) => text,
-        EnvValue::Secret(secret) => match parts(secret.expose())[..] {
-            [Part::Reference(_)] => secret.expose(),
-            _ => "",
-        },
-        EnvValue::Sealed(_) | EnvValue::Missing => "",
-    }
-}
-
-/// Why a reference will stay text, if it will.
-fn complaint(spec: &AppSpec, holder: Option<Component<'_>>, reference: Reference<'_>) -> Option<String> {
-    match meaning(spec, holder, reference) {
-        Meaning::App => None,
-        Meaning::Variable => variable(spec, holder, reference.name),
-        Meaning::Component(_, known) if known.contains(&reference.name) => None,
-        Meaning::Database(database, known) if known.contains(&without_pool(database.engine(), reference.name)) => None,
-        Meaning::Database(database, known) => {
-            Some(format!("database `{}` has {}", database.name, one_of(known.iter().copied())))
-        }
-        Meaning::Component(component, known) => {
-            let kind = component.kind().as_str();
-            Some(format!("{kind} `{}` has {}", component.name(), one_of(known.iter().copied())))
-        }
-        // Every component has a `_self` of its own.
-        Meaning::NoOwner if holder.is_none() && reference.owner == Some("_self") => None,
-        Meaning::NoOwner => Some(no_owner(spec, reference.owner.unwrap_or_default())),
-    }
-}
-
-/// A variable of the app may name one that only some components have.
-fn variable(spec: &AppSpec, holder: Option<Component<'_>>, name: &str) -> Option<String> {
-    let known = || {
-        let of_holder = holder.into_iter().flat_map(|c| c.envs().iter());
-        let of_others = spec.components().filter(|_| holder.is_none()).flat_map(|c| c.envs().iter());
-        of_holder.chain(&spec.envs).chain(of_others).map(|env| env.key.as_str())
-    };
-    if known().any(|key| key == name) {
-        return None;
-    }
-    let mut keys: Vec<&str> = known().collect();
-    keys.extend(OF_APP);
-    Some(match nearest(name, keys) {
-        Some(near) => format!("did you mean `${{{near}}}`?"),
-        None => "no variable of this component or of the app has that name".to_owned(),
-    })
-}
-
-fn no_owner(spec: &AppSpec, owner: &str) -> String {
-    let databases = spec.databases.iter().map(|d| d.name.as_str());
-    let names: Vec<&str> = spec.components().map(Component::name).chain(databases).collect();
-    match nearest(owner, names.iter().copied()) {
-        Some(near) => format!("did you mean `{near}`?"),
-        None => format!("no component or database is named `{}`", shown(owner)),
-    }
-}
-
 /// Requests go to `http_port`, whatever `PORT` says.
-fn own_port(spec: &AppSpec, path: &str, service: &Service, found: &mut Vec<Diagnostic>) {
-    let Some(i) = service.common.envs.iter().rposition(|e| e.key == "PORT" && e.scope().is_run_time()) else { return };
-    let EnvValue::Plain(text) = &service.common.envs[i].value else { return };
-    let (Ok(own), Some(port)) = (text.trim().parse::<u16>(), spec.http_port(service)) else { return };
-    if own != port {
-        let message = format!("PORT is {own}, but requests go to port {port}");
-        let path = format!("{path}.envs[{i}].value");
-        found.push(Diagnostic::warning(Code::Doubtful, path, message).help(format!("set `http_port: {own}`")));
+fn port(spec: &AppSpec, path: &str, service: &Service, found: &mut Vec<Diagnostic>) {
+    let is_port = |env: &EnvVar| env.key == "PORT" && env.scope().is_run_time();
+    let last = |envs: &'_ [EnvVar], list: String| envs.iter().rposition(is_port).map(|i| format!("{list}[{i}].value"));
+    let own = last(&service.common.envs, format!("{path}.envs"));
+    let requests = if own.is_some() { String::new() } else { format!(" to `{}`", shown(&service.common.name)) };
+    let Some(path) = own.or_else(|| last(&spec.envs, "envs".to_owned())) else { return };
+    let (Some(set), Some(port)) = (number(spec, service, "PORT"), spec.http_port(service)) else { return };
+    if set != port {
+        let message = format!("PORT is {set}, but requests{requests} go to port {port}");
+        found.push(Diagnostic::warning(Code::Doubtful, path, message).help(format!("set `http_port: {set}`")));
     }
+}
+
+/// The number in a variable of a service, which may be handed on from another one.
+fn number(spec: &AppSpec, service: &Service, key: &str) -> Option<u16> {
+    let is_there = |env: &&EnvVar, key: &str| env.key == key && env.scope().is_run_time();
+    let mut before: Option<&EnvVar> = None;
+    let mut key = key;
+    for _ in 0..MOST_FOLLOWED {
+        let own = service.common.envs.iter().rev().find(|env| is_there(env, key));
+        // From within itself, a variable names the one of the app.
+        let own = own.filter(|env| before.is_none_or(|before| !std::ptr::eq(*env, before)));
+        let env = own.or_else(|| spec.envs.iter().rev().find(|env| is_there(env, key)))?;
+        let EnvValue::Plain(text) = &env.value else { return None };
+        match parts(text)[..] {
+            [Part::Reference(Reference { owner: None, name, .. })] => (before, key) = (Some(env), name),
+            _ => return text.trim().parse().ok(),
+        }
+    }
+    None
 }

@@ -1,7 +1,7 @@
 //! Log destinations: one provider each, and what that provider needs.
 
 use crate::diagnostic::{Code, Diagnostic};
-use crate::spec::{AppSpec, Component, LogDestination, OpenSearchDestination};
+use crate::spec::{AppSpec, BasicAuth, Component, LogDestination, OpenSearchDestination};
 
 pub(super) fn check(spec: &AppSpec, found: &mut Vec<Diagnostic>) {
     for (path, component) in spec.components_with_paths() {
@@ -54,6 +54,23 @@ fn cluster_or_address(path: &str, open_search: &OpenSearchDestination, found: &m
             let doubtful = Diagnostic::warning(Code::Doubtful, format!("{path}.cluster_name"), message);
             found.push(doubtful.related(format!("{path}.endpoint"), None, "the address is given here"));
         }
-        (Some(_), None) | (None, Some(_)) => {}
+        (Some(_), None) => user_and_password(path, open_search.basic_auth.as_ref(), found),
+        (None, Some(_)) => {
+            if open_search.basic_auth.as_ref().is_some_and(|auth| auth.password.is_some()) {
+                let message = "the password of a cluster is known: `cluster_name` and `password` exclude each other";
+                found.push(Diagnostic::error(Code::Conflict, format!("{path}.basic_auth.password"), message));
+            }
+        }
+    }
+}
+
+fn user_and_password(path: &str, auth: Option<&BasicAuth>, found: &mut Vec<Diagnostic>) {
+    let is_missing = [
+        ("user", auth.is_none_or(|auth| auth.user.is_none())),
+        ("password", auth.is_none_or(|auth| auth.password.is_none())),
+    ];
+    for (field, _) in is_missing.into_iter().filter(|(_, is_missing)| *is_missing) {
+        let message = format!("an OpenSearch destination with an `endpoint` needs `basic_auth` with `{field}`");
+        found.push(Diagnostic::error(Code::Missing, format!("{path}.basic_auth.{field}"), message));
     }
 }

@@ -9,8 +9,11 @@ mod component;
 mod cors;
 mod database;
 mod envs;
+mod image;
 mod logs;
+mod lookalikes;
 mod names;
+mod references;
 mod routing;
 mod scaling;
 
@@ -22,6 +25,7 @@ pub(crate) fn check(spec: &AppSpec, partial: bool) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     names::check(spec, &mut found);
     component::check(spec, &mut found);
+    image::check(spec, &mut found);
     scaling::check(spec, &mut found);
     database::check(spec, &mut found);
     envs::check(spec, &mut found);

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::routes::{Origin, RoutePath, default_components, origin, prefix_of, route_path};
-use crate::spec::{AppSpec, Component, IngressRule, Match};
+use crate::spec::{AppSpec, Component, IngressRule, Match, REDIRECT_CODES, Redirect};
 use crate::suggest::{nearest, one_of, shown};
 
 pub(super) fn check(spec: &AppSpec, found: &mut Vec<Diagnostic>) {
@@ -73,12 +73,7 @@ fn target(spec: &AppSpec, path: &str, rule: &IngressRule, found: &mut Vec<Diagno
             found.push(Diagnostic::error(Code::Conflict, format!("{path}.redirect"), message));
         }
         (None, Some(redirect)) => {
-            let known = [300, 301, 302, 303, 304, 307, 308];
-            if redirect.redirect_code.is_some_and(|code| !known.contains(&code)) {
-                let path = format!("{path}.redirect.redirect_code");
-                let help = format!("allowed: {}", known.map(|c| c.to_string()).join(", "));
-                found.push(Diagnostic::error(Code::OutOfRange, path, "not a code for redirects").help(help));
-            }
+            elsewhere(&format!("{path}.redirect"), redirect, found);
         }
         (Some(component), None) => {
             if component.preserve_path_prefix && component.rewrite.is_some() {
@@ -94,6 +89,19 @@ fn target(spec: &AppSpec, path: &str, rule: &IngressRule, found: &mut Vec<Diagno
             }
             names_somebody(spec, format!("{path}.component.name"), &component.name, found);
         }
+    }
+}
+
+fn elsewhere(path: &str, redirect: &Redirect, found: &mut Vec<Diagnostic>) {
+    if redirect.redirect_code.is_some_and(|code| !REDIRECT_CODES.contains(&i64::from(code))) {
+        let help = format!("allowed: {}", REDIRECT_CODES.map(|code| code.to_string()).join(", "));
+        let path = format!("{path}.redirect_code");
+        found.push(Diagnostic::error(Code::OutOfRange, path, "not a code for redirects").help(help));
+    }
+    let authority = redirect.authority.as_deref().and_then(|text| text.rsplit_once(':'));
+    if let Some((host, port)) = authority.filter(|(_, port)| port.parse::<u16>().is_ok()) {
+        let problem = Diagnostic::error(Code::BadFormat, format!("{path}.authority"), "the host stands without a port");
+        found.push(problem.help(format!("write `authority: {}` and `port: {port}`", shown(host))));
     }
 }
 
@@ -133,6 +141,11 @@ fn matches(path: &str, rule: &IngressRule, found: &mut Vec<Diagnostic>) {
         if by.prefix.is_some() && by.exact.is_some() {
             let message = "`prefix` and `exact` exclude each other";
             found.push(Diagnostic::error(Code::Conflict, format!("{path}.exact"), message));
+        }
+        if by.prefix.is_none() && by.exact.is_none() {
+            let all = if field == "path" { "every path" } else { "every host" };
+            let message = format!("neither `prefix` nor `exact` is given, so {all} matches");
+            found.push(Diagnostic::warning(Code::Doubtful, path.clone(), message).help("give one of them"));
         }
         if field == "path" {
             begins_with_slash(&path, by, found);

@@ -8,6 +8,7 @@ use super::platform::{Alert, Domain, Egress, Maintenance, Vpc};
 use super::site::{Function, StaticSite};
 use super::source::Source;
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
+use crate::repeated::repeated_keys;
 use crate::secret::SecretText;
 use crate::tree::{self, Kind, Node};
 use crate::wire::rule::{ANY, NAME};
@@ -131,8 +132,9 @@ impl AppSpec {
             Ok((root, problems)) => AppSpec::from_tree(&root, problems, leniency),
             // JSON may hold escapes that YAML has not; such a text has no places.
             Err(problems) if problems.iter().all(|p| p.code == Code::Syntax) => {
-                match serde_json::from_str(text.trim_start_matches('\u{feff}')) {
-                    Ok(json) => AppSpec::from_tree(&tree::from_json(&json)?, Diagnostics::default(), leniency),
+                let text = text.trim_start_matches('\u{feff}');
+                match serde_json::from_str(text) {
+                    Ok(json) => AppSpec::from_tree(&tree::from_json(&json)?, repeated_keys(text), leniency),
                     Err(_) => Err(problems),
                 }
             }
@@ -154,6 +156,9 @@ impl AppSpec {
         if !lost_items {
             let mut checks = crate::check::check(spec.as_ref().unwrap_or(&AppSpec::default()), found.has_errors());
             places.locate(checks.iter_mut());
+            // Of a template that the text itself shows to be one, no field need say more.
+            let is_told = |d: &Diagnostic| found.iter().any(|f| f.code == Code::Unsubstituted && f.path == d.path);
+            checks.retain(|d| !is_told(d));
             found.extend(checks);
         }
         found.sort();

@@ -34,7 +34,7 @@ object! {
         /// 1 to 250; see [`Common::instance_count`].
         instance_count: Option<u32> = range(1, 250).or_number(1),
         /// CPU and memory; see [`instance_size`](crate::instance_size).
-        instance_size_slug: Option<String> = ANY.or(crate::size::DEFAULT),
+        instance_size_slug: Option<String> = ANY.one_of(&crate::size::SLUGS).or(crate::size::DEFAULT),
         /// Kept; has no effect on one host.
         alerts: Vec<Alert> = ANY,
         /// Where logs are forwarded.
@@ -100,7 +100,7 @@ object! {
         /// Of a scheduled job.
         schedule: Option<Schedule> = ANY,
         /// After which it is stopped: a duration such as `1h30m`; the platform's default is 30 minutes.
-        timeout: Option<String> = ANY.of_form(form::duration).or("30m"),
+        timeout: Option<String> = ANY.of_form(form::duration).like(form::DURATION).or("30m"),
         /// How it is stopped.
         termination: Option<Termination> = ANY,
     }

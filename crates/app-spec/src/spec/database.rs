@@ -1,5 +1,6 @@
 //! Databases.
 
+use crate::wire::form;
 use crate::wire::rule::{ANY, NAME, range};
 use crate::wire::{object, words};
 
@@ -11,7 +12,7 @@ object! {
         /// Which database it is; see [`Database::engine`].
         engine: Option<Engine> = ANY.or("PG"),
         /// The major version, for example `16`; absent: a current one.
-        version: Option<String> = ANY,
+        version: Option<String> = ANY.of_form(form::database_version).like(form::TAG),
         /// A managed cluster of the account in place of one made for the app.
         production: bool = ANY,
         /// The managed cluster's name.

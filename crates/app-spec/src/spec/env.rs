@@ -18,7 +18,7 @@ object! {
         value: EnvValue = ANY,
         /// When the variable exists; see [`EnvVar::scope`] for the default.
         scope: Option<EnvScope> = ANY.or("RUN_AND_BUILD_TIME"),
-        /// Whether the value is a secret; absent means [`EnvKind::General`].
+        /// Whether the value is a secret; no when absent.
         kind as "type": Option<EnvKind> = ANY.or("GENERAL"),
     }
 }

@@ -10,7 +10,7 @@ object! {
         /// The rules; see [`routes`](crate::routes) for their order.
         rules: Vec<IngressRule> = ANY,
         /// Shown when the app cannot be reached.
-        custom_error_page_url: Option<String> = ANY.of_form(form::https_url),
+        custom_error_page_url: Option<String> = ANY.of_form(form::https_url).like(form::HTTPS_URL),
         /// A header that tells the app who sent the request on.
         secure_header: Option<SecureHeader> = ANY,
         /// Old; means nothing today.
@@ -100,9 +100,12 @@ object! {
         /// `https` by default.
         scheme: Option<Scheme> = ANY.or("https"),
         /// 300, 301, 302 (default), 303, 304, 307 or 308.
-        redirect_code: Option<u16> = ANY.or_number(302),
+        redirect_code: Option<u16> = ANY.one_of_numbers(&REDIRECT_CODES).or_number(302),
     }
 }
+
+/// Codes that send a client elsewhere.
+pub(crate) const REDIRECT_CODES: [i64; 7] = [300, 301, 302, 303, 304, 307, 308];
 
 /// `http` or `https`, written in lower case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,7 +128,7 @@ object! {
         /// Headers shown to pages.
         expose_headers: Vec<String> = ANY,
         /// How long an answer may be remembered: a duration such as `5h30m`.
-        max_age: Option<String> = ANY.of_form(form::duration),
+        max_age: Option<String> = ANY.of_form(form::duration).like(form::DURATION),
         /// Whether cookies may be sent.
         allow_credentials: bool = ANY,
     }

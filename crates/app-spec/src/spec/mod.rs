@@ -22,6 +22,7 @@ pub use health::{
     Autoscaling, AutoscalingCpu, AutoscalingMetrics, AutoscalingRequestDuration, AutoscalingRequestRate, HealthCheck,
     LivenessHealthCheck, ServiceTermination, Termination,
 };
+pub(crate) use ingress::REDIRECT_CODES;
 pub use ingress::{
     Cors, Ingress, IngressComponent, IngressRule, LoadBalancer, Match, Redirect, Route, RouteMatch, Scheme,
     SecureHeader, StringMatch,

@@ -9,7 +9,7 @@ object! {
     /// A further host name of the app.
     "a domain" struct Domain labelled domain shorthand domain {
         /// The host name.
-        domain: String = ANY.required().of_form(form::domain),
+        domain: String = ANY.required().of_form(form::domain).like(form::DOMAIN),
         /// At most one is PRIMARY.
         kind as "type": Option<DomainKind> = ANY,
         /// All sub-domains too.
@@ -17,7 +17,7 @@ object! {
         /// A DNS zone that the platform should manage.
         zone: Option<String> = ANY,
         /// `1.2` or `1.3`.
-        minimum_tls_version: Option<String> = ANY.of_form(form::tls_version),
+        minimum_tls_version: Option<String> = ANY.of_form(form::tls_version).one_of(&form::TLS_VERSIONS),
         /// A certificate of the account.
         certificate: Option<String> = ANY,
     }
@@ -181,7 +181,7 @@ object! {
     /// OpenSearch.
     "an OpenSearch destination" struct OpenSearchDestination {
         /// `https://host:port`. Excludes `cluster_name`.
-        endpoint: Option<String> = ANY,
+        endpoint: Option<String> = ANY.of_form(form::https_url).like(form::HTTPS_URL),
         /// User and password, with `endpoint`.
         basic_auth: Option<BasicAuth> = ANY,
         /// `logs` by default.

@@ -39,8 +39,8 @@ object! {
 object! {
     /// A repository of a hosting service.
     "a hosted source" struct HostedSource shorthand repo {
-        /// `owner/repo`; GitLab may have deeper groups.
-        repo: String = up_to(255).required().of_form(form::owner_and_repo),
+        /// `owner/repo`; GitLab and Bitbucket may have more parts.
+        repo: String = up_to(255).required().of_form(form::owner_and_repo).like(form::OWNER_AND_REPO),
         /// Absent: the repository's default branch.
         branch: Option<String> = up_to(255).of_form(form::unsubstituted),
         /// Deploy again when the branch moves.
@@ -51,14 +51,14 @@ object! {
 object! {
     /// An image in a registry. See [`image_reference`](crate::image_reference).
     "an image source" struct ImageSource {
-        /// Which registry; required in fact, but absent in specs that the platform has accepted.
+        /// Which registry.
         registry_type: Option<RegistryType> = ANY.required(),
         /// Docker Hub: user or organisation, `library` for official images. GHCR: owner. DOCR: usually absent.
-        registry: Option<String> = up_to(192).of_form(form::repository),
+        registry: Option<String> = up_to(192).of_form(form::repository).like(form::REPOSITORY),
         /// The repository inside the registry.
-        repository: String = up_to(192).required().of_form(form::repository),
+        repository: String = up_to(192).required().of_form(form::repository).like(form::REPOSITORY),
         /// Absent: `latest`, unless a digest is given. Excludes `digest`.
-        tag: Option<String> = up_to(192).of_form(form::tag).or("latest"),
+        tag: Option<String> = up_to(192).of_form(form::tag).like(form::TAG).or("latest"),
         /// `sha256:…`: pins the image. Excludes `tag`.
         digest: Option<String> = up_to(192).of_form(form::digest).like("^sha256:[0-9a-f]{64}$"),
         /// `user:token`.

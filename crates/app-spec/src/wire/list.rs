@@ -63,6 +63,18 @@ impl Reader {
     }
 }
 
+impl Reader {
+    /// Zero means absent, which an item of a list cannot be.
+    fn is_there<T: Wire>(&mut self, number: &T, rule: &Rule) -> bool {
+        if number.is_zero() && rule.min > 0 {
+            let problem = Diagnostic::error(Code::OutOfRange, "", "0 is out of range");
+            self.report(problem.help(format!("allowed: {} to {}", rule.min, rule.max)));
+            return false;
+        }
+        true
+    }
+}
+
 /// `KEY: text` → `{key: KEY, value: text}`.
 fn as_item(entry: &Entry, name: &str, value: &str) -> Node {
     let key = Kind::Scalar(crate::tree::Scalar { text: entry.key.clone(), plain: false });
@@ -121,6 +133,7 @@ impl<T: Wire> Wire for Vec<T> {
                 }
                 match T::shape() {
                     Shape::Text => T::read(&reader.as_text(item)?, rule, reader),
+                    Shape::Integer => T::read(item, rule, reader).filter(|number| reader.is_there(number, rule)),
                     _ => T::read(item, rule, reader),
                 }
             });

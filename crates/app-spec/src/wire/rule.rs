@@ -22,8 +22,17 @@ pub(crate) struct Rule {
     pub form: Option<Form>,
     /// The form as a regular expression, for editors.
     pub pattern: Option<&'static str>,
+    /// The only values there are, for editors.
+    pub allowed: Option<Allowed>,
     /// What App Platform takes when the field is absent. Told to editors; [`crate::AppSpec::completed`] writes it out.
     pub fallback: Option<Fallback>,
+}
+
+/// The only values of a field, where its type alone does not tell.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Allowed {
+    Texts(&'static [&'static str]),
+    Integers(&'static [i64]),
 }
 
 /// What holds when a field is absent.
@@ -55,6 +64,7 @@ pub(crate) const ANY: Rule = Rule {
     secret: false,
     form: None,
     pattern: None,
+    allowed: None,
     fallback: None,
 };
 
@@ -93,6 +103,16 @@ impl Rule {
     /// The form in the words of editors.
     pub(crate) const fn like(self, pattern: &'static str) -> Rule {
         Rule { pattern: Some(pattern), ..self }
+    }
+
+    /// The texts that the form, or a check between fields, takes, for editors.
+    pub(crate) const fn one_of(self, texts: &'static [&'static str]) -> Rule {
+        Rule { allowed: Some(Allowed::Texts(texts)), ..self }
+    }
+
+    /// The numbers that a check between fields takes, for editors.
+    pub(crate) const fn one_of_numbers(self, numbers: &'static [i64]) -> Rule {
+        Rule { allowed: Some(Allowed::Integers(numbers)), ..self }
     }
 
     /// Text or a word that holds when the field is absent.

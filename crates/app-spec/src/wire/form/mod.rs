@@ -1,12 +1,15 @@
-//! The forms of text that a spec knows. Names are here; `source`, `web` and `time` hold those of their fields.
+//! The forms of text that a spec knows. Names are here; `source`, `web` and `time` hold those of their fields. A constant
+//! is a form as a regular expression, for editors: it may take more than the function, never less.
 
 mod source;
 mod time;
 mod web;
 
-pub(crate) use source::{digest, inside_repository, owner_and_repo, repository, tag};
-pub(crate) use time::{cron, duration, time_zone};
-pub(crate) use web::{domain, https_url, request_path, tls_version};
+pub(crate) use source::{
+    OWNER_AND_REPO, REPOSITORY, TAG, database_version, digest, inside_repository, owner_and_repo, repository, tag,
+};
+pub(crate) use time::{DURATION, cron, duration, time_zone};
+pub(crate) use web::{DOMAIN, HTTPS_URL, TLS_VERSIONS, domain, https_url, request_path, tls_version};
 
 use super::rule::Complaint;
 use crate::diagnostic::Code;

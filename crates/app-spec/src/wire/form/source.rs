@@ -5,15 +5,27 @@ use crate::diagnostic::Code;
 use crate::suggest::shown;
 use crate::wire::rule::Complaint;
 
-/// `^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$`: an image tag.
+/// A tag of an image.
+pub(crate) const TAG: &str = "^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$";
+
+/// A tag of an image: a text like [`TAG`].
 pub(crate) fn tag(text: &str) -> Result<(), Complaint> {
+    as_tag(text, "is not an image tag")
+}
+
+/// The version of a database: its image has it as tag.
+pub(crate) fn database_version(text: &str) -> Result<(), Complaint> {
+    as_tag(text, "cannot be a version")
+}
+
+fn as_tag(text: &str, complaint: &str) -> Result<(), Complaint> {
     let inner = |b: u8| b == b'_' || b == b'.' || b == b'-' || b.is_ascii_alphanumeric();
     if text.len() <= 128 && text.bytes().all(inner) && !text.starts_with(['.', '-']) {
         return Ok(());
     }
     unsubstituted(text)?;
     let rule = "letters, digits, `_`, `.`, `-`, at most 128";
-    Err(Complaint::new(Code::BadFormat, format!("`{}` is not an image tag: {rule}", shown(text))))
+    Err(Complaint::new(Code::BadFormat, format!("`{}` {complaint}: {rule}", shown(text))))
 }
 
 /// `sha256:` and 64 hexadecimal digits.
@@ -27,6 +39,9 @@ pub(crate) fn digest(text: &str) -> Result<(), Complaint> {
     Err(Complaint::new(Code::BadFormat, format!("`{}` is not an image digest: {rule}", shown(text))))
 }
 
+/// See [`repository`].
+pub(crate) const REPOSITORY: &str = "^[A-Za-z0-9._:-]+(/[A-Za-z0-9._:-]+)*$";
+
 /// A path of an image's name: parts separated by `/`, a port allowed in the first. Capitals are allowed, since people
 /// write owners as they are spelt; engines know only small letters, and [`crate::image_reference`] gives those.
 pub(crate) fn repository(text: &str) -> Result<(), Complaint> {
@@ -35,9 +50,12 @@ pub(crate) fn repository(text: &str) -> Result<(), Complaint> {
         return Ok(());
     }
     unsubstituted(text)?;
-    let rule = "letters, digits, `.`, `_`, `-`, `/`";
+    let rule = "letters, digits, `.`, `_`, `-`, `/`, and `:` before a port";
     Err(Complaint::new(Code::BadFormat, format!("`{}` cannot be part of an image's name: {rule}", shown(text))))
 }
+
+/// See [`owner_and_repo`].
+pub(crate) const OWNER_AND_REPO: &str = "^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)+$";
 
 /// `owner/repo`, or deeper where groups are.
 pub(crate) fn owner_and_repo(text: &str) -> Result<(), Complaint> {

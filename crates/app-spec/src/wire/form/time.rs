@@ -5,6 +5,9 @@ use crate::diagnostic::Code;
 use crate::suggest::shown;
 use crate::wire::rule::Complaint;
 
+/// See [`duration`].
+pub(crate) const DURATION: &str = "^([0-9][0-9.]*(ns|us|µs|ms|s|m|h))+$";
+
 /// Numbers with units, as in `1h30m` or `90s`.
 pub(crate) fn duration(text: &str) -> Result<(), Complaint> {
     if is_duration(text) {
@@ -88,7 +91,9 @@ fn is_cron_part(part: &str, least: u8, most: u8, names: &[&str]) -> bool {
         Some((from, to)) => matches!((within(from), within(to)), (Some(from), Some(to)) if from <= to),
         None => span == "*" || within(span).is_some(),
     };
-    let good_step = step.is_none_or(|step| number(step).is_some_and(|n| (1..=most).contains(&n)));
+    // A step is a count, never a name.
+    let count = |text: &str| if text.bytes().all(|b| b.is_ascii_digit()) { text.parse().ok() } else { None };
+    let good_step = step.is_none_or(|step| count(step).is_some_and(|n: u8| (1..=most).contains(&n)));
     good_span && good_step
 }
 
@@ -129,8 +134,17 @@ mod tests {
         for good in ["0 8 * * *", "*/5 * * * *", "30 4 1,15 * 1-5", "0 0 * JAN-mar SUN", "0-30/10 0 * * 7"] {
             assert!(cron(good).is_ok(), "{good}");
         }
-        for bad in ["", "* * * *", "0 0 * * * *", "60 * * * *", "* 5-2 * * *", "* * 0 * *", "*/0 * * * *", "a * * * *"]
-        {
+        for bad in [
+            "",
+            "* * * *",
+            "0 0 * * * *",
+            "60 * * * *",
+            "* 5-2 * * *",
+            "* * 0 * *",
+            "*/0 * * * *",
+            "a * * * *",
+            "0 0 * */FEB *",
+        ] {
             assert!(cron(bad).is_err(), "{bad}");
         }
         assert_eq!(help(cron("@daily")).as_deref(), Some("did you mean `0 0 * * *`?"));

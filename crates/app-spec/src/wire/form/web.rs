@@ -15,6 +15,9 @@ pub(crate) fn request_path(text: &str) -> Result<(), Complaint> {
     Err(complaint.meant(format!("/{text}")))
 }
 
+/// See [`domain`].
+pub(crate) const DOMAIN: &str = "^[A-Za-z0-9.-]+\\.[A-Za-z0-9-]+\\.?$";
+
 /// A host name: labels of letters, digits and inner hyphens; 4 to 253 characters, a final dot allowed.
 pub(crate) fn domain(text: &str) -> Result<(), Complaint> {
     let labels = text.strip_suffix('.').unwrap_or(text);
@@ -36,6 +39,9 @@ pub(crate) fn domain(text: &str) -> Result<(), Complaint> {
     })
 }
 
+/// See [`https_url`].
+pub(crate) const HTTPS_URL: &str = "^https://.";
+
 /// An address that begins with `https://`.
 pub(crate) fn https_url(text: &str) -> Result<(), Complaint> {
     if text.strip_prefix("https://").is_some_and(|rest| !rest.is_empty()) {
@@ -45,9 +51,12 @@ pub(crate) fn https_url(text: &str) -> Result<(), Complaint> {
     Err(Complaint::new(Code::BadFormat, format!("`{}` does not begin with `https://`", shown(text))))
 }
 
-/// `1.2` or `1.3`.
+/// The least versions of TLS that may be asked for.
+pub(crate) const TLS_VERSIONS: [&str; 2] = ["1.2", "1.3"];
+
+/// One of [`TLS_VERSIONS`].
 pub(crate) fn tls_version(text: &str) -> Result<(), Complaint> {
-    if matches!(text, "1.2" | "1.3") {
+    if TLS_VERSIONS.contains(&text) {
         return Ok(());
     }
     unsubstituted(text)?;

@@ -1,0 +1,213 @@
+//! References in the values of variables: those that stay as text, and those without a value in the only place where
+//! the variable is, a build.
+
+use std::collections::HashSet;
+
+use crate::diagnostic::{Code, Diagnostic, Diagnostics};
+use crate::made::{Made, made};
+use crate::reference::{Meaning, OF_APP, Part, Reference, meaning, of_component, parts, without_pool};
+use crate::routes::{Origin, default_components, origin};
+use crate::spec::{AppSpec, Component, EnvScope, EnvValue, EnvVar};
+use crate::suggest::{nearest, one_of, shown};
+
+/// Variables looked at behind one value. Real ones lead over one or two.
+const MOST_FOLLOWED: usize = 8;
+
+/// A spec, seen by the references in it.
+pub(super) struct References<'a> {
+    pub(super) spec: &'a AppSpec,
+    /// The components that requests from outside reach.
+    public: HashSet<&'a str>,
+}
+
+/// What is wrong with a reference, and what to do.
+struct Complaint {
+    message: String,
+    help: String,
+}
+
+fn complaint(message: String, help: impl Into<String>) -> Option<Complaint> {
+    Some(Complaint { message, help: help.into() })
+}
+
+impl<'a> References<'a> {
+    pub(super) fn of(spec: &'a AppSpec) -> References<'a> {
+        let public = match origin(spec) {
+            Origin::Ingress(rules) => {
+                rules.iter().filter_map(|rule| rule.component.as_ref()).map(|it| it.name.as_str()).collect()
+            }
+            Origin::Routes => spec.components().filter(|it| !it.routes().is_empty()).map(Component::name).collect(),
+            Origin::Nothing => default_components(spec).into_iter().collect(),
+        };
+        References { spec, public }
+    }
+
+    /// `holder`: the component that has the variable; `None` for one of the app. `path`: of the value.
+    pub(super) fn check(
+        &self,
+        holder: Option<Component<'a>>,
+        path: &str,
+        env: &'a EnvVar,
+        found: &mut Vec<Diagnostic>,
+    ) {
+        for reference in references(&env.value) {
+            if found.len() >= Diagnostics::LIMIT {
+                return;
+            }
+            if let Some(Complaint { message, help }) = self.stays(holder, &env.key, reference) {
+                found.push(Diagnostic::warning(Code::UnknownReference, path, message).help(help));
+            }
+        }
+        let only_in_builds = matches!(holder, Some(Component::StaticSite(_))) || env.scope() == EnvScope::BuildTime;
+        if only_in_builds && let Some(Complaint { message, help }) = self.in_a_build(holder, env) {
+            found.push(Diagnostic::warning(Code::Doubtful, path, message).help(help));
+        }
+    }
+
+    /// Why a reference stays as text wherever the variable is, if it does.
+    fn stays(&self, holder: Option<Component<'a>>, key: &str, reference: Reference<'_>) -> Option<Complaint> {
+        let written = shown(reference.written);
+        let names_nothing = format!("`{written}` names nothing and stays as text");
+        match meaning(self.spec, holder, reference) {
+            Meaning::App => None,
+            Meaning::Variable if reference.name == key => {
+                let is_handed_on = holder.is_some() && self.spec.envs.iter().any(|env| env.key == key);
+                let message = format!("`{written}` is this very variable and stays as text");
+                if is_handed_on { None } else { complaint(message, "write its value out") }
+            }
+            Meaning::Variable => complaint(names_nothing, self.variable(holder, reference.name)?),
+            Meaning::Database(database, known) if known.contains(&without_pool(database.engine(), reference.name)) => {
+                None
+            }
+            Meaning::Database(database, known) => {
+                complaint(names_nothing, format!("database `{}` has {}", database.name, one_of(known.iter().copied())))
+            }
+            Meaning::Component(component, known) if known.contains(&reference.name) => {
+                let has_value = !reference.name.starts_with("PUBLIC_") || self.public.contains(component.name());
+                let message = format!("`{written}` has no value and stays as text");
+                if has_value { None } else { complaint(message, format!("no route leads to `{}`", component.name())) }
+            }
+            Meaning::Component(component, known) => complaint(names_nothing, offers(component, known)),
+            Meaning::NoOwner if reference.owner == Some("_self") => self.of_each(reference),
+            Meaning::NoOwner => complaint(names_nothing, self.no_owner(reference.owner.unwrap_or_default())),
+        }
+    }
+
+    /// In a variable of the app, `_self` is each component in turn.
+    fn of_each(&self, reference: Reference<'_>) -> Option<Complaint> {
+        let lacks = |component: &Component<'_>| !of_component(component.kind()).contains(&reference.name);
+        let component = self.spec.components().find(lacks)?;
+        let message =
+            format!("`{}` names nothing in `{}` and stays as text there", shown(reference.written), component.name());
+        complaint(message, offers(component, of_component(component.kind())))
+    }
+
+    /// A variable of the app may name one that only some components have.
+    fn variable(&self, holder: Option<Component<'a>>, name: &str) -> Option<String> {
+        let known = || {
+            let of_holder = holder.into_iter().flat_map(|c| c.envs().iter());
+            let of_others = self.spec.components().filter(|_| holder.is_none()).flat_map(|c| c.envs().iter());
+            of_holder.chain(&self.spec.envs).chain(of_others).map(|env| env.key.as_str())
+        };
+        if known().any(|key| key == name) {
+            return None;
+        }
+        let mut keys: Vec<&str> = known().collect();
+        keys.extend(OF_APP);
+        Some(match nearest(name, keys) {
+            Some(near) => format!("did you mean `${{{near}}}`?"),
+            None => "no variable of this component or of the app has that name".to_owned(),
+        })
+    }
+
+    fn no_owner(&self, owner: &str) -> String {
+        let databases = self.spec.databases.iter().map(|d| d.name.as_str());
+        let names: Vec<&str> = self.spec.components().map(Component::name).chain(databases).collect();
+        match nearest(owner, names.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("no component or database is named `{}`", shown(owner)),
+        }
+    }
+
+    /// Why a variable that only builds have does not hold there what it should, if so (reference 1.4 and 1.13).
+    fn in_a_build(&self, holder: Option<Component<'a>>, env: &'a EnvVar) -> Option<Complaint> {
+        let known = || references(&env.value).filter(|it| self.stays(holder, &env.key, *it).is_none());
+        let of_database = known().find_map(|it| self.of_database(holder, it));
+        of_database.or_else(|| match self.made(holder) {
+            Made::NotBuilt => None,
+            Made::ForLanguage => known().find_map(|it| self.in_a_build_for_a_language(holder, it)),
+            Made::WithDockerfile => known().next().and_then(|reference| {
+                let written = shown(reference.written);
+                let message = format!("a build with a Dockerfile replaces no references: `{written}` stays as text");
+                complaint(message, "write the value out, or give the variable `scope: RUN_TIME`")
+            }),
+        })
+    }
+
+    /// Of the components that get the variable: one with a Dockerfile, if there is any.
+    fn made(&self, holder: Option<Component<'a>>) -> Made {
+        let components = self.spec.components().filter(|it| holder.is_none_or(|holder| holder.name() == it.name()));
+        let made: Vec<Made> = components.map(made).collect();
+        let is_made = |how: &Made| made.contains(how);
+        [Made::WithDockerfile, Made::ForLanguage].into_iter().find(is_made).unwrap_or(Made::NotBuilt)
+    }
+
+    fn of_database(&self, holder: Option<Component<'a>>, reference: Reference<'_>) -> Option<Complaint> {
+        let Meaning::Database(database, _) = meaning(self.spec, holder, reference) else { return None };
+        let message = format!("database `{}` has no values while something is built", database.name);
+        complaint(message, "give the variable `scope: RUN_TIME`")
+    }
+
+    /// Databases and private addresses have no values there, nor have variables that only containers have.
+    fn in_a_build_for_a_language(&self, holder: Option<Component<'a>>, reference: Reference<'_>) -> Option<Complaint> {
+        let mut open = vec![reference];
+        for _ in 0..MOST_FOLLOWED {
+            let next = open.pop()?;
+            let has_value = match meaning(self.spec, holder, next) {
+                Meaning::Database(..) => false,
+                Meaning::Component(..) => !next.name.starts_with("PRIVATE_") && !next.name.starts_with("FUNCTIONS_"),
+                Meaning::Variable => self.named(holder, next.name).is_none_or(|env| {
+                    open.extend(references(&env.value));
+                    env.scope().is_build_time()
+                }),
+                Meaning::App | Meaning::NoOwner => true,
+            };
+            if !has_value {
+                let behind =
+                    if next == reference { String::new() } else { format!(", behind `{}`,", shown(reference.written)) };
+                let message = format!("`{}`{behind} has no value while something is built", shown(next.written));
+                return complaint(message, "give the variable `scope: RUN_TIME`");
+            }
+        }
+        None
+    }
+
+    /// The variable of that name: the holder's, else the app's.
+    fn named(&self, holder: Option<Component<'a>>, name: &str) -> Option<&'a EnvVar> {
+        let own: &'a [EnvVar] = holder.map_or(&[], Component::envs);
+        own.iter().rev().chain(self.spec.envs.iter().rev()).find(|env| env.key == name)
+    }
+}
+
+fn offers(component: Component<'_>, known: &[&str]) -> String {
+    format!("{} `{}` has {}", component.kind().as_str(), component.name(), one_of(known.iter().copied()))
+}
+
+fn references(value: &EnvValue) -> impl Iterator<Item = Reference<'_>> {
+    parts(quotable(value)).into_iter().filter_map(|part| match part {
+        Part::Reference(reference) => Some(reference),
+        Part::Text(_) => None,
+    })
+}
+
+/// What may be quoted of a value: of a secret only what is nothing but a reference.
+fn quotable(value: &EnvValue) -> &str {
+    match value {
+        EnvValue::Plain(text) => text,
+        EnvValue::Secret(secret) => match parts(secret.expose())[..] {
+            [Part::Reference(_)] => secret.expose(),
+            _ => "",
+        },
+        EnvValue::Sealed(_) | EnvValue::Missing => "",
+    }
+}
