@@ -209,8 +209,8 @@ fn logs_go_to_an_address_with_a_login_or_to_a_cluster() {
         ("endpoint: 'https://h:1', basic_auth: {user: u, password: p}", String::new()),
         ("cluster_name: c, basic_auth: {user: u}", String::new()),
         (
-            "endpoint: 'http://h:1', cluster_name: c",
-            format!("error bad_format {path}.endpoint: `http://h:1` does not begin with `https://`"),
+            "endpoint: 'h:1', basic_auth: {user: u, password: p}",
+            format!("warning doubtful {path}.endpoint: an OpenSearch destination is reached by `https://HOST:PORT`"),
         ),
         (
             "endpoint: 'https://h:1', basic_auth: {user: u}",

@@ -9,7 +9,9 @@ pub(super) fn check(spec: &AppSpec, found: &mut Vec<Diagnostic>) {
             let path = format!("{path}.log_destinations[{i}]");
             provider(&path, destination, found);
             if let Some(open_search) = &destination.open_search {
-                cluster_or_address(&format!("{path}.open_search"), open_search, found);
+                let path = format!("{path}.open_search");
+                cluster_or_address(&path, open_search, found);
+                scheme(&path, open_search, found);
             }
         }
     }
@@ -61,6 +63,14 @@ fn cluster_or_address(path: &str, open_search: &OpenSearchDestination, found: &m
                 found.push(Diagnostic::error(Code::Conflict, format!("{path}.basic_auth.password"), message));
             }
         }
+    }
+}
+
+/// An example of the platform's own documentation has no scheme, so that this is no error.
+fn scheme(path: &str, open_search: &OpenSearchDestination, found: &mut Vec<Diagnostic>) {
+    if open_search.endpoint.as_ref().is_some_and(|it| !it.starts_with("https://")) {
+        let message = "an OpenSearch destination is reached by `https://HOST:PORT`";
+        found.push(Diagnostic::warning(Code::Doubtful, format!("{path}.endpoint"), message));
     }
 }
 

@@ -181,7 +181,7 @@ object! {
     /// OpenSearch.
     "an OpenSearch destination" struct OpenSearchDestination {
         /// `https://host:port`. Excludes `cluster_name`.
-        endpoint: Option<String> = ANY.of_form(form::https_url).like(form::HTTPS_URL),
+        endpoint: Option<String> = ANY,
         /// User and password, with `endpoint`.
         basic_auth: Option<BasicAuth> = ANY,
         /// `logs` by default.
