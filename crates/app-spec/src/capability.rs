@@ -130,7 +130,7 @@ const TABLE: &[(&str, Support)] = &[
     ("databases[].engine=KAFKA", NotYet("PG is the only engine")),
     ("databases[].engine=OPENSEARCH", NotYet("PG is the only engine")),
     ("databases[].version", Works),
-    ("databases[].production", NotYet("there are no managed clusters; leave it out for a database of the app's own")),
+    ("databases[].production", NoEffectHere("the database is a container made for the app, and empty at first")),
     ("databases[].cluster_name", MADE_HERE),
     ("databases[].db_name", MADE_HERE),
     ("databases[].db_user", MADE_HERE),
