@@ -47,8 +47,9 @@ engines: setup ## tell the stories to newer Docker engines, made from Debian's p
 	done
 
 FUZZ_SECONDS ?= 600
-fuzz: ## feed the reader of app specs with texts made to break it (FUZZ_SECONDS=600)
+fuzz: ## measure the worst app specs, then feed their reader with texts made to break it (FUZZ_SECONDS=600)
 	@scripts/build-deps
+	$(CARGO) test --locked --release -p app-spec --test worst -- --nocapture
 	scripts/fuzz $(FUZZ_SECONDS)
 
 bench: setup ## measure restarts, rebuilds and the front door beside the alternatives, as ratios
