@@ -131,12 +131,12 @@ impl AppTask {
             Event::ImagesReady => self.freeze(deployment, spec).await,
             Event::RolloutFree => {
                 deployment.progress.start(&LeafKey::DeployInitialize, now);
-                self.begin_counting(&mut deployment);
                 self.advance_to(deployment, event, Vec::new()).await
             }
             Event::Prepared => {
                 deployment.progress.succeed(&LeafKey::DeployInitialize, None, now);
                 deployment.record.roll_began = Some(now);
+                self.begin_counting(&mut deployment);
                 // What failed before is no reason to wait with something new (F31).
                 self.setbacks.clear();
                 self.advance_to(deployment, event, Vec::new()).await

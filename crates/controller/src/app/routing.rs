@@ -94,7 +94,9 @@ impl AppTask {
             Some(None) => self.present_rules(routes),
             None => Vec::new(),
         };
-        let window = self.rolling().or_else(|| self.active()).map(|it| it.id.to_string()).unwrap_or_default();
+        // Nothing that serves changes before databases and PRE_DEPLOY jobs are through.
+        let rolling = self.rolling().filter(|it| it.stage != Stage::Preparing);
+        let window = rolling.or_else(|| self.active()).map(|it| it.id.to_string()).unwrap_or_default();
         AppRoutes {
             app: app.id.to_string(),
             hosts: if app.deleting { Vec::new() } else { vec![self.shared.front.domain(&app.name)] },

@@ -75,6 +75,22 @@ fn what_is_counted_while_a_deployment_rolls_is_on_its_record() {
 }
 
 #[test]
+fn what_is_served_while_a_job_runs_before_the_roll_is_not_on_its_record() {
+    simulate(async {
+        let (house, app) = House::with_app().await;
+        house.update(&app, "slow").await;
+        let id = house.newest(&app).await.id;
+        house.reach(&id, Stage::Preparing).await;
+        house.ingress.serve(7);
+        until_counted_for(&house, &id, 0).await;
+        until_window(&house, &app, &id).await;
+        house.ingress.serve(5);
+        house.settle(&app, Stage::Active).await;
+        assert_eq!(house.deployment(&id).await.record.served.unwrap().requests, 5);
+    });
+}
+
+#[test]
 fn a_controller_that_dies_loses_no_count() {
     simulate(async {
         for read_before in [true, false] {
