@@ -250,6 +250,8 @@ impl Controller {
     /// stopped; this controller does nothing any more in either case, and has to end.
     pub async fn down(&self, remove_apps: bool) -> Result<(), ControlError> {
         let shared = &self.0.shared;
+        // One that is just being started again would come up behind our back.
+        shared.front.back().await;
         shared.stop.cancel();
         let door = shared.front.shutdown(DOWN_DRAIN).await;
         let apps = match remove_apps {

@@ -26,6 +26,8 @@ use crate::fence::Fence;
 
 /// An ingress that died is back within a second (F73): looked at this often.
 const RETRY: Duration = Duration::from_millis(100);
+/// Somebody who wants to end it waits so long for one that is being started.
+const BACK_WITHIN: Duration = Duration::from_secs(5);
 /// For an acknowledgement, and for the ingress to be back when it is gone.
 const ACKNOWLEDGED_WITHIN: Duration = Duration::from_secs(15);
 
@@ -148,6 +150,17 @@ impl Front {
             80 => format!("http://{}", self.domain(app)),
             port => format!("http://{}:{port}", self.domain(app)),
         }
+    }
+
+    /// Waits until an ingress that went away is started again, [`BACK_WITHIN`] at most.
+    pub async fn back(&self) {
+        let back = async {
+            while self.control().is_none() {
+                tokio::time::sleep(RETRY).await;
+            }
+        };
+        // Whoever needs it finds out that it is not there.
+        let _ = tokio::time::timeout(BACK_WITHIN, back).await;
     }
 
     /// Stops the ingress in order: open requests get `drain`. Returns when it is gone.

@@ -44,3 +44,18 @@ fn what_cannot_be_stopped_is_named_and_everything_else_stops() {
         assert_eq!(running.map(|it| it.name).collect::<Vec<_>>(), [stuck]);
     });
 }
+
+/// It died a moment ago: what the keeper starts again is stopped like any other.
+#[test]
+fn a_front_door_that_is_just_being_started_again_is_stopped_too() {
+    simulate(async {
+        let (house, _) = House::with_app().await;
+        house.ingress.die();
+        house.ingress.recover();
+        let (controller, opened) = (house.controller().clone(), house.ingress.opened());
+        sleep(Duration::from_millis(1)).await;
+        controller.down(true).await.unwrap();
+        assert_eq!(house.ingress.opened(), opened + 1);
+        assert!(house.engine.containers().iter().all(|it| it.state != ContainerState::Running));
+    });
+}
