@@ -103,10 +103,13 @@ fn what_cannot_be_parsed_is_refused_and_what_is_no_block_stays() {
         assert_eq!(format_spec(text).unwrap_err().first_error().map(|e| e.is_error()), Some(true), "{text}");
     }
     assert_eq!(format_spec(&"x".repeat(300_000)).unwrap_err()[0].code, Code::TooLarge);
+    assert_eq!(format_spec("a: 1 # b\u{a0}\n").unwrap(), "a: 1 # b\u{a0}\n");
     for text in ["{name:  shop}", "shop", "'shop'  # it\n", "--- {a: b}\n"] {
         assert_eq!(format_spec(text).unwrap(), text);
     }
     assert_eq!(format_spec("\u{feff}name:   shop").unwrap(), "name: shop\n");
+    let place = format_spec("\u{feff}a: 1\r\nb: [\r\n").unwrap_err()[0].place.unwrap();
+    assert_eq!((place.line, place.start), (3, 15));
 }
 
 /// A text that looks like a spec, from numbers that decide what comes next.

@@ -52,7 +52,7 @@ impl<'t> Gap<'t> {
 
     /// The comment in the rest of the line with those in the lines after it.
     pub fn all_comments(&self, text: &'t str) -> &'t str {
-        text[self.start..self.end].trim()
+        text[self.start..self.end].trim_ascii()
     }
 }
 
@@ -67,7 +67,7 @@ fn rest_of_line(text: &str, start: usize) -> (Option<Comment<'_>>, Option<usize>
     }
     let (comment, end) =
         rest.split_once('\n').map_or((rest, text.len()), |(line, rest)| (line, text.len() - rest.len()));
-    (is_comment.then(|| Comment { spaces, text: comment.trim_end() }), Some(end))
+    (is_comment.then(|| Comment { spaces, text: comment.trim_ascii_end() }), Some(end))
 }
 
 /// How many blanks a text begins with.

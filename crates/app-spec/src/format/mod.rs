@@ -35,14 +35,15 @@ pub fn format_spec(text: &str) -> Result<String, Diagnostics> {
     let lines = with_line_feeds(body);
     let formatted = match json_value(&lines) {
         Some(value) => json(&lines, &value)?,
-        None => yaml(&lines)?,
+        None => yaml(text, &lines)?,
     };
     let Some(formatted) = formatted else { return Ok(body.to_owned()) };
     Ok(if ends_lines_as_windows_does(body) { formatted.replace('\n', "\r\n") } else { formatted })
 }
 
-/// `None`: the text is to stay as it is.
-fn yaml(text: &str) -> Result<Option<String>, Diagnostics> {
+/// `None`: the text is to stay as it is. Problems have their places in `original`, of which `text` has the lines.
+fn yaml(original: &str, text: &str) -> Result<Option<String>, Diagnostics> {
+    tree::parse(original)?;
     let (meant, _) = tree::parse(text)?;
     // An order that changes what is meant is not worth it: an empty `|` means something else at the end of a text.
     for is_arranged in [true, false] {

@@ -27,7 +27,7 @@ fn keep_on_top(document: &mut Document, first: Option<usize>) {
     let is_moved = first != first_of(&document.root);
     let Content::Collection(Collection { entries, .. }) = &mut document.root.content else { return };
     if is_moved
-        && document.header.trim().is_empty()
+        && document.header.trim_ascii().is_empty()
         && let Some(entry) = entries.iter_mut().find(|entry| Some(entry.start) == first)
     {
         document.header = std::mem::take(&mut entry.lead);

@@ -7,7 +7,7 @@ use crate::tree::MAX_BYTES;
 
 pub(super) fn write(document: &Document) -> String {
     let mut writer = Writer { text: String::new(), is_kept: false };
-    document.prologue.lines().for_each(|line| writer.line(0, line.trim_end()));
+    document.prologue.lines().for_each(|line| writer.line(0, line.trim_ascii_end()));
     writer.comments(document.header, 0);
     if !document.header.is_empty() {
         writer.empty_line();
@@ -15,7 +15,7 @@ pub(super) fn write(document: &Document) -> String {
     if let Content::Collection(root) = &document.root.content {
         writer.entries(root, 0, false);
     }
-    document.epilogue.lines().for_each(|line| writer.line(0, line.trim_end()));
+    document.epilogue.lines().for_each(|line| writer.line(0, line.trim_ascii_end()));
     writer.text
 }
 
@@ -54,12 +54,12 @@ impl Writer {
         }
     }
 
-    /// Comments in lines of their own and empty lines between them. Those at the end are left to what follows.
+    /// Comments in lines of their own, with the empty lines between them.
     fn comments(&mut self, lines: &str, indent: usize) {
         for line in lines.lines() {
             match is_blank(line) {
                 true => self.empty_line(),
-                false => self.line(indent, line.trim()),
+                false => self.line(indent, line.trim_ascii()),
             }
         }
     }
@@ -83,7 +83,7 @@ impl Writer {
             self.entry(entry, collection.kind, indent);
             self.comments(entry.trail, indent);
         }
-        self.comments(collection.tail.trim_end(), indent);
+        self.comments(collection.tail.trim_ascii_end(), indent);
     }
 
     /// The comments of the first entry of an item: there is no room for them between the dash and the entry.

@@ -113,7 +113,7 @@ pub fn commented(text: &str) -> Vec<(String, Vec<String>)> {
             let beside = scalars.iter().filter(|s| range.contains(&s.start) || range.contains(&(s.end.max(1) - 1)));
             let mut beside: Vec<String> = beside.filter(|s| s.start < start + at).map(|s| s.says.clone()).collect();
             beside.sort();
-            comments.push((line[at..].trim_end().to_owned(), beside));
+            comments.push((line[at..].trim_ascii_end().to_owned(), beside));
         }
         start += line.len();
     }
