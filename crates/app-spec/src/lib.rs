@@ -18,7 +18,7 @@
 //! In reading order: `tree` turns a text into a located tree, `wire` turns the tree into types and back, `spec` declares
 //! the types, `check` looks at what must hold between fields, `capability` says what this version does with each field.
 //! `routes`, `resolve`, `size` and `image` derive from a spec what others need. `render` draws problems for people,
-//! `schema` tells editors which fields there are.
+//! `schema` tells editors which fields there are, `format` lays a text out without asking what it means.
 //!
 //! Nothing here is asynchronous, reads a file, asks the network or knows the time. Secrets stay inside
 //! [`SecretText`]; writers hand them to a sealing function.
@@ -27,7 +27,6 @@
 mod capability;
 mod changes;
 mod check;
-mod comments;
 mod complete;
 mod diagnostic;
 mod facts;
@@ -53,7 +52,7 @@ pub use capability::{Capability, Support, capabilities};
 pub use changes::{Change, changes};
 pub use diagnostic::{Code, Diagnostic, Diagnostics, Place, Related, Remedy, Severity};
 pub use facts::{DatabaseFacts, Facts};
-pub use format::{Formatted, format_yaml};
+pub use format::format_spec;
 pub use image::image_reference;
 pub use needed::{NeededValue, Why};
 pub use resolve::{Environment, ResolvedValue, Scope, resolve_envs};

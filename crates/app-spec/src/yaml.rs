@@ -3,52 +3,35 @@
 //! Text that any reader of YAML 1.1 or 1.2 could take for something else is quoted, text of several lines becomes a
 //! block. What is written here is read back equal by this crate and by other parsers.
 
-use crate::comments::Comments;
 use crate::tree::is_ambiguous;
 use crate::wire::Out;
 
 /// Writes an object as a YAML document.
 pub(crate) fn write(out: &Out) -> String {
-    write_with(out, &Comments::default())
-}
-
-/// The same with the comments of the text that it was read from.
-pub(crate) fn write_with(out: &Out, comments: &Comments) -> String {
-    let mut emitter = Emitter { text: String::new(), path: String::new(), comments };
-    comments.top().for_each(|line| emitter.comment(line, 0));
+    let mut emitter = Emitter { text: String::new() };
     match out {
         Out::Object(fields) if fields.is_empty() => emitter.text.push_str("{}\n"),
         Out::Object(fields) => emitter.object(fields, 0, false),
         Out::List(_) | Out::Text(_) | Out::Boolean(_) | Out::Integer(_) | Out::Number(_) => emitter.value(out, 0),
     }
-    comments.end().for_each(|line| emitter.comment(line, 0));
     emitter.text
 }
 
-struct Emitter<'c> {
+struct Emitter {
     text: String,
-    /// What is being written, as in `services[0].envs`.
-    path: String,
-    comments: &'c Comments,
 }
 
-impl Emitter<'_> {
+impl Emitter {
     /// Writes the fields, the name first: it is what people look for.
     fn object(&mut self, fields: &[(&'static str, Out)], indent: usize, first_is_indented: bool) {
         let (named, others): (Vec<_>, Vec<_>) = fields.iter().partition(|(name, _)| *name == "name");
         for (i, (name, out)) in named.into_iter().chain(others).enumerate() {
-            let outer = self.path.len();
-            let dot = if outer == 0 { "" } else { "." };
-            self.path.push_str(&format!("{dot}{name}"));
             if i > 0 || !first_is_indented {
-                self.comments_before(indent);
                 self.pad(indent);
             }
             self.text.push_str(name);
             self.text.push(':');
             self.value(out, indent);
-            self.comments_after(indent);
-            self.path.truncate(outer);
         }
     }
 
@@ -63,7 +46,7 @@ impl Emitter<'_> {
             }
             Out::List(items) => {
                 self.end_line("");
-                items.iter().enumerate().for_each(|(index, item)| self.list_item(index, item, indent));
+                items.iter().for_each(|item| self.list_item(item, indent));
             }
             Out::Text(string) if is_block(string) => self.block(string, indent + 2),
             Out::Text(_) | Out::Boolean(_) | Out::Integer(_) | Out::Number(_) => {
@@ -72,11 +55,7 @@ impl Emitter<'_> {
         }
     }
 
-    fn list_item(&mut self, index: usize, item: &Out, indent: usize) {
-        let outer = self.path.len();
-        self.path.push_str(&format!("[{index}]"));
-        self.comments_before(indent);
-        self.comments_of_first_field(item, indent);
+    fn list_item(&mut self, item: &Out, indent: usize) {
         self.pad(indent);
         self.text.push('-');
         match item {
@@ -87,20 +66,6 @@ impl Emitter<'_> {
             Out::Object(_) | Out::List(_) | Out::Text(_) | Out::Boolean(_) | Out::Integer(_) | Out::Number(_) => {
                 self.value(item, indent + 2);
             }
-        }
-        self.comments_after(indent);
-        self.path.truncate(outer);
-    }
-
-    /// There is no room between a dash and the field behind it.
-    fn comments_of_first_field(&mut self, item: &Out, indent: usize) {
-        let Out::Object(fields) = item else { return };
-        let first = fields.iter().find(|(name, _)| *name == "name").or(fields.first());
-        if let Some((name, _)) = first {
-            let outer = self.path.len();
-            self.path.push_str(&format!(".{name}"));
-            self.comments_before(indent);
-            self.path.truncate(outer);
         }
     }
 
@@ -117,37 +82,6 @@ impl Emitter<'_> {
 
     fn end_line(&mut self, value: &str) {
         self.text.push_str(value);
-        if let Some(comment) = self.comments.beside(&self.path) {
-            self.text.push(' ');
-            self.text.push_str(comment);
-        }
-        self.text.push('\n');
-    }
-
-    fn comments_before(&mut self, indent: usize) {
-        let comments = self.comments;
-        for line in comments.before(&self.path) {
-            self.comment(line, indent);
-        }
-    }
-
-    fn comments_after(&mut self, indent: usize) {
-        let comments = self.comments;
-        for line in comments.after(&self.path) {
-            self.comment(line, indent);
-        }
-    }
-
-    /// A comment in a line of its own, or an empty line: never at the top, never two.
-    fn comment(&mut self, line: &str, indent: usize) {
-        if line.is_empty() {
-            if !self.text.is_empty() && !self.text.ends_with("\n\n") {
-                self.text.push('\n');
-            }
-            return;
-        }
-        self.pad(indent);
-        self.text.push_str(line);
         self.text.push('\n');
     }
 

@@ -67,7 +67,7 @@ fn what_is_meant_is_taken_and_what_is_not_understood_is_left_out() {
         ),
         ("  run_command: !sh go\n", json!({"services": [{"run_command": "go"}]}), "tag_not_allowed left out"),
         (
-            "  run_command: {{ go }}\n",
+            "  run_command: {{ go }}  # of the template\n",
             json!({"services": [{"run_command": "{{ go }}"}]}),
             "unsubstituted taken as text",
         ),

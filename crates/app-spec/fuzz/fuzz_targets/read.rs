@@ -1,7 +1,8 @@
-//! Any text: nothing panics or hangs, and what is read survives writing, formatting and completing.
+//! Any text: nothing panics or hangs, what is read survives writing, formatting and completing,
+//! and formatting any text twice is formatting it once.
 #![no_main]
 
-use app_spec::{AppSpec, Remedy, SecretText, format_yaml, routes};
+use app_spec::{AppSpec, Remedy, SecretText, format_spec, routes};
 use libfuzzer_sys::fuzz_target;
 
 fn open(_: &str, secret: &SecretText) -> String {
@@ -25,9 +26,13 @@ fuzz_target!(|text: &str| {
             let completed = spec.completed();
             assert_eq!(completed.completed(), completed);
             assert_eq!(routes(&completed), routes(&spec));
-            let formatted = format_yaml(text).expect("it was read").text;
-            assert_eq!(AppSpec::from_yaml(&formatted).expect("what was formatted").spec, spec);
+            if let Ok(formatted) = format_spec(text) {
+                assert_eq!(AppSpec::from_yaml(&formatted).expect("what was formatted").spec, spec);
+            }
         }
+    }
+    if let Ok(formatted) = format_spec(text) {
+        assert_eq!(format_spec(&formatted).expect("what was formatted"), formatted);
     }
     if let Ok(parsed) = AppSpec::from_yaml_leniently(text) {
         assert!(parsed.warnings.iter().filter(|d| d.is_error()).all(|d| d.remedy.as_deref() == Some(&Remedy::Kept)));

@@ -88,11 +88,6 @@ impl Parsed {
         self.located(remarks)
     }
 
-    /// Where the fields stand in the text.
-    pub(crate) fn places(&self) -> &Places {
-        &self.places
-    }
-
     fn located(&self, mut diagnostics: Diagnostics) -> Diagnostics {
         self.places.locate(diagnostics.iter_mut());
         diagnostics.hidden = self.warnings.hidden.clone();

@@ -13,7 +13,6 @@ mod platform;
 mod site;
 mod source;
 
-pub(crate) use app::unwrapped;
 pub use app::{AppSpec, Component, ComponentKind, Parsed};
 pub use component::{Common, InactivitySleep, Job, JobKind, LoadingPage, Protocol, Schedule, Service, Worker};
 pub use database::{Database, Engine};

@@ -10,6 +10,8 @@ mod parse;
 mod scalar;
 
 pub(crate) use json::from_json;
+pub(crate) use limits::{BYTES as MAX_BYTES, check_bytes};
+pub(crate) use offsets::Offsets;
 pub(crate) use parse::parse;
 pub(crate) use scalar::{Plain, is_ambiguous};
 

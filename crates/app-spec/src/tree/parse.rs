@@ -128,7 +128,8 @@ impl<'t> Builder<'t> {
                 self.open(place, anchor, OpenKind::Mapping(Mapping::default()))
             }
             Event::SequenceEnd | Event::MappingEnd => {
-                self.close(place);
+                // The parser gives a bracket the blanks and the comment after it.
+                self.close(Place { end: place.end.min(place.start + 1), ..place });
                 Ok(())
             }
             Event::Alias(anchor) => self.alias(anchor, place),

@@ -265,11 +265,6 @@ struct Spot {
 }
 
 impl Places {
-    /// Where a field begins: its key, or the item of a list.
-    pub fn beginning(&self, path: &str) -> Option<Place> {
-        self.0.get(path).map(|spot| spot.key.unwrap_or(spot.place))
-    }
-
     /// The field whose key, or else whose value, begins at a place.
     fn path_at(&self, place: Place) -> Option<&str> {
         let by_key = |(_, spot): &(&String, &Spot)| spot.key.is_some_and(|key| key.start == place.start);

@@ -23,7 +23,7 @@ pub enum Spec {
         #[arg(long, short, default_value = "text", value_name = "FORM")]
         output: Form,
     },
-    /// Write a spec anew, in the order of the reference; comments stay
+    /// Put the fields of a spec in the order of the reference and tidy its layout; nothing is left out
     Fmt {
         /// The spec, YAML or JSON; - for standard input
         file: PathBuf,

@@ -1,10 +1,10 @@
-//! `spec fmt`: a spec written anew, printed or put in place of the file.
+//! `spec fmt`: a spec laid out, printed or put in place of the file.
 
 use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Context, bail};
-use app_spec::format_yaml;
+use app_spec::format_spec;
 
 use super::file::{is_standard_input, shown, tell, text};
 use crate::exit::{Exit, UsageError};
@@ -16,26 +16,22 @@ pub fn run(file: &Path, write: bool, check: bool) -> anyhow::Result<Exit> {
     }
     let text = text(file)?;
     let name = shown(file);
-    let formatted = match format_yaml(&text) {
+    let formatted = match format_spec(&text) {
         Ok(formatted) => formatted,
         Err(problems) => {
             tell(&problems, &name, &text);
-            bail!("{name} is refused; nothing was written");
+            bail!("{name} cannot be formatted; nothing was written");
         }
     };
-    if !formatted.extensions.is_empty() {
-        let keys = formatted.extensions.join(", ");
-        say::note(&format!("left out, and written out where they were used: {}", say::plain(&keys)));
-    }
     if check {
-        let changes = formatted.text != text;
+        let changes = formatted != text;
         say::note(&format!("{name} {}", if changes { "would change" } else { "is formatted" }));
         return Ok(if changes { Exit::Failed } else { Exit::Done });
     }
     match write {
-        true if formatted.text == text => {}
-        true => replace(file, &formatted.text)?,
-        false => say::result(&formatted.text),
+        true if formatted == text => {}
+        true => replace(file, &formatted)?,
+        false => say::result(&formatted),
     }
     Ok(Exit::Done)
 }
@@ -65,8 +61,8 @@ fn replace(file: &Path, text: &str) -> anyhow::Result<()> {
 mod tests {
     use super::*;
 
-    const LOOSE: &str = "databases: [{name: db}]   # one\nname: shop\n";
-    const TIDY: &str = "name: shop\ndatabases:\n- name: db # one\n";
+    const LOOSE: &str = "databases: [ {name: db} ] # one\nname:   shop\n";
+    const TIDY: &str = "name: shop\ndatabases: [{name: db}] # one\n";
 
     #[test]
     fn a_file_is_replaced_with_its_permissions_or_left_alone() {
@@ -87,9 +83,9 @@ mod tests {
     fn a_refused_file_stays_as_it_was() {
         let directory = tempfile::tempdir().expect("a directory");
         let file = directory.path().join("app.yaml");
-        std::fs::write(&file, "bogus: 1\n").expect("writable");
+        std::fs::write(&file, "name: [\n").expect("writable");
         assert!(run(&file, true, false).is_err());
-        assert_eq!(std::fs::read_to_string(&file).expect("readable"), "bogus: 1\n");
+        assert_eq!(std::fs::read_to_string(&file).expect("readable"), "name: [\n");
     }
 
     #[test]
