@@ -25,9 +25,10 @@ pub enum Spec {
     },
     /// Put the fields of a spec in the order of the reference and tidy its layout; nothing is left out
     Fmt {
-        /// The spec, YAML or JSON; - for standard input
-        file: PathBuf,
-        /// Replace the file in place of printing
+        /// The specs, YAML or JSON; - for standard input
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+        /// Replace the files in place of printing
         #[arg(long, short)]
         write: bool,
         /// Only say whether something would change: exit 1 if so

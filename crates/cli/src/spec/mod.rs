@@ -24,7 +24,7 @@ pub async fn run(command: Spec, connection: &Connection) -> anyhow::Result<Exit>
         Spec::Validate { files, lenient, schema_only, output } => {
             validate::run(&files, Look::of(lenient, schema_only), output)
         }
-        Spec::Fmt { file, write, check } => rewrite::run(&file, write, check),
+        Spec::Fmt { files, write, check } => rewrite::run(&files, write, check),
         Spec::Schema => {
             say::result(&format!("{:#}\n", app_spec::json_schema()));
             Ok(Exit::Done)

@@ -1,7 +1,7 @@
 //! `spec fmt`: a spec laid out, printed or put in place of the file.
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use app_spec::format_spec;
@@ -10,10 +10,25 @@ use super::file::{is_standard_input, shown, tell, text};
 use crate::exit::{Exit, UsageError};
 use crate::say;
 
-pub fn run(file: &Path, write: bool, check: bool) -> anyhow::Result<Exit> {
-    if write && is_standard_input(file) {
+/// Each file by itself: one that cannot be formatted holds up no other.
+pub fn run(files: &[PathBuf], write: bool, check: bool) -> anyhow::Result<Exit> {
+    if write && files.iter().any(|file| is_standard_input(file)) {
         return Err(UsageError("--write needs a file; standard input cannot be replaced".into()).into());
     }
+    let mut all_fine = true;
+    for file in files {
+        match one(file, write, check) {
+            Ok(exit) => all_fine &= exit == Exit::Done,
+            Err(error) => {
+                say::error(&format!("{error:#}"));
+                all_fine = false;
+            }
+        }
+    }
+    Ok(if all_fine { Exit::Done } else { Exit::Failed })
+}
+
+fn one(file: &Path, write: bool, check: bool) -> anyhow::Result<Exit> {
     let text = text(file)?;
     let name = shown(file);
     let formatted = match format_spec(&text) {
@@ -71,11 +86,11 @@ mod tests {
         let file = directory.path().join("app.yaml");
         std::fs::write(&file, LOOSE).expect("writable");
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).expect("ours");
-        assert_eq!(run(&file, false, true).expect("readable"), Exit::Failed);
-        assert_eq!(run(&file, true, false).expect("writable"), Exit::Done);
+        assert_eq!(run(std::slice::from_ref(&file), false, true).expect("readable"), Exit::Failed);
+        assert_eq!(run(std::slice::from_ref(&file), true, false).expect("writable"), Exit::Done);
         assert_eq!(std::fs::read_to_string(&file).expect("readable"), TIDY);
         assert_eq!(std::fs::metadata(&file).expect("there").permissions().mode() & 0o777, 0o600);
-        assert_eq!(run(&file, false, true).expect("readable"), Exit::Done);
+        assert_eq!(run(std::slice::from_ref(&file), false, true).expect("readable"), Exit::Done);
         assert_eq!(std::fs::read_dir(directory.path()).expect("readable").count(), 1);
     }
 
@@ -84,13 +99,22 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let file = directory.path().join("app.yaml");
         std::fs::write(&file, "name: [\n").expect("writable");
-        assert!(run(&file, true, false).is_err());
+        assert_eq!(run(std::slice::from_ref(&file), true, false).expect("told"), Exit::Failed);
         assert_eq!(std::fs::read_to_string(&file).expect("readable"), "name: [\n");
     }
 
     #[test]
+    fn one_that_cannot_be_formatted_holds_up_no_other() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let [missing, loose] = ["missing.yaml", "loose.yaml"].map(|name| directory.path().join(name));
+        std::fs::write(&loose, LOOSE).expect("writable");
+        assert_eq!(run(&[missing, loose.clone()], true, false).expect("told"), Exit::Failed);
+        assert_eq!(std::fs::read_to_string(&loose).expect("readable"), TIDY);
+    }
+
+    #[test]
     fn standard_input_cannot_be_replaced() {
-        let error = run(Path::new("-"), true, false).expect_err("no file");
+        let error = run(&["-".into()], true, false).expect_err("no file");
         assert_eq!(Exit::of(&error), Exit::Usage);
     }
 }
