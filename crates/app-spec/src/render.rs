@@ -76,7 +76,7 @@ fn spot(text: &str, place: Place, hidden: &[Range<usize>]) -> (String, String) {
     let at = floor_boundary(text, place.start);
     let start = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
     let end = text[at..].find('\n').map_or(text.len(), |newline| at + newline);
-    let masked = |i: usize| hidden.iter().any(|range| range.contains(&i));
+    let masked = |i: usize| is_inside(hidden, i);
     let visible = |(i, c): (usize, char)| match c {
         _ if masked(start + i) => '*',
         '\t' => ' ',
@@ -95,8 +95,14 @@ fn spot(text: &str, place: Place, hidden: &[Range<usize>]) -> (String, String) {
     (format!("{before}{}{after}", shown.trim_end()), format!("{}{}", " ".repeat(indent), "^".repeat(carets)))
 }
 
+/// Whether a byte is in one of `ranges`, which are in order and do not overlap.
+fn is_inside(ranges: &[Range<usize>], at: usize) -> bool {
+    let next = ranges.partition_point(|range| range.end <= at);
+    ranges.get(next).is_some_and(|range| range.contains(&at))
+}
+
 /// The nearest character border at or before `at`: a place from another text must not panic.
-fn floor_boundary(text: &str, at: usize) -> usize {
+pub(crate) fn floor_boundary(text: &str, at: usize) -> usize {
     let mut at = at.min(text.len());
     while !text.is_char_boundary(at) {
         at -= 1;

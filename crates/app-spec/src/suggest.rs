@@ -74,7 +74,7 @@ fn allowed(length: usize) -> usize {
     }
 }
 
-fn flat(word: &str) -> String {
+pub(crate) fn flat(word: &str) -> String {
     word.chars().filter(|c| !matches!(c, '_' | '-' | ' ')).flat_map(char::to_lowercase).collect()
 }
 
@@ -97,8 +97,9 @@ fn distance(a: &str, b: &str) -> usize {
     previous[b.len()]
 }
 
-/// `text` cut to a length that a message can hold, on one line.
+/// `text` cut to a length that a message can hold, on one line, without credentials.
 pub(crate) fn shown(text: &str) -> String {
+    let text = crate::veil::without_credentials(text);
     let line: String = text.chars().take(LONGEST).map(|c| if c.is_control() { ' ' } else { c }).collect();
     if text.chars().nth(LONGEST).is_some() { format!("{line}…") } else { line }
 }

@@ -276,7 +276,7 @@ fn whole_texts_are_diagnosed() {
         ),
         (
             "name: !!str shop\n",
-            "1:13 error tag_not_allowed name: the tag `!str` has no meaning in a spec | \
+            "1:7 error tag_not_allowed name: the tag `!!str` has no meaning in a spec | \
                                 remove the tag; quote the value to make it text",
         ),
         ("name: a\n---\nname: b\n", "2:1 error syntax : a spec is one YAML document; here a second one begins"),

@@ -13,7 +13,7 @@ pub struct Diagnostics {
     list: Vec<Diagnostic>,
     /// How many more there were than are kept.
     pub(crate) omitted: usize,
-    /// Byte ranges that the renderer must not show: the values of secrets.
+    /// Byte ranges that the renderer must not show: secrets, and what may be one. In order once the reading has ended.
     pub(crate) hidden: Vec<Range<usize>>,
 }
 
@@ -99,6 +99,12 @@ impl Diagnostics {
     /// Orders by place; what has no place comes last, in the order it was found.
     pub(crate) fn sort(&mut self) {
         self.list.sort_by_key(|d| d.place.map_or(usize::MAX, |p| p.start));
+        self.hidden.sort_by_key(|range| (range.start, range.end));
+        self.hidden.dedup_by(|next, range| {
+            let touches = next.start <= range.end;
+            range.end = if touches { range.end.max(next.end) } else { range.end };
+            touches
+        });
     }
 }
 

@@ -10,6 +10,7 @@ use super::source::Source;
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::secret::SecretText;
 use crate::tree::{self, Kind, Node};
+use crate::veil;
 use crate::wire::rule::{ANY, NAME};
 use crate::wire::{Leniency, Object, Out, Places, Reader, Seal, Trail, Unsealer, Wire, Writer, object};
 
@@ -119,7 +120,10 @@ impl AppSpec {
 
     fn from_text(text: &str, leniency: Leniency) -> Result<Parsed, Diagnostics> {
         match tree::parse(text) {
-            Ok((root, problems)) => AppSpec::from_tree(&root, problems, leniency),
+            Ok((root, mut problems)) => {
+                problems.hidden.extend(veil::credentials(text));
+                AppSpec::from_tree(&root, problems, leniency)
+            }
             // JSON may hold escapes that YAML has not; such a text has no places.
             Err(problems) if problems.iter().all(|p| p.code == Code::Syntax) => {
                 match serde_json::from_str(text.trim_start_matches('\u{feff}')) {
@@ -138,6 +142,7 @@ impl AppSpec {
 
     fn from_tree(root: &Node, problems: Diagnostics, leniency: Leniency) -> Result<Parsed, Diagnostics> {
         let mut reader = Reader::new(leniency, problems);
+        reader.problems.hidden.extend(veil::secrets(root));
         let spec: Option<AppSpec> = reader.object(unwrapped(root));
         let Reader { problems: mut found, places, lost_items, .. } = reader;
         let of_text = |d: &&mut Diagnostic| TEXTUAL.contains(&d.code);

@@ -34,15 +34,32 @@ impl<'t> Offsets<'t> {
         Place { line: clamp(line), column: clamp(column + 1), start: at + self.skipped, end: at + 1 + self.skipped }
     }
 
-    /// The parser ends a quoted text only before the next token, which takes in a comment beside it.
-    pub fn without_comment(&self, place: Place, style: ScalarStyle) -> Place {
-        let quote = match style {
-            ScalarStyle::SingleQuoted => '\'',
-            ScalarStyle::DoubleQuoted => '"',
-            ScalarStyle::Plain | ScalarStyle::Literal | ScalarStyle::Folded => return place,
+    /// The parser ends a text only before the next token: behind a quoted one that takes in a comment beside it, behind a
+    /// block the indentation of the next line.
+    pub fn of_scalar_alone(&self, place: Place, style: ScalarStyle) -> Place {
+        let text = self.text(place);
+        let length = match style {
+            ScalarStyle::SingleQuoted => quoted_length(text, '\''),
+            ScalarStyle::DoubleQuoted => quoted_length(text, '"'),
+            ScalarStyle::Literal | ScalarStyle::Folded => Some(text.trim_end().len()),
+            ScalarStyle::Plain => None,
         };
-        let length = quoted_length(self.text(place), quote);
         Place { end: length.map_or(place.end, |length| place.start + length), ..place }
+    }
+
+    /// The tag between two places: comments there may hold a `!` too.
+    pub fn tag_between(&self, before: usize, after: usize) -> Option<Place> {
+        let start = before.saturating_sub(self.skipped);
+        let between = self.body.get(start..after.saturating_sub(self.skipped))?;
+        let code = |line: &'t str| line.split(" #").next().filter(|code| !code.starts_with('#')).unwrap_or_default();
+        let at = between.split_inclusive('\n').scan(start, |at, line| {
+            let line_start = std::mem::replace(at, *at + line.len());
+            Some(code(line).find('!').map(|bang| line_start + bang))
+        });
+        let at = at.flatten().next()?;
+        let length = self.body[at..].find(|c: char| c.is_whitespace() || ",]}".contains(c));
+        let place = self.place_of_byte(at);
+        Some(Place { end: length.map_or(self.body.len(), |length| at + length) + self.skipped, ..place })
     }
 
     pub fn place(&mut self, span: &Span) -> Place {

@@ -14,10 +14,21 @@ use super::limits::{self, Budget, Cost};
 use super::offsets::Offsets;
 use super::{Entry, Kind, Node, Scalar};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, Place, Remedy};
+use crate::veil;
 
 /// Parses `text`. The problems beside the tree refuse a strict reading. Errors: syntax and limits.
 pub(crate) fn parse(text: &str) -> Result<(Node, Diagnostics), Diagnostics> {
     limits::check_bytes(text.len())?;
+    read(text).map_err(|mut problems| {
+        // Without a tree nobody knows which values are secrets.
+        let lines: Vec<_> = problems.iter().filter_map(|d| Some(veil::unparsed(text, d.place?.start))).collect();
+        problems.hidden.extend(lines);
+        problems.sort();
+        problems
+    })
+}
+
+fn read(text: &str) -> Result<(Node, Diagnostics), Diagnostics> {
     let body = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut builder = Builder::new(body, text.len() - body.len());
     if let Some(at) = body.find(is_control) {
@@ -96,6 +107,8 @@ struct Builder<'t> {
     budget: Budget,
     root: Option<Node>,
     problems: Diagnostics,
+    /// Where the last event ended: tags stand between events.
+    seen_until: usize,
 }
 
 impl<'t> Builder<'t> {
@@ -107,24 +120,26 @@ impl<'t> Builder<'t> {
             budget: Budget::default(),
             root: None,
             problems: Diagnostics::default(),
+            seen_until: 0,
         }
     }
 
     /// Takes one event. An error ends the parse.
     fn take(&mut self, event: Event<'_>, span: &Span) -> Result<(), Diagnostic> {
         let place = self.offsets.place(span);
+        let before = std::mem::replace(&mut self.seen_until, place.end);
         match event {
             Event::Scalar(text, style, anchor, tag) => {
-                let place = self.offsets.without_comment(place, style);
-                self.refuse_tag(tag.as_deref(), place);
+                let place = self.offsets.of_scalar_alone(place, style);
+                let place = self.without_tag(tag.as_deref(), before, place);
                 self.scalar(&text, style == ScalarStyle::Plain, anchor, place)
             }
             Event::SequenceStart(anchor, tag) => {
-                self.refuse_tag(tag.as_deref(), place);
+                let place = self.without_tag(tag.as_deref(), before, place);
                 self.open(place, anchor, OpenKind::Sequence(Vec::new()))
             }
             Event::MappingStart(anchor, tag) => {
-                self.refuse_tag(tag.as_deref(), place);
+                let place = self.without_tag(tag.as_deref(), before, place);
                 self.open(place, anchor, OpenKind::Mapping(Mapping::default()))
             }
             Event::SequenceEnd | Event::MappingEnd => {
@@ -221,12 +236,33 @@ impl<'t> Builder<'t> {
         kind
     }
 
-    fn refuse_tag(&mut self, tag: Option<&Tag>, place: Place) {
-        if let Some(tag) = tag {
-            let message = format!("the tag `!{}` has no meaning in a spec", tag.suffix);
-            let diagnostic = Diagnostic::error(Code::TagNotAllowed, "", message).at(Some(place));
-            let diagnostic = diagnostic.help("remove the tag; quote the value to make it text");
-            self.problems.push(diagnostic.remedied(Remedy::LeftOut));
+    /// Refuses a tag between byte `before` and the value at `place`. Returns the place of both.
+    fn without_tag(&mut self, tag: Option<&Tag>, before: usize, place: Place) -> Place {
+        let Some(tag) = tag else { return place };
+        let at = self.offsets.tag_between(before, place.start).unwrap_or(Place { end: place.start, ..place });
+        let is_alone = self.offsets.text(place).trim().is_empty() || place.start <= at.end;
+        let whole = Place { end: if is_alone { at.end } else { place.end.max(at.end) }, ..at };
+        // What stands alone behind a `!`, or where a secret may stand, may be a password that begins with it.
+        let is_doubtful = is_alone || veil::may_hold_secret(self.field_at_hand());
+        let name = match tag.is_yaml_core_schema() {
+            true => format!("the tag `!!{}`", tag.suffix),
+            false if is_doubtful => "a tag, which is what `!` begins,".to_owned(),
+            false => format!("the tag `!{}`", tag.suffix),
+        };
+        if is_doubtful {
+            self.problems.hidden.push(whole.start..whole.end);
+        }
+        let message = format!("{name} has no meaning in a spec");
+        let problem = Diagnostic::error(Code::TagNotAllowed, "", message).at(Some(at));
+        self.problems.push(problem.help("remove the tag; quote the value to make it text").remedied(Remedy::LeftOut));
+        whole
+    }
+
+    /// The key that waits for its value.
+    fn field_at_hand(&self) -> &str {
+        match self.stack.last().map(|open| &open.kind) {
+            Some(OpenKind::Mapping(Mapping { key: Some((key, _)), .. })) => key,
+            _ => "",
         }
     }
 
@@ -244,7 +280,7 @@ impl<'t> Builder<'t> {
                 None => _ = seen.insert(entry.key.clone(), entry.key_place),
             }
         }
-        let mut all = if repeated { last_ones(entries) } else { entries };
+        let mut all = if repeated { self.last_ones(entries) } else { entries };
         for source in merges.into_iter().flat_map(merge_sources) {
             let Kind::Mapping(inherited) = source.kind else {
                 let message = format!("`<<` takes a mapping or a list of mappings, and here is {}", source.what());
@@ -259,6 +295,20 @@ impl<'t> Builder<'t> {
             }
         }
         all
+    }
+
+    /// The last of each name. What is dropped will not be in the tree, so that nobody finds the secrets in it.
+    fn last_ones(&mut self, mut entries: Vec<Entry>) -> Vec<Entry> {
+        let mut seen = HashSet::with_capacity(entries.len());
+        let hidden = &mut self.problems.hidden;
+        entries.reverse();
+        entries.retain(|entry| {
+            let is_last = seen.insert(entry.key.clone());
+            hidden.extend(entry.value.place.filter(|_| !is_last).map(|p| p.start..p.end));
+            is_last
+        });
+        entries.reverse();
+        entries
     }
 
     fn finish(self) -> Result<(Node, Diagnostics), Diagnostics> {
@@ -299,14 +349,6 @@ impl Mapping {
             Some((key, key_place)) => self.entries.push(Entry { key, key_place: Some(key_place), value: node }),
         }
     }
-}
-
-fn last_ones(mut entries: Vec<Entry>) -> Vec<Entry> {
-    let mut seen = HashSet::with_capacity(entries.len());
-    entries.reverse();
-    entries.retain(|entry| seen.insert(entry.key.clone()));
-    entries.reverse();
-    entries
 }
 
 fn duplicate(entry: &Entry, first: Option<Place>) -> Diagnostic {

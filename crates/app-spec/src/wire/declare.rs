@@ -213,7 +213,7 @@ impl Reader {
             return None;
         };
         self.report(problem.help(format!("did you mean `{near}`?")).taken_as(format!("`{near}`")));
-        if self.is_lenient() { from(near) } else { None }
+        if self.mends() { from(near) } else { None }
     }
 }
 

@@ -45,6 +45,12 @@ impl Reader {
         self.leniency == Leniency::Lenient
     }
 
+    /// Whether what is meant is read on in place of what was written. A strict reader does it to find what else is wrong;
+    /// the spec is refused all the same.
+    pub fn mends(&self) -> bool {
+        self.leniency != Leniency::SchemaOnly
+    }
+
     /// Where the reader stands, as in `services[0].http_port`.
     pub fn path(&self) -> String {
         let mut path = String::new();

@@ -13,11 +13,25 @@ impl Reader {
     }
 
     fn scalar_text(&mut self, node: &Node) -> Option<String> {
-        let Kind::Scalar(scalar) = &node.kind else {
-            self.wrong_type("text", node);
+        match &node.kind {
+            Kind::Scalar(scalar) => (scalar.meaning() != Plain::Null).then(|| scalar.text.to_string()),
+            Kind::Sequence(items) => self.only_text(items, node),
+            Kind::Mapping(_) => {
+                self.wrong_type("text", node);
+                None
+            }
+        }
+    }
+
+    /// The text of a list of one, which is meant where a text belongs.
+    fn only_text(&mut self, items: &[Node], node: &Node) -> Option<String> {
+        let problem = Diagnostic::error(Code::WrongType, "", format!("expected text, found {}", node.what()));
+        let [Node { kind: Kind::Scalar(only), .. }] = items else {
+            self.report(problem);
             return None;
         };
-        (scalar.meaning() != Plain::Null).then(|| scalar.text.to_string())
+        self.report(problem.help("write its only item in place of the list").taken_as("its only item"));
+        self.mends().then(|| only.text.to_string())
     }
 
     fn tell_conversion(&mut self, node: &Node) {
