@@ -9,11 +9,11 @@ mod database;
 mod env;
 mod health;
 mod ingress;
+mod outer;
 mod platform;
 mod site;
 mod source;
 
-pub(crate) use app::unwrapped;
 pub use app::{AppSpec, Component, ComponentKind, Parsed};
 pub use component::{Common, InactivitySleep, Job, JobKind, LoadingPage, Protocol, Schedule, Service, Worker};
 pub use database::{Database, Engine};
@@ -26,6 +26,7 @@ pub use ingress::{
     Cors, Ingress, IngressComponent, IngressRule, LoadBalancer, Match, Redirect, Route, RouteMatch, Scheme,
     SecureHeader, StringMatch,
 };
+pub(crate) use outer::unwrapped;
 pub use platform::{
     Alert, AlertOperator, AlertRule, AlertWindow, BasicAuth, DatadogDestination, Domain, DomainKind, Egress, EgressIp,
     EgressKind, LogDestination, LogHeader, LogtailDestination, Maintenance, OpenSearchDestination,

@@ -1,11 +1,12 @@
 //! Where a component comes from: exactly one of five kinds.
 
 use crate::diagnostic::{Code, Diagnostic, Remedy};
+use crate::image::fields_of_reference;
 use crate::secret::SecretValue;
 use crate::tree::{Entry, Node};
 use crate::wire::form;
 use crate::wire::rule::{ANY, SECRET, up_to};
-use crate::wire::{Field, Object, Out, Reader, Unsealer, Wire, Writer, object, wire_name, words};
+use crate::wire::{Field, Meant, Object, Out, Reader, Unsealer, Wire, Writer, object, texts, wire_name, words};
 
 /// The source of a component.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -38,7 +39,7 @@ object! {
 
 object! {
     /// A repository of a hosting service.
-    "a hosted source" struct HostedSource shorthand repo {
+    "a hosted source" struct HostedSource means owner_and_repo {
         /// `owner/repo`; GitLab may have deeper groups.
         repo: String = up_to(255).required().of_form(form::owner_and_repo),
         /// Absent: the repository's default branch.
@@ -50,7 +51,7 @@ object! {
 
 object! {
     /// An image in a registry. See [`image_reference`](crate::image_reference).
-    "an image source" struct ImageSource {
+    "an image source" struct ImageSource means fields_of_reference {
         /// Which registry; required in fact, but absent in specs that the platform has accepted.
         registry_type: Option<RegistryType> = ANY.required(),
         /// Docker Hub: user or organisation, `library` for official images. GHCR: owner. DOCR: usually absent.
@@ -127,6 +128,15 @@ impl HostedSource {
     fn address(&self, host: &str) -> String {
         format!("https://{host}/{}.git", self.repo)
     }
+}
+
+/// `owner/repo`, also where the address is written.
+fn owner_and_repo(text: &str) -> Option<Meant> {
+    let repo = match form::owner_and_repo(text) {
+        Err(complaint) => complaint.meant.unwrap_or_else(|| text.to_owned()),
+        Ok(()) => text.to_owned(),
+    };
+    (!repo.is_empty()).then(|| texts([("repo", repo)]))
 }
 
 /// Reads one of the five fields into the enum, and refuses a second one.

@@ -33,7 +33,7 @@ pub(crate) enum Kind {
 }
 
 /// Text as it was written, before anyone decided whether it is a number.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Scalar {
     pub text: Rc<str>,
     /// Written without quotes, so that `8080`, `true` and `null` are not text.

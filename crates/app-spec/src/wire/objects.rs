@@ -1,8 +1,12 @@
 //! Reading objects: the fields they know, those they do not, and what else may stand in their place.
+//!
+//! What is meant is read in place of what was written, so that everything else that is wrong is told at once. A strict
+//! reading refuses the spec all the same.
 
 use std::rc::Rc;
 
-use super::{Field, Object, Reader, Shape};
+use super::meant::{as_item, as_object, between_braces};
+use super::{Field, Meant, Object, Reader, Shape};
 use crate::diagnostic::{Code, Diagnostic, Place, Remedy};
 use crate::suggest::{nearest, shown};
 use crate::tree::{Entry, Kind, Node, Plain};
@@ -13,11 +17,13 @@ impl Reader {
         let Kind::Mapping(entries) = &node.kind else {
             return self.not_an_object::<T>(node);
         };
+        self.around.push(T::fields());
         let mut object = T::default();
         let mut meant = Vec::new();
         for entry in entries.iter() {
             if !object.read_field(entry, self) {
-                meant.extend(self.unknown_field::<T>(&mut object, entry, entries));
+                let field = self.unknown_field::<T>(&mut object, entry, entries.iter().chain(&meant));
+                meant.extend(field);
             }
         }
         for field in T::fields().iter().filter(|f| f.rule.required) {
@@ -27,27 +33,30 @@ impl Reader {
             }
         }
         object.finish(node, self);
+        self.around.pop();
         Some(object)
     }
 
-    /// Says what is wrong. A lenient reader takes a bare text for the field that it stands for, and a list of one for
-    /// its only item.
+    /// Says what is wrong. A bare text is taken for the fields that it stands for, and a list of one for its only item.
     fn not_an_object<T: Object>(&mut self, node: &Node) -> Option<T> {
         let message = format!("expected {} (a mapping of fields), found {}", T::WHAT, node.what());
-        let problem =
-            Diagnostic::error(Code::WrongType, "", message).at(self.places.nearest(&self.path()).or(node.place));
-        match (&node.kind, T::SHORTHAND) {
-            (Kind::Scalar(scalar), Some(field)) if !scalar.text.is_empty() => {
-                let written = format!("`{field}: {}`", shown(&scalar.text));
-                self.report(problem.help(format!("write {written} in it")).taken_as(&written));
-                let entry = Entry { key: Rc::from(field), key_place: node.place, value: node.clone() };
-                let meant = Node { place: node.place, kind: Kind::Mapping(Rc::new(vec![entry])) };
-                if self.is_lenient() { self.object(&meant) } else { None }
+        let problem = Diagnostic::error(Code::WrongType, "", message).at(self.place_of(node));
+        match &node.kind {
+            Kind::Scalar(scalar) => {
+                let Some(meant) = T::meant(scalar) else {
+                    self.report(problem);
+                    return None;
+                };
+                let help = format!("write `{}`", self.written_out(&meant, T::PAIR));
+                let fields = between_braces(&meant, T::PAIR);
+                let fields = if meant.len() == 1 { fields } else { format!("{{{fields}}}") };
+                self.report(problem.help(help).taken_as(format!("`{fields}`")));
+                self.object(&as_object(&meant, node.place))
             }
-            (Kind::Sequence(items), _) => {
+            Kind::Sequence(items) => {
                 let problem = problem.help("leave out the `- ` before the fields");
                 match &items[..] {
-                    [only @ Node { kind: Kind::Mapping(_), .. }] if self.is_lenient() => {
+                    [only @ Node { kind: Kind::Mapping(_), .. }] => {
                         self.report(problem.taken_as("its only item"));
                         self.object(only)
                     }
@@ -57,24 +66,33 @@ impl Reader {
                     }
                 }
             }
-            (Kind::Mapping(_) | Kind::Scalar(_), _) => {
-                self.report(problem);
-                None
-            }
+            Kind::Mapping(_) => None,
+        }
+    }
+
+    /// `image: {repository: web}`, or `- path: /` for an item of a list.
+    fn written_out(&self, meant: &Meant, pair: Option<(&str, &str)>) -> String {
+        match self.field_name() {
+            Some(name) if !self.is_at_item() => format!("{name}: {{{}}}", between_braces(meant, pair)),
+            _ => as_item(meant, pair),
         }
     }
 
     fn missing<T: Object>(&mut self, name: &'static str, node: &Node) {
-        let here = self.path();
-        let path = if here.is_empty() { name.to_owned() } else { format!("{here}.{name}") };
+        let path = self.path_of(name);
         let message = format!("{} needs `{name}`", T::WHAT);
         let start = node.place.map(|p| Place { end: p.start, ..p });
         self.report(Diagnostic::error(Code::Missing, path, message).at(start).remedied(Remedy::Kept));
     }
 
-    /// A lenient reader takes a misspelt field for the one that is meant, unless that one is given too. Returns the field
-    /// as it was meant: whoever misspelt it need not be told that it is missing as well.
-    fn unknown_field<T: Object>(&mut self, object: &mut T, entry: &Entry, entries: &[Entry]) -> Option<Entry> {
+    /// Takes a misspelt field for the one that is meant, unless that one is given too. Returns the field as it was meant:
+    /// whoever misspelt it need not be told that it is missing as well.
+    fn unknown_field<'e, T: Object>(
+        &mut self,
+        object: &mut T,
+        entry: &Entry,
+        mut given: impl Iterator<Item = &'e Entry>,
+    ) -> Option<Entry> {
         let is_extension = self.is_at_root() && entry.key.starts_with("x-");
         if is_extension || self.is_full() {
             return None;
@@ -82,23 +100,36 @@ impl Reader {
         let message = format!("{} has no field `{}`", T::WHAT, shown(&entry.key));
         let problem = Diagnostic::error(Code::UnknownField, self.path(), message).at(entry.key_place);
         let Some(near) = nearest(&entry.key, T::fields().iter().map(|f| f.name)) else {
-            self.report(match owners(&entry.key) {
-                Some(owners) => problem.help(format!("`{}` is a field of {owners}", entry.key)),
-                None => problem,
-            });
+            let help = self.where_it_belongs::<T>(&entry.key);
+            self.report(help.into_iter().fold(problem, Diagnostic::help));
             return None;
         };
-        let problem = problem.help(format!("did you mean `{near}`?"));
-        if entries.iter().any(|e| &*e.key == near) {
-            self.report(problem);
+        if given.any(|e| &*e.key == near) {
+            self.report(problem.help(format!("`{near}`, which may be meant, is given too: leave this out")));
             return None;
         }
-        self.report(problem.taken_as(format!("`{near}`")));
+        let index = self.problems.len();
+        self.report(problem.help(format!("did you mean `{near}`?")).taken_as(format!("`{near}`")));
         let meant = Entry { key: Rc::from(near), ..entry.clone() };
-        if self.is_lenient() {
-            object.read_field(&meant, self);
-        }
+        object.read_field(&meant, self);
+        self.problems.join_advice(index, &self.path_of(near));
         Some(meant)
+    }
+
+    /// What has a field of that name, when the object at hand has not.
+    fn where_it_belongs<T: Object>(&self, name: &str) -> Option<String> {
+        let has = |fields: &[Field]| fields.iter().any(|field| field.name == name);
+        let mut inner = T::fields().iter().filter(|f| matches!(f.shape, Shape::Object(_)) && has(f.shape.fields()));
+        if let (Some(only), None) = (inner.next(), inner.next()) {
+            return Some(format!("`{name}` belongs under `{}`", only.name));
+        }
+        let outer = self.around.len().checked_sub(2).and_then(|outer| self.around.get(outer));
+        match (outer, self.field_name()) {
+            (Some(outer), Some(beside)) if has(outer) => {
+                Some(format!("`{name}` belongs one level up, beside `{beside}`"))
+            }
+            _ => owners(name).map(|owners| format!("`{name}` is a field of {owners}")),
+        }
     }
 }
 

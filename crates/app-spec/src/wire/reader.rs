@@ -1,7 +1,8 @@
 //! The reader: walks the located tree, knows where it is, collects every problem.
 
-use super::{Places, Rule};
-use crate::diagnostic::{Code, Diagnostic, Diagnostics, Remedy};
+use super::misread::Misread;
+use super::{Field, Places, Rule};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics, Place, Remedy};
 use crate::tree::{Entry, Node};
 
 /// What becomes of a value that is wrong.
@@ -21,6 +22,10 @@ pub(crate) struct Reader {
     path: Vec<Step>,
     pub problems: Diagnostics,
     pub places: Places,
+    /// What was given and could not be read.
+    pub misread: Misread,
+    /// The fields of the object at hand and of those around it, the outermost first.
+    pub around: Vec<&'static [Field]>,
     /// An object of a list could not be read at all, so that positions in the result are not those in the text.
     pub lost_items: bool,
 }
@@ -33,7 +38,15 @@ enum Step {
 impl Reader {
     /// A reader at the root. `problems` are those that the text itself has.
     pub fn new(leniency: Leniency, problems: Diagnostics) -> Reader {
-        Reader { leniency, path: Vec::new(), problems, places: Places::default(), lost_items: false }
+        Reader {
+            leniency,
+            path: Vec::new(),
+            problems,
+            places: Places::default(),
+            misread: Misread::default(),
+            around: Vec::new(),
+            lost_items: false,
+        }
     }
 
     /// Whether wrong values are mended.
@@ -41,15 +54,32 @@ impl Reader {
         self.leniency == Leniency::Lenient
     }
 
-    /// Whether what is meant is read on in place of what was written. A strict reader does it to find what else is wrong;
-    /// the spec is refused all the same.
-    pub fn mends(&self) -> bool {
-        self.leniency != Leniency::SchemaOnly
-    }
-
     /// Whether it stands at the whole spec.
     pub fn is_at_root(&self) -> bool {
         self.path.is_empty()
+    }
+
+    /// Whether it stands at an item of a list.
+    pub fn is_at_item(&self) -> bool {
+        matches!(self.path.last(), Some(Step::Item(_)))
+    }
+
+    /// The field at hand, or the list that the item at hand is in.
+    pub fn field_name(&self) -> Option<&'static str> {
+        self.path.iter().rev().find_map(|step| if let Step::Field(name) = step { Some(*name) } else { None })
+    }
+
+    /// The path of a field of the object at hand.
+    pub fn path_of(&self, field: &str) -> String {
+        let here = self.path();
+        if here.is_empty() { field.to_owned() } else { format!("{here}.{field}") }
+    }
+
+    /// Where a value stands, or its key where that is in another line.
+    pub fn place_of(&self, node: &Node) -> Option<Place> {
+        let known = self.places.nearest(&self.path());
+        let own = node.place.filter(|own| own.end > own.start);
+        own.filter(|own| known.is_none_or(|known| known.line == own.line)).or(known).or(node.place)
     }
 
     /// Where the reader stands, as in `services[0].http_port`.
@@ -94,11 +124,13 @@ impl Reader {
         if diagnostic.place.is_none() {
             diagnostic.place = self.places.nearest(&diagnostic.path);
         }
+        self.misread.note(&diagnostic);
         self.problems.push(diagnostic);
     }
 
     pub fn wrong_type(&mut self, wanted: &str, node: &Node) {
-        self.report(Diagnostic::error(Code::WrongType, "", format!("expected {wanted}, found {}", node.what())));
+        let problem = Diagnostic::error(Code::WrongType, "", format!("expected {wanted}, found {}", node.what()));
+        self.report(problem.at(self.place_of(node)));
     }
 
     /// Whether there are more problems than anyone reads. The next one is then only counted: wording it costs time, and
@@ -117,11 +149,15 @@ impl Reader {
         if number == 0 || (rule.min..=rule.max).contains(&number) {
             return Some(number);
         }
+        self.out_of_range(&number.to_string(), number.clamp(rule.min, rule.max), rule)
+    }
+
+    /// Refuses a number as it was written.
+    pub fn out_of_range(&mut self, number: &str, nearest: i64, rule: &Rule) -> Option<i64> {
         let limits = match (rule.min, rule.max) {
             (min, i64::MAX) => format!("at least {min}"),
             (min, max) => format!("{min} to {max}"),
         };
-        let nearest = number.clamp(rule.min, rule.max);
         let problem = Diagnostic::error(Code::OutOfRange, "", format!("{number} is out of range"));
         self.report(problem.help(format!("allowed: {limits}")).taken_as(nearest.to_string()));
         self.is_lenient().then_some(nearest)
