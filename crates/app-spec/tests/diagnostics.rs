@@ -342,11 +342,7 @@ fn whole_texts_are_diagnosed() {
         ("", "- error missing : the spec is empty"),
         ("# only a comment\n", "- error missing : the spec is empty"),
         ("just text", "1:1 error wrong_type : expected an app spec (a mapping of fields), found text"),
-        (
-            "a: b: c",
-            "1:5 error syntax : this is not valid YAML: mapping values are not allowed in this context | \
-                     check the indentation here and of the lines above, and quote text that contains `: `",
-        ),
+        ("a: b: c", "1:5 error syntax : a second `: ` stands in this line | quote text that holds `: `"),
         (
             "name: shop\nname: shop\n",
             "2:1 error duplicate_key name: `name` is given twice, first in line 1 | keep one of them",

@@ -123,7 +123,10 @@ impl AppSpec {
         match tree::parse(text) {
             Ok((root, mut problems)) => {
                 problems.hidden.extend(veil::credentials(text));
-                AppSpec::from_tree(&root, problems, leniency)
+                AppSpec::from_tree(&root, problems, leniency).map_err(|problems| match tree::misleading(text) {
+                    Some(problem) => Diagnostics::refusal(problem, problems.hidden),
+                    None => problems,
+                })
             }
             // JSON may hold escapes that YAML has not; such a text has no places.
             Err(problems) if problems.iter().all(|p| p.code == Code::Syntax) => {

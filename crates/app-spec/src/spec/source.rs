@@ -215,8 +215,8 @@ impl Source {
     fn take(&mut self, other: Source, entry: &Entry, reader: &mut Reader) {
         if *self != Source::Missing {
             let message = format!("a component has one source, here are `{}` and `{}`", self.field(), other.field());
-            let path = join(&reader.path(), other.field());
-            let first = join(&reader.path(), self.field());
+            let path = reader.path_of(other.field());
+            let first = reader.path_of(self.field());
             let clash = Diagnostic::error(Code::Conflict, path, message).at(entry.key_place);
             let first_place = reader.places.nearest(&first);
             reader.report(clash.related(first, first_place, "the first source").help("keep one of them"));
@@ -227,14 +227,11 @@ impl Source {
 
     /// Refuses a component that has none of `allowed`. Called once the component has been read.
     pub(crate) fn require(&self, what: &str, allowed: &str, node: &Node, reader: &mut Reader) {
-        if *self == Source::Missing {
+        let was_given = |field: &Field| reader.misread.is_within(&reader.path_of(field.name));
+        if *self == Source::Missing && !Source::fields().iter().any(was_given) {
             let start = node.place.map(|p| crate::Place { end: p.start, ..p });
             let message = format!("{what} needs a source: one of {allowed}");
             reader.report(Diagnostic::error(Code::Missing, reader.path(), message).at(start).remedied(Remedy::Kept));
         }
     }
-}
-
-fn join(path: &str, field: &str) -> String {
-    if path.is_empty() { field.to_owned() } else { format!("{path}.{field}") }
 }

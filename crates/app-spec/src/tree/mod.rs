@@ -8,9 +8,10 @@ mod limits;
 mod offsets;
 mod parse;
 mod scalar;
+mod syntax;
 
 pub(crate) use json::from_json;
-pub(crate) use parse::parse;
+pub(crate) use parse::{misleading, parse};
 pub(crate) use scalar::{Plain, is_ambiguous};
 
 use std::rc::Rc;

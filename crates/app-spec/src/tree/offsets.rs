@@ -1,8 +1,11 @@
 //! Where things stand: from the parser's character positions to bytes, lines and columns.
 
+use std::ops::Range;
+
 use saphyr_parser::{ScalarStyle, Span};
 
-use crate::diagnostic::Place;
+use super::syntax::{Explained, Stop, explain};
+use crate::diagnostic::{Code, Diagnostic, Place};
 
 /// Turns the parser's character positions into byte positions, remembering where it was: places come in order, or
 /// nearly, and a text may be long.
@@ -26,12 +29,36 @@ impl<'t> Offsets<'t> {
         self.body.get(place.start - self.skipped..place.end - self.skipped).unwrap_or_default()
     }
 
-    /// The place of one character.
-    pub fn place_of_byte(&self, at: usize) -> Place {
+    /// Why the text is no YAML, where the parser stopped at a byte. `bracket`: the innermost one that is open there.
+    pub fn not_yaml(&self, at: usize, info: &str, bracket: Option<Place>) -> Diagnostic {
+        let bracket = bracket.map(|place| place.start - self.skipped);
+        self.problem(explain(&Stop { body: self.body, at: at - self.skipped, info, bracket }))
+    }
+
+    /// The problem at its place.
+    pub fn problem(&self, explained: Explained) -> Diagnostic {
+        let problem = Diagnostic::error(Code::Syntax, "", explained.message);
+        let problem = problem.at(Some(self.place_of_bytes(explained.at)));
+        let problem = explained.help.into_iter().fold(problem, Diagnostic::help);
+        match explained.opened {
+            Some(at) => problem.related("", Some(self.place_of_bytes(at..at + 1)), "opened here"),
+            None => problem,
+        }
+    }
+
+    /// Whether nothing but blanks stands before a place in its line.
+    pub fn begins_line(&self, place: Place) -> bool {
+        let before = &self.body[..place.start - self.skipped];
+        before.trim_end_matches(' ').ends_with('\n')
+    }
+
+    /// The place of some bytes.
+    pub fn place_of_bytes(&self, bytes: Range<usize>) -> Place {
+        let at = bytes.start;
         let line = self.line_starts.partition_point(|line_start| *line_start <= at);
         let column = self.body[self.line_starts[line - 1]..at].chars().count();
         let clamp = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-        Place { line: clamp(line), column: clamp(column + 1), start: at + self.skipped, end: at + 1 + self.skipped }
+        Place { line: clamp(line), column: clamp(column + 1), start: at + self.skipped, end: bytes.end + self.skipped }
     }
 
     /// The parser ends a text only before the next token: behind a quoted one that takes in a comment beside it, behind a
@@ -58,8 +85,7 @@ impl<'t> Offsets<'t> {
         });
         let at = at.flatten().next()?;
         let length = self.body[at..].find(|c: char| c.is_whitespace() || ",]}".contains(c));
-        let place = self.place_of_byte(at);
-        Some(Place { end: length.map_or(self.body.len(), |length| at + length) + self.skipped, ..place })
+        Some(self.place_of_bytes(at..length.map_or(self.body.len(), |length| at + length)))
     }
 
     pub fn place(&mut self, span: &Span) -> Place {

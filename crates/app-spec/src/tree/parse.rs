@@ -5,16 +5,25 @@
 //! nothing has replaced are reported, and the tree goes on without the tag, with the last of the duplicates, and with
 //! the template as text.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 use std::rc::Rc;
 
-use saphyr_parser::{Event, Parser, ScalarStyle, Span, Tag};
+use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span, Tag};
 
 use super::limits::{self, Budget, Cost};
 use super::offsets::Offsets;
-use super::{Entry, Kind, Node, Scalar};
+use super::{Entry, Kind, Node, Scalar, syntax};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, Place, Remedy};
 use crate::veil;
+
+/// What misleads people in a text that is YAML, if of another meaning: what else is wrong with it comes from that.
+pub(crate) fn misleading(text: &str) -> Option<Diagnostic> {
+    let body = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let explained = syntax::comment_in_json(body).or_else(|| syntax::odd_space(body))?;
+    Some(Offsets::new(body, text.len() - body.len()).problem(explained))
+}
 
 /// Parses `text`. The problems beside the tree refuse a strict reading. Errors: syntax and limits.
 pub(crate) fn parse(text: &str) -> Result<(Node, Diagnostics), Diagnostics> {
@@ -30,24 +39,51 @@ pub(crate) fn parse(text: &str) -> Result<(Node, Diagnostics), Diagnostics> {
 
 fn read(text: &str) -> Result<(Node, Diagnostics), Diagnostics> {
     let body = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let mut builder = Builder::new(body, text.len() - body.len());
+    let skipped = text.len() - body.len();
     if let Some(at) = body.find(is_control) {
         let message = format!("the text holds the control character U+{:04X}", u32::from(body.as_bytes()[at]));
-        let problem = Diagnostic::error(Code::Syntax, "", message).at(Some(builder.offsets.place_of_byte(at)));
+        let place = Offsets::new(body, skipped).place_of_bytes(at..at + 1);
+        let problem = Diagnostic::error(Code::Syntax, "", message).at(Some(place));
         return Err(problem.help("in double quotes it can be written as an escape, such as `\\x1b`").into());
     }
+    let mut body = Cow::Borrowed(body);
+    let most_repairs = (REPAIRED_BYTES / text.len().max(1)).min(MOST_REPAIRS);
+    for _ in 0..most_repairs {
+        match tab_behind_colon(&body) {
+            Some(tabs) => body.to_mut().replace_range(tabs.clone(), &" ".repeat(tabs.len())),
+            None => break,
+        }
+    }
+    build(&body, skipped)
+}
+
+/// Tabs behind a `:` that are turned into spaces, and bytes that are read for it.
+const MOST_REPAIRS: usize = 200;
+const REPAIRED_BYTES: usize = 1024 * 1024;
+
+/// The tabs between `key:` and its value where the parser stops at them, which YAML allows.
+fn tab_behind_colon(body: &str) -> Option<Range<usize>> {
+    if !body.contains(":\t") {
+        return None;
+    }
+    let error = Parser::new_from_str(body).find_map(Result::err)?;
+    if !error.info().contains("':' must be followed by a valid YAML whitespace") {
+        return None;
+    }
+    let at = body.char_indices().nth(error.marker().index()).map_or(body.len(), |(at, _)| at);
+    let before = body[..at].trim_end_matches('\t').len();
+    (before < at).then_some(before..at)
+}
+
+fn build(body: &str, skipped: usize) -> Result<(Node, Diagnostics), Diagnostics> {
+    let mut builder = Builder::new(body, skipped);
     for event in Parser::new_from_str(body) {
-        let (event, span) = match event {
-            Ok(event) => event,
-            Err(error) => {
-                let place = builder.offsets.place(&Span::empty(*error.marker()));
-                builder.problems.push(syntax(error.info()).at(Some(place)));
-                return Err(builder.problems);
-            }
+        let fatal = match event {
+            Ok((event, span)) => builder.take(event, &span).err(),
+            Err(error) => builder.not_yaml(&error),
         };
-        if let Err(fatal) = builder.take(event, &span) {
-            builder.problems.push(fatal);
-            return Err(builder.problems);
+        if let Some(fatal) = fatal {
+            return Err(builder.refuse(fatal));
         }
     }
     builder.finish()
@@ -56,24 +92,6 @@ fn read(text: &str) -> Result<(Node, Diagnostics), Diagnostics> {
 /// The parser takes NUL for the end of the text; YAML and JSON allow none of them.
 fn is_control(c: char) -> bool {
     c < ' ' && !matches!(c, '\t' | '\n' | '\r')
-}
-
-/// The parser's words, with advice for the mistakes that people make most.
-fn syntax(info: &str) -> Diagnostic {
-    let diagnostic = Diagnostic::error(Code::Syntax, "", format!("this is not valid YAML: {info}"));
-    match info {
-        _ if info.contains("mapping values are not allowed") => {
-            diagnostic.help("check the indentation here and of the lines above, and quote text that contains `: `")
-        }
-        _ if info.contains("block") && info.contains("did not find expected") => {
-            diagnostic.help("check the indentation here and of the lines above")
-        }
-        _ if info.contains("flow") && info.contains("did not find expected") => diagnostic
-            .help("inside braces and brackets, quote text that holds `{`, `}`, `[`, `]` or `,`, such as `${NAME}`"),
-        _ if info.contains("unknown anchor") => diagnostic.help("quote text that begins with `*`"),
-        _ if info.contains("tab") => diagnostic.help("indent with spaces"),
-        _ => diagnostic,
-    }
 }
 
 /// A list or mapping that is not closed yet.
@@ -94,10 +112,10 @@ enum OpenKind {
 struct Mapping {
     entries: Vec<Entry>,
     merges: Vec<Node>,
-    /// A key that waits for its value.
-    key: Option<(Rc<str>, Place)>,
-    /// Where a key stands that is no text.
-    odd_key: Option<Node>,
+    /// A key that waits for its value; without a name if it is no text.
+    key: Option<(Option<Rc<str>>, Place)>,
+    /// Keys that are no text.
+    odd_keys: Vec<Node>,
 }
 
 struct Builder<'t> {
@@ -156,6 +174,23 @@ impl<'t> Builder<'t> {
         }
     }
 
+    fn not_yaml(&mut self, error: &ScanError) -> Option<Diagnostic> {
+        let at = self.offsets.place(&Span::empty(*error.marker())).start;
+        let of_text = |place: &Place| self.offsets.text(*place).starts_with(['{', '[']);
+        let bracket = self.stack.iter().rev().map(|open| open.place).find(of_text);
+        Some(self.offsets.not_yaml(at, error.info(), bracket))
+    }
+
+    /// Ends the parse: what was found so far, and what ends it, unless a placeholder in that line is the reason.
+    fn refuse(mut self, fatal: Diagnostic) -> Diagnostics {
+        let is_template = |d: &Diagnostic| d.code == Code::Unsubstituted && d.line() == fatal.line();
+        if !self.problems.iter().any(is_template) {
+            self.problems.push(fatal);
+        }
+        self.problems.harden();
+        self.problems
+    }
+
     fn scalar(&mut self, text: &str, plain: bool, anchor: usize, place: Place) -> Result<(), Diagnostic> {
         let cost = Cost { nodes: 1, bytes: text.len() };
         self.budget.spend(cost, Some(place))?;
@@ -178,8 +213,7 @@ impl<'t> Builder<'t> {
         let place = Place { end: end.end.max(open.place.end), ..open.place };
         let kind = match open.kind {
             OpenKind::Sequence(items) => Kind::Sequence(Rc::new(items)),
-            OpenKind::Mapping(Mapping { odd_key: Some(key), .. }) => self.template(&key, place),
-            OpenKind::Mapping(mapping) => Kind::Mapping(Rc::new(self.merged(mapping.entries, mapping.merges))),
+            OpenKind::Mapping(mapping) => self.mapping(mapping, place),
         };
         let node = Node { place: Some(place), kind };
         let spent = self.budget.spent();
@@ -221,19 +255,29 @@ impl<'t> Builder<'t> {
     }
 
     /// `{{ name }}` reads as a mapping whose key is a mapping. It is taken as the text that it was meant to be.
-    fn template(&mut self, key: &Node, place: Place) -> Kind {
+    fn template(&mut self, place: Place) -> Option<Kind> {
         let text = self.offsets.text(place);
-        let problem = match text.starts_with("{{") {
-            true => {
-                let message = format!("`{}` is a placeholder that nothing has replaced", crate::suggest::shown(text));
-                let problem = Diagnostic::error(Code::Unsubstituted, "", message).at(Some(place));
-                problem.help("replace it before the spec is applied, or put it in quotes")
-            }
-            false => Diagnostic::error(Code::WrongType, "", format!("{} cannot be a key", key.what())).at(key.place),
-        };
-        let kind = Kind::Scalar(Scalar { text: Rc::from(text), plain: false });
+        if !text.starts_with("{{") {
+            return None;
+        }
+        let message = format!("`{}` is a placeholder that nothing has replaced", crate::suggest::shown(text));
+        let problem = Diagnostic::error(Code::Unsubstituted, "", message).at(Some(place));
+        let problem = problem.help("replace it before the spec is applied, or put it in quotes");
         self.problems.push(problem.taken_as("text"));
-        kind
+        Some(Kind::Scalar(Scalar { text: Rc::from(text), plain: false }))
+    }
+
+    /// A mapping, or the text that it was meant to be. Keys that are no text are left out with their values.
+    fn mapping(&mut self, mapping: Mapping, place: Place) -> Kind {
+        let is_odd = !mapping.odd_keys.is_empty();
+        if let Some(template) = is_odd.then(|| self.template(place)).flatten() {
+            return template;
+        }
+        for key in &mapping.odd_keys {
+            let message = format!("{} cannot be a key", key.what());
+            self.problems.push(Diagnostic::error(Code::WrongType, "", message).at(key.place));
+        }
+        Kind::Mapping(Rc::new(self.merged(mapping.entries, mapping.merges)))
     }
 
     /// Refuses a tag between byte `before` and the value at `place`. Returns the place of both.
@@ -261,7 +305,7 @@ impl<'t> Builder<'t> {
     /// The key that waits for its value.
     fn field_at_hand(&self) -> &str {
         match self.stack.last().map(|open| &open.kind) {
-            Some(OpenKind::Mapping(Mapping { key: Some((key, _)), .. })) => key,
+            Some(OpenKind::Mapping(Mapping { key: Some((Some(key), _)), .. })) => key,
             _ => "",
         }
     }
@@ -270,17 +314,21 @@ impl<'t> Builder<'t> {
     /// later ones.
     fn merged(&mut self, entries: Vec<Entry>, merges: Vec<Node>) -> Vec<Entry> {
         let mut seen: HashMap<Rc<str>, Option<Place>> = HashMap::with_capacity(entries.len());
-        let mut repeated = false;
+        let mut is_repeated = false;
+        let mut may_begin_anew = false;
         for entry in &entries {
-            match seen.get(&entry.key) {
-                Some(first) => {
-                    self.problems.push(duplicate(entry, *first));
-                    repeated = true;
-                }
-                None => _ = seen.insert(entry.key.clone(), entry.key_place),
+            let Some(first) = seen.get(&entry.key) else {
+                seen.insert(entry.key.clone(), entry.key_place);
+                continue;
+            };
+            is_repeated = true;
+            // What follows a missing dash is another item, so that its fields are not given twice.
+            if !may_begin_anew {
+                may_begin_anew = entry.key == entries[0].key && self.is_in_a_list(entry);
+                self.problems.push(duplicate(entry, *first, may_begin_anew));
             }
         }
-        let mut all = if repeated { self.last_ones(entries) } else { entries };
+        let mut all = if is_repeated { self.last_ones(entries) } else { entries };
         for source in merges.into_iter().flat_map(merge_sources) {
             let Kind::Mapping(inherited) = source.kind else {
                 let message = format!("`<<` takes a mapping or a list of mappings, and here is {}", source.what());
@@ -295,6 +343,13 @@ impl<'t> Builder<'t> {
             }
         }
         all
+    }
+
+    /// Whether the mapping that ends is an item of a list, or stands in place of one, and the entry has its own line.
+    fn is_in_a_list(&self, entry: &Entry) -> bool {
+        let is_item = matches!(self.stack.last().map(|open| &open.kind), Some(OpenKind::Sequence(_)));
+        let begins_line = entry.key_place.is_some_and(|place| self.offsets.begins_line(place));
+        begins_line && (is_item || self.field_at_hand().ends_with('s'))
     }
 
     /// The last of each name. What is dropped will not be in the tree, so that nobody finds the secrets in it.
@@ -338,26 +393,30 @@ impl Mapping {
     /// Takes a key, or the value for the key that waits.
     fn take(&mut self, node: Node, place: Place) {
         match self.key.take() {
-            None => {
-                let text = if let Kind::Scalar(scalar) = &node.kind { scalar.text.clone() } else { Rc::from("") };
-                if !matches!(node.kind, Kind::Scalar(_)) {
-                    self.odd_key.get_or_insert(node);
+            None => match node.kind {
+                Kind::Scalar(scalar) => self.key = Some((Some(scalar.text), place)),
+                Kind::Sequence(_) | Kind::Mapping(_) => {
+                    self.odd_keys.push(node);
+                    self.key = Some((None, place));
                 }
-                self.key = Some((text, place));
-            }
-            Some((name, _)) if &*name == "<<" => self.merges.push(node),
-            Some((key, key_place)) => self.entries.push(Entry { key, key_place: Some(key_place), value: node }),
+            },
+            Some((None, _)) => {}
+            Some((Some(name), _)) if &*name == "<<" => self.merges.push(node),
+            Some((Some(key), key_place)) => self.entries.push(Entry { key, key_place: Some(key_place), value: node }),
         }
     }
 }
 
-fn duplicate(entry: &Entry, first: Option<Place>) -> Diagnostic {
+fn duplicate(entry: &Entry, first: Option<Place>, may_begin_anew: bool) -> Diagnostic {
     let name = crate::suggest::shown(&entry.key);
     let mut message = format!("`{name}` is given twice");
     if let Some(first) = first {
         message.push_str(&format!(", first in line {}", first.line));
     }
     let diagnostic = Diagnostic::error(Code::DuplicateKey, "", message).at(entry.key_place);
-    let diagnostic = diagnostic.related("", first, "first given here").help("keep one of them");
-    diagnostic.taken_as("the last one")
+    let help = match may_begin_anew {
+        true => format!("put `- ` before `{name}` if another item begins here, else keep one of them"),
+        false => "keep one of them".to_owned(),
+    };
+    diagnostic.related("", first, "first given here").help(help).taken_as("the last one")
 }

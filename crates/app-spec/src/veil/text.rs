@@ -33,6 +33,11 @@ const SHOWN: [&str; 24] = [
     "instance_size_slug",
 ];
 
+/// Whether it is the name of a field beside which no secret is written.
+pub(crate) fn is_shown_field(name: &str) -> bool {
+    SHOWN.contains(&name)
+}
+
 /// Where `text` holds credentials: `user:password` before a host, and values assigned to names that tell a secret.
 pub(crate) fn credentials(text: &str) -> Vec<Range<usize>> {
     let mut found = Vec::new();
@@ -116,9 +121,17 @@ pub(crate) fn unparsed(text: &str, at: usize) -> Range<usize> {
             let value = &line[content + colon + 1..];
             end - value.trim_start().len()..end
         }
-        None => start + content..end,
+        None if !line.contains(char::is_alphanumeric) => end..end,
+        None if MARKS.iter().any(|mark| line.trim_start().starts_with(mark)) => end..end,
+        None => {
+            let word = line[content..].split(char::is_whitespace).next().filter(|word| SHOWN.contains(word));
+            start + content + word.map_or(0, str::len)..end
+        }
     }
 }
+
+/// How lines begin that are of a template, of a merge or of Markdown.
+const MARKS: [&str; 7] = ["{{", "{%", "{#", "<<<<<<< ", ">>>>>>> ", "=======", "```"];
 
 fn is_key(text: &str) -> bool {
     let bare = text.trim_matches(['"', '\'']);

@@ -14,6 +14,11 @@ impl Misread {
         }
     }
 
+    /// Notes a field that was given, though not under its name.
+    pub fn note_field(&mut self, path: String) {
+        self.0.push(path);
+    }
+
     /// Whether a check finds this only because something could not be read.
     pub fn explains(&self, found: &Diagnostic) -> bool {
         let path = found.path.as_str();
@@ -33,7 +38,8 @@ impl Misread {
         }
     }
 
-    fn is_within(&self, path: &str) -> bool {
+    /// Whether the field at `path`, or something in it, could not be read.
+    pub fn is_within(&self, path: &str) -> bool {
         let is_below = |rest: &str| rest.is_empty() || rest.starts_with(['.', '[']);
         self.0.iter().any(|misread| misread.strip_prefix(path).is_some_and(is_below))
     }

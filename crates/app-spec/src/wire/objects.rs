@@ -99,6 +99,11 @@ impl Reader {
         }
         let message = format!("{} has no field `{}`", T::WHAT, shown(&entry.key));
         let problem = Diagnostic::error(Code::UnknownField, self.path(), message).at(entry.key_place);
+        if let Some((field, help)) = missing_space::<T>(&entry.key) {
+            self.report(problem.help(help));
+            self.misread.note_field(self.path_of(field));
+            return None;
+        }
         let Some(near) = nearest(&entry.key, T::fields().iter().map(|f| f.name)) else {
             let help = self.where_it_belongs::<T>(&entry.key);
             self.report(help.into_iter().fold(problem, Diagnostic::help));
@@ -131,6 +136,17 @@ impl Reader {
             _ => owners(name).map(|owners| format!("`{name}` is a field of {owners}")),
         }
     }
+}
+
+/// `image:{…`, `-name`: a key that would be a field with a space in it. Returns the field, and what to do.
+fn missing_space<T: Object>(key: &str) -> Option<(&'static str, &'static str)> {
+    let (name, help) = match (key.strip_prefix('-'), key.split_once(':')) {
+        (Some(name), _) => (name, "put a space after the `-`"),
+        (None, Some((name, _))) => (name, "put a space after the first `:`"),
+        (None, None) => return None,
+    };
+    let fields = T::fields().iter().chain(T::fields().iter().flat_map(|field| field.shape.fields()));
+    fields.map(|field| field.name).find(|field| *field == name).map(|field| (field, help))
 }
 
 /// Nothing, empty text, or a number that is 0: what clients leave out.
