@@ -75,24 +75,62 @@ fn push_line(out: &mut String, line: std::fmt::Arguments<'_>) {
 fn spot(text: &str, place: Place, hidden: &[Range<usize>]) -> (String, String) {
     let at = floor_boundary(text, place.start);
     let start = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
+    let start = if text[start..at].starts_with(BYTE_ORDER_MARK) { start + BYTE_ORDER_MARK.len_utf8() } else { start };
     let end = text[at..].find('\n').map_or(text.len(), |newline| at + newline);
-    let masked = |i: usize| is_inside(hidden, i);
-    let visible = |(i, c): (usize, char)| match c {
-        _ if masked(start + i) => '*',
-        '\t' => ' ',
-        c if c.is_control() || c == '\u{feff}' => ' ',
-        c => c,
-    };
-    let line: Vec<char> = text[start..end].char_indices().map(visible).collect();
+    let visible = |(i, c): (usize, char)| if is_inside(hidden, start + i) { '*' } else { drawable(c) };
+    let line = || text[start..end].char_indices().map(visible);
     let column = text[start..at].chars().count();
     let length = text[at..floor_boundary(text, place.end.clamp(at, end))].trim_end().chars().count().max(1);
 
     let first = if column + length.min(WIDTH / 2) <= WIDTH { 0 } else { column - WIDTH / 4 };
-    let shown: String = line.iter().skip(first).take(WIDTH).collect();
-    let (before, after) = (if first > 0 { "…" } else { "" }, if first + WIDTH < line.len() { "…" } else { "" });
-    let indent = column - first + before.chars().count();
-    let carets = length.min((first + WIDTH).saturating_sub(column).max(1));
+    let shown: String = line().skip(first).take(WIDTH).collect();
+    let (before, after) =
+        (if first > 0 { "…" } else { "" }, if line().nth(first + WIDTH).is_some() { "…" } else { "" });
+    let marked = length.min((first + WIDTH).saturating_sub(column).max(1));
+    let columns = |skipped: usize, taken: usize| -> usize { line().skip(skipped).take(taken).map(columns_of).sum() };
+    let indent = before.chars().count() + columns(first, column - first);
+    let carets = columns(column, marked).max(1);
     (format!("{before}{}{after}", shown.trim_end()), format!("{}{}", " ".repeat(indent), "^".repeat(carets)))
+}
+
+const BYTE_ORDER_MARK: char = '\u{feff}';
+
+/// What a terminal shows at a place of its own: controls as a blank, what only looks like one or turns text around as a
+/// dot.
+fn drawable(c: char) -> char {
+    match c {
+        c if c.is_control() => ' ',
+        c if !c.is_ascii() && c.is_whitespace() => '·',
+        '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | BYTE_ORDER_MARK => '·',
+        c => c,
+    }
+}
+
+/// Ranges of characters that take two columns: East Asian scripts and pictures.
+const WIDE: [(char, char); 14] = [
+    ('\u{1100}', '\u{115f}'),
+    ('\u{2e80}', '\u{303e}'),
+    ('\u{3041}', '\u{4dbf}'),
+    ('\u{4e00}', '\u{a4cf}'),
+    ('\u{a960}', '\u{a97f}'),
+    ('\u{ac00}', '\u{d7a3}'),
+    ('\u{f900}', '\u{faff}'),
+    ('\u{fe30}', '\u{fe6f}'),
+    ('\u{ff00}', '\u{ff60}'),
+    ('\u{ffe0}', '\u{ffe6}'),
+    ('\u{1f300}', '\u{1f64f}'),
+    ('\u{1f680}', '\u{1f6ff}'),
+    ('\u{1f900}', '\u{1faff}'),
+    ('\u{20000}', '\u{3fffd}'),
+];
+
+/// How many columns of a terminal a character takes.
+fn columns_of(c: char) -> usize {
+    let combines = matches!(c, '\u{300}'..='\u{36f}' | '\u{20d0}'..='\u{20ff}' | '\u{fe00}'..='\u{fe0f}');
+    match WIDE.iter().any(|(first, last)| (*first..=*last).contains(&c)) {
+        true => 2,
+        false => usize::from(!combines),
+    }
 }
 
 /// Whether a byte is in one of `ranges`, which are in order and do not overlap.

@@ -132,17 +132,17 @@ fn fields_types_and_words_are_diagnosed_where_they_stand() {
         ),
         (
             "  envs: [{key: A, value: '${wbe.PASSWORD}', type: SECRET}]\n",
-            "5:26 warning unknown_reference services[0].envs[0].value: `${wbe.PASSWORD}` names nothing and stays as \
+            "5:27 warning unknown_reference services[0].envs[0].value: `${wbe.PASSWORD}` names nothing and stays as \
              text | did you mean `web`?",
         ),
         (
             "  envs: [{key: A, value: '${wbe.PUBLIC_URL}'}]\n",
-            "5:26 warning unknown_reference services[0].envs[0].value: `${wbe.PUBLIC_URL}` names nothing and stays as \
+            "5:27 warning unknown_reference services[0].envs[0].value: `${wbe.PUBLIC_URL}` names nothing and stays as \
              text | did you mean `web`?",
         ),
         (
             "  envs: [{key: A, value: '${web.URL}'}]\n",
-            "5:26 warning unknown_reference services[0].envs[0].value: `${web.URL}` names nothing and stays as text | \
+            "5:27 warning unknown_reference services[0].envs[0].value: `${web.URL}` names nothing and stays as text | \
              service `web` has PUBLIC_URL, PUBLIC_ROUTE_PATH, COMMIT_HASH, PRIVATE_DOMAIN, PRIVATE_URL or PRIVATE_PORT",
         ),
         (

@@ -117,6 +117,21 @@ impl Diagnostics {
         self.list = told;
     }
 
+    /// Points at a reference itself, where the value around it stands in one line of `text`.
+    pub(crate) fn point_at_references(&mut self, text: &str) {
+        for diagnostic in self.list.iter_mut().filter(|d| d.code == Code::UnknownReference) {
+            let written = diagnostic.message.split('`').nth(1).unwrap_or_default();
+            let Some(place) = &mut diagnostic.place else { continue };
+            let value = text.get(place.start..place.end).unwrap_or_default();
+            if let Some(at) = value.find(written).filter(|_| !written.is_empty() && !value.contains('\n')) {
+                place.column += u32::try_from(value[..at].chars().count()).unwrap_or(0);
+                place.start += at;
+                place.end = place.start + written.len();
+            }
+        }
+        self.sort();
+    }
+
     /// Orders by place; what has no place comes last, in the order it was found.
     pub(crate) fn sort(&mut self) {
         self.list.sort_by_key(|d| d.place.map_or(usize::MAX, |p| p.start));

@@ -120,6 +120,16 @@ impl AppSpec {
     }
 
     fn from_text(text: &str, leniency: Leniency) -> Result<Parsed, Diagnostics> {
+        let mut outcome = AppSpec::from_yaml_or_json(text, leniency);
+        let found = match &mut outcome {
+            Ok(parsed) => &mut parsed.warnings,
+            Err(problems) => problems,
+        };
+        found.point_at_references(text);
+        outcome
+    }
+
+    fn from_yaml_or_json(text: &str, leniency: Leniency) -> Result<Parsed, Diagnostics> {
         match tree::parse(text) {
             Ok((root, mut problems)) => {
                 problems.hidden.extend(veil::credentials(text));

@@ -58,7 +58,11 @@ impl<'t> Offsets<'t> {
         let line = self.line_starts.partition_point(|line_start| *line_start <= at);
         let column = self.body[self.line_starts[line - 1]..at].chars().count();
         let clamp = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-        Place { line: clamp(line), column: clamp(column + 1), start: at + self.skipped, end: bytes.end + self.skipped }
+        let mut end = bytes.end.min(self.body.len());
+        while !self.body.is_char_boundary(end) {
+            end += 1;
+        }
+        Place { line: clamp(line), column: clamp(column + 1), start: at + self.skipped, end: end + self.skipped }
     }
 
     /// The parser ends a text only before the next token: behind a quoted one that takes in a comment beside it, behind a

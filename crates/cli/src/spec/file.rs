@@ -41,13 +41,17 @@ pub fn tell(found: &Diagnostics, name: &str, text: &str) {
 
 /// The whole file, or standard input for `-`.
 pub fn text(file: &Path) -> anyhow::Result<String> {
-    let mut text = String::new();
+    let mut bytes = Vec::new();
     let read = match is_standard_input(file) {
-        true => std::io::stdin().take(LARGEST_FILE).read_to_string(&mut text),
-        false => std::fs::File::open(file).and_then(|it| it.take(LARGEST_FILE).read_to_string(&mut text)),
+        true => std::io::stdin().take(LARGEST_FILE).read_to_end(&mut bytes),
+        false => std::fs::File::open(file).and_then(|it| it.take(LARGEST_FILE).read_to_end(&mut bytes)),
     };
-    read.with_context(|| format!("cannot read the spec {}", shown(file)))?;
-    Ok(text)
+    let length = read.with_context(|| format!("cannot read the spec {}", shown(file)))?;
+    // A character that was cut in two is no reason to call a text that is too large anything else.
+    if length as u64 == LARGEST_FILE {
+        return Ok(String::from_utf8_lossy(&bytes).into_owned());
+    }
+    String::from_utf8(bytes).with_context(|| format!("the spec {} is not text in UTF-8", shown(file)))
 }
 
 pub fn is_standard_input(file: &Path) -> bool {
@@ -81,6 +85,13 @@ mod tests {
     fn a_bad_spec_is_refused_by_its_name() {
         let (_directory, file) = written(&GOOD.replace("name: web", "nmae: web"));
         assert!(read(&file).map(|_| ()).expect_err("misspelt").to_string().contains("app.yaml is refused"));
+    }
+
+    #[test]
+    fn a_large_file_is_called_too_large_wherever_it_is_cut() {
+        let (_directory, file) = written(&format!("a{}", "é".repeat(3_000_000)));
+        let problems = AppSpec::from_yaml(&text(&file).expect("a text")).expect_err("too large");
+        assert!(problems[0].message.contains("more than 262144 bytes"), "{problems}");
     }
 
     #[test]
