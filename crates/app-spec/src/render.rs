@@ -6,6 +6,7 @@ use std::fmt::Write;
 use std::ops::Range;
 
 use crate::diagnostic::{Diagnostic, Diagnostics, Place};
+use crate::suggest::drawable;
 
 /// Characters of a line that are shown around the spot.
 const WIDTH: usize = 110;
@@ -94,17 +95,6 @@ fn spot(text: &str, place: Place, hidden: &[Range<usize>]) -> (String, String) {
 }
 
 const BYTE_ORDER_MARK: char = '\u{feff}';
-
-/// What a terminal shows at a place of its own: controls as a blank, what only looks like one or turns text around as a
-/// dot.
-fn drawable(c: char) -> char {
-    match c {
-        c if c.is_control() => ' ',
-        c if !c.is_ascii() && c.is_whitespace() => '·',
-        '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | BYTE_ORDER_MARK => '·',
-        c => c,
-    }
-}
 
 /// Ranges of characters that take two columns: East Asian scripts and pictures.
 const WIDE: [(char, char); 14] = [

@@ -44,6 +44,8 @@ const ALIASES: &[(&str, &str)] = &[
     ("RUN_AND_BUILD", "RUN_AND_BUILD_TIME"),
     ("RUNTIME", "RUN_TIME"),
     ("BUILDTIME", "BUILD_TIME"),
+    ("BUILD", "BUILD_TIME"),
+    ("RUN", "RUN_TIME"),
 ];
 
 /// The known word nearest to `written`, if one is near enough to be meant.
@@ -104,8 +106,19 @@ fn distance(a: &str, b: &str) -> usize {
 /// `text` cut to a length that a message can hold, on one line, without credentials.
 pub(crate) fn shown(text: &str) -> String {
     let text = crate::veil::without_credentials(text);
-    let line: String = text.chars().take(LONGEST).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let line: String = text.chars().take(LONGEST).map(drawable).collect();
     if text.chars().nth(LONGEST).is_some() { format!("{line}…") } else { line }
+}
+
+/// What a terminal shows at a place of its own: controls as a blank, what only looks like one or turns text around as a
+/// dot.
+pub(crate) fn drawable(c: char) -> char {
+    match c {
+        c if c.is_control() => ' ',
+        c if !c.is_ascii() && c.is_whitespace() => '·',
+        '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' => '·',
+        c => c,
+    }
 }
 
 /// `a, b or c`.
@@ -142,6 +155,7 @@ mod tests {
     #[test]
     fn long_or_broken_text_is_shown_on_one_short_line() {
         assert_eq!(shown("a\nb"), "a b");
+        assert_eq!(shown("a\u{202e}b"), "a·b");
         assert_eq!(shown(&"ä".repeat(100)).chars().count(), LONGEST + 1);
     }
 }

@@ -352,6 +352,16 @@ fn whole_texts_are_diagnosed() {
             "1:7 error tag_not_allowed name: the tag `!!str` has no meaning in a spec | \
                                 remove the tag; quote the value to make it text",
         ),
+        (
+            "name: shop\ndatabases:\n- !Managed\n  name: db\n",
+            "3:3 error tag_not_allowed databases[0]: the tag `!Managed` has no meaning in a spec | \
+             remove the tag; quote the value to make it text",
+        ),
+        (
+            "name: shop\ndatabases: [{name: db}]\nenvs:\n- key: A\n  value: !hunter2\n  scope: RUN_TIME\n",
+            "5:10 error tag_not_allowed envs[0].value: a tag, which is what `!` begins, has no meaning in a spec | \
+             remove the tag; quote the value to make it text",
+        ),
         ("name: a\n---\nname: b\n", "2:1 error syntax : a spec is one YAML document; here a second one begins"),
         (
             "name: {{ app }}\n",

@@ -103,6 +103,13 @@ struct Open {
     kind: OpenKind,
 }
 
+/// What a tag stands before.
+#[derive(PartialEq)]
+enum Tagged {
+    Scalar,
+    Collection,
+}
+
 enum OpenKind {
     Sequence(Vec<Node>),
     Mapping(Mapping),
@@ -149,15 +156,15 @@ impl<'t> Builder<'t> {
         match event {
             Event::Scalar(text, style, anchor, tag) => {
                 let place = self.offsets.of_scalar_alone(place, style);
-                let place = self.without_tag(tag.as_deref(), before, place);
+                let place = self.without_tag(tag.as_deref(), before, place, Tagged::Scalar);
                 self.scalar(&text, style == ScalarStyle::Plain, anchor, place)
             }
             Event::SequenceStart(anchor, tag) => {
-                let place = self.without_tag(tag.as_deref(), before, place);
+                let place = self.without_tag(tag.as_deref(), before, place, Tagged::Collection);
                 self.open(place, anchor, OpenKind::Sequence(Vec::new()))
             }
             Event::MappingStart(anchor, tag) => {
-                let place = self.without_tag(tag.as_deref(), before, place);
+                let place = self.without_tag(tag.as_deref(), before, place, Tagged::Collection);
                 self.open(place, anchor, OpenKind::Mapping(Mapping::default()))
             }
             Event::SequenceEnd | Event::MappingEnd => {
@@ -281,11 +288,12 @@ impl<'t> Builder<'t> {
     }
 
     /// Refuses a tag between byte `before` and the value at `place`. Returns the place of both.
-    fn without_tag(&mut self, tag: Option<&Tag>, before: usize, place: Place) -> Place {
+    fn without_tag(&mut self, tag: Option<&Tag>, before: usize, place: Place, tagged: Tagged) -> Place {
         let Some(tag) = tag else { return place };
         let at = self.offsets.tag_between(before, place.start).unwrap_or(Place { end: place.start, ..place });
-        let is_alone = self.offsets.text(place).trim().is_empty() || place.start <= at.end;
-        let whole = Place { end: if is_alone { at.end } else { place.end.max(at.end) }, ..at };
+        let is_empty = self.offsets.text(place).trim().is_empty() || place.start <= at.end;
+        let is_alone = is_empty && tagged == Tagged::Scalar;
+        let whole = Place { end: if is_empty { at.end } else { place.end.max(at.end) }, ..at };
         // What stands alone behind a `!`, or where a secret may stand, may be a password that begins with it.
         let is_doubtful = is_alone || veil::may_hold_secret(self.field_at_hand());
         let name = match tag.is_yaml_core_schema() {

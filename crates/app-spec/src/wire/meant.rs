@@ -26,11 +26,10 @@ pub(crate) fn shorthand(fields: &[Field], name: &'static str, scalar: &Scalar) -
     fits.then(|| vec![(name, scalar.clone())])
 }
 
-/// The object that is meant.
+/// The object that is meant, at the place of the text. Its fields have no places of their own.
 pub(super) fn as_object(meant: &Meant, place: Option<Place>) -> Node {
-    let value = |scalar: &Scalar| Node { place, kind: Kind::Scalar(scalar.clone()) };
-    let entry =
-        |(name, scalar): &(&str, Scalar)| Entry { key: Rc::from(*name), key_place: place, value: value(scalar) };
+    let value = |scalar: &Scalar| Node { place: None, kind: Kind::Scalar(scalar.clone()) };
+    let entry = |(name, scalar): &(&str, Scalar)| Entry { key: Rc::from(*name), key_place: None, value: value(scalar) };
     Node { place, kind: Kind::Mapping(Rc::new(meant.iter().map(entry).collect())) }
 }
 
