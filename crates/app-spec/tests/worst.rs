@@ -75,6 +75,8 @@ fn cases() -> Vec<(&'static str, [String; 3])> {
             &format!("  - {{match: {{path: {{prefix: /{pad}{pad}§}}}}, component: {{name: web}}}}\n"),
             "",
         ),
+        case("tabs behind colons", envs, "- key:\ta\n  value:\tb\n", ""),
+        case("tabs at the end", &format!("{envs}{}", "- key: a\n".repeat(9_000)), "- key:\ta\n", "name:\tagain\n"),
         case("carriage returns", "name: shop\n", "\r", ""),
         case("many bytes to a character", "name: shop\nregion: '", "🌍", "'\n"),
     ]
