@@ -110,6 +110,12 @@ pub(crate) fn shown(text: &str) -> String {
     if text.chars().nth(LONGEST).is_some() { format!("{line}…") } else { line }
 }
 
+/// The name that a key begins with. A slip may glue a value to it, which may be a secret.
+pub(crate) fn shown_key(key: &str) -> String {
+    let name = crate::veil::name_in(key);
+    if name.len() == key.len() { shown(name) } else { format!("{}…", shown(name)) }
+}
+
 /// What a terminal shows at a place of its own: controls as a blank, what only looks like one or turns text around as a
 /// dot.
 pub(crate) fn drawable(c: char) -> char {

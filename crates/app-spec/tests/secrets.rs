@@ -48,6 +48,18 @@ const LINES: &[&str] = &[
     "log_destinations: [{name: logs, datadog: {apiKey: s3cr3t}}]",
     "log_destinations: [{name: logs, logtail: s3cr3t}]",
     "run_command: {TOKEN=s3cr3t npm start}",
+    // Slips that glue a secret to a name, or take it for one.
+    "envs: [{key: A, value:* s3cr3t, type: SECRET}]",
+    "envs: [{key: A, value: &s3cr3t, type: SECRET, x: 1}]",
+    "envs: [{key: A s3cr3t}]",
+    "envs: [{value: s3cr3t}]",
+    "envs: {[s3cr3t]: s3cr3t}",
+    "envs:\n  - key: A\n    type: SECRET\n      s3cr3t",
+    "envs:\n  - key: A\n      s3cr3t",
+    "image: {value: s3cr3t}",
+    "log_destinations: [{name: logs, datadog: {api_key s3cr3t}}]",
+    "log_destinations: [{name: logs, logtail: {to://en: s3cr3t}}]",
+    "log_destinations: [{name: logs, open_search: {basic_auth: {password:, s3cr3t}}}]",
 ];
 
 fn everything(found: &Diagnostics, text: &str) -> String {

@@ -117,6 +117,23 @@ impl Diagnostics {
         self.list = told;
     }
 
+    /// Quotes no more than the first line of a value: what follows may belong to another one, such as a secret.
+    pub(crate) fn quote_first_lines(&mut self, text: &str) {
+        let quotes_value = |d: &&mut Diagnostic| {
+            matches!(d.code, Code::UnknownValue | Code::BadName | Code::BadFormat | Code::Unsubstituted)
+        };
+        for diagnostic in self.list.iter_mut().filter(quotes_value) {
+            let value = diagnostic.place.and_then(|place| text.get(place.start..place.end)).unwrap_or_default();
+            let Some((first, _)) = value.trim_end().split_once('\n') else { continue };
+            let first = crate::suggest::shown(first.trim());
+            diagnostic.message = format!("`{first}…`, a text of several lines, is not allowed here");
+            diagnostic.help = None;
+            if let Some(Remedy::TakenAs(_)) = diagnostic.remedy.as_deref() {
+                diagnostic.remedy = Some(Box::new(Remedy::TakenAs("what is nearest to it".to_owned())));
+            }
+        }
+    }
+
     /// Points at a reference itself, where the value around it stands in one line of `text`.
     pub(crate) fn point_at_references(&mut self, text: &str) {
         for diagnostic in self.list.iter_mut().filter(|d| d.code == Code::UnknownReference) {

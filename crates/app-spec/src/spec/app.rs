@@ -125,6 +125,7 @@ impl AppSpec {
             Ok(parsed) => &mut parsed.warnings,
             Err(problems) => problems,
         };
+        found.quote_first_lines(text);
         found.point_at_references(text);
         outcome
     }
@@ -133,10 +134,8 @@ impl AppSpec {
         match tree::parse(text) {
             Ok((root, mut problems)) => {
                 problems.hidden.extend(veil::credentials(text));
-                AppSpec::from_tree(&root, problems, leniency).map_err(|problems| match tree::misleading(text) {
-                    Some(problem) => Diagnostics::refusal(problem, problems.hidden),
-                    None => problems,
-                })
+                AppSpec::from_tree(&root, problems, leniency)
+                    .map_err(|problems| tree::misleading(text).unwrap_or(problems))
             }
             // JSON may hold escapes that YAML has not; such a text has no places.
             Err(problems) if problems.iter().all(|p| p.code == Code::Syntax) => {

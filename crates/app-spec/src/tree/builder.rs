@@ -44,6 +44,8 @@ struct Mapping {
     key: Option<(Option<Rc<str>>, Place)>,
     /// Keys that are no text.
     odd_keys: Vec<Node>,
+    /// Their values.
+    odd_values: Vec<Node>,
 }
 
 /// Takes events until the root is complete.
@@ -79,6 +81,7 @@ impl<'t> Builder<'t> {
             Event::Scalar(text, style, anchor, tag) => {
                 let place = self.offsets.of_scalar_alone(place, style);
                 let place = self.without_tag(tag.as_deref(), before, place, Tagged::Scalar);
+                self.hide_anchor(anchor, before, place);
                 self.scalar(&text, style == ScalarStyle::Plain, anchor, place)
             }
             Event::SequenceStart(anchor, tag) => {
@@ -202,6 +205,9 @@ impl<'t> Builder<'t> {
         if let Some(template) = is_odd.then(|| self.template(place)).flatten() {
             return template;
         }
+        // They will not be in the tree, so that nobody finds the secrets in them.
+        let odd = mapping.odd_keys.iter().chain(&mapping.odd_values);
+        self.problems.hidden.extend(odd.filter_map(|node| node.place).map(|place| place.start..place.end));
         for key in &mapping.odd_keys {
             let message = format!("{} cannot be a key", key.what());
             self.problems.push(Diagnostic::error(Code::WrongType, "", message).at(key.place));
@@ -212,7 +218,7 @@ impl<'t> Builder<'t> {
     /// Refuses a tag between byte `before` and the value at `place`. Returns the place of both.
     fn without_tag(&mut self, tag: Option<&Tag>, before: usize, place: Place, tagged: Tagged) -> Place {
         let Some(tag) = tag else { return place };
-        let at = self.offsets.tag_between(before, place.start).unwrap_or(Place { end: place.start, ..place });
+        let at = self.offsets.mark_between('!', before, place.start).unwrap_or(Place { end: place.start, ..place });
         let is_empty = self.offsets.text(place).trim().is_empty() || place.start <= at.end;
         let is_alone = is_empty && tagged == Tagged::Scalar;
         let whole = Place { end: if is_empty { at.end } else { place.end.max(at.end) }, ..at };
@@ -230,6 +236,14 @@ impl<'t> Builder<'t> {
         let problem = Diagnostic::error(Code::TagNotAllowed, "", message).at(Some(at));
         self.problems.push(problem.help("remove the tag; quote the value to make it text").remedied(Remedy::LeftOut));
         whole
+    }
+
+    /// An anchor where a secret may stand may be a password that begins with `&`.
+    fn hide_anchor(&mut self, anchor: usize, before: usize, place: Place) {
+        if anchor != 0 && veil::may_hold_secret(self.field_at_hand()) {
+            let at = self.offsets.mark_between('&', before, place.start);
+            self.problems.hidden.extend(at.map(|at| at.start..at.end));
+        }
     }
 
     /// The key that waits for its value.
@@ -330,7 +344,7 @@ impl Mapping {
                     self.key = Some((None, place));
                 }
             },
-            Some((None, _)) => {}
+            Some((None, _)) => self.odd_values.push(node),
             Some((Some(name), _)) if &*name == "<<" => self.merges.push(node),
             Some((Some(key), key_place)) => self.entries.push(Entry { key, key_place: Some(key_place), value: node }),
         }
@@ -338,7 +352,7 @@ impl Mapping {
 }
 
 fn duplicate(entry: &Entry, first: Option<Place>, may_begin_anew: bool) -> Diagnostic {
-    let name = crate::suggest::shown(&entry.key);
+    let name = crate::suggest::shown_key(&entry.key);
     let mut message = format!("`{name}` is given twice");
     if let Some(first) = first {
         message.push_str(&format!(", first in line {}", first.line));

@@ -71,6 +71,14 @@ impl Node {
     }
 }
 
+impl Entry {
+    /// Whether it is a text without a `:`, as between braces.
+    pub fn is_bare(&self) -> bool {
+        let ends = self.key_place.zip(self.value.place).is_some_and(|(key, value)| value.start <= key.end);
+        ends && self.value.is_null()
+    }
+}
+
 impl Scalar {
     /// What YAML's core schema takes the scalar for.
     pub fn meaning(&self) -> Plain {

@@ -78,14 +78,14 @@ impl<'t> Offsets<'t> {
         Place { end: length.map_or(place.end, |length| place.start + length), ..place }
     }
 
-    /// The tag between two places: comments there may hold a `!` too.
-    pub fn tag_between(&self, before: usize, after: usize) -> Option<Place> {
+    /// The tag or anchor that a mark begins between two places: comments there may hold the mark too.
+    pub fn mark_between(&self, mark: char, before: usize, after: usize) -> Option<Place> {
         let start = before.saturating_sub(self.skipped);
         let between = self.body.get(start..after.saturating_sub(self.skipped))?;
         let code = |line: &'t str| line.split(" #").next().filter(|code| !code.starts_with('#')).unwrap_or_default();
         let at = between.split_inclusive('\n').scan(start, |at, line| {
             let line_start = std::mem::replace(at, *at + line.len());
-            Some(code(line).find('!').map(|bang| line_start + bang))
+            Some(code(line).find(mark).map(|found| line_start + found))
         });
         let at = at.flatten().next()?;
         let length = self.body[at..].find(|c: char| c.is_whitespace() || ",]}".contains(c));

@@ -12,22 +12,25 @@ use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::veil;
 
 /// What misleads people in a text that is YAML, if of another meaning: what else is wrong with it comes from that.
-pub(crate) fn misleading(text: &str) -> Option<Diagnostic> {
+pub(crate) fn misleading(text: &str) -> Option<Diagnostics> {
     let body = text.strip_prefix('\u{feff}').unwrap_or(text);
     let explained = syntax::comment_in_json(body).or_else(|| syntax::odd_space(body))?;
-    Some(Offsets::new(body, text.len() - body.len()).problem(explained))
+    let problem = Offsets::new(body, text.len() - body.len()).problem(explained);
+    Some(without_unparsed(problem.into(), text))
 }
 
 /// Parses `text`. The problems beside the tree refuse a strict reading. Errors: syntax and limits.
 pub(crate) fn parse(text: &str) -> Result<(Node, Diagnostics), Diagnostics> {
     limits::check_bytes(text.len())?;
-    read(text).map_err(|mut problems| {
-        // Without a tree nobody knows which values are secrets.
-        let lines: Vec<_> = problems.iter().filter_map(|d| Some(veil::unparsed(text, d.place?.start))).collect();
-        problems.hidden.extend(lines);
-        problems.sort();
-        problems
-    })
+    read(text).map_err(|problems| without_unparsed(problems, text))
+}
+
+/// Hides the lines of the problems: without a tree nobody knows which values are secrets.
+fn without_unparsed(mut problems: Diagnostics, text: &str) -> Diagnostics {
+    let lines: Vec<_> = problems.iter().filter_map(|d| Some(veil::unparsed(text, d.place?.start))).collect();
+    problems.hidden.extend(lines);
+    problems.sort();
+    problems
 }
 
 fn read(text: &str) -> Result<(Node, Diagnostics), Diagnostics> {

@@ -164,7 +164,7 @@ fn mark_of_another_file(lines: &Lines<'_>) -> Option<Explained> {
 
 fn of_a_template(line: Line<'_>) -> Option<Explained> {
     let start = line.start + line.indent();
-    let is_template = ["{{", "{%", "{#"].iter().any(|mark| line.text.trim_start().starts_with(mark));
+    let is_template = ["{{", "{%"].iter().any(|mark| line.text.trim_start().starts_with(mark));
     let template =
         Explained::new(start..line.start + line.text.len(), "this line is of a template that nothing has rendered");
     is_template.then(|| template.help("render the template before the spec is applied"))

@@ -38,6 +38,12 @@ const FIELDS: [&str; 5] = ["registry_credentials", "password", "token", "api_key
 /// Fields of a spec that only look like such.
 const HARMLESS: [&str; 2] = ["authority", "certificate"];
 
+/// The name that a key begins with.
+pub(crate) fn name_in(key: &str) -> &str {
+    let end = key.find(|c: char| !c.is_alphanumeric() && !matches!(c, '_' | '-' | '.'));
+    &key[..end.unwrap_or(key.len())]
+}
+
 /// Whether a value under that name could be a secret at all.
 pub(crate) fn may_hold_secret(name: &str) -> bool {
     is_secret_name(name) || nearest(name, ["value"]).is_some()

@@ -113,7 +113,8 @@ pub(crate) fn unparsed(text: &str, at: usize) -> Range<usize> {
     let start = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
     let end = text[at..].find('\n').map_or(text.len(), |newline| at + newline);
     let line = &text[start..end];
-    let content = line.len() - line.trim_start_matches([' ', '\t', '-', '{', '[', ',']).len();
+    let is_before_key = |c: char| c.is_whitespace() || "-{[,".contains(c);
+    let content = line.len() - line.trim_start_matches(is_before_key).len();
     let key = line[content..].find(':').filter(|colon| is_key(&line[content..content + colon]));
     match key {
         Some(colon) if is_shown(line, &line[content..content + colon]) => end..end,
@@ -122,7 +123,9 @@ pub(crate) fn unparsed(text: &str, at: usize) -> Range<usize> {
             end - value.trim_start().len()..end
         }
         None if !line.contains(char::is_alphanumeric) => end..end,
-        None if MARKS.iter().any(|mark| line.trim_start().starts_with(mark)) => end..end,
+        None if MARKS.iter().any(|mark| line.starts_with(mark)) => end..end,
+        None if template(line).is_some() => start + template(line).unwrap_or_default()..end,
+        None if ["//", "/*"].iter().any(|mark| line[content..].starts_with(mark)) => start + content + 2..end,
         None => {
             let word = line[content..].split(char::is_whitespace).next().filter(|word| SHOWN.contains(word));
             start + content + word.map_or(0, str::len)..end
@@ -130,8 +133,15 @@ pub(crate) fn unparsed(text: &str, at: usize) -> Range<usize> {
     }
 }
 
-/// How lines begin that are of a template, of a merge or of Markdown.
-const MARKS: [&str; 7] = ["{{", "{%", "{#", "<<<<<<< ", ">>>>>>> ", "=======", "```"];
+/// How lines begin that are of a merge or of Markdown.
+const MARKS: [&str; 4] = ["<<<<<<< ", ">>>>>>> ", "=======", "```"];
+
+/// Where the template ends that a line begins with.
+fn template(line: &str) -> Option<usize> {
+    let mark = ["{{", "{%"].iter().find(|mark| line.trim_start().starts_with(**mark))?;
+    let close = if *mark == "{{" { "}}" } else { "%}" };
+    line.find(close).map(|at| at + close.len())
+}
 
 fn is_key(text: &str) -> bool {
     let bare = text.trim_matches(['"', '\'']);

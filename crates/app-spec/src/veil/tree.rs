@@ -4,14 +4,14 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::rc::Rc;
 
-use super::is_secret_name;
+use super::{is_secret_name, is_shown_field, name_in};
 use crate::suggest::{flat, nearest};
 use crate::tree::{Entry, Kind, Node};
 
 /// Names that are looked at closely. A text with more of them is no spec, and all others count as secret.
 const MOST_NAMES: usize = 500;
 
-/// Fields that stand for a secret when a bare text is written beside them.
+/// Objects that are there for the secret in them.
 const KEYED: [&str; 2] = ["datadog", "logtail"];
 
 /// The byte ranges of all values that are secrets or may be.
@@ -37,6 +37,9 @@ struct Search {
 
 impl Search {
     fn walk(&mut self, node: &Node, role: Role) {
+        if let Kind::Mapping(entries) = &node.kind {
+            entries.iter().for_each(|entry| self.key(entry));
+        }
         match (&node.kind, role) {
             (Kind::Scalar(_), Role::Open) => {}
             (Kind::Scalar(_), Role::Secret) => self.hidden.extend(node.place.map(|p| p.start..p.end)),
@@ -56,13 +59,21 @@ impl Search {
         }
     }
 
+    /// A value may be glued to a key, or stand where a key belongs.
+    fn key(&mut self, entry: &Entry) {
+        let name = if entry.is_bare() && !is_shown_field(&entry.key) { "" } else { name_in(&entry.key) };
+        if name.len() < entry.key.len() {
+            self.hidden.extend(entry.key_place.map(|p| (p.start + name.len()).min(p.end)..p.end));
+        }
+    }
+
     fn fields(&mut self, entries: &[Entry]) {
-        // A header: its value is often a token.
-        let is_pair = entries.iter().any(|e| flat(&e.key) == "key");
+        // A header, or what belongs to a variable; an alert has a number.
+        let is_alert = entries.iter().any(|e| matches!(&*e.key, "rule" | "operator"));
         for entry in entries {
-            let is_value = is_pair && nearest(&entry.key, ["value"]).is_some();
-            let is_bare = matches!(entry.value.kind, Kind::Scalar(_)) && KEYED.contains(&&*flat(&entry.key));
-            let role = if is_value || is_bare { Role::Secret } else { self.role(&entry.key) };
+            let is_value = !is_alert && nearest(&entry.key, ["value"]).is_some();
+            let is_odd = name_in(&entry.key).len() < entry.key.len();
+            let role = if is_value || is_odd { Role::Secret } else { self.role(&entry.key) };
             self.walk(&entry.value, role);
         }
     }
@@ -70,16 +81,30 @@ impl Search {
     /// `{key, value, type}`, or else a mapping from names to values.
     fn variable(&mut self, entries: &[Entry]) {
         let is_item = entries.iter().any(|e| matches!(&*flat(&e.key), "key" | "name" | "value" | "scope" | "type"));
-        let is_secret = !is_item || entries.iter().any(|entry| self.tells_secret(entry));
+        let is_named = entries.iter().any(|e| nearest(&e.key, ["key", "name"]).is_some());
+        let is_secret = !is_item || !is_named || entries.iter().any(|entry| self.tells_secret(entry));
         for entry in entries {
             let is_open = is_item && nearest(&entry.key, ["key", "name", "scope", "type"]).is_some();
             let is_value = is_secret || !matches!(entry.value.kind, Kind::Scalar(_));
+            if is_open {
+                self.hide_behind_name(&entry.value);
+            }
             let role = match is_open {
                 true => Role::Open,
                 false if is_value => Role::Secret,
                 false => self.role(&entry.key),
             };
             self.walk(&entry.value, role);
+        }
+    }
+
+    /// A value may be glued to the name of its variable.
+    fn hide_behind_name(&mut self, node: &Node) {
+        let Kind::Scalar(scalar) = &node.kind else { return };
+        let name = name_in(&scalar.text).len();
+        if name < scalar.text.len() {
+            // A quote may stand before it.
+            self.hidden.extend(node.place.map(|p| (p.start + name + 1).min(p.end)..p.end));
         }
     }
 
@@ -104,7 +129,7 @@ impl Search {
         if self.names.len() >= MOST_NAMES {
             return Role::Secret;
         }
-        let role = match is_secret_name(name) {
+        let role = match is_secret_name(name) || nearest(name, KEYED).is_some() {
             true => Role::Secret,
             false if nearest(name, ["envs"]).is_some() => Role::Variables,
             false => Role::Open,

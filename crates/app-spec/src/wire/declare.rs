@@ -202,7 +202,7 @@ pub(crate) use {object, wire_name, words};
 use super::Reader;
 use super::form::unsubstituted;
 use crate::diagnostic::{Code, Diagnostic};
-use crate::suggest::{nearest, one_of, shown};
+use crate::suggest::{nearest, one_of, shown_key};
 use crate::tree::Node;
 
 impl Reader {
@@ -221,7 +221,7 @@ impl Reader {
             self.report(Diagnostic::error(complaint.code, "", complaint.message).help(help));
             return None;
         }
-        let problem = Diagnostic::error(Code::UnknownValue, "", format!("`{}` is not allowed here", shown(&text)));
+        let problem = Diagnostic::error(Code::UnknownValue, "", format!("`{}` is not allowed here", shown_key(&text)));
         let Some(near) = nearest(&text, words.iter().copied()) else {
             self.report(problem.help(format!("allowed: {}", one_of(allowed(words)))));
             return None;

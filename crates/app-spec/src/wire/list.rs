@@ -7,7 +7,7 @@ use std::rc::Rc;
 use super::meant::{as_item, as_object};
 use super::{Out, Reader, Rule, Shape, Unsealer, Wire, Writer};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::suggest::{flat, nearest, shown};
+use crate::suggest::{flat, nearest, shown, shown_key};
 use crate::tree::{Entry, Kind, Node, Scalar};
 
 impl Reader {
@@ -44,7 +44,7 @@ impl Reader {
         let [entry @ Entry { value: Node { kind: Kind::Scalar(_), .. }, .. }] = &entries[..] else {
             return item.clone();
         };
-        let written = shown(&entry.key);
+        let written = shown_key(&entry.key);
         if self.is_full() || nearest(&entry.key, T::shape().fields().iter().map(|f| f.name)).is_some() {
             return item.clone();
         }
@@ -76,7 +76,7 @@ fn in_mapping<T: Wire>(entries: &[Entry], node: &Node, problem: Diagnostic) -> (
     }
     match entries.first().filter(|_| are_named) {
         Some(first) => {
-            let help = format!("write `- name: {}` with its fields below it, and so for each", shown(&first.key));
+            let help = format!("write `- name: {}` with its fields below it, and so for each", shown_key(&first.key));
             let items = entries.iter().map(named).collect();
             (problem.help(help).taken_as("a list of them, each with its name"), Some(items))
         }

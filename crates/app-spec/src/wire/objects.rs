@@ -8,8 +8,9 @@ use std::rc::Rc;
 use super::meant::{as_item, as_object, between_braces};
 use super::{Field, Meant, Object, Reader, Shape};
 use crate::diagnostic::{Code, Diagnostic, Place, Remedy};
-use crate::suggest::{nearest, shown};
+use crate::suggest::{nearest, shown_key};
 use crate::tree::{Entry, Kind, Node, Plain};
+use crate::veil::name_in;
 
 impl Reader {
     /// Reads an object: every field it knows, a problem for every field it does not.
@@ -97,9 +98,12 @@ impl Reader {
         if is_extension || self.is_full() {
             return None;
         }
-        let message = format!("{} has no field `{}`", T::WHAT, shown(&entry.key));
+        let message = match entry.is_bare() && !T::fields().iter().any(|field| name_in(&entry.key) == field.name) {
+            true => format!("{} has fields, and here is a text without a `:`", T::WHAT),
+            false => format!("{} has no field `{}`", T::WHAT, shown_key(&entry.key)),
+        };
         let problem = Diagnostic::error(Code::UnknownField, self.path(), message).at(entry.key_place);
-        if let Some((field, help)) = missing_space::<T>(&entry.key) {
+        if let Some((field, help)) = missing_mark::<T>(&entry.key) {
             self.report(problem.help(help));
             self.misread.note_field(self.path_of(field));
             return None;
@@ -138,12 +142,14 @@ impl Reader {
     }
 }
 
-/// `image:{…`, `-name`: a key that would be a field with a space in it. Returns the field, and what to do.
-fn missing_space<T: Object>(key: &str) -> Option<(&'static str, &'static str)> {
-    let (name, help) = match (key.strip_prefix('-'), key.split_once(':')) {
-        (Some(name), _) => (name, "put a space after the `-`"),
-        (None, Some((name, _))) => (name, "put a space after the first `:`"),
-        (None, None) => return None,
+/// `image:{…`, `-name`, `repo a/b`: a key that would be a field with a space or a `:` in it. Returns the field, and what to do.
+fn missing_mark<T: Object>(key: &str) -> Option<(&'static str, &'static str)> {
+    let name = name_in(key.strip_prefix('-').unwrap_or(key));
+    let help = match &key[name.len()..] {
+        _ if key.starts_with('-') => "put a space after the `-`",
+        rest if rest.starts_with(':') => "put a space after the first `:`",
+        rest if rest.starts_with(' ') => "put a `:` after the first word",
+        _ => return None,
     };
     let fields = T::fields().iter().chain(T::fields().iter().flat_map(|field| field.shape.fields()));
     fields.map(|field| field.name).find(|field| *field == name).map(|field| (field, help))
