@@ -52,6 +52,8 @@ const LINES: &[&str] = &[
     "envs: [{key: A, value:* s3cr3t, type: SECRET}]",
     "envs: [{key: A, value: &s3cr3t, type: SECRET, x: 1}]",
     "envs: [{key: A s3cr3t}]",
+    "envs:\n  - key: A\n    type: SECRET\n    value: #s3cr3t\n    scopo: x",
+    "log_destinations:\n  - name: logs\n    logtail:\n      token: # s3cr3t",
     "envs: [{value: s3cr3t}]",
     "envs: {[s3cr3t]: s3cr3t}",
     "envs:\n  - key: A\n    type: SECRET\n      s3cr3t",

@@ -134,6 +134,7 @@ impl AppSpec {
         match tree::parse(text) {
             Ok((root, mut problems)) => {
                 problems.hidden.extend(veil::credentials(text));
+                problems.hidden.extend(veil::comments_for_values(text));
                 AppSpec::from_tree(&root, problems, leniency)
                     .map_err(|problems| tree::misleading(text).unwrap_or(problems))
             }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use super::{MASK, has_secret_stem};
+use super::{MASK, has_secret_stem, may_hold_secret};
 
 /// Fields whose line may be shown even when it cannot be parsed: no secret is written beside them.
 const SHOWN: [&str; 24] = [
@@ -46,6 +46,22 @@ pub(crate) fn credentials(text: &str) -> Vec<Range<usize>> {
             found.push(start + inside.start..start + inside.end);
         }
         found.extend(assigned(word).map(|inside| start + inside.start..start + inside.end));
+    }
+    found
+}
+
+/// Where a secret that begins with `#` became a comment: `value: #…`.
+pub(crate) fn comments_for_values(text: &str) -> Vec<Range<usize>> {
+    let mut start = 0;
+    let mut found = Vec::new();
+    for line in text.split_inclusive('\n') {
+        if let Some((before, _)) = line.split_once('#') {
+            let key =
+                before.trim_end().strip_suffix(':').map(|it| it.rsplit([' ', ',', '{', '"']).next().unwrap_or(it));
+            let stands_for_value = key.is_some_and(may_hold_secret) || before.trim() == "-";
+            found.extend(stands_for_value.then_some(start + before.len()..start + line.trim_end().len()));
+        }
+        start += line.len();
     }
     found
 }
