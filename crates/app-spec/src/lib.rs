@@ -18,7 +18,8 @@
 //! In reading order: `tree` turns a text into a located tree, `wire` turns the tree into types and back, `spec` declares
 //! the types, `check` looks at what must hold between fields, `capability` says what this version does with each field.
 //! `routes`, `resolve`, `size` and `image` derive from a spec what others need. `render` draws problems for people,
-//! `schema` tells editors which fields there are, `format` lays a text out without asking what it means.
+//! `schema` tells editors which fields there are, `format` lays a text out without asking what it means, `veil` says what no
+//! error may show.
 //!
 //! Nothing here is asynchronous, reads a file, asks the network or knows the time. Secrets stay inside
 //! [`SecretText`]; writers hand them to a sealing function.
@@ -45,6 +46,7 @@ mod size;
 mod spec;
 mod suggest;
 mod tree;
+mod veil;
 mod wire;
 mod yaml;
 

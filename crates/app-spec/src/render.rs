@@ -6,6 +6,7 @@ use std::fmt::Write;
 use std::ops::Range;
 
 use crate::diagnostic::{Diagnostic, Diagnostics, Place};
+use crate::suggest::drawable;
 
 /// Characters of a line that are shown around the spot.
 const WIDTH: usize = 110;
@@ -75,28 +76,61 @@ fn push_line(out: &mut String, line: std::fmt::Arguments<'_>) {
 fn spot(text: &str, place: Place, hidden: &[Range<usize>]) -> (String, String) {
     let at = floor_boundary(text, place.start);
     let start = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
+    let start = if text[start..at].starts_with(BYTE_ORDER_MARK) { start + BYTE_ORDER_MARK.len_utf8() } else { start };
     let end = text[at..].find('\n').map_or(text.len(), |newline| at + newline);
-    let masked = |i: usize| hidden.iter().any(|range| range.contains(&i));
-    let visible = |(i, c): (usize, char)| match c {
-        _ if masked(start + i) => '*',
-        '\t' => ' ',
-        c if c.is_control() || c == '\u{feff}' => ' ',
-        c => c,
-    };
-    let line: Vec<char> = text[start..end].char_indices().map(visible).collect();
+    let visible = |(i, c): (usize, char)| if is_inside(hidden, start + i) { '*' } else { drawable(c) };
+    let line = || text[start..end].char_indices().map(visible);
     let column = text[start..at].chars().count();
     let length = text[at..floor_boundary(text, place.end.clamp(at, end))].trim_end().chars().count().max(1);
 
     let first = if column + length.min(WIDTH / 2) <= WIDTH { 0 } else { column - WIDTH / 4 };
-    let shown: String = line.iter().skip(first).take(WIDTH).collect();
-    let (before, after) = (if first > 0 { "…" } else { "" }, if first + WIDTH < line.len() { "…" } else { "" });
-    let indent = column - first + before.chars().count();
-    let carets = length.min((first + WIDTH).saturating_sub(column).max(1));
+    let shown: String = line().skip(first).take(WIDTH).collect();
+    let (before, after) =
+        (if first > 0 { "…" } else { "" }, if line().nth(first + WIDTH).is_some() { "…" } else { "" });
+    let marked = length.min((first + WIDTH).saturating_sub(column).max(1));
+    let columns = |skipped: usize, taken: usize| -> usize { line().skip(skipped).take(taken).map(columns_of).sum() };
+    let indent = before.chars().count() + columns(first, column - first);
+    let carets = columns(column, marked).max(1);
     (format!("{before}{}{after}", shown.trim_end()), format!("{}{}", " ".repeat(indent), "^".repeat(carets)))
 }
 
+const BYTE_ORDER_MARK: char = '\u{feff}';
+
+/// Ranges of characters that take two columns: East Asian scripts and pictures.
+const WIDE: [(char, char); 14] = [
+    ('\u{1100}', '\u{115f}'),
+    ('\u{2e80}', '\u{303e}'),
+    ('\u{3041}', '\u{4dbf}'),
+    ('\u{4e00}', '\u{a4cf}'),
+    ('\u{a960}', '\u{a97f}'),
+    ('\u{ac00}', '\u{d7a3}'),
+    ('\u{f900}', '\u{faff}'),
+    ('\u{fe30}', '\u{fe6f}'),
+    ('\u{ff00}', '\u{ff60}'),
+    ('\u{ffe0}', '\u{ffe6}'),
+    ('\u{1f300}', '\u{1f64f}'),
+    ('\u{1f680}', '\u{1f6ff}'),
+    ('\u{1f900}', '\u{1faff}'),
+    ('\u{20000}', '\u{3fffd}'),
+];
+
+/// How many columns of a terminal a character takes.
+fn columns_of(c: char) -> usize {
+    let combines = matches!(c, '\u{300}'..='\u{36f}' | '\u{20d0}'..='\u{20ff}' | '\u{fe00}'..='\u{fe0f}');
+    match WIDE.iter().any(|(first, last)| (*first..=*last).contains(&c)) {
+        true => 2,
+        false => usize::from(!combines),
+    }
+}
+
+/// Whether a byte is in one of `ranges`, which are in order and do not overlap.
+fn is_inside(ranges: &[Range<usize>], at: usize) -> bool {
+    let next = ranges.partition_point(|range| range.end <= at);
+    ranges.get(next).is_some_and(|range| range.contains(&at))
+}
+
 /// The nearest character border at or before `at`: a place from another text must not panic.
-fn floor_boundary(text: &str, at: usize) -> usize {
+pub(crate) fn floor_boundary(text: &str, at: usize) -> usize {
     let mut at = at.min(text.len());
     while !text.is_char_boundary(at) {
         at -= 1;

@@ -26,10 +26,14 @@ const ALIASES: &[(&str, &str)] = &[
     ("start_command", "run_command"),
     ("install_command", "build_command"),
     ("component_name", "component"),
+    ("backend", "component"),
     ("size_slug", "instance_size_slug"),
     ("size_slug", "size"),
     ("node_count", "num_nodes"),
     ("url", "repo_clone_url"),
+    ("repo", "repo_clone_url"),
+    ("repository", "repo"),
+    ("name", "key"),
     ("opensearch", "open_search"),
     ("CRON", "SCHEDULED"),
     ("POSTGRES", "PG"),
@@ -40,6 +44,8 @@ const ALIASES: &[(&str, &str)] = &[
     ("RUN_AND_BUILD", "RUN_AND_BUILD_TIME"),
     ("RUNTIME", "RUN_TIME"),
     ("BUILDTIME", "BUILD_TIME"),
+    ("BUILD", "BUILD_TIME"),
+    ("RUN", "RUN_TIME"),
 ];
 
 /// The known word nearest to `written`, if one is near enough to be meant.
@@ -74,7 +80,7 @@ fn allowed(length: usize) -> usize {
     }
 }
 
-fn flat(word: &str) -> String {
+pub(crate) fn flat(word: &str) -> String {
     word.chars().filter(|c| !matches!(c, '_' | '-' | ' ')).flat_map(char::to_lowercase).collect()
 }
 
@@ -97,10 +103,28 @@ fn distance(a: &str, b: &str) -> usize {
     previous[b.len()]
 }
 
-/// `text` cut to a length that a message can hold, on one line.
+/// `text` cut to a length that a message can hold, on one line, without credentials.
 pub(crate) fn shown(text: &str) -> String {
-    let line: String = text.chars().take(LONGEST).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let text = crate::veil::without_credentials(text);
+    let line: String = text.chars().take(LONGEST).map(drawable).collect();
     if text.chars().nth(LONGEST).is_some() { format!("{line}…") } else { line }
+}
+
+/// The name that a key begins with. A slip may glue a value to it, which may be a secret.
+pub(crate) fn shown_key(key: &str) -> String {
+    let name = crate::veil::name_in(key);
+    if name.len() == key.len() { shown(name) } else { format!("{}…", shown(name)) }
+}
+
+/// What a terminal shows at a place of its own: controls as a blank, what only looks like one or turns text around as a
+/// dot.
+pub(crate) fn drawable(c: char) -> char {
+    match c {
+        c if c.is_control() => ' ',
+        c if !c.is_ascii() && c.is_whitespace() => '·',
+        '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' => '·',
+        c => c,
+    }
 }
 
 /// `a, b or c`.
@@ -137,6 +161,7 @@ mod tests {
     #[test]
     fn long_or_broken_text_is_shown_on_one_short_line() {
         assert_eq!(shown("a\nb"), "a b");
+        assert_eq!(shown("a\u{202e}b"), "a·b");
         assert_eq!(shown(&"ä".repeat(100)).chars().count(), LONGEST + 1);
     }
 }

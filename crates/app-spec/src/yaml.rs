@@ -90,13 +90,23 @@ impl Emitter {
     }
 }
 
+/// Text as it is written beside a key.
+pub(crate) fn text(text: &str) -> String {
+    if is_plain(text) { text.to_owned() } else { quoted(text) }
+}
+
+/// Text as it is written between braces.
+pub(crate) fn in_flow(text: &str) -> String {
+    let is_safe = is_plain(text) && !text.contains([',', '{', '}', '[', ']']);
+    if is_safe { text.to_owned() } else { quoted(text) }
+}
+
 fn scalar(out: &Out) -> String {
     match out {
         Out::Boolean(truth) => truth.to_string(),
         Out::Integer(integer) => integer.to_string(),
         Out::Number(number) => number.to_string(),
-        Out::Text(string) if is_plain(string) => string.clone(),
-        Out::Text(string) => quoted(string),
+        Out::Text(string) => text(string),
         Out::Object(_) | Out::List(_) => String::new(),
     }
 }

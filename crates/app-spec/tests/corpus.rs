@@ -171,14 +171,14 @@ fn every_spec_of_the_corpus_is_read_leniently() {
                 }
             }
             Err(problems) => {
-                assert!(problems.iter().all(|d| d.code == Code::Syntax), "{name}: {problems}");
+                assert!(problems.iter().all(|d| d.code == Code::Syntax) || name == "122", "{name}: {problems}");
                 refused.push(name);
             }
         }
     }
-    println!("corpus, leniently: {read} read, {told:?}; no YAML: {refused:?}");
-    // One is a brace inside a flow mapping, one a text pasted between two lists.
-    assert_eq!(refused, ["103", "124"]);
+    println!("corpus, leniently: {read} read, {told:?}; no YAML or no spec: {refused:?}");
+    // One is a brace inside a flow mapping, one a GitHub workflow, one a text pasted between two lists.
+    assert_eq!(refused, ["103", "122", "124"]);
 }
 
 fn survives(name: &str, spec: &AppSpec) {

@@ -48,7 +48,7 @@ fn fields_types_and_words_are_diagnosed_where_they_stand() {
         ),
         ("  http_port: web\n", "5:14 error wrong_type services[0].http_port: expected a number, found text"),
         ("  http_port: 80.5\n", "5:14 error wrong_type services[0].http_port: expected a whole number, found `80.5`"),
-        ("  http_port: [80]\n", "5:3 error wrong_type services[0].http_port: expected a number, found a list"),
+        ("  http_port: [80]\n", "5:14 error wrong_type services[0].http_port: expected a number, found a list"),
         (
             "  instance_count: ${N}\n",
             "5:19 error unsubstituted services[0].instance_count: `${N}` is a placeholder that nothing has replaced | \
@@ -70,7 +70,8 @@ fn fields_types_and_words_are_diagnosed_where_they_stand() {
         ),
         (
             "  envs:\n  - A=b\n",
-            "6:5 error wrong_type services[0].envs[0]: expected an environment variable (a mapping of fields), found text",
+            "6:5 error wrong_type services[0].envs[0]: expected an environment variable (a mapping of fields), found text | \
+             write `- {key: A, value: …}`",
         ),
         (
             "  envs: [{key: 1A, value: x}]\n",
@@ -131,17 +132,17 @@ fn fields_types_and_words_are_diagnosed_where_they_stand() {
         ),
         (
             "  envs: [{key: A, value: '${wbe.PASSWORD}', type: SECRET}]\n",
-            "5:26 warning unknown_reference services[0].envs[0].value: `${wbe.PASSWORD}` names nothing and stays as \
+            "5:27 warning unknown_reference services[0].envs[0].value: `${wbe.PASSWORD}` names nothing and stays as \
              text | did you mean `web`?",
         ),
         (
             "  envs: [{key: A, value: '${wbe.PUBLIC_URL}'}]\n",
-            "5:26 warning unknown_reference services[0].envs[0].value: `${wbe.PUBLIC_URL}` names nothing and stays as \
+            "5:27 warning unknown_reference services[0].envs[0].value: `${wbe.PUBLIC_URL}` names nothing and stays as \
              text | did you mean `web`?",
         ),
         (
             "  envs: [{key: A, value: '${web.URL}'}]\n",
-            "5:26 warning unknown_reference services[0].envs[0].value: `${web.URL}` names nothing and stays as text | \
+            "5:27 warning unknown_reference services[0].envs[0].value: `${web.URL}` names nothing and stays as text | \
              service `web` has PUBLIC_URL, PUBLIC_ROUTE_PATH, COMMIT_HASH, PRIVATE_DOMAIN, PRIVATE_URL or PRIVATE_PORT",
         ),
         (
@@ -183,7 +184,7 @@ fn fields_types_and_words_are_diagnosed_where_they_stand() {
         ),
         (
             "jobs: {name: tidy, image: {registry_type: GHCR, registry: a, repository: tidy}}\n",
-            "5:1 error wrong_type jobs: expected a list, found a mapping | put `- ` before each item",
+            "5:7 error wrong_type jobs: expected a list, found a mapping | put `- ` before each item",
         ),
         (
             "ingress: {rules: [{component: {name: wep}}]}\n",
@@ -250,6 +251,82 @@ fn fields_types_and_words_are_diagnosed_where_they_stand() {
              the account, by its name | give `cluster_name`, or leave `production` out",
         ),
         (
+            "  http_port: 80\n  port: 81\n",
+            "6:3 error unknown_field services[0]: a service has no field `port` | `http_port`, which may be meant, is \
+             given too: leave this out",
+        ),
+        (
+            "  health_check: true\n",
+            "5:17 error wrong_type services[0].health_check: expected a health check (a mapping of fields), found a boolean",
+        ),
+        (
+            "  log_destinations: [{name: logs, logtail: {}}]\n",
+            "5:44 error missing services[0].log_destinations[0].logtail.token: a Logtail destination needs `token`",
+        ),
+        (
+            "  log_destinations: [{name: logs, logtail: [x]}]\n",
+            "5:44 error wrong_type services[0].log_destinations[0].logtail: expected a Logtail destination (a mapping of \
+             fields), found a list | leave out the `- ` before the fields",
+        ),
+        (
+            "  autoscaling: {min_instance_count: 1, max_instance_count: 2, metrics: {memory: 1}}\n  \
+               instance_size_slug: apps-d-1vcpu-1gb\n",
+            "5:73 error unknown_field services[0].autoscaling.metrics: metrics of autoscaling has no field `memory`",
+        ),
+        (
+            "jobs:\n- {name: tidy, git: {repo_clone_url: x}, kind: SCHEDULED, schedule: '*/5 * * * *'}\n",
+            "6:69 error wrong_type jobs[0].schedule: expected a schedule (a mapping of fields), found text | \
+             write `schedule: {cron: \"*/5 * * * *\"}`",
+        ),
+        (
+            "  {{ more }}: x\n",
+            "5:3 error unsubstituted services[0]: `{{ more }}` is a placeholder that nothing has replaced | \
+             replace it before the spec is applied, or put it in quotes",
+        ),
+        (
+            "  run_command: [npm, start, 'a b']\n",
+            "5:16 error wrong_type services[0].run_command: expected text, found a list | write `npm start 'a b'`",
+        ),
+        (
+            "  build_command:\n  - npm ci\n  - npm run build\n",
+            "5:3 error wrong_type services[0].build_command: expected text, found a list | \
+             write `npm ci && npm run build`",
+        ),
+        (
+            "  source_dir: [app]\n",
+            "5:15 error wrong_type services[0].source_dir: expected text, found a list | \
+             write its only item in place of the list",
+        ),
+        (
+            "  http_port: 99999999999999999999999\n",
+            "5:14 error out_of_range services[0].http_port: 99999999999999999999999 is out of range | allowed: 1 to 65535",
+        ),
+        (
+            "  alerts: [{rule: CPU_UTILIZATION, value: '80'}]\n",
+            "5:43 warning converted services[0].alerts[0].value: text where a number is expected, taken as 80 | \
+             leave out the quotes",
+        ),
+        (
+            "  alerts: [{rule: CPU_UTILIZATION, value: '${V}'}]\n",
+            "5:43 error unsubstituted services[0].alerts[0].value: `${V}` is a placeholder that nothing has replaced | \
+             replace it before the spec is applied",
+        ),
+        (
+            "  routes: [{preserve_path_prefix: '${B}'}]\n",
+            "5:35 error unsubstituted services[0].routes[0].preserve_path_prefix: `${B}` is a placeholder that nothing \
+             has replaced | replace it before the spec is applied",
+        ),
+        (
+            "  protocol: '${PR}'\n",
+            "5:13 error unsubstituted services[0].protocol: `${PR}` is a placeholder that nothing has replaced | \
+             write HTTP or HTTP2",
+        ),
+        (
+            "  registry_type: GHCR\n",
+            "5:3 error unknown_field services[0]: a service has no field `registry_type` | \
+             `registry_type` belongs under `image`",
+        ),
+        (
             "http_port: 80\n",
             "5:1 error unknown_field : an app spec has no field `http_port` | `http_port` is a field of services",
         ),
@@ -265,19 +342,25 @@ fn whole_texts_are_diagnosed() {
         ("", "- error missing : the spec is empty"),
         ("# only a comment\n", "- error missing : the spec is empty"),
         ("just text", "1:1 error wrong_type : expected an app spec (a mapping of fields), found text"),
-        (
-            "a: b: c",
-            "1:5 error syntax : this is not valid YAML: mapping values are not allowed in this context | \
-                     check the indentation here and of the lines above, and quote text that contains `: `",
-        ),
+        ("a: b: c", "1:5 error syntax : a second `: ` stands in this line | quote text that holds `: `"),
         (
             "name: shop\nname: shop\n",
             "2:1 error duplicate_key name: `name` is given twice, first in line 1 | keep one of them",
         ),
         (
             "name: !!str shop\n",
-            "1:13 error tag_not_allowed name: the tag `!str` has no meaning in a spec | \
+            "1:7 error tag_not_allowed name: the tag `!!str` has no meaning in a spec | \
                                 remove the tag; quote the value to make it text",
+        ),
+        (
+            "name: shop\ndatabases:\n- !Managed\n  name: db\n",
+            "3:3 error tag_not_allowed databases[0]: the tag `!Managed` has no meaning in a spec | \
+             remove the tag; quote the value to make it text",
+        ),
+        (
+            "name: shop\ndatabases: [{name: db}]\nenvs:\n- key: A\n  value: !hunter2\n  scope: RUN_TIME\n",
+            "5:10 error tag_not_allowed envs[0].value: a tag, which is what `!` begins, has no meaning in a spec | \
+             remove the tag; quote the value to make it text",
         ),
         ("name: a\n---\nname: b\n", "2:1 error syntax : a spec is one YAML document; here a second one begins"),
         (

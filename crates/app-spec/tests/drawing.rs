@@ -62,3 +62,21 @@ fn long_lines_are_cut_around_the_spot() {
     let marked: String = lines[caret - 1].chars().skip(column).take(5).collect();
     assert_eq!(marked, "bogus", "{drawn}");
 }
+
+#[test]
+fn carets_stand_below_what_they_mean_whatever_is_before_them() {
+    let under = |text: &str| {
+        let drawn = problems(text).render("app.yaml", text);
+        let lines: Vec<&str> = drawn.lines().collect();
+        let caret = lines.iter().position(|line| line.contains('^')).unwrap();
+        (lines[caret - 1].to_owned(), lines[caret].to_owned())
+    };
+    let wide = "name: shop\nenvs: [{key: A, value: 日本, scop: x}]\n";
+    assert_eq!(under(wide).1, "  |                              ^^^^");
+    let marked = "\u{feff}nmae: shop\n";
+    assert_eq!(under(marked), ("1 | nmae: shop".to_owned(), "  | ^^^^".to_owned()));
+    let combined = "name: shop\nregion: e\u{301}\nenvs: [{key: A, value: e\u{301}, scop: x}]\n";
+    assert_eq!(under(combined).1, "  |                           ^^^^");
+    let spaces = "name: shop\n\u{a0}region: x\n";
+    assert_eq!(under(spaces), ("2 | ·region: x".to_owned(), "  | ^".to_owned()));
+}

@@ -108,8 +108,9 @@ fn what_cannot_be_parsed_is_refused_and_what_is_no_block_stays() {
         assert_eq!(format_spec(text).unwrap(), text);
     }
     assert_eq!(format_spec("\u{feff}name:   shop").unwrap(), "name: shop\n");
+    assert_eq!(format_spec("name:\tshop\nregion: a\tb\n").unwrap(), "name: shop\nregion: a\tb\n");
     let place = format_spec("\u{feff}a: 1\r\nb: [\r\n").unwrap_err()[0].place.unwrap();
-    assert_eq!((place.line, place.start), (3, 15));
+    assert_eq!((place.line, place.start), (2, 12), "the bracket");
 }
 
 /// A text that looks like a spec, from numbers that decide what comes next.

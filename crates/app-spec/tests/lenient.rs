@@ -82,6 +82,26 @@ fn what_is_meant_is_taken_and_what_is_not_understood_is_left_out() {
             json!({"features": ["buildpack-stack=ubuntu-22"]}),
             "wrong_type taken as `buildpack-stack=ubuntu-22`",
         ),
+        (
+            "  routes: /api\n",
+            json!({"services": [{"routes": [{"path": "/api"}]}]}),
+            "wrong_type taken as a list of one",
+        ),
+        (
+            "  envs: [A=b]\n",
+            json!({"services": [{"envs": [{"key": "A", "value": "b"}]}]}),
+            "wrong_type taken as `{key: A, value: …}`",
+        ),
+        (
+            "  envs: [A: b]\n",
+            json!({"services": [{"envs": [{"key": "A", "value": "b"}]}]}),
+            "unknown_field taken as `- {key: A, value: …}`",
+        ),
+        (
+            "databases: {db: {engine: PG}}\n",
+            json!({"databases": [{"name": "db", "engine": "PG"}]}),
+            "wrong_type taken as a list of them, each with its name",
+        ),
         ("databases: [{nmae: db}]\n", json!({"databases": [{"name": "db"}]}), "unknown_field taken as `name`"),
         ("databases: [db]\n", json!({"databases": [{"name": "db"}]}), "wrong_type taken as `name: db`"),
         ("databases: [{name: My DB}]\n", json!({"databases": [{"name": "my-db"}]}), "bad_name taken as `my-db`"),
@@ -90,6 +110,13 @@ fn what_is_meant_is_taken_and_what_is_not_understood_is_left_out() {
     for (more, wanted, told) in cases {
         assert_eq!(read(more), (wanted, vec![told.to_owned()]), "{more}");
     }
+}
+
+#[test]
+fn an_image_is_taken_apart() {
+    let text = "name: shop\nservices:\n- {name: web, image: 'nginx:1.25'}\n";
+    let spec = AppSpec::from_yaml_leniently(text).unwrap().spec;
+    assert_eq!(app_spec::image_reference(spec.services[0].common.source.image().unwrap()), "library/nginx:1.25");
 }
 
 #[test]

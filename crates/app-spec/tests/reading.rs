@@ -79,6 +79,14 @@ fn absent_and_zero_are_the_same() {
 }
 
 #[test]
+fn empty_text_is_no_number_and_no_boolean() {
+    let text = format!("{PLAIN}  alerts: [{{rule: CPU_UTILIZATION, value: '', disabled: ''}}]\n");
+    let parsed = read(&text);
+    assert!(parsed.warnings.is_empty(), "{}", parsed.warnings);
+    assert_eq!(parsed.spec.services[0].common.alerts[0].value, None);
+}
+
+#[test]
 fn empty_match_strings_are_kept_because_clients_send_them() {
     let text = format!("{PLAIN}ingress: {{rules: [{{match: {{path: {{prefix: ''}}}}, component: {{name: web}}}}]}}\n");
     let json = read(&text).spec.to_json_value(&open);

@@ -77,6 +77,8 @@ fn cases() -> Vec<(&'static str, [String; 3])> {
             &format!("  - {{match: {{path: {{prefix: /{pad}{pad}§}}}}, component: {{name: web}}}}\n"),
             "",
         ),
+        case("tabs behind colons", envs, "- key:\ta\n  value:\tb\n", ""),
+        case("tabs at the end", &format!("{envs}{}", "- key: a\n".repeat(9_000)), "- key:\ta\n", "name:\tagain\n"),
         case("carriage returns", "name: shop\n", "\r", ""),
         // For the formatter: many pieces on one line, and comments that go far to the right or come from there.
         case("a long line of brackets", "name: shop\nx-a: [", &format!("[ 1 ] ,{blanks}"), "]\n"),

@@ -159,6 +159,14 @@ impl Diagnostic {
         self.severity == Severity::Error
     }
 
+    /// Whether it says no more than `first`, which stands at the same place.
+    pub(crate) fn repeats(&self, first: &Diagnostic) -> bool {
+        match (first.code, self.code) {
+            (Code::Unsubstituted, Code::Unsubstituted | Code::UnknownField) => true,
+            (a, b) => a == b && first.message == self.message,
+        }
+    }
+
     /// The problem in the words App Platform's clients know:
     /// `error validating app spec field "services.http_port": 70000 is out of range`, plus the line when known.
     ///

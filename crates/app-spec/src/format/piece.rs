@@ -65,7 +65,7 @@ fn piece(event: &Event, place: Place, text: &str, offsets: &Offsets) -> Option<P
                 }
                 ScalarStyle::Literal | ScalarStyle::Folded => (PieceKind::BlockScalar, place.end),
                 ScalarStyle::Plain | ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted => {
-                    (PieceKind::Text, offsets.without_comment(place, *style).end)
+                    (PieceKind::Text, offsets.of_scalar_alone(place, *style).end)
                 }
             };
             (kind, end, *anchor, tag.is_some())

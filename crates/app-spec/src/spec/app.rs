@@ -4,13 +4,15 @@ use super::component::{Common, Job, Service, Worker};
 use super::database::Database;
 use super::env::EnvVar;
 use super::ingress::{Ingress, Route};
+use super::outer::{gathered, of_another_tool};
 use super::platform::{Alert, Domain, Egress, Maintenance, Vpc};
 use super::site::{Function, StaticSite};
 use super::source::Source;
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::repeated::repeated_keys;
 use crate::secret::SecretText;
-use crate::tree::{self, Kind, Node};
+use crate::tree::{self, Node};
+use crate::veil;
 use crate::wire::rule::{ANY, NAME};
 use crate::wire::{Leniency, Object, Out, Places, Reader, Seal, Trail, Unsealer, Wire, Writer, object};
 
@@ -108,7 +110,7 @@ impl AppSpec {
     /// among the warnings with its [`Remedy`](crate::Remedy); what is left as it is stays an error. For looking at a
     /// spec, never for running it.
     ///
-    /// Errors: the text is no YAML, breaks a limit, or is not a mapping at all.
+    /// Errors: the text is no YAML, breaks a limit, is not a mapping at all, or is a file of another tool.
     pub fn from_yaml_leniently(text: &str) -> Result<Parsed, Diagnostics> {
         AppSpec::from_text(text, Leniency::Lenient)
     }
@@ -123,8 +125,24 @@ impl AppSpec {
     }
 
     fn from_text(text: &str, leniency: Leniency) -> Result<Parsed, Diagnostics> {
+        let mut outcome = AppSpec::from_yaml_or_json(text, leniency);
+        let found = match &mut outcome {
+            Ok(parsed) => &mut parsed.warnings,
+            Err(problems) => problems,
+        };
+        found.quote_first_lines(text);
+        found.point_at_references(text);
+        outcome
+    }
+
+    fn from_yaml_or_json(text: &str, leniency: Leniency) -> Result<Parsed, Diagnostics> {
         match tree::parse(text) {
-            Ok((root, problems)) => AppSpec::from_tree(&root, problems, leniency),
+            Ok((root, mut problems)) => {
+                problems.hidden.extend(veil::credentials(text));
+                problems.hidden.extend(veil::comments_for_values(text));
+                AppSpec::from_tree(&root, problems, leniency)
+                    .map_err(|problems| tree::misleading(text).unwrap_or(problems))
+            }
             // JSON may hold escapes that YAML has not; such a text has no places.
             Err(problems) if problems.iter().all(|p| p.code == Code::Syntax) => {
                 let text = text.trim_start_matches('\u{feff}');
@@ -144,12 +162,19 @@ impl AppSpec {
 
     fn from_tree(root: &Node, problems: Diagnostics, leniency: Leniency) -> Result<Parsed, Diagnostics> {
         let mut reader = Reader::new(leniency, problems);
-        let spec: Option<AppSpec> = reader.object(unwrapped(root));
-        let Reader { problems: mut found, places, lost_items, .. } = reader;
+        reader.problems.hidden.extend(veil::secrets(root));
+        if let Some(problem) = of_another_tool(root) {
+            return Err(Diagnostics::refusal(problem, reader.problems.hidden));
+        }
+        let (root, apart) = gathered(root);
+        reader.problems.extend(apart);
+        let spec: Option<AppSpec> = reader.object(&root);
+        let Reader { problems: mut found, places, lost_items, misread, .. } = reader;
         let of_text = |d: &&mut Diagnostic| TEXTUAL.contains(&d.code);
         places.name(found.iter_mut().filter(of_text));
         if !lost_items {
             let mut checks = crate::check::check(spec.as_ref().unwrap_or(&AppSpec::default()), found.has_errors());
+            checks.retain(|check| !misread.explains(check));
             places.locate(checks.iter_mut());
             // Of a template that the text itself shows to be one, no field need say more.
             let is_told = |d: &Diagnostic| found.iter().any(|f| f.code == Code::Unsubstituted && f.path == d.path);
@@ -157,7 +182,7 @@ impl AppSpec {
             found.extend(checks);
         }
         found.sort();
-        found.dedup_templates();
+        found.tell_once();
         match (leniency, &spec) {
             (Leniency::Lenient, Some(_)) => found.soften(),
             (Leniency::SchemaOnly, Some(_)) => found.keep_to_form(),
@@ -241,16 +266,6 @@ impl AppSpec {
 
 /// What is found in the text before anyone knows a field.
 const TEXTUAL: [Code; 3] = [Code::DuplicateKey, Code::TagNotAllowed, Code::Unsubstituted];
-
-/// A mapping with nothing but `spec:` (and `x-…`) is the form of `deploy.template.yaml`.
-pub(crate) fn unwrapped(root: &Node) -> &Node {
-    let Kind::Mapping(entries) = &root.kind else { return root };
-    let mut meaningful = entries.iter().filter(|e| !e.key.starts_with("x-"));
-    match (meaningful.next(), meaningful.next()) {
-        (Some(only), None) if &*only.key == "spec" => &only.value,
-        _ => root,
-    }
-}
 
 /// A component of any kind.
 #[derive(Clone, Copy, Debug, PartialEq)]

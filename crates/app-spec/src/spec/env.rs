@@ -4,16 +4,17 @@ use std::fmt;
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::secret::{SecretText, is_sealed};
+use crate::suggest::{shown, shown_key};
 use crate::tree::{Kind, Node, is_ambiguous};
 use crate::wire::form;
-use crate::wire::rule::ANY;
-use crate::wire::{Out, Reader, Rule, Shape, Unsealer, Wire, Writer, object, words};
+use crate::wire::rule::{ANY, Complaint};
+use crate::wire::{Meant, Out, Reader, Rule, Shape, Unsealer, Wire, Writer, object, texts, words};
 
 object! {
     /// One variable, of a component or of the whole app.
-    "an environment variable" struct EnvVar labelled key finish sort_out_secret pair key value {
+    "an environment variable" struct EnvVar labelled key finish sort_out_secret means assignment pair key value {
         /// The variable's name: letters, digits and `_`, no digit first.
-        key: String = ANY.required().of_form(form::env_key).like("^[_A-Za-z][_A-Za-z0-9]*$"),
+        key: String = ANY.required().of_form(variable_name).like("^[_A-Za-z][_A-Za-z0-9]*$"),
         /// Literal text with references, or a secret.
         value: EnvValue = ANY,
         /// When the variable exists; see [`EnvVar::scope`] for the default.
@@ -129,6 +130,21 @@ impl EnvVar {
             other => other,
         };
     }
+}
+
+/// The form of a key. No more of it is quoted than the name that it begins with: a value may be glued to it.
+fn variable_name(text: &str) -> Result<(), Complaint> {
+    form::env_key(text).map_err(|complaint| {
+        let message = complaint.message.replace(&shown(text), &shown_key(text));
+        Complaint { message, ..complaint }
+    })
+}
+
+/// `KEY=value`, as other tools have it.
+fn assignment(text: &str) -> Option<Meant> {
+    let (key, value) = text.split_once('=')?;
+    let is_key = !key.is_empty() && form::env_key(key).is_ok();
+    is_key.then(|| texts([("key", key.to_owned()), ("value", value.to_owned())]))
 }
 
 impl Wire for EnvValue {

@@ -1,11 +1,11 @@
 //! Health checks, termination, autoscaling.
 
-use crate::wire::object;
 use crate::wire::rule::{ANY, PORT, range};
+use crate::wire::{Meant, object, texts};
 
 object! {
     /// When an instance of a service is ready. The methods give the defaults of the reference (1.3.5).
-    "a health check" struct HealthCheck shorthand http_path {
+    "a health check" struct HealthCheck means path_asked_for {
         /// Asked with GET; absent: a TCP connect is enough.
         http_path: Option<String> = ANY,
         /// Absent: the service's port.
@@ -109,6 +109,10 @@ object! {
         /// 95th percentile, in milliseconds.
         p95_milliseconds: Option<u32> = range(1, i64::MAX),
     }
+}
+
+fn path_asked_for(text: &str) -> Option<Meant> {
+    text.starts_with('/').then(|| texts([("http_path", text.to_owned())]))
 }
 
 impl HealthCheck {

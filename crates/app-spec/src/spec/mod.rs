@@ -9,6 +9,7 @@ mod database;
 mod env;
 mod health;
 mod ingress;
+mod outer;
 mod platform;
 mod site;
 mod source;

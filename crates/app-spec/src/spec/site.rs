@@ -7,7 +7,7 @@ use super::source::Source;
 use crate::diagnostic::{Code, Diagnostic, Remedy};
 use crate::tree::Node;
 use crate::wire::form;
-use crate::wire::rule::{ANY, NAME};
+use crate::wire::rule::{ANY, COMMAND, NAME};
 use crate::wire::{Reader, object};
 
 object! {
@@ -24,9 +24,9 @@ object! {
         /// Relative to the repository's root.
         dockerfile_path: Option<String> = ANY.of_form(form::inside_repository),
         /// The build step.
-        build_command: Option<String> = ANY,
+        build_command: Option<String> = COMMAND,
         /// Listed for static sites by one of the references; means nothing.
-        run_command: Option<String> = ANY,
+        run_command: Option<String> = COMMAND,
         /// A hint which language builds it.
         environment_slug: Option<String> = ANY,
         /// Variables of the build.

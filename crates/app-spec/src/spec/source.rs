@@ -1,11 +1,12 @@
 //! Where a component comes from: exactly one of five kinds.
 
 use crate::diagnostic::{Code, Diagnostic, Remedy};
+use crate::image::fields_of_reference;
 use crate::secret::SecretValue;
 use crate::tree::{Entry, Node};
 use crate::wire::form;
 use crate::wire::rule::{ANY, SECRET, up_to};
-use crate::wire::{Field, Object, Out, Reader, Unsealer, Wire, Writer, object, wire_name, words};
+use crate::wire::{Field, Meant, Object, Out, Reader, Unsealer, Wire, Writer, object, texts, wire_name, words};
 
 /// The source of a component.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -38,7 +39,7 @@ object! {
 
 object! {
     /// A repository of a hosting service.
-    "a hosted source" struct HostedSource shorthand repo {
+    "a hosted source" struct HostedSource means owner_and_repo {
         /// `owner/repo`; GitLab and Bitbucket may have more parts.
         repo: String = up_to(255).required().of_form(form::owner_and_repo).like(form::OWNER_AND_REPO),
         /// Absent: the repository's default branch.
@@ -50,7 +51,7 @@ object! {
 
 object! {
     /// An image in a registry. See [`image_reference`](crate::image_reference).
-    "an image source" struct ImageSource {
+    "an image source" struct ImageSource means fields_of_reference {
         /// Which registry.
         registry_type: Option<RegistryType> = ANY.required(),
         /// Docker Hub: user or organisation, `library` for official images. GHCR: owner. DOCR: usually absent.
@@ -129,6 +130,15 @@ impl HostedSource {
     }
 }
 
+/// `owner/repo`, also where the address is written.
+fn owner_and_repo(text: &str) -> Option<Meant> {
+    let repo = match form::owner_and_repo(text) {
+        Err(complaint) => complaint.meant.unwrap_or_else(|| text.to_owned()),
+        Ok(()) => text.to_owned(),
+    };
+    (!repo.is_empty()).then(|| texts([("repo", repo)]))
+}
+
 /// Reads one of the five fields into the enum, and refuses a second one.
 macro_rules! sources {
     ($( $(#[doc = $doc:literal])* $field:ident => $Variant:ident($Inner:ty) ),* $(,)?) => {
@@ -205,8 +215,8 @@ impl Source {
     fn take(&mut self, other: Source, entry: &Entry, reader: &mut Reader) {
         if *self != Source::Missing {
             let message = format!("a component has one source, here are `{}` and `{}`", self.field(), other.field());
-            let path = join(&reader.path(), other.field());
-            let first = join(&reader.path(), self.field());
+            let path = reader.path_of(other.field());
+            let first = reader.path_of(self.field());
             let clash = Diagnostic::error(Code::Conflict, path, message).at(entry.key_place);
             let first_place = reader.places.nearest(&first);
             reader.report(clash.related(first, first_place, "the first source").help("keep one of them"));
@@ -217,14 +227,11 @@ impl Source {
 
     /// Refuses a component that has none of `allowed`. Called once the component has been read.
     pub(crate) fn require(&self, what: &str, allowed: &str, node: &Node, reader: &mut Reader) {
-        if *self == Source::Missing {
+        let was_given = |field: &Field| reader.misread.is_within(&reader.path_of(field.name));
+        if *self == Source::Missing && !Source::fields().iter().any(was_given) {
             let start = node.place.map(|p| crate::Place { end: p.start, ..p });
             let message = format!("{what} needs a source: one of {allowed}");
             reader.report(Diagnostic::error(Code::Missing, reader.path(), message).at(start).remedied(Remedy::Kept));
         }
     }
-}
-
-fn join(path: &str, field: &str) -> String {
-    if path.is_empty() { field.to_owned() } else { format!("{path}.{field}") }
 }

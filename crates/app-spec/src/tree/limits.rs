@@ -65,7 +65,7 @@ pub(crate) fn check_depth(depth: usize, place: Option<Place>) -> Result<(), Diag
 
 pub(crate) fn check_bytes(bytes: usize) -> Result<(), Diagnostic> {
     match bytes > BYTES {
-        true => Err(too_large(format!("the text has {bytes} bytes; a spec has at most {BYTES}"), None)),
+        true => Err(too_large(format!("the text has more than {BYTES} bytes, which is the most for a spec"), None)),
         false => Ok(()),
     }
 }

@@ -3,16 +3,18 @@
 //! YAML 1.2 (and JSON, which is read by the same path) becomes [`Node`]s that know their place. Anchors, aliases and
 //! merge keys are already applied, the limits of a spec already enforced. Nothing here knows a field name.
 
+mod builder;
 mod json;
 mod limits;
 mod offsets;
 mod parse;
 mod scalar;
+mod syntax;
 
 pub(crate) use json::from_json;
 pub(crate) use limits::{BYTES as MAX_BYTES, check_bytes};
 pub(crate) use offsets::Offsets;
-pub(crate) use parse::parse;
+pub(crate) use parse::{misleading, parse, with_spaces_behind_colons};
 pub(crate) use scalar::{Plain, is_ambiguous};
 
 use std::rc::Rc;
@@ -35,7 +37,7 @@ pub(crate) enum Kind {
 }
 
 /// Text as it was written, before anyone decided whether it is a number.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Scalar {
     pub text: Rc<str>,
     /// Written without quotes, so that `8080`, `true` and `null` are not text.
@@ -68,6 +70,14 @@ impl Node {
     /// `null`, `~` or no value at all.
     pub fn is_null(&self) -> bool {
         matches!(&self.kind, Kind::Scalar(scalar) if scalar.meaning() == Plain::Null)
+    }
+}
+
+impl Entry {
+    /// Whether it is a text without a `:`, as between braces.
+    pub fn is_bare(&self) -> bool {
+        let ends = self.key_place.zip(self.value.place).is_some_and(|(key, value)| value.start <= key.end);
+        ends && self.value.is_null()
     }
 }
 

@@ -1,8 +1,11 @@
 //! Where things stand: from the parser's character positions to bytes, lines and columns.
 
+use std::ops::Range;
+
 use saphyr_parser::{ScalarStyle, Span};
 
-use crate::diagnostic::Place;
+use super::syntax::{Explained, Stop, explain};
+use crate::diagnostic::{Code, Diagnostic, Place};
 
 /// Turns the parser's character positions into byte positions, remembering where it was: places come in order, or
 /// nearly, and a text may be long.
@@ -26,23 +29,67 @@ impl<'t> Offsets<'t> {
         self.body.get(place.start - self.skipped..place.end - self.skipped).unwrap_or_default()
     }
 
-    /// The place of one character.
-    pub fn place_of_byte(&self, at: usize) -> Place {
+    /// Why the text is no YAML, where the parser stopped at a byte. `bracket`: the innermost one that is open there.
+    pub fn not_yaml(&self, at: usize, info: &str, bracket: Option<Place>) -> Diagnostic {
+        let bracket = bracket.map(|place| place.start - self.skipped);
+        self.problem(explain(&Stop { body: self.body, at: at - self.skipped, info, bracket }))
+    }
+
+    /// The problem at its place.
+    pub fn problem(&self, explained: Explained) -> Diagnostic {
+        let problem = Diagnostic::error(Code::Syntax, "", explained.message);
+        let problem = problem.at(Some(self.place_of_bytes(explained.at)));
+        let problem = explained.help.into_iter().fold(problem, Diagnostic::help);
+        match explained.opened {
+            Some(at) => problem.related("", Some(self.place_of_bytes(at..at + 1)), "opened here"),
+            None => problem,
+        }
+    }
+
+    /// Whether nothing but blanks stands before a place in its line.
+    pub fn begins_line(&self, place: Place) -> bool {
+        let before = &self.body[..place.start - self.skipped];
+        before.trim_end_matches(' ').ends_with('\n')
+    }
+
+    /// The place of some bytes.
+    pub fn place_of_bytes(&self, bytes: Range<usize>) -> Place {
+        let at = bytes.start;
         let line = self.line_starts.partition_point(|line_start| *line_start <= at);
         let column = self.body[self.line_starts[line - 1]..at].chars().count();
         let clamp = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-        Place { line: clamp(line), column: clamp(column + 1), start: at + self.skipped, end: at + 1 + self.skipped }
+        let mut end = bytes.end.min(self.body.len());
+        while !self.body.is_char_boundary(end) {
+            end += 1;
+        }
+        Place { line: clamp(line), column: clamp(column + 1), start: at + self.skipped, end: end + self.skipped }
     }
 
-    /// The parser ends a quoted text only before the next token, which takes in a comment beside it.
-    pub fn without_comment(&self, place: Place, style: ScalarStyle) -> Place {
-        let quote = match style {
-            ScalarStyle::SingleQuoted => '\'',
-            ScalarStyle::DoubleQuoted => '"',
-            ScalarStyle::Plain | ScalarStyle::Literal | ScalarStyle::Folded => return place,
+    /// The parser ends a text only before the next token: behind a quoted one that takes in a comment beside it, behind a
+    /// block the indentation of the next line.
+    pub fn of_scalar_alone(&self, place: Place, style: ScalarStyle) -> Place {
+        let text = self.text(place);
+        let length = match style {
+            ScalarStyle::SingleQuoted => quoted_length(text, '\''),
+            ScalarStyle::DoubleQuoted => quoted_length(text, '"'),
+            ScalarStyle::Literal | ScalarStyle::Folded => Some(text.trim_end().len()),
+            ScalarStyle::Plain => None,
         };
-        let length = quoted_length(self.text(place), quote);
         Place { end: length.map_or(place.end, |length| place.start + length), ..place }
+    }
+
+    /// The tag or anchor that a mark begins between two places: comments there may hold the mark too.
+    pub fn mark_between(&self, mark: char, before: usize, after: usize) -> Option<Place> {
+        let start = before.saturating_sub(self.skipped);
+        let between = self.body.get(start..after.saturating_sub(self.skipped))?;
+        let code = |line: &'t str| line.split(" #").next().filter(|code| !code.starts_with('#')).unwrap_or_default();
+        let at = between.split_inclusive('\n').scan(start, |at, line| {
+            let line_start = std::mem::replace(at, *at + line.len());
+            Some(code(line).find(mark).map(|found| line_start + found))
+        });
+        let at = at.flatten().next()?;
+        let length = self.body[at..].find(|c: char| c.is_whitespace() || ",]}".contains(c));
+        Some(self.place_of_bytes(at..length.map_or(self.body.len(), |length| at + length)))
     }
 
     pub fn place(&mut self, span: &Span) -> Place {

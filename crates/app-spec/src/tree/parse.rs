@@ -1,42 +1,89 @@
-//! From YAML text to a tree: events in, nodes out, iteratively, so that no nesting can exhaust the stack.
-//!
-//! A broken text ends at its first error, because nothing after it can be trusted: so do a second document, aliases of
-//! nothing or of themselves, and whatever breaks a limit. Tags, duplicate keys (both places named) and templates that
-//! nothing has replaced are reported, and the tree goes on without the tag, with the last of the duplicates, and with
-//! the template as text.
+//! From YAML text to a tree. A broken text ends at its first error, because nothing after it can be trusted.
 
-use std::collections::{HashMap, HashSet};
-use std::rc::Rc;
+use std::borrow::Cow;
+use std::ops::Range;
 
-use saphyr_parser::{Event, Parser, ScalarStyle, Span, Tag};
+use saphyr_parser::Parser;
 
-use super::limits::{self, Budget, Cost};
+use super::builder::Builder;
 use super::offsets::Offsets;
-use super::{Entry, Kind, Node, Scalar};
-use crate::diagnostic::{Code, Diagnostic, Diagnostics, Place, Remedy};
+use super::{Node, limits, syntax};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics};
+use crate::veil;
+
+/// What misleads people in a text that is YAML, if of another meaning: what else is wrong with it comes from that.
+pub(crate) fn misleading(text: &str) -> Option<Diagnostics> {
+    let body = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let explained = syntax::comment_in_json(body).or_else(|| syntax::odd_space(body))?;
+    let problem = Offsets::new(body, text.len() - body.len()).problem(explained);
+    Some(without_unparsed(problem.into(), text))
+}
 
 /// Parses `text`. The problems beside the tree refuse a strict reading. Errors: syntax and limits.
 pub(crate) fn parse(text: &str) -> Result<(Node, Diagnostics), Diagnostics> {
     limits::check_bytes(text.len())?;
+    read(text).map_err(|problems| without_unparsed(problems, text))
+}
+
+/// Hides the lines of the problems: without a tree nobody knows which values are secrets.
+fn without_unparsed(mut problems: Diagnostics, text: &str) -> Diagnostics {
+    let lines: Vec<_> = problems.iter().filter_map(|d| Some(veil::unparsed(text, d.place?.start))).collect();
+    problems.hidden.extend(lines);
+    problems.sort();
+    problems
+}
+
+fn read(text: &str) -> Result<(Node, Diagnostics), Diagnostics> {
     let body = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let mut builder = Builder::new(body, text.len() - body.len());
+    let skipped = text.len() - body.len();
     if let Some(at) = body.find(is_control) {
         let message = format!("the text holds the control character U+{:04X}", u32::from(body.as_bytes()[at]));
-        let problem = Diagnostic::error(Code::Syntax, "", message).at(Some(builder.offsets.place_of_byte(at)));
+        let place = Offsets::new(body, skipped).place_of_bytes(at..at + 1);
+        let problem = Diagnostic::error(Code::Syntax, "", message).at(Some(place));
         return Err(problem.help("in double quotes it can be written as an escape, such as `\\x1b`").into());
     }
+    build(&with_spaces_behind_colons(body), skipped)
+}
+
+/// Bytes that are read to find tabs behind a `:`. A text that needs more than this is refused at the next tab.
+const BYTES_FOR_TABS: usize = 256 * 1024;
+
+/// The text with spaces in place of the tabs between `key:` and its value, byte for byte.
+pub(crate) fn with_spaces_behind_colons(body: &str) -> Cow<'_, str> {
+    let mut body = Cow::Borrowed(body);
+    let mut read = 0;
+    while read < BYTES_FOR_TABS
+        && let Some(tabs) = tab_behind_colon(&body)
+    {
+        read += tabs.end;
+        body.to_mut().replace_range(tabs.clone(), &" ".repeat(tabs.len()));
+    }
+    body
+}
+
+/// The tabs between `key:` and its value where the parser stops at them, which YAML allows.
+fn tab_behind_colon(body: &str) -> Option<Range<usize>> {
+    if !body.contains(":\t") {
+        return None;
+    }
+    let error = Parser::new_from_str(body).find_map(Result::err)?;
+    if !error.info().contains("':' must be followed by a valid YAML whitespace") {
+        return None;
+    }
+    let at = body.char_indices().nth(error.marker().index()).map_or(body.len(), |(at, _)| at);
+    let before = body[..at].trim_end_matches('\t').len();
+    (before < at).then_some(before..at)
+}
+
+fn build(body: &str, skipped: usize) -> Result<(Node, Diagnostics), Diagnostics> {
+    let mut builder = Builder::new(body, skipped);
     for event in Parser::new_from_str(body) {
-        let (event, span) = match event {
-            Ok(event) => event,
-            Err(error) => {
-                let place = builder.offsets.place(&Span::empty(*error.marker()));
-                builder.problems.push(syntax(error.info()).at(Some(place)));
-                return Err(builder.problems);
-            }
+        let fatal = match event {
+            Ok((event, span)) => builder.take(event, &span).err(),
+            Err(error) => builder.not_yaml(&error),
         };
-        if let Err(fatal) = builder.take(event, &span) {
-            builder.problems.push(fatal);
-            return Err(builder.problems);
+        if let Some(fatal) = fatal {
+            return Err(builder.refuse(fatal));
         }
     }
     builder.finish()
@@ -45,278 +92,4 @@ pub(crate) fn parse(text: &str) -> Result<(Node, Diagnostics), Diagnostics> {
 /// The parser takes NUL for the end of the text; YAML and JSON allow none of them.
 fn is_control(c: char) -> bool {
     c < ' ' && !matches!(c, '\t' | '\n' | '\r')
-}
-
-/// The parser's words, with advice for the mistakes that people make most.
-fn syntax(info: &str) -> Diagnostic {
-    let diagnostic = Diagnostic::error(Code::Syntax, "", format!("this is not valid YAML: {info}"));
-    match info {
-        _ if info.contains("mapping values are not allowed") => {
-            diagnostic.help("check the indentation here and of the lines above, and quote text that contains `: `")
-        }
-        _ if info.contains("block") && info.contains("did not find expected") => {
-            diagnostic.help("check the indentation here and of the lines above")
-        }
-        _ if info.contains("flow") && info.contains("did not find expected") => diagnostic
-            .help("inside braces and brackets, quote text that holds `{`, `}`, `[`, `]` or `,`, such as `${NAME}`"),
-        _ if info.contains("unknown anchor") => diagnostic.help("quote text that begins with `*`"),
-        _ if info.contains("tab") => diagnostic.help("indent with spaces"),
-        _ => diagnostic,
-    }
-}
-
-/// A list or mapping that is not closed yet.
-struct Open {
-    place: Place,
-    anchor: usize,
-    /// What the budget had spent before it, so that an alias can be charged for the whole.
-    spent_before: Cost,
-    kind: OpenKind,
-}
-
-enum OpenKind {
-    Sequence(Vec<Node>),
-    Mapping(Mapping),
-}
-
-#[derive(Default)]
-struct Mapping {
-    entries: Vec<Entry>,
-    merges: Vec<Node>,
-    /// A key that waits for its value.
-    key: Option<(Rc<str>, Place)>,
-    /// Where a key stands that is no text.
-    odd_key: Option<Node>,
-}
-
-struct Builder<'t> {
-    offsets: Offsets<'t>,
-    stack: Vec<Open>,
-    anchors: HashMap<usize, (Node, Cost)>,
-    budget: Budget,
-    root: Option<Node>,
-    problems: Diagnostics,
-}
-
-impl<'t> Builder<'t> {
-    fn new(body: &'t str, skipped: usize) -> Builder<'t> {
-        Builder {
-            offsets: Offsets::new(body, skipped),
-            stack: Vec::new(),
-            anchors: HashMap::new(),
-            budget: Budget::default(),
-            root: None,
-            problems: Diagnostics::default(),
-        }
-    }
-
-    /// Takes one event. An error ends the parse.
-    fn take(&mut self, event: Event<'_>, span: &Span) -> Result<(), Diagnostic> {
-        let place = self.offsets.place(span);
-        match event {
-            Event::Scalar(text, style, anchor, tag) => {
-                let place = self.offsets.without_comment(place, style);
-                self.refuse_tag(tag.as_deref(), place);
-                self.scalar(&text, style == ScalarStyle::Plain, anchor, place)
-            }
-            Event::SequenceStart(anchor, tag) => {
-                self.refuse_tag(tag.as_deref(), place);
-                self.open(place, anchor, OpenKind::Sequence(Vec::new()))
-            }
-            Event::MappingStart(anchor, tag) => {
-                self.refuse_tag(tag.as_deref(), place);
-                self.open(place, anchor, OpenKind::Mapping(Mapping::default()))
-            }
-            Event::SequenceEnd | Event::MappingEnd => {
-                // The parser gives a bracket the blanks and the comment after it.
-                self.close(Place { end: place.end.min(place.start + 1), ..place });
-                Ok(())
-            }
-            Event::Alias(anchor) => self.alias(anchor, place),
-            Event::DocumentStart(_) if self.root.is_some() => {
-                let message = "a spec is one YAML document; here a second one begins";
-                Err(Diagnostic::error(Code::Syntax, "", message).at(Some(place)))
-            }
-            Event::DocumentStart(_) | Event::DocumentEnd => Ok(()),
-            Event::Nothing | Event::StreamStart | Event::StreamEnd => Ok(()),
-        }
-    }
-
-    fn scalar(&mut self, text: &str, plain: bool, anchor: usize, place: Place) -> Result<(), Diagnostic> {
-        let cost = Cost { nodes: 1, bytes: text.len() };
-        self.budget.spend(cost, Some(place))?;
-        let kind = Kind::Scalar(Scalar { text: Rc::from(text), plain });
-        let node = Node { place: Some(place), kind };
-        self.remember(anchor, &node, cost);
-        self.attach(node, place);
-        Ok(())
-    }
-
-    fn open(&mut self, place: Place, anchor: usize, kind: OpenKind) -> Result<(), Diagnostic> {
-        let spent_before = self.budget.spent();
-        self.budget.spend(Cost { nodes: 1, bytes: 0 }, Some(place))?;
-        self.stack.push(Open { place, anchor, spent_before, kind });
-        limits::check_depth(self.stack.len(), Some(place))
-    }
-
-    fn close(&mut self, end: Place) {
-        let open = self.stack.pop().expect("the parser closes only what it opened");
-        let place = Place { end: end.end.max(open.place.end), ..open.place };
-        let kind = match open.kind {
-            OpenKind::Sequence(items) => Kind::Sequence(Rc::new(items)),
-            OpenKind::Mapping(Mapping { odd_key: Some(key), .. }) => self.template(&key, place),
-            OpenKind::Mapping(mapping) => Kind::Mapping(Rc::new(self.merged(mapping.entries, mapping.merges))),
-        };
-        let node = Node { place: Some(place), kind };
-        let spent = self.budget.spent();
-        let cost = Cost { nodes: spent.nodes - open.spent_before.nodes, bytes: spent.bytes - open.spent_before.bytes };
-        self.remember(open.anchor, &node, cost);
-        self.attach(node, place);
-    }
-
-    fn remember(&mut self, anchor: usize, node: &Node, cost: Cost) {
-        if anchor != 0 {
-            self.anchors.insert(anchor, (node.clone(), cost));
-        }
-    }
-
-    fn alias(&mut self, anchor: usize, place: Place) -> Result<(), Diagnostic> {
-        self.budget.alias(Some(place))?;
-        let Some((node, cost)) = self.anchors.get(&anchor).cloned() else {
-            let message = "this alias stands inside the very value that it names";
-            return Err(Diagnostic::error(Code::Syntax, "", message).at(Some(place)));
-        };
-        self.budget.spend(cost, Some(place))?;
-        self.check_depth_of(&node, place)?;
-        self.attach(node, place);
-        Ok(())
-    }
-
-    /// An alias may hang a deep value into a deep place.
-    fn check_depth_of(&self, node: &Node, place: Place) -> Result<(), Diagnostic> {
-        limits::check_depth(self.stack.len() + depth(node), Some(place))
-    }
-
-    /// Puts a finished value where it belongs: into the open list, as key or value of the open mapping, or as the root.
-    fn attach(&mut self, node: Node, place: Place) {
-        match self.stack.last_mut().map(|open| &mut open.kind) {
-            None => self.root = Some(node),
-            Some(OpenKind::Sequence(items)) => items.push(node),
-            Some(OpenKind::Mapping(mapping)) => mapping.take(node, place),
-        }
-    }
-
-    /// `{{ name }}` reads as a mapping whose key is a mapping. It is taken as the text that it was meant to be.
-    fn template(&mut self, key: &Node, place: Place) -> Kind {
-        let text = self.offsets.text(place);
-        let problem = match text.starts_with("{{") {
-            true => {
-                let message = format!("`{}` is a placeholder that nothing has replaced", crate::suggest::shown(text));
-                let problem = Diagnostic::error(Code::Unsubstituted, "", message).at(Some(place));
-                problem.help("replace it before the spec is applied, or put it in quotes")
-            }
-            false => Diagnostic::error(Code::WrongType, "", format!("{} cannot be a key", key.what())).at(key.place),
-        };
-        let kind = Kind::Scalar(Scalar { text: Rc::from(text), plain: false });
-        self.problems.push(problem.taken_as("text"));
-        kind
-    }
-
-    fn refuse_tag(&mut self, tag: Option<&Tag>, place: Place) {
-        if let Some(tag) = tag {
-            let message = format!("the tag `!{}` has no meaning in a spec", tag.suffix);
-            let diagnostic = Diagnostic::error(Code::TagNotAllowed, "", message).at(Some(place));
-            let diagnostic = diagnostic.help("remove the tag; quote the value to make it text");
-            self.problems.push(diagnostic.remedied(Remedy::LeftOut));
-        }
-    }
-
-    /// Reports duplicates and keeps the last of them, then adds what `<<` brings: own keys win, earlier sources win over
-    /// later ones.
-    fn merged(&mut self, entries: Vec<Entry>, merges: Vec<Node>) -> Vec<Entry> {
-        let mut seen: HashMap<Rc<str>, Option<Place>> = HashMap::with_capacity(entries.len());
-        let mut repeated = false;
-        for entry in &entries {
-            match seen.get(&entry.key) {
-                Some(first) => {
-                    self.problems.push(duplicate(entry, *first));
-                    repeated = true;
-                }
-                None => _ = seen.insert(entry.key.clone(), entry.key_place),
-            }
-        }
-        let mut all = if repeated { last_ones(entries) } else { entries };
-        for source in merges.into_iter().flat_map(merge_sources) {
-            let Kind::Mapping(inherited) = source.kind else {
-                let message = format!("`<<` takes a mapping or a list of mappings, and here is {}", source.what());
-                self.problems.push(Diagnostic::error(Code::WrongType, "", message).at(source.place));
-                continue;
-            };
-            for entry in inherited.iter() {
-                if !seen.contains_key(&entry.key) {
-                    seen.insert(entry.key.clone(), entry.key_place);
-                    all.push(entry.clone());
-                }
-            }
-        }
-        all
-    }
-
-    fn finish(self) -> Result<(Node, Diagnostics), Diagnostics> {
-        match self.root {
-            Some(root) if !root.is_null() => Ok((root, self.problems)),
-            _ => Err(Diagnostic::error(Code::Missing, "", "the spec is empty").into()),
-        }
-    }
-}
-
-fn merge_sources(node: Node) -> Vec<Node> {
-    match node.kind {
-        Kind::Sequence(items) => items.to_vec(),
-        Kind::Mapping(_) | Kind::Scalar(_) => vec![node],
-    }
-}
-
-fn depth(node: &Node) -> usize {
-    match &node.kind {
-        Kind::Scalar(_) => 0,
-        Kind::Sequence(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
-        Kind::Mapping(entries) => 1 + entries.iter().map(|e| depth(&e.value)).max().unwrap_or(0),
-    }
-}
-
-impl Mapping {
-    /// Takes a key, or the value for the key that waits.
-    fn take(&mut self, node: Node, place: Place) {
-        match self.key.take() {
-            None => {
-                let text = if let Kind::Scalar(scalar) = &node.kind { scalar.text.clone() } else { Rc::from("") };
-                if !matches!(node.kind, Kind::Scalar(_)) {
-                    self.odd_key.get_or_insert(node);
-                }
-                self.key = Some((text, place));
-            }
-            Some((name, _)) if &*name == "<<" => self.merges.push(node),
-            Some((key, key_place)) => self.entries.push(Entry { key, key_place: Some(key_place), value: node }),
-        }
-    }
-}
-
-fn last_ones(mut entries: Vec<Entry>) -> Vec<Entry> {
-    let mut seen = HashSet::with_capacity(entries.len());
-    entries.reverse();
-    entries.retain(|entry| seen.insert(entry.key.clone()));
-    entries.reverse();
-    entries
-}
-
-fn duplicate(entry: &Entry, first: Option<Place>) -> Diagnostic {
-    let name = crate::suggest::shown(&entry.key);
-    let mut message = format!("`{name}` is given twice");
-    if let Some(first) = first {
-        message.push_str(&format!(", first in line {}", first.line));
-    }
-    let diagnostic = Diagnostic::error(Code::DuplicateKey, "", message).at(entry.key_place);
-    let diagnostic = diagnostic.related("", first, "first given here").help("keep one of them");
-    diagnostic.taken_as("the last one")
 }

@@ -4,7 +4,8 @@
 //! `field: Type = RULE`; `as "type"` gives the name in the text where it is not a good name in Rust. Fields under
 //! `..` stand in the text beside the others. `labelled` names the field that tells items of a list apart, `finish` a
 //! function that sees the object once after its last field. `shorthand` names the field that a bare text in place of the
-//! object is meant for, `pair` the two fields that `name: value` in place of an item of a list is meant for.
+//! object is meant for, `means` a function that knows the fields where it takes more than that, `pair` the two fields that
+//! `name: value` in place of an item of a list is meant for.
 
 /// The name of a field in the text.
 macro_rules! wire_name {
@@ -20,7 +21,7 @@ macro_rules! object {
     (
         $(#[$meta:meta])*
         $what:literal struct $Name:ident $(labelled $($label:ident).+)? $(finish $finish:ident)?
-            $(shorthand $short:ident)? $(pair $key:ident $value:ident)? {
+            $(shorthand $short:ident)? $(means $meant:ident)? $(pair $key:ident $value:ident)? {
             $(.. { $( $(#[$inner_meta:meta])* $inner:ident: $Inner:ty, )+ })?
             $( $(#[doc = $doc:literal])* $field:ident $(as $wire:literal)?: $ty:ty = $rule:expr, )*
         }
@@ -34,7 +35,15 @@ macro_rules! object {
 
         impl $crate::wire::Object for $Name {
             const WHAT: &'static str = $what;
-            $( const SHORTHAND: Option<&'static str> = Some(stringify!($short)); )?
+            $( const PAIR: Option<(&'static str, &'static str)> = Some((stringify!($key), stringify!($value))); )?
+
+            $( fn meant(scalar: &$crate::tree::Scalar) -> Option<$crate::wire::Meant> {
+                $crate::wire::shorthand(Self::fields(), stringify!($short), scalar)
+            } )?
+
+            $( fn meant(scalar: &$crate::tree::Scalar) -> Option<$crate::wire::Meant> {
+                $meant(&scalar.text)
+            } )?
 
             fn fields() -> &'static [$crate::wire::Field] {
                 static FIELDS: std::sync::LazyLock<Vec<$crate::wire::Field>> = std::sync::LazyLock::new(|| {
@@ -119,9 +128,13 @@ macro_rules! object {
                 Some(&self.$($label).+).filter(|l| !l.is_empty()).map(|l| l.as_str())
             } )?
 
-            $( fn as_pair() -> Option<(&'static str, &'static str)> {
-                Some((stringify!($key), stringify!($value)))
-            } )?
+            fn as_pair() -> Option<(&'static str, &'static str)> {
+                <$Name as $crate::wire::Object>::PAIR
+            }
+
+            fn meant_by(scalar: &$crate::tree::Scalar) -> Option<$crate::wire::Meant> {
+                <$Name as $crate::wire::Object>::meant(scalar)
+            }
 
             fn unseal(&mut self, unsealer: &mut $crate::wire::Unsealer<'_>) {
                 $crate::wire::Object::unseal_fields(self, unsealer);
@@ -189,7 +202,7 @@ pub(crate) use {object, wire_name, words};
 use super::Reader;
 use super::form::unsubstituted;
 use crate::diagnostic::{Code, Diagnostic};
-use crate::suggest::{nearest, one_of, shown};
+use crate::suggest::{nearest, one_of, shown_key};
 use crate::tree::Node;
 
 impl Reader {
@@ -204,16 +217,17 @@ impl Reader {
             return known;
         }
         if let Err(complaint) = unsubstituted(&text) {
-            self.report(Diagnostic::error(complaint.code, "", complaint.message).help("write one of the words"));
+            let help = format!("write {}", one_of(allowed(words)));
+            self.report(Diagnostic::error(complaint.code, "", complaint.message).help(help));
             return None;
         }
-        let problem = Diagnostic::error(Code::UnknownValue, "", format!("`{}` is not allowed here", shown(&text)));
+        let problem = Diagnostic::error(Code::UnknownValue, "", format!("`{}` is not allowed here", shown_key(&text)));
         let Some(near) = nearest(&text, words.iter().copied()) else {
             self.report(problem.help(format!("allowed: {}", one_of(allowed(words)))));
             return None;
         };
         self.report(problem.help(format!("did you mean `{near}`?")).taken_as(format!("`{near}`")));
-        if self.is_lenient() { from(near) } else { None }
+        from(near)
     }
 }
 

@@ -4,62 +4,96 @@
 
 use std::rc::Rc;
 
+use super::meant::{as_item, as_object};
 use super::{Out, Reader, Rule, Shape, Unsealer, Wire, Writer};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::suggest::shown;
-use crate::tree::{Entry, Kind, Node};
+use crate::suggest::{flat, nearest, shown, shown_key};
+use crate::tree::{Entry, Kind, Node, Scalar};
 
 impl Reader {
     /// Reports that a list was expected. Where it is plain which items are meant they are read all the same, so that
     /// everything else that is wrong with them is told at once.
-    fn items_meant(
-        &mut self,
-        node: &Node,
-        shape: &Shape,
-        pair: Option<(&'static str, &'static str)>,
-    ) -> Option<Vec<Node>> {
-        let entries = match &node.kind {
-            Kind::Mapping(entries) => entries,
-            Kind::Scalar(scalar) if !scalar.text.is_empty() && !matches!(shape, Shape::Object(_)) => {
-                let problem = self.no_list(node);
-                self.report(problem.help("put `- ` before it").taken_as("a list of one"));
-                return self.is_lenient().then(|| vec![node.clone()]);
-            }
-            Kind::Scalar(_) | Kind::Sequence(_) => {
-                self.wrong_type("a list", node);
-                return None;
-            }
+    fn items_meant<T: Wire>(&mut self, node: &Node) -> Option<Vec<Node>> {
+        let problem = Diagnostic::error(Code::WrongType, "", format!("expected a list, found {}", node.what()));
+        let problem = problem.at(self.place_of(node));
+        let (problem, items) = match &node.kind {
+            Kind::Mapping(entries) => in_mapping::<T>(entries, node, problem),
+            Kind::Scalar(scalar) => in_text::<T>(scalar, node, problem),
+            Kind::Sequence(_) => (problem, None),
         };
-        let problem = self.no_list(node);
-        if entries.iter().any(|entry| shape.fields().iter().any(|field| field.name == &*entry.key)) {
-            self.report(problem.help("put `- ` before each item").taken_as("a list of one"));
-            return Some(vec![node.clone()]);
-        }
-        if let Some((name, value)) = pair {
-            let help = format!("write `- {name}: …` and `{value}: …` for each");
-            self.report(problem.help(help).taken_as("a list of them"));
-            return Some(entries.iter().map(|entry| as_item(entry, name, value)).collect());
-        }
-        self.report(problem.help("put `- ` before each item"));
-        None
-    }
-
-    fn no_list(&self, node: &Node) -> Diagnostic {
-        Diagnostic::error(Code::WrongType, "", format!("expected a list, found {}", node.what()))
+        self.report(problem);
+        items
     }
 
     /// `- a: b` in a list of texts: `a=b` is meant, as in `buildpack-stack=ubuntu-22`.
-    fn as_text(&mut self, item: &Node) -> Option<Node> {
-        let Kind::Mapping(entries) = &item.kind else { return Some(item.clone()) };
+    fn as_text(&mut self, item: &Node) -> Node {
+        let Kind::Mapping(entries) = &item.kind else { return item.clone() };
         let [Entry { key, value: Node { kind: Kind::Scalar(value), .. }, .. }] = &entries[..] else {
-            return Some(item.clone());
+            return item.clone();
         };
         let text = format!("{key}={}", value.text);
         let problem = Diagnostic::error(Code::WrongType, "", "expected text, found a mapping").at(item.place);
         let written = format!("`{}`", shown(&text));
         self.report(problem.help(format!("did you mean {written}?")).taken_as(written));
-        let kind = Kind::Scalar(crate::tree::Scalar { text: Rc::from(text), plain: false });
-        self.is_lenient().then_some(Node { place: item.place, kind })
+        Node { place: item.place, kind: Kind::Scalar(Scalar { text: Rc::from(text), plain: false }) }
+    }
+
+    /// `- KEY: text` in a list of variables: `{key: KEY, value: text}` is meant.
+    fn as_pair<T: Wire>(&mut self, item: &Node) -> Node {
+        let (Kind::Mapping(entries), Some((name, value))) = (&item.kind, T::as_pair()) else { return item.clone() };
+        let [entry @ Entry { value: Node { kind: Kind::Scalar(_), .. }, .. }] = &entries[..] else {
+            return item.clone();
+        };
+        let written = shown_key(&entry.key);
+        if self.is_full() || nearest(&entry.key, T::shape().fields().iter().map(|f| f.name)).is_some() {
+            return item.clone();
+        }
+        let message = format!("expected `{name}` and `{value}`, found `{written}`");
+        let problem = Diagnostic::error(Code::UnknownField, self.path(), message).at(entry.key_place);
+        let meant = format!("`- {{{name}: {written}, {value}: …}}`");
+        self.report(problem.help(format!("write {meant}")).taken_as(meant));
+        pair(entry, name, value)
+    }
+}
+
+/// The items that a mapping stands for: itself, or what its keys name.
+fn in_mapping<T: Wire>(entries: &[Entry], node: &Node, problem: Diagnostic) -> (Diagnostic, Option<Vec<Node>>) {
+    let shape = T::shape();
+    let fields: Vec<&str> = shape.fields().iter().map(|field| field.name).collect();
+    let is_object = |entry: &Entry| matches!(entry.value.kind, Kind::Mapping(_)) || entry.value.is_null();
+    let are_named = fields.contains(&"name") && entries.iter().all(is_object);
+    let is_item = |entry: &Entry| match T::as_pair() {
+        Some(_) => fields.iter().any(|field| flat(field) == flat(&entry.key)),
+        None => nearest(&entry.key, fields.iter().copied()).is_some(),
+    };
+    if entries.iter().any(|entry| fields.contains(&&*entry.key)) || !are_named && entries.iter().any(is_item) {
+        return (problem.help("put `- ` before each item").taken_as("a list of one"), Some(vec![node.clone()]));
+    }
+    if let Some((name, value)) = T::as_pair() {
+        let help = format!("write `- {name}: …` and `{value}: …` for each");
+        let items = entries.iter().map(|entry| pair(entry, name, value)).collect();
+        return (problem.help(help).taken_as("a list of them"), Some(items));
+    }
+    match entries.first().filter(|_| are_named) {
+        Some(first) => {
+            let help = format!("write `- name: {}` with its fields below it, and so for each", shown_key(&first.key));
+            let items = entries.iter().map(named).collect();
+            (problem.help(help).taken_as("a list of them, each with its name"), Some(items))
+        }
+        None => (problem.help("put `- ` before each item"), None),
+    }
+}
+
+/// The one item that a text stands for.
+fn in_text<T: Wire>(scalar: &Scalar, node: &Node, problem: Diagnostic) -> (Diagnostic, Option<Vec<Node>>) {
+    let is_object = matches!(T::shape(), Shape::Object(_));
+    match T::meant_by(scalar) {
+        Some(meant) => {
+            let help = format!("write `{}` below it", as_item(&meant, T::as_pair()));
+            (problem.help(help).taken_as("a list of one"), Some(vec![as_object(&meant, node.place)]))
+        }
+        None if is_object || scalar.text.is_empty() => (problem, None),
+        None => (problem.help("put `- ` before it").taken_as("a list of one"), Some(vec![node.clone()])),
     }
 }
 
@@ -76,13 +110,24 @@ impl Reader {
 }
 
 /// `KEY: text` → `{key: KEY, value: text}`.
-fn as_item(entry: &Entry, name: &str, value: &str) -> Node {
-    let key = Kind::Scalar(crate::tree::Scalar { text: entry.key.clone(), plain: false });
-    let fields = vec![
-        Entry { key: Rc::from(name), key_place: entry.key_place, value: Node { place: entry.key_place, kind: key } },
-        Entry { key: Rc::from(value), key_place: entry.key_place, value: entry.value.clone() },
-    ];
+fn pair(entry: &Entry, name: &str, value: &str) -> Node {
+    let value = Entry { key: Rc::from(value), key_place: entry.key_place, value: entry.value.clone() };
+    let fields = vec![key_as_field(entry, name), value];
     Node { place: entry.key_place, kind: Kind::Mapping(Rc::new(fields)) }
+}
+
+/// `web: {…}` → `{name: web, …}`.
+fn named(entry: &Entry) -> Node {
+    let own = if let Kind::Mapping(own) = &entry.value.kind { &own[..] } else { &[] };
+    let name = key_as_field(entry, "name");
+    let name = (!own.iter().any(|field| &*field.key == "name")).then_some(name);
+    let place = entry.key_place.or(entry.value.place);
+    Node { place, kind: Kind::Mapping(Rc::new(name.into_iter().chain(own.iter().cloned()).collect())) }
+}
+
+fn key_as_field(entry: &Entry, name: &str) -> Entry {
+    let text = Kind::Scalar(Scalar { text: entry.key.clone(), plain: false });
+    Entry { key: Rc::from(name), key_place: entry.key_place, value: Node { place: entry.key_place, kind: text } }
 }
 
 impl<T: Wire> Wire for Option<T> {
@@ -122,7 +167,7 @@ impl<T: Wire> Wire for Vec<T> {
     fn read(node: &Node, rule: &Rule, reader: &mut Reader) -> Option<Vec<T>> {
         let items = match &node.kind {
             Kind::Sequence(items) => items.clone(),
-            Kind::Mapping(_) | Kind::Scalar(_) => Rc::new(reader.items_meant(node, &T::shape(), T::as_pair())?),
+            Kind::Mapping(_) | Kind::Scalar(_) => Rc::new(reader.items_meant::<T>(node)?),
         };
         let mut list = Vec::with_capacity(items.len());
         for (index, item) in items.iter().enumerate() {
@@ -131,10 +176,14 @@ impl<T: Wire> Wire for Vec<T> {
                     reader.report(Diagnostic::error(Code::WrongType, "", "this item of the list is empty"));
                     return None;
                 }
+                let item = match T::shape() {
+                    Shape::Text => reader.as_text(item),
+                    _ => reader.as_pair::<T>(item),
+                };
+                let value = T::read(&item, rule, reader);
                 match T::shape() {
-                    Shape::Text => T::read(&reader.as_text(item)?, rule, reader),
-                    Shape::Integer => T::read(item, rule, reader).filter(|number| reader.is_there(number, rule)),
-                    _ => T::read(item, rule, reader),
+                    Shape::Integer => value.filter(|number| reader.is_there(number, rule)),
+                    _ => value,
                 }
             });
             reader.lost_items |= value.is_none() && matches!(T::shape(), Shape::Object(_));

@@ -6,20 +6,26 @@
 mod declare;
 pub(crate) mod form;
 mod list;
+mod meant;
+mod misread;
 mod number;
+mod objects;
 mod out;
+mod places;
 mod reader;
 pub(crate) mod rule;
 mod text;
 
 pub(crate) use declare::{object, wire_name, words};
+pub(crate) use meant::{Meant, shorthand, texts};
 pub use out::Seal;
 pub(crate) use out::{Out, Trail, Writer};
-pub(crate) use reader::{Leniency, Places, Reader};
+pub(crate) use places::Places;
+pub(crate) use reader::{Leniency, Reader};
 pub(crate) use rule::Rule;
 
 use crate::secret::SecretText;
-use crate::tree::{Entry, Node};
+use crate::tree::{Entry, Node, Scalar};
 
 /// A value that a spec can hold.
 pub(crate) trait Wire: Sized {
@@ -42,8 +48,13 @@ pub(crate) trait Wire: Sized {
         None
     }
 
-    /// The two fields that people mean when they write `name: value` for an item of a list.
+    /// [`Object::PAIR`] of an object.
     fn as_pair() -> Option<(&'static str, &'static str)> {
+        None
+    }
+
+    /// [`Object::meant`] of an object.
+    fn meant_by(_scalar: &Scalar) -> Option<Meant> {
         None
     }
 
@@ -56,8 +67,13 @@ pub(crate) trait Object: Default {
     /// In the words of a diagnostic, for example "a service".
     const WHAT: &'static str;
 
-    /// The field that people mean when they write a bare text for the object.
-    const SHORTHAND: Option<&'static str> = None;
+    /// The two fields that people mean when they write `name: value` for the object.
+    const PAIR: Option<(&'static str, &'static str)> = None;
+
+    /// The fields that people mean when they write a bare text for the object.
+    fn meant(_scalar: &Scalar) -> Option<Meant> {
+        None
+    }
 
     /// Its fields in the order they are written.
     fn fields() -> &'static [Field];

@@ -17,6 +17,10 @@ impl Reader {
             Plain::Integer(integer) => integer,
             Plain::Text => self.integer_in_text(scalar, node)?,
             Plain::Number(number) if number.fract() == 0.0 && number.abs() < 1e15 => number as i64,
+            Plain::Number(number) if number.fract() == 0.0 => {
+                let nearest = if number < 0.0 { rule.min } else { rule.max };
+                return self.out_of_range(&shown(&scalar.text), nearest, rule);
+            }
             Plain::Number(_) => {
                 let message = format!("expected a whole number, found `{}`", shown(&scalar.text));
                 self.report(Diagnostic::error(Code::WrongType, "", message));
@@ -32,17 +36,43 @@ impl Reader {
 
     /// `"3000"` is taken for 3000; a template is told from other text.
     fn integer_in_text(&mut self, scalar: &Scalar, node: &Node) -> Option<i64> {
-        if let Plain::Integer(integer) = Plain::of(scalar.text.trim()) {
-            let message = format!("text where a number is expected, taken as {integer}");
-            self.report(Diagnostic::warning(Code::Converted, "", message).help("leave out the quotes"));
-            return Some(integer);
+        match Plain::of(scalar.text.trim()) {
+            Plain::Integer(integer) => {
+                self.number_in_text(integer);
+                Some(integer)
+            }
+            Plain::Null | Plain::Bool(_) | Plain::Number(_) | Plain::Text => {
+                self.no_value_in_text(scalar, "a number", node);
+                None
+            }
         }
+    }
+
+    fn number_of_text(&mut self, scalar: &Scalar, node: &Node) -> Option<f64> {
+        let number = match Plain::of(scalar.text.trim()) {
+            Plain::Integer(integer) => Some(integer as f64),
+            Plain::Number(number) => Some(number),
+            Plain::Null | Plain::Bool(_) | Plain::Text => None,
+        };
+        match number.filter(|number| is_amount(*number)) {
+            Some(number) => self.number_in_text(number),
+            None => self.no_value_in_text(scalar, AMOUNT, node),
+        }
+        number.filter(|number| is_amount(*number))
+    }
+
+    fn number_in_text(&mut self, number: impl std::fmt::Display) {
+        let message = format!("text where a number is expected, taken as {number}");
+        self.report(Diagnostic::warning(Code::Converted, "", message).help("leave out the quotes"));
+    }
+
+    /// Empty text is no value at all, as clients send it.
+    fn no_value_in_text(&mut self, scalar: &Scalar, wanted: &str, node: &Node) {
         match unsubstituted(&scalar.text) {
             Err(complaint) => self.report(complaint.into_problem("")),
             Ok(()) if scalar.text.is_empty() => {}
-            Ok(()) => self.wrong_type("a number", node),
+            Ok(()) => self.wrong_type(wanted, node),
         }
-        None
     }
 }
 
@@ -63,7 +93,7 @@ impl Wire for bool {
             "true" | "yes" | "on" => true,
             "false" | "no" | "off" => false,
             _ => {
-                reader.wrong_type("true or false", node);
+                reader.no_value_in_text(scalar, "true or false", node);
                 return None;
             }
         };
@@ -108,25 +138,32 @@ macro_rules! integers {
 
 integers!(u16, u32);
 
+const AMOUNT: &str = "a number that is not negative";
+
+fn is_amount(number: f64) -> bool {
+    number.is_finite() && number >= 0.0
+}
+
 impl Wire for f64 {
     fn shape() -> Shape {
         Shape::Number
     }
 
     fn read(node: &Node, _: &Rule, reader: &mut Reader) -> Option<f64> {
-        let scalar = if let Kind::Scalar(scalar) = &node.kind { Some(scalar) } else { None };
-        let number = match scalar.map(Scalar::meaning) {
-            Some(Plain::Integer(integer)) => Some(integer as f64),
-            Some(Plain::Number(number)) => Some(number),
-            Some(Plain::Text | Plain::Null | Plain::Bool(_)) | None => None,
+        let number = match &node.kind {
+            Kind::Scalar(scalar) => match scalar.meaning() {
+                Plain::Integer(integer) => Some(integer as f64),
+                Plain::Number(number) => Some(number),
+                Plain::Text => return reader.number_of_text(scalar, node),
+                Plain::Null | Plain::Bool(_) => None,
+            },
+            Kind::Sequence(_) | Kind::Mapping(_) => None,
         };
-        match number.filter(|n| n.is_finite() && *n >= 0.0) {
-            Some(number) => Some(number),
-            None => {
-                reader.wrong_type("a number that is not negative", node);
-                None
-            }
+        let number = number.filter(|number| is_amount(*number));
+        if number.is_none() {
+            reader.wrong_type(AMOUNT, node);
         }
+        number
     }
 
     fn write(&self, _: &mut Writer<'_>) -> Option<Out> {

@@ -18,6 +18,8 @@ pub(crate) struct Rule {
     pub keeps_empty: bool,
     /// The text is a secret: never shown.
     pub secret: bool,
+    /// The text is a command, which people also write as a list.
+    pub command: bool,
     /// The form that text must have.
     pub form: Option<Form>,
     /// The form as a regular expression, for editors.
@@ -62,6 +64,7 @@ pub(crate) const ANY: Rule = Rule {
     longest: usize::MAX,
     keeps_empty: false,
     secret: false,
+    command: false,
     form: None,
     pattern: None,
     allowed: None,
@@ -73,6 +76,9 @@ pub(crate) const PORT: Rule = range(1, 65535);
 
 /// A secret text.
 pub(crate) const SECRET: Rule = Rule { secret: true, ..ANY };
+
+/// A command for a shell.
+pub(crate) const COMMAND: Rule = Rule { command: true, ..ANY };
 
 /// The name of an app, a component, a database.
 pub(crate) const NAME: Rule = ANY.required().of_form(form::name).like("^[a-z][a-z0-9-]{0,30}[a-z0-9]$");

@@ -1,7 +1,10 @@
 //! Text: as it is written, of the form that its field demands.
 
+use std::borrow::Cow;
+
 use super::{Out, Reader, Rule, Shape, Wire, Writer};
 use crate::diagnostic::{Code, Diagnostic, Remedy};
+use crate::suggest::shown;
 use crate::tree::{Kind, Node, Plain};
 
 impl Reader {
@@ -13,11 +16,48 @@ impl Reader {
     }
 
     fn scalar_text(&mut self, node: &Node) -> Option<String> {
-        let Kind::Scalar(scalar) = &node.kind else {
-            self.wrong_type("text", node);
+        match &node.kind {
+            Kind::Scalar(scalar) => (scalar.meaning() != Plain::Null).then(|| scalar.text.to_string()),
+            Kind::Sequence(items) => self.only_text(items, node),
+            Kind::Mapping(_) => {
+                self.wrong_type("text", node);
+                None
+            }
+        }
+    }
+
+    /// The text of a list of one, which is meant where a text belongs.
+    fn only_text(&mut self, items: &[Node], node: &Node) -> Option<String> {
+        let problem = Diagnostic::error(Code::WrongType, "", format!("expected text, found {}", node.what()));
+        let [Node { kind: Kind::Scalar(only), .. }] = items else {
+            self.report(problem);
             return None;
         };
-        (scalar.meaning() != Plain::Null).then(|| scalar.text.to_string())
+        let problem = problem.at(self.place_of(node));
+        self.report(problem.help("write its only item in place of the list").taken_as("its only item"));
+        Some(only.text.to_string())
+    }
+
+    /// A command that was written as a list: of its words, or of several commands.
+    fn command(&mut self, parts: &[Node], node: &Node) -> Option<String> {
+        let texts: Option<Vec<&str>> = parts
+            .iter()
+            .map(|part| if let Kind::Scalar(scalar) = &part.kind { Some(&*scalar.text) } else { None })
+            .collect();
+        let problem = Diagnostic::error(Code::WrongType, "", format!("expected text, found {}", node.what()));
+        let problem = problem.at(self.place_of(node));
+        let Some(texts) = texts.filter(|texts| !texts.is_empty()) else {
+            self.report(problem);
+            return None;
+        };
+        let are_commands = texts[0].contains(' ');
+        let text = match are_commands {
+            true => texts.join(" && "),
+            false => texts.iter().map(|word| shell_word(word)).collect::<Vec<_>>().join(" "),
+        };
+        let written = format!("`{}`", crate::yaml::text(&shown(&text)));
+        self.report(problem.help(format!("write {written}")).taken_as(written));
+        Some(text)
     }
 
     fn tell_conversion(&mut self, node: &Node) {
@@ -32,7 +72,10 @@ impl Reader {
         if rule.secret {
             self.hide(node);
         }
-        let text = self.scalar_text(node)?;
+        let text = match &node.kind {
+            Kind::Sequence(parts) if rule.command => self.command(parts, node)?,
+            Kind::Sequence(_) | Kind::Mapping(_) | Kind::Scalar(_) => self.scalar_text(node)?,
+        };
         if text.is_empty() {
             return Some(text);
         }
@@ -49,6 +92,15 @@ impl Reader {
         let meant = complaint.meant.clone();
         self.report(complaint.into_problem("").remedied(remedy));
         self.is_lenient().then(|| meant.unwrap_or(text))
+    }
+}
+
+/// A word as a shell reads it.
+fn shell_word(word: &str) -> Cow<'_, str> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-./:=@%+,".contains(c);
+    match !word.is_empty() && word.chars().all(is_plain) {
+        true => Cow::Borrowed(word),
+        false => Cow::Owned(format!("'{}'", word.replace('\'', "'\\''"))),
     }
 }
 

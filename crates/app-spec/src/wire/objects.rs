@@ -1,0 +1,183 @@
+//! Reading objects: the fields they know, those they do not, and what else may stand in their place.
+//!
+//! What is meant is read in place of what was written, so that everything else that is wrong is told at once. A strict
+//! reading refuses the spec all the same.
+
+use std::rc::Rc;
+
+use super::meant::{as_item, as_object, between_braces};
+use super::{Field, Meant, Object, Reader, Shape};
+use crate::diagnostic::{Code, Diagnostic, Place, Remedy};
+use crate::suggest::{nearest, shown_key};
+use crate::tree::{Entry, Kind, Node, Plain};
+use crate::veil::name_in;
+
+impl Reader {
+    /// Reads an object: every field it knows, a problem for every field it does not.
+    pub fn object<T: Object>(&mut self, node: &Node) -> Option<T> {
+        let Kind::Mapping(entries) = &node.kind else {
+            return self.not_an_object::<T>(node);
+        };
+        self.around.push(T::fields());
+        let mut object = T::default();
+        let mut meant = Vec::new();
+        for entry in entries.iter() {
+            if !object.read_field(entry, self) {
+                let field = self.unknown_field::<T>(&mut object, entry, entries.iter().chain(&meant));
+                meant.extend(field);
+            }
+        }
+        for field in T::fields().iter().filter(|f| f.rule.required) {
+            let is_given = |e: &Entry| &*e.key == field.name && !is_absent(&e.value, &field.shape);
+            if !entries.iter().chain(&meant).any(is_given) {
+                self.missing::<T>(field.name, node);
+            }
+        }
+        object.finish(node, self);
+        self.around.pop();
+        Some(object)
+    }
+
+    /// Says what is wrong. A bare text is taken for the fields that it stands for, and a list of one for its only item.
+    fn not_an_object<T: Object>(&mut self, node: &Node) -> Option<T> {
+        let message = format!("expected {} (a mapping of fields), found {}", T::WHAT, node.what());
+        let problem = Diagnostic::error(Code::WrongType, "", message).at(self.place_of(node));
+        match &node.kind {
+            Kind::Scalar(scalar) => {
+                let Some(meant) = T::meant(scalar) else {
+                    self.report(problem);
+                    return None;
+                };
+                let help = format!("write `{}`", self.written_out(&meant, T::PAIR));
+                let fields = between_braces(&meant, T::PAIR);
+                let fields = if meant.len() == 1 { fields } else { format!("{{{fields}}}") };
+                self.report(problem.help(help).taken_as(format!("`{fields}`")));
+                self.object(&as_object(&meant, node.place))
+            }
+            Kind::Sequence(items) => {
+                let problem = problem.help("leave out the `- ` before the fields");
+                match &items[..] {
+                    [only @ Node { kind: Kind::Mapping(_), .. }] => {
+                        self.report(problem.taken_as("its only item"));
+                        self.object(only)
+                    }
+                    _ => {
+                        self.report(problem);
+                        None
+                    }
+                }
+            }
+            Kind::Mapping(_) => None,
+        }
+    }
+
+    /// `image: {repository: web}`, or `- path: /` for an item of a list.
+    fn written_out(&self, meant: &Meant, pair: Option<(&str, &str)>) -> String {
+        match self.field_name() {
+            Some(name) if !self.is_at_item() => format!("{name}: {{{}}}", between_braces(meant, pair)),
+            _ => as_item(meant, pair),
+        }
+    }
+
+    fn missing<T: Object>(&mut self, name: &'static str, node: &Node) {
+        let path = self.path_of(name);
+        let message = format!("{} needs `{name}`", T::WHAT);
+        let start = node.place.map(|p| Place { end: p.start, ..p });
+        self.report(Diagnostic::error(Code::Missing, path, message).at(start).remedied(Remedy::Kept));
+    }
+
+    /// Takes a misspelt field for the one that is meant, unless that one is given too. Returns the field as it was meant:
+    /// whoever misspelt it need not be told that it is missing as well.
+    fn unknown_field<'e, T: Object>(
+        &mut self,
+        object: &mut T,
+        entry: &Entry,
+        mut given: impl Iterator<Item = &'e Entry>,
+    ) -> Option<Entry> {
+        let is_extension = self.is_at_root() && entry.key.starts_with("x-");
+        if is_extension || self.is_full() {
+            return None;
+        }
+        let message = match entry.is_bare() && !T::fields().iter().any(|field| name_in(&entry.key) == field.name) {
+            true => format!("{} has fields, and here is a text without a `:`", T::WHAT),
+            false => format!("{} has no field `{}`", T::WHAT, shown_key(&entry.key)),
+        };
+        let problem = Diagnostic::error(Code::UnknownField, self.path(), message).at(entry.key_place);
+        if let Some((field, help)) = missing_mark::<T>(&entry.key) {
+            self.report(problem.help(help));
+            self.misread.note_field(self.path_of(field));
+            return None;
+        }
+        let Some(near) = nearest(&entry.key, T::fields().iter().map(|f| f.name)) else {
+            let help = self.where_it_belongs::<T>(&entry.key);
+            self.report(help.into_iter().fold(problem, Diagnostic::help));
+            return None;
+        };
+        if given.any(|e| &*e.key == near) {
+            self.report(problem.help(format!("`{near}`, which may be meant, is given too: leave this out")));
+            return None;
+        }
+        let index = self.problems.len();
+        self.report(problem.help(format!("did you mean `{near}`?")).taken_as(format!("`{near}`")));
+        let meant = Entry { key: Rc::from(near), ..entry.clone() };
+        object.read_field(&meant, self);
+        self.problems.join_advice(index, &self.path_of(near));
+        Some(meant)
+    }
+
+    /// What has a field of that name, when the object at hand has not.
+    fn where_it_belongs<T: Object>(&self, name: &str) -> Option<String> {
+        let has = |fields: &[Field]| fields.iter().any(|field| field.name == name);
+        let mut inner = T::fields().iter().filter(|f| matches!(f.shape, Shape::Object(_)) && has(f.shape.fields()));
+        if let (Some(only), None) = (inner.next(), inner.next()) {
+            return Some(format!("`{name}` belongs under `{}`", only.name));
+        }
+        let outer = self.around.len().checked_sub(2).and_then(|outer| self.around.get(outer));
+        match (outer, self.field_name()) {
+            (Some(outer), Some(beside)) if has(outer) => {
+                Some(format!("`{name}` belongs one level up, beside `{beside}`"))
+            }
+            _ => owners(name).map(|owners| format!("`{name}` is a field of {owners}")),
+        }
+    }
+}
+
+/// `image:{…`, `-name`, `repo a/b`: a key that would be a field with a space or a `:` in it. Returns the field, and what to do.
+fn missing_mark<T: Object>(key: &str) -> Option<(&'static str, &'static str)> {
+    let name = name_in(key.strip_prefix('-').unwrap_or(key));
+    let help = match &key[name.len()..] {
+        _ if key.starts_with('-') => "put a space after the `-`",
+        rest if rest.starts_with(':') => "put a space after the first `:`",
+        rest if rest.starts_with(' ') => "put a `:` after the first word",
+        _ => return None,
+    };
+    let fields = T::fields().iter().chain(T::fields().iter().flat_map(|field| field.shape.fields()));
+    fields.map(|field| field.name).find(|field| *field == name).map(|field| (field, help))
+}
+
+/// Nothing, empty text, or a number that is 0: what clients leave out.
+fn is_absent(node: &Node, shape: &Shape) -> bool {
+    let Kind::Scalar(scalar) = &node.kind else { return false };
+    let is_zero = || matches!(shape, Shape::Integer) && Plain::of(&scalar.text) == Plain::Integer(0);
+    node.is_null() || scalar.text.is_empty() || is_zero()
+}
+
+/// What has a field of that name, when the one at hand has not: it may only stand in the wrong place. The nearest to the
+/// top of the spec are named, at most three.
+fn owners(name: &str) -> Option<String> {
+    let mut level: Vec<(&'static str, &'static [Field])> = vec![("the app", crate::spec::AppSpec::fields())];
+    while !level.is_empty() {
+        let mut owners: Vec<&str> = Vec::new();
+        for (owner, fields) in &level {
+            if fields.iter().any(|f| f.name == name) && !owners.contains(owner) {
+                owners.push(owner);
+            }
+        }
+        if !owners.is_empty() {
+            owners.truncate(3);
+            return Some(crate::suggest::one_of(owners));
+        }
+        level = level.iter().flat_map(|(_, fields)| fields.iter().map(|f| (f.name, f.shape.fields()))).collect();
+    }
+    None
+}

@@ -1,0 +1,102 @@
+//! No error shows a secret: not in a drawing, not in a message, not in JSON; whatever else is wrong around it.
+#![allow(clippy::unwrap_used)]
+
+use app_spec::{AppSpec, Diagnostics};
+
+const SECRET: &str = "s3cr3t";
+
+/// Lines of a service, each with a secret and a mistake.
+const LINES: &[&str] = &[
+    "envs: [{key: A, Value: s3cr3t, type: SECRET}]",
+    "envs: [{key: A, vlaue: s3cr3t, type: SECRET}]",
+    "envs: [{key: A, value: s3cr3t, typ: SECRET}]",
+    "envs: [{key: A, value: s3cr3t, type: SECRT}]",
+    "envs: [{key: A, value: s3cr3t, Type: SECRET}]",
+    "envs: [{key: A, value: s3cr3t, type: [SECRET]}]",
+    "envs: [{key: A, value: s3cr3t, secret: true}]",
+    "envs: [{key: A, value: s3cr3t, value: s3cr3t2, type: SECRET}]",
+    "envs: [{key: A, value: {s3cr3t: s3cr3t}, type: SECRET}]",
+    "envs: [{key: DB_PASSWORD, value: s3cr3t, scoop: RUN_TIME}]",
+    "envs: {DB_PASSWORD: s3cr3t}",
+    "environment: {FOO: s3cr3t}",
+    "envs: [SECRET_TOKEN=s3cr3t]",
+    "envs: [FOO=s3cr3t]",
+    "envs: [s3cr3t]",
+    "envs: [FOO: s3cr3t]",
+    "envs: [{key: TOKEN=s3cr3t}]",
+    "envs:\n  - key: A\n    value: s3cr3t: foo",
+    "envs:\n  - key: A\n    value: @s3cr3t",
+    "envs:\n  - key: A\n    value: %s3cr3t",
+    "envs:\n  - key: A\n    value: `s3cr3t`",
+    "envs:\n  - key: A\n    value: \"s3cr3t\n    type: SECRET",
+    "envs:\n  - key: A\n    value: \"s3cr3t\\passw0rd\"",
+    "envs:\n  - key: A\n    value: *s3cr3t",
+    "envs:\n  - key: A\n    value: !s3cr3t\n    type: SECRET",
+    "envs:\n  - key: A\n    value: !s3cr3t",
+    "envs:\n  - key: A\n    value: !s3cr3t more",
+    "envs:\n  - key: A\n   value: s3cr3t",
+    "envs:\n  - {key: A, value: s3cr3t",
+    "git: https://user:s3cr3t@github.com/a/b.git",
+    "git: {repo_clone_url: 'https://user:s3cr3t@github.com/a/b.git', brnch: main}",
+    "git: {repo_clone_url: 'https://s3cr3t@github.com/a/b.git', brnch: main}",
+    "image: {registry_type: GHCR, registry: 'user:s3cr3t@docker.io', repository: x}",
+    "http_port: https://user:s3cr3t@host",
+    "registryCredentials: s3cr3t",
+    "credentials: s3cr3t",
+    "password: s3cr3t",
+    "tokn: {a: [s3cr3t]}",
+    "log_destinations: [{name: logs, datadog: {apiKey: s3cr3t}}]",
+    "log_destinations: [{name: logs, logtail: s3cr3t}]",
+    "run_command: {TOKEN=s3cr3t npm start}",
+    // Slips that glue a secret to a name, or take it for one.
+    "envs: [{key: A, value:* s3cr3t, type: SECRET}]",
+    "envs: [{key: A, value: &s3cr3t, type: SECRET, x: 1}]",
+    "envs: [{key: A s3cr3t}]",
+    "envs:\n  - key: A\n    type: SECRET\n    value: #s3cr3t\n    scopo: x",
+    "log_destinations:\n  - name: logs\n    logtail:\n      token: # s3cr3t",
+    "envs: [{value: s3cr3t}]",
+    "envs: {[s3cr3t]: s3cr3t}",
+    "envs:\n  - key: A\n    type: SECRET\n      s3cr3t",
+    "envs:\n  - key: A\n      s3cr3t",
+    "image: {value: s3cr3t}",
+    "log_destinations: [{name: logs, datadog: {api_key s3cr3t}}]",
+    "log_destinations: [{name: logs, logtail: {to://en: s3cr3t}}]",
+    "log_destinations: [{name: logs, open_search: {basic_auth: {password:, s3cr3t}}}]",
+];
+
+fn everything(found: &Diagnostics, text: &str) -> String {
+    let api: Vec<String> = found.iter().map(app_spec::Diagnostic::api_message).collect();
+    format!("{}{found}{}{api:?}", found.render("app.yaml", text), serde_json::to_string(found).unwrap())
+}
+
+#[test]
+fn no_mistake_brings_a_secret_into_an_error() {
+    for line in LINES {
+        let text = format!("name: shop\nservices:\n- name: web\n  {line}\n");
+        let strict = AppSpec::from_yaml(&text).map(|_| ()).unwrap_err();
+        let lenient = AppSpec::from_yaml_leniently(&text).map_or_else(|problems| problems, |parsed| parsed.warnings);
+        for found in [strict, lenient] {
+            let said = everything(&found, &text);
+            assert!(!said.contains(SECRET), "{text}\n{said}");
+        }
+    }
+}
+
+#[test]
+fn no_secret_of_an_api_client_comes_into_an_error() {
+    for line in LINES {
+        let text = format!("name: shop\nservices:\n- name: web\n  {line}\n");
+        let Ok(json) = serde_yaml::from_str::<serde_json::Value>(&text) else { continue };
+        let problems = AppSpec::from_json(&json).map(|_| ()).unwrap_err();
+        let said = format!("{problems}{}", serde_json::to_string(&problems).unwrap());
+        assert!(!said.contains(SECRET), "{text}\n{said}");
+    }
+}
+
+#[test]
+fn a_mask_ends_with_the_secret() {
+    let item = "  - key: A\n    type: SECRET\n    value: |\n      s3cr3t\n    scoope: RUN_TIME\n";
+    let text = format!("name: shop\nenvs:\n{item}");
+    let drawn = AppSpec::from_yaml(&text).unwrap_err().render("app.yaml", &text);
+    assert!(drawn.contains("7 |     scoope: RUN_TIME\n"), "{drawn}");
+}
