@@ -6,6 +6,9 @@ const LONGEST: usize = 64;
 /// More words are not compared: real lists are shorter.
 const MOST: usize = 200;
 
+/// More slips in one word are none: another word is meant.
+const MOST_SLIPS: usize = 3;
+
 /// Words that people write for another, where spelling alone would not lead there.
 const ALIASES: &[(&str, &str)] = &[
     ("env", "envs"),
@@ -55,14 +58,19 @@ pub(crate) fn nearest<'k>(written: &str, known: impl IntoIterator<Item = &'k str
     if written.len() > LONGEST {
         return None;
     }
-    let wanted = flat(written);
-    let aliases: Vec<&str> = ALIASES.iter().filter(|(from, _)| flat(from) == wanted).map(|(_, to)| *to).collect();
+    let wanted: Vec<char> = flat_chars(written).collect();
+    let is_written = |word: &str| flat_chars(word).eq(wanted.iter().copied());
+    let aliases: Vec<&str> = ALIASES.iter().filter(|(from, _)| is_written(from)).map(|(_, to)| *to).collect();
     let mut best: Option<(usize, &str)> = None;
     for word in known.into_iter().take(MOST) {
-        if aliases.contains(&word) || flat(word) == wanted {
+        if aliases.contains(&word) || is_written(word) {
             return Some(word);
         }
-        let distance = distance(&wanted, &flat(word));
+        let flat: Vec<char> = flat_chars(word).collect();
+        if flat.len().abs_diff(wanted.len()) > MOST_SLIPS {
+            continue;
+        }
+        let distance = distance(&wanted, &flat);
         if best.is_none_or(|(least, _)| distance < least) {
             best = Some((distance, word));
         }
@@ -76,17 +84,20 @@ fn allowed(length: usize) -> usize {
         0..=2 => 0,
         3..=5 => 1,
         6..=10 => 2,
-        _ => 3,
+        _ => MOST_SLIPS,
     }
 }
 
 pub(crate) fn flat(word: &str) -> String {
-    word.chars().filter(|c| !matches!(c, '_' | '-' | ' ')).flat_map(char::to_lowercase).collect()
+    flat_chars(word).collect()
+}
+
+fn flat_chars(word: &str) -> impl Iterator<Item = char> {
+    word.chars().filter(|c| !matches!(c, '_' | '-' | ' ')).flat_map(char::to_lowercase)
 }
 
 /// Edits between two short words; two neighbours swapped count as one edit.
-fn distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+fn distance(a: &[char], b: &[char]) -> usize {
     let mut before = vec![0; b.len() + 1];
     let mut previous: Vec<usize> = (0..=b.len()).collect();
     for i in 1..=a.len() {
