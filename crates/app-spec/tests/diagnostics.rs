@@ -17,6 +17,15 @@ fn said(text: &str) -> Vec<String> {
 }
 
 #[test]
+fn what_cannot_run_yet_is_told_beside_what_is_wrong() {
+    let text = service("  http_prt: 80\ndomains: [{domain: example.com}]\n");
+    let problems = AppSpec::from_yaml(&text).unwrap_err();
+    let codes: Vec<&str> = problems.iter().map(|d| d.code.as_str()).collect();
+    assert_eq!(codes, ["unknown_field", "not_yet"]);
+    assert_eq!(problems[1].line(), Some(6));
+}
+
+#[test]
 fn fields_types_and_words_are_diagnosed_where_they_stand() {
     let cases: &[(&str, &str)] = &[
         (

@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use app_spec::{AppSpec, Diagnostics};
+use app_spec::AppSpec;
 
 const BORDER: &str = "\n----\n";
 
@@ -17,11 +17,8 @@ fn files() -> Vec<PathBuf> {
 
 /// Everything there is to say about a text, as the command line says it.
 fn drawn(text: &str) -> String {
-    let draw = |found: &Diagnostics| if found.is_empty() { String::new() } else { found.render("app.yaml", text) };
-    match AppSpec::from_yaml(text) {
-        Ok(parsed) => [&parsed.warnings, &parsed.no_effect(), &parsed.not_yet()].map(draw).concat(),
-        Err(problems) => draw(&problems),
-    }
+    let found = AppSpec::from_yaml(text).map_or_else(|problems| problems, |parsed| parsed.remarks());
+    if found.is_empty() { String::new() } else { found.render("app.yaml", text) }
 }
 
 #[test]

@@ -11,10 +11,11 @@ mod health;
 mod ingress;
 mod outer;
 mod platform;
+mod read;
 mod site;
 mod source;
 
-pub use app::{AppSpec, Component, ComponentKind, Parsed};
+pub use app::{AppSpec, Component, ComponentKind};
 pub use component::{Common, InactivitySleep, Job, JobKind, LoadingPage, Protocol, Schedule, Service, Worker};
 pub use database::{Database, Engine};
 pub use env::{EnvKind, EnvScope, EnvValue, EnvVar};
@@ -32,5 +33,6 @@ pub use platform::{
     EgressKind, LogDestination, LogHeader, LogtailDestination, Maintenance, OpenSearchDestination,
     PapertrailDestination, Vpc,
 };
+pub use read::Parsed;
 pub use site::{Function, StaticSite};
 pub use source::{GitSource, HostedSource, ImageDeployOnPush, ImageSource, RegistryType, Source};

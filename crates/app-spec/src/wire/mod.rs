@@ -7,7 +7,7 @@ mod declare;
 pub(crate) mod form;
 mod list;
 mod meant;
-mod misread;
+pub(crate) mod misread;
 mod number;
 mod objects;
 mod out;

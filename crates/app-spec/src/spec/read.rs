@@ -1,0 +1,160 @@
+//! How a spec is read: strictly, leniently, or by its form alone, from a text or from a client's JSON.
+
+use super::app::AppSpec;
+use super::outer::{gathered, of_another_tool};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics};
+use crate::repeated::repeated_keys;
+use crate::tree::{self, Node};
+use crate::veil;
+use crate::wire::misread::Misread;
+use crate::wire::{Leniency, Places, Reader};
+
+/// A spec that was read, with what there is to say about it.
+#[derive(Clone, Debug)]
+pub struct Parsed {
+    /// The spec.
+    pub spec: AppSpec,
+    /// What was converted or is doubtful. Errors are among them after a lenient reading alone: what is wrong and was
+    /// kept.
+    pub warnings: Diagnostics,
+    places: Places,
+}
+
+impl Parsed {
+    /// What this version cannot run, each with its place. Not empty: refuse to create the app.
+    pub fn not_yet(&self) -> Diagnostics {
+        self.located(self.spec.not_yet())
+    }
+
+    /// What is kept and returned but changes nothing here, each with its place.
+    pub fn no_effect(&self) -> Diagnostics {
+        self.located(self.spec.no_effect())
+    }
+
+    /// Everything there is to say, in the order of the text: the warnings, what has no effect, what cannot run.
+    pub fn remarks(&self) -> Diagnostics {
+        let mut remarks = self.warnings.clone();
+        remarks.extend(self.spec.no_effect());
+        remarks.extend(self.spec.not_yet());
+        self.located(remarks)
+    }
+
+    fn located(&self, mut diagnostics: Diagnostics) -> Diagnostics {
+        self.places.locate(diagnostics.iter_mut());
+        diagnostics.hidden = self.warnings.hidden.clone();
+        diagnostics.sort();
+        diagnostics
+    }
+}
+
+impl AppSpec {
+    /// Reads a spec as people write it: YAML 1.2 or JSON, with or without a `spec:` around it.
+    ///
+    /// Errors: everything that is wrong, in the order of the text, together with the warnings.
+    pub fn from_yaml(text: &str) -> Result<Parsed, Diagnostics> {
+        AppSpec::from_text(text, Leniency::Strict)
+    }
+
+    /// Reads what can be read: what would refuse the spec is left out, mended or left as it is, and each such thing is
+    /// among the warnings with its [`Remedy`](crate::Remedy); what is left as it is stays an error. For looking at a
+    /// spec, never for running it.
+    ///
+    /// Errors: the text is no YAML, breaks a limit, is not a mapping at all, or is a file of another tool.
+    pub fn from_yaml_leniently(text: &str) -> Result<Parsed, Diagnostics> {
+        AppSpec::from_text(text, Leniency::Lenient)
+    }
+
+    /// Reads a spec as a client reads it that knows the fields and their types and leaves the rules to the server: a word
+    /// that is not allowed, a name that breaks the rule, a missing source or a template still to be filled in is a
+    /// warning, and the value may be left out. For looking at a spec, never for running it.
+    ///
+    /// Errors: what has the wrong form, [`Code::is_of_form`], with everything else as warnings.
+    pub fn from_yaml_schema_only(text: &str) -> Result<Parsed, Diagnostics> {
+        AppSpec::from_text(text, Leniency::SchemaOnly)
+    }
+
+    fn from_text(text: &str, leniency: Leniency) -> Result<Parsed, Diagnostics> {
+        let mut outcome = AppSpec::from_yaml_or_json(text, leniency);
+        let found = match &mut outcome {
+            Ok(parsed) => &mut parsed.warnings,
+            Err(problems) => problems,
+        };
+        found.quote_first_lines(text);
+        found.point_at_references(text);
+        outcome
+    }
+
+    fn from_yaml_or_json(text: &str, leniency: Leniency) -> Result<Parsed, Diagnostics> {
+        match tree::parse(text) {
+            Ok((root, mut problems)) => {
+                problems.hidden.extend(veil::credentials(text));
+                problems.hidden.extend(veil::comments_for_values(text));
+                AppSpec::from_tree(&root, problems, leniency)
+                    .map_err(|problems| tree::misleading(text).unwrap_or(problems))
+            }
+            // JSON may hold escapes that YAML has not; such a text has no places.
+            Err(problems) if problems.iter().all(|p| p.code == Code::Syntax) => {
+                let text = text.trim_start_matches('\u{feff}');
+                match serde_json::from_str(text) {
+                    Ok(json) => AppSpec::from_tree(&tree::from_json(&json)?, repeated_keys(text), leniency),
+                    Err(_) => Err(problems),
+                }
+            }
+            Err(problems) => Err(problems),
+        }
+    }
+
+    /// Reads a spec that an API client sent. The same rules; the problems have paths but no places.
+    pub fn from_json(value: &serde_json::Value) -> Result<Parsed, Diagnostics> {
+        AppSpec::from_tree(&tree::from_json(value)?, Diagnostics::default(), Leniency::Strict)
+    }
+
+    fn from_tree(root: &Node, problems: Diagnostics, leniency: Leniency) -> Result<Parsed, Diagnostics> {
+        let mut reader = Reader::new(leniency, problems);
+        reader.problems.hidden.extend(veil::secrets(root));
+        if let Some(problem) = of_another_tool(root) {
+            return Err(Diagnostics::refusal(problem, reader.problems.hidden));
+        }
+        let (root, apart) = gathered(root);
+        reader.problems.extend(apart);
+        let spec: Option<AppSpec> = reader.object(&root);
+        let Reader { problems: mut found, places, lost_items, misread, .. } = reader;
+        let of_text = |d: &&mut Diagnostic| TEXTUAL.contains(&d.code);
+        places.name(found.iter_mut().filter(of_text));
+        // Where items are lost, positions are not those of the text.
+        if !lost_items {
+            let mut checks = checks(spec.as_ref().unwrap_or(&AppSpec::default()), &found, &misread);
+            if leniency == Leniency::Strict && (found.has_errors() || checks.iter().any(Diagnostic::is_error)) {
+                // Whoever mends the rest should not find out only then that it cannot run.
+                checks.extend(spec.iter().flat_map(AppSpec::not_yet));
+            }
+            places.locate(checks.iter_mut());
+            found.extend(checks);
+        }
+        found.sort();
+        found.tell_once();
+        match (leniency, &spec) {
+            (Leniency::Lenient, Some(_)) => found.soften(),
+            (Leniency::SchemaOnly, Some(_)) => found.keep_to_form(),
+            (Leniency::Lenient | Leniency::SchemaOnly, None) | (Leniency::Strict, _) => found.harden(),
+        }
+        match spec {
+            Some(spec) if leniency == Leniency::Lenient || !found.has_errors() => {
+                Ok(Parsed { spec, warnings: found, places })
+            }
+            _ => Err(found),
+        }
+    }
+}
+
+/// What is wrong between fields, unless it is so only because something could not be read. Of a template that the text
+/// itself shows to be one, no field need say more.
+fn checks(spec: &AppSpec, found: &Diagnostics, misread: &Misread) -> Vec<Diagnostic> {
+    let is_told = |d: &Diagnostic| found.iter().any(|f| f.code == Code::Unsubstituted && f.path == d.path);
+    let mut checks = crate::check::check(spec, found.has_errors());
+    checks.retain(|check| !misread.explains(check) && !is_told(check));
+    checks
+}
+
+/// What is found in the text before anyone knows a field.
+const TEXTUAL: [Code; 3] = [Code::DuplicateKey, Code::TagNotAllowed, Code::Unsubstituted];
