@@ -91,3 +91,11 @@ fn text_of_several_lines_is_not_taken_for_the_culprit() {
     let text = format!("{WEB}{script}");
     assert_eq!(said(&text), ["10:7 a second `: ` stands in this line | quote text that holds `: `"]);
 }
+
+/// Each once broke a reading off.
+#[test]
+fn texts_that_were_found_by_chance_are_read_to_their_end() {
+    for text in ["-\u{16f00} :", "- é: é\n-é a: 1\n", "\u{feff}-\u{16f00}: [\n"] {
+        assert!(AppSpec::from_yaml(text).is_err(), "{text:?}");
+    }
+}

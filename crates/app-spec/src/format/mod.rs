@@ -43,9 +43,8 @@ pub fn format_spec(text: &str) -> Result<String, Diagnostics> {
 
 /// `None`: the text is to stay as it is. Problems have their places in `original`, of which `text` has the lines.
 fn yaml(original: &str, text: &str) -> Result<Option<String>, Diagnostics> {
-    tree::parse(original)?;
+    let (meant, _) = tree::parse(original)?;
     let text = &*tree::with_spaces_behind_colons(text);
-    let (meant, _) = tree::parse(text)?;
     // An order that changes what is meant is not worth it: an empty `|` means something else at the end of a text.
     for is_arranged in [true, false] {
         let mut document = match read::read(text) {

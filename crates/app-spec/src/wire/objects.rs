@@ -144,8 +144,9 @@ impl Reader {
 
 /// `image:{…`, `-name`, `repo a/b`: a key that would be a field with a space or a `:` in it. Returns the field, and what to do.
 fn missing_mark<T: Object>(key: &str) -> Option<(&'static str, &'static str)> {
-    let name = name_in(key.strip_prefix('-').unwrap_or(key));
-    let help = match &key[name.len()..] {
+    let bare = key.strip_prefix('-').unwrap_or(key);
+    let name = name_in(bare);
+    let help = match &bare[name.len()..] {
         _ if key.starts_with('-') => "put a space after the `-`",
         rest if rest.starts_with(':') => "put a space after the first `:`",
         rest if rest.starts_with(' ') => "put a `:` after the first word",

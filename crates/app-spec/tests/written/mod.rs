@@ -7,19 +7,24 @@ use serde_json::Value;
 /// Formats a text and asserts that nothing of it is lost, that it means the same, and that doing so again changes nothing.
 /// `None`: it is refused.
 pub fn formatted(text: &str) -> Option<String> {
-    let formatted = match format_spec(text) {
-        Ok(formatted) => formatted,
-        Err(problems) => {
-            // What only our parser reads may be refused at last.
-            let is_refused_at_last = problems.to_string().contains("formatting would");
-            assert!(!is_refused_at_last || value(text).is_none(), "{}", problems.render("text", text));
-            return None;
-        }
-    };
+    if let Err(problems) = format_spec(text) {
+        // What only our parser reads may be refused at last.
+        let is_refused_at_last = problems.to_string().contains("formatting would");
+        assert!(!is_refused_at_last || value(text).is_none(), "{}", problems.render("text", text));
+    }
+    formatted_or_left_alone(text)
+}
+
+/// The same for a text that nobody would write, which may be left as it is.
+pub fn formatted_or_left_alone(text: &str) -> Option<String> {
+    let formatted = format_spec(text).ok()?;
     let shown = format!("from\n{text}\nto\n{formatted}");
     assert_eq!(format_spec(&formatted).as_deref(), Ok(formatted.as_str()), "formatted twice, {shown}");
-    assert_eq!(scalars(&formatted), scalars(text), "{shown}");
-    assert_eq!(comments(&formatted), comments(text), "{shown}");
+    // Tabs behind a `:` only our reader takes.
+    if Parser::new_from_str(text).all(|event| event.is_ok()) {
+        assert_eq!(scalars(&formatted), scalars(text), "{shown}");
+        assert_eq!(comments(&formatted), comments(text), "{shown}");
+    }
     // Without a line's end at its end a text may mean something else to other parsers.
     if let Some(value_before) = value(text).filter(|_| text.ends_with('\n')) {
         assert_eq!(value(&formatted), Some(value_before), "another parser reads something else, {shown}");
