@@ -42,7 +42,9 @@ impl AppSpec {
     pub fn needed_values(&self) -> Vec<NeededValue> {
         let mut needed = Vec::new();
         let mut look = |component: Option<&str>, list: &str, envs: &[EnvVar]| {
-            for (i, env) in envs.iter().enumerate() {
+            // Nobody could give one under a name that is none; a lenient reading holds such.
+            let named = |(_, env): &(usize, &EnvVar)| crate::wire::form::env_key(&env.key).is_ok();
+            for (i, env) in envs.iter().enumerate().filter(named) {
                 let why = self.why_needed(env, component.is_some());
                 needed.extend(why.map(|why| NeededValue {
                     component: component.map(str::to_owned),

@@ -36,6 +36,7 @@ const ALIASES: &[(&str, &str)] = &[
     ("url", "repo_clone_url"),
     ("repo", "repo_clone_url"),
     ("repository", "repo"),
+    ("image", "repository"),
     ("name", "key"),
     ("opensearch", "open_search"),
     ("CRON", "SCHEDULED"),

@@ -290,7 +290,7 @@ fn fields_types_and_words_are_diagnosed_where_they_stand() {
         (
             "  {{ more }}: x\n",
             "5:3 error unsubstituted services[0]: `{{ more }}` is a placeholder that nothing has replaced | \
-             replace it before the spec is applied, or put it in quotes",
+             replace it before the spec is applied",
         ),
         (
             "  run_command: [npm, start, 'a b']\n",
@@ -337,7 +337,7 @@ fn fields_types_and_words_are_diagnosed_where_they_stand() {
         ),
         (
             "http_port: 80\n",
-            "5:1 error unknown_field : an app spec has no field `http_port` | `http_port` is a field of services",
+            "5:1 error unknown_field : an app spec has no field `http_port` | `http_port` belongs under `services`",
         ),
     ];
     for (more, wanted) in cases {
@@ -375,7 +375,7 @@ fn whole_texts_are_diagnosed() {
         (
             "name: {{ app }}\n",
             "1:7 error unsubstituted name: `{{ app }}` is a placeholder that nothing has replaced | \
-             replace it before the spec is applied, or put it in quotes",
+             replace it before the spec is applied",
         ),
         (
             "name: shop # a\0b\nregion: fra\n",

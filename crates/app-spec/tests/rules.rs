@@ -62,7 +62,7 @@ fn images_have_a_registry_an_owner_and_a_tag_in_its_place() {
         (
             "registry_type: DOCKER_HUB, repository: 'acme/nginx:1.27', tag: v1",
             "error bad_format workers[0].image.repository: the tag `1.27` is no part of the name | write `repository: \
-             acme/nginx` and `tag: 1.27`",
+             acme/nginx` and `tag: \"1.27\"`",
         ),
         (
             "registry_type: DOCKER_HUB, repository: 'nginx:1.27', digest: 'sha256:DIGEST'",

@@ -41,6 +41,8 @@ fn domains(spec: &AppSpec, found: &mut Vec<Diagnostic>) {
         let path = format!("domains[{i}].domain");
         let name = domain.domain.trim_end_matches('.').to_ascii_lowercase();
         match first.get(&name) {
+            // It could not be read.
+            _ if name.is_empty() => {}
             None => _ = first.insert(name, path),
             Some(before) => {
                 let clash = Diagnostic::error(Code::NameClash, path, format!("the domain `{name}` is given twice"));

@@ -79,6 +79,7 @@ impl AppSpec {
             Ok(parsed) => &mut parsed.warnings,
             Err(problems) => problems,
         };
+        veil::hide_comments_behind(text, &mut found.hidden);
         found.quote_first_lines(text);
         found.point_at_references(text);
         outcome
@@ -126,7 +127,9 @@ impl AppSpec {
             let mut checks = checks(spec.as_ref().unwrap_or(&AppSpec::default()), &found, &misread);
             if leniency == Leniency::Strict && (found.has_errors() || checks.iter().any(Diagnostic::is_error)) {
                 // Whoever mends the rest should not find out only then that it cannot run.
-                checks.extend(spec.iter().flat_map(AppSpec::not_yet));
+                let is_wrong = |d: &Diagnostic| found.iter().chain(&checks).any(|f| f.is_error() && f.path == d.path);
+                let not_yet = spec.iter().flat_map(AppSpec::not_yet).filter(|d| !is_wrong(d)).collect::<Vec<_>>();
+                checks.extend(not_yet);
             }
             places.locate(checks.iter_mut());
             found.extend(checks);

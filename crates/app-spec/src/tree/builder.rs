@@ -195,7 +195,7 @@ impl<'t> Builder<'t> {
         }
         let message = format!("`{}` is a placeholder that nothing has replaced", crate::suggest::shown(text));
         let problem = Diagnostic::error(Code::Unsubstituted, "", message).at(Some(place));
-        let problem = problem.help("replace it before the spec is applied, or put it in quotes");
+        let problem = problem.help("replace it before the spec is applied");
         self.problems.push(problem.taken_as("text"));
         Some(Kind::Scalar(Scalar { text: Rc::from(text), plain: false }))
     }

@@ -66,6 +66,17 @@ pub(crate) fn comments_for_values(text: &str) -> Vec<Range<usize>> {
     found
 }
 
+/// Hides a comment too that stands behind what is hidden: people put aside there what was the value before.
+pub(crate) fn hide_comments_behind(text: &str, hidden: &mut [Range<usize>]) {
+    for range in hidden {
+        let rest = text.get(range.end..).unwrap_or_default();
+        let behind = rest.trim_start_matches([' ', '\t']);
+        if behind.len() < rest.len() && behind.starts_with('#') {
+            range.end += rest.find('\n').unwrap_or(rest.len());
+        }
+    }
+}
+
 /// The same text with a mask for credentials.
 pub(crate) fn without_credentials(text: &str) -> Cow<'_, str> {
     let found = credentials(text);
@@ -104,7 +115,8 @@ fn user_info(word: &str) -> Option<Range<usize>> {
     }
     let begin = match word[..at].find("://") {
         Some(scheme) => scheme + 3,
-        None => word[..at].find(':')? + 1,
+        // A token alone, where a path behind the host shows that it is an address.
+        None => word[..at].find(':').map(|colon| colon + 1).or_else(|| word[at..].contains('/').then_some(0))?,
     };
     (begin < at && &word[begin..at] != "git").then_some(begin..at)
 }
@@ -184,6 +196,7 @@ mod tests {
             ("https://x/?a=1&token=s3cr3t&b=2", "https://x/?a=1&token=*******&b=2"),
             ("SECRET_TOKEN=s3cr3t npm start", "SECRET_TOKEN=******* npm start"),
             ("git@github.com:a/b.git", "git@github.com:a/b.git"),
+            ("ghp_x@github.com/a/b.git", "*******@github.com/a/b.git"),
             ("ssh://git@github.com/a/b", "ssh://git@github.com/a/b"),
             ("nginx:1.25@sha256:0a", "nginx:1.25@sha256:0a"),
             ("buildpack-stack=ubuntu-22", "buildpack-stack=ubuntu-22"),

@@ -17,7 +17,8 @@ const KEYED: [&str; 2] = ["datadog", "logtail"];
 /// The byte ranges of all values that are secrets or may be.
 pub(crate) fn secrets(root: &Node) -> Vec<Range<usize>> {
     let mut search = Search { hidden: Vec::new(), names: HashMap::new() };
-    search.walk(root, Role::Open);
+    // A bare text may be anything.
+    search.walk(root, if matches!(root.kind, Kind::Scalar(_)) { Role::Secret } else { Role::Open });
     search.hidden
 }
 
@@ -27,6 +28,8 @@ enum Role {
     Open,
     /// Environment variables, in whatever form.
     Variables,
+    /// A list of objects; where a text stands in place of one, it may be the secret that belongs in it.
+    Destinations,
     Secret,
 }
 
@@ -42,13 +45,15 @@ impl Search {
         }
         match (&node.kind, role) {
             (Kind::Scalar(_), Role::Open) => {}
-            (Kind::Scalar(_), Role::Secret) => self.hidden.extend(node.place.map(|p| p.start..p.end)),
+            (Kind::Scalar(_), Role::Secret | Role::Destinations) => {
+                self.hidden.extend(node.place.map(|p| p.start..p.end))
+            }
             (Kind::Scalar(scalar), Role::Variables) => {
                 let named = scalar.text.find('=').map_or(0, |at| at + 1);
                 self.hidden.extend(node.place.map(|p| (p.start + named).min(p.end)..p.end));
             }
             (Kind::Sequence(items), _) => items.iter().for_each(|item| self.walk(item, role)),
-            (Kind::Mapping(entries), Role::Open) => self.fields(entries),
+            (Kind::Mapping(entries), Role::Open | Role::Destinations) => self.fields(entries),
             (Kind::Mapping(entries), Role::Variables) => self.variable(entries),
             (Kind::Mapping(entries), Role::Secret) => {
                 for entry in entries.iter() {
@@ -132,6 +137,7 @@ impl Search {
         let role = match is_secret_name(name) || nearest(name, KEYED).is_some() {
             true => Role::Secret,
             false if nearest(name, ["envs"]).is_some() => Role::Variables,
+            false if nearest(name, ["log_destinations"]).is_some() => Role::Destinations,
             false => Role::Open,
         };
         self.names.insert(Rc::from(name), role);

@@ -93,7 +93,10 @@ fn in_text<T: Wire>(scalar: &Scalar, node: &Node, problem: Diagnostic) -> (Diagn
             (problem.help(help).taken_as("a list of one"), Some(vec![as_object(&meant, node.place)]))
         }
         None if is_object || scalar.text.is_empty() => (problem, None),
-        None => (problem.help("put `- ` before it").taken_as("a list of one"), Some(vec![node.clone()])),
+        None => {
+            let help = format!("write it as a list: `[{}]`", crate::yaml::in_flow(&shown(&scalar.text)));
+            (problem.help(help).taken_as("a list of one"), Some(vec![node.clone()]))
+        }
     }
 }
 

@@ -128,13 +128,13 @@ impl Reader {
     /// What has a field of that name, when the object at hand has not.
     fn where_it_belongs<T: Object>(&self, name: &str) -> Option<String> {
         let has = |fields: &[Field]| fields.iter().any(|field| field.name == name);
-        let mut inner = T::fields().iter().filter(|f| matches!(f.shape, Shape::Object(_)) && has(f.shape.fields()));
+        let mut inner = T::fields().iter().filter(|f| has(f.shape.fields()));
         if let (Some(only), None) = (inner.next(), inner.next()) {
             return Some(format!("`{name}` belongs under `{}`", only.name));
         }
         let outer = self.around.len().checked_sub(2).and_then(|outer| self.around.get(outer));
         match (outer, self.field_name()) {
-            (Some(outer), Some(beside)) if has(outer) => {
+            (Some(outer), Some(beside)) if has(outer) && beside != name => {
                 Some(format!("`{name}` belongs one level up, beside `{beside}`"))
             }
             _ => owners(name).map(|owners| format!("`{name}` is a field of {owners}")),

@@ -88,7 +88,8 @@ impl Reader {
             self.tell_conversion(node);
             return Some(text);
         };
-        let remedy = complaint.meant.as_ref().map_or(Remedy::Kept, |meant| Remedy::TakenAs(format!("`{meant}`")));
+        let remedy =
+            complaint.meant.as_ref().map_or(Remedy::Kept, |meant| Remedy::TakenAs(format!("`{}`", shown(meant))));
         let meant = complaint.meant.clone();
         self.report(complaint.into_problem("").remedied(remedy));
         self.is_lenient().then(|| meant.unwrap_or(text))

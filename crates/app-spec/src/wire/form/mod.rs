@@ -24,7 +24,9 @@ pub(crate) fn name(text: &str) -> Result<(), Complaint> {
     let rule = "2 to 32 lower-case letters, digits and hyphens, a letter first, no hyphen last";
     let complaint = Complaint::new(Code::BadName, format!("`{}` is not a name: {rule}", shown(text)));
     let candidate = as_name(text);
-    Err(if is_name(&candidate) { complaint.meant(candidate) } else { complaint })
+    // An address is no name, and its password would be seen in one that is made of it.
+    let is_meant = is_name(&candidate) && !text.contains(['@', '=']) && !text.contains("://");
+    Err(if is_meant { complaint.meant(candidate) } else { complaint })
 }
 
 pub(crate) fn is_name(text: &str) -> bool {

@@ -61,11 +61,10 @@ pub(crate) const OWNER_AND_REPO: &str = "^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)+$";
 pub(crate) fn owner_and_repo(text: &str) -> Result<(), Complaint> {
     let parts: Vec<&str> = text.split('/').collect();
     if text.contains("://") || text.starts_with("git@") || text.starts_with("github.com/") {
-        let owner_repo = text.trim_end_matches(".git").rsplit(['/', ':']).take(2).collect::<Vec<_>>();
         let complaint = Complaint::new(Code::BadFormat, "a repository here is `owner/repo`, not an address");
-        return Err(match owner_repo[..] {
-            [repo, owner] => complaint.meant(format!("{owner}/{repo}")),
-            _ => complaint,
+        return Err(match path_of_address(text) {
+            Some(path) => complaint.meant(path),
+            None => complaint,
         });
     }
     let inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
@@ -75,6 +74,18 @@ pub(crate) fn owner_and_repo(text: &str) -> Result<(), Complaint> {
     }
     unsubstituted(text)?;
     Err(Complaint::new(Code::BadFormat, format!("`{}` is not `owner/repo`", shown(text))))
+}
+
+/// `https://github.com/a/b/tree/main` → `a/b`. Behind other hosts groups may be deeper.
+fn path_of_address(text: &str) -> Option<String> {
+    let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
+    let (host, path) = rest.split_once(['/', ':'])?;
+    let path = path.split(['?', '#']).next().unwrap_or_default().trim_end_matches('/');
+    let parts: Vec<&str> = path.split('/').take_while(|part| !matches!(*part, "-" | "tree" | "blob" | "src")).collect();
+    let parts = if host.ends_with("github.com") { parts.get(..2)? } else { &parts[..] };
+    let path = parts.join("/");
+    let path = path.trim_end_matches(".git");
+    (parts.len() >= 2 && parts.iter().all(|part| !part.is_empty())).then(|| path.to_owned())
 }
 
 /// A path inside the repository: `/`, `.`, `app`, `/app`, `./app`; never out of it.
