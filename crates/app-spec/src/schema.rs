@@ -1,7 +1,7 @@
 //! The fields of a spec as a JSON Schema, for editors that complete and check while someone types.
 //!
 //! Made from the same declarations as the reader, so that the two cannot disagree. Whatever the reader takes without a
-//! word fits the schema, but for words in mixed case; what it takes with a warning, such as a number in quotes, may not.
+//! word fits the schema; what it takes with a warning, such as a number in quotes, may not.
 
 use serde_json::{Map, Value, json};
 

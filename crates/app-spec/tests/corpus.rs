@@ -110,6 +110,31 @@ fn every_file_of_the_corpus_is_read_as_a_person_reads_it() {
     assert_eq!(files.len(), expected.len(), "rows without a file");
 }
 
+/// What the words of these files should be, none of which refuses a spec: file, line, the field, what is meant.
+const MISSPELT: [(&str, u32, &str, &str); 6] = [
+    ("006", 5, "environment_slug", "`node-js`"),
+    ("010", 19, "type", "`SECRET`"),
+    ("090", 20, "registry_type", "`DOCR`"),
+    ("127", 5, "environment_slug", "`node-js`"),
+    ("128", 5, "environment_slug", "known: "),
+    ("201", 6, "environment_slug", "known: "),
+];
+
+#[test]
+fn words_in_other_letters_are_told_where_they_stand() {
+    let Some(folder) = corpus() else { return };
+    let files: BTreeMap<String, String> = files(&folder).into_iter().collect();
+    for (name, line, field, meant) in MISSPELT {
+        let text = &files[name];
+        let found = AppSpec::from_yaml(text).map_or_else(|problems| problems, |parsed| parsed.warnings);
+        let is_told = |d: &app_spec::Diagnostic| {
+            let says = d.help.as_ref().is_some_and(|help| help.contains(meant));
+            d.line() == Some(line) && d.path.ends_with(field) && says
+        };
+        assert!(found.iter().any(is_told), "{name}: {}", found.render(name, text));
+    }
+}
+
 /// The schema alone refuses nothing that a client reads which knows as much; what it reads is more: a `spec:` wrapper,
 /// numbers as values, merge keys under `x-`, templates.
 #[test]

@@ -22,6 +22,19 @@ fn says(cases: &[(&str, &str)]) {
 }
 
 #[test]
+fn words_and_languages_in_other_letters_are_told() {
+    says(&[
+        ("  protocol: Http\n", "warning converted services[0].protocol: `Http` is taken as `HTTP` | write `HTTP`"),
+        (
+            "  environment_slug: nodejs\n",
+            "warning doubtful services[0].environment_slug: `nodejs` is no language that App Platform names | did you mean \
+             `node-js`?",
+        ),
+        ("  environment_slug: node-js\n", ""),
+    ]);
+}
+
+#[test]
 fn sources_name_what_there_is() {
     says(&[
         ("workers: [{name: ww, bitbucket: {repo: a/b/c}}, {name: xx, gitlab: {repo: a/b/c/d}}]\n", ""),

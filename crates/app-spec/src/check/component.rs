@@ -5,8 +5,27 @@ use crate::size::{instance_size, near};
 use crate::spec::{
     AppSpec, Common, Component, ComponentKind, HealthCheck, Job, JobKind, LivenessHealthCheck, Service, Source, Worker,
 };
-use crate::suggest::shown;
+use crate::suggest::{nearest, one_of, shown};
 use crate::wire::form::unsubstituted;
+
+/// Those that App Platform's client names, and `rust`, which public specs have.
+const LANGUAGES: [&str; 12] =
+    ["node-js", "php", "ruby", "python", "go", "hugo", "html", "hexo", "ruby-on-rails", "jekyll", "gatsby", "rust"];
+
+/// A hint that never fails, so that a wrong one goes unseen.
+fn language(path: &str, component: Component<'_>, found: &mut Vec<Diagnostic>) {
+    let slug = match component {
+        Component::StaticSite(site) => site.environment_slug.as_deref(),
+        _ => component.common().and_then(|common| common.environment_slug.as_deref()),
+    };
+    let Some(slug) = slug.filter(|slug| !LANGUAGES.contains(slug)) else { return };
+    let message = format!("`{}` is no language that App Platform names", shown(slug));
+    let help = match nearest(slug, LANGUAGES) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("known: {}", one_of(LANGUAGES)),
+    };
+    found.push(Diagnostic::warning(Code::Doubtful, format!("{path}.environment_slug"), message).help(help));
+}
 
 pub(super) fn check(spec: &AppSpec, found: &mut Vec<Diagnostic>) {
     instances(spec, found);
@@ -14,6 +33,7 @@ pub(super) fn check(spec: &AppSpec, found: &mut Vec<Diagnostic>) {
         if let Some(common) = component.common() {
             size(&path, component.kind(), common, found);
         }
+        language(&path, component, found);
         two_parts(&path, component.source(), found);
         directories(&path, component, found);
         match component {

@@ -202,7 +202,7 @@ pub(crate) use {object, wire_name, words};
 use super::Reader;
 use super::form::unsubstituted;
 use crate::diagnostic::{Code, Diagnostic};
-use crate::suggest::{nearest, one_of, shown_key};
+use crate::suggest::{flat, nearest, one_of, shown_key};
 use crate::tree::Node;
 
 impl Reader {
@@ -214,6 +214,7 @@ impl Reader {
         }
         let known = from(&text);
         if known.is_some() || self.is_full() {
+            self.tell_spelling(&text, words);
             return known;
         }
         if let Err(complaint) = unsubstituted(&text) {
@@ -228,6 +229,17 @@ impl Reader {
         };
         self.report(problem.help(format!("did you mean `{near}`?")).taken_as(format!("`{near}`")));
         from(near)
+    }
+}
+
+impl Reader {
+    /// A word in other letters than its own: App Platform's API takes the written one alone.
+    fn tell_spelling(&mut self, text: &str, words: &[&'static str]) {
+        let Some(word) = words.iter().find(|word| flat(word) == flat(text)).filter(|word| **word != text) else {
+            return;
+        };
+        let message = format!("`{}` is taken as `{word}`", shown_key(text));
+        self.report(Diagnostic::warning(Code::Converted, "", message).help(format!("write `{word}`")));
     }
 }
 
