@@ -19,7 +19,7 @@ pub enum Spec {
         /// Check fields and their types alone, and only warn of what a server would refuse
         #[arg(long, conflicts_with = "lenient")]
         schema_only: bool,
-        /// How to print what was found
+        /// How to print what was found; json is a list with one object for each file
         #[arg(long, short, default_value = "text", value_name = "FORM")]
         output: Form,
     },
