@@ -3,6 +3,9 @@
 use crate::spec::{ImageSource, RegistryType};
 use crate::wire::{Meant, texts};
 
+const GHCR: &str = "ghcr.io";
+const DOCR: &str = "registry.digitalocean.com";
+
 /// The image's reference, for example `library/nginx:1.27`, `ghcr.io/acme/web@sha256:…` or
 /// `registry.digitalocean.com/acme/web:latest`.
 ///
@@ -28,8 +31,8 @@ pub(crate) fn path_in_registry(image: &ImageSource) -> String {
 
 fn host(image: &ImageSource) -> Option<&'static str> {
     match image.registry_type {
-        Some(RegistryType::Ghcr) => Some("ghcr.io"),
-        Some(RegistryType::Docr) => Some("registry.digitalocean.com"),
+        Some(RegistryType::Ghcr) => Some(GHCR),
+        Some(RegistryType::Docr) => Some(DOCR),
         Some(RegistryType::DockerHub | RegistryType::Unspecified) | None => None,
     }
 }
@@ -52,19 +55,19 @@ pub(crate) fn fields_of_reference(text: &str) -> Option<Meant> {
         path => ("docker.io", path),
     };
     let registry_type = match host {
-        "docker.io" | "index.docker.io" => "DOCKER_HUB",
-        "ghcr.io" => "GHCR",
-        "registry.digitalocean.com" => "DOCR",
+        "docker.io" | "index.docker.io" => RegistryType::DockerHub,
+        GHCR => RegistryType::Ghcr,
+        DOCR => RegistryType::Docr,
         _ => return None,
     };
     let (registry, repository) = match path {
-        [only] if registry_type == "DOCKER_HUB" => (Some("library"), (*only).to_owned()),
+        [only] if registry_type == RegistryType::DockerHub => (Some("library"), (*only).to_owned()),
         [only] => (None, (*only).to_owned()),
         [registry, repository @ ..] => (Some(*registry), repository.join("/")),
         [] => return None,
     };
     let fields = [
-        ("registry_type", Some(registry_type.to_owned())),
+        ("registry_type", Some(registry_type.to_string())),
         ("registry", registry.map(str::to_owned)),
         ("repository", Some(repository)),
         // A digest alone pins the image.

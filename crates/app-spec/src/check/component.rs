@@ -59,14 +59,13 @@ fn size(path: &str, kind: ComponentKind, common: &Common, found: &mut Vec<Diagno
     let slug_path = format!("{path}.instance_size_slug");
     let slug = common.instance_size_slug();
     match instance_size(slug) {
-        None if unsubstituted(slug).is_err() => {
-            let problem = Diagnostic::error(Code::Unsubstituted, slug_path, placeholder(slug));
-            found.push(problem.help("replace it, or leave it out"));
-        }
-        None => {
-            let message = format!("there is no instance size `{}`", shown(slug));
-            found.push(Diagnostic::error(Code::UnknownValue, slug_path, message).help(near(slug)));
-        }
+        None => found.push(match unsubstituted(slug) {
+            Err(complaint) => complaint.into_problem(slug_path).help("replace it, or leave it out"),
+            Ok(()) => {
+                let message = format!("there is no instance size `{}`", shown(slug));
+                Diagnostic::error(Code::UnknownValue, slug_path, message).help(near(slug))
+            }
+        }),
         Some(size) if size.single_instance_only && common.instance_count() > 1 && kind != ComponentKind::Job => {
             let is_given = common.instance_size_slug.is_some();
             let path = if is_given { slug_path } else { format!("{path}.instance_count") };
@@ -115,14 +114,9 @@ fn directories(path: &str, component: Component<'_>, found: &mut Vec<Diagnostic>
         | Component::Job(Job { common, .. }) => (&common.source_dir, &common.dockerfile_path),
     };
     for (field, text) in [("source_dir", source_dir), ("dockerfile_path", dockerfile_path)] {
-        let Some(text) = text.as_deref().filter(|text| unsubstituted(text).is_err()) else { continue };
-        let left = Diagnostic::warning(Code::Unsubstituted, format!("{path}.{field}"), placeholder(text));
-        found.push(left.help("replace it before the spec is applied"));
+        let left = text.as_deref().and_then(|text| unsubstituted(text).err());
+        found.extend(left.map(|complaint| complaint.into_warning(format!("{path}.{field}"))));
     }
-}
-
-fn placeholder(text: &str) -> String {
-    format!("`{}` is a placeholder that nothing has replaced", shown(text))
 }
 
 fn health_check(path: &str, check: Option<&HealthCheck>, found: &mut Vec<Diagnostic>) {
@@ -145,9 +139,8 @@ fn liveness(path: &str, check: Option<&LivenessHealthCheck>, found: &mut Vec<Dia
 
 fn http_path(path: String, http_path: Option<&str>, found: &mut Vec<Diagnostic>) {
     let Some(text) = http_path else { return };
-    if unsubstituted(text).is_err() {
-        let left = Diagnostic::warning(Code::Unsubstituted, path, placeholder(text));
-        found.push(left.help("replace it before the spec is applied"));
+    if let Err(complaint) = unsubstituted(text) {
+        found.push(complaint.into_warning(path));
     } else if !text.starts_with('/') {
         let message = format!("the path `{}` does not begin with `/`", shown(text));
         let doubtful = Diagnostic::warning(Code::Doubtful, path, message);

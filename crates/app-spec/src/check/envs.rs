@@ -3,15 +3,12 @@
 use std::collections::HashMap;
 
 use super::lookalikes;
-use super::references::References;
+use super::references::{MOST_FOLLOWED, References};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::needed::Why;
 use crate::reference::{Part, Reference, parts};
 use crate::spec::{AppSpec, Component, EnvValue, EnvVar, Service};
 use crate::suggest::shown;
-
-/// Variables that may lead to a number. Real ones lead over one or two.
-const MOST_FOLLOWED: usize = 8;
 
 pub(super) fn check(spec: &AppSpec, found: &mut Vec<Diagnostic>) {
     let references = References::of(spec);

@@ -11,7 +11,7 @@ use crate::spec::{AppSpec, Component, EnvScope, EnvValue, EnvVar};
 use crate::suggest::{nearest, one_of, shown};
 
 /// Variables looked at behind one value. Real ones lead over one or two.
-const MOST_FOLLOWED: usize = 8;
+pub(super) const MOST_FOLLOWED: usize = 8;
 
 /// A spec, seen by the references in it.
 pub(super) struct References<'a> {

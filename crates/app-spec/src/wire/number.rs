@@ -54,11 +54,12 @@ impl Reader {
             Plain::Number(number) => Some(number),
             Plain::Null | Plain::Bool(_) | Plain::Text => None,
         };
-        match number.filter(|number| is_amount(*number)) {
+        let amount = number.filter(|number| is_amount(*number));
+        match amount {
             Some(number) => self.number_in_text(number),
             None => self.no_value_in_text(scalar, AMOUNT, node),
         }
-        number.filter(|number| is_amount(*number))
+        amount
     }
 
     fn number_in_text(&mut self, number: impl std::fmt::Display) {

@@ -1,7 +1,7 @@
 //! What a field demands of its value beyond its type: limits, form, presence.
 
 use super::form;
-use crate::diagnostic::{Code, Diagnostic};
+use crate::diagnostic::{Code, Diagnostic, Severity};
 use crate::suggest::shown;
 
 /// The demands of one field.
@@ -149,6 +149,11 @@ impl Complaint {
             Some(help) => problem.help(help),
             None => problem,
         }
+    }
+
+    /// The same where it refuses nothing.
+    pub(crate) fn into_warning(self, path: impl Into<String>) -> Diagnostic {
+        Diagnostic { severity: Severity::Warning, ..self.into_problem(path) }
     }
 
     /// Offers the text that was meant.
