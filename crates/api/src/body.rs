@@ -121,7 +121,7 @@ impl Content {
         let text = spec.get();
         let parsed = match has_lines(text) {
             true => AppSpec::from_yaml(&at_its_place(&self.text, text)),
-            false => AppSpec::from_json(&serde_json::from_str(text).map_err(not_json)?),
+            false => AppSpec::from_json_text(text),
         };
         parsed.map_err(|problems| refused(&problems))
     }
@@ -232,6 +232,15 @@ mod tests {
         assert!(message.lines().count() >= 2, "{message}");
         assert!(message.lines().all(|line| line.starts_with("error validating app spec")), "{message}");
         assert!(!message.contains("(line"), "{message}");
+    }
+
+    #[test]
+    fn a_key_given_twice_is_refused_with_lines_and_without() {
+        for space in [" ", "\n"] {
+            let body = format!("{{\"spec\":{space}{{\"name\":\"shop\",\"region\":\"nyc\",\"region\":\"fra\"}}}}");
+            let message = message(json(&body).spec());
+            assert!(message.contains("`region` is given twice"), "{message}");
+        }
     }
 
     #[test]

@@ -95,17 +95,30 @@ impl AppSpec {
             }
             // JSON may hold escapes that YAML has not; such a text has no places.
             Err(problems) if problems.iter().all(|p| p.code == Code::Syntax) => {
-                let text = text.trim_start_matches('\u{feff}');
-                match serde_json::from_str(text) {
-                    Ok(json) => AppSpec::from_tree(&tree::from_json(&json)?, repeated_keys(text), leniency),
-                    Err(_) => Err(problems),
-                }
+                AppSpec::from_json_parts(text.trim_start_matches('\u{feff}'), leniency).unwrap_or(Err(problems))
             }
             Err(problems) => Err(problems),
         }
     }
 
-    /// Reads a spec that an API client sent. The same rules; the problems have paths but no places.
+    /// Reads a spec as an API client sent it: JSON, where a key that is given twice is an error, too. The problems have
+    /// paths but no places.
+    ///
+    /// Errors: everything that is wrong, together with the warnings.
+    pub fn from_json_text(text: &str) -> Result<Parsed, Diagnostics> {
+        let no_json = |error| Diagnostic::error(Code::Syntax, "", format!("the spec is not JSON: {error}"));
+        AppSpec::from_json_parts(text, Leniency::Strict).unwrap_or_else(|error| Err(no_json(error).into()))
+    }
+
+    /// The outer error: the text is no JSON.
+    fn from_json_parts(text: &str, leniency: Leniency) -> serde_json::Result<Result<Parsed, Diagnostics>> {
+        let json = serde_json::from_str(text)?;
+        let read = |tree| AppSpec::from_tree(&tree, repeated_keys(text), leniency);
+        Ok(tree::from_json(&json).map_err(Diagnostics::from).and_then(read))
+    }
+
+    /// Reads a spec from a JSON value, as it is kept and as the API answers it. The same rules; the problems have paths
+    /// but no places.
     pub fn from_json(value: &serde_json::Value) -> Result<Parsed, Diagnostics> {
         AppSpec::from_tree(&tree::from_json(value)?, Diagnostics::default(), Leniency::Strict)
     }
