@@ -118,6 +118,7 @@ async fn a_sealed_value_goes_round_and_a_foreign_one_is_asked_for_again() {
     for foreign in [&of_other, "EV[1:c2FtcGxl:c2FtcGxl]"] {
         it_is_asked_for_again(&at, foreign).await;
     }
+    it_is_named_by_a_proposal(&at, &of_other).await;
     it_is_given_beside_the_spec(&at, &of_other).await;
 }
 
@@ -167,6 +168,22 @@ async fn it_is_asked_for_again(at: &Installation, foreign: &str) {
         let refused = say(at, &[words, &["--spec", &file]].concat()).await;
         assert_eq!(refused.code, Some(1), "{words:?}: {}", refused.err);
         assert!(ask.iter().all(|words| refused.err.contains(words)), "{words:?}: {}", refused.err);
+    }
+}
+
+/// A plan costs no value, and one for a name that is taken is no plan of a new app.
+async fn it_is_named_by_a_proposal(at: &Installation, foreign: &str) {
+    for (words, app) in [(&["apps", "propose"][..], "third"), (&["apps", "propose", "--app", "shop"], "shop")] {
+        let file = spec_file(at, &vault(app, foreign));
+        let told = say(at, &[words, &["--spec", &file]].concat()).await;
+        assert_eq!(told.code, Some(0), "{words:?}: {}", told.err);
+        assert!(told.err.contains("TOKEN of web") && told.out.contains("create web.0"), "{}{}", told.err, told.out);
+    }
+    let file = spec_file(at, &vault("shop", foreign));
+    for words in [&["apps", "propose"][..], &["apps", "create", "--dry-run", "--env", "TOKEN=hocus-pocus"]] {
+        let refused = say(at, &[words, &["--spec", &file]].concat()).await;
+        assert_eq!(refused.code, Some(1), "{words:?}: {}", refused.out);
+        assert!(refused.err.contains("exists already"), "{words:?}: {}", refused.err);
     }
 }
 

@@ -42,6 +42,7 @@ pub trait Control: Send + Sync + 'static {
     async fn instances(&self, app: &AppId) -> Result<Vec<InstanceView>, ControlError>;
     async fn logs(&self, question: LogQuestion) -> Result<LogLines, ControlError>;
     async fn preview_update(&self, app: Option<&AppId>, spec: AppSpec) -> Result<Preview, ControlError>;
+    async fn propose(&self, app: Option<&AppId>, spec: AppSpec) -> Result<Preview, ControlError>;
     async fn preview_restart(&self, app: &AppId, components: &[String]) -> Result<Preview, ControlError>;
     async fn preview_deploy(&self, app: &AppId, options: DeployOptions) -> Result<Preview, ControlError>;
     async fn down(&self, remove_apps: bool) -> Result<(), ControlError>;
@@ -117,6 +118,10 @@ impl Control for Controller {
 
     async fn preview_update(&self, app: Option<&AppId>, spec: AppSpec) -> Result<Preview, ControlError> {
         Controller::preview_update(self, app, spec).await
+    }
+
+    async fn propose(&self, app: Option<&AppId>, spec: AppSpec) -> Result<Preview, ControlError> {
+        Controller::propose(self, app, spec).await
     }
 
     async fn preview_restart(&self, app: &AppId, components: &[String]) -> Result<Preview, ControlError> {

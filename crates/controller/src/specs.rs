@@ -14,9 +14,16 @@ pub(crate) struct Specs<'a> {
     place: String,
 }
 
-/// A spec whose secrets could not all be opened.
+/// Values that someone must give, each with its path. Empty: the spec is complete.
 #[derive(Debug)]
 pub(crate) struct NeedsValues(pub Vec<String>);
+
+impl NeedsValues {
+    /// The spec, if nothing is missing.
+    pub fn none_of(self, spec: AppSpec) -> Result<AppSpec, Self> {
+        if self.0.is_empty() { Ok(spec) } else { Err(self) }
+    }
+}
 
 impl<'a> Specs<'a> {
     pub fn of(app: &AppId, sealer: &'a Sealer) -> Self {
@@ -30,9 +37,9 @@ impl<'a> Specs<'a> {
         Some(spec)
     }
 
-    /// What a person sent, with the values it leaves open or sends back sealed taken from `before`. Errors: paths of
-    /// values that nobody knows here.
-    pub fn complete(&self, mut spec: AppSpec, before: Option<&AppSpec>) -> Result<AppSpec, NeedsValues> {
+    /// What a person sent, with the values it leaves open or sends back sealed taken from `before`; and those that
+    /// nobody knows here.
+    pub fn complete(&self, mut spec: AppSpec, before: Option<&AppSpec>) -> (AppSpec, NeedsValues) {
         self.unseal(&mut spec);
         if let Some(before) = before {
             // App Platform would overwrite a secret without a value with nothing (contract 1.4, 5).
@@ -46,7 +53,7 @@ impl<'a> Specs<'a> {
                 None => format!("{} ({})", it.key, it.path),
             })
             .collect();
-        if needed.is_empty() { Ok(spec) } else { Err(NeedsValues(needed)) }
+        (spec, NeedsValues(needed))
     }
 
     /// For the store and for answers. A secret that did not change keeps its sealed text, so that two reads show the same.

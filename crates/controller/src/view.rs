@@ -132,11 +132,14 @@ pub struct LogEntry {
 }
 
 /// What would be done, shown before it is done.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct Preview {
-    /// One line for each field that would differ from what serves now, as `~ services.web.instance_count: 1 → 2`; no
-    /// secret is in it.
+    /// One line for each field that would differ from what serves now, or where nothing ever served from the app's spec,
+    /// as `~ services.web.instance_count: 1 → 2`. Empty for a new app. The value of a variable of type SECRET, and what
+    /// stands for credentials, is not in it; other values are.
     pub changes: Vec<String>,
     /// One sentence a step, in order.
     pub steps: Vec<String>,
+    /// What someone must give a value before any of this can be done, each with its path.
+    pub needs_values: Vec<String>,
 }

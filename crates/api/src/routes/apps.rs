@@ -77,7 +77,7 @@ pub(super) async fn remove(access: Access, Named(app): Named<String>) -> Answer 
 }
 
 /// What would become of a spec. A taken name is no error here, in App Platform as well, and neither is what this version
-/// cannot run yet: it is told, and there is no plan.
+/// cannot run yet: it is told, and there is no plan. Nor is a value that is still to be given.
 pub(super) async fn propose(access: Access, content: Content) -> Answer {
     let parsed = content.spec()?;
     let app = match content.text("app_id")? {
@@ -92,7 +92,7 @@ pub(super) async fn propose(access: Access, content: Content) -> Answer {
     let own = app.as_ref().map(|it| &it.app.id);
     let available = same_name.is_none() || same_name.as_ref() == own;
     let plan = match available && parsed.not_yet().is_empty() {
-        true => Some(access.control.preview_update(own, parsed.spec.clone()).await?),
+        true => Some(access.control.propose(own, parsed.spec.clone()).await?),
         false => None,
     };
     Ok(Json(show::proposal(&parsed, available, plan.as_ref())))

@@ -158,6 +158,20 @@ async fn a_proposal_tells_what_cannot_run_yet_and_has_no_plan_then() {
 }
 
 #[tokio::test]
+async fn a_proposal_names_the_values_that_are_still_to_be_given() {
+    let server = Server::start().await;
+    let envs = "{\"name\":\"web\",\"envs\":[{\"key\":\"TOKEN\",\"type\":\"SECRET\"}]";
+    let spec = SPEC.replace("{\"name\":\"web\"", envs).replace("shop", "news");
+    let answer = server.send("POST", "/v2/apps/propose", &format!("{{\"spec\":{spec}}}")).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
+    let plan = &answer.json()["boatyard"]["plan"];
+    assert_eq!(
+        (&plan["needs_values"], &plan["steps"]),
+        (&json!(["services[0].envs[0].value"]), &json!(["create web.0"]))
+    );
+}
+
+#[tokio::test]
 async fn failures_have_the_status_that_clients_act_on() {
     let internal = || ControlError::Internal { message: "the store did not answer".into(), cause: anyhow_chain() };
     let all = [

@@ -160,17 +160,23 @@ impl Control for Double {
 
     async fn preview_update(&self, app: Option<&AppId>, spec: AppSpec) -> Result<Preview, ControlError> {
         self.say(format!("preview_update {} {}", app.is_some(), spec.name))?;
-        Ok(Preview { changes: Vec::new(), steps: vec!["create web.0".into()] })
+        Ok(Preview { steps: vec!["create web.0".into()], ..Preview::default() })
+    }
+
+    async fn propose(&self, app: Option<&AppId>, spec: AppSpec) -> Result<Preview, ControlError> {
+        self.say(format!("propose {} {}", app.is_some(), spec.name))?;
+        let needs_values = spec.needed_values().into_iter().map(|it| it.path).collect();
+        Ok(Preview { steps: vec!["create web.0".into()], needs_values, ..Preview::default() })
     }
 
     async fn preview_restart(&self, _: &AppId, components: &[String]) -> Result<Preview, ControlError> {
         self.say(format!("preview_restart {components:?}"))?;
-        Ok(Preview { changes: Vec::new(), steps: vec!["create web.0".into(), "drain the old web.0".into()] })
+        Ok(Preview { steps: vec!["create web.0".into(), "drain the old web.0".into()], ..Preview::default() })
     }
 
     async fn preview_deploy(&self, _: &AppId, options: DeployOptions) -> Result<Preview, ControlError> {
         self.say(format!("preview_deploy force={} clear={}", options.force_build, options.clear_cache))?;
-        Ok(Preview { changes: vec![], steps: vec![] })
+        Ok(Preview::default())
     }
 
     async fn down(&self, remove_apps: bool) -> Result<(), ControlError> {

@@ -7,6 +7,7 @@ use anyhow::{Context, bail};
 use app_spec::AppSpec;
 use serde_json::{Value, json};
 
+use super::planning;
 use crate::args::{Acting, Output};
 use crate::client::{Client, part};
 use crate::columns::{self, APPS, Column, DEPLOYMENTS};
@@ -24,7 +25,7 @@ pub async fn create(
 ) -> anyhow::Result<Exit> {
     columns::chosen(APPS, &output.format)?;
     if acting.dry_run {
-        return propose(client, spec).await;
+        return planning::create(client, spec).await;
     }
     let body = json!({ "spec": wire(spec) });
     match client.post("/v2/apps", &body).await {
@@ -55,32 +56,10 @@ pub async fn update(
 ) -> anyhow::Result<Exit> {
     columns::chosen(APPS, &output.format)?;
     if acting.dry_run {
-        return propose_update(client, app, spec).await;
+        return planning::update(client, app, spec).await;
     }
     let answer = client.put(&format!("/v2/apps/{}", part(app)), &json!({ "spec": wire(spec) })).await?;
     put_answered(client, app, answer, acting, output).await
-}
-
-/// Shows what creating an app would do.
-pub async fn propose(client: &Client, spec: &AppSpec) -> anyhow::Result<Exit> {
-    plan(client.post("/v2/apps?dry_run=true", &json!({ "spec": wire(spec) })).await?)
-}
-
-/// Shows what an update would change in the spec and which steps it would take.
-pub async fn propose_update(client: &Client, app: &str, spec: &AppSpec) -> anyhow::Result<Exit> {
-    let path = format!("/v2/apps/{}?dry_run=true", part(app));
-    let answer = client.put(&path, &json!({ "spec": wire(spec) })).await?;
-    say::result(&say::plain(&differences(&answer)));
-    plan(answer)
-}
-
-/// One line for each field that would change.
-fn differences(answer: &Value) -> String {
-    let changes = answer.pointer("/boatyard/plan/changes").and_then(Value::as_array).map(Vec::as_slice);
-    match changes.unwrap_or_default() {
-        [] => "The spec stays as it is.\n".into(),
-        changes => changes.iter().map(|it| format!("{}\n", it.as_str().unwrap_or_default())).collect(),
-    }
 }
 
 /// Prints the app, after its deployment has ended where that is asked for.
@@ -150,7 +129,7 @@ async fn start(
     // A misspelt column is found before anything is started; doctl starts it first.
     columns::chosen(DEPLOYMENTS, &output.format)?;
     if acting.dry_run {
-        return plan(client.post(&format!("{path}?dry_run=true"), body).await?);
+        return planning::told(client.post(&format!("{path}?dry_run=true"), body).await?);
     }
     let before = if acting.waiting.wait { watch::instances(client, app).await } else { None };
     let begun_with = client.post(path, body).await?["deployment"].take();
@@ -206,29 +185,4 @@ fn confirmed(question: &str) -> anyhow::Result<bool> {
     let mut answer = String::new();
     std::io::stdin().read_line(&mut answer).context("the answer cannot be read")?;
     Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
-}
-
-/// Prints the steps that would be taken.
-fn plan(answer: Value) -> anyhow::Result<Exit> {
-    let steps = answer.pointer("/boatyard/plan/steps").and_then(Value::as_array).context("the API sent no plan")?;
-    let lines = steps
-        .iter()
-        .enumerate()
-        .map(|(index, step)| format!("{:>3}. {}\n", index + 1, say::plain(step.as_str().unwrap_or_default())));
-    say::result(&lines.collect::<String>());
-    say::note("Nothing was done.");
-    Ok(Exit::Done)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_update_is_told_field_by_field() {
-        let answer =
-            json!({"boatyard": {"plan": {"changes": ["~ services.web.instance_count: 3 → 1", "+ workers.mill"]}}});
-        assert_eq!(differences(&answer), "~ services.web.instance_count: 3 → 1\n+ workers.mill\n");
-        assert_eq!(differences(&json!({"boatyard": {"plan": {"changes": []}}})), "The spec stays as it is.\n");
-    }
 }

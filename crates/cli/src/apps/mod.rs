@@ -2,6 +2,7 @@
 
 mod acting;
 mod logs;
+mod planning;
 mod reading;
 
 use crate::args::{Apps, Connection};
@@ -25,13 +26,9 @@ pub async fn run(command: Apps, connection: &Connection) -> anyhow::Result<Exit>
             let spec = crate::spec::given(&spec)?;
             acting::update(&discover::client(connection)?, &app, &spec, &acting, &output).await
         }
-        Apps::Propose { spec, app: None } => {
+        Apps::Propose { spec, app } => {
             let spec = crate::spec::given(&spec)?;
-            acting::propose(&discover::client(connection)?, &spec).await
-        }
-        Apps::Propose { spec, app: Some(app) } => {
-            let spec = crate::spec::given(&spec)?;
-            acting::propose_update(&discover::client(connection)?, &app, &spec).await
+            planning::propose(&discover::client(connection)?, app.as_deref(), &spec).await
         }
         Apps::Restart { app, components, acting, output } => {
             acting::restart(&discover::client(connection)?, &app, &components, &acting, &output).await

@@ -7,13 +7,14 @@ use rollout::deployment::{Event, Stage};
 use rollout::ids::{ComponentName, DeploymentId};
 use rollout::progress::{Progress, Reason, Shown};
 use rollout::queue::{Admission, Build, Request, Restart, admit};
-use store::records::{Change, Deployment, Idempotency, Record};
+use store::records::{AppState, Change, Deployment, Idempotency, Record};
 use tracing::info;
 use uuid::Uuid;
 
 use super::{AppTask, Request as Inbox};
 use crate::clock;
 use crate::error::{ControlError, closest};
+use crate::specs::Specs;
 use crate::view::Caller;
 
 /// Asked of an app.
@@ -50,8 +51,8 @@ impl AppTask {
         }
         let mut app = self.state.app.clone();
         let spec = match &ask.spec {
-            Some(spec) => match self.unchanged_spec(spec) {
-                Some(newest) => return Ok(newest),
+            Some(spec) => match unchanged(&self.state, &self.specs(), spec) {
+                Some(newest) => return Ok(newest.clone()),
                 None => {
                     app.spec = self.specs().seal(spec, Some(&app.spec));
                     app.updated = clock::now();
@@ -187,17 +188,6 @@ impl AppTask {
         Ok(self.state.deployments.iter().filter(|_| repeatable).find(same).cloned())
     }
 
-    /// Equal is equal: putting the spec that serves, or is on its way, changes nothing. One that failed is tried again.
-    fn unchanged_spec(&self, spec: &AppSpec) -> Option<Deployment> {
-        let newest = &self.state.app.spec;
-        let equal = self.specs().open(newest).is_some_and(|before| before == *spec);
-        let is_real = |it: &&Deployment| {
-            let fails = matches!(it.stage, Stage::RollingBack | Stage::Failed | Stage::Canceled | Stage::Superseded);
-            it.spec == *newest && !fails && !it.cancel_asked
-        };
-        self.state.deployments.iter().filter(|_| equal).filter(is_real).max_by_key(|it| it.number).cloned()
-    }
-
     async fn cancel(&mut self, id: &DeploymentId) -> Result<Deployment, ControlError> {
         let Some(mut deployment) = self.deployment(id).cloned() else {
             return Err(ControlError::NotFound(format!("no deployment {id} under way")));
@@ -231,6 +221,17 @@ impl AppTask {
         self.commit(changes).await?;
         Ok(())
     }
+}
+
+/// Equal is equal: putting the spec that serves, or is on its way, changes nothing. One that failed is tried again.
+pub(crate) fn unchanged<'a>(state: &'a AppState, specs: &Specs<'_>, spec: &AppSpec) -> Option<&'a Deployment> {
+    let newest = &state.app.spec;
+    let equal = specs.open(newest).is_some_and(|before| before == *spec);
+    let is_real = |it: &&Deployment| {
+        let fails = matches!(it.stage, Stage::RollingBack | Stage::Failed | Stage::Canceled | Stage::Superseded);
+        it.spec == *newest && !fails && !it.cancel_asked
+    };
+    state.deployments.iter().filter(|_| equal).filter(is_real).max_by_key(|it| it.number)
 }
 
 /// Whether everything that a restart names can be restarted.

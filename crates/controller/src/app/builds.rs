@@ -11,7 +11,7 @@ use rollout::progress::{LeafKey, Reason};
 use rollout::queue::Build;
 use source::{CommitId, GitRef, Selection};
 use store::StoreError;
-use store::records::{BuiltImage, Change, Database, Deployment, Image};
+use store::records::{BuiltImage, Change, Deployment, Image};
 use tracing::Instrument;
 
 use super::done::{Done, Had};
@@ -199,29 +199,6 @@ impl AppTask {
             deployment.progress.succeed(&LeafKey::Build(name), Some(reason), clock::now());
         }
     }
-
-    /// What references in the spec may name.
-    pub(super) fn spec_facts(&self, deployment: &Deployment, databases: &[Database]) -> Facts {
-        let domain = self.shared.front.domain(&self.state.app.name);
-        let databases = databases.iter().map(|it| {
-            let facts = app_spec::DatabaseFacts {
-                host: it.name.to_string(),
-                port: it.port,
-                username: it.user.clone(),
-                password: app_spec::SecretText::new(it.password.clone()),
-                database: it.database.clone(),
-            };
-            (it.name.to_string(), facts)
-        });
-        let commit = |(name, image): (&ComponentName, &Image)| Some((name.to_string(), image.commit.clone()?));
-        Facts {
-            app_id: self.state.app.id.to_string(),
-            app_url: self.shared.front.url(&self.state.app.name),
-            app_domain: domain,
-            databases: databases.collect(),
-            commits: deployment.images.iter().filter_map(commit).collect(),
-        }
-    }
 }
 
 enum Work {
@@ -240,7 +217,7 @@ fn work(recipe: Recipe, commit: Option<&String>) -> Result<Work, String> {
 
 /// Build-scope variables as build arguments, and the names of those that are none because they are secrets: arguments stay
 /// in the image's history (M12).
-fn build_args(spec: &AppSpec, component: &ComponentName) -> (BTreeMap<String, String>, Vec<String>) {
+pub(crate) fn build_args(spec: &AppSpec, component: &ComponentName) -> (BTreeMap<String, String>, Vec<String>) {
     let environment =
         resolve_envs(spec, component.as_str(), Scope::DockerfileBuild, &Facts::default()).unwrap_or_default();
     let (secrets, given): (Vec<_>, Vec<_>) = environment.vars.into_iter().partition(|(_, value)| value.secret);

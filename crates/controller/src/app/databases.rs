@@ -1,6 +1,7 @@
 //! Databases: a container with a named volume, created when first named in a spec, and from then on only kept up.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use app_spec::AppSpec;
@@ -9,10 +10,10 @@ use engine::{
 };
 use rand::Rng;
 use rollout::deployment::Part;
-use rollout::ids::{ComponentName, InstanceName};
+use rollout::ids::{AppId, ComponentName, InstanceName};
 use rollout::observed::ContainerSeen;
 use store::StoreError;
-use store::records::{Change, Database};
+use store::records::{AppState, Change, Database};
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
@@ -30,55 +31,6 @@ const UP_WITHIN: Duration = Duration::from_secs(180);
 const LIMITS: Limits = Limits { cpu_millis: 1000, memory_bytes: 512 << 20 };
 
 impl AppTask {
-    /// Databases of a spec with what they have or will have: password, address, volume. Errors: a sentence.
-    pub(super) fn databases_for(&self, spec: &AppSpec) -> Result<Vec<Database>, String> {
-        let mut databases: Vec<Database> = Vec::new();
-        let network = self.shared.config.network_pool.network(self.state.app.network);
-        let mut given: Vec<_> = self.state.databases.iter().map(|it| it.address).collect();
-        for wanted in &spec.databases {
-            let name = ComponentName::from(wanted.name.as_str());
-            if let Some(known) = self.state.databases.iter().find(|it| it.name == name) {
-                // One that comes back into the spec may begin on an empty volume: its own may have been removed since.
-                let created = known.created && known.wanted;
-                databases.push(Database { wanted: true, created, ..known.clone() });
-                continue;
-            }
-            let mut taken: std::collections::BTreeSet<_> = given.iter().copied().collect();
-            taken.extend(self.state.instances.iter().map(|it| it.address));
-            taken.extend(self.state.job_runs.iter().filter(|it| !it.collected).map(|it| it.address));
-            let address = network.free(&taken, None).ok_or_else(|| format!("no free address for database {name}"))?;
-            given.push(address);
-            let version = wanted.version.clone().unwrap_or_else(|| PG_DEFAULT.into());
-            databases.push(Database {
-                app: self.state.app.id.clone(),
-                image: self.database_image("PG", &version),
-                engine: "PG".into(),
-                version,
-                user: name.as_str().replace('-', "_"),
-                password: random_password(),
-                database: name.as_str().replace('-', "_"),
-                port: PG_PORT,
-                address,
-                container: self.shared.names.database(&self.state.app.id, &name),
-                volume: self.shared.names.volume(&self.state.app.id, &name),
-                wanted: true,
-                created: false,
-                name,
-            });
-        }
-        Ok(databases)
-    }
-
-    fn database_image(&self, engine: &str, version: &str) -> String {
-        let configured = self.shared.config.database_images.iter().find(|(name, _)| name.eq_ignore_ascii_case(engine));
-        configured.map_or_else(|| format!("postgres:{version}"), |(_, image)| image.clone())
-    }
-
-    pub(super) fn databases_unwanted_by(&self, spec: &AppSpec) -> Vec<Database> {
-        let gone = self.state.databases.iter().filter(|it| it.wanted && spec.database(it.name.as_str()).is_none());
-        gone.map(|it| Database { wanted: false, ..it.clone() }).collect()
-    }
-
     pub(super) fn database_parts(&self, spec: &AppSpec) -> BTreeMap<ComponentName, Part> {
         let part = |name: &ComponentName| match self.database_failures.get(name) {
             _ if self.databases_up.contains(name) => Part::Ready,
@@ -217,6 +169,66 @@ impl AppTask {
         }
         Ok(())
     }
+}
+
+/// Databases of a spec with what they have or will have: password, address, volume. Errors: a sentence.
+pub(crate) fn databases_for(shared: &Shared, state: &AppState, spec: &AppSpec) -> Result<Vec<Database>, String> {
+    let network = shared.config.network_pool.network(state.app.network);
+    let mut taken: BTreeSet<_> = state.databases.iter().map(|it| it.address).collect();
+    taken.extend(state.instances.iter().map(|it| it.address));
+    taken.extend(state.job_runs.iter().filter(|it| !it.collected).map(|it| it.address));
+    let mut databases: Vec<Database> = Vec::new();
+    for wanted in &spec.databases {
+        let name = ComponentName::from(wanted.name.as_str());
+        if let Some(known) = state.databases.iter().find(|it| it.name == name) {
+            // One that comes back into the spec may begin on an empty volume: its own may have been removed since.
+            let created = known.created && known.wanted;
+            databases.push(Database { wanted: true, created, ..known.clone() });
+            continue;
+        }
+        let address = network.free(&taken, None).ok_or_else(|| format!("no free address for database {name}"))?;
+        taken.insert(address);
+        databases.push(new_database(shared, &state.app.id, wanted, address));
+    }
+    Ok(databases)
+}
+
+fn new_database(shared: &Shared, app: &AppId, wanted: &app_spec::Database, address: Ipv4Addr) -> Database {
+    let name = ComponentName::from(wanted.name.as_str());
+    let version = wanted.version.clone().unwrap_or_else(|| PG_DEFAULT.into());
+    Database {
+        app: app.clone(),
+        image: database_image(shared, "PG", &version),
+        engine: "PG".into(),
+        version,
+        user: name.as_str().replace('-', "_"),
+        password: random_password(),
+        database: name.as_str().replace('-', "_"),
+        port: PG_PORT,
+        address,
+        container: shared.names.database(app, &name),
+        volume: shared.names.volume(app, &name),
+        wanted: true,
+        created: false,
+        name,
+    }
+}
+
+fn database_image(shared: &Shared, engine: &str, version: &str) -> String {
+    let configured = shared.config.database_images.iter().find(|(name, _)| name.eq_ignore_ascii_case(engine));
+    configured.map_or_else(|| format!("postgres:{version}"), |(_, image)| image.clone())
+}
+
+/// Those that were wanted and are not any more: stopped once the deployment has succeeded.
+pub(crate) fn databases_unwanted_by<'a>(state: &'a AppState, spec: &AppSpec) -> impl Iterator<Item = &'a Database> {
+    state.databases.iter().filter(|it| it.wanted && spec.database(it.name.as_str()).is_none())
+}
+
+/// A sentence where the spec asks for another version than the database has: its files are of that version.
+pub(crate) fn kept_version(database: &Database, spec: &AppSpec) -> Option<String> {
+    let asked = spec.database(database.name.as_str())?.version.as_ref().filter(|it| **it != database.version)?;
+    let (name, version) = (&database.name, &database.version);
+    Some(format!("database {name} stays at version {version}, not {asked}: its files are of that version"))
 }
 
 /// From the request to end to KILL: a database writes its buffers first.

@@ -10,12 +10,14 @@ use rollout::job::JobOutcome;
 use rollout::plan::Standing;
 use rollout::progress::{LeafKey, Reason};
 use store::StoreError;
-use store::records::{Change, Deployment, Image};
+use store::records::{Change, Database, Deployment, Image};
 use tracing::info;
 
 use super::AppTask;
+use super::compose::{Composed, compose, restarted};
+use super::databases::{databases_unwanted_by, kept_version};
 use crate::clock;
-use crate::freeze::{self, Frozen};
+use crate::freeze;
 
 impl AppTask {
     /// Takes one deployment one move further. Returns whether there was a move.
@@ -241,10 +243,7 @@ impl AppTask {
     fn copy_active(&self, deployment: &mut Deployment) {
         let Some(active) = self.active() else { return };
         let generation = self.state.app.generation + 1;
-        let mut targets = active.targets.clone().unwrap_or_default();
-        for target in targets.iter_mut().filter(|it| deployment.request.restart.names(&it.component)) {
-            (target.generation, target.min_generation) = (generation, generation);
-        }
+        let targets = restarted(active, &deployment.request.restart, generation);
         let note = "the image that serves, not built or fetched again".to_owned();
         let keep = |image: &Image| Image { built: false, note: note.clone(), ..image.clone() };
         deployment.images = active.images.iter().map(|(name, image)| (name.clone(), keep(image))).collect();
@@ -263,37 +262,21 @@ impl AppTask {
             app.generation += 1;
             return self.advance_to(deployment, Event::ImagesReady, vec![Change::App(app)]).await;
         }
-        let databases = match self.databases_for(spec) {
-            Ok(databases) => databases,
-            Err(message) => {
-                return self
-                    .fail(deployment, Failure { component: None, code: "DatabaseFailed".into(), message })
-                    .await;
-            }
+        let composed = compose(&self.shared, &self.state, spec, &deployment.request, &deployment.images);
+        let composed = match composed {
+            Ok(composed) => composed,
+            Err(failure) => return self.fail(deployment, failure).await,
         };
         app.generation += 1;
-        let images = deployment.images.iter().map(|(name, image)| (name.clone(), image.id.clone())).collect();
-        let outcome = freeze::freeze(&Frozen {
-            app: &app.id,
-            spec,
-            facts: &self.spec_facts(&deployment, &databases),
-            images: &images,
-            request: &deployment.request,
-            active: self.active().and_then(|it| it.targets.as_deref()).unwrap_or_default(),
-            generation: app.generation,
-            hash: &|text| self.shared.sealer.keyed_hash(&format!("environment/{}", app.id), text.as_bytes()),
-        });
-        let outcome = match outcome {
-            Ok(outcome) => outcome,
-            Err(message) => {
-                return self.fail(deployment, Failure { component: None, code: "InvalidSpec".into(), message }).await;
-            }
-        };
+        let serving = self.active().and_then(|it| Some((it, self.spec_of(it)?)));
+        let serving = serving.as_ref().map(|(active, spec)| (*active, &**spec));
+        deployment.nothing_to_do = composed.is_what_serves(serving, spec, &deployment.request);
+        let Composed { databases, outcome } = composed;
         deployment.record.notes.extend(outcome.notes);
         deployment.record.notes.extend(outcome.revisions.iter().filter_map(|it| freeze::clamped(it, self.shared.host)));
+        deployment.record.notes.extend(databases.iter().filter_map(|it| kept_version(it, spec)));
         deployment.targets = Some(outcome.targets);
         deployment.job_revisions = outcome.jobs;
-        deployment.nothing_to_do = self.is_what_serves(&deployment, &databases);
         if deployment.nothing_to_do {
             deployment.record.notes.push("nothing to do: no component changed".into());
         }
@@ -301,18 +284,6 @@ impl AppTask {
         changes.extend(databases.into_iter().map(Change::Database));
         changes.extend(outcome.revisions.into_iter().map(Change::Revision));
         self.advance_to(deployment, Event::ImagesReady, changes).await
-    }
-
-    /// A plain deployment that came out the same in everything: images, environments, counts, jobs, databases, spec.
-    fn is_what_serves(&self, deployment: &Deployment, databases: &[store::records::Database]) -> bool {
-        let same = |active: &Deployment| {
-            active.targets == deployment.targets
-                && active.job_revisions == deployment.job_revisions
-                && active.spec == deployment.spec
-        };
-        deployment.request == rollout::queue::Request::deploy()
-            && databases.iter().all(|it| it.created)
-            && self.active().is_some_and(same)
     }
 
     /// ACTIVE: written in one transaction with the old one's SUPERSEDED.
@@ -330,7 +301,8 @@ impl AppTask {
         app.active = Some(deployment.id.clone());
         changes.push(Change::App(app));
         if !deployment.request.is_restart() {
-            changes.extend(self.databases_unwanted_by(spec).into_iter().map(Change::Database));
+            let unwanted = databases_unwanted_by(&self.state, spec).map(|it| Database { wanted: false, ..it.clone() });
+            changes.extend(unwanted.map(Change::Database));
         }
         self.setbacks.clear();
         self.advance_to(deployment, Event::Succeeded, changes).await

@@ -44,7 +44,7 @@ impl AppTask {
 
     /// The deployment that serves.
     pub(super) fn active(&self) -> Option<&Deployment> {
-        self.state.app.active.as_ref().and_then(|id| self.deployment(id))
+        super::active(&self.state)
     }
 
     /// The deployment that owns the instances, if one rolls.

@@ -6,6 +6,7 @@
 
 mod accept;
 mod builds;
+mod compose;
 mod databases;
 mod deploy;
 mod done;
@@ -48,8 +49,11 @@ use crate::probe::{self, Asker, Prober};
 use crate::specs::Specs;
 use crate::workshop::Workshop;
 
-pub(crate) use accept::{Ask, check_restart};
+pub(crate) use accept::{Ask, check_restart, unchanged};
+pub(crate) use builds::build_args;
+pub(crate) use compose::{Composed, active, compose, restarted};
 pub(crate) use databases::STOP_GRACE as DATABASE_GRACE;
+pub(crate) use databases::{databases_unwanted_by, kept_version};
 use done::Done;
 
 /// What all app tasks share.

@@ -23,7 +23,8 @@ impl Controller {
         self.name_is_free(&spec.name).await?;
         let id = AppId::new(Uuid::new_v4().to_string());
         let specs = Specs::of(&id, &self.0.shared.sealer);
-        let spec = specs.complete(spec, None).map_err(needs_values)?;
+        let (spec, needed) = specs.complete(spec, None);
+        let spec = needed.none_of(spec).map_err(needs_values)?;
         let sealed = specs.seal(&spec, None);
         let (controller, caller) = (self.clone(), caller.clone());
         // A caller that leaves half-way leaves no half-made app: this goes on without it.
@@ -73,7 +74,7 @@ impl Controller {
         self.app(&id).await
     }
 
-    async fn name_is_free(&self, name: &str) -> Result<(), ControlError> {
+    pub(super) async fn name_is_free(&self, name: &str) -> Result<(), ControlError> {
         match self.0.shared.store.app_by_name(name).await? {
             Some(there) if there.deleting => Err(still_going(name)),
             Some(_) => Err(ControlError::name_taken(name)),
@@ -82,7 +83,12 @@ impl Controller {
     }
 
     /// An app with a network that nobody else has. Not written down yet.
-    async fn new_app(&self, id: AppId, spec: &AppSpec, sealed: serde_json::Value) -> Result<App, ControlError> {
+    pub(super) async fn new_app(
+        &self,
+        id: AppId,
+        spec: &AppSpec,
+        sealed: serde_json::Value,
+    ) -> Result<App, ControlError> {
         let shared = &self.0.shared;
         let taken_networks = shared.store.networks().await?;
         let pool = shared.config.network_pool;
@@ -110,7 +116,8 @@ impl Controller {
 
     /// Puts a new spec. An equal one changes nothing. Errors: as for [`Self::create_app`]; a changed name.
     pub async fn update_app(&self, app: &AppId, spec: AppSpec, caller: &Caller) -> Result<AppView, ControlError> {
-        let spec = self.completed(app, spec).await?;
+        let (spec, needed) = self.completed(app, spec).await?;
+        let spec = needed.none_of(spec).map_err(needs_values)?;
         let ask = Ask {
             request: Request::deploy(),
             spec: Some(spec),
@@ -121,8 +128,9 @@ impl Controller {
         self.app(app).await
     }
 
-    /// A new spec of an app that is there, with the secrets that it leaves out.
-    pub(super) async fn completed(&self, app: &AppId, spec: AppSpec) -> Result<AppSpec, ControlError> {
+    /// A new spec of an app that is there, with the secrets that it leaves out; and those that nobody knows. Errors: it
+    /// cannot be this app's.
+    pub(super) async fn completed(&self, app: &AppId, spec: AppSpec) -> Result<(AppSpec, NeedsValues), ControlError> {
         runnable(&spec)?;
         let record = self.record(app).await?;
         if spec.name != record.name {
@@ -133,7 +141,7 @@ impl Controller {
         }
         let specs = Specs::of(app, &self.0.shared.sealer);
         let before = specs.open(&record.spec);
-        specs.complete(spec, before.as_ref()).map_err(needs_values)
+        Ok(specs.complete(spec, before.as_ref()))
     }
 }
 
@@ -154,7 +162,7 @@ pub(super) fn runnable(spec: &AppSpec) -> Result<(), ControlError> {
     Err(ControlError::InvalidSpec(lines.join("\n")))
 }
 
-fn needs_values(needed: NeedsValues) -> ControlError {
+pub(super) fn needs_values(needed: NeedsValues) -> ControlError {
     ControlError::InvalidSpec(format!(
         "these need a value: {}. Give each in the spec, or by `--env KEY=value`",
         needed.0.join(", ")

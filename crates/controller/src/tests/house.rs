@@ -28,7 +28,7 @@ use crate::start::{Outside, take_over};
 use crate::view::{Caller, DeploymentView};
 
 /// An app with a bit of everything. `{tag}` is the image's, for the service.
-const SPEC: &str = "
+pub const SPEC: &str = "
 name: shop
 databases: [{name: db, engine: PG, version: '17'}]
 services:
@@ -266,6 +266,14 @@ impl House {
         all[all.len().saturating_sub(30)..].join("\n")
     }
 
+    /// Nothing is under way, and no container is there that no record explains.
+    pub async fn is_quiet(&self, app: &AppId) -> Result<(), String> {
+        let state = self.state(app).await;
+        ensure(state.deployments.iter().all(|it| it.stage.is_ended()), || "something is under way".into())?;
+        ensure(state.job_runs.iter().all(|it| it.collected), || format!("{:?}", state.job_runs))?;
+        self.engine_matches(&state)
+    }
+
     async fn is_settled(&self, app: &AppId, stage: Stage) -> Result<(), String> {
         let state = self.state(app).await;
         let newest = state.deployments.iter().max_by_key(|it| it.number).unwrap();
@@ -296,7 +304,11 @@ impl House {
     /// The engine holds exactly what the records explain.
     fn engine_matches(&self, state: &AppState) -> Result<(), String> {
         let rows = state.instances.iter().map(|it| (it.name.to_string(), it.address));
-        let databases = state.databases.iter().filter(|it| it.created).map(|it| (it.container.to_string(), it.address));
+        let databases = state
+            .databases
+            .iter()
+            .filter(|it| it.created && it.wanted)
+            .map(|it| (it.container.to_string(), it.address));
         let recorded: BTreeMap<_, _> = rows.chain(databases).collect();
         let containers = self.engine.containers();
         let running = containers.iter().filter(|it| it.state == ContainerState::Running);

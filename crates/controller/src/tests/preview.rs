@@ -1,19 +1,22 @@
 //! What would be done, told before it is done: in words, and without doing any of it.
 
 use app_spec::{AppSpec, EnvKind, EnvValue, EnvVar, SecretText};
+use engine::fake::{Call, Verb};
 use rollout::deployment::Stage;
+use rollout::ids::AppId;
 
 use super::house::{House, caller, spec};
 use super::simulation::simulate;
+use crate::error::ControlError;
+use crate::view::DeployOptions;
 
 fn with_secret(value: &str) -> AppSpec {
+    with_value(EnvValue::Secret(SecretText::new(value)))
+}
+
+fn with_value(value: EnvValue) -> AppSpec {
     let mut spec = spec("1");
-    let token = EnvVar {
-        key: "TOKEN".into(),
-        value: EnvValue::Secret(SecretText::new(value)),
-        kind: Some(EnvKind::Secret),
-        ..EnvVar::default()
-    };
+    let token = EnvVar { key: "TOKEN".into(), value, kind: Some(EnvKind::Secret), ..EnvVar::default() };
     spec.services[0].common.envs.push(token);
     spec
 }
@@ -92,5 +95,203 @@ fn another_secret_is_a_change_that_shows_neither() {
         assert!(plan.steps.iter().any(|step| step.starts_with("drain the old web.0")), "{:#?}", plan.steps);
         let same = house.controller().preview_update(Some(&app), with_secret("hunter2")).await.unwrap();
         assert_eq!((same.changes.len(), &same.steps[..]), (0, &["nothing: this spec serves already".to_owned()][..]));
+    });
+}
+
+/// What a house is asked to do, told beforehand and done.
+enum Asked {
+    Put(Box<AppSpec>),
+    Restart(Vec<String>),
+    Deploy(DeployOptions),
+}
+
+/// Checks that what is told before is what is done then: the same containers made, started, stopped and removed, the same
+/// jobs run, in whatever order the waits allow.
+async fn holds(house: &House, app: &AppId, asked: Asked) -> Vec<String> {
+    let controller = house.controller();
+    let since = house.engine.calls().len();
+    let plan = match &asked {
+        Asked::Put(spec) => controller.preview_update(Some(app), *spec.clone()).await,
+        Asked::Restart(components) => controller.preview_restart(app, components).await,
+        Asked::Deploy(options) => controller.preview_deploy(app, *options).await,
+    };
+    let steps = plan.unwrap().steps;
+    assert_eq!(house.engine.calls()[since..].iter().filter(|call| call.verb.changes()).count(), 0);
+    match asked {
+        Asked::Put(spec) => drop(controller.update_app(app, *spec, &caller()).await.unwrap()),
+        Asked::Restart(components) => drop(controller.restart(app, &components, &caller()).await.unwrap()),
+        Asked::Deploy(options) => drop(controller.deploy(app, options, &caller()).await.unwrap()),
+    }
+    let newest = house.newest(app).await.id;
+    house.reach(&newest, Stage::Active).await;
+    house.until(async || house.is_quiet(app).await).await;
+    let mut done: Vec<_> = house.engine.calls()[since..].iter().filter_map(done_line).collect();
+    let mut told: Vec<_> = steps.iter().filter_map(|it| told_line(it)).collect();
+    done.sort();
+    told.sort();
+    assert_eq!(told, done, "{steps:#?}");
+    steps
+}
+
+/// `Create(by-…-shop-web-0-7)` as `create web.0`.
+fn done_line(call: &Call) -> Option<String> {
+    let mut from_behind = call.what.rsplit('-');
+    let (last, slot, name) = (from_behind.next()?, from_behind.next()?, from_behind.next()?);
+    let verb = match call.verb {
+        Verb::Create => "create",
+        Verb::Start => "start",
+        Verb::Stop => "stop",
+        Verb::Remove => "remove",
+        _ => return None,
+    };
+    match (slot, last) {
+        ("run", _) => (verb == "create").then(|| format!("run job {name}")),
+        (database, "db") => match verb {
+            "create" | "remove" => Some(format!("{verb} database {database}")),
+            _ => None,
+        },
+        _ => Some(format!("{verb} {name}.{slot}")),
+    }
+}
+
+/// Of a told step, what can be heard of it at the engine.
+fn told_line(step: &str) -> Option<String> {
+    let step = step.replace("the old ", "").replace("stop and remove database", "remove database");
+    let step = step.split([';', ',']).next().unwrap_or_default().trim_end_matches(" and wait until it is ready");
+    let is_heard = ["create ", "start ", "stop ", "remove ", "run job "].iter().any(|verb| step.starts_with(verb));
+    is_heard.then(|| step.to_owned())
+}
+
+/// The spec, with a piece of its text replaced.
+fn edited(from: &str, to: &str) -> AppSpec {
+    let text = super::house::SPEC.replace("{tag}", "1");
+    assert!(text.contains(from), "{from}");
+    AppSpec::from_yaml(&text.replace(from, to)).unwrap().spec
+}
+
+/// Tests of one edit of the spec each: what is replaced by what, and how many instances that makes.
+macro_rules! an_update_does_what_it_is_told_to {
+    ($($name:ident: $from:literal => $to:literal, $made:literal;)*) => {
+        mod an_update_does_what_it_is_told_to {
+            $(#[test]
+            fn $name() {
+                super::simulate(super::edit_holds($from, $to, $made));
+            })*
+        }
+    };
+}
+
+async fn edit_holds(from: &'static str, to: &'static str, made: usize) {
+    let (house, app) = House::with_app().await;
+    let steps = holds(&house, &app, Asked::Put(edited(from, to).into())).await;
+    let is_instance = |it: &&String| it.starts_with("create web.") || it.starts_with("create mill.");
+    assert_eq!(steps.iter().filter(is_instance).count(), made, "{steps:#?}");
+}
+
+an_update_does_what_it_is_told_to! {
+    with_another_image: "repository: web, tag: '1'" => "repository: web, tag: '2'", 2;
+    with_an_instance_more: "instance_count: 2" => "instance_count: 3", 1;
+    with_an_instance_less: "instance_count: 2" => "instance_count: 1", 0;
+    with_a_variable_for_all: "name: shop" => "name: shop\nenvs: [{key: A, value: b}]", 3;
+    with_a_variable_for_one: "  http_port" => "  envs: [{key: A, value: '${db.DATABASE_URL}'}]\n  http_port", 2;
+    with_another_probe: "period_seconds: 5" => "period_seconds: 6", 2;
+    with_longer_drains: "  http_port" => "  termination: {drain_seconds: 70}\n  http_port", 0;
+    without_the_database: "databases: [{name: db, engine: PG, version: '17'}]" => "", 0;
+    with_one_database_more: "version: '17'}" => "version: '17'}, {name: more, engine: PG, version: '17'}", 0;
+    with_another_version_of_the_database: "version: '17'}" => "version: '16'}", 0;
+    with_another_path: "name: shop" => "name: shop\ningress: {rules: [{match: {path: {prefix: /a}}, component: {name: web}}]}", 0;
+    with_an_alert: "name: shop" => "name: shop\nalerts: [{rule: DEPLOYMENT_FAILED}]", 0;
+    with_its_job_later: "kind: PRE_DEPLOY" => "kind: POST_DEPLOY", 0;
+}
+
+#[test]
+fn a_component_is_replaced_because_of_another_ones_port() {
+    simulate(async {
+        let (house, app) = House::with_app().await;
+        let asks = |port: &str| {
+            let mill = "repository: mill, tag: '1'}\n  envs: [{key: PORT_OF_WEB, value: '${web.PRIVATE_PORT}'}]";
+            let text = super::house::SPEC.replace("{tag}", "1").replace("repository: mill, tag: '1'}", mill);
+            AppSpec::from_yaml(&text.replace("http_port: 8080", &format!("http_port: {port}"))).unwrap().spec
+        };
+        holds(&house, &app, Asked::Put(asks("8080").into())).await;
+        let steps = holds(&house, &app, Asked::Put(asks("8081").into())).await;
+        assert!(steps.iter().any(|it| it == "drain the old mill.0" || it == "stop the old mill.0"), "{steps:#?}");
+    });
+}
+
+#[test]
+fn what_a_restart_and_a_rebuild_are_told_to_do_is_what_they_do() {
+    simulate(async {
+        let (house, app) = House::with_app().await;
+        holds(&house, &app, Asked::Restart(vec!["web".into()])).await;
+        holds(&house, &app, Asked::Restart(vec![])).await;
+        let steps = holds(&house, &app, Asked::Deploy(DeployOptions::default())).await;
+        assert_eq!(steps.last().unwrap(), "nothing more: no component changed");
+        holds(&house, &app, Asked::Deploy(DeployOptions { force_build: true, clear_cache: false })).await;
+    });
+}
+
+#[test]
+fn the_spec_that_serves_is_nothing_new_and_after_a_failed_one_costs_nothing() {
+    simulate(async {
+        let (house, app) = House::with_app().await;
+        house.update(&app, "stuck").await;
+        house.settle(&app, Stage::Failed).await;
+        let plan = house.controller().preview_update(Some(&app), spec("1")).await.unwrap();
+        assert_eq!(plan.changes, [""; 0], "nothing differs from what serves");
+        holds(&house, &app, Asked::Put(spec("1").into())).await;
+        let plan = house.controller().preview_update(Some(&app), spec("1")).await.unwrap();
+        assert_eq!(plan.steps, ["nothing: this spec serves already"]);
+    });
+}
+
+#[test]
+fn what_is_under_way_is_told_first() {
+    simulate(async {
+        let (house, app) = House::with_app().await;
+        house.update(&app, "slow").await;
+        let number = house.newest(&app).await.number;
+        let same = house.controller().preview_update(Some(&app), spec("slow")).await.unwrap();
+        assert_eq!(same.steps, [format!("nothing: deployment {number}, which is under way, brings this spec")]);
+        let other = house.controller().preview_update(Some(&app), spec("2")).await.unwrap();
+        assert!(other.steps[0].starts_with(&format!("wait for deployment {number} to end")), "{:#?}", other.steps);
+        house.settle(&app, Stage::Active).await;
+    });
+}
+
+#[test]
+fn a_preview_is_refused_where_the_real_thing_would_be() {
+    simulate(async {
+        let (house, _) = House::with_app().await;
+        let controller = house.controller();
+        let taken = controller.preview_update(None, spec("1")).await.unwrap_err();
+        assert!(matches!(taken, ControlError::Conflict(_)), "{taken}");
+        let open = AppSpec { name: "other".into(), ..with_value(EnvValue::Missing) };
+        let refused = controller.preview_update(None, open.clone()).await.unwrap_err().to_string();
+        assert!(refused.contains("TOKEN of web"), "{refused}");
+        assert_eq!(controller.create_app(open.clone(), &caller()).await.unwrap_err().to_string(), refused);
+        let proposed = controller.propose(None, open).await.unwrap();
+        assert_eq!(proposed.needs_values, ["TOKEN of web (services[0].envs[0].value)"]);
+        assert!(proposed.steps.iter().any(|it| it == "create web.0"), "{:#?}", proposed.steps);
+    });
+}
+
+#[test]
+fn a_plan_that_nobody_would_read_to_its_end_says_that_it_goes_on() {
+    simulate(async {
+        let house = House::new().await;
+        let plan = house.controller().preview_update(None, edited("instance_count: 2", "instance_count: 250")).await;
+        assert_eq!(plan.unwrap().steps.last().unwrap(), "start mill.0 and wait until it is ready");
+        let many = edited("name: shop", "name: shop");
+        let web = many.services[0].clone();
+        let services = (0..3).map(|i| {
+            let mut one = web.clone();
+            (one.common.name, one.common.instance_count) = (format!("web{i}"), Some(250));
+            one.routes = vec![];
+            one
+        });
+        let many = AppSpec { services: services.collect(), ..many };
+        let plan = house.controller().preview_update(None, many).await.unwrap();
+        assert!(plan.steps.iter().any(|it| it == "and so on, instance by instance"));
     });
 }

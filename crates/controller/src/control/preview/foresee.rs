@@ -1,0 +1,83 @@
+//! What a request comes to in the state that things are in: targets, databases, whether it does anything at all.
+
+use std::collections::BTreeMap;
+
+use app_spec::AppSpec;
+use rollout::deployment::Failure;
+use rollout::ids::ComponentName;
+use rollout::observed::{ContainerSeen, Instance, Observed, Open, ProbeSeen};
+use rollout::queue::Request;
+use rollout::target::Target;
+use store::records::{AppState, Database, Deployment};
+
+use super::Expected;
+use crate::app::{Composed, Shared, compose, restarted};
+
+/// What is there, and what is asked for.
+pub(super) struct Outlook<'a> {
+    pub state: &'a AppState,
+    /// The deployment that serves, with its spec.
+    pub serving: Option<&'a (Deployment, AppSpec)>,
+    pub spec: &'a AppSpec,
+    pub request: &'a Request,
+}
+
+/// What comes of it.
+pub(super) struct Foreseen {
+    pub targets: Vec<Target>,
+    /// Those of the spec; none for a restart, which leaves them alone.
+    pub databases: Vec<Database>,
+    /// No job runs, and nothing is replaced.
+    pub nothing_to_do: bool,
+}
+
+impl Foreseen {
+    /// Errors: why the deployment would fail before anything is changed.
+    pub fn of(
+        shared: &Shared,
+        outlook: &Outlook<'_>,
+        images: &BTreeMap<ComponentName, Expected>,
+    ) -> Result<Self, Failure> {
+        let Outlook { state, serving, spec, request } = outlook;
+        if request.is_restart() {
+            let generation = state.app.generation + 1;
+            let targets = serving.map(|(active, _)| restarted(active, &request.restart, generation));
+            return Ok(Self { targets: targets.unwrap_or_default(), databases: Vec::new(), nothing_to_do: false });
+        }
+        let images = images.iter().map(|(name, it)| (name.clone(), it.image.clone())).collect();
+        let composed = compose(shared, state, spec, request, &images)?;
+        let nothing_to_do = composed.is_what_serves(serving.map(|(active, spec)| (active, spec)), spec, request);
+        let Composed { databases, outcome } = composed;
+        Ok(Self { targets: outcome.targets, databases, nothing_to_do })
+    }
+}
+
+/// What is on record, all well, as the model's beginning.
+pub(super) fn model(state: &AppState) -> Observed {
+    let instances = state.instances.iter().filter(|it| it.phase.is_alive()).map(|it| Instance {
+        name: it.name.clone(),
+        component: it.component.clone(),
+        kind: it.kind,
+        slot: it.slot,
+        revision: it.revision.clone(),
+        generation: it.generation,
+        phase: rollout::instance::InstancePhase::Ready,
+        since: it.since,
+        container: ContainerSeen::Running,
+        probe: ProbeSeen::Passing,
+        open: Open::default(),
+        kept_alive: true,
+        busy: false,
+        refused: None,
+        ending: None,
+    });
+    let mut observed = Observed { instances: instances.collect(), ..Observed::default() };
+    observed.routes = Some(rollout::plan::wanted_routes(&observed));
+    observed
+}
+
+/// Whether a target wants just this instance's like.
+pub(super) fn is_current(instance: &Instance, targets: &[Target]) -> bool {
+    let is_like = |it: &&Target| it.revision == instance.revision && instance.generation >= it.min_generation;
+    targets.iter().filter(|it| it.component == instance.component).any(|it| is_like(&it))
+}

@@ -1,0 +1,182 @@
+//! What would be done, without doing it: what a deployment decides, then the planner on a model of what is there.
+
+mod foresee;
+mod tell;
+
+use std::collections::BTreeMap;
+
+use app_spec::{AppSpec, Source, image_reference};
+use rollout::ids::{AppId, ComponentName};
+use rollout::queue::Request;
+use store::records::{AppState, Deployment, Image};
+use uuid::Uuid;
+
+use self::foresee::{Foreseen, Outlook};
+use super::create::{needs_values, runnable};
+use super::{Controller, asked, chosen};
+use crate::app::{active, build_args, unchanged};
+use crate::error::ControlError;
+use crate::specs::{NeedsValues, Specs};
+use crate::view::{DeployOptions, Preview};
+
+impl Controller {
+    /// What putting this spec would do; `app: None`: as a new app. Errors: those of putting it.
+    pub async fn preview_update(&self, app: Option<&AppId>, spec: AppSpec) -> Result<Preview, ControlError> {
+        let plan = self.propose(app, spec).await?;
+        match plan.needs_values.is_empty() {
+            true => Ok(plan),
+            false => Err(needs_values(NeedsValues(plan.needs_values))),
+        }
+    }
+
+    /// As [`Self::preview_update`], for a spec whose values may still be given: they are told, and the steps are those
+    /// that follow then.
+    pub async fn propose(&self, app: Option<&AppId>, spec: AppSpec) -> Result<Preview, ControlError> {
+        let Some(app) = app else { return self.propose_new(spec).await };
+        let (spec, NeedsValues(needs_values)) = self.completed(app, spec).await?;
+        let state = self.state(app).await?;
+        let specs = Specs::of(app, &self.0.shared.sealer);
+        if let Some(there) = unchanged(&state, &specs, &spec) {
+            let why = match there.stage.is_ended() {
+                true => "this spec serves already".to_owned(),
+                false => format!("deployment {}, which is under way, brings this spec", there.number),
+            };
+            return Ok(Preview { steps: vec![format!("nothing: {why}")], ..Preview::default() });
+        }
+        let before = self.opened(&state, active(&state).map_or(&state.app.spec, |it| &it.spec))?;
+        let changes = app_spec::changes(&before, &spec).iter().map(ToString::to_string).collect();
+        let steps = self.steps(state, spec, Request::deploy()).await?;
+        Ok(Preview { changes, steps, needs_values })
+    }
+
+    async fn propose_new(&self, spec: AppSpec) -> Result<Preview, ControlError> {
+        runnable(&spec)?;
+        self.name_is_free(&spec.name).await?;
+        let id = AppId::new(Uuid::new_v4().to_string());
+        let (spec, NeedsValues(needs_values)) = Specs::of(&id, &self.0.shared.sealer).complete(spec, None);
+        let app = self.new_app(id, &spec, serde_json::Value::Null).await?;
+        let state = AppState {
+            app,
+            deployments: Vec::new(),
+            instances: Vec::new(),
+            revisions: Vec::new(),
+            job_runs: Vec::new(),
+            databases: Vec::new(),
+        };
+        let steps = self.steps(state, spec, Request::deploy()).await?;
+        Ok(Preview { changes: Vec::new(), steps, needs_values })
+    }
+
+    /// What a restart would do. Errors: those of the restart.
+    pub async fn preview_restart(&self, app: &AppId, components: &[String]) -> Result<Preview, ControlError> {
+        let state = self.state(app).await?;
+        let active = active(&state).ok_or_else(|| {
+            ControlError::Conflict(format!("app {} was never active, so there is nothing to restart", state.app.name))
+        })?;
+        let spec = self.opened(&state, &active.spec)?;
+        let (restart, _) = chosen(components);
+        crate::app::check_restart(&state.app.name, &spec, &restart)?;
+        let steps = self.steps(state, spec, Request::restart(restart)).await?;
+        Ok(Preview { steps, ..Preview::default() })
+    }
+
+    /// What a deployment would do. Whether a source has changed is known only after fetching it; the steps are those for
+    /// one that has not.
+    pub async fn preview_deploy(&self, app: &AppId, options: DeployOptions) -> Result<Preview, ControlError> {
+        let state = self.state(app).await?;
+        let spec = self.opened(&state, &state.app.spec)?;
+        let (request, _) = asked(options);
+        Ok(Preview { steps: self.steps(state, spec, request).await?, ..Preview::default() })
+    }
+
+    async fn steps(&self, state: AppState, mut spec: AppSpec, request: Request) -> Result<Vec<String>, ControlError> {
+        // The steps are those that follow when it is given.
+        for needed in spec.needed_values() {
+            spec.give(needed.component.as_deref(), &needed.key, "given");
+        }
+        let serving = active(&state).cloned();
+        let before = serving.as_ref().map(|it| self.opened(&state, &it.spec)).transpose()?;
+        let serving = serving.zip(before);
+        let images = self.images(serving.as_ref(), &spec).await;
+        let shared = self.0.shared.clone();
+        // An app of hundreds of instances takes the planner a while.
+        let told = tokio::task::spawn_blocking(move || {
+            let outlook = Outlook { state: &state, serving: serving.as_ref(), spec: &spec, request: &request };
+            let foreseen = Foreseen::of(&shared, &outlook, &images);
+            tell::steps(&outlook, &images, foreseen)
+        });
+        told.await.map_err(|error| ControlError::Internal {
+            message: "the steps could not be foreseen. See the log of `boatyard serve`".into(),
+            cause: error.into(),
+        })
+    }
+
+    /// The image of each component, as far as it is known before anything is fetched.
+    async fn images(
+        &self,
+        serving: Option<&(Deployment, AppSpec)>,
+        spec: &AppSpec,
+    ) -> BTreeMap<ComponentName, Expected> {
+        let mut images = BTreeMap::new();
+        for component in spec.components() {
+            let name = ComponentName::from(component.name());
+            let served = serving.and_then(|(active, before)| Some((active.images.get(&name)?, before)));
+            let expected = match component.source() {
+                Source::Image(source) => self.prebuilt(&image_reference(source), served).await,
+                _ => from_source(&name, served, spec),
+            };
+            images.insert(name, expected);
+        }
+        images
+    }
+
+    async fn prebuilt(&self, reference: &str, served: Option<(&Image, &AppSpec)>) -> Expected {
+        let local = self.0.shared.engine.image(reference).await.ok().flatten();
+        let served = served.map(|(image, _)| image).filter(|it| it.reference == reference);
+        let is_here = local.is_some();
+        let id = local.or_else(|| served.map(|it| it.id.clone())).unwrap_or_else(|| format!("new: {reference}"));
+        Expected { image: image(id, reference), is_here }
+    }
+
+    async fn state(&self, app: &AppId) -> Result<AppState, ControlError> {
+        let state = self.0.shared.store.app_state(app).await?;
+        state.ok_or_else(|| ControlError::NotFound(format!("no app {app}")))
+    }
+
+    /// A stored spec of an app, with its secrets.
+    fn opened(&self, state: &AppState, stored: &serde_json::Value) -> Result<AppSpec, ControlError> {
+        let name = &state.app.name;
+        Specs::of(&state.app.id, &self.0.shared.sealer).open(stored).ok_or_else(|| {
+            ControlError::Conflict(format!("the spec of {name} cannot be read by this version; see the log of serve"))
+        })
+    }
+}
+
+/// The image that a component is expected to have.
+struct Expected {
+    image: Image,
+    /// It need not be had first: it is on the engine, or what serves was built from the same.
+    is_here: bool,
+}
+
+/// What was built from the same place in the same way is taken for unchanged.
+fn from_source(name: &ComponentName, served: Option<(&Image, &AppSpec)>, spec: &AppSpec) -> Expected {
+    match served {
+        Some((image, before)) if is_built_alike(name, before, spec) => Expected { image: image.clone(), is_here: true },
+        _ => Expected { image: image(format!("new: {name}"), ""), is_here: false },
+    }
+}
+
+fn is_built_alike(name: &ComponentName, before: &AppSpec, after: &AppSpec) -> bool {
+    let recipe = |spec: &AppSpec| {
+        let component = spec.component(name.as_str())?;
+        let common = component.common()?;
+        let branch = common.source.repository().map(|(url, branch)| (url, branch.map(str::to_owned)))?;
+        Some((branch, common.source_dir(), common.dockerfile_path(), build_args(spec, name)))
+    };
+    recipe(before).is_some_and(|it| Some(it) == recipe(after))
+}
+
+fn image(id: String, reference: &str) -> Image {
+    Image { id, reference: reference.to_owned(), commit: None, built: false, note: String::new() }
+}

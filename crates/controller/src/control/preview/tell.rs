@@ -1,0 +1,184 @@
+//! Steps in words, in the order in which a deployment takes them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use app_spec::{AppSpec, Component, JobKind, image_reference};
+use rollout::deployment::Failure;
+use rollout::ids::{ComponentName, InstanceName};
+use rollout::observed::Routes;
+use rollout::plan::{Standing, standing};
+use rollout::queue::Build;
+use rollout::simulate::{Turn, World};
+use rollout::step::Step;
+use rollout::target::Target;
+use store::records::Database;
+
+use super::Expected;
+use super::foresee::{Foreseen, Outlook, is_current, model};
+use crate::app::{databases_unwanted_by, kept_version};
+use crate::clock;
+
+/// The planner's turns that are told: more than anybody would read, and a few seconds of work at most.
+const TURNS: usize = 3_000;
+
+/// What would be done.
+pub(super) fn steps(
+    outlook: &Outlook<'_>,
+    images: &BTreeMap<ComponentName, Expected>,
+    foreseen: Result<Foreseen, Failure>,
+) -> Vec<String> {
+    let Outlook { state, spec, request, .. } = outlook;
+    let mut steps: Vec<String> = wait_line(outlook).into_iter().collect();
+    if !request.is_restart() {
+        steps.extend(spec.components().filter_map(|it| image_line(it, request.build, images)));
+    }
+    let foreseen = match foreseen {
+        Ok(foreseen) => foreseen,
+        Err(failure) => {
+            steps.push(format!("fail, with everything as it was: {}", failure.message));
+            return steps;
+        }
+    };
+    if foreseen.nothing_to_do {
+        steps.push("nothing more: no component changed".into());
+        return steps;
+    }
+    if !request.is_restart() {
+        steps.extend(foreseen.databases.iter().filter_map(|it| database_line(it, outlook)));
+        steps.extend(jobs(spec, JobKind::PreDeploy));
+    }
+    steps.extend(instance_lines(outlook, &foreseen.targets));
+    if !request.is_restart() {
+        steps.extend(jobs(spec, JobKind::PostDeploy));
+        let unwanted = databases_unwanted_by(state, spec);
+        steps.extend(unwanted.map(|it| format!("stop and remove database {}; its volume is kept", it.name)));
+    }
+    if steps.is_empty() {
+        steps.push("nothing: everything is as it should be".into());
+    }
+    steps
+}
+
+/// A restart does not wait for what only builds; everything else waits for its turn.
+fn wait_line(outlook: &Outlook<'_>) -> Option<String> {
+    let before = outlook.state.deployments.iter().filter(|it| !it.stage.is_ended());
+    let last = before.filter(|it| it.stage.rolls() || !outlook.request.is_restart()).max_by_key(|it| it.number)?;
+    Some(format!("wait for deployment {} to end; the steps below begin with what is there now", last.number))
+}
+
+fn image_line(component: Component<'_>, build: Build, images: &BTreeMap<ComponentName, Expected>) -> Option<String> {
+    let name = component.name();
+    let is_here = images.get(&ComponentName::from(name)).is_some_and(|it| it.is_here);
+    let Some(image) = component.source().image() else {
+        return Some(match build {
+            Build::Frozen => return None,
+            Build::Reuse if is_here => {
+                format!("fetch the source of {name}; only if its tree changed, build it and replace its instances")
+            }
+            Build::Reuse | Build::Force => format!("fetch the source of {name} and build it"),
+            Build::ForceWithoutCache => format!("fetch the source of {name} and build it without the build cache"),
+        });
+    };
+    let verb = if build == Build::Reuse && is_here { "use" } else { "pull" };
+    Some(format!("{verb} image {} for {name}", image_reference(image)))
+}
+
+fn database_line(database: &Database, outlook: &Outlook<'_>) -> Option<String> {
+    let name = &database.name;
+    let known = outlook.state.databases.iter().find(|it| it.name == *name);
+    match known {
+        None => Some(format!("create database {name}")),
+        Some(known) if !known.wanted => {
+            Some(format!("bring database {name} back, on its volume if that is still there"))
+        }
+        Some(known) => kept_version(known, outlook.spec),
+    }
+}
+
+fn jobs(spec: &AppSpec, kind: JobKind) -> Vec<String> {
+    let of_kind = spec.jobs.iter().filter(|it| it.kind() == kind);
+    of_kind.map(|it| format!("run job {}", it.common.name)).collect()
+}
+
+/// The planner's own steps, and where the new rules count.
+fn instance_lines(outlook: &Outlook<'_>, targets: &[Target]) -> Vec<String> {
+    let observed = model(outlook.state);
+    let mut teller = Teller { routed: observed.routes.clone().unwrap_or_default(), names: BTreeMap::new() };
+    for it in &observed.instances {
+        let old = if is_current(it, targets) { "" } else { "the old " };
+        teller.names.insert(it.name.clone(), format!("{old}{}.{}", it.component, it.slot));
+    }
+    let mut new_rules = other_rules(outlook);
+    let mut world = World::new(observed, clock::now());
+    let mut lines = Vec::new();
+    for turn in 0.. {
+        // As the ingress gets them: once all that is wanted serves.
+        let serves = matches!(standing(targets, &world.observed, world.now), Standing::Serving | Standing::Done);
+        if serves && std::mem::take(&mut new_rules) {
+            lines.push("route requests by the new rules".into());
+        }
+        if turn == TURNS {
+            lines.push("and so on, instance by instance".into());
+            break;
+        }
+        let Some(turn) = world.turn(targets) else { break };
+        for it in &world.observed.instances {
+            teller.names.entry(it.name.clone()).or_insert_with(|| format!("{}.{}", it.component, it.slot));
+        }
+        if let Turn::Did(step) = turn {
+            lines.extend(teller.tell(&step));
+        }
+    }
+    lines
+}
+
+/// Whether requests are to be routed by other rules than now. A new app has none to replace.
+fn other_rules(outlook: &Outlook<'_>) -> bool {
+    let rules = |spec: &AppSpec| app_spec::routes(spec);
+    !outlook.request.is_restart() && outlook.serving.is_some_and(|(_, before)| rules(before) != rules(outlook.spec))
+}
+
+/// Tells steps in words.
+struct Teller {
+    names: BTreeMap<InstanceName, String>,
+    routed: Routes,
+}
+
+impl Teller {
+    /// One step in words; bookkeeping is left out.
+    fn tell(&mut self, step: &Step) -> Option<String> {
+        Some(match step {
+            Step::Add { component, slot, .. } => format!("create {component}.{slot}"),
+            Step::Start { instance } => format!("start {} and wait until it is ready", self.name(instance)),
+            Step::Route { routes } => return self.routes(routes),
+            Step::Drain { instance } => format!("drain {}", self.name(instance)),
+            Step::Stop { instance, .. } => format!("stop {}", self.name(instance)),
+            Step::Remove { instance } => format!("remove {}", self.name(instance)),
+            _ => return None,
+        })
+    }
+
+    /// `route web to the old web.0 and web.0`: whose routes change, and to what.
+    fn routes(&mut self, routes: &Routes) -> Option<String> {
+        let before = std::mem::replace(&mut self.routed, routes.clone());
+        let gone = before.keys().filter(|it| !routes.contains_key(*it)).map(|it| format!("{it} to nobody"));
+        let changed = routes.iter().filter(|(component, to)| before.get(*component) != Some(to));
+        let told = changed.filter(|(component, to)| !to.is_empty() || before.contains_key(*component));
+        let told = told.map(|(component, to)| format!("{component} to {}", self.all(to)));
+        let lines: Vec<_> = told.chain(gone).collect();
+        (!lines.is_empty()).then(|| format!("route {}", lines.join(", ")))
+    }
+
+    fn all(&self, instances: &BTreeSet<InstanceName>) -> String {
+        let names: Vec<_> = instances.iter().map(|it| self.name(it)).collect();
+        match &names[..] {
+            [] => "nobody".into(),
+            [one] => one.clone(),
+            [first @ .., last] => format!("{} and {last}", first.join(", ")),
+        }
+    }
+
+    fn name(&self, instance: &InstanceName) -> String {
+        self.names.get(instance).cloned().unwrap_or_else(|| instance.to_string())
+    }
+}
