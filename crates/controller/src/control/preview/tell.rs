@@ -18,8 +18,8 @@ use super::foresee::{Foreseen, Outlook, is_current, model};
 use crate::app::{databases_unwanted_by, kept_version};
 use crate::clock;
 
-/// The planner's turns that are told: more than anybody would read, and a few seconds of work at most.
-const TURNS: usize = 3_000;
+/// The planner's turns that are told: a hundred instances replaced, more than anybody would read.
+const TURNS: usize = 1_000;
 
 /// What would be done.
 pub(super) fn steps(
