@@ -32,6 +32,10 @@ pub enum ControlError {
 }
 
 impl ControlError {
+    pub(crate) fn being_deleted(app: &str) -> Self {
+        Self::Conflict(format!("app {app} is being deleted"))
+    }
+
     pub(crate) fn name_taken(app: &str) -> Self {
         Self::Conflict(format!("an app named {app} exists already; update it, or choose another name"))
     }

@@ -41,9 +41,8 @@ impl AppTask {
     }
 
     async fn accept(&mut self, ask: Ask) -> Result<Deployment, ControlError> {
-        let name = self.state.app.name.clone();
         if self.state.app.deleting {
-            return Err(ControlError::Conflict(format!("app {name} is being deleted")));
+            return Err(ControlError::being_deleted(&self.state.app.name));
         }
         self.check_restart(&ask.request)?;
         if let Some(same) = self.repeated(&ask).await? {

@@ -277,6 +277,23 @@ fn a_preview_is_refused_where_the_real_thing_would_be() {
 }
 
 #[test]
+fn nothing_is_planned_for_an_app_that_goes() {
+    simulate(async {
+        let (house, app) = House::with_app().await;
+        let controller = house.controller();
+        controller.delete_app(&app).await.unwrap();
+        let plans = [
+            controller.preview_update(Some(&app), spec("2")).await,
+            controller.preview_restart(&app, &[]).await,
+            controller.preview_deploy(&app, DeployOptions::default()).await,
+        ];
+        for plan in plans {
+            assert_eq!(plan.unwrap_err().to_string(), "app shop is being deleted");
+        }
+    });
+}
+
+#[test]
 fn a_plan_that_nobody_would_read_to_its_end_says_that_it_goes_on() {
     simulate(async {
         let house = House::new().await;

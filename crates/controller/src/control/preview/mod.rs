@@ -138,9 +138,11 @@ impl Controller {
         Expected { image: image(id, reference), is_here }
     }
 
+    /// Errors: there is none, or not for long.
     async fn state(&self, app: &AppId) -> Result<AppState, ControlError> {
         let state = self.0.shared.store.app_state(app).await?;
-        state.ok_or_else(|| ControlError::NotFound(format!("no app {app}")))
+        let state = state.ok_or_else(|| ControlError::NotFound(format!("no app {app}")))?;
+        if state.app.deleting { Err(ControlError::being_deleted(&state.app.name)) } else { Ok(state) }
     }
 
     /// A stored spec of an app, with its secrets.
