@@ -7,16 +7,17 @@ use std::time::Duration;
 
 use app_spec::AppSpec;
 use async_trait::async_trait;
+use engine::Engine;
 use engine::fake::{Behaviour, Call, FakeEngine, Verb};
-use engine::{ContainerState, Engine, RestartPolicy};
 use futures::StreamExt;
 use rollout::deployment::Stage;
 use rollout::ids::{AppId, DeploymentId, InstanceName};
-use rollout::instance::InstancePhase;
 use store::records::{AppState, Change, Database, Deployment, Probe};
 use store::{DataDir, Store};
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
+
+mod checks;
 
 use super::ingress::MemoryIngress;
 use super::simulation;
@@ -241,13 +242,6 @@ impl House {
         self.starts.lock().unwrap().iter().filter(|(name, _)| name.contains(name_part)).map(|(_, count)| count).sum()
     }
 
-    /// Every table since the journal's `since` left each component as many listening upstreams as are wanted.
-    pub fn check_capacity(&self, since: usize) {
-        for taken in self.ingress.taken().iter().filter(|it| it.calls >= since) {
-            assert_eq!(taken.listening.get("web").copied().unwrap_or_default().min(2), 2, "{:#?}", taken.table);
-        }
-    }
-
     pub async fn until<T>(&self, mut look: impl AsyncFnMut() -> Result<T, String>) -> T {
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -264,96 +258,6 @@ impl House {
         let changing = calls.iter().filter(|it| it.verb.changes()).map(|it| it.to_string());
         let all: Vec<_> = changing.collect();
         all[all.len().saturating_sub(30)..].join("\n")
-    }
-
-    /// Nothing is under way, and no container is there that no record explains.
-    pub async fn is_quiet(&self, app: &AppId) -> Result<(), String> {
-        let state = self.state(app).await;
-        ensure(state.deployments.iter().all(|it| it.stage.is_ended()), || "something is under way".into())?;
-        ensure(state.job_runs.iter().all(|it| it.collected), || format!("{:?}", state.job_runs))?;
-        self.engine_matches(&state)
-    }
-
-    async fn is_settled(&self, app: &AppId, stage: Stage) -> Result<(), String> {
-        let state = self.state(app).await;
-        let newest = state.deployments.iter().max_by_key(|it| it.number).unwrap();
-        ensure(newest.stage == stage, || format!("newest is {:?}: {:?}", newest.stage, newest.failure))?;
-        ensure(state.deployments.iter().all(|it| it.stage.is_ended()), || "something is under way".into())?;
-        let active = state.app.active.as_ref().and_then(|id| state.deployments.iter().find(|it| it.id == *id));
-        for (component, wanted) in WANTED.into_iter().filter(|_| active.is_some()) {
-            let target =
-                active.and_then(|it| it.targets.iter().flatten().find(|it| it.component.as_str() == component));
-            let target = target.ok_or("no target")?;
-            let rows: Vec<_> = state.instances.iter().filter(|it| it.component.as_str() == component).collect();
-            let good = |it: &store::records::Instance| {
-                it.phase == InstancePhase::Ready
-                    && it.kept_alive
-                    && it.revision == target.revision
-                    && it.generation >= target.min_generation
-            };
-            let slots: BTreeSet<_> = rows.iter().map(|it| it.slot).collect();
-            ensure(rows.len() == wanted && slots.len() == wanted && rows.iter().all(|it| good(it)), || {
-                format!("{component}: {rows:#?}")
-            })?;
-        }
-        ensure(state.job_runs.iter().all(|it| it.collected), || format!("{:?}", state.job_runs))?;
-        self.engine_matches(&state)?;
-        self.routes_match(&state)
-    }
-
-    /// The engine holds exactly what the records explain.
-    fn engine_matches(&self, state: &AppState) -> Result<(), String> {
-        let rows = state.instances.iter().map(|it| (it.name.to_string(), it.address));
-        let databases = state
-            .databases
-            .iter()
-            .filter(|it| it.created && it.wanted)
-            .map(|it| (it.container.to_string(), it.address));
-        let recorded: BTreeMap<_, _> = rows.chain(databases).collect();
-        let containers = self.engine.containers();
-        let running = containers.iter().filter(|it| it.state == ContainerState::Running);
-        let there: BTreeMap<_, _> = running.filter_map(|it| Some((it.name.clone(), it.address?))).collect();
-        ensure(there == recorded && containers.len() == there.len(), || {
-            format!("recorded {recorded:#?}, there {containers:#?}")
-        })?;
-        let networks = self.engine.network_specs().len();
-        ensure(networks <= 1 && (networks == 1 || recorded.is_empty()), || format!("{networks} networks"))
-    }
-
-    fn routes_match(&self, state: &AppState) -> Result<(), String> {
-        let web = state.instances.iter().filter(|it| it.component.as_str() == "web");
-        let wanted: BTreeMap<_, _> =
-            web.map(|it| (it.name.to_string(), SocketAddr::from((it.address, 8080)))).collect();
-        let taken = self.ingress.taken();
-        let apps = taken.last().into_iter().flat_map(|it| &it.table.apps);
-        let rules = apps.filter(|it| it.app == state.app.id.as_str()).flat_map(|it| &it.rules);
-        let upstreams = rules.flat_map(|it| &it.upstreams);
-        let routed: BTreeMap<_, _> = upstreams.map(|it| (it.id.clone(), it.address)).collect();
-        ensure(routed == wanted, || format!("routed {routed:?}, wanted {wanted:?}"))
-    }
-
-    async fn check_policies(&self, app: &AppId) {
-        for row in self.state(app).await.instances {
-            // A fault that was planned for somebody else's call may hit this one.
-            let look = async || self.engine.inspect(row.name.as_str()).await.map_err(|error| error.to_string());
-            let details = self.until(look).await.unwrap();
-            assert_eq!(details.restart_policy, RestartPolicy::Always, "{}", row.name);
-        }
-    }
-
-    /// No instance was stopped or removed while a table named it, and versions only grew.
-    fn check_order(&self) {
-        let taken = self.ingress.taken();
-        assert!(taken.is_sorted_by(|a, b| a.table.version < b.table.version), "versions grow");
-        for (at, call) in self.engine.calls().iter().enumerate() {
-            if !matches!(call.verb, Verb::Stop | Verb::Remove) {
-                continue;
-            }
-            let in_force = taken.iter().rfind(|it| it.calls <= at);
-            let rules = in_force.into_iter().flat_map(|it| &it.table.apps).flat_map(|app| &app.rules);
-            let routed = rules.flat_map(|it| &it.upstreams).any(|it| it.id == call.what);
-            assert!(!routed, "{call} while it was routed");
-        }
     }
 
     fn count_starts(&self) {
@@ -394,10 +298,6 @@ impl Drop for House {
         }
         simulation::write_to(None);
     }
-}
-
-fn ensure(good: bool, why: impl FnOnce() -> String) -> Result<(), String> {
-    if good { Ok(()) } else { Err(why()) }
 }
 
 /// Probes answer what the engine's processes would.
