@@ -112,7 +112,8 @@ fn a_build_for_a_language_has_no_databases_and_no_private_addresses() {
             "{}{site}'{value}'}}{more}]}}]\ndatabases: [{{name: db}}]\n",
             service("  routes: [{path: /}]\n")
         ));
-        found.replace("static_sites[0].envs[0].value", "V").replace(" | give the variable `scope: RUN_TIME`", "")
+        let advice = " | a static site is only built: write the value out";
+        found.replace("static_sites[0].envs[0].value", "V").replace(advice, "")
     };
     assert_eq!(site("${APP_URL} ${web.PUBLIC_URL} ${B}", ", {key: B, value: b}"), "");
     assert_eq!(site("${db.PORT}", ""), "doubtful V: database `db` has no values while something is built");

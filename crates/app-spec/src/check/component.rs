@@ -6,7 +6,7 @@ use crate::spec::{
     AppSpec, Common, Component, ComponentKind, HealthCheck, Job, JobKind, LivenessHealthCheck, Service, Source, Worker,
 };
 use crate::suggest::{nearest, one_of, shown};
-use crate::wire::form::unsubstituted;
+use crate::wire::form::{request_path, unsubstituted};
 
 /// Those that App Platform's client names, and `rust`, which public specs have.
 const LANGUAGES: [&str; 12] =
@@ -141,10 +141,8 @@ fn http_path(path: String, http_path: Option<&str>, found: &mut Vec<Diagnostic>)
     let Some(text) = http_path else { return };
     if let Err(complaint) = unsubstituted(text) {
         found.push(complaint.into_warning(path));
-    } else if !text.starts_with('/') {
-        let message = format!("the path `{}` does not begin with `/`", shown(text));
-        let doubtful = Diagnostic::warning(Code::Doubtful, path, message);
-        found.push(doubtful.help(format!("did you mean `/{}`?", shown(text))));
+    } else if let Err(complaint) = request_path(text) {
+        found.push(Diagnostic { code: Code::Doubtful, ..complaint.into_warning(path) });
     }
 }
 

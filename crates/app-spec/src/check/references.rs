@@ -159,7 +159,7 @@ impl<'a> References<'a> {
             Made::WithDockerfile => known().next().and_then(|reference| {
                 let written = shown(reference.written);
                 let message = format!("a build with a Dockerfile replaces no references: `{written}` stays as text");
-                complaint(message, "write the value out, or give the variable `scope: RUN_TIME`")
+                complaint(message, advice(holder, "write the value out, or give the variable `scope: RUN_TIME`"))
             }),
         })
     }
@@ -175,7 +175,7 @@ impl<'a> References<'a> {
     fn of_database(&self, holder: Option<Component<'a>>, reference: Reference<'_>) -> Option<Complaint> {
         let Meaning::Database(database, _) = meaning(self.spec, holder, reference) else { return None };
         let message = format!("database `{}` has no values while something is built", database.name);
-        complaint(message, "give the variable `scope: RUN_TIME`")
+        complaint(message, advice(holder, "give the variable `scope: RUN_TIME`"))
     }
 
     /// Databases and private addresses have no values there, nor have variables that only containers have.
@@ -196,7 +196,7 @@ impl<'a> References<'a> {
                 let behind =
                     if next == reference { String::new() } else { format!(", behind `{}`,", shown(reference.written)) };
                 let message = format!("`{}`{behind} has no value while something is built", shown(next.written));
-                return complaint(message, "give the variable `scope: RUN_TIME`");
+                return complaint(message, advice(holder, "give the variable `scope: RUN_TIME`"));
             }
         }
         None
@@ -206,6 +206,14 @@ impl<'a> References<'a> {
     fn named(&self, holder: Option<Component<'a>>, name: &str) -> Option<&'a EnvVar> {
         let own: &'a [EnvVar] = holder.map_or(&[], Component::envs);
         own.iter().rev().chain(self.spec.envs.iter().rev()).find(|env| env.key == name)
+    }
+}
+
+/// A static site is only built: there is no other time that its variable could be for.
+fn advice(holder: Option<Component<'_>>, otherwise: &'static str) -> &'static str {
+    match holder {
+        Some(Component::StaticSite(_)) => "a static site is only built: write the value out",
+        _ => otherwise,
     }
 }
 

@@ -154,6 +154,11 @@ impl Wire for EnvValue {
 
     /// Takes the text verbatim: `012`, `1.10` and `on` stay what was written.
     fn read(node: &Node, _: &Rule, reader: &mut Reader) -> Option<EnvValue> {
+        if !matches!(node.kind, Kind::Scalar(_)) && reader.begins_beside_key(node) {
+            let problem = Diagnostic::error(Code::WrongType, "", format!("expected text, found {}", node.what()));
+            reader.report(problem.at(reader.place_of(node)).help("to make it text, put it in quotes"));
+            return None;
+        }
         let text = reader.text(node)?;
         if text.contains('\0') {
             reader.report(Diagnostic::error(Code::BadFormat, "", "no process can be given U+0000 in a variable"));

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use super::meant::{as_item, as_object, between_braces};
 use super::{Field, Meant, Object, Reader, Shape};
 use crate::diagnostic::{Code, Diagnostic, Place, Remedy};
-use crate::suggest::{nearest, shown_key};
+use crate::suggest::{nearest, one_of, shown_key};
 use crate::tree::{Entry, Kind, Node, Plain};
 use crate::veil::name_in;
 
@@ -54,21 +54,25 @@ impl Reader {
                 self.report(problem.help(help).taken_as(format!("`{fields}`")));
                 self.object(&as_object(&meant, node.place))
             }
-            Kind::Sequence(items) => {
-                let problem = problem.help("leave out the `- ` before the fields");
-                match &items[..] {
-                    [only @ Node { kind: Kind::Mapping(_), .. }] => {
-                        self.report(problem.taken_as("its only item"));
-                        self.object(only)
-                    }
-                    _ => {
-                        self.report(problem);
-                        None
-                    }
-                }
-            }
+            Kind::Sequence(items) => self.list_for_object::<T>(items, node, problem),
             Kind::Mapping(_) => None,
         }
+    }
+
+    /// A list is meant for the field whose items look like those of the list, else for the fields of its only item.
+    fn list_for_object<T: Object>(&mut self, items: &[Node], node: &Node, problem: Diagnostic) -> Option<T> {
+        if let Some(field) = field_for_items::<T>(items) {
+            self.report(problem.help(format!("put `{field}:` above the list")).taken_as(format!("its `{field}`")));
+            let list = Entry { key: Rc::from(field), key_place: node.place, value: node.clone() };
+            return self.object(&Node { place: node.place, kind: Kind::Mapping(Rc::new(vec![list])) });
+        }
+        let problem = problem.help("leave out the `- ` before the fields");
+        let [only @ Node { kind: Kind::Mapping(_), .. }] = items else {
+            self.report(problem);
+            return None;
+        };
+        self.report(problem.taken_as("its only item"));
+        self.object(only)
     }
 
     /// `image: {repository: web}`, or `- path: /` for an item of a list.
@@ -128,18 +132,34 @@ impl Reader {
     /// What has a field of that name, when the object at hand has not.
     fn where_it_belongs<T: Object>(&self, name: &str) -> Option<String> {
         let has = |fields: &[Field]| fields.iter().any(|field| field.name == name);
-        let mut inner = T::fields().iter().filter(|f| has(f.shape.fields()));
-        if let (Some(only), None) = (inner.next(), inner.next()) {
-            return Some(format!("`{name}` belongs under `{}`", only.name));
+        let inner = T::fields().iter().filter(|f| has(f.shape.fields()) && !ANYWHERE.contains(&name));
+        let inner: Vec<String> = inner.map(|field| format!("`{}`", field.name)).collect();
+        if (1..=MOST_OWNERS).contains(&inner.len()) {
+            return Some(format!("`{name}` belongs under {}", one_of(inner.iter().map(String::as_str))));
         }
         let outer = self.around.len().checked_sub(2).and_then(|outer| self.around.get(outer));
         match (outer, self.field_name()) {
             (Some(outer), Some(beside)) if has(outer) && beside != name => {
                 Some(format!("`{name}` belongs one level up, beside `{beside}`"))
             }
-            _ => owners(name).map(|owners| format!("`{name}` is a field of {owners}")),
+            (_, here) => owners(name, here).map(|owners| format!("`{name}` is a field of {owners}")),
         }
     }
+}
+
+/// Fields of so many objects that having one tells nothing.
+const ANYWHERE: [&str; 5] = ["id", "key", "name", "type", "value"];
+
+/// Objects named in one message.
+const MOST_OWNERS: usize = 3;
+
+/// The field that takes a list of such items, when the object itself has none of their fields.
+fn field_for_items<T: Object>(items: &[Node]) -> Option<&'static str> {
+    let Some(Node { kind: Kind::Mapping(entries), .. }) = items.first() else { return None };
+    let has_any = |fields: &[Field]| entries.iter().any(|entry| fields.iter().any(|field| *field.name == *entry.key));
+    let takes_them = |field: &&Field| matches!(field.shape, Shape::List(_)) && has_any(field.shape.fields());
+    let mut fields = T::fields().iter().filter(takes_them).map(|field| field.name);
+    fields.next().filter(|_| !has_any(T::fields()))
 }
 
 /// `image:{…`, `-name`, `repo a/b`: a key that would be a field with a space or a `:` in it. Returns the field, and what to do.
@@ -164,21 +184,29 @@ fn is_absent(node: &Node, shape: &Shape) -> bool {
 }
 
 /// What has a field of that name, when the one at hand has not: it may only stand in the wrong place. The nearest to the
-/// top of the spec are named, at most three.
-fn owners(name: &str) -> Option<String> {
-    let mut level: Vec<(&'static str, &'static [Field])> = vec![("the app", crate::spec::AppSpec::fields())];
+/// top of the spec are named. One that is called as the one at hand, `here`, is told by what it belongs to.
+fn owners(name: &str, here: Option<&str>) -> Option<String> {
+    if ANYWHERE.contains(&name) {
+        return None;
+    }
+    let mut level: Vec<(&str, &str, &'static [Field])> = vec![("", "the app", crate::spec::AppSpec::fields())];
     while !level.is_empty() {
-        let mut owners: Vec<&str> = Vec::new();
-        for (owner, fields) in &level {
-            if fields.iter().any(|f| f.name == name) && !owners.contains(owner) {
+        let mut owners: Vec<String> = Vec::new();
+        for (around, owner, _) in level.iter().filter(|(.., fields)| fields.iter().any(|field| field.name == name)) {
+            let owner = if here == Some(*owner) { format!("{owner} in {around}") } else { (*owner).to_owned() };
+            if !owners.contains(&owner) {
                 owners.push(owner);
             }
         }
         if !owners.is_empty() {
-            owners.truncate(3);
-            return Some(crate::suggest::one_of(owners));
+            owners.truncate(MOST_OWNERS);
+            return Some(one_of(owners.iter().map(String::as_str)));
         }
-        level = level.iter().flat_map(|(_, fields)| fields.iter().map(|f| (f.name, f.shape.fields()))).collect();
+        let inner = |(_, owner, fields): &(&'static str, &'static str, &'static [Field])| {
+            let owner = *owner;
+            fields.iter().map(move |field| (owner, field.name, field.shape.fields()))
+        };
+        level = level.iter().flat_map(inner).collect();
     }
     None
 }

@@ -29,11 +29,11 @@ impl Reader {
     /// The text of a list of one, which is meant where a text belongs.
     fn only_text(&mut self, items: &[Node], node: &Node) -> Option<String> {
         let problem = Diagnostic::error(Code::WrongType, "", format!("expected text, found {}", node.what()));
+        let problem = problem.at(self.place_of(node));
         let [Node { kind: Kind::Scalar(only), .. }] = items else {
             self.report(problem);
             return None;
         };
-        let problem = problem.at(self.place_of(node));
         self.report(problem.help("write its only item in place of the list").taken_as("its only item"));
         Some(only.text.to_string())
     }
