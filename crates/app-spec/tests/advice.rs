@@ -127,3 +127,64 @@ fn the_path_of_an_address_is_offered_for_it() {
     let found = said(&service("  health_check: {http_path: 'https://x/y'}\n"));
     assert_eq!(found, ["the path `https://x/y` does not begin with `/` | did you mean `/y`?"]);
 }
+
+#[test]
+fn what_is_accepted_and_hardly_meant_is_told() {
+    let example = "for example `https://github.com/owner/repo.git`";
+    let otherwise = "taken as text as it is written; older YAML readers take it for something else | put it in quotes";
+    let cases = [
+        ("ftp://x/y", format!("repositories are not fetched by `ftp` | {example}")),
+        ("owner/repo", format!("`owner/repo` is no address of a repository | {example}")),
+        ("not a url", format!("`not a url` is no address of a repository | {example}")),
+    ];
+    for (url, wanted) in cases {
+        let text = format!("name: shop\nservices: [{{name: web, git: {{repo_clone_url: '{url}'}}}}]\n");
+        assert_eq!(said(&text), [wanted], "{url}");
+    }
+    for url in ["https://x/y", "ssh://git@x/y", "git@x:y/z", "/srv/git/x"] {
+        let text = format!("name: shop\nservices: [{{name: web, git: {{repo_clone_url: '{url}'}}}}]\n");
+        assert_eq!(said(&text), [""; 0], "{url}");
+    }
+    let octal = "taken as 10; older YAML readers take it for an octal number | write 10";
+    assert_eq!(said(&service("  http_port: 010\n")), [octal]);
+    assert_eq!(said(&service("region: no\n")), [otherwise]);
+    assert_eq!(said(&service("  envs: [{key: A, value: no}]\n")), [otherwise]);
+    assert_eq!(said(&service("region: 'no'\n")), [""; 0]);
+    let nothing = "`&` begins a name for the value behind it, and there is none | quote text that begins with `&`";
+    assert_eq!(said(&service("  envs: [{key: A, value: &pw }]\n")), [nothing]);
+    assert_eq!(said(&service("  envs: [{key: A, value: &pw x}, {key: B, value: *pw}]\n")), [""; 0]);
+}
+
+#[test]
+fn each_mistake_is_told_once() {
+    let cases = [
+        (
+            "  Http_Port: 80\n  HTTP_PORT: 80\n",
+            vec![
+                "a service has no field `Http_Port` | did you mean `http_port`?",
+                "a service has no field `HTTP_PORT` | `http_port`, which may be meant, stands here under another name, \
+                 too: keep one of them",
+            ],
+        ),
+        (
+            "domains:\n- {{ .Domain }}\n",
+            vec!["`{{ .Domain }}` is a placeholder that nothing has replaced | replace it before the spec is applied"],
+        ),
+        (
+            "ingress: {rules: [{match: {path: {regex: /foo}}, component: {name: web}}]}\n",
+            vec!["a match of path or authority has no field `regex` | `regex` is a field of allow_origins"],
+        ),
+        (
+            "  log_destinations: [{name: logs, open_search: {endpoint: 'https://x:9'}}]\n",
+            vec!["an OpenSearch destination with an `endpoint` needs `basic_auth` with `user` and `password`"],
+        ),
+        (
+            "databases: [{name: db, engine: MYSQL, version: '5.7'}]\n",
+            vec!["App Platform has no MYSQL of version `5.7` | known: 8 or 8.4"],
+        ),
+        ("  alerts: [{rule: CPU_UTILIZATION, value: -1}]\n", vec!["expected a number that is not negative, found -1"]),
+    ];
+    for (more, wanted) in cases {
+        assert_eq!(said(&service(more)), wanted, "{more}");
+    }
+}

@@ -5,10 +5,10 @@ use std::fmt;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::secret::{SecretText, is_sealed};
 use crate::suggest::{shown, shown_key};
-use crate::tree::{Kind, Node, is_ambiguous};
+use crate::tree::{Kind, Node, is_ambiguous, is_old_boolean};
 use crate::wire::form;
 use crate::wire::rule::{ANY, Complaint};
-use crate::wire::{Meant, Out, Reader, Rule, Shape, Unsealer, Wire, Writer, object, texts, words};
+use crate::wire::{Meant, Out, READ_OTHERWISE, Reader, Rule, Shape, Unsealer, Wire, Writer, object, texts, words};
 
 object! {
     /// One variable, of a component or of the whole app.
@@ -168,9 +168,9 @@ impl Wire for EnvValue {
             && scalar.plain
             && scalar.meaning() == crate::tree::Plain::Text
             && is_ambiguous(&text)
+            && !is_old_boolean(&text)
         {
-            let message = "taken as text as it is written; older YAML readers take it for something else";
-            reader.report(Diagnostic::warning(Code::Converted, "", message).help("put it in quotes"));
+            reader.report(Diagnostic::warning(Code::Converted, "", READ_OTHERWISE).help("put it in quotes"));
         }
         Some(EnvValue::Plain(text))
     }

@@ -23,7 +23,7 @@ impl Reader {
         let mut meant = Vec::new();
         for entry in entries.iter() {
             if !object.read_field(entry, self) {
-                let field = self.unknown_field::<T>(&mut object, entry, entries.iter().chain(&meant));
+                let field = self.unknown_field::<T>(&mut object, entry, entries, &meant);
                 meant.extend(field);
             }
         }
@@ -92,11 +92,12 @@ impl Reader {
 
     /// Takes a misspelt field for the one that is meant, unless that one is given too. Returns the field as it was meant:
     /// whoever misspelt it need not be told that it is missing as well.
-    fn unknown_field<'e, T: Object>(
+    fn unknown_field<T: Object>(
         &mut self,
         object: &mut T,
         entry: &Entry,
-        mut given: impl Iterator<Item = &'e Entry>,
+        given: &[Entry],
+        meant: &[Entry],
     ) -> Option<Entry> {
         let is_extension = self.is_at_root() && entry.key.starts_with("x-");
         if is_extension || self.is_full() {
@@ -117,8 +118,14 @@ impl Reader {
             self.report(help.into_iter().fold(problem, Diagnostic::help));
             return None;
         };
-        if given.any(|e| &*e.key == near) {
+        let is_near = |entry: &Entry| &*entry.key == near;
+        if given.iter().any(is_near) {
             self.report(problem.help(format!("`{near}`, which may be meant, is given too: leave this out")));
+            return None;
+        }
+        if meant.iter().any(is_near) {
+            let help = format!("`{near}`, which may be meant, stands here under another name, too: keep one of them");
+            self.report(problem.help(help));
             return None;
         }
         let index = self.problems.len();
