@@ -99,7 +99,6 @@ fn cases() -> Vec<(&'static str, [String; 3])> {
         case("secrets in one line", "name: shop\nenvs: [", "{key: A§, type: SECRET, value: ' #b'},", "]\n"),
         case("headers", "name: shop\nx-a: {headers: [", "{key§: A, val: b},", "]}\n"),
         case("glued values", "", "a:b\n", "a: b\n"),
-        case("no commas", "{\n", "a: b\n", "}\n"),
         case(
             "secrets full of references",
             &format!("{envs}- key: A\n  type: SECRET\n  value: '"),
