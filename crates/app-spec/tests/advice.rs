@@ -167,6 +167,10 @@ fn each_mistake_is_told_once() {
             ],
         ),
         (
+            "workers: [{name: ww, image: {registry_type:GHCR, registry: a, repository: b}}]\n",
+            vec!["an image source has no field `registry_type…` | put a space after the first `:`"],
+        ),
+        (
             "domains:\n- {{ .Domain }}\n",
             vec!["`{{ .Domain }}` is a placeholder that nothing has replaced | replace it before the spec is applied"],
         ),

@@ -9,7 +9,7 @@ use super::meant::{as_item, as_object, between_braces};
 use super::{Field, Meant, Object, Reader, Shape};
 use crate::diagnostic::{Code, Diagnostic, Place, Remedy};
 use crate::suggest::{nearest, one_of, shown_key};
-use crate::tree::{Entry, Kind, Node, Plain};
+use crate::tree::{Entry, Kind, Node, Plain, Scalar};
 use crate::veil::name_in;
 
 impl Reader {
@@ -111,7 +111,9 @@ impl Reader {
         if let Some((field, help)) = missing_mark::<T>(&entry.key) {
             self.report(problem.help(help));
             self.misread.note_field(self.path_of(field));
-            return None;
+            let value = Kind::Scalar(Scalar { text: entry.key.clone(), plain: false });
+            let value = Node { place: entry.key_place, kind: value };
+            return Some(Entry { key: Rc::from(field), key_place: entry.key_place, value });
         }
         let Some(near) = nearest(&entry.key, T::fields().iter().map(|f| f.name)) else {
             let help = self.where_it_belongs::<T>(&entry.key);
