@@ -167,6 +167,10 @@ fn each_mistake_is_told_once() {
             ],
         ),
         (
+            "  instance_size_slug: apps-d-1vcpu-1gb\n  autoscaling: {}\n",
+            vec!["autoscaling needs `min_instance_count`, `max_instance_count`, `metrics`"],
+        ),
+        (
             "workers: [{name: ww, image: {registry_type:GHCR, registry: a, repository: b}}]\n",
             vec!["an image source has no field `registry_type…` | put a space after the first `:`"],
         ),

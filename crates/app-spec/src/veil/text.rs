@@ -56,6 +56,7 @@ pub(crate) fn credentials(text: &str) -> Vec<Range<usize>> {
         found.extend(inside.map(|inside| start + inside.start..start + inside.end));
         is_asked_for = is_secret_option(word) || is_asked_for && says_nothing && !begins_line;
     }
+    found.sort_by_key(|range| range.start);
     found
 }
 
@@ -250,6 +251,7 @@ mod tests {
             ("SECRET_TOKEN=s3cr3t npm start", "SECRET_TOKEN=******* npm start"),
             ("x --token s3cr3t -p 80", "x --token ******* -p 80"),
             ("x --token 's3 cr3t' --port 80", "x --token '*******' --port 80"),
+            ("TOKEN=https://hooks.slack.com/s3cr3t x", "TOKEN=******* x"),
             ("[x, --api-key, s3cr3t, a]", "[x, --api-key, *******, a]"),
             ("[\"x\", \"--token\", \"s3cr3t\"]", "[\"x\", \"--token\", \"*******\"]"),
             ("x --token\n- port", "x --token\n- port"),

@@ -27,12 +27,8 @@ impl Reader {
                 meant.extend(field);
             }
         }
-        for field in T::fields().iter().filter(|f| f.rule.required) {
-            let is_given = |e: &Entry| &*e.key == field.name && !is_absent(&e.value, &field.shape);
-            if !entries.iter().chain(&meant).any(is_given) {
-                self.missing::<T>(field.name, node);
-            }
-        }
+        let given: Vec<&Entry> = entries.iter().chain(&meant).collect();
+        self.tell_missing::<T>(&given, node);
         object.finish(node, self);
         self.around.pop();
         Some(object)
@@ -83,9 +79,23 @@ impl Reader {
         }
     }
 
-    fn missing<T: Object>(&mut self, name: &'static str, node: &Node) {
-        let path = self.path_of(name);
-        let message = format!("{} needs `{name}`", T::WHAT);
+    /// Of an object without any field what is missing is told at once.
+    fn tell_missing<T: Object>(&mut self, given: &[&Entry], node: &Node) {
+        let is_given = |field: &Field| {
+            given.iter().any(|entry| *entry.key == *field.name && !is_absent(&entry.value, &field.shape))
+        };
+        let required = T::fields().iter().filter(|field| field.rule.required);
+        let missing: Vec<&str> = required.filter(|field| !is_given(field)).map(|field| field.name).collect();
+        if given.is_empty() && missing.len() > 1 {
+            return self.missing::<T>(self.path(), &missing.join("`, `"), node);
+        }
+        for name in missing {
+            self.missing::<T>(self.path_of(name), name, node);
+        }
+    }
+
+    fn missing<T: Object>(&mut self, path: String, names: &str, node: &Node) {
+        let message = format!("{} needs `{names}`", T::WHAT);
         let start = node.place.map(|p| Place { end: p.start, ..p });
         self.report(Diagnostic::error(Code::Missing, path, message).at(start).remedied(Remedy::Kept));
     }
