@@ -145,9 +145,11 @@ const MOST_GLUED: usize = 100;
 /// `http_port 80`: the parser looks for the `:` until another key comes.
 fn missing_colon(stop: &Stop<'_>, lines: &Lines<'_>) -> Option<Explained> {
     let is_first_colon = lines.at().is_some_and(|line| line.colon() == Some(stop.at));
-    let is_without = stop.info.contains("simple key expect")
-        || (stop.info.contains("mapping values are not allowed") && is_first_colon);
-    let is_text = |line: &Line<'_>| line.text.contains(':') || line.text.ends_with(['|', '>']);
+    let is_no_key = stop.info.contains("simple key expect");
+    let is_without = is_no_key || (stop.info.contains("mapping values are not allowed") && is_first_colon);
+    // The `:` of an address makes no key.
+    let colon = if is_no_key { ": " } else { ":" };
+    let is_text = |line: &Line<'_>| line.text.contains(colon) || line.text.ends_with([':', '|', '>']);
     let line = lines.before().filter(|line| is_without && !is_text(line))?;
     let content = line.content();
     let word = content.text.split(char::is_whitespace).next().unwrap_or_default();
