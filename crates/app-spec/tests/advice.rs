@@ -141,7 +141,7 @@ fn what_is_accepted_and_hardly_meant_is_told() {
         let text = format!("name: shop\nservices: [{{name: web, git: {{repo_clone_url: '{url}'}}}}]\n");
         assert_eq!(said(&text), [wanted], "{url}");
     }
-    for url in ["https://x/y", "ssh://git@x/y", "git@x:y/z", "/srv/git/x"] {
+    for url in ["https://x/y", "ssh://git@x/y", "git@x:y/z", "/srv/git/x", "file:///srv/git/x"] {
         let text = format!("name: shop\nservices: [{{name: web, git: {{repo_clone_url: '{url}'}}}}]\n");
         assert_eq!(said(&text), [""; 0], "{url}");
     }

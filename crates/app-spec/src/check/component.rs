@@ -105,12 +105,15 @@ fn two_parts(path: &str, source: &Source, found: &mut Vec<Diagnostic>) {
     }
 }
 
+/// What the addresses of repositories begin with.
+const FETCHED_BY: [&str; 4] = ["https", "http", "ssh", "file"];
+
 /// Only a warning: it is for whoever fetches to refuse an address.
 fn clone_url(path: &str, source: &Source, found: &mut Vec<Diagnostic>) {
     let Source::Git(git) = source else { return };
     let text = git.repo_clone_url.as_str();
     let message = match text.split_once("://") {
-        Some((scheme, _)) if ["http", "https", "ssh"].contains(&scheme.to_ascii_lowercase().as_str()) => return,
+        Some((scheme, _)) if FETCHED_BY.contains(&scheme.to_ascii_lowercase().as_str()) => return,
         Some((scheme, _)) => format!("repositories are not fetched by `{}`", shown(scheme)),
         // A path on this host, or `git@host:path`.
         None if text.starts_with('/') || (text.contains(':') && !text.contains(' ')) => return,

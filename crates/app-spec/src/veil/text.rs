@@ -227,7 +227,7 @@ fn is_shown(line: &str, key: &str) -> bool {
     SHOWN.contains(&key.trim_matches(['"', '\''])) && !more && !tells_secret() && holds_known_fields(line)
 }
 
-/// Whether all that a line holds are fields of [`SHOWN`] with one word each, between whatever braces.
+/// Whether all that a line holds are fields of [`SHOWN`], each with no second `: ` behind it, between whatever braces.
 fn holds_known_fields(line: &str) -> bool {
     let is_known = |key: &str| SHOWN.contains(&key.trim_matches(|c: char| c.is_whitespace() || "-\"'".contains(c)));
     line.split(['{', '}', '[', ']', ',']).all(|piece| match piece.split_once(": ") {
