@@ -1,7 +1,10 @@
 //! "Did you mean": the nearest known word to the one that was written.
 
-/// Longer words are neither compared nor shown in full.
+/// Longer words are not compared.
 const LONGEST: usize = 64;
+
+/// Longer text is not shown in full: the digest of an image just fits.
+const LONGEST_SHOWN: usize = 72;
 
 /// More words are not compared: real lists are shorter.
 const MOST: usize = 200;
@@ -38,6 +41,17 @@ const ALIASES: &[(&str, &str)] = &[
     ("repository", "repo"),
     ("image", "repository"),
     ("name", "key"),
+    ("name", "domain"),
+    ("timeout", "timeout_seconds"),
+    ("interval", "period_seconds"),
+    ("interval_seconds", "period_seconds"),
+    ("period", "period_seconds"),
+    ("initial_delay", "initial_delay_seconds"),
+    ("grace_period", "grace_period_seconds"),
+    ("instance_size", "instance_size_slug"),
+    ("env_vars", "envs"),
+    ("catchall", "catchall_document"),
+    ("output_directory", "output_dir"),
     ("opensearch", "open_search"),
     ("CRON", "SCHEDULED"),
     ("POSTGRES", "PG"),
@@ -118,8 +132,8 @@ fn distance(a: &[char], b: &[char]) -> usize {
 /// `text` cut to a length that a message can hold, on one line, without credentials.
 pub(crate) fn shown(text: &str) -> String {
     let text = crate::veil::without_credentials(text);
-    let line: String = text.chars().take(LONGEST).map(drawable).collect();
-    if text.chars().nth(LONGEST).is_some() { format!("{line}…") } else { line }
+    let line: String = text.chars().take(LONGEST_SHOWN).map(drawable).collect();
+    if text.chars().nth(LONGEST_SHOWN).is_some() { format!("{line}…") } else { line }
 }
 
 /// The name that a key begins with. A slip may glue a value to it, which may be a secret.
@@ -174,6 +188,6 @@ mod tests {
     fn long_or_broken_text_is_shown_on_one_short_line() {
         assert_eq!(shown("a\nb"), "a b");
         assert_eq!(shown("a\u{202e}b"), "a·b");
-        assert_eq!(shown(&"ä".repeat(100)).chars().count(), LONGEST + 1);
+        assert_eq!(shown(&"ä".repeat(100)).chars().count(), LONGEST_SHOWN + 1);
     }
 }

@@ -39,7 +39,7 @@ fn fields_types_and_words_are_diagnosed_where_they_stand() {
         (
             "  http_path: /x\n",
             "5:3 error unknown_field services[0]: a service has no field `http_path` | \
-             `http_path` is a field of health_check or liveness_health_check",
+             `http_path` belongs under `health_check` or `liveness_health_check`",
         ),
         ("  volumes: []\n", "5:3 error unknown_field services[0]: a service has no field `volumes`"),
         (

@@ -71,6 +71,74 @@ fn a_dash_without_a_space_is_told_at_the_dash() {
 }
 
 #[test]
+fn a_value_glued_to_its_colon_is_told_at_the_colon() {
+    let cases = [
+        ("name: shop\nservices:\n- name: web\n  http_port:80\n  instance_count: 1\n", "4:12"),
+        ("name: shop\nservices:\n- name: web\n  http_port:80\n", "4:12"),
+        ("name: shop\nservices:\n- name: web\n  http_port:80\n  instance_count:1\n  a: b\n", "4:12"),
+        ("name: shop\nservices:\n- name: web\n  envs:\n  - key: A\n    value:b\n  - key: B\n", "6:10"),
+        ("name: shop\nregion:nyc\n\n# all\nservices: []\n", "2:7"),
+        ("name:shop\nregion:nyc\nservices: []\n", "1:5"),
+        ("name: shop\nservices:\n- name:web\n  http_port: 80\n", "3:7"),
+    ];
+    for (text, place) in cases {
+        assert_eq!(said(text), [format!("{place} a space is missing after this `:`")], "{text}");
+    }
+    let text = "name: shop\nservices:\n- name: web\n  build_command: a\n    b:c\n    d: 1\n";
+    assert!(said(text)[0].starts_with("6:5 this line is indented further"), "{:?}", said(text));
+    let address = "name: shop\nservices:\n- name: web\n  http://x\n  a: b\n";
+    let neither = "4:3 this line is neither a field nor an item of a list | a field is written `name: value`";
+    assert_eq!(said(address), [neither]);
+}
+
+#[test]
+fn a_comma_that_is_missing_is_told_where_it_belongs() {
+    let cases = [
+        ("{\"name\": \"web\"\n\"services\": []}\n", "2:1"),
+        ("{\n  \"name\": \"web\"\n  \"services\": []\n}\n", "3:3"),
+        ("{\n name: web # mine\n services: []\n}\n", "3:2"),
+        ("{\"name\": \"shop\", \"services\": [{\"name\": \"a\"} {\"name\": \"b\"}]}\n", "1:45"),
+        ("name: shop\nservices:\n- {name: web, image: {registry: a repository: b}}\n", "3:35"),
+    ];
+    for (text, place) in cases {
+        assert_eq!(said(text), [format!("{place} a `,` is missing before this")], "{text}");
+    }
+    assert_eq!(said("{\n name: web\n services: []\n")[0], "1:1 this `{` is not closed");
+    let comment = "1:16 JSON has no comments, and here one begins | leave the comments out, or begin each with `#`";
+    assert_eq!(said("{\"name\":\"web\", // c\n\"services\":[]}\n"), [comment]);
+}
+
+#[test]
+fn text_that_needs_quotes_or_has_too_many_is_told_so() {
+    let cases = [
+        (
+            "'it's'",
+            "4:20 more text stands behind the quote that ends this value | inside single quotes write `''` for each `'`",
+        ),
+        (
+            "\"echo \"hi\"\"",
+            "4:23 more text stands behind the quote that ends this value | inside double quotes write `\\\"` for each `\"`",
+        ),
+        ("\"x\",", "4:19 a `,` stands behind this value | leave it out"),
+        (
+            "\"C:\\Users\"",
+            "4:16 in this text a `\\` begins an escape, and there is none of that form | \
+             in double quotes write `\\` twice, or use single quotes",
+        ),
+        (
+            "- x",
+            "4:16 a list does not begin in the line of its field | \
+             put the item in the next line, or quote text that begins with `- `",
+        ),
+        ("> 5", "4:16 behind this mark, text begins in the next line | quote text that begins with `|` or `>`"),
+        ("| x", "4:16 behind this mark, text begins in the next line | quote text that begins with `|` or `>`"),
+    ];
+    for (value, wanted) in cases {
+        assert_eq!(said(&format!("{WEB}  run_command: {value}\n")), [wanted], "{value}");
+    }
+}
+
+#[test]
 fn tabs_between_a_field_and_its_value_are_allowed() {
     let text = "name:\tshop\ndatabases:\t# all\n- name:\t\tdb\n  engine:\tPG\n";
     let parsed = AppSpec::from_yaml(text).unwrap();

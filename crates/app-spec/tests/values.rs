@@ -60,6 +60,32 @@ fn in_a_variable_of_the_app_self_is_each_component_in_turn() {
 }
 
 #[test]
+fn references_inside_a_secret_are_told_without_the_rest_of_it() {
+    let more = "databases: [{name: db, engine: PG}]\n";
+    let secret = |value: &str| own(&format!("{{key: A, type: SECRET, value: '{value}'}}"), more);
+    let of_database = "database `db` has HOSTNAME, PORT, USERNAME, PASSWORD, DATABASE, DATABASE_URL, \
+                       JDBC_DATABASE_URL or CA_CERT";
+    let unknown = "unknown_reference V: a reference in this secret names nothing and stays as text";
+    let cases = [
+        ("u:${db.PORT}@${APP_URL}", String::new()),
+        (
+            "u:${db.PASWORD}@${db.HOSTNAME}/x",
+            format!("unknown_reference V: `${{db.PASWORD}}` names nothing and stays as text | {of_database}"),
+        ),
+        ("u:${ddb.PORT}x", format!("{unknown} | the components and databases are `web`, `db`")),
+        ("u:${BB}x", format!("{unknown} | no variable of this component or of the app has that name")),
+    ];
+    for (value, wanted) in cases {
+        assert_eq!(secret(value), wanted, "{value}");
+    }
+    let named = "{key: TOKEN, value: 'u:${ddb.PORT}x'}";
+    assert_eq!(own(named, more), format!("{unknown} | the components and databases are `web`, `db`"));
+    let broken = "doubtful V: the value of `TOKEN` holds what is no reference and stays as text | \
+                  references are `${NAME}` and `${component.NAME}`";
+    assert_eq!(own("{key: TOKEN, value: 'x${db.PORT'}", more), broken);
+}
+
+#[test]
 fn a_build_with_a_dockerfile_replaces_no_references() {
     let more = "databases: [{name: db}]\nenvs: [{key: B, value: b, scope: RUN_TIME}]\n";
     let as_text = |written: &str| {
@@ -86,7 +112,8 @@ fn a_build_for_a_language_has_no_databases_and_no_private_addresses() {
             "{}{site}'{value}'}}{more}]}}]\ndatabases: [{{name: db}}]\n",
             service("  routes: [{path: /}]\n")
         ));
-        found.replace("static_sites[0].envs[0].value", "V").replace(" | give the variable `scope: RUN_TIME`", "")
+        let advice = " | a static site is only built: write the value out";
+        found.replace("static_sites[0].envs[0].value", "V").replace(advice, "")
     };
     assert_eq!(site("${APP_URL} ${web.PUBLIC_URL} ${B}", ", {key: B, value: b}"), "");
     assert_eq!(site("${db.PORT}", ""), "doubtful V: database `db` has no values while something is built");

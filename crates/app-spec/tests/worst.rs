@@ -93,6 +93,18 @@ fn cases() -> Vec<(&'static str, [String; 3])> {
             &format!("- {{protocol: HTTP, name: web{blanks}{blanks}}}\n"),
             "",
         ),
+        // For what is told of slips and what is hidden.
+        case("anchors of nothing", "name: shop\nx-a: [", "&a ,", "]\n"),
+        case("options with secrets", "name: shop\nregion: '", "--token \" ", "'\n"),
+        case("secrets in one line", "name: shop\nenvs: [", "{key: A§, type: SECRET, value: ' #b'},", "]\n"),
+        case("headers", "name: shop\nx-a: {headers: [", "{key§: A, val: b},", "]}\n"),
+        case("glued values", "", "a:b\n", "a: b\n"),
+        case(
+            "secrets full of references",
+            &format!("{envs}- key: A\n  type: SECRET\n  value: '"),
+            "${B}",
+            "'\n- {key: TOKEN, value: '${A}x${c.D}'}\n",
+        ),
         case("many bytes to a character", "name: shop\nregion: '", "🌍", "'\n"),
     ]
 }

@@ -6,7 +6,7 @@ use crate::spec::{
     AppSpec, Common, Component, ComponentKind, HealthCheck, Job, JobKind, LivenessHealthCheck, Service, Source, Worker,
 };
 use crate::suggest::{nearest, one_of, shown};
-use crate::wire::form::unsubstituted;
+use crate::wire::form::{request_path, unsubstituted};
 
 /// Those that App Platform's client names, and `rust`, which public specs have.
 const LANGUAGES: [&str; 12] =
@@ -35,6 +35,7 @@ pub(super) fn check(spec: &AppSpec, found: &mut Vec<Diagnostic>) {
         }
         language(&path, component, found);
         two_parts(&path, component.source(), found);
+        clone_url(&path, component.source(), found);
         directories(&path, component, found);
         match component {
             Component::Service(service) => {
@@ -104,6 +105,25 @@ fn two_parts(path: &str, source: &Source, found: &mut Vec<Diagnostic>) {
     }
 }
 
+/// What the addresses of repositories begin with.
+const FETCHED_BY: [&str; 4] = ["https", "http", "ssh", "file"];
+
+/// Only a warning: it is for whoever fetches to refuse an address.
+fn clone_url(path: &str, source: &Source, found: &mut Vec<Diagnostic>) {
+    let Source::Git(git) = source else { return };
+    let text = git.repo_clone_url.as_str();
+    let message = match text.split_once("://") {
+        Some((scheme, _)) if FETCHED_BY.contains(&scheme.to_ascii_lowercase().as_str()) => return,
+        Some((scheme, _)) => format!("repositories are not fetched by `{}`", shown(scheme)),
+        // A path on this host, or `git@host:path`.
+        None if text.starts_with('/') || (text.contains(':') && !text.contains(' ')) => return,
+        None if !text.contains(['/', ' ']) || unsubstituted(text).is_err() => return,
+        None => format!("`{}` is no address of a repository", shown(text)),
+    };
+    let doubtful = Diagnostic::warning(Code::Doubtful, format!("{path}.git.repo_clone_url"), message);
+    found.push(doubtful.help("for example `https://github.com/owner/repo.git`"));
+}
+
 /// Only a warning: what has been stored stays readable.
 fn directories(path: &str, component: Component<'_>, found: &mut Vec<Diagnostic>) {
     let (source_dir, dockerfile_path) = match component {
@@ -141,10 +161,8 @@ fn http_path(path: String, http_path: Option<&str>, found: &mut Vec<Diagnostic>)
     let Some(text) = http_path else { return };
     if let Err(complaint) = unsubstituted(text) {
         found.push(complaint.into_warning(path));
-    } else if !text.starts_with('/') {
-        let message = format!("the path `{}` does not begin with `/`", shown(text));
-        let doubtful = Diagnostic::warning(Code::Doubtful, path, message);
-        found.push(doubtful.help(format!("did you mean `/{}`?", shown(text))));
+    } else if let Err(complaint) = request_path(text) {
+        found.push(Diagnostic { code: Code::Doubtful, ..complaint.into_warning(path) });
     }
 }
 

@@ -26,11 +26,12 @@ fn version(path: &str, database: &Database, found: &mut Vec<Diagnostic>) {
     }
 }
 
-/// The major ones that App Platform has (reference 1.12).
+/// Those that App Platform has (reference 1.12). A longer one is known by its major version.
 fn versions(engine: Engine) -> &'static [&'static str] {
     match engine {
         Engine::Pg | Engine::Unset => &["13", "14", "15", "16", "17", "18"],
-        Engine::Mysql | Engine::Valkey => &["8"],
+        Engine::Mysql => &["8", "8.4"],
+        Engine::Valkey => &["8"],
         Engine::Redis => &["7"],
         Engine::Mongodb => &["6", "7"],
         Engine::Kafka => &["3"],

@@ -75,6 +75,11 @@ fn scheme(path: &str, open_search: &OpenSearchDestination, found: &mut Vec<Diagn
 }
 
 fn user_and_password(path: &str, auth: Option<&BasicAuth>, found: &mut Vec<Diagnostic>) {
+    if auth.is_none() {
+        let message = "an OpenSearch destination with an `endpoint` needs `basic_auth` with `user` and `password`";
+        found.push(Diagnostic::error(Code::Missing, format!("{path}.basic_auth"), message));
+        return;
+    }
     let is_missing = [
         ("user", auth.is_none_or(|auth| auth.user.is_none())),
         ("password", auth.is_none_or(|auth| auth.password.is_none())),

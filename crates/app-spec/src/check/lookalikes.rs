@@ -5,11 +5,14 @@ use crate::reference::{Part, parts};
 use crate::secret::is_sealed;
 use crate::spec::{EnvValue, EnvVar};
 use crate::suggest::shown;
+use crate::veil::is_secret_name;
 
 /// One warning for a value at most.
 pub(super) fn check(path: &str, env: &EnvVar, found: &mut Vec<Diagnostic>) {
     let remark = match &env.value {
-        EnvValue::Plain(text) => sealed(&env.key, text).or_else(|| stand_in(&env.key, text)).or_else(|| template(text)),
+        EnvValue::Plain(text) => {
+            sealed(&env.key, text).or_else(|| stand_in(&env.key, text)).or_else(|| template(&env.key, text))
+        }
         EnvValue::Secret(secret) => {
             stand_in(&env.key, secret.expose()).or_else(|| secret_template(&env.key, secret.expose()))
         }
@@ -37,9 +40,14 @@ fn stand_in(key: &str, text: &str) -> Remark {
     is_one.then(|| (format!("the value of `{}` looks like a stand-in for the real one", shown(key)), ""))
 }
 
-fn template(text: &str) -> Remark {
+/// Nothing is quoted of a value whose name tells a secret.
+fn template(key: &str, text: &str) -> Remark {
     let part = looks_replaceable(text)?;
-    Some((format!("`{}` is no reference and stays as text", shown(part)), FORM))
+    let message = match is_secret_name(key) {
+        true => format!("the value of `{}` holds what is no reference and stays as text", shown(key)),
+        false => format!("`{}` is no reference and stays as text", shown(part)),
+    };
+    Some((message, FORM))
 }
 
 /// A secret is not quoted, and may hold any characters: only one that is all template is told.

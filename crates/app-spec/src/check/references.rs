@@ -54,7 +54,7 @@ impl<'a> References<'a> {
             if found.len() >= Diagnostics::LIMIT {
                 return;
             }
-            if let Some(Complaint { message, help }) = self.stays(holder, &env.key, reference) {
+            if let Some(Complaint { message, help }) = self.stays(holder, env, reference) {
                 found.push(Diagnostic::warning(Code::UnknownReference, path, message).help(help));
             }
         }
@@ -65,31 +65,49 @@ impl<'a> References<'a> {
     }
 
     /// Why a reference stays as text wherever the variable is, if it does.
-    fn stays(&self, holder: Option<Component<'a>>, key: &str, reference: Reference<'_>) -> Option<Complaint> {
-        let written = shown(reference.written);
-        let names_nothing = format!("`{written}` names nothing and stays as text");
-        match meaning(self.spec, holder, reference) {
+    fn stays(&self, holder: Option<Component<'a>>, env: &EnvVar, reference: Reference<'_>) -> Option<Complaint> {
+        let meaning = meaning(self.spec, holder, reference);
+        let Complaint { message, help } = self.fault(&meaning, holder, env, reference)?;
+        // Inside a secret it may be a piece of it, unless it begins with a known name.
+        let is_of_someone = matches!(meaning, Meaning::Database(..) | Meaning::Component(..));
+        let is_shown = is_of_someone || reference.owner == Some("_self") || is_quotable(env, reference);
+        let written =
+            if is_shown { format!("`{}`", shown(reference.written)) } else { "a reference in this secret".into() };
+        complaint(format!("{written} {message}"), help)
+    }
+
+    /// What a message says behind the reference.
+    fn fault(
+        &self,
+        meaning: &Meaning<'a>,
+        holder: Option<Component<'a>>,
+        env: &EnvVar,
+        reference: Reference<'_>,
+    ) -> Option<Complaint> {
+        let key = &*env.key;
+        let names_nothing = |help| complaint("names nothing and stays as text".to_owned(), help);
+        match *meaning {
             Meaning::App => None,
             Meaning::Variable if reference.name == key => {
                 let is_handed_on = holder.is_some() && self.spec.envs.iter().any(|env| env.key == key);
-                let message = format!("`{written}` is this very variable and stays as text");
+                let message = "is this very variable and stays as text".to_owned();
                 if is_handed_on { None } else { complaint(message, "write its value out") }
             }
-            Meaning::Variable => complaint(names_nothing, self.variable(holder, reference.name)?),
+            Meaning::Variable => names_nothing(self.variable(holder, reference.name)?),
             Meaning::Database(database, known) if known.contains(&without_pool(database.engine(), reference.name)) => {
                 None
             }
             Meaning::Database(database, known) => {
-                complaint(names_nothing, format!("database `{}` has {}", database.name, one_of(known.iter().copied())))
+                names_nothing(format!("database `{}` has {}", database.name, one_of(known.iter().copied())))
             }
             Meaning::Component(component, known) if known.contains(&reference.name) => {
                 let has_value = !reference.name.starts_with("PUBLIC_") || self.public.contains(component.name());
-                let message = format!("`{written}` has no value and stays as text");
+                let message = "has no value and stays as text".to_owned();
                 if has_value { None } else { complaint(message, format!("no route leads to `{}`", component.name())) }
             }
-            Meaning::Component(component, known) => complaint(names_nothing, offers(component, known)),
+            Meaning::Component(component, known) => names_nothing(offers(component, known)),
             Meaning::NoOwner if reference.owner == Some("_self") => self.of_each(reference),
-            Meaning::NoOwner => complaint(names_nothing, self.no_owner(reference.owner.unwrap_or_default())),
+            Meaning::NoOwner => names_nothing(self.no_owner(env, reference)),
         }
     }
 
@@ -97,8 +115,7 @@ impl<'a> References<'a> {
     fn of_each(&self, reference: Reference<'_>) -> Option<Complaint> {
         let lacks = |component: &Component<'_>| !of_component(component.kind()).contains(&reference.name);
         let component = self.spec.components().find(lacks)?;
-        let message =
-            format!("`{}` names nothing in `{}` and stays as text there", shown(reference.written), component.name());
+        let message = format!("names nothing in `{}` and stays as text there", component.name());
         complaint(message, offers(component, of_component(component.kind())))
     }
 
@@ -120,18 +137,21 @@ impl<'a> References<'a> {
         })
     }
 
-    fn no_owner(&self, owner: &str) -> String {
+    fn no_owner(&self, env: &EnvVar, reference: Reference<'_>) -> String {
+        let owner = reference.owner.unwrap_or_default();
         let databases = self.spec.databases.iter().map(|d| d.name.as_str());
         let names: Vec<&str> = self.spec.components().map(Component::name).chain(databases).collect();
         match nearest(owner, names.iter().copied()) {
             Some(near) => format!("did you mean `{near}`?"),
-            None => format!("no component or database is named `{}`", shown(owner)),
+            None if is_quotable(env, reference) => format!("no component or database is named `{}`", shown(owner)),
+            None if names.is_empty() => "there is no component and no database".to_owned(),
+            None => format!("the components and databases are {}", listed(&names)),
         }
     }
 
     /// Why a variable that only builds have does not hold there what it should, if so (reference 1.4 and 1.13).
     fn in_a_build(&self, holder: Option<Component<'a>>, env: &'a EnvVar) -> Option<Complaint> {
-        let known = || references(&env.value).filter(|it| self.stays(holder, &env.key, *it).is_none());
+        let known = || references(&env.value).filter(|it| self.stays(holder, env, *it).is_none());
         let of_database = known().find_map(|it| self.of_database(holder, it));
         of_database.or_else(|| match self.made(holder) {
             Made::NotBuilt => None,
@@ -139,7 +159,7 @@ impl<'a> References<'a> {
             Made::WithDockerfile => known().next().and_then(|reference| {
                 let written = shown(reference.written);
                 let message = format!("a build with a Dockerfile replaces no references: `{written}` stays as text");
-                complaint(message, "write the value out, or give the variable `scope: RUN_TIME`")
+                complaint(message, advice(holder, "write the value out, or give the variable `scope: RUN_TIME`"))
             }),
         })
     }
@@ -155,7 +175,7 @@ impl<'a> References<'a> {
     fn of_database(&self, holder: Option<Component<'a>>, reference: Reference<'_>) -> Option<Complaint> {
         let Meaning::Database(database, _) = meaning(self.spec, holder, reference) else { return None };
         let message = format!("database `{}` has no values while something is built", database.name);
-        complaint(message, "give the variable `scope: RUN_TIME`")
+        complaint(message, advice(holder, "give the variable `scope: RUN_TIME`"))
     }
 
     /// Databases and private addresses have no values there, nor have variables that only containers have.
@@ -176,7 +196,7 @@ impl<'a> References<'a> {
                 let behind =
                     if next == reference { String::new() } else { format!(", behind `{}`,", shown(reference.written)) };
                 let message = format!("`{}`{behind} has no value while something is built", shown(next.written));
-                return complaint(message, "give the variable `scope: RUN_TIME`");
+                return complaint(message, advice(holder, "give the variable `scope: RUN_TIME`"));
             }
         }
         None
@@ -189,25 +209,45 @@ impl<'a> References<'a> {
     }
 }
 
+/// A static site is only built: there is no other time that its variable could be for.
+fn advice(holder: Option<Component<'_>>, otherwise: &'static str) -> &'static str {
+    match holder {
+        Some(Component::StaticSite(_)) => "a static site is only built: write the value out",
+        _ => otherwise,
+    }
+}
+
 fn offers(component: Component<'_>, known: &[&str]) -> String {
     format!("{} `{}` has {}", component.kind().as_str(), component.name(), one_of(known.iter().copied()))
 }
 
+/// The first of some names.
+fn listed(names: &[&str]) -> String {
+    let more = if names.len() > MOST_LISTED { " and others" } else { "" };
+    let names: Vec<String> = names.iter().take(MOST_LISTED).map(|name| format!("`{}`", shown(name))).collect();
+    format!("{}{more}", names.join(", "))
+}
+
+/// Names in one message.
+const MOST_LISTED: usize = 8;
+
 fn references(value: &EnvValue) -> impl Iterator<Item = Reference<'_>> {
-    parts(quotable(value)).into_iter().filter_map(|part| match part {
+    let text = match value {
+        EnvValue::Plain(text) => text,
+        EnvValue::Secret(secret) => secret.expose(),
+        EnvValue::Sealed(_) | EnvValue::Missing => "",
+    };
+    parts(text).into_iter().filter_map(|part| match part {
         Part::Reference(reference) => Some(reference),
         Part::Text(_) => None,
     })
 }
 
-/// What may be quoted of a value: of a secret only what is nothing but a reference.
-fn quotable(value: &EnvValue) -> &str {
-    match value {
-        EnvValue::Plain(text) => text,
-        EnvValue::Secret(secret) => match parts(secret.expose())[..] {
-            [Part::Reference(_)] => secret.expose(),
-            _ => "",
-        },
-        EnvValue::Sealed(_) | EnvValue::Missing => "",
+/// Whether a reference may be quoted: in a secret only where it is all of it.
+fn is_quotable(env: &EnvVar, reference: Reference<'_>) -> bool {
+    match &env.value {
+        EnvValue::Plain(text) => *text == reference.written || !crate::veil::is_secret_name(&env.key),
+        EnvValue::Secret(secret) => secret.expose() == reference.written,
+        EnvValue::Sealed(_) | EnvValue::Missing => true,
     }
 }

@@ -162,7 +162,7 @@ impl Diagnostic {
     /// Whether it says no more than `first`, which stands at the same place.
     pub(crate) fn repeats(&self, first: &Diagnostic) -> bool {
         match (first.code, self.code) {
-            (Code::Unsubstituted, Code::Unsubstituted | Code::UnknownField) => true,
+            (Code::Unsubstituted, Code::Unsubstituted | Code::UnknownField | Code::WrongType) => true,
             (a, b) => a == b && first.message == self.message,
         }
     }

@@ -5,10 +5,10 @@ use std::fmt;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::secret::{SecretText, is_sealed};
 use crate::suggest::{shown, shown_key};
-use crate::tree::{Kind, Node, is_ambiguous};
+use crate::tree::{Kind, Node, is_ambiguous, is_old_boolean};
 use crate::wire::form;
 use crate::wire::rule::{ANY, Complaint};
-use crate::wire::{Meant, Out, Reader, Rule, Shape, Unsealer, Wire, Writer, object, texts, words};
+use crate::wire::{Meant, Out, READ_OTHERWISE, Reader, Rule, Shape, Unsealer, Wire, Writer, object, texts, words};
 
 object! {
     /// One variable, of a component or of the whole app.
@@ -154,6 +154,11 @@ impl Wire for EnvValue {
 
     /// Takes the text verbatim: `012`, `1.10` and `on` stay what was written.
     fn read(node: &Node, _: &Rule, reader: &mut Reader) -> Option<EnvValue> {
+        if !matches!(node.kind, Kind::Scalar(_)) && reader.begins_beside_key(node) {
+            let problem = Diagnostic::error(Code::WrongType, "", format!("expected text, found {}", node.what()));
+            reader.report(problem.at(reader.place_of(node)).help("to make it text, put it in quotes"));
+            return None;
+        }
         let text = reader.text(node)?;
         if text.contains('\0') {
             reader.report(Diagnostic::error(Code::BadFormat, "", "no process can be given U+0000 in a variable"));
@@ -163,9 +168,9 @@ impl Wire for EnvValue {
             && scalar.plain
             && scalar.meaning() == crate::tree::Plain::Text
             && is_ambiguous(&text)
+            && !is_old_boolean(&text)
         {
-            let message = "taken as text as it is written; older YAML readers take it for something else";
-            reader.report(Diagnostic::warning(Code::Converted, "", message).help("put it in quotes"));
+            reader.report(Diagnostic::warning(Code::Converted, "", READ_OTHERWISE).help("put it in quotes"));
         }
         Some(EnvValue::Plain(text))
     }

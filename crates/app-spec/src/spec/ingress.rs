@@ -2,7 +2,7 @@
 
 use crate::wire::form;
 use crate::wire::rule::{ANY, PORT, up_to};
-use crate::wire::{object, words};
+use crate::wire::{Meant, object, texts, words};
 
 object! {
     /// Routing of requests.
@@ -68,12 +68,19 @@ object! {
 
 object! {
     /// A text that must be equal, or begin in the same way. Empty text is kept.
-    "a match of path or authority" struct Match shorthand prefix {
+    "a match of path or authority" struct Match means text_to_match {
         /// Must begin with it; for paths by whole segments.
         prefix: Option<String> = up_to(256).keeps_empty(),
         /// Must be equal.
         exact: Option<String> = up_to(256).keeps_empty(),
     }
+}
+
+/// A host is met whole, a path by how it begins.
+fn text_to_match(text: &str) -> Option<Meant> {
+    let is_host = !text.contains('/') && text.contains('.');
+    let field = if is_host { "exact" } else { "prefix" };
+    (!text.is_empty()).then(|| texts([(field, text.to_owned())]))
 }
 
 object! {

@@ -3,7 +3,7 @@
 use crate::secret::SecretValue;
 use crate::wire::form;
 use crate::wire::rule::{ANY, SECRET};
-use crate::wire::{object, words};
+use crate::wire::{Meant, object, texts, words};
 
 object! {
     /// A further host name of the app.
@@ -213,10 +213,14 @@ object! {
 
 object! {
     /// The address that requests of the app come from.
-    "egress" struct Egress {
+    "egress" struct Egress means way_out {
         /// AUTOASSIGN by default.
         kind as "type": Option<EgressKind> = ANY.or("AUTOASSIGN"),
     }
+}
+
+fn way_out(text: &str) -> Option<Meant> {
+    EgressKind::WORDS.contains(&text).then(|| texts([("type", text.to_owned())]))
 }
 
 words! {
@@ -231,7 +235,7 @@ words! {
 
 object! {
     /// A private network of the account.
-    "vpc" struct Vpc {
+    "vpc" struct Vpc shorthand id {
         /// Its id.
         id: Option<String> = ANY,
         /// Addresses; the platform fills them in.
@@ -249,7 +253,7 @@ object! {
 
 object! {
     /// Maintenance mode.
-    "maintenance" struct Maintenance {
+    "maintenance" struct Maintenance shorthand enabled {
         /// Show a page in place of the app.
         enabled: bool = ANY,
         /// Stop the app as well.

@@ -82,6 +82,9 @@ impl<'t> Builder<'t> {
                 let place = self.offsets.of_scalar_alone(place, style);
                 let place = self.without_tag(tag.as_deref(), before, place, Tagged::Scalar);
                 self.hide_anchor(anchor, before, place);
+                if anchor != 0 && text.is_empty() && style == ScalarStyle::Plain {
+                    self.tell_anchor_of_nothing(before, place);
+                }
                 self.scalar(&text, style == ScalarStyle::Plain, anchor, place)
             }
             Event::SequenceStart(anchor, tag) => {
@@ -245,6 +248,17 @@ impl<'t> Builder<'t> {
             let at = self.offsets.mark_between('&', before, place.start);
             self.problems.hidden.extend(at.map(|at| at.start..at.end));
         }
+    }
+
+    /// Text that begins with `&` names the nothing behind it.
+    fn tell_anchor_of_nothing(&mut self, before: usize, place: Place) {
+        if self.problems.is_full() {
+            return self.problems.count();
+        }
+        let message = "`&` begins a name for the value behind it, and there is none";
+        let at = self.offsets.mark_between('&', before, place.start);
+        let doubtful = Diagnostic::warning(Code::Doubtful, "", message).at(at.or(Some(place)));
+        self.problems.push(doubtful.help("quote text that begins with `&`"));
     }
 
     /// The key that waits for its value.

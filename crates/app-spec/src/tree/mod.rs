@@ -15,7 +15,7 @@ pub(crate) use json::from_json;
 pub(crate) use limits::{BYTES as MAX_BYTES, check_bytes};
 pub(crate) use offsets::Offsets;
 pub(crate) use parse::{misleading, parse, with_spaces_behind_colons};
-pub(crate) use scalar::{Plain, is_ambiguous};
+pub(crate) use scalar::{Plain, is_ambiguous, is_old_boolean};
 
 use std::rc::Rc;
 

@@ -66,7 +66,8 @@ pub(crate) fn is_ambiguous(text: &str) -> bool {
     Plain::of(text) != Plain::Text || is_old_boolean(text) || is_old_number(text)
 }
 
-fn is_old_boolean(text: &str) -> bool {
+/// The words that YAML 1.1 takes for a boolean.
+pub(crate) fn is_old_boolean(text: &str) -> bool {
     ["y", "n", "yes", "no", "on", "off"].iter().any(|word| word.eq_ignore_ascii_case(text))
 }
 

@@ -18,7 +18,7 @@ use crate::suggest::{flat, nearest};
 const MASK: &str = "*******";
 
 /// Parts of names that tell a secret.
-const STEMS: [&str; 13] = [
+const STEMS: [&str; 14] = [
     "pass",
     "pwd",
     "secr",
@@ -32,6 +32,7 @@ const STEMS: [&str; 13] = [
     "auth",
     "dsn",
     "cert",
+    "webhook",
 ];
 
 /// Fields that hold secrets, for names that are nearly theirs.
@@ -52,7 +53,7 @@ pub(crate) fn may_hold_secret(name: &str) -> bool {
 }
 
 /// Whether a field or a variable of that name holds a secret, as far as the name alone tells.
-fn is_secret_name(name: &str) -> bool {
+pub(crate) fn is_secret_name(name: &str) -> bool {
     has_secret_stem(name) || nearest(name, FIELDS).is_some()
 }
 

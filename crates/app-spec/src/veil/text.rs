@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::{MASK, has_secret_stem, may_hold_secret};
 
 /// Fields whose line may be shown even when it cannot be parsed: no secret is written beside them.
-const SHOWN: [&str; 24] = [
+const SHOWN: [&str; 27] = [
     "name",
     "region",
     "services",
@@ -28,6 +28,9 @@ const SHOWN: [&str; 24] = [
     "match",
     "path",
     "prefix",
+    "exact",
+    "authority",
+    "component",
     "http_port",
     "instance_count",
     "instance_size_slug",
@@ -38,15 +41,22 @@ pub(crate) fn is_shown_field(name: &str) -> bool {
     SHOWN.contains(&name)
 }
 
-/// Where `text` holds credentials: `user:password` before a host, and values assigned to names that tell a secret.
+/// Where `text` holds credentials: `user:password` before a host, values assigned to names that tell a secret or given
+/// behind an option of such a name, and what follows in the addresses of webhooks.
 pub(crate) fn credentials(text: &str) -> Vec<Range<usize>> {
     let mut found = Vec::new();
+    let mut is_asked_for = false;
     for (start, word) in words(text) {
-        if let Some(inside) = user_info(word) {
-            found.push(start + inside.start..start + inside.end);
+        let begins_line = text[..start].ends_with('\n');
+        let says_nothing = word.chars().all(|c| matches!(c, ',' | '[' | ']'));
+        if is_asked_for && !begins_line && !says_nothing {
+            found.push(start..start + value_at(text, start, word));
         }
-        found.extend(assigned(word).map(|inside| start + inside.start..start + inside.end));
+        let inside = user_info(word).into_iter().chain(webhook(word)).chain(assigned(word));
+        found.extend(inside.map(|inside| start + inside.start..start + inside.end));
+        is_asked_for = is_secret_option(word) || is_asked_for && says_nothing && !begins_line;
     }
+    found.sort_by_key(|range| range.start);
     found
 }
 
@@ -66,15 +76,30 @@ pub(crate) fn comments_for_values(text: &str) -> Vec<Range<usize>> {
     found
 }
 
-/// Hides a comment too that stands behind what is hidden: people put aside there what was the value before.
-pub(crate) fn hide_comments_behind(text: &str, hidden: &mut [Range<usize>]) {
-    for range in hidden {
-        let rest = text.get(range.end..).unwrap_or_default();
-        let behind = rest.trim_start_matches([' ', '\t']);
-        if behind.len() < rest.len() && behind.starts_with('#') {
-            range.end += rest.find('\n').unwrap_or(rest.len());
+/// Hides a comment too that stands in a line with something hidden: people put aside there what was the value before.
+/// What is hidden so far must be in order.
+pub(crate) fn hide_comments_behind(text: &str, hidden: &mut Vec<Range<usize>>) {
+    let bytes = text.as_bytes();
+    let mut found = Vec::new();
+    // Where the last line ends that was looked at.
+    let mut seen = 0;
+    for range in hidden.iter() {
+        let last = range.end.saturating_sub(1).max(range.start).min(bytes.len());
+        if last < seen {
+            continue;
         }
+        let start = bytes[seen..last].iter().rposition(|b| *b == b'\n').map_or(seen, |newline| seen + newline + 1);
+        seen = bytes[last..].iter().position(|b| *b == b'\n').map_or(bytes.len(), |newline| last + newline);
+        let begins = |at: &usize| bytes[*at] == b'#' && *at > 0 && matches!(bytes[*at - 1], b' ' | b'\t');
+        let comment = (start..seen).filter(begins).find(|at| !is_hidden(hidden, *at));
+        found.extend(comment.map(|comment| comment..seen));
     }
+    hidden.extend(found);
+}
+
+fn is_hidden(hidden: &[Range<usize>], at: usize) -> bool {
+    let next = hidden.partition_point(|range| range.end <= at);
+    hidden.get(next).is_some_and(|range| range.contains(&at))
 }
 
 /// The same text with a mask for credentials.
@@ -95,7 +120,7 @@ pub(crate) fn without_credentials(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// What lies between blanks and quotes, with its first byte. Words that hold neither `@` nor `=` are passed over.
+/// What lies between blanks and quotes, with its first byte.
 fn words(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let is_border = |c: char| c.is_whitespace() || matches!(c, '"' | '\'');
     let mut start = 0;
@@ -119,6 +144,26 @@ fn user_info(word: &str) -> Option<Range<usize>> {
         None => word[..at].find(':').map(|colon| colon + 1).or_else(|| word[at..].contains('/').then_some(0))?,
     };
     (begin < at && &word[begin..at] != "git").then_some(begin..at)
+}
+
+/// What follows in the address of a webhook: whoever knows it may write there.
+fn webhook(word: &str) -> Option<Range<usize>> {
+    let begin = ["hooks.slack.com/", "/api/webhooks/"].iter().find_map(|mark| Some(word.find(mark)? + mark.len()))?;
+    let length = word[begin..].trim_end_matches([',', ']', '}']).len();
+    (length > 0).then_some(begin..begin + length)
+}
+
+/// `--token`, whose value is the next word.
+fn is_secret_option(word: &str) -> bool {
+    let name = word.trim_start_matches(['[', ',']).trim_end_matches(',');
+    name.starts_with('-') && !name.contains('=') && has_secret_stem(name)
+}
+
+/// How long the value is that begins with a word: to the quote that ends it, else to the end of the word.
+fn value_at(text: &str, start: usize, word: &str) -> usize {
+    let quote = text[..start].chars().next_back().filter(|c| matches!(c, '"' | '\''));
+    let quoted = quote.and_then(|quote| text[start..].find(quote));
+    quoted.unwrap_or_else(|| word.trim_end_matches([',', ']', '}']).len())
 }
 
 /// The values in `TOKEN=…`, also behind `?` and `&` of an address.
@@ -179,7 +224,16 @@ fn is_key(text: &str) -> bool {
 fn is_shown(line: &str, key: &str) -> bool {
     let more = ["value", "vlaue", "key", "@", "="].iter().any(|sign| line.contains(sign));
     let tells_secret = || line.split(|c: char| !c.is_alphanumeric() && c != '_').any(has_secret_stem);
-    SHOWN.contains(&key.trim_matches(['"', '\''])) && !more && !tells_secret()
+    SHOWN.contains(&key.trim_matches(['"', '\''])) && !more && !tells_secret() && holds_known_fields(line)
+}
+
+/// Whether all that a line holds are fields of [`SHOWN`], each with no second `: ` behind it, between whatever braces.
+fn holds_known_fields(line: &str) -> bool {
+    let is_known = |key: &str| SHOWN.contains(&key.trim_matches(|c: char| c.is_whitespace() || "-\"'".contains(c)));
+    line.split(['{', '}', '[', ']', ',']).all(|piece| match piece.split_once(": ") {
+        Some((key, value)) => is_known(key) && !value.contains(": "),
+        None => true,
+    })
 }
 
 #[cfg(test)]
@@ -195,6 +249,13 @@ mod tests {
             ("postgresql://u:p/w@h:5432/d?sslmode=require", "postgresql://*******@h:5432/d?sslmode=require"),
             ("https://x/?a=1&token=s3cr3t&b=2", "https://x/?a=1&token=*******&b=2"),
             ("SECRET_TOKEN=s3cr3t npm start", "SECRET_TOKEN=******* npm start"),
+            ("x --token s3cr3t -p 80", "x --token ******* -p 80"),
+            ("x --token 's3 cr3t' --port 80", "x --token '*******' --port 80"),
+            ("TOKEN=https://hooks.slack.com/s3cr3t x", "TOKEN=******* x"),
+            ("[x, --api-key, s3cr3t, a]", "[x, --api-key, *******, a]"),
+            ("[\"x\", \"--token\", \"s3cr3t\"]", "[\"x\", \"--token\", \"*******\"]"),
+            ("x --token\n- port", "x --token\n- port"),
+            ("https://hooks.slack.com/services/T/B/s3cr3t,", "https://hooks.slack.com/*******,"),
             ("git@github.com:a/b.git", "git@github.com:a/b.git"),
             ("ghp_x@github.com/a/b.git", "*******@github.com/a/b.git"),
             ("ssh://git@github.com/a/b", "ssh://git@github.com/a/b"),
@@ -217,6 +278,9 @@ mod tests {
         assert_eq!(shown("  s3cr3t"), "  ");
         assert_eq!(shown("  - {key: A, value: s3cr3t"), "  - {key: ");
         assert_eq!(shown("  tag: {{ x }}"), "  tag: {{ x }}");
+        assert_eq!(shown("  repository: u: s3cr3t"), "  repository: ");
+        assert_eq!(shown("- {name: web, image: {tag: a: s3cr3t"), "- {name: ");
+        assert_eq!(shown("- {name: web, image: {tag: a"), "- {name: web, image: {tag: a");
         assert_eq!(shown("  image: {registry_credentials: a:b"), "  image: ");
     }
 }

@@ -28,6 +28,8 @@ enum Role {
     Open,
     /// Environment variables, in whatever form.
     Variables,
+    /// Headers, in whatever form: whose value is often a token.
+    Headers,
     /// A list of objects; where a text stands in place of one, it may be the secret that belongs in it.
     Destinations,
     Secret,
@@ -45,7 +47,7 @@ impl Search {
         }
         match (&node.kind, role) {
             (Kind::Scalar(_), Role::Open) => {}
-            (Kind::Scalar(_), Role::Secret | Role::Destinations) => {
+            (Kind::Scalar(_), Role::Secret | Role::Destinations | Role::Headers) => {
                 self.hidden.extend(node.place.map(|p| p.start..p.end))
             }
             (Kind::Scalar(scalar), Role::Variables) => {
@@ -55,6 +57,7 @@ impl Search {
             (Kind::Sequence(items), _) => items.iter().for_each(|item| self.walk(item, role)),
             (Kind::Mapping(entries), Role::Open | Role::Destinations) => self.fields(entries),
             (Kind::Mapping(entries), Role::Variables) => self.variable(entries),
+            (Kind::Mapping(entries), Role::Headers) => self.header(entries),
             (Kind::Mapping(entries), Role::Secret) => {
                 for entry in entries.iter() {
                     self.hidden.extend(entry.key_place.map(|p| p.start..p.end));
@@ -103,6 +106,17 @@ impl Search {
         }
     }
 
+    /// `{key, value}`, or else a mapping from names to values.
+    fn header(&mut self, entries: &[Entry]) {
+        for entry in entries {
+            let is_open = nearest(&entry.key, ["key", "name", "remove_header"]).is_some();
+            if is_open {
+                self.hide_behind_name(&entry.value);
+            }
+            self.walk(&entry.value, if is_open { Role::Open } else { Role::Secret });
+        }
+    }
+
     /// A value may be glued to the name of its variable.
     fn hide_behind_name(&mut self, node: &Node) {
         let Kind::Scalar(scalar) = &node.kind else { return };
@@ -137,6 +151,7 @@ impl Search {
         let role = match is_secret_name(name) || nearest(name, KEYED).is_some() {
             true => Role::Secret,
             false if nearest(name, ["envs"]).is_some() => Role::Variables,
+            false if nearest(name, ["headers", "secure_header"]).is_some() => Role::Headers,
             false if nearest(name, ["log_destinations"]).is_some() => Role::Destinations,
             false => Role::Open,
         };

@@ -17,6 +17,7 @@ impl Reader {
         let problem = Diagnostic::error(Code::WrongType, "", format!("expected a list, found {}", node.what()));
         let problem = problem.at(self.place_of(node));
         let (problem, items) = match &node.kind {
+            Kind::Mapping(entries) if matches!(T::shape(), Shape::Text) => as_texts(entries, problem),
             Kind::Mapping(entries) => in_mapping::<T>(entries, node, problem),
             Kind::Scalar(scalar) => in_text::<T>(scalar, node, problem),
             Kind::Sequence(_) => (problem, None),
@@ -28,10 +29,8 @@ impl Reader {
     /// `- a: b` in a list of texts: `a=b` is meant, as in `buildpack-stack=ubuntu-22`.
     fn as_text(&mut self, item: &Node) -> Node {
         let Kind::Mapping(entries) = &item.kind else { return item.clone() };
-        let [Entry { key, value: Node { kind: Kind::Scalar(value), .. }, .. }] = &entries[..] else {
-            return item.clone();
-        };
-        let text = format!("{key}={}", value.text);
+        let [entry] = &entries[..] else { return item.clone() };
+        let Some(text) = as_assignment(entry) else { return item.clone() };
         let problem = Diagnostic::error(Code::WrongType, "", "expected text, found a mapping").at(item.place);
         let written = format!("`{}`", shown(&text));
         self.report(problem.help(format!("did you mean {written}?")).taken_as(written));
@@ -55,6 +54,29 @@ impl Reader {
         pair(entry, name, value)
     }
 }
+
+/// `a: b` as `a=b`.
+fn as_assignment(entry: &Entry) -> Option<String> {
+    let Kind::Scalar(value) = &entry.value.kind else { return None };
+    Some(format!("{}={}", entry.key, value.text))
+}
+
+/// A mapping in place of a list of texts, as `{a: b}` for `[a=b]`.
+fn as_texts(entries: &[Entry], problem: Diagnostic) -> (Diagnostic, Option<Vec<Node>>) {
+    let texts: Option<Vec<String>> = entries.iter().map(as_assignment).collect();
+    let Some(texts) = texts.filter(|texts| (1..=MOST_WRITTEN).contains(&texts.len())) else { return (problem, None) };
+    let written: Vec<String> = texts.iter().map(|text| crate::yaml::in_flow(&shown(text))).collect();
+    let written = format!("`[{}]`", written.join(", "));
+    let item = |(entry, text): (&Entry, String)| {
+        let kind = Kind::Scalar(Scalar { text: Rc::from(text), plain: false });
+        Node { place: entry.key_place, kind }
+    };
+    let items = entries.iter().zip(texts).map(item).collect();
+    (problem.help(format!("write it as a list: {written}")).taken_as(written), Some(items))
+}
+
+/// More items are not written out in a message.
+const MOST_WRITTEN: usize = 4;
 
 /// The items that a mapping stands for: itself, or what its keys name.
 fn in_mapping<T: Wire>(entries: &[Entry], node: &Node, problem: Diagnostic) -> (Diagnostic, Option<Vec<Node>>) {
@@ -94,7 +116,10 @@ fn in_text<T: Wire>(scalar: &Scalar, node: &Node, problem: Diagnostic) -> (Diagn
         }
         None if is_object || scalar.text.is_empty() => (problem, None),
         None => {
-            let help = format!("write it as a list: `[{}]`", crate::yaml::in_flow(&shown(&scalar.text)));
+            let item = shown(&scalar.text);
+            // A number stands without quotes.
+            let item = if matches!(T::shape(), Shape::Integer) { item } else { crate::yaml::in_flow(&item) };
+            let help = format!("write it as a list: `[{item}]`");
             (problem.help(help).taken_as("a list of one"), Some(vec![node.clone()]))
         }
     }

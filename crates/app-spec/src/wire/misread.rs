@@ -30,6 +30,10 @@ impl Misread {
                 [path, other].iter().any(|path| self.is_within(path.trim_end_matches(".path")))
             }
             Code::Conflict => path.strip_suffix("schedule").is_some_and(|job| self.is_within(&format!("{job}kind"))),
+            // Nothing is asked of a path that could not be read.
+            Code::Doubtful if [".match.path", ".match.authority"].iter().any(|end| path.ends_with(end)) => {
+                self.is_within(path)
+            }
             // Who gets which path is guessed for components without routes.
             Code::Doubtful if is_component(path) => {
                 self.is_within("ingress") || self.0.iter().any(|misread| misread.contains(".routes"))

@@ -23,6 +23,7 @@ pub(crate) use out::{Out, Trail, Writer};
 pub(crate) use places::Places;
 pub(crate) use reader::{Leniency, Reader};
 pub(crate) use rule::Rule;
+pub(crate) use text::READ_OTHERWISE;
 
 use crate::secret::SecretText;
 use crate::tree::{Entry, Node, Scalar};

@@ -14,7 +14,10 @@ impl Reader {
         };
         let integer = match scalar.meaning() {
             Plain::Null => return None,
-            Plain::Integer(integer) => integer,
+            Plain::Integer(integer) => {
+                self.tell_leading_zero(&scalar.text, integer);
+                integer
+            }
             Plain::Text => self.integer_in_text(scalar, node)?,
             Plain::Number(number) if number.fract() == 0.0 && number.abs() < 1e15 => number as i64,
             Plain::Number(number) if number.fract() == 0.0 => {
@@ -32,6 +35,15 @@ impl Reader {
             }
         };
         self.in_range(integer, rule)
+    }
+
+    /// `010` is 10, and 8 to older YAML readers.
+    fn tell_leading_zero(&mut self, text: &str, integer: i64) {
+        let is_octal = text.len() > 1 && text.starts_with('0') && text.bytes().all(|b| b.is_ascii_digit());
+        if is_octal {
+            let message = format!("taken as {integer}; older YAML readers take it for an octal number");
+            self.report(Diagnostic::warning(Code::Converted, "", message).help(format!("write {integer}")));
+        }
     }
 
     /// `"3000"` is taken for 3000; a template is told from other text.
@@ -160,11 +172,15 @@ impl Wire for f64 {
             },
             Kind::Sequence(_) | Kind::Mapping(_) => None,
         };
-        let number = number.filter(|number| is_amount(*number));
-        if number.is_none() {
-            reader.wrong_type(AMOUNT, node);
+        match number {
+            Some(number) if is_amount(number) => return Some(number),
+            Some(number) => {
+                let message = format!("expected {AMOUNT}, found {number}");
+                reader.report(Diagnostic::error(Code::WrongType, "", message));
+            }
+            None => reader.wrong_type(AMOUNT, node),
         }
-        number
+        None
     }
 
     fn write(&self, _: &mut Writer<'_>) -> Option<Out> {

@@ -82,6 +82,12 @@ impl Reader {
         own.filter(|own| known.is_none_or(|known| known.line == own.line)).or(known).or(node.place)
     }
 
+    /// Whether a list or mapping begins in the line of its key: between brackets or braces.
+    pub fn begins_beside_key(&self, node: &Node) -> bool {
+        let key = self.places.nearest(&self.path());
+        key.zip(node.place).is_some_and(|(key, own)| key.line == own.line)
+    }
+
     /// Where the reader stands, as in `services[0].http_port`.
     pub fn path(&self) -> String {
         let mut path = String::new();

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::{Out, Reader, Rule, Shape, Wire, Writer};
 use crate::diagnostic::{Code, Diagnostic, Remedy};
 use crate::suggest::shown;
-use crate::tree::{Kind, Node, Plain};
+use crate::tree::{Kind, Node, Plain, is_old_boolean};
 
 impl Reader {
     /// The text of a scalar exactly as it was written. Numbers and booleans are taken as text, with a warning.
@@ -29,11 +29,11 @@ impl Reader {
     /// The text of a list of one, which is meant where a text belongs.
     fn only_text(&mut self, items: &[Node], node: &Node) -> Option<String> {
         let problem = Diagnostic::error(Code::WrongType, "", format!("expected text, found {}", node.what()));
+        let problem = problem.at(self.place_of(node));
         let [Node { kind: Kind::Scalar(only), .. }] = items else {
             self.report(problem);
             return None;
         };
-        let problem = problem.at(self.place_of(node));
         self.report(problem.help("write its only item in place of the list").taken_as("its only item"));
         Some(only.text.to_string())
     }
@@ -62,6 +62,9 @@ impl Reader {
 
     fn tell_conversion(&mut self, node: &Node) {
         let Kind::Scalar(scalar) = &node.kind else { return };
+        if scalar.plain && is_old_boolean(&scalar.text) {
+            self.report(Diagnostic::warning(Code::Converted, "", READ_OTHERWISE).help("put it in quotes"));
+        }
         if matches!(scalar.meaning(), Plain::Bool(_) | Plain::Integer(_) | Plain::Number(_)) {
             let message = format!("{} where text is expected, taken as text as it is written", node.what());
             self.report(Diagnostic::warning(Code::Converted, "", message).help("put it in quotes"));
@@ -95,6 +98,9 @@ impl Reader {
         self.is_lenient().then(|| meant.unwrap_or(text))
     }
 }
+
+/// What is said of text that YAML 1.1 takes for something else.
+pub(crate) const READ_OTHERWISE: &str = "taken as text as it is written; older YAML readers take it for something else";
 
 /// A word as a shell reads it.
 fn shell_word(word: &str) -> Cow<'_, str> {

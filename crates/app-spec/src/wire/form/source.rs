@@ -79,6 +79,9 @@ pub(crate) fn owner_and_repo(text: &str) -> Result<(), Complaint> {
 /// `https://github.com/a/b/tree/main` → `a/b`. Behind other hosts groups may be deeper.
 fn path_of_address(text: &str) -> Option<String> {
     let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
+    let authority = rest.find('/').unwrap_or(rest.len());
+    // What stands before the host may be a password.
+    let rest = rest[..authority].rfind('@').map_or(rest, |at| &rest[at + 1..]);
     let (host, path) = rest.split_once(['/', ':'])?;
     let path = path.split(['?', '#']).next().unwrap_or_default().trim_end_matches('/');
     let parts: Vec<&str> = path.split('/').take_while(|part| !matches!(*part, "-" | "tree" | "blob" | "src")).collect();
@@ -107,7 +110,9 @@ mod tests {
     #[test]
     fn a_repository_is_two_parts_and_an_address_is_turned_into_them() {
         assert!(owner_and_repo("digitalocean/sample-golang").is_ok());
-        for address in ["https://github.com/a/b.git", "git@github.com:a/b", "github.com/a/b"] {
+        for address in
+            ["https://github.com/a/b.git", "git@github.com:a/b", "github.com/a/b", "https://u:p@github.com/a/b"]
+        {
             assert_eq!(
                 says(owner_and_repo(address)),
                 (Code::BadFormat, Some("did you mean `a/b`?".into())),

@@ -12,7 +12,13 @@ pub(crate) fn request_path(text: &str) -> Result<(), Complaint> {
     }
     unsubstituted(text)?;
     let complaint = Complaint::new(Code::BadFormat, format!("the path `{}` does not begin with `/`", shown(text)));
-    Err(complaint.meant(format!("/{text}")))
+    Err(complaint.meant(as_path(text)))
+}
+
+/// `api` → `/api`, `https://example.com/api` → `/api`.
+fn as_path(text: &str) -> String {
+    let Some((_, address)) = text.split_once("://") else { return format!("/{text}") };
+    address.find('/').map_or("/", |path| &address[path..]).to_owned()
 }
 
 /// See [`domain`].
@@ -70,6 +76,14 @@ mod tests {
 
     fn says(outcome: Result<(), Complaint>) -> (Code, Option<String>) {
         outcome.err().map(|c| (c.code, c.help)).expect("refused")
+    }
+
+    #[test]
+    fn a_path_begins_with_a_slash_and_an_address_has_one() {
+        assert!(request_path("/api").is_ok() && request_path("").is_ok());
+        for (text, path) in [("api", "/api"), ("https://x/y", "/y"), ("https://u:p@x", "/")] {
+            assert_eq!(says(request_path(text)), (Code::BadFormat, Some(format!("did you mean `{path}`?"))), "{text}");
+        }
     }
 
     #[test]

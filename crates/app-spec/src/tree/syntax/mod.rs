@@ -3,7 +3,15 @@
 //!
 //! Nothing here quotes more of a text than marks and the names of fields: any word may be a secret.
 
+mod flow;
+mod lines;
+mod value;
+
+pub(in crate::tree) use flow::comment_in_json;
+
 use std::ops::Range;
+
+use lines::{Line, Lines, key, lines};
 
 /// What is wrong, and where.
 #[derive(Debug, PartialEq)]
@@ -44,105 +52,19 @@ pub(super) fn explain(stop: &Stop<'_>) -> Explained {
         .or_else(|| lines.near().find_map(of_a_template))
         .or_else(|| lines.near().find_map(indented_by_a_tab))
         .or_else(|| lines.near().find_map(indented_by_an_odd_space))
-        .or_else(|| bracket(stop, &lines))
-        .or_else(|| quote(stop))
-        .or_else(|| missing_space(&lines))
+        .or_else(|| flow::explain(stop, &lines))
+        .or_else(|| value::quote(stop))
+        .or_else(|| missing_space(stop, &lines))
+        .or_else(|| glued_value(stop, &lines))
         .or_else(|| missing_colon(stop, &lines))
         .or_else(|| indentation(stop, &lines))
+        .or_else(|| value::explain(stop))
         .unwrap_or_else(|| in_the_words_of_the_parser(stop))
 }
 
 /// A line that is indented by what only looks like spaces. A text may hold such lines and still be YAML of another meaning.
 pub(super) fn odd_space(body: &str) -> Option<Explained> {
     lines(body).find_map(indented_by_an_odd_space)
-}
-
-/// A comment in a text that is JSON otherwise.
-pub(super) fn comment_in_json(body: &str) -> Option<Explained> {
-    let is_json = body.trim_start().starts_with(['{', '[']);
-    let mut is_text = false;
-    let mut before = '\n';
-    for (at, c) in body.char_indices().take_while(|_| is_json) {
-        let begins = !is_text && (before.is_whitespace() || "{[,".contains(before));
-        if begins && (body[at..].starts_with("//") || body[at..].starts_with("/*")) {
-            let comment = Explained::new(at..at + 2, "JSON has no comments, and here one begins");
-            return Some(comment.help("leave the comments out, or begin each with `#`"));
-        }
-        is_text ^= c == '"' && before != '\\';
-        before = c;
-    }
-    None
-}
-
-/// A line, with its first byte.
-#[derive(Clone, Copy)]
-struct Line<'t> {
-    start: usize,
-    text: &'t str,
-}
-
-impl<'t> Line<'t> {
-    fn indent(&self) -> usize {
-        self.text.len() - self.text.trim_start().len()
-    }
-
-    fn is_blank(&self) -> bool {
-        let content = self.text.trim_start();
-        content.is_empty() || content.starts_with('#')
-    }
-
-    /// The byte of the `:` behind its key.
-    fn colon(&self) -> Option<usize> {
-        let content = self.content();
-        Some(content.start + key(content.text)?.len())
-    }
-
-    /// What stands behind the indentation and the dashes of a list, with its first byte.
-    fn content(&self) -> Line<'t> {
-        let mut text = self.text.trim_start();
-        while let Some(rest) = text.strip_prefix("- ") {
-            text = rest.trim_start();
-        }
-        Line { start: self.start + self.text.len() - text.len(), text }
-    }
-}
-
-fn lines(body: &str) -> impl Iterator<Item = Line<'_>> {
-    body.split_inclusive('\n').scan(0, |at, text| {
-        let start = std::mem::replace(at, *at + text.len());
-        Some(Line { start, text: text.trim_end() })
-    })
-}
-
-/// The lines around the place where the parser stopped.
-struct Lines<'t> {
-    all: Vec<Line<'t>>,
-    /// The line of the place.
-    stop: usize,
-}
-
-impl<'t> Lines<'t> {
-    fn around(body: &'t str, at: usize) -> Lines<'t> {
-        let all: Vec<Line<'t>> = lines(body).collect();
-        let is_behind_all = at == body.len() && body.ends_with('\n');
-        let stop = all.partition_point(|line| line.start <= at).saturating_sub(usize::from(!is_behind_all));
-        Lines { all, stop }
-    }
-
-    /// From two lines before the place to the one behind it: further away, text of several lines may look like anything.
-    fn near(&self) -> impl Iterator<Item = Line<'t>> {
-        let from = self.stop.saturating_sub(2);
-        self.all.iter().copied().skip(from).take(self.stop + 2 - from).filter(|line| !line.is_blank())
-    }
-
-    fn at(&self) -> Option<Line<'t>> {
-        self.all.get(self.stop).copied()
-    }
-
-    /// The last line before the place that says something.
-    fn before(&self) -> Option<Line<'t>> {
-        self.all[..self.stop.min(self.all.len())].iter().rev().copied().find(|line| !line.is_blank())
-    }
 }
 
 /// Such lines stand at the left edge, where no text of several lines goes on.
@@ -184,59 +106,50 @@ fn indented_by_an_odd_space(line: Line<'_>) -> Option<Explained> {
     Some(Explained::new(at..at + c.len_utf8(), message).help("indent with spaces"))
 }
 
-fn bracket(stop: &Stop<'_>, lines: &Lines<'_>) -> Option<Explained> {
-    let opened = stop.bracket?;
-    let (open, close) = if stop.body[opened..].starts_with('{') { ('{', '}') } else { ('[', ']') };
-    let next = stop.body[stop.at..].chars().next();
-    match next {
-        Some(wrong @ ('}' | ']')) if wrong != close => {
-            let message = format!("a `{close}` is missing before this `{wrong}`");
-            Some(Explained { opened: Some(opened), ..Explained::new(stop.at..stop.at + 1, message) })
-        }
-        None | Some('\n') => Some(unclosed(opened, open)),
-        Some(_) => {
-            // What follows looks like the next field of a block.
-            let line = lines.at()?;
-            let is_field =
-                key(line.content().text).is_some_and(|key| line.content().text[key.len() + 1..].starts_with(' '));
-            (line.start > opened && is_field && !line.text.ends_with([',', close])).then(|| unclosed(opened, open))
-        }
-    }
-}
-
-fn unclosed(opened: usize, open: char) -> Explained {
-    Explained::new(opened..opened + 1, format!("this `{open}` is not closed"))
-}
-
-fn quote(stop: &Stop<'_>) -> Option<Explained> {
-    let is_open = ["invalid indentation in quoted scalar", "unexpected end of stream", "unexpected document indicator"]
-        .iter()
-        .any(|words| stop.info.contains(words));
-    let begins = stop.body[stop.at..].starts_with(['"', '\'']);
-    (is_open && begins).then(|| Explained::new(stop.at..stop.at + 1, "this quote is not closed"))
-}
-
 /// `image:{…}`, `-name: web`.
-fn missing_space(lines: &Lines<'_>) -> Option<Explained> {
+fn missing_space(stop: &Stop<'_>, lines: &Lines<'_>) -> Option<Explained> {
     [lines.before(), lines.at()].into_iter().flatten().find_map(|line| {
         let content = line.content();
         let dashed = content.text.strip_prefix('-').filter(|rest| rest.starts_with(|c: char| c.is_ascii_alphabetic()));
         if dashed.is_some_and(|rest| key(rest).is_some()) {
             return Some(Explained::new(content.start..content.start + 1, "a space is missing after this `-`"));
         }
-        let colon = key(content.text)?.len();
-        let at = content.start + colon;
-        let glued = content.text[colon + 1..].starts_with(['{', '[', '"', '\'']);
-        glued.then(|| Explained::new(at..at + 1, "a space is missing after this `:`"))
+        let opens = |colon: &usize| stop.body[colon + 1..].starts_with(['{', '[', '"', '\'']);
+        line.glued_colon().filter(opens).map(space_behind)
     })
 }
+
+fn space_behind(colon: usize) -> Explained {
+    Explained::new(colon..colon + 1, "a space is missing after this `:`")
+}
+
+/// `http_port:80` is a text, and the parser looks for the `:` behind it until another key comes.
+fn glued_value(stop: &Stop<'_>, lines: &Lines<'_>) -> Option<Explained> {
+    if stop.info.contains("simple key expect") {
+        return lines.before()?.glued_colon().map(space_behind);
+    }
+    let is_first_colon = lines.at().is_some_and(|line| line.colon() == Some(stop.at));
+    if !is_first_colon || !stop.info.contains("mapping values are not allowed") {
+        return None;
+    }
+    // The text goes on over such lines: the first of them is to blame, if it could not itself go on a text before it.
+    let first = lines.upwards().take(MOST_GLUED).take_while(|line| line.glued_colon().is_some()).enumerate().last();
+    let (count, first) = first.map(|(index, line)| (index + 1, line))?;
+    let begins = first.is_item() || lines.upwards().nth(count).is_none_or(|above| above.text.ends_with([':', '-']));
+    first.glued_colon().filter(|_| begins).map(space_behind)
+}
+
+/// Lines looked at before the one where the parser stopped.
+const MOST_GLUED: usize = 100;
 
 /// `http_port 80`: the parser looks for the `:` until another key comes.
 fn missing_colon(stop: &Stop<'_>, lines: &Lines<'_>) -> Option<Explained> {
     let is_first_colon = lines.at().is_some_and(|line| line.colon() == Some(stop.at));
-    let is_without = stop.info.contains("simple key expect")
-        || (stop.info.contains("mapping values are not allowed") && is_first_colon);
-    let is_text = |line: &Line<'_>| line.text.contains(':') || line.text.ends_with(['|', '>']);
+    let is_no_key = stop.info.contains("simple key expect");
+    let is_without = is_no_key || (stop.info.contains("mapping values are not allowed") && is_first_colon);
+    // The `:` of an address makes no key.
+    let colon = if is_no_key { ": " } else { ":" };
+    let is_text = |line: &Line<'_>| line.text.contains(colon) || line.text.ends_with([':', '|', '>']);
     let line = lines.before().filter(|line| is_without && !is_text(line))?;
     let content = line.content();
     let word = content.text.split(char::is_whitespace).next().unwrap_or_default();
@@ -270,20 +183,8 @@ fn indentation(stop: &Stop<'_>, lines: &Lines<'_>) -> Option<Explained> {
 fn in_the_words_of_the_parser(stop: &Stop<'_>) -> Explained {
     let Stop { at, info, .. } = *stop;
     let here = at..at + 1;
-    let next = stop.body[at..].chars().next();
-    if let Some(c @ ('@' | '`' | '%')) = next.filter(|_| info.contains("unexpected character")) {
-        let mark = if c == '`' { "a backtick".to_owned() } else { format!("`{c}`") };
-        return Explained::new(here, format!("no text begins with {mark}")).help("put the text in quotes");
-    }
-    if info.contains("unknown anchor") {
-        return Explained::new(here, "`*` names an anchor, and there is none of that name")
-            .help("quote text that begins with `*`");
-    }
     let explained = Explained::new(here, format!("this is not valid YAML: {info}"));
     match info {
-        _ if info.contains("escape character") => {
-            explained.help("in double quotes `\\` begins an escape: write it twice, or use single quotes")
-        }
         _ if info.contains("block") && info.contains("did not find expected") => {
             explained.help("check the indentation here and of the lines above")
         }
@@ -292,11 +193,4 @@ fn in_the_words_of_the_parser(stop: &Stop<'_>) -> Explained {
         _ if info.contains("tab") => explained.help("use spaces"),
         _ => explained,
     }
-}
-
-/// The key that a line begins with.
-fn key(text: &str) -> Option<&str> {
-    let key = &text[..text.find(':')?];
-    let is_key = !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
-    is_key.then_some(key)
 }
