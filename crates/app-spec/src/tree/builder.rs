@@ -79,10 +79,11 @@ impl<'t> Builder<'t> {
         let before = std::mem::replace(&mut self.seen_until, place.end);
         match event {
             Event::Scalar(text, style, anchor, tag) => {
+                let text = self.offsets.as_it_ends(&text, style, place);
                 let place = self.offsets.of_scalar_alone(place, style);
                 let place = self.without_tag(tag.as_deref(), before, place, Tagged::Scalar);
                 self.hide_anchor(anchor, before, place);
-                self.scalar(&text, style == ScalarStyle::Plain, anchor, place)
+                self.scalar(text, style == ScalarStyle::Plain, anchor, place)
             }
             Event::SequenceStart(anchor, tag) => {
                 let place = self.without_tag(tag.as_deref(), before, place, Tagged::Collection);

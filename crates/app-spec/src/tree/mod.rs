@@ -3,6 +3,7 @@
 //! YAML 1.2 (and JSON, which is read by the same path) becomes [`Node`]s that know their place. Anchors, aliases and
 //! merge keys are already applied, the limits of a spec already enforced. Nothing here knows a field name.
 
+mod block;
 mod builder;
 mod json;
 mod limits;
