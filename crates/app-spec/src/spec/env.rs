@@ -155,7 +155,7 @@ impl Wire for EnvValue {
     /// Takes the text verbatim: `012`, `1.10` and `on` stay what was written.
     fn read(node: &Node, _: &Rule, reader: &mut Reader) -> Option<EnvValue> {
         let text = reader.text(node)?;
-        if text.contains('\0') {
+        if text.contains('\0') && !reader.is_stored() {
             reader.report(Diagnostic::error(Code::BadFormat, "", "no process can be given U+0000 in a variable"));
             return None;
         }

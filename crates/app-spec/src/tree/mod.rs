@@ -12,7 +12,7 @@ mod parse;
 mod scalar;
 mod syntax;
 
-pub(crate) use json::from_json;
+pub(crate) use json::{from_json, from_stored};
 pub(crate) use limits::{BYTES as MAX_BYTES, check_bytes};
 pub(crate) use offsets::Offsets;
 pub(crate) use parse::{misleading, parse, with_spaces_behind_colons};
