@@ -151,12 +151,12 @@ impl Reader {
         self.report(problem.at(self.place_of(node)));
     }
 
-    /// Whether there are more problems than anyone reads. The next one is then only counted: wording it costs time, and
+    /// Whether there are more errors than anyone reads. The next one is then only counted: wording it costs time, and
     /// a hostile text has thousands.
     pub fn is_full(&mut self) -> bool {
         let is_full = self.problems.is_full();
         if is_full {
-            self.problems.count();
+            self.problems.count_error();
         }
         is_full
     }
