@@ -59,8 +59,9 @@ jobs: [{{name: migrate, kind: PRE_DEPLOY, image: {TESTAPP}, run_command: /bin/te
     assert_eq!(at.instances(&app).await.unwrap(), before, "web was not restarted either");
 }
 
-/// What a rootless engine says of itself; it is asked for nothing else.
-async fn play_a_rootless_engine(socket: &std::path::Path) {
+/// What a rootless engine says of itself; it is asked for nothing else. It answers until it is aborted, and fails where a
+/// request is none.
+fn play_a_rootless_engine(socket: &std::path::Path) -> tokio::task::JoinHandle<()> {
     let listener = tokio::net::UnixListener::bind(socket).unwrap();
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
@@ -80,7 +81,7 @@ async fn play_a_rootless_engine(socket: &std::path::Path) {
                 .await
                 .unwrap();
         }
-    });
+    })
 }
 
 /// Everything is refused before it is touched, with what to do.
@@ -100,10 +101,12 @@ async fn serve_does_not_start_without_an_engine_of_the_host_or_its_front_door() 
     assert!(said.contains(&nowhere) && said.contains("no engine answers"), "{said}");
 
     let rootless = directory.path().join("rootless.sock");
-    play_a_rootless_engine(&rootless).await;
+    let engine = play_a_rootless_engine(&rootless);
     let (code, said) = run(&["--http", "127.0.0.1:0", "--engine-socket", &rootless.display().to_string()]).await;
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("rootless") && said.contains("/var/run/docker.sock"), "{said}");
+    engine.abort();
+    assert!(engine.await.unwrap_err().is_cancelled(), "the engine answered to the end");
 
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();

@@ -146,10 +146,11 @@ fn at_its_place(body: &str, spec: &str) -> String {
     blank.chain(spec.chars()).collect()
 }
 
-/// All that is wrong, one a line.
+/// All that is wrong, one a line, and how much more there is.
 pub(crate) fn refused(problems: &Diagnostics) -> ApiError {
-    let lines: Vec<_> = problems.iter().filter(|it| it.is_error()).map(|it| it.api_message()).collect();
-    ApiError::bad_request(lines.join("\n"))
+    let lines = problems.iter().filter(|it| it.is_error()).map(|it| it.api_message());
+    let more = Some(problems.omitted_errors()).filter(|more| *more > 0).map(|more| format!("and {more} more"));
+    ApiError::bad_request(lines.chain(more).collect::<Vec<_>>().join("\n"))
 }
 
 fn not_json(error: serde_json::Error) -> ApiError {
@@ -241,6 +242,13 @@ mod tests {
             let message = message(json(&body).spec());
             assert!(message.contains("`region` is given twice"), "{message}");
         }
+    }
+
+    #[test]
+    fn errors_that_are_not_told_are_counted() {
+        let fields: String = (0..300).map(|i| format!(",\"bogus{i}\":1")).collect();
+        let message = message(json(&format!("{{\"spec\":{{\"name\":\"shop\"{fields}}}}}")).spec());
+        assert_eq!((message.lines().count(), message.lines().last()), (201, Some("and 100 more")));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Defaults count as written, so that leaving one out is no change. That a secret has another value is told, the values
 //! are not. One that is sealed or left out has no other value than any.
 
+use std::collections::HashMap;
 use std::fmt;
 
 use crate::secret::SecretText;
@@ -13,7 +14,7 @@ use crate::wire::Out;
 /// One difference.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// By names where there are names, as in `services.web.instance_count`.
+    /// By names where there are names, as in `services.web.instance_count`. `envs.A (2)` is the second of that name.
     pub path: String,
     /// What was there; `None`: nothing. Empty for something that has fields of its own.
     pub before: Option<String>,
@@ -77,24 +78,32 @@ fn compare(before: Option<&Out>, after: Option<&Out>, path: &str, found: &mut Ve
         found.push(Change { path: path.to_owned(), before: before.map(told), after: after.map(told) });
         return;
     };
-    let gone = old.iter().filter(|(name, _)| named(&new, name).is_none());
+    let [by_name_before, by_name] = [&old, &new].map(|parts| parts.iter().cloned().collect::<HashMap<_, _>>());
+    let gone = old.iter().filter(|(name, _)| !by_name.contains_key(name));
     for (name, _) in new.iter().chain(gone) {
         let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
-        compare(named(&old, name), named(&new, name), &path, found);
+        compare(by_name_before.get(name).copied(), by_name.get(name).copied(), &path, found);
     }
-}
-
-fn named<'o>(parts: &[(String, &'o Out)], name: &str) -> Option<&'o Out> {
-    parts.iter().find(|(part, _)| part == name).map(|(_, out)| *out)
 }
 
 /// The fields of an object; the items of a list by what names them, else by their position.
 fn parts(out: &Out) -> Option<Vec<(String, &Out)>> {
     match out {
         Out::Object(fields) => Some(fields.iter().map(|(name, out)| ((*name).to_owned(), out)).collect()),
-        Out::List(items) => Some(items.iter().enumerate().map(|(i, item)| (label(i, item), item)).collect()),
+        Out::List(items) => Some(labelled(items)),
         Out::Text(_) | Out::Boolean(_) | Out::Integer(_) | Out::Number(_) => None,
     }
+}
+
+/// A label that comes again is numbered.
+fn labelled(items: &[Out]) -> Vec<(String, &Out)> {
+    let mut counts: HashMap<String, usize> = HashMap::new();
+    let numbered = |(index, item)| {
+        let label = label(index, item);
+        let count = counts.entry(label.clone()).and_modify(|count| *count += 1).or_insert(1);
+        (if *count > 1 { format!("{label} ({count})") } else { label }, item)
+    };
+    items.iter().enumerate().map(numbered).collect()
 }
 
 fn label(index: usize, item: &Out) -> String {
@@ -182,6 +191,16 @@ services:
         let wanted =
             ["~ services.web.envs.TOKEN.value: (secret) → hunter2", "~ services.web.envs.TOKEN.type: SECRET → GENERAL"];
         assert_eq!(told(&with("hunter2"), &plain), wanted);
+    }
+
+    #[test]
+    fn what_is_given_twice_is_told_twice() {
+        let envs = |envs: &str| BEFORE.replace("  - {key: A, value: one}\n", envs);
+        let twice = envs("  - {key: A, value: one}\n  - {key: A, value: two}\n");
+        let other = envs("  - {key: A, value: one}\n  - {key: A, value: three}\n");
+        assert_eq!(told(&twice, &other), ["~ services.web.envs.A (2).value: two → three"]);
+        assert_eq!(told(BEFORE, &twice), ["+ services.web.envs.A (2)"]);
+        assert_eq!(told(&twice, BEFORE), ["- services.web.envs.A (2)"]);
     }
 
     #[test]

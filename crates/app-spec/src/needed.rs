@@ -1,5 +1,7 @@
 //! Which values someone must give before an app can run, and giving them.
 
+use std::collections::HashSet;
+
 use crate::secret::{SecretText, SecretValue};
 use crate::spec::{AppSpec, Common, EnvValue, EnvVar, ImageSource, Source};
 
@@ -23,6 +25,11 @@ impl NeededValue {
     fn is_credentials(&self) -> bool {
         self.path.ends_with(".registry_credentials")
     }
+
+    /// Where the variable stands in its list.
+    fn position(&self) -> Option<usize> {
+        self.path.strip_suffix("].value")?.rsplit_once('[')?.1.parse().ok()
+    }
 }
 
 /// Why a value must be given.
@@ -38,13 +45,13 @@ pub enum Why {
 
 impl AppSpec {
     /// The values that must be given: secrets without one or sealed elsewhere, and `KEY: ${KEY}` where the app has no
-    /// variable of that name to hand on.
+    /// variable of that name to hand on. Of a variable that is given twice, the last one counts.
     pub fn needed_values(&self) -> Vec<NeededValue> {
         let mut needed = Vec::new();
         let mut look = |component: Option<&str>, list: &str, envs: &[EnvVar]| {
             // Nobody could give one under a name that is none; a lenient reading holds such.
             let named = |(_, env): &(usize, &EnvVar)| crate::wire::form::env_key(&env.key).is_ok();
-            for (i, env) in envs.iter().enumerate().filter(named) {
+            for (i, env) in in_force(envs).into_iter().filter(named) {
                 let why = self.why_needed(env, component.is_some());
                 needed.extend(why.map(|why| NeededValue {
                     component: component.map(str::to_owned),
@@ -135,8 +142,9 @@ impl AppSpec {
                 Some(SecretValue::Open(_) | SecretValue::Sealed(_)) | None => None,
             };
         }
-        let envs = component.map_or(Some(&self.envs[..]), |name| self.component(name).map(|it| it.envs()))?;
-        let old = envs.iter().find(|env| env.key == needed.key)?;
+        let waiting = new.envs_of(component)?.get(needed.position()?)?;
+        let of_key = || self.envs_of(component).into_iter().flatten().rev().filter(|env| env.key == needed.key);
+        let old = of_key().find(|env| share_a_scope(env, waiting)).or_else(|| of_key().next())?;
         match &old.value {
             _ if self.why_needed(old, component.is_some()).is_some() => None,
             EnvValue::Plain(text) => Some(text.clone()),
@@ -161,8 +169,9 @@ impl AppSpec {
             }
             return;
         }
-        let envs = self.envs_of_mut(needed.component.as_deref());
-        for env in envs.into_iter().flatten().filter(|env| env.key == needed.key) {
+        let envs = self.envs_of_mut(needed.component.as_deref()).zip(needed.position());
+        let env = envs.and_then(|(envs, position)| envs.get_mut(position));
+        if let Some(env) = env.filter(|env| env.key == needed.key) {
             env.value = match env.is_secret() {
                 true => EnvValue::Secret(SecretText::new(value)),
                 false => EnvValue::Plain(value.to_owned()),
@@ -190,6 +199,11 @@ impl AppSpec {
     }
 
     /// The variables of a component, or of the app.
+    fn envs_of(&self, component: Option<&str>) -> Option<&[EnvVar]> {
+        component.map_or(Some(&self.envs[..]), |name| self.component(name).map(|it| it.envs()))
+    }
+
+    /// The same, to be changed.
     fn envs_of_mut(&mut self, component: Option<&str>) -> Option<&mut Vec<EnvVar>> {
         let Some(component) = component else { return Some(&mut self.envs) };
         let AppSpec { services, workers, jobs, static_sites, functions, .. } = self;
@@ -201,6 +215,24 @@ impl AppSpec {
         let all = of_services.chain(of_workers).chain(of_jobs).chain(of_sites).chain(of_functions);
         all.into_iter().find(|(name, _)| *name == component).map(|(_, envs)| envs)
     }
+}
+
+/// The variables that no later one of the same name replaces wherever they exist, and their positions.
+fn in_force(envs: &[EnvVar]) -> Vec<(usize, &EnvVar)> {
+    let (mut of_runs, mut of_builds) = (HashSet::new(), HashSet::new());
+    let counts = |(_, env): &(usize, &'_ EnvVar)| {
+        let in_runs = env.scope().is_run_time() && of_runs.insert(env.key.clone());
+        let in_builds = env.scope().is_build_time() && of_builds.insert(env.key.clone());
+        in_runs || in_builds
+    };
+    let mut in_force: Vec<(usize, &EnvVar)> = envs.iter().enumerate().rev().filter(counts).collect();
+    in_force.reverse();
+    in_force
+}
+
+fn share_a_scope(one: &EnvVar, other: &EnvVar) -> bool {
+    let (one, other) = (one.scope(), other.scope());
+    (one.is_run_time() && other.is_run_time()) || (one.is_build_time() && other.is_build_time())
 }
 
 /// `${USER}:${TOKEN}`: what a deploy tool was to fill in.

@@ -431,6 +431,16 @@ fn too_many_problems_are_counted_and_not_kept() {
 }
 
 #[test]
+fn an_error_behind_more_warnings_than_are_kept_refuses_the_spec() {
+    let envs: String = (0..300).map(|i| format!("  - {{key: K{i}, value: {i}}}\n")).collect();
+    let text = service(&format!("  envs:\n{envs}  bogus: 1\n  protocol: FTP\n"));
+    let problems = problems(&text);
+    let errors: Vec<Code> = problems.iter().filter(|d| d.is_error()).map(|d| d.code).collect();
+    assert_eq!(errors, [Code::UnknownField, Code::UnknownValue]);
+    assert_eq!((problems.len(), problems.omitted(), problems.omitted_errors()), (200, 102, 0));
+}
+
+#[test]
 fn warnings_alone_refuse_nothing() {
     let parsed = AppSpec::from_yaml(&service("  http_port: '80'\n")).unwrap();
     assert!(parsed.warnings.iter().all(|d| d.severity == Severity::Warning));

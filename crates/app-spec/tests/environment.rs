@@ -232,6 +232,41 @@ fn a_value_may_be_given_to_one_component_alone() {
     assert_eq!(spec.workers[0].common.envs[0].value, EnvValue::Secret(SecretText::new("of the mill")));
 }
 
+#[test]
+fn of_a_variable_that_is_given_twice_only_the_last_one_waits() {
+    let mut given = spec("", "{key: A, value: '${A}'}, {key: A, value: real}");
+    assert_eq!((given.needed_values(), given.give(None, "A", "x")), (vec![], 0));
+    let mut open = spec("", "{key: A, value: real}, {key: A, value: '${A}'}");
+    let paths: Vec<String> = open.needed_values().into_iter().map(|needed| needed.path).collect();
+    assert_eq!(paths, ["services[0].envs[1].value"]);
+    assert_eq!(open.give(None, "A", "x"), 1);
+    assert_eq!(open, spec("", "{key: A, value: real}, {key: A, value: x}"));
+}
+
+#[test]
+fn a_variable_of_builds_and_one_of_runs_may_both_wait() {
+    let two = |build: &str, run: &str| {
+        spec("", &format!("{{key: A, value: {build}, scope: BUILD_TIME}}, {{key: A, value: {run}, scope: RUN_TIME}}"))
+    };
+    let mut open = two("'${A}'", "real");
+    assert_eq!(open.give(None, "A", "x"), 1);
+    assert_eq!(open, two("x", "real"));
+    let mut open = two("'${A}'", "'${A}'");
+    open.keep_values(&two("built", "run"));
+    assert_eq!(open, two("built", "run"));
+}
+
+#[test]
+fn a_value_is_kept_from_the_variable_that_was_in_force() {
+    let before = spec("", "{key: A, value: replaced}, {key: A, value: real}");
+    let mut after = spec("", "{key: A, value: '${A}'}");
+    after.keep_values(&before);
+    assert_eq!(after, spec("", "{key: A, value: real}"));
+    let mut elsewhere = spec("", "{key: A, value: '${A}', scope: BUILD_TIME}");
+    elsewhere.keep_values(&spec("", "{key: A, value: real, scope: RUN_TIME}"));
+    assert_eq!(elsewhere, spec("", "{key: A, value: real, scope: BUILD_TIME}"));
+}
+
 fn of_registry(registry: &str, credentials: &str) -> AppSpec {
     let text = format!(
         "name: shop\nservices:\n- name: web\n  image: {{registry_type: GHCR, registry: {registry}, repository: b, \

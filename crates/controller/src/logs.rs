@@ -111,7 +111,7 @@ impl Logs {
 
     async fn kept(&self, question: &LogQuestion, chapter: Chapter) -> Result<Entries, ControlError> {
         let deployment = self.deployment(question).await?;
-        let spec = app_spec::AppSpec::from_json(&deployment.spec).map(|it| it.spec).unwrap_or_default();
+        let spec = app_spec::AppSpec::from_stored(&deployment.spec).unwrap_or_default();
         let names: Vec<String> = spec.components().map(|it| it.name().to_owned()).collect();
         if let Some(component) = question.component.as_ref().filter(|it| !names.contains(it)) {
             return Err(ControlError::NotFound(format!("no component {component:?}.{}", closest(component, &names))));

@@ -30,9 +30,9 @@ impl<'a> Specs<'a> {
         Self { sealer, place: format!("env/{app}") }
     }
 
-    /// A stored spec, with its secrets. What is in the store was checked when it came in.
+    /// A stored spec, with its secrets. What is in the store was checked when it came in, by the rules of that time.
     pub fn open(&self, stored: &Value) -> Option<AppSpec> {
-        let mut spec = AppSpec::from_json(stored).ok()?.spec;
+        let mut spec = AppSpec::from_stored(stored).ok()?;
         self.unseal(&mut spec);
         Some(spec)
     }
@@ -71,8 +71,7 @@ impl<'a> Specs<'a> {
 
     fn sealed_texts(&self, stored: &Value) -> BTreeMap<String, (String, SecretText)> {
         let texts = RefCell::new(BTreeMap::new());
-        if let Ok(parsed) = AppSpec::from_json(stored) {
-            let mut spec = parsed.spec;
+        if let Ok(mut spec) = AppSpec::from_stored(stored) {
             spec.unseal(&|path, text| {
                 let plain = self.opened(text)?;
                 texts.borrow_mut().insert(path.to_owned(), (text.to_owned(), plain.clone()));

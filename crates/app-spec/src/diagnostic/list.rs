@@ -12,7 +12,9 @@ use super::{Code, Diagnostic, Place, Remedy, Severity};
 pub struct Diagnostics {
     list: Vec<Diagnostic>,
     /// How many more there were than are kept.
-    pub(crate) omitted: usize,
+    omitted: usize,
+    /// How many of those refuse the spec.
+    omitted_errors: usize,
     /// Byte ranges that the renderer must not show: secrets, and what may be one. In order once the reading has ended.
     pub(crate) hidden: Vec<Range<usize>>,
 }
@@ -21,13 +23,19 @@ impl Diagnostics {
     /// A text with more problems than this is not a spec; the rest is only counted.
     pub const LIMIT: usize = 200;
 
-    /// Adds one, or counts it when there are too many already.
+    /// Adds one, or counts it when there are too many already. An error takes the place of a warning: it must refuse the
+    /// spec, however much else there is to say.
     pub fn push(&mut self, diagnostic: Diagnostic) {
-        if self.list.len() < Self::LIMIT {
-            self.list.push(diagnostic);
-        } else {
+        if self.list.len() >= Self::LIMIT {
             self.omitted += 1;
+            let last_warning = self.list.iter().rposition(|d| !d.is_error()).filter(|_| diagnostic.is_error());
+            let Some(last_warning) = last_warning else {
+                self.omitted_errors += usize::from(diagnostic.is_error());
+                return;
+            };
+            self.list.remove(last_warning);
         }
+        self.list.push(diagnostic);
     }
 
     /// The one problem that there is to say.
@@ -37,19 +45,32 @@ impl Diagnostics {
         problems
     }
 
-    /// Whether further problems are only counted, so that no work should go into wording them.
+    /// Whether further errors are only counted, so that no work should go into wording them.
     pub(crate) fn is_full(&self) -> bool {
-        self.list.len() >= Self::LIMIT
+        self.list.len() >= Self::LIMIT && self.list.iter().all(Diagnostic::is_error)
     }
 
-    /// Counts one that nobody worded.
-    pub(crate) fn count(&mut self) {
+    /// Counts an error that nobody worded.
+    pub(crate) fn count_error(&mut self) {
         self.omitted += 1;
+        self.omitted_errors += 1;
+    }
+
+    /// Whether a warning would only be counted; then it is, and need not be worded.
+    pub(crate) fn counts_warning(&mut self) -> bool {
+        let is_counted = self.list.len() >= Self::LIMIT;
+        self.omitted += usize::from(is_counted);
+        is_counted
     }
 
     /// How many problems were found beyond those kept.
     pub fn omitted(&self) -> usize {
         self.omitted
+    }
+
+    /// How many of those were errors when they were found.
+    pub fn omitted_errors(&self) -> usize {
+        self.omitted_errors
     }
 
     /// Whether anything in it refuses the spec.

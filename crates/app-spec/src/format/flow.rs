@@ -26,7 +26,7 @@ impl<'t> Reader<'t> {
         let end = self.at;
         let source = &self.text[start..end];
         let collection = |layout, entries, tail| Some(Collection { kind, layout, entries, tail, end });
-        self.has_long_key |= is_odd && source.contains('\n');
+        self.is_fixed |= is_odd && source.contains('\n');
         if is_odd || (entries.is_empty() && source.contains('#')) {
             return collection(Layout::VerbatimFlow(source), Vec::new(), "");
         }

@@ -45,9 +45,10 @@ pub fn format_spec(text: &str) -> Result<String, Diagnostics> {
 fn yaml(original: &str, text: &str) -> Result<Option<String>, Diagnostics> {
     let (meant, _) = tree::parse(original)?;
     let text = &*tree::with_spaces_behind_colons(text);
-    // An order that changes what is meant is not worth it: an empty `|` means something else at the end of a text.
+    let is_ended = original.ends_with(['\n', '\r']);
+    // An order that changes what is meant is not worth it: of two equal keys the last one counts, however they are written.
     for is_arranged in [true, false] {
-        let mut document = match read::read(text) {
+        let mut document = match read::read(text, is_ended) {
             Ok(document) => document,
             Err(read::NotRead::NoBlock) => return Ok(None),
             Err(read::NotRead::Unlike) => break,

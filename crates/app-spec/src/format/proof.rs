@@ -33,7 +33,7 @@ pub(super) fn holds_the_same(one: &str, other: &str) -> bool {
 
 fn counted(text: &str) -> [usize; 256] {
     let mut counts = [0; 256];
-    for byte in text.bytes().filter(|byte| !b" \t\r\n,:-[]{}".contains(byte)) {
+    for byte in text.bytes().filter(|byte| !b" \t\r\n,:+-[]{}".contains(byte)) {
         counts[usize::from(byte)] += 1;
     }
     counts

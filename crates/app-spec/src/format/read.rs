@@ -12,14 +12,14 @@ use super::syntax::{Collection, Content, Document, Entry, Kind, Layout, LineBrea
 /// Why there is no syntax.
 #[derive(Debug, PartialEq)]
 pub(super) enum NotRead {
-    /// The document is not made of lines that begin entries, or it has a key over several lines.
+    /// The document is not made of lines that begin entries, or something in it can only be kept as it is.
     NoBlock,
     /// A piece is not where the parser says.
     Unlike,
 }
 
-/// Reads a text that the parser takes, with `\n` at the end of every line.
-pub(super) fn read(text: &str) -> Result<Document<'_>, NotRead> {
+/// Reads a text that the parser takes, with `\n` at the end of every line. `is_ended`: the last line had one, too.
+pub(super) fn read(text: &str, is_ended: bool) -> Result<Document<'_>, NotRead> {
     let (pieces, content_start) = pieces(text).ok_or(NotRead::Unlike)?;
     let line_end = text[content_start..].find('\n').map_or(text.len(), |end| content_start + end + 1);
     let gap = Gap::at(text, content_start);
@@ -28,9 +28,9 @@ pub(super) fn read(text: &str) -> Result<Document<'_>, NotRead> {
     }
     let prologue = if content_start == 0 { "" } else { &text[..line_end] };
     let (header, lead) = header(gap.lines);
-    let mut reader = Reader::new(text, pieces, gap.end);
+    let mut reader = Reader { is_ended, ..Reader::new(text, pieces, gap.end) };
     let root = reader.node(Gap { lines: lead, ..Gap::default() });
-    if reader.has_long_key {
+    if reader.is_fixed {
         return Err(NotRead::NoBlock);
     }
     let root = root.ok_or(NotRead::Unlike)?;
@@ -60,8 +60,12 @@ pub(super) struct Reader<'t> {
     anchors: HashMap<usize, usize>,
     anchor_names: HashSet<&'t str>,
     links: Links,
-    /// A key that is a collection may go over several lines.
-    pub has_long_key: bool,
+    /// The last line has its end in the text as it came.
+    is_ended: bool,
+    /// The text ends in a block scalar, and without the last line's end.
+    ends_in_scalar: bool,
+    /// A key is a collection, which may go over several lines, or lines that are to be kept lack their end.
+    pub is_fixed: bool,
 }
 
 impl<'t> Reader<'t> {
@@ -77,7 +81,9 @@ impl<'t> Reader<'t> {
             anchors: HashMap::new(),
             anchor_names: HashSet::new(),
             links: Links::default(),
-            has_long_key: false,
+            is_ended: true,
+            ends_in_scalar: false,
+            is_fixed: false,
         }
     }
 
@@ -168,7 +174,8 @@ impl<'t> Reader<'t> {
                 Some(Content::Text(&self.text[start..end]))
             }
             PieceKind::BlockScalar => {
-                let (scalar, next) = block_scalar(self.text, self.at, (start, end))?;
+                self.ends_in_scalar = !self.is_ended && end == self.text.len();
+                let (scalar, next) = block_scalar(self.text, self.at, (start, end), !self.ends_in_scalar)?;
                 self.at = next;
                 scalar.header.starts_with(['|', '>']).then_some(Content::Block(scalar))
             }
@@ -201,6 +208,7 @@ impl<'t> Reader<'t> {
         }
         self.step();
         self.depth -= 1;
+        self.is_fixed |= is_explicit && self.ends_in_scalar;
         let tail = self.take_pending(without_empty_end(self.pending, self.tail_of(column)));
         let (layout, tail) = match is_explicit {
             true => (Layout::VerbatimLines(&self.text[start..self.pending_start], column), ""),
@@ -235,7 +243,7 @@ impl<'t> Reader<'t> {
             self.at += 1;
         }
         let key = if is_explicit { self.value()? } else { self.node(Gap::default())? };
-        self.has_long_key |= is_explicit && matches!(key.content, Content::Collection(_));
+        self.is_fixed |= is_explicit && matches!(key.content, Content::Collection(_));
         let key_end = self.at;
         match is_explicit {
             true => _ = self.gap(),

@@ -1,11 +1,18 @@
 //! Literal and folded scalars as they stand in a text, and the lines of those that go over several.
 
+use std::borrow::Cow;
+
 use super::gap::{Gap, is_blank};
 use super::syntax::BlockScalar;
 
 /// The scalar whose header begins at `start`, and where the lines after it begin. The parser says where its first line of
-/// content begins and where it had read on to.
-pub(super) fn block_scalar(text: &str, start: usize, content: (usize, usize)) -> Option<(BlockScalar<'_>, usize)> {
+/// content begins and where it had read on to. `is_ended`: its last line had an end in the text as it came.
+pub(super) fn block_scalar(
+    text: &str,
+    start: usize,
+    content: (usize, usize),
+    is_ended: bool,
+) -> Option<(BlockScalar<'_>, usize)> {
     let header = text[start..].split([' ', '\t', '\n']).next()?;
     let gap = Gap::at(text, start + header.len());
     let line_end = start + text[start..].find('\n')?;
@@ -13,8 +20,15 @@ pub(super) fn block_scalar(text: &str, start: usize, content: (usize, usize)) ->
     let has_content = (line_end..end).contains(&content.0);
     let indent = if has_content { content.0 - line_start(text, content.0) } else { usize::MAX };
     let lines = &text[line_end + 1..end];
-    let lines = if header.contains('+') { lines } else { without_empty_end(lines, indent) };
-    Some((BlockScalar { header, beside: gap.beside, lines, indent }, line_end + 1 + lines.len()))
+    let last = lines.split_inclusive('\n').next_back().filter(|_| !is_ended).unwrap_or_default();
+    let is_last_empty = is_empty(last, indent);
+    let lines = match header.contains('+') {
+        true if is_last_empty => &lines[..lines.len() - last.len()],
+        true => lines,
+        false => without_empty_end(lines, indent),
+    };
+    let is_open = has_content && !is_last_empty;
+    Some((BlockScalar { header, is_open, beside: gap.beside, lines, indent }, line_end + 1 + lines.len()))
 }
 
 /// Where the line begins that holds a byte.
@@ -24,9 +38,12 @@ pub(super) fn line_start(text: &str, at: usize) -> usize {
 
 /// Without the lines at the end that are no content.
 fn without_empty_end(lines: &str, indent: usize) -> &str {
-    let is_empty = |line: &&str| line.trim_end_matches('\n').len() <= indent && is_blank(line);
-    let empty: usize = lines.split_inclusive('\n').rev().take_while(is_empty).map(str::len).sum();
-    &lines[..lines.len() - empty]
+    let empty = lines.split_inclusive('\n').rev().take_while(|line| is_empty(line, indent));
+    &lines[..lines.len() - empty.map(str::len).sum::<usize>()]
+}
+
+fn is_empty(line: &str, indent: usize) -> bool {
+    line.trim_end_matches('\n').len() <= indent && is_blank(line)
 }
 
 impl BlockScalar<'_> {
@@ -42,7 +59,15 @@ impl BlockScalar<'_> {
 
     /// Whether empty lines after it would be read as its own.
     pub fn keeps_empty_lines(&self) -> bool {
-        self.header.contains('+')
+        self.header.contains('+') && !self.is_open
+    }
+
+    /// The header, which says that the last line's end is not meant where there was none.
+    pub fn header(&self) -> Cow<'_, str> {
+        match self.is_open {
+            true => Cow::Owned(format!("{}-", self.header.replace(['+', '-'], ""))),
+            false => Cow::Borrowed(self.header),
+        }
     }
 }
 

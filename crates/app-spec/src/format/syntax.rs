@@ -50,6 +50,8 @@ pub(super) enum Content<'t> {
 pub(super) struct BlockScalar<'t> {
     /// The indicator with those of chomping and indentation.
     pub header: &'t str,
+    /// Its last line had no end in the text as it came.
+    pub is_open: bool,
     pub beside: Option<Comment<'t>>,
     /// Whole lines, with the indentation that they have.
     pub lines: &'t str,

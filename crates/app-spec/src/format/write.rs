@@ -176,7 +176,7 @@ impl Writer {
     }
 
     fn block(&mut self, scalar: &BlockScalar, indent: usize) {
-        self.text.push_str(scalar.header);
+        self.text.push_str(&scalar.header());
         self.end_line(scalar.beside);
         let indent = indent + scalar.indicated().unwrap_or(2);
         for line in scalar.content() {

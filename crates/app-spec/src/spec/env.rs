@@ -160,7 +160,7 @@ impl Wire for EnvValue {
             return None;
         }
         let text = reader.text(node)?;
-        if text.contains('\0') {
+        if text.contains('\0') && !reader.is_stored() {
             reader.report(Diagnostic::error(Code::BadFormat, "", "no process can be given U+0000 in a variable"));
             return None;
         }

@@ -117,10 +117,25 @@ impl AppSpec {
         Ok(tree::from_json(&json).map_err(Diagnostics::from).and_then(read))
     }
 
-    /// Reads a spec from a JSON value, as it is kept and as the API answers it. The same rules; the problems have paths
-    /// but no places.
+    /// Reads a spec from a JSON value. The same rules; the problems have paths but no places.
     pub fn from_json(value: &serde_json::Value) -> Result<Parsed, Diagnostics> {
         AppSpec::from_tree(&tree::from_json(value)?, Diagnostics::default(), Leniency::Strict)
+    }
+
+    /// Reads a spec as it is stored and as the API answers it. It is held against no rule: whatever checks come later, what
+    /// was stored stays readable, with all its fields.
+    ///
+    /// Errors: what this version has no place for, such as a field, a word or a type that it does not know; no name, without
+    /// which nothing was ever stored.
+    pub fn from_stored(value: &serde_json::Value) -> Result<AppSpec, Diagnostics> {
+        let mut reader = Reader::new(Leniency::Stored, Diagnostics::default());
+        let spec: Option<AppSpec> = reader.object(&tree::from_stored(value)?);
+        if spec.as_ref().is_some_and(|spec| spec.name.is_empty()) {
+            reader.report(Diagnostic::error(Code::Missing, "name", "the app has no name"));
+        }
+        let mut problems = reader.problems;
+        problems.harden();
+        spec.filter(|_| problems.is_empty()).ok_or(problems)
     }
 
     fn from_tree(root: &Node, problems: Diagnostics, leniency: Leniency) -> Result<Parsed, Diagnostics> {
@@ -152,7 +167,9 @@ impl AppSpec {
         match (leniency, &spec) {
             (Leniency::Lenient, Some(_)) => found.soften(),
             (Leniency::SchemaOnly, Some(_)) => found.keep_to_form(),
-            (Leniency::Lenient | Leniency::SchemaOnly, None) | (Leniency::Strict, _) => found.harden(),
+            (Leniency::Lenient | Leniency::SchemaOnly, None) | (Leniency::Strict | Leniency::Stored, _) => {
+                found.harden()
+            }
         }
         match spec {
             Some(spec) if leniency == Leniency::Lenient || !found.has_errors() => {
@@ -174,3 +191,35 @@ fn checks(spec: &AppSpec, found: &Diagnostics, misread: &Misread) -> Vec<Diagnos
 
 /// What is found in the text before anyone knows a field.
 const TEXTUAL: [Code; 3] = [Code::DuplicateKey, Code::TagNotAllowed, Code::Unsubstituted];
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Map, Value, json};
+
+    use super::*;
+    use crate::wire::{Shape, Wire};
+
+    /// A value that no rule allows, with every field that there is; of the five sources, of which one is read, the last.
+    fn filled(shape: &Shape) -> Value {
+        match shape {
+            Shape::Text => "§ like no rule ".repeat(400).into(),
+            Shape::Boolean => true.into(),
+            Shape::Integer => 64_999.into(),
+            Shape::Number => json!(0.5),
+            Shape::Word(words) => words.first().copied().into(),
+            Shape::List(items) => json!([filled(items), filled(items)]),
+            Shape::Object(fields) => {
+                let is_read = |name: &str| !["git", "github", "gitlab", "bitbucket"].contains(&name);
+                let fields = fields.iter().filter(|field| is_read(field.name));
+                fields.map(|field| (field.name.to_owned(), filled(&field.shape))).collect::<Map<_, _>>().into()
+            }
+        }
+    }
+
+    #[test]
+    fn every_field_of_a_stored_spec_is_read_whatever_it_holds() {
+        let stored = filled(&AppSpec::shape());
+        let spec = AppSpec::from_stored(&stored).expect("no rule holds");
+        assert_eq!(spec.to_json_value(&|_, secret| secret.expose().to_owned()), stored);
+    }
+}

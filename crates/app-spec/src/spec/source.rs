@@ -212,17 +212,28 @@ sources! {
 }
 
 impl Source {
-    fn take(&mut self, other: Source, entry: &Entry, reader: &mut Reader) {
-        if *self != Source::Missing {
-            let message = format!("a component has one source, here are `{}` and `{}`", self.field(), other.field());
-            let path = reader.path_of(other.field());
-            let first = reader.path_of(self.field());
-            let clash = Diagnostic::error(Code::Conflict, path, message).at(entry.key_place);
-            let first_place = reader.places.nearest(&first);
-            reader.report(clash.related(first, first_place, "the first source").help("keep one of them"));
+    /// Takes the source that was read last, if there is none. Of two that of the earlier field is kept, in whatever order
+    /// the text has them: formatting changes that.
+    fn take(&mut self, last: Source, entry: &Entry, reader: &mut Reader) {
+        let first = std::mem::replace(self, last);
+        if first == Source::Missing {
             return;
         }
-        *self = other;
+        let first_place = reader.places.nearest(&reader.path_of(first.field()));
+        let mut fields = [(first.field(), first_place), (self.field(), entry.key_place)];
+        match first.position() < self.position() {
+            true => *self = first,
+            false => fields.reverse(),
+        }
+        let [(kept, kept_place), (left_out, place)] = fields;
+        let message = format!("a component has one source, here are `{kept}` and `{left_out}`");
+        let clash = Diagnostic::error(Code::Conflict, reader.path_of(left_out), message).at(place);
+        reader.report(clash.related(reader.path_of(kept), kept_place, "the other source").help("keep one of them"));
+    }
+
+    /// Where its field stands among the five.
+    fn position(&self) -> Option<usize> {
+        Source::fields().iter().position(|field| field.name == self.field())
     }
 
     /// Refuses a component that has none of `allowed`. Called once the component has been read.

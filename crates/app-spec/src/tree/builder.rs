@@ -79,13 +79,14 @@ impl<'t> Builder<'t> {
         let before = std::mem::replace(&mut self.seen_until, place.end);
         match event {
             Event::Scalar(text, style, anchor, tag) => {
+                let text = self.offsets.as_it_ends(&text, style, place);
                 let place = self.offsets.of_scalar_alone(place, style);
                 let place = self.without_tag(tag.as_deref(), before, place, Tagged::Scalar);
                 self.hide_anchor(anchor, before, place);
                 if anchor != 0 && text.is_empty() && style == ScalarStyle::Plain {
                     self.tell_anchor_of_nothing(before, place);
                 }
-                self.scalar(&text, style == ScalarStyle::Plain, anchor, place)
+                self.scalar(text, style == ScalarStyle::Plain, anchor, place)
             }
             Event::SequenceStart(anchor, tag) => {
                 let place = self.without_tag(tag.as_deref(), before, place, Tagged::Collection);
@@ -252,8 +253,8 @@ impl<'t> Builder<'t> {
 
     /// Text that begins with `&` names the nothing behind it.
     fn tell_anchor_of_nothing(&mut self, before: usize, place: Place) {
-        if self.problems.is_full() {
-            return self.problems.count();
+        if self.problems.counts_warning() {
+            return;
         }
         let message = "`&` begins a name for the value behind it, and there is none";
         let at = self.offsets.mark_between('&', before, place.start);

@@ -13,6 +13,11 @@ pub(crate) fn from_json(value: &Value) -> Result<Node, Diagnostic> {
     convert(value, 1, &mut Budget::default())
 }
 
+/// A value that was stored. Errors: it is nested too deep for any spec.
+pub(crate) fn from_stored(value: &Value) -> Result<Node, Diagnostic> {
+    convert(value, 1, &mut Budget::unlimited())
+}
+
 fn convert(value: &Value, depth: usize, budget: &mut Budget) -> Result<Node, Diagnostic> {
     let scalar = |text: &str, plain: bool| Kind::Scalar(Scalar { text: Rc::from(text), plain });
     let kind = match value {

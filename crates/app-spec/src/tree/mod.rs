@@ -3,6 +3,7 @@
 //! YAML 1.2 (and JSON, which is read by the same path) becomes [`Node`]s that know their place. Anchors, aliases and
 //! merge keys are already applied, the limits of a spec already enforced. Nothing here knows a field name.
 
+mod block;
 mod builder;
 mod json;
 mod limits;
@@ -11,7 +12,7 @@ mod parse;
 mod scalar;
 mod syntax;
 
-pub(crate) use json::from_json;
+pub(crate) use json::{from_json, from_stored};
 pub(crate) use limits::{BYTES as MAX_BYTES, check_bytes};
 pub(crate) use offsets::Offsets;
 pub(crate) use parse::{misleading, parse, with_spaces_behind_colons};

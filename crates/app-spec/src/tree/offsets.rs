@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use saphyr_parser::{ScalarStyle, Span};
 
+use super::block;
 use super::syntax::{Explained, Stop, explain};
 use crate::diagnostic::{Code, Diagnostic, Place};
 
@@ -63,6 +64,12 @@ impl<'t> Offsets<'t> {
             end += 1;
         }
         Place { line: clamp(line), column: clamp(column + 1), start: at + self.skipped, end: end + self.skipped }
+    }
+
+    /// What a scalar says where the text may end in it; see [`block`].
+    pub fn as_it_ends<'s>(&self, says: &'s str, style: ScalarStyle, place: Place) -> &'s str {
+        let place = Place { start: place.start - self.skipped, end: place.end - self.skipped, ..place };
+        block::as_it_ends(says, style, place, self.body)
     }
 
     /// The parser ends a text only before the next token: behind a quoted one that takes in a comment beside it, behind a

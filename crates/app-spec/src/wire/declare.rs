@@ -65,7 +65,10 @@ macro_rules! object {
                     let value = reader.field($crate::wire::wire_name!($field $($wire)?), entry, |reader| {
                         match entry.value.is_null() {
                             true => None,
-                            false => <$ty as $crate::wire::Wire>::read(&entry.value, &$rule, reader),
+                            false => {
+                                let rule = reader.in_force(&$rule);
+                                <$ty as $crate::wire::Wire>::read(&entry.value, &rule, reader)
+                            }
                         }
                     });
                     if let Some(value) = value {

@@ -14,6 +14,8 @@ pub(crate) enum Leniency {
     SchemaOnly,
     /// It is mended where little doubt is left, else left out.
     Lenient,
+    /// It is kept as it is where its type can hold it, and not told; else it refuses the spec.
+    Stored,
 }
 
 /// Walks a tree and collects problems.
@@ -52,6 +54,19 @@ impl Reader {
     /// Whether wrong values are mended.
     pub fn is_lenient(&self) -> bool {
         self.leniency == Leniency::Lenient
+    }
+
+    /// Whether what is read was stored, when other rules may have held.
+    pub fn is_stored(&self) -> bool {
+        self.leniency == Leniency::Stored
+    }
+
+    /// What a value is held against: what is stored against no rule.
+    pub fn in_force(&self, rule: &Rule) -> Rule {
+        match self.is_stored() {
+            true => Rule { min: i64::MIN, max: i64::MAX, longest: usize::MAX, form: None, ..*rule },
+            false => *rule,
+        }
     }
 
     /// Whether it stands at the whole spec.
@@ -121,6 +136,9 @@ impl Reader {
 
     /// Reports a problem with the value at hand. If nobody says otherwise, the value is left out.
     pub fn report(&mut self, mut diagnostic: Diagnostic) {
+        if self.is_stored() && (!diagnostic.is_error() || diagnostic.remedy.as_deref() == Some(&Remedy::Kept)) {
+            return;
+        }
         if diagnostic.is_error() {
             diagnostic.remedy.get_or_insert_with(|| Box::new(Remedy::LeftOut));
         }
@@ -139,12 +157,12 @@ impl Reader {
         self.report(problem.at(self.place_of(node)));
     }
 
-    /// Whether there are more problems than anyone reads. The next one is then only counted: wording it costs time, and
+    /// Whether there are more errors than anyone reads. The next one is then only counted: wording it costs time, and
     /// a hostile text has thousands.
     pub fn is_full(&mut self) -> bool {
         let is_full = self.problems.is_full();
         if is_full {
-            self.problems.count();
+            self.problems.count_error();
         }
         is_full
     }

@@ -53,8 +53,8 @@ pub fn text(file: &Path) -> anyhow::Result<String> {
     decoded(bytes).with_context(|| format!("cannot read the spec {}", shown(file)))
 }
 
-/// UTF-8, or UTF-16 with a mark at its beginning: what the `>` of older PowerShells writes.
-fn decoded(bytes: Vec<u8>) -> anyhow::Result<String> {
+/// UTF-8, or UTF-16 with a mark at its beginning: what the `>` of older PowerShells writes. The mark stays.
+pub fn decoded(bytes: Vec<u8>) -> anyhow::Result<String> {
     let units = |of: fn([u8; 2]) -> u16| bytes.chunks_exact(2).map(|pair| of([pair[0], pair[1]])).collect::<Vec<_>>();
     let text = match bytes.get(..2) {
         Some([0xff, 0xfe]) => String::from_utf16(&units(u16::from_le_bytes)).context("it is no UTF-16")?,

@@ -14,9 +14,9 @@ pub async fn run(client: &Client, app: &str, form: SpecForm) -> anyhow::Result<E
     match form {
         SpecForm::Json => say::result(&format!("{spec:#}\n")),
         SpecForm::Yaml => {
-            let parsed = AppSpec::from_json(spec).map_err(|problems| anyhow!("the API sent no spec: {problems}"))?;
+            let spec = AppSpec::from_stored(spec).map_err(|problems| anyhow!("the API sent no spec: {problems}"))?;
             // What the API sends is sealed; this command only passes it on.
-            say::result(&parsed.spec.to_yaml(&|_, secret| secret.expose().to_owned()));
+            say::result(&spec.to_yaml(&|_, secret| secret.expose().to_owned()));
         }
     }
     Ok(Exit::Done)

@@ -34,7 +34,8 @@ pub fn run(files: &[PathBuf], look: Look, output: Form) -> anyhow::Result<Exit> 
 fn unreadable(file: &str, error: &anyhow::Error) -> Value {
     let problem = json!({"severity": "error", "code": "unreadable", "path": "", "line": null, "column": null,
         "message": format!("{error:#}"), "help": null});
-    json!({"file": file, "valid": false, "runs_here": false, "problems": [problem], "needs_values": []})
+    json!({"file": file, "valid": false, "runs_here": false, "problems": [problem], "omitted": 0,
+        "needs_values": []})
 }
 
 /// How closely a spec is looked at.
@@ -125,6 +126,7 @@ impl Found {
             "valid": self.is_valid(),
             "runs_here": runs_here,
             "problems": self.problems,
+            "omitted": self.problems.omitted(),
             "needs_values": needed.collect::<Vec<_>>(),
         })
     }
@@ -181,9 +183,17 @@ mod tests {
         let needed = json!([{"component": "web", "key": "TOKEN", "path": "services[0].envs[0].value", "secret": true,
             "why": "empty"}]);
         assert_eq!(found["needs_values"], needed);
+        assert_eq!(found["omitted"], json!(0));
         let refused = Found::of(Look::Strict, "name: Shop\n").json("app.yaml");
         assert_eq!(refused["valid"], json!(false));
         assert_eq!(refused["problems"][0]["line"], json!(1));
+    }
+
+    #[test]
+    fn programs_are_told_how_many_problems_they_do_not_see() {
+        let text = format!("{GOOD}{}", (0..300).map(|i| format!("bogus{i}: 1\n")).collect::<String>());
+        let found = Found::of(Look::Strict, &text).json("app.yaml");
+        assert_eq!((found["problems"].as_array().map(Vec::len), &found["omitted"]), (Some(200), &json!(100)));
     }
 
     #[test]

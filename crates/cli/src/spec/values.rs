@@ -9,7 +9,7 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use app_spec::{AppSpec, NeededValue};
 
-use super::hidden;
+use super::{file, hidden};
 use crate::args::SpecFile;
 use crate::exit::UsageError;
 use crate::say;
@@ -17,7 +17,15 @@ use crate::say;
 /// Whose value it is: a component's, or anyone's; and its key. Those of one component come first.
 type Whose = (Reverse<Option<String>>, String);
 
-/// Fills in what `--env` and `--env-file` give. Errors: a file that cannot be read, and `--env` for what waits for nothing.
+/// A line of an env file that gives something.
+struct Given {
+    line: usize,
+    whose: Whose,
+    value: String,
+}
+
+/// Fills in what `--env` and `--env-file` give. Says which lines of a file are for nothing here. Errors: a file that cannot
+/// be read, and `--env` for what waits for nothing.
 pub fn give(spec: &mut AppSpec, options: &SpecFile) -> anyhow::Result<()> {
     let mut arguments = BTreeMap::new();
     for text in &options.env {
@@ -25,8 +33,14 @@ pub fn give(spec: &mut AppSpec, options: &SpecFile) -> anyhow::Result<()> {
         arguments.insert(whose(&key), value);
     }
     let mut of_files = BTreeMap::new();
+    let waiting = spec.needed_values();
     for file in &options.env_file {
-        of_files.extend(of_file(file)?.into_iter().map(|(key, value)| (whose(&key), value)));
+        let given = of_file(file)?;
+        if let Some(lines) = lines_for_nothing(&given, &waiting) {
+            let message = format!("{}: app {} waits for nothing that stands in {lines}", file.display(), spec.name);
+            say::note(&say::plain(&message));
+        }
+        of_files.extend(given.into_iter().map(|given| (given.whose, given.value)));
     }
     for ((Reverse(component), key), value) in arguments {
         if spec.give(component.as_deref(), &key, &value) == 0 {
@@ -47,6 +61,28 @@ fn whose(text: &str) -> Whose {
     match text.rsplit_once('.') {
         Some((component, key)) => (Reverse(Some(component.to_owned())), key.to_owned()),
         None => (Reverse(None), text.to_owned()),
+    }
+}
+
+/// How many lines are named at most.
+const NAMED_LINES: usize = 5;
+
+/// `lines 3, 5`: those with values that nothing waits for. Their keys are not shown: a piece of a secret that goes over
+/// several lines looks like one.
+fn lines_for_nothing(given: &[Given], waiting: &[NeededValue]) -> Option<String> {
+    let is_waited_for = |(Reverse(component), key): &Whose| {
+        waiting.iter().any(|it| it.key == *key && (component.is_none() || it.component == *component))
+    };
+    let lines: Vec<String> =
+        given.iter().filter(|it| !is_waited_for(&it.whose)).map(|it| it.line.to_string()).collect();
+    match &lines[..] {
+        [] => None,
+        [first @ .., last] if lines.len() > NAMED_LINES => {
+            let named = first[..NAMED_LINES].join(", ");
+            Some(format!("{} lines ({named} … {last})", lines.len()))
+        }
+        [only] => Some(format!("line {only}")),
+        lines => Some(format!("lines {}", lines.join(", "))),
     }
 }
 
@@ -113,14 +149,15 @@ fn of_argument(text: &str) -> anyhow::Result<(String, String)> {
     }
 }
 
-fn of_file(file: &Path) -> anyhow::Result<Vec<(String, String)>> {
-    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+fn of_file(path: &Path) -> anyhow::Result<Vec<Given>> {
+    let read = || file::decoded(std::fs::read(path)?);
+    let text = read().with_context(|| format!("cannot read {}", path.display()))?;
     let mut values = Vec::new();
-    for (number, line) in (1..).zip(text.lines()) {
-        match of_line(line) {
-            Ok(value) => values.extend(value),
+    for (line, content) in (1..).zip(text.trim_start_matches('\u{feff}').lines()) {
+        match of_line(content) {
+            Ok(value) => values.extend(value.map(|(key, value)| Given { line, whose: whose(&key), value })),
             // The line itself may hold a secret.
-            Err(()) => bail!("{}:{number} is no KEY=value", file.display()),
+            Err(()) => bail!("{}:{line} is no KEY=value", path.display()),
         }
     }
     Ok(values)
@@ -150,10 +187,14 @@ mod tests {
                         services:\n- name: web\n  image: {registry_type: DOCKER_HUB, repository: nginx}\n";
 
     fn given(env: &[&str], file: Option<&str>) -> anyhow::Result<Vec<String>> {
+        given_bytes(env, file.map(str::as_bytes))
+    }
+
+    fn given_bytes(env: &[&str], file: Option<&[u8]>) -> anyhow::Result<Vec<String>> {
         let directory = tempfile::tempdir()?;
         let path = directory.path().join("values.env");
-        if let Some(text) = file {
-            std::fs::write(&path, text)?;
+        if let Some(bytes) = file {
+            std::fs::write(&path, bytes)?;
         }
         let mut spec = AppSpec::from_yaml(OPEN).expect("a good one").spec;
         let options = SpecFile {
@@ -170,6 +211,33 @@ mod tests {
     fn an_argument_wins_over_a_file_and_a_file_may_hold_more() {
         let file = "# ours\n\nTOKEN=from-file\nexport MAIL='a=b'\nOTHER=x\n";
         assert_eq!(given(&["TOKEN=x=y"], Some(file)).expect("good"), [r#""x=y""#, r#""a=b""#]);
+    }
+
+    #[test]
+    fn a_file_may_begin_with_a_byte_order_mark_and_be_utf_16() {
+        let text = "\u{feff}TOKEN=größe\r\nMAIL=a@b\r\n";
+        let little: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        for bytes in [text.as_bytes(), &little] {
+            assert_eq!(given_bytes(&[], Some(bytes)).expect("good"), [r#""größe""#, r#""a@b""#]);
+        }
+        let error = given_bytes(&[], Some(b"TOKEN=\xff\n")).expect_err("no UTF-8");
+        assert!(
+            format!("{error:#}").ends_with("values.env: line 1, column 7 is no UTF-8; save it as UTF-8"),
+            "{error:#}"
+        );
+    }
+
+    #[test]
+    fn lines_for_nothing_are_named_without_what_is_in_them() {
+        let waiting = AppSpec::from_yaml(OPEN).expect("a good one").spec.needed_values();
+        let lines = |keys: &[&str]| {
+            let given = |(line, key): (usize, &&str)| Given { line, whose: whose(key), value: String::new() };
+            lines_for_nothing(&(1..).zip(keys).map(given).collect::<Vec<_>>(), &waiting)
+        };
+        assert_eq!(lines(&["TOKEN", "MAIL"]), None);
+        assert_eq!(lines(&["TOKNE", "MAIL", "web.TOKEN"]).as_deref(), Some("lines 1, 3"));
+        assert_eq!(lines(&["TOKEN", "MIAL"]).as_deref(), Some("line 2"));
+        assert_eq!(lines(&["A"; 7]).as_deref(), Some("7 lines (1, 2, 3, 4, 5 … 7)"));
     }
 
     #[test]

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use rollout::deployment::Stage;
-use store::records::{App, Change, Deployment};
+use serde_json::{Value, json};
+use store::records::{App, AppState, Change, Deployment};
 use tokio::time::sleep;
 
 use super::house::{House, caller, spec};
@@ -57,5 +58,29 @@ fn an_active_spec_that_cannot_be_read_leaves_the_rules_as_they_are_over_the_inst
         let after = rules();
         assert_eq!((after.len(), after[0].upstreams.len()), (before.len(), 2));
         assert!(after[0].upstreams.iter().all(|it| it.id != lost), "the one that took its place is routed");
+    });
+}
+
+#[test]
+fn a_spec_that_was_stored_before_a_rule_came_is_run_as_it_is() {
+    simulate(async {
+        let (mut house, app) = House::with_app().await;
+        house.crash().await;
+        let broken = |mut spec: Value| {
+            spec["envs"] = json!([{"key": "9 lives", "value": "is no name of a variable"}]);
+            spec
+        };
+        let of_before = |state: AppState| {
+            let deployment = |it: Deployment| Deployment { spec: broken(it.spec.clone()), ..it };
+            let deployments = state.deployments.into_iter().map(deployment);
+            let deployments = deployments.map(|it| Change::Deployment(Box::new(it)));
+            let app = Change::App(App { spec: broken(state.app.spec.clone()), ..state.app });
+            deployments.chain([app]).collect()
+        };
+        house.tamper(&app, of_before).await;
+        house.open().await;
+        house.restart(&app).await;
+        house.end(&app, Stage::Active).await;
+        assert_eq!(house.newest(&app).await.spec["envs"][0]["key"], "9 lives");
     });
 }
