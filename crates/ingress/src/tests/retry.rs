@@ -133,7 +133,8 @@ async fn idle_connections_are_closed_by_us_in_time() {
 
 #[tokio::test]
 async fn an_instance_that_refuses_connections_costs_nobody_a_request_while_another_serves() {
-    let door = Door::to(&[("dead", nobody().await), ("web", echo().await)]).await;
+    let nobody = nobody();
+    let door = Door::to(&[("dead", nobody.address), ("web", echo().await)]).await;
     let mut client = door.connect().await;
     for _ in 0..10 {
         let (head, body) = ask(&mut client, "POST", "hello").await;
@@ -144,7 +145,8 @@ async fn an_instance_that_refuses_connections_costs_nobody_a_request_while_anoth
 
 #[tokio::test]
 async fn when_no_instance_accepts_the_page_names_the_component_and_the_cause() {
-    let door = Door::to(&[("dead", nobody().await)]).await;
+    let nobody = nobody();
+    let door = Door::to(&[("dead", nobody.address)]).await;
     let answer = door.get("/").await;
     assert_eq!(status(&answer), 502);
     assert!(answer.contains("x-boatyard-error: connect-failed"), "{answer}");
