@@ -6,6 +6,9 @@ target = $(or $(CARGO_TARGET_DIR),target)
 # rustup installs to a folder that a fresh shell may not have in its PATH yet.
 export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 
+# Elsewhere the random cases of the tests are the same in every run: see .cargo/config.toml.
+new_cases = PROPTEST_RNG_SEED=$(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test sweep engines fuzz bench lint deny advisories install clean
 
@@ -35,6 +38,7 @@ test: setup ## run all tests, those against the Docker engine included
 
 # The engine that is killed is one of its own, in a network namespace where nothing can be fetched.
 sweep: setup ## run the stories that take minutes: a hundred apps at once, the engine killed under a dead control (as root)
+	$(new_cases) $(CARGO) test --locked -p rollout --lib fixpoint
 	$(CARGO) test --locked -p boatyard --test stories -- --ignored --nocapture many::
 	scripts/private-engine $(CARGO) test --locked --offline -p boatyard --test stories -- --ignored --nocapture engine_restart::
 
@@ -50,6 +54,7 @@ FUZZ_SECONDS ?= 600
 fuzz: ## measure the worst app specs, then feed their reader with texts made to break it (FUZZ_SECONDS=600)
 	@scripts/build-deps
 	$(CARGO) test --locked --release -p app-spec --test worst -- --nocapture
+	$(new_cases) $(CARGO) test --locked --release -p app-spec --test properties --test formatting
 	scripts/fuzz $(FUZZ_SECONDS)
 
 bench: setup ## measure restarts, rebuilds and the front door beside the alternatives, as ratios

@@ -33,7 +33,7 @@ impl Installation {
     pub async fn start(program: impl Into<PathBuf>) -> Result<Self> {
         let directory = tempfile::Builder::new().prefix("by-").tempdir().context("a temporary directory")?;
         std::fs::create_dir(directory.path().join("sources"))?;
-        let (api, http) = (free_address()?, free_address()?);
+        let [api, http] = free_addresses()?;
         let mut it = Self { program: program.into(), directory, api, http, serve: None, token: String::new() };
         it.serve().await?;
         Ok(it)
@@ -351,9 +351,11 @@ impl Drop for Installation {
     }
 }
 
-/// A port that was free a moment ago.
-fn free_address() -> Result<SocketAddr> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
+/// Two ports that were free a moment ago.
+fn free_addresses() -> Result<[SocketAddr; 2]> {
+    // Held at once: the second must not be the first again.
+    let (one, other) = (TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?);
+    Ok([one.local_addr()?, other.local_addr()?])
 }
 
 fn signal(pid: u32, signal: rustix::process::Signal) {

@@ -76,7 +76,9 @@ async fn a_failed_deployment_ends_with_its_last_lines_and_a_code_of_its_own() {
 #[tokio::test(flavor = "multi_thread")]
 async fn leaving_a_wait_detaches_and_says_how_to_look_again() {
     let at = installation().await;
-    at.create(&shop()).await.unwrap();
+    // Slow to start, so that the restart goes on for longer than we take to leave.
+    let slow = "{key: NAME, value: web}, {key: START_DELAY_MS, value: '3000'}";
+    at.create(&shop().replacen("{key: NAME, value: web}", slow, 1)).await.unwrap();
     let app = app_id(&at, "shop").await;
     let before = at.container_ids(&app, "mill").await.unwrap();
     let mut watching = begin(&at, &["apps", "restart", "shop", "--wait"]);

@@ -1,6 +1,6 @@
 //! Jobs and databases: run in deployments, left alone by restarts.
 
-use boatyard_tests::installation::Installation;
+use boatyard_tests::installation::{ENDS_WITHIN, Installation};
 use serde_json::json;
 
 use crate::support::*;
@@ -65,7 +65,7 @@ async fn a_restart_and_a_rebuild_leave_the_database_alone_and_only_the_rebuild_r
     assert_eq!(database(&at, &app).await, before);
     assert!(job_log(&at, "migrate").await.contains("migrating"));
     // Collecting is housekeeping: it comes after the deployment has ended.
-    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(30);
+    let deadline = tokio::time::Instant::now() + ENDS_WITHIN;
     while at.engine_containers().await.unwrap().len() != 2 {
         assert!(tokio::time::Instant::now() < deadline, "ended jobs are not collected:\n{}", at.log());
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;

@@ -1,5 +1,6 @@
 //! Bad input gets a clear answer, and nothing is lost by it.
 
+use boatyard_tests::installation::{ENDS_WITHIN, Installation};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -49,7 +50,7 @@ jobs: [{{name: migrate, kind: PRE_DEPLOY, image: {TESTAPP}, run_command: /bin/te
     );
     at.create(&spec).await.unwrap();
     let app = app_id(&at, "shop").await;
-    let before = at.instances(&app).await.unwrap();
+    let before = without_jobs(&at, &app).await;
     for (named, word) in [("migrate", "jobs run in deployments only"), ("db", "leaves databases alone")] {
         let body = json!({"components": ["web", named]});
         let (status, answer) = at.call("POST", &format!("/v2/apps/{app}/restart"), Some(&body)).await.unwrap();
@@ -57,6 +58,19 @@ jobs: [{{name: migrate, kind: PRE_DEPLOY, image: {TESTAPP}, run_command: /bin/te
         assert!(message(&answer).contains(word), "{answer}");
     }
     assert_eq!(at.instances(&app).await.unwrap(), before, "web was not restarted either");
+}
+
+/// The app's instances, once the runs of its jobs are collected, which may be after their deployment has ended.
+async fn without_jobs(at: &Installation, app: &str) -> Vec<Value> {
+    let deadline = tokio::time::Instant::now() + ENDS_WITHIN;
+    loop {
+        let all = at.instances(app).await.unwrap();
+        if all.iter().all(|it| it["component_type"] != "JOB") {
+            return all;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "not collected: {all:#?}\n{}", at.log());
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
 }
 
 /// What a rootless engine says of itself; it is asked for nothing else. It answers until it is aborted, and fails where a

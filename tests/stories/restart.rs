@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use boatyard_tests::installation::text;
+use boatyard_tests::installation::{ENDS_WITHIN, text};
 use boatyard_tests::{engine, http};
 use bytes::Bytes;
 use futures::{StreamExt, stream};
@@ -114,7 +114,7 @@ async fn instances_removed_or_stopped_by_hand_come_back() {
     docker.remove_container(&before[0], Some(remove)).await.unwrap();
     docker.stop_container(&at.container_ids(&app, "api").await.unwrap()[0], None).await.unwrap();
 
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+    let deadline = tokio::time::Instant::now() + ENDS_WITHIN;
     loop {
         let all = at.instances(&app).await.unwrap();
         let ready = all.iter().filter(|it| it["phase"] == "ready").count();

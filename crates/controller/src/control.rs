@@ -175,6 +175,10 @@ impl Controller {
     }
 
     async fn with_waiting(&self, deployment: Deployment) -> DeploymentView {
+        // What it waits for is told after its record, and for a moment may be older.
+        if deployment.stage.is_ended() {
+            return DeploymentView { deployment, waiting: Vec::new() };
+        }
         let handle = self.0.apps.read().await.get(&deployment.app).cloned();
         let lines = handle.and_then(|handle| handle.waiting.borrow().get(&deployment.id).cloned());
         DeploymentView { deployment, waiting: lines.unwrap_or_default() }

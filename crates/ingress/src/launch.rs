@@ -13,8 +13,10 @@ use tokio::time::Instant;
 use crate::control::{Control, ControlError};
 use crate::process::socket_path;
 
-/// From the start of the process to its answer.
-const START_DEADLINE: Duration = Duration::from_secs(5);
+/// From the start of the process to its answer: milliseconds, but on a machine that is busy with something else.
+const START_DEADLINE: Duration = Duration::from_secs(15);
+/// For another process that was started at the same time and holds the lock.
+const OTHER_DEADLINE: Duration = Duration::from_secs(1);
 /// Between two looks for its socket, which appears some milliseconds after the start.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// What the process gets of our environment: nothing of what control or an app is given.
@@ -78,7 +80,7 @@ pub async fn ensure_running(
             (ended, child) = (Some((status, Instant::now())), None);
         }
         if let Some((status, at)) = ended
-            && at.elapsed() > START_DEADLINE / 5
+            && at.elapsed() > OTHER_DEADLINE
         {
             return Err(LaunchError::Ended { status, log: log.to_owned() });
         }

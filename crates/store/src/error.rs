@@ -202,6 +202,15 @@ impl From<rusqlite::Error> for Fault {
 }
 
 impl Fault {
+    /// A statement was ended because its time was over.
+    pub(crate) fn is_interruption(&self) -> bool {
+        let code = match self {
+            Self::Sqlite(cause) => cause.sqlite_error_code(),
+            Self::Known(_) => None,
+        };
+        code == Some(ErrorCode::OperationInterrupted)
+    }
+
     /// The error as callers see it.
     pub(crate) fn at(self, path: &Path) -> StoreError {
         match self {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, Transaction};
 use tokio::sync::Semaphore;
@@ -14,6 +14,8 @@ use crate::error::{Fault, StoreError};
 const READERS: usize = 3;
 /// A reader holds back the log file from being written over, so it may not stay: 5 s, ours.
 pub(crate) const READ_LIMIT: Duration = Duration::from_secs(5);
+/// SQLite asks for the time after so many of its instructions: some microseconds' worth, ours.
+const INSTRUCTIONS: i32 = 1000;
 
 pub(crate) struct Readers {
     path: PathBuf,
@@ -38,19 +40,19 @@ impl Readers {
         let turn = tokio::time::timeout(self.limit, Arc::clone(&self.permits).acquire_owned());
         let permit = turn.await.map_err(|_| too_slow())?.map_err(|_| StoreError::Stopped)?;
         let mut conn = self.take()?;
-        let interrupt = conn.get_interrupt_handle();
+        let deadline = Instant::now() + self.limit;
         let pool = Arc::clone(self);
-        let mut work = tokio::task::spawn_blocking(move || {
-            let outcome = look_once(&mut conn, look);
+        let work = tokio::task::spawn_blocking(move || {
+            let outcome = look_until(deadline, &mut conn, look);
             pool.give_back(conn);
             drop(permit);
             outcome
         });
-        let Ok(joined) = tokio::time::timeout(self.limit, &mut work).await else {
-            interrupt.interrupt();
-            return Err(too_slow());
-        };
-        joined.map_err(|_| StoreError::Stopped)?.map_err(|fault| fault.at(&self.path))
+        let joined = tokio::time::timeout(self.limit, work).await.map_err(|_| too_slow())?;
+        joined.map_err(|_| StoreError::Stopped)?.map_err(|fault| match fault.is_interruption() {
+            true => too_slow(),
+            false => fault.at(&self.path),
+        })
     }
 
     fn take(&self) -> Result<Connection, StoreError> {
@@ -64,7 +66,14 @@ impl Readers {
     }
 }
 
-fn look_once<T>(conn: &mut Connection, look: impl FnOnce(&Transaction<'_>) -> Result<T, Fault>) -> Result<T, Fault> {
+/// The deadline lies with SQLite, not with whoever waits: a call from outside is lost between two statements, and before
+/// the first.
+fn look_until<T>(
+    deadline: Instant,
+    conn: &mut Connection,
+    look: impl FnOnce(&Transaction<'_>) -> Result<T, Fault>,
+) -> Result<T, Fault> {
+    conn.progress_handler(INSTRUCTIONS, Some(move || Instant::now() >= deadline))?;
     let tx = conn.transaction()?;
     look(&tx)
 }

@@ -1,6 +1,8 @@
 //! Jobs: at most once, by what was written down and what is there.
 
-use engine::{EngineError, Identity, Role};
+use std::time::Duration;
+
+use engine::{Engine, EngineError, Identity, Role};
 use rollout::ids::{ComponentName, DeploymentId, InstanceName};
 use rollout::job::{JobOutcome, JobPhase, JobSeen, JobStep, next_step};
 use rollout::observed::ContainerSeen;
@@ -9,9 +11,9 @@ use store::StoreError;
 use store::records::{Change, Deployment, JobRun};
 use tracing::info;
 
-use super::AppTask;
 use super::done::Done;
 use super::instances::create_in_network;
+use super::{AppTask, Shared};
 use crate::clock;
 
 impl AppTask {
@@ -111,31 +113,19 @@ impl AppTask {
     }
 
     fn act_on_job(&mut self, run: JobRun, step: JobStep) {
-        let engine = self.shared.engine.clone();
-        let (name, before) = (run.name.clone(), run.phase.clone());
         let JobPhase::Created { since, .. } = &run.phase else { return };
         let left = since.plus(self.shared.config.job_limit).since(clock::now());
-        let act = async move {
-            match step {
-                JobStep::Start => match engine.inspect(name.as_str()).await {
-                    // Started by one of us who died before seeing it: never twice.
-                    Ok(Some(details)) if details.started_at.is_some() => Ok(before),
-                    Ok(_) => engine.start(name.as_str()).await.map(|_| before),
-                    Err(error) => Err(error),
-                },
-                JobStep::TimeOut => engine.stop(name.as_str(), STOP_GRACE).await.map(|_| JobPhase::TimedOut),
-                _ => match tokio::time::timeout(left, engine.wait(name.as_str())).await {
-                    Ok(code) => code.map(|code| JobPhase::Ended { code }),
-                    // Its time is over: the next look ends it.
-                    Err(_) => Ok(before),
-                },
+        let (shared, secrets, name) = (self.shared.clone(), self.secrets(), run.name.clone());
+        let handle = self.begin(name.clone(), async move {
+            let result = take_step(shared.engine.as_ref(), &run, step, left).await;
+            if result.as_ref().is_ok_and(was_seen_to_end) {
+                // Before its end is written down: the deployment may end with it, and its log is read then.
+                keep_log(&shared, &run, &secrets).await;
             }
-        };
-        let (about, id, job) = (run.name.clone(), run.deployment.clone(), run.job.clone());
-        let handle = self
-            .begin(run.name.clone(), async move { Done::JobMoved { about, deployment: id, job, result: act.await } });
+            Done::JobMoved { about: run.name, deployment: run.deployment, job: run.job, result }
+        });
         if step == JobStep::Await {
-            self.awaited.insert(run.name, handle);
+            self.awaited.insert(name, handle);
         }
     }
 
@@ -194,7 +184,7 @@ impl AppTask {
         self.commit(changes).await
     }
 
-    /// Keeps the logs of ended runs and removes their containers.
+    /// Removes the containers of ended runs, and first keeps the logs of those that nobody saw end.
     pub(super) fn collect_jobs(&mut self) -> bool {
         self.end_abandoned();
         let ended = |run: &&JobRun| {
@@ -209,17 +199,9 @@ impl AppTask {
                 // Nobody waits for it any more. What a stop cannot do, the removal does.
                 drop(shared.engine.stop(run.name.as_str(), STOP_GRACE).await);
             }
-            shared
-                .logbook
-                .keep_container_log(
-                    shared.engine.as_ref(),
-                    &run.app,
-                    &run.deployment,
-                    &run.job,
-                    run.name.as_str(),
-                    &secrets,
-                )
-                .await;
+            if !was_seen_to_end(&run.phase) {
+                keep_log(&shared, &run, &secrets).await;
+            }
             let result = shared.engine.remove(run.name.as_str()).await;
             Done::JobCollected { about, deployment: id, job, result: result.map(drop) }
         });
@@ -257,7 +239,34 @@ impl AppTask {
 }
 
 /// From TERM to KILL for a job whose time is over.
-const STOP_GRACE: std::time::Duration = std::time::Duration::from_secs(10);
+const STOP_GRACE: Duration = Duration::from_secs(10);
+
+async fn take_step(engine: &dyn Engine, run: &JobRun, step: JobStep, left: Duration) -> Result<JobPhase, EngineError> {
+    let name = run.name.as_str();
+    match step {
+        JobStep::Start => match engine.inspect(name).await? {
+            // Started by one of us who died before seeing it: never twice.
+            Some(details) if details.started_at.is_some() => Ok(run.phase.clone()),
+            _ => engine.start(name).await.map(|_| run.phase.clone()),
+        },
+        JobStep::TimeOut => engine.stop(name, STOP_GRACE).await.map(|_| JobPhase::TimedOut),
+        _ => match tokio::time::timeout(left, engine.wait(name)).await {
+            Ok(code) => code.map(|code| JobPhase::Ended { code }),
+            // Its time is over: the next look ends it.
+            Err(_) => Ok(run.phase.clone()),
+        },
+    }
+}
+
+async fn keep_log(shared: &Shared, run: &JobRun, secrets: &[String]) {
+    let (engine, container) = (shared.engine.as_ref(), run.name.as_str());
+    shared.logbook.keep_container_log(engine, &run.app, &run.deployment, &run.job, container, secrets).await;
+}
+
+/// Its end was written down by who waited for it, and who kept its log before.
+fn was_seen_to_end(phase: &JobPhase) -> bool {
+    matches!(phase, JobPhase::Ended { .. } | JobPhase::TimedOut)
+}
 
 /// It ended, or its deployment did: nobody waits for it any more.
 fn has_ended(run: &JobRun, deployment: Option<&Deployment>) -> bool {

@@ -12,6 +12,7 @@ mod fence;
 mod history;
 mod house;
 mod ingress;
+mod jobs;
 mod keeper;
 mod outages;
 mod preview;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use engine::fake::Verb;
 use rollout::deployment::Stage;
+use store::records::{Change, Deployment};
 use tokio::time::sleep;
 
 use super::house::{DEPLOYMENT_LIMIT, House, caller, spec};
@@ -48,6 +49,21 @@ fn what_waits_is_absorbed_by_what_comes_after_it_and_both_are_done() {
         assert_eq!(house.newest(&app).await.id, second);
         assert!(house.names(&app, "web").await.is_disjoint(&web));
         assert!(house.names(&app, "mill").await.is_disjoint(&mill));
+    });
+}
+
+/// Its task dies between the end and the news of it.
+#[test]
+fn a_deployment_that_has_ended_is_never_shown_to_wait() {
+    simulate(async {
+        let (house, app) = House::with_app().await;
+        let id = house.restart(&app).await.deployment.id;
+        let shown = async || house.controller().deployment(&app, &id).await.unwrap().waiting;
+        house.until(async || (!shown().await.is_empty()).then_some(()).ok_or("it waits for nothing".into())).await;
+        house.controller().0.apps.read().await[&app].end();
+        let ended = Deployment { stage: Stage::Failed, ..house.deployment(&id).await };
+        house.store().commit(vec![Change::Deployment(Box::new(ended))]).await.unwrap();
+        assert_eq!(shown().await, [""; 0]);
     });
 }
 

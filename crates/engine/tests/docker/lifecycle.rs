@@ -24,6 +24,7 @@ async fn every_step_of_a_life_may_be_asked_for_twice() {
     assert_eq!(listed.len(), 1);
     assert_eq!((listed[0].state, &listed[0].identity), (ContainerState::Running, &spec.identity));
     assert_eq!((&listed[0].image, &listed[0].id), (&image, &id));
+    world.serving(&spec.name).await;
     assert_eq!(engine.stop(&spec.name, Duration::from_secs(5)).await.unwrap(), Changed::Done);
     assert_eq!(engine.stop(&spec.name, Duration::from_secs(5)).await.unwrap(), Changed::AlreadySo);
     // 143: ended by TERM, which the init process passed on to a program without a handler.

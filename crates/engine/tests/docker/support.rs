@@ -139,6 +139,13 @@ impl World {
         }
     }
 
+    /// Waits until the helper serves: before it runs, a signal that should end it may find nobody.
+    pub async fn serving(&self, name: &str) {
+        let query = LogQuery { follow: true, tail: None };
+        let mut lines = self.engine.logs(name, &query).await.expect("it has a log");
+        assert_eq!(lines.next().await.expect("a line").expect("a line").text, "serving");
+    }
+
     /// All lines that a container has written, once it has ended.
     pub async fn output(&self, name: &str) -> Vec<String> {
         self.engine.wait(name).await.expect("it ends");

@@ -349,7 +349,10 @@ fn trickling_server() {
 
 fn broken_servers() {
     let fixture = Fixture::with_files(&[("Dockerfile", "")]);
-    let closed = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap();
+    // Bound, so that nobody else gets the port, and not listening.
+    let bound = tokio::net::TcpSocket::new_v4().unwrap();
+    bound.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let closed = bound.local_addr().unwrap();
     let manners = [Manner::Page, Manner::Cut(fixture.path()), Manner::Status("500 Internal Server Error")];
     let servers = manners.map(Server::start);
     let urls = servers.iter().map(|server| server.url.clone()).chain([format!("http://{closed}/a/b")]);

@@ -108,7 +108,9 @@ fn killed_is_an_error() {
             last = Some(item);
         }
         let error = last.unwrap().unwrap_err();
-        assert!(matches!(&error, SourceError::WorkerDied { how, .. } if how == "signal 9"), "{error}");
+        // Its output ends before it does, and a busy machine may take longer than we wait for its end.
+        let is_told = |how: &str| matches!(how, "signal 9" | "it closed its output");
+        assert!(matches!(&error, SourceError::WorkerDied { how, .. } if is_told(how)), "{error}");
     });
 }
 

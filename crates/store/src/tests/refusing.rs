@@ -99,18 +99,40 @@ async fn a_full_disk_changes_nothing_leaves_reading_and_passes() {
     assert_eq!(store.instances().await.unwrap().len(), 1);
 }
 
+const ENDLESS: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n";
+
 #[tokio::test]
 async fn a_reader_that_takes_too_long_is_ended_and_the_next_one_reads() {
     let home = Home::with_app("shop").await;
     let readers = Readers::open(&home.directory.database(), Duration::from_millis(50)).unwrap();
-    let endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n";
     for _ in 0..6 {
-        let outcome = readers.read(move |tx| Ok(tx.query_row(endless, [], |row| row.get::<_, u64>(0))?)).await;
+        let outcome = readers.read(move |tx| Ok(tx.query_row(ENDLESS, [], |row| row.get::<_, u64>(0))?)).await;
         assert!(matches!(&outcome, Err(it @ StoreError::TooSlow { .. }) if it.is_transient()), "{outcome:?}");
     }
     let patient = Readers::open(&home.directory.database(), Duration::from_secs(60)).unwrap();
     let apps = patient.read(|tx| Ok(tx.query_row("SELECT count(*) FROM apps", [], |row| row.get::<_, u64>(0))?)).await;
     assert_eq!(apps.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn a_reader_whose_statement_begins_after_its_time_is_ended_all_the_same() {
+    let home = Home::with_app("shop").await;
+    let readers = Readers::open(&home.directory.database(), Duration::from_millis(50)).unwrap();
+    // As many as there may be at once: if none of them ended, nobody would ever read again.
+    for _ in 0..3 {
+        let (begin, gate) = std::sync::mpsc::channel();
+        let late = readers.read(move |tx| {
+            gate.recv().unwrap();
+            Ok(tx.query_row(ENDLESS, [], |row| row.get::<_, u64>(0))?)
+        });
+        assert!(matches!(late.await, Err(StoreError::TooSlow { .. })));
+        begin.send(()).unwrap();
+    }
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+    let brief = || readers.read(|tx| Ok(tx.query_row("SELECT count(*) FROM apps", [], |row| row.get::<_, u64>(0))?));
+    while brief().await.is_err() {
+        assert!(tokio::time::Instant::now() < deadline, "no reader comes back");
+    }
 }
 
 #[tokio::test]

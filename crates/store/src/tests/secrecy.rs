@@ -32,7 +32,8 @@ async fn no_secret_is_found_in_any_file() {
         .await
         .unwrap();
     let root = home.directory.root();
-    assert_eq!(holding(root, MARKER), ["boatyard.db-wal"]);
+    // In the database itself, too, if the writer has been idle for long enough by now.
+    assert!(holding(root, MARKER).contains(&"boatyard.db-wal".to_owned()));
     assert_eq!(holding(root, CANARY), [""; 0]);
     // Written back into the database itself, by closing.
     let home = home.reopened();

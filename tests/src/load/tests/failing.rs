@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use hyper::StatusCode;
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 use super::super::Expected;
 use super::*;
@@ -22,9 +22,10 @@ async fn reset(stream: TcpStream) {
 
 #[tokio::test]
 async fn a_refused_connection_fails() {
-    let server = Server::on_request(|_| answer("200 OK", b"")).await;
-    let plan = plan_for(&server).with(Request::get("/"));
-    server.close().await;
+    // Bound, so that nobody else gets the port, and not listening.
+    let bound = TcpSocket::new_v4().unwrap();
+    bound.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let plan = LoadPlan::new(bound.local_addr().unwrap(), "shop.localhost").connections(2).with(Request::get("/"));
     let report = report_after(3, plan).await;
     assert_all_failed(&report, "GET /: cannot connect");
     assert!(report.by_status.is_empty(), "{:?}", report.by_status);
@@ -127,7 +128,8 @@ async fn what_does_not_speak_http_fails() {
 async fn a_request_that_got_no_answer_is_not_sent_again() {
     let server = Server::on_request(|_| Vec::new()).await;
     let plan =
-        plan_for(&server).connections(1).with(Request::post("/orders", "one")).deadline(Duration::from_millis(30));
+        plan_for(&server).connections(1).with(Request::post("/orders", "one")).deadline(Duration::from_millis(200));
     let report = report_after(2, plan).await;
-    assert_eq!(server.requests(), report.sent, "{report}");
+    // One whose time was over before it was written counts as sent and never came.
+    assert!(server.requests() <= report.sent, "{} came: {report}", server.requests());
 }

@@ -11,7 +11,6 @@ use tokio::net::{TcpListener, TcpStream};
 pub(super) struct Server {
     pub(super) address: SocketAddr,
     requests: Arc<AtomicU64>,
-    accepting: tokio::task::JoinHandle<()>,
 }
 
 /// What reached the server.
@@ -29,12 +28,12 @@ impl Server {
     {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
         let address = listener.local_addr().expect("a bound listener has an address");
-        let accepting = tokio::spawn(async move {
+        tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 tokio::spawn(script(stream));
             }
         });
-        Server { address, requests: Arc::default(), accepting }
+        Server { address, requests: Arc::default() }
     }
 
     /// Answers each request on a kept connection with the bytes that `reply` makes of it.
@@ -59,13 +58,6 @@ impl Server {
 
     pub(super) fn requests(&self) -> u64 {
         self.requests.load(Ordering::Relaxed)
-    }
-
-    /// Ends the listener, so that its port refuses.
-    pub(super) async fn close(self) -> SocketAddr {
-        self.accepting.abort();
-        let _ = self.accepting.await;
-        self.address
     }
 }
 
