@@ -161,6 +161,8 @@ proptest! {
         prop_assert_eq!(&from_yaml.spec, &spec, "{}", yaml);
         let from_json = AppSpec::from_json(&json).map_err(|e| TestCaseError::fail(e.to_string()))?;
         prop_assert_eq!(&from_json.spec, &spec);
+        let stored = AppSpec::from_stored(&json);
+        prop_assert_eq!(stored.as_ref(), Ok(&spec));
         let second_opinion: serde_json::Value =
             serde_yaml::from_str(&yaml).map_err(|e| TestCaseError::fail(format!("{e}\n{yaml}")))?;
         prop_assert_eq!(second_opinion, json, "{}", yaml);
