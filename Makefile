@@ -53,7 +53,7 @@ engines: setup ## tell the stories to newer Docker engines, made from Debian's p
 FUZZ_SECONDS ?= 600
 fuzz: ## measure the worst app specs, then feed their reader with texts made to break it (FUZZ_SECONDS=600)
 	@scripts/build-deps
-	$(CARGO) test --locked --release -p app-spec --test worst -- --nocapture
+	$(CARGO) test --locked --release -p app-spec --test worst -- --nocapture --include-ignored
 	$(new_cases) $(CARGO) test --locked --release -p app-spec --test properties --test formatting
 	scripts/fuzz $(FUZZ_SECONDS)
 

@@ -70,7 +70,7 @@ const ALIASES: &[(&str, &str)] = &[
 ///
 /// Case, `-` and camel case do not count: `dockerfilePath` is `dockerfile_path`.
 pub(crate) fn nearest<'k>(written: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
-    if written.len() > LONGEST {
+    if written.is_empty() || written.len() > LONGEST {
         return None;
     }
     let wanted: Vec<char> = flat_chars(written).collect();

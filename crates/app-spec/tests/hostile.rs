@@ -14,7 +14,9 @@ fn each_limit_refuses_what_is_beyond_it() {
     let items = |n: usize| format!("name: shop\nx-list: [{}]\n", "1, ".repeat(n));
     let long = |bytes: usize| format!("name: shop\nx-text: '{}'\n", "x".repeat(bytes));
     let repeated = |bytes: usize| format!("x-a: &a '{}'\nx-b: [*a, *a, *a]\nname: shop\n", "x".repeat(bytes));
+    let marks = |n: usize| format!("name: shop\nx-text: '{}'\n", ",".repeat(n));
     let cases = [
+        (marks(15_990), marks(16_000)),
         (nested(30), nested(32)),
         (aliases(50), aliases(51)),
         (items(9_990), items(10_000)),
@@ -76,7 +78,7 @@ fn texts_full_of_mistakes_are_counted_and_not_worded() {
     let unknown: String = (0..4_900).map(|i| format!("k{i}: 1\n")).collect();
     let words = format!("name: shop\nalerts: [{}]\n", "{rule: CPU}, ".repeat(3_000));
     let rules = format!("name: shop\ningress: {{rules: [{}]}}\n", "{component: {name: xy}}, ".repeat(1_600));
-    let references = format!("name: shop\nenvs: [{}]\n", "{key: AB, value: '${CD}${CE}${CF}${CG}'}, ".repeat(1_900));
+    let references = format!("name: shop\nenvs: [{}]\n", "{key: AB, value: '${CD}${CE}${CF}${CG}'}, ".repeat(1_100));
     for text in [unknown, words, rules] {
         let problems = AppSpec::from_yaml(&text).unwrap_err();
         assert_eq!(problems.len(), app_spec::Diagnostics::LIMIT);

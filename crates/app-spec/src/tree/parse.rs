@@ -21,14 +21,23 @@ pub(crate) fn misleading(text: &str) -> Option<Diagnostics> {
 
 /// Parses `text`. The problems beside the tree refuse a strict reading. Errors: syntax and limits.
 pub(crate) fn parse(text: &str) -> Result<(Node, Diagnostics), Diagnostics> {
-    limits::check_bytes(text.len())?;
+    limits::check_text(text)?;
     read(text).map_err(|problems| without_unparsed(problems, text))
 }
 
 /// Hides the lines of the problems: without a tree nobody knows which values are secrets.
 fn without_unparsed(mut problems: Diagnostics, text: &str) -> Diagnostics {
-    let lines: Vec<_> = problems.iter().filter_map(|d| Some(veil::unparsed(text, d.place?.start))).collect();
-    problems.hidden.extend(lines);
+    let mut starts: Vec<usize> = problems.iter().filter_map(|d| Some(d.place?.start)).collect();
+    starts.sort_unstable();
+    let mut seen = None;
+    for start in starts {
+        // A line may be long, and hold many problems.
+        if seen.is_none_or(|end| start > end) {
+            let line = veil::unparsed(text, start);
+            seen = Some(line.end);
+            problems.hidden.push(line);
+        }
+    }
     problems.sort();
     problems
 }

@@ -41,10 +41,14 @@ const FIELDS: [&str; 5] = ["registry_credentials", "password", "token", "api_key
 /// Fields of a spec that only look like such.
 const HARMLESS: [&str; 2] = ["authority", "certificate"];
 
+/// Bytes of a name; what is longer is none, and is looked at no further.
+const LONGEST_NAME: usize = 256;
+
 /// The name that a key begins with.
 pub(crate) fn name_in(key: &str) -> &str {
-    let end = key.find(|c: char| !c.is_alphanumeric() && !matches!(c, '_' | '-' | '.'));
-    &key[..end.unwrap_or(key.len())]
+    let ends = |(at, c): &(usize, char)| *at >= LONGEST_NAME || !(c.is_alphanumeric() || matches!(c, '_' | '-' | '.'));
+    let end = key.char_indices().find(ends).map_or(key.len(), |(at, _)| at);
+    &key[..end]
 }
 
 /// Whether a value under that name could be a secret at all.

@@ -47,6 +47,9 @@ pub(crate) fn credentials(text: &str) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     let mut is_asked_for = false;
     for (start, word) in words(text) {
+        if word.is_empty() && !is_asked_for {
+            continue;
+        }
         let begins_line = text[..start].ends_with('\n');
         let says_nothing = word.chars().all(|c| matches!(c, ',' | '[' | ']'));
         if is_asked_for && !begins_line && !says_nothing {
@@ -180,7 +183,7 @@ fn assigned(word: &str) -> impl Iterator<Item = Range<usize>> {
 }
 
 /// What must not be shown of the line around `at` in a text that could not be parsed: everything behind its first `key:`,
-/// and all of a line without one, which may go on a secret that began before.
+/// and all of a line without one, which may go on a secret that began before. It ends where the line does.
 pub(crate) fn unparsed(text: &str, at: usize) -> Range<usize> {
     let at = crate::render::floor_boundary(text, at);
     let start = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
