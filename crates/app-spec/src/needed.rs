@@ -218,7 +218,7 @@ impl AppSpec {
 }
 
 /// The variables that no later one of the same name replaces wherever they exist, and their positions.
-fn in_force(envs: &[EnvVar]) -> Vec<(usize, &EnvVar)> {
+pub(crate) fn in_force(envs: &[EnvVar]) -> Vec<(usize, &EnvVar)> {
     let (mut of_runs, mut of_builds) = (HashSet::new(), HashSet::new());
     let counts = |(_, env): &(usize, &'_ EnvVar)| {
         let in_runs = env.scope().is_run_time() && of_runs.insert(env.key.clone());

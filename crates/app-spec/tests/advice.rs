@@ -196,3 +196,20 @@ fn each_mistake_is_told_once() {
         assert_eq!(said(&service(more)), wanted, "{more}");
     }
 }
+
+#[test]
+fn a_variable_is_given_twice_only_where_one_replaces_the_other() {
+    let told = |envs: &str| {
+        let text = format!(
+            "name: shop\nservices:\n- name: web\n  git: {{repo_clone_url: 'https://example.com/r.git'}}\n  envs:\n{envs}"
+        );
+        let warnings = AppSpec::from_yaml(&text).unwrap().warnings;
+        warnings.iter().filter(|it| it.path.contains("envs")).map(|it| it.path.clone()).collect::<Vec<_>>()
+    };
+    let apart = "  - {key: A, value: one, scope: BUILD_TIME}\n  - {key: A, value: two, scope: RUN_TIME}\n";
+    assert_eq!(told(apart), [""; 0]);
+    let replaced = "  - {key: A, value: one, scope: RUN_TIME}\n  - {key: A, value: built, scope: BUILD_TIME}\n  - {key: A, value: two, scope: RUN_TIME}\n";
+    assert_eq!(told(replaced), ["services[0].envs[2].key"]);
+    let waits_for_nothing = "  - {key: A, type: SECRET}\n  - {key: A, value: real}\n";
+    assert_eq!(told(waits_for_nothing), ["services[0].envs[1].key"], "the first one counts for nothing");
+}

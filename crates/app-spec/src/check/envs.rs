@@ -1,11 +1,11 @@
 //! Variables: given once, references that name something, a `PORT` that is the port.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::lookalikes;
 use super::references::{MOST_FOLLOWED, References};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::needed::Why;
+use crate::needed::{Why, in_force};
 use crate::reference::{Part, Reference, parts};
 use crate::spec::{AppSpec, Component, EnvValue, EnvVar, Service};
 use crate::suggest::shown;
@@ -35,14 +35,17 @@ fn list<'a>(
     envs: &'a [EnvVar],
     found: &mut Vec<Diagnostic>,
 ) {
-    let mut first: HashMap<&str, usize> = HashMap::new();
+    let counts: HashSet<usize> = in_force(envs).into_iter().map(|(i, _)| i).collect();
+    let (mut of_runs, mut of_builds) = (HashMap::new(), HashMap::new());
     for (i, env) in envs.iter().enumerate().filter(|(_, env)| !env.key.is_empty()) {
-        if let Some(before) = first.insert(&env.key, i) {
+        let in_runs = env.scope().is_run_time().then(|| of_runs.insert(&env.key, i)).flatten();
+        let in_builds = env.scope().is_build_time().then(|| of_builds.insert(&env.key, i)).flatten();
+        if let Some(before) = in_runs.max(in_builds).filter(|before| !counts.contains(before)) {
             let message = format!("the variable `{}` is given twice; the last one counts", shown(&env.key));
             let twice = Diagnostic::warning(Code::Doubtful, format!("{path}[{i}].key"), message);
             found.push(twice.related(format!("{path}[{before}].key"), None, "given before here"));
         }
-        match references.spec.why_needed(env, holder.is_some()) {
+        match references.spec.why_needed(env, holder.is_some()).filter(|_| counts.contains(&i)) {
             Some(why) => found.push(needed(&format!("{path}[{i}]"), &env.key, why)),
             None => {
                 let path = format!("{path}[{i}].value");
