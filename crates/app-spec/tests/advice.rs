@@ -213,3 +213,33 @@ fn a_variable_is_given_twice_only_where_one_replaces_the_other() {
     let waits_for_nothing = "  - {key: A, type: SECRET}\n  - {key: A, value: real}\n";
     assert_eq!(told(waits_for_nothing), ["services[0].envs[1].key"], "the first one counts for nothing");
 }
+
+#[test]
+fn methods_that_are_said_to_be_true_are_a_list() {
+    let text = "name: shop\ningress:\n  rules:\n  - {component: {name: web}, cors: {allow_methods: {GET: true}}}\n";
+    let help = problems(text).into_iter().find(|it| it.path.contains("allow_methods")).unwrap();
+    assert!(help.help.as_deref().unwrap_or_default().contains("`[GET]`"), "{help:?}");
+}
+
+#[test]
+fn a_zero_before_a_number_is_told_where_it_changes_the_number() {
+    let told = |port: &str| {
+        let text = service(&format!("  http_port: {port}\n"));
+        problems(&text).into_iter().any(|it| it.message.contains("octal"))
+    };
+    assert!(told("010") && !told("08080") && !told("00") && !told("07"));
+}
+
+#[test]
+fn a_missing_comma_behind_a_quote_is_told() {
+    for text in ["{\"name\": \"w\" \"region\": \"nyc\"}", "name: shop\nfeatures: [\"a\" \"b\"]\n"] {
+        assert!(problems(text)[0].message.contains("a `,` is missing before this"), "{:?}", problems(text));
+    }
+}
+
+#[test]
+fn only_the_variable_that_counts_is_looked_at() {
+    let twice = "name: shop\nenvs:\n- {key: C, value: '${C}'}\n- {key: C, value: text}\n";
+    let told = problems(twice);
+    assert_eq!(told.iter().filter(|it| it.path.contains("envs")).count(), 1, "{told:?}");
+}

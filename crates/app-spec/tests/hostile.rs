@@ -14,9 +14,9 @@ fn each_limit_refuses_what_is_beyond_it() {
     let items = |n: usize| format!("name: shop\nx-list: [{}]\n", "1, ".repeat(n));
     let long = |bytes: usize| format!("name: shop\nx-text: '{}'\n", "x".repeat(bytes));
     let repeated = |bytes: usize| format!("x-a: &a '{}'\nx-b: [*a, *a, *a]\nname: shop\n", "x".repeat(bytes));
-    let marks = |n: usize| format!("name: shop\nx-text: '{}'\n", ",".repeat(n));
+    let marks = |n: usize| format!("name: shop\nx-text: [[{}]]\n", "[], ".repeat(n / 3));
     let cases = [
-        (marks(15_990), marks(16_000)),
+        (marks(15_900), marks(16_100)),
         (nested(30), nested(32)),
         (aliases(50), aliases(51)),
         (items(9_990), items(10_000)),

@@ -65,7 +65,7 @@ fn references_inside_a_secret_are_told_without_the_rest_of_it() {
     let secret = |value: &str| own(&format!("{{key: A, type: SECRET, value: '{value}'}}"), more);
     let of_database = "database `db` has HOSTNAME, PORT, USERNAME, PASSWORD, DATABASE, DATABASE_URL, \
                        JDBC_DATABASE_URL or CA_CERT";
-    let unknown = "unknown_reference V: a reference in this secret names nothing and stays as text";
+    let unknown = "unknown_reference V: a reference in this value names nothing and stays as text";
     let cases = [
         ("u:${db.PORT}@${APP_URL}", String::new()),
         (

@@ -17,12 +17,15 @@ const CASE: &str = "WORST_CASE";
 const SOURCE: &str = "git: {repo_clone_url: x}";
 
 /// `head`, then as many of `unit` as are let in (`§` is replaced by a number), then `tail`; before it all a comment, if
-/// they need not be as many bytes.
+/// they need not be as many bytes. With `,,` in the unit, as many as there is place for, each with one of them.
 fn filled([head, unit, tail]: &[String; 3]) -> String {
+    let is_unbound = unit.contains(",,");
+    let unit = unit.replace(",,", ",");
     let (mut text, mut used) = (head.clone(), marks(head));
     for i in 0.. {
         let next = unit.replace('§', &i.to_string());
-        if text.len() + next.len() + tail.len() > LARGEST || used + marks(&next) + marks(tail) > MARKS {
+        if text.len() + next.len() + tail.len() > LARGEST || (!is_unbound && used + marks(&next) + marks(tail) > MARKS)
+        {
             break;
         }
         text.push_str(&next);
@@ -110,6 +113,17 @@ fn cases() -> Vec<(String, [String; 3])> {
         // The parser looks ahead to the end of what stands in two brackets, and remembers everything.
         case("values in two brackets", "name: shop\nx-a: [[", "a,", "]]\n"),
         case("pairs in two brackets", "name: shop\nx-a: [[", "a: b,", "]]\n"),
+        case("far more values in two brackets", "name: shop\nx-a: [[", "a,,", "]]\n"),
+        case("values behind an empty block", "x: |\n? [[", "a,,", "]]\n"),
+        case("values behind a block", "x: |\n  ,\n? [[", "a,,", "]]\n"),
+        case("values behind a quote", "x: \"a\" [[", "a,,", "]]\n"),
+        case("values behind a quoted key", "\"a\": [[", "a,,", "]]\n"),
+        case("values behind quoted quotes", "x: 'a''' [[", "a,,", "]]\n"),
+        case("values behind empty items", "- |\n- - >\n- [[", "a,,", "]]\n"),
+        case("values behind a mark in a comment", "x: # |\n [[", "a,,", "]]\n"),
+        case("values behind nothing", "x:\n? |\n? [[", "a,,", "]]\n"),
+        case("JSON in a block", "name: shop\nenvs:\n- key: A\n  value: |\n    ", "{\"a\":1},,", "\n"),
+        case("JSON in quotes", "name: shop\nenvs:\n- key: A\n  value: '", "{\"a\":1},,", "'\n"),
         case("pairs in JSON", "{\"name\": [{", "\"a§\":\"b\",", "]}\n"),
         case("keys in two brackets", "name: shop\nx-a: [[", "? a,", "]]\n"),
         case("lists without commas", "name: shop\nx-a: [", "[a]", "]\n"),

@@ -55,6 +55,11 @@ impl Logbook {
         self.folder(app, deployment).join(format!("{component}.{}.log", chapter.as_str()))
     }
 
+    /// Whether anything is written there.
+    pub fn holds(&self, app: &AppId, deployment: &DeploymentId, chapter: Chapter, component: &ComponentName) -> bool {
+        std::fs::metadata(self.file(app, deployment, chapter, component)).is_ok_and(|it| it.len() > 0)
+    }
+
     fn folder(&self, app: &AppId, deployment: &DeploymentId) -> PathBuf {
         self.root.join(app.as_str()).join(deployment.as_str())
     }

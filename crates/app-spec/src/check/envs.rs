@@ -45,7 +45,10 @@ fn list<'a>(
             let twice = Diagnostic::warning(Code::Doubtful, format!("{path}[{i}].key"), message);
             found.push(twice.related(format!("{path}[{before}].key"), None, "given before here"));
         }
-        match references.spec.why_needed(env, holder.is_some()).filter(|_| counts.contains(&i)) {
+        if !counts.contains(&i) {
+            continue;
+        }
+        match references.spec.why_needed(env, holder.is_some()) {
             Some(why) => found.push(needed(&format!("{path}[{i}]"), &env.key, why)),
             None => {
                 let path = format!("{path}[{i}].value");

@@ -72,7 +72,7 @@ impl<'a> References<'a> {
         let is_of_someone = matches!(meaning, Meaning::Database(..) | Meaning::Component(..));
         let is_shown = is_of_someone || reference.owner == Some("_self") || is_quotable(env, reference);
         let written =
-            if is_shown { format!("`{}`", shown(reference.written)) } else { "a reference in this secret".into() };
+            if is_shown { format!("`{}`", shown(reference.written)) } else { "a reference in this value".into() };
         complaint(format!("{written} {message}"), help)
     }
 
@@ -145,6 +145,7 @@ impl<'a> References<'a> {
             Some(near) => format!("did you mean `{near}`?"),
             None if is_quotable(env, reference) => format!("no component or database is named `{}`", shown(owner)),
             None if names.is_empty() => "there is no component and no database".to_owned(),
+            None if names.len() == 1 => format!("the only component or database is {}", listed(&names)),
             None => format!("the components and databases are {}", listed(&names)),
         }
     }

@@ -57,7 +57,7 @@ fn yaml(original: &str, text: &str) -> Result<Option<String>, Diagnostics> {
             order::arrange(&mut document, &AppSpec::shape());
         }
         let formatted = write::write(&document);
-        tree::check_text(&formatted)?;
+        tree::check_bytes(formatted.len())?;
         if is_same(text, &meant, &formatted) {
             return Ok(Some(formatted));
         }
@@ -71,7 +71,7 @@ fn is_same(text: &str, meant: &tree::Node, formatted: &str) -> bool {
 }
 
 fn json(text: &str, meant: &Value) -> Result<Option<String>, Diagnostics> {
-    tree::check_text(text)?;
+    tree::check_bytes(text.len())?;
     tree::from_json(meant)?;
     let formatted = json::format(text, &AppSpec::shape());
     let same = formatted.as_ref().and_then(|formatted| json_value(formatted)).as_ref() == Some(meant);

@@ -113,9 +113,27 @@ impl<'t> Builder<'t> {
 
     pub fn not_yaml(&mut self, error: &ScanError) -> Option<Diagnostic> {
         let at = self.offsets.place(&Span::empty(*error.marker())).start;
+        Some(self.offsets.not_yaml(at, error.info(), self.bracket()))
+    }
+
+    /// The innermost bracket or brace that is open.
+    fn bracket(&self) -> Option<Place> {
         let of_text = |place: &Place| self.offsets.text(*place).starts_with(['{', '[']);
-        let bracket = self.stack.iter().rev().map(|open| open.place).find(of_text);
-        Some(self.offsets.not_yaml(at, error.info(), bracket))
+        self.stack.iter().rev().map(|open| open.place).find(of_text)
+    }
+
+    pub fn is_in_brackets(&self) -> bool {
+        self.bracket().is_some()
+    }
+
+    /// Where it stands: behind what it took last.
+    pub fn here(&self) -> Place {
+        self.offsets.place_at(self.seen_until)
+    }
+
+    /// The text behind that.
+    pub fn rest(&self) -> &'t str {
+        self.offsets.behind(self.seen_until)
     }
 
     /// Ends the parse: what was found so far, and what ends it, unless a placeholder in that line is the reason.

@@ -7,8 +7,7 @@ use crate::diagnostic::{Code, Diagnostic, Place};
 pub(crate) const BYTES: usize = 256 * 1024;
 /// Lists and mappings inside each other.
 pub(crate) const DEPTH: usize = 32;
-/// Characters that may be marks of YAML. In brackets inside brackets the parser looks ahead to their end, and remembers up
-/// to 900 bytes for each of these. A variable takes five of them, and the largest real spec has 718.
+/// Characters that may be marks of YAML, in brackets inside brackets. A variable takes five of them.
 pub(crate) const MARKS: usize = 16_000;
 /// `*alias` uses.
 pub(crate) const ALIASES: usize = 50;
@@ -75,15 +74,15 @@ pub(crate) fn check_depth(depth: usize, place: Option<Place>) -> Result<(), Diag
     }
 }
 
-pub(crate) fn check_text(text: &str) -> Result<(), Diagnostic> {
-    if text.len() > BYTES {
-        return Err(too_large(format!("the text has more than {BYTES} bytes, which is the most for a spec"), None));
-    }
-    let is_mark = |byte: &u8| matches!(byte, b'[' | b']' | b'{' | b'}' | b',' | b':' | b'?' | b'!' | b'&' | b'*');
-    match text.bytes().filter(is_mark).count() > MARKS {
-        true => Err(too_large(format!("the text has more than {MARKS} of the characters []{{}},:?!&*"), None)),
+pub(crate) fn check_bytes(bytes: usize) -> Result<(), Diagnostic> {
+    match bytes > BYTES {
+        true => Err(too_large(format!("the text has more than {BYTES} bytes, which is the most for a spec"), None)),
         false => Ok(()),
     }
+}
+
+pub(crate) fn looked_too_far_ahead(place: Place) -> Diagnostic {
+    too_large(format!("brackets inside brackets hold more than {MARKS} marks, such as commas and colons"), Some(place))
 }
 
 fn too_large(message: String, place: Option<Place>) -> Diagnostic {

@@ -3,6 +3,7 @@
 //! YAML 1.2 (and JSON, which is read by the same path) becomes [`Node`]s that know their place. Anchors, aliases and
 //! merge keys are already applied, the limits of a spec already enforced. Nothing here knows a field name.
 
+mod ahead;
 mod block;
 mod builder;
 mod json;
@@ -13,7 +14,7 @@ mod scalar;
 mod syntax;
 
 pub(crate) use json::{from_json, from_stored};
-pub(crate) use limits::{BYTES as MAX_BYTES, check_text};
+pub(crate) use limits::{BYTES as MAX_BYTES, check_bytes};
 pub(crate) use offsets::Offsets;
 pub(crate) use parse::{misleading, parse, with_spaces_behind_colons};
 pub(crate) use scalar::{Plain, is_ambiguous, is_old_boolean};

@@ -25,6 +25,17 @@ impl<'t> Offsets<'t> {
         Offsets { body, skipped, line_starts: line_starts(body), chars: 0, bytes: 0 }
     }
 
+    /// The place of the next byte.
+    pub fn place_at(&self, at: usize) -> Place {
+        let at = at.saturating_sub(self.skipped).min(self.body.len());
+        self.place_of_bytes(at..at + 1)
+    }
+
+    /// What stands behind a byte.
+    pub fn behind(&self, at: usize) -> &'t str {
+        self.body.get(at.saturating_sub(self.skipped)..).unwrap_or_default()
+    }
+
     /// What stands at a place.
     pub fn text(&self, place: Place) -> &'t str {
         self.body.get(place.start - self.skipped..place.end - self.skipped).unwrap_or_default()
@@ -137,7 +148,7 @@ impl<'t> Offsets<'t> {
 }
 
 /// How long a quoted text is, quotes included. In single quotes two of them stand for one.
-fn quoted_length(text: &str, quote: char) -> Option<usize> {
+pub(super) fn quoted_length(text: &str, quote: char) -> Option<usize> {
     let mut rest = text.char_indices().skip(1).peekable();
     while let Some((at, c)) = rest.next() {
         let is_doubled = quote == '\'' && rest.peek().is_some_and(|(_, next)| *next == quote);

@@ -3,8 +3,9 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use saphyr_parser::Parser;
+use saphyr_parser::{Event, Parser, ScanError, Span};
 
+use super::ahead::{Bound, is_dense};
 use super::builder::Builder;
 use super::offsets::Offsets;
 use super::{Node, limits, syntax};
@@ -21,7 +22,7 @@ pub(crate) fn misleading(text: &str) -> Option<Diagnostics> {
 
 /// Parses `text`. The problems beside the tree refuse a strict reading. Errors: syntax and limits.
 pub(crate) fn parse(text: &str) -> Result<(Node, Diagnostics), Diagnostics> {
-    limits::check_text(text)?;
+    limits::check_bytes(text.len())?;
     read(text).map_err(|problems| without_unparsed(problems, text))
 }
 
@@ -59,8 +60,8 @@ const BYTES_FOR_TABS: usize = 256 * 1024;
 
 /// The text with spaces in place of the tabs between `key:` and its value, byte for byte.
 pub(crate) fn with_spaces_behind_colons(body: &str) -> Cow<'_, str> {
+    let mut read = if is_dense(body) { BYTES_FOR_TABS } else { 0 };
     let mut body = Cow::Borrowed(body);
-    let mut read = 0;
     while read < BYTES_FOR_TABS
         && let Some(tabs) = tab_behind_colon(&body)
     {
@@ -85,17 +86,41 @@ fn tab_behind_colon(body: &str) -> Option<Range<usize>> {
 }
 
 fn build(body: &str, skipped: usize) -> Result<(Node, Diagnostics), Diagnostics> {
+    if is_dense(body) {
+        return build_with_bound(body, skipped);
+    }
     let mut builder = Builder::new(body, skipped);
     for event in Parser::new_from_str(body) {
-        let fatal = match event {
-            Ok((event, span)) => builder.take(event, &span).err(),
-            Err(error) => builder.not_yaml(&error),
-        };
-        if let Some(fatal) = fatal {
+        if let Some(fatal) = taken(&mut builder, event) {
             return Err(builder.refuse(fatal));
         }
     }
     builder.finish()
+}
+
+fn build_with_bound(body: &str, skipped: usize) -> Result<(Node, Diagnostics), Diagnostics> {
+    let bound = Bound::default();
+    let mut builder = Builder::new(body, skipped);
+    for event in Parser::new_from_iter(bound.chars(body)) {
+        let read = event.as_ref().map_or(0, |(_, span)| span.end.index());
+        let fatal = match bound.is_reached() {
+            true => Some(limits::looked_too_far_ahead(builder.here())),
+            false => taken(&mut builder, event),
+        };
+        if let Some(fatal) = fatal {
+            return Err(builder.refuse(fatal));
+        }
+        bound.event(read, builder.rest(), !builder.is_in_brackets());
+    }
+    builder.finish()
+}
+
+/// What ends the parse.
+fn taken(builder: &mut Builder<'_>, event: Result<(Event<'_>, Span), ScanError>) -> Option<Diagnostic> {
+    match event {
+        Ok((event, span)) => builder.take(event, &span).err(),
+        Err(error) => builder.not_yaml(&error),
+    }
 }
 
 /// The parser takes NUL for the end of the text; YAML and JSON allow none of them.

@@ -71,11 +71,15 @@ pub(crate) fn is_old_boolean(text: &str) -> bool {
     ["y", "n", "yes", "no", "on", "off"].iter().any(|word| word.eq_ignore_ascii_case(text))
 }
 
-/// Numbers with underscores or in base 60, dates, `0b11`: all begin like a number and hold nothing but such characters.
+/// Numbers with underscores or in base 60, dates, `0b11`: all begin like a number and hold nothing but such characters;
+/// `0.0.0.0` and `1.2.3` are text to everyone.
 fn is_old_number(text: &str) -> bool {
     let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
     let starts_like_number = unsigned.starts_with(|c: char| c.is_ascii_digit() || c == '.');
-    starts_like_number && unsigned.bytes().all(|b| b.is_ascii_hexdigit() || b"._:-+xobTZtz ".contains(&b))
+    let is_address = unsigned.matches('.').count() > 1 && !unsigned.contains(':');
+    starts_like_number
+        && !is_address
+        && unsigned.bytes().all(|b| b.is_ascii_hexdigit() || b"._:-+xobTZtz ".contains(&b))
 }
 
 #[cfg(test)]

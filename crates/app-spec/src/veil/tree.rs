@@ -130,8 +130,10 @@ impl Search {
     /// Whether an entry says that the variable beside it is secret, in whatever spelling.
     fn tells_secret(&mut self, entry: &Entry) -> bool {
         let text = if let Kind::Scalar(scalar) = &entry.value.kind { &*scalar.text } else { "[]" };
+        if nearest(&entry.key, ["key", "name"]).is_some() {
+            return self.role(text) == Role::Secret;
+        }
         match &*flat(&entry.key) {
-            "key" | "name" => self.role(text) == Role::Secret,
             "scope" | "value" => false,
             "type" => !text.is_empty() && !entry.value.is_null() && !text.eq_ignore_ascii_case("GENERAL"),
             other => {

@@ -61,9 +61,12 @@ fn as_assignment(entry: &Entry) -> Option<String> {
     Some(format!("{}={}", entry.key, value.text))
 }
 
-/// A mapping in place of a list of texts, as `{a: b}` for `[a=b]`.
+/// A mapping in place of a list of texts, as `{a: b}` for `[a=b]` and `{a: true}` for `[a]`.
 fn as_texts(entries: &[Entry], problem: Diagnostic) -> (Diagnostic, Option<Vec<Node>>) {
-    let texts: Option<Vec<String>> = entries.iter().map(as_assignment).collect();
+    // `{GET: true}` only says that it is there.
+    let is_true = |entry: &Entry| matches!(&entry.value.kind, Kind::Scalar(it) if it.plain && it.text.eq_ignore_ascii_case("true"));
+    let text = |entry: &Entry| if is_true(entry) { Some(entry.key.to_string()) } else { as_assignment(entry) };
+    let texts: Option<Vec<String>> = entries.iter().map(text).collect();
     let Some(texts) = texts.filter(|texts| (1..=MOST_WRITTEN).contains(&texts.len())) else { return (problem, None) };
     let written: Vec<String> = texts.iter().map(|text| crate::yaml::in_flow(&shown(text))).collect();
     let written = format!("`[{}]`", written.join(", "));

@@ -39,8 +39,8 @@ impl Reader {
 
     /// `010` is 10, and 8 to older YAML readers.
     fn tell_leading_zero(&mut self, text: &str, integer: i64) {
-        let is_octal = text.len() > 1 && text.starts_with('0') && text.bytes().all(|b| b.is_ascii_digit());
-        if is_octal {
+        let octal = i64::from_str_radix(text, 8).ok().filter(|_| text.len() > 1 && text.starts_with('0'));
+        if octal.is_some_and(|octal| octal != integer) {
             let message = format!("taken as {integer}; older YAML readers take it for an octal number");
             self.report(Diagnostic::warning(Code::Converted, "", message).help(format!("write {integer}")));
         }

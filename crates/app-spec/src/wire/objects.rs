@@ -113,17 +113,11 @@ impl Reader {
         if is_extension || self.is_full() {
             return None;
         }
-        let message = match entry.is_bare() && !T::fields().iter().any(|field| name_in(&entry.key) == field.name) {
-            true => format!("{} has fields, and here is a text without a `:`", T::WHAT),
-            false => format!("{} has no field `{}`", T::WHAT, shown_key(&entry.key)),
-        };
-        let problem = Diagnostic::error(Code::UnknownField, self.path(), message).at(entry.key_place);
+        let problem = self.no_such_field::<T>(entry);
         if let Some((field, help)) = missing_mark::<T>(&entry.key) {
             self.report(problem.help(help));
             self.misread.note_field(self.path_of(field));
-            let value = Kind::Scalar(Scalar { text: entry.key.clone(), plain: false });
-            let value = Node { place: entry.key_place, kind: value };
-            return Some(Entry { key: Rc::from(field), key_place: entry.key_place, value });
+            return Some(standing_for(field, entry));
         }
         let Some(near) = nearest(&entry.key, T::fields().iter().map(|f| f.name)) else {
             let help = self.where_it_belongs::<T>(&entry.key);
@@ -146,6 +140,14 @@ impl Reader {
         object.read_field(&meant, self);
         self.problems.join_advice(index, &self.path_of(near));
         Some(meant)
+    }
+
+    fn no_such_field<T: Object>(&self, entry: &Entry) -> Diagnostic {
+        let message = match entry.is_bare() && !T::fields().iter().any(|field| name_in(&entry.key) == field.name) {
+            true => format!("{} has fields, and here is a text without a `:`", T::WHAT),
+            false => format!("{} has no field `{}`", T::WHAT, shown_key(&entry.key)),
+        };
+        Diagnostic::error(Code::UnknownField, self.path(), message).at(entry.key_place)
     }
 
     /// What has a field of that name, when the object at hand has not.
@@ -179,6 +181,12 @@ fn field_for_items<T: Object>(items: &[Node]) -> Option<&'static str> {
     let takes_them = |field: &&Field| matches!(field.shape, Shape::List(_)) && has_any(field.shape.fields());
     let mut fields = T::fields().iter().filter(takes_them).map(|field| field.name);
     fields.next().filter(|_| !has_any(T::fields()))
+}
+
+/// A field that lacks its mark, with the whole text as its value.
+fn standing_for(field: &str, entry: &Entry) -> Entry {
+    let value = Kind::Scalar(Scalar { text: entry.key.clone(), plain: false });
+    Entry { key: Rc::from(field), key_place: entry.key_place, value: Node { place: entry.key_place, kind: value } }
 }
 
 /// `image:{…`, `-name`, `repo a/b`: a key that would be a field with a space or a `:` in it. Returns the field, and what to do.

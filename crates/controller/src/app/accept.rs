@@ -11,6 +11,7 @@ use store::records::{AppState, Change, Deployment, Idempotency, Record};
 use tracing::info;
 use uuid::Uuid;
 
+use super::line::in_line;
 use super::{AppTask, Request as Inbox};
 use crate::clock;
 use crate::error::{ControlError, closest};
@@ -73,7 +74,9 @@ impl AppTask {
         mut deployment: Deployment,
         caller: &Caller,
     ) -> Result<Deployment, ControlError> {
-        let (running, waiting) = self.in_line();
+        let (running, waiting) = in_line(&self.state);
+        let running: Vec<_> = running.into_iter().map(|it| it.stage).collect();
+        let waiting = waiting.cloned();
         let mut changes = vec![Change::App(app)];
         if let Admission::Absorb(merged) = admit(&running, waiting.as_ref().map(|it| &it.request), &deployment.request)
         {
@@ -107,16 +110,6 @@ impl AppTask {
         self.commit(changes).await?;
         info!(deployment = %deployment.id, number = deployment.number, cause = %deployment.cause, "deployment accepted");
         Ok(deployment)
-    }
-
-    /// Stages of those under way, and the one in the waiting place.
-    fn in_line(&self) -> (Vec<Stage>, Option<Deployment>) {
-        let mut open: Vec<_> = self.state.deployments.iter().filter(|it| !it.stage.is_ended()).collect();
-        open.sort_by_key(|it| it.number);
-        // Those whose turn is the next one wait for nobody, and what a person canceled is not merged into anything.
-        let next = self.to_advance();
-        let (begun, mut pending): (Vec<_>, Vec<_>) = open.into_iter().partition(|it| next.contains(&it.id));
-        (begun.iter().map(|it| it.stage).collect(), pending.pop().cloned())
     }
 
     fn new_deployment(&self, ask: &Ask, spec: serde_json::Value, number: u64) -> Deployment {

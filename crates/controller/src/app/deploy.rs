@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use app_spec::{AppSpec, Component, JobKind};
 use rollout::deployment::{Event, Facts, Failure, Move, Part, Stage, next_move};
-use rollout::ids::{ComponentName, DeploymentId};
+use rollout::ids::ComponentName;
 use rollout::job::JobOutcome;
 use rollout::plan::Standing;
 use rollout::progress::{LeafKey, Reason};
@@ -16,13 +16,14 @@ use tracing::info;
 use super::AppTask;
 use super::compose::{Composed, compose, restarted};
 use super::databases::{databases_unwanted_by, kept_version};
+use super::line::to_advance;
 use crate::clock;
 use crate::freeze;
 
 impl AppTask {
     /// Takes one deployment one move further. Returns whether there was a move.
     pub(super) async fn advance_deployments(&mut self) -> Result<bool, StoreError> {
-        for id in self.to_advance() {
+        for id in to_advance(&self.state) {
             let Some(deployment) = self.deployment(&id).cloned() else { continue };
             // Rolling back needs no spec, and cannot fail for lack of one.
             let rolls_back = deployment.stage == Stage::RollingBack;
@@ -46,27 +47,6 @@ impl AppTask {
             }
         }
         Ok(false)
-    }
-
-    /// Those under way, and of the pending ones those whose turn has come: the oldest when nothing else is under way, a
-    /// restart while the others only build.
-    pub(super) fn to_advance(&self) -> Vec<DeploymentId> {
-        let mut open: Vec<_> = self.state.deployments.iter().filter(|it| !it.stage.is_ended()).collect();
-        open.sort_by_key(|it| it.number);
-        let begun = |it: &&&Deployment| it.stage != Stage::Pending;
-        let any_begun = open.iter().any(|it| begun(&it));
-        let only_build = open.iter().filter(begun).all(|it| matches!(it.stage, Stage::Building | Stage::Built));
-        let oldest = open.iter().find(|it| it.stage == Stage::Pending).map(|it| &it.id);
-        let may = |it: &&&Deployment| {
-            it.stage != Stage::Pending
-                || it.cancel_asked
-                || (!any_begun && Some(&it.id) == oldest)
-                || (it.request.is_restart() && only_build)
-        };
-        // A restart comes before what only builds: it is what an app that hangs waits for.
-        let mut ready: Vec<_> = open.iter().filter(may).collect();
-        ready.sort_by_key(|it| !it.request.is_restart());
-        ready.into_iter().map(|it| it.id.clone()).collect()
     }
 
     fn facts(&mut self, deployment: &Deployment, spec: &AppSpec) -> Facts {

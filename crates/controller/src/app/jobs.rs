@@ -15,6 +15,7 @@ use super::done::Done;
 use super::instances::create_in_network;
 use super::{AppTask, Shared};
 use crate::clock;
+use crate::logbook::Chapter;
 
 impl AppTask {
     fn job_run(&self, deployment: &DeploymentId, job: &ComponentName) -> Option<&JobRun> {
@@ -184,7 +185,7 @@ impl AppTask {
         self.commit(changes).await
     }
 
-    /// Removes the containers of ended runs, and first keeps the logs of those that nobody saw end.
+    /// Removes the containers of ended runs, and first keeps the logs of those that nobody saw end, or that were not kept.
     pub(super) fn collect_jobs(&mut self) -> bool {
         self.end_abandoned();
         let ended = |run: &&JobRun| {
@@ -199,7 +200,9 @@ impl AppTask {
                 // Nobody waits for it any more. What a stop cannot do, the removal does.
                 drop(shared.engine.stop(run.name.as_str(), STOP_GRACE).await);
             }
-            if !was_seen_to_end(&run.phase) {
+            let (app, deployment) = (&run.app, &run.deployment);
+            let is_kept = shared.logbook.holds(app, deployment, Chapter::Deploy, &run.job);
+            if !was_seen_to_end(&run.phase) || !is_kept {
                 keep_log(&shared, &run, &secrets).await;
             }
             let result = shared.engine.remove(run.name.as_str()).await;

@@ -13,6 +13,7 @@ mod done;
 mod housekeeping;
 mod instances;
 mod jobs;
+mod line;
 mod look;
 mod memory;
 mod record;
@@ -55,6 +56,7 @@ pub(crate) use compose::{Composed, active, compose, restarted};
 pub(crate) use databases::STOP_GRACE as DATABASE_GRACE;
 pub(crate) use databases::{databases_unwanted_by, kept_version};
 use done::Done;
+pub(crate) use line::in_line;
 
 /// What all app tasks share.
 pub(crate) struct Shared {

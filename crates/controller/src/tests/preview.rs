@@ -253,8 +253,32 @@ fn what_is_under_way_is_told_first() {
         let number = house.newest(&app).await.number;
         let same = house.controller().preview_update(Some(&app), spec("slow")).await.unwrap();
         assert_eq!(same.steps, [format!("nothing: deployment {number}, which is under way, brings this spec")]);
+        assert_eq!(same.changes, ["~ services.web.image.tag: 1 → slow"], "it does not serve yet");
         let other = house.controller().preview_update(Some(&app), spec("2")).await.unwrap();
         assert!(other.steps[0].starts_with(&format!("wait for deployment {number} to end")), "{:#?}", other.steps);
+        house.settle(&app, Stage::Active).await;
+    });
+}
+
+#[test]
+fn what_waits_already_is_done_as_well() {
+    simulate(async {
+        let (house, app) = House::with_app().await;
+        house.update(&app, "slow").await;
+        let rolling = house.newest(&app).await;
+        house.reach(&rolling.id, Stage::Rolling).await;
+        house.update(&app, "2").await;
+        let steps = house.controller().preview_restart(&app, &["mill".into()]).await.unwrap().steps;
+        let waits = [
+            format!("do what deployment {}, which waits, was to do as well", rolling.number + 1),
+            format!("wait for deployment {} to end; the steps below begin with what is there now", rolling.number),
+        ];
+        assert_eq!(steps[..2], waits);
+        for step in ["use image test/web:2 for web", "run job migrate", "stop the old mill.0"] {
+            assert!(steps.iter().any(|it| it == step), "{step}: {steps:#?}");
+        }
+        let merged = house.restart(&app).await.deployment;
+        assert_eq!(house.deployment(&merged.id).await.request.build, rollout::queue::Build::Reuse);
         house.settle(&app, Stage::Active).await;
     });
 }

@@ -85,7 +85,7 @@ fn missing_comma(stop: &Stop<'_>, lines: &Lines<'_>) -> Option<Explained> {
 /// Where a field or an item begins in the line in which the parser looked for a `,`.
 fn next_item(stop: &Stop<'_>) -> Option<usize> {
     let Stop { body, at, info, .. } = *stop;
-    let looks_for_comma = info.contains("expected ','");
+    let looks_for_comma = info.contains("expected ','") || info.contains("trailing content");
     let key = body[..at].len() - body[..at].trim_end_matches(|c: char| c.is_ascii_alphanumeric() || c == '_').len();
     let start = if body[at..].starts_with(": ") { at - key } else { at };
     let begins = body[start..].starts_with(|c: char| c.is_alphanumeric() || "\"'{[".contains(c));

@@ -50,6 +50,15 @@ impl Foreseen {
         let Composed { databases, outcome } = composed;
         Ok(Self { targets: outcome.targets, databases, nothing_to_do })
     }
+
+    /// Whether all instances of a component stay as they are.
+    pub fn leaves(&self, state: &AppState, component: &str) -> bool {
+        model(state)
+            .instances
+            .iter()
+            .filter(|it| it.component.as_str() == component)
+            .all(|it| is_current(it, &self.targets))
+    }
 }
 
 /// What is on record, all well, as the model's beginning.

@@ -4,17 +4,18 @@ mod foresee;
 mod tell;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use app_spec::{AppSpec, Source, image_reference};
 use rollout::ids::{AppId, ComponentName};
-use rollout::queue::Request;
+use rollout::queue::{Admission, Request, admit};
 use store::records::{AppState, Deployment, Image};
 use uuid::Uuid;
 
 use self::foresee::{Foreseen, Outlook};
 use super::create::{needs_values, runnable};
 use super::{Controller, asked, chosen};
-use crate::app::{active, build_args, unchanged};
+use crate::app::{active, build_args, in_line, unchanged};
 use crate::error::ControlError;
 use crate::specs::{NeedsValues, Specs};
 use crate::view::{DeployOptions, Preview};
@@ -36,16 +37,16 @@ impl Controller {
         let (spec, NeedsValues(needs_values)) = self.completed(app, spec).await?;
         let state = self.state(app).await?;
         let specs = Specs::of(app, &self.0.shared.sealer);
-        if let Some(there) = unchanged(&state, &specs, &spec) {
+        let before = self.opened(&state, active(&state).map_or(&state.app.spec, |it| &it.spec))?;
+        let changes = app_spec::changes(&before, &spec).iter().map(ToString::to_string).collect();
+        if let Some(there) = unchanged(&state, &specs, &spec).filter(|_| needs_values.is_empty()) {
             let why = match there.stage.is_ended() {
                 true => "this spec serves already".to_owned(),
                 false => format!("deployment {}, which is under way, brings this spec", there.number),
             };
-            return Ok(Preview { steps: vec![format!("nothing: {why}")], ..Preview::default() });
+            return Ok(Preview { changes, steps: vec![format!("nothing: {why}")], needs_values });
         }
-        let before = self.opened(&state, active(&state).map_or(&state.app.spec, |it| &it.spec))?;
-        let changes = app_spec::changes(&before, &spec).iter().map(ToString::to_string).collect();
-        let steps = self.steps(state, spec, Request::deploy()).await?;
+        let steps = self.steps(state, given(spec), Request::deploy()).await?;
         Ok(Preview { changes, steps, needs_values })
     }
 
@@ -63,7 +64,7 @@ impl Controller {
             job_runs: Vec::new(),
             databases: Vec::new(),
         };
-        let steps = self.steps(state, spec, Request::deploy()).await?;
+        let steps = self.steps(state, given(spec), Request::deploy()).await?;
         Ok(Preview { changes: Vec::new(), steps, needs_values })
     }
 
@@ -89,21 +90,24 @@ impl Controller {
         Ok(Preview { steps: self.steps(state, spec, request).await?, ..Preview::default() })
     }
 
-    async fn steps(&self, state: AppState, mut spec: AppSpec, request: Request) -> Result<Vec<String>, ControlError> {
-        // The steps are those that follow when it is given.
-        for needed in spec.needed_values() {
-            spec.give(needed.component.as_deref(), &needed.key, "given");
-        }
+    async fn steps(&self, state: AppState, spec: AppSpec, request: Request) -> Result<Vec<String>, ControlError> {
+        let (spec, Turn { request, lines }) = match Turn::of(&state, &request) {
+            turn if request.is_restart() && !turn.request.is_restart() => (self.opened(&state, &state.app.spec)?, turn),
+            turn => (spec, turn),
+        };
         let serving = active(&state).cloned();
         let before = serving.as_ref().map(|it| self.opened(&state, &it.spec)).transpose()?;
         let serving = serving.zip(before);
-        let images = self.images(serving.as_ref(), &spec).await;
+        let images = match request.is_restart() {
+            true => BTreeMap::new(),
+            false => self.images(serving.as_ref(), &spec).await,
+        };
         let shared = self.0.shared.clone();
         // An app of hundreds of instances takes the planner a while.
         let told = tokio::task::spawn_blocking(move || {
             let outlook = Outlook { state: &state, serving: serving.as_ref(), spec: &spec, request: &request };
             let foreseen = Foreseen::of(&shared, &outlook, &images);
-            tell::steps(&outlook, &images, foreseen)
+            [lines, tell::steps(&outlook, &images, foreseen)].concat()
         });
         told.await.map_err(|error| ControlError::Internal {
             message: "the steps could not be foreseen. See the log of `boatyard serve`".into(),
@@ -117,21 +121,21 @@ impl Controller {
         serving: Option<&(Deployment, AppSpec)>,
         spec: &AppSpec,
     ) -> BTreeMap<ComponentName, Expected> {
-        let mut images = BTreeMap::new();
-        for component in spec.components() {
+        let expected = spec.components().map(async |component| {
             let name = ComponentName::from(component.name());
             let served = serving.and_then(|(active, before)| Some((active.images.get(&name)?, before)));
             let expected = match component.source() {
                 Source::Image(source) => self.prebuilt(&image_reference(source), served).await,
                 _ => from_source(&name, served, spec),
             };
-            images.insert(name, expected);
-        }
-        images
+            (name, expected)
+        });
+        futures::future::join_all(expected).await.into_iter().collect()
     }
 
     async fn prebuilt(&self, reference: &str, served: Option<(&Image, &AppSpec)>) -> Expected {
-        let local = self.0.shared.engine.image(reference).await.ok().flatten();
+        let local = tokio::time::timeout(ENGINE_WITHIN, self.0.shared.engine.image(reference)).await;
+        let local = local.ok().and_then(Result::ok).flatten();
         let served = served.map(|(image, _)| image).filter(|it| it.reference == reference);
         let is_here = local.is_some();
         let id = local.or_else(|| served.map(|it| it.id.clone())).unwrap_or_else(|| format!("new: {reference}"));
@@ -151,6 +155,42 @@ impl Controller {
         Specs::of(&state.app.id, &self.0.shared.sealer).open(stored).ok_or_else(|| {
             ControlError::Conflict(format!("the spec of {name} cannot be read by this version; see the log of serve"))
         })
+    }
+}
+
+/// A plan does not wait longer than this for an engine: an image that it does not tell of is taken for a missing one.
+const ENGINE_WITHIN: Duration = Duration::from_secs(5);
+
+/// A spec with what is still to be given: the steps are those that follow then.
+fn given(mut spec: AppSpec) -> AppSpec {
+    for needed in spec.needed_values() {
+        spec.give(needed.component.as_deref(), &needed.key, "given");
+    }
+    spec
+}
+
+/// What a request comes to behind those that are there before it.
+struct Turn {
+    request: Request,
+    /// Whom it waits for, and whom it takes the place of.
+    lines: Vec<String>,
+}
+
+impl Turn {
+    fn of(state: &AppState, request: &Request) -> Self {
+        let (running, waiting) = in_line(state);
+        let stages: Vec<_> = running.iter().map(|it| it.stage).collect();
+        let wait = running.last().map(|it| {
+            format!("wait for deployment {} to end; the steps below begin with what is there now", it.number)
+        });
+        match (admit(&stages, waiting.map(|it| &it.request), request), waiting) {
+            (Admission::Absorb(merged), Some(waiting)) => {
+                let absorbs = format!("do what deployment {}, which waits, was to do as well", waiting.number);
+                Self { request: merged, lines: [absorbs].into_iter().chain(wait).collect() }
+            }
+            (Admission::Wait, _) => Self { request: request.clone(), lines: wait.into_iter().collect() },
+            _ => Self { request: request.clone(), lines: Vec::new() },
+        }
     }
 }
 

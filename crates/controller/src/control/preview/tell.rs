@@ -28,9 +28,10 @@ pub(super) fn steps(
     foreseen: Result<Foreseen, Failure>,
 ) -> Vec<String> {
     let Outlook { state, spec, request, .. } = outlook;
-    let mut steps: Vec<String> = wait_line(outlook).into_iter().collect();
+    let mut steps = Vec::new();
     if !request.is_restart() {
-        steps.extend(spec.components().filter_map(|it| image_line(it, request.build, images)));
+        let stays = |name: &str| foreseen.as_ref().is_ok_and(|it| it.leaves(outlook.state, name));
+        steps.extend(spec.components().filter_map(|it| image_line(it, request.build, images, stays(it.name()))));
     }
     let foreseen = match foreseen {
         Ok(foreseen) => foreseen,
@@ -59,22 +60,22 @@ pub(super) fn steps(
     steps
 }
 
-/// A restart does not wait for what only builds; everything else waits for its turn.
-fn wait_line(outlook: &Outlook<'_>) -> Option<String> {
-    let before = outlook.state.deployments.iter().filter(|it| !it.stage.is_ended());
-    let last = before.filter(|it| it.stage.rolls() || !outlook.request.is_restart()).max_by_key(|it| it.number)?;
-    Some(format!("wait for deployment {} to end; the steps below begin with what is there now", last.number))
-}
-
-fn image_line(component: Component<'_>, build: Build, images: &BTreeMap<ComponentName, Expected>) -> Option<String> {
+/// `stays`: no instance of it is replaced for another reason.
+fn image_line(
+    component: Component<'_>,
+    build: Build,
+    images: &BTreeMap<ComponentName, Expected>,
+    stays: bool,
+) -> Option<String> {
     let name = component.name();
     let is_here = images.get(&ComponentName::from(name)).is_some_and(|it| it.is_here);
     let Some(image) = component.source().image() else {
         return Some(match build {
             Build::Frozen => return None,
-            Build::Reuse if is_here => {
+            Build::Reuse if is_here && stays => {
                 format!("fetch the source of {name}; only if its tree changed, build it and replace its instances")
             }
+            Build::Reuse if is_here => format!("fetch the source of {name}, and build it if its tree changed"),
             Build::Reuse | Build::Force => format!("fetch the source of {name} and build it"),
             Build::ForceWithoutCache => format!("fetch the source of {name} and build it without the build cache"),
         });
