@@ -26,6 +26,13 @@ pub struct Target {
     pub timing: Timing,
 }
 
+impl Target {
+    /// Whether an instance of the component that runs this, of that generation, is what is wanted.
+    pub fn wants(&self, revision: &RevisionId, generation: u64) -> bool {
+        self.revision == *revision && generation >= self.min_generation
+    }
+}
+
 /// The two kinds that have instances which serve.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

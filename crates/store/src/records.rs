@@ -308,6 +308,18 @@ pub struct AppState {
 }
 
 impl AppState {
+    /// An app that nothing was deployed of yet.
+    pub fn new(app: App) -> Self {
+        Self {
+            app,
+            deployments: Vec::new(),
+            instances: Vec::new(),
+            revisions: Vec::new(),
+            job_runs: Vec::new(),
+            databases: Vec::new(),
+        }
+    }
+
     /// What serves could be read. Without its deployment nothing would seem to be wanted, without the revisions of its
     /// instances nothing could be routed: such a state is not to be acted on.
     pub fn is_whole(&self) -> bool {

@@ -60,8 +60,11 @@ const BYTES_FOR_TABS: usize = 256 * 1024;
 
 /// The text with spaces in place of the tabs between `key:` and its value, byte for byte.
 pub(crate) fn with_spaces_behind_colons(body: &str) -> Cow<'_, str> {
-    let mut read = if is_dense(body) { BYTES_FOR_TABS } else { 0 };
     let mut body = Cow::Borrowed(body);
+    if !body.contains(":\t") || is_dense(&body) {
+        return body;
+    }
+    let mut read = 0;
     while read < BYTES_FOR_TABS
         && let Some(tabs) = tab_behind_colon(&body)
     {

@@ -6,12 +6,12 @@ use app_spec::{AppSpec, Component};
 use rollout::deployment::{Event, Stage};
 use rollout::ids::{ComponentName, DeploymentId};
 use rollout::progress::{Progress, Reason, Shown};
-use rollout::queue::{Admission, Build, Request, Restart, admit};
+use rollout::queue::{Admission, Build, Request, Restart};
 use store::records::{AppState, Change, Deployment, Idempotency, Record};
 use tracing::info;
 use uuid::Uuid;
 
-use super::line::in_line;
+use super::line::InLine;
 use super::{AppTask, Request as Inbox};
 use crate::clock;
 use crate::error::{ControlError, closest};
@@ -74,13 +74,10 @@ impl AppTask {
         mut deployment: Deployment,
         caller: &Caller,
     ) -> Result<Deployment, ControlError> {
-        let (running, waiting) = in_line(&self.state);
-        let running: Vec<_> = running.into_iter().map(|it| it.stage).collect();
-        let waiting = waiting.cloned();
+        let InLine { admission, waiting, .. } = InLine::of(&self.state, &deployment.request);
         let mut changes = vec![Change::App(app)];
-        if let Admission::Absorb(merged) = admit(&running, waiting.as_ref().map(|it| &it.request), &deployment.request)
-        {
-            let mut waited = waiting.expect("only what waits is absorbed");
+        if let Admission::Absorb(merged) = admission {
+            let mut waited = waiting.expect("only what waits is absorbed").clone();
             if merged.build != Build::Frozen && deployment.request.is_restart() {
                 // The newest spec stays the one to make real.
                 deployment.spec = self.state.app.spec.clone();

@@ -2,6 +2,7 @@
 
 use rollout::deployment::Stage;
 use rollout::ids::DeploymentId;
+use rollout::queue::{Admission, Request, admit};
 use store::records::{AppState, Deployment};
 
 /// Those under way, and of the pending ones those whose turn has come: the oldest when nothing else is under way, a
@@ -24,12 +25,25 @@ pub(crate) fn to_advance(state: &AppState) -> Vec<DeploymentId> {
     ready.into_iter().map(|it| it.id.clone()).collect()
 }
 
-/// Those under way, and the one in the waiting place.
-pub(crate) fn in_line(state: &AppState) -> (Vec<&Deployment>, Option<&Deployment>) {
-    // Those whose turn is the next one wait for nobody, and what a person canceled is not merged into anything.
-    let next = to_advance(state);
-    let (begun, mut pending): (Vec<_>, Vec<_>) = open(state).into_iter().partition(|it| next.contains(&it.id));
-    (begun, pending.pop())
+/// What a new request comes to, among those that are there.
+pub(crate) struct InLine<'a> {
+    pub admission: Admission,
+    /// Those under way, and those whose turn is the next one: they wait for nobody.
+    pub running: Vec<&'a Deployment>,
+    /// The one in the waiting place.
+    pub waiting: Option<&'a Deployment>,
+}
+
+impl<'a> InLine<'a> {
+    pub fn of(state: &'a AppState, request: &Request) -> Self {
+        // What a person canceled is not merged into anything.
+        let next = to_advance(state);
+        let (running, mut pending): (Vec<_>, Vec<_>) = open(state).into_iter().partition(|it| next.contains(&it.id));
+        let waiting = pending.pop();
+        let stages: Vec<_> = running.iter().map(|it| it.stage).collect();
+        let admission = admit(&stages, waiting.map(|it| &it.request), request);
+        Self { admission, running, waiting }
+    }
 }
 
 /// The oldest first.

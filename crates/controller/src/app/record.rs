@@ -87,7 +87,7 @@ impl AppTask {
     /// Leaves of a component that stands are done; of one that has instances to wait for, running.
     fn move_leaves(&self, target: &Target, progress: &mut Progress, now: Timestamp) {
         let rows: Vec<_> = self.state.instances.iter().filter(|it| it.component == target.component).collect();
-        let current = |it: &&&Instance| it.revision == target.revision && it.generation >= target.min_generation;
+        let current = |it: &&&Instance| target.wants(&it.revision, it.generation);
         let started = rows.iter().filter(current).filter(|it| it.phase >= InstancePhase::Starting).count();
         let ready = rows.iter().filter(current).filter(|it| it.phase == InstancePhase::Ready).count();
         let wanted = target.count as usize;

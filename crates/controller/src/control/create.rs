@@ -46,14 +46,7 @@ impl Controller {
         // Names and networks are given to one at a time.
         let giving = shared.networks.lock().await;
         self.name_is_free(&spec.name).await?;
-        let state = AppState {
-            app: self.new_app(id.clone(), spec, sealed).await?,
-            deployments: Vec::new(),
-            instances: Vec::new(),
-            revisions: Vec::new(),
-            job_runs: Vec::new(),
-            databases: Vec::new(),
-        };
+        let state = AppState::new(self.new_app(id.clone(), spec, sealed).await?);
         let handle = AppHandle::start(shared.clone(), state);
         let ask = Ask { request: Request::deploy(), spec: None, cause: "initial deployment".into(), caller };
         // App and deployment are written down together: there is never an app that nothing was deployed of.

@@ -217,10 +217,7 @@ impl<'a> View<'a> {
 }
 
 fn fits(target: &Target, instance: &Instance) -> bool {
-    instance.phase.is_alive()
-        && instance.revision == target.revision
-        && instance.generation >= target.min_generation
-        && instance.slot < target.count
+    instance.phase.is_alive() && target.wants(&instance.revision, instance.generation) && instance.slot < target.count
 }
 
 /// Of two that fit one slot the one further on in life stays, then the younger generation.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use app_spec::AppSpec;
 use rollout::deployment::Failure;
-use rollout::ids::ComponentName;
+use rollout::ids::{ComponentName, RevisionId};
 use rollout::observed::{ContainerSeen, Instance, Observed, Open, ProbeSeen};
 use rollout::queue::Request;
 use rollout::target::Target;
@@ -51,13 +51,10 @@ impl Foreseen {
         Ok(Self { targets: outcome.targets, databases, nothing_to_do })
     }
 
-    /// Whether all instances of a component stay as they are.
-    pub fn leaves(&self, state: &AppState, component: &str) -> bool {
-        model(state)
-            .instances
-            .iter()
-            .filter(|it| it.component.as_str() == component)
-            .all(|it| is_current(it, &self.targets))
+    /// Whether what is there of a component is replaced.
+    pub fn replaces(&self, state: &AppState, component: &str) -> bool {
+        let rows = state.instances.iter().filter(|it| it.phase.is_alive() && it.component.as_str() == component);
+        rows.into_iter().any(|it| !is_wanted(&self.targets, &it.component, &it.revision, it.generation))
     }
 }
 
@@ -85,8 +82,7 @@ pub(super) fn model(state: &AppState) -> Observed {
     observed
 }
 
-/// Whether a target wants just this instance's like.
-pub(super) fn is_current(instance: &Instance, targets: &[Target]) -> bool {
-    let is_like = |it: &&Target| it.revision == instance.revision && instance.generation >= it.min_generation;
-    targets.iter().filter(|it| it.component == instance.component).any(|it| is_like(&it))
+/// Whether there is a target that wants the like of an instance.
+pub(super) fn is_wanted(targets: &[Target], component: &ComponentName, revision: &RevisionId, generation: u64) -> bool {
+    targets.iter().any(|it| it.component == *component && it.wants(revision, generation))
 }

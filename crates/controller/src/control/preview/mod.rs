@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use app_spec::{AppSpec, Source, image_reference};
 use rollout::ids::{AppId, ComponentName};
-use rollout::queue::{Admission, Request, admit};
+use rollout::queue::{Admission, Request};
 use store::records::{AppState, Deployment, Image};
 use uuid::Uuid;
 
 use self::foresee::{Foreseen, Outlook};
 use super::create::{needs_values, runnable};
 use super::{Controller, asked, chosen};
-use crate::app::{active, build_args, in_line, unchanged};
+use crate::app::{InLine, active, build_args, unchanged};
 use crate::error::ControlError;
 use crate::specs::{NeedsValues, Specs};
 use crate::view::{DeployOptions, Preview};
@@ -55,15 +55,7 @@ impl Controller {
         self.name_is_free(&spec.name).await?;
         let id = AppId::new(Uuid::new_v4().to_string());
         let (spec, NeedsValues(needs_values)) = Specs::of(&id, &self.0.shared.sealer).complete(spec, None);
-        let app = self.new_app(id, &spec, serde_json::Value::Null).await?;
-        let state = AppState {
-            app,
-            deployments: Vec::new(),
-            instances: Vec::new(),
-            revisions: Vec::new(),
-            job_runs: Vec::new(),
-            databases: Vec::new(),
-        };
+        let state = AppState::new(self.new_app(id, &spec, serde_json::Value::Null).await?);
         let steps = self.steps(state, given(spec), Request::deploy()).await?;
         Ok(Preview { changes: Vec::new(), steps, needs_values })
     }
@@ -178,12 +170,11 @@ struct Turn {
 
 impl Turn {
     fn of(state: &AppState, request: &Request) -> Self {
-        let (running, waiting) = in_line(state);
-        let stages: Vec<_> = running.iter().map(|it| it.stage).collect();
+        let InLine { admission, running, waiting } = InLine::of(state, request);
         let wait = running.last().map(|it| {
             format!("wait for deployment {} to end; the steps below begin with what is there now", it.number)
         });
-        match (admit(&stages, waiting.map(|it| &it.request), request), waiting) {
+        match (admission, waiting) {
             (Admission::Absorb(merged), Some(waiting)) => {
                 let absorbs = format!("do what deployment {}, which waits, was to do as well", waiting.number);
                 Self { request: merged, lines: [absorbs].into_iter().chain(wait).collect() }

@@ -14,7 +14,7 @@ use rollout::target::Target;
 use store::records::Database;
 
 use super::Expected;
-use super::foresee::{Foreseen, Outlook, is_current, model};
+use super::foresee::{Foreseen, Outlook, is_wanted, model};
 use crate::app::{databases_unwanted_by, kept_version};
 use crate::clock;
 
@@ -30,7 +30,7 @@ pub(super) fn steps(
     let Outlook { state, spec, request, .. } = outlook;
     let mut steps = Vec::new();
     if !request.is_restart() {
-        let stays = |name: &str| foreseen.as_ref().is_ok_and(|it| it.leaves(outlook.state, name));
+        let stays = |name: &str| foreseen.as_ref().is_ok_and(|it| !it.replaces(state, name));
         steps.extend(spec.components().filter_map(|it| image_line(it, request.build, images, stays(it.name()))));
     }
     let foreseen = match foreseen {
@@ -106,7 +106,7 @@ fn instance_lines(outlook: &Outlook<'_>, targets: &[Target]) -> Vec<String> {
     let observed = model(outlook.state);
     let mut teller = Teller { routed: observed.routes.clone().unwrap_or_default(), names: BTreeMap::new() };
     for it in &observed.instances {
-        let old = if is_current(it, targets) { "" } else { "the old " };
+        let old = if is_wanted(targets, &it.component, &it.revision, it.generation) { "" } else { "the old " };
         teller.names.insert(it.name.clone(), format!("{old}{}.{}", it.component, it.slot));
     }
     let mut new_rules = other_rules(outlook);
