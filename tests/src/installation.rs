@@ -191,6 +191,21 @@ impl Installation {
         bail!("deployment {deployment} did not end: {last:#}\n{}", self.log())
     }
 
+    /// Waits until a deployment under way says that it waits for something like this.
+    pub async fn until_waiting(&self, app: &str, deployment: &str, what: &str) -> Result<()> {
+        let deadline = Instant::now() + ENDS_WITHIN;
+        let path = format!("/v2/apps/{app}/deployments/{deployment}");
+        loop {
+            let answer = self.ok("GET", &path, None).await?;
+            let waiting = answer["deployment"]["boatyard"]["waiting"].to_string();
+            if waiting.contains(what) {
+                return Ok(());
+            }
+            ensure!(Instant::now() < deadline, "never waited for {what:?}: {answer:#}\n{}", self.log());
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
     /// Waits for a deployment and insists that it serves.
     pub async fn wait_active(&self, app: &str, deployment: &str) -> Result<Value> {
         let ended = self.wait(app, deployment).await?;

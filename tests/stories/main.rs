@@ -12,6 +12,7 @@ mod many;
 mod neighbours;
 mod refusals;
 mod restart;
+mod rollback;
 mod specs;
 mod support;
 mod terminal;

@@ -53,6 +53,11 @@ pub fn steady_traffic(at: &Installation, connections: usize, per_second: f64) ->
     Load::start(shop_plan(at).connections(connections).rate(per_second))
 }
 
+/// GETs of the front page of `shop` over `connections` keep-alive connections.
+pub fn web_traffic(at: &Installation, connections: usize) -> Load {
+    Load::start(LoadPlan::new(at.http(), "shop.localhost").with(Request::get("/")).connections(connections))
+}
+
 fn shop_plan(at: &Installation) -> LoadPlan {
     LoadPlan::new(at.http(), "shop.localhost")
         .with(Request::get("/"))

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
+use controller::config::limits;
 use controller::{Config, Controller};
 use store::{DataDir, DataDirError};
 use tokio::net::TcpListener;
@@ -106,7 +107,6 @@ fn config(options: Serve, data_dir: &Path, api: SocketAddr) -> anyhow::Result<Co
 
 /// The settings of an installation as they are when nothing else is said.
 pub fn base_config(host: Host, data_dir: &Path) -> anyhow::Result<Config> {
-    const HOUR: u64 = 60 * 60;
     Ok(Config {
         data_dir: data_dir.to_owned(),
         engine_socket: host.socket()?,
@@ -116,8 +116,8 @@ pub fn base_config(host: Host, data_dir: &Path) -> anyhow::Result<Config> {
         database_images: Vec::new(),
         network_pool: host.network_pool,
         program: std::env::current_exe().context("this program cannot find itself")?,
-        deployment_limit: std::time::Duration::from_secs(2 * HOUR),
-        job_limit: std::time::Duration::from_secs(HOUR / 2),
+        deployment_limit: limits::DEPLOYMENT,
+        job_limit: limits::JOB,
         parallel_builds: 2,
     })
 }

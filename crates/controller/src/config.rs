@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use rollout::limits;
+
 /// Settings of one installation.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -23,9 +25,9 @@ pub struct Config {
     pub network_pool: NetworkPool,
     /// This program, to start the ingress and source workers with.
     pub program: PathBuf,
-    /// How long a whole deployment may take. Default 2 h: an hour's build and an hour's roll.
+    /// How long a whole deployment may take. Default: [`rollout::limits::DEPLOYMENT`].
     pub deployment_limit: Duration,
-    /// How long one job may run. Default 30 min, as on App Platform.
+    /// How long one job may run. Default: [`rollout::limits::JOB`].
     pub job_limit: Duration,
     /// Images built at once. Default 2 (T11).
     pub parallel_builds: usize,

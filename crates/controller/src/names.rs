@@ -87,6 +87,7 @@ mod tests {
             deployments: 0,
             serial: 0,
             generation: 0,
+            kept: None,
         }
     }
 

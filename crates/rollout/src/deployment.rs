@@ -71,6 +71,8 @@ pub enum Event {
     Broke,
     /// The previous targets serve again.
     RolledBack,
+    /// The previous targets cannot be restored: what serves is kept instead.
+    Abandoned,
     /// A person ended it.
     CancelAsked,
     /// A newer one took its place.
@@ -116,7 +118,7 @@ impl Stage {
             (S::Finishing, E::Succeeded) => Ok(S::Active),
             (S::Pending | S::Building | S::Built | S::Preparing, E::Broke) => Ok(S::Failed),
             (S::Rolling | S::Finishing, E::Broke | E::CancelAsked) => Ok(S::RollingBack),
-            (S::RollingBack, E::RolledBack) => Ok(S::Failed),
+            (S::RollingBack, E::RolledBack | E::Abandoned) => Ok(S::Failed),
             (S::Pending | S::Building | S::Built | S::Preparing, E::CancelAsked) => Ok(S::Canceled),
             // Asked for while it rolled: what was replaced has been rolled back.
             (S::RollingBack, E::CancelAsked) => Ok(S::Canceled),
@@ -194,9 +196,15 @@ pub struct Facts {
     pub standing: Option<Standing>,
     /// A new instance was given up; the sentence says which and why.
     pub given_up: Option<Failure>,
+    /// While it rolls back: an instance of the previous targets was given up; the sentence says which and why.
+    pub restore_failed: Option<String>,
+    /// While it rolls back: a newer deployment waits for it to end.
+    pub newer_waits: bool,
+    /// It is a restart: it only checks that the images are there.
+    pub is_restart: bool,
     /// A person asked for its end.
     pub cancel_asked: bool,
-    /// Its time is over (every operation ends by its deadline).
+    /// The deadline of its stage has passed. Every stage ends by its deadline: see [`crate::limits`].
     pub overdue: bool,
 }
 
@@ -232,6 +240,9 @@ pub enum Move {
     Go(Event),
     /// Write this failure and its move down.
     Fail(Failure),
+    /// End the rollback without having restored the previous targets. The sentence says why; what each component runs from
+    /// then on is decided by [`crate::rollback::keep_serving`].
+    Abandon(String),
     /// Get the image of this component.
     Build(ComponentName),
     /// Have this database up.
@@ -253,7 +264,8 @@ pub fn next_move(stage: Stage, facts: &Facts, parallel_builds: usize) -> Move {
     match stage {
         Stage::Pending => Move::Go(Event::Begun),
         Stage::Building => {
-            parts(&facts.images, parallel_builds, "BuildFailed", Move::Build).unwrap_or(Move::Go(Event::ImagesReady))
+            let code = if facts.is_restart { "ImageNotFound" } else { "BuildFailed" };
+            parts(&facts.images, parallel_builds, code, Move::Build).unwrap_or(Move::Go(Event::ImagesReady))
         }
         Stage::Built if facts.rollout_taken => Move::Wait,
         Stage::Built => Move::Go(Event::RolloutFree),
@@ -269,13 +281,21 @@ pub fn next_move(stage: Stage, facts: &Facts, parallel_builds: usize) -> Move {
             (None, _) => Move::Wait,
         },
         Stage::Finishing => jobs(&facts.post_deploy, "PostDeployJobFailed").unwrap_or(Move::Go(Event::Succeeded)),
-        Stage::RollingBack => match facts.standing {
-            Some(Standing::Done | Standing::Lost(_)) => Move::Go(Event::RolledBack),
-            // A rollback that cannot finish ends all the same, and says what serves.
-            _ if facts.overdue => Move::Go(Event::RolledBack),
-            _ => Move::Wait,
-        },
+        Stage::RollingBack => rollback_move(facts),
         Stage::Active | Stage::Superseded | Stage::Failed | Stage::Canceled => Move::Wait,
+    }
+}
+
+/// A rollback ends when the previous targets serve again. When they cannot be restored, it is abandoned by its deadline, or
+/// earlier if a person cancels or a newer deployment waits. One failed try is enough for that: whoever waits must not wait
+/// for more tries of something that just failed, and what serves goes on serving.
+fn rollback_move(facts: &Facts) -> Move {
+    match (&facts.standing, &facts.restore_failed) {
+        (Some(Standing::Done), _) => Move::Go(Event::RolledBack),
+        (Some(Standing::Lost(instance)), _) => Move::Abandon(format!("{instance} was restored and stopped answering")),
+        (_, Some(why)) if facts.cancel_asked || facts.newer_waits || facts.overdue => Move::Abandon(why.clone()),
+        _ if facts.overdue => Move::Abandon("the previous version did not serve again in the time that has".into()),
+        _ => Move::Wait,
     }
 }
 
@@ -316,7 +336,7 @@ fn failure(component: Option<ComponentName>, code: &str, message: String) -> Fai
 mod tests {
     use super::*;
 
-    const EVENTS: [Event; 10] = [
+    const EVENTS: [Event; 11] = [
         Event::Begun,
         Event::ImagesReady,
         Event::RolloutFree,
@@ -325,6 +345,7 @@ mod tests {
         Event::Succeeded,
         Event::Broke,
         Event::RolledBack,
+        Event::Abandoned,
         Event::CancelAsked,
         Event::Displaced,
     ];
@@ -406,7 +427,7 @@ mod tests {
         for stage in Stage::ALL.into_iter().filter(|it| !it.is_ended()) {
             let ends = match next_move(stage, &overdue, 2) {
                 Move::Fail(failure) => failure.code == "DeadlineExceeded",
-                Move::Go(event) => event == Event::RolledBack,
+                Move::Abandon(_) => stage == Stage::RollingBack,
                 _ => false,
             };
             assert!(ends, "{stage:?} would wait for ever");
@@ -419,6 +440,32 @@ mod tests {
         for stage in Stage::ALL.into_iter().filter(|it| !it.is_ended() && *it != Stage::RollingBack) {
             assert_eq!(next_move(stage, &asked, 2), Move::Go(Event::CancelAsked), "{stage:?}");
         }
-        assert_eq!(next_move(Stage::RollingBack, &asked, 2), Move::Wait);
+        assert_eq!(next_move(Stage::RollingBack, &asked, 2), Move::Wait, "as long as it can still succeed");
+    }
+
+    #[test]
+    fn a_rollback_that_cannot_succeed_makes_way_for_a_cancel_a_newer_deployment_and_its_deadline() {
+        let failed = Some("web.0 ended with exit code 3".to_owned());
+        let coming = Facts { standing: Some(Standing::Coming), ..Facts::default() };
+        let trying_again = Facts { restore_failed: failed.clone(), ..coming.clone() };
+        let cases = [
+            ("nobody waits, nothing failed", coming.clone(), None),
+            ("nobody waits, more tries are made", trying_again.clone(), None),
+            ("a newer one waits, nothing failed", Facts { newer_waits: true, ..coming.clone() }, None),
+            ("canceled, nothing failed", Facts { cancel_asked: true, ..coming.clone() }, None),
+            ("a newer one waits", Facts { newer_waits: true, ..trying_again.clone() }, failed.clone()),
+            ("canceled", Facts { cancel_asked: true, ..trying_again.clone() }, failed.clone()),
+            ("overdue after a failed try", Facts { overdue: true, ..trying_again }, failed),
+        ];
+        for (name, facts, abandoned) in cases {
+            let expected = abandoned.map_or(Move::Wait, Move::Abandon);
+            assert_eq!(next_move(Stage::RollingBack, &facts, 2), expected, "{name}");
+        }
+        let silent = Facts { overdue: true, ..coming };
+        assert!(matches!(next_move(Stage::RollingBack, &silent, 2), Move::Abandon(_)), "no engine, no ingress");
+        let lost = Facts { standing: Some(Standing::Lost("web-0".into())), ..Facts::default() };
+        assert!(matches!(next_move(Stage::RollingBack, &lost, 2), Move::Abandon(_)), "restored, then lost");
+        let done = Facts { standing: Some(Standing::Done), overdue: true, cancel_asked: true, ..Facts::default() };
+        assert_eq!(next_move(Stage::RollingBack, &done, 2), Move::Go(Event::RolledBack), "restored after all");
     }
 }

@@ -10,7 +10,8 @@
 //! - [`target`]: what is wanted of each component; [`observed`]: what is there;
 //! - [`step`]: the steps and the reasons for waiting;
 //! - [`plan`]: from wanted and observed to steps;
-//! - [`deployment`]: the stages of one deployment; [`job`]: the life of one job run; [`queue`]: what a new request does
+//! - [`deployment`]: the stages of one deployment; [`limits`]: how long each may take; [`rollback`]: what serves on when a
+//!   rollback is abandoned; [`job`]: the life of one job run; [`queue`]: what a new request does
 //!   to the ones before it; [`progress`]: the tree of steps that people and clients see;
 //! - [`simulate`]: applies plans to a model until nothing is left to do, for previews and for tests.
 #![warn(missing_docs)]
@@ -19,10 +20,12 @@ pub mod deployment;
 pub mod ids;
 pub mod instance;
 pub mod job;
+pub mod limits;
 pub mod observed;
 pub mod plan;
 pub mod progress;
 pub mod queue;
+pub mod rollback;
 pub mod simulate;
 pub mod step;
 pub mod target;

@@ -9,7 +9,7 @@ use crate::damage::{Damaged, Ledger};
 use crate::error::{Fault, StoreError};
 use crate::records::{App, AppState, BuiltImage, Database, Deployment, Instance, JobRun, Revision};
 use crate::sealing::Sealer;
-use rollout::ids::AppId;
+use rollout::ids::{AppId, DeploymentId};
 
 /// A record with a table of its own.
 pub(crate) trait Kept: Serialize + DeserializeOwned {
@@ -76,11 +76,13 @@ impl Look<'_> {
     /// See [`AppState`].
     pub(crate) fn app_state(&self, id: &AppId) -> Result<Option<AppState>, Fault> {
         let Some(app) = self.one::<App>("WHERE id = ?1", [id.as_str()])? else { return Ok(None) };
-        let active = app.active.as_ref().map(|it| it.as_str().to_owned());
+        let named = app.active.iter().chain(app.kept.iter().flat_map(|it| it.deployments.iter().chain(&it.rules)));
+        let named: Vec<&str> = named.map(DeploymentId::as_str).collect();
         let deployments: Vec<Deployment> = self.many(
-            "WHERE app = ?1 AND (ended = 0 OR id = ?2 OR number = (SELECT max(number) FROM deployments WHERE app = ?1))
+            "WHERE app = ?1 AND (ended = 0 OR id IN (SELECT value FROM json_each(?2))
+                 OR number = (SELECT max(number) FROM deployments WHERE app = ?1))
              ORDER BY number DESC",
-            (id.as_str(), active),
+            (id.as_str(), serde_json::to_string(&named).expect("a list of texts")),
         )?;
         let shown: Vec<&str> = deployments.iter().map(|it| it.id.as_str()).collect();
         let job_runs = self.many(

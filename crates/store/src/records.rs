@@ -2,7 +2,7 @@
 //!
 //! Nothing here is secret in the clear: specs hold `EV[…]` texts, revisions and databases hold sealed bodies.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
@@ -38,6 +38,21 @@ pub struct App {
     pub serial: u64,
     /// Last generation given to a restart or a rebuild.
     pub generation: u64,
+    /// What is in force since a rollback was abandoned; `None`: the targets and rules of the active deployment.
+    #[serde(default)]
+    pub kept: Option<KeptServing>,
+}
+
+/// What serves on after a rollback that could not restore the active deployment's targets. The next deployment that
+/// succeeds replaces it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptServing {
+    /// What is wanted of services and workers, in place of the active deployment's targets.
+    pub targets: Vec<Target>,
+    /// The failed deployments that some of the targets come from: they keep their images and stay on record.
+    pub deployments: BTreeSet<DeploymentId>,
+    /// The failed deployment whose routing rules are in force; `None`: the active deployment's are.
+    pub rules: Option<DeploymentId>,
 }
 
 /// One try to make a spec real.
@@ -107,6 +122,9 @@ pub struct Record {
     /// When instances began to be replaced, and when that ended.
     pub roll_began: Option<Timestamp>,
     pub roll_ended: Option<Timestamp>,
+    /// It failed, and the targets before it could not be restored: the notes say what serves instead.
+    #[serde(default)]
+    pub rollback_abandoned: bool,
     /// Counted while it rolled: the sum of `counted` at the end of it.
     pub served: Option<Served>,
     /// What each ingress process has counted of it, as last read; the first one is read at the start. They count in their
@@ -299,7 +317,7 @@ pub enum Change {
 #[derive(Clone)]
 pub struct AppState {
     pub app: App,
-    /// Those under way, the one that serves, and the newest one.
+    /// Those under way, the one that serves, those that [`App::kept`] names, and the newest one.
     pub deployments: Vec<Deployment>,
     pub instances: Vec<Instance>,
     pub revisions: Vec<Revision>,
@@ -317,6 +335,15 @@ impl AppState {
             revisions: Vec::new(),
             job_runs: Vec::new(),
             databases: Vec::new(),
+        }
+    }
+
+    /// What is wanted of services and workers while no deployment rolls.
+    pub fn targets_in_force(&self) -> &[Target] {
+        let active = self.deployments.iter().find(|it| Some(&it.id) == self.app.active.as_ref());
+        match (&self.app.kept, active) {
+            (Some(kept), _) => &kept.targets,
+            (None, active) => active.and_then(|it| it.targets.as_deref()).unwrap_or_default(),
         }
     }
 

@@ -40,7 +40,7 @@ fn kind(deployment: &Deployment) -> &'static str {
 fn rolled_back(deployment: &Deployment) -> bool {
     let undone = matches!(deployment.stage, Stage::RollingBack | Stage::Failed);
     let rolled = deployment.record.roll_began.is_some() && deployment.previous.is_some();
-    undone && rolled && deployment.request.build != Build::Frozen
+    undone && rolled && deployment.request.build != Build::Frozen && !deployment.record.rollback_abandoned
 }
 
 fn record(record: &Record) -> Value {
@@ -48,6 +48,7 @@ fn record(record: &Record) -> Value {
         .maybe("serving_since", record.serving_since.and_then(time))
         .maybe("roll_began", record.roll_began.and_then(time))
         .maybe("roll_ended", record.roll_ended.and_then(time))
+        .set("rollback_abandoned", record.rollback_abandoned)
         .maybe("served", record.served.map(served))
         .serialized("unchanged", &record.unchanged)
         .set("notes", record.notes.clone())

@@ -64,6 +64,7 @@ pub fn app(deployments: &[Deployment]) -> AppView {
             deployments: deployments.len() as u64,
             serial: 1,
             generation: 1,
+            kept: None,
         },
         active: stage(Stage::Active),
         in_progress: stage(Stage::Rolling),

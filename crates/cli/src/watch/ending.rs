@@ -77,10 +77,14 @@ fn failure(app: &str, ended: &Snapshot) -> Vec<String> {
     let what = match ended.phase.as_str() {
         "CANCELED" => "was canceled",
         "SUPERSEDED" => "was superseded before it served",
+        _ if it.record.rollback_abandoned => "failed, and the version before could not be restored",
         _ if it.rolled_back => "failed, and what it had replaced was rolled back",
         _ => "failed",
     };
     let mut lines = vec![format!("Deployment {number} of {app} {what}: {}", plain(&reason))];
+    if it.record.rollback_abandoned {
+        lines.extend(it.record.notes.iter().map(|note| format!("  {}", plain(note))));
+    }
     let component = it.failure.as_ref().and_then(|it| it.component.clone());
     if !it.log_tail.is_empty() {
         lines.push(format!("Last lines of {}:", component.as_deref().unwrap_or("its log")));

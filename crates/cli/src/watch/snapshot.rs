@@ -62,6 +62,7 @@ pub struct Extension {
 #[serde(default)]
 pub struct Record {
     pub roll_began: Option<DateTime<Utc>>,
+    pub rollback_abandoned: bool,
     pub served: Option<Served>,
     pub unchanged: Vec<Unchanged>,
     pub notes: Vec<String>,

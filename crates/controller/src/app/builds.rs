@@ -70,6 +70,45 @@ impl AppTask {
         Ok(())
     }
 
+    /// A restart builds and fetches nothing: each image it needs has to be on the engine, which is asked before anything is
+    /// touched.
+    pub(super) fn begin_image_check(&mut self, deployment: &Deployment, component: ComponentName) {
+        let key = (deployment.id.clone(), component.clone());
+        let Some(image) = self.image_of(deployment, &component) else {
+            self.build_failures.insert(key, "its revision is not on record".into());
+            return;
+        };
+        let (shared, id, app) = (self.shared.clone(), deployment.id.clone(), self.state.app.name.clone());
+        let act = async move {
+            let quiet: LogSink = std::sync::Arc::new(|_: &str| {});
+            let result = match patiently(|| shared.engine.image(&image), &quiet).await {
+                Ok(Some(_)) => Ok(()),
+                Ok(None) => Err(image_is_gone(&app, &image)),
+                Err(error) => Err(error.to_string()),
+            };
+            Done::ImageChecked { deployment: id, component, result }
+        };
+        let handle = self.acts.spawn(act.in_current_span());
+        self.builds.insert(key, handle);
+    }
+
+    /// The image that a restart starts a component's new instances from.
+    fn image_of(&self, deployment: &Deployment, component: &ComponentName) -> Option<String> {
+        let target = deployment.targets.iter().flatten().find(|it| it.component == *component)?;
+        Some(self.revision(&target.revision)?.image.clone())
+    }
+
+    pub(super) fn image_checked(&mut self, key: (DeploymentId, ComponentName), result: Result<(), String>) {
+        if self.builds.remove(&key).is_none() {
+            // Its deployment ended meanwhile.
+            return;
+        }
+        match result {
+            Ok(()) => drop(self.images_found.insert(key)),
+            Err(why) => drop(self.build_failures.insert(key, why)),
+        }
+    }
+
     fn recipe(
         &self,
         deployment: &Deployment,
@@ -188,6 +227,7 @@ impl AppTask {
             deployment != id
         });
         self.build_failures.retain(|(deployment, _), _| deployment != id);
+        self.images_found.retain(|(deployment, _)| deployment != id);
     }
 
     /// A restart builds nothing: its build leaves say so.
@@ -199,6 +239,14 @@ impl AppTask {
             deployment.progress.succeed(&LeafKey::Build(name), Some(reason), clock::now());
         }
     }
+}
+
+/// Why a restart that needs an image is refused without it.
+pub(crate) fn image_is_gone(app: &str, image: &str) -> String {
+    format!(
+        "its image {image} is not on the engine any more, so there is nothing to make an exact copy of; nothing was changed. \
+         To build or pull it again: boatyard apps create-deployment {app}"
+    )
 }
 
 enum Work {

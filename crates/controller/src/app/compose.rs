@@ -37,7 +37,7 @@ pub(crate) fn compose(
         facts: &facts(shared, app, &databases, images),
         images: &images.iter().map(|(name, image)| (name.clone(), image.id.clone())).collect(),
         request,
-        active: active(state).and_then(|it| it.targets.as_deref()).unwrap_or_default(),
+        active: state.targets_in_force(),
         generation: app.generation + 1,
         hash: &|text| shared.sealer.keyed_hash(&format!("environment/{}", app.id), text.as_bytes()),
     });
@@ -47,10 +47,16 @@ pub(crate) fn compose(
 
 impl Composed {
     /// A plain deployment that came out the same in everything: images, environments, counts, jobs, databases, spec.
-    /// `active`: what serves, with its spec.
-    pub fn is_what_serves(&self, active: Option<(&Deployment, &AppSpec)>, spec: &AppSpec, request: &Request) -> bool {
+    /// `active`: the active deployment, with its spec.
+    pub fn is_what_serves(
+        &self,
+        state: &AppState,
+        active: Option<(&Deployment, &AppSpec)>,
+        spec: &AppSpec,
+        request: &Request,
+    ) -> bool {
         let same = |(active, active_spec): (&Deployment, &AppSpec)| {
-            active.targets.as_ref() == Some(&self.outcome.targets)
+            state.targets_in_force() == self.outcome.targets
                 && active.job_revisions == self.outcome.jobs
                 && active_spec == spec
         };
@@ -59,8 +65,8 @@ impl Composed {
 }
 
 /// What serves, with the chosen components to be replaced by copies of `generation`.
-pub(crate) fn restarted(active: &Deployment, restart: &Restart, generation: u64) -> Vec<Target> {
-    let mut targets = active.targets.clone().unwrap_or_default();
+pub(crate) fn restarted(in_force: &[Target], restart: &Restart, generation: u64) -> Vec<Target> {
+    let mut targets = in_force.to_vec();
     for target in targets.iter_mut().filter(|it| restart.names(&it.component)) {
         (target.generation, target.min_generation) = (generation, generation);
     }

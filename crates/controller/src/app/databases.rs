@@ -11,6 +11,7 @@ use engine::{
 use rand::Rng;
 use rollout::deployment::Part;
 use rollout::ids::{AppId, ComponentName, InstanceName};
+use rollout::limits;
 use rollout::observed::ContainerSeen;
 use store::StoreError;
 use store::records::{AppState, Change, Database};
@@ -25,8 +26,6 @@ use super::{AppTask, Shared};
 const PG_DEFAULT: &str = "17";
 const PG_PORT: u16 = 5432;
 const PG_DATA: &str = "/var/lib/postgresql/data";
-/// The first start makes the cluster; on a slow disk that takes a while.
-const UP_WITHIN: Duration = Duration::from_secs(180);
 /// As App Platform's dev databases have it.
 const LIMITS: Limits = Limits { cpu_millis: 1000, memory_bytes: 512 << 20 };
 
@@ -245,12 +244,12 @@ pub(crate) enum Down {
     #[error("{0}")]
     Engine(#[from] EngineError),
     /// Its server does not answer.
-    #[error("it did not take connections within {} s", UP_WITHIN.as_secs())]
+    #[error("it did not take connections within {} s", limits::DATABASE.as_secs())]
     Silent,
 }
 
 async fn bring_up(shared: &Shared, network: NetworkSpec, database: Database) -> Result<Database, Down> {
-    let deadline = Instant::now() + UP_WITHIN;
+    let deadline = Instant::now() + limits::DATABASE;
     while let Err(error) = start(shared, network.clone(), &database).await {
         // Every part of it may be done twice.
         if !error.is_transient() || Instant::now() >= deadline {

@@ -7,11 +7,14 @@ use app_spec::{AppSpec, Component, JobKind};
 use rollout::deployment::{Event, Facts, Failure, Move, Part, Stage, next_move};
 use rollout::ids::ComponentName;
 use rollout::job::JobOutcome;
+use rollout::limits;
 use rollout::plan::Standing;
 use rollout::progress::{LeafKey, Reason};
+use rollout::rollback::{self, Kept};
+use rollout::target::Target;
 use store::StoreError;
-use store::records::{Change, Database, Deployment, Image};
-use tracing::info;
+use store::records::{Change, Database, Deployment, Image, KeptServing};
+use tracing::{info, warn};
 
 use super::AppTask;
 use super::compose::{Composed, compose, restarted};
@@ -33,11 +36,17 @@ impl AppTask {
                 return Ok(true);
             };
             let facts = self.facts(&deployment, &spec);
-            let moved = match next_move(deployment.stage, &facts, self.shared.config.parallel_builds) {
+            let at_once = if facts.is_restart { usize::MAX } else { self.shared.config.parallel_builds };
+            let moved = match next_move(deployment.stage, &facts, at_once) {
                 Move::Wait => false,
                 Move::Go(event) => self.go(deployment, &spec, event).await.map(|()| true)?,
                 Move::Fail(failure) => self.fail(deployment, failure).await.map(|()| true)?,
+                Move::Abandon(why) => self.abandon_rollback(deployment, &why).await.map(|()| true)?,
                 Move::Build(_) if self.sweeps_images() => false,
+                Move::Build(component) if deployment.request.is_restart() => {
+                    self.begin_image_check(&deployment, component);
+                    true
+                }
                 Move::Build(component) => self.begin_build(deployment, &spec, component).await.map(|()| true)?,
                 Move::Database(name) => self.begin_database(&name),
                 Move::Job(job) => self.advance_job(&deployment, &job).await?,
@@ -52,14 +61,22 @@ impl AppTask {
     fn facts(&mut self, deployment: &Deployment, spec: &AppSpec) -> Facts {
         let stage = deployment.stage;
         let now = clock::now();
-        // Waiting in line costs no time of its own, and a rollback has the whole limit again.
+        // Waiting in line costs no time of its own.
         let begun = match stage {
             Stage::Pending => now,
             Stage::RollingBack => deployment.stage_since,
             _ => deployment.progress.leaf(&LeafKey::BuildInitialize).and_then(|it| it.started).unwrap_or(now),
         };
-        let overdue = now.since(begun) >= self.shared.config.deployment_limit;
-        let mut facts = Facts { cancel_asked: deployment.cancel_asked, overdue, ..Facts::default() };
+        let limit = match (stage, &deployment.targets) {
+            (Stage::RollingBack, Some(failed)) => limits::rollback(self.state.targets_in_force(), failed),
+            _ => self.shared.config.deployment_limit,
+        };
+        let mut facts = Facts {
+            is_restart: deployment.request.is_restart(),
+            cancel_asked: deployment.cancel_asked,
+            overdue: now.since(begun) >= limit,
+            ..Facts::default()
+        };
         match stage {
             Stage::Building => facts.images = self.image_parts(deployment, spec),
             Stage::Built => facts.rollout_taken = self.rolling().is_some(),
@@ -74,6 +91,11 @@ impl AppTask {
                     standing => standing,
                 });
                 facts.given_up = deployment.failure.clone();
+                if stage == Stage::RollingBack {
+                    facts.restore_failed = self.restore_failed.clone();
+                    let waits = |it: &Deployment| it.stage == Stage::Pending && !it.cancel_asked;
+                    facts.newer_waits = self.state.deployments.iter().any(waits);
+                }
             }
             Stage::Finishing if brings_something(deployment) => {
                 facts.post_deploy = self.job_outcomes(deployment, spec, JobKind::PostDeploy);
@@ -84,10 +106,16 @@ impl AppTask {
     }
 
     fn image_parts(&self, deployment: &Deployment, spec: &AppSpec) -> BTreeMap<ComponentName, Part> {
+        let request = &deployment.request;
+        let copied = |name: &ComponentName| {
+            let is_replaced = |it: &Target| it.component == *name && request.restart.names(name);
+            request.is_restart() && deployment.targets.iter().flatten().any(is_replaced)
+        };
         let part = |name: &ComponentName| {
             let key = (deployment.id.clone(), name.clone());
             match self.build_failures.get(&key) {
-                _ if deployment.images.contains_key(name) => Part::Ready,
+                _ if self.images_found.contains(&key) => Part::Ready,
+                _ if deployment.images.contains_key(name) && !copied(name) => Part::Ready,
                 Some(why) => Part::Failed(why.clone()),
                 None if self.builds.contains_key(&key) => Part::UnderWay,
                 None => Part::Missing,
@@ -143,17 +171,52 @@ impl AppTask {
                 let message = "canceled; what was replaced is rolled back".to_owned();
                 self.fail(deployment, Failure { component: None, code: "Canceled".into(), message }).await
             }
-            Event::RolledBack => {
-                deployment.record.roll_ended = Some(now);
-                self.note_stuck(&mut deployment);
-                self.settle_record(&mut deployment).await;
-                self.close_failed(&mut deployment);
-                // A rollback that a person asked for by canceling ends as they asked.
-                let event = if deployment.cancel_asked { Event::CancelAsked } else { event };
-                self.advance_to(deployment, event, Vec::new()).await
-            }
-            Event::Broke | Event::Displaced => self.advance_to(deployment, event, Vec::new()).await,
+            Event::RolledBack => self.end_rollback(deployment, event, Vec::new()).await,
+            Event::Broke | Event::Displaced | Event::Abandoned => self.advance_to(deployment, event, Vec::new()).await,
         }
+    }
+
+    async fn end_rollback(
+        &mut self,
+        mut deployment: Deployment,
+        event: Event,
+        also: Vec<Change>,
+    ) -> Result<(), StoreError> {
+        deployment.record.roll_ended = Some(clock::now());
+        self.restore_failed = None;
+        self.note_stuck(&mut deployment);
+        self.settle_record(&mut deployment).await;
+        self.close_failed(&mut deployment);
+        // A rollback that a person asked for by canceling ends as they asked.
+        let event = if deployment.cancel_asked { Event::CancelAsked } else { event };
+        self.advance_to(deployment, event, also).await
+    }
+
+    /// The previous targets cannot be restored: each component keeps what serves, and a later restart copies that. Written
+    /// down with the end of the deployment, so that there is no moment in which something else is wanted.
+    async fn abandon_rollback(&mut self, mut deployment: Deployment, why: &str) -> Result<(), StoreError> {
+        let observed = self.observe();
+        let failed = deployment.targets.clone().unwrap_or_default();
+        let kept = rollback::keep_serving(self.state.targets_in_force(), &failed, &observed);
+        let rules_are_its_own = self.rules_in_force(&observed).is_some_and(|it| it.id == deployment.id);
+        warn!(deployment = %deployment.id, %why, "rollback abandoned");
+        deployment.record.rollback_abandoned = true;
+        deployment.record.notes.push(format!("the rollback was abandoned: {why}"));
+        deployment.record.notes.extend(kept.iter().filter_map(what_serves));
+        let mut changes = Vec::new();
+        // Of an app that never was active nothing is kept.
+        if self.state.app.active.is_some() && kept.iter().any(|it| it.is_failed) {
+            let mut app = self.state.app.clone();
+            let before = app.kept.take();
+            let mut deployments = before.as_ref().map(|it| it.deployments.clone()).unwrap_or_default();
+            deployments.insert(deployment.id.clone());
+            let before = before.and_then(|it| it.rules);
+            let rules = if rules_are_its_own { Some(deployment.id.clone()) } else { before };
+            let targets = kept.into_iter().map(|it| it.target).collect();
+            app.kept = Some(KeptServing { targets, deployments, rules });
+            changes.push(Change::App(app));
+        }
+        self.end_rollback(deployment, Event::Abandoned, changes).await
     }
 
     /// Writes the next stage down, together with `also`.
@@ -197,6 +260,7 @@ impl AppTask {
         if rolls_back {
             // Those of the revision that failed do not hold up the one that served.
             self.setbacks.clear();
+            self.restore_failed = None;
         } else {
             self.close_failed(&mut deployment);
         }
@@ -213,6 +277,10 @@ impl AppTask {
         let app = &self.state.app.name;
         let kind = if deployment.stage == Stage::Building { "build" } else { "deploy" };
         let component = failure.component.as_ref().map(|it| format!(" {it}")).unwrap_or_default();
+        if deployment.stage == Stage::Building && deployment.request.is_restart() {
+            // Nothing was built, so there is no log of it.
+            return failure.message.clone();
+        }
         format!(
             "{}. See: boatyard apps logs {app}{component} --type {kind} --deployment {}",
             failure.message, deployment.id
@@ -223,10 +291,11 @@ impl AppTask {
     fn copy_active(&self, deployment: &mut Deployment) {
         let Some(active) = self.active() else { return };
         let generation = self.state.app.generation + 1;
-        let targets = restarted(active, &deployment.request.restart, generation);
+        let targets = restarted(self.state.targets_in_force(), &deployment.request.restart, generation);
         let note = "the image that serves, not built or fetched again".to_owned();
         let keep = |image: &Image| Image { built: false, note: note.clone(), ..image.clone() };
-        deployment.images = active.images.iter().map(|(name, image)| (name.clone(), keep(image))).collect();
+        let images = active.images.iter().chain(self.kept_images());
+        deployment.images = images.map(|(name, image)| (name.clone(), keep(image))).collect();
         deployment.record.unchanged = self.unchanged(&targets, deployment);
         deployment.targets = Some(targets);
         deployment.job_revisions = active.job_revisions.clone();
@@ -235,10 +304,22 @@ impl AppTask {
         self.show_prebuilt(deployment);
     }
 
+    /// Images of components that go on with the version of a failed deployment.
+    fn kept_images(&self) -> impl Iterator<Item = (&ComponentName, &Image)> {
+        let kept = self.state.app.kept.iter();
+        let targets = kept.flat_map(|kept| kept.targets.iter().map(move |target| (target, &kept.deployments)));
+        targets.filter_map(|(target, deployments)| {
+            let from = deployments.iter().filter_map(|id| self.deployment(id));
+            let mut from = from.filter(|it| it.targets.iter().flatten().any(|it| it.revision == target.revision));
+            from.next()?.images.get_key_value(&target.component)
+        })
+    }
+
     /// From images to targets: revisions and databases are written in the same commit.
     async fn freeze(&mut self, mut deployment: Deployment, spec: &AppSpec) -> Result<(), StoreError> {
         let mut app = self.state.app.clone();
         if deployment.request.is_restart() {
+            self.images_found.retain(|(id, _)| *id != deployment.id);
             app.generation += 1;
             return self.advance_to(deployment, Event::ImagesReady, vec![Change::App(app)]).await;
         }
@@ -250,7 +331,7 @@ impl AppTask {
         app.generation += 1;
         let serving = self.active().and_then(|it| Some((it, self.spec_of(it)?)));
         let serving = serving.as_ref().map(|(active, spec)| (*active, &**spec));
-        deployment.nothing_to_do = composed.is_what_serves(serving, spec, &deployment.request);
+        deployment.nothing_to_do = composed.is_what_serves(&self.state, serving, spec, &deployment.request);
         let Composed { databases, outcome } = composed;
         deployment.record.notes.extend(outcome.notes);
         deployment.record.notes.extend(outcome.revisions.iter().filter_map(|it| freeze::clamped(it, self.shared.host)));
@@ -279,6 +360,13 @@ impl AppTask {
             changes.push(Change::Deployment(Box::new(old)));
         }
         app.active = Some(deployment.id.clone());
+        app.kept = match (app.kept.take(), &deployment.targets) {
+            // A restart copies what serves; rules that are a failed deployment's stay with it.
+            (Some(kept), Some(targets)) if deployment.request.is_restart() && kept.rules.is_some() => {
+                Some(KeptServing { targets: targets.clone(), ..kept })
+            }
+            _ => None,
+        };
         changes.push(Change::App(app));
         if !deployment.request.is_restart() {
             let unwanted = databases_unwanted_by(&self.state, spec).map(|it| Database { wanted: false, ..it.clone() });
@@ -314,6 +402,21 @@ impl AppTask {
             Stage::Building if !building.is_empty() => vec![format!("building {}", building.join(", "))],
             _ => Vec::new(),
         }
+    }
+}
+
+/// A note about a component whose previous version was not restored.
+fn what_serves(kept: &Kept) -> Option<String> {
+    let (component, count) = (&kept.target.component, kept.target.count as usize);
+    if kept.is_failed {
+        Some(format!("{component} goes on with the version of this deployment, and a restart copies it"))
+    } else if kept.ready < count {
+        Some(format!(
+            "{component}: {} of {count} instances of the version before serve; the rest is tried again",
+            kept.ready
+        ))
+    } else {
+        None
     }
 }
 

@@ -67,6 +67,12 @@ pub(crate) enum Done {
         component: ComponentName,
         result: Result<Had, String>,
     },
+    /// An image that a restart needs is on the engine, or it is not.
+    ImageChecked {
+        deployment: DeploymentId,
+        component: ComponentName,
+        result: Result<(), String>,
+    },
     DatabaseUp {
         about: InstanceName,
         name: ComponentName,
@@ -142,6 +148,10 @@ impl AppTask {
             Done::Routed { routes, sent, result } => self.routed(routes, sent, result).await,
             Done::Resolved { deployment, component, commit } => self.resolved(&deployment, component, commit).await,
             Done::Had { deployment, component, result } => self.had(&deployment, component, result).await,
+            Done::ImageChecked { deployment, component, result } => {
+                self.image_checked((deployment, component), result);
+                Ok(())
+            }
             Done::DatabaseUp { about, name, result } => {
                 self.busy.remove(&about);
                 self.database_up(about, name, result).await
@@ -299,7 +309,12 @@ impl AppTask {
                 deployment.log_tail = logbook::redacted(&tail, &self.secrets());
                 changes.push(Change::Deployment(Box::new(deployment)));
             }
-            None => self.set_back(&row.component, row.slot),
+            None => {
+                if self.rolling().is_some_and(|it| it.stage == Stage::RollingBack) {
+                    self.restore_failed = Some(why(&alias, reason, &tail));
+                }
+                self.set_back(&row.component, row.slot);
+            }
         }
         let mut row = row;
         // On its way out like any other, whatever phase it was in.

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use engine::EngineError;
-use rollout::ids::{InstanceName, RevisionId};
+use rollout::ids::{DeploymentId, InstanceName, RevisionId};
 use rollout::instance::InstancePhase;
 use rollout::job::JobPhase;
 use rollout::observed::ContainerSeen;
@@ -65,7 +65,8 @@ impl AppTask {
             return Ok(false);
         }
         let active = self.active();
-        let targets = active.iter().flat_map(|it| it.targets.iter().flatten()).map(|it| &it.revision);
+        let kept = self.state.targets_in_force().iter();
+        let targets = active.iter().flat_map(|it| it.targets.iter().flatten()).chain(kept).map(|it| &it.revision);
         let jobs = active.iter().flat_map(|it| it.job_revisions.values());
         let runs = self.state.job_runs.iter().filter(|it| !it.collected).map(|it| &it.revision);
         let instances = self.state.instances.iter().map(|it| &it.revision);
@@ -109,10 +110,8 @@ impl AppTask {
     /// The task remembers what it works on; history is the store's.
     fn forget_old_deployments(&mut self) {
         let newest = self.state.deployments.iter().map(|it| it.number).max();
-        let active = self.state.app.active.clone();
-        self.state
-            .deployments
-            .retain(|it| !it.stage.is_ended() || Some(it.number) == newest || Some(&it.id) == active.as_ref());
+        let app = self.state.app.clone();
+        self.state.deployments.retain(|it| !it.stage.is_ended() || Some(it.number) == newest || serves(&app, &it.id));
         let kept: BTreeSet<_> = self.state.deployments.iter().map(|it| it.id.clone()).collect();
         self.state.job_runs.retain(|it| !it.collected || kept.contains(&it.deployment));
     }
@@ -223,6 +222,12 @@ impl AppTask {
     }
 }
 
+/// What serves comes from this deployment: it is the active one, or part of it serves on after an abandoned rollback.
+fn serves(app: &App, deployment: &DeploymentId) -> bool {
+    let kept = app.kept.iter().flat_map(|it| it.deployments.iter().chain(&it.rules));
+    app.active.iter().chain(kept).any(|it| it == deployment)
+}
+
 /// What the sweep of what is old is busy about: no image is had meanwhile, since it might be taken for one that nobody uses.
 const SWEEP: &str = "history";
 
@@ -231,12 +236,12 @@ const DEPLOYMENTS_WITH_IMAGES: u64 = 5;
 
 async fn remove_old_images(shared: &super::Shared, app: &store::records::App) -> anyhow::Result<()> {
     let (newest, _) = shared.store.deployments(&app.id, 0, DEPLOYMENTS_WITH_IMAGES).await?;
-    let active = match &app.active {
-        Some(id) => shared.store.deployment(id).await?,
-        None => None,
-    };
+    let mut serving = Vec::new();
+    for id in app.active.iter().chain(app.kept.iter().flat_map(|it| &it.deployments)) {
+        serving.extend(shared.store.deployment(id).await?);
+    }
     let kept: BTreeSet<String> =
-        newest.iter().chain(&active).flat_map(|it| it.images.values()).map(|it| it.reference.clone()).collect();
+        newest.iter().chain(&serving).flat_map(|it| it.images.values()).map(|it| it.reference.clone()).collect();
     // Forgotten first: a deployment that begins meanwhile must not find what is about to go.
     let forgotten = shared.store.built_images(&app.id).await?.into_iter().filter(|it| !kept.contains(&it.reference));
     let forgotten: Vec<_> = forgotten.map(|it| Change::ForgetBuiltImage(it.identity)).collect();
@@ -263,7 +268,7 @@ async fn forget_history(shared: &super::Shared, app: &App) -> Result<(), StoreEr
     let now = clock::now();
     let is_needed = |it: &Deployment| {
         let is_young = now.since(it.created) < IDEMPOTENCY_LIFETIME;
-        !it.stage.is_ended() || app.active.as_ref() == Some(&it.id) || is_young
+        !it.stage.is_ended() || serves(app, &it.id) || is_young
     };
     for old in older.into_iter().filter(|it| !is_needed(it)) {
         // The container of a run is found by its row.

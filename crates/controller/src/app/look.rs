@@ -80,7 +80,10 @@ impl AppTask {
             return Vec::new();
         }
         let rolling = self.rolling().filter(|it| matches!(it.stage, Stage::Rolling | Stage::Finishing));
-        rolling.or_else(|| self.active()).and_then(|it| it.targets.clone()).unwrap_or_default()
+        match rolling {
+            Some(deployment) => deployment.targets.clone().unwrap_or_default(),
+            None => self.state.targets_in_force().to_vec(),
+        }
     }
 
     /// Where the instances stand; those that the rollout under way did not make are not its own.

@@ -51,7 +51,7 @@ use crate::specs::Specs;
 use crate::workshop::Workshop;
 
 pub(crate) use accept::{Ask, check_restart, unchanged};
-pub(crate) use builds::build_args;
+pub(crate) use builds::{build_args, image_is_gone};
 pub(crate) use compose::{Composed, active, compose, restarted};
 pub(crate) use databases::STOP_GRACE as DATABASE_GRACE;
 pub(crate) use databases::{databases_unwanted_by, kept_version};
@@ -198,11 +198,15 @@ pub(crate) struct AppTask {
     counted: Option<(String, Counted)>,
     builds: BTreeMap<(DeploymentId, ComponentName), AbortHandle>,
     build_failures: BTreeMap<(DeploymentId, ComponentName), String>,
+    /// Images that a restart needs and that were found on the engine.
+    images_found: HashSet<(DeploymentId, ComponentName)>,
     /// Images that were had and could not be written down yet.
     unwritten: BTreeMap<(DeploymentId, ComponentName), done::Had>,
     databases_up: HashSet<ComponentName>,
     database_failures: BTreeMap<ComponentName, String>,
     setbacks: Vec<Setback>,
+    /// Why an instance of the previous targets did not come up in the rollback under way.
+    restore_failed: Option<String>,
     /// Instances that are being stopped or removed.
     endings: HashMap<InstanceName, Ending>,
     /// Specs of deployments, opened once.
@@ -243,10 +247,12 @@ impl AppTask {
             counted: None,
             builds: BTreeMap::new(),
             build_failures: BTreeMap::new(),
+            images_found: HashSet::new(),
             unwritten: BTreeMap::new(),
             databases_up: HashSet::new(),
             database_failures: BTreeMap::new(),
             setbacks: Vec::new(),
+            restore_failed: None,
             endings: HashMap::new(),
             specs_of: std::sync::Mutex::default(),
             why: Vec::new(),

@@ -71,7 +71,7 @@ impl AppTask {
 
     /// New rules count once the new instances serve: before that they would lead to what is not there yet. When a deployment
     /// that had got so far is taken back, they count until what served before it does again.
-    fn rules_in_force(&self, observed: &rollout::observed::Observed) -> Option<&Deployment> {
+    pub(super) fn rules_in_force(&self, observed: &rollout::observed::Observed) -> Option<&Deployment> {
         let rolling = self.rolling().filter(|it| match it.stage {
             Stage::Finishing => true,
             Stage::Rolling => match self.standing(observed) {
@@ -83,7 +83,8 @@ impl AppTask {
             Stage::RollingBack => it.record.serving_since.is_some() && self.standing(observed) == Standing::Coming,
             _ => false,
         });
-        rolling.or_else(|| self.active())
+        let kept = || self.state.app.kept.as_ref()?.rules.as_ref().and_then(|id| self.deployment(id));
+        rolling.or_else(kept).or_else(|| self.active())
     }
 
     fn part(&self, routes: &Routes, rules: Option<&Deployment>) -> AppRoutes {

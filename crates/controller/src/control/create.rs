@@ -104,6 +104,7 @@ impl Controller {
             deployments: 0,
             serial: 0,
             generation: 0,
+            kept: None,
         })
     }
 

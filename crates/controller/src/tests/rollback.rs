@@ -1,14 +1,20 @@
 //! A revision that does not come up: what serves goes on serving, and the deployment says why it failed.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use app_spec::{JobKind, Source};
+use app_spec::{AppSpec, JobKind, Source};
 use engine::LogStream;
 use engine::fake::{Behaviour, Verb};
 use rollout::deployment::Stage;
+use rollout::ids::{AppId, ComponentName, DeploymentId, RevisionId};
+use rollout::limits;
+use store::records::Deployment;
+use tokio::time::Instant;
 
 use super::house::{House, caller, spec};
 use super::simulation::simulate;
+use crate::view::DeployOptions;
 
 #[test]
 fn a_revision_that_never_listens_fails_and_the_same_old_instances_serve_on() {
@@ -166,5 +172,179 @@ fn an_image_that_nobody_has_fails_the_deployment_before_anything_is_replaced() {
         house.settle(&app, Stage::Failed).await;
         assert_eq!(house.newest(&app).await.failure.unwrap().code, "BuildFailed");
         assert_eq!(house.names(&app, "web").await, old);
+    });
+}
+
+/// The version before can no longer start, as when a key has expired or a migration went ahead: `web` was updated and
+/// serves, then the worker of the same deployment fails. Returns the deployment, which rolls back in vain.
+async fn rolls_back_in_vain(house: &House, app: &AppId) -> DeploymentId {
+    house.engine.add_image("test/web:1", Behaviour { exits_with: Some(3), ..Behaviour::default() });
+    let exits = Behaviour { exits_with: Some(2), ready_after: Duration::from_millis(100), ..Behaviour::default() };
+    house.engine.add_image("test/mill:typo", exits);
+    house.controller().update_app(app, spec_with("2", "typo"), &caller()).await.unwrap();
+    let failing = house.newest(app).await.id;
+    house.reach(&failing, Stage::RollingBack).await;
+    failing
+}
+
+/// The spec with these tags for the service's and the worker's image.
+fn spec_with(web: &str, mill: &str) -> AppSpec {
+    let mut spec = spec(web);
+    let Source::Image(image) = &mut spec.workers[0].common.source else { panic!("it is an image") };
+    image.tag = Some(mill.into());
+    spec
+}
+
+async fn revision_of(house: &House, app: &AppId, component: &str) -> BTreeSet<RevisionId> {
+    let rows = house.state(app).await.instances;
+    rows.into_iter().filter(|it| it.component.as_str() == component).map(|it| it.revision).collect()
+}
+
+fn notes_of(deployment: &Deployment) -> String {
+    deployment.record.notes.join("\n")
+}
+
+#[test]
+fn a_fix_gets_in_while_a_rollback_cannot_succeed() {
+    simulate(async {
+        let (house, app) = House::with_app().await;
+        let since = house.engine.calls().len();
+        let failing = rolls_back_in_vain(&house, &app).await;
+        let asked = Instant::now();
+        house.controller().update_app(&app, spec_with("2", "1"), &caller()).await.unwrap();
+        house.settle(&app, Stage::Active).await;
+        println!("the fix served {:?} after it was asked for", asked.elapsed());
+        let failed = house.deployment(&failing).await;
+        assert_eq!(failed.stage, Stage::Failed);
+        assert_eq!(failed.failure.as_ref().unwrap().component.as_ref().unwrap().as_str(), "mill");
+        let notes = notes_of(&failed);
+        assert!(notes.contains("the rollback was abandoned: web."), "{notes}");
+        assert!(notes.contains("ended with exit code 3"), "{notes}");
+        assert!(notes.contains("web goes on with the version of this deployment"), "{notes}");
+        house.check_capacity(since);
+        assert_eq!(house.state(&app).await.app.kept, None, "what succeeded is in force");
+    });
+}
+
+#[test]
+fn a_restart_gets_in_while_a_rollback_cannot_succeed_and_copies_what_serves() {
+    simulate(async {
+        let (house, app) = House::with_app().await;
+        let (old, mill) = (revision_of(&house, &app, "web").await, revision_of(&house, &app, "mill").await);
+        let failing = rolls_back_in_vain(&house, &app).await;
+        let served = house.names(&app, "web").await;
+        house.restart(&app).await;
+        house.settle(&app, Stage::Active).await;
+        assert_eq!(house.deployment(&failing).await.stage, Stage::Failed);
+        let new = revision_of(&house, &app, "web").await;
+        assert!(new.len() == 1 && new.is_disjoint(&old), "the version that serves");
+        assert_eq!(revision_of(&house, &app, "mill").await, mill, "the worker's version before");
+        assert!(house.names(&app, "web").await.is_disjoint(&served), "all were replaced");
+        let restarted = house.newest(&app).await;
+        assert_eq!(restarted.images[&ComponentName::from("web")].reference, "test/web:2");
+    });
+}
+
+#[test]
+fn a_cancel_ends_a_rollback_that_cannot_succeed_and_what_serves_goes_on() {
+    simulate(async {
+        let (mut house, app) = House::with_app().await;
+        let old = revision_of(&house, &app, "web").await;
+        let since = house.engine.calls().len();
+        let failing = rolls_back_in_vain(&house, &app).await;
+        house.controller().cancel(&app, &failing).await.unwrap();
+        house.settle(&app, Stage::Canceled).await;
+        let serving = house.names(&app, "web").await;
+        house.check_capacity(since);
+        // Killed and started again: the same is wanted.
+        house.crash().await;
+        house.open().await;
+        house.settle(&app, Stage::Canceled).await;
+        assert_eq!(house.names(&app, "web").await, serving);
+        assert!(revision_of(&house, &app, "web").await.is_disjoint(&old));
+        // A plain deployment of the newest spec is what mends it.
+        house.engine.add_image("test/mill:typo", Behaviour::default());
+        house.controller().deploy(&app, DeployOptions::default(), &caller()).await.unwrap();
+        house.settle(&app, Stage::Active).await;
+        assert_eq!(house.names(&app, "web").await, serving, "it is what that deployment wants, too");
+    });
+}
+
+#[test]
+fn a_rollback_that_cannot_succeed_ends_by_its_deadline_though_nobody_waits() {
+    simulate(async {
+        let (house, app) = House::with_app().await;
+        let failing = rolls_back_in_vain(&house, &app).await;
+        let (before, failed) = (house.state(&app).await, house.deployment(&failing).await);
+        let limit = limits::rollback(before.targets_in_force(), &failed.targets.unwrap());
+        house.settle(&app, Stage::Failed).await;
+        let ended = house.deployment(&failing).await;
+        let took = ended.stage_since.since(failed.stage_since);
+        println!("the rollback was abandoned after {took:?}, its limit is {limit:?}");
+        assert!(notes_of(&ended).contains("web goes on with the version of this deployment"), "{}", notes_of(&ended));
+        // Images and history that serve are kept, whatever comes after.
+        let kept = house.state(&app).await.app.kept.unwrap();
+        assert_eq!(kept.deployments, BTreeSet::from([failing]));
+        assert_eq!(kept.rules, None);
+    });
+}
+
+#[test]
+fn rules_of_a_renamed_service_stay_where_the_one_before_cannot_come_back() {
+    simulate(async {
+        let (house, app) = House::with_app().await;
+        let fails = Behaviour { exits_with: Some(3), ready_after: Duration::from_secs(1), ..Behaviour::default() };
+        house.engine.add_image("test/tell:1", fails);
+        house.engine.add_image("test/web:1", Behaviour { exits_with: Some(3), ..Behaviour::default() });
+        let mut renamed = spec("2");
+        renamed.services[0].common.name = "site".into();
+        let mut tell = renamed.jobs[0].clone();
+        tell.common.name = "tell".into();
+        tell.kind = Some(JobKind::PostDeploy);
+        let Source::Image(image) = &mut tell.common.source else { panic!("it is an image") };
+        image.repository = "tell".into();
+        renamed.jobs.push(tell);
+        house.controller().update_app(&app, renamed, &caller()).await.unwrap();
+        let failing = house.newest(&app).await.id;
+        house.reach(&failing, Stage::RollingBack).await;
+        let since = house.engine.calls().len();
+        house.reach(&failing, Stage::Failed).await;
+        assert_eq!(house.state(&app).await.app.kept.unwrap().rules, Some(failing));
+        // The restart names what the active deployment's spec has; what serves beside it goes on.
+        house.restart(&app).await;
+        let restart = house.newest(&app).await.id;
+        house
+            .until(async || match house.deployment(&restart).await {
+                it if it.stage.is_ended() => Ok(()),
+                it => Err(format!("{:?}", it.stage)),
+            })
+            .await;
+        for taken in house.ingress.taken().into_iter().filter(|it| it.calls >= since) {
+            assert_eq!(taken.listening.get("site").copied().unwrap_or_default().min(2), 2, "{:#?}", taken.table);
+        }
+    });
+}
+
+#[test]
+fn a_restart_whose_image_is_gone_fails_before_anything_is_touched_and_says_what_helps() {
+    simulate(async {
+        let (house, app) = House::with_app().await;
+        let (web, mill) = (house.names(&app, "web").await, house.names(&app, "mill").await);
+        house.engine.remove_image_behind_our_back("test/web:1");
+        let refused = house.controller().preview_restart(&app, &[]).await.unwrap_err().to_string();
+        assert!(refused.contains("web: its image") && refused.contains("create-deployment shop"), "{refused}");
+        let since = house.engine.calls().len();
+        house.restart(&app).await;
+        house.settle(&app, Stage::Failed).await;
+        let failure = house.newest(&app).await.failure.unwrap();
+        assert_eq!((failure.code.as_str(), failure.component.unwrap().as_str()), ("ImageNotFound", "web"));
+        assert!(failure.message.contains("boatyard apps create-deployment shop"), "{}", failure.message);
+        let changing = house.engine.calls().split_off(since).into_iter().filter(|it| it.verb.changes());
+        assert_eq!(changing.map(|it| it.to_string()).collect::<Vec<_>>(), Vec::<String>::new());
+        // The worker's image is there.
+        house.controller().restart(&app, &["mill".into()], &caller()).await.unwrap();
+        house.settle(&app, Stage::Active).await;
+        assert_eq!(house.names(&app, "web").await, web);
+        assert!(house.names(&app, "mill").await.is_disjoint(&mill));
     });
 }

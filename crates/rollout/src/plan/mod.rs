@@ -9,7 +9,7 @@ mod rolling;
 mod routes;
 mod stuck;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use routes::wanted as wanted_routes;
 pub use stuck::stuck;

@@ -15,7 +15,7 @@ use crate::time::Timestamp;
 pub(super) const NOW: Timestamp = Timestamp(1_000_000);
 
 /// `count` instances of revision `new`, generation 1.
-pub(super) fn wants(component: &str, count: u32) -> Target {
+pub(crate) fn wants(component: &str, count: u32) -> Target {
     Target {
         component: component.into(),
         kind: ComponentKind::Service,
@@ -32,7 +32,7 @@ pub(super) fn worker(component: &str, count: u32) -> Target {
 }
 
 /// An instance in this phase, with everything else as it is when nothing is wrong.
-pub(super) fn instance(component: &str, slot: u32, revision: &str, phase: InstancePhase) -> Instance {
+pub(crate) fn instance(component: &str, slot: u32, revision: &str, phase: InstancePhase) -> Instance {
     use InstancePhase as P;
     let container = match phase {
         P::Intended => ContainerSeen::Missing,
@@ -60,7 +60,7 @@ pub(super) fn instance(component: &str, slot: u32, revision: &str, phase: Instan
 }
 
 /// These instances, routed as they should be.
-pub(super) fn there(instances: Vec<Instance>) -> Observed {
+pub(crate) fn there(instances: Vec<Instance>) -> Observed {
     let mut observed = Observed { instances, ..Observed::default() };
     observed.routes = Some(super::routes::wanted(&observed));
     observed

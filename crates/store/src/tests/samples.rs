@@ -65,6 +65,7 @@ pub(super) fn app(id: &str, network: u32) -> App {
         deployments: 0,
         serial: 0,
         generation: 0,
+        kept: None,
     }
 }
 

@@ -41,12 +41,12 @@ impl Foreseen {
         let Outlook { state, serving, spec, request } = outlook;
         if request.is_restart() {
             let generation = state.app.generation + 1;
-            let targets = serving.map(|(active, _)| restarted(active, &request.restart, generation));
-            return Ok(Self { targets: targets.unwrap_or_default(), databases: Vec::new(), nothing_to_do: false });
+            let targets = restarted(state.targets_in_force(), &request.restart, generation);
+            return Ok(Self { targets, databases: Vec::new(), nothing_to_do: false });
         }
         let images = images.iter().map(|(name, it)| (name.clone(), it.image.clone())).collect();
         let composed = compose(shared, state, spec, request, &images)?;
-        let nothing_to_do = composed.is_what_serves(serving.map(|(active, spec)| (active, spec)), spec, request);
+        let nothing_to_do = composed.is_what_serves(state, serving.map(|(active, spec)| (active, spec)), spec, request);
         let Composed { databases, outcome } = composed;
         Ok(Self { targets: outcome.targets, databases, nothing_to_do })
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use app_spec::{AppSpec, Source, image_reference};
 use rollout::ids::{AppId, ComponentName};
-use rollout::queue::{Admission, Request};
+use rollout::queue::{Admission, Request, Restart};
 use store::records::{AppState, Deployment, Image};
 use uuid::Uuid;
 
@@ -69,8 +69,22 @@ impl Controller {
         let spec = self.opened(&state, &active.spec)?;
         let (restart, _) = chosen(components);
         crate::app::check_restart(&state.app.name, &spec, &restart)?;
+        self.images_are_here(&state, &restart).await?;
         let steps = self.steps(state, spec, Request::restart(restart)).await?;
         Ok(Preview { steps, ..Preview::default() })
+    }
+
+    /// Errors: an image that the restart needs is not on the engine. One that does not answer is not waited for.
+    async fn images_are_here(&self, state: &AppState, restart: &Restart) -> Result<(), ControlError> {
+        for target in state.targets_in_force().iter().filter(|it| restart.names(&it.component)) {
+            let Some(revision) = state.revisions.iter().find(|it| it.id == target.revision) else { continue };
+            let found = tokio::time::timeout(ENGINE_WITHIN, self.0.shared.engine.image(&revision.image)).await;
+            if matches!(found, Ok(Ok(None))) {
+                let why = crate::app::image_is_gone(&state.app.name, &revision.image);
+                return Err(ControlError::Conflict(format!("{}: {why}", target.component)));
+            }
+        }
+        Ok(())
     }
 
     /// What a deployment would do. Whether a source has changed is known only after fetching it; the steps are those for

@@ -33,10 +33,8 @@ impl House {
         let newest = state.deployments.iter().max_by_key(|it| it.number).unwrap();
         ensure(newest.stage == stage, || format!("newest is {:?}: {:?}", newest.stage, newest.failure))?;
         ensure(state.deployments.iter().all(|it| it.stage.is_ended()), || "something is under way".into())?;
-        let active = state.app.active.as_ref().and_then(|id| state.deployments.iter().find(|it| it.id == *id));
-        for (component, wanted) in WANTED.into_iter().filter(|_| active.is_some()) {
-            let target =
-                active.and_then(|it| it.targets.iter().flatten().find(|it| it.component.as_str() == component));
+        for (component, wanted) in WANTED.into_iter().filter(|_| state.app.active.is_some()) {
+            let target = state.targets_in_force().iter().find(|it| it.component.as_str() == component);
             let target = target.ok_or("no target")?;
             let rows: Vec<_> = state.instances.iter().filter(|it| it.component.as_str() == component).collect();
             let good = |it: &store::records::Instance| {
