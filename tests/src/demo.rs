@@ -1,5 +1,6 @@
 //! The demo: a small app is deployed, restarted, rebuilt and broken on this machine's engine while visitors come, and what
-//! that cost them is counted. Every claim is checked; it refuses to end well if one does not hold.
+//! that cost them is counted. Every claim is checked; it refuses to end well if one does not hold. No claim is about
+//! time: times are printed as ratios, because they say more about the machine than about the program.
 //!
 //! In reading order: [`harbor`] is the app, [`traffic`] its visitors; [`action`] is one thing done to it, with [`census`]
 //! before and after; [`claims`] checks it; [`floor`], [`table`] and [`memory`] are the figures at the end.
@@ -116,11 +117,9 @@ async fn restart_everything(stage: &mut Stage, subject: &Subject<'_>, floor: &Fl
     let ask = subject.at.restart(subject.app, &[]);
     let action = subject.act(stage, "restart everything", ask).await?;
     restarted(stage, &action, &SERVICES_AND_WORKERS);
-    let (most, ratio) = (claims::MOST_FLOORS, floor.ratio(&action).unwrap_or(f64::INFINITY));
-    stage.claim(
-        ratio <= most,
-        format!("it served anew after {ratio:.2} times what the engine alone needs, at most {most}"),
-    );
+    if let Some(ratio) = floor.ratio(&action) {
+        stage.step(&format!("the new instances served after {ratio:.2} times what the engine alone needs"));
+    }
     Ok(action)
 }
 

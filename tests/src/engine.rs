@@ -3,18 +3,21 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant, SystemTime};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use bollard::Docker;
 use bollard::models::{
     ContainerCreateBody, EndpointIpamConfig, EndpointSettings, HostConfig, Ipam, IpamConfig, NetworkCreateRequest,
-    NetworkingConfig,
+    NetworkingConfig, VolumeCreateRequest,
 };
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, EventsOptionsBuilder, ListContainersOptionsBuilder, ListImagesOptions,
-    ListNetworksOptionsBuilder, ListVolumesOptionsBuilder, RemoveContainerOptionsBuilder,
+    ListNetworksOptionsBuilder, ListVolumesOptionsBuilder, RemoveContainerOptionsBuilder, RemoveVolumeOptions,
 };
 use futures::TryStreamExt;
 use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+
+use crate::installation::ENDS_WITHIN;
 
 const LABEL: &str = "io.boatyard.installation";
 const COMPONENT: &str = "io.boatyard.component";
@@ -55,26 +58,49 @@ pub async fn tags_of(installation: &str) -> Result<Vec<String>> {
     Ok(tags)
 }
 
-/// How many containers of each component the engine started since a moment. It remembers its last 256 events only: ask soon.
-pub async fn starts_since(installation: &str, since: SystemTime) -> Result<BTreeMap<String, usize>> {
-    let seconds = |at: SystemTime| {
-        let at = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        format!("{}.{:09}", at.as_secs(), at.subsec_nanos())
-    };
-    let filters = HashMap::from([
-        ("type", vec!["container".to_owned()]),
-        ("event", vec!["start".to_owned()]),
-        ("label", vec![format!("{LABEL}={installation}")]),
-    ]);
-    let (since, until) = (seconds(since), seconds(SystemTime::now()));
-    let options = EventsOptionsBuilder::new().since(&since).until(&until).filters(&filters).build();
-    let mut events = connect()?.events(Some(options));
-    let mut counts = BTreeMap::new();
-    while let Some(event) = events.try_next().await? {
-        let attributes = event.actor.and_then(|it| it.attributes).unwrap_or_default();
-        *counts.entry(attributes.get(COMPONENT).cloned().unwrap_or_default()).or_default() += 1;
+/// Counts the containers that the engine starts for an installation, by component. It reads the engine's events as they
+/// come, because the engine keeps only its last 256, those of other users included.
+pub struct Starts {
+    docker: Docker,
+    /// Name of a volume. The event of its creation ends the count.
+    end: String,
+    counting: JoinHandle<Result<BTreeMap<String, usize>>>,
+}
+
+impl Starts {
+    /// Counts from now on.
+    pub fn watch(installation: String) -> Result<Self> {
+        let (docker, end) = (connect()?, format!("by-count-end-{}", uuid::Uuid::new_v4().simple()));
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let since = format!("{}.{:09}", now.as_secs(), now.subsec_nanos());
+        let kinds = HashMap::from([("type", vec!["container", "volume"]), ("event", vec!["start", "create"])]);
+        let options = EventsOptionsBuilder::new().since(&since).filters(&kinds).build();
+        let mut events = docker.events(Some(options));
+        let last = end.clone();
+        let counting = tokio::spawn(async move {
+            let mut counts = BTreeMap::new();
+            while let Some(event) = events.try_next().await? {
+                let Some(actor) = event.actor else { continue };
+                let attributes = actor.attributes.unwrap_or_default();
+                if actor.id.as_deref() == Some(&last) {
+                    return Ok(counts);
+                }
+                if event.action.as_deref() == Some("start") && attributes.get(LABEL) == Some(&installation) {
+                    *counts.entry(attributes.get(COMPONENT).cloned().unwrap_or_default()).or_default() += 1;
+                }
+            }
+            bail!("the engine's events ended")
+        });
+        Ok(Self { docker, end, counting })
     }
-    Ok(counts)
+
+    /// The containers started until now.
+    pub async fn count(self) -> Result<BTreeMap<String, usize>> {
+        let volume = VolumeCreateRequest { name: Some(self.end.clone()), ..VolumeCreateRequest::default() };
+        self.docker.create_volume(volume).await?;
+        self.docker.remove_volume(&self.end, None::<RemoveVolumeOptions>).await?;
+        tokio::time::timeout(ENDS_WITHIN, self.counting).await.context("the engine sends no events")??
+    }
 }
 
 /// The engine's floor: create, start, first answer of one container by raw API calls, the least of `tries`. The container
@@ -208,7 +234,7 @@ async fn answered(docker: &Docker, name: &str, address: &str, port: Option<u16>,
     docker.start_container(name, None).await?;
     let Some(port) = port else { return Ok(began.elapsed()) };
     while TcpStream::connect((address, port)).await.is_err() {
-        ensure!(began.elapsed() < Duration::from_secs(30), "{name} did not answer");
+        ensure!(began.elapsed() < ENDS_WITHIN, "{name} did not answer");
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
     Ok(began.elapsed())

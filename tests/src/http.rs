@@ -1,7 +1,6 @@
 //! One request, one answer: enough of a client for stories.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
@@ -11,8 +10,7 @@ use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::TcpStream;
 
-/// Some answers take 20 s by themselves, and the machine may be busy.
-const ANSWERED_WITHIN: Duration = Duration::from_secs(120);
+use crate::installation::ENDS_WITHIN;
 
 /// Sends JSON with a bearer token, reads JSON.
 pub async fn json(
@@ -72,5 +70,5 @@ pub async fn send(target: SocketAddr, request: Request<Full<Bytes>>) -> Result<(
         connection.abort();
         Ok((status, body))
     };
-    tokio::time::timeout(ANSWERED_WITHIN, exchange).await.context("no answer in time")?
+    tokio::time::timeout(ENDS_WITHIN, exchange).await.context("no answer in time")?
 }

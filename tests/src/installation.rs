@@ -14,7 +14,8 @@ use crate::{engine, http};
 
 /// A running `boatyard serve` and what belongs to it.
 pub struct Installation {
-    program: PathBuf,
+    /// The binary that [`Installation::serve`] starts. A story about upgrades changes it.
+    pub program: PathBuf,
     directory: TempDir,
     api: SocketAddr,
     http: SocketAddr,
@@ -22,10 +23,9 @@ pub struct Installation {
     token: String,
 }
 
-/// For the API to answer after a start: the engine is asked and the ingress started meanwhile.
-const UP_WITHIN: Duration = Duration::from_secs(60);
-/// For a deployment to end, unless a story says otherwise.
-pub const ENDS_WITHIN: Duration = Duration::from_secs(180);
+/// Deadline of every wait in the stories and the demo. It only ends a wait for something that never comes, so that the test
+/// fails with a reason. No busy machine reaches it, and the test runner's own limit is longer.
+pub const ENDS_WITHIN: Duration = Duration::from_secs(300);
 const LOOK_EVERY: Duration = Duration::from_millis(25);
 
 impl Installation {
@@ -58,7 +58,7 @@ impl Installation {
     }
 
     async fn wait_until_up(&mut self) -> Result<()> {
-        let deadline = Instant::now() + UP_WITHIN;
+        let deadline = Instant::now() + ENDS_WITHIN;
         loop {
             if let Ok(token) = std::fs::read_to_string(self.data().join("admin-token")) {
                 self.token = token.trim().to_owned();
@@ -86,7 +86,7 @@ impl Installation {
     pub fn stop_serve(&mut self) -> Result<()> {
         let mut child = self.serve.take().context("serve does not run")?;
         signal(child.id(), rustix::process::Signal::TERM);
-        let deadline = Instant::now() + Duration::from_secs(20);
+        let deadline = Instant::now() + ENDS_WITHIN;
         while child.try_wait()?.is_none() {
             ensure!(Instant::now() < deadline, "serve did not end:\n{}", self.log());
             std::thread::sleep(LOOK_EVERY);
@@ -97,7 +97,7 @@ impl Installation {
     /// Waits until `serve` has ended by itself, as after `down`.
     pub async fn ended(&mut self) -> Result<()> {
         let mut child = self.serve.take().context("serve does not run")?;
-        let deadline = Instant::now() + Duration::from_secs(20);
+        let deadline = Instant::now() + ENDS_WITHIN;
         while child.try_wait()?.is_none() {
             ensure!(Instant::now() < deadline, "serve did not end:\n{}", self.log());
             tokio::time::sleep(LOOK_EVERY).await;
@@ -105,7 +105,7 @@ impl Installation {
         Ok(())
     }
 
-    /// Ends the ingress with SIGKILL. It must be back within a second.
+    /// Ends the ingress with SIGKILL. `serve` starts another one.
     pub fn kill_ingress(&self) -> Result<()> {
         let pid = self.ingress_pid()?;
         signal(pid, rustix::process::Signal::KILL);
@@ -233,7 +233,7 @@ impl Installation {
     /// Whether the engine holds exactly what the records of these apps explain, and no others are there: containers by
     /// name, one network each, the fence's volume, and no image that no deployment names. Housekeeping gets its time.
     pub async fn check_explained(&self, apps: &[&str]) -> Result<()> {
-        let deadline = Instant::now() + Duration::from_secs(30);
+        let deadline = Instant::now() + ENDS_WITHIN;
         loop {
             match self.unexplained(apps).await? {
                 None => return Ok(()),

@@ -3,7 +3,7 @@
 use std::process::Stdio;
 use std::time::Duration;
 
-use boatyard_tests::installation::Installation;
+use boatyard_tests::installation::{ENDS_WITHIN, Installation};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -117,7 +117,7 @@ async fn a_followed_log_goes_on_over_a_restart_and_a_crash() {
             }
             panic!("the stream ended: {:?}", following.try_wait());
         };
-        tokio::time::timeout(Duration::from_secs(60), heard).await.expect("a line of the instance");
+        tokio::time::timeout(ENDS_WITHIN, heard).await.expect("a line of the instance");
     };
     greeted().await;
     let deployment = at.restart(&app, &["api"]).await.unwrap();
@@ -146,7 +146,7 @@ async fn down_and_serve_again_bring_everything_back() {
     }
     at.ended().await.unwrap();
     at.serve().await.unwrap();
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+    let deadline = tokio::time::Instant::now() + ENDS_WITHIN;
     loop {
         let mut kept = 0;
         for name in at.engine_containers().await.unwrap() {

@@ -106,7 +106,7 @@ async fn serve_does_not_start_without_an_engine_of_the_host_or_its_front_door() 
         let mut command = tokio::process::Command::new(PROGRAM);
         command.args(["serve", "--api", "127.0.0.1:0", "--data-dir"]).arg(directory.path().join("data")).args(more);
         let output = command.stdin(std::process::Stdio::null()).output();
-        let output = tokio::time::timeout(std::time::Duration::from_secs(60), output).await.unwrap().unwrap();
+        let output = tokio::time::timeout(ENDS_WITHIN, output).await.unwrap().unwrap();
         (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
     };
     let nowhere = directory.path().join("no.sock").display().to_string();

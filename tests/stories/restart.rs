@@ -25,11 +25,11 @@ async fn twenty_full_restarts_in_a_row_lose_no_request() {
         let ended = at.wait_active(&app, &deployment).await.unwrap();
         assert_eq!(failed_in_record(&ended), 0, "by the ingress's own count");
     }
-    some_traffic(&load).await;
+    // Fewer would prove nothing.
+    load.reach(2_000, ENDS_WITHIN).await.unwrap();
     let report = load.stop().await;
     println!("20 full restarts, 50 keep-alive connections: {report}");
     assert_eq!(report.failed_count, 0, "{report}");
-    assert!(report.sent > 2_000, "too little traffic to prove anything: {report}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

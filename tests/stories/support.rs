@@ -1,8 +1,6 @@
 //! Specs, repositories and traffic that several stories use.
 
-use std::time::Duration;
-
-use boatyard_tests::installation::Installation;
+use boatyard_tests::installation::{ENDS_WITHIN, Installation};
 use boatyard_tests::load::{Load, LoadPlan, Request};
 use boatyard_tests::repo::Repo;
 use serde_json::Value;
@@ -149,10 +147,5 @@ pub fn failed_in_record(deployment: &Value) -> u64 {
 
 /// Long enough for traffic to have met every instance, counted in requests, not in seconds.
 pub async fn some_traffic(load: &Load) {
-    let seen = load.snapshot();
-    let until = load.since(seen).sent + 200;
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
-    while load.since(seen).sent < until && tokio::time::Instant::now() < deadline {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    load.reach(load.snapshot().sent + 200, ENDS_WITHIN).await.unwrap();
 }

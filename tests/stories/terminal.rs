@@ -5,9 +5,9 @@ use std::io::{Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::process::{Child, Command};
 use std::sync::mpsc::{Receiver, channel};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use boatyard_tests::installation::Installation;
+use boatyard_tests::installation::{ENDS_WITHIN, Installation};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, tcgetattr};
 
@@ -49,7 +49,7 @@ impl Terminal {
 
     /// Waits until `text` is shown.
     fn until(&mut self, text: &str) {
-        let deadline = Instant::now() + Duration::from_secs(30);
+        let deadline = Instant::now() + ENDS_WITHIN;
         while !self.shown.contains(text) {
             let left = deadline.saturating_duration_since(Instant::now());
             let more = self.screen.recv_timeout(left).unwrap_or_else(|_| panic!("no {text:?} in {:?}", self.shown));

@@ -26,7 +26,7 @@ async fn main() {
         // `cargo test` may list tests or filter them by a name; there is one, and none that is ignored.
         Some("--list") if args.iter().any(|arg| arg == "--ignored") => {}
         Some("--list") => println!("launch: test"),
-        _ => tokio::time::timeout(Duration::from_secs(60), launch()).await.unwrap(),
+        _ => tokio::time::timeout(Duration::from_secs(300), launch()).await.unwrap(),
     }
 }
 

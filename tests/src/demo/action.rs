@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::census::Census;
 use super::say::Stage;
 use super::traffic::{Traffic, Visits};
-use crate::engine;
+use crate::engine::Starts;
 use crate::installation::{ENDS_WITHIN, Installation, served_after};
 
 /// What an action leaves behind may hurt a visitor a moment later: that moment counts as part of it.
@@ -52,6 +52,7 @@ impl Subject<'_> {
     ) -> Result<Action> {
         let before = Census::take(self.at, self.app).await?;
         let window = self.traffic.map(|it| (it, it.now()));
+        let starts = Starts::watch(self.at.id()?)?;
         let (since, began) = (SystemTime::now(), Instant::now());
         let id = ask.await?;
         let deployment = self.follow(stage, &id).await?;
@@ -62,7 +63,7 @@ impl Subject<'_> {
             tokio::time::sleep(TAIL).await;
         }
         let visits = window.map(|(traffic, from)| traffic.since(from));
-        let starts = engine::starts_since(&self.at.id()?, since).await?;
+        let starts = starts.count().await?;
         let after = Census::take(self.at, self.app).await?;
         Ok(Action { name, took, served_after, deployment, before, after, starts, visits })
     }

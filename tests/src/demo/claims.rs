@@ -6,20 +6,14 @@ use super::action::Action;
 use super::census::COMPONENTS;
 use super::say::Stage;
 
-/// Open at every moment of the demo, in requests per second.
-const LEAST_RATE: f64 = 200.0;
-/// A full restart, in engine floors.
-pub(super) const MOST_FLOORS: f64 = 1.3;
-
-/// True of every action: nobody lost a request, by our count and by the front door's own, and it was not quiet.
+/// True of every action: nobody lost a request, by our count and by the front door's own, and some were sent.
 pub(super) fn nobody_noticed(stage: &mut Stage, action: &Action) {
     let Some(visits) = &action.visits else { return };
-    stage.claim(visits.failed == 0, format!("{} of {} requests failed", visits.failed, visits.sent));
+    let claim = format!("{} of {} requests failed", visits.failed, visits.sent);
+    stage.claim(visits.failed == 0 && visits.sent > 0, claim);
     for failure in &visits.failures {
         println!("            {failure}");
     }
-    let rate = visits.per_second;
-    stage.claim(rate >= LEAST_RATE, format!("{rate:.0} requests a second all the while, {LEAST_RATE:.0} or more"));
     let served = &action.record()["record"]["served"];
     if let (Some(requests), Some(failed)) = (served["requests"].as_u64(), served["failed"].as_u64()) {
         let claim = format!("the deployment's own record: {requests} requests served during the roll, {failed} failed");

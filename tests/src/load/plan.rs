@@ -6,8 +6,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use hyper::{Method, StatusCode};
 
-/// The longest time one request may take, from the first byte sent to the last byte of the answer, unless told.
-const DEADLINE: Duration = Duration::from_secs(30);
+/// The longest time one request may take, from the first byte sent to the last byte of the answer, unless the plan
+/// says otherwise. Long, so that only a request without an answer fails, not one that a busy machine answers late.
+const DEADLINE: Duration = Duration::from_secs(120);
 
 /// Traffic to one address: start with [`LoadPlan::new`] and change what is not wanted.
 #[derive(Clone, Debug)]
@@ -23,7 +24,7 @@ pub struct LoadPlan {
     pub rate: Option<f64>,
     /// Pause of a connection after each answer. Default none.
     pub think_time: Option<Duration>,
-    /// How long one request may take. Default 30 s.
+    /// How long one request may take. Default 120 s.
     pub deadline: Duration,
     /// Sent in turn, over and over.
     pub mix: Vec<Request>,

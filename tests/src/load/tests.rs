@@ -11,7 +11,7 @@ use super::{Load, LoadPlan, LoadReport, Request};
 use server::{Server, answer, read_request};
 
 /// For a wait that ends in milliseconds unless something is broken.
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(300);
 
 /// A few connections' worth of traffic, until `count` requests have ended.
 async fn report_after(count: u64, plan: LoadPlan) -> LoadReport {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use engine::*;
 use futures::StreamExt;
 
-use crate::support::{World, collect, context, helper, steps};
+use crate::support::{ENDS_WITHIN, World, collect, context, helper, steps};
 
 const RUNS: &str = "FROM scratch\nCOPY helper /bin/sh\nRUN say hello from the build\n";
 
@@ -131,7 +131,7 @@ async fn dropping_a_build_ends_its_step_and_leaves_nothing() {
         }
         panic!("the build ended before its step began");
     };
-    tokio::time::timeout(Duration::from_secs(60), begun).await.expect("the step begins");
+    tokio::time::timeout(ENDS_WITHIN, begun).await.expect("the step begins");
     assert!(runs_here(&mark), "the step's process is one of this machine");
     drop(events);
     let ended = async {
@@ -139,7 +139,7 @@ async fn dropping_a_build_ends_its_step_and_leaves_nothing() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(60), ended).await.expect("the step ends with its reader");
+    tokio::time::timeout(ENDS_WITHIN, ended).await.expect("the step ends with its reader");
     assert_eq!(world.engine.image(&world.tag("app")).await.unwrap(), None);
 }
 

@@ -6,7 +6,7 @@ use bollard::models::NetworkDisconnectRequest;
 use engine::*;
 use futures::StreamExt;
 
-use crate::support::World;
+use crate::support::{ENDS_WITHIN, World};
 
 #[tokio::test]
 async fn a_network_asked_for_many_times_at_once_is_one_network() {
@@ -141,7 +141,7 @@ async fn events_tell_when_a_container_leaves_our_network() {
         }
     };
     // Other tests' containers leave their networks all the time: those are not told.
-    let event = tokio::time::timeout(Duration::from_secs(20), next).await.expect("it is told");
+    let event = tokio::time::timeout(ENDS_WITHIN, next).await.expect("it is told");
     assert_eq!(event, Event { app: "5e7b".into(), container: id, action: "network disconnect".into() });
 }
 

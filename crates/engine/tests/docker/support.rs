@@ -15,6 +15,9 @@ use futures::StreamExt;
 
 const INSTALLATION: &str = "io.boatyard.installation";
 
+/// Deadline of every wait. It only ends a wait for something that never comes: no slow machine reaches it.
+pub const ENDS_WITHIN: Duration = Duration::from_secs(300);
+
 /// Everything one test makes is under its installation's id.
 pub struct World {
     pub engine: DockerEngine,

@@ -288,7 +288,7 @@ async fn an_end_lets_open_requests_end_and_is_told_when_the_process_is_gone() {
     control.set_table(table(1, vec![rule("/", Rewrite::Keep, &[("web", app)])])).await.unwrap();
     let asking = tokio::spawn(get(open));
     soon(async { while control.status().await.unwrap().open.is_empty() {} }).await;
-    let ending = tokio::spawn(async move { control.end(Duration::from_secs(10)).await });
+    let ending = tokio::spawn(async move { control.end(PATIENCE).await });
     until(|| std::net::TcpStream::connect(open).is_err()).await;
     assert!(!ending.is_finished(), "a request is open");
     go.send(true).unwrap();

@@ -70,5 +70,6 @@ fn run(cases: Vec<Case>) -> ExitCode {
 /// Runs an async test to its end.
 fn wait<T>(future: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    runtime.block_on(async { tokio::time::timeout(std::time::Duration::from_secs(60), future).await.expect("it ends") })
+    runtime
+        .block_on(async { tokio::time::timeout(std::time::Duration::from_secs(300), future).await.expect("it ends") })
 }
