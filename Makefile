@@ -10,7 +10,7 @@ export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 new_cases = PROPTEST_RNG_SEED=$(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test sweep engines fuzz bench lint deny advisories install clean
+.PHONY: help setup demo test upgrade sweep engines fuzz bench lint deny advisories install clean
 
 help: ## show this
 	@echo 'Boatyard: App Platform on your own Docker host.'
@@ -35,6 +35,14 @@ test: setup ## run all tests, those against the Docker engine included
 		set -ex; \
 		$(CARGO) test --locked --workspace --no-fail-fast; \
 	fi
+	@if scripts/previous-version --built >/dev/null; then $(MAKE) --no-print-directory upgrade; fi
+
+# `make test` always reads what the previous version wrote: records, container labels, messages of the ingress. This target also
+# runs that version's binary. Building it takes minutes and needs the git history, so `make test` includes this only once it is built.
+upgrade: setup ## take over the running apps of the previous version under load (builds that version once)
+	$(CARGO) build --locked -p boatyard
+	previous=$$(scripts/previous-version) && \
+		BOATYARD_PREVIOUS=$$previous $(CARGO) test --locked -p boatyard --test stories -- --ignored --nocapture upgrade::
 
 # The engine that is killed is one of its own, in a network namespace where nothing can be fetched.
 sweep: setup ## run the stories that take minutes: a hundred apps at once, the engine killed under a dead control (as root)

@@ -16,3 +16,4 @@ mod rollback;
 mod specs;
 mod support;
 mod terminal;
+mod upgrade;

@@ -186,6 +186,25 @@ mod tests {
         }
     }
 
+    /// A change of the MAC or of a label would make every running container a stranger after an upgrade.
+    #[test]
+    fn labels_that_the_previous_version_wrote_are_recognised() {
+        let mac = "7520982f854b4565f7255f271711dee6b7bf06591fbc9ea182d6a3650101db98";
+        let labels = [
+            (INSTALLATION, "inst-1"),
+            (ROLE, "instance"),
+            (APP, "6f1c"),
+            (COMPONENT, "web"),
+            (SLOT, "2"),
+            (REVISION, "r9"),
+            (GENERATION, "4"),
+            (DEPLOYMENT, "d41"),
+            (MAC, mac),
+        ];
+        let labels = labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+        assert_eq!(installation().identify(Kind::Container, "by-web-2", &labels), Some(identity()));
+    }
+
     #[test]
     fn every_role_survives_its_label() {
         for role in [Role::Instance, Role::Job, Role::Database, Role::Pin, Role::Fence, Role::Network, Role::Volume] {

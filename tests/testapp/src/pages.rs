@@ -160,12 +160,15 @@ impl<B: Read> Exchange<'_, B> {
         }
     }
 
-    /// Switches to a protocol in which what comes goes back, until the other side has said all.
+    /// Switches to a protocol in which every byte comes back, until the other side has said all. It may be called websocket,
+    /// because the front door passes on no other; the frames of one are echoed like any bytes.
     fn upgrade(&mut self) -> io::Result<Next> {
-        if !self.request.header("upgrade").is_some_and(|value| value.eq_ignore_ascii_case("echo")) {
-            return self.text(426, "ask with: Connection: Upgrade, Upgrade: echo\n");
+        let asked = self.request.header("upgrade").unwrap_or_default().to_ascii_lowercase();
+        if asked != "echo" && asked != "websocket" {
+            return self.text(426, "ask with: Connection: Upgrade, Upgrade: echo or websocket\n");
         }
-        self.reply.write_all(b"HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: echo\r\n\r\n")?;
+        let head = format!("HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: {asked}\r\n\r\n");
+        self.reply.write_all(head.as_bytes())?;
         Ok(Next::Echo)
     }
 

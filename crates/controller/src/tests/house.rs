@@ -153,6 +153,12 @@ impl House {
         store.commit(changes(state)).await.unwrap();
     }
 
+    /// Writes records while no controller runs.
+    pub async fn write(&self, changes: Vec<Change>) {
+        let store = Store::open(&DataDir::open(self.dir.path().join("data")).unwrap()).unwrap();
+        store.commit(changes).await.unwrap();
+    }
+
     pub fn controller(&self) -> &Controller {
         self.controller.as_ref().unwrap()
     }

@@ -20,4 +20,5 @@ mod queue;
 mod rollback;
 mod simulation;
 mod unreadable;
+mod upgrade;
 mod workshop;

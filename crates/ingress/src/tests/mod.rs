@@ -6,6 +6,7 @@ mod cut;
 mod drain;
 mod harness;
 mod passing;
+mod previous;
 mod refusal;
 mod retry;
 mod upgrade;

@@ -1,0 +1,246 @@
+//! Upgrade in place. The records in `tests/upgrade/records.json` were written by the previous version's code, at five moments of
+//! one app's life. This version reads them, takes over the containers that they name, and goes on.
+
+mod write;
+
+use std::time::Duration;
+
+use engine::fake::Verb;
+use engine::{ContainerSpec, Engine, Identity, Limits, NetworkJoin, NetworkSpec, RestartPolicy, Role, VolumeMount};
+use ingress::protocol::RouteTable;
+use rollout::deployment::Stage;
+use rollout::ids::AppId;
+use rollout::instance::InstancePhase;
+use serde::{Deserialize, Serialize};
+use store::records::{App, Change, Database, Deployment, Instance, JobRun, Revision};
+use tokio::time::sleep;
+
+use super::house::House;
+use super::simulation::simulate;
+use crate::config::NetworkPool;
+use crate::front::Door;
+use crate::names::Names;
+
+const RECORDS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/upgrade/records.json");
+
+/// Long enough for every periodic task of the controller to run several times.
+const LONG: Duration = Duration::from_secs(30 * 60);
+
+/// What the previous version left behind of an app. Unlike the store, nothing here is sealed; passwords were replaced.
+#[derive(Clone, Serialize, Deserialize)]
+struct Left {
+    app: App,
+    deployments: Vec<Deployment>,
+    instances: Vec<Instance>,
+    revisions: Vec<Revision>,
+    job_runs: Vec<JobRun>,
+    databases: Vec<Database>,
+    routes: RouteTable,
+}
+
+impl Left {
+    /// At one of the recorded moments, under this installation's id. Times are moved so that the moment is now.
+    fn at(moment: &str, installation: &str) -> Self {
+        let text = std::fs::read_to_string(RECORDS).unwrap().replace("INSTALLATION", installation);
+        let mut all: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let mut left = all[moment].take();
+        let recorded = newest_time(&left);
+        let now = crate::clock::now().0;
+        move_times(&mut left, now.wrapping_sub(recorded));
+        serde_json::from_value(left).unwrap()
+    }
+
+    fn changes(self) -> Vec<Change> {
+        let mut changes = vec![Change::App(self.app)];
+        changes.extend(self.deployments.into_iter().map(|it| Change::Deployment(Box::new(it))));
+        changes.extend(self.instances.into_iter().map(Change::Instance));
+        changes.extend(self.revisions.into_iter().map(Change::Revision));
+        changes.extend(self.job_runs.into_iter().map(Change::JobRun));
+        changes.extend(self.databases.into_iter().map(Change::Database));
+        changes
+    }
+}
+
+/// Times are the only numbers in the records that are as large as the milliseconds since 1970.
+fn as_time(value: &serde_json::Value) -> Option<u64> {
+    value.as_u64().filter(|it| *it > 1_700_000_000_000)
+}
+
+fn newest_time(value: &serde_json::Value) -> u64 {
+    match value {
+        serde_json::Value::Array(all) => all.iter().map(newest_time).max().unwrap_or(0),
+        serde_json::Value::Object(all) => all.values().map(newest_time).max().unwrap_or(0),
+        other => as_time(other).unwrap_or(0),
+    }
+}
+
+fn move_times(value: &mut serde_json::Value, by: u64) {
+    match value {
+        serde_json::Value::Array(all) => all.iter_mut().for_each(|it| move_times(it, by)),
+        serde_json::Value::Object(all) => all.values_mut().for_each(|it| move_times(it, by)),
+        other => {
+            if let Some(time) = as_time(other) {
+                *other = time.wrapping_add(by).into();
+            }
+        }
+    }
+}
+
+/// A test cluster in which the previous version was killed at this moment; no controller runs yet.
+async fn killed(moment: &str) -> (House, Left) {
+    let mut house = House::new().await;
+    let installation = house.controller().0.directory.installation().to_owned();
+    house.crash().await;
+    let left = Left::at(moment, &installation);
+    make_containers(&house, &left, &Names::new(&installation)).await;
+    house.ingress.set_table(left.routes.clone()).await.unwrap();
+    house.write(left.clone().changes()).await;
+    (house, left)
+}
+
+/// The engine's objects, labelled and configured as the previous version did it.
+async fn make_containers(house: &House, left: &Left, names: &Names) {
+    let identity = |role, component: &str| Identity {
+        role,
+        app: left.app.id.to_string(),
+        component: component.to_owned(),
+        slot: 0,
+        revision: String::new(),
+        generation: 0,
+        deployment: String::new(),
+    };
+    let engine = &house.engine;
+    let pool = NetworkPool::default().network(left.app.network);
+    let network = NetworkSpec {
+        name: names.network(&left.app.id),
+        identity: identity(Role::Network, ""),
+        subnet: pool.subnet(),
+        gateway: pool.gateway(),
+    };
+    let network_id = engine.ensure_network(&network).await.unwrap().id;
+    let join =
+        |address, alias: &str| NetworkJoin { network_id: network_id.clone(), address, aliases: vec![alias.to_owned()] };
+    for it in &left.databases {
+        engine.ensure_volume(&it.volume, &identity(Role::Volume, it.name.as_str())).await.unwrap();
+        let spec = ContainerSpec {
+            name: it.container.to_string(),
+            identity: identity(Role::Database, it.name.as_str()),
+            image: engine.image(&it.image).await.unwrap().unwrap(),
+            command: None,
+            env: Vec::new(),
+            network: Some(join(it.address, it.name.as_str())),
+            volume: Some(VolumeMount { volume: it.volume.clone(), path: "/var/lib/postgresql/data".into() }),
+            limits: Limits { cpu_millis: 1000, memory_bytes: 512 << 20 },
+            stop_grace: Duration::from_secs(60),
+            stop_signal: Some("SIGINT".into()),
+        };
+        run(house, spec, true, true).await;
+    }
+    for it in &left.instances {
+        let revision = left.revisions.iter().find(|revision| revision.id == it.revision).unwrap();
+        let spec = ContainerSpec {
+            name: it.name.to_string(),
+            identity: Identity {
+                role: Role::Instance,
+                app: it.app.to_string(),
+                component: it.component.to_string(),
+                slot: it.slot,
+                revision: it.revision.to_string(),
+                generation: it.generation,
+                deployment: it.deployment.to_string(),
+            },
+            image: revision.image.clone(),
+            command: revision.command.clone(),
+            env: revision.env.clone(),
+            network: Some(join(it.address, it.component.as_str())),
+            volume: None,
+            limits: Limits { cpu_millis: revision.cpu_millis, memory_bytes: revision.memory_bytes },
+            stop_grace: Duration::from_secs(10),
+            stop_signal: None,
+        };
+        if it.phase != InstancePhase::Intended {
+            let runs = !matches!(it.phase, InstancePhase::Created | InstancePhase::Stopped);
+            run(house, spec, runs, it.kept_alive).await;
+        }
+    }
+    // As long as it takes a process to listen.
+    sleep(Duration::from_secs(5)).await;
+}
+
+async fn run(house: &House, spec: ContainerSpec, runs: bool, kept_alive: bool) {
+    house.engine.create(&spec).await.unwrap();
+    if runs {
+        house.engine.start(&spec.name).await.unwrap();
+    }
+    if kept_alive {
+        house.engine.set_restart_policy(&spec.name, RestartPolicy::Always).await.unwrap();
+    }
+}
+
+/// Every container with what an upgrade must not change.
+async fn containers(house: &House) -> Vec<(String, String, Option<String>, u64)> {
+    let mut all = Vec::new();
+    for it in house.engine.containers() {
+        let details = house.engine.inspect(&it.name).await.unwrap().unwrap();
+        all.push((it.name, it.id, details.started_at, details.restart_count));
+    }
+    all
+}
+
+async fn names(house: &House, app: &AppId) -> Vec<String> {
+    house.state(app).await.instances.iter().map(|it| it.name.to_string()).collect()
+}
+
+#[test]
+fn a_serving_app_is_taken_over_as_it_is_and_then_restarts_deploys_and_goes() {
+    simulate(async {
+        for moment in ["serving", "failed"] {
+            let (mut house, left) = killed(moment).await;
+            let app = left.app.id.clone();
+            let (before, since) = (containers(&house).await, house.engine.calls().len());
+            house.open().await;
+            sleep(LONG).await;
+            assert_eq!(containers(&house).await, before, "{moment}");
+            let made = house.engine.calls().split_off(since);
+            let made = made.iter().filter(|it| matches!(it.verb, Verb::Create | Verb::Stop | Verb::Remove));
+            assert_eq!(made.map(ToString::to_string).collect::<Vec<_>>(), [""; 0], "{moment}");
+            let rows = house.state(&app).await;
+            let standing =
+                |all: &[Instance]| all.iter().map(|it| (it.name.clone(), it.phase, it.since)).collect::<Vec<_>>();
+            assert_eq!(standing(&rows.instances), standing(&left.instances), "{moment}");
+            assert_eq!(rows.deployments.len(), left.deployments.len(), "{moment}: no deployment begins by itself");
+            let routes = house.ingress.taken().pop().unwrap().table.apps;
+            assert_eq!(routes, left.routes.apps, "{moment}");
+
+            let old = names(&house, &app).await;
+            house.restart(&app).await;
+            house.settle(&app, Stage::Active).await;
+            house.check_capacity(since);
+            assert!(names(&house, &app).await.iter().all(|it| !old.contains(it)), "{moment}");
+            house.update(&app, "2").await;
+            house.settle(&app, Stage::Active).await;
+            house.controller().delete_app(&app).await.unwrap();
+            house.gone(&app).await;
+        }
+    });
+}
+
+#[test]
+fn a_rollout_of_the_previous_version_is_carried_to_its_end() {
+    simulate(async {
+        for (moment, end) in
+            [("rolling", Stage::Active), ("starting", Stage::Failed), ("rolling_back", Stage::Canceled)]
+        {
+            let (mut house, left) = killed(moment).await;
+            let app = left.app.id.clone();
+            let newest = left.deployments.iter().max_by_key(|it| it.number).unwrap().id.clone();
+            let since = house.engine.calls().len();
+            house.open().await;
+            house.end(&app, end).await;
+            house.check_capacity(since);
+            assert_eq!(house.newest(&app).await.id, newest, "{moment}");
+            house.restart(&app).await;
+            house.settle(&app, Stage::Active).await;
+        }
+    });
+}

@@ -1,0 +1,78 @@
+//! The ingress of the previous version keeps running while this version takes over, so the two must understand each other.
+//! The files in `tests/upgrade` hold what that version's ingress wrote.
+
+use serde_json::{Value, json};
+
+use crate::protocol::{Listener, ListenerKind, Message, PROTOCOL_VERSION, Request, RouteTable};
+use crate::snapshot::{self, Found};
+
+const MESSAGES: &str = include_str!("../../../../tests/upgrade/ingress-messages.jsonl");
+const ROUTES: &str = include_str!("../../../../tests/upgrade/ingress-routes.json");
+
+fn message(kind: &str) -> Message {
+    let line = MESSAGES.lines().find(|line| line.contains(&format!(r#"{{"type":"{kind}""#)));
+    serde_json::from_str(line.unwrap()).unwrap_or_else(|error| panic!("{kind}: {error}"))
+}
+
+/// With another number the controller would replace the running ingress, and requests would fail meanwhile.
+#[test]
+fn the_running_ingress_of_the_previous_version_is_kept() {
+    let Message::Welcome { protocol, status, table, .. } = message("welcome") else { panic!("no welcome") };
+    assert_eq!(protocol, PROTOCOL_VERSION);
+    assert_eq!((status.version, table.version, table.apps[0].rules.len()), (7, 7, 3));
+}
+
+#[test]
+fn its_answers_and_news_are_understood() {
+    assert_eq!(message("acknowledged"), Message::Acknowledged { version: 7 });
+    assert!(matches!(message("refused"), Message::Refused { reason } if reason.starts_with("table 3 is older")));
+    let Message::Status { status } = message("status") else { panic!("no status") };
+    assert_eq!((status.version, status.counters["6f1c"]["d1"].requests), (7, 9));
+    assert_eq!(status.open["by-1-shop-web-0-2"].requests, 2);
+    let Message::Draining { upstream, open } = message("draining") else { panic!("no draining") };
+    assert_eq!((upstream.as_str(), open.requests, open.upgraded), ("by-1-shop-web-0-2", 0, 1));
+}
+
+/// It ignores fields that it does not know, and needs those that it knew.
+#[test]
+fn it_finds_every_field_that_it_needs_in_our_requests() {
+    let welcome: Value = serde_json::from_str(MESSAGES.lines().next().unwrap()).unwrap();
+    let table: RouteTable = serde_json::from_value(welcome["table"].clone()).unwrap();
+    let listeners = vec![Listener { address: ([127, 0, 0, 1], 8080).into(), kind: ListenerKind::Http }];
+    for (request, needed) in [
+        (
+            Request::Hello { protocol: 2, listeners },
+            json!({"type": "hello", "protocol": 2, "listeners": [{"address": "127.0.0.1:8080", "kind": "http"}]}),
+        ),
+        (Request::SetTable { table }, json!({"type": "set_table", "table": welcome["table"]})),
+        (Request::Status, json!({"type": "status"})),
+        (Request::Shutdown { drain_seconds: 10 }, json!({"type": "shutdown", "drain_seconds": 10})),
+    ] {
+        assert_holds(&serde_json::to_value(request).unwrap(), &needed);
+    }
+}
+
+fn assert_holds(whole: &Value, needed: &Value) {
+    match (whole, needed) {
+        (Value::Object(whole), Value::Object(needed)) => {
+            for (key, value) in needed {
+                assert_holds(whole.get(key).unwrap_or_else(|| panic!("no {key}")), value);
+            }
+        }
+        (Value::Array(whole), Value::Array(needed)) => {
+            assert_eq!(whole.len(), needed.len());
+            whole.iter().zip(needed).for_each(|(whole, needed)| assert_holds(whole, needed));
+        }
+        (whole, needed) => assert_eq!(whole, needed),
+    }
+}
+
+/// After a restart of the host there is only the file.
+#[test]
+fn its_snapshot_is_served_from() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("routes.json");
+    std::fs::write(&path, ROUTES).unwrap();
+    let Found::Snapshot(snapshot) = snapshot::load(&path).unwrap() else { panic!("set aside") };
+    assert_eq!((snapshot.table.version, snapshot.listeners.len(), snapshot.table.apps[0].rules.len()), (7, 1, 3));
+}
