@@ -231,7 +231,8 @@ impl Installation {
     }
 
     /// Whether the engine holds exactly what the records of these apps explain, and no others are there: containers by
-    /// name, one network each, the fence's volume, and no image that no deployment names. Housekeeping gets its time.
+    /// name, one network each, a volume for each database and the fence's, and no image that no deployment names.
+    /// Housekeeping gets its time.
     pub async fn check_explained(&self, apps: &[&str]) -> Result<()> {
         let deadline = Instant::now() + ENDS_WITHIN;
         loop {
@@ -244,9 +245,10 @@ impl Installation {
     }
 
     async fn unexplained(&self, apps: &[&str]) -> Result<Option<String>> {
-        let (mut names, mut images) = (Vec::new(), Vec::new());
+        let (mut names, mut images, mut databases) = (Vec::new(), Vec::new(), 0);
         for app in apps {
             let all = self.instances(app).await?;
+            databases += all.iter().filter(|it| it["component_type"] == "DATABASE").count();
             names.extend(all.iter().filter_map(|it| Some(it["instance_name"].as_str()?.to_owned())));
             let answer = self.ok("GET", &format!("/v2/apps/{app}/deployments?per_page=200"), None).await?;
             let deployments = answer["deployments"].as_array().cloned().unwrap_or_default();
@@ -259,7 +261,7 @@ impl Installation {
         let (there, tags) = (self.engine_containers().await?, engine::tags_of(&id).await?);
         let (networks, volumes) = engine::networks_and_volumes_of(&id).await?;
         let stray: Vec<_> = tags.into_iter().filter(|tag| !images.contains(tag)).collect();
-        let good = there == names && networks.len() == apps.len() && volumes.len() == 1 && stray.is_empty();
+        let good = there == names && networks.len() == apps.len() && volumes.len() == databases + 1 && stray.is_empty();
         Ok((!good).then(|| {
             format!("recorded {names:?}, on the engine {there:?}; networks {networks:?}; volumes {volumes:?}; images {stray:?}")
         }))
