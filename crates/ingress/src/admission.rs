@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::body::Exchange;
 use crate::counters::Tally;
 use crate::limits::Limits;
 use crate::pages::Refusal;
 use crate::path::NormalPath;
 use crate::steering::Steering;
 use crate::table::{App, CompiledRule, Found, Table};
+use crate::upload::Exchange;
 use crate::upstream::{Admission, Upstream};
 
 /// A request with a place.

@@ -1,8 +1,7 @@
-//! Bodies on their way through: never gathered, and holding what must stay held until they have ended.
+//! An answer's body on its way to the client: never gathered, and holding what must stay held until it has ended.
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -12,73 +11,7 @@ use crate::counters::Tally;
 use crate::limits::Limits;
 use crate::listeners::Watch;
 use crate::pool::{Link, Pool};
-use crate::upstream::Admission;
-
-/// One request at one upstream. Its place there is given back when the last holder drops this.
-#[derive(Debug)]
-pub(crate) struct Exchange {
-    pub admission: Admission,
-    /// Frames of the request's body that were passed on.
-    pub moved: AtomicU64,
-    /// The request's body failed on the client's side.
-    pub broken: AtomicBool,
-}
-
-impl Exchange {
-    pub fn new(admission: Admission) -> Arc<Self> {
-        Arc::new(Exchange { admission, moved: AtomicU64::new(0), broken: AtomicBool::new(false) })
-    }
-}
-
-/// A client's body on its way to an upstream.
-#[derive(Debug)]
-pub(crate) struct RequestBody {
-    /// `None`: a body that was found empty before, sent again.
-    incoming: Option<Incoming>,
-    exchange: Option<Arc<Exchange>>,
-}
-
-impl RequestBody {
-    pub fn new(incoming: Incoming) -> Self {
-        RequestBody { incoming: Some(incoming), exchange: None }
-    }
-
-    pub fn empty() -> Self {
-        RequestBody { incoming: None, exchange: None }
-    }
-
-    /// Its end is waited for by this exchange.
-    pub fn held_by(&mut self, exchange: &Arc<Exchange>) {
-        self.exchange = Some(Arc::clone(exchange));
-    }
-}
-
-impl Body for RequestBody {
-    type Data = Bytes;
-    type Error = hyper::Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let Some(incoming) = &mut self.incoming else { return Poll::Ready(None) };
-        let frame = ready!(Pin::new(incoming).poll_frame(cx));
-        if let Some(exchange) = &self.exchange {
-            match &frame {
-                Some(Err(_)) => exchange.broken.store(true, Relaxed),
-                Some(Ok(_)) | None => {
-                    exchange.moved.fetch_add(1, Relaxed);
-                }
-            }
-        }
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.incoming.as_ref().is_none_or(Body::is_end_stream)
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.incoming.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
-    }
-}
+use crate::upload::Exchange;
 
 /// What a client gets: an application's body passing through, or a text of ours.
 #[derive(Debug)]
@@ -105,6 +38,17 @@ pub(crate) struct Held {
     pub reset_when_cut: Option<Arc<Watch>>,
 }
 
+impl Held {
+    /// After an early answer: a body that the instance did not ask for, or does not read, is not sent any more. One that
+    /// it still reads goes on.
+    fn give_up_upload(&self) {
+        let unwanted = !self.exchange.was_asked() || self.link.refused_the_rest();
+        if self.exchange.is_uploading() && unwanted {
+            self.exchange.give_up();
+        }
+    }
+}
+
 impl Answer {
     pub fn own(text: Bytes) -> Self {
         Answer::Own(Some(text))
@@ -120,6 +64,7 @@ impl Passing {
     fn finish(&mut self) {
         if let Some(mut held) = self.held.take() {
             held.tally.settle();
+            held.give_up_upload();
             Pool::give(held.exchange.admission.upstream(), held.link, &held.limits);
         }
     }
@@ -128,6 +73,7 @@ impl Passing {
     fn cut(&mut self) {
         if let Some(mut held) = self.held.take() {
             held.tally.failed();
+            held.give_up_upload();
             if let Some(watch) = &held.reset_when_cut {
                 watch.reset_on_close();
             }

@@ -2,8 +2,8 @@
 //! put on. In this order nothing a client names in `Connection` can take ours away again.
 
 use hyper::header::{
-    CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
-    TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
 };
 
 use crate::pages::ERROR_HEADER;
@@ -48,6 +48,16 @@ pub(crate) fn for_upstream(headers: &mut HeaderMap, host: HeaderValue, origin: &
     }
 }
 
+/// The client sends its body only after `100 Continue`, or after a while.
+pub(crate) fn expects_continue(headers: &HeaderMap) -> bool {
+    headers.get(EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+}
+
+/// The sender closes the connection after this message.
+pub(crate) fn says_close(headers: &HeaderMap) -> bool {
+    lists(headers, &CONNECTION, "close")
+}
+
 /// Makes an application's headers fit for a client.
 pub(crate) fn for_client(headers: &mut HeaderMap, upgraded: bool) {
     strip_hop_by_hop(headers);
@@ -61,7 +71,7 @@ pub(crate) fn for_client(headers: &mut HeaderMap, upgraded: bool) {
 /// The client asks to speak the websocket protocol on this connection. Other protocols are not known to us and their
 /// `Upgrade` is ignored, as the HTTP standard allows: forwarding one (h2c, say) would carry requests past every rule.
 pub(crate) fn asks_for_websocket(headers: &HeaderMap) -> bool {
-    let named = headers.get_all(CONNECTION).iter().any(|value| tokens(value).any(|token| token == "upgrade"));
+    let named = lists(headers, &CONNECTION, "upgrade");
     let mut protocols = headers.get_all(UPGRADE).iter();
     let websocket = protocols.next().is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"));
     named && websocket && protocols.next().is_none()
@@ -97,6 +107,10 @@ fn strip_hop_by_hop(headers: &mut HeaderMap) {
     {
         headers.remove(name);
     }
+}
+
+fn lists(headers: &HeaderMap, name: &HeaderName, wanted: &str) -> bool {
+    headers.get_all(name).iter().any(|value| tokens(value).any(|token| token == wanted))
 }
 
 /// Lower-case tokens of a list value.

@@ -10,7 +10,7 @@
 //! - [`process`]: the side of `boatyard ingress`, which owns everything below;
 //! - `server`, `snapshot`, `steering`: taking a table, keeping it, putting it in force, telling what drains;
 //! - `table`, `host`, `path`: which rule a request belongs to;
-//! - `listeners`, `proxy`, `admission`, `headers`, `body`, `tunnel`, `pages`: one request;
+//! - `listeners`, `proxy`, `admission`, `headers`, `upload`, `body`, `tunnel`, `pages`: one request;
 //! - `upstream`, `pool`, `counters`: what is open, kept and counted.
 
 pub mod control;
@@ -34,6 +34,7 @@ mod snapshot;
 mod steering;
 mod table;
 mod tunnel;
+mod upload;
 mod upstream;
 mod wire;
 

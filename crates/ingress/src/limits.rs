@@ -13,6 +13,14 @@ pub(crate) struct Limits {
     pub connect: Duration,
     /// From the last byte of the request to the end of the answer's head. Applications may think for long.
     pub answer_head: Duration,
+    /// From a request that expects `100 Continue` until its body is sent without it, since not every application knows the
+    /// expectation. Clients that send such requests commonly wait for a second.
+    pub answer_continue: Duration,
+    /// After an answer that came before the request's body was read: how long the client may go on sending, and how long
+    /// it may be silent meanwhile. What it sends is thrown away. Closing at once would reset its connection, and it might
+    /// never read the answer.
+    pub linger: Duration,
+    pub linger_idle: Duration,
     /// No byte in either direction on a client connection.
     pub body_idle: Duration,
     /// No byte in either direction on an upgraded connection.
@@ -34,6 +42,9 @@ impl Default for Limits {
             upstream_idle_count: 256,
             connect: Duration::from_secs(2),
             answer_head: Duration::from_secs(300),
+            answer_continue: Duration::from_millis(500),
+            linger: Duration::from_secs(30),
+            linger_idle: Duration::from_secs(5),
             body_idle: Duration::from_secs(600),
             tunnel_idle: Duration::from_secs(3600),
             request_head: Duration::from_secs(30),

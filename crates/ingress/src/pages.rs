@@ -29,16 +29,26 @@ pub(crate) enum Refusal {
     ConnectTimedOut {
         component: String,
     },
-    /// The connection ended with no answer, or the answer was no HTTP.
+    /// The connection ended with no answer.
     NoAnswer {
         component: String,
+        sent: Sent,
     },
+    /// The answer was no HTTP.
     BadAnswer {
         component: String,
     },
     AnswerTimedOut {
         component: String,
     },
+}
+
+/// How much of a request went to the instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sent {
+    Nothing,
+    Part,
+    All,
 }
 
 impl Refusal {
@@ -85,14 +95,21 @@ impl Refusal {
             Refusal::ConnectTimedOut { component } => {
                 format!("Component {component} did not accept a connection in time. Nothing was sent to it.")
             }
-            Refusal::NoAnswer { component } => {
+            Refusal::NoAnswer { component, sent: Sent::Nothing } => {
+                format!("Component {component} closed the connection before anything was sent to it.")
+            }
+            Refusal::NoAnswer { component, sent: Sent::Part } => format!(
+                "Component {component} closed the connection before the whole request was sent to it, and no answer \
+                 arrived. If it sent one, closing with a part of the request unread destroyed it."
+            ),
+            Refusal::NoAnswer { component, sent: Sent::All } => {
                 format!("Component {component} closed the connection without an answer. It may have seen the request.")
             }
             Refusal::BadAnswer { component } => {
-                format!("Component {component} gave an answer that is no valid HTTP. It has seen the request.")
+                format!("Component {component} gave an answer that is no valid HTTP. It may have seen the request.")
             }
             Refusal::AnswerTimedOut { component } => {
-                format!("Component {component} did not answer in time. It has seen the request.")
+                format!("Component {component} did not answer in time. It may have seen the request.")
             }
         }
     }

@@ -8,9 +8,9 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
 use hyper::client::conn::http1::{self, SendRequest};
@@ -18,8 +18,8 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use crate::body::RequestBody;
 use crate::limits::Limits;
+use crate::upload::RequestBody;
 use crate::upstream::Upstream;
 
 /// One connection to an upstream, speaking HTTP/1.1.
@@ -31,11 +31,21 @@ pub(crate) struct Link {
     pub reused: bool,
 }
 
-/// Bytes that went over a connection so far.
+/// What went over a connection so far.
 #[derive(Debug, Default)]
-struct Traffic {
+pub(crate) struct Traffic {
     written: AtomicU64,
     read: AtomicU64,
+    /// The present request has a body.
+    has_body: AtomicBool,
+    /// The other side takes no more bytes. What it has sent before can still be read.
+    refuses: AtomicBool,
+}
+
+impl Traffic {
+    pub fn begin(&self, has_body: bool) {
+        self.has_body.store(has_body, Relaxed);
+    }
 }
 
 /// Where a connection's traffic stood.
@@ -49,6 +59,15 @@ impl Link {
     pub fn mark(&self) -> Mark {
         Mark { written: self.traffic.written.load(Relaxed), read: self.traffic.read.load(Relaxed) }
     }
+
+    pub fn traffic(&self) -> &Arc<Traffic> {
+        &self.traffic
+    }
+
+    /// The other side stopped reading before the request was written to its end.
+    pub fn refused_the_rest(&self) -> bool {
+        self.traffic.refuses.load(Relaxed)
+    }
 }
 
 /// Opens a connection. The caller has the deadline.
@@ -59,7 +78,7 @@ pub(crate) async fn connect(address: SocketAddr, limits: &Limits) -> io::Result<
     };
     stream.set_nodelay(true)?;
     let traffic = Arc::new(Traffic::default());
-    let io = TokioIo::new(Counted { stream, traffic: Arc::clone(&traffic) });
+    let io = TokioIo::new(Socket { stream, traffic: Arc::clone(&traffic), unused: true, reader: None });
     let (sender, connection) =
         http1::Builder::new().max_buf_size(256 * 1024).handshake(io).await.map_err(io::Error::other)?;
     // Its errors reach whoever waits for an answer or reads a body; an idle one's end concerns nobody.
@@ -101,7 +120,11 @@ impl Pool {
     /// Gives a connection back whose answer has been read to its end.
     pub fn give(upstream: &Arc<Upstream>, link: Link, limits: &Arc<Limits>) {
         let mut inner = upstream.pool.lock();
-        if inner.closed || link.sender.is_closed() || inner.idle.len() >= limits.upstream_idle_count {
+        if inner.closed
+            || link.sender.is_closed()
+            || link.refused_the_rest()
+            || inner.idle.len() >= limits.upstream_idle_count
+        {
             return;
         }
         inner.idle.push_back((link, Instant::now()));
@@ -151,34 +174,82 @@ async fn sweep(upstream: Arc<Upstream>, limits: Arc<Limits>) {
     }
 }
 
-/// The socket, counting what passes.
-struct Counted {
+/// The socket of an upstream. It counts what passes, and it outlives a failed write.
+///
+/// An application may answer before it has read the whole request (413, 401, 429) and close. The next write then fails,
+/// although the answer lies in our receive buffer. hyper gives up on a failed write, so it must not see one: from then on
+/// what it writes is thrown away, and it reads on until it has the answer, or finds that there is none. Linux keeps
+/// received bytes readable after a reset, and every read ends once the connection is gone.
+struct Socket {
     stream: TcpStream,
     traffic: Arc<Traffic>,
+    /// Nothing was written yet. hyper takes bytes that come before its request for a broken connection, and such an answer
+    /// has to wait; a connection that ends before its request may be told at once, since then the request can go elsewhere.
+    unused: bool,
+    /// Waits for the first write.
+    reader: Option<Waker>,
 }
 
-impl Counted {
-    fn wrote(&self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        if let Poll::Ready(Ok(count)) = &result {
-            self.traffic.written.fetch_add(*count as u64, Relaxed);
+impl Socket {
+    fn refuses(&self) -> bool {
+        self.traffic.refuses.load(Relaxed)
+    }
+
+    /// `given`: the number of bytes that should have been written.
+    fn wrote(&mut self, result: Poll<io::Result<usize>>, given: usize) -> Poll<io::Result<usize>> {
+        if self.unused && result.is_ready() {
+            self.unused = false;
+            self.reader.take().into_iter().for_each(Waker::wake);
         }
-        result
+        match result {
+            Poll::Ready(Ok(count)) => {
+                self.traffic.written.fetch_add(count as u64, Relaxed);
+                Poll::Ready(Ok(count))
+            }
+            Poll::Ready(Err(error)) if is_closed_by_peer(&error) => {
+                self.traffic.refuses.store(true, Relaxed);
+                Poll::Ready(Ok(given))
+            }
+            other => other,
+        }
     }
 }
 
-impl AsyncRead for Counted {
+/// Errors after which the connection is gone, so that reading what is left comes to an end.
+fn is_closed_by_peer(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
+    matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset)
+}
+
+impl AsyncRead for Socket {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.unused && matches!(ready!(self.stream.poll_peek(cx, &mut ReadBuf::new(&mut [0; 1]))), Ok(1..)) {
+            self.reader = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
         let before = buf.filled().len();
         let result = Pin::new(&mut self.stream).poll_read(cx, buf);
         self.traffic.read.fetch_add((buf.filled().len() - before) as u64, Relaxed);
-        result
+        match result {
+            // A system that closes a connection with unread bytes resets it. Where a request has a body this is the end of
+            // an answer that came early, and no sign of a cut one: an application that dies ends its answer in the same
+            // way as one that has finished, and only an answer with a length shows whether something is missing.
+            Poll::Ready(Err(error)) if is_closed_by_peer(&error) && self.traffic.has_body.load(Relaxed) => {
+                self.traffic.refuses.store(true, Relaxed);
+                Poll::Ready(Ok(()))
+            }
+            other => other,
+        }
     }
 }
 
-impl AsyncWrite for Counted {
+impl AsyncWrite for Socket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        if self.refuses() {
+            return Poll::Ready(Ok(buf.len()));
+        }
         let result = Pin::new(&mut self.stream).poll_write(cx, buf);
-        self.wrote(result)
+        self.wrote(result, buf.len())
     }
 
     fn poll_write_vectored(
@@ -186,8 +257,12 @@ impl AsyncWrite for Counted {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        let given = bufs.iter().map(|buf| buf.len()).sum();
+        if self.refuses() {
+            return Poll::Ready(Ok(given));
+        }
         let result = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
-        self.wrote(result)
+        self.wrote(result, given)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -10,27 +10,28 @@ use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::TrySendError;
-use hyper::header::{HOST, HeaderValue};
+use hyper::header::{CONNECTION, EXPECT, HOST, HeaderValue};
 use hyper::http::request;
 use hyper::upgrade::OnUpgrade;
 use hyper::{Method, Request, Response, StatusCode, Uri, Version};
 
 use crate::admission::{Admitted, Search};
-use crate::body::{Answer, Exchange, Held, RequestBody};
+use crate::body::{Answer, Held};
 use crate::counters::Tally;
 use crate::headers::{self, Origin};
 use crate::host;
 use crate::limits::Limits;
 use crate::listeners::Watch;
-use crate::pages::{Refusal, accepted};
+use crate::pages::{self, Refusal, accepted};
 use crate::path::{BadPath, NormalPath};
 use crate::pool::{Link, Mark, connect};
 use crate::steering::Steering;
 use crate::tunnel::Tunnels;
+use crate::upload::{Exchange, RequestBody};
 
 /// What every request needs; one per process.
 #[derive(Debug)]
@@ -70,6 +71,8 @@ impl Proxy {
         let upgrade = asked.then(|| hyper::upgrade::on(&mut request));
         let (mut parts, body) = request.into_parts();
         let version = parts.version;
+        let wait = self.wait_for_continue(&mut parts, &body);
+        let body = RequestBody::new(body, &client.watch, wait);
         headers::for_upstream(&mut parts.headers, given_host.clone(), &client.origin, upgrade.is_some());
         let outgoing = Outgoing::new(parts, body);
 
@@ -88,6 +91,17 @@ impl Proxy {
                 Err(refusal)
             }
         }
+    }
+
+    /// How long the client's body is held back for the instance to ask for it. An expectation that comes from HTTP/1.0 or
+    /// without a body means nothing and goes no further.
+    fn wait_for_continue(&self, parts: &mut request::Parts, body: &Incoming) -> Option<Duration> {
+        let expects = headers::expects_continue(&parts.headers);
+        if expects && (parts.version != Version::HTTP_11 || body.is_end_stream()) {
+            parts.headers.remove(EXPECT);
+            return None;
+        }
+        expects.then_some(self.limits.answer_continue)
     }
 
     /// Sends the request until it has an answer or may not be sent again.
@@ -113,7 +127,7 @@ impl Proxy {
                     continue;
                 }
             };
-            let (request, spare) = outgoing.aim(&admitted, uri, link.reused);
+            let (request, spare) = outgoing.aim(&admitted, uri, &link);
             let mark = link.mark();
             let failure = match self.head(&admitted.exchange, link.sender.try_send_request(request)).await {
                 Ok(response) => return Ok(Sent { response, link, admitted }),
@@ -128,7 +142,10 @@ impl Proxy {
             fresh_only = true;
             outgoing = match again(*failure, spare, mark, &link, &admitted, &mut replayed) {
                 Ok(outgoing) if search.tried.len() < self.limits.upstreams_tried => outgoing,
-                Ok(_) => return Err(Refusal::NoAnswer { component: admitted.rule().component.clone() }),
+                Ok(_) => {
+                    let component = admitted.rule().component.clone();
+                    return Err(Refusal::NoAnswer { component, sent: pages::Sent::Nothing });
+                }
                 Err(refusal) => return Err(refusal),
             };
         }
@@ -189,7 +206,13 @@ impl Proxy {
         if response.status().is_server_error() {
             tally.app_error();
         }
+        let early = admitted.exchange.is_uploading()
+            && (link.refused_the_rest() || !admitted.exchange.was_asked() || headers::says_close(response.headers()));
         headers::for_client(response.headers_mut(), false);
+        if early {
+            // So that the client need not send the rest.
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         *response.version_mut() = Version::HTTP_11;
         // HTTP/1.0 without a length ends a body by closing: there, only a reset shows that it was cut.
         let reset_when_cut = (version == Version::HTTP_10).then(|| Arc::clone(&client.watch));
@@ -216,18 +239,28 @@ struct Outgoing {
 }
 
 impl Outgoing {
-    fn new(mut parts: request::Parts, body: Incoming) -> Self {
+    fn new(mut parts: request::Parts, body: RequestBody) -> Self {
         parts.version = Version::HTTP_11;
-        Outgoing { request: Request::from_parts(parts, RequestBody::new(body)) }
+        Outgoing { request: Request::from_parts(parts, body) }
     }
 
     /// For this place; and a copy to send again, where that may be needed and can be made.
-    fn aim(self, admitted: &Admitted, uri: &Uri, reused: bool) -> (Request<RequestBody>, Option<request::Parts>) {
+    fn aim(self, admitted: &Admitted, uri: &Uri, link: &Link) -> (Request<RequestBody>, Option<request::Parts>) {
         let mut request = self.request;
         *request.uri_mut() = admitted.rule().target(uri);
-        request.body_mut().held_by(&admitted.exchange);
+        request.body_mut().held_by(&admitted.exchange, link.traffic());
+        if request.body().is_expected() {
+            let exchange = Arc::clone(&admitted.exchange);
+            hyper::ext::on_informational(&mut request, move |answer| {
+                if answer.status() == StatusCode::CONTINUE {
+                    exchange.ask();
+                }
+            });
+        } else {
+            admitted.exchange.ask();
+        }
         let empty = request.body().is_end_stream();
-        if !(reused && empty) {
+        if !(link.reused && empty) {
             return (request, None);
         }
         let (parts, body) = request.into_parts();
@@ -263,7 +296,14 @@ fn again(
     if failure.error().is_parse() {
         Err(Refusal::BadAnswer { component: component() })
     } else {
-        Err(Refusal::NoAnswer { component: component() })
+        let sent = if now.written == mark.written {
+            pages::Sent::Nothing
+        } else if admitted.exchange.is_uploading() || link.refused_the_rest() {
+            pages::Sent::Part
+        } else {
+            pages::Sent::All
+        };
+        Err(Refusal::NoAnswer { component: component(), sent })
     }
 }
 

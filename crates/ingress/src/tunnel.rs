@@ -13,9 +13,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::body::Exchange;
 use crate::counters::{Tally, Window};
 use crate::listeners::Watch;
+use crate::upload::Exchange;
 
 /// How long both sides may take to hand over their connection once 101 was said.
 const HAND_OVER: Duration = Duration::from_secs(10);

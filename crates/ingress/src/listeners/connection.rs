@@ -12,8 +12,9 @@ use hyper::header::HeaderValue;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::headers::Origin;
@@ -35,7 +36,7 @@ impl Connection {
         }
         let watch = Arc::new(Watch::default());
         let client = Client { origin: self.origin(), watch: Arc::clone(&watch) };
-        let io = TokioIo::new(Watched { stream, watch: Arc::clone(&watch) });
+        let io = TokioIo::new(Watched { stream, watch: Arc::clone(&watch), shut: false });
         let limits = &self.proxy.limits;
         let context = Arc::new((Arc::clone(&self.proxy), client));
         let service = service_fn(move |request| {
@@ -43,33 +44,63 @@ impl Connection {
             async move { context.0.answer(&context.1, request).await }
         });
         // No half-close: a client that closes its side while it waits is taken as gone, and its instance is told.
-        let connection = http1::Builder::new()
+        let mut connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(limits.request_head)
             .max_header_size(limits.head_bytes)
             .max_buf_size(limits.head_bytes.max(64 * 1024))
             .serve_connection(io, service)
             .with_upgrades();
-        tokio::pin!(connection);
         let mut stopping = false;
         loop {
             tokio::select! {
                 result = &mut connection => {
+                    let refused = result.as_ref().is_err_and(hyper::Error::is_parse);
                     if let Err(error) = result {
                         tracing::debug!(peer = %self.peer, %error, "client connection ended");
+                    }
+                    if let Some(parts) = connection.into_parts()
+                        && (refused || watch.unread.load(Relaxed))
+                    {
+                        self.linger(parts.io.into_inner()).await;
                     }
                     return;
                 }
                 () = self.stop.cancelled(), if !stopping => {
                     stopping = true;
-                    connection.as_mut().graceful_shutdown();
+                    Pin::new(&mut connection).graceful_shutdown();
                 }
+                // Asks hyper to look whether somebody still reads the client's body.
+                () = watch.look.notified() => {}
                 () = self.cut.cancelled() => return,
                 () = watch.idle_for(limits.body_idle) => {
                     tracing::debug!(peer = %self.peer, "client connection was silent for too long");
                     return;
                 }
             }
+        }
+    }
+
+    /// The client was answered before it had sent everything. Throws away what it still sends, so that it can read the
+    /// answer: closing with unread bytes would reset its connection.
+    async fn linger(&self, mut socket: Watched) {
+        if !socket.shut || self.proxy.limits.linger.is_zero() {
+            return;
+        }
+        let limits = &self.proxy.limits;
+        let mut buffer = vec![0; 16 * 1024];
+        let discard = async {
+            loop {
+                let read = tokio::time::timeout(limits.linger_idle, socket.stream.read(&mut buffer)).await;
+                if !matches!(read, Ok(Ok(1..))) {
+                    return;
+                }
+            }
+        };
+        tokio::select! {
+            () = discard => {}
+            () = tokio::time::sleep(limits.linger) => {}
+            () = self.cut.cancelled() => {}
         }
     }
 
@@ -89,12 +120,25 @@ pub(crate) struct Watch {
     moved: AtomicU64,
     reset: AtomicBool,
     closed: AtomicBool,
+    /// The present request has a body that was not read to its end.
+    unread: AtomicBool,
+    look: Notify,
 }
 
 impl Watch {
     /// The socket is reset instead of closed when it goes.
     pub fn reset_on_close(&self) {
         self.reset.store(true, Relaxed);
+    }
+
+    /// Whether the present request has a body that is still to be read.
+    pub fn unread(&self, yes: bool) {
+        self.unread.store(yes, Relaxed);
+    }
+
+    /// Wakes up the task that serves the client.
+    pub fn look_again(&self) {
+        self.look.notify_one();
     }
 
     /// The client closed its side, or its connection broke.
@@ -124,6 +168,8 @@ impl Watch {
 struct Watched {
     stream: TcpStream,
     watch: Arc<Watch>,
+    /// We closed our side in order.
+    shut: bool,
 }
 
 impl Watched {
@@ -177,6 +223,7 @@ impl AsyncWrite for Watched {
             // Shutting down in order would send the FIN that a cut body must not end with.
             return Poll::Ready(Ok(()));
         }
+        self.shut = true;
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

@@ -4,6 +4,7 @@
 mod control;
 mod cut;
 mod drain;
+mod early;
 mod harness;
 mod passing;
 mod previous;
