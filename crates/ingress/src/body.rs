@@ -8,6 +8,7 @@ use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 
 use crate::counters::Tally;
+use crate::headers;
 use crate::limits::Limits;
 use crate::listeners::Watch;
 use crate::pool::{Link, Pool};
@@ -90,7 +91,12 @@ impl Body for Answer {
             Answer::Own(text) => return Poll::Ready(text.take().map(|text| Ok(Frame::data(text)))),
             Answer::Passing(passing) => passing,
         };
-        let frame = ready!(Pin::new(&mut passing.incoming).poll_frame(cx));
+        let mut frame = ready!(Pin::new(&mut passing.incoming).poll_frame(cx));
+        if let Some(Ok(frame)) = &mut frame
+            && let Some(trailers) = frame.trailers_mut()
+        {
+            headers::trailers_for_client(trailers);
+        }
         match &frame {
             // The error goes on to hyper, which then aborts the client's connection: a cut body never looks whole.
             Some(Err(_)) => passing.cut(),

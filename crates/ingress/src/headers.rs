@@ -8,14 +8,16 @@ use hyper::header::{
 
 use crate::pages::ERROR_HEADER;
 
-const FORWARDED: HeaderName = HeaderName::from_static("forwarded");
-const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+
+/// Headers that belong to one hop, apart from `Connection` and what it names.
+const HOP_BY_HOP: [HeaderName; 7] =
+    [KEEP_ALIVE, PROXY_CONNECTION, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE];
 
 /// What we say about where a request came from.
 #[derive(Debug, Clone)]
@@ -28,11 +30,9 @@ pub(crate) struct Origin {
 /// Makes a client's headers fit for an upstream. `upgrade`: a websocket handshake goes on as one.
 pub(crate) fn for_upstream(headers: &mut HeaderMap, host: HeaderValue, origin: &Origin, upgrade: bool) {
     let chunked = headers.contains_key(TRANSFER_ENCODING);
+    let trailers = lists(headers, &TE, "trailers");
     strip_hop_by_hop(headers);
-    let claims: Vec<HeaderName> = headers.keys().filter(|name| is_claim(name)).cloned().collect();
-    for name in claims {
-        headers.remove(name);
-    }
+    strip_claims(headers);
     headers.insert(HOST, host.clone());
     headers.insert(X_FORWARDED_FOR, origin.address.clone());
     headers.insert(X_FORWARDED_HOST, host);
@@ -45,6 +45,18 @@ pub(crate) fn for_upstream(headers: &mut HeaderMap, host: HeaderValue, origin: &
     if upgrade {
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    } else if trailers {
+        // `TE` is for one hop, and on the next one trailers are understood as well (RFC 9110, 10.1.4).
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+        headers.insert(CONNECTION, HeaderValue::from_static("te"));
+    }
+}
+
+/// Takes off what a client may not claim, in headers and in trailers.
+pub(crate) fn strip_claims(headers: &mut HeaderMap) {
+    let claims: Vec<HeaderName> = headers.keys().filter(|name| is_claim(name)).cloned().collect();
+    for name in claims {
+        headers.remove(name);
     }
 }
 
@@ -66,6 +78,11 @@ pub(crate) fn for_client(headers: &mut HeaderMap, upgraded: bool) {
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
     }
+}
+
+/// Makes an application's trailers fit for a client.
+pub(crate) fn trailers_for_client(trailers: &mut HeaderMap) {
+    trailers.remove(ERROR_HEADER);
 }
 
 /// The client asks to speak the websocket protocol on this connection. Other protocols are not known to us and their
@@ -103,8 +120,7 @@ fn strip_hop_by_hop(headers: &mut HeaderMap) {
         }
         headers.remove(CONNECTION);
     }
-    for name in [KEEP_ALIVE, PROXY_CONNECTION, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE]
-    {
+    for name in &HOP_BY_HOP {
         headers.remove(name);
     }
 }
@@ -119,10 +135,24 @@ fn tokens(value: &HeaderValue) -> impl Iterator<Item = String> + '_ {
     text.split(',').map(|token| token.trim().to_ascii_lowercase()).filter(|token| !token.is_empty())
 }
 
-/// Names that only a proxy may set, and their twins: CGI-like applications read `X_Real_Ip` as `X-Real-Ip`.
+/// A name that only a proxy may set, or another spelling of one. CGI-like applications read `X_Real_IP` as `X-Real-IP`:
+/// they see no difference between a dash and any other sign. Other names with such signs pass.
 fn is_claim(name: &HeaderName) -> bool {
     let text = name.as_str();
-    text.starts_with("x-forwarded") || *name == FORWARDED || *name == X_REAL_IP || text.contains('_')
+    if is_reserved(text) {
+        return true;
+    }
+    let other_sign = |character: char| !character.is_ascii_alphanumeric() && character != '-';
+    if !text.contains(other_sign) {
+        return false;
+    }
+    let twin = text.replace(other_sign, "-");
+    is_reserved(&twin) || HOP_BY_HOP.iter().chain([&CONTENT_LENGTH]).any(|name| name.as_str() == twin)
+}
+
+fn is_reserved(name: &str) -> bool {
+    // `Proxy` becomes the environment variable `HTTP_PROXY` in a CGI program (https://httpoxy.org).
+    name.starts_with("x-forwarded") || matches!(name, "forwarded" | "x-real-ip" | "proxy")
 }
 
 #[cfg(test)]
@@ -152,7 +182,10 @@ mod tests {
             ("Forwarded", "for=10.0.0.1"),
             ("X-Real-Ip", "10.0.0.1"),
             ("X_Forwarded_For", "10.0.0.1"),
-            ("Remote_User", "root"),
+            ("X_Forwarded-Host", "evil"),
+            ("X.Forwarded.Host", "evil"),
+            ("Proxy", "http://10.0.0.1"),
+            ("Transfer_Encoding", "chunked"),
         ];
         let headers = sent(&spoofed);
         assert_eq!(headers["x-forwarded-for"], "192.0.2.9");
@@ -160,6 +193,22 @@ mod tests {
         assert_eq!(headers["x-forwarded-host"], "shop");
         assert_eq!(headers["x-forwarded-port"], "8080");
         assert_eq!(headers.len(), 5, "{headers:?}");
+    }
+
+    #[test]
+    fn names_with_underscores_pass_unless_they_imitate_what_a_proxy_sets() {
+        let headers = sent(&[("api_key", "a"), ("X_Api_Key", "b"), ("Remote_User", "c"), ("X_Real_IP", "d")]);
+        for (name, value) in [("api_key", "a"), ("x_api_key", "b"), ("remote_user", "c")] {
+            assert_eq!(headers[name], value);
+        }
+        assert!(!headers.contains_key("x_real_ip"));
+    }
+
+    #[test]
+    fn trailers_are_asked_for_on_the_next_hop_where_they_were_asked_for_on_this_one() {
+        let headers = sent(&[("TE", "gzip, trailers"), ("Connection", "TE")]);
+        assert_eq!(headers["te"], "trailers");
+        assert_eq!(headers["connection"], "te");
     }
 
     #[test]

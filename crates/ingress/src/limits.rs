@@ -31,8 +31,10 @@ pub(crate) struct Limits {
     pub first_upstream: Duration,
     /// Different upstreams tried for one request, as long as nothing was sent to any of them.
     pub upstreams_tried: usize,
-    /// Of a request's head. Headers are at most 100, hyper's own limit.
+    /// Of a request's head.
     pub head_bytes: usize,
+    /// Header lines of a request, and of an answer. SECURITY.md names this number.
+    pub headers: usize,
 }
 
 impl Default for Limits {
@@ -51,6 +53,7 @@ impl Default for Limits {
             first_upstream: Duration::from_secs(1),
             upstreams_tried: 3,
             head_bytes: 64 * 1024,
+            headers: 512,
         }
     }
 }

@@ -79,8 +79,15 @@ pub(crate) async fn connect(address: SocketAddr, limits: &Limits) -> io::Result<
     stream.set_nodelay(true)?;
     let traffic = Arc::new(Traffic::default());
     let io = TokioIo::new(Socket { stream, traffic: Arc::clone(&traffic), unused: true, reader: None });
-    let (sender, connection) =
-        http1::Builder::new().max_buf_size(256 * 1024).handshake(io).await.map_err(io::Error::other)?;
+    let (sender, connection) = http1::Builder::new()
+        .max_buf_size(256 * 1024)
+        .max_headers(limits.headers)
+        // A proxy takes off such spaces (RFC 9112, 5.1), and replaces folds by spaces (5.2).
+        .allow_spaces_after_header_name_in_responses(true)
+        .allow_obsolete_multiline_headers_in_responses(true)
+        .handshake(io)
+        .await
+        .map_err(io::Error::other)?;
     // Its errors reach whoever waits for an answer or reads a body; an idle one's end concerns nobody.
     tokio::spawn(connection.with_upgrades());
     Ok(Link { sender, traffic, reused: false })

@@ -67,7 +67,10 @@ impl Proxy {
         let uri = request.uri().clone();
         let path = NormalPath::parse(uri.path()).map_err(bad_path)?;
 
-        let asked = headers::asks_for_websocket(request.headers()) && request.version() == Version::HTTP_11;
+        // The handshake of RFC 6455 (4.1) is a GET without a body; any other method would carry one past every rule.
+        let asked = headers::asks_for_websocket(request.headers())
+            && request.version() == Version::HTTP_11
+            && request.method() == Method::GET;
         let upgrade = asked.then(|| hyper::upgrade::on(&mut request));
         let (mut parts, body) = request.into_parts();
         let version = parts.version;

@@ -13,6 +13,7 @@ use futures::task::AtomicWaker;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::time::Sleep;
 
+use crate::headers;
 use crate::listeners::Watch;
 use crate::pool::Traffic;
 use crate::upstream::Admission;
@@ -184,7 +185,13 @@ impl Body for RequestBody {
         }
         let Some(incoming) = &mut self.incoming else { return Poll::Ready(None) };
         let frame = std::task::ready!(Pin::new(incoming).poll_frame(cx));
-        let frame = frame.map(|result| result.map_err(UploadError::Client));
+        let mut frame = frame.map(|result| result.map_err(UploadError::Client));
+        if let Some(Ok(frame)) = &mut frame
+            && let Some(trailers) = frame.trailers_mut()
+        {
+            // A trailer is a header that comes late, and may claim as little.
+            headers::strip_claims(trailers);
+        }
         self.passed(frame.as_ref());
         Poll::Ready(frame)
     }

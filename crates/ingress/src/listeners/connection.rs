@@ -48,6 +48,7 @@ impl Connection {
             .timer(TokioTimer::new())
             .header_read_timeout(limits.request_head)
             .max_header_size(limits.head_bytes)
+            .max_headers(limits.headers)
             .max_buf_size(limits.head_bytes.max(64 * 1024))
             .serve_connection(io, service)
             .with_upgrades();

@@ -279,3 +279,60 @@ async fn an_answer_is_passed_on_as_it_comes() {
         .await;
     }
 }
+
+#[tokio::test]
+async fn hundreds_of_headers_pass_both_ways() {
+    let app = application(|mut stream, _| async move {
+        let lines = read_head(&mut stream).await.unwrap().matches("x-many").count();
+        let many: String = (0..400).map(|number| format!("X-Many-{number}: {number}\r\n")).collect();
+        let answer = format!("HTTP/1.1 200 OK\r\n{many}Content-Length: 3\r\n\r\n{lines}");
+        stream.write_all(answer.as_bytes()).await.unwrap();
+    })
+    .await;
+    let door = Door::to(&[("web", app)]).await;
+    let many: String = (0..400).map(|number| format!("X-Many-{number}: {number}\r\n")).collect();
+    let answer = door.raw(&format!("GET / HTTP/1.1\r\nHost: shop\r\n{many}Connection: close\r\n\r\n")).await;
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("x-many-399: 399"), "{answer}");
+    assert!(answer.ends_with("400"), "{answer}");
+}
+
+#[tokio::test]
+async fn an_answer_with_a_space_before_a_colon_or_a_folded_line_is_put_right() {
+    let app = application(|mut stream, _| async move {
+        read_head(&mut stream).await;
+        let answer = "HTTP/1.1 200 OK\r\nX-Odd : 1\r\nX-Folded: a\r\n  b\r\nContent-Length: 2\r\n\r\nok";
+        stream.write_all(answer.as_bytes()).await.unwrap();
+    })
+    .await;
+    let door = Door::to(&[("web", app)]).await;
+    let answer = door.get("/").await;
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("\r\nx-odd: 1\r\n"), "{answer}");
+    assert!(answer.lines().any(|line| line.starts_with("x-folded: a ") && line.ends_with('b')), "{answer}");
+}
+
+#[tokio::test]
+async fn trailers_pass_both_ways_without_those_that_imitate_ours() {
+    let app = application(|mut stream, _| async move {
+        let head = read_head(&mut stream).await.unwrap();
+        assert!(head.contains("\r\nte: trailers\r\n"), "{head}");
+        let mut body = String::new();
+        while !body.ends_with("\r\n\r\n") {
+            body.push(char::from(stream.read_u8().await.unwrap()));
+        }
+        assert!(body.contains("x-sum: 5") && !body.contains("6.6.6.6"), "{body}");
+        let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum, X-Boatyard-Error\r\n\r\n";
+        let body = "2\r\nok\r\n0\r\nX-Sum: 7\r\nX-Boatyard-Error: no-instance\r\n\r\n";
+        stream.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
+    })
+    .await;
+    let door = Door::to(&[("web", app)]).await;
+    let answer = door
+        .raw(
+            "POST / HTTP/1.1\r\nHost: shop\r\nTE: trailers\r\nConnection: TE, close\r\nTransfer-Encoding: chunked\r\n\
+             Trailer: X-Sum, X-Forwarded-For, X-Real-IP, X_Real_IP\r\n\r\n5\r\nhello\r\n0\r\nX-Sum: 5\r\n\
+             X-Forwarded-For: 6.6.6.6\r\nX-Real-IP: 6.6.6.6\r\nX_Real_IP: 6.6.6.6\r\n\r\n",
+        )
+        .await;
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("x-sum: 7"), "{answer}");
+    assert!(!answer.contains("no-instance"), "{answer}");
+}

@@ -108,3 +108,13 @@ async fn an_upgrade_to_anything_else_goes_on_as_a_plain_request() {
     let answer = door.raw(ask).await.to_lowercase();
     assert!(answer.starts_with("http/1.1 200") && !answer.contains("h2c") && !answer.contains("http2"), "{answer}");
 }
+
+#[tokio::test]
+async fn a_handshake_by_another_method_than_get_goes_on_as_a_plain_request() {
+    let door = Door::to(&[("web", echo().await)]).await;
+    let ask = "POST /ws HTTP/1.1\r\nHost: shop\r\nConnection: close, Upgrade\r\nUpgrade: websocket\r\n\
+               Content-Length: 5\r\n\r\nhello";
+    let answer = door.raw(ask).await.to_lowercase();
+    assert!(answer.starts_with("http/1.1 200") && answer.ends_with("hello"), "{answer}");
+    assert!(!answer.contains("upgrade"), "{answer}");
+}
