@@ -10,6 +10,7 @@ use http_body_util::{BodyExt, StreamBody};
 use hyper::Request;
 use hyper::body::Frame;
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::support::*;
@@ -126,3 +127,72 @@ async fn instances_removed_or_stopped_by_hand_come_back() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
+
+/// An answer that never ends, an upload that never ends, and a websocket: open when the roll begins, and still open when the
+/// time to drain is over.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_an_upload_and_a_websocket_that_a_restart_cuts_are_in_its_record() {
+    let at = installation().await;
+    at.create(ENDLESS).await.unwrap();
+    let app = app_id(&at, "endless").await;
+    let mut open = Vec::new();
+    for head in [
+        "POST /upload HTTP/1.1\r\nHost: endless.localhost\r\nContent-Length: 1000\r\n\r\nabc",
+        "GET /stream HTTP/1.1\r\nHost: endless.localhost\r\n\r\n",
+        "GET /socket HTTP/1.1\r\nHost: endless.localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+    ] {
+        let mut client = TcpStream::connect(at.http()).await.unwrap();
+        client.write_all(head.as_bytes()).await.unwrap();
+        if !head.starts_with("POST") {
+            let mut answer = [0; 12];
+            client.read_exact(&mut answer).await.unwrap();
+            assert!(answer.starts_with(b"HTTP/1.1 "), "{}", String::from_utf8_lossy(&answer));
+        }
+        open.push(client);
+    }
+
+    let deployment = at.restart(&app, &[]).await.unwrap();
+    let ended = at.wait_active(&app, &deployment).await.unwrap();
+    let served = &ended["boatyard"]["record"]["served"];
+    let counts = ["open_at_start", "requests_cut", "uploads_cut", "upgraded", "upgraded_cut", "failed"];
+    assert_eq!(counts.map(|name| served[name].as_u64()), [2, 1, 1, 1, 1, 2].map(Some), "{served}");
+    println!("a restart that cuts one of each: {served}");
+}
+
+const ENDLESS: &str = r#"
+name: endless
+services:
+- name: web
+  image: {registry_type: DOCKER_HUB, registry: boatyard-local, repository: python, tag: '3'}
+  run_command: python3 -c "$PROGRAM"
+  health_check: {http_path: /, period_seconds: 1}
+  termination: {drain_seconds: 2, grace_period_seconds: 2}
+  envs:
+  - key: PROGRAM
+    value: |
+      import socket, threading, time
+      def answer(client):
+          lines = client.makefile('rb')
+          path = lines.readline().decode().split(' ')[1]
+          while lines.readline() not in (b'\r\n', b''): pass
+          if path == '/upload':
+              while lines.read(1): pass
+          elif path == '/stream':
+              client.sendall(b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n')
+              while True:
+                  client.sendall(b'1\r\nx\r\n')
+                  time.sleep(0.05)
+          elif path == '/socket':
+              client.sendall(b'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n')
+              while lines.read(1): pass
+          else:
+              client.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok')
+          lines.close()
+          client.close()
+      server = socket.socket()
+      server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+      server.bind(('', 8080))
+      server.listen(99)
+      while True:
+          threading.Thread(target=answer, args=(server.accept()[0],), daemon=True).start()
+"#;

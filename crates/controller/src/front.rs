@@ -183,9 +183,13 @@ impl Tallies {
         let counters = self.counters.get(app).and_then(|windows| windows.get(window)).copied().unwrap_or_default();
         let served = Served {
             requests: counters.requests,
+            open_at_start: counters.open_at_start,
             failed: counters.failed,
             app_errors: counters.app_errors,
             client_gone: counters.client_gone,
+            requests_cut: counters.requests_cut,
+            uploads_cut: counters.uploads_cut,
+            upgraded: counters.upgraded,
             upgraded_cut: counters.upgraded_cut,
             slowest_us: counters.slowest_us,
             at_least: false,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::counters::Tally;
+use crate::counters::{Cut, Tally};
 use crate::limits::Limits;
 use crate::pages::Refusal;
 use crate::path::NormalPath;
@@ -40,6 +40,8 @@ pub(crate) struct Search<'a> {
     pub tried: Vec<Arc<Upstream>>,
     /// From the first table that knew the app on.
     pub tally: Option<Tally>,
+    /// Set when a stopping instance ended the request.
+    pub cut: Option<Cut>,
 }
 
 enum Step {
@@ -108,8 +110,8 @@ impl Search<'_> {
 
     fn count(&mut self, app: &App) {
         match &mut self.tally {
-            None => self.tally = Some(Tally::new(&app.window, self.started)),
-            Some(tally) => tally.move_to(&app.window),
+            None => self.tally = Some(Tally::new(&app.account, self.started)),
+            Some(tally) => tally.move_to(&app.account),
         }
     }
 }

@@ -73,7 +73,7 @@ impl Passing {
     /// The upstream did not finish what it had begun.
     fn cut(&mut self) {
         if let Some(mut held) = self.held.take() {
-            held.tally.failed();
+            held.tally.failed(held.exchange.cut_by_stop());
             held.give_up_upload();
             if let Some(watch) = &held.reset_when_cut {
                 watch.reset_on_close();

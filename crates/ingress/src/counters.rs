@@ -1,8 +1,11 @@
 //! What came of requests, by app and window. Counts only grow; nothing here decides anything.
+//!
+//! A deployment's record is about everything that its roll puts at risk. So a window counts what was open when it began as
+//! well as what came during it, and every end is counted in the window that is in force when it happens.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
 use crate::protocol::Counters;
@@ -14,29 +17,33 @@ const GONE_APPS: usize = 64;
 
 /// The counters of one app in one window.
 #[derive(Debug, Default)]
-pub(crate) struct Window {
+struct Window {
     requests: AtomicU64,
+    open_at_start: AtomicU64,
     failed: AtomicU64,
     app_errors: AtomicU64,
     client_gone: AtomicU64,
+    requests_cut: AtomicU64,
+    uploads_cut: AtomicU64,
+    upgraded: AtomicU64,
     upgraded_cut: AtomicU64,
     slowest_us: AtomicU64,
 }
 
 impl Window {
-    pub fn read(&self) -> Counters {
+    fn read(&self) -> Counters {
         Counters {
             requests: self.requests.load(Relaxed),
+            open_at_start: self.open_at_start.load(Relaxed),
             failed: self.failed.load(Relaxed),
             app_errors: self.app_errors.load(Relaxed),
             client_gone: self.client_gone.load(Relaxed),
+            requests_cut: self.requests_cut.load(Relaxed),
+            uploads_cut: self.uploads_cut.load(Relaxed),
+            upgraded: self.upgraded.load(Relaxed),
             upgraded_cut: self.upgraded_cut.load(Relaxed),
             slowest_us: self.slowest_us.load(Relaxed),
         }
-    }
-
-    pub fn upgraded_cut(&self) {
-        self.upgraded_cut.fetch_add(1, Relaxed);
     }
 
     fn answered_after(&self, time: Duration) {
@@ -48,37 +55,75 @@ impl Window {
     }
 }
 
+/// One app: the window in force, and what is open.
+#[derive(Debug, Default)]
+pub(crate) struct Account {
+    /// Held for writing while a window begins, so that everything is counted either before it or in it.
+    window: RwLock<Arc<Window>>,
+    requests: AtomicU64,
+    upgraded: AtomicU64,
+}
+
+impl Account {
+    fn window(&self) -> RwLockReadGuard<'_, Arc<Window>> {
+        // Counting cannot stop half-way.
+        self.window.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// `new`: no table has named it before.
+    fn begin(&self, next: &Arc<Window>, new: bool) {
+        let mut window = self.window.write().unwrap_or_else(PoisonError::into_inner);
+        if new {
+            next.open_at_start.fetch_add(self.requests.load(Relaxed), Relaxed);
+            next.upgraded.fetch_add(self.upgraded.load(Relaxed), Relaxed);
+        }
+        *window = Arc::clone(next);
+    }
+}
+
+/// What was being done when a stopping instance cut it off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cut {
+    /// Its answer was being waited for or sent.
+    Request,
+    /// Its body was still being sent.
+    Upload,
+}
+
 /// One request's entry: counted when made, and with exactly one outcome. Dropped without one, the client left.
 #[derive(Debug)]
 pub(crate) struct Tally {
-    window: Arc<Window>,
+    account: Arc<Account>,
     started: Instant,
     settled: bool,
 }
 
 impl Tally {
-    pub fn new(window: &Arc<Window>, started: Instant) -> Self {
+    pub fn new(account: &Arc<Account>, started: Instant) -> Self {
+        let window = account.window();
         window.requests.fetch_add(1, Relaxed);
-        Tally { window: Arc::clone(window), started, settled: false }
+        account.requests.fetch_add(1, Relaxed);
+        drop(window);
+        Tally { account: Arc::clone(account), started, settled: false }
     }
 
-    /// A newer table routes the request after all: it belongs there.
-    pub fn move_to(&mut self, window: &Arc<Window>) {
-        if Arc::ptr_eq(&self.window, window) {
+    /// A newer table gives the request's host to another app: it belongs there.
+    pub fn move_to(&mut self, account: &Arc<Account>) {
+        if Arc::ptr_eq(&self.account, account) {
             return;
         }
-        window.requests.fetch_add(1, Relaxed);
-        self.window.requests.fetch_sub(1, Relaxed);
-        self.window = Arc::clone(window);
+        self.account.window().requests.fetch_sub(1, Relaxed);
+        let mut old = std::mem::replace(self, Tally::new(account, self.started));
+        old.settled = true;
     }
 
     /// The answer's head is there.
     pub fn head(&self) {
-        self.window.answered_after(self.started.elapsed());
+        self.account.window().answered_after(self.started.elapsed());
     }
 
     pub fn app_error(&self) {
-        self.window.app_errors.fetch_add(1, Relaxed);
+        self.account.window().app_errors.fetch_add(1, Relaxed);
     }
 
     /// Nothing more to say: the answer was whole.
@@ -86,50 +131,95 @@ impl Tally {
         self.settled = true;
     }
 
-    /// A 502, 503 or 504 of ours, or a body that was cut.
-    pub fn failed(&mut self) {
+    /// A 502, 503 or 504 of ours, or a body that was cut. `cut`: a stopping instance is the reason.
+    pub fn failed(&mut self, cut: Option<Cut>) {
         self.settled = true;
-        self.window.failed.fetch_add(1, Relaxed);
+        let window = self.account.window();
+        window.failed.fetch_add(1, Relaxed);
+        match cut {
+            Some(Cut::Request) => window.requests_cut.fetch_add(1, Relaxed),
+            Some(Cut::Upload) => window.uploads_cut.fetch_add(1, Relaxed),
+            None => 0,
+        };
     }
 
-    pub fn window(&self) -> &Arc<Window> {
-        &self.window
+    /// The request became an upgraded connection.
+    pub fn upgrade(mut self) -> UpgradedTally {
+        self.settled = true;
+        let window = self.account.window();
+        window.upgraded.fetch_add(1, Relaxed);
+        self.account.upgraded.fetch_add(1, Relaxed);
+        drop(window);
+        UpgradedTally { account: Arc::clone(&self.account), cut: AtomicBool::new(false) }
     }
 }
 
 impl Drop for Tally {
     fn drop(&mut self) {
+        let window = self.account.window();
+        self.account.requests.fetch_sub(1, Relaxed);
         if !self.settled {
-            self.window.client_gone.fetch_add(1, Relaxed);
+            window.client_gone.fetch_add(1, Relaxed);
         }
     }
 }
 
-type Windows = VecDeque<(String, Arc<Window>)>;
+/// An upgraded connection's entry, as long as it is open.
+#[derive(Debug)]
+pub(crate) struct UpgradedTally {
+    account: Arc<Account>,
+    cut: AtomicBool,
+}
 
-/// All windows, oldest first, within bounds.
+impl UpgradedTally {
+    /// Ended by us or by a stopping instance. Counts once, however often it is said.
+    pub fn cut(&self) {
+        if !self.cut.swap(true, Relaxed) {
+            self.account.window().upgraded_cut.fetch_add(1, Relaxed);
+        }
+    }
+}
+
+impl Drop for UpgradedTally {
+    fn drop(&mut self) {
+        let _window = self.account.window();
+        self.account.upgraded.fetch_sub(1, Relaxed);
+    }
+}
+
+/// An app's windows, oldest first.
+#[derive(Debug, Default)]
+struct Windows {
+    account: Arc<Account>,
+    known: VecDeque<(String, Arc<Window>)>,
+}
+
+/// All apps, oldest first, within bounds.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     apps: VecDeque<(String, Windows)>,
 }
 
 impl Ledger {
-    /// The window of that name, made when new, and now the app's newest.
-    pub fn window(&mut self, app: &str, name: &str) -> Arc<Window> {
-        let windows = self.windows_of(app);
-        let known = windows.iter().position(|(known, _)| known == name).and_then(|at| windows.remove(at));
-        let entry = known.unwrap_or_else(|| (name.to_owned(), Arc::default()));
-        let window = Arc::clone(&entry.1);
-        windows.push_back(entry);
-        while windows.len() > WINDOWS_PER_APP {
-            windows.pop_front();
+    /// Counts for the app under the window of that name from now on.
+    pub fn account(&mut self, app: &str, window: &str) -> Arc<Account> {
+        let Windows { account, known } = self.windows_of(app);
+        if known.back().is_none_or(|(newest, _)| newest != window) {
+            let before = known.iter().position(|(known, _)| known == window).and_then(|at| known.remove(at));
+            let new = before.is_none();
+            let entry = before.unwrap_or_else(|| (window.to_owned(), Arc::default()));
+            account.begin(&entry.1, new);
+            known.push_back(entry);
+            while known.len() > WINDOWS_PER_APP {
+                known.pop_front();
+            }
         }
-        window
+        Arc::clone(account)
     }
 
     fn windows_of(&mut self, app: &str) -> &mut Windows {
         let at = self.apps.iter().position(|(known, _)| known == app).unwrap_or_else(|| {
-            self.apps.push_back((app.to_owned(), Windows::new()));
+            self.apps.push_back((app.to_owned(), Windows::default()));
             self.apps.len() - 1
         });
         &mut self.apps[at].1
@@ -147,7 +237,8 @@ impl Ledger {
     }
 
     pub fn read(&self) -> BTreeMap<String, BTreeMap<String, Counters>> {
-        let read = |windows: &Windows| windows.iter().map(|(name, window)| (name.clone(), window.read())).collect();
+        let read =
+            |windows: &Windows| windows.known.iter().map(|(name, window)| (name.clone(), window.read())).collect();
         self.apps.iter().map(|(app, windows)| (app.clone(), read(windows))).collect()
     }
 }
@@ -160,9 +251,9 @@ mod tests {
     fn an_app_keeps_its_sixteen_newest_windows() {
         let mut ledger = Ledger::default();
         for number in 0..40 {
-            ledger.window("shop", &format!("d{number:02}"));
+            ledger.account("shop", &format!("d{number:02}"));
         }
-        ledger.window("shop", "d30");
+        ledger.account("shop", "d30");
         let names: Vec<String> = ledger.read()["shop"].keys().cloned().collect();
         assert_eq!(names.len(), WINDOWS_PER_APP);
         assert_eq!(names.first().map(String::as_str), Some("d24"));
@@ -171,9 +262,9 @@ mod tests {
     #[test]
     fn a_window_named_again_goes_on_counting() {
         let mut ledger = Ledger::default();
-        Tally::new(&ledger.window("shop", "d1"), Instant::now()).settle();
-        ledger.window("shop", "d2");
-        Tally::new(&ledger.window("shop", "d1"), Instant::now()).settle();
+        Tally::new(&ledger.account("shop", "d1"), Instant::now()).settle();
+        ledger.account("shop", "d2");
+        Tally::new(&ledger.account("shop", "d1"), Instant::now()).settle();
         assert_eq!(ledger.read()["shop"]["d1"].requests, 2);
     }
 
@@ -181,7 +272,7 @@ mod tests {
     fn apps_that_are_gone_are_forgotten_oldest_first_and_routed_ones_never() {
         let mut ledger = Ledger::default();
         for number in 0..GONE_APPS + 10 {
-            ledger.window(&format!("app{number:03}"), "d1");
+            ledger.account(&format!("app{number:03}"), "d1");
         }
         ledger.forget_gone(&BTreeSet::from(["app000"]));
         let apps = ledger.read();
@@ -191,14 +282,53 @@ mod tests {
     }
 
     #[test]
-    fn every_request_has_one_outcome_and_belongs_to_one_window() {
-        let (old, new) = (Arc::new(Window::default()), Arc::new(Window::default()));
+    fn every_request_has_one_outcome_and_belongs_to_one_app() {
+        let mut ledger = Ledger::default();
+        let (old, new) = (ledger.account("old", "d1"), ledger.account("new", "d1"));
         drop(Tally::new(&old, Instant::now()));
         let mut moved = Tally::new(&old, Instant::now());
         moved.move_to(&new);
-        moved.failed();
+        moved.failed(None);
         drop(moved);
-        assert_eq!(old.read(), Counters { requests: 1, client_gone: 1, ..Counters::default() });
-        assert_eq!(new.read(), Counters { requests: 1, failed: 1, ..Counters::default() });
+        let read = ledger.read();
+        assert_eq!(read["old"]["d1"], Counters { requests: 1, client_gone: 1, ..Counters::default() });
+        assert_eq!(read["new"]["d1"], Counters { requests: 1, failed: 1, ..Counters::default() });
+        assert_eq!((old.requests.load(Relaxed), new.requests.load(Relaxed)), (0, 0), "nothing stays open");
+    }
+
+    #[test]
+    fn a_window_begins_with_what_is_open_and_counts_its_end() {
+        let mut ledger = Ledger::default();
+        let account = ledger.account("shop", "d1");
+        let (mut request, mut upload) = (Tally::new(&account, Instant::now()), Tally::new(&account, Instant::now()));
+        let socket = Tally::new(&account, Instant::now()).upgrade();
+        ledger.account("shop", "d2");
+        request.failed(Some(Cut::Request));
+        upload.failed(Some(Cut::Upload));
+        socket.cut();
+        drop((request, upload, socket));
+        let read = ledger.read();
+        assert_eq!(read["shop"]["d1"], Counters { requests: 3, upgraded: 1, ..Counters::default() });
+        let second = Counters {
+            open_at_start: 2,
+            failed: 2,
+            requests_cut: 1,
+            uploads_cut: 1,
+            upgraded: 1,
+            upgraded_cut: 1,
+            ..Counters::default()
+        };
+        assert_eq!(read["shop"]["d2"], second);
+        ledger.account("shop", "d3");
+        assert_eq!(ledger.read()["shop"]["d3"], Counters::default(), "what has ended is open no more");
+    }
+
+    #[test]
+    fn a_window_that_is_named_in_every_table_begins_once() {
+        let mut ledger = Ledger::default();
+        let account = ledger.account("shop", "d1");
+        let _open = Tally::new(&account, Instant::now());
+        ledger.account("shop", "d1");
+        assert_eq!(ledger.read()["shop"]["d1"].open_at_start, 0);
     }
 }

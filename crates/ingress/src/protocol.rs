@@ -26,7 +26,7 @@ pub struct AppRoutes {
     pub app: String,
     /// Host names, lower case, without port.
     pub hosts: Vec<String>,
-    /// Name under which requests are counted from now on: the id of the deployment that is rolling or serving.
+    /// Name under which requests, and the ends of those that are open, are counted from now on: the id of the deployment that is rolling or serving.
     pub window: String,
     /// Most specific first; the first match takes the request.
     pub rules: Vec<Rule>,
@@ -153,18 +153,28 @@ pub struct Open {
     pub upgraded: u64,
 }
 
-/// Counted since the process started. A request belongs to the window of the table that routed it.
+/// Counted since the process started. A request is counted in the window in force for its app when it came, and its
+/// outcome in the one in force when it ends. Counters that an older ingress does not have are zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Counters {
     /// Requests routed to this app, whatever came of them.
     pub requests: u64,
+    /// Requests that were open when the window began. They are not among `requests`.
+    pub open_at_start: u64,
     /// A 502, 503 or 504 of ours, or a body cut by us or by the instance.
     pub failed: u64,
     /// 5xx answers of the application itself.
     pub app_errors: u64,
     /// Clients that left before their answer was whole.
     pub client_gone: u64,
-    /// Connections upgraded (websockets) and ended by us or by a stopping instance.
+    /// Of the failed ones: those whose instance was stopped while they waited for their answer or received it.
+    pub requests_cut: u64,
+    /// Of the failed ones: those whose instance was stopped while their body was being sent.
+    pub uploads_cut: u64,
+    /// Connections upgraded (websockets): those that were open when the window began, and those that came.
+    pub upgraded: u64,
+    /// Of those: the ones ended by us or by a stopping instance.
     pub upgraded_cut: u64,
     /// Longest time from a request's head to the end of its answer's head, in microseconds.
     pub slowest_us: u64,

@@ -21,7 +21,7 @@ use hyper::{Method, Request, Response, StatusCode, Uri, Version};
 
 use crate::admission::{Admitted, Search};
 use crate::body::{Answer, Held};
-use crate::counters::Tally;
+use crate::counters::{Cut, Tally};
 use crate::headers::{self, Origin};
 use crate::host;
 use crate::limits::Limits;
@@ -79,7 +79,7 @@ impl Proxy {
         headers::for_upstream(&mut parts.headers, given_host.clone(), &client.origin, upgrade.is_some());
         let outgoing = Outgoing::new(parts, body);
 
-        let mut search = Search { host: &host, path: &path, started, tried: Vec::new(), tally: None };
+        let mut search = Search { host: &host, path: &path, started, tried: Vec::new(), tally: None, cut: None };
         let sent = self.send(&mut search, &uri, outgoing).await;
         let mut tally = search.tally.take();
         match (sent, &mut tally) {
@@ -89,7 +89,7 @@ impl Proxy {
             }
             (Err(refusal), tally) => {
                 if let Some(tally) = tally {
-                    count_refusal(tally, &refusal);
+                    count_refusal(tally, &refusal, search.cut);
                 }
                 Err(refusal)
             }
@@ -143,13 +143,17 @@ impl Proxy {
                 search.tried.push(Arc::clone(admitted.upstream()));
             }
             fresh_only = true;
+            let cut = admitted.exchange.cut_by_stop();
             outgoing = match again(*failure, spare, mark, &link, &admitted, &mut replayed) {
                 Ok(outgoing) if search.tried.len() < self.limits.upstreams_tried => outgoing,
                 Ok(_) => {
                     let component = admitted.rule().component.clone();
                     return Err(Refusal::NoAnswer { component, sent: pages::Sent::Nothing });
                 }
-                Err(refusal) => return Err(refusal),
+                Err(refusal) => {
+                    search.cut = cut.filter(|_| matches!(refusal, Refusal::NoAnswer { .. }));
+                    return Err(refusal);
+                }
             };
         }
     }
@@ -185,13 +189,13 @@ impl Proxy {
         version: Version,
         upgrade: Option<OnUpgrade>,
         sent: Sent,
-        mut tally: Tally,
+        tally: Tally,
     ) -> Result<Response<Answer>, Refusal> {
         let Sent { mut response, link, admitted } = sent;
         tally.head();
         let refuse = |mut tally: Tally| {
             let refusal = Refusal::BadAnswer { component: admitted.rule().component.clone() };
-            tally.failed();
+            tally.failed(None);
             Err(refusal)
         };
         if headers::has_odd_transfer_encoding(response.headers()) {
@@ -200,9 +204,8 @@ impl Proxy {
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             let agreed = headers::asks_for_websocket(response.headers());
             let Some(client_side) = upgrade.filter(|_| agreed) else { return refuse(tally) };
-            tally.settle();
             let upstream_side = hyper::upgrade::on(&mut response);
-            self.tunnels.open(client_side, upstream_side, &admitted.exchange, &tally, &client.watch);
+            self.tunnels.open(client_side, upstream_side, &admitted.exchange, tally.upgrade(), &client.watch);
             headers::for_client(response.headers_mut(), true);
             return Ok(response.map(|_| Answer::Own(None)));
         }
@@ -362,11 +365,11 @@ fn connect_refusal(admitted: &Admitted, cause: &io::Error) -> Refusal {
     Refusal::ConnectFailed { component, cause: cause.kind().to_string() }
 }
 
-fn count_refusal(tally: &mut Tally, refusal: &Refusal) {
+fn count_refusal(tally: &mut Tally, refusal: &Refusal, cut: Option<Cut>) {
     match refusal {
         // The client broke off, and the entry says so when it is dropped.
         Refusal::BrokenUpload => {}
-        refusal if refusal.status().is_server_error() => tally.failed(),
+        refusal if refusal.status().is_server_error() => tally.failed(cut),
         _ => tally.settle(),
     }
 }

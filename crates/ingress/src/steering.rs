@@ -9,7 +9,7 @@ use arc_swap::{ArcSwap, Guard};
 use tokio::sync::{Notify, broadcast, watch};
 use tokio::time::Instant;
 
-use crate::counters::{Ledger, Window};
+use crate::counters::{Account, Ledger};
 use crate::protocol::{Counters, Message, Open, RouteTable};
 use crate::table::{self, Parts, Table, TableError};
 use crate::upstream::Upstream;
@@ -36,8 +36,8 @@ struct Live {
 }
 
 impl Parts for Live {
-    fn window(&mut self, app: &str, name: &str) -> Arc<Window> {
-        self.ledger.window(app, name)
+    fn account(&mut self, app: &str, window: &str) -> Arc<Account> {
+        self.ledger.account(app, window)
     }
 
     fn upstream(&mut self, wanted: &crate::protocol::Upstream) -> Arc<Upstream> {

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use hyper::Uri;
 use hyper::http::uri::PathAndQuery;
 
-use crate::counters::Window;
+use crate::counters::Account;
 use crate::host;
 use crate::path::{NormalPath, has_prefix, rewritten};
 use crate::protocol::{AppRoutes, PathMatch, Rewrite, RouteTable, Rule};
@@ -32,7 +32,7 @@ pub(crate) struct Table {
 
 #[derive(Debug)]
 pub(crate) struct App {
-    pub window: Arc<Window>,
+    pub account: Arc<Account>,
     pub rules: Vec<CompiledRule>,
 }
 
@@ -69,7 +69,7 @@ pub(crate) enum Found {
 
 /// What a table needs from outside to be compiled: the live objects behind its names.
 pub(crate) trait Parts {
-    fn window(&mut self, app: &str, name: &str) -> Arc<Window>;
+    fn account(&mut self, app: &str, window: &str) -> Arc<Account>;
     fn upstream(&mut self, wanted: &crate::protocol::Upstream) -> Arc<Upstream>;
 }
 
@@ -118,9 +118,9 @@ impl Table {
 
 impl App {
     fn compile(routes: &AppRoutes, parts: &mut dyn Parts) -> Self {
-        let window = parts.window(&routes.app, &routes.window);
+        let account = parts.account(&routes.app, &routes.window);
         let rules = routes.rules.iter().map(|rule| CompiledRule::compile(rule, parts)).collect();
-        App { window, rules }
+        App { account, rules }
     }
 
     pub fn find(&self, path: &NormalPath<'_>) -> Found {

@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::counters::{Tally, Window};
+use crate::counters::UpgradedTally;
 use crate::listeners::Watch;
 use crate::upload::Exchange;
 
@@ -45,13 +45,13 @@ impl Tunnels {
         client: OnUpgrade,
         upstream: OnUpgrade,
         exchange: &Arc<Exchange>,
-        tally: &Tally,
+        tally: UpgradedTally,
         watch: &Arc<Watch>,
     ) {
         exchange.admission.upgrade();
         let tunnel = Tunnel {
             exchange: Arc::clone(exchange),
-            window: Arc::clone(tally.window()),
+            tally,
             watch: Arc::clone(watch),
             cut: self.cut.clone(),
             idle: self.idle,
@@ -62,7 +62,7 @@ impl Tunnels {
 
 struct Tunnel {
     exchange: Arc<Exchange>,
-    window: Arc<Window>,
+    tally: UpgradedTally,
     watch: Arc<Watch>,
     cut: CancellationToken,
     idle: Duration,
@@ -77,10 +77,14 @@ impl Tunnel {
         let upstream = Instance { io: TokioIo::new(upstream), watch: Arc::clone(&self.watch), left: Arc::default() };
         let left = Arc::clone(&upstream.left);
         let end = self.join(TokioIo::new(client), upstream).await;
-        let stopped = left.first.load(Relaxed) && self.exchange.admission.upstream().is_draining();
-        if matches!(end, End::ByUs) || stopped {
-            self.window.upgraded_cut();
+        if matches!(end, End::ByUs) || self.was_stopped(&left) {
+            self.tally.cut();
         }
+    }
+
+    /// The instance ended it, because it is being stopped.
+    fn was_stopped(&self, left: &Left) -> bool {
+        left.first.load(Relaxed) && self.exchange.admission.upstream().is_draining()
     }
 
     async fn join(&self, mut client: TokioIo<Upgraded>, mut instance: Instance) -> End {
@@ -88,6 +92,10 @@ impl Tunnel {
         let copy = tokio::io::copy_bidirectional(&mut client, &mut instance);
         let linger = async {
             left.now.cancelled().await;
+            // Counted when it happens: the client may take its time, and the roll's record is about to be closed.
+            if self.was_stopped(&left) {
+                self.tally.cut();
+            }
             tokio::time::sleep(LINGER).await;
         };
         tokio::select! {

@@ -13,6 +13,7 @@ use futures::task::AtomicWaker;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::time::Sleep;
 
+use crate::counters::Cut;
 use crate::headers;
 use crate::listeners::Watch;
 use crate::pool::Traffic;
@@ -52,6 +53,12 @@ impl Exchange {
     /// Some of the request's body is still to be passed on.
     pub fn is_uploading(&self) -> bool {
         !self.whole.load(SeqCst)
+    }
+
+    /// What is cut if the instance ends now, or `None` where the instance is not being stopped.
+    pub fn cut_by_stop(&self) -> Option<Cut> {
+        let kind = if self.is_uploading() { Cut::Upload } else { Cut::Request };
+        self.admission.upstream().is_draining().then_some(kind)
     }
 
     /// The instance answered `100 Continue`.

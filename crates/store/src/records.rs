@@ -137,13 +137,28 @@ pub struct Record {
     pub notes: Vec<String>,
 }
 
-/// Requests during a roll, as the ingress defines them.
+/// What a roll put at risk, as far as it passed the ingress, which defines these counts (`ingress::protocol::Counters`).
+/// Calls from component to component do not pass it and are not counted. Counts that older versions did not take are zero
+/// in their rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Served {
+    /// Requests that came during the roll.
     pub requests: u64,
+    /// Requests that were open when it began.
+    #[serde(default)]
+    pub open_at_start: u64,
     pub failed: u64,
     pub app_errors: u64,
     pub client_gone: u64,
+    /// Of the failed ones: those that the stop of an instance cut, while they waited for an answer or received it, and
+    /// while they were sending their body.
+    #[serde(default)]
+    pub requests_cut: u64,
+    #[serde(default)]
+    pub uploads_cut: u64,
+    /// Upgraded connections that were open when it began or came during it, and those of them that were cut.
+    #[serde(default)]
+    pub upgraded: u64,
     pub upgraded_cut: u64,
     pub slowest_us: u64,
     /// There was more: an ingress died, and what it had counted since it was last read went with it.

@@ -55,12 +55,17 @@ fn record(record: &Record) -> Value {
         .build()
 }
 
+/// What passed the ingress. Calls from component to component are in none of these numbers.
 fn served(served: Served) -> Value {
     json!({
         "requests": served.requests,
+        "open_at_start": served.open_at_start,
         "failed": served.failed,
         "app_errors": served.app_errors,
         "client_gone": served.client_gone,
+        "requests_cut": served.requests_cut,
+        "uploads_cut": served.uploads_cut,
+        "upgraded": served.upgraded,
         "upgraded_cut": served.upgraded_cut,
         "slowest_ms": served.slowest_us.div_ceil(1000),
         "at_least": served.at_least,

@@ -48,21 +48,38 @@ fn success(app: &str, ended: &Snapshot) -> Vec<String> {
     lines
 }
 
-/// `served 48,211 requests during this roll, 0 failed, slowest 212 ms`.
+/// `served 48,211 requests through the ingress during this roll, 0 failed, slowest 212 ms`. The ingress is named because
+/// calls from component to component are not counted.
 fn proof(served: &Served) -> String {
     let at_least = if served.at_least { "at least " } else { "" };
     let (requests, failed) = (grouped(served.requests), grouped(served.failed));
-    let mut text = format!("served {at_least}{requests} requests during this roll, {failed} failed");
+    let mut text = format!("served {at_least}{requests} requests through the ingress during this roll");
+    if served.open_at_start > 0 {
+        text.push_str(&format!(" and {} that were open when it began", grouped(served.open_at_start)));
+    }
+    text.push_str(&format!(", {failed} failed"));
     if served.requests > 0 {
         text.push_str(&format!(", slowest {} ms", grouped(served.slowest_ms)));
     }
-    if served.upgraded_cut > 0 {
-        text.push_str(&format!(", {} websockets cut at the limit", grouped(served.upgraded_cut)));
+    if let Some(cut) = cut(served) {
+        text.push_str(&format!(", {cut} cut at the limit"));
     }
     if served.at_least {
         text.push_str("; the front door was away for a moment, and what it had counted last is not known");
     }
     text
+}
+
+/// `1 request, 2 uploads and 1 websocket`; `None` when nothing was cut.
+fn cut(served: &Served) -> Option<String> {
+    let kinds = [(served.requests_cut, "request"), (served.uploads_cut, "upload"), (served.upgraded_cut, "websocket")];
+    let counted = |(count, name): (u64, &str)| {
+        let plural = if count == 1 { "" } else { "s" };
+        (count > 0).then(|| format!("{} {name}{plural}", grouped(count)))
+    };
+    let mut parts: Vec<String> = kinds.into_iter().filter_map(counted).collect();
+    let last = parts.pop()?;
+    Some(if parts.is_empty() { last } else { format!("{} and {last}", parts.join(", ")) })
 }
 
 fn failure(app: &str, ended: &Snapshot) -> Vec<String> {
@@ -129,8 +146,21 @@ mod tests {
         let line = &told("shop", &it, false)[0];
         assert_eq!(
             line,
-            "shop serves deployment 42 after 4.2 s: served 48,211 requests during this roll, 0 failed, slowest 212 ms, 3 websockets cut at the limit."
+            "shop serves deployment 42 after 4.2 s: served 48,211 requests through the ingress during this roll, 0 failed, slowest 212 ms, 3 websockets cut at the limit."
         );
+    }
+
+    #[test]
+    fn what_was_open_before_and_each_kind_that_was_cut_is_told() {
+        let served = json!({
+            "requests": 5, "open_at_start": 2, "failed": 2, "slowest_ms": 3,
+            "requests_cut": 1, "uploads_cut": 1, "upgraded_cut": 2,
+        });
+        let it = read(|it| it["boatyard"]["record"]["served"] = served, "ACTIVE", "SUCCESS");
+        let line = &told("shop", &it, false)[0];
+        let expected = "served 5 requests through the ingress during this roll and 2 that were open when it began, 2 failed, \
+                        slowest 3 ms, 1 request, 1 upload and 2 websockets cut at the limit.";
+        assert!(line.ends_with(expected), "{line}");
     }
 
     #[test]

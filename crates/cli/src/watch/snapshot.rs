@@ -72,7 +72,10 @@ pub struct Record {
 #[serde(default)]
 pub struct Served {
     pub requests: u64,
+    pub open_at_start: u64,
     pub failed: u64,
+    pub requests_cut: u64,
+    pub uploads_cut: u64,
     pub upgraded_cut: u64,
     pub slowest_ms: u64,
     pub at_least: bool,

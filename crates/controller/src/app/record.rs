@@ -116,9 +116,13 @@ fn keep_count(record: &mut Record, counted: Counted) {
 fn add(one: Served, other: Served) -> Served {
     Served {
         requests: one.requests + other.requests,
+        open_at_start: one.open_at_start + other.open_at_start,
         failed: one.failed + other.failed,
         app_errors: one.app_errors + other.app_errors,
         client_gone: one.client_gone + other.client_gone,
+        requests_cut: one.requests_cut + other.requests_cut,
+        uploads_cut: one.uploads_cut + other.uploads_cut,
+        upgraded: one.upgraded + other.upgraded,
         upgraded_cut: one.upgraded_cut + other.upgraded_cut,
         slowest_us: one.slowest_us.max(other.slowest_us),
         at_least: one.at_least || other.at_least,

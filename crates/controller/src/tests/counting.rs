@@ -113,3 +113,36 @@ fn of_an_ingress_that_dies_the_last_reading_counts_and_the_record_says_that_ther
         }
     });
 }
+
+#[test]
+fn what_was_open_before_the_roll_and_what_it_cut_is_on_its_record() {
+    simulate(async {
+        let (mut house, app) = House::with_app().await;
+        house.update(&app, "slow").await;
+        let id = house.newest(&app).await.id;
+        until_window(&house, &app, &id).await;
+        house.ingress.count(|counters| {
+            counters.open_at_start += 2;
+            counters.failed += 2;
+            counters.requests_cut += 1;
+            counters.uploads_cut += 1;
+            counters.upgraded += 1;
+            counters.upgraded_cut += 1;
+        });
+        // A controller that dies meanwhile loses none of it.
+        house.crash().await;
+        house.open().await;
+        house.settle(&app, Stage::Active).await;
+        let served = house.deployment(&id).await.record.served.unwrap();
+        assert_eq!((served.open_at_start, served.failed, served.upgraded), (2, 2, 1));
+        assert_eq!((served.requests_cut, served.uploads_cut, served.upgraded_cut), (1, 1, 1));
+    });
+}
+
+#[test]
+fn a_record_of_an_older_version_is_read_with_zeros_for_what_it_did_not_count() {
+    let old = r#"{"requests":8,"failed":1,"app_errors":0,"client_gone":0,"upgraded_cut":1,"slowest_us":5}"#;
+    let served: Served = serde_json::from_str(old).unwrap();
+    assert_eq!((served.requests, served.upgraded_cut), (8, 1));
+    assert_eq!((served.open_at_start, served.requests_cut, served.uploads_cut, served.upgraded), (0, 0, 0, 0));
+}

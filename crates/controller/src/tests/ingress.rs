@@ -87,12 +87,18 @@ impl MemoryIngress {
 
     /// Answers so many requests to every app, under the window in force.
     pub fn serve(&self, requests: u64) {
+        self.count(|counters| {
+            counters.requests += requests;
+            counters.slowest_us = counters.slowest_us.max(requests * 1000);
+        });
+    }
+
+    /// Counts for every app, under the window in force.
+    pub fn count(&self, change: impl Fn(&mut Counters)) {
         let mut state = self.state();
         let apps = state.taken.last().map(|it| it.table.apps.clone()).unwrap_or_default();
         for app in apps {
-            let counters = state.counters.entry(app.app).or_default().entry(app.window).or_default();
-            counters.requests += requests;
-            counters.slowest_us = counters.slowest_us.max(requests * 1000);
+            change(state.counters.entry(app.app).or_default().entry(app.window).or_default());
         }
     }
 

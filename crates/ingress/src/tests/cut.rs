@@ -6,6 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::harness::*;
 use crate::limits::Limits;
+use crate::protocol::{Open, Rewrite};
 
 /// Sends this and closes.
 async fn sends(text: &'static str) -> std::net::SocketAddr {
@@ -142,4 +143,54 @@ async fn more_clients_than_allowed_wait_until_one_leaves() {
     assert!(early.is_err(), "served beyond the limit");
     drop(first);
     assert_eq!(status(&read_all(&mut second).await), 200);
+}
+
+/// A request that waits for the rest of its answer, one whose body is being sent, and a websocket, all open at `old` when
+/// the next window begins. Its instance is then stopped.
+#[tokio::test]
+async fn what_a_roll_cuts_is_counted_in_the_window_of_that_roll() {
+    let stop = tokio_util::sync::CancellationToken::new();
+    let stopped = stop.clone();
+    let old = application(move |mut stream, _| {
+        let stopped = stopped.clone();
+        async move {
+            let head = read_head(&mut stream).await.unwrap();
+            let begin: &[u8] = match head.split(' ').nth(1) {
+                Some("/ws") => b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+                Some("/stream") => b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n",
+                _ => b"",
+            };
+            stream.write_all(begin).await.unwrap();
+            stopped.cancelled().await;
+        }
+    })
+    .await;
+    let door = Door::to(&[("old", old)]).await;
+    let mut clients = Vec::new();
+    for head in [
+        "GET /stream HTTP/1.1\r\nHost: shop\r\n\r\n",
+        "POST /upload HTTP/1.1\r\nHost: shop\r\nContent-Length: 100\r\n\r\nabc",
+        "GET /ws HTTP/1.1\r\nHost: shop\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+    ] {
+        let mut client = door.connect().await;
+        client.write_all(head.as_bytes()).await.unwrap();
+        if !head.starts_with("POST") {
+            soon(read_head(&mut client)).await.unwrap();
+        }
+        clients.push(client);
+    }
+    until(|| door.steering.open().get("old") == Some(&Open { requests: 2, upgraded: 1 })).await;
+
+    let mut next = table(2, vec![rule("/", Rewrite::Keep, &[("new", echo().await)])]);
+    next.apps[0].window = "d2".to_owned();
+    door.steering.install(&next).unwrap();
+    assert_eq!(status(&door.get("/").await), 200);
+    stop.cancel();
+    let read = || door.steering.counters()["shop"]["d2"];
+    until(|| read().requests_cut + read().uploads_cut + read().upgraded_cut == 3).await;
+    let (before, during) = (door.counters(), read());
+    assert_eq!((before.requests, before.failed, before.upgraded, before.upgraded_cut), (3, 0, 1, 0));
+    assert_eq!((during.requests, during.open_at_start, during.upgraded), (1, 2, 1));
+    assert_eq!((during.requests_cut, during.uploads_cut, during.upgraded_cut, during.failed), (1, 1, 1, 2));
+    assert_eq!(during.client_gone, 0);
 }
