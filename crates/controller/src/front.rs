@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ingress::control::News;
-use ingress::protocol::{AppRoutes, Counters, Open, RouteTable, Status};
+use ingress::protocol::{AppRoutes, Counters, Open, RouteRefused, RouteTable, Status};
 use rollout::ids::AppId;
 use store::Store;
 use store::records::{Counted, Served};
@@ -85,7 +85,7 @@ impl Front {
             control: Mutex::default(),
             changes: watch::channel(0).0,
         });
-        let keeper = Keeper { doors, store, fence, shared: shared.clone(), inbox };
+        let keeper = Keeper { doors, store, fence, shared: shared.clone(), inbox, refused: Vec::new() };
         tokio::spawn(keeper.run(opened.door, stop));
         Ok(Self { shared, work })
     }
@@ -211,6 +211,8 @@ struct Keeper {
     fence: Arc<Fence>,
     shared: Arc<Shared>,
     inbox: mpsc::Receiver<Work>,
+    /// What the ingress left out of the newest table.
+    refused: Vec<RouteRefused>,
 }
 
 impl Keeper {
@@ -310,10 +312,19 @@ impl Keeper {
         let apps = self.shared.parts.lock().expect("nobody panics holding it").values().cloned().collect();
         control.set_table(RouteTable { version, apps }).await?;
         let mut status = control.status().await.map_err(Unsent::Gone)?;
+        self.tell_refused(std::mem::take(&mut status.refused));
         *self.shared.open.lock().expect("nobody panics holding it") = std::mem::take(&mut status.open);
         *self.shared.tallies.lock().expect("nobody panics holding it") = Some(status.into());
         self.shared.changes.send_modify(|ticks| *ticks += 1);
         Ok(())
+    }
+
+    /// What the ingress leaves out of the table is told once, and not with every table.
+    fn tell_refused(&mut self, refused: Vec<RouteRefused>) {
+        for it in refused.iter().filter(|it| !self.refused.contains(it)) {
+            warn!(app = it.app, reason = it.reason, "the ingress leaves a part of an app's routes out");
+        }
+        self.refused = refused;
     }
 
     fn heard(&self, upstream: String, open: Open) {

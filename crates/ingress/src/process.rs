@@ -183,10 +183,7 @@ impl Process {
 
     async fn apply(&self, listeners: Vec<Listener>, table: RouteTable) {
         let mut front = self.server.front.lock().await;
-        if let Err(error) = self.server.steering.install(&table) {
-            tracing::warn!(%error, "the snapshot's table cannot be used; waiting for control");
-            return;
-        }
+        self.server.steering.install(&table);
         tracing::info!(version = table.version, "serving from the snapshot");
         front.table = table;
         // What is refused has been logged; control asks for it again.

@@ -132,6 +132,15 @@ pub struct ListenerRefused {
     pub reason: String,
 }
 
+/// A part of a table that the ingress leaves out: a host that another app has, or a rule without a usable path. The rest of
+/// the table is in force.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouteRefused {
+    pub app: String,
+    /// Why, and what to do.
+    pub reason: String,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Status {
     /// New at every start of the process: counters of another boot id started at zero.
@@ -140,6 +149,9 @@ pub struct Status {
     /// Version of the table in force.
     pub version: u64,
     pub listeners: Vec<Listener>,
+    /// What of the table in force is left out.
+    #[serde(default)]
+    pub refused: Vec<RouteRefused>,
     /// Open work of every upstream that has some, routed or draining. Absent: none.
     pub open: BTreeMap<String, Open>,
     /// By app id, then by window.

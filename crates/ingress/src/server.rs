@@ -168,9 +168,6 @@ impl Server {
         if version < current {
             return refused(format!("table {version} is older than table {current}, which stays in force"));
         }
-        if let Err(error) = crate::table::check(&table) {
-            return refused(format!("{error}; table {current} stays in force"));
-        }
         let kept = std::mem::replace(&mut front.table, table);
         if let Err(error) = self.save(&front).await {
             front.table = kept;
@@ -179,13 +176,9 @@ impl Server {
                 self.snapshot_path.display()
             ));
         }
-        match self.steering.install(&front.table) {
-            Ok(()) => {
-                tracing::debug!(version, "table in force");
-                Message::Acknowledged { version }
-            }
-            Err(error) => refused(error.to_string()),
-        }
+        self.steering.install(&front.table);
+        tracing::debug!(version, "table in force");
+        Message::Acknowledged { version }
     }
 
     async fn save(&self, front: &Front) -> io::Result<()> {
@@ -200,6 +193,7 @@ impl Server {
             pid: std::process::id(),
             version: self.steering.table().version,
             listeners: front.listeners.list(),
+            refused: self.steering.table().refused.clone(),
             open: self.steering.open(),
             counters: self.steering.counters(),
         }

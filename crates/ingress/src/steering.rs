@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::counters::{Account, Ledger};
 use crate::protocol::{Counters, Message, Open, RouteTable};
-use crate::table::{self, Parts, Table, TableError};
+use crate::table::{Parts, Table};
 use crate::upstream::Upstream;
 
 /// How often the counts of one draining upstream are told at most, except for the last time.
@@ -76,11 +76,11 @@ impl Steering {
         self.news.subscribe()
     }
 
-    /// Puts a table in force. When this returns, no new request takes a place at an upstream that it leaves out.
-    pub fn install(&self, wanted: &RouteTable) -> Result<(), TableError> {
-        table::check(wanted)?;
+    /// Puts a table in force, but for what [`Table::refused`] says then. When this returns, no new request takes a place at
+    /// an upstream that it leaves out.
+    pub fn install(&self, wanted: &RouteTable) {
         let mut live = self.live();
-        let table = Table::compile(wanted, &mut *live);
+        let table = Table::compile(wanted, &self.table(), &mut *live);
         let routed = upstreams_of(wanted);
         let apps: BTreeSet<&str> = wanted.apps.iter().map(|app| app.app.as_str()).collect();
         live.ledger.forget_gone(&apps);
@@ -97,7 +97,6 @@ impl Steering {
             }
         }
         self.version.send_replace(wanted.version);
-        Ok(())
     }
 
     /// Open work by upstream id, without those that have none.

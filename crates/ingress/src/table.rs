@@ -10,28 +10,20 @@ use hyper::http::uri::PathAndQuery;
 use crate::counters::Account;
 use crate::host;
 use crate::path::{NormalPath, has_prefix, rewritten};
-use crate::protocol::{AppRoutes, PathMatch, Rewrite, RouteTable, Rule};
+use crate::protocol::{AppRoutes, PathMatch, Rewrite, RouteRefused, RouteTable, Rule};
 use crate::upstream::Upstream;
-
-/// Why a table is refused as a whole.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-pub(crate) enum TableError {
-    #[error("app {app}: {host:?} is not a host name")]
-    BadHost { app: String, host: String },
-    #[error("host {host} is claimed by app {first} and by app {second}; give it to one of them")]
-    HostTwice { host: String, first: String, second: String },
-    #[error("app {app}: route {path:?} does not start with a slash")]
-    BadPath { app: String, path: String },
-}
 
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     pub version: u64,
+    /// What of the wanted table is not in this one.
+    pub refused: Vec<RouteRefused>,
     hosts: HashMap<Box<str>, Arc<App>>,
 }
 
 #[derive(Debug)]
 pub(crate) struct App {
+    pub id: String,
     pub account: Arc<Account>,
     pub rules: Vec<CompiledRule>,
 }
@@ -73,41 +65,32 @@ pub(crate) trait Parts {
     fn upstream(&mut self, wanted: &crate::protocol::Upstream) -> Arc<Upstream>;
 }
 
-/// Checks everything that [`Table::compile`] takes for granted.
-pub(crate) fn check(table: &RouteTable) -> Result<(), TableError> {
-    let mut owners: HashMap<String, &str> = HashMap::new();
-    for app in &table.apps {
-        for given in &app.hosts {
-            let name = host::normal(given)
-                .ok_or_else(|| TableError::BadHost { app: app.app.clone(), host: given.clone() })?
-                .into_owned();
-            if let Some(first) = owners.insert(name.clone(), &app.app)
-                && first != app.app
-            {
-                return Err(TableError::HostTwice { host: name, first: first.to_owned(), second: app.app.clone() });
-            }
-        }
-        for rule in &app.rules {
-            let (PathMatch::Prefix(path) | PathMatch::Exact(path)) = &rule.path;
-            if !path.starts_with('/') {
-                return Err(TableError::BadPath { app: app.app.clone(), path: path.clone() });
-            }
-        }
-    }
-    Ok(())
-}
-
 impl Table {
-    /// `table` has passed [`check`].
-    pub fn compile(table: &RouteTable, parts: &mut dyn Parts) -> Self {
-        let mut hosts = HashMap::new();
-        for routes in &table.apps {
-            let app = Arc::new(App::compile(routes, parts));
-            for name in routes.hosts.iter().filter_map(|given| host::normal(given)) {
-                hosts.insert(name.into_owned().into_boxed_str(), Arc::clone(&app));
+    /// What cannot be used of `wanted` is left out and kept in [`Table::refused`]; all the rest counts. Of two apps that
+    /// claim one host, the one that has it in the table before keeps it.
+    pub fn compile(wanted: &RouteTable, before: &Table, parts: &mut dyn Parts) -> Self {
+        let owners = owners(wanted, before);
+        let mut table = Table { version: wanted.version, ..Table::default() };
+        for routes in &wanted.apps {
+            let app = Arc::new(App::compile(routes, parts, &mut table.refused));
+            for given in &routes.hosts {
+                let Some(name) = host::normal(given) else {
+                    table.refuse(&app, format!("{given:?} is not a host name"));
+                    continue;
+                };
+                let owner = owners.get(name.as_ref()).copied().unwrap_or(&app.id);
+                if owner == app.id {
+                    table.hosts.insert(name.into_owned().into_boxed_str(), Arc::clone(&app));
+                } else {
+                    table.refuse(&app, format!("host {name} belongs to app {owner}; give it to one of the two"));
+                }
             }
         }
-        Table { version: table.version, hosts }
+        table
+    }
+
+    fn refuse(&mut self, app: &App, reason: String) {
+        self.refused.push(RouteRefused { app: app.id.clone(), reason });
     }
 
     /// `host` is normal.
@@ -116,11 +99,35 @@ impl Table {
     }
 }
 
+/// Who gets each host, by its normal name.
+fn owners<'a>(wanted: &'a RouteTable, before: &Table) -> HashMap<String, &'a str> {
+    let mut owners: HashMap<String, &str> = HashMap::new();
+    for app in &wanted.apps {
+        for name in app.hosts.iter().filter_map(|given| host::normal(given)) {
+            let had_it = before.app(&name).is_some_and(|holder| holder.id == app.app);
+            if had_it || !owners.contains_key(name.as_ref()) {
+                owners.insert(name.into_owned(), &app.app);
+            }
+        }
+    }
+    owners
+}
+
 impl App {
-    fn compile(routes: &AppRoutes, parts: &mut dyn Parts) -> Self {
+    fn compile(routes: &AppRoutes, parts: &mut dyn Parts, refused: &mut Vec<RouteRefused>) -> Self {
         let account = parts.account(&routes.app, &routes.window);
-        let rules = routes.rules.iter().map(|rule| CompiledRule::compile(rule, parts)).collect();
-        App { account, rules }
+        let mut usable = |rule: &&Rule| {
+            let (PathMatch::Prefix(path) | PathMatch::Exact(path)) = &rule.path;
+            let usable = path.starts_with('/');
+            if !usable {
+                let reason = format!("route {path:?} does not start with a slash");
+                refused.push(RouteRefused { app: routes.app.clone(), reason });
+            }
+            usable
+        };
+        let usable: Vec<&Rule> = routes.rules.iter().filter(|rule| usable(rule)).collect();
+        let rules = usable.into_iter().map(|rule| CompiledRule::compile(rule, parts)).collect();
+        App { id: routes.app.clone(), account, rules }
     }
 
     pub fn find(&self, path: &NormalPath<'_>) -> Found {

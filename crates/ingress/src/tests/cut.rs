@@ -183,7 +183,7 @@ async fn what_a_roll_cuts_is_counted_in_the_window_of_that_roll() {
 
     let mut next = table(2, vec![rule("/", Rewrite::Keep, &[("new", echo().await)])]);
     next.apps[0].window = "d2".to_owned();
-    door.steering.install(&next).unwrap();
+    door.steering.install(&next);
     assert_eq!(status(&door.get("/").await), 200);
     stop.cancel();
     let read = || door.steering.counters()["shop"]["d2"];

@@ -85,7 +85,7 @@ impl Door {
     }
 
     pub fn route(&self, version: u64, upstreams: &[(&str, SocketAddr)]) {
-        self.steering.install(&table(version, vec![rule("/", Rewrite::Keep, upstreams)])).unwrap();
+        self.steering.install(&table(version, vec![rule("/", Rewrite::Keep, upstreams)]));
     }
 
     pub fn counters(&self) -> Counters {

@@ -97,7 +97,7 @@ async fn one_host_among_ten_thousand_is_found() {
     let app = echo().await;
     let mut wanted = super::harness::table(1, vec![rule("/", Rewrite::Keep, &[("web", app)])]);
     wanted.apps[0].hosts = (0..10_000).map(|number| format!("Host{number}.example")).collect();
-    door.steering.install(&wanted).unwrap();
+    door.steering.install(&wanted);
     for (host, code) in [("host0.example", 200), ("HOST9999.EXAMPLE.", 200), ("host10000.example", 404)] {
         let answer = door.raw(&format!("GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")).await;
         assert_eq!(status(&answer), code, "{host}");
@@ -128,7 +128,7 @@ async fn paths_go_to_their_rule_and_none_is_read_in_two_ways() {
         named("api", PathMatch::Prefix("/api/".to_owned()), api),
         named("web", PathMatch::Prefix("/".to_owned()), web),
     ];
-    door.steering.install(&table(1, rules)).unwrap();
+    door.steering.install(&table(1, rules));
     let cases = [
         ("/", "web"),
         ("/apix", "web"),
@@ -163,21 +163,35 @@ async fn paths_go_to_their_rule_and_none_is_read_in_two_ways() {
 #[tokio::test]
 async fn a_path_without_a_rule_is_not_found_and_no_failure() {
     let door = Door::open(Limits::default()).await;
-    door.steering.install(&table(1, vec![rule("/api", Rewrite::Keep, &[("web", echo().await)])])).unwrap();
+    door.steering.install(&table(1, vec![rule("/api", Rewrite::Keep, &[("web", echo().await)])]));
     assert_eq!(status(&door.get("/x").await), 404);
     assert_eq!((door.counters().requests, door.counters().failed, door.counters().client_gone), (1, 0, 0));
 }
 
+/// One app's mistake costs no other app its routes.
 #[tokio::test]
-async fn a_table_that_gives_one_host_to_two_apps_is_refused_and_the_old_one_stays() {
+async fn what_cannot_be_used_of_a_table_is_left_out_and_told_and_the_rest_counts() {
     let door = Door::to(&[("web", echo().await)]).await;
-    let mut wanted = table(2, Vec::new());
+    let mut wanted = table(2, vec![rule("/", Rewrite::Keep, &[("web", echo().await)])]);
     let mut other = wanted.apps[0].clone();
-    (other.app, other.hosts) = ("blog".to_owned(), vec!["SHOP.".to_owned()]);
-    wanted.apps.push(other);
-    let error = door.steering.install(&wanted).unwrap_err().to_string();
-    assert!(error.contains("shop") && error.contains("blog"), "{error}");
+    (other.app, other.hosts) = ("blog".to_owned(), ["SHOP.", "blog", "a b"].map(String::from).to_vec());
+    other.rules.push(rule("nowhere", Rewrite::Keep, &[]));
+    // First in the table, and yet not the one that has the host.
+    wanted.apps.insert(0, other);
+    door.steering.install(&wanted);
+    let told: Vec<_> = door.steering.table().refused.iter().map(|it| (it.app.clone(), it.reason.clone())).collect();
+    assert!(told.iter().all(|(app, _)| app == "blog"), "{told:?}");
+    let reasons: Vec<&str> = told.iter().map(|(_, reason)| reason.as_str()).collect();
+    let expected = [
+        "route \"nowhere\" does not start with a slash",
+        "host shop belongs to app shop; give it to one of the two",
+        "\"a b\" is not a host name",
+    ];
+    assert_eq!(reasons, expected);
     assert_eq!(status(&door.get("/").await), 200);
+    let blog = "GET / HTTP/1.1\r\nHost: blog\r\nConnection: close\r\n\r\n";
+    assert_eq!(status(&door.raw(blog).await), 200);
+    assert_eq!((door.counters().requests, door.steering.counters()["blog"]["d1"].requests), (1, 1));
 }
 
 #[tokio::test]
