@@ -6,7 +6,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
+use rustix::net::sockopt::set_socket_reuseport;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -18,6 +19,8 @@ mod connection;
 
 pub(crate) use connection::Watch;
 
+/// Connections that wait to be accepted, as [`TcpListener::bind`] has it.
+const BACKLOG: u32 = 1024;
 /// How long accepting pauses after the system refused a connection (out of descriptors, most likely).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -37,6 +40,7 @@ pub(crate) struct Listeners {
 #[derive(Debug)]
 struct Door {
     bound: SocketAddr,
+    socket: Arc<TcpListener>,
     stop: CancellationToken,
     accepting: tokio::task::JoinHandle<()>,
 }
@@ -89,44 +93,37 @@ impl Listeners {
     async fn open_one(&mut self, listener: &Listener, wanted: &[Listener]) -> io::Result<()> {
         let socket = match TcpListener::bind(listener.address).await {
             Ok(socket) => socket,
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse => self.take_over(listener, wanted, error).await?,
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => self.bind_beside(listener, wanted, error)?,
             Err(error) => return Err(error),
         };
         self.serve(listener, socket)
     }
 
     /// The address may be taken by a listener of ours that is not wanted any more: `127.0.0.1:80` is in the way of
-    /// `0.0.0.0:80`. Closes it for a moment, and opens it again should the new one still not be had.
-    async fn take_over(
-        &mut self,
-        listener: &Listener,
-        wanted: &[Listener],
-        taken: io::Error,
-    ) -> io::Result<TcpListener> {
+    /// `0.0.0.0:80`. Sockets that both allow it (`SO_REUSEPORT`) may be bound side by side. So the old one stays open until
+    /// the new one is, and stays open where the new one cannot be had.
+    fn bind_beside(&self, listener: &Listener, wanted: &[Listener], taken: io::Error) -> io::Result<TcpListener> {
         let in_the_way =
-            |open: &Listener, door: &Door| door.bound.port() == listener.address.port() && !wanted.contains(open);
-        let Some(old) = self.open.iter().find(|(open, door)| in_the_way(open, door)).map(|(open, _)| open.clone())
-        else {
+            |(open, door): &(&Listener, &Door)| door.bound.port() == listener.address.port() && !wanted.contains(open);
+        let old: Vec<&TcpListener> = self.open.iter().filter(in_the_way).map(|(_, door)| &*door.socket).collect();
+        if old.is_empty() {
             return Err(taken);
-        };
-        let Some(door) = self.open.remove(&old) else { return Err(taken) };
-        let bound = door.bound;
-        door.close().await;
-        match TcpListener::bind(listener.address).await {
-            Ok(socket) => Ok(socket),
-            Err(error) => {
-                let socket = TcpListener::bind(bound).await?;
-                self.serve(&old, socket)?;
-                Err(error)
-            }
         }
+        let share = |yes| old.iter().try_for_each(|socket| set_socket_reuseport(socket, yes));
+        let bound = share(true).map_err(io::Error::from).and_then(|()| bind_shared(listener.address));
+        // For a moment only: nobody else shall share the port with us.
+        share(false)?;
+        let socket = bound?;
+        set_socket_reuseport(&socket, false)?;
+        Ok(socket)
     }
 
     fn serve(&mut self, listener: &Listener, socket: TcpListener) -> io::Result<()> {
         let bound = socket.local_addr()?;
+        let socket = Arc::new(socket);
         let stop = CancellationToken::new();
         let accept = Accept {
-            socket,
+            socket: Arc::clone(&socket),
             kind: listener.kind,
             proxy: Arc::clone(&self.proxy),
             clients: Arc::clone(&self.clients),
@@ -137,7 +134,7 @@ impl Listeners {
         };
         let accepting = tokio::spawn(accept.run());
         tracing::info!(listener = %bound, "listening");
-        self.open.insert(listener.clone(), Door { bound, stop, accepting });
+        self.open.insert(listener.clone(), Door { bound, socket, stop, accepting });
         Ok(())
     }
 
@@ -152,6 +149,15 @@ impl Listeners {
     }
 }
 
+/// As [`TcpListener::bind`], and beside other sockets that allow it.
+fn bind_shared(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.set_reuseport(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
 impl Door {
     /// Returns once the socket is closed, so that its address is free.
     async fn close(self) {
@@ -162,7 +168,7 @@ impl Door {
 }
 
 struct Accept {
-    socket: TcpListener,
+    socket: Arc<TcpListener>,
     kind: ListenerKind,
     proxy: Arc<Proxy>,
     clients: Arc<Semaphore>,

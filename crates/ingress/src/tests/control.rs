@@ -122,15 +122,16 @@ async fn an_older_table_is_refused_and_the_same_version_again_is_not() {
 }
 
 #[tokio::test]
-async fn a_table_that_makes_no_sense_is_refused_as_a_whole() {
+async fn what_makes_no_sense_in_a_table_is_left_out_and_named_in_the_status() {
     let ingress = Ingress::start();
     let control = ingress.connect().await;
     control.hello(Vec::new()).await.unwrap();
     control.set_table(to_echo(1).await).await.unwrap();
     let mut bad = to_echo(2).await;
     bad.apps[0].hosts.push("no host".to_owned());
-    assert!(matches!(control.set_table(bad).await, Err(ControlError::Refused { .. })));
-    assert_eq!(control.status().await.unwrap().version, 1);
+    assert_eq!(control.set_table(bad).await.unwrap(), 2);
+    let status = control.status().await.unwrap();
+    assert_eq!((status.version, status.refused.len(), status.refused[0].app.as_str()), (2, 1, "shop"));
 }
 
 #[tokio::test]
@@ -245,6 +246,27 @@ async fn an_address_of_ours_can_be_widened_and_narrowed_again() {
         assert_eq!((welcome.refused.len(), welcome.status.listeners), (0, vec![wanted]));
         assert_eq!(get(narrow.address).await, 200);
     }
+}
+
+#[tokio::test]
+async fn an_address_of_ours_that_cannot_be_widened_stays_open_all_the_while() {
+    let ingress = Ingress::start();
+    let control = ingress.connect().await;
+    let narrow = control.hello(vec![http(ANY)]).await.unwrap().status.listeners[0].clone();
+    control.set_table(to_echo(1).await).await.unwrap();
+    let ask = b"GET / HTTP/1.1\r\nHost: shop\r\n\r\n";
+    let mut client = tokio::net::TcpStream::connect(narrow.address).await.unwrap();
+    client.write_all(ask).await.unwrap();
+    assert_eq!(status(&read_answer(&mut client).await.0), 200);
+
+    // Another program has the same port of another address, and so a part of the wide one.
+    let _other = TcpListener::bind(("127.0.0.2", narrow.address.port())).await.unwrap();
+    let welcome = control.hello(vec![http(([0, 0, 0, 0], narrow.address.port()))]).await.unwrap();
+    assert_eq!((welcome.refused.len(), welcome.status.listeners), (1, vec![narrow.clone()]));
+    assert_eq!(get(narrow.address).await, 200);
+    // A listener that is closed for a moment ends the connections that are idle.
+    client.write_all(ask).await.unwrap();
+    assert_eq!(status(&read_answer(&mut client).await.0), 200);
 }
 
 #[tokio::test]
