@@ -6,11 +6,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::places::Places;
 use crate::protocol::{Listener, ListenerKind, ListenerRefused};
 use crate::proxy::Proxy;
 
@@ -26,8 +26,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub(crate) struct Listeners {
     proxy: Arc<Proxy>,
     open: BTreeMap<Listener, Door>,
-    /// One permit per client connection.
-    clients: Arc<Semaphore>,
+    clients: Arc<Places>,
     tasks: TaskTracker,
     /// Ends connections that did not end by themselves.
     cut: CancellationToken,
@@ -42,9 +41,9 @@ struct Door {
 }
 
 impl Listeners {
-    /// `max_clients`: open client connections; accepting pauses above.
+    /// `max_clients`: open client connections; above, idle ones give way.
     pub fn new(proxy: Arc<Proxy>, max_clients: usize, tasks: TaskTracker, cut: CancellationToken) -> Self {
-        let clients = Arc::new(Semaphore::new(max_clients.clamp(1, Semaphore::MAX_PERMITS)));
+        let clients = Places::new(max_clients);
         Listeners { proxy, open: BTreeMap::new(), clients, tasks, cut }
     }
 
@@ -72,6 +71,11 @@ impl Listeners {
             }
         }
         refused
+    }
+
+    /// Of all client connections.
+    pub fn places(&self) -> Arc<Places> {
+        Arc::clone(&self.clients)
     }
 
     /// As control names them, with the port that was really bound.
@@ -165,7 +169,7 @@ struct Accept {
     socket: TcpListener,
     kind: ListenerKind,
     proxy: Arc<Proxy>,
-    clients: Arc<Semaphore>,
+    clients: Arc<Places>,
     tasks: TaskTracker,
     stop: CancellationToken,
     cut: CancellationToken,
@@ -175,9 +179,9 @@ struct Accept {
 impl Accept {
     async fn run(self) {
         loop {
-            let (stream, permit) = tokio::select! {
+            let (stream, peer) = tokio::select! {
                 () = self.stop.cancelled() => return,
-                next = self.next() => match next {
+                next = self.socket.accept() => match next {
                     Ok(next) => next,
                     Err(error) => {
                         tracing::warn!(%error, port = self.port, "cannot accept; pausing");
@@ -186,23 +190,20 @@ impl Accept {
                     }
                 },
             };
-            let ((stream, peer), ListenerKind::Http) = (stream, self.kind);
+            let ListenerKind::Http = self.kind;
+            let Some(place) = self.clients.take(peer.ip()) else {
+                tracing::debug!(%peer, "too many connections are busy; a new one is closed");
+                continue;
+            };
             let connection = connection::Connection {
                 proxy: Arc::clone(&self.proxy),
                 peer,
                 port: self.port,
                 stop: self.stop.clone(),
                 cut: self.cut.clone(),
+                place: Arc::new(place),
             };
-            self.tasks.spawn(async move {
-                connection.serve(stream).await;
-                drop(permit);
-            });
+            self.tasks.spawn(connection.serve(stream));
         }
-    }
-
-    async fn next(&self) -> io::Result<((TcpStream, SocketAddr), tokio::sync::OwnedSemaphorePermit)> {
-        let permit = Arc::clone(&self.clients).acquire_owned().await.map_err(io::Error::other)?;
-        Ok((self.socket.accept().await?, permit))
     }
 }

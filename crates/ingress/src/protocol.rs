@@ -140,6 +140,9 @@ pub struct Status {
     /// Version of the table in force.
     pub version: u64,
     pub listeners: Vec<Listener>,
+    /// Why the table in force is not on disk, for example since the disk is full. It is in force all the same.
+    #[serde(default)]
+    pub unsaved: Option<String>,
     /// Open work of every upstream that has some, routed or draining. Absent: none.
     pub open: BTreeMap<String, Open>,
     /// By app id, then by window.
