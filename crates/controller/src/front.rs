@@ -345,7 +345,7 @@ impl Keeper {
                     if self.reasons.is_due(&why) {
                         warn!(%why, "the ingress refused the routes; saying hello again");
                     }
-                    tokio::time::sleep(self.refusals.next()).await;
+                    tokio::time::sleep(self.refusals.pause()).await;
                 }
                 Ended::Idle => return,
             }
@@ -360,7 +360,7 @@ impl Keeper {
     async fn open_again(&mut self) -> Option<Opened> {
         let mut pauses = Backoff::new(RETRY, LONGEST_RETRY);
         loop {
-            tokio::time::sleep(pauses.next()).await;
+            tokio::time::sleep(pauses.pause()).await;
             // A hello takes charge of the ingress, so the fence is looked at before each one.
             if !self.fence.holds().await {
                 return None;

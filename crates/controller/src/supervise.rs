@@ -32,7 +32,7 @@ pub(crate) async fn supervise<Work: Future<Output = ()>>(
         if began.elapsed() >= SOUND_AFTER {
             pauses.reset();
         }
-        let pause = pauses.next();
+        let pause = pauses.pause();
         error!(task, again_in_seconds = pause.as_secs(), "a task of the controller panicked; it is started again");
         tokio::select! {
             () = stop.cancelled() => return,
@@ -55,7 +55,7 @@ impl Backoff {
     }
 
     /// How long to wait before the next attempt.
-    pub fn next(&mut self) -> Duration {
+    pub fn pause(&mut self) -> Duration {
         let pause = self.next;
         self.next = (pause * 2).min(self.longest);
         pause
@@ -90,7 +90,7 @@ impl Repeated {
             Some((last, _)) if last == line => {}
             _ => self.pauses.reset(),
         }
-        self.last = Some((line.to_owned(), now + self.pauses.next()));
+        self.last = Some((line.to_owned(), now + self.pauses.pause()));
         true
     }
 
@@ -147,9 +147,9 @@ mod tests {
     #[test]
     fn pauses_double_up_to_the_longest() {
         let mut pauses = Backoff::new(Duration::from_millis(100), Duration::from_millis(500));
-        let millis: Vec<_> = (0..5).map(|_| pauses.next().as_millis()).collect();
+        let millis: Vec<_> = (0..5).map(|_| pauses.pause().as_millis()).collect();
         assert_eq!(millis, [100, 200, 400, 500, 500]);
         pauses.reset();
-        assert_eq!(pauses.next().as_millis(), 100);
+        assert_eq!(pauses.pause().as_millis(), 100);
     }
 }

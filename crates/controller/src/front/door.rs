@@ -81,7 +81,7 @@ impl Doors for IngressProcess {
             match self.try_open().await {
                 // It may be an ingress of this directory that finds its way back into it: see `ingress::tending`.
                 Err(Closed::Taken(_)) if tries < TRIES => tokio::time::sleep(BETWEEN_TRIES).await,
-                other => return other.map_err(|Closed::Taken(why)| Closed::Other(why) | why),
+                other => return other.map_err(|(Closed::Taken(why) | Closed::Other(why))| why),
             }
             tries += 1;
         }
