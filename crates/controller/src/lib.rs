@@ -8,7 +8,9 @@
 //! - [`names`], [`network`], [`freeze`], [`process`]: pure: names and addresses; from a spec and its images to revisions and
 //!   targets; from a revision and its image to what a container runs;
 //! - [`engine_watch`], [`front`], [`probe`], [`workshop`]: what is seen of the engine, of the ingress, of instances, of sources;
+//! - [`supervise`]: tasks that survive a panic;
 //! - [`app`]: the task that owns an app;
+//! - [`unknown`]: what no record explains;
 //! - [`control`], [`start`], [`fence`], [`logs`]: the questions, the first minute, who may act, the lines.
 #![warn(missing_docs)]
 
@@ -29,8 +31,10 @@ mod probe;
 mod process;
 mod specs;
 mod start;
+mod supervise;
 #[cfg(test)]
 mod tests;
+pub mod unknown;
 pub mod view;
 mod workshop;
 
