@@ -59,7 +59,7 @@ impl AppTask {
         }
         view.containers.get(name.as_str()).map_or(ContainerSeen::Missing, |container| match container.state {
             engine::ContainerState::Created => ContainerSeen::Created,
-            engine::ContainerState::Running if container.address.is_none() => ContainerSeen::Disconnected,
+            engine::ContainerState::Running if container.addresses.is_empty() => ContainerSeen::Disconnected,
             engine::ContainerState::Running => ContainerSeen::Running,
             engine::ContainerState::Paused => ContainerSeen::Paused,
             engine::ContainerState::Restarting => ContainerSeen::Restarting,

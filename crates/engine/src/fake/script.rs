@@ -18,12 +18,16 @@ pub enum Verb {
     Wait,
     Logs,
     Connect,
+    RestoreName,
+    SetLimits,
     Networks,
     EnsureNetwork,
     RemoveNetwork,
+    NetworkMembers,
     Volumes,
     EnsureVolume,
     RemoveVolume,
+    VolumeUsers,
     Image,
     Pull,
     Tag,
@@ -44,7 +48,9 @@ impl Verb {
                 | Verb::Wait
                 | Verb::Logs
                 | Verb::Networks
+                | Verb::NetworkMembers
                 | Verb::Volumes
+                | Verb::VolumeUsers
                 | Verb::Image
                 | Verb::Tags
                 | Verb::Events
