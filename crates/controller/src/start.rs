@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use anyhow::Context;
 use builder::Builder;
-use engine::{DockerEngine, Engine, Identity, Installation, Role};
+use engine::{DockerEngine, Engine, Identity, Installation, MadeContainer, Role};
 use rand::Rng;
+use rollout::ids::InstanceName;
 use sha2::{Digest, Sha256};
 use source::{Limits, Source, SourceSettings};
 use store::records::AppState;
@@ -74,8 +75,9 @@ pub(crate) async fn take_over(
 
     // Whoever is fenced stops.
     let stop = fence.lost().child_token();
-    let watch = EngineWatch::start(engine.clone(), stop.clone());
     let states = load(&store).await?;
+    engine.remember(states.iter().flat_map(made_containers).collect());
+    let watch = EngineWatch::start(engine.clone(), stop.clone());
     let on_record = store.app_ids().await.map_err(|error| StartError::Store(error.to_string()))?;
     let front = Front::start(config.http, doors, store.clone(), &on_record, fence.clone(), stop.clone());
     let front = front.await.map_err(StartError::Ingress)?;
@@ -101,6 +103,14 @@ pub(crate) async fn take_over(
     let apps = states.into_iter().map(|state| (state.app.id.clone(), AppHandle::start(shared.clone(), state)));
     let apps = RwLock::new(apps.collect());
     Ok(Started { shared, directory, token_hash, apps })
+}
+
+/// What the records know of containers, for the engine port to recognise those that somebody renamed.
+fn made_containers(state: &AppState) -> Vec<MadeContainer> {
+    let made = |(name, id): (&InstanceName, Option<&str>)| {
+        id.map(|id| MadeContainer { id: id.to_owned(), name: name.to_string() })
+    };
+    state.containers().filter_map(made).collect()
 }
 
 fn open_directory(config: &Config) -> Result<DataDir, StartError> {
@@ -234,6 +244,12 @@ pub async fn uninstall(config: &Config, mut say: impl FnMut(String)) -> anyhow::
         say("stopped the ingress".into());
     }
     let (engine, _) = open_engine(config, &directory).await?;
+    // Without readable records those that somebody renamed are not recognised, and everything else goes all the same.
+    if let Ok(store) = Store::open(&directory)
+        && let Ok(states) = load(&store).await
+    {
+        engine.remember(states.iter().flat_map(made_containers).collect());
+    }
     for container in engine.list().await? {
         engine.remove(&container.name).await?;
         say(format!("removed container {}", container.name));

@@ -9,10 +9,11 @@ use rollout::observed::ContainerSeen;
 use rollout::progress::LeafKey;
 use store::StoreError;
 use store::records::{Change, Deployment, JobRun};
-use tracing::info;
+use tokio::time::Instant;
+use tracing::{info, warn};
 
 use super::done::Done;
-use super::instances::create_in_network;
+use super::instances::{Place, create_in_network, start_at};
 use super::{AppTask, Shared};
 use crate::clock;
 use crate::logbook::Chapter;
@@ -81,6 +82,7 @@ impl AppTask {
             phase: JobPhase::Intended,
             since: now,
             collected: false,
+            container_id: None,
         };
         let mut deployment = deployment.clone();
         deployment.progress.start(&LeafKey::Deploy(job.clone()), now);
@@ -117,8 +119,9 @@ impl AppTask {
         let JobPhase::Created { since, .. } = &run.phase else { return };
         let left = since.plus(self.shared.config.job_limit).since(clock::now());
         let (shared, secrets, name) = (self.shared.clone(), self.secrets(), run.name.clone());
+        let moved = self.place_if_moved(&name);
         let handle = self.begin(name.clone(), async move {
-            let result = take_step(shared.engine.as_ref(), &run, step, left).await;
+            let result = take_step(shared.engine.as_ref(), &run, step, left, moved).await;
             if result.as_ref().is_ok_and(was_seen_to_end) {
                 // Before its end is written down: the deployment may end with it, and its log is read then.
                 keep_log(&shared, &run, &secrets).await;
@@ -163,6 +166,16 @@ impl AppTask {
                 }
                 Some(message) => self.record_job(run, JobPhase::Refused { message }).await,
             },
+            Err(error @ EngineError::AddressTaken { .. }) => {
+                self.held.insert(run.address, Instant::now());
+                match self.free_address() {
+                    Some(address) => {
+                        warn!(job = %run.job, %error, %address, "using another address");
+                        self.commit(vec![Change::JobRun(JobRun { address, ..run })]).await
+                    }
+                    None => self.record_job(run, JobPhase::Refused { message: error.to_string() }).await,
+                }
+            }
             Err(EngineError::NotFound { .. }) if !matches!(run.phase, JobPhase::Intended) => {
                 self.record_job(run, JobPhase::Unknown).await
             }
@@ -244,13 +257,19 @@ impl AppTask {
 /// From TERM to KILL for a job whose time is over.
 const STOP_GRACE: Duration = Duration::from_secs(10);
 
-async fn take_step(engine: &dyn Engine, run: &JobRun, step: JobStep, left: Duration) -> Result<JobPhase, EngineError> {
+async fn take_step(
+    engine: &dyn Engine,
+    run: &JobRun,
+    step: JobStep,
+    left: Duration,
+    moved: Option<Place>,
+) -> Result<JobPhase, EngineError> {
     let name = run.name.as_str();
     match step {
         JobStep::Start => match engine.inspect(name).await? {
             // Started by one of us who died before seeing it: never twice.
             Some(details) if details.started_at.is_some() => Ok(run.phase.clone()),
-            _ => engine.start(name).await.map(|_| run.phase.clone()),
+            _ => start_at(engine, name, moved).await.map(|()| run.phase.clone()),
         },
         JobStep::TimeOut => engine.stop(name, STOP_GRACE).await.map(|_| JobPhase::TimedOut),
         _ => match tokio::time::timeout(left, engine.wait(name)).await {

@@ -10,16 +10,19 @@ mod compose;
 mod databases;
 mod deploy;
 mod done;
+mod drift;
 mod housekeeping;
 mod instances;
 mod jobs;
 mod line;
 mod look;
 mod memory;
+mod mend;
 mod record;
 mod routing;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::net::Ipv4Addr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -183,6 +186,12 @@ pub(crate) struct AppTask {
     front_view: watch::Receiver<u64>,
     /// Containers whose state an act of ours changed after the engine's list was asked for.
     acted: HashMap<InstanceName, (ContainerSeen, Instant)>,
+    /// When an act of ours on a container ended last: what was looked at before may be out of date.
+    touched: HashMap<InstanceName, Instant>,
+    /// Containers that differ from their records in what can be put right while they run.
+    mending: HashMap<InstanceName, mend::Tries>,
+    /// Addresses of the app's network that something else held when they were needed, and when that was.
+    held: HashMap<Ipv4Addr, Instant>,
     probers: HashMap<InstanceName, Prober>,
     verdicts: HashMap<InstanceName, ProbeSeen>,
     probe_news: (mpsc::UnboundedSender<probe::News>, mpsc::UnboundedReceiver<probe::News>),
@@ -204,6 +213,8 @@ pub(crate) struct AppTask {
     unwritten: BTreeMap<(DeploymentId, ComponentName), done::Had>,
     databases_up: HashSet<ComponentName>,
     database_failures: BTreeMap<ComponentName, String>,
+    /// Why a wanted database is not up, by the newest try.
+    databases_down: BTreeMap<ComponentName, String>,
     setbacks: Vec<Setback>,
     /// Why an instance of the previous targets did not come up in the rollback under way.
     restore_failed: Option<String>,
@@ -216,6 +227,8 @@ pub(crate) struct AppTask {
     look_again: Option<rollout::time::Timestamp>,
     /// The deployment after which old images and old history were last removed.
     swept_after: Option<DeploymentId>,
+    /// Why the app's network or images could not be removed at the newest try, and how many tries failed so.
+    in_the_way: Option<(String, u32)>,
     /// Everything of the app is gone.
     ended: bool,
 }
@@ -236,6 +249,9 @@ impl AppTask {
             inbox,
             waiting,
             acted: HashMap::new(),
+            touched: HashMap::new(),
+            mending: HashMap::new(),
+            held: HashMap::new(),
             probers: HashMap::new(),
             verdicts: HashMap::new(),
             probe_news: mpsc::unbounded_channel(),
@@ -251,6 +267,7 @@ impl AppTask {
             unwritten: BTreeMap::new(),
             databases_up: HashSet::new(),
             database_failures: BTreeMap::new(),
+            databases_down: BTreeMap::new(),
             setbacks: Vec::new(),
             restore_failed: None,
             endings: HashMap::new(),
@@ -258,6 +275,7 @@ impl AppTask {
             why: Vec::new(),
             look_again: None,
             swept_after: None,
+            in_the_way: None,
             ended: false,
         }
     }
@@ -299,6 +317,8 @@ impl AppTask {
             || self.advance_routes().await?
             || self.show_rollout().await?
             || self.write_late_image().await?
+            || self.note_containers().await?
+            || self.mend()
             || self.keep_house().await?)
     }
 

@@ -122,6 +122,7 @@ pub(super) fn instance(app: &str, slot: u32) -> Instance {
         kept_alive: true,
         refused: None,
         created: Timestamp(3),
+        container_id: None,
     }
 }
 
@@ -153,6 +154,7 @@ pub(super) fn job_run(app: &str, number: u64, collected: bool) -> JobRun {
         phase: JobPhase::Ended { code: 0 },
         since: Timestamp(4),
         collected,
+        container_id: None,
     }
 }
 
@@ -172,6 +174,7 @@ pub(super) fn database(app: &str, name: &str, password: &str) -> Database {
         volume: "shop-db".to_owned(),
         wanted: true,
         created: true,
+        container_id: None,
     }
 }
 
