@@ -1,5 +1,6 @@
 //! What the end-to-end stories and the demo share.
 
+pub mod by_hand;
 pub mod demo;
 pub mod engine;
 pub mod http;

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod builds;
+mod by_hand;
 mod command_line;
 mod crash;
 mod engine_restart;

@@ -1,14 +1,15 @@
-//! What the engine shows: a full list every 10 s and after every hint, for all apps together.
+//! What the engine shows: a full list every 10 s and after every hint, for all apps together; and of single containers what
+//! the list leaves out, once at the start and after every hint that it changed.
 //!
 //! Events only make it quick, the list is the truth (M15). A list that cannot be had leaves the last one standing, with
 //! the reason beside it: nothing is concluded from silence.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use engine::{Container, Engine, EngineError};
-use futures::StreamExt;
+use engine::{Container, ContainerDetails, Engine, EngineError, Limits, RestartPolicy};
+use futures::{StreamExt, stream};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
@@ -19,6 +20,12 @@ use crate::supervise::supervise;
 const FULL_LIST: Duration = Duration::from_secs(10);
 /// Hints come in bursts (create, connect, start); one list answers them all.
 const BURST: Duration = Duration::from_millis(20);
+/// Events after which something of a container may be different that the list does not show.
+const SETTINGS_CHANGE: [&str; 2] = ["update", "network connect"];
+/// Containers that are inspected at a time: 4, ours.
+const AT_ONCE: usize = 4;
+/// For one inspection. One that hangs is left out until the next hint.
+const INSPECT_WITHIN: Duration = Duration::from_secs(5);
 /// After an engine that could not be reached.
 const RETRY: Duration = Duration::from_millis(500);
 
@@ -27,10 +34,32 @@ const RETRY: Duration = Duration::from_millis(500);
 pub(crate) struct EngineView {
     /// When it was asked: what happened later may be missing here. `None`: never answered yet.
     pub asked: Option<Instant>,
-    /// By name.
+    /// By the name that they were made under.
     pub containers: Arc<HashMap<String, Container>>,
+    /// What can be changed by hand and is not in the list, by container id. Missing for one that nobody is known to have
+    /// changed since it was made.
+    pub settings: Arc<HashMap<String, Settings>>,
     /// Why the newest question had no answer.
     pub unreachable: Option<String>,
+}
+
+/// What the engine's inspection shows of one container.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Settings {
+    /// When it was asked.
+    pub asked: Instant,
+    pub limits: Limits,
+    pub restart_policy: RestartPolicy,
+    pub aliases: Vec<String>,
+}
+
+/// Containers to be inspected.
+#[derive(Debug, Default)]
+struct Suspects {
+    /// All that there are: nobody knows what happened to them.
+    all: bool,
+    /// By id or by the name that the engine shows.
+    some: HashSet<String>,
 }
 
 /// Keeps the newest look.
@@ -45,16 +74,23 @@ impl EngineWatch {
     pub fn start(engine: Arc<dyn Engine>, stop: tokio_util::sync::CancellationToken) -> Self {
         let (sender, view) = watch::channel(Arc::new(EngineView::default()));
         let look = Arc::new(Notify::new());
-        {
+        let (sender, suspects, suspected) = (Arc::new(sender), Arc::new(Mutex::default()), Arc::new(Notify::new()));
+        let list = {
+            let (engine, sender, look) = (engine.clone(), sender.clone(), look.clone());
+            move || list_forever(engine.clone(), sender.clone(), look.clone())
+        };
+        let listen = {
             let (engine, look) = (engine.clone(), look.clone());
-            let list = move || list_forever(engine.clone(), sender.clone(), look.clone());
-            tokio::spawn(supervise("engine list", stop.clone(), list));
-        }
-        {
-            let look = look.clone();
-            let listen = move || hear_hints(engine.clone(), look.clone());
-            tokio::spawn(supervise("engine events", stop, listen));
-        }
+            let (suspects, suspected) = (suspects.clone(), suspected.clone());
+            move || hear_hints(engine.clone(), look.clone(), suspects.clone(), suspected.clone())
+        };
+        let seen = view.clone();
+        let inspect = move || {
+            inspect_suspects(engine.clone(), sender.clone(), seen.clone(), suspects.clone(), suspected.clone())
+        };
+        tokio::spawn(supervise("engine list", stop.clone(), list));
+        tokio::spawn(supervise("engine events", stop.clone(), listen));
+        tokio::spawn(supervise("engine inspections", stop, inspect));
         Self { view, look }
     }
 
@@ -69,7 +105,7 @@ impl EngineWatch {
     }
 }
 
-async fn list_forever(engine: Arc<dyn Engine>, sender: watch::Sender<Arc<EngineView>>, look: Arc<Notify>) {
+async fn list_forever(engine: Arc<dyn Engine>, sender: Arc<watch::Sender<Arc<EngineView>>>, look: Arc<Notify>) {
     loop {
         let asked = Instant::now();
         let before = sender.borrow().clone();
@@ -79,9 +115,11 @@ async fn list_forever(engine: Arc<dyn Engine>, sender: watch::Sender<Arc<EngineV
                     info!("the engine answers again");
                 }
                 let containers = containers.into_iter().map(|it| (it.name.clone(), it)).collect();
+                let settings = sender.borrow().settings.clone();
                 sender.send_replace(Arc::new(EngineView {
                     asked: Some(asked),
                     containers: Arc::new(containers),
+                    settings,
                     unreachable: None,
                 }));
                 FULL_LIST
@@ -89,7 +127,8 @@ async fn list_forever(engine: Arc<dyn Engine>, sender: watch::Sender<Arc<EngineV
             Err(error) => {
                 tell_once(&before, &error);
                 let unreachable = Some(error.to_string());
-                sender.send_replace(Arc::new(EngineView { unreachable, ..EngineView::clone(&before) }));
+                let last = EngineView::clone(&sender.borrow());
+                sender.send_replace(Arc::new(EngineView { unreachable, ..last }));
                 RETRY
             }
         };
@@ -109,11 +148,23 @@ fn tell_once(before: &EngineView, error: &EngineError) {
     }
 }
 
-async fn hear_hints(engine: Arc<dyn Engine>, look: Arc<Notify>) {
+async fn hear_hints(
+    engine: Arc<dyn Engine>,
+    look: Arc<Notify>,
+    suspects: Arc<Mutex<Suspects>>,
+    suspected: Arc<Notify>,
+) {
     loop {
         if let Ok(mut events) = engine.events().await {
+            // Whatever was changed before nobody told us.
+            lock(&suspects).all = true;
+            suspected.notify_one();
             while let Some(event) = events.next().await {
                 debug!(container = %event.container, action = %event.action, "engine event");
+                if SETTINGS_CHANGE.contains(&event.action.as_str()) {
+                    lock(&suspects).some.insert(event.container);
+                    suspected.notify_one();
+                }
                 look.notify_one();
             }
         }
@@ -121,4 +172,42 @@ async fn hear_hints(engine: Arc<dyn Engine>, look: Arc<Notify>) {
         look.notify_one();
         tokio::time::sleep(RETRY).await;
     }
+}
+
+/// Inspects what may have been changed, apart from the lists: an inspection may hang with a wedged container.
+async fn inspect_suspects(
+    engine: Arc<dyn Engine>,
+    sender: Arc<watch::Sender<Arc<EngineView>>>,
+    mut view: watch::Receiver<Arc<EngineView>>,
+    suspects: Arc<Mutex<Suspects>>,
+    suspected: Arc<Notify>,
+) {
+    loop {
+        suspected.notified().await;
+        if view.wait_for(|it| it.asked.is_some()).await.is_err() {
+            return;
+        }
+        let Suspects { all, some } = std::mem::take(&mut *lock(&suspects));
+        let is_suspect = |it: &Container| all || some.contains(&it.id) || some.contains(&it.called);
+        let containers = view.borrow().containers.clone();
+        let asked: Vec<_> = containers.values().filter(|it| is_suspect(it)).map(|it| it.name.clone()).collect();
+        let inspected = stream::iter(asked).map(|name| inspect(engine.as_ref(), name)).buffer_unordered(AT_ONCE);
+        let inspected: Vec<_> = inspected.filter_map(std::future::ready).collect().await;
+        let last = EngineView::clone(&sender.borrow());
+        let mut settings = HashMap::clone(&last.settings);
+        settings.retain(|id, _| last.containers.values().any(|it| it.id == *id));
+        settings.extend(inspected);
+        sender.send_replace(Arc::new(EngineView { settings: Arc::new(settings), ..last }));
+    }
+}
+
+async fn inspect(engine: &dyn Engine, name: String) -> Option<(String, Settings)> {
+    let asked = Instant::now();
+    let details = tokio::time::timeout(INSPECT_WITHIN, engine.inspect(&name)).await.ok()?.ok()??;
+    let ContainerDetails { container, limits, restart_policy, aliases, .. } = details;
+    Some((container.id, Settings { asked, limits, restart_policy, aliases }))
+}
+
+fn lock(suspects: &Mutex<Suspects>) -> MutexGuard<'_, Suspects> {
+    suspects.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use anyhow::Context;
 use builder::Builder;
-use engine::{DockerEngine, Engine, Identity, Installation, Role};
+use engine::{DockerEngine, Engine, Identity, Installation, MadeContainer, Role};
 use rand::Rng;
+use rollout::ids::InstanceName;
 use rollout::target::StopTimes;
 use sha2::{Digest, Sha256};
 use source::{Limits, Source, SourceSettings};
@@ -77,8 +78,9 @@ pub(crate) async fn take_over(
 
     // Whoever is fenced stops.
     let stop = fence.lost().child_token();
-    let watch = EngineWatch::start(engine.clone(), stop.clone());
     let states = load(&store).await?;
+    engine.remember(states.iter().flat_map(made_containers).collect());
+    let watch = EngineWatch::start(engine.clone(), stop.clone());
     let failed = |error: StoreError| StartError::Store(error.to_string());
     let on_record = store.app_ids().await.map_err(failed)?;
     let deleted = store.deleted_apps().await.map_err(failed)?;
@@ -109,6 +111,14 @@ pub(crate) async fn take_over(
     let apps = states.into_iter().map(|state| (state.app.id.clone(), AppHandle::start(shared.clone(), state)));
     let apps = RwLock::new(apps.collect());
     Ok(Started { shared, directory, token_hash, apps })
+}
+
+/// What the records know of containers, for the engine port to recognise those that somebody renamed.
+fn made_containers(state: &AppState) -> Vec<MadeContainer> {
+    let made = |(name, id): (&InstanceName, Option<&str>)| {
+        id.map(|id| MadeContainer { id: id.to_owned(), name: name.to_string() })
+    };
+    state.containers().filter_map(made).collect()
 }
 
 fn open_directory(config: &Config) -> Result<DataDir, StartError> {
@@ -253,7 +263,13 @@ pub async fn uninstall(config: &Config, mut say: impl FnMut(String)) -> anyhow::
     }
     let (engine, _) = open_engine(config, &directory).await?;
     let graces = match Store::open(&directory) {
-        Ok(store) => Graces::on_record(&store).await,
+        Ok(store) => {
+            // Without readable records those that somebody renamed are not recognised, and everything else goes all the same.
+            if let Ok(states) = load(&store).await {
+                engine.remember(states.iter().flat_map(made_containers).collect());
+            }
+            Graces::on_record(&store).await
+        }
         Err(_) => Graces::default(),
     };
     if let Err(why) = stop_all(engine.as_ref(), &graces).await {

@@ -3,7 +3,9 @@
 //! Every message names the thing and the next move. Raw engine answers are turned into these in `docker/failure.rs`; nobody
 //! above this crate reads an engine's prose.
 
+use std::fmt;
 use std::io;
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -42,9 +44,19 @@ pub enum EngineError {
     /// The subnet overlaps one that exists.
     #[error("the subnet {subnet} is in use already ({detail}); choose another one")]
     SubnetTaken { subnet: String, detail: String },
-    /// Another container holds the address that this one was to have.
-    #[error("{name} cannot start: its address is held by another container ({detail})")]
-    AddressTaken { name: String, detail: String },
+    /// Something else holds the address that this container was to have.
+    #[error(
+        "{name} cannot start: its address is held by {}",
+        holder.as_ref().map_or_else(|| format!("something that the engine does not name ({detail})"), Holder::to_string)
+    )]
+    AddressTaken { name: String, holder: Option<Holder>, detail: String },
+    /// A network cannot be removed while containers are on it.
+    #[error(
+        "the network {network} cannot be removed while {} on it. Run: docker network disconnect --force {network} {}",
+        containers_are(by),
+        by.first().map_or("CONTAINER", String::as_str)
+    )]
+    NetworkInUse { network: String, by: Vec<String> },
     /// The image is not on this engine.
     #[error("the image {reference} is not on the engine; build or pull it again")]
     ImageMissing { reference: String },
@@ -97,11 +109,40 @@ pub enum EngineError {
     Other { verb: &'static str, status: Option<u16>, message: String },
 }
 
+/// Who has an address, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    /// The name that the engine shows for the container.
+    pub container: String,
+    pub network: String,
+    pub address: Ipv4Addr,
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Holder { container, network, address } = self;
+        write!(
+            f,
+            "the container {container}, which has {address} on network {network}. Run: docker network disconnect {network} {container}"
+        )
+    }
+}
+
+fn containers_are(names: &[String]) -> String {
+    match names {
+        [one] => format!("the container {one} is"),
+        several => format!("the containers {} are", several.join(", ")),
+    }
+}
+
 impl EngineError {
     /// Whether the same call may succeed later without anybody changing what was asked.
     pub fn is_transient(&self) -> bool {
         match self {
-            EngineError::Unreachable { .. } | EngineError::Timeout { .. } | EngineError::Conflict { .. } => true,
+            EngineError::Unreachable { .. }
+            | EngineError::Timeout { .. }
+            | EngineError::Conflict { .. }
+            | EngineError::NetworkInUse { .. } => true,
             // A 5xx without a cause that we know: the runtime below the engine may be down for a moment (M8).
             EngineError::Other { status, .. } => status.is_none_or(|code| code >= 500),
             EngineError::Forbidden { .. }
@@ -146,6 +187,22 @@ mod tests {
         ];
         assert!(passing.iter().all(EngineError::is_transient));
         assert!(!lasting.iter().any(EngineError::is_transient));
+    }
+
+    #[test]
+    fn what_is_in_the_way_is_named_with_the_command_that_helps() {
+        let address = Ipv4Addr::new(10, 192, 7, 3);
+        let holder = Holder { container: "theirs".into(), network: "by-i-shop".into(), address };
+        let taken = EngineError::AddressTaken { name: "web.0".into(), holder: Some(holder), detail: "in use".into() };
+        let text = taken.to_string();
+        assert!(text.contains("theirs, which has 10.192.7.3"), "{text}");
+        assert!(text.ends_with("docker network disconnect by-i-shop theirs"), "{text}");
+        let unknown = EngineError::AddressTaken { name: "web.0".into(), holder: None, detail: "in use".into() };
+        assert!(unknown.to_string().contains("in use"), "{unknown}");
+        let in_use = EngineError::NetworkInUse { network: "by-i-shop".into(), by: vec!["a".into(), "b".into()] };
+        let text = in_use.to_string();
+        assert!(text.contains("the containers a, b are on it") && text.ends_with("by-i-shop a"), "{text}");
+        assert!(in_use.is_transient(), "it goes once they are gone");
     }
 
     #[test]

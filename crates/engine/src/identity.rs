@@ -2,8 +2,11 @@
 //!
 //! Labels alone prove nothing, since an image can carry any (M2). The MAC covers the installation, the kind and name of the
 //! object and every label that we read, so that a label set copied to another object, or changed in one place, is not ours.
-//! Every key is always written, so that none is ever inherited from an image. A container that somebody renames stops being
-//! ours, on purpose: an image committed from one of our containers carries its labels, MAC included.
+//! Every key is always written, so that none is ever inherited from an image.
+//!
+//! The MAC is over the name that a container was made under, since an image committed from a container of ours carries its
+//! labels, MAC included. A container that somebody renamed is recognised by its id as well: an id is never given twice, and
+//! whoever remembers which container was made under a name checks the labels against that name.
 
 use std::collections::HashMap;
 use std::fmt;

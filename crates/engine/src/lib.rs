@@ -16,6 +16,6 @@ pub mod docker;
 pub mod fake;
 
 pub use docker::DockerEngine;
-pub use error::EngineError;
+pub use error::{EngineError, Holder};
 pub use identity::Installation;
 pub use port::*;

@@ -120,6 +120,16 @@ pub struct Limits {
     pub memory_bytes: u64,
 }
 
+impl Limits {
+    /// The same, and in nothing more than `most`.
+    pub fn at_most(self, most: Limits) -> Limits {
+        Limits {
+            cpu_millis: self.cpu_millis.min(most.cpu_millis),
+            memory_bytes: self.memory_bytes.min(most.memory_bytes),
+        }
+    }
+}
+
 /// What the engine will do by itself when the process ends (M3, M4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RestartPolicy {
@@ -131,12 +141,22 @@ pub enum RestartPolicy {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Container {
     pub id: String,
+    /// The name it was made under. Verbs and records go by it, also after somebody renamed the container.
     pub name: String,
+    /// The name that the engine shows for it now. Differs from `name` after `docker rename`.
+    pub called: String,
     pub identity: Identity,
     pub image: String,
     pub state: ContainerState,
-    /// Address on the app's network, chosen or had; kept while it is stopped, `None` when it is not connected.
-    pub address: Option<Ipv4Addr>,
+    /// Its addresses, one for each network; of a stopped container those that were chosen for it. Empty when it is on none.
+    pub addresses: Vec<Ipv4Addr>,
+}
+
+impl Container {
+    /// Whether it has this address on one of its networks. Subnets do not overlap, so the address also tells the network.
+    pub fn has_address(&self, address: Ipv4Addr) -> bool {
+        self.addresses.contains(&address)
+    }
 }
 
 /// Container states that matter to us. From the engine's *list*, which stays quick when one container is wedged (M6).
@@ -167,6 +187,40 @@ pub struct ContainerDetails {
     pub oom_killed: bool,
     pub restart_count: u64,
     pub restart_policy: RestartPolicy,
+    /// What the engine holds it to; 0 where the engine holds it to nothing.
+    pub limits: Limits,
+    /// Names under which others on its networks find it.
+    pub aliases: Vec<String>,
+}
+
+/// A container that this installation made, as its records remember it. An id is never given twice, so it proves which
+/// container is meant when the name no longer does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MadeContainer {
+    pub id: String,
+    /// The name it was made under.
+    pub name: String,
+}
+
+/// A container that mounts a volume, whoever made it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct VolumeUser {
+    pub id: String,
+    /// The name that the engine shows for it.
+    pub called: String,
+    /// It has a process, or the engine is about to start one again.
+    pub runs: bool,
+    /// Set when this installation made it.
+    pub container: Option<Container>,
+}
+
+/// An endpoint on a network, whoever made it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NetworkMember {
+    pub id: String,
+    /// The name that the engine shows for it.
+    pub called: String,
+    pub address: Option<Ipv4Addr>,
 }
 
 /// What an image says about the process of its containers.
@@ -310,6 +364,10 @@ pub type Context = BoxStream<'static, Result<Bytes, std::io::Error>>;
 pub trait Engine: Send + Sync + 'static {
     async fn info(&self) -> Result<EngineInfo, EngineError>;
 
+    /// Tells the engine port which containers this installation made, so that it recognises those that somebody renamed.
+    /// Containers that were created or listed through this port since it was opened are known to it already.
+    fn remember(&self, made: Vec<MadeContainer>);
+
     /// All containers of this installation, whatever their state.
     async fn list(&self) -> Result<Vec<Container>, EngineError>;
     /// One container by name; `None` when there is none, or one that is not ours.
@@ -330,16 +388,28 @@ pub trait Engine: Send + Sync + 'static {
     /// that goes away ends it. One that never was started is [`EngineError::Conflict`].
     async fn wait(&self, name: &str) -> Result<i64, EngineError>;
     async fn logs(&self, name: &str, query: &LogQuery) -> Result<LogLines, EngineError>;
-    /// Joins a running container to a network again, at its address (drift repair).
+    /// Puts a container, running or not, at this place: on this network, at this address, under these aliases. Where it has
+    /// another place on a network of this name or id, it leaves that first. Its other networks stay.
     async fn connect(&self, name: &str, join: &NetworkJoin) -> Result<Changed, EngineError>;
+    /// Gives a container that somebody renamed the name back that it was made under. [`EngineError::NameTaken`] when another
+    /// container has that name by now.
+    async fn restore_name(&self, name: &str) -> Result<Changed, EngineError>;
+    /// Sets CPU and memory of a container, running or not; clamped as in [`Engine::create`].
+    async fn set_limits(&self, name: &str, limits: Limits) -> Result<Changed, EngineError>;
 
     async fn networks(&self) -> Result<Vec<Network>, EngineError>;
     /// Creates it, or finds ours of that name. A subnet in use elsewhere is [`EngineError::SubnetTaken`].
     async fn ensure_network(&self, spec: &NetworkSpec) -> Result<Network, EngineError>;
+    /// [`EngineError::NetworkInUse`] names the containers that are on it.
     async fn remove_network(&self, name: &str) -> Result<Changed, EngineError>;
+    /// Every endpoint on a network of ours, whoever made it. Empty when there is no such network.
+    async fn network_members(&self, name: &str) -> Result<Vec<NetworkMember>, EngineError>;
     async fn volumes(&self) -> Result<Vec<Volume>, EngineError>;
     async fn ensure_volume(&self, name: &str, identity: &Identity) -> Result<Changed, EngineError>;
     async fn remove_volume(&self, name: &str) -> Result<Changed, EngineError>;
+    /// Every container that mounts a volume, running or not, whatever its name and whoever made it. One whose labels prove
+    /// that it was made under the name `owner` is recognised as ours even if nothing remembers its id.
+    async fn volume_users(&self, volume: &str, owner: &str) -> Result<Vec<VolumeUser>, EngineError>;
 
     /// The id of a local image, by reference or id; `None` when it is not here.
     async fn image(&self, reference: &str) -> Result<Option<String>, EngineError>;

@@ -109,7 +109,7 @@ async fn subnets_clash_and_a_network_in_use_stays() {
     let (fake, _) = running(Behaviour::default()).await;
     let second = NetworkSpec { name: "second".into(), ..net() };
     assert!(matches!(fake.ensure_network(&second).await, Err(EngineError::SubnetTaken { .. })));
-    assert!(matches!(fake.remove_network("net").await, Err(EngineError::Conflict { .. })));
+    assert!(matches!(fake.remove_network("net").await, Err(EngineError::NetworkInUse { .. })));
     fake.remove("web.0").await.unwrap();
     assert_eq!(fake.remove_network("net").await.unwrap(), Changed::Done);
     assert_eq!(fake.remove_network("net").await.unwrap(), Changed::AlreadySo);

@@ -78,7 +78,7 @@ pub enum ContainerSeen {
     Created,
     /// Runs.
     Running,
-    /// Runs, but is not on the app's network at its address any more.
+    /// Runs, but not at its address on the app's network: off the network, or at another address.
     Disconnected,
     /// Frozen by hand.
     Paused,

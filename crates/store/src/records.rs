@@ -253,6 +253,10 @@ pub struct Instance {
     /// The engine's words when it refused it.
     pub refused: Option<String>,
     pub created: Timestamp,
+    /// The engine's id of its container: proves which one it is, also after somebody renamed it. `None` until the container
+    /// was first seen.
+    #[serde(default)]
+    pub container_id: Option<String>,
 }
 
 /// One run of a job for one deployment.
@@ -272,6 +276,9 @@ pub struct JobRun {
     pub grace: Option<Duration>,
     /// Its container is gone and its log is kept.
     pub collected: bool,
+    /// See [`Instance::container_id`].
+    #[serde(default)]
+    pub container_id: Option<String>,
 }
 
 /// A database of an app. Kept sealed: it holds the password.
@@ -295,6 +302,9 @@ pub struct Database {
     pub wanted: bool,
     /// It answered once; from then on it is only watched.
     pub created: bool,
+    /// See [`Instance::container_id`]. A database gets another container where its own was removed.
+    #[serde(default)]
+    pub container_id: Option<String>,
 }
 
 /// An image built once for what went into it.
@@ -389,6 +399,15 @@ impl AppState {
         let maker = self.deployments.iter().find(|it| it.id == instance.deployment);
         let by_target = || maker.as_ref().and_then(of).or_else(|| self.deployments.iter().rev().find_map(|it| of(&it)));
         instance.stop_times.or_else(by_target).unwrap_or_default()
+    }
+
+    /// The containers that are on record: the name each was made under, and its id where that is known.
+    pub fn containers(&self) -> impl Iterator<Item = (&InstanceName, Option<&str>)> {
+        let instances = self.instances.iter().map(|it| (&it.name, it.container_id.as_deref()));
+        let runs = self.job_runs.iter().filter(|it| !it.collected);
+        let runs = runs.map(|it| (&it.name, it.container_id.as_deref()));
+        let databases = self.databases.iter().map(|it| (&it.container, it.container_id.as_deref()));
+        instances.chain(runs).chain(databases)
     }
 
     /// What serves could be read. Without its deployment nothing would seem to be wanted, without the revisions of its

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use app_spec::AppSpec;
 use engine::{
-    ContainerSpec, EngineError, Identity, Limits, NetworkJoin, NetworkSpec, RestartPolicy, Role, VolumeMount,
+    Container, ContainerSpec, ContainerState, EngineError, Identity, Limits, NetworkJoin, NetworkSpec, RestartPolicy,
+    Role, VolumeMount, VolumeUser,
 };
 use rand::Rng;
 use rollout::deployment::Part;
@@ -19,7 +20,7 @@ use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
 use super::done::Done;
-use super::instances::create_in_network;
+use super::instances::{Place, create_in_network};
 use super::{AppTask, Shared};
 
 /// PostgreSQL without a version in the spec: the newest that App Platform names (contract 1.12).
@@ -27,7 +28,7 @@ const PG_DEFAULT: &str = "17";
 const PG_PORT: u16 = 5432;
 const PG_DATA: &str = "/var/lib/postgresql/data";
 /// As App Platform's dev databases have it.
-const LIMITS: Limits = Limits { cpu_millis: 1000, memory_bytes: 512 << 20 };
+pub(super) const LIMITS: Limits = Limits { cpu_millis: 1000, memory_bytes: 512 << 20 };
 
 impl AppTask {
     pub(super) fn database_parts(&self, spec: &AppSpec) -> BTreeMap<ComponentName, Part> {
@@ -71,9 +72,12 @@ impl AppTask {
             Ok(database) => {
                 info!(database = %name, "database answers");
                 self.database_failures.remove(&name);
+                self.databases_down.remove(&name);
                 self.acted(&database.container.clone(), ContainerSeen::Running);
-                if !database.created {
-                    self.commit(vec![Change::Database(Database { created: true, ..database })]).await?;
+                // The row may have changed meanwhile.
+                let row = self.state.databases.iter().find(|it| it.name == name && !it.created).cloned();
+                if let Some(row) = row {
+                    self.commit(vec![Change::Database(Database { created: true, ..row })]).await?;
                 }
                 self.databases_up.insert(name);
                 Ok(())
@@ -90,6 +94,7 @@ impl AppTask {
                     other => other.to_string(),
                 };
                 warn!(database = %name, %why, "database does not come up");
+                self.databases_down.insert(name.clone(), why.clone());
                 if self.rolling().is_some() {
                     self.database_failures.insert(name, why);
                 } else {
@@ -100,7 +105,20 @@ impl AppTask {
         }
     }
 
-    /// Brings back a database that somebody stopped or removed, and stops one that the spec no longer names.
+    /// What the record of a deployment says of databases that its app needs and that are not up: a restart does not wait for
+    /// them, and must not look as if all were well.
+    pub(super) fn databases_down(&self, spec: &AppSpec) -> Vec<String> {
+        let names = spec.databases.iter().map(|it| ComponentName::from(it.name.as_str()));
+        let down = names.filter(|name| !self.databases_up.contains(name));
+        let note = |name: ComponentName| match self.databases_down.get(&name) {
+            Some(why) => format!("database {name} is down: {why}. It is tried again until it answers"),
+            None => format!("database {name} is not up yet: it is being brought up"),
+        };
+        down.map(note).collect()
+    }
+
+    /// Brings back a database that somebody stopped, froze, removed or took off its network, and stops one that the spec no
+    /// longer names.
     pub(super) async fn keep_databases(&mut self) -> Result<bool, StoreError> {
         if self.state.app.deleting {
             return Ok(false);
@@ -209,6 +227,7 @@ fn new_database(shared: &Shared, app: &AppId, wanted: &app_spec::Database, addre
         volume: shared.names.volume(app, &name),
         wanted: true,
         created: false,
+        container_id: None,
         name,
     }
 }
@@ -243,49 +262,171 @@ pub(crate) enum Down {
     /// Its container cannot be had or started.
     #[error("{0}")]
     Engine(#[from] EngineError),
+    /// Something else runs on its volume.
+    #[error(
+        "the container {holder} runs with its volume {volume} mounted, and two servers on one volume destroy the data. End that one first. Run: docker stop {holder}"
+    )]
+    VolumeHeld { volume: String, holder: String },
     /// Its server does not answer.
     #[error("it did not take connections within {} s", limits::DATABASE.as_secs())]
     Silent,
+    /// Its container did not stay up while that was waited for.
+    #[error("it did not stay up: {0}")]
+    Lost(String),
 }
 
+impl Down {
+    fn is_transient(&self) -> bool {
+        matches!(self, Down::Engine(error) if error.is_transient())
+    }
+}
+
+/// Has its container run at its place, then waits until it takes connections. A container that is lost meanwhile is brought
+/// back at once.
 async fn bring_up(shared: &Shared, network: NetworkSpec, database: Database) -> Result<Database, Down> {
     let deadline = Instant::now() + limits::DATABASE;
-    while let Err(error) = start(shared, network.clone(), &database).await {
-        // Every part of it may be done twice.
-        if !error.is_transient() || Instant::now() >= deadline {
-            return Err(error.into());
+    loop {
+        while let Err(error) = start(shared, network.clone(), &database).await {
+            // Every part of it may be done twice.
+            if !error.is_transient() || Instant::now() >= deadline {
+                return Err(error);
+            }
+            warn!(database = %database.name, %error, "cannot be started yet; trying again");
+            sleep(super::STORE_PAUSE).await;
         }
-        warn!(database = %database.name, %error, "cannot be started yet; trying again");
-        sleep(super::STORE_PAUSE).await;
+        match await_answer(shared, &database, deadline).await {
+            Answer::Up => return Ok(database),
+            Answer::Silent => return Err(Down::Silent),
+            Answer::Lost(what) if Instant::now() >= deadline => return Err(Down::Lost(what)),
+            Answer::Lost(what) => {
+                warn!(database = %database.name, %what, "lost before it answered; starting it again");
+                sleep(super::STORE_PAUSE).await;
+            }
+        }
     }
-    while !shared.asker.database(&database).await {
+}
+
+/// How the wait for a database ended.
+enum Answer {
+    Up,
+    Silent,
+    /// Its container does not run at its place any more.
+    Lost(String),
+}
+
+async fn await_answer(shared: &Shared, database: &Database, deadline: Instant) -> Answer {
+    let started = Instant::now();
+    let view = shared.watch.view();
+    while !shared.asker.database(database).await {
         if Instant::now() >= deadline {
-            return Err(Down::Silent);
+            return Answer::Silent;
+        }
+        // Older looks may not show the start.
+        let seen = view.borrow().clone();
+        if seen.unreachable.is_none()
+            && seen.asked.is_some_and(|asked| asked > started)
+            && let Some(what) = lost(seen.containers.get(database.container.as_str()), database.address)
+        {
+            return Answer::Lost(what);
         }
         sleep(ASK_EVERY).await;
     }
-    Ok(database)
+    Answer::Up
 }
 
-async fn start(shared: &Shared, network: NetworkSpec, database: &Database) -> Result<(), EngineError> {
+/// Why nobody will ever answer in a container; `None` while somebody may.
+fn lost(container: Option<&Container>, address: Ipv4Addr) -> Option<String> {
+    let Some(container) = container else { return Some("its container was removed".into()) };
+    match container.state {
+        ContainerState::Exited { code: Some(code) } => Some(format!("its container exited with code {code}")),
+        ContainerState::Exited { code: None } => Some("its container exited".into()),
+        ContainerState::Paused => Some("its container was paused".into()),
+        ContainerState::Removing => Some("its container is being removed".into()),
+        ContainerState::Created => Some("its container was made anew by somebody else".into()),
+        ContainerState::Running if !container.has_address(address) => {
+            Some(format!("its container is not at {address} on the app's network"))
+        }
+        ContainerState::Running | ContainerState::Restarting => None,
+    }
+}
+
+/// Who is on a database's volume.
+#[derive(Debug, PartialEq)]
+enum OnVolume<'a> {
+    /// Nobody that counts: a container is to be made.
+    Nobody,
+    /// The database's own container, whatever it is called.
+    Own(&'a Container),
+    /// Somebody else's process.
+    Held { by: &'a str },
+}
+
+/// There is one server on a volume at most. A container of somebody else that does not run, such as one that made a backup and
+/// ended, holds nobody up: the engine has no process of it, and starting it later is its owner's act.
+fn on_volume<'a>(users: &'a [VolumeUser], database: &Database) -> OnVolume<'a> {
+    let is_own = |it: &&VolumeUser| it.container.as_ref().is_some_and(|it| it.name == database.container.as_str());
+    let own = users.iter().find(is_own);
+    let other = users.iter().find(|it| it.runs && !is_own(it));
+    match (own.and_then(|it| it.container.as_ref()), other) {
+        (Some(container), _) if own.is_some_and(|it| it.runs) => OnVolume::Own(container),
+        (_, Some(other)) => OnVolume::Held { by: &other.called },
+        (Some(container), None) => OnVolume::Own(container),
+        (None, None) => OnVolume::Nobody,
+    }
+}
+
+/// Has exactly one container of it run: on its network, at its address, under its name, with its limits.
+async fn start(shared: &Shared, network: NetworkSpec, database: &Database) -> Result<(), Down> {
     let engine = &shared.engine;
     let name = database.container.as_str();
-    let there = engine.inspect(name).await?;
-    if there.is_none() {
-        let image = match engine.image(&database.image).await? {
-            Some(id) => id,
-            None => engine.pull(&database.image).await?,
-        };
-        let identity = |role| identity(database, role);
-        if database.created && !engine.volumes().await?.iter().any(|it| it.name == database.volume) {
-            // An empty one would pass for the data that is gone (F39).
-            return Err(EngineError::NotFound { what: format!("volume {}", database.volume) });
+    let users = engine.volume_users(&database.volume, name).await?;
+    match on_volume(&users, database) {
+        OnVolume::Held { by } => {
+            return Err(Down::VolumeHeld { volume: database.volume.clone(), holder: by.to_owned() });
         }
-        engine.ensure_volume(&database.volume, &identity(Role::Volume)).await?;
-        create_in_network(shared, network, container(database, image, identity(Role::Database))).await?;
+        OnVolume::Own(container) => {
+            if container.called != name {
+                info!(database = %database.name, called = %container.called, "somebody renamed its container");
+                give_name_back(shared, name).await?;
+            }
+            let place = Place { network, address: database.address, aliases: vec![database.name.to_string()] };
+            place.take(engine.as_ref(), name).await?;
+            if let Err(error) = engine.set_limits(name, LIMITS).await {
+                // It serves with others, too; `mend` tries again.
+                warn!(database = %database.name, %error, "its limits cannot be set");
+            }
+        }
+        OnVolume::Nobody => create(shared, network, database).await?,
     }
     engine.start(name).await?;
-    engine.set_restart_policy(name, RestartPolicy::Always).await.map(drop)
+    engine.set_restart_policy(name, RestartPolicy::Always).await?;
+    Ok(())
+}
+
+/// Where another container has the name by now, it goes on without: nothing but people goes by it.
+async fn give_name_back(shared: &Shared, name: &str) -> Result<(), EngineError> {
+    match shared.engine.restore_name(name).await {
+        Err(error @ EngineError::NameTaken { .. }) => {
+            warn!(container = %name, %error, "cannot have its name back");
+            Ok(())
+        }
+        other => other.map(drop),
+    }
+}
+
+async fn create(shared: &Shared, network: NetworkSpec, database: &Database) -> Result<(), EngineError> {
+    let engine = &shared.engine;
+    let image = match engine.image(&database.image).await? {
+        Some(id) => id,
+        None => engine.pull(&database.image).await?,
+    };
+    let identity = |role| identity(database, role);
+    if database.created && !engine.volumes().await?.iter().any(|it| it.name == database.volume) {
+        // An empty one would pass for the data that is gone.
+        return Err(EngineError::NotFound { what: format!("volume {}", database.volume) });
+    }
+    engine.ensure_volume(&database.volume, &identity(Role::Volume)).await?;
+    create_in_network(shared, network, container(database, image, identity(Role::Database))).await.map(drop)
 }
 
 fn identity(database: &Database, role: Role) -> Identity {
@@ -332,4 +473,86 @@ fn random_password() -> String {
     const LETTERS: &[u8] = b"ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz23456789";
     let mut random = rand::rng();
     (0..32).map(|_| char::from(LETTERS[random.random_range(0..LETTERS.len())])).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 192, 7, 3);
+
+    fn database() -> Database {
+        Database {
+            app: AppId::new("a"),
+            name: "db".into(),
+            engine: "PG".into(),
+            version: "17".into(),
+            image: "postgres:17".into(),
+            user: "db".into(),
+            password: "secret".into(),
+            database: "db".into(),
+            port: PG_PORT,
+            address: ADDRESS,
+            container: InstanceName::new("by-i-a-db-db"),
+            volume: "by-i-a-db-data".into(),
+            wanted: true,
+            created: true,
+            container_id: None,
+        }
+    }
+
+    fn own(called: &str, state: ContainerState) -> Container {
+        Container {
+            id: called.into(),
+            name: database().container.to_string(),
+            called: called.into(),
+            identity: identity(&database(), Role::Database),
+            image: "sha256:1".into(),
+            state,
+            addresses: vec![ADDRESS],
+        }
+    }
+
+    fn user(called: &str, runs: bool, container: Option<Container>) -> VolumeUser {
+        VolumeUser { id: called.into(), called: called.into(), runs, container }
+    }
+
+    #[test]
+    fn there_is_one_server_on_a_volume() {
+        let exited = ContainerState::Exited { code: Some(0) };
+        let running = |called: &str| user(called, true, Some(own(called, ContainerState::Running)));
+        let stopped = |called: &str| user(called, false, Some(own(called, exited)));
+        let (theirs, ended) = (user("theirs", true, None), user("backup", false, None));
+        let who = |users: &[VolumeUser]| match on_volume(users, &database()) {
+            OnVolume::Nobody => "nobody".to_owned(),
+            OnVolume::Own(container) => format!("own {}", container.called),
+            OnVolume::Held { by } => format!("held by {by}"),
+        };
+        assert_eq!(who(&[]), "nobody");
+        assert_eq!(who(&[running("by-i-a-db-db")]), "own by-i-a-db-db");
+        assert_eq!(who(&[running("renamed")]), "own renamed");
+        assert_eq!(who(&[stopped("renamed")]), "own renamed");
+        assert_eq!(who(std::slice::from_ref(&theirs)), "held by theirs");
+        assert_eq!(who(&[stopped("renamed"), theirs.clone()]), "held by theirs", "it is not started beside that one");
+        assert_eq!(who(&[theirs, running("renamed")]), "own renamed", "it is not ended for that one");
+        assert_eq!(who(&[ended]), "nobody", "what does not run holds nobody up");
+    }
+
+    #[test]
+    fn a_wait_ends_when_nobody_can_answer_any_more() {
+        let of = |state| lost(Some(&own("by-i-a-db-db", state)), ADDRESS);
+        assert_eq!(of(ContainerState::Running), None);
+        assert_eq!(of(ContainerState::Restarting), None, "the engine starts it again");
+        let over = [
+            of(ContainerState::Exited { code: Some(1) }),
+            of(ContainerState::Exited { code: None }),
+            of(ContainerState::Paused),
+            of(ContainerState::Removing),
+            of(ContainerState::Created),
+            lost(None, ADDRESS),
+            lost(Some(&own("by-i-a-db-db", ContainerState::Running)), Ipv4Addr::new(10, 192, 7, 4)),
+        ];
+        assert!(over.iter().all(Option::is_some), "{over:?}");
+        assert!(over[0].as_ref().is_some_and(|it| it.contains("code 1")), "{over:?}");
+    }
 }

@@ -351,6 +351,7 @@ impl AppTask {
     async fn succeed(&mut self, mut deployment: Deployment, spec: &AppSpec) -> Result<(), StoreError> {
         let now = clock::now();
         deployment.progress.succeed_all(now);
+        deployment.record.notes.extend(self.databases_down(spec));
         let mut app = self.state.app.clone();
         let mut changes = Vec::new();
         if let Some(mut old) = self.active().cloned()

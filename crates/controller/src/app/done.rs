@@ -95,6 +95,10 @@ pub(crate) enum Done {
         job: ComponentName,
         result: Result<(), EngineError>,
     },
+    Mended {
+        about: InstanceName,
+        result: Result<(), EngineError>,
+    },
     HouseCleared {
         about: InstanceName,
         result: Result<(), EngineError>,
@@ -168,6 +172,11 @@ impl AppTask {
                 self.busy.remove(&about);
                 self.job_collected(&deployment, &job, result).await
             }
+            Done::Mended { about, result } => {
+                self.busy.remove(&about);
+                self.mended(&about, result);
+                Ok(())
+            }
             Done::HouseCleared { about, result } => {
                 self.busy.remove(&about);
                 self.house_cleared(&about, result).await
@@ -202,6 +211,13 @@ impl AppTask {
                 }
                 Some(why) => self.refuse(name, why).await,
             },
+            Err(error @ EngineError::AddressTaken { .. }) => {
+                warn!(instance = %name, %error, "could not be brought up");
+                match self.give_another_address(name).await? {
+                    true => Ok(()),
+                    false => self.refuse(name, error.to_string()).await,
+                }
+            }
             Err(error) => self.refuse(name, error.to_string()).await,
         }
     }
@@ -220,6 +236,9 @@ impl AppTask {
         self.busy.remove(name);
         if let Err(error) = result {
             self.hold_off(name, "cannot be brought back", &error);
+            if let EngineError::AddressTaken { .. } = error {
+                self.give_another_address(name).await?;
+            }
             return Ok(());
         }
         self.acted(name, ContainerSeen::Running);
@@ -262,6 +281,7 @@ impl AppTask {
             self.hold_off(name, "its restart policy could not be set", &error);
             return Ok(());
         }
+        self.touched.insert(name.clone(), tokio::time::Instant::now());
         let Some(mut row) = self.instance(name).cloned() else { return Ok(()) };
         row.kept_alive = true;
         self.commit(vec![Change::Instance(row)]).await

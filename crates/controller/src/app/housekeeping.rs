@@ -2,6 +2,7 @@
 //! the app itself taken down when it is deleted.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use engine::EngineError;
 use rollout::ids::{DeploymentId, InstanceName, RevisionId};
@@ -151,8 +152,12 @@ impl AppTask {
     ) -> Result<(), StoreError> {
         match result {
             Err(error) => {
-                warn!(%error, "could not be cleared away yet; trying again");
-                self.pause(InstanceName::new("pause"), super::STORE_PAUSE);
+                let reason = error.to_string();
+                let tries = self.in_the_way.take().filter(|(known, _)| *known == reason).map_or(0, |(_, tries)| tries);
+                let pause = super::STORE_PAUSE.saturating_mul(1 << tries.min(8)).min(CLEAR_PAUSE);
+                warn!(%reason, pause_seconds = pause.as_secs(), "could not be cleared away yet; trying again");
+                self.in_the_way = Some((reason, tries + 1));
+                self.pause(InstanceName::new("pause"), pause);
                 Ok(())
             }
             // Only then the app's images are gone, too.
@@ -234,6 +239,9 @@ fn serves(app: &App, deployment: &DeploymentId) -> bool {
     let kept = app.kept.iter().flat_map(|it| it.deployments.iter().chain(&it.rules));
     app.active.iter().chain(kept).any(|it| it == deployment)
 }
+
+/// The longest pause before the network of a deleted app is tried again while something is on it.
+const CLEAR_PAUSE: Duration = Duration::from_secs(30);
 
 /// What the sweep of what is old is busy about: no image is had meanwhile, since it might be taken for one that nobody uses.
 const SWEEP: &str = "history";

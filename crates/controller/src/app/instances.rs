@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use engine::{ContainerSpec, EngineError, Identity, Limits, LogQuery, NetworkJoin, NetworkSpec, RestartPolicy, Role};
+use engine::{
+    ContainerSpec, Engine, EngineError, Identity, Limits, LogQuery, NetworkJoin, NetworkSpec, RestartPolicy, Role,
+};
 use futures::StreamExt;
 use rollout::ids::{ComponentName, InstanceName, RevisionId};
 use rollout::instance::{InstanceEvent, InstancePhase};
@@ -13,15 +15,19 @@ use rollout::plan::plan;
 use rollout::step::{Reason, Step};
 use store::StoreError;
 use store::records::{Change, Instance, Revision};
+use tokio::time::Instant;
 use tracing::{debug, info};
 
 use super::done::Done;
+use super::drift::Expected;
 use super::{AppTask, Shared};
 use crate::clock;
 use crate::process::{Process, process};
 
 /// Lines of a failed instance's log that its deployment keeps.
 const TAIL: usize = 60;
+/// An address that something else held is not given for this long.
+pub(super) const HELD_FOR: Duration = Duration::from_secs(600);
 /// For reading them.
 const TAIL_WITHIN: Duration = Duration::from_secs(5);
 
@@ -95,20 +101,53 @@ impl AppTask {
             kept_alive: false,
             refused: None,
             created: now,
+            container_id: None,
         };
         self.commit(vec![Change::App(app), Change::Instance(instance)]).await?;
         Ok(true)
     }
 
-    /// An address that nothing on record or on the engine has; the one after the newest, so that an address rests long.
+    /// An address that nothing has, neither on record nor on the engine as far as it was met lately; the one after the newest,
+    /// so that an address rests long.
     pub(super) fn free_address(&self) -> Option<Ipv4Addr> {
         let network = self.shared.config.network_pool.network(self.state.app.network);
         let instances = self.state.instances.iter().map(|it| it.address);
         let jobs = self.state.job_runs.iter().filter(|it| !it.collected).map(|it| it.address);
         let databases = self.state.databases.iter().map(|it| it.address);
-        let taken: BTreeSet<_> = instances.chain(jobs).chain(databases).chain(self.addresses_on_engine()).collect();
+        let held = self.held.keys().copied();
+        let taken = instances.chain(jobs).chain(databases).chain(held).chain(self.addresses_on_engine());
+        let taken: BTreeSet<_> = taken.collect();
         let newest = self.state.instances.iter().max_by_key(|it| it.created).map(|it| it.address);
         network.free(&taken, newest)
+    }
+
+    /// Something else holds the address of this instance. It gets another one, and joins the network there at its next
+    /// start. Returns whether there was one to give.
+    pub(super) async fn give_another_address(&mut self, name: &InstanceName) -> Result<bool, StoreError> {
+        let Some(mut row) = self.instance(name).cloned() else { return Ok(false) };
+        self.held.insert(row.address, Instant::now());
+        let Some(address) = self.free_address() else { return Ok(false) };
+        info!(instance = %name, held = %row.address, %address, "its address is held by something else; using another one");
+        row.address = address;
+        // It was asked at the old one.
+        self.probers.remove(name);
+        self.verdicts.remove(name);
+        self.commit(vec![Change::Instance(row)]).await?;
+        Ok(true)
+    }
+
+    /// Where a container belongs.
+    pub(super) fn place(&self, expected: &Expected) -> Place {
+        Place { network: self.network_spec(), address: expected.address, aliases: expected.aliases.clone() }
+    }
+
+    /// Its place, where it may be made for another one.
+    pub(super) fn place_if_moved(&self, name: &InstanceName) -> Option<Place> {
+        let expected = self.expected(name)?;
+        let view = self.engine_view.borrow().clone();
+        let container = view.containers.get(name.as_str());
+        let is_elsewhere = container.is_some_and(|it| !it.addresses.is_empty() && !it.has_address(expected.address));
+        (is_elsewhere || !self.held.is_empty()).then(|| self.place(&expected))
     }
 
     async fn create(&mut self, name: &InstanceName) -> Result<(), StoreError> {
@@ -184,9 +223,10 @@ impl AppTask {
 
     fn start(&mut self, name: &InstanceName) -> Result<(), StoreError> {
         let (engine, name) = (self.shared.engine.clone(), name.clone());
+        let moved = self.place_if_moved(&name);
         self.begin(name.clone(), async move {
-            let result = engine.start(name.as_str()).await;
-            Done::Started { instance: name, result: result.map(drop) }
+            let result = start_at(engine.as_ref(), name.as_str(), moved).await;
+            Done::Started { instance: name, result }
         });
         Ok(())
     }
@@ -200,17 +240,15 @@ impl AppTask {
         Ok(())
     }
 
-    /// Starts what was stopped by hand, lets a frozen one go on, and connects a disconnected one.
+    /// Starts what was stopped by hand, lets a frozen one go on, and brings one back to its place on the network.
     fn revive(&mut self, name: &InstanceName) -> Result<(), StoreError> {
-        let Some(row) = self.instance(name).cloned() else { return Ok(()) };
+        let Some(expected) = self.expected(name) else { return Ok(()) };
         let seen = self.container(name, &self.engine_view.borrow().clone());
         info!(instance = %name, ?seen, "found changed by somebody else; bringing it back");
-        let (shared, network) = (self.shared.clone(), self.network_spec());
-        let join =
-            NetworkJoin { network_id: String::new(), address: row.address, aliases: vec![row.component.to_string()] };
-        self.begin(row.name.clone(), async move {
-            let result = revive(&shared, row.name.as_str(), seen, network, join).await;
-            Done::Revived { instance: row.name, result }
+        let (engine, name, place) = (self.shared.engine.clone(), name.clone(), self.place(&expected));
+        self.begin(name.clone(), async move {
+            let result = start_at(engine.as_ref(), name.as_str(), Some(place)).await;
+            Done::Revived { instance: name, result }
         });
         Ok(())
     }
@@ -281,7 +319,8 @@ impl AppTask {
 
     /// What an act of ours just made true, until a newer list says otherwise.
     pub(super) fn acted(&mut self, name: &InstanceName, seen: ContainerSeen) {
-        self.acted.insert(name.clone(), (seen, tokio::time::Instant::now()));
+        self.acted.insert(name.clone(), (seen, Instant::now()));
+        self.touched.insert(name.clone(), Instant::now());
     }
 }
 
@@ -310,25 +349,24 @@ pub(super) async fn create_in_network(
     shared.engine.create(&spec).await
 }
 
-async fn revive(
-    shared: &Shared,
-    name: &str,
-    seen: ContainerSeen,
-    network: NetworkSpec,
-    mut join: NetworkJoin,
-) -> Result<(), EngineError> {
-    let engine = &shared.engine;
-    match seen {
-        ContainerSeen::Disconnected => {
-            join.network_id = engine.ensure_network(&network).await?.id;
-            engine.connect(name, &join).await.map(drop)
-        }
-        _ => engine.start(name).await.map(drop),
+/// Where a container belongs: a network, an address there, and the names under which others find it.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    pub network: NetworkSpec,
+    pub address: Ipv4Addr,
+    pub aliases: Vec<String>,
+}
+
+/// Starts a container that may run already, after putting it at its place where one is given.
+pub(super) async fn start_at(engine: &dyn Engine, name: &str, place: Option<Place>) -> Result<(), EngineError> {
+    if let Some(place) = place {
+        place.take(engine, name).await?;
     }
+    engine.start(name).await.map(drop)
 }
 
 /// The last lines of a container's log; what can be had in a few seconds.
-pub(super) async fn tail(engine: &dyn engine::Engine, name: &str) -> Vec<String> {
+pub(super) async fn tail(engine: &dyn Engine, name: &str) -> Vec<String> {
     let read = async {
         let lines = engine.logs(name, &LogQuery { follow: false, tail: Some(TAIL) }).await.ok()?;
         Some(lines.filter_map(async |line| line.ok()).map(|line| line.text).take(TAIL).collect::<Vec<_>>().await)

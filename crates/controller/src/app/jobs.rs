@@ -10,10 +10,11 @@ use rollout::progress::LeafKey;
 use rollout::target::StopTimes;
 use store::StoreError;
 use store::records::{Change, Deployment, JobRun};
-use tracing::info;
+use tokio::time::Instant;
+use tracing::{info, warn};
 
 use super::done::Done;
-use super::instances::create_process;
+use super::instances::{Place, create_process, start_at};
 use super::{AppTask, Shared};
 use crate::clock;
 use crate::freeze::job_grace;
@@ -84,6 +85,7 @@ impl AppTask {
             since: now,
             grace: self.spec_of(deployment).map(|spec| job_grace(&spec, job)),
             collected: false,
+            container_id: None,
         };
         let mut deployment = deployment.clone();
         deployment.progress.start(&LeafKey::Deploy(job.clone()), now);
@@ -120,8 +122,9 @@ impl AppTask {
         let JobPhase::Created { since, .. } = &run.phase else { return };
         let left = since.plus(self.shared.config.job_limit).since(clock::now());
         let (shared, secrets, name) = (self.shared.clone(), self.secrets(), run.name.clone());
+        let moved = self.place_if_moved(&name);
         let handle = self.begin(name.clone(), async move {
-            let result = take_step(shared.engine.as_ref(), &run, step, left).await;
+            let result = take_step(shared.engine.as_ref(), &run, step, left, moved).await;
             if result.as_ref().is_ok_and(was_seen_to_end) {
                 // Before its end is written down: the deployment may end with it, and its log is read then.
                 keep_log(&shared, &run, &secrets).await;
@@ -166,6 +169,16 @@ impl AppTask {
                 }
                 Some(message) => self.record_job(run, JobPhase::Refused { message }).await,
             },
+            Err(error @ EngineError::AddressTaken { .. }) => {
+                self.held.insert(run.address, Instant::now());
+                match self.free_address() {
+                    Some(address) => {
+                        warn!(job = %run.job, %error, %address, "using another address");
+                        self.commit(vec![Change::JobRun(JobRun { address, ..run })]).await
+                    }
+                    None => self.record_job(run, JobPhase::Refused { message: error.to_string() }).await,
+                }
+            }
             Err(EngineError::NotFound { .. }) if !matches!(run.phase, JobPhase::Intended) => {
                 self.record_job(run, JobPhase::Unknown).await
             }
@@ -249,13 +262,19 @@ pub(crate) fn grace(run: &JobRun) -> Duration {
     run.grace.unwrap_or(StopTimes::default().grace)
 }
 
-async fn take_step(engine: &dyn Engine, run: &JobRun, step: JobStep, left: Duration) -> Result<JobPhase, EngineError> {
+async fn take_step(
+    engine: &dyn Engine,
+    run: &JobRun,
+    step: JobStep,
+    left: Duration,
+    moved: Option<Place>,
+) -> Result<JobPhase, EngineError> {
     let name = run.name.as_str();
     match step {
         JobStep::Start => match engine.inspect(name).await? {
             // Started by one of us who died before seeing it: never twice.
             Some(details) if details.started_at.is_some() => Ok(run.phase.clone()),
-            _ => engine.start(name).await.map(|_| run.phase.clone()),
+            _ => start_at(engine, name, moved).await.map(|()| run.phase.clone()),
         },
         JobStep::TimeOut => engine.stop(name, grace(run)).await.map(|_| JobPhase::TimedOut),
         _ => match tokio::time::timeout(left, engine.wait(name)).await {

@@ -1,13 +1,15 @@
 //! One look: our records joined with what engine, probes and ingress show.
 
-use rollout::ids::InstanceName;
+use engine::{Container, Limits};
+use rollout::ids::{InstanceName, RevisionId};
 use rollout::instance::InstancePhase;
 use rollout::observed::{ContainerSeen, Instance, Observed, Open, ProbeSeen};
 use rollout::plan::{Standing, standing_of};
 use rollout::target::Target;
 use store::records;
 
-use super::AppTask;
+use super::drift::{self, Difference, Expected};
+use super::{AppTask, databases};
 use crate::clock;
 use crate::engine_watch::EngineView;
 use crate::probe::Prober;
@@ -58,15 +60,45 @@ impl AppTask {
         if view.asked.is_none() || view.unreachable.is_some() {
             return ContainerSeen::Unknown;
         }
-        view.containers.get(name.as_str()).map_or(ContainerSeen::Missing, |container| match container.state {
-            engine::ContainerState::Created => ContainerSeen::Created,
-            engine::ContainerState::Running if container.address.is_none() => ContainerSeen::Disconnected,
-            engine::ContainerState::Running => ContainerSeen::Running,
-            engine::ContainerState::Paused => ContainerSeen::Paused,
-            engine::ContainerState::Restarting => ContainerSeen::Restarting,
-            engine::ContainerState::Exited { code } => ContainerSeen::Exited { code },
-            engine::ContainerState::Removing => ContainerSeen::Missing,
-        })
+        let Some(container) = view.containers.get(name.as_str()) else { return ContainerSeen::Missing };
+        match self.expected(name) {
+            Some(expected) => drift::seen(container, &self.differences(&expected, container, view)),
+            None => ContainerSeen::Unknown,
+        }
+    }
+
+    /// In what a container differs from its record, as far as the newest look tells.
+    pub(super) fn differences(&self, expected: &Expected, container: &Container, view: &EngineView) -> Vec<Difference> {
+        let settings = view.settings.get(&container.id);
+        // What was looked at before our last act on it may be the state before that act.
+        let acted_on = self.touched.get(&InstanceName::new(expected.name.clone()));
+        let settings = settings.filter(|it| acted_on.is_none_or(|at| it.asked > *at));
+        drift::differences(expected, container, settings)
+    }
+
+    /// What its record says of a container.
+    pub(super) fn expected(&self, name: &InstanceName) -> Option<Expected> {
+        let limits = |revision: &RevisionId| {
+            let revision = self.revision(revision)?;
+            let limits = Limits { cpu_millis: revision.cpu_millis, memory_bytes: revision.memory_bytes };
+            Some(limits.at_most(self.shared.host))
+        };
+        let expected = |address, aliases, limits, kept_alive| Expected {
+            name: name.to_string(),
+            address,
+            aliases,
+            limits,
+            kept_alive,
+        };
+        if let Some(row) = self.instance(name) {
+            return Some(expected(row.address, vec![row.component.to_string()], limits(&row.revision), row.kept_alive));
+        }
+        if let Some(row) = self.state.databases.iter().find(|it| it.container == *name) {
+            let limits = databases::LIMITS.at_most(self.shared.host);
+            return Some(expected(row.address, vec![row.name.to_string()], Some(limits), true));
+        }
+        let run = self.state.job_runs.iter().find(|it| it.name == *name)?;
+        Some(expected(run.address, Vec::new(), limits(&run.revision), false))
     }
 
     fn open(&self, row: &records::Instance) -> Open {

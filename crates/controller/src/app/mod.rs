@@ -10,17 +10,20 @@ mod compose;
 mod databases;
 mod deploy;
 mod done;
+mod drift;
 mod housekeeping;
 mod instances;
 mod jobs;
 mod line;
 mod look;
 mod memory;
+mod mend;
 mod newer;
 mod record;
 mod routing;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::net::Ipv4Addr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -186,6 +189,12 @@ pub(crate) struct AppTask {
     front_view: watch::Receiver<u64>,
     /// Containers whose state an act of ours changed after the engine's list was asked for.
     acted: HashMap<InstanceName, (ContainerSeen, Instant)>,
+    /// When an act of ours on a container ended last: what was looked at before may be out of date.
+    touched: HashMap<InstanceName, Instant>,
+    /// Containers that differ from their records in what can be put right while they run.
+    mending: HashMap<InstanceName, mend::Tries>,
+    /// Addresses of the app's network that something else held when they were needed, and when that was.
+    held: HashMap<Ipv4Addr, Instant>,
     probers: HashMap<InstanceName, Prober>,
     verdicts: HashMap<InstanceName, ProbeSeen>,
     probe_news: (mpsc::UnboundedSender<probe::News>, mpsc::UnboundedReceiver<probe::News>),
@@ -207,6 +216,8 @@ pub(crate) struct AppTask {
     unwritten: BTreeMap<(DeploymentId, ComponentName), done::Had>,
     databases_up: HashSet<ComponentName>,
     database_failures: BTreeMap<ComponentName, String>,
+    /// Why a wanted database is not up, by the newest try.
+    databases_down: BTreeMap<ComponentName, String>,
     setbacks: Vec<Setback>,
     /// Why an instance of the previous targets did not come up in the rollback under way.
     restore_failed: Option<String>,
@@ -222,6 +233,8 @@ pub(crate) struct AppTask {
     /// Troubles that last are logged after growing pauses.
     store_trouble: Repeated,
     route_trouble: Repeated,
+    /// Why the app's network or images could not be removed at the newest try, and how many tries failed so.
+    in_the_way: Option<(String, u32)>,
     /// Everything of the app is gone.
     ended: bool,
 }
@@ -242,6 +255,9 @@ impl AppTask {
             inbox,
             waiting,
             acted: HashMap::new(),
+            touched: HashMap::new(),
+            mending: HashMap::new(),
+            held: HashMap::new(),
             probers: HashMap::new(),
             verdicts: HashMap::new(),
             probe_news: mpsc::unbounded_channel(),
@@ -257,6 +273,7 @@ impl AppTask {
             unwritten: BTreeMap::new(),
             databases_up: HashSet::new(),
             database_failures: BTreeMap::new(),
+            databases_down: BTreeMap::new(),
             setbacks: Vec::new(),
             restore_failed: None,
             endings: HashMap::new(),
@@ -266,6 +283,7 @@ impl AppTask {
             swept_after: None,
             store_trouble: Repeated::default(),
             route_trouble: Repeated::default(),
+            in_the_way: None,
             ended: false,
         }
     }
@@ -316,6 +334,8 @@ impl AppTask {
             || (!stands_still && self.advance_routes().await?)
             || self.show_rollout().await?
             || self.write_late_image().await?
+            || self.note_containers().await?
+            || self.mend()
             || self.keep_house().await?)
     }
 

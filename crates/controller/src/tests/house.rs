@@ -1,7 +1,7 @@
 //! A house to break: one data directory, one engine, one ingress, one repository, and controllers that come and go.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -121,6 +121,8 @@ impl House {
         let directory = DataDir::open(self.dir.path().join("data")).unwrap();
         let store = Store::open(&directory).unwrap();
         simulation::write_to(Some(store.clone()));
+        // What an engine port remembers ends with its process.
+        self.engine.forget_made_names();
         let outside = Outside {
             engine: Arc::new(self.engine.clone()),
             host: engine::Limits { cpu_millis: 4000, memory_bytes: 8 << 30 },
@@ -332,11 +334,12 @@ impl Drop for House {
 /// Probes answer what the engine's processes would.
 #[async_trait]
 impl Asker for FakeEngine {
-    async fn instance(&self, name: &InstanceName, _address: SocketAddr, _probe: &Probe) -> bool {
-        self.listening(name.as_str())
+    async fn instance(&self, name: &InstanceName, address: SocketAddr, _probe: &Probe) -> bool {
+        let IpAddr::V4(address) = address.ip() else { return false };
+        self.listening_at(name.as_str(), address)
     }
 
     async fn database(&self, database: &Database) -> bool {
-        self.listening(database.container.as_str())
+        self.listening_at(database.container.as_str(), database.address)
     }
 }

@@ -13,8 +13,9 @@ use crate::error::EngineError;
 use crate::identity::APP;
 use crate::port::Event;
 
-const CONTAINER_EVENTS: [&str; 8] = ["create", "start", "die", "stop", "oom", "kill", "destroy", "update"];
-const NETWORK_EVENTS: [&str; 2] = ["disconnect", "destroy"];
+const CONTAINER_EVENTS: [&str; 11] =
+    ["create", "start", "die", "stop", "oom", "kill", "destroy", "update", "pause", "unpause", "rename"];
+const NETWORK_EVENTS: [&str; 3] = ["connect", "disconnect", "destroy"];
 
 impl DockerEngine {
     pub(super) async fn watch(&self) -> Result<BoxStream<'static, Event>, EngineError> {

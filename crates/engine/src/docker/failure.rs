@@ -52,7 +52,7 @@ pub(super) fn start_failure(name: &str, error: EngineError) -> EngineError {
     let EngineError::Other { status, message, verb } = error else { return error };
     let lower = message.to_lowercase();
     if lower.contains("address already in use") {
-        return EngineError::AddressTaken { name: name.to_owned(), detail: message };
+        return EngineError::AddressTaken { name: name.to_owned(), holder: None, detail: message };
     }
     let understood = quoted_after(&message, "exec: ").and_then(|command| command_failure(name, &command, &lower));
     if let Some(error) = understood {

@@ -1,8 +1,9 @@
 //! The Docker Engine behind the port: the one place that names Docker's types.
 //!
-//! It remembers nothing that the engine could contradict: the size of the host, and which networks it has seen. It acts only on objects whose labels carry our MAC, finds them
-//! by the engine's *list*, which stays quick when one container is wedged (M6), and then goes by id. It has no shell, no
-//! `docker` command, no archive endpoint (S22), and passes nothing through.
+//! It remembers nothing that the engine could contradict: the size of the host, which networks it has seen, and under which
+//! name a container was made ([`made`]). It acts only on objects whose labels carry our MAC, finds them by the engine's
+//! *list*, which stays quick when one container is wedged, and then goes by id. It has no shell, no `docker` command, no
+//! archive endpoint, and passes nothing through.
 
 mod build;
 mod containers;
@@ -10,6 +11,7 @@ mod events;
 mod failure;
 mod images;
 mod logs;
+mod made;
 mod networks;
 mod profile;
 mod progress;
@@ -46,6 +48,7 @@ pub struct DockerEngine {
     installation: Installation,
     host: OnceCell<Host>,
     known_networks: KnownNetworks,
+    made: made::MadeNames,
 }
 
 /// Networks of ours seen so far, by id, and whose they are: events of networks carry no labels. Shared with event streams.
@@ -98,6 +101,7 @@ impl DockerEngine {
             installation,
             host: OnceCell::new(),
             known_networks: KnownNetworks::default(),
+            made: made::MadeNames::default(),
         })
     }
 
@@ -158,6 +162,10 @@ impl Engine for DockerEngine {
         self.describe().await
     }
 
+    fn remember(&self, made: Vec<MadeContainer>) {
+        made.into_iter().for_each(|it| self.made.learn(it.id, it.name));
+    }
+
     async fn list(&self) -> Result<Vec<Container>, EngineError> {
         self.list_containers().await
     }
@@ -198,6 +206,14 @@ impl Engine for DockerEngine {
         self.join_network(name, join).await
     }
 
+    async fn restore_name(&self, name: &str) -> Result<Changed, EngineError> {
+        self.rename_back(name).await
+    }
+
+    async fn set_limits(&self, name: &str, limits: Limits) -> Result<Changed, EngineError> {
+        self.update_limits(name, limits).await
+    }
+
     async fn networks(&self) -> Result<Vec<Network>, EngineError> {
         self.list_networks().await
     }
@@ -210,6 +226,13 @@ impl Engine for DockerEngine {
         self.delete_network(name).await
     }
 
+    async fn network_members(&self, name: &str) -> Result<Vec<NetworkMember>, EngineError> {
+        match self.find_network(name).await? {
+            Some(network) => self.members(&network.id).await,
+            None => Ok(Vec::new()),
+        }
+    }
+
     async fn volumes(&self) -> Result<Vec<Volume>, EngineError> {
         self.list_volumes().await
     }
@@ -220,6 +243,10 @@ impl Engine for DockerEngine {
 
     async fn remove_volume(&self, name: &str) -> Result<Changed, EngineError> {
         self.delete_volume(name).await
+    }
+
+    async fn volume_users(&self, volume: &str, owner: &str) -> Result<Vec<VolumeUser>, EngineError> {
+        self.mounting(volume, owner).await
     }
 
     async fn image(&self, reference: &str) -> Result<Option<String>, EngineError> {

@@ -5,14 +5,14 @@
 
 use std::collections::HashMap;
 
-use bollard::models::{Ipam, IpamConfig, NetworkCreateRequest};
-use bollard::query_parameters::ListNetworksOptionsBuilder;
+use bollard::models::{EndpointResource, Ipam, IpamConfig, NetworkCreateRequest};
+use bollard::query_parameters::{InspectNetworkOptions, ListNetworksOptionsBuilder};
 use tokio::sync::Mutex;
 
 use super::{DEADLINE, DockerEngine, LIST_DEADLINE, failure};
 use crate::error::EngineError;
 use crate::identity::Kind;
-use crate::port::{Changed, Network, NetworkSpec};
+use crate::port::{Changed, Network, NetworkMember, NetworkSpec};
 
 /// Held while a network is looked for and made, across all engines of this process.
 static CREATING: Mutex<()> = Mutex::const_new(());
@@ -40,7 +40,7 @@ impl DockerEngine {
         Some(Network { id: network.id?, name, identity, subnet: subnet.unwrap_or_default() })
     }
 
-    async fn find_network(&self, name: &str) -> Result<Option<Network>, EngineError> {
+    pub(super) async fn find_network(&self, name: &str) -> Result<Option<Network>, EngineError> {
         Ok(self.list_networks().await?.into_iter().find(|network| network.name == name))
     }
 
@@ -113,7 +113,43 @@ impl DockerEngine {
                 Ok(Changed::Done)
             }
             Err(error) if failure::status(&error) == Some(404) => Ok(Changed::AlreadySo),
-            Err(error) => Err(failure::conflict(&format!("network {name}"), error)),
+            Err(error) => match failure::conflict(&format!("network {name}"), error) {
+                EngineError::Conflict { what, detail } => {
+                    let by: Vec<_> = self.members(&network.id).await?.into_iter().map(|it| it.called).collect();
+                    // Those that were on it a moment ago may have left.
+                    let is_free = by.is_empty();
+                    let in_use = EngineError::NetworkInUse { network: name.to_owned(), by };
+                    Err(if is_free { EngineError::Conflict { what, detail } } else { in_use })
+                }
+                error => Err(error),
+            },
+        }
+    }
+
+    /// Every endpoint on a network; none when there is no such network.
+    pub(super) async fn members(&self, id: &str) -> Result<Vec<NetworkMember>, EngineError> {
+        let request = self.docker.inspect_network(id, None::<InspectNetworkOptions>);
+        let network = match self.call("network_members", DEADLINE, request).await {
+            Ok(network) => network,
+            Err(error) if failure::status(&error) == Some(404) => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
+        let member = |(id, endpoint): (String, EndpointResource)| NetworkMember {
+            called: endpoint.name.filter(|name| !name.is_empty()).unwrap_or_else(|| id.clone()),
+            address: endpoint.ipv4_address.and_then(|it| it.split('/').next()?.parse().ok()),
+            id,
+        };
+        Ok(network.containers.unwrap_or_default().into_iter().map(member).collect())
+    }
+
+    pub(super) async fn network_name(&self, id: &str) -> Result<String, EngineError> {
+        let request = self.docker.inspect_network(id, None::<InspectNetworkOptions>);
+        match self.call("connect", DEADLINE, request).await {
+            Ok(network) => Ok(network.name.unwrap_or_default()),
+            Err(error) if failure::status(&error) == Some(404) => {
+                Err(EngineError::NotFound { what: format!("network {id}") })
+            }
+            Err(error) => Err(error),
         }
     }
 }

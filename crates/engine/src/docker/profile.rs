@@ -62,16 +62,15 @@ pub(super) fn whole_seconds(duration: std::time::Duration) -> i64 {
 
 fn host_config(spec: &ContainerSpec, host: Host) -> HostConfig {
     let limits = clamp(spec.limits, host);
-    let memory = (limits.memory_bytes > 0).then(|| i64::try_from(limits.memory_bytes).unwrap_or(i64::MAX));
+    let memory = memory(limits);
     HostConfig {
         cap_drop: Some(vec!["ALL".into()]),
         cap_add: Some(CAPABILITIES.map(String::from).into()),
         security_opt: Some(vec!["no-new-privileges".into()]),
         pids_limit: Some(processes(limits)),
         memory,
-        // Memory and swap together: equal means no swap.
         memory_swap: memory,
-        nano_cpus: (limits.cpu_millis > 0 && host.cpu_quota).then(|| i64::from(limits.cpu_millis) * 1_000_000),
+        nano_cpus: nano_cpus(limits, host),
         ulimits: Some(vec![ResourcesUlimits {
             name: Some("nofile".into()),
             soft: Some(OPEN_FILES.min(host.open_files)),
@@ -109,15 +108,23 @@ fn processes(limits: Limits) -> i64 {
 }
 
 /// No more than the host has: the engine refuses more CPUs than that, and more memory would be no limit.
-fn clamp(wanted: Limits, host: Host) -> Limits {
-    let limits = Limits {
-        cpu_millis: wanted.cpu_millis.min(host.cpus.saturating_mul(1000)),
-        memory_bytes: wanted.memory_bytes.min(host.memory_bytes),
-    };
+pub(super) fn clamp(wanted: Limits, host: Host) -> Limits {
+    let most = Limits { cpu_millis: host.cpus.saturating_mul(1000), memory_bytes: host.memory_bytes };
+    let limits = wanted.at_most(most);
     if limits != wanted {
         tracing::debug!(?wanted, ?limits, "limits clamped to the host's size");
     }
     limits
+}
+
+/// Memory as the engine takes it. Swap is set to the same, so that none is used.
+pub(super) fn memory(limits: Limits) -> Option<i64> {
+    (limits.memory_bytes > 0).then(|| i64::try_from(limits.memory_bytes).unwrap_or(i64::MAX))
+}
+
+/// CPU as the engine takes it; none where the kernel cannot hold a quota.
+pub(super) fn nano_cpus(limits: Limits, host: Host) -> Option<i64> {
+    (limits.cpu_millis > 0 && host.cpu_quota).then(|| i64::from(limits.cpu_millis) * 1_000_000)
 }
 
 #[cfg(test)]

@@ -10,12 +10,15 @@ mod script;
 mod verbs;
 mod world;
 
+use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{broadcast, watch};
 
-use crate::port::{Container, ContainerSpec, ContainerState, Event, LogStream, NetworkSpec};
+use crate::port::{
+    Container, ContainerSpec, ContainerState, Event, Limits, LogStream, NetworkSpec, RestartPolicy,
+};
 pub use script::{Call, Verb};
 use world::World;
 
@@ -81,7 +84,24 @@ impl FakeEngine {
 
     /// A container that belongs to somebody else.
     pub fn add_foreign_container(&self, name: &str) {
-        self.change(|world| world.foreign_names.insert(name.to_owned()));
+        self.change(|world| drop(world.foreign.insert(name.to_owned(), world::Foreign::default())));
+    }
+
+    /// One that is on a network of ours.
+    pub fn add_foreign_on_network(&self, name: &str, network: &str, address: Ipv4Addr) {
+        self.change(|world| {
+            let id = world.networks.get(network).map(|(id, _)| id.clone()).unwrap_or_default();
+            world.foreign.entry(name.to_owned()).or_default().place = Some((id, address));
+        });
+    }
+
+    /// One that runs and has a volume of ours mounted.
+    pub fn add_foreign_on_volume(&self, name: &str, volume: &str) {
+        self.change(|world| world.foreign.entry(name.to_owned()).or_default().volume = Some(volume.to_owned()));
+    }
+
+    pub fn remove_foreign_container(&self, name: &str) {
+        self.change(|world| world.foreign.remove(name));
     }
 
     /// A subnet that somebody else's network has.
@@ -167,6 +187,36 @@ impl FakeEngine {
         self.change(|world| world.disconnect(name));
     }
 
+    /// Gives a container another name, as `docker rename` does. Tests go on naming it as it was made.
+    pub fn rename_behind_our_back(&self, name: &str, called: &str) {
+        self.change(|world| world.rename(name, called));
+    }
+
+    /// Freezes the process of a running container.
+    pub fn pause_behind_our_back(&self, name: &str) {
+        self.change(|world| world.pause(name));
+    }
+
+    /// Joins a container to its network at another address and without aliases, as `docker network connect` does.
+    pub fn move_behind_our_back(&self, name: &str, address: Ipv4Addr) {
+        self.change(|world| world.move_to(name, address));
+    }
+
+    /// Changes limits or restart policy of a container, as `docker update` does.
+    pub fn update_behind_our_back(&self, name: &str, limits: Limits, policy: RestartPolicy) {
+        self.change(|world| world.update(name, limits, policy));
+    }
+
+    /// Takes a network away with all its endpoints, as somebody can who disconnects everything first.
+    pub fn remove_network_behind_our_back(&self, name: &str) {
+        self.change(|world| world.remove_network(name));
+    }
+
+    /// Forgets which containers were made under which name, as a new process has.
+    pub fn forget_made_names(&self) {
+        self.change(|world| world.remembered.clear());
+    }
+
     /// Takes an image away, in use or not, as a forced prune does.
     pub fn remove_image_behind_our_back(&self, reference: &str) {
         self.change(|world| world.forget_image(reference));
@@ -182,6 +232,11 @@ impl FakeEngine {
     /// Whether the container's process would accept a connection now, on its network.
     pub fn listening(&self, name: &str) -> bool {
         self.lock().listening(name)
+    }
+
+    /// Whether it would accept one at this address.
+    pub fn listening_at(&self, name: &str, address: Ipv4Addr) -> bool {
+        self.lock().listening_at(name, address)
     }
 
     /// All containers, by name.

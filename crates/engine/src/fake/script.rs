@@ -18,12 +18,16 @@ pub enum Verb {
     Wait,
     Logs,
     Connect,
+    RestoreName,
+    SetLimits,
     Networks,
     EnsureNetwork,
     RemoveNetwork,
+    NetworkMembers,
     Volumes,
     EnsureVolume,
     RemoveVolume,
+    VolumeUsers,
     Image,
     ImageDefaults,
     Pull,
@@ -45,7 +49,9 @@ impl Verb {
                 | Verb::Wait
                 | Verb::Logs
                 | Verb::Networks
+                | Verb::NetworkMembers
                 | Verb::Volumes
+                | Verb::VolumeUsers
                 | Verb::Image
                 | Verb::ImageDefaults
                 | Verb::Tags

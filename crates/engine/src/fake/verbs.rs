@@ -93,13 +93,17 @@ impl Engine for FakeEngine {
         self.perform(Verb::Info, "", |_| Ok(info)).await
     }
 
+    fn remember(&self, made: Vec<MadeContainer>) {
+        self.change(|world| world.remembered.extend(made.into_iter().map(|it| it.id)));
+    }
+
     async fn list(&self) -> Result<Vec<Container>, EngineError> {
-        self.perform(Verb::List, "", |world| Ok(world.containers.values().map(|p| p.as_container()).collect())).await
+        self.perform(Verb::List, "", |world| Ok(world.list())).await
     }
 
     async fn inspect(&self, name: &str) -> Result<Option<ContainerDetails>, EngineError> {
         self.perform(Verb::Inspect, name, |world| {
-            Ok(world.containers.get(name).map(|process| ContainerDetails {
+            Ok(world.find(name).map(|process| ContainerDetails {
                 container: process.as_container(),
                 started_at: process.started_at.clone(),
                 finished_at: process.finished_at.clone(),
@@ -107,6 +111,8 @@ impl Engine for FakeEngine {
                 oom_killed: false,
                 restart_count: process.restarts.into(),
                 restart_policy: process.policy,
+                limits: process.limits,
+                aliases: process.network.iter().flat_map(|join| join.aliases.clone()).collect(),
             }))
         })
         .await
@@ -128,14 +134,18 @@ impl Engine for FakeEngine {
     async fn set_restart_policy(&self, name: &str, policy: RestartPolicy) -> Result<Changed, EngineError> {
         self.perform(Verb::SetRestartPolicy, name, |world| {
             let before = std::mem::replace(&mut world.get_mut(name)?.policy, policy);
-            Ok(if before == policy { Changed::AlreadySo } else { Changed::Done })
+            if before == policy {
+                return Ok(Changed::AlreadySo);
+            }
+            world.tell(name, "update");
+            Ok(Changed::Done)
         })
         .await
     }
 
     async fn stop(&self, name: &str, grace: Duration) -> Result<Changed, EngineError> {
         let fault = self.begin(Verb::Stop, name).await?;
-        let live = self.lock().containers.get(name).filter(|p| p.is_live()).map(|p| p.behaviour.ignores_stop);
+        let live = self.lock().find(name).filter(|p| p.is_live()).map(|p| p.behaviour.ignores_stop);
         let Some(ignores_stop) = live else { return reply(fault, Ok(Changed::AlreadySo)).await };
         if ignores_stop {
             tokio::time::sleep(grace).await;
@@ -145,7 +155,11 @@ impl Engine for FakeEngine {
     }
 
     async fn remove(&self, name: &str) -> Result<Changed, EngineError> {
-        self.perform(Verb::Remove, name, |world| Ok(world.delete(name))).await
+        self.perform(Verb::Remove, name, |world| match world.find(name) {
+            Some(_) => Ok(world.delete(name)),
+            None => Ok(Changed::AlreadySo),
+        })
+        .await
     }
 
     async fn wait(&self, name: &str) -> Result<i64, EngineError> {
@@ -191,11 +205,30 @@ impl Engine for FakeEngine {
     async fn connect(&self, name: &str, join: &NetworkJoin) -> Result<Changed, EngineError> {
         self.perform(Verb::Connect, name, |world| {
             let process = world.get(name)?;
-            if process.network.as_ref().is_some_and(|now| now.network_id == join.network_id) {
+            if process.network.as_ref() == Some(join) {
                 return Ok(Changed::AlreadySo);
             }
-            world.check_place(name, join)?;
+            if process.is_live() {
+                world.check_place(name, join)?;
+            }
             world.get_mut(name)?.network = Some(join.clone());
+            world.tell(name, "network connect");
+            Ok(Changed::Done)
+        })
+        .await
+    }
+
+    async fn restore_name(&self, name: &str) -> Result<Changed, EngineError> {
+        self.perform(Verb::RestoreName, name, |world| world.restore_name(name)).await
+    }
+
+    async fn set_limits(&self, name: &str, limits: Limits) -> Result<Changed, EngineError> {
+        self.perform(Verb::SetLimits, name, |world| {
+            let before = std::mem::replace(&mut world.get_mut(name)?.limits, limits);
+            if before == limits {
+                return Ok(Changed::AlreadySo);
+            }
+            world.tell(name, "update");
             Ok(Changed::Done)
         })
         .await
@@ -228,15 +261,21 @@ impl Engine for FakeEngine {
     async fn remove_network(&self, name: &str) -> Result<Changed, EngineError> {
         self.perform(Verb::RemoveNetwork, name, |world| {
             let Some((id, _)) = world.networks.get(name) else { return Ok(Changed::AlreadySo) };
-            let on_it = |join: &NetworkJoin| join.network_id == *id;
-            if world.containers.values().any(|p| p.is_live() && p.network.as_ref().is_some_and(on_it)) {
-                let (what, detail) = (format!("network {name}"), "has active endpoints".to_owned());
-                return Err(EngineError::Conflict { what, detail });
+            let by: Vec<_> = world.members(id).into_iter().map(|it| it.called).collect();
+            if !by.is_empty() {
+                return Err(EngineError::NetworkInUse { network: name.to_owned(), by });
             }
             let removed = world.networks.remove(name);
             let app = removed.map(|(_, spec)| spec.identity.app).unwrap_or_default();
             publish(&world.events, &app, "", "network destroy");
             Ok(Changed::Done)
+        })
+        .await
+    }
+
+    async fn network_members(&self, name: &str) -> Result<Vec<NetworkMember>, EngineError> {
+        self.perform(Verb::NetworkMembers, name, |world| {
+            Ok(world.networks.get(name).map(|(id, _)| world.members(id)).unwrap_or_default())
         })
         .await
     }
@@ -271,6 +310,10 @@ impl Engine for FakeEngine {
             Ok(if world.volumes.remove(name).is_some() { Changed::Done } else { Changed::AlreadySo })
         })
         .await
+    }
+
+    async fn volume_users(&self, volume: &str, owner: &str) -> Result<Vec<VolumeUser>, EngineError> {
+        self.perform(Verb::VolumeUsers, volume, |world| Ok(world.volume_users(volume, owner))).await
     }
 
     async fn image(&self, reference: &str) -> Result<Option<String>, EngineError> {

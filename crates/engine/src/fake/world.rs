@@ -1,6 +1,7 @@
 //! The state of the fake engine, and what each verb does to it. Pure but for the clock of the runtime, which tests may pause.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use tokio::sync::broadcast;
@@ -8,7 +9,7 @@ use tokio::time::Instant;
 
 use super::script::Script;
 use super::{Behaviour, KEPT_EVENTS, publish};
-use crate::error::EngineError;
+use crate::error::{EngineError, Holder};
 use crate::port::*;
 
 /// First back-off of a crashing container, doubling up to a minute, as the engine has it.
@@ -28,7 +29,9 @@ pub(super) struct World {
     /// What registries have: reference to image id.
     registry: BTreeMap<String, (String, Behaviour)>,
     pub builds: super::build::Builds,
-    pub foreign_names: BTreeSet<String>,
+    pub foreign: BTreeMap<String, Foreign>,
+    /// Ids of containers that the port knows the made name of. A new process knows none until it lists or is told.
+    pub remembered: BTreeSet<String>,
     /// Containers that can be neither stopped nor removed.
     pub wedged: BTreeSet<String>,
     pub foreign_subnets: BTreeSet<String>,
@@ -42,9 +45,19 @@ pub(super) struct Image {
     pub behaviour: Behaviour,
 }
 
+/// A container of somebody else. It runs.
+#[derive(Default)]
+pub(super) struct Foreign {
+    pub place: Option<(String, Ipv4Addr)>,
+    pub volume: Option<String>,
+}
+
 pub(super) struct Process {
     pub id: String,
     pub spec: ContainerSpec,
+    /// The name that it has now.
+    pub called: String,
+    pub limits: Limits,
     pub behaviour: Behaviour,
     pub state: ContainerState,
     pub policy: RestartPolicy,
@@ -63,11 +76,16 @@ impl Process {
         Container {
             id: self.id.clone(),
             name: self.spec.name.clone(),
+            called: self.called.clone(),
             identity: self.spec.identity.clone(),
             image: self.spec.image.clone(),
             state: self.state,
-            address: self.network.as_ref().map(|join| join.address),
+            addresses: self.network.iter().map(|join| join.address).collect(),
         }
+    }
+
+    pub(super) fn is_renamed(&self) -> bool {
+        self.called != self.spec.name
     }
 
     /// Has a process, or will have one soon: holds its address.
@@ -99,7 +117,8 @@ impl World {
             images: BTreeMap::new(),
             registry: BTreeMap::new(),
             builds: Default::default(),
-            foreign_names: BTreeSet::new(),
+            foreign: BTreeMap::new(),
+            remembered: BTreeSet::new(),
             wedged: BTreeSet::new(),
             foreign_subnets: BTreeSet::new(),
             events,
@@ -118,7 +137,7 @@ impl World {
         format!("2026-01-01T00:{:02}:{:02}.000000000Z", self.counter / 60 % 60, self.counter % 60)
     }
 
-    fn tell(&self, name: &str, action: &str) {
+    pub(super) fn tell(&self, name: &str, action: &str) {
         let app = self.containers.get(name).map(|process| process.spec.identity.app.as_str()).unwrap_or_default();
         publish(&self.events, app, name, action);
     }
@@ -151,12 +170,16 @@ impl World {
     // Containers.
 
     pub(super) fn create(&mut self, spec: &ContainerSpec) -> Result<String, EngineError> {
-        if let Some(holder) = self.containers.get(&spec.name) {
+        if let Some(holder) = self.find(&spec.name) {
             let same = holder.spec.identity == spec.identity;
             return if same { Ok(holder.id.clone()) } else { Err(name_taken(&spec.name)) };
         }
-        if self.foreign_names.contains(&spec.name) {
+        if self.is_called(&spec.name) {
             return Err(name_taken(&spec.name));
+        }
+        if let Some(renamed) = self.containers.remove(&spec.name) {
+            // Nobody remembers it: it goes on beside the new one, under its new name.
+            self.containers.insert(renamed.called.clone(), renamed);
         }
         let image = self.find_image(&spec.image).and_then(|id| self.images.get(&id));
         let Some(image) = image else {
@@ -170,6 +193,8 @@ impl World {
         let process = Process {
             id: id.clone(),
             spec: spec.clone(),
+            called: spec.name.clone(),
+            limits: spec.limits,
             behaviour,
             state: ContainerState::Created,
             policy: RestartPolicy::No,
@@ -182,6 +207,7 @@ impl World {
             finished_at: None,
         };
         self.containers.insert(spec.name.clone(), process);
+        self.remembered.insert(id.clone());
         self.tell(&spec.name, "create");
         Ok(id)
     }
@@ -223,12 +249,96 @@ impl World {
         let same = |theirs: &NetworkJoin| (&theirs.network_id, theirs.address) == (&join.network_id, join.address);
         let clash =
             |other: &&Process| other.spec.name != name && other.is_live() && other.network.as_ref().is_some_and(same);
-        match self.containers.values().find(clash) {
+        let is_there = |it: &Foreign| it.place.as_ref() == Some(&(join.network_id.clone(), join.address));
+        let foreign = self.foreign.iter().find(|(_, it)| is_there(it)).map(|(name, _)| name);
+        let holder = self.containers.values().find(clash).map(|it| &it.called).or(foreign);
+        match holder {
             Some(holder) => Err(EngineError::AddressTaken {
                 name: name.to_owned(),
-                detail: format!("{} has {}", holder.spec.name, join.address),
+                holder: Some(Holder {
+                    container: holder.clone(),
+                    network: self.network_name(&join.network_id),
+                    address: join.address,
+                }),
+                detail: "Address already in use".into(),
             }),
             None => Ok(()),
+        }
+    }
+
+    fn network_name(&self, id: &str) -> String {
+        let by_id = self.networks.iter().find(|(_, (known, _))| known == id);
+        by_id.map(|(name, _)| name.clone()).unwrap_or_default()
+    }
+
+    /// Everything that has an endpoint on a network now.
+    pub(super) fn members(&self, network_id: &str) -> Vec<NetworkMember> {
+        let ours = self.containers.values().filter(|it| it.is_live()).filter_map(|it| {
+            let join = it.network.as_ref().filter(|join| join.network_id == network_id)?;
+            Some(NetworkMember { id: it.id.clone(), called: it.called.clone(), address: Some(join.address) })
+        });
+        let theirs = self.foreign.iter().filter_map(|(name, it)| {
+            let (_, address) = it.place.as_ref().filter(|(id, _)| id == network_id)?;
+            Some(NetworkMember { id: format!("foreign-{name}"), called: name.clone(), address: Some(*address) })
+        });
+        ours.chain(theirs).collect()
+    }
+
+    /// Everything that mounts a volume, running or not.
+    pub(super) fn volume_users(&mut self, volume: &str, owner: &str) -> Vec<VolumeUser> {
+        let mounts = |it: &Process| it.spec.volume.as_ref().is_some_and(|mount| mount.volume == volume);
+        let ours: Vec<_> = self.containers.values().filter(|it| mounts(it)).map(|it| it.id.clone()).collect();
+        // The labels prove it, as on a real engine.
+        let proven = self.containers.values().filter(|it| mounts(it) && it.spec.name == owner);
+        self.remembered.extend(proven.map(|it| it.id.clone()).collect::<Vec<_>>());
+        let user = |it: &Process| VolumeUser {
+            id: it.id.clone(),
+            called: it.called.clone(),
+            runs: it.is_live(),
+            container: self.is_recognised(it).then(|| it.as_container()),
+        };
+        let ours = self.containers.values().filter(|it| ours.contains(&it.id)).map(user);
+        let theirs = self.foreign.iter().filter(|(_, it)| it.volume.as_deref() == Some(volume));
+        let theirs = theirs.map(|(name, _)| VolumeUser {
+            id: format!("foreign-{name}"),
+            called: name.clone(),
+            runs: true,
+            container: None,
+        });
+        ours.chain(theirs).collect()
+    }
+
+    pub(super) fn list(&mut self) -> Vec<Container> {
+        let listed: Vec<_> =
+            self.containers.values().filter(|it| self.is_recognised(it)).map(Process::as_container).collect();
+        self.remembered.extend(listed.iter().map(|it| it.id.clone()));
+        listed
+    }
+
+    /// Carries a name of ours, or is known by its id.
+    fn is_recognised(&self, process: &Process) -> bool {
+        !process.is_renamed() || self.remembered.contains(&process.id)
+    }
+
+    fn is_called(&self, name: &str) -> bool {
+        self.foreign.contains_key(name) || self.containers.values().any(|it| it.called == name)
+    }
+
+    pub(super) fn restore_name(&mut self, name: &str) -> Result<Changed, EngineError> {
+        if !self.get(name)?.is_renamed() {
+            return Ok(Changed::AlreadySo);
+        }
+        if self.is_called(name) {
+            return Err(name_taken(name));
+        }
+        self.rename(name, name);
+        Ok(Changed::Done)
+    }
+
+    pub(super) fn rename(&mut self, name: &str, called: &str) {
+        if let Some(process) = self.containers.get_mut(name) {
+            process.called = called.to_owned();
+            self.tell(name, "rename");
         }
     }
 
@@ -291,11 +401,46 @@ impl World {
         }
     }
 
+    pub(super) fn pause(&mut self, name: &str) {
+        if let Some(process) = self.containers.get_mut(name) {
+            process.state = ContainerState::Paused;
+            self.tell(name, "pause");
+        }
+    }
+
+    pub(super) fn move_to(&mut self, name: &str, address: Ipv4Addr) {
+        if let Some(join) = self.containers.get_mut(name).and_then(|it| it.network.as_mut()) {
+            *join = NetworkJoin { address, aliases: Vec::new(), ..join.clone() };
+            self.tell(name, "network connect");
+        }
+    }
+
+    pub(super) fn update(&mut self, name: &str, limits: Limits, policy: RestartPolicy) {
+        if let Some(process) = self.containers.get_mut(name) {
+            (process.limits, process.policy) = (limits, policy);
+            self.tell(name, "update");
+        }
+    }
+
+    pub(super) fn remove_network(&mut self, name: &str) {
+        let Some((id, spec)) = self.networks.remove(name) else { return };
+        for process in self.containers.values_mut() {
+            process.network.take_if(|join| join.network_id == id);
+        }
+        publish(&self.events, &spec.identity.app, "", "network destroy");
+    }
+
     pub(super) fn say(&mut self, name: &str, stream: LogStream, text: &str) {
         let timestamp = self.stamp();
         if let Some(process) = self.containers.get_mut(name) {
             process.log.push(LogLine { stream, timestamp, text: text.to_owned() });
         }
+    }
+
+    /// Whether its process would accept a connection at this address.
+    pub(super) fn listening_at(&self, name: &str, address: Ipv4Addr) -> bool {
+        let join = self.containers.get(name).and_then(|it| it.network.as_ref());
+        self.listening(name) && join.is_some_and(|join| join.address == address)
     }
 
     pub(super) fn listening(&self, name: &str) -> bool {
@@ -309,11 +454,17 @@ impl World {
             && started.elapsed() >= behaviour.ready_after
     }
 
+    /// The container that was made under this name, if the port recognises it.
+    pub(super) fn find(&self, name: &str) -> Option<&Process> {
+        self.containers.get(name).filter(|it| it.spec.name == name && self.is_recognised(it))
+    }
+
     pub(super) fn get(&self, name: &str) -> Result<&Process, EngineError> {
-        self.containers.get(name).ok_or_else(|| missing(name))
+        self.find(name).ok_or_else(|| missing(name))
     }
 
     pub(super) fn get_mut(&mut self, name: &str) -> Result<&mut Process, EngineError> {
+        self.get(name)?;
         self.containers.get_mut(name).ok_or_else(|| missing(name))
     }
 

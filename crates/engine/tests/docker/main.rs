@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod builds;
+mod by_hand;
 mod images;
 mod lifecycle;
 mod networks;

@@ -42,6 +42,12 @@ fn come_up(view: &View<'_>, instance: &Instance, target: &Target, plan: &mut Pla
         (_, ContainerSeen::Exited { code }) => {
             plan.steps.push(Step::GiveUp { instance: name, reason: Reason::Exited { code } });
         }
+        // It cannot become ready like this, and has until its deadline to be brought back.
+        (_, ContainerSeen::Paused | ContainerSeen::Disconnected)
+            if view.now < instance.since.plus(target.timing.ready_within) =>
+        {
+            plan.steps.push(Step::Revive { instance: name });
+        }
         _ => await_ready(view, instance, target, plan),
     }
 }

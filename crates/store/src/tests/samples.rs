@@ -124,6 +124,7 @@ pub(super) fn instance(app: &str, slot: u32) -> Instance {
         kept_alive: true,
         refused: None,
         created: Timestamp(3),
+        container_id: None,
     }
 }
 
@@ -156,6 +157,7 @@ pub(super) fn job_run(app: &str, number: u64, collected: bool) -> JobRun {
         since: Timestamp(4),
         grace: None,
         collected,
+        container_id: None,
     }
 }
 
@@ -175,6 +177,7 @@ pub(super) fn database(app: &str, name: &str, password: &str) -> Database {
         volume: "shop-db".to_owned(),
         wanted: true,
         created: true,
+        container_id: None,
     }
 }
 

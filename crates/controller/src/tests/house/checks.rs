@@ -64,7 +64,7 @@ impl House {
         let recorded: BTreeMap<_, _> = rows.chain(databases).collect();
         let containers = self.engine.containers();
         let running = containers.iter().filter(|it| it.state == ContainerState::Running);
-        let there: BTreeMap<_, _> = running.filter_map(|it| Some((it.name.clone(), it.address?))).collect();
+        let there: BTreeMap<_, _> = running.filter_map(|it| Some((it.name.clone(), *it.addresses.first()?))).collect();
         ensure(there == recorded && containers.len() == there.len(), || {
             format!("recorded {recorded:#?}, there {containers:#?}")
         })?;

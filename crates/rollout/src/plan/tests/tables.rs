@@ -246,6 +246,18 @@ fn a_new_instance_comes_up_or_is_given_up() {
             vec![give_up("web-0-new", Reason::Exited { code: Some(3) })],
         ),
         case(
+            "frozen by hand",
+            web(),
+            there(vec![with(starting(), |it| it.container = ContainerSeen::Paused)]),
+            vec![named(revive, "web-0-new")],
+        ),
+        case(
+            "taken off the network",
+            web(),
+            there(vec![with(starting(), |it| it.container = ContainerSeen::Disconnected)]),
+            vec![named(revive, "web-0-new")],
+        ),
+        case(
             "removed by somebody",
             web(),
             there(vec![with(starting(), |it| it.container = ContainerSeen::Missing)]),
@@ -328,11 +340,14 @@ fn a_worker_without_a_probe_is_ready_after_it_stayed_up() {
     assert_eq!((early.steps.len(), early.look_again_at()), (0, Some(NOW.plus(Duration::from_millis(1)))));
     assert_eq!(plan(std::slice::from_ref(&target), &up_for(1_000), NOW).steps, vec![named(ready, "jobs-0-new")]);
 
-    // Frozen by hand meanwhile: the next look without news is at its deadline, not at once for ever.
+    // Frozen by hand meanwhile: it is brought back, until its time is over.
     let mut frozen = up_for(1_000);
     frozen.instances[0].container = ContainerSeen::Paused;
-    let plan_now = plan(&[target], &frozen, NOW);
-    assert_eq!((plan_now.steps.len(), plan_now.look_again_at()), (0, Some(NOW.plus(Duration::from_secs(89)))));
+    let plan_now = plan(std::slice::from_ref(&target), &frozen, NOW);
+    assert_eq!(plan_now.steps, vec![named(revive, "jobs-0-new")]);
+    frozen.instances[0].since = Timestamp(NOW.0 - 90_000);
+    let reason = Reason::NotReady { within: Duration::from_secs(90) };
+    assert_eq!(plan(&[target], &frozen, NOW).steps, vec![give_up("jobs-0-new", reason)]);
 }
 
 #[test]

@@ -1,0 +1,110 @@
+//! Which container was made under which name: how one is recognised that somebody renamed.
+//!
+//! An engine never gives an id twice, so what is remembered of one can become useless, but not wrong.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::identity::{Installation, Kind};
+use crate::port::Identity;
+
+/// Names by container id.
+#[derive(Debug, Default)]
+pub(super) struct MadeNames(Mutex<HashMap<String, String>>);
+
+impl MadeNames {
+    pub fn learn(&self, id: String, name: String) {
+        self.lock().insert(id, name);
+    }
+
+    /// Ids of containers, living or gone, that were made under this name.
+    pub fn ids_of(&self, name: &str) -> Vec<String> {
+        self.lock().iter().filter(|(_, made_as)| *made_as == name).map(|(id, _)| id.clone()).collect()
+    }
+
+    /// All ids. To be taken before a full list is asked for, see [`MadeNames::forget_gone`].
+    pub fn ids(&self) -> BTreeSet<String> {
+        self.lock().keys().cloned().collect()
+    }
+
+    /// Forgets those that were known before a full list was asked for and are not in it.
+    pub fn forget_gone(&self, known_before: &BTreeSet<String>, listed: &BTreeSet<String>) {
+        self.lock().retain(|id, _| !known_before.contains(id) || listed.contains(id));
+    }
+
+    /// The name that a container was made under and its identity, if its labels carry our MAC for that name: for the one
+    /// that it has now, or else for the one that is remembered with its id.
+    pub fn identify(
+        &self,
+        installation: &Installation,
+        id: &str,
+        called: &str,
+        labels: &HashMap<String, String>,
+    ) -> Option<(String, Identity)> {
+        if let Some(identity) = installation.identify(Kind::Container, called, labels) {
+            self.learn(id.to_owned(), called.to_owned());
+            return Some((called.to_owned(), identity));
+        }
+        let made_as = self.lock().get(id).cloned()?;
+        let identity = installation.identify(Kind::Container, &made_as, labels)?;
+        Some((made_as, identity))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::port::Role;
+
+    fn installation() -> Installation {
+        Installation { id: "i".into(), key: [3; 32] }
+    }
+
+    fn labels() -> HashMap<String, String> {
+        installation().labels(Kind::Container, "web.0", &identity())
+    }
+
+    fn identity() -> Identity {
+        Identity {
+            role: Role::Instance,
+            app: "a".into(),
+            component: "web".into(),
+            slot: 0,
+            revision: "r".into(),
+            generation: 1,
+            deployment: "d".into(),
+        }
+    }
+
+    #[test]
+    fn a_renamed_container_is_recognised_by_its_id_and_its_copy_is_not() {
+        let made = MadeNames::default();
+        let who = |id, called| made.identify(&installation(), id, called, &labels()).map(|(name, _)| name);
+        assert_eq!(who("1f", "debug"), None, "nothing is known of it yet");
+        assert_eq!(who("1f", "web.0").as_deref(), Some("web.0"), "its labels prove this name");
+        assert_eq!(who("1f", "debug").as_deref(), Some("web.0"), "it was seen under its name");
+        assert_eq!(who("2e", "debug"), None, "an image committed from it carries the labels, not the id");
+    }
+
+    #[test]
+    fn a_remembered_id_alone_proves_nothing() {
+        let made = MadeNames::default();
+        made.learn("1f".into(), "web.1".into());
+        assert_eq!(made.identify(&installation(), "1f", "debug", &labels()), None);
+        assert_eq!(made.identify(&installation(), "1f", "debug", &HashMap::new()), None);
+    }
+
+    #[test]
+    fn a_name_is_forgotten_when_a_list_that_was_asked_for_later_lacks_the_container() {
+        let made = MadeNames::default();
+        made.learn("1f".into(), "web.0".into());
+        let before = made.ids();
+        made.learn("2e".into(), "web.1".into());
+        made.forget_gone(&before, &BTreeSet::new());
+        assert_eq!(made.ids(), BTreeSet::from(["2e".to_owned()]));
+    }
+}

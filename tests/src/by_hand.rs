@@ -1,0 +1,87 @@
+//! What people do to containers by hand, with `docker`: rename, pause, disconnect, look into a database.
+
+use anyhow::{Context, Result, ensure};
+use bollard::Docker;
+use bollard::exec::{StartExecOptions, StartExecResults};
+use bollard::models::{
+    EndpointIpamConfig, EndpointSettings, ExecConfig, NetworkConnectRequest, NetworkDisconnectRequest,
+};
+use bollard::query_parameters::{InspectContainerOptions, RenameContainerOptionsBuilder};
+use futures::TryStreamExt;
+
+use crate::engine::connect;
+
+/// One container, by id: whatever it is called.
+pub struct ByHand {
+    docker: Docker,
+    id: String,
+}
+
+impl ByHand {
+    pub fn on(id: &str) -> Result<Self> {
+        Ok(Self { docker: connect()?, id: id.to_owned() })
+    }
+
+    pub async fn rename(&self, called: &str) -> Result<()> {
+        let options = RenameContainerOptionsBuilder::new().name(called).build();
+        Ok(self.docker.rename_container(&self.id, options).await?)
+    }
+
+    pub async fn pause(&self) -> Result<()> {
+        Ok(self.docker.pause_container(&self.id).await?)
+    }
+
+    /// Takes it off all its networks.
+    pub async fn disconnect(&self) -> Result<()> {
+        for (network, _) in self.networks().await? {
+            let request = NetworkDisconnectRequest { container: self.id.clone(), force: Some(true) };
+            self.docker.disconnect_network(&network, request).await?;
+        }
+        Ok(())
+    }
+
+    /// Joins it to a network at an address.
+    pub async fn connect(&self, network: &str, address: &str) -> Result<()> {
+        let ipam = EndpointIpamConfig { ipv4_address: Some(address.to_owned()), ..EndpointIpamConfig::default() };
+        let endpoint = EndpointSettings { ipam_config: Some(ipam), ..EndpointSettings::default() };
+        let request = NetworkConnectRequest { container: self.id.clone(), endpoint_config: Some(endpoint) };
+        Ok(self.docker.connect_network(network, request).await?)
+    }
+
+    /// Its networks, and its address on each.
+    pub async fn networks(&self) -> Result<Vec<(String, String)>> {
+        let details = self.docker.inspect_container(&self.id, None::<InspectContainerOptions>).await?;
+        let networks = details.network_settings.and_then(|it| it.networks).unwrap_or_default();
+        Ok(networks.into_iter().map(|(name, it)| (name, it.ip_address.unwrap_or_default())).collect())
+    }
+
+    /// The name that it has now.
+    pub async fn called(&self) -> Result<String> {
+        let details = self.docker.inspect_container(&self.id, None::<InspectContainerOptions>).await?;
+        Ok(details.name.unwrap_or_default().trim_start_matches('/').to_owned())
+    }
+
+    /// Removes a network; nothing may be on it.
+    pub async fn remove_network(&self, network: &str) -> Result<()> {
+        Ok(self.docker.remove_network(network).await?)
+    }
+
+    /// Runs a statement in a PostgreSQL container of Boatyard's, through its own socket.
+    pub async fn sql(&self, statement: &str) -> Result<String> {
+        let shell = r#"exec psql -At -U "$POSTGRES_USER" "$POSTGRES_DB" -c "$0""#;
+        let config = ExecConfig {
+            attach_stdout: Some(true),
+            attach_stderr: Some(true),
+            cmd: Some(["/bin/sh", "-c", shell, statement].map(str::to_owned).into()),
+            ..ExecConfig::default()
+        };
+        let exec = self.docker.create_exec(&self.id, config).await?.id;
+        let started = self.docker.start_exec(&exec, None::<StartExecOptions>).await?;
+        let StartExecResults::Attached { output, .. } = started else { anyhow::bail!("not attached") };
+        let said: Vec<_> = output.try_collect().await?;
+        let said: String = said.into_iter().map(|it| it.to_string()).collect();
+        let code = self.docker.inspect_exec(&exec).await?.exit_code.context("it has ended")?;
+        ensure!(code == 0, "{statement}: {said}");
+        Ok(said.trim().to_owned())
+    }
+}
