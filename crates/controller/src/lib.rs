@@ -10,7 +10,7 @@
 //! - [`engine_watch`], [`front`], [`probe`], [`workshop`]: what is seen of the engine, of the ingress, of instances, of sources;
 //! - [`supervise`]: tasks that survive a panic;
 //! - [`app`]: the task that owns an app;
-//! - [`unknown`]: what no record explains;
+//! - [`unknown`]: what no record explains; [`mirrors`]: what was fetched and nothing needs any more;
 //! - [`control`], [`start`], [`fence`], [`logs`]: the questions, the first minute, who may act, the lines.
 #![warn(missing_docs)]
 
@@ -25,6 +25,7 @@ mod freeze;
 mod front;
 mod logbook;
 mod logs;
+mod mirrors;
 mod names;
 mod network;
 mod probe;
@@ -38,7 +39,7 @@ pub mod unknown;
 pub mod view;
 mod workshop;
 
-pub use config::{Config, NetworkPool};
+pub use config::{Config, NetworkPool, SpecialNetwork};
 pub use control::Controller;
 pub use error::{ControlError, StartError};
 pub use start::uninstall;

@@ -26,6 +26,7 @@ use crate::error::StartError;
 use crate::fence::Fence;
 use crate::front::{Doors, Front, IngressProcess};
 use crate::logbook::Logbook;
+use crate::mirrors;
 use crate::names::Names;
 use crate::probe::{Asker, OverTheNetwork};
 use crate::supervise::{Repeated, supervise};
@@ -108,6 +109,8 @@ pub(crate) async fn take_over(
     tokio::spawn(supervise("fence", shared.stop.clone(), move || fence.clone().watch(stop.clone())));
     let swept = shared.clone();
     tokio::spawn(supervise("sweep", shared.stop.clone(), move || sweep(swept.clone())));
+    let tidied = shared.clone();
+    tokio::spawn(supervise("mirrors", shared.stop.clone(), move || mirrors::tidy(tidied.clone())));
     let apps = states.into_iter().map(|state| (state.app.id.clone(), AppHandle::start(shared.clone(), state)));
     let apps = RwLock::new(apps.collect());
     Ok(Started { shared, directory, token_hash, apps })
@@ -151,6 +154,7 @@ fn source(config: &Config, directory: &DataDir) -> Source {
         worker_args: vec!["source-worker".into()],
         mirrors: directory.sources(),
         local_sources: config.local_sources.clone(),
+        allow_from: config.allow_sources_from.clone(),
         allow_http: false,
         known_hosts: Vec::new(),
         limits: Limits::default(),

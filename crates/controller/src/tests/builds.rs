@@ -67,3 +67,35 @@ fn a_commit_that_has_vanished_is_an_error_and_nothing_newer_is_built_instead() {
         assert_eq!(built(&failed), None);
     });
 }
+
+/// Mirrors are looked after once an hour.
+#[test]
+fn only_repositories_that_an_app_names_are_kept() {
+    simulate(async {
+        let house = House::new().await;
+        house.workshop.push(&commit('1'));
+        let spec = AppSpec::from_yaml(SPEC).unwrap().spec;
+        let app = house.controller().create_app(spec, &caller()).await.unwrap().app.id;
+        house.settle(&app, Stage::Active).await;
+        let two_hours = std::time::Duration::from_secs(2 * 60 * 60);
+        tokio::time::sleep(two_hours).await;
+        assert_eq!(house.workshop.kept(), Some(["https://example.com/site.git".to_owned()].into()));
+        house.controller().delete_app(&app).await.unwrap();
+        house.gone(&app).await;
+        tokio::time::sleep(two_hours).await;
+        assert_eq!(house.workshop.kept(), Some([].into()));
+    });
+}
+
+#[test]
+fn a_repository_that_may_not_be_fetched_from_here_is_refused_before_anything_is_stored() {
+    simulate(async {
+        let house = House::new().await;
+        for address in ["http://example.com/site.git", "/etc"] {
+            let spec = AppSpec::from_yaml(&SPEC.replace("https://example.com/site.git", address)).unwrap().spec;
+            let error = house.controller().create_app(spec, &caller()).await.err().unwrap();
+            assert!(error.to_string().starts_with("web: "), "{error}");
+        }
+        assert_eq!(house.store().apps().await.unwrap().len(), 0);
+    });
+}
