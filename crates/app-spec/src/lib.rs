@@ -29,6 +29,7 @@ mod capability;
 mod changes;
 mod check;
 mod complete;
+mod deceptive;
 mod diagnostic;
 mod facts;
 mod format;
@@ -52,6 +53,7 @@ mod yaml;
 
 pub use capability::{Capability, Support, capabilities};
 pub use changes::{Change, changes};
+pub use deceptive::is_deceptive;
 pub use diagnostic::{Code, Diagnostic, Diagnostics, Place, Related, Remedy, Severity};
 pub use facts::{DatabaseFacts, Facts};
 pub use format::format_spec;
