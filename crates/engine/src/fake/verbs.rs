@@ -94,7 +94,7 @@ impl Engine for FakeEngine {
     }
 
     async fn list(&self) -> Result<Vec<Container>, EngineError> {
-        self.perform(Verb::List, "", |world| Ok(world.containers.values().map(|p| p.as_container()).collect())).await
+        self.perform(Verb::List, "", |world| Ok(world.containers.values().map(|p| p.as_listed()).collect())).await
     }
 
     async fn inspect(&self, name: &str) -> Result<Option<ContainerDetails>, EngineError> {
@@ -104,7 +104,7 @@ impl Engine for FakeEngine {
                 started_at: process.started_at.clone(),
                 finished_at: process.finished_at.clone(),
                 exit_code: process.exit_code(),
-                oom_killed: false,
+                oom_killed: process.out_of_memory,
                 restart_count: process.restarts.into(),
                 restart_policy: process.policy,
             }))
@@ -235,7 +235,7 @@ impl Engine for FakeEngine {
             }
             let removed = world.networks.remove(name);
             let app = removed.map(|(_, spec)| spec.identity.app).unwrap_or_default();
-            publish(&world.events, &app, "", "network destroy");
+            publish(&world.events, &app, "", "network destroy", None);
             Ok(Changed::Done)
         })
         .await

@@ -32,6 +32,8 @@ pub(super) struct World {
     /// Containers that can be neither stopped nor removed.
     pub wedged: BTreeSet<String>,
     pub foreign_subnets: BTreeSet<String>,
+    /// How long the list goes on to show an ended process as running.
+    pub list_late: Duration,
     pub events: broadcast::Sender<Event>,
     /// For ids and log stamps.
     counter: u64,
@@ -51,6 +53,10 @@ pub(super) struct Process {
     pub network: Option<NetworkJoin>,
     pub log: Vec<LogLine>,
     pub restarts: u32,
+    /// The kernel ended its last process for lack of memory.
+    pub out_of_memory: bool,
+    /// Until then the list shows it as running.
+    listed_as_running_until: Option<Instant>,
     /// Counts starts, so that the end of one run is not taken for the end of the next.
     run: u64,
     started: Option<Instant>,
@@ -68,6 +74,13 @@ impl Process {
             state: self.state,
             address: self.network.as_ref().map(|join| join.address),
         }
+    }
+
+    /// As the engine's list shows it, which may be late.
+    pub(super) fn as_listed(&self) -> Container {
+        let is_late = self.listed_as_running_until.is_some_and(|until| Instant::now() < until);
+        let state = if is_late { ContainerState::Running } else { self.state };
+        Container { state, ..self.as_container() }
     }
 
     /// Has a process, or will have one soon: holds its address.
@@ -102,6 +115,7 @@ impl World {
             foreign_names: BTreeSet::new(),
             wedged: BTreeSet::new(),
             foreign_subnets: BTreeSet::new(),
+            list_late: Duration::ZERO,
             events,
             counter: 0,
         }
@@ -120,7 +134,12 @@ impl World {
 
     fn tell(&self, name: &str, action: &str) {
         let app = self.containers.get(name).map(|process| process.spec.identity.app.as_str()).unwrap_or_default();
-        publish(&self.events, app, name, action);
+        publish(&self.events, app, name, action, None);
+    }
+
+    fn tell_end(&self, name: &str, code: i64) {
+        let app = self.containers.get(name).map(|process| process.spec.identity.app.as_str()).unwrap_or_default();
+        publish(&self.events, app, name, "die", Some(code));
     }
 
     pub(super) fn go_down(&mut self) {
@@ -176,6 +195,8 @@ impl World {
             network: spec.network.clone(),
             log: Vec::new(),
             restarts: 0,
+            out_of_memory: false,
+            listed_as_running_until: None,
             run: 0,
             started: None,
             started_at: None,
@@ -209,6 +230,8 @@ impl World {
         let process = self.get_mut(name)?;
         process.state = ContainerState::Running;
         process.run += 1;
+        process.out_of_memory = false;
+        process.listed_as_running_until = None;
         process.started = Some(Instant::now());
         process.started_at = Some(stamp);
         self.tell(name, "start");
@@ -249,13 +272,21 @@ impl World {
         Some(back_off)
     }
 
+    pub(super) fn run_out_of_memory(&mut self, name: &str) -> Option<Duration> {
+        let process = self.containers.get_mut(name).filter(|process| process.is_live())?;
+        process.out_of_memory = true;
+        self.tell(name, "oom");
+        self.exit(name, KILLED, None)
+    }
+
     /// The process is gone, and the engine does nothing about it.
     pub(super) fn end(&mut self, name: &str, code: i64) {
-        let stamp = self.stamp();
+        let (stamp, late) = (self.stamp(), self.list_late);
         if let Some(process) = self.containers.get_mut(name) {
             process.state = ContainerState::Exited { code: Some(code) };
             process.finished_at = Some(stamp);
-            self.tell(name, "die");
+            process.listed_as_running_until = Some(Instant::now() + late);
+            self.tell_end(name, code);
         }
     }
 
@@ -294,7 +325,7 @@ impl World {
     pub(super) fn say(&mut self, name: &str, stream: LogStream, text: &str) {
         let timestamp = self.stamp();
         if let Some(process) = self.containers.get_mut(name) {
-            process.log.push(LogLine { stream, timestamp, text: text.to_owned() });
+            process.log.push(LogLine { stream, timestamp, text: text.to_owned(), cut: 0 });
         }
     }
 

@@ -142,7 +142,10 @@ async fn events_tell_when_a_container_leaves_our_network() {
     };
     // Other tests' containers leave their networks all the time: those are not told.
     let event = tokio::time::timeout(ENDS_WITHIN, next).await.expect("it is told");
-    assert_eq!(event, Event { app: "5e7b".into(), container: id, action: "network disconnect".into() });
+    assert_eq!(
+        event,
+        Event { app: "5e7b".into(), container: id, action: "network disconnect".into(), exit_code: None }
+    );
 }
 
 #[tokio::test]
