@@ -14,6 +14,7 @@ mod discover;
 mod down;
 mod exit;
 mod ingress;
+mod repeats;
 mod say;
 mod serve;
 mod spec;

@@ -12,10 +12,13 @@ use store::{DataDir, DataDirError};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::args::{Host, Serve};
 use crate::discover::Runtime;
 use crate::exit::{Exit, HeldError, UsageError};
+use crate::repeats::Repeats;
 use crate::say;
 
 pub async fn run(options: Serve, data_dir: PathBuf) -> anyhow::Result<Exit> {
@@ -170,12 +173,13 @@ fn goodbye(data_dir: &Path, http: SocketAddr) -> String {
     )
 }
 
-/// Our own log goes to standard error. Default: what matters to an operator.
+/// Our own log goes to standard error. Default: what matters to an operator, and what repeats itself at growing pauses.
 pub fn start_tracing() {
     let chosen = EnvFilter::try_from_default_env();
     let filter = chosen.unwrap_or_else(|_| EnvFilter::new("info,bollard=warn,hyper=warn"));
     let terminal = std::io::stderr().is_terminal() && say::coloured();
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(terminal).init();
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(terminal);
+    tracing_subscriber::registry().with(filter).with(Repeats::default()).with(lines).init();
 }
 
 #[cfg(test)]

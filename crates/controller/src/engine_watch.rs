@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use engine::{Container, ContainerDetails, Engine, EngineError, Limits, RestartPolicy};
+use engine::{Container, ContainerDetails, ContainerState, Engine, EngineError, Event, Limits, RestartPolicy};
 use futures::{StreamExt, stream};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
@@ -26,6 +26,8 @@ const SETTINGS_CHANGE: [&str; 2] = ["update", "network connect"];
 const AT_ONCE: usize = 4;
 /// For one inspection. One that hangs is left out until the next hint.
 const INSPECT_WITHIN: Duration = Duration::from_secs(5);
+/// The longest pause between two lists while one of them has not shown yet what an event told.
+const SETTLING: Duration = Duration::from_secs(1);
 /// After an engine that could not be reached.
 const RETRY: Duration = Duration::from_millis(500);
 
@@ -41,6 +43,20 @@ pub(crate) struct EngineView {
     pub settings: Arc<HashMap<String, Settings>>,
     /// Why the newest question had no answer.
     pub unreachable: Option<String>,
+    /// What was heard of processes that ended, by container: those that the engine started again at once are in no list.
+    pub ends: Arc<HashMap<String, Ends>>,
+    /// Grows whenever ends may have been missed.
+    pub missed: u64,
+}
+
+/// Ends of one container's processes, as far as events told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Ends {
+    pub count: u64,
+    /// How often the kernel ended a process of it for lack of memory.
+    pub out_of_memory: u64,
+    /// Exit code of the newest.
+    pub code: Option<i64>,
 }
 
 /// What the engine's inspection shows of one container.
@@ -75,19 +91,19 @@ impl EngineWatch {
         let (sender, view) = watch::channel(Arc::new(EngineView::default()));
         let look = Arc::new(Notify::new());
         let (sender, suspects, suspected) = (Arc::new(sender), Arc::new(Mutex::default()), Arc::new(Notify::new()));
+        let heard = Arc::new(Mutex::new(Heard::default()));
         let list = {
-            let (engine, sender, look) = (engine.clone(), sender.clone(), look.clone());
-            move || list_forever(engine.clone(), sender.clone(), look.clone())
+            let (engine, sender, look, heard) = (engine.clone(), sender.clone(), look.clone(), heard.clone());
+            move || list_forever(engine.clone(), sender.clone(), look.clone(), heard.clone())
         };
         let listen = {
             let (engine, look) = (engine.clone(), look.clone());
             let (suspects, suspected) = (suspects.clone(), suspected.clone());
-            move || hear_hints(engine.clone(), look.clone(), suspects.clone(), suspected.clone())
+            move || hear_hints(engine.clone(), look.clone(), heard.clone(), suspects.clone(), suspected.clone())
         };
         let seen = view.clone();
-        let inspect = move || {
-            inspect_suspects(engine.clone(), sender.clone(), seen.clone(), suspects.clone(), suspected.clone())
-        };
+        let inspect =
+            move || inspect_suspects(engine.clone(), sender.clone(), seen.clone(), suspects.clone(), suspected.clone());
         tokio::spawn(supervise("engine list", stop.clone(), list));
         tokio::spawn(supervise("engine events", stop.clone(), listen));
         tokio::spawn(supervise("engine inspections", stop, inspect));
@@ -105,7 +121,51 @@ impl EngineWatch {
     }
 }
 
-async fn list_forever(engine: Arc<dyn Engine>, sender: Arc<watch::Sender<Arc<EngineView>>>, look: Arc<Notify>) {
+/// What events told.
+#[derive(Default)]
+struct Heard {
+    ends: HashMap<String, Ends>,
+    missed: u64,
+    /// Containers whose process ended, and since when the list may still show it as running: the engine tells the event
+    /// first, then unmounts and disconnects, and only then changes its list.
+    unsettled: HashMap<String, Instant>,
+}
+
+impl Heard {
+    fn hear(&mut self, event: &Event) {
+        let name = &event.container;
+        match event.action.as_str() {
+            "die" => {
+                let ends = self.ends.entry(name.clone()).or_default();
+                ends.count += 1;
+                ends.code = event.exit_code;
+                self.unsettled.insert(name.clone(), Instant::now());
+            }
+            "oom" => self.ends.entry(name.clone()).or_default().out_of_memory += 1,
+            "start" | "destroy" => drop(self.unsettled.remove(name)),
+            _ => {}
+        }
+    }
+
+    /// Compares with a new list. Returns whether the list is still behind.
+    fn settle(&mut self, containers: &HashMap<String, Container>) -> bool {
+        let runs = |name: &String| containers.get(name).is_some_and(|it| it.state == ContainerState::Running);
+        self.unsettled.retain(|name, since| runs(name) && since.elapsed() < FULL_LIST);
+        let unsettled = &self.unsettled;
+        self.ends.retain(|name, _| containers.contains_key(name) || unsettled.contains_key(name));
+        !self.unsettled.is_empty()
+    }
+}
+
+type SharedHeard = Arc<Mutex<Heard>>;
+
+async fn list_forever(
+    engine: Arc<dyn Engine>,
+    sender: Arc<watch::Sender<Arc<EngineView>>>,
+    look: Arc<Notify>,
+    heard: SharedHeard,
+) {
+    let mut settling = BURST;
     loop {
         let asked = Instant::now();
         let before = sender.borrow().clone();
@@ -114,15 +174,22 @@ async fn list_forever(engine: Arc<dyn Engine>, sender: Arc<watch::Sender<Arc<Eng
                 if before.unreachable.is_some() {
                     info!("the engine answers again");
                 }
-                let containers = containers.into_iter().map(|it| (it.name.clone(), it)).collect();
+                let containers: HashMap<_, _> = containers.into_iter().map(|it| (it.name.clone(), it)).collect();
+                let (is_behind, ends, missed) = {
+                    let mut heard = lock(&heard);
+                    (heard.settle(&containers), Arc::new(heard.ends.clone()), heard.missed)
+                };
+                settling = if is_behind { (settling * 2).min(SETTLING) } else { BURST };
                 let settings = sender.borrow().settings.clone();
                 sender.send_replace(Arc::new(EngineView {
                     asked: Some(asked),
                     containers: Arc::new(containers),
                     settings,
                     unreachable: None,
+                    ends,
+                    missed,
                 }));
-                FULL_LIST
+                if is_behind { settling } else { FULL_LIST }
             }
             Err(error) => {
                 tell_once(&before, &error);
@@ -151,16 +218,20 @@ fn tell_once(before: &EngineView, error: &EngineError) {
 async fn hear_hints(
     engine: Arc<dyn Engine>,
     look: Arc<Notify>,
+    heard: SharedHeard,
     suspects: Arc<Mutex<Suspects>>,
     suspected: Arc<Notify>,
 ) {
     loop {
         if let Ok(mut events) = engine.events().await {
-            // Whatever was changed before nobody told us.
+            // What happened before is not told again, and what was changed before is not known.
+            lock(&heard).missed += 1;
             lock(&suspects).all = true;
             suspected.notify_one();
+            look.notify_one();
             while let Some(event) = events.next().await {
                 debug!(container = %event.container, action = %event.action, "engine event");
+                lock(&heard).hear(&event);
                 if SETTINGS_CHANGE.contains(&event.action.as_str()) {
                     lock(&suspects).some.insert(event.container);
                     suspected.notify_one();
@@ -208,6 +279,6 @@ async fn inspect(engine: &dyn Engine, name: String) -> Option<(String, Settings)
     Some((container.id, Settings { asked, limits, restart_policy, aliases }))
 }
 
-fn lock(suspects: &Mutex<Suspects>) -> MutexGuard<'_, Suspects> {
-    suspects.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

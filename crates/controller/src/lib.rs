@@ -11,7 +11,8 @@
 //! - [`supervise`]: tasks that survive a panic;
 //! - [`app`]: the task that owns an app;
 //! - [`unknown`]: what no record explains; [`mirrors`]: what was fetched and nothing needs any more;
-//! - [`control`], [`start`], [`fence`], [`logs`]: the questions, the first minute, who may act, the lines.
+//! - [`control`], [`start`], [`fence`], [`logs`], [`redact`]: the questions, the first minute, who may act, the lines, what
+//!   no line shows.
 #![warn(missing_docs)]
 
 mod app;
@@ -30,6 +31,7 @@ mod names;
 mod network;
 mod probe;
 mod process;
+mod redact;
 mod specs;
 mod start;
 mod supervise;

@@ -293,6 +293,8 @@ pub struct Event {
     pub app: String,
     pub container: String,
     pub action: String,
+    /// Of the process that ended; with the action `die` only.
+    pub exit_code: Option<i64>,
 }
 
 /// One line of a container's output.
@@ -303,6 +305,8 @@ pub struct LogLine {
     pub timestamp: String,
     /// Without its line end; invalid UTF-8 replaced; cut at 64 KiB.
     pub text: String,
+    /// So many bytes of the line were cut off.
+    pub cut: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -170,9 +170,9 @@ impl Diagnostic {
     /// The problem in the words App Platform's clients know:
     /// `error validating app spec field "services.http_port": 70000 is out of range`, plus the line when known.
     ///
-    /// The field has no list positions, as in the original.
+    /// The field has no list positions, as in the original. A remark does not call itself an error.
     pub fn api_message(&self) -> String {
-        let mut text = String::from("error validating app spec");
+        let mut text = String::from(if self.is_error() { "error validating app spec" } else { "app spec" });
         if !self.path.is_empty() {
             text.push_str(&format!(" field \"{}\"", without_positions(&self.path)));
         }

@@ -11,6 +11,7 @@ use engine::{
 };
 use rand::Rng;
 use rollout::deployment::Part;
+use rollout::health::ProbeFailure;
 use rollout::ids::{AppId, ComponentName, InstanceName};
 use rollout::limits;
 use rollout::observed::ContainerSeen;
@@ -98,7 +99,9 @@ impl AppTask {
                 if self.rolling().is_some() {
                     self.database_failures.insert(name, why);
                 } else {
-                    self.pause(about, TRY_AGAIN_AFTER);
+                    let what = format!("database {name} does not come up: {why}");
+                    let pause = self.trouble(&about, what, TRY_AGAIN_AFTER, TRY_AGAIN_AFTER);
+                    self.pause(about, pause);
                 }
                 Ok(())
             }
@@ -268,8 +271,8 @@ pub(crate) enum Down {
     )]
     VolumeHeld { volume: String, holder: String },
     /// Its server does not answer.
-    #[error("it did not take connections within {} s", limits::DATABASE.as_secs())]
-    Silent,
+    #[error("it did not take connections within {} s: {check}", limits::DATABASE.as_secs())]
+    Silent { check: ProbeFailure },
     /// Its container did not stay up while that was waited for.
     #[error("it did not stay up: {0}")]
     Lost(String),
@@ -296,7 +299,7 @@ async fn bring_up(shared: &Shared, network: NetworkSpec, database: Database) -> 
         }
         match await_answer(shared, &database, deadline).await {
             Answer::Up => return Ok(database),
-            Answer::Silent => return Err(Down::Silent),
+            Answer::Silent { check } => return Err(Down::Silent { check }),
             Answer::Lost(what) if Instant::now() >= deadline => return Err(Down::Lost(what)),
             Answer::Lost(what) => {
                 warn!(database = %database.name, %what, "lost before it answered; starting it again");
@@ -309,7 +312,9 @@ async fn bring_up(shared: &Shared, network: NetworkSpec, database: Database) -> 
 /// How the wait for a database ended.
 enum Answer {
     Up,
-    Silent,
+    Silent {
+        check: ProbeFailure,
+    },
     /// Its container does not run at its place any more.
     Lost(String),
 }
@@ -317,9 +322,9 @@ enum Answer {
 async fn await_answer(shared: &Shared, database: &Database, deadline: Instant) -> Answer {
     let started = Instant::now();
     let view = shared.watch.view();
-    while !shared.asker.database(database).await {
+    while let Err(check) = shared.asker.database(database).await {
         if Instant::now() >= deadline {
-            return Answer::Silent;
+            return Answer::Silent { check };
         }
         // Older looks may not show the start.
         let seen = view.borrow().clone();

@@ -11,12 +11,13 @@ use rollout::job::JobPhase;
 use rollout::observed::ContainerSeen;
 use rollout::target::StopTimes;
 use store::StoreError;
-use store::records::{App, Change, Database, Deployment, IDEMPOTENCY_LIFETIME, Instance, JobRun, Revision};
+use store::records::{App, AppState, Change, Database, Deployment, IDEMPOTENCY_LIFETIME, Instance, JobRun, Revision};
 use tracing::{info, warn};
 
 use super::AppTask;
 use super::done::Done;
 use crate::clock;
+use crate::redact::Secrets;
 
 impl AppTask {
     /// One piece of housekeeping. Returns whether there was one.
@@ -152,11 +153,12 @@ impl AppTask {
     ) -> Result<(), StoreError> {
         match result {
             Err(error) => {
-                let reason = error.to_string();
-                let tries = self.in_the_way.take().filter(|(known, _)| *known == reason).map_or(0, |(_, tries)| tries);
-                let pause = super::STORE_PAUSE.saturating_mul(1 << tries.min(8)).min(CLEAR_PAUSE);
-                warn!(%reason, pause_seconds = pause.as_secs(), "could not be cleared away yet; trying again");
-                self.in_the_way = Some((reason, tries + 1));
+                warn!(%error, "could not be cleared away yet; trying again");
+                let what = match self.state.app.deleting {
+                    true => format!("the app cannot be deleted yet: {error}"),
+                    false => format!("{about} is on no record and cannot be removed: {error}"),
+                };
+                let pause = self.trouble(about, what, super::STORE_PAUSE, LONGEST_PAUSE);
                 self.pause(InstanceName::new("pause"), pause);
                 Ok(())
             }
@@ -223,14 +225,9 @@ impl AppTask {
         Ok(None)
     }
 
-    /// Values that no log may show.
-    pub(super) fn secrets(&self) -> Vec<String> {
-        let secret = |it: &Revision| -> Vec<String> {
-            it.env.iter().filter(|(key, _)| it.secret_keys.contains(key)).map(|(_, value)| value.clone()).collect()
-        };
-        let envs = self.state.revisions.iter().flat_map(secret);
-        let passwords = self.state.databases.iter().map(|it| it.password.clone());
-        envs.chain(passwords).collect::<BTreeSet<_>>().into_iter().collect()
+    /// What no log may show.
+    pub(super) fn secrets(&self) -> Secrets {
+        Secrets::new(&secret_values(&self.state))
     }
 }
 
@@ -240,8 +237,18 @@ fn serves(app: &App, deployment: &DeploymentId) -> bool {
     app.active.iter().chain(kept).any(|it| it == deployment)
 }
 
-/// The longest pause before the network of a deleted app is tried again while something is on it.
-const CLEAR_PAUSE: Duration = Duration::from_secs(30);
+/// Values that no log of an app may show.
+pub(crate) fn secret_values(state: &AppState) -> Vec<String> {
+    let secret = |it: &Revision| -> Vec<String> {
+        it.env.iter().filter(|(key, _)| it.secret_keys.contains(key)).map(|(_, value)| value.clone()).collect()
+    };
+    let envs = state.revisions.iter().flat_map(secret);
+    let passwords = state.databases.iter().map(|it| it.password.clone());
+    envs.chain(passwords).collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+/// Between two tries to remove what is left of a deleted app.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// What the sweep of what is old is busy about: no image is had meanwhile, since it might be taken for one that nobody uses.
 const SWEEP: &str = "history";

@@ -14,11 +14,12 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::done::Done;
-use super::instances::{Place, create_process, start_at};
+use super::instances::{Place, create_process, ran_out_of_memory, start_at};
 use super::{AppTask, Shared};
 use crate::clock;
 use crate::freeze::job_grace;
 use crate::logbook::Chapter;
+use crate::redact::Secrets;
 
 impl AppTask {
     fn job_run(&self, deployment: &DeploymentId, job: &ComponentName) -> Option<&JobRun> {
@@ -278,6 +279,7 @@ async fn take_step(
         },
         JobStep::TimeOut => engine.stop(name, grace(run)).await.map(|_| JobPhase::TimedOut),
         _ => match tokio::time::timeout(left, engine.wait(name)).await {
+            Ok(Ok(code)) if code != 0 && ran_out_of_memory(engine, name).await => Ok(JobPhase::OutOfMemory),
             Ok(code) => code.map(|code| JobPhase::Ended { code }),
             // Its time is over: the next look ends it.
             Err(_) => Ok(run.phase.clone()),
@@ -285,14 +287,14 @@ async fn take_step(
     }
 }
 
-async fn keep_log(shared: &Shared, run: &JobRun, secrets: &[String]) {
+async fn keep_log(shared: &Shared, run: &JobRun, secrets: &Secrets) {
     let (engine, container) = (shared.engine.as_ref(), run.name.as_str());
     shared.logbook.keep_container_log(engine, &run.app, &run.deployment, &run.job, container, secrets).await;
 }
 
 /// Its end was written down by who waited for it, and who kept its log before.
 fn was_seen_to_end(phase: &JobPhase) -> bool {
-    matches!(phase, JobPhase::Ended { .. } | JobPhase::TimedOut)
+    matches!(phase, JobPhase::Ended { .. } | JobPhase::OutOfMemory | JobPhase::TimedOut)
 }
 
 /// It ended, or its deployment did: nobody waits for it any more.

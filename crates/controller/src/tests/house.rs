@@ -1,7 +1,7 @@
 //! A house to break: one data directory, one engine, one ingress, one repository, and controllers that come and go.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -12,8 +12,9 @@ use engine::Engine;
 use engine::fake::{Behaviour, Call, FakeEngine, Verb};
 use futures::StreamExt;
 use rollout::deployment::Stage;
+use rollout::health::{ProbeFailure, ProbeFault};
 use rollout::ids::{AppId, DeploymentId, InstanceName};
-use store::records::{AppState, Change, Database, Deployment, Probe};
+use store::records::{AppState, Change, Database, Deployment};
 use store::{DataDir, Store};
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
@@ -25,7 +26,7 @@ use super::simulation;
 use super::workshop::MemoryWorkshop;
 use crate::config::{Config, NetworkPool};
 use crate::control::Controller;
-use crate::probe::Asker;
+use crate::probe::{Asker, Question};
 use crate::start::{Outside, take_over};
 use crate::view::{Caller, DeploymentView};
 
@@ -335,12 +336,15 @@ impl Drop for House {
 /// Probes answer what the engine's processes would.
 #[async_trait]
 impl Asker for FakeEngine {
-    async fn instance(&self, name: &InstanceName, address: SocketAddr, _probe: &Probe) -> bool {
-        let IpAddr::V4(address) = address.ip() else { return false };
-        self.listening_at(name.as_str(), address)
+    async fn instance(&self, name: &InstanceName, question: &Question) -> Result<(), ProbeFailure> {
+        let SocketAddr::V4(address) = question.address else { return Err(question.failure(ProbeFault::Refused)) };
+        let answers = self.listening_at(name.as_str(), *address.ip());
+        answers.then_some(()).ok_or_else(|| question.failure(ProbeFault::Refused))
     }
 
-    async fn database(&self, database: &Database) -> bool {
-        self.listening_at(database.container.as_str(), database.address)
+    async fn database(&self, database: &Database) -> Result<(), ProbeFailure> {
+        let address = (database.address, database.port).into();
+        let refused = ProbeFailure { address, request: None, fault: ProbeFault::Refused };
+        self.listening_at(database.container.as_str(), database.address).then_some(()).ok_or(refused)
     }
 }

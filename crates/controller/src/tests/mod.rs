@@ -22,6 +22,7 @@ mod restored;
 mod rollback;
 mod simulation;
 mod stopping;
+mod telling;
 mod unreadable;
 mod upgrade;
 mod workshop;

@@ -60,6 +60,7 @@ fn container_event(message: EventMessage) -> Option<Event> {
     let mut attributes = actor.attributes.unwrap_or_default();
     Some(Event {
         app: attributes.remove(APP).unwrap_or_default(),
+        exit_code: attributes.remove("exitCode").and_then(|code| code.parse().ok()),
         container: attributes.remove("name").or(actor.id)?,
         action: message.action?,
     })
@@ -70,5 +71,5 @@ fn network_event(message: EventMessage, known: &KnownNetworks) -> Option<Event> 
     let actor = message.actor?;
     let app = known.app(&actor.id?)?;
     let container = actor.attributes.and_then(|mut attributes| attributes.remove("container")).unwrap_or_default();
-    Some(Event { app, container, action: format!("network {}", message.action?) })
+    Some(Event { app, container, action: format!("network {}", message.action?), exit_code: None })
 }

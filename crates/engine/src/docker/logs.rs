@@ -1,7 +1,7 @@
 //! Container output, line by line.
 //!
 //! The engine sends one frame per piece of at most 16 KiB, each stamped; pieces of a longer line follow each other without a
-//! line end. They are joined here, cut at 64 KiB, and keep the stamp of their first piece.
+//! line end. They are joined here, cut at 64 KiB with a count of what is missing, and keep the stamp of their first piece.
 
 use std::collections::VecDeque;
 
@@ -15,7 +15,7 @@ use super::{DEADLINE, DockerEngine, failure};
 use crate::error::EngineError;
 use crate::port::{LogLine, LogLines, LogQuery, LogStream};
 
-/// Longest line that is kept; the rest of it is dropped.
+/// Longest line that is kept; of the rest only the length is.
 const LINE_LIMIT: usize = 64 * 1024;
 
 impl DockerEngine {
@@ -106,6 +106,7 @@ struct Joiner {
 struct Piece {
     timestamp: String,
     bytes: Vec<u8>,
+    cut: usize,
 }
 
 impl Joiner {
@@ -115,9 +116,10 @@ impl Joiner {
         let whole = text.ends_with(b"\n");
         let text = text.strip_suffix(b"\n").unwrap_or(text);
         let slot = self.slot(stream);
-        let piece = slot.get_or_insert_with(|| Piece { timestamp, bytes: Vec::new() });
+        let piece = slot.get_or_insert_with(|| Piece { timestamp, bytes: Vec::new(), cut: 0 });
         let room = LINE_LIMIT.saturating_sub(piece.bytes.len());
         piece.bytes.extend_from_slice(&text[..text.len().min(room)]);
+        piece.cut += text.len().saturating_sub(room);
         let line = if whole { slot.take().map(|piece| piece.line(stream)) } else { None };
         line.into_iter()
     }
@@ -143,7 +145,7 @@ impl Joiner {
 impl Piece {
     fn line(self, stream: LogStream) -> LogLine {
         let bytes = self.bytes.strip_suffix(b"\r").unwrap_or(&self.bytes);
-        LogLine { stream, timestamp: self.timestamp, text: String::from_utf8_lossy(bytes).into_owned() }
+        LogLine { stream, timestamp: self.timestamp, text: String::from_utf8_lossy(bytes).into_owned(), cut: self.cut }
     }
 }
 
@@ -190,7 +192,7 @@ mod tests {
         frames.push(out("T end\n"));
         frames.push(Ok(LogOutput::StdOut { message: Bytes::from_static(b"T a\xffb\n") }));
         let lines = read(frames).await;
-        assert_eq!(lines[0].text.len(), LINE_LIMIT);
+        assert_eq!((lines[0].text.len(), lines[0].cut), (LINE_LIMIT, 4 * 16 * 1024 + 3));
         assert_eq!(lines[1].text, "a\u{fffd}b");
     }
 

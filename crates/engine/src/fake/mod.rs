@@ -16,9 +16,7 @@ use std::time::Duration;
 
 use tokio::sync::{broadcast, watch};
 
-use crate::port::{
-    Container, ContainerSpec, ContainerState, Event, Limits, LogStream, NetworkSpec, RestartPolicy,
-};
+use crate::port::{Container, ContainerSpec, ContainerState, Event, Limits, LogStream, NetworkSpec, RestartPolicy};
 pub use script::{Call, Verb};
 use world::World;
 
@@ -169,6 +167,18 @@ impl FakeEngine {
         self.after_exit(name, back_off);
     }
 
+    /// The kernel ends the process of a running container, which took more memory than it may.
+    pub fn run_out_of_memory(&self, name: &str) {
+        let back_off = self.change(|world| world.run_out_of_memory(name));
+        self.after_exit(name, back_off);
+    }
+
+    /// From now on the list shows a process that ended as running for this long after the event of its end, as an engine
+    /// does while it unmounts and disconnects.
+    pub fn list_late(&self, late: Duration) {
+        self.change(|world| world.list_late = late);
+    }
+
     pub fn remove_behind_our_back(&self, name: &str) {
         self.change(|world| world.delete(name));
     }
@@ -300,7 +310,7 @@ impl FakeEngine {
 }
 
 /// Sends an event to all watchers; none is fine.
-fn publish(events: &broadcast::Sender<Event>, app: &str, container: &str, action: &str) {
-    let event = Event { app: app.to_owned(), container: container.to_owned(), action: action.to_owned() };
-    let _ = events.send(event);
+fn publish(events: &broadcast::Sender<Event>, app: &str, container: &str, action: &str, exit_code: Option<i64>) {
+    let (app, container, action) = (app.to_owned(), container.to_owned(), action.to_owned());
+    let _ = events.send(Event { app, container, action, exit_code });
 }

@@ -108,7 +108,7 @@ impl Engine for FakeEngine {
                 started_at: process.started_at.clone(),
                 finished_at: process.finished_at.clone(),
                 exit_code: process.exit_code(),
-                oom_killed: false,
+                oom_killed: process.out_of_memory,
                 restart_count: process.restarts.into(),
                 restart_policy: process.policy,
                 limits: process.limits,
@@ -267,7 +267,7 @@ impl Engine for FakeEngine {
             }
             let removed = world.networks.remove(name);
             let app = removed.map(|(_, spec)| spec.identity.app).unwrap_or_default();
-            publish(&world.events, &app, "", "network destroy");
+            publish(&world.events, &app, "", "network destroy", None);
             Ok(Changed::Done)
         })
         .await

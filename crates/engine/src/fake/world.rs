@@ -35,6 +35,8 @@ pub(super) struct World {
     /// Containers that can be neither stopped nor removed.
     pub wedged: BTreeSet<String>,
     pub foreign_subnets: BTreeSet<String>,
+    /// How long the list goes on to show an ended process as running.
+    pub list_late: Duration,
     pub events: broadcast::Sender<Event>,
     /// For ids and log stamps.
     counter: u64,
@@ -64,6 +66,10 @@ pub(super) struct Process {
     pub network: Option<NetworkJoin>,
     pub log: Vec<LogLine>,
     pub restarts: u32,
+    /// The kernel ended its last process for lack of memory.
+    pub out_of_memory: bool,
+    /// Until then the list shows it as running.
+    listed_as_running_until: Option<Instant>,
     /// Counts starts, so that the end of one run is not taken for the end of the next.
     run: u64,
     started: Option<Instant>,
@@ -86,6 +92,13 @@ impl Process {
 
     pub(super) fn is_renamed(&self) -> bool {
         self.called != self.spec.name
+    }
+
+    /// As the engine's list shows it, which may be late.
+    pub(super) fn as_listed(&self) -> Container {
+        let is_late = self.listed_as_running_until.is_some_and(|until| Instant::now() < until);
+        let state = if is_late { ContainerState::Running } else { self.state };
+        Container { state, ..self.as_container() }
     }
 
     /// Has a process, or will have one soon: holds its address.
@@ -121,6 +134,7 @@ impl World {
             remembered: BTreeSet::new(),
             wedged: BTreeSet::new(),
             foreign_subnets: BTreeSet::new(),
+            list_late: Duration::ZERO,
             events,
             counter: 0,
         }
@@ -139,7 +153,12 @@ impl World {
 
     pub(super) fn tell(&self, name: &str, action: &str) {
         let app = self.containers.get(name).map(|process| process.spec.identity.app.as_str()).unwrap_or_default();
-        publish(&self.events, app, name, action);
+        publish(&self.events, app, name, action, None);
+    }
+
+    fn tell_end(&self, name: &str, code: i64) {
+        let app = self.containers.get(name).map(|process| process.spec.identity.app.as_str()).unwrap_or_default();
+        publish(&self.events, app, name, "die", Some(code));
     }
 
     pub(super) fn go_down(&mut self) {
@@ -201,6 +220,8 @@ impl World {
             network: spec.network.clone(),
             log: Vec::new(),
             restarts: 0,
+            out_of_memory: false,
+            listed_as_running_until: None,
             run: 0,
             started: None,
             started_at: None,
@@ -235,6 +256,8 @@ impl World {
         let process = self.get_mut(name)?;
         process.state = ContainerState::Running;
         process.run += 1;
+        process.out_of_memory = false;
+        process.listed_as_running_until = None;
         process.started = Some(Instant::now());
         process.started_at = Some(stamp);
         self.tell(name, "start");
@@ -310,7 +333,7 @@ impl World {
 
     pub(super) fn list(&mut self) -> Vec<Container> {
         let listed: Vec<_> =
-            self.containers.values().filter(|it| self.is_recognised(it)).map(Process::as_container).collect();
+            self.containers.values().filter(|it| self.is_recognised(it)).map(Process::as_listed).collect();
         self.remembered.extend(listed.iter().map(|it| it.id.clone()));
         listed
     }
@@ -359,13 +382,21 @@ impl World {
         Some(back_off)
     }
 
+    pub(super) fn run_out_of_memory(&mut self, name: &str) -> Option<Duration> {
+        let process = self.containers.get_mut(name).filter(|process| process.is_live())?;
+        process.out_of_memory = true;
+        self.tell(name, "oom");
+        self.exit(name, KILLED, None)
+    }
+
     /// The process is gone, and the engine does nothing about it.
     pub(super) fn end(&mut self, name: &str, code: i64) {
-        let stamp = self.stamp();
+        let (stamp, late) = (self.stamp(), self.list_late);
         if let Some(process) = self.containers.get_mut(name) {
             process.state = ContainerState::Exited { code: Some(code) };
             process.finished_at = Some(stamp);
-            self.tell(name, "die");
+            process.listed_as_running_until = Some(Instant::now() + late);
+            self.tell_end(name, code);
         }
     }
 
@@ -433,7 +464,7 @@ impl World {
     pub(super) fn say(&mut self, name: &str, stream: LogStream, text: &str) {
         let timestamp = self.stamp();
         if let Some(process) = self.containers.get_mut(name) {
-            process.log.push(LogLine { stream, timestamp, text: text.to_owned() });
+            process.log.push(LogLine { stream, timestamp, text: text.to_owned(), cut: 0 });
         }
     }
 

@@ -18,6 +18,14 @@ fn main() {
         Some("env") => println!("{:?}", std::env::var(&rest)),
         Some("args") => println!("{rest}"),
         Some("long") => println!("{}", "x".repeat(100 * 1024)),
+        // Takes memory, and writes to all of it, until it is ended.
+        Some("hog") => {
+            let mut held = Vec::new();
+            loop {
+                held.push(vec![1_u8; 8 << 20]);
+                println!("{} MiB", held.len() * 8);
+            }
+        }
         Some("raw") => std::io::stdout().write_all(b"a\xffb\nhalf").expect("stdout takes it"),
         Some("fail") => {
             eprintln!("this step fails on purpose");

@@ -213,3 +213,28 @@ async fn events_tell_of_this_installation_and_its_app() {
     let actions: Vec<&str> = seen.iter().map(|event| event.action.as_str()).collect();
     assert_eq!(actions, ["create", "start", "die", "destroy"]);
 }
+
+#[tokio::test]
+async fn lack_of_memory_is_told_by_the_containers_state_and_by_events() {
+    let world = World::new().await;
+    let image = world.image().await;
+    let spec = world.spec("web", &image, &["hog"]);
+    let engine = &world.engine;
+    let mut events = engine.events().await.unwrap();
+    engine.create(&spec).await.unwrap();
+    engine.start(&spec.name).await.unwrap();
+    assert_eq!(engine.wait(&spec.name).await.unwrap(), 137);
+    let details = engine.inspect(&spec.name).await.unwrap().expect("it is there");
+    assert!(details.oom_killed, "{details:?}");
+    let mut actions = Vec::new();
+    loop {
+        let event = events.next().await.expect("the stream goes on");
+        if event.container == spec.name {
+            actions.push((event.action.clone(), event.exit_code));
+        }
+        if event.action == "die" {
+            break;
+        }
+    }
+    assert!(actions.contains(&("oom".into(), None)) && actions.contains(&("die".into(), Some(137))), "{actions:?}");
+}

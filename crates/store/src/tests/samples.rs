@@ -12,7 +12,9 @@ use rollout::target::ComponentKind;
 use rollout::time::Timestamp;
 use tempfile::TempDir;
 
-use crate::records::{App, BuiltImage, Change, Database, Deployment, Instance, JobRun, Newer, Record, Revision};
+use crate::records::{
+    App, BuiltImage, Change, Database, Deployment, Instance, JobRun, Newer, Record, Restarts, Revision,
+};
 use crate::{DataDir, Store};
 
 /// A store and what it lies in. The store goes first.
@@ -122,6 +124,7 @@ pub(super) fn instance(app: &str, slot: u32) -> Instance {
         address: Ipv4Addr::new(10, 192, 1, 9),
         stop_times: None,
         kept_alive: true,
+        restarts: Restarts::default(),
         refused: None,
         created: Timestamp(3),
         container_id: None,
