@@ -106,8 +106,8 @@ impl Front {
             fence,
             shared: shared.clone(),
             inbox,
-            refused: Vec::new(),
             version: 0,
+            refused: Vec::new(),
             refusals: Backoff::new(RETRY, LONGEST_RETRY),
             reasons: Repeated::default(),
         };
@@ -290,10 +290,10 @@ struct Keeper {
     fence: Arc<Fence>,
     shared: Arc<Shared>,
     inbox: mpsc::Receiver<Work>,
-    /// What the ingress left out of the newest table.
-    refused: Vec<RouteRefused>,
     /// Of the table that the ingress has, as far as is known.
     version: u64,
+    /// What the ingress left out of the newest table.
+    refused: Vec<RouteRefused>,
     refusals: Backoff,
     reasons: Repeated,
 }
