@@ -48,7 +48,7 @@ fn env() -> impl Strategy<Value = EnvVar> {
 
 fn source() -> impl Strategy<Value = Source> {
     prop_oneof![
-        ("(https://[a-z.]{1,9}[a-z]/[a-z]{1,9}|/[a-z:/.]{1,20})", of("[a-z/]{1,9}"))
+        ("(https://[a-z]{1,9}/[a-z]{1,9}|/[a-z:/.]{1,20})", of("[a-z/]{1,9}"))
             .prop_map(|(repo_clone_url, branch)| Source::Git(GitSource { repo_clone_url, branch })),
         ("[a-z]{1,9}", "[a-z0-9]{1,9}", of("[0-9][0-9.]{0,5}")).prop_map(|(registry, repository, tag)| {
             let registry_type = Some(RegistryType::DockerHub);

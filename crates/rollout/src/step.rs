@@ -291,7 +291,7 @@ impl Waiting {
             }
             Self::ForStep { component, slot, act } => format!("{act} {component}.{slot}"),
             Self::ForRetry { component, slot, at, reason } => {
-                format!("{component}.{slot} is tried again, {}: {reason}", left(*at))
+                format!("trying {component}.{slot} again, {}: {reason}", left(*at))
             }
             Self::ForStuck { component, slot, instance, again_at } => {
                 let again = again_at.map_or_else(|| "now".to_owned(), left);

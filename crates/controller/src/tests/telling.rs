@@ -35,7 +35,7 @@ fn an_active_app_whose_image_and_instances_are_gone_says_what_is_tried_again() {
                 house.engine.remove_behind_our_back(&name);
             }
         }
-        let (ready, wanted) = says(&house, &app, "web.0 is tried again").await;
+        let (ready, wanted) = says(&house, &app, "trying web.0 again, ").await;
         assert_eq!((ready, wanted), (0, 3));
         says(&house, &app, "web.0 could not be started: ").await;
     });
