@@ -49,7 +49,7 @@ impl Default for Limits {
             linger_idle: Duration::from_secs(5),
             body_idle: Duration::from_secs(600),
             tunnel_idle: Duration::from_secs(3600),
-            request_head: Duration::from_secs(30),
+            request_head: Duration::from_secs(15),
             first_upstream: Duration::from_secs(1),
             upstreams_tried: 3,
             head_bytes: 64 * 1024,

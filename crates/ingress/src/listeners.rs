@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::net::sockopt::set_socket_reuseport;
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::places::Places;
 use crate::protocol::{Listener, ListenerKind, ListenerRefused};
 use crate::proxy::Proxy;
 
@@ -29,8 +29,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub(crate) struct Listeners {
     proxy: Arc<Proxy>,
     open: BTreeMap<Listener, Door>,
-    /// One permit per client connection.
-    clients: Arc<Semaphore>,
+    clients: Arc<Places>,
     tasks: TaskTracker,
     /// Ends connections that did not end by themselves.
     cut: CancellationToken,
@@ -46,9 +45,9 @@ struct Door {
 }
 
 impl Listeners {
-    /// `max_clients`: open client connections; accepting pauses above.
+    /// `max_clients`: open client connections; above, idle ones give way.
     pub fn new(proxy: Arc<Proxy>, max_clients: usize, tasks: TaskTracker, cut: CancellationToken) -> Self {
-        let clients = Arc::new(Semaphore::new(max_clients.clamp(1, Semaphore::MAX_PERMITS)));
+        let clients = Places::new(max_clients);
         Listeners { proxy, open: BTreeMap::new(), clients, tasks, cut }
     }
 
@@ -76,6 +75,11 @@ impl Listeners {
             }
         }
         refused
+    }
+
+    /// Of all client connections.
+    pub fn places(&self) -> Arc<Places> {
+        Arc::clone(&self.clients)
     }
 
     /// As control names them, with the port that was really bound.
@@ -171,7 +175,7 @@ struct Accept {
     socket: Arc<TcpListener>,
     kind: ListenerKind,
     proxy: Arc<Proxy>,
-    clients: Arc<Semaphore>,
+    clients: Arc<Places>,
     tasks: TaskTracker,
     stop: CancellationToken,
     cut: CancellationToken,
@@ -181,9 +185,9 @@ struct Accept {
 impl Accept {
     async fn run(self) {
         loop {
-            let (stream, permit) = tokio::select! {
+            let (stream, peer) = tokio::select! {
                 () = self.stop.cancelled() => return,
-                next = self.next() => match next {
+                next = self.socket.accept() => match next {
                     Ok(next) => next,
                     Err(error) => {
                         tracing::warn!(%error, port = self.port, "cannot accept; pausing");
@@ -192,23 +196,20 @@ impl Accept {
                     }
                 },
             };
-            let ((stream, peer), ListenerKind::Http) = (stream, self.kind);
+            let ListenerKind::Http = self.kind;
+            let Some(place) = self.clients.take(peer.ip()) else {
+                tracing::debug!(%peer, "too many connections are busy; a new one is closed");
+                continue;
+            };
             let connection = connection::Connection {
                 proxy: Arc::clone(&self.proxy),
                 peer,
                 port: self.port,
                 stop: self.stop.clone(),
                 cut: self.cut.clone(),
+                place: Arc::new(place),
             };
-            self.tasks.spawn(async move {
-                connection.serve(stream).await;
-                drop(permit);
-            });
+            self.tasks.spawn(connection.serve(stream));
         }
-    }
-
-    async fn next(&self) -> io::Result<((TcpStream, SocketAddr), tokio::sync::OwnedSemaphorePermit)> {
-        let permit = Arc::clone(&self.clients).acquire_owned().await.map_err(io::Error::other)?;
-        Ok((self.socket.accept().await?, permit))
     }
 }

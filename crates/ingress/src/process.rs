@@ -20,9 +20,10 @@ use crate::limits::Limits;
 use crate::listeners::Listeners;
 use crate::protocol::{Listener, RouteTable};
 use crate::proxy::Proxy;
-use crate::server::{self, Front, Server};
+use crate::server::{Front, Server};
 use crate::snapshot::{self, Found};
 use crate::steering::Steering;
+use crate::tending::{Way, tend};
 use crate::tunnel::Tunnels;
 
 /// Open requests may take this long after SIGTERM.
@@ -106,18 +107,20 @@ pub(crate) async fn serve(
     told: impl Future<Output = Duration>,
 ) -> Result<(), IngressError> {
     let folder = prepare(data_dir)?;
-    let _lock = lock(&folder, data_dir)?;
+    let lock = lock(&folder, data_dir)?;
     let path = socket_path(data_dir);
     if path.as_os_str().len() > SOCKET_PATH_LIMIT {
         return Err(IngressError::SocketPath { path });
     }
     let process = Process::new(&folder, limits, max_clients);
     process.restore().await?;
-    let socket = server::bind(&path).map_err(|cause| IngressError::Socket { path: path.clone(), cause })?;
+    let (way, socket) = Way::bind(data_dir, lock)?;
+    let way = Arc::new(Mutex::new(way));
     tracing::info!(data_dir = %data_dir.display(), boot = %process.server.boot_id, "ingress ready");
 
     let mut asked = process.server.shutdown.subscribe();
-    let control = tokio::spawn(Arc::clone(&process.server).serve(socket));
+    let clients = process.server.front.lock().await.listeners.places();
+    let control = tokio::spawn(tend(Arc::clone(&process.server), Arc::clone(&way), socket, clients));
     let drain = tokio::select! {
         drain = told => drain,
         drain = shutdown_asked(&mut asked) => drain,
@@ -127,8 +130,9 @@ pub(crate) async fn serve(
     control.abort();
     // An aborted task is what is expected here.
     let _ = control.await;
-    // Gone before the lock is: whoever holds it next binds a socket of its own.
-    let _ = std::fs::remove_file(&path);
+    if let Some(way) = Arc::into_inner(way) {
+        way.into_inner().close();
+    }
     Ok(())
 }
 
@@ -160,8 +164,9 @@ impl Process {
             steering,
             boot_id: uuid::Uuid::new_v4().to_string(),
             snapshot_path: folder.join("routes.json"),
-            front: Mutex::new(Front { listeners, wanted: Vec::new(), table: RouteTable::default() }),
+            front: Mutex::new(Front { listeners, wanted: Vec::new(), table: RouteTable::default(), unsaved: None }),
             in_charge: AtomicU64::new(0),
+            connections: AtomicU64::new(0),
             shutdown: watch::Sender::new(None),
         });
         Process { server, clients, cut }
@@ -202,7 +207,7 @@ impl Process {
     }
 }
 
-fn prepare(data_dir: &Path) -> Result<PathBuf, IngressError> {
+pub(crate) fn prepare(data_dir: &Path) -> Result<PathBuf, IngressError> {
     let folder = data_dir.join("ingress");
     let failed = |cause| IngressError::Directory { path: folder.clone(), cause };
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(failed)?;
@@ -211,7 +216,7 @@ fn prepare(data_dir: &Path) -> Result<PathBuf, IngressError> {
 }
 
 /// Held as long as the process lives; the system gives it back however that ends.
-fn lock(folder: &Path, data_dir: &Path) -> Result<OwnedFd, IngressError> {
+pub(crate) fn lock(folder: &Path, data_dir: &Path) -> Result<OwnedFd, IngressError> {
     let path = folder.join("lock");
     let failed = |cause: rustix::io::Errno| IngressError::Directory { path: path.clone(), cause: cause.into() };
     let flags = OFlags::CREATE | OFlags::RDWR | OFlags::CLOEXEC;

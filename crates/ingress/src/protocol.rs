@@ -152,6 +152,9 @@ pub struct Status {
     /// What of the table in force is left out.
     #[serde(default)]
     pub refused: Vec<RouteRefused>,
+    /// Why the table in force is not on disk, for example since the disk is full. It is in force all the same.
+    #[serde(default)]
+    pub unsaved: Option<String>,
     /// Open work of every upstream that has some, routed or draining. Absent: none.
     pub open: BTreeMap<String, Open>,
     /// By app id, then by window.

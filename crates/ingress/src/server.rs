@@ -1,7 +1,9 @@
 //! The control socket: takes tables and listeners from control, tells what drains and what was counted.
 //!
-//! Only this user and root may speak here. Anybody among them may ask for the status; only the connection that said
-//! hello last may change anything, so that a controller that was replaced cannot win over its successor.
+//! Only this user and root may connect. Any connection may ask for the status; only the one in charge may change
+//! anything. The connection in charge is the newest one that said hello and is still open. After this process was
+//! frozen, requests of connections that the controller has given up meanwhile are still in their buffers; they arrive
+//! in any order and must not win over the connection that the controller uses now.
 
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -10,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
+use rustix::net::RecvFlags;
 use tokio::io::BufReader;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
@@ -34,8 +37,10 @@ pub(crate) struct Server {
     pub boot_id: String,
     pub snapshot_path: PathBuf,
     pub front: Mutex<Front>,
-    /// Number of the connection that said hello last.
+    /// Number of the connection in charge: the newest one that said hello. Only grows.
     pub in_charge: AtomicU64,
+    /// Connections so far, over all sockets.
+    pub connections: AtomicU64,
     /// Set once by a shutdown request: how long open requests may take.
     pub shutdown: watch::Sender<Option<Duration>>,
 }
@@ -45,6 +50,8 @@ pub(crate) struct Front {
     pub listeners: Listeners,
     pub wanted: Vec<Listener>,
     pub table: RouteTable,
+    /// Why the table in force is not on disk.
+    pub unsaved: Option<String>,
 }
 
 /// Binds the socket: only the owner may open it. What lies at the path was left by a process that is gone, since we
@@ -62,7 +69,6 @@ pub(crate) fn bind(path: &Path) -> io::Result<UnixListener> {
 impl Server {
     /// Serves control until this is dropped, and its connections with it.
     pub async fn serve(self: Arc<Self>, socket: UnixListener) {
-        let mut number = 0;
         let mut connections = JoinSet::new();
         loop {
             let accepted = tokio::select! {
@@ -72,7 +78,7 @@ impl Server {
             };
             match accepted {
                 Ok((stream, _)) if is_allowed(&stream) => {
-                    number += 1;
+                    let number = self.connections.fetch_add(1, SeqCst) + 1;
                     connections.spawn(Arc::clone(&self).connection(stream, number));
                 }
                 Ok(_) => tracing::warn!("control connection of another user refused"),
@@ -106,7 +112,10 @@ impl Server {
         let mut read = BufReader::new(read);
         loop {
             let (answer, last) = match wire::read::<Request>(&mut read).await {
-                Ok(request) => (self.answer(request, number).await, false),
+                Ok(request) => {
+                    let asker = Asker { number, stream: read.get_ref().as_ref() };
+                    (self.answer(request, &asker).await, false)
+                }
                 Err(WireError::Closed) => return Ok(()),
                 Err(error @ WireError::NotAMessage(_)) => (refused(error.to_string()), false),
                 Err(error @ WireError::TooLong) => (refused(error.to_string()), true),
@@ -118,24 +127,39 @@ impl Server {
         }
     }
 
-    async fn answer(&self, request: Request, number: u64) -> Message {
+    async fn answer(&self, request: Request, asker: &Asker<'_>) -> Message {
         match request {
-            Request::Hello { protocol, listeners } => self.hello(protocol, listeners, number).await,
+            Request::Hello { protocol, listeners } => self.hello(protocol, listeners, asker).await,
             Request::Status => Message::Status { status: self.status(&*self.front.lock().await) },
-            Request::SetTable { .. } | Request::Shutdown { .. } if self.in_charge.load(SeqCst) != number => refused(
-                "this connection is not in charge: another one said hello later, or this one never did".to_owned(),
-            ),
-            Request::SetTable { table } => self.set_table(table, number).await,
-            Request::Shutdown { drain_seconds } => {
-                self.shutdown.send_replace(Some(Duration::from_secs(drain_seconds)));
-                Message::Acknowledged { version: self.steering.table().version }
-            }
+            Request::SetTable { table } => self.set_table(table, asker).await,
+            Request::Shutdown { drain_seconds } => match self.check_in_charge(asker) {
+                Ok(()) => {
+                    self.shutdown.send_replace(Some(Duration::from_secs(drain_seconds)));
+                    Message::Acknowledged { version: self.steering.table().version }
+                }
+                Err(refusal) => refusal,
+            },
         }
     }
 
-    async fn hello(&self, protocol: u32, wanted: Vec<Listener>, number: u64) -> Message {
+    /// Errors: the answer that refuses the request.
+    fn check_in_charge(&self, asker: &Asker<'_>) -> Result<(), Message> {
+        if asker.has_left() {
+            return Err(refused("the controller has closed this connection".to_owned()));
+        }
+        if self.in_charge.load(SeqCst) != asker.number {
+            let reason = "this connection is not in charge: a newer one said hello, or this one never did";
+            return Err(refused(reason.to_owned()));
+        }
+        Ok(())
+    }
+
+    async fn hello(&self, protocol: u32, wanted: Vec<Listener>, asker: &Asker<'_>) -> Message {
         let mut front = self.front.lock().await;
-        self.in_charge.store(number, SeqCst);
+        if asker.has_left() || self.in_charge.load(SeqCst) > asker.number {
+            return refused("this hello came late: a newer connection is in charge, or this one is closed".to_owned());
+        }
+        self.in_charge.store(asker.number, SeqCst);
         if protocol != PROTOCOL_VERSION {
             // Nothing is changed for a control that we do not understand; it reads our number and replaces us.
             return self.welcome(&front, Vec::new());
@@ -158,27 +182,47 @@ impl Server {
         Message::Welcome { protocol: PROTOCOL_VERSION, status, refused, table }
     }
 
-    async fn set_table(&self, table: RouteTable, number: u64) -> Message {
+    async fn set_table(&self, table: RouteTable, asker: &Asker<'_>) -> Message {
         let mut front = self.front.lock().await;
-        // Asked again under the lock: a newer control may have said hello while this table waited.
-        if self.in_charge.load(SeqCst) != number {
-            return refused("this connection is not in charge any more".to_owned());
+        // Under the lock: a newer connection may have said hello while this table waited for it.
+        if let Err(refusal) = self.check_in_charge(asker) {
+            return refusal;
         }
         let (version, current) = (table.version, front.table.version);
         if version < current {
             return refused(format!("table {version} is older than table {current}, which stays in force"));
         }
-        let kept = std::mem::replace(&mut front.table, table);
-        if let Err(error) = self.save(&front).await {
-            front.table = kept;
-            return refused(format!(
-                "cannot write {}: {error}; table {current} stays in force. Free space there, then try again",
-                self.snapshot_path.display()
-            ));
-        }
+        front.table = table;
+        // A full disk must not keep a dead instance routed: the table counts all the same, and is saved later. Until then a
+        // crash of this process would bring back the older one, for the moment until the controller sends its own.
+        self.save_in(&mut front).await;
         self.steering.install(&front.table);
         tracing::debug!(version, "table in force");
         Message::Acknowledged { version }
+    }
+
+    /// Writes the table in force to disk again, as after the directory was replaced.
+    pub async fn save_again(&self) {
+        self.save_in(&mut *self.front.lock().await).await;
+    }
+
+    /// Tries again what could not be written.
+    pub async fn save_if_unsaved(&self) {
+        let mut front = self.front.lock().await;
+        if front.unsaved.is_some() {
+            self.save_in(&mut front).await;
+        }
+    }
+
+    async fn save_in(&self, front: &mut Front) {
+        let unsaved = self.save(front).await.err();
+        let unsaved = unsaved.map(|error| format!("cannot write {}: {error}", self.snapshot_path.display()));
+        match (&front.unsaved, &unsaved) {
+            (None, Some(why)) => tracing::warn!(why, "the routes in force are not on disk; trying again"),
+            (Some(_), None) => tracing::info!("the routes in force are on disk again"),
+            _ => {}
+        }
+        front.unsaved = unsaved;
     }
 
     async fn save(&self, front: &Front) -> io::Result<()> {
@@ -194,9 +238,27 @@ impl Server {
             version: self.steering.table().version,
             listeners: front.listeners.list(),
             refused: self.steering.table().refused.clone(),
+            unsaved: front.unsaved.clone(),
             open: self.steering.open(),
             counters: self.steering.counters(),
         }
+    }
+}
+
+/// The connection that a request came from.
+struct Asker<'a> {
+    /// Connections are numbered in the order in which they were made.
+    number: u64,
+    stream: &'a UnixStream,
+}
+
+impl Asker<'_> {
+    /// The other side has closed the connection, so it waits for no answer. A request that is still unread hides that;
+    /// then the next one shows it.
+    fn has_left(&self) -> bool {
+        let mut next = [0_u8];
+        let peeked = rustix::net::recv(self.stream, &mut next[..], RecvFlags::PEEK | RecvFlags::DONTWAIT);
+        matches!(peeked, Ok((0, _)))
     }
 }
 

@@ -1,7 +1,8 @@
 //! The last table and listeners on disk, so that a started ingress serves before control has said a word.
 //!
 //! Written whole and made durable before a table is acknowledged: an address may be given to another instance once a
-//! table without it was acknowledged, and a snapshot older than that would route to a stranger.
+//! table without it was acknowledged, and a snapshot older than that would route to a stranger. Where it cannot be written
+//! the table counts all the same, which is the smaller evil, and the control connection reports it.
 
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;

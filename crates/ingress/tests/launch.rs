@@ -8,9 +8,16 @@ use std::time::Duration;
 
 use ingress::{Control, IngressOptions, LaunchError, ensure_running, socket_path};
 
-#[tokio::main]
-async fn main() {
+fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
+    if args.first().is_some_and(|it| it == "ingress") {
+        ingress::confine(args[1].as_ref()).unwrap();
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    runtime.block_on(run(args));
+}
+
+async fn run(args: Vec<String>) {
     match args.first().map(String::as_str) {
         Some("ingress") => {
             let result = ingress::run(IngressOptions { data_dir: (&args[1]).into() }).await;
@@ -87,6 +94,14 @@ fn it_has_nothing_of_ours(pid: u32, log: &Path) {
     let stat = String::from_utf8_lossy(&read("stat")).into_owned();
     let session = stat.rsplit_once(") ").unwrap().1.split(' ').nth(3).unwrap().to_owned();
     assert_eq!(session, pid.to_string(), "a session of its own");
+    // Of every thread, also of those that were started later.
+    for thread in std::fs::read_dir(format!("/proc/{pid}/task")).unwrap() {
+        let status = std::fs::read_to_string(thread.unwrap().path().join("status")).unwrap();
+        let field = |name: &str| status.lines().find_map(|it| it.strip_prefix(name)).unwrap().trim().to_owned();
+        let effective = u64::from_str_radix(&field("CapEff:"), 16).unwrap();
+        assert!(effective & !(1 << 10) == 0, "only the capability to bind low ports: {status}");
+        assert_eq!((field("NoNewPrivs:"), field("Seccomp:")), ("1".into(), "2".into()));
+    }
 }
 
 async fn one_that_cannot_start_is_told_with_its_log(program: &Path) {

@@ -1,5 +1,6 @@
 //! One client connection: HTTP/1.1 by hyper, watched for silence, ended in order when its listener closes.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -8,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use hyper::body::{Body, Frame, SizeHint};
 use hyper::header::HeaderValue;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -18,6 +20,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::headers::Origin;
+use crate::places::{Place, Work};
 use crate::proxy::{Client, Proxy};
 
 pub(super) struct Connection {
@@ -26,6 +29,7 @@ pub(super) struct Connection {
     pub port: u16,
     pub stop: CancellationToken,
     pub cut: CancellationToken,
+    pub place: Arc<Place>,
 }
 
 impl Connection {
@@ -39,9 +43,15 @@ impl Connection {
         let io = TokioIo::new(Watched { stream, watch: Arc::clone(&watch), shut: false });
         let limits = &self.proxy.limits;
         let context = Arc::new((Arc::clone(&self.proxy), client));
+        let place = Arc::clone(&self.place);
         let service = service_fn(move |request| {
             let context = Arc::clone(&context);
-            async move { context.0.answer(&context.1, request).await }
+            // Until the last byte of the answer was handed over.
+            let work = place.work();
+            async move {
+                let answer = context.0.answer(&context.1, request).await?;
+                Ok::<_, Infallible>(answer.map(|body| Busy { body, _work: work }))
+            }
         });
         // No half-close: a client that closes its side while it waits is taken as gone, and its instance is told.
         let mut connection = http1::Builder::new()
@@ -74,6 +84,10 @@ impl Connection {
                 // Asks hyper to look whether somebody still reads the client's body.
                 () = watch.look.notified() => {}
                 () = self.cut.cancelled() => return,
+                () = self.place.lost() => {
+                    tracing::debug!(peer = %self.peer, "closed to make room for another connection");
+                    return;
+                }
                 () = watch.idle_for(limits.body_idle) => {
                     tracing::debug!(peer = %self.peer, "client connection was silent for too long");
                     return;
@@ -112,6 +126,32 @@ impl Connection {
             port: text(self.port.to_string()),
             scheme: HeaderValue::from_static("http"),
         }
+    }
+}
+
+/// An answer's body; its connection is not idle while it lives.
+struct Busy<B> {
+    body: B,
+    _work: Work,
+}
+
+impl<B: Body + Unpin> Body for Busy<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 

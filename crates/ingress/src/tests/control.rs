@@ -148,6 +148,42 @@ async fn only_the_control_that_said_hello_last_may_steer_and_anyone_may_ask() {
 }
 
 #[tokio::test]
+async fn a_hello_that_comes_late_on_an_older_connection_takes_nothing_over() {
+    let ingress = Ingress::start();
+    let (old, new) = (ingress.connect().await, ingress.connect().await);
+    let open = new.hello(vec![http(ANY)]).await.unwrap().status.listeners;
+    let late = old.hello(Vec::new()).await.unwrap_err();
+    assert!(matches!(&late, ControlError::Refused { reason, .. } if reason.contains("late")), "{late}");
+    assert_eq!(new.set_table(to_echo(1).await).await.unwrap(), 1);
+    assert_eq!(new.status().await.unwrap().listeners, open);
+}
+
+/// A connection that sends these and is closed before anybody reads them, as one that control gave up while the ingress
+/// was frozen.
+fn given_up(socket: &Path, requests: &[Request]) {
+    let mut stream = std::os::unix::net::UnixStream::connect(socket).unwrap();
+    for request in requests {
+        let line = serde_json::to_string(request).unwrap() + "\n";
+        std::io::Write::write_all(&mut stream, line.as_bytes()).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn nothing_that_a_closed_connection_asked_for_is_done() {
+    let ingress = Ingress::start();
+    let control = ingress.connect().await;
+    let open = control.hello(vec![http(ANY)]).await.unwrap().status.listeners;
+    control.set_table(to_echo(1).await).await.unwrap();
+    // Newer than the living one.
+    let hello = Request::Hello { protocol: PROTOCOL_VERSION, listeners: Vec::new() };
+    let stray = Request::SetTable { table: table(9, Vec::new()) };
+    given_up(&ingress.socket(), &[hello, stray, Request::Shutdown { drain_seconds: 0 }]);
+    assert_eq!(ingress.connect().await.status().await.unwrap().version, 1);
+    assert_eq!(control.set_table(to_echo(2).await).await.unwrap(), 2, "still in charge");
+    assert_eq!(control.status().await.unwrap().listeners, open);
+}
+
+#[tokio::test]
 async fn what_was_acknowledged_is_served_after_a_restart_without_control() {
     let mut ingress = Ingress::start();
     let control = ingress.connect().await;
@@ -194,15 +230,18 @@ async fn a_damaged_snapshot_is_set_aside_and_the_process_starts_empty() {
 }
 
 #[tokio::test]
-async fn a_table_that_cannot_be_kept_on_disk_is_refused() {
+async fn a_table_that_cannot_be_kept_on_disk_is_in_force_and_kept_as_soon_as_it_can_be() {
     let ingress = Ingress::start();
     let control = ingress.connect().await;
     control.hello(vec![http(ANY)]).await.unwrap();
     control.set_table(to_echo(1).await).await.unwrap();
     std::fs::create_dir(ingress.data_dir.path().join("ingress/routes.json.new")).unwrap();
-    let refused = control.set_table(to_echo(2).await).await.unwrap_err();
-    assert!(matches!(&refused, ControlError::Refused { reason, .. } if reason.contains("routes.json")), "{refused}");
-    assert_eq!(control.status().await.unwrap().version, 1);
+    assert_eq!(control.set_table(to_echo(2).await).await.unwrap(), 2);
+    let status = control.status().await.unwrap();
+    assert!(status.version == 2 && status.unsaved.is_some_and(|why| why.contains("routes.json")));
+    std::fs::remove_dir(ingress.data_dir.path().join("ingress/routes.json.new")).unwrap();
+    let kept = || std::fs::read_to_string(ingress.data_dir.path().join("ingress/routes.json")).unwrap();
+    until(|| kept().contains("\"version\":2")).await;
 }
 
 #[tokio::test]
