@@ -114,7 +114,7 @@ impl DataDir {
         for inner in [directory.logs(), directory.sources(), directory.ingress()] {
             private_files::make_directory(&inner).map_err(|cause| failed("create", &inner, cause))?;
         }
-        if let Err(cause) = directory.restore_ballast() {
+        if let Err(cause) = directory.ballast().restore() {
             tracing::warn!(error = &cause as &dyn std::error::Error, "no ballast: the disk is nearly full");
         }
         Ok(directory)
@@ -199,22 +199,9 @@ impl DataDir {
         private_files::remove(&path).map_err(|cause| failed("remove", &path, cause))
     }
 
-    /// Gives 1 MiB back to a full disk, so that cleaning up can be written down.
-    pub fn release_ballast(&self) -> Result<(), DataDirError> {
-        let path = self.ballast_file();
-        private_files::remove(&path).map_err(|cause| failed("remove", &path, cause))
-    }
-
-    /// Takes the 1 MiB again. Does nothing when it is there. Errors: [`DataDirError::is_disk_full`].
-    pub fn restore_ballast(&self) -> Result<(), DataDirError> {
-        let path = self.ballast_file();
-        if fs::metadata(&path).is_ok_and(|found| found.len() == BALLAST_BYTES as u64) {
-            return Ok(());
-        }
-        // Noise, so that a file system that compresses or leaves out zeros keeps the room for real.
-        let mut noise = vec![0; BALLAST_BYTES];
-        rand::rng().fill_bytes(&mut noise);
-        write(&path, &noise)
+    /// The room that is kept for a full disk.
+    pub fn ballast(&self) -> Ballast {
+        Ballast { path: self.root.join("ballast") }
     }
 
     /// Keeps the directory ours while a store is open in it.
@@ -226,10 +213,6 @@ impl DataDir {
     pub(crate) fn high_water_file(&self) -> PathBuf {
         self.root.join("high-water")
     }
-
-    fn ballast_file(&self) -> PathBuf {
-        self.root.join("ballast")
-    }
 }
 
 impl std::fmt::Debug for DataDir {
@@ -239,6 +222,55 @@ impl std::fmt::Debug for DataDir {
             .field("installation", &self.installation)
             .finish_non_exhaustive()
     }
+}
+
+/// 1 MiB in a file of its own, given back to a full disk, so that what has to be written down then can be.
+#[derive(Debug, Clone)]
+pub struct Ballast {
+    path: PathBuf,
+}
+
+impl Ballast {
+    /// Gives the 1 MiB back. Does nothing when it was given back before.
+    pub fn release(&self) {
+        if !self.path.exists() {
+            return;
+        }
+        match private_files::remove(&self.path) {
+            Ok(()) => tracing::warn!("the disk with the data directory is full: 1 MiB kept for this was given back"),
+            Err(error) => tracing::warn!(%error, "the room kept for a full disk could not be given back"),
+        }
+    }
+
+    /// Takes the 1 MiB again. Does nothing when it is there. Errors: [`DataDirError::is_disk_full`].
+    pub fn restore(&self) -> Result<(), DataDirError> {
+        if fs::metadata(&self.path).is_ok_and(|found| found.len() == BALLAST_BYTES as u64) {
+            return Ok(());
+        }
+        // Noise, so that a file system that compresses or leaves out zeros keeps the room for real.
+        let mut noise = vec![0; BALLAST_BYTES];
+        rand::rng().fill_bytes(&mut noise);
+        write(&self.path, &noise)
+    }
+
+    /// Takes the 1 MiB again once the disk has room to spare.
+    pub(crate) fn restore_if_there_is_room(&self) {
+        if self.path.exists() || !self.path.parent().is_some_and(|it| room(it) >= ROOM_TO_SPARE) {
+            return;
+        }
+        match self.restore() {
+            Ok(()) => tracing::info!("the disk has room again: 1 MiB of it is kept for the next time"),
+            Err(error) => tracing::debug!(%error, "no room is kept for a full disk yet"),
+        }
+    }
+}
+
+/// 16 MiB, ours: many times what is taken.
+const ROOM_TO_SPARE: u64 = 16 * 1024 * 1024;
+
+/// Bytes that this user may still write.
+fn room(directory: &Path) -> u64 {
+    rustix::fs::statvfs(directory).map_or(0, |it| it.f_bavail.saturating_mul(it.f_frsize))
 }
 
 const DATABASE: &str = "boatyard.db";

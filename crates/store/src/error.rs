@@ -64,6 +64,12 @@ pub enum StoreError {
         #[source]
         cause: rusqlite::Error,
     },
+    /// The data directory was deleted or put back while it is open.
+    #[error("the database {} was deleted or replaced while Boatyard runs, so that nothing can be kept; the change was refused, and what runs goes on. Put the directory back, then restart `boatyard serve`", path.display())]
+    Replaced {
+        /// The database.
+        path: PathBuf,
+    },
     /// Somebody else holds the database for longer than 5 s.
     #[error("the database {} is busy; nothing was changed. Try again, and close other programs that have it open", path.display())]
     Busy {

@@ -7,6 +7,7 @@ mod connection;
 mod damage;
 pub mod directory;
 mod error;
+mod files;
 mod high_water;
 mod private_files;
 mod readers;

@@ -41,6 +41,9 @@ pub struct App {
     /// What is in force since a rollback was abandoned; `None`: the targets and rules of the active deployment.
     #[serde(default)]
     pub kept: Option<KeptServing>,
+    /// What runs of it and is newer than these records.
+    #[serde(default)]
+    pub newer: Newer,
 }
 
 /// What serves on after a rollback that could not restore the active deployment's targets. The next deployment that
@@ -53,6 +56,14 @@ pub struct KeptServing {
     pub deployments: BTreeSet<DeploymentId>,
     /// The failed deployment whose routing rules are in force; `None`: the active deployment's are.
     pub rules: Option<DeploymentId>,
+}
+
+/// Containers of an app that are newer than its records: the database was put back from a backup, or lost commits.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Newer {
+    pub containers: BTreeSet<InstanceName>,
+    /// [`App::deployments`] when they were found: deployments after that replace them.
+    pub deployments: u64,
 }
 
 /// One try to make a spec real.

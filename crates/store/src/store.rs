@@ -18,6 +18,7 @@ use crate::connection;
 use crate::damage::{Damaged, Ledger};
 use crate::directory::DataDir;
 use crate::error::{Fault, StoreError};
+use crate::files::OpenFiles;
 use crate::high_water::{HighWater, WentBack};
 use crate::readers::{READ_LIMIT, Readers};
 use crate::reading::{Kept, Look};
@@ -56,6 +57,16 @@ impl Store {
     ///
     /// Errors: see [`StoreError`]; none of them has changed anything but a migration that says how far it came.
     pub fn open(directory: &DataDir) -> Result<Self, StoreError> {
+        match Self::try_open(directory) {
+            Err(error) if error.is_disk_full() => {
+                directory.ballast().release();
+                Self::try_open(directory)
+            }
+            opened => opened,
+        }
+    }
+
+    fn try_open(directory: &DataDir) -> Result<Self, StoreError> {
         let path = directory.database();
         let sealer = directory.sealer();
         let mut conn = connection::open_writer(&path)?;
@@ -73,7 +84,8 @@ impl Store {
         }
         let readers = Readers::open(&path, READ_LIMIT)?;
         let (jobs, queue) = mpsc::channel();
-        let writer = Writer { conn, path: path.clone(), high_water, floor: seen };
+        let (files, ballast) = (OpenFiles::at(&path), directory.ballast());
+        let writer = Writer { conn, path: path.clone(), high_water, floor: seen, files, ballast };
         let writer = std::thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || writer.run(&queue))
@@ -122,6 +134,18 @@ impl Store {
             let mut statement = look.conn.prepare_cached("SELECT id FROM apps")?;
             let ids = statement.query_map([], |row| row.get(0).map(|id: String| AppId::new(id)))?;
             Ok(ids.collect::<Result<_, _>>()?)
+        })
+        .await
+    }
+
+    /// The ids of all apps that were deleted. An app that is neither here nor among [`Store::app_ids`] was created after
+    /// the moment that this database is from.
+    pub async fn deleted_apps(&self) -> Result<BTreeSet<AppId>, StoreError> {
+        self.read(|look| {
+            let mut statement = look.conn.prepare_cached("SELECT key FROM meta WHERE key GLOB ?1")?;
+            let keys = statement.query_map([format!("{}*", writing::DELETED_APP)], |row| row.get(0))?;
+            let id = |key: String| AppId::new(key.trim_start_matches(writing::DELETED_APP));
+            Ok(keys.map(|key| key.map(id)).collect::<Result<_, _>>()?)
         })
         .await
     }
@@ -227,6 +251,11 @@ impl Store {
         .await
     }
 
+    /// Counts an app as deleted that was never on record, or not any more.
+    pub async fn remember_deleted(&self, app: &AppId) -> Result<(), StoreError> {
+        self.set_meta(&format!("{}{app}", writing::DELETED_APP), "").await
+    }
+
     /// A small fact kept by [`Store::set_meta`].
     pub async fn get_meta(&self, key: &str) -> Result<Option<String>, StoreError> {
         let key = key.to_owned();
@@ -243,10 +272,9 @@ impl Store {
         self.write(move |writer| writer.transact(|tx| writing::put_meta(tx, &key, &value)).map(|_| ())).await
     }
 
-    /// A version for a route table, above every one given before, with gaps. Holds also when the database went back
-    /// in time.
-    pub async fn next_route_version(&self) -> Result<u64, StoreError> {
-        self.write(|writer| writer.transact(|_| Ok(())).map(|((), sequence)| sequence)).await
+    /// Whether commits can be kept: the files are still where they were opened. Errors: [`StoreError::Replaced`].
+    pub async fn check_files(&self) -> Result<(), StoreError> {
+        self.write(|writer| writer.files.check()).await
     }
 
     /// Rows that could not be read so far. What belongs to them must be left alone.

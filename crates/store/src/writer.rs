@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
+use crate::directory::Ballast;
 use crate::error::{Fault, StoreError};
+use crate::files::OpenFiles;
 use crate::high_water::HighWater;
 
 /// After so long without a change, the log file is written back: 2 s, ours.
@@ -24,6 +26,8 @@ pub(crate) struct Writer {
     pub(crate) high_water: HighWater,
     /// Commits are numbered above this, also after the database went back in time.
     pub(crate) floor: u64,
+    pub(crate) files: OpenFiles,
+    pub(crate) ballast: Ballast,
 }
 
 impl Writer {
@@ -39,6 +43,7 @@ impl Writer {
                 }
                 Err(RecvTimeoutError::Timeout) => {
                     self.checkpoint();
+                    self.ballast.restore_if_there_is_room();
                     unwritten = false;
                 }
                 Err(RecvTimeoutError::Disconnected) => return,
@@ -51,9 +56,17 @@ impl Writer {
         &mut self,
         work: impl FnOnce(&Transaction<'_>) -> Result<T, Fault>,
     ) -> Result<(T, u64), StoreError> {
-        let outcome = self.try_transact(work);
-        let (value, sequence) = outcome.map_err(|fault| fault.at(&self.path))?;
+        self.files.check()?;
+        let outcome = self.try_transact(work).map_err(|fault| fault.at(&self.path));
+        if outcome.as_ref().is_err_and(StoreError::is_disk_full) {
+            // For the next try, and for everybody else who has to clean up.
+            self.ballast.release();
+        }
+        let (value, sequence) = outcome?;
         self.high_water.note(sequence);
+        self.files.committed();
+        // Deleted in the same moment: then it is not kept, and must not be acknowledged.
+        self.files.check()?;
         Ok((value, sequence))
     }
 

@@ -14,11 +14,17 @@ use rollout::ids::DeploymentId;
 /// Largest body: 16 MiB, ours; the largest spec allowed is far below.
 pub(crate) const BODY_LIMIT: usize = 16 * 1024 * 1024;
 
+/// Prefix of the facts that remember deleted apps.
+pub(crate) const DELETED_APP: &str = "deleted_app/";
+
 /// Makes one change within the transaction.
 pub(crate) fn apply(tx: &Transaction<'_>, sealer: &Sealer, change: &Change) -> Result<(), Fault> {
     match change {
         Change::App(app) => put_app(tx, app),
-        Change::ForgetApp(app) => forget(tx, "DELETE FROM apps WHERE id = ?1", [app.as_str()]),
+        Change::ForgetApp(app) => {
+            forget(tx, "DELETE FROM apps WHERE id = ?1", [app.as_str()])?;
+            put_meta(tx, &format!("{DELETED_APP}{app}"), "")
+        }
         Change::Deployment(deployment) => put_deployment(tx, deployment),
         Change::ForgetDeployment(id) => {
             forget(tx, "DELETE FROM job_runs WHERE deployment = ?1", [id.as_str()])?;

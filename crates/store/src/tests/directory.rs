@@ -151,10 +151,10 @@ fn the_ballast_gives_its_room_back_and_takes_it_again() {
     let directory = DataDir::open(place.path().join("data")).unwrap();
     let ballast = directory.root().join("ballast");
     assert_eq!(fs::metadata(&ballast).unwrap().len(), BALLAST_BYTES as u64);
-    directory.release_ballast().unwrap();
-    directory.release_ballast().unwrap();
+    directory.ballast().release();
+    directory.ballast().release();
     assert!(!ballast.exists());
-    directory.restore_ballast().unwrap();
+    directory.ballast().restore().unwrap();
     assert_eq!(fs::metadata(&ballast).unwrap().len(), BALLAST_BYTES as u64);
 }
 

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use super::samples::*;
 use crate::records::{App, Change};
-use crate::{DataDir, DataDirError, Store};
+use crate::{DataDir, DataDirError, Store, StoreError};
 
 const DIRECTORY: &str = "BOATYARD_TEST_KILLED_WRITER";
 const ROUNDS: usize = 20;
@@ -108,5 +108,24 @@ async fn a_writer_to_be_killed() {
         let shop = App { deployments: number, ..app("shop", 1) };
         store.commit(vec![Change::App(shop), put(deployment("shop", number, Stage::Failed))]).await.unwrap();
         println!("acknowledged {number}");
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_acknowledged_that_goes_into_a_deleted_or_replaced_data_directory() {
+    for file in ["boatyard.db", "boatyard.db-wal"] {
+        let home = Home::with_app("shop").await;
+        home.store.check_files().await.unwrap();
+        let path = home.directory.root().join(file);
+        let aside = path.with_extension("aside");
+        std::fs::copy(&path, &aside).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        let change = || vec![Change::Instance(instance("shop", 0))];
+        let refused = home.store.commit(change()).await.unwrap_err();
+        assert!(matches!(refused, StoreError::Replaced { .. }), "{file}: {refused}");
+        std::fs::rename(&aside, &path).unwrap();
+        assert!(home.store.commit(change()).await.is_err(), "{file}: a copy is another file");
+        assert!(home.store.check_files().await.is_err());
+        assert_eq!(home.store.apps().await.unwrap().len(), 1, "{file}: what is open can be read");
     }
 }

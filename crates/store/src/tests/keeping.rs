@@ -225,19 +225,11 @@ async fn commits_at_once_are_all_kept() {
     assert_eq!(home.store.deployments(&"shop".into(), 0, 100).await.unwrap().1, 60);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn route_versions_are_never_given_twice_and_grow_over_restarts() {
-    let home = Home::new();
-    let tasks: Vec<_> = (0..20)
-        .map(|_| {
-            let store = home.store.clone();
-            tokio::spawn(async move { store.next_route_version().await.unwrap() })
-        })
-        .collect();
-    let mut given = std::collections::BTreeSet::new();
-    for task in tasks {
-        assert!(given.insert(task.await.unwrap()));
-    }
-    let after_restart = home.reopened().store.next_route_version().await.unwrap();
-    assert!(Some(&after_restart) > given.last());
+#[tokio::test]
+async fn a_deleted_app_is_remembered_and_one_that_was_never_here_is_not() {
+    let home = Home::with_app("shop").await;
+    assert!(home.store.deleted_apps().await.unwrap().is_empty());
+    home.store.commit(vec![Change::ForgetApp("shop".into())]).await.unwrap();
+    let home = home.reopened();
+    assert_eq!(home.store.deleted_apps().await.unwrap(), std::collections::BTreeSet::from(["shop".into()]));
 }

@@ -12,7 +12,7 @@ use rollout::target::ComponentKind;
 use rollout::time::Timestamp;
 use tempfile::TempDir;
 
-use crate::records::{App, BuiltImage, Change, Database, Deployment, Instance, JobRun, Record, Revision};
+use crate::records::{App, BuiltImage, Change, Database, Deployment, Instance, JobRun, Newer, Record, Revision};
 use crate::{DataDir, Store};
 
 /// A store and what it lies in. The store goes first.
@@ -66,6 +66,7 @@ pub(super) fn app(id: &str, network: u32) -> App {
         serial: 0,
         generation: 0,
         kept: None,
+        newer: Newer::default(),
     }
 }
 
