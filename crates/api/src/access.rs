@@ -11,6 +11,7 @@ use rollout::ids::{AppId, DeploymentId};
 
 use crate::control::Control;
 use crate::error::ApiError;
+use crate::server::Client;
 use crate::state::{ApiState, hex, sha256};
 
 /// The right to ask the controller, and what is known of who asks.
@@ -31,12 +32,20 @@ impl FromRequestParts<ApiState> for Access {
         if !equal(&hash, &state.token_hash) {
             return Err(ApiError::unauthorized());
         }
+        trust(parts);
         Ok(Self {
             control: state.control.clone(),
             caller: Caller { token_hash: hex(&hash), idempotency_key: idempotency_key(&parts.headers)? },
             base: base(&parts.headers),
             state: state.clone(),
         })
+    }
+}
+
+/// The connection of this request is not closed for those of strangers.
+pub(crate) fn trust(parts: &Parts) {
+    if let Some(client) = parts.extensions.get::<Client>() {
+        client.trust();
     }
 }
 

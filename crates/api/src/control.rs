@@ -2,6 +2,7 @@
 
 use app_spec::AppSpec;
 use async_trait::async_trait;
+use controller::unknown::{UnknownApp, UnknownList};
 use controller::view::{
     AppView, Caller, DeployOptions, DeploymentView, InstanceView, LogEntry, LogQuestion, Page, PageQuery, Preview,
 };
@@ -46,6 +47,8 @@ pub trait Control: Send + Sync + 'static {
     async fn preview_restart(&self, app: &AppId, components: &[String]) -> Result<Preview, ControlError>;
     async fn preview_deploy(&self, app: &AppId, options: DeployOptions) -> Result<Preview, ControlError>;
     async fn down(&self, remove_apps: bool) -> Result<(), ControlError>;
+    async fn unknown(&self) -> Result<UnknownList, ControlError>;
+    async fn delete_unknown(&self, app: &AppId) -> Result<UnknownApp, ControlError>;
 }
 
 #[async_trait]
@@ -134,5 +137,13 @@ impl Control for Controller {
 
     async fn down(&self, remove_apps: bool) -> Result<(), ControlError> {
         Controller::down(self, remove_apps).await
+    }
+
+    async fn unknown(&self) -> Result<UnknownList, ControlError> {
+        Controller::unknown(self).await
+    }
+
+    async fn delete_unknown(&self, app: &AppId) -> Result<UnknownApp, ControlError> {
+        Controller::delete_unknown(self, app).await
     }
 }

@@ -78,7 +78,7 @@ impl ApiError {
         }
         let body = serde_json::json!({ "id": self.id, "message": self.message, "request_id": request_id });
         let mut response = (self.status, axum::Json(body)).into_response();
-        if self.status == StatusCode::TOO_MANY_REQUESTS {
+        if matches!(self.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
             // Clients obey this without an upper bound, so it is small.
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
         }
@@ -103,6 +103,9 @@ impl From<ControlError> for ApiError {
             ControlError::Conflict(message) => Self::new(StatusCode::CONFLICT, "conflict", message),
             ControlError::DiskFull(message) => {
                 Self::new(StatusCode::INSUFFICIENT_STORAGE, "insufficient_storage", message)
+            }
+            ControlError::Unavailable(message) => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "service_unavailable", message)
             }
             ControlError::Internal { message, cause } => Self::server_error(message, format!("{cause:#}")),
         }

@@ -2,19 +2,20 @@
 
 use std::io;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use ingress::places::{Place, Places, Work};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::time::timeout;
 use tracing::{debug, warn};
 use uuid::Uuid;
@@ -30,10 +31,10 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 /// Bringing everything down drains open requests (60 s) and stops containers (240 s).
 const DOWN_WITHIN: Duration = Duration::from_secs(330);
 /// From the connection, or the last answer, to the end of a request's head.
-const HEAD_WITHIN: Duration = Duration::from_secs(60);
+const HEAD_WITHIN: Duration = Duration::from_secs(15);
 /// Largest head of a request.
 const HEAD_BYTES: usize = 64 * 1024;
-/// Connections at once; more wait in the kernel's queue.
+/// Connections at once. When all are taken, those that never showed the token give way to new ones.
 const CONNECTIONS: usize = 1024;
 /// At the end, answers under way get this long.
 const FINISH_WITHIN: Duration = Duration::from_secs(3);
@@ -56,7 +57,7 @@ pub async fn serve(
 ) -> io::Result<Ended> {
     let state = ApiState::new(control, listener.local_addr()?);
     let app = router().layer(from_fn_with_state(state.clone(), around)).with_state(state.clone());
-    let connections = Arc::new(Semaphore::new(CONNECTIONS));
+    let connections = Places::new(CONNECTIONS);
     let mut down = state.down.subscribe();
     let ended = tokio::select! {
         never = accept(&listener, &app, &connections, &state.stop) => match never {},
@@ -64,9 +65,9 @@ pub async fn serve(
         _ = down.wait_for(|down| *down) => Ended::Down,
     };
     state.stop.send_replace(true);
-    // Each connection and each log stream holds a permit until it has ended.
+    // Each connection holds a place and each log stream a permit until it has ended.
     let all_ended = async {
-        let _connections = connections.acquire_many(CONNECTIONS as u32).await;
+        connections.all_free().await;
         let _streams = state.log_streams.acquire_many(LOG_STREAMS as u32).await;
     };
     if timeout(FINISH_WITHIN + Duration::from_secs(1), all_ended).await.is_err() {
@@ -78,13 +79,12 @@ pub async fn serve(
 async fn accept(
     listener: &TcpListener,
     app: &Router,
-    connections: &Arc<Semaphore>,
+    connections: &Arc<Places>,
     stop: &watch::Sender<bool>,
 ) -> std::convert::Infallible {
     loop {
-        let permit = connections.clone().acquire_owned().await.expect("the semaphore is never closed");
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
+        let (stream, address) = match listener.accept().await {
+            Ok(accepted) => accepted,
             Err(error) => {
                 // Out of descriptors, most likely: others will be closed.
                 warn!(%error, "cannot accept a connection");
@@ -92,13 +92,45 @@ async fn accept(
                 continue;
             }
         };
-        let (connection, stop) = (connection(stream, app.clone()), stop.subscribe());
+        let Some(place) = connections.take(address.ip()) else {
+            debug!(%address, "too many connections of trusted clients; a new one is closed");
+            continue;
+        };
+        let client = Client::new(place);
+        // Every request brings its client along: whoever shows the token keeps the place.
+        let app = app.clone().layer(Extension(client.clone()));
+        let (connection, stop) = (connection(stream, app), stop.subscribe());
         tokio::spawn(async move {
-            if let Err(error) = until_stopped(connection, stop).await {
-                debug!(%error, "a connection ended");
+            tokio::select! {
+                ended = until_stopped(connection, stop) => if let Err(error) = ended {
+                    debug!(%error, "a connection ended");
+                },
+                () = client.lost() => debug!(%address, "closed to make room for another connection"),
             }
-            drop(permit);
         });
+    }
+}
+
+/// Whose connection a request came on.
+#[derive(Clone)]
+pub(crate) struct Client {
+    place: Arc<Place>,
+    trusted: Arc<OnceLock<Work>>,
+}
+
+impl Client {
+    fn new(place: Place) -> Self {
+        Self { place: Arc::new(place), trusted: Arc::default() }
+    }
+
+    /// It showed the token, or a ticket that somebody got by it: the connection counts as busy as long as it is open, so
+    /// that connections of strangers give way before it.
+    pub fn trust(&self) {
+        self.trusted.get_or_init(|| self.place.work());
+    }
+
+    async fn lost(&self) {
+        self.place.lost().await;
     }
 }
 

@@ -20,6 +20,7 @@ use serde::Deserialize;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
+use crate::access::trust;
 use crate::control::{Control, LogLines};
 use crate::error::ApiError;
 use crate::state::ApiState;
@@ -55,6 +56,7 @@ impl FromRequestParts<ApiState> for Ticket {
         let busy = || ApiError::too_many("too many log streams are open; end one of them");
         let permit = state.log_streams.clone().try_acquire_owned().map_err(|_| busy())?;
         let question = state.tickets.redeem(&token, Instant::now()).ok_or_else(used)?;
+        trust(parts);
         Ok(Self { question, control: state.control.clone(), stop: state.stop.subscribe(), permit })
     }
 }

@@ -48,6 +48,17 @@ pub const DEPLOYMENTS: &[Column] = &[
     usual("Updated", "Updated At", |it| text(it, "/updated_at")),
 ];
 
+pub const UNKNOWN: &[Column] = &[
+    usual("App", "App ID", |it| text(it, "/app")),
+    usual("Name", "App Name", |it| text(it, "/name")),
+    usual("Hosts", "Hosts", hosts),
+    usual("Container", "Container", |it| text(it, "/container/name")),
+    usual("Component", "Component", |it| text(it, "/container/component")),
+    usual("Role", "Role", |it| text(it, "/container/role")),
+    usual("Running", "Running", |it| text(it, "/container/running")),
+    usual("Routed", "Routed", |it| text(it, "/container/routed")),
+];
+
 pub const INSTANCES: &[Column] = &[
     usual("Name", "Name", |it| text(it, "/instance_name")),
     usual("ComponentName", "Component Name", |it| text(it, "/component_name")),
@@ -106,6 +117,11 @@ fn text(object: &Value, pointer: &str) -> String {
         Some(Value::String(text)) => text.clone(),
         Some(other) => other.to_string(),
     }
+}
+
+fn hosts(app: &Value) -> String {
+    let hosts = app["hosts"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    hosts.collect::<Vec<_>>().join(" ")
 }
 
 /// `5/8`, and how many failed.

@@ -18,6 +18,7 @@ mod say;
 mod serve;
 mod spec;
 mod table;
+mod unknown;
 mod watch;
 
 use std::process::ExitCode;
@@ -33,6 +34,10 @@ fn main() -> ExitCode {
         return source::run_worker(std::io::stdin(), std::io::stdout());
     }
     let arguments = Arguments::parse();
+    if matches!(arguments.command, Command::Ingress) {
+        // Rights belong to threads, so they go before there are others.
+        ingress::confine(&arguments);
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -61,5 +66,6 @@ async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
         Command::Uninstall(options) => down::uninstall(options, connection.data_dir()?).await,
         Command::Apps(command) => apps::run(command, &connection).await,
         Command::Spec(command) => spec::run(command, &connection).await,
+        Command::Unknown(command) => unknown::run(command, &connection).await,
     }
 }

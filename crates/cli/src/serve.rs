@@ -25,7 +25,13 @@ pub async fn run(options: Serve, data_dir: PathBuf) -> anyhow::Result<Exit> {
     let api = listener.local_addr().context("the API's address cannot be told")?;
     let (http, socket) = (options.http, options.host.socket()?);
     let controller = Controller::start(config(options, &data_dir, api)?).await?;
-    leave_runtime_file(&controller, api)?;
+    if let Err(error) = leave_runtime_file(&controller, api) {
+        // A full disk keeps nobody from being served.
+        say::note(&format!(
+            "note: {}; other commands find this server by --api-url http://{api}",
+            crate::exit::chain(&error)
+        ));
+    }
     let ended = serve(&controller, listener, &data_dir, api, http, &socket).await;
     controller.remove_runtime();
     controller.shutdown().await;

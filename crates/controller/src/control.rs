@@ -12,13 +12,14 @@ use rollout::deployment::Stage;
 use rollout::ids::{AppId, ComponentName, DeploymentId};
 use rollout::queue::{Request, Restart};
 use store::records::{App, Deployment};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use crate::app::{AppHandle, Ask, Request as Inbox};
 use crate::config::Config;
 use crate::error::{ControlError, StartError, closest};
 use crate::logs::{Entries, Logs};
 use crate::start::{self, Started};
+use crate::unknown::{self, UnknownApp, UnknownList};
 use crate::view::{AppView, Caller, DeployOptions, DeploymentView, InstanceView, LogQuestion, Page, PageQuery};
 
 /// A running controller. Cheap to clone.
@@ -88,8 +89,7 @@ impl Controller {
     /// Deletes an app: instances drain, databases stop and keep their volumes. Returns when that is promised, not when it
     /// is done.
     pub async fn delete_app(&self, app: &AppId) -> Result<(), ControlError> {
-        let handle = self.handle(app).await?;
-        handle.ask(|reply| Inbox::Delete { reply }).await
+        self.ask_task(app, |reply| Inbox::Delete { reply }).await
     }
 
     /// By id, else by name.
@@ -151,8 +151,21 @@ impl Controller {
     }
 
     async fn ask_app(&self, app: &AppId, ask: Ask) -> Result<Deployment, ControlError> {
-        let handle = self.handle(app).await?;
-        handle.ask(|reply| Inbox::Deploy { ask: Box::new(ask), reply }).await
+        self.ask_task(app, |reply| Inbox::Deploy { ask: Box::new(ask), reply }).await
+    }
+
+    /// Asks the app's task. Errors: [`ControlError::NotFound`] only when no record of the app exists: clients take it for
+    /// the app's deletion.
+    async fn ask_task<T>(
+        &self,
+        app: &AppId,
+        request: impl FnOnce(oneshot::Sender<Result<T, ControlError>>) -> Inbox,
+    ) -> Result<T, ControlError> {
+        let answer = self.handle(app).await?.ask(request).await;
+        if matches!(answer, Err(ControlError::Unavailable(_))) {
+            self.record(app).await?;
+        }
+        answer
     }
 
     /// An app's deployments, newest first.
@@ -187,8 +200,7 @@ impl Controller {
     /// Ends a deployment under way; what it replaced is rolled back.
     pub async fn cancel(&self, app: &AppId, id: &DeploymentId) -> Result<DeploymentView, ControlError> {
         self.deployment(app, id).await?;
-        let handle = self.handle(app).await?;
-        let deployment = handle.ask(|reply| Inbox::Cancel { deployment: id.clone(), reply }).await?;
+        let deployment = self.ask_task(app, |reply| Inbox::Cancel { deployment: id.clone(), reply }).await?;
         Ok(DeploymentView { deployment, waiting: Vec::new() })
     }
 
@@ -242,6 +254,24 @@ impl Controller {
         let shared = &self.0.shared;
         let (store, engine, logbook) = (shared.store.clone(), shared.engine.clone(), shared.logbook.clone());
         Logs { store, engine, logbook, changes: self.changes() }.read(question).await
+    }
+
+    /// What runs or is routed although no record explains it, and what people should know about it.
+    pub async fn unknown(&self) -> Result<UnknownList, ControlError> {
+        unknown::list(&self.0.shared).await
+    }
+
+    /// Stops and removes what is unknown of an app, and returns it; volumes stay. Errors: nothing is unknown of it, or it
+    /// serves an app that is on record.
+    pub async fn delete_unknown(&self, app: &AppId) -> Result<UnknownApp, ControlError> {
+        self.in_charge()?;
+        let (shared, app) = (self.0.shared.clone(), app.clone());
+        // What was begun is ended, also when the caller leaves: stopping gives processes their time.
+        let deleted = tokio::spawn(async move { unknown::delete(&shared, &app).await }).await;
+        deleted.map_err(|error| ControlError::Internal {
+            message: "not everything could be removed; try again".into(),
+            cause: error.into(),
+        })?
     }
 
     /// Ticks whenever any app's records changed.

@@ -13,6 +13,8 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
+use crate::supervise::supervise;
+
 /// The truth is looked up this often: DESIGN §4.
 const FULL_LIST: Duration = Duration::from_secs(10);
 /// Hints come in bursts (create, connect, start); one list answers them all.
@@ -43,15 +45,16 @@ impl EngineWatch {
     pub fn start(engine: Arc<dyn Engine>, stop: tokio_util::sync::CancellationToken) -> Self {
         let (sender, view) = watch::channel(Arc::new(EngineView::default()));
         let look = Arc::new(Notify::new());
-        let lister = list_forever(engine.clone(), sender, look.clone());
-        let listener = hear_hints(engine, look.clone());
-        tokio::spawn(async move {
-            tokio::select! {
-                () = stop.cancelled() => {}
-                () = lister => {}
-                () = listener => {}
-            }
-        });
+        {
+            let (engine, look) = (engine.clone(), look.clone());
+            let list = move || list_forever(engine.clone(), sender.clone(), look.clone());
+            tokio::spawn(supervise("engine list", stop.clone(), list));
+        }
+        {
+            let look = look.clone();
+            let listen = move || hear_hints(engine.clone(), look.clone());
+            tokio::spawn(supervise("engine events", stop, listen));
+        }
         Self { view, look }
     }
 

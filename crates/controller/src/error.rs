@@ -20,6 +20,9 @@ pub enum ControlError {
     /// The disk is full; nothing was changed.
     #[error("{0}")]
     DiskFull(String),
+    /// The controller stops, or a task of it ended or is busy; the same request may succeed later.
+    #[error("{0}")]
+    Unavailable(String),
     /// Our fault or the machine's; the chain goes to the log.
     #[error("{message}")]
     Internal {
@@ -48,6 +51,9 @@ impl From<store::StoreError> for ControlError {
         }
         if let store::StoreError::NameTaken { name } = &error {
             return Self::name_taken(name);
+        }
+        if matches!(error, store::StoreError::Replaced { .. }) {
+            return Self::Unavailable(error.to_string());
         }
         let message = "the store did not answer; nothing was changed. See the log of `boatyard serve`".into();
         Self::Internal { message, cause: error.into() }

@@ -4,6 +4,7 @@
 //! that wakes up from a pause, or one on a copy of the data. The older of two lets go of everything and writes nothing.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use engine::{Engine, EngineError, Identity, Role};
@@ -26,6 +27,10 @@ pub(crate) struct Fence {
     engine: Arc<dyn Engine>,
     names: Names,
     epoch: u64,
+    store: Store,
+    /// The database has the number. Not so where the disk was full at the start.
+    is_stored: AtomicBool,
+    is_newer_than_database: bool,
     lost: CancellationToken,
 }
 
@@ -38,12 +43,35 @@ impl Fence {
         let stored: u64 = store.get_meta(EPOCH).await.map_err(failed)?.and_then(|it| it.parse().ok()).unwrap_or(0);
         let newest = fences.iter().map(|(epoch, _)| *epoch).max().unwrap_or(0);
         let epoch = stored.max(newest) + 1;
-        store.set_meta(EPOCH, &epoch.to_string()).await.map_err(failed)?;
+        let is_stored = match put(store, epoch).await {
+            Ok(()) => true,
+            // The number on the engine is what counts: a full disk is no reason to leave everything alone.
+            Err(error) if error.is_disk_full() => {
+                warn!(%error, "the number of this controller is written down later");
+                false
+            }
+            Err(error) => return Err(failed(error)),
+        };
         engine.ensure_volume(&names.fence(epoch), &identity(epoch)).await.map_err(refused)?;
         for (_, name) in fences {
             engine.remove_volume(&name).await.map_err(refused)?;
         }
-        Ok(Self { engine, names, epoch, lost: CancellationToken::new() })
+        let (store, is_stored) = (store.clone(), AtomicBool::new(is_stored));
+        Ok(Self {
+            engine,
+            names,
+            epoch,
+            store,
+            is_stored,
+            is_newer_than_database: newest > stored,
+            lost: CancellationToken::new(),
+        })
+    }
+
+    /// The engine had a higher number than the database when this controller started: the database was put back from a
+    /// backup, or lost commits. No backup of the data directory holds the engine's number.
+    pub fn is_newer_than_database(&self) -> bool {
+        self.is_newer_than_database
     }
 
     /// Cancelled when another controller has taken over.
@@ -66,6 +94,9 @@ impl Fence {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(LOOK_EVERY) => {}
             }
+            if !self.is_stored.load(Relaxed) && put(&self.store, self.epoch).await.is_ok() {
+                self.is_stored.store(true, Relaxed);
+            }
             let Ok(fences) = fences(self.engine.as_ref()).await else { continue };
             self.compare(&fences);
             if fences.is_empty() {
@@ -83,6 +114,14 @@ impl Fence {
             error!("another controller of this installation has taken over; this one stops changing anything");
             self.lost.cancel();
         }
+    }
+}
+
+/// Twice on a full disk: the first failure gives back the room that is kept for this.
+async fn put(store: &Store, epoch: u64) -> Result<(), StoreError> {
+    match store.set_meta(EPOCH, &epoch.to_string()).await {
+        Err(error) if error.is_disk_full() => store.set_meta(EPOCH, &epoch.to_string()).await,
+        other => other,
     }
 }
 

@@ -1,37 +1,44 @@
-//! The controller's side of the front door: one table for all apps, sent whole, and what the ingress tells.
+//! The controller's side of the ingress: one table for all apps, sent whole, and what the ingress reports.
 //!
-//! Apps hand in their parts; the front sends the joined table with the next version and answers when it is acknowledged.
-//! Parts that come while one is being sent go together with the next. An app that has not handed in its part, or cannot,
-//! keeps the one that the ingress serves. When the ingress dies it is started again within a second, and gets the newest
-//! table.
+//! Apps submit their parts; one task sends the joined table with the next version and reports when the ingress has
+//! acknowledged it. Parts that arrive while a table is being sent go together with the next one. An app keeps the part
+//! that the ingress serves until its task submits a new one, and so does an app that has no record: the database may be
+//! older than what runs. Only an app that was deleted loses its part.
+//!
+//! An ingress that died is started again, and one that refuses a table hears a new hello: after it was frozen, another
+//! connection may be in charge of it, and its answer to a hello says which table it has.
 
 pub(crate) mod door;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures::FutureExt;
 use ingress::control::News;
-use ingress::protocol::{AppRoutes, Counters, Open, RouteRefused, RouteTable, Status};
+use ingress::protocol::{AppRoutes, Counters, Open, RouteRefused, RouteTable, Rule, Status};
 use rollout::ids::AppId;
-use store::Store;
 use store::records::{Counted, Served};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::fence::Fence;
+use crate::supervise::{Backoff, Repeated};
 
-/// An ingress that died is back within a second (F73): looked at this often.
+/// Between two attempts to reach the ingress; doubles up to [`LONGEST_RETRY`], so that one that died is back within a
+/// second.
 const RETRY: Duration = Duration::from_millis(100);
+const LONGEST_RETRY: Duration = Duration::from_secs(2);
 /// Somebody who wants to end it waits so long for one that is being started.
 const BACK_WITHIN: Duration = Duration::from_secs(5);
 /// For an acknowledgement, and for the ingress to be back when it is gone.
 const ACKNOWLEDGED_WITHIN: Duration = Duration::from_secs(15);
 
-pub(crate) use door::{Door, Doors, IngressProcess, Unsent};
+pub(crate) use door::{Door, Doors, IngressProcess, Opened, Unsent};
 
 /// Handed to everybody.
 #[derive(Clone)]
@@ -42,10 +49,15 @@ pub(crate) struct Front {
 
 struct Shared {
     http: SocketAddr,
+    doors: Box<dyn Doors>,
     /// Every app's newest part, by app id: in the beginning what the ingress serves.
     parts: Mutex<BTreeMap<String, AppRoutes>>,
+    /// Apps among them that have no record.
+    unknown: Mutex<BTreeSet<String>>,
     /// Open work by upstream, as last heard.
     open: Mutex<BTreeMap<String, Open>>,
+    /// Why the ingress could not write the newest table down.
+    unsaved: Mutex<Option<String>>,
     /// What was counted until the newest table was acknowledged.
     tallies: Mutex<Option<Tallies>>,
     control: Mutex<Option<Arc<dyn Door>>>,
@@ -64,35 +76,49 @@ enum Work {
 }
 
 impl Front {
-    /// Starts the ingress where none answers. Every app of `on_record` keeps the routes that it serves until the app hands
-    /// in its part; those of others go with the first table. Errors: a sentence, such as which address it cannot have.
+    /// Starts the ingress where none answers. Every app keeps the routes that the ingress has until its task submits new
+    /// ones, except for the apps in `deleted`. Errors: a sentence, such as which address the ingress cannot have.
     pub async fn start(
         http: SocketAddr,
         doors: Box<dyn Doors>,
-        store: Store,
         on_record: &BTreeSet<AppId>,
+        deleted: &BTreeSet<AppId>,
         fence: Arc<Fence>,
         stop: CancellationToken,
     ) -> Result<Self, String> {
         let (work, inbox) = mpsc::channel(1024);
         let opened = doors.open().await?;
-        let kept = opened.table.apps.into_iter().filter(|it| on_record.contains(&AppId::from(it.app.as_str())));
+        let kept = opened.table.apps.iter().filter(|it| !deleted.contains(&AppId::from(it.app.as_str())));
+        let parts: BTreeMap<_, _> = kept.map(|it| (it.app.clone(), it.clone())).collect();
+        let unknown = parts.keys().filter(|it| !on_record.contains(&AppId::from(it.as_str()))).cloned().collect();
         let shared = Arc::new(Shared {
             http,
-            parts: Mutex::new(kept.map(|it| (it.app.clone(), it)).collect()),
+            doors,
+            parts: Mutex::new(parts),
+            unknown: Mutex::new(unknown),
             open: Mutex::default(),
+            unsaved: Mutex::default(),
             tallies: Mutex::default(),
             control: Mutex::default(),
             changes: watch::channel(0).0,
         });
-        let keeper = Keeper { doors, store, fence, shared: shared.clone(), inbox, refused: Vec::new() };
-        tokio::spawn(keeper.run(opened.door, stop));
+        let keeper = Keeper {
+            fence,
+            shared: shared.clone(),
+            inbox,
+            version: 0,
+            refused: Vec::new(),
+            refusals: Backoff::new(RETRY, LONGEST_RETRY),
+            reasons: Repeated::default(),
+        };
+        tokio::spawn(keeper.run(opened, stop));
         Ok(Self { shared, work })
     }
 
     /// Replaces an app's part; returns when no new request can see the old one. Errors: a sentence; try again.
     pub async fn set(&self, part: AppRoutes) -> Result<(), String> {
-        self.parts().insert(part.app.clone(), part);
+        lock(&self.shared.unknown).remove(&part.app);
+        lock(&self.shared.parts).insert(part.app.clone(), part);
         let (told, heard) = oneshot::channel();
         let gone = || "the controller is stopping".to_owned();
         self.work.send(Work::Send(told)).await.map_err(|_| gone())?;
@@ -104,12 +130,32 @@ impl Front {
 
     /// An app's newest part: handed in by it, or served from before.
     pub fn part(&self, app: &str) -> Option<AppRoutes> {
-        self.parts().get(app).cloned()
+        lock(&self.shared.parts).get(app).cloned()
+    }
+
+    /// Apps that the ingress serves although they have no record, with their host names.
+    pub fn unknown(&self) -> BTreeMap<String, Vec<String>> {
+        let unknown = lock(&self.shared.unknown).clone();
+        let parts = lock(&self.shared.parts);
+        unknown.into_iter().filter_map(|it| Some((it.clone(), parts.get(&it)?.hosts.clone()))).collect()
+    }
+
+    /// Why the ingress could not write the newest table to its disk, though the table is in force.
+    pub fn unsaved(&self) -> Option<String> {
+        lock(&self.shared.unsaved).clone()
+    }
+
+    /// Names of all upstreams in the newest table.
+    pub fn routed(&self) -> BTreeSet<String> {
+        let parts = lock(&self.shared.parts);
+        let upstreams = parts.values().flat_map(|it| &it.rules).flat_map(|it| &it.upstreams);
+        upstreams.map(|it| it.id.clone()).collect()
     }
 
     /// Takes an app out of the table.
     pub async fn forget(&self, app: &str) {
-        self.parts().remove(app);
+        lock(&self.shared.unknown).remove(app);
+        lock(&self.shared.parts).remove(app);
         let (told, heard) = oneshot::channel();
         if self.work.send(Work::Send(told)).await.is_ok() {
             drop(tokio::time::timeout(ACKNOWLEDGED_WITHIN, heard).await);
@@ -118,7 +164,7 @@ impl Front {
 
     /// Open work of an upstream. Heard after the table without it was acknowledged.
     pub fn open(&self, upstream: &str) -> Open {
-        self.shared.open.lock().expect("nobody panics holding it").get(upstream).copied().unwrap_or_default()
+        lock(&self.shared.open).get(upstream).copied().unwrap_or_default()
     }
 
     /// Ticks when open work changed.
@@ -129,7 +175,7 @@ impl Front {
     /// What was counted under a window when the newest table was acknowledged; `None` before the first one. Of a window
     /// that no table has named yet it says which process will count it.
     pub fn counted(&self, app: &str, window: &str) -> Option<Counted> {
-        let tallies = self.shared.tallies.lock().expect("nobody panics holding it");
+        let tallies = lock(&self.shared.tallies);
         tallies.as_ref().map(|it| it.of(app, window))
     }
 
@@ -163,19 +209,49 @@ impl Front {
         let _ = tokio::time::timeout(BACK_WITHIN, back).await;
     }
 
-    /// Stops the ingress in order: open requests get `drain`. Returns when it is gone.
+    /// Stops the ingress in order; open requests get `drain`. Returns when it is gone.
     pub async fn shutdown(&self, drain: Duration) -> Result<(), String> {
         let control = self.control().ok_or("the ingress does not answer")?;
-        control.shutdown(drain).await
+        match control.shutdown(drain).await {
+            // Another connection is in charge: a hello on a new one changes that.
+            Err(Unsent::Refused(_)) => {
+                let opened = self.shared.doors.open().await?;
+                opened.door.shutdown(drain).await.map_err(Unsent::why)
+            }
+            ended => ended.map_err(Unsent::why),
+        }
     }
 
     fn control(&self) -> Option<Arc<dyn Door>> {
-        self.shared.control.lock().expect("nobody panics holding it").clone()
+        lock(&self.shared.control).clone()
     }
+}
 
-    fn parts(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, AppRoutes>> {
-        self.shared.parts.lock().expect("nobody panics holding it")
-    }
+/// No critical section here can stop half-way, so what a panicked task left behind is whole.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The table for all apps. A host name belongs to one app: an app without a record gives it up once an app with a record
+/// has instances to serve it, and keeps it until then.
+fn joined(parts: &BTreeMap<String, AppRoutes>, unknown: &BTreeSet<String>) -> Vec<AppRoutes> {
+    let is_unknown = |it: &AppRoutes| unknown.contains(&it.app);
+    let serves = |it: &AppRoutes| it.rules.iter().any(|rule: &Rule| !rule.upstreams.is_empty());
+    let hosts_of = |these: &dyn Fn(&AppRoutes) -> bool| -> BTreeSet<String> {
+        parts.values().filter(|it| these(it)).flat_map(|it| it.hosts.iter().cloned()).collect()
+    };
+    let served = hosts_of(&|it| !is_unknown(it) && serves(it));
+    let of_unknown = hosts_of(&is_unknown);
+    let without_others_hosts = |part: &AppRoutes| {
+        let mut part = part.clone();
+        let may_have = |host: &String| match unknown.contains(&part.app) {
+            true => !served.contains(host),
+            false => served.contains(host) || !of_unknown.contains(host),
+        };
+        part.hosts.retain(may_have);
+        part
+    };
+    parts.values().map(without_others_hosts).collect()
 }
 
 impl Tallies {
@@ -206,21 +282,50 @@ impl From<Status> for Tallies {
 
 /// The task that talks to the ingress.
 struct Keeper {
-    doors: Box<dyn Doors>,
-    store: Store,
     fence: Arc<Fence>,
     shared: Arc<Shared>,
     inbox: mpsc::Receiver<Work>,
+    /// Of the table that the ingress has, as far as is known.
+    version: u64,
     /// What the ingress left out of the newest table.
     refused: Vec<RouteRefused>,
+    refusals: Backoff,
+    reasons: Repeated,
+}
+
+/// Why a connection to the ingress is not used any longer.
+enum Ended {
+    /// The ingress does not answer on it. The sentence says why.
+    Gone(String),
+    /// The ingress refused a table.
+    Refused(String),
+    /// The controller stops.
+    Idle,
+}
+
+impl From<Unsent> for Ended {
+    fn from(unsent: Unsent) -> Self {
+        match unsent {
+            Unsent::Gone(why) => Ended::Gone(why),
+            Unsent::Refused(why) => Ended::Refused(why),
+        }
+    }
 }
 
 impl Keeper {
-    async fn run(mut self, control: Arc<dyn Door>, stop: CancellationToken) {
-        tokio::select! {
-            biased;
-            () = stop.cancelled() => {}
-            () = self.keep(control) => {}
+    async fn run(mut self, opened: Opened, stop: CancellationToken) {
+        let mut opened = Some(opened);
+        loop {
+            let ended = tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                ended = AssertUnwindSafe(self.keep(opened.take())).catch_unwind() => ended,
+            };
+            if ended.is_ok() {
+                break;
+            }
+            error!("the task that talks to the ingress panicked; it connects again");
+            tokio::time::sleep(LONGEST_RETRY).await;
         }
         if self.fence.lost().is_cancelled() {
             // Another controller steers it now.
@@ -228,35 +333,52 @@ impl Keeper {
         }
     }
 
-    /// Ends only when another controller has taken over.
-    async fn keep(&mut self, control: Arc<dyn Door>) {
-        let mut control = Some(control);
-        while let Some(lives) = control.take() {
-            let why = self.serve(lives).await;
-            self.set_control(None);
-            warn!(%why, "the ingress went away; starting it again");
-            control = self.open_again().await;
+    /// Ends only when another controller has taken over, or this one stops.
+    async fn keep(&mut self, opened: Option<Opened>) {
+        let mut opened = match opened {
+            Some(opened) => opened,
+            None => match self.open_again().await {
+                Some(opened) => opened,
+                None => return,
+            },
+        };
+        loop {
+            match self.serve(opened).await {
+                Ended::Gone(why) => {
+                    self.set_control(None);
+                    warn!(%why, "the connection to the ingress is lost; connecting again, or starting it again");
+                }
+                Ended::Refused(why) => {
+                    if self.reasons.is_due(&why) {
+                        warn!(%why, "the ingress refused the routes; saying hello again");
+                    }
+                    tokio::time::sleep(self.refusals.pause()).await;
+                }
+                Ended::Idle => return,
+            }
+            opened = match self.open_again().await {
+                Some(opened) => opened,
+                None => return,
+            };
         }
     }
 
-    /// Until it can be had. `None`: it may not have gone away, but listen to somebody else who may.
-    async fn open_again(&self) -> Option<Arc<dyn Door>> {
-        let mut told = String::new();
+    /// Tries until it succeeds. `None`: another controller has taken over.
+    async fn open_again(&mut self) -> Option<Opened> {
+        let mut pauses = Backoff::new(RETRY, LONGEST_RETRY);
         loop {
-            tokio::time::sleep(RETRY).await;
-            // A hello takes charge of it, so the fence is looked at before, not only from time to time.
+            tokio::time::sleep(pauses.pause()).await;
+            // A hello takes charge of the ingress, so the fence is looked at before each one.
             if !self.fence.holds().await {
                 return None;
             }
-            match self.doors.open().await {
+            match self.shared.doors.open().await {
                 Ok(opened) => {
-                    info!("the ingress is back");
-                    return Some(opened.door);
+                    info!("connected to the ingress again");
+                    return Some(opened);
                 }
-                // Ten times a second the same is told once.
-                Err(why) if why != told => {
-                    warn!(%why, "the ingress cannot be started; trying again");
-                    told = why;
+                Err(why) if self.reasons.is_due(&why) => {
+                    warn!(%why, "the ingress cannot be started or does not answer; trying again");
                 }
                 Err(_) => {}
             }
@@ -264,33 +386,38 @@ impl Keeper {
     }
 
     fn set_control(&self, control: Option<Arc<dyn Door>>) {
-        *self.shared.control.lock().expect("nobody panics holding it") = control;
+        *lock(&self.shared.control) = control;
     }
 
-    /// Works with one living ingress until it is gone; returns why.
-    async fn serve(&mut self, control: Arc<dyn Door>) -> String {
+    /// Works with one connection until it is of no use any longer.
+    async fn serve(&mut self, opened: Opened) -> Ended {
+        let control = opened.door;
+        // Whatever the ingress has, the next table is newer, also after the database went back in time.
+        self.version = opened.table.version;
         self.set_control(Some(control.clone()));
         let mut news = control.news();
-        if let Err(Unsent::Gone(why)) = self.send(control.as_ref(), Vec::new()).await {
-            return why;
+        if let Err(unsent) = self.send(control.as_ref(), Vec::new()).await {
+            return unsent.into();
         }
         loop {
             tokio::select! {
                 work = self.inbox.recv() => {
-                    let Some(Work::Send(first)) = work else { return "nobody asks any more".into() };
+                    let Some(Work::Send(first)) = work else { return Ended::Idle };
                     let mut told = vec![first];
                     while let Ok(Work::Send(next)) = self.inbox.try_recv() {
                         told.push(next);
                     }
-                    if let Err(Unsent::Gone(why)) = self.send(control.as_ref(), told).await {
-                        return why;
+                    if let Err(unsent) = self.send(control.as_ref(), told).await {
+                        return unsent.into();
                     }
                 }
                 message = news.recv() => match message {
                     Ok(News::Draining { upstream, open }) => self.heard(upstream, open),
                     // What was missed is in its status, which the next table brings; a lost drain ends by its deadline.
                     Err(RecvError::Lagged(_)) => {}
-                    Ok(News::Lost) | Err(RecvError::Closed) => return "its control connection ended".into(),
+                    Ok(News::Lost) | Err(RecvError::Closed) => {
+                        return Ended::Gone("its control connection ended".into());
+                    }
                 },
             }
         }
@@ -301,20 +428,23 @@ impl Keeper {
     async fn send(&mut self, control: &dyn Door, told: Vec<oneshot::Sender<Result<(), String>>>) -> Result<(), Unsent> {
         let sent = self.exchange(control).await;
         for caller in told {
-            let answer = sent.clone().map_err(|(Unsent::Gone(why) | Unsent::Refused(why))| why);
-            drop(caller.send(answer));
+            drop(caller.send(sent.clone().map_err(Unsent::why)));
         }
         sent
     }
 
     async fn exchange(&mut self, control: &dyn Door) -> Result<(), Unsent> {
-        let version = self.store.next_route_version().await.map_err(|error| Unsent::Refused(error.to_string()))?;
-        let apps = self.shared.parts.lock().expect("nobody panics holding it").values().cloned().collect();
+        let version = self.version + 1;
+        let apps = joined(&lock(&self.shared.parts), &lock(&self.shared.unknown));
         control.set_table(RouteTable { version, apps }).await?;
+        self.version = version;
+        self.refusals.reset();
+        self.reasons.clear();
         let mut status = control.status().await.map_err(Unsent::Gone)?;
         self.tell_refused(std::mem::take(&mut status.refused));
-        *self.shared.open.lock().expect("nobody panics holding it") = std::mem::take(&mut status.open);
-        *self.shared.tallies.lock().expect("nobody panics holding it") = Some(status.into());
+        *lock(&self.shared.open) = std::mem::take(&mut status.open);
+        *lock(&self.shared.unsaved) = status.unsaved.take();
+        *lock(&self.shared.tallies) = Some(status.into());
         self.shared.changes.send_modify(|ticks| *ticks += 1);
         Ok(())
     }
@@ -328,12 +458,44 @@ impl Keeper {
     }
 
     fn heard(&self, upstream: String, open: Open) {
-        let mut all = self.shared.open.lock().expect("nobody panics holding it");
+        let mut all = lock(&self.shared.open);
         match open == Open::default() {
             true => drop(all.remove(&upstream)),
             false => drop(all.insert(upstream, open)),
         }
         drop(all);
         self.shared.changes.send_modify(|ticks| *ticks += 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ingress::protocol::{PathMatch, Rewrite, Upstream};
+
+    use super::*;
+
+    fn part(app: &str, host: &str, upstreams: usize) -> (String, AppRoutes) {
+        let upstream = |number: usize| Upstream { id: format!("{app}-{number}"), address: ([10, 0, 0, 1], 80).into() };
+        let rule = Rule {
+            path: PathMatch::Prefix("/".into()),
+            rewrite: Rewrite::Keep,
+            component: "web".into(),
+            upstreams: (0..upstreams).map(upstream).collect(),
+        };
+        let part = AppRoutes { app: app.into(), hosts: vec![host.into()], window: String::new(), rules: vec![rule] };
+        (app.into(), part)
+    }
+
+    #[test]
+    fn a_host_name_stays_with_an_app_without_a_record_until_another_app_of_that_name_serves() {
+        let unknown = BTreeSet::from(["lost".to_owned()]);
+        for (instances, owner) in [(0, "lost"), (1, "new")] {
+            let parts = BTreeMap::from([part("lost", "shop", 2), part("new", "shop", instances), part("b", "b", 0)]);
+            let table = joined(&parts, &unknown);
+            let with_host = |host: &str| -> Vec<_> {
+                table.iter().filter(|it| it.hosts.iter().any(|it| it == host)).map(|it| it.app.as_str()).collect()
+            };
+            assert_eq!((with_host("shop"), with_host("b")), (vec![owner], vec!["b"]));
+        }
     }
 }

@@ -7,7 +7,9 @@
 //! - [`config`], [`view`], [`error`]: what goes in and what comes out;
 //! - [`names`], [`network`], [`freeze`]: pure: names and addresses; from a spec and its images to revisions and targets;
 //! - [`engine_watch`], [`front`], [`probe`], [`workshop`]: what is seen of the engine, of the ingress, of instances, of sources;
+//! - [`supervise`]: tasks that survive a panic;
 //! - [`app`]: the task that owns an app;
+//! - [`unknown`]: what no record explains;
 //! - [`control`], [`start`], [`fence`], [`logs`]: the questions, the first minute, who may act, the lines.
 #![warn(missing_docs)]
 
@@ -27,8 +29,10 @@ mod network;
 mod probe;
 mod specs;
 mod start;
+mod supervise;
 #[cfg(test)]
 mod tests;
+pub mod unknown;
 pub mod view;
 mod workshop;
 

@@ -88,6 +88,7 @@ mod tests {
             serial: 0,
             generation: 0,
             kept: None,
+            newer: Default::default(),
         }
     }
 

@@ -11,7 +11,7 @@ use rand::Rng;
 use sha2::{Digest, Sha256};
 use source::{Limits, Source, SourceSettings};
 use store::records::AppState;
-use store::{DataDir, DataDirError, Store};
+use store::{DataDir, DataDirError, Store, StoreError};
 use tokio::sync::{Mutex, RwLock, watch};
 use tracing::{error, info, warn};
 
@@ -25,6 +25,7 @@ use crate::front::{Doors, Front, IngressProcess};
 use crate::logbook::Logbook;
 use crate::names::Names;
 use crate::probe::{Asker, OverTheNetwork};
+use crate::supervise::{Repeated, supervise};
 use crate::workshop::Workshop;
 
 /// Everything a running controller stands on.
@@ -76,8 +77,10 @@ pub(crate) async fn take_over(
     let stop = fence.lost().child_token();
     let watch = EngineWatch::start(engine.clone(), stop.clone());
     let states = load(&store).await?;
-    let on_record = store.app_ids().await.map_err(|error| StartError::Store(error.to_string()))?;
-    let front = Front::start(config.http, doors, store.clone(), &on_record, fence.clone(), stop.clone());
+    let failed = |error: StoreError| StartError::Store(error.to_string());
+    let on_record = store.app_ids().await.map_err(failed)?;
+    let deleted = store.deleted_apps().await.map_err(failed)?;
+    let front = Front::start(config.http, doors, &on_record, &deleted, fence.clone(), stop.clone());
     let front = front.await.map_err(StartError::Ingress)?;
     let shared = Arc::new(Shared {
         asker,
@@ -88,6 +91,7 @@ pub(crate) async fn take_over(
         fence: fence.clone(),
         networks: Mutex::new(()),
         config,
+        older_database: fence.is_newer_than_database() || store.went_back().is_some(),
         store,
         engine,
         watch,
@@ -96,8 +100,10 @@ pub(crate) async fn take_over(
         stop,
         host,
     });
-    tokio::spawn(fence.watch(shared.stop.clone()));
-    tokio::spawn(sweep(shared.clone()));
+    let stop = shared.stop.clone();
+    tokio::spawn(supervise("fence", shared.stop.clone(), move || fence.clone().watch(stop.clone())));
+    let swept = shared.clone();
+    tokio::spawn(supervise("sweep", shared.stop.clone(), move || sweep(swept.clone())));
     let apps = states.into_iter().map(|state| (state.app.id.clone(), AppHandle::start(shared.clone(), state)));
     let apps = RwLock::new(apps.collect());
     Ok(Started { shared, directory, token_hash, apps })
@@ -139,35 +145,44 @@ fn source(config: &Config, directory: &DataDir) -> Source {
     })
 }
 
-/// Removes containers and networks of apps that are not on record (I3): left by a crash in an app's last moment. Not while
-/// a record cannot be read, or when the store went back in time: what it does not know may be newer than it (F54).
+/// Removes containers and networks of deleted apps: left by a crash in an app's last moment. Those of apps that the
+/// database never heard of stay, and are logged: the database may be older than they are.
 async fn sweep(shared: Arc<Shared>) {
     let mut view = shared.watch.view();
+    let (mut unknown, mut lost) = (Repeated::default(), Repeated::default());
     loop {
-        tokio::select! {
-            () = shared.stop.cancelled() => return,
-            () = tokio::time::sleep(SWEEP_EVERY) => {}
+        tokio::time::sleep(SWEEP_EVERY).await;
+        if let Err(problem) = shared.store.check_files().await
+            && lost.is_due(&problem.to_string())
+        {
+            error!(error = %problem, "changes cannot be kept");
         }
         let seen = view.borrow_and_update().clone();
-        if seen.unreachable.is_some() || !shared.store.damaged().is_empty() || shared.store.went_back().is_some() {
+        if seen.unreachable.is_some() {
             continue;
         }
         let Ok(networks) = shared.engine.networks().await else { continue };
         // Asked after the engine: an app made meanwhile is known.
-        let Ok(apps) = shared.store.apps().await else { continue };
-        if !shared.store.damaged().is_empty() {
-            // One of them may have been left out for it just now.
+        let (Ok(apps), Ok(deleted)) = (shared.store.app_ids().await, shared.store.deleted_apps().await) else {
             continue;
-        }
-        let stranger =
-            |identity: &Identity| identity.role != Role::Fence && !apps.iter().any(|it| it.id.as_str() == identity.app);
-        for container in seen.containers.values().filter(|it| stranger(&it.identity)) {
-            warn!(container = %container.name, "its app is not on record; removing it");
+        };
+        let app = |identity: &Identity| rollout::ids::AppId::from(identity.app.as_str());
+        for container in seen.containers.values().filter(|it| deleted.contains(&app(&it.identity))) {
+            warn!(container = %container.name, "its app was deleted; removing it");
             report(shared.engine.remove(&container.name).await.map(drop));
         }
-        for network in networks.iter().filter(|it| stranger(&it.identity)) {
-            warn!(network = %network.name, "its app is not on record; removing it");
+        for network in networks.iter().filter(|it| deleted.contains(&app(&it.identity))) {
+            warn!(network = %network.name, "its app was deleted; removing it");
             report(shared.engine.remove_network(&network.name).await.map(drop));
+        }
+        let is_unknown =
+            |it: &Identity| it.role != Role::Fence && !apps.contains(&app(it)) && !deleted.contains(&app(it));
+        let mut strangers: Vec<_> = seen.containers.values().filter(|it| is_unknown(&it.identity)).collect();
+        strangers.sort_by(|a, b| a.name.cmp(&b.name));
+        let names: Vec<_> = strangers.into_iter().map(|it| it.name.as_str()).collect();
+        let names = names.join(", ");
+        if !names.is_empty() && unknown.is_due(&names) {
+            warn!(containers = names, "no record explains these; they go on running. See: boatyard unknown list");
         }
     }
 }

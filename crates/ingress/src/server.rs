@@ -132,26 +132,24 @@ impl Server {
             Request::Hello { protocol, listeners } => self.hello(protocol, listeners, asker).await,
             Request::Status => Message::Status { status: self.status(&*self.front.lock().await) },
             Request::SetTable { table } => self.set_table(table, asker).await,
-            Request::Shutdown { drain_seconds } => match self.check_in_charge(asker) {
-                Ok(()) => {
+            Request::Shutdown { drain_seconds } => match self.refusal(asker) {
+                None => {
                     self.shutdown.send_replace(Some(Duration::from_secs(drain_seconds)));
                     Message::Acknowledged { version: self.steering.table().version }
                 }
-                Err(refusal) => refusal,
+                Some(reason) => refused(reason),
             },
         }
     }
 
-    /// Errors: the answer that refuses the request.
-    fn check_in_charge(&self, asker: &Asker<'_>) -> Result<(), Message> {
+    /// Why this connection may change nothing; `None` when it is in charge.
+    fn refusal(&self, asker: &Asker<'_>) -> Option<String> {
         if asker.has_left() {
-            return Err(refused("the controller has closed this connection".to_owned()));
+            return Some("the controller has closed this connection".to_owned());
         }
-        if self.in_charge.load(SeqCst) != asker.number {
-            let reason = "this connection is not in charge: a newer one said hello, or this one never did";
-            return Err(refused(reason.to_owned()));
-        }
-        Ok(())
+        let in_charge = self.in_charge.load(SeqCst) == asker.number;
+        let reason = "this connection is not in charge: a newer one said hello, or this one never did";
+        (!in_charge).then(|| reason.to_owned())
     }
 
     async fn hello(&self, protocol: u32, wanted: Vec<Listener>, asker: &Asker<'_>) -> Message {
@@ -185,8 +183,8 @@ impl Server {
     async fn set_table(&self, table: RouteTable, asker: &Asker<'_>) -> Message {
         let mut front = self.front.lock().await;
         // Under the lock: a newer connection may have said hello while this table waited for it.
-        if let Err(refusal) = self.check_in_charge(asker) {
-            return refusal;
+        if let Some(reason) = self.refusal(asker) {
+            return refused(reason);
         }
         let (version, current) = (table.version, front.table.version);
         if version < current {

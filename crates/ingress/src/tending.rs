@@ -102,7 +102,7 @@ pub(crate) async fn tend(
                 Err(_) => {}
             }
         }
-        if round % SELDOM == 0 {
+        if round.is_multiple_of(SELDOM) {
             let now = clients.taken();
             if most > 2 * now + FLOOD {
                 give_memory_back();

@@ -255,7 +255,7 @@ impl Ballast {
 
     /// Takes the 1 MiB again once the disk has room to spare.
     pub(crate) fn restore_if_there_is_room(&self) {
-        if self.path.exists() || !self.path.parent().is_some_and(|it| room(it) >= ROOM_TO_SPARE) {
+        if self.path.exists() || self.path.parent().is_none_or(|it| room(it) < ROOM_TO_SPARE) {
             return;
         }
         match self.restore() {

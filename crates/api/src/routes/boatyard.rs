@@ -2,6 +2,7 @@
 
 use axum::Json;
 use controller::view::DeploymentView;
+use rollout::ids::AppId;
 use serde_json::json;
 
 use super::Answer;
@@ -20,6 +21,17 @@ pub(super) async fn status(access: Access, Named(app): Named<String>) -> Answer 
         }
     }
     Ok(Json(json!({ "status": show::status(&view, &instances, &deployments) })))
+}
+
+/// What runs or is routed although no record explains it.
+pub(super) async fn unknown(access: Access) -> Answer {
+    Ok(Json(json!({ "unknown": access.control.unknown().await? })))
+}
+
+/// Stops and removes what is unknown of an app; volumes stay.
+pub(super) async fn delete_unknown(access: Access, Named(app): Named<String>) -> Answer {
+    let deleted = access.control.delete_unknown(&AppId::new(app)).await?;
+    Ok(Json(json!({ "deleted": deleted })))
 }
 
 /// Brings everything down, with `{"apps": true}` the apps too; then the server ends, since nobody works behind it any more.

@@ -68,6 +68,8 @@ pub(crate) fn table() -> Vec<Route> {
         route("GET", "/v1/oauth/token/info", get(account::token_info)),
         route("GET", "/v2/boatyard/apps/{app}/status", get(boatyard::status)),
         route("POST", "/v2/boatyard/down", post(boatyard::down)),
+        route("GET", "/v2/boatyard/unknown", get(boatyard::unknown)),
+        route("DELETE", "/v2/boatyard/unknown/{app}", delete(boatyard::delete_unknown)),
     ];
     all.extend(absent::table());
     all

@@ -176,6 +176,7 @@ async fn failures_have_the_status_that_clients_act_on() {
     let internal = || ControlError::Internal { message: "the store did not answer".into(), cause: anyhow_chain() };
     let all = [
         (ControlError::NotFound("m".into()), 404, "not_found"),
+        (ControlError::Unavailable("m".into()), 503, "service_unavailable"),
         (ControlError::Invalid("m".into()), 400, "bad_request"),
         (ControlError::InvalidSpec("m".into()), 400, "bad_request"),
         (ControlError::Conflict("m".into()), 409, "conflict"),

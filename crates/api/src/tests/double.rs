@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use app_spec::AppSpec;
 use async_trait::async_trait;
 use controller::ControlError;
+use controller::unknown::{UnknownApp, UnknownList};
 use controller::view::{
     AppView, Caller, DeployOptions, DeploymentView, InstanceView, LogEntry, LogQuestion, Page, PageQuery, Preview,
 };
@@ -181,5 +182,14 @@ impl Control for Double {
 
     async fn down(&self, remove_apps: bool) -> Result<(), ControlError> {
         self.say(format!("down apps={remove_apps}"))
+    }
+
+    async fn unknown(&self) -> Result<UnknownList, ControlError> {
+        Ok(UnknownList::default())
+    }
+
+    async fn delete_unknown(&self, app: &AppId) -> Result<UnknownApp, ControlError> {
+        let (name, hosts, containers, networks, volumes) = Default::default();
+        Ok(UnknownApp { app: app.clone(), name, hosts, containers, networks, volumes })
     }
 }

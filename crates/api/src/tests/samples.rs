@@ -63,6 +63,7 @@ pub fn app(deployments: &[Deployment]) -> AppView {
             active: stage(Stage::Active).map(|it| it.id),
             deployments: deployments.len() as u64,
             serial: 1,
+            newer: Default::default(),
             generation: 1,
             kept: None,
         },

@@ -5,6 +5,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::client::Server;
+use super::double::TOKEN;
 use crate::server::Ended;
 
 #[tokio::test]
@@ -31,6 +32,32 @@ async fn half_a_request_does_not_hold_up_the_end() {
     assert_eq!(server.task.await.expect("no panic").expect("an orderly end"), Ended::Asked);
     let mut rest = Vec::new();
     let _ = half.read_to_end(&mut rest).await;
+}
+
+#[tokio::test]
+async fn strangers_that_take_every_place_keep_out_neither_the_administrator_nor_new_clients() {
+    let server = Server::start().await;
+    let mut admin = TcpStream::connect(server.address).await.expect("the server listens");
+    let request =
+        format!("GET /v2/account HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {TOKEN}\r\n\r\n", server.address);
+    let ask = async |admin: &mut TcpStream| {
+        admin.write_all(request.as_bytes()).await.expect("the connection is open");
+        let mut head = [0; 12];
+        admin.read_exact(&mut head).await.expect("an answer");
+        assert_eq!(&head, b"HTTP/1.1 200");
+        // The rest of the answer: what has come by the time the next one is asked for.
+        let mut rest = [0; 64 * 1024];
+        let _ = tokio::time::timeout(std::time::Duration::from_millis(50), admin.read(&mut rest)).await;
+    };
+    ask(&mut admin).await;
+    let mut strangers = Vec::new();
+    for _ in 0..1100 {
+        strangers.push(TcpStream::connect(server.address).await.expect("the server listens"));
+    }
+    assert_eq!(server.get("/v2/apps").await.status, StatusCode::OK, "a new client");
+    ask(&mut admin).await;
+    let mut first = strangers.swap_remove(0);
+    assert_eq!(first.read(&mut [0; 1]).await.unwrap_or(0), 0, "the oldest stranger was closed");
 }
 
 #[tokio::test]

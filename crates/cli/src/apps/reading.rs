@@ -26,6 +26,7 @@ pub async fn list(client: &Client, output: &Output) -> anyhow::Result<Exit> {
     columns::chosen(APPS, &output.format)?;
     let all = pages(client, "/v2/apps", "apps").await?;
     columns::print(APPS, &all, output)?;
+    crate::unknown::say_notices(client).await;
     Ok(Exit::Done)
 }
 

@@ -66,6 +66,28 @@ pub enum Command {
     /// App specs
     #[command(subcommand)]
     Spec(Spec),
+    /// What runs here and is not in the database, for example after a backup was put back
+    #[command(subcommand)]
+    Unknown(Unknown),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Unknown {
+    /// List apps and containers that no record explains; they go on running
+    #[command(visible_alias = "ls")]
+    List {
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Stop and remove what is unknown of an app: containers, networks and routes. Volumes stay
+    #[command(visible_alias = "rm")]
+    Delete {
+        /// The app's id, as `boatyard unknown list` shows it
+        app: String,
+        /// Really: what is removed cannot be brought back
+        #[arg(long, short)]
+        force: bool,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -28,7 +28,8 @@ impl AppTask {
         self.forget_revisions().await
     }
 
-    /// Containers of this app that no record explains (I3): left by a crash between the engine's act and our note.
+    /// Removes containers of this app that no record explains: left by an act that the engine finished late, or newer than
+    /// the records and replaced meanwhile.
     fn remove_strangers(&mut self) -> bool {
         let view = self.engine_view.borrow().clone();
         if view.unreachable.is_some() {
@@ -42,16 +43,19 @@ impl AppTask {
                 || self.state.job_runs.iter().any(|it| it.name == *name)
                 || self.state.databases.iter().any(|it| it.container == *name)
         };
-        let ours = view.containers.values().filter(|it| it.identity.app == app);
-        let mut names = ours.map(|it| InstanceName::new(it.name.clone()));
-        let Some(stranger) = names.find(|name| !known(name)) else { return false };
-        // What a record says that cannot be read, or one that was lost, is not known: it may explain this one (F54).
-        if !self.shared.store.damaged().is_empty() || self.shared.store.went_back().is_some() {
+        let mut of_app = view.containers.values().filter(|it| it.identity.app == app);
+        let is_removable = |it: &&engine::Container| !known(&InstanceName::new(it.name.clone())) && self.may_remove(it);
+        let Some(stranger) = of_app.find(is_removable).map(|it| InstanceName::new(it.name.clone())) else {
             return false;
-        }
+        };
         warn!(container = %stranger, "no record explains it; removing it");
         let engine = self.shared.engine.clone();
+        let is_newer = self.is_newer(stranger.as_str());
         self.acted(&stranger, ContainerSeen::Missing);
+        if is_newer {
+            self.end_newer(stranger);
+            return true;
+        }
         self.begin(stranger.clone(), async move {
             let result = engine.remove(stranger.as_str()).await.map(drop);
             Done::HouseCleared { about: stranger, result }
@@ -235,6 +239,10 @@ const SWEEP: &str = "history";
 const DEPLOYMENTS_WITH_IMAGES: u64 = 5;
 
 async fn remove_old_images(shared: &super::Shared, app: &store::records::App) -> anyhow::Result<()> {
+    if shared.older_database {
+        // Images that no record names may be newer than the records.
+        return Ok(());
+    }
     let (newest, _) = shared.store.deployments(&app.id, 0, DEPLOYMENTS_WITH_IMAGES).await?;
     let mut serving = Vec::new();
     for id in app.active.iter().chain(app.kept.iter().flat_map(|it| &it.deployments)) {

@@ -98,13 +98,13 @@ impl AppTask {
         Ok(true)
     }
 
-    /// An address that nothing on record has; the one after the newest, so that an address rests long.
+    /// An address that nothing on record or on the engine has; the one after the newest, so that an address rests long.
     pub(super) fn free_address(&self) -> Option<Ipv4Addr> {
         let network = self.shared.config.network_pool.network(self.state.app.network);
         let instances = self.state.instances.iter().map(|it| it.address);
         let jobs = self.state.job_runs.iter().filter(|it| !it.collected).map(|it| it.address);
         let databases = self.state.databases.iter().map(|it| it.address);
-        let taken: BTreeSet<_> = instances.chain(jobs).chain(databases).collect();
+        let taken: BTreeSet<_> = instances.chain(jobs).chain(databases).chain(self.addresses_on_engine()).collect();
         let newest = self.state.instances.iter().max_by_key(|it| it.created).map(|it| it.address);
         network.free(&taken, newest)
     }

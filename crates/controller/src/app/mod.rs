@@ -16,6 +16,7 @@ mod jobs;
 mod line;
 mod look;
 mod memory;
+mod newer;
 mod record;
 mod routing;
 
@@ -48,6 +49,7 @@ use crate::logbook::Logbook;
 use crate::names::Names;
 use crate::probe::{self, Asker, Prober};
 use crate::specs::Specs;
+use crate::supervise::Repeated;
 use crate::workshop::Workshop;
 
 pub(crate) use accept::{Ask, check_restart, unchanged};
@@ -79,6 +81,8 @@ pub(crate) struct Shared {
     /// CPUs and memory of the engine's host.
     pub host: engine::Limits,
     pub fence: Arc<Fence>,
+    /// The database is older than what this installation has done; found at the start.
+    pub older_database: bool,
     /// Network numbers being given out.
     pub networks: tokio::sync::Mutex<()>,
 }
@@ -152,23 +156,21 @@ impl AppHandle {
         self.requests.is_closed()
     }
 
-    /// Asks and waits for the answer.
+    /// Asks and waits for the answer. Errors: the task's own, and [`ControlError::Unavailable`] when the task ended,
+    /// panicked or is busy; whether the app still exists is for the caller to find out.
     pub async fn ask<T>(
         &self,
         request: impl FnOnce(oneshot::Sender<Result<T, ControlError>>) -> Request,
     ) -> Result<T, ControlError> {
         let (reply, answer) = oneshot::channel();
-        let gone = || ControlError::NotFound("the app is gone".into());
-        self.requests.send(request(reply)).await.map_err(|_| gone())?;
+        let ended = || ControlError::Unavailable("the app's task ended before it answered; try again".into());
+        self.requests.send(request(reply)).await.map_err(|_| ended())?;
         match tokio::time::timeout(ANSWER_WITHIN, answer).await {
-            Ok(answer) => answer.map_err(|_| gone())?,
-            Err(_) => Err(ControlError::Internal {
-                message: format!(
-                    "the request was not taken within {} s; look again before repeating it",
-                    ANSWER_WITHIN.as_secs()
-                ),
-                cause: anyhow::anyhow!("app task busy"),
-            }),
+            Ok(answer) => answer.map_err(|_| ended())?,
+            Err(_) => Err(ControlError::Unavailable(format!(
+                "the request was not taken within {} s; look again before repeating it",
+                ANSWER_WITHIN.as_secs()
+            ))),
         }
     }
 }
@@ -216,6 +218,9 @@ pub(crate) struct AppTask {
     look_again: Option<rollout::time::Timestamp>,
     /// The deployment after which old images and old history were last removed.
     swept_after: Option<DeploymentId>,
+    /// Troubles that last are logged after growing pauses.
+    store_trouble: Repeated,
+    route_trouble: Repeated,
     /// Everything of the app is gone.
     ended: bool,
 }
@@ -258,6 +263,8 @@ impl AppTask {
             why: Vec::new(),
             look_again: None,
             swept_after: None,
+            store_trouble: Repeated::default(),
+            route_trouble: Repeated::default(),
             ended: false,
         }
     }
@@ -266,10 +273,15 @@ impl AppTask {
         let stop = self.shared.stop.clone();
         while !self.ended && !stop.is_cancelled() {
             let pause = match self.turn().await {
-                Ok(true) => continue,
+                Ok(true) => {
+                    self.store_trouble.clear();
+                    continue;
+                }
                 Ok(false) => None,
                 Err(problem) => {
-                    error!(error = %problem, "cannot write to the store; trying again");
+                    if self.store_trouble.is_due(&problem.to_string()) {
+                        error!(error = %problem, "cannot write to the store; trying again");
+                    }
                     Some(STORE_PAUSE)
                 }
             };
@@ -294,9 +306,13 @@ impl AppTask {
             return Ok(true);
         }
         self.keep_probing();
+        if self.note_newer().await? {
+            return Ok(true);
+        }
+        let stands_still = self.stands_still();
         Ok(self.advance_deployments().await?
-            || self.advance_instances().await?
-            || self.advance_routes().await?
+            || (!stands_still && self.advance_instances().await?)
+            || (!stands_still && self.advance_routes().await?)
             || self.show_rollout().await?
             || self.write_late_image().await?
             || self.keep_house().await?)
@@ -314,8 +330,9 @@ impl AppTask {
             Some(done) = self.acts.join_next(), if !self.acts.is_empty() => self.finish_or_retry(done).await,
             Some(request) = self.inbox.recv() => self.answer(request).await,
             Some(news) = self.probe_news.1.recv() => drop(self.verdicts.insert(news.instance, news.seen)),
-            _ = self.engine_view.changed() => {}
-            _ = self.front_view.changed() => {}
+            // An error means that the controller stops: the other branches go on.
+            Ok(()) = self.engine_view.changed() => {}
+            Ok(()) = self.front_view.changed() => {}
             () = tokio::time::sleep(until_look) => {}
         }
     }
@@ -370,6 +387,13 @@ impl AppTask {
 }
 
 impl Shared {
+    /// What people should know when the database is older than the installation.
+    pub fn older_database(&self) -> Option<String> {
+        let sentence = "the database is older than what this installation has done: it was put back from a backup, or lost \
+                        its last commits. What runs and is newer stays as it is: boatyard unknown list";
+        self.older_database.then(|| sentence.to_owned())
+    }
+
     /// Remembers that a deleted app's volume was left on purpose: nothing exists that the store does not explain (I3).
     pub async fn keep_volume(
         &self,

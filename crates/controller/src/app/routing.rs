@@ -15,8 +15,9 @@ use super::done::Done;
 impl AppTask {
     /// Sends the app's routes where they differ from the acknowledged ones. Returns whether anything was begun.
     pub(super) async fn advance_routes(&mut self) -> Result<bool, StoreError> {
-        // Until its first deployment is on record an app has no place in the table.
-        if self.routing || self.state.app.deployments == 0 {
+        // Until its first deployment is on record an app has no place in the table; until the engine was looked at, what
+        // is newer than the records is not known, and the routes that the ingress has stay.
+        if self.routing || self.state.app.deployments == 0 || self.engine_view.borrow().asked.is_none() {
             return Ok(false);
         }
         let (routes, part) = self.wanted_part();
@@ -48,10 +49,14 @@ impl AppTask {
         self.routing = false;
         match result {
             Ok(()) => {
+                self.route_trouble.clear();
                 self.counted(&sent);
                 self.routes = Some((routes, sent));
             }
-            Err(why) => warn!(%why, "the ingress did not take the routes; they are sent again"),
+            Err(why) if self.route_trouble.is_due(&why) => {
+                warn!(%why, "the ingress did not take the routes; they are sent again");
+            }
+            Err(_) => {}
         }
         Ok(())
     }
@@ -136,6 +141,10 @@ impl AppTask {
             let port = self.revision(&row.revision)?.port?;
             Some(Upstream { id: row.name.to_string(), address: (row.address, port).into() })
         };
-        names.filter_map(upstream).collect()
+        let mut upstreams: Vec<_> = names.filter_map(upstream).collect();
+        if upstreams.is_empty() || self.rolling().is_some() {
+            upstreams.extend(self.newer_upstreams(component));
+        }
+        upstreams
     }
 }

@@ -105,6 +105,7 @@ impl Controller {
             serial: 0,
             generation: 0,
             kept: None,
+            newer: Default::default(),
         })
     }
 

@@ -30,8 +30,26 @@ pub(crate) struct Opened {
 pub(crate) enum Unsent {
     /// The ingress does not answer: it is to be had again.
     Gone(String),
-    /// Nothing is wrong with the ingress; the same may be tried later.
+    /// It lives, and refused: another connection is in charge of it, or it cannot use the table. A new hello says which
+    /// table it has.
     Refused(String),
+}
+
+impl Unsent {
+    pub fn why(self) -> String {
+        match self {
+            Unsent::Gone(why) | Unsent::Refused(why) => why,
+        }
+    }
+}
+
+impl From<ControlError> for Unsent {
+    fn from(error: ControlError) -> Self {
+        match error {
+            ControlError::Refused { .. } => Unsent::Refused(error.to_string()),
+            _ => Unsent::Gone(error.to_string()),
+        }
+    }
 }
 
 /// A connection to a living ingress. Errors are sentences.
@@ -42,7 +60,7 @@ pub(crate) trait Door: Send + Sync {
     /// What is in force, open and counted.
     async fn status(&self) -> Result<Status, String>;
     /// Ends it; open requests get `drain`. Returns when it is gone.
-    async fn shutdown(&self, drain: Duration) -> Result<(), String>;
+    async fn shutdown(&self, drain: Duration) -> Result<(), Unsent>;
     /// News from now on.
     fn news(&self) -> broadcast::Receiver<News>;
 }
@@ -58,6 +76,37 @@ pub(crate) struct IngressProcess {
 impl Doors for IngressProcess {
     /// Starts the process where none answers.
     async fn open(&self) -> Result<Opened, String> {
+        let mut tries = 1;
+        loop {
+            match self.try_open().await {
+                // It may be an ingress of this directory that finds its way back into it: see `ingress::tending`.
+                Err(Closed::Taken(_)) if tries < TRIES => tokio::time::sleep(BETWEEN_TRIES).await,
+                other => return other.map_err(|(Closed::Taken(why) | Closed::Other(why))| why),
+            }
+            tries += 1;
+        }
+    }
+}
+
+/// An ingress whose data directory was replaced under it listens in the new one within about 2 s.
+const TRIES: u32 = 5;
+const BETWEEN_TRIES: Duration = Duration::from_secs(1);
+
+/// Why there is no ingress. Both are sentences.
+enum Closed {
+    /// One was started, and another process has its address.
+    Taken(String),
+    Other(String),
+}
+
+impl From<String> for Closed {
+    fn from(why: String) -> Self {
+        Closed::Other(why)
+    }
+}
+
+impl IngressProcess {
+    async fn try_open(&self) -> Result<Opened, Closed> {
         let args = ["ingress".into(), "--data-dir".into(), self.data_dir.clone().into_os_string()];
         let log = self.data_dir.join("ingress.log");
         let running = || async {
@@ -78,16 +127,16 @@ impl Doors for IngressProcess {
         let Some(refused) = welcome.refused.first() else {
             return Ok(Opened { door: Arc::new(control), table: welcome.table });
         };
-        let kept = match welcome.status.listeners.is_empty() {
-            false => "; what was open before stays open",
-            // It has no door at all: nobody would miss it, or know of it.
-            true => {
-                drop(control.shutdown(Duration::ZERO).await);
-                ""
-            }
-        };
         let (address, reason) = (refused.listener.address, &refused.reason);
-        Err(format!("the front door cannot listen on {address}: {reason}{kept}. Choose another address with --http"))
+        let sentence = |kept: &str| {
+            format!("the front door cannot listen on {address}: {reason}{kept}. Choose another address with --http")
+        };
+        if !welcome.status.listeners.is_empty() {
+            return Err(Closed::Other(sentence("; what was open before stays open")));
+        }
+        // It listens nowhere: nobody would miss it, or know of it.
+        drop(control.end(Duration::ZERO).await);
+        Err(Closed::Taken(sentence("")))
     }
 }
 
@@ -97,18 +146,15 @@ const REPLACED_WITHIN: Duration = Duration::from_secs(10);
 #[async_trait]
 impl Door for Control {
     async fn set_table(&self, table: RouteTable) -> Result<(), Unsent> {
-        Control::set_table(self, table).await.map(drop).map_err(|error| match error.is_transient() {
-            true => Unsent::Gone(error.to_string()),
-            false => Unsent::Refused(error.to_string()),
-        })
+        Ok(Control::set_table(self, table).await.map(drop)?)
     }
 
     async fn status(&self) -> Result<Status, String> {
         Control::status(self).await.map_err(|error| error.to_string())
     }
 
-    async fn shutdown(&self, drain: Duration) -> Result<(), String> {
-        self.end(drain).await.map_err(|error| error.to_string())
+    async fn shutdown(&self, drain: Duration) -> Result<(), Unsent> {
+        Ok(self.end(drain).await?)
     }
 
     fn news(&self) -> broadcast::Receiver<News> {

@@ -6,6 +6,7 @@ use engine::fake::Verb;
 use engine::{Engine, RestartPolicy};
 use rollout::deployment::Stage;
 use rollout::ids::AppId;
+use tokio::time::sleep;
 
 use super::house::House;
 use super::simulation::simulate;
@@ -94,7 +95,7 @@ fn a_container_that_carries_our_mark_and_is_on_no_record_is_removed() {
 }
 
 #[test]
-fn containers_and_networks_of_an_app_that_is_on_no_record_are_removed() {
+fn containers_and_networks_of_a_deleted_app_are_removed_and_those_of_one_that_was_never_heard_of_stay() {
     simulate(async {
         let (house, app) = House::with_app().await;
         let mut spec = house.engine.spec(&one_web(&house, &app).await).unwrap();
@@ -107,6 +108,10 @@ fn containers_and_networks_of_an_app_that_is_on_no_record_are_removed() {
         network.subnet = "10.255.0.0/24".into();
         network.identity.app = spec.identity.app.clone();
         house.engine.ensure_network(&network).await.unwrap();
+        sleep(Duration::from_secs(120)).await;
+        assert!(house.engine.containers().iter().any(|it| it.name == spec.name), "the database may be older");
+        assert_eq!(house.engine.network_specs().len(), 2);
+        house.store().remember_deleted(&spec.identity.app.as_str().into()).await.unwrap();
         house.end(&app, Stage::Active).await;
     });
 }

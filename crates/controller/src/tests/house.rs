@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -159,6 +160,22 @@ impl House {
         store.commit(changes).await.unwrap();
     }
 
+    /// A copy of the data directory, as a person makes it while no controller runs.
+    pub fn back_up(&self) -> TempDir {
+        let copy = simulation::directory();
+        copy_files(&self.dir.path().join("data"), copy.path());
+        copy
+    }
+
+    /// Puts the copy back while no controller runs.
+    pub fn put_back(&self, copy: &TempDir) {
+        let data = self.dir.path().join("data");
+        for entry in std::fs::read_dir(&data).unwrap().map(Result::unwrap).filter(|it| it.path().is_file()) {
+            std::fs::remove_file(entry.path()).unwrap();
+        }
+        copy_files(copy.path(), &data);
+    }
+
     pub fn controller(&self) -> &Controller {
         self.controller.as_ref().unwrap()
     }
@@ -294,6 +311,12 @@ impl House {
             job_limit: Duration::from_secs(600),
             parallel_builds: 2,
         }
+    }
+}
+
+fn copy_files(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap).filter(|it| it.path().is_file()) {
+        std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
     }
 }
 

@@ -38,6 +38,8 @@ struct State {
     dead: bool,
     /// It lives, and takes no table.
     refuses: bool,
+    /// Another connection is in charge until somebody says hello again.
+    listens_to_another: bool,
     opened: usize,
     taken: Vec<Taken>,
     /// From the table of this number on nothing is acknowledged.
@@ -124,6 +126,11 @@ impl MemoryIngress {
         self.state().refuses = refuses;
     }
 
+    /// Another connection is in charge of it until the next hello.
+    pub fn listen_to_another(&self) {
+        self.state().listens_to_another = true;
+    }
+
     /// The process is gone, with what it has counted; nobody can start it.
     pub fn die(&self) {
         let mut state = self.state();
@@ -172,6 +179,7 @@ impl Doors for MemoryIngress {
             return Err("the ingress does not start".into());
         }
         state.opened += 1;
+        state.listens_to_another = false;
         let table = state.taken.last().map(|it| it.table.clone()).unwrap_or_default();
         Ok(Opened { door: Arc::new(self.clone()), table })
     }
@@ -183,6 +191,9 @@ impl Door for MemoryIngress {
         tokio::task::yield_now().await;
         if self.state().refuses {
             return Err(Unsent::Refused("cannot write the snapshot: no space left on device".into()));
+        }
+        if self.state().listens_to_another {
+            return Err(Unsent::Refused("this connection is not in charge".into()));
         }
         self.take(table)?;
         // The sender lives in `self`.
@@ -204,7 +215,7 @@ impl Door for MemoryIngress {
         })
     }
 
-    async fn shutdown(&self, drain: Duration) -> Result<(), String> {
+    async fn shutdown(&self, drain: Duration) -> Result<(), Unsent> {
         let mut news = self.news();
         let drained = async {
             while !self.state().open.is_empty() {

@@ -22,20 +22,25 @@ fn part(app: &str) -> AppRoutes {
     AppRoutes { app: app.into(), hosts: vec![format!("{app}.localhost")], window: String::new(), rules: Vec::new() }
 }
 
-/// A front over an ingress that serves `served`, with these apps on record.
-async fn front(served: &[&str], on_record: &[&str]) -> (TempDir, MemoryIngress, Front) {
+/// A front over an ingress that serves `served`, with these apps on record and these deleted.
+async fn front_after(served: &[&str], on_record: &[&str], deleted: &[&str]) -> (TempDir, MemoryIngress, Front) {
     let dir = directory();
     let store = Store::open(&DataDir::open(dir.path().join("data")).unwrap()).unwrap();
     write_to(Some(store.clone()));
     let engine = FakeEngine::new();
     let ingress = MemoryIngress::new(engine.clone());
-    ingress.set_table(RouteTable { version: 0, apps: served.iter().map(|it| part(it)).collect() }).await.unwrap();
+    ingress.set_table(RouteTable { version: 500, apps: served.iter().map(|it| part(it)).collect() }).await.unwrap();
     let fence = Fence::raise(Arc::new(engine), &store, Names::new("test")).await.unwrap();
-    let on_record: BTreeSet<_> = on_record.iter().map(|it| AppId::from(*it)).collect();
+    let ids = |names: &[&str]| -> BTreeSet<_> { names.iter().map(|it| AppId::from(*it)).collect() };
+    let (on_record, deleted) = (ids(on_record), ids(deleted));
     let http = ([127, 0, 0, 1], 8080).into();
     let stop = fence.lost().child_token();
-    let front = Front::start(http, Box::new(ingress.clone()), store, &on_record, Arc::new(fence), stop).await;
+    let front = Front::start(http, Box::new(ingress.clone()), &on_record, &deleted, Arc::new(fence), stop).await;
     (dir, ingress, front.unwrap())
+}
+
+async fn front(served: &[&str], on_record: &[&str]) -> (TempDir, MemoryIngress, Front) {
+    front_after(served, on_record, &[]).await
 }
 
 /// What the newest table has of each app.
@@ -58,11 +63,36 @@ fn an_app_that_has_not_handed_in_its_part_keeps_what_the_ingress_serves_of_it() 
 }
 
 #[test]
-fn an_app_that_is_not_on_record_leaves_the_front_door() {
+fn only_a_deleted_app_loses_its_routes_and_one_without_a_record_keeps_them() {
     simulate(async {
-        let (_dir, ingress, front) = front(&["a", "gone"], &["a"]).await;
+        let (_dir, ingress, front) = front_after(&["a", "deleted", "newer"], &["a"], &["deleted"]).await;
         front.set(part("a")).await.unwrap();
-        assert_eq!(newest(&ingress), [part("a")], "its addresses may be given again");
+        assert_eq!(newest(&ingress), [part("a"), part("newer")]);
+        assert_eq!(front.unknown().into_keys().collect::<Vec<_>>(), ["newer"]);
+        front.forget("newer").await;
+        assert_eq!(newest(&ingress), [part("a")]);
+    });
+}
+
+#[test]
+fn the_next_table_is_newer_than_the_one_that_the_ingress_has_whatever_the_database_knows() {
+    simulate(async {
+        let (_dir, ingress, front) = front(&["a"], &["a"]).await;
+        front.set(part("a")).await.unwrap();
+        assert!(ingress.taken().iter().map(|it| it.table.version).is_sorted_by(|a, b| a < b));
+    });
+}
+
+#[test]
+fn a_refused_table_is_answered_by_a_hello_and_sent_again() {
+    simulate(async {
+        let (_dir, ingress, front) = front(&[], &[]).await;
+        front.set(part("a")).await.unwrap();
+        // As if a late hello of a connection that was given up had taken charge.
+        ingress.listen_to_another();
+        front.set(part("b")).await.unwrap_err();
+        timeout(Duration::from_secs(1), front.set(part("c"))).await.expect("within a second").unwrap();
+        assert_eq!(newest(&ingress), [part("a"), part("b"), part("c")]);
     });
 }
 

@@ -17,6 +17,7 @@ mod keeper;
 mod outages;
 mod preview;
 mod queue;
+mod restored;
 mod rollback;
 mod simulation;
 mod unreadable;

@@ -98,7 +98,7 @@ fn a_restart_waits_for_an_ingress_that_is_down() {
     });
 }
 
-/// Its disk is full, say: it is not started again for that, and the restart goes on when there is room.
+/// Another connection is in charge of it, say: it hears a new hello after growing pauses, and the restart goes on.
 #[test]
 fn a_restart_waits_for_an_ingress_that_refuses_its_table() {
     simulate(async {
@@ -108,7 +108,8 @@ fn a_restart_waits_for_an_ingress_that_refuses_its_table() {
         let since = house.engine.calls().len();
         house.restart(&app).await;
         sleep(Duration::from_secs(60)).await;
-        assert_eq!(house.ingress.opened(), opened, "it lives");
+        let hellos = house.ingress.opened() - opened;
+        assert!((5..60).contains(&hellos), "{hellos} in a minute");
         house.ingress.refuse(false);
         house.settle(&app, Stage::Active).await;
         house.check_capacity(since);

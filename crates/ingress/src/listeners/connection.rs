@@ -116,6 +116,7 @@ impl Connection {
             () = discard => {}
             () = tokio::time::sleep(limits.linger) => {}
             () = self.cut.cancelled() => {}
+            () = self.place.lost() => {}
         }
     }
 

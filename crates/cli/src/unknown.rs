@@ -1,0 +1,71 @@
+//! `boatyard unknown`: what runs and is not in the database.
+
+use serde_json::{Value, json};
+
+use crate::args::{Connection, Output, Unknown};
+use crate::client::{Client, part};
+use crate::columns::{self, UNKNOWN};
+use crate::discover;
+use crate::exit::{Exit, UsageError};
+use crate::say;
+
+pub async fn run(command: Unknown, connection: &Connection) -> anyhow::Result<Exit> {
+    match command {
+        Unknown::List { output } => list(&discover::client(connection)?, &output).await,
+        Unknown::Delete { app, force } => delete(&discover::client(connection)?, &app, force).await,
+    }
+}
+
+async fn list(client: &Client, output: &Output) -> anyhow::Result<Exit> {
+    columns::chosen(UNKNOWN, &output.format)?;
+    let answer = client.get("/v2/boatyard/unknown").await?;
+    let apps = answer["unknown"]["apps"].as_array().cloned().unwrap_or_default();
+    columns::print(UNKNOWN, &apps.iter().flat_map(rows).collect::<Vec<_>>(), output)?;
+    for notice in notices(&answer) {
+        say::note(&say::plain(&notice));
+    }
+    Ok(Exit::Done)
+}
+
+async fn delete(client: &Client, app: &str, force: bool) -> anyhow::Result<Exit> {
+    if !force {
+        let why =
+            format!("what is unknown of {app} is stopped and removed for good; volumes stay. To do it, add --force");
+        return Err(UsageError(why).into());
+    }
+    let answer = client.delete(&format!("/v2/boatyard/unknown/{}", part(app))).await?;
+    let names = |key: &str, of: fn(&Value) -> Option<&str>| -> Vec<String> {
+        answer["deleted"][key].as_array().into_iter().flatten().filter_map(of).map(str::to_owned).collect()
+    };
+    let removed = [names("containers", |it| it["name"].as_str()), names("networks", Value::as_str)].concat();
+    say::note(&say::plain(&format!("Removed {}.", removed.join(", "))));
+    let volumes = names("volumes", Value::as_str);
+    if !volumes.is_empty() {
+        let kept = volumes.join(" ");
+        say::note(&say::plain(&format!("Kept volumes {kept}. To remove their data too: docker volume rm {kept}")));
+    }
+    Ok(Exit::Done)
+}
+
+/// Says what people should know about the database, if there is anything. A server of an older version has nothing to say.
+pub async fn say_notices(client: &Client) {
+    if let Ok(answer) = client.get("/v2/boatyard/unknown").await {
+        for notice in notices(&answer) {
+            say::note(&say::plain(&format!("note: {notice}")));
+        }
+    }
+}
+
+fn notices(answer: &Value) -> Vec<String> {
+    let all = answer["unknown"]["notices"].as_array().into_iter().flatten();
+    all.filter_map(|it| it.as_str()).map(str::to_owned).collect()
+}
+
+/// One row for each container, or one for an app that only has routes or networks.
+fn rows(app: &Value) -> Vec<Value> {
+    let row = |container: &Value| json!({ "app": app["app"], "name": app["name"], "hosts": app["hosts"], "container": container });
+    match app["containers"].as_array().filter(|it| !it.is_empty()) {
+        Some(containers) => containers.iter().map(row).collect(),
+        None => vec![row(&Value::Null)],
+    }
+}

@@ -1,0 +1,155 @@
+//! Long-lived tasks that survive a panic, pauses that grow, and log lines that repeat less and less often.
+
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use futures::FutureExt;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::error;
+
+/// After a panic; doubles up to [`LONGEST_PAUSE`] while the task keeps panicking.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// A task that ran for so long without a panic starts over with the first pause.
+const SOUND_AFTER: Duration = Duration::from_secs(300);
+
+/// Runs `work` until it returns or `stop` is cancelled. A panic is logged, and the work begins again after a pause.
+pub(crate) async fn supervise<Work: Future<Output = ()>>(
+    task: &'static str,
+    stop: CancellationToken,
+    mut work: impl FnMut() -> Work,
+) {
+    let mut pauses = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
+    loop {
+        let began = Instant::now();
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            ended = AssertUnwindSafe(work()).catch_unwind() => if ended.is_ok() { return },
+        }
+        if began.elapsed() >= SOUND_AFTER {
+            pauses.reset();
+        }
+        let pause = pauses.pause();
+        error!(task, again_in_seconds = pause.as_secs(), "a task of the controller panicked; it is started again");
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+}
+
+/// Pauses between attempts: each is twice as long as the one before, up to a limit.
+#[derive(Debug)]
+pub(crate) struct Backoff {
+    first: Duration,
+    longest: Duration,
+    next: Duration,
+}
+
+impl Backoff {
+    pub fn new(first: Duration, longest: Duration) -> Self {
+        Self { first, longest, next: first }
+    }
+
+    /// How long to wait before the next attempt.
+    pub fn pause(&mut self) -> Duration {
+        let pause = self.next;
+        self.next = (pause * 2).min(self.longest);
+        pause
+    }
+
+    /// An attempt succeeded.
+    pub fn reset(&mut self) {
+        self.next = self.first;
+    }
+}
+
+/// Decides when a line that could be logged at every attempt is logged: when it changes, and then after growing pauses.
+#[derive(Debug)]
+pub(crate) struct Repeated {
+    last: Option<(String, Instant)>,
+    pauses: Backoff,
+}
+
+impl Default for Repeated {
+    /// Repeats after 10 s, 20 s, 40 s and so on, at least every 10 minutes.
+    fn default() -> Self {
+        Self { last: None, pauses: Backoff::new(Duration::from_secs(10), Duration::from_secs(600)) }
+    }
+}
+
+impl Repeated {
+    /// Whether to log `line` now.
+    pub fn is_due(&mut self, line: &str) -> bool {
+        let now = Instant::now();
+        match &self.last {
+            Some((last, due)) if last == line && now < *due => return false,
+            Some((last, _)) if last == line => {}
+            _ => self.pauses.reset(),
+        }
+        self.last = Some((line.to_owned(), now + self.pauses.pause()));
+        true
+    }
+
+    /// The trouble is over; the next one is logged at once.
+    pub fn clear(&mut self) {
+        self.last = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_that_panics_is_started_again_until_it_ends_by_itself() {
+        let runs = AtomicUsize::new(0);
+        let work = || async {
+            assert!(runs.fetch_add(1, SeqCst) >= 3, "a bug");
+        };
+        supervise("test", CancellationToken::new(), work).await;
+        assert_eq!(runs.load(SeqCst), 4);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_supervised_task_ends_when_the_controller_stops_also_between_two_runs() {
+        let stop = CancellationToken::new();
+        let work = || async {
+            stop.cancel();
+            panic!("a bug");
+        };
+        supervise("test", stop.clone(), work).await;
+        assert!(stop.is_cancelled());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_line_is_logged_when_it_changes_and_then_after_growing_pauses() {
+        let mut repeated = Repeated::default();
+        let mut logged = Vec::new();
+        for second in 0..200 {
+            if repeated.is_due("no answer") {
+                logged.push(second);
+            }
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
+        assert_eq!(logged, [0, 10, 30, 70, 150]);
+        assert!(repeated.is_due("another reason"));
+        assert!(!repeated.is_due("another reason"));
+        repeated.clear();
+        assert!(repeated.is_due("another reason"));
+    }
+
+    #[test]
+    fn pauses_double_up_to_the_longest() {
+        let mut pauses = Backoff::new(Duration::from_millis(100), Duration::from_millis(500));
+        let millis: Vec<_> = (0..5).map(|_| pauses.pause().as_millis()).collect();
+        assert_eq!(millis, [100, 200, 400, 500, 500]);
+        pauses.reset();
+        assert_eq!(pauses.pause().as_millis(), 100);
+    }
+}

@@ -1,0 +1,112 @@
+//! The database is older than what runs: put back from a backup, or lost. What serves goes on serving, nothing newer is
+//! removed, and the next deployment replaces it.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use rollout::deployment::Stage;
+use rollout::ids::AppId;
+use tempfile::TempDir;
+use tokio::time::sleep;
+
+use super::house::{House, caller, spec};
+use super::simulation::simulate;
+use crate::error::ControlError;
+
+/// A house whose database was put back: since the backup, `shop` was updated and restarted, and `other` was created.
+/// Also gives what ran before the database was put back, and what was routed.
+async fn put_back() -> (House, AppId, AppId, BTreeSet<String>, Vec<String>) {
+    let (mut house, shop) = House::with_app().await;
+    house.crash().await;
+    let backup: TempDir = house.back_up();
+    house.open().await;
+    house.update(&shop, "2").await;
+    house.end(&shop, Stage::Active).await;
+    house.restart(&shop).await;
+    house.end(&shop, Stage::Active).await;
+    let mut other = spec("2");
+    other.name = "other".into();
+    let other = house.controller().create_app(other, &caller()).await.unwrap().app.id;
+    house
+        .until(async || match house.newest(&other).await.stage {
+            Stage::Active => Ok(()),
+            stage => Err(format!("{stage:?}")),
+        })
+        .await;
+    sleep(Duration::from_secs(60)).await;
+    house.crash().await;
+    let (ran, routed) = (containers(&house), house.ingress.upstreams("web"));
+    house.put_back(&backup);
+    house.open().await;
+    (house, shop, other, ran, routed)
+}
+
+fn containers(house: &House) -> BTreeSet<String> {
+    house.engine.containers().into_iter().map(|it| it.name).collect()
+}
+
+#[test]
+fn what_is_newer_than_the_database_goes_on_serving_and_is_listed() {
+    simulate(async {
+        let (house, shop, other, ran, routed) = put_back().await;
+        sleep(Duration::from_secs(600)).await;
+        assert_eq!((containers(&house), house.ingress.upstreams("web")), (ran, routed));
+        assert!(house.ingress.taken().iter().map(|it| it.table.version).is_sorted_by(|a, b| a < b));
+
+        let unknown = house.controller().unknown().await.unwrap();
+        assert!(unknown.notices[0].contains("older"), "{:?}", unknown.notices);
+        let of = |app: &AppId| unknown.apps.iter().find(|it| it.app == *app).unwrap();
+        assert_eq!((of(&shop).name.as_deref(), of(&other).hosts[0].as_str()), (Some("shop"), "other.localhost"));
+        let (of_shop, of_other) = (&of(&shop).containers, &of(&other).containers);
+        assert_eq!((of_shop.len(), of_shop.iter().filter(|it| it.routed).count()), (3, 2), "{of_shop:#?}");
+        assert!(of_other.iter().any(|it| it.role == "database" && it.running), "{of_other:#?}");
+    });
+}
+
+#[test]
+fn a_restart_replaces_what_is_newer_than_the_database_without_a_moment_unrouted() {
+    simulate(async {
+        let (mut house, shop, other, ran, _) = put_back().await;
+        sleep(Duration::from_secs(60)).await;
+        // The names are remembered over a crash, too.
+        house.crash().await;
+        house.open().await;
+        sleep(Duration::from_secs(60)).await;
+        let (since, of_shop) = (house.engine.calls().len(), house.controller().unknown().await.unwrap());
+        let newer: Vec<_> = of_shop.apps.into_iter().filter(|it| it.app == shop).flat_map(|it| it.containers).collect();
+        house.restart(&shop).await;
+        house
+            .until(async || match house.newest(&shop).await.stage {
+                Stage::Active => Ok(()),
+                stage => Err(format!("{stage:?}")),
+            })
+            .await;
+        sleep(Duration::from_secs(180)).await;
+        house.check_capacity(since);
+        let now = containers(&house);
+        assert!(newer.iter().all(|it| !now.contains(&it.name)), "{now:?}");
+        let left = house.controller().unknown().await.unwrap().apps;
+        assert_eq!(left.iter().map(|it| &it.app).collect::<Vec<_>>(), [&other]);
+        let of_other = |names: &BTreeSet<String>| names.iter().filter(|it| it.contains("other")).count();
+        assert_eq!(of_other(&now), of_other(&ran));
+    });
+}
+
+#[test]
+fn an_unknown_app_is_removed_by_a_command_and_a_part_that_serves_is_not() {
+    simulate(async {
+        let (house, shop, other, _, _) = put_back().await;
+        sleep(Duration::from_secs(60)).await;
+        let refused = house.controller().delete_unknown(&shop).await.unwrap_err();
+        assert!(
+            matches!(&refused, ControlError::Conflict(why) if why.contains("boatyard apps restart shop")),
+            "{refused}"
+        );
+        let deleted = house.controller().delete_unknown(&other).await.unwrap();
+        assert_eq!((deleted.networks.len(), deleted.volumes.len()), (1, 1));
+        assert!(containers(&house).iter().all(|it| !it.contains("other")));
+        assert!(house.ingress.taken().pop().unwrap().table.apps.iter().all(|it| it.app != other.as_str()));
+        let left = house.controller().unknown().await.unwrap().apps;
+        assert!(left.iter().all(|it| it.app != other), "{left:?}");
+    });
+}

@@ -1,0 +1,235 @@
+//! What this installation has on the engine or in the route table although no record explains it: apps, and containers of
+//! known apps, that are newer than the database. They run on until a person removes them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use engine::{Container, ContainerState, Engine, EngineError, Identity, Network, RestartPolicy, Role, Volume};
+use rollout::ids::{AppId, InstanceName};
+use serde::Serialize;
+use store::records::App;
+use tracing::{info, warn};
+
+use crate::app::{DATABASE_GRACE, Shared};
+use crate::error::ControlError;
+
+/// From TERM to KILL of a removed instance.
+const GRACE: Duration = Duration::from_secs(30);
+
+/// An app, or a part of an app, that no record explains.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct UnknownApp {
+    /// The app's id, as its containers and routes name it.
+    pub app: AppId,
+    /// The app's name, when the app itself is on record and only some of its containers are not.
+    pub name: Option<String>,
+    /// Host names that the ingress routes to it.
+    pub hosts: Vec<String>,
+    /// Its containers.
+    pub containers: Vec<UnknownContainer>,
+    /// Its networks.
+    pub networks: Vec<String>,
+    /// Volumes with its data. They are never removed.
+    pub volumes: Vec<String>,
+}
+
+/// A container that no record explains.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct UnknownContainer {
+    /// Its name on the engine.
+    pub name: String,
+    /// The component that it belongs to.
+    pub component: String,
+    /// `instance`, `database` or `job`.
+    pub role: &'static str,
+    /// Its process runs.
+    pub running: bool,
+    /// The ingress sends it requests.
+    pub routed: bool,
+}
+
+/// Everything unknown, and what people should know about it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct UnknownList {
+    /// Sentences for people; empty when there is nothing to say.
+    pub notices: Vec<String>,
+    /// Apps and parts of apps, by id.
+    pub apps: Vec<UnknownApp>,
+}
+
+/// What the records explain.
+pub(crate) struct Records {
+    pub apps: BTreeMap<AppId, App>,
+    /// Also of apps whose rows cannot be read.
+    pub app_ids: BTreeSet<AppId>,
+    pub deleted: BTreeSet<AppId>,
+    /// Containers of databases.
+    pub databases: BTreeSet<InstanceName>,
+}
+
+/// What is there.
+pub(crate) struct Seen {
+    pub containers: Vec<Container>,
+    pub networks: Vec<Network>,
+    pub volumes: Vec<Volume>,
+    /// Host names of apps in the route table that have no record.
+    pub hosts: BTreeMap<String, Vec<String>>,
+    /// Names of containers that the ingress routes to.
+    pub routed: BTreeSet<String>,
+}
+
+impl Records {
+    pub fn knows_app(&self, identity: &Identity) -> bool {
+        let app = AppId::from(identity.app.as_str());
+        identity.role == Role::Fence || self.app_ids.contains(&app) || self.deleted.contains(&app)
+    }
+
+    fn explains(&self, container: &Container) -> bool {
+        let name = InstanceName::new(container.name.clone());
+        match self.apps.get(&AppId::from(container.identity.app.as_str())) {
+            Some(app) if container.identity.role == Role::Database => {
+                self.databases.contains(&name) && !app.newer.containers.contains(&name)
+            }
+            Some(app) => !app.newer.containers.contains(&name),
+            None => self.knows_app(&container.identity),
+        }
+    }
+}
+
+/// What the records do not explain of what is there.
+pub(crate) fn find(seen: &Seen, records: &Records) -> Vec<UnknownApp> {
+    let mut all: BTreeMap<AppId, UnknownApp> = BTreeMap::new();
+    let named = |app: &str| {
+        let id = AppId::from(app);
+        let name = records.apps.get(&id).map(|it| it.name.clone());
+        let (hosts, containers, networks, volumes) = Default::default();
+        UnknownApp { app: id, name, hosts, containers, networks, volumes }
+    };
+    for container in seen.containers.iter().filter(|it| !records.explains(it)) {
+        let entry = all.entry(AppId::from(container.identity.app.as_str()));
+        entry.or_insert_with(|| named(&container.identity.app)).containers.push(UnknownContainer {
+            name: container.name.clone(),
+            component: container.identity.component.clone(),
+            role: container.identity.role.as_str(),
+            running: runs(container),
+            routed: seen.routed.contains(&container.name),
+        });
+    }
+    for network in seen.networks.iter().filter(|it| !records.knows_app(&it.identity)) {
+        let entry = all.entry(AppId::from(network.identity.app.as_str()));
+        entry.or_insert_with(|| named(&network.identity.app)).networks.push(network.name.clone());
+    }
+    for (app, hosts) in &seen.hosts {
+        all.entry(AppId::from(app.as_str())).or_insert_with(|| named(app)).hosts.clone_from(hosts);
+    }
+    // Volumes of deleted apps are kept on purpose; they are shown only beside something that runs.
+    for unknown in all.values_mut().filter(|it| it.name.is_none()) {
+        let of_app = seen.volumes.iter().filter(|it| it.identity.app == unknown.app.as_str());
+        unknown.volumes = of_app.map(|it| it.name.clone()).collect();
+    }
+    for unknown in all.values_mut() {
+        unknown.containers.sort_by(|a, b| a.name.cmp(&b.name));
+    }
+    all.into_values().collect()
+}
+
+pub(crate) fn runs(container: &Container) -> bool {
+    matches!(container.state, ContainerState::Running | ContainerState::Restarting | ContainerState::Paused)
+}
+
+/// Looks at the engine, the route table and the records.
+pub(crate) async fn list(shared: &Shared) -> Result<UnknownList, ControlError> {
+    let (seen, records) = look(shared).await?;
+    let apps = find(&seen, &records);
+    let mut notices = Vec::new();
+    if let Some(notice) = shared.older_database() {
+        notices.push(notice);
+    }
+    if let Err(problem) = shared.store.check_files().await {
+        notices.push(problem.to_string());
+    }
+    if let Some(unsaved) = shared.front.unsaved() {
+        notices
+            .push(format!("{unsaved}. The newest routes are in force, and written down as soon as that is possible"));
+    }
+    if !apps.is_empty() {
+        let count = apps.len();
+        notices.push(format!(
+            "{count} app{} on this host {} not, or not fully, in the database and stay{} as found: boatyard unknown list",
+            if count == 1 { "" } else { "s" },
+            if count == 1 { "is" } else { "are" },
+            if count == 1 { "s" } else { "" },
+        ));
+    }
+    Ok(UnknownList { notices, apps })
+}
+
+async fn look(shared: &Shared) -> Result<(Seen, Records), ControlError> {
+    let store = &shared.store;
+    let engine = &shared.engine;
+    let silent = |error: EngineError| ControlError::Unavailable(error.to_string());
+    let seen = Seen {
+        containers: engine.list().await.map_err(silent)?,
+        networks: engine.networks().await.map_err(silent)?,
+        volumes: engine.volumes().await.map_err(silent)?,
+        hosts: shared.front.unknown(),
+        routed: shared.front.routed(),
+    };
+    // Read after the engine: what was made meanwhile is on record.
+    let records = Records {
+        apps: store.apps().await?.into_iter().map(|it| (it.id.clone(), it)).collect(),
+        app_ids: store.app_ids().await?,
+        deleted: store.deleted_apps().await?,
+        databases: store.databases().await?.into_iter().map(|it| it.container).collect(),
+    };
+    Ok((seen, records))
+}
+
+/// Stops and removes what is unknown of an app; volumes stay. Returns what was removed and what is kept. Errors: nothing
+/// is unknown of it; it serves, and a deployment of the app should replace it first.
+pub(crate) async fn delete(shared: &Shared, app: &AppId) -> Result<UnknownApp, ControlError> {
+    let found = list(shared).await?.apps.into_iter().find(|it| it.app == *app);
+    let Some(found) = found else {
+        return Err(ControlError::NotFound(format!("nothing of an app {app} is unknown. See: boatyard unknown list")));
+    };
+    if let Some(name) = &found.name
+        && found.containers.iter().any(|it| it.routed)
+    {
+        return Err(ControlError::Conflict(format!(
+            "these containers serve the app {name}; replace them first: boatyard apps restart {name} --wait"
+        )));
+    }
+    if found.name.is_none() {
+        // From now on it is a deleted app: what cannot be removed now is removed by the sweep.
+        shared.store.remember_deleted(app).await?;
+        shared.front.forget(app.as_str()).await;
+    }
+    let (databases, others): (Vec<_>, Vec<_>) = found.containers.iter().partition(|it| it.role == "database");
+    for (several, grace) in [(others, GRACE), (databases, DATABASE_GRACE)] {
+        for container in several {
+            let removed = remove(shared.engine.as_ref(), &container.name, grace).await;
+            removed
+                .map_err(|error| ControlError::Unavailable(format!("{} is still there: {error}", container.name)))?;
+            info!(container = %container.name, "removed on request");
+        }
+    }
+    for network in &found.networks {
+        if let Err(error) = shared.engine.remove_network(network).await {
+            warn!(%network, %error, "network could not be removed yet; trying again");
+        }
+    }
+    Ok(found)
+}
+
+/// The restart policy goes first: an engine that is killed in the middle of a stop would start the container again.
+pub(crate) async fn remove(engine: &dyn Engine, name: &str, grace: Duration) -> Result<(), EngineError> {
+    let removed = async {
+        engine.set_restart_policy(name, RestartPolicy::No).await?;
+        engine.stop(name, grace).await?;
+        engine.remove(name).await.map(drop)
+    };
+    match removed.await {
+        Err(EngineError::NotFound { .. }) => Ok(()),
+        other => other,
+    }
+}
