@@ -33,6 +33,7 @@ mod diagnostic;
 mod facts;
 mod format;
 mod image;
+mod interpreter;
 mod made;
 mod needed;
 mod reference;
@@ -56,6 +57,7 @@ pub use diagnostic::{Code, Diagnostic, Diagnostics, Place, Related, Remedy, Seve
 pub use facts::{DatabaseFacts, Facts};
 pub use format::format_spec;
 pub use image::image_reference;
+pub use interpreter::interpreter;
 pub use needed::{NeededValue, Why};
 pub use resolve::{Environment, ResolvedValue, Scope, resolve_envs};
 pub use routes::{Forward, RoutePath, RouteRule, routes};

@@ -1,6 +1,7 @@
 //! Rules inside one component: sizes, directories, schedules, checks.
 
 use crate::diagnostic::{Code, Diagnostic};
+use crate::interpreter::interpreter;
 use crate::size::{instance_size, near};
 use crate::spec::{
     AppSpec, Common, Component, ComponentKind, HealthCheck, Job, JobKind, LivenessHealthCheck, Service, Source, Worker,
@@ -32,6 +33,7 @@ pub(super) fn check(spec: &AppSpec, found: &mut Vec<Diagnostic>) {
     for (path, component) in spec.components_with_paths() {
         if let Some(common) = component.common() {
             size(&path, component.kind(), common, found);
+            run_command(&path, common, found);
         }
         language(&path, component, found);
         two_parts(&path, component.source(), found);
@@ -94,6 +96,13 @@ fn instances(spec: &AppSpec, found: &mut Vec<Diagnostic>) {
             found.push(Diagnostic::warning(Code::Doubtful, format!("{path}.instance_count"), message));
         }
     }
+}
+
+/// A first line that nobody heeds would leave the command to another program than it is written for.
+fn run_command(path: &str, common: &Common, found: &mut Vec<Diagnostic>) {
+    let Some(Err(message)) = common.run_command.as_deref().and_then(interpreter) else { return };
+    let wrong = Diagnostic::error(Code::BadFormat, format!("{path}.run_command"), message);
+    found.push(wrong.help("put the script into the image, and give its path as the `run_command`"));
 }
 
 fn two_parts(path: &str, source: &Source, found: &mut Vec<Diagnostic>) {
