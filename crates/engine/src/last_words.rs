@@ -11,15 +11,25 @@ pub fn explain(name: &str, code: i64, line: &str) -> Option<EngineError> {
     if !matches!(code, 126 | 127) {
         return None;
     }
-    // `[FATAL tini (7)] exec /bin/nothing failed: No such file or directory`
-    let (command, reason) = line.strip_prefix("[FATAL tini ")?.split_once("] exec ")?.1.rsplit_once(" failed: ")?;
+    let (command, reason) = match line.strip_prefix("[FATAL tini ") {
+        // `[FATAL tini (7)] exec /bin/nothing failed: No such file or directory`
+        Some(rest) => rest.split_once("] exec ")?.1.rsplit_once(" failed: ")?,
+        // The script that passes the stop signal on: `boatyard: 74: exec: ./start.sh: not found`, and as bash and BusyBox
+        // put it: `boatyard: line 74: ./start.sh: No such file or directory`, `boatyard: exec: line 74: ./start.sh: not found`.
+        None => {
+            let (before, reason) = line.strip_prefix("boatyard: ")?.rsplit_once(": ")?;
+            let (place, command) = before.rsplit_once(": ")?;
+            place.contains(|c: char| c.is_ascii_digit()).then_some((command, reason))?
+        }
+    };
     command_failure(name, command, reason)
 }
 
 /// Shared with start errors of engines that tell at once.
 pub(crate) fn command_failure(name: &str, command: &str, reason: &str) -> Option<EngineError> {
     let (name, command, reason) = (name.to_owned(), command.to_owned(), reason.to_lowercase());
-    let missing = reason.contains("executable file not found") || reason.contains("no such file or directory");
+    let missing = ["executable file not found", "no such file or directory"].iter().any(|it| reason.contains(it))
+        || reason == "not found";
     if missing && is_shell(&command) {
         Some(EngineError::NoShell { name, shell: command })
     } else if missing {
@@ -52,6 +62,24 @@ mod tests {
         assert!(matches!(denied, Some(EngineError::CommandNotExecutable { .. })));
         let foreign = case("[FATAL tini (7)] exec /app/run failed: Exec format error");
         assert!(matches!(foreign, Some(EngineError::WrongArchitecture { .. })));
+    }
+
+    #[test]
+    fn the_last_line_of_the_script_that_starts_a_command_is_understood() {
+        for line in [
+            "boatyard: 74: exec: ./start.sh: not found",
+            "boatyard: line 74: exec: ./start.sh: not found",
+            "boatyard: line 74: ./start.sh: No such file or directory",
+            "boatyard: exec: line 74: ./start.sh: not found",
+        ] {
+            let missing = explain("web.0", 127, line);
+            assert!(
+                matches!(&missing, Some(EngineError::CommandNotFound { command, .. }) if command == "./start.sh"),
+                "{line}: {missing:?}"
+            );
+        }
+        let denied = explain("web.0", 126, "boatyard: 74: exec: ./start.sh: Permission denied");
+        assert!(matches!(denied, Some(EngineError::CommandNotExecutable { .. })));
     }
 
     #[test]

@@ -73,9 +73,9 @@ pub struct ContainerSpec {
     pub volume: Option<VolumeMount>,
     /// Ceilings; clamped to what the host has.
     pub limits: Limits,
-    /// Seconds the engine waits after TERM when it stops the container on its own behalf (engine shutdown).
+    /// From the stop signal to KILL when the engine stops the container on its own behalf: `docker stop`, engine shutdown.
     pub stop_grace: Duration,
-    /// Signal that asks the process to end; `None`: SIGTERM. Never the image's own choice (S24), but for databases of ours.
+    /// Signal that asks the process to end; `None`: SIGTERM, whatever the image says.
     pub stop_signal: Option<String>,
 }
 
@@ -167,6 +167,15 @@ pub struct ContainerDetails {
     pub oom_killed: bool,
     pub restart_count: u64,
     pub restart_policy: RestartPolicy,
+}
+
+/// What an image says about the process of its containers.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ImageDefaults {
+    /// Entrypoint and command, joined as the engine joins them.
+    pub command: Vec<String>,
+    /// `STOPSIGNAL`, by name or number, unchecked.
+    pub stop_signal: Option<String>,
 }
 
 /// The outcome of a verb that may find its work done.
@@ -313,7 +322,7 @@ pub trait Engine: Send + Sync + 'static {
     /// [`crate::last_words`].
     async fn start(&self, name: &str) -> Result<Changed, EngineError>;
     async fn set_restart_policy(&self, name: &str, policy: RestartPolicy) -> Result<Changed, EngineError>;
-    /// TERM (or the spec's signal), then KILL after `grace`. Returns when the process has ended; the deadline is grace + 30 s.
+    /// The spec's stop signal, then KILL after `grace`. Returns when the process has ended; the deadline is grace + 30 s.
     async fn stop(&self, name: &str, grace: Duration) -> Result<Changed, EngineError>;
     /// Kills what still runs, removes the container and its anonymous volumes.
     async fn remove(&self, name: &str) -> Result<Changed, EngineError>;
@@ -334,6 +343,8 @@ pub trait Engine: Send + Sync + 'static {
 
     /// The id of a local image, by reference or id; `None` when it is not here.
     async fn image(&self, reference: &str) -> Result<Option<String>, EngineError>;
+    /// What a local image says. One that is not here is [`EngineError::ImageMissing`].
+    async fn image_defaults(&self, image: &str) -> Result<ImageDefaults, EngineError>;
     async fn pull(&self, reference: &str) -> Result<String, EngineError>;
     async fn tag(&self, image: &str, reference: &str) -> Result<(), EngineError>;
     /// Tags of this repository prefix, with their image ids: what garbage collection looks at.

@@ -8,7 +8,7 @@ use futures::StreamExt;
 
 use super::{DEADLINE, DockerEngine, LIST_DEADLINE, STALL_DEADLINE, failure};
 use crate::error::EngineError;
-use crate::port::Changed;
+use crate::port::{Changed, ImageDefaults};
 use crate::reference;
 
 impl DockerEngine {
@@ -18,6 +18,18 @@ impl DockerEngine {
             Err(error) if failure::status(&error) == Some(404) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    pub(super) async fn defaults_of(&self, image: &str) -> Result<ImageDefaults, EngineError> {
+        let seen = match self.call("image", DEADLINE, self.docker.inspect_image(image)).await {
+            Err(error) if failure::status(&error) == Some(404) => {
+                return Err(EngineError::ImageMissing { reference: image.to_owned() });
+            }
+            other => other?,
+        };
+        let config = seen.config.unwrap_or_default();
+        let command = config.entrypoint.into_iter().flatten().chain(config.cmd.into_iter().flatten()).collect();
+        Ok(ImageDefaults { command, stop_signal: config.stop_signal })
     }
 
     pub(super) async fn pull_image(&self, reference: &str) -> Result<String, EngineError> {

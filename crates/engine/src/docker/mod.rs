@@ -226,6 +226,10 @@ impl Engine for DockerEngine {
         self.image_id(reference).await
     }
 
+    async fn image_defaults(&self, image: &str) -> Result<ImageDefaults, EngineError> {
+        self.defaults_of(image).await
+    }
+
     async fn pull(&self, reference: &str) -> Result<String, EngineError> {
         self.pull_image(reference).await
     }

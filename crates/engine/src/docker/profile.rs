@@ -16,7 +16,11 @@ use crate::port::{ContainerSpec, Limits, NetworkJoin, VolumeMount};
 
 /// Capabilities that ordinary images need to drop to a user, own their files and bind port 80.
 const CAPABILITIES: [&str; 7] = ["CHOWN", "DAC_OVERRIDE", "FOWNER", "SETUID", "SETGID", "KILL", "NET_BIND_SERVICE"];
-const PIDS: i64 = 512;
+/// Memory for each process or thread that is allowed: 512 KiB. A thread takes 16 KiB of the kernel's memory and, in most
+/// runtimes, more of its own; so the memory limit is met first by ordinary programs, and a fork bomb is stopped early.
+const MEMORY_PER_PROCESS: u64 = 512 << 10;
+/// Never fewer, whatever the memory limit; never more, also without one.
+const PROCESSES: std::ops::RangeInclusive<u64> = 1024..=32_768;
 const OPEN_FILES: i64 = 65_536;
 const STOP_SIGNAL: &str = "SIGTERM";
 
@@ -31,7 +35,7 @@ pub(super) fn create_body(spec: &ContainerSpec, installation: &Installation, hos
         labels: Some(installation.labels(Kind::Container, &spec.name, &spec.identity)),
         // The image's health check would run beside our probes, and its verdict is not to be trusted (M5).
         healthcheck: Some(HealthConfig { test: Some(vec!["NONE".into()]), ..Default::default() }),
-        // Not the image's: a SIGSTOP there would make every stop a kill (S24).
+        // Never left to the image: a SIGSTOP there would make every stop a kill. Who makes the spec has chosen.
         stop_signal: Some(spec.stop_signal.clone().unwrap_or_else(|| STOP_SIGNAL.into())),
         stop_timeout: Some(whole_seconds(spec.stop_grace)),
         host_config: Some(host_config(spec, host)),
@@ -63,7 +67,7 @@ fn host_config(spec: &ContainerSpec, host: Host) -> HostConfig {
         cap_drop: Some(vec!["ALL".into()]),
         cap_add: Some(CAPABILITIES.map(String::from).into()),
         security_opt: Some(vec!["no-new-privileges".into()]),
-        pids_limit: Some(PIDS),
+        pids_limit: Some(processes(limits)),
         memory,
         // Memory and swap together: equal means no swap.
         memory_swap: memory,
@@ -93,6 +97,15 @@ fn mount(volume: &VolumeMount) -> Mount {
         target: Some(volume.path.clone()),
         ..Default::default()
     }
+}
+
+/// Processes and threads together, as the kernel counts them: they grow with the memory.
+fn processes(limits: Limits) -> i64 {
+    let allowed = match limits.memory_bytes {
+        0 => *PROCESSES.end(),
+        bytes => (bytes / MEMORY_PER_PROCESS).clamp(*PROCESSES.start(), *PROCESSES.end()),
+    };
+    i64::try_from(allowed).unwrap_or(i64::MAX)
 }
 
 /// No more than the host has: the engine refuses more CPUs than that, and more memory would be no limit.
@@ -185,6 +198,16 @@ mod tests {
         let free = ContainerSpec { limits: Limits { cpu_millis: 0, memory_bytes: 0 }, ..spec() };
         let host = body(&free).host_config.expect("set");
         assert_eq!((host.memory, host.memory_swap, host.nano_cpus), (None, None, None));
+    }
+
+    #[test]
+    fn the_process_limit_grows_with_the_memory() {
+        let of = |memory_bytes| processes(Limits { cpu_millis: 0, memory_bytes });
+        assert_eq!(
+            [128 << 20, 512 << 20, 1 << 30, 8 << 30, 64 << 30, 0].map(of),
+            [1024, 1024, 2048, 16_384, 32_768, 32_768]
+        );
+        assert_eq!(body(&spec()).host_config.expect("set").pids_limit, Some(1024));
     }
 
     #[test]

@@ -25,6 +25,7 @@ pub enum Verb {
     EnsureVolume,
     RemoveVolume,
     Image,
+    ImageDefaults,
     Pull,
     Tag,
     Tags,
@@ -46,6 +47,7 @@ impl Verb {
                 | Verb::Networks
                 | Verb::Volumes
                 | Verb::Image
+                | Verb::ImageDefaults
                 | Verb::Tags
                 | Verb::Events
         )

@@ -277,6 +277,14 @@ impl Engine for FakeEngine {
         self.perform(Verb::Image, reference, |world| Ok(world.find_image(reference))).await
     }
 
+    async fn image_defaults(&self, image: &str) -> Result<ImageDefaults, EngineError> {
+        self.perform(Verb::ImageDefaults, image, |world| match world.find_image(image) {
+            Some(_) => Ok(ImageDefaults::default()),
+            None => Err(EngineError::ImageMissing { reference: image.to_owned() }),
+        })
+        .await
+    }
+
     async fn pull(&self, reference: &str) -> Result<String, EngineError> {
         self.perform(Verb::Pull, reference, |world| world.pull(reference)).await
     }

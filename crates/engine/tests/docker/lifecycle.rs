@@ -128,9 +128,22 @@ async fn limits_beyond_the_host_are_clamped_and_the_profile_is_what_the_engine_h
     let host = seen.host_config.unwrap();
     assert_eq!(host.nano_cpus, Some(i64::from(info.cpus) * 1_000_000_000));
     assert_eq!(host.memory, Some(i64::try_from(info.memory_bytes).unwrap()));
-    assert_eq!((host.pids_limit, host.init, host.privileged), (Some(512), Some(true), Some(false)));
+    let processes = i64::try_from((info.memory_bytes / (512 << 10)).clamp(1024, 32_768)).unwrap();
+    assert_eq!((host.pids_limit, host.init, host.privileged), (Some(processes), Some(true), Some(false)));
     assert_eq!(host.cap_drop, Some(vec!["ALL".to_owned()]));
     assert_eq!(seen.config.unwrap().stop_signal.as_deref(), Some("SIGTERM"));
+}
+
+#[tokio::test]
+async fn an_image_tells_what_its_process_is_and_how_it_is_asked_to_end() {
+    let world = World::new().await;
+    let dockerfile = "FROM scratch\nCOPY helper /bin/sh\nSTOPSIGNAL SIGQUIT\nENTRYPOINT [\"/bin/sh\"]\nCMD serve now\n";
+    let image = world.build("defaults", dockerfile).await.unwrap();
+    let defaults = world.engine.image_defaults(&image).await.unwrap();
+    assert_eq!(defaults.command, ["/bin/sh", "/bin/sh", "-c", "serve now"]);
+    assert_eq!(defaults.stop_signal.as_deref(), Some("SIGQUIT"));
+    let missing = world.engine.image_defaults("boatyard-test/nothing:1").await.unwrap_err();
+    assert!(matches!(missing, EngineError::ImageMissing { .. }), "{missing}");
 }
 
 #[tokio::test]
