@@ -28,8 +28,8 @@ use crate::state::{ApiState, LOG_STREAMS};
 
 /// A request is answered within this, or told that it was not. Streams only have to begin.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
-/// Bringing everything down drains open requests (60 s) and stops containers (240 s).
-const DOWN_WITHIN: Duration = Duration::from_secs(330);
+/// Bringing everything down drains open requests (60 s), then gives every container its grace (600 s at most).
+const DOWN_WITHIN: Duration = Duration::from_secs(29 * 60);
 /// From the connection, or the last answer, to the end of a request's head.
 const HEAD_WITHIN: Duration = Duration::from_secs(15);
 /// Largest head of a request.

@@ -17,8 +17,8 @@ use crate::serve::base_config;
 
 /// Open requests get this long, as at any drain.
 const DRAIN: Duration = Duration::from_secs(60);
-/// The server drains (60 s) and stops containers (240 s), and then answers.
-const ANSWER_WITHIN: Duration = Duration::from_secs(340);
+/// The server drains (60 s) and stops containers, each with its own grace (600 s at most), and then answers.
+const ANSWER_WITHIN: Duration = Duration::from_secs(30 * 60);
 
 /// Through the controller that runs; by ourselves where none does.
 pub async fn down(options: Down, connection: &Connection) -> anyhow::Result<Exit> {

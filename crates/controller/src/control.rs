@@ -14,6 +14,8 @@ use rollout::queue::{Request, Restart};
 use store::records::{App, Deployment};
 use tokio::sync::{oneshot, watch};
 
+pub(crate) use down::{Graces, stop_all};
+
 use crate::app::{AppHandle, Ask, Request as Inbox};
 use crate::config::Config;
 use crate::error::{ControlError, StartError, closest};
@@ -289,7 +291,7 @@ impl Controller {
         shared.stop.cancel();
         let door = shared.front.shutdown(DOWN_DRAIN).await;
         let apps = match remove_apps {
-            true => down::stop_all(shared.engine.as_ref()).await,
+            true => stop_all(shared.engine.as_ref(), &Graces::on_record(&shared.store).await).await,
             false => Ok(()),
         };
         let wrong: Vec<_> = [door, apps].into_iter().filter_map(Result::err).collect();

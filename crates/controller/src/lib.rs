@@ -5,7 +5,8 @@
 //!
 //! In reading order:
 //! - [`config`], [`view`], [`error`]: what goes in and what comes out;
-//! - [`names`], [`network`], [`freeze`]: pure: names and addresses; from a spec and its images to revisions and targets;
+//! - [`names`], [`network`], [`freeze`], [`process`]: pure: names and addresses; from a spec and its images to revisions and
+//!   targets; from a revision and its image to what a container runs;
 //! - [`engine_watch`], [`front`], [`probe`], [`workshop`]: what is seen of the engine, of the ingress, of instances, of sources;
 //! - [`supervise`]: tasks that survive a panic;
 //! - [`app`]: the task that owns an app;
@@ -27,6 +28,7 @@ mod logs;
 mod names;
 mod network;
 mod probe;
+mod process;
 mod specs;
 mod start;
 mod supervise;

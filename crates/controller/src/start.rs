@@ -8,6 +8,7 @@ use anyhow::Context;
 use builder::Builder;
 use engine::{DockerEngine, Engine, Identity, Installation, Role};
 use rand::Rng;
+use rollout::target::StopTimes;
 use sha2::{Digest, Sha256};
 use source::{Limits, Source, SourceSettings};
 use store::records::AppState;
@@ -18,6 +19,7 @@ use tracing::{error, info, warn};
 use crate::app::{AppHandle, Shared};
 use crate::clock;
 use crate::config::Config;
+use crate::control::{Graces, stop_all};
 use crate::engine_watch::EngineWatch;
 use crate::error::StartError;
 use crate::fence::Fence;
@@ -169,6 +171,7 @@ async fn sweep(shared: Arc<Shared>) {
         let app = |identity: &Identity| rollout::ids::AppId::from(identity.app.as_str());
         for container in seen.containers.values().filter(|it| deleted.contains(&app(&it.identity))) {
             warn!(container = %container.name, "its app was deleted; removing it");
+            report(shared.engine.stop(&container.name, StopTimes::default().grace).await.map(drop));
             report(shared.engine.remove(&container.name).await.map(drop));
         }
         for network in networks.iter().filter(|it| deleted.contains(&app(&it.identity))) {
@@ -249,6 +252,13 @@ pub async fn uninstall(config: &Config, mut say: impl FnMut(String)) -> anyhow::
         say("stopped the ingress".into());
     }
     let (engine, _) = open_engine(config, &directory).await?;
+    let graces = match Store::open(&directory) {
+        Ok(store) => Graces::on_record(&store).await,
+        Err(_) => Graces::default(),
+    };
+    if let Err(why) = stop_all(engine.as_ref(), &graces).await {
+        warn!(%why, "removed without having ended");
+    }
     for container in engine.list().await? {
         engine.remove(&container.name).await?;
         say(format!("removed container {}", container.name));

@@ -78,8 +78,8 @@ impl InstancePhase {
             (P::Starting | P::Unready, E::Passed) => Ok(P::Ready),
             (P::Ready, E::Lost) => Ok(P::Unready),
             (P::Ready | P::Unready, E::DrainBegan) => Ok(P::Draining),
-            // What never served has nothing to drain.
-            (P::Starting | P::Draining, E::StopBegan) => Ok(P::Stopping),
+            // What never served has nothing to drain. A created one may run: its start was not written down.
+            (P::Created | P::Starting | P::Draining, E::StopBegan) => Ok(P::Stopping),
             (P::Intended | P::Created | P::Starting | P::Draining | P::Stopping, E::Ended) => Ok(P::Stopped),
             (from, event) => Err(IllegalMove { from, event }),
         }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{ComponentName, InstanceName, RevisionId};
 use crate::instance::InstancePhase;
-use crate::target::ComponentKind;
+use crate::target::{ComponentKind, StopTimes};
 use crate::time::Timestamp;
 
 /// One look at an app's instances.
@@ -38,6 +38,8 @@ pub struct Instance {
     pub revision: RevisionId,
     /// The restart generation it was made for.
     pub generation: u64,
+    /// How long its drain and its stop may take.
+    pub stop_times: StopTimes,
     /// Where it stands, as we wrote it down.
     pub phase: InstancePhase,
     /// When it got there.

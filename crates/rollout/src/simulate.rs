@@ -60,7 +60,9 @@ impl World {
             Step::GiveUp { instance, .. } => {
                 self.set_back(instance);
                 self.given_up.push(instance.clone());
-                self.observed.instances.retain(|it| it.name != *instance);
+                let runs = |it: &Instance| it.container == ContainerSeen::Running;
+                self.observed.instances.retain(|it| it.name != *instance || runs(it));
+                self.with(instance, |it| it.phase = InstancePhase::Stopping);
             }
             Step::Remove { instance } => self.observed.instances.retain(|it| it.name != *instance),
             Step::Create { instance } => self.change(instance, ContainerSeen::Created, Some(InstanceEvent::Created)),
@@ -79,16 +81,16 @@ impl World {
 
     fn add(&mut self, targets: &[Target], step: &Step) {
         let Step::Add { component, slot, revision, generation } = step else { return };
-        let kind =
-            targets.iter().find(|target| target.component == *component).expect("only targets are added to").kind;
+        let target = targets.iter().find(|target| target.component == *component).expect("only targets are added to");
         self.made += 1;
         self.observed.instances.push(Instance {
             name: InstanceName::new(format!("{component}-{slot}-new{}", self.made)),
             component: component.clone(),
-            kind,
+            kind: target.kind,
             slot: *slot,
             revision: revision.clone(),
             generation: *generation,
+            stop_times: target.timing.stop_times(),
             phase: InstancePhase::Created,
             since: self.now,
             container: ContainerSeen::Created,

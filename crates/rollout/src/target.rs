@@ -66,6 +66,29 @@ pub enum Readiness {
     StaysUp(Duration),
 }
 
+/// How long an instance may take to leave: fixed when the instance is made, so that no later change of the spec, and no
+/// removal of its component, takes it away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StopTimes {
+    /// For its open requests, from the moment when no new request reaches it.
+    pub drain: Duration,
+    /// From the stop signal to KILL.
+    pub grace: Duration,
+}
+
+impl Default for StopTimes {
+    fn default() -> Self {
+        Timing::default().stop_times()
+    }
+}
+
+impl Timing {
+    /// The times that an instance keeps for its way out.
+    pub fn stop_times(&self) -> StopTimes {
+        StopTimes { drain: self.drain, grace: self.grace }
+    }
+}
+
 impl Default for Timing {
     fn default() -> Self {
         Self {
@@ -85,10 +108,3 @@ pub const DRAINING_AT_ONCE: usize = 4;
 
 /// So many instances may come up at once where nothing serves yet: 4, ours, so that a small host is not swamped.
 pub const FILLING_AT_ONCE: usize = 4;
-
-impl Target {
-    /// Drain of an instance whose component is not wanted any more: 60 s, as the default of one that is.
-    pub const DRAIN: Duration = Duration::from_secs(60);
-    /// Grace of an instance whose component is not wanted any more: 120 s, as the default of one that is.
-    pub const GRACE: Duration = Duration::from_secs(120);
-}

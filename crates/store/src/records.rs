@@ -12,7 +12,7 @@ use rollout::instance::InstancePhase;
 use rollout::job::JobPhase;
 use rollout::progress::Progress;
 use rollout::queue::Request;
-use rollout::target::{ComponentKind, Target};
+use rollout::target::{ComponentKind, StopTimes, Target};
 use rollout::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -245,6 +245,9 @@ pub struct Instance {
     pub phase: InstancePhase,
     pub since: Timestamp,
     pub address: Ipv4Addr,
+    /// Fixed when it was made. `None` in rows of older versions: then its component's target says them.
+    #[serde(default)]
+    pub stop_times: Option<StopTimes>,
     /// The engine starts it again by itself.
     pub kept_alive: bool,
     /// The engine's words when it refused it.
@@ -264,6 +267,9 @@ pub struct JobRun {
     pub address: Ipv4Addr,
     pub phase: JobPhase,
     pub since: Timestamp,
+    /// From the stop signal to KILL, fixed when the run was recorded. `None` in rows of older versions: the default.
+    #[serde(default)]
+    pub grace: Option<Duration>,
     /// Its container is gone and its log is kept.
     pub collected: bool,
 }
@@ -371,6 +377,18 @@ impl AppState {
             (Some(kept), _) => &kept.targets,
             (None, active) => active.and_then(|it| it.targets.as_deref()).unwrap_or_default(),
         }
+    }
+
+    /// How long an instance's way out may take. Rows of older versions do not say it: there the target counts that the
+    /// instance was made for, else any of its component.
+    pub fn stop_times(&self, instance: &Instance) -> StopTimes {
+        let of = |it: &&Deployment| {
+            let target = it.targets.iter().flatten().find(|target| target.component == instance.component)?;
+            Some(target.timing.stop_times())
+        };
+        let maker = self.deployments.iter().find(|it| it.id == instance.deployment);
+        let by_target = || maker.as_ref().and_then(of).or_else(|| self.deployments.iter().rev().find_map(|it| of(&it)));
+        instance.stop_times.or_else(by_target).unwrap_or_default()
     }
 
     /// What serves could be read. Without its deployment nothing would seem to be wanted, without the revisions of its

@@ -1,17 +1,18 @@
 //! What a deployment comes to once its images are known: databases, revisions, targets. A dry run asks the same.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use app_spec::{AppSpec, DatabaseFacts, Facts, SecretText};
 use rollout::deployment::Failure;
 use rollout::ids::ComponentName;
 use rollout::queue::{Request, Restart};
 use rollout::target::Target;
-use store::records::{App, AppState, Database, Deployment, Image};
+use store::records::{App, AppState, Database, Deployment, Image, Revision};
 
 use super::Shared;
 use super::databases::databases_for;
-use crate::freeze::{self, Frozen, Outcome};
+use crate::freeze::{self, Frozen, Outcome, Serving};
+use crate::specs::Specs;
 
 /// What came of it. Nothing of it is written down yet.
 pub(crate) struct Composed {
@@ -31,6 +32,10 @@ pub(crate) fn compose(
     let failed = |code: &str, message| Failure { component: None, code: code.into(), message };
     let databases = databases_for(shared, state, spec).map_err(|message| failed("DatabaseFailed", message))?;
     let app = &state.app;
+    let active = active(state);
+    let active_spec = active.and_then(|it| Specs::of(&app.id, &shared.sealer).open(&it.spec));
+    let serving =
+        active.zip(active_spec.as_ref()).map(|(active, spec)| Serving { spec, revisions: revisions(state, active) });
     let outcome = freeze::freeze(&Frozen {
         app: &app.id,
         spec,
@@ -38,6 +43,7 @@ pub(crate) fn compose(
         images: &images.iter().map(|(name, image)| (name.clone(), image.id.clone())).collect(),
         request,
         active: state.targets_in_force(),
+        serving,
         generation: app.generation + 1,
         hash: &|text| shared.sealer.keyed_hash(&format!("environment/{}", app.id), text.as_bytes()),
     });
@@ -76,6 +82,13 @@ pub(crate) fn restarted(in_force: &[Target], restart: &Restart, generation: u64)
 /// The deployment that serves.
 pub(crate) fn active(state: &AppState) -> Option<&Deployment> {
     state.deployments.iter().find(|it| Some(&it.id) == state.app.active.as_ref())
+}
+
+/// What a deployment's instances and jobs are made from.
+fn revisions<'a>(state: &'a AppState, deployment: &Deployment) -> Vec<&'a Revision> {
+    let of_targets = deployment.targets.iter().flatten().map(|it| &it.revision);
+    let ids: BTreeSet<_> = of_targets.chain(deployment.job_revisions.values()).collect();
+    state.revisions.iter().filter(|it| ids.contains(&it.id)).collect()
 }
 
 /// What references in the spec may name.

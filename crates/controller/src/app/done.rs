@@ -244,7 +244,7 @@ impl AppTask {
     /// For the record of a deployment that does not wait for them (F28).
     pub(super) fn note_stuck(&mut self, deployment: &mut Deployment) {
         let observed = self.observe();
-        for it in stuck(&self.targets(), &observed, clock::now()) {
+        for it in stuck(&observed, clock::now()) {
             let (component, slot, name) = (&it.component, it.slot, &it.name);
             warn!(instance = %name, "does not end; left behind");
             let note = format!(
@@ -317,8 +317,10 @@ impl AppTask {
             }
         }
         let mut row = row;
-        // On its way out like any other, whatever phase it was in.
-        row.phase = InstancePhase::Stopped;
+        // On its way out like any other, whatever phase it was in: what runs gets its signal and its grace.
+        let seen = self.container(name, &self.engine_view.borrow().clone());
+        let has_ended = matches!(seen, ContainerSeen::Missing | ContainerSeen::Created | ContainerSeen::Exited { .. });
+        row.phase = if has_ended { InstancePhase::Stopped } else { InstancePhase::Stopping };
         row.since = clock::now();
         changes.push(Change::Instance(row));
         self.commit(changes).await

@@ -8,6 +8,7 @@ use rollout::ids::{DeploymentId, InstanceName, RevisionId};
 use rollout::instance::InstancePhase;
 use rollout::job::JobPhase;
 use rollout::observed::ContainerSeen;
+use rollout::target::StopTimes;
 use store::StoreError;
 use store::records::{App, Change, Database, Deployment, IDEMPOTENCY_LIFETIME, Instance, JobRun, Revision};
 use tracing::{info, warn};
@@ -57,6 +58,8 @@ impl AppTask {
             return true;
         }
         self.begin(stranger.clone(), async move {
+            // What a stop cannot do, the removal does.
+            drop(engine.stop(stranger.as_str(), StopTimes::default().grace).await);
             let result = engine.remove(stranger.as_str()).await.map(drop);
             Done::HouseCleared { about: stranger, result }
         });

@@ -18,6 +18,7 @@ use tracing::{debug, info};
 use super::done::Done;
 use super::{AppTask, Shared};
 use crate::clock;
+use crate::process::{Process, process};
 
 /// Lines of a failed instance's log that its deployment keeps.
 const TAIL: usize = 60;
@@ -90,6 +91,7 @@ impl AppTask {
             phase: InstancePhase::Intended,
             since: now,
             address,
+            stop_times: Some(target.timing.stop_times()),
             kept_alive: false,
             refused: None,
             created: now,
@@ -127,22 +129,25 @@ impl AppTask {
                 generation: row.generation,
                 deployment: row.deployment.to_string(),
             },
+            self.state.stop_times(&row).grace,
         );
         let (shared, network) = (self.shared.clone(), self.network_spec());
         self.begin(row.name.clone(), async move {
-            let result = create_in_network(&shared, network, spec).await;
+            let result = create_process(&shared, network, spec).await;
             Done::Created { instance: row.name, result: result.map(drop) }
         });
         Ok(())
     }
 
-    /// The closed description of a container of this app; the network's id is filled in when it is had.
+    /// The closed description of a container of this app. Network id, command and stop signal are completed by
+    /// [`create_process`], which asks the engine.
     pub(super) fn container_spec(
         &self,
         revision: &Revision,
         name: &InstanceName,
         address: Ipv4Addr,
         identity: Identity,
+        grace: Duration,
     ) -> ContainerSpec {
         let aliases = if identity.role == Role::Instance { vec![identity.component.clone()] } else { Vec::new() };
         ContainerSpec {
@@ -154,7 +159,7 @@ impl AppTask {
             network: Some(NetworkJoin { network_id: String::new(), address, aliases }),
             volume: None,
             limits: Limits { cpu_millis: revision.cpu_millis, memory_bytes: revision.memory_bytes },
-            stop_grace: Duration::from_secs(10),
+            stop_grace: grace,
             stop_signal: None,
         }
     }
@@ -195,7 +200,7 @@ impl AppTask {
         Ok(())
     }
 
-    /// Starts what was stopped by hand, and takes a frozen or disconnected one through a new start.
+    /// Starts what was stopped by hand, lets a frozen one go on, and connects a disconnected one.
     fn revive(&mut self, name: &InstanceName) -> Result<(), StoreError> {
         let Some(row) = self.instance(name).cloned() else { return Ok(()) };
         let seen = self.container(name, &self.engine_view.borrow().clone());
@@ -280,6 +285,18 @@ impl AppTask {
     }
 }
 
+/// As [`create_in_network`], for what runs an app's image: its command passes the stop signal on.
+pub(super) async fn create_process(
+    shared: &Shared,
+    network: NetworkSpec,
+    spec: ContainerSpec,
+) -> Result<String, EngineError> {
+    let defaults = shared.engine.image_defaults(&spec.image).await?;
+    let Process { command, stop_signal } = process(spec.command.as_deref(), &defaults);
+    create_in_network(shared, network, ContainerSpec { command, stop_signal: Some(stop_signal.full_name()), ..spec })
+        .await
+}
+
 /// Has the network, then the container in it.
 pub(super) async fn create_in_network(
     shared: &Shared,
@@ -305,11 +322,6 @@ async fn revive(
         ContainerSeen::Disconnected => {
             join.network_id = engine.ensure_network(&network).await?.id;
             engine.connect(name, &join).await.map(drop)
-        }
-        ContainerSeen::Paused => {
-            // A frozen process hears no TERM; it is ended and started.
-            engine.stop(name, Duration::ZERO).await?;
-            engine.start(name).await.map(drop)
         }
         _ => engine.start(name).await.map(drop),
     }

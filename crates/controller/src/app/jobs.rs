@@ -7,14 +7,16 @@ use rollout::ids::{ComponentName, DeploymentId, InstanceName};
 use rollout::job::{JobOutcome, JobPhase, JobSeen, JobStep, next_step};
 use rollout::observed::ContainerSeen;
 use rollout::progress::LeafKey;
+use rollout::target::StopTimes;
 use store::StoreError;
 use store::records::{Change, Deployment, JobRun};
 use tracing::info;
 
 use super::done::Done;
-use super::instances::create_in_network;
+use super::instances::create_process;
 use super::{AppTask, Shared};
 use crate::clock;
+use crate::freeze::job_grace;
 use crate::logbook::Chapter;
 
 impl AppTask {
@@ -80,6 +82,7 @@ impl AppTask {
             address,
             phase: JobPhase::Intended,
             since: now,
+            grace: self.spec_of(deployment).map(|spec| job_grace(&spec, job)),
             collected: false,
         };
         let mut deployment = deployment.clone();
@@ -102,11 +105,11 @@ impl AppTask {
             generation: 0,
             deployment: deployment.id.to_string(),
         };
-        let spec = self.container_spec(&revision, &run.name, run.address, identity);
+        let spec = self.container_spec(&revision, &run.name, run.address, identity, grace(&run));
         let (shared, network) = (self.shared.clone(), self.network_spec());
         let (about, id, job) = (run.name.clone(), run.deployment.clone(), run.job.clone());
         self.begin(run.name, async move {
-            let result = create_in_network(&shared, network, spec).await;
+            let result = create_process(&shared, network, spec).await;
             let result = result.map(|container| JobPhase::Created { container, since: clock::now() });
             Done::JobMoved { about, deployment: id, job, result }
         });
@@ -198,7 +201,7 @@ impl AppTask {
         self.begin(run.name.clone(), async move {
             if matches!(run.phase, JobPhase::Created { .. }) {
                 // Nobody waits for it any more. What a stop cannot do, the removal does.
-                drop(shared.engine.stop(run.name.as_str(), STOP_GRACE).await);
+                drop(shared.engine.stop(run.name.as_str(), grace(&run)).await);
             }
             let (app, deployment) = (&run.app, &run.deployment);
             let is_kept = shared.logbook.holds(app, deployment, Chapter::Deploy, &run.job);
@@ -241,8 +244,10 @@ impl AppTask {
     }
 }
 
-/// From TERM to KILL for a job whose time is over.
-const STOP_GRACE: Duration = Duration::from_secs(10);
+/// From the stop signal to KILL. Rows of older versions do not say it: the default.
+pub(crate) fn grace(run: &JobRun) -> Duration {
+    run.grace.unwrap_or(StopTimes::default().grace)
+}
 
 async fn take_step(engine: &dyn Engine, run: &JobRun, step: JobStep, left: Duration) -> Result<JobPhase, EngineError> {
     let name = run.name.as_str();
@@ -252,7 +257,7 @@ async fn take_step(engine: &dyn Engine, run: &JobRun, step: JobStep, left: Durat
             Some(details) if details.started_at.is_some() => Ok(run.phase.clone()),
             _ => engine.start(name).await.map(|_| run.phase.clone()),
         },
-        JobStep::TimeOut => engine.stop(name, STOP_GRACE).await.map(|_| JobPhase::TimedOut),
+        JobStep::TimeOut => engine.stop(name, grace(run)).await.map(|_| JobPhase::TimedOut),
         _ => match tokio::time::timeout(left, engine.wait(name)).await {
             Ok(code) => code.map(|code| JobPhase::Ended { code }),
             // Its time is over: the next look ends it.

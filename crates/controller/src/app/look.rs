@@ -37,6 +37,7 @@ impl AppTask {
             slot: row.slot,
             revision: row.revision.clone(),
             generation: row.generation,
+            stop_times: self.state.stop_times(row),
             phase: row.phase,
             since: row.since,
             container: self.container(&row.name, view),

@@ -58,6 +58,7 @@ pub(crate) use compose::{Composed, active, compose, restarted};
 pub(crate) use databases::STOP_GRACE as DATABASE_GRACE;
 pub(crate) use databases::{databases_unwanted_by, kept_version};
 use done::Done;
+pub(crate) use jobs::grace as job_grace_of;
 pub(crate) use line::InLine;
 
 /// What all app tasks share.

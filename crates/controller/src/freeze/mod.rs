@@ -9,7 +9,7 @@ use app_spec::{AppSpec, Common, Component, Facts, HealthCheck, Scope, instance_s
 use engine::Limits;
 use rollout::ids::{AppId, ComponentName, RevisionId};
 use rollout::queue::Request;
-use rollout::target::{ComponentKind, Readiness, Target, Timing};
+use rollout::target::{ComponentKind, Readiness, StopTimes, Target, Timing};
 use sha2::{Digest, Sha256};
 use store::records::{Probe, Revision};
 
@@ -24,10 +24,19 @@ pub(crate) struct Frozen<'a> {
     pub request: &'a Request,
     /// What serves now.
     pub active: &'a [Target],
+    /// What it is made from.
+    pub serving: Option<Serving<'a>>,
     /// Given to components that are replaced though their revision stays.
     pub generation: u64,
     /// A keyed hash of an environment, for "equal or not".
     pub hash: &'a dyn Fn(&str) -> String,
+}
+
+/// The spec that serves, with the revisions of its services, workers and jobs.
+pub(crate) struct Serving<'a> {
+    /// Unsealed.
+    pub spec: &'a AppSpec,
+    pub revisions: Vec<&'a Revision>,
 }
 
 /// What came of it.
@@ -100,7 +109,20 @@ fn revision(from: &Frozen<'_>, component: Component<'_>, notes: &mut Vec<String>
         probe: probe(from.spec, component),
     };
     revision.id = identity(&revision);
+    if let Some(serving) = from.serving.as_ref().and_then(|it| same_as(it, common, &revision)) {
+        revision.id = serving.id.clone();
+    }
     Ok(revision)
+}
+
+/// The serving revision that is made from the same things. Its command may have been formed in another way, by an older
+/// version: that alone replaces nothing. Instances that are made from now on run the new form.
+fn same_as<'a>(serving: &Serving<'a>, common: &Common, revision: &Revision) -> Option<&'a Revision> {
+    let component = serving.spec.components().find(|it| it.name() == revision.component.as_str())?;
+    let has_same_text = component.common()?.run_command == common.run_command;
+    let is_same =
+        |it: &&&Revision| **it == &Revision { id: it.id.clone(), command: it.command.clone(), ..revision.clone() };
+    serving.revisions.iter().find(is_same).copied().filter(|_| has_same_text)
 }
 
 /// The identity of what instances run. The environment enters as its keyed hash: an id tells nobody what is in it.
@@ -175,17 +197,7 @@ const STAYS_UP: Duration = Duration::from_secs(1);
 
 fn timing(component: Component<'_>, _common: &Common, revision: &Revision) -> Timing {
     let default = Timing::default();
-    let seconds = |value: Option<u32>| value.map(|it| Duration::from_secs(it.into()));
-    let (drain, grace) = match component {
-        Component::Service(service) => service
-            .termination
-            .as_ref()
-            .map_or((None, None), |it| (seconds(it.drain_seconds), seconds(it.grace_period_seconds))),
-        Component::Worker(worker) => {
-            (None, worker.termination.as_ref().and_then(|it| seconds(it.grace_period_seconds)))
-        }
-        _ => (None, None),
-    };
+    let StopTimes { drain, grace } = stop_times(component);
     let (readiness, ready_within) = match &revision.probe {
         None => (Readiness::StaysUp(STAYS_UP), default.ready_within),
         Some(probe) => {
@@ -194,7 +206,28 @@ fn timing(component: Component<'_>, _common: &Common, revision: &Revision) -> Ti
             (Readiness::Probe, within.max(READY_WITHIN_AT_LEAST))
         }
     };
-    Timing { readiness, ready_within, drain: drain.unwrap_or(default.drain), grace: grace.unwrap_or(default.grace) }
+    Timing { readiness, ready_within, drain, grace }
+}
+
+/// What the spec says about the way out of a component's containers, jobs included.
+fn stop_times(component: Component<'_>) -> StopTimes {
+    let (drain, grace) = match component {
+        Component::Service(service) => {
+            service.termination.as_ref().map_or((None, None), |it| (it.drain_seconds, it.grace_period_seconds))
+        }
+        Component::Worker(worker) => (None, worker.termination.as_ref().and_then(|it| it.grace_period_seconds)),
+        Component::Job(job) => (None, job.termination.as_ref().and_then(|it| it.grace_period_seconds)),
+        Component::StaticSite(_) | Component::Function(_) => (None, None),
+    };
+    let default = StopTimes::default();
+    let seconds = |value: Option<u32>, default| value.map_or(default, |it| Duration::from_secs(it.into()));
+    StopTimes { drain: seconds(drain, default.drain), grace: seconds(grace, default.grace) }
+}
+
+/// From the stop signal to KILL for a job of this spec.
+pub(crate) fn job_grace(spec: &AppSpec, job: &ComponentName) -> Duration {
+    let component = spec.components().find(|it| it.name() == job.as_str());
+    component.map_or_else(StopTimes::default, stop_times).grace
 }
 
 #[cfg(test)]
@@ -219,6 +252,7 @@ jobs:
 - name: migrate
   kind: PRE_DEPLOY
   image: {registry_type: DOCKER_HUB, registry: boatyard-local, repository: testapp, tag: '1'}
+  termination: {grace_period_seconds: 60}
 ";
 
     fn frozen(spec: &str, request: &Request, active: &[Target]) -> Outcome {
@@ -231,6 +265,7 @@ jobs:
             images: &images,
             request,
             active,
+            serving: None,
             generation: 9,
             hash: &|text| format!("hash of {text}"),
         };
@@ -252,6 +287,16 @@ jobs:
     }
 
     #[test]
+    fn the_grace_of_a_job_is_what_the_spec_says() {
+        let grace = |spec: &str| {
+            let spec = AppSpec::from_yaml(spec).expect("the test's spec is good").spec;
+            job_grace(&spec, &"migrate".into()).as_secs()
+        };
+        assert_eq!(grace(SPEC), 60);
+        assert_eq!(grace(&SPEC.replace("  termination: {grace_period_seconds: 60}\n", "")), 120, "the default");
+    }
+
+    #[test]
     fn an_unchanged_component_keeps_its_generation_unless_it_is_named() {
         let before = frozen(SPEC, &Request::deploy(), &[]).targets;
         let mut aged = before.clone();
@@ -264,6 +309,47 @@ jobs:
         let only = Request { restart: Restart::Only(["mill".into()].into()), ..Request::deploy() };
         assert_eq!(generations(&only, SPEC), [3, 9]);
         assert_eq!(generations(&Request::deploy(), &SPEC.replace("hello", "bye")), [9, 3], "its revision changed");
+    }
+
+    /// As after an upgrade: the row that serves has a command that an older version formed.
+    #[test]
+    fn a_revision_keeps_its_id_while_what_it_is_made_from_stays() {
+        let older = |spec: &str| {
+            let outcome = frozen(spec, &Request::deploy(), &[]);
+            let form = |it: Revision| Revision {
+                id: RevisionId::new(format!("older-{}", it.component)),
+                command: Some(vec!["/bin/sh".into(), "-c".into(), "exec another form".into()]),
+                ..it
+            };
+            outcome.revisions.into_iter().map(form).collect::<Vec<_>>()
+        };
+        let served = AppSpec::from_yaml(SPEC).expect("the test's spec is good").spec;
+        let rows = older(SPEC);
+        let ids = |spec: &str| -> Vec<_> {
+            let spec = AppSpec::from_yaml(spec).expect("the test's spec is good").spec;
+            let images = ["web", "mill", "migrate"].map(|name| (name.into(), "sha256:1".to_owned())).into();
+            let from = Frozen {
+                app: &"a1".into(),
+                spec: &spec,
+                facts: &Facts::default(),
+                images: &images,
+                request: &Request::deploy(),
+                active: &[],
+                serving: Some(Serving { spec: &served, revisions: rows.iter().collect() }),
+                generation: 9,
+                hash: &|text| format!("hash of {text}"),
+            };
+            let outcome = freeze(&from).expect("nothing is missing");
+            assert_ne!(outcome.revisions[0].command, rows[0].command, "new instances run the new form");
+            outcome.revisions.into_iter().map(|it| it.id.to_string()).collect()
+        };
+        assert_eq!(ids(SPEC), ["older-web", "older-mill", "older-migrate"]);
+        for (from, to) in
+            [("testapp serve", "testapp serve -v"), ("hello", "bye"), ("http_path: health", "http_path: up")]
+        {
+            let changed = ids(&SPEC.replacen(from, to, 1));
+            assert!(changed[0] != "older-web" && changed[1] == "older-mill", "{to}: {changed:?}");
+        }
     }
 
     #[test]

@@ -20,6 +20,7 @@ mod queue;
 mod restored;
 mod rollback;
 mod simulation;
+mod stopping;
 mod unreadable;
 mod upgrade;
 mod workshop;

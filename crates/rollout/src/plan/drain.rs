@@ -17,7 +17,7 @@ pub(super) fn go_on(view: &View<'_>, plan: &mut Plan) {
         match instance.phase {
             // A stop is a stop with its full grace, however often we were killed in the middle of it.
             InstancePhase::Stopping if !gone => {
-                plan.steps.push(Step::Stop { instance: name, grace: view.grace(instance) })
+                plan.steps.push(Step::Stop { instance: name, grace: instance.stop_times.grace })
             }
             InstancePhase::Stopping | InstancePhase::Stopped => remove(view, instance, plan),
             _ if view.observed.may_be_routed(instance) => {}
@@ -47,14 +47,13 @@ fn is_starting_one(view: &View<'_>) -> bool {
 
 /// A stop is held back while a start is under way, so that what is new serves sooner; never past the drain's own limit.
 fn drain(view: &View<'_>, instance: &Instance, hold_stops: bool, plan: &mut Plan) {
-    let limit = view.target_of(instance).map_or(Target::DRAIN, |target| target.timing.drain);
-    let deadline = drained_at(instance, limit);
+    let deadline = drained_at(instance);
     let is_empty = instance.open.requests == 0 && instance.open.upgraded == 0;
     if view.now < deadline && is_empty && hold_stops {
         let (component, slot) = (instance.component.clone(), instance.slot);
         plan.waiting.push(Waiting::ForQuiet { component, slot });
     } else if view.now >= deadline || is_empty {
-        plan.steps.push(Step::Stop { instance: instance.name.clone(), grace: view.grace(instance) });
+        plan.steps.push(Step::Stop { instance: instance.name.clone(), grace: instance.stop_times.grace });
     } else {
         plan.waiting.push(Waiting::ForDrain {
             component: instance.component.clone(),
@@ -67,7 +66,8 @@ fn drain(view: &View<'_>, instance: &Instance, hold_stops: bool, plan: &mut Plan
 }
 
 /// Requests get the whole limit; when only upgraded connections are left, theirs is shorter.
-fn drained_at(instance: &Instance, limit: std::time::Duration) -> Timestamp {
+fn drained_at(instance: &Instance) -> Timestamp {
+    let limit = instance.stop_times.drain;
     let limit = if instance.open.requests == 0 { limit.min(UPGRADED_DRAIN) } else { limit };
     instance.since.plus(limit)
 }

@@ -16,7 +16,7 @@ pub(super) fn advance(view: &View<'_>, plan: &mut Plan) {
         match view.target_of(instance).filter(|_| view.is_current(instance)) {
             Some(target) if instance.phase.is_coming() => come_up(view, instance, target, plan),
             Some(target) => stay_up(view, instance, Some(target), plan),
-            None if instance.phase.is_coming() => turn_back(view, instance, plan),
+            None if instance.phase.is_coming() => turn_back(instance, plan),
             // On its way out, or still serving until it is replaced.
             None => stay_up(view, instance, None, plan),
         }
@@ -71,11 +71,12 @@ fn await_ready(view: &View<'_>, instance: &Instance, target: &Target, plan: &mut
     }
 }
 
-/// It was on its way in and is no longer wanted. A started process gets its TERM and its grace like any other.
-fn turn_back(view: &View<'_>, instance: &Instance, plan: &mut Plan) {
+/// It was on its way in and is no longer wanted. A process that runs gets its signal and its grace like any other, also
+/// one whose start is not on record yet.
+fn turn_back(instance: &Instance, plan: &mut Plan) {
     let name = instance.name.clone();
-    if instance.phase == InstancePhase::Starting && instance.container == ContainerSeen::Running {
-        plan.steps.push(Step::Stop { instance: name, grace: view.grace(instance) });
+    if instance.phase != InstancePhase::Intended && instance.container == ContainerSeen::Running {
+        plan.steps.push(Step::Stop { instance: name, grace: instance.stop_times.grace });
     } else {
         plan.steps.push(Step::Remove { instance: name });
     }

@@ -15,7 +15,6 @@ pub use routes::wanted as wanted_routes;
 pub use stuck::stuck;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use crate::ids::{ComponentName, InstanceName};
 use crate::instance::InstancePhase;
@@ -53,7 +52,7 @@ impl Plan {
 /// What to do about an app's instances and routes so that `targets` come true: services in their order, then workers.
 /// `targets` empty means that nothing is to be left. Linear in the number of instances, but for sorting.
 pub fn plan(targets: &[Target], observed: &Observed, now: Timestamp) -> Plan {
-    let stuck = stuck::stuck(targets, observed, now);
+    let stuck = stuck::stuck(observed, now);
     let observed = &*stuck::without(observed, &stuck);
     let view = View::new(targets, observed, now);
     let mut plan = Plan::default();
@@ -65,7 +64,7 @@ pub fn plan(targets: &[Target], observed: &Observed, now: Timestamp) -> Plan {
     routes::align(&view, &mut plan);
     drain::go_on(&view, &mut plan);
     rolling::replace(&view, &mut plan);
-    stuck::try_again(targets, &stuck, now, &mut plan);
+    stuck::try_again(&stuck, now, &mut plan);
     plan
 }
 
@@ -95,7 +94,7 @@ pub fn standing_of(
     is_its_own: impl Fn(&Instance) -> bool,
     now: Timestamp,
 ) -> Standing {
-    let observed = &*stuck::without(observed, &stuck::stuck(targets, observed, now));
+    let observed = &*stuck::without(observed, &stuck::stuck(observed, now));
     let is_left_out = |it: &Instance| it.phase == InstancePhase::Unready && !is_its_own(it);
     let view = View::new(targets, observed, now);
     let mut ready = 0;
@@ -181,11 +180,6 @@ impl<'a> View<'a> {
     /// The target of an instance's component, if the component is still wanted.
     fn target_of(&self, instance: &Instance) -> Option<&'a Target> {
         self.target_by_component.get(&instance.component).copied()
-    }
-
-    /// From TERM to KILL.
-    fn grace(&self, instance: &Instance) -> Duration {
-        self.target_of(instance).map_or(Target::GRACE, |target| target.timing.grace)
     }
 
     /// The instances of a component.

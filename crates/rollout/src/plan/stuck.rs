@@ -8,7 +8,6 @@ use super::Plan;
 use crate::instance::InstancePhase;
 use crate::observed::{ContainerSeen, Ending, Instance, Observed};
 use crate::step::{Step, Waiting};
-use crate::target::Target;
 use crate::time::Timestamp;
 
 /// Beyond the grace, what a stop may take before nobody waits for it any more (F28).
@@ -19,8 +18,8 @@ const REMOVED_WITHIN: Duration = Duration::from_secs(60);
 const PAUSE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(300));
 
 /// Instances that do not end. Neither a rollout nor a slot waits for them.
-pub fn stuck<'a>(targets: &[Target], observed: &'a Observed, now: Timestamp) -> Vec<&'a Instance> {
-    observed.instances.iter().filter(|it| abandoned_at(targets, it).is_some_and(|at| now >= at)).collect()
+pub fn stuck(observed: &Observed, now: Timestamp) -> Vec<&Instance> {
+    observed.instances.iter().filter(|it| abandoned_at(it).is_some_and(|at| now >= at)).collect()
 }
 
 /// The same look without them.
@@ -34,9 +33,9 @@ pub(super) fn without<'a>(observed: &'a Observed, stuck: &[&Instance]) -> Cow<'a
 }
 
 /// Asks the engine again, each time after a longer while.
-pub(super) fn try_again(targets: &[Target], stuck: &[&Instance], now: Timestamp, plan: &mut Plan) {
+pub(super) fn try_again(stuck: &[&Instance], now: Timestamp, plan: &mut Plan) {
     for instance in stuck {
-        let next = next_try(targets, instance).filter(|at| now < *at);
+        let next = next_try(instance).filter(|at| now < *at);
         if next.is_some() || instance.busy {
             plan.waiting.push(Waiting::ForStuck { instance: instance.name.clone(), again_at: next });
             continue;
@@ -44,28 +43,23 @@ pub(super) fn try_again(targets: &[Target], stuck: &[&Instance], now: Timestamp,
         let name = instance.name.clone();
         let gone = matches!(instance.container, ContainerSeen::Missing | ContainerSeen::Exited { .. });
         plan.steps.push(match instance.phase {
-            InstancePhase::Stopping if !gone => Step::Stop { instance: name, grace: grace(targets, instance) },
+            InstancePhase::Stopping if !gone => Step::Stop { instance: name, grace: instance.stop_times.grace },
             _ => Step::Remove { instance: name },
         });
     }
 }
 
-fn abandoned_at(targets: &[Target], instance: &Instance) -> Option<Timestamp> {
+fn abandoned_at(instance: &Instance) -> Option<Timestamp> {
     let Ending { since, .. } = instance.ending?;
     Some(since.plus(match instance.phase {
-        InstancePhase::Stopping => grace(targets, instance) + STOPPED_WITHIN,
+        InstancePhase::Stopping => instance.stop_times.grace + STOPPED_WITHIN,
         _ => REMOVED_WITHIN,
     }))
 }
 
 /// It rests for as long again as it has been stuck.
-fn next_try(targets: &[Target], instance: &Instance) -> Option<Timestamp> {
+fn next_try(instance: &Instance) -> Option<Timestamp> {
     let failed = instance.ending?.failed?;
-    let rest = failed.since(abandoned_at(targets, instance)?);
+    let rest = failed.since(abandoned_at(instance)?);
     Some(failed.plus(rest.clamp(PAUSE.0, PAUSE.1)))
-}
-
-fn grace(targets: &[Target], instance: &Instance) -> Duration {
-    let target = targets.iter().find(|it| it.component == instance.component);
-    target.map_or(Target::GRACE, |it| it.timing.grace)
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::instance::InstancePhase;
 use crate::observed::{ContainerSeen, Instance, Observed, Open, ProbeSeen, Routes};
 use crate::step::{Reason, Step};
-use crate::target::{ComponentKind, Target, Timing};
+use crate::target::{ComponentKind, StopTimes, Target, Timing};
 use crate::time::Timestamp;
 
 pub(super) const NOW: Timestamp = Timestamp(1_000_000);
@@ -47,6 +47,7 @@ pub(crate) fn instance(component: &str, slot: u32, revision: &str, phase: Instan
         slot,
         revision: revision.into(),
         generation: 1,
+        stop_times: StopTimes::default(),
         phase,
         since: NOW,
         container,

@@ -1,12 +1,15 @@
 //! What is put is found again, and only that.
 
+use std::time::Duration;
+
 use rollout::deployment::Stage;
 use rollout::ids::AppId;
+use rollout::target::{ComponentKind, StopTimes, Target, Timing};
 use rollout::time::Timestamp;
 
 use super::samples::*;
 use crate::StoreError;
-use crate::records::{Change, IDEMPOTENCY_LIFETIME, Idempotency};
+use crate::records::{AppState, Change, Deployment, IDEMPOTENCY_LIFETIME, Idempotency, Instance, JobRun};
 
 #[tokio::test]
 async fn everything_of_an_app_is_read_back_as_it_was_put() {
@@ -37,6 +40,39 @@ async fn single_records_are_found_by_their_keys() {
     assert_eq!(store.job_runs(&id).await.unwrap(), [job_run("shop", 1, false)]);
     assert_eq!(store.instances().await.unwrap(), [instance("shop", 0)]);
     assert_eq!(store.databases().await.unwrap(), [database("shop", "db", "secret")]);
+}
+
+/// As older versions wrote them.
+#[test]
+fn a_row_without_the_times_of_its_way_out_has_those_of_its_target() {
+    let mut row = serde_json::to_value(instance("shop", 0)).unwrap();
+    row.as_object_mut().unwrap().remove("stop_times");
+    let row: Instance = serde_json::from_value(row).unwrap();
+    let mut run = serde_json::to_value(job_run("shop", 1, false)).unwrap();
+    run.as_object_mut().unwrap().remove("grace");
+    assert_eq!(serde_json::from_value::<JobRun>(run).unwrap().grace, None);
+
+    let target = |component: &str, seconds| Target {
+        component: component.into(),
+        kind: ComponentKind::Service,
+        count: 1,
+        revision: "r1".into(),
+        generation: 1,
+        min_generation: 1,
+        timing: Timing { grace: Duration::from_secs(seconds), ..Timing::default() },
+    };
+    let made_by = |number, seconds| Deployment {
+        targets: Some(vec![target("other", 1), target("web", seconds)]),
+        ..deployment("shop", number, Stage::Active)
+    };
+    let grace = |deployments, row: &Instance| {
+        AppState { deployments, ..AppState::new(app("shop", 1)) }.stop_times(row).grace.as_secs()
+    };
+    assert_eq!(grace(vec![made_by(1, 300), made_by(2, 7)], &row), 300, "the deployment that made it");
+    assert_eq!(grace(vec![made_by(2, 7)], &row), 7, "one that is still on record");
+    assert_eq!(grace(vec![], &row), 120, "the default");
+    let own = StopTimes { grace: Duration::from_secs(9), ..StopTimes::default() };
+    assert_eq!(grace(vec![made_by(1, 300)], &Instance { stop_times: Some(own), ..row.clone() }), 9);
 }
 
 #[tokio::test]

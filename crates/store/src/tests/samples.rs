@@ -120,6 +120,7 @@ pub(super) fn instance(app: &str, slot: u32) -> Instance {
         phase: InstancePhase::Ready,
         since: Timestamp(3),
         address: Ipv4Addr::new(10, 192, 1, 9),
+        stop_times: None,
         kept_alive: true,
         refused: None,
         created: Timestamp(3),
@@ -153,6 +154,7 @@ pub(super) fn job_run(app: &str, number: u64, collected: bool) -> JobRun {
         address: Ipv4Addr::new(10, 192, 1, 10),
         phase: JobPhase::Ended { code: 0 },
         since: Timestamp(4),
+        grace: None,
         collected,
     }
 }

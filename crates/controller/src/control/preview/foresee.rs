@@ -67,6 +67,7 @@ pub(super) fn model(state: &AppState) -> Observed {
         slot: it.slot,
         revision: it.revision.clone(),
         generation: it.generation,
+        stop_times: state.stop_times(it),
         phase: rollout::instance::InstancePhase::Ready,
         since: it.since,
         container: ContainerSeen::Running,

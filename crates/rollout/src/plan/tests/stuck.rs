@@ -33,10 +33,19 @@ fn a_rollout_waits_for_a_stop_no_longer_than_its_grace_and_thirty_seconds() {
         for busy in [false, true] {
             let observed = there(vec![serves(), Instance { busy, ..ending("web-x", phase, since, None) }]);
             assert_eq!(standing(&[wants("web", 1)], &observed, NOW), expected, "{phase:?} for {since} s, busy {busy}");
-            let told: Vec<_> = stuck(&[wants("web", 1)], &observed, NOW).into_iter().map(|it| &it.name).collect();
+            let told: Vec<_> = stuck(&observed, NOW).into_iter().map(|it| &it.name).collect();
             assert_eq!(told.is_empty(), expected == Standing::Serving);
         }
     }
+}
+
+#[test]
+fn an_instance_with_a_longer_grace_is_waited_for_longer() {
+    let mut slow = ending("web-x", InstancePhase::Stopping, 629, None);
+    slow.stop_times.grace = Duration::from_secs(600);
+    assert_eq!(standing(&[wants("web", 1)], &there(vec![serves(), slow.clone()]), NOW), Standing::Serving);
+    slow.stop_times.grace = Duration::from_secs(599);
+    assert_eq!(standing(&[wants("web", 1)], &there(vec![serves(), slow]), NOW), Standing::Done);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::plan::{Standing, plan, standing};
+use crate::plan::{Plan, Standing, plan, standing};
 use crate::step::Waiting;
 use crate::target::Readiness;
 use InstancePhase as P;
@@ -270,7 +270,48 @@ fn a_new_instance_comes_up_or_is_given_up() {
             there(vec![new(0, P::Ready), instance("web", 0, "other", P::Starting)]),
             vec![stop("web-0-other")],
         ),
+        case(
+            "no longer wanted, and its start is not on record: a process that runs is not killed",
+            web(),
+            there(vec![
+                new(0, P::Ready),
+                with(instance("web", 0, "other", P::Created), |it| it.container = ContainerSeen::Running),
+            ]),
+            vec![stop("web-0-other")],
+        ),
     ]);
+}
+
+/// The times were fixed when the instance was made. Neither a newer target nor the removal of the component changes them.
+#[test]
+fn an_instance_leaves_by_its_own_drain_and_grace_whatever_the_targets_say() {
+    let own = StopTimes { drain: Duration::from_secs(7), grace: Duration::from_secs(300) };
+    let mut newer = wants("web", 1);
+    newer.timing.drain = Duration::from_secs(1);
+    newer.timing.grace = Duration::from_secs(2);
+    for targets in [vec![], vec![newer], vec![wants("other", 1)]] {
+        let leaving = |phase, requests| {
+            with(instance("web", 0, "old", phase), |it| {
+                it.stop_times = own;
+                it.open.requests = requests;
+            })
+        };
+        let replaced = |old| {
+            let mut seen = there(vec![new(0, P::Ready), instance("other", 0, "new", P::Ready)]);
+            seen.instances.push(old);
+            seen.instances.retain(|it| {
+                it.name.as_str() == "web-0-old" || targets.iter().any(|target| target.component == it.component)
+            });
+            seen
+        };
+        let stops = |plan: &Plan| plan.steps.iter().find(|it| matches!(it, Step::Stop { .. })).cloned();
+        let expected = Some(Step::Stop { instance: "web-0-old".into(), grace: own.grace });
+        assert_eq!(stops(&plan(&targets, &replaced(leaving(P::Stopping, 0)), NOW)), expected, "{targets:?}");
+        assert_eq!(stops(&plan(&targets, &replaced(leaving(P::Starting, 0)), NOW)), expected, "{targets:?}");
+        let drains = replaced(leaving(P::Draining, 1));
+        assert_eq!(stops(&plan(&targets, &drains, Timestamp(NOW.0 + 6_999))), None, "{targets:?}");
+        assert_eq!(stops(&plan(&targets, &drains, Timestamp(NOW.0 + 7_000))), expected, "{targets:?}");
+    }
 }
 
 #[test]
