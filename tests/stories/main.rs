@@ -13,6 +13,7 @@ mod neighbours;
 mod refusals;
 mod restart;
 mod rollback;
+mod signals;
 mod specs;
 mod support;
 mod terminal;

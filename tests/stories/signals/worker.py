@@ -1,0 +1,45 @@
+"""Tells the test over a connection that it is up, that it was asked to end, and that it finished its work then."""
+
+import os
+import signal
+import socket
+import struct
+import sys
+import time
+
+
+def gateway():
+    for line in open("/proc/net/route").read().splitlines()[1:]:
+        fields = line.split()
+        if fields[1] == "00000000":
+            return socket.inet_ntoa(struct.pack("<I", int(fields[2], 16)))
+
+
+def tell(word):
+    connection.sendall(f"{word}\n".encode())
+    # What it says on its output has to get through as well, as in a pipe.
+    print(word, flush=True)
+
+
+def finish(name):
+    tell(f"asked {name}")
+    time.sleep(float(os.environ["FINISH"]))
+    tell("finished")
+    sys.exit(0)
+
+
+def asked(number, _):
+    for each in (signal.SIGTERM, signal.SIGQUIT):
+        signal.signal(each, signal.SIG_IGN)
+    finish(signal.Signals(number).name)
+
+
+connection = socket.create_connection((gateway(), int(os.environ["REPORT"])), timeout=60)
+signal.signal(signal.SIGTERM, asked)
+signal.signal(signal.SIGQUIT, asked)
+try:
+    tell(f"up {os.environ['NAME']} {os.environ.get('ROUND', '')}")
+    while True:
+        time.sleep(0.05)
+except KeyboardInterrupt:
+    finish("SIGINT")
