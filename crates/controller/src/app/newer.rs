@@ -5,11 +5,11 @@
 //! succeeded they drain, stop and go. Databases among them stay for good.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use engine::{Container, Role};
 use ingress::protocol::{Open, Upstream};
 use rollout::ids::InstanceName;
+use rollout::target::StopTimes;
 use store::StoreError;
 use store::records::{App, Change};
 use tracing::warn;
@@ -17,11 +17,6 @@ use tracing::warn;
 use super::AppTask;
 use super::done::Done;
 use crate::unknown;
-
-/// Open requests of a newer instance get so long before it is stopped, as those of any drained instance.
-const DRAIN: Duration = Duration::from_secs(60);
-/// From TERM to KILL.
-const GRACE: Duration = Duration::from_secs(30);
 
 impl AppTask {
     /// Remembers containers that are newer than the records, and gives no name a second time. Returns whether there are
@@ -124,14 +119,16 @@ impl AppTask {
     /// Lets a replaced newer instance drain, stops it and removes it.
     pub(super) fn end_newer(&mut self, name: InstanceName) {
         let shared = self.shared.clone();
+        // The record that would say its own times is lost.
+        let times = StopTimes::default();
         self.begin(name.clone(), async move {
             let mut changes = shared.front.changes();
             let drained = async {
                 while shared.front.open(name.as_str()) != Open::default() && changes.changed().await.is_ok() {}
             };
             // Past the deadline it is stopped all the same.
-            let _ = tokio::time::timeout(DRAIN, drained).await;
-            let result = unknown::remove(shared.engine.as_ref(), name.as_str(), GRACE).await;
+            let _ = tokio::time::timeout(times.drain, drained).await;
+            let result = unknown::remove(shared.engine.as_ref(), name.as_str(), times.grace).await;
             Done::HouseCleared { about: name, result }
         });
     }
