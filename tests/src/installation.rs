@@ -112,6 +112,18 @@ impl Installation {
         Ok(())
     }
 
+    /// Stops the ingress wherever it is, until [`Installation::thaw_ingress`].
+    pub fn freeze_ingress(&self) -> Result<()> {
+        signal(self.ingress_pid()?, rustix::process::Signal::STOP);
+        Ok(())
+    }
+
+    /// Lets a frozen ingress go on.
+    pub fn thaw_ingress(&self) -> Result<()> {
+        signal(self.ingress_pid()?, rustix::process::Signal::CONT);
+        Ok(())
+    }
+
     /// The process that holds this installation's front door, found by its command line.
     pub fn ingress_pid(&self) -> Result<u32> {
         let data = self.data();
@@ -333,6 +345,11 @@ impl Installation {
 
     fn serve_log(&self) -> PathBuf {
         self.directory.path().join("serve.log")
+    }
+
+    /// How many lines of `serve` hold this text.
+    pub fn count_in_log(&self, text: &str) -> usize {
+        std::fs::read_to_string(self.serve_log()).unwrap_or_default().lines().filter(|it| it.contains(text)).count()
     }
 
     /// What `serve` has said so far: for messages of failed tests.

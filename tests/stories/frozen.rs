@@ -1,0 +1,42 @@
+//! The ingress is frozen while a deployment rolls, and goes on: everything ends, and everything serves again.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::support::*;
+
+/// A line of `serve` for each connection to the ingress that it gave up, after 10 s without an answer.
+const GIVEN_UP: &str = "connection to the ingress is lost";
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes a minute, since the ingress is given up only after 10 s: make sweep"]
+async fn an_ingress_that_was_frozen_while_a_deployment_rolled_is_steered_again_within_seconds() {
+    let at = installation().await;
+    at.create(&shop()).await.unwrap();
+    let app = app_id(&at, "shop").await;
+    let deployment = at.restart(&app, &[]).await.unwrap();
+    at.freeze_ingress().unwrap();
+    // The first is given up for its table, the others for their hello: these are what arrives late.
+    let deadline = Instant::now() + Duration::from_secs(180);
+    while at.count_in_log(GIVEN_UP) + at.count_in_log("did not answer hello") < 2 {
+        assert!(Instant::now() < deadline, "nothing was given up:\n{}", at.log());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    // A third hello is under way now, and one more operation waits.
+    tokio::time::sleep(Duration::from_secs(12)).await;
+    at.thaw_ingress().unwrap();
+    let thawed = Instant::now();
+    let ended = at.wait(&app, &deployment).await.unwrap();
+    println!("the deployment ended {} s after the ingress went on: {}", thawed.elapsed().as_secs_f32(), ended["phase"]);
+    assert!(page(&at, "/").await.contains("web"));
+
+    let canceled = at.restart(&app, &[]).await.unwrap();
+    at.ok("POST", &format!("/v2/apps/{app}/deployments/{canceled}/cancel"), Some(&json!({}))).await.unwrap();
+    at.wait(&app, &canceled).await.unwrap();
+    let other = shop().replace("name: shop", "name: other");
+    at.create(&other).await.unwrap();
+    at.delete(&app_id(&at, "other").await).await.unwrap();
+    println!("cancel, create and delete ended {} s after the ingress went on", thawed.elapsed().as_secs_f32());
+    at.check_explained(&[&app]).await.unwrap();
+}
