@@ -34,7 +34,7 @@ pub const APPS: &[Column] = &[
     more("Created", "Created At", |it| text(it, "/created_at")),
     usual("Updated", "Updated At", |it| text(it, "/updated_at")),
     more("Name", "Spec Name", |it| text(it, "/spec/name")),
-    more("Phase", "Phase", app_status),
+    more("Phase", "Phase", app_phase),
 ];
 
 pub const DEPLOYMENTS: &[Column] = &[
@@ -57,6 +57,7 @@ pub const INSTANCES: &[Column] = &[
     more("Phase", "Phase", |it| text(it, "/boatyard/phase")),
     more("ContainerID", "Container ID", |it| text(it, "/boatyard/container_id")),
     usual("Started", "Started At", |it| text(it, "/boatyard/started_at")),
+    usual("Restarts", "Restarts", restarts),
 ];
 
 /// The chosen columns, or the usual ones. Errors: [`UsageError`], with the nearest name.
@@ -117,8 +118,31 @@ fn progress(deployment: &Value) -> String {
     }
 }
 
-/// What goes on, else what serves.
+/// `3 (out of memory)`: how often a process ended by itself and was started again, and why the last time.
+fn restarts(instance: &Value) -> String {
+    let count = instance.pointer("/boatyard/restarts").and_then(Value::as_u64).unwrap_or(0);
+    let last = instance.pointer("/boatyard/last_end").filter(|it| count > 0 && !it.is_null());
+    let why = last.and_then(|it| match (it["out_of_memory"].as_bool(), it["code"].as_i64()) {
+        (Some(true), _) => Some("out of memory".to_owned()),
+        (_, Some(code)) => Some(format!("exit code {code}")),
+        _ => None,
+    });
+    why.map_or_else(|| count.to_string(), |why| format!("{count} ({why})"))
+}
+
+/// The phase, and how many instances serve where it is fewer than are wanted.
 fn app_status(app: &Value) -> String {
+    let phase = app_phase(app);
+    let count = |name: &str| app.pointer(&format!("/boatyard/instances/{name}")).and_then(Value::as_u64).unwrap_or(0);
+    match (phase.as_str(), count("ready"), count("wanted")) {
+        ("ACTIVE", 0, 1..) => format!("{phase} (no instance serves)"),
+        ("ACTIVE", ready, wanted) if ready < wanted => format!("{phase} ({ready} of {wanted} instances serve)"),
+        _ => phase,
+    }
+}
+
+/// What goes on, else what serves.
+fn app_phase(app: &Value) -> String {
     if app.pointer("/boatyard/deleting") == Some(&Value::Bool(true)) {
         return "DELETING".into();
     }
@@ -170,6 +194,23 @@ mod tests {
     fn json_is_an_array_of_the_objects_themselves() {
         let drawn = rendered(DEPLOYMENTS, &[deployment()], &output("ID", false, Form::Json)).expect("known columns");
         assert_eq!(serde_json::from_str::<Value>(&drawn).expect("JSON"), json!([deployment()]));
+    }
+
+    #[test]
+    fn an_active_app_without_instances_says_so() {
+        let app = |ready: u64| json!({ "active_deployment": { "phase": "ACTIVE" }, "boatyard": { "instances": { "ready": ready, "wanted": 2 } } });
+        let told = [0, 1, 2].map(|ready| app_status(&app(ready)));
+        assert_eq!(told, ["ACTIVE (no instance serves)", "ACTIVE (1 of 2 instances serve)", "ACTIVE"]);
+        assert_eq!(app_phase(&app(0)), "ACTIVE");
+    }
+
+    #[test]
+    fn restarts_say_why_the_last_one_was() {
+        let of = |last: Value| restarts(&json!({ "boatyard": { "restarts": 3, "last_end": last } }));
+        assert_eq!(of(json!({ "out_of_memory": true, "code": 137 })), "3 (out of memory)");
+        assert_eq!(of(json!({ "out_of_memory": false, "code": 1 })), "3 (exit code 1)");
+        assert_eq!(of(Value::Null), "3");
+        assert_eq!(restarts(&json!({})), "0");
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use std::io::{IsTerminal, Write};
 
+use app_spec::is_deceptive;
+
 /// Prints a result. A reader that has left ends the program quietly, as it does for other tools.
 pub fn result(text: &str) {
     let mut out = std::io::stdout().lock();
@@ -30,21 +32,16 @@ fn red(text: &str) -> String {
     if coloured() { format!("\x1b[1;31m{text}\x1b[0m") } else { text.to_owned() }
 }
 
-/// The text with control characters made visible: nothing that comes from elsewhere steers the terminal.
+/// The text with characters made visible that steer or deceive: nothing that comes from elsewhere steers the terminal.
 pub fn plain(text: &str) -> String {
     text.chars().fold(String::with_capacity(text.len()), |mut out, c| {
         match c {
             '\n' | '\t' => out.push(c),
-            c if c.is_control() || is_bidi(c) => out.extend(c.escape_unicode()),
+            c if is_deceptive(c) => out.extend(c.escape_unicode()),
             c => out.push(c),
         }
         out
     })
-}
-
-/// Characters that turn the direction of the text after them.
-fn is_bidi(c: char) -> bool {
-    matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// `48,211`.
@@ -72,5 +69,6 @@ mod tests {
     #[test]
     fn nothing_steers_the_terminal() {
         assert_eq!(plain("a\x1b[31mb\r\u{9b}c\u{202e}d\ne"), "a\\u{1b}[31mb\\u{d}\\u{9b}c\\u{202e}d\ne");
+        assert_eq!(plain("a\u{61c}b\u{2028}c\u{e0041}"), "a\\u{61c}b\\u{2028}c\\u{e0041}");
     }
 }

@@ -1,8 +1,8 @@
 //! The one place that asks what time it is.
 //!
-//! Waits and deadlines are distances between what this clock tells, so it never jumps (F45). It goes by the monotonic clock
-//! and follows the system's by a tenth of what passes: one that is set by an hour ends no wait and hangs none, and what
-//! people read is right again after ten hours, or after the next start.
+//! Records show the system's clock, so what people read is right at once after it was set, or after the host slept. Waits go by
+//! the monotonic clock: where the two move apart, [`Pace`] tells by how much, and the beginnings of all open waits are moved
+//! along ([`move_waits`]). So no deadline ends early and none hangs.
 
 use std::time::Duration;
 #[cfg(not(test))]
@@ -23,19 +23,39 @@ pub(crate) fn now() -> Timestamp {
     /// 2026, in milliseconds. A paused clock may have stopped a little before the beginning.
     const THEN: u64 = 1_767_225_600_000;
     let (beginning, now) = (*BEGINNING, Instant::now());
-    Timestamp(THEN + millis(now - beginning) - millis(beginning - now))
+    moved(Timestamp(THEN + millis(now - beginning) - millis(beginning - now)), tests::SET.get())
 }
 
-/// Now. It begins as the system's clock stands at the first question.
+/// Now, as the system's clock says.
 #[cfg(not(test))]
 pub(crate) fn now() -> Timestamp {
-    use std::sync::Mutex;
+    Timestamp(millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()))
+}
 
-    static CLOCK: Mutex<Option<Steady>> = Mutex::new(None);
-    let mut clock = CLOCK.lock().expect("nobody panics holding it");
-    let (system, at) = (SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(), Instant::now());
-    let clock = clock.get_or_insert(Steady { told: system, at });
-    Timestamp(millis(clock.tell(system, at)))
+/// Compares the system's clock with the monotonic one, from one look to the next.
+pub(crate) struct Pace {
+    told: Timestamp,
+    at: Instant,
+}
+
+impl Pace {
+    pub fn new() -> Self {
+        Self { told: now(), at: Instant::now() }
+    }
+
+    /// By how many milliseconds the system's clock moved ahead of the time that passed since the last look: it was set, or the
+    /// host slept, which the monotonic clock does not count. Zero where it was adjusted by less than a second.
+    pub fn jump(&mut self) -> i64 {
+        let before = std::mem::replace(self, Self::new());
+        jump(before.told, self.told, self.at - before.at)
+    }
+}
+
+fn jump(before: Timestamp, now: Timestamp, passed: Duration) -> i64 {
+    const ADJUSTED: i64 = 1_000;
+    let expected = before.plus(passed).0;
+    let jump = i64::try_from(i128::from(now.0) - i128::from(expected)).unwrap_or_default();
+    if jump.abs() < ADJUSTED { 0 } else { jump }
 }
 
 /// RFC 3339 in UTC with milliseconds.
@@ -61,20 +81,24 @@ pub(crate) fn not_after(now: Timestamp, state: &mut AppState) {
     }
 }
 
-/// What was told last, since the Unix epoch, and when.
-struct Steady {
-    told: Duration,
-    at: Instant,
+/// Moves the beginnings of all waits that are open, by so many milliseconds.
+pub(crate) fn move_waits(by: i64, state: &mut AppState) {
+    let shift = |at: &mut Timestamp| *at = moved(*at, by);
+    state.instances.iter_mut().for_each(|it| shift(&mut it.since));
+    for run in &mut state.job_runs {
+        if let JobPhase::Created { since, .. } = &mut run.phase {
+            shift(since);
+        }
+    }
+    for deployment in state.deployments.iter_mut().filter(|it| !it.stage.is_ended()) {
+        shift(&mut deployment.stage_since);
+        deployment.progress.leaves.iter_mut().filter_map(|it| it.started.as_mut()).for_each(shift);
+    }
 }
 
-impl Steady {
-    fn tell(&mut self, system: Duration, at: Instant) -> Duration {
-        let passed = at - self.at;
-        let alone = self.told + passed;
-        self.told = system.clamp(alone - passed / 10, alone + passed / 10);
-        self.at = at;
-        self.told
-    }
+/// The moment so many milliseconds later, or earlier.
+pub(crate) fn moved(at: Timestamp, by: i64) -> Timestamp {
+    Timestamp(at.0.saturating_add_signed(by))
 }
 
 fn millis(long: Duration) -> u64 {
@@ -82,45 +106,30 @@ fn millis(long: Duration) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
+    use std::cell::Cell;
+
     use super::*;
 
-    const HOUR: Duration = Duration::from_secs(3600);
-    const THEN: Duration = Duration::from_secs(1_767_225_600);
-
-    /// What is told after a minute in which the system's clock was set like this.
-    fn a_minute_later(system: Duration) -> Duration {
-        let at = Instant::now();
-        let mut clock = Steady { told: THEN, at };
-        clock.tell(system, at + Duration::from_secs(60)) - THEN
+    thread_local! {
+        /// By how much the clock of this thread's simulation was set.
+        pub(crate) static SET: Cell<i64> = const { Cell::new(0) };
     }
 
+    const HOUR: i64 = 3_600_000;
+
     #[test]
-    fn a_system_clock_that_is_set_anew_changes_a_minute_by_a_tenth_at_most() {
+    fn a_clock_that_is_set_and_a_host_that_slept_are_told_from_time_that_passes() {
         let minute = Duration::from_secs(60);
-        for (name, system, told) in [
-            ("left alone", THEN + minute, 60),
-            ("a second off, as when it is adjusted", THEN + minute + Duration::from_secs(1), 61),
-            ("an hour ahead", THEN + minute + HOUR, 66),
-            ("an hour back", THEN + minute - HOUR, 54),
-            ("1970", Duration::ZERO, 54),
-            ("2038", Duration::from_secs(1 << 31), 66),
+        let begin = Timestamp(1_767_225_600_000);
+        for (name, told, expected) in [
+            ("left alone", 60_000, 0),
+            ("adjusted a little", 60_900, 0),
+            ("set an hour ahead, or the host slept for an hour", 60_000 + HOUR, HOUR),
+            ("set an hour back", 60_000 - HOUR, -HOUR),
         ] {
-            assert_eq!(a_minute_later(system), Duration::from_secs(told), "{name}");
+            assert_eq!(jump(begin, moved(begin, told), minute), expected, "{name}");
         }
-    }
-
-    #[test]
-    fn the_hour_is_made_good_in_ten_however_often_it_is_asked_for() {
-        let begin = Instant::now();
-        let mut clock = Steady { told: THEN, at: begin };
-        let mut last = THEN;
-        for second in 1..=10 * 3600 {
-            let passed = Duration::from_secs(second);
-            let told = clock.tell(THEN + HOUR + passed, begin + passed);
-            assert!(told > last, "it never stands still or goes back");
-            last = told;
-        }
-        assert_eq!(last, THEN + HOUR * 11);
+        assert_eq!(jump(begin, Timestamp(0), minute), -1_767_225_660_000, "1970");
     }
 }

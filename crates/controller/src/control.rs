@@ -8,10 +8,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use engine::ContainerDetails;
 use rollout::deployment::Stage;
 use rollout::ids::{AppId, ComponentName, DeploymentId};
+use rollout::instance::InstancePhase;
 use rollout::queue::{Request, Restart};
-use store::records::{App, Deployment};
+use store::records::{App, Deployment, LastEnd};
 use tokio::sync::watch;
 
 use crate::app::{AppHandle, Ask, Request as Inbox};
@@ -180,7 +182,7 @@ impl Controller {
             return DeploymentView { deployment, waiting: Vec::new() };
         }
         let handle = self.0.apps.read().await.get(&deployment.app).cloned();
-        let lines = handle.and_then(|handle| handle.waiting.borrow().get(&deployment.id).cloned());
+        let lines = handle.and_then(|handle| handle.waiting.borrow().deployments.get(&deployment.id).cloned());
         DeploymentView { deployment, waiting: lines.unwrap_or_default() }
     }
 
@@ -204,7 +206,8 @@ impl Controller {
                 rollout::target::ComponentKind::Worker => "WORKER",
             };
             let alias = format!("{}-{}", row.component, row.slot);
-            views.push(self.instance_view(&row.name, &row.component, kind, alias, Some(row.phase)).await);
+            let view = self.instance_view(&row.name, &row.component, kind, alias, Some(row.phase)).await;
+            views.push(InstanceView { restarts: row.restarts.count, last_end: row.restarts.last.clone(), ..view });
         }
         for database in state.databases.iter().filter(|it| it.wanted) {
             let alias = database.name.to_string();
@@ -225,7 +228,13 @@ impl Controller {
         phase: Option<rollout::instance::InstancePhase>,
     ) -> InstanceView {
         let details = self.0.shared.engine.inspect(name.as_str()).await.ok().flatten();
+        let ended = |it: &ContainerDetails| {
+            let at = it.finished_at.clone().filter(|_| it.restart_count > 0)?;
+            Some(LastEnd { at, code: it.exit_code, out_of_memory: it.oom_killed })
+        };
         InstanceView {
+            restarts: details.as_ref().map_or(0, |it| it.restart_count),
+            last_end: details.as_ref().and_then(ended),
             instance_name: name.clone(),
             component_name: component.clone(),
             component_type,
@@ -302,7 +311,11 @@ impl Controller {
     async fn view(&self, app: App) -> Result<AppView, ControlError> {
         let shared = &self.0.shared;
         let state = shared.store.app_state(&app.id).await?;
+        let ready = state.iter().flat_map(|it| &it.instances).filter(|it| it.phase == InstancePhase::Ready).count();
+        let wanted = state.iter().flat_map(|it| it.targets_in_force()).map(|it| it.count as usize).sum();
         let deployments = state.map(|it| it.deployments).unwrap_or_default();
+        let handle = self.0.apps.read().await.get(&app.id).cloned();
+        let waiting_for = handle.map(|handle| handle.waiting.borrow().app.clone()).unwrap_or_default();
         let find = |wanted: &dyn Fn(&Deployment) -> bool| deployments.iter().find(|it| wanted(it)).cloned();
         let under_way = |it: &Deployment| !it.stage.is_ended() && it.stage != Stage::Pending;
         Ok(AppView {
@@ -313,6 +326,9 @@ impl Controller {
             live_url: shared.front.url(&app.name),
             live_domain: shared.front.domain(&app.name),
             instances: Vec::new(),
+            ready,
+            wanted,
+            waiting_for,
             app,
         })
     }

@@ -146,9 +146,14 @@ impl Front {
 
     /// The same as a URL, with the front door's port.
     pub fn url(&self, app: &str) -> String {
+        format!("http://{}", self.authority(app))
+    }
+
+    /// The `Host` header that a browser sends to it.
+    pub fn authority(&self, app: &str) -> String {
         match self.shared.http.port() {
-            80 => format!("http://{}", self.domain(app)),
-            port => format!("http://{}:{port}", self.domain(app)),
+            80 => self.domain(app),
+            port => format!("{}:{port}", self.domain(app)),
         }
     }
 

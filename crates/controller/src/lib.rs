@@ -8,7 +8,8 @@
 //! - [`names`], [`network`], [`freeze`]: pure: names and addresses; from a spec and its images to revisions and targets;
 //! - [`engine_watch`], [`front`], [`probe`], [`workshop`]: what is seen of the engine, of the ingress, of instances, of sources;
 //! - [`app`]: the task that owns an app;
-//! - [`control`], [`start`], [`fence`], [`logs`]: the questions, the first minute, who may act, the lines.
+//! - [`control`], [`start`], [`fence`], [`logs`], [`redact`]: the questions, the first minute, who may act, the lines, what
+//!   no line shows.
 #![warn(missing_docs)]
 
 mod app;
@@ -25,6 +26,7 @@ mod logs;
 mod names;
 mod network;
 mod probe;
+mod redact;
 mod specs;
 mod start;
 #[cfg(test)]

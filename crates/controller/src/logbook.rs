@@ -1,7 +1,7 @@
 //! Logs that outlive what wrote them: builds, jobs, failed instances. Files of the data directory, one a component.
 //!
-//! A line is `timestamp text`. Known secrets are replaced before a line is written (S63); control characters are escaped
-//! (S51); a file ends at [`FILE_LIMIT`].
+//! A line is `timestamp text`. Known secrets are replaced before a line is written ([`crate::redact`]); control characters are
+//! escaped; a file ends at [`FILE_LIMIT`].
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::Write;
@@ -11,17 +11,18 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use builder::LogSink;
-use engine::{Engine, LogQuery};
+use engine::{Engine, LogLine, LogQuery, LogStream};
 use futures::StreamExt;
 use rollout::ids::{AppId, ComponentName, DeploymentId};
 use tracing::warn;
 
 use crate::clock;
+use crate::redact::{Redactor, Secrets};
 
 /// A log that grows past this is cut short, and says so.
 const FILE_LIMIT: u64 = 16 << 20;
-/// Shorter values are too common to be told from ordinary text.
-const SHORTEST_SECRET: usize = 8;
+/// A longer line is cut, since doctl reads no longer one than 64 KiB.
+const LONGEST_LINE: usize = 60 * 1024;
 const KEEP_WITHIN: Duration = Duration::from_secs(20);
 
 /// Where the files are.
@@ -70,13 +71,16 @@ impl Logbook {
         app: &AppId,
         deployment: &DeploymentId,
         component: &ComponentName,
-        secrets: &[String],
+        secrets: &Secrets,
         goes_on: bool,
     ) -> LogSink {
         let path = self.file(app, deployment, Chapter::Build, component);
-        let writer = Mutex::new(if goes_on { Writer::go_on(&path) } else { Writer::begin(&path) });
-        let redactor = Redactor::new(secrets);
-        Arc::new(move |line: &str| writer.lock().expect("nobody panics holding it").line(&redactor.clean(line)))
+        let writer = if goes_on { Writer::go_on(&path) } else { Writer::begin(&path) };
+        let writer = Mutex::new((secrets.redactor(), writer));
+        Arc::new(move |line: &str| {
+            let (redactor, writer) = &mut *writer.lock().expect("nobody panics holding it");
+            writer.line(&shown(redactor, line, 0));
+        })
     }
 
     /// Copies what a container has written into the deployment's log, before it is removed.
@@ -87,15 +91,15 @@ impl Logbook {
         deployment: &DeploymentId,
         component: &ComponentName,
         container: &str,
-        secrets: &[String],
+        secrets: &Secrets,
     ) {
-        let redactor = Redactor::new(secrets);
+        let mut lines_shown = Lines::new(secrets);
         let copy = async {
             let mut lines = engine.logs(container, &LogQuery { follow: false, tail: None }).await?;
             let mut writer = Writer::begin(&self.file(app, deployment, Chapter::Deploy, component));
             while let Some(line) = lines.next().await {
                 let line = line?;
-                writer.stamped(&line.timestamp, &redactor.clean(&line.text));
+                writer.stamped(&line.timestamp, &lines_shown.shown(&line));
             }
             Ok::<(), engine::EngineError>(())
         };
@@ -125,10 +129,44 @@ async fn remove(folder: &Path) {
     }
 }
 
-/// Lines as a deployment keeps them: without secrets and control characters.
-pub(crate) fn redacted(lines: &[String], secrets: &[String]) -> Vec<String> {
-    let redactor = Redactor::new(secrets);
-    lines.iter().map(|line| redactor.clean(line)).collect()
+/// The output of one container as people may see it: without secrets and control characters, in lines that are not too long.
+pub(crate) struct Lines {
+    out: Redactor,
+    err: Redactor,
+}
+
+impl Lines {
+    pub fn new(secrets: &Secrets) -> Self {
+        Self { out: secrets.redactor(), err: secrets.redactor() }
+    }
+
+    /// The next line.
+    pub fn shown(&mut self, line: &LogLine) -> String {
+        let redactor = match line.stream {
+            LogStream::Out => &mut self.out,
+            LogStream::Err => &mut self.err,
+        };
+        shown(redactor, &line.text, line.cut)
+    }
+}
+
+/// `cut`: so many bytes of the line are missing already.
+fn shown(redactor: &mut Redactor, line: &str, cut: usize) -> String {
+    shortened(escaped(&redactor.line(line)), cut)
+}
+
+/// Cut where it is too long, with a mark that says how much is missing. `cut`: so many bytes are missing already.
+pub(crate) fn shortened(mut text: String, cut: usize) -> String {
+    let mut kept = text.len().min(LONGEST_LINE);
+    while !text.is_char_boundary(kept) {
+        kept -= 1;
+    }
+    let missing = text.len() - kept + cut;
+    text.truncate(kept);
+    if missing > 0 {
+        text.push_str(&format!("… ({missing} more bytes cut)"));
+    }
+    text
 }
 
 /// Writes one file. What cannot be written is told once and left out: a full disk must not end a build.
@@ -183,28 +221,9 @@ impl Writer {
     }
 }
 
-/// Replaces known secrets.
-struct Redactor(Vec<String>);
-
-impl Redactor {
-    fn new(secrets: &[String]) -> Self {
-        let mut secrets: Vec<_> = secrets.iter().filter(|it| it.len() >= SHORTEST_SECRET).cloned().collect();
-        // The longest first: one secret may be a part of another.
-        secrets.sort_by_key(|it| std::cmp::Reverse(it.len()));
-        Self(secrets)
-    }
-
-    fn clean(&self, line: &str) -> String {
-        let shown = self.0.iter().fold(line.to_owned(), |line, secret| line.replace(secret, "[secret]"));
-        escaped(&shown)
-    }
-}
-
-/// Control and direction-changing characters as `\u{…}`: a log line cannot steer a terminal or forge another line. Tabs
-/// stay.
+/// Characters that steer a terminal, forge a line, turn the direction of text or cannot be seen as `\u{…}`. Tabs stay.
 pub(crate) fn escaped(text: &str) -> String {
-    let dangerous =
-        |c: char| (c.is_control() && c != '\t') || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let dangerous = |c: char| c != '\t' && app_spec::is_deceptive(c);
     if !text.chars().any(dangerous) {
         return text.to_owned();
     }
@@ -217,10 +236,17 @@ mod tests {
 
     #[test]
     fn secrets_and_control_characters_do_not_reach_a_log() {
-        let redactor = Redactor::new(&["hunter2hunter2".into(), "hunter2hunter2more".into(), "short".into()]);
-        assert_eq!(redactor.clean("pw=hunter2hunter2more;"), "pw=[secret];");
-        assert_eq!(redactor.clean("a short word"), "a short word");
-        assert_eq!(redactor.clean("\u{1b}[31mred\r\u{202e}"), "\\u{1b}[31mred\\u{d}\\u{202e}");
+        let mut redactor = Secrets::new(&["hunter2hunter2".into()]).redactor();
+        assert_eq!(shown(&mut redactor, "pw=hunter2hunter2;\r", 0), "pw=[secret];\\u{d}");
+        assert_eq!(shown(&mut redactor, "\u{1b}[31mred\r\u{202e}", 0), "\\u{1b}[31mred\\u{d}\\u{202e}");
+    }
+
+    #[test]
+    fn a_long_line_is_cut_with_a_mark_that_counts_what_is_missing() {
+        assert_eq!(shortened("short".into(), 0), "short");
+        assert_eq!(shortened("cut by the engine".into(), 38_000), "cut by the engine… (38000 more bytes cut)");
+        let long = shortened("ä".repeat(LONGEST_LINE), 10);
+        assert!(long.ends_with(&format!("ä… ({} more bytes cut)", LONGEST_LINE + 10)), "{}", &long[LONGEST_LINE..]);
     }
 
     #[test]

@@ -20,7 +20,8 @@ use tokio::sync::watch;
 use following::Following;
 
 use crate::error::{ControlError, closest};
-use crate::logbook::{Chapter, Logbook, escaped};
+use crate::logbook::{Chapter, Lines, Logbook, shortened};
+use crate::redact::Secrets;
 use crate::view::{LogEntry, LogKind, LogQuestion};
 
 /// Lines with what went wrong among them.
@@ -28,8 +29,8 @@ pub(crate) type Entries = BoxStream<'static, Result<LogEntry, ControlError>>;
 
 /// A followed file is looked at this often: its writer is another task, and a line may wait this long.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
-/// A longer line is cut: doctl ends at 64 KiB.
-const LONGEST_LINE: u64 = 60 * 1024;
+/// No line of a kept log is read beyond this; those of an older version may be long.
+const LONGEST_KEPT_LINE: u64 = 16 << 20;
 
 /// Answers log questions.
 pub(crate) struct Logs {
@@ -56,10 +57,14 @@ impl Logs {
             return Ok(Following::begin(self, question).await?.lines().boxed());
         }
         let mut all = SelectAll::new();
+        let secrets = self.secrets(&question).await?;
         for (component, name) in self.containers(&question).await? {
+            let mut shown = Lines::new(&secrets);
             match self.engine.logs(&name, &LogQuery { follow: false, tail: question.tail }).await {
                 Ok(lines) => {
-                    all.push(lines.map(move |line| Ok(entry(&component, line.map_err(unreadable)?))).boxed());
+                    all.push(
+                        lines.map(move |line| Ok(entry(&component, line.map_err(unreadable)?, &mut shown))).boxed(),
+                    );
                 }
                 // Removed since it was read of.
                 Err(engine::EngineError::NotFound { .. }) => {}
@@ -72,17 +77,25 @@ impl Logs {
     /// What instances that the engine had to start again wrote before their last start.
     async fn restarted(&self, question: &LogQuestion) -> Result<Entries, ControlError> {
         let mut all = Vec::new();
+        let secrets = self.secrets(question).await?;
         for (component, name) in self.containers(question).await? {
+            let mut shown = Lines::new(&secrets);
             let details = self.engine.inspect(&name).await.map_err(unreadable)?;
             let Some(started) = details.filter(|it| it.restart_count > 0).and_then(|it| it.started_at) else {
                 continue;
             };
             let lines = self.engine.logs(&name, &LogQuery { follow: false, tail: None }).await.map_err(unreadable)?;
             let before = lines.try_filter(move |line| std::future::ready(line.timestamp < started)).map_err(unreadable);
-            all.extend(before.map_ok(|line| entry(&component, line)).collect::<Vec<_>>().await);
+            all.extend(before.map_ok(|line| entry(&component, line, &mut shown)).collect::<Vec<_>>().await);
         }
         let skip = question.tail.map_or(0, |tail| all.len().saturating_sub(tail));
         Ok(stream::iter(all.into_iter().skip(skip)).boxed())
+    }
+
+    /// What no line of the app may show.
+    async fn secrets(&self, question: &LogQuestion) -> Result<Secrets, ControlError> {
+        let state = self.store.app_state(&question.app).await?;
+        Ok(Secrets::new(&state.as_ref().map(crate::app::secret_values).unwrap_or_default()))
     }
 
     /// Containers of instances that have started, with the component's name for each.
@@ -211,18 +224,19 @@ async fn open(path: &PathBuf) -> Option<Reader> {
 
 async fn next_line(reader: &mut Reader) -> Option<String> {
     let mut line = Vec::new();
-    reader.take(LONGEST_LINE).read_until(b'\n', &mut line).await.ok().filter(|read| *read > 0)?;
+    reader.take(LONGEST_KEPT_LINE).read_until(b'\n', &mut line).await.ok().filter(|read| *read > 0)?;
     Some(String::from_utf8_lossy(&line).trim_end_matches('\n').to_owned())
 }
 
 /// `timestamp text`, as the logbook writes it.
 fn parsed(component: &str, line: &str) -> LogEntry {
     let (timestamp, text) = line.split_once(' ').unwrap_or((line, ""));
-    LogEntry { component: component.to_owned(), timestamp: timestamp.to_owned(), text: text.to_owned() }
+    LogEntry { component: component.to_owned(), timestamp: timestamp.to_owned(), text: shortened(text.to_owned(), 0) }
 }
 
-fn entry(component: &str, line: engine::LogLine) -> LogEntry {
-    LogEntry { component: component.to_owned(), timestamp: line.timestamp, text: escaped(&line.text) }
+fn entry(component: &str, line: engine::LogLine, shown: &mut Lines) -> LogEntry {
+    let text = shown.shown(&line);
+    LogEntry { component: component.to_owned(), timestamp: line.timestamp, text }
 }
 
 fn unreadable(error: engine::EngineError) -> ControlError {

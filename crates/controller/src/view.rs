@@ -3,7 +3,7 @@
 use rollout::ids::{AppId, ComponentName, DeploymentId, InstanceName};
 use rollout::instance::InstancePhase;
 use serde::Serialize;
-use store::records::{App, Deployment};
+use store::records::{App, Deployment, LastEnd};
 
 /// An app with the deployments that clients ask for.
 #[derive(Debug, Clone)]
@@ -24,6 +24,12 @@ pub struct AppView {
     pub live_domain: String,
     /// Instances, as they stand.
     pub instances: Vec<InstanceView>,
+    /// How many instances of services and workers serve.
+    pub ready: usize,
+    /// How many the deployment that serves wants.
+    pub wanted: usize,
+    /// What the app waits for, whether a deployment is under way or not.
+    pub waiting_for: Vec<String>,
 }
 
 /// One deployment with what it waits for.
@@ -52,6 +58,10 @@ pub struct InstanceView {
     pub container_id: Option<String>,
     /// When its process was started, RFC 3339, as the engine says.
     pub started_at: Option<String>,
+    /// How often its process ended by itself and was started again.
+    pub restarts: u64,
+    /// How it ended last.
+    pub last_end: Option<LastEnd>,
 }
 
 /// One page of a longer list.

@@ -24,6 +24,8 @@ pub enum JobPhase {
         /// Exit code.
         code: i64,
     },
+    /// The kernel ended it, because it took more memory than it may.
+    OutOfMemory,
     /// It was ended by us after its time limit.
     TimedOut,
     /// It cannot be said whether it ran. It is not run again.
@@ -90,9 +92,8 @@ pub fn next_step(phase: &JobPhase, seen: JobSeen, limit: Duration, now: Timestam
         (JobPhase::Created { .. }, JobSeen::Created) => JobStep::Start,
         (JobPhase::Created { since, .. }, JobSeen::Running) if now >= since.plus(limit) => JobStep::TimeOut,
         (JobPhase::Created { .. }, JobSeen::Running | JobSeen::Exited { .. }) => JobStep::Await,
-        (JobPhase::Ended { .. } | JobPhase::TimedOut | JobPhase::Unknown | JobPhase::Refused { .. }, _) => {
-            JobStep::Nothing
-        }
+        (JobPhase::Ended { .. } | JobPhase::OutOfMemory | JobPhase::TimedOut, _) => JobStep::Nothing,
+        (JobPhase::Unknown | JobPhase::Refused { .. }, _) => JobStep::Nothing,
     }
 }
 
@@ -102,6 +103,7 @@ impl JobPhase {
         match self {
             Self::Ended { code: 0 } => JobOutcome::Succeeded,
             Self::Ended { code } => JobOutcome::Failed(format!("it ended with exit code {code}")),
+            Self::OutOfMemory => JobOutcome::Failed("it ran out of memory".into()),
             Self::TimedOut => JobOutcome::Failed("it was ended after its time limit".into()),
             Self::Unknown => JobOutcome::Failed(
                 "its outcome is unknown: its container was removed by somebody else, and it is not run again".into(),

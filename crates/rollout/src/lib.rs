@@ -7,7 +7,7 @@
 //! In reading order:
 //! - [`ids`] and [`time`]: the small types;
 //! - [`instance`]: the life of one container of a component, as a state machine that never goes back;
-//! - [`target`]: what is wanted of each component; [`observed`]: what is there;
+//! - [`target`]: what is wanted of each component; [`observed`]: what is there; [`health`]: why a check did not pass;
 //! - [`step`]: the steps and the reasons for waiting;
 //! - [`plan`]: from wanted and observed to steps;
 //! - [`deployment`]: the stages of one deployment; [`limits`]: how long each may take; [`rollback`]: what serves on when a
@@ -17,6 +17,7 @@
 #![warn(missing_docs)]
 
 pub mod deployment;
+pub mod health;
 pub mod ids;
 pub mod instance;
 pub mod job;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use crate::health::ProbeFailure;
 use crate::ids::{ComponentName, InstanceName, RevisionId};
 use crate::instance::InstancePhase;
 use crate::target::ComponentKind;
@@ -46,6 +47,8 @@ pub struct Instance {
     pub container: ContainerSeen,
     /// What the probe says.
     pub probe: ProbeSeen,
+    /// Why its newest health check did not pass; `None` when it passed, or was not asked yet.
+    pub probe_failure: Option<ProbeFailure>,
     /// Its open work, as the ingress counts it.
     pub open: Open,
     /// The engine will start it again by itself: it was promoted.
@@ -123,6 +126,8 @@ pub struct Setback {
     pub failures: u32,
     /// When the last one was.
     pub last: Timestamp,
+    /// Why, in one sentence.
+    pub reason: String,
 }
 
 impl Observed {

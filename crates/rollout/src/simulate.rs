@@ -93,6 +93,7 @@ impl World {
             since: self.now,
             container: ContainerSeen::Created,
             probe: ProbeSeen::Unknown,
+            probe_failure: None,
             open: Open::default(),
             kept_alive: false,
             busy: false,
@@ -127,7 +128,7 @@ impl World {
         let (component, slot, last) = (instance.component.clone(), instance.slot, self.now);
         match self.observed.setbacks.iter_mut().find(|it| it.component == component && it.slot == slot) {
             Some(setback) => (setback.failures, setback.last) = (setback.failures + 1, last),
-            None => self.observed.setbacks.push(Setback { component, slot, failures: 1, last }),
+            None => self.observed.setbacks.push(Setback { component, slot, failures: 1, last, reason: String::new() }),
         }
     }
 

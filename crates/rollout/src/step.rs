@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::health::ProbeFailure;
 use crate::ids::{ComponentName, InstanceName, RevisionId};
 use crate::observed::{Open, Routes};
 use crate::time::Timestamp;
@@ -89,15 +90,22 @@ pub enum Step {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "reason", rename_all = "snake_case")]
 pub enum Reason {
-    /// It did not pass its probe in time.
+    /// It did not pass its health check in time.
     NotReady {
         /// How long it had.
         within: Duration,
+        /// Why the newest check did not pass; `None` for one that has no check, or was not asked.
+        check: Option<ProbeFailure>,
     },
     /// Its process ended before it was ready.
     Exited {
         /// With this code, where the engine told it.
         code: Option<i64>,
+    },
+    /// The kernel ended its process, because it took more memory than it may.
+    OutOfMemory {
+        /// What it may take, in bytes.
+        limit: u64,
     },
     /// Its container was removed by somebody else before it was ready.
     Gone,
@@ -112,7 +120,7 @@ pub enum Reason {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "waiting", rename_all = "snake_case")]
 pub enum Waiting {
-    /// For a new instance to pass its probe.
+    /// For a new instance to pass its health check.
     ForReady {
         /// The component, for people.
         component: ComponentName,
@@ -122,6 +130,17 @@ pub enum Waiting {
         instance: InstanceName,
         /// When it is given up.
         deadline: Timestamp,
+        /// Why the newest check did not pass.
+        check: Option<ProbeFailure>,
+    },
+    /// For a new instance without a health check to stay up for a while.
+    ForStayingUp {
+        /// The component.
+        component: ComponentName,
+        /// The slot.
+        slot: u32,
+        /// When it has stayed up long enough, or is given up.
+        until: Timestamp,
     },
     /// For open requests to end.
     ForDrain {
@@ -155,17 +174,23 @@ pub enum Waiting {
         /// The slot.
         slot: u32,
     },
-    /// For an instance that served to pass its probe again.
+    /// For an instance that served to come back: to pass its health check again, or to stay up again.
     ForRecovery {
         /// The component.
         component: ComponentName,
         /// The slot.
         slot: u32,
+        /// Why the newest check did not pass.
+        check: Option<ProbeFailure>,
     },
     /// For an act that is under way.
     ForStep {
-        /// The instance it is about.
-        instance: InstanceName,
+        /// The component.
+        component: ComponentName,
+        /// The slot.
+        slot: u32,
+        /// What is done.
+        act: Act,
     },
     /// For the next try at a slot whose repair failed.
     ForRetry {
@@ -175,10 +200,16 @@ pub enum Waiting {
         slot: u32,
         /// Not before this.
         at: Timestamp,
+        /// Why the last try failed.
+        reason: String,
     },
     /// For the next try to end a container that the engine cannot stop or remove. Nothing else waits for it.
     ForStuck {
-        /// The instance.
+        /// The component.
+        component: ComponentName,
+        /// The slot.
+        slot: u32,
+        /// The instance: the name of its container, which a person may have to remove.
         instance: InstanceName,
         /// Not before this; `None` while a try is under way.
         again_at: Option<Timestamp>,
@@ -189,12 +220,42 @@ pub enum Waiting {
     ForIngress,
 }
 
+/// What is being done to an instance, for people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs, reason = "the words say it")]
+pub enum Act {
+    Creating,
+    Starting,
+    /// It did not come up: its last log lines are kept.
+    GivingUp,
+    /// The engine is told to start it again by itself from now on.
+    KeepingUp,
+    BringingBack,
+    Stopping,
+    Removing,
+}
+
+impl fmt::Display for Act {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Creating => "creating",
+            Self::Starting => "starting",
+            Self::GivingUp => "giving up",
+            Self::KeepingUp => "setting the restart policy of",
+            Self::BringingBack => "bringing back",
+            Self::Stopping => "stopping",
+            Self::Removing => "removing",
+        })
+    }
+}
+
 impl Waiting {
     /// When to look again if nothing else happens; `None` when only news can change it.
     pub fn until(&self) -> Option<Timestamp> {
         match self {
             Self::ForReady { deadline, .. } | Self::ForDrain { deadline, .. } => Some(*deadline),
-            Self::ForRetry { at, .. } => Some(*at),
+            Self::ForRetry { at, .. } | Self::ForStayingUp { until: at, .. } => Some(*at),
             Self::ForStuck { again_at, .. } => *again_at,
             Self::ForRoomToDrain { .. }
             | Self::ForQuiet { .. }
@@ -210,8 +271,12 @@ impl Waiting {
     pub fn why(&self, now: Timestamp) -> String {
         let left = |until: Timestamp| format!("{} s left", until.since(now).as_secs());
         match self {
-            Self::ForReady { component, slot, deadline, .. } => {
-                format!("waiting for {component}.{slot} to pass its probe, {}", left(*deadline))
+            Self::ForReady { component, slot, deadline, check, .. } => {
+                let left = left(*deadline);
+                format!("waiting for {component}.{slot} to pass its health check, {left}{}", so_far(check.as_ref()))
+            }
+            Self::ForStayingUp { component, slot, until } => {
+                format!("waiting for {component}.{slot} to stay up, {}", left(*until))
             }
             Self::ForDrain { component, slot, open, deadline, .. } => {
                 format!("waiting for {component}.{slot}: {open}, {}", left(*deadline))
@@ -221,17 +286,30 @@ impl Waiting {
                 format!("stopping the old {component}.{slot} once the next instance has started")
             }
             Self::ForTurn { component, slot } => format!("{component}.{slot} is next to start"),
-            Self::ForRecovery { component, slot } => format!("waiting for {component}.{slot} to pass its probe again"),
-            Self::ForStep { instance } => format!("working on {instance}"),
-            Self::ForRetry { component, slot, at } => format!("trying {component}.{slot} again, {}", left(*at)),
-            Self::ForStuck { instance, again_at: Some(at) } => {
-                format!("{instance} does not end and was left behind; trying again, {}", left(*at))
+            Self::ForRecovery { component, slot, check } => {
+                format!("waiting for {component}.{slot} to recover{}", so_far(check.as_ref()))
             }
-            Self::ForStuck { instance, again_at: None } => format!("{instance} does not end; trying again now"),
+            Self::ForStep { component, slot, act } => format!("{act} {component}.{slot}"),
+            Self::ForRetry { component, slot, at, reason } => {
+                format!("trying {component}.{slot} again, {}: {reason}", left(*at))
+            }
+            Self::ForStuck { component, slot, instance, again_at } => {
+                let again = again_at.map_or_else(|| "now".to_owned(), left);
+                format!(
+                    "{component}.{slot} does not end and was left behind (container {instance}); trying again, {again}"
+                )
+            }
             Self::ForEngine => "waiting for the container engine to answer".into(),
             Self::ForIngress => "waiting for the ingress to answer".into(),
         }
     }
+}
+
+/// What the newest health check said, after a colon.
+fn so_far(check: Option<&ProbeFailure>) -> String {
+    let Some(check) = check else { return String::new() };
+    let cause = check.usual_cause().map(|it| format!("; {it}")).unwrap_or_default();
+    format!(": {check}{cause}")
 }
 
 impl fmt::Display for Open {
@@ -248,9 +326,14 @@ impl fmt::Display for Open {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotReady { within } => write!(f, "did not pass its probe within {} s", within.as_secs()),
+            Self::NotReady { within, check } => {
+                write!(f, "did not pass its health check within {} s{}", within.as_secs(), so_far(check.as_ref()))
+            }
             Self::Exited { code: Some(code) } => write!(f, "ended with exit code {code} before it was ready"),
             Self::Exited { code: None } => write!(f, "ended before it was ready"),
+            Self::OutOfMemory { limit } => {
+                write!(f, "ran out of memory before it was ready: it may take {} MiB", limit >> 20)
+            }
             Self::Gone => write!(f, "was removed by somebody else before it was ready"),
             Self::Refused { message } => write!(f, "could not be started: {message}"),
         }

@@ -239,6 +239,30 @@ pub struct Instance {
     /// The engine's words when it refused it.
     pub refused: Option<String>,
     pub created: Timestamp,
+    /// Ends of its process that nobody asked for.
+    #[serde(default)]
+    pub restarts: Restarts,
+}
+
+/// How often a process ended by itself and was started again, by the engine or by us.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Restarts {
+    pub count: u64,
+    /// The engine's own count when it was last read. It begins at zero again when a person starts the container.
+    pub by_engine: u64,
+    /// The newest end.
+    pub last: Option<LastEnd>,
+}
+
+/// How a process ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastEnd {
+    /// RFC 3339, as the engine says.
+    pub at: String,
+    /// Exit code, where it is known.
+    pub code: Option<i64>,
+    /// The kernel ended it, because it took more memory than it may.
+    pub out_of_memory: bool,
 }
 
 /// One run of a job for one deployment.

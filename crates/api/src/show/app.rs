@@ -44,8 +44,17 @@ pub(crate) fn app(view: &AppView, owner: &str, pending: Pending) -> Value {
         .maybe("last_deployment_active_at", view.active.as_ref().and_then(active_since))
         .set("region", region())
         .set("tier_slug", "basic")
-        .set("boatyard", json!({ "deleting": app.deleting }))
+        .set("boatyard", extension(view))
         .build()
+}
+
+/// What our own clients read beside App Platform's fields: how many instances serve, and what the app waits for.
+fn extension(view: &AppView) -> Value {
+    json!({
+        "deleting": view.app.deleting,
+        "instances": { "ready": view.ready, "wanted": view.wanted },
+        "waiting": view.waiting_for,
+    })
 }
 
 fn active_since(deployment: &Deployment) -> Option<String> {

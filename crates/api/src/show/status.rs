@@ -16,7 +16,10 @@ pub(crate) fn instances(all: &[InstanceView]) -> Vec<Value> {
                 "instance_name": it.instance_name,
                 "component_type": it.component_type,
                 "instance_alias": it.instance_alias,
-                "boatyard": { "phase": it.phase, "container_id": it.container_id, "started_at": it.started_at },
+                "boatyard": {
+                    "phase": it.phase, "container_id": it.container_id, "started_at": it.started_at,
+                    "restarts": it.restarts, "last_end": it.last_end,
+                },
             })
         })
         .collect()

@@ -73,11 +73,16 @@ pub fn app(deployments: &[Deployment]) -> AppView {
         live_url: "http://shop.localhost:8080".into(),
         live_domain: "shop.localhost".into(),
         instances: instances(),
+        ready: 1,
+        wanted: 2,
+        waiting_for: vec!["waiting for web.1 to recover".into()],
     }
 }
 
 pub fn instances() -> Vec<InstanceView> {
     let of = |component: &str, kind, phase| InstanceView {
+        restarts: 0,
+        last_end: None,
         instance_name: format!("by-1-shop-{component}").as_str().into(),
         component_name: component.into(),
         component_type: kind,

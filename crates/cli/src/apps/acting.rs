@@ -163,8 +163,19 @@ pub async fn cancel(client: &Client, app: &str, deployment: &str, output: &Outpu
     columns::chosen(DEPLOYMENTS, &output.format)?;
     let path = format!("/v2/apps/{}/deployments/{}/cancel", part(app), part(deployment));
     let canceled = client.post(&path, &Value::Null).await?["deployment"].take();
-    say::note("Cancel was asked for; what was replaced goes back first");
+    say::note(&cancel_asked(&Snapshot::read(&canceled)?));
     printed(DEPLOYMENTS, canceled, output, Exit::Done)
+}
+
+/// What a cancel comes to, by how far the deployment had got.
+fn cancel_asked(deployment: &Snapshot) -> String {
+    let it = &deployment.boatyard;
+    let then = match (it.record.roll_began, it.kind.as_str()) {
+        (None, _) => "no instance was replaced",
+        (Some(_), "restart") => "no more instances are replaced, and those that were replaced stay",
+        (Some(_), _) => "what was replaced is rolled back first",
+    };
+    format!("Deployment {} is being canceled; {then}", it.number)
 }
 
 pub async fn delete(client: &Client, app: &str, force: bool) -> anyhow::Result<Exit> {
@@ -185,4 +196,20 @@ fn confirmed(question: &str) -> anyhow::Result<bool> {
     let mut answer = String::new();
     std::io::stdin().read_line(&mut answer).context("the answer cannot be read")?;
     Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::watch::samples::snapshot;
+
+    #[test]
+    fn a_cancel_says_that_something_is_rolled_back_only_where_something_was_replaced() {
+        let mut it = snapshot("DEPLOYING", "SUCCESS", "RUNNING", "PENDING");
+        assert_eq!(cancel_asked(&it), "Deployment 42 is being canceled; what was replaced is rolled back first");
+        it.boatyard.kind = "restart".into();
+        assert!(cancel_asked(&it).ends_with("those that were replaced stay"));
+        it.boatyard.record.roll_began = None;
+        assert_eq!(cancel_asked(&it), "Deployment 42 is being canceled; no instance was replaced");
+    }
 }

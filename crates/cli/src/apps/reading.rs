@@ -8,6 +8,7 @@ use crate::args::{Output, Waiting};
 use crate::client::{Client, ClientError, part};
 use crate::columns::{self, APPS, DEPLOYMENTS, INSTANCES};
 use crate::exit::Exit;
+use crate::say;
 use crate::watch;
 
 /// The largest page there is.
@@ -18,7 +19,11 @@ const PAGES: usize = 50;
 pub async fn get(client: &Client, app: &str, output: &Output) -> anyhow::Result<Exit> {
     columns::chosen(APPS, &output.format)?;
     let mut answer = client.get(&format!("/v2/apps/{}", part(app))).await?;
-    columns::print(APPS, &[answer["app"].take()], output)?;
+    let app = answer["app"].take();
+    for why in app["boatyard"]["waiting"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+        say::note(&say::plain(why));
+    }
+    columns::print(APPS, &[app], output)?;
     Ok(Exit::Done)
 }
 

@@ -11,4 +11,6 @@ mod wait;
 
 pub use ending::nothing_changed;
 pub use snapshot::Snapshot;
+#[cfg(test)]
+pub use snapshot::samples;
 pub use wait::{instances, wait};

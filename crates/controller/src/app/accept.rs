@@ -33,6 +33,7 @@ const REPEAT_WITHIN: Duration = Duration::from_secs(5);
 
 impl AppTask {
     pub(super) async fn answer(&mut self, request: Inbox) {
+        self.follow_clock();
         // A caller who left does not undo what is written down.
         match request {
             Inbox::Deploy { ask, reply } => drop(reply.send(self.accept(*ask).await)),

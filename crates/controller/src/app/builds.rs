@@ -15,8 +15,9 @@ use store::records::{BuiltImage, Change, Deployment, Image};
 use tracing::Instrument;
 
 use super::done::{Done, Had};
-use super::{AppTask, Shared};
+use super::{AppTask, Shared, secret_values};
 use crate::clock;
+use crate::redact::Secrets;
 
 impl AppTask {
     /// Begins to have the image of one component; of one with a repository first its commit, which is written down before
@@ -41,7 +42,9 @@ impl AppTask {
             (Source::Image(image), _) => Ok(Work::Image(image.clone())),
             (_, commit) => self.recipe(&deployment, spec, &component, common).and_then(|recipe| work(recipe, commit)),
         };
-        let (app, secrets, goes_on) = (&self.state.app.id, self.secrets(), commit.is_some());
+        let (app, goes_on) = (&self.state.app.id, commit.is_some());
+        // Those of the spec that is built are in no revision yet.
+        let secrets = Secrets::new(&[secret_values(&self.state), written_secrets(spec)].concat());
         let sink = self.shared.logbook.build_sink(app, &id, &component, &secrets, goes_on);
         if let Ok(Work::Resolve(_)) = &work
             && let Some(withheld) = withheld(spec, &component)
@@ -60,6 +63,7 @@ impl AppTask {
                 Ok(Work::Build(recipe, commit)) => build(&shared, &recipe, &commit, sink.clone()).await,
                 Err(why) => Err(why),
             };
+            let result = result.map_err(|why| secrets.redactor().line(&why));
             if let Err(why) = &result {
                 sink(why);
             }
@@ -309,6 +313,16 @@ async fn build(shared: &Shared, recipe: &Recipe, commit: &CommitId, sink: LogSin
         note,
     };
     Ok(Had { image, built: Some(built) })
+}
+
+/// Secrets as a spec has them.
+fn written_secrets(spec: &AppSpec) -> Vec<String> {
+    let all = std::cell::RefCell::new(Vec::new());
+    spec.to_json_value(&|_, secret| {
+        all.borrow_mut().push(secret.expose().to_owned());
+        String::new()
+    });
+    all.into_inner()
 }
 
 /// A prebuilt image: the local one, unless it is to be resolved again; the registry's otherwise. Where no registry

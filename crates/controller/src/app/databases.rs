@@ -10,6 +10,7 @@ use engine::{
 };
 use rand::Rng;
 use rollout::deployment::Part;
+use rollout::health::ProbeFailure;
 use rollout::ids::{AppId, ComponentName, InstanceName};
 use rollout::limits;
 use rollout::observed::ContainerSeen;
@@ -93,7 +94,9 @@ impl AppTask {
                 if self.rolling().is_some() {
                     self.database_failures.insert(name, why);
                 } else {
-                    self.pause(about, TRY_AGAIN_AFTER);
+                    let what = format!("database {name} does not come up: {why}");
+                    let pause = self.trouble(&about, what, TRY_AGAIN_AFTER, TRY_AGAIN_AFTER);
+                    self.pause(about, pause);
                 }
                 Ok(())
             }
@@ -244,8 +247,8 @@ pub(crate) enum Down {
     #[error("{0}")]
     Engine(#[from] EngineError),
     /// Its server does not answer.
-    #[error("it did not take connections within {} s", limits::DATABASE.as_secs())]
-    Silent,
+    #[error("it did not take connections within {} s: {check}", limits::DATABASE.as_secs())]
+    Silent { check: ProbeFailure },
 }
 
 async fn bring_up(shared: &Shared, network: NetworkSpec, database: Database) -> Result<Database, Down> {
@@ -258,9 +261,9 @@ async fn bring_up(shared: &Shared, network: NetworkSpec, database: Database) -> 
         warn!(database = %database.name, %error, "cannot be started yet; trying again");
         sleep(super::STORE_PAUSE).await;
     }
-    while !shared.asker.database(&database).await {
+    while let Err(check) = shared.asker.database(&database).await {
         if Instant::now() >= deadline {
-            return Err(Down::Silent);
+            return Err(Down::Silent { check });
         }
         sleep(ASK_EVERY).await;
     }

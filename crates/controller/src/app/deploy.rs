@@ -8,6 +8,7 @@ use rollout::deployment::{Event, Facts, Failure, Move, Part, Stage, next_move};
 use rollout::ids::ComponentName;
 use rollout::job::JobOutcome;
 use rollout::limits;
+use rollout::observed::Observed;
 use rollout::plan::Standing;
 use rollout::progress::{LeafKey, Reason};
 use rollout::rollback::{self, Kept};
@@ -90,7 +91,8 @@ impl AppTask {
                     Standing::Done if !self.routes_stand() => Standing::Serving,
                     standing => standing,
                 });
-                facts.given_up = deployment.failure.clone();
+                let standing = facts.standing.as_ref().filter(|_| stage == Stage::Rolling);
+                facts.given_up = deployment.failure.clone().or_else(|| self.lost(standing, &observed));
                 if stage == Stage::RollingBack {
                     facts.restore_failed = self.restore_failed.clone();
                     let waits = |it: &Deployment| it.stage == Stage::Pending && !it.cancel_asked;
@@ -103,6 +105,15 @@ impl AppTask {
             _ => {}
         }
         facts
+    }
+
+    /// A new instance that served and stopped: why a rollout fails by it, in words.
+    fn lost(&self, standing: Option<&Standing>, observed: &Observed) -> Option<Failure> {
+        let Some(Standing::Lost(name)) = standing else { return None };
+        let seen = observed.instances.iter().find(|it| it.name == *name)?;
+        let check = seen.probe_failure.as_ref().map(|it| format!(": {it}")).unwrap_or_default();
+        let message = format!("{}.{} served, stopped, and did not recover{check}", seen.component, seen.slot);
+        Some(Failure { component: Some(seen.component.clone()), code: "InstanceLost".into(), message })
     }
 
     fn image_parts(&self, deployment: &Deployment, spec: &AppSpec) -> BTreeMap<ComponentName, Part> {

@@ -1,7 +1,9 @@
 //! What acts beside the task report, and what is written down of it.
 
+use std::time::Duration;
+
 use builder::Built;
-use engine::EngineError;
+use engine::{ContainerDetails, EngineError};
 use ingress::protocol::AppRoutes;
 use rollout::deployment::{Failure, Stage};
 use rollout::ids::{ComponentName, DeploymentId, InstanceName};
@@ -10,16 +12,16 @@ use rollout::job::JobPhase;
 use rollout::observed::{ContainerSeen, Ending, Routes, Setback};
 use rollout::plan::stuck;
 use rollout::step::Reason;
+use rollout::target::ComponentKind;
 use source::CommitId;
 use store::StoreError;
-use store::records::{Change, Database, Deployment};
+use store::records::{Change, Database, Deployment, Instance};
 use tokio::task::JoinError;
 use tracing::{error, info, warn};
 
-use super::AppTask;
 use super::databases::Down;
+use super::{AppTask, Trouble};
 use crate::clock;
-use crate::logbook;
 
 /// The report of an act.
 pub(crate) enum Done {
@@ -99,9 +101,39 @@ pub(crate) enum Done {
         about: InstanceName,
         result: Result<(), EngineError>,
     },
+    /// A serving instance whose process may have ended and been started again.
+    LookedAt {
+        instance: InstanceName,
+        /// As events told.
+        code: Option<i64>,
+        out_of_memory: bool,
+        result: Result<Option<ContainerDetails>, EngineError>,
+    },
     Paused {
         about: InstanceName,
     },
+}
+
+impl Done {
+    /// The instance, job, database or network that an act was about, where its failure is told as such.
+    fn about(&self) -> Option<&InstanceName> {
+        match self {
+            Self::Created { instance, .. }
+            | Self::Started { instance, .. }
+            | Self::KeptAlive { instance, .. }
+            | Self::Revived { instance, .. }
+            | Self::Stopped { instance, .. }
+            | Self::Removed { instance, .. }
+            | Self::GivenUp { instance, .. } => Some(instance),
+            Self::DatabaseUp { about, .. }
+            | Self::DatabaseGone { about, .. }
+            | Self::JobMoved { about, .. }
+            | Self::JobCollected { about, .. }
+            | Self::HouseCleared { about, .. } => Some(about),
+            Self::Routed { .. } | Self::Resolved { .. } | Self::Had { .. } | Self::ImageChecked { .. } => None,
+            Self::LookedAt { .. } | Self::Paused { .. } => None,
+        }
+    }
 }
 
 /// An image that was had, built or found.
@@ -131,6 +163,20 @@ impl AppTask {
             // records.
             Err(ended) => std::panic::resume_unwind(ended.into_panic()),
         };
+        self.follow_clock();
+        let about = done.about().cloned();
+        let before = about.as_ref().and_then(|it| self.troubles.get(it)).map(|it| it.failures);
+        let written = self.write_down(done).await;
+        // What failed before and did not fail again is over.
+        if let (Some(about), Some(before)) = (about, before)
+            && self.troubles.get(&about).is_some_and(|it| it.failures == before)
+        {
+            self.troubles.remove(&about);
+        }
+        written
+    }
+
+    async fn write_down(&mut self, done: Done) -> Result<(), StoreError> {
         match done {
             Done::Created { instance, result } => {
                 self.busy.remove(&instance);
@@ -172,6 +218,9 @@ impl AppTask {
                 self.busy.remove(&about);
                 self.house_cleared(&about, result).await
             }
+            Done::LookedAt { instance, code, out_of_memory, result } => {
+                self.looked_at(&instance, (code, out_of_memory), result).await
+            }
             Done::Paused { about } => {
                 self.busy.remove(&about);
                 Ok(())
@@ -206,13 +255,43 @@ impl AppTask {
         }
     }
 
+    /// Remembers for people that something failed, and when it is tried again. Returns the pause: it begins with `first` and
+    /// doubles up to `longest`.
+    pub(super) fn trouble(
+        &mut self,
+        about: &InstanceName,
+        what: String,
+        first: Duration,
+        longest: Duration,
+    ) -> Duration {
+        let failures = self.troubles.get(about).map_or(0, |it| it.failures) + 1;
+        let pause = first.saturating_mul(1 << (failures - 1).min(16)).min(longest);
+        let again_at = clock::now().plus(pause);
+        self.troubles.insert(about.clone(), Trouble { what, again_at, failures });
+        pause
+    }
+
+    /// What people call it: `web.0`, `database db`, `job migrate`.
+    fn name_for_people(&self, about: &InstanceName) -> String {
+        let state = &self.state;
+        let instance = state.instances.iter().find(|it| it.name == *about);
+        let database = state.databases.iter().find(|it| it.container == *about);
+        let job = state.job_runs.iter().find(|it| it.name == *about);
+        let instance = instance.map(|it| format!("{}.{}", it.component, it.slot));
+        let database = || database.map(|it| format!("database {}", it.name));
+        let job = || job.map(|it| format!("job {}", it.job));
+        instance.or_else(database).or_else(job).unwrap_or_else(|| about.to_string())
+    }
+
     /// The engine did not do it now; the next look plans it again. A look is asked for, so that it is not too soon.
     pub(super) fn hold_off(&mut self, name: &InstanceName, what: &str, error: &EngineError) {
         warn!(instance = %name, %error, "{what}; trying again");
+        let told = format!("{}: {what}: {error}", self.name_for_people(name));
+        let pause = self.trouble(name, told, super::STORE_PAUSE, super::STORE_PAUSE);
         // It may have happened all the same: only a list that is asked for from now on tells.
         self.acted(name, ContainerSeen::Unknown);
         self.shared.watch.look();
-        self.pause(name.clone(), super::STORE_PAUSE);
+        self.pause(name.clone(), pause);
     }
 
     /// Whoever stopped it may have changed its restart policy, as `down --apps` does: that is set anew.
@@ -299,21 +378,21 @@ impl AppTask {
         self.busy.remove(name);
         let Some(row) = self.instance(name).cloned() else { return Ok(()) };
         warn!(instance = %name, %reason, "new instance given up");
-        let alias = format!("{}.{}", row.component, row.slot);
+        let why = why(&format!("{}.{}", row.component, row.slot), reason, &tail);
         let mut changes = Vec::new();
         match self.rolling().filter(|it| it.stage == Stage::Rolling && it.failure.is_none()).cloned() {
             Some(mut deployment) => {
-                let message = format!("{}; the instances before it serve on", why(&alias, reason, &tail));
+                let message = format!("{why}; {}", self.what_still_serves(&row));
                 deployment.failure =
                     Some(Failure { component: Some(row.component.clone()), code: code(reason).into(), message });
-                deployment.log_tail = logbook::redacted(&tail, &self.secrets());
+                deployment.log_tail = tail;
                 changes.push(Change::Deployment(Box::new(deployment)));
             }
             None => {
                 if self.rolling().is_some_and(|it| it.stage == Stage::RollingBack) {
-                    self.restore_failed = Some(why(&alias, reason, &tail));
+                    self.restore_failed = Some(why.clone());
                 }
-                self.set_back(&row.component, row.slot);
+                self.set_back(&row.component, row.slot, why);
             }
         }
         let mut row = row;
@@ -324,11 +403,29 @@ impl AppTask {
         self.commit(changes).await
     }
 
-    fn set_back(&mut self, component: &ComponentName, slot: u32) {
+    /// Which instances of a component serve while a new one of it does not.
+    fn what_still_serves(&self, failed: &Instance) -> String {
+        let component = &failed.component;
+        let ready =
+            self.state.instances.iter().filter(|it| it.component == *component && it.phase == InstancePhase::Ready);
+        let names: Vec<_> = ready.map(|it| format!("{component}.{}", it.slot)).collect();
+        let (one, many) = match failed.kind {
+            ComponentKind::Service => ("serves", "serve"),
+            ComponentKind::Worker => ("runs", "run"),
+        };
+        match names.as_slice() {
+            [] if self.active().is_none() => format!("no instance of {component} {one} yet"),
+            [] => format!("no instance of {component} {one}"),
+            [name] => format!("{name} still {one}"),
+            names => format!("{} still {many}", names.join(", ")),
+        }
+    }
+
+    fn set_back(&mut self, component: &ComponentName, slot: u32, reason: String) {
         let last = clock::now();
         match self.setbacks.iter_mut().find(|it| it.component == *component && it.slot == slot) {
-            Some(setback) => (setback.failures, setback.last) = (setback.failures + 1, last),
-            None => self.setbacks.push(Setback { component: component.clone(), slot, failures: 1, last }),
+            Some(setback) => *setback = Setback { failures: setback.failures + 1, last, reason, ..setback.clone() },
+            None => self.setbacks.push(Setback { component: component.clone(), slot, failures: 1, last, reason }),
         }
     }
 }
@@ -348,7 +445,7 @@ fn why(alias: &str, reason: &Reason, tail: &[String]) -> String {
 fn code(reason: &Reason) -> &'static str {
     match reason {
         Reason::NotReady { .. } => "DeployContainerHealthChecksFailed",
-        Reason::Exited { .. } => "DeployContainerExitNonZero",
+        Reason::Exited { .. } | Reason::OutOfMemory { .. } => "DeployContainerExitNonZero",
         Reason::Gone => "DeployContainerTerminated",
         Reason::Refused { .. } => "DeployContainerCreateFailed",
     }

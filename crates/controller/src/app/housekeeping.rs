@@ -2,6 +2,7 @@
 //! the app itself taken down when it is deleted.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use engine::EngineError;
 use rollout::ids::{DeploymentId, InstanceName, RevisionId};
@@ -9,12 +10,13 @@ use rollout::instance::InstancePhase;
 use rollout::job::JobPhase;
 use rollout::observed::ContainerSeen;
 use store::StoreError;
-use store::records::{App, Change, Database, Deployment, IDEMPOTENCY_LIFETIME, Instance, JobRun, Revision};
+use store::records::{App, AppState, Change, Database, Deployment, IDEMPOTENCY_LIFETIME, Instance, JobRun, Revision};
 use tracing::{info, warn};
 
 use super::AppTask;
 use super::done::Done;
 use crate::clock;
+use crate::redact::Secrets;
 
 impl AppTask {
     /// One piece of housekeeping. Returns whether there was one.
@@ -145,7 +147,12 @@ impl AppTask {
         match result {
             Err(error) => {
                 warn!(%error, "could not be cleared away yet; trying again");
-                self.pause(InstanceName::new("pause"), super::STORE_PAUSE);
+                let what = match self.state.app.deleting {
+                    true => format!("the app cannot be deleted yet: {error}"),
+                    false => format!("{about} is on no record and cannot be removed: {error}"),
+                };
+                let pause = self.trouble(about, what, super::STORE_PAUSE, LONGEST_PAUSE);
+                self.pause(InstanceName::new("pause"), pause);
                 Ok(())
             }
             // Only then the app's images are gone, too.
@@ -211,14 +218,9 @@ impl AppTask {
         Ok(None)
     }
 
-    /// Values that no log may show.
-    pub(super) fn secrets(&self) -> Vec<String> {
-        let secret = |it: &Revision| -> Vec<String> {
-            it.env.iter().filter(|(key, _)| it.secret_keys.contains(key)).map(|(_, value)| value.clone()).collect()
-        };
-        let envs = self.state.revisions.iter().flat_map(secret);
-        let passwords = self.state.databases.iter().map(|it| it.password.clone());
-        envs.chain(passwords).collect::<BTreeSet<_>>().into_iter().collect()
+    /// What no log may show.
+    pub(super) fn secrets(&self) -> Secrets {
+        Secrets::new(&secret_values(&self.state))
     }
 }
 
@@ -227,6 +229,19 @@ fn serves(app: &App, deployment: &DeploymentId) -> bool {
     let kept = app.kept.iter().flat_map(|it| it.deployments.iter().chain(&it.rules));
     app.active.iter().chain(kept).any(|it| it == deployment)
 }
+
+/// Values that no log of an app may show.
+pub(crate) fn secret_values(state: &AppState) -> Vec<String> {
+    let secret = |it: &Revision| -> Vec<String> {
+        it.env.iter().filter(|(key, _)| it.secret_keys.contains(key)).map(|(_, value)| value.clone()).collect()
+    };
+    let envs = state.revisions.iter().flat_map(secret);
+    let passwords = state.databases.iter().map(|it| it.password.clone());
+    envs.chain(passwords).collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+/// Between two tries to remove what is left of a deleted app.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// What the sweep of what is old is busy about: no image is had meanwhile, since it might be taken for one that nobody uses.
 const SWEEP: &str = "history";

@@ -12,12 +12,14 @@ use rollout::observed::ContainerSeen;
 use rollout::plan::plan;
 use rollout::step::{Reason, Step};
 use store::StoreError;
-use store::records::{Change, Instance, Revision};
+use store::records::{Change, Instance, Restarts, Revision};
 use tracing::{debug, info};
 
 use super::done::Done;
 use super::{AppTask, Shared};
 use crate::clock;
+use crate::logbook::Lines;
+use crate::redact::Secrets;
 
 /// Lines of a failed instance's log that its deployment keeps.
 const TAIL: usize = 60;
@@ -93,6 +95,7 @@ impl AppTask {
             kept_alive: false,
             refused: None,
             created: now,
+            restarts: Restarts::default(),
         };
         self.commit(vec![Change::App(app), Change::Instance(instance)]).await?;
         Ok(true)
@@ -240,8 +243,17 @@ impl AppTask {
 
     fn give_up(&mut self, name: &InstanceName, reason: Reason) -> Result<(), StoreError> {
         let (engine, name) = (self.shared.engine.clone(), name.clone());
+        let (row, secrets) = (self.instance(&name), self.secrets());
+        let memory =
+            row.and_then(|it| self.revision(&it.revision)).map(|it| it.memory_bytes.min(self.shared.host.memory_bytes));
         self.begin(name.clone(), async move {
-            let tail = tail(engine.as_ref(), name.as_str()).await;
+            let tail = tail(engine.as_ref(), name.as_str(), &secrets).await;
+            let reason = match (&reason, memory) {
+                (Reason::Exited { .. }, Some(limit)) if ran_out_of_memory(engine.as_ref(), name.as_str()).await => {
+                    Reason::OutOfMemory { limit }
+                }
+                _ => reason,
+            };
             Done::GivenUp { instance: name, reason, tail }
         });
         Ok(())
@@ -315,11 +327,24 @@ async fn revive(
     }
 }
 
-/// The last lines of a container's log; what can be had in a few seconds.
-pub(super) async fn tail(engine: &dyn engine::Engine, name: &str) -> Vec<String> {
+/// Whether the kernel ended the container's process for lack of memory, as far as the engine tells.
+pub(super) async fn ran_out_of_memory(engine: &dyn engine::Engine, name: &str) -> bool {
+    matches!(engine.inspect(name).await, Ok(Some(details)) if details.oom_killed)
+}
+
+/// The last lines of a container's log, as people may see them; what can be had in a few seconds.
+pub(super) async fn tail(engine: &dyn engine::Engine, name: &str, secrets: &Secrets) -> Vec<String> {
+    let mut shown = Lines::new(secrets);
     let read = async {
         let lines = engine.logs(name, &LogQuery { follow: false, tail: Some(TAIL) }).await.ok()?;
-        Some(lines.filter_map(async |line| line.ok()).map(|line| line.text).take(TAIL).collect::<Vec<_>>().await)
+        Some(
+            lines
+                .filter_map(async |line| line.ok())
+                .map(|line| shown.shown(&line))
+                .take(TAIL)
+                .collect::<Vec<_>>()
+                .await,
+        )
     };
     tokio::time::timeout(TAIL_WITHIN, read).await.ok().flatten().unwrap_or_default()
 }

@@ -12,10 +12,11 @@ use store::records::{Change, Deployment, JobRun};
 use tracing::info;
 
 use super::done::Done;
-use super::instances::create_in_network;
+use super::instances::{create_in_network, ran_out_of_memory};
 use super::{AppTask, Shared};
 use crate::clock;
 use crate::logbook::Chapter;
+use crate::redact::Secrets;
 
 impl AppTask {
     fn job_run(&self, deployment: &DeploymentId, job: &ComponentName) -> Option<&JobRun> {
@@ -254,6 +255,7 @@ async fn take_step(engine: &dyn Engine, run: &JobRun, step: JobStep, left: Durat
         },
         JobStep::TimeOut => engine.stop(name, STOP_GRACE).await.map(|_| JobPhase::TimedOut),
         _ => match tokio::time::timeout(left, engine.wait(name)).await {
+            Ok(Ok(code)) if code != 0 && ran_out_of_memory(engine, name).await => Ok(JobPhase::OutOfMemory),
             Ok(code) => code.map(|code| JobPhase::Ended { code }),
             // Its time is over: the next look ends it.
             Err(_) => Ok(run.phase.clone()),
@@ -261,14 +263,14 @@ async fn take_step(engine: &dyn Engine, run: &JobRun, step: JobStep, left: Durat
     }
 }
 
-async fn keep_log(shared: &Shared, run: &JobRun, secrets: &[String]) {
+async fn keep_log(shared: &Shared, run: &JobRun, secrets: &Secrets) {
     let (engine, container) = (shared.engine.as_ref(), run.name.as_str());
     shared.logbook.keep_container_log(engine, &run.app, &run.deployment, &run.job, container, secrets).await;
 }
 
 /// Its end was written down by who waited for it, and who kept its log before.
 fn was_seen_to_end(phase: &JobPhase) -> bool {
-    matches!(phase, JobPhase::Ended { .. } | JobPhase::TimedOut)
+    matches!(phase, JobPhase::Ended { .. } | JobPhase::OutOfMemory | JobPhase::TimedOut)
 }
 
 /// It ended, or its deployment did: nobody waits for it any more.

@@ -2,7 +2,7 @@
 
 use rollout::ids::InstanceName;
 use rollout::instance::InstancePhase;
-use rollout::observed::{ContainerSeen, Instance, Observed, Open, ProbeSeen};
+use rollout::observed::{ContainerSeen, Instance, Observed, Open};
 use rollout::plan::{Standing, standing_of};
 use rollout::target::Target;
 use store::records;
@@ -10,7 +10,7 @@ use store::records;
 use super::AppTask;
 use crate::clock;
 use crate::engine_watch::EngineView;
-use crate::probe::Prober;
+use crate::probe::{Health, Prober, Question};
 
 impl AppTask {
     /// What is there now.
@@ -40,7 +40,8 @@ impl AppTask {
             phase: row.phase,
             since: row.since,
             container: self.container(&row.name, view),
-            probe: self.verdicts.get(&row.name).copied().unwrap_or_default(),
+            probe: self.health.get(&row.name).map(|it| it.seen).unwrap_or_default(),
+            probe_failure: self.health.get(&row.name).and_then(|it| it.failure.clone()),
             open: self.open(row),
             kept_alive: row.kept_alive,
             busy: self.busy.contains(&row.name),
@@ -101,25 +102,31 @@ impl AppTask {
         let asked = |phase| matches!(phase, InstancePhase::Starting | InstancePhase::Ready | InstancePhase::Unready);
         let rows: Vec<_> = self.state.instances.iter().filter(|it| asked(it.phase)).cloned().collect();
         self.probers.retain(|name, _| rows.iter().any(|it| it.name == *name));
-        self.verdicts.retain(|name, _| rows.iter().any(|it| it.name == *name));
+        self.health.retain(|name, _| rows.iter().any(|it| it.name == *name));
         while let Ok(news) = self.probe_news.1.try_recv() {
             if self.probers.contains_key(&news.instance) {
-                self.verdicts.insert(news.instance, news.seen);
+                self.health.insert(news.instance, news.health);
             }
         }
         for row in rows.iter().filter(|it| !self.probers.contains_key(&it.name)).collect::<Vec<_>>() {
-            let Some(probe) = self.revision(&row.revision).and_then(|it| it.probe.clone()) else { continue };
+            let Some(question) = self.question(row) else { continue };
             let served = row.phase.has_served();
-            let prober = Prober::start(
-                self.shared.asker.clone(),
-                row.name.clone(),
-                row.address,
-                probe,
-                served,
-                self.probe_news.0.clone(),
-            );
+            let prober =
+                Prober::start(self.shared.asker.clone(), row.name.clone(), question, served, self.probe_news.0.clone());
             self.probers.insert(row.name.clone(), prober);
-            self.verdicts.insert(row.name.clone(), ProbeSeen::Unknown);
+            self.health.insert(row.name.clone(), Health::default());
         }
+    }
+
+    /// What a health check asks an instance, by the name under which its callers know it: the app's own host, or inside the
+    /// app the component's name where no route leads to it.
+    fn question(&self, row: &records::Instance) -> Option<Question> {
+        let revision = self.revision(&row.revision)?;
+        let probe = revision.probe.clone()?;
+        let host = match revision.port {
+            Some(_) => self.shared.front.authority(&self.state.app.name),
+            None => format!("{}:{}", row.component, probe.port),
+        };
+        Some(Question { address: (row.address, probe.port).into(), probe, host })
     }
 }

@@ -17,6 +17,7 @@ mod line;
 mod look;
 mod memory;
 mod record;
+mod restarts;
 mod routing;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -29,14 +30,14 @@ use engine::Engine;
 use futures::FutureExt;
 use ingress::protocol::AppRoutes;
 use rollout::ids::{ComponentName, DeploymentId, InstanceName};
-use rollout::observed::{ContainerSeen, Ending, ProbeSeen, Routes, Setback};
+use rollout::observed::{ContainerSeen, Ending, Routes, Setback};
 use store::records::{AppState, Counted, Deployment};
 use store::{Sealer, Store};
 use tokio::sync::{Mutex, OwnedMutexGuard, mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, error, info_span};
+use tracing::{Instrument, error, info, info_span};
 
 use crate::clock;
 use crate::config::Config;
@@ -46,7 +47,7 @@ use crate::fence::Fence;
 use crate::front::Front;
 use crate::logbook::Logbook;
 use crate::names::Names;
-use crate::probe::{self, Asker, Prober};
+use crate::probe::{self, Asker, Health, Prober};
 use crate::specs::Specs;
 use crate::workshop::Workshop;
 
@@ -56,6 +57,7 @@ pub(crate) use compose::{Composed, active, compose, restarted};
 pub(crate) use databases::STOP_GRACE as DATABASE_GRACE;
 pub(crate) use databases::{databases_unwanted_by, kept_version};
 use done::Done;
+pub(crate) use housekeeping::secret_values;
 pub(crate) use line::InLine;
 
 /// What all app tasks share.
@@ -88,8 +90,27 @@ pub(crate) struct Shared {
 pub(crate) struct AppHandle {
     requests: mpsc::Sender<Request>,
     task: AbortHandle,
-    /// Why-lines of deployments under way.
-    pub waiting: watch::Receiver<Arc<BTreeMap<DeploymentId, Vec<String>>>>,
+    pub waiting: watch::Receiver<Arc<Waits>>,
+}
+
+/// What an app waits for, in sentences for people.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Waits {
+    /// By deployment, for those under way.
+    pub deployments: BTreeMap<DeploymentId, Vec<String>>,
+    /// What the app itself waits for, whether a deployment is under way or not.
+    pub app: Vec<String>,
+}
+
+/// Something that failed and is tried again.
+#[derive(Debug)]
+struct Trouble {
+    /// Who could not do what, and why.
+    what: String,
+    /// When it is tried again.
+    again_at: rollout::time::Timestamp,
+    /// Failures in a row.
+    failures: u32,
 }
 
 /// Asked of an app's task. Answered once it is written down.
@@ -178,13 +199,15 @@ pub(crate) struct AppTask {
     shared: Arc<Shared>,
     state: AppState,
     inbox: OwnedMutexGuard<mpsc::Receiver<Request>>,
-    waiting: watch::Sender<Arc<BTreeMap<DeploymentId, Vec<String>>>>,
+    waiting: watch::Sender<Arc<Waits>>,
     engine_view: watch::Receiver<Arc<EngineView>>,
     front_view: watch::Receiver<u64>,
     /// Containers whose state an act of ours changed after the engine's list was asked for.
     acted: HashMap<InstanceName, (ContainerSeen, Instant)>,
     probers: HashMap<InstanceName, Prober>,
-    verdicts: HashMap<InstanceName, ProbeSeen>,
+    health: HashMap<InstanceName, Health>,
+    /// What was heard of the ends of serving instances when they were last looked at.
+    ends_counted: HashMap<InstanceName, restarts::Heard>,
     probe_news: (mpsc::UnboundedSender<probe::News>, mpsc::UnboundedReceiver<probe::News>),
     /// Instances, jobs and databases that an act is under way on.
     busy: HashSet<InstanceName>,
@@ -213,7 +236,10 @@ pub(crate) struct AppTask {
     specs_of: std::sync::Mutex<HashMap<DeploymentId, Arc<AppSpec>>>,
     /// Why-lines as last planned.
     why: Vec<String>,
+    /// Acts that failed last, by what they are about.
+    troubles: BTreeMap<InstanceName, Trouble>,
     look_again: Option<rollout::time::Timestamp>,
+    pace: clock::Pace,
     /// The deployment after which old images and old history were last removed.
     swept_after: Option<DeploymentId>,
     /// Everything of the app is gone.
@@ -225,7 +251,7 @@ impl AppTask {
         shared: Arc<Shared>,
         mut state: AppState,
         inbox: OwnedMutexGuard<mpsc::Receiver<Request>>,
-        waiting: watch::Sender<Arc<BTreeMap<DeploymentId, Vec<String>>>>,
+        waiting: watch::Sender<Arc<Waits>>,
     ) -> Self {
         clock::not_after(clock::now(), &mut state);
         Self {
@@ -237,7 +263,8 @@ impl AppTask {
             waiting,
             acted: HashMap::new(),
             probers: HashMap::new(),
-            verdicts: HashMap::new(),
+            health: HashMap::new(),
+            ends_counted: HashMap::new(),
             probe_news: mpsc::unbounded_channel(),
             busy: HashSet::new(),
             acts: JoinSet::new(),
@@ -256,7 +283,9 @@ impl AppTask {
             endings: HashMap::new(),
             specs_of: std::sync::Mutex::default(),
             why: Vec::new(),
+            troubles: BTreeMap::new(),
             look_again: None,
+            pace: clock::Pace::new(),
             swept_after: None,
             ended: false,
         }
@@ -285,6 +314,7 @@ impl AppTask {
 
     /// Does one thing, if there is one to do. Errors: the store refused; nothing was begun.
     async fn turn(&mut self) -> Result<bool, store::StoreError> {
+        self.follow_clock();
         if let Some(done) = self.acts.try_join_next() {
             self.finish(done).await?;
             return Ok(true);
@@ -294,12 +324,35 @@ impl AppTask {
             return Ok(true);
         }
         self.keep_probing();
+        self.count_restarts();
         Ok(self.advance_deployments().await?
             || self.advance_instances().await?
             || self.advance_routes().await?
             || self.show_rollout().await?
             || self.write_late_image().await?
             || self.keep_house().await?)
+    }
+
+    /// Where the system's clock moved beside the time that passed, every wait that is open moves along. Comes before whatever
+    /// writes a moment down.
+    pub(super) fn follow_clock(&mut self) {
+        let by = self.pace.jump();
+        if by == 0 {
+            return;
+        }
+        info!(seconds = by / 1000, "the system's clock moved beside the time that passed; waits go on as before");
+        // What was written down in the moment of the jump is not moved beyond now: it would hang.
+        let now = clock::now();
+        clock::move_waits(by, &mut self.state);
+        clock::not_after(now, &mut self.state);
+        let shift = |at: &mut rollout::time::Timestamp| *at = clock::moved(*at, by).min(now);
+        self.setbacks.iter_mut().for_each(|it| shift(&mut it.last));
+        for ending in self.endings.values_mut() {
+            shift(&mut ending.since);
+            ending.failed.as_mut().map(shift);
+        }
+        self.troubles.values_mut().for_each(|it| it.again_at = clock::moved(it.again_at, by));
+        self.look_again = self.look_again.map(|at| clock::moved(at, by));
     }
 
     /// Waits for anything that may change the plan. What it was is not looked at: the next turn looks at everything.
@@ -313,7 +366,7 @@ impl AppTask {
         tokio::select! {
             Some(done) = self.acts.join_next(), if !self.acts.is_empty() => self.finish_or_retry(done).await,
             Some(request) = self.inbox.recv() => self.answer(request).await,
-            Some(news) = self.probe_news.1.recv() => drop(self.verdicts.insert(news.instance, news.seen)),
+            Some(news) = self.probe_news.1.recv() => drop(self.health.insert(news.instance, news.health)),
             _ = self.engine_view.changed() => {}
             _ = self.front_view.changed() => {}
             () = tokio::time::sleep(until_look) => {}
@@ -351,14 +404,21 @@ impl AppTask {
     }
 
     fn tell_why(&mut self) {
+        let now = clock::now();
+        let troubles = self.troubles.values().map(|it| {
+            let Trouble { what, again_at, .. } = it;
+            format!("{what}; trying again, {} s left", again_at.since(now).as_secs())
+        });
+        let app: Vec<_> = self.why.iter().cloned().chain(troubles).collect();
         let under_way = self.state.deployments.iter().filter(|it| !it.stage.is_ended());
         let lines = |it: &Deployment| match it.stage.rolls() {
-            true => [self.why_beside_rolling(), self.why.clone()].concat(),
+            true => [self.why_beside_rolling(), app.clone()].concat(),
             false => self.why_not_rolling(it),
         };
-        let why: BTreeMap<_, _> = under_way.map(|it| (it.id.clone(), lines(it))).collect();
-        if **self.waiting.borrow() != why {
-            self.waiting.send_replace(Arc::new(why));
+        let deployments = under_way.map(|it| (it.id.clone(), lines(it))).collect();
+        let waits = Waits { deployments, app };
+        if **self.waiting.borrow() != waits {
+            self.waiting.send_replace(Arc::new(waits));
             self.changed();
         }
     }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::future::ready;
 use std::time::Duration;
 
-use engine::{ContainerState, Engine, EngineError, LogLine, LogQuery};
+use engine::{ContainerState, Engine, EngineError, LogQuery};
 use futures::stream::{self, BoxStream, SelectAll};
 use futures::{Stream, StreamExt};
 use tokio::sync::watch;
@@ -12,6 +12,7 @@ use tokio::time::sleep;
 
 use super::{Logs, entry, unreadable};
 use crate::error::ControlError;
+use crate::logbook::Lines;
 use crate::view::{LogEntry, LogQuestion};
 
 /// A container whose output ended is looked at this often: it may have been started again.
@@ -38,9 +39,8 @@ struct Known {
 
 enum Heard {
     Line {
-        component: String,
         container: String,
-        line: LogLine,
+        entry: LogEntry,
     },
     /// Its process ended, or nothing can be read of it any more.
     Ended {
@@ -73,9 +73,9 @@ impl Following {
             let one_ended = self.known.values().any(|it| !it.open);
             tokio::select! {
                 Some(heard) = self.lines.next(), if !self.lines.is_empty() => match heard {
-                    Heard::Line { component, container, line } => {
-                        self.known.entry(container).or_default().last.clone_from(&line.timestamp);
-                        return Some(entry(&component, line));
+                    Heard::Line { container, entry } => {
+                        self.known.entry(container).or_default().last.clone_from(&entry.timestamp);
+                        return Some(entry);
                     }
                     Heard::Ended { container } => {
                         self.known.entry(container).or_default().open = false;
@@ -97,6 +97,7 @@ impl Following {
     async fn open(&mut self) -> Result<(), ControlError> {
         let containers = self.logs.containers(&self.question).await?;
         self.known.retain(|known, _| containers.iter().any(|(_, name)| name == known));
+        let mut secrets = None;
         for (component, name) in containers {
             let last = match self.known.get(&name) {
                 Some(known) if known.open || !runs(self.logs.engine.as_ref(), &name).await => continue,
@@ -110,13 +111,20 @@ impl Following {
                 Err(EngineError::NotFound { .. }) => continue,
                 Err(error) => return Err(unreadable(error)),
             };
+            if secrets.is_none() {
+                secrets = Some(self.logs.secrets(&self.question).await?);
+            }
+            let mut shown = secrets.as_ref().map(Lines::new).expect("just set");
             self.known.insert(name.clone(), Known { open: true, last: last.clone() });
             let container = name.clone();
             let heard = lines
                 .take_while(|line| ready(line.is_ok()))
                 .filter_map(|line| ready(line.ok()))
                 .filter(move |line| ready(line.timestamp > last))
-                .map(move |line| Heard::Line { component: component.clone(), container: container.clone(), line });
+                .map(move |line| {
+                    let entry = entry(&component, line, &mut shown);
+                    Heard::Line { container: container.clone(), entry }
+                });
             self.lines.push(heard.chain(stream::iter([Heard::Ended { container: name }])).boxed());
         }
         Ok(())

@@ -1,12 +1,16 @@
 //! One question to one instance. Tests of this crate answer from an engine in memory.
 
+use std::error::Error;
+use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use http_body_util::Empty;
-use hyper::Request;
+use hyper::client::conn::http1::handshake;
+use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
+use rollout::health::{ProbeFailure, ProbeFault, ProbeRequest};
 use rollout::ids::InstanceName;
 use store::records::{Database, Probe};
 use tokio::net::TcpStream;
@@ -14,13 +18,24 @@ use tokio::time::timeout;
 
 use super::postgres;
 
+/// What is asked of an instance.
+#[derive(Debug, Clone)]
+pub(crate) struct Question {
+    /// The instance's own address, and the port of its check.
+    pub address: SocketAddr,
+    /// The check as the spec has it.
+    pub probe: Probe,
+    /// The `Host` header, as a client of the app would send it.
+    pub host: String,
+}
+
 /// Who asks.
 #[async_trait]
 pub(crate) trait Asker: Send + Sync {
-    /// Whether an instance answers as its probe wants.
-    async fn instance(&self, name: &InstanceName, address: SocketAddr, probe: &Probe) -> bool;
-    /// Whether a database takes connections.
-    async fn database(&self, database: &Database) -> bool;
+    /// Whether an instance answers as its health check wants. Errors: why not.
+    async fn instance(&self, name: &InstanceName, question: &Question) -> Result<(), ProbeFailure>;
+    /// Whether a database takes connections. Errors: why not.
+    async fn database(&self, database: &Database) -> Result<(), ProbeFailure>;
 }
 
 /// Asks at the address itself.
@@ -28,40 +43,183 @@ pub(crate) struct OverTheNetwork;
 
 #[async_trait]
 impl Asker for OverTheNetwork {
-    async fn instance(&self, _name: &InstanceName, address: SocketAddr, probe: &Probe) -> bool {
-        ask(address, probe).await
+    async fn instance(&self, _name: &InstanceName, question: &Question) -> Result<(), ProbeFailure> {
+        question.ask().await.map_err(|fault| question.failure(fault))
     }
 
-    async fn database(&self, database: &Database) -> bool {
+    async fn database(&self, database: &Database) -> Result<(), ProbeFailure> {
         let address = SocketAddr::from((database.address, database.port));
-        postgres::accepts(address, &database.user, &database.database).await
+        let asked = postgres::accepts(address, &database.user, &database.database).await;
+        asked.map_err(|fault| ProbeFailure { address, request: None, fault })
     }
 }
 
-/// Whether it answers as the probe wants: 2xx or 3xx over HTTP, a connection otherwise. Every failure is a "no".
-async fn ask(address: SocketAddr, probe: &Probe) -> bool {
-    let limit = Duration::from_secs(probe.timeout_seconds.max(1).into());
-    let asked = async {
-        let stream = TcpStream::connect(address).await.ok()?;
-        match &probe.http_path {
-            None => Some(()),
-            Some(path) => ask_http(stream, address, path).await,
+impl Question {
+    /// What is said of a check that did not pass.
+    pub fn failure(&self, fault: ProbeFault) -> ProbeFailure {
+        let request =
+            self.probe.http_path.as_ref().map(|path| ProbeRequest { path: path.clone(), host: self.host.clone() });
+        ProbeFailure { address: self.address, request, fault }
+    }
+
+    /// 2xx or 3xx over HTTP, a connection otherwise.
+    async fn ask(&self) -> Result<(), ProbeFault> {
+        match &self.probe.http_path {
+            None => self.in_time(connect(self.address)).await.map(drop),
+            Some(path) => self.ask_http(path).await,
         }
-    };
-    matches!(timeout(limit, asked).await, Ok(Some(())))
+    }
+
+    /// First by the app's own host, which apps that check the `Host` header know. Where an app refuses that, by its address,
+    /// as App Platform asks: an app that was written for that answers to nothing else. Each request has the whole time.
+    async fn ask_http(&self, path: &str) -> Result<(), ProbeFault> {
+        let status = self.in_time(get(self.address, path, &self.host)).await?;
+        if passes(status) {
+            return Ok(());
+        }
+        if status.is_client_error() {
+            let by_address = self.in_time(get(self.address, path, &self.address.to_string())).await;
+            if by_address.is_ok_and(passes) {
+                return Ok(());
+            }
+        }
+        Err(ProbeFault::Status { code: status.as_u16() })
+    }
+
+    async fn in_time<T>(&self, asked: impl Future<Output = Result<T, ProbeFault>>) -> Result<T, ProbeFault> {
+        let after = Duration::from_secs(self.probe.timeout_seconds.max(1).into());
+        timeout(after, asked).await.unwrap_or(Err(ProbeFault::TimedOut { after }))
+    }
 }
 
-async fn ask_http(stream: TcpStream, address: SocketAddr, path: &str) -> Option<()> {
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.ok()?;
+fn passes(status: StatusCode) -> bool {
+    status.is_success() || status.is_redirection()
+}
+
+async fn get(address: SocketAddr, path: &str, host: &str) -> Result<StatusCode, ProbeFault> {
+    let stream = connect(address).await?;
+    let (mut sender, connection) = handshake(TokioIo::new(stream)).await.map_err(|error| protocol(&error))?;
     let connection = tokio::spawn(connection);
     let request = Request::get(path)
-        .header("host", address.to_string())
+        .header("host", host)
         .header("user-agent", "boatyard-probe")
         .header("connection", "close")
         .body(Empty::<bytes::Bytes>::new())
-        .ok()?;
+        .map_err(|error| protocol(&error))?;
     let answer = sender.send_request(request).await;
     connection.abort();
-    let status = answer.ok()?.status();
-    (status.is_success() || status.is_redirection()).then_some(())
+    answer.map(|it| it.status()).map_err(|error| protocol(&error))
+}
+
+pub(super) async fn connect(address: SocketAddr) -> Result<TcpStream, ProbeFault> {
+    TcpStream::connect(address).await.map_err(|error| match error.kind() {
+        io::ErrorKind::ConnectionRefused => ProbeFault::Refused,
+        _ => ProbeFault::Unreachable { detail: error.to_string() },
+    })
+}
+
+/// The error with its causes: hyper's own words leave them out.
+pub(super) fn protocol(error: &(dyn Error + 'static)) -> ProbeFault {
+    let mut detail = error.to_string();
+    let mut cause = error.source();
+    while let Some(it) = cause {
+        detail = format!("{detail}: {it}");
+        cause = it.source();
+    }
+    ProbeFault::Protocol { detail }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that fails says where")]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    fn question(address: SocketAddr, http_path: Option<&str>) -> Question {
+        let probe = Probe {
+            port: address.port(),
+            http_path: http_path.map(str::to_owned),
+            initial_delay_seconds: 0,
+            period_seconds: 1,
+            timeout_seconds: 1,
+            success_threshold: 1,
+            failure_threshold: 1,
+        };
+        Question { address, probe, host: "shop.localhost".into() }
+    }
+
+    /// A server on a free port that answers each request by what this makes of its head.
+    async fn serve(answer: impl Fn(&str) -> String + Send + Sync + 'static) -> SocketAddr {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    head.push(stream.read_u8().await.unwrap());
+                }
+                stream.write_all(answer(&String::from_utf8_lossy(&head)).as_bytes()).await.unwrap();
+            }
+        });
+        address
+    }
+
+    fn status(code: u16) -> String {
+        format!("HTTP/1.1 {code} X\r\ncontent-length: 0\r\n\r\n")
+    }
+
+    #[tokio::test]
+    async fn what_comes_back_decides_and_is_said() {
+        let cases: [(String, Result<(), ProbeFault>); 5] = [
+            (status(204), Ok(())),
+            (status(301), Ok(())),
+            (status(401), Err(ProbeFault::Status { code: 401 })),
+            (status(503), Err(ProbeFault::Status { code: 503 })),
+            ("SSH-2.0-OpenSSH\r\n".into(), Err(ProbeFault::Protocol { detail: "invalid HTTP version parsed".into() })),
+        ];
+        for (answer, expected) in cases {
+            let sent = answer.clone();
+            let address = serve(move |_| sent.clone()).await;
+            let asked = question(address, Some("/health")).ask().await;
+            assert_eq!(asked, expected, "{answer:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_port_that_nobody_listens_on_refuses_with_and_without_a_path() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        drop(listener);
+        for path in [None, Some("/")] {
+            assert_eq!(question(address, path).ask().await, Err(ProbeFault::Refused));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_is_told_with_its_limit() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let asked = question(listener.local_addr().unwrap(), Some("/")).ask().await;
+        assert_eq!(asked, Err(ProbeFault::TimedOut { after: Duration::from_secs(1) }));
+    }
+
+    #[tokio::test]
+    async fn an_app_that_knows_only_its_own_host_passes_and_so_does_one_that_knows_only_its_address() {
+        let knows = |host: fn(&str) -> bool| {
+            serve(move |head| {
+                let sent = head.lines().find_map(|line| line.strip_prefix("host: ")).unwrap_or_default().to_owned();
+                status(if host(&sent) { 200 } else { 400 })
+            })
+        };
+        for address in
+            [knows(|host| host == "shop.localhost").await, knows(|host| host.starts_with("127.0.0.1:")).await]
+        {
+            assert_eq!(question(address, Some("/")).ask().await, Ok(()));
+        }
+        let neither = knows(|_| false).await;
+        assert_eq!(question(neither, Some("/")).ask().await, Err(ProbeFault::Status { code: 400 }));
+    }
 }

@@ -5,28 +5,36 @@ mod ask;
 mod postgres;
 mod verdict;
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rollout::health::ProbeFailure;
 use rollout::ids::InstanceName;
 use rollout::observed::ProbeSeen;
-use store::records::Probe;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-pub(crate) use ask::{Asker, OverTheNetwork};
+pub(crate) use ask::{Asker, OverTheNetwork, Question};
 use verdict::Verdict;
 
 /// The first probes come quickly, and each pause is a fifth longer than the one before: a new instance is found ready at
 /// most a fifth of its start-up time late, or 5 ms. A port that is not open yet refuses at once.
 const FIRST_PERIOD: Duration = Duration::from_millis(5);
 
-/// A changed verdict.
+/// How an instance is, as far as its health check tells.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Health {
+    /// The verdict: thresholds applied.
+    pub seen: ProbeSeen,
+    /// Why the newest check did not pass.
+    pub failure: Option<ProbeFailure>,
+}
+
+/// Something changed: the verdict, or the reason for which checks do not pass.
 pub(crate) struct News {
     pub instance: InstanceName,
-    pub seen: ProbeSeen,
+    pub health: Health,
 }
 
 /// A prober that runs until it is dropped.
@@ -39,31 +47,35 @@ impl Drop for Prober {
 }
 
 impl Prober {
-    /// Probes from now on and tells changes of the verdict. `served`: it passed before we were started, so that it is not
+    /// Probes from now on and tells changes. `served`: it passed before we were started, so that it is not
     /// doubted before it fails as often as its spec allows.
     pub fn start(
         asker: Arc<dyn Asker>,
         instance: InstanceName,
-        address: Ipv4Addr,
-        probe: Probe,
+        question: Question,
         served: bool,
         news: mpsc::UnboundedSender<News>,
     ) -> Self {
         let task = tokio::spawn(async move {
-            let address = SocketAddr::from((address, probe.port));
+            let probe = &question.probe;
             let began = Instant::now();
             let delay = Duration::from_secs(probe.initial_delay_seconds.into());
             let period = Duration::from_secs(probe.period_seconds.max(1).into());
             let mut pause = if served { period } else { FIRST_PERIOD };
-            let mut verdict = Verdict::new(&probe, served);
+            let mut verdict = Verdict::new(probe, served);
+            let mut told = Health::default();
             loop {
-                let passed = asker.instance(&instance, address, &probe).await;
+                let failure = asker.instance(&instance, &question).await.err();
+                let passed = failure.is_none();
                 // In the initial delay failures do not count; a success counts at once.
                 let counts = passed || served || began.elapsed() >= delay;
-                if let Some(seen) = counts.then(|| verdict.take(passed)).flatten()
-                    && news.send(News { instance: instance.clone(), seen }).is_err()
-                {
-                    return;
+                let changed = counts.then(|| verdict.take(passed)).flatten();
+                let health = Health { seen: changed.unwrap_or(told.seen), failure };
+                if health != told {
+                    if news.send(News { instance: instance.clone(), health: health.clone() }).is_err() {
+                        return;
+                    }
+                    told = health;
                 }
                 let settled = verdict.has_passed();
                 tokio::time::sleep(if settled { period } else { pause }).await;

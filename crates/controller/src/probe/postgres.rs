@@ -3,23 +3,40 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use rollout::health::ProbeFault;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::ask::{connect, protocol};
+
 const LIMIT: Duration = Duration::from_secs(2);
 
+/// An error message of the server is read up to this size.
+const LONGEST_ERROR: usize = 4096;
+
 /// Sends a start-up message and waits for the request to log in (`R`). A server that is still recovering answers with an
-/// error (`E`) instead. No password is sent.
-pub(crate) async fn accepts(address: SocketAddr, user: &str, database: &str) -> bool {
+/// error (`E`) instead. No password is sent. Errors: what came back.
+pub(crate) async fn accepts(address: SocketAddr, user: &str, database: &str) -> Result<(), ProbeFault> {
     let asked = async {
-        let mut stream = TcpStream::connect(address).await.ok()?;
-        stream.write_all(&start_up(user, database)).await.ok()?;
-        let mut kind = [0];
-        stream.read_exact(&mut kind).await.ok()?;
-        (kind[0] == b'R').then_some(())
+        let mut stream = connect(address).await?;
+        stream.write_all(&start_up(user, database)).await.map_err(|error| protocol(&error))?;
+        match stream.read_u8().await.map_err(|error| protocol(&error))? {
+            b'R' => Ok(()),
+            b'E' => Err(ProbeFault::Protocol { detail: error_message(&mut stream).await }),
+            other => Err(ProbeFault::Protocol { detail: format!("a message of type {other}") }),
+        }
     };
-    matches!(timeout(LIMIT, asked).await, Ok(Some(())))
+    timeout(LIMIT, asked).await.unwrap_or(Err(ProbeFault::TimedOut { after: LIMIT }))
+}
+
+/// The sentence in an error response: fields of a type byte and a text, each ended by NUL; `M` is the message.
+async fn error_message(stream: &mut TcpStream) -> String {
+    let length = stream.read_i32().await.ok().and_then(|it| usize::try_from(it).ok()).unwrap_or_default();
+    let mut body = vec![0; length.saturating_sub(4).min(LONGEST_ERROR)];
+    let read = stream.read_exact(&mut body).await;
+    let message = read.ok().and_then(|_| body.split(|byte| *byte == 0).find_map(|field| field.strip_prefix(b"M")));
+    message.map_or_else(|| "an error".to_owned(), |text| String::from_utf8_lossy(text).into_owned())
 }
 
 /// Protocol 3.0: length, version, then names and values each ended by NUL.

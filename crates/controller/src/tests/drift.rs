@@ -110,3 +110,100 @@ fn containers_and_networks_of_an_app_that_is_on_no_record_are_removed() {
         house.end(&app, Stage::Active).await;
     });
 }
+
+/// The engine repairs a crash within a moment: no list shows it, but the record counts it.
+#[test]
+fn ends_that_the_engine_repairs_are_counted_and_named() {
+    simulate(async {
+        let (mut house, app) = House::with_app().await;
+        let name = one_web(&house, &app).await;
+        let restarts = async |house: &House| {
+            let rows = house.state(&app).await.instances;
+            rows.into_iter().find(|it| it.name.as_str() == name).unwrap().restarts
+        };
+        let reaches = async |house: &House, count: u64| {
+            house
+                .until(async || match restarts(house).await {
+                    it if it.count == count => Ok(it.last.unwrap()),
+                    it => Err(format!("{it:?}")),
+                })
+                .await
+        };
+        house.engine.exit(&name, 3);
+        assert_eq!(reaches(&house, 1).await.code, Some(3));
+        house.end(&app, Stage::Active).await;
+        house.engine.run_out_of_memory(&name);
+        assert!(reaches(&house, 2).await.out_of_memory);
+        house.end(&app, Stage::Active).await;
+        // While no controller is there to hear of it.
+        house.crash().await;
+        house.engine.exit(&name, 4);
+        house.open().await;
+        assert!(!reaches(&house, 3).await.out_of_memory);
+        house.end(&app, Stage::Active).await;
+        let shown = house.controller().instances(&app).await.unwrap();
+        let shown = shown.into_iter().find(|it| it.instance_name.as_str() == name).unwrap();
+        assert_eq!(shown.restarts, 3);
+    });
+}
+
+#[test]
+fn a_new_instance_that_runs_out_of_memory_is_told_so() {
+    simulate(async {
+        let (house, app) = House::with_app().await;
+        let since = house.engine.calls().len();
+        house.update(&app, "stuck").await;
+        let started = house.called(since, Verb::Start, "-web-").await;
+        house.engine.run_out_of_memory(&started.what);
+        house.settle(&app, Stage::Failed).await;
+        let said = house.newest(&app).await.failure.unwrap().message;
+        assert!(said.starts_with("web.0 ran out of memory before it was ready: it may take 512 MiB"), "{said}");
+    });
+}
+
+/// The host slept, or its clock was set: neither ends a wait early, nor does one hang.
+#[test]
+fn a_clock_that_jumps_ends_no_wait_early_and_hangs_none() {
+    use crate::clock::tests::SET;
+    const HOURS: i64 = 8 * 3_600_000;
+    simulate(async {
+        let (house, app) = House::with_app().await;
+        for by in [HOURS, -2 * HOURS] {
+            let since = house.engine.calls().len();
+            house.update(&app, "slow").await;
+            house.called(since, Verb::Start, "-web-").await;
+            SET.set(SET.get() + by);
+            house.settle(&app, Stage::Active).await;
+            let shown = house.newest(&app).await.updated;
+            assert!(crate::clock::now().since(shown) < Duration::from_secs(60), "what people read is right");
+
+            let since = house.engine.calls().len();
+            house.update(&app, "stuck").await;
+            house.called(since, Verb::Start, "-web-").await;
+            SET.set(SET.get() + by);
+            let begun = tokio::time::Instant::now();
+            house.settle(&app, Stage::Failed).await;
+            assert!(begun.elapsed() > Duration::from_secs(25), "its time was not over");
+            assert!(begun.elapsed() < Duration::from_secs(120), "its time was over");
+            house.update(&app, "1").await;
+            house.settle(&app, Stage::Active).await;
+        }
+        SET.set(0);
+    });
+}
+
+/// The engine tells of an end before its list shows it. The next list after that is not left to the clock.
+#[test]
+fn an_end_that_the_list_shows_late_is_noticed_before_the_next_full_list() {
+    simulate(async {
+        let (house, app) = House::with_app().await;
+        house.engine.list_late(Duration::from_millis(700));
+        let since = house.engine.calls().len();
+        house.update(&app, "stuck").await;
+        let started = house.called(since, Verb::Start, "-web-").await;
+        let ended = tokio::time::Instant::now();
+        house.engine.exit(&started.what, 2);
+        house.until(async || house.newest(&app).await.failure.map(drop).ok_or("no failure yet".to_owned())).await;
+        assert!(ended.elapsed() < Duration::from_secs(3), "noticed after {:?}", ended.elapsed());
+    });
+}

@@ -1,7 +1,6 @@
 //! A house to break: one data directory, one engine, one ingress, one repository, and controllers that come and go.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -11,8 +10,9 @@ use engine::Engine;
 use engine::fake::{Behaviour, Call, FakeEngine, Verb};
 use futures::StreamExt;
 use rollout::deployment::Stage;
+use rollout::health::{ProbeFailure, ProbeFault};
 use rollout::ids::{AppId, DeploymentId, InstanceName};
-use store::records::{AppState, Change, Database, Deployment, Probe};
+use store::records::{AppState, Change, Database, Deployment};
 use store::{DataDir, Store};
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
@@ -24,7 +24,7 @@ use super::simulation;
 use super::workshop::MemoryWorkshop;
 use crate::config::{Config, NetworkPool};
 use crate::control::Controller;
-use crate::probe::Asker;
+use crate::probe::{Asker, Question};
 use crate::start::{Outside, take_over};
 use crate::view::{Caller, DeploymentView};
 
@@ -309,11 +309,13 @@ impl Drop for House {
 /// Probes answer what the engine's processes would.
 #[async_trait]
 impl Asker for FakeEngine {
-    async fn instance(&self, name: &InstanceName, _address: SocketAddr, _probe: &Probe) -> bool {
-        self.listening(name.as_str())
+    async fn instance(&self, name: &InstanceName, question: &Question) -> Result<(), ProbeFailure> {
+        self.listening(name.as_str()).then_some(()).ok_or_else(|| question.failure(ProbeFault::Refused))
     }
 
-    async fn database(&self, database: &Database) -> bool {
-        self.listening(database.container.as_str())
+    async fn database(&self, database: &Database) -> Result<(), ProbeFailure> {
+        let address = (database.address, database.port).into();
+        let refused = ProbeFailure { address, request: None, fault: ProbeFault::Refused };
+        self.listening(database.container.as_str()).then_some(()).ok_or(refused)
     }
 }

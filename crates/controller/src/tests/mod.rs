@@ -19,6 +19,7 @@ mod preview;
 mod queue;
 mod rollback;
 mod simulation;
+mod telling;
 mod unreadable;
 mod upgrade;
 mod workshop;

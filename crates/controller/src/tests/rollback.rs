@@ -35,6 +35,10 @@ fn a_revision_that_never_listens_fails_and_the_same_old_instances_serve_on() {
         assert_eq!(failure.code, "DeployContainerHealthChecksFailed");
         assert_eq!(failure.component.unwrap().as_str(), "web");
         assert_eq!(failed.log_tail, ["no such table: users"]);
+        let said = failure.message;
+        assert!(said.starts_with("web.0 did not pass its health check within 30 s: 10."), "{said}");
+        assert!(said.contains(":8080 refused the connection; usual causes: the app listens on 127.0.0.1"), "{said}");
+        assert!(said.contains("; web.0, web.1 still serve"), "{said}");
         assert_eq!(house.state(&app).await.app.active, active, "the deployment before it is still the active one");
     });
 }
@@ -61,6 +65,8 @@ fn a_first_deployment_that_fails_leaves_no_instance_behind() {
         let app = house.create("stuck").await;
         house.settle(&app, Stage::Failed).await;
         assert!(house.state(&app).await.instances.is_empty());
+        let said = house.newest(&app).await.failure.unwrap().message;
+        assert!(said.ends_with("; no instance of web serves yet"), "{said}");
         house.update(&app, "1").await;
         house.settle(&app, Stage::Active).await;
     });

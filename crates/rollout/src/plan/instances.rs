@@ -3,14 +3,15 @@
 use super::{Plan, View};
 use crate::instance::InstancePhase;
 use crate::observed::{ContainerSeen, Instance, ProbeSeen};
-use crate::step::{Reason, Step, Waiting};
+use crate::step::{Act, Reason, Step, Waiting};
 use crate::target::{Readiness, Target};
 
 /// Lets new instances come up, gives up those that do not, and keeps the serving ones as they should be.
 pub(super) fn advance(view: &View<'_>, plan: &mut Plan) {
     for instance in &view.observed.instances {
         if instance.busy {
-            plan.waiting.push(Waiting::ForStep { instance: instance.name.clone() });
+            let (component, slot) = (instance.component.clone(), instance.slot);
+            plan.waiting.push(Waiting::ForStep { component, slot, act: act(instance) });
             continue;
         }
         match view.target_of(instance).filter(|_| view.is_current(instance)) {
@@ -20,6 +21,19 @@ pub(super) fn advance(view: &View<'_>, plan: &mut Plan) {
             // On its way out, or still serving until it is replaced.
             None => stay_up(view, instance, None, plan),
         }
+    }
+}
+
+/// What is being done to a busy instance.
+fn act(instance: &Instance) -> Act {
+    match instance.phase {
+        InstancePhase::Intended => Act::Creating,
+        InstancePhase::Created => Act::Starting,
+        InstancePhase::Starting => Act::GivingUp,
+        InstancePhase::Ready if instance.container == ContainerSeen::Running => Act::KeepingUp,
+        InstancePhase::Ready | InstancePhase::Unready => Act::BringingBack,
+        InstancePhase::Draining | InstancePhase::Stopping => Act::Stopping,
+        InstancePhase::Stopped => Act::Removing,
     }
 }
 
@@ -57,18 +71,20 @@ fn await_ready(view: &View<'_>, instance: &Instance, target: &Target, plan: &mut
         }
     };
     if ready {
-        plan.steps.push(Step::MarkReady { instance: instance.name.clone() });
-    } else if view.now >= deadline {
-        let reason = Reason::NotReady { within: target.timing.ready_within };
-        plan.steps.push(Step::GiveUp { instance: instance.name.clone(), reason });
-    } else {
-        plan.waiting.push(Waiting::ForReady {
-            component: instance.component.clone(),
-            slot: instance.slot,
-            instance: instance.name.clone(),
-            deadline: look_at,
-        });
+        return plan.steps.push(Step::MarkReady { instance: instance.name.clone() });
     }
+    let check = instance.probe_failure.clone();
+    if view.now >= deadline {
+        let reason = Reason::NotReady { within: target.timing.ready_within, check };
+        return plan.steps.push(Step::GiveUp { instance: instance.name.clone(), reason });
+    }
+    let (component, slot) = (instance.component.clone(), instance.slot);
+    plan.waiting.push(match target.timing.readiness {
+        Readiness::Probe => {
+            Waiting::ForReady { component, slot, instance: instance.name.clone(), deadline: look_at, check }
+        }
+        Readiness::StaysUp(_) => Waiting::ForStayingUp { component, slot, until: look_at },
+    });
 }
 
 /// It was on its way in and is no longer wanted. A started process gets its TERM and its grace like any other.
@@ -104,7 +120,12 @@ fn stay_up(view: &View<'_>, instance: &Instance, target: Option<&Target>, plan: 
             plan.steps.push(Step::MarkReady { instance: name() });
         }
         (InstancePhase::Unready, _) => {
-            plan.waiting.push(Waiting::ForRecovery { component: instance.component.clone(), slot: instance.slot })
+            let check = instance.probe_failure.clone();
+            plan.waiting.push(Waiting::ForRecovery {
+                component: instance.component.clone(),
+                slot: instance.slot,
+                check,
+            });
         }
         (InstancePhase::Ready, _) if !instance.kept_alive => plan.steps.push(Step::KeepAlive { instance: name() }),
         _ => {}

@@ -104,9 +104,10 @@ fn add(target: &Target, slot: u32) -> Step {
 /// A slot whose repair failed is tried again after 10 s, doubling to 5 min.
 fn may_try(view: &View<'_>, target: &Target, slot: u32, plan: &mut Plan) -> bool {
     let setback = view.observed.setbacks.iter().find(|it| it.component == target.component && it.slot == slot);
-    match setback.map(Setback::try_again_at) {
-        Some(at) if view.now < at => {
-            plan.waiting.push(Waiting::ForRetry { component: target.component.clone(), slot, at });
+    match setback.map(|it| (it.try_again_at(), &it.reason)) {
+        Some((at, reason)) if view.now < at => {
+            let (component, reason) = (target.component.clone(), reason.clone());
+            plan.waiting.push(Waiting::ForRetry { component, slot, at, reason });
             false
         }
         _ => true,

@@ -38,7 +38,8 @@ pub(super) fn try_again(targets: &[Target], stuck: &[&Instance], now: Timestamp,
     for instance in stuck {
         let next = next_try(targets, instance).filter(|at| now < *at);
         if next.is_some() || instance.busy {
-            plan.waiting.push(Waiting::ForStuck { instance: instance.name.clone(), again_at: next });
+            let (component, slot) = (instance.component.clone(), instance.slot);
+            plan.waiting.push(Waiting::ForStuck { component, slot, instance: instance.name.clone(), again_at: next });
             continue;
         }
         let name = instance.name.clone();

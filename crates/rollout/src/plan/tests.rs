@@ -50,6 +50,7 @@ pub(crate) fn instance(component: &str, slot: u32, revision: &str, phase: Instan
         phase,
         since: NOW,
         container,
+        probe_failure: None,
         probe: if phase == P::Ready { ProbeSeen::Passing } else { ProbeSeen::Unknown },
         open: Open::default(),
         kept_alive: phase >= P::Ready,

@@ -12,7 +12,7 @@ use rollout::target::ComponentKind;
 use rollout::time::Timestamp;
 use tempfile::TempDir;
 
-use crate::records::{App, BuiltImage, Change, Database, Deployment, Instance, JobRun, Record, Revision};
+use crate::records::{App, BuiltImage, Change, Database, Deployment, Instance, JobRun, Record, Restarts, Revision};
 use crate::{DataDir, Store};
 
 /// A store and what it lies in. The store goes first.
@@ -120,6 +120,7 @@ pub(super) fn instance(app: &str, slot: u32) -> Instance {
         since: Timestamp(3),
         address: Ipv4Addr::new(10, 192, 1, 9),
         kept_alive: true,
+        restarts: Restarts::default(),
         refused: None,
         created: Timestamp(3),
     }

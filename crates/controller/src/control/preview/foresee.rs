@@ -71,6 +71,7 @@ pub(super) fn model(state: &AppState) -> Observed {
         since: it.since,
         container: ContainerSeen::Running,
         probe: ProbeSeen::Passing,
+        probe_failure: None,
         open: Open::default(),
         kept_alive: true,
         busy: false,

@@ -48,7 +48,8 @@ fn what_is_stuck_is_asked_again_after_as_long_as_it_has_been_stuck() {
         let again_at = Timestamp(NOW.0 + rests * SECOND);
         let before = seen(Timestamp(again_at.0 - 1));
         assert_eq!(before.steps, [], "{since}");
-        assert_eq!(before.waiting, [Waiting::ForStuck { instance: "web-x".into(), again_at: Some(again_at) }]);
+        let (component, instance) = ("web".into(), "web-x".into());
+        assert_eq!(before.waiting, [Waiting::ForStuck { component, slot: 0, instance, again_at: Some(again_at) }]);
         assert_eq!(before.look_again_at(), Some(again_at));
         assert_eq!(seen(again_at).steps, [stop("web-x")], "{since}");
     }

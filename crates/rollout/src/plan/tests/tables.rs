@@ -222,7 +222,7 @@ fn a_new_instance_comes_up_or_is_given_up() {
     let starting = || new(0, P::Starting);
     let exited = |code| ContainerSeen::Exited { code: Some(code) };
     let web = || vec![wants("web", 1)];
-    let not_ready = Reason::NotReady { within: Duration::from_secs(90) };
+    let not_ready = Reason::NotReady { within: Duration::from_secs(90), check: None };
     let refused = Reason::Refused { message: "no such image".into() };
     check(vec![
         case("written down only", web(), there(vec![new(0, P::Intended)]), vec![named(create, "web-0-new")]),
@@ -487,7 +487,7 @@ fn a_repair_that_failed_is_tried_again_after_longer_and_longer() {
     use crate::observed::Setback;
     let waits = |failures, seconds_ago: u64| {
         let last = Timestamp(NOW.0 - seconds_ago * 1_000);
-        let setbacks = vec![Setback { component: "web".into(), slot: 0, failures, last }];
+        let setbacks = vec![Setback { component: "web".into(), slot: 0, failures, last, reason: "it crashed".into() }];
         plan(&[wants("web", 1)], &Observed { setbacks, ..there(vec![]) }, NOW).steps.is_empty()
     };
     for (failures, pause) in [(1, 10), (2, 20), (3, 40), (5, 160), (6, 300), (60, 300)] {
@@ -521,4 +521,49 @@ fn why_lines_name_what_is_waited_for_and_how_long() {
         deadline: NOW.plus(Duration::from_secs(11)),
     };
     assert_eq!(drain.why(NOW), "waiting for web.0: 2 open requests, 11 s left");
+}
+
+#[test]
+fn what_is_waited_for_is_said_in_the_words_of_the_spec() {
+    use crate::health::{ProbeFailure, ProbeFault};
+    let refused =
+        || Some(ProbeFailure { address: ([10, 0, 0, 5], 80).into(), request: None, fault: ProbeFault::Refused });
+    let checked = with(new(0, P::Starting), |it| it.probe_failure = refused());
+    let mut mill = worker("mill", 1);
+    mill.timing.readiness = Readiness::StaysUp(Duration::from_secs(1));
+    let starting = |component: &str| instance(component, 0, "new", P::Starting);
+    let busy = |phase| with(new(0, phase), |it| it.busy = true);
+    let cases = [
+        (wants("web", 1), checked, "waiting for web.0 to pass its health check, 90 s left: 10.0.0.5:80 refused"),
+        (mill, with(starting("mill"), |it| it.kind = ComponentKind::Worker), "waiting for mill.0 to stay up, 1 s left"),
+        (
+            wants("web", 1),
+            with(new(0, P::Unready), |it| it.probe_failure = refused()),
+            "waiting for web.0 to recover: 10.",
+        ),
+        (wants("web", 1), busy(P::Intended), "creating web.0"),
+        (wants("web", 1), busy(P::Created), "starting web.0"),
+        (wants("web", 1), busy(P::Stopping), "stopping web.0"),
+        (wants("web", 1), busy(P::Stopped), "removing web.0"),
+    ];
+    for (target, instance, expected) in cases {
+        let waiting = plan(&[target], &there(vec![instance]), NOW).waiting;
+        let said: Vec<_> = waiting.iter().map(|it| it.why(NOW)).collect();
+        assert!(said.iter().any(|it| it.starts_with(expected)), "{expected}: {said:?}");
+    }
+}
+
+#[test]
+fn one_that_is_given_up_takes_what_its_last_check_said_along() {
+    use crate::health::{ProbeFailure, ProbeFault};
+    let check =
+        ProbeFailure { address: ([10, 0, 0, 5], 80).into(), request: None, fault: ProbeFault::Status { code: 401 } };
+    let late = with(new(0, P::Starting), |it| {
+        it.since = Timestamp(NOW.0 - 90_000);
+        it.probe_failure = Some(check.clone());
+    });
+    let steps = plan(&[wants("web", 1)], &there(vec![late]), NOW).steps;
+    let reason = Reason::NotReady { within: Duration::from_secs(90), check: Some(check) };
+    assert_eq!(steps, vec![give_up("web-0-new", reason.clone())]);
+    assert_eq!(reason.to_string(), "did not pass its health check within 90 s: 10.0.0.5:80 answered with status 401");
 }

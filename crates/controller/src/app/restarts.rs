@@ -1,0 +1,150 @@
+//! Counting ends of serving processes that nobody asked for. The engine starts most of them again within a moment, so that no
+//! list shows them: an event tells that there was one, and a look at the container how it ended.
+
+use engine::ContainerDetails;
+use rollout::ids::InstanceName;
+use store::StoreError;
+use store::records::{Change, LastEnd, Restarts};
+use tracing::{Instrument, warn};
+
+use super::AppTask;
+use super::done::Done;
+use crate::engine_watch::Ends;
+
+/// What was known when a container was looked at: what was heard of its ends, and how often events may have been missed.
+pub(crate) type Heard = (u64, Ends);
+
+/// The exit code of a killed process: 128 + SIGKILL.
+const KILLED: i64 = 137;
+
+impl AppTask {
+    /// Looks at every serving instance of which an end was heard, or may have been missed.
+    pub(super) fn count_restarts(&mut self) {
+        let view = self.engine_view.borrow().clone();
+        if view.asked.is_none() || view.unreachable.is_some() {
+            return;
+        }
+        let serving: Vec<_> =
+            self.state.instances.iter().filter(|it| it.phase.has_served()).map(|it| it.name.clone()).collect();
+        self.ends_counted.retain(|name, _| serving.contains(name));
+        for name in serving {
+            let heard = (view.missed, view.ends.get(name.as_str()).copied().unwrap_or_default());
+            if self.ends_counted.get(&name) == Some(&heard) {
+                continue;
+            }
+            let ooms = heard.1.out_of_memory
+                - self.ends_counted.get(&name).map_or(0, |it| it.1.out_of_memory.min(heard.1.out_of_memory));
+            self.ends_counted.insert(name.clone(), heard);
+            let engine = self.shared.engine.clone();
+            let look = async move {
+                let result = engine.inspect(name.as_str()).await;
+                if result.is_err() {
+                    // The report leads to the next look.
+                    tokio::time::sleep(super::LOOK_AT_LEAST_EVERY).await;
+                }
+                let out_of_memory = ooms > 0;
+                Done::LookedAt { instance: name, code: heard.1.code, out_of_memory, result }
+            };
+            self.acts.spawn(look.in_current_span());
+        }
+    }
+
+    pub(super) async fn looked_at(
+        &mut self,
+        name: &InstanceName,
+        heard: (Option<i64>, bool),
+        result: Result<Option<ContainerDetails>, engine::EngineError>,
+    ) -> Result<(), StoreError> {
+        let Ok(details) = result else {
+            self.ends_counted.remove(name);
+            return Ok(());
+        };
+        let (Some(details), Some(mut row)) = (details, self.instance(name).cloned()) else { return Ok(()) };
+        // One that is on its way out was asked to end.
+        let Some(restarts) = counted(&row.restarts, &details, heard).filter(|_| row.phase.has_served()) else {
+            return Ok(());
+        };
+        let (last, count) = (restarts.last.as_ref(), restarts.count);
+        let (code, out_of_memory) = (last.and_then(|it| it.code), last.is_some_and(|it| it.out_of_memory));
+        warn!(instance = %name, code, out_of_memory, count, "its process ended by itself and is started again");
+        row.restarts = restarts;
+        self.commit(vec![Change::Instance(row)]).await
+    }
+}
+
+/// The count after a look; `None` where the look tells nothing new. `heard`: exit code and lack of memory as events told,
+/// since the engine forgets both when it starts the process again.
+fn counted(before: &Restarts, details: &ContainerDetails, heard: (Option<i64>, bool)) -> Option<Restarts> {
+    let (code, heard_memory) = heard;
+    let at = details.finished_at.as_ref()?;
+    let code = details.exit_code.or(code);
+    let out_of_memory = details.oom_killed || heard_memory && code == Some(KILLED);
+    let is_known = before.last.as_ref().filter(|it| it.at == *at);
+    if is_known.is_some_and(|it| it.out_of_memory || !out_of_memory) {
+        return None;
+    }
+    let new = match is_known {
+        // Only the reason is new.
+        Some(_) => 0,
+        None => details.restart_count.saturating_sub(before.by_engine).max(1),
+    };
+    let last = Some(LastEnd { at: at.clone(), code, out_of_memory });
+    Some(Restarts { count: before.count + new, by_engine: details.restart_count, last })
+}
+
+#[cfg(test)]
+mod tests {
+    use engine::{Container, ContainerState, Identity, RestartPolicy, Role};
+
+    use super::*;
+
+    fn details(finished_at: Option<&str>, restart_count: u64, oom_killed: bool) -> ContainerDetails {
+        let identity = Identity {
+            role: Role::Instance,
+            app: "a".into(),
+            component: "web".into(),
+            slot: 0,
+            revision: "r".into(),
+            generation: 1,
+            deployment: "d".into(),
+        };
+        let (id, name, image) = ("c1".into(), "web".into(), "i".into());
+        ContainerDetails {
+            container: Container { id, name, identity, image, state: ContainerState::Running, address: None },
+            started_at: Some("t0".into()),
+            finished_at: finished_at.map(str::to_owned),
+            exit_code: None,
+            oom_killed,
+            restart_count,
+            restart_policy: RestartPolicy::Always,
+        }
+    }
+
+    #[test]
+    fn each_end_is_counted_once_by_whoever_repaired_it() {
+        let last = |at: &str, out_of_memory| Some(LastEnd { at: at.into(), code: Some(137), out_of_memory });
+        let before = Restarts { count: 2, by_engine: 2, last: last("t1", false) };
+        let killed = (Some(137), false);
+        let cases = [
+            ("never ended", details(None, 0, false), killed, None),
+            ("seen before", details(Some("t1"), 2, false), killed, None),
+            ("once more, by the engine", details(Some("t2"), 3, false), killed, Some((3, false))),
+            ("twice while nobody looked", details(Some("t3"), 4, false), killed, Some((4, false))),
+            ("started by hand: the engine counts anew", details(Some("t2"), 0, false), killed, Some((3, false))),
+            ("out of memory by the engine's state", details(Some("t2"), 3, true), killed, Some((3, true))),
+            ("out of memory by an event", details(Some("t2"), 3, false), (Some(137), true), Some((3, true))),
+            (
+                "a child ran out of memory, the process ended otherwise",
+                details(Some("t2"), 3, false),
+                (Some(1), true),
+                Some((3, false)),
+            ),
+            ("the reason came late", details(Some("t1"), 2, false), (Some(137), true), Some((2, true))),
+        ];
+        for (name, details, heard, expected) in cases {
+            let counted = counted(&before, &details, heard);
+            let told = counted.map(|it| (it.count, it.last.is_some_and(|it| it.out_of_memory)));
+            assert_eq!(told, expected, "{name}");
+        }
+    }
+}
