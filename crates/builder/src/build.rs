@@ -147,7 +147,7 @@ impl Builder {
         log: &LogSink,
     ) -> Result<Known, BuildError> {
         if recipe.cache == Cache::Clear {
-            self.fetch_bases(&source_identity.dockerfile_text, log).await?;
+            self.pull_bases(&source_identity.dockerfile_text, &recipe.args, log).await;
         }
         let on_note = {
             let log = log.clone();
@@ -199,18 +199,18 @@ impl Builder {
         image.ok_or_else(lost)
     }
 
-    /// Bases from a registry are fetched again; where it cannot be reached, the local one is used and the log says so.
-    async fn fetch_bases(&self, dockerfile: &str, log: &LogSink) -> Result<(), EngineError> {
-        for base in bases::of_dockerfile(dockerfile) {
+    /// Pulls the images that the build starts from, so that it does not use old ones. Nothing that goes wrong here ends the
+    /// build: it resolves its images itself, and may have them from elsewhere or not need them.
+    async fn pull_bases(&self, dockerfile: &str, args: &BTreeMap<String, String>, log: &LogSink) {
+        for base in bases::of_dockerfile(dockerfile, args) {
             log(&format!("Fetching base image {base}"));
-            if let Err(error) = self.engine.pull(&base).await {
-                match self.engine.image(&base).await? {
-                    Some(_) => log(&format!("{base} could not be fetched ({error}); the local one is used")),
-                    None => return Err(error),
-                }
-            }
+            let Err(error) = self.engine.pull(&base).await else { continue };
+            let instead = match self.engine.image(&base).await {
+                Ok(Some(_)) => "the local one is used",
+                Ok(None) | Err(_) => "the build looks for it itself",
+            };
+            log(&format!("{base} could not be fetched ({error}); {instead}"));
         }
-        Ok(())
     }
 
     async fn still_there(&self, known: Option<Known>) -> Result<Option<Known>, EngineError> {

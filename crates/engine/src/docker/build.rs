@@ -1,7 +1,7 @@
 //! Builds through BuildKit: the context goes up as it is made, the progress comes back as events, a drop cancels.
 //!
-//! The engine's own `pull` flag is never set: it fails for bases that exist only here. No URL is ever handed to the engine
-//! (S19), and no secret (M12): build arguments are part of the image's history.
+//! The engine's own `pull` flag is never set: it fails for bases that exist only here. No URL is ever handed to the engine,
+//! and no secret: build arguments are part of the image's history.
 
 use std::collections::HashMap;
 use std::io;
