@@ -75,6 +75,12 @@ pub enum EngineError {
     /// The Dockerfile cannot be read as one, or names a stage or file that is not there.
     #[error("the Dockerfile cannot be built: {message}")]
     DockerfileInvalid { message: String },
+    /// The build arguments do not fit into one request.
+    #[error(
+        "the build variables have {bytes} bytes, and the engine takes at most about {limit} as it receives them; put large \
+         values into files of the repository, or give variables that the build does not need the scope RUN_TIME"
+    )]
+    BuildArgumentsTooLarge { bytes: usize, limit: usize },
     /// The frontend named in the Dockerfile's `# syntax=` line cannot be fetched.
     #[error(
         "the Dockerfile asks for the frontend {frontend} by its `# syntax=` line, and it cannot be fetched ({cause}); remove that line, or make the registry reachable"
@@ -117,6 +123,7 @@ impl EngineError {
             | EngineError::DiskFull { .. }
             | EngineError::BuildFailed { .. }
             | EngineError::DockerfileInvalid { .. }
+            | EngineError::BuildArgumentsTooLarge { .. }
             | EngineError::FrontendUnavailable { .. }
             | EngineError::ContextFailed { .. }
             | EngineError::PullFailed { .. } => false,

@@ -27,12 +27,19 @@ const WAITING_EVENTS: usize = 256;
 /// How long the conversation with the engine may take to end once the image is known; it takes milliseconds.
 const SETTLE_DEADLINE: Duration = Duration::from_secs(5);
 
+/// Build arguments travel in the address of the request, which the HTTP client bounds at 65,534 bytes; the rest is for the
+/// other options.
+const ARGUMENTS_LIMIT: usize = 60_000;
+
 type Sender = mpsc::Sender<Result<BuildEvent, EngineError>>;
 
 impl DockerEngine {
     pub(super) fn build_image(&self, spec: &BuildSpec, context: Context) -> BuildEvents {
         let (events, receiver) = mpsc::channel(WAITING_EVENTS);
         let build = Build { docker: self.docker.clone(), socket: self.socket.clone(), tag: spec.tag.clone() };
+        if let Err(error) = check_arguments(spec) {
+            return futures::stream::iter([Err(error)]).boxed();
+        }
         let options = options(spec);
         tokio::spawn(async move {
             let reader_gone = events.clone();
@@ -169,6 +176,24 @@ where
     }
 }
 
+/// Refuses arguments that would not fit. Errors: `BuildArgumentsTooLarge`, with the size they have in the address.
+fn check_arguments(spec: &BuildSpec) -> Result<(), EngineError> {
+    // As JSON inside an address: quotes and backslashes are escaped twice, control characters become `\u00…`.
+    let in_address = |b: u8| match b {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'*' | b'-' | b'.' | b'_' | b' ' => 1,
+        b'"' | b'\\' => 6,
+        0..0x20 => 8,
+        _ => 3,
+    };
+    let encoded = |text: &str| -> usize { text.bytes().map(in_address).sum::<usize>() + 6 };
+    // Colon and comma of each pair take three bytes each.
+    let bytes = spec.args.iter().map(|(key, value)| encoded(key) + encoded(value) + 6).sum();
+    match bytes > ARGUMENTS_LIMIT {
+        true => Err(EngineError::BuildArgumentsTooLarge { bytes, limit: ARGUMENTS_LIMIT }),
+        false => Ok(()),
+    }
+}
+
 fn options(spec: &BuildSpec) -> BuildImageOptions {
     let owned = |map: &std::collections::BTreeMap<String, String>| -> HashMap<String, String> {
         map.iter().map(|(key, value)| (key.clone(), value.clone())).collect()
@@ -183,4 +208,28 @@ fn options(spec: &BuildSpec) -> BuildImageOptions {
         // Unique, or two builds would share one conversation with the engine.
         .session(&uuid::Uuid::new_v4().to_string())
         .build()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(value: String) -> BuildSpec {
+        BuildSpec {
+            tag: "a:1".to_owned(),
+            dockerfile: "Dockerfile".to_owned(),
+            args: [("KEY".to_owned(), value)].into(),
+            no_cache: false,
+            labels: Default::default(),
+        }
+    }
+
+    #[test]
+    fn arguments_that_do_not_fit_into_the_request_are_refused_with_the_limit() {
+        assert!(check_arguments(&spec("a".repeat(50_000))).is_ok());
+        let error = check_arguments(&spec("a".repeat(61_000))).expect_err("too long");
+        assert!(error.to_string().contains("at most about 60000"), "{error}");
+        // What an address escapes counts threefold.
+        assert!(check_arguments(&spec("%".repeat(25_000))).is_err());
+    }
 }
