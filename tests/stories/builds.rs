@@ -153,3 +153,39 @@ async fn apps_that_share_an_image_do_not_need_each_other() {
     at.delete(&app).await.unwrap();
     assert_eq!(tags().await, Vec::<String>::new());
 }
+
+/// What an ordinary build builds, a build with a cleared cache builds as well, whatever the Dockerfile calls its bases; and
+/// its cache mounts are empty.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cleared_cache_builds_what_an_ordinary_build_builds() {
+    let at = installation().await;
+    let (web, api) = (versioned(&at, "web"), versioned(&at, "api"));
+    // The name of the first argument is the beginning of the second's.
+    web.write(
+        "Dockerfile",
+        &format!(
+            "ARG PYTHON=3\nARG PYTHON_IMAGE=boatyard-local/python:3\nFROM $PYTHON_IMAGE AS tools\n\
+             RUN --mount=type=cache,id={},target=/c echo x >> /c/log && echo \"runs: $(wc -l < /c/log)\"\n\
+             FROM boatyard-local/testapp:1\nCOPY --from=tools /etc/hostname /page\n",
+            at.id().unwrap()
+        ),
+    )
+    .unwrap();
+    web.commit("arguments before FROM").unwrap();
+    // The default leads nowhere; the build argument decides.
+    let dockerfile = "ARG BASE_IMAGE=registry.invalid/team/testapp:1\nFROM ${BASE_IMAGE}\nCOPY page /page\n";
+    api.write("Dockerfile", dockerfile).unwrap();
+    api.commit("a base from outside").unwrap();
+    let env = "envs: [{key: BASE_IMAGE, value: 'boatyard-local/testapp:1', scope: BUILD_TIME}, ";
+    let spec =
+        built_shop(&web, &api).replace("envs: [{key: NAME, value: api", &format!("{env}{{key: NAME, value: api"));
+    at.create(&spec).await.unwrap();
+
+    let app = app_id(&at, "shop").await;
+    let deployment = at.deploy(&app, json!({"force_build": true, "clear_cache": true})).await.unwrap();
+    at.wait_active(&app, &deployment).await.unwrap();
+    let (web, api) = (build_log(&at, "web", &deployment).await, build_log(&at, "api", &deployment).await);
+    assert!(web.contains("Fetching base image boatyard-local/python:3") && web.contains("runs: 1"), "{web}");
+    assert!(api.contains("Fetching base image boatyard-local/testapp:1"), "{api}");
+    assert!(!api.contains("registry.invalid"), "{api}");
+}

@@ -142,9 +142,20 @@ async fn sources_that_are_not_there_are_named() {
         format!("name: shop\nservices:\n- name: web\n  git: {{repo_clone_url: '{url}', branch: {branch}}}\n")
     };
     let missing = at.sources().join("nowhere").display().to_string();
-    for (url, branch, word) in
-        [(missing.as_str(), "main", "nowhere"), (&repo.url(), "mian", "main"), ("/etc", "main", "--local-sources")]
-    {
+    // What may not be fetched from here, whatever lies there, is refused at once, and a login is not repeated.
+    for (url, word) in [
+        ("/etc", "--local-sources"),
+        ("http://example.com/a/b.git", "https://"),
+        ("https://user:hunter2@example.com/a.git", "contains a login"),
+        ("https:/user:hunter2@example.com/a.git", "contains a login"),
+    ] {
+        let (status, answer) =
+            boatyard_tests::http::yaml(at.api(), "/v2/apps", at.token(), &spec(url, "main")).await.unwrap();
+        let answer = answer.to_string();
+        assert!((400..500).contains(&status) && answer.contains(word), "{url}: {status} {answer}");
+        assert!(!answer.contains("hunter2"), "{answer}");
+    }
+    for (url, branch, word) in [(missing.as_str(), "main", "nowhere"), (&repo.url(), "mian", "main")] {
         let (status, answer) =
             boatyard_tests::http::yaml(at.api(), "/v2/apps", at.token(), &spec(url, branch)).await.unwrap();
         assert_eq!(status, 200, "{answer}");

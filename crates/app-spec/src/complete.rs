@@ -165,8 +165,8 @@ jobs:
     fn what_is_written_out_is_what_the_declarations_say() {
         let text = TEXT.to_owned()
             + "  schedule: {cron: '0 1 * * *'}\n  kind: SCHEDULED\n"
-            + "workers:\n- {name: work, git: {repo_clone_url: x}, liveness_health_check: {port: 90}}\n"
-            + "static_sites:\n- {name: docs, git: {repo_clone_url: x}, envs: [{key: B}]}\n"
+            + "workers:\n- {name: work, git: {repo_clone_url: /x}, liveness_health_check: {port: 90}}\n"
+            + "static_sites:\n- {name: docs, git: {repo_clone_url: /x}, envs: [{key: B}]}\n"
             + "ingress: {rules: [{redirect: {uri: /x}}, {match: {path: {prefix: /y}}, component: {name: web}}]}\n";
         let spec = AppSpec::from_yaml(&text).unwrap().spec;
         let json = |spec: &AppSpec| spec.to_json_value(&|_, _| String::new());

@@ -17,7 +17,7 @@
 //!
 //! In reading order: `tree` turns a text into a located tree, `wire` turns the tree into types and back, `spec` declares
 //! the types, `check` looks at what must hold between fields, `capability` says what this version does with each field.
-//! `routes`, `resolve`, `size` and `image` derive from a spec what others need. `render` draws problems for people,
+//! `address` reads the addresses of repositories. `routes`, `resolve`, `size` and `image` derive from a spec what others need. `render` draws problems for people,
 //! `schema` tells editors which fields there are, `format` lays a text out without asking what it means, `veil` says what no
 //! error may show.
 //!
@@ -25,6 +25,7 @@
 //! [`SecretText`]; writers hand them to a sealing function.
 #![warn(missing_docs)]
 
+mod address;
 mod capability;
 mod changes;
 mod check;
@@ -50,6 +51,7 @@ mod veil;
 mod wire;
 mod yaml;
 
+pub use address::{AddressError, RepoAddress, split_port};
 pub use capability::{Capability, Support, capabilities};
 pub use changes::{Change, changes};
 pub use diagnostic::{Code, Diagnostic, Diagnostics, Place, Related, Remedy, Severity};

@@ -1,6 +1,7 @@
 //! How what a component runs comes to be: built with a Dockerfile, built for a language, or pulled as an image. Here is
 //! what the table of [`crate::capability`] cannot say, because it depends on which of them it is.
 
+use crate::address::RepoAddress;
 use crate::capability;
 use crate::diagnostic::Diagnostic;
 use crate::spec::{Common, Component, RegistryType, Source};
@@ -32,7 +33,16 @@ pub(crate) fn made(component: Component<'_>) -> Made {
 
 /// What this version cannot do for the component.
 pub(crate) fn not_yet(path: &str, component: Component<'_>) -> Vec<Diagnostic> {
-    undetected_language(path, component).into_iter().chain(unnamed_registry(path, component)).collect()
+    let by_ssh = by_ssh(path, component);
+    undetected_language(path, component).into_iter().chain(unnamed_registry(path, component)).chain(by_ssh).collect()
+}
+
+/// Nobody can say yet which host keys to trust, nor give a key to log in with.
+fn by_ssh(path: &str, component: Component<'_>) -> Option<Diagnostic> {
+    let Source::Git(git) = component.source() else { return None };
+    let is_ssh = matches!(RepoAddress::parse(&git.repo_clone_url), Ok(RepoAddress::Ssh { .. }));
+    let reason = "repositories are not fetched by ssh; use https://, or the path of a clone on this host";
+    is_ssh.then(|| capability::not_yet(&format!("{path}.git.repo_clone_url"), reason))
 }
 
 /// What describes a build without a Dockerfile: no language is detected yet.

@@ -246,7 +246,7 @@ fn fields_types_and_words_are_diagnosed_where_they_stand() {
              or `cluster_name`",
         ),
         (
-            "jobs:\n- {name: tidy, git: {repo_clone_url: x}, kind: SCHEDULED, schedule: {cron: '0 24 * * *'}}\n",
+            "jobs:\n- {name: tid, git: {repo_clone_url: /x}, kind: SCHEDULED, schedule: {cron: '0 24 * * *'}}\n",
             "6:76 error bad_format jobs[0].schedule.cron: `0 24 * * *` is not a cron line | `24` is no hour: 0 to 23",
         ),
         (
@@ -283,7 +283,7 @@ fn fields_types_and_words_are_diagnosed_where_they_stand() {
             "5:73 error unknown_field services[0].autoscaling.metrics: metrics of autoscaling has no field `memory`",
         ),
         (
-            "jobs:\n- {name: tidy, git: {repo_clone_url: x}, kind: SCHEDULED, schedule: '*/5 * * * *'}\n",
+            "jobs:\n- {name: tid, git: {repo_clone_url: /x}, kind: SCHEDULED, schedule: '*/5 * * * *'}\n",
             "6:69 error wrong_type jobs[0].schedule: expected a schedule (a mapping of fields), found text | \
              write `schedule: {cron: \"*/5 * * * *\"}`",
         ),
@@ -393,7 +393,7 @@ fn whole_texts_are_diagnosed() {
 #[test]
 fn all_problems_are_reported_at_once_in_the_order_of_the_text() {
     let text = "name: Shop\nservices:\n- name: web\n  http_port: 0x1FFFF\n  envs:\n  - {key: A, scope: never}\n  \
-                bogus: 1\nworkers:\n- git: {repo_clone_url: x}\n";
+                bogus: 1\nworkers:\n- git: {repo_clone_url: /x}\n";
     let codes: Vec<(Code, u32)> = problems(text).iter().map(|d| (d.code, d.line().unwrap())).collect();
     let wanted = [
         (Code::BadName, 1),

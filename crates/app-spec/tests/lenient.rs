@@ -121,7 +121,7 @@ fn an_image_is_taken_apart() {
 
 #[test]
 fn a_rule_with_a_component_name_is_understood() {
-    let text = "name: shop\nservices:\n- {name: web, git: {repo_clone_url: x}}\n\
+    let text = "name: shop\nservices:\n- {name: web, git: {repo_clone_url: /x}}\n\
                 ingress: {rules: [{component_name: web, match: {path: /a}}]}\n";
     let spec = AppSpec::from_yaml_leniently(text).unwrap().spec;
     let rule = spec.to_json_value(&|_, _| String::new())["ingress"]["rules"][0].clone();
@@ -130,7 +130,7 @@ fn a_rule_with_a_component_name_is_understood() {
 
 #[test]
 fn what_stays_wrong_is_told_as_kept_and_found_again_by_the_check() {
-    let text = "name: shop\nservices:\n- name: web\n- name: web\n  git: {repo_clone_url: x}\n";
+    let text = "name: shop\nservices:\n- name: web\n- name: web\n  git: {repo_clone_url: /x}\n";
     let parsed = AppSpec::from_yaml_leniently(text).unwrap();
     let kept: Vec<Code> =
         parsed.warnings.iter().filter(|d| d.remedy.as_deref() == Some(&Remedy::Kept)).map(|d| d.code).collect();

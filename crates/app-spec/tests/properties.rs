@@ -17,7 +17,8 @@ fn open(_: &str, secret: &SecretText) -> String {
 /// Text that tempts a writer to leave out quotes, or a reader to take it for something else.
 fn text() -> impl Strategy<Value = String> {
     prop_oneof![
-        any::<String>(),
+        // No program, path or request can hold a NUL, so no spec may.
+        any::<String>().prop_map(|text| text.replace('\0', "")),
         "[ -~]{0,20}",
         "[a-z:#\\-'\" \n\t|>&*!%@`{}\\[\\],?]{0,12}",
         "(on|off|yes|no|y|n|null|~|true|0|012|0x1f|1e3|1_000|1:30|\\.inf|2024-01-31|=|<<|---|\\.\\.\\.)",
@@ -47,7 +48,7 @@ fn env() -> impl Strategy<Value = EnvVar> {
 
 fn source() -> impl Strategy<Value = Source> {
     prop_oneof![
-        ("[a-z:/.]{1,20}", of("[a-z/]{1,9}"))
+        ("(https://[a-z]{1,9}/[a-z]{1,9}|/[a-z:/.]{1,20})", of("[a-z/]{1,9}"))
             .prop_map(|(repo_clone_url, branch)| Source::Git(GitSource { repo_clone_url, branch })),
         ("[a-z]{1,9}", "[a-z0-9]{1,9}", of("[0-9][0-9.]{0,5}")).prop_map(|(registry, repository, tag)| {
             let registry_type = Some(RegistryType::DockerHub);
@@ -78,7 +79,7 @@ fn common(name: String) -> impl Strategy<Value = Common> {
 
 fn service(name: String) -> impl Strategy<Value = Service> {
     let check =
-        of((of(some_text()), of(1..=65535_u16), of(1..=300_u32)).prop_map(|(http_path, port, period_seconds)| {
+        of((of("/[!-~é]{0,20}"), of(1..=65535_u16), of(1..=300_u32)).prop_map(|(http_path, port, period_seconds)| {
             HealthCheck { http_path, port, period_seconds, ..Default::default() }
         }));
     let termination =

@@ -70,10 +70,10 @@ fn a_variable_holds_no_nul() {
 #[test]
 fn absent_and_zero_are_the_same() {
     let zeros = "name: shop\nregion: ''\nfeatures: []\nenvs:\ndisable_edge_cache: false\nservices:\n- name: web\n  \
-                 git: {repo_clone_url: x, branch: ~}\n  instance_count: 0\n  http_port: 0\n  \
+                 git: {repo_clone_url: /x, branch: ~}\n  instance_count: 0\n  http_port: 0\n  \
                  health_check: {initial_delay_seconds: 0}\n  envs: [{key: A, value: null}, {key: B, value: ''}]\n";
     let json = read(zeros).spec.to_json_value(&open);
-    let wanted = json!({"name": "shop", "services": [{"name": "web", "git": {"repo_clone_url": "x"},
+    let wanted = json!({"name": "shop", "services": [{"name": "web", "git": {"repo_clone_url": "/x"},
         "health_check": {}, "envs": [{"key": "A"}, {"key": "B"}]}]});
     assert_eq!(json, wanted);
 }
@@ -208,7 +208,7 @@ fn every_field_of_the_reference_comes_back_as_it_was_sent() {
             "window": "FIVE_MINUTES"}]}],
         "workers": [{"name": "work", "bitbucket": {"repo": "a/b"}, "instance_count": 2,
             "termination": {"grace_period_seconds": 9}}],
-        "jobs": [{"name": "tidy", "git": {"repo_clone_url": "u"}, "kind": "SCHEDULED", "timeout": "1h30m",
+        "jobs": [{"name": "tidy", "git": {"repo_clone_url": "/u"}, "kind": "SCHEDULED", "timeout": "1h30m",
             "schedule": {"cron": "0 1 * * *", "time_zone": "Asia/Kolkata"}}],
         "static_sites": [{"name": "docs", "github": {"repo": "a/b"}, "output_dir": "dist", "index_document": "i.html",
             "catchall_document": "i.html", "routes": [{"path": "/docs"}]}],

@@ -48,7 +48,7 @@ fn sources_name_what_there_is() {
              it before the spec is applied",
         ),
         (
-            "static_sites: [{name: docs, git: {repo_clone_url: x}, routes: [{path: /docs}], dockerfile_path: '{{ df }}'}]\n",
+            "static_sites: [{name: docs, git: {repo_clone_url: /x}, routes: [{path: /docs}], dockerfile_path: '{{ df }}'}]\n",
             "warning unsubstituted static_sites[0].dockerfile_path: `{{ df }}` is a placeholder that nothing has \
              replaced | replace it before the spec is applied",
         ),
@@ -149,12 +149,12 @@ fn more_instances_than_the_platform_runs_are_told() {
             "warning doubtful services[0].instance_count: App Platform runs one instance only of the default size \
              `apps-s-1vcpu-0.5gb`; here all run | for example `instance_size_slug: apps-s-1vcpu-1gb`",
         ),
-        ("jobs: [{name: jj, git: {repo_clone_url: x}, instance_count: 2}]\n", ""),
+        ("jobs: [{name: jj, git: {repo_clone_url: /x}, instance_count: 2}]\n", ""),
         (&format!("{sized}  instance_count: 250\n"), ""),
         (
             &format!(
-                "{sized}  instance_count: 250\nworkers: [{{name: ww, git: {{repo_clone_url: x}}}}, {{name: vv, git: \
-                 {{repo_clone_url: x}}}}]\n"
+                "{sized}  instance_count: 250\nworkers: [{{name: ww, git: {{repo_clone_url: /x}}}}, {{name: vv, git: \
+                 {{repo_clone_url: /x}}}}]\n"
             ),
             "warning doubtful workers[0].instance_count: with these, the app has more than the 250 instances of App \
              Platform's limit",
@@ -184,11 +184,11 @@ fn paths_of_checks_are_paths() {
 
 #[test]
 fn alerts_watch_what_has_what_they_watch() {
-    let job = |kind: &str| format!("jobs: [{{name: jj, git: {{repo_clone_url: x}}, kind: {kind}");
+    let job = |kind: &str| format!("jobs: [{{name: jj, git: {{repo_clone_url: /x}}, kind: {kind}");
     let of_job = |kind: &str| format!("{}, alerts: [{{rule: JOB_INVOCATION_FAILED}}]}}]\n", job(kind));
-    let worker = "workers: [{name: ww, git: {repo_clone_url: x}, alerts: [{rule: REQUESTS_PER_SECOND}]}]\n";
+    let worker = "workers: [{name: ww, git: {repo_clone_url: /x}, alerts: [{rule: REQUESTS_PER_SECOND}]}]\n";
     let function =
-        "functions: [{name: ff, git: {repo_clone_url: x}, routes: [{path: /f}], alerts: [{rule: CPU_UTILIZATION}]}]\n";
+        "functions: [{name: ff, git: {repo_clone_url: /x}, routes: [{path: /f}], alerts: [{rule: CPU_UTILIZATION}]}]\n";
     let of = |path: &str, what: &str| format!("warning doubtful {path}[0].rule: {what}");
     let cases = [
         ("  alerts: [{rule: RESTART_COUNT}, {rule: REQUEST_DURATION_P95_MS}]\n".to_owned(), String::new()),

@@ -101,7 +101,7 @@ fn what_is_absent_zero_or_in_lower_case_follows_the_schema() {
 #[test]
 fn an_editor_marks_what_is_refused() {
     let rule = |redirect: &str| format!("ingress: {{rules: [{{redirect: {redirect}}}]}}");
-    let service = |more: &str| format!("services: [{{name: web, git: {{repo_clone_url: x}}, {more}}}]");
+    let service = |more: &str| format!("services: [{{name: web, git: {{repo_clone_url: /x}}, {more}}}]");
     let cases = [
         (service("http_port: 70000"), ".services[0].http_port: 70000"),
         (service("protocol: HTTP9"), ".services[0].protocol: \"HTTP9\""),
@@ -109,7 +109,7 @@ fn an_editor_marks_what_is_refused() {
         (service("instance_size_slug: huge"), ".services[0].instance_size_slug: \"huge\""),
         (service("internal_ports: [0]"), ".services[0].internal_ports[0]: 0"),
         ("services: [{name: web}]".to_owned(), ".services[0] has none of several"),
-        ("workers: [{git: {repo_clone_url: x}}]".to_owned(), ".workers[0] lacks name"),
+        ("workers: [{git: {repo_clone_url: /x}}]".to_owned(), ".workers[0] lacks name"),
         ("envs: [{key: A, scope: RUNTIME}]".to_owned(), ".envs[0].scope: \"RUNTIME\""),
         (rule("{redirect_code: 305}"), ".ingress.rules[0].redirect.redirect_code: 305"),
         (

@@ -40,8 +40,8 @@ fn references_that_stay_as_text_are_told() {
              PORT, USERNAME, PASSWORD, DATABASE, DATABASE_URL, JDBC_DATABASE_URL or CA_CERT",
         ),
     ];
-    let more = "- {name: rpc, git: {repo_clone_url: x}, internal_ports: [90]}\nworkers: [{name: ww, git: {repo_clone_url: \
-                x}}]\ndatabases: [{name: db}]\nenvs: [{key: LANG, value: en}]\n";
+    let more = "- {name: rpc, git: {repo_clone_url: /x}, internal_ports: [90]}\nworkers: [{name: ww, git: {repo_clone_url: \
+                /x}}]\ndatabases: [{name: db}]\nenvs: [{key: LANG, value: en}]\n";
     for (variable, wanted) in cases {
         assert_eq!(own(variable, more), wanted, "{variable}");
     }
@@ -51,7 +51,7 @@ fn references_that_stay_as_text_are_told() {
 fn in_a_variable_of_the_app_self_is_each_component_in_turn() {
     let app =
         |name: &str, more: &str| said(&service(&format!("{more}envs: [{{key: A, value: '${{_self.{name}}}'}}]\n")));
-    let worker = "workers: [{name: ww, git: {repo_clone_url: x}}]\n";
+    let worker = "workers: [{name: ww, git: {repo_clone_url: /x}}]\n";
     assert_eq!(app("COMMIT_HASH", worker), "");
     assert_eq!(app("PRIVATE_URL", ""), "");
     let wanted = "unknown_reference envs[0].value: `${_self.PRIVATE_URL}` names nothing in `ww` and stays as text there | \
@@ -107,7 +107,7 @@ fn a_build_with_a_dockerfile_replaces_no_references() {
 fn a_build_for_a_language_has_no_databases_and_no_private_addresses() {
     let site = |value: &str, more: &str| {
         let site =
-            "static_sites: [{name: docs, git: {repo_clone_url: x}, routes: [{path: /docs}], envs: [{key: A, value: ";
+            "static_sites: [{name: docs, git: {repo_clone_url: /x}, routes: [{path: /docs}], envs: [{key: A, value: ";
         let found = said(&format!(
             "{}{site}'{value}'}}{more}]}}]\ndatabases: [{{name: db}}]\n",
             service("  routes: [{path: /}]\n")
@@ -123,7 +123,7 @@ fn a_build_for_a_language_has_no_databases_and_no_private_addresses() {
     );
     let run_time = ", {key: B, value: b, scope: RUN_TIME}";
     assert_eq!(site("${B}", run_time), "doubtful V: `${B}` has no value while something is built");
-    let function = "functions: [{name: ff, git: {repo_clone_url: x}, routes: \
+    let function = "functions: [{name: ff, git: {repo_clone_url: /x}, routes: \
                     [{path: /f}], envs: [{key: A, value: '${B}', scope: BUILD_TIME}, {key: B, value: 'x${db.PORT}'}]}]\n";
     let wanted = "doubtful functions[0].envs[0].value: `${db.PORT}`, behind `${B}`, has no value while something is built | \
                   give the variable `scope: RUN_TIME`";

@@ -14,7 +14,7 @@ const MARKS: usize = 16_000;
 /// Names the case to a child.
 const CASE: &str = "WORST_CASE";
 
-const SOURCE: &str = "git: {repo_clone_url: x}";
+const SOURCE: &str = "git: {repo_clone_url: /x}";
 
 /// `head`, then as many of `unit` as are let in (`§` is replaced by a number), then `tail`; before it all a comment, if
 /// they need not be as many bytes. With `,,` in the unit, as many as there is place for, each with one of them.

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use parse_dockerfile::{Dockerfile, Instruction, Stage};
+use parse_dockerfile::{Dockerfile, Instruction, Source, Stage};
 
 /// The images that a build of this Dockerfile takes from a registry, in order, each once. Stages that the final stage does
 /// not need count as little as they do for BuildKit. Left out: references pinned by digest, which cannot be stale, images
@@ -32,6 +32,18 @@ pub(crate) fn of_dockerfile(text: &str, args: &BTreeMap<String, String>) -> Vec<
     }
     let mut seen = BTreeSet::new();
     images.into_values().filter(|image| may_be_stale(image) && seen.insert(image.clone())).collect()
+}
+
+/// Whether the Dockerfile has here-documents.
+pub(crate) fn has_heredocs(text: &str) -> bool {
+    let Ok(dockerfile) = parse_dockerfile::parse(text) else { return false };
+    let is_heredoc = |source: &Source<'_>| matches!(source, Source::HereDoc(_));
+    dockerfile.instructions.iter().any(|instruction| match instruction {
+        Instruction::Run(run) => !run.here_docs.is_empty(),
+        Instruction::Copy(copy) => copy.src.iter().any(is_heredoc),
+        Instruction::Add(add) => add.src.iter().any(is_heredoc),
+        _ => false,
+    })
 }
 
 /// Another frontend may give `FROM` another meaning.
@@ -291,7 +303,10 @@ mod tests {
             ("ARG BASE=python:3.12\nFROM ${BASE}\nFROM $BASE", &["python:3.12"]),
             // The first name is the beginning of the second.
             ("ARG PYTHON=3\nARG PYTHON_IMAGE=local/python:3\nFROM $PYTHON_IMAGE", &["local/python:3"]),
-            ("ARG REGISTRY=r.example/\nARG TAG=3\nARG IMAGE=${REGISTRY}python:$TAG\nFROM $IMAGE", &["r.example/python:3"]),
+            (
+                "ARG REGISTRY=r.example/\nARG TAG=3\nARG IMAGE=${REGISTRY}python:$TAG\nFROM $IMAGE",
+                &["r.example/python:3"],
+            ),
             ("ARG A=python B=3\nFROM $A:$B", &["python:3"]),
             ("ARG A=\"python:3\"\nFROM \"$A\"", &["python:3"]),
             ("ARG A='py$thon'\nFROM $A", &[]),

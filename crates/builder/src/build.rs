@@ -135,6 +135,9 @@ impl Builder {
         };
         let resolved = self.source.fetch(&recipe.repo, git_ref, FetchOptions::default(), progress).await?;
         log(&format!("Commit {} {}", resolved.commit.as_str(), resolved.summary));
+        if resolved.uncommitted {
+            log(&format!("Note: {} has changes that are not committed; they are not part of the build", recipe.repo));
+        }
         Ok(resolved.commit)
     }
 
@@ -175,7 +178,7 @@ impl Builder {
         match (made, broke.lock().expect("nobody panics holding it").take()) {
             (Ok(image), _) => Ok(Known { image, reference }),
             (Err(_), Some(cause)) => Err(cause.into()),
-            (Err(error), None) => Err(error.into()),
+            (Err(error), None) => Err(explained(error, &source_identity.dockerfile_text).into()),
         }
     }
 
@@ -185,12 +188,15 @@ impl Builder {
         while let Some(event) = events.try_next().await? {
             match event {
                 BuildEvent::Log(line) => log(&line),
-                BuildEvent::Step { name, state } => match state {
-                    BuildStepState::Started => log(&name),
-                    BuildStepState::Cached => log(&format!("{name} (cached)")),
-                    BuildStepState::Failed => log(&format!("{name} failed")),
-                    BuildStepState::Done => {}
-                },
+                BuildEvent::Step { name, state } => {
+                    let name = on_one_line(&name);
+                    match state {
+                        BuildStepState::Started => log(&name),
+                        BuildStepState::Cached => log(&format!("{name} (cached)")),
+                        BuildStepState::Failed => log(&format!("{name} failed")),
+                        BuildStepState::Done => {}
+                    }
+                }
                 BuildEvent::Built { image: id } => image = Some(id),
             }
         }
@@ -246,6 +252,49 @@ fn reference(recipe: &Recipe, identity: &str) -> String {
     format!("{}:{}-{}", recipe.repository, &identity[..16], recipe.tag_suffix)
 }
 
+/// The name of a step holds its arguments, which may have line ends.
+fn on_one_line(name: &str) -> String {
+    name.replace('\r', "\\r").replace('\n', "\\n")
+}
+
+/// An engine whose builder is older than here-documents takes their lines for instructions.
+fn explained(error: EngineError, dockerfile: &str) -> EngineError {
+    match error {
+        EngineError::DockerfileInvalid { message }
+            if message.contains("unknown instruction") && bases::has_heredocs(dockerfile) =>
+        {
+            EngineError::DockerfileInvalid {
+                message: format!(
+                    "{message}. The Dockerfile has here-documents (<<), which the builder of this engine does not know: \
+                     begin the Dockerfile with the line `# syntax=docker/dockerfile:1`, or use Docker Engine 23 or newer"
+                ),
+            }
+        }
+        other => other,
+    }
+}
+
 fn describe(note: &Note) -> String {
     format!("Note: {note}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_a_step_stays_on_one_line() {
+        assert_eq!(on_one_line("[2/2] RUN printf 'a\r\nb'"), "[2/2] RUN printf 'a\\r\\nb'");
+    }
+
+    #[test]
+    fn here_documents_are_named_where_an_old_builder_stumbles_over_them() {
+        let refused = || EngineError::DockerfileInvalid {
+            message: "dockerfile parse error line 3: unknown instruction: SELECT".to_owned(),
+        };
+        let with = explained(refused(), "FROM a\nRUN <<SQL cat > /x\nSELECT 1\nSQL\n").to_string();
+        assert!(with.contains("# syntax=docker/dockerfile:1") && with.contains("Docker Engine 23"), "{with}");
+        let without = explained(refused(), "FROM a\nSELECT 1\n").to_string();
+        assert!(!without.contains("syntax="), "{without}");
+    }
 }

@@ -14,7 +14,7 @@ pub struct Recipe {
     pub git_ref: GitRef,
     /// Which directory, by which Dockerfile.
     pub selection: Selection,
-    /// Build arguments. Never secrets: they would stay in the image's history (M12).
+    /// Build arguments. Never secrets: they would stay in the image's history.
     pub args: BTreeMap<String, String>,
     /// How much of what was built before may be used.
     pub cache: Cache,

@@ -100,6 +100,7 @@ fn config(options: Serve, data_dir: &Path, api: SocketAddr) -> anyhow::Result<Co
         http: options.http,
         api,
         local_sources: sources.collect::<Result<_, _>>()?,
+        allow_sources_from: options.allow_sources_from,
         database_images: options.database_image,
         ..base_config(options.host, data_dir)?
     })
@@ -113,6 +114,7 @@ pub fn base_config(host: Host, data_dir: &Path) -> anyhow::Result<Config> {
         http: SocketAddr::from(([127, 0, 0, 1], 8080)),
         api: SocketAddr::from(([127, 0, 0, 1], 7080)),
         local_sources: Vec::new(),
+        allow_sources_from: Vec::new(),
         database_images: Vec::new(),
         network_pool: host.network_pool,
         program: std::env::current_exe().context("this program cannot find itself")?,

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use rollout::limits;
+pub use source::SpecialNetwork;
 
 /// Settings of one installation.
 #[derive(Debug, Clone)]
@@ -19,6 +20,8 @@ pub struct Config {
     pub api: SocketAddr,
     /// Directories whose git repositories specs may name by path or file URL. Default: none.
     pub local_sources: Vec<PathBuf>,
+    /// Networks that repositories are fetched from although services there trust whoever can connect. Default: none.
+    pub allow_sources_from: Vec<SpecialNetwork>,
     /// Images of databases by engine, e.g. `("PG", "postgres:17")`. Default: `postgres:<version>`.
     pub database_images: Vec<(String, String)>,
     /// `/24` networks of apps are taken from here. Default `10.192.0.0/12`.

@@ -8,6 +8,7 @@
 //! - [`names`], [`network`], [`freeze`]: pure: names and addresses; from a spec and its images to revisions and targets;
 //! - [`engine_watch`], [`front`], [`probe`], [`workshop`]: what is seen of the engine, of the ingress, of instances, of sources;
 //! - [`app`]: the task that owns an app;
+//! - [`mirrors`]: what was fetched and nothing needs any more;
 //! - [`control`], [`start`], [`fence`], [`logs`]: the questions, the first minute, who may act, the lines.
 #![warn(missing_docs)]
 
@@ -22,6 +23,7 @@ mod freeze;
 mod front;
 mod logbook;
 mod logs;
+mod mirrors;
 mod names;
 mod network;
 mod probe;
@@ -32,7 +34,7 @@ mod tests;
 pub mod view;
 mod workshop;
 
-pub use config::{Config, NetworkPool};
+pub use config::{Config, NetworkPool, SpecialNetwork};
 pub use control::Controller;
 pub use error::{ControlError, StartError};
 pub use start::uninstall;

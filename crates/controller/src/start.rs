@@ -23,6 +23,7 @@ use crate::error::StartError;
 use crate::fence::Fence;
 use crate::front::{Doors, Front, IngressProcess};
 use crate::logbook::Logbook;
+use crate::mirrors;
 use crate::names::Names;
 use crate::probe::{Asker, OverTheNetwork};
 use crate::workshop::Workshop;
@@ -98,6 +99,7 @@ pub(crate) async fn take_over(
     });
     tokio::spawn(fence.watch(shared.stop.clone()));
     tokio::spawn(sweep(shared.clone()));
+    tokio::spawn(mirrors::tidy(shared.clone()));
     let apps = states.into_iter().map(|state| (state.app.id.clone(), AppHandle::start(shared.clone(), state)));
     let apps = RwLock::new(apps.collect());
     Ok(Started { shared, directory, token_hash, apps })
@@ -133,6 +135,7 @@ fn source(config: &Config, directory: &DataDir) -> Source {
         worker_args: vec!["source-worker".into()],
         mirrors: directory.sources(),
         local_sources: config.local_sources.clone(),
+        allow_from: config.allow_sources_from.clone(),
         allow_http: false,
         known_hosts: Vec::new(),
         limits: Limits::default(),

@@ -3,13 +3,15 @@
 
 use async_trait::async_trait;
 use builder::{BuildError, Builder, Built, LogSink, Recipe, Remember};
-use source::{CommitId, RepoUrl, RepoUrlError};
+use source::{CommitId, RepoUrl, RepoUrlError, SourceError};
 
 /// Resolves first, so that the commit can be written down before anything is built from it.
 #[async_trait]
 pub(crate) trait Workshop: Send + Sync {
     /// Parses the address of a repository. Errors: it may not be used here.
     fn repo_url(&self, text: &str) -> Result<RepoUrl, RepoUrlError>;
+    /// Removes what was fetched of all repositories but these. Returns how many there were.
+    async fn forget_all_but(&self, keep: &[RepoUrl]) -> Result<u32, SourceError>;
     /// The commit that a recipe's reference names now.
     async fn resolve(&self, recipe: &Recipe, log: &LogSink) -> Result<CommitId, BuildError>;
     /// The image of a recipe at a commit, built or found.
@@ -26,6 +28,10 @@ pub(crate) trait Workshop: Send + Sync {
 impl Workshop for Builder {
     fn repo_url(&self, text: &str) -> Result<RepoUrl, RepoUrlError> {
         self.source().repo_url(text)
+    }
+
+    async fn forget_all_but(&self, keep: &[RepoUrl]) -> Result<u32, SourceError> {
+        self.source().remove_mirrors_except(keep).await
     }
 
     async fn resolve(&self, recipe: &Recipe, log: &LogSink) -> Result<CommitId, BuildError> {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use app_spec::split_port;
 use serde::{Deserialize, Serialize};
 
 use crate::repo_url::{Place, RepoUrl};
@@ -88,15 +89,6 @@ impl Endpoint {
         let (host, port) = split_port(authority)?;
         Some(Self { secure, host: host.to_ascii_lowercase(), port: port.unwrap_or(if secure { 443 } else { 80 }) })
     }
-}
-
-/// Splits `host:port`, where the host may be an IPv6 address in brackets. None when the port is no port.
-pub(crate) fn split_port(authority: &str) -> Option<(&str, Option<u16>)> {
-    let after_bracket = authority.rfind(']').map_or(0, |at| at + 1);
-    let Some(colon) = authority[after_bracket..].find(':') else { return Some((authority, None)) };
-    let (host, port) = authority.split_at(after_bracket + colon);
-    let port: u16 = port[1..].parse().ok().filter(|port| *port != 0)?;
-    Some((host, Some(port)))
 }
 
 #[cfg(test)]

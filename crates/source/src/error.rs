@@ -16,6 +16,12 @@ pub enum SourceError {
     /// No connection, no such host, a broken answer, a server error.
     #[error("{repo} cannot be reached: {why}")]
     Unreachable { repo: String, why: String },
+    /// Every address of the host is in a network that needs the operator's word.
+    #[error(
+        "{repo} leads to {address}, a {network} address, which is not fetched from unless Boatyard is started with \
+         --allow-sources-from {network}"
+    )]
+    AddressRefused { repo: String, address: String, network: String },
     /// 401, 403, 404, or a server that wants a login when none is given.
     #[error("repository {repo} does not exist or needs a login")]
     NotFoundOrLogin { repo: String },
@@ -43,8 +49,8 @@ pub enum SourceError {
     #[error("{repo} was not done within {seconds} s")]
     Deadline { repo: String, seconds: u64 },
     /// No such branch.
-    #[error("branch \"{branch}\" does not exist in {repo}{}", has(have, *more))]
-    BranchMissing { branch: String, repo: String, have: Vec<String>, more: usize },
+    #[error("branch \"{branch}\" does not exist in {repo}{}{}", has(have, *more), instead(*names))]
+    BranchMissing { branch: String, repo: String, have: Vec<String>, more: usize, names: Named },
     /// No such tag.
     #[error("tag \"{tag}\" does not exist in {repo}{}", has(have, *more))]
     TagMissing { tag: String, repo: String, have: Vec<String>, more: usize },
@@ -63,9 +69,15 @@ pub enum SourceError {
     /// A directory without a repository.
     #[error("{path} is not a git repository")]
     NotARepository { path: String },
+    /// A repository of a format that libgit2 does not read.
+    #[error("{path} is a git repository of a format that is not supported yet: {format}; convert a clone of it")]
+    UnsupportedFormat { path: String, format: String },
+    /// A repository on this host that is there and cannot be read.
+    #[error("{path} cannot be read as a git repository: {why}")]
+    LocalUnreadable { path: String, why: String },
     /// The repository at hand keeps its objects outside the allowed directories.
     #[error(
-        "{path} keeps its objects in {outside}, which is not inside a directory for local sources; see --local-sources"
+        "{path} is read from {outside} as well, which is not inside a directory for local sources; see --local-sources"
     )]
     ObjectsOutside { path: String, outside: String },
     /// `source_dir` is not there.
@@ -118,6 +130,26 @@ impl SourceError {
                 | Self::WorkerDied { .. }
                 | Self::NotFetched { .. }
         )
+    }
+}
+
+/// What a name that is no branch does stand for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Named {
+    /// Nothing that is known.
+    #[default]
+    Nothing,
+    /// A tag.
+    Tag,
+    /// A commit, by the look of it.
+    Commit,
+}
+
+fn instead(names: Named) -> &'static str {
+    match names {
+        Named::Nothing => "",
+        Named::Tag => ". There is a tag of that name, but a spec names a branch: make a branch that begins at the tag",
+        Named::Commit => ". It looks like a commit, but a spec names a branch: make a branch that begins at the commit",
     }
 }
 

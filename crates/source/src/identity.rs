@@ -24,6 +24,8 @@ pub struct Resolved {
     pub author_time: i64,
     /// Whether objects were received; false when everything was there already.
     pub received: bool,
+    /// Whether it is the last commit of a work tree on this host whose files have changed since.
+    pub uncommitted: bool,
 }
 
 /// Which part of a repository is built, and by which Dockerfile.

@@ -1,17 +1,20 @@
 //! Git: fetch, resolve, identity of a tree, and the build context as a stream.
 //!
 //! Every git operation runs in a child process of the same binary ([`run_worker`], the hidden subcommand
-//! `source-worker`) with resource limits and an empty environment, so that a hostile repository can hurt nothing but its
-//! own child, cancelling is a kill, and memory goes back when it ends. [`Source`] is the side that starts those children.
+//! `source-worker`) with resource limits, an empty environment, no capabilities and no files but those it needs, so that a
+//! hostile repository can hurt nothing but its own child, cancelling is a kill, and memory goes back when it ends.
+//! [`Source`] is the side that starts those children.
 //!
 //! What this crate refuses to do: it never checks out a tree, never runs a hook, a filter or a credential helper, never
-//! follows a symbolic link of a repository, never fetches submodules or LFS objects (it says so instead), and never reads
-//! a local repository outside the directories the operator named.
+//! follows a symbolic link of a repository, never fetches submodules or LFS objects (it says so instead), never reads
+//! a local repository outside the directories the operator named, and never fetches from this host or its local link
+//! unless the operator said so.
 
 mod child;
 mod context_path;
 mod credentials;
 mod dockerignore;
+mod egress;
 mod error;
 mod git_ref;
 mod identity;
@@ -24,7 +27,8 @@ mod worker;
 pub use context_path::{BadPath, ContextPath};
 pub use credentials::{Credentials, KnownHost, Secret};
 pub use dockerignore::{BadPattern, Dockerignore};
-pub use error::SourceError;
+pub use egress::SpecialNetwork;
+pub use error::{Named, SourceError};
 pub use git_ref::{BadRef, CommitId, GitRef, RefName, TreeId};
 pub use identity::{Directory, DockerfileChoice, Identity, Note, RESERVED_DOCKERFILE, Resolved, Selection};
 pub use limits::Limits;

@@ -12,6 +12,7 @@ use tracing::debug;
 use crate::child::{Worker, decode};
 use crate::context_path::ContextPath;
 use crate::credentials::{Credentials, KnownHost};
+use crate::egress::SpecialNetwork;
 use crate::error::SourceError;
 use crate::git_ref::{CommitId, GitRef};
 use crate::identity::{Directory, Identity, Note, Resolved, Selection};
@@ -31,6 +32,8 @@ pub struct SourceSettings {
     pub mirrors: PathBuf,
     /// Directories in which local repositories may lie.
     pub local_sources: Vec<PathBuf>,
+    /// Networks that are fetched from although services there trust whoever can connect.
+    pub allow_from: Vec<SpecialNetwork>,
     /// Whether plain `http://` is allowed.
     pub allow_http: bool,
     /// The ssh host keys we trust.
@@ -200,7 +203,11 @@ impl Source {
     }
 
     fn rules(&self) -> UrlRules {
-        UrlRules { allow_http: self.settings.allow_http, local_sources: self.settings.local_sources.clone() }
+        UrlRules {
+            allow_http: self.settings.allow_http,
+            local_sources: self.settings.local_sources.clone(),
+            allow_from: self.settings.allow_from.clone(),
+        }
     }
 }
 
@@ -236,6 +243,7 @@ mod tests {
             worker_args: Vec::new(),
             mirrors: "data/mirrors".into(),
             local_sources: vec![".".into()],
+            allow_from: Vec::new(),
             allow_http: false,
             known_hosts: Vec::new(),
             limits: Limits::default(),

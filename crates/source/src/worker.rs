@@ -8,6 +8,8 @@ mod local;
 mod lookup;
 pub(crate) mod mirror;
 mod options;
+mod privileges;
+mod relay;
 mod remote;
 mod resolve;
 
@@ -26,6 +28,7 @@ use crate::repo_url::{Place, RepoUrl};
 /// It changes the whole process (resource limits, git options, a thread that ends it when `stdin` closes), so nothing else
 /// belongs into it. Exit code 0 when an answer was written, even if it is an error; 2 without an understandable request.
 pub fn run_worker(stdin: impl Read + Send + 'static, mut stdout: impl Write) -> ExitCode {
+    let dropped = privileges::drop_all();
     let mut stdin = BufReader::new(stdin);
     let mut line = Vec::new();
     if (&mut stdin).take(MAX_REQUEST).read_until(b'\n', &mut line).is_err() {
@@ -39,8 +42,10 @@ pub fn run_worker(stdin: impl Read + Send + 'static, mut stdout: impl Write) -> 
             return ExitCode::from(2);
         }
     };
+    // Threads inherit what was given up before they start, so this comes first.
+    let prepared = dropped.and_then(|()| prepare(&request));
     limits::end_with_the_parent(stdin, request.limits.total);
-    let outcome = answer(&request, &mut stdout);
+    let outcome = prepared.and_then(|repo| answer(&request, &repo, &mut stdout));
     let written = match outcome {
         Ok(()) => Ok(()),
         Err(error) => serde_json::to_vec(&error)
@@ -50,31 +55,36 @@ pub fn run_worker(stdin: impl Read + Send + 'static, mut stdout: impl Write) -> 
     if written.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn answer(request: &Request, out: &mut impl Write) -> Result<(), SourceError> {
+/// Limits and confines this process, and checks the address as the parent has: a mistake there must not lead here.
+fn prepare(request: &Request) -> Result<RepoUrl, SourceError> {
     limits::lower(&request.limits)?;
-    options::harden(&request.limits)?;
-    // The parent has checked the address; this is the second lock on the same door.
     let repo =
         RepoUrl::parse(&request.repo, &request.rules).map_err(|error| SourceError::Address(error.to_string()))?;
+    privileges::confine(request, &repo)?;
+    Ok(repo)
+}
+
+fn answer(request: &Request, repo: &RepoUrl, out: &mut impl Write) -> Result<(), SourceError> {
+    options::harden(&request.limits)?;
     match &request.action {
         Action::Fetch { git_ref, credentials, known_hosts } => {
             let login = remote::Login { credentials: credentials.as_ref(), known_hosts };
-            let resolved = fetch::fetch(request, &repo, git_ref, login, out)?;
+            let resolved = fetch::fetch(request, repo, git_ref, login, out)?;
             report(out, Kind::Report, &resolved)
         }
         Action::Identity { commit, selection } => {
-            let opened = open(request, &repo, commit)?;
-            let at = lookup::At::commit(&opened, &repo, commit, &request.limits)?;
+            let opened = open(request, repo, commit)?;
+            let at = lookup::At::commit(&opened, repo, commit, &request.limits)?;
             report(out, Kind::Report, &at.identity(selection)?)
         }
         Action::Directory { commit, path, wanted } => {
-            let opened = open(request, &repo, commit)?;
-            let at = lookup::At::commit(&opened, &repo, commit, &request.limits)?;
+            let opened = open(request, repo, commit)?;
+            let at = lookup::At::commit(&opened, repo, commit, &request.limits)?;
             report(out, Kind::Report, &at.directory(path, wanted)?)
         }
         Action::Context { commit, selection } => {
-            let opened = open(request, &repo, commit)?;
-            let at = lookup::At::commit(&opened, &repo, commit, &request.limits)?;
+            let opened = open(request, repo, commit)?;
+            let at = lookup::At::commit(&opened, repo, commit, &request.limits)?;
             context::send(&at, selection, out)
         }
     }

@@ -35,7 +35,6 @@ pub(super) fn check(spec: &AppSpec, found: &mut Vec<Diagnostic>) {
         }
         language(&path, component, found);
         two_parts(&path, component.source(), found);
-        clone_url(&path, component.source(), found);
         directories(&path, component, found);
         match component {
             Component::Service(service) => {
@@ -103,25 +102,6 @@ fn two_parts(path: &str, source: &Source, found: &mut Vec<Diagnostic>) {
         let message = format!("`{}` is not `owner/repo`", shown(&hosted.repo));
         found.push(Diagnostic::error(Code::BadFormat, format!("{path}.github.repo"), message));
     }
-}
-
-/// What the addresses of repositories begin with.
-const FETCHED_BY: [&str; 4] = ["https", "http", "ssh", "file"];
-
-/// Only a warning: it is for whoever fetches to refuse an address.
-fn clone_url(path: &str, source: &Source, found: &mut Vec<Diagnostic>) {
-    let Source::Git(git) = source else { return };
-    let text = git.repo_clone_url.as_str();
-    let message = match text.split_once("://") {
-        Some((scheme, _)) if FETCHED_BY.contains(&scheme.to_ascii_lowercase().as_str()) => return,
-        Some((scheme, _)) => format!("repositories are not fetched by `{}`", shown(scheme)),
-        // A path on this host, or `git@host:path`.
-        None if text.starts_with('/') || (text.contains(':') && !text.contains(' ')) => return,
-        None if !text.contains(['/', ' ']) || unsubstituted(text).is_err() => return,
-        None => format!("`{}` is no address of a repository", shown(text)),
-    };
-    let doubtful = Diagnostic::warning(Code::Doubtful, format!("{path}.git.repo_clone_url"), message);
-    found.push(doubtful.help("for example `https://github.com/owner/repo.git`"));
 }
 
 /// Only a warning: what has been stored stays readable.

@@ -1,5 +1,6 @@
 //! Health checks, termination, autoscaling.
 
+use crate::wire::form;
 use crate::wire::rule::{ANY, PORT, range};
 use crate::wire::{Meant, object, texts};
 
@@ -7,7 +8,7 @@ object! {
     /// When an instance of a service is ready. The methods give the defaults of the reference (1.3.5).
     "a health check" struct HealthCheck means path_asked_for {
         /// Asked with GET; absent: a TCP connect is enough.
-        http_path: Option<String> = ANY,
+        http_path: Option<String> = ANY.of_form(form::request_target),
         /// Absent: the service's port.
         port: Option<u16> = PORT,
         /// Before the first check; failures in it do not count.
@@ -21,7 +22,7 @@ object! {
         /// Failures in a row until it is not.
         failure_threshold: Option<u32> = range(1, 50).or_number(9),
         /// Deprecated name of `http_path`.
-        path: Option<String> = ANY,
+        path: Option<String> = ANY.of_form(form::request_target),
     }
 }
 
@@ -29,7 +30,7 @@ object! {
     /// When a running instance must be restarted. Without one, nothing is checked.
     "a liveness check" struct LivenessHealthCheck {
         /// Asked with GET; absent: a TCP connect is enough.
-        http_path: Option<String> = ANY,
+        http_path: Option<String> = ANY.of_form(form::request_target),
         /// Absent: the service's port. A worker must name one.
         port: Option<u16> = PORT,
         /// Before the first check; 5 by default.

@@ -70,9 +70,9 @@ object! {
     /// A text that must be equal, or begin in the same way. Empty text is kept.
     "a match of path or authority" struct Match means text_to_match {
         /// Must begin with it; for paths by whole segments.
-        prefix: Option<String> = up_to(256).keeps_empty(),
+        prefix: Option<String> = up_to(256).keeps_empty().of_form(form::one_line),
         /// Must be equal.
-        exact: Option<String> = up_to(256).keeps_empty(),
+        exact: Option<String> = up_to(256).keeps_empty().of_form(form::one_line),
     }
 }
 
@@ -91,7 +91,7 @@ object! {
         /// Send the path through unchanged; otherwise the matched prefix is cut off.
         preserve_path_prefix: bool = ANY,
         /// Replaces the matched prefix. Excludes `preserve_path_prefix`.
-        rewrite: Option<String> = ANY,
+        rewrite: Option<String> = ANY.of_form(form::one_line),
     }
 }
 
@@ -99,9 +99,9 @@ object! {
     /// Sends the client elsewhere.
     "a redirect" struct Redirect {
         /// Replaces the whole path; absent: the path is kept.
-        uri: Option<String> = ANY,
+        uri: Option<String> = ANY.of_form(form::one_line),
         /// Another host; absent: the same.
-        authority: Option<String> = ANY,
+        authority: Option<String> = ANY.of_form(form::one_line),
         /// Another port.
         port: Option<u16> = PORT,
         /// `https` by default.

@@ -30,8 +30,9 @@ pub enum Source {
 object! {
     /// A repository that can be cloned without logging in.
     "a git source" struct GitSource shorthand repo_clone_url {
-        /// Clone address: `https://`, `ssh://`, `git@host:path`, or a path on this host where that is allowed.
-        repo_clone_url: String = up_to(255).required().of_form(form::unsubstituted),
+        /// Clone address, without a login: `https://`, or a path on this host where that is allowed. Repositories by ssh
+        /// cannot be fetched yet.
+        repo_clone_url: String = up_to(255).required().of_form(form::clone_address),
         /// Absent: the repository's default branch.
         branch: Option<String> = up_to(255).of_form(form::unsubstituted),
     }
@@ -201,7 +202,7 @@ macro_rules! sources {
 sources! {
     /// Any repository that can be cloned without logging in.
     git => Git(GitSource),
-    /// A GitHub repository.
+    /// A GitHub repository that can be cloned without logging in.
     github => Github(HostedSource),
     /// A GitLab project.
     gitlab => Gitlab(HostedSource),

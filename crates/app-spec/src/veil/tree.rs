@@ -5,14 +5,19 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use super::{is_secret_name, is_shown_field, name_in};
+use crate::address::RepoAddress;
 use crate::suggest::{flat, nearest};
 use crate::tree::{Entry, Kind, Node};
+use crate::wire::form::may_hold_login;
 
 /// Names that are looked at closely. A text with more of them is no spec, and all others count as secret.
 const MOST_NAMES: usize = 500;
 
 /// Objects that are there for the secret in them.
 const KEYED: [&str; 2] = ["datadog", "logtail"];
+
+/// Fields that hold a repository, or its address in place of it.
+const REPOSITORIES: [&str; 4] = ["git", "github", "gitlab", "bitbucket"];
 
 /// The byte ranges of all values that are secrets or may be.
 pub(crate) fn secrets(root: &Node) -> Vec<Range<usize>> {
@@ -26,6 +31,8 @@ pub(crate) fn secrets(root: &Node) -> Vec<Range<usize>> {
 #[derive(Clone, Copy, PartialEq)]
 enum Role {
     Open,
+    /// The address of a repository. One that is refused may hold a login in a place that nothing tells.
+    Address,
     /// Environment variables, in whatever form.
     Variables,
     /// Headers, in whatever form: whose value is often a token.
@@ -33,6 +40,22 @@ enum Role {
     /// A list of objects; where a text stands in place of one, it may be the secret that belongs in it.
     Destinations,
     Secret,
+}
+
+/// What must not be shown of an address that is refused: what stands before its last `@` and behind a `?` or `#`; without
+/// any of them, or where the text is written with escapes, all of it.
+fn hidden_in_address(text: &str, place: Range<usize>) -> Vec<Range<usize>> {
+    if !may_hold_login(text) || RepoAddress::parse(text).is_ok() {
+        return Vec::new();
+    }
+    let quotes = place.len().saturating_sub(text.len());
+    let login = text.rfind('@').map(|end| text.find("://").map_or(0, |scheme| scheme + 3).min(end)..end);
+    let query = text.find(['?', '#']).map(|start| start..text.len());
+    if !matches!(quotes, 0 | 2) || (login.is_none() && query.is_none()) {
+        return vec![place];
+    }
+    let start = place.start + quotes / 2;
+    login.into_iter().chain(query).map(|hidden| start + hidden.start..start + hidden.end).collect()
 }
 
 struct Search {
@@ -47,6 +70,10 @@ impl Search {
         }
         match (&node.kind, role) {
             (Kind::Scalar(_), Role::Open) => {}
+            (Kind::Scalar(scalar), Role::Address) => {
+                let place = node.place.map(|p| p.start..p.end);
+                self.hidden.extend(place.into_iter().flat_map(|place| hidden_in_address(&scalar.text, place)));
+            }
             (Kind::Scalar(_), Role::Secret | Role::Destinations | Role::Headers) => {
                 self.hidden.extend(node.place.map(|p| p.start..p.end))
             }
@@ -55,7 +82,7 @@ impl Search {
                 self.hidden.extend(node.place.map(|p| (p.start + named).min(p.end)..p.end));
             }
             (Kind::Sequence(items), _) => items.iter().for_each(|item| self.walk(item, role)),
-            (Kind::Mapping(entries), Role::Open | Role::Destinations) => self.fields(entries),
+            (Kind::Mapping(entries), Role::Open | Role::Address | Role::Destinations) => self.fields(entries),
             (Kind::Mapping(entries), Role::Variables) => self.variable(entries),
             (Kind::Mapping(entries), Role::Headers) => self.header(entries),
             (Kind::Mapping(entries), Role::Secret) => {
@@ -153,6 +180,7 @@ impl Search {
         let role = match is_secret_name(name) || nearest(name, KEYED).is_some() {
             true => Role::Secret,
             false if nearest(name, ["envs"]).is_some() => Role::Variables,
+            false if REPOSITORIES.contains(&name) || nearest(name, ["repo_clone_url"]).is_some() => Role::Address,
             false if nearest(name, ["headers", "secure_header"]).is_some() => Role::Headers,
             false if nearest(name, ["log_destinations"]).is_some() => Role::Destinations,
             false => Role::Open,

@@ -82,6 +82,11 @@ impl Reader {
         if text.is_empty() {
             return Some(text);
         }
+        if text.contains('\0') && !self.is_stored() {
+            let message = "contains a NUL character, which no program, path or request can hold";
+            self.report(Diagnostic::error(Code::BadFormat, "", message).remedied(Remedy::Kept));
+            return self.is_lenient().then_some(text);
+        }
         if text.chars().nth(rule.longest).is_some() {
             let message = format!("longer than {} characters", rule.longest);
             self.report(Diagnostic::error(Code::OutOfRange, "", message).remedied(Remedy::Kept));

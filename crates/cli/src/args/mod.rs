@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use controller::NetworkPool;
+use controller::{NetworkPool, SpecialNetwork};
 
 pub use apps::{Acting, Apps, LogType, Waiting};
 pub use spec::{Spec, SpecFile, SpecForm};
@@ -82,6 +82,10 @@ pub struct Serve {
     /// A directory whose git repositories specs may clone by path or file URL; may be repeated
     #[arg(long, value_name = "DIR")]
     pub local_sources: Vec<PathBuf>,
+    /// Also fetch repositories from `loopback` (this host itself) or `link-local` (where clouds answer with the machine's
+    /// credentials); may be repeated
+    #[arg(long, value_name = "NETWORK")]
+    pub allow_sources_from: Vec<SpecialNetwork>,
     /// Image of a database engine, for example PG=postgres:17 [default: postgres:<version>]; may be repeated
     #[arg(long, value_name = "ENGINE=REF", value_parser = database_image)]
     pub database_image: Vec<(String, String)>,

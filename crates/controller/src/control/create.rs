@@ -3,6 +3,7 @@
 use app_spec::AppSpec;
 use rollout::ids::AppId;
 use rollout::queue::Request;
+use source::RepoUrlError;
 use store::records::{App, AppState};
 use uuid::Uuid;
 
@@ -19,6 +20,7 @@ impl Controller {
     pub async fn create_app(&self, spec: AppSpec, caller: &Caller) -> Result<AppView, ControlError> {
         self.in_charge()?;
         runnable(&spec)?;
+        self.fetchable(&spec)?;
         // Before its values: an app that is there already may have them.
         self.name_is_free(&spec.name).await?;
         let id = AppId::new(Uuid::new_v4().to_string());
@@ -122,10 +124,28 @@ impl Controller {
         self.app(app).await
     }
 
+    /// Refuses repositories that may not be fetched from here, whatever lies there. One that only cannot be found is left to
+    /// the build: it may be there by then.
+    pub(super) fn fetchable(&self, spec: &AppSpec) -> Result<(), ControlError> {
+        let mut refused = Vec::new();
+        for component in spec.components() {
+            let Some((address, _)) = component.source().repository() else { continue };
+            match self.0.shared.workshop.repo_url(&address) {
+                Ok(_) | Err(RepoUrlError::Unreadable { .. }) => {}
+                Err(error) => refused.push(format!("{}: {error}", component.name())),
+            }
+        }
+        match refused.is_empty() {
+            true => Ok(()),
+            false => Err(ControlError::InvalidSpec(refused.join("\n"))),
+        }
+    }
+
     /// A new spec of an app that is there, with the secrets that it leaves out; and those that nobody knows. Errors: it
     /// cannot be this app's.
     pub(super) async fn completed(&self, app: &AppId, spec: AppSpec) -> Result<(AppSpec, NeedsValues), ControlError> {
         runnable(&spec)?;
+        self.fetchable(&spec)?;
         let record = self.record(app).await?;
         if spec.name != record.name {
             let (old, new) = (&record.name, &spec.name);

@@ -287,6 +287,7 @@ impl House {
             http: ([127, 0, 0, 1], 8080).into(),
             api: ([127, 0, 0, 1], 7080).into(),
             local_sources: Vec::new(),
+            allow_sources_from: Vec::new(),
             database_images: Vec::new(),
             network_pool: NetworkPool::default(),
             program: "unused".into(),

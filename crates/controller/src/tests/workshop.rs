@@ -18,6 +18,8 @@ pub struct MemoryWorkshop {
     engine: FakeEngine,
     head: Arc<Mutex<String>>,
     vanished: Arc<Mutex<BTreeSet<String>>>,
+    /// The repositories that were kept when the others were forgotten.
+    kept: Arc<Mutex<Option<BTreeSet<String>>>>,
     /// While true, builds begin and do not end.
     held: watch::Sender<bool>,
 }
@@ -25,7 +27,7 @@ pub struct MemoryWorkshop {
 impl MemoryWorkshop {
     pub fn new(engine: FakeEngine) -> Self {
         let held = watch::Sender::new(false);
-        Self { engine, head: Arc::default(), vanished: Arc::default(), held }
+        Self { engine, head: Arc::default(), vanished: Arc::default(), kept: Arc::default(), held }
     }
 
     /// The branch names this commit from now on.
@@ -47,6 +49,11 @@ impl MemoryWorkshop {
 impl Workshop for MemoryWorkshop {
     fn repo_url(&self, text: &str) -> Result<RepoUrl, RepoUrlError> {
         RepoUrl::parse(text, &UrlRules::default())
+    }
+
+    async fn forget_all_but(&self, keep: &[RepoUrl]) -> Result<u32, SourceError> {
+        *self.kept.lock().unwrap() = Some(keep.iter().map(ToString::to_string).collect());
+        Ok(0)
     }
 
     async fn resolve(&self, _recipe: &Recipe, _log: &LogSink) -> Result<CommitId, BuildError> {

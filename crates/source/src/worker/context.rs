@@ -25,6 +25,8 @@ const EARLIEST: i64 = 315_619_200; // 1980-01-02
 const LATEST: i64 = 0o77_777_777_777; // what 11 octal digits hold
 /// Submodules and LFS pointers named one by one.
 const NOTES: u64 = 20;
+/// Entries looked at for each one that may be sent: 1,000,000 by default.
+const LOOKED_AT_PER_FILE: u64 = 5;
 /// A pointer file is never larger (the LFS specification says 1024 bytes).
 const LFS_POINTER: usize = 1024;
 
@@ -44,6 +46,7 @@ pub(super) fn send(at: &At<'_>, selection: &Selection, out: &mut impl Write) -> 
         tar: Builder::new(Frames { out, buffer: Vec::with_capacity(CHUNK), sent: 0 }),
         mtime,
         files: 0,
+        seen: 0,
         bytes: 0,
         notes: 0,
         owed: Vec::new(),
@@ -63,6 +66,8 @@ struct Walk<'a, W: Write> {
     tar: Builder<Frames<'a, W>>,
     mtime: u64,
     files: u64,
+    /// Entries looked at, sent or not.
+    seen: u64,
     bytes: u64,
     notes: u64,
     /// Excluded directories above us, to be written if something below them is taken back.
@@ -78,6 +83,7 @@ impl<'a, W: Write> Walk<'a, W> {
         let mut seen = HashSet::with_capacity(tree.len());
         for entry in tree {
             let path = [prefix, entry.name_bytes()].concat();
+            self.look_at_one_more()?;
             if is_hostile(entry.name_bytes()) || !seen.insert(entry.name_bytes().to_vec()) {
                 return Err(SourceError::HostileEntry { path: shown(&path), commit: self.at.short() });
             }
@@ -100,6 +106,19 @@ impl<'a, W: Write> Walk<'a, W> {
             }
         }
         Ok(())
+    }
+
+    /// A pattern with `!` makes the walk go through excluded directories as well, and a tree may name one directory often.
+    fn look_at_one_more(&mut self) -> Result<(), SourceError> {
+        self.seen += 1;
+        let most = self.at.limits.context_files.saturating_mul(LOOKED_AT_PER_FILE);
+        match self.seen > most {
+            true => Err(too_large(
+                "the build context with what its ignore file leaves out".to_owned(),
+                format!("{most} entries"),
+            )),
+            false => Ok(()),
+        }
     }
 
     fn subdirectory(

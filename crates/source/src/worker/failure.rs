@@ -37,6 +37,9 @@ pub(super) fn conversation(error: &Error, repo: &RepoUrl, login_given: bool) -> 
 
 /// Objects that should be there cannot be read.
 pub(super) fn damaged(error: &Error, repo: &RepoUrl) -> SourceError {
+    if repo.is_local() {
+        return SourceError::LocalUnreadable { path: repo.to_string(), why: sanitised(error.message(), 300) };
+    }
     SourceError::Damaged { repo: repo.to_string(), why: sanitised(error.message(), 300) }
 }
 

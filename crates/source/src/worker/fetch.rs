@@ -28,11 +28,17 @@ pub(super) fn fetch(
     out: &mut impl Write,
 ) -> Result<Resolved, SourceError> {
     if let Place::Local { path } = repo.place() {
-        return resolve::local(&local::open(path, &request.rules)?, repo, git_ref);
+        let opened = local::open(path, &request.rules)?;
+        let resolved = resolve::local(&opened, repo, git_ref)?;
+        let is_checked_out = opened
+            .head()
+            .is_ok_and(|head| head.target().is_some_and(|head| head.to_string() == resolved.commit.as_str()));
+        let uncommitted = is_checked_out && local::has_uncommitted_changes(&opened, path);
+        return Ok(Resolved { uncommitted, ..resolved });
     }
     let locked = mirror::lock(&request.mirrors, repo, || report(out, Kind::Progress, &FetchProgress::Waiting))?;
     let opened = locked.open_or_make()?;
-    let talk = Conversation::new(repo, login, &request.limits, out);
+    let talk = Conversation::new(repo, login, request, out);
     let outcome = from_server(&opened, repo, git_ref, &talk);
     if let Err(SourceError::Damaged { .. }) = &outcome {
         // What a crash or a full disk damaged is fetched anew, now, and not the next time somebody asks.
@@ -53,9 +59,11 @@ fn from_server<W: Write>(
     {
         return Ok(resolved);
     }
-    let mut remote = opened.remote_anonymous(repo.as_str()).map_err(|error| talk.failure(&error))?;
-    let mut connection =
-        remote.connect_auth(Direction::Fetch, Some(talk.callbacks()), None).map_err(|error| talk.failure(&error))?;
+    let address = talk.find_way()?;
+    let mut remote = opened.remote_anonymous(address).map_err(|error| talk.failure(&error))?;
+    let mut connection = remote
+        .connect_auth(Direction::Fetch, Some(talk.callbacks()), Some(talk.proxy()))
+        .map_err(|error| talk.failure(&error))?;
     talk.tell(&FetchProgress::Connected);
     let listed = connection.list().map_err(|error| talk.failure(&error))?;
     let heads = resolve::Heads {
@@ -132,6 +140,7 @@ fn receive<W: Write>(
         let mut options = FetchOptions::new();
         options
             .remote_callbacks(talk.callbacks())
+            .proxy_options(talk.proxy())
             .download_tags(AutotagOption::None)
             .follow_redirects(RemoteRedirect::None)
             .update_fetchhead(false)

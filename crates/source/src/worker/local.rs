@@ -1,26 +1,167 @@
-//! A repository on this machine, read in place: nothing is copied, nothing is searched for above the path.
+//! A repository on this machine, read in place: nothing is copied, nothing is searched for above the path, and nothing of
+//! it may lie outside the directories for local sources, whatever its links and alternates say.
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
 
-use git2::{Repository, RepositoryOpenFlags};
+use git2::{ErrorCode, Repository, RepositoryOpenFlags, StatusOptions};
 
 use crate::error::SourceError;
-use crate::repo_url::UrlRules;
+use crate::protocol::sanitised;
+use crate::repo_url::{UrlRules, is_inside};
+
+/// What git2 reads of a repository. Links in other places, such as hooks, lead to nothing that is read.
+const READ: [&str; 8] = ["HEAD", "config", "packed-refs", "refs", "objects", "info", "shallow", "index"];
 
 /// Opens the repository at `path`, which may be bare or a work tree's root.
 pub(super) fn open(path: &Path, rules: &UrlRules) -> Result<Repository, SourceError> {
-    let shown = path.display().to_string();
+    // Looked at first: where this process may not look, git2 could not say why.
+    if let Some(directory) = git_directory(path).filter(|it| !is_inside(it, &rules.local_sources)) {
+        return Err(leads_outside(path, &directory));
+    }
+    if let Some(place) = denied(path, &rules.local_sources) {
+        return Err(unreadable(path, &format!("permission denied for {}", place.display())));
+    }
     let nowhere: [&Path; 0] = [];
-    let repo = Repository::open_ext(path, RepositoryOpenFlags::NO_SEARCH, nowhere)
-        .map_err(|_| SourceError::NotARepository { path: shown.clone() })?;
-    // `.git` may be a file that points elsewhere (a linked work tree); elsewhere must be allowed as well.
-    for objects in [repo.path(), repo.commondir()] {
-        let allowed = objects.canonicalize().is_ok_and(|resolved| {
-            rules.local_sources.iter().filter_map(|dir| dir.canonicalize().ok()).any(|dir| resolved.starts_with(dir))
-        });
-        if !allowed {
-            return Err(SourceError::ObjectsOutside { path: shown, outside: objects.display().to_string() });
+    let repo =
+        Repository::open_ext(path, RepositoryOpenFlags::NO_SEARCH, nowhere).map_err(|error| refused(path, &error))?;
+    match outside(&[repo.path(), repo.commondir()], &rules.local_sources) {
+        Ok(None) => Ok(repo),
+        Ok(Some(outside)) => Err(leads_outside(path, &outside)),
+        Err(error) => Err(unreadable(path, &plain(&error))),
+    }
+}
+
+/// Whether files of the work tree differ from its last commit. Files that git does not know are not looked for.
+pub(super) fn has_uncommitted_changes(repo: &Repository, path: &Path) -> bool {
+    // Its configuration may name another place as the work tree.
+    let is_its_own = repo.workdir().and_then(|it| it.canonicalize().ok()).is_some_and(|workdir| workdir == path);
+    let mut options = StatusOptions::new();
+    options.include_untracked(false).include_ignored(false).exclude_submodules(true).update_index(false);
+    is_its_own && repo.statuses(Some(&mut options)).is_ok_and(|statuses| !statuses.is_empty())
+}
+
+/// The place that `.git` leads to, as a link or as a file that names it.
+fn git_directory(path: &Path) -> Option<PathBuf> {
+    let place = path.join(".git");
+    if !place.is_file() {
+        return place.canonicalize().ok();
+    }
+    let text = fs::read_to_string(&place).ok()?;
+    path.join(text.strip_prefix("gitdir:")?.trim()).canonicalize().ok()
+}
+
+fn leads_outside(path: &Path, outside: &Path) -> SourceError {
+    SourceError::ObjectsOutside { path: path.display().to_string(), outside: outside.display().to_string() }
+}
+
+/// The first place outside the allowed directories that the repository is read from, if there is one.
+fn outside(git_directories: &[&Path], allowed: &[PathBuf]) -> io::Result<Option<PathBuf>> {
+    let mut waiting: Vec<PathBuf> = git_directories.iter().map(|it| it.to_path_buf()).collect();
+    let mut object_directories = Vec::new();
+    for directory in git_directories {
+        waiting.extend(READ.iter().map(|name| directory.join(name)));
+        object_directories.push(directory.join("objects"));
+    }
+    let mut seen = BTreeSet::new();
+    loop {
+        if let Some(found) = first_outside(&mut waiting, git_directories, allowed)? {
+            return Ok(Some(found));
+        }
+        let Some(objects) = object_directories.pop() else { return Ok(None) };
+        // Alternates may lead round in a circle.
+        if objects.canonicalize().is_ok_and(|resolved| seen.insert(resolved)) {
+            waiting = alternates(&objects)?;
+            object_directories.extend(waiting.iter().cloned());
         }
     }
-    Ok(repo)
+}
+
+/// Follows every link below the waiting paths. The git directories themselves are looked at, but not gone through.
+fn first_outside(
+    waiting: &mut Vec<PathBuf>,
+    git_directories: &[&Path],
+    allowed: &[PathBuf],
+) -> io::Result<Option<PathBuf>> {
+    let mut seen = BTreeSet::new();
+    while let Some(path) = waiting.pop() {
+        let resolved = match path.canonicalize() {
+            Ok(resolved) => resolved,
+            // It is not there, or leads nowhere.
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
+        };
+        if !is_inside(&resolved, allowed) {
+            return Ok(Some(resolved));
+        }
+        if git_directories.contains(&&*path) || !resolved.is_dir() || !seen.insert(resolved.clone()) {
+            continue;
+        }
+        for entry in fs::read_dir(&resolved)? {
+            let entry = entry?;
+            let kind = entry.file_type()?;
+            if kind.is_symlink() || kind.is_dir() {
+                waiting.push(entry.path());
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// The further directories that a directory of objects names.
+fn alternates(objects: &Path) -> io::Result<Vec<PathBuf>> {
+    let text = match fs::read(objects.join("info/alternates")) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let text = String::from_utf8_lossy(&text).into_owned();
+    let lines = text.lines().map(str::trim_end).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    // An absolute path replaces what it is joined to.
+    Ok(lines.map(|line| objects.join(line)).collect())
+}
+
+/// Why git2 could not open it.
+fn refused(path: &Path, error: &git2::Error) -> SourceError {
+    let text = error.message().to_ascii_lowercase();
+    let unsupported =
+        |format: &str| SourceError::UnsupportedFormat { path: path.display().to_string(), format: format.to_owned() };
+    match error.code() {
+        _ if text.contains("refstorage") => unsupported("references are kept in the reftable format"),
+        _ if text.contains("object format") || text.contains("objectformat") => unsupported("object ids are SHA-256"),
+        ErrorCode::NotFound => SourceError::NotARepository { path: path.display().to_string() },
+        _ => unreadable(path, error.message()),
+    }
+}
+
+/// The first part of the repository that is there and may not be read. git2 takes some of them for missing. What leads out
+/// of the allowed directories is not for this to tell.
+fn denied(path: &Path, allowed: &[PathBuf]) -> Option<PathBuf> {
+    const PARTS: [&str; 4] = ["HEAD", "config", "refs", "objects"];
+    let below = |directory: PathBuf| PARTS.map(|part| directory.join(part));
+    let git_directory = path.join(".git");
+    let places = [path.to_owned(), git_directory.clone()].into_iter();
+    places.chain(below(path.to_owned())).chain(below(git_directory)).find(|place| is_denied(place, allowed))
+}
+
+fn is_denied(place: &Path, allowed: &[PathBuf]) -> bool {
+    let opened = place.canonicalize().and_then(|resolved| match resolved.is_dir() {
+        _ if !is_inside(&resolved, allowed) => Ok(()),
+        true => fs::read_dir(resolved).map(drop),
+        false => fs::File::open(resolved).map(drop),
+    });
+    opened.is_err_and(|error| error.kind() == ErrorKind::PermissionDenied)
+}
+
+fn unreadable(path: &Path, why: &str) -> SourceError {
+    SourceError::LocalUnreadable { path: path.display().to_string(), why: sanitised(why, 300) }
+}
+
+fn plain(error: &io::Error) -> String {
+    match error.kind() {
+        ErrorKind::PermissionDenied => "permission denied".to_owned(),
+        _ => error.to_string(),
+    }
 }

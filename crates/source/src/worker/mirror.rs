@@ -34,7 +34,7 @@ pub(super) fn lock(
     mut waiting: impl FnMut() -> Result<(), SourceError>,
 ) -> Result<Locked, SourceError> {
     let doing = || format!("use the directory for mirrors, {}", mirrors.display());
-    DirBuilder::new().recursive(true).mode(0o700).create(mirrors).map_err(|error| disk(doing(), &error))?;
+    make_directory(mirrors)?;
     let path = path_of(mirrors, repo);
     let lock = lock_file(&path).map_err(|error| disk(doing(), &error))?;
     let mut told = None;
@@ -50,6 +50,12 @@ pub(super) fn lock(
         }
         thread::sleep(Duration::from_millis(20));
     }
+}
+
+/// Makes the directory that mirrors lie in.
+pub(super) fn make_directory(mirrors: &Path) -> Result<(), SourceError> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(mirrors);
+    made.map_err(|error| disk(format!("use the directory for mirrors, {}", mirrors.display()), &error))
 }
 
 impl Locked {

@@ -1,18 +1,18 @@
 //! Talking to a server: which login it may see, which host key or certificate it must have, and how much it may send.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::io::Write;
 use std::time::{Duration, Instant};
 
 use base64::Engine;
 use git2::cert::Cert;
-use git2::{CertificateCheckStatus, Cred, CredentialType, Error, RemoteCallbacks};
+use git2::{CertificateCheckStatus, Cred, CredentialType, Error, ProxyOptions, RemoteCallbacks};
 
 use super::failure;
+use super::relay::Way;
 use crate::credentials::{Credentials, Endpoint, KnownHost};
 use crate::error::SourceError;
-use crate::limits::Limits;
-use crate::protocol::{FetchProgress, Kind, sanitised, write_frame};
+use crate::protocol::{FetchProgress, Kind, Request, sanitised, write_frame};
 use crate::repo_url::{Place, RepoUrl};
 
 /// How often progress is written.
@@ -29,7 +29,8 @@ pub(super) struct Login<'a> {
 pub(super) struct Conversation<'a, W> {
     repo: &'a RepoUrl,
     login: Login<'a>,
-    limits: &'a Limits,
+    request: &'a Request,
+    way: OnceCell<Way>,
     out: RefCell<&'a mut W>,
     last_progress: Cell<Option<Instant>>,
     offered: Cell<bool>,
@@ -37,16 +38,38 @@ pub(super) struct Conversation<'a, W> {
 }
 
 impl<'a, W: Write> Conversation<'a, W> {
-    pub(super) fn new(repo: &'a RepoUrl, login: Login<'a>, limits: &'a Limits, out: &'a mut W) -> Self {
+    pub(super) fn new(repo: &'a RepoUrl, login: Login<'a>, request: &'a Request, out: &'a mut W) -> Self {
         Self {
             repo,
             login,
-            limits,
+            request,
+            way: OnceCell::new(),
             out: RefCell::new(out),
             last_progress: Cell::new(None),
             offered: Cell::new(false),
             stopped: RefCell::new(None),
         }
+    }
+
+    /// The address that git2 is to connect to, or to name to the proxy. Errors: nothing may be fetched from there.
+    pub(super) fn find_way(&self) -> Result<&str, SourceError> {
+        if self.way.get().is_none() {
+            // Cannot be there already.
+            let _ = self.way.set(Way::to(self.repo, self.request)?);
+        }
+        Ok(match self.way.get() {
+            Some(Way::Address(address)) => address,
+            Some(Way::Proxy { .. }) | None => self.repo.as_str(),
+        })
+    }
+
+    /// Where git2 connects in place of the server.
+    pub(super) fn proxy(&self) -> ProxyOptions<'_> {
+        let mut options = ProxyOptions::new();
+        if let Some(Way::Proxy { url, .. }) = self.way.get() {
+            options.url(url);
+        }
+        options
     }
 
     /// Callbacks that refer to this conversation. Each call to git2 takes its own.
@@ -56,9 +79,10 @@ impl<'a, W: Write> Conversation<'a, W> {
         callbacks.certificate_check(|cert, _host| self.certificate(cert));
         callbacks.transfer_progress(|stats| {
             let received = stats.received_bytes() as u64;
-            if received > self.limits.fetch_bytes {
+            let most = self.request.limits.fetch_bytes;
+            if received > most {
                 let what = format!("what {} sends", self.repo);
-                self.stop(SourceError::TooLarge { what, limit: format!("{} bytes", self.limits.fetch_bytes) });
+                self.stop(SourceError::TooLarge { what, limit: format!("{most} bytes") });
                 return false;
             }
             let (objects, total) = (stats.received_objects() as u64, stats.total_objects() as u64);
@@ -74,6 +98,7 @@ impl<'a, W: Write> Conversation<'a, W> {
     /// The error of a git2 call in this conversation.
     pub(super) fn failure(&self, error: &Error) -> SourceError {
         let stopped = self.stopped.borrow_mut().take();
+        let stopped = stopped.or_else(|| self.way.get()?.failure(self.repo));
         stopped.unwrap_or_else(|| failure::conversation(error, self.repo, self.offered.get()))
     }
 
@@ -176,8 +201,19 @@ mod tests {
         let repo = RepoUrl::parse(repo, &crate::UrlRules::default()).unwrap();
         let credentials = Credentials::Token { user: "x".into(), token: crate::Secret::new("t") };
         let login = Login { credentials: Some(&credentials), known_hosts: &[] };
-        let (limits, mut out) = (Limits::default(), Vec::new());
-        check(&Conversation::new(&repo, login, &limits, &mut out));
+        let request = Request {
+            repo: repo.to_string(),
+            rules: crate::UrlRules::default(),
+            mirrors: "/nonexistent".into(),
+            limits: crate::Limits::default(),
+            action: crate::protocol::Action::Fetch {
+                git_ref: crate::GitRef::DefaultBranch,
+                credentials: None,
+                known_hosts: Vec::new(),
+            },
+        };
+        let mut out = Vec::new();
+        check(&Conversation::new(&repo, login, &request, &mut out));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use git2::{Commit, ErrorCode, Oid, Reference, Repository};
 
 use super::failure::damaged;
-use crate::error::SourceError;
+use crate::error::{Named, SourceError};
 use crate::git_ref::{CommitId, GitRef, TreeId};
 use crate::identity::Resolved;
 use crate::protocol::sanitised;
@@ -62,11 +62,22 @@ impl Heads {
             }
             GitRef::Branch(branch) => {
                 let (have, more) = self.names("refs/heads/", branch.as_str());
-                SourceError::BranchMissing { branch: branch.to_string(), repo: repo_name, have, more }
+                let names = self.named(branch.as_str());
+                SourceError::BranchMissing { branch: branch.to_string(), repo: repo_name, have, more, names }
             }
             GitRef::Commit(commit) => SourceError::CommitMissing { commit: commit.clone(), repo: repo_name },
             GitRef::DefaultBranch => self.no_default(repo),
         }
+    }
+
+    /// What a name that is no branch does stand for.
+    fn named(&self, name: &str) -> Named {
+        let tag = format!("refs/tags/{name}");
+        if self.all.iter().any(|(reference, _)| *reference == tag) {
+            return Named::Tag;
+        }
+        let is_id = (7..=40).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_hexdigit());
+        if is_id { Named::Commit } else { Named::Nothing }
     }
 
     fn no_default(&self, repo: &RepoUrl) -> SourceError {
@@ -160,6 +171,7 @@ pub(super) fn describe(commit: &Commit<'_>, branch: Option<String>, received: bo
         summary: sanitised(message.trim_start().lines().next().unwrap_or_default(), 200),
         author_time: commit.author().when().seconds(),
         received,
+        uncommitted: false,
     })
 }
 
@@ -188,12 +200,21 @@ mod tests {
 
     #[test]
     fn a_misspelt_branch_is_answered_with_the_likeliest_first() {
-        let heads = heads(&["refs/heads/develop", "refs/heads/main", "refs/tags/mian", "refs/heads/zebra"]);
+        let heads = heads(&["refs/heads/develop", "refs/heads/main", "refs/tags/mien", "refs/heads/zebra"]);
         let error = heads.find(&GitRef::branch("mian").unwrap(), &repo()).unwrap_err();
         assert_eq!(
             error.to_string(),
             "branch \"mian\" does not exist in https://example.com/a; it has: main, zebra, develop"
         );
+    }
+
+    #[test]
+    fn a_tag_or_a_commit_in_place_of_a_branch_is_told() {
+        let heads = heads(&["refs/heads/main", "refs/tags/v1"]);
+        let says = |branch: &str| heads.find(&GitRef::branch(branch).unwrap(), &repo()).unwrap_err().to_string();
+        assert!(says("v1").ends_with("it has: main. There is a tag of that name, but a spec names a branch: make a branch that begins at the tag"), "{}", says("v1"));
+        assert!(says("0f3a9c1").contains("looks like a commit"), "{}", says("0f3a9c1"));
+        assert!(says("v2").ends_with("it has: main"), "{}", says("v2"));
     }
 
     #[test]

@@ -17,6 +17,11 @@ pub const CASES: &[Case] = &[
     ("a missing branch is an error that names those there are", missing_branch),
     ("a local repository outside the allowed directories is refused before and inside the worker", outside),
     ("a work tree whose objects lie elsewhere is refused", objects_elsewhere),
+    ("links and alternates that lead out of the allowed directories are refused, others are followed", linked_objects),
+    ("formats that cannot be read and missing permissions are named", unreadable),
+    ("a tag in place of a branch is told", tag_for_branch),
+    ("changes that are not committed are told", uncommitted),
+    ("this host is not fetched from without the operator's word, however it is spelt", this_host),
     ("an empty repository says so", empty),
     ("a server's branch, tag and default branch are fetched without history", from_server),
     ("what is there already is not fetched again", not_again),
@@ -117,6 +122,145 @@ fn objects_elsewhere() {
     let url = fixture.source().repo_url(allowed.join("tree").to_str().unwrap()).unwrap();
     let error = fetch(&fixture, &url, &main_branch()).unwrap_err();
     assert!(matches!(error, SourceError::ObjectsOutside { .. }), "{error}");
+}
+
+/// A bare repository that may be read from `sources`, and one elsewhere with a commit, which lends its objects.
+fn lender() -> (Fixture, std::path::PathBuf, CommitId) {
+    let fixture = Fixture::with_files(&[("Dockerfile", "")]);
+    let elsewhere = fixture.dir.path().join("elsewhere/repo");
+    std::fs::create_dir_all(elsewhere.parent().unwrap()).unwrap();
+    std::fs::rename(fixture.path(), &elsewhere).unwrap();
+    let borrower = git2::Repository::init_bare(fixture.path()).unwrap();
+    let commit = CommitId::parse(&fixture_head(&elsewhere)).unwrap();
+    borrower.set_head("refs/heads/main").unwrap();
+    std::fs::write(fixture.path().join("refs/heads/main"), format!("{commit}\n")).unwrap();
+    (fixture, elsewhere, commit)
+}
+
+fn fixture_head(path: &std::path::Path) -> String {
+    git2::Repository::open_bare(path).unwrap().head().unwrap().target().unwrap().to_string()
+}
+
+fn linked_objects() {
+    use std::os::unix::fs::symlink;
+    type Borrow = fn(&std::path::Path, &std::path::Path);
+    let ways: [(&str, Borrow); 4] = [
+        ("alternates", |repo, lender| {
+            std::fs::write(repo.join("objects/info/alternates"), format!("{}\n", lender.join("objects").display()))
+                .unwrap();
+        }),
+        ("relative alternates", |repo, _| {
+            std::fs::write(repo.join("objects/info/alternates"), "../../../elsewhere/repo/objects\n").unwrap();
+        }),
+        ("objects", |repo, lender| {
+            std::fs::remove_dir_all(repo.join("objects")).unwrap();
+            symlink(lender.join("objects"), repo.join("objects")).unwrap();
+        }),
+        ("refs", |repo, lender| {
+            std::fs::remove_dir_all(repo.join("refs")).unwrap();
+            symlink(lender.join("refs"), repo.join("refs")).unwrap();
+        }),
+    ];
+    for (way, borrow) in ways {
+        let (mut fixture, elsewhere, commit) = lender();
+        borrow(&fixture.path(), &elsewhere);
+        let error = fetch(&fixture, &fixture.url(), &main_branch()).unwrap_err();
+        assert!(matches!(error, SourceError::ObjectsOutside { .. }), "{way}: {error}");
+        let context = fixture.context_of(&commit, &Selection::parse(None, None).unwrap());
+        assert!(matches!(context, Err(SourceError::ObjectsOutside { .. })), "{way}: {context:?}");
+
+        // Inside a directory that was named, the same is no way out.
+        fixture.settings.local_sources.push(elsewhere.parent().unwrap().to_owned());
+        let allowed = fetch(&fixture, &fixture.url(), &main_branch());
+        if way != "refs" {
+            assert_eq!(allowed.unwrap().commit, commit, "{way}");
+        }
+    }
+    // A circle has an end.
+    let fixture = Fixture::with_files(&[("Dockerfile", "")]);
+    let itself = format!("{}\n", fixture.path().join("objects").display());
+    std::fs::write(fixture.path().join("objects/info/alternates"), itself).unwrap();
+    assert!(fetch(&fixture, &fixture.url(), &main_branch()).is_ok());
+    // What git2 does not read may lead anywhere.
+    let fixture = Fixture::with_files(&[("Dockerfile", "")]);
+    let _ = std::fs::remove_dir_all(fixture.path().join("hooks"));
+    symlink("/etc", fixture.path().join("hooks")).unwrap();
+    assert!(fetch(&fixture, &fixture.url(), &main_branch()).is_ok());
+}
+
+fn unreadable() {
+    for (option, expected) in [("extensions.refstorage", "reftable"), ("extensions.objectformat", "SHA-256")] {
+        let fixture = Fixture::with_files(&[("Dockerfile", "")]);
+        let mut config = fixture.repo.config().unwrap();
+        config.set_i32("core.repositoryformatversion", 1).unwrap();
+        config.set_str(option, if option.ends_with("refstorage") { "reftable" } else { "sha256" }).unwrap();
+        let error = fetch(&fixture, &fixture.url(), &main_branch()).unwrap_err();
+        assert!(
+            matches!(&error, SourceError::UnsupportedFormat { format, .. } if format.contains(expected)),
+            "{error}"
+        );
+    }
+    let fixture = Fixture::with_files(&[("Dockerfile", "")]);
+    std::fs::write(fixture.path().join("config"), "[core\n").unwrap();
+    let error = fetch(&fixture, &fixture.url(), &main_branch()).unwrap_err();
+    assert!(matches!(&error, SourceError::LocalUnreadable { .. }), "{error}");
+    // The worker has no capabilities, so that this counts for root, too.
+    let fixture = Fixture::with_files(&[("Dockerfile", "")]);
+    let url = fixture.url();
+    let objects = fixture.path().join("objects");
+    std::fs::set_permissions(&objects, std::os::unix::fs::PermissionsExt::from_mode(0o000)).unwrap();
+    let error = fetch(&fixture, &url, &main_branch()).unwrap_err();
+    assert!(error.to_string().contains("permission denied"), "{error}");
+}
+
+fn tag_for_branch() {
+    let (fixture, _server, url) = served();
+    let head = fixture.repo.find_object(git2::Oid::from_str(fixture.head().as_str()).unwrap(), None).unwrap();
+    fixture.repo.tag_lightweight("v1", &head, false).unwrap();
+    for url in [fixture.url(), url] {
+        let error = fetch(&fixture, &url, &GitRef::branch("v1").unwrap()).unwrap_err();
+        assert!(error.to_string().contains("There is a tag of that name"), "{error}");
+    }
+}
+
+fn uncommitted() {
+    let fixture = Fixture::new();
+    let path = fixture.dir.path().join("sources/work");
+    let repo = git2::Repository::init(&path).unwrap();
+    std::fs::write(path.join("a"), "1").unwrap();
+    let mut index = repo.index().unwrap();
+    index.add_path(std::path::Path::new("a")).unwrap();
+    index.write().unwrap();
+    let tree = repo.find_tree(index.write_tree().unwrap()).unwrap();
+    let person = git2::Signature::now("A", "a@example.com").unwrap();
+    let head = repo.commit(Some("HEAD"), &person, &person, "m", &tree, &[]).unwrap();
+    repo.reference("refs/heads/other", head, false, "").unwrap();
+    let url = fixture.source().repo_url(path.to_str().unwrap()).unwrap();
+    let is_told = || fetch(&fixture, &url, &GitRef::DefaultBranch).unwrap().uncommitted;
+    assert!(!is_told());
+    std::fs::write(path.join("unknown to git"), "").unwrap();
+    assert!(!is_told());
+    std::fs::write(path.join("a"), "22").unwrap();
+    assert!(is_told());
+}
+
+fn this_host() {
+    let (mut fixture, server, _) = served();
+    fixture.settings.allow_from.clear();
+    let port = server.url.split(':').nth(2).unwrap().to_owned();
+    for host in ["127.0.0.1", "localhost", "2130706433", "0x7f.1", "127.1", "0", "[::1]", "[::ffff:127.0.0.1]"] {
+        for address in [format!("http://{host}:{port}"), format!("ssh://git@{host}/a/b"), format!("https://{host}/a/b")]
+        {
+            let url = fixture.source().repo_url(&address).unwrap();
+            let error = fetch(&fixture, &url, &main_branch()).unwrap_err();
+            assert!(matches!(error, SourceError::AddressRefused { .. }), "{address}: {error}");
+            assert!(error.to_string().contains("--allow-sources-from loopback"), "{error}");
+        }
+    }
+    assert!(server.requests().is_empty(), "nothing was asked");
+    let metadata = fixture.source().repo_url("http://169.254.169.254/latest/meta-data").unwrap();
+    let error = fetch(&fixture, &metadata, &main_branch()).unwrap_err();
+    assert!(error.to_string().contains("--allow-sources-from link-local"), "{error}");
 }
 
 fn empty() {

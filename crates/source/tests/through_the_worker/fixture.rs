@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use futures::StreamExt;
 use git2::{ObjectType, Oid, Repository, Signature, Time};
-use source::{CommitId, Limits, Note, RepoUrl, Selection, Source, SourceError, SourceSettings};
+use source::{CommitId, Limits, Note, RepoUrl, Selection, Source, SourceError, SourceSettings, SpecialNetwork};
 
 pub const FILE: i32 = 0o100_644;
 pub const EXECUTABLE: i32 = 0o100_755;
@@ -34,6 +34,7 @@ impl Fixture {
             worker_args: vec!["source-worker".into()],
             mirrors: dir.path().join("mirrors"),
             local_sources: vec![sources],
+            allow_from: vec![SpecialNetwork::Loopback],
             allow_http: true,
             known_hosts: Vec::new(),
             limits: Limits::default(),

@@ -21,6 +21,7 @@ pub const CASES: &[Case] = &[
     ("a worker program that does not exist is an error", no_program),
     ("a worker without an understandable request ends with code 2", no_request),
     ("a worker starts with an empty environment and lowered limits", confined),
+    ("a worker has no capabilities, gains no privileges, and its system calls are filtered", without_privileges),
 ];
 
 /// A fixture whose context fills the pipe many times over, and where its worker leaves its process id.
@@ -192,5 +193,23 @@ fn confined() {
         core.truncate(2);
         assert_eq!(core, ["0", "0"], "{limits}");
         drop(context);
+    });
+}
+
+fn without_privileges() {
+    let (fixture, pid_file) = large();
+    wait(async {
+        let mut context = open(&fixture).await;
+        context.stream.next().await.unwrap().unwrap();
+        let pid = pid(&pid_file).await;
+        // Every thread: what one of them keeps, all of them could use.
+        for thread in std::fs::read_dir(format!("/proc/{}/task", pid.as_raw_nonzero())).unwrap().flatten() {
+            let status = std::fs::read_to_string(thread.path().join("status")).unwrap();
+            let value = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).unwrap().trim().to_owned();
+            for set in ["CapInh:", "CapPrm:", "CapEff:", "CapAmb:"] {
+                assert_eq!(u64::from_str_radix(&value(set), 16), Ok(0), "{set}");
+            }
+            assert_eq!((value("NoNewPrivs:"), value("Seccomp:")), ("1".to_owned(), "2".to_owned()));
+        }
     });
 }

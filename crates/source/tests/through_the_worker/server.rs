@@ -79,7 +79,10 @@ fn answer(mut stream: TcpStream, manner: &Manner, seen: &Mutex<Vec<Seen>>) -> Op
     }
     let mut body = vec![0; length];
     reader.read_exact(&mut body).ok()?;
-    let path = line.split(' ').nth(1)?.to_owned();
+    // A proxy is asked with the whole address, and passes that on.
+    let target = line.split(' ').nth(1)?;
+    let path =
+        target.strip_prefix("http://").map_or(target, |rest| &rest[rest.find('/').unwrap_or(rest.len())..]).to_owned();
     seen.lock().unwrap().push(Seen { line, authorization: authorization.clone() });
     match manner {
         Manner::Serve(repo) => serve(&mut stream, repo, &path, &body),

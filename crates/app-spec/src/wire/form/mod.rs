@@ -6,10 +6,13 @@ mod time;
 mod web;
 
 pub(crate) use source::{
-    OWNER_AND_REPO, REPOSITORY, TAG, database_version, digest, inside_repository, owner_and_repo, repository, tag,
+    OWNER_AND_REPO, REPOSITORY, TAG, clone_address, database_version, digest, inside_repository, may_hold_login,
+    owner_and_repo, repository, tag,
 };
 pub(crate) use time::{DURATION, cron, duration, time_zone};
-pub(crate) use web::{DOMAIN, HTTPS_URL, TLS_VERSIONS, domain, https_url, request_path, tls_version};
+pub(crate) use web::{
+    DOMAIN, HTTPS_URL, TLS_VERSIONS, domain, https_url, one_line, request_path, request_target, tls_version,
+};
 
 use super::rule::Complaint;
 use crate::diagnostic::Code;

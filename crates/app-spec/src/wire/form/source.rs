@@ -1,6 +1,7 @@
 //! Where a component comes from: repositories, images, paths inside them.
 
 use super::unsubstituted;
+use crate::address::RepoAddress;
 use crate::diagnostic::Code;
 use crate::suggest::shown;
 use crate::wire::rule::Complaint;
@@ -57,6 +58,24 @@ pub(crate) fn repository(text: &str) -> Result<(), Complaint> {
 /// See [`owner_and_repo`].
 pub(crate) const OWNER_AND_REPO: &str = "^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)+$";
 
+/// The address of a repository. What is wrong with it is said without repeating it: it may hold a token.
+pub(crate) fn clone_address(text: &str) -> Result<(), Complaint> {
+    let Err(error) = RepoAddress::parse(text) else { return Ok(()) };
+    if !may_hold_login(text) {
+        unsubstituted(text)?;
+    }
+    let complaint = Complaint::new(Code::BadFormat, error.to_string());
+    Err(match error.help() {
+        Some(help) => complaint.help(help),
+        None => complaint,
+    })
+}
+
+/// Whether a text that is no valid address could hold a login or a token.
+pub(crate) fn may_hold_login(text: &str) -> bool {
+    text.contains(['@', ':', '?', '=', '#'])
+}
+
 /// `owner/repo`, or deeper where groups are.
 pub(crate) fn owner_and_repo(text: &str) -> Result<(), Complaint> {
     let parts: Vec<&str> = text.split('/').collect();
@@ -71,6 +90,9 @@ pub(crate) fn owner_and_repo(text: &str) -> Result<(), Complaint> {
     let valid = |part: &&str| !part.is_empty() && part.chars().all(inner) && !matches!(*part, "." | "..");
     if parts.len() >= 2 && parts.iter().all(valid) {
         return Ok(());
+    }
+    if may_hold_login(text) {
+        return Err(Complaint::new(Code::BadFormat, "a repository here is `owner/repo`, without a login or a host"));
     }
     unsubstituted(text)?;
     Err(Complaint::new(Code::BadFormat, format!("`{}` is not `owner/repo`", shown(text))))

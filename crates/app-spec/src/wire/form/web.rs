@@ -5,8 +5,28 @@ use crate::diagnostic::Code;
 use crate::suggest::shown;
 use crate::wire::rule::Complaint;
 
+/// A text that becomes the target of a request: a blank or a control character would end it or begin another line.
+pub(crate) fn request_target(text: &str) -> Result<(), Complaint> {
+    match text.chars().find(|c| c.is_control() || *c == ' ') {
+        None => Ok(()),
+        Some(bad) => {
+            let message = format!("{bad:?} cannot stand in the path of a request");
+            Err(Complaint::new(Code::BadFormat, message).help("write it as %20, %0A and so on if it is meant"))
+        }
+    }
+}
+
+/// A path without control characters, which no request can have in it.
+pub(crate) fn one_line(text: &str) -> Result<(), Complaint> {
+    match text.chars().find(|c| c.is_control()) {
+        None => Ok(()),
+        Some(bad) => Err(Complaint::new(Code::BadFormat, format!("{bad:?} cannot stand in the path of a request"))),
+    }
+}
+
 /// A path of requests: begins with `/`. Empty text stands for everything.
 pub(crate) fn request_path(text: &str) -> Result<(), Complaint> {
+    one_line(text)?;
     if text.is_empty() || text.starts_with('/') {
         return Ok(());
     }

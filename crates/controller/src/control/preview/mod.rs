@@ -52,6 +52,7 @@ impl Controller {
 
     async fn propose_new(&self, spec: AppSpec) -> Result<Preview, ControlError> {
         runnable(&spec)?;
+        self.fetchable(&spec)?;
         self.name_is_free(&spec.name).await?;
         let id = AppId::new(Uuid::new_v4().to_string());
         let (spec, NeedsValues(needs_values)) = Specs::of(&id, &self.0.shared.sealer).complete(spec, None);

@@ -1,0 +1,383 @@
+//! Addresses of repositories, by their form alone: which there are, and which are refused wherever they come from.
+//!
+//! No error repeats a part of the address: what stands at a wrong place in it may be a token.
+
+use std::net::Ipv6Addr;
+
+/// The longest address that is read.
+const MAX_LEN: usize = 2048;
+
+/// Transports that an error may name. Any other word before `://` may be something else.
+const REFUSED_SCHEMES: [&str; 8] = ["git", "ftp", "ftps", "svn", "hg", "ext", "fd", "git+ssh"];
+
+/// The address of a repository.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RepoAddress {
+    /// `https://host/path` or `http://host/path`.
+    Http {
+        /// Whether it is `https`.
+        secure: bool,
+        /// In lower case; an IPv6 address keeps its brackets.
+        host: String,
+        /// None: the scheme's own.
+        port: Option<u16>,
+    },
+    /// `ssh://user@host/path` or `user@host:path`.
+    Ssh {
+        /// The user, if one is named.
+        user: Option<String>,
+        /// In lower case; an IPv6 address keeps its brackets.
+        host: String,
+        /// 22 unless another is named.
+        port: u16,
+    },
+    /// `/path` or `file:///path`: a directory on the host of Boatyard.
+    Local {
+        /// The absolute path, as written.
+        path: String,
+    },
+}
+
+/// Why a text is refused as the address of a repository.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AddressError {
+    /// Longer than 2048 bytes, or nothing.
+    #[error("a repository address must have 1 to {MAX_LEN} characters")]
+    Length,
+    /// A space, a control character, a quote or the like.
+    #[error("the repository address contains {0:?}, which no address needs")]
+    Character(char),
+    /// A leading dash in the address, its user, host or path.
+    #[error("a repository address, its user, host and path must not start with a dash")]
+    Dash,
+    /// A transport that is not supported.
+    #[error("{} are not supported; use https:// or ssh://", scheme.map_or("repositories of this kind".to_owned(), |it| format!("`{it}` repositories")))]
+    Scheme {
+        /// The scheme, if it is one that is known.
+        scheme: Option<&'static str>,
+    },
+    /// A user, password or token before the host.
+    #[error("the repository address contains a login")]
+    Login,
+    /// Something behind `?` or `#`.
+    #[error("the repository address ends with a query or a fragment, which may hold a token and is never needed")]
+    Query,
+    /// No host, no host name, or no port where one should be.
+    #[error("the host of the repository address is not a host name with an optional port")]
+    Host,
+    /// No path after the host, or one with `..`.
+    #[error("the repository address needs a path such as /owner/name.git behind its host, without \"..\"")]
+    Path,
+    /// A relative path, or text that is no address at all.
+    #[error(
+        "this is not a repository address; use https://host/owner/name.git, git@host:owner/name.git or an absolute path"
+    )]
+    NotAnAddress,
+}
+
+impl AddressError {
+    /// What to do instead, where the message does not say it.
+    pub fn help(&self) -> Option<&'static str> {
+        match self {
+            Self::Login | Self::Query => Some(
+                "remove it, and replace the token if others may have seen it; to deploy from a private repository, keep a \
+                 clone in a directory that `boatyard serve --local-sources` names, and give its path",
+            ),
+            Self::Length
+            | Self::Character(_)
+            | Self::Dash
+            | Self::Scheme { .. }
+            | Self::Host
+            | Self::Path
+            | Self::NotAnAddress => None,
+        }
+    }
+}
+
+impl RepoAddress {
+    /// Reads an address. Errors: [`AddressError`], which never repeats any of the text.
+    pub fn parse(text: &str) -> Result<Self, AddressError> {
+        if text.is_empty() || text.len() > MAX_LEN {
+            return Err(AddressError::Length);
+        }
+        if let Some(bad) = text.chars().find(|c| c.is_control()) {
+            return Err(AddressError::Character(bad));
+        }
+        if text.starts_with('-') {
+            return Err(AddressError::Dash);
+        }
+        if text.starts_with('/') {
+            return Ok(Self::Local { path: text.to_owned() });
+        }
+        match text.split_once("://") {
+            Some((scheme, rest)) => match scheme.to_ascii_lowercase().as_str() {
+                "https" => http(rest, true),
+                "http" => http(rest, false),
+                "ssh" => ssh(rest),
+                "file" if rest.starts_with('/') => Ok(Self::Local { path: rest.to_owned() }),
+                "file" => Err(AddressError::NotAnAddress),
+                other => Err(refused_scheme(other)),
+            },
+            None => scp_like(text),
+        }
+    }
+}
+
+fn refused_scheme(scheme: &str) -> AddressError {
+    AddressError::Scheme { scheme: REFUSED_SCHEMES.into_iter().find(|known| *known == scheme) }
+}
+
+fn http(rest: &str, secure: bool) -> Result<RepoAddress, AddressError> {
+    let (authority, path) = split_path(rest)?;
+    if authority.contains('@') {
+        return Err(AddressError::Login);
+    }
+    let (host, port) = host_and_port(authority)?;
+    check_path(path)?;
+    Ok(RepoAddress::Http { secure, host, port })
+}
+
+fn ssh(rest: &str) -> Result<RepoAddress, AddressError> {
+    let (authority, path) = split_path(rest)?;
+    let (user, authority) = user_and_rest(authority)?;
+    let (host, port) = host_and_port(authority)?;
+    check_path(path)?;
+    Ok(RepoAddress::Ssh { user, host, port: port.unwrap_or(22) })
+}
+
+/// `git@host:owner/name.git`: no scheme, a colon before the first slash.
+fn scp_like(text: &str) -> Result<RepoAddress, AddressError> {
+    let (before, path) = text.split_once(':').ok_or(AddressError::NotAnAddress)?;
+    if before.contains('/') {
+        return Err(AddressError::NotAnAddress);
+    }
+    // `ext::sh -c …` and other remote helpers of git have this form.
+    if path.starts_with(':') {
+        return Err(refused_scheme(&before.to_ascii_lowercase()));
+    }
+    // `user:password@host/…`, and `https:/user:password@host/…`.
+    if !before.contains('@') {
+        return Err(if path.contains('@') { AddressError::Login } else { AddressError::NotAnAddress });
+    }
+    if path.contains(['?', '#']) {
+        return Err(AddressError::Query);
+    }
+    let (user, host) = user_and_rest(before)?;
+    let (host, _) = host_and_port(host)?;
+    check_path(path)?;
+    Ok(RepoAddress::Ssh { user, host, port: 22 })
+}
+
+/// Authority and path of what follows `://`.
+fn split_path(rest: &str) -> Result<(&str, &str), AddressError> {
+    let authority_end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(authority_end);
+    // A password may hold a slash, so that what looks like a path still stands before the host.
+    if !authority.contains('@') && split_port(authority).is_none() && path.contains('@') {
+        return Err(AddressError::Login);
+    }
+    if path.contains(['?', '#']) {
+        return Err(AddressError::Query);
+    }
+    Ok((authority, path))
+}
+
+/// Splits `host:port`, where the host may be an IPv6 address in brackets. None when the port is no port.
+pub fn split_port(authority: &str) -> Option<(&str, Option<u16>)> {
+    let after_bracket = authority.rfind(']').map_or(0, |at| at + 1);
+    let Some(colon) = authority[after_bracket..].find(':') else { return Some((authority, None)) };
+    let (host, port) = authority.split_at(after_bracket + colon);
+    let port: u16 = port[1..].parse().ok().filter(|port| *port != 0)?;
+    Some((host, Some(port)))
+}
+
+fn user_and_rest(authority: &str) -> Result<(Option<String>, &str), AddressError> {
+    let Some((user, rest)) = authority.rsplit_once('@') else { return Ok((None, authority)) };
+    if user.contains(':') {
+        return Err(AddressError::Login);
+    }
+    if user.starts_with('-') {
+        return Err(AddressError::Dash);
+    }
+    let odd = user.chars().find(|c| !(c.is_ascii_alphanumeric() || "-_.".contains(*c)));
+    match odd {
+        // The character may be one of a password.
+        Some(_) => Err(AddressError::Login),
+        None if user.is_empty() => Err(AddressError::Host),
+        None => Ok((Some(user.to_owned()), rest)),
+    }
+}
+
+fn host_and_port(authority: &str) -> Result<(String, Option<u16>), AddressError> {
+    let (host, port) = split_port(authority).ok_or(AddressError::Host)?;
+    if host.starts_with('-') {
+        return Err(AddressError::Dash);
+    }
+    let in_brackets = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let is_ipv6 = in_brackets.is_some_and(|host| host.parse::<Ipv6Addr>().is_ok());
+    let is_name = !host.is_empty()
+        && host.len() <= 253
+        && host.split('.').all(|label| !label.is_empty() && !label.starts_with('-'))
+        && host.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'.' || b == b'-' || b == b'_');
+    if !is_ipv6 && !is_name {
+        return Err(AddressError::Host);
+    }
+    Ok((host.to_ascii_lowercase(), port))
+}
+
+/// A path holds only characters that mean the same to every server, and no way up.
+fn check_path(path: &str) -> Result<(), AddressError> {
+    let inner = path.trim_start_matches('/');
+    if inner.trim_matches('/').is_empty() || inner.split('/').any(|part| part == "..") {
+        return Err(AddressError::Path);
+    }
+    if inner.starts_with('-') {
+        return Err(AddressError::Dash);
+    }
+    // Two addresses in one, or a login at the wrong place.
+    if path.split_once(':').is_some_and(|(_, behind)| behind.contains('@')) {
+        return Err(AddressError::Login);
+    }
+    if let Some(odd) = path.chars().find(|c| !(c.is_ascii_alphanumeric() || "-._~/+@%:,=".contains(*c))) {
+        return Err(AddressError::Character(odd));
+    }
+    if hides_a_character(path) {
+        return Err(AddressError::Character('%'));
+    }
+    Ok(())
+}
+
+/// Whether a percent sign is not followed by two digits, or stands for a control character, a slash or a dot.
+fn hides_a_character(path: &str) -> bool {
+    path.split('%').skip(1).any(|after| {
+        let code = after.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        code.is_none_or(|code| code < 0x20 || code == 0x7f || matches!(code, b'/' | b'.' | b'\\' | b'-'))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn https(host: &str, port: Option<u16>) -> RepoAddress {
+        RepoAddress::Http { secure: true, host: host.to_owned(), port }
+    }
+
+    fn ssh(user: Option<&str>, host: &str, port: u16) -> RepoAddress {
+        RepoAddress::Ssh { user: user.map(str::to_owned), host: host.to_owned(), port }
+    }
+
+    #[test]
+    fn the_forms_that_people_write_are_read() {
+        let http = RepoAddress::Http { secure: false, host: "git.example.com".to_owned(), port: Some(3000) };
+        let local = |path: &str| RepoAddress::Local { path: path.to_owned() };
+        for (text, expected) in [
+            ("https://GitHub.com/owner/name.git", https("github.com", None)),
+            ("https://[::1]:8443/a", https("[::1]", Some(8443))),
+            ("http://git.example.com:3000/owner/name", http),
+            ("git@github.com:owner/name.git", ssh(Some("git"), "github.com", 22)),
+            ("ssh://git@git.example.com:2222/owner/name.git", ssh(Some("git"), "git.example.com", 2222)),
+            ("ssh://host/~user/name", ssh(None, "host", 22)),
+            ("/srv/repositories/shop", local("/srv/repositories/shop")),
+            ("file:///srv/repositories/shop", local("/srv/repositories/shop")),
+        ] {
+            assert_eq!(RepoAddress::parse(text), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_login_or_a_token_is_refused_wherever_it_stands_and_not_repeated() {
+        for text in [
+            "https://user:hunter2@example.com/a",
+            "https://hunter2@example.com/a",
+            "http://x:hunter2@example.com/a",
+            "https://user:hunt/er2hunter2@example.com/a",
+            "https://user:hunt?hunter2@example.com/a",
+            "https://example.com/user:hunter2@example.com/a",
+            "https://example.com/a.git?token=hunter2",
+            "https://example.com/a.git?private_token=hunter2#x",
+            "https://example.com/a.git#hunter2",
+            "ssh://git:hunter2@example.com/a.git",
+            "git:hunter2@example.com:a.git",
+            "git@example.com:a.git?token=hunter2",
+            "user:hunter2@example.com/a.git",
+            "https:/user:hunter2@example.com/a.git",
+            "https:user:hunter2@example.com/a.git",
+        ] {
+            let error = RepoAddress::parse(text).unwrap_err();
+            assert!(matches!(error, AddressError::Login | AddressError::Query), "{text}: {error:?}");
+            assert!(!error.to_string().contains("hunter2"), "{error}");
+            assert!(error.help().is_some_and(|help| help.contains("--local-sources")), "{text}");
+        }
+    }
+
+    #[test]
+    fn no_error_repeats_any_part_of_the_address() {
+        for text in [
+            "https//user.hunter2/a.git",
+            "hunter2://example.com/a",
+            "hunter2::sh",
+            "https://user:hunter2/example.com/a.git",
+            "https://hunter2",
+            "https://hunter2/..",
+            "hunter2",
+            "hunter2:a",
+            "file://hunter2/a",
+            "https://hunter2-/a b",
+        ] {
+            let error = RepoAddress::parse(text).unwrap_err();
+            assert!(!format!("{error} {error:?}").contains("hunter2"), "{text}: {error:?}");
+        }
+    }
+
+    #[test]
+    fn hostile_addresses_are_refused() {
+        for text in [
+            "",
+            "--upload-pack=touch /tmp/x",
+            "-u",
+            "ext::sh -c touch% /tmp/x",
+            "ext::sh",
+            "fd::17/foo",
+            "git://github.com/owner/name",
+            "ftp://example.com/x",
+            "file://localhost/etc",
+            "../repo",
+            "repo",
+            "C:\\repo",
+            "ssh://-oProxyCommand=touch/x",
+            "ssh://-oProxyCommand=x@host/owner/name",
+            "ssh://git@-oProxyCommand=x/owner/name",
+            "ssh://git@host:-1/owner/name",
+            "ssh://git@host:22x/owner/name",
+            "ssh://git@host:0/owner/name",
+            "ssh://git@host/-oProxyCommand=x",
+            "git@host:-oProxyCommand=x",
+            "-oProxyCommand=x@host:owner/name",
+            "git@-host:owner/name",
+            "ssh://git@host/owner/'; touch x; '",
+            "https://host\n.evil.org/owner/name",
+            "https://host/owner/name\0",
+            "https:///owner/name",
+            "https://host",
+            "https://host/",
+            "https://host/..",
+            "https://host/a/../b",
+            "https://host/a%0ab",
+            "https://host/a%2fb",
+            "https://host/%2e%2e/b",
+            "https://host/a%",
+            "https://host/a b",
+            "https://ho st/a",
+            "https://host%00.evil/a",
+            "https://.host/a",
+            "https://host:99999/a",
+            "https://[::1/a",
+            "https://[nope]/a",
+        ] {
+            assert!(RepoAddress::parse(text).is_err(), "{text:?}");
+        }
+        assert!(RepoAddress::parse(&format!("https://host/{}", "a".repeat(3000))).is_err());
+    }
+}
