@@ -8,8 +8,9 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-/// Raised when a message changes its meaning. A running ingress of another version answers with its own number, and
-/// control replaces it.
+/// Raised only when a message changes its meaning. The controller then replaces the running ingress, which refuses new
+/// connections until the next one listens. A new field with `#[serde(default)]` needs no new number, so an upgrade keeps the
+/// running ingress.
 pub const PROTOCOL_VERSION: u32 = 2;
 
 /// Where to send what: swapped whole or not at all.
