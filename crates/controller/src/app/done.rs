@@ -133,6 +133,7 @@ impl Done {
             | Self::DatabaseGone { about, .. }
             | Self::JobMoved { about, .. }
             | Self::JobCollected { about, .. }
+            | Self::Mended { about, .. }
             | Self::HouseCleared { about, .. } => Some(about),
             Self::Routed { .. } | Self::Resolved { .. } | Self::Had { .. } | Self::ImageChecked { .. } => None,
             Self::LookedAt { .. } | Self::Paused { .. } => None,

@@ -134,7 +134,7 @@ impl AppTask {
         row.address = address;
         // It was asked at the old one.
         self.probers.remove(name);
-        self.verdicts.remove(name);
+        self.health.remove(name);
         self.commit(vec![Change::Instance(row)]).await?;
         Ok(true)
     }

@@ -137,6 +137,6 @@ impl AppTask {
     pub(super) fn addresses_on_engine(&self) -> BTreeSet<std::net::Ipv4Addr> {
         let view = self.engine_view.borrow().clone();
         let of_app = view.containers.values().filter(|it| it.identity.app == self.state.app.id.as_str());
-        of_app.filter_map(|it| it.address).collect()
+        of_app.flat_map(|it| it.addresses.iter().copied()).collect()
     }
 }

@@ -94,7 +94,7 @@ fn counted(before: &Restarts, details: &ContainerDetails, heard: (Option<i64>, b
 
 #[cfg(test)]
 mod tests {
-    use engine::{Container, ContainerState, Identity, RestartPolicy, Role};
+    use engine::{Container, ContainerState, Identity, Limits, RestartPolicy, Role};
 
     use super::*;
 
@@ -108,15 +108,25 @@ mod tests {
             generation: 1,
             deployment: "d".into(),
         };
-        let (id, name, image) = ("c1".into(), "web".into(), "i".into());
+        let container = Container {
+            id: "c1".into(),
+            name: "web".into(),
+            called: "web".into(),
+            identity,
+            image: "i".into(),
+            state: ContainerState::Running,
+            addresses: Vec::new(),
+        };
         ContainerDetails {
-            container: Container { id, name, identity, image, state: ContainerState::Running, address: None },
+            container,
             started_at: Some("t0".into()),
             finished_at: finished_at.map(str::to_owned),
             exit_code: None,
             oom_killed,
             restart_count,
             restart_policy: RestartPolicy::Always,
+            limits: Limits { cpu_millis: 1000, memory_bytes: 512 << 20 },
+            aliases: Vec::new(),
         }
     }
 

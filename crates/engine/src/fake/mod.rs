@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use tokio::sync::{broadcast, watch};
 
-use crate::port::{Container, ContainerSpec, ContainerState, Event, Limits, LogStream, NetworkSpec, RestartPolicy};
+use crate::port::{Container, ContainerSpec, Event, Limits, LogStream, NetworkSpec, RestartPolicy};
 pub use script::{Call, Verb};
 use world::World;
 
@@ -181,15 +181,6 @@ impl FakeEngine {
 
     pub fn remove_behind_our_back(&self, name: &str) {
         self.change(|world| world.delete(name));
-    }
-
-    /// Somebody freezes its processes, as `docker pause` does.
-    pub fn pause_behind_our_back(&self, name: &str) {
-        self.change(|world| {
-            if let Some(process) = world.containers.get_mut(name) {
-                process.state = ContainerState::Paused;
-            }
-        });
     }
 
     /// Takes a container off its network while it runs.

@@ -458,7 +458,7 @@ impl World {
         for process in self.containers.values_mut() {
             process.network.take_if(|join| join.network_id == id);
         }
-        publish(&self.events, &spec.identity.app, "", "network destroy");
+        publish(&self.events, &spec.identity.app, "", "network destroy", None);
     }
 
     pub(super) fn say(&mut self, name: &str, stream: LogStream, text: &str) {

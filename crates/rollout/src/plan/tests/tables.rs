@@ -346,7 +346,7 @@ fn a_worker_without_a_probe_is_ready_after_it_stayed_up() {
     let plan_now = plan(std::slice::from_ref(&target), &frozen, NOW);
     assert_eq!(plan_now.steps, vec![named(revive, "jobs-0-new")]);
     frozen.instances[0].since = Timestamp(NOW.0 - 90_000);
-    let reason = Reason::NotReady { within: Duration::from_secs(90) };
+    let reason = Reason::NotReady { within: Duration::from_secs(90), check: None };
     assert_eq!(plan(&[target], &frozen, NOW).steps, vec![give_up("jobs-0-new", reason)]);
 }
 
