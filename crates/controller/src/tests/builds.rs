@@ -76,7 +76,8 @@ fn only_repositories_that_an_app_names_are_kept() {
         house.workshop.push(&commit('1'));
         let spec = AppSpec::from_yaml(SPEC).unwrap().spec;
         let app = house.controller().create_app(spec, &caller()).await.unwrap().app.id;
-        house.settle(&app, Stage::Active).await;
+        let deployment = house.newest(&app).await.id;
+        house.reach(&deployment, Stage::Active).await;
         let two_hours = std::time::Duration::from_secs(2 * 60 * 60);
         tokio::time::sleep(two_hours).await;
         assert_eq!(house.workshop.kept(), Some(["https://example.com/site.git".to_owned()].into()));

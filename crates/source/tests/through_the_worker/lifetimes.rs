@@ -129,6 +129,7 @@ fn orphans_end() {
     let request = request(&fixture, &hanging.url);
     std::io::Write::write_all(&mut stdin, request.as_bytes()).unwrap();
     while hanging.requests().is_empty() {
+        assert_eq!(child.try_wait().unwrap(), None, "it ended without asking the server");
         std::thread::yield_now();
     }
     drop(stdin);
@@ -139,9 +140,11 @@ fn orphans_end() {
 /// A fetch as its parent would write it.
 fn request(fixture: &Fixture, url: &str) -> String {
     let limits = serde_json::to_string(&fixture.settings.limits).unwrap();
+    let allow_from = serde_json::to_string(&fixture.settings.allow_from).unwrap();
     let mirrors = fixture.settings.mirrors.display();
     format!(
-        "{{\"repo\":\"{url}\",\"rules\":{{\"allow_http\":true,\"local_sources\":[]}},\"mirrors\":\"{mirrors}\",\
+        "{{\"repo\":\"{url}\",\"rules\":{{\"allow_http\":true,\"local_sources\":[],\"allow_from\":{allow_from}}},\
+         \"mirrors\":\"{mirrors}\",\
          \"limits\":{limits},\"action\":{{\"Fetch\":{{\"git_ref\":\"DefaultBranch\",\"credentials\":null,\"known_hosts\":[]}}}}}}\n"
     )
 }
