@@ -97,7 +97,7 @@ async fn accept(
             continue;
         };
         let client = Client::new(place);
-        // Every request brings its client along: whoever shows the token keeps the place.
+        // Each request carries its client, so that a client that shows the token keeps its place.
         let app = app.clone().layer(Extension(client.clone()));
         let (connection, stop) = (connection(stream, app), stop.subscribe());
         tokio::spawn(async move {

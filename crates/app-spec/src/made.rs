@@ -37,7 +37,7 @@ pub(crate) fn not_yet(path: &str, component: Component<'_>) -> Vec<Diagnostic> {
     undetected_language(path, component).into_iter().chain(unnamed_registry(path, component)).chain(by_ssh).collect()
 }
 
-/// Nobody can say yet which host keys to trust, nor give a key to log in with.
+/// Boatyard has no setting yet for trusted host keys or for a login key.
 fn by_ssh(path: &str, component: Component<'_>) -> Option<Diagnostic> {
     let Source::Git(git) = component.source() else { return None };
     let is_ssh = matches!(RepoAddress::parse(&git.repo_clone_url), Ok(RepoAddress::Ssh { .. }));

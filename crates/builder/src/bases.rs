@@ -90,7 +90,7 @@ fn named(stages: &[Stage<'_, '_>], name: &str) -> Option<usize> {
     stages.iter().position(has_name)
 }
 
-/// Whether the stage's base is of the engine's own platform: the engine pulls no other unless it is told to.
+/// Whether the stage's base is of the engine's own platform. The engine pulls another platform only on request.
 fn is_native(stage: &Stage<'_, '_>, variables: &Variables) -> bool {
     let platform = stage.from.options.iter().find(|option| option.name.value == "platform");
     let Some(platform) = platform.and_then(|option| option.value.as_ref()) else { return true };

@@ -1,5 +1,5 @@
-//! Leaves out warnings and errors of our own log that say the same again: something that is tried every second and fails for
-//! hours is told at growing pauses.
+//! Leaves repeated warnings and errors out of the log. An operation that is retried every second and fails for hours is logged
+//! at growing intervals.
 
 use std::collections::HashMap;
 use std::collections::hash_map::DefaultHasher;
@@ -13,7 +13,7 @@ use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::layer::{Context, Layer};
 use tracing_subscriber::registry::LookupSpan;
 
-/// Until the same line is told for the second time. Each pause after that is twice as long.
+/// Before the same line is logged for the second time. Each later pause is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60 * 60);
 /// What was not repeated for so long has ended: when it comes again, it is new.
@@ -38,14 +38,14 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Repeats {
     }
 }
 
-/// What was told, by the hash of the line.
+/// Logged lines, by their hash.
 #[derive(Default)]
 struct Told(HashMap<u64, Repeated>);
 
 struct Repeated {
-    /// When it came last, told or not.
+    /// When it was last emitted, logged or not.
     came: Instant,
-    /// When it is told again.
+    /// When it may be logged again.
     due: Instant,
     pause: Duration,
 }

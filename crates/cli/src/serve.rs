@@ -29,7 +29,7 @@ pub async fn run(options: Serve, data_dir: PathBuf) -> anyhow::Result<Exit> {
     let (http, socket) = (options.http, options.host.socket()?);
     let controller = Controller::start(config(options, &data_dir, api)?).await?;
     if let Err(error) = leave_runtime_file(&controller, api) {
-        // A full disk keeps nobody from being served.
+        // A full disk must not keep `serve` from starting.
         say::note(&format!(
             "note: {}; other commands find this server by --api-url http://{api}",
             crate::exit::chain(&error)

@@ -5,7 +5,7 @@
 //! the reason beside it: nothing is concluded from silence.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use engine::{Container, ContainerDetails, ContainerState, Engine, EngineError, Event, Limits, RestartPolicy};
@@ -14,7 +14,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
-use crate::supervise::supervise;
+use crate::supervise::{lock, supervise};
 
 /// The truth is looked up this often: DESIGN §4.
 const FULL_LIST: Duration = Duration::from_secs(10);
@@ -277,8 +277,4 @@ async fn inspect(engine: &dyn Engine, name: String) -> Option<(String, Settings)
     let details = tokio::time::timeout(INSPECT_WITHIN, engine.inspect(&name)).await.ok()?.ok()??;
     let ContainerDetails { container, limits, restart_policy, aliases, .. } = details;
     Some((container.id, Settings { asked, limits, restart_policy, aliases }))
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -13,7 +13,7 @@ pub(crate) mod door;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::fence::Fence;
-use crate::supervise::{Backoff, Repeated};
+use crate::supervise::{Backoff, Repeated, lock};
 
 /// Between two attempts to reach the ingress; doubles up to [`LONGEST_RETRY`], so that one that died is back within a
 /// second.
@@ -230,11 +230,6 @@ impl Front {
     fn control(&self) -> Option<Arc<dyn Door>> {
         lock(&self.shared.control).clone()
     }
-}
-
-/// No critical section here can stop half-way, so what a panicked task left behind is whole.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The table for all apps. A host name belongs to one app: an app without a record gives it up once an app with a record

@@ -97,7 +97,7 @@ fn instances(spec: &AppSpec, found: &mut Vec<Diagnostic>) {
     }
 }
 
-/// A first line that nobody heeds would leave the command to another program than it is written for.
+/// If a `#!` line were ignored, another program than the one it names would run the command.
 fn run_command(path: &str, common: &Common, found: &mut Vec<Diagnostic>) {
     let Some(Err(message)) = common.run_command.as_deref().and_then(interpreter) else { return };
     let wrong = Diagnostic::error(Code::BadFormat, format!("{path}.run_command"), message);

@@ -339,7 +339,7 @@ async fn await_answer(shared: &Shared, database: &Database, deadline: Instant) -
     Answer::Up
 }
 
-/// Why nobody will ever answer in a container; `None` while somebody may.
+/// Why a database cannot answer in this container any more; `None` while it still may.
 fn lost(container: Option<&Container>, address: Ipv4Addr) -> Option<String> {
     let Some(container) = container else { return Some("its container was removed".into()) };
     match container.state {
