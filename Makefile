@@ -47,7 +47,7 @@ upgrade: setup ## take over the running apps of the previous version under load 
 # The engine that is killed is one of its own, in a network namespace where nothing can be fetched.
 sweep: setup ## run the stories that take minutes: a hundred apps at once, the engine killed under a dead control (as root)
 	$(new_cases) $(CARGO) test --locked -p rollout --lib fixpoint
-	$(CARGO) test --locked -p boatyard --test stories -- --ignored --nocapture many:: signals::
+	$(CARGO) test --locked -p boatyard --test stories -- --ignored --nocapture many:: signals:: frozen:: full_disk::
 	scripts/private-engine $(CARGO) test --locked --offline -p boatyard --test stories -- --ignored --nocapture engine_restart::
 
 # Debian's stable and its newest: 26.1 and 28.5 in autumn 2026. The machine's own is what `make test` uses.

@@ -6,7 +6,7 @@ use bollard::exec::{StartExecOptions, StartExecResults};
 use bollard::models::{
     EndpointIpamConfig, EndpointSettings, ExecConfig, NetworkConnectRequest, NetworkDisconnectRequest,
 };
-use bollard::query_parameters::{InspectContainerOptions, RenameContainerOptionsBuilder};
+use bollard::query_parameters::{InspectContainerOptions, KillContainerOptions, RenameContainerOptionsBuilder};
 use futures::TryStreamExt;
 
 use crate::engine::connect;
@@ -25,6 +25,11 @@ impl ByHand {
     pub async fn rename(&self, called: &str) -> Result<()> {
         let options = RenameContainerOptionsBuilder::new().name(called).build();
         Ok(self.docker.rename_container(&self.id, options).await?)
+    }
+
+    /// Ends its process with SIGKILL.
+    pub async fn kill(&self) -> Result<()> {
+        Ok(self.docker.kill_container(&self.id, None::<KillContainerOptions>).await?)
     }
 
     pub async fn pause(&self) -> Result<()> {

@@ -10,12 +10,15 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::small_disk::SmallDisk;
 use crate::{engine, http};
 
 /// A running `boatyard serve` and what belongs to it.
 pub struct Installation {
     /// The binary that [`Installation::serve`] starts. A story about upgrades changes it.
     pub program: PathBuf,
+    /// Unmounted before the directory is removed.
+    disk: Option<SmallDisk>,
     directory: TempDir,
     api: SocketAddr,
     http: SocketAddr,
@@ -31,12 +34,26 @@ const LOOK_EVERY: Duration = Duration::from_millis(25);
 impl Installation {
     /// Starts the program on free ports. Repositories under [`Installation::sources`] may be named by path.
     pub async fn start(program: impl Into<PathBuf>) -> Result<Self> {
-        let directory = tempfile::Builder::new().prefix("by-").tempdir().context("a temporary directory")?;
-        std::fs::create_dir(directory.path().join("sources"))?;
+        Self::start_in(program.into(), new_directory()?, None).await
+    }
+
+    /// As [`Installation::start`], with the data directory on a disk of its own of so many bytes. Needs root.
+    pub async fn start_on_small_disk(program: impl Into<PathBuf>, bytes: u64) -> Result<Self> {
+        let directory = new_directory()?;
+        let disk = SmallDisk::mount(&directory.path().join("disk"), bytes)?;
+        Self::start_in(program.into(), directory, Some(disk)).await
+    }
+
+    async fn start_in(program: PathBuf, directory: TempDir, disk: Option<SmallDisk>) -> Result<Self> {
         let [api, http] = free_addresses()?;
-        let mut it = Self { program: program.into(), directory, api, http, serve: None, token: String::new() };
+        let mut it = Self { program, disk, directory, api, http, serve: None, token: String::new() };
         it.serve().await?;
         Ok(it)
+    }
+
+    /// The disk of [`Installation::start_on_small_disk`].
+    pub fn disk(&self) -> Option<&SmallDisk> {
+        self.disk.as_ref()
     }
 
     /// Starts `serve` again after it was killed or stopped.
@@ -340,7 +357,7 @@ impl Installation {
 
     /// The data directory.
     pub fn data(&self) -> PathBuf {
-        self.directory.path().join("data")
+        self.directory.path().join("disk").join("data")
     }
 
     fn serve_log(&self) -> PathBuf {
@@ -383,6 +400,14 @@ impl Drop for Installation {
         eprintln!("uninstall --purge failed; the installation's containers may be left behind:\n{failed}");
         assert!(std::thread::panicking(), "uninstall --purge failed");
     }
+}
+
+fn new_directory() -> Result<TempDir> {
+    let directory = tempfile::Builder::new().prefix("by-").tempdir().context("a temporary directory")?;
+    for name in ["sources", "disk"] {
+        std::fs::create_dir(directory.path().join(name))?;
+    }
+    Ok(directory)
 }
 
 /// Two ports that were free a moment ago.

@@ -7,3 +7,4 @@ pub mod http;
 pub mod installation;
 pub mod load;
 pub mod repo;
+pub mod small_disk;

@@ -9,6 +9,7 @@ mod command_line;
 mod crash;
 mod engine_restart;
 mod frozen;
+mod full_disk;
 mod jobs;
 mod many;
 mod neighbours;
