@@ -21,7 +21,7 @@ async fn list(client: &Client, output: &Output) -> anyhow::Result<Exit> {
     let answer = client.get("/v2/boatyard/unknown").await?;
     let apps = answer["unknown"]["apps"].as_array().cloned().unwrap_or_default();
     columns::print(UNKNOWN, &apps.iter().flat_map(rows).collect::<Vec<_>>(), output)?;
-    for notice in notices(&answer) {
+    for notice in notices(&answer).into_iter().chain(kept_volumes(&answer)) {
         say::note(&say::plain(&notice));
     }
     Ok(Exit::Done)
@@ -59,6 +59,24 @@ pub async fn say_notices(client: &Client) {
 fn notices(answer: &Value) -> Vec<String> {
     let all = answer["unknown"]["notices"].as_array().into_iter().flatten();
     all.filter_map(|it| it.as_str()).map(str::to_owned).collect()
+}
+
+/// A line for each volume that is kept although no database uses it, and how to remove them.
+fn kept_volumes(answer: &Value) -> Vec<String> {
+    let volumes = answer["unknown"]["volumes"].as_array().map_or(&[][..], Vec::as_slice);
+    let text = |it: &Value, key: &str| it[key].as_str().unwrap_or_default().to_owned();
+    let mut lines: Vec<_> = volumes
+        .iter()
+        .map(|it| {
+            let (volume, component, app) = (text(it, "volume"), text(it, "component"), text(it, "app"));
+            format!("Volume {volume} keeps the data of {component}, a former database of app {app}.")
+        })
+        .collect();
+    if !volumes.is_empty() {
+        let names = volumes.iter().map(|it| text(it, "volume")).collect::<Vec<_>>().join(" ");
+        lines.push(format!("To delete this data for good: docker volume rm {names}"));
+    }
+    lines
 }
 
 /// One row for each container, or one for an app that only has routes or networks.

@@ -48,6 +48,17 @@ pub struct UnknownContainer {
     pub routed: bool,
 }
 
+/// A volume with the data of a database that no app has any more: its app was deleted, or its spec no longer names it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct KeptVolume {
+    /// The volume's name on the engine.
+    pub volume: String,
+    /// The app's id.
+    pub app: AppId,
+    /// The database's name in that app.
+    pub component: String,
+}
+
 /// Everything unknown, and what people should know about it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct UnknownList {
@@ -55,6 +66,8 @@ pub struct UnknownList {
     pub notices: Vec<String>,
     /// Apps and parts of apps, by id.
     pub apps: Vec<UnknownApp>,
+    /// Volumes that are kept although no database uses them, by name.
+    pub volumes: Vec<KeptVolume>,
 }
 
 /// What the records explain.
@@ -65,6 +78,8 @@ pub(crate) struct Records {
     pub deleted: BTreeSet<AppId>,
     /// Containers of databases.
     pub databases: BTreeSet<InstanceName>,
+    /// Volumes of the databases that apps have now.
+    pub volumes: BTreeSet<String>,
 }
 
 /// What is there.
@@ -133,6 +148,20 @@ pub(crate) fn find(seen: &Seen, records: &Records) -> Vec<UnknownApp> {
     all.into_values().collect()
 }
 
+/// Volumes that no database uses, and that no unknown app's database may be using.
+fn kept_volumes(seen: &Seen, records: &Records) -> Vec<KeptVolume> {
+    let is_kept = |it: &&Volume| records.knows_app(&it.identity) && !records.volumes.contains(&it.name);
+    let is_data = |it: &&Volume| it.identity.role == Role::Volume;
+    let kept = seen.volumes.iter().filter(is_data).filter(is_kept).map(|it| KeptVolume {
+        volume: it.name.clone(),
+        app: AppId::from(it.identity.app.as_str()),
+        component: it.identity.component.clone(),
+    });
+    let mut kept: Vec<_> = kept.collect();
+    kept.sort_by(|a, b| a.volume.cmp(&b.volume));
+    kept
+}
+
 pub(crate) fn runs(container: &Container) -> bool {
     matches!(container.state, ContainerState::Running | ContainerState::Restarting | ContainerState::Paused)
 }
@@ -141,6 +170,7 @@ pub(crate) fn runs(container: &Container) -> bool {
 pub(crate) async fn list(shared: &Shared) -> Result<UnknownList, ControlError> {
     let (seen, records) = look(shared).await?;
     let apps = find(&seen, &records);
+    let volumes = kept_volumes(&seen, &records);
     let mut notices = Vec::new();
     if let Some(notice) = shared.older_database() {
         notices.push(notice);
@@ -161,7 +191,7 @@ pub(crate) async fn list(shared: &Shared) -> Result<UnknownList, ControlError> {
             if count == 1 { "s" } else { "" },
         ));
     }
-    Ok(UnknownList { notices, apps })
+    Ok(UnknownList { notices, apps, volumes })
 }
 
 async fn look(shared: &Shared) -> Result<(Seen, Records), ControlError> {
@@ -176,11 +206,13 @@ async fn look(shared: &Shared) -> Result<(Seen, Records), ControlError> {
         routed: shared.front.routed(),
     };
     // Read after the engine: what was made meanwhile is on record.
+    let databases = store.databases().await?;
     let records = Records {
         apps: store.apps().await?.into_iter().map(|it| (it.id.clone(), it)).collect(),
         app_ids: store.app_ids().await?,
         deleted: store.deleted_apps().await?,
-        databases: store.databases().await?.into_iter().map(|it| it.container).collect(),
+        volumes: databases.iter().filter(|it| it.wanted).map(|it| it.volume.clone()).collect(),
+        databases: databases.into_iter().map(|it| it.container).collect(),
     };
     Ok((seen, records))
 }

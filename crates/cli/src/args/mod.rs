@@ -73,7 +73,7 @@ pub enum Command {
 
 #[derive(Debug, Subcommand)]
 pub enum Unknown {
-    /// List apps and containers that no record explains; they go on running
+    /// List apps and containers that no record explains (they go on running), and volumes that no database uses
     #[command(visible_alias = "ls")]
     List {
         #[command(flatten)]

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use engine::Engine as _;
 use rollout::deployment::Stage;
 use rollout::ids::AppId;
 use tempfile::TempDir;
@@ -12,6 +13,7 @@ use tokio::time::sleep;
 use super::house::{House, caller, spec};
 use super::simulation::simulate;
 use crate::error::ControlError;
+use crate::unknown::KeptVolume;
 
 /// A house whose database was put back: since the backup, `shop` was updated and restarted, and `other` was created.
 /// Also gives what ran before the database was put back, and what was routed.
@@ -108,5 +110,21 @@ fn an_unknown_app_is_removed_by_a_command_and_a_part_that_serves_is_not() {
         assert!(house.ingress.taken().pop().unwrap().table.apps.iter().all(|it| it.app != other.as_str()));
         let left = house.controller().unknown().await.unwrap().apps;
         assert!(left.iter().all(|it| it.app != other), "{left:?}");
+    });
+}
+
+#[test]
+fn the_volume_of_a_deleted_apps_database_is_listed_until_it_is_removed() {
+    simulate(async {
+        let (house, app) = House::with_app().await;
+        let database = house.state(&app).await.databases[0].clone();
+        assert_eq!(house.controller().unknown().await.unwrap().volumes, []);
+        house.controller().delete_app(&app).await.unwrap();
+        house.gone(&app).await;
+        let kept = || async { house.controller().unknown().await.unwrap().volumes };
+        let component = database.name.to_string();
+        assert_eq!(kept().await, [KeptVolume { volume: database.volume.clone(), app: app.clone(), component }]);
+        house.engine.remove_volume(&database.volume).await.unwrap();
+        assert_eq!(kept().await, []);
     });
 }
