@@ -64,7 +64,7 @@ pub const INSTANCES: &[Column] = &[
     usual("ComponentName", "Component Name", |it| text(it, "/component_name")),
     usual("ComponentType", "Component Type", |it| text(it, "/component_type")),
     usual("InstanceAlias", "Instance Alias", |it| text(it, "/instance_alias")),
-    usual("Status", "Status", |it| text(it, "/boatyard/phase")),
+    usual("Status", "Status", instance_status),
     more("Phase", "Phase", |it| text(it, "/boatyard/phase")),
     more("ContainerID", "Container ID", |it| text(it, "/boatyard/container_id")),
     usual("Started", "Started At", |it| text(it, "/boatyard/started_at")),
@@ -131,6 +131,16 @@ fn progress(deployment: &Value) -> String {
     match count("error_steps") {
         0 => format!("{}/{}", count("success_steps"), count("total_steps")),
         errors => format!("{}/{} (errors: {errors})", count("success_steps"), count("total_steps")),
+    }
+}
+
+/// The phase, and whether the instance can start no more processes.
+fn instance_status(instance: &Value) -> String {
+    let phase = text(instance, "/boatyard/phase");
+    let count = |name: &str| instance.pointer(&format!("/boatyard/{name}")).and_then(Value::as_u64);
+    match (count("processes"), count("process_limit")) {
+        (Some(running), Some(limit)) if running >= limit => format!("{phase} (at its limit of {limit} processes)"),
+        _ => phase,
     }
 }
 
@@ -218,6 +228,14 @@ mod tests {
         let told = [0, 1, 2].map(|ready| app_status(&app(ready)));
         assert_eq!(told, ["ACTIVE (no instance serves)", "ACTIVE (1 of 2 instances serve)", "ACTIVE"]);
         assert_eq!(app_phase(&app(0)), "ACTIVE");
+    }
+
+    #[test]
+    fn an_instance_at_its_process_limit_says_so() {
+        let of = |running: u64| {
+            instance_status(&json!({ "boatyard": { "phase": "ready", "processes": running, "process_limit": 1024 } }))
+        };
+        assert_eq!([1023, 1024].map(of), ["ready", "ready (at its limit of 1024 processes)"]);
     }
 
     #[test]

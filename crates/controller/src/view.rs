@@ -1,5 +1,6 @@
 //! What the controller answers: records as they are, joined for one question.
 
+use engine::ProcessCount;
 use rollout::ids::{AppId, ComponentName, DeploymentId, InstanceName};
 use rollout::instance::InstancePhase;
 use serde::Serialize;
@@ -62,6 +63,8 @@ pub struct InstanceView {
     pub restarts: u64,
     /// How it ended last.
     pub last_end: Option<LastEnd>,
+    /// How many processes and threads it has, where it runs and the engine counts them.
+    pub processes: Option<ProcessCount>,
 }
 
 /// One page of a longer list.

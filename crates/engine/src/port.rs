@@ -193,6 +193,20 @@ pub struct ContainerDetails {
     pub aliases: Vec<String>,
 }
 
+/// How many processes and threads a container has, and how many it may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct ProcessCount {
+    pub running: u64,
+    pub limit: u64,
+}
+
+impl ProcessCount {
+    /// Starting one more process or thread fails in the container.
+    pub fn is_at_limit(self) -> bool {
+        self.running >= self.limit
+    }
+}
+
 /// A container that this installation made, as its records remember it. An id is never given twice, so it proves which
 /// container is meant when the name no longer does.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -376,6 +390,8 @@ pub trait Engine: Send + Sync + 'static {
     async fn list(&self) -> Result<Vec<Container>, EngineError>;
     /// One container by name; `None` when there is none, or one that is not ours.
     async fn inspect(&self, name: &str) -> Result<Option<ContainerDetails>, EngineError>;
+    /// `None` for a container that does not run, that does not exist, or whose processes the engine does not count.
+    async fn process_count(&self, name: &str) -> Result<Option<ProcessCount>, EngineError>;
     /// Creates it, or finds the one with this name that carries our MAC and the same identity. Returns the container's id.
     /// A container of that name that is not ours is [`EngineError::NameTaken`]; a volume that is not there is
     /// [`EngineError::NotFound`], since the engine would make an empty one.

@@ -96,6 +96,9 @@ pub enum Reason {
         within: Duration,
         /// Why the newest check did not pass; `None` for one that has no check, or was not asked.
         check: Option<ProbeFailure>,
+        /// Its limit of processes and threads, when it had reached it.
+        #[serde(default)]
+        process_limit: Option<u64>,
     },
     /// Its process ended before it was ready.
     Exited {
@@ -326,8 +329,11 @@ impl fmt::Display for Open {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotReady { within, check } => {
-                write!(f, "did not pass its health check within {} s{}", within.as_secs(), so_far(check.as_ref()))
+            Self::NotReady { within, check, process_limit } => {
+                write!(f, "did not pass its health check within {} s{}", within.as_secs(), so_far(check.as_ref()))?;
+                process_limit.map_or(Ok(()), |limit| {
+                    write!(f, "; it has {limit} processes and threads, and may have no more: a larger instance_size_slug allows more")
+                })
             }
             Self::Exited { code: Some(code) } => write!(f, "ended with exit code {code} before it was ready"),
             Self::Exited { code: None } => write!(f, "ended before it was ready"),

@@ -19,6 +19,7 @@ pub(crate) fn instances(all: &[InstanceView]) -> Vec<Value> {
                 "boatyard": {
                     "phase": it.phase, "container_id": it.container_id, "started_at": it.started_at,
                     "restarts": it.restarts, "last_end": it.last_end,
+                    "processes": it.processes.map(|it| it.running), "process_limit": it.processes.map(|it| it.limit),
                 },
             })
         })

@@ -84,6 +84,7 @@ pub fn instances() -> Vec<InstanceView> {
     let of = |component: &str, kind, phase| InstanceView {
         restarts: 0,
         last_end: None,
+        processes: None,
         instance_name: format!("by-1-shop-{component}").as_str().into(),
         component_name: component.into(),
         component_type: kind,

@@ -295,6 +295,10 @@ impl AppTask {
                 (Reason::Exited { .. }, Some(limit)) if ran_out_of_memory(engine.as_ref(), name.as_str()).await => {
                     Reason::OutOfMemory { limit }
                 }
+                (Reason::NotReady { within, check, .. }, _) => {
+                    let process_limit = process_limit_reached(engine.as_ref(), name.as_str()).await;
+                    Reason::NotReady { within: *within, check: check.clone(), process_limit }
+                }
                 _ => reason,
             };
             Done::GivenUp { instance: name, reason, tail }
@@ -380,6 +384,12 @@ pub(super) async fn start_at(engine: &dyn Engine, name: &str, place: Option<Plac
 /// Whether the kernel ended the container's process for lack of memory, as far as the engine tells.
 pub(super) async fn ran_out_of_memory(engine: &dyn Engine, name: &str) -> bool {
     matches!(engine.inspect(name).await, Ok(Some(details)) if details.oom_killed)
+}
+
+/// The container's limit of processes and threads, if it has reached it.
+async fn process_limit_reached(engine: &dyn Engine, name: &str) -> Option<u64> {
+    let count = engine.process_count(name).await.ok().flatten()?;
+    count.is_at_limit().then_some(count.limit)
 }
 
 /// The last lines of a container's log, as people may see them; what can be had in a few seconds.

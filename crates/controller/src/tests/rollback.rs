@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use app_spec::{AppSpec, JobKind, Source};
-use engine::LogStream;
 use engine::fake::{Behaviour, Verb};
+use engine::{LogStream, ProcessCount};
 use rollout::deployment::Stage;
 use rollout::ids::{AppId, ComponentName, DeploymentId, RevisionId};
 use rollout::limits;
@@ -40,6 +40,20 @@ fn a_revision_that_never_listens_fails_and_the_same_old_instances_serve_on() {
         assert!(said.contains(":8080 refused the connection; usual causes: the app listens on 127.0.0.1"), "{said}");
         assert!(said.contains("; web.0, web.1 still serve"), "{said}");
         assert_eq!(house.state(&app).await.app.active, active, "the deployment before it is still the active one");
+    });
+}
+
+#[test]
+fn a_failed_health_check_names_the_process_limit_that_the_instance_reached() {
+    simulate(async {
+        let (house, app) = House::with_app().await;
+        let since = house.engine.calls().len();
+        house.update(&app, "stuck").await;
+        let started = house.called(since, Verb::Start, "-web-").await;
+        house.engine.set_process_count(&started.what, ProcessCount { running: 1024, limit: 1024 });
+        house.settle(&app, Stage::Failed).await;
+        let message = house.newest(&app).await.failure.unwrap().message;
+        assert!(message.contains("; it has 1024 processes and threads, and may have no more"), "{message}");
     });
 }
 

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
+use std::pin::pin;
 use std::time::Duration;
 
 use bollard::errors::Error;
@@ -15,8 +16,8 @@ use bollard::models::{
 };
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, InspectContainerOptions, ListContainersOptionsBuilder,
-    RemoveContainerOptionsBuilder, RenameContainerOptionsBuilder, StartContainerOptions, StopContainerOptionsBuilder,
-    WaitContainerOptionsBuilder,
+    RemoveContainerOptionsBuilder, RenameContainerOptionsBuilder, StartContainerOptions, StatsOptionsBuilder,
+    StopContainerOptionsBuilder, WaitContainerOptionsBuilder,
 };
 use futures::StreamExt;
 
@@ -109,6 +110,19 @@ impl DockerEngine {
             }
         }
         Ok(None)
+    }
+
+    pub(super) async fn count_processes(&self, name: &str) -> Result<Option<ProcessCount>, EngineError> {
+        let Some(container) = self.find(name).await? else { return Ok(None) };
+        let options = StatsOptionsBuilder::default().stream(false).one_shot(true).build();
+        let mut answers = pin!(self.docker.stats(&container.id, Some(options)));
+        let first = async { answers.next().await.transpose() };
+        let counted = match self.call("stats", DEADLINE, first).await {
+            Ok(answer) => answer.and_then(|it| it.pids_stats),
+            Err(error) if failure::status(&error) == Some(404) => None,
+            Err(error) => return Err(error),
+        };
+        Ok(counted.and_then(|it| Some(ProcessCount { running: it.current?, limit: it.limit.filter(|it| *it > 0)? })))
     }
 
     async fn raw_inspect(&self, name_or_id: &str) -> Result<Option<ContainerInspectResponse>, EngineError> {

@@ -174,6 +174,10 @@ impl Engine for DockerEngine {
         self.inspect_container(name).await
     }
 
+    async fn process_count(&self, name: &str) -> Result<Option<ProcessCount>, EngineError> {
+        self.count_processes(name).await
+    }
+
     async fn create(&self, spec: &ContainerSpec) -> Result<String, EngineError> {
         self.create_container(spec).await
     }

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use tokio::sync::{broadcast, watch};
 
+use crate::ProcessCount;
 use crate::port::{Container, ContainerSpec, Event, Limits, LogStream, NetworkSpec, RestartPolicy};
 pub use script::{Call, Verb};
 use world::World;
@@ -171,6 +172,13 @@ impl FakeEngine {
     pub fn run_out_of_memory(&self, name: &str) {
         let back_off = self.change(|world| world.run_out_of_memory(name));
         self.after_exit(name, back_off);
+    }
+
+    /// What the engine counts in a running container from now on.
+    pub fn set_process_count(&self, name: &str, count: ProcessCount) {
+        self.change(|world| {
+            world.get_mut(name).expect("a container that the test made").process_count = Some(count);
+        });
     }
 
     /// From now on the list shows a process that ended as running for this long after the event of its end, as an engine

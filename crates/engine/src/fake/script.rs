@@ -10,6 +10,7 @@ pub enum Verb {
     Info,
     List,
     Inspect,
+    ProcessCount,
     Create,
     Start,
     SetRestartPolicy,

@@ -118,6 +118,11 @@ impl Engine for FakeEngine {
         .await
     }
 
+    async fn process_count(&self, name: &str) -> Result<Option<ProcessCount>, EngineError> {
+        let counted = |world: &mut World| world.find(name).and_then(|process| process.process_count);
+        self.perform(Verb::ProcessCount, name, |world| Ok(counted(world))).await
+    }
+
     async fn create(&self, spec: &ContainerSpec) -> Result<String, EngineError> {
         self.perform(Verb::Create, &spec.name, |world| world.create(spec)).await
     }

@@ -68,6 +68,8 @@ pub(super) struct Process {
     pub restarts: u32,
     /// The kernel ended its last process for lack of memory.
     pub out_of_memory: bool,
+    /// Nothing is counted unless a test sets it.
+    pub process_count: Option<ProcessCount>,
     /// Until then the list shows it as running.
     listed_as_running_until: Option<Instant>,
     /// Counts starts, so that the end of one run is not taken for the end of the next.
@@ -221,6 +223,7 @@ impl World {
             log: Vec::new(),
             restarts: 0,
             out_of_memory: false,
+            process_count: None,
             listed_as_running_until: None,
             run: 0,
             started: None,

@@ -238,3 +238,20 @@ async fn lack_of_memory_is_told_by_the_containers_state_and_by_events() {
     }
     assert!(actions.contains(&("oom".into(), None)) && actions.contains(&("die".into(), Some(137))), "{actions:?}");
 }
+
+#[tokio::test]
+async fn the_processes_of_a_running_container_are_counted_beside_their_limit() {
+    let world = World::new().await;
+    let image = world.image().await;
+    let spec = world.spec("web", &image, &["serve"]);
+    let engine = &world.engine;
+    assert_eq!(engine.process_count(&spec.name).await.unwrap(), None);
+    engine.create(&spec).await.unwrap();
+    assert_eq!(engine.process_count(&spec.name).await.unwrap(), None);
+    engine.start(&spec.name).await.unwrap();
+    let count = engine.process_count(&spec.name).await.unwrap().expect("it runs");
+    assert_eq!(count.limit, 1024);
+    assert!(count.running >= 1 && !count.is_at_limit(), "{count:?}");
+    engine.stop(&spec.name, Duration::from_secs(5)).await.unwrap();
+    assert_eq!(engine.process_count(&spec.name).await.unwrap(), None);
+}

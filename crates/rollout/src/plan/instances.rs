@@ -81,7 +81,7 @@ fn await_ready(view: &View<'_>, instance: &Instance, target: &Target, plan: &mut
     }
     let check = instance.probe_failure.clone();
     if view.now >= deadline {
-        let reason = Reason::NotReady { within: target.timing.ready_within, check };
+        let reason = Reason::NotReady { within: target.timing.ready_within, check, process_limit: None };
         return plan.steps.push(Step::GiveUp { instance: instance.name.clone(), reason });
     }
     let (component, slot) = (instance.component.clone(), instance.slot);

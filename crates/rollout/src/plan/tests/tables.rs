@@ -222,7 +222,7 @@ fn a_new_instance_comes_up_or_is_given_up() {
     let starting = || new(0, P::Starting);
     let exited = |code| ContainerSeen::Exited { code: Some(code) };
     let web = || vec![wants("web", 1)];
-    let not_ready = Reason::NotReady { within: Duration::from_secs(90), check: None };
+    let not_ready = Reason::NotReady { within: Duration::from_secs(90), check: None, process_limit: None };
     let refused = Reason::Refused { message: "no such image".into() };
     check(vec![
         case("written down only", web(), there(vec![new(0, P::Intended)]), vec![named(create, "web-0-new")]),
@@ -346,7 +346,7 @@ fn a_worker_without_a_probe_is_ready_after_it_stayed_up() {
     let plan_now = plan(std::slice::from_ref(&target), &frozen, NOW);
     assert_eq!(plan_now.steps, vec![named(revive, "jobs-0-new")]);
     frozen.instances[0].since = Timestamp(NOW.0 - 90_000);
-    let reason = Reason::NotReady { within: Duration::from_secs(90), check: None };
+    let reason = Reason::NotReady { within: Duration::from_secs(90), check: None, process_limit: None };
     assert_eq!(plan(&[target], &frozen, NOW).steps, vec![give_up("jobs-0-new", reason)]);
 }
 
@@ -619,7 +619,7 @@ fn one_that_is_given_up_takes_what_its_last_check_said_along() {
         it.probe_failure = Some(check.clone());
     });
     let steps = plan(&[wants("web", 1)], &there(vec![late]), NOW).steps;
-    let reason = Reason::NotReady { within: Duration::from_secs(90), check: Some(check) };
+    let reason = Reason::NotReady { within: Duration::from_secs(90), check: Some(check), process_limit: None };
     assert_eq!(steps, vec![give_up("web-0-new", reason.clone())]);
     assert_eq!(reason.to_string(), "did not pass its health check within 90 s: 10.0.0.5:80 answered with status 401");
 }
