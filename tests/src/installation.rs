@@ -175,11 +175,31 @@ impl Installation {
 
     /// Makes an app from a spec in YAML and waits until it serves.
     pub async fn create(&self, spec: &str) -> Result<Value> {
-        let answer = http::yaml(self.api, "/v2/apps", &self.token, spec).await?;
-        ensure!(answer.0 == 200, "create answered {}: {}", answer.0, answer.1);
-        let app = text(&answer.1, "/app/id")?;
-        let deployment = text(&answer.1, "/app/pending_deployment/id")?;
+        let (status, answer) = http::yaml(self.api, "/v2/apps", &self.token, spec).await?;
+        let gave_up = answer["message"].as_str().is_some_and(|it| it.starts_with("no answer within"));
+        if status == 500 && gave_up {
+            // On a busy machine the API stops waiting after 30 s. The app is created all the same.
+            let name = spec.lines().find_map(|line| line.strip_prefix("name: ")).context("the spec has a name")?;
+            return self.wait_created(name).await;
+        }
+        ensure!(status == 200, "create answered {status}: {answer}");
+        let app = text(&answer, "/app/id")?;
+        let deployment = text(&answer, "/app/pending_deployment/id")?;
         self.wait_active(&app, &deployment).await
+    }
+
+    /// Waits until an app is on record and its first deployment serves.
+    async fn wait_created(&self, name: &str) -> Result<Value> {
+        let deadline = Instant::now() + ENDS_WITHIN;
+        loop {
+            let (status, answer) = self.call("GET", &format!("/v2/apps/{name}/deployments"), None).await?;
+            if status == 200 {
+                let newest = answer["deployments"].get(0).context("an app has a deployment from the start")?;
+                return self.wait_active(name, &text(newest, "/id")?).await;
+            }
+            ensure!(Instant::now() < deadline, "app {name} was never created:\n{}", self.log());
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
     }
 
     /// Replaces an app's spec; returns the deployment's id.
