@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::fence::Fence;
-use crate::supervise::{Backoff, Repeated, lock};
+use crate::supervise::{Backoff, lock};
 
 /// Between two attempts to reach the ingress; doubles up to [`LONGEST_RETRY`], so that one that died is back within a
 /// second.
@@ -109,7 +109,6 @@ impl Front {
             version: 0,
             refused: Vec::new(),
             refusals: Backoff::new(RETRY, LONGEST_RETRY),
-            reasons: Repeated::default(),
         };
         tokio::spawn(keeper.run(opened, stop));
         Ok(Self { shared, work })
@@ -290,7 +289,6 @@ struct Keeper {
     /// What the ingress left out of the newest table.
     refused: Vec<RouteRefused>,
     refusals: Backoff,
-    reasons: Repeated,
 }
 
 /// Why a connection to the ingress is not used any longer.
@@ -349,9 +347,7 @@ impl Keeper {
                     warn!(%why, "the connection to the ingress is lost; connecting again, or starting it again");
                 }
                 Ended::Refused(why) => {
-                    if self.reasons.is_due(&why) {
-                        warn!(%why, "the ingress refused the routes; saying hello again");
-                    }
+                    warn!(%why, "the ingress refused the routes; saying hello again");
                     tokio::time::sleep(self.refusals.pause()).await;
                 }
                 Ended::Idle => return,
@@ -377,10 +373,7 @@ impl Keeper {
                     info!("connected to the ingress again");
                     return Some(opened);
                 }
-                Err(why) if self.reasons.is_due(&why) => {
-                    warn!(%why, "the ingress cannot be started or does not answer; trying again");
-                }
-                Err(_) => {}
+                Err(why) => warn!(%why, "the ingress cannot be started or does not answer; trying again"),
             }
         }
     }
@@ -439,7 +432,6 @@ impl Keeper {
         control.set_table(RouteTable { version, apps }).await?;
         self.version = version;
         self.refusals.reset();
-        self.reasons.clear();
         let mut status = control.status().await.map_err(Unsent::Gone)?;
         self.tell_refused(std::mem::take(&mut status.refused));
         *lock(&self.shared.open) = std::mem::take(&mut status.open);

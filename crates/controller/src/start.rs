@@ -29,7 +29,7 @@ use crate::logbook::Logbook;
 use crate::mirrors;
 use crate::names::Names;
 use crate::probe::{Asker, OverTheNetwork};
-use crate::supervise::{Repeated, supervise};
+use crate::supervise::supervise;
 use crate::workshop::Workshop;
 
 /// Everything a running controller stands on.
@@ -165,12 +165,9 @@ fn source(config: &Config, directory: &DataDir) -> Source {
 /// database never heard of stay, and are logged: the database may be older than they are.
 async fn sweep(shared: Arc<Shared>) {
     let mut view = shared.watch.view();
-    let (mut unknown, mut lost) = (Repeated::default(), Repeated::default());
     loop {
         tokio::time::sleep(SWEEP_EVERY).await;
-        if let Err(problem) = shared.store.check_files().await
-            && lost.is_due(&problem.to_string())
-        {
+        if let Err(problem) = shared.store.check_files().await {
             error!(error = %problem, "changes cannot be kept");
         }
         let seen = view.borrow_and_update().clone();
@@ -198,7 +195,7 @@ async fn sweep(shared: Arc<Shared>) {
         strangers.sort_by(|a, b| a.name.cmp(&b.name));
         let names: Vec<_> = strangers.into_iter().map(|it| it.name.as_str()).collect();
         let names = names.join(", ");
-        if !names.is_empty() && unknown.is_due(&names) {
+        if !names.is_empty() {
             warn!(containers = names, "no record explains these; they go on running. See: boatyard unknown list");
         }
     }

@@ -1,4 +1,4 @@
-//! Long-lived tasks that survive a panic, pauses that grow, and log lines that repeat less and less often.
+//! Long-lived tasks that survive a panic, and pauses that grow.
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -74,39 +74,6 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Decides when a line that could be logged at every attempt is logged: when it changes, and then after growing pauses.
-#[derive(Debug)]
-pub(crate) struct Repeated {
-    last: Option<(String, Instant)>,
-    pauses: Backoff,
-}
-
-impl Default for Repeated {
-    /// Repeats after 10 s, 20 s, 40 s and so on, at least every 10 minutes.
-    fn default() -> Self {
-        Self { last: None, pauses: Backoff::new(Duration::from_secs(10), Duration::from_secs(600)) }
-    }
-}
-
-impl Repeated {
-    /// Whether to log `line` now.
-    pub fn is_due(&mut self, line: &str) -> bool {
-        let now = Instant::now();
-        match &self.last {
-            Some((last, due)) if last == line && now < *due => return false,
-            Some((last, _)) if last == line => {}
-            _ => self.pauses.reset(),
-        }
-        self.last = Some((line.to_owned(), now + self.pauses.pause()));
-        true
-    }
-
-    /// The trouble is over; the next one is logged at once.
-    pub fn clear(&mut self) {
-        self.last = None;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -132,23 +99,6 @@ mod tests {
         };
         supervise("test", stop.clone(), work).await;
         assert!(stop.is_cancelled());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_line_is_logged_when_it_changes_and_then_after_growing_pauses() {
-        let mut repeated = Repeated::default();
-        let mut logged = Vec::new();
-        for second in 0..200 {
-            if repeated.is_due("no answer") {
-                logged.push(second);
-            }
-            tokio::time::advance(Duration::from_secs(1)).await;
-        }
-        assert_eq!(logged, [0, 10, 30, 70, 150]);
-        assert!(repeated.is_due("another reason"));
-        assert!(!repeated.is_due("another reason"));
-        repeated.clear();
-        assert!(repeated.is_due("another reason"));
     }
 
     #[test]

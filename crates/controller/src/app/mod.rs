@@ -53,7 +53,6 @@ use crate::logbook::Logbook;
 use crate::names::Names;
 use crate::probe::{self, Asker, Health, Prober};
 use crate::specs::Specs;
-use crate::supervise::Repeated;
 use crate::workshop::Workshop;
 
 pub(crate) use accept::{Ask, check_restart, unchanged};
@@ -256,9 +255,6 @@ pub(crate) struct AppTask {
     pace: clock::Pace,
     /// The deployment after which old images and old history were last removed.
     swept_after: Option<DeploymentId>,
-    /// Troubles that last are logged after growing pauses.
-    store_trouble: Repeated,
-    route_trouble: Repeated,
     /// Everything of the app is gone.
     ended: bool,
 }
@@ -308,8 +304,6 @@ impl AppTask {
             look_again: None,
             pace: clock::Pace::new(),
             swept_after: None,
-            store_trouble: Repeated::default(),
-            route_trouble: Repeated::default(),
             ended: false,
         }
     }
@@ -318,15 +312,10 @@ impl AppTask {
         let stop = self.shared.stop.clone();
         while !self.ended && !stop.is_cancelled() {
             let pause = match self.turn().await {
-                Ok(true) => {
-                    self.store_trouble.clear();
-                    continue;
-                }
+                Ok(true) => continue,
                 Ok(false) => None,
                 Err(problem) => {
-                    if self.store_trouble.is_due(&problem.to_string()) {
-                        error!(error = %problem, "cannot write to the store; trying again");
-                    }
+                    error!(error = %problem, "cannot write to the store; trying again");
                     Some(STORE_PAUSE)
                 }
             };

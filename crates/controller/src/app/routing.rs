@@ -49,14 +49,10 @@ impl AppTask {
         self.routing = false;
         match result {
             Ok(()) => {
-                self.route_trouble.clear();
                 self.counted(&sent);
                 self.routes = Some((routes, sent));
             }
-            Err(why) if self.route_trouble.is_due(&why) => {
-                warn!(%why, "the ingress did not take the routes; they are sent again");
-            }
-            Err(_) => {}
+            Err(why) => warn!(%why, "the ingress did not take the routes; they are sent again"),
         }
         Ok(())
     }
