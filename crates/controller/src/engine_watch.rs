@@ -1,7 +1,7 @@
 //! What the engine shows: a full list every 10 s and after every hint, for all apps together; and of single containers what
 //! the list leaves out, once at the start and after every hint that it changed.
 //!
-//! Events only make it quick, the list is the truth (M15). A list that cannot be had leaves the last one standing, with
+//! Events only make it quick, the list is the truth (M15). A list that cannot be had leaves the last one in place, with
 //! the reason beside it: nothing is concluded from silence.
 
 use std::collections::{HashMap, HashSet};

@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use crate::ids::ComponentName;
 use crate::job::JobOutcome;
-use crate::plan::Standing;
+use crate::plan::RolloutStatus;
 
 /// Where a deployment stands. Finer than [`Phase`], which is what clients know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -193,7 +193,7 @@ pub struct Facts {
     /// Another deployment of the app rolls.
     pub rollout_taken: bool,
     /// Where the instances stand against the targets in force.
-    pub standing: Option<Standing>,
+    pub rollout_status: Option<RolloutStatus>,
     /// A new instance was given up; the sentence says which and why.
     pub given_up: Option<Failure>,
     /// While it rolls back: an instance of the previous targets was given up; the sentence says which and why.
@@ -272,12 +272,12 @@ pub fn next_move(stage: Stage, facts: &Facts, parallel_builds: usize) -> Move {
         Stage::Preparing => parts(&facts.databases, usize::MAX, "DatabaseFailed", Move::Database)
             .or_else(|| jobs(&facts.pre_deploy, "PreDeployJobFailed"))
             .unwrap_or(Move::Go(Event::Prepared)),
-        Stage::Rolling => match (&facts.given_up, &facts.standing) {
+        Stage::Rolling => match (&facts.given_up, &facts.rollout_status) {
             (Some(failure), _) => Move::Fail(failure.clone()),
-            (None, Some(Standing::Lost(instance))) => {
+            (None, Some(RolloutStatus::Failed(instance))) => {
                 Move::Fail(failure(None, "InstanceLost", format!("{instance} was ready and stopped answering")))
             }
-            (None, Some(Standing::Done)) => Move::Go(Event::Rolled),
+            (None, Some(RolloutStatus::Complete)) => Move::Go(Event::Rolled),
             (None, _) => Move::Wait,
         },
         Stage::Finishing => jobs(&facts.post_deploy, "PostDeployJobFailed").unwrap_or(Move::Go(Event::Succeeded)),
@@ -290,9 +290,11 @@ pub fn next_move(stage: Stage, facts: &Facts, parallel_builds: usize) -> Move {
 /// earlier if a person cancels or a newer deployment waits. One failed try is enough for that: whoever waits must not wait
 /// for more tries of something that just failed, and what serves goes on serving.
 fn rollback_move(facts: &Facts) -> Move {
-    match (&facts.standing, &facts.restore_failed) {
-        (Some(Standing::Done), _) => Move::Go(Event::RolledBack),
-        (Some(Standing::Lost(instance)), _) => Move::Abandon(format!("{instance} was restored and stopped answering")),
+    match (&facts.rollout_status, &facts.restore_failed) {
+        (Some(RolloutStatus::Complete), _) => Move::Go(Event::RolledBack),
+        (Some(RolloutStatus::Failed(instance)), _) => {
+            Move::Abandon(format!("{instance} was restored and stopped answering"))
+        }
         (_, Some(why)) if facts.cancel_asked || facts.newer_waits || facts.overdue => Move::Abandon(why.clone()),
         _ if facts.overdue => Move::Abandon("the previous version did not serve again in the time that has".into()),
         _ => Move::Wait,
@@ -410,15 +412,17 @@ mod tests {
 
     #[test]
     fn a_rollout_ends_when_all_is_done_or_something_was_given_up() {
-        let rolling = |standing, given_up| {
-            next_move(Stage::Rolling, &Facts { standing: Some(standing), given_up, ..Facts::default() }, 2)
+        let rolling = |rollout_status, given_up| {
+            next_move(Stage::Rolling, &Facts { rollout_status: Some(rollout_status), given_up, ..Facts::default() }, 2)
         };
         let why = Failure { component: Some("api".into()), code: "X".into(), message: "api.0 did not come up".into() };
-        assert_eq!(rolling(Standing::Coming, None), Move::Wait);
-        assert_eq!(rolling(Standing::Serving, None), Move::Wait, "replaced ones are still on their way out");
-        assert_eq!(rolling(Standing::Done, None), Move::Go(Event::Rolled));
-        assert_eq!(rolling(Standing::Done, Some(why.clone())), Move::Fail(why));
-        assert!(matches!(rolling(Standing::Lost("web-0".into()), None), Move::Fail(it) if it.code == "InstanceLost"));
+        assert_eq!(rolling(RolloutStatus::Progressing, None), Move::Wait);
+        assert_eq!(rolling(RolloutStatus::Draining, None), Move::Wait, "replaced ones are still on their way out");
+        assert_eq!(rolling(RolloutStatus::Complete, None), Move::Go(Event::Rolled));
+        assert_eq!(rolling(RolloutStatus::Complete, Some(why.clone())), Move::Fail(why));
+        assert!(
+            matches!(rolling(RolloutStatus::Failed("web-0".into()), None), Move::Fail(it) if it.code == "InstanceLost")
+        );
     }
 
     #[test]
@@ -436,7 +440,7 @@ mod tests {
 
     #[test]
     fn a_cancel_ends_what_has_changed_nothing_and_rolls_back_the_rest_once() {
-        let asked = Facts { cancel_asked: true, standing: Some(Standing::Coming), ..Facts::default() };
+        let asked = Facts { cancel_asked: true, rollout_status: Some(RolloutStatus::Progressing), ..Facts::default() };
         for stage in Stage::ALL.into_iter().filter(|it| !it.is_ended() && *it != Stage::RollingBack) {
             assert_eq!(next_move(stage, &asked, 2), Move::Go(Event::CancelAsked), "{stage:?}");
         }
@@ -446,7 +450,7 @@ mod tests {
     #[test]
     fn a_rollback_that_cannot_succeed_makes_way_for_a_cancel_a_newer_deployment_and_its_deadline() {
         let failed = Some("web.0 ended with exit code 3".to_owned());
-        let coming = Facts { standing: Some(Standing::Coming), ..Facts::default() };
+        let coming = Facts { rollout_status: Some(RolloutStatus::Progressing), ..Facts::default() };
         let trying_again = Facts { restore_failed: failed.clone(), ..coming.clone() };
         let cases = [
             ("nobody waits, nothing failed", coming.clone(), None),
@@ -463,9 +467,14 @@ mod tests {
         }
         let silent = Facts { overdue: true, ..coming };
         assert!(matches!(next_move(Stage::RollingBack, &silent, 2), Move::Abandon(_)), "no engine, no ingress");
-        let lost = Facts { standing: Some(Standing::Lost("web-0".into())), ..Facts::default() };
+        let lost = Facts { rollout_status: Some(RolloutStatus::Failed("web-0".into())), ..Facts::default() };
         assert!(matches!(next_move(Stage::RollingBack, &lost, 2), Move::Abandon(_)), "restored, then lost");
-        let done = Facts { standing: Some(Standing::Done), overdue: true, cancel_asked: true, ..Facts::default() };
+        let done = Facts {
+            rollout_status: Some(RolloutStatus::Complete),
+            overdue: true,
+            cancel_asked: true,
+            ..Facts::default()
+        };
         assert_eq!(next_move(Stage::RollingBack, &done, 2), Move::Go(Event::RolledBack), "restored after all");
     }
 }

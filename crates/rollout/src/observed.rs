@@ -18,7 +18,7 @@ pub struct Observed {
     /// The routes that the ingress has acknowledged; `None` while it has not been heard of since we started.
     pub routes: Option<Routes>,
     /// Slots whose last tries to repair an instance failed.
-    pub setbacks: Vec<Setback>,
+    pub retry_backoffs: Vec<RetryBackoff>,
 }
 
 /// Which instances get a component's requests.
@@ -60,12 +60,12 @@ pub struct Instance {
     /// The engine refused to create or start it, in its own words; trying again would not help.
     pub refused: Option<String>,
     /// The engine was asked to stop or remove it, and has not done it yet.
-    pub ending: Option<Ending>,
+    pub stop_attempt: Option<StopAttempt>,
 }
 
 /// A stop or a removal that takes its time. Time in which the engine answered nobody does not count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ending {
+pub struct StopAttempt {
     /// When it was first asked for.
     pub since: Timestamp,
     /// When the newest try failed; `None` while the first one is under way.
@@ -119,7 +119,7 @@ pub struct Open {
 
 /// A slot whose repair failed: tried again later, each time after a longer while.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Setback {
+pub struct RetryBackoff {
     /// The component.
     pub component: ComponentName,
     /// The slot.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::ids::{InstanceName, RevisionId};
 use crate::instance::{InstanceEvent, InstancePhase};
-use crate::observed::{ContainerSeen, Instance, Observed, Open, ProbeSeen, Setback};
+use crate::observed::{ContainerSeen, Instance, Observed, Open, ProbeSeen, RetryBackoff};
 use crate::plan::{Plan, plan};
 use crate::step::Step;
 use crate::target::Target;
@@ -73,7 +73,7 @@ impl World {
             Step::Revive { instance } => self.change(instance, ContainerSeen::Running, None),
             Step::KeepAlive { instance } => self.with(instance, |it| it.kept_alive = true),
             Step::Stop { instance, .. } => {
-                self.with(instance, |it| (it.phase, it.ending) = (InstancePhase::Stopped, None));
+                self.with(instance, |it| (it.phase, it.stop_attempt) = (InstancePhase::Stopped, None));
                 self.change(instance, ContainerSeen::Exited { code: Some(0) }, None);
             }
         }
@@ -100,7 +100,7 @@ impl World {
             kept_alive: false,
             busy: false,
             refused: None,
-            ending: None,
+            stop_attempt: None,
         });
     }
 
@@ -128,9 +128,15 @@ impl World {
     fn set_back(&mut self, name: &InstanceName) {
         let Some(instance) = self.observed.instances.iter().find(|it| it.name == *name) else { return };
         let (component, slot, last) = (instance.component.clone(), instance.slot, self.now);
-        match self.observed.setbacks.iter_mut().find(|it| it.component == component && it.slot == slot) {
-            Some(setback) => (setback.failures, setback.last) = (setback.failures + 1, last),
-            None => self.observed.setbacks.push(Setback { component, slot, failures: 1, last, reason: String::new() }),
+        match self.observed.retry_backoffs.iter_mut().find(|it| it.component == component && it.slot == slot) {
+            Some(backoff) => (backoff.failures, backoff.last) = (backoff.failures + 1, last),
+            None => self.observed.retry_backoffs.push(RetryBackoff {
+                component,
+                slot,
+                failures: 1,
+                last,
+                reason: String::new(),
+            }),
         }
     }
 

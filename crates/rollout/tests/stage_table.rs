@@ -10,7 +10,7 @@ use rollout::deployment::{Event, Facts, Failure, Move, Part, Stage, next_move};
 use rollout::ids::ComponentName;
 use rollout::job::JobOutcome;
 use rollout::limits;
-use rollout::plan::Standing;
+use rollout::plan::RolloutStatus;
 use rollout::queue::{Admission, Request, Restart, admit};
 
 /// Something that may never end by itself.
@@ -27,7 +27,7 @@ fn obstacles() -> Vec<Obstacle> {
     use Stage as S;
     let none = Facts::default;
     let overdue = || Facts { overdue: true, ..none() };
-    let standing = |standing| Facts { standing: Some(standing), ..none() };
+    let rollout_status = |rollout_status| Facts { rollout_status: Some(rollout_status), ..none() };
     let web = || ComponentName::from("web");
     let failed = || BTreeMap::from([(web(), Part::Failed("not to be had".into()))]);
     let under_way = || BTreeMap::from([(web(), Part::UnderWay)]);
@@ -35,10 +35,10 @@ fn obstacles() -> Vec<Obstacle> {
     let open_job = || vec![(web(), JobOutcome::Open)];
     let given_up = || {
         let failure = Failure { component: Some(web()), code: "GivenUp".into(), message: "it ended".into() };
-        Facts { given_up: Some(failure), ..standing(Standing::Coming) }
+        Facts { given_up: Some(failure), ..rollout_status(RolloutStatus::Progressing) }
     };
-    let lost = || standing(Standing::Lost("web-0".into()));
-    let no_answer = || Facts { overdue: true, ..standing(Standing::Coming) };
+    let lost = || rollout_status(RolloutStatus::Failed("web-0".into()));
+    let no_answer = || Facts { overdue: true, ..rollout_status(RolloutStatus::Progressing) };
     let in_vain = || Facts { restore_failed: Some("web.0 ended".into()), ..no_answer() };
 
     let at_once = || "at once".to_owned();
@@ -79,7 +79,7 @@ fn obstacles() -> Vec<Obstacle> {
             S::Rolling,
             "a replaced instance does not end",
             "its grace and 30 s; it is left behind and named".into(),
-            standing(Standing::Done),
+            rollout_status(RolloutStatus::Complete),
         ),
         (S::Rolling, NO_ENGINE, whole(), no_answer()),
         (S::Rolling, "the ingress does not answer", whole(), no_answer()),
@@ -118,7 +118,7 @@ fn outcome(stage: Stage, facts: &Facts) -> &'static str {
 
 /// What a cancel does.
 fn cancel(stage: Stage) -> String {
-    let facts = Facts { cancel_asked: true, standing: Some(Standing::Coming), ..Facts::default() };
+    let facts = Facts { cancel_asked: true, rollout_status: Some(RolloutStatus::Progressing), ..Facts::default() };
     if next_move(stage, &facts, 2) != Move::Wait {
         return outcome(stage, &facts).into();
     }

@@ -9,7 +9,7 @@ use rollout::ids::ComponentName;
 use rollout::job::JobOutcome;
 use rollout::limits;
 use rollout::observed::Observed;
-use rollout::plan::Standing;
+use rollout::plan::RolloutStatus;
 use rollout::progress::{LeafKey, Reason};
 use rollout::rollback::{self, Kept};
 use rollout::target::Target;
@@ -87,12 +87,12 @@ impl AppTask {
             }
             Stage::Rolling | Stage::RollingBack => {
                 let observed = self.observe();
-                facts.standing = Some(match self.standing(&observed) {
-                    Standing::Done if !self.routes_stand() => Standing::Serving,
-                    standing => standing,
+                facts.rollout_status = Some(match self.rollout_status(&observed) {
+                    RolloutStatus::Complete if !self.routes_stand() => RolloutStatus::Draining,
+                    rollout_status => rollout_status,
                 });
-                let standing = facts.standing.as_ref().filter(|_| stage == Stage::Rolling);
-                facts.given_up = deployment.failure.clone().or_else(|| self.lost(standing, &observed));
+                let rollout_status = facts.rollout_status.as_ref().filter(|_| stage == Stage::Rolling);
+                facts.given_up = deployment.failure.clone().or_else(|| self.lost(rollout_status, &observed));
                 if stage == Stage::RollingBack {
                     facts.restore_failed = self.restore_failed.clone();
                     let waits = |it: &Deployment| it.stage == Stage::Pending && !it.cancel_asked;
@@ -108,8 +108,8 @@ impl AppTask {
     }
 
     /// A new instance that served and stopped: why a rollout fails by it, in words.
-    fn lost(&self, standing: Option<&Standing>, observed: &Observed) -> Option<Failure> {
-        let Some(Standing::Lost(name)) = standing else { return None };
+    fn lost(&self, rollout_status: Option<&RolloutStatus>, observed: &Observed) -> Option<Failure> {
+        let Some(RolloutStatus::Failed(name)) = rollout_status else { return None };
         let seen = observed.instances.iter().find(|it| it.name == *name)?;
         let check = seen.probe_failure.as_ref().map(|it| format!(": {it}")).unwrap_or_default();
         let message = format!("{}.{} served, stopped, and did not recover{check}", seen.component, seen.slot);
@@ -159,7 +159,7 @@ impl AppTask {
                 deployment.record.roll_began = Some(now);
                 self.begin_counting(&mut deployment);
                 // What failed before is no reason to wait with something new (F31).
-                self.setbacks.clear();
+                self.retry_backoffs.clear();
                 self.advance_to(deployment, event, Vec::new()).await
             }
             Event::Rolled => {
@@ -270,7 +270,7 @@ impl AppTask {
         let rolls_back = deployment.stage.next(Event::Broke) == Ok(Stage::RollingBack);
         if rolls_back {
             // Those of the revision that failed do not hold up the one that served.
-            self.setbacks.clear();
+            self.retry_backoffs.clear();
             self.restore_failed = None;
         } else {
             self.close_failed(&mut deployment);
@@ -384,7 +384,7 @@ impl AppTask {
             let unwanted = databases_unwanted_by(&self.state, spec).map(|it| Database { wanted: false, ..it.clone() });
             changes.extend(unwanted.map(Change::Database));
         }
-        self.setbacks.clear();
+        self.retry_backoffs.clear();
         self.advance_to(deployment, Event::Succeeded, changes).await
     }
 

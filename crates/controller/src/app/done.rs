@@ -9,7 +9,7 @@ use rollout::deployment::{Failure, Stage};
 use rollout::ids::{ComponentName, DeploymentId, InstanceName};
 use rollout::instance::{InstanceEvent, InstancePhase};
 use rollout::job::JobPhase;
-use rollout::observed::{ContainerSeen, Ending, Routes, Setback};
+use rollout::observed::{ContainerSeen, RetryBackoff, Routes, StopAttempt};
 use rollout::plan::stuck;
 use rollout::step::Reason;
 use rollout::target::ComponentKind;
@@ -328,14 +328,14 @@ impl AppTask {
     }
 
     /// It is asked to end; how long that takes counts from the first time.
-    pub(super) fn begin_ending(&mut self, name: &InstanceName) {
-        self.endings.entry(name.clone()).or_insert(Ending { since: clock::now(), failed: None });
+    pub(super) fn begin_stop_attempt(&mut self, name: &InstanceName) {
+        self.stop_attempts.entry(name.clone()).or_insert(StopAttempt { since: clock::now(), failed: None });
     }
 
-    fn ending_failed(&mut self, name: &InstanceName, what: &str, error: &EngineError) {
-        self.begin_ending(name);
-        if let Some(ending) = self.endings.get_mut(name) {
-            ending.failed = Some(clock::now());
+    fn stop_failed(&mut self, name: &InstanceName, what: &str, error: &EngineError) {
+        self.begin_stop_attempt(name);
+        if let Some(stop_attempt) = self.stop_attempts.get_mut(name) {
+            stop_attempt.failed = Some(clock::now());
         }
         self.hold_off(name, what, error);
     }
@@ -371,12 +371,12 @@ impl AppTask {
         self.busy.remove(name);
         match result {
             Ok(()) | Err(EngineError::NotFound { .. }) => {
-                self.endings.remove(name);
+                self.stop_attempts.remove(name);
                 self.acted(name, ContainerSeen::Exited { code: None });
                 self.record_event(name, InstanceEvent::Ended).await
             }
             Err(error) => {
-                self.ending_failed(name, "could not be stopped yet", &error);
+                self.stop_failed(name, "could not be stopped yet", &error);
                 Ok(())
             }
         }
@@ -385,10 +385,10 @@ impl AppTask {
     async fn removed(&mut self, name: &InstanceName, result: Result<(), EngineError>) -> Result<(), StoreError> {
         self.busy.remove(name);
         if let Err(error) = result {
-            self.ending_failed(name, "could not be removed yet", &error);
+            self.stop_failed(name, "could not be removed yet", &error);
             return Ok(());
         }
-        self.endings.remove(name);
+        self.stop_attempts.remove(name);
         info!(instance = %name, "instance removed");
         self.acted(name, ContainerSeen::Missing);
         self.commit(vec![Change::ForgetInstance(name.clone())]).await
@@ -446,9 +446,13 @@ impl AppTask {
 
     fn set_back(&mut self, component: &ComponentName, slot: u32, reason: String) {
         let last = clock::now();
-        match self.setbacks.iter_mut().find(|it| it.component == *component && it.slot == slot) {
-            Some(setback) => *setback = Setback { failures: setback.failures + 1, last, reason, ..setback.clone() },
-            None => self.setbacks.push(Setback { component: component.clone(), slot, failures: 1, last, reason }),
+        match self.retry_backoffs.iter_mut().find(|it| it.component == *component && it.slot == slot) {
+            Some(backoff) => {
+                *backoff = RetryBackoff { failures: backoff.failures + 1, last, reason, ..backoff.clone() }
+            }
+            None => {
+                self.retry_backoffs.push(RetryBackoff { component: component.clone(), slot, failures: 1, last, reason })
+            }
         }
     }
 }

@@ -261,7 +261,7 @@ impl AppTask {
         if self.instance(name).is_some_and(|it| it.phase != InstancePhase::Stopping) {
             self.record_event(name, InstanceEvent::StopBegan).await?;
         }
-        self.begin_ending(name);
+        self.begin_stop_attempt(name);
         let (engine, name) = (self.shared.engine.clone(), name.clone());
         self.begin(name.clone(), async move {
             let result = async {
@@ -275,7 +275,7 @@ impl AppTask {
     }
 
     fn remove(&mut self, name: &InstanceName) -> Result<(), StoreError> {
-        self.begin_ending(name);
+        self.begin_stop_attempt(name);
         let (engine, name) = (self.shared.engine.clone(), name.clone());
         self.begin(name.clone(), async move {
             let result = engine.remove(name.as_str()).await;
@@ -314,7 +314,7 @@ impl AppTask {
                 info!(instance = %name, from = ?row.phase, to = ?phase, "instance moved");
                 if phase.is_alive() {
                     // Wanted again after all: what was begun to end it is of the past.
-                    self.endings.remove(name);
+                    self.stop_attempts.remove(name);
                 }
                 (row.phase, row.since) = (phase, clock::now());
                 self.commit(vec![Change::Instance(row)]).await

@@ -4,7 +4,7 @@ use engine::{Container, Limits};
 use rollout::ids::{InstanceName, RevisionId};
 use rollout::instance::InstancePhase;
 use rollout::observed::{ContainerSeen, Instance, Observed, Open};
-use rollout::plan::{Standing, standing_of};
+use rollout::plan::{RolloutStatus, rollout_status_of};
 use rollout::target::Target;
 use store::records;
 
@@ -24,11 +24,11 @@ impl AppTask {
         }
         if view.unreachable.is_some() {
             // It is not the containers' fault.
-            self.endings.clear();
+            self.stop_attempts.clear();
         }
         let instances = self.state.instances.iter().map(|it| self.seen(it, &view)).collect();
         let routes = self.routes.as_ref().map(|(routes, _)| routes.clone());
-        Observed { instances, routes, setbacks: self.setbacks.clone() }
+        Observed { instances, routes, retry_backoffs: self.retry_backoffs.clone() }
     }
 
     fn seen(&self, row: &records::Instance, view: &EngineView) -> Instance {
@@ -49,7 +49,7 @@ impl AppTask {
             kept_alive: row.kept_alive,
             busy: self.busy.contains(&row.name),
             refused: row.refused.clone(),
-            ending: self.endings.get(&row.name).copied(),
+            stop_attempt: self.stop_attempts.get(&row.name).copied(),
         }
     }
 
@@ -121,13 +121,13 @@ impl AppTask {
     }
 
     /// Where the instances stand; those that the rollout under way did not make are not its own.
-    pub(super) fn standing(&self, observed: &Observed) -> Standing {
+    pub(super) fn rollout_status(&self, observed: &Observed) -> RolloutStatus {
         let rolling = self.rolling().map(|it| &it.id);
         let is_its_own = |it: &Instance| {
             let made_by = self.instance(&it.name).map(|row| &row.deployment);
             rolling.is_none() || made_by == rolling
         };
-        standing_of(&self.targets(), observed, is_its_own, clock::now())
+        rollout_status_of(&self.targets(), observed, is_its_own, clock::now())
     }
 
     /// Every started instance that has a probe is asked; the others are not.

@@ -34,7 +34,7 @@ use engine::Engine;
 use futures::FutureExt;
 use ingress::protocol::AppRoutes;
 use rollout::ids::{ComponentName, DeploymentId, InstanceName};
-use rollout::observed::{ContainerSeen, Ending, Routes, Setback};
+use rollout::observed::{ContainerSeen, RetryBackoff, Routes, StopAttempt};
 use store::records::{AppState, Counted, Deployment};
 use store::{Sealer, Store};
 use tokio::sync::{Mutex, OwnedMutexGuard, mpsc, oneshot, watch};
@@ -240,11 +240,11 @@ pub(crate) struct AppTask {
     database_failures: BTreeMap<ComponentName, String>,
     /// Why a wanted database is not up, by the newest try.
     databases_down: BTreeMap<ComponentName, String>,
-    setbacks: Vec<Setback>,
+    retry_backoffs: Vec<RetryBackoff>,
     /// Why an instance of the previous targets did not come up in the rollback under way.
     restore_failed: Option<String>,
     /// Instances that are being stopped or removed.
-    endings: HashMap<InstanceName, Ending>,
+    stop_attempts: HashMap<InstanceName, StopAttempt>,
     /// Specs of deployments, opened once.
     specs_of: std::sync::Mutex<HashMap<DeploymentId, Arc<AppSpec>>>,
     /// Why-lines as last planned.
@@ -295,9 +295,9 @@ impl AppTask {
             databases_up: HashSet::new(),
             database_failures: BTreeMap::new(),
             databases_down: BTreeMap::new(),
-            setbacks: Vec::new(),
+            retry_backoffs: Vec::new(),
             restore_failed: None,
-            endings: HashMap::new(),
+            stop_attempts: HashMap::new(),
             specs_of: std::sync::Mutex::default(),
             why: Vec::new(),
             troubles: BTreeMap::new(),
@@ -369,10 +369,10 @@ impl AppTask {
         clock::move_waits(by, &mut self.state);
         clock::not_after(now, &mut self.state);
         let shift = |at: &mut rollout::time::Timestamp| *at = clock::moved(*at, by).min(now);
-        self.setbacks.iter_mut().for_each(|it| shift(&mut it.last));
-        for ending in self.endings.values_mut() {
-            shift(&mut ending.since);
-            ending.failed.as_mut().map(shift);
+        self.retry_backoffs.iter_mut().for_each(|it| shift(&mut it.last));
+        for stop_attempt in self.stop_attempts.values_mut() {
+            shift(&mut stop_attempt.since);
+            stop_attempt.failed.as_mut().map(shift);
         }
         self.troubles.values_mut().for_each(|it| it.again_at = clock::moved(it.again_at, by));
         self.look_again = self.look_again.map(|at| clock::moved(at, by));

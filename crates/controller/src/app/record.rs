@@ -4,7 +4,7 @@
 use ingress::protocol::AppRoutes;
 use rollout::deployment::Stage;
 use rollout::instance::InstancePhase;
-use rollout::plan::Standing;
+use rollout::plan::RolloutStatus;
 use rollout::progress::{LeafKey, Progress};
 use rollout::target::Target;
 use rollout::time::Timestamp;
@@ -81,7 +81,8 @@ impl AppTask {
     /// Every wanted instance is ready and routed, and no other is: replaced ones may still be on their way out.
     fn serves_alone(&mut self) -> bool {
         let observed = self.observe();
-        matches!(self.standing(&observed), Standing::Serving | Standing::Done) && self.routes_stand()
+        matches!(self.rollout_status(&observed), RolloutStatus::Draining | RolloutStatus::Complete)
+            && self.routes_stand()
     }
 
     /// Leaves of a component that stands are done; of one that has instances to wait for, running.

@@ -4,7 +4,7 @@ use app_spec::{Forward, RoutePath, routes};
 use ingress::protocol::{AppRoutes, PathMatch, Rewrite, Rule, Upstream};
 use rollout::deployment::Stage;
 use rollout::observed::Routes;
-use rollout::plan::{Standing, wanted_routes};
+use rollout::plan::{RolloutStatus, wanted_routes};
 use store::StoreError;
 use store::records::Deployment;
 use tracing::warn;
@@ -75,13 +75,15 @@ impl AppTask {
     pub(super) fn rules_in_force(&self, observed: &rollout::observed::Observed) -> Option<&Deployment> {
         let rolling = self.rolling().filter(|it| match it.stage {
             Stage::Finishing => true,
-            Stage::Rolling => match self.standing(observed) {
-                Standing::Done | Standing::Serving => true,
+            Stage::Rolling => match self.rollout_status(observed) {
+                RolloutStatus::Complete | RolloutStatus::Draining => true,
                 // All that is missing may be the very rule that routes them.
-                Standing::Coming => self.active().is_none(),
-                Standing::Lost(_) => false,
+                RolloutStatus::Progressing => self.active().is_none(),
+                RolloutStatus::Failed(_) => false,
             },
-            Stage::RollingBack => it.record.serving_since.is_some() && self.standing(observed) == Standing::Coming,
+            Stage::RollingBack => {
+                it.record.serving_since.is_some() && self.rollout_status(observed) == RolloutStatus::Progressing
+            }
             _ => false,
         });
         let kept = || self.state.app.kept.as_ref()?.rules.as_ref().and_then(|id| self.deployment(id));

@@ -205,9 +205,9 @@ fn a_serving_app_is_taken_over_as_it_is_and_then_restarts_deploys_and_goes() {
             let made = made.iter().filter(|it| matches!(it.verb, Verb::Create | Verb::Stop | Verb::Remove));
             assert_eq!(made.map(ToString::to_string).collect::<Vec<_>>(), [""; 0], "{moment}");
             let rows = house.state(&app).await;
-            let standing =
+            let rollout_status =
                 |all: &[Instance]| all.iter().map(|it| (it.name.clone(), it.phase, it.since)).collect::<Vec<_>>();
-            assert_eq!(standing(&rows.instances), standing(&left.instances), "{moment}");
+            assert_eq!(rollout_status(&rows.instances), rollout_status(&left.instances), "{moment}");
             assert_eq!(rows.deployments.len(), left.deployments.len(), "{moment}: no deployment begins by itself");
             let routes = house.ingress.taken().pop().unwrap().table.apps;
             assert_eq!(routes, left.routes.apps, "{moment}");

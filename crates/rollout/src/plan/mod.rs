@@ -70,30 +70,30 @@ pub fn plan(targets: &[Target], observed: &Observed, now: Timestamp) -> Plan {
 
 /// How far the instances are from what is wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Standing {
+pub enum RolloutStatus {
     /// Every wanted instance is ready, routed and kept alive, and nothing else is left but what is stuck.
-    Done,
+    Complete,
     /// Every wanted instance is ready and routed; replaced ones are still on their way out.
-    Serving,
+    Draining,
     /// Something is still to come up.
-    Coming,
+    Progressing,
     /// An instance of the new targets served, then stopped serving, and did not recover in the time a new one has.
-    Lost(InstanceName),
+    Failed(InstanceName),
 }
 
 /// Where the instances stand against `targets`: what a deployment waits for.
-pub fn standing(targets: &[Target], observed: &Observed, now: Timestamp) -> Standing {
-    standing_of(targets, observed, |_| true, now)
+pub fn rollout_status(targets: &[Target], observed: &Observed, now: Timestamp) -> RolloutStatus {
+    rollout_status_of(targets, observed, |_| true, now)
 }
 
-/// As [`standing`], for a rollout that made only the instances that `is_its_own` names. Another one that served before
+/// As [`rollout_status`], for a rollout that made only the instances that `is_its_own` names. Another one that served before
 /// and fails is repaired on its own: no rollout waits for it, and none fails by it.
-pub fn standing_of(
+pub fn rollout_status_of(
     targets: &[Target],
     observed: &Observed,
     is_its_own: impl Fn(&Instance) -> bool,
     now: Timestamp,
-) -> Standing {
+) -> RolloutStatus {
     let observed = &*stuck::without(observed, &stuck::stuck(observed, now));
     let is_left_out = |it: &Instance| it.phase == InstancePhase::Unready && !is_its_own(it);
     let view = View::new(targets, observed, now);
@@ -106,7 +106,7 @@ pub fn standing_of(
             }
             InstancePhase::Unready if is_left_out(instance) => ready += 1,
             InstancePhase::Unready if now >= instance.since.plus(target.timing.ready_within) => {
-                return Standing::Lost(instance.name.clone());
+                return RolloutStatus::Failed(instance.name.clone());
             }
             _ => {}
         }
@@ -115,9 +115,9 @@ pub fn standing_of(
     let others = observed.instances.len() > wanted || observed.routes.is_none();
     let settled = observed.instances.iter().all(|it| it.kept_alive && !it.busy || is_left_out(it));
     match (ready == wanted, others || !settled) {
-        (true, false) => Standing::Done,
-        (true, true) => Standing::Serving,
-        (false, _) => Standing::Coming,
+        (true, false) => RolloutStatus::Complete,
+        (true, true) => RolloutStatus::Draining,
+        (false, _) => RolloutStatus::Progressing,
     }
 }
 

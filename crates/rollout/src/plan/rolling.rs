@@ -3,7 +3,7 @@
 
 use super::{Plan, View};
 use crate::instance::InstancePhase;
-use crate::observed::{Instance, Setback};
+use crate::observed::{Instance, RetryBackoff};
 use crate::step::{Step, Waiting};
 use crate::target::{ComponentKind, DRAINING_AT_ONCE, FILLING_AT_ONCE, Target};
 use crate::time::Timestamp;
@@ -103,8 +103,8 @@ fn add(target: &Target, slot: u32) -> Step {
 
 /// A slot whose repair failed is tried again after 10 s, doubling to 5 min.
 fn may_try(view: &View<'_>, target: &Target, slot: u32, plan: &mut Plan) -> bool {
-    let setback = view.observed.setbacks.iter().find(|it| it.component == target.component && it.slot == slot);
-    match setback.map(|it| (it.try_again_at(), &it.reason)) {
+    let backoff = view.observed.retry_backoffs.iter().find(|it| it.component == target.component && it.slot == slot);
+    match backoff.map(|it| (it.try_again_at(), &it.reason)) {
         Some((at, reason)) if view.now < at => {
             let (component, reason) = (target.component.clone(), reason.clone());
             plan.waiting.push(Waiting::ForRetry { component, slot, at, reason });
@@ -114,7 +114,7 @@ fn may_try(view: &View<'_>, target: &Target, slot: u32, plan: &mut Plan) -> bool
     }
 }
 
-impl Setback {
+impl RetryBackoff {
     fn try_again_at(&self) -> Timestamp {
         let doublings = self.failures.saturating_sub(1).min(5);
         self.last.plus(std::time::Duration::from_secs((10u64 << doublings).min(300)))

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::Plan;
 use crate::instance::InstancePhase;
-use crate::observed::{ContainerSeen, Ending, Instance, Observed};
+use crate::observed::{ContainerSeen, Instance, Observed, StopAttempt};
 use crate::step::{Step, Waiting};
 use crate::time::Timestamp;
 
@@ -51,7 +51,7 @@ pub(super) fn try_again(stuck: &[&Instance], now: Timestamp, plan: &mut Plan) {
 }
 
 fn abandoned_at(instance: &Instance) -> Option<Timestamp> {
-    let Ending { since, .. } = instance.ending?;
+    let StopAttempt { since, .. } = instance.stop_attempt?;
     Some(since.plus(match instance.phase {
         InstancePhase::Stopping => instance.stop_times.grace + STOPPED_WITHIN,
         _ => REMOVED_WITHIN,
@@ -60,7 +60,7 @@ fn abandoned_at(instance: &Instance) -> Option<Timestamp> {
 
 /// It rests for as long again as it has been stuck.
 fn next_try(instance: &Instance) -> Option<Timestamp> {
-    let failed = instance.ending?.failed?;
+    let failed = instance.stop_attempt?.failed?;
     let rest = failed.since(abandoned_at(instance)?);
     Some(failed.plus(rest.clamp(PAUSE.0, PAUSE.1)))
 }

@@ -57,7 +57,7 @@ pub(crate) fn instance(component: &str, slot: u32, revision: &str, phase: Instan
         kept_alive: phase >= P::Ready,
         busy: false,
         refused: None,
-        ending: None,
+        stop_attempt: None,
     }
 }
 

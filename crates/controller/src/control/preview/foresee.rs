@@ -77,7 +77,7 @@ pub(super) fn model(state: &AppState) -> Observed {
         kept_alive: true,
         busy: false,
         refused: None,
-        ending: None,
+        stop_attempt: None,
     });
     let mut observed = Observed { instances: instances.collect(), ..Observed::default() };
     observed.routes = Some(rollout::plan::wanted_routes(&observed));

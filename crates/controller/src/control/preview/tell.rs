@@ -6,7 +6,7 @@ use app_spec::{AppSpec, Component, JobKind, image_reference};
 use rollout::deployment::Failure;
 use rollout::ids::{ComponentName, InstanceName};
 use rollout::observed::Routes;
-use rollout::plan::{Standing, standing};
+use rollout::plan::{RolloutStatus, rollout_status};
 use rollout::queue::Build;
 use rollout::simulate::{Turn, World};
 use rollout::step::Step;
@@ -114,7 +114,10 @@ fn instance_lines(outlook: &Outlook<'_>, targets: &[Target]) -> Vec<String> {
     let mut lines = Vec::new();
     for turn in 0.. {
         // As the ingress gets them: once all that is wanted serves.
-        let serves = matches!(standing(targets, &world.observed, world.now), Standing::Serving | Standing::Done);
+        let serves = matches!(
+            rollout_status(targets, &world.observed, world.now),
+            RolloutStatus::Draining | RolloutStatus::Complete
+        );
         if serves && std::mem::take(&mut new_rules) {
             lines.push("route requests by the new rules".into());
         }

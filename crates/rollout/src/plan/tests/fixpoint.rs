@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::observed::Ending;
-use crate::plan::{Standing, standing};
+use crate::observed::StopAttempt;
+use crate::plan::{RolloutStatus, rollout_status};
 use crate::simulate::{Turn, World};
 use crate::target::DRAINING_AT_ONCE;
 
@@ -32,7 +32,7 @@ fn any_instance() -> impl Strategy<Value = Instance> {
             it.open.requests = requests;
             // Some of those that end do not, and were given up waiting for.
             if phase >= InstancePhase::Stopping && requests == 2 {
-                it.ending = Some(Ending { since: Timestamp(NOW.0 - 500_000), failed: Some(NOW) });
+                it.stop_attempt = Some(StopAttempt { since: Timestamp(NOW.0 - 500_000), failed: Some(NOW) });
             }
             // What was never created cannot be seen in another state.
             if let Some(container) = container.filter(|_| phase > InstancePhase::Created) {
@@ -97,7 +97,7 @@ proptest! {
             turns += 1;
             prop_assert!(turns < TURNS, "not settled: {:#?}", crate::plan::plan(&targets, &world.observed, world.now));
         }
-        prop_assert_eq!(standing(&targets, &world.observed, world.now), Standing::Done);
+        prop_assert_eq!(rollout_status(&targets, &world.observed, world.now), RolloutStatus::Complete);
     }
 
     /// I2: never fewer ready instances than asked, or than there were, because of us.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::plan::{Plan, Standing, plan, standing};
+use crate::plan::{Plan, RolloutStatus, plan, rollout_status};
 use crate::step::Waiting;
 use crate::target::Readiness;
 use InstancePhase as P;
@@ -370,12 +370,12 @@ fn an_instance_that_failed_before_a_rollout_neither_holds_it_up_nor_ends_it() {
     let ill = with(instance("api", 0, "new", P::Unready), |it| it.since = Timestamp(NOW.0 - 90_000));
     let targets = [wants("web", 1), wants("api", 1)];
     let stands = |web, is_its_own: fn(&Instance) -> bool| {
-        crate::plan::standing_of(&targets, &there(vec![new(0, web), ill.clone()]), is_its_own, NOW)
+        crate::plan::rollout_status_of(&targets, &there(vec![new(0, web), ill.clone()]), is_its_own, NOW)
     };
     let of_web = |it: &Instance| it.component.as_str() == "web";
-    assert_eq!(stands(P::Ready, of_web), Standing::Done);
-    assert_eq!(stands(P::Starting, of_web), Standing::Coming);
-    assert_eq!(stands(P::Ready, |_| true), Standing::Lost("api-0-new".into()));
+    assert_eq!(stands(P::Ready, of_web), RolloutStatus::Complete);
+    assert_eq!(stands(P::Starting, of_web), RolloutStatus::Progressing);
+    assert_eq!(stands(P::Ready, |_| true), RolloutStatus::Failed("api-0-new".into()));
 }
 
 #[test]
@@ -540,11 +540,12 @@ fn at_most_four_drain_at_a_time() {
 
 #[test]
 fn a_repair_that_failed_is_tried_again_after_longer_and_longer() {
-    use crate::observed::Setback;
+    use crate::observed::RetryBackoff;
     let waits = |failures, seconds_ago: u64| {
         let last = Timestamp(NOW.0 - seconds_ago * 1_000);
-        let setbacks = vec![Setback { component: "web".into(), slot: 0, failures, last, reason: "it crashed".into() }];
-        plan(&[wants("web", 1)], &Observed { setbacks, ..there(vec![]) }, NOW).steps.is_empty()
+        let retry_backoffs =
+            vec![RetryBackoff { component: "web".into(), slot: 0, failures, last, reason: "it crashed".into() }];
+        plan(&[wants("web", 1)], &Observed { retry_backoffs, ..there(vec![]) }, NOW).steps.is_empty()
     };
     for (failures, pause) in [(1, 10), (2, 20), (3, 40), (5, 160), (6, 300), (60, 300)] {
         assert!(waits(failures, pause - 1), "{failures} failures: still waiting");
@@ -555,16 +556,19 @@ fn a_repair_that_failed_is_tried_again_after_longer_and_longer() {
 #[test]
 fn where_a_rollout_stands_is_told_apart() {
     let web = [wants("web", 1)];
-    let stands = |observed: Observed| standing(&web, &observed, NOW);
-    assert_eq!(stands(there(vec![new(0, P::Ready)])), Standing::Done);
-    assert_eq!(stands(there(vec![new(0, P::Ready), with(old(0), |it| it.phase = P::Draining)])), Standing::Serving);
-    assert_eq!(stands(there(vec![new(0, P::Starting), old(0)])), Standing::Coming);
+    let stands = |observed: Observed| rollout_status(&web, &observed, NOW);
+    assert_eq!(stands(there(vec![new(0, P::Ready)])), RolloutStatus::Complete);
+    assert_eq!(
+        stands(there(vec![new(0, P::Ready), with(old(0), |it| it.phase = P::Draining)])),
+        RolloutStatus::Draining
+    );
+    assert_eq!(stands(there(vec![new(0, P::Starting), old(0)])), RolloutStatus::Progressing);
     let mut unrouted = there(vec![new(0, P::Ready)]);
     unrouted.routes = Some(Routes::new());
-    assert_eq!(stands(unrouted), Standing::Coming);
+    assert_eq!(stands(unrouted), RolloutStatus::Progressing);
     let lost = with(new(0, P::Unready), |it| it.since = Timestamp(NOW.0 - 90_000));
-    assert_eq!(stands(there(vec![lost])), Standing::Lost("web-0-new".into()));
-    assert_eq!(standing(&[], &there(vec![]), NOW), Standing::Done);
+    assert_eq!(stands(there(vec![lost])), RolloutStatus::Failed("web-0-new".into()));
+    assert_eq!(rollout_status(&[], &there(vec![]), NOW), RolloutStatus::Complete);
 }
 
 #[test]
