@@ -18,17 +18,17 @@ use tokio::sync::{oneshot, watch};
 
 pub(crate) use down::{Graces, stop_all};
 
-use crate::app::{AppHandle, Ask, Request as Inbox};
+use crate::app::{AppCommand, AppHandle, DeployRequest};
 use crate::config::Config;
 use crate::error::{ControlError, StartError, closest};
 use crate::logs::{Entries, Logs};
-use crate::start::{self, Started};
+use crate::start::{self, ControllerState};
 use crate::unknown::{self, UnknownApp, UnknownList};
 use crate::view::{AppView, Caller, DeployOptions, DeploymentView, InstanceView, LogQuestion, Page, PageQuery};
 
 /// A running controller. Cheap to clone.
 #[derive(Clone)]
-pub struct Controller(pub(crate) Arc<Started>);
+pub struct Controller(pub(crate) Arc<ControllerState>);
 
 /// Open requests at `down` get as long as a draining instance's.
 const DOWN_DRAIN: Duration = Duration::from_secs(60);
@@ -93,7 +93,7 @@ impl Controller {
     /// Deletes an app: instances drain, databases stop and keep their volumes. Returns when that is promised, not when it
     /// is done.
     pub async fn delete_app(&self, app: &AppId) -> Result<(), ControlError> {
-        self.ask_task(app, |reply| Inbox::Delete { reply }).await
+        self.ask_task(app, |reply| AppCommand::Delete { reply }).await
     }
 
     /// By id, else by name.
@@ -133,7 +133,7 @@ impl Controller {
         caller: &Caller,
     ) -> Result<DeploymentView, ControlError> {
         let (restart, cause) = chosen(components);
-        let ask = Ask { request: Request::restart(restart), spec: None, cause, caller: caller.clone() };
+        let ask = DeployRequest { request: Request::restart(restart), spec: None, cause, caller: caller.clone() };
         self.deployed(app, ask).await
     }
 
@@ -145,17 +145,17 @@ impl Controller {
         caller: &Caller,
     ) -> Result<DeploymentView, ControlError> {
         let (request, cause) = asked(options);
-        let ask = Ask { request, spec: None, cause: cause.into(), caller: caller.clone() };
+        let ask = DeployRequest { request, spec: None, cause: cause.into(), caller: caller.clone() };
         self.deployed(app, ask).await
     }
 
-    async fn deployed(&self, app: &AppId, ask: Ask) -> Result<DeploymentView, ControlError> {
+    async fn deployed(&self, app: &AppId, ask: DeployRequest) -> Result<DeploymentView, ControlError> {
         let deployment = self.ask_app(app, ask).await?;
         Ok(DeploymentView { deployment, waiting: Vec::new() })
     }
 
-    async fn ask_app(&self, app: &AppId, ask: Ask) -> Result<Deployment, ControlError> {
-        self.ask_task(app, |reply| Inbox::Deploy { ask: Box::new(ask), reply }).await
+    async fn ask_app(&self, app: &AppId, ask: DeployRequest) -> Result<Deployment, ControlError> {
+        self.ask_task(app, |reply| AppCommand::Deploy { ask: Box::new(ask), reply }).await
     }
 
     /// Asks the app's task. Errors: [`ControlError::NotFound`] only when no record of the app exists: clients take it for
@@ -163,7 +163,7 @@ impl Controller {
     async fn ask_task<T>(
         &self,
         app: &AppId,
-        request: impl FnOnce(oneshot::Sender<Result<T, ControlError>>) -> Inbox,
+        request: impl FnOnce(oneshot::Sender<Result<T, ControlError>>) -> AppCommand,
     ) -> Result<T, ControlError> {
         let answer = self.handle(app).await?.ask(request).await;
         if matches!(answer, Err(ControlError::Unavailable(_))) {
@@ -204,7 +204,7 @@ impl Controller {
     /// Ends a deployment under way; what it replaced is rolled back.
     pub async fn cancel(&self, app: &AppId, id: &DeploymentId) -> Result<DeploymentView, ControlError> {
         self.deployment(app, id).await?;
-        let deployment = self.ask_task(app, |reply| Inbox::Cancel { deployment: id.clone(), reply }).await?;
+        let deployment = self.ask_task(app, |reply| AppCommand::Cancel { deployment: id.clone(), reply }).await?;
         Ok(DeploymentView { deployment, waiting: Vec::new() })
     }
 

@@ -7,7 +7,7 @@
 //! - [`config`], [`view`], [`error`]: what goes in and what comes out;
 //! - [`names`], [`network`], [`freeze`], [`process`]: pure: names and addresses; from a spec and its images to revisions and
 //!   targets; from a revision and its image to what a container runs;
-//! - [`engine_watch`], [`front`], [`probe`], [`workshop`]: what is seen of the engine, of the ingress, of instances, of sources;
+//! - [`engine_watch`], [`front`], [`probe`], [`image_builder`]: what is seen of the engine, of the ingress, of instances, of sources;
 //! - [`supervise`]: tasks that survive a panic;
 //! - [`app`]: the task that owns an app;
 //! - [`unknown`]: what no record explains; [`mirrors`]: what was fetched and nothing needs any more;
@@ -24,6 +24,7 @@ pub mod error;
 mod fence;
 mod freeze;
 mod front;
+mod image_builder;
 mod logbook;
 mod logs;
 mod mirrors;
@@ -39,7 +40,6 @@ mod supervise;
 mod tests;
 pub mod unknown;
 pub mod view;
-mod workshop;
 
 pub use config::{Config, NetworkPool, SpecialNetwork};
 pub use control::Controller;

@@ -49,8 +49,8 @@ pub(crate) async fn forget_unused(shared: &Shared) -> Result<(), StoreError> {
         return Ok(());
     }
     // An address that may not be used any more has no mirror that anything could read.
-    let keep: Vec<RepoUrl> = needed.iter().filter_map(|it| shared.workshop.repo_url(it).ok()).collect();
-    match shared.workshop.forget_all_but(&keep).await {
+    let keep: Vec<RepoUrl> = needed.iter().filter_map(|it| shared.image_builder.repo_url(it).ok()).collect();
+    match shared.image_builder.forget_all_but(&keep).await {
         Ok(0) => {}
         Ok(removed) => info!(removed, "removed mirrors of repositories that no app uses any more"),
         Err(error) => warn!(%error, "a mirror that nothing needs could not be removed"),

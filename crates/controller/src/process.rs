@@ -11,7 +11,7 @@ use engine::ImageDefaults;
 const STOP_SCRIPT: &str = include_str!("process/stop.sh");
 /// Runs it in bash where the image has one. Other shells start a program in the background with INT and QUIT ignored.
 const CHOOSE_SHELL: &str = r#"if [ -x /bin/bash ]; then exec /bin/bash --posix -c "$@"; fi; exec "$0" -c "$@""#;
-/// How the script is called in its messages: [`engine::last_words`] reads them.
+/// How the script is called in its messages: [`engine::exit_message`] reads them.
 const SCRIPT_NAME: &str = "boatyard";
 
 /// What a container runs.

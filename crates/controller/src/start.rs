@@ -25,15 +25,15 @@ use crate::engine_watch::EngineWatch;
 use crate::error::StartError;
 use crate::fence::Fence;
 use crate::front::{Doors, Front, IngressProcess};
+use crate::image_builder::ImageBuilder;
 use crate::logbook::Logbook;
 use crate::mirrors;
 use crate::names::Names;
 use crate::probe::{Asker, OverTheNetwork};
 use crate::supervise::supervise;
-use crate::workshop::Workshop;
 
 /// Everything a running controller stands on.
-pub(crate) struct Started {
+pub(crate) struct ControllerState {
     pub shared: Arc<Shared>,
     pub directory: DataDir,
     pub token_hash: String,
@@ -44,25 +44,30 @@ pub(crate) struct Started {
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
 
 /// What the controller works on and does not own.
-pub(crate) struct Outside {
+pub(crate) struct Dependencies {
     pub engine: Arc<dyn Engine>,
     /// CPUs and memory of the engine's host.
     pub host: engine::Limits,
     pub doors: Box<dyn Doors>,
     pub asker: Arc<dyn Asker>,
-    pub workshop: Arc<dyn Workshop>,
+    pub image_builder: Arc<dyn ImageBuilder>,
 }
 
 /// Opens everything and adopts what runs. Nothing on the engine is changed before the fence is set.
-pub(crate) async fn start(config: Config) -> Result<Started, StartError> {
+pub(crate) async fn start(config: Config) -> Result<ControllerState, StartError> {
     let directory = open_directory(&config)?;
     let store = Store::open(&directory).map_err(|error| StartError::Store(error.to_string()))?;
     let (engine, host) = open_engine(&config, &directory).await?;
     let data_dir = directory.root().to_owned();
     let doors = Box::new(IngressProcess { program: config.program.clone(), data_dir, http: config.http });
-    let workshop = Arc::new(Builder::new(engine.clone(), source(&config, &directory)));
-    take_over(config, directory, store, Outside { engine, host, doors, asker: Arc::new(OverTheNetwork), workshop })
-        .await
+    let image_builder = Arc::new(Builder::new(engine.clone(), source(&config, &directory)));
+    take_over(
+        config,
+        directory,
+        store,
+        Dependencies { engine, host, doors, asker: Arc::new(OverTheNetwork), image_builder },
+    )
+    .await
 }
 
 /// Everything after the doors to the outside are found.
@@ -70,9 +75,9 @@ pub(crate) async fn take_over(
     config: Config,
     directory: DataDir,
     store: Store,
-    outside: Outside,
-) -> Result<Started, StartError> {
-    let Outside { engine, host, doors, asker, workshop } = outside;
+    dependencies: Dependencies,
+) -> Result<ControllerState, StartError> {
+    let Dependencies { engine, host, doors, asker, image_builder } = dependencies;
     let names = Names::new(directory.installation());
     let fence = Arc::new(Fence::raise(engine.clone(), &store, names.clone()).await?);
     let token_hash = mint_token(&directory)?;
@@ -89,7 +94,7 @@ pub(crate) async fn take_over(
     let front = front.await.map_err(StartError::Ingress)?;
     let shared = Arc::new(Shared {
         asker,
-        workshop,
+        image_builder,
         sealer: directory.sealer(),
         logbook: Logbook::new(directory.logs()),
         changes: watch::channel(0).0,
@@ -113,7 +118,7 @@ pub(crate) async fn take_over(
     tokio::spawn(supervise("mirrors", shared.stop.clone(), move || mirrors::tidy(tidied.clone())));
     let apps = states.into_iter().map(|state| (state.app.id.clone(), AppHandle::start(shared.clone(), state)));
     let apps = RwLock::new(apps.collect());
-    Ok(Started { shared, directory, token_hash, apps })
+    Ok(ControllerState { shared, directory, token_hash, apps })
 }
 
 /// What the records know of containers, for the engine port to recognise those that somebody renamed.

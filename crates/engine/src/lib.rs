@@ -7,9 +7,9 @@
 pub mod port;
 
 pub mod error;
+pub mod exit_message;
 pub mod identity;
 mod info;
-pub mod last_words;
 pub mod reference;
 
 pub mod docker;

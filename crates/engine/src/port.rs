@@ -397,7 +397,7 @@ pub trait Engine: Send + Sync + 'static {
     /// [`EngineError::NotFound`], since the engine would make an empty one.
     async fn create(&self, spec: &ContainerSpec) -> Result<String, EngineError>;
     /// Starts it, or lets it go on when somebody paused it. Succeeds even when the image lacks the command: see
-    /// [`crate::last_words`].
+    /// [`crate::exit_message`].
     async fn start(&self, name: &str) -> Result<Changed, EngineError>;
     async fn set_restart_policy(&self, name: &str, policy: RestartPolicy) -> Result<Changed, EngineError>;
     /// The spec's stop signal, then KILL after `grace`. Returns when the process has ended; the deadline is grace + 30 s.

@@ -11,15 +11,15 @@ use store::records::{AppState, Change, Deployment, Idempotency, Record};
 use tracing::info;
 use uuid::Uuid;
 
-use super::line::InLine;
-use super::{AppTask, Request as Inbox};
+use super::deployment_queue::QueuePosition;
+use super::{AppCommand, AppTask};
 use crate::clock;
 use crate::error::{ControlError, closest};
 use crate::specs::Specs;
 use crate::view::Caller;
 
 /// Asked of an app.
-pub(crate) struct Ask {
+pub(crate) struct DeployRequest {
     pub request: Request,
     /// The new spec, where it brings one.
     pub spec: Option<AppSpec>,
@@ -32,17 +32,17 @@ pub(crate) struct Ask {
 const REPEAT_WITHIN: Duration = Duration::from_secs(5);
 
 impl AppTask {
-    pub(super) async fn answer(&mut self, request: Inbox) {
+    pub(super) async fn answer(&mut self, request: AppCommand) {
         self.follow_clock();
         // A caller who left does not undo what is written down.
         match request {
-            Inbox::Deploy { ask, reply } => drop(reply.send(self.accept(*ask).await)),
-            Inbox::Cancel { deployment, reply } => drop(reply.send(self.cancel(&deployment).await)),
-            Inbox::Delete { reply } => drop(reply.send(self.delete().await)),
+            AppCommand::Deploy { ask, reply } => drop(reply.send(self.accept(*ask).await)),
+            AppCommand::Cancel { deployment, reply } => drop(reply.send(self.cancel(&deployment).await)),
+            AppCommand::Delete { reply } => drop(reply.send(self.delete().await)),
         }
     }
 
-    async fn accept(&mut self, ask: Ask) -> Result<Deployment, ControlError> {
+    async fn accept(&mut self, ask: DeployRequest) -> Result<Deployment, ControlError> {
         if self.state.app.deleting {
             return Err(ControlError::being_deleted(&self.state.app.name));
         }
@@ -75,7 +75,7 @@ impl AppTask {
         mut deployment: Deployment,
         caller: &Caller,
     ) -> Result<Deployment, ControlError> {
-        let InLine { admission, waiting, .. } = InLine::of(&self.state, &deployment.request);
+        let QueuePosition { admission, waiting, .. } = QueuePosition::of(&self.state, &deployment.request);
         let mut changes = vec![Change::App(app)];
         if let Admission::Absorb(merged) = admission {
             let mut waited = waiting.expect("only what waits is absorbed").clone();
@@ -110,7 +110,7 @@ impl AppTask {
         Ok(deployment)
     }
 
-    fn new_deployment(&self, ask: &Ask, spec: serde_json::Value, number: u64) -> Deployment {
+    fn new_deployment(&self, ask: &DeployRequest, spec: serde_json::Value, number: u64) -> Deployment {
         let now = clock::now();
         let shown = self.specs().open(&spec).map(|spec| shown(&spec)).unwrap_or_default();
         Deployment {
@@ -157,7 +157,7 @@ impl AppTask {
     }
 
     /// The same request again: by its key, or, for restarts and force rebuilds, by being equal and soon.
-    async fn repeated(&self, ask: &Ask) -> Result<Option<Deployment>, ControlError> {
+    async fn repeated(&self, ask: &DeployRequest) -> Result<Option<Deployment>, ControlError> {
         let now = clock::now();
         if let Some(key) = &ask.caller.idempotency_key
             && let Some(id) = self.shared.store.accepted(&ask.caller.token_hash, key, now).await?

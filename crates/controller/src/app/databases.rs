@@ -20,8 +20,8 @@ use store::records::{AppState, Change, Database};
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
-use super::done::Done;
 use super::instances::{Place, create_in_network};
+use super::reports::ActionResult;
 use super::{AppTask, Shared};
 
 /// PostgreSQL without a version in the spec: the newest that App Platform names (contract 1.12).
@@ -58,7 +58,7 @@ impl AppTask {
         self.begin(about.clone(), async move {
             let name = database.name.clone();
             let result = bring_up(&shared, network, database).await;
-            Done::DatabaseUp { about, name, result }
+            ActionResult::DatabaseUp { about, name, result }
         });
         true
     }
@@ -168,7 +168,7 @@ impl AppTask {
                 Err(EngineError::NotFound { .. }) => Ok(()),
                 other => other,
             };
-            Done::DatabaseGone { about, database: Box::new(database), result }
+            ActionResult::DatabaseGone { about, database: Box::new(database), result }
         });
     }
 

@@ -18,8 +18,8 @@ use store::records::{Change, Instance, Restarts, Revision};
 use tokio::time::Instant;
 use tracing::{debug, info};
 
-use super::done::Done;
 use super::drift::Expected;
+use super::reports::ActionResult;
 use super::{AppTask, Shared};
 use crate::clock;
 use crate::logbook::Lines;
@@ -176,7 +176,7 @@ impl AppTask {
         let (shared, network) = (self.shared.clone(), self.network_spec());
         self.begin(row.name.clone(), async move {
             let result = create_process(&shared, network, spec).await;
-            Done::Created { instance: row.name, result: result.map(drop) }
+            ActionResult::Created { instance: row.name, result: result.map(drop) }
         });
         Ok(())
     }
@@ -229,7 +229,7 @@ impl AppTask {
         let moved = self.place_if_moved(&name);
         self.begin(name.clone(), async move {
             let result = start_at(engine.as_ref(), name.as_str(), moved).await;
-            Done::Started { instance: name, result }
+            ActionResult::Started { instance: name, result }
         });
         Ok(())
     }
@@ -238,7 +238,7 @@ impl AppTask {
         let (engine, name) = (self.shared.engine.clone(), name.clone());
         self.begin(name.clone(), async move {
             let result = engine.set_restart_policy(name.as_str(), RestartPolicy::Always).await;
-            Done::KeptAlive { instance: name, result: result.map(drop) }
+            ActionResult::KeptAlive { instance: name, result: result.map(drop) }
         });
         Ok(())
     }
@@ -251,7 +251,7 @@ impl AppTask {
         let (engine, name, place) = (self.shared.engine.clone(), name.clone(), self.place(&expected));
         self.begin(name.clone(), async move {
             let result = start_at(engine.as_ref(), name.as_str(), Some(place)).await;
-            Done::Revived { instance: name, result }
+            ActionResult::Revived { instance: name, result }
         });
         Ok(())
     }
@@ -269,7 +269,7 @@ impl AppTask {
                 engine.stop(name.as_str(), grace).await
             };
             let result = result.await.map(drop);
-            Done::Stopped { instance: name, result }
+            ActionResult::Stopped { instance: name, result }
         });
         Ok(())
     }
@@ -279,7 +279,7 @@ impl AppTask {
         let (engine, name) = (self.shared.engine.clone(), name.clone());
         self.begin(name.clone(), async move {
             let result = engine.remove(name.as_str()).await;
-            Done::Removed { instance: name, result: result.map(drop) }
+            ActionResult::Removed { instance: name, result: result.map(drop) }
         });
         Ok(())
     }
@@ -301,7 +301,7 @@ impl AppTask {
                 }
                 _ => reason,
             };
-            Done::GivenUp { instance: name, reason, tail }
+            ActionResult::GivenUp { instance: name, reason, tail }
         });
         Ok(())
     }

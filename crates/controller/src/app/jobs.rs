@@ -13,8 +13,8 @@ use store::records::{Change, Deployment, JobRun};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::done::Done;
 use super::instances::{Place, create_process, ran_out_of_memory, start_at};
+use super::reports::ActionResult;
 use super::{AppTask, Shared};
 use crate::clock;
 use crate::freeze::job_grace;
@@ -114,7 +114,7 @@ impl AppTask {
         self.begin(run.name, async move {
             let result = create_process(&shared, network, spec).await;
             let result = result.map(|container| JobPhase::Created { container, since: clock::now() });
-            Done::JobMoved { about, deployment: id, job, result }
+            ActionResult::JobMoved { about, deployment: id, job, result }
         });
         Ok(())
     }
@@ -130,7 +130,7 @@ impl AppTask {
                 // Before its end is written down: the deployment may end with it, and its log is read then.
                 keep_log(&shared, &run, &secrets).await;
             }
-            Done::JobMoved { about: run.name, deployment: run.deployment, job: run.job, result }
+            ActionResult::JobMoved { about: run.name, deployment: run.deployment, job: run.job, result }
         });
         if step == JobStep::Await {
             self.awaited.insert(name, handle);
@@ -223,7 +223,7 @@ impl AppTask {
                 keep_log(&shared, &run, &secrets).await;
             }
             let result = shared.engine.remove(run.name.as_str()).await;
-            Done::JobCollected { about, deployment: id, job, result: result.map(drop) }
+            ActionResult::JobCollected { about, deployment: id, job, result: result.map(drop) }
         });
         true
     }

@@ -5,22 +5,22 @@
 //! needs to go on is in the store and on the engine.
 
 mod accept;
-mod builds;
 mod compose;
 mod databases;
-mod deploy;
-mod done;
+mod deployment_queue;
+mod deployments;
 mod drift;
-mod housekeeping;
+mod images;
 mod instances;
 mod jobs;
-mod line;
-mod look;
-mod memory;
-mod mend;
+mod maintenance;
 mod newer;
-mod record;
+mod observe;
+mod records;
+mod repair;
+mod reports;
 mod restarts;
+mod rollout_report;
 mod routing;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -49,21 +49,21 @@ use crate::engine_watch::{EngineView, EngineWatch};
 use crate::error::ControlError;
 use crate::fence::Fence;
 use crate::front::Front;
+use crate::image_builder::ImageBuilder;
 use crate::logbook::Logbook;
 use crate::names::Names;
 use crate::probe::{self, Asker, Health, Prober};
 use crate::specs::Specs;
-use crate::workshop::Workshop;
 
-pub(crate) use accept::{Ask, check_restart, unchanged};
-pub(crate) use builds::{build_args, image_is_gone};
+pub(crate) use accept::{DeployRequest, check_restart, unchanged};
 pub(crate) use compose::{Composed, active, compose, restarted};
 pub(crate) use databases::STOP_GRACE as DATABASE_GRACE;
 pub(crate) use databases::{databases_unwanted_by, kept_version};
-use done::Done;
-pub(crate) use housekeeping::secret_values;
+pub(crate) use deployment_queue::QueuePosition;
+pub(crate) use images::{build_args, image_is_gone};
 pub(crate) use jobs::grace as job_grace_of;
-pub(crate) use line::InLine;
+pub(crate) use maintenance::secret_values;
+use reports::ActionResult;
 
 /// What all app tasks share.
 pub(crate) struct Shared {
@@ -75,7 +75,7 @@ pub(crate) struct Shared {
     /// Who asks instances and databases whether they are well.
     pub asker: Arc<dyn Asker>,
     /// Who makes images from sources.
-    pub workshop: Arc<dyn Workshop>,
+    pub image_builder: Arc<dyn ImageBuilder>,
     pub names: Names,
     pub sealer: Sealer,
     pub logbook: Logbook,
@@ -95,7 +95,7 @@ pub(crate) struct Shared {
 /// The way to an app's task.
 #[derive(Clone)]
 pub(crate) struct AppHandle {
-    requests: mpsc::Sender<Request>,
+    requests: mpsc::Sender<AppCommand>,
     task: AbortHandle,
     pub waiting: watch::Receiver<Arc<Waits>>,
 }
@@ -121,8 +121,8 @@ struct Trouble {
 }
 
 /// Asked of an app's task. Answered once it is written down.
-pub(crate) enum Request {
-    Deploy { ask: Box<Ask>, reply: oneshot::Sender<Result<Deployment, ControlError>> },
+pub(crate) enum AppCommand {
+    Deploy { ask: Box<DeployRequest>, reply: oneshot::Sender<Result<Deployment, ControlError>> },
     Cancel { deployment: DeploymentId, reply: oneshot::Sender<Result<Deployment, ControlError>> },
     Delete { reply: oneshot::Sender<Result<(), ControlError>> },
 }
@@ -184,7 +184,7 @@ impl AppHandle {
     /// panicked or is busy; whether the app still exists is for the caller to find out.
     pub async fn ask<T>(
         &self,
-        request: impl FnOnce(oneshot::Sender<Result<T, ControlError>>) -> Request,
+        request: impl FnOnce(oneshot::Sender<Result<T, ControlError>>) -> AppCommand,
     ) -> Result<T, ControlError> {
         let (reply, answer) = oneshot::channel();
         let ended = || ControlError::Unavailable("the app's task ended before it answered; try again".into());
@@ -203,7 +203,7 @@ impl AppHandle {
 pub(crate) struct AppTask {
     shared: Arc<Shared>,
     state: AppState,
-    inbox: OwnedMutexGuard<mpsc::Receiver<Request>>,
+    inbox: OwnedMutexGuard<mpsc::Receiver<AppCommand>>,
     waiting: watch::Sender<Arc<Waits>>,
     engine_view: watch::Receiver<Arc<EngineView>>,
     front_view: watch::Receiver<u64>,
@@ -212,7 +212,7 @@ pub(crate) struct AppTask {
     /// When an act of ours on a container ended last: what was looked at before may be out of date.
     touched: HashMap<InstanceName, Instant>,
     /// Containers that differ from their records in what can be put right while they run.
-    mending: HashMap<InstanceName, mend::Tries>,
+    mending: HashMap<InstanceName, repair::Tries>,
     /// Addresses of the app's network that something else held when they were needed, and when that was.
     held: HashMap<Ipv4Addr, Instant>,
     probers: HashMap<InstanceName, Prober>,
@@ -222,7 +222,7 @@ pub(crate) struct AppTask {
     probe_news: (mpsc::UnboundedSender<probe::News>, mpsc::UnboundedReceiver<probe::News>),
     /// Instances, jobs and databases that an act is under way on.
     busy: HashSet<InstanceName>,
-    acts: JoinSet<Done>,
+    acts: JoinSet<ActionResult>,
     /// Job runs whose end is waited for.
     awaited: HashMap<InstanceName, AbortHandle>,
     /// Acknowledged by the ingress, and the part of the table it came from.
@@ -235,7 +235,7 @@ pub(crate) struct AppTask {
     /// Images that a restart needs and that were found on the engine.
     images_found: HashSet<(DeploymentId, ComponentName)>,
     /// Images that were had and could not be written down yet.
-    unwritten: BTreeMap<(DeploymentId, ComponentName), done::Had>,
+    unwritten: BTreeMap<(DeploymentId, ComponentName), reports::ImageReady>,
     databases_up: HashSet<ComponentName>,
     database_failures: BTreeMap<ComponentName, String>,
     /// Why a wanted database is not up, by the newest try.
@@ -263,7 +263,7 @@ impl AppTask {
     fn new(
         shared: Arc<Shared>,
         mut state: AppState,
-        inbox: OwnedMutexGuard<mpsc::Receiver<Request>>,
+        inbox: OwnedMutexGuard<mpsc::Receiver<AppCommand>>,
         waiting: watch::Sender<Arc<Waits>>,
     ) -> Self {
         clock::not_after(clock::now(), &mut state);
@@ -353,7 +353,7 @@ impl AppTask {
             || self.write_late_image().await?
             || self.note_containers().await?
             || self.mend()
-            || self.keep_house().await?)
+            || self.run_maintenance().await?)
     }
 
     /// Where the system's clock moved beside the time that passed, every wait that is open moves along. Comes before whatever
@@ -414,7 +414,7 @@ impl AppTask {
     }
 
     /// Begins an act beside the task. `about` is busy until it reports.
-    fn begin(&mut self, about: InstanceName, act: impl Future<Output = Done> + Send + 'static) -> AbortHandle {
+    fn begin(&mut self, about: InstanceName, act: impl Future<Output = ActionResult> + Send + 'static) -> AbortHandle {
         self.busy.insert(about);
         self.acts.spawn(act.in_current_span())
     }
@@ -423,7 +423,7 @@ impl AppTask {
     fn pause(&mut self, about: InstanceName, long: Duration) {
         self.begin(about.clone(), async move {
             tokio::time::sleep(long).await;
-            Done::Paused { about }
+            ActionResult::Paused { about }
         });
     }
 

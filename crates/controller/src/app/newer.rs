@@ -15,7 +15,7 @@ use store::records::{App, Change};
 use tracing::warn;
 
 use super::AppTask;
-use super::done::Done;
+use super::reports::ActionResult;
 use crate::unknown;
 
 impl AppTask {
@@ -129,7 +129,7 @@ impl AppTask {
             // Past the deadline it is stopped all the same.
             let _ = tokio::time::timeout(times.drain, drained).await;
             let result = unknown::remove(shared.engine.as_ref(), name.as_str(), times.grace).await;
-            Done::HouseCleared { about: name, result }
+            ActionResult::HouseCleared { about: name, result }
         });
     }
 

@@ -8,7 +8,7 @@ use store::records::{Change, LastEnd, Restarts};
 use tracing::{Instrument, warn};
 
 use super::AppTask;
-use super::done::Done;
+use super::reports::ActionResult;
 use crate::engine_watch::Ends;
 
 /// What was known when a container was looked at: what was heard of its ends, and how often events may have been missed.
@@ -43,7 +43,7 @@ impl AppTask {
                     tokio::time::sleep(super::LOOK_AT_LEAST_EVERY).await;
                 }
                 let out_of_memory = ooms > 0;
-                Done::LookedAt { instance: name, code: heard.1.code, out_of_memory, result }
+                ActionResult::LookedAt { instance: name, code: heard.1.code, out_of_memory, result }
             };
             self.acts.spawn(look.in_current_span());
         }

@@ -10,7 +10,7 @@ use store::records::Deployment;
 use tracing::warn;
 
 use super::AppTask;
-use super::done::Done;
+use super::reports::ActionResult;
 
 impl AppTask {
     /// Sends the app's routes where they differ from the acknowledged ones. Returns whether anything was begun.
@@ -35,7 +35,7 @@ impl AppTask {
                 // The front connects again by itself; meanwhile it is not asked in a tight loop.
                 tokio::time::sleep(super::STORE_PAUSE).await;
             }
-            Done::Routed { routes, sent: part, result }
+            ActionResult::Routed { routes, sent: part, result }
         });
         Ok(true)
     }

@@ -8,7 +8,7 @@ use store::records::{App, AppState};
 use uuid::Uuid;
 
 use super::Controller;
-use crate::app::{AppHandle, Ask, Request as Inbox};
+use crate::app::{AppCommand, AppHandle, DeployRequest};
 use crate::clock;
 use crate::error::ControlError;
 use crate::network;
@@ -50,9 +50,9 @@ impl Controller {
         self.name_is_free(&spec.name).await?;
         let state = AppState::new(self.new_app(id.clone(), spec, sealed).await?);
         let handle = AppHandle::start(shared.clone(), state);
-        let ask = Ask { request: Request::deploy(), spec: None, cause: "initial deployment".into(), caller };
+        let ask = DeployRequest { request: Request::deploy(), spec: None, cause: "initial deployment".into(), caller };
         // App and deployment are written down together: there is never an app that nothing was deployed of.
-        let accepted = handle.ask(|reply| Inbox::Deploy { ask: Box::new(ask), reply }).await;
+        let accepted = handle.ask(|reply| AppCommand::Deploy { ask: Box::new(ask), reply }).await;
         // Not heard of in time is not the same as not written down: then the app is there, and so is its deployment.
         let is_recorded = accepted.is_ok() || !shared.store.app(&id).await.is_ok_and(|it| it.is_none());
         drop(giving);
@@ -115,7 +115,7 @@ impl Controller {
     pub async fn update_app(&self, app: &AppId, spec: AppSpec, caller: &Caller) -> Result<AppView, ControlError> {
         let (spec, needed) = self.completed(app, spec).await?;
         let spec = needed.none_of(spec).map_err(needs_values)?;
-        let ask = Ask {
+        let ask = DeployRequest {
             request: Request::deploy(),
             spec: Some(spec),
             cause: "app spec updated".into(),
@@ -131,7 +131,7 @@ impl Controller {
         let mut refused = Vec::new();
         for component in spec.components() {
             let Some((address, _)) = component.source().repository() else { continue };
-            match self.0.shared.workshop.repo_url(&address) {
+            match self.0.shared.image_builder.repo_url(&address) {
                 Ok(_) | Err(RepoUrlError::Unreadable { .. }) => {}
                 Err(error) => refused.push(format!("{}: {error}", component.name())),
             }

@@ -24,8 +24,8 @@ fn commit(digit: char) -> String {
 /// The controller dies in the middle of a build, and the branch is pushed to by force.
 async fn cut_short() -> (House, DeploymentId) {
     let mut house = House::new().await;
-    house.workshop.push(&commit('1'));
-    house.workshop.hold(true);
+    house.image_builder.push(&commit('1'));
+    house.image_builder.hold(true);
     let spec = AppSpec::from_yaml(SPEC).unwrap().spec;
     let app = house.controller().create_app(spec, &caller()).await.unwrap().app.id;
     let web = ComponentName::from("web");
@@ -36,7 +36,7 @@ async fn cut_short() -> (House, DeploymentId) {
         })
         .await;
     house.crash().await;
-    house.workshop.push(&commit('2'));
+    house.image_builder.push(&commit('2'));
     house.open().await;
     (house, id)
 }
@@ -49,7 +49,7 @@ fn built(deployment: &Deployment) -> Option<&str> {
 fn a_build_that_is_begun_again_is_of_the_same_commit() {
     simulate(async {
         let (house, id) = cut_short().await;
-        house.workshop.hold(false);
+        house.image_builder.hold(false);
         let active = house.reach(&id, Stage::Active).await;
         assert_eq!(built(&active), Some(commit('1').as_str()));
     });
@@ -59,8 +59,8 @@ fn a_build_that_is_begun_again_is_of_the_same_commit() {
 fn a_commit_that_has_vanished_is_an_error_and_nothing_newer_is_built_instead() {
     simulate(async {
         let (house, id) = cut_short().await;
-        house.workshop.vanish(&commit('1'));
-        house.workshop.hold(false);
+        house.image_builder.vanish(&commit('1'));
+        house.image_builder.hold(false);
         let failed = house.reach(&id, Stage::Failed).await;
         let message = failed.failure.clone().unwrap().message;
         assert!(message.contains(&commit('1')) && message.contains("force-push"), "{message}");
@@ -73,18 +73,18 @@ fn a_commit_that_has_vanished_is_an_error_and_nothing_newer_is_built_instead() {
 fn only_repositories_that_an_app_names_are_kept() {
     simulate(async {
         let house = House::new().await;
-        house.workshop.push(&commit('1'));
+        house.image_builder.push(&commit('1'));
         let spec = AppSpec::from_yaml(SPEC).unwrap().spec;
         let app = house.controller().create_app(spec, &caller()).await.unwrap().app.id;
         let deployment = house.newest(&app).await.id;
         house.reach(&deployment, Stage::Active).await;
         let two_hours = std::time::Duration::from_secs(2 * 60 * 60);
         tokio::time::sleep(two_hours).await;
-        assert_eq!(house.workshop.kept(), Some(["https://example.com/site.git".to_owned()].into()));
+        assert_eq!(house.image_builder.kept(), Some(["https://example.com/site.git".to_owned()].into()));
         house.controller().delete_app(&app).await.unwrap();
         house.gone(&app).await;
         tokio::time::sleep(two_hours).await;
-        assert_eq!(house.workshop.kept(), Some([].into()));
+        assert_eq!(house.image_builder.kept(), Some([].into()));
     });
 }
 

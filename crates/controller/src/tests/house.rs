@@ -21,13 +21,13 @@ use tokio::time::{Instant, sleep};
 
 mod checks;
 
+use super::image_builder::MemoryImageBuilder;
 use super::ingress::MemoryIngress;
 use super::simulation;
-use super::workshop::MemoryWorkshop;
 use crate::config::{Config, NetworkPool};
 use crate::control::Controller;
 use crate::probe::{Asker, Question};
-use crate::start::{Outside, take_over};
+use crate::start::{Dependencies, take_over};
 use crate::view::{Caller, DeploymentView};
 
 /// An app with a bit of everything. `{tag}` is the image's, for the service.
@@ -64,7 +64,7 @@ pub struct House {
     dir: TempDir,
     pub engine: FakeEngine,
     pub ingress: MemoryIngress,
-    pub workshop: MemoryWorkshop,
+    pub image_builder: MemoryImageBuilder,
     controller: Option<Controller>,
     /// Processes that were started, by container.
     starts: Arc<Mutex<BTreeMap<String, usize>>>,
@@ -99,7 +99,7 @@ impl House {
         let mut house = Self {
             dir: simulation::directory(),
             ingress: MemoryIngress::new(engine.clone()),
-            workshop: MemoryWorkshop::new(engine.clone()),
+            image_builder: MemoryImageBuilder::new(engine.clone()),
             engine,
             controller: None,
             starts: Arc::default(),
@@ -124,14 +124,14 @@ impl House {
         simulation::write_to(Some(store.clone()));
         // What an engine port remembers ends with its process.
         self.engine.forget_made_names();
-        let outside = Outside {
+        let dependencies = Dependencies {
             engine: Arc::new(self.engine.clone()),
             host: engine::Limits { cpu_millis: 4000, memory_bytes: 8 << 30 },
             doors: Box::new(self.ingress.clone()),
             asker: Arc::new(self.engine.clone()),
-            workshop: Arc::new(self.workshop.clone()),
+            image_builder: Arc::new(self.image_builder.clone()),
         };
-        let started = take_over(self.config(), directory, store, outside).await.unwrap();
+        let started = take_over(self.config(), directory, store, dependencies).await.unwrap();
         self.controller = Some(Controller(Arc::new(started)));
     }
 

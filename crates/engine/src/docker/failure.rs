@@ -6,7 +6,7 @@ use std::path::Path;
 use bollard::errors::Error;
 
 use crate::error::EngineError;
-use crate::last_words::command_failure;
+use crate::exit_message::command_failure;
 
 /// The general translation; verbs that know more look at [`status`] first.
 pub(super) fn translate(socket: &Path, verb: &'static str, error: Error) -> EngineError {

@@ -94,7 +94,7 @@ async fn a_command_that_the_image_lacks_is_told_by_name() {
     world.engine.start(&spec.name).await.unwrap();
     let lines = world.output(&spec.name).await;
     let code = world.engine.wait(&spec.name).await.unwrap();
-    let error = engine::last_words::explain(&spec.name, code, lines.last().unwrap());
+    let error = engine::exit_message::explain(&spec.name, code, lines.last().unwrap());
     assert!(
         matches!(&error, Some(EngineError::CommandNotFound { command, .. }) if command == "/bin/nothing"),
         "{code}: {lines:?}"

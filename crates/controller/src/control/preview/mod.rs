@@ -1,6 +1,6 @@
 //! What would be done, without doing it: what a deployment decides, then the planner on a model of what is there.
 
-mod foresee;
+mod simulate;
 mod tell;
 
 use std::collections::BTreeMap;
@@ -12,10 +12,10 @@ use rollout::queue::{Admission, Request, Restart};
 use store::records::{AppState, Deployment, Image};
 use uuid::Uuid;
 
-use self::foresee::{Foreseen, Outlook};
+use self::simulate::{Simulation, SimulationInput};
 use super::create::{needs_values, runnable};
 use super::{Controller, asked, chosen};
-use crate::app::{InLine, active, build_args, unchanged};
+use crate::app::{QueuePosition, active, build_args, unchanged};
 use crate::error::ControlError;
 use crate::specs::{NeedsValues, Specs};
 use crate::view::{DeployOptions, Preview};
@@ -112,12 +112,12 @@ impl Controller {
         let shared = self.0.shared.clone();
         // An app of hundreds of instances takes the planner a while.
         let told = tokio::task::spawn_blocking(move || {
-            let outlook = Outlook { state: &state, serving: serving.as_ref(), spec: &spec, request: &request };
-            let foreseen = Foreseen::of(&shared, &outlook, &images);
-            [lines, tell::steps(&outlook, &images, foreseen)].concat()
+            let input = SimulationInput { state: &state, serving: serving.as_ref(), spec: &spec, request: &request };
+            let simulation = Simulation::of(&shared, &input, &images);
+            [lines, tell::steps(&input, &images, simulation)].concat()
         });
         told.await.map_err(|error| ControlError::Internal {
-            message: "the steps could not be foreseen. See the log of `boatyard serve`".into(),
+            message: "the steps could not be simulation. See the log of `boatyard serve`".into(),
             cause: error.into(),
         })
     }
@@ -185,7 +185,7 @@ struct Turn {
 
 impl Turn {
     fn of(state: &AppState, request: &Request) -> Self {
-        let InLine { admission, running, waiting } = InLine::of(state, request);
+        let QueuePosition { admission, running, waiting } = QueuePosition::of(state, request);
         let wait = running.last().map(|it| {
             format!("wait for deployment {} to end; the steps below begin with what is there now", it.number)
         });

@@ -14,7 +14,7 @@ use rollout::target::Target;
 use store::records::Database;
 
 use super::Expected;
-use super::foresee::{Foreseen, Outlook, is_wanted, model};
+use super::simulate::{Simulation, SimulationInput, is_wanted, model};
 use crate::app::{databases_unwanted_by, kept_version};
 use crate::clock;
 
@@ -23,32 +23,32 @@ const TURNS: usize = 1_000;
 
 /// What would be done.
 pub(super) fn steps(
-    outlook: &Outlook<'_>,
+    input: &SimulationInput<'_>,
     images: &BTreeMap<ComponentName, Expected>,
-    foreseen: Result<Foreseen, Failure>,
+    simulation: Result<Simulation, Failure>,
 ) -> Vec<String> {
-    let Outlook { state, spec, request, .. } = outlook;
+    let SimulationInput { state, spec, request, .. } = input;
     let mut steps = Vec::new();
     if !request.is_restart() {
-        let stays = |name: &str| foreseen.as_ref().is_ok_and(|it| !it.replaces(state, name));
+        let stays = |name: &str| simulation.as_ref().is_ok_and(|it| !it.replaces(state, name));
         steps.extend(spec.components().filter_map(|it| image_line(it, request.build, images, stays(it.name()))));
     }
-    let foreseen = match foreseen {
-        Ok(foreseen) => foreseen,
+    let simulation = match simulation {
+        Ok(simulation) => simulation,
         Err(failure) => {
             steps.push(format!("fail, with everything as it was: {}", failure.message));
             return steps;
         }
     };
-    if foreseen.nothing_to_do {
+    if simulation.nothing_to_do {
         steps.push("nothing more: no component changed".into());
         return steps;
     }
     if !request.is_restart() {
-        steps.extend(foreseen.databases.iter().filter_map(|it| database_line(it, outlook)));
+        steps.extend(simulation.databases.iter().filter_map(|it| database_line(it, input)));
         steps.extend(jobs(spec, JobKind::PreDeploy));
     }
-    steps.extend(instance_lines(outlook, &foreseen.targets));
+    steps.extend(instance_lines(input, &simulation.targets));
     if !request.is_restart() {
         steps.extend(jobs(spec, JobKind::PostDeploy));
         let unwanted = databases_unwanted_by(state, spec);
@@ -84,15 +84,15 @@ fn image_line(
     Some(format!("{verb} image {} for {name}", image_reference(image)))
 }
 
-fn database_line(database: &Database, outlook: &Outlook<'_>) -> Option<String> {
+fn database_line(database: &Database, input: &SimulationInput<'_>) -> Option<String> {
     let name = &database.name;
-    let known = outlook.state.databases.iter().find(|it| it.name == *name);
+    let known = input.state.databases.iter().find(|it| it.name == *name);
     match known {
         None => Some(format!("create database {name}")),
         Some(known) if !known.wanted => {
             Some(format!("bring database {name} back, on its volume if that is still there"))
         }
-        Some(known) => kept_version(known, outlook.spec),
+        Some(known) => kept_version(known, input.spec),
     }
 }
 
@@ -102,14 +102,14 @@ fn jobs(spec: &AppSpec, kind: JobKind) -> Vec<String> {
 }
 
 /// The planner's own steps, and where the new rules count.
-fn instance_lines(outlook: &Outlook<'_>, targets: &[Target]) -> Vec<String> {
-    let observed = model(outlook.state);
+fn instance_lines(input: &SimulationInput<'_>, targets: &[Target]) -> Vec<String> {
+    let observed = model(input.state);
     let mut teller = Teller { routed: observed.routes.clone().unwrap_or_default(), names: BTreeMap::new() };
     for it in &observed.instances {
         let old = if is_wanted(targets, &it.component, &it.revision, it.generation) { "" } else { "the old " };
         teller.names.insert(it.name.clone(), format!("{old}{}.{}", it.component, it.slot));
     }
-    let mut new_rules = other_rules(outlook);
+    let mut new_rules = other_rules(input);
     let mut world = World::new(observed, clock::now());
     let mut lines = Vec::new();
     for turn in 0.. {
@@ -137,9 +137,9 @@ fn instance_lines(outlook: &Outlook<'_>, targets: &[Target]) -> Vec<String> {
 }
 
 /// Whether requests are to be routed by other rules than now. A new app has none to replace.
-fn other_rules(outlook: &Outlook<'_>) -> bool {
+fn other_rules(input: &SimulationInput<'_>) -> bool {
     let rules = |spec: &AppSpec| app_spec::routes(spec);
-    !outlook.request.is_restart() && outlook.serving.is_some_and(|(_, before)| rules(before) != rules(outlook.spec))
+    !input.request.is_restart() && input.serving.is_some_and(|(_, before)| rules(before) != rules(input.spec))
 }
 
 /// Tells steps in words.

@@ -15,13 +15,13 @@ use store::records::{App, AppState, Change, Database, Deployment, IDEMPOTENCY_LI
 use tracing::{info, warn};
 
 use super::AppTask;
-use super::done::Done;
+use super::reports::ActionResult;
 use crate::clock;
 use crate::redact::Secrets;
 
 impl AppTask {
     /// One piece of housekeeping. Returns whether there was one.
-    pub(super) async fn keep_house(&mut self) -> Result<bool, StoreError> {
+    pub(super) async fn run_maintenance(&mut self) -> Result<bool, StoreError> {
         if self.keep_databases().await? || self.collect_jobs() || self.remove_strangers() {
             return Ok(true);
         }
@@ -63,7 +63,7 @@ impl AppTask {
             // What a stop cannot do, the removal does.
             drop(engine.stop(stranger.as_str(), StopTimes::default().grace).await);
             let result = engine.remove(stranger.as_str()).await.map(drop);
-            Done::HouseCleared { about: stranger, result }
+            ActionResult::HouseCleared { about: stranger, result }
         });
         true
     }
@@ -107,7 +107,7 @@ impl AppTask {
             if let Err(error) = forget_history(&shared, &app).await {
                 warn!(%error, "old deployments could not be forgotten; the next one tries again");
             }
-            Done::HouseCleared { about, result: Ok(()) }
+            ActionResult::HouseCleared { about, result: Ok(()) }
         });
         true
     }
@@ -141,7 +141,7 @@ impl AppTask {
         let about = InstanceName::new(network.clone());
         self.begin(about.clone(), async move {
             let result = clear(&shared, &app, &network).await;
-            Done::HouseCleared { about, result }
+            ActionResult::HouseCleared { about, result }
         });
         Ok(true)
     }

@@ -14,7 +14,7 @@ use store::StoreError;
 use store::records::{BuiltImage, Change, Deployment, Image};
 use tracing::Instrument;
 
-use super::done::{Done, Had};
+use super::reports::{ActionResult, ImageReady};
 use super::{AppTask, Shared, secret_values};
 use crate::clock;
 use crate::redact::Secrets;
@@ -56,8 +56,8 @@ impl AppTask {
         let act = async move {
             let result = match work {
                 Ok(Work::Image(image)) => have_image(&shared, &image, force, &sink).await,
-                Ok(Work::Resolve(recipe)) => match shared.workshop.resolve(&recipe, &sink).await {
-                    Ok(commit) => return Done::Resolved { deployment: id, component, commit },
+                Ok(Work::Resolve(recipe)) => match shared.image_builder.resolve(&recipe, &sink).await {
+                    Ok(commit) => return ActionResult::Resolved { deployment: id, component, commit },
                     Err(error) => Err(chain(&error)),
                 },
                 Ok(Work::Build(recipe, commit)) => build(&shared, &recipe, &commit, sink.clone()).await,
@@ -67,7 +67,7 @@ impl AppTask {
             if let Err(why) = &result {
                 sink(why);
             }
-            Done::Had { deployment: id, component, result }
+            ActionResult::ImageReady { deployment: id, component, result }
         };
         let handle = self.acts.spawn(act.in_current_span());
         self.builds.insert(key, handle);
@@ -90,7 +90,7 @@ impl AppTask {
                 Ok(None) => Err(image_is_gone(&app, &image)),
                 Err(error) => Err(error.to_string()),
             };
-            Done::ImageChecked { deployment: id, component, result }
+            ActionResult::ImageChecked { deployment: id, component, result }
         };
         let handle = self.acts.spawn(act.in_current_span());
         self.builds.insert(key, handle);
@@ -121,7 +121,7 @@ impl AppTask {
         common: &Common,
     ) -> Result<Recipe, String> {
         let (url, branch) = common.source.repository().ok_or("it has no repository")?;
-        let repo = self.shared.workshop.repo_url(&url).map_err(|error| error.to_string())?;
+        let repo = self.shared.image_builder.repo_url(&url).map_err(|error| error.to_string())?;
         let git_ref = match branch {
             Some(branch) => GitRef::branch(branch).map_err(|error| error.to_string())?,
             None => GitRef::DefaultBranch,
@@ -166,7 +166,7 @@ impl AppTask {
         &mut self,
         id: &DeploymentId,
         component: ComponentName,
-        result: Result<Had, String>,
+        result: Result<ImageReady, String>,
     ) -> Result<(), StoreError> {
         let key = (id.clone(), component.clone());
         let Some(deployment) = self.deployment(id).cloned().filter(|it| !it.stage.is_ended()) else {
@@ -200,7 +200,7 @@ impl AppTask {
         &mut self,
         mut deployment: Deployment,
         component: ComponentName,
-        had: Had,
+        had: ImageReady,
     ) -> Result<(), StoreError> {
         let now = clock::now();
         let code = if had.image.commit.is_none() { "PreBuiltImage" } else { "PreviousBuildReused" };
@@ -289,7 +289,7 @@ fn withheld(spec: &AppSpec, component: &ComponentName) -> Option<String> {
     })
 }
 
-async fn build(shared: &Shared, recipe: &Recipe, commit: &CommitId, sink: LogSink) -> Result<Had, String> {
+async fn build(shared: &Shared, recipe: &Recipe, commit: &CommitId, sink: LogSink) -> Result<ImageReady, String> {
     let store = shared.store.clone();
     let known: Remember = Box::new(move |identity| {
         let store = store.clone();
@@ -298,7 +298,7 @@ async fn build(shared: &Shared, recipe: &Recipe, commit: &CommitId, sink: LogSin
             Some(Known { image: found.image, reference: found.reference })
         })
     });
-    let built = shared.workshop.have(recipe, commit, known, sink).await.map_err(|error| chain(&error))?;
+    let built = shared.image_builder.have(recipe, commit, known, sink).await.map_err(|error| chain(&error))?;
     let short = &built.commit[..built.commit.len().min(12)];
     let note = if built.built {
         format!("built from {short}")
@@ -312,7 +312,7 @@ async fn build(shared: &Shared, recipe: &Recipe, commit: &CommitId, sink: LogSin
         built: built.built,
         note,
     };
-    Ok(Had { image, built: Some(built) })
+    Ok(ImageReady { image, built: Some(built) })
 }
 
 /// Secrets as a spec has them.
@@ -332,7 +332,7 @@ pub(super) async fn have_image(
     source: &ImageSource,
     force: bool,
     sink: &LogSink,
-) -> Result<Had, String> {
+) -> Result<ImageReady, String> {
     let reference = image_reference(source);
     let engine = &shared.engine;
     let local = patiently(|| engine.image(&reference), sink).await.map_err(|error| error.to_string())?;
@@ -348,7 +348,7 @@ pub(super) async fn have_image(
     };
     sink(&format!("{reference}: {note}"));
     let image = Image { id, reference, commit: None, built: false, note };
-    Ok(Had { image, built: None })
+    Ok(ImageReady { image, built: None })
 }
 
 /// An answer of the engine, asked for again while it has none for the moment only: as with instances, a deployment is not

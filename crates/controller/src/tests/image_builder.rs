@@ -10,11 +10,11 @@ use engine::fake::{Behaviour, FakeEngine};
 use source::{CommitId, RepoUrl, RepoUrlError, SourceError, UrlRules};
 use tokio::sync::watch;
 
-use crate::workshop::Workshop;
+use crate::image_builder::ImageBuilder;
 
 /// Clones are the same one; it outlives controllers.
 #[derive(Clone)]
-pub struct MemoryWorkshop {
+pub struct MemoryImageBuilder {
     engine: FakeEngine,
     head: Arc<Mutex<String>>,
     vanished: Arc<Mutex<BTreeSet<String>>>,
@@ -24,7 +24,7 @@ pub struct MemoryWorkshop {
     held: watch::Sender<bool>,
 }
 
-impl MemoryWorkshop {
+impl MemoryImageBuilder {
     pub fn new(engine: FakeEngine) -> Self {
         let held = watch::Sender::new(false);
         Self { engine, head: Arc::default(), vanished: Arc::default(), kept: Arc::default(), held }
@@ -51,7 +51,7 @@ impl MemoryWorkshop {
 }
 
 #[async_trait]
-impl Workshop for MemoryWorkshop {
+impl ImageBuilder for MemoryImageBuilder {
     fn repo_url(&self, text: &str) -> Result<RepoUrl, RepoUrlError> {
         RepoUrl::parse(text, &UrlRules::default())
     }

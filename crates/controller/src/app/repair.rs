@@ -12,9 +12,9 @@ use store::records::Change;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::done::Done;
 use super::drift::{Expected, InPlace, in_place};
 use super::instances::{HELD_FOR, Place};
+use super::reports::ActionResult;
 use super::{AppTask, Shared};
 
 /// Pause between two tries, doubled after each: what cannot be put right is not tried in a tight loop.
@@ -63,7 +63,7 @@ impl AppTask {
             let (shared, place) = (self.shared.clone(), self.place(&expected));
             self.begin(name.clone(), async move {
                 let result = repair(&shared, &expected, &repairs, place).await;
-                Done::Mended { about: name, result }
+                ActionResult::Mended { about: name, result }
             });
             return true;
         }

@@ -14,7 +14,7 @@ use super::Expected;
 use crate::app::{Composed, Shared, compose, restarted};
 
 /// What is there, and what is asked for.
-pub(super) struct Outlook<'a> {
+pub(super) struct SimulationInput<'a> {
     pub state: &'a AppState,
     /// The deployment that serves, with its spec.
     pub serving: Option<&'a (Deployment, AppSpec)>,
@@ -23,7 +23,7 @@ pub(super) struct Outlook<'a> {
 }
 
 /// What comes of it.
-pub(super) struct Foreseen {
+pub(super) struct Simulation {
     pub targets: Vec<Target>,
     /// Those of the spec; none for a restart, which leaves them alone.
     pub databases: Vec<Database>,
@@ -31,14 +31,14 @@ pub(super) struct Foreseen {
     pub nothing_to_do: bool,
 }
 
-impl Foreseen {
+impl Simulation {
     /// Errors: why the deployment would fail before anything is changed.
     pub fn of(
         shared: &Shared,
-        outlook: &Outlook<'_>,
+        input: &SimulationInput<'_>,
         images: &BTreeMap<ComponentName, Expected>,
     ) -> Result<Self, Failure> {
-        let Outlook { state, serving, spec, request } = outlook;
+        let SimulationInput { state, serving, spec, request } = input;
         if request.is_restart() {
             let generation = state.app.generation + 1;
             let targets = restarted(state.targets_in_force(), &request.restart, generation);

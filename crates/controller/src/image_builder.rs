@@ -7,7 +7,7 @@ use source::{CommitId, RepoUrl, RepoUrlError, SourceError};
 
 /// Resolves first, so that the commit can be written down before anything is built from it.
 #[async_trait]
-pub(crate) trait Workshop: Send + Sync {
+pub(crate) trait ImageBuilder: Send + Sync {
     /// Parses the address of a repository. Errors: it may not be used here.
     fn repo_url(&self, text: &str) -> Result<RepoUrl, RepoUrlError>;
     /// Removes what was fetched of all repositories but these. Returns how many there were.
@@ -25,7 +25,7 @@ pub(crate) trait Workshop: Send + Sync {
 }
 
 #[async_trait]
-impl Workshop for Builder {
+impl ImageBuilder for Builder {
     fn repo_url(&self, text: &str) -> Result<RepoUrl, RepoUrlError> {
         self.source().repo_url(text)
     }

@@ -24,7 +24,7 @@ use super::{AppTask, Trouble};
 use crate::clock;
 
 /// The report of an act.
-pub(crate) enum Done {
+pub(crate) enum ActionResult {
     Created {
         instance: InstanceName,
         result: Result<(), EngineError>,
@@ -64,10 +64,10 @@ pub(crate) enum Done {
         component: ComponentName,
         commit: CommitId,
     },
-    Had {
+    ImageReady {
         deployment: DeploymentId,
         component: ComponentName,
-        result: Result<Had, String>,
+        result: Result<ImageReady, String>,
     },
     /// An image that a restart needs is on the engine, or it is not.
     ImageChecked {
@@ -118,7 +118,7 @@ pub(crate) enum Done {
     },
 }
 
-impl Done {
+impl ActionResult {
     /// The instance, job, database or network that an act was about, where its failure is told as such.
     fn about(&self) -> Option<&InstanceName> {
         match self {
@@ -135,7 +135,7 @@ impl Done {
             | Self::JobCollected { about, .. }
             | Self::Mended { about, .. }
             | Self::HouseCleared { about, .. } => Some(about),
-            Self::Routed { .. } | Self::Resolved { .. } | Self::Had { .. } | Self::ImageChecked { .. } => None,
+            Self::Routed { .. } | Self::Resolved { .. } | Self::ImageReady { .. } | Self::ImageChecked { .. } => None,
             Self::LookedAt { .. } | Self::Paused { .. } => None,
         }
     }
@@ -143,7 +143,7 @@ impl Done {
 
 /// An image that was had, built or found.
 #[derive(Clone)]
-pub(crate) struct Had {
+pub(crate) struct ImageReady {
     pub image: store::records::Image,
     /// To be remembered for later builds.
     pub built: Option<Built>,
@@ -151,7 +151,7 @@ pub(crate) struct Had {
 
 impl AppTask {
     /// As [`Self::finish`], for callers that cannot hand an error on: it is told, and the turn that follows repairs.
-    pub(super) async fn finish_or_retry(&mut self, done: Result<Done, JoinError>) {
+    pub(super) async fn finish_or_retry(&mut self, done: Result<ActionResult, JoinError>) {
         if let Err(problem) = self.finish(done).await {
             error!(error = %problem, "cannot write the result of an act to the store; it is looked at again");
             tokio::time::sleep(super::STORE_PAUSE).await;
@@ -159,7 +159,7 @@ impl AppTask {
     }
 
     /// Writes the result of an act down. What cannot be written is seen on the engine by the next look.
-    pub(super) async fn finish(&mut self, done: Result<Done, JoinError>) -> Result<(), StoreError> {
+    pub(super) async fn finish(&mut self, done: Result<ActionResult, JoinError>) -> Result<(), StoreError> {
         let done = match done {
             Ok(done) => done,
             // Ended by us: a build or a job that nobody waits for any more.
@@ -181,57 +181,61 @@ impl AppTask {
         written
     }
 
-    async fn write_down(&mut self, done: Done) -> Result<(), StoreError> {
+    async fn write_down(&mut self, done: ActionResult) -> Result<(), StoreError> {
         match done {
-            Done::Created { instance, result } => {
+            ActionResult::Created { instance, result } => {
                 self.busy.remove(&instance);
                 self.came_up(&instance, result, InstanceEvent::Created, ContainerSeen::Created).await
             }
-            Done::Started { instance, result } => {
+            ActionResult::Started { instance, result } => {
                 self.busy.remove(&instance);
                 self.came_up(&instance, result, InstanceEvent::Started, ContainerSeen::Running).await
             }
-            Done::KeptAlive { instance, result } => self.kept_alive(&instance, result).await,
-            Done::Revived { instance, result } => self.revived(&instance, result).await,
-            Done::Stopped { instance, result } => self.stopped(&instance, result).await,
-            Done::Removed { instance, result } => self.removed(&instance, result).await,
-            Done::GivenUp { instance, reason, tail } => self.given_up(&instance, &reason, tail).await,
-            Done::Routed { routes, sent, result } => self.routed(routes, sent, result).await,
-            Done::Resolved { deployment, component, commit } => self.resolved(&deployment, component, commit).await,
-            Done::Had { deployment, component, result } => self.had(&deployment, component, result).await,
-            Done::ImageChecked { deployment, component, result } => {
+            ActionResult::KeptAlive { instance, result } => self.kept_alive(&instance, result).await,
+            ActionResult::Revived { instance, result } => self.revived(&instance, result).await,
+            ActionResult::Stopped { instance, result } => self.stopped(&instance, result).await,
+            ActionResult::Removed { instance, result } => self.removed(&instance, result).await,
+            ActionResult::GivenUp { instance, reason, tail } => self.given_up(&instance, &reason, tail).await,
+            ActionResult::Routed { routes, sent, result } => self.routed(routes, sent, result).await,
+            ActionResult::Resolved { deployment, component, commit } => {
+                self.resolved(&deployment, component, commit).await
+            }
+            ActionResult::ImageReady { deployment, component, result } => {
+                self.had(&deployment, component, result).await
+            }
+            ActionResult::ImageChecked { deployment, component, result } => {
                 self.image_checked((deployment, component), result);
                 Ok(())
             }
-            Done::DatabaseUp { about, name, result } => {
+            ActionResult::DatabaseUp { about, name, result } => {
                 self.busy.remove(&about);
                 self.database_up(about, name, result).await
             }
-            Done::DatabaseGone { about, database, result } => {
+            ActionResult::DatabaseGone { about, database, result } => {
                 self.busy.remove(&about);
                 self.database_gone(*database, result).await
             }
-            Done::JobMoved { about, deployment, job, result } => {
+            ActionResult::JobMoved { about, deployment, job, result } => {
                 self.busy.remove(&about);
                 self.job_moved(&deployment, &job, result).await
             }
-            Done::JobCollected { about, deployment, job, result } => {
+            ActionResult::JobCollected { about, deployment, job, result } => {
                 self.busy.remove(&about);
                 self.job_collected(&deployment, &job, result).await
             }
-            Done::Mended { about, result } => {
+            ActionResult::Mended { about, result } => {
                 self.busy.remove(&about);
                 self.mended(&about, result);
                 Ok(())
             }
-            Done::HouseCleared { about, result } => {
+            ActionResult::HouseCleared { about, result } => {
                 self.busy.remove(&about);
                 self.house_cleared(&about, result).await
             }
-            Done::LookedAt { instance, code, out_of_memory, result } => {
+            ActionResult::LookedAt { instance, code, out_of_memory, result } => {
                 self.looked_at(&instance, (code, out_of_memory), result).await
             }
-            Done::Paused { about } => {
+            ActionResult::Paused { about } => {
                 self.busy.remove(&about);
                 Ok(())
             }
@@ -461,7 +465,7 @@ impl AppTask {
 fn why(alias: &str, reason: &Reason, tail: &[String]) -> String {
     let told = match reason {
         Reason::Exited { code: Some(code) } => {
-            tail.last().and_then(|line| engine::last_words::explain(alias, *code, line))
+            tail.last().and_then(|line| engine::exit_message::explain(alias, *code, line))
         }
         _ => None,
     };

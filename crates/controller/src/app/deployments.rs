@@ -20,7 +20,7 @@ use tracing::{info, warn};
 use super::AppTask;
 use super::compose::{Composed, compose, restarted};
 use super::databases::{databases_unwanted_by, kept_version};
-use super::line::to_advance;
+use super::deployment_queue::to_advance;
 use crate::clock;
 use crate::freeze;
 

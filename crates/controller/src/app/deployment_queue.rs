@@ -26,7 +26,7 @@ pub(crate) fn to_advance(state: &AppState) -> Vec<DeploymentId> {
 }
 
 /// What a new request comes to, among those that are there.
-pub(crate) struct InLine<'a> {
+pub(crate) struct QueuePosition<'a> {
     pub admission: Admission,
     /// Those under way, and those whose turn is the next one: they wait for nobody.
     pub running: Vec<&'a Deployment>,
@@ -34,7 +34,7 @@ pub(crate) struct InLine<'a> {
     pub waiting: Option<&'a Deployment>,
 }
 
-impl<'a> InLine<'a> {
+impl<'a> QueuePosition<'a> {
     pub fn of(state: &'a AppState, request: &Request) -> Self {
         // What a person canceled is not merged into anything.
         let next = to_advance(state);
