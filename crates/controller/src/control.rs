@@ -155,7 +155,7 @@ impl Controller {
     }
 
     async fn ask_app(&self, app: &AppId, ask: DeployRequest) -> Result<Deployment, ControlError> {
-        self.ask_task(app, |reply| AppCommand::Deploy { ask: Box::new(ask), reply }).await
+        self.ask_task(app, |reply| AppCommand::Deploy { request: Box::new(ask), reply }).await
     }
 
     /// Asks the app's task. Errors: [`ControlError::NotFound`] only when no record of the app exists: clients take it for

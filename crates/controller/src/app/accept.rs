@@ -11,8 +11,9 @@ use store::records::{AppState, Change, Deployment, Idempotency, Record};
 use tracing::info;
 use uuid::Uuid;
 
+use super::AppCommand;
 use super::deployment_queue::QueuePosition;
-use super::{AppCommand, AppTask};
+use super::task::AppTask;
 use crate::clock;
 use crate::error::{ControlError, closest};
 use crate::specs::Specs;
@@ -28,39 +29,38 @@ pub(crate) struct DeployRequest {
     pub caller: Caller,
 }
 
-/// An equal restart or force rebuild of one caller within this of the first is the same one (contract §7.3).
+/// An equal restart or force rebuild of one caller within this of the first is the same one.
 const REPEAT_WITHIN: Duration = Duration::from_secs(5);
 
 impl AppTask {
     pub(super) async fn answer(&mut self, request: AppCommand) {
-        self.follow_clock();
         // A caller who left does not undo what is written down.
         match request {
-            AppCommand::Deploy { ask, reply } => drop(reply.send(self.accept(*ask).await)),
+            AppCommand::Deploy { request, reply } => drop(reply.send(self.accept(*request).await)),
             AppCommand::Cancel { deployment, reply } => drop(reply.send(self.cancel(&deployment).await)),
             AppCommand::Delete { reply } => drop(reply.send(self.delete().await)),
         }
     }
 
     async fn accept(&mut self, ask: DeployRequest) -> Result<Deployment, ControlError> {
-        if self.state.app.deleting {
-            return Err(ControlError::being_deleted(&self.state.app.name));
+        if self.cx.records.app.deleting {
+            return Err(ControlError::being_deleted(&self.cx.records.app.name));
         }
         self.check_restart(&ask.request)?;
         if let Some(same) = self.repeated(&ask).await? {
             return Ok(same);
         }
-        let mut app = self.state.app.clone();
+        let mut app = self.cx.records.app.clone();
         let spec = match &ask.spec {
-            Some(spec) => match unchanged(&self.state, &self.specs(), spec) {
+            Some(spec) => match unchanged(&self.cx.records, &self.cx.records.specs(), spec) {
                 Some(newest) => return Ok(newest.clone()),
                 None => {
-                    app.spec = self.specs().seal(spec, Some(&app.spec));
+                    app.spec = self.cx.records.specs().seal(spec, Some(&app.spec));
                     app.updated = clock::now();
                     app.spec.clone()
                 }
             },
-            None if ask.request.is_restart() => self.active().map_or(app.spec.clone(), |it| it.spec.clone()),
+            None if ask.request.is_restart() => self.cx.records.active().map_or(app.spec.clone(), |it| it.spec.clone()),
             None => app.spec.clone(),
         };
         app.deployments += 1;
@@ -75,14 +75,14 @@ impl AppTask {
         mut deployment: Deployment,
         caller: &Caller,
     ) -> Result<Deployment, ControlError> {
-        let QueuePosition { admission, waiting, .. } = QueuePosition::of(&self.state, &deployment.request);
+        let QueuePosition { admission, waiting, .. } = QueuePosition::of(&self.cx.records, &deployment.request);
         let mut changes = vec![Change::App(app)];
         if let Admission::Absorb(merged) = admission {
             let mut waited = waiting.expect("only what waits is absorbed").clone();
             if merged.build != Build::Frozen && deployment.request.is_restart() {
                 // The newest spec stays the one to make real.
-                deployment.spec = self.state.app.spec.clone();
-                let shown = self.specs().open(&deployment.spec).map(|spec| shown(&spec)).unwrap_or_default();
+                deployment.spec = self.cx.records.app.spec.clone();
+                let shown = self.cx.records.specs().open(&deployment.spec).map(|spec| shown(&spec)).unwrap_or_default();
                 deployment.progress = Progress::new(&shown);
             }
             if merged != deployment.request {
@@ -105,17 +105,17 @@ impl AppTask {
             }));
         }
         changes.push(Change::Deployment(Box::new(deployment.clone())));
-        self.commit(changes).await?;
+        self.cx.commit(changes).await?;
         info!(deployment = %deployment.id, number = deployment.number, cause = %deployment.cause, "deployment accepted");
         Ok(deployment)
     }
 
     fn new_deployment(&self, ask: &DeployRequest, spec: serde_json::Value, number: u64) -> Deployment {
         let now = clock::now();
-        let shown = self.specs().open(&spec).map(|spec| shown(&spec)).unwrap_or_default();
+        let shown = self.cx.records.specs().open(&spec).map(|spec| shown(&spec)).unwrap_or_default();
         Deployment {
             id: DeploymentId::new(Uuid::new_v4().to_string()),
-            app: self.state.app.id.clone(),
+            app: self.cx.records.app.id.clone(),
             number,
             stage: Stage::Pending,
             stage_since: now,
@@ -124,7 +124,7 @@ impl AppTask {
             request: ask.request.clone(),
             cause: ask.cause.clone(),
             spec,
-            previous: self.state.app.active.clone(),
+            previous: self.cx.records.app.active.clone(),
             cloned_from: None,
             superseded_by: None,
             cancel_asked: false,
@@ -146,13 +146,13 @@ impl AppTask {
         if !request.is_restart() {
             return Ok(());
         }
-        let name = &self.state.app.name;
-        let Some(active) = self.active() else {
+        let name = &self.cx.records.app.name;
+        let Some(active) = self.cx.records.active() else {
             return Err(ControlError::Conflict(format!(
                 "app {name} was never active, so there is nothing to restart; deploy it: boatyard apps create-deployment {name}"
             )));
         };
-        let spec = self.specs().open(&active.spec).unwrap_or_default();
+        let spec = self.cx.records.specs().open(&active.spec).unwrap_or_default();
         check_restart(name, &spec, &request.restart)
     }
 
@@ -160,10 +160,10 @@ impl AppTask {
     async fn repeated(&self, ask: &DeployRequest) -> Result<Option<Deployment>, ControlError> {
         let now = clock::now();
         if let Some(key) = &ask.caller.idempotency_key
-            && let Some(id) = self.shared.store.accepted(&ask.caller.token_hash, key, now).await?
+            && let Some(id) = self.cx.shared.store.accepted(&ask.caller.token_hash, key, now).await?
         {
-            let accepted = self.shared.store.deployment(&id).await?;
-            if accepted.as_ref().is_some_and(|it| it.app != self.state.app.id) {
+            let accepted = self.cx.shared.store.deployment(&id).await?;
+            if accepted.as_ref().is_some_and(|it| it.app != self.cx.records.app.id) {
                 return Err(ControlError::Conflict(format!(
                     "the idempotency key {key:?} was used for another app; every request needs one of its own"
                 )));
@@ -175,11 +175,11 @@ impl AppTask {
             let soon = now.since(it.created) < REPEAT_WITHIN && !it.stage.is_ended();
             it.caller == ask.caller.token_hash && it.request == ask.request && (soon || it.stage == Stage::Pending)
         };
-        Ok(self.state.deployments.iter().filter(|_| repeatable).find(same).cloned())
+        Ok(self.cx.records.deployments.iter().filter(|_| repeatable).find(same).cloned())
     }
 
     async fn cancel(&mut self, id: &DeploymentId) -> Result<Deployment, ControlError> {
-        let Some(mut deployment) = self.deployment(id).cloned() else {
+        let Some(mut deployment) = self.cx.records.deployment(id).cloned() else {
             return Err(ControlError::NotFound(format!("no deployment {id} under way")));
         };
         if deployment.stage.next(Event::CancelAsked).is_err() && deployment.stage != Stage::RollingBack {
@@ -189,26 +189,26 @@ impl AppTask {
             )));
         }
         deployment.cancel_asked = true;
-        self.commit(vec![Change::Deployment(Box::new(deployment.clone()))]).await?;
+        self.cx.commit(vec![Change::Deployment(Box::new(deployment.clone()))]).await?;
         Ok(deployment)
     }
 
-    /// The tombstone comes first: a deletion once accepted ends in the app being gone (F19).
+    /// The tombstone comes first: a deletion once accepted ends in the app being gone.
     async fn delete(&mut self) -> Result<(), ControlError> {
-        let mut app = self.state.app.clone();
+        let mut app = self.cx.records.app.clone();
         app.deleting = true;
         app.updated = clock::now();
         let mut changes = vec![Change::App(app)];
         for mut deployment in
-            self.state.deployments.iter().filter(|it| !it.stage.is_ended()).cloned().collect::<Vec<_>>()
+            self.cx.records.deployments.iter().filter(|it| !it.stage.is_ended()).cloned().collect::<Vec<_>>()
         {
-            self.end_builds(&deployment.id);
+            self.images.end(&mut self.cx, &deployment.id);
             let reason = Reason { code: "Canceled".into(), message: "the app was deleted".into() };
             deployment.progress.end_without_success(reason, clock::now());
             (deployment.stage, deployment.stage_since) = (Stage::Canceled, clock::now());
             changes.push(Change::Deployment(Box::new(deployment)));
         }
-        self.commit(changes).await?;
+        self.cx.commit(changes).await?;
         Ok(())
     }
 }

@@ -1,56 +1,62 @@
 //! Taking deployments through their stages.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use app_spec::{AppSpec, Component, JobKind};
-use rollout::deployment::{Event, Facts, Failure, Move, Part, Stage, next_move};
+use rollout::deployment::{Event, Facts, Failure, Move, Stage, next_move};
 use rollout::ids::ComponentName;
 use rollout::job::JobOutcome;
 use rollout::limits;
-use rollout::observed::Observed;
 use rollout::plan::RolloutStatus;
 use rollout::progress::{LeafKey, Reason};
 use rollout::rollback::{self, Kept};
-use rollout::target::Target;
 use store::StoreError;
-use store::records::{Change, Database, Deployment, Image, KeptServing};
+use store::records::{App, Change, Database, Deployment, Image, KeptServing};
 use tracing::{info, warn};
 
-use super::AppTask;
+use super::actions::Subject;
 use super::compose::{Composed, compose, restarted};
+use super::context::Context;
 use super::databases::{databases_unwanted_by, kept_version};
 use super::deployment_queue::to_advance;
+use super::observe::Snapshot;
+use super::records::Records;
+use super::routing::rules_in_force;
+use super::task::AppTask;
+use super::{images, jobs, rollout_report};
 use crate::clock;
 use crate::freeze;
 
 impl AppTask {
     /// Takes one deployment one move further. Returns whether there was a move.
-    pub(super) async fn advance_deployments(&mut self) -> Result<bool, StoreError> {
-        for id in to_advance(&self.state) {
-            let Some(deployment) = self.deployment(&id).cloned() else { continue };
+    pub(super) async fn advance_deployments(&mut self, snapshot: &Snapshot) -> Result<bool, StoreError> {
+        for id in to_advance(&self.cx.records) {
+            let Some(deployment) = self.cx.records.deployment(&id).cloned() else { continue };
             // Rolling back needs no spec, and cannot fail for lack of one.
             let rolls_back = deployment.stage == Stage::RollingBack;
-            let Some(spec) = self.spec_of(&deployment).or_else(|| rolls_back.then(Arc::default)) else {
+            let Some(spec) = self.cx.records.spec_of(&deployment).or_else(|| rolls_back.then(Arc::default)) else {
                 let message = "its stored spec cannot be read by this version".to_owned();
                 self.fail(deployment, Failure { component: None, code: "InvalidSpec".into(), message }).await?;
                 return Ok(true);
             };
-            let facts = self.facts(&deployment, &spec);
-            let at_once = if facts.is_restart { usize::MAX } else { self.shared.config.parallel_builds };
+            let facts = self.facts(snapshot, &deployment, &spec);
+            let at_once = if facts.is_restart { usize::MAX } else { self.cx.shared.config.parallel_builds };
             let moved = match next_move(deployment.stage, &facts, at_once) {
                 Move::Wait => false,
-                Move::Go(event) => self.go(deployment, &spec, event).await.map(|()| true)?,
+                Move::Go(event) => self.go(snapshot, deployment, &spec, event).await.map(|()| true)?,
                 Move::Fail(failure) => self.fail(deployment, failure).await.map(|()| true)?,
-                Move::Abandon(why) => self.abandon_rollback(deployment, &why).await.map(|()| true)?,
-                Move::Build(_) if self.sweeps_images() => false,
+                Move::Abandon(why) => self.abandon_rollback(snapshot, deployment, &why).await.map(|()| true)?,
+                // GC could delete a new image, which looks unused.
+                Move::Build(_) if self.cx.actions.is_running(&Subject::Gc) => false,
                 Move::Build(component) if deployment.request.is_restart() => {
-                    self.begin_image_check(&deployment, component);
+                    self.images.begin_check(&mut self.cx, &deployment, component);
                     true
                 }
-                Move::Build(component) => self.begin_build(deployment, &spec, component).await.map(|()| true)?,
-                Move::Database(name) => self.begin_database(&name),
-                Move::Job(job) => self.advance_job(&deployment, &job).await?,
+                Move::Build(component) => {
+                    self.images.begin(&mut self.cx, deployment, &spec, component).await.map(|()| true)?
+                }
+                Move::Database(name) => self.databases.bring_up(&mut self.cx, &name),
+                Move::Job(job) => jobs::advance(&mut self.cx, snapshot, &deployment, &job).await?,
             };
             if moved {
                 return Ok(true);
@@ -59,18 +65,17 @@ impl AppTask {
         Ok(false)
     }
 
-    fn facts(&mut self, deployment: &Deployment, spec: &AppSpec) -> Facts {
-        let stage = deployment.stage;
-        let now = clock::now();
-        // Waiting in line costs no time of its own.
+    fn facts(&self, snapshot: &Snapshot, deployment: &Deployment, spec: &AppSpec) -> Facts {
+        let (cx, stage, now) = (&self.cx, deployment.stage, snapshot.now);
+        // The wait in the queue does not count.
         let begun = match stage {
             Stage::Pending => now,
             Stage::RollingBack => deployment.stage_since,
             _ => deployment.progress.leaf(&LeafKey::BuildInitialize).and_then(|it| it.started).unwrap_or(now),
         };
         let limit = match (stage, &deployment.targets) {
-            (Stage::RollingBack, Some(failed)) => limits::rollback(self.state.targets_in_force(), failed),
-            _ => self.shared.config.deployment_limit,
+            (Stage::RollingBack, Some(failed)) => limits::rollback(cx.records.targets_in_force(), failed),
+            _ => cx.shared.config.deployment_limit,
         };
         let mut facts = Facts {
             is_restart: deployment.request.is_restart(),
@@ -79,77 +84,53 @@ impl AppTask {
             ..Facts::default()
         };
         match stage {
-            Stage::Building => facts.images = self.image_parts(deployment, spec),
-            Stage::Built => facts.rollout_taken = self.rolling().is_some(),
+            Stage::Building => facts.images = self.images.parts(cx, deployment, spec),
+            Stage::Built => facts.rollout_taken = cx.records.rolling().is_some(),
             Stage::Preparing if brings_something(deployment) => {
-                facts.databases = self.database_parts(spec);
-                facts.pre_deploy = self.job_outcomes(deployment, spec, JobKind::PreDeploy);
+                facts.databases = self.databases.parts(cx, spec);
+                facts.pre_deploy = job_outcomes(cx, deployment, spec, JobKind::PreDeploy);
             }
             Stage::Rolling | Stage::RollingBack => {
-                let observed = self.observe();
-                facts.rollout_status = Some(match self.rollout_status(&observed) {
-                    RolloutStatus::Complete if !self.routes_stand() => RolloutStatus::Draining,
-                    rollout_status => rollout_status,
-                });
-                let rollout_status = facts.rollout_status.as_ref().filter(|_| stage == Stage::Rolling);
-                facts.given_up = deployment.failure.clone().or_else(|| self.lost(rollout_status, &observed));
+                let status = match snapshot.status.clone() {
+                    RolloutStatus::Complete if !snapshot.routes.is_acknowledged => RolloutStatus::Draining,
+                    status => status,
+                };
+                let lost = || lost(&status, snapshot).filter(|_| stage == Stage::Rolling);
+                facts.given_up = deployment.failure.clone().or_else(lost);
+                facts.rollout_status = Some(status);
                 if stage == Stage::RollingBack {
-                    facts.restore_failed = self.restore_failed.clone();
+                    facts.restore_failed = cx.observer.start_failures.restore_failed.clone();
                     let waits = |it: &Deployment| it.stage == Stage::Pending && !it.cancel_asked;
-                    facts.newer_waits = self.state.deployments.iter().any(waits);
+                    facts.newer_waits = cx.records.deployments.iter().any(waits);
                 }
             }
             Stage::Finishing if brings_something(deployment) => {
-                facts.post_deploy = self.job_outcomes(deployment, spec, JobKind::PostDeploy);
+                facts.post_deploy = job_outcomes(cx, deployment, spec, JobKind::PostDeploy);
             }
             _ => {}
         }
         facts
     }
 
-    /// A new instance that served and stopped: why a rollout fails by it, in words.
-    fn lost(&self, rollout_status: Option<&RolloutStatus>, observed: &Observed) -> Option<Failure> {
-        let Some(RolloutStatus::Failed(name)) = rollout_status else { return None };
-        let seen = observed.instances.iter().find(|it| it.name == *name)?;
-        let check = seen.probe_failure.as_ref().map(|it| format!(": {it}")).unwrap_or_default();
-        let message = format!("{}.{} served, stopped, and did not recover{check}", seen.component, seen.slot);
-        Some(Failure { component: Some(seen.component.clone()), code: "InstanceLost".into(), message })
-    }
-
-    fn image_parts(&self, deployment: &Deployment, spec: &AppSpec) -> BTreeMap<ComponentName, Part> {
-        let request = &deployment.request;
-        let copied = |name: &ComponentName| {
-            let is_replaced = |it: &Target| it.component == *name && request.restart.names(name);
-            request.is_restart() && deployment.targets.iter().flatten().any(is_replaced)
-        };
-        let part = |name: &ComponentName| {
-            let key = (deployment.id.clone(), name.clone());
-            match self.build_failures.get(&key) {
-                _ if self.images_found.contains(&key) => Part::Ready,
-                _ if deployment.images.contains_key(name) && !copied(name) => Part::Ready,
-                Some(why) => Part::Failed(why.clone()),
-                None if self.builds.contains_key(&key) => Part::UnderWay,
-                None => Part::Missing,
-            }
-        };
-        let names = spec.components().map(|it| ComponentName::from(it.name()));
-        names.map(|name| (name.clone(), part(&name))).collect()
-    }
-
     /// One legal move, with everything that belongs to it in one commit.
-    async fn go(&mut self, mut deployment: Deployment, spec: &AppSpec, event: Event) -> Result<(), StoreError> {
+    async fn go(
+        &mut self,
+        snapshot: &Snapshot,
+        mut deployment: Deployment,
+        spec: &AppSpec,
+        event: Event,
+    ) -> Result<(), StoreError> {
         let now = clock::now();
         match event {
             Event::Begun => {
                 deployment.progress.start(&LeafKey::BuildInitialize, now);
                 deployment.progress.succeed(&LeafKey::BuildInitialize, None, now);
                 if deployment.request.is_restart() {
-                    self.copy_active(&mut deployment);
-                    self.specs_of.lock().expect("nobody panics holding it").remove(&deployment.id);
+                    copy_active(&self.cx.records, &mut deployment);
                 }
                 self.advance_to(deployment, event, Vec::new()).await
             }
-            Event::ImagesReady => self.freeze(deployment, spec).await,
+            Event::ImagesReady => self.resolve_targets(deployment, spec).await,
             Event::RolloutFree => {
                 deployment.progress.start(&LeafKey::DeployInitialize, now);
                 self.advance_to(deployment, event, Vec::new()).await
@@ -157,22 +138,21 @@ impl AppTask {
             Event::Prepared => {
                 deployment.progress.succeed(&LeafKey::DeployInitialize, None, now);
                 deployment.record.roll_began = Some(now);
-                self.begin_counting(&mut deployment);
-                // What failed before is no reason to wait with something new (F31).
-                self.retry_backoffs.clear();
+                rollout_report::begin_counting(&self.cx, &mut deployment);
+                self.cx.observer.start_failures.clear();
                 self.advance_to(deployment, event, Vec::new()).await
             }
             Event::Rolled => {
                 deployment.record.roll_ended = Some(now);
                 deployment.record.serving_since.get_or_insert(now);
-                self.note_stuck(&mut deployment);
-                self.settle_record(&mut deployment).await;
+                rollout_report::note_stuck(snapshot, &mut deployment);
+                rollout_report::settle(&self.cx, &mut self.routing, &mut deployment).await;
                 deployment.progress.start(&LeafKey::Finalize, now);
                 self.advance_to(deployment, event, Vec::new()).await
             }
             Event::Succeeded => self.succeed(deployment, spec).await,
             Event::CancelAsked if !deployment.stage.rolls() || deployment.stage == Stage::Preparing => {
-                self.end_builds(&deployment.id);
+                self.images.end(&mut self.cx, &deployment.id);
                 let message = "canceled before anything that serves was changed".to_owned();
                 let reason = Reason { code: "Canceled".into(), message };
                 deployment.progress.end_without_success(reason, now);
@@ -182,22 +162,23 @@ impl AppTask {
                 let message = "canceled; what was replaced is rolled back".to_owned();
                 self.fail(deployment, Failure { component: None, code: "Canceled".into(), message }).await
             }
-            Event::RolledBack => self.end_rollback(deployment, event, Vec::new()).await,
+            Event::RolledBack => self.end_rollback(snapshot, deployment, event, Vec::new()).await,
             Event::Broke | Event::Displaced | Event::Abandoned => self.advance_to(deployment, event, Vec::new()).await,
         }
     }
 
     async fn end_rollback(
         &mut self,
+        snapshot: &Snapshot,
         mut deployment: Deployment,
         event: Event,
         also: Vec<Change>,
     ) -> Result<(), StoreError> {
         deployment.record.roll_ended = Some(clock::now());
-        self.restore_failed = None;
-        self.note_stuck(&mut deployment);
-        self.settle_record(&mut deployment).await;
-        self.close_failed(&mut deployment);
+        self.cx.observer.start_failures.restore_failed = None;
+        rollout_report::note_stuck(snapshot, &mut deployment);
+        rollout_report::settle(&self.cx, &mut self.routing, &mut deployment).await;
+        close_failed(&mut deployment);
         // A rollback that a person asked for by canceling ends as they asked.
         let event = if deployment.cancel_asked { Event::CancelAsked } else { event };
         self.advance_to(deployment, event, also).await
@@ -205,19 +186,24 @@ impl AppTask {
 
     /// The previous targets cannot be restored: each component keeps what serves, and a later restart copies that. Written
     /// down with the end of the deployment, so that there is no moment in which something else is wanted.
-    async fn abandon_rollback(&mut self, mut deployment: Deployment, why: &str) -> Result<(), StoreError> {
-        let observed = self.observe();
+    async fn abandon_rollback(
+        &mut self,
+        snapshot: &Snapshot,
+        mut deployment: Deployment,
+        why: &str,
+    ) -> Result<(), StoreError> {
+        let records = &self.cx.records;
         let failed = deployment.targets.clone().unwrap_or_default();
-        let kept = rollback::keep_serving(self.state.targets_in_force(), &failed, &observed);
-        let rules_are_its_own = self.rules_in_force(&observed).is_some_and(|it| it.id == deployment.id);
+        let kept = rollback::keep_serving(records.targets_in_force(), &failed, &snapshot.observed);
+        let rules_are_its_own = rules_in_force(records, &snapshot.status).is_some_and(|it| it.id == deployment.id);
         warn!(deployment = %deployment.id, %why, "rollback abandoned");
         deployment.record.rollback_abandoned = true;
         deployment.record.notes.push(format!("the rollback was abandoned: {why}"));
         deployment.record.notes.extend(kept.iter().filter_map(what_serves));
         let mut changes = Vec::new();
         // Of an app that never was active nothing is kept.
-        if self.state.app.active.is_some() && kept.iter().any(|it| it.is_failed) {
-            let mut app = self.state.app.clone();
+        if records.app.active.is_some() && kept.iter().any(|it| it.is_failed) {
+            let mut app = records.app.clone();
             let before = app.kept.take();
             let mut deployments = before.as_ref().map(|it| it.deployments.clone()).unwrap_or_default();
             deployments.insert(deployment.id.clone());
@@ -227,11 +213,11 @@ impl AppTask {
             app.kept = Some(KeptServing { targets, deployments, rules });
             changes.push(Change::App(app));
         }
-        self.end_rollback(deployment, Event::Abandoned, changes).await
+        self.end_rollback(snapshot, deployment, Event::Abandoned, changes).await
     }
 
     /// Writes the next stage down, together with `also`.
-    pub(super) async fn advance_to(
+    async fn advance_to(
         &mut self,
         mut deployment: Deployment,
         event: Event,
@@ -243,20 +229,20 @@ impl AppTask {
                 info!(deployment = %deployment.id, number = deployment.number, from = ?deployment.stage, to = ?stage, "stage changed");
                 (deployment.stage, deployment.stage_since, deployment.updated) = (stage, now, now);
                 also.push(Change::Deployment(Box::new(deployment)));
-                self.commit(also).await
+                self.cx.commit(also).await
             }
             Err(illegal) => {
-                tracing::error!(deployment = %deployment.id, %illegal, "a move that does not exist was left out");
+                tracing::error!(deployment = %deployment.id, %illegal, "left out a move that does not exist");
                 Ok(())
             }
         }
     }
 
     /// Before instances were replaced nothing has to be undone; afterwards the previous targets roll back first.
-    pub(super) async fn fail(&mut self, mut deployment: Deployment, failure: Failure) -> Result<(), StoreError> {
+    async fn fail(&mut self, mut deployment: Deployment, failure: Failure) -> Result<(), StoreError> {
         let now = clock::now();
         info!(deployment = %deployment.id, code = %failure.code, "deployment failed");
-        self.end_builds(&deployment.id);
+        self.images.end(&mut self.cx, &deployment.id);
         let key = match &failure.component {
             Some(component) if deployment.stage == Stage::Building => LeafKey::Build(component.clone()),
             Some(component) if deployment.stage == Stage::Rolling => LeafKey::Wait(component.clone()),
@@ -264,88 +250,38 @@ impl AppTask {
             None if deployment.stage.rolls() => LeafKey::Finalize,
             None => LeafKey::BuildInitialize,
         };
-        let reason = Reason { code: failure.code.clone(), message: self.with_next_command(&deployment, &failure) };
+        let message = with_next_command(&self.cx.records.app, &deployment, &failure);
+        let reason = Reason { code: failure.code.clone(), message };
         deployment.failure = Some(failure);
         deployment.progress.fail(&key, reason, now);
-        let rolls_back = deployment.stage.next(Event::Broke) == Ok(Stage::RollingBack);
-        if rolls_back {
-            // Those of the revision that failed do not hold up the one that served.
-            self.retry_backoffs.clear();
-            self.restore_failed = None;
+        if deployment.stage.next(Event::Broke) == Ok(Stage::RollingBack) {
+            // Failures of the revision that failed do not hold up the one that served.
+            self.cx.observer.start_failures.clear();
+            self.cx.observer.start_failures.restore_failed = None;
         } else {
-            self.close_failed(&mut deployment);
+            close_failed(&mut deployment);
         }
         self.advance_to(deployment, Event::Broke, Vec::new()).await
     }
 
-    fn close_failed(&self, deployment: &mut Deployment) {
-        let now = clock::now();
-        let message = deployment.failure.as_ref().map_or_else(|| "failed".to_owned(), |it| it.message.clone());
-        deployment.progress.end_without_success(Reason { code: "Failed".into(), message }, now);
-    }
-
-    fn with_next_command(&self, deployment: &Deployment, failure: &Failure) -> String {
-        let app = &self.state.app.name;
-        let kind = if deployment.stage == Stage::Building { "build" } else { "deploy" };
-        let component = failure.component.as_ref().map(|it| format!(" {it}")).unwrap_or_default();
-        if deployment.stage == Stage::Building && deployment.request.is_restart() {
-            // Nothing was built, so there is no log of it.
-            return failure.message.clone();
-        }
-        format!(
-            "{}. See: boatyard apps logs {app}{component} --type {kind} --deployment {}",
-            failure.message, deployment.id
-        )
-    }
-
-    /// A restart copies what serves: images, targets, with the chosen components' generation raised.
-    fn copy_active(&self, deployment: &mut Deployment) {
-        let Some(active) = self.active() else { return };
-        let generation = self.state.app.generation + 1;
-        let targets = restarted(self.state.targets_in_force(), &deployment.request.restart, generation);
-        let note = "the image that serves, not built or fetched again".to_owned();
-        let keep = |image: &Image| Image { built: false, note: note.clone(), ..image.clone() };
-        let images = active.images.iter().chain(self.kept_images());
-        deployment.images = images.map(|(name, image)| (name.clone(), keep(image))).collect();
-        deployment.record.unchanged = self.unchanged(&targets, deployment);
-        deployment.targets = Some(targets);
-        deployment.job_revisions = active.job_revisions.clone();
-        deployment.cloned_from = Some(active.id.clone());
-        deployment.spec = active.spec.clone();
-        self.show_prebuilt(deployment);
-    }
-
-    /// Images of components that go on with the version of a failed deployment.
-    fn kept_images(&self) -> impl Iterator<Item = (&ComponentName, &Image)> {
-        let kept = self.state.app.kept.iter();
-        let targets = kept.flat_map(|kept| kept.targets.iter().map(move |target| (target, &kept.deployments)));
-        targets.filter_map(|(target, deployments)| {
-            let from = deployments.iter().filter_map(|id| self.deployment(id));
-            let mut from = from.filter(|it| it.targets.iter().flatten().any(|it| it.revision == target.revision));
-            from.next()?.images.get_key_value(&target.component)
-        })
-    }
-
     /// From images to targets: revisions and databases are written in the same commit.
-    async fn freeze(&mut self, mut deployment: Deployment, spec: &AppSpec) -> Result<(), StoreError> {
-        let mut app = self.state.app.clone();
+    async fn resolve_targets(&mut self, mut deployment: Deployment, spec: &AppSpec) -> Result<(), StoreError> {
+        let (shared, records) = (&self.cx.shared, &self.cx.records);
+        let app = App { generation: records.app.generation + 1, ..records.app.clone() };
         if deployment.request.is_restart() {
-            self.images_found.retain(|(id, _)| *id != deployment.id);
-            app.generation += 1;
+            self.images.forget(&deployment.id);
             return self.advance_to(deployment, Event::ImagesReady, vec![Change::App(app)]).await;
         }
-        let composed = compose(&self.shared, &self.state, spec, &deployment.request, &deployment.images);
-        let composed = match composed {
+        let composed = match compose(shared, records, spec, &deployment.request, &deployment.images) {
             Ok(composed) => composed,
             Err(failure) => return self.fail(deployment, failure).await,
         };
-        app.generation += 1;
-        let serving = self.active().and_then(|it| Some((it, self.spec_of(it)?)));
+        let serving = records.active().and_then(|it| Some((it, records.spec_of(it)?)));
         let serving = serving.as_ref().map(|(active, spec)| (*active, &**spec));
-        deployment.nothing_to_do = composed.is_what_serves(&self.state, serving, spec, &deployment.request);
+        deployment.nothing_to_do = composed.is_what_serves(records, serving, spec, &deployment.request);
         let Composed { databases, outcome } = composed;
         deployment.record.notes.extend(outcome.notes);
-        deployment.record.notes.extend(outcome.revisions.iter().filter_map(|it| freeze::clamped(it, self.shared.host)));
+        deployment.record.notes.extend(outcome.revisions.iter().filter_map(|it| freeze::clamped(it, shared.host)));
         deployment.record.notes.extend(databases.iter().filter_map(|it| kept_version(it, spec)));
         deployment.targets = Some(outcome.targets);
         deployment.job_revisions = outcome.jobs;
@@ -361,11 +297,12 @@ impl AppTask {
     /// ACTIVE: written in one transaction with the old one's SUPERSEDED.
     async fn succeed(&mut self, mut deployment: Deployment, spec: &AppSpec) -> Result<(), StoreError> {
         let now = clock::now();
+        let records = &self.cx.records;
         deployment.progress.succeed_all(now);
-        deployment.record.notes.extend(self.databases_down(spec));
-        let mut app = self.state.app.clone();
+        deployment.record.notes.extend(self.databases.notes(spec));
+        let mut app = records.app.clone();
         let mut changes = Vec::new();
-        if let Some(mut old) = self.active().cloned()
+        if let Some(mut old) = records.active().cloned()
             && let Ok(stage) = old.stage.next(Event::Displaced)
         {
             (old.stage, old.stage_since, old.updated) = (stage, now, now);
@@ -381,40 +318,104 @@ impl AppTask {
         };
         changes.push(Change::App(app));
         if !deployment.request.is_restart() {
-            let unwanted = databases_unwanted_by(&self.state, spec).map(|it| Database { wanted: false, ..it.clone() });
+            let unwanted = databases_unwanted_by(records, spec).map(|it| Database { wanted: false, ..it.clone() });
             changes.extend(unwanted.map(Change::Database));
         }
-        self.retry_backoffs.clear();
+        self.cx.observer.start_failures.clear();
         self.advance_to(deployment, Event::Succeeded, changes).await
     }
+}
 
-    fn job_outcomes(&self, deployment: &Deployment, spec: &AppSpec, kind: JobKind) -> Vec<(ComponentName, JobOutcome)> {
-        let jobs = spec.components().filter_map(|it| match it {
-            Component::Job(job) if job.kind() == kind => Some(ComponentName::from(it.name())),
-            _ => None,
-        });
-        jobs.map(|job| (job.clone(), self.job_outcome(deployment, &job))).collect()
-    }
+/// Why a rollout fails by a new instance that served and stopped.
+fn lost(status: &RolloutStatus, snapshot: &Snapshot) -> Option<Failure> {
+    let RolloutStatus::Failed(name) = status else { return None };
+    let seen = snapshot.observed.instances.iter().find(|it| it.name == *name)?;
+    let check = seen.probe_failure.as_ref().map(|it| format!(": {it}")).unwrap_or_default();
+    let message = format!("{}.{} served, stopped, and did not recover{check}", seen.component, seen.slot);
+    Some(Failure { component: Some(seen.component.clone()), code: "InstanceLost".into(), message })
+}
 
-    /// What a deployment waits for before or after its instances are replaced.
-    pub(super) fn why_beside_rolling(&self) -> Vec<String> {
-        let databases = self.state.databases.iter().filter(|it| self.busy.contains(&it.container));
-        let databases = databases.map(|it| format!("waiting for database {} to take connections", it.name));
-        let jobs = self.state.job_runs.iter().filter(|it| self.busy.contains(&it.name) && !it.collected);
-        databases.chain(jobs.map(|it| format!("running job {}", it.job))).collect()
-    }
+/// What a deployment waits for before or after its instances are replaced.
+pub(super) fn why_beside_rolling(cx: &Context) -> Vec<String> {
+    let is_busy = |it: &&Database| cx.actions.is_running(&Subject::Database(it.container.clone()));
+    let databases = cx.records.databases.iter().filter(is_busy);
+    let databases = databases.map(|it| format!("waiting for database {} to take connections", it.name));
+    let runs = cx.records.job_runs.iter().filter(|it| jobs::is_busy(cx, it) && !it.collected);
+    databases.chain(runs.map(|it| format!("running job {}", it.job))).collect()
+}
 
-    /// For deployments that do not roll yet.
-    pub(super) fn why_not_rolling(&self, deployment: &Deployment) -> Vec<String> {
-        let building = self.builds.keys().filter(|(id, _)| *id == deployment.id).map(|(_, name)| name.to_string());
-        let building: Vec<_> = building.collect();
-        match deployment.stage {
-            Stage::Pending => vec!["waiting for the deployment before it to end".into()],
-            Stage::Built => vec!["waiting for the rollout under way to end".into()],
-            Stage::Building if !building.is_empty() => vec![format!("building {}", building.join(", "))],
-            _ => Vec::new(),
-        }
+/// For deployments that do not roll yet.
+pub(super) fn why_not_rolling(cx: &Context, deployment: &Deployment) -> Vec<String> {
+    let building: Vec<_> = images::of_deployment(cx, &deployment.id).iter().map(|it| it.to_string()).collect();
+    match deployment.stage {
+        Stage::Pending => vec!["waiting for the deployment before it to end".into()],
+        Stage::Built => vec!["waiting for the rollout under way to end".into()],
+        Stage::Building if !building.is_empty() => vec![format!("building {}", building.join(", "))],
+        _ => Vec::new(),
     }
+}
+
+fn close_failed(deployment: &mut Deployment) {
+    let message = deployment.failure.as_ref().map_or_else(|| "failed".to_owned(), |it| it.message.clone());
+    deployment.progress.end_without_success(Reason { code: "Failed".into(), message }, clock::now());
+}
+
+fn with_next_command(app: &App, deployment: &Deployment, failure: &Failure) -> String {
+    let kind = if deployment.stage == Stage::Building { "build" } else { "deploy" };
+    let component = failure.component.as_ref().map(|it| format!(" {it}")).unwrap_or_default();
+    if deployment.stage == Stage::Building && deployment.request.is_restart() {
+        // Nothing was built, so there is no log of it.
+        return failure.message.clone();
+    }
+    format!(
+        "{}. See: boatyard apps logs {}{component} --type {kind} --deployment {}",
+        failure.message, app.name, deployment.id
+    )
+}
+
+/// A restart copies what serves: images, targets, with the chosen components' generation raised.
+fn copy_active(records: &Records, deployment: &mut Deployment) {
+    let Some(active) = records.active() else { return };
+    let generation = records.app.generation + 1;
+    let targets = restarted(records.targets_in_force(), &deployment.request.restart, generation);
+    let note = "the image that serves, not built or fetched again".to_owned();
+    let keep = |image: &Image| Image { built: false, note: note.clone(), ..image.clone() };
+    let images = active.images.iter().chain(kept_images(records));
+    deployment.images = images.map(|(name, image)| (name.clone(), keep(image))).collect();
+    deployment.record.unchanged = rollout_report::unchanged(records, &targets, deployment);
+    deployment.targets = Some(targets);
+    deployment.job_revisions = active.job_revisions.clone();
+    deployment.cloned_from = Some(active.id.clone());
+    deployment.spec = active.spec.clone();
+    // A restart builds nothing: its build leaves say so.
+    for name in deployment.images.keys() {
+        let reason = Reason { code: "PreviousBuildReused".into(), message: "restart: the image that serves".into() };
+        deployment.progress.succeed(&LeafKey::Build(name.clone()), Some(reason), clock::now());
+    }
+}
+
+/// Images of components that go on with the version of a failed deployment.
+fn kept_images(records: &Records) -> impl Iterator<Item = (&ComponentName, &Image)> {
+    let kept = records.app.kept.iter();
+    let targets = kept.flat_map(|kept| kept.targets.iter().map(move |target| (target, &kept.deployments)));
+    targets.filter_map(|(target, deployments)| {
+        let from = deployments.iter().filter_map(|id| records.deployment(id));
+        let mut from = from.filter(|it| it.targets.iter().flatten().any(|it| it.revision == target.revision));
+        from.next()?.images.get_key_value(&target.component)
+    })
+}
+
+fn job_outcomes(
+    cx: &Context,
+    deployment: &Deployment,
+    spec: &AppSpec,
+    kind: JobKind,
+) -> Vec<(ComponentName, JobOutcome)> {
+    let jobs = spec.components().filter_map(|it| match it {
+        Component::Job(job) if job.kind() == kind => Some(ComponentName::from(it.name())),
+        _ => None,
+    });
+    jobs.map(|job| (job.clone(), jobs::outcome(cx, deployment, &job))).collect()
 }
 
 /// A note about a component whose previous version was not restored.

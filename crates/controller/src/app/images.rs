@@ -1,63 +1,98 @@
-//! Having the images of a deployment: built from sources, or resolved from registries.
+//! The images of a deployment: built from sources, pulled from registries, or checked for a restart.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use app_spec::{AppSpec, Common, Facts, ImageSource, Scope, Source, image_reference, resolve_envs};
 use builder::{Cache, Known, LogSink, Recipe, Remember};
 use engine::EngineError;
 use futures::future::BoxFuture;
+use rollout::deployment::Part;
 use rollout::ids::{ComponentName, DeploymentId};
 use rollout::progress::{LeafKey, Reason};
 use rollout::queue::Build;
+use rollout::target::Target;
 use source::{CommitId, GitRef, Selection};
 use store::StoreError;
 use store::records::{BuiltImage, Change, Deployment, Image};
-use tracing::Instrument;
 
-use super::reports::{ActionResult, ImageReady};
-use super::{AppTask, Shared, secret_values};
+use super::actions::{ActionResult, ImageReady, Subject};
+use super::context::Context;
+use super::{Shared, secret_values};
 use crate::clock;
 use crate::redact::Secrets;
 
-impl AppTask {
-    /// Begins to have the image of one component; of one with a repository first its commit, which is written down before
-    /// anything is built from it.
-    pub(super) async fn begin_build(
+type Key = (DeploymentId, ComponentName);
+
+/// What is known of images beside the records.
+#[derive(Default)]
+pub(super) struct Images {
+    failed: BTreeMap<Key, String>,
+    /// Images that a restart needs and that were found on the engine.
+    found: HashSet<Key>,
+    /// Images that could not be written down yet: nothing is built twice because a disk is full for a while.
+    unwritten: BTreeMap<Key, ImageReady>,
+}
+
+impl Images {
+    pub fn parts(&self, cx: &Context, deployment: &Deployment, spec: &AppSpec) -> BTreeMap<ComponentName, Part> {
+        let request = &deployment.request;
+        let is_copied = |name: &ComponentName| {
+            let is_replaced = |it: &Target| it.component == *name && request.restart.names(name);
+            request.is_restart() && deployment.targets.iter().flatten().any(is_replaced)
+        };
+        let part = |name: &ComponentName| {
+            let key = (deployment.id.clone(), name.clone());
+            let is_running = || cx.actions.is_running(&Subject::Image(key.0.clone(), key.1.clone()));
+            match self.failed.get(&key) {
+                _ if self.found.contains(&key) => Part::Ready,
+                _ if deployment.images.contains_key(name) && !is_copied(name) => Part::Ready,
+                Some(why) => Part::Failed(why.clone()),
+                None if self.unwritten.contains_key(&key) || is_running() => Part::UnderWay,
+                None => Part::Missing,
+            }
+        };
+        let names = spec.components().map(|it| ComponentName::from(it.name()));
+        names.map(|name| (name.clone(), part(&name))).collect()
+    }
+
+    /// Begins to build or pull the image of one component. The commit of a repository is resolved first, and written down
+    /// before anything is built from it.
+    pub async fn begin(
         &mut self,
+        cx: &mut Context,
         mut deployment: Deployment,
         spec: &AppSpec,
         component: ComponentName,
     ) -> Result<(), StoreError> {
         let id = deployment.id.clone();
         if deployment.progress.start(&LeafKey::Build(component.clone()), clock::now()) {
-            self.commit(vec![Change::Deployment(Box::new(deployment.clone()))]).await?;
+            cx.commit(vec![Change::Deployment(Box::new(deployment.clone()))]).await?;
         }
         let found = spec.component(component.as_str());
         let Some((common, holder)) = found.and_then(|it| Some((it.common()?, it))) else {
-            self.build_failures.insert((id, component), "it has nothing to build".into());
+            self.failed.insert((id, component), "it has nothing to build".into());
             return Ok(());
         };
         let commit = deployment.commits.get(&component);
         let work = match (holder.source(), commit) {
             (Source::Image(image), _) => Ok(Work::Image(image.clone())),
-            (_, commit) => self.recipe(&deployment, spec, &component, common).and_then(|recipe| work(recipe, commit)),
+            (_, commit) => recipe(cx, &deployment, spec, &component, common).and_then(|recipe| work(recipe, commit)),
         };
-        let (app, goes_on) = (&self.state.app.id, commit.is_some());
-        // Those of the spec that is built are in no revision yet.
-        let secrets = Secrets::new(&[secret_values(&self.state), written_secrets(spec)].concat());
-        let sink = self.shared.logbook.build_sink(app, &id, &component, &secrets, goes_on);
+        let (app, goes_on) = (&cx.records.app.id, commit.is_some());
+        // The secrets of the spec that is built are in no revision yet.
+        let secrets = Secrets::new(&[secret_values(&cx.records), written_secrets(spec)].concat());
+        let sink = cx.shared.logbook.build_sink(app, &id, &component, &secrets, goes_on);
         if let Ok(Work::Resolve(_)) = &work
             && let Some(withheld) = withheld(spec, &component)
         {
             sink(&withheld);
         }
-        let (shared, force) = (self.shared.clone(), deployment.request.build >= Build::Force);
-        let key = (id.clone(), component.clone());
-        let act = async move {
+        let (shared, force) = (cx.shared.clone(), deployment.request.build >= Build::Force);
+        cx.actions.begin(Subject::Image(id.clone(), component.clone()), async move {
             let result = match work {
-                Ok(Work::Image(image)) => have_image(&shared, &image, force, &sink).await,
+                Ok(Work::Image(image)) => find_or_pull(&shared, &image, force, &sink).await,
                 Ok(Work::Resolve(recipe)) => match shared.image_builder.resolve(&recipe, &sink).await {
-                    Ok(commit) => return ActionResult::Resolved { deployment: id, component, commit },
+                    Ok(commit) => return ActionResult::CommitResolved { deployment: id, component, commit },
                     Err(error) => Err(chain(&error)),
                 },
                 Ok(Work::Build(recipe, commit)) => build(&shared, &recipe, &commit, sink.clone()).await,
@@ -68,22 +103,22 @@ impl AppTask {
                 sink(why);
             }
             ActionResult::ImageReady { deployment: id, component, result }
-        };
-        let handle = self.acts.spawn(act.in_current_span());
-        self.builds.insert(key, handle);
+        });
         Ok(())
     }
 
-    /// A restart builds and fetches nothing: each image it needs has to be on the engine, which is asked before anything is
-    /// touched.
-    pub(super) fn begin_image_check(&mut self, deployment: &Deployment, component: ComponentName) {
-        let key = (deployment.id.clone(), component.clone());
-        let Some(image) = self.image_of(deployment, &component) else {
-            self.build_failures.insert(key, "its revision is not on record".into());
+    /// A restart builds and fetches nothing: each image that it needs has to be on the engine, which is asked before anything
+    /// is touched.
+    pub fn begin_check(&mut self, cx: &mut Context, deployment: &Deployment, component: ComponentName) {
+        let id = deployment.id.clone();
+        let target = deployment.targets.iter().flatten().find(|it| it.component == component);
+        let revision = target.and_then(|it| cx.records.revision(&it.revision));
+        let Some(image) = revision.map(|it| it.image.clone()) else {
+            self.failed.insert((id, component), "its revision is not on record".into());
             return;
         };
-        let (shared, id, app) = (self.shared.clone(), deployment.id.clone(), self.state.app.name.clone());
-        let act = async move {
+        let (shared, app) = (cx.shared.clone(), cx.records.app.name.clone());
+        cx.actions.begin(Subject::Image(id.clone(), component.clone()), async move {
             let quiet: LogSink = std::sync::Arc::new(|_: &str| {});
             let result = match patiently(|| shared.engine.image(&image), &quiet).await {
                 Ok(Some(_)) => Ok(()),
@@ -91,158 +126,142 @@ impl AppTask {
                 Err(error) => Err(error.to_string()),
             };
             ActionResult::ImageChecked { deployment: id, component, result }
-        };
-        let handle = self.acts.spawn(act.in_current_span());
-        self.builds.insert(key, handle);
+        });
     }
 
-    /// The image that a restart starts a component's new instances from.
-    fn image_of(&self, deployment: &Deployment, component: &ComponentName) -> Option<String> {
-        let target = deployment.targets.iter().flatten().find(|it| it.component == *component)?;
-        Some(self.revision(&target.revision)?.image.clone())
-    }
-
-    pub(super) fn image_checked(&mut self, key: (DeploymentId, ComponentName), result: Result<(), String>) {
-        if self.builds.remove(&key).is_none() {
-            // Its deployment ended meanwhile.
-            return;
-        }
+    pub fn checked(&mut self, key: Key, result: Result<(), String>) {
         match result {
-            Ok(()) => drop(self.images_found.insert(key)),
-            Err(why) => drop(self.build_failures.insert(key, why)),
+            Ok(()) => drop(self.found.insert(key)),
+            Err(why) => drop(self.failed.insert(key, why)),
         }
     }
 
-    fn recipe(
-        &self,
-        deployment: &Deployment,
-        spec: &AppSpec,
-        component: &ComponentName,
-        common: &Common,
-    ) -> Result<Recipe, String> {
-        let (url, branch) = common.source.repository().ok_or("it has no repository")?;
-        let repo = self.shared.image_builder.repo_url(&url).map_err(|error| error.to_string())?;
-        let git_ref = match branch {
-            Some(branch) => GitRef::branch(branch).map_err(|error| error.to_string())?,
-            None => GitRef::DefaultBranch,
-        };
-        let dockerfile = common.dockerfile_path();
-        let selection =
-            Selection::parse(Some(&common.source_dir()), dockerfile.as_deref()).map_err(|error| error.to_string())?;
-        let labels = BTreeMap::from([("io.boatyard.image".to_owned(), self.state.app.id.to_string())]);
-        Ok(Recipe {
-            repo,
-            git_ref,
-            selection,
-            args: build_args(spec, component).0,
-            cache: match deployment.request.build {
-                Build::Frozen | Build::Reuse => Cache::ReuseImage,
-                Build::Force => Cache::ReuseSteps,
-                Build::ForceWithoutCache => Cache::Clear,
-            },
-            repository: self.shared.names.repository(&self.state.app.id, component),
-            tag_suffix: deployment.number.to_string(),
-            labels,
-        })
-    }
-
-    /// Writes down which commit is built, before it is.
-    pub(super) async fn resolved(
+    /// Writes an image down, or why there is none.
+    pub async fn ready(
         &mut self,
-        id: &DeploymentId,
-        component: ComponentName,
-        commit: CommitId,
-    ) -> Result<(), StoreError> {
-        self.builds.remove(&(id.clone(), component.clone()));
-        let Some(mut deployment) = self.deployment(id).cloned().filter(|it| !it.stage.is_ended()) else {
-            return Ok(());
-        };
-        deployment.commits.insert(component, commit.as_str().to_owned());
-        self.commit(vec![Change::Deployment(Box::new(deployment))]).await
-    }
-
-    /// Writes a had image down, or why there is none.
-    pub(super) async fn had(
-        &mut self,
-        id: &DeploymentId,
-        component: ComponentName,
+        cx: &mut Context,
+        key: Key,
         result: Result<ImageReady, String>,
     ) -> Result<(), StoreError> {
-        let key = (id.clone(), component.clone());
-        let Some(deployment) = self.deployment(id).cloned().filter(|it| !it.stage.is_ended()) else {
-            self.builds.remove(&key);
+        let (id, component) = &key;
+        let Some(deployment) = cx.records.deployment(id).cloned().filter(|it| !it.stage.is_ended()) else {
             return Ok(());
         };
-        let had = match result {
-            Ok(had) => had,
+        let image = match result {
+            Ok(image) => image,
             Err(why) => {
-                self.builds.remove(&key);
-                self.build_failures.insert(key, why);
+                self.failed.insert(key, why);
                 return Ok(());
             }
         };
-        if let Err(problem) = self.write_image(deployment, component, had.clone()).await {
-            // Nothing is built twice because a disk is full for a while.
-            self.unwritten.insert(key, had);
-            return Err(problem);
+        let written = write(cx, deployment, component.clone(), image.clone()).await;
+        if written.is_err() {
+            self.unwritten.insert(key, image);
         }
-        self.builds.remove(&key);
-        Ok(())
+        written
     }
 
-    /// Tries again to write down an image whose writing failed. Returns whether there was one.
-    pub(super) async fn write_late_image(&mut self) -> Result<bool, StoreError> {
-        let Some(((id, component), had)) = self.unwritten.pop_first() else { return Ok(false) };
-        self.had(&id, component, Ok(had)).await.map(|()| true)
+    /// Tries again to write an image down. Returns whether there was one.
+    pub async fn write_late(&mut self, cx: &mut Context) -> Result<bool, StoreError> {
+        let Some((key, image)) = self.unwritten.pop_first() else { return Ok(false) };
+        self.ready(cx, key, Ok(image)).await.map(|()| true)
     }
 
-    async fn write_image(
-        &mut self,
-        mut deployment: Deployment,
-        component: ComponentName,
-        had: ImageReady,
-    ) -> Result<(), StoreError> {
-        let now = clock::now();
-        let code = if had.image.commit.is_none() { "PreBuiltImage" } else { "PreviousBuildReused" };
-        let reason = (!had.image.built).then(|| Reason { code: code.into(), message: had.image.note.clone() });
-        deployment.progress.succeed(&LeafKey::Build(component.clone()), reason, now);
-        let mut changes = Vec::new();
-        if let (Some(built), Some(commit)) = (had.built, &had.image.commit) {
-            changes.push(Change::BuiltImage(BuiltImage {
-                identity: built.identity,
-                app: self.state.app.id.clone(),
-                image: had.image.id.clone(),
-                reference: had.image.reference.clone(),
-                commit: commit.clone(),
-                built: now,
-            }));
+    /// Ends what is built or checked for a deployment that will not need it.
+    pub fn end(&mut self, cx: &mut Context, deployment: &DeploymentId) {
+        for component in of_deployment(cx, deployment) {
+            cx.actions.end(&Subject::Image(deployment.clone(), component));
         }
-        deployment.images.insert(component, had.image);
-        changes.push(Change::Deployment(Box::new(deployment)));
-        self.commit(changes).await
+        self.forget(deployment);
     }
 
-    /// Ends what is being built for a deployment that will not need it.
-    pub(super) fn end_builds(&mut self, id: &DeploymentId) {
-        self.builds.retain(|(deployment, _), handle| {
-            if deployment == id {
-                handle.abort();
-            }
-            deployment != id
-        });
-        self.build_failures.retain(|(deployment, _), _| deployment != id);
-        self.images_found.retain(|(deployment, _)| deployment != id);
+    /// A deployment has all its images.
+    pub fn forget(&mut self, deployment: &DeploymentId) {
+        self.failed.retain(|(id, _), _| id != deployment);
+        self.found.retain(|(id, _)| id != deployment);
     }
+}
 
-    /// A restart builds nothing: its build leaves say so.
-    pub(super) fn show_prebuilt(&self, deployment: &mut Deployment) {
-        let names: Vec<_> = deployment.images.keys().cloned().collect();
-        for name in names {
-            let reason =
-                Reason { code: "PreviousBuildReused".into(), message: "restart: the image that serves".into() };
-            deployment.progress.succeed(&LeafKey::Build(name), Some(reason), clock::now());
-        }
+/// Components whose image is worked on for a deployment.
+pub(super) fn of_deployment(cx: &Context, deployment: &DeploymentId) -> Vec<ComponentName> {
+    let component = |subject: &Subject| match subject {
+        Subject::Image(id, component) if id == deployment => Some(component.clone()),
+        _ => None,
+    };
+    cx.actions.subjects().filter_map(component).collect()
+}
+
+/// Writes down which commit is built, before it is.
+pub(super) async fn commit_resolved(
+    cx: &mut Context,
+    id: &DeploymentId,
+    component: ComponentName,
+    commit: CommitId,
+) -> Result<(), StoreError> {
+    let Some(mut deployment) = cx.records.deployment(id).cloned().filter(|it| !it.stage.is_ended()) else {
+        return Ok(());
+    };
+    deployment.commits.insert(component, commit.as_str().to_owned());
+    cx.commit(vec![Change::Deployment(Box::new(deployment))]).await
+}
+
+async fn write(
+    cx: &mut Context,
+    mut deployment: Deployment,
+    component: ComponentName,
+    ready: ImageReady,
+) -> Result<(), StoreError> {
+    let now = clock::now();
+    let code = if ready.image.commit.is_none() { "PreBuiltImage" } else { "PreviousBuildReused" };
+    let reason = (!ready.image.built).then(|| Reason { code: code.into(), message: ready.image.note.clone() });
+    deployment.progress.succeed(&LeafKey::Build(component.clone()), reason, now);
+    let mut changes = Vec::new();
+    if let (Some(built), Some(commit)) = (ready.built, &ready.image.commit) {
+        changes.push(Change::BuiltImage(BuiltImage {
+            identity: built.identity,
+            app: cx.records.app.id.clone(),
+            image: ready.image.id.clone(),
+            reference: ready.image.reference.clone(),
+            commit: commit.clone(),
+            built: now,
+        }));
     }
+    deployment.images.insert(component, ready.image);
+    changes.push(Change::Deployment(Box::new(deployment)));
+    cx.commit(changes).await
+}
+
+fn recipe(
+    cx: &Context,
+    deployment: &Deployment,
+    spec: &AppSpec,
+    component: &ComponentName,
+    common: &Common,
+) -> Result<Recipe, String> {
+    let (url, branch) = common.source.repository().ok_or("it has no repository")?;
+    let repo = cx.shared.image_builder.repo_url(&url).map_err(|error| error.to_string())?;
+    let git_ref = match branch {
+        Some(branch) => GitRef::branch(branch).map_err(|error| error.to_string())?,
+        None => GitRef::DefaultBranch,
+    };
+    let dockerfile = common.dockerfile_path();
+    let selection =
+        Selection::parse(Some(&common.source_dir()), dockerfile.as_deref()).map_err(|error| error.to_string())?;
+    let labels = BTreeMap::from([("io.boatyard.image".to_owned(), cx.records.app.id.to_string())]);
+    Ok(Recipe {
+        repo,
+        git_ref,
+        selection,
+        args: build_args(spec, component).0,
+        cache: match deployment.request.build {
+            Build::Frozen | Build::Reuse => Cache::ReuseImage,
+            Build::Force => Cache::ReuseSteps,
+            Build::ForceWithoutCache => Cache::Clear,
+        },
+        repository: cx.shared.names.repository(&cx.records.app.id, component),
+        tag_suffix: deployment.number.to_string(),
+        labels,
+    })
 }
 
 /// Why a restart that needs an image is refused without it.
@@ -268,7 +287,7 @@ fn work(recipe: Recipe, commit: Option<&String>) -> Result<Work, String> {
 }
 
 /// Build-scope variables as build arguments, and the names of those that are none because they are secrets: arguments stay
-/// in the image's history (M12).
+/// in the image's history.
 pub(crate) fn build_args(spec: &AppSpec, component: &ComponentName) -> (BTreeMap<String, String>, Vec<String>) {
     let environment =
         resolve_envs(spec, component.as_str(), Scope::DockerfileBuild, &Facts::default()).unwrap_or_default();
@@ -327,7 +346,7 @@ fn written_secrets(spec: &AppSpec) -> Vec<String> {
 
 /// A prebuilt image: the local one, unless it is to be resolved again; the registry's otherwise. Where no registry
 /// answers, the local one is used and the log says so.
-pub(super) async fn have_image(
+async fn find_or_pull(
     shared: &Shared,
     source: &ImageSource,
     force: bool,
@@ -351,8 +370,8 @@ pub(super) async fn have_image(
     Ok(ImageReady { image, built: None })
 }
 
-/// An answer of the engine, asked for again while it has none for the moment only: as with instances, a deployment is not
-/// lost by a hiccup. It is the deployment's own deadline that ends this.
+/// An answer of the engine, asked for again while the engine is away for a moment: a deployment does not fail by that. The
+/// deployment's own deadline ends this.
 async fn patiently<'a, T>(
     ask: impl Fn() -> BoxFuture<'a, Result<T, EngineError>>,
     sink: &LogSink,

@@ -1,37 +1,136 @@
-//! One look: our records joined with what engine, probes and ingress show.
+//! One snapshot a turn: the records joined with what the engine, the probes and the ingress show.
 
-use engine::{Container, Limits};
-use rollout::ids::{InstanceName, RevisionId};
-use rollout::instance::InstancePhase;
-use rollout::observed::{ContainerSeen, Instance, Observed, Open};
+use std::collections::HashMap;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rollout::ids::{ComponentName, InstanceName};
+use rollout::observed::{ContainerSeen, Instance, Observed, Open, RetryBackoff, StopAttempt};
 use rollout::plan::{RolloutStatus, rollout_status_of};
 use rollout::target::Target;
+use rollout::time::Timestamp;
 use store::records;
+use tokio::sync::watch;
+use tokio::time::Instant;
 
-use super::drift::{self, Difference, Expected};
-use super::{AppTask, databases};
+use super::Shared;
+use super::actions::{Actions, Subject};
+use super::drift::{self, Difference};
+use super::probes::Probes;
+use super::records::Records;
+use super::routing::{Routing, WantedRoutes};
 use crate::clock;
 use crate::engine_watch::EngineView;
-use crate::probe::{Health, Prober, Question};
 
-impl AppTask {
-    /// What is there now.
-    pub(super) fn observe(&mut self) -> Observed {
-        let view = self.engine_view.borrow_and_update().clone();
-        if let Some(asked) = view.asked {
-            // A list that was asked for after our act knows better than we do.
-            self.acted.retain(|_, (_, at)| *at >= asked);
-        }
-        if view.unreachable.is_some() {
-            // It is not the containers' fault.
-            self.stop_attempts.clear();
-        }
-        let instances = self.state.instances.iter().map(|it| self.seen(it, &view)).collect();
-        let routes = self.routes.as_ref().map(|(routes, _)| routes.clone());
-        Observed { instances, routes, retry_backoffs: self.retry_backoffs.clone() }
+/// An address that something else held is not given for this long.
+const HELD_FOR: Duration = Duration::from_secs(600);
+
+/// What one turn decides on.
+pub(super) struct Snapshot {
+    pub now: Timestamp,
+    /// The engine's newest list.
+    pub engine: Arc<EngineView>,
+    containers: HashMap<InstanceName, ContainerOnRecord>,
+    /// Instances and routes, as the planner takes them.
+    pub observed: Observed,
+    /// What is wanted of services and workers.
+    pub targets: Vec<Target>,
+    /// How far the instances are from the targets.
+    pub status: RolloutStatus,
+    /// What the ingress should route.
+    pub routes: WantedRoutes,
+}
+
+/// What is known of a container that a record names.
+struct ContainerOnRecord {
+    seen: ContainerSeen,
+    /// In what it differs from its record. Empty for one that an action of ours changed since the newest list.
+    differences: Vec<Difference>,
+}
+
+impl Snapshot {
+    /// The state of a container that a record names.
+    pub fn container(&self, name: &InstanceName) -> ContainerSeen {
+        self.containers.get(name).map_or(ContainerSeen::Unknown, |it| it.seen)
     }
 
-    fn seen(&self, row: &records::Instance, view: &EngineView) -> Instance {
+    /// In what a container differs from its record, as far as the newest look shows.
+    pub fn differences(&self, name: &InstanceName) -> &[Difference] {
+        self.containers.get(name).map_or(&[], |it| &it.differences)
+    }
+
+    /// The engine's list is there, and the engine answers.
+    pub fn has_engine(&self) -> bool {
+        self.engine.asked.is_some() && self.engine.unreachable.is_none()
+    }
+}
+
+/// Sees what happens to the app's containers.
+pub(super) struct Observer {
+    shared: Arc<Shared>,
+    engine: watch::Receiver<Arc<EngineView>>,
+    pub probes: Probes,
+    /// Containers whose state an action changed after the engine's list was asked for.
+    acted: HashMap<InstanceName, (ContainerSeen, Instant)>,
+    /// When an action on a container ended last: what was inspected before may be out of date.
+    touched: HashMap<InstanceName, Instant>,
+    /// Addresses of the app's network that something else held when they were needed, and when that was.
+    held: HashMap<Ipv4Addr, Instant>,
+    /// Instances that the engine was asked to stop or remove.
+    stop_attempts: HashMap<InstanceName, StopAttempt>,
+    pub start_failures: StartFailures,
+}
+
+impl Observer {
+    pub fn new(shared: Arc<Shared>) -> Self {
+        Self {
+            engine: shared.watch.view(),
+            shared,
+            probes: Probes::new(),
+            acted: HashMap::new(),
+            touched: HashMap::new(),
+            held: HashMap::new(),
+            stop_attempts: HashMap::new(),
+            start_failures: StartFailures::default(),
+        }
+    }
+
+    /// The snapshot of this turn. Is called once a turn.
+    pub fn observe(&mut self, records: &Records, actions: &Actions, routing: &Routing) -> Snapshot {
+        self.probes.follow(&self.shared, records);
+        let engine = self.engine.borrow_and_update().clone();
+        if let Some(asked) = engine.asked {
+            // A list that was asked for after an action knows better.
+            self.acted.retain(|_, (_, at)| *at >= asked);
+        }
+        if engine.unreachable.is_some() {
+            // The containers cannot help it.
+            self.stop_attempts.clear();
+        }
+        self.held.retain(|_, met| met.elapsed() < HELD_FOR);
+        let now = clock::now();
+        let containers: HashMap<_, _> =
+            records.containers().map(|(name, _)| (name.clone(), self.container(records, name, &engine))).collect();
+        self.touched.retain(|name, _| containers.contains_key(name));
+        let instances = records.instances.iter().map(|it| self.instance(records, actions, &containers, it)).collect();
+        let retry_backoffs = self.start_failures.backoffs.clone();
+        let observed = Observed { instances, routes: routing.acknowledged().cloned(), retry_backoffs };
+        let targets = records.targets().to_vec();
+        let status = status(records, &targets, &observed, now);
+        let routes = routing.wanted(records, &engine, &observed, &status);
+        Snapshot { now, engine, containers, observed, targets, status, routes }
+    }
+
+    fn instance(
+        &self,
+        records: &Records,
+        actions: &Actions,
+        containers: &HashMap<InstanceName, ContainerOnRecord>,
+        row: &records::Instance,
+    ) -> Instance {
+        let health = self.probes.health(&row.name);
+        let open = self.shared.front.open(row.name.as_str());
         Instance {
             name: row.name.clone(),
             component: row.component.clone(),
@@ -39,127 +138,133 @@ impl AppTask {
             slot: row.slot,
             revision: row.revision.clone(),
             generation: row.generation,
-            stop_times: self.state.stop_times(row),
+            stop_times: records.stop_times(row),
             phase: row.phase,
             since: row.since,
-            container: self.container(&row.name, view),
-            probe: self.health.get(&row.name).map(|it| it.seen).unwrap_or_default(),
-            probe_failure: self.health.get(&row.name).and_then(|it| it.failure.clone()),
-            open: self.open(row),
+            container: containers.get(&row.name).map_or(ContainerSeen::Unknown, |it| it.seen),
+            probe: health.map(|it| it.seen).unwrap_or_default(),
+            probe_failure: health.and_then(|it| it.failure.clone()),
+            open: Open { requests: open.requests, upgraded: open.upgraded },
             kept_alive: row.kept_alive,
-            busy: self.busy.contains(&row.name),
+            busy: actions.is_running(&Subject::Instance(row.name.clone())),
             refused: row.refused.clone(),
             stop_attempt: self.stop_attempts.get(&row.name).copied(),
         }
     }
 
-    /// The state of a container of ours, by the newest that is known.
-    pub(super) fn container(&self, name: &InstanceName, view: &EngineView) -> ContainerSeen {
+    fn container(&self, records: &Records, name: &InstanceName, engine: &EngineView) -> ContainerOnRecord {
+        let without_differences = |seen| ContainerOnRecord { seen, differences: Vec::new() };
         if let Some((seen, _)) = self.acted.get(name) {
-            return *seen;
+            return without_differences(*seen);
         }
-        if view.asked.is_none() || view.unreachable.is_some() {
-            return ContainerSeen::Unknown;
+        if engine.asked.is_none() || engine.unreachable.is_some() {
+            return without_differences(ContainerSeen::Unknown);
         }
-        let Some(container) = view.containers.get(name.as_str()) else { return ContainerSeen::Missing };
-        match self.expected(name) {
-            Some(expected) => drift::seen(container, &self.differences(&expected, container, view)),
-            None => ContainerSeen::Unknown,
-        }
-    }
-
-    /// In what a container differs from its record, as far as the newest look tells.
-    pub(super) fn differences(&self, expected: &Expected, container: &Container, view: &EngineView) -> Vec<Difference> {
-        let settings = view.settings.get(&container.id);
-        // What was looked at before our last act on it may be the state before that act.
-        let acted_on = self.touched.get(&InstanceName::new(expected.name.clone()));
-        let settings = settings.filter(|it| acted_on.is_none_or(|at| it.asked > *at));
-        drift::differences(expected, container, settings)
-    }
-
-    /// What its record says of a container.
-    pub(super) fn expected(&self, name: &InstanceName) -> Option<Expected> {
-        let limits = |revision: &RevisionId| {
-            let revision = self.revision(revision)?;
-            let limits = Limits { cpu_millis: revision.cpu_millis, memory_bytes: revision.memory_bytes };
-            Some(limits.at_most(self.shared.host))
+        let Some(container) = engine.containers.get(name.as_str()) else {
+            return without_differences(ContainerSeen::Missing);
         };
-        let expected = |address, aliases, limits, kept_alive| Expected {
-            name: name.to_string(),
-            address,
-            aliases,
-            limits,
-            kept_alive,
+        let Some(expected) = records.expected(name, self.shared.host) else {
+            return without_differences(ContainerSeen::Unknown);
         };
-        if let Some(row) = self.instance(name) {
-            return Some(expected(row.address, vec![row.component.to_string()], limits(&row.revision), row.kept_alive));
-        }
-        if let Some(row) = self.state.databases.iter().find(|it| it.container == *name) {
-            let limits = databases::LIMITS.at_most(self.shared.host);
-            return Some(expected(row.address, vec![row.name.to_string()], Some(limits), true));
-        }
-        let run = self.state.job_runs.iter().find(|it| it.name == *name)?;
-        Some(expected(run.address, Vec::new(), limits(&run.revision), false))
+        // What was inspected before the last action on the container may be the state before that action.
+        let settings = engine.settings.get(&container.id);
+        let settings = settings.filter(|it| self.touched.get(name).is_none_or(|at| it.asked > *at));
+        let differences = drift::differences(&expected, container, settings);
+        let seen = drift::seen(container, &differences);
+        // So may the list.
+        let is_current = self.touched.get(name).is_none_or(|at| engine.asked.is_some_and(|asked| asked > *at));
+        ContainerOnRecord { seen, differences: if is_current { differences } else { Vec::new() } }
     }
 
-    fn open(&self, row: &records::Instance) -> Open {
-        let open = self.shared.front.open(row.name.as_str());
-        Open { requests: open.requests, upgraded: open.upgraded }
+    /// What an action just made true, until a newer list says otherwise.
+    pub fn acted(&mut self, name: &InstanceName, seen: ContainerSeen) {
+        self.acted.insert(name.clone(), (seen, Instant::now()));
+        self.touched(name);
     }
 
-    /// What is wanted of services and workers now.
-    pub(super) fn targets(&self) -> Vec<Target> {
-        use rollout::deployment::Stage;
-        if self.state.app.deleting {
-            return Vec::new();
-        }
-        let rolling = self.rolling().filter(|it| matches!(it.stage, Stage::Rolling | Stage::Finishing));
-        match rolling {
-            Some(deployment) => deployment.targets.clone().unwrap_or_default(),
-            None => self.state.targets_in_force().to_vec(),
+    /// An action on a container ended.
+    pub fn touched(&mut self, name: &InstanceName) {
+        self.touched.insert(name.clone(), Instant::now());
+    }
+
+    /// An action of ours changed it, and no list since then shows it.
+    pub fn has_acted_on(&self, name: &InstanceName) -> bool {
+        self.acted.contains_key(name)
+    }
+
+    /// Something else was met at an address.
+    pub fn hold_address(&mut self, address: Ipv4Addr) {
+        self.held.insert(address, Instant::now());
+    }
+
+    pub fn held_addresses(&self) -> impl Iterator<Item = Ipv4Addr> {
+        self.held.keys().copied()
+    }
+
+    /// The engine is asked to stop or remove an instance. How long that takes counts from the first time.
+    pub fn begin_stop_attempt(&mut self, name: &InstanceName) {
+        self.stop_attempts.entry(name.clone()).or_insert(StopAttempt { since: clock::now(), failed: None });
+    }
+
+    pub fn stop_attempt_failed(&mut self, name: &InstanceName) {
+        let now = clock::now();
+        let new = StopAttempt { since: now, failed: None };
+        self.stop_attempts.entry(name.clone()).or_insert(new).failed = Some(now);
+    }
+
+    pub fn forget_stop_attempt(&mut self, name: &InstanceName) {
+        self.stop_attempts.remove(name);
+    }
+
+    /// Returns when the engine or a health check shows something new.
+    pub async fn changed(&mut self) {
+        tokio::select! {
+            () = self.probes.changed() => {}
+            // An error means that the controller stops.
+            Ok(()) = self.engine.changed() => {}
         }
     }
 
-    /// Where the instances stand; those that the rollout under way did not make are not its own.
-    pub(super) fn rollout_status(&self, observed: &Observed) -> RolloutStatus {
-        let rolling = self.rolling().map(|it| &it.id);
-        let is_its_own = |it: &Instance| {
-            let made_by = self.instance(&it.name).map(|row| &row.deployment);
-            rolling.is_none() || made_by == rolling
-        };
-        rollout_status_of(&self.targets(), observed, is_its_own, clock::now())
-    }
-
-    /// Every started instance that has a probe is asked; the others are not.
-    pub(super) fn keep_probing(&mut self) {
-        let asked = |phase| matches!(phase, InstancePhase::Starting | InstancePhase::Ready | InstancePhase::Unready);
-        let rows: Vec<_> = self.state.instances.iter().filter(|it| asked(it.phase)).cloned().collect();
-        self.probers.retain(|name, _| rows.iter().any(|it| it.name == *name));
-        self.health.retain(|name, _| rows.iter().any(|it| it.name == *name));
-        while let Ok(news) = self.probe_news.1.try_recv() {
-            if self.probers.contains_key(&news.instance) {
-                self.health.insert(news.instance, news.health);
-            }
-        }
-        for row in rows.iter().filter(|it| !self.probers.contains_key(&it.name)).collect::<Vec<_>>() {
-            let Some(question) = self.question(row) else { continue };
-            let served = row.phase.has_served();
-            let prober =
-                Prober::start(self.shared.asker.clone(), row.name.clone(), question, served, self.probe_news.0.clone());
-            self.probers.insert(row.name.clone(), prober);
-            self.health.insert(row.name.clone(), Health::default());
+    /// The clock was set, or the host slept: moves all waits along, but none beyond `now`.
+    pub fn follow_clock(&mut self, by: i64, now: Timestamp) {
+        let shift = |at: &mut Timestamp| *at = clock::moved(*at, by).min(now);
+        self.start_failures.backoffs.iter_mut().for_each(|it| shift(&mut it.last));
+        for attempt in self.stop_attempts.values_mut() {
+            shift(&mut attempt.since);
+            attempt.failed.as_mut().map(shift);
         }
     }
+}
 
-    /// What a health check asks an instance, by the name under which its callers know it: the app's own host, or inside the
-    /// app the component's name where no route leads to it.
-    fn question(&self, row: &records::Instance) -> Option<Question> {
-        let revision = self.revision(&row.revision)?;
-        let probe = revision.probe.clone()?;
-        let host = match revision.port {
-            Some(_) => self.shared.front.authority(&self.state.app.name),
-            None => format!("{}:{}", row.component, probe.port),
-        };
-        Some(Question { address: (row.address, probe.port).into(), probe, host })
+/// How far the instances are from the targets. No rollout waits for an instance that it did not make and that served before.
+fn status(records: &Records, targets: &[Target], observed: &Observed, now: Timestamp) -> RolloutStatus {
+    let rolling = records.rolling().map(|it| &it.id);
+    let is_its_own = |it: &Instance| {
+        let made_by = records.instance(&it.name).map(|row| &row.deployment);
+        rolling.is_none() || made_by == rolling
+    };
+    rollout_status_of(targets, observed, is_its_own, now)
+}
+
+/// Instances that did not come up.
+#[derive(Default)]
+pub(super) struct StartFailures {
+    backoffs: Vec<RetryBackoff>,
+    /// Why an instance of the previous targets did not come up in the rollback under way.
+    pub restore_failed: Option<String>,
+}
+
+impl StartFailures {
+    pub fn add(&mut self, component: &ComponentName, slot: u32, reason: String) {
+        let last = clock::now();
+        match self.backoffs.iter_mut().find(|it| it.component == *component && it.slot == slot) {
+            Some(it) => *it = RetryBackoff { failures: it.failures + 1, last, reason, ..it.clone() },
+            None => self.backoffs.push(RetryBackoff { component: component.clone(), slot, failures: 1, last, reason }),
+        }
+    }
+
+    /// Something else is wanted now: what failed before is no reason to wait with it.
+    pub fn clear(&mut self) {
+        self.backoffs.clear();
     }
 }

@@ -1,28 +1,71 @@
-//! The task's copy of its records: changed only after the store has the change.
+//! The task's copy of its app's records. A change is made here only after the store has it.
 
+use std::collections::{BTreeSet, HashMap};
+use std::net::Ipv4Addr;
+use std::ops::Deref;
+use std::sync::{Arc, Mutex};
+
+use app_spec::AppSpec;
+use rollout::deployment::Stage;
 use rollout::ids::{DeploymentId, InstanceName, RevisionId};
+use rollout::target::Target;
+use rollout::time::Timestamp;
 use store::StoreError;
-use store::records::{Change, Deployment, Instance, Revision};
+use store::records::{App, AppState, Change, Deployment, Instance, JobRun, Revision};
 
-use super::AppTask;
+use super::Shared;
+use super::actions::Subject;
+use crate::clock;
+use crate::redact::Secrets;
+use crate::specs::Specs;
+use crate::supervise::lock;
 
-impl AppTask {
-    /// Writes all of it or nothing, then remembers it.
-    pub(super) async fn commit(&mut self, changes: Vec<Change>) -> Result<(), StoreError> {
+/// Reads as [`AppState`]; only [`Records::commit`] changes what the store has, too.
+pub(super) struct Records {
+    shared: Arc<Shared>,
+    state: AppState,
+    /// Specs of deployments, with their secrets.
+    specs: Mutex<HashMap<DeploymentId, Arc<AppSpec>>>,
+    /// The app was deleted: nothing of it is on record any more.
+    pub is_forgotten: bool,
+}
+
+impl Deref for Records {
+    type Target = AppState;
+
+    fn deref(&self) -> &AppState {
+        &self.state
+    }
+}
+
+impl Records {
+    pub fn new(shared: Arc<Shared>, mut state: AppState) -> Self {
+        clock::not_after(clock::now(), &mut state);
+        Self { shared, state, specs: Mutex::default(), is_forgotten: false }
+    }
+
+    /// Writes all changes or none. Errors: the store refused; nothing is changed here either.
+    pub async fn commit(&mut self, changes: Vec<Change>) -> Result<(), StoreError> {
         self.shared.store.commit(changes.clone()).await?;
         for change in changes {
-            self.remember(change);
+            self.apply(change);
         }
-        self.changed();
+        self.shared.changed();
         Ok(())
     }
 
-    fn remember(&mut self, change: Change) {
+    fn apply(&mut self, change: Change) {
         let state = &mut self.state;
         match change {
             Change::App(app) => state.app = app,
-            Change::ForgetApp(_) => self.ended = true,
-            Change::Deployment(deployment) => put(&mut state.deployments, *deployment, |it| it.id.clone()),
+            Change::ForgetApp(_) => self.is_forgotten = true,
+            Change::Deployment(deployment) => {
+                let known = state.deployments.iter().find(|it| it.id == deployment.id);
+                if known.is_some_and(|it| it.spec != deployment.spec) {
+                    lock(&self.specs).remove(&deployment.id);
+                }
+                put(&mut state.deployments, *deployment, |it| it.id.clone());
+            }
             Change::ForgetDeployment(id) => {
                 state.deployments.retain(|it| it.id != id);
                 state.job_runs.retain(|it| it.deployment != id);
@@ -38,27 +81,104 @@ impl AppTask {
         }
     }
 
-    pub(super) fn deployment(&self, id: &DeploymentId) -> Option<&Deployment> {
-        self.state.deployments.iter().find(|it| it.id == *id)
+    pub fn deployment(&self, id: &DeploymentId) -> Option<&Deployment> {
+        self.deployments.iter().find(|it| it.id == *id)
     }
 
     /// The deployment that serves.
-    pub(super) fn active(&self) -> Option<&Deployment> {
+    pub fn active(&self) -> Option<&Deployment> {
         super::active(&self.state)
     }
 
     /// The deployment that owns the instances, if one rolls.
-    pub(super) fn rolling(&self) -> Option<&Deployment> {
-        self.state.deployments.iter().find(|it| it.stage.rolls())
+    pub fn rolling(&self) -> Option<&Deployment> {
+        self.deployments.iter().find(|it| it.stage.rolls())
     }
 
-    pub(super) fn instance(&self, name: &InstanceName) -> Option<&Instance> {
-        self.state.instances.iter().find(|it| it.name == *name)
+    pub fn instance(&self, name: &InstanceName) -> Option<&Instance> {
+        self.instances.iter().find(|it| it.name == *name)
     }
 
-    pub(super) fn revision(&self, id: &RevisionId) -> Option<&Revision> {
-        self.state.revisions.iter().find(|it| it.id == *id)
+    pub fn revision(&self, id: &RevisionId) -> Option<&Revision> {
+        self.revisions.iter().find(|it| it.id == *id)
     }
+
+    pub fn job_run(&self, name: &InstanceName) -> Option<&JobRun> {
+        self.job_runs.iter().find(|it| it.name == *name)
+    }
+
+    /// The targets of services and workers that instances are made for now.
+    pub fn targets(&self) -> &[Target] {
+        if self.app.deleting {
+            return &[];
+        }
+        let rolling = self.rolling().filter(|it| matches!(it.stage, Stage::Rolling | Stage::Finishing));
+        match rolling {
+            Some(deployment) => deployment.targets.as_deref().unwrap_or_default(),
+            None => self.targets_in_force(),
+        }
+    }
+
+    pub fn specs(&self) -> Specs<'_> {
+        Specs::of(&self.app.id, &self.shared.sealer)
+    }
+
+    /// The spec of a deployment, with its secrets. `None`: this version cannot read it.
+    pub fn spec_of(&self, deployment: &Deployment) -> Option<Arc<AppSpec>> {
+        let mut opened = lock(&self.specs);
+        if let Some(spec) = opened.get(&deployment.id) {
+            return Some(spec.clone());
+        }
+        opened.retain(|id, _| self.deployment(id).is_some());
+        let spec = Arc::new(self.specs().open(&deployment.spec)?);
+        opened.insert(deployment.id.clone(), spec.clone());
+        Some(spec)
+    }
+
+    /// Addresses in the app's network that a record names.
+    pub fn addresses(&self) -> BTreeSet<Ipv4Addr> {
+        let instances = self.instances.iter().map(|it| it.address);
+        let jobs = self.job_runs.iter().filter(|it| !it.collected).map(|it| it.address);
+        let databases = self.databases.iter().map(|it| it.address);
+        instances.chain(jobs).chain(databases).collect()
+    }
+
+    /// Values that no log may show.
+    pub fn secrets(&self) -> Secrets {
+        Secrets::new(&secret_values(&self.state))
+    }
+
+    /// What people call it: `web.0`, `database db`, `job migrate`.
+    pub fn title(&self, subject: &Subject) -> String {
+        let Some(name) = subject.container() else { return format!("app {}", self.app.name) };
+        let instance = || self.instance(name).map(|it| format!("{}.{}", it.component, it.slot));
+        let database = || self.databases.iter().find(|it| it.container == *name);
+        let database = || database().map(|it| format!("database {}", it.name));
+        let job = || self.job_run(name).map(|it| format!("job {}", it.job));
+        instance().or_else(database).or_else(job).unwrap_or_else(|| name.to_string())
+    }
+
+    /// The clock was set, or the host slept: moves all open waits along, but none beyond `now`.
+    pub fn follow_clock(&mut self, by: i64, now: Timestamp) {
+        clock::move_waits(by, &mut self.state);
+        clock::not_after(now, &mut self.state);
+    }
+
+    /// Forgets ended deployments that the task needs no more. The store still has them.
+    pub fn drop_old_deployments(&mut self) {
+        let state = &mut self.state;
+        let newest = state.deployments.iter().map(|it| it.number).max();
+        let app = &state.app;
+        state.deployments.retain(|it| !it.stage.is_ended() || Some(it.number) == newest || serves(app, &it.id));
+        let kept: BTreeSet<_> = state.deployments.iter().map(|it| &it.id).collect();
+        state.job_runs.retain(|it| !it.collected || kept.contains(&it.deployment));
+    }
+}
+
+/// What serves comes from this deployment: it is the active one, or part of it serves on after an abandoned rollback.
+pub(super) fn serves(app: &App, deployment: &DeploymentId) -> bool {
+    let kept = app.kept.iter().flat_map(|it| it.deployments.iter().chain(&it.rules));
+    app.active.iter().chain(kept).any(|it| it == deployment)
 }
 
 fn put<T, K: PartialEq>(list: &mut Vec<T>, new: T, key: impl Fn(&T) -> K) {
@@ -66,4 +186,14 @@ fn put<T, K: PartialEq>(list: &mut Vec<T>, new: T, key: impl Fn(&T) -> K) {
         Some(place) => *place = new,
         None => list.push(new),
     }
+}
+
+/// Values that no log of an app may show.
+pub(crate) fn secret_values(state: &AppState) -> Vec<String> {
+    let secret = |it: &Revision| -> Vec<String> {
+        it.env.iter().filter(|(key, _)| it.secret_keys.contains(key)).map(|(_, value)| value.clone()).collect()
+    };
+    let envs = state.revisions.iter().flat_map(secret);
+    let passwords = state.databases.iter().map(|it| it.password.clone());
+    envs.chain(passwords).collect::<BTreeSet<_>>().into_iter().collect()
 }

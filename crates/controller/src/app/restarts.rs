@@ -1,66 +1,72 @@
 //! Counting ends of serving processes that nobody asked for. The engine starts most of them again within a moment, so that no
-//! list shows them: an event tells that there was one, and a look at the container how it ended.
+//! list shows them: an event says that there was one, and an inspection of the container how it ended.
 
-use engine::ContainerDetails;
+use std::collections::HashMap;
+
+use engine::{ContainerDetails, EngineError};
 use rollout::ids::InstanceName;
 use store::StoreError;
 use store::records::{Change, LastEnd, Restarts};
-use tracing::{Instrument, warn};
+use tracing::warn;
 
-use super::AppTask;
-use super::reports::ActionResult;
+use super::LOOK_AT_LEAST_EVERY;
+use super::actions::{ActionResult, Subject};
+use super::context::Context;
+use super::observe::Snapshot;
 use crate::engine_watch::Ends;
 
-/// What was known when a container was looked at: what was heard of its ends, and how often events may have been missed.
-pub(crate) type Heard = (u64, Ends);
+/// What was known when a container was inspected: what was heard of its ends, and how often events may have been missed.
+type Heard = (u64, Ends);
 
 /// The exit code of a killed process: 128 + SIGKILL.
 const KILLED: i64 = 137;
 
-impl AppTask {
-    /// Looks at every serving instance of which an end was heard, or may have been missed.
-    pub(super) fn count_restarts(&mut self) {
-        let view = self.engine_view.borrow().clone();
-        if view.asked.is_none() || view.unreachable.is_some() {
+/// What was heard of the ends of each serving instance when it was inspected last.
+#[derive(Default)]
+pub(super) struct RestartCounter(HashMap<InstanceName, Heard>);
+
+impl RestartCounter {
+    /// Inspects every serving instance of which an end was heard, or may have been missed.
+    pub fn follow(&mut self, cx: &mut Context, snapshot: &Snapshot) {
+        if !snapshot.has_engine() {
             return;
         }
-        let serving: Vec<_> =
-            self.state.instances.iter().filter(|it| it.phase.has_served()).map(|it| it.name.clone()).collect();
-        self.ends_counted.retain(|name, _| serving.contains(name));
+        let serving = cx.records.instances.iter().filter(|it| it.phase.has_served());
+        let serving: Vec<_> = serving.map(|it| it.name.clone()).collect();
+        self.0.retain(|name, _| serving.contains(name));
         for name in serving {
-            let heard = (view.missed, view.ends.get(name.as_str()).copied().unwrap_or_default());
-            if self.ends_counted.get(&name) == Some(&heard) {
+            let heard = (snapshot.engine.missed, snapshot.engine.ends.get(name.as_str()).copied().unwrap_or_default());
+            let subject = Subject::Inspection(name.clone());
+            if self.0.get(&name) == Some(&heard) || cx.actions.is_running(&subject) {
                 continue;
             }
-            let ooms = heard.1.out_of_memory
-                - self.ends_counted.get(&name).map_or(0, |it| it.1.out_of_memory.min(heard.1.out_of_memory));
-            self.ends_counted.insert(name.clone(), heard);
-            let engine = self.shared.engine.clone();
-            let look = async move {
+            let known = self.0.insert(name.clone(), heard).map_or(0, |(_, ends)| ends.out_of_memory);
+            let (code, out_of_memory) = (heard.1.code, heard.1.out_of_memory > known);
+            let engine = cx.shared.engine.clone();
+            cx.actions.begin(subject, async move {
                 let result = engine.inspect(name.as_str()).await;
                 if result.is_err() {
-                    // The report leads to the next look.
-                    tokio::time::sleep(super::LOOK_AT_LEAST_EVERY).await;
+                    // The report leads to the next inspection.
+                    tokio::time::sleep(LOOK_AT_LEAST_EVERY).await;
                 }
-                let out_of_memory = ooms > 0;
-                ActionResult::LookedAt { instance: name, code: heard.1.code, out_of_memory, result }
-            };
-            self.acts.spawn(look.in_current_span());
+                ActionResult::Inspected { name, code, out_of_memory, result }
+            });
         }
     }
 
-    pub(super) async fn looked_at(
+    pub async fn inspected(
         &mut self,
+        cx: &mut Context,
         name: &InstanceName,
         heard: (Option<i64>, bool),
-        result: Result<Option<ContainerDetails>, engine::EngineError>,
+        result: Result<Option<ContainerDetails>, EngineError>,
     ) -> Result<(), StoreError> {
         let Ok(details) = result else {
-            self.ends_counted.remove(name);
+            self.0.remove(name);
             return Ok(());
         };
-        let (Some(details), Some(mut row)) = (details, self.instance(name).cloned()) else { return Ok(()) };
-        // One that is on its way out was asked to end.
+        let (Some(details), Some(mut row)) = (details, cx.records.instance(name).cloned()) else { return Ok(()) };
+        // An instance that is on its way out was asked to end.
         let Some(restarts) = counted(&row.restarts, &details, heard).filter(|_| row.phase.has_served()) else {
             return Ok(());
         };
@@ -68,11 +74,11 @@ impl AppTask {
         let (code, out_of_memory) = (last.and_then(|it| it.code), last.is_some_and(|it| it.out_of_memory));
         warn!(instance = %name, code, out_of_memory, count, "its process ended by itself and is started again");
         row.restarts = restarts;
-        self.commit(vec![Change::Instance(row)]).await
+        cx.commit(vec![Change::Instance(row)]).await
     }
 }
 
-/// The count after a look; `None` where the look tells nothing new. `heard`: exit code and lack of memory as events told,
+/// The count after an inspection; `None` where it shows nothing new. `heard`: exit code and lack of memory as events said,
 /// since the engine forgets both when it starts the process again.
 fn counted(before: &Restarts, details: &ContainerDetails, heard: (Option<i64>, bool)) -> Option<Restarts> {
     let (code, heard_memory) = heard;

@@ -1,106 +1,142 @@
-//! The app's part of the route table: rules from the spec in force, upstreams from the planner's routes.
+//! The app's part of the route table: rules of the spec in force, upstreams of the planner's routes.
 
-use app_spec::{Forward, RoutePath, routes};
+use std::sync::Arc;
+
+use app_spec::{AppSpec, Forward, RoutePath, RouteRule};
 use ingress::protocol::{AppRoutes, PathMatch, Rewrite, Rule, Upstream};
 use rollout::deployment::Stage;
-use rollout::observed::Routes;
+use rollout::observed::{Observed, Routes};
 use rollout::plan::{RolloutStatus, wanted_routes};
-use store::StoreError;
-use store::records::Deployment;
+use store::records::{Counted, Deployment};
+use tokio::sync::watch;
 use tracing::warn;
 
-use super::AppTask;
-use super::reports::ActionResult;
+use super::actions::{ActionResult, Subject};
+use super::context::Context;
+use super::newer;
+use super::observe::Snapshot;
+use super::records::Records;
+use super::{STORE_PAUSE, Shared};
+use crate::engine_watch::EngineView;
 
-impl AppTask {
-    /// Sends the app's routes where they differ from the acknowledged ones. Returns whether anything was begun.
-    pub(super) async fn advance_routes(&mut self) -> Result<bool, StoreError> {
-        // Until its first deployment is on record an app has no place in the table; until the engine was looked at, what
-        // is newer than the records is not known, and the routes that the ingress has stay.
-        if self.routing || self.state.app.deployments == 0 || self.engine_view.borrow().asked.is_none() {
-            return Ok(false);
-        }
-        let (routes, part) = self.wanted_part();
-        if self.routes.as_ref().is_some_and(|(_, sent)| *sent == part) {
-            // Equal tables say the same, though the planner's names may have moved under them.
-            let moved = self.routes.as_ref().is_some_and(|(known, _)| *known != routes);
-            self.routes = Some((routes, part));
-            return Ok(moved);
-        }
-        self.routing = true;
-        let front = self.shared.front.clone();
-        self.acts.spawn(async move {
-            let result = front.set(part.clone()).await;
-            if result.is_err() {
-                // The front connects again by itself; meanwhile it is not asked in a tight loop.
-                tokio::time::sleep(super::STORE_PAUSE).await;
-            }
-            ActionResult::Routed { routes, sent: part, result }
-        });
-        Ok(true)
+/// What the ingress should route.
+pub(super) struct WantedRoutes {
+    routes: Routes,
+    part: AppRoutes,
+    /// The ingress acknowledged exactly this.
+    pub is_acknowledged: bool,
+}
+
+pub(super) struct Routing {
+    shared: Arc<Shared>,
+    ingress: watch::Receiver<u64>,
+    /// Acknowledged by the ingress, and the part of the table it came from.
+    acknowledged: Option<(Routes, AppRoutes)>,
+    /// What the ingress had counted when they were acknowledged, by the deployment that it counts for.
+    counted: Option<(String, Counted)>,
+}
+
+impl Routing {
+    pub fn new(shared: Arc<Shared>) -> Self {
+        Self { ingress: shared.front.changes(), shared, acknowledged: None, counted: None }
     }
 
-    pub(super) async fn routed(
-        &mut self,
-        routes: Routes,
-        sent: AppRoutes,
-        result: Result<(), String>,
-    ) -> Result<(), StoreError> {
-        self.routing = false;
+    pub fn acknowledged(&self) -> Option<&Routes> {
+        self.acknowledged.as_ref().map(|(routes, _)| routes)
+    }
+
+    /// An instance that the ingress may still send requests to.
+    pub fn names(&self, upstream: &str) -> bool {
+        let Some((_, part)) = &self.acknowledged else { return true };
+        part.rules.iter().flat_map(|it| &it.upstreams).any(|it| it.id == upstream)
+    }
+
+    pub fn wanted(
+        &self,
+        records: &Records,
+        engine: &EngineView,
+        observed: &Observed,
+        status: &RolloutStatus,
+    ) -> WantedRoutes {
+        let routes = wanted_routes(observed);
+        let part = self.part(records, engine, &routes, rules_in_force(records, status));
+        let is_acknowledged = self.acknowledged.as_ref().is_some_and(|(_, sent)| *sent == part);
+        WantedRoutes { routes, part, is_acknowledged }
+    }
+
+    /// Sends the app's routes where they differ from the acknowledged ones. Returns whether anything changed.
+    pub fn advance(&mut self, cx: &mut Context, snapshot: &Snapshot) -> bool {
+        // Until its first deployment is on record an app has no place in the table. Until the engine was looked at, what is
+        // newer than the records is not known, and the ingress keeps the routes that it has.
+        let is_sending = cx.actions.is_running(&Subject::Routes);
+        if is_sending || cx.records.app.deployments == 0 || snapshot.engine.asked.is_none() {
+            return false;
+        }
+        let WantedRoutes { routes, part, is_acknowledged } = &snapshot.routes;
+        let (routes, part) = (routes.clone(), part.clone());
+        if *is_acknowledged {
+            // Equal tables mean the same, but the planner's names may differ.
+            let differ = self.acknowledged() != Some(&routes);
+            self.acknowledged = Some((routes, part));
+            return differ;
+        }
+        let front = cx.shared.front.clone();
+        cx.actions.begin(Subject::Routes, async move {
+            let result = front.set(part.clone()).await;
+            if result.is_err() {
+                // The connection is made again beside this; meanwhile the ingress is not asked in a tight loop.
+                tokio::time::sleep(STORE_PAUSE).await;
+            }
+            ActionResult::Routed { routes, part, result }
+        });
+        true
+    }
+
+    pub fn sent(&mut self, routes: Routes, part: AppRoutes, result: Result<(), String>) {
         match result {
             Ok(()) => {
-                self.counted(&sent);
-                self.routes = Some((routes, sent));
+                let counted = self.shared.front.counted(&part.app, &part.window);
+                self.counted = counted.map(|it| (part.window.clone(), it));
+                self.acknowledged = Some((routes, part));
             }
             Err(why) => warn!(%why, "the ingress did not take the routes; they are sent again"),
         }
-        Ok(())
     }
 
-    /// What is acknowledged is what should be, rules and all.
-    pub(super) fn routes_stand(&mut self) -> bool {
-        let (_, part) = self.wanted_part();
-        self.routes.as_ref().is_some_and(|(_, sent)| *sent == part)
+    /// What was counted for a deployment until its newest table was acknowledged.
+    pub fn counted(&self, deployment: &Deployment) -> Option<&Counted> {
+        let (window, counted) = self.counted.as_ref()?;
+        (window == deployment.id.as_str()).then_some(counted)
     }
 
-    fn wanted_part(&mut self) -> (Routes, AppRoutes) {
-        let observed = self.observe();
-        let routes = wanted_routes(&observed);
-        let part = self.part(&routes, self.rules_in_force(&observed));
-        (routes, part)
+    /// What was counted with a table is older than what was just read.
+    pub fn forget_counted(&mut self) {
+        self.counted = None;
     }
 
-    /// New rules count once the new instances serve: before that they would lead to what is not there yet. When a deployment
-    /// that had got so far is taken back, they count until what served before it does again.
-    pub(super) fn rules_in_force(&self, observed: &rollout::observed::Observed) -> Option<&Deployment> {
-        let rolling = self.rolling().filter(|it| match it.stage {
-            Stage::Finishing => true,
-            Stage::Rolling => match self.rollout_status(observed) {
-                RolloutStatus::Complete | RolloutStatus::Draining => true,
-                // All that is missing may be the very rule that routes them.
-                RolloutStatus::Progressing => self.active().is_none(),
-                RolloutStatus::Failed(_) => false,
-            },
-            Stage::RollingBack => {
-                it.record.serving_since.is_some() && self.rollout_status(observed) == RolloutStatus::Progressing
+    /// Returns when the ingress reports something new.
+    pub async fn changed(&mut self) {
+        if self.ingress.changed().await.is_err() {
+            // The controller stops.
+            std::future::pending::<()>().await;
+        }
+    }
+
+    fn part(&self, records: &Records, engine: &EngineView, routes: &Routes, rules: Option<&Deployment>) -> AppRoutes {
+        let app = &records.app;
+        let upstreams = |component: &str| self.upstreams(records, engine, routes, component);
+        let rules = match rules.filter(|_| !app.deleting).map(|it| records.spec_of(it)) {
+            Some(Some(spec)) => rules_of(&spec, upstreams),
+            // This version cannot read the spec that serves: the rules that the ingress has stay.
+            Some(None) => {
+                let present = self.shared.front.part(app.id.as_str()).map(|it| it.rules).unwrap_or_default();
+                present.into_iter().map(|it| Rule { upstreams: upstreams(&it.component), ..it }).collect()
             }
-            _ => false,
-        });
-        let kept = || self.state.app.kept.as_ref()?.rules.as_ref().and_then(|id| self.deployment(id));
-        rolling.or_else(kept).or_else(|| self.active())
-    }
-
-    fn part(&self, routes: &Routes, rules: Option<&Deployment>) -> AppRoutes {
-        let app = &self.state.app;
-        let rules = match rules.filter(|_| !app.deleting).map(|it| self.spec_of(it)) {
-            Some(Some(spec)) => self.rules(&spec, routes),
-            // This version cannot read the spec that serves.
-            Some(None) => self.present_rules(routes),
             None => Vec::new(),
         };
-        // Nothing that serves changes before databases and PRE_DEPLOY jobs are through.
-        let rolling = self.rolling().filter(|it| it.stage != Stage::Preparing);
-        let window = rolling.or_else(|| self.active()).map(|it| it.id.to_string()).unwrap_or_default();
+        // Nothing that serves changes before databases are up and PRE_DEPLOY jobs have ended.
+        let rolling = records.rolling().filter(|it| it.stage != Stage::Preparing);
+        let window = rolling.or_else(|| records.active()).map(|it| it.id.to_string()).unwrap_or_default();
         AppRoutes {
             app: app.id.to_string(),
             hosts: if app.deleting { Vec::new() } else { vec![self.shared.front.domain(&app.name)] },
@@ -109,40 +145,53 @@ impl AppTask {
         }
     }
 
-    /// The rules that the ingress has, over the instances that there are.
-    fn present_rules(&self, routed: &Routes) -> Vec<Rule> {
-        let present = self.shared.front.part(self.state.app.id.as_str()).map(|it| it.rules).unwrap_or_default();
-        present.into_iter().map(|it| Rule { upstreams: self.upstreams(routed, &it.component), ..it }).collect()
-    }
-
-    fn rules(&self, spec: &app_spec::AppSpec, routed: &Routes) -> Vec<Rule> {
-        let rule = |it: app_spec::RouteRule| Rule {
-            path: match it.path {
-                RoutePath::Prefix(path) => PathMatch::Prefix(path),
-                RoutePath::Exact(path) => PathMatch::Exact(path),
-            },
-            rewrite: match it.forward {
-                Forward::Strip => Rewrite::Strip,
-                Forward::Preserve => Rewrite::Keep,
-                Forward::Rewrite(path) => Rewrite::Replace(path),
-            },
-            upstreams: self.upstreams(routed, &it.component),
-            component: it.component,
-        };
-        routes(spec).into_iter().map(rule).collect()
-    }
-
-    fn upstreams(&self, routed: &Routes, component: &str) -> Vec<Upstream> {
-        let names = routed.get(&component.into()).into_iter().flatten();
+    fn upstreams(&self, records: &Records, engine: &EngineView, routes: &Routes, component: &str) -> Vec<Upstream> {
+        let names = routes.get(&component.into()).into_iter().flatten();
         let upstream = |name| {
-            let row = self.instance(name)?;
-            let port = self.revision(&row.revision)?.port?;
+            let row = records.instance(name)?;
+            let port = records.revision(&row.revision)?.port?;
             Some(Upstream { id: row.name.to_string(), address: (row.address, port).into() })
         };
         let mut upstreams: Vec<_> = names.filter_map(upstream).collect();
-        if upstreams.is_empty() || self.rolling().is_some() {
-            upstreams.extend(self.newer_upstreams(component));
+        if upstreams.is_empty() || records.rolling().is_some() {
+            upstreams.extend(newer::upstreams(&self.shared, records, engine, component));
         }
         upstreams
     }
+}
+
+/// The deployment whose routing rules count. New rules count once the new instances serve: before that they would lead to
+/// what is not there yet. When a deployment that had got so far is taken back, they count until what served before it does
+/// again.
+pub(super) fn rules_in_force<'a>(records: &'a Records, status: &RolloutStatus) -> Option<&'a Deployment> {
+    let rolling = records.rolling().filter(|it| match it.stage {
+        Stage::Finishing => true,
+        Stage::Rolling => match status {
+            RolloutStatus::Complete | RolloutStatus::Draining => true,
+            // All that is missing may be the very rule that routes them.
+            RolloutStatus::Progressing => records.active().is_none(),
+            RolloutStatus::Failed(_) => false,
+        },
+        Stage::RollingBack => it.record.serving_since.is_some() && *status == RolloutStatus::Progressing,
+        _ => false,
+    });
+    let kept = || records.app.kept.as_ref()?.rules.as_ref().and_then(|id| records.deployment(id));
+    rolling.or_else(kept).or_else(|| records.active())
+}
+
+fn rules_of(spec: &AppSpec, upstreams: impl Fn(&str) -> Vec<Upstream>) -> Vec<Rule> {
+    let rule = |it: RouteRule| Rule {
+        path: match it.path {
+            RoutePath::Prefix(path) => PathMatch::Prefix(path),
+            RoutePath::Exact(path) => PathMatch::Exact(path),
+        },
+        rewrite: match it.forward {
+            Forward::Strip => Rewrite::Strip,
+            Forward::Preserve => Rewrite::Keep,
+            Forward::Rewrite(path) => Rewrite::Replace(path),
+        },
+        upstreams: upstreams(&it.component),
+        component: it.component,
+    };
+    app_spec::routes(spec).into_iter().map(rule).collect()
 }

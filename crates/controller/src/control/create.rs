@@ -52,7 +52,7 @@ impl Controller {
         let handle = AppHandle::start(shared.clone(), state);
         let ask = DeployRequest { request: Request::deploy(), spec: None, cause: "initial deployment".into(), caller };
         // App and deployment are written down together: there is never an app that nothing was deployed of.
-        let accepted = handle.ask(|reply| AppCommand::Deploy { ask: Box::new(ask), reply }).await;
+        let accepted = handle.ask(|reply| AppCommand::Deploy { request: Box::new(ask), reply }).await;
         // Not heard of in time is not the same as not written down: then the app is there, and so is its deployment.
         let is_recorded = accepted.is_ok() || !shared.store.app(&id).await.is_ok_and(|it| it.is_none());
         drop(giving);

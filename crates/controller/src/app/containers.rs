@@ -1,0 +1,142 @@
+//! Containers of an app as the engine is asked for them: what they run, their place on the network, and how they are made.
+
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use engine::{ContainerSpec, Engine, EngineError, Identity, Limits, NetworkJoin, NetworkSpec, Role};
+use rollout::ids::{InstanceName, RevisionId};
+use store::records::Revision;
+
+use super::drift::Expected;
+use super::records::Records;
+use super::{Shared, databases};
+use crate::process::{Process, process};
+
+impl Records {
+    /// What the record says about a container. `host`: what the engine's host has.
+    pub fn expected(&self, name: &InstanceName, host: Limits) -> Option<Expected> {
+        let limits = |revision: &RevisionId| {
+            let revision = self.revision(revision)?;
+            let limits = Limits { cpu_millis: revision.cpu_millis, memory_bytes: revision.memory_bytes };
+            Some(limits.at_most(host))
+        };
+        let expected = |address, aliases, limits, kept_alive| Expected {
+            name: name.to_string(),
+            address,
+            aliases,
+            limits,
+            kept_alive,
+        };
+        if let Some(row) = self.instance(name) {
+            return Some(expected(row.address, vec![row.component.to_string()], limits(&row.revision), row.kept_alive));
+        }
+        if let Some(row) = self.databases.iter().find(|it| it.container == *name) {
+            let limits = databases::LIMITS.at_most(host);
+            return Some(expected(row.address, vec![row.name.to_string()], Some(limits), true));
+        }
+        let run = self.job_run(name)?;
+        Some(expected(run.address, Vec::new(), limits(&run.revision), false))
+    }
+}
+
+/// The app's network.
+pub(super) fn network_spec(shared: &Shared, records: &Records) -> NetworkSpec {
+    let network = shared.config.network_pool.network(records.app.network);
+    NetworkSpec {
+        name: shared.names.network(&records.app.id),
+        identity: Identity {
+            role: Role::Network,
+            app: records.app.id.to_string(),
+            component: String::new(),
+            slot: 0,
+            revision: String::new(),
+            generation: 0,
+            deployment: String::new(),
+        },
+        subnet: network.subnet(),
+        gateway: network.gateway(),
+    }
+}
+
+/// A container that runs a revision. The network's id, the command and the stop signal are completed by [`create_process`],
+/// which asks the engine.
+pub(super) fn container_spec(
+    revision: &Revision,
+    name: &InstanceName,
+    address: Ipv4Addr,
+    identity: Identity,
+    grace: Duration,
+) -> ContainerSpec {
+    let aliases = if identity.role == Role::Instance { vec![identity.component.clone()] } else { Vec::new() };
+    ContainerSpec {
+        name: name.to_string(),
+        identity,
+        image: revision.image.clone(),
+        command: revision.command.clone(),
+        env: revision.env.clone(),
+        network: Some(NetworkJoin { network_id: String::new(), address, aliases }),
+        volume: None,
+        limits: Limits { cpu_millis: revision.cpu_millis, memory_bytes: revision.memory_bytes },
+        stop_grace: grace,
+        stop_signal: None,
+    }
+}
+
+/// As [`create_in_network`], for a container that runs an app's image: its command passes the stop signal on.
+pub(super) async fn create_process(
+    shared: &Shared,
+    network: NetworkSpec,
+    spec: ContainerSpec,
+) -> Result<String, EngineError> {
+    let defaults = shared.engine.image_defaults(&spec.image).await?;
+    let Process { command, stop_signal } = process(spec.command.as_deref(), &defaults);
+    create_in_network(shared, network, ContainerSpec { command, stop_signal: Some(stop_signal.full_name()), ..spec })
+        .await
+}
+
+/// Creates the network where it is missing, then the container in it.
+pub(super) async fn create_in_network(
+    shared: &Shared,
+    network: NetworkSpec,
+    mut spec: ContainerSpec,
+) -> Result<String, EngineError> {
+    let network = shared.engine.ensure_network(&network).await?;
+    if let Some(join) = &mut spec.network {
+        join.network_id = network.id;
+    }
+    shared.engine.create(&spec).await
+}
+
+/// Where a container belongs: a network, an address there, and the names under which others find it.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    pub network: NetworkSpec,
+    pub address: Ipv4Addr,
+    pub aliases: Vec<String>,
+}
+
+impl Place {
+    pub fn of(shared: &Shared, records: &Records, expected: &Expected) -> Self {
+        Self { network: network_spec(shared, records), address: expected.address, aliases: expected.aliases.clone() }
+    }
+
+    /// Creates the network where it is missing, and puts the container at its address there.
+    pub async fn take(&self, engine: &dyn Engine, name: &str) -> Result<(), EngineError> {
+        let network_id = engine.ensure_network(&self.network).await?.id;
+        let join = NetworkJoin { network_id, address: self.address, aliases: self.aliases.clone() };
+        engine.connect(name, &join).await.map(drop)
+    }
+}
+
+/// Starts a container that may run already, after putting it at its place where one is given.
+pub(super) async fn start_at(engine: &dyn Engine, name: &str, place: Option<Place>) -> Result<(), EngineError> {
+    if let Some(place) = place {
+        place.take(engine, name).await?;
+    }
+    engine.start(name).await.map(drop)
+}
+
+/// Whether the kernel ended the container's process for lack of memory, as far as the engine can say.
+pub(super) async fn ran_out_of_memory(engine: &dyn Engine, name: &str) -> bool {
+    matches!(engine.inspect(name).await, Ok(Some(details)) if details.oom_killed)
+}

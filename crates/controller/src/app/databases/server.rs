@@ -1,0 +1,324 @@
+//! The server of one database: exactly one container on its volume, brought up and waited for.
+
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use engine::{
+    Container, ContainerSpec, ContainerState, EngineError, Identity, NetworkJoin, NetworkSpec, RestartPolicy, Role,
+    VolumeMount, VolumeUser,
+};
+use rollout::health::ProbeFailure;
+use rollout::limits;
+use store::records::Database;
+use tokio::time::{Instant, sleep};
+use tracing::{info, warn};
+
+use super::{LIMITS, STOP_GRACE};
+use crate::app::containers::{Place, create_in_network};
+use crate::app::{STORE_PAUSE, Shared};
+
+const PG_DATA: &str = "/var/lib/postgresql/data";
+/// Between two questions whether it takes connections.
+const ASK_EVERY: Duration = Duration::from_millis(100);
+
+/// Why a database is not up.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DatabaseDown {
+    /// Its container cannot be had or started.
+    #[error("{0}")]
+    Engine(#[from] EngineError),
+    /// Something else runs on its volume.
+    #[error(
+        "the container {holder} runs with its volume {volume} mounted, and two servers on one volume destroy the data. End that one first. Run: docker stop {holder}"
+    )]
+    VolumeHeld { volume: String, holder: String },
+    /// Its server does not answer.
+    #[error("it did not take connections within {} s: {check}", limits::DATABASE.as_secs())]
+    Silent { check: ProbeFailure },
+    /// Its container did not stay up while that was waited for.
+    #[error("it did not stay up: {0}")]
+    Lost(String),
+}
+
+impl DatabaseDown {
+    fn is_transient(&self) -> bool {
+        matches!(self, DatabaseDown::Engine(error) if error.is_transient())
+    }
+}
+
+/// Has its container run at its place, then waits until it takes connections. A container that is lost meanwhile is brought
+/// back at once.
+pub(super) async fn bring_up(
+    shared: &Shared,
+    network: NetworkSpec,
+    database: Database,
+) -> Result<Database, DatabaseDown> {
+    let deadline = Instant::now() + limits::DATABASE;
+    loop {
+        while let Err(error) = start(shared, network.clone(), &database).await {
+            // Every part of it may be done twice.
+            if !error.is_transient() || Instant::now() >= deadline {
+                return Err(error);
+            }
+            warn!(database = %database.name, %error, "cannot be started yet; trying again");
+            sleep(STORE_PAUSE).await;
+        }
+        match await_answer(shared, &database, deadline).await {
+            Answer::Up => return Ok(database),
+            Answer::Silent { check } => return Err(DatabaseDown::Silent { check }),
+            Answer::Lost(what) if Instant::now() >= deadline => return Err(DatabaseDown::Lost(what)),
+            Answer::Lost(what) => {
+                warn!(database = %database.name, %what, "lost before it answered; starting it again");
+                sleep(STORE_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// How the wait for a database ended.
+enum Answer {
+    Up,
+    Silent {
+        check: ProbeFailure,
+    },
+    /// Its container does not run at its place any more.
+    Lost(String),
+}
+
+async fn await_answer(shared: &Shared, database: &Database, deadline: Instant) -> Answer {
+    let started = Instant::now();
+    let view = shared.watch.view();
+    while let Err(check) = shared.asker.database(database).await {
+        if Instant::now() >= deadline {
+            return Answer::Silent { check };
+        }
+        // Older looks may not show the start.
+        let seen = view.borrow().clone();
+        if seen.unreachable.is_none()
+            && seen.asked.is_some_and(|asked| asked > started)
+            && let Some(what) = lost(seen.containers.get(database.container.as_str()), database.address)
+        {
+            return Answer::Lost(what);
+        }
+        sleep(ASK_EVERY).await;
+    }
+    Answer::Up
+}
+
+/// Why a database cannot answer in this container any more; `None` while it still may.
+fn lost(container: Option<&Container>, address: Ipv4Addr) -> Option<String> {
+    let Some(container) = container else { return Some("its container was removed".into()) };
+    match container.state {
+        ContainerState::Exited { code: Some(code) } => Some(format!("its container exited with code {code}")),
+        ContainerState::Exited { code: None } => Some("its container exited".into()),
+        ContainerState::Paused => Some("its container was paused".into()),
+        ContainerState::Removing => Some("its container is being removed".into()),
+        ContainerState::Created => Some("its container was made anew by somebody else".into()),
+        ContainerState::Running if !container.has_address(address) => {
+            Some(format!("its container is not at {address} on the app's network"))
+        }
+        ContainerState::Running | ContainerState::Restarting => None,
+    }
+}
+
+/// Who is on a database's volume.
+#[derive(Debug, PartialEq)]
+enum OnVolume<'a> {
+    /// Nobody that counts: a container is to be made.
+    Nobody,
+    /// The database's own container, whatever it is called.
+    Own(&'a Container),
+    /// Somebody else's process.
+    Held { by: &'a str },
+}
+
+/// There is one server on a volume at most. A container of somebody else that does not run, such as one that made a backup and
+/// ended, holds nobody up: the engine has no process of it, and starting it later is its owner's act.
+fn on_volume<'a>(users: &'a [VolumeUser], database: &Database) -> OnVolume<'a> {
+    let is_own = |it: &&VolumeUser| it.container.as_ref().is_some_and(|it| it.name == database.container.as_str());
+    let own = users.iter().find(is_own);
+    let other = users.iter().find(|it| it.runs && !is_own(it));
+    match (own.and_then(|it| it.container.as_ref()), other) {
+        (Some(container), _) if own.is_some_and(|it| it.runs) => OnVolume::Own(container),
+        (_, Some(other)) => OnVolume::Held { by: &other.called },
+        (Some(container), None) => OnVolume::Own(container),
+        (None, None) => OnVolume::Nobody,
+    }
+}
+
+/// Has exactly one container of it run: on its network, at its address, under its name, with its limits.
+async fn start(shared: &Shared, network: NetworkSpec, database: &Database) -> Result<(), DatabaseDown> {
+    let engine = &shared.engine;
+    let name = database.container.as_str();
+    let users = engine.volume_users(&database.volume, name).await?;
+    match on_volume(&users, database) {
+        OnVolume::Held { by } => {
+            return Err(DatabaseDown::VolumeHeld { volume: database.volume.clone(), holder: by.to_owned() });
+        }
+        OnVolume::Own(container) => {
+            if container.called != name {
+                info!(database = %database.name, called = %container.called, "somebody renamed its container");
+                give_name_back(shared, name).await?;
+            }
+            let place = Place { network, address: database.address, aliases: vec![database.name.to_string()] };
+            place.take(engine.as_ref(), name).await?;
+            if let Err(error) = engine.set_limits(name, LIMITS).await {
+                // It serves with others, too; `mend` tries again.
+                warn!(database = %database.name, %error, "its limits cannot be set");
+            }
+        }
+        OnVolume::Nobody => create(shared, network, database).await?,
+    }
+    engine.start(name).await?;
+    engine.set_restart_policy(name, RestartPolicy::Always).await?;
+    Ok(())
+}
+
+/// Where another container has the name by now, it goes on without: nothing but people goes by it.
+async fn give_name_back(shared: &Shared, name: &str) -> Result<(), EngineError> {
+    match shared.engine.restore_name(name).await {
+        Err(error @ EngineError::NameTaken { .. }) => {
+            warn!(container = %name, %error, "cannot have its name back");
+            Ok(())
+        }
+        other => other.map(drop),
+    }
+}
+
+async fn create(shared: &Shared, network: NetworkSpec, database: &Database) -> Result<(), EngineError> {
+    let engine = &shared.engine;
+    let image = match engine.image(&database.image).await? {
+        Some(id) => id,
+        None => engine.pull(&database.image).await?,
+    };
+    let identity = |role| identity(database, role);
+    if database.created && !engine.volumes().await?.iter().any(|it| it.name == database.volume) {
+        // An empty one would pass for the data that is gone.
+        return Err(EngineError::NotFound { what: format!("volume {}", database.volume) });
+    }
+    engine.ensure_volume(&database.volume, &identity(Role::Volume)).await?;
+    create_in_network(shared, network, container(database, image, identity(Role::Database))).await.map(drop)
+}
+
+fn identity(database: &Database, role: Role) -> Identity {
+    Identity {
+        role,
+        app: database.app.to_string(),
+        component: database.name.to_string(),
+        slot: 0,
+        revision: String::new(),
+        generation: 0,
+        deployment: String::new(),
+    }
+}
+
+fn container(database: &Database, image: String, identity: Identity) -> ContainerSpec {
+    let env = [
+        ("POSTGRES_USER", &database.user),
+        ("POSTGRES_PASSWORD", &database.password),
+        ("POSTGRES_DB", &database.database),
+    ];
+    let mut env: Vec<_> = env.into_iter().map(|(key, value)| (key.to_owned(), value.clone())).collect();
+    env.push(("PGDATA".into(), PG_DATA.into()));
+    ContainerSpec {
+        name: database.container.to_string(),
+        identity,
+        image,
+        command: None,
+        env,
+        network: Some(NetworkJoin {
+            network_id: String::new(),
+            address: database.address,
+            aliases: vec![database.name.to_string()],
+        }),
+        volume: Some(VolumeMount { volume: database.volume.clone(), path: PG_DATA.into() }),
+        limits: LIMITS,
+        stop_grace: STOP_GRACE,
+        // PostgreSQL's fast shutdown: TERM would wait for every client to leave.
+        stop_signal: Some("SIGINT".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rollout::ids::{AppId, InstanceName};
+
+    use super::*;
+
+    const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 192, 7, 3);
+
+    fn database() -> Database {
+        Database {
+            app: AppId::new("a"),
+            name: "db".into(),
+            engine: "PG".into(),
+            version: "17".into(),
+            image: "postgres:17".into(),
+            user: "db".into(),
+            password: "secret".into(),
+            database: "db".into(),
+            port: 5432,
+            address: ADDRESS,
+            container: InstanceName::new("by-i-a-db-db"),
+            volume: "by-i-a-db-data".into(),
+            wanted: true,
+            created: true,
+            container_id: None,
+        }
+    }
+
+    fn own(called: &str, state: ContainerState) -> Container {
+        Container {
+            id: called.into(),
+            name: database().container.to_string(),
+            called: called.into(),
+            identity: identity(&database(), Role::Database),
+            image: "sha256:1".into(),
+            state,
+            addresses: vec![ADDRESS],
+        }
+    }
+
+    fn user(called: &str, runs: bool, container: Option<Container>) -> VolumeUser {
+        VolumeUser { id: called.into(), called: called.into(), runs, container }
+    }
+
+    #[test]
+    fn there_is_one_server_on_a_volume() {
+        let exited = ContainerState::Exited { code: Some(0) };
+        let running = |called: &str| user(called, true, Some(own(called, ContainerState::Running)));
+        let stopped = |called: &str| user(called, false, Some(own(called, exited)));
+        let (theirs, ended) = (user("theirs", true, None), user("backup", false, None));
+        let who = |users: &[VolumeUser]| match on_volume(users, &database()) {
+            OnVolume::Nobody => "nobody".to_owned(),
+            OnVolume::Own(container) => format!("own {}", container.called),
+            OnVolume::Held { by } => format!("held by {by}"),
+        };
+        assert_eq!(who(&[]), "nobody");
+        assert_eq!(who(&[running("by-i-a-db-db")]), "own by-i-a-db-db");
+        assert_eq!(who(&[running("renamed")]), "own renamed");
+        assert_eq!(who(&[stopped("renamed")]), "own renamed");
+        assert_eq!(who(std::slice::from_ref(&theirs)), "held by theirs");
+        assert_eq!(who(&[stopped("renamed"), theirs.clone()]), "held by theirs", "it is not started beside that one");
+        assert_eq!(who(&[theirs, running("renamed")]), "own renamed", "it is not ended for that one");
+        assert_eq!(who(&[ended]), "nobody", "what does not run holds nobody up");
+    }
+
+    #[test]
+    fn a_wait_ends_when_nobody_can_answer_any_more() {
+        let of = |state| lost(Some(&own("by-i-a-db-db", state)), ADDRESS);
+        assert_eq!(of(ContainerState::Running), None);
+        assert_eq!(of(ContainerState::Restarting), None, "the engine starts it again");
+        let over = [
+            of(ContainerState::Exited { code: Some(1) }),
+            of(ContainerState::Exited { code: None }),
+            of(ContainerState::Paused),
+            of(ContainerState::Removing),
+            of(ContainerState::Created),
+            lost(None, ADDRESS),
+            lost(Some(&own("by-i-a-db-db", ContainerState::Running)), Ipv4Addr::new(10, 192, 7, 4)),
+        ];
+        assert!(over.iter().all(Option::is_some), "{over:?}");
+        assert!(over[0].as_ref().is_some_and(|it| it.contains("code 1")), "{over:?}");
+    }
+}

@@ -1,0 +1,129 @@
+//! Garbage collection: revisions, images and history that nothing needs any more.
+
+use std::collections::BTreeSet;
+
+use engine::EngineError;
+use rollout::ids::{DeploymentId, RevisionId};
+use store::StoreError;
+use store::records::{App, Change, Deployment, IDEMPOTENCY_LIFETIME};
+use tracing::{info, warn};
+
+use super::Shared;
+use super::actions::{ActionResult, Subject};
+use super::context::Context;
+use super::records::serves;
+use crate::clock;
+
+/// The newest deployment when old images and old history were last removed.
+#[derive(Default)]
+pub(super) struct Gc(Option<DeploymentId>);
+
+impl Gc {
+    /// Forgets revisions that nothing runs and no deployment that can come back names; once after each deployment removes
+    /// images and history that are too old. Returns whether there was something to do.
+    pub async fn advance(&mut self, cx: &mut Context) -> Result<bool, StoreError> {
+        if cx.records.deployments.iter().any(|it| !it.stage.is_ended()) {
+            return Ok(false);
+        }
+        let forget = unneeded_revisions(cx);
+        if forget.is_empty() {
+            cx.records.drop_old_deployments();
+            return Ok(self.remove_old(cx));
+        }
+        cx.commit(forget).await?;
+        Ok(true)
+    }
+
+    fn remove_old(&mut self, cx: &mut Context) -> bool {
+        let newest = cx.records.deployments.iter().max_by_key(|it| it.number).map(|it| it.id.clone());
+        if newest == self.0 || cx.actions.is_running(&Subject::Gc) {
+            return false;
+        }
+        self.0 = newest;
+        let (shared, app) = (cx.shared.clone(), cx.records.app.clone());
+        // Builds wait meanwhile, because a new image could look unused and be deleted.
+        cx.actions.begin(Subject::Gc, async move {
+            if let Err(error) = remove_old_images(&shared, &app).await {
+                warn!(%error, "old images could not be removed; the next deployment tries again");
+            }
+            if let Err(error) = forget_history(&shared, &app).await {
+                warn!(%error, "old deployments could not be forgotten; the next one tries again");
+            }
+            ActionResult::GcEnded
+        });
+        true
+    }
+}
+
+fn unneeded_revisions(cx: &Context) -> Vec<Change> {
+    let records = &cx.records;
+    let active = records.active();
+    let in_force = records.targets_in_force().iter();
+    let targets = active.iter().flat_map(|it| it.targets.iter().flatten()).chain(in_force).map(|it| &it.revision);
+    let jobs = active.iter().flat_map(|it| it.job_revisions.values());
+    let runs = records.job_runs.iter().filter(|it| !it.collected).map(|it| &it.revision);
+    let instances = records.instances.iter().map(|it| &it.revision);
+    let needed: BTreeSet<&RevisionId> = targets.chain(jobs).chain(runs).chain(instances).collect();
+    let unneeded = records.revisions.iter().filter(|it| !needed.contains(&it.id));
+    unneeded.map(|it| Change::ForgetRevision(it.app.clone(), it.id.clone())).collect()
+}
+
+/// So many of the newest deployments keep their images: enough to go back to, few enough for a small disk.
+const DEPLOYMENTS_WITH_IMAGES: u64 = 5;
+
+async fn remove_old_images(shared: &Shared, app: &App) -> anyhow::Result<()> {
+    if shared.older_database {
+        // Images that no record names may be newer than the records.
+        return Ok(());
+    }
+    let (newest, _) = shared.store.deployments(&app.id, 0, DEPLOYMENTS_WITH_IMAGES).await?;
+    let mut serving = Vec::new();
+    for id in app.active.iter().chain(app.kept.iter().flat_map(|it| &it.deployments)) {
+        serving.extend(shared.store.deployment(id).await?);
+    }
+    let kept: BTreeSet<String> =
+        newest.iter().chain(&serving).flat_map(|it| it.images.values()).map(|it| it.reference.clone()).collect();
+    // Forgotten first: a deployment that begins meanwhile must not find what is about to go.
+    let forgotten = shared.store.built_images(&app.id).await?.into_iter().filter(|it| !kept.contains(&it.reference));
+    let forgotten: Vec<_> = forgotten.map(|it| Change::ForgetBuiltImage(it.identity)).collect();
+    if !forgotten.is_empty() {
+        shared.store.commit(forgotten).await?;
+    }
+    for (tag, image) in shared.engine.tags(&shared.names.repositories_of(&app.id)).await? {
+        if !kept.contains(&tag) {
+            info!(%tag, %image, "removing an image that no recent deployment used");
+            // An image that a container uses stays, and the others go all the same.
+            report(&tag, shared.engine.remove_image(&tag).await);
+        }
+    }
+    Ok(())
+}
+
+/// So many of the newest deployments stay on record, with their logs: 100, more than anyone pages through. The one that
+/// serves stays, too, and each stays as long as its request may be repeated.
+const DEPLOYMENTS_ON_RECORD: u64 = 100;
+
+/// Logs go first: what is cut short is found again by its row.
+async fn forget_history(shared: &Shared, app: &App) -> Result<(), StoreError> {
+    let (older, _) = shared.store.deployments(&app.id, DEPLOYMENTS_ON_RECORD, u64::MAX).await?;
+    let now = clock::now();
+    let is_needed = |it: &Deployment| {
+        let is_young = now.since(it.created) < IDEMPOTENCY_LIFETIME;
+        !it.stage.is_ended() || serves(app, &it.id) || is_young
+    };
+    for old in older.into_iter().filter(|it| !is_needed(it)) {
+        // The container of a run is found by its row.
+        if shared.store.job_runs(&old.id).await?.iter().all(|it| it.collected) {
+            shared.logbook.forget_deployment(&app.id, &old.id).await;
+            shared.store.commit(vec![Change::ForgetDeployment(old.id)]).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Logs that an image could not be removed.
+pub(super) fn report(tag: &str, removed: Result<engine::Changed, EngineError>) {
+    if let Err(error) = removed {
+        warn!(image = %tag, %error, "image could not be removed; `docker image prune` finds it");
+    }
+}

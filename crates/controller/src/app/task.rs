@@ -1,0 +1,247 @@
+//! The task of one app: turn by turn, one snapshot each.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use store::StoreError;
+use store::records::{AppState, Deployment};
+use tokio::sync::{OwnedMutexGuard, mpsc, watch};
+use tracing::{error, info};
+
+use super::actions::{ActionResult, Report};
+use super::context::Context;
+use super::databases::Databases;
+use super::gc::Gc;
+use super::images::Images;
+use super::instances::Instances;
+use super::observe::Snapshot;
+use super::repair::Repairs;
+use super::restarts::RestartCounter;
+use super::routing::Routing;
+use super::{
+    AppCommand, LOOK_AT_LEAST_EVERY, STORE_PAUSE, Shared, Waits, databases, deletion, deployments, images, instances,
+    jobs, newer, repair, rollout_report, strays,
+};
+use crate::clock;
+
+/// The records are what the store has; everything else is seen again after a restart.
+pub(super) struct AppTask {
+    pub(super) cx: Context,
+    pub(super) images: Images,
+    pub(super) routing: Routing,
+    pub(super) databases: Databases,
+    instances: Instances,
+    restarts: RestartCounter,
+    repairs: Repairs,
+    gc: Gc,
+    commands: OwnedMutexGuard<mpsc::Receiver<AppCommand>>,
+    waiting: watch::Sender<Arc<Waits>>,
+    pace: clock::Pace,
+}
+
+/// What a turn begins with.
+enum News {
+    Report(Box<Report>),
+    Command(AppCommand),
+    /// Nothing in particular: the turn looks at everything.
+    Nothing,
+}
+
+impl AppTask {
+    pub fn new(
+        shared: Arc<Shared>,
+        state: AppState,
+        commands: OwnedMutexGuard<mpsc::Receiver<AppCommand>>,
+        waiting: watch::Sender<Arc<Waits>>,
+    ) -> Self {
+        Self {
+            images: Images::default(),
+            routing: Routing::new(shared.clone()),
+            databases: Databases::default(),
+            instances: Instances::default(),
+            restarts: RestartCounter::default(),
+            repairs: Repairs::default(),
+            gc: Gc::default(),
+            cx: Context::new(shared, state),
+            commands,
+            waiting,
+            pace: clock::Pace::new(),
+        }
+    }
+
+    pub async fn run(mut self) {
+        let stop = self.cx.shared.stop.clone();
+        let mut news = News::Nothing;
+        while !self.cx.records.is_forgotten && !stop.is_cancelled() {
+            let pause = match self.turn(news).await {
+                Ok(true) => {
+                    news = self.news_at_hand();
+                    continue;
+                }
+                Ok(false) => None,
+                Err(problem) => {
+                    error!(error = %problem, "cannot write to the store; trying again");
+                    Some(STORE_PAUSE)
+                }
+            };
+            self.publish_waits();
+            news = tokio::select! {
+                // First: news may lead to a write.
+                biased;
+                () = stop.cancelled() => return,
+                news = self.next_news(pause) => news,
+            };
+        }
+    }
+
+    /// Does one thing, if there is one to do. Errors: the store refused; nothing was begun.
+    async fn turn(&mut self, news: News) -> Result<bool, StoreError> {
+        self.follow_clock();
+        let Context { records, observer, actions, .. } = &mut self.cx;
+        let snapshot = observer.observe(records, actions, &self.routing);
+        match news {
+            News::Report(report) => return self.finish(&snapshot, *report).await.map(|()| true),
+            News::Command(command) => {
+                self.answer(command).await;
+                return Ok(true);
+            }
+            News::Nothing => {}
+        }
+        self.restarts.follow(&mut self.cx, &snapshot);
+        if newer::note(&mut self.cx, &snapshot).await? || self.advance_deployments(&snapshot).await? {
+            return Ok(true);
+        }
+        if !newer::hold_everything(&self.cx, &snapshot)
+            && (self.instances.advance(&mut self.cx, &snapshot).await? || self.routing.advance(&mut self.cx, &snapshot))
+        {
+            return Ok(true);
+        }
+        Ok(rollout_report::advance(&mut self.cx, &self.routing, &snapshot).await?
+            || self.images.write_late(&mut self.cx).await?
+            || repair::note_containers(&mut self.cx, &snapshot).await?
+            || self.repairs.advance(&mut self.cx, &snapshot)
+            || self.run_maintenance(&snapshot).await?)
+    }
+
+    /// One piece of what is left when nothing rolls. Returns whether there was one.
+    async fn run_maintenance(&mut self, snapshot: &Snapshot) -> Result<bool, StoreError> {
+        let cx = &mut self.cx;
+        if self.databases.keep(cx, snapshot) || jobs::collect(cx) || strays::remove(cx, &self.routing, snapshot) {
+            return Ok(true);
+        }
+        match cx.records.app.deleting {
+            true => deletion::advance(cx).await,
+            false => self.gc.advance(cx).await,
+        }
+    }
+
+    /// Writes the result of an action down. What cannot be written is seen on the engine by the next snapshot.
+    async fn finish(&mut self, snapshot: &Snapshot, report: Report) -> Result<(), StoreError> {
+        let Report { subject, result, failures_before } = report;
+        let is_pause = matches!(result, ActionResult::Paused);
+        let written = self.write_down(snapshot, result).await;
+        self.cx.actions.handled(&subject, is_pause, failures_before);
+        written
+    }
+
+    async fn write_down(&mut self, snapshot: &Snapshot, result: ActionResult) -> Result<(), StoreError> {
+        let cx = &mut self.cx;
+        match result {
+            ActionResult::Instance { name, action, result } => {
+                instances::finish(cx, snapshot, name, action, result).await
+            }
+            ActionResult::GivenUp { name, reason, tail } => instances::given_up(cx, snapshot, name, reason, tail).await,
+            ActionResult::Inspected { name, code, out_of_memory, result } => {
+                self.restarts.inspected(cx, &name, (code, out_of_memory), result).await
+            }
+            ActionResult::Routed { routes, part, result } => {
+                self.routing.sent(routes, part, result);
+                Ok(())
+            }
+            ActionResult::CommitResolved { deployment, component, commit } => {
+                images::commit_resolved(cx, &deployment, component, commit).await
+            }
+            ActionResult::ImageReady { deployment, component, result } => {
+                self.images.ready(cx, (deployment, component), result).await
+            }
+            ActionResult::ImageChecked { deployment, component, result } => {
+                self.images.checked((deployment, component), result);
+                Ok(())
+            }
+            ActionResult::DatabaseUp { container, name, result } => {
+                self.databases.came_up(cx, container, name, result).await
+            }
+            ActionResult::DatabaseStopped { database, result } => databases::stopped(cx, *database, result).await,
+            ActionResult::JobMoved { name, result } => jobs::moved(cx, snapshot, name, result).await,
+            ActionResult::JobCollected { name, result } => jobs::collected(cx, name, result).await,
+            ActionResult::Repaired { name, result } => {
+                repair::repaired(cx, &name, result);
+                Ok(())
+            }
+            ActionResult::StrayRemoved { name, result } => {
+                strays::removed(cx, name, result);
+                Ok(())
+            }
+            ActionResult::AppRemoved { result } => deletion::removed(cx, result).await,
+            ActionResult::GcEnded | ActionResult::Paused => Ok(()),
+        }
+    }
+
+    /// Where the system's clock moved apart from the time that passed, every open wait moves along. Comes before anything is
+    /// written in a turn.
+    fn follow_clock(&mut self) {
+        let by = self.pace.jump();
+        if by == 0 {
+            return;
+        }
+        info!(seconds = by / 1000, "the system's clock moved apart from the time that passed; waits go on as before");
+        // What was written in the moment of the jump is not moved beyond now: it would hang.
+        let now = clock::now();
+        self.cx.records.follow_clock(by, now);
+        self.cx.observer.follow_clock(by, now);
+        self.cx.actions.follow_clock(by);
+        self.instances.follow_clock(by);
+    }
+
+    /// A report or a command that is there.
+    fn news_at_hand(&mut self) -> News {
+        if let Some(report) = self.cx.actions.try_next() {
+            return News::Report(Box::new(report));
+        }
+        self.commands.try_recv().map_or(News::Nothing, News::Command)
+    }
+
+    /// Waits for anything that may change the plan; after an error of the store, for so long.
+    async fn next_news(&mut self, pause: Option<Duration>) -> News {
+        if let Some(pause) = pause {
+            tokio::time::sleep(pause).await;
+            return self.news_at_hand();
+        }
+        let until_look = self.instances.look_again.map_or(LOOK_AT_LEAST_EVERY, |at| {
+            at.since(clock::now()).min(LOOK_AT_LEAST_EVERY) + Duration::from_millis(1)
+        });
+        tokio::select! {
+            report = self.cx.actions.next() => News::Report(Box::new(report)),
+            Some(command) = self.commands.recv() => News::Command(command),
+            () = self.cx.observer.changed() => News::Nothing,
+            () = self.routing.changed() => News::Nothing,
+            () = tokio::time::sleep(until_look) => News::Nothing,
+        }
+    }
+
+    fn publish_waits(&mut self) {
+        let cx = &self.cx;
+        let app: Vec<_> = self.instances.waiting.iter().cloned().chain(cx.actions.failures(clock::now())).collect();
+        let under_way = cx.records.deployments.iter().filter(|it| !it.stage.is_ended());
+        let lines = |it: &Deployment| match it.stage.rolls() {
+            true => [deployments::why_beside_rolling(cx), app.clone()].concat(),
+            false => deployments::why_not_rolling(cx, it),
+        };
+        let deployments = under_way.map(|it| (it.id.clone(), lines(it))).collect();
+        let waits = Waits { deployments, app };
+        if **self.waiting.borrow() != waits {
+            self.waiting.send_replace(Arc::new(waits));
+            cx.shared.changed();
+        }
+    }
+}
