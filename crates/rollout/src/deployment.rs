@@ -57,6 +57,8 @@ pub enum Phase {
 pub enum Event {
     /// Its turn has come.
     Begun,
+    /// Its turn has come, and it is a restart: its targets are a copy of those in force. Nothing is built or prepared.
+    RestartBegun,
     /// Every component has an image, and targets are frozen.
     ImagesReady,
     /// The app's rollout is free for it.
@@ -69,6 +71,10 @@ pub enum Event {
     Succeeded,
     /// Something failed. Before any instance was replaced nothing has to be undone.
     Broke,
+    /// A restart failed before it made a container.
+    Refused,
+    /// A person ended a restart before it made a container.
+    Withdrawn,
     /// The previous targets serve again.
     RolledBack,
     /// The previous targets cannot be restored: what serves is kept instead.
@@ -111,6 +117,8 @@ impl Stage {
         use Stage as S;
         match (self, event) {
             (S::Pending, E::Begun) => Ok(S::Building),
+            // Older versions took restarts through the stages in between.
+            (S::Pending | S::Building | S::Built | S::Preparing, E::RestartBegun) => Ok(S::Rolling),
             (S::Building, E::ImagesReady) => Ok(S::Built),
             (S::Built, E::RolloutFree) => Ok(S::Preparing),
             (S::Preparing, E::Prepared) => Ok(S::Rolling),
@@ -118,6 +126,8 @@ impl Stage {
             (S::Finishing, E::Succeeded) => Ok(S::Active),
             (S::Pending | S::Building | S::Built | S::Preparing, E::Broke) => Ok(S::Failed),
             (S::Rolling | S::Finishing, E::Broke | E::CancelAsked) => Ok(S::RollingBack),
+            (S::Rolling, E::Refused) => Ok(S::Failed),
+            (S::Rolling, E::Withdrawn) => Ok(S::Canceled),
             (S::RollingBack, E::RolledBack | E::Abandoned) => Ok(S::Failed),
             (S::Pending | S::Building | S::Built | S::Preparing, E::CancelAsked) => Ok(S::Canceled),
             // Asked for while it rolled: what was replaced has been rolled back.
@@ -182,7 +192,8 @@ impl std::fmt::Display for Phase {
 /// What is known of a deployment's parts, for its next move.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Facts {
-    /// Images by component (services, workers and jobs).
+    /// Images by component: of all services, workers and jobs while it builds, and of the components that a restart replaces
+    /// before it makes the first container.
     pub images: BTreeMap<ComponentName, Part>,
     /// Databases.
     pub databases: BTreeMap<ComponentName, Part>,
@@ -200,8 +211,10 @@ pub struct Facts {
     pub restore_failed: Option<String>,
     /// While it rolls back: a newer deployment waits for it to end.
     pub newer_waits: bool,
-    /// It is a restart: it only checks that the images are there.
+    /// It is a restart.
     pub is_restart: bool,
+    /// It is a restart that rolls and has made no container yet: nothing has to be rolled back.
+    pub is_untouched: bool,
     /// A person asked for its end.
     pub cancel_asked: bool,
     /// The deadline of its stage has passed. Every stage ends by its deadline: see [`crate::limits`].
@@ -240,10 +253,12 @@ pub enum Move {
     Go(Event),
     /// Write this failure and its move down.
     Fail(Failure),
+    /// Write this failure down and end the deployment: nothing has to be rolled back.
+    Refuse(Failure),
     /// End the rollback without having restored the previous targets. The sentence says why; what each component runs from
     /// then on is decided by [`crate::rollback::keep_serving`].
     Abandon(String),
-    /// Get the image of this component.
+    /// Get the image of this component; for a restart, check that it is on the engine.
     Build(ComponentName),
     /// Have this database up.
     Database(ComponentName),
@@ -255,17 +270,24 @@ pub enum Move {
 
 /// The next move of a deployment at `stage`. `parallel_builds` bounds how many images are worked on at once.
 pub fn next_move(stage: Stage, facts: &Facts, parallel_builds: usize) -> Move {
+    if facts.is_untouched
+        && let Some(next) = untouched_move(facts)
+    {
+        return next;
+    }
     if facts.cancel_asked && stage != Stage::RollingBack && stage.next(Event::CancelAsked).is_ok() {
         return Move::Go(Event::CancelAsked);
     }
     if facts.overdue && stage.next(Event::Broke).is_ok() {
-        return Move::Fail(failure(None, "DeadlineExceeded", "it did not end in the time an operation has".into()));
+        return Move::Fail(deadline_exceeded());
     }
+    let is_before_roll = stage < Stage::Rolling;
     match stage {
+        _ if is_before_roll && facts.is_restart && facts.rollout_taken => Move::Wait,
+        _ if is_before_roll && facts.is_restart => Move::Go(Event::RestartBegun),
         Stage::Pending => Move::Go(Event::Begun),
         Stage::Building => {
-            let code = if facts.is_restart { "ImageNotFound" } else { "BuildFailed" };
-            parts(&facts.images, parallel_builds, code, Move::Build).unwrap_or(Move::Go(Event::ImagesReady))
+            parts(&facts.images, parallel_builds, "BuildFailed", Move::Build).unwrap_or(Move::Go(Event::ImagesReady))
         }
         Stage::Built if facts.rollout_taken => Move::Wait,
         Stage::Built => Move::Go(Event::RolloutFree),
@@ -283,6 +305,20 @@ pub fn next_move(stage: Stage, facts: &Facts, parallel_builds: usize) -> Move {
         Stage::Finishing => jobs(&facts.post_deploy, "PostDeployJobFailed").unwrap_or(Move::Go(Event::Succeeded)),
         Stage::RollingBack => rollback_move(facts),
         Stage::Active | Stage::Superseded | Stage::Failed | Stage::Canceled => Move::Wait,
+    }
+}
+
+/// A restart asks the engine for every image that it needs before it makes the first container. `None`: all are there.
+fn untouched_move(facts: &Facts) -> Option<Move> {
+    if facts.cancel_asked {
+        return Some(Move::Go(Event::Withdrawn));
+    }
+    if facts.overdue {
+        return Some(Move::Refuse(deadline_exceeded()));
+    }
+    match parts(&facts.images, usize::MAX, "ImageNotFound", Move::Build)? {
+        Move::Fail(failure) => Some(Move::Refuse(failure)),
+        next => Some(next),
     }
 }
 
@@ -330,6 +366,10 @@ fn jobs(jobs: &[(ComponentName, JobOutcome)], code: &str) -> Option<Move> {
     })
 }
 
+fn deadline_exceeded() -> Failure {
+    failure(None, "DeadlineExceeded", "it did not end in the time an operation has".into())
+}
+
 fn failure(component: Option<ComponentName>, code: &str, message: String) -> Failure {
     Failure { component, code: code.into(), message }
 }
@@ -338,14 +378,17 @@ fn failure(component: Option<ComponentName>, code: &str, message: String) -> Fai
 mod tests {
     use super::*;
 
-    const EVENTS: [Event; 11] = [
+    const EVENTS: [Event; 14] = [
         Event::Begun,
+        Event::RestartBegun,
         Event::ImagesReady,
         Event::RolloutFree,
         Event::Prepared,
         Event::Rolled,
         Event::Succeeded,
         Event::Broke,
+        Event::Refused,
+        Event::Withdrawn,
         Event::RolledBack,
         Event::Abandoned,
         Event::CancelAsked,
@@ -389,6 +432,43 @@ mod tests {
         assert!(
             matches!(building(&[("a", UnderWay), ("b", Failed("no".into()))]), Move::Fail(it) if it.code == "BuildFailed")
         );
+    }
+
+    #[test]
+    fn a_restart_rolls_at_once_when_no_other_deployment_does() {
+        let restart = Facts { is_restart: true, ..Facts::default() };
+        for stage in [Stage::Pending, Stage::Building, Stage::Built, Stage::Preparing] {
+            assert_eq!(next_move(stage, &restart, 2), Move::Go(Event::RestartBegun), "{stage:?}");
+            assert_eq!(stage.next(Event::RestartBegun), Ok(Stage::Rolling), "{stage:?}");
+            let taken = Facts { rollout_taken: true, ..restart.clone() };
+            assert_eq!(next_move(stage, &taken, 2), Move::Wait, "{stage:?}");
+        }
+    }
+
+    #[test]
+    fn a_restart_checks_its_images_before_it_makes_a_container_and_has_nothing_to_roll_back_until_then() {
+        use Part::{Failed, Missing, Ready, UnderWay};
+        let untouched = |images: &[(&str, Part)]| Facts {
+            is_restart: true,
+            is_untouched: true,
+            images: parts(images),
+            rollout_status: Some(RolloutStatus::Progressing),
+            ..Facts::default()
+        };
+        let rolling = |facts: &Facts| next_move(Stage::Rolling, facts, 1);
+        assert_eq!(rolling(&untouched(&[("a", UnderWay), ("b", Missing)])), Move::Build("b".into()), "all at once");
+        assert_eq!(rolling(&untouched(&[("a", UnderWay), ("b", Ready)])), Move::Wait);
+        assert_eq!(rolling(&untouched(&[("a", Ready), ("b", Ready)])), Move::Wait, "its instances come up");
+        let gone = rolling(&untouched(&[("a", Ready), ("b", Failed("gone".into()))]));
+        assert!(matches!(gone, Move::Refuse(it) if it.code == "ImageNotFound"));
+        let waits = untouched(&[("a", UnderWay)]);
+        let late = rolling(&Facts { overdue: true, ..waits.clone() });
+        assert!(matches!(late, Move::Refuse(it) if it.code == "DeadlineExceeded"));
+        assert_eq!(rolling(&Facts { cancel_asked: true, ..waits.clone() }), Move::Go(Event::Withdrawn));
+        let touched = Facts { is_untouched: false, cancel_asked: true, ..waits };
+        assert_eq!(rolling(&touched), Move::Go(Event::CancelAsked), "what was replaced is rolled back");
+        assert_eq!(Stage::Rolling.next(Event::Refused), Ok(Stage::Failed));
+        assert_eq!(Stage::Rolling.next(Event::Withdrawn), Ok(Stage::Canceled));
     }
 
     #[test]

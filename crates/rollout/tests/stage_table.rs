@@ -27,7 +27,7 @@ fn obstacles() -> Vec<Obstacle> {
     use Stage as S;
     let none = Facts::default;
     let overdue = || Facts { overdue: true, ..none() };
-    let rollout_status = |rollout_status| Facts { rollout_status: Some(rollout_status), ..none() };
+    let status = |status| Facts { rollout_status: Some(status), ..none() };
     let web = || ComponentName::from("web");
     let failed = || BTreeMap::from([(web(), Part::Failed("not to be had".into()))]);
     let under_way = || BTreeMap::from([(web(), Part::UnderWay)]);
@@ -35,10 +35,10 @@ fn obstacles() -> Vec<Obstacle> {
     let open_job = || vec![(web(), JobOutcome::Open)];
     let given_up = || {
         let failure = Failure { component: Some(web()), code: "GivenUp".into(), message: "it ended".into() };
-        Facts { given_up: Some(failure), ..rollout_status(RolloutStatus::Progressing) }
+        Facts { given_up: Some(failure), ..status(RolloutStatus::Progressing) }
     };
-    let lost = || rollout_status(RolloutStatus::Failed("web-0".into()));
-    let no_answer = || Facts { overdue: true, ..rollout_status(RolloutStatus::Progressing) };
+    let lost = || status(RolloutStatus::Failed("web-0".into()));
+    let no_answer = || Facts { overdue: true, ..status(RolloutStatus::Progressing) };
     let in_vain = || Facts { restore_failed: Some("web.0 ended".into()), ..no_answer() };
 
     let at_once = || "at once".to_owned();
@@ -55,12 +55,6 @@ fn obstacles() -> Vec<Obstacle> {
         (S::Pending, "the deployment before it", in_line(), none()),
         (S::Building, "a fetch or a build hangs", whole(), Facts { images: under_way(), ..overdue() }),
         (S::Building, "a source or a registry refuses", at_once(), Facts { images: failed(), ..none() }),
-        (
-            S::Building,
-            "the image of a restart is gone",
-            at_once(),
-            Facts { images: failed(), is_restart: true, ..none() },
-        ),
         (S::Building, NO_ENGINE, whole(), Facts { images: under_way(), ..overdue() }),
         (S::Built, "another deployment of the app rolls", in_line(), none()),
         (
@@ -72,6 +66,12 @@ fn obstacles() -> Vec<Obstacle> {
         (S::Preparing, "a PRE_DEPLOY job hangs", job(), Facts { pre_deploy: failed_job(), ..none() }),
         (S::Preparing, "the engine refuses a job", at_once(), Facts { pre_deploy: failed_job(), ..none() }),
         (S::Preparing, NO_ENGINE, whole(), Facts { pre_deploy: open_job(), ..overdue() }),
+        (
+            S::Rolling,
+            "an image that a restart needs is gone",
+            at_once(),
+            Facts { images: failed(), is_restart: true, is_untouched: true, ..status(RolloutStatus::Progressing) },
+        ),
         (S::Rolling, "the new version cannot start", start_up(), given_up()),
         (S::Rolling, "its image is gone, or the engine refuses the container", at_once(), given_up()),
         (S::Rolling, "it serves, then stops answering", start_up(), lost()),
@@ -79,7 +79,7 @@ fn obstacles() -> Vec<Obstacle> {
             S::Rolling,
             "a replaced instance does not end",
             "its grace and 30 s; it is left behind and named".into(),
-            rollout_status(RolloutStatus::Complete),
+            status(RolloutStatus::Complete),
         ),
         (S::Rolling, NO_ENGINE, whole(), no_answer()),
         (S::Rolling, "the ingress does not answer", whole(), no_answer()),
@@ -101,6 +101,7 @@ fn outcome(stage: Stage, facts: &Facts) -> &'static str {
     let (event, kept) = match next_move(stage, facts, 2) {
         Move::Go(event) => (event, false),
         Move::Fail(_) => (Event::Broke, false),
+        Move::Refuse(_) => (Event::Refused, false),
         Move::Abandon(_) if facts.cancel_asked => (Event::CancelAsked, true),
         Move::Abandon(_) => (Event::Abandoned, true),
         other => panic!("{stage:?} would wait for ever: {other:?} with {facts:?}"),
@@ -167,7 +168,8 @@ fn document() -> String {
 Written by `crates/rollout/tests/stage_table.rs` from the code that decides; do not edit by hand.
 
 A deployment goes through the stages Pending, Building, Built, Preparing (databases, then PRE_DEPLOY jobs), Rolling (instances are
-replaced) and Finishing (POST_DEPLOY jobs), and is Active then. If something fails after instances were replaced, it rolls back
+replaced) and Finishing (POST_DEPLOY jobs), and is Active then. A restart goes from Pending to Rolling at once: it builds and
+prepares nothing, and only checks first that its images are there. If something fails after instances were replaced, it rolls back
 first: instances of the previous version are started, probed and routed before those that failed are drained.
 
 ## What may never end by itself

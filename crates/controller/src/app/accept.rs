@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::AppCommand;
 use super::deployment_queue::QueuePosition;
+use super::observe::Snapshot;
 use super::task::AppTask;
 use crate::clock;
 use crate::error::{ControlError, closest};
@@ -33,16 +34,16 @@ pub(crate) struct DeployRequest {
 const REPEAT_WITHIN: Duration = Duration::from_secs(5);
 
 impl AppTask {
-    pub(super) async fn answer(&mut self, request: AppCommand) {
+    pub(super) async fn answer(&mut self, snapshot: &Snapshot, request: AppCommand) {
         // A caller who left does not undo what is written down.
         match request {
-            AppCommand::Deploy { request, reply } => drop(reply.send(self.accept(*request).await)),
+            AppCommand::Deploy { request, reply } => drop(reply.send(self.accept(snapshot, *request).await)),
             AppCommand::Cancel { deployment, reply } => drop(reply.send(self.cancel(&deployment).await)),
             AppCommand::Delete { reply } => drop(reply.send(self.delete().await)),
         }
     }
 
-    async fn accept(&mut self, ask: DeployRequest) -> Result<Deployment, ControlError> {
+    async fn accept(&mut self, snapshot: &Snapshot, ask: DeployRequest) -> Result<Deployment, ControlError> {
         if self.cx.records.app.deleting {
             return Err(ControlError::being_deleted(&self.cx.records.app.name));
         }
@@ -65,18 +66,20 @@ impl AppTask {
         };
         app.deployments += 1;
         let deployment = self.new_deployment(&ask, spec, app.deployments);
-        self.admit_deployment(app, deployment, &ask.caller).await
+        self.admit_deployment(snapshot, app, deployment, &ask.caller).await
     }
 
     /// Puts it in line; what waited before may be absorbed by it.
     async fn admit_deployment(
         &mut self,
+        snapshot: &Snapshot,
         app: store::records::App,
         mut deployment: Deployment,
         caller: &Caller,
     ) -> Result<Deployment, ControlError> {
         let QueuePosition { admission, waiting, .. } = QueuePosition::of(&self.cx.records, &deployment.request);
-        let mut changes = vec![Change::App(app)];
+        let mut changes = Vec::new();
+        let is_its_turn = matches!(admission, Admission::Begin | Admission::BeginBeside);
         if let Admission::Absorb(merged) = admission {
             let mut waited = waiting.expect("only what waits is absorbed").clone();
             if merged.build != Build::Frozen && deployment.request.is_restart() {
@@ -103,6 +106,14 @@ impl AppTask {
                 deployment: deployment.id.clone(),
                 created: clock::now(),
             }));
+        }
+        let begins = is_its_turn && deployment.request.is_restart() && self.cx.records.rolling().is_none();
+        match deployment.stage.next(Event::RestartBegun) {
+            Ok(stage) if begins => {
+                changes.extend(self.begin_restart(snapshot, app, &mut deployment));
+                deployment.stage = stage;
+            }
+            _ => changes.push(Change::App(app)),
         }
         changes.push(Change::Deployment(Box::new(deployment.clone())));
         self.cx.commit(changes).await?;

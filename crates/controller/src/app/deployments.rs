@@ -5,13 +5,15 @@ use std::sync::Arc;
 use app_spec::{AppSpec, Component, JobKind};
 use rollout::deployment::{Event, Facts, Failure, Move, Stage, next_move};
 use rollout::ids::ComponentName;
+use rollout::instance::InstancePhase;
 use rollout::job::JobOutcome;
 use rollout::limits;
+use rollout::observed::ContainerSeen;
 use rollout::plan::RolloutStatus;
 use rollout::progress::{LeafKey, Reason};
 use rollout::rollback::{self, Kept};
 use store::StoreError;
-use store::records::{App, Change, Database, Deployment, Image, KeptServing};
+use store::records::{App, Change, Database, Deployment, Image, Instance, KeptServing};
 use tracing::{info, warn};
 
 use super::actions::Subject;
@@ -23,7 +25,7 @@ use super::observe::Snapshot;
 use super::records::Records;
 use super::routing::rules_in_force;
 use super::task::AppTask;
-use super::{images, jobs, rollout_report};
+use super::{images, instances, jobs, rollout_report};
 use crate::clock;
 use crate::freeze;
 
@@ -36,22 +38,26 @@ impl AppTask {
             let rolls_back = deployment.stage == Stage::RollingBack;
             let Some(spec) = self.cx.records.spec_of(&deployment).or_else(|| rolls_back.then(Arc::default)) else {
                 let message = "its stored spec cannot be read by this version".to_owned();
-                self.fail(deployment, Failure { component: None, code: "InvalidSpec".into(), message }).await?;
+                let failure = Failure { component: None, code: "InvalidSpec".into(), message };
+                self.fail(deployment, failure, Event::Broke, Vec::new()).await?;
                 return Ok(true);
             };
             let facts = self.facts(snapshot, &deployment, &spec);
-            let at_once = if facts.is_restart { usize::MAX } else { self.cx.shared.config.parallel_builds };
-            let moved = match next_move(deployment.stage, &facts, at_once) {
+            let moved = match next_move(deployment.stage, &facts, self.cx.shared.config.parallel_builds) {
                 Move::Wait => false,
                 Move::Go(event) => self.go(snapshot, deployment, &spec, event).await.map(|()| true)?,
-                Move::Fail(failure) => self.fail(deployment, failure).await.map(|()| true)?,
+                Move::Fail(failure) => self.fail(deployment, failure, Event::Broke, Vec::new()).await.map(|()| true)?,
+                Move::Refuse(failure) => {
+                    let unmade = unmade_instances(&self.cx.records, snapshot, &deployment);
+                    self.fail(deployment, failure, Event::Refused, unmade).await.map(|()| true)?
+                }
                 Move::Abandon(why) => self.abandon_rollback(snapshot, deployment, &why).await.map(|()| true)?,
-                // GC could delete a new image, which looks unused.
-                Move::Build(_) if self.cx.actions.is_running(&Subject::Gc) => false,
                 Move::Build(component) if deployment.request.is_restart() => {
                     self.images.begin_check(&mut self.cx, &deployment, component);
                     true
                 }
+                // GC could delete a new image, which looks unused.
+                Move::Build(_) if self.cx.actions.is_running(&Subject::Gc) => false,
                 Move::Build(component) => {
                     self.images.begin(&mut self.cx, deployment, &spec, component).await.map(|()| true)?
                 }
@@ -81,11 +87,15 @@ impl AppTask {
             is_restart: deployment.request.is_restart(),
             cancel_asked: deployment.cancel_asked,
             overdue: now.since(begun) >= limit,
+            rollout_taken: cx.records.rolling().is_some_and(|it| it.id != deployment.id),
+            is_untouched: is_untouched_restart(cx, deployment),
             ..Facts::default()
         };
+        if facts.is_untouched {
+            facts.images = self.images.restart_parts(cx, deployment);
+        }
         match stage {
             Stage::Building => facts.images = self.images.parts(cx, deployment, spec),
-            Stage::Built => facts.rollout_taken = cx.records.rolling().is_some(),
             Stage::Preparing if brings_something(deployment) => {
                 facts.databases = self.databases.parts(cx, spec);
                 facts.pre_deploy = job_outcomes(cx, deployment, spec, JobKind::PreDeploy);
@@ -125,10 +135,12 @@ impl AppTask {
             Event::Begun => {
                 deployment.progress.start(&LeafKey::BuildInitialize, now);
                 deployment.progress.succeed(&LeafKey::BuildInitialize, None, now);
-                if deployment.request.is_restart() {
-                    copy_active(&self.cx.records, &mut deployment);
-                }
                 self.advance_to(deployment, event, Vec::new()).await
+            }
+            Event::RestartBegun => {
+                let app = self.cx.records.app.clone();
+                let changes = self.begin_restart(snapshot, app, &mut deployment);
+                self.advance_to(deployment, event, changes).await
             }
             Event::ImagesReady => self.resolve_targets(deployment, spec).await,
             Event::RolloutFree => {
@@ -147,24 +159,64 @@ impl AppTask {
                 deployment.record.serving_since.get_or_insert(now);
                 rollout_report::note_stuck(snapshot, &mut deployment);
                 rollout_report::settle(&self.cx, &mut self.routing, &mut deployment).await;
+                self.images.forget(&deployment.id);
                 deployment.progress.start(&LeafKey::Finalize, now);
                 self.advance_to(deployment, event, Vec::new()).await
             }
             Event::Succeeded => self.succeed(deployment, spec).await,
+            Event::Withdrawn => {
+                let unmade = unmade_instances(&self.cx.records, snapshot, &deployment);
+                self.cancel_unchanged(deployment, event, unmade).await
+            }
             Event::CancelAsked if !deployment.stage.rolls() || deployment.stage == Stage::Preparing => {
-                self.images.end(&mut self.cx, &deployment.id);
-                let message = "canceled before anything that serves was changed".to_owned();
-                let reason = Reason { code: "Canceled".into(), message };
-                deployment.progress.end_without_success(reason, now);
-                self.advance_to(deployment, event, Vec::new()).await
+                self.cancel_unchanged(deployment, event, Vec::new()).await
             }
             Event::CancelAsked => {
                 let message = "canceled; what was replaced is rolled back".to_owned();
-                self.fail(deployment, Failure { component: None, code: "Canceled".into(), message }).await
+                let failure = Failure { component: None, code: "Canceled".into(), message };
+                self.fail(deployment, failure, Event::Broke, Vec::new()).await
             }
             Event::RolledBack => self.end_rollback(snapshot, deployment, event, Vec::new()).await,
-            Event::Broke | Event::Displaced | Event::Abandoned => self.advance_to(deployment, event, Vec::new()).await,
+            Event::Broke | Event::Refused | Event::Displaced | Event::Abandoned => {
+                self.advance_to(deployment, event, Vec::new()).await
+            }
         }
+    }
+
+    /// A person ended it before anything that serves was changed.
+    async fn cancel_unchanged(
+        &mut self,
+        mut deployment: Deployment,
+        event: Event,
+        also: Vec<Change>,
+    ) -> Result<(), StoreError> {
+        self.images.end(&mut self.cx, &deployment.id);
+        let message = "canceled before anything that serves was changed".to_owned();
+        deployment.progress.end_without_success(Reason { code: "Canceled".into(), message }, clock::now());
+        forget_roll(&mut deployment, event);
+        self.advance_to(deployment, event, also).await
+    }
+
+    /// A restart copies what serves: spec, images and targets, with the generation of the chosen components raised. It is
+    /// written down together with its first instance, in one commit. `app`: with what else the commit changes in it.
+    pub(super) fn begin_restart(
+        &mut self,
+        snapshot: &Snapshot,
+        mut app: App,
+        deployment: &mut Deployment,
+    ) -> Vec<Change> {
+        let now = clock::now();
+        app.generation += 1;
+        copy_active(&self.cx.records, app.generation, deployment);
+        for leaf in [LeafKey::BuildInitialize, LeafKey::DeployInitialize] {
+            deployment.progress.start(&leaf, now);
+            deployment.progress.succeed(&leaf, None, now);
+        }
+        deployment.record.roll_began = Some(now);
+        rollout_report::begin_counting(&self.cx, deployment);
+        self.cx.observer.start_failures.clear();
+        let instance = instances::first_of(&self.cx, snapshot, &mut app, deployment);
+        instance.map(Change::Instance).into_iter().chain([Change::App(app)]).collect()
     }
 
     async fn end_rollback(
@@ -239,42 +291,50 @@ impl AppTask {
     }
 
     /// Before instances were replaced nothing has to be undone; afterwards the previous targets roll back first.
-    async fn fail(&mut self, mut deployment: Deployment, failure: Failure) -> Result<(), StoreError> {
+    async fn fail(
+        &mut self,
+        mut deployment: Deployment,
+        failure: Failure,
+        event: Event,
+        also: Vec<Change>,
+    ) -> Result<(), StoreError> {
         let now = clock::now();
         info!(deployment = %deployment.id, code = %failure.code, "deployment failed");
         self.images.end(&mut self.cx, &deployment.id);
         let key = match &failure.component {
             Some(component) if deployment.stage == Stage::Building => LeafKey::Build(component.clone()),
+            Some(component) if event == Event::Refused => LeafKey::Deploy(component.clone()),
             Some(component) if deployment.stage == Stage::Rolling => LeafKey::Wait(component.clone()),
             Some(component) => LeafKey::Deploy(component.clone()),
             None if deployment.stage.rolls() => LeafKey::Finalize,
             None => LeafKey::BuildInitialize,
         };
-        let message = with_next_command(&self.cx.records.app, &deployment, &failure);
+        let message = match event {
+            // Nothing ran, so there is no log of it.
+            Event::Refused => failure.message.clone(),
+            _ => with_next_command(&self.cx.records.app, &deployment, &failure),
+        };
         let reason = Reason { code: failure.code.clone(), message };
         deployment.failure = Some(failure);
         deployment.progress.fail(&key, reason, now);
-        if deployment.stage.next(Event::Broke) == Ok(Stage::RollingBack) {
+        if deployment.stage.next(event) == Ok(Stage::RollingBack) {
             // Failures of the revision that failed do not hold up the one that served.
             self.cx.observer.start_failures.clear();
             self.cx.observer.start_failures.restore_failed = None;
         } else {
             close_failed(&mut deployment);
+            forget_roll(&mut deployment, event);
         }
-        self.advance_to(deployment, Event::Broke, Vec::new()).await
+        self.advance_to(deployment, event, also).await
     }
 
     /// From images to targets: revisions and databases are written in the same commit.
     async fn resolve_targets(&mut self, mut deployment: Deployment, spec: &AppSpec) -> Result<(), StoreError> {
         let (shared, records) = (&self.cx.shared, &self.cx.records);
         let app = App { generation: records.app.generation + 1, ..records.app.clone() };
-        if deployment.request.is_restart() {
-            self.images.forget(&deployment.id);
-            return self.advance_to(deployment, Event::ImagesReady, vec![Change::App(app)]).await;
-        }
         let composed = match compose(shared, records, spec, &deployment.request, &deployment.images) {
             Ok(composed) => composed,
-            Err(failure) => return self.fail(deployment, failure).await,
+            Err(failure) => return self.fail(deployment, failure, Event::Broke, Vec::new()).await,
         };
         let serving = records.active().and_then(|it| Some((it, records.spec_of(it)?)));
         let serving = serving.as_ref().map(|(active, spec)| (*active, &**spec));
@@ -341,7 +401,10 @@ pub(super) fn why_beside_rolling(cx: &Context) -> Vec<String> {
     let databases = cx.records.databases.iter().filter(is_busy);
     let databases = databases.map(|it| format!("waiting for database {} to take connections", it.name));
     let runs = cx.records.job_runs.iter().filter(|it| jobs::is_busy(cx, it) && !it.collected);
-    databases.chain(runs.map(|it| format!("running job {}", it.job))).collect()
+    let runs = runs.map(|it| format!("running job {}", it.job));
+    let rolling = cx.records.rolling().map(|it| images::of_deployment(cx, &it.id)).unwrap_or_default();
+    let checks = rolling.iter().map(|it| format!("waiting for the engine to find the image of {it}"));
+    databases.chain(runs).chain(checks).collect()
 }
 
 /// For deployments that do not roll yet.
@@ -363,20 +426,42 @@ fn close_failed(deployment: &mut Deployment) {
 fn with_next_command(app: &App, deployment: &Deployment, failure: &Failure) -> String {
     let kind = if deployment.stage == Stage::Building { "build" } else { "deploy" };
     let component = failure.component.as_ref().map(|it| format!(" {it}")).unwrap_or_default();
-    if deployment.stage == Stage::Building && deployment.request.is_restart() {
-        // Nothing was built, so there is no log of it.
-        return failure.message.clone();
-    }
     format!(
         "{}. See: boatyard apps logs {}{component} --type {kind} --deployment {}",
         failure.message, app.name, deployment.id
     )
 }
 
-/// A restart copies what serves: images, targets, with the chosen components' generation raised.
-fn copy_active(records: &Records, deployment: &mut Deployment) {
+/// A restart that rolls and has made no container yet, as far as the records say.
+pub(super) fn is_untouched_restart(cx: &Context, deployment: &Deployment) -> bool {
+    let made = |it: &Instance| {
+        let is_its_own = it.deployment == deployment.id;
+        let is_busy = || cx.actions.is_running(&Subject::Instance(it.name.clone()));
+        is_its_own && (it.phase != InstancePhase::Intended || is_busy())
+    };
+    deployment.stage == Stage::Rolling && deployment.request.is_restart() && !cx.records.instances.iter().any(made)
+}
+
+/// Forgets the instances of a deployment that have no container. The planner ends the others.
+fn unmade_instances(records: &Records, snapshot: &Snapshot, deployment: &Deployment) -> Vec<Change> {
+    let is_unmade = |it: &&Instance| {
+        let has_no_container = snapshot.container(&it.name) == ContainerSeen::Missing;
+        it.deployment == deployment.id && it.phase == InstancePhase::Intended && has_no_container
+    };
+    let unmade = records.instances.iter().filter(is_unmade);
+    unmade.map(|it| Change::ForgetInstance(it.name.clone())).collect()
+}
+
+/// A restart that made nothing did not roll: nothing was counted for it.
+fn forget_roll(deployment: &mut Deployment, event: Event) {
+    if matches!(event, Event::Refused | Event::Withdrawn) {
+        deployment.record.roll_began = None;
+        deployment.record.counted.clear();
+    }
+}
+
+fn copy_active(records: &Records, generation: u64, deployment: &mut Deployment) {
     let Some(active) = records.active() else { return };
-    let generation = records.app.generation + 1;
     let targets = restarted(records.targets_in_force(), &deployment.request.restart, generation);
     let note = "the image that serves, not built or fetched again".to_owned();
     let keep = |image: &Image| Image { built: false, note: note.clone(), ..image.clone() };

@@ -10,14 +10,13 @@ use rollout::deployment::Part;
 use rollout::ids::{ComponentName, DeploymentId};
 use rollout::progress::{LeafKey, Reason};
 use rollout::queue::Build;
-use rollout::target::Target;
 use source::{CommitId, GitRef, Selection};
 use store::StoreError;
 use store::records::{BuiltImage, Change, Deployment, Image};
 
 use super::actions::{ActionResult, ImageReady, Subject};
 use super::context::Context;
-use super::{Shared, secret_values};
+use super::{Shared, deployments, secret_values};
 use crate::clock;
 use crate::redact::Secrets;
 
@@ -35,24 +34,41 @@ pub(super) struct Images {
 
 impl Images {
     pub fn parts(&self, cx: &Context, deployment: &Deployment, spec: &AppSpec) -> BTreeMap<ComponentName, Part> {
-        let request = &deployment.request;
-        let is_copied = |name: &ComponentName| {
-            let is_replaced = |it: &Target| it.component == *name && request.restart.names(name);
-            request.is_restart() && deployment.targets.iter().flatten().any(is_replaced)
+        let names = spec.components().map(|it| ComponentName::from(it.name()));
+        let part = |name: ComponentName| {
+            let is_ready = deployment.images.contains_key(&name);
+            (name.clone(), self.part(cx, (deployment.id.clone(), name), is_ready))
         };
+        names.map(part).collect()
+    }
+
+    /// The images of what a restart replaces.
+    pub fn restart_parts(&self, cx: &Context, deployment: &Deployment) -> BTreeMap<ComponentName, Part> {
+        let targets = deployment.targets.iter().flatten();
         let part = |name: &ComponentName| {
             let key = (deployment.id.clone(), name.clone());
-            let is_running = || cx.actions.is_running(&Subject::Image(key.0.clone(), key.1.clone()));
-            match self.failed.get(&key) {
-                _ if self.found.contains(&key) => Part::Ready,
-                _ if deployment.images.contains_key(name) && !is_copied(name) => Part::Ready,
-                Some(why) => Part::Failed(why.clone()),
-                None if self.unwritten.contains_key(&key) || is_running() => Part::UnderWay,
-                None => Part::Missing,
-            }
+            let is_found = self.found.contains(&key);
+            (name.clone(), self.part(cx, key, is_found))
         };
-        let names = spec.components().map(|it| ComponentName::from(it.name()));
-        names.map(|name| (name.clone(), part(&name))).collect()
+        let replaced = targets.map(|it| &it.component).filter(|it| deployment.request.restart.names(it));
+        replaced.map(part).collect()
+    }
+
+    /// A restart has not found all its images yet, so it makes no container.
+    pub fn is_checking(&self, cx: &Context) -> bool {
+        let untouched = cx.records.rolling().filter(|it| deployments::is_untouched_restart(cx, it));
+        untouched.is_some_and(|it| self.restart_parts(cx, it).values().any(|part| *part != Part::Ready))
+    }
+
+    fn part(&self, cx: &Context, key: Key, is_ready: bool) -> Part {
+        match self.failed.get(&key) {
+            _ if is_ready => Part::Ready,
+            Some(why) => Part::Failed(why.clone()),
+            None if self.unwritten.contains_key(&key) || cx.actions.is_running(&Subject::Image(key.0, key.1)) => {
+                Part::UnderWay
+            }
+            None => Part::Missing,
+        }
     }
 
     /// Begins to build or pull the image of one component. The commit of a repository is resolved first, and written down

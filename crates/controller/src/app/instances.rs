@@ -5,15 +5,15 @@ use std::time::Duration;
 use engine::{Engine, EngineError, Identity, LogQuery, RestartPolicy, Role};
 use futures::StreamExt;
 use rollout::deployment::{Failure, Stage};
-use rollout::ids::{ComponentName, InstanceName, RevisionId};
+use rollout::ids::{ComponentName, DeploymentId, InstanceName};
 use rollout::instance::{InstanceEvent, InstancePhase};
 use rollout::observed::ContainerSeen;
 use rollout::plan::plan;
 use rollout::step::{Reason, Step};
-use rollout::target::ComponentKind;
+use rollout::target::{ComponentKind, Target};
 use rollout::time::Timestamp;
 use store::StoreError;
-use store::records::{App, Change, Instance, Restarts};
+use store::records::{App, Change, Deployment, Instance, Restarts};
 use tracing::{debug, info, warn};
 
 use super::actions::{ActionResult, InstanceAction, Subject};
@@ -49,8 +49,8 @@ impl Instances {
         // Routes are compared as a whole, rules included, by `routing`.
         let Some(step) = plan.steps.into_iter().find(|it| !matches!(it, Step::Route { .. })) else { return Ok(false) };
         debug!(?step, "next step");
-        if let Step::Add { component, slot, revision, generation } = step {
-            return self.add(cx, snapshot, component, slot, revision, generation).await;
+        if let Step::Add { component, slot, .. } = step {
+            return self.add(cx, snapshot, component, slot).await;
         }
         carry_out(cx, snapshot, step).await?;
         Ok(true)
@@ -64,36 +64,13 @@ impl Instances {
         snapshot: &Snapshot,
         component: ComponentName,
         slot: u32,
-        revision: RevisionId,
-        generation: u64,
     ) -> Result<bool, StoreError> {
         let Some(target) = snapshot.targets.iter().find(|it| it.component == component) else { return Ok(false) };
-        let Some(address) = cx.free_address(snapshot) else {
+        let made_by = cx.records.rolling().or_else(|| cx.records.active()).expect("targets come from a deployment");
+        let mut app = cx.records.app.clone();
+        let Some(instance) = new(cx, snapshot, &mut app, &made_by.id, target, slot) else {
             self.waiting.push(format!("waiting for a free address in the app's network for {component}.{slot}"));
             return Ok(false);
-        };
-        let records = &cx.records;
-        let app = App { serial: records.app.serial + 1, ..records.app.clone() };
-        let made_by = records.rolling().or_else(|| records.active()).expect("targets come from a deployment");
-        let now = clock::now();
-        let instance = Instance {
-            name: cx.shared.names.instance(&app, &component, slot, app.serial),
-            app: app.id.clone(),
-            kind: target.kind,
-            component,
-            slot,
-            revision,
-            generation,
-            deployment: made_by.id.clone(),
-            phase: InstancePhase::Intended,
-            since: now,
-            address,
-            stop_times: Some(target.timing.stop_times()),
-            kept_alive: false,
-            refused: None,
-            created: now,
-            container_id: None,
-            restarts: Restarts::default(),
         };
         cx.commit(vec![Change::App(app), Change::Instance(instance)]).await?;
         Ok(true)
@@ -103,6 +80,50 @@ impl Instances {
     pub fn follow_clock(&mut self, by: i64) {
         self.look_again = self.look_again.map(|at| clock::moved(at, by));
     }
+}
+
+/// The first instance that a deployment will make, if the planner can begin with it now. Not written down yet.
+pub(super) fn first_of(cx: &Context, snapshot: &Snapshot, app: &mut App, deployment: &Deployment) -> Option<Instance> {
+    let targets = deployment.targets.as_deref()?;
+    let plan = plan(targets, &snapshot.observed, snapshot.now);
+    plan.steps.iter().find_map(|step| {
+        let Step::Add { component, slot, .. } = step else { return None };
+        let target = targets.iter().find(|it| it.component == *component)?;
+        new(cx, snapshot, app, &deployment.id, target, *slot)
+    })
+}
+
+/// An instance with a name and an address of its own. `None`: there is no free address.
+fn new(
+    cx: &Context,
+    snapshot: &Snapshot,
+    app: &mut App,
+    deployment: &DeploymentId,
+    target: &Target,
+    slot: u32,
+) -> Option<Instance> {
+    let address = cx.free_address(snapshot)?;
+    app.serial += 1;
+    let now = clock::now();
+    Some(Instance {
+        name: cx.shared.names.instance(app, &target.component, slot, app.serial),
+        app: app.id.clone(),
+        kind: target.kind,
+        component: target.component.clone(),
+        slot,
+        revision: target.revision.clone(),
+        generation: target.generation,
+        deployment: deployment.clone(),
+        phase: InstancePhase::Intended,
+        since: now,
+        address,
+        stop_times: Some(target.timing.stop_times()),
+        kept_alive: false,
+        refused: None,
+        created: now,
+        container_id: None,
+        restarts: Restarts::default(),
+    })
 }
 
 async fn carry_out(cx: &mut Context, snapshot: &Snapshot, step: Step) -> Result<(), StoreError> {

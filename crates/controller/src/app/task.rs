@@ -102,7 +102,7 @@ impl AppTask {
         match news {
             News::Report(report) => return self.finish(&snapshot, *report).await.map(|()| true),
             News::Command(command) => {
-                self.answer(command).await;
+                self.answer(&snapshot, command).await;
                 return Ok(true);
             }
             News::Nothing => {}
@@ -111,12 +111,14 @@ impl AppTask {
         if newer::note(&mut self.cx, &snapshot).await? || self.advance_deployments(&snapshot).await? {
             return Ok(true);
         }
+        let is_checking = self.images.is_checking(&self.cx);
         if !newer::hold_everything(&self.cx, &snapshot)
-            && (self.instances.advance(&mut self.cx, &snapshot).await? || self.routing.advance(&mut self.cx, &snapshot))
+            && (!is_checking && self.instances.advance(&mut self.cx, &snapshot).await?
+                || self.routing.advance(&mut self.cx, &snapshot))
         {
             return Ok(true);
         }
-        Ok(rollout_report::advance(&mut self.cx, &self.routing, &snapshot).await?
+        Ok(!is_checking && rollout_report::advance(&mut self.cx, &self.routing, &snapshot).await?
             || self.images.write_late(&mut self.cx).await?
             || repair::note_containers(&mut self.cx, &snapshot).await?
             || self.repairs.advance(&mut self.cx, &snapshot)

@@ -187,6 +187,12 @@ impl House {
         &self.controller().0.shared.store
     }
 
+    /// Commits that the controllers made so far.
+    pub fn commits(&self) -> u64 {
+        let noted = std::fs::read_to_string(self.dir.path().join("data/high-water")).unwrap();
+        noted.trim().parse::<u64>().unwrap() - simulation::commits_of_the_clock()
+    }
+
     pub async fn create(&self, tag: &str) -> AppId {
         self.controller().create_app(spec(tag), &caller()).await.unwrap().app.id
     }

@@ -4,6 +4,7 @@
 
 mod builds;
 mod by_hand;
+mod commits;
 mod counting;
 mod crashes;
 mod down;

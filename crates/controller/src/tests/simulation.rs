@@ -1,6 +1,6 @@
 //! Paused time, and why it stands still while the store writes.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use store::Store;
 use store::records::Change;
@@ -9,6 +9,13 @@ use tempfile::TempDir;
 thread_local! {
     /// The store of the controller that runs in this thread's simulation.
     static STORE: RefCell<Option<Store>> = const { RefCell::new(None) };
+    /// Commits that the clock made while it waited.
+    static WAITS: Cell<u64> = const { Cell::new(0) };
+}
+
+/// How many of all commits the clock made, not the controller.
+pub fn commits_of_the_clock() -> u64 {
+    WAITS.get()
 }
 
 /// Runs a test in paused time: when nobody has anything to do, the clock jumps to the next timer.
@@ -40,5 +47,6 @@ fn let_the_store_finish() {
     if let Some(store) = store {
         let nothing = Change::ForgetBuiltImage(String::new());
         futures::executor::block_on(store.commit(vec![nothing])).unwrap();
+        WAITS.set(WAITS.get() + 1);
     }
 }
