@@ -12,7 +12,7 @@
 //! - [`plan`]: from wanted and observed to steps;
 //! - [`deployment`]: the stages of one deployment; [`limits`]: how long each may take; [`rollback`]: what serves on when a
 //!   rollback is abandoned; [`job`]: the life of one job run; [`queue`]: what a new request does
-//!   to the ones before it; [`progress`]: the tree of steps that people and clients see;
+//!   to the ones before it; [`repeat`]: requests that need no deployment of their own; [`progress`]: the tree of steps that people and clients see;
 //! - [`simulate`]: applies plans to a model until nothing is left to do, for previews and for tests.
 #![warn(missing_docs)]
 
@@ -26,6 +26,7 @@ pub mod observed;
 pub mod plan;
 pub mod progress;
 pub mod queue;
+pub mod repeat;
 pub mod rollback;
 pub mod simulate;
 pub mod step;

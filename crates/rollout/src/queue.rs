@@ -121,6 +121,65 @@ pub fn admit(running: &[Stage], waiting: Option<&Request>, new: &Request) -> Adm
     }
 }
 
+/// A deployment of an app that has not ended.
+#[derive(Debug, Clone, Copy)]
+pub struct Queued<'a> {
+    /// 1, 2, 3 … within the app: which one it is, and since when it waits.
+    pub number: u64,
+    /// Where it stands.
+    pub stage: Stage,
+    /// What it was asked to do.
+    pub request: &'a Request,
+    /// A person asked for its end.
+    pub cancel_asked: bool,
+}
+
+/// Numbers of the deployments that may be taken further now, in the order in which to try: those under way, and of the
+/// pending ones the oldest when nothing else is under way, and restarts while the others only build. A restart comes first:
+/// it is what an app that hangs waits for.
+pub fn to_advance(open: &[Queued<'_>]) -> Vec<u64> {
+    let begun = || open.iter().filter(|it| it.stage != Stage::Pending);
+    let only_build = begun().all(|it| matches!(it.stage, Stage::Building | Stage::Built));
+    let oldest = open.iter().filter(|it| it.stage == Stage::Pending).map(|it| it.number).min();
+    let may = |it: &&Queued<'_>| {
+        it.stage != Stage::Pending
+            || it.cancel_asked
+            || begun().next().is_none() && Some(it.number) == oldest
+            || it.request.is_restart() && only_build
+    };
+    let mut ready: Vec<_> = open.iter().filter(may).collect();
+    ready.sort_by_key(|it| (!it.request.is_restart(), it.number));
+    ready.into_iter().map(|it| it.number).collect()
+}
+
+/// Where a new request stands among the deployments that have not ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueuePosition {
+    /// What becomes of it.
+    pub admission: Admission,
+    /// Numbers of those under way and of those whose turn is next, the oldest first.
+    pub running: Vec<u64>,
+    /// Number of the one in the waiting place.
+    pub waiting: Option<u64>,
+}
+
+impl QueuePosition {
+    /// The position of `new`. A pending deployment that a person canceled is not merged into anything.
+    pub fn of(open: &[Queued<'_>], new: &Request) -> Self {
+        let mut open = open.to_vec();
+        open.sort_by_key(|it| it.number);
+        let next = to_advance(&open);
+        let (running, pending): (Vec<Queued<'_>>, Vec<_>) = open.into_iter().partition(|it| next.contains(&it.number));
+        let waiting = pending.last();
+        let stages: Vec<_> = running.iter().map(|it| it.stage).collect();
+        Self {
+            admission: admit(&stages, waiting.map(|it| it.request), new),
+            running: running.iter().map(|it| it.number).collect(),
+            waiting: waiting.map(|it| it.number),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -192,5 +251,57 @@ mod tests {
     fn two_partial_restarts_become_their_union() {
         let merged = Request::restart(only(&["web"])).merge(&Request::restart(only(&["api"])));
         assert_eq!(merged, Request::restart(only(&["web", "api"])));
+    }
+
+    /// Deployments by number: what they were asked to do, and where they stand.
+    fn queued<'a>(open: &[(u64, &'a Request, Stage)]) -> Vec<Queued<'a>> {
+        let of = |(number, request, stage): &(u64, &'a Request, Stage)| Queued {
+            number: *number,
+            stage: *stage,
+            request,
+            cancel_asked: false,
+        };
+        open.iter().map(of).collect()
+    }
+
+    #[test]
+    fn one_deployment_has_its_turn_and_a_restart_beside_those_that_only_build() {
+        use Stage::{Building, Built, Pending, Rolling};
+        let (deploy, restart) = (&Request::deploy(), &Request::restart(Restart::All));
+        let cases: [(&str, &[(u64, &Request, Stage)], &[u64]); 7] = [
+            ("nothing is open", &[], &[]),
+            ("the oldest begins", &[(2, deploy, Pending), (1, deploy, Pending)], &[1]),
+            ("the next one waits", &[(1, deploy, Rolling), (2, deploy, Pending)], &[1]),
+            ("a restart waits for a rollout", &[(1, deploy, Rolling), (2, restart, Pending)], &[1]),
+            ("a restart does not wait for a build", &[(1, deploy, Building), (2, restart, Pending)], &[2, 1]),
+            ("nor for what is built", &[(1, deploy, Built), (2, restart, Rolling)], &[2, 1]),
+            ("a restart comes before an older deployment", &[(1, deploy, Pending), (2, restart, Pending)], &[2, 1]),
+        ];
+        for (name, open, expected) in cases {
+            assert_eq!(to_advance(&queued(open)), expected, "{name}");
+        }
+        let mut canceled = queued(&[(1, deploy, Rolling), (2, deploy, Pending)]);
+        canceled[1].cancel_asked = true;
+        assert_eq!(to_advance(&canceled), [1, 2], "a canceled one ends without waiting for its turn");
+    }
+
+    #[test]
+    fn a_new_request_finds_its_position_among_those_that_are_open() {
+        use Stage::{Building, Pending, Rolling};
+        let (deploy, restart) = (&Request::deploy(), &Request::restart(Restart::All));
+        let position = |open: &[Queued<'_>], new: &Request| {
+            let QueuePosition { admission, running, waiting } = QueuePosition::of(open, new);
+            (admission, running, waiting)
+        };
+        let idle = position(&[], restart);
+        assert_eq!(idle, (Admission::Begin, vec![], None));
+        let building = queued(&[(1, deploy, Building)]);
+        assert_eq!(position(&building, restart), (Admission::BeginBeside, vec![1], None));
+        let both = queued(&[(2, deploy, Pending), (1, deploy, Rolling)]);
+        let merged = deploy.merge(restart);
+        assert_eq!(position(&both, restart), (Admission::Absorb(merged), vec![1], Some(2)));
+        let mut canceled = both;
+        canceled[0].cancel_asked = true;
+        assert_eq!(position(&canceled, restart), (Admission::Wait, vec![1, 2], None));
     }
 }

@@ -1,19 +1,18 @@
 //! Taking requests in: checked against what serves, written down as deployments, merged where one waits already.
 
-use std::time::Duration;
-
 use app_spec::{AppSpec, Component};
 use rollout::deployment::{Event, Stage};
 use rollout::ids::{ComponentName, DeploymentId};
 use rollout::progress::{Progress, Reason, Shown};
-use rollout::queue::{Admission, Build, Request, Restart};
+use rollout::queue::{Admission, Build, QueuePosition, Request, Restart};
+use rollout::repeat::{Accepted, is_repeat, makes_real};
 use store::records::{AppState, Change, Deployment, Idempotency, Record};
 use tracing::info;
 use uuid::Uuid;
 
 use super::AppCommand;
-use super::deployment_queue::QueuePosition;
 use super::observe::Snapshot;
+use super::records::queued;
 use super::task::AppTask;
 use crate::clock;
 use crate::error::{ControlError, closest};
@@ -29,9 +28,6 @@ pub(crate) struct DeployRequest {
     pub cause: String,
     pub caller: Caller,
 }
-
-/// An equal restart or force rebuild of one caller within this of the first is the same one.
-const REPEAT_WITHIN: Duration = Duration::from_secs(5);
 
 impl AppTask {
     pub(super) async fn answer(&mut self, snapshot: &Snapshot, request: AppCommand) {
@@ -77,7 +73,9 @@ impl AppTask {
         mut deployment: Deployment,
         caller: &Caller,
     ) -> Result<Deployment, ControlError> {
-        let QueuePosition { admission, waiting, .. } = QueuePosition::of(&self.cx.records, &deployment.request);
+        let open = queued(&self.cx.records);
+        let QueuePosition { admission, waiting, .. } = QueuePosition::of(&open, &deployment.request);
+        let waiting = self.cx.records.deployments.iter().find(|it| Some(it.number) == waiting);
         let mut changes = Vec::new();
         let is_its_turn = matches!(admission, Admission::Begin | Admission::BeginBeside);
         if let Admission::Absorb(merged) = admission {
@@ -181,12 +179,11 @@ impl AppTask {
             }
             return Ok(accepted);
         }
-        let repeatable = ask.spec.is_none() && ask.request.build != Build::Reuse;
         let same = |it: &&Deployment| {
-            let soon = now.since(it.created) < REPEAT_WITHIN && !it.stage.is_ended();
-            it.caller == ask.caller.token_hash && it.request == ask.request && (soon || it.stage == Stage::Pending)
+            let accepted = Accepted { stage: it.stage, created: it.created, caller: &it.caller, request: &it.request };
+            ask.spec.is_none() && is_repeat(&accepted, &ask.caller.token_hash, &ask.request, now)
         };
-        Ok(self.cx.records.deployments.iter().filter(|_| repeatable).find(same).cloned())
+        Ok(self.cx.records.deployments.iter().find(same).cloned())
     }
 
     async fn cancel(&mut self, id: &DeploymentId) -> Result<Deployment, ControlError> {
@@ -228,10 +225,7 @@ impl AppTask {
 pub(crate) fn unchanged<'a>(state: &'a AppState, specs: &Specs<'_>, spec: &AppSpec) -> Option<&'a Deployment> {
     let newest = &state.app.spec;
     let equal = specs.open(newest).is_some_and(|before| before == *spec);
-    let is_real = |it: &&Deployment| {
-        let fails = matches!(it.stage, Stage::RollingBack | Stage::Failed | Stage::Canceled | Stage::Superseded);
-        it.spec == *newest && !fails && !it.cancel_asked
-    };
+    let is_real = |it: &&Deployment| it.spec == *newest && makes_real(it.stage, it.cancel_asked);
     state.deployments.iter().filter(|_| equal).filter(is_real).max_by_key(|it| it.number)
 }
 

@@ -11,6 +11,7 @@ use rollout::limits;
 use rollout::observed::ContainerSeen;
 use rollout::plan::RolloutStatus;
 use rollout::progress::{LeafKey, Reason};
+use rollout::queue::to_advance;
 use rollout::rollback::{self, Kept};
 use store::StoreError;
 use store::records::{App, Change, Database, Deployment, Image, Instance, KeptServing};
@@ -20,9 +21,8 @@ use super::actions::Subject;
 use super::compose::{Composed, compose, restarted};
 use super::context::Context;
 use super::databases::{databases_unwanted_by, kept_version};
-use super::deployment_queue::to_advance;
 use super::observe::Snapshot;
-use super::records::Records;
+use super::records::{Records, queued};
 use super::routing::rules_in_force;
 use super::task::AppTask;
 use super::{images, instances, jobs, rollout_report};
@@ -32,8 +32,9 @@ use crate::freeze;
 impl AppTask {
     /// Takes one deployment one move further. Returns whether there was a move.
     pub(super) async fn advance_deployments(&mut self, snapshot: &Snapshot) -> Result<bool, StoreError> {
-        for id in to_advance(&self.cx.records) {
-            let Some(deployment) = self.cx.records.deployment(&id).cloned() else { continue };
+        for number in to_advance(&queued(&self.cx.records)) {
+            let of_number = self.cx.records.deployments.iter().find(|it| it.number == number);
+            let Some(deployment) = of_number.cloned() else { continue };
             // Rolling back needs no spec, and cannot fail for lack of one.
             let rolls_back = deployment.stage == Stage::RollingBack;
             let Some(spec) = self.cx.records.spec_of(&deployment).or_else(|| rolls_back.then(Arc::default)) else {

@@ -20,7 +20,6 @@ mod containers;
 mod context;
 mod databases;
 mod deletion;
-mod deployment_queue;
 mod deployments;
 mod drift;
 mod gc;
@@ -68,10 +67,9 @@ pub(crate) use accept::{DeployRequest, check_restart, unchanged};
 pub(crate) use compose::{Composed, active, compose, restarted};
 pub(crate) use databases::STOP_GRACE as DATABASE_GRACE;
 pub(crate) use databases::{databases_unwanted_by, kept_version};
-pub(crate) use deployment_queue::QueuePosition;
 pub(crate) use images::{build_args, image_is_gone};
 pub(crate) use jobs::grace as job_grace_of;
-pub(crate) use records::secret_values;
+pub(crate) use records::{queued, secret_values};
 use task::AppTask;
 
 /// What all app tasks share.

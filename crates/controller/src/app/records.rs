@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use app_spec::AppSpec;
 use rollout::deployment::Stage;
 use rollout::ids::{DeploymentId, InstanceName, RevisionId};
+use rollout::queue::Queued;
 use rollout::target::Target;
 use rollout::time::Timestamp;
 use store::StoreError;
@@ -173,6 +174,13 @@ impl Records {
         let kept: BTreeSet<_> = state.deployments.iter().map(|it| &it.id).collect();
         state.job_runs.retain(|it| !it.collected || kept.contains(&it.deployment));
     }
+}
+
+/// Deployments of an app that have not ended, as the queue takes them.
+pub(crate) fn queued(state: &AppState) -> Vec<Queued<'_>> {
+    let open = state.deployments.iter().filter(|it| !it.stage.is_ended());
+    open.map(|it| Queued { number: it.number, stage: it.stage, request: &it.request, cancel_asked: it.cancel_asked })
+        .collect()
 }
 
 /// What serves comes from this deployment: it is the active one, or part of it serves on after an abandoned rollback.

@@ -6,7 +6,7 @@ use app_spec::{AppSpec, Forward, RoutePath, RouteRule};
 use ingress::protocol::{AppRoutes, PathMatch, Rewrite, Rule, Upstream};
 use rollout::deployment::Stage;
 use rollout::observed::{Observed, Routes};
-use rollout::plan::{RolloutStatus, wanted_routes};
+use rollout::plan::{RolloutStatus, new_rules_count, wanted_routes};
 use store::records::{Counted, Deployment};
 use tokio::sync::watch;
 use tracing::warn;
@@ -160,21 +160,11 @@ impl Routing {
     }
 }
 
-/// The deployment whose routing rules count. New rules count once the new instances serve: before that they would lead to
-/// what is not there yet. When a deployment that had got so far is taken back, they count until what served before it does
-/// again.
+/// The deployment whose routing rules count.
 pub(super) fn rules_in_force<'a>(records: &'a Records, status: &RolloutStatus) -> Option<&'a Deployment> {
-    let rolling = records.rolling().filter(|it| match it.stage {
-        Stage::Finishing => true,
-        Stage::Rolling => match status {
-            RolloutStatus::Complete | RolloutStatus::Draining => true,
-            // All that is missing may be the very rule that routes them.
-            RolloutStatus::Progressing => records.active().is_none(),
-            RolloutStatus::Failed(_) => false,
-        },
-        Stage::RollingBack => it.record.serving_since.is_some() && *status == RolloutStatus::Progressing,
-        _ => false,
-    });
+    let is_first = records.active().is_none();
+    let rolling = records.rolling();
+    let rolling = rolling.filter(|it| new_rules_count(it.stage, status, it.record.serving_since.is_some(), is_first));
     let kept = || records.app.kept.as_ref()?.rules.as_ref().and_then(|id| records.deployment(id));
     rolling.or_else(kept).or_else(|| records.active())
 }

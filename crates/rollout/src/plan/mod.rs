@@ -11,7 +11,7 @@ mod stuck;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub use routes::wanted as wanted_routes;
+pub use routes::{new_rules_count, wanted as wanted_routes};
 pub use stuck::stuck;
 
 use std::collections::{BTreeMap, BTreeSet};

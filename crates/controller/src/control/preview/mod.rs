@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use app_spec::{AppSpec, Source, image_reference};
 use rollout::ids::{AppId, ComponentName};
-use rollout::queue::{Admission, Request, Restart};
+use rollout::queue::{Admission, QueuePosition, Request, Restart};
 use store::records::{AppState, Deployment, Image};
 use uuid::Uuid;
 
 use self::simulate::{Simulation, SimulationInput};
 use super::create::{needs_values, runnable};
 use super::{Controller, asked, chosen};
-use crate::app::{QueuePosition, active, build_args, unchanged};
+use crate::app::{active, build_args, queued, unchanged};
 use crate::error::ControlError;
 use crate::specs::{NeedsValues, Specs};
 use crate::view::{DeployOptions, Preview};
@@ -185,13 +185,13 @@ struct Turn {
 
 impl Turn {
     fn of(state: &AppState, request: &Request) -> Self {
-        let QueuePosition { admission, running, waiting } = QueuePosition::of(state, request);
-        let wait = running.last().map(|it| {
-            format!("wait for deployment {} to end; the steps below begin with what is there now", it.number)
-        });
+        let QueuePosition { admission, running, waiting } = QueuePosition::of(&queued(state), request);
+        let wait = running
+            .last()
+            .map(|it| format!("wait for deployment {it} to end; the steps below begin with what is there now"));
         match (admission, waiting) {
             (Admission::Absorb(merged), Some(waiting)) => {
-                let absorbs = format!("do what deployment {}, which waits, was to do as well", waiting.number);
+                let absorbs = format!("do what deployment {waiting}, which waits, was to do as well");
                 Self { request: merged, lines: [absorbs].into_iter().chain(wait).collect() }
             }
             (Admission::Wait, _) => Self { request: request.clone(), lines: wait.into_iter().collect() },

@@ -1,0 +1,76 @@
+//! Requests that need no deployment of their own, because an accepted one does what they ask for.
+
+use std::time::Duration;
+
+use crate::deployment::Stage;
+use crate::queue::{Build, Request};
+use crate::time::Timestamp;
+
+/// An equal restart or force rebuild of one caller within this of the first is the same one: 5 s, so that a click or a command
+/// that is repeated by accident does nothing twice.
+const REPEAT_WITHIN: Duration = Duration::from_secs(5);
+
+/// A deployment that was accepted before.
+#[derive(Debug, Clone, Copy)]
+pub struct Accepted<'a> {
+    /// Where it stands.
+    pub stage: Stage,
+    /// When it was accepted.
+    pub created: Timestamp,
+    /// Who asked for it.
+    pub caller: &'a str,
+    /// What it was asked to do.
+    pub request: &'a Request,
+}
+
+/// Whether a restart or a force rebuild that `caller` asks for now is the accepted one again. A plain deployment never is: it
+/// may bring what was pushed meanwhile.
+pub fn is_repeat(accepted: &Accepted<'_>, caller: &str, request: &Request, now: Timestamp) -> bool {
+    let is_soon = now.since(accepted.created) < REPEAT_WITHIN && !accepted.stage.is_ended();
+    let is_same = accepted.caller == caller && accepted.request == request;
+    request.build != Build::Reuse && is_same && (is_soon || accepted.stage == Stage::Pending)
+}
+
+/// Whether a deployment makes its spec real or has done so: then asking for the same spec again changes nothing. One that
+/// failed or is being ended is tried again.
+pub fn makes_real(stage: Stage, cancel_asked: bool) -> bool {
+    let fails = matches!(stage, Stage::RollingBack | Stage::Failed | Stage::Canceled | Stage::Superseded);
+    !fails && !cancel_asked
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::queue::Restart;
+
+    #[test]
+    fn an_equal_restart_or_rebuild_is_the_same_one_while_it_waits_and_for_a_moment_after_it_was_accepted() {
+        let (restart, rebuild) = (Request::restart(Restart::All), Request::rebuild(false));
+        let (soon, late) = (4_999, 5_000);
+        let cases = [
+            ("soon", &restart, Stage::Rolling, soon, "ann", true),
+            ("too late", &restart, Stage::Rolling, late, "ann", false),
+            ("it has ended", &restart, Stage::Active, soon, "ann", false),
+            ("it waits still", &restart, Stage::Pending, late, "ann", true),
+            ("another caller", &restart, Stage::Rolling, soon, "bob", false),
+            ("another request", &rebuild, Stage::Rolling, soon, "ann", false),
+        ];
+        for (name, asked, stage, after, caller, expected) in cases {
+            let accepted = Accepted { stage, created: Timestamp(1_000), caller: "ann", request: &restart };
+            assert_eq!(is_repeat(&accepted, caller, asked, Timestamp(1_000 + after)), expected, "{name}");
+        }
+        let deploy = Request::deploy();
+        let accepted = Accepted { stage: Stage::Pending, created: Timestamp(0), caller: "ann", request: &deploy };
+        assert!(!is_repeat(&accepted, "ann", &deploy, Timestamp(0)), "something may have been pushed");
+    }
+
+    #[test]
+    fn a_spec_that_serves_or_is_on_its_way_is_not_deployed_again() {
+        use Stage as S;
+        let real = [S::Pending, S::Building, S::Built, S::Preparing, S::Rolling, S::Finishing, S::Active];
+        for stage in S::ALL {
+            assert_eq!(makes_real(stage, false), real.contains(&stage), "{stage:?}");
+            assert!(!makes_real(stage, true), "{stage:?}");
+        }
+    }
+}
