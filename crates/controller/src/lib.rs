@@ -5,8 +5,7 @@
 //!
 //! In reading order:
 //! - [`config`], [`view`], [`error`]: what goes in and what comes out;
-//! - [`names`], [`network`], [`freeze`], [`process`]: pure: names and addresses; from a spec and its images to revisions and
-//!   targets; from a revision and its image to what a container runs;
+//! - [`names`], [`network`], [`process`]: pure: names and addresses; from a revision and its image to what a container runs;
 //! - [`engine_watch`], [`front`], [`probe`], [`image_builder`]: what is seen of the engine, of the ingress, of instances, of sources;
 //! - [`supervise`]: tasks that survive a panic;
 //! - [`app`]: the task that owns an app;
@@ -22,7 +21,6 @@ mod control;
 mod engine_watch;
 pub mod error;
 mod fence;
-mod freeze;
 mod front;
 mod image_builder;
 mod logbook;

@@ -7,7 +7,8 @@
 //! In reading order:
 //! - [`ids`] and [`time`]: the small types;
 //! - [`instance`]: the life of one container of a component, as a state machine that never goes back;
-//! - [`target`]: what is wanted of each component; [`observed`]: what is there; [`health`]: why a check did not pass;
+//! - [`target`]: what is wanted of each component; [`revision`]: what its instances run; [`resolve`]: from a spec and images to
+//!   both; [`observed`]: what is there; [`health`]: why a check did not pass;
 //! - [`step`]: the steps and the reasons for waiting;
 //! - [`plan`]: from wanted and observed to steps;
 //! - [`deployment`]: the stages of one deployment; [`limits`]: how long each may take; [`rollback`]: what serves on when a
@@ -27,6 +28,8 @@ pub mod plan;
 pub mod progress;
 pub mod queue;
 pub mod repeat;
+pub mod resolve;
+pub mod revision;
 pub mod rollback;
 pub mod simulate;
 pub mod step;

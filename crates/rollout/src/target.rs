@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{ComponentName, RevisionId};
+use crate::queue::Restart;
 
 /// What is wanted of one component: frozen with the deployment that wanted it, so that a restart can copy it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +32,15 @@ impl Target {
     pub fn wants(&self, revision: &RevisionId, generation: u64) -> bool {
         self.revision == *revision && generation >= self.min_generation
     }
+}
+
+/// The targets of a restart: those in force, with the chosen components to be replaced by copies of `generation`.
+pub fn restarted(in_force: &[Target], restart: &Restart, generation: u64) -> Vec<Target> {
+    let mut targets = in_force.to_vec();
+    for target in targets.iter_mut().filter(|it| restart.names(&it.component)) {
+        (target.generation, target.min_generation) = (generation, generation);
+    }
+    targets
 }
 
 /// The two kinds that have instances which serve.
@@ -108,3 +118,21 @@ pub const DRAINING_AT_ONCE: usize = 4;
 
 /// So many instances may come up at once where nothing serves yet: 4, ours, so that a small host is not swamped.
 pub const FILLING_AT_ONCE: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::tests::wants;
+
+    #[test]
+    fn a_restart_raises_the_generation_of_what_it_names_and_nothing_else() {
+        let in_force = [wants("web", 2), wants("api", 1)];
+        let generations = |restart: &Restart| -> Vec<_> {
+            restarted(&in_force, restart, 7).iter().map(|it| (it.generation, it.min_generation)).collect()
+        };
+        assert_eq!(generations(&Restart::All), [(7, 7), (7, 7)]);
+        assert_eq!(generations(&Restart::Only(["api".into()].into())), [(1, 1), (7, 7)]);
+        let kept = restarted(&in_force, &Restart::All, 7).into_iter().map(|it| (it.component, it.count, it.revision));
+        assert!(kept.eq(in_force.iter().cloned().map(|it| (it.component, it.count, it.revision))));
+    }
+}

@@ -12,6 +12,7 @@ use rollout::instance::InstancePhase;
 use rollout::job::JobPhase;
 use rollout::progress::Progress;
 use rollout::queue::Request;
+pub use rollout::revision::{Probe, Revision};
 use rollout::target::{ComponentKind, StopTimes, Target};
 use rollout::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -193,42 +194,6 @@ pub struct Unchanged {
     /// A keyed hash: tells equal from different, tells nothing else.
     pub environment_hash: String,
     pub revision: RevisionId,
-}
-
-/// What a component's instances, or a job's runs, are made from. Kept sealed: it holds the resolved environment.
-#[derive(Clone, PartialEq, Serialize, Deserialize)]
-pub struct Revision {
-    pub id: RevisionId,
-    pub app: AppId,
-    pub component: ComponentName,
-    /// The engine's image id.
-    pub image: String,
-    pub command: Option<Vec<String>>,
-    /// Resolved, in order; holds secrets.
-    pub env: Vec<(String, String)>,
-    /// Names of the variables whose values no log may show.
-    #[serde(default)]
-    pub secret_keys: Vec<String>,
-    /// For the record: see [`Unchanged::environment_hash`].
-    pub environment_hash: String,
-    pub cpu_millis: u32,
-    pub memory_bytes: u64,
-    /// Port that gets requests; `None` for workers and jobs.
-    pub port: Option<u16>,
-    pub probe: Option<Probe>,
-}
-
-/// How to ask an instance whether it is well.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Probe {
-    pub port: u16,
-    /// `None`: a TCP connection is enough.
-    pub http_path: Option<String>,
-    pub initial_delay_seconds: u32,
-    pub period_seconds: u32,
-    pub timeout_seconds: u32,
-    pub success_threshold: u32,
-    pub failure_threshold: u32,
 }
 
 /// One instance. Its row is written before its container is created, and deleted after it is removed.
@@ -440,19 +405,6 @@ impl AppState {
         let is_here = |id: &DeploymentId| self.deployments.iter().any(|it| it.id == *id);
         let has_revision = |it: &Instance| self.revisions.iter().any(|revision| revision.id == it.revision);
         self.app.active.as_ref().is_none_or(is_here) && self.instances.iter().all(has_revision)
-    }
-}
-
-impl std::fmt::Debug for Revision {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Revision")
-            .field("id", &self.id)
-            .field("app", &self.app)
-            .field("component", &self.component)
-            .field("image", &self.image)
-            .field("env", &format_args!("{} hidden", self.env.len()))
-            .field("port", &self.port)
-            .finish_non_exhaustive()
     }
 }
 

@@ -3,22 +3,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use app_spec::{AppSpec, DatabaseFacts, Facts, SecretText};
+use engine::Limits;
 use rollout::deployment::Failure;
 use rollout::ids::ComponentName;
-use rollout::queue::{Request, Restart};
-use rollout::target::Target;
+use rollout::queue::Request;
+use rollout::resolve::{ResolveInput, ResolvedTargets, Serving, resolve_targets};
 use store::records::{App, AppState, Database, Deployment, Image, Revision};
 
 use super::Shared;
 use super::databases::databases_for;
-use crate::freeze::{self, Frozen, Outcome, Serving};
 use crate::specs::Specs;
 
 /// What came of it. Nothing of it is written down yet.
 pub(crate) struct Composed {
     /// Those of the spec, with what they have or will have.
     pub databases: Vec<Database>,
-    pub outcome: Outcome,
+    pub resolved: ResolvedTargets,
 }
 
 /// Errors: why the deployment fails before anything that serves is changed.
@@ -36,7 +36,7 @@ pub(crate) fn compose(
     let active_spec = active.and_then(|it| Specs::of(&app.id, &shared.sealer).open(&it.spec));
     let serving =
         active.zip(active_spec.as_ref()).map(|(active, spec)| Serving { spec, revisions: revisions(state, active) });
-    let outcome = freeze::freeze(&Frozen {
+    let resolved = resolve_targets(&ResolveInput {
         app: &app.id,
         spec,
         facts: &facts(shared, app, &databases, images),
@@ -47,8 +47,8 @@ pub(crate) fn compose(
         generation: app.generation + 1,
         hash: &|text| shared.sealer.keyed_hash(&format!("environment/{}", app.id), text.as_bytes()),
     });
-    let outcome = outcome.map_err(|message| failed("InvalidSpec", message))?;
-    Ok(Composed { databases, outcome })
+    let resolved = resolved.map_err(|message| failed("InvalidSpec", message))?;
+    Ok(Composed { databases, resolved })
 }
 
 impl Composed {
@@ -61,22 +61,12 @@ impl Composed {
         spec: &AppSpec,
         request: &Request,
     ) -> bool {
-        let same = |(active, active_spec): (&Deployment, &AppSpec)| {
-            state.targets_in_force() == self.outcome.targets
-                && active.job_revisions == self.outcome.jobs
-                && active_spec == spec
+        let is_same = |(active, active_spec): (&Deployment, &AppSpec)| {
+            let in_force = state.targets_in_force();
+            self.resolved.is_what_serves(request, in_force, &active.job_revisions) && active_spec == spec
         };
-        *request == Request::deploy() && self.databases.iter().all(|it| it.created) && active.is_some_and(same)
+        self.databases.iter().all(|it| it.created) && active.is_some_and(is_same)
     }
-}
-
-/// What serves, with the chosen components to be replaced by copies of `generation`.
-pub(crate) fn restarted(in_force: &[Target], restart: &Restart, generation: u64) -> Vec<Target> {
-    let mut targets = in_force.to_vec();
-    for target in targets.iter_mut().filter(|it| restart.names(&it.component)) {
-        (target.generation, target.min_generation) = (generation, generation);
-    }
-    targets
 }
 
 /// The deployment that serves.
@@ -107,5 +97,51 @@ fn facts(shared: &Shared, app: &App, databases: &[Database], images: &BTreeMap<C
         app_domain: shared.front.domain(&app.name),
         databases: databases.iter().map(|it| (it.name.to_string(), of_database(it))).collect(),
         commits: images.iter().filter_map(commit).collect(),
+    }
+}
+
+/// Says where a component asks for more than the host has: the engine port clamps it to that.
+pub(super) fn clamped(revision: &Revision, host: Limits) -> Option<String> {
+    let mut lacks = Vec::new();
+    if revision.cpu_millis > host.cpu_millis {
+        lacks.push(format!("{} CPUs where the host has {}", revision.cpu_millis / 1000, host.cpu_millis / 1000));
+    }
+    if revision.memory_bytes > host.memory_bytes {
+        lacks.push(format!(
+            "{} MiB of memory where the host has {}",
+            revision.memory_bytes >> 20,
+            host.memory_bytes >> 20
+        ));
+    }
+    let asks = format!("{} asks for {}; it gets what there is", revision.component, lacks.join(" and "));
+    (!lacks.is_empty()).then_some(asks)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_host_does_not_have_is_said() {
+        let web = &Revision {
+            id: "r".into(),
+            app: "a".into(),
+            component: "web".into(),
+            image: "sha256:1".into(),
+            command: None,
+            env: Vec::new(),
+            secret_keys: Vec::new(),
+            environment_hash: String::new(),
+            cpu_millis: 1000,
+            memory_bytes: 512 << 20,
+            port: None,
+            probe: None,
+        };
+        assert_eq!(clamped(web, Limits { cpu_millis: 2000, memory_bytes: 1 << 30 }), None);
+        let said = clamped(web, Limits { cpu_millis: 0, memory_bytes: 256 << 20 }).expect("too much is asked for");
+        assert_eq!(
+            said,
+            "web asks for 1 CPUs where the host has 0 and 512 MiB of memory where the host has 256; it gets what there is"
+        );
     }
 }

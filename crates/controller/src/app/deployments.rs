@@ -13,12 +13,13 @@ use rollout::plan::RolloutStatus;
 use rollout::progress::{LeafKey, Reason};
 use rollout::queue::to_advance;
 use rollout::rollback::{self, Kept};
+use rollout::target::restarted;
 use store::StoreError;
 use store::records::{App, Change, Database, Deployment, Image, Instance, KeptServing};
 use tracing::{info, warn};
 
 use super::actions::Subject;
-use super::compose::{Composed, compose, restarted};
+use super::compose::{Composed, clamped, compose};
 use super::context::Context;
 use super::databases::{databases_unwanted_by, kept_version};
 use super::observe::Snapshot;
@@ -27,7 +28,6 @@ use super::routing::rules_in_force;
 use super::task::AppTask;
 use super::{images, instances, jobs, rollout_report};
 use crate::clock;
-use crate::freeze;
 
 impl AppTask {
     /// Takes one deployment one move further. Returns whether there was a move.
@@ -340,18 +340,18 @@ impl AppTask {
         let serving = records.active().and_then(|it| Some((it, records.spec_of(it)?)));
         let serving = serving.as_ref().map(|(active, spec)| (*active, &**spec));
         deployment.nothing_to_do = composed.is_what_serves(records, serving, spec, &deployment.request);
-        let Composed { databases, outcome } = composed;
-        deployment.record.notes.extend(outcome.notes);
-        deployment.record.notes.extend(outcome.revisions.iter().filter_map(|it| freeze::clamped(it, shared.host)));
+        let Composed { databases, resolved } = composed;
+        deployment.record.notes.extend(resolved.notes);
+        deployment.record.notes.extend(resolved.revisions.iter().filter_map(|it| clamped(it, shared.host)));
         deployment.record.notes.extend(databases.iter().filter_map(|it| kept_version(it, spec)));
-        deployment.targets = Some(outcome.targets);
-        deployment.job_revisions = outcome.jobs;
+        deployment.targets = Some(resolved.targets);
+        deployment.job_revisions = resolved.jobs;
         if deployment.nothing_to_do {
             deployment.record.notes.push("nothing to do: no component changed".into());
         }
         let mut changes = vec![Change::App(app)];
         changes.extend(databases.into_iter().map(Change::Database));
-        changes.extend(outcome.revisions.into_iter().map(Change::Revision));
+        changes.extend(resolved.revisions.into_iter().map(Change::Revision));
         self.advance_to(deployment, Event::ImagesReady, changes).await
     }
 

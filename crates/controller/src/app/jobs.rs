@@ -7,6 +7,7 @@ use rollout::ids::{ComponentName, DeploymentId, InstanceName};
 use rollout::job::{JobOutcome, JobPhase, JobSeen, JobStep, next_step};
 use rollout::observed::ContainerSeen;
 use rollout::progress::LeafKey;
+use rollout::resolve::job_grace;
 use rollout::target::StopTimes;
 use store::StoreError;
 use store::records::{App, Change, Deployment, JobRun};
@@ -19,7 +20,6 @@ use super::context::Context;
 use super::network_move::move_network;
 use super::observe::Snapshot;
 use crate::clock;
-use crate::freeze::job_grace;
 use crate::logbook::Chapter;
 use crate::redact::Secrets;
 

@@ -64,7 +64,7 @@ use crate::names::Names;
 use crate::probe::Asker;
 
 pub(crate) use accept::{DeployRequest, check_restart, unchanged};
-pub(crate) use compose::{Composed, active, compose, restarted};
+pub(crate) use compose::{Composed, active, compose};
 pub(crate) use databases::STOP_GRACE as DATABASE_GRACE;
 pub(crate) use databases::{databases_unwanted_by, kept_version};
 pub(crate) use images::{build_args, image_is_gone};

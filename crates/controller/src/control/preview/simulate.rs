@@ -7,11 +7,11 @@ use rollout::deployment::Failure;
 use rollout::ids::{ComponentName, RevisionId};
 use rollout::observed::{ContainerSeen, Instance, Observed, Open, ProbeSeen};
 use rollout::queue::Request;
-use rollout::target::Target;
+use rollout::target::{Target, restarted};
 use store::records::{AppState, Database, Deployment};
 
 use super::Expected;
-use crate::app::{Composed, Shared, compose, restarted};
+use crate::app::{Composed, Shared, compose};
 
 /// What is there, and what is asked for.
 pub(super) struct SimulationInput<'a> {
@@ -47,8 +47,8 @@ impl Simulation {
         let images = images.iter().map(|(name, it)| (name.clone(), it.image.clone())).collect();
         let composed = compose(shared, state, spec, request, &images)?;
         let nothing_to_do = composed.is_what_serves(state, serving.map(|(active, spec)| (active, spec)), spec, request);
-        let Composed { databases, outcome } = composed;
-        Ok(Self { targets: outcome.targets, databases, nothing_to_do })
+        let Composed { databases, resolved } = composed;
+        Ok(Self { targets: resolved.targets, databases, nothing_to_do })
     }
 
     /// Whether what is there of a component is replaced.

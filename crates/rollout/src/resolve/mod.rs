@@ -1,4 +1,4 @@
-//! From a spec and its images to revisions and targets: what a deployment froze, and a restart copies. Pure.
+//! From a spec and its images to revisions and targets: what a deployment keeps, and a restart copies.
 
 mod command;
 
@@ -6,21 +6,24 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use app_spec::{AppSpec, Common, Component, Facts, HealthCheck, Scope, instance_size, resolve_envs};
-use engine::Limits;
-use rollout::ids::{AppId, ComponentName, RevisionId};
-use rollout::queue::Request;
-use rollout::target::{ComponentKind, Readiness, StopTimes, Target, Timing};
 use sha2::{Digest, Sha256};
-use store::records::{Probe, Revision};
 
-/// Everything a freeze looks at.
-pub(crate) struct Frozen<'a> {
+use crate::ids::{AppId, ComponentName, RevisionId};
+use crate::queue::Request;
+use crate::revision::{Probe, Revision};
+use crate::target::{ComponentKind, Readiness, StopTimes, Target, Timing};
+
+/// What targets are resolved from.
+pub struct ResolveInput<'a> {
+    /// The app.
     pub app: &'a AppId,
-    /// Unsealed.
+    /// With its secrets.
     pub spec: &'a AppSpec,
+    /// What references in the spec may name.
     pub facts: &'a Facts,
     /// Image ids by component.
     pub images: &'a BTreeMap<ComponentName, String>,
+    /// What the deployment was asked to do.
     pub request: &'a Request,
     /// What serves now.
     pub active: &'a [Target],
@@ -33,57 +36,57 @@ pub(crate) struct Frozen<'a> {
 }
 
 /// The spec that serves, with the revisions of its services, workers and jobs.
-pub(crate) struct Serving<'a> {
-    /// Unsealed.
+pub struct Serving<'a> {
+    /// With its secrets.
     pub spec: &'a AppSpec,
+    /// Those that its targets and jobs name.
     pub revisions: Vec<&'a Revision>,
 }
 
-/// What came of it.
-pub(crate) struct Outcome {
+/// What a deployment is to bring.
+pub struct ResolvedTargets {
+    /// Of all services, workers and jobs.
     pub revisions: Vec<Revision>,
+    /// Of services and workers.
     pub targets: Vec<Target>,
+    /// Revisions of jobs.
     pub jobs: BTreeMap<ComponentName, RevisionId>,
     /// Things a person should know: references that stayed text.
     pub notes: Vec<String>,
 }
 
-/// Freezes all services, workers and jobs. Errors: a sentence a problem, naming the component and the variable.
-pub(crate) fn freeze(from: &Frozen<'_>) -> Result<Outcome, String> {
-    let mut outcome = Outcome { revisions: Vec::new(), targets: Vec::new(), jobs: BTreeMap::new(), notes: Vec::new() };
+/// Resolves all services, workers and jobs. Errors: one sentence for each problem, naming the component and the variable.
+pub fn resolve_targets(from: &ResolveInput<'_>) -> Result<ResolvedTargets, String> {
+    let mut resolved =
+        ResolvedTargets { revisions: Vec::new(), targets: Vec::new(), jobs: BTreeMap::new(), notes: Vec::new() };
     for component in from.spec.components() {
-        let revision = revision(from, component, &mut outcome.notes)?;
+        let revision = revision(from, component, &mut resolved.notes)?;
         let name = revision.component.clone();
         match component {
-            Component::Service(_) => outcome.targets.push(target(from, component, &revision, ComponentKind::Service)),
-            Component::Worker(_) => outcome.targets.push(target(from, component, &revision, ComponentKind::Worker)),
-            Component::Job(_) => drop(outcome.jobs.insert(name, revision.id.clone())),
+            Component::Service(_) => resolved.targets.push(target(from, component, &revision, ComponentKind::Service)),
+            Component::Worker(_) => resolved.targets.push(target(from, component, &revision, ComponentKind::Worker)),
+            Component::Job(_) => drop(resolved.jobs.insert(name, revision.id.clone())),
             // Refused as "not yet" when the spec was accepted.
             Component::StaticSite(_) | Component::Function(_) => continue,
         }
-        outcome.revisions.push(revision);
+        resolved.revisions.push(revision);
     }
-    Ok(outcome)
+    Ok(resolved)
 }
 
-/// Says where a component asks for more than the host has: the engine port clamps it to that.
-pub(crate) fn clamped(revision: &Revision, host: Limits) -> Option<String> {
-    let mut lacks = Vec::new();
-    if revision.cpu_millis > host.cpu_millis {
-        lacks.push(format!("{} CPUs where the host has {}", revision.cpu_millis / 1000, host.cpu_millis / 1000));
+impl ResolvedTargets {
+    /// Whether a plain deployment comes out the same as what serves: images, environments, counts and jobs.
+    pub fn is_what_serves(
+        &self,
+        request: &Request,
+        in_force: &[Target],
+        jobs: &BTreeMap<ComponentName, RevisionId>,
+    ) -> bool {
+        *request == Request::deploy() && self.targets == in_force && self.jobs == *jobs
     }
-    if revision.memory_bytes > host.memory_bytes {
-        lacks.push(format!(
-            "{} MiB of memory where the host has {}",
-            revision.memory_bytes >> 20,
-            host.memory_bytes >> 20
-        ));
-    }
-    let asks = format!("{} asks for {}; it gets what there is", revision.component, lacks.join(" and "));
-    (!lacks.is_empty()).then_some(asks)
 }
 
-fn revision(from: &Frozen<'_>, component: Component<'_>, notes: &mut Vec<String>) -> Result<Revision, String> {
+fn revision(from: &ResolveInput<'_>, component: Component<'_>, notes: &mut Vec<String>) -> Result<Revision, String> {
     let name = ComponentName::from(component.name());
     let common = component.common().ok_or_else(|| format!("{name} has nothing to run"))?;
     let image = from.images.get(&name).ok_or_else(|| format!("{name} has no image"))?.clone();
@@ -170,7 +173,7 @@ fn probe(spec: &AppSpec, component: Component<'_>) -> Option<Probe> {
     })
 }
 
-fn target(from: &Frozen<'_>, component: Component<'_>, revision: &Revision, kind: ComponentKind) -> Target {
+fn target(from: &ResolveInput<'_>, component: Component<'_>, revision: &Revision, kind: ComponentKind) -> Target {
     let common = component.common().expect("services and workers have the common fields");
     let before = from.active.iter().find(|target| target.component == revision.component);
     let unchanged = before.filter(|target| target.revision == revision.id);
@@ -186,16 +189,16 @@ fn target(from: &Frozen<'_>, component: Component<'_>, revision: &Revision, kind
         revision: revision.id.clone(),
         generation,
         min_generation,
-        timing: timing(component, common, revision),
+        timing: timing(component, revision),
     }
 }
 
-/// A probe that fails quickly once an app runs says nothing of how long the app takes to start: 30 s at least, ours.
+/// A probe that fails quickly once an app runs says nothing of how long the app takes to start: 30 s at least.
 const READY_WITHIN_AT_LEAST: Duration = Duration::from_secs(30);
-/// A worker without a probe is ready after it stayed up for 1 s: DESIGN §4.
+/// A worker without a probe is ready after it stayed up for 1 s.
 const STAYS_UP: Duration = Duration::from_secs(1);
 
-fn timing(component: Component<'_>, _common: &Common, revision: &Revision) -> Timing {
+fn timing(component: Component<'_>, revision: &Revision) -> Timing {
     let default = Timing::default();
     let StopTimes { drain, grace } = stop_times(component);
     let (readiness, ready_within) = match &revision.probe {
@@ -225,7 +228,7 @@ fn stop_times(component: Component<'_>) -> StopTimes {
 }
 
 /// From the stop signal to KILL for a job of this spec.
-pub(crate) fn job_grace(spec: &AppSpec, job: &ComponentName) -> Duration {
+pub fn job_grace(spec: &AppSpec, job: &ComponentName) -> Duration {
     let component = spec.components().find(|it| it.name() == job.as_str());
     component.map_or_else(StopTimes::default, stop_times).grace
 }
@@ -233,7 +236,7 @@ pub(crate) fn job_grace(spec: &AppSpec, job: &ComponentName) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rollout::queue::Restart;
+    use crate::queue::Restart;
 
     const SPEC: &str = "
 name: shop
@@ -255,10 +258,10 @@ jobs:
   termination: {grace_period_seconds: 60}
 ";
 
-    fn frozen(spec: &str, request: &Request, active: &[Target]) -> Outcome {
+    fn resolved(spec: &str, request: &Request, active: &[Target]) -> ResolvedTargets {
         let spec = AppSpec::from_yaml(spec).expect("the test's spec is good").spec;
         let images = ["web", "mill", "migrate"].map(|name| (name.into(), "sha256:1".to_owned())).into();
-        let from = Frozen {
+        let from = ResolveInput {
             app: &"a1".into(),
             spec: &spec,
             facts: &Facts::default(),
@@ -269,21 +272,21 @@ jobs:
             generation: 9,
             hash: &|text| format!("hash of {text}"),
         };
-        freeze(&from).expect("nothing is missing")
+        resolve_targets(&from).expect("nothing is missing")
     }
 
     #[test]
-    fn a_service_is_frozen_with_its_port_probe_command_and_times() {
-        let outcome = frozen(SPEC, &Request::deploy(), &[]);
-        let web = &outcome.revisions[0];
+    fn a_service_is_resolved_with_its_port_probe_command_and_times() {
+        let resolved = resolved(SPEC, &Request::deploy(), &[]);
+        let web = &resolved.revisions[0];
         assert_eq!(web.env, [("GREETING".into(), "hello".into()), ("PORT".into(), "8080".into())]);
         assert_eq!(web.command, Some(vec!["/testapp".into(), "serve".into()]));
         assert_eq!(web.probe.as_ref().and_then(|it| it.http_path.as_deref()), Some("/health"));
-        let timing = &outcome.targets[0].timing;
+        let timing = &resolved.targets[0].timing;
         assert_eq!((timing.ready_within.as_secs(), timing.drain.as_secs(), timing.grace.as_secs()), (40, 7, 120));
-        assert_eq!(outcome.targets[1].timing.readiness, Readiness::StaysUp(STAYS_UP));
-        assert_eq!(outcome.jobs.len(), 1);
-        assert!(outcome.targets.iter().all(|it| it.component.as_str() != "migrate"), "jobs have no instances");
+        assert_eq!(resolved.targets[1].timing.readiness, Readiness::StaysUp(STAYS_UP));
+        assert_eq!(resolved.jobs.len(), 1);
+        assert!(resolved.targets.iter().all(|it| it.component.as_str() != "migrate"), "jobs have no instances");
     }
 
     #[test]
@@ -298,11 +301,11 @@ jobs:
 
     #[test]
     fn an_unchanged_component_keeps_its_generation_unless_it_is_named() {
-        let before = frozen(SPEC, &Request::deploy(), &[]).targets;
+        let before = resolved(SPEC, &Request::deploy(), &[]).targets;
         let mut aged = before.clone();
         aged.iter_mut().for_each(|it| (it.generation, it.min_generation) = (3, 3));
         let generations = |request: &Request, spec: &str| -> Vec<_> {
-            frozen(spec, request, &aged).targets.iter().map(|it| it.min_generation).collect()
+            resolved(spec, request, &aged).targets.iter().map(|it| it.min_generation).collect()
         };
         assert_eq!(generations(&Request::deploy(), SPEC), [3, 3]);
         assert_eq!(generations(&Request::rebuild(false), SPEC), [9, 9]);
@@ -315,20 +318,20 @@ jobs:
     #[test]
     fn a_revision_keeps_its_id_while_what_it_is_made_from_stays() {
         let older = |spec: &str| {
-            let outcome = frozen(spec, &Request::deploy(), &[]);
+            let resolved = resolved(spec, &Request::deploy(), &[]);
             let form = |it: Revision| Revision {
                 id: RevisionId::new(format!("older-{}", it.component)),
                 command: Some(vec!["/bin/sh".into(), "-c".into(), "exec another form".into()]),
                 ..it
             };
-            outcome.revisions.into_iter().map(form).collect::<Vec<_>>()
+            resolved.revisions.into_iter().map(form).collect::<Vec<_>>()
         };
         let served = AppSpec::from_yaml(SPEC).expect("the test's spec is good").spec;
         let rows = older(SPEC);
         let ids = |spec: &str| -> Vec<_> {
             let spec = AppSpec::from_yaml(spec).expect("the test's spec is good").spec;
             let images = ["web", "mill", "migrate"].map(|name| (name.into(), "sha256:1".to_owned())).into();
-            let from = Frozen {
+            let from = ResolveInput {
                 app: &"a1".into(),
                 spec: &spec,
                 facts: &Facts::default(),
@@ -339,9 +342,9 @@ jobs:
                 generation: 9,
                 hash: &|text| format!("hash of {text}"),
             };
-            let outcome = freeze(&from).expect("nothing is missing");
-            assert_ne!(outcome.revisions[0].command, rows[0].command, "new instances run the new form");
-            outcome.revisions.into_iter().map(|it| it.id.to_string()).collect()
+            let resolved = resolve_targets(&from).expect("nothing is missing");
+            assert_ne!(resolved.revisions[0].command, rows[0].command, "new instances run the new form");
+            resolved.revisions.into_iter().map(|it| it.id.to_string()).collect()
         };
         assert_eq!(ids(SPEC), ["older-web", "older-mill", "older-migrate"]);
         for (from, to) in
@@ -353,19 +356,25 @@ jobs:
     }
 
     #[test]
-    fn what_the_host_does_not_have_is_said() {
-        let web = &frozen(SPEC, &Request::deploy(), &[]).revisions[0];
-        assert_eq!(clamped(web, Limits { cpu_millis: 2000, memory_bytes: 1 << 30 }), None);
-        let said = clamped(web, Limits { cpu_millis: 0, memory_bytes: 256 << 20 }).expect("too much is asked for");
-        assert_eq!(
-            said,
-            "web asks for 1 CPUs where the host has 0 and 512 MiB of memory where the host has 256; it gets what there is"
+    fn a_plain_deployment_that_comes_out_the_same_brings_nothing() {
+        let deploy = Request::deploy();
+        let before = resolved(SPEC, &deploy, &[]);
+        let brings_nothing = |spec: &str, request: &Request| {
+            resolved(spec, request, &before.targets).is_what_serves(request, &before.targets, &before.jobs)
+        };
+        assert!(brings_nothing(SPEC, &deploy));
+        assert!(!brings_nothing(SPEC, &Request::rebuild(false)), "it was asked to replace everything");
+        assert!(!brings_nothing(&SPEC.replace("hello", "bye"), &deploy), "an environment");
+        assert!(!brings_nothing(&SPEC.replace("instance_count: 2", "instance_count: 3"), &deploy), "a count");
+        assert!(
+            !brings_nothing(&SPEC.replace("  kind: PRE_DEPLOY\n", "  kind: PRE_DEPLOY\n  run_command: up\n"), &deploy),
+            "a job"
         );
     }
 
     #[test]
     fn every_ingredient_changes_the_revision() {
-        let revision = |spec: &str| frozen(spec, &Request::deploy(), &[]).revisions[0].id.clone();
+        let revision = |spec: &str| resolved(spec, &Request::deploy(), &[]).revisions[0].id.clone();
         let base = revision(SPEC);
         assert_eq!(revision(SPEC), base);
         for (from, to) in [

@@ -1,7 +1,8 @@
 //! A `run_command` as the engine needs it: a list of words, with a shell only where one is needed.
 //!
 //! A simple command runs directly, so that it needs no shell in its image. Anything else is a shell's to read, as a whole:
-//! nothing is changed in it. How the stop signal passes that shell is [`crate::process`]'s.
+//! nothing is changed in it. How the stop signal passes that shell is the
+//! controller's.
 
 use app_spec::interpreter;
 
