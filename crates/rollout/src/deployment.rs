@@ -147,7 +147,7 @@ impl Stage {
         matches!(self, Self::Building)
     }
 
-    /// It owns the app's instances: nobody else may roll.
+    /// It owns the app's instances: no other deployment may roll.
     pub fn rolls(self) -> bool {
         matches!(self, Self::Preparing | Self::Rolling | Self::Finishing | Self::RollingBack)
     }
@@ -221,7 +221,7 @@ pub struct Facts {
     pub overdue: bool,
 }
 
-/// One part of a deployment that has to be had.
+/// One part that a deployment needs.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Part {
     /// Nothing was done for it.
@@ -231,7 +231,7 @@ pub enum Part {
     UnderWay,
     /// There.
     Ready,
-    /// Not to be had.
+    /// It cannot be had.
     Failed(String),
 }
 
@@ -323,8 +323,8 @@ fn untouched_move(facts: &Facts) -> Option<Move> {
 }
 
 /// A rollback ends when the previous targets serve again. When they cannot be restored, it is abandoned by its deadline, or
-/// earlier if a person cancels or a newer deployment waits. One failed try is enough for that: whoever waits must not wait
-/// for more tries of something that just failed, and what serves goes on serving.
+/// earlier if a person cancels or a newer deployment waits. One failed try is enough for that: a newer deployment must
+/// not wait for more tries of something that just failed, and what serves goes on serving.
 fn rollback_move(facts: &Facts) -> Move {
     match (&facts.rollout_status, &facts.restore_failed) {
         (Some(RolloutStatus::Complete), _) => Move::Go(Event::RolledBack),
@@ -533,8 +533,8 @@ mod tests {
         let coming = Facts { rollout_status: Some(RolloutStatus::Progressing), ..Facts::default() };
         let trying_again = Facts { restore_failed: failed.clone(), ..coming.clone() };
         let cases = [
-            ("nobody waits, nothing failed", coming.clone(), None),
-            ("nobody waits, more tries are made", trying_again.clone(), None),
+            ("nothing waits, nothing failed", coming.clone(), None),
+            ("nothing waits, more tries are made", trying_again.clone(), None),
             ("a newer one waits, nothing failed", Facts { newer_waits: true, ..coming.clone() }, None),
             ("canceled, nothing failed", Facts { cancel_asked: true, ..coming.clone() }, None),
             ("a newer one waits", Facts { newer_waits: true, ..trying_again.clone() }, failed.clone()),

@@ -72,7 +72,7 @@ impl fmt::Display for ProbeFailure {
 }
 
 impl ProbeFailure {
-    /// What usually causes it in an app, in one sentence; `None` where the answer itself tells.
+    /// What usually causes it in an app, in one sentence; `None` where the answer itself says it.
     pub fn usual_cause(&self) -> Option<String> {
         let port = self.address.port();
         let causes = format!("the app listens on 127.0.0.1 instead of 0.0.0.0, or on another port than {port}");

@@ -48,7 +48,7 @@ pub enum JobSeen {
     Running,
     /// Has ended.
     Exited {
-        /// Exit code, where the engine's list tells it.
+        /// Exit code, where the engine's list shows it.
         code: Option<i64>,
     },
 }
@@ -64,7 +64,7 @@ pub enum JobStep {
     Await,
     /// End it: its time is over.
     TimeOut,
-    /// Write down that nobody can say whether it ran.
+    /// Write down that it is not known whether it ran.
     GiveUp,
     /// It has ended.
     Nothing,
@@ -84,7 +84,7 @@ pub enum JobOutcome {
 }
 
 /// The next act on a run. After a crash: no id and no such name, it never ran; created, start it; running or ended, wait
-/// or take its code; its id stored but the container gone: somebody removed it, and nobody knows whether it ran.
+/// or take its code; its id stored but the container gone: it was removed, and it is not known whether the job ran.
 pub fn next_step(phase: &JobPhase, seen: JobSeen, limit: Duration, now: Timestamp) -> JobStep {
     match (phase, seen) {
         (JobPhase::Intended, _) => JobStep::Create,

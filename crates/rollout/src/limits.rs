@@ -4,18 +4,18 @@ use std::time::Duration;
 
 use crate::target::Target;
 
-/// A whole deployment, from the fetch to the last job, without its rollback: 2 h, ours: an hour's build and an hour's rollout.
+/// A whole deployment, from the fetch to the last job, without its rollback: 2 h: an hour's build and an hour's rollout.
 /// Also what an outage of the engine or the ingress may take before the deployment fails.
 pub const DEPLOYMENT: Duration = Duration::from_secs(2 * 60 * 60);
 
 /// One run of a job: 30 min, as on App Platform.
 pub const JOB: Duration = Duration::from_secs(30 * 60);
 
-/// From the start of a database's container to its first connection: 180 s, ours; the first start makes the cluster, which
+/// From the start of a database's container to its first connection: 180 s; the first start makes the cluster, which
 /// takes a while on a slow disk.
 pub const DATABASE: Duration = Duration::from_secs(180);
 
-/// What every rollback has on top of the times of its instances: 60 s, ours, for the engine's own work.
+/// What every rollback has on top of the times of its instances: 60 s, for the engine's own work.
 pub const ROLLBACK_AT_LEAST: Duration = Duration::from_secs(60);
 
 /// How long a rollback from `failed` to `previous` may take: the start-up times of all instances to be restored, one after

@@ -63,7 +63,7 @@ pub struct Instance {
     pub stop_attempt: Option<StopAttempt>,
 }
 
-/// A stop or a removal that takes its time. Time in which the engine answered nobody does not count.
+/// A stop or a removal that takes its time. Time in which the engine did not answer does not count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StopAttempt {
     /// When it was first asked for.
@@ -87,7 +87,7 @@ pub enum ContainerSeen {
     Paused,
     /// Its process ended; the engine will not start it again by itself.
     Exited {
-        /// Exit code, where the engine tells it.
+        /// Exit code, where the engine shows it.
         code: Option<i64>,
     },
     /// Its process ended and the engine is about to start it again.

@@ -23,7 +23,7 @@ pub struct Revision {
     /// Names of the variables whose values no log may show.
     #[serde(default)]
     pub secret_keys: Vec<String>,
-    /// A keyed hash of the environment: tells equal from different, and nothing else.
+    /// A keyed hash of the environment: shows whether two are equal, and nothing else.
     pub environment_hash: String,
     /// Thousandths of a CPU.
     pub cpu_millis: u32,

@@ -1,4 +1,4 @@
-//! A model of the world that does as it is told: what a plan would lead to, without touching anything.
+//! A model in which every step succeeds: what a plan would lead to, without touching anything.
 //!
 //! `--dry-run` shows its journal; the planner's tests drive it from random states to the end.
 

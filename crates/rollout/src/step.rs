@@ -55,7 +55,7 @@ pub enum Step {
         /// The instance.
         instance: InstanceName,
     },
-    /// Bring a served instance back that somebody stopped, froze or disconnected.
+    /// Bring back an instance that served and that a person stopped, paused or disconnected.
     Revive {
         /// The instance.
         instance: InstanceName,
@@ -102,7 +102,7 @@ pub enum Reason {
     },
     /// Its process ended before it was ready.
     Exited {
-        /// With this code, where the engine told it.
+        /// With this code, where the engine showed it.
         code: Option<i64>,
     },
     /// The kernel ended its process, because it took more memory than it may.
@@ -219,7 +219,7 @@ pub enum Waiting {
     },
     /// For the engine to answer: nothing is concluded from its silence.
     ForEngine,
-    /// For the ingress to tell which routes it serves.
+    /// For the ingress to report which routes it serves.
     ForIngress,
 }
 
@@ -232,7 +232,7 @@ pub enum Act {
     Starting,
     /// It did not come up: its last log lines are kept.
     GivingUp,
-    /// The engine is told to start it again by itself from now on.
+    /// The engine gets the restart policy with which it starts the instance again by itself.
     KeepingUp,
     BringingBack,
     Stopping,

@@ -110,13 +110,13 @@ impl Default for Timing {
     }
 }
 
-/// Upgraded connections (websockets) hold a drain no longer than this: 15 s, ours; they are open-ended by nature.
+/// Upgraded connections (websockets) hold a drain no longer than this: 15 s; they are open-ended by nature.
 pub const UPGRADED_DRAIN: Duration = Duration::from_secs(15);
 
-/// So many instances may drain while replacing goes on: 4, ours; each holds its memory meanwhile.
+/// So many instances may drain while replacing goes on: 4; each holds its memory meanwhile.
 pub const DRAINING_AT_ONCE: usize = 4;
 
-/// So many instances may come up at once where nothing serves yet: 4, ours, so that a small host is not swamped.
+/// So many instances may come up at once where nothing serves yet: 4, so that a small host is not swamped.
 pub const FILLING_AT_ONCE: usize = 4;
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use crate::error::{ControlError, closest};
 use crate::specs::Specs;
 use crate::view::Caller;
 
-/// Asked of an app.
+/// A request for a deployment of an app.
 pub(crate) struct DeployRequest {
     pub request: Request,
     /// The new spec, where it brings one.
@@ -174,7 +174,7 @@ impl AppTask {
             let accepted = self.cx.shared.store.deployment(&id).await?;
             if accepted.as_ref().is_some_and(|it| it.app != self.cx.records.app.id) {
                 return Err(ControlError::Conflict(format!(
-                    "the idempotency key {key:?} was used for another app; every request needs one of its own"
+                    "the idempotency key {key:?} was used for another app; every request needs another one"
                 )));
             }
             return Ok(accepted);
@@ -221,7 +221,7 @@ impl AppTask {
     }
 }
 
-/// Equal is equal: putting the spec that serves, or is on its way, changes nothing. One that failed is tried again.
+/// The deployment that already makes this spec real, if there is one.
 pub(crate) fn unchanged<'a>(state: &'a AppState, specs: &Specs<'_>, spec: &AppSpec) -> Option<&'a Deployment> {
     let newest = &state.app.spec;
     let equal = specs.open(newest).is_some_and(|before| before == *spec);
@@ -260,7 +260,7 @@ fn check_component(app: &str, spec: &AppSpec, component: &ComponentName) -> Resu
     }
 }
 
-/// How the components of a spec stand in the tree of steps.
+/// The components of a spec as the progress shows them.
 fn shown(spec: &AppSpec) -> Vec<Shown> {
     let of = |it: Component<'_>| Shown {
         component: it.name().into(),

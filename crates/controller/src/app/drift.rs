@@ -2,11 +2,11 @@
 //!
 //! Compared are the state, the network with the address and the names on it, CPU and memory, the restart policy, and the
 //! name. Not compared, on purpose:
-//! - image, command, environment and labels: nobody can change them on a container that exists, and its id or its name with
+//! - image, command, environment and labels: they cannot be changed on a container that exists, and its id or its name with
 //!   the labels' MAC says which container it is;
 //! - what hardens a container or ends it (process limit, capabilities, init, stop signal, stop timeout): the version of
 //!   Boatyard that made the container chose them, and an upgrade replaces nothing by itself;
-//! - further networks that somebody joined it to: they take nothing away from the app.
+//! - further networks that a person joined it to: they take nothing away from the app.
 
 use std::net::Ipv4Addr;
 
@@ -96,7 +96,7 @@ pub(super) fn differences(expected: &Expected, container: &Container, settings: 
     found
 }
 
-/// A limit that the engine does not hold shows as 0: its kernel cannot, and nobody can take one away by hand.
+/// A limit that the engine does not hold shows as 0: its kernel cannot, and a limit cannot be taken away by hand.
 fn is_held_to(has: Limits, wanted: Limits) -> bool {
     let cpu = has.cpu_millis == wanted.cpu_millis || has.cpu_millis == 0;
     let memory = has.memory_bytes == wanted.memory_bytes || has.memory_bytes == 0;
@@ -204,7 +204,7 @@ mod tests {
         assert_eq!(
             differences(&expected(), &container(), None),
             vec![],
-            "nothing is concluded from what nobody looked at"
+            "nothing is concluded about what was not inspected"
         );
     }
 

@@ -93,7 +93,7 @@ pub(super) fn first_of(cx: &Context, snapshot: &Snapshot, app: &mut App, deploym
     })
 }
 
-/// An instance with a name and an address of its own. `None`: there is no free address.
+/// A new instance, with a name and an address that no other has. `None`: there is no free address.
 fn new(
     cx: &Context,
     snapshot: &Snapshot,
@@ -188,10 +188,10 @@ fn keep_alive(cx: &mut Context, name: InstanceName) {
     });
 }
 
-/// Starts an instance that somebody stopped, lets a paused one go on, and brings one back to its place on the network.
+/// Starts an instance that a person stopped, lets a paused one go on, and brings one back to its place on the network.
 fn revive(cx: &mut Context, snapshot: &Snapshot, name: InstanceName) {
     let Some(place) = cx.place(&name) else { return };
-    info!(instance = %name, seen = ?snapshot.container(&name), "somebody changed it; bringing it back");
+    info!(instance = %name, seen = ?snapshot.container(&name), "a person changed it; bringing it back");
     let (engine, container) = (cx.shared.engine.clone(), name.clone());
     begin(
         cx,

@@ -214,7 +214,7 @@ impl Shared {
         app: &store::records::App,
         database: &store::records::Database,
     ) -> Result<(), store::StoreError> {
-        let told = format!("database {} of the deleted app {}", database.name, app.name);
-        self.store.set_meta(&format!("kept_volume/{}", database.volume), &told).await
+        let note = format!("database {} of the deleted app {}", database.name, app.name);
+        self.store.set_meta(&format!("kept_volume/{}", database.volume), &note).await
     }
 }

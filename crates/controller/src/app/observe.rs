@@ -45,7 +45,7 @@ pub(super) struct Snapshot {
 /// What is known of a container that a record names.
 struct ContainerOnRecord {
     seen: ContainerSeen,
-    /// In what it differs from its record. Empty for one that an action of ours changed since the newest list.
+    /// In what it differs from its record. Empty for one that an action changed since the newest list.
     differences: Vec<Difference>,
 }
 
@@ -187,7 +187,7 @@ impl Observer {
         self.touched.insert(name.clone(), Instant::now());
     }
 
-    /// An action of ours changed it, and no list since then shows it.
+    /// An action changed it, and no list since then shows it.
     pub fn has_acted_on(&self, name: &InstanceName) -> bool {
         self.acted.contains_key(name)
     }

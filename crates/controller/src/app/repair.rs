@@ -1,4 +1,4 @@
-//! What somebody changed by hand on a container that runs is put right while it runs on.
+//! Repairs of containers that a person changed by hand, while they run on.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -66,7 +66,7 @@ impl Repairs {
             let count = tries.map_or(0, |it| it.count);
             let pause = FIRST_PAUSE.saturating_mul(1 << count.min(10)).min(LAST_PAUSE);
             self.0.insert(name.clone(), Tries { count: count + 1, next: Instant::now() + pause });
-            info!(container = %name, ?differences, "somebody changed it; putting it right");
+            info!(container = %name, ?differences, "a person changed it; putting it right");
             let (shared, place) = (cx.shared.clone(), Place::of(&cx.shared, &cx.records, &expected));
             cx.actions.begin(subject, async move {
                 let result = repair(&shared, &expected, &repairs, place).await;
@@ -96,7 +96,7 @@ pub(super) fn repaired(cx: &mut Context, name: &InstanceName, result: Result<(),
     }
 }
 
-/// Writes down which containers the names on record stand for, so that one is recognised after somebody renamed it. Returns
+/// Writes down which containers the names on record stand for, so that one is recognised after a person renamed it. Returns
 /// whether there was one to write down.
 pub(super) async fn note_containers(cx: &mut Context, snapshot: &Snapshot) -> Result<bool, StoreError> {
     let new_id = |name: &InstanceName, known: &Option<String>| {

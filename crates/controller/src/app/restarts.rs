@@ -1,4 +1,4 @@
-//! Counting ends of serving processes that nobody asked for. The engine starts most of them again within a moment, so that no
+//! Counting unrequested ends of serving processes. The engine starts most of them again within a moment, so that no
 //! list shows them: an event says that there was one, and an inspection of the container how it ended.
 
 use std::collections::HashMap;
@@ -145,7 +145,7 @@ mod tests {
             ("never ended", details(None, 0, false), killed, None),
             ("seen before", details(Some("t1"), 2, false), killed, None),
             ("once more, by the engine", details(Some("t2"), 3, false), killed, Some((3, false))),
-            ("twice while nobody looked", details(Some("t3"), 4, false), killed, Some((4, false))),
+            ("twice between two inspections", details(Some("t3"), 4, false), killed, Some((4, false))),
             ("started by hand: the engine counts anew", details(Some("t2"), 0, false), killed, Some((3, false))),
             ("out of memory by the engine's state", details(Some("t2"), 3, true), killed, Some((3, true))),
             ("out of memory by an event", details(Some("t2"), 3, false), (Some(137), true), Some((3, true))),

@@ -32,7 +32,7 @@ pub(super) struct Routing {
     ingress: watch::Receiver<u64>,
     /// Acknowledged by the ingress, and the part of the table it came from.
     acknowledged: Option<(Routes, AppRoutes)>,
-    /// What the ingress had counted when they were acknowledged, by the deployment that it counts for.
+    /// The count of the ingress at the acknowledgement, and the deployment that it counts for.
     counted: Option<(String, Counted)>,
 }
 

@@ -45,7 +45,7 @@ fn come_up(view: &View<'_>, instance: &Instance, target: &Target, plan: &mut Pla
     }
     match (instance.phase, instance.container) {
         (InstancePhase::Intended, _) => plan.steps.push(Step::Create { instance: name }),
-        // It was never started: somebody's `prune` took it for a leftover. Another one is made.
+        // It was never started: a `prune` removed it. Another one is made.
         (InstancePhase::Created, ContainerSeen::Missing) => plan.steps.push(Step::Remove { instance: name }),
         (_, ContainerSeen::Missing) => plan.steps.push(Step::GiveUp { instance: name, reason: Reason::Gone }),
         (InstancePhase::Created, _) if view.is_ahead(instance) => {
@@ -139,7 +139,7 @@ fn stay_up(view: &View<'_>, instance: &Instance, target: Option<&Target>, plan: 
     }
 }
 
-/// Passes its probe again; one that nobody probes has to stay up again.
+/// Passes its probe again; one without a probe has to stay up again.
 fn has_recovered(view: &View<'_>, instance: &Instance, target: Option<&Target>) -> bool {
     match target.map(|target| target.timing.readiness) {
         Some(Readiness::StaysUp(long)) => view.now >= instance.since.plus(long),

@@ -170,7 +170,7 @@ impl<'a> View<'a> {
         of(ComponentKind::Service).chain(of(ComponentKind::Worker))
     }
 
-    /// Every slot has a current instance that serves, or served and is being repaired, and what it replaces is told to go.
+    /// Every slot has an up-to-date instance that serves, or served and is being repaired, and all older ones are draining.
     fn stands(&self, target: &Target) -> bool {
         let served = || self.of(&target.component).iter().filter(|instance| instance.phase.has_served());
         let current = served().filter(|instance| self.is_current(instance)).count();

@@ -41,7 +41,7 @@ pub fn wanted(observed: &Observed) -> Routes {
 }
 
 /// Whether the routing rules of a deployment that rolls count, rather than those of the active one. They count once the new
-/// instances serve: before that they would lead to what is not there yet. When a deployment that had got so far (`has_served`)
+/// instances serve: before that they would lead to what is not there yet. When a deployment that got so far (`has_served`)
 /// is rolled back, they count until what served before it does again. `is_first`: no deployment of the app was ever active.
 pub fn new_rules_count(stage: Stage, status: &RolloutStatus, has_served: bool, is_first: bool) -> bool {
     match (stage, status) {

@@ -1,5 +1,5 @@
-//! What does not end: the engine was asked to stop or remove it, and cannot. Nobody waits for it; it is asked again from
-//! time to time.
+//! Instances that do not end: the engine was asked to stop or remove them, and cannot. Nothing waits for them; the engine is
+//! asked again from time to time.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -10,9 +10,9 @@ use crate::observed::{ContainerSeen, Instance, Observed, StopAttempt};
 use crate::step::{Step, Waiting};
 use crate::time::Timestamp;
 
-/// Beyond the grace, what a stop may take before nobody waits for it any more (F28).
+/// Beyond the grace, what a stop may take before it is not waited for any more.
 const STOPPED_WITHIN: Duration = Duration::from_secs(30);
-/// The same for a removal: 60 s, ours; a slow disk needs its time for a file system.
+/// The same for a removal: 60 s; a slow disk needs its time for a file system.
 const REMOVED_WITHIN: Duration = Duration::from_secs(60);
 /// Between two tries, at least and at most.
 const PAUSE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(300));

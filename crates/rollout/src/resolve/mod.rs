@@ -128,7 +128,7 @@ fn same_as<'a>(serving: &Serving<'a>, common: &Common, revision: &Revision) -> O
     serving.revisions.iter().find(is_same).copied().filter(|_| has_same_text)
 }
 
-/// The identity of what instances run. The environment enters as its keyed hash: an id tells nobody what is in it.
+/// The identity of what instances run. The environment enters as its keyed hash: an id does not show what is in it.
 fn identity(revision: &Revision) -> RevisionId {
     let fields = [
         revision.image.clone(),

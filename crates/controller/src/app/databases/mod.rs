@@ -125,7 +125,7 @@ impl Databases {
         down.map(note).collect()
     }
 
-    /// Brings back a database that somebody stopped, paused, removed or took off its network, and stops one that the spec no
+    /// Brings back a database that a person stopped, paused, removed or took off its network, and stops one that the spec no
     /// longer names. Returns whether there was one.
     pub fn keep(&mut self, cx: &mut Context, snapshot: &Snapshot) -> bool {
         if cx.records.app.deleting {

@@ -24,7 +24,7 @@ const ASK_EVERY: Duration = Duration::from_millis(100);
 /// Why a database is not up.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DatabaseDown {
-    /// Its container cannot be had or started.
+    /// Its container cannot be made or started.
     #[error("{0}")]
     Engine(#[from] EngineError),
     /// Something else runs on its volume.
@@ -46,7 +46,7 @@ impl DatabaseDown {
     }
 }
 
-/// Has its container run at its place, then waits until it takes connections. A container that is lost meanwhile is brought
+/// Starts its container at its place, then waits until it takes connections. A container that is lost meanwhile is brought
 /// back at once.
 pub(super) async fn bring_up(
     shared: &Shared,
@@ -113,7 +113,7 @@ fn lost(container: Option<&Container>, address: Ipv4Addr) -> Option<String> {
         ContainerState::Exited { code: None } => Some("its container exited".into()),
         ContainerState::Paused => Some("its container was paused".into()),
         ContainerState::Removing => Some("its container is being removed".into()),
-        ContainerState::Created => Some("its container was made anew by somebody else".into()),
+        ContainerState::Created => Some("its container was made anew by something else".into()),
         ContainerState::Running if !container.has_address(address) => {
             Some(format!("its container is not at {address} on the app's network"))
         }
@@ -121,19 +121,19 @@ fn lost(container: Option<&Container>, address: Ipv4Addr) -> Option<String> {
     }
 }
 
-/// Who is on a database's volume.
+/// Which process uses a database's volume.
 #[derive(Debug, PartialEq)]
 enum OnVolume<'a> {
-    /// Nobody that counts: a container is to be made.
-    Nobody,
+    /// None that counts: a container is to be made.
+    None,
     /// The database's own container, whatever it is called.
     Own(&'a Container),
-    /// Somebody else's process.
+    /// Another process.
     Held { by: &'a str },
 }
 
-/// There is one server on a volume at most. A container of somebody else that does not run, such as one that made a backup and
-/// ended, holds nobody up: the engine has no process of it, and starting it later is its owner's act.
+/// A volume has one server at most. Another container that does not run, such as one that made a backup and ended, does not
+/// matter: the engine has no process of it, and starting it later is its owner's act.
 fn on_volume<'a>(users: &'a [VolumeUser], database: &Database) -> OnVolume<'a> {
     let is_own = |it: &&VolumeUser| it.container.as_ref().is_some_and(|it| it.name == database.container.as_str());
     let own = users.iter().find(is_own);
@@ -142,11 +142,11 @@ fn on_volume<'a>(users: &'a [VolumeUser], database: &Database) -> OnVolume<'a> {
         (Some(container), _) if own.is_some_and(|it| it.runs) => OnVolume::Own(container),
         (_, Some(other)) => OnVolume::Held { by: &other.called },
         (Some(container), None) => OnVolume::Own(container),
-        (None, None) => OnVolume::Nobody,
+        (None, None) => OnVolume::None,
     }
 }
 
-/// Has exactly one container of it run: on its network, at its address, under its name, with its limits.
+/// Starts exactly one container of a database: on its network, at its address, under its name, with its limits.
 async fn start(shared: &Shared, network: NetworkSpec, database: &Database) -> Result<(), DatabaseDown> {
     let engine = &shared.engine;
     let name = database.container.as_str();
@@ -157,24 +157,24 @@ async fn start(shared: &Shared, network: NetworkSpec, database: &Database) -> Re
         }
         OnVolume::Own(container) => {
             if container.called != name {
-                info!(database = %database.name, called = %container.called, "somebody renamed its container");
+                info!(database = %database.name, called = %container.called, "a person renamed its container");
                 give_name_back(shared, name).await?;
             }
             let place = Place { network, address: database.address, aliases: vec![database.name.to_string()] };
             place.take(engine.as_ref(), name).await?;
             if let Err(error) = engine.set_limits(name, LIMITS).await {
-                // It serves with others, too; `mend` tries again.
+                // It serves with other limits, too; `repair` tries again.
                 warn!(database = %database.name, %error, "its limits cannot be set");
             }
         }
-        OnVolume::Nobody => create(shared, network, database).await?,
+        OnVolume::None => create(shared, network, database).await?,
     }
     engine.start(name).await?;
     engine.set_restart_policy(name, RestartPolicy::Always).await?;
     Ok(())
 }
 
-/// Where another container has the name by now, it goes on without: nothing but people goes by it.
+/// Where another container has the name by now, the database goes on without it: only people use the name.
 async fn give_name_back(shared: &Shared, name: &str) -> Result<(), EngineError> {
     match shared.engine.restore_name(name).await {
         Err(error @ EngineError::NameTaken { .. }) => {
@@ -290,18 +290,18 @@ mod tests {
         let stopped = |called: &str| user(called, false, Some(own(called, exited)));
         let (theirs, ended) = (user("theirs", true, None), user("backup", false, None));
         let who = |users: &[VolumeUser]| match on_volume(users, &database()) {
-            OnVolume::Nobody => "nobody".to_owned(),
+            OnVolume::None => "none".to_owned(),
             OnVolume::Own(container) => format!("own {}", container.called),
             OnVolume::Held { by } => format!("held by {by}"),
         };
-        assert_eq!(who(&[]), "nobody");
+        assert_eq!(who(&[]), "none");
         assert_eq!(who(&[running("by-i-a-db-db")]), "own by-i-a-db-db");
         assert_eq!(who(&[running("renamed")]), "own renamed");
         assert_eq!(who(&[stopped("renamed")]), "own renamed");
         assert_eq!(who(std::slice::from_ref(&theirs)), "held by theirs");
         assert_eq!(who(&[stopped("renamed"), theirs.clone()]), "held by theirs", "it is not started beside that one");
         assert_eq!(who(&[theirs, running("renamed")]), "own renamed", "it is not ended for that one");
-        assert_eq!(who(&[ended]), "nobody", "what does not run holds nobody up");
+        assert_eq!(who(&[ended]), "none", "a container that does not run does not matter");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! A container that does not end holds nobody up.
+//! Nothing waits for a container that does not end.
 
 use super::*;
 use crate::observed::StopAttempt;
