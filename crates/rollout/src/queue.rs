@@ -268,7 +268,8 @@ mod tests {
     fn one_deployment_has_its_turn_and_a_restart_beside_those_that_only_build() {
         use Stage::{Building, Built, Pending, Rolling};
         let (deploy, restart) = (&Request::deploy(), &Request::restart(Restart::All));
-        let cases: [(&str, &[(u64, &Request, Stage)], &[u64]); 7] = [
+        type Open<'a> = &'a [(u64, &'a Request, Stage)];
+        let cases: [(&str, Open<'_>, &[u64]); 7] = [
             ("nothing is open", &[], &[]),
             ("the oldest begins", &[(2, deploy, Pending), (1, deploy, Pending)], &[1]),
             ("the next one waits", &[(1, deploy, Rolling), (2, deploy, Pending)], &[1]),

@@ -84,7 +84,7 @@ impl Instances {
 
 /// The first instance that a deployment will make, if the planner can begin with it now. Not written down yet.
 pub(super) fn first_of(cx: &Context, snapshot: &Snapshot, app: &mut App, deployment: &Deployment) -> Option<Instance> {
-    let targets = deployment.targets.as_deref()?;
+    let targets = deployment.targets.as_deref().filter(|_| snapshot.has_engine())?;
     let plan = plan(targets, &snapshot.observed, snapshot.now);
     plan.steps.iter().find_map(|step| {
         let Step::Add { component, slot, .. } = step else { return None };

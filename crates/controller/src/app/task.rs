@@ -102,8 +102,10 @@ impl AppTask {
         match news {
             News::Report(report) => return self.finish(&snapshot, *report).await.map(|()| true),
             News::Command(command) => {
+                // A restart gives a name: no container that is newer than the records may have it.
+                let noted = newer::note(&mut self.cx, &snapshot).await;
                 self.answer(&snapshot, command).await;
-                return Ok(true);
+                return noted.map(|_| true);
             }
             News::Nothing => {}
         }
