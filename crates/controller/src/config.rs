@@ -14,7 +14,7 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Socket of the container engine. Default `/var/run/docker.sock`.
     pub engine_socket: PathBuf,
-    /// The front door. Default `127.0.0.1:8080`.
+    /// The address of the ingress. Default `127.0.0.1:8080`.
     pub http: SocketAddr,
     /// Address of the API, for URLs in answers. Default `127.0.0.1:7080`.
     pub api: SocketAddr,

@@ -298,14 +298,14 @@ impl Controller {
     pub async fn down(&self, remove_apps: bool) -> Result<(), ControlError> {
         let shared = &self.0.shared;
         // One that is just being started again would come up behind our back.
-        shared.front.back().await;
+        shared.ingress.back().await;
         shared.stop.cancel();
-        let door = shared.front.shutdown(DOWN_DRAIN).await;
+        let ingress = shared.ingress.shutdown(DOWN_DRAIN).await;
         let apps = match remove_apps {
             true => stop_all(shared.engine.as_ref(), &Graces::on_record(&shared.store).await).await,
             false => Ok(()),
         };
-        let wrong: Vec<_> = [door, apps].into_iter().filter_map(Result::err).collect();
+        let wrong: Vec<_> = [ingress, apps].into_iter().filter_map(Result::err).collect();
         if wrong.is_empty() {
             return Ok(());
         }
@@ -357,8 +357,8 @@ impl Controller {
             in_progress: find(&|it| it.stage.rolls()).or_else(|| find(&under_way)),
             waiting: find(&|it| it.stage == Stage::Pending),
             newest: deployments.iter().max_by_key(|it| it.number).cloned(),
-            live_url: shared.front.url(&app.name),
-            live_domain: shared.front.domain(&app.name),
+            live_url: shared.ingress.url(&app.name),
+            live_domain: shared.ingress.domain(&app.name),
             instances: Vec::new(),
             ready,
             wanted,

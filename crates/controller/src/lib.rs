@@ -6,7 +6,8 @@
 //! In reading order:
 //! - [`config`], [`view`], [`error`]: what goes in and what comes out;
 //! - [`names`], [`network`], [`process`]: pure: names and addresses; from a revision and its image to what a container runs;
-//! - [`engine_watch`], [`front`], [`probe`], [`image_builder`]: what is seen of the engine, of the ingress, of instances, of sources;
+//! - [`engine_watch`], [`ingress_client`], [`probe`], [`image_builder`]: what is seen of the engine, of the ingress, of
+//!   instances, of sources;
 //! - [`supervise`]: tasks that survive a panic;
 //! - [`app`]: the task that owns an app;
 //! - [`unknown`]: what no record explains; [`mirrors`]: what was fetched and nothing needs any more;
@@ -21,8 +22,8 @@ mod control;
 mod engine_watch;
 pub mod error;
 mod fence;
-mod front;
 mod image_builder;
+mod ingress_client;
 mod logbook;
 mod logs;
 mod mirrors;

@@ -24,8 +24,8 @@ use crate::control::{Graces, stop_all};
 use crate::engine_watch::EngineWatch;
 use crate::error::StartError;
 use crate::fence::Fence;
-use crate::front::{Doors, Front, IngressProcess};
 use crate::image_builder::ImageBuilder;
+use crate::ingress_client::{IngressClient, IngressConnector, IngressProcess};
 use crate::logbook::Logbook;
 use crate::mirrors;
 use crate::names::Names;
@@ -48,7 +48,7 @@ pub(crate) struct Dependencies {
     pub engine: Arc<dyn Engine>,
     /// CPUs and memory of the engine's host.
     pub host: engine::Limits,
-    pub doors: Box<dyn Doors>,
+    pub connector: Box<dyn IngressConnector>,
     pub asker: Arc<dyn Asker>,
     pub image_builder: Arc<dyn ImageBuilder>,
 }
@@ -59,25 +59,25 @@ pub(crate) async fn start(config: Config) -> Result<ControllerState, StartError>
     let store = Store::open(&directory).map_err(|error| StartError::Store(error.to_string()))?;
     let (engine, host) = open_engine(&config, &directory).await?;
     let data_dir = directory.root().to_owned();
-    let doors = Box::new(IngressProcess { program: config.program.clone(), data_dir, http: config.http });
+    let connector = Box::new(IngressProcess { program: config.program.clone(), data_dir, http: config.http });
     let image_builder = Arc::new(Builder::new(engine.clone(), source(&config, &directory)));
     take_over(
         config,
         directory,
         store,
-        Dependencies { engine, host, doors, asker: Arc::new(OverTheNetwork), image_builder },
+        Dependencies { engine, host, connector, asker: Arc::new(OverTheNetwork), image_builder },
     )
     .await
 }
 
-/// Everything after the doors to the outside are found.
+/// Everything after the dependencies are there.
 pub(crate) async fn take_over(
     config: Config,
     directory: DataDir,
     store: Store,
     dependencies: Dependencies,
 ) -> Result<ControllerState, StartError> {
-    let Dependencies { engine, host, doors, asker, image_builder } = dependencies;
+    let Dependencies { engine, host, connector, asker, image_builder } = dependencies;
     let names = Names::new(directory.installation());
     let fence = Arc::new(Fence::raise(engine.clone(), &store, names.clone()).await?);
     let token_hash = mint_token(&directory)?;
@@ -90,8 +90,8 @@ pub(crate) async fn take_over(
     let failed = |error: StoreError| StartError::Store(error.to_string());
     let on_record = store.app_ids().await.map_err(failed)?;
     let deleted = store.deleted_apps().await.map_err(failed)?;
-    let front = Front::start(config.http, doors, &on_record, &deleted, fence.clone(), stop.clone());
-    let front = front.await.map_err(StartError::Ingress)?;
+    let ingress = IngressClient::start(config.http, connector, &on_record, &deleted, fence.clone(), stop.clone());
+    let ingress = ingress.await.map_err(StartError::Ingress)?;
     let shared = Arc::new(Shared {
         asker,
         image_builder,
@@ -105,7 +105,7 @@ pub(crate) async fn take_over(
         store,
         engine,
         watch,
-        front,
+        ingress,
         names,
         stop,
         host,

@@ -178,7 +178,7 @@ pub(crate) async fn list(shared: &Shared) -> Result<UnknownList, ControlError> {
     if let Err(problem) = shared.store.check_files().await {
         notices.push(problem.to_string());
     }
-    if let Some(unsaved) = shared.front.unsaved() {
+    if let Some(unsaved) = shared.ingress.unsaved() {
         notices
             .push(format!("{unsaved}. The newest routes are in force, and written down as soon as that is possible"));
     }
@@ -202,8 +202,8 @@ async fn look(shared: &Shared) -> Result<(Seen, Records), ControlError> {
         containers: engine.list().await.map_err(silent)?,
         networks: engine.networks().await.map_err(silent)?,
         volumes: engine.volumes().await.map_err(silent)?,
-        hosts: shared.front.unknown(),
-        routed: shared.front.routed(),
+        hosts: shared.ingress.unknown(),
+        routed: shared.ingress.routed(),
     };
     // Read after the engine: what was made meanwhile is on record.
     let databases = store.databases().await?;
@@ -234,7 +234,7 @@ pub(crate) async fn delete(shared: &Shared, app: &AppId) -> Result<UnknownApp, C
     if found.name.is_none() {
         // From now on it is a deleted app: what cannot be removed now is removed by the sweep.
         shared.store.remember_deleted(app).await?;
-        shared.front.forget(app.as_str()).await;
+        shared.ingress.forget(app.as_str()).await;
     }
     let (databases, others): (Vec<_>, Vec<_>) = found.containers.iter().partition(|it| it.role == "database");
     for (several, grace) in [(others, GRACE), (databases, DATABASE_GRACE)] {

@@ -19,7 +19,7 @@ pub struct AppView {
     pub waiting: Option<Deployment>,
     /// The newest one, whatever became of it.
     pub newest: Option<Deployment>,
-    /// `http://<app>.localhost:<port>`, where its front door is.
+    /// `http://<app>.localhost:<port>`, where the ingress listens.
     pub live_url: String,
     /// Host part of the same, without port.
     pub live_domain: String,

@@ -93,8 +93,8 @@ fn facts(shared: &Shared, app: &App, databases: &[Database], images: &BTreeMap<C
     let commit = |(name, image): (&ComponentName, &Image)| Some((name.to_string(), image.commit.clone()?));
     Facts {
         app_id: app.id.to_string(),
-        app_url: shared.front.url(&app.name),
-        app_domain: shared.front.domain(&app.name),
+        app_url: shared.ingress.url(&app.name),
+        app_domain: shared.ingress.domain(&app.name),
         databases: databases.iter().map(|it| (it.name.to_string(), of_database(it))).collect(),
         commits: images.iter().filter_map(commit).collect(),
     }

@@ -55,7 +55,7 @@ pub(super) async fn removed(cx: &mut Context, result: Result<(), EngineError>) -
     if is_there.unwrap_or(true) {
         return Ok(());
     }
-    cx.shared.front.forget(id.as_str()).await;
+    cx.shared.ingress.forget(id.as_str()).await;
     cx.shared.logbook.forget(&id).await;
     info!("app deleted");
     cx.commit(vec![Change::ForgetApp(id)]).await

@@ -57,8 +57,8 @@ use crate::config::Config;
 use crate::engine_watch::EngineWatch;
 use crate::error::ControlError;
 use crate::fence::Fence;
-use crate::front::Front;
 use crate::image_builder::ImageBuilder;
+use crate::ingress_client::IngressClient;
 use crate::logbook::Logbook;
 use crate::names::Names;
 use crate::probe::Asker;
@@ -78,7 +78,7 @@ pub(crate) struct Shared {
     pub store: Store,
     pub engine: Arc<dyn Engine>,
     pub watch: EngineWatch,
-    pub front: Front,
+    pub ingress: IngressClient,
     /// Asks instances and databases whether they are well.
     pub asker: Arc<dyn Asker>,
     /// Makes images from sources.

@@ -78,7 +78,7 @@ pub(super) fn hold_everything(cx: &Context, snapshot: &Snapshot) -> bool {
     }
     let containers = snapshot.engine.containers.values();
     let running: Vec<_> = containers.filter(|it| records.is_newer(&it.name) && unknown::runs(it)).collect();
-    let part = cx.shared.front.part(app.id.as_str());
+    let part = cx.shared.ingress.part(app.id.as_str());
     let rules = || part.iter().flat_map(|it| &it.rules);
     let is_routed = |it: &Container| rules().flat_map(|rule| &rule.upstreams).any(|upstream| upstream.id == it.name);
     let is_behind_routes = |it: &Container| rules().any(|rule| rule.component == it.identity.component);
@@ -92,7 +92,7 @@ pub(super) fn upstreams(shared: &Shared, records: &Records, engine: &EngineView,
         return Vec::new();
     }
     let runs = |it: &Upstream| engine.containers.get(&it.id).is_some_and(unknown::runs);
-    let part = shared.front.part(records.app.id.as_str());
+    let part = shared.ingress.part(records.app.id.as_str());
     let rule = part.into_iter().flat_map(|it| it.rules).find(|it| it.component == component);
     let upstreams = rule.map(|it| it.upstreams).unwrap_or_default();
     upstreams.into_iter().filter(|it| records.is_newer(&it.id) && runs(it)).collect()
@@ -104,9 +104,9 @@ pub(super) fn end(cx: &mut Context, name: InstanceName) {
     // The record that would say the times of this instance is lost.
     let times = StopTimes::default();
     cx.actions.begin(Subject::Stray(name.clone()), async move {
-        let mut changes = shared.front.changes();
+        let mut changes = shared.ingress.changes();
         let drained =
-            async { while shared.front.open(name.as_str()) != Open::default() && changes.changed().await.is_ok() {} };
+            async { while shared.ingress.open(name.as_str()) != Open::default() && changes.changed().await.is_ok() {} };
         // Past the deadline it is stopped all the same.
         let _ = tokio::time::timeout(times.drain, drained).await;
         let result = unknown::remove(shared.engine.as_ref(), name.as_str(), times.grace).await;

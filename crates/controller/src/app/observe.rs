@@ -130,7 +130,7 @@ impl Observer {
         row: &records::Instance,
     ) -> Instance {
         let health = self.probes.health(&row.name);
-        let open = self.shared.front.open(row.name.as_str());
+        let open = self.shared.ingress.open(row.name.as_str());
         Instance {
             name: row.name.clone(),
             component: row.component.clone(),

@@ -72,7 +72,7 @@ fn question(shared: &Shared, records: &Records, row: &Instance) -> Option<Questi
     let revision = records.revision(&row.revision)?;
     let probe = revision.probe.clone()?;
     let host = match revision.port {
-        Some(_) => shared.front.authority(&records.app.name),
+        Some(_) => shared.ingress.authority(&records.app.name),
         None => format!("{}:{}", row.component, probe.port),
     };
     Some(Question { address: (row.address, probe.port).into(), probe, host })

@@ -18,14 +18,14 @@ use super::routing::Routing;
 
 /// Notes which ingress process begins to count, and from where.
 pub(super) fn begin_counting(cx: &Context, deployment: &mut Deployment) {
-    let counted = cx.shared.front.counted(cx.records.app.id.as_str(), deployment.id.as_str());
+    let counted = cx.shared.ingress.counted(cx.records.app.id.as_str(), deployment.id.as_str());
     counted.into_iter().for_each(|it| keep_count(&mut deployment.record, it));
 }
 
 /// Sums up what was served. Of an ingress process that died it is what was last read.
 pub(super) async fn settle(cx: &Context, routing: &mut Routing, deployment: &mut Deployment) {
     routing.forget_counted();
-    let counted = cx.shared.front.count(cx.records.app.id.as_str(), deployment.id.as_str()).await;
+    let counted = cx.shared.ingress.count(cx.records.app.id.as_str(), deployment.id.as_str()).await;
     let answered = counted.is_some();
     counted.into_iter().for_each(|it| keep_count(&mut deployment.record, it));
     let all = &deployment.record.counted;

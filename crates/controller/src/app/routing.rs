@@ -38,7 +38,7 @@ pub(super) struct Routing {
 
 impl Routing {
     pub fn new(shared: Arc<Shared>) -> Self {
-        Self { ingress: shared.front.changes(), shared, acknowledged: None, counted: None }
+        Self { ingress: shared.ingress.changes(), shared, acknowledged: None, counted: None }
     }
 
     pub fn acknowledged(&self) -> Option<&Routes> {
@@ -80,9 +80,9 @@ impl Routing {
             self.acknowledged = Some((routes, part));
             return differ;
         }
-        let front = cx.shared.front.clone();
+        let ingress = cx.shared.ingress.clone();
         cx.actions.begin(Subject::Routes, async move {
-            let result = front.set(part.clone()).await;
+            let result = ingress.set(part.clone()).await;
             if result.is_err() {
                 // The connection is made again beside this; meanwhile the ingress is not asked in a tight loop.
                 tokio::time::sleep(STORE_PAUSE).await;
@@ -95,7 +95,7 @@ impl Routing {
     pub fn sent(&mut self, routes: Routes, part: AppRoutes, result: Result<(), String>) {
         match result {
             Ok(()) => {
-                let counted = self.shared.front.counted(&part.app, &part.window);
+                let counted = self.shared.ingress.counted(&part.app, &part.window);
                 self.counted = counted.map(|it| (part.window.clone(), it));
                 self.acknowledged = Some((routes, part));
             }
@@ -129,7 +129,7 @@ impl Routing {
             Some(Some(spec)) => rules_of(&spec, upstreams),
             // This version cannot read the spec that serves: the rules that the ingress has stay.
             Some(None) => {
-                let present = self.shared.front.part(app.id.as_str()).map(|it| it.rules).unwrap_or_default();
+                let present = self.shared.ingress.part(app.id.as_str()).map(|it| it.rules).unwrap_or_default();
                 present.into_iter().map(|it| Rule { upstreams: upstreams(&it.component), ..it }).collect()
             }
             None => Vec::new(),
@@ -139,7 +139,7 @@ impl Routing {
         let window = rolling.or_else(|| records.active()).map(|it| it.id.to_string()).unwrap_or_default();
         AppRoutes {
             app: app.id.to_string(),
-            hosts: if app.deleting { Vec::new() } else { vec![self.shared.front.domain(&app.name)] },
+            hosts: if app.deleting { Vec::new() } else { vec![self.shared.ingress.domain(&app.name)] },
             window,
             rules,
         }

@@ -63,7 +63,7 @@ impl Controller {
         } else {
             tracing::warn!(app = %spec.name, "the app was not made");
             handle.end();
-            shared.front.forget(id.as_str()).await;
+            shared.ingress.forget(id.as_str()).await;
         }
         accepted?;
         self.app(&id).await

@@ -5,7 +5,7 @@ use rollout::deployment::Stage;
 use rollout::ids::{ComponentName, DeploymentId};
 use store::records::Deployment;
 
-use super::house::{House, caller};
+use super::cluster::{TestCluster, caller};
 use super::simulation::simulate;
 
 const SPEC: &str = "
@@ -22,23 +22,23 @@ fn commit(digit: char) -> String {
 }
 
 /// The controller dies in the middle of a build, and the branch is pushed to by force.
-async fn cut_short() -> (House, DeploymentId) {
-    let mut house = House::new().await;
-    house.image_builder.push(&commit('1'));
-    house.image_builder.hold(true);
+async fn cut_short() -> (TestCluster, DeploymentId) {
+    let mut cluster = TestCluster::new().await;
+    cluster.image_builder.push(&commit('1'));
+    cluster.image_builder.hold(true);
     let spec = AppSpec::from_yaml(SPEC).unwrap().spec;
-    let app = house.controller().create_app(spec, &caller()).await.unwrap().app.id;
+    let app = cluster.controller().create_app(spec, &caller()).await.unwrap().app.id;
     let web = ComponentName::from("web");
-    let id = house
+    let id = cluster
         .until(async || {
-            let newest = house.newest(&app).await;
+            let newest = cluster.newest(&app).await;
             newest.commits.contains_key(&web).then_some(newest.id).ok_or_else(|| "not resolved".into())
         })
         .await;
-    house.crash().await;
-    house.image_builder.push(&commit('2'));
-    house.open().await;
-    (house, id)
+    cluster.crash().await;
+    cluster.image_builder.push(&commit('2'));
+    cluster.open().await;
+    (cluster, id)
 }
 
 fn built(deployment: &Deployment) -> Option<&str> {
@@ -48,9 +48,9 @@ fn built(deployment: &Deployment) -> Option<&str> {
 #[test]
 fn a_build_that_is_begun_again_is_of_the_same_commit() {
     simulate(async {
-        let (house, id) = cut_short().await;
-        house.image_builder.hold(false);
-        let active = house.reach(&id, Stage::Active).await;
+        let (cluster, id) = cut_short().await;
+        cluster.image_builder.hold(false);
+        let active = cluster.reach(&id, Stage::Active).await;
         assert_eq!(built(&active), Some(commit('1').as_str()));
     });
 }
@@ -58,10 +58,10 @@ fn a_build_that_is_begun_again_is_of_the_same_commit() {
 #[test]
 fn a_commit_that_has_vanished_is_an_error_and_nothing_newer_is_built_instead() {
     simulate(async {
-        let (house, id) = cut_short().await;
-        house.image_builder.vanish(&commit('1'));
-        house.image_builder.hold(false);
-        let failed = house.reach(&id, Stage::Failed).await;
+        let (cluster, id) = cut_short().await;
+        cluster.image_builder.vanish(&commit('1'));
+        cluster.image_builder.hold(false);
+        let failed = cluster.reach(&id, Stage::Failed).await;
         let message = failed.failure.clone().unwrap().message;
         assert!(message.contains(&commit('1')) && message.contains("force-push"), "{message}");
         assert_eq!(built(&failed), None);
@@ -72,31 +72,31 @@ fn a_commit_that_has_vanished_is_an_error_and_nothing_newer_is_built_instead() {
 #[test]
 fn only_repositories_that_an_app_names_are_kept() {
     simulate(async {
-        let house = House::new().await;
-        house.image_builder.push(&commit('1'));
+        let cluster = TestCluster::new().await;
+        cluster.image_builder.push(&commit('1'));
         let spec = AppSpec::from_yaml(SPEC).unwrap().spec;
-        let app = house.controller().create_app(spec, &caller()).await.unwrap().app.id;
-        let deployment = house.newest(&app).await.id;
-        house.reach(&deployment, Stage::Active).await;
+        let app = cluster.controller().create_app(spec, &caller()).await.unwrap().app.id;
+        let deployment = cluster.newest(&app).await.id;
+        cluster.reach(&deployment, Stage::Active).await;
         let two_hours = std::time::Duration::from_secs(2 * 60 * 60);
         tokio::time::sleep(two_hours).await;
-        assert_eq!(house.image_builder.kept(), Some(["https://example.com/site.git".to_owned()].into()));
-        house.controller().delete_app(&app).await.unwrap();
-        house.gone(&app).await;
+        assert_eq!(cluster.image_builder.kept(), Some(["https://example.com/site.git".to_owned()].into()));
+        cluster.controller().delete_app(&app).await.unwrap();
+        cluster.gone(&app).await;
         tokio::time::sleep(two_hours).await;
-        assert_eq!(house.image_builder.kept(), Some([].into()));
+        assert_eq!(cluster.image_builder.kept(), Some([].into()));
     });
 }
 
 #[test]
 fn a_repository_that_may_not_be_fetched_from_here_is_refused_before_anything_is_stored() {
     simulate(async {
-        let house = House::new().await;
+        let cluster = TestCluster::new().await;
         for address in ["http://example.com/site.git", "/etc"] {
             let spec = AppSpec::from_yaml(&SPEC.replace("https://example.com/site.git", address)).unwrap().spec;
-            let error = house.controller().create_app(spec, &caller()).await.err().unwrap();
+            let error = cluster.controller().create_app(spec, &caller()).await.err().unwrap();
             assert!(error.to_string().starts_with("web: "), "{error}");
         }
-        assert_eq!(house.store().apps().await.unwrap().len(), 0);
+        assert_eq!(cluster.store().apps().await.unwrap().len(), 0);
     });
 }

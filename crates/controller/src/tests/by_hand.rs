@@ -10,22 +10,22 @@ use rollout::ids::AppId;
 use store::records::{Change, Database};
 use tokio::time::Instant;
 
-use super::house::House;
+use super::cluster::TestCluster;
 use super::simulation::simulate;
 
-async fn one_web(house: &House, app: &AppId) -> String {
-    house.names(app, "web").await.pop_first().unwrap()
+async fn one_web(cluster: &TestCluster, app: &AppId) -> String {
+    cluster.names(app, "web").await.pop_first().unwrap()
 }
 
-async fn database(house: &House, app: &AppId) -> Database {
-    house.state(app).await.databases.remove(0)
+async fn database(cluster: &TestCluster, app: &AppId) -> Database {
+    cluster.state(app).await.databases.remove(0)
 }
 
 /// Waits until every container on record is known by its id.
-async fn known(house: &House, app: &AppId) {
-    house
+async fn known(cluster: &TestCluster, app: &AppId) {
+    cluster
         .until(async || {
-            let state = house.state(app).await;
+            let state = cluster.state(app).await;
             let unknown: Vec<_> =
                 state.containers().filter(|(_, id)| id.is_none()).map(|(name, _)| name.clone()).collect();
             if unknown.is_empty() { Ok(()) } else { Err(format!("{unknown:?}")) }
@@ -33,143 +33,143 @@ async fn known(house: &House, app: &AppId) {
         .await;
 }
 
-async fn called_so(house: &House, name: &str, called: &str) {
-    let find = || house.engine.containers().into_iter().find(|it| it.name == name).map(|it| it.called);
-    house.until(async || if find().as_deref() == Some(called) { Ok(()) } else { Err(format!("{:?}", find())) }).await;
+async fn called_so(cluster: &TestCluster, name: &str, called: &str) {
+    let find = || cluster.engine.containers().into_iter().find(|it| it.name == name).map(|it| it.called);
+    cluster.until(async || if find().as_deref() == Some(called) { Ok(()) } else { Err(format!("{:?}", find())) }).await;
 }
 
 #[test]
 fn a_renamed_container_is_the_same_and_gets_its_name_back() {
     simulate(async {
-        let (house, app) = House::with_app().await;
-        let names = [one_web(&house, &app).await, database(&house, &app).await.container.to_string()];
-        let (count, since) = (house.engine.containers().len(), house.engine.calls().len());
+        let (cluster, app) = TestCluster::with_app().await;
+        let names = [one_web(&cluster, &app).await, database(&cluster, &app).await.container.to_string()];
+        let (count, since) = (cluster.engine.containers().len(), cluster.engine.calls().len());
         for (at, name) in names.iter().enumerate() {
-            house.engine.rename_behind_our_back(name, &format!("debug-{at}"));
-            house.called(since, Verb::RestoreName, name).await;
-            called_so(&house, name, name).await;
+            cluster.engine.rename_behind_our_back(name, &format!("debug-{at}"));
+            cluster.called(since, Verb::RestoreName, name).await;
+            called_so(&cluster, name, name).await;
         }
-        house.end(&app, Stage::Active).await;
-        assert_eq!(house.engine.containers().len(), count, "nothing was made beside them");
-        assert!(names.iter().all(|name| house.starts_of(name) == 1));
+        cluster.end(&app, Stage::Active).await;
+        assert_eq!(cluster.engine.containers().len(), count, "nothing was made beside them");
+        assert!(names.iter().all(|name| cluster.starts_of(name) == 1));
     });
 }
 
 #[test]
 fn a_container_renamed_while_no_controller_runs_is_recognised_by_its_id() {
     simulate(async {
-        let (mut house, app) = House::with_app().await;
-        known(&house, &app).await;
-        let names = [one_web(&house, &app).await, database(&house, &app).await.container.to_string()];
-        house.crash().await;
-        names.iter().for_each(|name| house.engine.rename_behind_our_back(name, &format!("{name}-aside")));
-        house.open().await;
+        let (mut cluster, app) = TestCluster::with_app().await;
+        known(&cluster, &app).await;
+        let names = [one_web(&cluster, &app).await, database(&cluster, &app).await.container.to_string()];
+        cluster.crash().await;
+        names.iter().for_each(|name| cluster.engine.rename_behind_our_back(name, &format!("{name}-aside")));
+        cluster.open().await;
         for name in &names {
-            called_so(&house, name, name).await;
+            called_so(&cluster, name, name).await;
         }
-        house.end(&app, Stage::Active).await;
-        assert!(names.iter().all(|name| house.starts_of(name) == 1), "nothing was started beside them");
+        cluster.end(&app, Stage::Active).await;
+        assert!(names.iter().all(|name| cluster.starts_of(name) == 1), "nothing was started beside them");
     });
 }
 
 #[test]
 fn a_renamed_container_whose_name_is_taken_goes_on_and_ends_like_any_other() {
     simulate(async {
-        let (house, app) = House::with_app().await;
-        let name = one_web(&house, &app).await;
-        house.engine.rename_behind_our_back(&name, "debug");
-        house.engine.add_foreign_container(&name);
-        house.called(0, Verb::RestoreName, &name).await;
-        assert!(house.engine.listening(&name));
-        house.restart(&app).await;
-        house.end(&app, Stage::Active).await;
-        assert!(house.engine.containers().iter().all(|it| it.name != name), "it was replaced by the restart");
+        let (cluster, app) = TestCluster::with_app().await;
+        let name = one_web(&cluster, &app).await;
+        cluster.engine.rename_behind_our_back(&name, "debug");
+        cluster.engine.add_foreign_container(&name);
+        cluster.called(0, Verb::RestoreName, &name).await;
+        assert!(cluster.engine.listening(&name));
+        cluster.restart(&app).await;
+        cluster.end(&app, Stage::Active).await;
+        assert!(cluster.engine.containers().iter().all(|it| it.name != name), "it was replaced by the restart");
     });
 }
 
 #[test]
 fn deleting_an_app_ends_its_renamed_containers_too() {
     simulate(async {
-        let (mut house, app) = House::with_app().await;
-        known(&house, &app).await;
-        let names = [one_web(&house, &app).await, database(&house, &app).await.container.to_string()];
-        house.crash().await;
-        names.iter().for_each(|name| house.engine.rename_behind_our_back(name, &format!("{name}-aside")));
+        let (mut cluster, app) = TestCluster::with_app().await;
+        known(&cluster, &app).await;
+        let names = [one_web(&cluster, &app).await, database(&cluster, &app).await.container.to_string()];
+        cluster.crash().await;
+        names.iter().for_each(|name| cluster.engine.rename_behind_our_back(name, &format!("{name}-aside")));
         // So that they keep their new names.
-        names.iter().for_each(|name| house.engine.add_foreign_container(name));
-        house.open().await;
-        house.controller().delete_app(&app).await.unwrap();
-        house.gone(&app).await;
+        names.iter().for_each(|name| cluster.engine.add_foreign_container(name));
+        cluster.open().await;
+        cluster.controller().delete_app(&app).await.unwrap();
+        cluster.gone(&app).await;
     });
 }
 
 #[test]
 fn an_instance_joined_at_another_address_is_brought_back_to_its_own() {
     simulate(async {
-        let (house, app) = House::with_app().await;
-        let rows = house.state(&app).await.instances;
+        let (cluster, app) = TestCluster::with_app().await;
+        let rows = cluster.state(&app).await.instances;
         let began = Instant::now();
         for (at, row) in rows.iter().enumerate() {
             let [a, b, c, _] = row.address.octets();
-            house
+            cluster
                 .engine
                 .move_behind_our_back(row.name.as_str(), Ipv4Addr::new(a, b, c, 200 + u8::try_from(at).unwrap()));
         }
-        house.end(&app, Stage::Active).await;
+        cluster.end(&app, Stage::Active).await;
         println!("back after {:?} of simulated time", began.elapsed());
-        assert!(rows.iter().all(|row| house.engine.listening_at(row.name.as_str(), row.address)));
-        assert!(rows.iter().all(|row| house.starts_of(row.name.as_str()) == 1), "none was started again");
+        assert!(rows.iter().all(|row| cluster.engine.listening_at(row.name.as_str(), row.address)));
+        assert!(rows.iter().all(|row| cluster.starts_of(row.name.as_str()) == 1), "none was started again");
     });
 }
 
 #[test]
 fn an_instance_that_lost_its_name_on_the_network_gets_it_back() {
     simulate(async {
-        let (house, app) = House::with_app().await;
-        let row = house.state(&app).await.instances.remove(0);
-        let since = house.engine.calls().len();
-        house.engine.move_behind_our_back(row.name.as_str(), row.address);
-        house.called(since, Verb::Connect, row.name.as_str()).await;
-        house.end(&app, Stage::Active).await;
+        let (cluster, app) = TestCluster::with_app().await;
+        let row = cluster.state(&app).await.instances.remove(0);
+        let since = cluster.engine.calls().len();
+        cluster.engine.move_behind_our_back(row.name.as_str(), row.address);
+        cluster.called(since, Verb::Connect, row.name.as_str()).await;
+        cluster.end(&app, Stage::Active).await;
     });
 }
 
 #[test]
 fn a_paused_container_goes_on_where_it_was() {
     simulate(async {
-        let (house, app) = House::with_app().await;
-        let names = [one_web(&house, &app).await, database(&house, &app).await.container.to_string()];
-        let since = house.engine.calls().len();
+        let (cluster, app) = TestCluster::with_app().await;
+        let names = [one_web(&cluster, &app).await, database(&cluster, &app).await.container.to_string()];
+        let since = cluster.engine.calls().len();
         for name in &names {
-            house.engine.pause_behind_our_back(name);
-            house.called(since, Verb::Start, name).await;
+            cluster.engine.pause_behind_our_back(name);
+            cluster.called(since, Verb::Start, name).await;
         }
-        house.end(&app, Stage::Active).await;
-        let stopped = house.engine.calls().split_off(since).into_iter().any(|it| it.verb == Verb::Stop);
-        assert!(!stopped && names.iter().all(|name| house.starts_of(name) == 1), "its process never ended");
+        cluster.end(&app, Stage::Active).await;
+        let stopped = cluster.engine.calls().split_off(since).into_iter().any(|it| it.verb == Verb::Stop);
+        assert!(!stopped && names.iter().all(|name| cluster.starts_of(name) == 1), "its process never ended");
     });
 }
 
 #[test]
 fn limits_and_restart_policy_are_set_back_also_when_they_changed_while_no_controller_ran() {
     simulate(async {
-        let (mut house, app) = House::with_app().await;
-        let names = [one_web(&house, &app).await, database(&house, &app).await.container.to_string()];
-        let specs: Vec<_> = names.iter().map(|name| house.engine.spec(name).unwrap().limits).collect();
+        let (mut cluster, app) = TestCluster::with_app().await;
+        let names = [one_web(&cluster, &app).await, database(&cluster, &app).await.container.to_string()];
+        let specs: Vec<_> = names.iter().map(|name| cluster.engine.spec(name).unwrap().limits).collect();
         for while_down in [false, true] {
-            let since = house.engine.calls().len();
+            let since = cluster.engine.calls().len();
             if while_down {
-                house.crash().await;
+                cluster.crash().await;
             }
             let small = Limits { cpu_millis: 10, memory_bytes: 6 << 20 };
-            names.iter().for_each(|name| house.engine.update_behind_our_back(name, small, RestartPolicy::No));
+            names.iter().for_each(|name| cluster.engine.update_behind_our_back(name, small, RestartPolicy::No));
             if while_down {
-                house.open().await;
+                cluster.open().await;
             }
             for (name, limits) in names.iter().zip(&specs) {
-                house.called(since, Verb::SetLimits, name).await;
-                let details = house
-                    .until(async || match engine::Engine::inspect(&house.engine, name).await.unwrap().unwrap() {
+                cluster.called(since, Verb::SetLimits, name).await;
+                let details = cluster
+                    .until(async || match engine::Engine::inspect(&cluster.engine, name).await.unwrap().unwrap() {
                         it if it.limits == *limits && it.restart_policy == RestartPolicy::Always => Ok(it),
                         it => Err(format!("{it:?}")),
                     })
@@ -177,108 +177,108 @@ fn limits_and_restart_policy_are_set_back_also_when_they_changed_while_no_contro
                 assert_eq!(details.container.state, ContainerState::Running);
             }
         }
-        house.end(&app, Stage::Active).await;
-        assert!(names.iter().all(|name| house.starts_of(name) == 1), "they ran on");
+        cluster.end(&app, Stage::Active).await;
+        assert!(names.iter().all(|name| cluster.starts_of(name) == 1), "they ran on");
     });
 }
 
 #[test]
 fn a_database_off_its_network_is_back_as_soon_as_an_instance_would_be() {
     simulate(async {
-        let (house, app) = House::with_app().await;
-        let row = database(&house, &app).await;
+        let (cluster, app) = TestCluster::with_app().await;
+        let row = database(&cluster, &app).await;
         let name = row.container.to_string();
         let began = Instant::now();
-        let since = house.engine.calls().len();
-        house.engine.disconnect_behind_our_back(&name);
-        house.called(since, Verb::Connect, &name).await;
+        let since = cluster.engine.calls().len();
+        cluster.engine.disconnect_behind_our_back(&name);
+        cluster.called(since, Verb::Connect, &name).await;
         let [a, b, c, _] = row.address.octets();
-        house.engine.move_behind_our_back(&name, Ipv4Addr::new(a, b, c, 200));
-        let listening = async || house.engine.listening_at(&name, row.address).then_some(()).ok_or_else(String::new);
-        house.until(listening).await;
+        cluster.engine.move_behind_our_back(&name, Ipv4Addr::new(a, b, c, 200));
+        let listening = async || cluster.engine.listening_at(&name, row.address).then_some(()).ok_or_else(String::new);
+        cluster.until(listening).await;
         println!("back after {:?} of simulated time", began.elapsed());
-        house.end(&app, Stage::Active).await;
-        assert_eq!(house.starts_of(&name), 1, "its server ran on");
+        cluster.end(&app, Stage::Active).await;
+        assert_eq!(cluster.starts_of(&name), 1, "its server ran on");
     });
 }
 
 #[test]
 fn everything_is_back_after_the_network_was_removed_while_no_controller_ran() {
     simulate(async {
-        let (mut house, app) = House::with_app().await;
-        let row = database(&house, &app).await;
-        house.crash().await;
-        let network = house.engine.network_specs().remove(0).name;
-        house.engine.remove_network_behind_our_back(&network);
-        house.open().await;
+        let (mut cluster, app) = TestCluster::with_app().await;
+        let row = database(&cluster, &app).await;
+        cluster.crash().await;
+        let network = cluster.engine.network_specs().remove(0).name;
+        cluster.engine.remove_network_behind_our_back(&network);
+        cluster.open().await;
         let listening = async || {
-            house.engine.listening_at(row.container.as_str(), row.address).then_some(()).ok_or_else(String::new)
+            cluster.engine.listening_at(row.container.as_str(), row.address).then_some(()).ok_or_else(String::new)
         };
-        house.until(listening).await;
-        house.end(&app, Stage::Active).await;
+        cluster.until(listening).await;
+        cluster.end(&app, Stage::Active).await;
     });
 }
 
 #[test]
 fn a_database_of_an_older_version_that_was_renamed_is_found_by_its_volume() {
     simulate(async {
-        let (mut house, app) = House::with_app().await;
-        let name = database(&house, &app).await.container.to_string();
-        house.crash().await;
+        let (mut cluster, app) = TestCluster::with_app().await;
+        let name = database(&cluster, &app).await.container.to_string();
+        cluster.crash().await;
         // Older versions recorded no ids.
-        house
+        cluster
             .tamper(&app, |state| {
                 let databases = state.databases.into_iter();
                 databases.map(|it| Change::Database(Database { container_id: None, ..it })).collect()
             })
             .await;
-        house.engine.rename_behind_our_back(&name, "my-db");
-        house.open().await;
-        called_so(&house, &name, &name).await;
-        house.end(&app, Stage::Active).await;
-        assert_eq!(house.starts_of(&name), 1, "no second server");
+        cluster.engine.rename_behind_our_back(&name, "my-db");
+        cluster.open().await;
+        called_so(&cluster, &name, &name).await;
+        cluster.end(&app, Stage::Active).await;
+        assert_eq!(cluster.starts_of(&name), 1, "no second server");
     });
 }
 
 #[test]
 fn a_database_is_not_started_beside_another_container_on_its_volume() {
     simulate(async {
-        let (house, app) = House::with_app().await;
-        let row = database(&house, &app).await;
+        let (cluster, app) = TestCluster::with_app().await;
+        let row = database(&cluster, &app).await;
         let name = row.container.to_string();
-        house.engine.add_foreign_on_volume("backup", &row.volume);
-        house.engine.remove_behind_our_back(&name);
-        let note = house
+        cluster.engine.add_foreign_on_volume("backup", &row.volume);
+        cluster.engine.remove_behind_our_back(&name);
+        let note = cluster
             .until(async || {
-                let restarted = house.restart(&app).await.deployment.id;
-                let ended = house.reach(&restarted, Stage::Active).await;
+                let restarted = cluster.restart(&app).await.deployment.id;
+                let ended = cluster.reach(&restarted, Stage::Active).await;
                 let notes = ended.record.notes;
                 let told = notes.iter().find(|it| it.contains("docker stop backup")).cloned();
                 told.ok_or_else(|| format!("{notes:?}"))
             })
             .await;
         assert!(note.contains("database db is down") && note.contains(&row.volume), "{note}");
-        assert_eq!(house.starts_of(&name), 1, "it was not started");
-        house.engine.remove_foreign_container("backup");
-        house.end(&app, Stage::Active).await;
-        assert_eq!(house.starts_of(&name), 2);
+        assert_eq!(cluster.starts_of(&name), 1, "it was not started");
+        cluster.engine.remove_foreign_container("backup");
+        cluster.end(&app, Stage::Active).await;
+        assert_eq!(cluster.starts_of(&name), 2);
     });
 }
 
 #[test]
 fn a_wait_for_a_database_ends_when_its_container_goes() {
     simulate(async {
-        let (house, app) = House::with_app().await;
-        let name = database(&house, &app).await.container.to_string();
+        let (cluster, app) = TestCluster::with_app().await;
+        let name = database(&cluster, &app).await.container.to_string();
         let brisk = Behaviour { ready_after: Duration::from_millis(300), ..Behaviour::default() };
-        house.engine.add_image("postgres:17", Behaviour { never_ready: true, ..brisk.clone() });
-        let since = house.engine.calls().len();
-        house.engine.remove_behind_our_back(&name);
-        house.called(since, Verb::Start, &name).await;
-        house.engine.add_image("postgres:17", brisk);
+        cluster.engine.add_image("postgres:17", Behaviour { never_ready: true, ..brisk.clone() });
+        let since = cluster.engine.calls().len();
+        cluster.engine.remove_behind_our_back(&name);
+        cluster.called(since, Verb::Start, &name).await;
+        cluster.engine.add_image("postgres:17", brisk);
         let began = Instant::now();
-        house.engine.remove_behind_our_back(&name);
-        house.end(&app, Stage::Active).await;
+        cluster.engine.remove_behind_our_back(&name);
+        cluster.end(&app, Stage::Active).await;
         assert!(began.elapsed() < Duration::from_secs(30), "{:?} of simulated time", began.elapsed());
     });
 }
@@ -286,47 +286,48 @@ fn a_wait_for_a_database_ends_when_its_container_goes() {
 #[test]
 fn an_address_that_something_else_has_is_left_to_it() {
     simulate(async {
-        let (house, app) = House::with_app().await;
-        let network = house.engine.network_specs().remove(0);
-        let state = house.state(&app).await;
+        let (cluster, app) = TestCluster::with_app().await;
+        let network = cluster.engine.network_specs().remove(0);
+        let state = cluster.state(&app).await;
         let recorded: Vec<_> =
             state.instances.iter().map(|it| it.address).chain([state.databases[0].address]).collect();
         let [a, b, c, _] = network.gateway.octets();
         let theirs = (2..40).map(|host| Ipv4Addr::new(a, b, c, host)).filter(|address| !recorded.contains(address));
         let theirs: Vec<_> = theirs.collect();
         for (at, address) in theirs.iter().enumerate() {
-            house.engine.add_foreign_on_network(&format!("theirs-{at}"), &network.name, *address);
+            cluster.engine.add_foreign_on_network(&format!("theirs-{at}"), &network.name, *address);
         }
         // Instances and a job.
-        house.update(&app, "2").await;
-        house.end(&app, Stage::Active).await;
-        assert!(house.state(&app).await.instances.iter().all(|it| !theirs.contains(&it.address)));
+        cluster.update(&app, "2").await;
+        cluster.end(&app, Stage::Active).await;
+        assert!(cluster.state(&app).await.instances.iter().all(|it| !theirs.contains(&it.address)));
         // One that serves and cannot have its own back.
-        let row = house.state(&app).await.instances.remove(0);
-        house.engine.disconnect_behind_our_back(row.name.as_str());
-        house.engine.add_foreign_on_network("thief", &network.name, row.address);
-        house
+        let row = cluster.state(&app).await.instances.remove(0);
+        cluster.engine.disconnect_behind_our_back(row.name.as_str());
+        cluster.engine.add_foreign_on_network("thief", &network.name, row.address);
+        cluster
             .until(async || {
-                let now = house.state(&app).await.instances.into_iter().find(|it| it.name == row.name).unwrap().address;
+                let now =
+                    cluster.state(&app).await.instances.into_iter().find(|it| it.name == row.name).unwrap().address;
                 if now == row.address { Err(now.to_string()) } else { Ok(()) }
             })
             .await;
-        house.end(&app, Stage::Active).await;
+        cluster.end(&app, Stage::Active).await;
     });
 }
 
 #[test]
 fn a_deletion_waits_for_what_is_on_the_network_and_ends_when_that_has_left() {
     simulate(async {
-        let (house, app) = House::with_app().await;
-        let network = house.engine.network_specs().remove(0);
+        let (cluster, app) = TestCluster::with_app().await;
+        let network = cluster.engine.network_specs().remove(0);
         let [a, b, c, _] = network.gateway.octets();
-        house.engine.add_foreign_on_network("theirs", &network.name, Ipv4Addr::new(a, b, c, 250));
-        house.controller().delete_app(&app).await.unwrap();
-        let tries = || house.engine.calls().iter().filter(|it| it.verb == Verb::RemoveNetwork).count();
-        house.until(async || if tries() > 3 { Ok(()) } else { Err("not tried yet".into()) }).await;
-        assert!(house.store().app(&app).await.unwrap().is_some(), "its records stay until all is gone");
-        house.engine.remove_foreign_container("theirs");
-        house.gone(&app).await;
+        cluster.engine.add_foreign_on_network("theirs", &network.name, Ipv4Addr::new(a, b, c, 250));
+        cluster.controller().delete_app(&app).await.unwrap();
+        let tries = || cluster.engine.calls().iter().filter(|it| it.verb == Verb::RemoveNetwork).count();
+        cluster.until(async || if tries() > 3 { Ok(()) } else { Err("not tried yet".into()) }).await;
+        assert!(cluster.store().app(&app).await.unwrap().is_some(), "its records stay until all is gone");
+        cluster.engine.remove_foreign_container("theirs");
+        cluster.gone(&app).await;
     });
 }

@@ -4,7 +4,7 @@ use rollout::deployment::Stage;
 use rollout::ids::{AppId, DeploymentId};
 use store::records::Served;
 
-use super::house::House;
+use super::cluster::TestCluster;
 use super::simulation::simulate;
 
 #[derive(Clone, Copy, PartialEq)]
@@ -17,38 +17,38 @@ enum Dies {
 
 /// Five requests while the first instance comes up, and three later; somebody dies between.
 async fn told(dies: Dies, read_before: bool) -> Served {
-    let (mut house, app) = House::with_app().await;
-    house.update(&app, "slow").await;
-    let id = house.newest(&app).await.id;
-    until_counted_for(&house, &id, 0).await;
+    let (mut cluster, app) = TestCluster::with_app().await;
+    cluster.update(&app, "slow").await;
+    let id = cluster.newest(&app).await.id;
+    until_counted_for(&cluster, &id, 0).await;
     // The record begins before the table that counts for it is in force.
-    until_window(&house, &app, &id).await;
-    house.ingress.serve(5);
+    until_window(&cluster, &app, &id).await;
+    cluster.ingress.serve(5);
     if read_before {
         // With the table of the first new instance.
-        until_counted_for(&house, &id, 5).await;
+        until_counted_for(&cluster, &id, 5).await;
     }
     if matches!(dies, Dies::Controller | Dies::Both) {
-        house.crash().await;
+        cluster.crash().await;
     }
     if matches!(dies, Dies::Ingress | Dies::Both) {
-        house.ingress.die();
-        house.ingress.recover();
+        cluster.ingress.die();
+        cluster.ingress.recover();
     }
     if matches!(dies, Dies::Controller | Dies::Both) {
-        house.open().await;
+        cluster.open().await;
     }
-    until_window(&house, &app, &id).await;
-    house.ingress.serve(3);
-    house.settle(&app, Stage::Active).await;
-    house.deployment(&id).await.record.served.unwrap()
+    until_window(&cluster, &app, &id).await;
+    cluster.ingress.serve(3);
+    cluster.settle(&app, Stage::Active).await;
+    cluster.deployment(&id).await.record.served.unwrap()
 }
 
 /// Until so much is on record of a deployment that rolls.
-async fn until_counted_for(house: &House, id: &DeploymentId, requests: u64) {
-    house
+async fn until_counted_for(cluster: &TestCluster, id: &DeploymentId, requests: u64) {
+    cluster
         .until(async || {
-            let deployment = house.deployment(id).await;
+            let deployment = cluster.deployment(id).await;
             let kept: u64 = deployment.record.counted.iter().map(|it| it.served.requests).sum();
             let rolls = deployment.stage == Stage::Rolling && !deployment.record.counted.is_empty();
             (rolls && kept == requests).then_some(()).ok_or_else(|| format!("{:?}", deployment.record))
@@ -57,11 +57,11 @@ async fn until_counted_for(house: &House, id: &DeploymentId, requests: u64) {
 }
 
 /// Until a table of an ingress that lives counts for this deployment.
-async fn until_window(house: &House, app: &AppId, id: &DeploymentId) {
-    house
+async fn until_window(cluster: &TestCluster, app: &AppId, id: &DeploymentId) {
+    cluster
         .until(async || {
-            let counted = house.controller().0.shared.front.count(app.as_str(), id.as_str()).await;
-            let newest = house.ingress.taken().last().map(|it| it.table.apps[0].window.clone());
+            let counted = cluster.controller().0.shared.ingress.count(app.as_str(), id.as_str()).await;
+            let newest = cluster.ingress.taken().last().map(|it| it.table.apps[0].window.clone());
             let counts = counted.is_some() && newest.as_deref() == Some(id.as_str());
             counts.then_some(()).ok_or_else(|| format!("{newest:?}"))
         })
@@ -79,16 +79,16 @@ fn what_is_counted_while_a_deployment_rolls_is_on_its_record() {
 #[test]
 fn what_is_served_while_a_job_runs_before_the_roll_is_not_on_its_record() {
     simulate(async {
-        let (house, app) = House::with_app().await;
-        house.update(&app, "slow").await;
-        let id = house.newest(&app).await.id;
-        house.reach(&id, Stage::Preparing).await;
-        house.ingress.serve(7);
-        until_counted_for(&house, &id, 0).await;
-        until_window(&house, &app, &id).await;
-        house.ingress.serve(5);
-        house.settle(&app, Stage::Active).await;
-        assert_eq!(house.deployment(&id).await.record.served.unwrap().requests, 5);
+        let (cluster, app) = TestCluster::with_app().await;
+        cluster.update(&app, "slow").await;
+        let id = cluster.newest(&app).await.id;
+        cluster.reach(&id, Stage::Preparing).await;
+        cluster.ingress.serve(7);
+        until_counted_for(&cluster, &id, 0).await;
+        until_window(&cluster, &app, &id).await;
+        cluster.ingress.serve(5);
+        cluster.settle(&app, Stage::Active).await;
+        assert_eq!(cluster.deployment(&id).await.record.served.unwrap().requests, 5);
     });
 }
 
@@ -117,11 +117,11 @@ fn of_an_ingress_that_dies_the_last_reading_counts_and_the_record_says_that_ther
 #[test]
 fn what_was_open_before_the_roll_and_what_it_cut_is_on_its_record() {
     simulate(async {
-        let (mut house, app) = House::with_app().await;
-        house.update(&app, "slow").await;
-        let id = house.newest(&app).await.id;
-        until_window(&house, &app, &id).await;
-        house.ingress.count(|counters| {
+        let (mut cluster, app) = TestCluster::with_app().await;
+        cluster.update(&app, "slow").await;
+        let id = cluster.newest(&app).await.id;
+        until_window(&cluster, &app, &id).await;
+        cluster.ingress.count(|counters| {
             counters.open_at_start += 2;
             counters.failed += 2;
             counters.requests_cut += 1;
@@ -130,10 +130,10 @@ fn what_was_open_before_the_roll_and_what_it_cut_is_on_its_record() {
             counters.upgraded_cut += 1;
         });
         // A controller that dies meanwhile loses none of it.
-        house.crash().await;
-        house.open().await;
-        house.settle(&app, Stage::Active).await;
-        let served = house.deployment(&id).await.record.served.unwrap();
+        cluster.crash().await;
+        cluster.open().await;
+        cluster.settle(&app, Stage::Active).await;
+        let served = cluster.deployment(&id).await.record.served.unwrap();
         assert_eq!((served.open_at_start, served.failed, served.upgraded), (2, 2, 1));
         assert_eq!((served.requests_cut, served.uploads_cut, served.upgraded_cut), (1, 1, 1));
     });

@@ -8,27 +8,27 @@ use rollout::deployment::Stage;
 use rollout::ids::AppId;
 use tokio::time::sleep;
 
-use super::house::House;
+use super::cluster::TestCluster;
 use super::simulation::simulate;
 
-async fn one_web(house: &House, app: &AppId) -> String {
-    house.names(app, "web").await.pop_first().unwrap()
+async fn one_web(cluster: &TestCluster, app: &AppId) -> String {
+    cluster.names(app, "web").await.pop_first().unwrap()
 }
 
 #[test]
 fn an_instance_removed_behind_our_back_is_replaced() {
     simulate(async {
-        let (house, app) = House::with_app().await;
+        let (cluster, app) = TestCluster::with_app().await;
         for component in ["web", "mill"] {
-            let gone = house.names(&app, component).await.pop_first().unwrap();
-            house.engine.remove_behind_our_back(&gone);
-            house
-                .until(async || match house.names(&app, component).await.contains(&gone) {
+            let gone = cluster.names(&app, component).await.pop_first().unwrap();
+            cluster.engine.remove_behind_our_back(&gone);
+            cluster
+                .until(async || match cluster.names(&app, component).await.contains(&gone) {
                     true => Err(format!("{gone} is still on record")),
                     false => Ok(()),
                 })
                 .await;
-            house.end(&app, Stage::Active).await;
+            cluster.end(&app, Stage::Active).await;
         }
     });
 }
@@ -36,46 +36,46 @@ fn an_instance_removed_behind_our_back_is_replaced() {
 #[test]
 fn an_instance_stopped_or_disconnected_by_hand_is_brought_back() {
     simulate(async {
-        let (house, app) = House::with_app().await;
-        let name = one_web(&house, &app).await;
-        let since = house.engine.calls().len();
-        house.engine.set_restart_policy(&name, RestartPolicy::No).await.unwrap();
-        house.engine.stop(&name, Duration::ZERO).await.unwrap();
-        house.called(since, Verb::Start, &name).await;
-        house.end(&app, Stage::Active).await;
-        house.engine.disconnect_behind_our_back(&name);
-        house.called(since, Verb::Connect, &name).await;
-        house.end(&app, Stage::Active).await;
-        assert!(house.names(&app, "web").await.contains(&name), "it was brought back, not replaced");
+        let (cluster, app) = TestCluster::with_app().await;
+        let name = one_web(&cluster, &app).await;
+        let since = cluster.engine.calls().len();
+        cluster.engine.set_restart_policy(&name, RestartPolicy::No).await.unwrap();
+        cluster.engine.stop(&name, Duration::ZERO).await.unwrap();
+        cluster.called(since, Verb::Start, &name).await;
+        cluster.end(&app, Stage::Active).await;
+        cluster.engine.disconnect_behind_our_back(&name);
+        cluster.called(since, Verb::Connect, &name).await;
+        cluster.end(&app, Stage::Active).await;
+        assert!(cluster.names(&app, "web").await.contains(&name), "it was brought back, not replaced");
     });
 }
 
 #[test]
 fn a_crash_of_an_instance_is_the_engines_to_repair() {
     simulate(async {
-        let (house, app) = House::with_app().await;
-        let names = house.names(&app, "web").await;
+        let (cluster, app) = TestCluster::with_app().await;
+        let names = cluster.names(&app, "web").await;
         for name in &names {
-            house.engine.exit(name, 1);
+            cluster.engine.exit(name, 1);
         }
-        house.end(&app, Stage::Active).await;
-        assert_eq!(house.names(&app, "web").await, names);
-        assert!(names.iter().all(|name| house.starts_of(name) == 2), "each was started once more, by the engine");
+        cluster.end(&app, Stage::Active).await;
+        assert_eq!(cluster.names(&app, "web").await, names);
+        assert!(names.iter().all(|name| cluster.starts_of(name) == 2), "each was started once more, by the engine");
     });
 }
 
 #[test]
 fn a_database_that_somebody_removed_comes_back_on_its_volume() {
     simulate(async {
-        let (house, app) = House::with_app().await;
-        let database = house.state(&app).await.databases.remove(0);
+        let (cluster, app) = TestCluster::with_app().await;
+        let database = cluster.state(&app).await.databases.remove(0);
         let name = database.container.to_string();
-        let since = house.engine.calls().len();
-        house.engine.remove_behind_our_back(&name);
-        house.called(since, Verb::Start, &name).await;
-        house.end(&app, Stage::Active).await;
-        assert_eq!(house.engine.spec(&name).unwrap().volume.unwrap().volume, database.volume);
-        let details = house.until(async || Ok(house.engine.inspect(&name).await.unwrap().unwrap())).await;
+        let since = cluster.engine.calls().len();
+        cluster.engine.remove_behind_our_back(&name);
+        cluster.called(since, Verb::Start, &name).await;
+        cluster.end(&app, Stage::Active).await;
+        assert_eq!(cluster.engine.spec(&name).unwrap().volume.unwrap().volume, database.volume);
+        let details = cluster.until(async || Ok(cluster.engine.inspect(&name).await.unwrap().unwrap())).await;
         assert_eq!(details.restart_policy, RestartPolicy::Always);
     });
 }
@@ -83,36 +83,36 @@ fn a_database_that_somebody_removed_comes_back_on_its_volume() {
 #[test]
 fn a_container_that_carries_our_mark_and_is_on_no_record_is_removed() {
     simulate(async {
-        let (house, app) = House::with_app().await;
-        let mut spec = house.engine.spec(&one_web(&house, &app).await).unwrap();
+        let (cluster, app) = TestCluster::with_app().await;
+        let mut spec = cluster.engine.spec(&one_web(&cluster, &app).await).unwrap();
         spec.name.push_str("-left-over");
         spec.network = None;
-        house.engine.create(&spec).await.unwrap();
-        house.engine.start(&spec.name).await.unwrap();
-        house.end(&app, Stage::Active).await;
-        assert!(house.engine.spec(&spec.name).is_none());
+        cluster.engine.create(&spec).await.unwrap();
+        cluster.engine.start(&spec.name).await.unwrap();
+        cluster.end(&app, Stage::Active).await;
+        assert!(cluster.engine.spec(&spec.name).is_none());
     });
 }
 
 #[test]
 fn containers_and_networks_of_a_deleted_app_are_removed_and_those_of_one_that_was_never_heard_of_stay() {
     simulate(async {
-        let (house, app) = House::with_app().await;
-        let mut spec = house.engine.spec(&one_web(&house, &app).await).unwrap();
+        let (cluster, app) = TestCluster::with_app().await;
+        let mut spec = cluster.engine.spec(&one_web(&cluster, &app).await).unwrap();
         spec.name.push_str("-of-another");
         spec.network = None;
         spec.identity.app = "00000000-0000-0000-0000-000000000000".into();
-        house.engine.create(&spec).await.unwrap();
-        let mut network = house.engine.network_specs().remove(0);
+        cluster.engine.create(&spec).await.unwrap();
+        let mut network = cluster.engine.network_specs().remove(0);
         network.name.push_str("-of-another");
         network.subnet = "10.255.0.0/24".into();
         network.identity.app = spec.identity.app.clone();
-        house.engine.ensure_network(&network).await.unwrap();
+        cluster.engine.ensure_network(&network).await.unwrap();
         sleep(Duration::from_secs(120)).await;
-        assert!(house.engine.containers().iter().any(|it| it.name == spec.name), "the database may be older");
-        assert_eq!(house.engine.network_specs().len(), 2);
-        house.store().remember_deleted(&spec.identity.app.as_str().into()).await.unwrap();
-        house.end(&app, Stage::Active).await;
+        assert!(cluster.engine.containers().iter().any(|it| it.name == spec.name), "the database may be older");
+        assert_eq!(cluster.engine.network_specs().len(), 2);
+        cluster.store().remember_deleted(&spec.identity.app.as_str().into()).await.unwrap();
+        cluster.end(&app, Stage::Active).await;
     });
 }
 
@@ -120,33 +120,33 @@ fn containers_and_networks_of_a_deleted_app_are_removed_and_those_of_one_that_wa
 #[test]
 fn ends_that_the_engine_repairs_are_counted_and_named() {
     simulate(async {
-        let (mut house, app) = House::with_app().await;
-        let name = one_web(&house, &app).await;
-        let restarts = async |house: &House| {
-            let rows = house.state(&app).await.instances;
+        let (mut cluster, app) = TestCluster::with_app().await;
+        let name = one_web(&cluster, &app).await;
+        let restarts = async |cluster: &TestCluster| {
+            let rows = cluster.state(&app).await.instances;
             rows.into_iter().find(|it| it.name.as_str() == name).unwrap().restarts
         };
-        let reaches = async |house: &House, count: u64| {
-            house
-                .until(async || match restarts(house).await {
+        let reaches = async |cluster: &TestCluster, count: u64| {
+            cluster
+                .until(async || match restarts(cluster).await {
                     it if it.count == count => Ok(it.last.unwrap()),
                     it => Err(format!("{it:?}")),
                 })
                 .await
         };
-        house.engine.exit(&name, 3);
-        assert_eq!(reaches(&house, 1).await.code, Some(3));
-        house.end(&app, Stage::Active).await;
-        house.engine.run_out_of_memory(&name);
-        assert!(reaches(&house, 2).await.out_of_memory);
-        house.end(&app, Stage::Active).await;
+        cluster.engine.exit(&name, 3);
+        assert_eq!(reaches(&cluster, 1).await.code, Some(3));
+        cluster.end(&app, Stage::Active).await;
+        cluster.engine.run_out_of_memory(&name);
+        assert!(reaches(&cluster, 2).await.out_of_memory);
+        cluster.end(&app, Stage::Active).await;
         // While no controller is there to hear of it.
-        house.crash().await;
-        house.engine.exit(&name, 4);
-        house.open().await;
-        assert!(!reaches(&house, 3).await.out_of_memory);
-        house.end(&app, Stage::Active).await;
-        let shown = house.controller().instances(&app).await.unwrap();
+        cluster.crash().await;
+        cluster.engine.exit(&name, 4);
+        cluster.open().await;
+        assert!(!reaches(&cluster, 3).await.out_of_memory);
+        cluster.end(&app, Stage::Active).await;
+        let shown = cluster.controller().instances(&app).await.unwrap();
         let shown = shown.into_iter().find(|it| it.instance_name.as_str() == name).unwrap();
         assert_eq!(shown.restarts, 3);
     });
@@ -155,13 +155,13 @@ fn ends_that_the_engine_repairs_are_counted_and_named() {
 #[test]
 fn a_new_instance_that_runs_out_of_memory_is_told_so() {
     simulate(async {
-        let (house, app) = House::with_app().await;
-        let since = house.engine.calls().len();
-        house.update(&app, "stuck").await;
-        let started = house.called(since, Verb::Start, "-web-").await;
-        house.engine.run_out_of_memory(&started.what);
-        house.settle(&app, Stage::Failed).await;
-        let said = house.newest(&app).await.failure.unwrap().message;
+        let (cluster, app) = TestCluster::with_app().await;
+        let since = cluster.engine.calls().len();
+        cluster.update(&app, "stuck").await;
+        let started = cluster.called(since, Verb::Start, "-web-").await;
+        cluster.engine.run_out_of_memory(&started.what);
+        cluster.settle(&app, Stage::Failed).await;
+        let said = cluster.newest(&app).await.failure.unwrap().message;
         assert!(said.starts_with("web.0 ran out of memory before it was ready: it may take 512 MiB"), "{said}");
     });
 }
@@ -172,26 +172,26 @@ fn a_clock_that_jumps_ends_no_wait_early_and_hangs_none() {
     use crate::clock::tests::SET;
     const HOURS: i64 = 8 * 3_600_000;
     simulate(async {
-        let (house, app) = House::with_app().await;
+        let (cluster, app) = TestCluster::with_app().await;
         for by in [HOURS, -2 * HOURS] {
-            let since = house.engine.calls().len();
-            house.update(&app, "slow").await;
-            house.called(since, Verb::Start, "-web-").await;
+            let since = cluster.engine.calls().len();
+            cluster.update(&app, "slow").await;
+            cluster.called(since, Verb::Start, "-web-").await;
             SET.set(SET.get() + by);
-            house.settle(&app, Stage::Active).await;
-            let shown = house.newest(&app).await.updated;
+            cluster.settle(&app, Stage::Active).await;
+            let shown = cluster.newest(&app).await.updated;
             assert!(crate::clock::now().since(shown) < Duration::from_secs(60), "what people read is right");
 
-            let since = house.engine.calls().len();
-            house.update(&app, "stuck").await;
-            house.called(since, Verb::Start, "-web-").await;
+            let since = cluster.engine.calls().len();
+            cluster.update(&app, "stuck").await;
+            cluster.called(since, Verb::Start, "-web-").await;
             SET.set(SET.get() + by);
             let begun = tokio::time::Instant::now();
-            house.settle(&app, Stage::Failed).await;
+            cluster.settle(&app, Stage::Failed).await;
             assert!(begun.elapsed() > Duration::from_secs(25), "its time was not over");
             assert!(begun.elapsed() < Duration::from_secs(120), "its time was over");
-            house.update(&app, "1").await;
-            house.settle(&app, Stage::Active).await;
+            cluster.update(&app, "1").await;
+            cluster.settle(&app, Stage::Active).await;
         }
         SET.set(0);
     });
@@ -201,14 +201,14 @@ fn a_clock_that_jumps_ends_no_wait_early_and_hangs_none() {
 #[test]
 fn an_end_that_the_list_shows_late_is_noticed_before_the_next_full_list() {
     simulate(async {
-        let (house, app) = House::with_app().await;
-        house.engine.list_late(Duration::from_millis(700));
-        let since = house.engine.calls().len();
-        house.update(&app, "stuck").await;
-        let started = house.called(since, Verb::Start, "-web-").await;
+        let (cluster, app) = TestCluster::with_app().await;
+        cluster.engine.list_late(Duration::from_millis(700));
+        let since = cluster.engine.calls().len();
+        cluster.update(&app, "stuck").await;
+        let started = cluster.called(since, Verb::Start, "-web-").await;
         let ended = tokio::time::Instant::now();
-        house.engine.exit(&started.what, 2);
-        house.until(async || house.newest(&app).await.failure.map(drop).ok_or("no failure yet".to_owned())).await;
+        cluster.engine.exit(&started.what, 2);
+        cluster.until(async || cluster.newest(&app).await.failure.map(drop).ok_or("no failure yet".to_owned())).await;
         assert!(ended.elapsed() < Duration::from_secs(3), "noticed after {:?}", ended.elapsed());
     });
 }

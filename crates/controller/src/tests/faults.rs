@@ -4,7 +4,7 @@ use engine::fake::{Call, FakeEngine, Verb};
 use rollout::deployment::Stage;
 use rollout::ids::AppId;
 
-use super::house::House;
+use super::cluster::TestCluster;
 use super::simulation::simulate;
 
 /// What is asked of the app while a call fails.
@@ -63,56 +63,56 @@ fn a_deletion_leaves_nothing_whichever_reply_is_lost() {
 }
 
 async fn each_call_once(story: Story, fault: Fault) {
-    let house = House::new().await;
-    let undisturbed = tell(&house, story, || {}).await;
+    let cluster = TestCluster::new().await;
+    let undisturbed = tell(&cluster, story, || {}).await;
     for (verb, count) in counted(&undisturbed) {
         for nth in 1..=count.min(CALLS_OF_A_VERB) {
             eprintln!("{verb:?} call {nth}");
-            tell(&house, story, || fault(&house.engine, verb, nth)).await;
+            tell(&cluster, story, || fault(&cluster.engine, verb, nth)).await;
         }
     }
 }
 
 /// Tells the story once, from nothing to nothing, and returns the calls it made while things could go wrong.
-async fn tell(house: &House, story: Story, go_wrong: impl FnOnce()) -> Vec<Call> {
+async fn tell(cluster: &TestCluster, story: Story, go_wrong: impl FnOnce()) -> Vec<Call> {
     let since;
     let app = if let Story::Create = story {
-        since = house.engine.calls().len();
+        since = cluster.engine.calls().len();
         go_wrong();
-        house.create("1").await
+        cluster.create("1").await
     } else {
-        let app = house.create("1").await;
-        house.settle(&app, Stage::Active).await;
-        since = house.engine.calls().len();
+        let app = cluster.create("1").await;
+        cluster.settle(&app, Stage::Active).await;
+        since = cluster.engine.calls().len();
         go_wrong();
         app
     };
     match story {
         Story::Create | Story::Delete => {}
-        Story::Restart => drop(house.restart(&app).await),
-        Story::Update => house.update(&app, "2").await,
+        Story::Restart => drop(cluster.restart(&app).await),
+        Story::Update => cluster.update(&app, "2").await,
     }
     if let Story::Delete = story {
-        house.controller().delete_app(&app).await.unwrap();
-        house.gone(&app).await;
-        return house.engine.calls().split_off(since);
+        cluster.controller().delete_app(&app).await.unwrap();
+        cluster.gone(&app).await;
+        return cluster.engine.calls().split_off(since);
     }
-    house.settle(&app, Stage::Active).await;
-    let calls = house.engine.calls().split_off(since);
+    cluster.settle(&app, Stage::Active).await;
+    let calls = cluster.engine.calls().split_off(since);
     if !matches!(story, Story::Create) {
-        house.check_capacity(since);
+        cluster.check_capacity(since);
     }
-    check_jobs(house, &app, story).await;
-    house.controller().delete_app(&app).await.unwrap();
-    house.gone(&app).await;
+    check_jobs(cluster, &app, story).await;
+    cluster.controller().delete_app(&app).await.unwrap();
+    cluster.gone(&app).await;
     calls
 }
 
 /// A deployment runs its job once; a restart runs none.
-async fn check_jobs(house: &House, app: &AppId, story: Story) {
-    let runs = house.state(app).await.job_runs;
+async fn check_jobs(cluster: &TestCluster, app: &AppId, story: Story) {
+    let runs = cluster.state(app).await.job_runs;
     let deployments = if let Story::Update = story { 2 } else { 1 };
-    let starts: Vec<_> = runs.iter().map(|it| house.starts_of(it.name.as_str())).collect();
+    let starts: Vec<_> = runs.iter().map(|it| cluster.starts_of(it.name.as_str())).collect();
     assert!(starts.len() <= deployments && starts.iter().all(|it| *it == 1), "{starts:?} {runs:#?}");
 }
 

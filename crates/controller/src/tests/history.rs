@@ -6,7 +6,7 @@ use rollout::job::JobPhase;
 use rollout::time::Timestamp;
 use store::records::{App, AppState, Change, Deployment, JobRun};
 
-use super::house::House;
+use super::cluster::TestCluster;
 use super::simulation::simulate;
 use crate::clock;
 
@@ -35,28 +35,28 @@ fn long_life(state: AppState) -> Vec<Change> {
 #[test]
 fn an_app_keeps_its_newest_hundred_deployments_and_the_one_that_serves() {
     simulate(async {
-        let (mut house, app) = House::with_app().await;
-        let logs = house.controller().0.directory.logs().join(app.as_str());
+        let (mut cluster, app) = TestCluster::with_app().await;
+        let logs = cluster.controller().0.directory.logs().join(app.as_str());
         for number in [15, 150] {
             std::fs::create_dir_all(logs.join(id(number).as_str())).unwrap();
         }
-        house.crash().await;
-        house.tamper(&app, long_life).await;
-        house.open().await;
+        cluster.crash().await;
+        cluster.tamper(&app, long_life).await;
+        cluster.open().await;
 
-        let left = until_left(&house, &app, 102).await;
+        let left = until_left(&cluster, &app, 102).await;
         assert_eq!(left[..3], [1, 10, 51], "the one that serves, the one of today, and the newest hundred");
         assert!(!logs.join(id(15).as_str()).exists() && logs.join(id(150).as_str()).exists());
-        assert!(house.store().job_runs(&id(15)).await.unwrap().is_empty());
-        assert_eq!(house.store().job_runs(&id(150)).await.unwrap().len(), 1);
-        assert_eq!(house.ingress.upstreams("web").len(), 2);
+        assert!(cluster.store().job_runs(&id(15)).await.unwrap().is_empty());
+        assert_eq!(cluster.store().job_runs(&id(150)).await.unwrap().len(), 1);
+        assert_eq!(cluster.ingress.upstreams("web").len(), 2);
     });
 }
 
-async fn until_left(house: &House, app: &AppId, count: usize) -> Vec<u64> {
-    house
+async fn until_left(cluster: &TestCluster, app: &AppId, count: usize) -> Vec<u64> {
+    cluster
         .until(async || {
-            let (left, total) = house.store().deployments(app, 0, u64::MAX).await.unwrap();
+            let (left, total) = cluster.store().deployments(app, 0, u64::MAX).await.unwrap();
             let mut numbers: Vec<_> = left.into_iter().map(|it| it.number).collect();
             numbers.sort();
             (numbers.len() == count).then_some(numbers).ok_or_else(|| format!("{total} left"))

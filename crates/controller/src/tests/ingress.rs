@@ -10,8 +10,8 @@ use ingress::control::News;
 use ingress::protocol::{Counters, Open, RouteTable, Status};
 use tokio::sync::{broadcast, watch};
 
-use crate::front::door::Opened;
-use crate::front::{Door, Doors, Unsent};
+use crate::ingress_client::connection::Opened;
+use crate::ingress_client::{IngressConnection, IngressConnector, Unsent};
 
 /// A table that came into force.
 #[derive(Debug, Clone)]
@@ -172,7 +172,7 @@ impl MemoryIngress {
 }
 
 #[async_trait]
-impl Doors for MemoryIngress {
+impl IngressConnector for MemoryIngress {
     async fn open(&self) -> Result<Opened, String> {
         let mut state = self.state();
         if state.dead {
@@ -181,12 +181,12 @@ impl Doors for MemoryIngress {
         state.opened += 1;
         state.listens_to_another = false;
         let table = state.taken.last().map(|it| it.table.clone()).unwrap_or_default();
-        Ok(Opened { door: Arc::new(self.clone()), table })
+        Ok(Opened { connection: Arc::new(self.clone()), table })
     }
 }
 
 #[async_trait]
-impl Door for MemoryIngress {
+impl IngressConnection for MemoryIngress {
     async fn set_table(&self, table: RouteTable) -> Result<(), Unsent> {
         tokio::task::yield_now().await;
         if self.state().refuses {

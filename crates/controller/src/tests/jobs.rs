@@ -9,57 +9,57 @@ use futures::StreamExt;
 use rollout::deployment::Stage;
 use rollout::ids::AppId;
 
-use super::house::{House, caller, spec};
+use super::cluster::{TestCluster, caller, spec};
 use super::simulation::simulate;
 use crate::view::{LogKind, LogQuestion};
 
 /// Jobs that end with this code, on an engine that takes its time to hand out what they wrote.
-async fn house_of_jobs(code: i64) -> House {
-    let house = House::new().await;
+async fn house_of_jobs(code: i64) -> TestCluster {
+    let cluster = TestCluster::new().await;
     let ends = Behaviour { exits_with: Some(code), ready_after: Duration::from_secs(2), ..Behaviour::default() };
-    house.engine.add_image("test/migrate:1", ends);
-    house.engine.answer_late(Verb::Logs, 1, Duration::from_secs(5));
-    house
+    cluster.engine.add_image("test/migrate:1", ends);
+    cluster.engine.answer_late(Verb::Logs, 1, Duration::from_secs(5));
+    cluster
 }
 
 /// Makes the app with its job at this place, lets the job say one line, and waits for the deployment's end.
-async fn create_until(house: &House, kind: JobKind, stage: Stage) -> AppId {
+async fn create_until(cluster: &TestCluster, kind: JobKind, stage: Stage) -> AppId {
     let mut wanted = spec("1");
     wanted.jobs[0].kind = Some(kind);
-    let created = house.controller().create_app(wanted, &caller()).await.unwrap().app;
-    let job = house.called(0, Verb::Start, "-migrate-").await.what;
-    house.engine.say(&job, LogStream::Out, "moving the tables");
-    let deployment = house.newest(&created.id).await.id;
-    house.reach(&deployment, stage).await;
+    let created = cluster.controller().create_app(wanted, &caller()).await.unwrap().app;
+    let job = cluster.called(0, Verb::Start, "-migrate-").await.what;
+    cluster.engine.say(&job, LogStream::Out, "moving the tables");
+    let deployment = cluster.newest(&created.id).await.id;
+    cluster.reach(&deployment, stage).await;
     created.id
 }
 
-async fn kept_lines(house: &House, app: &AppId) -> Vec<String> {
-    let deployment = Some(house.newest(app).await.id);
+async fn kept_lines(cluster: &TestCluster, app: &AppId) -> Vec<String> {
+    let deployment = Some(cluster.newest(app).await.id);
     let component = Some("migrate".to_owned());
     let question =
         LogQuestion { app: app.clone(), deployment, component, kind: LogKind::Deploy, follow: false, tail: None };
-    let lines = house.controller().logs(question).await.unwrap();
+    let lines = cluster.controller().logs(question).await.unwrap();
     lines.map(|line| line.unwrap().text).collect().await
 }
 
 #[test]
 fn the_log_of_a_job_is_there_when_its_deployment_serves() {
     simulate(async {
-        let house = house_of_jobs(0).await;
-        let app = create_until(&house, JobKind::PostDeploy, Stage::Active).await;
-        assert_eq!(kept_lines(&house, &app).await, ["moving the tables"]);
-        house.settle(&app, Stage::Active).await;
-        assert_eq!(kept_lines(&house, &app).await, ["moving the tables"], "its container is gone");
+        let cluster = house_of_jobs(0).await;
+        let app = create_until(&cluster, JobKind::PostDeploy, Stage::Active).await;
+        assert_eq!(kept_lines(&cluster, &app).await, ["moving the tables"]);
+        cluster.settle(&app, Stage::Active).await;
+        assert_eq!(kept_lines(&cluster, &app).await, ["moving the tables"], "its container is gone");
     });
 }
 
 #[test]
 fn the_log_of_a_job_is_there_when_its_deployment_failed_by_it() {
     simulate(async {
-        let house = house_of_jobs(3).await;
-        let app = create_until(&house, JobKind::PreDeploy, Stage::Failed).await;
-        assert_eq!(kept_lines(&house, &app).await, ["moving the tables"]);
+        let cluster = house_of_jobs(3).await;
+        let app = create_until(&cluster, JobKind::PreDeploy, Stage::Failed).await;
+        assert_eq!(kept_lines(&cluster, &app).await, ["moving the tables"]);
     });
 }
 
@@ -67,13 +67,13 @@ fn the_log_of_a_job_is_there_when_its_deployment_failed_by_it() {
 #[test]
 fn the_log_of_a_job_that_was_canceled_is_kept() {
     simulate(async {
-        let house = house_of_jobs(0).await;
-        let app = house.create("1").await;
-        let job = house.called(0, Verb::Start, "-migrate-").await.what;
-        house.engine.say(&job, LogStream::Out, "moving the tables");
-        let deployment = house.newest(&app).await.id;
-        house.controller().cancel(&app, &deployment).await.unwrap();
-        house.called(0, Verb::Remove, "-migrate-").await;
-        assert_eq!(kept_lines(&house, &app).await, ["moving the tables"]);
+        let cluster = house_of_jobs(0).await;
+        let app = cluster.create("1").await;
+        let job = cluster.called(0, Verb::Start, "-migrate-").await.what;
+        cluster.engine.say(&job, LogStream::Out, "moving the tables");
+        let deployment = cluster.newest(&app).await.id;
+        cluster.controller().cancel(&app, &deployment).await.unwrap();
+        cluster.called(0, Verb::Remove, "-migrate-").await;
+        assert_eq!(kept_lines(&cluster, &app).await, ["moving the tables"]);
     });
 }

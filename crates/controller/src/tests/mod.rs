@@ -4,6 +4,7 @@
 
 mod builds;
 mod by_hand;
+mod cluster;
 mod commits;
 mod counting;
 mod crashes;
@@ -12,11 +13,10 @@ mod drift;
 mod faults;
 mod fence;
 mod history;
-mod house;
 mod image_builder;
 mod ingress;
+mod ingress_client;
 mod jobs;
-mod keeper;
 mod outages;
 mod preview;
 mod queue;

@@ -7,7 +7,7 @@ use ingress::protocol::Open;
 use rollout::deployment::Stage;
 use tokio::time::{Instant, sleep};
 
-use super::house::House;
+use super::cluster::TestCluster;
 use super::simulation::simulate;
 
 /// Calls in the middle of which things happen: of the new instance, of the routes, of the old one.
@@ -16,16 +16,16 @@ const MOMENTS: [Verb; 5] = [Verb::Create, Verb::Start, Verb::SetRestartPolicy, V
 #[test]
 fn a_restart_waits_for_an_engine_that_is_down_and_goes_on_when_it_is_back() {
     simulate(async {
-        let (house, app) = House::with_app().await;
+        let (cluster, app) = TestCluster::with_app().await;
         for verb in MOMENTS {
-            let since = house.engine.calls().len();
-            house.restart(&app).await;
-            house.called(since, verb, "").await;
-            house.engine.go_down();
+            let since = cluster.engine.calls().len();
+            cluster.restart(&app).await;
+            cluster.called(since, verb, "").await;
+            cluster.engine.go_down();
             sleep(Duration::from_secs(90)).await;
-            house.engine.come_back();
-            house.settle(&app, Stage::Active).await;
-            house.check_capacity(since);
+            cluster.engine.come_back();
+            cluster.settle(&app, Stage::Active).await;
+            cluster.check_capacity(since);
         }
     });
 }
@@ -33,36 +33,36 @@ fn a_restart_waits_for_an_engine_that_is_down_and_goes_on_when_it_is_back() {
 #[test]
 fn nothing_is_concluded_from_an_engine_that_is_silent() {
     simulate(async {
-        let (house, app) = House::with_app().await;
-        let names = house.names(&app, "web").await;
-        house.engine.go_down();
+        let (cluster, app) = TestCluster::with_app().await;
+        let names = cluster.names(&app, "web").await;
+        cluster.engine.go_down();
         sleep(Duration::from_secs(600)).await;
-        assert_eq!(house.ingress.upstreams("web"), names.iter().cloned().collect::<Vec<_>>());
-        house.engine.come_back();
-        house.settle(&app, Stage::Active).await;
-        assert_eq!(house.names(&app, "web").await, names);
+        assert_eq!(cluster.ingress.upstreams("web"), names.iter().cloned().collect::<Vec<_>>());
+        cluster.engine.come_back();
+        cluster.settle(&app, Stage::Active).await;
+        assert_eq!(cluster.names(&app, "web").await, names);
     });
 }
 
 #[test]
 fn a_restart_ends_well_when_the_engine_is_restarted_in_the_middle_of_it() {
     simulate(async {
-        let (house, app) = House::with_app().await;
+        let (cluster, app) = TestCluster::with_app().await;
         for verb in MOMENTS {
-            let since = house.engine.calls().len();
-            let restart = house.restart(&app).await.deployment.id;
-            house.called(since, verb, "").await;
-            house.engine.restart_engine();
-            house
-                .until(async || match house.deployment(&restart).await.stage {
+            let since = cluster.engine.calls().len();
+            let restart = cluster.restart(&app).await.deployment.id;
+            cluster.called(since, verb, "").await;
+            cluster.engine.restart_engine();
+            cluster
+                .until(async || match cluster.deployment(&restart).await.stage {
                     stage if stage.is_ended() => Ok(()),
                     stage => Err(format!("{stage:?}")),
                 })
                 .await;
             // An instance that was killed before it was ready is a failed start: rolled back then, and whole.
-            let stage = house.deployment(&restart).await.stage;
+            let stage = cluster.deployment(&restart).await.stage;
             assert!(matches!(stage, Stage::Active | Stage::Failed), "{stage:?}");
-            house.end(&app, stage).await;
+            cluster.end(&app, stage).await;
         }
     });
 }
@@ -70,31 +70,31 @@ fn a_restart_ends_well_when_the_engine_is_restarted_in_the_middle_of_it() {
 #[test]
 fn an_engine_restarted_while_no_controller_runs_is_taken_over_as_it_is() {
     simulate(async {
-        let (mut house, app) = House::with_app().await;
-        let names = house.names(&app, "web").await;
-        house.crash().await;
-        house.engine.restart_engine();
-        house.open().await;
-        house.end(&app, Stage::Active).await;
-        assert_eq!(house.names(&app, "web").await, names);
+        let (mut cluster, app) = TestCluster::with_app().await;
+        let names = cluster.names(&app, "web").await;
+        cluster.crash().await;
+        cluster.engine.restart_engine();
+        cluster.open().await;
+        cluster.end(&app, Stage::Active).await;
+        assert_eq!(cluster.names(&app, "web").await, names);
     });
 }
 
 #[test]
 fn a_restart_waits_for_an_ingress_that_is_down() {
     simulate(async {
-        let (house, app) = House::with_app().await;
-        let old = house.names(&app, "web").await;
-        house.ingress.die();
-        let since = house.engine.calls().len();
-        house.restart(&app).await;
+        let (cluster, app) = TestCluster::with_app().await;
+        let old = cluster.names(&app, "web").await;
+        cluster.ingress.die();
+        let since = cluster.engine.calls().len();
+        cluster.restart(&app).await;
         sleep(Duration::from_secs(120)).await;
-        let calls = house.engine.calls().split_off(since);
+        let calls = cluster.engine.calls().split_off(since);
         let stopped = calls.iter().any(|it| it.verb == Verb::Stop && old.contains(&it.what));
         assert!(!stopped, "nobody confirmed that the old ones get no more requests");
-        house.ingress.recover();
-        house.settle(&app, Stage::Active).await;
-        house.check_capacity(since);
+        cluster.ingress.recover();
+        cluster.settle(&app, Stage::Active).await;
+        cluster.check_capacity(since);
     });
 }
 
@@ -102,88 +102,88 @@ fn a_restart_waits_for_an_ingress_that_is_down() {
 #[test]
 fn a_restart_waits_for_an_ingress_that_refuses_its_table() {
     simulate(async {
-        let (house, app) = House::with_app().await;
-        let opened = house.ingress.opened();
-        house.ingress.refuse(true);
-        let since = house.engine.calls().len();
-        house.restart(&app).await;
+        let (cluster, app) = TestCluster::with_app().await;
+        let opened = cluster.ingress.opened();
+        cluster.ingress.refuse(true);
+        let since = cluster.engine.calls().len();
+        cluster.restart(&app).await;
         sleep(Duration::from_secs(60)).await;
-        let hellos = house.ingress.opened() - opened;
+        let hellos = cluster.ingress.opened() - opened;
         assert!((5..60).contains(&hellos), "{hellos} in a minute");
-        house.ingress.refuse(false);
-        house.settle(&app, Stage::Active).await;
-        house.check_capacity(since);
+        cluster.ingress.refuse(false);
+        cluster.settle(&app, Stage::Active).await;
+        cluster.check_capacity(since);
     });
 }
 
 #[test]
 fn an_instance_is_stopped_only_when_its_last_request_has_ended() {
     simulate(async {
-        let (house, app) = House::with_app().await;
-        let old = house.names(&app, "web").await.pop_first().unwrap();
-        let open = |requests| house.ingress.set_open(&old, Open { requests, upgraded: 0 });
+        let (cluster, app) = TestCluster::with_app().await;
+        let old = cluster.names(&app, "web").await.pop_first().unwrap();
+        let open = |requests| cluster.ingress.set_open(&old, Open { requests, upgraded: 0 });
         open(1);
-        let since = house.engine.calls().len();
-        house.restart(&app).await;
+        let since = cluster.engine.calls().len();
+        cluster.restart(&app).await;
         sleep(Duration::from_secs(30)).await;
-        let stopped = || house.engine.calls()[since..].iter().any(|it| it.verb == Verb::Stop && it.what == old);
+        let stopped = || cluster.engine.calls()[since..].iter().any(|it| it.verb == Verb::Stop && it.what == old);
         assert!(!stopped(), "its request is still open");
         open(0);
         sleep(Duration::from_secs(1)).await;
         assert!(stopped());
-        house.settle(&app, Stage::Active).await;
+        cluster.settle(&app, Stage::Active).await;
     });
 }
 
 #[test]
 fn a_request_that_never_ends_holds_a_restart_no_longer_than_the_drain() {
     simulate(async {
-        let (house, app) = House::with_app().await;
-        let old = house.names(&app, "web").await.pop_first().unwrap();
-        house.ingress.set_open(&old, Open { requests: 1, upgraded: 0 });
-        house.restart(&app).await;
-        house.settle(&app, Stage::Active).await;
+        let (cluster, app) = TestCluster::with_app().await;
+        let old = cluster.names(&app, "web").await.pop_first().unwrap();
+        cluster.ingress.set_open(&old, Open { requests: 1, upgraded: 0 });
+        cluster.restart(&app).await;
+        cluster.settle(&app, Stage::Active).await;
     });
 }
 
 #[test]
 fn a_job_whose_end_the_engine_does_not_tell_is_given_its_time_and_not_run_again() {
     simulate(async {
-        let house = House::new().await;
-        house.engine.hang(Verb::Wait, 1);
-        let app = house.create("1").await;
-        house.settle(&app, Stage::Failed).await;
-        assert_eq!(house.newest(&app).await.failure.unwrap().code, "PreDeployJobFailed");
-        assert_eq!(house.starts_of("-migrate-"), 1);
+        let cluster = TestCluster::new().await;
+        cluster.engine.hang(Verb::Wait, 1);
+        let app = cluster.create("1").await;
+        cluster.settle(&app, Stage::Failed).await;
+        assert_eq!(cluster.newest(&app).await.failure.unwrap().code, "PreDeployJobFailed");
+        assert_eq!(cluster.starts_of("-migrate-"), 1);
     });
 }
 
 #[test]
 fn a_container_that_cannot_be_stopped_is_left_behind_and_goes_when_it_can() {
     simulate(async {
-        let (house, app) = House::with_app().await;
-        let wedged = house.names(&app, "web").await.pop_first().unwrap();
-        house.engine.wedge(&wedged);
+        let (cluster, app) = TestCluster::with_app().await;
+        let wedged = cluster.names(&app, "web").await.pop_first().unwrap();
+        cluster.engine.wedge(&wedged);
         let began = Instant::now();
-        let restart = house.restart(&app).await.deployment.id;
-        let ended = house.reach(&restart, Stage::Active).await;
+        let restart = cluster.restart(&app).await.deployment.id;
+        let ended = cluster.reach(&restart, Stage::Active).await;
         let took = began.elapsed();
         assert!(took < Duration::from_secs(120 + 30 + 30), "its grace and 30 s, and what the others take: {took:?}");
         assert!(ended.record.notes.iter().any(|it| it.contains(&wedged)), "{:?}", ended.record.notes);
-        assert!(house.names(&app, "web").await.contains(&wedged), "it is on record as long as it is there");
+        assert!(cluster.names(&app, "web").await.contains(&wedged), "it is on record as long as it is there");
 
-        let tries = || house.engine.calls().iter().filter(|it| it.verb == Verb::Stop && it.what == wedged).count();
+        let tries = || cluster.engine.calls().iter().filter(|it| it.verb == Verb::Stop && it.what == wedged).count();
         let before = tries();
         sleep(Duration::from_secs(3600)).await;
         let tried = tries() - before;
         assert!((10..40).contains(&tried), "at growing pauses: {tried}");
 
-        let next = house.restart(&app).await.deployment.id;
+        let next = cluster.restart(&app).await.deployment.id;
         let began = Instant::now();
-        house.reach(&next, Stage::Active).await;
+        cluster.reach(&next, Stage::Active).await;
         assert!(began.elapsed() < Duration::from_secs(60), "the next one is not held up at all");
 
-        house.engine.free(&wedged);
-        house.settle(&app, Stage::Active).await;
+        cluster.engine.free(&wedged);
+        cluster.settle(&app, Stage::Active).await;
     });
 }

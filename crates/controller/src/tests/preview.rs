@@ -5,7 +5,7 @@ use engine::fake::{Call, Verb};
 use rollout::deployment::Stage;
 use rollout::ids::AppId;
 
-use super::house::{House, caller, spec};
+use super::cluster::{TestCluster, caller, spec};
 use super::simulation::simulate;
 use crate::error::ControlError;
 use crate::view::DeployOptions;
@@ -24,9 +24,9 @@ fn with_value(value: EnvValue) -> AppSpec {
 #[test]
 fn a_new_app_is_told_from_its_images_to_its_routes() {
     simulate(async {
-        let house = House::new().await;
-        let since = house.engine.calls().len();
-        let plan = house.controller().preview_update(None, spec("1")).await.unwrap();
+        let cluster = TestCluster::new().await;
+        let since = cluster.engine.calls().len();
+        let plan = cluster.controller().preview_update(None, spec("1")).await.unwrap();
         let wanted = [
             "use image test/web:1 for web",
             "use image test/mill:1 for mill",
@@ -43,16 +43,16 @@ fn a_new_app_is_told_from_its_images_to_its_routes() {
         ];
         assert_eq!(plan.steps, wanted);
         assert_eq!(plan.changes, [""; 0]);
-        assert_eq!(house.engine.calls()[since..].iter().filter(|call| call.verb.changes()).count(), 0);
+        assert_eq!(cluster.engine.calls()[since..].iter().filter(|call| call.verb.changes()).count(), 0);
     });
 }
 
 #[test]
 fn an_update_is_told_field_by_field_and_step_by_step() {
     simulate(async {
-        let (house, app) = House::with_app().await;
-        let (since, before) = (house.engine.calls().len(), house.state(&app).await);
-        let plan = house.controller().preview_update(Some(&app), spec("2")).await.unwrap();
+        let (cluster, app) = TestCluster::with_app().await;
+        let (since, before) = (cluster.engine.calls().len(), cluster.state(&app).await);
+        let plan = cluster.controller().preview_update(Some(&app), spec("2")).await.unwrap();
         assert_eq!(plan.changes, ["~ services.web.image.tag: 1 → 2"]);
         let wanted = [
             "use image test/web:2 for web",
@@ -75,8 +75,8 @@ fn an_update_is_told_field_by_field_and_step_by_step() {
             "remove the old web.1",
         ];
         assert_eq!(plan.steps, wanted);
-        assert_eq!(house.engine.calls()[since..].iter().filter(|call| call.verb.changes()).count(), 0);
-        let after = house.state(&app).await;
+        assert_eq!(cluster.engine.calls()[since..].iter().filter(|call| call.verb.changes()).count(), 0);
+        let after = cluster.state(&app).await;
         assert_eq!(
             (after.deployments.len(), after.instances.len()),
             (before.deployments.len(), before.instances.len())
@@ -87,18 +87,18 @@ fn an_update_is_told_field_by_field_and_step_by_step() {
 #[test]
 fn another_secret_is_a_change_that_shows_neither() {
     simulate(async {
-        let house = House::new().await;
-        let app = house.controller().create_app(with_secret("hunter2"), &caller()).await.unwrap().app.id;
-        house.settle(&app, Stage::Active).await;
-        let plan = house.controller().preview_update(Some(&app), with_secret("hunter3")).await.unwrap();
+        let cluster = TestCluster::new().await;
+        let app = cluster.controller().create_app(with_secret("hunter2"), &caller()).await.unwrap().app.id;
+        cluster.settle(&app, Stage::Active).await;
+        let plan = cluster.controller().preview_update(Some(&app), with_secret("hunter3")).await.unwrap();
         assert_eq!(plan.changes, ["~ services.web.envs.TOKEN.value: (secret) → (another secret)"]);
         assert!(plan.steps.iter().any(|step| step.starts_with("drain the old web.0")), "{:#?}", plan.steps);
-        let same = house.controller().preview_update(Some(&app), with_secret("hunter2")).await.unwrap();
+        let same = cluster.controller().preview_update(Some(&app), with_secret("hunter2")).await.unwrap();
         assert_eq!((same.changes.len(), &same.steps[..]), (0, &["nothing: this spec serves already".to_owned()][..]));
     });
 }
 
-/// What a house is asked to do, told beforehand and done.
+/// What a cluster is asked to do, told beforehand and done.
 enum Asked {
     Put(Box<AppSpec>),
     Restart(Vec<String>),
@@ -107,25 +107,25 @@ enum Asked {
 
 /// Checks that what is told before is what is done then: the same containers made, started, stopped and removed, the same
 /// jobs run, in whatever order the waits allow.
-async fn holds(house: &House, app: &AppId, asked: Asked) -> Vec<String> {
-    let controller = house.controller();
-    let since = house.engine.calls().len();
+async fn holds(cluster: &TestCluster, app: &AppId, asked: Asked) -> Vec<String> {
+    let controller = cluster.controller();
+    let since = cluster.engine.calls().len();
     let plan = match &asked {
         Asked::Put(spec) => controller.preview_update(Some(app), *spec.clone()).await,
         Asked::Restart(components) => controller.preview_restart(app, components).await,
         Asked::Deploy(options) => controller.preview_deploy(app, *options).await,
     };
     let steps = plan.unwrap().steps;
-    assert_eq!(house.engine.calls()[since..].iter().filter(|call| call.verb.changes()).count(), 0);
+    assert_eq!(cluster.engine.calls()[since..].iter().filter(|call| call.verb.changes()).count(), 0);
     match asked {
         Asked::Put(spec) => drop(controller.update_app(app, *spec, &caller()).await.unwrap()),
         Asked::Restart(components) => drop(controller.restart(app, &components, &caller()).await.unwrap()),
         Asked::Deploy(options) => drop(controller.deploy(app, options, &caller()).await.unwrap()),
     }
-    let newest = house.newest(app).await.id;
-    house.reach(&newest, Stage::Active).await;
-    house.until(async || house.is_quiet(app).await).await;
-    let mut done: Vec<_> = house.engine.calls()[since..].iter().filter_map(done_line).collect();
+    let newest = cluster.newest(app).await.id;
+    cluster.reach(&newest, Stage::Active).await;
+    cluster.until(async || cluster.is_quiet(app).await).await;
+    let mut done: Vec<_> = cluster.engine.calls()[since..].iter().filter_map(done_line).collect();
     let mut told: Vec<_> = steps.iter().filter_map(|it| told_line(it)).collect();
     done.sort();
     told.sort();
@@ -164,7 +164,7 @@ fn told_line(step: &str) -> Option<String> {
 
 /// The spec, with a piece of its text replaced.
 fn edited(from: &str, to: &str) -> AppSpec {
-    let text = super::house::SPEC.replace("{tag}", "1");
+    let text = super::cluster::SPEC.replace("{tag}", "1");
     assert!(text.contains(from), "{from}");
     AppSpec::from_yaml(&text.replace(from, to)).unwrap().spec
 }
@@ -182,8 +182,8 @@ macro_rules! an_update_does_what_it_is_told_to {
 }
 
 async fn edit_holds(from: &'static str, to: &'static str, made: usize) {
-    let (house, app) = House::with_app().await;
-    let steps = holds(&house, &app, Asked::Put(edited(from, to).into())).await;
+    let (cluster, app) = TestCluster::with_app().await;
+    let steps = holds(&cluster, &app, Asked::Put(edited(from, to).into())).await;
     let is_instance = |it: &&String| it.starts_with("create web.") || it.starts_with("create mill.");
     assert_eq!(steps.iter().filter(is_instance).count(), made, "{steps:#?}");
 }
@@ -207,14 +207,14 @@ an_update_does_what_it_is_told_to! {
 #[test]
 fn a_component_is_replaced_because_of_another_ones_port() {
     simulate(async {
-        let (house, app) = House::with_app().await;
+        let (cluster, app) = TestCluster::with_app().await;
         let asks = |port: &str| {
             let mill = "repository: mill, tag: '1'}\n  envs: [{key: PORT_OF_WEB, value: '${web.PRIVATE_PORT}'}]";
-            let text = super::house::SPEC.replace("{tag}", "1").replace("repository: mill, tag: '1'}", mill);
+            let text = super::cluster::SPEC.replace("{tag}", "1").replace("repository: mill, tag: '1'}", mill);
             AppSpec::from_yaml(&text.replace("http_port: 8080", &format!("http_port: {port}"))).unwrap().spec
         };
-        holds(&house, &app, Asked::Put(asks("8080").into())).await;
-        let steps = holds(&house, &app, Asked::Put(asks("8081").into())).await;
+        holds(&cluster, &app, Asked::Put(asks("8080").into())).await;
+        let steps = holds(&cluster, &app, Asked::Put(asks("8081").into())).await;
         assert!(steps.iter().any(|it| it == "drain the old mill.0" || it == "stop the old mill.0"), "{steps:#?}");
     });
 }
@@ -222,25 +222,25 @@ fn a_component_is_replaced_because_of_another_ones_port() {
 #[test]
 fn what_a_restart_and_a_rebuild_are_told_to_do_is_what_they_do() {
     simulate(async {
-        let (house, app) = House::with_app().await;
-        holds(&house, &app, Asked::Restart(vec!["web".into()])).await;
-        holds(&house, &app, Asked::Restart(vec![])).await;
-        let steps = holds(&house, &app, Asked::Deploy(DeployOptions::default())).await;
+        let (cluster, app) = TestCluster::with_app().await;
+        holds(&cluster, &app, Asked::Restart(vec!["web".into()])).await;
+        holds(&cluster, &app, Asked::Restart(vec![])).await;
+        let steps = holds(&cluster, &app, Asked::Deploy(DeployOptions::default())).await;
         assert_eq!(steps.last().unwrap(), "nothing more: no component changed");
-        holds(&house, &app, Asked::Deploy(DeployOptions { force_build: true, clear_cache: false })).await;
+        holds(&cluster, &app, Asked::Deploy(DeployOptions { force_build: true, clear_cache: false })).await;
     });
 }
 
 #[test]
 fn the_spec_that_serves_is_nothing_new_and_after_a_failed_one_costs_nothing() {
     simulate(async {
-        let (house, app) = House::with_app().await;
-        house.update(&app, "stuck").await;
-        house.settle(&app, Stage::Failed).await;
-        let plan = house.controller().preview_update(Some(&app), spec("1")).await.unwrap();
+        let (cluster, app) = TestCluster::with_app().await;
+        cluster.update(&app, "stuck").await;
+        cluster.settle(&app, Stage::Failed).await;
+        let plan = cluster.controller().preview_update(Some(&app), spec("1")).await.unwrap();
         assert_eq!(plan.changes, [""; 0], "nothing differs from what serves");
-        holds(&house, &app, Asked::Put(spec("1").into())).await;
-        let plan = house.controller().preview_update(Some(&app), spec("1")).await.unwrap();
+        holds(&cluster, &app, Asked::Put(spec("1").into())).await;
+        let plan = cluster.controller().preview_update(Some(&app), spec("1")).await.unwrap();
         assert_eq!(plan.steps, ["nothing: this spec serves already"]);
     });
 }
@@ -248,27 +248,27 @@ fn the_spec_that_serves_is_nothing_new_and_after_a_failed_one_costs_nothing() {
 #[test]
 fn what_is_under_way_is_told_first() {
     simulate(async {
-        let (house, app) = House::with_app().await;
-        house.update(&app, "slow").await;
-        let number = house.newest(&app).await.number;
-        let same = house.controller().preview_update(Some(&app), spec("slow")).await.unwrap();
+        let (cluster, app) = TestCluster::with_app().await;
+        cluster.update(&app, "slow").await;
+        let number = cluster.newest(&app).await.number;
+        let same = cluster.controller().preview_update(Some(&app), spec("slow")).await.unwrap();
         assert_eq!(same.steps, [format!("nothing: deployment {number}, which is under way, brings this spec")]);
         assert_eq!(same.changes, ["~ services.web.image.tag: 1 → slow"], "it does not serve yet");
-        let other = house.controller().preview_update(Some(&app), spec("2")).await.unwrap();
+        let other = cluster.controller().preview_update(Some(&app), spec("2")).await.unwrap();
         assert!(other.steps[0].starts_with(&format!("wait for deployment {number} to end")), "{:#?}", other.steps);
-        house.settle(&app, Stage::Active).await;
+        cluster.settle(&app, Stage::Active).await;
     });
 }
 
 #[test]
 fn what_waits_already_is_done_as_well() {
     simulate(async {
-        let (house, app) = House::with_app().await;
-        house.update(&app, "slow").await;
-        let rolling = house.newest(&app).await;
-        house.reach(&rolling.id, Stage::Rolling).await;
-        house.update(&app, "2").await;
-        let steps = house.controller().preview_restart(&app, &["mill".into()]).await.unwrap().steps;
+        let (cluster, app) = TestCluster::with_app().await;
+        cluster.update(&app, "slow").await;
+        let rolling = cluster.newest(&app).await;
+        cluster.reach(&rolling.id, Stage::Rolling).await;
+        cluster.update(&app, "2").await;
+        let steps = cluster.controller().preview_restart(&app, &["mill".into()]).await.unwrap().steps;
         let waits = [
             format!("do what deployment {}, which waits, was to do as well", rolling.number + 1),
             format!("wait for deployment {} to end; the steps below begin with what is there now", rolling.number),
@@ -277,17 +277,17 @@ fn what_waits_already_is_done_as_well() {
         for step in ["use image test/web:2 for web", "run job migrate", "stop the old mill.0"] {
             assert!(steps.iter().any(|it| it == step), "{step}: {steps:#?}");
         }
-        let merged = house.restart(&app).await.deployment;
-        assert_eq!(house.deployment(&merged.id).await.request.build, rollout::queue::Build::Reuse);
-        house.settle(&app, Stage::Active).await;
+        let merged = cluster.restart(&app).await.deployment;
+        assert_eq!(cluster.deployment(&merged.id).await.request.build, rollout::queue::Build::Reuse);
+        cluster.settle(&app, Stage::Active).await;
     });
 }
 
 #[test]
 fn a_preview_is_refused_where_the_real_thing_would_be() {
     simulate(async {
-        let (house, _) = House::with_app().await;
-        let controller = house.controller();
+        let (cluster, _) = TestCluster::with_app().await;
+        let controller = cluster.controller();
         let taken = controller.preview_update(None, spec("1")).await.unwrap_err();
         assert!(matches!(taken, ControlError::Conflict(_)), "{taken}");
         let open = AppSpec { name: "other".into(), ..with_value(EnvValue::Missing) };
@@ -303,8 +303,8 @@ fn a_preview_is_refused_where_the_real_thing_would_be() {
 #[test]
 fn nothing_is_planned_for_an_app_that_goes() {
     simulate(async {
-        let (house, app) = House::with_app().await;
-        let controller = house.controller();
+        let (cluster, app) = TestCluster::with_app().await;
+        let controller = cluster.controller();
         controller.delete_app(&app).await.unwrap();
         let plans = [
             controller.preview_update(Some(&app), spec("2")).await,
@@ -320,9 +320,9 @@ fn nothing_is_planned_for_an_app_that_goes() {
 #[test]
 fn a_plan_that_nobody_would_read_to_its_end_says_that_it_goes_on() {
     simulate(async {
-        let house = House::new().await;
+        let cluster = TestCluster::new().await;
         let many = edited("instance_count: 2", "instance_count: 250");
-        let steps = house.controller().preview_update(None, many).await.unwrap().steps;
+        let steps = cluster.controller().preview_update(None, many).await.unwrap().steps;
         assert_eq!(steps.last().unwrap(), "and so on, instance by instance");
     });
 }

@@ -10,52 +10,52 @@ use rollout::ids::AppId;
 use tempfile::TempDir;
 use tokio::time::sleep;
 
-use super::house::{House, caller, spec};
+use super::cluster::{TestCluster, caller, spec};
 use super::simulation::simulate;
 use crate::error::ControlError;
 use crate::unknown::KeptVolume;
 
-/// A house whose database was put back: since the backup, `shop` was updated and restarted, and `other` was created.
+/// A cluster whose database was put back: since the backup, `shop` was updated and restarted, and `other` was created.
 /// Also gives what ran before the database was put back, and what was routed.
-async fn put_back() -> (House, AppId, AppId, BTreeSet<String>, Vec<String>) {
-    let (mut house, shop) = House::with_app().await;
-    house.crash().await;
-    let backup: TempDir = house.back_up();
-    house.open().await;
-    house.update(&shop, "2").await;
-    house.end(&shop, Stage::Active).await;
-    house.restart(&shop).await;
-    house.end(&shop, Stage::Active).await;
+async fn put_back() -> (TestCluster, AppId, AppId, BTreeSet<String>, Vec<String>) {
+    let (mut cluster, shop) = TestCluster::with_app().await;
+    cluster.crash().await;
+    let backup: TempDir = cluster.back_up();
+    cluster.open().await;
+    cluster.update(&shop, "2").await;
+    cluster.end(&shop, Stage::Active).await;
+    cluster.restart(&shop).await;
+    cluster.end(&shop, Stage::Active).await;
     let mut other = spec("2");
     other.name = "other".into();
-    let other = house.controller().create_app(other, &caller()).await.unwrap().app.id;
-    house
-        .until(async || match house.newest(&other).await.stage {
+    let other = cluster.controller().create_app(other, &caller()).await.unwrap().app.id;
+    cluster
+        .until(async || match cluster.newest(&other).await.stage {
             Stage::Active => Ok(()),
             stage => Err(format!("{stage:?}")),
         })
         .await;
     sleep(Duration::from_secs(60)).await;
-    house.crash().await;
-    let (ran, routed) = (containers(&house), house.ingress.upstreams("web"));
-    house.put_back(&backup);
-    house.open().await;
-    (house, shop, other, ran, routed)
+    cluster.crash().await;
+    let (ran, routed) = (containers(&cluster), cluster.ingress.upstreams("web"));
+    cluster.put_back(&backup);
+    cluster.open().await;
+    (cluster, shop, other, ran, routed)
 }
 
-fn containers(house: &House) -> BTreeSet<String> {
-    house.engine.containers().into_iter().map(|it| it.name).collect()
+fn containers(cluster: &TestCluster) -> BTreeSet<String> {
+    cluster.engine.containers().into_iter().map(|it| it.name).collect()
 }
 
 #[test]
 fn what_is_newer_than_the_database_goes_on_serving_and_is_listed() {
     simulate(async {
-        let (house, shop, other, ran, routed) = put_back().await;
+        let (cluster, shop, other, ran, routed) = put_back().await;
         sleep(Duration::from_secs(600)).await;
-        assert_eq!((containers(&house), house.ingress.upstreams("web")), (ran, routed));
-        assert!(house.ingress.taken().iter().map(|it| it.table.version).is_sorted_by(|a, b| a < b));
+        assert_eq!((containers(&cluster), cluster.ingress.upstreams("web")), (ran, routed));
+        assert!(cluster.ingress.taken().iter().map(|it| it.table.version).is_sorted_by(|a, b| a < b));
 
-        let unknown = house.controller().unknown().await.unwrap();
+        let unknown = cluster.controller().unknown().await.unwrap();
         assert!(unknown.notices[0].contains("older"), "{:?}", unknown.notices);
         let of = |app: &AppId| unknown.apps.iter().find(|it| it.app == *app).unwrap();
         assert_eq!((of(&shop).name.as_deref(), of(&other).hosts[0].as_str()), (Some("shop"), "other.localhost"));
@@ -68,26 +68,26 @@ fn what_is_newer_than_the_database_goes_on_serving_and_is_listed() {
 #[test]
 fn a_restart_replaces_what_is_newer_than_the_database_without_a_moment_unrouted() {
     simulate(async {
-        let (mut house, shop, other, ran, _) = put_back().await;
+        let (mut cluster, shop, other, ran, _) = put_back().await;
         sleep(Duration::from_secs(60)).await;
         // The names are remembered over a crash, too.
-        house.crash().await;
-        house.open().await;
+        cluster.crash().await;
+        cluster.open().await;
         sleep(Duration::from_secs(60)).await;
-        let (since, of_shop) = (house.engine.calls().len(), house.controller().unknown().await.unwrap());
+        let (since, of_shop) = (cluster.engine.calls().len(), cluster.controller().unknown().await.unwrap());
         let newer: Vec<_> = of_shop.apps.into_iter().filter(|it| it.app == shop).flat_map(|it| it.containers).collect();
-        house.restart(&shop).await;
-        house
-            .until(async || match house.newest(&shop).await.stage {
+        cluster.restart(&shop).await;
+        cluster
+            .until(async || match cluster.newest(&shop).await.stage {
                 Stage::Active => Ok(()),
                 stage => Err(format!("{stage:?}")),
             })
             .await;
         sleep(Duration::from_secs(180)).await;
-        house.check_capacity(since);
-        let now = containers(&house);
+        cluster.check_capacity(since);
+        let now = containers(&cluster);
         assert!(newer.iter().all(|it| !now.contains(&it.name)), "{now:?}");
-        let left = house.controller().unknown().await.unwrap().apps;
+        let left = cluster.controller().unknown().await.unwrap().apps;
         assert_eq!(left.iter().map(|it| &it.app).collect::<Vec<_>>(), [&other]);
         let of_other = |names: &BTreeSet<String>| names.iter().filter(|it| it.contains("other")).count();
         assert_eq!(of_other(&now), of_other(&ran));
@@ -97,18 +97,18 @@ fn a_restart_replaces_what_is_newer_than_the_database_without_a_moment_unrouted(
 #[test]
 fn an_unknown_app_is_removed_by_a_command_and_a_part_that_serves_is_not() {
     simulate(async {
-        let (house, shop, other, _, _) = put_back().await;
+        let (cluster, shop, other, _, _) = put_back().await;
         sleep(Duration::from_secs(60)).await;
-        let refused = house.controller().delete_unknown(&shop).await.unwrap_err();
+        let refused = cluster.controller().delete_unknown(&shop).await.unwrap_err();
         assert!(
             matches!(&refused, ControlError::Conflict(why) if why.contains("boatyard apps restart shop")),
             "{refused}"
         );
-        let deleted = house.controller().delete_unknown(&other).await.unwrap();
+        let deleted = cluster.controller().delete_unknown(&other).await.unwrap();
         assert_eq!((deleted.networks.len(), deleted.volumes.len()), (1, 1));
-        assert!(containers(&house).iter().all(|it| !it.contains("other")));
-        assert!(house.ingress.taken().pop().unwrap().table.apps.iter().all(|it| it.app != other.as_str()));
-        let left = house.controller().unknown().await.unwrap().apps;
+        assert!(containers(&cluster).iter().all(|it| !it.contains("other")));
+        assert!(cluster.ingress.taken().pop().unwrap().table.apps.iter().all(|it| it.app != other.as_str()));
+        let left = cluster.controller().unknown().await.unwrap().apps;
         assert!(left.iter().all(|it| it.app != other), "{left:?}");
     });
 }
@@ -116,15 +116,15 @@ fn an_unknown_app_is_removed_by_a_command_and_a_part_that_serves_is_not() {
 #[test]
 fn the_volume_of_a_deleted_apps_database_is_listed_until_it_is_removed() {
     simulate(async {
-        let (house, app) = House::with_app().await;
-        let database = house.state(&app).await.databases[0].clone();
-        assert_eq!(house.controller().unknown().await.unwrap().volumes, []);
-        house.controller().delete_app(&app).await.unwrap();
-        house.gone(&app).await;
-        let kept = || async { house.controller().unknown().await.unwrap().volumes };
+        let (cluster, app) = TestCluster::with_app().await;
+        let database = cluster.state(&app).await.databases[0].clone();
+        assert_eq!(cluster.controller().unknown().await.unwrap().volumes, []);
+        cluster.controller().delete_app(&app).await.unwrap();
+        cluster.gone(&app).await;
+        let kept = || async { cluster.controller().unknown().await.unwrap().volumes };
         let component = database.name.to_string();
         assert_eq!(kept().await, [KeptVolume { volume: database.volume.clone(), app: app.clone(), component }]);
-        house.engine.remove_volume(&database.volume).await.unwrap();
+        cluster.engine.remove_volume(&database.volume).await.unwrap();
         assert_eq!(kept().await, []);
     });
 }

@@ -12,25 +12,25 @@ use rollout::limits;
 use store::records::Deployment;
 use tokio::time::Instant;
 
-use super::house::{House, caller, spec};
+use super::cluster::{TestCluster, caller, spec};
 use super::simulation::simulate;
 use crate::view::DeployOptions;
 
 #[test]
 fn a_revision_that_never_listens_fails_and_the_same_old_instances_serve_on() {
     simulate(async {
-        let (house, app) = House::with_app().await;
-        let old = house.names(&app, "web").await;
-        let active = house.state(&app).await.app.active;
-        let since = house.engine.calls().len();
-        house.update(&app, "stuck").await;
-        let started = house.called(since, Verb::Start, "-web-").await;
-        house.engine.say(&started.what, LogStream::Err, "no such table: users");
-        house.settle(&app, Stage::Failed).await;
-        house.check_capacity(since);
-        assert_eq!(house.names(&app, "web").await, old);
-        assert_eq!(house.ingress.upstreams("web"), old.into_iter().collect::<Vec<_>>());
-        let failed = house.newest(&app).await;
+        let (cluster, app) = TestCluster::with_app().await;
+        let old = cluster.names(&app, "web").await;
+        let active = cluster.state(&app).await.app.active;
+        let since = cluster.engine.calls().len();
+        cluster.update(&app, "stuck").await;
+        let started = cluster.called(since, Verb::Start, "-web-").await;
+        cluster.engine.say(&started.what, LogStream::Err, "no such table: users");
+        cluster.settle(&app, Stage::Failed).await;
+        cluster.check_capacity(since);
+        assert_eq!(cluster.names(&app, "web").await, old);
+        assert_eq!(cluster.ingress.upstreams("web"), old.into_iter().collect::<Vec<_>>());
+        let failed = cluster.newest(&app).await;
         let failure = failed.failure.unwrap();
         assert_eq!(failure.code, "DeployContainerHealthChecksFailed");
         assert_eq!(failure.component.unwrap().as_str(), "web");
@@ -39,20 +39,20 @@ fn a_revision_that_never_listens_fails_and_the_same_old_instances_serve_on() {
         assert!(said.starts_with("web.0 did not pass its health check within 30 s: 10."), "{said}");
         assert!(said.contains(":8080 refused the connection; usual causes: the app listens on 127.0.0.1"), "{said}");
         assert!(said.contains("; web.0, web.1 still serve"), "{said}");
-        assert_eq!(house.state(&app).await.app.active, active, "the deployment before it is still the active one");
+        assert_eq!(cluster.state(&app).await.app.active, active, "the deployment before it is still the active one");
     });
 }
 
 #[test]
 fn a_failed_health_check_names_the_process_limit_that_the_instance_reached() {
     simulate(async {
-        let (house, app) = House::with_app().await;
-        let since = house.engine.calls().len();
-        house.update(&app, "stuck").await;
-        let started = house.called(since, Verb::Start, "-web-").await;
-        house.engine.set_process_count(&started.what, ProcessCount { running: 1024, limit: 1024 });
-        house.settle(&app, Stage::Failed).await;
-        let message = house.newest(&app).await.failure.unwrap().message;
+        let (cluster, app) = TestCluster::with_app().await;
+        let since = cluster.engine.calls().len();
+        cluster.update(&app, "stuck").await;
+        let started = cluster.called(since, Verb::Start, "-web-").await;
+        cluster.engine.set_process_count(&started.what, ProcessCount { running: 1024, limit: 1024 });
+        cluster.settle(&app, Stage::Failed).await;
+        let message = cluster.newest(&app).await.failure.unwrap().message;
         assert!(message.contains("; it has 1024 processes and threads, and may have no more"), "{message}");
     });
 }
@@ -60,47 +60,47 @@ fn a_failed_health_check_names_the_process_limit_that_the_instance_reached() {
 #[test]
 fn after_a_failed_deployment_a_good_one_rolls_out() {
     simulate(async {
-        let (house, app) = House::with_app().await;
-        let old = house.names(&app, "web").await;
-        house.update(&app, "stuck").await;
-        house.settle(&app, Stage::Failed).await;
-        let since = house.engine.calls().len();
-        house.update(&app, "2").await;
-        house.settle(&app, Stage::Active).await;
-        house.check_capacity(since);
-        assert!(house.names(&app, "web").await.is_disjoint(&old));
+        let (cluster, app) = TestCluster::with_app().await;
+        let old = cluster.names(&app, "web").await;
+        cluster.update(&app, "stuck").await;
+        cluster.settle(&app, Stage::Failed).await;
+        let since = cluster.engine.calls().len();
+        cluster.update(&app, "2").await;
+        cluster.settle(&app, Stage::Active).await;
+        cluster.check_capacity(since);
+        assert!(cluster.names(&app, "web").await.is_disjoint(&old));
     });
 }
 
 #[test]
 fn a_first_deployment_that_fails_leaves_no_instance_behind() {
     simulate(async {
-        let house = House::new().await;
-        let app = house.create("stuck").await;
-        house.settle(&app, Stage::Failed).await;
-        assert!(house.state(&app).await.instances.is_empty());
-        let said = house.newest(&app).await.failure.unwrap().message;
+        let cluster = TestCluster::new().await;
+        let app = cluster.create("stuck").await;
+        cluster.settle(&app, Stage::Failed).await;
+        assert!(cluster.state(&app).await.instances.is_empty());
+        let said = cluster.newest(&app).await.failure.unwrap().message;
         assert!(said.ends_with("; no instance of web serves yet"), "{said}");
-        house.update(&app, "1").await;
-        house.settle(&app, Stage::Active).await;
+        cluster.update(&app, "1").await;
+        cluster.settle(&app, Stage::Active).await;
     });
 }
 
 #[test]
 fn a_restart_after_a_failed_deployment_copies_what_serves() {
     simulate(async {
-        let (house, app) = House::with_app().await;
+        let (cluster, app) = TestCluster::with_app().await;
         let revisions = async || -> Vec<_> {
-            let rows = house.state(&app).await.instances;
+            let rows = cluster.state(&app).await.instances;
             let mut all: Vec<_> = rows.into_iter().map(|it| (it.component, it.slot, it.revision)).collect();
             all.sort();
             all
         };
         let before = revisions().await;
-        house.update(&app, "stuck").await;
-        house.settle(&app, Stage::Failed).await;
-        house.restart(&app).await;
-        house.settle(&app, Stage::Active).await;
+        cluster.update(&app, "stuck").await;
+        cluster.settle(&app, Stage::Failed).await;
+        cluster.restart(&app).await;
+        cluster.settle(&app, Stage::Active).await;
         assert_eq!(revisions().await, before);
     });
 }
@@ -109,9 +109,9 @@ fn a_restart_after_a_failed_deployment_copies_what_serves() {
 #[test]
 fn a_service_that_was_renamed_is_taken_back_without_a_moment_of_nobody() {
     simulate(async {
-        let (house, app) = House::with_app().await;
+        let (cluster, app) = TestCluster::with_app().await;
         let fails = Behaviour { exits_with: Some(3), ready_after: Duration::from_secs(1), ..Behaviour::default() };
-        house.engine.add_image("test/tell:1", fails);
+        cluster.engine.add_image("test/tell:1", fails);
         let mut renamed = spec("1");
         renamed.services[0].common.name = "site".into();
         let mut tell = renamed.jobs[0].clone();
@@ -121,11 +121,11 @@ fn a_service_that_was_renamed_is_taken_back_without_a_moment_of_nobody() {
         image.repository = "tell".into();
         renamed.jobs.push(tell);
 
-        let since = house.engine.calls().len();
-        house.controller().update_app(&app, renamed, &caller()).await.unwrap();
-        house.settle(&app, Stage::Failed).await;
-        assert_eq!(house.newest(&app).await.failure.unwrap().code, "PostDeployJobFailed");
-        let tables: Vec<_> = house.ingress.taken().into_iter().filter(|it| it.calls >= since).collect();
+        let since = cluster.engine.calls().len();
+        cluster.controller().update_app(&app, renamed, &caller()).await.unwrap();
+        cluster.settle(&app, Stage::Failed).await;
+        assert_eq!(cluster.newest(&app).await.failure.unwrap().code, "PostDeployJobFailed");
+        let tables: Vec<_> = cluster.ingress.taken().into_iter().filter(|it| it.calls >= since).collect();
         assert!(tables.iter().any(|it| it.listening.contains_key("site")), "the new rules were in force: {tables:#?}");
         for taken in tables {
             let listening: usize = taken.listening.values().sum();
@@ -138,23 +138,23 @@ fn a_service_that_was_renamed_is_taken_back_without_a_moment_of_nobody() {
 #[test]
 fn a_restart_whose_new_instance_never_listens_leaves_the_old_ones_serving() {
     simulate(async {
-        let (house, app) = House::with_app().await;
-        let (old, active) = (house.names(&app, "web").await, house.state(&app).await.app.active);
-        house.engine.add_image("test/web:1", Behaviour { never_ready: true, ..Behaviour::default() });
-        let since = house.engine.calls().len();
-        let restart = house.restart(&app).await.deployment.id;
-        let started = house.called(since, Verb::Start, "-web-").await;
-        house.engine.say(&started.what, LogStream::Err, "the licence has run out");
-        house.settle(&app, Stage::Failed).await;
-        house.check_capacity(since);
-        let failed = house.deployment(&restart).await;
+        let (cluster, app) = TestCluster::with_app().await;
+        let (old, active) = (cluster.names(&app, "web").await, cluster.state(&app).await.app.active);
+        cluster.engine.add_image("test/web:1", Behaviour { never_ready: true, ..Behaviour::default() });
+        let since = cluster.engine.calls().len();
+        let restart = cluster.restart(&app).await.deployment.id;
+        let started = cluster.called(since, Verb::Start, "-web-").await;
+        cluster.engine.say(&started.what, LogStream::Err, "the licence has run out");
+        cluster.settle(&app, Stage::Failed).await;
+        cluster.check_capacity(since);
+        let failed = cluster.deployment(&restart).await;
         assert_eq!(failed.log_tail, ["the licence has run out"]);
         assert_eq!(failed.failure.unwrap().code, "DeployContainerHealthChecksFailed");
-        assert_eq!((house.names(&app, "web").await, house.state(&app).await.app.active), (old, active));
+        assert_eq!((cluster.names(&app, "web").await, cluster.state(&app).await.app.active), (old, active));
         // Nothing in the way of the next one.
-        house.engine.add_image("test/web:1", Behaviour::default());
-        house.restart(&app).await;
-        house.settle(&app, Stage::Active).await;
+        cluster.engine.add_image("test/web:1", Behaviour::default());
+        cluster.restart(&app).await;
+        cluster.settle(&app, Stage::Active).await;
     });
 }
 
@@ -162,48 +162,48 @@ fn a_restart_whose_new_instance_never_listens_leaves_the_old_ones_serving() {
 #[test]
 fn a_full_disk_fails_what_is_asked_and_leaves_what_serves() {
     simulate(async {
-        let (house, app) = House::with_app().await;
-        let old = house.names(&app, "web").await;
+        let (cluster, app) = TestCluster::with_app().await;
+        let old = cluster.names(&app, "web").await;
         for asked in ["restart", "rebuild"] {
-            house.engine.fill_disk(true);
+            cluster.engine.fill_disk(true);
             if asked == "restart" {
-                house.restart(&app).await;
+                cluster.restart(&app).await;
             } else {
-                house.update(&app, "fetched-anew").await;
+                cluster.update(&app, "fetched-anew").await;
             }
-            house.settle(&app, Stage::Failed).await;
-            let why = house.newest(&app).await.failure.unwrap().message;
+            cluster.settle(&app, Stage::Failed).await;
+            let why = cluster.newest(&app).await.failure.unwrap().message;
             assert!(why.contains("disk is full") && why.contains("free space"), "{asked}: {why}");
-            assert_eq!(house.names(&app, "web").await, old, "{asked}");
-            house.engine.fill_disk(false);
+            assert_eq!(cluster.names(&app, "web").await, old, "{asked}");
+            cluster.engine.fill_disk(false);
         }
-        house.restart(&app).await;
-        house.settle(&app, Stage::Active).await;
-        assert!(house.names(&app, "web").await.is_disjoint(&old));
+        cluster.restart(&app).await;
+        cluster.settle(&app, Stage::Active).await;
+        assert!(cluster.names(&app, "web").await.is_disjoint(&old));
     });
 }
 
 #[test]
 fn an_image_that_nobody_has_fails_the_deployment_before_anything_is_replaced() {
     simulate(async {
-        let (house, app) = House::with_app().await;
-        let old = house.names(&app, "web").await;
-        house.update(&app, "missing").await;
-        house.settle(&app, Stage::Failed).await;
-        assert_eq!(house.newest(&app).await.failure.unwrap().code, "BuildFailed");
-        assert_eq!(house.names(&app, "web").await, old);
+        let (cluster, app) = TestCluster::with_app().await;
+        let old = cluster.names(&app, "web").await;
+        cluster.update(&app, "missing").await;
+        cluster.settle(&app, Stage::Failed).await;
+        assert_eq!(cluster.newest(&app).await.failure.unwrap().code, "BuildFailed");
+        assert_eq!(cluster.names(&app, "web").await, old);
     });
 }
 
 /// The version before can no longer start, as when a key has expired or a migration went ahead: `web` was updated and
 /// serves, then the worker of the same deployment fails. Returns the deployment, which rolls back in vain.
-async fn rolls_back_in_vain(house: &House, app: &AppId) -> DeploymentId {
-    house.engine.add_image("test/web:1", Behaviour { exits_with: Some(3), ..Behaviour::default() });
+async fn rolls_back_in_vain(cluster: &TestCluster, app: &AppId) -> DeploymentId {
+    cluster.engine.add_image("test/web:1", Behaviour { exits_with: Some(3), ..Behaviour::default() });
     let exits = Behaviour { exits_with: Some(2), ready_after: Duration::from_millis(100), ..Behaviour::default() };
-    house.engine.add_image("test/mill:typo", exits);
-    house.controller().update_app(app, spec_with("2", "typo"), &caller()).await.unwrap();
-    let failing = house.newest(app).await.id;
-    house.reach(&failing, Stage::RollingBack).await;
+    cluster.engine.add_image("test/mill:typo", exits);
+    cluster.controller().update_app(app, spec_with("2", "typo"), &caller()).await.unwrap();
+    let failing = cluster.newest(app).await.id;
+    cluster.reach(&failing, Stage::RollingBack).await;
     failing
 }
 
@@ -215,8 +215,8 @@ fn spec_with(web: &str, mill: &str) -> AppSpec {
     spec
 }
 
-async fn revision_of(house: &House, app: &AppId, component: &str) -> BTreeSet<RevisionId> {
-    let rows = house.state(app).await.instances;
+async fn revision_of(cluster: &TestCluster, app: &AppId, component: &str) -> BTreeSet<RevisionId> {
+    let rows = cluster.state(app).await.instances;
     rows.into_iter().filter(|it| it.component.as_str() == component).map(|it| it.revision).collect()
 }
 
@@ -227,40 +227,40 @@ fn notes_of(deployment: &Deployment) -> String {
 #[test]
 fn a_fix_gets_in_while_a_rollback_cannot_succeed() {
     simulate(async {
-        let (house, app) = House::with_app().await;
-        let since = house.engine.calls().len();
-        let failing = rolls_back_in_vain(&house, &app).await;
+        let (cluster, app) = TestCluster::with_app().await;
+        let since = cluster.engine.calls().len();
+        let failing = rolls_back_in_vain(&cluster, &app).await;
         let asked = Instant::now();
-        house.controller().update_app(&app, spec_with("2", "1"), &caller()).await.unwrap();
-        house.settle(&app, Stage::Active).await;
+        cluster.controller().update_app(&app, spec_with("2", "1"), &caller()).await.unwrap();
+        cluster.settle(&app, Stage::Active).await;
         println!("the fix served {:?} after it was asked for", asked.elapsed());
-        let failed = house.deployment(&failing).await;
+        let failed = cluster.deployment(&failing).await;
         assert_eq!(failed.stage, Stage::Failed);
         assert_eq!(failed.failure.as_ref().unwrap().component.as_ref().unwrap().as_str(), "mill");
         let notes = notes_of(&failed);
         assert!(notes.contains("the rollback was abandoned: web."), "{notes}");
         assert!(notes.contains("ended with exit code 3"), "{notes}");
         assert!(notes.contains("web goes on with the version of this deployment"), "{notes}");
-        house.check_capacity(since);
-        assert_eq!(house.state(&app).await.app.kept, None, "what succeeded is in force");
+        cluster.check_capacity(since);
+        assert_eq!(cluster.state(&app).await.app.kept, None, "what succeeded is in force");
     });
 }
 
 #[test]
 fn a_restart_gets_in_while_a_rollback_cannot_succeed_and_copies_what_serves() {
     simulate(async {
-        let (house, app) = House::with_app().await;
-        let (old, mill) = (revision_of(&house, &app, "web").await, revision_of(&house, &app, "mill").await);
-        let failing = rolls_back_in_vain(&house, &app).await;
-        let served = house.names(&app, "web").await;
-        house.restart(&app).await;
-        house.settle(&app, Stage::Active).await;
-        assert_eq!(house.deployment(&failing).await.stage, Stage::Failed);
-        let new = revision_of(&house, &app, "web").await;
+        let (cluster, app) = TestCluster::with_app().await;
+        let (old, mill) = (revision_of(&cluster, &app, "web").await, revision_of(&cluster, &app, "mill").await);
+        let failing = rolls_back_in_vain(&cluster, &app).await;
+        let served = cluster.names(&app, "web").await;
+        cluster.restart(&app).await;
+        cluster.settle(&app, Stage::Active).await;
+        assert_eq!(cluster.deployment(&failing).await.stage, Stage::Failed);
+        let new = revision_of(&cluster, &app, "web").await;
         assert!(new.len() == 1 && new.is_disjoint(&old), "the version that serves");
-        assert_eq!(revision_of(&house, &app, "mill").await, mill, "the worker's version before");
-        assert!(house.names(&app, "web").await.is_disjoint(&served), "all were replaced");
-        let restarted = house.newest(&app).await;
+        assert_eq!(revision_of(&cluster, &app, "mill").await, mill, "the worker's version before");
+        assert!(cluster.names(&app, "web").await.is_disjoint(&served), "all were replaced");
+        let restarted = cluster.newest(&app).await;
         assert_eq!(restarted.images[&ComponentName::from("web")].reference, "test/web:2");
     });
 }
@@ -268,42 +268,42 @@ fn a_restart_gets_in_while_a_rollback_cannot_succeed_and_copies_what_serves() {
 #[test]
 fn a_cancel_ends_a_rollback_that_cannot_succeed_and_what_serves_goes_on() {
     simulate(async {
-        let (mut house, app) = House::with_app().await;
-        let old = revision_of(&house, &app, "web").await;
-        let since = house.engine.calls().len();
-        let failing = rolls_back_in_vain(&house, &app).await;
-        house.controller().cancel(&app, &failing).await.unwrap();
-        house.settle(&app, Stage::Canceled).await;
-        let serving = house.names(&app, "web").await;
-        house.check_capacity(since);
+        let (mut cluster, app) = TestCluster::with_app().await;
+        let old = revision_of(&cluster, &app, "web").await;
+        let since = cluster.engine.calls().len();
+        let failing = rolls_back_in_vain(&cluster, &app).await;
+        cluster.controller().cancel(&app, &failing).await.unwrap();
+        cluster.settle(&app, Stage::Canceled).await;
+        let serving = cluster.names(&app, "web").await;
+        cluster.check_capacity(since);
         // Killed and started again: the same is wanted.
-        house.crash().await;
-        house.open().await;
-        house.settle(&app, Stage::Canceled).await;
-        assert_eq!(house.names(&app, "web").await, serving);
-        assert!(revision_of(&house, &app, "web").await.is_disjoint(&old));
+        cluster.crash().await;
+        cluster.open().await;
+        cluster.settle(&app, Stage::Canceled).await;
+        assert_eq!(cluster.names(&app, "web").await, serving);
+        assert!(revision_of(&cluster, &app, "web").await.is_disjoint(&old));
         // A plain deployment of the newest spec is what mends it.
-        house.engine.add_image("test/mill:typo", Behaviour::default());
-        house.controller().deploy(&app, DeployOptions::default(), &caller()).await.unwrap();
-        house.settle(&app, Stage::Active).await;
-        assert_eq!(house.names(&app, "web").await, serving, "it is what that deployment wants, too");
+        cluster.engine.add_image("test/mill:typo", Behaviour::default());
+        cluster.controller().deploy(&app, DeployOptions::default(), &caller()).await.unwrap();
+        cluster.settle(&app, Stage::Active).await;
+        assert_eq!(cluster.names(&app, "web").await, serving, "it is what that deployment wants, too");
     });
 }
 
 #[test]
 fn a_rollback_that_cannot_succeed_ends_by_its_deadline_though_nobody_waits() {
     simulate(async {
-        let (house, app) = House::with_app().await;
-        let failing = rolls_back_in_vain(&house, &app).await;
-        let (before, failed) = (house.state(&app).await, house.deployment(&failing).await);
+        let (cluster, app) = TestCluster::with_app().await;
+        let failing = rolls_back_in_vain(&cluster, &app).await;
+        let (before, failed) = (cluster.state(&app).await, cluster.deployment(&failing).await);
         let limit = limits::rollback(before.targets_in_force(), &failed.targets.unwrap());
-        house.settle(&app, Stage::Failed).await;
-        let ended = house.deployment(&failing).await;
+        cluster.settle(&app, Stage::Failed).await;
+        let ended = cluster.deployment(&failing).await;
         let took = ended.stage_since.since(failed.stage_since);
         println!("the rollback was abandoned after {took:?}, its limit is {limit:?}");
         assert!(notes_of(&ended).contains("web goes on with the version of this deployment"), "{}", notes_of(&ended));
         // Images and history that serve are kept, whatever comes after.
-        let kept = house.state(&app).await.app.kept.unwrap();
+        let kept = cluster.state(&app).await.app.kept.unwrap();
         assert_eq!(kept.deployments, BTreeSet::from([failing]));
         assert_eq!(kept.rules, None);
     });
@@ -312,10 +312,10 @@ fn a_rollback_that_cannot_succeed_ends_by_its_deadline_though_nobody_waits() {
 #[test]
 fn rules_of_a_renamed_service_stay_where_the_one_before_cannot_come_back() {
     simulate(async {
-        let (house, app) = House::with_app().await;
+        let (cluster, app) = TestCluster::with_app().await;
         let fails = Behaviour { exits_with: Some(3), ready_after: Duration::from_secs(1), ..Behaviour::default() };
-        house.engine.add_image("test/tell:1", fails);
-        house.engine.add_image("test/web:1", Behaviour { exits_with: Some(3), ..Behaviour::default() });
+        cluster.engine.add_image("test/tell:1", fails);
+        cluster.engine.add_image("test/web:1", Behaviour { exits_with: Some(3), ..Behaviour::default() });
         let mut renamed = spec("2");
         renamed.services[0].common.name = "site".into();
         let mut tell = renamed.jobs[0].clone();
@@ -324,22 +324,22 @@ fn rules_of_a_renamed_service_stay_where_the_one_before_cannot_come_back() {
         let Source::Image(image) = &mut tell.common.source else { panic!("it is an image") };
         image.repository = "tell".into();
         renamed.jobs.push(tell);
-        house.controller().update_app(&app, renamed, &caller()).await.unwrap();
-        let failing = house.newest(&app).await.id;
-        house.reach(&failing, Stage::RollingBack).await;
-        let since = house.engine.calls().len();
-        house.reach(&failing, Stage::Failed).await;
-        assert_eq!(house.state(&app).await.app.kept.unwrap().rules, Some(failing));
+        cluster.controller().update_app(&app, renamed, &caller()).await.unwrap();
+        let failing = cluster.newest(&app).await.id;
+        cluster.reach(&failing, Stage::RollingBack).await;
+        let since = cluster.engine.calls().len();
+        cluster.reach(&failing, Stage::Failed).await;
+        assert_eq!(cluster.state(&app).await.app.kept.unwrap().rules, Some(failing));
         // The restart names what the active deployment's spec has; what serves beside it goes on.
-        house.restart(&app).await;
-        let restart = house.newest(&app).await.id;
-        house
-            .until(async || match house.deployment(&restart).await {
+        cluster.restart(&app).await;
+        let restart = cluster.newest(&app).await.id;
+        cluster
+            .until(async || match cluster.deployment(&restart).await {
                 it if it.stage.is_ended() => Ok(()),
                 it => Err(format!("{:?}", it.stage)),
             })
             .await;
-        for taken in house.ingress.taken().into_iter().filter(|it| it.calls >= since) {
+        for taken in cluster.ingress.taken().into_iter().filter(|it| it.calls >= since) {
             assert_eq!(taken.listening.get("site").copied().unwrap_or_default().min(2), 2, "{:#?}", taken.table);
         }
     });
@@ -348,23 +348,23 @@ fn rules_of_a_renamed_service_stay_where_the_one_before_cannot_come_back() {
 #[test]
 fn a_restart_whose_image_is_gone_fails_before_anything_is_touched_and_says_what_helps() {
     simulate(async {
-        let (house, app) = House::with_app().await;
-        let (web, mill) = (house.names(&app, "web").await, house.names(&app, "mill").await);
-        house.engine.remove_image_behind_our_back("test/web:1");
-        let refused = house.controller().preview_restart(&app, &[]).await.unwrap_err().to_string();
+        let (cluster, app) = TestCluster::with_app().await;
+        let (web, mill) = (cluster.names(&app, "web").await, cluster.names(&app, "mill").await);
+        cluster.engine.remove_image_behind_our_back("test/web:1");
+        let refused = cluster.controller().preview_restart(&app, &[]).await.unwrap_err().to_string();
         assert!(refused.contains("web: its image") && refused.contains("create-deployment shop"), "{refused}");
-        let since = house.engine.calls().len();
-        house.restart(&app).await;
-        house.settle(&app, Stage::Failed).await;
-        let failure = house.newest(&app).await.failure.unwrap();
+        let since = cluster.engine.calls().len();
+        cluster.restart(&app).await;
+        cluster.settle(&app, Stage::Failed).await;
+        let failure = cluster.newest(&app).await.failure.unwrap();
         assert_eq!((failure.code.as_str(), failure.component.unwrap().as_str()), ("ImageNotFound", "web"));
         assert!(failure.message.contains("boatyard apps create-deployment shop"), "{}", failure.message);
-        let changing = house.engine.calls().split_off(since).into_iter().filter(|it| it.verb.changes());
+        let changing = cluster.engine.calls().split_off(since).into_iter().filter(|it| it.verb.changes());
         assert_eq!(changing.map(|it| it.to_string()).collect::<Vec<_>>(), Vec::<String>::new());
         // The worker's image is there.
-        house.controller().restart(&app, &["mill".into()], &caller()).await.unwrap();
-        house.settle(&app, Stage::Active).await;
-        assert_eq!(house.names(&app, "web").await, web);
-        assert!(house.names(&app, "mill").await.is_disjoint(&mill));
+        cluster.controller().restart(&app, &["mill".into()], &caller()).await.unwrap();
+        cluster.settle(&app, Stage::Active).await;
+        assert_eq!(cluster.names(&app, "web").await, web);
+        assert!(cluster.names(&app, "mill").await.is_disjoint(&mill));
     });
 }

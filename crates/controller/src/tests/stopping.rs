@@ -9,46 +9,46 @@ use rollout::ids::AppId;
 use store::records::Change;
 use tokio::time::Instant;
 
-use super::house::{House, caller, spec};
+use super::cluster::{TestCluster, caller, spec};
 use super::simulation::simulate;
 
 /// Longer than every default.
 const GRACE: u64 = 300;
 
 /// The app, with a worker and a service that do not end on the signal: each stop takes the whole grace.
-async fn with_deaf_app() -> (House, AppId) {
-    let house = House::new().await;
+async fn with_deaf_app() -> (TestCluster, AppId) {
+    let cluster = TestCluster::new().await;
     let deaf = Behaviour { ready_after: Duration::from_millis(300), ignores_stop: true, ..Behaviour::default() };
     for image in ["test/web:1", "test/web:2", "test/mill:1"] {
-        house.engine.add_image(image, deaf.clone());
+        cluster.engine.add_image(image, deaf.clone());
     }
     let mut wanted = spec("1");
     wanted.services[0].termination = Some(Default::default());
     wanted.services[0].termination.as_mut().unwrap().grace_period_seconds = Some(GRACE as u32);
     wanted.workers[0].termination = Some(Default::default());
     wanted.workers[0].termination.as_mut().unwrap().grace_period_seconds = Some(GRACE as u32);
-    let app = house.controller().create_app(wanted, &caller()).await.unwrap().app.id;
-    house.settle(&app, Stage::Active).await;
-    (house, app)
+    let app = cluster.controller().create_app(wanted, &caller()).await.unwrap().app.id;
+    cluster.settle(&app, Stage::Active).await;
+    (cluster, app)
 }
 
 /// From the stop of such a container to its removal.
-async fn given(house: &House, since: usize, name: &str) -> u64 {
-    house.called(since, Verb::Stop, name).await;
+async fn given(cluster: &TestCluster, since: usize, name: &str) -> u64 {
+    cluster.called(since, Verb::Stop, name).await;
     let began = Instant::now();
-    house.called(since, Verb::Remove, name).await;
+    cluster.called(since, Verb::Remove, name).await;
     began.elapsed().as_secs()
 }
 
 #[test]
 fn a_component_that_left_the_spec_keeps_its_grace() {
     simulate(async {
-        let (house, app) = with_deaf_app().await;
-        let since = house.engine.calls().len();
+        let (cluster, app) = with_deaf_app().await;
+        let since = cluster.engine.calls().len();
         let mut without = spec("1");
         without.workers.clear();
-        house.controller().update_app(&app, without, &caller()).await.unwrap();
-        let given = given(&house, since, "-mill-").await;
+        cluster.controller().update_app(&app, without, &caller()).await.unwrap();
+        let given = given(&cluster, since, "-mill-").await;
         assert!((GRACE..GRACE + 10).contains(&given), "{given} s");
     });
 }
@@ -56,10 +56,10 @@ fn a_component_that_left_the_spec_keeps_its_grace() {
 #[test]
 fn a_newer_spec_changes_nothing_for_instances_that_run() {
     simulate(async {
-        let (house, app) = with_deaf_app().await;
-        let since = house.engine.calls().len();
-        house.update(&app, "2").await;
-        let given = given(&house, since, "-web-").await;
+        let (cluster, app) = with_deaf_app().await;
+        let since = cluster.engine.calls().len();
+        cluster.update(&app, "2").await;
+        let given = given(&cluster, since, "-web-").await;
         assert!((GRACE..GRACE + 10).contains(&given), "{given} s, and the newer spec says 120");
     });
 }
@@ -67,35 +67,35 @@ fn a_newer_spec_changes_nothing_for_instances_that_run() {
 #[test]
 fn down_and_the_engine_itself_give_every_container_its_own_grace() {
     simulate(async {
-        let (house, app) = with_deaf_app().await;
-        let web = house.names(&app, "web").await;
-        for name in web.union(&house.names(&app, "mill").await) {
-            assert_eq!(house.engine.spec(name).unwrap().stop_grace.as_secs(), GRACE, "{name}");
+        let (cluster, app) = with_deaf_app().await;
+        let web = cluster.names(&app, "web").await;
+        for name in web.union(&cluster.names(&app, "mill").await) {
+            assert_eq!(cluster.engine.spec(name).unwrap().stop_grace.as_secs(), GRACE, "{name}");
         }
         let began = Instant::now();
-        house.controller().down(true).await.unwrap();
+        cluster.controller().down(true).await.unwrap();
         let took = began.elapsed().as_secs();
         assert!((GRACE..GRACE + 60).contains(&took), "{took} s");
-        assert!(house.engine.containers().iter().all(|it| it.state != ContainerState::Running));
+        assert!(cluster.engine.containers().iter().all(|it| it.state != ContainerState::Running));
     });
 }
 
 #[test]
 fn a_job_keeps_its_grace_when_its_deployment_is_canceled() {
     simulate(async {
-        let house = House::new().await;
+        let cluster = TestCluster::new().await;
         let deaf = Behaviour { ignores_stop: true, ..Behaviour::default() };
-        house.engine.add_image("test/migrate:1", deaf);
+        cluster.engine.add_image("test/migrate:1", deaf);
         let mut wanted = spec("1");
         wanted.jobs[0].termination = Some(Default::default());
         wanted.jobs[0].termination.as_mut().unwrap().grace_period_seconds = Some(60);
-        let app = house.controller().create_app(wanted, &caller()).await.unwrap().app.id;
-        let job = house.called(0, Verb::Start, "-migrate-").await.what;
-        assert_eq!(house.engine.spec(&job).unwrap().stop_grace.as_secs(), 60);
-        let since = house.engine.calls().len();
-        let deployment = house.newest(&app).await.id;
-        house.controller().cancel(&app, &deployment).await.unwrap();
-        let given = given(&house, since, "-migrate-").await;
+        let app = cluster.controller().create_app(wanted, &caller()).await.unwrap().app.id;
+        let job = cluster.called(0, Verb::Start, "-migrate-").await.what;
+        assert_eq!(cluster.engine.spec(&job).unwrap().stop_grace.as_secs(), 60);
+        let since = cluster.engine.calls().len();
+        let deployment = cluster.newest(&app).await.id;
+        cluster.controller().cancel(&app, &deployment).await.unwrap();
+        let given = given(&cluster, since, "-migrate-").await;
         assert!((60..70).contains(&given), "{given} s");
     });
 }
@@ -103,12 +103,12 @@ fn a_job_keeps_its_grace_when_its_deployment_is_canceled() {
 #[test]
 fn an_instance_that_never_became_ready_is_asked_to_end_before_it_is_removed() {
     simulate(async {
-        let (house, app) = House::with_app().await;
-        let since = house.engine.calls().len();
-        house.update(&app, "stuck").await;
-        let name = house.called(since, Verb::Start, "-web-").await.what;
-        house.end(&app, Stage::Failed).await;
-        let calls = house.engine.calls().split_off(since);
+        let (cluster, app) = TestCluster::with_app().await;
+        let since = cluster.engine.calls().len();
+        cluster.update(&app, "stuck").await;
+        let name = cluster.called(since, Verb::Start, "-web-").await.what;
+        cluster.end(&app, Stage::Failed).await;
+        let calls = cluster.engine.calls().split_off(since);
         let at = |verb| calls.iter().position(|it| it.verb == verb && it.what == name);
         assert!(at(Verb::Stop).unwrap() < at(Verb::Remove).unwrap());
     });
@@ -118,19 +118,19 @@ fn an_instance_that_never_became_ready_is_asked_to_end_before_it_is_removed() {
 #[test]
 fn the_grace_of_an_older_versions_instance_is_its_targets() {
     simulate(async {
-        let (mut house, app) = with_deaf_app().await;
-        house.crash().await;
-        house
+        let (mut cluster, app) = with_deaf_app().await;
+        cluster.crash().await;
+        cluster
             .tamper(&app, |state| {
                 let older = state.instances.into_iter().map(|it| store::records::Instance { stop_times: None, ..it });
                 older.map(Change::Instance).collect()
             })
             .await;
-        house.open().await;
-        house.end(&app, Stage::Active).await;
-        let since = house.engine.calls().len();
-        house.restart(&app).await;
-        let given = given(&house, since, "-web-").await;
+        cluster.open().await;
+        cluster.end(&app, Stage::Active).await;
+        let since = cluster.engine.calls().len();
+        cluster.restart(&app).await;
+        let given = given(&cluster, since, "-web-").await;
         assert!((GRACE..GRACE + 10).contains(&given), "{given} s");
     });
 }
@@ -138,14 +138,14 @@ fn the_grace_of_an_older_versions_instance_is_its_targets() {
 #[test]
 fn a_container_frozen_by_hand_goes_on_and_is_not_killed() {
     simulate(async {
-        let (house, app) = House::with_app().await;
-        let name = house.names(&app, "mill").await.pop_first().unwrap();
-        let since = house.engine.calls().len();
-        house.engine.pause_behind_our_back(&name);
-        house.called(since, Verb::Start, &name).await;
-        house.end(&app, Stage::Active).await;
-        assert!(house.engine.calls()[since..].iter().all(|it| it.verb != Verb::Stop));
-        assert_eq!(house.engine.inspect(&name).await.unwrap().unwrap().container.state, ContainerState::Running);
-        assert_eq!(house.starts_of(&name), 1, "the same process");
+        let (cluster, app) = TestCluster::with_app().await;
+        let name = cluster.names(&app, "mill").await.pop_first().unwrap();
+        let since = cluster.engine.calls().len();
+        cluster.engine.pause_behind_our_back(&name);
+        cluster.called(since, Verb::Start, &name).await;
+        cluster.end(&app, Stage::Active).await;
+        assert!(cluster.engine.calls()[since..].iter().all(|it| it.verb != Verb::Stop));
+        assert_eq!(cluster.engine.inspect(&name).await.unwrap().unwrap().container.state, ContainerState::Running);
+        assert_eq!(cluster.starts_of(&name), 1, "the same process");
     });
 }

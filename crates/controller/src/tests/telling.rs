@@ -6,15 +6,15 @@ use futures::TryStreamExt;
 use rollout::deployment::Stage;
 use rollout::ids::AppId;
 
-use super::house::House;
+use super::cluster::TestCluster;
 use super::simulation::simulate;
 use crate::view::{LogKind, LogQuestion};
 
 /// Waits until the app says that it waits for this; returns how many instances serve.
-async fn says(house: &House, app: &AppId, part: &str) -> (usize, usize) {
-    house
+async fn says(cluster: &TestCluster, app: &AppId, part: &str) -> (usize, usize) {
+    cluster
         .until(async || {
-            let view = house.controller().find_app(app.as_str()).await.map_err(|error| error.to_string())?;
+            let view = cluster.controller().find_app(app.as_str()).await.map_err(|error| error.to_string())?;
             match view.waiting_for.iter().any(|it| it.contains(part)) {
                 true => Ok((view.ready, view.wanted)),
                 false => Err(format!("{:?}", view.waiting_for)),
@@ -26,46 +26,46 @@ async fn says(house: &House, app: &AppId, part: &str) -> (usize, usize) {
 #[test]
 fn an_active_app_whose_image_and_instances_are_gone_says_what_is_tried_again() {
     simulate(async {
-        let (house, app) = House::with_app().await;
+        let (cluster, app) = TestCluster::with_app().await;
         for reference in ["test/web:1", "test/mill:1"] {
-            house.engine.remove_image_behind_our_back(reference);
+            cluster.engine.remove_image_behind_our_back(reference);
         }
         for component in ["web", "mill"] {
-            for name in house.names(&app, component).await {
-                house.engine.remove_behind_our_back(&name);
+            for name in cluster.names(&app, component).await {
+                cluster.engine.remove_behind_our_back(&name);
             }
         }
-        let (ready, wanted) = says(&house, &app, "trying web.0 again, ").await;
+        let (ready, wanted) = says(&cluster, &app, "trying web.0 again, ").await;
         assert_eq!((ready, wanted), (0, 3));
-        says(&house, &app, "web.0 could not be started: ").await;
+        says(&cluster, &app, "web.0 could not be started: ").await;
     });
 }
 
 #[test]
 fn a_deletion_that_something_is_in_the_way_of_says_so_until_it_is_done() {
     simulate(async {
-        let (house, app) = House::with_app().await;
+        let (cluster, app) = TestCluster::with_app().await;
         for nth in 1..=6 {
-            house.engine.fail(Verb::RemoveNetwork, nth);
+            cluster.engine.fail(Verb::RemoveNetwork, nth);
         }
-        house.controller().delete_app(&app).await.unwrap();
-        says(&house, &app, "the app cannot be deleted yet: ").await;
-        says(&house, &app, "; trying again, ").await;
-        house.gone(&app).await;
+        cluster.controller().delete_app(&app).await.unwrap();
+        says(&cluster, &app, "the app cannot be deleted yet: ").await;
+        says(&cluster, &app, "; trying again, ").await;
+        cluster.gone(&app).await;
     });
 }
 
 #[test]
 fn what_the_engine_refuses_for_now_is_told_until_it_works() {
     simulate(async {
-        let (house, app) = House::with_app().await;
+        let (cluster, app) = TestCluster::with_app().await;
         for nth in 1..=20 {
-            house.engine.fail_after_effect(Verb::SetRestartPolicy, nth);
+            cluster.engine.fail_after_effect(Verb::SetRestartPolicy, nth);
         }
-        house.restart(&app).await;
-        says(&house, &app, "its restart policy could not be set: ").await;
-        house.end(&app, Stage::Active).await;
-        let view = house.controller().find_app(app.as_str()).await.unwrap();
+        cluster.restart(&app).await;
+        says(&cluster, &app, "its restart policy could not be set: ").await;
+        cluster.end(&app, Stage::Active).await;
+        let view = cluster.controller().find_app(app.as_str()).await.unwrap();
         assert_eq!(view.waiting_for, Vec::<String>::new());
     });
 }
@@ -73,12 +73,12 @@ fn what_the_engine_refuses_for_now_is_told_until_it_works() {
 #[test]
 fn the_log_of_a_running_instance_shows_no_secret() {
     simulate(async {
-        let (house, app) = House::with_app().await;
-        let name = house.names(&app, "web").await.pop_first().unwrap();
-        let password = house.state(&app).await.databases[0].password.clone();
-        house.engine.say(&name, LogStream::Out, &format!("login: {}", &password[..20]));
-        house.engine.say(&name, LogStream::Err, "in between");
-        house.engine.say(&name, LogStream::Out, &password[20..]);
+        let (cluster, app) = TestCluster::with_app().await;
+        let name = cluster.names(&app, "web").await.pop_first().unwrap();
+        let password = cluster.state(&app).await.databases[0].password.clone();
+        cluster.engine.say(&name, LogStream::Out, &format!("login: {}", &password[..20]));
+        cluster.engine.say(&name, LogStream::Err, "in between");
+        cluster.engine.say(&name, LogStream::Out, &password[20..]);
         let question = LogQuestion {
             app: app.clone(),
             deployment: None,
@@ -87,7 +87,7 @@ fn the_log_of_a_running_instance_shows_no_secret() {
             follow: false,
             tail: None,
         };
-        let lines: Vec<_> = house.controller().logs(question).await.unwrap().try_collect().await.unwrap();
+        let lines: Vec<_> = cluster.controller().logs(question).await.unwrap().try_collect().await.unwrap();
         let mut texts: Vec<_> = lines.into_iter().map(|it| it.text).collect();
         texts.sort();
         assert_eq!(texts, ["[secret]", "in between", "login: [secret]"]);

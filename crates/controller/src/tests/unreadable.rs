@@ -7,33 +7,33 @@ use serde_json::{Value, json};
 use store::records::{App, AppState, Change, Deployment};
 use tokio::time::sleep;
 
-use super::house::{House, caller, spec};
+use super::cluster::{TestCluster, caller, spec};
 use super::simulation::simulate;
 
 #[test]
 fn an_app_whose_deployment_cannot_be_read_is_left_as_it_is_while_others_come_and_go() {
     simulate(async {
-        let (mut house, app) = House::with_app().await;
-        let (upstreams, containers) = (house.ingress.upstreams("web"), house.engine.containers());
-        house.crash().await;
+        let (mut cluster, app) = TestCluster::with_app().await;
+        let (upstreams, containers) = (cluster.ingress.upstreams("web"), cluster.engine.containers());
+        cluster.crash().await;
         let lost = |app: App| vec![Change::App(App { active: Some("not there".into()), ..app })];
-        house.tamper(&app, |state| lost(state.app)).await;
-        house.open().await;
+        cluster.tamper(&app, |state| lost(state.app)).await;
+        cluster.open().await;
 
         let mut other = spec("2");
         other.name = "other".into();
-        let other = house.controller().create_app(other, &caller()).await.unwrap().app.id;
-        house
-            .until(async || match house.newest(&other).await.stage {
+        let other = cluster.controller().create_app(other, &caller()).await.unwrap().app.id;
+        cluster
+            .until(async || match cluster.newest(&other).await.stage {
                 Stage::Active => Ok(()),
                 stage => Err(format!("{stage:?}")),
             })
             .await;
         sleep(Duration::from_secs(60)).await;
 
-        let routed = house.ingress.upstreams("web");
+        let routed = cluster.ingress.upstreams("web");
         assert!(upstreams.iter().all(|it| routed.contains(it)) && routed.len() == 4, "{routed:?}");
-        let now = house.engine.containers();
+        let now = cluster.engine.containers();
         assert!(containers.iter().all(|it| now.contains(it)), "{now:#?}");
     });
 }
@@ -41,20 +41,20 @@ fn an_app_whose_deployment_cannot_be_read_is_left_as_it_is_while_others_come_and
 #[test]
 fn an_active_spec_that_cannot_be_read_leaves_the_rules_as_they_are_over_the_instances_there_are() {
     simulate(async {
-        let (mut house, app) = House::with_app().await;
-        let ingress = house.ingress.clone();
+        let (mut cluster, app) = TestCluster::with_app().await;
+        let ingress = cluster.ingress.clone();
         let rules = || ingress.taken().pop().unwrap().table.apps.remove(0).rules;
         let before = rules();
-        house.crash().await;
+        cluster.crash().await;
         let unread = |it: Deployment| Change::Deployment(Box::new(Deployment { spec: 7.into(), ..it }));
-        house.tamper(&app, |state| state.deployments.into_iter().map(unread).collect()).await;
-        house.open().await;
+        cluster.tamper(&app, |state| state.deployments.into_iter().map(unread).collect()).await;
+        cluster.open().await;
         sleep(Duration::from_secs(60)).await;
         assert_eq!(rules(), before);
 
         let lost = before[0].upstreams[0].id.clone();
-        house.engine.remove_behind_our_back(&lost);
-        house.end(&app, Stage::Active).await;
+        cluster.engine.remove_behind_our_back(&lost);
+        cluster.end(&app, Stage::Active).await;
         let after = rules();
         assert_eq!((after.len(), after[0].upstreams.len()), (before.len(), 2));
         assert!(after[0].upstreams.iter().all(|it| it.id != lost), "the one that took its place is routed");
@@ -64,8 +64,8 @@ fn an_active_spec_that_cannot_be_read_leaves_the_rules_as_they_are_over_the_inst
 #[test]
 fn a_spec_that_was_stored_before_a_rule_came_is_run_as_it_is() {
     simulate(async {
-        let (mut house, app) = House::with_app().await;
-        house.crash().await;
+        let (mut cluster, app) = TestCluster::with_app().await;
+        cluster.crash().await;
         let broken = |mut spec: Value| {
             spec["envs"] = json!([{"key": "9 lives", "value": "is no name of a variable"}]);
             spec
@@ -77,10 +77,10 @@ fn a_spec_that_was_stored_before_a_rule_came_is_run_as_it_is() {
             let app = Change::App(App { spec: broken(state.app.spec.clone()), ..state.app });
             deployments.chain([app]).collect()
         };
-        house.tamper(&app, of_before).await;
-        house.open().await;
-        house.restart(&app).await;
-        house.end(&app, Stage::Active).await;
-        assert_eq!(house.newest(&app).await.spec["envs"][0]["key"], "9 lives");
+        cluster.tamper(&app, of_before).await;
+        cluster.open().await;
+        cluster.restart(&app).await;
+        cluster.end(&app, Stage::Active).await;
+        assert_eq!(cluster.newest(&app).await.spec["envs"][0]["key"], "9 lives");
     });
 }

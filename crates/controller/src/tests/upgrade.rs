@@ -15,10 +15,10 @@ use serde::{Deserialize, Serialize};
 use store::records::{App, Change, Database, Deployment, Instance, JobRun, Revision};
 use tokio::time::sleep;
 
-use super::house::House;
+use super::cluster::TestCluster;
 use super::simulation::simulate;
 use crate::config::NetworkPool;
-use crate::front::Door;
+use crate::ingress_client::IngressConnection;
 use crate::names::Names;
 
 const RECORDS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/upgrade/records.json");
@@ -87,19 +87,19 @@ fn move_times(value: &mut serde_json::Value, by: u64) {
 }
 
 /// A test cluster in which the previous version was killed at this moment; no controller runs yet.
-async fn killed(moment: &str) -> (House, Left) {
-    let mut house = House::new().await;
-    let installation = house.controller().0.directory.installation().to_owned();
-    house.crash().await;
+async fn killed(moment: &str) -> (TestCluster, Left) {
+    let mut cluster = TestCluster::new().await;
+    let installation = cluster.controller().0.directory.installation().to_owned();
+    cluster.crash().await;
     let left = Left::at(moment, &installation);
-    make_containers(&house, &left, &Names::new(&installation)).await;
-    house.ingress.set_table(left.routes.clone()).await.unwrap();
-    house.write(left.clone().changes()).await;
-    (house, left)
+    make_containers(&cluster, &left, &Names::new(&installation)).await;
+    cluster.ingress.set_table(left.routes.clone()).await.unwrap();
+    cluster.write(left.clone().changes()).await;
+    (cluster, left)
 }
 
 /// The engine's objects, labelled and configured as the previous version did it.
-async fn make_containers(house: &House, left: &Left, names: &Names) {
+async fn make_containers(cluster: &TestCluster, left: &Left, names: &Names) {
     let identity = |role, component: &str| Identity {
         role,
         app: left.app.id.to_string(),
@@ -109,7 +109,7 @@ async fn make_containers(house: &House, left: &Left, names: &Names) {
         generation: 0,
         deployment: String::new(),
     };
-    let engine = &house.engine;
+    let engine = &cluster.engine;
     let pool = NetworkPool::default().network(left.app.network);
     let network = NetworkSpec {
         name: names.network(&left.app.id),
@@ -134,7 +134,7 @@ async fn make_containers(house: &House, left: &Left, names: &Names) {
             stop_grace: Duration::from_secs(60),
             stop_signal: Some("SIGINT".into()),
         };
-        run(house, spec, true, true).await;
+        run(cluster, spec, true, true).await;
     }
     for it in &left.instances {
         let revision = left.revisions.iter().find(|revision| revision.id == it.revision).unwrap();
@@ -160,67 +160,67 @@ async fn make_containers(house: &House, left: &Left, names: &Names) {
         };
         if it.phase != InstancePhase::Intended {
             let runs = !matches!(it.phase, InstancePhase::Created | InstancePhase::Stopped);
-            run(house, spec, runs, it.kept_alive).await;
+            run(cluster, spec, runs, it.kept_alive).await;
         }
     }
     // As long as it takes a process to listen.
     sleep(Duration::from_secs(5)).await;
 }
 
-async fn run(house: &House, spec: ContainerSpec, runs: bool, kept_alive: bool) {
-    house.engine.create(&spec).await.unwrap();
+async fn run(cluster: &TestCluster, spec: ContainerSpec, runs: bool, kept_alive: bool) {
+    cluster.engine.create(&spec).await.unwrap();
     if runs {
-        house.engine.start(&spec.name).await.unwrap();
+        cluster.engine.start(&spec.name).await.unwrap();
     }
     if kept_alive {
-        house.engine.set_restart_policy(&spec.name, RestartPolicy::Always).await.unwrap();
+        cluster.engine.set_restart_policy(&spec.name, RestartPolicy::Always).await.unwrap();
     }
 }
 
 /// Every container with what an upgrade must not change.
-async fn containers(house: &House) -> Vec<(String, String, Option<String>, u64)> {
+async fn containers(cluster: &TestCluster) -> Vec<(String, String, Option<String>, u64)> {
     let mut all = Vec::new();
-    for it in house.engine.containers() {
-        let details = house.engine.inspect(&it.name).await.unwrap().unwrap();
+    for it in cluster.engine.containers() {
+        let details = cluster.engine.inspect(&it.name).await.unwrap().unwrap();
         all.push((it.name, it.id, details.started_at, details.restart_count));
     }
     all
 }
 
-async fn names(house: &House, app: &AppId) -> Vec<String> {
-    house.state(app).await.instances.iter().map(|it| it.name.to_string()).collect()
+async fn names(cluster: &TestCluster, app: &AppId) -> Vec<String> {
+    cluster.state(app).await.instances.iter().map(|it| it.name.to_string()).collect()
 }
 
 #[test]
 fn a_serving_app_is_taken_over_as_it_is_and_then_restarts_deploys_and_goes() {
     simulate(async {
         for moment in ["serving", "failed"] {
-            let (mut house, left) = killed(moment).await;
+            let (mut cluster, left) = killed(moment).await;
             let app = left.app.id.clone();
-            let (before, since) = (containers(&house).await, house.engine.calls().len());
-            house.open().await;
+            let (before, since) = (containers(&cluster).await, cluster.engine.calls().len());
+            cluster.open().await;
             sleep(LONG).await;
-            assert_eq!(containers(&house).await, before, "{moment}");
-            let made = house.engine.calls().split_off(since);
+            assert_eq!(containers(&cluster).await, before, "{moment}");
+            let made = cluster.engine.calls().split_off(since);
             let made = made.iter().filter(|it| matches!(it.verb, Verb::Create | Verb::Stop | Verb::Remove));
             assert_eq!(made.map(ToString::to_string).collect::<Vec<_>>(), [""; 0], "{moment}");
-            let rows = house.state(&app).await;
+            let rows = cluster.state(&app).await;
             let rollout_status =
                 |all: &[Instance]| all.iter().map(|it| (it.name.clone(), it.phase, it.since)).collect::<Vec<_>>();
             assert_eq!(rollout_status(&rows.instances), rollout_status(&left.instances), "{moment}");
             assert_eq!(rows.deployments.len(), left.deployments.len(), "{moment}: no deployment begins by itself");
-            let routes = house.ingress.taken().pop().unwrap().table.apps;
+            let routes = cluster.ingress.taken().pop().unwrap().table.apps;
             assert_eq!(routes, left.routes.apps, "{moment}");
 
-            let old = names(&house, &app).await;
-            house.restart(&app).await;
-            house.settle(&app, Stage::Active).await;
-            house.check_capacity(since);
-            assert!(names(&house, &app).await.iter().all(|it| !old.contains(it)), "{moment}");
-            house.update(&app, "2").await;
-            house.settle(&app, Stage::Active).await;
-            house.controller().delete_app(&app).await.unwrap();
-            house.gone(&app).await;
+            let old = names(&cluster, &app).await;
+            cluster.restart(&app).await;
+            cluster.settle(&app, Stage::Active).await;
+            cluster.check_capacity(since);
+            assert!(names(&cluster, &app).await.iter().all(|it| !old.contains(it)), "{moment}");
+            cluster.update(&app, "2").await;
+            cluster.settle(&app, Stage::Active).await;
+            cluster.controller().delete_app(&app).await.unwrap();
+            cluster.gone(&app).await;
         }
     });
 }
@@ -231,16 +231,16 @@ fn a_rollout_of_the_previous_version_is_carried_to_its_end() {
         for (moment, end) in
             [("rolling", Stage::Active), ("starting", Stage::Failed), ("rolling_back", Stage::Canceled)]
         {
-            let (mut house, left) = killed(moment).await;
+            let (mut cluster, left) = killed(moment).await;
             let app = left.app.id.clone();
             let newest = left.deployments.iter().max_by_key(|it| it.number).unwrap().id.clone();
-            let since = house.engine.calls().len();
-            house.open().await;
-            house.end(&app, end).await;
-            house.check_capacity(since);
-            assert_eq!(house.newest(&app).await.id, newest, "{moment}");
-            house.restart(&app).await;
-            house.settle(&app, Stage::Active).await;
+            let since = cluster.engine.calls().len();
+            cluster.open().await;
+            cluster.end(&app, end).await;
+            cluster.check_capacity(since);
+            assert_eq!(cluster.newest(&app).await.id, newest, "{moment}");
+            cluster.restart(&app).await;
+            cluster.settle(&app, Stage::Active).await;
         }
     });
 }

@@ -10,7 +10,7 @@ use rollout::ids::AppId;
 use rollout::instance::InstancePhase;
 use tokio::time::sleep;
 
-use super::super::house::House;
+use super::super::cluster::TestCluster;
 use super::super::simulation::simulate;
 use super::{Left, RECORDS};
 
@@ -19,37 +19,37 @@ use super::{Left, RECORDS};
 fn write_the_records_of_this_version() {
     simulate(async {
         let mut moments = BTreeMap::new();
-        let (house, app) = House::with_app().await;
-        house.restart(&app).await;
-        house.settle(&app, Stage::Active).await;
-        moments.insert("serving", now(&house, &app).await);
+        let (cluster, app) = TestCluster::with_app().await;
+        cluster.restart(&app).await;
+        cluster.settle(&app, Stage::Active).await;
+        moments.insert("serving", now(&cluster, &app).await);
 
-        house.update(&app, "2").await;
-        until(async || one_new_instance_is_ready(&house, &app).await).await;
-        moments.insert("rolling", now(&house, &app).await);
-        house.settle(&app, Stage::Active).await;
+        cluster.update(&app, "2").await;
+        until(async || one_new_instance_is_ready(&cluster, &app).await).await;
+        moments.insert("rolling", now(&cluster, &app).await);
+        cluster.settle(&app, Stage::Active).await;
 
-        let since = house.engine.calls().len();
-        house.update(&app, "stuck").await;
-        house.called(since, Verb::Start, "-web-").await;
-        moments.insert("starting", now(&house, &app).await);
-        house.settle(&app, Stage::Failed).await;
-        moments.insert("failed", now(&house, &app).await);
+        let since = cluster.engine.calls().len();
+        cluster.update(&app, "stuck").await;
+        cluster.called(since, Verb::Start, "-web-").await;
+        moments.insert("starting", now(&cluster, &app).await);
+        cluster.settle(&app, Stage::Failed).await;
+        moments.insert("failed", now(&cluster, &app).await);
 
-        house.update(&app, "1").await;
-        until(async || one_new_instance_is_ready(&house, &app).await).await;
-        house.controller().cancel(&app, &house.newest(&app).await.id).await.unwrap();
-        until(async || house.newest(&app).await.stage == Stage::RollingBack).await;
-        moments.insert("rolling_back", now(&house, &app).await);
+        cluster.update(&app, "1").await;
+        until(async || one_new_instance_is_ready(&cluster, &app).await).await;
+        cluster.controller().cancel(&app, &cluster.newest(&app).await.id).await.unwrap();
+        until(async || cluster.newest(&app).await.stage == Stage::RollingBack).await;
+        moments.insert("rolling_back", now(&cluster, &app).await);
 
-        let installation = house.controller().0.directory.installation().to_owned();
+        let installation = cluster.controller().0.directory.installation().to_owned();
         let text = serde_json::to_string(&moments).unwrap().replace(&installation, "INSTALLATION");
         // One record a line.
         std::fs::write(RECORDS, text.replace("},{", "},\n{") + "\n").unwrap();
     });
 }
 
-/// Looks more often than [`House::until`], because these moments are short.
+/// Looks more often than [`TestCluster::until`], because these moments are short.
 async fn until(mut fact: impl AsyncFnMut() -> bool) {
     for _ in 0..100_000 {
         if fact().await {
@@ -60,14 +60,14 @@ async fn until(mut fact: impl AsyncFnMut() -> bool) {
     panic!("the moment did not come");
 }
 
-async fn one_new_instance_is_ready(house: &House, app: &AppId) -> bool {
-    let new = house.newest(app).await.id;
-    let rows = house.state(app).await.instances;
+async fn one_new_instance_is_ready(cluster: &TestCluster, app: &AppId) -> bool {
+    let new = cluster.newest(app).await.id;
+    let rows = cluster.state(app).await.instances;
     rows.iter().any(|it| it.deployment == new && it.component.as_str() == "web" && it.phase == InstancePhase::Ready)
 }
 
-async fn now(house: &House, app: &AppId) -> Left {
-    let state = house.state(app).await;
+async fn now(cluster: &TestCluster, app: &AppId) -> Left {
+    let state = cluster.state(app).await;
     let passwords: Vec<_> = state.databases.iter().map(|it| it.password.clone()).collect();
     let mut left = Left {
         app: state.app,
@@ -76,7 +76,7 @@ async fn now(house: &House, app: &AppId) -> Left {
         revisions: state.revisions,
         job_runs: state.job_runs,
         databases: state.databases,
-        routes: house.ingress.taken().pop().unwrap().table,
+        routes: cluster.ingress.taken().pop().unwrap().table,
     };
     left.databases.iter_mut().for_each(|it| it.password = "not-a-secret".into());
     for (_, value) in left.revisions.iter_mut().flat_map(|it| &mut it.env) {

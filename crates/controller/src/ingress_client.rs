@@ -8,7 +8,7 @@
 //! An ingress that died is started again, and one that refuses a table hears a new hello: after it was frozen, another
 //! connection may be in charge of it, and its answer to a hello says which table it has.
 
-pub(crate) mod door;
+pub(crate) mod connection;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -38,18 +38,18 @@ const BACK_WITHIN: Duration = Duration::from_secs(5);
 /// For an acknowledgement, and for the ingress to be back when it is gone.
 const ACKNOWLEDGED_WITHIN: Duration = Duration::from_secs(15);
 
-pub(crate) use door::{Door, Doors, IngressProcess, Opened, Unsent};
+pub(crate) use connection::{IngressConnection, IngressConnector, IngressProcess, Opened, Unsent};
 
 /// Handed to everybody.
 #[derive(Clone)]
-pub(crate) struct Front {
+pub(crate) struct IngressClient {
     shared: Arc<Shared>,
     work: mpsc::Sender<Work>,
 }
 
 struct Shared {
     http: SocketAddr,
-    doors: Box<dyn Doors>,
+    connector: Box<dyn IngressConnector>,
     /// Every app's newest part, by app id: in the beginning what the ingress serves.
     parts: Mutex<BTreeMap<String, AppRoutes>>,
     /// Apps among them that have no record.
@@ -60,7 +60,7 @@ struct Shared {
     unsaved: Mutex<Option<String>>,
     /// What was counted until the newest table was acknowledged.
     tallies: Mutex<Option<Tallies>>,
-    control: Mutex<Option<Arc<dyn Door>>>,
+    control: Mutex<Option<Arc<dyn IngressConnection>>>,
     changes: watch::Sender<u64>,
 }
 
@@ -75,25 +75,25 @@ enum Work {
     Send(oneshot::Sender<Result<(), String>>),
 }
 
-impl Front {
+impl IngressClient {
     /// Starts the ingress where none answers. Every app keeps the routes that the ingress has until its task submits new
     /// ones, except for the apps in `deleted`. Errors: a sentence, such as which address the ingress cannot have.
     pub async fn start(
         http: SocketAddr,
-        doors: Box<dyn Doors>,
+        connector: Box<dyn IngressConnector>,
         on_record: &BTreeSet<AppId>,
         deleted: &BTreeSet<AppId>,
         fence: Arc<Fence>,
         stop: CancellationToken,
     ) -> Result<Self, String> {
         let (work, inbox) = mpsc::channel(1024);
-        let opened = doors.open().await?;
+        let opened = connector.open().await?;
         let kept = opened.table.apps.iter().filter(|it| !deleted.contains(&AppId::from(it.app.as_str())));
         let parts: BTreeMap<_, _> = kept.map(|it| (it.app.clone(), it.clone())).collect();
         let unknown = parts.keys().filter(|it| !on_record.contains(&AppId::from(it.as_str()))).cloned().collect();
         let shared = Arc::new(Shared {
             http,
-            doors,
+            connector,
             parts: Mutex::new(parts),
             unknown: Mutex::new(unknown),
             open: Mutex::default(),
@@ -102,7 +102,7 @@ impl Front {
             control: Mutex::default(),
             changes: watch::channel(0).0,
         });
-        let keeper = Keeper {
+        let task = ConnectionTask {
             fence,
             shared: shared.clone(),
             inbox,
@@ -110,7 +110,7 @@ impl Front {
             refused: Vec::new(),
             refusals: Backoff::new(RETRY, LONGEST_RETRY),
         };
-        tokio::spawn(keeper.run(opened, stop));
+        tokio::spawn(task.run(opened, stop));
         Ok(Self { shared, work })
     }
 
@@ -189,7 +189,7 @@ impl Front {
         format!("{app}.localhost")
     }
 
-    /// The same as a URL, with the front door's port.
+    /// The same as a URL, with the port of the ingress.
     pub fn url(&self, app: &str) -> String {
         format!("http://{}", self.authority(app))
     }
@@ -219,14 +219,14 @@ impl Front {
         match control.shutdown(drain).await {
             // Another connection is in charge: a hello on a new one changes that.
             Err(Unsent::Refused(_)) => {
-                let opened = self.shared.doors.open().await?;
-                opened.door.shutdown(drain).await.map_err(Unsent::why)
+                let opened = self.shared.connector.open().await?;
+                opened.connection.shutdown(drain).await.map_err(Unsent::why)
             }
             ended => ended.map_err(Unsent::why),
         }
     }
 
-    fn control(&self) -> Option<Arc<dyn Door>> {
+    fn control(&self) -> Option<Arc<dyn IngressConnection>> {
         lock(&self.shared.control).clone()
     }
 }
@@ -280,7 +280,7 @@ impl From<Status> for Tallies {
 }
 
 /// The task that talks to the ingress.
-struct Keeper {
+struct ConnectionTask {
     fence: Arc<Fence>,
     shared: Arc<Shared>,
     inbox: mpsc::Receiver<Work>,
@@ -310,7 +310,7 @@ impl From<Unsent> for Ended {
     }
 }
 
-impl Keeper {
+impl ConnectionTask {
     async fn run(mut self, opened: Opened, stop: CancellationToken) {
         let mut opened = Some(opened);
         loop {
@@ -368,7 +368,7 @@ impl Keeper {
             if !self.fence.holds().await {
                 return None;
             }
-            match self.shared.doors.open().await {
+            match self.shared.connector.open().await {
                 Ok(opened) => {
                     info!("connected to the ingress again");
                     return Some(opened);
@@ -378,13 +378,13 @@ impl Keeper {
         }
     }
 
-    fn set_control(&self, control: Option<Arc<dyn Door>>) {
+    fn set_control(&self, control: Option<Arc<dyn IngressConnection>>) {
         *lock(&self.shared.control) = control;
     }
 
     /// Works with one connection until it is of no use any longer.
     async fn serve(&mut self, opened: Opened) -> Ended {
-        let control = opened.door;
+        let control = opened.connection;
         // Whatever the ingress has, the next table is newer, also after the database went back in time.
         self.version = opened.table.version;
         self.set_control(Some(control.clone()));
@@ -418,7 +418,11 @@ impl Keeper {
 
     /// Sends the table, and learns what is open before anybody is told: an upstream that is out of the table and not
     /// among the open ones has nothing left.
-    async fn send(&mut self, control: &dyn Door, told: Vec<oneshot::Sender<Result<(), String>>>) -> Result<(), Unsent> {
+    async fn send(
+        &mut self,
+        control: &dyn IngressConnection,
+        told: Vec<oneshot::Sender<Result<(), String>>>,
+    ) -> Result<(), Unsent> {
         let sent = self.exchange(control).await;
         for caller in told {
             drop(caller.send(sent.clone().map_err(Unsent::why)));
@@ -426,7 +430,7 @@ impl Keeper {
         sent
     }
 
-    async fn exchange(&mut self, control: &dyn Door) -> Result<(), Unsent> {
+    async fn exchange(&mut self, control: &dyn IngressConnection) -> Result<(), Unsent> {
         let version = self.version + 1;
         let apps = joined(&lock(&self.shared.parts), &lock(&self.shared.unknown));
         control.set_table(RouteTable { version, apps }).await?;

@@ -1,5 +1,5 @@
-//! What the front promises beside its tables: none takes an app from the front door that has not handed in its part, and a
-//! dead ingress gets the newest one.
+//! What the ingress client promises: no table takes away an app that has not handed in its part, and a new ingress gets the
+//! newest table.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -15,15 +15,19 @@ use tokio::time::timeout;
 use super::ingress::MemoryIngress;
 use super::simulation::{directory, simulate, write_to};
 use crate::fence::Fence;
-use crate::front::{Door, Front};
+use crate::ingress_client::{IngressClient, IngressConnection};
 use crate::names::Names;
 
 fn part(app: &str) -> AppRoutes {
     AppRoutes { app: app.into(), hosts: vec![format!("{app}.localhost")], window: String::new(), rules: Vec::new() }
 }
 
-/// A front over an ingress that serves `served`, with these apps on record and these deleted.
-async fn front_after(served: &[&str], on_record: &[&str], deleted: &[&str]) -> (TempDir, MemoryIngress, Front) {
+/// A client of an ingress that serves `served`, with these apps on record and these deleted.
+async fn client_after(
+    served: &[&str],
+    on_record: &[&str],
+    deleted: &[&str],
+) -> (TempDir, MemoryIngress, IngressClient) {
     let dir = directory();
     let store = Store::open(&DataDir::open(dir.path().join("data")).unwrap()).unwrap();
     write_to(Some(store.clone()));
@@ -35,12 +39,13 @@ async fn front_after(served: &[&str], on_record: &[&str], deleted: &[&str]) -> (
     let (on_record, deleted) = (ids(on_record), ids(deleted));
     let http = ([127, 0, 0, 1], 8080).into();
     let stop = fence.lost().child_token();
-    let front = Front::start(http, Box::new(ingress.clone()), &on_record, &deleted, Arc::new(fence), stop).await;
-    (dir, ingress, front.unwrap())
+    let client =
+        IngressClient::start(http, Box::new(ingress.clone()), &on_record, &deleted, Arc::new(fence), stop).await;
+    (dir, ingress, client.unwrap())
 }
 
-async fn front(served: &[&str], on_record: &[&str]) -> (TempDir, MemoryIngress, Front) {
-    front_after(served, on_record, &[]).await
+async fn client(served: &[&str], on_record: &[&str]) -> (TempDir, MemoryIngress, IngressClient) {
+    client_after(served, on_record, &[]).await
 }
 
 /// What the newest table has of each app.
@@ -51,9 +56,9 @@ fn newest(ingress: &MemoryIngress) -> Vec<AppRoutes> {
 #[test]
 fn an_app_that_has_not_handed_in_its_part_keeps_what_the_ingress_serves_of_it() {
     simulate(async {
-        let (_dir, ingress, front) = front(&["a", "b"], &["a", "b"]).await;
+        let (_dir, ingress, client) = client(&["a", "b"], &["a", "b"]).await;
         let moved = AppRoutes { window: "d2".into(), ..part("a") };
-        front.set(moved.clone()).await.unwrap();
+        client.set(moved.clone()).await.unwrap();
         assert_eq!(newest(&ingress), [moved.clone(), part("b")], "b may never come");
         ingress.die();
         ingress.recover();
@@ -65,11 +70,11 @@ fn an_app_that_has_not_handed_in_its_part_keeps_what_the_ingress_serves_of_it() 
 #[test]
 fn only_a_deleted_app_loses_its_routes_and_one_without_a_record_keeps_them() {
     simulate(async {
-        let (_dir, ingress, front) = front_after(&["a", "deleted", "newer"], &["a"], &["deleted"]).await;
-        front.set(part("a")).await.unwrap();
+        let (_dir, ingress, client) = client_after(&["a", "deleted", "newer"], &["a"], &["deleted"]).await;
+        client.set(part("a")).await.unwrap();
         assert_eq!(newest(&ingress), [part("a"), part("newer")]);
-        assert_eq!(front.unknown().into_keys().collect::<Vec<_>>(), ["newer"]);
-        front.forget("newer").await;
+        assert_eq!(client.unknown().into_keys().collect::<Vec<_>>(), ["newer"]);
+        client.forget("newer").await;
         assert_eq!(newest(&ingress), [part("a")]);
     });
 }
@@ -77,8 +82,8 @@ fn only_a_deleted_app_loses_its_routes_and_one_without_a_record_keeps_them() {
 #[test]
 fn the_next_table_is_newer_than_the_one_that_the_ingress_has_whatever_the_database_knows() {
     simulate(async {
-        let (_dir, ingress, front) = front(&["a"], &["a"]).await;
-        front.set(part("a")).await.unwrap();
+        let (_dir, ingress, client) = client(&["a"], &["a"]).await;
+        client.set(part("a")).await.unwrap();
         assert!(ingress.taken().iter().map(|it| it.table.version).is_sorted_by(|a, b| a < b));
     });
 }
@@ -86,12 +91,12 @@ fn the_next_table_is_newer_than_the_one_that_the_ingress_has_whatever_the_databa
 #[test]
 fn a_refused_table_is_answered_by_a_hello_and_sent_again() {
     simulate(async {
-        let (_dir, ingress, front) = front(&[], &[]).await;
-        front.set(part("a")).await.unwrap();
+        let (_dir, ingress, client) = client(&[], &[]).await;
+        client.set(part("a")).await.unwrap();
         // As if a late hello of a connection that was given up had taken charge.
         ingress.listen_to_another();
-        front.set(part("b")).await.unwrap_err();
-        timeout(Duration::from_secs(1), front.set(part("c"))).await.expect("within a second").unwrap();
+        client.set(part("b")).await.unwrap_err();
+        timeout(Duration::from_secs(1), client.set(part("c"))).await.expect("within a second").unwrap();
         assert_eq!(newest(&ingress), [part("a"), part("b"), part("c")]);
     });
 }
@@ -99,10 +104,10 @@ fn a_refused_table_is_answered_by_a_hello_and_sent_again() {
 #[test]
 fn an_ingress_that_comes_back_gets_the_newest_table_at_once() {
     simulate(async {
-        let (_dir, ingress, front) = front(&[], &[]).await;
-        front.set(part("a")).await.unwrap();
+        let (_dir, ingress, client) = client(&[], &[]).await;
+        client.set(part("a")).await.unwrap();
         ingress.die();
-        let waiting = front.clone();
+        let waiting = client.clone();
         let set = tokio::spawn(async move { waiting.set(part("b")).await });
         tokio::time::sleep(Duration::from_secs(1)).await;
         let before = ingress.taken().len();
@@ -117,9 +122,9 @@ fn an_ingress_that_comes_back_gets_the_newest_table_at_once() {
 #[test]
 fn an_ingress_that_takes_a_table_and_says_nothing_is_not_believed() {
     simulate(async {
-        let (_dir, ingress, front) = front(&[], &[]).await;
+        let (_dir, ingress, client) = client(&[], &[]).await;
         ingress.fall_silent_at(1);
-        let refused = front.set(part("a")).await.unwrap_err();
+        let refused = client.set(part("a")).await.unwrap_err();
         assert_eq!(refused, "not acknowledged within 15 s");
     });
 }

@@ -1,4 +1,4 @@
-//! How the front reaches an ingress. Behind it stands a process of its own; the tests of this crate put one in memory there.
+//! How the client reaches an ingress: another process, or in the tests of this crate one in memory.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -13,14 +13,14 @@ use tracing::info;
 
 /// Finds an ingress.
 #[async_trait]
-pub(crate) trait Doors: Send + Sync {
+pub(crate) trait IngressConnector: Send + Sync {
     /// A connection to one that listens where it should. Errors: a sentence.
     async fn open(&self) -> Result<Opened, String>;
 }
 
 /// A connection that is in charge.
 pub(crate) struct Opened {
-    pub door: Arc<dyn Door>,
+    pub connection: Arc<dyn IngressConnection>,
     /// The table in force when it was opened.
     pub table: RouteTable,
 }
@@ -54,7 +54,7 @@ impl From<ControlError> for Unsent {
 
 /// A connection to a living ingress. Errors are sentences.
 #[async_trait]
-pub(crate) trait Door: Send + Sync {
+pub(crate) trait IngressConnection: Send + Sync {
     /// Returns when no new request can see an older table.
     async fn set_table(&self, table: RouteTable) -> Result<(), Unsent>;
     /// What is in force, open and counted.
@@ -73,7 +73,7 @@ pub(crate) struct IngressProcess {
 }
 
 #[async_trait]
-impl Doors for IngressProcess {
+impl IngressConnector for IngressProcess {
     /// Starts the process where none answers.
     async fn open(&self) -> Result<Opened, String> {
         let mut tries = 1;
@@ -125,11 +125,11 @@ impl IngressProcess {
         }
         let welcome = answer.map_err(|error| error.to_string())?;
         let Some(refused) = welcome.refused.first() else {
-            return Ok(Opened { door: Arc::new(control), table: welcome.table });
+            return Ok(Opened { connection: Arc::new(control), table: welcome.table });
         };
         let (address, reason) = (refused.listener.address, &refused.reason);
         let sentence = |kept: &str| {
-            format!("the front door cannot listen on {address}: {reason}{kept}. Choose another address with --http")
+            format!("the ingress cannot listen on {address}: {reason}{kept}. Choose another address with --http")
         };
         if !welcome.status.listeners.is_empty() {
             return Err(Closed::Other(sentence("; what was open before stays open")));
@@ -144,7 +144,7 @@ impl IngressProcess {
 const REPLACED_WITHIN: Duration = Duration::from_secs(10);
 
 #[async_trait]
-impl Door for Control {
+impl IngressConnection for Control {
     async fn set_table(&self, table: RouteTable) -> Result<(), Unsent> {
         Ok(Control::set_table(self, table).await.map(drop)?)
     }

@@ -1,4 +1,4 @@
-//! What must hold in a house: in between, and when an app has settled.
+//! What must hold in a cluster: in between, and when an app has settled.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -10,9 +10,9 @@ use rollout::ids::AppId;
 use rollout::instance::InstancePhase;
 use store::records::AppState;
 
-use super::{House, WANTED};
+use super::{TestCluster, WANTED};
 
-impl House {
+impl TestCluster {
     /// Every table since the journal's `since` left each component as many listening upstreams as are wanted.
     pub fn check_capacity(&self, since: usize) {
         for taken in self.ingress.taken().iter().filter(|it| it.calls >= since) {

@@ -1,4 +1,4 @@
-//! A house to break: one data directory, one engine, one ingress, one repository, and controllers that come and go.
+//! A test cluster: one data directory, one engine, one ingress, one repository, and controllers that come and go.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -60,7 +60,7 @@ pub const DEPLOYMENT_LIMIT: Duration = Duration::from_secs(900);
 /// How many instances the spec wants.
 const WANTED: [(&str, usize); 2] = [("mill", 1), ("web", 2)];
 
-pub struct House {
+pub struct TestCluster {
     dir: TempDir,
     pub engine: FakeEngine,
     pub ingress: MemoryIngress,
@@ -79,7 +79,7 @@ pub fn caller() -> Caller {
     Caller { token_hash: "somebody".into(), idempotency_key: None }
 }
 
-impl House {
+impl TestCluster {
     /// With a controller that runs and images that behave: `web:1`, `web:2`; `web:stuck` never listens, `web:slow` after 8 s.
     pub async fn new() -> Self {
         let engine = FakeEngine::new();
@@ -96,7 +96,7 @@ impl House {
         ] {
             engine.add_image(reference, behaviour);
         }
-        let mut house = Self {
+        let mut cluster = Self {
             dir: simulation::directory(),
             ingress: MemoryIngress::new(engine.clone()),
             image_builder: MemoryImageBuilder::new(engine.clone()),
@@ -104,17 +104,17 @@ impl House {
             controller: None,
             starts: Arc::default(),
         };
-        house.count_starts();
-        house.open().await;
-        house
+        cluster.count_starts();
+        cluster.open().await;
+        cluster
     }
 
     /// With the app up and settled.
     pub async fn with_app() -> (Self, AppId) {
-        let house = Self::new().await;
-        let app = house.create("1").await;
-        house.settle(&app, Stage::Active).await;
-        (house, app)
+        let cluster = Self::new().await;
+        let app = cluster.create("1").await;
+        cluster.settle(&app, Stage::Active).await;
+        (cluster, app)
     }
 
     /// A controller takes over.
@@ -127,7 +127,7 @@ impl House {
         let dependencies = Dependencies {
             engine: Arc::new(self.engine.clone()),
             host: engine::Limits { cpu_millis: 4000, memory_bytes: 8 << 30 },
-            doors: Box::new(self.ingress.clone()),
+            connector: Box::new(self.ingress.clone()),
             asker: Arc::new(self.engine.clone()),
             image_builder: Arc::new(self.image_builder.clone()),
         };
@@ -330,7 +330,7 @@ fn copy_files(from: &Path, to: &Path) {
     }
 }
 
-impl Drop for House {
+impl Drop for TestCluster {
     fn drop(&mut self) {
         if let Some(controller) = &self.controller {
             controller.0.shared.stop.cancel();
