@@ -10,10 +10,10 @@ use store::records::{AppState, Change, Deployment, Idempotency, Record};
 use tracing::info;
 use uuid::Uuid;
 
-use super::AppCommand;
 use super::observe::Snapshot;
 use super::records::queued;
 use super::task::AppTask;
+use super::{AppCommand, restart};
 use crate::clock;
 use crate::error::{ControlError, closest};
 use crate::specs::Specs;
@@ -108,7 +108,7 @@ impl AppTask {
         let begins = is_its_turn && deployment.request.is_restart() && self.cx.records.rolling().is_none();
         match deployment.stage.next(Event::RestartBegun) {
             Ok(stage) if begins => {
-                changes.extend(self.begin_restart(snapshot, app, &mut deployment));
+                changes.extend(restart::begin(&mut self.cx, snapshot, app, &mut deployment));
                 deployment.stage = stage;
             }
             _ => changes.push(Change::App(app)),

@@ -5,17 +5,14 @@ use std::sync::Arc;
 use app_spec::{AppSpec, Component, JobKind};
 use rollout::deployment::{Event, Facts, Failure, Move, Stage, next_move};
 use rollout::ids::ComponentName;
-use rollout::instance::InstancePhase;
 use rollout::job::JobOutcome;
 use rollout::limits;
-use rollout::observed::ContainerSeen;
 use rollout::plan::RolloutStatus;
 use rollout::progress::{LeafKey, Reason};
 use rollout::queue::to_advance;
 use rollout::rollback::{self, Kept};
-use rollout::target::restarted;
 use store::StoreError;
-use store::records::{App, Change, Database, Deployment, Image, Instance, KeptServing};
+use store::records::{App, Change, Database, Deployment, KeptServing};
 use tracing::{info, warn};
 
 use super::actions::Subject;
@@ -23,10 +20,10 @@ use super::compose::{Composed, clamped, compose};
 use super::context::Context;
 use super::databases::{databases_unwanted_by, kept_version};
 use super::observe::Snapshot;
-use super::records::{Records, queued};
+use super::records::queued;
 use super::routing::rules_in_force;
 use super::task::AppTask;
-use super::{images, instances, jobs, rollout_report};
+use super::{images, jobs, restart, rollout_report};
 use crate::clock;
 
 impl AppTask {
@@ -49,7 +46,7 @@ impl AppTask {
                 Move::Go(event) => self.go(snapshot, deployment, &spec, event).await.map(|()| true)?,
                 Move::Fail(failure) => self.fail(deployment, failure, Event::Broke, Vec::new()).await.map(|()| true)?,
                 Move::Refuse(failure) => {
-                    let unmade = unmade_instances(&self.cx.records, snapshot, &deployment);
+                    let unmade = restart::unmade_instances(&self.cx.records, snapshot, &deployment);
                     self.fail(deployment, failure, Event::Refused, unmade).await.map(|()| true)?
                 }
                 Move::Abandon(why) => self.abandon_rollback(snapshot, deployment, &why).await.map(|()| true)?,
@@ -89,7 +86,7 @@ impl AppTask {
             cancel_asked: deployment.cancel_asked,
             overdue: now.since(begun) >= limit,
             rollout_taken: cx.records.rolling().is_some_and(|it| it.id != deployment.id),
-            is_untouched: is_untouched_restart(cx, deployment),
+            is_untouched: restart::is_untouched(cx, deployment),
             ..Facts::default()
         };
         if facts.is_untouched {
@@ -140,7 +137,7 @@ impl AppTask {
             }
             Event::RestartBegun => {
                 let app = self.cx.records.app.clone();
-                let changes = self.begin_restart(snapshot, app, &mut deployment);
+                let changes = restart::begin(&mut self.cx, snapshot, app, &mut deployment);
                 self.advance_to(deployment, event, changes).await
             }
             Event::ImagesReady => self.resolve_targets(deployment, spec).await,
@@ -166,7 +163,7 @@ impl AppTask {
             }
             Event::Succeeded => self.succeed(deployment, spec).await,
             Event::Withdrawn => {
-                let unmade = unmade_instances(&self.cx.records, snapshot, &deployment);
+                let unmade = restart::unmade_instances(&self.cx.records, snapshot, &deployment);
                 self.cancel_unchanged(deployment, event, unmade).await
             }
             Event::CancelAsked if !deployment.stage.rolls() || deployment.stage == Stage::Preparing => {
@@ -194,30 +191,8 @@ impl AppTask {
         self.images.end(&mut self.cx, &deployment.id);
         let message = "canceled before anything that serves was changed".to_owned();
         deployment.progress.end_without_success(Reason { code: "Canceled".into(), message }, clock::now());
-        forget_roll(&mut deployment, event);
+        restart::forget_roll(&mut deployment, event);
         self.advance_to(deployment, event, also).await
-    }
-
-    /// A restart copies what serves: spec, images and targets, with the generation of the chosen components raised. It is
-    /// written down together with its first instance, in one commit. `app`: with what else the commit changes in it.
-    pub(super) fn begin_restart(
-        &mut self,
-        snapshot: &Snapshot,
-        mut app: App,
-        deployment: &mut Deployment,
-    ) -> Vec<Change> {
-        let now = clock::now();
-        app.generation += 1;
-        copy_active(&self.cx.records, app.generation, deployment);
-        for leaf in [LeafKey::BuildInitialize, LeafKey::DeployInitialize] {
-            deployment.progress.start(&leaf, now);
-            deployment.progress.succeed(&leaf, None, now);
-        }
-        deployment.record.roll_began = Some(now);
-        rollout_report::begin_counting(&self.cx, deployment);
-        self.cx.observer.start_failures.clear();
-        let instance = instances::first_of(&self.cx, snapshot, &mut app, deployment);
-        instance.map(Change::Instance).into_iter().chain([Change::App(app)]).collect()
     }
 
     async fn end_rollback(
@@ -324,7 +299,7 @@ impl AppTask {
             self.cx.observer.start_failures.restore_failed = None;
         } else {
             close_failed(&mut deployment);
-            forget_roll(&mut deployment, event);
+            restart::forget_roll(&mut deployment, event);
         }
         self.advance_to(deployment, event, also).await
     }
@@ -431,64 +406,6 @@ fn with_next_command(app: &App, deployment: &Deployment, failure: &Failure) -> S
         "{}. See: boatyard apps logs {}{component} --type {kind} --deployment {}",
         failure.message, app.name, deployment.id
     )
-}
-
-/// A restart that rolls and has made no container yet, as far as the records say.
-pub(super) fn is_untouched_restart(cx: &Context, deployment: &Deployment) -> bool {
-    let made = |it: &Instance| {
-        let is_its_own = it.deployment == deployment.id;
-        let is_busy = || cx.actions.is_running(&Subject::Instance(it.name.clone()));
-        is_its_own && (it.phase != InstancePhase::Intended || is_busy())
-    };
-    deployment.stage == Stage::Rolling && deployment.request.is_restart() && !cx.records.instances.iter().any(made)
-}
-
-/// Forgets the instances of a deployment that have no container. The planner ends the others.
-fn unmade_instances(records: &Records, snapshot: &Snapshot, deployment: &Deployment) -> Vec<Change> {
-    let is_unmade = |it: &&Instance| {
-        let has_no_container = snapshot.container(&it.name) == ContainerSeen::Missing;
-        it.deployment == deployment.id && it.phase == InstancePhase::Intended && has_no_container
-    };
-    let unmade = records.instances.iter().filter(is_unmade);
-    unmade.map(|it| Change::ForgetInstance(it.name.clone())).collect()
-}
-
-/// A restart that made nothing did not roll: nothing was counted for it.
-fn forget_roll(deployment: &mut Deployment, event: Event) {
-    if matches!(event, Event::Refused | Event::Withdrawn) {
-        deployment.record.roll_began = None;
-        deployment.record.counted.clear();
-    }
-}
-
-fn copy_active(records: &Records, generation: u64, deployment: &mut Deployment) {
-    let Some(active) = records.active() else { return };
-    let targets = restarted(records.targets_in_force(), &deployment.request.restart, generation);
-    let note = "the image that serves, not built or fetched again".to_owned();
-    let keep = |image: &Image| Image { built: false, note: note.clone(), ..image.clone() };
-    let images = active.images.iter().chain(kept_images(records));
-    deployment.images = images.map(|(name, image)| (name.clone(), keep(image))).collect();
-    deployment.record.unchanged = rollout_report::unchanged(records, &targets, deployment);
-    deployment.targets = Some(targets);
-    deployment.job_revisions = active.job_revisions.clone();
-    deployment.cloned_from = Some(active.id.clone());
-    deployment.spec = active.spec.clone();
-    // A restart builds nothing: its build leaves say so.
-    for name in deployment.images.keys() {
-        let reason = Reason { code: "PreviousBuildReused".into(), message: "restart: the image that serves".into() };
-        deployment.progress.succeed(&LeafKey::Build(name.clone()), Some(reason), clock::now());
-    }
-}
-
-/// Images of components that go on with the version of a failed deployment.
-fn kept_images(records: &Records) -> impl Iterator<Item = (&ComponentName, &Image)> {
-    let kept = records.app.kept.iter();
-    let targets = kept.flat_map(|kept| kept.targets.iter().map(move |target| (target, &kept.deployments)));
-    targets.filter_map(|(target, deployments)| {
-        let from = deployments.iter().filter_map(|id| records.deployment(id));
-        let mut from = from.filter(|it| it.targets.iter().flatten().any(|it| it.revision == target.revision));
-        from.next()?.images.get_key_value(&target.component)
-    })
 }
 
 fn job_outcomes(

@@ -16,7 +16,7 @@ use store::records::{BuiltImage, Change, Deployment, Image};
 
 use super::actions::{ActionResult, ImageReady, Subject};
 use super::context::Context;
-use super::{Shared, deployments, secret_values};
+use super::{Shared, restart, secret_values};
 use crate::clock;
 use crate::redact::Secrets;
 
@@ -56,7 +56,7 @@ impl Images {
 
     /// A restart has not found all its images yet, so it makes no container.
     pub fn is_checking(&self, cx: &Context) -> bool {
-        let untouched = cx.records.rolling().filter(|it| deployments::is_untouched_restart(cx, it));
+        let untouched = cx.records.rolling().filter(|it| restart::is_untouched(cx, it));
         untouched.is_some_and(|it| self.restart_parts(cx, it).values().any(|part| *part != Part::Ready))
     }
 

@@ -7,10 +7,10 @@
 //! In reading order:
 //! - [`records`]: what is on record; [`observe`] with [`probes`] and [`drift`]: what is there; [`actions`]: what is under way;
 //!   [`context`]: the three together;
-//! - [`accept`]: requests become deployments; [`deployments`]: their stages; [`compose`]: what a deployment comes to;
+//! - [`accept`]: requests become deployments; [`deployments`]: their stages; [`restart`]: copies of what serves; [`compose`]: what a deployment comes to;
 //! - [`instances`], [`containers`], [`routing`], [`images`], [`databases`], [`jobs`]: what each stage has done;
 //! - [`rollout_report`]: what a rollout shows of itself;
-//! - [`restarts`], [`repair`], [`newer`], [`strays`], [`network_move`]: what others do to containers, networks and records;
+//! - [`restart_counter`], [`repair`], [`newer`], [`strays`], [`network_move`]: what others do to containers, networks and records;
 //! - [`gc`], [`deletion`]: what goes.
 
 mod accept;
@@ -32,7 +32,8 @@ mod observe;
 mod probes;
 mod records;
 mod repair;
-mod restarts;
+mod restart;
+mod restart_counter;
 mod rollout_report;
 mod routing;
 mod strays;

@@ -16,7 +16,7 @@ use super::images::Images;
 use super::instances::Instances;
 use super::observe::Snapshot;
 use super::repair::Repairs;
-use super::restarts::RestartCounter;
+use super::restart_counter::RestartCounter;
 use super::routing::Routing;
 use super::{
     AppCommand, LOOK_AT_LEAST_EVERY, STORE_PAUSE, Shared, Waits, databases, deletion, deployments, images, instances,
