@@ -5,7 +5,6 @@
 mod builds;
 mod by_hand;
 mod cluster;
-mod commits;
 mod counting;
 mod crashes;
 mod down;
@@ -20,6 +19,7 @@ mod jobs;
 mod outages;
 mod preview;
 mod queue;
+mod restart;
 mod restored;
 mod rollback;
 mod simulation;
