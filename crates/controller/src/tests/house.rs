@@ -9,7 +9,7 @@ use std::time::Duration;
 use app_spec::AppSpec;
 use async_trait::async_trait;
 use engine::Engine;
-use engine::fake::{Behaviour, Call, FakeEngine, Verb};
+use engine_fake::{Behaviour, Call, FakeEngine, Verb};
 use futures::StreamExt;
 use rollout::deployment::Stage;
 use rollout::health::{ProbeFailure, ProbeFault};

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine::fake::FakeEngine;
+use engine_fake::FakeEngine;
 use ingress::protocol::{AppRoutes, RouteTable};
 use rollout::ids::AppId;
 use store::{DataDir, Store};

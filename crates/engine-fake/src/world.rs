@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use engine::port::*;
+use engine::{EngineError, Holder};
 use tokio::sync::broadcast;
 use tokio::time::Instant;
 
-use super::script::Script;
-use super::{Behaviour, KEPT_EVENTS, publish};
-use crate::error::{EngineError, Holder};
-use crate::port::*;
+use crate::script::Script;
+use crate::{Behaviour, KEPT_EVENTS, publish};
 
 /// First back-off of a crashing container, doubling up to a minute, as the engine has it.
 const FIRST_BACK_OFF: Duration = Duration::from_millis(100);
@@ -28,7 +28,7 @@ pub(super) struct World {
     pub images: BTreeMap<String, Image>,
     /// What registries have: reference to image id.
     registry: BTreeMap<String, (String, Behaviour)>,
-    pub builds: super::build::Builds,
+    pub builds: crate::build::Builds,
     pub foreign: BTreeMap<String, Foreign>,
     /// Ids of containers that the port knows the made name of. A new process knows none until it lists or is told.
     pub remembered: BTreeSet<String>,
@@ -179,7 +179,7 @@ impl World {
                 process.state = ContainerState::Exited { code: Some(KILLED) };
                 process.finished_at = Some(stamp.clone());
             }
-            // `Always` brings back even what was stopped before (M4).
+            // `Always` brings back even what was stopped before.
             if process.policy == RestartPolicy::Always && process.started.is_some() {
                 again.push(name.clone());
             }
@@ -505,7 +505,7 @@ impl World {
     // Images.
 
     pub(super) fn add_image(&mut self, reference: &str, behaviour: Behaviour) -> String {
-        let id = super::build::image_id([reference.as_bytes()]);
+        let id = crate::build::image_id([reference.as_bytes()]);
         self.registry.insert(reference.to_owned(), (id.clone(), behaviour.clone()));
         self.put_image(&id, reference, behaviour.clone());
         self.images.entry(id.clone()).and_modify(|image| image.behaviour = behaviour);

@@ -7,8 +7,8 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use engine::fake::{Behaviour, FakeEngine, Verb};
 use engine::*;
+use engine_fake::{Behaviour, FakeEngine, Verb};
 use futures::StreamExt;
 
 fn identity(generation: u64) -> Identity {
