@@ -30,13 +30,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use app_spec::AppSpec;
+use data_dir::Sealer;
 use engine::Engine;
 use futures::FutureExt;
 use ingress::protocol::AppRoutes;
 use rollout::ids::{ComponentName, DeploymentId, InstanceName};
 use rollout::observed::{ContainerSeen, Ending, Routes, Setback};
+use store::Store;
 use store::records::{AppState, Counted, Deployment};
-use store::{Sealer, Store};
 use tokio::sync::{Mutex, OwnedMutexGuard, mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
