@@ -71,7 +71,7 @@ async fn round(target: SocketAddr, pids: &[u32]) -> Result<(u64, u64)> {
     let ticks = cpu_ticks(pids)? - before;
     let per_tick = 1_000_000 / rustix::param::clock_ticks_per_second();
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a positive rate, for people")]
-    Ok((report.per_second as u64, ticks * per_tick / report.sent.max(1)))
+    Ok((report.per_second as u64, ticks * per_tick / report.sent.max(1) as u64))
 }
 
 fn cpu_ticks(pids: &[u32]) -> Result<u64> {

@@ -82,7 +82,7 @@ pub(super) fn says_that_images_were_reused(stage: &mut Stage, action: &Action) {
 }
 
 /// The load from its first to its last request, the time between the actions included.
-pub(super) fn whole_load(stage: &mut Stage, sent: u64, failed: u64) {
+pub(super) fn whole_load(stage: &mut Stage, sent: usize, failed: usize) {
     stage.claim(failed == 0, format!("from the first to the last of {sent} requests, {failed} failed"));
 }
 

@@ -30,8 +30,8 @@ pub(super) struct Moment {
 /// What both came to in a window.
 #[derive(Clone)]
 pub(super) struct Visits {
-    pub sent: u64,
-    pub failed: u64,
+    pub sent: usize,
+    pub failed: usize,
     pub per_second: f64,
     /// Of the stream, counted from the moment each request was due.
     pub p99: Duration,
@@ -65,7 +65,7 @@ impl Traffic {
     }
 
     /// Sends nothing new and waits for what is under way; returns requests sent and failed from first to last.
-    pub async fn stop(self) -> (u64, u64) {
+    pub async fn stop(self) -> (usize, usize) {
         let (stream, crowd) = (self.stream.stop().await, self.crowd.stop().await);
         (stream.sent + crowd.sent, stream.failed_count + crowd.failed_count)
     }
