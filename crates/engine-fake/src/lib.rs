@@ -6,6 +6,8 @@
 //! prober asks [`FakeEngine::listening`].
 
 mod build;
+mod containers;
+mod images;
 mod script;
 mod verbs;
 mod world;
@@ -249,7 +251,7 @@ impl FakeEngine {
 
     /// All containers, by name.
     pub fn containers(&self) -> Vec<Container> {
-        self.lock().containers.values().map(world::Process::as_container).collect()
+        self.lock().containers.values().map(containers::Process::as_container).collect()
     }
 
     /// What a container was made from.

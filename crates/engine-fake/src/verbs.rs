@@ -8,8 +8,9 @@ use engine::port::*;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 
+use crate::containers::KILLED;
 use crate::script::{Fault, Verb};
-use crate::world::{KILLED, World};
+use crate::world::World;
 use crate::{Behaviour, FakeEngine, publish};
 
 impl FakeEngine {
