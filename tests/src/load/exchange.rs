@@ -107,7 +107,7 @@ impl<'a> Connection<'a> {
 impl Open {
     /// Idle, and not closed by the server as far as this host knows, though hyper may not have noticed yet.
     async fn is_usable(&mut self) -> bool {
-        // Nothing to read: neither the end nor bytes that nobody asked for.
+        // Nothing to read: neither the end nor unexpected bytes.
         let is_open = |error: std::io::Error| error.kind() == std::io::ErrorKind::WouldBlock;
         self.sender.ready().await.is_ok() && self.socket.peek(&mut [0]).is_err_and(is_open)
     }
