@@ -130,7 +130,7 @@ async fn least(image: &str, env: &[&str], port: Option<u16>, tries: usize) -> Re
     failed.map_or(Ok(best), Err)
 }
 
-/// A network with a subnet that nobody else has.
+/// A network with a subnet of its own.
 struct FloorNetwork {
     name: String,
     /// The one address that is used in it.
@@ -185,11 +185,11 @@ async fn once(
     };
     let began = Instant::now();
     let options = CreateContainerOptionsBuilder::new().name(&name).build();
-    let mut left_behind = LeftBehind(Some(name.clone()));
+    let mut remove_on_drop = RemoveOnDrop(Some(name.clone()));
     docker.create_container(Some(options), body).await?;
     let measured = answered(docker, &name, &network.address, port, began).await;
     remove(docker, &name).await?;
-    left_behind.0 = None;
+    remove_on_drop.0 = None;
     measured
 }
 
@@ -204,16 +204,16 @@ async fn remove(docker: &Docker, name: &str) -> Result<bool> {
     }
 }
 
-/// Removes a container of ours if the measurement is given up half-way, as by Ctrl-C.
-struct LeftBehind(Option<String>);
+/// Removes the measured container if the measurement is interrupted, as by Ctrl-C.
+struct RemoveOnDrop(Option<String>);
 
-impl Drop for LeftBehind {
+impl Drop for RemoveOnDrop {
     fn drop(&mut self) {
         let Some(name) = self.0.take() else { return };
         // A thread and a runtime of its own: the one we are dropped in may be about to end.
         let removal = std::thread::spawn(move || -> Result<()> {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on(remove_even_if_it_comes_late(&name))
+            runtime.block_on(remove_even_if_created_late(&name))
         });
         if !matches!(removal.join(), Ok(Ok(()))) {
             eprintln!("a container by-floor-… may be left behind");
@@ -221,8 +221,8 @@ impl Drop for LeftBehind {
     }
 }
 
-/// The engine carries out a create that nobody waits for any more, a moment later.
-async fn remove_even_if_it_comes_late(name: &str) -> Result<()> {
+/// The engine may carry out a create a moment after its client is gone.
+async fn remove_even_if_created_late(name: &str) -> Result<()> {
     let (docker, deadline) = (connect()?, Instant::now() + Duration::from_secs(2));
     while !remove(&docker, name).await? && Instant::now() < deadline {
         tokio::time::sleep(Duration::from_millis(50)).await;

@@ -51,7 +51,7 @@ async fn authorized(
     Ok((status, answer))
 }
 
-/// Gets a page through the front door.
+/// Gets a page through the ingress.
 pub async fn page(target: SocketAddr, host: &str, path: &str) -> Result<(u16, String)> {
     let request = Request::get(path).header("host", host).body(Full::new(Bytes::new()))?;
     let (status, body) = send(target, request).await?;

@@ -94,7 +94,7 @@ impl Installation {
     /// Ends `serve` with SIGKILL, wherever it is. Traffic must not notice.
     pub fn kill_serve(&mut self) {
         if let Some(mut child) = self.serve.take() {
-            child.kill().expect("the child is ours");
+            child.kill().expect("a child can be killed");
             child.wait().expect("a killed child ends");
         }
     }
@@ -141,15 +141,15 @@ impl Installation {
         Ok(())
     }
 
-    /// The process that holds this installation's front door, found by its command line.
+    /// The ingress process of this installation, found by its command line.
     pub fn ingress_pid(&self) -> Result<u32> {
         let data = self.data();
         for entry in std::fs::read_dir("/proc")? {
             let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
             let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
             let words: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
-            let names_us = words.iter().any(|word| *word == data.as_os_str().as_encoded_bytes());
-            if names_us && words.contains(&b"ingress".as_slice()) {
+            let names_data = words.iter().any(|word| *word == data.as_os_str().as_encoded_bytes());
+            if names_data && words.contains(&b"ingress".as_slice()) {
                 return Ok(pid);
             }
         }
@@ -222,14 +222,20 @@ impl Installation {
         text(&answer, "/deployment/id")
     }
 
-    /// Waits until a deployment has ended, whatever came of it. An API that is gone for a moment is asked again.
+    /// Waits until a deployment has ended, well or badly.
     pub async fn wait(&self, app: &str, deployment: &str) -> Result<Value> {
+        self.follow(app, deployment, |_| ()).await
+    }
+
+    /// As [`Installation::wait`], showing each state of the deployment. An API that is gone for a moment is asked again.
+    pub async fn follow(&self, app: &str, deployment: &str, mut show: impl FnMut(&Value)) -> Result<Value> {
         let deadline = Instant::now() + ENDS_WITHIN;
         let path = format!("/v2/apps/{app}/deployments/{deployment}");
         let mut last = Value::Null;
         while Instant::now() < deadline {
             if let Ok((200, answer)) = self.call("GET", &path, None).await {
                 last = answer["deployment"].clone();
+                show(&last);
                 let phase = last["phase"].as_str().unwrap_or_default();
                 if matches!(phase, "ACTIVE" | "SUPERSEDED" | "ERROR" | "CANCELED") {
                     return Ok(last);
@@ -355,7 +361,7 @@ impl Installation {
         command
     }
 
-    /// Address of the front door.
+    /// Address of the ingress.
     pub fn http(&self) -> SocketAddr {
         self.http
     }
@@ -396,7 +402,7 @@ impl Installation {
         lines[lines.len().saturating_sub(60)..].join("\n")
     }
 
-    /// Names of this installation's containers on the engine, as the engine itself tells.
+    /// Names of this installation's containers on the engine, as the engine lists them.
     pub async fn engine_containers(&self) -> Result<Vec<String>> {
         crate::engine::containers_of(&self.id()?).await
     }

@@ -1,112 +1,178 @@
-//! Steady HTTP traffic, and an honest count of what became of it.
+//! Steady HTTP traffic, and a count of what became of every request.
 //!
-//! [`Load::start`] holds keep-alive connections to one address and sends a mix of requests over them until it is
-//! stopped. Every request ends in the count: answered as expected, or failed. [`Load::snapshot`] marks a moment, so
-//! that what happened during one restart can be told apart from the rest.
+//! [`Load::start`] keeps connections open to one address and sends requests over them until it is stopped. Every request
+//! is counted: answered as expected, or failed. [`Load::snapshot`] marks a moment, so that one restart can be told from the
+//! rest.
 //!
-//! What counts as failed: a refused or reset connection, no answer, an answer cut short, another status than expected
-//! (2xx unless the request says otherwise), another body than expected, or none of it by the deadline. What does not:
-//! a server that closes a connection *between* two requests. HTTP allows it, and we connect again.
-//!
-//! It refuses to hide anything: no request is sent twice, and nothing is left out for having been under way.
+//! Failed is: a refused or reset connection, no answer, an answer cut short, a status other than 2xx, another body than
+//! expected, or no whole answer by the deadline. A server that closes a connection *between* two requests has not failed
+//! one: HTTP allows it, and the load connects again. No request is sent twice, and none is left out of the count.
 
 mod exchange;
 mod plan;
 mod report;
-mod tally;
 #[cfg(test)]
 mod tests;
-mod traffic;
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
-use thiserror::Error;
+use anyhow::{Result, ensure};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, sleep_until};
 
 pub use plan::{Expected, LoadPlan, Request};
 pub use report::LoadReport;
-pub use tally::Snapshot;
 
-use tally::Tally;
-use traffic::Traffic;
+use exchange::Connection;
+use report::Sample;
 
-/// Traffic that is running. Dropping it ends the traffic at once; [`Load::stop`] ends it in order.
+/// After a failure. Without it, requests to a server that refuses connections are counted as fast as they can fail.
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(5);
+/// Failures whose text is kept. All are counted.
+const MESSAGES_KEPT: usize = 1_000;
+
+/// Running traffic. Dropping it ends the traffic at once; [`Load::stop`] lets open requests finish.
 pub struct Load {
-    tally: Arc<Tally>,
+    shared: Arc<Shared>,
     stop: watch::Sender<bool>,
     connections: JoinSet<()>,
 }
 
-/// [`Load::reach`] waited in vain.
-#[derive(Debug, Error)]
-#[error("only {done} of {wanted} requests were done after {waited:?}; {failed} of them failed")]
-pub struct TooSlow {
-    pub done: u64,
-    pub wanted: u64,
-    pub failed: u64,
-    pub waited: Duration,
+/// A moment in the count.
+#[derive(Clone, Copy, Debug)]
+pub struct Snapshot {
+    at: Instant,
+    /// Requests that had ended by then, the failed ones included.
+    pub sent: usize,
+}
+
+struct Shared {
+    plan: LoadPlan,
+    started: Instant,
+    /// Requests that connections have taken so far.
+    taken: AtomicUsize,
+    log: Mutex<Log>,
+}
+
+#[derive(Default)]
+struct Log {
+    samples: Vec<Sample>,
+    /// What failed, with its index among the samples.
+    messages: Vec<(usize, String)>,
 }
 
 impl Load {
-    /// Starts the traffic that `plan` describes. Needs a running Tokio runtime.
+    /// Starts the traffic of `plan`.
     ///
     /// # Panics
-    /// If the plan holds no request, no connection, or a rate that is not above zero: such a run would prove nothing.
+    /// If the plan has no request, no connection, or a rate that is not above zero: such a load would prove nothing.
     pub fn start(plan: LoadPlan) -> Load {
         plan.assert_sends_something();
-        let tally = Arc::new(Tally::new());
-        let (stop, stopped) = watch::channel(false);
         let count = plan.connections;
-        let traffic = Arc::new(Traffic::new(plan, tally.clone()));
-        let mut connections = JoinSet::new();
-        for _ in 0..count {
-            connections.spawn(traffic.clone().run_one_connection(stopped.clone()));
-        }
-        Load { tally, stop, connections }
+        let (stop, stopped) = watch::channel(false);
+        let (taken, log) = (AtomicUsize::new(0), Mutex::default());
+        let shared = Arc::new(Shared { plan, started: Instant::now(), taken, log });
+        let connections = (0..count).map(|_| Arc::clone(&shared).run_connection(stopped.clone())).collect();
+        Load { shared, stop, connections }
     }
 
-    /// This moment in the count. Requests belong to the window in which they *ended*.
+    /// This moment in the count. A request belongs to the window in which it *ended*.
     pub fn snapshot(&self) -> Snapshot {
-        self.tally.snapshot()
+        Snapshot { at: Instant::now(), sent: self.shared.log().samples.len() }
     }
 
-    /// What happened between two snapshots of this load.
+    /// What happened between two snapshots.
     pub fn between(&self, from: Snapshot, to: Snapshot) -> LoadReport {
-        self.tally.report(from, to)
+        let (samples, messages) = self.shared.log().window(from.sent, to.sent);
+        LoadReport::new(&samples, messages, to.at - from.at)
     }
 
-    /// What happened since a snapshot of this load.
+    /// What happened since a snapshot.
     pub fn since(&self, from: Snapshot) -> LoadReport {
         self.between(from, self.snapshot())
     }
 
-    /// Waits until `wanted` requests have ended, well or badly, counted from the start.
-    pub async fn reach(&self, wanted: u64, within: Duration) -> Result<Snapshot, TooSlow> {
-        let started = Instant::now();
+    /// Waits until `wanted` requests have ended, counted from the start.
+    pub async fn reach(&self, wanted: usize, within: Duration) -> Result<Snapshot> {
+        let deadline = Instant::now() + within;
         loop {
             let now = self.snapshot();
             if now.sent >= wanted {
                 return Ok(now);
             }
-            let waited = started.elapsed();
-            if waited >= within {
-                return Err(TooSlow { done: now.sent, wanted, failed: now.failed, waited });
-            }
-            tokio::time::sleep(Duration::from_millis(2)).await;
+            ensure!(now.at < deadline, "only {} of {wanted} requests have ended after {within:?}", now.sent);
+            sleep(Duration::from_millis(2)).await;
         }
     }
 
-    /// Sends nothing new, waits for what is under way (at most the plan's deadline per request), and reports it all.
+    /// Sends nothing new, waits for open requests, and reports everything.
     pub async fn stop(mut self) -> LoadReport {
         self.stop.send_replace(true);
         while let Some(ended) = self.connections.join_next().await {
-            if let Err(error) = ended {
-                // A bug of ours must not look like a quiet connection.
-                self.tally.failed(None, Duration::ZERO, format!("the load generator itself failed: {error}"));
+            ended.expect("the load generator does not panic");
+        }
+        self.since(Snapshot { at: self.shared.started, sent: 0 })
+    }
+}
+
+impl Shared {
+    async fn run_connection(self: Arc<Self>, mut stopped: watch::Receiver<bool>) {
+        let mut connection = Connection::new(&self.plan);
+        while let Some((request, due)) = self.next_request(&mut stopped).await {
+            let outcome = connection.exchange(request).await;
+            let pause = if outcome.is_err() { PAUSE_AFTER_FAILURE } else { Duration::ZERO };
+            let failure = outcome.err().map(|error| format!("{} {}: {error:#}", request.method, request.path));
+            self.record(due.elapsed(), failure);
+            let pause = pause.max(self.plan.think_time);
+            if !pause.is_zero() && !wait_until(Instant::now() + pause, &mut stopped).await {
+                return;
             }
         }
-        self.tally.report(self.tally.beginning(), self.tally.snapshot())
+    }
+
+    /// The next request once it is due, and when it was due: its time counts from then. `None` when the load was stopped.
+    async fn next_request(&self, stopped: &mut watch::Receiver<bool>) -> Option<(&Request, Instant)> {
+        if *stopped.borrow() {
+            return None;
+        }
+        let number = self.taken.fetch_add(1, Ordering::Relaxed);
+        let request = &self.plan.requests[number % self.plan.requests.len()];
+        let Some(rate) = self.plan.rate else { return Some((request, Instant::now())) };
+        let due = self.started + Duration::from_secs_f64(number as f64 / rate);
+        wait_until(due, stopped).await.then_some((request, due))
+    }
+
+    fn record(&self, took: Duration, failure: Option<String>) {
+        let at = self.started.elapsed().as_secs_f64();
+        let mut log = self.log();
+        log.samples.push(Sample { took, failed: failure.is_some() });
+        let index = log.samples.len() - 1;
+        if let Some(text) = failure.filter(|_| log.messages.len() < MESSAGES_KEPT) {
+            log.messages.push((index, format!("{at:.3} s: {text}")));
+        }
+    }
+
+    fn log(&self) -> MutexGuard<'_, Log> {
+        self.log.lock().expect("nothing panics while it holds the count")
+    }
+}
+
+impl Log {
+    /// Copied, so that sorting does not hold up the traffic.
+    fn window(&self, from: usize, to: usize) -> (Vec<Sample>, Vec<String>) {
+        let inside = self.messages.iter().filter(|(index, _)| (from..to).contains(index));
+        (self.samples[from..to].to_vec(), inside.map(|(_, text)| text.clone()).collect())
+    }
+}
+
+/// False if the load was stopped or dropped before `moment`.
+async fn wait_until(moment: Instant, stopped: &mut watch::Receiver<bool>) -> bool {
+    tokio::select! {
+        biased;
+        _ = stopped.wait_for(|stopped| *stopped) => false,
+        () = sleep_until(moment) => true,
     }
 }

@@ -1,4 +1,4 @@
-//! From git to what serves: rebuilds, reuse, and a failure that costs nobody a request.
+//! From git to a served page: rebuilds, reuse, and a failure that loses no request.
 
 use boatyard_tests::engine;
 use boatyard_tests::installation::Installation;
@@ -71,7 +71,7 @@ async fn an_unchanged_tree_builds_nothing_and_replaces_nothing() {
     assert_ne!(at.container_ids(&app, "api").await.unwrap(), api_before);
 }
 
-/// `web` has rolled when `api` turns out to be broken: `web` goes back, and nobody loses a request.
+/// `web` has rolled when `api` turns out to be broken: `web` goes back, and no request is lost.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broken_second_service_takes_the_first_one_back() {
     let at = installation().await;

@@ -24,32 +24,32 @@ fn begin(at: &Installation, args: &[&str]) -> Child {
 async fn create_restart_and_deploy_end_with_lines_for_people_and_codes_for_scripts() {
     let at = installation().await;
     let file = spec_file(&at, &shop());
-    let created = say(&at, &["apps", "create", "--spec", &file, "--wait"]).await;
+    let created = run_cli(&at, &["apps", "create", "--spec", &file, "--wait"]).await;
     assert_eq!(created.code, Some(0), "{}", created.err);
     assert!(created.err.contains("shop serves deployment 1"), "{}", created.err);
     assert!(created.out.contains("shop") && created.out.contains("ACTIVE"), "{}", created.out);
 
     let app = app_id(&at, "shop").await;
-    let restarted = say(&at, &["apps", "restart", "shop", "--components", "api", "--wait"]).await;
+    let restarted = run_cli(&at, &["apps", "restart", "shop", "--components", "api", "--wait"]).await;
     assert_eq!(restarted.code, Some(0), "{}", restarted.err);
     assert!(restarted.err.contains("api: same image"), "{}", restarted.err);
 
     // Nothing is built from images, and none has changed.
-    let unchanged = say(&at, &["apps", "create-deployment", "shop", "--wait"]).await;
+    let unchanged = run_cli(&at, &["apps", "create-deployment", "shop", "--wait"]).await;
     assert_eq!(unchanged.code, Some(0), "{}", unchanged.err);
     assert!(unchanged.err.contains("Nothing to do: shop serves deployment 3"), "{}", unchanged.err);
 
-    let list = say(&at, &["apps", "list", "--format", "ID,Status", "--no-header"]).await;
+    let list = run_cli(&at, &["apps", "list", "--format", "ID,Status", "--no-header"]).await;
     assert_eq!(list.out.split_whitespace().collect::<Vec<_>>(), [app.as_str(), "ACTIVE"]);
-    let json = say(&at, &["apps", "get", "shop", "--output", "json"]).await;
+    let json = run_cli(&at, &["apps", "get", "shop", "--output", "json"]).await;
     let json: Value = serde_json::from_str(&json.out).unwrap();
     let json = if json.is_array() { &json[0] } else { &json };
     assert_eq!(json["id"], app.as_str(), "{json:#}");
 
-    let unknown = say(&at, &["apps", "restart", "shpo"]).await;
+    let unknown = run_cli(&at, &["apps", "restart", "shpo"]).await;
     assert_eq!(unknown.code, Some(1));
     assert!(unknown.err.contains("Did you mean \"shop\"?"), "{}", unknown.err);
-    assert_eq!(say(&at, &["apps", "restart", "shop", "--format", "Colour"]).await.code, Some(2));
+    assert_eq!(run_cli(&at, &["apps", "restart", "shop", "--format", "Colour"]).await.code, Some(2));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -63,7 +63,7 @@ async fn a_failed_deployment_ends_with_its_last_lines_and_a_code_of_its_own() {
     let spec = shop().replacen("{key: NAME, value: web}", "{key: NAME, value: web}, {key: NEW, value: '1'}", 1);
     let spec = spec.replacen("{key: NAME, value: api}", &format!("{{key: NAME, value: api}}, {broken}"), 1);
     let file = spec_file(&at, &spec);
-    let updated = say(&at, &["apps", "update", "shop", "--spec", &file, "--wait"]).await;
+    let updated = run_cli(&at, &["apps", "update", "shop", "--spec", &file, "--wait"]).await;
     assert_eq!(updated.code, Some(3), "{}", updated.err);
     for words in ["rolled back", "api.0 ended with exit code 7", "the-till-is-empty", "--type deploy"] {
         assert!(updated.err.contains(words), "{words}: {}", updated.err);
@@ -94,7 +94,7 @@ async fn leaving_a_wait_detaches_and_says_how_to_look_again() {
     assert_eq!(watching.wait().await.unwrap().code(), Some(130), "{said}");
     let (_, again) = said.split_once("Look again: boatyard ").expect("how to look again");
     let words: Vec<&str> = again.split_whitespace().collect();
-    let ended = say(&at, &words).await;
+    let ended = run_cli(&at, &words).await;
     assert_eq!(ended.code, Some(0), "{}", ended.err);
     assert_ne!(at.container_ids(&app, "mill").await.unwrap(), before, "the restart went on");
 }
@@ -137,7 +137,7 @@ async fn down_and_serve_again_bring_everything_back() {
     at.create(&shop()).await.unwrap();
     let app = app_id(&at, "shop").await;
     let before = at.container_ids(&app, "web").await.unwrap();
-    let down = say(&at, &["down", "--apps"]).await;
+    let down = run_cli(&at, &["down", "--apps"]).await;
     assert_eq!(down.code, Some(0), "{}", down.err);
     let docker = boatyard_tests::engine::connect().unwrap();
     for name in at.engine_containers().await.unwrap() {

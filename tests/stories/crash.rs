@@ -84,10 +84,10 @@ async fn a_killed_ingress_is_started_again() {
         at.kill_ingress().unwrap();
         let killed = tokio::time::Instant::now();
         while boatyard_tests::http::page(at.http(), "shop.localhost", "/").await.is_err() {
-            assert!(killed.elapsed() < ENDS_WITHIN, "the front door stays shut\n{}", at.log());
+            assert!(killed.elapsed() < ENDS_WITHIN, "the ingress does not answer\n{}", at.log());
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        println!("the front door was shut for {} ms", killed.elapsed().as_millis());
+        println!("the ingress did not answer for {} ms", killed.elapsed().as_millis());
         assert_ne!(at.ingress_pid().unwrap(), before);
     }
     let deployment = at.restart(&app, &["web"]).await.unwrap();

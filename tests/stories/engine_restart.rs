@@ -1,4 +1,4 @@
-//! The engine itself dies while control is dead, and comes back: the front door, alone with its old table, must not send one
+//! The engine dies while the controller is dead, and comes back: the ingress, alone with its old table, must not send one
 //! app's requests to another's instance. Needs an engine that may be killed: `make sweep` gives one.
 
 use std::path::PathBuf;
@@ -17,7 +17,7 @@ const APPS: [&str; 4] = ["red", "green", "blue", "grey"];
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "kills the engine: make sweep, which gives it one of its own"]
-async fn an_engine_killed_while_control_is_dead_mixes_nobody_up() {
+async fn an_engine_killed_while_the_controller_is_dead_sends_no_request_to_another_app() {
     let engine = PathBuf::from(std::env::var("BOATYARD_PRIVATE_ENGINE").expect("run by scripts/private-engine"));
     let mut at = installation().await;
     for app in APPS {
@@ -64,7 +64,7 @@ async fn answers(target: std::net::SocketAddr, app: &str) -> bool {
     page.is_ok_and(|(status, text)| status == 200 && text.contains(app))
 }
 
-/// Asks again and again; a failure is the engine's, an answer of somebody else is ours.
+/// Asks again and again. A failure is the engine's; an answer of another app is a fault of Boatyard.
 async fn hammer(target: std::net::SocketAddr, app: &str, wrong: Arc<AtomicU64>, right: Arc<AtomicU64>) {
     let host = format!("{app}.localhost");
     loop {

@@ -72,7 +72,7 @@ async fn a_restart_and_a_rebuild_leave_the_database_alone_and_only_the_rebuild_r
     }
 }
 
-/// Containers, network, volumes, images and the data directory: what was ours is gone, and was named before.
+/// Containers, network, volumes, images and the data directory: everything of the installation is gone, and was listed before.
 #[tokio::test(flavor = "multi_thread")]
 async fn uninstalling_leaves_nothing() {
     let mut at = installation().await;

@@ -1,4 +1,4 @@
-//! Whole stories, told to the real binary on a real engine: each has an installation of its own and removes it again.
+//! End-to-end tests of the real binary on a real engine. Each test has an installation of its own and removes it again.
 //!
 //! They need what `scripts/setup` makes: an engine that answers, and the local images.
 #![allow(clippy::unwrap_used)]
@@ -12,7 +12,6 @@ mod frozen;
 mod full_disk;
 mod jobs;
 mod many;
-mod neighbours;
 mod refusals;
 mod restart;
 mod restored;
@@ -21,4 +20,5 @@ mod signals;
 mod specs;
 mod support;
 mod terminal;
+mod two_installations;
 mod upgrade;

@@ -1,4 +1,4 @@
-//! Many apps on one engine: networks and addresses are ours, and all of them come and go.
+//! Many apps on one engine: Boatyard assigns networks and addresses, and removes them with the apps.
 
 use boatyard_tests::engine::networks_and_volumes_of;
 use boatyard_tests::http;

@@ -1,4 +1,4 @@
-//! Restart: an exact copy, one at a time, and nobody notices.
+//! Restart: an exact copy, one instance at a time, without a lost request.
 
 use std::time::Duration;
 

@@ -42,9 +42,9 @@ async fn a_backup_put_back_takes_nothing_from_what_serves_and_a_restart_brings_t
         assert_eq!(status, 200, "{host}: {text}");
     }
     assert_eq!(at.engine_containers().await.unwrap(), before, "{}", at.log());
-    let listed = say(&at, &["apps", "list"]).await;
+    let listed = run_cli(&at, &["apps", "list"]).await;
     assert!(listed.err.contains("boatyard unknown list"), "{}", listed.err);
-    let unknown = say(&at, &["unknown", "list"]).await;
+    let unknown = run_cli(&at, &["unknown", "list"]).await;
     assert!(unknown.out.contains("other.localhost") && unknown.out.contains("database"), "{}", unknown.out);
 
     let restarted = at.restart(&app, &[]).await.unwrap();
@@ -56,7 +56,7 @@ async fn a_backup_put_back_takes_nothing_from_what_serves_and_a_restart_brings_t
     let id = at.ok("GET", "/v2/boatyard/unknown", None).await.unwrap();
     let apps = id["unknown"]["apps"].as_array().cloned().unwrap();
     let other = apps.iter().find(|it| it["hosts"][0] == "other.localhost").unwrap();
-    let deleted = say(&at, &["unknown", "delete", other["app"].as_str().unwrap(), "--force"]).await;
+    let deleted = run_cli(&at, &["unknown", "delete", other["app"].as_str().unwrap(), "--force"]).await;
     assert_eq!(deleted.code, Some(0), "{}", deleted.err);
     assert!(deleted.err.contains("Kept volumes"), "{}", deleted.err);
     let deadline = Instant::now() + Duration::from_secs(60);

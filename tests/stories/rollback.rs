@@ -59,7 +59,7 @@ services:
 }
 
 /// The old version's key expires; an update brings a good one, and a typo in another component, so that it fails after `web`
-/// was replaced. `web` cannot be restored, and nobody needs it to be.
+/// was replaced. `web` cannot be restored, and does not have to be.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fix_is_deployed_though_the_version_before_cannot_be_restored() {
     let at = installation().await;

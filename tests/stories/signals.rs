@@ -125,7 +125,7 @@ async fn every_way_out(forms: &[Form], finish_seconds: u64) {
 
     update(&at, &app, spec("third", 1)).await;
     table.up("third", 1).await;
-    let down = say(&at, &["down", "--apps"]).await;
+    let down = run_cli(&at, &["down", "--apps"]).await;
     assert_eq!(down.code, Some(0), "{}", down.err);
     at.ended().await.unwrap();
     table.gone("down --apps", 1).await;

@@ -32,8 +32,8 @@ async fn every_sample_is_accepted_by_serve() {
     assert!(samples.len() >= 25);
     for (file, mut spec) in samples {
         let proposal = at.ok("POST", "/v2/apps/propose", Some(&body(&spec))).await.expect(&file);
-        let told = proposal["boatyard"]["not_yet"].as_array().map(Vec::len);
-        assert_eq!(told, Some(spec.not_yet().len()), "{file}: {proposal}");
+        let count = proposal["boatyard"]["not_yet"].as_array().map(Vec::len);
+        assert_eq!(count, Some(spec.not_yet().len()), "{file}: {proposal}");
         for needed in spec.needed_values() {
             spec.give(None, &needed.key, "given");
         }
@@ -45,7 +45,7 @@ async fn every_sample_is_accepted_by_serve() {
     at.check_explained(&[]).await.unwrap();
 }
 
-/// Deleted at once: its deployment asks hosts that nobody reaches.
+/// Deleted at once: its deployment asks hosts that cannot be reached.
 async fn comes_back_equal(at: &Installation, file: &str, sent: &AppSpec) {
     let created = at.ok("POST", "/v2/apps", Some(&body(sent))).await.expect(file);
     let app = created["app"]["id"].as_str().unwrap();
@@ -135,13 +135,13 @@ async fn it_goes_round_by_the_api_and_by_the_command_line(at: &Installation) {
     let put = at.ok("PUT", "/v2/apps/shop", Some(&json!({ "spec": spec_of(at, "shop").await }))).await.unwrap();
     assert_eq!(put["boatyard"]["deployment_started"], false, "an equal spec changes nothing: {put}");
 
-    let got = say(at, &["spec", "get", "shop"]).await.out;
-    let unchanged = say(at, &["apps", "update", "shop", "--spec", &spec_file(at, &got), "--wait"]).await;
+    let got = run_cli(at, &["spec", "get", "shop"]).await.out;
+    let unchanged = run_cli(at, &["apps", "update", "shop", "--spec", &spec_file(at, &got), "--wait"]).await;
     assert_eq!(unchanged.code, Some(0), "{}", unchanged.err);
     assert!(unchanged.err.contains("Nothing to do"), "{}", unchanged.err);
 
     let renamed = spec_file(at, &got.replace("value: first", "value: second"));
-    let updated = say(at, &["apps", "update", "shop", "--spec", &renamed, "--wait"]).await;
+    let updated = run_cli(at, &["apps", "update", "shop", "--spec", &renamed, "--wait"]).await;
     assert_eq!(updated.code, Some(0), "{}", updated.err);
     assert_eq!(env(at, "shop", "NAME").await, "second");
     assert_eq!(env(at, "shop", "TOKEN").await, "open-sesame", "opened for the new container");
@@ -165,7 +165,7 @@ async fn it_is_asked_for_again(at: &Installation, foreign: &str) {
 
     for (words, app) in COMMANDS {
         let file = spec_file(at, &vault(app, foreign));
-        let refused = say(at, &[words, &["--spec", &file]].concat()).await;
+        let refused = run_cli(at, &[words, &["--spec", &file]].concat()).await;
         assert_eq!(refused.code, Some(1), "{words:?}: {}", refused.err);
         assert!(ask.iter().all(|words| refused.err.contains(words)), "{words:?}: {}", refused.err);
     }
@@ -175,13 +175,18 @@ async fn it_is_asked_for_again(at: &Installation, foreign: &str) {
 async fn it_is_named_by_a_proposal(at: &Installation, foreign: &str) {
     for (words, app) in [(&["apps", "propose"][..], "third"), (&["apps", "propose", "--app", "shop"], "shop")] {
         let file = spec_file(at, &vault(app, foreign));
-        let told = say(at, &[words, &["--spec", &file]].concat()).await;
-        assert_eq!(told.code, Some(0), "{words:?}: {}", told.err);
-        assert!(told.err.contains("TOKEN of web") && told.out.contains("create web.0"), "{}{}", told.err, told.out);
+        let output = run_cli(at, &[words, &["--spec", &file]].concat()).await;
+        assert_eq!(output.code, Some(0), "{words:?}: {}", output.err);
+        assert!(
+            output.err.contains("TOKEN of web") && output.out.contains("create web.0"),
+            "{}{}",
+            output.err,
+            output.out
+        );
     }
     let file = spec_file(at, &vault("shop", foreign));
     for words in [&["apps", "propose"][..], &["apps", "create", "--dry-run", "--env", "TOKEN=hocus-pocus"]] {
-        let refused = say(at, &[words, &["--spec", &file]].concat()).await;
+        let refused = run_cli(at, &[words, &["--spec", &file]].concat()).await;
         assert_eq!(refused.code, Some(1), "{words:?}: {}", refused.out);
         assert!(refused.err.contains("exists already"), "{words:?}: {}", refused.err);
     }
@@ -191,7 +196,7 @@ async fn it_is_given_beside_the_spec(at: &Installation, foreign: &str) {
     let give = ["--env", "TOKEN=hocus-pocus", "--wait", "--spec"];
     for (words, app) in COMMANDS {
         let file = spec_file(at, &vault(app, foreign));
-        let given = say(at, &[words, &give, &[file.as_str()]].concat()).await;
+        let given = run_cli(at, &[words, &give, &[file.as_str()]].concat()).await;
         assert_eq!(given.code, Some(0), "{words:?}: {}", given.err);
         assert_eq!(env(at, app, "TOKEN").await, "hocus-pocus");
     }
@@ -204,8 +209,8 @@ async fn a_dry_run_touches_nothing() {
     let before = all_of_shop(&at).await;
     let changed = vault("shop", "hocus-pocus").replace("value: first", "value: second") + "  instance_count: 2\n";
     let file = spec_file(&at, &changed);
-    let told = say(&at, &["apps", "update", "shop", "--spec", &file, "--dry-run"]).await;
-    assert_eq!(told.code, Some(0), "{}", told.err);
+    let output = run_cli(&at, &["apps", "update", "shop", "--spec", &file, "--dry-run"]).await;
+    assert_eq!(output.code, Some(0), "{}", output.err);
     let lines = [
         "~ services.web.envs.NAME.value: first → second",
         "~ services.web.instance_count: 1 → 2",
@@ -213,11 +218,11 @@ async fn a_dry_run_touches_nothing() {
         "drain the old web.0",
     ];
     for line in lines {
-        assert!(told.out.contains(line), "{line}: {}", told.out);
+        assert!(output.out.contains(line), "{line}: {}", output.out);
     }
-    assert!(told.err.contains("Nothing was done."), "{}", told.err);
+    assert!(output.err.contains("Nothing was done."), "{}", output.err);
     for secret in ["open-sesame", "hocus-pocus", "EV["] {
-        assert!(!told.out.contains(secret) && !told.err.contains(secret), "{}{}", told.out, told.err);
+        assert!(!output.out.contains(secret) && !output.err.contains(secret), "{}{}", output.out, output.err);
     }
     assert_eq!(all_of_shop(&at).await, before);
 }

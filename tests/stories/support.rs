@@ -71,17 +71,17 @@ pub async fn app_id(at: &Installation, name: &str) -> String {
 }
 
 /// What a command wrote and how it ended.
-pub struct Said {
+pub struct Output {
     pub code: Option<i32>,
     pub out: String,
     pub err: String,
 }
 
 /// Runs a command to its end.
-pub async fn say(at: &Installation, args: &[&str]) -> Said {
+pub async fn run_cli(at: &Installation, args: &[&str]) -> Output {
     let output = at.cli(args).await.unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    Said { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
+    Output { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
 }
 
 /// Where this spec lies for a command to read.

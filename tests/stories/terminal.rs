@@ -83,7 +83,7 @@ impl Drop for Terminal {
     }
 }
 
-/// What appears on a terminal, until nobody has it open any more.
+/// What appears on a terminal, until the last process has closed it.
 fn watched(mut terminal: File) -> Receiver<Vec<u8>> {
     let (seen, screen) = channel();
     std::thread::spawn(move || {
@@ -127,7 +127,7 @@ async fn open_values_are_asked_for_once_and_secrets_are_never_shown() {
     assert_eq!(page(&at, "/env?key=TOKEN").await, "hunter2");
     assert_eq!(page(&at, "/api/env?key=GREETING").await, "good day");
 
-    // The app has its values now: nobody is asked again.
+    // The app has its values now: it does not prompt again.
     let mut again = Terminal::run(&at, &["apps", "create", "--upsert", "--spec", &file, "--wait"]);
     let (code, shown) = again.end();
     assert_eq!(code, Some(0), "{shown}");

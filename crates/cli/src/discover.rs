@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+use data_dir::DataDir;
 use serde::{Deserialize, Serialize};
-use store::DataDir;
 
 use crate::args::Connection;
 use crate::client::Client;

@@ -6,8 +6,8 @@ use std::time::Duration;
 use ::ingress::{Control, socket_path};
 use anyhow::{Context, bail};
 use controller::Controller;
+use data_dir::{DataDir, DataDirError};
 use serde_json::json;
-use store::{DataDir, DataDirError};
 
 use crate::args::{Connection, Down, Uninstall};
 use crate::discover;

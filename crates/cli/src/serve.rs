@@ -8,7 +8,7 @@ use std::sync::Arc;
 use anyhow::{Context, anyhow};
 use controller::config::limits;
 use controller::{Config, Controller};
-use store::{DataDir, DataDirError};
+use data_dir::{DataDir, DataDirError};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;

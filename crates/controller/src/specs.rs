@@ -4,9 +4,9 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use app_spec::{AppSpec, SecretText};
+use data_dir::Sealer;
 use rollout::ids::AppId;
 use serde_json::Value;
-use store::Sealer;
 
 /// Opens and seals one app's specs. A sealed text is bound to its app: it opens nowhere else.
 pub(crate) struct Specs<'a> {

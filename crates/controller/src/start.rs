@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use builder::Builder;
+use data_dir::{DataDir, DataDirError};
 use engine::{DockerEngine, Engine, Identity, Installation, MadeContainer, Role};
 use rand::Rng;
 use rollout::ids::InstanceName;
@@ -13,7 +14,7 @@ use rollout::target::StopTimes;
 use sha2::{Digest, Sha256};
 use source::{Limits, Source, SourceSettings};
 use store::records::AppState;
-use store::{DataDir, DataDirError, Store, StoreError};
+use store::{Store, StoreError};
 use tokio::sync::{Mutex, RwLock, watch};
 use tracing::{error, info, warn};
 

@@ -149,7 +149,7 @@ impl EngineError {
             | EngineError::Timeout { .. }
             | EngineError::Conflict { .. }
             | EngineError::NetworkInUse { .. } => true,
-            // A 5xx without a cause that we know: the runtime below the engine may be down for a moment (M8).
+            // A 5xx without a cause that we know: the runtime below the engine may be down for a moment.
             EngineError::Other { status, .. } => status.is_none_or(|code| code >= 500),
             EngineError::Forbidden { .. }
             | EngineError::NotFound { .. }

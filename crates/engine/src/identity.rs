@@ -1,6 +1,6 @@
 //! Whose an object is: labels that say it, and a MAC that proves it.
 //!
-//! Labels alone prove nothing, since an image can carry any (M2). The MAC covers the installation, the kind and name of the
+//! Labels alone prove nothing, since an image can carry any. The MAC covers the installation, the kind and name of the
 //! object and every label that we read, so that a label set copied to another object, or changed in one place, is not ours.
 //! Every key is always written, so that none is ever inherited from an image.
 //!
@@ -125,7 +125,7 @@ impl Installation {
         Some(identity)
     }
 
-    /// Every field with its length before it: no two different identities have the same bytes (S58).
+    /// Every field with its length before it: no two different identities have the same bytes.
     fn mac(&self, kind: Kind, name: &str, identity: &Identity) -> Hmac<Sha256> {
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.key).expect("HMAC takes keys of any length");
         let (slot, generation) = (identity.slot.to_string(), identity.generation.to_string());

@@ -1,8 +1,8 @@
 //! The one door to a container engine.
 //!
 //! [`port`] says in our words what Boatyard asks of an engine; [`docker`] carries it out on a Docker Engine and is the only
-//! place that names a Docker type; [`fake`] plays an engine in memory for tests. Nothing here decides when to do something:
-//! that is the caller's.
+//! place that names a Docker type. The crate `engine-fake` has an engine in memory for tests. Nothing here decides when to do
+//! something: that is the caller's.
 
 pub mod port;
 
@@ -13,7 +13,6 @@ mod info;
 pub mod reference;
 
 pub mod docker;
-pub mod fake;
 
 pub use docker::DockerEngine;
 pub use error::{EngineError, Holder};

@@ -45,9 +45,9 @@ pub enum Role {
     Job,
     /// A database container.
     Database,
-    /// A created, never started container that keeps an image from being pruned (M10).
+    /// A created, never started container that keeps an image from being pruned.
     Pin,
-    /// The object that fences two controllers of one installation (F44).
+    /// The object that fences two controllers of one installation.
     Fence,
     /// An app's network.
     Network,
@@ -58,7 +58,7 @@ pub enum Role {
 /// Everything a container is made from. A closed struct: there is no way to name a host path, a device or a privilege.
 #[derive(Clone, PartialEq)]
 pub struct ContainerSpec {
-    /// Unique on the engine, deterministic: our compare-and-swap (M1).
+    /// Unique on the engine, deterministic: our compare-and-swap.
     pub name: String,
     pub identity: Identity,
     /// Image id (`sha256:…`), never a tag: a tag may move between two starts.
@@ -130,7 +130,7 @@ impl Limits {
     }
 }
 
-/// What the engine will do by itself when the process ends (M3, M4).
+/// What the engine will do by itself when the process ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RestartPolicy {
     No,
@@ -159,7 +159,7 @@ impl Container {
     }
 }
 
-/// Container states that matter to us. From the engine's *list*, which stays quick when one container is wedged (M6).
+/// Container states that matter to us. From the engine's *list*, which stays quick when one container is wedged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ContainerState {
@@ -176,7 +176,7 @@ pub enum ContainerState {
     Removing,
 }
 
-/// What one container looks like in full: asked for single containers only, since it may hang with a wedged one (M6).
+/// What one container looks like in full: asked for single containers only, since it may hang with a wedged one.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ContainerDetails {
     pub container: Container,
@@ -300,7 +300,7 @@ impl EngineInfo {
     }
 }
 
-/// Something happened; look again. Events are hints, a full list is the truth (M15).
+/// Something happened; look again. Events are hints, a full list is the truth.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
     /// App id of the container's label as it stands (not MAC-checked: it only wakes somebody up).
@@ -343,7 +343,7 @@ pub struct BuildSpec {
     pub tag: String,
     /// Path of the Dockerfile inside the context.
     pub dockerfile: String,
-    /// Build arguments: never secrets (M12).
+    /// Build arguments: never secrets.
     pub args: BTreeMap<String, String>,
     /// Run every step again, reuse nothing.
     pub no_cache: bool,
@@ -440,7 +440,7 @@ pub trait Engine: Send + Sync + 'static {
     /// Tags of this repository prefix, with their image ids: what garbage collection looks at.
     async fn tags(&self, prefix: &str) -> Result<Vec<(String, String)>, EngineError>;
     async fn remove_image(&self, reference: &str) -> Result<Changed, EngineError>;
-    /// Dropping the stream cancels the build; nothing of it stays behind (M11).
+    /// Dropping the stream cancels the build; nothing of it stays behind.
     async fn build(&self, spec: &BuildSpec, context: Context) -> Result<BuildEvents, EngineError>;
 
     /// A stream of hints that ends when the engine's connection does; ask again then.

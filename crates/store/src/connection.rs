@@ -6,7 +6,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::error::{Fault, StoreError};
-use crate::private_files;
+use data_dir::private_files;
 
 /// Before 3.51.3 two connections that checkpoint at once can lose a commit.
 const OLDEST_SQLITE: i32 = 3_051_003;

@@ -8,7 +8,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use crate::private_files;
+use data_dir::private_files;
 
 /// The database lost commits that it had acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,29 +1,24 @@
-//! What Boatyard keeps on disk: the data directory with its lock and key, and a SQLite database behind one door.
+//! Boatyard's records: one SQLite database in the data directory.
 //!
-//! Nobody else writes SQL, and no SQLite type leaves this crate. It holds no rules: it keeps what it is given, all or
-//! nothing, and gives it back. Secrets lie on disk sealed; a sealed body opens only in the row that it was written for.
+//! No other crate writes SQL, and no SQLite type leaves this one. It holds no rules: it stores what it is given, all or
+//! nothing, and returns it. Secrets are sealed on disk, and a sealed body opens only in the row that it was written for.
 
 mod connection;
 mod damage;
-pub mod directory;
 mod error;
 mod files;
 mod high_water;
-mod private_files;
 mod readers;
 mod reading;
 pub mod records;
 mod schema;
-pub mod sealing;
 mod store;
 mod writer;
 mod writing;
 
 pub use damage::Damaged;
-pub use directory::{DataDir, DataDirError};
 pub use error::StoreError;
 pub use high_water::WentBack;
-pub use sealing::{SealError, Sealer};
 pub use store::Store;
 
 #[cfg(test)]

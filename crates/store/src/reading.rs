@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use crate::damage::{Damaged, Ledger};
 use crate::error::{Fault, StoreError};
 use crate::records::{App, AppState, BuiltImage, Database, Deployment, Instance, JobRun, Revision};
-use crate::sealing::Sealer;
+use data_dir::Sealer;
 use rollout::ids::{AppId, DeploymentId};
 
 /// A record with a table of its own.

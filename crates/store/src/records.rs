@@ -29,7 +29,7 @@ pub struct App {
     pub spec: serde_json::Value,
     pub created: Timestamp,
     pub updated: Timestamp,
-    /// Tombstone: everything of it is being removed (F19).
+    /// Tombstone: everything of it is being removed.
     pub deleting: bool,
     /// The deployment that serves.
     pub active: Option<DeploymentId>,
@@ -91,7 +91,7 @@ pub struct Deployment {
     pub cancel_asked: bool,
     /// Who asked, as a hash of the token: equal requests of one caller are one (§7.3 of the contract).
     pub caller: String,
-    /// Commits by component, as they are resolved: what is begun again after a crash is the same build (F12).
+    /// Commits by component, as they are resolved: what is begun again after a crash is the same build.
     #[serde(default)]
     pub commits: BTreeMap<ComponentName, String>,
     /// Images by component, as they come.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, TransactionBehavior};
 
 use crate::error::{Fault, StoreError};
-use crate::private_files;
+use data_dir::private_files;
 
 /// Step `n` brings schema `n` to `n + 1`.
 pub(crate) const STEPS: &[&str] = &[include_str!("sql/0001_first.sql")];

@@ -16,7 +16,6 @@ use rollout::time::Timestamp;
 
 use crate::connection;
 use crate::damage::{Damaged, Ledger};
-use crate::directory::DataDir;
 use crate::error::{Fault, StoreError};
 use crate::files::OpenFiles;
 use crate::high_water::{HighWater, WentBack};
@@ -26,9 +25,10 @@ use crate::records::{
     App, AppState, BuiltImage, Change, Database, Deployment, IDEMPOTENCY_LIFETIME, Instance, JobRun, Revision,
 };
 use crate::schema;
-use crate::sealing::Sealer;
 use crate::writer::{Job, Writer};
 use crate::writing;
+use data_dir::DataDir;
+use data_dir::Sealer;
 
 /// Sealed at the first opening, to tell a foreign key from damaged rows.
 const KEY_CHECK: &[u8] = b"boatyard";

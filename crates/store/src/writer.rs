@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-use crate::directory::Ballast;
 use crate::error::{Fault, StoreError};
 use crate::files::OpenFiles;
 use crate::high_water::HighWater;
+use data_dir::Ballast;
 
 /// After so long without a change, the log file is written back: 2 s, ours.
 const IDLE: Duration = Duration::from_secs(2);

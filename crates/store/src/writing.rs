@@ -8,7 +8,7 @@ use crate::reading::Kept;
 use crate::records::{
     App, BuiltImage, Change, Database, Deployment, IDEMPOTENCY_LIFETIME, Idempotency, Instance, JobRun, Revision,
 };
-use crate::sealing::Sealer;
+use data_dir::Sealer;
 use rollout::ids::DeploymentId;
 
 /// Largest body: 16 MiB, ours; the largest spec allowed is far below.

@@ -1,4 +1,4 @@
-//! The front door against nginx as a reverse proxy: the same upstream, the same load, interleaved rounds.
+//! The ingress against nginx as a reverse proxy: the same upstream, the same load, interleaved rounds.
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
@@ -17,36 +17,36 @@ const ROUNDS: usize = 5;
 const ROUND: Duration = Duration::from_secs(3);
 const CONNECTIONS: usize = 32;
 
-/// Requests per second and CPU time per request; empty, with a word why, where there is no nginx.
+/// Requests per second and CPU time per request. Empty, and the reason printed, where nginx is not installed.
 pub async fn against_nginx(at: &Installation) -> Result<Vec<Line>> {
     if Command::new("nginx").arg("-v").stderr(Stdio::null()).status().is_err() {
         println!("no nginx here: its rows are left out (apt-get install nginx-light)");
         return Ok(Vec::new());
     }
     let image = "{registry_type: DOCKER_HUB, registry: boatyard-local, repository: testapp, tag: '1'}";
-    at.create(&format!("name: door\nservices:\n- name: web\n  image: {image}\n")).await?;
-    let app = at.ok("GET", "/v2/apps/door", None).await?;
+    at.create(&format!("name: proxied\nservices:\n- name: web\n  image: {image}\n")).await?;
+    let app = at.ok("GET", "/v2/apps/proxied", None).await?;
     let id = text(&app, "/app/id")?;
     let nginx = Nginx::start(upstream(at, &id).await?)?;
-    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    let (mut ingress, mut other) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
-        ours.push(round(at.http(), &[at.ingress_pid()?]).await?);
-        theirs.push(round(nginx.address, &nginx.pids()?).await?);
+        ingress.push(round(at.http(), &[at.ingress_pid()?]).await?);
+        other.push(round(nginx.address, &nginx.pids()?).await?);
     }
     at.delete(&id).await?;
     let rate = |all: &[(u64, u64)]| median(all.iter().map(|it| it.0).collect());
     let cpu = |all: &[(u64, u64)]| median(all.iter().map(|it| it.1).collect());
-    let line = |what: &str, ours: u64, theirs: u64, unit: &str, goal| Line {
+    let line = |what: &str, ingress: u64, other: u64, unit: &str, goal| Line {
         what: what.into(),
-        ours: format!("{ours} {unit}"),
-        against: format!("{theirs} {unit}"),
+        boatyard: format!("{ingress} {unit}"),
+        against: format!("{other} {unit}"),
         #[allow(clippy::cast_precision_loss, reason = "a ratio of small numbers, for people")]
-        ratio: Some(ours as f64 / theirs.max(1) as f64),
+        ratio: Some(ingress as f64 / other.max(1) as f64),
         goal,
     };
     Ok(vec![
-        line("front door against nginx, requests a second", rate(&ours), rate(&theirs), "/s", "as many"),
-        line("front door against nginx, CPU time a request", cpu(&ours), cpu(&theirs), "us", "1.00 or less"),
+        line("ingress against nginx, requests a second", rate(&ingress), rate(&other), "/s", "as many"),
+        line("ingress against nginx, CPU time a request", cpu(&ingress), cpu(&other), "us", "1.00 or less"),
     ])
 }
 
@@ -64,14 +64,14 @@ async fn upstream(at: &Installation, app: &str) -> Result<SocketAddr> {
 /// Requests per second, and microseconds of the proxy's CPU per request.
 async fn round(target: SocketAddr, pids: &[u32]) -> Result<(u64, u64)> {
     let before = cpu_ticks(pids)?;
-    let load = Load::start(LoadPlan::new(target, "door.localhost").with(Request::get("/")).connections(CONNECTIONS));
+    let load = Load::start(LoadPlan::new(target, "proxied.localhost").with(Request::get("/")).connections(CONNECTIONS));
     tokio::time::sleep(ROUND).await;
     let report = load.stop().await;
     anyhow::ensure!(report.failed_count == 0, "the measured load failed: {report}");
     let ticks = cpu_ticks(pids)? - before;
     let per_tick = 1_000_000 / rustix::param::clock_ticks_per_second();
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a positive rate, for people")]
-    Ok((report.per_second as u64, ticks * per_tick / report.sent.max(1)))
+    Ok((report.per_second as u64, ticks * per_tick / report.sent.max(1) as u64))
 }
 
 fn cpu_ticks(pids: &[u32]) -> Result<u64> {

@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::Line;
 
 const IMAGE: &str = "{registry_type: DOCKER_HUB, registry: boatyard-local, repository: testapp, tag: '1'}";
-/// The median of so many rounds is told.
+/// The median of so many rounds is printed.
 const ROUNDS: usize = 5;
 
 /// A service of so many instances, restarted again and again.
@@ -33,11 +33,11 @@ pub async fn against_the_floor(at: &Installation, instances: usize) -> Result<[L
     }
     at.delete(&app).await?;
     let floor = median(floors);
-    let line = |until: &str, ours: Duration, goal| Line {
+    let line = |until: &str, time: Duration, goal| Line {
         what: format!("restart of {instances} instance(s) against engine floor, {until}"),
-        ours: millis(ours),
+        boatyard: millis(time),
         against: millis(floor),
-        ratio: Some(ours.as_secs_f64() / floor.as_secs_f64()),
+        ratio: Some(time.as_secs_f64() / floor.as_secs_f64()),
         goal,
     };
     // A floor holds no stop.
@@ -68,7 +68,7 @@ pub async fn unchanged_tree(at: &Installation) -> Result<Line> {
     at.delete(&app).await?;
     Ok(Line {
         what: "deploy of an unchanged tree, asked every 25 ms".into(),
-        ours: millis(median(times)),
+        boatyard: millis(median(times)),
         against: "-".into(),
         ratio: None,
         goal: "no build, 50 ms before the roll",

@@ -1,4 +1,4 @@
-//! `make bench`: Boatyard beside the alternatives, measured in one run on one machine, told as ratios.
+//! `make bench`: Boatyard beside the alternatives, measured in one run on one machine, printed as ratios.
 //!
 //! Absolute times say more about the machine than about the program; nothing here passes or fails.
 
@@ -27,11 +27,11 @@ async fn run() -> Result<()> {
     let at = Installation::start(sibling_program()).await?;
     println!("{:<72} {:>12} {:>12} {:>8}  goal", "what", "boatyard", "against", "ratio");
     for instances in [1, 3, 6] {
-        restart::against_the_floor(&at, instances).await?.iter().for_each(tell);
+        restart::against_the_floor(&at, instances).await?.iter().for_each(print);
     }
-    tell(&restart::unchanged_tree(&at).await?);
+    print(&restart::unchanged_tree(&at).await?);
     for line in proxy::against_nginx(&at).await? {
-        tell(&line);
+        print(&line);
     }
     Ok(())
 }
@@ -39,13 +39,13 @@ async fn run() -> Result<()> {
 /// One row of the report.
 pub struct Line {
     pub what: String,
-    pub ours: String,
+    pub boatyard: String,
     pub against: String,
     pub ratio: Option<f64>,
     pub goal: &'static str,
 }
 
-fn tell(line: &Line) {
+fn print(line: &Line) {
     let ratio = line.ratio.map_or("-".to_owned(), |it| format!("{it:.2}"));
-    println!("{:<72} {:>12} {:>12} {:>8}  {}", line.what, line.ours, line.against, ratio, line.goal);
+    println!("{:<72} {:>12} {:>12} {:>8}  {}", line.what, line.boatyard, line.against, ratio, line.goal);
 }

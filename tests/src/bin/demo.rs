@@ -10,7 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 async fn main() -> ExitCode {
     // Whichever ends first drops the other; dropping the demo removes its installation.
     tokio::select! {
-        told = demo::run() => match told {
+        outcome = demo::run() => match outcome {
             Ok(true) => ExitCode::SUCCESS,
             Ok(false) => ExitCode::FAILURE,
             Err(error) => {

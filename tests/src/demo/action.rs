@@ -1,36 +1,34 @@
-//! One action on the app: what was asked, what it took, who ran before and after, and what the visitors noticed meanwhile.
+//! One action on the app: how long it took, which containers ran before and after, and what the load noticed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant, SystemTime};
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use serde_json::Value;
 
-use super::census::Census;
-use super::say::Stage;
+use super::claims::Report;
 use super::traffic::{Traffic, Visits};
 use crate::engine::Starts;
-use crate::installation::{ENDS_WITHIN, Installation, served_after};
+use crate::installation::{Installation, served_after};
 
-/// What an action leaves behind may hurt a visitor a moment later: that moment counts as part of it.
+/// What an action leaves behind may fail a request a moment later: that moment counts as part of it.
 const TAIL: Duration = Duration::from_secs(1);
-const LOOK_EVERY: Duration = Duration::from_millis(25);
 
-/// An action that has ended, well or badly.
+/// An action that has ended.
 pub(super) struct Action {
     pub name: &'static str,
     /// From the request to the API until the deployment had ended.
     pub took: Duration,
-    /// From the request until the new instances served alone, as the deployment's record says; `None` where they never
-    /// did. The last replaced container goes after that.
+    /// From the request until only the new instances served, as the deployment's record says; `None` where they never did.
+    /// The last replaced container goes after that.
     pub served_after: Option<Duration>,
     /// The deployment as it ended.
     pub deployment: Value,
-    pub before: Census,
-    pub after: Census,
+    pub before: Containers,
+    pub after: Containers,
     /// Containers that the engine started meanwhile, by component, jobs included.
-    pub starts: BTreeMap<String, usize>,
-    /// `None` for the first deployment: there was nothing to visit.
+    starts: BTreeMap<String, usize>,
+    /// `None` for the first deployment, which has no load.
     pub visits: Option<Visits>,
 }
 
@@ -38,79 +36,72 @@ pub(super) struct Action {
 pub(super) struct Subject<'a> {
     pub at: &'a Installation,
     pub app: &'a str,
-    /// Its visitors, once there are some.
     pub traffic: Option<&'a Traffic>,
 }
 
 impl Subject<'_> {
-    /// Asks for a deployment, follows it to its end, and looks at what became of the app. `ask` gives the deployment's id.
+    /// Requests a deployment, waits for its end, and looks at the app again. `request` gives the deployment's id.
     pub async fn act(
         &self,
-        stage: &Stage,
+        report: &Report,
         name: &'static str,
-        ask: impl Future<Output = Result<String>>,
+        request: impl Future<Output = Result<String>>,
     ) -> Result<Action> {
-        let before = Census::take(self.at, self.app).await?;
+        let before = Containers::of(self.at, self.app).await?;
         let window = self.traffic.map(|it| (it, it.now()));
         let starts = Starts::watch(self.at.id()?)?;
         let (since, began) = (SystemTime::now(), Instant::now());
-        let id = ask.await?;
-        let deployment = self.follow(stage, &id).await?;
+        let id = request.await?;
+        let mut shown = BTreeSet::new();
+        let show_progress = |deployment: &Value| {
+            for part in ended_parts(&deployment["progress"]) {
+                if shown.insert(part.clone()) {
+                    report.step(&format!("  {part}"));
+                }
+            }
+        };
+        let deployment = self.at.follow(self.app, &id, show_progress).await?;
         let took = began.elapsed();
-        let served_after = served_after(since, &deployment);
-        stage.step(&format!("ended {} after {:.2} s", deployment["phase"].as_str().unwrap_or("?"), took.as_secs_f64()));
+        report.step(&format!(
+            "ended {} after {:.2} s",
+            deployment["phase"].as_str().unwrap_or("?"),
+            took.as_secs_f64()
+        ));
         if window.is_some() {
             tokio::time::sleep(TAIL).await;
         }
-        let visits = window.map(|(traffic, from)| traffic.since(from));
-        let starts = starts.count().await?;
-        let after = Census::take(self.at, self.app).await?;
-        Ok(Action { name, took, served_after, deployment, before, after, starts, visits })
-    }
-
-    /// Waits until the deployment has ended; tells each part of it that took time as it ends.
-    async fn follow(&self, stage: &Stage, id: &str) -> Result<Value> {
-        let path = format!("/v2/apps/{}/deployments/{id}", self.app);
-        let deadline = Instant::now() + ENDS_WITHIN;
-        let mut told = BTreeSet::new();
-        while Instant::now() < deadline {
-            let deployment = self.at.ok("GET", &path, None).await?["deployment"].take();
-            for news in parts(&deployment["progress"]) {
-                if told.insert(news.clone()) {
-                    stage.step(&format!("  {news}"));
-                }
-            }
-            if matches!(deployment["phase"].as_str(), Some("ACTIVE" | "SUPERSEDED" | "ERROR" | "CANCELED")) {
-                return Ok(deployment);
-            }
-            tokio::time::sleep(LOOK_EVERY).await;
-        }
-        bail!("deployment {id} did not end within {ENDS_WITHIN:?}; serve says:\n{}", self.at.log())
+        Ok(Action {
+            name,
+            took,
+            served_after: served_after(since, &deployment),
+            visits: window.map(|(traffic, from)| traffic.since(from)),
+            starts: starts.count().await?,
+            after: Containers::of(self.at, self.app).await?,
+            before,
+            deployment,
+        })
     }
 }
 
-/// A sentence for each part below a step that has ended and was work, not a formality.
-fn parts(step: &Value) -> Vec<String> {
+/// A line for each part that has ended and took time.
+fn ended_parts(step: &Value) -> Vec<String> {
     match step["steps"].as_array() {
-        Some(below) => below.iter().flat_map(parts).collect(),
-        None => part(step).into_iter().collect(),
+        Some(below) => below.iter().flat_map(ended_parts).collect(),
+        None => ended_part(step).into_iter().collect(),
     }
 }
 
-fn part(leaf: &Value) -> Option<String> {
+fn ended_part(leaf: &Value) -> Option<String> {
     let (component, doing) = (leaf["component_name"].as_str()?, leaf["message_base"].as_str()?);
-    let reason = leaf["reason"]["message"].as_str();
-    // Of a service or worker "waiting for" it says the same a moment later.
-    let is_formality =
-        leaf["started_at"] == leaf["ended_at"] || matches!(doing, "Deploying service" | "Deploying worker");
-    match leaf["status"].as_str()? {
-        "SUCCESS" if is_formality => None,
-        "SUCCESS" => Some(format!("{doing} {component}: {}", reason.unwrap_or("done"))),
-        "ERROR" if leaf["started_at"].is_string() => {
-            Some(format!("{doing} {component}: {}", reason.unwrap_or("failed")))
-        }
-        _ => None,
-    }
+    // "Waiting for" a service or worker says the same a moment after "Deploying".
+    let took_time =
+        leaf["started_at"] != leaf["ended_at"] && !matches!(doing, "Deploying service" | "Deploying worker");
+    let otherwise = match leaf["status"].as_str()? {
+        "SUCCESS" if took_time => "done",
+        "ERROR" if leaf["started_at"].is_string() => "failed",
+        _ => return None,
+    };
+    Some(format!("{doing} {component}: {}", leaf["reason"]["message"].as_str().unwrap_or(otherwise)))
 }
 
 impl Action {
@@ -119,20 +110,44 @@ impl Action {
         &self.deployment["boatyard"]
     }
 
-    /// A component's image, by the engine's id.
-    pub fn image(&self, component: &str) -> &str {
-        self.record()["images"][component]["id"].as_str().unwrap_or_default()
-    }
-
-    /// Components for which the deployment built an image.
-    pub fn built(&self) -> BTreeSet<&str> {
-        let images = self.record()["images"].as_object().into_iter().flatten();
-        images.filter(|(_, image)| image["built"] == true).map(|(name, _)| name.as_str()).collect()
-    }
-
     /// How many containers of a component the engine started.
     pub fn started(&self, component: &str) -> usize {
         self.starts.get(component).copied().unwrap_or_default()
+    }
+}
+
+/// The containers of each component, by the engine's ids and start times.
+pub(super) struct Containers(BTreeMap<String, BTreeMap<String, String>>);
+
+impl Containers {
+    async fn of(at: &Installation, app: &str) -> Result<Self> {
+        let mut all = BTreeMap::<_, BTreeMap<_, _>>::new();
+        for instance in at.instances(app).await? {
+            let field = |name: &str| instance[name].as_str().map(str::to_owned);
+            // Without a start time it has no container yet.
+            if let (Some(component), Some(id), Some(started)) =
+                (field("component_name"), field("container_id"), field("started_at"))
+                && instance["component_type"] != "JOB"
+            {
+                all.entry(component).or_default().insert(id, started);
+            }
+        }
+        Ok(Self(all))
+    }
+
+    pub fn ids(&self, component: &str) -> BTreeSet<&str> {
+        self.0.get(component).into_iter().flat_map(|it| it.keys()).map(String::as_str).collect()
+    }
+
+    /// Same containers, started at the same time.
+    pub fn kept(&self, later: &Containers, component: &str) -> bool {
+        self.0.contains_key(component) && self.0.get(component) == later.0.get(component)
+    }
+
+    /// As many containers as before, and none of those.
+    pub fn replaced(&self, later: &Containers, component: &str) -> bool {
+        let (before, after) = (self.ids(component), later.ids(component));
+        !before.is_empty() && before.len() == after.len() && before.is_disjoint(&after)
     }
 }
 
@@ -142,7 +157,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn only_parts_that_were_work_are_told() {
+    fn only_parts_that_took_time_are_shown() {
         let leaf = |doing: &str, status: &str, ended: &str| json!({"name": "x", "component_name": "web", "message_base": doing, "status": status, "started_at": "1", "ended_at": ended});
         let steps = json!({"steps": [
             leaf("Building service", "SUCCESS", "2"),
@@ -153,6 +168,28 @@ mod tests {
                 leaf("Deploying job", "ERROR", "2"),
             ]},
         ]});
-        assert_eq!(parts(&steps), ["Building service web: done", "Deploying job web: failed"]);
+        assert_eq!(ended_parts(&steps), ["Building service web: done", "Deploying job web: failed"]);
+    }
+
+    fn web(containers: &[(&str, &str)]) -> Containers {
+        let web = containers.iter().map(|(id, started)| ((*id).into(), (*started).into())).collect();
+        Containers(BTreeMap::from([("web".into(), web)]))
+    }
+
+    #[test]
+    fn kept_means_the_same_containers_never_started_again() {
+        let before = web(&[("a", "1"), ("b", "1")]);
+        assert!(before.kept(&before, "web"));
+        assert!(!before.kept(&web(&[("a", "1"), ("b", "2")]), "web"), "one was started again");
+        assert!(!before.kept(&web(&[("a", "1")]), "web"), "one is gone");
+        assert!(!before.kept(&before, "api"), "none was there");
+    }
+
+    #[test]
+    fn replaced_means_as_many_and_none_of_the_old() {
+        let before = web(&[("a", "1"), ("b", "1")]);
+        assert!(before.replaced(&web(&[("c", "2"), ("d", "2")]), "web"));
+        assert!(!before.replaced(&web(&[("a", "1"), ("d", "2")]), "web"), "one is old");
+        assert!(!before.replaced(&web(&[("c", "2")]), "web"), "one is missing");
     }
 }

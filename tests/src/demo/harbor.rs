@@ -1,4 +1,4 @@
-//! The app on show, `examples/harbor`, in a repository of its own, and the changes that are committed to it.
+//! The app of the demo, `examples/harbor`, in a repository of its own, and the changes that are committed to it.
 
 use std::path::{Path, PathBuf};
 
@@ -8,14 +8,14 @@ use crate::http;
 use crate::installation::Installation;
 use crate::repo::Repo;
 
-/// Where the front door expects it.
+/// Its host name at the ingress.
 pub(super) const HOST: &str = "harbor.localhost";
-/// What its page says, from commit to commit.
+/// Headings of its page, from commit to commit.
 pub(super) const FIRST: &str = "Welcome to the harbor";
 pub(super) const REBUILT: &str = "Welcome to the rebuilt harbor";
 const NEVER_TO_STAY: &str = "Welcome to a harbor that must not stay";
-/// The last words of the broken API.
-pub(super) const LAST_WORDS: &str = "broken on purpose: the tide table is lost";
+/// What the broken API prints before it ends.
+pub(super) const EXIT_MESSAGE: &str = "broken on purpose: the tide table is lost";
 
 /// As `app.yaml` names its repository.
 const REPOSITORY_IN_SPEC: &str = "file:///srv/git/harbor.git";
@@ -50,11 +50,11 @@ impl Harbor {
     /// Commits a page that works and an API that ends as soon as it starts.
     pub fn break_api(&self) -> Result<String> {
         self.edit("web/page.html", REBUILT, NEVER_TO_STAY)?;
-        self.edit("api/main.py", "import json\n", &format!("import json\n\nraise SystemExit(\"{LAST_WORDS}\")\n"))?;
+        self.edit("api/main.py", "import json\n", &format!("import json\n\nraise SystemExit(\"{EXIT_MESSAGE}\")\n"))?;
         self.commit("A page that works, an API that does not")
     }
 
-    /// Moves the repository out of everyone's reach.
+    /// Moves the repository away.
     pub fn hide(&self) -> Result<()> {
         Ok(std::fs::rename(&self.path, self.hidden())?)
     }
@@ -80,19 +80,9 @@ impl Harbor {
     }
 }
 
-/// Whether the page says `heading`, asked often enough to meet every instance.
-pub(super) async fn page_says(at: &Installation, heading: &str) -> Result<bool> {
-    says(at, "/", &format!("<h1>{heading}</h1>")).await
-}
-
-/// Whether the API answers.
-pub(super) async fn api_answers(at: &Installation) -> Result<bool> {
-    says(at, "/api", "metres").await
-}
-
-async fn says(at: &Installation, path: &str, text: &str) -> Result<bool> {
-    const TIMES: usize = 8;
-    for _ in 0..TIMES {
+/// Whether every answer of a page contains a text, asked often enough to reach every instance.
+pub(super) async fn answers(at: &Installation, path: &str, text: &str) -> Result<bool> {
+    for _ in 0..8 {
         let (status, body) = http::page(at.http(), HOST, path).await?;
         if status != 200 || !body.contains(text) {
             return Ok(false);

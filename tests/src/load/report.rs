@@ -1,52 +1,43 @@
-//! What a load, or a window of it, came to.
+//! The figures of a load, or of a window of it.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use super::tally::Sample;
+/// How one request ended.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sample {
+    pub(super) took: Duration,
+    pub(super) failed: bool,
+}
 
 /// Figures over all requests that ended in the window, the failed ones included.
 #[derive(Clone, Debug)]
 pub struct LoadReport {
-    /// Requests that ended, well or badly: `ok + failed_count`.
-    pub sent: u64,
-    pub ok: u64,
-    pub failed_count: u64,
-    /// The first failures in words, oldest first, with the seconds since the load began.
+    /// Requests that ended.
+    pub sent: usize,
+    pub failed_count: usize,
+    /// The first failures, with the seconds since the load began.
     pub failed: Vec<String>,
-    /// Answers by status, good and bad ones; a request without an answer is in none.
-    pub by_status: BTreeMap<u16, u64>,
     pub p50: Duration,
     pub p99: Duration,
     pub max: Duration,
-    /// Connections opened, the first ones and those that replaced one the server had closed.
-    pub connected: u64,
     pub lasted: Duration,
     /// Requests ended per second.
     pub per_second: f64,
 }
 
 impl LoadReport {
-    pub(super) fn new(samples: &[Sample], failed: Vec<String>, connected: u64, lasted: Duration) -> LoadReport {
-        let sent = samples.len() as u64;
-        let failed_count = samples.iter().filter(|sample| sample.failed).count() as u64;
-        let mut by_status = BTreeMap::new();
-        for sample in samples.iter().filter(|sample| sample.status != 0) {
-            *by_status.entry(sample.status).or_default() += 1;
-        }
-        let mut times: Vec<Duration> = samples.iter().map(|sample| sample.took()).collect();
+    pub(super) fn new(samples: &[Sample], failed: Vec<String>, lasted: Duration) -> LoadReport {
+        let sent = samples.len();
+        let mut times: Vec<Duration> = samples.iter().map(|sample| sample.took).collect();
         times.sort_unstable();
         LoadReport {
             sent,
-            ok: sent - failed_count,
-            failed_count,
+            failed_count: samples.iter().filter(|sample| sample.failed).count(),
             failed,
-            by_status,
             p50: nearest_rank(&times, 50),
             p99: nearest_rank(&times, 99),
             max: nearest_rank(&times, 100),
-            connected,
             lasted,
             per_second: if lasted.is_zero() { 0.0 } else { sent as f64 / lasted.as_secs_f64() },
         }
@@ -70,10 +61,9 @@ impl fmt::Display for LoadReport {
         for message in self.failed.iter().take(SHOWN) {
             write!(f, "\n  {message}")?;
         }
-        let unsaid = self.failed_count.saturating_sub(self.failed.len().min(SHOWN) as u64);
-        if unsaid > 0 {
-            write!(f, "\n  and {unsaid} more")?;
+        match self.failed_count.saturating_sub(self.failed.len().min(SHOWN)) {
+            0 => Ok(()),
+            more => write!(f, "\n  and {more} more"),
         }
-        Ok(())
     }
 }

@@ -1,66 +1,60 @@
-//! The application that Boatyard's own tests deploy: one static binary that serves, works or runs to its end, and misbehaves
-//! exactly as its environment asks it to. It reads no files but the host name and speaks nothing but HTTP/1.1.
+//! The application that Boatyard's tests deploy: one static binary that serves, works or runs a job. Its environment
+//! tells it what to answer and how to fail.
 //!
-//! `testapp [serve|work|job]`; `MODE` in the environment says the same to an image whose command cannot be chosen.
+//! Usage: `testapp [serve|work|job]`
 
-mod body;
-mod connection;
-mod knobs;
-mod message;
 mod pages;
 mod serve;
-mod term;
+mod settings;
 
-use std::process::exit;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::process::ExitCode;
+use std::time::Duration;
 
-use knobs::{Knobs, Mode};
+use settings::Settings;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::sleep;
 
-fn main() {
-    let named = std::env::args().nth(1).or_else(|| std::env::var("MODE").ok());
-    let (mode, knobs) = match Mode::named(named.as_deref()).and_then(|mode| Ok((mode, Knobs::from_env()?))) {
-        Ok(chosen) => chosen,
-        Err(complaint) => {
-            eprintln!("testapp: {complaint}");
-            exit(64);
-        }
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let settings = match Settings::from_env() {
+        Ok(settings) => settings,
+        Err(error) => return wrong_usage(&error),
     };
-    if let Some(line) = &knobs.print {
+    if let Some(line) = &settings.print {
         println!("{line}");
     }
-    match mode {
-        Mode::Serve => serve::run(&knobs),
-        Mode::Work => work(&knobs),
-        Mode::Job => job(&knobs),
+    let term = signal(SignalKind::terminate()).expect("SIGTERM can be handled");
+    match std::env::args().nth(1).as_deref() {
+        None | Some("serve") => serve::run(settings, term).await,
+        Some("work") => work(&settings, term).await,
+        Some("job") => job(&settings),
+        Some(other) => wrong_usage(&format!("unknown mode {other:?}; the modes are serve, work and job")),
     }
 }
 
-/// Prints a line now and then until it is told to end.
-fn work(knobs: &Knobs) {
-    term::on_term(knobs.ignore_term, || exit(0));
-    thread::sleep(knobs.start_delay);
-    knobs.exit_in_time();
-    println!("{} {} works", knobs.name, knobs.version);
-    log_every(knobs.log_every.unwrap_or(Duration::from_secs(1)));
+fn wrong_usage(error: &str) -> ExitCode {
+    eprintln!("testapp: {error}");
+    ExitCode::from(64)
 }
 
-/// Runs for a while and ends with the status it was given.
-fn job(knobs: &Knobs) {
-    term::on_term(knobs.ignore_term, || exit(128 + signal_hook::consts::SIGTERM));
-    if let Some(line) = &knobs.job.print {
-        println!("{line}");
-    }
-    thread::sleep(knobs.job.duration);
-    println!("{} {} ends with {}", knobs.name, knobs.version, knobs.job.exit);
-    exit(knobs.job.exit);
-}
-
-/// Numbered lines for whoever reads the logs, for ever.
-fn log_every(period: Duration) {
-    let start = Instant::now();
+/// Prints a line every second until SIGTERM.
+async fn work(settings: &Settings, mut term: Signal) -> ExitCode {
+    println!("{} {} works", settings.name, settings.version);
     for number in 1_u64.. {
-        println!("line {number} after {} ms", start.elapsed().as_millis());
-        thread::sleep(period);
+        println!("line {number}");
+        tokio::select! {
+            () = sleep(Duration::from_secs(1)) => {}
+            _ = term.recv() => break,
+        }
     }
+    ExitCode::SUCCESS
+}
+
+/// Prints its line and ends with the exit code that it was given.
+fn job(settings: &Settings) -> ExitCode {
+    if let Some(line) = &settings.job_print {
+        println!("{line}");
+    }
+    println!("{} {} ends with {}", settings.name, settings.version, settings.job_exit);
+    ExitCode::from(settings.job_exit)
 }

@@ -1,121 +1,83 @@
-//! The server: a thread for each connection, and a decent end. On TERM it stops accepting, ends idle connections, finishes
-//! open requests for up to 30 s, and exits with 0.
+//! The server. On SIGTERM it stops accepting, closes idle connections, finishes open requests for up to 30 s, and exits
+//! with 0: an app that cannot do this proves nothing about draining.
 
-use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::process::exit;
+use std::net::Ipv4Addr;
+use std::pin::pin;
+use std::process::{ExitCode, exit};
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
-use crate::body::Body;
-use crate::connection::{Connections, Entry};
-use crate::knobs::Knobs;
-use crate::message::{Length, NoRequest, Request, write_head};
-use crate::pages::{Exchange, Next, Site};
-use crate::term;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpListener;
+use tokio::signal::unix::Signal;
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
 
-/// How long open requests may take once TERM has come.
+use crate::pages::{self, Site};
+use crate::settings::Settings;
+
 const DRAIN_DEADLINE: Duration = Duration::from_secs(30);
-/// A request, once begun, must make progress this often.
-const STALLED: Duration = Duration::from_secs(60);
-/// A connection's thread needs little: its buffers are on the heap but for one of 8 KiB.
-const STACK: usize = 128 * 1024;
 
-/// Serves until told to end; never returns.
-pub fn run(knobs: &Knobs) -> ! {
-    let connections = Arc::new(Connections::default());
-    let ending = Arc::clone(&connections);
-    term::on_term(knobs.ignore_term, move || {
-        let whole = ending.drain(DRAIN_DEADLINE);
-        println!("{}", if whole { "ends, all requests answered" } else { "ends with requests open" });
-        exit(0);
-    });
-    thread::sleep(knobs.start_delay);
-    knobs.exit_in_time();
-    if let Some(period) = knobs.log_every {
-        thread::spawn(move || crate::log_every(period));
+/// Serves until SIGTERM.
+pub async fn run(settings: Settings, mut term: Signal) -> ExitCode {
+    // Each connection holds a receiver, so that the channel is closed once all have ended.
+    let (stop, _) = watch::channel(());
+    tokio::select! {
+        code = start_and_accept(settings, &stop) => return code,
+        _ = term.recv() => {}
     }
-    if knobs.no_listen {
-        println!("{} {} does not listen", knobs.name, knobs.version);
-        loop {
-            thread::park();
-        }
-    }
-    let listener = match TcpListener::bind((Ipv4Addr::UNSPECIFIED, knobs.port)) {
-        Ok(listener) => listener,
-        Err(error) => {
-            eprintln!("testapp: cannot listen on port {}: {error}", knobs.port);
-            exit(1);
-        }
-    };
-    println!("{} {} listens on port {}", knobs.name, knobs.version, knobs.port);
-    accept(&listener, &Arc::new(Site::new(knobs)), &connections, knobs.idle_close)
+    stop.send_replace(());
+    let drained = timeout(DRAIN_DEADLINE, stop.closed()).await.is_ok();
+    println!("{}", if drained { "ends, all requests answered" } else { "ends with requests open" });
+    ExitCode::SUCCESS
 }
 
-fn accept(listener: &TcpListener, site: &Arc<Site>, connections: &Arc<Connections>, idle_close: Option<Duration>) -> ! {
-    loop {
-        let Ok((stream, _)) = listener.accept() else {
-            // Out of descriptors, most likely: some connection has to end first.
-            thread::sleep(Duration::from_millis(10));
-            continue;
-        };
-        let stream = Arc::new(stream);
-        let Some(entry) = connections.enter(&stream) else { continue };
-        let site = Arc::clone(site);
-        // Without memory for a thread this connection closes, and the next may fare better.
-        let _ = thread::Builder::new().stack_size(STACK).spawn(move || {
-            let _ = converse(&stream, &entry, &site, idle_close);
+/// Returns only when it cannot listen.
+async fn start_and_accept(settings: Settings, stop: &watch::Sender<()>) -> ExitCode {
+    sleep(settings.start_delay).await;
+    if let Some((after, code)) = settings.exit_after {
+        tokio::spawn(async move {
+            sleep(after).await;
+            println!("ends by itself with {code}");
+            exit(code);
         });
     }
-}
-
-/// Answers requests on one connection until either side ends it.
-fn converse(stream: &TcpStream, entry: &Entry, site: &Site, idle_close: Option<Duration>) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    let mut from = BufReader::new(stream);
-    loop {
-        stream.set_read_timeout(idle_close)?;
-        // Silence for the agreed time, an end, or a request's first byte.
-        if from.fill_buf()?.is_empty() {
-            return Ok(());
-        }
-        entry.set_busy(true);
-        stream.set_read_timeout(Some(STALLED))?;
-        let request = match Request::read(&mut from) {
-            Ok(request) => request,
-            Err(NoRequest::Closed) => return Ok(()),
-            Err(NoRequest::Malformed(why)) => return refuse(stream, why),
-        };
-        let keep = request.keeps_alive() && !entry.draining();
-        let mut body = Body::of(&request, &mut from, &mut &*stream)?;
-        let next = Exchange { request: &request, body: &mut body, reply: stream, keep }.answer(site)?;
-        match next {
-            Next::Keep => body.finish()?,
-            Next::Close => return body.finish(),
-            Next::Echo => return echo(&mut from, stream),
-        }
-        entry.set_busy(false);
-        // Told to end while it answered: nobody will wake this connection again, and the client has been promised more.
-        if entry.draining() && from.buffer().is_empty() {
-            return Ok(());
-        }
+    if settings.no_listen {
+        println!("{} {} does not listen", settings.name, settings.version);
+        return std::future::pending().await;
     }
-}
-
-fn refuse(mut stream: &TcpStream, why: &str) -> io::Result<()> {
-    write_head(&mut stream, 400, Length::Bytes(why.len() + 1), None, false)?;
-    writeln!(stream, "{why}")
-}
-
-/// Gives back what comes until nothing more does.
-fn echo(from: &mut impl Read, mut to: &TcpStream) -> io::Result<()> {
-    let mut buffer = [0; 8192];
-    loop {
-        let read = from.read(&mut buffer)?;
-        if read == 0 {
-            return Ok(());
+    let listener = match TcpListener::bind((Ipv4Addr::UNSPECIFIED, settings.port)).await {
+        Ok(listener) => listener,
+        Err(error) => {
+            eprintln!("testapp: cannot listen on port {}: {error}", settings.port);
+            return ExitCode::FAILURE;
         }
-        to.write_all(&buffer[..read])?;
+    };
+    println!("{} {} listens on port {}", settings.name, settings.version, settings.port);
+    let mut http = http1::Builder::new();
+    // hyper measures this also between two requests, and closes without an answer.
+    http.timer(TokioTimer::new()).header_read_timeout(settings.idle_close);
+    let site = Arc::new(Site::new(settings));
+    loop {
+        let Ok((stream, _)) = listener.accept().await else {
+            // Out of descriptors, most likely: a connection has to end first.
+            sleep(Duration::from_millis(10)).await;
+            continue;
+        };
+        let _ = stream.set_nodelay(true);
+        let site = Arc::clone(&site);
+        let service = service_fn(move |request| pages::answer(Arc::clone(&site), request));
+        let connection = http.serve_connection(TokioIo::new(stream), service).with_upgrades();
+        let mut stopped = stop.subscribe();
+        tokio::spawn(async move {
+            let mut connection = pin!(connection);
+            tokio::select! {
+                _ = connection.as_mut() => return,
+                _ = stopped.changed() => connection.as_mut().graceful_shutdown(),
+            }
+            let _ = connection.await;
+        });
     }
 }

@@ -44,11 +44,12 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use data_dir::Sealer;
 use engine::Engine;
 use futures::FutureExt;
 use rollout::ids::DeploymentId;
+use store::Store;
 use store::records::{AppState, Deployment};
-use store::{Sealer, Store};
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;

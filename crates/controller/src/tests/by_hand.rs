@@ -3,8 +3,8 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use engine::fake::{Behaviour, Verb};
 use engine::{ContainerState, Limits, RestartPolicy};
+use engine_fake::{Behaviour, Verb};
 use rollout::deployment::Stage;
 use rollout::ids::AppId;
 use store::records::{Change, Database};

@@ -8,14 +8,15 @@ use std::time::Duration;
 
 use app_spec::AppSpec;
 use async_trait::async_trait;
+use data_dir::DataDir;
 use engine::Engine;
-use engine::fake::{Behaviour, Call, FakeEngine, Verb};
+use engine_fake::{Behaviour, Call, FakeEngine, Verb};
 use futures::StreamExt;
 use rollout::deployment::Stage;
 use rollout::health::{ProbeFailure, ProbeFault};
 use rollout::ids::{AppId, DeploymentId, InstanceName};
+use store::Store;
 use store::records::{AppState, Change, Database, Deployment};
-use store::{DataDir, Store};
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use engine::fake::{Call, FakeEngine, Verb};
+use engine_fake::{Call, FakeEngine, Verb};
 use rollout::deployment::Stage;
 use rollout::ids::AppId;
 use rollout::time::Timestamp;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use engine::ContainerState;
-use engine::fake::Verb;
+use engine_fake::Verb;
 use ingress::protocol::Open;
 use tokio::time::sleep;
 

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use engine::fake::Verb;
 use engine::{Engine, RestartPolicy};
+use engine_fake::Verb;
 use rollout::deployment::Stage;
 use rollout::ids::AppId;
 use tokio::time::sleep;

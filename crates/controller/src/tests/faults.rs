@@ -1,6 +1,6 @@
 //! Each call to the engine fails once, without its effect or with it: the end state is the same.
 
-use engine::fake::{Call, FakeEngine, Verb};
+use engine_fake::{Call, FakeEngine, Verb};
 use rollout::deployment::Stage;
 use rollout::ids::AppId;
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use builder::{BuildError, Built, LogSink, Recipe, Remember};
-use engine::fake::{Behaviour, FakeEngine};
+use engine_fake::{Behaviour, FakeEngine};
 use source::{CommitId, RepoUrl, RepoUrlError, SourceError, UrlRules};
 use tokio::sync::watch;
 

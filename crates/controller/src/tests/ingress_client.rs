@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine::fake::FakeEngine;
+use data_dir::DataDir;
+use engine_fake::FakeEngine;
 use ingress::protocol::{AppRoutes, RouteTable};
 use rollout::ids::AppId;
-use store::{DataDir, Store};
+use store::Store;
 use tempfile::TempDir;
 use tokio::time::timeout;
 

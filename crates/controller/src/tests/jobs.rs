@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use app_spec::JobKind;
 use engine::LogStream;
-use engine::fake::{Behaviour, Verb};
+use engine_fake::{Behaviour, Verb};
 use futures::StreamExt;
 use rollout::deployment::Stage;
 use rollout::ids::AppId;

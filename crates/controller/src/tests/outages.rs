@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use engine::fake::Verb;
+use engine_fake::Verb;
 use ingress::protocol::Open;
 use rollout::deployment::Stage;
 use tokio::time::{Instant, sleep};

@@ -1,7 +1,7 @@
 //! What would be done, told before it is done: in words, and without doing any of it.
 
 use app_spec::{AppSpec, EnvKind, EnvValue, EnvVar, SecretText};
-use engine::fake::{Call, Verb};
+use engine_fake::{Call, Verb};
 use rollout::deployment::Stage;
 use rollout::ids::AppId;
 

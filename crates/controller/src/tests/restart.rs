@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use engine::fake::Verb;
+use engine_fake::Verb;
 use rollout::deployment::Stage;
 use rollout::ids::AppId;
 use rollout::instance::InstancePhase;

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use app_spec::{AppSpec, JobKind, Source};
-use engine::fake::{Behaviour, Verb};
 use engine::{LogStream, ProcessCount};
+use engine_fake::{Behaviour, Verb};
 use rollout::deployment::Stage;
 use rollout::ids::{AppId, ComponentName, DeploymentId, RevisionId};
 use rollout::limits;

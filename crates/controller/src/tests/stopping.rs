@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use engine::fake::{Behaviour, Verb};
 use engine::{ContainerState, Engine};
+use engine_fake::{Behaviour, Verb};
 use rollout::deployment::Stage;
 use rollout::ids::AppId;
 use store::records::Change;

@@ -1,7 +1,7 @@
 //! What people are told: what an app waits for though no deployment is under way, and what no log shows.
 
 use engine::LogStream;
-use engine::fake::Verb;
+use engine_fake::Verb;
 use futures::TryStreamExt;
 use rollout::deployment::Stage;
 use rollout::ids::AppId;

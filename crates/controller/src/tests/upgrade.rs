@@ -5,8 +5,8 @@ mod write;
 
 use std::time::Duration;
 
-use engine::fake::Verb;
 use engine::{ContainerSpec, Engine, Identity, Limits, NetworkJoin, NetworkSpec, RestartPolicy, Role, VolumeMount};
+use engine_fake::Verb;
 use ingress::protocol::RouteTable;
 use rollout::deployment::Stage;
 use rollout::ids::AppId;

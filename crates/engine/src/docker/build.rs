@@ -44,7 +44,7 @@ impl DockerEngine {
         tokio::spawn(async move {
             let reader_gone = events.clone();
             tokio::select! {
-                // Dropping the request is the cancel: the engine ends the step and keeps nothing (M11).
+                // Dropping the request is the cancel: the engine ends the step and keeps nothing.
                 () = reader_gone.closed() => {}
                 outcome = build.run(options, context, &events) => {
                     // A reader that left does not want to know.

@@ -1,4 +1,4 @@
-//! The engine's events as hints. They may be late, doubled or missing (M15): who gets one looks at the list.
+//! The engine's events as hints. They may be late, doubled or missing: who gets one looks at the list.
 
 use std::collections::HashMap;
 use std::time::{SystemTime, UNIX_EPOCH};

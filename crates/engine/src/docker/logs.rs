@@ -10,7 +10,7 @@ use bollard::query_parameters::LogsOptionsBuilder;
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
 
-use super::containers::missing;
+use super::lookup::missing;
 use super::{DEADLINE, DockerEngine, failure};
 use crate::error::EngineError;
 use crate::port::{LogLine, LogLines, LogQuery, LogStream};

@@ -6,11 +6,13 @@
 //! archive endpoint, and passes nothing through.
 
 mod build;
-mod containers;
+mod changes;
 mod events;
 mod failure;
 mod images;
+mod lifecycle;
 mod logs;
+mod lookup;
 mod made;
 mod networks;
 mod profile;

@@ -30,10 +30,10 @@ pub(super) fn create_body(spec: &ContainerSpec, installation: &Installation, hos
         image: Some(spec.image.clone()),
         // The command as entrypoint: the engine then ignores the image's own entrypoint and command.
         entrypoint: spec.command.clone(),
-        // A JSON array, so a value may hold line ends (M13).
+        // A JSON array, so a value may hold line ends.
         env: Some(spec.env.iter().map(|(key, value)| format!("{key}={value}")).collect()),
         labels: Some(installation.labels(Kind::Container, &spec.name, &spec.identity)),
-        // The image's health check would run beside our probes, and its verdict is not to be trusted (M5).
+        // The image's health check would run beside our probes, and its verdict is not to be trusted.
         healthcheck: Some(HealthConfig { test: Some(vec!["NONE".into()]), ..Default::default() }),
         // Never left to the image: a SIGSTOP there would make every stop a kill. Who makes the spec has chosen.
         stop_signal: Some(spec.stop_signal.clone().unwrap_or_else(|| STOP_SIGNAL.into())),

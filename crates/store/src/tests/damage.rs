@@ -4,7 +4,8 @@ use std::os::unix::fs::FileExt;
 
 use super::samples::*;
 use crate::records::Change;
-use crate::{Damaged, DataDir, Store, StoreError, WentBack};
+use crate::{Damaged, Store, StoreError, WentBack};
+use data_dir::DataDir;
 
 #[tokio::test]
 async fn a_row_that_cannot_be_read_is_skipped_and_reported_and_its_neighbours_are_read() {

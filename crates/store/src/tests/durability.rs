@@ -12,7 +12,8 @@ use tempfile::TempDir;
 
 use super::samples::*;
 use crate::records::{App, Change};
-use crate::{DataDir, DataDirError, Store, StoreError};
+use crate::{Store, StoreError};
+use data_dir::{DataDir, DataDirError};
 
 const DIRECTORY: &str = "BOATYARD_TEST_KILLED_WRITER";
 const ROUNDS: usize = 20;

@@ -8,7 +8,8 @@ use tempfile::TempDir;
 
 use super::samples::{Home, app};
 use crate::schema::{self, STEPS};
-use crate::{DataDir, Store, StoreError};
+use crate::{Store, StoreError};
+use data_dir::DataDir;
 
 /// An app and an instance as schema 1 was first written, word for word: they have to read for ever.
 const FIRST_ROWS: &str = r#"

@@ -7,5 +7,4 @@ mod keeping;
 mod migrating;
 mod refusing;
 mod samples;
-mod sealing;
 mod secrecy;

@@ -9,7 +9,8 @@ use crate::error::Fault;
 use crate::readers::Readers;
 use crate::records::{App, Change};
 use crate::writing::BODY_LIMIT;
-use crate::{DataDir, Store, StoreError, connection};
+use crate::{Store, StoreError, connection};
+use data_dir::DataDir;
 
 #[tokio::test]
 async fn an_app_name_is_given_once() {

@@ -12,10 +12,11 @@ use rollout::target::ComponentKind;
 use rollout::time::Timestamp;
 use tempfile::TempDir;
 
+use crate::Store;
 use crate::records::{
     App, BuiltImage, Change, Database, Deployment, Instance, JobRun, Newer, Record, Restarts, Revision,
 };
-use crate::{DataDir, Store};
+use data_dir::DataDir;
 
 /// A store and what it lies in. The store goes first.
 pub(super) struct Home {

@@ -3,11 +3,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use hyper::StatusCode;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpSocket, TcpStream};
 
-use super::super::Expected;
 use super::*;
 
 /// Sends `bytes` as the answer to the first request, then closes in order.
@@ -22,13 +20,12 @@ async fn reset(stream: TcpStream) {
 
 #[tokio::test]
 async fn a_refused_connection_fails() {
-    // Bound, so that nobody else gets the port, and not listening.
+    // Bound, so that no other process gets the port, and not listening.
     let bound = TcpSocket::new_v4().unwrap();
     bound.bind(([127, 0, 0, 1], 0).into()).unwrap();
     let plan = LoadPlan::new(bound.local_addr().unwrap(), "shop.localhost").connections(2).with(Request::get("/"));
     let report = report_after(3, plan).await;
     assert_all_failed(&report, "GET /: cannot connect");
-    assert!(report.by_status.is_empty(), "{:?}", report.by_status);
 }
 
 #[tokio::test]
@@ -53,7 +50,6 @@ async fn a_body_shorter_than_its_length_fails() {
     let server = Server::on_connection(move |stream| answer_and_close(stream, short)).await;
     let report = report_after(3, plan_for(&server).with(Request::get("/"))).await;
     assert_all_failed(&report, "was cut after 4 bytes");
-    assert_eq!(report.by_status[&200], report.sent);
 }
 
 #[tokio::test]
@@ -82,13 +78,6 @@ async fn a_status_other_than_expected_fails() {
         let report = report_after(3, plan_for(&server).with(Request::get("/"))).await;
         assert_all_failed(&report, &format!("answered {status} instead of 2xx"));
     }
-}
-
-#[tokio::test]
-async fn a_good_answer_fails_where_another_status_was_asked_for() {
-    let server = Server::on_request(|_| answer("200 OK", b"")).await;
-    let request = Request::get("/old").with_status(StatusCode::MOVED_PERMANENTLY);
-    assert_all_failed(&report_after(3, plan_for(&server).with(request)).await, "answered 200 OK instead of 301");
 }
 
 #[tokio::test]

@@ -3,14 +3,15 @@
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 pub(super) struct Server {
     pub(super) address: SocketAddr,
-    requests: Arc<AtomicU64>,
+    connections: Arc<AtomicUsize>,
+    requests: Arc<AtomicUsize>,
 }
 
 /// What reached the server.
@@ -28,17 +29,20 @@ impl Server {
     {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
         let address = listener.local_addr().expect("a bound listener has an address");
+        let connections: Arc<AtomicUsize> = Arc::default();
+        let accepted = connections.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
+                accepted.fetch_add(1, Ordering::Relaxed);
                 tokio::spawn(script(stream));
             }
         });
-        Server { address, requests: Arc::default() }
+        Server { address, connections, requests: Arc::default() }
     }
 
     /// Answers each request on a kept connection with the bytes that `reply` makes of it.
     pub(super) async fn on_request(reply: impl Fn(&Received) -> Vec<u8> + Send + Sync + 'static) -> Server {
-        let (requests, reply) = (Arc::new(AtomicU64::new(0)), Arc::new(reply));
+        let (requests, reply) = (Arc::new(AtomicUsize::new(0)), Arc::new(reply));
         let seen = requests.clone();
         let server = Server::on_connection(move |mut stream| {
             let (seen, reply) = (seen.clone(), reply.clone());
@@ -56,7 +60,13 @@ impl Server {
         Server { requests, ..server }
     }
 
-    pub(super) fn requests(&self) -> u64 {
+    /// Connections accepted so far.
+    pub(super) fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
+    }
+
+    /// Requests read so far.
+    pub(super) fn requests(&self) -> usize {
         self.requests.load(Ordering::Relaxed)
     }
 }

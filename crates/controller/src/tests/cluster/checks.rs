@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
-use engine::fake::Verb;
 use engine::{ContainerState, Engine, RestartPolicy};
+use engine_fake::Verb;
 use rollout::deployment::Stage;
 use rollout::ids::AppId;
 use rollout::instance::InstancePhase;

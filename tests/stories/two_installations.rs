@@ -1,4 +1,4 @@
-//! Two installations on one engine: neither sees the other's.
+//! Two installations on one engine: neither sees the other's apps.
 
 use crate::support::*;
 

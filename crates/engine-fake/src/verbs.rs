@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use engine::EngineError;
+use engine::port::*;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 
-use super::script::{Fault, Verb};
-use super::world::{KILLED, World};
-use super::{Behaviour, FakeEngine, publish};
-use crate::error::EngineError;
-use crate::port::*;
+use crate::containers::KILLED;
+use crate::script::{Fault, Verb};
+use crate::world::World;
+use crate::{Behaviour, FakeEngine, publish};
 
 impl FakeEngine {
     /// One call: recorded, failed as scripted, and otherwise done in one go.

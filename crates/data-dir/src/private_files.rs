@@ -12,12 +12,12 @@ use std::path::{Path, PathBuf};
 const READ_LIMIT: u64 = 64 * 1024;
 
 /// Makes the directory, with its parents, for the owner alone. An existing one is left as it is.
-pub(crate) fn make_directory(path: &Path) -> io::Result<()> {
+pub fn make_directory(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
 /// The mode of what exists when group or others have any right on it.
-pub(crate) fn open_to_others(path: &Path) -> io::Result<Option<u32>> {
+pub fn open_to_others(path: &Path) -> io::Result<Option<u32>> {
     match fs::metadata(path) {
         Ok(found) => {
             let mode = found.permissions().mode() & 0o777;
@@ -29,13 +29,13 @@ pub(crate) fn open_to_others(path: &Path) -> io::Result<Option<u32>> {
 }
 
 /// Opens a file for reading and writing, making it empty and private when it is not there.
-pub(crate) fn open_or_make(path: &Path) -> io::Result<File> {
+pub fn open_or_make(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
 }
 
 /// Puts a whole file in place at once: after a crash there is the old one or the new one.
 /// Only one writer a path at a time, which the lock of the data directory sees to.
-pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let draft = draft_of(path);
     let written = write_draft(&draft, bytes).and_then(|()| fs::rename(&draft, path));
     if written.is_err() {
@@ -47,7 +47,7 @@ pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 /// The bytes of a small file; `None` when it is not there. Errors also when it is larger than 64 KiB.
-pub(crate) fn read_small(path: &Path) -> io::Result<Option<Vec<u8>>> {
+pub fn read_small(path: &Path) -> io::Result<Option<Vec<u8>>> {
     let file = match File::open(path) {
         Ok(file) => file,
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -62,7 +62,7 @@ pub(crate) fn read_small(path: &Path) -> io::Result<Option<Vec<u8>>> {
 }
 
 /// Removes a file; one that is gone already is fine.
-pub(crate) fn remove(path: &Path) -> io::Result<()> {
+pub fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(cause) if cause.kind() != io::ErrorKind::NotFound => Err(cause),
         _ => Ok(()),
@@ -70,13 +70,13 @@ pub(crate) fn remove(path: &Path) -> io::Result<()> {
 }
 
 /// Makes a rename or a new name survive a power loss.
-pub(crate) fn sync_directory_of(path: &Path) -> io::Result<()> {
+pub fn sync_directory_of(path: &Path) -> io::Result<()> {
     let parent = path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(parent)?.sync_all()
 }
 
 /// The name beside `path` under which its next content is prepared.
-pub(crate) fn draft_of(path: &Path) -> PathBuf {
+pub fn draft_of(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".new");
     PathBuf::from(name)

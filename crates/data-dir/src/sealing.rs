@@ -70,7 +70,7 @@ impl Sealer {
     }
 
     /// As [`Sealer::seal`], for bodies that nobody reads: a version byte, the nonce, the ciphertext.
-    pub(crate) fn seal_bytes(&self, place: &str, plain: &[u8]) -> Vec<u8> {
+    pub fn seal_bytes(&self, place: &str, plain: &[u8]) -> Vec<u8> {
         let mut nonce = [0; NONCE_BYTES];
         rand::rng().fill_bytes(&mut nonce);
         let aad = associated(place);
@@ -82,7 +82,7 @@ impl Sealer {
     }
 
     /// What was sealed by [`Sealer::seal_bytes`] for this place.
-    pub(crate) fn open_bytes(&self, place: &str, bytes: &[u8]) -> Result<Vec<u8>, SealError> {
+    pub fn open_bytes(&self, place: &str, bytes: &[u8]) -> Result<Vec<u8>, SealError> {
         let malformed = || SealError::Malformed { place: place.to_owned() };
         let rest = bytes.strip_prefix(&[VERSION]).ok_or_else(malformed)?;
         let (nonce, ciphertext) = rest.split_first_chunk::<NONCE_BYTES>().ok_or_else(malformed)?;

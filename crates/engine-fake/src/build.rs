@@ -1,11 +1,11 @@
 //! Builds of the fake: the same spec and context give the same image.
 
+use engine::EngineError;
+use engine::port::{BuildEvent, BuildEvents, BuildSpec, BuildStepState, Context};
 use futures::StreamExt;
 use sha2::{Digest, Sha256};
 
-use super::{Behaviour, FakeEngine};
-use crate::error::EngineError;
-use crate::port::{BuildEvent, BuildEvents, BuildSpec, BuildStepState, Context};
+use crate::{Behaviour, FakeEngine};
 
 /// What builds are told to do.
 #[derive(Debug, Default)]

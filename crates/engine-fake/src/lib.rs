@@ -6,6 +6,8 @@
 //! prober asks [`FakeEngine::listening`].
 
 mod build;
+mod containers;
+mod images;
 mod script;
 mod verbs;
 mod world;
@@ -14,10 +16,9 @@ use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use engine::port::{Container, ContainerSpec, Event, Limits, LogStream, NetworkSpec, ProcessCount, RestartPolicy};
 use tokio::sync::{broadcast, watch};
 
-use crate::ProcessCount;
-use crate::port::{Container, ContainerSpec, Event, Limits, LogStream, NetworkSpec, RestartPolicy};
 pub use script::{Call, Verb};
 use world::World;
 
@@ -42,7 +43,7 @@ pub struct FakeEngine {
     changed: watch::Sender<u64>,
 }
 
-/// Events that a slow watcher may lag behind before it misses some, as with a real engine (M15).
+/// Events that a slow watcher may lag behind before it misses some, as with a real engine.
 const KEPT_EVENTS: usize = 256;
 
 impl Default for FakeEngine {
@@ -110,7 +111,7 @@ impl FakeEngine {
 
     // What goes wrong.
 
-    /// While full, nothing is created, started, pulled or built; what runs goes on (M9).
+    /// While full, nothing is created, started, pulled or built; what runs goes on.
     pub fn fill_disk(&self, full: bool) {
         self.change(|world| world.disk_full = full);
     }
@@ -135,7 +136,7 @@ impl FakeEngine {
         self.change(|world| world.script.plan(verb, nth, script::Fault::Late(delay)));
     }
 
-    /// From now on a container can be neither stopped nor removed, as when its shim hangs (F28).
+    /// From now on a container can be neither stopped nor removed, as when its shim hangs.
     pub fn wedge(&self, name: &str) {
         self.change(|world| world.wedged.insert(name.to_owned()));
     }
@@ -250,7 +251,7 @@ impl FakeEngine {
 
     /// All containers, by name.
     pub fn containers(&self) -> Vec<Container> {
-        self.lock().containers.values().map(world::Process::as_container).collect()
+        self.lock().containers.values().map(containers::Process::as_container).collect()
     }
 
     /// What a container was made from.

@@ -7,8 +7,8 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use engine::fake::{Behaviour, FakeEngine, Verb};
 use engine::*;
+use engine_fake::{Behaviour, FakeEngine, Verb};
 use futures::StreamExt;
 
 fn identity(generation: u64) -> Identity {
@@ -196,7 +196,7 @@ async fn an_engine_restart_brings_back_what_has_policy_always_even_when_stopped(
     assert!(events.next().await.is_none(), "the event stream ends with its engine");
     fake.stop("web.0", Duration::ZERO).await.unwrap();
     fake.restart_engine();
-    assert_eq!(state(&fake, "web.0"), Some(ContainerState::Running), "as measured (M4)");
+    assert_eq!(state(&fake, "web.0"), Some(ContainerState::Running), "as an engine does");
 }
 
 #[tokio::test]

@@ -1,0 +1,194 @@
+//! Opening and locking the directory, and the layout of what is in it.
+//!
+//! It refuses a directory or a secret file that others may read, and never makes a new key beside a database that was sealed
+//! with another one.
+
+use std::fs::{self, File, TryLockError};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::ballast::Ballast;
+use crate::error::{DataDirError, failed, read, write};
+use crate::identity::{self, KEY_BYTES};
+use crate::private_files;
+use crate::sealing::{Sealer, keyed_digest};
+
+/// File name of the database.
+pub(crate) const DATABASE: &str = "boatyard.db";
+
+/// The data directory. This process holds it as long as this value, or a store opened in it, lives.
+pub struct DataDir {
+    root: PathBuf,
+    key: [u8; KEY_BYTES],
+    installation: String,
+    lock: Arc<File>,
+}
+
+impl DataDir {
+    /// Takes the directory, making it (0700) with its key and installation id when it is new. A full disk is no
+    /// obstacle to one that exists.
+    ///
+    /// Errors: [`DataDirError::Held`] while another process has it; [`DataDirError::OpenToOthers`] when it, or a
+    /// secret in it, may be read by group or others.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, DataDirError> {
+        let root = path.as_ref().to_owned();
+        make_root(&root)?;
+        let lock = take_lock(&root.join("lock"))?;
+        for name in ["key", "installation", "admin-token", DATABASE, "boatyard.db-wal", "boatyard.db-shm"] {
+            refuse_open_to_others(&root.join(name), 0o600)?;
+        }
+        let key = identity::load_key(&root)?;
+        let installation = identity::load_installation(&root.join("installation"))?;
+        let directory = Self { root, key, installation, lock: Arc::new(lock) };
+        for inner in [directory.logs(), directory.sources(), directory.ingress()] {
+            private_files::make_directory(&inner).map_err(|cause| failed("create", &inner, cause))?;
+        }
+        if let Err(cause) = directory.ballast().restore() {
+            tracing::warn!(error = &cause as &dyn std::error::Error, "no ballast: the disk is nearly full");
+        }
+        Ok(directory)
+    }
+
+    /// The directory itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The installation's id: 10 lower-case letters and digits, made once.
+    pub fn installation(&self) -> &str {
+        &self.installation
+    }
+
+    /// A key for one purpose: HMAC-SHA256 over its name. Knowing it tells nothing of the key file or of other purposes.
+    pub fn derived_key(&self, purpose: &str) -> [u8; 32] {
+        keyed_digest(&self.key, "derived-key", purpose.as_bytes())
+    }
+
+    /// Seals and opens values with this installation's key.
+    pub fn sealer(&self) -> Sealer {
+        Sealer::new(self.derived_key("sealing"))
+    }
+
+    /// The database.
+    pub fn database(&self) -> PathBuf {
+        self.root.join(DATABASE)
+    }
+
+    /// Build and job logs.
+    pub fn logs(&self) -> PathBuf {
+        self.root.join("logs")
+    }
+
+    /// Mirrors of repositories.
+    pub fn sources(&self) -> PathBuf {
+        self.root.join("sources")
+    }
+
+    /// Control socket, snapshot and log of the ingress.
+    pub fn ingress(&self) -> PathBuf {
+        self.root.join("ingress")
+    }
+
+    /// Where the admin token lies, for the command line on the same host.
+    pub fn admin_token_file(&self) -> PathBuf {
+        self.root.join("admin-token")
+    }
+
+    /// Where the running server says how it is reached.
+    pub fn runtime_file(&self) -> PathBuf {
+        Self::runtime_file_of(&self.root)
+    }
+
+    /// The runtime file of a directory that somebody else holds: the command line reads it.
+    pub fn runtime_file_of(root: &Path) -> PathBuf {
+        root.join("runtime.json")
+    }
+
+    /// The admin token; `None` before one was written.
+    pub fn admin_token(&self) -> Result<Option<String>, DataDirError> {
+        let path = self.admin_token_file();
+        let Some(bytes) = read(&path)? else { return Ok(None) };
+        let text = String::from_utf8(bytes).map_err(|_| DataDirError::Damaged { path, expected: "a token" })?;
+        Ok(Some(text.trim_end().to_owned()))
+    }
+
+    /// Writes the admin token (0600), whole or not at all.
+    pub fn write_admin_token(&self, token: &str) -> Result<(), DataDirError> {
+        write(&self.admin_token_file(), format!("{token}\n").as_bytes())
+    }
+
+    /// Writes the runtime file (0600), whole or not at all.
+    pub fn write_runtime(&self, bytes: &[u8]) -> Result<(), DataDirError> {
+        write(&self.runtime_file(), bytes)
+    }
+
+    /// Removes the runtime file; one that is gone already is fine.
+    pub fn remove_runtime(&self) -> Result<(), DataDirError> {
+        let path = self.runtime_file();
+        private_files::remove(&path).map_err(|cause| failed("remove", &path, cause))
+    }
+
+    /// The room that is kept for a full disk.
+    pub fn ballast(&self) -> Ballast {
+        Ballast::at(self.root.join("ballast"))
+    }
+
+    /// Keeps the directory ours while a store is open in it.
+    pub fn lock(&self) -> Arc<File> {
+        Arc::clone(&self.lock)
+    }
+
+    /// Notes how far the database has come, outside of it.
+    pub fn high_water_file(&self) -> PathBuf {
+        self.root.join("high-water")
+    }
+}
+
+impl std::fmt::Debug for DataDir {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DataDir")
+            .field("root", &self.root)
+            .field("installation", &self.installation)
+            .finish_non_exhaustive()
+    }
+}
+
+fn make_root(root: &Path) -> Result<(), DataDirError> {
+    match fs::metadata(root) {
+        Ok(found) if !found.is_dir() => return Err(DataDirError::NotADirectory { path: root.to_owned() }),
+        Ok(_) => {}
+        Err(_) => private_files::make_directory(root).map_err(|cause| failed("create", root, cause))?,
+    }
+    refuse_open_to_others(root, 0o700)
+}
+
+fn refuse_open_to_others(path: &Path, wanted: u32) -> Result<(), DataDirError> {
+    match private_files::open_to_others(path).map_err(|cause| failed("look at", path, cause))? {
+        Some(mode) => Err(DataDirError::OpenToOthers { path: path.to_owned(), mode, wanted }),
+        None => Ok(()),
+    }
+}
+
+fn take_lock(path: &Path) -> Result<File, DataDirError> {
+    let mut lock = private_files::open_or_make(path).map_err(|cause| failed("open", path, cause))?;
+    match lock.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(DataDirError::Held { holder: holder_in(path) }),
+        Err(TryLockError::Error(cause)) => return Err(failed("lock", path, cause)),
+    }
+    // Only for people: the lock holds without it, also on a full disk.
+    let noted = lock.set_len(0).and_then(|()| writeln!(lock, "{}", std::process::id()));
+    if let Err(cause) = noted {
+        tracing::warn!(error = &cause as &dyn std::error::Error, "cannot note in the lock file who holds it");
+    }
+    Ok(lock)
+}
+
+fn holder_in(path: &Path) -> String {
+    let text = private_files::read_small(path).ok().flatten().unwrap_or_default();
+    match String::from_utf8_lossy(&text).trim().parse::<u32>() {
+        Ok(pid) => format!("process {pid}"),
+        Err(_) => "another process".to_owned(),
+    }
+}

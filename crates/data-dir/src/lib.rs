@@ -1,0 +1,18 @@
+//! The data directory: which process holds it, its key and installation id, and where everything else is stored.
+//!
+//! It knows nothing of what the files hold, except for its own small ones.
+
+mod ballast;
+mod directory;
+mod error;
+mod identity;
+pub mod private_files;
+mod sealing;
+
+pub use ballast::{BALLAST_BYTES, Ballast};
+pub use directory::DataDir;
+pub use error::DataDirError;
+pub use sealing::{SealError, Sealer};
+
+#[cfg(test)]
+mod tests;

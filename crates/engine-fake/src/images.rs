@@ -1,0 +1,70 @@
+//! Images of the fake engine, and those of its registries.
+
+use std::collections::BTreeSet;
+
+use engine::EngineError;
+use engine::port::*;
+
+use crate::Behaviour;
+use crate::world::World;
+
+pub(super) struct Image {
+    pub tags: BTreeSet<String>,
+    pub behaviour: Behaviour,
+}
+
+impl World {
+    pub(super) fn add_image(&mut self, reference: &str, behaviour: Behaviour) -> String {
+        let id = crate::build::image_id([reference.as_bytes()]);
+        self.registry.insert(reference.to_owned(), (id.clone(), behaviour.clone()));
+        self.put_image(&id, reference, behaviour.clone());
+        self.images.entry(id.clone()).and_modify(|image| image.behaviour = behaviour);
+        id
+    }
+
+    /// An image comes to be under a tag, which leaves the image that had it.
+    pub(super) fn put_image(&mut self, id: &str, tag: &str, behaviour: Behaviour) {
+        self.images.values_mut().for_each(|image| {
+            image.tags.remove(tag);
+        });
+        let image = self.images.entry(id.to_owned()).or_insert(Image { tags: BTreeSet::new(), behaviour });
+        image.tags.insert(tag.to_owned());
+    }
+
+    pub(super) fn pull(&mut self, reference: &str) -> Result<String, EngineError> {
+        let Some((id, behaviour)) = self.registry.get(reference).cloned() else {
+            let cause = "the registry does not have it".to_owned();
+            return Err(EngineError::PullFailed { reference: reference.to_owned(), cause });
+        };
+        self.put_image(&id, reference, behaviour);
+        Ok(id)
+    }
+
+    pub(super) fn find_image(&self, reference: &str) -> Option<String> {
+        let tagged = |(_, image): &(&String, &Image)| image.tags.contains(reference);
+        let id = if self.images.contains_key(reference) { reference } else { self.images.iter().find(tagged)?.0 };
+        Some(id.to_owned())
+    }
+
+    pub(super) fn remove_image(&mut self, reference: &str) -> Result<Changed, EngineError> {
+        let Some(id) = self.find_image(reference) else { return Ok(Changed::AlreadySo) };
+        let in_use = self.containers.values().any(|process| process.spec.image == id);
+        let Some(image) = self.images.get_mut(&id) else { return Ok(Changed::AlreadySo) };
+        if reference != id && image.tags.len() > 1 {
+            image.tags.remove(reference);
+            return Ok(Changed::Done);
+        }
+        if in_use {
+            let (what, detail) = (format!("image {reference}"), "a container uses it".to_owned());
+            return Err(EngineError::Conflict { what, detail });
+        }
+        self.images.remove(&id);
+        Ok(Changed::Done)
+    }
+
+    pub(super) fn forget_image(&mut self, reference: &str) {
+        if let Some(id) = self.find_image(reference) {
+            self.images.remove(&id);
+        }
+    }
+}

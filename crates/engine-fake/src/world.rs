@@ -1,0 +1,190 @@
+//! The state of the fake engine: ids, events, networks, volumes, and the engine itself going down and coming up. Pure but for
+//! the runtime's clock, which tests may pause.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use engine::port::*;
+use engine::{EngineError, Holder};
+use tokio::sync::broadcast;
+
+use crate::containers::{KILLED, Process};
+use crate::images::Image;
+use crate::script::Script;
+use crate::{Behaviour, KEPT_EVENTS, publish};
+
+pub(super) struct World {
+    pub script: Script,
+    pub down: bool,
+    pub disk_full: bool,
+    pub containers: BTreeMap<String, Process>,
+    pub networks: BTreeMap<String, (String, NetworkSpec)>,
+    pub volumes: BTreeMap<String, Identity>,
+    pub images: BTreeMap<String, Image>,
+    /// What registries have: reference to image id.
+    pub registry: BTreeMap<String, (String, Behaviour)>,
+    pub builds: crate::build::Builds,
+    pub foreign: BTreeMap<String, Foreign>,
+    /// Ids of containers that the port knows the made name of. A new process knows none until it lists or is told.
+    pub remembered: BTreeSet<String>,
+    /// Containers that can be neither stopped nor removed.
+    pub wedged: BTreeSet<String>,
+    pub foreign_subnets: BTreeSet<String>,
+    /// How long the list goes on to show an ended process as running.
+    pub list_late: Duration,
+    pub events: broadcast::Sender<Event>,
+    /// For ids and log stamps.
+    counter: u64,
+}
+
+/// A container of somebody else. It runs.
+#[derive(Default)]
+pub(super) struct Foreign {
+    pub place: Option<(String, Ipv4Addr)>,
+    pub volume: Option<String>,
+}
+
+impl World {
+    pub(super) fn new(events: broadcast::Sender<Event>) -> World {
+        World {
+            script: Script::default(),
+            down: false,
+            disk_full: false,
+            containers: BTreeMap::new(),
+            networks: BTreeMap::new(),
+            volumes: BTreeMap::new(),
+            images: BTreeMap::new(),
+            registry: BTreeMap::new(),
+            builds: Default::default(),
+            foreign: BTreeMap::new(),
+            remembered: BTreeSet::new(),
+            wedged: BTreeSet::new(),
+            foreign_subnets: BTreeSet::new(),
+            list_late: Duration::ZERO,
+            events,
+            counter: 0,
+        }
+    }
+
+    pub(super) fn next_id(&mut self) -> String {
+        self.counter += 1;
+        format!("{:064x}", self.counter)
+    }
+
+    /// A moment that is later than all before it.
+    pub(super) fn stamp(&mut self) -> String {
+        self.counter += 1;
+        format!("2026-01-01T00:{:02}:{:02}.000000000Z", self.counter / 60 % 60, self.counter % 60)
+    }
+
+    pub(super) fn tell(&self, name: &str, action: &str) {
+        let app = self.containers.get(name).map(|process| process.spec.identity.app.as_str()).unwrap_or_default();
+        publish(&self.events, app, name, action, None);
+    }
+
+    pub(super) fn tell_end(&self, name: &str, code: i64) {
+        let app = self.containers.get(name).map(|process| process.spec.identity.app.as_str()).unwrap_or_default();
+        publish(&self.events, app, name, "die", Some(code));
+    }
+
+    pub(super) fn go_down(&mut self) {
+        self.down = true;
+        // Without their sender, all event streams end.
+        self.events = broadcast::Sender::new(KEPT_EVENTS);
+    }
+
+    /// Comes up without live-restore; returns the containers that it started.
+    pub(super) fn boot(&mut self) -> Vec<String> {
+        self.down = false;
+        let stamp = self.stamp();
+        let mut again = Vec::new();
+        for (name, process) in &mut self.containers {
+            if process.is_live() {
+                process.state = ContainerState::Exited { code: Some(KILLED) };
+                process.finished_at = Some(stamp.clone());
+            }
+            // `Always` brings back even what was stopped before.
+            if process.policy == RestartPolicy::Always && process.started.is_some() {
+                again.push(name.clone());
+            }
+        }
+        again.retain(|name| self.begin(name).is_ok());
+        again
+    }
+
+    /// Whether a running container may have this place: its network is there, and nobody live has its address.
+    pub(super) fn check_place(&self, name: &str, join: &NetworkJoin) -> Result<(), EngineError> {
+        if !self.networks.values().any(|(id, _)| *id == join.network_id) {
+            return Err(EngineError::NotFound { what: format!("network {}", join.network_id) });
+        }
+        let same = |theirs: &NetworkJoin| (&theirs.network_id, theirs.address) == (&join.network_id, join.address);
+        let clash =
+            |other: &&Process| other.spec.name != name && other.is_live() && other.network.as_ref().is_some_and(same);
+        let is_there = |it: &Foreign| it.place.as_ref() == Some(&(join.network_id.clone(), join.address));
+        let foreign = self.foreign.iter().find(|(_, it)| is_there(it)).map(|(name, _)| name);
+        let holder = self.containers.values().find(clash).map(|it| &it.called).or(foreign);
+        match holder {
+            Some(holder) => Err(EngineError::AddressTaken {
+                name: name.to_owned(),
+                holder: Some(Holder {
+                    container: holder.clone(),
+                    network: self.network_name(&join.network_id),
+                    address: join.address,
+                }),
+                detail: "Address already in use".into(),
+            }),
+            None => Ok(()),
+        }
+    }
+
+    fn network_name(&self, id: &str) -> String {
+        let by_id = self.networks.iter().find(|(_, (known, _))| known == id);
+        by_id.map(|(name, _)| name.clone()).unwrap_or_default()
+    }
+
+    /// Everything that has an endpoint on a network now.
+    pub(super) fn members(&self, network_id: &str) -> Vec<NetworkMember> {
+        let ours = self.containers.values().filter(|it| it.is_live()).filter_map(|it| {
+            let join = it.network.as_ref().filter(|join| join.network_id == network_id)?;
+            Some(NetworkMember { id: it.id.clone(), called: it.called.clone(), address: Some(join.address) })
+        });
+        let theirs = self.foreign.iter().filter_map(|(name, it)| {
+            let (_, address) = it.place.as_ref().filter(|(id, _)| id == network_id)?;
+            Some(NetworkMember { id: format!("foreign-{name}"), called: name.clone(), address: Some(*address) })
+        });
+        ours.chain(theirs).collect()
+    }
+
+    /// Everything that mounts a volume, running or not.
+    pub(super) fn volume_users(&mut self, volume: &str, owner: &str) -> Vec<VolumeUser> {
+        let mounts = |it: &Process| it.spec.volume.as_ref().is_some_and(|mount| mount.volume == volume);
+        let ours: Vec<_> = self.containers.values().filter(|it| mounts(it)).map(|it| it.id.clone()).collect();
+        // The labels prove it, as on a real engine.
+        let proven = self.containers.values().filter(|it| mounts(it) && it.spec.name == owner);
+        self.remembered.extend(proven.map(|it| it.id.clone()).collect::<Vec<_>>());
+        let user = |it: &Process| VolumeUser {
+            id: it.id.clone(),
+            called: it.called.clone(),
+            runs: it.is_live(),
+            container: self.is_recognised(it).then(|| it.as_container()),
+        };
+        let ours = self.containers.values().filter(|it| ours.contains(&it.id)).map(user);
+        let theirs = self.foreign.iter().filter(|(_, it)| it.volume.as_deref() == Some(volume));
+        let theirs = theirs.map(|(name, _)| VolumeUser {
+            id: format!("foreign-{name}"),
+            called: name.clone(),
+            runs: true,
+            container: None,
+        });
+        ours.chain(theirs).collect()
+    }
+
+    pub(super) fn remove_network(&mut self, name: &str) {
+        let Some((id, spec)) = self.networks.remove(name) else { return };
+        for process in self.containers.values_mut() {
+            process.network.take_if(|join| join.network_id == id);
+        }
+        publish(&self.events, &spec.identity.app, "", "network destroy", None);
+    }
+}
