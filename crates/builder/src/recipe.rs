@@ -55,5 +55,5 @@ pub(crate) fn identity(source: &source::Identity, args: &BTreeMap<String, String
         hash.update((field.len() as u64).to_be_bytes());
         hash.update(field.as_bytes());
     }
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(hash.finalize())
 }

@@ -90,7 +90,7 @@ impl Identity {
             hash.update(b"\0");
             hash.update(field.as_bytes());
         }
-        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        hex::encode(hash.finalize())
     }
 }
 

@@ -157,8 +157,7 @@ fn receive<W: Write>(
 
 fn our_name(reference: &str) -> String {
     let hash = Sha256::digest(reference.as_bytes());
-    let name: String = hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-    format!("refs/boatyard/fetched/{name}")
+    format!("refs/boatyard/fetched/{}", hex::encode(&hash[..16]))
 }
 
 fn parse(id: &str, repo: &RepoUrl) -> Result<Oid, SourceError> {

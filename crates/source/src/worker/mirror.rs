@@ -131,8 +131,7 @@ fn lock_file(mirror: &Path) -> std::io::Result<File> {
 
 fn path_of(mirrors: &Path, repo: &RepoUrl) -> PathBuf {
     let hash = Sha256::digest(repo.as_str().as_bytes());
-    let name: String = hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-    mirrors.join(name).with_extension("git")
+    mirrors.join(hex::encode(&hash[..16])).with_extension("git")
 }
 
 /// Removes what a killed worker leaves: lock files, which would refuse every later fetch, and packs half received.

@@ -93,26 +93,10 @@ impl Heads {
             .filter_map(|(name, _)| name.strip_prefix(prefix))
             .filter(|name| !name.ends_with("^{}"))
             .collect();
-        names.sort_by_cached_key(|name| (distance(name, wanted), name.to_string()));
+        names.sort_by_cached_key(|name| (strsim::levenshtein(name, wanted), name.to_string()));
         let more = names.len().saturating_sub(NAMED);
         (names.into_iter().take(NAMED).map(|name| sanitised(name, 100)).collect(), more)
     }
-}
-
-/// How many characters must change to make one name of the other (Levenshtein), looking at 64 characters at most.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().take(64).collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, ca) in a.chars().take(64).enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, cb) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(ca != *cb);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }
 
 /// The references of a repository at hand.
