@@ -13,7 +13,7 @@ use crate::protocol::Counters;
 /// Windows remembered per app: the newest, by when a table last named them.
 const WINDOWS_PER_APP: usize = 16;
 /// Apps remembered after no table names them any more.
-const GONE_APPS: usize = 64;
+const UNROUTED_APPS: usize = 64;
 
 /// The counters of one app in one window.
 #[derive(Debug, Default)]
@@ -57,21 +57,21 @@ impl Window {
 
 /// One app: the window in force, and what is open.
 #[derive(Debug, Default)]
-pub(crate) struct Account {
+pub(crate) struct AppCounters {
     /// Held for writing while a window begins, so that everything is counted either before it or in it.
     window: RwLock<Arc<Window>>,
     requests: AtomicU64,
     upgraded: AtomicU64,
 }
 
-impl Account {
+impl AppCounters {
     fn window(&self) -> RwLockReadGuard<'_, Arc<Window>> {
         // Counting cannot stop half-way.
         self.window.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// `new`: no table has named it before.
-    fn begin(&self, next: &Arc<Window>, new: bool) {
+    fn begin_window(&self, next: &Arc<Window>, new: bool) {
         let mut window = self.window.write().unwrap_or_else(PoisonError::into_inner);
         if new {
             next.open_at_start.fetch_add(self.requests.load(Relaxed), Relaxed);
@@ -83,7 +83,7 @@ impl Account {
 
 /// What was being done when a stopping instance cut it off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Cut {
+pub(crate) enum CutKind {
     /// Its answer was being waited for or sent.
     Request,
     /// Its body was still being sent.
@@ -92,73 +92,73 @@ pub(crate) enum Cut {
 
 /// One request's entry: counted when made, and with exactly one outcome. Dropped without one, the client left.
 #[derive(Debug)]
-pub(crate) struct Tally {
-    account: Arc<Account>,
+pub(crate) struct RequestRecord {
+    counters: Arc<AppCounters>,
     started: Instant,
-    settled: bool,
+    finished: bool,
 }
 
-impl Tally {
-    pub fn new(account: &Arc<Account>, started: Instant) -> Self {
-        let window = account.window();
+impl RequestRecord {
+    pub fn new(counters: &Arc<AppCounters>, started: Instant) -> Self {
+        let window = counters.window();
         window.requests.fetch_add(1, Relaxed);
-        account.requests.fetch_add(1, Relaxed);
+        counters.requests.fetch_add(1, Relaxed);
         drop(window);
-        Tally { account: Arc::clone(account), started, settled: false }
+        RequestRecord { counters: Arc::clone(counters), started, finished: false }
     }
 
     /// A newer table gives the request's host to another app: it belongs there.
-    pub fn move_to(&mut self, account: &Arc<Account>) {
-        if Arc::ptr_eq(&self.account, account) {
+    pub fn move_to(&mut self, counters: &Arc<AppCounters>) {
+        if Arc::ptr_eq(&self.counters, counters) {
             return;
         }
-        self.account.window().requests.fetch_sub(1, Relaxed);
-        let mut old = std::mem::replace(self, Tally::new(account, self.started));
-        old.settled = true;
+        self.counters.window().requests.fetch_sub(1, Relaxed);
+        let mut old = std::mem::replace(self, RequestRecord::new(counters, self.started));
+        old.finished = true;
     }
 
-    /// The answer's head is there.
-    pub fn head(&self) {
-        self.account.window().answered_after(self.started.elapsed());
+    /// The answer's response_started is there.
+    pub fn response_started(&self) {
+        self.counters.window().answered_after(self.started.elapsed());
     }
 
     pub fn app_error(&self) {
-        self.account.window().app_errors.fetch_add(1, Relaxed);
+        self.counters.window().app_errors.fetch_add(1, Relaxed);
     }
 
     /// Nothing more to say: the answer was whole.
-    pub fn settle(&mut self) {
-        self.settled = true;
+    pub fn finish(&mut self) {
+        self.finished = true;
     }
 
     /// A 502, 503 or 504 of ours, or a body that was cut. `cut`: a stopping instance is the reason.
-    pub fn failed(&mut self, cut: Option<Cut>) {
-        self.settled = true;
-        let window = self.account.window();
+    pub fn failed(&mut self, cut: Option<CutKind>) {
+        self.finished = true;
+        let window = self.counters.window();
         window.failed.fetch_add(1, Relaxed);
         match cut {
-            Some(Cut::Request) => window.requests_cut.fetch_add(1, Relaxed),
-            Some(Cut::Upload) => window.uploads_cut.fetch_add(1, Relaxed),
+            Some(CutKind::Request) => window.requests_cut.fetch_add(1, Relaxed),
+            Some(CutKind::Upload) => window.uploads_cut.fetch_add(1, Relaxed),
             None => 0,
         };
     }
 
     /// The request became an upgraded connection.
-    pub fn upgrade(mut self) -> UpgradedTally {
-        self.settled = true;
-        let window = self.account.window();
+    pub fn upgrade(mut self) -> UpgradeRecord {
+        self.finished = true;
+        let window = self.counters.window();
         window.upgraded.fetch_add(1, Relaxed);
-        self.account.upgraded.fetch_add(1, Relaxed);
+        self.counters.upgraded.fetch_add(1, Relaxed);
         drop(window);
-        UpgradedTally { account: Arc::clone(&self.account), cut: AtomicBool::new(false) }
+        UpgradeRecord { counters: Arc::clone(&self.counters), cut: AtomicBool::new(false) }
     }
 }
 
-impl Drop for Tally {
+impl Drop for RequestRecord {
     fn drop(&mut self) {
-        let window = self.account.window();
-        self.account.requests.fetch_sub(1, Relaxed);
-        if !self.settled {
+        let window = self.counters.window();
+        self.counters.requests.fetch_sub(1, Relaxed);
+        if !self.finished {
             window.client_gone.fetch_add(1, Relaxed);
         }
     }
@@ -166,58 +166,58 @@ impl Drop for Tally {
 
 /// An upgraded connection's entry, as long as it is open.
 #[derive(Debug)]
-pub(crate) struct UpgradedTally {
-    account: Arc<Account>,
+pub(crate) struct UpgradeRecord {
+    counters: Arc<AppCounters>,
     cut: AtomicBool,
 }
 
-impl UpgradedTally {
+impl UpgradeRecord {
     /// Ended by us or by a stopping instance. Counts once, however often it is said.
     pub fn cut(&self) {
         if !self.cut.swap(true, Relaxed) {
-            self.account.window().upgraded_cut.fetch_add(1, Relaxed);
+            self.counters.window().upgraded_cut.fetch_add(1, Relaxed);
         }
     }
 }
 
-impl Drop for UpgradedTally {
+impl Drop for UpgradeRecord {
     fn drop(&mut self) {
-        let _window = self.account.window();
-        self.account.upgraded.fetch_sub(1, Relaxed);
+        let _window = self.counters.window();
+        self.counters.upgraded.fetch_sub(1, Relaxed);
     }
 }
 
 /// An app's windows, oldest first.
 #[derive(Debug, Default)]
 struct Windows {
-    account: Arc<Account>,
+    counters: Arc<AppCounters>,
     known: VecDeque<(String, Arc<Window>)>,
 }
 
 /// All apps, oldest first, within bounds.
 #[derive(Debug, Default)]
-pub(crate) struct Ledger {
+pub(crate) struct CounterRegistry {
     apps: VecDeque<(String, Windows)>,
 }
 
-impl Ledger {
+impl CounterRegistry {
     /// Counts for the app under the window of that name from now on.
-    pub fn account(&mut self, app: &str, window: &str) -> Arc<Account> {
-        let Windows { account, known } = self.windows_of(app);
+    pub fn app(&mut self, app: &str, window: &str) -> Arc<AppCounters> {
+        let Windows { counters, known } = self.windows(app);
         if known.back().is_none_or(|(newest, _)| newest != window) {
             let before = known.iter().position(|(known, _)| known == window).and_then(|at| known.remove(at));
             let new = before.is_none();
             let entry = before.unwrap_or_else(|| (window.to_owned(), Arc::default()));
-            account.begin(&entry.1, new);
+            counters.begin_window(&entry.1, new);
             known.push_back(entry);
             while known.len() > WINDOWS_PER_APP {
                 known.pop_front();
             }
         }
-        Arc::clone(account)
+        Arc::clone(counters)
     }
 
-    fn windows_of(&mut self, app: &str) -> &mut Windows {
+    fn windows(&mut self, app: &str) -> &mut Windows {
         let at = self.apps.iter().position(|(known, _)| known == app).unwrap_or_else(|| {
             self.apps.push_back((app.to_owned(), Windows::default()));
             self.apps.len() - 1
@@ -226,9 +226,9 @@ impl Ledger {
     }
 
     /// Drops the oldest apps that no table names any more, when there are too many of them.
-    pub fn forget_gone(&mut self, routed: &BTreeSet<&str>) {
+    pub fn drop_unrouted(&mut self, routed: &BTreeSet<&str>) {
         let gone = self.apps.iter().filter(|(app, _)| !routed.contains(app.as_str())).count();
-        let mut surplus = gone.saturating_sub(GONE_APPS);
+        let mut surplus = gone.saturating_sub(UNROUTED_APPS);
         self.apps.retain(|(app, _)| {
             let drop = surplus > 0 && !routed.contains(app.as_str());
             surplus -= usize::from(drop);
@@ -249,48 +249,48 @@ mod tests {
 
     #[test]
     fn an_app_keeps_its_sixteen_newest_windows() {
-        let mut ledger = Ledger::default();
+        let mut registry = CounterRegistry::default();
         for number in 0..40 {
-            ledger.account("shop", &format!("d{number:02}"));
+            registry.app("shop", &format!("d{number:02}"));
         }
-        ledger.account("shop", "d30");
-        let names: Vec<String> = ledger.read()["shop"].keys().cloned().collect();
+        registry.app("shop", "d30");
+        let names: Vec<String> = registry.read()["shop"].keys().cloned().collect();
         assert_eq!(names.len(), WINDOWS_PER_APP);
         assert_eq!(names.first().map(String::as_str), Some("d24"));
     }
 
     #[test]
     fn a_window_named_again_goes_on_counting() {
-        let mut ledger = Ledger::default();
-        Tally::new(&ledger.account("shop", "d1"), Instant::now()).settle();
-        ledger.account("shop", "d2");
-        Tally::new(&ledger.account("shop", "d1"), Instant::now()).settle();
-        assert_eq!(ledger.read()["shop"]["d1"].requests, 2);
+        let mut registry = CounterRegistry::default();
+        RequestRecord::new(&registry.app("shop", "d1"), Instant::now()).finish();
+        registry.app("shop", "d2");
+        RequestRecord::new(&registry.app("shop", "d1"), Instant::now()).finish();
+        assert_eq!(registry.read()["shop"]["d1"].requests, 2);
     }
 
     #[test]
     fn apps_that_are_gone_are_forgotten_oldest_first_and_routed_ones_never() {
-        let mut ledger = Ledger::default();
-        for number in 0..GONE_APPS + 10 {
-            ledger.account(&format!("app{number:03}"), "d1");
+        let mut registry = CounterRegistry::default();
+        for number in 0..UNROUTED_APPS + 10 {
+            registry.app(&format!("app{number:03}"), "d1");
         }
-        ledger.forget_gone(&BTreeSet::from(["app000"]));
-        let apps = ledger.read();
+        registry.drop_unrouted(&BTreeSet::from(["app000"]));
+        let apps = registry.read();
         assert!(apps.contains_key("app000"));
         assert!(!apps.contains_key("app001"));
-        assert_eq!(apps.len(), GONE_APPS + 1);
+        assert_eq!(apps.len(), UNROUTED_APPS + 1);
     }
 
     #[test]
     fn every_request_has_one_outcome_and_belongs_to_one_app() {
-        let mut ledger = Ledger::default();
-        let (old, new) = (ledger.account("old", "d1"), ledger.account("new", "d1"));
-        drop(Tally::new(&old, Instant::now()));
-        let mut moved = Tally::new(&old, Instant::now());
+        let mut registry = CounterRegistry::default();
+        let (old, new) = (registry.app("old", "d1"), registry.app("new", "d1"));
+        drop(RequestRecord::new(&old, Instant::now()));
+        let mut moved = RequestRecord::new(&old, Instant::now());
         moved.move_to(&new);
         moved.failed(None);
         drop(moved);
-        let read = ledger.read();
+        let read = registry.read();
         assert_eq!(read["old"]["d1"], Counters { requests: 1, client_gone: 1, ..Counters::default() });
         assert_eq!(read["new"]["d1"], Counters { requests: 1, failed: 1, ..Counters::default() });
         assert_eq!((old.requests.load(Relaxed), new.requests.load(Relaxed)), (0, 0), "nothing stays open");
@@ -298,16 +298,17 @@ mod tests {
 
     #[test]
     fn a_window_begins_with_what_is_open_and_counts_its_end() {
-        let mut ledger = Ledger::default();
-        let account = ledger.account("shop", "d1");
-        let (mut request, mut upload) = (Tally::new(&account, Instant::now()), Tally::new(&account, Instant::now()));
-        let socket = Tally::new(&account, Instant::now()).upgrade();
-        ledger.account("shop", "d2");
-        request.failed(Some(Cut::Request));
-        upload.failed(Some(Cut::Upload));
+        let mut registry = CounterRegistry::default();
+        let counters = registry.app("shop", "d1");
+        let (mut request, mut upload) =
+            (RequestRecord::new(&counters, Instant::now()), RequestRecord::new(&counters, Instant::now()));
+        let socket = RequestRecord::new(&counters, Instant::now()).upgrade();
+        registry.app("shop", "d2");
+        request.failed(Some(CutKind::Request));
+        upload.failed(Some(CutKind::Upload));
         socket.cut();
         drop((request, upload, socket));
-        let read = ledger.read();
+        let read = registry.read();
         assert_eq!(read["shop"]["d1"], Counters { requests: 3, upgraded: 1, ..Counters::default() });
         let second = Counters {
             open_at_start: 2,
@@ -319,16 +320,16 @@ mod tests {
             ..Counters::default()
         };
         assert_eq!(read["shop"]["d2"], second);
-        ledger.account("shop", "d3");
-        assert_eq!(ledger.read()["shop"]["d3"], Counters::default(), "what has ended is open no more");
+        registry.app("shop", "d3");
+        assert_eq!(registry.read()["shop"]["d3"], Counters::default(), "what has ended is open no more");
     }
 
     #[test]
     fn a_window_that_is_named_in_every_table_begins_once() {
-        let mut ledger = Ledger::default();
-        let account = ledger.account("shop", "d1");
-        let _open = Tally::new(&account, Instant::now());
-        ledger.account("shop", "d1");
-        assert_eq!(ledger.read()["shop"]["d1"].open_at_start, 0);
+        let mut registry = CounterRegistry::default();
+        let counters = registry.app("shop", "d1");
+        let _open = RequestRecord::new(&counters, Instant::now());
+        registry.app("shop", "d1");
+        assert_eq!(registry.read()["shop"]["d1"].open_at_start, 0);
     }
 }

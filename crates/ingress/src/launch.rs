@@ -10,17 +10,17 @@ use std::time::Duration;
 use tokio::process::{Child, Command};
 use tokio::time::Instant;
 
-use crate::control::{Control, ControlError};
+use crate::client::{ClientError, ControlClient};
 use crate::process::socket_path;
 
 /// From the start of the process to its answer: milliseconds, but on a machine that is busy with something else.
 const START_DEADLINE: Duration = Duration::from_secs(15);
 /// For another process that was started at the same time and holds the lock.
-const OTHER_DEADLINE: Duration = Duration::from_secs(1);
+const LOCK_HOLDER_DEADLINE: Duration = Duration::from_secs(1);
 /// Between two looks for its socket, which appears some milliseconds after the start.
-const LOOK_EVERY: Duration = Duration::from_millis(10);
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 /// What the process gets of our environment: nothing of what control or an app is given.
-const PASSED_ON: [&str; 1] = ["RUST_LOG"];
+const PASSED_VARIABLES: [&str; 1] = ["RUST_LOG"];
 
 /// Why there is no ingress to talk to.
 #[derive(Debug, thiserror::Error)]
@@ -43,7 +43,7 @@ pub enum LaunchError {
     Silent {
         log: PathBuf,
         #[source]
-        cause: ControlError,
+        cause: ClientError,
     },
 }
 
@@ -59,16 +59,16 @@ pub async fn ensure_running(
     args: &[impl AsRef<OsStr>],
     data_dir: &Path,
     log: &Path,
-) -> Result<Control, LaunchError> {
+) -> Result<ControlClient, LaunchError> {
     let socket = socket_path(data_dir);
-    if let Ok(control) = Control::connect(&socket).await {
+    if let Ok(control) = ControlClient::connect(&socket).await {
         return Ok(control);
     }
     let mut child = Some(spawn(program, args, log)?);
     let started = Instant::now();
     let mut ended = None;
     loop {
-        let cause = match Control::connect(&socket).await {
+        let cause = match ControlClient::connect(&socket).await {
             Ok(control) => {
                 reap(child);
                 return Ok(control);
@@ -80,7 +80,7 @@ pub async fn ensure_running(
             (ended, child) = (Some((status, Instant::now())), None);
         }
         if let Some((status, at)) = ended
-            && at.elapsed() > OTHER_DEADLINE
+            && at.elapsed() > LOCK_HOLDER_DEADLINE
         {
             return Err(LaunchError::Ended { status, log: log.to_owned() });
         }
@@ -88,7 +88,7 @@ pub async fn ensure_running(
             reap(child);
             return Err(LaunchError::Silent { log: log.to_owned(), cause });
         }
-        tokio::time::sleep(LOOK_EVERY).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 
@@ -96,7 +96,7 @@ fn spawn(program: &Path, args: &[impl AsRef<OsStr>], log: &Path) -> Result<Child
     let failed = |cause| LaunchError::Log { path: log.to_owned(), cause };
     let out = std::fs::OpenOptions::new().append(true).create(true).mode(0o600).open(log).map_err(failed)?;
     let errors = out.try_clone().map_err(failed)?;
-    let kept = PASSED_ON.iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
+    let kept = PASSED_VARIABLES.iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
     let mut command = Command::new(program);
     command.args(args).env_clear().envs(kept).stdin(Stdio::null()).stdout(out).stderr(errors).kill_on_drop(false);
     // Not a process group of its own here: its leader could not leave our session.

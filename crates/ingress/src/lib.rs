@@ -9,43 +9,43 @@
 //! - [`control`] and [`launch`]: the side of `boatyard serve`;
 //! - [`confine`]: rights that the process gives up first;
 //! - [`process`]: the side of `boatyard ingress`, which owns everything below;
-//! - `server`, `snapshot`, `steering`: taking a table, keeping it, putting it in force, telling what drains;
+//! - `server`, `snapshot`, `routing`: taking a table, keeping it, putting it in force, telling what drains;
 //! - `table`, `host`, `path`: which rule a request belongs to;
 //! - `tending`: the log, the snapshot and the socket, looked after from time to time;
 //! - [`places`]: who gives way when there are too many connections;
 //! - `listeners`, `proxy`, `admission`, `headers`, `upload`, `body`, `tunnel`, `pages`: one request;
 //! - `upstream`, `pool`, `counters`: what is open, kept and counted.
 
+pub mod client;
 pub mod confine;
-pub mod control;
 pub mod launch;
 pub mod process;
 pub mod protocol;
 
 mod admission;
 mod body;
+pub mod connection_limit;
+mod control_server;
 mod counters;
+mod error_response;
 mod headers;
 mod host;
 mod limits;
 mod listeners;
-mod pages;
+mod maintenance;
 mod path;
-pub mod places;
 mod pool;
 mod proxy;
-mod server;
+mod routing_state;
 mod snapshot;
-mod steering;
 mod table;
-mod tending;
 mod tunnel;
 mod upload;
 mod upstream;
 mod wire;
 
+pub use client::{ClientError, ControlClient, IngressEvent, Welcome};
 pub use confine::{ConfineError, confine};
-pub use control::{Control, ControlError, News, Welcome};
 pub use launch::{LaunchError, ensure_running};
 pub use process::{IngressError, IngressOptions, run, socket_path};
 pub use protocol::*;

@@ -1,10 +1,10 @@
-//! Every duration and size that the data plane refuses to exceed, in one place, so that tests can shorten them.
+//! Every duration and size that the data plane write_closed to exceed, in one place, so that tests can shorten them.
 
 use std::time::Duration;
 
 #[derive(Debug, Clone)]
 pub(crate) struct Limits {
-    /// How long an upstream connection may lie idle. Applications commonly close theirs after 2 s or more; a shorter
+    /// How long an upstream connection may lie idle. Applications commonly close protocol after 2 s or more; a shorter
     /// time of ours means that we are the ones who close, and nobody's request meets a closing connection.
     pub upstream_idle: Duration,
     /// Idle connections kept per upstream.

@@ -11,13 +11,13 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::places::Places;
+use crate::connection_limit::ConnectionLimit;
 use crate::protocol::{Listener, ListenerKind, ListenerRefused};
 use crate::proxy::Proxy;
 
 mod connection;
 
-pub(crate) use connection::Watch;
+pub(crate) use connection::SocketState;
 
 /// Connections that wait to be accepted, as [`TcpListener::bind`] has it.
 const BACKLOG: u32 = 1024;
@@ -28,8 +28,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub(crate) struct Listeners {
     proxy: Arc<Proxy>,
-    open: BTreeMap<Listener, Door>,
-    clients: Arc<Places>,
+    open: BTreeMap<Listener, OpenListener>,
+    limit: Arc<ConnectionLimit>,
     tasks: TaskTracker,
     /// Ends connections that did not end by themselves.
     cut: CancellationToken,
@@ -37,7 +37,7 @@ pub(crate) struct Listeners {
 
 /// One bound listener.
 #[derive(Debug)]
-struct Door {
+struct OpenListener {
     bound: SocketAddr,
     socket: Arc<TcpListener>,
     stop: CancellationToken,
@@ -47,16 +47,16 @@ struct Door {
 impl Listeners {
     /// `max_clients`: open client connections; above, idle ones give way.
     pub fn new(proxy: Arc<Proxy>, max_clients: usize, tasks: TaskTracker, cut: CancellationToken) -> Self {
-        let clients = Places::new(max_clients);
-        Listeners { proxy, open: BTreeMap::new(), clients, tasks, cut }
+        let limit = ConnectionLimit::new(max_clients);
+        Listeners { proxy, open: BTreeMap::new(), limit, tasks, cut }
     }
 
     /// Opens what is wanted and not open, then closes what is open and not wanted. If one cannot be had, everything
-    /// open stays open: a front door too many is better than none.
-    pub async fn want(&mut self, wanted: &[Listener]) -> Vec<ListenerRefused> {
+    /// open stays open: a front open too many is better than none.
+    pub async fn apply(&mut self, wanted: &[Listener]) -> Vec<ListenerRefused> {
         let mut refused = Vec::new();
         for listener in wanted {
-            if self.open.contains_key(listener) || self.open.values().any(|door| door.bound == listener.address) {
+            if self.open.contains_key(listener) || self.open.values().any(|open| open.bound == listener.address) {
                 continue;
             }
             if let Err(error) = self.open_one(listener, wanted).await {
@@ -69,35 +69,37 @@ impl Listeners {
             }
         }
         if refused.is_empty() {
-            for (listener, door) in self.take_unwanted(wanted) {
+            for (listener, open) in self.remove_unwanted(wanted) {
                 tracing::info!(listener = %listener.address, "listener closed");
-                door.close().await;
+                open.close().await;
             }
         }
         refused
     }
 
     /// Of all client connections.
-    pub fn places(&self) -> Arc<Places> {
-        Arc::clone(&self.clients)
+    pub fn connection_limit(&self) -> Arc<ConnectionLimit> {
+        Arc::clone(&self.limit)
     }
 
     /// As control names them, with the port that was really bound.
-    pub fn list(&self) -> Vec<Listener> {
-        self.open.iter().map(|(listener, door)| Listener { address: door.bound, kind: listener.kind }).collect()
+    pub fn bound(&self) -> Vec<Listener> {
+        self.open.iter().map(|(listener, open)| Listener { address: open.bound, kind: listener.kind }).collect()
     }
 
     /// No new connection on any of them; open ones end after their present request.
     pub async fn close_all(&mut self) {
-        for door in std::mem::take(&mut self.open).into_values() {
-            door.close().await;
+        for open in std::mem::take(&mut self.open).into_values() {
+            open.close().await;
         }
     }
 
     async fn open_one(&mut self, listener: &Listener, wanted: &[Listener]) -> io::Result<()> {
         let socket = match TcpListener::bind(listener.address).await {
             Ok(socket) => socket,
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse => self.bind_beside(listener, wanted, error)?,
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                self.bind_sharing_port(listener, wanted, error)?
+            }
             Err(error) => return Err(error),
         };
         self.serve(listener, socket)
@@ -106,10 +108,11 @@ impl Listeners {
     /// The address may be taken by a listener of ours that is not wanted any more: `127.0.0.1:80` is in the way of
     /// `0.0.0.0:80`. Sockets that both allow it (`SO_REUSEPORT`) may be bound side by side. So the old one stays open until
     /// the new one is, and stays open where the new one cannot be had.
-    fn bind_beside(&self, listener: &Listener, wanted: &[Listener], taken: io::Error) -> io::Result<TcpListener> {
-        let in_the_way =
-            |(open, door): &(&Listener, &Door)| door.bound.port() == listener.address.port() && !wanted.contains(open);
-        let old: Vec<&TcpListener> = self.open.iter().filter(in_the_way).map(|(_, door)| &*door.socket).collect();
+    fn bind_sharing_port(&self, listener: &Listener, wanted: &[Listener], taken: io::Error) -> io::Result<TcpListener> {
+        let conflicting = |(listed, open): &(&Listener, &OpenListener)| {
+            open.bound.port() == listener.address.port() && !wanted.contains(listed)
+        };
+        let old: Vec<&TcpListener> = self.open.iter().filter(conflicting).map(|(_, open)| &*open.socket).collect();
         if old.is_empty() {
             return Err(taken);
         }
@@ -130,7 +133,7 @@ impl Listeners {
             socket: Arc::clone(&socket),
             kind: listener.kind,
             proxy: Arc::clone(&self.proxy),
-            clients: Arc::clone(&self.clients),
+            limit: Arc::clone(&self.limit),
             tasks: self.tasks.clone(),
             stop: stop.clone(),
             cut: self.cut.clone(),
@@ -138,16 +141,16 @@ impl Listeners {
         };
         let accepting = tokio::spawn(accept.run());
         tracing::info!(listener = %bound, "listening");
-        self.open.insert(listener.clone(), Door { bound, socket, stop, accepting });
+        self.open.insert(listener.clone(), OpenListener { bound, socket, stop, accepting });
         Ok(())
     }
 
-    fn take_unwanted(&mut self, wanted: &[Listener]) -> Vec<(Listener, Door)> {
-        let keep = |open: &Listener, door: &Door| {
-            wanted.contains(open) || wanted.iter().any(|wanted| wanted.address == door.bound)
+    fn remove_unwanted(&mut self, wanted: &[Listener]) -> Vec<(Listener, OpenListener)> {
+        let keep = |listed: &Listener, open: &OpenListener| {
+            wanted.contains(listed) || wanted.iter().any(|wanted| wanted.address == open.bound)
         };
         let (kept, gone): (BTreeMap<_, _>, BTreeMap<_, _>) =
-            std::mem::take(&mut self.open).into_iter().partition(|(open, door)| keep(open, door));
+            std::mem::take(&mut self.open).into_iter().partition(|(listed, open)| keep(listed, open));
         self.open = kept;
         gone.into_iter().collect()
     }
@@ -162,7 +165,7 @@ fn bind_shared(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-impl Door {
+impl OpenListener {
     /// Returns once the socket is closed, so that its address is free.
     async fn close(self) {
         self.stop.cancel();
@@ -175,7 +178,7 @@ struct Accept {
     socket: Arc<TcpListener>,
     kind: ListenerKind,
     proxy: Arc<Proxy>,
-    clients: Arc<Places>,
+    limit: Arc<ConnectionLimit>,
     tasks: TaskTracker,
     stop: CancellationToken,
     cut: CancellationToken,
@@ -197,7 +200,7 @@ impl Accept {
                 },
             };
             let ListenerKind::Http = self.kind;
-            let Some(place) = self.clients.take(peer.ip()) else {
+            let Some(slot) = self.limit.acquire(peer.ip()) else {
                 tracing::debug!(%peer, "too many connections are busy; a new one is closed");
                 continue;
             };
@@ -207,7 +210,7 @@ impl Accept {
                 port: self.port,
                 stop: self.stop.clone(),
                 cut: self.cut.clone(),
-                place: Arc::new(place),
+                slot: Arc::new(slot),
             };
             self.tasks.spawn(connection.serve(stream));
         }

@@ -63,7 +63,7 @@ fn decode(raw: &str, slashes: bool) -> Result<String, BadPath> {
         }
         at += width;
     }
-    // Rules are text; a segment of other bytes matches none of theirs, whatever stands for it here.
+    // Rules are text; a segment of other bytes matches none of protocol, whatever stands for it here.
     Ok(String::from_utf8_lossy(&out).into_owned())
 }
 

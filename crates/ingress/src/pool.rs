@@ -24,7 +24,7 @@ use crate::upstream::Upstream;
 
 /// One connection to an upstream, speaking HTTP/1.1.
 #[derive(Debug)]
-pub(crate) struct Link {
+pub(crate) struct UpstreamConnection {
     pub sender: SendRequest<RequestBody>,
     traffic: Arc<Traffic>,
     /// It has carried a request before, so the other side may be closing it right now.
@@ -39,25 +39,25 @@ pub(crate) struct Traffic {
     /// The present request has a body.
     has_body: AtomicBool,
     /// The other side takes no more bytes. What it has sent before can still be read.
-    refuses: AtomicBool,
+    write_closed: AtomicBool,
 }
 
 impl Traffic {
-    pub fn begin(&self, has_body: bool) {
+    pub fn begin_request(&self, has_body: bool) {
         self.has_body.store(has_body, Relaxed);
     }
 }
 
 /// Where a connection's traffic stood.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Mark {
+pub(crate) struct TrafficPosition {
     pub written: u64,
     pub read: u64,
 }
 
-impl Link {
-    pub fn mark(&self) -> Mark {
-        Mark { written: self.traffic.written.load(Relaxed), read: self.traffic.read.load(Relaxed) }
+impl UpstreamConnection {
+    pub fn position(&self) -> TrafficPosition {
+        TrafficPosition { written: self.traffic.written.load(Relaxed), read: self.traffic.read.load(Relaxed) }
     }
 
     pub fn traffic(&self) -> &Arc<Traffic> {
@@ -65,20 +65,20 @@ impl Link {
     }
 
     /// The other side stopped reading before the request was written to its end.
-    pub fn refused_the_rest(&self) -> bool {
-        self.traffic.refuses.load(Relaxed)
+    pub fn stopped_reading(&self) -> bool {
+        self.traffic.write_closed.load(Relaxed)
     }
 }
 
 /// Opens a connection. The caller has the deadline.
-pub(crate) async fn connect(address: SocketAddr, limits: &Limits) -> io::Result<Link> {
+pub(crate) async fn connect(address: SocketAddr, limits: &Limits) -> io::Result<UpstreamConnection> {
     let stream = match tokio::time::timeout(limits.connect, TcpStream::connect(address)).await {
         Ok(stream) => stream?,
         Err(_elapsed) => return Err(io::ErrorKind::TimedOut.into()),
     };
     stream.set_nodelay(true)?;
     let traffic = Arc::new(Traffic::default());
-    let io = TokioIo::new(Socket { stream, traffic: Arc::clone(&traffic), unused: true, reader: None });
+    let io = TokioIo::new(UpstreamSocket { stream, traffic: Arc::clone(&traffic), unwritten: true, reader: None });
     let (sender, connection) = http1::Builder::new()
         .max_buf_size(256 * 1024)
         .max_headers(limits.headers)
@@ -90,34 +90,37 @@ pub(crate) async fn connect(address: SocketAddr, limits: &Limits) -> io::Result<
         .map_err(io::Error::other)?;
     // Its errors reach whoever waits for an answer or reads a body; an idle one's end concerns nobody.
     tokio::spawn(connection.with_upgrades());
-    Ok(Link { sender, traffic, reused: false })
+    Ok(UpstreamConnection { sender, traffic, reused: false })
 }
 
 /// Idle connections of one upstream.
 #[derive(Debug, Default)]
 pub(crate) struct Pool {
-    inner: Mutex<Inner>,
+    idle: Mutex<IdleConnections>,
 }
 
 #[derive(Debug, Default)]
-struct Inner {
-    idle: VecDeque<(Link, Instant)>,
+struct IdleConnections {
+    connections: VecDeque<(UpstreamConnection, Instant)>,
     closed: bool,
-    swept: bool,
+    sweeping: bool,
 }
 
 impl Pool {
     /// The connection used last that is ready now. Dead and overdue ones are dropped on the way.
-    pub fn take(&self, idle_limit: Duration) -> Option<Link> {
-        let mut inner = self.lock();
-        let mut at = inner.idle.len();
+    pub fn take(&self, idle_limit: Duration) -> Option<UpstreamConnection> {
+        let mut idle = self.lock();
+        let mut at = idle.connections.len();
         while at > 0 {
             at -= 1;
-            let (link, since) = &inner.idle[at];
-            if link.sender.is_closed() || (link.sender.is_ready() && since.elapsed() >= idle_limit) {
-                inner.idle.remove(at);
-            } else if link.sender.is_ready() {
-                return inner.idle.remove(at).map(|(link, _)| Link { reused: true, ..link });
+            let (connection, since) = &idle.connections[at];
+            if connection.sender.is_closed() || (connection.sender.is_ready() && since.elapsed() >= idle_limit) {
+                idle.connections.remove(at);
+            } else if connection.sender.is_ready() {
+                return idle
+                    .connections
+                    .remove(at)
+                    .map(|(connection, _)| UpstreamConnection { reused: true, ..connection });
             }
             // Not ready: its last answer is being finished. Leave it there.
         }
@@ -125,48 +128,48 @@ impl Pool {
     }
 
     /// Gives a connection back whose answer has been read to its end.
-    pub fn give(upstream: &Arc<Upstream>, link: Link, limits: &Arc<Limits>) {
-        let mut inner = upstream.pool.lock();
-        if inner.closed
-            || link.sender.is_closed()
-            || link.refused_the_rest()
-            || inner.idle.len() >= limits.upstream_idle_count
+    pub fn put(upstream: &Arc<Upstream>, connection: UpstreamConnection, limits: &Arc<Limits>) {
+        let mut idle = upstream.pool.lock();
+        if idle.closed
+            || connection.sender.is_closed()
+            || connection.stopped_reading()
+            || idle.connections.len() >= limits.upstream_idle_count
         {
             return;
         }
-        inner.idle.push_back((link, Instant::now()));
-        if !std::mem::replace(&mut inner.swept, true) {
+        idle.connections.push_back((connection, Instant::now()));
+        if !std::mem::replace(&mut idle.sweeping, true) {
             tokio::spawn(sweep(Arc::clone(upstream), Arc::clone(limits)));
         }
     }
 
     /// Drops what is idle, and everything that is given back from now on.
     pub fn close(&self) {
-        let mut inner = self.lock();
-        inner.closed = true;
+        let mut idle = self.lock();
+        idle.closed = true;
         // One that still sends a request's body after its answer stays until that has ended.
-        inner.idle.retain(|(link, _)| !link.sender.is_ready() && !link.sender.is_closed());
+        idle.connections.retain(|(connection, _)| !connection.sender.is_ready() && !connection.sender.is_closed());
     }
 
     pub fn open(&self) {
         self.lock().closed = false;
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, IdleConnections> {
         // Nothing that runs under this lock leaves it half done, so a panic elsewhere cannot have broken it.
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Drops overdue connections. Returns when to look again, or `None` when nothing is left.
     fn drop_overdue(&self, idle_limit: Duration) -> Option<Duration> {
-        let mut inner = self.lock();
-        let closed = inner.closed;
-        inner.idle.retain(|(link, since)| {
+        let mut idle = self.lock();
+        let closed = idle.closed;
+        idle.connections.retain(|(connection, since)| {
             let may_stay = !closed && since.elapsed() < idle_limit;
-            !link.sender.is_closed() && (may_stay || !link.sender.is_ready())
+            !connection.sender.is_closed() && (may_stay || !connection.sender.is_ready())
         });
-        let Some((_, oldest)) = inner.idle.front() else {
-            inner.swept = false;
+        let Some((_, oldest)) = idle.connections.front() else {
+            idle.sweeping = false;
             return None;
         };
         // The floor keeps a connection that is overdue but still busy from spinning us.
@@ -187,25 +190,25 @@ async fn sweep(upstream: Arc<Upstream>, limits: Arc<Limits>) {
 /// although the answer lies in our receive buffer. hyper gives up on a failed write, so it must not see one: from then on
 /// what it writes is thrown away, and it reads on until it has the answer, or finds that there is none. Linux keeps
 /// received bytes readable after a reset, and every read ends once the connection is gone.
-struct Socket {
+struct UpstreamSocket {
     stream: TcpStream,
     traffic: Arc<Traffic>,
     /// Nothing was written yet. hyper takes bytes that come before its request for a broken connection, and such an answer
     /// has to wait; a connection that ends before its request may be told at once, since then the request can go elsewhere.
-    unused: bool,
+    unwritten: bool,
     /// Waits for the first write.
     reader: Option<Waker>,
 }
 
-impl Socket {
-    fn refuses(&self) -> bool {
-        self.traffic.refuses.load(Relaxed)
+impl UpstreamSocket {
+    fn write_closed(&self) -> bool {
+        self.traffic.write_closed.load(Relaxed)
     }
 
     /// `given`: the number of bytes that should have been written.
     fn wrote(&mut self, result: Poll<io::Result<usize>>, given: usize) -> Poll<io::Result<usize>> {
-        if self.unused && result.is_ready() {
-            self.unused = false;
+        if self.unwritten && result.is_ready() {
+            self.unwritten = false;
             self.reader.take().into_iter().for_each(Waker::wake);
         }
         match result {
@@ -214,7 +217,7 @@ impl Socket {
                 Poll::Ready(Ok(count))
             }
             Poll::Ready(Err(error)) if is_closed_by_peer(&error) => {
-                self.traffic.refuses.store(true, Relaxed);
+                self.traffic.write_closed.store(true, Relaxed);
                 Poll::Ready(Ok(given))
             }
             other => other,
@@ -228,9 +231,9 @@ fn is_closed_by_peer(error: &io::Error) -> bool {
     matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset)
 }
 
-impl AsyncRead for Socket {
+impl AsyncRead for UpstreamSocket {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.unused && matches!(ready!(self.stream.poll_peek(cx, &mut ReadBuf::new(&mut [0; 1]))), Ok(1..)) {
+        if self.unwritten && matches!(ready!(self.stream.poll_peek(cx, &mut ReadBuf::new(&mut [0; 1]))), Ok(1..)) {
             self.reader = Some(cx.waker().clone());
             return Poll::Pending;
         }
@@ -242,7 +245,7 @@ impl AsyncRead for Socket {
             // an answer that came early, and no sign of a cut one: an application that dies ends its answer in the same
             // way as one that has finished, and only an answer with a length shows whether something is missing.
             Poll::Ready(Err(error)) if is_closed_by_peer(&error) && self.traffic.has_body.load(Relaxed) => {
-                self.traffic.refuses.store(true, Relaxed);
+                self.traffic.write_closed.store(true, Relaxed);
                 Poll::Ready(Ok(()))
             }
             other => other,
@@ -250,9 +253,9 @@ impl AsyncRead for Socket {
     }
 }
 
-impl AsyncWrite for Socket {
+impl AsyncWrite for UpstreamSocket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        if self.refuses() {
+        if self.write_closed() {
             return Poll::Ready(Ok(buf.len()));
         }
         let result = Pin::new(&mut self.stream).poll_write(cx, buf);
@@ -265,7 +268,7 @@ impl AsyncWrite for Socket {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let given = bufs.iter().map(|buf| buf.len()).sum();
-        if self.refuses() {
+        if self.write_closed() {
             return Poll::Ready(Ok(given));
         }
         let result = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);

@@ -16,14 +16,14 @@ use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::control_server::{ActiveConfig, ControlServer};
 use crate::limits::Limits;
 use crate::listeners::Listeners;
+use crate::maintenance::{ControlEndpoint, run_maintenance};
 use crate::protocol::{Listener, RouteTable};
 use crate::proxy::Proxy;
-use crate::server::{Front, Server};
-use crate::snapshot::{self, Found};
-use crate::steering::Steering;
-use crate::tending::{Way, tend};
+use crate::routing_state::RoutingState;
+use crate::snapshot::{self, LoadOutcome};
 use crate::tunnel::Tunnels;
 
 /// Open requests may take this long after SIGTERM.
@@ -73,14 +73,14 @@ pub fn socket_path(data_dir: &Path) -> PathBuf {
     data_dir.join("ingress").join("control.sock")
 }
 
-/// Runs the ingress of a data directory until it is told to shut down, or gets SIGTERM or SIGINT; then gives open
+/// Runs the ingress of a data directory until it is stop_signal to shut down, or gets SIGTERM or SIGINT; then gives open
 /// requests 30 s (or what the shutdown said). SIGHUP is ignored.
 ///
 /// The process leaves its session first, so that a terminal that goes away or a Ctrl-C typed for somebody else does not
 /// reach it. Started by hand it leads its own process group already and stays at its terminal.
 ///
 /// # Errors
-/// [`IngressError::AlreadyRunning`] when another one holds the directory's lock; and what cannot be opened.
+/// [`IngressError::AlreadyRunning`] when another one holds the directory's lock_directory; and what cannot be opened.
 pub async fn run(options: IngressOptions) -> Result<(), IngressError> {
     // Fails for the leader of a process group only, which then is where it should be.
     let _ = rustix::process::setsid();
@@ -88,7 +88,7 @@ pub async fn run(options: IngressOptions) -> Result<(), IngressError> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(IngressError::Signals)?;
     // Taken and never read: that is how a signal is ignored here.
     let _hangup = signal(SignalKind::hangup()).map_err(IngressError::Signals)?;
-    let told = async move {
+    let stop_signal = async move {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
@@ -96,33 +96,33 @@ pub async fn run(options: IngressOptions) -> Result<(), IngressError> {
         SIGTERM_DRAIN
     };
     let max_clients = max_clients(raise_descriptor_limit());
-    serve(&options.data_dir, Limits::default(), max_clients, told).await
+    serve(&options.data_dir, Limits::default(), max_clients, stop_signal).await
 }
 
-/// [`run`] without what concerns the whole process. `told` says when to end, and how long that may take.
+/// [`run`] without what concerns the whole process. `stop_signal` says when to end, and how long that may take.
 pub(crate) async fn serve(
     data_dir: &Path,
     limits: Limits,
     max_clients: usize,
-    told: impl Future<Output = Duration>,
+    stop_signal: impl Future<Output = Duration>,
 ) -> Result<(), IngressError> {
-    let folder = prepare(data_dir)?;
-    let lock = lock(&folder, data_dir)?;
+    let folder = prepare_directory(data_dir)?;
+    let lock = lock_directory(&folder, data_dir)?;
     let path = socket_path(data_dir);
     if path.as_os_str().len() > SOCKET_PATH_LIMIT {
         return Err(IngressError::SocketPath { path });
     }
     let process = Process::new(&folder, limits, max_clients);
     process.restore().await?;
-    let (way, socket) = Way::bind(data_dir, lock)?;
-    let way = Arc::new(Mutex::new(way));
+    let (endpoint, socket) = ControlEndpoint::bind(data_dir, lock)?;
+    let endpoint = Arc::new(Mutex::new(endpoint));
     tracing::info!(data_dir = %data_dir.display(), boot = %process.server.boot_id, "ingress ready");
 
     let mut asked = process.server.shutdown.subscribe();
-    let clients = process.server.front.lock().await.listeners.places();
-    let control = tokio::spawn(tend(Arc::clone(&process.server), Arc::clone(&way), socket, clients));
+    let clients = process.server.config.lock().await.listeners.connection_limit();
+    let control = tokio::spawn(run_maintenance(Arc::clone(&process.server), Arc::clone(&endpoint), socket, clients));
     let drain = tokio::select! {
-        drain = told => drain,
+        drain = stop_signal => drain,
         drain = shutdown_asked(&mut asked) => drain,
     };
     tracing::info!(drain_seconds = drain.as_secs(), "ingress stops");
@@ -130,8 +130,8 @@ pub(crate) async fn serve(
     control.abort();
     // An aborted task is what is expected here.
     let _ = control.await;
-    if let Some(way) = Arc::into_inner(way) {
-        way.into_inner().close();
+    if let Some(endpoint) = Arc::into_inner(endpoint) {
+        endpoint.into_inner().close();
     }
     Ok(())
 }
@@ -148,23 +148,28 @@ async fn shutdown_asked(asked: &mut watch::Receiver<Option<Duration>>) -> Durati
 }
 
 struct Process {
-    server: Arc<Server>,
+    server: Arc<ControlServer>,
     clients: TaskTracker,
     cut: CancellationToken,
 }
 
 impl Process {
     fn new(folder: &Path, limits: Limits, max_clients: usize) -> Self {
-        let steering = Steering::start();
+        let routing = RoutingState::start();
         let (clients, cut) = (TaskTracker::new(), CancellationToken::new());
         let tunnels = Tunnels { tasks: clients.clone(), cut: cut.clone(), idle: limits.tunnel_idle };
-        let proxy = Arc::new(Proxy { steering: Arc::clone(&steering), limits: Arc::new(limits), tunnels });
+        let proxy = Arc::new(Proxy { routing: Arc::clone(&routing), limits: Arc::new(limits), tunnels });
         let listeners = Listeners::new(proxy, max_clients, clients.clone(), cut.clone());
-        let server = Arc::new(Server {
-            steering,
+        let server = Arc::new(ControlServer {
+            routing,
             boot_id: uuid::Uuid::new_v4().to_string(),
             snapshot_path: folder.join("routes.json"),
-            front: Mutex::new(Front { listeners, wanted: Vec::new(), table: RouteTable::default(), unsaved: None }),
+            config: Mutex::new(ActiveConfig {
+                listeners,
+                wanted: Vec::new(),
+                table: RouteTable::default(),
+                unsaved: None,
+            }),
             in_charge: AtomicU64::new(0),
             connections: AtomicU64::new(0),
             shutdown: watch::Sender::new(None),
@@ -177,27 +182,27 @@ impl Process {
         let path = &self.server.snapshot_path;
         let found = snapshot::load(path).map_err(|cause| IngressError::Snapshot { path: path.clone(), cause })?;
         match found {
-            Found::Snapshot(snapshot) => self.apply(snapshot.listeners, snapshot.table).await,
-            Found::Nothing => {}
-            Found::SetAside(aside, reason) => {
-                tracing::warn!(kept_as = %aside.display(), reason, "snapshot cannot be used; waiting for control");
+            LoadOutcome::Snapshot(snapshot) => self.apply(snapshot.listeners, snapshot.table).await,
+            LoadOutcome::Missing => {}
+            LoadOutcome::Unusable(renamed, reason) => {
+                tracing::warn!(kept_as = %renamed.display(), reason, "snapshot cannot be used; waiting for control");
             }
         }
         Ok(())
     }
 
     async fn apply(&self, listeners: Vec<Listener>, table: RouteTable) {
-        let mut front = self.server.front.lock().await;
-        self.server.steering.install(&table);
+        let mut config = self.server.config.lock().await;
+        self.server.routing.install(&table);
         tracing::info!(version = table.version, "serving from the snapshot");
-        front.table = table;
+        config.table = table;
         // What is refused has been logged; control asks for it again.
-        let _ = front.listeners.want(&listeners).await;
-        front.wanted = listeners;
+        let _ = config.listeners.apply(&listeners).await;
+        config.wanted = listeners;
     }
 
     async fn stop(&self, drain: Duration) {
-        self.server.front.lock().await.listeners.close_all().await;
+        self.server.config.lock().await.listeners.close_all().await;
         self.clients.close();
         if tokio::time::timeout(drain, self.clients.wait()).await.is_err() {
             tracing::warn!(open = self.clients.len(), "cutting connections that are still open");
@@ -207,7 +212,7 @@ impl Process {
     }
 }
 
-pub(crate) fn prepare(data_dir: &Path) -> Result<PathBuf, IngressError> {
+pub(crate) fn prepare_directory(data_dir: &Path) -> Result<PathBuf, IngressError> {
     let folder = data_dir.join("ingress");
     let failed = |cause| IngressError::Directory { path: folder.clone(), cause };
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(failed)?;
@@ -216,7 +221,7 @@ pub(crate) fn prepare(data_dir: &Path) -> Result<PathBuf, IngressError> {
 }
 
 /// Held as long as the process lives; the system gives it back however that ends.
-pub(crate) fn lock(folder: &Path, data_dir: &Path) -> Result<OwnedFd, IngressError> {
+pub(crate) fn lock_directory(folder: &Path, data_dir: &Path) -> Result<OwnedFd, IngressError> {
     let path = folder.join("lock");
     let failed = |cause: rustix::io::Errno| IngressError::Directory { path: path.clone(), cause: cause.into() };
     let flags = OFlags::CREATE | OFlags::RDWR | OFlags::CLOEXEC;

@@ -1,6 +1,6 @@
 //! What control and ingress say to each other: one JSON message a line, over a unix socket in the data directory.
 //!
-//! Control steers with whole route tables; ingress swaps one pointer and acknowledges the version. Nothing here knows
+//! ControlClient steers with whole route tables; ingress swaps one pointer and acknowledges the version. Nothing here knows
 //! deployments, specs or environments: upstreams are addresses with a name, windows are names to count under.
 
 use std::collections::BTreeMap;
@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-/// Raised only when a message changes its meaning. The controller then replaces the running ingress, which refuses new
+/// Raised only when a message changes its meaning. The controller then replaces the running ingress, which write_closed new
 /// connections until the next one listens. A new field with `#[serde(default)]` needs no new number, so an upgrade keeps the
 /// running ingress.
 pub const PROTOCOL_VERSION: u32 = 2;
@@ -81,7 +81,7 @@ pub enum ListenerKind {
     Http,
 }
 
-/// Control → ingress.
+/// ControlClient → ingress.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Request {
@@ -100,7 +100,7 @@ pub enum Request {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Message {
-    /// Answer to [`Request::Hello`].
+    /// ResponseBody to [`Request::Hello`].
     Welcome {
         protocol: u32,
         status: Status,

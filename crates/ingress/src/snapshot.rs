@@ -33,28 +33,28 @@ impl Snapshot {
 
 /// What was found at the start.
 #[derive(Debug)]
-pub(crate) enum Found {
+pub(crate) enum LoadOutcome {
     Snapshot(Box<Snapshot>),
-    Nothing,
+    Missing,
     /// It could not be used; it was renamed to this.
-    SetAside(PathBuf, String),
+    Unusable(PathBuf, String),
 }
 
-/// Reads the snapshot. One that is damaged or of another format is set aside, never deleted.
-pub(crate) fn load(path: &Path) -> io::Result<Found> {
+/// Reads the snapshot. One that is damaged or of another format is set renamed, never deleted.
+pub(crate) fn load(path: &Path) -> io::Result<LoadOutcome> {
     let text = match std::fs::read(path) {
         Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(LoadOutcome::Missing),
         Err(error) => return Err(error),
     };
     let reason = match serde_json::from_slice::<Snapshot>(&text) {
-        Ok(snapshot) if snapshot.format == FORMAT => return Ok(Found::Snapshot(Box::new(snapshot))),
+        Ok(snapshot) if snapshot.format == FORMAT => return Ok(LoadOutcome::Snapshot(Box::new(snapshot))),
         Ok(snapshot) => format!("it has format {}, this program reads {FORMAT}", snapshot.format),
         Err(error) => error.to_string(),
     };
-    let aside = path.with_extension("json.bad");
-    std::fs::rename(path, &aside)?;
-    Ok(Found::SetAside(aside, reason))
+    let renamed = path.with_extension("json.bad");
+    std::fs::rename(path, &renamed)?;
+    Ok(LoadOutcome::Unusable(renamed, reason))
 }
 
 /// Replaces the snapshot; durable when this returns. On an error the one before is still whole.
@@ -93,7 +93,7 @@ mod tests {
         let snapshot = Snapshot::new(Vec::new(), RouteTable { version: 7, apps: Vec::new() });
         save(&path, &snapshot).unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert!(matches!(load(&path).unwrap(), Found::Snapshot(loaded) if *loaded == snapshot));
+        assert!(matches!(load(&path).unwrap(), LoadOutcome::Snapshot(loaded) if *loaded == snapshot));
     }
 
     #[test]
@@ -104,9 +104,9 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("routes.json");
             std::fs::write(&path, text).unwrap();
-            let Found::SetAside(aside, _) = load(&path).unwrap() else { panic!("{text} was taken") };
-            assert_eq!(std::fs::read_to_string(aside).unwrap(), text);
-            assert!(matches!(load(&path).unwrap(), Found::Nothing));
+            let LoadOutcome::Unusable(renamed, _) = load(&path).unwrap() else { panic!("{text} was taken") };
+            assert_eq!(std::fs::read_to_string(renamed).unwrap(), text);
+            assert!(matches!(load(&path).unwrap(), LoadOutcome::Missing));
         }
     }
 
@@ -118,6 +118,6 @@ mod tests {
         save(&path, &old).unwrap();
         std::fs::create_dir(path.with_extension("json.new")).unwrap();
         save(&path, &Snapshot::new(Vec::new(), RouteTable { version: 2, apps: Vec::new() })).unwrap_err();
-        assert!(matches!(load(&path).unwrap(), Found::Snapshot(loaded) if *loaded == old));
+        assert!(matches!(load(&path).unwrap(), LoadOutcome::Snapshot(loaded) if *loaded == old));
     }
 }

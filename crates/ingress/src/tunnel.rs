@@ -13,8 +13,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::counters::UpgradedTally;
-use crate::listeners::Watch;
+use crate::counters::UpgradeRecord;
+use crate::listeners::SocketState;
 use crate::upload::Exchange;
 
 /// How long both sides may take to hand over their connection once 101 was said.
@@ -31,11 +31,11 @@ pub(crate) struct Tunnels {
     pub idle: Duration,
 }
 
-enum End {
+enum TunnelEnd {
     /// A side closed, or the client broke off: nobody's fault of ours.
-    Over,
+    Closed,
     /// We ended it: the process stops, or nothing moved for too long.
-    ByUs,
+    Aborted,
 }
 
 impl Tunnels {
@@ -45,13 +45,13 @@ impl Tunnels {
         client: OnUpgrade,
         upstream: OnUpgrade,
         exchange: &Arc<Exchange>,
-        tally: UpgradedTally,
-        watch: &Arc<Watch>,
+        record: UpgradeRecord,
+        watch: &Arc<SocketState>,
     ) {
         exchange.admission.upgrade();
         let tunnel = Tunnel {
             exchange: Arc::clone(exchange),
-            tally,
+            record,
             watch: Arc::clone(watch),
             cut: self.cut.clone(),
             idle: self.idle,
@@ -62,8 +62,8 @@ impl Tunnels {
 
 struct Tunnel {
     exchange: Arc<Exchange>,
-    tally: UpgradedTally,
-    watch: Arc<Watch>,
+    record: UpgradeRecord,
+    watch: Arc<SocketState>,
     cut: CancellationToken,
     idle: Duration,
 }
@@ -74,63 +74,64 @@ impl Tunnel {
         let Ok(Ok((client, upstream))) = tokio::time::timeout(HAND_OVER, both).await else {
             return;
         };
-        let upstream = Instance { io: TokioIo::new(upstream), watch: Arc::clone(&self.watch), left: Arc::default() };
-        let left = Arc::clone(&upstream.left);
+        let upstream =
+            InstanceSide { io: TokioIo::new(upstream), watch: Arc::clone(&self.watch), close: Arc::default() };
+        let close = Arc::clone(&upstream.close);
         let end = self.join(TokioIo::new(client), upstream).await;
-        if matches!(end, End::ByUs) || self.was_stopped(&left) {
-            self.tally.cut();
+        if matches!(end, TunnelEnd::Aborted) || self.was_stopped(&close) {
+            self.record.cut();
         }
     }
 
     /// The instance ended it, because it is being stopped.
-    fn was_stopped(&self, left: &Left) -> bool {
-        left.first.load(Relaxed) && self.exchange.admission.upstream().is_draining()
+    fn was_stopped(&self, close: &InstanceClose) -> bool {
+        close.first.load(Relaxed) && self.exchange.admission.upstream().is_draining()
     }
 
-    async fn join(&self, mut client: TokioIo<Upgraded>, mut instance: Instance) -> End {
-        let left = Arc::clone(&instance.left);
+    async fn join(&self, mut client: TokioIo<Upgraded>, mut instance: InstanceSide) -> TunnelEnd {
+        let close = Arc::clone(&instance.close);
         let copy = tokio::io::copy_bidirectional(&mut client, &mut instance);
         let linger = async {
-            left.now.cancelled().await;
+            close.now.cancelled().await;
             // Counted when it happens: the client may take its time, and the roll's record is about to be closed.
-            if self.was_stopped(&left) {
-                self.tally.cut();
+            if self.was_stopped(&close) {
+                self.record.cut();
             }
             tokio::time::sleep(LINGER).await;
         };
         tokio::select! {
-            result = copy => { let _: io::Result<_> = result; End::Over }
-            () = linger => End::Over,
-            () = self.watch.idle_for(self.idle) => End::ByUs,
-            () = self.cut.cancelled() => End::ByUs,
+            result = copy => { let _: io::Result<_> = result; TunnelEnd::Closed }
+            () = linger => TunnelEnd::Closed,
+            () = self.watch.idle_for(self.idle) => TunnelEnd::Aborted,
+            () = self.cut.cancelled() => TunnelEnd::Aborted,
         }
     }
 }
 
 /// Whether the instance closed its side, and whether it did so before the client.
 #[derive(Debug, Default)]
-struct Left {
+struct InstanceClose {
     first: AtomicBool,
     now: CancellationToken,
 }
 
 /// The instance's side, noticing when it ends.
-struct Instance {
+struct InstanceSide {
     io: TokioIo<Upgraded>,
-    watch: Arc<Watch>,
-    left: Arc<Left>,
+    watch: Arc<SocketState>,
+    close: Arc<InstanceClose>,
 }
 
-impl Instance {
+impl InstanceSide {
     fn ended(&self) {
-        if !self.left.now.is_cancelled() {
-            self.left.first.store(!self.watch.client_closed(), Relaxed);
-            self.left.now.cancel();
+        if !self.close.now.is_cancelled() {
+            self.close.first.store(!self.watch.client_closed(), Relaxed);
+            self.close.now.cancel();
         }
     }
 }
 
-impl AsyncRead for Instance {
+impl AsyncRead for InstanceSide {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let result = Pin::new(&mut self.io).poll_read(cx, buf);
@@ -141,7 +142,7 @@ impl AsyncRead for Instance {
     }
 }
 
-impl AsyncWrite for Instance {
+impl AsyncWrite for InstanceSide {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.io).poll_write(cx, buf);
         if matches!(result, Poll::Ready(Err(_))) {

@@ -89,13 +89,13 @@ impl Admission {
         if !self.upgraded.swap(true, SeqCst) {
             self.upstream.upgraded.fetch_add(1, SeqCst);
             self.upstream.requests.fetch_sub(1, SeqCst);
-            self.upstream.tell();
+            self.upstream.notify_if_draining();
         }
     }
 }
 
 impl Upstream {
-    fn tell(&self) {
+    fn notify_if_draining(&self) {
         if self.draining.load(SeqCst) {
             self.ended.notify_one();
         }
@@ -106,7 +106,7 @@ impl Drop for Admission {
     fn drop(&mut self) {
         let place = if *self.upgraded.get_mut() { &self.upstream.upgraded } else { &self.upstream.requests };
         place.fetch_sub(1, SeqCst);
-        self.upstream.tell();
+        self.upstream.notify_if_draining();
     }
 }
 

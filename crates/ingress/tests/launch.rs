@@ -6,7 +6,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use ingress::{Control, IngressOptions, LaunchError, ensure_running, socket_path};
+use ingress::{ControlClient, IngressOptions, LaunchError, ensure_running, socket_path};
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -71,7 +71,7 @@ async fn launch() {
     let killed = again.status().await.unwrap().pid;
     let pid = rustix::process::Pid::from_raw(killed.cast_signed()).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
-    while Control::connect(&socket_path(data_dir)).await.is_ok() {
+    while ControlClient::connect(&socket_path(data_dir)).await.is_ok() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     assert!(socket_path(data_dir).exists());

@@ -19,8 +19,8 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use crate::connection_limit::{BusyGuard, ConnectionSlot};
 use crate::headers::Origin;
-use crate::places::{Place, Work};
 use crate::proxy::{Client, Proxy};
 
 pub(super) struct Connection {
@@ -29,7 +29,7 @@ pub(super) struct Connection {
     pub port: u16,
     pub stop: CancellationToken,
     pub cut: CancellationToken,
-    pub place: Arc<Place>,
+    pub slot: Arc<ConnectionSlot>,
 }
 
 impl Connection {
@@ -38,19 +38,19 @@ impl Connection {
             tracing::debug!(%error, "client left before it was served");
             return;
         }
-        let watch = Arc::new(Watch::default());
+        let watch = Arc::new(SocketState::default());
         let client = Client { origin: self.origin(), watch: Arc::clone(&watch) };
-        let io = TokioIo::new(Watched { stream, watch: Arc::clone(&watch), shut: false });
+        let io = TokioIo::new(ClientSocket { stream, watch: Arc::clone(&watch), shut: false });
         let limits = &self.proxy.limits;
         let context = Arc::new((Arc::clone(&self.proxy), client));
-        let place = Arc::clone(&self.place);
+        let slot = Arc::clone(&self.slot);
         let service = service_fn(move |request| {
             let context = Arc::clone(&context);
             // Until the last byte of the answer was handed over.
-            let work = place.work();
+            let busy = slot.busy();
             async move {
                 let answer = context.0.answer(&context.1, request).await?;
-                Ok::<_, Infallible>(answer.map(|body| Busy { body, _work: work }))
+                Ok::<_, Infallible>(answer.map(|body| BusyBody { body, _busy: busy }))
             }
         });
         // No half-close: a client that closes its side while it waits is taken as gone, and its instance is told.
@@ -81,10 +81,10 @@ impl Connection {
                     stopping = true;
                     Pin::new(&mut connection).graceful_shutdown();
                 }
-                // Asks hyper to look whether somebody still reads the client's body.
-                () = watch.look.notified() => {}
+                // Asks hyper to wake whether somebody still reads the client's body.
+                () = watch.wake.notified() => {}
                 () = self.cut.cancelled() => return,
-                () = self.place.lost() => {
+                () = self.slot.evicted() => {
                     tracing::debug!(peer = %self.peer, "closed to make room for another connection");
                     return;
                 }
@@ -98,7 +98,7 @@ impl Connection {
 
     /// The client was answered before it had sent everything. Throws away what it still sends, so that it can read the
     /// answer: closing with unread bytes would reset its connection.
-    async fn linger(&self, mut socket: Watched) {
+    async fn linger(&self, mut socket: ClientSocket) {
         if !socket.shut || self.proxy.limits.linger.is_zero() {
             return;
         }
@@ -116,7 +116,7 @@ impl Connection {
             () = discard => {}
             () = tokio::time::sleep(limits.linger) => {}
             () = self.cut.cancelled() => {}
-            () = self.place.lost() => {}
+            () = self.slot.evicted() => {}
         }
     }
 
@@ -131,12 +131,12 @@ impl Connection {
 }
 
 /// An answer's body; its connection is not idle while it lives.
-struct Busy<B> {
+struct BusyBody<B> {
     body: B,
-    _work: Work,
+    _busy: BusyGuard,
 }
 
-impl<B: Body + Unpin> Body for Busy<B> {
+impl<B: Body + Unpin> Body for BusyBody<B> {
     type Data = B::Data;
     type Error = B::Error;
 
@@ -158,29 +158,29 @@ impl<B: Body + Unpin> Body for Busy<B> {
 
 /// What is known about a client's socket while others use it.
 #[derive(Debug, Default)]
-pub(crate) struct Watch {
+pub(crate) struct SocketState {
     moved: AtomicU64,
     reset: AtomicBool,
     closed: AtomicBool,
     /// The present request has a body that was not read to its end.
     unread: AtomicBool,
-    look: Notify,
+    wake: Notify,
 }
 
-impl Watch {
+impl SocketState {
     /// The socket is reset instead of closed when it goes.
     pub fn reset_on_close(&self) {
         self.reset.store(true, Relaxed);
     }
 
     /// Whether the present request has a body that is still to be read.
-    pub fn unread(&self, yes: bool) {
+    pub fn set_body_unread(&self, yes: bool) {
         self.unread.store(yes, Relaxed);
     }
 
     /// Wakes up the task that serves the client.
-    pub fn look_again(&self) {
-        self.look.notify_one();
+    pub fn wake(&self) {
+        self.wake.notify_one();
     }
 
     /// The client closed its side, or its connection broke.
@@ -207,14 +207,14 @@ impl Watch {
 }
 
 /// The client's socket.
-struct Watched {
+struct ClientSocket {
     stream: TcpStream,
-    watch: Arc<Watch>,
+    watch: Arc<SocketState>,
     /// We closed our side in order.
     shut: bool,
 }
 
-impl Watched {
+impl ClientSocket {
     fn wrote(&self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         match &result {
             Poll::Ready(Ok(count)) => self.watch.moved(*count),
@@ -225,7 +225,7 @@ impl Watched {
     }
 }
 
-impl AsyncRead for Watched {
+impl AsyncRead for ClientSocket {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let result = Pin::new(&mut self.stream).poll_read(cx, buf);
@@ -237,7 +237,7 @@ impl AsyncRead for Watched {
     }
 }
 
-impl AsyncWrite for Watched {
+impl AsyncWrite for ClientSocket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.stream).poll_write(cx, buf);
         self.wrote(result)
@@ -270,7 +270,7 @@ impl AsyncWrite for Watched {
     }
 }
 
-impl Drop for Watched {
+impl Drop for ClientSocket {
     fn drop(&mut self) {
         if self.watch.reset.load(Relaxed) {
             // The socket may be gone already, and then there is nothing to reset.

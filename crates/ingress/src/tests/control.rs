@@ -1,4 +1,4 @@
-//! Steering through the socket: who may, what is kept, what survives.
+//! RoutingState through the socket: who may, what is kept, what survives.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use super::harness::*;
 use crate::limits::Limits;
 use crate::process::{self, IngressError, socket_path};
 use crate::protocol::{Message, Open, PROTOCOL_VERSION, Request, Rewrite, RouteTable};
-use crate::{Control, ControlError, News};
+use crate::{ClientError, ControlClient, IngressEvent};
 
 /// A whole ingress but for the process around it.
 struct Ingress {
@@ -21,16 +21,16 @@ struct Ingress {
 }
 
 fn start(data_dir: &Path) -> (oneshot::Sender<Duration>, tokio::task::JoinHandle<Result<(), IngressError>>) {
-    let (stop, told) = oneshot::channel();
+    let (stop, stop_signal) = oneshot::channel();
     let path = data_dir.to_owned();
     let running = tokio::spawn(async move {
-        let told = async {
-            match told.await {
+        let stop_signal = async {
+            match stop_signal.await {
                 Ok(drain) => drain,
                 Err(_) => std::future::pending().await,
             }
         };
-        process::serve(&path, Limits::default(), 100, told).await
+        process::serve(&path, Limits::default(), 100, stop_signal).await
     });
     (stop, running)
 }
@@ -46,10 +46,10 @@ impl Ingress {
         socket_path(self.data_dir.path())
     }
 
-    async fn connect(&self) -> Control {
+    async fn connect(&self) -> ControlClient {
         soon(async {
             loop {
-                match Control::connect(&self.socket()).await {
+                match ControlClient::connect(&self.socket()).await {
                     Ok(control) => return control,
                     Err(error) => assert!(error.is_transient(), "{error}"),
                 }
@@ -103,10 +103,10 @@ async fn a_drain_is_pushed_to_control() {
     let control = ingress.connect().await;
     control.hello(vec![http(ANY)]).await.unwrap();
     control.set_table(to_echo(1).await).await.unwrap();
-    let mut news = control.news();
+    let mut events = control.events();
     control.set_table(table(2, Vec::new())).await.unwrap();
-    let wanted = News::Draining { upstream: "web".to_owned(), open: Open::default() };
-    assert_eq!(soon(news.recv()).await.unwrap(), wanted);
+    let wanted = IngressEvent::Draining { upstream: "web".to_owned(), open: Open::default() };
+    assert_eq!(soon(events.recv()).await.unwrap(), wanted);
 }
 
 #[tokio::test]
@@ -116,7 +116,7 @@ async fn an_older_table_is_refused_and_the_same_version_again_is_not() {
     control.hello(vec![http(ANY)]).await.unwrap();
     control.set_table(to_echo(7).await).await.unwrap();
     let refused = control.set_table(to_echo(6).await).await.unwrap_err();
-    assert!(matches!(&refused, ControlError::Refused { reason, .. } if reason.contains("table 7")), "{refused}");
+    assert!(matches!(&refused, ClientError::Refused { reason, .. } if reason.contains("table 7")), "{refused}");
     assert_eq!(control.set_table(to_echo(7).await).await.unwrap(), 7);
     assert_eq!(control.status().await.unwrap().version, 7);
 }
@@ -138,11 +138,11 @@ async fn what_makes_no_sense_in_a_table_is_left_out_and_named_in_the_status() {
 async fn only_the_control_that_said_hello_last_may_steer_and_anyone_may_ask() {
     let ingress = Ingress::start();
     let (old, new) = (ingress.connect().await, ingress.connect().await);
-    assert!(matches!(old.set_table(to_echo(1).await).await, Err(ControlError::Refused { .. })), "no hello yet");
+    assert!(matches!(old.set_table(to_echo(1).await).await, Err(ClientError::Refused { .. })), "no hello yet");
     old.hello(Vec::new()).await.unwrap();
     new.hello(Vec::new()).await.unwrap();
-    assert!(matches!(old.set_table(to_echo(1).await).await, Err(ControlError::Refused { .. })));
-    assert!(matches!(old.shutdown(Duration::ZERO).await, Err(ControlError::Refused { .. })));
+    assert!(matches!(old.set_table(to_echo(1).await).await, Err(ClientError::Refused { .. })));
+    assert!(matches!(old.shutdown(Duration::ZERO).await, Err(ClientError::Refused { .. })));
     assert_eq!(old.status().await.unwrap().version, 0);
     assert_eq!(new.set_table(to_echo(1).await).await.unwrap(), 1);
 }
@@ -153,14 +153,14 @@ async fn a_hello_that_comes_late_on_an_older_connection_takes_nothing_over() {
     let (old, new) = (ingress.connect().await, ingress.connect().await);
     let open = new.hello(vec![http(ANY)]).await.unwrap().status.listeners;
     let late = old.hello(Vec::new()).await.unwrap_err();
-    assert!(matches!(&late, ControlError::Refused { reason, .. } if reason.contains("late")), "{late}");
+    assert!(matches!(&late, ClientError::Refused { reason, .. } if reason.contains("late")), "{late}");
     assert_eq!(new.set_table(to_echo(1).await).await.unwrap(), 1);
     assert_eq!(new.status().await.unwrap().listeners, open);
 }
 
 /// A connection that sends these and is closed before anybody reads them, as one that control gave up while the ingress
 /// was frozen.
-fn given_up(socket: &Path, requests: &[Request]) {
+fn abandoned(socket: &Path, requests: &[Request]) {
     let mut stream = std::os::unix::net::UnixStream::connect(socket).unwrap();
     for request in requests {
         let line = serde_json::to_string(request).unwrap() + "\n";
@@ -177,7 +177,7 @@ async fn nothing_that_a_closed_connection_asked_for_is_done() {
     // Newer than the living one.
     let hello = Request::Hello { protocol: PROTOCOL_VERSION, listeners: Vec::new() };
     let stray = Request::SetTable { table: table(9, Vec::new()) };
-    given_up(&ingress.socket(), &[hello, stray, Request::Shutdown { drain_seconds: 0 }]);
+    abandoned(&ingress.socket(), &[hello, stray, Request::Shutdown { drain_seconds: 0 }]);
     assert_eq!(ingress.connect().await.status().await.unwrap().version, 1);
     assert_eq!(control.set_table(to_echo(2).await).await.unwrap(), 2, "still in charge");
     assert_eq!(control.status().await.unwrap().listeners, open);
@@ -189,10 +189,10 @@ async fn what_was_acknowledged_is_served_after_a_restart_without_control() {
     let control = ingress.connect().await;
     let first = control.hello(vec![http(ANY)]).await.unwrap().status;
     control.set_table(to_echo(3).await).await.unwrap();
-    let mut news = control.news();
+    let mut events = control.events();
     ingress.restart().await;
-    assert_eq!(soon(news.recv()).await.unwrap(), News::Lost);
-    assert!(matches!(control.status().await, Err(ControlError::Lost)));
+    assert_eq!(soon(events.recv()).await.unwrap(), IngressEvent::Lost);
+    assert!(matches!(control.status().await, Err(ClientError::Lost)));
     let status = ingress.connect().await.status().await.unwrap();
     assert_eq!(status.version, 3);
     assert_ne!(status.boot_id, first.boot_id);
@@ -349,7 +349,7 @@ async fn an_end_lets_open_requests_end_and_is_told_when_the_process_is_gone() {
     control.set_table(table(1, vec![rule("/", Rewrite::Keep, &[("web", app)])])).await.unwrap();
     let asking = tokio::spawn(get(open));
     soon(async { while control.status().await.unwrap().open.is_empty() {} }).await;
-    let ending = tokio::spawn(async move { control.end(PATIENCE).await });
+    let ending = tokio::spawn(async move { control.shutdown_and_wait(PATIENCE).await });
     until(|| std::net::TcpStream::connect(open).is_err()).await;
     assert!(!ending.is_finished(), "a request is open");
     go.send(true).unwrap();
@@ -420,6 +420,6 @@ async fn a_path_too_long_for_a_socket_is_said_to_be_so() {
 #[tokio::test]
 async fn connecting_to_nobody_is_an_error_that_names_the_socket() {
     let folder = tempfile::tempdir().unwrap();
-    let error = Control::connect(&socket_path(folder.path())).await.unwrap_err();
+    let error = ControlClient::connect(&socket_path(folder.path())).await.unwrap_err();
     assert!(error.is_transient() && error.to_string().contains("control.sock"), "{error}");
 }

@@ -1,4 +1,4 @@
-//! A front door without a process around it, applications that behave as told, and clients that speak raw HTTP.
+//! A front proxy without a process around it, applications that behave as told, and clients that speak raw HTTP.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -21,7 +21,7 @@ use crate::limits::Limits;
 use crate::listeners::Listeners;
 use crate::protocol::{AppRoutes, Counters, Listener, ListenerKind, PathMatch, Rewrite, RouteTable, Rule, Upstream};
 use crate::proxy::Proxy;
-use crate::steering::Steering;
+use crate::routing_state::RoutingState;
 use crate::tunnel::Tunnels;
 
 /// Deadline of every wait. It only ends a wait for something that never comes: no slow machine reaches it.
@@ -57,39 +57,39 @@ pub fn table(version: u64, rules: Vec<Rule>) -> RouteTable {
     RouteTable { version, apps: vec![AppRoutes { app, hosts: vec!["shop".to_owned()], window, rules }] }
 }
 
-pub struct Door {
-    pub steering: Arc<Steering>,
+pub struct TestProxy {
+    pub routing: Arc<RoutingState>,
     pub proxy: Arc<Proxy>,
     _listeners: Listeners,
     pub address: SocketAddr,
     pub cut: CancellationToken,
 }
 
-impl Door {
+impl TestProxy {
     pub async fn open(limits: Limits) -> Self {
-        let steering = Steering::start();
+        let routing = RoutingState::start();
         let (tasks, cut) = (TaskTracker::new(), CancellationToken::new());
         let tunnels = Tunnels { tasks: tasks.clone(), cut: cut.clone(), idle: limits.tunnel_idle };
-        let proxy = Arc::new(Proxy { steering: Arc::clone(&steering), limits: Arc::new(limits), tunnels });
+        let proxy = Arc::new(Proxy { routing: Arc::clone(&routing), limits: Arc::new(limits), tunnels });
         let mut listeners = Listeners::new(Arc::clone(&proxy), 1000, tasks, cut.clone());
-        assert_eq!(listeners.want(&[http(([127, 0, 0, 1], 0))]).await, []);
-        let address = listeners.list()[0].address;
-        Door { steering, proxy, _listeners: listeners, address, cut }
+        assert_eq!(listeners.apply(&[http(([127, 0, 0, 1], 0))]).await, []);
+        let address = listeners.bound()[0].address;
+        TestProxy { routing, proxy, _listeners: listeners, address, cut }
     }
 
     /// Everything goes to these.
     pub async fn to(upstreams: &[(&str, SocketAddr)]) -> Self {
-        let door = Door::open(Limits::default()).await;
-        door.route(1, upstreams);
-        door
+        let proxy = TestProxy::open(Limits::default()).await;
+        proxy.route(1, upstreams);
+        proxy
     }
 
     pub fn route(&self, version: u64, upstreams: &[(&str, SocketAddr)]) {
-        self.steering.install(&table(version, vec![rule("/", Rewrite::Keep, upstreams)]));
+        self.routing.install(&table(version, vec![rule("/", Rewrite::Keep, upstreams)]));
     }
 
     pub fn counters(&self) -> Counters {
-        self.steering.counters()["shop"]["d1"]
+        self.routing.counters()["shop"]["d1"]
     }
 
     pub async fn connect(&self) -> TcpStream {
@@ -192,14 +192,14 @@ async fn answer_with_request(request: Request<hyper::body::Incoming>) -> Result<
     Ok(Response::new(Full::new(Bytes::from(text))))
 }
 
-/// An address where nobody listens, nor will as long as this is held.
-pub struct Nobody {
+/// An address where closed_port listens, nor will as long as this is held.
+pub struct ClosedPort {
     pub address: SocketAddr,
     _bound: TcpSocket,
 }
 
-pub fn nobody() -> Nobody {
+pub fn closed_port() -> ClosedPort {
     let bound = TcpSocket::new_v4().unwrap();
     bound.bind(([127, 0, 0, 1], 0).into()).unwrap();
-    Nobody { address: bound.local_addr().unwrap(), _bound: bound }
+    ClosedPort { address: bound.local_addr().unwrap(), _bound: bound }
 }

@@ -2,12 +2,12 @@
 #![allow(clippy::unwrap_used)]
 
 mod control;
-mod cut;
+mod cut_responses;
 mod drain;
-mod early;
+mod early_response;
+mod forwarding;
 mod harness;
-mod passing;
-mod previous;
-mod refusal;
+mod invalid_requests;
+mod previous_version;
 mod retry;
 mod upgrade;

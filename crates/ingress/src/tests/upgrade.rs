@@ -24,8 +24,8 @@ async fn echoing() -> std::net::SocketAddr {
     .await
 }
 
-async fn upgraded(door: &Door) -> TcpStream {
-    let mut client = door.connect().await;
+async fn upgraded(proxy: &TestProxy) -> TcpStream {
+    let mut client = proxy.connect().await;
     client.write_all(ASK).await.unwrap();
     let head = soon(read_head(&mut client)).await.unwrap().to_lowercase();
     assert!(head.starts_with("http/1.1 101") && head.contains("upgrade: websocket"), "{head}");
@@ -41,47 +41,47 @@ async fn says(client: &mut TcpStream, text: &[u8]) {
 
 #[tokio::test]
 async fn a_tunnel_carries_bytes_both_ways_and_its_place_is_given_back_at_its_end() {
-    let door = Door::to(&[("web", echoing().await)]).await;
-    let mut client = upgraded(&door).await;
+    let proxy = TestProxy::to(&[("web", echoing().await)]).await;
+    let mut client = upgraded(&proxy).await;
     says(&mut client, b"hello").await;
-    assert_eq!(door.steering.open()["web"], Open { requests: 0, upgraded: 1 });
+    assert_eq!(proxy.routing.open()["web"], Open { requests: 0, upgraded: 1 });
     drop(client);
-    until(|| door.steering.open().is_empty()).await;
-    let counters = door.counters();
+    until(|| proxy.routing.open().is_empty()).await;
+    let counters = proxy.counters();
     assert_eq!((counters.requests, counters.failed, counters.client_gone, counters.upgraded_cut), (1, 0, 0, 0));
 }
 
 #[tokio::test]
 async fn a_tunnel_outlives_its_route_and_one_ended_by_a_stopping_instance_is_counted_as_cut() {
-    let door = Door::to(&[("web", echoing().await)]).await;
-    let (mut client, other) = (upgraded(&door).await, upgraded(&door).await);
-    let mut news = door.steering.news();
-    door.route(2, &[("new", echoing().await)]);
-    assert!(matches!(soon(news.recv()).await.unwrap(), Message::Draining { open: Open { upgraded: 2, .. }, .. }));
+    let proxy = TestProxy::to(&[("web", echoing().await)]).await;
+    let (mut client, other) = (upgraded(&proxy).await, upgraded(&proxy).await);
+    let mut events = proxy.routing.events();
+    proxy.route(2, &[("new", echoing().await)]);
+    assert!(matches!(soon(events.recv()).await.unwrap(), Message::Draining { open: Open { upgraded: 2, .. }, .. }));
     says(&mut client, b"still here").await;
     drop(other);
     client.write_all(b"!").await.unwrap();
     assert_eq!(soon(client.read(&mut [0; 1])).await.unwrap(), 0);
     drop(client);
-    until(|| door.steering.open().is_empty()).await;
-    assert_eq!(door.counters().upgraded_cut, 1);
+    until(|| proxy.routing.open().is_empty()).await;
+    assert_eq!(proxy.counters().upgraded_cut, 1);
 }
 
 #[tokio::test]
 async fn a_tunnel_that_we_end_is_counted_as_cut() {
-    let door = Door::to(&[("web", echoing().await)]).await;
-    let mut client = upgraded(&door).await;
+    let proxy = TestProxy::to(&[("web", echoing().await)]).await;
+    let mut client = upgraded(&proxy).await;
     says(&mut client, b"hello").await;
-    door.cut.cancel();
+    proxy.cut.cancel();
     assert_eq!(read_all(&mut client).await, "");
-    until(|| door.steering.open().is_empty()).await;
-    assert_eq!(door.counters().upgraded_cut, 1);
+    until(|| proxy.routing.open().is_empty()).await;
+    assert_eq!(proxy.counters().upgraded_cut, 1);
 }
 
 #[tokio::test]
 async fn an_application_may_decline() {
-    let door = Door::to(&[("web", echo().await)]).await;
-    let mut client = door.connect().await;
+    let proxy = TestProxy::to(&[("web", echo().await)]).await;
+    let mut client = proxy.connect().await;
     client.write_all(ASK).await.unwrap();
     let (head, _) = read_answer(&mut client).await;
     assert!(head.starts_with("HTTP/1.1 200"), "{head}");
@@ -95,26 +95,26 @@ async fn a_101_that_nobody_asked_for_is_a_502_and_no_tunnel() {
         let _ = stream.read(&mut [0; 1]).await;
     })
     .await;
-    let door = Door::to(&[("web", app)]).await;
-    assert_eq!(status(&door.get("/").await), 502);
-    until(|| door.steering.open().is_empty()).await;
+    let proxy = TestProxy::to(&[("web", app)]).await;
+    assert_eq!(status(&proxy.get("/").await), 502);
+    until(|| proxy.routing.open().is_empty()).await;
 }
 
 #[tokio::test]
 async fn an_upgrade_to_anything_else_goes_on_as_a_plain_request() {
-    let door = Door::to(&[("web", echo().await)]).await;
+    let proxy = TestProxy::to(&[("web", echo().await)]).await;
     let ask = "GET / HTTP/1.1\r\nHost: shop\r\nConnection: close, Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n\
                HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n\r\n";
-    let answer = door.raw(ask).await.to_lowercase();
+    let answer = proxy.raw(ask).await.to_lowercase();
     assert!(answer.starts_with("http/1.1 200") && !answer.contains("h2c") && !answer.contains("http2"), "{answer}");
 }
 
 #[tokio::test]
 async fn a_handshake_by_another_method_than_get_goes_on_as_a_plain_request() {
-    let door = Door::to(&[("web", echo().await)]).await;
+    let proxy = TestProxy::to(&[("web", echo().await)]).await;
     let ask = "POST /ws HTTP/1.1\r\nHost: shop\r\nConnection: close, Upgrade\r\nUpgrade: websocket\r\n\
                Content-Length: 5\r\n\r\nhello";
-    let answer = door.raw(ask).await.to_lowercase();
+    let answer = proxy.raw(ask).await.to_lowercase();
     assert!(answer.starts_with("http/1.1 200") && answer.ends_with("hello"), "{answer}");
     assert!(!answer.contains("upgrade"), "{answer}");
 }

@@ -33,8 +33,8 @@ impl Upload {
     }
 
     /// Sends everything before it reads a byte, as many HTTP libraries do. Returns what it read, up to `end`.
-    async fn send(self, door: &Door, end: &str) -> String {
-        let mut stream = door.connect().await;
+    async fn send(self, proxy: &TestProxy, end: &str) -> String {
+        let mut stream = proxy.connect().await;
         // What cannot be sent is no failure: what counts is the answer.
         let _ = soon(self.write(&mut stream)).await;
         read_until(&mut stream, end).await
@@ -85,14 +85,14 @@ async fn an_early_answer_reaches_a_client_that_is_still_sending() {
         (429, "HTTP/1.0 429 Too Many Requests\r\n\r\ntoo large", "too large\r\n0\r\n\r\n"),
     ];
     for (code, text, end) in answers {
-        let door = Door::to(&[("web", refuses_at_once(text).await)]).await;
+        let proxy = TestProxy::to(&[("web", refuses_at_once(text).await)]).await;
         let mut count = 0;
         for size in [100_000, 300_000, 1_000_000] {
             for (chunked, connection) in
                 [(false, "keep-alive"), (false, "close"), (true, "keep-alive"), (true, "close")]
             {
                 for _ in 0..3 {
-                    let answer = Upload { size, chunked, connection }.send(&door, end).await;
+                    let answer = Upload { size, chunked, connection }.send(&proxy, end).await;
                     assert!(!answer.is_empty(), "reset: {size} {chunked} {connection}");
                     assert_eq!(status(&answer), code, "{size} {chunked} {connection}: {answer}");
                     assert!(answer.ends_with(end), "{size} {chunked} {connection}: {answer}");
@@ -100,20 +100,20 @@ async fn an_early_answer_reaches_a_client_that_is_still_sending() {
                 }
             }
         }
-        until(|| door.steering.open().is_empty()).await;
-        let counters = door.counters();
+        until(|| proxy.routing.open().is_empty()).await;
+        let counters = proxy.counters();
         assert_eq!((counters.requests, counters.failed, counters.client_gone), (count, 0, 0));
     }
 }
 
 async fn all_get_413(count: u64, size: usize) {
-    let door = Door::to(&[("web", refuses_at_once(TOO_LARGE).await)]).await;
+    let proxy = TestProxy::to(&[("web", refuses_at_once(TOO_LARGE).await)]).await;
     for number in 0..count {
-        let answer = Upload::of(size).send(&door, "too large").await;
+        let answer = Upload::of(size).send(&proxy, "too large").await;
         assert!(answer.starts_with("HTTP/1.1 413") && answer.ends_with("too large"), "{number}: {answer:?}");
     }
-    until(|| door.steering.open().is_empty()).await;
-    let counters = door.counters();
+    until(|| proxy.routing.open().is_empty()).await;
+    let counters = proxy.counters();
     assert_eq!((counters.requests, counters.failed, counters.client_gone), (count, 0, 0));
 }
 
@@ -130,8 +130,8 @@ async fn a_hundred_uploads_of_thirty_megabytes_to_an_application_that_reads_noth
 
 #[tokio::test]
 async fn a_client_that_stops_sending_when_it_is_answered_is_told_that_the_connection_ends() {
-    let door = Door::to(&[("web", refuses_at_once(TOO_LARGE).await)]).await;
-    let mut client = door.connect().await;
+    let proxy = TestProxy::to(&[("web", refuses_at_once(TOO_LARGE).await)]).await;
+    let mut client = proxy.connect().await;
     let head = "POST / HTTP/1.1\r\nHost: shop\r\nContent-Length: 30000000\r\n\r\nxxx";
     client.write_all(head.as_bytes()).await.unwrap();
     let answer = read_until(&mut client, "too large").await;
@@ -154,8 +154,8 @@ async fn an_application_that_reads_on_after_its_early_answer_gets_the_whole_uplo
         }
     })
     .await;
-    let door = Door::to(&[("web", app)]).await;
-    let mut client = door.connect().await;
+    let proxy = TestProxy::to(&[("web", app)]).await;
+    let mut client = proxy.connect().await;
     client
         .write_all(format!("POST / HTTP/1.1\r\nHost: shop\r\nContent-Length: {SIZE}\r\n\r\n").as_bytes())
         .await
@@ -168,9 +168,9 @@ async fn an_application_that_reads_on_after_its_early_answer_gets_the_whole_uplo
 
 #[tokio::test]
 async fn a_refusal_of_ours_reaches_a_client_that_is_still_sending() {
-    let door = Door::open(Limits::default()).await;
+    let proxy = TestProxy::open(Limits::default()).await;
     for _ in 0..3 {
-        let answer = Upload::of(3_000_000).send(&door, "no-such-host").await;
+        let answer = Upload::of(3_000_000).send(&proxy, "no-such-host").await;
         assert!(answer.starts_with("HTTP/1.1 404"), "{answer:?}");
     }
 }
@@ -178,19 +178,19 @@ async fn a_refusal_of_ours_reaches_a_client_that_is_still_sending() {
 #[tokio::test]
 async fn where_an_application_closes_without_reading_or_answering_the_page_says_so() {
     let app = application(|stream, _| async move { stream.readable().await.unwrap() }).await;
-    let door = Door::to(&[("web", app)]).await;
-    let answer = Upload::of(3_000_000).send(&door, "destroyed it").await;
+    let proxy = TestProxy::to(&[("web", app)]).await;
+    let answer = Upload::of(3_000_000).send(&proxy, "destroyed it").await;
     assert!(answer.starts_with("HTTP/1.1 502") && answer.contains("x-boatyard-error: no-answer"), "{answer:?}");
     assert!(answer.contains("before the whole request was sent"), "{answer}");
-    until(|| door.steering.open().is_empty()).await;
-    assert_eq!((door.counters().failed, door.counters().client_gone), (1, 0));
+    until(|| proxy.routing.open().is_empty()).await;
+    assert_eq!((proxy.counters().failed, proxy.counters().client_gone), (1, 0));
 }
 
 #[tokio::test]
 async fn a_client_that_never_stops_sending_is_cut_off_in_time() {
-    let door = Door::open(Limits { linger: Duration::from_millis(100), ..Limits::default() }).await;
-    door.route(1, &[("web", refuses_at_once(TOO_LARGE).await)]);
-    let mut client = door.connect().await;
+    let proxy = TestProxy::open(Limits { linger: Duration::from_millis(100), ..Limits::default() }).await;
+    proxy.route(1, &[("web", refuses_at_once(TOO_LARGE).await)]);
+    let mut client = proxy.connect().await;
     client.write_all(b"POST / HTTP/1.1\r\nHost: shop\r\nContent-Length: 1000000000000\r\n\r\n").await.unwrap();
     let piece = vec![b'x'; 64 * 1024];
     soon(async { while client.write_all(&piece).await.is_ok() {} }).await;
@@ -204,10 +204,10 @@ async fn a_reset_still_breaks_an_answer_without_a_length_where_nothing_was_uploa
         stream.set_zero_linger().unwrap();
     })
     .await;
-    let door = Door::to(&[("web", app)]).await;
-    let answer = door.get("/").await;
+    let proxy = TestProxy::to(&[("web", app)]).await;
+    let answer = proxy.get("/").await;
     assert!(!answer.ends_with("0\r\n\r\n"), "{answer}");
-    until(|| door.counters().failed == 1).await;
+    until(|| proxy.counters().failed == 1).await;
 }
 
 const EXPECTING: &[u8] = b"POST / HTTP/1.1\r\nHost: shop\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n";
@@ -219,15 +219,15 @@ async fn an_application_that_refuses_an_expected_upload_spares_it() {
         stream.write_all(TOO_LARGE.as_bytes()).await.unwrap();
     })
     .await;
-    let door = Door::open(Limits { answer_continue: PATIENCE, ..Limits::default() }).await;
-    door.route(1, &[("web", app)]);
-    let mut client = door.connect().await;
+    let proxy = TestProxy::open(Limits { answer_continue: PATIENCE, ..Limits::default() }).await;
+    proxy.route(1, &[("web", app)]);
+    let mut client = proxy.connect().await;
     client.write_all(EXPECTING).await.unwrap();
     let answer = read_all(&mut client).await;
     assert!(answer.starts_with("HTTP/1.1 413") && answer.ends_with("too large"), "{answer}");
     assert!(answer.contains("connection: close"), "{answer}");
-    until(|| door.steering.open().is_empty()).await;
-    assert_eq!((door.counters().failed, door.counters().client_gone), (0, 0));
+    until(|| proxy.routing.open().is_empty()).await;
+    assert_eq!((proxy.counters().failed, proxy.counters().client_gone), (0, 0));
 }
 
 #[tokio::test]
@@ -239,9 +239,9 @@ async fn an_expected_upload_is_asked_for_when_the_application_asks_for_it() {
         stream.write_all(OK.as_bytes()).await.unwrap();
     })
     .await;
-    let door = Door::open(Limits { answer_continue: PATIENCE, ..Limits::default() }).await;
-    door.route(1, &[("web", app)]);
-    let mut client = door.connect().await;
+    let proxy = TestProxy::open(Limits { answer_continue: PATIENCE, ..Limits::default() }).await;
+    proxy.route(1, &[("web", app)]);
+    let mut client = proxy.connect().await;
     client.write_all(EXPECTING).await.unwrap();
     assert!(soon(read_head(&mut client)).await.unwrap().starts_with("HTTP/1.1 100"));
     client.write_all(b"hello").await.unwrap();
@@ -256,9 +256,9 @@ async fn an_application_that_does_not_know_the_expectation_gets_the_upload_after
         stream.write_all(OK.as_bytes()).await.unwrap();
     })
     .await;
-    let door = Door::open(Limits { answer_continue: Duration::from_millis(50), ..Limits::default() }).await;
-    door.route(1, &[("web", app)]);
-    let mut client = door.connect().await;
+    let proxy = TestProxy::open(Limits { answer_continue: Duration::from_millis(50), ..Limits::default() }).await;
+    proxy.route(1, &[("web", app)]);
+    let mut client = proxy.connect().await;
     client.write_all(EXPECTING).await.unwrap();
     assert!(soon(read_head(&mut client)).await.unwrap().starts_with("HTTP/1.1 100"));
     client.write_all(b"hello").await.unwrap();

@@ -9,57 +9,58 @@ use arc_swap::{ArcSwap, Guard};
 use tokio::sync::{Notify, broadcast, watch};
 use tokio::time::Instant;
 
-use crate::counters::{Account, Ledger};
+use crate::counters::{AppCounters, CounterRegistry};
 use crate::protocol::{Counters, Message, Open, RouteTable};
-use crate::table::{Parts, Table};
+use crate::table::Table;
 use crate::upstream::Upstream;
 
-/// How often the counts of one draining upstream are told at most, except for the last time.
-const NEWS_EVERY: Duration = Duration::from_millis(250);
-/// News kept for a slow listener; one that falls further behind is disconnected and reads the status instead.
-const NEWS_KEPT: usize = 4096;
+/// How often the counts of one draining upstream are reported at most, except for the last time.
+const REPORT_INTERVAL: Duration = Duration::from_millis(250);
+/// IngressEvent kept for a slow listener; one that falls further behind is disconnected and reads the status instead.
+const EVENT_BUFFER: usize = 4096;
 
 #[derive(Debug)]
-pub(crate) struct Steering {
+pub(crate) struct RoutingState {
     table: ArcSwap<Table>,
     version: watch::Sender<u64>,
-    news: broadcast::Sender<Message>,
-    live: Mutex<Live>,
+    events: broadcast::Sender<Message>,
+    registry: Mutex<Registry>,
 }
 
 /// The objects behind the names in tables. They outlive tables.
 #[derive(Debug)]
-struct Live {
+pub(crate) struct Registry {
     upstreams: HashMap<(String, SocketAddr), Arc<Upstream>>,
-    ledger: Ledger,
+    counters: CounterRegistry,
     ended: Arc<Notify>,
 }
 
-impl Parts for Live {
-    fn account(&mut self, app: &str, window: &str) -> Arc<Account> {
-        self.ledger.account(app, window)
+impl Registry {
+    pub fn app_counters(&mut self, app: &str, window: &str) -> Arc<AppCounters> {
+        self.counters.app(app, window)
     }
 
-    fn upstream(&mut self, wanted: &crate::protocol::Upstream) -> Arc<Upstream> {
+    pub fn upstream(&mut self, wanted: &crate::protocol::Upstream) -> Arc<Upstream> {
         let ended = &self.ended;
         let entry = self.upstreams.entry((wanted.id.clone(), wanted.address));
         Arc::clone(entry.or_insert_with(|| Arc::new(Upstream::new(wanted, Arc::clone(ended)))))
     }
 }
 
-impl Steering {
+impl RoutingState {
     /// An empty table, version 0. The task that tells of drains runs as long as this is alive.
     pub fn start() -> Arc<Self> {
         let ended = Arc::new(Notify::new());
-        let live = Live { upstreams: HashMap::new(), ledger: Ledger::default(), ended: Arc::clone(&ended) };
-        let steering = Arc::new(Steering {
+        let registry =
+            Registry { upstreams: HashMap::new(), counters: CounterRegistry::default(), ended: Arc::clone(&ended) };
+        let routing = Arc::new(RoutingState {
             table: ArcSwap::default(),
             version: watch::Sender::new(0),
-            news: broadcast::Sender::new(NEWS_KEPT),
-            live: Mutex::new(live),
+            events: broadcast::Sender::new(EVENT_BUFFER),
+            registry: Mutex::new(registry),
         });
-        tokio::spawn(tell(Arc::downgrade(&steering), ended));
-        steering
+        tokio::spawn(report_drains(Arc::downgrade(&routing), ended));
+        routing
     }
 
     pub fn table(&self) -> Guard<Arc<Table>> {
@@ -72,26 +73,26 @@ impl Steering {
     }
 
     /// [`Message::Draining`] of every upstream that a table left out, until its count is zero.
-    pub fn news(&self) -> broadcast::Receiver<Message> {
-        self.news.subscribe()
+    pub fn events(&self) -> broadcast::Receiver<Message> {
+        self.events.subscribe()
     }
 
     /// Puts a table in force, but for what [`Table::refused`] says then. When this returns, no new request takes a place at
     /// an upstream that it leaves out.
     pub fn install(&self, wanted: &RouteTable) {
-        let mut live = self.live();
-        let table = Table::compile(wanted, &self.table(), &mut *live);
+        let mut registry = self.registry();
+        let table = Table::compile(wanted, &self.table(), &mut *registry);
         let routed = upstreams_of(wanted);
         let apps: BTreeSet<&str> = wanted.apps.iter().map(|app| app.app.as_str()).collect();
-        live.ledger.forget_gone(&apps);
-        for (key, upstream) in &live.upstreams {
+        registry.counters.drop_unrouted(&apps);
+        for (key, upstream) in &registry.upstreams {
             if upstream.is_draining() && routed.contains(&(key.0.as_str(), key.1)) {
                 upstream.route();
             }
         }
         // First the table, then the flags: who is turned away by a flag finds the new table.
         self.table.store(Arc::new(table));
-        for (key, upstream) in &live.upstreams {
+        for (key, upstream) in &registry.upstreams {
             if !upstream.is_draining() && !routed.contains(&(key.0.as_str(), key.1)) {
                 upstream.drain();
             }
@@ -102,7 +103,7 @@ impl Steering {
     /// Open work by upstream id, without those that have none.
     pub fn open(&self) -> BTreeMap<String, Open> {
         let mut open: BTreeMap<String, Open> = BTreeMap::new();
-        for upstream in self.live().upstreams.values() {
+        for upstream in self.registry().upstreams.values() {
             let now = upstream.open();
             if now != Open::default() {
                 let sum = open.entry(upstream.id.clone()).or_default();
@@ -114,23 +115,23 @@ impl Steering {
     }
 
     pub fn counters(&self) -> BTreeMap<String, BTreeMap<String, Counters>> {
-        self.live().ledger.read()
+        self.registry().counters.read()
     }
 
-    fn live(&self) -> MutexGuard<'_, Live> {
-        // Work under this lock is plain bookkeeping that cannot stop half-way.
-        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    fn registry(&self) -> MutexGuard<'_, Registry> {
+        // BusyGuard under this lock is plain bookkeeping that cannot stop half-way.
+        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Draining upstreams and their counts. Those that have come to zero are told here for the last time.
+    /// Draining upstreams and their counts. Those that have come to zero are reported here for the last time.
     fn draining(&self) -> Vec<(String, SocketAddr, Open)> {
-        let mut live = self.live();
-        let draining = live.upstreams.values().filter(|upstream| upstream.is_draining());
+        let mut registry = self.registry();
+        let draining = registry.upstreams.values().filter(|upstream| upstream.is_draining());
         let counts: Vec<_> =
             draining.map(|upstream| (upstream.id.clone(), upstream.address, upstream.open())).collect();
         for (id, address, open) in &counts {
             if *open == Open::default() {
-                live.upstreams.remove(&(id.clone(), *address));
+                registry.upstreams.remove(&(id.clone(), *address));
             }
         }
         counts
@@ -143,12 +144,12 @@ fn upstreams_of(table: &RouteTable) -> BTreeSet<(&str, SocketAddr)> {
 }
 
 /// Tells counts of draining upstreams as they change: at most every 250 ms each, and at once when they reach zero.
-async fn tell(steering: std::sync::Weak<Steering>, ended: Arc<Notify>) {
-    let mut told: HashMap<(String, SocketAddr), (Open, Instant)> = HashMap::new();
-    let mut again: Option<Instant> = None;
+async fn report_drains(routing: std::sync::Weak<RoutingState>, ended: Arc<Notify>) {
+    let mut reported: HashMap<(String, SocketAddr), (Open, Instant)> = HashMap::new();
+    let mut next_report: Option<Instant> = None;
     loop {
         let waited = async {
-            match again {
+            match next_report {
                 Some(at) => tokio::time::sleep_until(at).await,
                 None => std::future::pending().await,
             }
@@ -159,30 +160,30 @@ async fn tell(steering: std::sync::Weak<Steering>, ended: Arc<Notify>) {
             // Only to notice that the process side is gone.
             () = tokio::time::sleep(Duration::from_secs(60)) => {}
         }
-        let Some(steering) = steering.upgrade() else { return };
-        again = None;
-        let counts = steering.draining();
-        told.retain(|key, _| counts.iter().any(|(id, address, _)| key.0 == *id && key.1 == *address));
+        let Some(routing) = routing.upgrade() else { return };
+        next_report = None;
+        let counts = routing.draining();
+        reported.retain(|key, _| counts.iter().any(|(id, address, _)| key.0 == *id && key.1 == *address));
         for (id, address, open) in counts {
             let key = (id.clone(), address);
-            let last = told.get(&key).copied();
+            let last = reported.get(&key).copied();
             if last.is_some_and(|(before, _)| before == open) {
                 continue;
             }
             let due =
-                last.map(|(_, at)| at + NEWS_EVERY).filter(|due| *due > Instant::now() && open != Open::default());
+                last.map(|(_, at)| at + REPORT_INTERVAL).filter(|due| *due > Instant::now() && open != Open::default());
             if let Some(due) = due {
-                again = Some(again.map_or(due, |other| other.min(due)));
+                next_report = Some(next_report.map_or(due, |other| other.min(due)));
                 continue;
             }
             if open == Open::default() {
-                // The last word about this one. Should it be routed and drained again, that is told anew.
-                told.remove(&key);
+                // The last word about this one. Should it be routed and drained next_report, that is reported anew.
+                reported.remove(&key);
             } else {
-                told.insert(key, (open, Instant::now()));
+                reported.insert(key, (open, Instant::now()));
             }
             // Nobody may be listening; whoever connects later reads the status.
-            let _ = steering.news.send(Message::Draining { upstream: id, open });
+            let _ = routing.events.send(Message::Draining { upstream: id, open });
         }
     }
 }

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use crate::protocol::{Listener, ListenerKind, Message, PROTOCOL_VERSION, Request, RouteTable};
-use crate::snapshot::{self, Found};
+use crate::snapshot::{self, LoadOutcome};
 
 const MESSAGES: &str = include_str!("../../../../tests/upgrade/ingress-messages.jsonl");
 const ROUTES: &str = include_str!("../../../../tests/upgrade/ingress-routes.json");
@@ -73,6 +73,6 @@ fn its_snapshot_is_served_from() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("routes.json");
     std::fs::write(&path, ROUTES).unwrap();
-    let Found::Snapshot(snapshot) = snapshot::load(&path).unwrap() else { panic!("set aside") };
+    let LoadOutcome::Snapshot(snapshot) = snapshot::load(&path).unwrap() else { panic!("set aside") };
     assert_eq!((snapshot.table.version, snapshot.listeners.len(), snapshot.table.apps[0].rules.len()), (7, 1, 3));
 }

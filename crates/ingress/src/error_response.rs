@@ -4,14 +4,14 @@ use bytes::Bytes;
 use hyper::header::{ACCEPT, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use hyper::{Response, StatusCode};
 
-use crate::body::Answer;
+use crate::body::ResponseBody;
 
-/// Carries [`Refusal::code`] in every answer of ours, and never in an application's.
+/// Carries [`ProxyError::code`] in every answer of ours, and never in an application's.
 pub(crate) const ERROR_HEADER: HeaderName = HeaderName::from_static("x-boatyard-error");
 
 /// Why a request got an answer of ours instead of the application's.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Refusal {
+pub(crate) enum ProxyError {
     /// The request itself is wrong; the text says what.
     BadRequest(&'static str),
     MethodNotAllowed,
@@ -32,7 +32,7 @@ pub(crate) enum Refusal {
     /// The connection ended with no answer.
     NoAnswer {
         component: String,
-        sent: Sent,
+        sent: SentAmount,
     },
     /// The answer was no HTTP.
     BadAnswer {
@@ -45,86 +45,88 @@ pub(crate) enum Refusal {
 
 /// How much of a request went to the instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Sent {
+pub(crate) enum SentAmount {
     Nothing,
     Part,
     All,
 }
 
-impl Refusal {
+impl ProxyError {
     pub fn status(&self) -> StatusCode {
         match self {
-            Refusal::BadRequest(_) | Refusal::BrokenUpload => StatusCode::BAD_REQUEST,
-            Refusal::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Refusal::NoSuchHost | Refusal::NoSuchPath => StatusCode::NOT_FOUND,
-            Refusal::NoInstance { .. } => StatusCode::SERVICE_UNAVAILABLE,
-            Refusal::ConnectFailed { .. } | Refusal::NoAnswer { .. } | Refusal::BadAnswer { .. } => {
+            ProxyError::BadRequest(_) | ProxyError::BrokenUpload => StatusCode::BAD_REQUEST,
+            ProxyError::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            ProxyError::NoSuchHost | ProxyError::NoSuchPath => StatusCode::NOT_FOUND,
+            ProxyError::NoInstance { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            ProxyError::ConnectFailed { .. } | ProxyError::NoAnswer { .. } | ProxyError::BadAnswer { .. } => {
                 StatusCode::BAD_GATEWAY
             }
-            Refusal::ConnectTimedOut { .. } | Refusal::AnswerTimedOut { .. } => StatusCode::GATEWAY_TIMEOUT,
+            ProxyError::ConnectTimedOut { .. } | ProxyError::AnswerTimedOut { .. } => StatusCode::GATEWAY_TIMEOUT,
         }
     }
 
     pub fn code(&self) -> &'static str {
         match self {
-            Refusal::BadRequest(_) => "bad-request",
-            Refusal::MethodNotAllowed => "method-not-allowed",
-            Refusal::BrokenUpload => "broken-upload",
-            Refusal::NoSuchHost => "no-such-host",
-            Refusal::NoSuchPath => "no-such-path",
-            Refusal::NoInstance { .. } => "no-instance",
-            Refusal::ConnectFailed { .. } => "connect-failed",
-            Refusal::ConnectTimedOut { .. } => "connect-timed-out",
-            Refusal::NoAnswer { .. } => "no-answer",
-            Refusal::BadAnswer { .. } => "bad-answer",
-            Refusal::AnswerTimedOut { .. } => "answer-timed-out",
+            ProxyError::BadRequest(_) => "bad-request",
+            ProxyError::MethodNotAllowed => "method-not-allowed",
+            ProxyError::BrokenUpload => "broken-upload",
+            ProxyError::NoSuchHost => "no-such-host",
+            ProxyError::NoSuchPath => "no-such-path",
+            ProxyError::NoInstance { .. } => "no-instance",
+            ProxyError::ConnectFailed { .. } => "connect-failed",
+            ProxyError::ConnectTimedOut { .. } => "connect-timed-out",
+            ProxyError::NoAnswer { .. } => "no-answer",
+            ProxyError::BadAnswer { .. } => "bad-answer",
+            ProxyError::AnswerTimedOut { .. } => "answer-timed-out",
         }
     }
 
-    fn sentence(&self) -> String {
+    fn message(&self) -> String {
         match self {
-            Refusal::BadRequest(what) => (*what).to_owned(),
-            Refusal::MethodNotAllowed => "This method is not served here.".to_owned(),
-            Refusal::BrokenUpload => "The body of the request ended early or was malformed.".to_owned(),
-            Refusal::NoSuchHost => "No app is served under this host name.".to_owned(),
-            Refusal::NoSuchPath => "No route of this app takes this path.".to_owned(),
-            Refusal::NoInstance { component } => format!("Component {component} has no ready instance at the moment."),
-            Refusal::ConnectFailed { component, cause } => {
+            ProxyError::BadRequest(what) => (*what).to_owned(),
+            ProxyError::MethodNotAllowed => "This method is not served here.".to_owned(),
+            ProxyError::BrokenUpload => "The body of the request ended early or was malformed.".to_owned(),
+            ProxyError::NoSuchHost => "No app is served under this host name.".to_owned(),
+            ProxyError::NoSuchPath => "No route of this app takes this path.".to_owned(),
+            ProxyError::NoInstance { component } => {
+                format!("Component {component} has no ready instance at the moment.")
+            }
+            ProxyError::ConnectFailed { component, cause } => {
                 format!("Component {component} did not accept a connection ({cause}). Nothing was sent to it.")
             }
-            Refusal::ConnectTimedOut { component } => {
+            ProxyError::ConnectTimedOut { component } => {
                 format!("Component {component} did not accept a connection in time. Nothing was sent to it.")
             }
-            Refusal::NoAnswer { component, sent: Sent::Nothing } => {
+            ProxyError::NoAnswer { component, sent: SentAmount::Nothing } => {
                 format!("Component {component} closed the connection before anything was sent to it.")
             }
-            Refusal::NoAnswer { component, sent: Sent::Part } => format!(
+            ProxyError::NoAnswer { component, sent: SentAmount::Part } => format!(
                 "Component {component} closed the connection before the whole request was sent to it, and no answer \
                  arrived. If it sent one, closing with a part of the request unread destroyed it."
             ),
-            Refusal::NoAnswer { component, sent: Sent::All } => {
+            ProxyError::NoAnswer { component, sent: SentAmount::All } => {
                 format!("Component {component} closed the connection without an answer. It may have seen the request.")
             }
-            Refusal::BadAnswer { component } => {
+            ProxyError::BadAnswer { component } => {
                 format!("Component {component} gave an answer that is no valid HTTP. It may have seen the request.")
             }
-            Refusal::AnswerTimedOut { component } => {
+            ProxyError::AnswerTimedOut { component } => {
                 format!("Component {component} did not answer in time. It may have seen the request.")
             }
         }
     }
 
     /// `asked`: the request's headers, to tell a browser from a program.
-    pub fn response(&self, asked: Option<&HeaderValue>) -> Response<Answer> {
+    pub fn response(&self, asked: Option<&HeaderValue>) -> Response<ResponseBody> {
         let status = self.status();
         let html = asked.is_some_and(|accept| accept.to_str().is_ok_and(|accept| accept.contains("text/html")));
-        let sentence = self.sentence();
+        let message = self.message();
         let (kind, text) = if html {
-            ("text/html; charset=utf-8", page(status, &sentence, self.code()))
+            ("text/html; charset=utf-8", page(status, &message, self.code()))
         } else {
-            ("text/plain; charset=utf-8", format!("{status}: {sentence}\n"))
+            ("text/plain; charset=utf-8", format!("{status}: {message}\n"))
         };
-        let mut response = Response::new(Answer::own(Bytes::from(text)));
+        let mut response = Response::new(ResponseBody::generated(Bytes::from(text)));
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
@@ -141,17 +143,17 @@ impl Refusal {
     }
 }
 
-/// What the asker would like to read.
+/// What the requester would like to read.
 pub(crate) fn accepted(headers: &HeaderMap) -> Option<HeaderValue> {
     headers.get(ACCEPT).cloned()
 }
 
-fn page(status: StatusCode, sentence: &str, code: &str) -> String {
-    let sentence = escape(sentence);
+fn page(status: StatusCode, message: &str, code: &str) -> String {
+    let message = escape(message);
     format!(
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
          <title>{status}</title><style>body{{font:16px/1.5 system-ui,sans-serif;max-width:36em;margin:15vh auto;\
-         padding:0 1em;color-scheme:light dark}}small{{opacity:.6}}</style><h1>{status}</h1><p>{sentence}</p>\
+         padding:0 1em;color-scheme:light dark}}small{{opacity:.6}}</style><h1>{status}</h1><p>{message}</p>\
          <small>{code}</small></html>\n"
     )
 }
@@ -166,8 +168,8 @@ mod tests {
 
     #[test]
     fn a_page_names_the_component_and_cannot_be_injected_into() {
-        let refusal = Refusal::NoInstance { component: "<web>".to_owned() };
+        let refusal = ProxyError::NoInstance { component: "<web>".to_owned() };
         assert_eq!(refusal.status(), 503);
-        assert!(page(refusal.status(), &refusal.sentence(), refusal.code()).contains("&lt;web&gt;"));
+        assert!(page(refusal.status(), &refusal.message(), refusal.code()).contains("&lt;web&gt;"));
     }
 }

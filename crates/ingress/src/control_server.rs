@@ -22,21 +22,21 @@ use tokio::task::JoinSet;
 
 use crate::listeners::Listeners;
 use crate::protocol::{Listener, ListenerRefused, Message, PROTOCOL_VERSION, Request, RouteTable, Status};
+use crate::routing_state::RoutingState;
 use crate::snapshot::{self, Snapshot};
-use crate::steering::Steering;
 use crate::wire::{self, WireError};
 
-/// A reader of news that takes none for so long is disconnected.
+/// A reader of events that takes none for so long is disconnected.
 const WRITE_LIMIT: Duration = Duration::from_secs(10);
 /// Answers waiting for one connection.
-const ANSWERS_KEPT: usize = 64;
+const RESPONSE_BUFFER: usize = 64;
 
 /// What steers this process; shared by all control connections.
-pub(crate) struct Server {
-    pub steering: Arc<Steering>,
+pub(crate) struct ControlServer {
+    pub routing: Arc<RoutingState>,
     pub boot_id: String,
     pub snapshot_path: PathBuf,
-    pub front: Mutex<Front>,
+    pub config: Mutex<ActiveConfig>,
     /// Number of the connection in charge: the newest one that said hello. Only grows.
     pub in_charge: AtomicU64,
     /// Connections so far, over all sockets.
@@ -46,7 +46,7 @@ pub(crate) struct Server {
 }
 
 /// What is wanted and kept on disk. One change at a time.
-pub(crate) struct Front {
+pub(crate) struct ActiveConfig {
     pub listeners: Listeners,
     pub wanted: Vec<Listener>,
     pub table: RouteTable,
@@ -66,7 +66,7 @@ pub(crate) fn bind(path: &Path) -> io::Result<UnixListener> {
     Ok(socket)
 }
 
-impl Server {
+impl ControlServer {
     /// Serves control until this is dropped, and its connections with it.
     pub async fn serve(self: Arc<Self>, socket: UnixListener) {
         let mut connections = JoinSet::new();
@@ -92,9 +92,9 @@ impl Server {
 
     async fn connection(self: Arc<Self>, stream: UnixStream, number: u64) {
         let (read, write) = stream.into_split();
-        let (answers, waiting) = mpsc::channel(ANSWERS_KEPT);
-        let news = self.steering.news();
-        let writer = tokio::spawn(write_out(write, waiting, news));
+        let (answers, waiting) = mpsc::channel(RESPONSE_BUFFER);
+        let events = self.routing.events();
+        let writer = tokio::spawn(write_out(write, waiting, events));
         if let Err(error) = self.read_in(read, &answers, number).await {
             tracing::debug!(%error, "control connection ended");
         }
@@ -113,8 +113,8 @@ impl Server {
         loop {
             let (answer, last) = match wire::read::<Request>(&mut read).await {
                 Ok(request) => {
-                    let asker = Asker { number, stream: read.get_ref().as_ref() };
-                    (self.answer(request, &asker).await, false)
+                    let requester = Requester { number, stream: read.get_ref().as_ref() };
+                    (self.answer(request, &requester).await, false)
                 }
                 Err(WireError::Closed) => return Ok(()),
                 Err(error @ WireError::NotAMessage(_)) => (refused(error.to_string()), false),
@@ -127,15 +127,15 @@ impl Server {
         }
     }
 
-    async fn answer(&self, request: Request, asker: &Asker<'_>) -> Message {
+    async fn answer(&self, request: Request, requester: &Requester<'_>) -> Message {
         match request {
-            Request::Hello { protocol, listeners } => self.hello(protocol, listeners, asker).await,
-            Request::Status => Message::Status { status: self.status(&*self.front.lock().await) },
-            Request::SetTable { table } => self.set_table(table, asker).await,
-            Request::Shutdown { drain_seconds } => match self.refusal(asker) {
+            Request::Hello { protocol, listeners } => self.hello(protocol, listeners, requester).await,
+            Request::Status => Message::Status { status: self.status(&*self.config.lock().await) },
+            Request::SetTable { table } => self.set_table(table, requester).await,
+            Request::Shutdown { drain_seconds } => match self.refuse_unless_in_charge(requester) {
                 None => {
                     self.shutdown.send_replace(Some(Duration::from_secs(drain_seconds)));
-                    Message::Acknowledged { version: self.steering.table().version }
+                    Message::Acknowledged { version: self.routing.table().version }
                 }
                 Some(reason) => refused(reason),
             },
@@ -143,117 +143,117 @@ impl Server {
     }
 
     /// Why this connection may change nothing; `None` when it is in charge.
-    fn refusal(&self, asker: &Asker<'_>) -> Option<String> {
-        if asker.has_left() {
+    fn refuse_unless_in_charge(&self, requester: &Requester<'_>) -> Option<String> {
+        if requester.has_disconnected() {
             return Some("the controller has closed this connection".to_owned());
         }
-        let in_charge = self.in_charge.load(SeqCst) == asker.number;
+        let in_charge = self.in_charge.load(SeqCst) == requester.number;
         let reason = "this connection is not in charge: a newer one said hello, or this one never did";
         (!in_charge).then(|| reason.to_owned())
     }
 
-    async fn hello(&self, protocol: u32, wanted: Vec<Listener>, asker: &Asker<'_>) -> Message {
-        let mut front = self.front.lock().await;
-        if asker.has_left() || self.in_charge.load(SeqCst) > asker.number {
+    async fn hello(&self, protocol: u32, wanted: Vec<Listener>, requester: &Requester<'_>) -> Message {
+        let mut config = self.config.lock().await;
+        if requester.has_disconnected() || self.in_charge.load(SeqCst) > requester.number {
             return refused("this hello came late: a newer connection is in charge, or this one is closed".to_owned());
         }
-        self.in_charge.store(asker.number, SeqCst);
+        self.in_charge.store(requester.number, SeqCst);
         if protocol != PROTOCOL_VERSION {
             // Nothing is changed for a control that we do not understand; it reads our number and replaces us.
-            return self.welcome(&front, Vec::new());
+            return self.welcome(&config, Vec::new());
         }
-        let mut refused = front.listeners.want(&wanted).await;
+        let mut refused = config.listeners.apply(&wanted).await;
         // Kept on disk only when all could be had: a restarted ingress then opens what is really open now.
-        if refused.is_empty() && wanted != front.wanted {
-            let kept = std::mem::replace(&mut front.wanted, wanted);
-            if let Err(error) = self.save(&front).await {
+        if refused.is_empty() && wanted != config.wanted {
+            let kept = std::mem::replace(&mut config.wanted, wanted);
+            if let Err(error) = self.write_snapshot(&config).await {
                 tracing::warn!(%error, "snapshot not written; a restarted ingress would open the listeners of before");
-                front.wanted = kept;
+                config.wanted = kept;
             }
         }
         refused.sort_by(|one, other| one.listener.cmp(&other.listener));
-        self.welcome(&front, refused)
+        self.welcome(&config, refused)
     }
 
-    fn welcome(&self, front: &Front, refused: Vec<ListenerRefused>) -> Message {
-        let (status, table) = (self.status(front), front.table.clone());
+    fn welcome(&self, config: &ActiveConfig, refused: Vec<ListenerRefused>) -> Message {
+        let (status, table) = (self.status(config), config.table.clone());
         Message::Welcome { protocol: PROTOCOL_VERSION, status, refused, table }
     }
 
-    async fn set_table(&self, table: RouteTable, asker: &Asker<'_>) -> Message {
-        let mut front = self.front.lock().await;
+    async fn set_table(&self, table: RouteTable, requester: &Requester<'_>) -> Message {
+        let mut config = self.config.lock().await;
         // Under the lock: a newer connection may have said hello while this table waited for it.
-        if let Some(reason) = self.refusal(asker) {
+        if let Some(reason) = self.refuse_unless_in_charge(requester) {
             return refused(reason);
         }
-        let (version, current) = (table.version, front.table.version);
+        let (version, current) = (table.version, config.table.version);
         if version < current {
             return refused(format!("table {version} is older than table {current}, which stays in force"));
         }
-        front.table = table;
+        config.table = table;
         // A full disk must not keep a dead instance routed: the table counts all the same, and is saved later. Until then a
         // crash of this process would bring back the older one, for the moment until the controller sends its own.
-        self.save_in(&mut front).await;
-        self.steering.install(&front.table);
+        self.save_and_record(&mut config).await;
+        self.routing.install(&config.table);
         tracing::debug!(version, "table in force");
         Message::Acknowledged { version }
     }
 
     /// Writes the table in force to disk again, as after the directory was replaced.
-    pub async fn save_again(&self) {
-        self.save_in(&mut *self.front.lock().await).await;
+    pub async fn save(&self) {
+        self.save_and_record(&mut *self.config.lock().await).await;
     }
 
     /// Tries again what could not be written.
     pub async fn save_if_unsaved(&self) {
-        let mut front = self.front.lock().await;
-        if front.unsaved.is_some() {
-            self.save_in(&mut front).await;
+        let mut config = self.config.lock().await;
+        if config.unsaved.is_some() {
+            self.save_and_record(&mut config).await;
         }
     }
 
-    async fn save_in(&self, front: &mut Front) {
-        let unsaved = self.save(front).await.err();
+    async fn save_and_record(&self, config: &mut ActiveConfig) {
+        let unsaved = self.write_snapshot(config).await.err();
         let unsaved = unsaved.map(|error| format!("cannot write {}: {error}", self.snapshot_path.display()));
-        match (&front.unsaved, &unsaved) {
+        match (&config.unsaved, &unsaved) {
             (None, Some(why)) => tracing::warn!(why, "the routes in force are not on disk; trying again"),
             (Some(_), None) => tracing::info!("the routes in force are on disk again"),
             _ => {}
         }
-        front.unsaved = unsaved;
+        config.unsaved = unsaved;
     }
 
-    async fn save(&self, front: &Front) -> io::Result<()> {
-        let snapshot = Snapshot::new(front.wanted.clone(), front.table.clone());
+    async fn write_snapshot(&self, config: &ActiveConfig) -> io::Result<()> {
+        let snapshot = Snapshot::new(config.wanted.clone(), config.table.clone());
         let path = self.snapshot_path.clone();
         tokio::task::spawn_blocking(move || snapshot::save(&path, &snapshot)).await.map_err(io::Error::other)?
     }
 
-    fn status(&self, front: &Front) -> Status {
+    fn status(&self, config: &ActiveConfig) -> Status {
         Status {
             boot_id: self.boot_id.clone(),
             pid: std::process::id(),
-            version: self.steering.table().version,
-            listeners: front.listeners.list(),
-            refused: self.steering.table().refused.clone(),
-            unsaved: front.unsaved.clone(),
-            open: self.steering.open(),
-            counters: self.steering.counters(),
+            version: self.routing.table().version,
+            listeners: config.listeners.bound(),
+            refused: self.routing.table().refused.clone(),
+            unsaved: config.unsaved.clone(),
+            open: self.routing.open(),
+            counters: self.routing.counters(),
         }
     }
 }
 
 /// The connection that a request came from.
-struct Asker<'a> {
+struct Requester<'a> {
     /// Connections are numbered in the order in which they were made.
     number: u64,
     stream: &'a UnixStream,
 }
 
-impl Asker<'_> {
+impl Requester<'_> {
     /// The other side has closed the connection, so it waits for no answer. A request that is still unread hides that;
     /// then the next one shows it.
-    fn has_left(&self) -> bool {
+    fn has_disconnected(&self) -> bool {
         let mut next = [0_u8];
         let peeked = rustix::net::recv(self.stream, &mut next[..], RecvFlags::PEEK | RecvFlags::DONTWAIT);
         matches!(peeked, Ok((0, _)))
@@ -269,11 +269,11 @@ fn is_allowed(stream: &UnixStream) -> bool {
     stream.peer_cred().is_ok_and(|peer| peer.uid() == ours || peer.uid() == 0)
 }
 
-/// Answers in the order of their questions, news as they come.
+/// Answers in the order of their questions, events as they come.
 async fn write_out(
     mut to: OwnedWriteHalf,
     mut answers: mpsc::Receiver<Message>,
-    mut news: broadcast::Receiver<Message>,
+    mut events: broadcast::Receiver<Message>,
 ) {
     loop {
         let message = tokio::select! {
@@ -282,7 +282,7 @@ async fn write_out(
                 Some(answer) => answer,
                 None => return,
             },
-            item = news.recv() => match item {
+            item = events.recv() => match item {
                 Ok(item) => item,
                 // It missed some. Closing is honest: control connects again and reads the status.
                 Err(RecvError::Lagged(_) | RecvError::Closed) => return,
