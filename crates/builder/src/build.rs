@@ -11,10 +11,10 @@ use thiserror::Error;
 use tokio::sync::Mutex as AsyncMutex;
 
 use crate::bases;
-use crate::recipe::{Cache, Known, Recipe, identity};
+use crate::recipe::{Cache, KnownImage, Recipe, identity};
 
 /// What the caller remembers to have been built for an identity.
-pub type Remember = Box<dyn Fn(String) -> BoxFuture<'static, Option<Known>> + Send + Sync>;
+pub type ImageLookup = Box<dyn Fn(String) -> BoxFuture<'static, Option<KnownImage>> + Send + Sync>;
 
 /// Takes one line of a build's log.
 pub type LogSink = Arc<dyn Fn(&str) + Send + Sync>;
@@ -25,11 +25,11 @@ pub struct Builder {
     engine: Arc<dyn Engine>,
     source: Source,
     /// One build at a time for one identity, also across components: the second finds the first one's image.
-    under_way: Arc<Mutex<BTreeMap<String, Weak<Turn>>>>,
+    build_locks: Arc<Mutex<BTreeMap<String, Weak<BuildLock>>>>,
 }
 
 /// Whose turn it is to build an identity, and what the one before made.
-type Turn = AsyncMutex<Option<Known>>;
+type BuildLock = AsyncMutex<Option<KnownImage>>;
 
 /// An image that was had.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,7 +60,7 @@ pub enum BuildError {
 impl Builder {
     /// Builds on `engine` from `source`.
     pub fn new(engine: Arc<dyn Engine>, source: Source) -> Self {
-        Self { engine, source, under_way: Arc::default() }
+        Self { engine, source, build_locks: Arc::default() }
     }
 
     /// The source side, for addresses.
@@ -78,11 +78,11 @@ impl Builder {
     /// build stays behind.
     ///
     /// Errors: [`BuildError`]; the log has said more by then. A commit that is not to be had any more is one.
-    pub async fn have(
+    pub async fn ensure_image(
         &self,
         recipe: &Recipe,
         commit: &CommitId,
-        known: Remember,
+        lookup: ImageLookup,
         log: LogSink,
     ) -> Result<Built, BuildError> {
         let source_identity = self.source_identity(recipe, commit, &log).await?;
@@ -90,27 +90,27 @@ impl Builder {
             log(&describe(note));
         }
         let identity = identity(&source_identity, &recipe.args);
-        let turn = self.turn(&identity);
-        let mut made_meanwhile = turn.lock().await;
+        let build_lock = self.build_lock(&identity);
+        let mut built_meanwhile = build_lock.lock().await;
         // One that was made while this one waited for its turn is as fresh as could be asked for.
-        let candidate = match made_meanwhile.clone() {
+        let candidate = match built_meanwhile.clone() {
             Some(made) => Some(made),
-            None if recipe.cache == Cache::ReuseImage => known(identity.clone()).await,
+            None if recipe.cache == Cache::ReuseImage => lookup(identity.clone()).await,
             None => None,
         };
-        let built = |image: Known, built| Built {
+        let built = |image: KnownImage, built| Built {
             image: image.image,
             reference: image.reference,
             identity: identity.clone(),
             commit: commit.as_str().to_owned(),
             built,
         };
-        if let Some(found) = self.still_there(candidate).await? {
+        if let Some(found) = self.existing_image(candidate).await? {
             log(&format!("Nothing to build: {} was built from the same tree before", found.reference));
-            return Ok(built(self.as_ones_own(found, recipe, &identity).await?, false));
+            return Ok(built(self.tag_for_app(found, recipe, &identity).await?, false));
         }
         let made = self.build(recipe, commit, &source_identity, &identity, &log).await?;
-        *made_meanwhile = Some(made.clone());
+        *built_meanwhile = Some(made.clone());
         Ok(built(made, true))
     }
 
@@ -148,7 +148,7 @@ impl Builder {
         source_identity: &Identity,
         identity: &str,
         log: &LogSink,
-    ) -> Result<Known, BuildError> {
+    ) -> Result<KnownImage, BuildError> {
         if recipe.cache == Cache::Clear {
             self.pull_bases(&source_identity.dockerfile_text, &recipe.args, log).await;
         }
@@ -167,18 +167,18 @@ impl Builder {
         };
         log(&format!("Building {reference}{}", if spec.no_cache { " without the build cache" } else { "" }));
         // The engine can only say that the context broke; the reason is kept here.
-        let broke: Arc<Mutex<Option<SourceError>>> = Arc::default();
-        let keep = broke.clone();
+        let context_error: Arc<Mutex<Option<SourceError>>> = Arc::default();
+        let keep = context_error.clone();
         let stream = context.stream.map_err(move |error| {
             let shown = std::io::Error::other(error.to_string());
             *keep.lock().expect("nobody panics holding it") = Some(error);
             shown
         });
         let made = self.run(&spec, stream.boxed(), log).await;
-        match (made, broke.lock().expect("nobody panics holding it").take()) {
-            (Ok(image), _) => Ok(Known { image, reference }),
+        match (made, context_error.lock().expect("nobody panics holding it").take()) {
+            (Ok(image), _) => Ok(KnownImage { image, reference }),
             (Err(_), Some(cause)) => Err(cause.into()),
-            (Err(error), None) => Err(explained(error, &source_identity.dockerfile_text).into()),
+            (Err(error), None) => Err(explain_heredocs(error, &source_identity.dockerfile_text).into()),
         }
     }
 
@@ -189,7 +189,7 @@ impl Builder {
             match event {
                 BuildEvent::Log(line) => log(&line),
                 BuildEvent::Step { name, state } => {
-                    let name = on_one_line(&name);
+                    let name = single_line(&name);
                     match state {
                         BuildStepState::Started => log(&name),
                         BuildStepState::Cached => log(&format!("{name} (cached)")),
@@ -219,31 +219,31 @@ impl Builder {
         }
     }
 
-    async fn still_there(&self, known: Option<Known>) -> Result<Option<Known>, EngineError> {
-        let Some(known) = known else { return Ok(None) };
-        let here = self.engine.image(&known.image).await?;
-        Ok(here.is_some().then_some(known))
+    async fn existing_image(&self, lookup: Option<KnownImage>) -> Result<Option<KnownImage>, EngineError> {
+        let Some(lookup) = lookup else { return Ok(None) };
+        let here = self.engine.image(&lookup.image).await?;
+        Ok(here.is_some().then_some(lookup))
     }
 
     /// What another app has built gets a name among one's own, too: either may forget it without the other.
-    async fn as_ones_own(&self, found: Known, recipe: &Recipe, identity: &str) -> Result<Known, EngineError> {
+    async fn tag_for_app(&self, found: KnownImage, recipe: &Recipe, identity: &str) -> Result<KnownImage, EngineError> {
         if found.reference.split(':').next() == Some(&recipe.repository) {
             return Ok(found);
         }
         let reference = reference(recipe, identity);
         self.engine.tag(&found.image, &reference).await?;
-        Ok(Known { reference, ..found })
+        Ok(KnownImage { reference, ..found })
     }
 
-    fn turn(&self, identity: &str) -> Arc<Turn> {
-        let mut under_way = self.under_way.lock().expect("nobody panics holding it");
-        under_way.retain(|_, turn| turn.strong_count() > 0);
-        if let Some(turn) = under_way.get(identity).and_then(Weak::upgrade) {
-            return turn;
+    fn build_lock(&self, identity: &str) -> Arc<BuildLock> {
+        let mut build_locks = self.build_locks.lock().expect("nobody panics holding it");
+        build_locks.retain(|_, build_lock| build_lock.strong_count() > 0);
+        if let Some(build_lock) = build_locks.get(identity).and_then(Weak::upgrade) {
+            return build_lock;
         }
-        let turn = Arc::<Turn>::default();
-        under_way.insert(identity.to_owned(), Arc::downgrade(&turn));
-        turn
+        let build_lock = Arc::<BuildLock>::default();
+        build_locks.insert(identity.to_owned(), Arc::downgrade(&build_lock));
+        build_lock
     }
 }
 
@@ -253,12 +253,12 @@ fn reference(recipe: &Recipe, identity: &str) -> String {
 }
 
 /// The name of a step holds its arguments, which may have line ends.
-fn on_one_line(name: &str) -> String {
+fn single_line(name: &str) -> String {
     name.replace('\r', "\\r").replace('\n', "\\n")
 }
 
 /// An engine whose builder is older than here-documents takes their lines for instructions.
-fn explained(error: EngineError, dockerfile: &str) -> EngineError {
+fn explain_heredocs(error: EngineError, dockerfile: &str) -> EngineError {
     match error {
         EngineError::DockerfileInvalid { message }
             if message.contains("unknown instruction") && bases::has_heredocs(dockerfile) =>
@@ -284,7 +284,7 @@ mod tests {
 
     #[test]
     fn the_name_of_a_step_stays_on_one_line() {
-        assert_eq!(on_one_line("[2/2] RUN printf 'a\r\nb'"), "[2/2] RUN printf 'a\\r\\nb'");
+        assert_eq!(single_line("[2/2] RUN printf 'a\r\nb'"), "[2/2] RUN printf 'a\\r\\nb'");
     }
 
     #[test]
@@ -292,9 +292,9 @@ mod tests {
         let refused = || EngineError::DockerfileInvalid {
             message: "dockerfile parse error line 3: unknown instruction: SELECT".to_owned(),
         };
-        let with = explained(refused(), "FROM a\nRUN <<SQL cat > /x\nSELECT 1\nSQL\n").to_string();
+        let with = explain_heredocs(refused(), "FROM a\nRUN <<SQL cat > /x\nSELECT 1\nSQL\n").to_string();
         assert!(with.contains("# syntax=docker/dockerfile:1") && with.contains("Docker Engine 23"), "{with}");
-        let without = explained(refused(), "FROM a\nSELECT 1\n").to_string();
+        let without = explain_heredocs(refused(), "FROM a\nSELECT 1\n").to_string();
         assert!(!without.contains("syntax="), "{without}");
     }
 }

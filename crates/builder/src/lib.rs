@@ -12,5 +12,5 @@ mod bases;
 mod build;
 mod recipe;
 
-pub use build::{BuildError, Builder, Built, LogSink, Remember};
-pub use recipe::{Cache, Known, Recipe};
+pub use build::{BuildError, Builder, Built, ImageLookup, LogSink};
+pub use recipe::{Cache, KnownImage, Recipe};

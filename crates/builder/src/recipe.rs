@@ -39,7 +39,7 @@ pub enum Cache {
 
 /// An image that the caller remembers to have been built for an identity.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Known {
+pub struct KnownImage {
     /// The engine's id.
     pub image: String,
     /// The name it is kept under.

@@ -255,7 +255,8 @@ async fn load(store: &Store) -> Result<Vec<AppState>, StartError> {
 /// that could not be removed; what was removed before stays removed, and the call can be repeated.
 pub async fn uninstall(config: &Config, mut say: impl FnMut(String)) -> anyhow::Result<()> {
     let directory = open_directory(config)?;
-    if let Ok(control) = ingress::client::ControlClient::connect(&ingress::process::socket_path(directory.root())).await {
+    if let Ok(control) = ingress::client::ControlClient::connect(&ingress::process::socket_path(directory.root())).await
+    {
         // Only who is in charge may stop it; without listeners it takes no new connection meanwhile.
         match control.hello(Vec::new()).await {
             // One of another version understands a shutdown, too.

@@ -14,7 +14,7 @@ pub struct ContextPath(String);
 /// Why a path was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{path:?} is not a path inside the repository: {why}")]
-pub struct BadPath {
+pub struct InvalidPath {
     /// The refused path, shortened.
     pub path: String,
     /// The rule it breaks.
@@ -22,9 +22,9 @@ pub struct BadPath {
 }
 
 impl ContextPath {
-    /// Normalises `text`. Errors: [`BadPath`] for `..`, backslashes, control characters, and overlong paths.
-    pub fn parse(text: &str) -> Result<Self, BadPath> {
-        let refuse = |why| Err(BadPath { path: text.chars().take(120).collect(), why });
+    /// Normalises `text`. Errors: [`InvalidPath`] for `..`, backslashes, control characters, and overlong paths.
+    pub fn parse(text: &str) -> Result<Self, InvalidPath> {
+        let refuse = |why| Err(InvalidPath { path: text.chars().take(120).collect(), why });
         if text.len() > 4096 {
             return refuse("it is longer than 4096 bytes");
         }
@@ -77,8 +77,8 @@ impl fmt::Display for ContextPath {
 }
 
 impl TryFrom<String> for ContextPath {
-    type Error = BadPath;
-    fn try_from(text: String) -> Result<Self, BadPath> {
+    type Error = InvalidPath;
+    fn try_from(text: String) -> Result<Self, InvalidPath> {
         Self::parse(&text)
     }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use app_spec::split_port;
 use serde::{Deserialize, Serialize};
 
-use crate::repo_url::{Place, RepoUrl};
+use crate::repo_url::{RepoLocation, RepoUrl};
 
 /// A text that never shows in `Debug`, logs or errors.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,11 +68,11 @@ pub(crate) struct Endpoint {
 impl Endpoint {
     /// The endpoint of a repository's address; none for ssh and local ones.
     pub(crate) fn of_repo(repo: &RepoUrl) -> Option<Self> {
-        match repo.place() {
-            Place::Http { secure, host, port } => {
+        match repo.location() {
+            RepoLocation::Http { secure, host, port } => {
                 Some(Self { secure: *secure, host: host.clone(), port: port.unwrap_or(if *secure { 443 } else { 80 }) })
             }
-            Place::Ssh { .. } | Place::Local { .. } => None,
+            RepoLocation::Ssh { .. } | RepoLocation::Local { .. } => None,
         }
     }
 

@@ -12,7 +12,7 @@ pub struct Dockerignore {
 /// A line that Docker refuses as well.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {pattern:?} is not a valid pattern")]
-pub struct BadPattern {
+pub struct InvalidPattern {
     /// The line, counted from 1.
     pub line: usize,
     /// The pattern as written.
@@ -21,7 +21,7 @@ pub struct BadPattern {
 
 #[derive(Clone, Debug)]
 struct Pattern {
-    takes_back: bool,
+    negated: bool,
     tokens: Vec<Token>,
 }
 
@@ -49,8 +49,8 @@ enum Token {
 pub(crate) struct Matches(Vec<bool>);
 
 impl Dockerignore {
-    /// Parses the file's text. Errors: [`BadPattern`] for a lone `!` and for brackets that do not close.
-    pub fn parse(text: &str) -> Result<Self, BadPattern> {
+    /// Parses the file's text. Errors: [`InvalidPattern`] for a lone `!` and for brackets that do not close.
+    pub fn parse(text: &str) -> Result<Self, InvalidPattern> {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let mut patterns = Vec::new();
         for (index, line) in text.lines().enumerate() {
@@ -58,7 +58,7 @@ impl Dockerignore {
             if line.starts_with('#') || line.trim().is_empty() {
                 continue;
             }
-            let bad = || BadPattern { line: index + 1, pattern: line.trim().to_owned() };
+            let bad = || InvalidPattern { line: index + 1, pattern: line.trim().to_owned() };
             patterns.push(Pattern::parse(line.trim()).ok_or_else(bad)?);
         }
         Ok(Self { patterns })
@@ -74,8 +74,8 @@ impl Dockerignore {
     }
 
     /// Whether some pattern takes files back, so that an excluded directory must be looked into nevertheless.
-    pub(crate) fn takes_back(&self) -> bool {
-        self.patterns.iter().any(|pattern| pattern.takes_back)
+    pub(crate) fn has_negations(&self) -> bool {
+        self.patterns.iter().any(|pattern| pattern.negated)
     }
 
     /// The state above the context's own entries.
@@ -92,20 +92,20 @@ impl Dockerignore {
     /// The verdict for a state: the last pattern that matches wins.
     pub(crate) fn decides(&self, matches: &Matches) -> bool {
         let last = self.patterns.iter().zip(&matches.0).rev().find(|(_, matched)| **matched);
-        last.is_some_and(|(pattern, _)| !pattern.takes_back)
+        last.is_some_and(|(pattern, _)| !pattern.negated)
     }
 }
 
 impl Pattern {
     fn parse(line: &str) -> Option<Self> {
-        let (takes_back, body) = match line.strip_prefix('!') {
+        let (negated, body) = match line.strip_prefix('!') {
             Some(rest) => (true, rest.trim()),
             None => (false, line),
         };
         if body.is_empty() {
             return None;
         }
-        Some(Self { takes_back, tokens: tokens(&clean(body))? })
+        Some(Self { negated, tokens: tokens(&clean(body))? })
     }
 
     /// Runs all possible readings of the pattern side by side, so that no pattern takes more than

@@ -49,8 +49,8 @@ pub enum SourceError {
     #[error("{repo} was not done within {seconds} s")]
     Deadline { repo: String, seconds: u64 },
     /// No such branch.
-    #[error("branch \"{branch}\" does not exist in {repo}{}{}", has(have, *more), instead(*names))]
-    BranchMissing { branch: String, repo: String, have: Vec<String>, more: usize, names: Named },
+    #[error("branch \"{branch}\" does not exist in {repo}{}{}", has(have, *more), instead(*name_kind))]
+    BranchMissing { branch: String, repo: String, have: Vec<String>, more: usize, name_kind: NameKind },
     /// No such tag.
     #[error("tag \"{tag}\" does not exist in {repo}{}", has(have, *more))]
     TagMissing { tag: String, repo: String, have: Vec<String>, more: usize },
@@ -135,7 +135,7 @@ impl SourceError {
 
 /// What a name that is no branch does stand for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Named {
+pub enum NameKind {
     /// Nothing that is known.
     #[default]
     Nothing,
@@ -145,11 +145,15 @@ pub enum Named {
     Commit,
 }
 
-fn instead(names: Named) -> &'static str {
-    match names {
-        Named::Nothing => "",
-        Named::Tag => ". There is a tag of that name, but a spec names a branch: make a branch that begins at the tag",
-        Named::Commit => ". It looks like a commit, but a spec names a branch: make a branch that begins at the commit",
+fn instead(name_kind: NameKind) -> &'static str {
+    match name_kind {
+        NameKind::Nothing => "",
+        NameKind::Tag => {
+            ". There is a tag of that name, but a spec names a branch: make a branch that begins at the tag"
+        }
+        NameKind::Commit => {
+            ". It looks like a commit, but a spec names a branch: make a branch that begins at the commit"
+        }
     }
 }
 

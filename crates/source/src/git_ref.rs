@@ -20,13 +20,13 @@ pub enum GitRef {
 }
 
 impl GitRef {
-    /// A branch by its short name. Errors: [`BadRef`] when git would not accept the name.
-    pub fn branch(name: &str) -> Result<Self, BadRef> {
+    /// A branch by its short name. Errors: [`InvalidRef`] when git would not accept the name.
+    pub fn branch(name: &str) -> Result<Self, InvalidRef> {
         RefName::parse(name).map(Self::Branch)
     }
 
-    /// A tag by its short name. Errors: [`BadRef`] when git would not accept the name.
-    pub fn tag(name: &str) -> Result<Self, BadRef> {
+    /// A tag by its short name. Errors: [`InvalidRef`] when git would not accept the name.
+    pub fn tag(name: &str) -> Result<Self, InvalidRef> {
         RefName::parse(name).map(Self::Tag)
     }
 }
@@ -44,7 +44,7 @@ impl fmt::Display for GitRef {
 
 /// Why a branch, tag or id was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BadRef {
+pub enum InvalidRef {
     /// Not a name git accepts.
     #[error("{name:?} is not a branch or tag name: {why}")]
     Name {
@@ -67,10 +67,10 @@ pub enum BadRef {
 pub struct RefName(String);
 
 impl RefName {
-    fn parse(name: &str) -> Result<Self, BadRef> {
+    fn parse(name: &str) -> Result<Self, InvalidRef> {
         match broken_rule(name) {
             None => Ok(Self(name.to_owned())),
-            Some(why) => Err(BadRef::Name { name: name.chars().take(80).collect(), why }),
+            Some(why) => Err(InvalidRef::Name { name: name.chars().take(80).collect(), why }),
         }
     }
 
@@ -109,8 +109,8 @@ impl fmt::Display for RefName {
 }
 
 impl TryFrom<String> for RefName {
-    type Error = BadRef;
-    fn try_from(name: String) -> Result<Self, BadRef> {
+    type Error = InvalidRef;
+    fn try_from(name: String) -> Result<Self, InvalidRef> {
         Self::parse(&name)
     }
 }
@@ -129,12 +129,12 @@ macro_rules! object_id {
         pub struct $name(String);
 
         impl $name {
-            /// Accepts exactly 40 hexadecimal digits; keeps them in lower case. Errors: [`BadRef::Id`].
-            pub fn parse(text: &str) -> Result<Self, BadRef> {
+            /// Accepts exactly 40 hexadecimal digits; keeps them in lower case. Errors: [`InvalidRef::Id`].
+            pub fn parse(text: &str) -> Result<Self, InvalidRef> {
                 if text.len() == 40 && text.bytes().all(|b| b.is_ascii_hexdigit()) {
                     return Ok(Self(text.to_ascii_lowercase()));
                 }
-                Err(BadRef::Id { text: text.chars().take(80).collect() })
+                Err(InvalidRef::Id { text: text.chars().take(80).collect() })
             }
 
             /// All 40 digits.
@@ -155,8 +155,8 @@ macro_rules! object_id {
         }
 
         impl TryFrom<String> for $name {
-            type Error = BadRef;
-            fn try_from(text: String) -> Result<Self, BadRef> {
+            type Error = InvalidRef;
+            fn try_from(text: String) -> Result<Self, InvalidRef> {
                 Self::parse(&text)
             }
         }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::context_path::{BadPath, ContextPath};
+use crate::context_path::{ContextPath, InvalidPath};
 use crate::git_ref::{CommitId, TreeId};
 
 /// The name inside the context of a Dockerfile that does not lie in it.
@@ -49,8 +49,8 @@ pub enum DockerfileChoice {
 }
 
 impl Selection {
-    /// From `source_dir` and `dockerfile_path` as a spec has them. Errors: [`BadPath`].
-    pub fn parse(source_dir: Option<&str>, dockerfile_path: Option<&str>) -> Result<Self, BadPath> {
+    /// From `source_dir` and `dockerfile_path` as a spec has them. Errors: [`InvalidPath`].
+    pub fn parse(source_dir: Option<&str>, dockerfile_path: Option<&str>) -> Result<Self, InvalidPath> {
         let source_dir = ContextPath::parse(source_dir.unwrap_or_default())?;
         let dockerfile = match dockerfile_path.filter(|path| !path.is_empty()) {
             None => DockerfileChoice::Default,

@@ -10,7 +10,6 @@
 //! a local repository outside the directories the operator named, and never fetches from this host or its local link
 //! unless the operator said so.
 
-mod child;
 mod context_path;
 mod credentials;
 mod dockerignore;
@@ -23,13 +22,14 @@ mod protocol;
 mod repo_url;
 mod source;
 mod worker;
+mod worker_process;
 
-pub use context_path::{BadPath, ContextPath};
+pub use context_path::{ContextPath, InvalidPath};
 pub use credentials::{Credentials, KnownHost, Secret};
-pub use dockerignore::{BadPattern, Dockerignore};
+pub use dockerignore::{Dockerignore, InvalidPattern};
 pub use egress::SpecialNetwork;
-pub use error::{Named, SourceError};
-pub use git_ref::{BadRef, CommitId, GitRef, RefName, TreeId};
+pub use error::{NameKind, SourceError};
+pub use git_ref::{CommitId, GitRef, InvalidRef, RefName, TreeId};
 pub use identity::{Directory, DockerfileChoice, Identity, Note, RESERVED_DOCKERFILE, Resolved, Selection};
 pub use limits::Limits;
 pub use protocol::FetchProgress;

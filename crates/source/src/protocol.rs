@@ -73,7 +73,7 @@ pub enum FetchProgress {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub(crate) enum Kind {
+pub(crate) enum FrameKind {
     Progress = b'P',
     Note = b'N',
     Opened = b'O',
@@ -84,7 +84,7 @@ pub(crate) enum Kind {
     Failed = b'F',
 }
 
-impl Kind {
+impl FrameKind {
     fn of(byte: u8) -> Option<Self> {
         let all = [Self::Progress, Self::Note, Self::Opened, Self::Tar, Self::Report, Self::End, Self::Failed];
         all.into_iter().find(|kind| *kind as u8 == byte)
@@ -92,7 +92,7 @@ impl Kind {
 }
 
 /// Writes one frame and flushes it.
-pub(crate) fn write_frame(out: &mut impl Write, kind: Kind, payload: &[u8]) -> io::Result<()> {
+pub(crate) fn write_frame(out: &mut impl Write, kind: FrameKind, payload: &[u8]) -> io::Result<()> {
     let len = u32::try_from(payload.len()).ok().filter(|len| *len <= MAX_PAYLOAD);
     let len = len.ok_or_else(|| io::Error::other("the answer is too long for one frame"))?;
     out.write_all(&[kind as u8])?;
@@ -102,14 +102,14 @@ pub(crate) fn write_frame(out: &mut impl Write, kind: Kind, payload: &[u8]) -> i
 }
 
 /// Reads a frame's 5 leading bytes. None: not ours.
-pub(crate) fn parse_head(head: [u8; 5]) -> Option<(Kind, u32)> {
+pub(crate) fn parse_head(head: [u8; 5]) -> Option<(FrameKind, u32)> {
     let [kind, a, b, c, d] = head;
     let len = u32::from_be_bytes([a, b, c, d]);
-    Kind::of(kind).filter(|_| len <= MAX_PAYLOAD).map(|kind| (kind, len))
+    FrameKind::of(kind).filter(|_| len <= MAX_PAYLOAD).map(|kind| (kind, len))
 }
 
 /// Text from a repository or server, for people: no control or direction-changing characters, at most `max` characters.
-pub(crate) fn sanitised(text: &str, max: usize) -> String {
+pub(crate) fn sanitize(text: &str, max: usize) -> String {
     let direction =
         |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{61c}');
     text.trim().chars().filter(|c| !c.is_control() && !direction(*c)).take(max).collect()
@@ -123,8 +123,8 @@ mod tests {
     #[test]
     fn a_frame_comes_back_as_it_was_written() {
         let mut out = Vec::new();
-        write_frame(&mut out, Kind::Tar, b"abc").unwrap();
-        assert_eq!(parse_head(out[..5].try_into().unwrap()), Some((Kind::Tar, 3)));
+        write_frame(&mut out, FrameKind::Tar, b"abc").unwrap();
+        assert_eq!(parse_head(out[..5].try_into().unwrap()), Some((FrameKind::Tar, 3)));
         assert_eq!(&out[5..], b"abc");
     }
 
@@ -136,7 +136,7 @@ mod tests {
 
     #[test]
     fn a_message_cannot_steer_a_terminal() {
-        assert_eq!(sanitised("\u{1b}[31mred\u{202e}\r", 200), "[31mred");
-        assert_eq!(sanitised(&"x".repeat(500), 200).len(), 200);
+        assert_eq!(sanitize("\u{1b}[31mred\u{202e}\r", 200), "[31mred");
+        assert_eq!(sanitize(&"x".repeat(500), 200).len(), 200);
     }
 }

@@ -26,11 +26,11 @@ pub struct UrlRules {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct RepoUrl {
     text: String,
-    place: Place,
+    location: RepoLocation,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Place {
+pub(crate) enum RepoLocation {
     Http { secure: bool, host: String, port: Option<u16> },
     Ssh { user: Option<String>, host: String, port: u16 },
     Local { path: PathBuf },
@@ -72,15 +72,15 @@ impl RepoUrl {
     /// Parses an address and checks it against the rules. For a local path this looks at the file system: the path is
     /// resolved, links included, before it is compared with the allowed directories.
     pub fn parse(text: &str, rules: &UrlRules) -> Result<Self, RepoUrlError> {
-        let place = match RepoAddress::parse(text)? {
+        let location = match RepoAddress::parse(text)? {
             RepoAddress::Http { secure: false, host, .. } if !rules.allow_http => {
                 return Err(RepoUrlError::PlainHttp { host });
             }
-            RepoAddress::Http { secure, host, port } => Place::Http { secure, host, port },
-            RepoAddress::Ssh { user, host, port } => Place::Ssh { user, host, port },
+            RepoAddress::Http { secure, host, port } => RepoLocation::Http { secure, host, port },
+            RepoAddress::Ssh { user, host, port } => RepoLocation::Ssh { user, host, port },
             RepoAddress::Local { path } => return local(&path, rules),
         };
-        Ok(Self { text: text.to_owned(), place })
+        Ok(Self { text: text.to_owned(), location })
     }
 
     /// The address as it was written, or the resolved path of a local repository.
@@ -90,11 +90,11 @@ impl RepoUrl {
 
     /// Whether this is a directory on this machine.
     pub fn is_local(&self) -> bool {
-        matches!(self.place, Place::Local { .. })
+        matches!(self.location, RepoLocation::Local { .. })
     }
 
-    pub(crate) fn place(&self) -> &Place {
-        &self.place
+    pub(crate) fn location(&self) -> &RepoLocation {
+        &self.location
     }
 }
 
@@ -112,7 +112,7 @@ fn local(path: &str, rules: &UrlRules) -> Result<RepoUrl, RepoUrlError> {
         return Err(RepoUrlError::OutsideLocalSources { path: resolved.display().to_string(), suggestion });
     }
     let text = resolved.to_str().ok_or_else(|| unreadable("its name is not UTF-8".to_owned()))?.to_owned();
-    Ok(RepoUrl { text, place: Place::Local { path: resolved } })
+    Ok(RepoUrl { text, location: RepoLocation::Local { path: resolved } })
 }
 
 /// Whether a path without links lies in one of `directories`, which may have some.

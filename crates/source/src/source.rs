@@ -9,7 +9,6 @@ use futures::{Stream, stream};
 use tokio::time::Instant;
 use tracing::debug;
 
-use crate::child::{Worker, decode};
 use crate::context_path::ContextPath;
 use crate::credentials::{Credentials, KnownHost};
 use crate::egress::SpecialNetwork;
@@ -17,9 +16,10 @@ use crate::error::SourceError;
 use crate::git_ref::{CommitId, GitRef};
 use crate::identity::{Directory, Identity, Note, Resolved, Selection};
 use crate::limits::Limits;
-use crate::protocol::{Action, FetchProgress, Kind, Opened, Request};
+use crate::protocol::{Action, FetchProgress, FrameKind, Opened, Request};
 use crate::repo_url::{RepoUrl, RepoUrlError, UrlRules};
 use crate::worker::mirror;
+use crate::worker_process::{WorkerProcess, decode};
 
 /// How to start workers, where mirrors lie and what is allowed.
 #[derive(Clone, Debug)]
@@ -111,8 +111,8 @@ impl Source {
         let mut worker = self.start(repo, action, options.deadline).await?;
         loop {
             match worker.next().await? {
-                (Kind::Progress, payload) => progress(decode(&payload)?),
-                (Kind::Report, payload) => return decode(&payload),
+                (FrameKind::Progress, payload) => progress(decode(&payload)?),
+                (FrameKind::Report, payload) => return decode(&payload),
                 (kind, _) => return Err(unexpected(kind)),
             }
         }
@@ -154,7 +154,7 @@ impl Source {
         let action = Action::Context { commit: commit.clone(), selection: selection.clone() };
         let mut worker = self.start(repo, action, None).await?;
         let opened: Opened = match worker.next().await? {
-            (Kind::Opened, payload) => decode(&payload)?,
+            (FrameKind::Opened, payload) => decode(&payload)?,
             (kind, _) => return Err(unexpected(kind)),
         };
         let tar = stream::unfold(Some((worker, on_note, 0)), |state| async {
@@ -182,12 +182,17 @@ impl Source {
     async fn report<T: serde::de::DeserializeOwned>(&self, repo: &RepoUrl, action: Action) -> Result<T, SourceError> {
         let mut worker = self.start(repo, action, None).await?;
         match worker.next().await? {
-            (Kind::Report, payload) => decode(&payload),
+            (FrameKind::Report, payload) => decode(&payload),
             (kind, _) => Err(unexpected(kind)),
         }
     }
 
-    async fn start(&self, repo: &RepoUrl, action: Action, deadline: Option<Instant>) -> Result<Worker, SourceError> {
+    async fn start(
+        &self,
+        repo: &RepoUrl,
+        action: Action,
+        deadline: Option<Instant>,
+    ) -> Result<WorkerProcess, SourceError> {
         // The address may be older than the settings, or come from another installation's rules.
         let repo = self.repo_url(repo.as_str()).map_err(|error| SourceError::Address(error.to_string()))?;
         let latest = Instant::now() + self.settings.limits.total;
@@ -199,7 +204,7 @@ impl Source {
             action,
         };
         debug!(%repo, "source worker starts");
-        Worker::start(&self.settings, &request, deadline.map_or(latest, |wanted| wanted.min(latest))).await
+        WorkerProcess::start(&self.settings, &request, deadline.map_or(latest, |wanted| wanted.min(latest))).await
     }
 
     fn rules(&self) -> UrlRules {
@@ -213,22 +218,22 @@ impl Source {
 
 /// The next piece of a tar that has `sent` bytes behind it; none at its true end.
 async fn next_chunk(
-    worker: &mut Worker,
+    worker: &mut WorkerProcess,
     on_note: &mut impl FnMut(Note),
     sent: u64,
 ) -> Result<Option<Bytes>, SourceError> {
     loop {
         match worker.next().await? {
-            (Kind::Tar, chunk) => return Ok(Some(chunk)),
-            (Kind::Note, payload) => on_note(decode(&payload)?),
-            (Kind::End, payload) if payload[..] == sent.to_be_bytes() => return Ok(None),
-            (Kind::Progress, _) => {}
+            (FrameKind::Tar, chunk) => return Ok(Some(chunk)),
+            (FrameKind::Note, payload) => on_note(decode(&payload)?),
+            (FrameKind::End, payload) if payload[..] == sent.to_be_bytes() => return Ok(None),
+            (FrameKind::Progress, _) => {}
             (kind, _) => return Err(unexpected(kind)),
         }
     }
 }
 
-fn unexpected(kind: Kind) -> SourceError {
+fn unexpected(kind: FrameKind) -> SourceError {
     SourceError::Worker { why: format!("it answered with an unexpected {kind:?} frame") }
 }
 

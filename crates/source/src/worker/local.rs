@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 use git2::{ErrorCode, Repository, RepositoryOpenFlags, StatusOptions};
 
 use crate::error::SourceError;
-use crate::protocol::sanitised;
+use crate::protocol::sanitize;
 use crate::repo_url::{UrlRules, is_inside};
 
 /// What git2 reads of a repository. Links in other places, such as hooks, lead to nothing that is read.
-const READ: [&str; 8] = ["HEAD", "config", "packed-refs", "refs", "objects", "info", "shallow", "index"];
+const READ_PATHS: [&str; 8] = ["HEAD", "config", "packed-refs", "refs", "objects", "info", "shallow", "index"];
 
 /// Opens the repository at `path`, which may be bare or a work tree's root.
 pub(super) fn open(path: &Path, rules: &UrlRules) -> Result<Repository, SourceError> {
@@ -21,13 +21,13 @@ pub(super) fn open(path: &Path, rules: &UrlRules) -> Result<Repository, SourceEr
     if let Some(directory) = git_directory(path).filter(|it| !is_inside(it, &rules.local_sources)) {
         return Err(leads_outside(path, &directory));
     }
-    if let Some(place) = denied(path, &rules.local_sources) {
+    if let Some(place) = find_denied(path, &rules.local_sources) {
         return Err(unreadable(path, &format!("permission denied for {}", place.display())));
     }
     let nowhere: [&Path; 0] = [];
-    let repo =
-        Repository::open_ext(path, RepositoryOpenFlags::NO_SEARCH, nowhere).map_err(|error| refused(path, &error))?;
-    match outside(&[repo.path(), repo.commondir()], &rules.local_sources) {
+    let repo = Repository::open_ext(path, RepositoryOpenFlags::NO_SEARCH, nowhere)
+        .map_err(|error| open_error(path, &error))?;
+    match find_outside(&[repo.path(), repo.commondir()], &rules.local_sources) {
         Ok(None) => Ok(repo),
         Ok(Some(outside)) => Err(leads_outside(path, &outside)),
         Err(error) => Err(unreadable(path, &plain(&error))),
@@ -58,11 +58,11 @@ fn leads_outside(path: &Path, outside: &Path) -> SourceError {
 }
 
 /// The first place outside the allowed directories that the repository is read from, if there is one.
-fn outside(git_directories: &[&Path], allowed: &[PathBuf]) -> io::Result<Option<PathBuf>> {
+fn find_outside(git_directories: &[&Path], allowed: &[PathBuf]) -> io::Result<Option<PathBuf>> {
     let mut waiting: Vec<PathBuf> = git_directories.iter().map(|it| it.to_path_buf()).collect();
     let mut object_directories = Vec::new();
     for directory in git_directories {
-        waiting.extend(READ.iter().map(|name| directory.join(name)));
+        waiting.extend(READ_PATHS.iter().map(|name| directory.join(name)));
         object_directories.push(directory.join("objects"));
     }
     let mut seen = BTreeSet::new();
@@ -124,7 +124,7 @@ fn alternates(objects: &Path) -> io::Result<Vec<PathBuf>> {
 }
 
 /// Why git2 could not open it.
-fn refused(path: &Path, error: &git2::Error) -> SourceError {
+fn open_error(path: &Path, error: &git2::Error) -> SourceError {
     let text = error.message().to_ascii_lowercase();
     let unsupported =
         |format: &str| SourceError::UnsupportedFormat { path: path.display().to_string(), format: format.to_owned() };
@@ -138,7 +138,7 @@ fn refused(path: &Path, error: &git2::Error) -> SourceError {
 
 /// The first part of the repository that is there and may not be read. git2 takes some of them for missing. What leads out
 /// of the allowed directories is not for this to tell.
-fn denied(path: &Path, allowed: &[PathBuf]) -> Option<PathBuf> {
+fn find_denied(path: &Path, allowed: &[PathBuf]) -> Option<PathBuf> {
     const PARTS: [&str; 4] = ["HEAD", "config", "refs", "objects"];
     let below = |directory: PathBuf| PARTS.map(|part| directory.join(part));
     let git_directory = path.join(".git");
@@ -156,7 +156,7 @@ fn is_denied(place: &Path, allowed: &[PathBuf]) -> bool {
 }
 
 fn unreadable(path: &Path, why: &str) -> SourceError {
-    SourceError::LocalUnreadable { path: path.display().to_string(), why: sanitised(why, 300) }
+    SourceError::LocalUnreadable { path: path.display().to_string(), why: sanitize(why, 300) }
 }
 
 fn plain(error: &io::Error) -> String {

@@ -13,7 +13,7 @@ use git2::Repository;
 use rustix::fs::{FlockOperation, flock};
 use sha2::{Digest, Sha256};
 
-use super::failure::{damaged, disk, git_disk};
+use super::errors::{damaged, disk, git_disk};
 use crate::error::SourceError;
 use crate::git_ref::CommitId;
 use crate::repo_url::RepoUrl;
@@ -22,7 +22,7 @@ use crate::repo_url::RepoUrl;
 const MARKER: &str = "boatyard-mirror";
 
 /// The right to change one mirror. It ends with this value, or with the process.
-pub(super) struct Locked {
+pub(super) struct LockedMirror {
     path: PathBuf,
     _lock: File,
 }
@@ -32,46 +32,46 @@ pub(super) fn lock(
     mirrors: &Path,
     repo: &RepoUrl,
     mut waiting: impl FnMut() -> Result<(), SourceError>,
-) -> Result<Locked, SourceError> {
+) -> Result<LockedMirror, SourceError> {
     let doing = || format!("use the directory for mirrors, {}", mirrors.display());
-    make_directory(mirrors)?;
+    create_directory(mirrors)?;
     let path = path_of(mirrors, repo);
     let lock = lock_file(&path).map_err(|error| disk(doing(), &error))?;
-    let mut told = None;
+    let mut last_report = None;
     loop {
         match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => return Ok(Locked { path, _lock: lock }),
+            Ok(()) => return Ok(LockedMirror { path, _lock: lock }),
             Err(rustix::io::Errno::WOULDBLOCK | rustix::io::Errno::INTR) => {}
             Err(error) => return Err(disk(doing(), &error.into())),
         }
-        if told.is_none_or(|at: Instant| at.elapsed() > Duration::from_secs(1)) {
+        if last_report.is_none_or(|at: Instant| at.elapsed() > Duration::from_secs(1)) {
             waiting()?;
-            told = Some(Instant::now());
+            last_report = Some(Instant::now());
         }
         thread::sleep(Duration::from_millis(20));
     }
 }
 
 /// Makes the directory that mirrors lie in.
-pub(super) fn make_directory(mirrors: &Path) -> Result<(), SourceError> {
+pub(super) fn create_directory(mirrors: &Path) -> Result<(), SourceError> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(mirrors);
     made.map_err(|error| disk(format!("use the directory for mirrors, {}", mirrors.display()), &error))
 }
 
-impl Locked {
+impl LockedMirror {
     /// Opens the mirror, making it first if it is not there or not whole.
-    pub(super) fn open_or_make(&self) -> Result<Repository, SourceError> {
+    pub(super) fn open_or_create(&self) -> Result<Repository, SourceError> {
         if self.path.join(MARKER).is_file() {
             remove_leftovers(&self.path);
             if let Ok(repo) = Repository::open_bare(&self.path) {
                 return Ok(repo);
             }
         }
-        self.make_anew()
+        self.recreate()
     }
 
     /// Throws the mirror away and makes an empty one.
-    pub(super) fn make_anew(&self) -> Result<Repository, SourceError> {
+    pub(super) fn recreate(&self) -> Result<Repository, SourceError> {
         let doing = || format!("make the mirror {}", self.path.display());
         match fs::remove_dir_all(&self.path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(disk(doing(), &error)),
@@ -87,7 +87,7 @@ impl Locked {
     }
 
     /// From now on the mirror counts as not whole: the next fetch makes it again.
-    pub(super) fn distrust(&self) {
+    pub(super) fn invalidate(&self) {
         let _ = fs::remove_file(self.path.join(MARKER));
     }
 }
@@ -165,15 +165,15 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let url = repo("https://example.com/a");
         let locked = lock(dir.path(), &url, || Ok(())).unwrap();
-        locked.open_or_make().unwrap();
+        locked.open_or_create().unwrap();
         fs::write(locked.path.join("stray"), "").unwrap();
-        locked.open_or_make().unwrap();
+        locked.open_or_create().unwrap();
         assert!(locked.path.join("stray").exists(), "a whole mirror is kept");
 
-        locked.distrust();
+        locked.invalidate();
         let commit = CommitId::parse(&"a".repeat(40)).unwrap();
         assert!(matches!(open_to_read(dir.path(), &url, &commit), Err(SourceError::NotFetched { .. })));
-        locked.open_or_make().unwrap();
+        locked.open_or_create().unwrap();
         assert!(!locked.path.join("stray").exists(), "half a mirror is not");
         assert!(open_to_read(dir.path(), &url, &commit).is_ok());
     }
@@ -182,13 +182,13 @@ mod tests {
     fn leftovers_of_a_killed_fetch_do_not_block_the_next() {
         let dir = tempfile::tempdir().unwrap();
         let locked = lock(dir.path(), &repo("https://example.com/a"), || Ok(())).unwrap();
-        locked.open_or_make().unwrap();
+        locked.open_or_create().unwrap();
         let leftovers = ["FETCH_HEAD.lock", "shallow.lock", "objects/pack/pack_abc123"];
         for name in leftovers {
             fs::write(locked.path.join(name), "").unwrap();
         }
         fs::write(locked.path.join("objects/pack/pack-1.idx"), "").unwrap();
-        locked.open_or_make().unwrap();
+        locked.open_or_create().unwrap();
         assert!(leftovers.iter().all(|name| !locked.path.join(name).exists()));
         assert!(locked.path.join("objects/pack/pack-1.idx").exists());
     }
@@ -209,7 +209,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let make = |url: &str| {
             let locked = lock(dir.path(), &repo(url), || Ok(())).unwrap();
-            locked.open_or_make().unwrap();
+            locked.open_or_create().unwrap();
             locked
         };
         let kept = make("https://example.com/kept").path.clone();

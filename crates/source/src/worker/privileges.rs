@@ -44,7 +44,7 @@ const SYSTEM_FILES: [&str; 22] = [
 
 /// Gives up all capabilities, the means to gain privileges, and system calls that git does not make. Errors: the kernel
 /// refuses to drop capabilities; the worker must not read anything then.
-pub(super) fn drop_all() -> Result<(), SourceError> {
+pub(super) fn drop_privileges() -> Result<(), SourceError> {
     match confine::confine(CapabilitySet::empty(), &[]) {
         // A kernel without system call filters is no reason to stop: the capabilities are gone.
         Ok(()) | Err(ConfineError::NoFilter(_)) => Ok(()),
@@ -60,10 +60,10 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 /// Leaves this process only the files that it needs: mirrors, the directories for local sources, what name resolution and
 /// TLS read. A kernel older than 5.13 has no such means; there the checks in [`super::local`] stand alone.
-pub(super) fn confine(request: &Request, repo: &RepoUrl) -> Result<(), SourceError> {
+pub(super) fn restrict_files(request: &Request, repo: &RepoUrl) -> Result<(), SourceError> {
     if !repo.is_local() {
         // The rule needs a directory that exists, and the first fetch makes it.
-        super::mirror::make_directory(&request.mirrors)?;
+        super::mirror::create_directory(&request.mirrors)?;
     }
     restrict(&request.mirrors, &request.rules.local_sources)
         .map_err(|error| SourceError::Worker { why: format!("it cannot give up the file system: {error}") })

@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use crate::egress::SpecialNetwork;
 use crate::error::SourceError;
-use crate::protocol::{Request, sanitised};
-use crate::repo_url::{Place, RepoUrl};
+use crate::protocol::{Request, sanitize};
+use crate::repo_url::{RepoLocation, RepoUrl};
 
 /// The longest head of a request that the relay reads. git2's own has a few hundred bytes.
 const HEAD: usize = 64 * 1024;
@@ -22,37 +22,40 @@ const HEAD: usize = 64 * 1024;
 const STACK: usize = 128 * 1024;
 
 /// The way to one server.
-pub(super) enum Way {
+pub(super) enum Transport {
     /// Through a relay at this address, as a proxy.
     Proxy { url: String, failed: Failed },
-    /// At this address of a repository, in place of the one that was given.
+    /// CommitReader this address of a repository, in place of the one that was given.
     Address(String),
 }
 
 /// Why the relay could not connect, for the error that git2's failure becomes.
 type Failed = Arc<Mutex<Option<String>>>;
 
-impl Way {
+impl Transport {
     /// Resolves the repository's host and prepares the way to it. Errors: `Unreachable`, `AddressRefused`.
     pub(super) fn to(repo: &RepoUrl, request: &Request) -> Result<Self, SourceError> {
-        let (host, port, secure) = match repo.place() {
-            Place::Http { secure, host, port } => (host, port.unwrap_or(if *secure { 443 } else { 80 }), Some(*secure)),
-            Place::Ssh { host, port, .. } => (host, *port, None),
-            Place::Local { .. } => {
+        let (host, port, secure) = match repo.location() {
+            RepoLocation::Http { secure, host, port } => {
+                (host, port.unwrap_or(if *secure { 443 } else { 80 }), Some(*secure))
+            }
+            RepoLocation::Ssh { host, port, .. } => (host, *port, None),
+            RepoLocation::Local { .. } => {
                 return Err(SourceError::Worker { why: "a local repository has no host".to_owned() });
             }
         };
         let bare_host = host.trim_start_matches('[').trim_end_matches(']');
         let addresses = resolve(repo, bare_host, port, &request.rules.allow_from)?;
-        let within = request.limits.stall;
-        let way = match secure {
-            Some(secure) => Relay::start(bare_host, secure, addresses, within),
+        let timeout = request.limits.stall;
+        let transport = match secure {
+            Some(secure) => Relay::start(bare_host, secure, addresses, timeout),
             None => {
-                let connected = connect(&addresses, within).map_err(|why| unreachable(repo, &why))?;
-                connected.peer_addr().map(|address| Self::Address(pinned(repo.as_str(), address)))
+                let connected = connect(&addresses, timeout).map_err(|why| unreachable(repo, &why))?;
+                connected.peer_addr().map(|address| Self::Address(with_address(repo.as_str(), address)))
             }
         };
-        way.map_err(|error| SourceError::Worker { why: format!("no way to the server can be made: {error}") })
+        transport
+            .map_err(|error| SourceError::Worker { why: format!("no transport to the server can be made: {error}") })
     }
 
     /// Why the server could not be connected to, if that is what went wrong.
@@ -64,7 +67,7 @@ impl Way {
 }
 
 fn unreachable(repo: &RepoUrl, why: &str) -> SourceError {
-    SourceError::Unreachable { repo: repo.to_string(), why: sanitised(why, 300) }
+    SourceError::Unreachable { repo: repo.to_string(), why: sanitize(why, 300) }
 }
 
 /// The addresses of a host that may be fetched from. Errors: there are none, or none of them may.
@@ -90,10 +93,10 @@ fn refuse(repo: &RepoUrl, address: IpAddr) -> SourceError {
 }
 
 /// Connects to the first address that answers. Errors: what the last one said.
-fn connect(addresses: &[SocketAddr], within: Duration) -> Result<TcpStream, String> {
+fn connect(addresses: &[SocketAddr], timeout: Duration) -> Result<TcpStream, String> {
     let mut why = "it has no address".to_owned();
     for address in addresses {
-        match TcpStream::connect_timeout(address, within) {
+        match TcpStream::connect_timeout(address, timeout) {
             Ok(stream) => return Ok(stream),
             Err(error) => why = format!("failed to connect to {address}: {error}"),
         }
@@ -102,7 +105,7 @@ fn connect(addresses: &[SocketAddr], within: Duration) -> Result<TcpStream, Stri
 }
 
 /// An ssh address with its host replaced.
-fn pinned(text: &str, address: SocketAddr) -> String {
+fn with_address(text: &str, address: SocketAddr) -> String {
     let host = match address.ip() {
         IpAddr::V4(ip) => ip.to_string(),
         IpAddr::V6(ip) => format!("[{ip}]"),
@@ -127,14 +130,14 @@ struct Relay {
     /// Only TLS passes.
     secure: bool,
     addresses: Vec<SocketAddr>,
-    within: Duration,
+    timeout: Duration,
     failed: Failed,
 }
 
 impl Relay {
-    fn start(host: &str, secure: bool, addresses: Vec<SocketAddr>, within: Duration) -> io::Result<Way> {
+    fn start(host: &str, secure: bool, addresses: Vec<SocketAddr>, timeout: Duration) -> io::Result<Transport> {
         let failed = Failed::default();
-        let relay = Arc::new(Self { host: host.to_owned(), secure, addresses, within, failed: failed.clone() });
+        let relay = Arc::new(Self { host: host.to_owned(), secure, addresses, timeout, failed: failed.clone() });
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let url = format!("http://{}", listener.local_addr()?);
         spawn(move || {
@@ -144,19 +147,19 @@ impl Relay {
                 let _ = spawn(move || relay.serve(client));
             }
         })?;
-        Ok(Way::Proxy { url, failed })
+        Ok(Transport::Proxy { url, failed })
     }
 
     /// Passes one connection on. Whoever connects, it leads to the one host.
     fn serve(&self, mut client: TcpStream) {
-        let Ok((head, behind)) = read_head(&mut client) else { return };
+        let Ok((head, rest)) = read_head(&mut client) else { return };
         let Some(target) = self.target(&head) else {
             let _ = client.write_all(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
             return;
         };
         let at_port = |address: &SocketAddr| SocketAddr::new(address.ip(), target.port);
         let addresses: Vec<_> = self.addresses.iter().map(at_port).collect();
-        let server = match connect(&addresses, self.within) {
+        let server = match connect(&addresses, self.timeout) {
             Ok(server) => server,
             Err(why) => {
                 *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
@@ -164,7 +167,7 @@ impl Relay {
                 return;
             }
         };
-        let _ = pass_on(client, server, &target, &head, &behind);
+        let _ = forward(client, server, &target, &head, &rest);
     }
 
     /// Where a request wants to go: `CONNECT host:port`, or `GET http://host:port/…` where TLS is not demanded. None: it
@@ -194,18 +197,12 @@ struct Target {
     is_tunnel: bool,
 }
 
-fn pass_on(
-    mut client: TcpStream,
-    mut server: TcpStream,
-    target: &Target,
-    head: &[u8],
-    behind: &[u8],
-) -> io::Result<()> {
+fn forward(mut client: TcpStream, mut server: TcpStream, target: &Target, head: &[u8], rest: &[u8]) -> io::Result<()> {
     match target.is_tunnel {
         true => client.write_all(b"HTTP/1.1 200 OK\r\n\r\n")?,
         false => server.write_all(head)?,
     }
-    server.write_all(behind)?;
+    server.write_all(rest)?;
     let (mut from_client, mut to_server) = (client.try_clone()?, server.try_clone()?);
     spawn(move || {
         let _ = io::copy(&mut from_client, &mut to_server);
@@ -226,8 +223,8 @@ fn read_head(client: &mut TcpStream) -> io::Result<(Vec<u8>, Vec<u8>)> {
     let mut chunk = [0; 4096];
     loop {
         if let Some(end) = read.windows(4).position(|it| it == b"\r\n\r\n") {
-            let behind = read.split_off(end + 4);
-            return Ok((read, behind));
+            let rest = read.split_off(end + 4);
+            return Ok((read, rest));
         }
         match client.read(&mut chunk)? {
             0 => return Err(io::ErrorKind::UnexpectedEof.into()),
@@ -274,7 +271,7 @@ mod tests {
             ("ssh://git.example.com/~a/b", v6, "ssh://[2001:db8::7]:22/~a/b"),
             ("git@git.example.com:a/b.git", v6, "git@[2001:db8::7]:a/b.git"),
         ] {
-            assert_eq!(pinned(text, address), expected);
+            assert_eq!(with_address(text, address), expected);
         }
     }
 
@@ -284,7 +281,7 @@ mod tests {
             host: "git.example.com".to_owned(),
             secure,
             addresses: Vec::new(),
-            within: Duration::ZERO,
+            timeout: Duration::ZERO,
             failed: Failed::default(),
         };
         let target = |secure, line: &str| relay(secure).target(format!("{line} HTTP/1.1\r\n\r\n").as_bytes());

@@ -2,19 +2,19 @@
 
 use git2::{Commit, ErrorCode, Oid, Reference, Repository};
 
-use super::failure::damaged;
-use crate::error::{Named, SourceError};
+use super::errors::damaged;
+use crate::error::{NameKind, SourceError};
 use crate::git_ref::{CommitId, GitRef, TreeId};
 use crate::identity::Resolved;
-use crate::protocol::sanitised;
+use crate::protocol::sanitize;
 use crate::repo_url::RepoUrl;
 
 /// Names listed in an error.
-const NAMED: usize = 10;
+const MAX_NAMES: usize = 10;
 
 /// What a wanted name stands for on the other side.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Found {
+pub(super) struct FoundRef {
     /// The full name of the reference.
     pub(super) reference: String,
     /// What it points at: a commit, or a tag object.
@@ -33,7 +33,7 @@ pub(super) struct Heads {
 
 impl Heads {
     /// What `git_ref` stands for. None for a commit: servers do not list those.
-    pub(super) fn find(&self, git_ref: &GitRef, repo: &RepoUrl) -> Result<Option<Found>, SourceError> {
+    pub(super) fn find(&self, git_ref: &GitRef, repo: &RepoUrl) -> Result<Option<FoundRef>, SourceError> {
         if self.all.is_empty() {
             return Err(SourceError::Empty { repo: repo.to_string() });
         }
@@ -50,7 +50,7 @@ impl Heads {
             return Err(self.missing(git_ref, repo));
         };
         let branch = reference.strip_prefix("refs/heads/").map(str::to_owned);
-        Ok(Some(Found { reference: reference.clone(), id: *id, branch }))
+        Ok(Some(FoundRef { reference: reference.clone(), id: *id, branch }))
     }
 
     fn missing(&self, git_ref: &GitRef, repo: &RepoUrl) -> SourceError {
@@ -62,8 +62,8 @@ impl Heads {
             }
             GitRef::Branch(branch) => {
                 let (have, more) = self.names("refs/heads/", branch.as_str());
-                let names = self.named(branch.as_str());
-                SourceError::BranchMissing { branch: branch.to_string(), repo: repo_name, have, more, names }
+                let name_kind = self.name_kind(branch.as_str());
+                SourceError::BranchMissing { branch: branch.to_string(), repo: repo_name, have, more, name_kind }
             }
             GitRef::Commit(commit) => SourceError::CommitMissing { commit: commit.clone(), repo: repo_name },
             GitRef::DefaultBranch => self.no_default(repo),
@@ -71,13 +71,13 @@ impl Heads {
     }
 
     /// What a name that is no branch does stand for.
-    fn named(&self, name: &str) -> Named {
+    fn name_kind(&self, name: &str) -> NameKind {
         let tag = format!("refs/tags/{name}");
         if self.all.iter().any(|(reference, _)| *reference == tag) {
-            return Named::Tag;
+            return NameKind::Tag;
         }
         let is_id = (7..=40).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_hexdigit());
-        if is_id { Named::Commit } else { Named::Nothing }
+        if is_id { NameKind::Commit } else { NameKind::Nothing }
     }
 
     fn no_default(&self, repo: &RepoUrl) -> SourceError {
@@ -94,8 +94,8 @@ impl Heads {
             .filter(|name| !name.ends_with("^{}"))
             .collect();
         names.sort_by_cached_key(|name| (strsim::levenshtein(name, wanted), name.to_string()));
-        let more = names.len().saturating_sub(NAMED);
-        (names.into_iter().take(NAMED).map(|name| sanitised(name, 100)).collect(), more)
+        let more = names.len().saturating_sub(MAX_NAMES);
+        (names.into_iter().take(MAX_NAMES).map(|name| sanitize(name, 100)).collect(), more)
     }
 }
 
@@ -115,7 +115,7 @@ pub(super) fn local_heads(opened: &Repository, repo: &RepoUrl) -> Result<Heads, 
 /// The commit that `git_ref` stands for in a repository at hand.
 pub(super) fn local(opened: &Repository, repo: &RepoUrl, git_ref: &GitRef) -> Result<Resolved, SourceError> {
     if let GitRef::Commit(commit) = git_ref {
-        return describe(&commit_at_hand(opened, repo, commit)?, None, false);
+        return describe(&find_commit(opened, repo, commit)?, None, false);
     }
     // A detached HEAD names no branch, and yet says plainly what is meant.
     if *git_ref == GitRef::DefaultBranch && opened.head_detached().unwrap_or(false) {
@@ -128,7 +128,7 @@ pub(super) fn local(opened: &Repository, repo: &RepoUrl, git_ref: &GitRef) -> Re
 }
 
 /// A commit by its id. Errors: `CommitMissing`.
-pub(super) fn commit_at_hand<'r>(
+pub(super) fn find_commit<'r>(
     opened: &'r Repository,
     repo: &RepoUrl,
     commit: &CommitId,
@@ -152,7 +152,7 @@ pub(super) fn describe(commit: &Commit<'_>, branch: Option<String>, received: bo
         commit: commit_id(commit.id())?,
         tree: tree_id(commit.tree_id())?,
         branch,
-        summary: sanitised(message.trim_start().lines().next().unwrap_or_default(), 200),
+        summary: sanitize(message.trim_start().lines().next().unwrap_or_default(), 200),
         author_time: commit.author().when().seconds(),
         received,
         uncommitted: false,

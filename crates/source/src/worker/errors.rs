@@ -5,13 +5,13 @@ use std::io;
 use git2::{Error, ErrorClass, ErrorCode};
 
 use crate::error::SourceError;
-use crate::protocol::sanitised;
+use crate::protocol::sanitize;
 use crate::repo_url::RepoUrl;
 
 /// The error of a conversation with a server. `login_given` tells "needs one" from "refused this one".
-pub(super) fn conversation(error: &Error, repo: &RepoUrl, login_given: bool) -> SourceError {
+pub(super) fn session_error(error: &Error, repo: &RepoUrl, login_given: bool) -> SourceError {
     let repo = repo.to_string();
-    let text = sanitised(error.message(), 300);
+    let text = sanitize(error.message(), 300);
     let status = text.strip_prefix("unexpected http status code: ");
     match (error.code(), error.class()) {
         (ErrorCode::Timeout, _) => SourceError::Unreachable { repo, why: "it does not answer".to_owned() },
@@ -38,9 +38,9 @@ pub(super) fn conversation(error: &Error, repo: &RepoUrl, login_given: bool) -> 
 /// Objects that should be there cannot be read.
 pub(super) fn damaged(error: &Error, repo: &RepoUrl) -> SourceError {
     if repo.is_local() {
-        return SourceError::LocalUnreadable { path: repo.to_string(), why: sanitised(error.message(), 300) };
+        return SourceError::LocalUnreadable { path: repo.to_string(), why: sanitize(error.message(), 300) };
     }
-    SourceError::Damaged { repo: repo.to_string(), why: sanitised(error.message(), 300) }
+    SourceError::Damaged { repo: repo.to_string(), why: sanitize(error.message(), 300) }
 }
 
 /// A failing file operation of ours.
@@ -50,7 +50,7 @@ pub(super) fn disk(doing: impl Into<String>, error: &io::Error) -> SourceError {
 
 /// A failing operation of git2 on the mirror.
 pub(super) fn git_disk(doing: impl Into<String>, error: &Error) -> SourceError {
-    SourceError::Disk { doing: doing.into(), why: sanitised(error.message(), 300) }
+    SourceError::Disk { doing: doing.into(), why: sanitize(error.message(), 300) }
 }
 
 /// The parent reads no more.

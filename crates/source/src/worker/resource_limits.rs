@@ -10,7 +10,7 @@ use crate::error::SourceError;
 use crate::limits::Limits;
 
 /// Lowers this process's resource limits; they can never be raised again.
-pub(super) fn lower(limits: &Limits) -> Result<(), SourceError> {
+pub(super) fn set_resource_limits(limits: &Limits) -> Result<(), SourceError> {
     let wanted = [
         (Resource::Core, 0),
         (Resource::Nofile, 512),
@@ -28,21 +28,21 @@ pub(super) fn lower(limits: &Limits) -> Result<(), SourceError> {
     Ok(())
 }
 
-/// Ends this process when the parent does (its end of `stdin` closes, however it died) or when its time is up even
+/// Ends this process when the parent does (its end of `stdin` closes, however it exit_error) or when its time is up even
 /// though the parent forgot it.
-pub(super) fn end_with_the_parent(mut stdin: impl Read + Send + 'static, total: Duration) {
+pub(super) fn exit_with_parent(mut stdin: impl Read + Send + 'static, total: Duration) {
     thread::spawn(move || {
         let mut ignored = [0; 64];
         while let Ok(1..) = stdin.read(&mut ignored) {}
-        end_now();
+        kill_self();
     });
     thread::spawn(move || {
         thread::sleep(total + Duration::from_secs(5));
-        end_now();
+        kill_self();
     });
 }
 
 /// A kill, not an exit: handlers that run at exit would meet git2 at work in another thread.
-fn end_now() {
+fn kill_self() {
     let _ = kill_process(getpid(), Signal::KILL);
 }

@@ -10,14 +10,14 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::time::Instant;
 
 use crate::error::SourceError;
-use crate::protocol::{Kind, Request, parse_head, sanitised};
+use crate::protocol::{FrameKind, Request, parse_head, sanitize};
 use crate::source::SourceSettings;
 
 /// What a worker may leave on stderr; a panic message fits.
 const STDERR_KEPT: usize = 4 * 1024;
 
 /// A running worker. Dropping it kills it.
-pub(crate) struct Worker {
+pub(crate) struct WorkerProcess {
     repo: String,
     child: Child,
     /// Held open for the worker's life: its end tells the worker that nobody listens any more.
@@ -29,7 +29,7 @@ pub(crate) struct Worker {
     deadline: Instant,
 }
 
-impl Worker {
+impl WorkerProcess {
     /// Starts a worker and hands it its request.
     pub(crate) async fn start(
         settings: &SourceSettings,
@@ -55,7 +55,7 @@ impl Worker {
         let taken = "the pipe was asked for above and is taken once";
         let mut stdin = child.stdin.take().expect(taken);
         let stdout = BufReader::new(child.stdout.take().expect(taken));
-        let stderr = keep_tail(child.stderr.take().expect(taken));
+        let stderr = collect_stderr(child.stderr.take().expect(taken));
         let mut line = serde_json::to_vec(request).map_err(|error| SourceError::Worker { why: error.to_string() })?;
         line.push(b'\n');
         let stall = settings.limits.stall;
@@ -68,21 +68,21 @@ impl Worker {
     }
 
     /// The next frame. Errors: what the worker reports, silence, the deadline, and a worker that ends without a word.
-    pub(crate) async fn next(&mut self) -> Result<(Kind, Bytes), SourceError> {
+    pub(crate) async fn next(&mut self) -> Result<(FrameKind, Bytes), SourceError> {
         let now = Instant::now();
         let until = self.deadline.min(now + self.stall);
         let Ok(frame) = tokio::time::timeout_at(until, read_frame(&mut self.stdout)).await else {
-            return Err(self.too_late());
+            return Err(self.timeout_error());
         };
         match frame {
-            Ok(Some((Kind::Failed, payload))) => Err(decode(&payload).unwrap_or_else(|error| error)),
+            Ok(Some((FrameKind::Failed, payload))) => Err(decode(&payload).unwrap_or_else(|error| error)),
             Ok(Some(frame)) => Ok(frame),
-            Ok(None) => Err(self.died().await),
+            Ok(None) => Err(self.exit_error().await),
             Err(why) => Err(SourceError::Worker { why }),
         }
     }
 
-    fn too_late(&self) -> SourceError {
+    fn timeout_error(&self) -> SourceError {
         let repo = self.repo.clone();
         if Instant::now() >= self.deadline {
             let seconds = self.deadline.saturating_duration_since(self.started).as_secs();
@@ -92,7 +92,7 @@ impl Worker {
     }
 
     /// Its output has ended without a last frame: say how it ended. One that closed its output and lives on is killed.
-    async fn died(&mut self) -> SourceError {
+    async fn exit_error(&mut self) -> SourceError {
         let how = match tokio::time::timeout(Duration::from_secs(1), self.child.wait()).await {
             Ok(Ok(status)) => describe(status),
             Ok(Err(error)) => error.to_string(),
@@ -102,7 +102,7 @@ impl Worker {
         SourceError::WorkerDied {
             repo: self.repo.clone(),
             how,
-            stderr: sanitised(&String::from_utf8_lossy(&stderr), STDERR_KEPT),
+            stderr: sanitize(&String::from_utf8_lossy(&stderr), STDERR_KEPT),
         }
     }
 }
@@ -123,7 +123,7 @@ fn describe(status: ExitStatus) -> String {
     }
 }
 
-async fn read_frame(stdout: &mut (impl AsyncRead + Unpin)) -> Result<Option<(Kind, Bytes)>, String> {
+async fn read_frame(stdout: &mut (impl AsyncRead + Unpin)) -> Result<Option<(FrameKind, Bytes)>, String> {
     let mut head = [0; 5];
     match stdout.read_exact(&mut head).await {
         Ok(_) => {}
@@ -145,7 +145,7 @@ pub(crate) fn decode<T: serde::de::DeserializeOwned>(payload: &[u8]) -> Result<T
 }
 
 /// Drains stderr, so that the worker never blocks on it, and keeps the end.
-fn keep_tail(mut stderr: impl AsyncRead + Unpin + Send + 'static) -> Arc<Mutex<Vec<u8>>> {
+fn collect_stderr(mut stderr: impl AsyncRead + Unpin + Send + 'static) -> Arc<Mutex<Vec<u8>>> {
     let kept = Arc::new(Mutex::new(Vec::new()));
     let tail = Arc::clone(&kept);
     tokio::spawn(async move {

@@ -4,16 +4,16 @@
 
 use git2::{Commit, ObjectType, Oid, Repository, Tree};
 
-use super::failure::damaged;
-use super::resolve::{commit_at_hand, tree_id};
+use super::errors::damaged;
+use super::resolve::{find_commit, tree_id};
 use crate::context_path::ContextPath;
 use crate::dockerignore::Dockerignore;
 use crate::error::SourceError;
 use crate::git_ref::CommitId;
 use crate::identity::{Directory, DockerfileChoice, Identity, Note, RESERVED_DOCKERFILE, Selection};
 use crate::limits::Limits;
-use crate::protocol::sanitised;
-use crate::repo_url::{Place, RepoUrl};
+use crate::protocol::sanitize;
+use crate::repo_url::{RepoLocation, RepoUrl};
 
 pub(super) const FILE: i32 = 0o100_644;
 pub(super) const EXECUTABLE: i32 = 0o100_755;
@@ -22,12 +22,12 @@ pub(super) const DIRECTORY: i32 = 0o040_000;
 pub(super) const SUBMODULE: i32 = 0o160_000;
 
 /// Names given as "found" in an error, and tree entries looked at to find them.
-const NEAR: usize = 8;
-const NEAR_LOOKED_AT: usize = 50_000;
+const MAX_SUGGESTIONS: usize = 8;
+const MAX_SEARCHED: usize = 50_000;
 const NAMES_IN_DIRECTORY: usize = 10_000;
 
 /// One commit of one repository.
-pub(super) struct At<'r> {
+pub(super) struct CommitReader<'r> {
     pub(super) opened: &'r Repository,
     pub(super) repo: &'r RepoUrl,
     pub(super) commit: Commit<'r>,
@@ -53,7 +53,7 @@ pub(super) struct Dockerfile {
     path: Option<ContextPath>,
 }
 
-impl<'r> At<'r> {
+impl<'r> CommitReader<'r> {
     /// Errors: `CommitMissing` in a local repository, `NotFetched` for one that our mirror does not have.
     pub(super) fn commit(
         opened: &'r Repository,
@@ -61,8 +61,8 @@ impl<'r> At<'r> {
         commit: &CommitId,
         limits: &'r Limits,
     ) -> Result<Self, SourceError> {
-        let commit = commit_at_hand(opened, repo, commit).map_err(|error| match (error, repo.place()) {
-            (SourceError::CommitMissing { commit, repo }, Place::Http { .. } | Place::Ssh { .. }) => {
+        let commit = find_commit(opened, repo, commit).map_err(|error| match (error, repo.location()) {
+            (SourceError::CommitMissing { commit, repo }, RepoLocation::Http { .. } | RepoLocation::Ssh { .. }) => {
                 SourceError::NotFetched { commit, repo }
             }
             (error, _) => error,
@@ -112,7 +112,7 @@ impl<'r> At<'r> {
                 self.opened.find_tree(id).map_err(|error| damaged(&error, self.repo))
             }
             Some(Entry { mode, .. }) => {
-                Err(SourceError::SourceDirNotADirectory { dir, commit, what: what(mode).to_owned() })
+                Err(SourceError::SourceDirNotADirectory { dir, commit, what: describe_mode(mode).to_owned() })
             }
             None => Err(SourceError::SourceDirMissing { dir, commit, near: directories(&root) }),
         }
@@ -146,7 +146,7 @@ impl<'r> At<'r> {
             return Err(SourceError::DockerfileNotAFile {
                 path,
                 commit: self.short(),
-                what: what(entry.mode).to_owned(),
+                what: describe_mode(entry.mode).to_owned(),
             });
         }
         let text = self.text(entry.id, &path)?;
@@ -225,7 +225,7 @@ impl<'r> At<'r> {
         let mut found = Vec::new();
         let mut level = vec![(String::new(), root.id())];
         let mut looked_at = 0;
-        while !level.is_empty() && found.len() < NEAR {
+        while !level.is_empty() && found.len() < MAX_SUGGESTIONS {
             let mut next = Vec::new();
             for (prefix, id) in level {
                 let Ok(tree) = self.opened.find_tree(id) else { continue };
@@ -235,12 +235,12 @@ impl<'r> At<'r> {
                     let path = format!("{prefix}{name}");
                     match entry.filemode_raw() {
                         DIRECTORY => next.push((format!("{path}/"), entry.id())),
-                        mode if is_file(mode) && is_dockerfile(name) => found.push(sanitised(&path, 200)),
+                        mode if is_file(mode) && is_dockerfile(name) => found.push(sanitize(&path, 200)),
                         _ => {}
                     }
                 }
-                if looked_at > NEAR_LOOKED_AT || found.len() >= NEAR {
-                    found.truncate(NEAR);
+                if looked_at > MAX_SEARCHED || found.len() >= MAX_SUGGESTIONS {
+                    found.truncate(MAX_SUGGESTIONS);
                     return found;
                 }
             }
@@ -263,7 +263,7 @@ pub(super) fn is_file(mode: i32) -> bool {
     matches!(mode, FILE | EXECUTABLE | 0o100_664)
 }
 
-fn what(mode: i32) -> &'static str {
+fn describe_mode(mode: i32) -> &'static str {
     match mode {
         DIRECTORY => "a directory",
         LINK => "a symbolic link, which is not followed",
@@ -285,7 +285,7 @@ fn is_dockerfile(name: &str) -> bool {
 fn directories(root: &Tree<'_>) -> Vec<String> {
     root.iter()
         .filter(|entry| entry.filemode_raw() == DIRECTORY)
-        .filter_map(|entry| entry.name().ok().map(|name| sanitised(name, 100)))
-        .take(NEAR)
+        .filter_map(|entry| entry.name().ok().map(|name| sanitize(name, 100)))
+        .take(MAX_SUGGESTIONS)
         .collect()
 }
