@@ -1,4 +1,4 @@
-//! From a host and a path to a place at an upstream, by the table in force at that moment.
+//! Finds an upstream for a host and a path, by the table in force at that moment.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -12,7 +12,7 @@ use crate::table::{App, CompiledRule, RouteMatch, Table};
 use crate::upload::Exchange;
 use crate::upstream::{Admission, Upstream};
 
-/// A request with a place.
+/// A request that was admitted at an upstream.
 #[derive(Debug)]
 pub(crate) struct Admitted {
     app: Arc<App>,
@@ -30,23 +30,23 @@ impl Admitted {
     }
 }
 
-/// What a request asks for, and what has been tried for it.
+/// The search for an upstream: what was requested and what has been tried.
 #[derive(Debug)]
 pub(crate) struct RouteSearch<'a> {
     pub host: &'a str,
     pub path: &'a NormalPath<'a>,
     pub started: Instant,
-    /// Upstreams that cannot be reached.
+    /// Upstreams that could not be reached.
     pub tried: Vec<Arc<Upstream>>,
-    /// From the first table that knew the app on.
+    /// Set as soon as a table contains the app.
     pub record: Option<RequestRecord>,
-    /// Set when a stopping instance ended the request.
+    /// Set if a stopping instance cut off the request.
     pub cut: Option<CutKind>,
 }
 
 enum Attempt {
     Admitted(Admitted),
-    /// The upstream began to drain between reading the table and taking a place: a newer table is there.
+    /// The upstream began to drain between reading the table and admitting the request. A newer table is in force.
     Retry,
     NoneReady {
         component: String,
@@ -54,7 +54,7 @@ enum Attempt {
 }
 
 impl RouteSearch<'_> {
-    /// Finds a place. When no instance is ready yet, waits a moment for a table that has one.
+    /// Admits the request. If no instance is ready, waits a moment for a table that has one.
     pub async fn admit(&mut self, routing: &RoutingState, limits: &Limits) -> Result<Admitted, ProxyError> {
         loop {
             match self.step(&routing.table())? {
@@ -78,7 +78,7 @@ impl RouteSearch<'_> {
         let deadline = tokio::time::sleep(limits.first_upstream);
         tokio::pin!(deadline);
         loop {
-            // Marked as seen before the table is read, so that no change falls between the two.
+            // Marked as seen before the table is read, so that no change is missed in between.
             changes.borrow_and_update();
             match self.step(&routing.table())? {
                 Attempt::Admitted(admitted) => return Ok(admitted),
@@ -101,7 +101,7 @@ impl RouteSearch<'_> {
             RouteMatch::Rule(rule) => rule,
             RouteMatch::None => return Err(ProxyError::NoSuchPath),
             RouteMatch::Ambiguous => {
-                return Err(ProxyError::BadRequest("The path can be read in two ways that belong to two routes."));
+                return Err(ProxyError::BadRequest("The path has two readings, and they match different routes."));
             }
         };
         let compiled = &app.rules[rule];

@@ -1,4 +1,5 @@
-//! ControlClient's shutdown_and_wait of the line: asks, waits for the answer within a deadline, and hears the events.
+//! The controller's side of the control connection: sends requests, waits for answers with a deadline, and receives
+//! events.
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -14,14 +15,14 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 use crate::protocol::{Listener, ListenerRefused, Message, Open, PROTOCOL_VERSION, Request, RouteTable, Status};
 use crate::wire;
 
-/// For one name and its answer. A table is written to disk before it is acknowledged, hence not shorter.
+/// For one request and its answer. The ingress writes a table to disk before it answers, so this must not be shorter.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(10);
-/// After the last open request was cut, for the process to go.
+/// How long the process may take to exit after it cut off the last open request.
 const EXIT_DEADLINE: Duration = Duration::from_secs(5);
-/// IngressEvent kept for a receiver that is slow to read.
+/// Events buffered for a slow receiver.
 const EVENT_BUFFER: usize = 4096;
 
-/// What went wrong between control and ingress.
+/// Why a request to the ingress failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     #[error("no ingress answers on {socket}")]
@@ -30,46 +31,49 @@ pub enum ClientError {
         #[source]
         cause: std::io::Error,
     },
-    /// The process went away or closed the connection. What it serves is served on by its successor.
+    /// The ingress exited or closed the connection. Its successor serves the same routes.
     #[error("the connection to the ingress is lost; connect again")]
     Lost,
-    #[error("the ingress did not answer {name} within {} s; what it served before is still in force", .after.as_secs())]
+    #[error("the ingress did not answer {name} within {} s; it still serves the previous routes", .after.as_secs())]
     Late { name: &'static str, after: Duration },
-    /// Its own words; nothing was changed.
+    /// The reason is the ingress's own sentence. Nothing was changed.
     #[error("the ingress refused {name}: {reason}")]
     Refused { name: &'static str, reason: String },
-    #[error("the ingress speaks protocol {protocol}, this program {PROTOCOL_VERSION}; shut it down and start it again")]
+    #[error(
+        "the ingress speaks protocol {protocol}, this program {PROTOCOL_VERSION}; stop it with `boatyard down` and start it again"
+    )]
     ProtocolMismatch { protocol: u32 },
-    /// It has understood, and goes on ending.
-    #[error("the ingress has not ended {} s after it was told to; see its log, or end its process", .after.as_secs())]
+    /// The ingress accepted the shutdown and is still running.
+    #[error("the ingress has not exited {} s after the shutdown request; see ingress.log in the data directory, or end the process", .after.as_secs())]
     NotStopped { after: Duration },
-    #[error("the ingress answered {name} with something else")]
+    #[error("the ingress sent an unexpected answer to {name}")]
     UnexpectedAnswer { name: &'static str },
 }
 
 impl ClientError {
-    /// Whether the same name may succeed on a new connection.
+    /// Whether the same request may succeed on a new connection.
     pub fn is_transient(&self) -> bool {
         matches!(self, ClientError::Connect { .. } | ClientError::Lost | ClientError::Late { .. })
     }
 }
 
-/// What a hello is answered with.
+/// The answer to a hello.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Welcome {
     pub status: Status,
-    /// Listeners that could not be had. The ones open before are still open then.
+    /// Listeners that could not be opened. If there are any, the previous ones stay open.
     pub refused: Vec<ListenerRefused>,
-    /// In force, from before.
+    /// The table in force before this connection.
     pub table: RouteTable,
 }
 
-/// What ingress tells without being pending.
+/// What the ingress reports on its own initiative.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum IngressEvent {
-    /// Counts of an upstream that the table in force leaves out. The last one of each has both at zero.
+    /// Open requests of an upstream that is not in the table in force. The last event of each upstream has both counts
+    /// at zero.
     Draining { upstream: String, open: Open },
-    /// The connection ended. Connect again, say hello, read the status.
+    /// The connection ended. Connect again, send a hello, read the status.
     Lost,
 }
 
@@ -85,14 +89,14 @@ struct PendingRequest {
     answer: oneshot::Sender<Message>,
 }
 
-/// Questions pending and not answered yet. Answers come in the order of requests.
+/// Senders of the requests that are not answered yet. The ingress answers in order.
 type Awaiting = Arc<Mutex<VecDeque<oneshot::Sender<Message>>>>;
 
 impl ControlClient {
     /// Connects to the socket of [`crate::socket_path`].
     ///
     /// # Errors
-    /// [`ClientError::Connect`] when nobody listens there.
+    /// [`ClientError::Connect`] if no ingress listens there.
     pub async fn connect(socket: &Path) -> Result<Self, ClientError> {
         let failed = |cause| ClientError::Connect { socket: socket.to_owned(), cause };
         let connecting = tokio::time::timeout(ANSWER_DEADLINE, UnixStream::connect(socket));
@@ -107,26 +111,27 @@ impl ControlClient {
         Ok(ControlClient { requests, events })
     }
 
-    /// Takes charge, and says which listeners should be open from now on.
+    /// Takes control of the ingress, and sets the listeners that should be open from now on.
     ///
     /// # Errors
-    /// [`ClientError::ProtocolMismatch`]: another version runs. It changed nothing, and may be told to shut down.
+    /// [`ClientError::ProtocolMismatch`]: another version is running. It changed nothing, and accepts a shutdown
+    /// request.
     pub async fn hello(&self, listeners: Vec<Listener>) -> Result<Welcome, ClientError> {
         match self.request("hello", Request::Hello { protocol: PROTOCOL_VERSION, listeners }).await? {
             Message::Welcome { protocol, .. } if protocol != PROTOCOL_VERSION => {
-                Err(ClientError::ProtocolMismatch { protocol: protocol })
+                Err(ClientError::ProtocolMismatch { protocol })
             }
             Message::Welcome { status, refused, table, .. } => Ok(Welcome { status, refused, table }),
             other => Err(unexpected("hello", other)),
         }
     }
 
-    /// Puts a table in force and gives back its version, once no new request can go by an older one and the table
-    /// would survive a crash of the ingress. Listen to [`ControlClient::events`] before, so that no drain is missed.
+    /// Puts a table in force. Returns its version once no new request can use an older table and the table would
+    /// survive a crash of the ingress. Subscribe to [`ControlClient::events`] first, so that no drain is missed.
     ///
     /// # Errors
-    /// [`ClientError::Refused`]: the table before is still in force. [`ClientError::Late`]: it is not known which one
-    /// is; read the status.
+    /// [`ClientError::Refused`]: the previous table is still in force. [`ClientError::Late`]: it is unknown which table
+    /// is in force; read the status.
     pub async fn set_table(&self, table: RouteTable) -> Result<u64, ClientError> {
         match self.request("the table", Request::SetTable { table }).await? {
             Message::Acknowledged { version } => Ok(version),
@@ -134,10 +139,10 @@ impl ControlClient {
         }
     }
 
-    /// What is in force, open and counted. Needs no hello.
+    /// What is in force, open and counted. Works without a hello.
     ///
     /// # Errors
-    /// As every name: lost, late.
+    /// [`ClientError::Lost`] and [`ClientError::Late`].
     pub async fn status(&self) -> Result<Status, ClientError> {
         match self.request("status", Request::Status).await? {
             Message::Status { status } => Ok(status),
@@ -145,11 +150,11 @@ impl ControlClient {
         }
     }
 
-    /// Tells the process to stop accepting, to let open requests shutdown_and_wait within `drain`, and to exit. Returns when it has
-    /// understood; [`IngressEvent::Lost`] says when it is gone. Needs a hello before.
+    /// Requests a shutdown: stop accepting connections, let open requests finish within `drain`, exit. Returns when the
+    /// ingress has accepted the request; [`IngressEvent::Lost`] follows when it has exited. Needs a hello first.
     ///
     /// # Errors
-    /// As every name; a connection lost meanwhile counts as understood.
+    /// As for every request. A connection that is lost meanwhile counts as success.
     pub async fn shutdown(&self, drain: Duration) -> Result<(), ClientError> {
         let drain_seconds = drain.as_secs();
         match self.request("the shutdown", Request::Shutdown { drain_seconds }).await {
@@ -159,10 +164,10 @@ impl ControlClient {
         }
     }
 
-    /// As [`ControlClient::shutdown`], and returns when the process is gone: nothing that it served is open any more.
+    /// Like [`ControlClient::shutdown`], but returns when the process has exited and nothing that it served is open.
     ///
     /// # Errors
-    /// As of a shutdown; [`ClientError::NotStopped`] when it takes longer than it was given.
+    /// As for a shutdown, and [`ClientError::NotStopped`] if it takes longer than `drain` plus 5 s.
     pub async fn shutdown_and_wait(&self, drain: Duration) -> Result<(), ClientError> {
         let mut events = self.events();
         self.shutdown(drain).await?;
@@ -171,17 +176,17 @@ impl ControlClient {
         tokio::time::timeout(within, gone).await.map_err(|_elapsed| ClientError::NotStopped { after: within })
     }
 
-    /// IngressEvent from now on. A receiver that reports having lagged should read the status.
+    /// Events from now on. A receiver that reports having lagged should read the status.
     pub fn events(&self) -> broadcast::Receiver<IngressEvent> {
         let events = self.events.subscribe();
         if self.requests.is_closed() {
-            // The connection was lost before: say so to this one, and harmlessly once more to the others.
+            // The connection was lost earlier. Tell the new receiver; a second notice does no harm to the others.
             let _ = self.events.send(IngressEvent::Lost);
         }
         events
     }
 
-    /// Whether the connection is gone for good.
+    /// Whether the connection is lost. It does not come back.
     pub fn is_lost(&self) -> bool {
         self.requests.is_closed()
     }
@@ -206,7 +211,8 @@ fn unexpected(name: &'static str, message: Message) -> ClientError {
     }
 }
 
-/// Both directions, until either ends or the last handle is dropped. All that wait for an answer then hear "lost".
+/// Runs both directions until either ends or the last handle is dropped. Pending requests then fail with
+/// [`ClientError::Lost`].
 async fn run(
     read: OwnedReadHalf,
     write: OwnedWriteHalf,
@@ -218,7 +224,7 @@ async fn run(
         () = receive(read, &open, &events) => {}
         () = send_requests(write, pending, &open) => {}
     }
-    // `pending` is dropped by now: handles see the connection closed before they hear it is lost.
+    // `pending` is dropped by now, so handles see a closed connection before they receive the event.
     let _ = events.send(IngressEvent::Lost);
 }
 
@@ -232,10 +238,10 @@ async fn receive(read: OwnedReadHalf, open: &Awaiting, events: &broadcast::Sende
             Ok(answer) => {
                 let waiting = open.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
                 let Some(waiting) = waiting else {
-                    tracing::warn!("the ingress answered what nobody asked; closing");
+                    tracing::warn!("the ingress sent an answer without a request; closing the connection");
                     return;
                 };
-                // Whoever pending may have given up.
+                // The caller may have timed out.
                 let _ = waiting.send(answer);
             }
             Err(wire::WireError::Closed) => return,

@@ -34,7 +34,7 @@ mod tests {
     #[test]
     fn a_confined_thread_has_one_capability_at_most_and_can_start_no_program_but_open_sockets() {
         let folder = tempfile::tempdir().unwrap();
-        // Rights belong to threads: the other tests keep protocol.
+        // Capabilities and filters apply to a thread: the other tests keep their rights.
         std::thread::spawn(move || {
             confine(folder.path()).unwrap();
             let status = std::fs::read_to_string("/proc/thread-self/status").unwrap();

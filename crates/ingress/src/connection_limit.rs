@@ -1,8 +1,8 @@
-//! ConnectionLimit for connections, so that one peer cannot keep the others out.
+//! Limits the number of connections so that one peer cannot keep the others out.
 //!
-//! While slots are free, everybody gets one. When all are in_use, a new connection gets the place of an idle one, of the
-//! peer that holds the max of those; and where none is idle, that of the peer that holds the max of all, if it holds more
-//! than the newcomer's peer would. Otherwise the newcomer is refused.
+//! Below the limit every connection is accepted. At the limit a new connection replaces an idle one, of the peer with
+//! the most idle connections. If none is idle it replaces one of the peer with the most connections, provided that peer
+//! has more than the new connection's peer would have. Otherwise the new connection is refused.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-/// A number of slots, shared by all listeners that give them out.
+/// A limit shared by several listeners.
 #[derive(Debug)]
 pub struct ConnectionLimit {
     max: usize,
@@ -23,8 +23,8 @@ pub struct ConnectionLimit {
 #[derive(Debug, Default)]
 struct Slots {
     next: u64,
-    /// By number: the oldest first.
-    slots: BTreeMap<u64, SlotState>,
+    /// By number, so the oldest comes first.
+    open: BTreeMap<u64, SlotState>,
 }
 
 #[derive(Debug, Clone)]
@@ -34,53 +34,53 @@ struct SlotState {
     evicted: CancellationToken,
 }
 
-/// One connection's place; free again when this is dropped.
+/// One accepted connection. Dropping it makes room for another one.
 #[derive(Debug)]
 pub struct ConnectionSlot {
     number: u64,
-    slots: Arc<ConnectionLimit>,
+    limit: Arc<ConnectionLimit>,
     busy: Arc<AtomicU64>,
     evicted: CancellationToken,
 }
 
-/// While one lives, its connection is not idle.
+/// While one of these exists, its connection is not idle.
 #[derive(Debug)]
 pub struct BusyGuard(Arc<AtomicU64>);
 
 impl ConnectionLimit {
-    /// `max`: connections at once.
+    /// `max`: simultaneous connections.
     pub fn new(max: usize) -> Arc<Self> {
         Arc::new(Self { max: max.max(1), slots: Mutex::default(), released: Notify::new() })
     }
 
-    /// A place for a connection of this peer. `None`: all are in_use by connections that have a better right to them.
+    /// Accepts a connection of this peer. `None`: the limit is reached and no other connection may be closed for it.
     pub fn acquire(self: &Arc<Self>, peer: IpAddr) -> Option<ConnectionSlot> {
         let peer = network_of(peer);
         let mut slots = self.slots();
-        if slots.slots.len() >= self.max {
-            let slot_to_evict = slot_to_evict(&slots.slots, peer)?;
-            // Its socket closes in a moment; descriptors are kept in reserve for that.
-            if let Some(slot_to_evict) = slots.slots.remove(&slot_to_evict) {
-                slot_to_evict.evicted.cancel();
+        if slots.open.len() >= self.max {
+            let number = slot_to_evict(&slots.open, peer)?;
+            // The evicted socket closes shortly after this. File descriptors are kept in reserve for that.
+            if let Some(slot) = slots.open.remove(&number) {
+                slot.evicted.cancel();
             }
         }
         let number = slots.next;
         slots.next += 1;
         let slot = SlotState { peer, busy: Arc::default(), evicted: CancellationToken::new() };
-        slots.slots.insert(number, slot.clone());
-        Some(ConnectionSlot { number, slots: Arc::clone(self), busy: slot.busy, evicted: slot.evicted })
+        slots.open.insert(number, slot.clone());
+        Some(ConnectionSlot { number, limit: Arc::clone(self), busy: slot.busy, evicted: slot.evicted })
     }
 
-    /// ConnectionLimit that are in_use.
+    /// Connections that are open.
     pub fn in_use(&self) -> usize {
-        self.slots().slots.len()
+        self.slots().open.len()
     }
 
-    /// Returns once all slots are free.
+    /// Returns once all connections are closed.
     pub async fn all_released(&self) {
         loop {
             let released = self.released.notified();
-            if self.slots().slots.is_empty() {
+            if self.slots().open.is_empty() {
                 return;
             }
             released.await;
@@ -88,19 +88,19 @@ impl ConnectionLimit {
     }
 
     fn slots(&self) -> MutexGuard<'_, Slots> {
-        // BusyGuard under this lock is plain bookkeeping that cannot stop half-way.
+        // Code under this lock only updates maps, so a panic elsewhere cannot have left it half done.
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl ConnectionSlot {
-    /// Marks the connection as busy until the mark is dropped.
+    /// Marks the connection as busy until the returned value is dropped.
     pub fn busy(&self) -> BusyGuard {
         self.busy.fetch_add(1, Relaxed);
         BusyGuard(Arc::clone(&self.busy))
     }
 
-    /// Returns once the place was given to somebody else; the connection has to be closed then.
+    /// Returns once another connection has taken this slot. The caller must close this connection.
     pub async fn evicted(&self) {
         self.evicted.cancelled().await;
     }
@@ -108,8 +108,8 @@ impl ConnectionSlot {
 
 impl Drop for ConnectionSlot {
     fn drop(&mut self) {
-        self.slots.slots().slots.remove(&self.number);
-        self.slots.released.notify_waiters();
+        self.limit.slots().open.remove(&self.number);
+        self.limit.released.notify_waiters();
     }
 }
 
@@ -119,7 +119,7 @@ impl Drop for BusyGuard {
     }
 }
 
-/// What one peer is: an IPv4 address, or the /64 that a host with IPv6 has for itself.
+/// Identifies a peer: an IPv4 address, or the /64 network that an IPv6 host has to itself.
 fn network_of(peer: IpAddr) -> IpAddr {
     match peer.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)).into(),
@@ -127,7 +127,7 @@ fn network_of(peer: IpAddr) -> IpAddr {
     }
 }
 
-/// Whose place a newcomer gets.
+/// The connection that a new one of peer `newcomer` replaces.
 fn slot_to_evict(slots: &BTreeMap<u64, SlotState>, newcomer: IpAddr) -> Option<u64> {
     let mut all: HashMap<IpAddr, usize> = HashMap::new();
     let mut idle: HashMap<IpAddr, usize> = HashMap::new();
@@ -162,13 +162,13 @@ mod tests {
         [192, 0, 2, last].into()
     }
 
-    /// Whether this connection evicted its place.
+    /// Whether this connection was evicted.
     fn is_evicted(place: &ConnectionSlot) -> bool {
         place.evicted.is_cancelled()
     }
 
     #[test]
-    fn everybody_gets_a_place_while_some_are_free() {
+    fn connections_are_accepted_below_the_limit() {
         let slots = ConnectionLimit::new(2);
         let one = slots.acquire(peer(1)).unwrap();
         let other = slots.acquire(peer(1)).unwrap();
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn a_newcomer_gets_the_oldest_idle_place_of_the_peer_that_holds_most_of_them() {
+    fn a_new_connection_replaces_the_oldest_idle_one_of_the_peer_with_the_most_idle_ones() {
         let slots = ConnectionLimit::new(4);
         let (flood, guest): (Vec<_>, _) =
             ((0..3).map(|_| slots.acquire(peer(1)).unwrap()).collect(), slots.acquire(peer(2)).unwrap());
@@ -187,11 +187,11 @@ mod tests {
         assert!(!is_evicted(&guest) && !is_evicted(&newcomer));
         assert_eq!(slots.in_use(), 4);
         drop(flood);
-        assert_eq!(slots.in_use(), 2, "a place that was evicted is not given back twice");
+        assert_eq!(slots.in_use(), 2, "an evicted slot is released once");
     }
 
     #[test]
-    fn idle_connections_go_before_busy_ones_whoever_holds_more() {
+    fn idle_connections_are_evicted_before_busy_ones() {
         let slots = ConnectionLimit::new(3);
         let busy: Vec<_> = (0..2).map(|_| slots.acquire(peer(1)).unwrap()).collect();
         let _work: Vec<_> = busy.iter().map(ConnectionSlot::busy).collect();
@@ -201,20 +201,20 @@ mod tests {
     }
 
     #[test]
-    fn where_none_is_idle_the_peer_that_holds_most_gives_one_up_but_only_to_one_that_holds_less() {
+    fn if_none_is_idle_the_peer_with_the_most_connections_loses_one_to_a_peer_with_fewer() {
         let slots = ConnectionLimit::new(3);
         let flood: Vec<_> = (0..2).map(|_| slots.acquire(peer(1)).unwrap()).collect();
         let guest = slots.acquire(peer(2)).unwrap();
         let _work: Vec<_> = flood.iter().chain([&guest]).map(ConnectionSlot::busy).collect();
-        assert!(slots.acquire(peer(1)).is_none(), "its own would go");
+        assert!(slots.acquire(peer(1)).is_none(), "it would replace one of its own");
         let newcomer = slots.acquire(peer(3)).unwrap();
         let _newcomers_work = newcomer.busy();
         assert_eq!(flood.iter().map(is_evicted).collect::<Vec<_>>(), [true, false]);
-        assert!(slots.acquire(peer(4)).is_none(), "all hold one");
+        assert!(slots.acquire(peer(4)).is_none(), "all have one");
     }
 
     #[test]
-    fn a_connection_is_idle_again_after_its_work() {
+    fn a_connection_is_idle_again_after_its_request() {
         let slots = ConnectionLimit::new(1);
         let first = slots.acquire(peer(1)).unwrap();
         let busy = first.busy();
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_with_ipv6_is_one_peer() {
+    fn an_ipv6_64_network_is_one_peer() {
         let of = |text: &str| network_of(text.parse().unwrap());
         assert_eq!(of("2001:db8::1"), of("2001:db8::ffff:1"));
         assert_ne!(of("2001:db8::1"), of("2001:db8:0:1::1"));

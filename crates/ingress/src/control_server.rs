@@ -1,9 +1,9 @@
-//! The control socket: takes tables and listeners from control, tells what drains and what was counted.
+//! The control socket: accepts tables and listeners from the controller, reports drains and counters.
 //!
-//! Only this user and root may connect. Any connection may ask for the status; only the one in charge may change
-//! anything. The connection in charge is the newest one that said hello and is still open. After this process was
-//! frozen, requests of connections that the controller has given up meanwhile are still in their buffers; they arrive
-//! in any order and must not win over the connection that the controller uses now.
+//! Only the same user and root may connect. Any connection may read the status; only the connection in charge may
+//! change anything. That is the newest connection that sent a hello and is still open. After this process was frozen,
+//! requests of connections that the controller has abandoned are still in the socket buffers. They arrive in any order
+//! and must not override the connection that the controller uses now.
 
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -26,26 +26,26 @@ use crate::routing_state::RoutingState;
 use crate::snapshot::{self, Snapshot};
 use crate::wire::{self, WireError};
 
-/// A reader of events that takes none for so long is disconnected.
+/// A control connection that reads nothing for this long is closed.
 const WRITE_LIMIT: Duration = Duration::from_secs(10);
-/// Answers waiting for one connection.
+/// Answers buffered for one connection.
 const RESPONSE_BUFFER: usize = 64;
 
-/// What steers this process; shared by all control connections.
+/// The state behind all control connections.
 pub(crate) struct ControlServer {
     pub routing: Arc<RoutingState>,
     pub boot_id: String,
     pub snapshot_path: PathBuf,
     pub config: Mutex<ActiveConfig>,
-    /// Number of the connection in charge: the newest one that said hello. Only grows.
+    /// Number of the connection in charge: the newest one that sent a hello. Only increases.
     pub in_charge: AtomicU64,
-    /// Connections so far, over all sockets.
+    /// Number of connections so far, over all sockets.
     pub connections: AtomicU64,
     /// Set once by a shutdown request: how long open requests may take.
     pub shutdown: watch::Sender<Option<Duration>>,
 }
 
-/// What is wanted and kept on disk. One change at a time.
+/// What the controller asked for, and what is on disk. Locked during each change.
 pub(crate) struct ActiveConfig {
     pub listeners: Listeners,
     pub wanted: Vec<Listener>,
@@ -54,8 +54,8 @@ pub(crate) struct ActiveConfig {
     pub unsaved: Option<String>,
 }
 
-/// Binds the socket: only the owner may open it. What lies at the path was left by a process that is gone, since we
-/// hold the lock.
+/// Binds the socket with access for the owner only. This process holds the lock, so a file at the path was left by a
+/// process that has exited.
 pub(crate) fn bind(path: &Path) -> io::Result<UnixListener> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -67,13 +67,13 @@ pub(crate) fn bind(path: &Path) -> io::Result<UnixListener> {
 }
 
 impl ControlServer {
-    /// Serves control until this is dropped, and its connections with it.
+    /// Accepts control connections until this future is dropped; open connections end with it.
     pub async fn serve(self: Arc<Self>, socket: UnixListener) {
         let mut connections = JoinSet::new();
         loop {
             let accepted = tokio::select! {
                 accepted = socket.accept() => accepted,
-                // Only to let go of those that ended.
+                // Removes connections that have ended.
                 Some(_) = connections.join_next() => continue,
             };
             match accepted {
@@ -81,7 +81,7 @@ impl ControlServer {
                     let number = self.connections.fetch_add(1, SeqCst) + 1;
                     connections.spawn(Arc::clone(&self).connection(stream, number));
                 }
-                Ok(_) => tracing::warn!("control connection of another user refused"),
+                Ok(_) => tracing::warn!("refused a control connection of another user"),
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept control connections; pausing");
                     tokio::time::sleep(Duration::from_millis(50)).await;
@@ -99,7 +99,7 @@ impl ControlServer {
             tracing::debug!(%error, "control connection ended");
         }
         drop(answers);
-        // The writer ends once the last answer is out.
+        // The writer ends after the last answer.
         let _ = writer.await;
     }
 
@@ -142,32 +142,33 @@ impl ControlServer {
         }
     }
 
-    /// Why this connection may change nothing; `None` when it is in charge.
+    /// The reason why this connection may not change anything; `None` if it is in charge.
     fn refuse_unless_in_charge(&self, requester: &Requester<'_>) -> Option<String> {
         if requester.has_disconnected() {
             return Some("the controller has closed this connection".to_owned());
         }
         let in_charge = self.in_charge.load(SeqCst) == requester.number;
-        let reason = "this connection is not in charge: a newer one said hello, or this one never did";
+        let reason = "this connection is not in charge: a newer one has sent a hello, or this one has not";
         (!in_charge).then(|| reason.to_owned())
     }
 
     async fn hello(&self, protocol: u32, wanted: Vec<Listener>, requester: &Requester<'_>) -> Message {
         let mut config = self.config.lock().await;
         if requester.has_disconnected() || self.in_charge.load(SeqCst) > requester.number {
-            return refused("this hello came late: a newer connection is in charge, or this one is closed".to_owned());
+            return refused("late hello: a newer connection is in charge, or this one is closed".to_owned());
         }
         self.in_charge.store(requester.number, SeqCst);
         if protocol != PROTOCOL_VERSION {
-            // Nothing is changed for a control that we do not understand; it reads our number and replaces us.
+            // The controller speaks another protocol version. It reads the number in the answer and replaces this
+            // process.
             return self.welcome(&config, Vec::new());
         }
         let mut refused = config.listeners.apply(&wanted).await;
-        // Kept on disk only when all could be had: a restarted ingress then opens what is really open now.
+        // Saved only if all listeners are open, so that a restarted ingress opens the ones that are really in use.
         if refused.is_empty() && wanted != config.wanted {
             let kept = std::mem::replace(&mut config.wanted, wanted);
             if let Err(error) = self.write_snapshot(&config).await {
-                tracing::warn!(%error, "snapshot not written; a restarted ingress would open the listeners of before");
+                tracing::warn!(%error, "cannot write the snapshot; after a restart the ingress would open the previous listeners");
                 config.wanted = kept;
             }
         }
@@ -182,7 +183,7 @@ impl ControlServer {
 
     async fn set_table(&self, table: RouteTable, requester: &Requester<'_>) -> Message {
         let mut config = self.config.lock().await;
-        // Under the lock: a newer connection may have said hello while this table waited for it.
+        // Checked under the lock: a newer connection may have sent a hello while this request waited for it.
         if let Some(reason) = self.refuse_unless_in_charge(requester) {
             return refused(reason);
         }
@@ -191,20 +192,21 @@ impl ControlServer {
             return refused(format!("table {version} is older than table {current}, which stays in force"));
         }
         config.table = table;
-        // A full disk must not keep a dead instance routed: the table counts all the same, and is saved later. Until then a
-        // crash of this process would bring back the older one, for the moment until the controller sends its own.
+        // The table takes effect even if it cannot be saved, because a full disk must not keep a dead instance routed.
+        // It is saved later. If this process crashes before that, the older table is back until the controller sends
+        // the current one.
         self.save_and_record(&mut config).await;
         self.routing.install(&config.table);
         tracing::debug!(version, "table in force");
         Message::Acknowledged { version }
     }
 
-    /// Writes the table in force to disk again, as after the directory was replaced.
+    /// Saves the table in force, as after the data directory was replaced.
     pub async fn save(&self) {
         self.save_and_record(&mut *self.config.lock().await).await;
     }
 
-    /// Tries again what could not be written.
+    /// Saves the table in force if the last attempt failed.
     pub async fn save_if_unsaved(&self) {
         let mut config = self.config.lock().await;
         if config.unsaved.is_some() {
@@ -216,8 +218,8 @@ impl ControlServer {
         let unsaved = self.write_snapshot(config).await.err();
         let unsaved = unsaved.map(|error| format!("cannot write {}: {error}", self.snapshot_path.display()));
         match (&config.unsaved, &unsaved) {
-            (None, Some(why)) => tracing::warn!(why, "the routes in force are not on disk; trying again"),
-            (Some(_), None) => tracing::info!("the routes in force are on disk again"),
+            (None, Some(why)) => tracing::warn!(why, "cannot save the routes in force; trying again"),
+            (Some(_), None) => tracing::info!("saved the routes in force"),
             _ => {}
         }
         config.unsaved = unsaved;
@@ -243,16 +245,16 @@ impl ControlServer {
     }
 }
 
-/// The connection that a request came from.
+/// The connection that a request arrived on.
 struct Requester<'a> {
-    /// Connections are numbered in the order in which they were made.
+    /// Connections are numbered in the order in which they were accepted.
     number: u64,
     stream: &'a UnixStream,
 }
 
 impl Requester<'_> {
-    /// The other side has closed the connection, so it waits for no answer. A request that is still unread hides that;
-    /// then the next one shows it.
+    /// Whether the peer has closed the connection and so waits for no answer. An unread request hides the close; the
+    /// check before the next request detects it.
     fn has_disconnected(&self) -> bool {
         let mut next = [0_u8];
         let peeked = rustix::net::recv(self.stream, &mut next[..], RecvFlags::PEEK | RecvFlags::DONTWAIT);
@@ -265,11 +267,11 @@ fn refused(reason: String) -> Message {
 }
 
 fn is_allowed(stream: &UnixStream) -> bool {
-    let ours = rustix::process::geteuid().as_raw();
-    stream.peer_cred().is_ok_and(|peer| peer.uid() == ours || peer.uid() == 0)
+    let own_uid = rustix::process::geteuid().as_raw();
+    stream.peer_cred().is_ok_and(|peer| peer.uid() == own_uid || peer.uid() == 0)
 }
 
-/// Answers in the order of their questions, events as they come.
+/// Writes answers in the order of their requests, and events as they come.
 async fn write_out(
     mut to: OwnedWriteHalf,
     mut answers: mpsc::Receiver<Message>,
@@ -284,7 +286,7 @@ async fn write_out(
             },
             item = events.recv() => match item {
                 Ok(item) => item,
-                // It missed some. Closing is honest: control connects again and reads the status.
+                // Some events were dropped. Close the connection: the controller connects again and reads the status.
                 Err(RecvError::Lagged(_) | RecvError::Closed) => return,
             },
         };

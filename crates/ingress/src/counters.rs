@@ -1,7 +1,7 @@
-//! What came of requests, by app and window. Counts only grow; nothing here decides anything.
+//! Counts requests and their outcomes, by app and window. Counters only increase, and no decision depends on them.
 //!
-//! A deployment's record is about everything that its roll puts at risk. So a window counts what was open when it began as
-//! well as what came during it, and every end is counted in the window that is in force when it happens.
+//! A deployment's record covers everything that its rollout puts at risk. So a window counts the requests that were
+//! open when it began as well as new ones, and every end counts in the window in force when it happens.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 
 use crate::protocol::Counters;
 
-/// Windows remembered per app: the newest, by when a table last named them.
+/// Windows kept per app: the ones that a table named last.
 const WINDOWS_PER_APP: usize = 16;
-/// Apps remembered after no table names them any more.
+/// Apps kept that no table names any more.
 const UNROUTED_APPS: usize = 64;
 
 /// The counters of one app in one window.
@@ -48,17 +48,17 @@ impl Window {
 
     fn answered_after(&self, time: Duration) {
         let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-        // Read first: almost no request is the slowest, and a plain read keeps the line shared between cores.
+        // Read first: almost no request is the slowest, and a plain read keeps the cache line shared between cores.
         if micros > self.slowest_us.load(Relaxed) {
             self.slowest_us.fetch_max(micros, Relaxed);
         }
     }
 }
 
-/// One app: the window in force, and what is open.
+/// One app: the window in force, and the number of open requests.
 #[derive(Debug, Default)]
 pub(crate) struct AppCounters {
-    /// Held for writing while a window begins, so that everything is counted either before it or in it.
+    /// Locked for writing while a window begins, so that each event counts either before it or in it.
     window: RwLock<Arc<Window>>,
     requests: AtomicU64,
     upgraded: AtomicU64,
@@ -66,11 +66,11 @@ pub(crate) struct AppCounters {
 
 impl AppCounters {
     fn window(&self) -> RwLockReadGuard<'_, Arc<Window>> {
-        // Counting cannot stop half-way.
+        // Counting cannot panic half-way.
         self.window.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// `new`: no table has named it before.
+    /// `new`: no table has named this window before.
     fn begin_window(&self, next: &Arc<Window>, new: bool) {
         let mut window = self.window.write().unwrap_or_else(PoisonError::into_inner);
         if new {
@@ -81,16 +81,16 @@ impl AppCounters {
     }
 }
 
-/// What was being done when a stopping instance cut it off.
+/// What a stopping instance cut off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CutKind {
-    /// Its answer was being waited for or sent.
+    /// Waiting for the response or receiving it.
     Request,
-    /// Its body was still being sent.
+    /// Sending the request body.
     Upload,
 }
 
-/// One request's entry: counted when made, and with exactly one outcome. Dropped without one, the client left.
+/// One request: counted when created, with exactly one outcome. If dropped without an outcome, the client left.
 #[derive(Debug)]
 pub(crate) struct RequestRecord {
     counters: Arc<AppCounters>,
@@ -107,7 +107,7 @@ impl RequestRecord {
         RequestRecord { counters: Arc::clone(counters), started, finished: false }
     }
 
-    /// A newer table gives the request's host to another app: it belongs there.
+    /// A newer table gives the request's host to another app. Counts the request there instead.
     pub fn move_to(&mut self, counters: &Arc<AppCounters>) {
         if Arc::ptr_eq(&self.counters, counters) {
             return;
@@ -117,7 +117,7 @@ impl RequestRecord {
         old.finished = true;
     }
 
-    /// The answer's response_started is there.
+    /// The response head has arrived.
     pub fn response_started(&self) {
         self.counters.window().answered_after(self.started.elapsed());
     }
@@ -126,12 +126,12 @@ impl RequestRecord {
         self.counters.window().app_errors.fetch_add(1, Relaxed);
     }
 
-    /// Nothing more to say: the answer was whole.
+    /// The response was complete.
     pub fn finish(&mut self) {
         self.finished = true;
     }
 
-    /// A 502, 503 or 504 of ours, or a body that was cut. `cut`: a stopping instance is the reason.
+    /// A 502, 503 or 504 of the ingress, or a truncated body. `cut`: a stopping instance is the cause.
     pub fn failed(&mut self, cut: Option<CutKind>) {
         self.finished = true;
         let window = self.counters.window();
@@ -164,7 +164,7 @@ impl Drop for RequestRecord {
     }
 }
 
-/// An upgraded connection's entry, as long as it is open.
+/// An open upgraded connection.
 #[derive(Debug)]
 pub(crate) struct UpgradeRecord {
     counters: Arc<AppCounters>,
@@ -172,7 +172,7 @@ pub(crate) struct UpgradeRecord {
 }
 
 impl UpgradeRecord {
-    /// Ended by us or by a stopping instance. Counts once, however often it is said.
+    /// Ended by the ingress or by a stopping instance. Counts once, however often it is called.
     pub fn cut(&self) {
         if !self.cut.swap(true, Relaxed) {
             self.counters.window().upgraded_cut.fetch_add(1, Relaxed);
@@ -194,14 +194,14 @@ struct Windows {
     known: VecDeque<(String, Arc<Window>)>,
 }
 
-/// All apps, oldest first, within bounds.
+/// All apps, oldest first, up to a limit.
 #[derive(Debug, Default)]
 pub(crate) struct CounterRegistry {
     apps: VecDeque<(String, Windows)>,
 }
 
 impl CounterRegistry {
-    /// Counts for the app under the window of that name from now on.
+    /// The counters of the app, which count in the named window from now on.
     pub fn app(&mut self, app: &str, window: &str) -> Arc<AppCounters> {
         let Windows { counters, known } = self.windows(app);
         if known.back().is_none_or(|(newest, _)| newest != window) {
@@ -225,7 +225,7 @@ impl CounterRegistry {
         &mut self.apps[at].1
     }
 
-    /// Drops the oldest apps that no table names any more, when there are too many of them.
+    /// Drops the oldest apps that no table names any more, if there are too many of them.
     pub fn drop_unrouted(&mut self, routed: &BTreeSet<&str>) {
         let gone = self.apps.iter().filter(|(app, _)| !routed.contains(app.as_str())).count();
         let mut surplus = gone.saturating_sub(UNROUTED_APPS);
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn apps_that_are_gone_are_forgotten_oldest_first_and_routed_ones_never() {
+    fn unrouted_apps_are_dropped_oldest_first_and_routed_ones_never() {
         let mut registry = CounterRegistry::default();
         for number in 0..UNROUTED_APPS + 10 {
             registry.app(&format!("app{number:03}"), "d1");
@@ -293,7 +293,7 @@ mod tests {
         let read = registry.read();
         assert_eq!(read["old"]["d1"], Counters { requests: 1, client_gone: 1, ..Counters::default() });
         assert_eq!(read["new"]["d1"], Counters { requests: 1, failed: 1, ..Counters::default() });
-        assert_eq!((old.requests.load(Relaxed), new.requests.load(Relaxed)), (0, 0), "nothing stays open");
+        assert_eq!((old.requests.load(Relaxed), new.requests.load(Relaxed)), (0, 0), "no request stays open");
     }
 
     #[test]
@@ -321,7 +321,7 @@ mod tests {
         };
         assert_eq!(read["shop"]["d2"], second);
         registry.app("shop", "d3");
-        assert_eq!(registry.read()["shop"]["d3"], Counters::default(), "what has ended is open no more");
+        assert_eq!(registry.read()["shop"]["d3"], Counters::default(), "ended requests are not open");
     }
 
     #[test]

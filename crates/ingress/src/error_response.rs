@@ -1,4 +1,4 @@
-//! The answers that are ours: what went wrong, whose it is, in words for people and a code for programs.
+//! Responses that the ingress generates: a message for people and a code for programs.
 
 use bytes::Bytes;
 use hyper::header::{ACCEPT, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
@@ -6,13 +6,13 @@ use hyper::{Response, StatusCode};
 
 use crate::body::ResponseBody;
 
-/// Carries [`ProxyError::code`] in every answer of ours, and never in an application's.
+/// Carries [`ProxyError::code`] in every response of the ingress. It is removed from responses of applications.
 pub(crate) const ERROR_HEADER: HeaderName = HeaderName::from_static("x-boatyard-error");
 
-/// Why a request got an answer of ours instead of the application's.
+/// Why a client gets a response of the ingress instead of the application's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum ProxyError {
-    /// The request itself is wrong; the text says what.
+    /// The request is invalid; the text says why.
     BadRequest(&'static str),
     MethodNotAllowed,
     /// The request's body ended early or was malformed.
@@ -29,12 +29,12 @@ pub(crate) enum ProxyError {
     ConnectTimedOut {
         component: String,
     },
-    /// The connection ended with no answer.
+    /// The instance closed the connection without a response.
     NoAnswer {
         component: String,
         sent: SentAmount,
     },
-    /// The answer was no HTTP.
+    /// The response was not valid HTTP.
     BadAnswer {
         component: String,
     },
@@ -43,7 +43,7 @@ pub(crate) enum ProxyError {
     },
 }
 
-/// How much of a request went to the instance.
+/// How much of a request was sent to the instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SentAmount {
     Nothing,
@@ -84,12 +84,12 @@ impl ProxyError {
     fn message(&self) -> String {
         match self {
             ProxyError::BadRequest(what) => (*what).to_owned(),
-            ProxyError::MethodNotAllowed => "This method is not served here.".to_owned(),
+            ProxyError::MethodNotAllowed => "This method is not supported.".to_owned(),
             ProxyError::BrokenUpload => "The body of the request ended early or was malformed.".to_owned(),
-            ProxyError::NoSuchHost => "No app is served under this host name.".to_owned(),
-            ProxyError::NoSuchPath => "No route of this app takes this path.".to_owned(),
+            ProxyError::NoSuchHost => "No app uses this host name.".to_owned(),
+            ProxyError::NoSuchPath => "No route of this app matches this path.".to_owned(),
             ProxyError::NoInstance { component } => {
-                format!("Component {component} has no ready instance at the moment.")
+                format!("Component {component} has no ready instance. Try again in a moment.")
             }
             ProxyError::ConnectFailed { component, cause } => {
                 format!("Component {component} did not accept a connection ({cause}). Nothing was sent to it.")
@@ -116,10 +116,10 @@ impl ProxyError {
         }
     }
 
-    /// `asked`: the request's headers, to tell a browser from a program.
-    pub fn response(&self, asked: Option<&HeaderValue>) -> Response<ResponseBody> {
+    /// `accept`: the value of the request's `Accept` header.
+    pub fn response(&self, accept: Option<&HeaderValue>) -> Response<ResponseBody> {
         let status = self.status();
-        let html = asked.is_some_and(|accept| accept.to_str().is_ok_and(|accept| accept.contains("text/html")));
+        let html = accept.is_some_and(|accept| accept.to_str().is_ok_and(|accept| accept.contains("text/html")));
         let message = self.message();
         let (kind, text) = if html {
             ("text/html; charset=utf-8", page(status, &message, self.code()))
@@ -133,7 +133,7 @@ impl ProxyError {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert(ERROR_HEADER, HeaderValue::from_static(self.code()));
         if status == StatusCode::BAD_REQUEST || status == StatusCode::METHOD_NOT_ALLOWED {
-            // Who sent this may not mean by the next bytes what we would read in them.
+            // The sender may interpret the following bytes differently than the ingress does.
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         if status == StatusCode::SERVICE_UNAVAILABLE {
@@ -143,7 +143,7 @@ impl ProxyError {
     }
 }
 
-/// What the requester would like to read.
+/// The `Accept` header, which tells a browser from a program.
 pub(crate) fn accepted(headers: &HeaderMap) -> Option<HeaderValue> {
     headers.get(ACCEPT).cloned()
 }
@@ -167,7 +167,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_page_names_the_component_and_cannot_be_injected_into() {
+    fn a_page_names_the_component_and_escapes_it() {
         let refusal = ProxyError::NoInstance { component: "<web>".to_owned() };
         assert_eq!(refusal.status(), 503);
         assert!(page(refusal.status(), &refusal.message(), refusal.code()).contains("&lt;web&gt;"));

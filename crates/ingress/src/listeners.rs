@@ -1,4 +1,4 @@
-//! The front doors: bound as control wants them, kept when a new one cannot be had, and the connections that come in.
+//! The listening sockets: opened and closed as the controller asks, and the client connections they accept.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -19,9 +19,9 @@ mod connection;
 
 pub(crate) use connection::SocketState;
 
-/// Connections that wait to be accepted, as [`TcpListener::bind`] has it.
+/// Backlog, as [`TcpListener::bind`] sets it.
 const BACKLOG: u32 = 1024;
-/// How long accepting pauses after the system refused a connection (out of descriptors, most likely).
+/// Pause after the system refused to accept a connection, most likely for lack of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// All listeners of the process.
@@ -31,7 +31,7 @@ pub(crate) struct Listeners {
     open: BTreeMap<Listener, OpenListener>,
     limit: Arc<ConnectionLimit>,
     tasks: TaskTracker,
-    /// Ends connections that did not end by themselves.
+    /// Cancelled to close connections that did not end in time.
     cut: CancellationToken,
 }
 
@@ -45,14 +45,14 @@ struct OpenListener {
 }
 
 impl Listeners {
-    /// `max_clients`: open client connections; above, idle ones give way.
+    /// `max_clients`: simultaneous client connections. Above it idle ones are closed.
     pub fn new(proxy: Arc<Proxy>, max_clients: usize, tasks: TaskTracker, cut: CancellationToken) -> Self {
         let limit = ConnectionLimit::new(max_clients);
         Listeners { proxy, open: BTreeMap::new(), limit, tasks, cut }
     }
 
-    /// Opens what is wanted and not open, then closes what is open and not wanted. If one cannot be had, everything
-    /// open stays open: a front open too many is better than none.
+    /// Opens listeners that are wanted and not open, then closes those that are open and not wanted. If one cannot be
+    /// opened nothing is closed: a listener too many is better than none.
     pub async fn apply(&mut self, wanted: &[Listener]) -> Vec<ListenerRefused> {
         let mut refused = Vec::new();
         for listener in wanted {
@@ -61,7 +61,7 @@ impl Listeners {
             }
             if let Err(error) = self.open_one(listener, wanted).await {
                 let reason = match error.kind() {
-                    io::ErrorKind::AddrInUse => "something else listens there".to_owned(),
+                    io::ErrorKind::AddrInUse => "another program listens there".to_owned(),
                     _ => error.to_string(),
                 };
                 tracing::warn!(listener = %listener.address, %error, "listener refused");
@@ -77,17 +77,17 @@ impl Listeners {
         refused
     }
 
-    /// Of all client connections.
+    /// The limit shared by all client connections.
     pub fn connection_limit(&self) -> Arc<ConnectionLimit> {
         Arc::clone(&self.limit)
     }
 
-    /// As control names them, with the port that was really bound.
+    /// The open listeners as the controller named them, with the bound port.
     pub fn bound(&self) -> Vec<Listener> {
         self.open.iter().map(|(listener, open)| Listener { address: open.bound, kind: listener.kind }).collect()
     }
 
-    /// No new connection on any of them; open ones end after their present request.
+    /// Closes all listeners. Open connections end after their current request.
     pub async fn close_all(&mut self) {
         for open in std::mem::take(&mut self.open).into_values() {
             open.close().await;
@@ -105,9 +105,9 @@ impl Listeners {
         self.serve(listener, socket)
     }
 
-    /// The address may be taken by a listener of ours that is not wanted any more: `127.0.0.1:80` is in the way of
-    /// `0.0.0.0:80`. Sockets that both allow it (`SO_REUSEPORT`) may be bound side by side. So the old one stays open until
-    /// the new one is, and stays open where the new one cannot be had.
+    /// The address may be in use by a listener of this process that is no longer wanted: `127.0.0.1:80` conflicts with
+    /// `0.0.0.0:80`. Sockets that both set `SO_REUSEPORT` may share a port. So the old listener stays open until the
+    /// new one is bound, and stays open if the new one cannot be bound.
     fn bind_sharing_port(&self, listener: &Listener, wanted: &[Listener], taken: io::Error) -> io::Result<TcpListener> {
         let conflicting = |(listed, open): &(&Listener, &OpenListener)| {
             open.bound.port() == listener.address.port() && !wanted.contains(listed)
@@ -118,7 +118,7 @@ impl Listeners {
         }
         let share = |yes| old.iter().try_for_each(|socket| set_socket_reuseport(socket, yes));
         let bound = share(true).map_err(io::Error::from).and_then(|()| bind_shared(listener.address));
-        // For a moment only: nobody else shall share the port with us.
+        // Only for a moment, so that no other process shares the port.
         share(false)?;
         let socket = bound?;
         set_socket_reuseport(&socket, false)?;
@@ -156,7 +156,7 @@ impl Listeners {
     }
 }
 
-/// As [`TcpListener::bind`], and beside other sockets that allow it.
+/// Like [`TcpListener::bind`], with `SO_REUSEPORT`.
 fn bind_shared(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_reuseaddr(true)?;
@@ -166,10 +166,10 @@ fn bind_shared(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 impl OpenListener {
-    /// Returns once the socket is closed, so that its address is free.
+    /// Returns once the socket is closed and its address is free.
     async fn close(self) {
         self.stop.cancel();
-        // A panic in there has been reported; the socket is closed either way.
+        // A panic of the task was reported already; the socket is closed either way.
         let _ = self.accepting.await;
     }
 }
@@ -201,7 +201,7 @@ impl Accept {
             };
             let ListenerKind::Http = self.kind;
             let Some(slot) = self.limit.acquire(peer.ip()) else {
-                tracing::debug!(%peer, "too many connections are busy; a new one is closed");
+                tracing::debug!(%peer, "the connection limit is reached and no connection may be evicted; closing a new one");
                 continue;
             };
             let connection = connection::Connection {

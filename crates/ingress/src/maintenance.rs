@@ -1,4 +1,5 @@
-//! What the process looks after from time to time: its log, its snapshot, and the endpoint to it.
+//! Periodic work of the process: bounds the log, saves the snapshot, and listens again after the data directory was
+//! replaced.
 
 use std::fs::{self, File};
 use std::io;
@@ -16,15 +17,15 @@ use crate::control_server::{self, ControlServer};
 use crate::process::{self, IngressError};
 
 const INTERVAL: Duration = Duration::from_secs(1);
-/// The log is bounded, and the snapshot written again, this often.
+/// Every so many rounds the log is bounded and an unsaved snapshot is written again.
 const SLOW_CHECKS_EVERY: u32 = 10;
-/// When the log is larger than this it becomes `ingress.log.1`, and a new one begins.
+/// A larger log is copied to `ingress.log.1` and truncated.
 const LOG_BYTES: u64 = 8 * 1024 * 1024;
 
-/// So many connections more than now were open a while ago: their memory is given back.
+/// Memory is released when the number of connections has dropped by more than this.
 const RELEASE_THRESHOLD: usize = 500;
 
-/// The endpoint to this process: a lock that says whose the data directory is, and a socket.
+/// The control socket of this process, and the lock that reserves the data directory.
 pub(crate) struct ControlEndpoint {
     data_dir: PathBuf,
     path: PathBuf,
@@ -50,26 +51,26 @@ impl ControlEndpoint {
         Ok((Self { data_dir: data_dir.to_owned(), path, socket, _lock: lock }, listener))
     }
 
-    /// Somebody removed or replaced the socket: the data directory was deleted, or put back from a backup.
+    /// Whether the socket was removed or replaced, because the data directory was deleted or restored from a backup.
     fn is_replaced(&self) -> bool {
         !identity(&self.path).is_ok_and(|it| it == self.socket)
     }
 
-    /// The data directory is there, with an installation in it. While it is being deleted nothing is made in it.
+    /// Whether the data directory holds an installation. Nothing is created in a directory that is being deleted.
     fn has_installation(&self) -> bool {
         ["installation", "key", "boatyard.db"].iter().all(|name| self.data_dir.join(name).exists())
     }
 
-    /// Removes the socket, unless it is somebody else's by now.
+    /// Removes the socket, unless another process has replaced it.
     pub fn close(self) {
         if !self.is_replaced() {
-            // Gone before the lock is: whoever holds it next binds a socket of its own.
+            // The lock is still held here: the next holder binds a new socket.
             let _ = fs::remove_file(&self.path);
         }
     }
 }
 
-/// Runs until it is dropped, and the control connections with it. `endpoint` is what a shutdown has to close.
+/// Runs until it is dropped; control connections end with it. A shutdown closes `endpoint`.
 pub(crate) async fn run_maintenance(
     server: Arc<ControlServer>,
     endpoint: Arc<tokio::sync::Mutex<ControlEndpoint>>,
@@ -86,18 +87,18 @@ pub(crate) async fn run_maintenance(
         peak = peak.max(clients.in_use());
         let mut endpoint = endpoint.lock().await;
         replaced_for = if endpoint.is_replaced() && endpoint.has_installation() { replaced_for + 1 } else { 0 };
-        // Twice in a row: what is just being put back is whole then.
+        // Twice in a row, so that a restore in progress is complete.
         if replaced_for >= 2 {
             match ControlEndpoint::open(&endpoint.data_dir) {
                 Ok((new, socket)) => {
                     tracing::warn!(socket = %new.path.display(), "the data directory was replaced; listening in the new one");
                     *endpoint = new;
-                    // The old socket stays: a controller may still be connected through it.
+                    // The old socket stays open: a controller may still be connected through it.
                     listening.spawn(Arc::clone(&server).serve(socket));
                     server.save().await;
                 }
                 Err(error) if replaced_for == 2 => {
-                    tracing::warn!(%error, "the data directory was replaced, and cannot be listened in yet");
+                    tracing::warn!(%error, "the data directory was replaced; cannot listen in the new one yet");
                 }
                 Err(_) => {}
             }
@@ -110,23 +111,24 @@ pub(crate) async fn run_maintenance(
             }
             server.save_if_unsaved().await;
             if let Err(error) = truncate_log(&endpoint.data_dir.join("ingress.log")) {
-                tracing::debug!(%error, "the log could not be bounded");
+                tracing::debug!(%error, "cannot truncate the log");
             }
         }
     }
 }
 
-/// glibc keeps what thousands of closed connections had, in pieces between what is still used; this gives whole pages of
-/// it back to the system.
+/// glibc keeps the memory of closed connections in fragments between blocks in use. `malloc_trim` returns whole pages
+/// to the system.
 #[cfg(target_env = "gnu")]
 fn release_memory() {
-    // The call takes a number, touches nothing but the allocator's own lists, and may be made at any time on any thread.
-    #[expect(unsafe_code, reason = "no crate wraps this call; see above why it is sound")]
+    // `malloc_trim` takes a number, touches only the allocator's own lists, and may be called on any thread at any
+    // time.
+    #[expect(unsafe_code, reason = "no crate wraps this call; the comment above says why it is sound")]
     let released = unsafe { libc::malloc_trim(0) };
-    tracing::debug!(released, "memory of closed connections given back");
+    tracing::debug!(released, "released memory of closed connections");
 }
 
-/// Other C libraries give memory back by themselves.
+/// Other C libraries release memory on their own.
 #[cfg(not(target_env = "gnu"))]
 fn release_memory() {}
 
@@ -134,13 +136,13 @@ fn identity(path: &Path) -> io::Result<(u64, u64)> {
     fs::symlink_metadata(path).map(|it| (it.dev(), it.ino()))
 }
 
-/// Our output goes on into the same file, at its end, which is its beginning after it was cut.
+/// Standard output appends to the same file, so it continues at the beginning after the truncation.
 fn truncate_log(path: &Path) -> io::Result<()> {
     match fs::metadata(path) {
         Ok(found) if found.len() > LOG_BYTES => {}
         _ => return Ok(()),
     }
-    // On a full disk the old lines are lost, and the room is given back.
+    // On a full disk the copy fails and the old lines are lost, but the space is freed.
     let kept = fs::copy(path, path.with_extension("log.1"));
     File::options().write(true).open(path)?.set_len(0)?;
     kept.map(drop)
@@ -154,7 +156,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_log_that_has_grown_begins_anew_for_those_who_write_to_it_and_the_last_lines_stay_beside_it() {
+    fn a_large_log_is_truncated_for_its_writers_and_copied() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ingress.log");
         let mut log = File::options().append(true).create(true).open(&path).unwrap();

@@ -1,4 +1,4 @@
-//! `boatyard ingress`: one per data directory, from its snapshot to its last open request.
+//! `boatyard ingress`: one process per data directory, from loading its snapshot to its last open request.
 
 use std::future::Future;
 use std::io;
@@ -26,20 +26,20 @@ use crate::routing_state::RoutingState;
 use crate::snapshot::{self, LoadOutcome};
 use crate::tunnel::Tunnels;
 
-/// Open requests may take this long after SIGTERM.
+/// How long open requests may take after SIGTERM.
 const SIGTERM_DRAIN: Duration = Duration::from_secs(30);
-/// Longest path a unix socket can have, without its terminating zero (`sun_path` of Linux).
+/// Maximum length of a unix socket path without its terminating zero (`sun_path` on Linux).
 const SOCKET_PATH_LIMIT: usize = 107;
-/// Descriptors left for everything that is neither a client nor its upstream connection.
+/// File descriptors reserved for everything except clients and their upstream connections.
 const RESERVED_DESCRIPTORS: u64 = 128;
 
 #[derive(Debug, Clone)]
 pub struct IngressOptions {
-    /// The installation's data directory; ours is `ingress` inside.
+    /// The installation's data directory. The ingress uses its subdirectory `ingress`.
     pub data_dir: PathBuf,
 }
 
-/// Why the process could not start.
+/// Why the ingress could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum IngressError {
     #[error("cannot use {path}")]
@@ -52,7 +52,7 @@ pub enum IngressError {
     AlreadyRunning { data_dir: PathBuf },
     #[error("the path {path} is too long for a socket ({} bytes; {SOCKET_PATH_LIMIT} are possible); choose a shorter data directory", .path.as_os_str().len())]
     SocketPath { path: PathBuf },
-    #[error("cannot listen for control on {path}")]
+    #[error("cannot listen on the control socket {path}")]
     Socket {
         path: PathBuf,
         #[source]
@@ -68,25 +68,26 @@ pub enum IngressError {
     Signals(#[source] io::Error),
 }
 
-/// Where the ingress of a data directory listens for control.
+/// The control socket of a data directory's ingress.
 pub fn socket_path(data_dir: &Path) -> PathBuf {
     data_dir.join("ingress").join("control.sock")
 }
 
-/// Runs the ingress of a data directory until it is stop_signal to shut down, or gets SIGTERM or SIGINT; then gives open
-/// requests 30 s (or what the shutdown said). SIGHUP is ignored.
+/// Runs the ingress of a data directory until a shutdown request, SIGTERM or SIGINT. Open requests then get 30 s, or
+/// the time in the shutdown request. SIGHUP is ignored.
 ///
-/// The process leaves its session first, so that a terminal that goes away or a Ctrl-C typed for somebody else does not
-/// reach it. Started by hand it leads its own process group already and stays at its terminal.
+/// The process starts a new session, so that closing the terminal or a Ctrl-C meant for `boatyard serve` does not reach
+/// it. If a person starts it from a shell it already leads a process group, and stays in the terminal's session.
 ///
 /// # Errors
-/// [`IngressError::AlreadyRunning`] when another one holds the directory's lock_directory; and what cannot be opened.
+/// [`IngressError::AlreadyRunning`] if another process holds the directory's lock; files and sockets that cannot be
+/// opened.
 pub async fn run(options: IngressOptions) -> Result<(), IngressError> {
-    // Fails for the leader of a process group only, which then is where it should be.
+    // Fails only for the leader of a process group, which stays in its session.
     let _ = rustix::process::setsid();
     let mut terminate = signal(SignalKind::terminate()).map_err(IngressError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(IngressError::Signals)?;
-    // Taken and never read: that is how a signal is ignored here.
+    // A handler whose signals are never read: this ignores SIGHUP.
     let _hangup = signal(SignalKind::hangup()).map_err(IngressError::Signals)?;
     let stop_signal = async move {
         tokio::select! {
@@ -99,7 +100,8 @@ pub async fn run(options: IngressOptions) -> Result<(), IngressError> {
     serve(&options.data_dir, Limits::default(), max_clients, stop_signal).await
 }
 
-/// [`run`] without what concerns the whole process. `stop_signal` says when to end, and how long that may take.
+/// Like [`run`], without the process-wide settings. `stop_signal` completes when the ingress should stop; its value is
+/// the time for open requests.
 pub(crate) async fn serve(
     data_dir: &Path,
     limits: Limits,
@@ -125,10 +127,10 @@ pub(crate) async fn serve(
         drain = stop_signal => drain,
         drain = shutdown_asked(&mut asked) => drain,
     };
-    tracing::info!(drain_seconds = drain.as_secs(), "ingress stops");
+    tracing::info!(drain_seconds = drain.as_secs(), "ingress is stopping");
     process.stop(drain).await;
     control.abort();
-    // An aborted task is what is expected here.
+    // The task was aborted above, so its result is always an error.
     let _ = control.await;
     if let Some(endpoint) = Arc::into_inner(endpoint) {
         endpoint.into_inner().close();
@@ -177,7 +179,7 @@ impl Process {
         Process { server, clients, cut }
     }
 
-    /// Serves what the last process served.
+    /// Restores listeners and table from the snapshot.
     async fn restore(&self) -> Result<(), IngressError> {
         let path = &self.server.snapshot_path;
         let found = snapshot::load(path).map_err(|cause| IngressError::Snapshot { path: path.clone(), cause })?;
@@ -185,7 +187,7 @@ impl Process {
             LoadOutcome::Snapshot(snapshot) => self.apply(snapshot.listeners, snapshot.table).await,
             LoadOutcome::Missing => {}
             LoadOutcome::Unusable(renamed, reason) => {
-                tracing::warn!(kept_as = %renamed.display(), reason, "snapshot cannot be used; waiting for control");
+                tracing::warn!(kept_as = %renamed.display(), reason, "the snapshot is not usable; waiting for the controller");
             }
         }
         Ok(())
@@ -196,7 +198,7 @@ impl Process {
         self.server.routing.install(&table);
         tracing::info!(version = table.version, "serving from the snapshot");
         config.table = table;
-        // What is refused has been logged; control asks for it again.
+        // Refused listeners were logged; the controller requests them again.
         let _ = config.listeners.apply(&listeners).await;
         config.wanted = listeners;
     }
@@ -205,7 +207,7 @@ impl Process {
         self.server.config.lock().await.listeners.close_all().await;
         self.clients.close();
         if tokio::time::timeout(drain, self.clients.wait()).await.is_err() {
-            tracing::warn!(open = self.clients.len(), "cutting connections that are still open");
+            tracing::warn!(open = self.clients.len(), "closing connections that are still open");
             self.cut.cancel();
             self.clients.wait().await;
         }
@@ -220,7 +222,7 @@ pub(crate) fn prepare_directory(data_dir: &Path) -> Result<PathBuf, IngressError
     Ok(folder)
 }
 
-/// Held as long as the process lives; the system gives it back however that ends.
+/// Locks the data directory's ingress. The kernel releases the lock when the process ends, however it ends.
 pub(crate) fn lock_directory(folder: &Path, data_dir: &Path) -> Result<OwnedFd, IngressError> {
     let path = folder.join("lock");
     let failed = |cause: rustix::io::Errno| IngressError::Directory { path: path.clone(), cause: cause.into() };
@@ -233,17 +235,17 @@ pub(crate) fn lock_directory(folder: &Path, data_dir: &Path) -> Result<OwnedFd, 
     }
 }
 
-/// Takes all descriptors that the system lets us have, and says how many those are.
+/// Raises the limit of file descriptors to its maximum, and returns the limit in force.
 fn raise_descriptor_limit() -> u64 {
-    let had = rustix::process::getrlimit(Resource::Nofile);
-    let wanted = Rlimit { current: had.maximum, maximum: had.maximum };
+    let limit = rustix::process::getrlimit(Resource::Nofile);
+    let wanted = Rlimit { current: limit.maximum, maximum: limit.maximum };
     match rustix::process::setrlimit(Resource::Nofile, wanted) {
-        Ok(()) => had.maximum.unwrap_or(u64::MAX),
-        Err(_) => had.current.unwrap_or(u64::MAX),
+        Ok(()) => limit.maximum.unwrap_or(u64::MAX),
+        Err(_) => limit.current.unwrap_or(u64::MAX),
     }
 }
 
-/// Every client may need a connection to an upstream as well.
+/// Half of the descriptors: each client may need a connection to an upstream.
 fn max_clients(descriptors: u64) -> usize {
     let clients = descriptors.saturating_sub(RESERVED_DESCRIPTORS) / 2;
     usize::try_from(clients.max(16)).unwrap_or(usize::MAX)
@@ -254,7 +256,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn descriptors_are_left_for_control_and_for_upstreams() {
+    fn descriptors_are_reserved_for_the_control_socket_and_upstreams() {
         assert_eq!(max_clients(1024), 448);
         assert_eq!(max_clients(100), 16);
         assert!(max_clients(u64::MAX) > 1_000_000);

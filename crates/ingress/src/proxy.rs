@@ -1,10 +1,11 @@
-//! One request: checked, given a place, sent to an instance, its answer passed on.
+//! One request: checked, admitted at an instance, forwarded, its response returned.
 //!
-//! What may be sent retry (and so never reaches a client as an error):
-//! - nothing of the request was written anywhere: always, to another instance or on a fresh connection;
-//! - a kept connection died with no byte of an answer, and the method is GET, HEAD or OPTIONS without a body: once.
+//! A request may be sent again, so that the client sees no error:
+//! - if nothing of it was written to any instance: always, to another instance or on a new connection;
+//! - if a kept connection died without a byte of a response, and the method is GET, HEAD or OPTIONS without a body:
+//!   once.
 //!
-//! Everything else that goes wrong is a 502 or 504 that says what happened. Bodies are never gathered.
+//! Everything else that fails is a 502 or 504 that says what happened. Bodies are streamed, never buffered as a whole.
 
 use std::convert::Infallible;
 use std::io;
@@ -33,7 +34,7 @@ use crate::routing_state::RoutingState;
 use crate::tunnel::Tunnels;
 use crate::upload::{Exchange, RequestBody};
 
-/// What every request needs; one per process.
+/// State shared by all requests; one per process.
 #[derive(Debug)]
 pub(crate) struct Proxy {
     pub routing: Arc<RoutingState>,
@@ -41,7 +42,7 @@ pub(crate) struct Proxy {
     pub tunnels: Tunnels,
 }
 
-/// The client's connection that a request came on.
+/// The client connection that a request arrived on.
 #[derive(Debug)]
 pub(crate) struct Client {
     pub origin: Origin,
@@ -49,7 +50,7 @@ pub(crate) struct Client {
 }
 
 impl Proxy {
-    /// Always answers: what goes wrong becomes a page.
+    /// Never fails: every error becomes a response.
     pub async fn answer(
         &self,
         client: &Client,
@@ -71,11 +72,12 @@ impl Proxy {
         let started = Instant::now();
         let given_host = check(&request)?;
         let host = given_host.to_str().ok().and_then(host::normal);
-        let host = host.ok_or(ProxyError::BadRequest("The Host header is no host name."))?;
+        let host = host.ok_or(ProxyError::BadRequest("The Host header is not a host name."))?;
         let uri = request.uri().clone();
         let path = NormalPath::parse(uri.path()).map_err(bad_path)?;
 
-        // The handshake of RFC 6455 (4.1) is a GET without a body; any other method would carry one past every rule.
+        // The handshake of RFC 6455 (4.1) is a GET without a body. With another method the body would pass by all
+        // rules.
         let upgrade_requested = headers::asks_for_websocket(request.headers())
             && request.version() == Version::HTTP_11
             && request.method() == Method::GET;
@@ -92,7 +94,7 @@ impl Proxy {
         let mut record = search.record.take();
         match (sent, &mut record) {
             (Ok(sent), _) => {
-                let record = record.expect("a request is counted before it gets a place");
+                let record = record.expect("a request is counted before it is admitted");
                 self.forward(client, version, upgrade, sent, record)
             }
             (Err(refusal), record) => {
@@ -104,8 +106,8 @@ impl Proxy {
         }
     }
 
-    /// How long the client's body is guard back for the instance to request_body for it. An expectation that comes from HTTP/1.0 or
-    /// without a body means nothing and goes no further.
+    /// How long to hold back the client's body until the instance asks for it. An expectation in HTTP/1.0 or without a
+    /// body has no meaning and is removed.
     fn wait_for_continue(&self, parts: &mut request::Parts, body: &Incoming) -> Option<Duration> {
         let expects = headers::expects_continue(&parts.headers);
         if expects && (parts.version != Version::HTTP_11 || body.is_end_stream()) {
@@ -115,7 +117,7 @@ impl Proxy {
         expects.then_some(self.limits.answer_continue)
     }
 
-    /// Sends the request until it has an answer or may not be sent retry.
+    /// Sends the request until it has a response or may not be sent again.
     async fn send(
         &self,
         search: &mut RouteSearch<'_>,
@@ -127,7 +129,7 @@ impl Proxy {
         loop {
             let admitted = match search.admit(&self.routing, &self.limits).await {
                 Ok(admitted) => admitted,
-                // All were tried: the connection that failed says more than "nobody is ready".
+                // All were tried. The failed connection is more specific than "no ready instance".
                 Err(refusal @ ProxyError::NoInstance { .. }) => return Err(unreachable.unwrap_or(refusal)),
                 Err(refusal) => return Err(refusal),
             };
@@ -180,7 +182,7 @@ impl Proxy {
         connect(upstream.address, &self.limits).await
     }
 
-    /// Waits for the answer's response_head. The deadline counts from the last byte of the request's body, which may be long.
+    /// Waits for the response head. The deadline counts from the last byte of the request body, which may take long.
     async fn response_head(
         &self,
         exchange: &Exchange,
@@ -232,11 +234,11 @@ impl Proxy {
                 || headers::says_close(response.headers()));
         headers::for_client(response.headers_mut(), false);
         if early {
-            // So that the client need not send the rest.
+            // Tells the client that it need not send the rest.
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         *response.version_mut() = Version::HTTP_11;
-        // HTTP/1.0 without a length ends a body by closing: there, only a reset shows that it was cut.
+        // HTTP/1.0 without a length ends a body by closing the connection. Only a reset shows that it was cut off.
         let reset_when_cut = (version == Version::HTTP_10).then(|| Arc::clone(&client.watch));
         let guard = ExchangeGuard {
             connection,
@@ -249,7 +251,7 @@ impl Proxy {
     }
 }
 
-/// A request that has its answer's response_head.
+/// A request whose response head has arrived.
 struct Received {
     response: Response<Incoming>,
     connection: UpstreamConnection,
@@ -261,7 +263,7 @@ enum SendFailure {
     Failed(Box<TrySendError<Request<RequestBody>>>),
 }
 
-/// A request that was not sent yet.
+/// A request that is not sent yet.
 struct Outgoing {
     request: Request<RequestBody>,
 }
@@ -272,7 +274,7 @@ impl Outgoing {
         Outgoing { request: Request::from_parts(parts, body) }
     }
 
-    /// For this place; and a copy to send retry, where that may be needed and can be made.
+    /// The request for the admitted instance, and a copy to send again if that may be needed and is possible.
     fn prepare(
         self,
         admitted: &Admitted,
@@ -302,7 +304,7 @@ impl Outgoing {
     }
 }
 
-/// Whether a request whose sending broke may be sent once more: see the rules at the top.
+/// Whether a failed request may be sent once more, by the rules at the top of this module.
 fn retry(
     mut failure: TrySendError<Request<RequestBody>>,
     replay: Option<request::Parts>,
@@ -344,10 +346,10 @@ fn is_repeatable(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
 }
 
-/// The checks that hyper leaves to us. Gives back the host as the client wrote it.
+/// Checks that hyper does not make. Returns the host as the client wrote it.
 ///
-/// A request with both a length and a chunked body is left to hyper: it takes the chunked body, drops the length and
-/// closes the connection afterwards, as RFC 9112 (6.3) demands, and so no reader after us sees two framings.
+/// A request with both a length and a chunked body is left to hyper: it reads the chunked body, drops the length and
+/// closes the connection afterwards, as RFC 9112 (6.3) requires. So no later reader sees two framings.
 fn check(request: &Request<Incoming>) -> Result<HeaderValue, ProxyError> {
     if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
         return Err(ProxyError::MethodNotAllowed);
@@ -367,7 +369,7 @@ fn check(request: &Request<Incoming>) -> Result<HeaderValue, ProxyError> {
         }
         (None, None) => Err(ProxyError::NoSuchHost),
         (None, Some(authority)) => {
-            HeaderValue::from_str(authority).map_err(|_| ProxyError::BadRequest("The request target is no URI."))
+            HeaderValue::from_str(authority).map_err(|_| ProxyError::BadRequest("The request target is not a URI."))
         }
         (Some(given), None) => Ok(given.clone()),
         (Some(given), Some(authority)) => {
@@ -396,7 +398,7 @@ fn connect_refusal(admitted: &Admitted, cause: &io::Error) -> ProxyError {
 
 fn count_refusal(record: &mut RequestRecord, refusal: &ProxyError, cut: Option<CutKind>) {
     match refusal {
-        // The client broke off, and the entry says so when it is dropped.
+        // The client disconnected; the record counts that when it is dropped.
         ProxyError::BrokenUpload => {}
         refusal if refusal.status().is_server_error() => record.failed(cut),
         _ => record.finish(),

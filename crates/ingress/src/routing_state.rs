@@ -1,4 +1,4 @@
-//! The table in force and what came before it: swaps tables, tells what is still open behind the old ones.
+//! The table in force and the upstreams of earlier tables: swaps tables and reports drains.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
@@ -14,9 +14,10 @@ use crate::protocol::{Counters, Message, Open, RouteTable};
 use crate::table::Table;
 use crate::upstream::Upstream;
 
-/// How often the counts of one draining upstream are reported at most, except for the last time.
+/// Minimum interval between two reports of one draining upstream. The last report is sent at once.
 const REPORT_INTERVAL: Duration = Duration::from_millis(250);
-/// IngressEvent kept for a slow listener; one that falls further behind is disconnected and reads the status instead.
+/// Messages buffered for a slow control connection. One that falls further behind is closed, and reads the status when
+/// it connects again.
 const EVENT_BUFFER: usize = 4096;
 
 #[derive(Debug)]
@@ -27,7 +28,7 @@ pub(crate) struct RoutingState {
     registry: Mutex<Registry>,
 }
 
-/// The objects behind the names in tables. They outlive tables.
+/// The live objects behind the names in tables. They outlive tables.
 #[derive(Debug)]
 pub(crate) struct Registry {
     upstreams: HashMap<(String, SocketAddr), Arc<Upstream>>,
@@ -48,7 +49,7 @@ impl Registry {
 }
 
 impl RoutingState {
-    /// An empty table, version 0. The task that tells of drains runs as long as this is alive.
+    /// An empty table, version 0. The task that reports drains runs as long as this value lives.
     pub fn start() -> Arc<Self> {
         let ended = Arc::new(Notify::new());
         let registry =
@@ -67,21 +68,21 @@ impl RoutingState {
         self.table.load()
     }
 
-    /// Wakes at every new table.
+    /// Changes with every new table.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.version.subscribe()
     }
 
-    /// [`Message::Draining`] of every upstream that a table left out, until its count is zero.
+    /// [`Message::Draining`] for every upstream that is no longer in the table, until its counts are zero.
     pub fn events(&self) -> broadcast::Receiver<Message> {
         self.events.subscribe()
     }
 
-    /// Puts a table in force, but for what [`Table::refused`] says then. When this returns, no new request takes a place at
-    /// an upstream that it leaves out.
+    /// Puts a table in force, except for the parts listed in [`Table::refused`]. When this returns, no new request can
+    /// be admitted at an upstream that the table leaves out.
     pub fn install(&self, wanted: &RouteTable) {
         let mut registry = self.registry();
-        let table = Table::compile(wanted, &self.table(), &mut *registry);
+        let table = Table::compile(wanted, &self.table(), &mut registry);
         let routed = upstreams_of(wanted);
         let apps: BTreeSet<&str> = wanted.apps.iter().map(|app| app.app.as_str()).collect();
         registry.counters.drop_unrouted(&apps);
@@ -90,7 +91,7 @@ impl RoutingState {
                 upstream.route();
             }
         }
-        // First the table, then the flags: who is turned away by a flag finds the new table.
+        // Table before flags: a request that a draining upstream turns away finds the new table.
         self.table.store(Arc::new(table));
         for (key, upstream) in &registry.upstreams {
             if !upstream.is_draining() && !routed.contains(&(key.0.as_str(), key.1)) {
@@ -100,7 +101,7 @@ impl RoutingState {
         self.version.send_replace(wanted.version);
     }
 
-    /// Open work by upstream id, without those that have none.
+    /// Open requests by upstream id. Upstreams without open requests are absent.
     pub fn open(&self) -> BTreeMap<String, Open> {
         let mut open: BTreeMap<String, Open> = BTreeMap::new();
         for upstream in self.registry().upstreams.values() {
@@ -119,11 +120,11 @@ impl RoutingState {
     }
 
     fn registry(&self) -> MutexGuard<'_, Registry> {
-        // BusyGuard under this lock is plain bookkeeping that cannot stop half-way.
+        // Code under this lock only updates maps and counters, so a panic elsewhere cannot have left it half done.
         self.registry.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Draining upstreams and their counts. Those that have come to zero are reported here for the last time.
+    /// Draining upstreams and their counts. Those at zero are removed, so this is their last report.
     fn draining(&self) -> Vec<(String, SocketAddr, Open)> {
         let mut registry = self.registry();
         let draining = registry.upstreams.values().filter(|upstream| upstream.is_draining());
@@ -143,7 +144,8 @@ fn upstreams_of(table: &RouteTable) -> BTreeSet<(&str, SocketAddr)> {
     rules.flat_map(|rule| &rule.upstreams).map(|upstream| (upstream.id.as_str(), upstream.address)).collect()
 }
 
-/// Tells counts of draining upstreams as they change: at most every 250 ms each, and at once when they reach zero.
+/// Reports the counts of draining upstreams as they change: at most every 250 ms each, and at once when they reach
+/// zero.
 async fn report_drains(routing: std::sync::Weak<RoutingState>, ended: Arc<Notify>) {
     let mut reported: HashMap<(String, SocketAddr), (Open, Instant)> = HashMap::new();
     let mut next_report: Option<Instant> = None;
@@ -157,7 +159,7 @@ async fn report_drains(routing: std::sync::Weak<RoutingState>, ended: Arc<Notify
         tokio::select! {
             () = ended.notified() => {}
             () = waited => {}
-            // Only to notice that the process side is gone.
+            // Wakes up to notice that the process is ending.
             () = tokio::time::sleep(Duration::from_secs(60)) => {}
         }
         let Some(routing) = routing.upgrade() else { return };
@@ -177,12 +179,13 @@ async fn report_drains(routing: std::sync::Weak<RoutingState>, ended: Arc<Notify
                 continue;
             }
             if open == Open::default() {
-                // The last word about this one. Should it be routed and drained next_report, that is reported anew.
+                // The last report of this drain. If the upstream is routed and drained again, that drain is reported
+                // from the beginning.
                 reported.remove(&key);
             } else {
                 reported.insert(key, (open, Instant::now()));
             }
-            // Nobody may be listening; whoever connects later reads the status.
+            // Without a control connection nothing receives this. A controller that connects later reads the status.
             let _ = routing.events.send(Message::Draining { upstream: id, open });
         }
     }

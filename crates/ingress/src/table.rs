@@ -1,4 +1,4 @@
-//! The route table in force: compiled once, never changed, swapped whole. Finds the rule of a request; sends nothing.
+//! The compiled route table: immutable, swapped as a whole. Finds the rule for a request; sends nothing.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::upstream::Upstream;
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     pub version: u64,
-    /// What of the wanted table is not in this one.
+    /// The parts of the submitted table that were left out.
     pub refused: Vec<RouteRefused>,
     hosts: HashMap<Box<str>, Arc<App>>,
 }
@@ -40,7 +40,7 @@ pub(crate) struct CompiledRule {
 
 #[derive(Debug)]
 enum Matcher {
-    /// Without trailing slash; the root is empty.
+    /// Without trailing slash; empty for the root.
     Prefix {
         prefix: String,
         segments: usize,
@@ -51,18 +51,18 @@ enum Matcher {
     },
 }
 
-/// The rule that a path belongs to.
+/// The result of matching a path.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum RouteMatch {
     Rule(usize),
     None,
-    /// Two readers of this path would take it to two rules.
+    /// Two interpretations of the path lead to different rules.
     Ambiguous,
 }
 
 impl Table {
-    /// What cannot be used of `wanted` is left out and kept in [`Table::refused`]; all the rest counts. Of two apps that
-    /// claim one host, the one that has it in the table before keeps it.
+    /// Compiles `wanted`. Parts that cannot be used are left out and listed in [`Table::refused`]; the rest takes
+    /// effect. If two apps claim a host, the app that has it in `before` keeps it.
     pub fn compile(wanted: &RouteTable, before: &Table, registry: &mut Registry) -> Self {
         let owners = owners(wanted, before);
         let mut table = Table { version: wanted.version, ..Table::default() };
@@ -88,13 +88,13 @@ impl Table {
         self.refused.push(RouteRefused { app: app.id.clone(), reason });
     }
 
-    /// `host` is normal.
+    /// `host` must be in normal form.
     pub fn app(&self, host: &str) -> Option<&Arc<App>> {
         self.hosts.get(host)
     }
 }
 
-/// Who gets each host, by its normal name.
+/// The app that gets each host, by normalized host name.
 fn owners<'a>(wanted: &'a RouteTable, before: &Table) -> HashMap<String, &'a str> {
     let mut owners: HashMap<String, &str> = HashMap::new();
     for app in &wanted.apps {
@@ -166,7 +166,7 @@ impl CompiledRule {
         }
     }
 
-    /// The request target for the upstream: origin form, path rewritten, query untouched.
+    /// The request target for the upstream: origin form, path rewritten, query unchanged.
     pub fn target(&self, uri: &Uri) -> Uri {
         let (Matcher::Prefix { segments, .. } | Matcher::Exact { segments, .. }) = &self.matcher;
         match rewritten(uri.path(), *segments, &self.rewrite) {
@@ -177,13 +177,14 @@ impl CompiledRule {
                     Some(query) => format!("{path}?{query}"),
                     None => path,
                 };
-                // Made of a path that was parsed and a checked replacement; should it not parse, the root is harmless.
+                // Built from a parsed path and a checked replacement. If it does not parse anyway, the root is
+                // harmless.
                 PathAndQuery::try_from(text).map_or_else(|_| Uri::default(), Uri::from)
             }
         }
     }
 
-    /// The upstream with the fewest open requests that was not tried yet; equal ones take turns.
+    /// The untried upstream with the fewest open requests. Equally loaded ones take turns.
     pub fn pick(&self, tried: &[Arc<Upstream>]) -> Option<&Arc<Upstream>> {
         let count = self.upstreams.len();
         if count <= 1 {

@@ -1,4 +1,5 @@
-//! Upgraded connections: bytes both ways until one side ends, then told whether somebody was cut off.
+//! Upgraded connections: copies bytes both ways until one side closes, and records whether a stop cut the connection
+//! off.
 
 use std::io;
 use std::pin::Pin;
@@ -17,13 +18,13 @@ use crate::counters::UpgradeRecord;
 use crate::listeners::SocketState;
 use crate::upload::Exchange;
 
-/// How long both sides may take to hand over their connection once 101 was said.
+/// How long both sides may take to hand over their connection after the 101 response.
 const HAND_OVER: Duration = Duration::from_secs(10);
 
 /// How long a client may take to close its side after the instance closed its own.
 const LINGER: Duration = Duration::from_secs(5);
 
-/// Where tunnels run, and what ends them all.
+/// The running tunnels, and the token that ends them.
 #[derive(Debug)]
 pub(crate) struct Tunnels {
     pub tasks: TaskTracker,
@@ -32,14 +33,15 @@ pub(crate) struct Tunnels {
 }
 
 enum TunnelEnd {
-    /// A side closed, or the client broke off: nobody's fault of ours.
+    /// A side closed, or the client disconnected.
     Closed,
-    /// We ended it: the process stops, or nothing moved for too long.
+    /// The ingress ended it: the process is stopping, or the connection was idle for too long.
     Aborted,
 }
 
 impl Tunnels {
-    /// Joins the two sides as soon as both have been handed over. The exchange's place turns into an upgraded one.
+    /// Connects the two sides once both have been handed over. The request counts as an upgraded connection from now
+    /// on.
     pub fn open(
         &self,
         client: OnUpgrade,
@@ -83,7 +85,7 @@ impl Tunnel {
         }
     }
 
-    /// The instance ended it, because it is being stopped.
+    /// Whether the instance closed first because it is being stopped.
     fn was_stopped(&self, close: &InstanceClose) -> bool {
         close.first.load(Relaxed) && self.exchange.admission.upstream().is_draining()
     }
@@ -93,7 +95,7 @@ impl Tunnel {
         let copy = tokio::io::copy_bidirectional(&mut client, &mut instance);
         let linger = async {
             close.now.cancelled().await;
-            // Counted when it happens: the client may take its time, and the roll's record is about to be closed.
+            // Recorded at once: the client may take its time, and the deployment's record is about to be closed.
             if self.was_stopped(&close) {
                 self.record.cut();
             }
@@ -115,7 +117,7 @@ struct InstanceClose {
     now: CancellationToken,
 }
 
-/// The instance's side, noticing when it ends.
+/// The instance's side; notices when it closes.
 struct InstanceSide {
     io: TokioIo<Upgraded>,
     watch: Arc<SocketState>,

@@ -1,5 +1,5 @@
-//! One request at one instance, and its body on the way there: never gathered, held back while the instance has not requested
-//! for it, and given up once it is of no more use.
+//! One request at one instance, and its body: streamed, held back until the instance asks for it, and abandoned when it
+//! is of no more use.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -19,21 +19,21 @@ use crate::listeners::SocketState;
 use crate::pool::Traffic;
 use crate::upstream::Admission;
 
-/// One request at one upstream. Its place there is given back when the last holder drops this.
+/// One request at one upstream. Its admission ends when the last holder drops this.
 #[derive(Debug)]
 pub(crate) struct Exchange {
     pub admission: Admission,
-    /// Frames of the request's body that were record_frame on.
+    /// Body frames that were forwarded.
     pub frames_sent: AtomicU64,
-    /// The request's body failed on the client's side.
+    /// Reading the request body from the client failed.
     pub client_failed: AtomicBool,
-    /// The request's body was record_frame on to its end, or there was none.
+    /// The whole request body was forwarded, or there is none.
     complete: AtomicBool,
-    /// The instance requested for the body, or was given long enough to.
+    /// The instance asked for the body, or did not ask within the time allowed.
     requested: AtomicBool,
-    /// The rest of the body is of no use to anybody.
+    /// The rest of the body will not be sent.
     abandoned: AtomicBool,
-    /// The task that passes the body on.
+    /// The task that forwards the body.
     body_task: AtomicWaker,
 }
 
@@ -50,18 +50,18 @@ impl Exchange {
         })
     }
 
-    /// Some of the request's body is still to be record_frame on.
+    /// Whether some of the request body is still to be forwarded.
     pub fn is_uploading(&self) -> bool {
         !self.complete.load(SeqCst)
     }
 
-    /// What is cut if the instance ends now, or `None` where the instance is not being stopped.
+    /// What would be cut off if the instance ended now, or `None` if the instance is not draining.
     pub fn cut_by_stop(&self) -> Option<CutKind> {
         let kind = if self.is_uploading() { CutKind::Upload } else { CutKind::Request };
         self.admission.upstream().is_draining().then_some(kind)
     }
 
-    /// The instance answered `100 Continue`.
+    /// Allows the body to be sent: the instance answered `100 Continue`, or no answer is needed.
     pub fn request_body(&self) {
         self.requested.store(true, SeqCst);
         self.body_task.wake();
@@ -71,33 +71,33 @@ impl Exchange {
         self.requested.load(SeqCst)
     }
 
-    /// Ends the passing on of the body, and the connection to the instance with it.
+    /// Stops forwarding the body, which also closes the connection to the instance.
     pub fn abandon_body(&self) {
         self.abandoned.store(true, SeqCst);
         self.body_task.wake();
     }
 }
 
-/// Why a request's body ends before its end.
+/// Why a request body ended early.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum UploadError {
-    #[error("the client did not send it to its end")]
+    #[error("the client did not send the whole body")]
     Client(#[source] hyper::Error),
-    #[error("the instance has answered without it")]
+    #[error("the instance responded without reading the body")]
     Abandoned,
 }
 
-/// A client's body on its way to an upstream.
+/// A request body on its way to an upstream.
 #[derive(Debug)]
 pub(crate) struct RequestBody {
-    /// `None`: a body that was found empty before, sent again.
+    /// `None`: an empty body, for a request that is sent again.
     incoming: Option<Incoming>,
     client: Option<Arc<SocketState>>,
     exchange: Option<Arc<Exchange>>,
     continue_wait: ContinueWait,
 }
 
-/// The client holds its body back until it is requested for it.
+/// Whether the body is held back until the instance asks for it.
 #[derive(Debug)]
 enum ContinueWait {
     No,
@@ -106,8 +106,8 @@ enum ContinueWait {
 }
 
 impl RequestBody {
-    /// `continue_wait`: the client expects `100 Continue`, and this is how long the instance may take to say it. hyper says it to
-    /// the client when this body is requested for its first frame.
+    /// `continue_wait`: set if the client expects `100 Continue`; how long the instance may take to send it. hyper
+    /// sends it to the client when this body is polled for its first frame.
     pub fn new(incoming: Incoming, client: &Arc<SocketState>, continue_wait: Option<Duration>) -> Self {
         client.set_body_unread(!incoming.is_end_stream());
         RequestBody {
@@ -122,12 +122,12 @@ impl RequestBody {
         RequestBody { incoming: None, client: None, exchange: None, continue_wait: ContinueWait::No }
     }
 
-    /// The client waits for `100 Continue`.
+    /// Whether the client waits for `100 Continue`.
     pub fn expects_continue(&self) -> bool {
         !matches!(self.continue_wait, ContinueWait::No)
     }
 
-    /// Its end is waited for by this exchange, on this connection.
+    /// Ties this body to an exchange and its connection.
     pub fn attach(&mut self, exchange: &Arc<Exchange>, traffic: &Traffic) {
         let uploading = !self.is_end_stream();
         exchange.complete.store(!uploading, SeqCst);
@@ -147,7 +147,7 @@ impl RequestBody {
         if sleep.as_mut().poll(cx).is_pending() {
             return false;
         }
-        // An application that does not know the expectation waits for the body.
+        // An application that does not support the expectation waits for the body.
         self.continue_wait = ContinueWait::No;
         self.exchange.iter().for_each(|exchange| exchange.request_body());
         true
@@ -181,7 +181,7 @@ impl Body for RequestBody {
             return Poll::Ready(None);
         }
         if let Some(exchange) = &self.exchange {
-            // Registered first, so that nothing said between the look and the continue_wait is missed.
+            // Register the waker first, so that no wake-up between check and wait is missed.
             exchange.body_task.register(cx.waker());
             if exchange.abandoned.load(SeqCst) {
                 return Poll::Ready(Some(Err(UploadError::Abandoned)));
@@ -196,7 +196,7 @@ impl Body for RequestBody {
         if let Some(Ok(frame)) = &mut frame
             && let Some(trailers) = frame.trailers_mut()
         {
-            // A trailer is a header that comes late, and may claim as little.
+            // Trailers are subject to the same restrictions as headers.
             headers::strip_claims(trailers);
         }
         self.record_frame(frame.as_ref());
@@ -214,7 +214,7 @@ impl Body for RequestBody {
 
 impl Drop for RequestBody {
     fn drop(&mut self) {
-        // hyper does not notice by itself that nobody reads on what a client sends.
+        // hyper does not notice by itself that nothing reads the client's body any more.
         drop(self.incoming.take());
         self.client.iter().for_each(|client| client.wake());
     }

@@ -1,4 +1,4 @@
-//! What ends too early: seen by the client as broken, and counted as whose fault it was.
+//! Requests and responses that end too early: what the client sees, and which counter counts them.
 
 use std::time::Duration;
 
@@ -8,8 +8,8 @@ use super::harness::*;
 use crate::limits::Limits;
 use crate::protocol::{Open, Rewrite};
 
-/// Sends this and closes.
-async fn sends(text: &'static str) -> std::net::SocketAddr {
+/// Reads a request head, sends this text and closes.
+async fn sends_and_closes(text: &'static str) -> std::net::SocketAddr {
     application(move |mut stream, _| async move {
         read_head(&mut stream).await;
         stream.write_all(text.as_bytes()).await.unwrap();
@@ -18,9 +18,9 @@ async fn sends(text: &'static str) -> std::net::SocketAddr {
 }
 
 #[tokio::test]
-async fn a_body_cut_by_the_application_never_looks_whole() {
-    let length = sends("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nabc").await;
-    let chunked = sends("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n").await;
+async fn a_body_truncated_by_the_application_never_looks_complete() {
+    let length = sends_and_closes("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nabc").await;
+    let chunked = sends_and_closes("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n").await;
     for (app, framing) in [(length, "content-length: 100"), (chunked, "transfer-encoding: chunked")] {
         let proxy = TestProxy::to(&[("web", app)]).await;
         let answer = proxy.get("/").await.to_lowercase();
@@ -31,10 +31,12 @@ async fn a_body_cut_by_the_application_never_looks_whole() {
 }
 
 #[tokio::test]
-async fn where_only_the_end_of_the_connection_ends_a_body_a_cut_one_ends_in_a_reset() {
-    let proxy =
-        TestProxy::to(&[("web", sends("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n").await)])
-            .await;
+async fn a_truncated_body_without_framing_ends_with_a_reset() {
+    let proxy = TestProxy::to(&[(
+        "web",
+        sends_and_closes("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n").await,
+    )])
+    .await;
     let mut client = proxy.connect().await;
     client.write_all(b"GET / HTTP/1.0\r\nHost: shop\r\n\r\n").await.unwrap();
     let error = soon(client.read_to_end(&mut Vec::new())).await.unwrap_err();
@@ -42,15 +44,15 @@ async fn where_only_the_end_of_the_connection_ends_a_body_a_cut_one_ends_in_a_re
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_during_its_answer_is_counted_as_gone_and_its_instance_is_told() {
-    let (told, mut heard) = tokio::sync::mpsc::channel(1);
+async fn a_client_that_leaves_during_its_response_is_counted_and_its_instance_sees_a_closed_connection() {
+    let (closed, mut observed) = tokio::sync::mpsc::channel(1);
     let app = application(move |mut stream, _| {
-        let told = told.clone();
+        let closed = closed.clone();
         async move {
             read_head(&mut stream).await;
             stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nabc").await.unwrap();
             let _ = stream.read(&mut [0; 1]).await;
-            told.send(()).await.unwrap();
+            closed.send(()).await.unwrap();
         }
     })
     .await;
@@ -59,13 +61,13 @@ async fn a_client_that_leaves_during_its_answer_is_counted_as_gone_and_its_insta
     client.write_all(b"GET / HTTP/1.1\r\nHost: shop\r\n\r\n").await.unwrap();
     soon(read_head(&mut client)).await.unwrap();
     drop(client);
-    soon(heard.recv()).await.unwrap();
+    soon(observed.recv()).await.unwrap();
     until(|| proxy.counters().client_gone == 1 && proxy.routing.open().is_empty()).await;
     assert_eq!(proxy.counters().failed, 0);
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_before_its_answer_is_counted_as_gone() {
+async fn a_client_that_leaves_before_its_response_is_counted() {
     let app = application(|mut stream, _| async move {
         read_head(&mut stream).await;
         let _ = stream.read(&mut [0; 1]).await;
@@ -81,7 +83,7 @@ async fn a_client_that_leaves_before_its_answer_is_counted_as_gone() {
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_during_its_upload_is_counted_as_gone() {
+async fn a_client_that_leaves_during_its_upload_is_counted() {
     let proxy = TestProxy::to(&[("web", echo().await)]).await;
     let mut client = proxy.connect().await;
     client.write_all(b"POST / HTTP/1.1\r\nHost: shop\r\nContent-Length: 100\r\n\r\nabc").await.unwrap();
@@ -92,7 +94,7 @@ async fn a_client_that_leaves_during_its_upload_is_counted_as_gone() {
 }
 
 #[tokio::test]
-async fn a_malformed_upload_is_the_clients_fault() {
+async fn a_malformed_upload_counts_as_a_client_that_left() {
     let proxy = TestProxy::to(&[("web", echo().await)]).await;
     let head = "POST / HTTP/1.1\r\nHost: shop\r\nTransfer-Encoding: chunked\r\n\r\n";
     let answer = proxy.raw(&format!("{head}5\r\nhello\r\nxyz\r\n")).await;
@@ -102,8 +104,9 @@ async fn a_malformed_upload_is_the_clients_fault() {
 }
 
 #[tokio::test]
-async fn an_applications_own_errors_are_counted_apart() {
-    let proxy = TestProxy::to(&[("web", sends("HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy").await)]).await;
+async fn error_responses_of_the_application_are_counted_separately() {
+    let proxy =
+        TestProxy::to(&[("web", sends_and_closes("HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy").await)]).await;
     let answer = proxy.get("/").await;
     assert!(answer.starts_with("HTTP/1.1 503") && answer.ends_with("busy"), "{answer}");
     assert!(!answer.contains("x-boatyard-error"));
@@ -112,24 +115,24 @@ async fn an_applications_own_errors_are_counted_apart() {
 }
 
 #[tokio::test]
-async fn silence_on_a_connection_ends_it() {
+async fn an_idle_connection_is_closed() {
     let app = application(|mut stream, _| async move {
         read_head(&mut stream).await;
         stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nabc").await.unwrap();
         let _ = stream.read(&mut [0; 1]).await;
     })
     .await;
-    // Long enough that the first bytes come on a slow machine.
+    // Long enough for the first bytes to arrive on a slow machine.
     let proxy = TestProxy::open(Limits { body_idle: Duration::from_secs(2), ..Limits::default() }).await;
     proxy.route(1, &[("web", app)]);
-    assert!(proxy.get("/").await.ends_with("abc"), "an answer that stalls");
+    assert!(proxy.get("/").await.ends_with("abc"), "a response that stalls");
     let proxy = TestProxy::open(Limits { request_head: Duration::from_millis(300), ..Limits::default() }).await;
     assert_eq!(proxy.raw("GET / HTTP/1.1\r\nHost: sh").await, "", "a head that stalls");
     assert_eq!(proxy.raw("").await, "", "nothing at all");
 }
 
 #[tokio::test]
-async fn connections_of_others_that_take_every_place_keep_no_new_client_out() {
+async fn a_peer_that_reaches_the_connection_limit_does_not_keep_other_clients_out() {
     use crate::listeners::Listeners;
     let proxy = TestProxy::to(&[("web", echo().await)]).await;
     let mut narrow = Listeners::new(proxy.proxy.clone(), 20, Default::default(), proxy.cut.clone());
@@ -147,13 +150,13 @@ async fn connections_of_others_that_take_every_place_keep_no_new_client_out() {
         client.write_all(ask).await.unwrap();
         assert_eq!(status(&read_all(&mut client).await), 200);
     }
-    assert_eq!(read_all(&mut flood[0]).await, "", "the oldest idle connection gave way");
+    assert_eq!(read_all(&mut flood[0]).await, "", "the oldest idle connection was evicted");
 }
 
-/// A request that waits for the rest of its answer, one whose body is being sent, and a websocket, all open at `old` when
-/// the next window begins. Its instance is then stopped.
+/// A request that waits for the rest of its response, one whose body is being sent, and a WebSocket are open at `old`
+/// when the next window begins. Then the instance stops.
 #[tokio::test]
-async fn what_a_roll_cuts_is_counted_in_the_window_of_that_roll() {
+async fn requests_cut_by_a_rollout_are_counted_in_its_window() {
     let stop = tokio_util::sync::CancellationToken::new();
     let stopped = stop.clone();
     let old = application(move |mut stream, _| {

@@ -1,4 +1,5 @@
-//! Swapping tables under load: nothing lost, nothing new at what is left out, and its end told.
+//! Table swaps under load: no request is lost, drained upstreams get no new requests, and the end of each drain is
+//! reported.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
@@ -19,7 +20,7 @@ async fn drained(events: &mut tokio::sync::broadcast::Receiver<Message>, wanted:
 }
 
 #[tokio::test]
-async fn an_upstream_with_nothing_open_is_told_to_be_drained_at_once() {
+async fn an_idle_upstream_is_reported_as_drained_at_once() {
     let proxy = TestProxy::to(&[("old", echo().await)]).await;
     let mut events = proxy.routing.events();
     proxy.route(2, &[("new", echo().await)]);
@@ -28,7 +29,7 @@ async fn an_upstream_with_nothing_open_is_told_to_be_drained_at_once() {
 }
 
 #[tokio::test]
-async fn an_open_stream_holds_its_drain_until_its_last_byte_and_is_not_cut() {
+async fn a_drain_waits_for_the_last_byte_of_an_open_response() {
     let (go, gate) = tokio::sync::watch::channel(false);
     let old = application(move |mut stream, _| {
         let mut gate = gate.clone();
@@ -59,7 +60,7 @@ async fn an_open_stream_holds_its_drain_until_its_last_byte_and_is_not_cut() {
 }
 
 #[tokio::test]
-async fn an_upload_holds_its_drain_until_it_is_answered() {
+async fn a_drain_waits_for_the_response_to_an_upload() {
     let old = echo().await;
     let proxy = TestProxy::to(&[("old", old)]).await;
     let mut client = proxy.connect().await;
@@ -75,7 +76,7 @@ async fn an_upload_holds_its_drain_until_it_is_answered() {
 }
 
 #[tokio::test]
-async fn an_upstream_routed_again_while_it_drains_serves_again() {
+async fn an_upstream_that_is_routed_again_while_it_drains_serves_again() {
     let app = echo().await;
     let proxy = TestProxy::to(&[("web", app)]).await;
     proxy.route(2, &[]);
@@ -86,7 +87,7 @@ async fn an_upstream_routed_again_while_it_drains_serves_again() {
 }
 
 #[tokio::test]
-async fn every_drain_of_the_same_upstream_is_told() {
+async fn every_drain_of_the_same_upstream_is_reported() {
     let app = echo().await;
     let proxy = TestProxy::to(&[("web", app)]).await;
     let mut events = proxy.routing.events();
@@ -112,7 +113,7 @@ async fn requests_wait_for_a_first_instance() {
 }
 
 #[tokio::test]
-async fn requests_that_waited_in_vain_get_a_503_and_count_as_failed() {
+async fn requests_without_a_ready_instance_get_a_503_and_count_as_failed() {
     let proxy = TestProxy::to(&[]).await;
     let answer = proxy.get("/").await;
     assert_eq!(status(&answer), 503);
@@ -120,7 +121,7 @@ async fn requests_that_waited_in_vain_get_a_503_and_count_as_failed() {
     assert_eq!((proxy.counters().requests, proxy.counters().failed), (1, 1));
 }
 
-/// An application that notes every request it gets after it was told to be drained.
+/// An application that counts requests that arrive after its drain was reported as complete.
 struct Instance {
     id: String,
     gone: std::sync::Arc<AtomicBool>,
@@ -129,12 +130,12 @@ struct Instance {
 
 async fn instance(number: usize, violations: &std::sync::Arc<AtomicU64>) -> Instance {
     let gone = std::sync::Arc::new(AtomicBool::new(false));
-    let (told, violations) = (std::sync::Arc::clone(&gone), std::sync::Arc::clone(violations));
+    let (is_drained, violations) = (std::sync::Arc::clone(&gone), std::sync::Arc::clone(violations));
     let address = application(move |mut stream, _| {
-        let (told, violations) = (std::sync::Arc::clone(&told), std::sync::Arc::clone(&violations));
+        let (is_drained, violations) = (std::sync::Arc::clone(&is_drained), std::sync::Arc::clone(&violations));
         async move {
             while read_head(&mut stream).await.is_some() {
-                violations.fetch_add(u64::from(told.load(SeqCst)), SeqCst);
+                violations.fetch_add(u64::from(is_drained.load(SeqCst)), SeqCst);
                 if stream.write_all(OK.as_bytes()).await.is_err() {
                     return;
                 }
@@ -146,7 +147,7 @@ async fn instance(number: usize, violations: &std::sync::Arc<AtomicU64>) -> Inst
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn two_hundred_swaps_under_load_lose_nothing_and_reach_nothing_that_was_drained() {
+async fn two_hundred_table_swaps_under_load_lose_no_request_and_send_none_to_a_drained_upstream() {
     let violations = std::sync::Arc::new(AtomicU64::new(0));
     let (mut now, mut next) = (instance(0, &violations).await, instance(1, &violations).await);
     let proxy = std::sync::Arc::new(TestProxy::to(&[(&now.id, now.address)]).await);
@@ -168,12 +169,12 @@ async fn two_hundred_swaps_under_load_lose_nothing_and_reach_nothing_that_was_dr
         .collect();
 
     let mut events = proxy.routing.events();
-    let mut told: HashMap<String, Open> = HashMap::new();
+    let mut last_reports: HashMap<String, Open> = HashMap::new();
     for version in 2..202 {
         proxy.route(version, &[(&next.id, next.address)]);
-        while told.get(&now.id) != Some(&Open::default()) {
+        while last_reports.get(&now.id) != Some(&Open::default()) {
             if let Message::Draining { upstream, open } = soon(events.recv()).await.unwrap() {
-                told.insert(upstream, open);
+                last_reports.insert(upstream, open);
             }
         }
         now.gone.store(true, SeqCst);
@@ -192,7 +193,7 @@ async fn two_hundred_swaps_under_load_lose_nothing_and_reach_nothing_that_was_dr
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn nobody_gets_a_place_at_an_upstream_once_it_has_drained_however_the_threads_interleave() {
+async fn a_drained_upstream_admits_no_request_in_any_interleaving_of_threads() {
     const INSTANCES: usize = 8;
     let routing = crate::routing_state::RoutingState::start();
     let named = |number: usize| (format!("web.{number}"), ([127, 0, 0, 1], 1).into());
@@ -210,18 +211,18 @@ async fn nobody_gets_a_place_at_an_upstream_once_it_has_drained_however_the_thre
             let (routing, drained) = (std::sync::Arc::clone(&routing), std::sync::Arc::clone(&drained));
             let (stop, begun) = (std::sync::Arc::clone(&stop), std::sync::Arc::clone(&begun));
             tokio::task::spawn_blocking(move || {
-                let (mut places, mut violations) = (0_u64, 0_u64);
+                let (mut admitted, mut violations) = (0_u64, 0_u64);
                 while !stop.load(SeqCst) {
                     let table = routing.table();
                     let upstream = table.app("shop").unwrap().rules[0].pick(&[]).unwrap();
-                    // Between the choice and the place: here a drain may come.
+                    // A drain may begin between choosing the upstream and admitting the request.
                     std::thread::yield_now();
-                    if let Some(place) = upstream.admit() {
+                    if let Some(admission) = upstream.admit() {
                         let number: usize = upstream.id.strip_prefix("web.").unwrap().parse().unwrap();
-                        places += 1;
+                        admitted += 1;
                         violations += u64::from(drained[number].load(SeqCst));
-                        drop(place);
-                        begun.fetch_add(usize::from(places == 1), SeqCst);
+                        drop(admission);
+                        begun.fetch_add(usize::from(admitted == 1), SeqCst);
                     }
                 }
                 violations

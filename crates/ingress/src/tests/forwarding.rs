@@ -1,4 +1,4 @@
-//! What passes through unharmed: methods, bodies of every framing, old clients, headers, rewritten paths.
+//! What is forwarded unchanged: methods, bodies of every framing, old clients, headers, rewritten paths.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -35,7 +35,7 @@ async fn pipelined_requests_are_answered_in_order() {
 }
 
 #[tokio::test]
-async fn the_application_learns_who_asked_and_nothing_a_client_made_up() {
+async fn the_application_gets_the_real_origin_and_no_forged_headers() {
     let proxy = TestProxy::to(&[("web", echo().await)]).await;
     let answer = proxy
         .raw(
@@ -60,7 +60,7 @@ async fn the_application_learns_who_asked_and_nothing_a_client_made_up() {
 }
 
 #[tokio::test]
-async fn an_applications_hop_by_hop_headers_stay_behind() {
+async fn hop_by_hop_headers_of_the_application_are_removed() {
     let app = application(|mut stream, _| async move {
         read_head(&mut stream).await;
         let head = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: keep-alive, X-Mine\r\nKeep-Alive: timeout=5\r\n\
@@ -100,7 +100,7 @@ async fn rewritten_paths_reach_the_application_with_their_query() {
 }
 
 #[tokio::test]
-async fn chunked_bodies_pass_both_ways_even_with_get() {
+async fn chunked_bodies_are_forwarded_both_ways_even_with_get() {
     let app = application(|mut stream, _| async move {
         let head = read_head(&mut stream).await.unwrap().to_lowercase();
         assert!(head.contains("transfer-encoding: chunked"), "{head}");
@@ -123,7 +123,7 @@ async fn chunked_bodies_pass_both_ways_even_with_get() {
 }
 
 #[tokio::test]
-async fn answers_without_a_body_end_where_they_should() {
+async fn responses_without_a_body_are_framed_correctly() {
     let app = application(|mut stream, _| async move {
         while let Some(head) = read_head(&mut stream).await {
             let answer = match head.split(' ').nth(1).unwrap() {
@@ -164,7 +164,7 @@ async fn clients_of_http_1_0_are_served() {
 }
 
 #[tokio::test]
-async fn applications_that_answer_in_http_1_0_are_understood() {
+async fn http_1_0_responses_are_accepted() {
     let app = application(|mut stream, _| async move {
         read_head(&mut stream).await;
         stream.write_all(b"HTTP/1.0 200 OK\r\n\r\nuntil the end").await.unwrap();
@@ -190,7 +190,7 @@ async fn a_client_that_waits_for_100_continue_gets_it_and_its_body_arrives() {
 }
 
 #[tokio::test]
-async fn an_upload_is_passed_on_as_it_comes_and_never_gathered() {
+async fn an_upload_is_streamed_and_never_buffered_as_a_whole() {
     const SIZE: usize = 50 * 1024 * 1024;
     let taken = Arc::new(AtomicUsize::new(0));
     let (go, gate) = tokio::sync::watch::channel(false);
@@ -225,7 +225,7 @@ async fn an_upload_is_passed_on_as_it_comes_and_never_gathered() {
         }
         write
     });
-    // The application reads nothing: the client comes to a halt once the sockets' buffers are full.
+    // The application reads nothing, so the client stops once the socket buffers are full.
     let mut before = usize::MAX;
     soon(async {
         while before != sent.load(SeqCst) {
@@ -234,7 +234,7 @@ async fn an_upload_is_passed_on_as_it_comes_and_never_gathered() {
         }
     })
     .await;
-    assert!(before < SIZE / 2, "{before} bytes were taken from the client with nobody reading");
+    assert!(before < SIZE / 2, "{before} bytes were read from the client while the application reads nothing");
     go.send(true).unwrap();
     let mut answer = vec![0; 15];
     soon(read.read_exact(&mut answer)).await.unwrap();
@@ -244,7 +244,7 @@ async fn an_upload_is_passed_on_as_it_comes_and_never_gathered() {
 }
 
 #[tokio::test]
-async fn an_answer_is_passed_on_as_it_comes() {
+async fn a_response_is_streamed() {
     let (go, gate) = tokio::sync::watch::channel(0);
     let app = application(move |mut stream, _| {
         let mut gate = gate.clone();
@@ -281,7 +281,7 @@ async fn an_answer_is_passed_on_as_it_comes() {
 }
 
 #[tokio::test]
-async fn hundreds_of_headers_pass_both_ways() {
+async fn hundreds_of_headers_are_forwarded_both_ways() {
     let app = application(|mut stream, _| async move {
         let lines = read_head(&mut stream).await.unwrap().matches("x-many").count();
         let many: String = (0..400).map(|number| format!("X-Many-{number}: {number}\r\n")).collect();
@@ -297,7 +297,7 @@ async fn hundreds_of_headers_pass_both_ways() {
 }
 
 #[tokio::test]
-async fn an_answer_with_a_space_before_a_colon_or_a_folded_line_is_put_right() {
+async fn a_space_before_a_colon_and_a_folded_line_in_a_response_are_normalized() {
     let app = application(|mut stream, _| async move {
         read_head(&mut stream).await;
         let answer = "HTTP/1.1 200 OK\r\nX-Odd : 1\r\nX-Folded: a\r\n  b\r\nContent-Length: 2\r\n\r\nok";
@@ -311,7 +311,7 @@ async fn an_answer_with_a_space_before_a_colon_or_a_folded_line_is_put_right() {
 }
 
 #[tokio::test]
-async fn trailers_pass_both_ways_without_those_that_imitate_ours() {
+async fn trailers_are_forwarded_both_ways_except_forged_ones() {
     let app = application(|mut stream, _| async move {
         let head = read_head(&mut stream).await.unwrap();
         assert!(head.contains("\r\nte: trailers\r\n"), "{head}");

@@ -1,4 +1,4 @@
-//! What the front proxy does not let through, and what it recognises in every spelling.
+//! Requests that the ingress refuses, and spellings that it recognizes.
 
 use std::sync::atomic::Ordering::SeqCst;
 
@@ -42,7 +42,7 @@ async fn malformed_requests_are_refused_and_never_reach_an_application() {
         ("1.0 without host", "GET / HTTP/1.0\r\n\r\n", 404),
     ];
     for (what, text, wanted) in cases {
-        // What is still open after its answer is closed by this, so that reading ends.
+        // `Connection: close` ends connections that would stay open after the response, so that reading ends.
         let answer =
             proxy.raw(&text.replacen("\r\nHost: shop\r\n", "\r\nHost: shop\r\nConnection: close\r\n", 1)).await;
         let got = if answer.is_empty() { 0 } else { status(&answer) };
@@ -65,7 +65,7 @@ async fn a_head_that_is_too_large_is_refused() {
 }
 
 #[tokio::test]
-async fn of_two_framings_an_application_sees_one_and_the_connection_ends_after_it() {
+async fn a_request_with_two_framings_reaches_the_application_with_one_and_ends_the_connection() {
     let (app, seen) = counting_echo().await;
     let proxy = TestProxy::to(&[("web", app)]).await;
     let hidden = "GET /hidden HTTP/1.1\r\nHost: shop\r\n\r\n";
@@ -82,7 +82,7 @@ async fn of_two_framings_an_application_sees_one_and_the_connection_ends_after_i
 }
 
 #[tokio::test]
-async fn a_host_is_recognised_in_every_spelling() {
+async fn a_host_is_recognized_in_every_spelling() {
     let proxy = TestProxy::to(&[("web", echo().await)]).await;
     for host in ["shop", "SHOP", "Shop.", "shop:8080", "shop.:80"] {
         let answer = proxy.raw(&format!("GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")).await;
@@ -113,7 +113,7 @@ fn named(component: &str, path: PathMatch, address: std::net::SocketAddr) -> Rul
 }
 
 #[tokio::test]
-async fn paths_go_to_their_rule_and_none_is_read_in_two_ways() {
+async fn paths_reach_their_rule_and_ambiguous_ones_are_refused() {
     let named_app = |name: &'static str| {
         application(move |mut stream, _| async move {
             read_head(&mut stream).await;
@@ -143,7 +143,7 @@ async fn paths_go_to_their_rule_and_none_is_read_in_two_ways() {
         ("/api/health", "web"),
         ("/api/health/", "api"),
         ("/API", "web"),
-        // Another reader would find another rule's path in these.
+        // Another reader would match another rule with these paths.
         ("/api%2Fadmin", "400"),
         ("/api/%2Fadmin", "400"),
         ("//api/admin", "400"),
@@ -163,27 +163,27 @@ async fn paths_go_to_their_rule_and_none_is_read_in_two_ways() {
 }
 
 #[tokio::test]
-async fn a_path_without_a_rule_is_not_found_and_no_failure() {
+async fn a_path_without_a_rule_is_a_404_and_does_not_count_as_failed() {
     let proxy = TestProxy::open(Limits::default()).await;
     proxy.routing.install(&table(1, vec![rule("/api", Rewrite::Keep, &[("web", echo().await)])]));
     assert_eq!(status(&proxy.get("/x").await), 404);
     assert_eq!((proxy.counters().requests, proxy.counters().failed, proxy.counters().client_gone), (1, 0, 0));
 }
 
-/// One app's mistake costs no other app its routes.
+/// A mistake of one app must not affect the routes of other apps.
 #[tokio::test]
-async fn what_cannot_be_used_of_a_table_is_left_out_and_told_and_the_rest_counts() {
+async fn unusable_parts_of_a_table_are_left_out_and_listed_and_the_rest_takes_effect() {
     let proxy = TestProxy::to(&[("web", echo().await)]).await;
     let mut wanted = table(2, vec![rule("/", Rewrite::Keep, &[("web", echo().await)])]);
     let mut other = wanted.apps[0].clone();
     (other.app, other.hosts) = ("blog".to_owned(), ["SHOP.", "blog", "a b"].map(String::from).to_vec());
     other.rules.push(rule("nowhere", Rewrite::Keep, &[]));
-    // First in the table, and yet not the one that has the host.
+    // First in the table, but it does not own the host.
     wanted.apps.insert(0, other);
     proxy.routing.install(&wanted);
-    let told: Vec<_> = proxy.routing.table().refused.iter().map(|it| (it.app.clone(), it.reason.clone())).collect();
-    assert!(told.iter().all(|(app, _)| app == "blog"), "{told:?}");
-    let reasons: Vec<&str> = told.iter().map(|(_, reason)| reason.as_str()).collect();
+    let refused: Vec<_> = proxy.routing.table().refused.iter().map(|it| (it.app.clone(), it.reason.clone())).collect();
+    assert!(refused.iter().all(|(app, _)| app == "blog"), "{refused:?}");
+    let reasons: Vec<&str> = refused.iter().map(|(_, reason)| reason.as_str()).collect();
     let expected = [
         "route \"nowhere\" does not start with a slash",
         "host shop belongs to app shop; give it to one of the two",

@@ -1,4 +1,4 @@
-//! The promises of the front door, kept or broken through real sockets.
+//! Tests of the data plane through real sockets.
 #![allow(clippy::unwrap_used)]
 
 mod control;

@@ -1,4 +1,4 @@
-//! What is sent again, what is not, and what the client is told then.
+//! Which requests are sent again, which are not, and what the client gets then.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -16,7 +16,7 @@ async fn ask(stream: &mut TcpStream, method: &str, body: &str) -> (String, Strin
     read_answer(stream).await
 }
 
-/// Answers the first request of each connection; reads the second and closes without a byte.
+/// Responds to the first request of each connection; reads the second and closes without a byte.
 async fn closes_when_reused() -> (std::net::SocketAddr, Arc<AtomicUsize>) {
     let seen = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&seen);
@@ -35,7 +35,7 @@ async fn closes_when_reused() -> (std::net::SocketAddr, Arc<AtomicUsize>) {
     (address, seen)
 }
 
-/// A proxy that uses its connections again however slow the machine is.
+/// A proxy that reuses its connections even on a slow machine.
 async fn proxy_that_keeps_connections(app: std::net::SocketAddr) -> TestProxy {
     let proxy = TestProxy::open(Limits { upstream_idle: Duration::from_secs(60), ..Limits::default() }).await;
     proxy.route(1, &[("web", app)]);
@@ -43,7 +43,7 @@ async fn proxy_that_keeps_connections(app: std::net::SocketAddr) -> TestProxy {
 }
 
 #[tokio::test]
-async fn a_get_on_a_kept_connection_that_closes_just_then_is_sent_again_once() {
+async fn a_get_on_a_kept_connection_that_is_being_closed_is_sent_again_once() {
     let (app, seen) = closes_when_reused().await;
     let proxy = proxy_that_keeps_connections(app).await;
     let mut client = proxy.connect().await;
@@ -68,7 +68,7 @@ async fn a_post_that_an_application_may_have_seen_is_never_sent_again() {
 }
 
 #[tokio::test]
-async fn a_get_on_a_fresh_connection_that_dies_is_not_sent_again() {
+async fn a_get_on_a_new_connection_that_dies_is_not_sent_again() {
     let seen = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&seen);
     let app = application(move |mut stream, _| {
@@ -84,10 +84,10 @@ async fn a_get_on_a_fresh_connection_that_dies_is_not_sent_again() {
     assert_eq!(seen.load(SeqCst), 1);
 }
 
-/// Many an application closes what lay idle for 2 s; one that did so after 1 s would be met in the act here. It does not:
-/// it tells which of its connections was used.
+/// Many applications close connections that were idle for 2 s. One that did so after 1 s could close while a request
+/// arrives here. This application keeps them open and returns the number of the connection that was used.
 #[tokio::test]
-async fn an_application_that_closes_idle_connections_costs_nobody_a_post() {
+async fn an_application_that_closes_idle_connections_makes_no_post_fail() {
     let app = application(|mut stream, number| async move {
         while read_head(&mut stream).await.is_some() {
             stream.read_exact(&mut [0; 2]).await.unwrap();
@@ -111,13 +111,13 @@ async fn an_application_that_closes_idle_connections_costs_nobody_a_post() {
 }
 
 #[tokio::test]
-async fn idle_connections_are_closed_by_us_in_time() {
+async fn the_ingress_closes_idle_connections_first() {
     let (closed, mut at) = tokio::sync::mpsc::channel(1);
     let app = application(move |mut stream, _| {
         let closed = closed.clone();
         async move {
             read_head(&mut stream).await;
-            // Before the write: on a busy machine the connection may lie idle long before this task runs again.
+            // Measured before the write: on a busy machine the connection may be idle long before this task runs again.
             let since = Instant::now();
             stream.write_all(OK.as_bytes()).await.unwrap();
             assert_eq!(stream.read(&mut [0; 1]).await.unwrap(), 0);
@@ -133,7 +133,7 @@ async fn idle_connections_are_closed_by_us_in_time() {
 }
 
 #[tokio::test]
-async fn an_instance_that_refuses_connections_costs_nobody_a_request_while_another_serves() {
+async fn an_instance_that_refuses_connections_makes_no_request_fail_while_another_serves() {
     let closed_port = closed_port();
     let proxy = TestProxy::to(&[("dead", closed_port.address), ("web", echo().await)]).await;
     let mut client = proxy.connect().await;
@@ -145,7 +145,7 @@ async fn an_instance_that_refuses_connections_costs_nobody_a_request_while_anoth
 }
 
 #[tokio::test]
-async fn when_no_instance_accepts_the_page_names_the_component_and_the_cause() {
+async fn if_no_instance_accepts_the_page_names_the_component_and_the_cause() {
     let closed_port = closed_port();
     let proxy = TestProxy::to(&[("dead", closed_port.address)]).await;
     let answer = proxy.get("/").await;
@@ -156,8 +156,8 @@ async fn when_no_instance_accepts_the_page_names_the_component_and_the_cause() {
 }
 
 #[tokio::test]
-async fn an_instance_that_accepts_no_connection_in_time_is_a_504() {
-    // TEST-NET-1: packets to it go nowhere. Where the network answers for it, it is a refusal instead.
+async fn an_instance_that_does_not_accept_a_connection_in_time_is_a_504() {
+    // TEST-NET-1: packets to it are lost. Some networks refuse the connection instead.
     let proxy = TestProxy::open(Limits { connect: Duration::from_millis(100), ..Limits::default() }).await;
     proxy.route(1, &[("far", ([192, 0, 2, 1], 9).into())]);
     assert!(matches!(status(&proxy.get("/").await), 504 | 502));
@@ -165,7 +165,7 @@ async fn an_instance_that_accepts_no_connection_in_time_is_a_504() {
 }
 
 #[tokio::test]
-async fn garbage_instead_of_an_answer_is_a_502() {
+async fn an_invalid_response_is_a_502() {
     let app = application(|mut stream, _| async move {
         read_head(&mut stream).await;
         stream.write_all(b"SSH-2.0-OpenSSH_9.2\r\n\r\n").await.unwrap();
@@ -178,7 +178,7 @@ async fn garbage_instead_of_an_answer_is_a_502() {
 }
 
 #[tokio::test]
-async fn an_answer_that_does_not_begin_in_time_is_a_504_but_an_upload_in_progress_keeps_its_time() {
+async fn a_late_response_is_a_504_but_the_time_for_an_upload_does_not_count() {
     let app = application(|mut stream, _| async move {
         let head = read_head(&mut stream).await.unwrap();
         if head.starts_with("POST") {
@@ -194,7 +194,7 @@ async fn an_answer_that_does_not_begin_in_time_is_a_504_but_an_upload_in_progres
     assert_eq!(status(&answer), 504);
     assert!(answer.contains("x-boatyard-error: answer-timed-out"), "{answer}");
 
-    // Longer than its time in all, and with room for a slow machine between two bytes.
+    // The upload takes longer than the timeout in total, with room for a slow machine between two bytes.
     let proxy = TestProxy::open(Limits { answer_head: Duration::from_secs(3), ..Limits::default() }).await;
     proxy.route(1, &[("web", app)]);
     let mut client = proxy.connect().await;

@@ -1,4 +1,4 @@
-//! Websocket tunnels: only when both sides agreed, counted while open, and told when cut.
+//! WebSocket tunnels: opened only if both sides agree, counted while open, and counted when cut.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -10,7 +10,7 @@ const ASK: &[u8] = b"GET /ws HTTP/1.1\r\nHost: shop\r\nConnection: keep-alive, U
     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 const AGREE: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
 
-/// Agrees and sends everything back; closes when it reads `!`.
+/// Accepts the upgrade and echoes everything; closes when it reads `!`.
 async fn echoing() -> std::net::SocketAddr {
     application(|mut stream, _| async move {
         let head = read_head(&mut stream).await.unwrap().to_lowercase();
@@ -32,7 +32,7 @@ async fn upgraded(proxy: &TestProxy) -> TcpStream {
     client
 }
 
-async fn says(client: &mut TcpStream, text: &[u8]) {
+async fn echoes(client: &mut TcpStream, text: &[u8]) {
     client.write_all(text).await.unwrap();
     let mut back = vec![0; text.len()];
     soon(client.read_exact(&mut back)).await.unwrap();
@@ -40,10 +40,10 @@ async fn says(client: &mut TcpStream, text: &[u8]) {
 }
 
 #[tokio::test]
-async fn a_tunnel_carries_bytes_both_ways_and_its_place_is_given_back_at_its_end() {
+async fn a_tunnel_carries_bytes_both_ways_and_is_not_open_after_its_end() {
     let proxy = TestProxy::to(&[("web", echoing().await)]).await;
     let mut client = upgraded(&proxy).await;
-    says(&mut client, b"hello").await;
+    echoes(&mut client, b"hello").await;
     assert_eq!(proxy.routing.open()["web"], Open { requests: 0, upgraded: 1 });
     drop(client);
     until(|| proxy.routing.open().is_empty()).await;
@@ -58,7 +58,7 @@ async fn a_tunnel_outlives_its_route_and_one_ended_by_a_stopping_instance_is_cou
     let mut events = proxy.routing.events();
     proxy.route(2, &[("new", echoing().await)]);
     assert!(matches!(soon(events.recv()).await.unwrap(), Message::Draining { open: Open { upgraded: 2, .. }, .. }));
-    says(&mut client, b"still here").await;
+    echoes(&mut client, b"still here").await;
     drop(other);
     client.write_all(b"!").await.unwrap();
     assert_eq!(soon(client.read(&mut [0; 1])).await.unwrap(), 0);
@@ -68,10 +68,10 @@ async fn a_tunnel_outlives_its_route_and_one_ended_by_a_stopping_instance_is_cou
 }
 
 #[tokio::test]
-async fn a_tunnel_that_we_end_is_counted_as_cut() {
+async fn a_tunnel_that_the_ingress_ends_is_counted_as_cut() {
     let proxy = TestProxy::to(&[("web", echoing().await)]).await;
     let mut client = upgraded(&proxy).await;
-    says(&mut client, b"hello").await;
+    echoes(&mut client, b"hello").await;
     proxy.cut.cancel();
     assert_eq!(read_all(&mut client).await, "");
     until(|| proxy.routing.open().is_empty()).await;
@@ -79,7 +79,7 @@ async fn a_tunnel_that_we_end_is_counted_as_cut() {
 }
 
 #[tokio::test]
-async fn an_application_may_decline() {
+async fn an_application_may_decline_the_upgrade() {
     let proxy = TestProxy::to(&[("web", echo().await)]).await;
     let mut client = proxy.connect().await;
     client.write_all(ASK).await.unwrap();
@@ -88,7 +88,7 @@ async fn an_application_may_decline() {
 }
 
 #[tokio::test]
-async fn a_101_that_nobody_asked_for_is_a_502_and_no_tunnel() {
+async fn an_unrequested_101_is_a_502_and_opens_no_tunnel() {
     let app = application(|mut stream, _| async move {
         read_head(&mut stream).await;
         stream.write_all(AGREE).await.unwrap();
@@ -101,7 +101,7 @@ async fn a_101_that_nobody_asked_for_is_a_502_and_no_tunnel() {
 }
 
 #[tokio::test]
-async fn an_upgrade_to_anything_else_goes_on_as_a_plain_request() {
+async fn an_upgrade_to_another_protocol_is_forwarded_as_a_plain_request() {
     let proxy = TestProxy::to(&[("web", echo().await)]).await;
     let ask = "GET / HTTP/1.1\r\nHost: shop\r\nConnection: close, Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n\
                HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n\r\n";
@@ -110,7 +110,7 @@ async fn an_upgrade_to_anything_else_goes_on_as_a_plain_request() {
 }
 
 #[tokio::test]
-async fn a_handshake_by_another_method_than_get_goes_on_as_a_plain_request() {
+async fn a_handshake_with_another_method_than_get_is_forwarded_as_a_plain_request() {
     let proxy = TestProxy::to(&[("web", echo().await)]).await;
     let ask = "POST /ws HTTP/1.1\r\nHost: shop\r\nConnection: close, Upgrade\r\nUpgrade: websocket\r\n\
                Content-Length: 5\r\n\r\nhello";
