@@ -1,6 +1,6 @@
 //! Paths inside a repository, as people write them in a spec: `/`, `.`, `frontend`, `/frontend`, `./x`, `x/`.
 //!
-//! All of these mean a place below the repository's root. A path that tries to leave it is refused, not repaired.
+//! All of these are relative to the repository's root. A path that leaves the root is refused, not corrected.
 
 use std::fmt;
 
@@ -60,7 +60,7 @@ impl ContextPath {
         }
     }
 
-    /// What remains of this path below `directory`, if it lies there.
+    /// The rest of this path below `directory`, if it is inside.
     pub fn below(&self, directory: &Self) -> Option<Self> {
         if directory.is_root() {
             return Some(self.clone());
@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_forms_people_write_mean_the_same_place() {
+    fn all_spellings_of_a_path_are_equal() {
         for root in ["", "/", ".", "./", "//", "/./"] {
             assert!(ContextPath::parse(root).unwrap().is_root(), "{root:?}");
         }
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_that_leave_the_repository_or_hide_something_are_refused() {
+    fn paths_that_leave_the_repository_or_contain_control_characters_are_refused() {
         for path in ["..", "../x", "a/../../b", "a/..", "a\\b", "a\0b", "a\nb", "..\\x"] {
             assert!(ContextPath::parse(path).is_err(), "{path:?}");
         }

@@ -1,6 +1,6 @@
-//! Names for what to fetch and what was found: branches, tags, commits, trees.
+//! References to fetch, and ids of commits and trees.
 //!
-//! A value of these types is safe to hand to git: no option, no refspec syntax and no control character can hide in it.
+//! A value of these types is safe to pass to git: it contains no option, no refspec syntax and no control character.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 /// What to fetch.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum GitRef {
-    /// The branch the repository's own HEAD names.
+    /// The branch that the repository's HEAD names.
     DefaultBranch,
     /// A branch, without `refs/heads/`. Make one with [`GitRef::branch`].
     Branch(RefName),
@@ -42,10 +42,10 @@ impl fmt::Display for GitRef {
     }
 }
 
-/// Why a branch, tag or id was refused.
+/// Why a branch, tag or id is not valid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidRef {
-    /// Not a name git accepts.
+    /// git does not accept the name.
     #[error("{name:?} is not a branch or tag name: {why}")]
     Name {
         /// The refused name.
@@ -61,7 +61,7 @@ pub enum InvalidRef {
     },
 }
 
-/// The short name of a branch or tag that passed git's own rules (git-check-ref-format).
+/// The short name of a branch or tag that satisfies git's rules (git-check-ref-format).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct RefName(String);
@@ -80,8 +80,8 @@ impl RefName {
     }
 }
 
-/// The first rule of git-check-ref-format that `name` breaks, and one of ours: no leading dash, because a name that
-/// starts with one has been an option to somebody's git before.
+/// The first rule of git-check-ref-format that `name` breaks. One more rule: no leading dash, because git programs have
+/// mistaken such names for options.
 fn broken_rule(name: &str) -> Option<&'static str> {
     if name.is_empty() || name.len() > 255 {
         return Some("it must have 1 to 255 characters");
@@ -224,7 +224,7 @@ mod tests {
             "[a]",
         ];
         for name in hostile {
-            // A plus is legal inside a name; the refspec is built so that it cannot mean "force" there.
+            // A plus is legal in a name. The refspec is built so that it cannot mean "force".
             assert_eq!(GitRef::tag(name).is_err(), name != "+main", "{name:?}");
         }
         assert!(GitRef::branch(&"a".repeat(256)).is_err());
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_id_does_not_come_back_from_json() {
+    fn invalid_names_and_ids_are_refused_in_json() {
         assert!(serde_json::from_str::<CommitId>("\"--exec=x\"").is_err());
         assert!(serde_json::from_str::<RefName>("\"--exec=x\"").is_err());
     }

@@ -1,4 +1,4 @@
-//! The worker: one request, one answer, then the process ends. Everything that calls git is below this module.
+//! The worker: handles one request and exits. All code that calls git is below this module.
 
 mod context;
 mod errors;
@@ -23,10 +23,11 @@ use crate::git_ref::CommitId;
 use crate::protocol::{Action, FrameKind, MAX_REQUEST, Request, write_frame};
 use crate::repo_url::{RepoLocation, RepoUrl};
 
-/// The body of the hidden subcommand `source-worker`: reads one request from `stdin`, writes the answer to `stdout`.
+/// The hidden subcommand `source-worker`: reads one request from `stdin` and writes the answer to `stdout`.
 ///
-/// It changes the whole process (resource limits, git options, a thread that ends it when `stdin` closes), so nothing else
-/// belongs into it. Exit code 0 when an answer was written, even if it is an error; 2 without an understandable request.
+/// It changes the whole process (resource limits, git options, a thread that kills it when `stdin` closes), so the
+/// process must do nothing else. Exit code 0 if an answer was written, even if that is an error; 2 without a valid
+/// request.
 pub fn run_worker(stdin: impl Read + Send + 'static, mut stdout: impl Write) -> ExitCode {
     let dropped = privileges::drop_privileges();
     let mut stdin = BufReader::new(stdin);
@@ -37,12 +38,12 @@ pub fn run_worker(stdin: impl Read + Send + 'static, mut stdout: impl Write) -> 
     let request: Request = match serde_json::from_slice(&line) {
         Ok(request) => request,
         Err(error) => {
-            // The text of a request is not repeated: it may hold a token.
-            eprintln!("this is an internal command of Boatyard; no request was understood (column {})", error.column());
+            // The request is not printed: it may contain a token.
+            eprintln!("this is an internal command of Boatyard; the request is not valid (column {})", error.column());
             return ExitCode::from(2);
         }
     };
-    // Threads inherit what was given up before they start, so this comes first.
+    // Threads inherit the restrictions of the thread that starts them, so this comes first.
     let prepared = dropped.and_then(|()| prepare(&request));
     resource_limits::exit_with_parent(stdin, request.limits.total);
     let outcome = prepared.and_then(|repo| answer(&request, &repo, &mut stdout));
@@ -55,7 +56,7 @@ pub fn run_worker(stdin: impl Read + Send + 'static, mut stdout: impl Write) -> 
     if written.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Limits and confines this process, and checks the address as the parent has: a mistake there must not lead here.
+/// Restricts this process and checks the address again, so that a mistake in the parent has no effect here.
 fn prepare(request: &Request) -> Result<RepoUrl, SourceError> {
     resource_limits::set_resource_limits(&request.limits)?;
     let repo =
@@ -90,7 +91,7 @@ fn answer(request: &Request, repo: &RepoUrl, out: &mut impl Write) -> Result<(),
     }
 }
 
-/// The repository to read objects from: a local one in place, a remote one's mirror.
+/// Opens the repository to read objects from: a local one in place, or the mirror of a remote one.
 fn open(request: &Request, repo: &RepoUrl, commit: &CommitId) -> Result<Repository, SourceError> {
     match repo.location() {
         RepoLocation::Local { path } => local::open(path, &request.rules),

@@ -1,4 +1,5 @@
-//! A worker as its parent sees it: started, asked once, read frame by frame with deadlines, and killed when dropped.
+//! The parent's side of a worker process: starts it, sends one request, reads frames with deadlines, and kills it when
+//! dropped.
 
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,14 +14,14 @@ use crate::error::SourceError;
 use crate::protocol::{FrameKind, Request, parse_head, sanitize};
 use crate::source::SourceSettings;
 
-/// What a worker may leave on stderr; a panic message fits.
+/// Bytes kept of stderr; a panic message fits.
 const STDERR_KEPT: usize = 4 * 1024;
 
-/// A running worker. Dropping it kills it.
+/// A running worker process. Dropping it kills the process.
 pub(crate) struct WorkerProcess {
     repo: String,
     child: Child,
-    /// Held open for the worker's life: its end tells the worker that nobody listens any more.
+    /// Kept open while the worker runs. The worker exits when this closes.
     _stdin: ChildStdin,
     stdout: BufReader<ChildStdout>,
     stderr: Arc<Mutex<Vec<u8>>>,
@@ -30,7 +31,7 @@ pub(crate) struct WorkerProcess {
 }
 
 impl WorkerProcess {
-    /// Starts a worker and hands it its request.
+    /// Starts a worker and sends the request.
     pub(crate) async fn start(
         settings: &SourceSettings,
         request: &Request,
@@ -39,27 +40,27 @@ impl WorkerProcess {
         let started = Instant::now();
         let mut child = Command::new(&settings.worker)
             .args(&settings.worker_args)
-            // Nothing inherited: no tokens, no proxies, no HOME with a git configuration in it.
+            // Nothing is inherited: no tokens, no proxy settings, no HOME with a git configuration.
             .env_clear()
             .current_dir("/")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            // Ctrl-C at the terminal is for the parent, which then ends its workers.
+            // Ctrl-C in a terminal must reach only the parent, which then ends its workers.
             .process_group(0)
             .kill_on_drop(true)
             .spawn()
             .map_err(|error| SourceError::Worker {
-                why: format!("{} does not start: {error}", settings.worker.display()),
+                why: format!("cannot start {}: {error}", settings.worker.display()),
             })?;
-        let taken = "the pipe was asked for above and is taken once";
+        let taken = "the pipe was requested above and is taken once";
         let mut stdin = child.stdin.take().expect(taken);
         let stdout = BufReader::new(child.stdout.take().expect(taken));
         let stderr = collect_stderr(child.stderr.take().expect(taken));
         let mut line = serde_json::to_vec(request).map_err(|error| SourceError::Worker { why: error.to_string() })?;
         line.push(b'\n');
         let stall = settings.limits.stall;
-        // A worker that dies at once breaks the pipe; reading its answer then tells why.
+        // If the worker exits at once the write fails; reading its answer then gives the reason.
         let written = tokio::time::timeout(stall, stdin.write_all(&line)).await;
         if written.is_err() {
             return Err(SourceError::Stalled { repo: request.repo.clone(), seconds: stall.as_secs() });
@@ -67,7 +68,8 @@ impl WorkerProcess {
         Ok(Self { repo: request.repo.clone(), child, _stdin: stdin, stdout, stderr, stall, started, deadline })
     }
 
-    /// The next frame. Errors: what the worker reports, silence, the deadline, and a worker that ends without a word.
+    /// The next frame. Errors: the error that the worker reports, a stall, the deadline, and a worker that exits
+    /// without an answer.
     pub(crate) async fn next(&mut self) -> Result<(FrameKind, Bytes), SourceError> {
         let now = Instant::now();
         let until = self.deadline.min(now + self.stall);
@@ -91,7 +93,8 @@ impl WorkerProcess {
         SourceError::Stalled { repo, seconds: self.stall.as_secs() }
     }
 
-    /// Its output has ended without a last frame: say how it ended. One that closed its output and lives on is killed.
+    /// The output ended without a final frame. Returns how the worker exited. A worker that closed its output and still
+    /// runs is killed.
     async fn exit_error(&mut self) -> SourceError {
         let how = match tokio::time::timeout(Duration::from_secs(1), self.child.wait()).await {
             Ok(Ok(status)) => describe(status),
@@ -111,7 +114,7 @@ fn describe(status: ExitStatus) -> String {
     use std::os::unix::process::ExitStatusExt;
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("exit code {code}"),
-        // The two signals of resource limits deserve their meaning.
+        // Signals of resource limits, in words.
         (_, Some(signal)) if signal == rustix::process::Signal::XFSZ.as_raw() => {
             "it wrote more than allowed".to_owned()
         }
@@ -130,7 +133,7 @@ async fn read_frame(stdout: &mut (impl AsyncRead + Unpin)) -> Result<Option<(Fra
         Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Ok(None),
         Err(error) => return Err(error.to_string()),
     }
-    let (kind, len) = parse_head(head).ok_or("its answer is not in our format; is it the same version?")?;
+    let (kind, len) = parse_head(head).ok_or("it does not use this version's frame format")?;
     let mut payload = vec![0; len as usize];
     match stdout.read_exact(&mut payload).await {
         Ok(_) => Ok(Some((kind, payload.into()))),
@@ -144,7 +147,7 @@ pub(crate) fn decode<T: serde::de::DeserializeOwned>(payload: &[u8]) -> Result<T
     serde_json::from_slice(payload).map_err(|error| SourceError::Worker { why: error.to_string() })
 }
 
-/// Drains stderr, so that the worker never blocks on it, and keeps the end.
+/// Reads stderr, so that the worker never blocks on it, and keeps the last bytes.
 fn collect_stderr(mut stderr: impl AsyncRead + Unpin + Send + 'static) -> Arc<Mutex<Vec<u8>>> {
     let kept = Arc::new(Mutex::new(Vec::new()));
     let tail = Arc::clone(&kept);

@@ -1,7 +1,7 @@
-//! The build context as a tar, straight from git objects: no checkout, no temporary file.
+//! Streams the build context as a tar, directly from git objects: no checkout, no temporary file.
 //!
-//! Entries come in git's own order, owned by 0, with modes 644 and 755 and the commit's time, so that the same commit
-//! gives the same bytes. Links are sent as links. Names that git itself would refuse end the stream with an error.
+//! Entries are in git's order, owned by 0, with modes 644 and 755 and the commit's time, so the same commit gives the
+//! same bytes. Symbolic links are sent as links. Names that git refuses end the stream with an error.
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
@@ -20,17 +20,17 @@ use crate::error::SourceError;
 use crate::identity::{Note, RESERVED_DOCKERFILE, Selection};
 use crate::protocol::{CHUNK, FrameKind, Opened, write_frame};
 
-/// Zip archives cannot hold earlier times, and tools that make them inside builds fail on 1970.
+/// Zip archives cannot store earlier times, and tools that create them during a build fail on 1970.
 const EARLIEST_MTIME: i64 = 315_619_200; // 1980-01-02
 const LATEST_MTIME: i64 = 0o77_777_777_777; // what 11 octal digits hold
-/// Submodules and LFS pointers named one by one.
+/// Submodules and LFS pointers that are reported one by one.
 const MAX_NOTES: u64 = 20;
-/// Entries looked at for each one that may be sent: 1,000,000 by default.
+/// Entries that may be visited for each file that may be sent: 1,000,000 by default.
 const VISITED_PER_FILE: u64 = 5;
-/// A pointer file is never larger (the LFS specification says 1024 bytes).
+/// Maximum size of a pointer file: 1024 bytes by the LFS specification.
 const LFS_POINTER: usize = 1024;
 
-/// Sends the whole answer to a context request, but for errors.
+/// Sends the whole answer to a context request, except errors.
 pub(super) fn send(reader: &CommitReader<'_>, selection: &Selection, out: &mut impl Write) -> Result<(), SourceError> {
     let root = reader.directory_tree(&selection.source_dir)?;
     let dockerfile = reader.dockerfile(selection)?;
@@ -66,16 +66,16 @@ struct ContextWriter<'a, W: Write> {
     tar: Builder<FrameWriter<'a, W>>,
     mtime: u64,
     files: u64,
-    /// Entries looked at, sent or not.
+    /// Entries visited, sent or not.
     seen: u64,
     bytes: u64,
     notes: u64,
-    /// Excluded directories above us, to be written if something below them is taken back.
+    /// Excluded parent directories, to be written if an entry below them is included again.
     pending_directories: Vec<Vec<u8>>,
 }
 
 impl<'a, W: Write> ContextWriter<'a, W> {
-    /// Everything in `tree`, which lies at `prefix` (empty, or ending with a slash) `depth` levels down.
+    /// Sends everything in `tree`, which is at `prefix` (empty, or ending with a slash), `depth` levels down.
     fn directory(&mut self, tree: &Tree<'_>, prefix: &[u8], above: &Matches, depth: u32) -> Result<(), SourceError> {
         if depth > self.reader.limits.depth {
             return Err(too_large(printable(prefix), format!("{} levels of directories", self.reader.limits.depth)));
@@ -108,15 +108,13 @@ impl<'a, W: Write> ContextWriter<'a, W> {
         Ok(())
     }
 
-    /// A pattern with `!` makes the walk go through excluded directories as well, and a tree may name one directory often.
+    /// Counts a visited entry. A pattern with `!` makes the walk visit excluded directories too, and a tree may contain
+    /// one directory many times.
     fn count_entry(&mut self) -> Result<(), SourceError> {
         self.seen += 1;
         let most = self.reader.limits.context_files.saturating_mul(VISITED_PER_FILE);
         match self.seen > most {
-            true => Err(too_large(
-                "the build context with what its ignore file leaves out".to_owned(),
-                format!("{most} entries"),
-            )),
+            true => Err(too_large("the build context including ignored files".to_owned(), format!("{most} entries"))),
             false => Ok(()),
         }
     }
@@ -139,14 +137,14 @@ impl<'a, W: Write> ContextWriter<'a, W> {
         }
         let tree = self.reader.opened.find_tree(id).map_err(|error| damaged(&error, self.reader.repo))?;
         self.directory(&tree, &[&path[..], b"/"].concat(), matches, depth + 1)?;
-        // Nothing below it was sent: then neither is it.
+        // Nothing below the directory was sent, so the directory is not sent either.
         if self.pending_directories.last() == Some(&path) {
             self.pending_directories.pop();
         }
         Ok(())
     }
 
-    /// Docker sends these whatever the patterns say: the build itself needs them.
+    /// Docker sends these regardless of the patterns, because the build needs them.
     fn always_sent(&self, path: &str) -> bool {
         path == ".dockerignore" || path == self.dockerfile.in_context
     }
@@ -179,7 +177,7 @@ impl<'a, W: Write> ContextWriter<'a, W> {
 
     fn link(&mut self, id: Oid, path: &[u8]) -> Result<(), SourceError> {
         let size = self.size(id, path)?;
-        // The kernel's own limit for a link's target.
+        // The kernel's limit for the target of a link.
         if size > 4096 {
             return Err(too_large(format!("the target of the link {}", printable(path)), "4096 bytes".to_owned()));
         }
@@ -191,12 +189,12 @@ impl<'a, W: Write> ContextWriter<'a, W> {
         self.add(path, EntryType::Symlink, 0o777, target)
     }
 
-    /// A whole object. It borrows the database, not this walk, so that writing can go on beside it.
+    /// Reads a whole object. The result borrows the database, not this writer, so writing can go on.
     fn read(&self, id: Oid) -> Result<OdbObject<'a>, SourceError> {
         self.odb.read(id).map_err(|error| damaged(&error, self.reader.repo))
     }
 
-    /// The size of an object, before it is read into memory.
+    /// The size of an object, known before it is read into memory.
     fn size(&self, id: Oid, path: &[u8]) -> Result<u64, SourceError> {
         let (size, _) = self.odb.read_header(id).map_err(|error| damaged(&error, self.reader.repo))?;
         if size as u64 > self.reader.limits.file_bytes {
@@ -205,7 +203,7 @@ impl<'a, W: Write> ContextWriter<'a, W> {
         Ok(size as u64)
     }
 
-    /// Writes one entry, after the directories it is owed. For a link, `data` is its target.
+    /// Writes one entry, after any pending parent directories. For a link, `data` is its target.
     fn add(&mut self, path: &[u8], kind: EntryType, mode: u32, data: &[u8]) -> Result<(), SourceError> {
         for directory in std::mem::take(&mut self.pending_directories) {
             self.add(&directory, EntryType::Directory, 0o755, &[])?;
@@ -227,7 +225,8 @@ impl<'a, W: Write> ContextWriter<'a, W> {
         let written = match kind {
             EntryType::Symlink => {
                 header.set_size(0);
-                // The target byte for byte; the tar library tidies it only where it is too long for the header.
+                // The target is stored byte for byte. Only a target too long for the header is normalized by the tar
+                // library.
                 match header.set_link_name_literal(data) {
                     Ok(()) => self.tar.append_data(&mut header, as_path(path), io::empty()),
                     Err(_) => self.tar.append_link(&mut header, as_path(path), as_path(data)),
@@ -245,7 +244,7 @@ impl<'a, W: Write> ContextWriter<'a, W> {
         written.map_err(|error| pipe(&error))
     }
 
-    /// Tells the first few, counts the rest. What is in the buffer goes first, so that frames stay in order.
+    /// Reports the first few notes and counts the rest. Buffered data is sent first, so that frames stay in order.
     fn note(&mut self, note: Note) -> Result<(), SourceError> {
         self.notes += 1;
         if self.notes > MAX_NOTES {
@@ -266,7 +265,7 @@ impl<'a, W: Write> ContextWriter<'a, W> {
     }
 }
 
-/// Cuts what is written into frames, and counts it.
+/// Splits written data into frames and counts the bytes.
 struct FrameWriter<'a, W: Write> {
     out: &'a mut W,
     buffer: Vec<u8>,
@@ -299,7 +298,7 @@ impl<W: Write> Write for FrameWriter<'_, W> {
     }
 }
 
-/// Names that would mean another place, or that make a directory pass for a repository.
+/// Names that refer to another location, or that turn a directory into a repository.
 fn is_hostile(name: &[u8]) -> bool {
     name.is_empty()
         || name == b"."
@@ -310,7 +309,7 @@ fn is_hostile(name: &[u8]) -> bool {
         || name.len() > 255
 }
 
-/// For an LFS pointer: the size it states.
+/// If `data` is an LFS pointer: the size that it states.
 fn lfs_pointer(data: &[u8]) -> Option<Option<u64>> {
     let text = std::str::from_utf8(data).ok()?;
     text.starts_with("version https://git-lfs").then_some(())?;

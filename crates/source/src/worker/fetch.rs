@@ -1,7 +1,7 @@
-//! Fetching: into a mirror under its lock, only the wanted reference, without history where the server can do that.
+//! Fetches into a mirror under its lock: only the requested reference, without history if the server supports that.
 //!
-//! References land under names of our own making (a hash), so that nothing a server calls a branch becomes a path on our
-//! disk, and a branch `a` that became `a/b` is no conflict.
+//! References are stored under hashed names, so that a server's branch name never becomes a path on disk, and a branch
+//! `a` that was replaced by `a/b` causes no conflict.
 
 use std::io::Write;
 
@@ -16,10 +16,10 @@ use crate::identity::Resolved;
 use crate::protocol::{FetchProgress, FrameKind, Request};
 use crate::repo_url::{RepoLocation, RepoUrl};
 
-/// Everything, and what an earlier fetch left out as well (libgit2's GIT_FETCH_DEPTH_UNSHALLOW).
+/// The whole history, also what an earlier fetch left out (libgit2's GIT_FETCH_DEPTH_UNSHALLOW).
 const WHOLE_HISTORY: i32 = i32::MAX;
 
-/// Makes `git_ref` available and says what it is.
+/// Fetches `git_ref` and returns its commit.
 pub(super) fn fetch(
     request: &Request,
     repo: &RepoUrl,
@@ -41,7 +41,7 @@ pub(super) fn fetch(
     let session = Session::new(repo, login, request, out);
     let outcome = fetch_from_server(&opened, repo, git_ref, &session);
     if let Err(SourceError::Damaged { .. }) = &outcome {
-        // What a crash or a full disk damaged is fetched anew, now, and not the next time somebody asks.
+        // A crash or a full disk damaged the mirror. Fetch everything again now, not at the next request.
         drop(opened);
         return fetch_from_server(&locked.recreate()?, repo, git_ref, &session).inspect_err(|_| locked.invalidate());
     }
@@ -90,7 +90,7 @@ fn fetch_from_server<W: Write>(
     resolve::describe(&resolve::peel(opened, repo, found.id)?, found.branch, true)
 }
 
-/// A commit by its id: many servers give any commit they have, the others only what a reference names.
+/// Fetches a commit by its id. Many servers serve any commit they have, others only commits that a reference names.
 fn fetch_by_id<W: Write>(
     opened: &Repository,
     repo: &RepoUrl,
@@ -99,7 +99,7 @@ fn fetch_by_id<W: Write>(
     session: &Session<'_, W>,
 ) -> Result<Resolved, SourceError> {
     let GitRef::Commit(commit) = git_ref else {
-        return Err(SourceError::Worker { why: "a reference was found and yet was not".to_owned() });
+        return Err(SourceError::Worker { why: "the server's list has no such reference".to_owned() });
     };
     let refspec = format!("+{commit}:{}", mirror_ref_name(commit.as_str()));
     if receive(remote, &[&refspec], 1, session).is_err() || !has_commit(opened, parse(commit.as_str(), repo)?) {
@@ -109,7 +109,7 @@ fn fetch_by_id<W: Write>(
     resolve::describe(&resolve::find_commit(opened, repo, commit)?, None, true)
 }
 
-/// What is in the mirror already needs no transfer.
+/// The commit, if it is in the mirror and needs no transfer.
 fn already_fetched(
     opened: &Repository,
     repo: &RepoUrl,
@@ -121,7 +121,7 @@ fn already_fetched(
         return Ok(None);
     }
     let commit = resolve::peel(opened, repo, id)?;
-    // A pack holds a commit with its tree or not at all; without the tree the mirror is damaged.
+    // A pack contains a commit with its tree or not at all. Without the tree the mirror is damaged.
     commit.tree().map_err(|error| errors::damaged(&error, repo))?;
     resolve::describe(&commit, branch, false).map(Some)
 }
@@ -148,7 +148,7 @@ fn receive<W: Write>(
         remote.fetch(refspecs, Some(&mut options), None)
     };
     match attempt(depth) {
-        // The server cannot leave history out; then it comes along.
+        // The server does not support shallow fetches. Fetch with history.
         Err(error) if depth == 1 && error.message().contains("shallow") => attempt(0),
         other => other,
     }

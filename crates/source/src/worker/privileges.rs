@@ -1,7 +1,8 @@
-//! What the worker gives up before it reads a byte that others wrote: every capability, the means to gain privileges, and
-//! system calls that reading git objects never needs. [`confine`] then takes away the rest of the file system.
+//! Privileges that the worker gives up before it reads untrusted bytes: all capabilities, the means to gain privileges,
+//! and system calls that git never makes. [`restrict_files`] then restricts the file system.
 //!
-//! Each of these counts for the thread that calls and for those it starts, so the worker calls them while it has one.
+//! These apply to the calling thread and to threads that it starts later, so the worker calls them while it has a
+//! single thread.
 
 use std::path::{Path, PathBuf};
 
@@ -16,7 +17,7 @@ use crate::error::SourceError;
 use crate::protocol::Request;
 use crate::repo_url::RepoUrl;
 
-/// What name resolution and TLS read on common systems. What is not there is skipped.
+/// Files that name resolution and TLS read on common systems. Missing ones are skipped.
 const SYSTEM_FILES: [&str; 22] = [
     "/etc/resolv.conf",
     "/etc/hosts",
@@ -58,15 +59,15 @@ fn chain(error: &dyn std::error::Error) -> String {
     sources.fold(error.to_string(), |text, source| format!("{text}: {source}"))
 }
 
-/// Leaves this process only the files that it needs: mirrors, the directories for local sources, what name resolution and
-/// TLS read. A kernel older than 5.13 has no such means; there the checks in [`super::local`] stand alone.
+/// Restricts file access to mirrors, directories for local sources, and files that name resolution and TLS read.
+/// Kernels older than 5.13 do not support this; there only the checks in [`super::local`] apply.
 pub(super) fn restrict_files(request: &Request, repo: &RepoUrl) -> Result<(), SourceError> {
     if !repo.is_local() {
-        // The rule needs a directory that exists, and the first fetch makes it.
+        // The rule needs an existing directory, and the first fetch creates it.
         super::mirror::create_directory(&request.mirrors)?;
     }
     restrict(&request.mirrors, &request.rules.local_sources)
-        .map_err(|error| SourceError::Worker { why: format!("it cannot give up the file system: {error}") })
+        .map_err(|error| SourceError::Worker { why: format!("it cannot restrict its file access: {error}") })
 }
 
 fn restrict(mirrors: &Path, local_sources: &[PathBuf]) -> Result<(), RulesetError> {

@@ -1,4 +1,4 @@
-//! From a branch, tag or id to a commit and its tree: by a server's list of references, or in a repository at hand.
+//! Resolves a branch, tag or id to a commit and its tree, by a server's list of references or in a local repository.
 
 use git2::{Commit, ErrorCode, Oid, Reference, Repository};
 
@@ -12,27 +12,27 @@ use crate::repo_url::RepoUrl;
 /// Names listed in an error.
 const MAX_NAMES: usize = 10;
 
-/// What a wanted name stands for on the other side.
+/// A reference that was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct FoundRef {
     /// The full name of the reference.
     pub(super) reference: String,
-    /// What it points at: a commit, or a tag object.
+    /// Its target: a commit, or a tag object.
     pub(super) id: Oid,
     pub(super) branch: Option<String>,
 }
 
-/// A server's references, without what git2 ties them to.
+/// The references of a server or repository, without git2's lifetimes.
 #[derive(Debug, Default)]
 pub(super) struct Heads {
     /// Full name and target, as listed.
     pub(super) all: Vec<(String, Oid)>,
-    /// What HEAD names, if the server says so.
+    /// The branch that HEAD names, if known.
     pub(super) default: Option<String>,
 }
 
 impl Heads {
-    /// What `git_ref` stands for. None for a commit: servers do not list those.
+    /// The reference of `git_ref`. `None` for a commit: servers do not list commits.
     pub(super) fn find(&self, git_ref: &GitRef, repo: &RepoUrl) -> Result<Option<FoundRef>, SourceError> {
         if self.all.is_empty() {
             return Err(SourceError::Empty { repo: repo.to_string() });
@@ -70,7 +70,7 @@ impl Heads {
         }
     }
 
-    /// What a name that is no branch does stand for.
+    /// What a name that is not a branch refers to.
     fn name_kind(&self, name: &str) -> NameKind {
         let tag = format!("refs/tags/{name}");
         if self.all.iter().any(|(reference, _)| *reference == tag) {
@@ -85,7 +85,7 @@ impl Heads {
         SourceError::NoDefaultBranch { repo: repo.to_string(), have, more }
     }
 
-    /// Short names below `prefix`, those most like `wanted` first, and how many more there are.
+    /// Short names below `prefix`, the most similar to `wanted` first, and how many more there are.
     fn names(&self, prefix: &str, wanted: &str) -> (Vec<String>, usize) {
         let mut names: Vec<&str> = self
             .all
@@ -99,7 +99,7 @@ impl Heads {
     }
 }
 
-/// The references of a repository at hand.
+/// The references of a local repository.
 pub(super) fn local_heads(opened: &Repository, repo: &RepoUrl) -> Result<Heads, SourceError> {
     let references = opened.references().map_err(|error| damaged(&error, repo))?;
     let listed = |reference: Reference<'_>| {
@@ -112,12 +112,12 @@ pub(super) fn local_heads(opened: &Repository, repo: &RepoUrl) -> Result<Heads, 
     Ok(Heads { all, default })
 }
 
-/// The commit that `git_ref` stands for in a repository at hand.
+/// The commit of `git_ref` in a local repository.
 pub(super) fn local(opened: &Repository, repo: &RepoUrl, git_ref: &GitRef) -> Result<Resolved, SourceError> {
     if let GitRef::Commit(commit) = git_ref {
         return describe(&find_commit(opened, repo, commit)?, None, false);
     }
-    // A detached HEAD names no branch, and yet says plainly what is meant.
+    // A detached HEAD names no branch, but its commit is unambiguous.
     if *git_ref == GitRef::DefaultBranch && opened.head_detached().unwrap_or(false) {
         let head = opened.head().and_then(|head| head.peel_to_commit()).map_err(|error| damaged(&error, repo))?;
         return describe(&head, None, false);
@@ -140,12 +140,12 @@ pub(super) fn find_commit<'r>(
     })
 }
 
-/// The commit that an object is, or, for a tag object, points at.
+/// The commit that an object is or, for a tag object, points to.
 pub(super) fn peel<'r>(opened: &'r Repository, repo: &RepoUrl, id: Oid) -> Result<Commit<'r>, SourceError> {
     opened.find_object(id, None).and_then(|object| object.peel_to_commit()).map_err(|error| damaged(&error, repo))
 }
 
-/// What a person wants to know about a commit.
+/// Describes a commit for people.
 pub(super) fn describe(commit: &Commit<'_>, branch: Option<String>, received: bool) -> Result<Resolved, SourceError> {
     let message = String::from_utf8_lossy(commit.message_bytes()).into_owned();
     Ok(Resolved {
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn a_misspelt_branch_is_answered_with_the_likeliest_first() {
+    fn an_error_for_a_misspelt_branch_lists_similar_names_first() {
         let heads = heads(&["refs/heads/develop", "refs/heads/main", "refs/tags/mien", "refs/heads/zebra"]);
         let error = heads.find(&GitRef::branch("mian").unwrap(), &repo()).unwrap_err();
         assert_eq!(
@@ -193,16 +193,22 @@ mod tests {
     }
 
     #[test]
-    fn a_tag_or_a_commit_in_place_of_a_branch_is_told() {
+    fn an_error_for_a_branch_says_if_the_name_is_a_tag_or_a_commit() {
         let heads = heads(&["refs/heads/main", "refs/tags/v1"]);
         let says = |branch: &str| heads.find(&GitRef::branch(branch).unwrap(), &repo()).unwrap_err().to_string();
-        assert!(says("v1").ends_with("it has: main. There is a tag of that name, but a spec names a branch: make a branch that begins at the tag"), "{}", says("v1"));
+        assert!(
+            says("v1").ends_with(
+                "it has: main. A tag has this name, but a spec must name a branch: create a branch at the tag"
+            ),
+            "{}",
+            says("v1")
+        );
         assert!(says("0f3a9c1").contains("looks like a commit"), "{}", says("0f3a9c1"));
         assert!(says("v2").ends_with("it has: main"), "{}", says("v2"));
     }
 
     #[test]
-    fn a_tag_list_shows_ten_and_counts_the_rest() {
+    fn an_error_lists_ten_tags_and_counts_the_rest() {
         let names: Vec<String> =
             (0..25).flat_map(|n| [format!("refs/tags/v{n}"), format!("refs/tags/v{n}^{{}}")]).collect();
         let heads = heads(&names.iter().map(String::as_str).collect::<Vec<_>>());
@@ -211,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_repository_and_one_without_a_default_say_so() {
+    fn an_empty_repository_and_one_without_a_default_branch_are_errors() {
         let error = heads(&[]).find(&GitRef::DefaultBranch, &repo()).unwrap_err();
         assert!(matches!(error, SourceError::Empty { .. }));
         let error = heads(&["refs/heads/dev"]).find(&GitRef::DefaultBranch, &repo()).unwrap_err();

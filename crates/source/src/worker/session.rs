@@ -1,4 +1,5 @@
-//! Talking to a server: which login it may see, which host key or certificate it must have, and how much it may send.
+//! A connection to a git server: which credentials it may receive, which host key or certificate it must present, and
+//! how much it may send.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::io::Write;
@@ -15,17 +16,17 @@ use crate::error::SourceError;
 use crate::protocol::{FetchProgress, FrameKind, Request, sanitize, write_frame};
 use crate::repo_url::{RepoLocation, RepoUrl};
 
-/// How often progress is written.
+/// Minimum interval between two progress frames.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
 
-/// What a server may be shown, and what it must show.
+/// Credentials for the server, and the host keys it must present.
 #[derive(Clone, Copy)]
 pub(super) struct Login<'a> {
     pub(super) credentials: Option<&'a Credentials>,
     pub(super) known_hosts: &'a [KnownHost],
 }
 
-/// One conversation with one server. git2's callbacks can only say "stop"; why they did is kept here.
+/// One session with one server. git2's callbacks can only abort; the reason is kept here.
 pub(super) struct Session<'a, W> {
     repo: &'a RepoUrl,
     login: Login<'a>,
@@ -51,10 +52,10 @@ impl<'a, W: Write> Session<'a, W> {
         }
     }
 
-    /// The address that git2 is to connect to, or to name to the proxy. Errors: nothing may be fetched from there.
+    /// The address that git2 should connect to, or name to the proxy. Errors: the host may not be fetched from.
     pub(super) fn connect_address(&self) -> Result<&str, SourceError> {
         if self.transport.get().is_none() {
-            // Cannot be there already.
+            // It was checked to be empty.
             let _ = self.transport.set(Transport::to(self.repo, self.request)?);
         }
         Ok(match self.transport.get() {
@@ -63,7 +64,7 @@ impl<'a, W: Write> Session<'a, W> {
         })
     }
 
-    /// Where git2 connects in place of the server.
+    /// The relay, as proxy options.
     pub(super) fn proxy(&self) -> ProxyOptions<'_> {
         let mut options = ProxyOptions::new();
         if let Some(Transport::Proxy { url, .. }) = self.transport.get() {
@@ -72,7 +73,7 @@ impl<'a, W: Write> Session<'a, W> {
         options
     }
 
-    /// Callbacks that refer to this conversation. Each call to git2 takes its own.
+    /// Callbacks that refer to this session. Each git2 call needs its own set.
     pub(super) fn callbacks(&self) -> RemoteCallbacks<'_> {
         let mut callbacks = RemoteCallbacks::new();
         callbacks.credentials(|url, user, allowed| self.credentials(url, user, allowed));
@@ -95,14 +96,14 @@ impl<'a, W: Write> Session<'a, W> {
         callbacks
     }
 
-    /// The error of a git2 call in this conversation.
+    /// Converts the error of a git2 call in this session.
     pub(super) fn failure(&self, error: &Error) -> SourceError {
         let stopped = self.stopped.borrow_mut().take();
         let stopped = stopped.or_else(|| self.transport.get()?.failure(self.repo));
         stopped.unwrap_or_else(|| errors::session_error(error, self.repo, self.login_offered.get()))
     }
 
-    /// Writes progress, not too often. False when the parent is gone.
+    /// Writes progress at limited frequency. Returns false if the parent is gone.
     pub(super) fn report_progress(&self, progress: &FetchProgress) -> bool {
         if self.last_progress.get().is_some_and(|last| last.elapsed() < PROGRESS_INTERVAL) {
             return true;
@@ -117,10 +118,10 @@ impl<'a, W: Write> Session<'a, W> {
         Error::from_str("stopped")
     }
 
-    /// Called once by an honest server, and again after a refusal: answering again would loop for ever.
+    /// git2 calls this once, and again after a refusal. A second answer would loop forever.
     fn credentials(&self, url: &str, user_in_url: Option<&str>, allowed: CredentialType) -> Result<Cred, Error> {
         let none = || Error::new(git2::ErrorCode::Auth, git2::ErrorClass::None, "no login for this server");
-        // libssh2 asks for the user's name alone before it asks for the key.
+        // libssh2 asks for the user name alone before it asks for the key.
         if allowed.contains(CredentialType::USERNAME) {
             return Cred::username(user_in_url.unwrap_or("git"));
         }
@@ -130,7 +131,7 @@ impl<'a, W: Write> Session<'a, W> {
         }
         match credentials {
             Credentials::Token { user, token } if allowed.contains(CredentialType::USER_PASS_PLAINTEXT) => {
-                // `url` is where the conversation is now, which a redirect may have moved.
+                // `url` is the current address, which a redirect may have changed.
                 if Endpoint::of_text(url).is_none() || Endpoint::of_text(url) != Endpoint::of_repo(self.repo) {
                     self.login_offered.set(false);
                     return Err(none());
@@ -147,7 +148,7 @@ impl<'a, W: Write> Session<'a, W> {
         }
     }
 
-    /// TLS certificates are left to the system's authorities; ssh host keys must be among those we know.
+    /// The system's authorities verify TLS certificates; ssh host keys must be known.
     fn certificate(&self, cert: &Cert<'_>) -> Result<CertificateCheckStatus, Error> {
         let RepoLocation::Ssh { host, port, .. } = self.repo.location() else {
             return Ok(CertificateCheckStatus::CertificatePassthrough);
@@ -155,7 +156,7 @@ impl<'a, W: Write> Session<'a, W> {
         let Some(hash) = cert.as_hostkey().and_then(|key| key.hash_sha256()) else {
             return Err(self.stop(SourceError::Unreachable {
                 repo: self.repo.to_string(),
-                why: "the server shows no ssh host key".to_owned(),
+                why: "the server presents no ssh host key".to_owned(),
             }));
         };
         match check_host_key(hash, host, *port, self.login.known_hosts) {
@@ -165,7 +166,7 @@ impl<'a, W: Write> Session<'a, W> {
     }
 }
 
-/// Whether a host key, given by its SHA-256 hash, is one that we know for this host and port.
+/// Checks a host key, given by its SHA-256 hash, against the known keys of this host and port.
 fn check_host_key(hash: &[u8; 32], host: &str, port: u16, known: &[KnownHost]) -> Result<(), SourceError> {
     let fingerprint = format!("SHA256:{}", base64::engine::general_purpose::STANDARD_NO_PAD.encode(hash));
     let mut here = known.iter().filter(|known| known.host.eq_ignore_ascii_case(host) && known.port == port).peekable();

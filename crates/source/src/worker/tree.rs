@@ -1,6 +1,6 @@
-//! Looking into one commit's tree: the build context, its Dockerfile and ignore file, the names in a directory.
+//! Reads one commit's tree: the build context, its Dockerfile and ignore file, the names in a directory.
 //!
-//! Paths are walked through tree objects part by part. A link on the way is something else than a directory, and said so.
+//! Paths are followed through tree objects part by part. A link on the way is not followed but reported.
 
 use git2::{Commit, ObjectType, Oid, Repository, Tree};
 
@@ -21,7 +21,7 @@ pub(super) const LINK: i32 = 0o120_000;
 pub(super) const DIRECTORY: i32 = 0o040_000;
 pub(super) const SUBMODULE: i32 = 0o160_000;
 
-/// Names given as "found" in an error, and tree entries looked at to find them.
+/// Names suggested in an error, and tree entries searched for them.
 const MAX_SUGGESTIONS: usize = 8;
 const MAX_SEARCHED: usize = 50_000;
 const NAMES_IN_DIRECTORY: usize = 10_000;
@@ -34,14 +34,14 @@ pub(super) struct CommitReader<'r> {
     pub(super) limits: &'r Limits,
 }
 
-/// What a path leads to.
+/// The entry at a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Entry {
     pub(super) id: Oid,
     pub(super) mode: i32,
 }
 
-/// A Dockerfile, where it lies and how it is called inside the context.
+/// A Dockerfile, its path, and its name in the context.
 pub(super) struct Dockerfile {
     pub(super) blob: Oid,
     pub(super) text: String,
@@ -49,12 +49,12 @@ pub(super) struct Dockerfile {
     /// Whether it must be added to the tar under [`RESERVED_DOCKERFILE`].
     pub(super) added: bool,
     note: Option<Note>,
-    /// Where it lies in the repository; none for a written one.
+    /// Its path in the repository; `None` for a generated one.
     path: Option<ContextPath>,
 }
 
 impl<'r> CommitReader<'r> {
-    /// Errors: `CommitMissing` in a local repository, `NotFetched` for one that our mirror does not have.
+    /// Errors: `CommitMissing` in a local repository, `NotFetched` if the mirror does not have the commit.
     pub(super) fn commit(
         opened: &'r Repository,
         repo: &'r RepoUrl,
@@ -95,7 +95,7 @@ impl<'r> CommitReader<'r> {
         found.names.sort();
         for name in wanted {
             let Some(entry) = tree.get_name(name).filter(|entry| is_file(entry.filemode_raw())) else { continue };
-            // A file too large or not text tells nothing about a language; the others still do.
+            // A file that is too large or not text is skipped; the others may still identify the language.
             if let Ok(text) = self.text(entry.id(), &path.join(&self.parse(name)?)) {
                 found.texts.insert(name.clone(), text);
             }
@@ -162,8 +162,8 @@ impl<'r> CommitReader<'r> {
         Ok(Dockerfile { blob, text: text.to_owned(), in_context, added: true, note: None, path: None })
     }
 
-    /// The patterns in force and where they come from: `<Dockerfile>.dockerignore` beside the Dockerfile goes before
-    /// `.dockerignore` in the context, as BuildKit has it.
+    /// The ignore patterns. `<Dockerfile>.dockerignore` beside the Dockerfile takes precedence over `.dockerignore` in
+    /// the context, as in BuildKit.
     pub(super) fn ignore(&self, selection: &Selection, dockerfile: &Dockerfile) -> Result<Dockerignore, SourceError> {
         let Some((path, blob)) = self.ignore_file(selection, dockerfile)? else { return Ok(Dockerignore::default()) };
         let text = self.text(blob, &path)?;
@@ -191,7 +191,7 @@ impl<'r> CommitReader<'r> {
         Ok(None)
     }
 
-    /// What `path` leads to from `root`; nothing where a part is missing. A path through a link leads to the link.
+    /// The entry at `path` below `root`; `None` if a part is missing. For a path through a link, the entry of the link.
     fn entry(&self, root: &Tree<'r>, path: &ContextPath) -> Result<Option<Entry>, SourceError> {
         let mut at = Entry { id: root.id(), mode: DIRECTORY };
         for part in path.as_str().split('/').filter(|part| !part.is_empty()) {
@@ -220,7 +220,7 @@ impl<'r> CommitReader<'r> {
         text.map_err(|_| SourceError::NotText { path: path.to_string(), commit: self.short() })
     }
 
-    /// Where Dockerfiles do lie, nearest to the root first.
+    /// The paths of Dockerfiles, nearest to the root first.
     fn dockerfiles(&self, root: &Tree<'_>) -> Vec<String> {
         let mut found = Vec::new();
         let mut level = vec![(String::new(), root.id())];
@@ -259,7 +259,7 @@ impl<'r> CommitReader<'r> {
 }
 
 pub(super) fn is_file(mode: i32) -> bool {
-    // Group-writable files were written by very old versions of git.
+    // Very old versions of git wrote group-writable files.
     matches!(mode, FILE | EXECUTABLE | 0o100_664)
 }
 
