@@ -93,7 +93,7 @@ impl Builder {
         let mut built_meanwhile = build_lock.lock().await;
         // An image that was built while this call waited for the lock is recent enough for any cache setting.
         let candidate = match built_meanwhile.clone() {
-            Some(made) => Some(made),
+            Some(image) => Some(image),
             None if recipe.cache == Cache::ReuseImage => lookup(identity.clone()).await,
             None => None,
         };
@@ -108,9 +108,9 @@ impl Builder {
             log(&format!("Nothing to build: {} was built from the same source", found.reference));
             return Ok(built(self.tag_for_app(found, recipe, &identity).await?, false));
         }
-        let made = self.build(recipe, commit, &source_identity, &identity, &log).await?;
-        *built_meanwhile = Some(made.clone());
-        Ok(built(made, true))
+        let image = self.build(recipe, commit, &source_identity, &identity, &log).await?;
+        *built_meanwhile = Some(image.clone());
+        Ok(built(image, true))
     }
 
     /// The commit may be missing or damaged in the mirror, if the mirror was created again after the commit was
@@ -128,7 +128,7 @@ impl Builder {
 
     async fn fetch(&self, recipe: &Recipe, git_ref: &GitRef, log: &LogSink) -> Result<CommitId, BuildError> {
         log(&format!("Fetching {} ({git_ref})", recipe.repo));
-        let progress = |news: FetchProgress| match news {
+        let progress = |event: FetchProgress| match event {
             FetchProgress::Waiting => log("Another fetch of this repository is running; waiting for it"),
             FetchProgress::Remote(line) => log(&line),
             FetchProgress::Connected | FetchProgress::Receiving { .. } => {}
@@ -170,12 +170,12 @@ impl Builder {
         let context_error: Arc<Mutex<Option<SourceError>>> = Arc::default();
         let keep = context_error.clone();
         let stream = context.stream.map_err(move |error| {
-            let shown = std::io::Error::other(error.to_string());
+            let for_engine = std::io::Error::other(error.to_string());
             *keep.lock().expect("code under this lock cannot panic") = Some(error);
-            shown
+            for_engine
         });
-        let made = self.run(&spec, stream.boxed(), log).await;
-        match (made, context_error.lock().expect("code under this lock cannot panic").take()) {
+        let result = self.run(&spec, stream.boxed(), log).await;
+        match (result, context_error.lock().expect("code under this lock cannot panic").take()) {
             (Ok(image), _) => Ok(KnownImage { image, reference }),
             (Err(_), Some(cause)) => Err(cause.into()),
             (Err(error), None) => Err(explain_heredocs(error, &source_identity.dockerfile_text).into()),

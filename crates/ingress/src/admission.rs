@@ -108,8 +108,8 @@ impl RouteSearch<'_> {
         let Some(upstream) = compiled.pick(&self.tried) else {
             return Ok(Attempt::NoneReady { component: compiled.component.clone() });
         };
-        Ok(upstream.admit().map_or(Attempt::Retry, |place: Admission| {
-            Attempt::Admitted(Admitted { app: Arc::clone(app), rule, exchange: Exchange::new(place) })
+        Ok(upstream.admit().map_or(Attempt::Retry, |admission: Admission| {
+            Attempt::Admitted(Admitted { app: Arc::clone(app), rule, exchange: Exchange::new(admission) })
         }))
     }
 

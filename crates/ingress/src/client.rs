@@ -34,11 +34,11 @@ pub enum ClientError {
     /// The ingress exited or closed the connection. Its successor serves the same routes.
     #[error("the connection to the ingress is lost; connect again")]
     Lost,
-    #[error("the ingress did not answer {name} within {} s; it still serves the previous routes", .after.as_secs())]
-    Late { name: &'static str, after: Duration },
+    #[error("the ingress did not answer {request} within {} s; it still serves the previous routes", .after.as_secs())]
+    Late { request: &'static str, after: Duration },
     /// The reason is the ingress's own sentence. Nothing was changed.
-    #[error("the ingress refused {name}: {reason}")]
-    Refused { name: &'static str, reason: String },
+    #[error("the ingress refused {request}: {reason}")]
+    Refused { request: &'static str, reason: String },
     #[error(
         "the ingress speaks protocol {protocol}, this program {PROTOCOL_VERSION}; stop it with `boatyard down` and start it again"
     )]
@@ -46,8 +46,8 @@ pub enum ClientError {
     /// The ingress accepted the shutdown and is still running.
     #[error("the ingress has not exited {} s after the shutdown request; see ingress.log in the data directory, or end the process", .after.as_secs())]
     NotStopped { after: Duration },
-    #[error("the ingress sent an unexpected answer to {name}")]
-    UnexpectedAnswer { name: &'static str },
+    #[error("the ingress sent an unexpected answer to {request}")]
+    UnexpectedAnswer { request: &'static str },
 }
 
 impl ClientError {
@@ -186,11 +186,6 @@ impl ControlClient {
         events
     }
 
-    /// Whether the connection is lost. It does not come back.
-    pub fn is_lost(&self) -> bool {
-        self.requests.is_closed()
-    }
-
     async fn request(&self, name: &'static str, request: Request) -> Result<Message, ClientError> {
         let (answer, answered) = oneshot::channel();
         let exchange = async {
@@ -199,15 +194,15 @@ impl ControlClient {
         };
         match tokio::time::timeout(ANSWER_DEADLINE, exchange).await {
             Ok(answer) => answer,
-            Err(_elapsed) => Err(ClientError::Late { name, after: ANSWER_DEADLINE }),
+            Err(_elapsed) => Err(ClientError::Late { request: name, after: ANSWER_DEADLINE }),
         }
     }
 }
 
-fn unexpected(name: &'static str, message: Message) -> ClientError {
+fn unexpected(request: &'static str, message: Message) -> ClientError {
     match message {
-        Message::Refused { reason } => ClientError::Refused { name, reason },
-        _ => ClientError::UnexpectedAnswer { name },
+        Message::Refused { reason } => ClientError::Refused { request, reason },
+        _ => ClientError::UnexpectedAnswer { request },
     }
 }
 

@@ -12,10 +12,10 @@ pub(crate) struct Limits {
     /// Timeout of one attempt to connect to an upstream.
     pub connect: Duration,
     /// From the last byte of the request to the end of the response head. Applications may take long.
-    pub answer_head: Duration,
+    pub response_head: Duration,
     /// How long the body of a request with `Expect: 100-continue` is held back. Then it is sent anyway, because not
     /// every application supports the expectation. Clients that send such requests commonly wait for a second.
-    pub answer_continue: Duration,
+    pub continue_wait: Duration,
     /// After a response that came before the request body was read: how long the client may go on sending, and how long
     /// it may be silent meanwhile. The ingress discards what it sends. Closing at once would reset the connection, and
     /// the client might not read the response.
@@ -44,8 +44,8 @@ impl Default for Limits {
             upstream_idle: Duration::from_millis(1500),
             upstream_idle_count: 256,
             connect: Duration::from_secs(2),
-            answer_head: Duration::from_secs(300),
-            answer_continue: Duration::from_millis(500),
+            response_head: Duration::from_secs(300),
+            continue_wait: Duration::from_millis(500),
             linger: Duration::from_secs(30),
             linger_idle: Duration::from_secs(5),
             body_idle: Duration::from_secs(600),

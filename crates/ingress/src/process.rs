@@ -120,12 +120,12 @@ pub(crate) async fn serve(
     let endpoint = Arc::new(Mutex::new(endpoint));
     tracing::info!(data_dir = %data_dir.display(), boot = %process.server.boot_id, "ingress ready");
 
-    let mut asked = process.server.shutdown.subscribe();
+    let mut requests = process.server.shutdown.subscribe();
     let clients = process.server.config.lock().await.listeners.connection_limit();
     let control = tokio::spawn(run_maintenance(Arc::clone(&process.server), Arc::clone(&endpoint), socket, clients));
     let drain = tokio::select! {
         drain = stop_signal => drain,
-        drain = shutdown_asked(&mut asked) => drain,
+        drain = shutdown_requested(&mut requests) => drain,
     };
     tracing::info!(drain_seconds = drain.as_secs(), "ingress is stopping");
     process.stop(drain).await;
@@ -138,12 +138,12 @@ pub(crate) async fn serve(
     Ok(())
 }
 
-async fn shutdown_asked(asked: &mut watch::Receiver<Option<Duration>>) -> Duration {
+async fn shutdown_requested(requests: &mut watch::Receiver<Option<Duration>>) -> Duration {
     loop {
-        if let Some(drain) = *asked.borrow_and_update() {
+        if let Some(drain) = *requests.borrow_and_update() {
             return drain;
         }
-        if asked.changed().await.is_err() {
+        if requests.changed().await.is_err() {
             std::future::pending::<()>().await;
         }
     }

@@ -23,7 +23,7 @@ use hyper::{Method, Request, Response, StatusCode, Uri, Version};
 use crate::admission::{Admitted, RouteSearch};
 use crate::body::{ExchangeGuard, ResponseBody};
 use crate::counters::{CutKind, RequestRecord};
-use crate::error_response::{self, ProxyError, accepted};
+use crate::error_response::{ProxyError, SentAmount, accepted};
 use crate::headers::{self, Origin};
 use crate::host;
 use crate::limits::Limits;
@@ -46,25 +46,25 @@ pub(crate) struct Proxy {
 #[derive(Debug)]
 pub(crate) struct Client {
     pub origin: Origin,
-    pub watch: Arc<SocketState>,
+    pub socket: Arc<SocketState>,
 }
 
 impl Proxy {
     /// Never fails: every error becomes a response.
-    pub async fn answer(
+    pub async fn respond(
         &self,
         client: &Client,
         request: Request<Incoming>,
     ) -> Result<Response<ResponseBody>, Infallible> {
         let accept = accepted(request.headers());
-        let answer = self.try_answer(client, request).await;
-        Ok(answer.unwrap_or_else(|refusal| {
-            tracing::debug!(code = refusal.code(), "request refused");
-            refusal.response(accept.as_ref())
+        let response = self.try_respond(client, request).await;
+        Ok(response.unwrap_or_else(|error| {
+            tracing::debug!(code = error.code(), "request refused");
+            error.response(accept.as_ref())
         }))
     }
 
-    async fn try_answer(
+    async fn try_respond(
         &self,
         client: &Client,
         mut request: Request<Incoming>,
@@ -85,23 +85,23 @@ impl Proxy {
         let (mut parts, body) = request.into_parts();
         let version = parts.version;
         let wait = self.wait_for_continue(&mut parts, &body);
-        let body = RequestBody::new(body, &client.watch, wait);
+        let body = RequestBody::new(body, &client.socket, wait);
         headers::for_upstream(&mut parts.headers, given_host.clone(), &client.origin, upgrade.is_some());
         let outgoing = Outgoing::new(parts, body);
 
         let mut search = RouteSearch { host: &host, path: &path, started, tried: Vec::new(), record: None, cut: None };
-        let sent = self.send(&mut search, &uri, outgoing).await;
+        let result = self.send(&mut search, &uri, outgoing).await;
         let mut record = search.record.take();
-        match (sent, &mut record) {
-            (Ok(sent), _) => {
+        match (result, &mut record) {
+            (Ok(received), _) => {
                 let record = record.expect("a request is counted before it is admitted");
-                self.forward(client, version, upgrade, sent, record)
+                self.forward(client, version, upgrade, received, record)
             }
-            (Err(refusal), record) => {
+            (Err(error), record) => {
                 if let Some(record) = record {
-                    count_refusal(record, &refusal, search.cut);
+                    count_error(record, &error, search.cut);
                 }
-                Err(refusal)
+                Err(error)
             }
         }
     }
@@ -114,7 +114,7 @@ impl Proxy {
             parts.headers.remove(EXPECT);
             return None;
         }
-        expects.then_some(self.limits.answer_continue)
+        expects.then_some(self.limits.continue_wait)
     }
 
     /// Sends the request until it has a response or may not be sent again.
@@ -125,23 +125,23 @@ impl Proxy {
         mut outgoing: Outgoing,
     ) -> Result<Received, ProxyError> {
         let mut unreachable = None;
-        let (mut fresh_only, mut replayed) = (false, false);
+        let (mut new_connection_only, mut replayed) = (false, false);
         loop {
             let admitted = match search.admit(&self.routing, &self.limits).await {
                 Ok(admitted) => admitted,
                 // All were tried. The failed connection is more specific than "no ready instance".
-                Err(refusal @ ProxyError::NoInstance { .. }) => return Err(unreachable.unwrap_or(refusal)),
-                Err(refusal) => return Err(refusal),
+                Err(error @ ProxyError::NoInstance { .. }) => return Err(unreachable.unwrap_or(error)),
+                Err(error) => return Err(error),
             };
-            let mut connection = match self.connection(&admitted, fresh_only).await {
+            let mut connection = match self.connection(&admitted, new_connection_only).await {
                 Ok(connection) => connection,
                 Err(cause) => {
                     search.tried.push(Arc::clone(admitted.upstream()));
-                    let refusal = connect_refusal(&admitted, &cause);
+                    let error = connect_error(&admitted, &cause);
                     if search.tried.len() >= self.limits.upstreams_tried {
-                        return Err(refusal);
+                        return Err(error);
                     }
-                    unreachable = Some(refusal);
+                    unreachable = Some(error);
                     continue;
                 }
             };
@@ -158,25 +158,25 @@ impl Proxy {
             if !connection.reused {
                 search.tried.push(Arc::clone(admitted.upstream()));
             }
-            fresh_only = true;
+            new_connection_only = true;
             let cut = admitted.exchange.cut_by_stop();
             outgoing = match retry(*failure, replay, position, &connection, &admitted, &mut replayed) {
                 Ok(outgoing) if search.tried.len() < self.limits.upstreams_tried => outgoing,
                 Ok(_) => {
                     let component = admitted.rule().component.clone();
-                    return Err(ProxyError::NoAnswer { component, sent: error_response::SentAmount::Nothing });
+                    return Err(ProxyError::NoAnswer { component, sent: SentAmount::Nothing });
                 }
-                Err(refusal) => {
-                    search.cut = cut.filter(|_| matches!(refusal, ProxyError::NoAnswer { .. }));
-                    return Err(refusal);
+                Err(error) => {
+                    search.cut = cut.filter(|_| matches!(error, ProxyError::NoAnswer { .. }));
+                    return Err(error);
                 }
             };
         }
     }
 
-    async fn connection(&self, admitted: &Admitted, fresh_only: bool) -> io::Result<UpstreamConnection> {
+    async fn connection(&self, admitted: &Admitted, new_connection_only: bool) -> io::Result<UpstreamConnection> {
         let upstream = admitted.upstream();
-        if !fresh_only && let Some(connection) = upstream.pool.take(self.limits.upstream_idle) {
+        if !new_connection_only && let Some(connection) = upstream.pool.take(self.limits.upstream_idle) {
             return Ok(connection);
         }
         connect(upstream.address, &self.limits).await
@@ -191,7 +191,7 @@ impl Proxy {
         tokio::pin!(sending);
         loop {
             let before = exchange.frames_sent.load(Relaxed);
-            match tokio::time::timeout(self.limits.answer_head, &mut sending).await {
+            match tokio::time::timeout(self.limits.response_head, &mut sending).await {
                 Ok(result) => return result.map_err(|failure| SendFailure::Failed(Box::new(failure))),
                 Err(_elapsed) if exchange.frames_sent.load(Relaxed) != before => {}
                 Err(_elapsed) => return Err(SendFailure::TimedOut),
@@ -204,15 +204,15 @@ impl Proxy {
         client: &Client,
         version: Version,
         upgrade: Option<OnUpgrade>,
-        sent: Received,
+        received: Received,
         record: RequestRecord,
     ) -> Result<Response<ResponseBody>, ProxyError> {
-        let Received { mut response, connection, admitted } = sent;
+        let Received { mut response, connection, admitted } = received;
         record.response_started();
         let refuse = |mut record: RequestRecord| {
-            let refusal = ProxyError::BadAnswer { component: admitted.rule().component.clone() };
+            let error = ProxyError::BadAnswer { component: admitted.rule().component.clone() };
             record.failed(None);
-            Err(refusal)
+            Err(error)
         };
         if headers::has_odd_transfer_encoding(response.headers()) {
             return refuse(record);
@@ -221,7 +221,7 @@ impl Proxy {
             let agreed = headers::asks_for_websocket(response.headers());
             let Some(client_side) = upgrade.filter(|_| agreed) else { return refuse(record) };
             let upstream_side = hyper::upgrade::on(&mut response);
-            self.tunnels.open(client_side, upstream_side, &admitted.exchange, record.upgrade(), &client.watch);
+            self.tunnels.open(client_side, upstream_side, &admitted.exchange, record.upgrade(), &client.socket);
             headers::for_client(response.headers_mut(), true);
             return Ok(response.map(|_| ResponseBody::Generated(None)));
         }
@@ -239,7 +239,7 @@ impl Proxy {
         }
         *response.version_mut() = Version::HTTP_11;
         // HTTP/1.0 without a length ends a body by closing the connection. Only a reset shows that it was cut off.
-        let reset_when_cut = (version == Version::HTTP_10).then(|| Arc::clone(&client.watch));
+        let reset_when_cut = (version == Version::HTTP_10).then(|| Arc::clone(&client.socket));
         let guard = ExchangeGuard {
             connection,
             exchange: admitted.exchange,
@@ -332,11 +332,11 @@ fn retry(
         Err(ProxyError::BadAnswer { component: component() })
     } else {
         let sent = if now.written == position.written {
-            error_response::SentAmount::Nothing
+            SentAmount::Nothing
         } else if admitted.exchange.is_uploading() || connection.stopped_reading() {
-            error_response::SentAmount::Part
+            SentAmount::Part
         } else {
-            error_response::SentAmount::All
+            SentAmount::All
         };
         Err(ProxyError::NoAnswer { component: component(), sent })
     }
@@ -387,7 +387,7 @@ fn bad_path(bad: BadPath) -> ProxyError {
     })
 }
 
-fn connect_refusal(admitted: &Admitted, cause: &io::Error) -> ProxyError {
+fn connect_error(admitted: &Admitted, cause: &io::Error) -> ProxyError {
     let component = admitted.rule().component.clone();
     tracing::debug!(upstream = %admitted.upstream().id, %cause, "cannot connect");
     if cause.kind() == io::ErrorKind::TimedOut {
@@ -396,11 +396,11 @@ fn connect_refusal(admitted: &Admitted, cause: &io::Error) -> ProxyError {
     ProxyError::ConnectFailed { component, cause: cause.kind().to_string() }
 }
 
-fn count_refusal(record: &mut RequestRecord, refusal: &ProxyError, cut: Option<CutKind>) {
-    match refusal {
+fn count_error(record: &mut RequestRecord, error: &ProxyError, cut: Option<CutKind>) {
+    match error {
         // The client disconnected; the record counts that when it is dropped.
         ProxyError::BrokenUpload => {}
-        refusal if refusal.status().is_server_error() => record.failed(cut),
+        error if error.status().is_server_error() => record.failed(cut),
         _ => record.finish(),
     }
 }

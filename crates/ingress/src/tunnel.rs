@@ -48,13 +48,13 @@ impl Tunnels {
         upstream: OnUpgrade,
         exchange: &Arc<Exchange>,
         record: UpgradeRecord,
-        watch: &Arc<SocketState>,
+        socket: &Arc<SocketState>,
     ) {
         exchange.admission.upgrade();
         let tunnel = Tunnel {
             exchange: Arc::clone(exchange),
             record,
-            watch: Arc::clone(watch),
+            socket: Arc::clone(socket),
             cut: self.cut.clone(),
             idle: self.idle,
         };
@@ -65,7 +65,7 @@ impl Tunnels {
 struct Tunnel {
     exchange: Arc<Exchange>,
     record: UpgradeRecord,
-    watch: Arc<SocketState>,
+    socket: Arc<SocketState>,
     cut: CancellationToken,
     idle: Duration,
 }
@@ -77,7 +77,7 @@ impl Tunnel {
             return;
         };
         let upstream =
-            InstanceSide { io: TokioIo::new(upstream), watch: Arc::clone(&self.watch), close: Arc::default() };
+            InstanceSide { io: TokioIo::new(upstream), socket: Arc::clone(&self.socket), close: Arc::default() };
         let close = Arc::clone(&upstream.close);
         let end = self.join(TokioIo::new(client), upstream).await;
         if matches!(end, TunnelEnd::Aborted) || self.was_stopped(&close) {
@@ -104,7 +104,7 @@ impl Tunnel {
         tokio::select! {
             result = copy => { let _: io::Result<_> = result; TunnelEnd::Closed }
             () = linger => TunnelEnd::Closed,
-            () = self.watch.idle_for(self.idle) => TunnelEnd::Aborted,
+            () = self.socket.idle_for(self.idle) => TunnelEnd::Aborted,
             () = self.cut.cancelled() => TunnelEnd::Aborted,
         }
     }
@@ -120,14 +120,14 @@ struct InstanceClose {
 /// The instance's side; notices when it closes.
 struct InstanceSide {
     io: TokioIo<Upgraded>,
-    watch: Arc<SocketState>,
+    socket: Arc<SocketState>,
     close: Arc<InstanceClose>,
 }
 
 impl InstanceSide {
     fn ended(&self) {
         if !self.close.now.is_cancelled() {
-            self.close.first.store(!self.watch.client_closed(), Relaxed);
+            self.close.first.store(!self.socket.client_closed(), Relaxed);
             self.close.now.cancel();
         }
     }

@@ -39,7 +39,7 @@ impl Connection {
             return;
         }
         let watch = Arc::new(SocketState::default());
-        let client = Client { origin: self.origin(), watch: Arc::clone(&watch) };
+        let client = Client { origin: self.origin(), socket: Arc::clone(&watch) };
         let io = TokioIo::new(ClientSocket { stream, watch: Arc::clone(&watch), shut: false });
         let limits = &self.proxy.limits;
         let context = Arc::new((Arc::clone(&self.proxy), client));
@@ -49,8 +49,8 @@ impl Connection {
             // Held until the last byte of the response has been handed over.
             let busy = slot.busy();
             async move {
-                let answer = context.0.answer(&context.1, request).await?;
-                Ok::<_, Infallible>(answer.map(|body| BusyBody { body, _busy: busy }))
+                let response = context.0.respond(&context.1, request).await?;
+                Ok::<_, Infallible>(response.map(|body| BusyBody { body, _busy: busy }))
             }
         });
         // Half-close is off: a client that closes its side while it waits counts as gone, and its instance sees a

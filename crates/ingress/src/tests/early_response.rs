@@ -219,7 +219,7 @@ async fn an_upload_that_the_application_refuses_is_not_requested_from_the_client
         stream.write_all(TOO_LARGE.as_bytes()).await.unwrap();
     })
     .await;
-    let proxy = TestProxy::open(Limits { answer_continue: PATIENCE, ..Limits::default() }).await;
+    let proxy = TestProxy::open(Limits { continue_wait: PATIENCE, ..Limits::default() }).await;
     proxy.route(1, &[("web", app)]);
     let mut client = proxy.connect().await;
     client.write_all(EXPECTING).await.unwrap();
@@ -239,7 +239,7 @@ async fn a_100_continue_of_the_application_reaches_the_client() {
         stream.write_all(OK.as_bytes()).await.unwrap();
     })
     .await;
-    let proxy = TestProxy::open(Limits { answer_continue: PATIENCE, ..Limits::default() }).await;
+    let proxy = TestProxy::open(Limits { continue_wait: PATIENCE, ..Limits::default() }).await;
     proxy.route(1, &[("web", app)]);
     let mut client = proxy.connect().await;
     client.write_all(EXPECTING).await.unwrap();
@@ -256,7 +256,7 @@ async fn an_application_that_ignores_the_expectation_gets_the_upload_after_a_tim
         stream.write_all(OK.as_bytes()).await.unwrap();
     })
     .await;
-    let proxy = TestProxy::open(Limits { answer_continue: Duration::from_millis(50), ..Limits::default() }).await;
+    let proxy = TestProxy::open(Limits { continue_wait: Duration::from_millis(50), ..Limits::default() }).await;
     proxy.route(1, &[("web", app)]);
     let mut client = proxy.connect().await;
     client.write_all(EXPECTING).await.unwrap();

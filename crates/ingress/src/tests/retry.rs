@@ -188,14 +188,14 @@ async fn a_late_response_is_a_504_but_the_time_for_an_upload_does_not_count() {
         let _ = stream.read(&mut [0; 1]).await;
     })
     .await;
-    let proxy = TestProxy::open(Limits { answer_head: Duration::from_millis(100), ..Limits::default() }).await;
+    let proxy = TestProxy::open(Limits { response_head: Duration::from_millis(100), ..Limits::default() }).await;
     proxy.route(1, &[("web", app)]);
     let answer = proxy.get("/").await;
     assert_eq!(status(&answer), 504);
     assert!(answer.contains("x-boatyard-error: answer-timed-out"), "{answer}");
 
     // The upload takes longer than the timeout in total, with room for a slow machine between two bytes.
-    let proxy = TestProxy::open(Limits { answer_head: Duration::from_secs(3), ..Limits::default() }).await;
+    let proxy = TestProxy::open(Limits { response_head: Duration::from_secs(3), ..Limits::default() }).await;
     proxy.route(1, &[("web", app)]);
     let mut client = proxy.connect().await;
     client.write_all(b"POST / HTTP/1.1\r\nHost: shop\r\nContent-Length: 8\r\n\r\n").await.unwrap();
