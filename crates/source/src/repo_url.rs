@@ -106,7 +106,7 @@ impl fmt::Display for RepoUrl {
 
 fn local(path: &str, rules: &UrlRules) -> Result<RepoUrl, RepoUrlError> {
     let unreadable = |why: String| RepoUrlError::Unreadable { path: path.to_owned(), why };
-    let resolved = Path::new(path).canonicalize().map_err(|error| unreadable(plain(&error)))?;
+    let resolved = Path::new(path).canonicalize().map_err(|error| unreadable(io_reason(&error)))?;
     if !is_inside(&resolved, &rules.local_sources) {
         let suggestion = resolved.parent().unwrap_or(&resolved).display().to_string();
         return Err(RepoUrlError::OutsideLocalSources { path: resolved.display().to_string(), suggestion });
@@ -120,7 +120,8 @@ pub(crate) fn is_inside(resolved: &Path, directories: &[PathBuf]) -> bool {
     directories.iter().filter_map(|it| it.canonicalize().ok()).any(|it| resolved.starts_with(it))
 }
 
-fn plain(error: &std::io::Error) -> String {
+/// The cause of a failed file operation, in plain words.
+pub(crate) fn io_reason(error: &std::io::Error) -> String {
     match error.kind() {
         std::io::ErrorKind::NotFound => "it does not exist".to_owned(),
         std::io::ErrorKind::PermissionDenied => "permission denied".to_owned(),

@@ -10,7 +10,7 @@ use git2::{ErrorCode, Repository, RepositoryOpenFlags, StatusOptions};
 
 use crate::error::SourceError;
 use crate::protocol::sanitize;
-use crate::repo_url::{UrlRules, is_inside};
+use crate::repo_url::{UrlRules, io_reason, is_inside};
 
 /// What git2 reads in a repository. Links in other places, such as hooks, lead to files that are not read.
 const READ_PATHS: [&str; 8] = ["HEAD", "config", "packed-refs", "refs", "objects", "info", "shallow", "index"];
@@ -30,7 +30,7 @@ pub(super) fn open(path: &Path, rules: &UrlRules) -> Result<Repository, SourceEr
     match find_outside(&[repo.path(), repo.commondir()], &rules.local_sources) {
         Ok(None) => Ok(repo),
         Ok(Some(outside)) => Err(leads_outside(path, &outside)),
-        Err(error) => Err(unreadable(path, &plain(&error))),
+        Err(error) => Err(unreadable(path, &io_reason(&error))),
     }
 }
 
@@ -157,11 +157,4 @@ fn is_denied(place: &Path, allowed: &[PathBuf]) -> bool {
 
 fn unreadable(path: &Path, why: &str) -> SourceError {
     SourceError::LocalUnreadable { path: path.display().to_string(), why: sanitize(why, 300) }
-}
-
-fn plain(error: &io::Error) -> String {
-    match error.kind() {
-        ErrorKind::PermissionDenied => "permission denied".to_owned(),
-        _ => error.to_string(),
-    }
 }
