@@ -25,8 +25,8 @@ async fn a_rebuild_shows_the_commit_and_a_restart_needs_no_repository() {
     for component in ["web", "api"] {
         let log = build_log(&at, component, &deployment).await;
         assert!(log.contains("COPY page /page") && !log.contains("COPY page /page (cached)"), "{log}");
-        assert!(log.contains("Fetching base image boatyard-local/testapp:1"), "{log}");
-        assert!(log.contains("the local one is used"), "{log}");
+        assert!(log.contains("Pulling base image boatyard-local/testapp:1"), "{log}");
+        assert!(log.contains("using the local image"), "{log}");
     }
 
     // No access to git at all: the repositories are gone.
@@ -185,7 +185,7 @@ async fn a_cleared_cache_builds_what_an_ordinary_build_builds() {
     let deployment = at.deploy(&app, json!({"force_build": true, "clear_cache": true})).await.unwrap();
     at.wait_active(&app, &deployment).await.unwrap();
     let (web, api) = (build_log(&at, "web", &deployment).await, build_log(&at, "api", &deployment).await);
-    assert!(web.contains("Fetching base image boatyard-local/python:3") && web.contains("runs: 1"), "{web}");
-    assert!(api.contains("Fetching base image boatyard-local/testapp:1"), "{api}");
+    assert!(web.contains("Pulling base image boatyard-local/python:3") && web.contains("runs: 1"), "{web}");
+    assert!(api.contains("Pulling base image boatyard-local/testapp:1"), "{api}");
     assert!(!api.contains("registry.invalid"), "{api}");
 }

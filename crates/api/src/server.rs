@@ -13,7 +13,7 @@ use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use ingress::places::{Place, Places, Work};
+use ingress::connection_limit::{BusyGuard, ConnectionLimit, ConnectionSlot};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -57,7 +57,7 @@ pub async fn serve(
 ) -> io::Result<Ended> {
     let state = ApiState::new(control, listener.local_addr()?);
     let app = router().layer(from_fn_with_state(state.clone(), around)).with_state(state.clone());
-    let connections = Places::new(CONNECTIONS);
+    let connections = ConnectionLimit::new(CONNECTIONS);
     let mut down = state.down.subscribe();
     let ended = tokio::select! {
         never = accept(&listener, &app, &connections, &state.stop) => match never {},
@@ -67,7 +67,7 @@ pub async fn serve(
     state.stop.send_replace(true);
     // Each connection holds a place and each log stream a permit until it has ended.
     let all_ended = async {
-        connections.all_free().await;
+        connections.all_released().await;
         let _streams = state.log_streams.acquire_many(LOG_STREAMS as u32).await;
     };
     if timeout(FINISH_WITHIN + Duration::from_secs(1), all_ended).await.is_err() {
@@ -79,7 +79,7 @@ pub async fn serve(
 async fn accept(
     listener: &TcpListener,
     app: &Router,
-    connections: &Arc<Places>,
+    connections: &Arc<ConnectionLimit>,
     stop: &watch::Sender<bool>,
 ) -> std::convert::Infallible {
     loop {
@@ -92,7 +92,7 @@ async fn accept(
                 continue;
             }
         };
-        let Some(place) = connections.take(address.ip()) else {
+        let Some(place) = connections.acquire(address.ip()) else {
             debug!(%address, "too many connections of trusted clients; a new one is closed");
             continue;
         };
@@ -114,23 +114,23 @@ async fn accept(
 /// Whose connection a request came on.
 #[derive(Clone)]
 pub(crate) struct Client {
-    place: Arc<Place>,
-    trusted: Arc<OnceLock<Work>>,
+    place: Arc<ConnectionSlot>,
+    trusted: Arc<OnceLock<BusyGuard>>,
 }
 
 impl Client {
-    fn new(place: Place) -> Self {
+    fn new(place: ConnectionSlot) -> Self {
         Self { place: Arc::new(place), trusted: Arc::default() }
     }
 
     /// It showed the token, or a ticket that somebody got by it: the connection counts as busy as long as it is open, so
     /// that connections of strangers give way before it.
     pub fn trust(&self) {
-        self.trusted.get_or_init(|| self.place.work());
+        self.trusted.get_or_init(|| self.place.busy());
     }
 
     async fn lost(&self) {
-        self.place.lost().await;
+        self.place.evicted().await;
     }
 }
 

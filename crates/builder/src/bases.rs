@@ -1,15 +1,15 @@
-//! The registry images that a build starts from, so that a build with a cleared cache can pull them again first.
+//! Finds the registry images that a build starts from, so that a build without cache can pull them first.
 //!
-//! BuildKit decides what a Dockerfile means. This module reads it through a parser crate, follows only what the final stage
-//! needs, and leaves out everything it is not certain of: an image that is not pulled here is resolved by the build itself.
+//! BuildKit decides what a Dockerfile means. This module parses it with a crate, follows only the stages that the final
+//! stage needs, and leaves out everything uncertain: the build resolves images that are not pulled here.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use parse_dockerfile::{Dockerfile, Instruction, Source, Stage};
 
-/// The images that a build of this Dockerfile takes from a registry, in order, each once. Stages that the final stage does
-/// not need count as little as they do for BuildKit. Left out: references pinned by digest, which cannot be stale, images
-/// of another platform, and whatever depends on a syntax that is not Dockerfile's own. `args` are the build arguments.
+/// The registry images that a build of this Dockerfile uses, in order and without duplicates. Stages that the final
+/// stage does not need are ignored, as in BuildKit. Left out: references pinned by digest, which cannot be outdated,
+/// images of another platform, and everything that depends on another syntax. `args` are the build arguments.
 pub(crate) fn of_dockerfile(text: &str, args: &BTreeMap<String, String>) -> Vec<String> {
     let Ok(dockerfile) = parse_dockerfile::parse(text) else { return Vec::new() };
     if !has_known_syntax(&dockerfile, args) {
@@ -19,7 +19,7 @@ pub(crate) fn of_dockerfile(text: &str, args: &BTreeMap<String, String>) -> Vec<
     let stages: Vec<Stage<'_, '_>> = dockerfile.stages().collect();
     let mut images = BTreeMap::new();
     let mut needed: BTreeSet<usize> = stages.len().checked_sub(1).into_iter().collect();
-    // A stage may also copy from a later one, so each stage that becomes needed is looked at in its turn.
+    // A stage may also copy from a later one, so every stage that becomes needed is processed.
     let mut waiting: Vec<usize> = needed.iter().copied().collect();
     while let Some(index) = waiting.pop() {
         for (position, input) in inputs(&stages, index, &variables).into_iter().enumerate() {
@@ -46,7 +46,7 @@ pub(crate) fn has_heredocs(text: &str) -> bool {
     })
 }
 
-/// Another frontend may give `FROM` another meaning.
+/// Another frontend may interpret `FROM` differently.
 fn has_known_syntax(dockerfile: &Dockerfile<'_>, args: &BTreeMap<String, String>) -> bool {
     let directive = dockerfile.parser_directives.syntax.as_ref().map(|syntax| syntax.value.value);
     let Some(syntax) = args.get("BUILDKIT_SYNTAX").map(String::as_str).or(directive) else { return true };
@@ -54,18 +54,18 @@ fn has_known_syntax(dockerfile: &Dockerfile<'_>, args: &BTreeMap<String, String>
     name.split([':', '@']).next().is_some_and(|name| matches!(name, "docker/dockerfile" | "docker/dockerfile-upstream"))
 }
 
-/// What a stage is made from.
+/// An input of a stage.
 enum Input {
     Stage(usize),
     Image(String),
 }
 
-/// What stage `index` is made from: its base, and what its instructions copy or mount. Only what can be told for certain.
+/// The inputs of stage `index`: its base, and what its instructions copy or mount, as far as that is certain.
 fn inputs(stages: &[Stage<'_, '_>], index: usize, variables: &Variables) -> Vec<Input> {
     let stage = &stages[index];
     let mut found = Vec::new();
     if let Some(base) = expand(&stage.from.image.value, variables) {
-        // FROM sees the stages above it only.
+        // `FROM` can refer only to earlier stages.
         match named(&stages[..index], &base) {
             Some(earlier) => found.push(Input::Stage(earlier)),
             None if is_native(stage, variables) => found.push(Input::Image(base)),
@@ -73,7 +73,7 @@ fn inputs(stages: &[Stage<'_, '_>], index: usize, variables: &Variables) -> Vec<
         }
     }
     for source in stage.instructions.iter().flat_map(copied_from) {
-        // Variables are not expanded here, so a `$` stays one and makes no image name.
+        // BuildKit does not expand variables here, so a `$` remains and the name is not a valid image name.
         let by_index = source.parse().ok().filter(|number| *number < stages.len());
         found.push(match by_index.or_else(|| named(stages, &source)) {
             Some(stage) => Input::Stage(stage),
@@ -90,7 +90,8 @@ fn named(stages: &[Stage<'_, '_>], name: &str) -> Option<usize> {
     stages.iter().position(has_name)
 }
 
-/// Whether the stage's base is of the engine's own platform. The engine pulls another platform only on request.
+/// Whether the stage's base is for the engine's own platform. The engine pulls images of other platforms only on
+/// request.
 fn is_native(stage: &Stage<'_, '_>, variables: &Variables) -> bool {
     let platform = stage.from.options.iter().find(|option| option.name.value == "platform");
     let Some(platform) = platform.and_then(|option| option.value.as_ref()) else { return true };
@@ -112,11 +113,11 @@ fn copied_from(instruction: &Instruction<'_>) -> Vec<String> {
     values.filter_map(|value| source(&value.value)).collect()
 }
 
-/// Values of the variables that `FROM` may use. A variable that is declared without a value has none here either.
+/// The variables that `FROM` may use. A variable declared without a value is absent here as well.
 type Variables = BTreeMap<String, String>;
 
-/// The platform's variables and the arguments declared before the first stage, in order: a value may use those before it,
-/// and a build argument replaces the default of one that is declared.
+/// The platform variables and the arguments declared before the first stage, in order: a value may use earlier ones,
+/// and a build argument replaces the default of a declared one.
 fn global_variables(dockerfile: &Dockerfile<'_>, args: &BTreeMap<String, String>) -> Variables {
     let mut variables = platform_variables();
     for argument in dockerfile.global_args() {
@@ -125,7 +126,8 @@ fn global_variables(dockerfile: &Dockerfile<'_>, args: &BTreeMap<String, String>
             let value = args.get(name).cloned().or_else(|| default.and_then(|it| expand(it, &variables)));
             match (value, default) {
                 (Some(value), _) => drop(variables.insert(name.to_owned(), value)),
-                // A default that cannot be told. A `$` in a reference makes it one that is left to the build.
+                // The default is uncertain. The `$` makes every reference that uses it invalid, so it is left to the
+                // build.
                 (None, Some(_)) => drop(variables.insert(name.to_owned(), "$".to_owned())),
                 (None, None) => {}
             }
@@ -134,7 +136,7 @@ fn global_variables(dockerfile: &Dockerfile<'_>, args: &BTreeMap<String, String>
     variables
 }
 
-/// The engine runs on this host, so its platform is that of this program.
+/// The engine runs on this host, so it has the platform of this program.
 fn platform_variables() -> Variables {
     let architecture = match std::env::consts::ARCH {
         "x86_64" => "amd64",
@@ -149,7 +151,7 @@ fn platform_variables() -> Variables {
         .collect()
 }
 
-/// The words of an `ARG` line, quotes and all: blanks inside quotes do not separate.
+/// The words of an `ARG` line, with their quotes. Spaces inside quotes do not separate words.
 fn words(line: &str) -> Vec<String> {
     let mut words = vec![String::new()];
     let mut quote = None;
@@ -163,14 +165,14 @@ fn words(line: &str) -> Vec<String> {
             Some(open) if open == c => quote = None,
             _ => {}
         }
-        words.last_mut().expect("it begins with one").push(c);
+        words.last_mut().expect("the list is never empty").push(c);
     }
     words.retain(|word| !word.is_empty());
     words
 }
 
-/// The text with its variables replaced and its quotes removed, as BuildKit does it in `FROM`. None for escapes and for
-/// forms of substitution beyond `$A`, `${A}`, `${A:-b}`, `${A-b}`, `${A:+b}` and `${A+b}`.
+/// Replaces variables and removes quotes as BuildKit does in `FROM`. `None` for escapes and for substitutions other
+/// than `$A`, `${A}`, `${A:-b}`, `${A-b}`, `${A:+b}` and `${A+b}`.
 fn expand(text: &str, variables: &Variables) -> Option<String> {
     let mut out = String::new();
     let mut rest = text;
@@ -196,7 +198,7 @@ fn expand(text: &str, variables: &Variables) -> Option<String> {
     (!is_double_quoted).then_some(out)
 }
 
-/// The value of the variable that `text` begins with, and what follows it. `text` starts behind the `$`.
+/// The value of the variable at the start of `text`, and the rest. `text` starts after the `$`.
 fn substitute<'a>(text: &'a str, variables: &Variables) -> Option<(String, &'a str)> {
     let in_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let name_end = |text: &str| text.find(|c| !in_name(c)).unwrap_or(text.len());
@@ -226,7 +228,7 @@ fn substitute<'a>(text: &'a str, variables: &Variables) -> Option<(String, &'a s
     Some((value, behind))
 }
 
-/// Where the brace closes that stands open before `text`.
+/// The position of the brace that closes the one before `text`.
 fn closing_brace(text: &str) -> Option<usize> {
     let mut open = 1;
     for (at, c) in text.char_indices() {
@@ -242,7 +244,7 @@ fn closing_brace(text: &str) -> Option<usize> {
     None
 }
 
-/// Whether a registry could have a newer image under that name, and it is a name at all.
+/// Whether this is an image name, and a registry could have a newer image under it.
 fn may_be_stale(image: &str) -> bool {
     let is_name = |b: u8| b.is_ascii_alphanumeric() || b"._-/:".contains(&b);
     let is_complete = !image.is_empty() && !image.ends_with([':', '/']) && !image.starts_with([':', '/']);
@@ -258,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn images_of_registries_are_found_and_stages_are_not() {
+    fn registry_images_are_found_and_stages_are_not() {
         let cases: [(&str, &[&str]); 12] = [
             ("FROM debian:12\nRUN true", &["debian:12"]),
             ("from scratch\nCOPY a /a", &[]),
@@ -285,23 +287,23 @@ mod tests {
     }
 
     #[test]
-    fn a_stage_that_the_last_one_does_not_need_is_not_pulled_for() {
+    fn images_of_unneeded_stages_are_not_pulled() {
         let text = "FROM huge/tests:1 AS test\nRUN true\nFROM a:1 AS build\nFROM b:1\nCOPY --from=build /x /x";
         assert_eq!(bases(text, &[]), ["a:1", "b:1"]);
     }
 
     #[test]
-    fn text_in_a_heredoc_is_no_instruction() {
+    fn text_in_a_heredoc_is_not_an_instruction() {
         let text = "FROM python:3\nRUN <<SQL cat > /app/report.sql\nSELECT id, name\nFROM customers\nSQL\n\
                     COPY <<-'EOT' /x\n\tFROM orders\n\tEOT\nCMD [\"x\"]";
         assert_eq!(bases(text, &[]), ["python:3"]);
     }
 
     #[test]
-    fn variables_mean_what_they_mean_to_the_builder() {
+    fn variables_are_expanded_as_in_buildkit() {
         let cases: [(&str, &[&str]); 19] = [
             ("ARG BASE=python:3.12\nFROM ${BASE}\nFROM $BASE", &["python:3.12"]),
-            // The first name is the beginning of the second.
+            // The first name is a prefix of the second.
             ("ARG PYTHON=3\nARG PYTHON_IMAGE=local/python:3\nFROM $PYTHON_IMAGE", &["local/python:3"]),
             (
                 "ARG REGISTRY=r.example/\nARG TAG=3\nARG IMAGE=${REGISTRY}python:$TAG\nFROM $IMAGE",
@@ -317,12 +319,12 @@ mod tests {
             ("ARG SLIM=1\nFROM python:3${SLIM:+-slim}", &["python:3-slim"]),
             ("ARG SLIM\nFROM python:3${SLIM:+-slim}", &["python:3"]),
             ("ARG TAG=\nFROM python:3${TAG+-x}", &["python:3-x"]),
-            // Not certain, or nothing at all: left to the build.
+            // Uncertain or empty: left to the build.
             ("ARG BASE\nFROM $BASE", &[]),
             ("ARG TAG\nFROM python:$TAG", &[]),
             ("ARG TAG=3.12\nFROM python:${TAG%.*}", &[]),
             ("FROM python:\\$X", &[]),
-            // An argument inside a stage is not one of FROM.
+            // `FROM` cannot use an argument declared inside a stage.
             ("FROM a:1\nARG B=b:1\nFROM ${B:-c:1}", &["c:1"]),
             ("ARG BUILD=a:1\nFROM $BUILD AS build\nFROM build", &["a:1"]),
         ];
@@ -335,9 +337,9 @@ mod tests {
     fn a_build_argument_replaces_the_default_of_a_declared_one() {
         let text = "ARG BASE_IMAGE=registry.invalid/team/python:3\nFROM ${BASE_IMAGE}";
         assert_eq!(bases(text, &[("BASE_IMAGE", "local/python:3")]), ["local/python:3"]);
-        assert_eq!(bases("FROM ${BASE:-a:1}", &[("BASE", "b:1")]), ["a:1"], "it is not declared");
+        assert_eq!(bases("FROM ${BASE:-a:1}", &[("BASE", "b:1")]), ["a:1"], "BASE is not declared");
         assert_eq!(bases("ARG TAG\nFROM a:${TAG:-1}", &[("TAG", "2")]), ["a:2"]);
-        // A value that was given is taken as it is.
+        // A build argument is used as is.
         assert_eq!(bases("ARG X=y\nARG BASE\nFROM $BASE", &[("BASE", "$X")]), [""; 0]);
     }
 
@@ -351,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_dockerfile_is_left_to_the_build() {
+    fn text_that_is_not_a_dockerfile_is_left_to_the_build() {
         assert_eq!(bases("FORM debian:12", &[]), [""; 0]);
         assert_eq!(bases("", &[]), [""; 0]);
         assert_eq!(bases("# syntax=example/own-frontend:1\nFROM debian:12", &[]), [""; 0]);

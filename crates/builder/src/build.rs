@@ -11,12 +11,12 @@ use thiserror::Error;
 use tokio::sync::Mutex as AsyncMutex;
 
 use crate::bases;
-use crate::recipe::{Cache, Known, Recipe, identity};
+use crate::recipe::{Cache, KnownImage, Recipe, identity};
 
-/// What the caller remembers to have been built for an identity.
-pub type Remember = Box<dyn Fn(String) -> BoxFuture<'static, Option<Known>> + Send + Sync>;
+/// Looks up an image that was built earlier for an identity.
+pub type ImageLookup = Box<dyn Fn(String) -> BoxFuture<'static, Option<KnownImage>> + Send + Sync>;
 
-/// Takes one line of a build's log.
+/// Receives the lines of a build's log.
 pub type LogSink = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// Builds images on one engine from git sources.
@@ -24,35 +24,35 @@ pub type LogSink = Arc<dyn Fn(&str) + Send + Sync>;
 pub struct Builder {
     engine: Arc<dyn Engine>,
     source: Source,
-    /// One build at a time for one identity, also across components: the second finds the first one's image.
-    under_way: Arc<Mutex<BTreeMap<String, Weak<Turn>>>>,
+    /// One build at a time per identity, also across components: the second build reuses the first one's image.
+    build_locks: Arc<Mutex<BTreeMap<String, Weak<BuildLock>>>>,
 }
 
-/// Whose turn it is to build an identity, and what the one before made.
-type Turn = AsyncMutex<Option<Known>>;
+/// Held while an identity is built. Contains the image after the first build.
+type BuildLock = AsyncMutex<Option<KnownImage>>;
 
-/// An image that was had.
+/// An image that is ready to run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Built {
     /// The engine's id.
     pub image: String,
-    /// The name it is kept under.
+    /// Its tag.
     pub reference: String,
-    /// What went into it.
+    /// The identity of its build.
     pub identity: String,
     /// The commit it comes from.
     pub commit: String,
-    /// Whether the engine built it just now.
+    /// Whether it was built now, rather than reused.
     pub built: bool,
 }
 
-/// Why there is no image. `Display` is for people; the chain below says more.
+/// Why the image is not available. `Display` is for people; the error's sources have the details.
 #[derive(Debug, Error)]
 pub enum BuildError {
-    /// The source could not be had. Nothing was built.
+    /// The source could not be fetched or read. Nothing was built.
     #[error("{0}")]
     Source(#[from] SourceError),
-    /// The engine did not build it.
+    /// The engine failed to build it.
     #[error("{0}")]
     Engine(#[from] EngineError),
 }
@@ -60,29 +60,28 @@ pub enum BuildError {
 impl Builder {
     /// Builds on `engine` from `source`.
     pub fn new(engine: Arc<dyn Engine>, source: Source) -> Self {
-        Self { engine, source, under_way: Arc::default() }
+        Self { engine, source, build_locks: Arc::default() }
     }
 
-    /// The source side, for addresses.
+    /// The source, to parse addresses.
     pub fn source(&self) -> &Source {
         &self.source
     }
 
-    /// Fetches what the recipe names, and says which commit that is now. Errors: [`BuildError::Source`].
+    /// Fetches the recipe's reference and returns its current commit. Errors: [`BuildError::Source`].
     pub async fn resolve(&self, recipe: &Recipe, log: &LogSink) -> Result<CommitId, BuildError> {
         self.fetch(recipe, &recipe.git_ref, log).await
     }
 
-    /// Has the image of `recipe` at a commit, whatever its reference names meanwhile: looks whether it was built before,
-    /// builds if not. `known` tells what the caller remembers of an identity. Dropping the future cancels; nothing of the
-    /// build stays behind.
+    /// Returns the image of `recipe` at a commit, even if its reference has moved since. Builds it unless `lookup` or
+    /// an earlier call finds one. Dropping the future cancels the build and leaves nothing behind.
     ///
-    /// Errors: [`BuildError`]; the log has said more by then. A commit that is not to be had any more is one.
-    pub async fn have(
+    /// Errors: [`BuildError`]; the log has the details. A commit that no longer exists is an error.
+    pub async fn ensure_image(
         &self,
         recipe: &Recipe,
         commit: &CommitId,
-        known: Remember,
+        lookup: ImageLookup,
         log: LogSink,
     ) -> Result<Built, BuildError> {
         let source_identity = self.source_identity(recipe, commit, &log).await?;
@@ -90,31 +89,32 @@ impl Builder {
             log(&describe(note));
         }
         let identity = identity(&source_identity, &recipe.args);
-        let turn = self.turn(&identity);
-        let mut made_meanwhile = turn.lock().await;
-        // One that was made while this one waited for its turn is as fresh as could be asked for.
-        let candidate = match made_meanwhile.clone() {
-            Some(made) => Some(made),
-            None if recipe.cache == Cache::ReuseImage => known(identity.clone()).await,
+        let build_lock = self.build_lock(&identity);
+        let mut built_meanwhile = build_lock.lock().await;
+        // An image that was built while this call waited for the lock is recent enough for any cache setting.
+        let candidate = match built_meanwhile.clone() {
+            Some(image) => Some(image),
+            None if recipe.cache == Cache::ReuseImage => lookup(identity.clone()).await,
             None => None,
         };
-        let built = |image: Known, built| Built {
+        let built = |image: KnownImage, built| Built {
             image: image.image,
             reference: image.reference,
             identity: identity.clone(),
             commit: commit.as_str().to_owned(),
             built,
         };
-        if let Some(found) = self.still_there(candidate).await? {
-            log(&format!("Nothing to build: {} was built from the same tree before", found.reference));
-            return Ok(built(self.as_ones_own(found, recipe, &identity).await?, false));
+        if let Some(found) = self.existing_image(candidate).await? {
+            log(&format!("Nothing to build: {} was built from the same source", found.reference));
+            return Ok(built(self.tag_for_app(found, recipe, &identity).await?, false));
         }
-        let made = self.build(recipe, commit, &source_identity, &identity, &log).await?;
-        *made_meanwhile = Some(made.clone());
-        Ok(built(made, true))
+        let image = self.build(recipe, commit, &source_identity, &identity, &log).await?;
+        *built_meanwhile = Some(image.clone());
+        Ok(built(image, true))
     }
 
-    /// The mirror may be younger than the moment in which the commit was resolved, or have suffered since.
+    /// The commit may be missing or damaged in the mirror, if the mirror was created again after the commit was
+    /// resolved. Fetches it again then.
     async fn source_identity(&self, recipe: &Recipe, commit: &CommitId, log: &LogSink) -> Result<Identity, BuildError> {
         let identity = || self.source.identity(&recipe.repo, commit, &recipe.selection);
         match identity().await {
@@ -128,7 +128,7 @@ impl Builder {
 
     async fn fetch(&self, recipe: &Recipe, git_ref: &GitRef, log: &LogSink) -> Result<CommitId, BuildError> {
         log(&format!("Fetching {} ({git_ref})", recipe.repo));
-        let progress = |news: FetchProgress| match news {
+        let progress = |event: FetchProgress| match event {
             FetchProgress::Waiting => log("Another fetch of this repository is running; waiting for it"),
             FetchProgress::Remote(line) => log(&line),
             FetchProgress::Connected | FetchProgress::Receiving { .. } => {}
@@ -136,7 +136,7 @@ impl Builder {
         let resolved = self.source.fetch(&recipe.repo, git_ref, FetchOptions::default(), progress).await?;
         log(&format!("Commit {} {}", resolved.commit.as_str(), resolved.summary));
         if resolved.uncommitted {
-            log(&format!("Note: {} has changes that are not committed; they are not part of the build", recipe.repo));
+            log(&format!("Note: {} has uncommitted changes; they are not part of the build", recipe.repo));
         }
         Ok(resolved.commit)
     }
@@ -148,7 +148,7 @@ impl Builder {
         source_identity: &Identity,
         identity: &str,
         log: &LogSink,
-    ) -> Result<Known, BuildError> {
+    ) -> Result<KnownImage, BuildError> {
         if recipe.cache == Cache::Clear {
             self.pull_bases(&source_identity.dockerfile_text, &recipe.args, log).await;
         }
@@ -166,19 +166,19 @@ impl Builder {
             labels: recipe.labels.clone(),
         };
         log(&format!("Building {reference}{}", if spec.no_cache { " without the build cache" } else { "" }));
-        // The engine can only say that the context broke; the reason is kept here.
-        let broke: Arc<Mutex<Option<SourceError>>> = Arc::default();
-        let keep = broke.clone();
+        // The engine only reports that the context stream failed; the reason is kept here.
+        let context_error: Arc<Mutex<Option<SourceError>>> = Arc::default();
+        let keep = context_error.clone();
         let stream = context.stream.map_err(move |error| {
-            let shown = std::io::Error::other(error.to_string());
-            *keep.lock().expect("nobody panics holding it") = Some(error);
-            shown
+            let for_engine = std::io::Error::other(error.to_string());
+            *keep.lock().expect("code under this lock cannot panic") = Some(error);
+            for_engine
         });
-        let made = self.run(&spec, stream.boxed(), log).await;
-        match (made, broke.lock().expect("nobody panics holding it").take()) {
-            (Ok(image), _) => Ok(Known { image, reference }),
+        let result = self.run(&spec, stream.boxed(), log).await;
+        match (result, context_error.lock().expect("code under this lock cannot panic").take()) {
+            (Ok(image), _) => Ok(KnownImage { image, reference }),
             (Err(_), Some(cause)) => Err(cause.into()),
-            (Err(error), None) => Err(explained(error, &source_identity.dockerfile_text).into()),
+            (Err(error), None) => Err(explain_heredocs(error, &source_identity.dockerfile_text).into()),
         }
     }
 
@@ -189,7 +189,7 @@ impl Builder {
             match event {
                 BuildEvent::Log(line) => log(&line),
                 BuildEvent::Step { name, state } => {
-                    let name = on_one_line(&name);
+                    let name = single_line(&name);
                     match state {
                         BuildStepState::Started => log(&name),
                         BuildStepState::Cached => log(&format!("{name} (cached)")),
@@ -205,68 +205,68 @@ impl Builder {
         image.ok_or_else(lost)
     }
 
-    /// Pulls the images that the build starts from, so that it does not use old ones. Nothing that goes wrong here ends the
-    /// build: it resolves its images itself, and may have them from elsewhere or not need them.
+    /// Pulls the base images, so that the build does not use outdated ones. A failure does not end the build: the build
+    /// resolves its images itself, and may find them elsewhere or not need them.
     async fn pull_bases(&self, dockerfile: &str, args: &BTreeMap<String, String>, log: &LogSink) {
         for base in bases::of_dockerfile(dockerfile, args) {
-            log(&format!("Fetching base image {base}"));
+            log(&format!("Pulling base image {base}"));
             let Err(error) = self.engine.pull(&base).await else { continue };
             let instead = match self.engine.image(&base).await {
-                Ok(Some(_)) => "the local one is used",
-                Ok(None) | Err(_) => "the build looks for it itself",
+                Ok(Some(_)) => "using the local image",
+                Ok(None) | Err(_) => "leaving it to the build",
             };
-            log(&format!("{base} could not be fetched ({error}); {instead}"));
+            log(&format!("cannot pull {base} ({error}); {instead}"));
         }
     }
 
-    async fn still_there(&self, known: Option<Known>) -> Result<Option<Known>, EngineError> {
-        let Some(known) = known else { return Ok(None) };
-        let here = self.engine.image(&known.image).await?;
-        Ok(here.is_some().then_some(known))
+    async fn existing_image(&self, lookup: Option<KnownImage>) -> Result<Option<KnownImage>, EngineError> {
+        let Some(lookup) = lookup else { return Ok(None) };
+        let here = self.engine.image(&lookup.image).await?;
+        Ok(here.is_some().then_some(lookup))
     }
 
-    /// What another app has built gets a name among one's own, too: either may forget it without the other.
-    async fn as_ones_own(&self, found: Known, recipe: &Recipe, identity: &str) -> Result<Known, EngineError> {
+    /// Tags an image that another app built, so that either app can remove its tag without affecting the other.
+    async fn tag_for_app(&self, found: KnownImage, recipe: &Recipe, identity: &str) -> Result<KnownImage, EngineError> {
         if found.reference.split(':').next() == Some(&recipe.repository) {
             return Ok(found);
         }
         let reference = reference(recipe, identity);
         self.engine.tag(&found.image, &reference).await?;
-        Ok(Known { reference, ..found })
+        Ok(KnownImage { reference, ..found })
     }
 
-    fn turn(&self, identity: &str) -> Arc<Turn> {
-        let mut under_way = self.under_way.lock().expect("nobody panics holding it");
-        under_way.retain(|_, turn| turn.strong_count() > 0);
-        if let Some(turn) = under_way.get(identity).and_then(Weak::upgrade) {
-            return turn;
+    fn build_lock(&self, identity: &str) -> Arc<BuildLock> {
+        let mut build_locks = self.build_locks.lock().expect("code under this lock cannot panic");
+        build_locks.retain(|_, build_lock| build_lock.strong_count() > 0);
+        if let Some(build_lock) = build_locks.get(identity).and_then(Weak::upgrade) {
+            return build_lock;
         }
-        let turn = Arc::<Turn>::default();
-        under_way.insert(identity.to_owned(), Arc::downgrade(&turn));
-        turn
+        let build_lock = Arc::<BuildLock>::default();
+        build_locks.insert(identity.to_owned(), Arc::downgrade(&build_lock));
+        build_lock
     }
 }
 
-/// The name that an image of this recipe is kept under.
+/// The tag of this recipe's image.
 fn reference(recipe: &Recipe, identity: &str) -> String {
     format!("{}:{}-{}", recipe.repository, &identity[..16], recipe.tag_suffix)
 }
 
-/// The name of a step holds its arguments, which may have line ends.
-fn on_one_line(name: &str) -> String {
+/// A step's name contains its arguments, which may contain line breaks.
+fn single_line(name: &str) -> String {
     name.replace('\r', "\\r").replace('\n', "\\n")
 }
 
-/// An engine whose builder is older than here-documents takes their lines for instructions.
-fn explained(error: EngineError, dockerfile: &str) -> EngineError {
+/// Builders that do not support here-documents take their lines for instructions. Explains that.
+fn explain_heredocs(error: EngineError, dockerfile: &str) -> EngineError {
     match error {
         EngineError::DockerfileInvalid { message }
             if message.contains("unknown instruction") && bases::has_heredocs(dockerfile) =>
         {
             EngineError::DockerfileInvalid {
                 message: format!(
-                    "{message}. The Dockerfile has here-documents (<<), which the builder of this engine does not know: \
-                     begin the Dockerfile with the line `# syntax=docker/dockerfile:1`, or use Docker Engine 23 or newer"
+                    "{message}. The Dockerfile has here-documents (<<), which the builder of this engine does not support: \
+                     start the Dockerfile with the line `# syntax=docker/dockerfile:1`, or use Docker Engine 23 or newer"
                 ),
             }
         }
@@ -283,18 +283,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_name_of_a_step_stays_on_one_line() {
-        assert_eq!(on_one_line("[2/2] RUN printf 'a\r\nb'"), "[2/2] RUN printf 'a\\r\\nb'");
+    fn the_name_of_a_step_is_one_line() {
+        assert_eq!(single_line("[2/2] RUN printf 'a\r\nb'"), "[2/2] RUN printf 'a\\r\\nb'");
     }
 
     #[test]
-    fn here_documents_are_named_where_an_old_builder_stumbles_over_them() {
+    fn an_old_builders_error_about_here_documents_is_explained() {
         let refused = || EngineError::DockerfileInvalid {
             message: "dockerfile parse error line 3: unknown instruction: SELECT".to_owned(),
         };
-        let with = explained(refused(), "FROM a\nRUN <<SQL cat > /x\nSELECT 1\nSQL\n").to_string();
+        let with = explain_heredocs(refused(), "FROM a\nRUN <<SQL cat > /x\nSELECT 1\nSQL\n").to_string();
         assert!(with.contains("# syntax=docker/dockerfile:1") && with.contains("Docker Engine 23"), "{with}");
-        let without = explained(refused(), "FROM a\nSELECT 1\n").to_string();
+        let without = explain_heredocs(refused(), "FROM a\nSELECT 1\n").to_string();
         assert!(!without.contains("syntax="), "{without}");
     }
 }

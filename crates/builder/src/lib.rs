@@ -1,16 +1,17 @@
-//! From a source to an image: fetch, say which commit it is, name what goes in, find it built or build it.
+//! Builds an image from a source: fetches, resolves the commit, computes the build identity, reuses an existing image
+//! or builds one.
 //!
-//! - [`recipe`]: what to build, and the identity that follows from it;
-//! - [`bases`]: which images a Dockerfile begins from;
-//! - [`build`]: the steps, one after the other, with a log that streams while they run.
+//! - [`recipe`]: what to build, and its identity;
+//! - [`bases`]: the base images of a Dockerfile;
+//! - [`build`]: the steps of a build, with a streaming log.
 //!
-//! It keeps nothing: what was built before is for the caller to remember and to tell. It never runs a program of the
-//! source itself; that is the engine's.
+//! This crate has no memory of earlier builds: the caller looks them up. It never runs a program from the source; only
+//! the engine does.
 #![warn(missing_docs)]
 
 mod bases;
 mod build;
 mod recipe;
 
-pub use build::{BuildError, Builder, Built, LogSink, Remember};
-pub use recipe::{Cache, Known, Recipe};
+pub use build::{BuildError, Builder, Built, ImageLookup, LogSink};
+pub use recipe::{Cache, KnownImage, Recipe};

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ::ingress::{Control, socket_path};
+use ::ingress::{ControlClient, socket_path};
 use anyhow::{Context, bail};
 use controller::Controller;
 use data_dir::{DataDir, DataDirError};
@@ -63,17 +63,17 @@ async fn alone(options: Down, data_dir: &Path) -> anyhow::Result<Exit> {
         return told(true);
     }
     let _held = DataDir::open(data_dir)?;
-    let Ok(control) = Control::connect(&socket_path(data_dir)).await else {
+    let Ok(control) = ControlClient::connect(&socket_path(data_dir)).await else {
         say::note("Nothing to do: no front door runs.");
         return Ok(Exit::Done);
     };
     control.hello(Vec::new()).await.context("the front door does not answer")?;
-    control.end(DRAIN).await.context("the front door does not stop")?;
+    control.shutdown_and_wait(DRAIN).await.context("the front door does not stop")?;
     told(false)
 }
 
 async fn listener(data_dir: &Path) -> Option<std::net::SocketAddr> {
-    let control = Control::connect(&socket_path(data_dir)).await.ok()?;
+    let control = ControlClient::connect(&socket_path(data_dir)).await.ok()?;
     Some(control.status().await.ok()?.listeners.first()?.address)
 }
 

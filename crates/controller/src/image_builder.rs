@@ -2,7 +2,7 @@
 //! memory there.
 
 use async_trait::async_trait;
-use builder::{BuildError, Builder, Built, LogSink, Recipe, Remember};
+use builder::{BuildError, Builder, Built, ImageLookup, LogSink, Recipe};
 use source::{CommitId, RepoUrl, RepoUrlError, SourceError};
 
 /// Resolves first, so that the commit can be written down before anything is built from it.
@@ -19,7 +19,7 @@ pub(crate) trait ImageBuilder: Send + Sync {
         &self,
         recipe: &Recipe,
         commit: &CommitId,
-        known: Remember,
+        known: ImageLookup,
         log: LogSink,
     ) -> Result<Built, BuildError>;
 }
@@ -42,9 +42,9 @@ impl ImageBuilder for Builder {
         &self,
         recipe: &Recipe,
         commit: &CommitId,
-        known: Remember,
+        known: ImageLookup,
         log: LogSink,
     ) -> Result<Built, BuildError> {
-        Builder::have(self, recipe, commit, known, log).await
+        Builder::ensure_image(self, recipe, commit, known, log).await
     }
 }

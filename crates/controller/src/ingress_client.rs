@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::FutureExt;
-use ingress::control::News;
+use ingress::client::IngressEvent;
 use ingress::protocol::{AppRoutes, Counters, Open, RouteRefused, RouteTable, Rule, Status};
 use rollout::ids::AppId;
 use store::records::{Counted, Served};
@@ -405,10 +405,10 @@ impl ConnectionTask {
                     }
                 }
                 message = news.recv() => match message {
-                    Ok(News::Draining { upstream, open }) => self.heard(upstream, open),
+                    Ok(IngressEvent::Draining { upstream, open }) => self.heard(upstream, open),
                     // What was missed is in its status, which the next table brings; a lost drain ends by its deadline.
                     Err(RecvError::Lagged(_)) => {}
-                    Ok(News::Lost) | Err(RecvError::Closed) => {
+                    Ok(IngressEvent::Lost) | Err(RecvError::Closed) => {
                         return Ended::Gone("its control connection ended".into());
                     }
                 },

@@ -258,14 +258,15 @@ async fn load(store: &Store) -> Result<Vec<AppState>, StartError> {
 /// that could not be removed; what was removed before stays removed, and the call can be repeated.
 pub async fn uninstall(config: &Config, mut say: impl FnMut(String)) -> anyhow::Result<()> {
     let directory = open_directory(config)?;
-    if let Ok(control) = ingress::control::Control::connect(&ingress::process::socket_path(directory.root())).await {
+    if let Ok(control) = ingress::client::ControlClient::connect(&ingress::process::socket_path(directory.root())).await
+    {
         // Only who is in charge may stop it; without listeners it takes no new connection meanwhile.
         match control.hello(Vec::new()).await {
             // One of another version understands a shutdown, too.
-            Ok(_) | Err(ingress::control::ControlError::OtherProtocol { .. }) => {}
+            Ok(_) | Err(ingress::client::ClientError::ProtocolMismatch { .. }) => {}
             Err(error) => return Err(error).context("the ingress does not listen to us"),
         }
-        control.end(Duration::ZERO).await.context("the ingress does not stop")?;
+        control.shutdown_and_wait(Duration::ZERO).await.context("the ingress does not stop")?;
         say("stopped the ingress".into());
     }
     let (engine, _) = open_engine(config, &directory).await?;

@@ -1,18 +1,18 @@
-//! From a host and a path to a place at an upstream, by the table in force at that moment.
+//! Finds an upstream for a host and a path, by the table in force at that moment.
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::counters::{Cut, Tally};
+use crate::counters::{CutKind, RequestRecord};
+use crate::error_response::ProxyError;
 use crate::limits::Limits;
-use crate::pages::Refusal;
 use crate::path::NormalPath;
-use crate::steering::Steering;
-use crate::table::{App, CompiledRule, Found, Table};
+use crate::routing_state::RoutingState;
+use crate::table::{App, CompiledRule, RouteMatch, Table};
 use crate::upload::Exchange;
 use crate::upstream::{Admission, Upstream};
 
-/// A request with a place.
+/// A request that was admitted at an upstream.
 #[derive(Debug)]
 pub(crate) struct Admitted {
     app: Arc<App>,
@@ -30,88 +30,93 @@ impl Admitted {
     }
 }
 
-/// What a request asks for, and what has been tried for it.
+/// The search for an upstream: what was requested and what has been tried.
 #[derive(Debug)]
-pub(crate) struct Search<'a> {
+pub(crate) struct RouteSearch<'a> {
     pub host: &'a str,
     pub path: &'a NormalPath<'a>,
     pub started: Instant,
-    /// Upstreams that cannot be reached.
+    /// Upstreams that could not be reached.
     pub tried: Vec<Arc<Upstream>>,
-    /// From the first table that knew the app on.
-    pub tally: Option<Tally>,
-    /// Set when a stopping instance ended the request.
-    pub cut: Option<Cut>,
+    /// Set as soon as a table contains the app.
+    pub record: Option<RequestRecord>,
+    /// Set if a stopping instance cut off the request.
+    pub cut: Option<CutKind>,
 }
 
-enum Step {
+enum Attempt {
     Admitted(Admitted),
-    /// The upstream began to drain between reading the table and taking a place: a newer table is there.
-    Again,
-    NobodyReady {
+    /// The upstream began to drain between reading the table and admitting the request. A newer table is in force.
+    Retry,
+    NoneReady {
         component: String,
     },
 }
 
-impl Search<'_> {
-    /// Finds a place. When no instance is ready yet, waits a moment for a table that has one.
-    pub async fn admit(&mut self, steering: &Steering, limits: &Limits) -> Result<Admitted, Refusal> {
+impl RouteSearch<'_> {
+    /// Admits the request. If no instance is ready, waits a moment for a table that has one.
+    pub async fn admit(&mut self, routing: &RoutingState, limits: &Limits) -> Result<Admitted, ProxyError> {
         loop {
-            match self.step(&steering.table())? {
-                Step::Admitted(admitted) => return Ok(admitted),
-                Step::Again => {}
-                Step::NobodyReady { component } if self.tried.is_empty() => {
-                    return self.wait(steering, limits, component).await;
+            match self.step(&routing.table())? {
+                Attempt::Admitted(admitted) => return Ok(admitted),
+                Attempt::Retry => {}
+                Attempt::NoneReady { component } if self.tried.is_empty() => {
+                    return self.wait(routing, limits, component).await;
                 }
-                Step::NobodyReady { component } => return Err(Refusal::NoInstance { component }),
+                Attempt::NoneReady { component } => return Err(ProxyError::NoInstance { component }),
             }
         }
     }
 
-    async fn wait(&mut self, steering: &Steering, limits: &Limits, component: String) -> Result<Admitted, Refusal> {
-        let mut changes = steering.changes();
+    async fn wait(
+        &mut self,
+        routing: &RoutingState,
+        limits: &Limits,
+        component: String,
+    ) -> Result<Admitted, ProxyError> {
+        let mut changes = routing.changes();
         let deadline = tokio::time::sleep(limits.first_upstream);
         tokio::pin!(deadline);
         loop {
-            // Marked as seen before the table is read, so that no change falls between the two.
+            // Marked as seen before the table is read, so that no change is missed in between.
             changes.borrow_and_update();
-            match self.step(&steering.table())? {
-                Step::Admitted(admitted) => return Ok(admitted),
-                Step::Again => continue,
-                Step::NobodyReady { .. } => {}
+            match self.step(&routing.table())? {
+                Attempt::Admitted(admitted) => return Ok(admitted),
+                Attempt::Retry => continue,
+                Attempt::NoneReady { .. } => {}
             }
             tokio::select! {
-                () = &mut deadline => return Err(Refusal::NoInstance { component }),
+                () = &mut deadline => return Err(ProxyError::NoInstance { component }),
                 changed = changes.changed() => if changed.is_err() {
-                    return Err(Refusal::NoInstance { component });
+                    return Err(ProxyError::NoInstance { component });
                 },
             }
         }
     }
 
-    fn step(&mut self, table: &Table) -> Result<Step, Refusal> {
-        let app = table.app(self.host).ok_or(Refusal::NoSuchHost)?;
+    fn step(&mut self, table: &Table) -> Result<Attempt, ProxyError> {
+        let app = table.app(self.host).ok_or(ProxyError::NoSuchHost)?;
         self.count(app);
         let rule = match app.find(self.path) {
-            Found::Rule(rule) => rule,
-            Found::Nothing => return Err(Refusal::NoSuchPath),
-            Found::Ambiguous => {
-                return Err(Refusal::BadRequest("The path can be read in two ways that belong to two routes."));
+            RouteMatch::Rule(rule) => rule,
+            RouteMatch::None => return Err(ProxyError::NoSuchPath),
+            RouteMatch::Ambiguous => {
+                return Err(ProxyError::BadRequest("The path has two readings, and they match different routes."));
             }
         };
         let compiled = &app.rules[rule];
         let Some(upstream) = compiled.pick(&self.tried) else {
-            return Ok(Step::NobodyReady { component: compiled.component.clone() });
+            return Ok(Attempt::NoneReady { component: compiled.component.clone() });
         };
-        Ok(upstream.admit().map_or(Step::Again, |place: Admission| {
-            Step::Admitted(Admitted { app: Arc::clone(app), rule, exchange: Exchange::new(place) })
+        Ok(upstream.admit().map_or(Attempt::Retry, |admission: Admission| {
+            Attempt::Admitted(Admitted { app: Arc::clone(app), rule, exchange: Exchange::new(admission) })
         }))
     }
 
     fn count(&mut self, app: &App) {
-        match &mut self.tally {
-            None => self.tally = Some(Tally::new(&app.account, self.started)),
-            Some(tally) => tally.move_to(&app.account),
+        match &mut self.record {
+            None => self.record = Some(RequestRecord::new(&app.counters, self.started)),
+            Some(record) => record.move_to(&app.counters),
         }
     }
 }

@@ -1,7 +1,7 @@
-//! What came of requests, by app and window. Counts only grow; nothing here decides anything.
+//! Counts requests and their outcomes, by app and window. Counters only increase, and no decision depends on them.
 //!
-//! A deployment's record is about everything that its roll puts at risk. So a window counts what was open when it began as
-//! well as what came during it, and every end is counted in the window that is in force when it happens.
+//! A deployment's record covers everything that its rollout puts at risk. So a window counts the requests that were
+//! open when it began as well as new ones, and every end counts in the window in force when it happens.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 
 use crate::protocol::Counters;
 
-/// Windows remembered per app: the newest, by when a table last named them.
+/// Windows kept per app: the ones that a table named last.
 const WINDOWS_PER_APP: usize = 16;
-/// Apps remembered after no table names them any more.
-const GONE_APPS: usize = 64;
+/// Apps kept that no table names any more.
+const UNROUTED_APPS: usize = 64;
 
 /// The counters of one app in one window.
 #[derive(Debug, Default)]
@@ -48,30 +48,30 @@ impl Window {
 
     fn answered_after(&self, time: Duration) {
         let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-        // Read first: almost no request is the slowest, and a plain read keeps the line shared between cores.
+        // Read first: almost no request is the slowest, and a plain read keeps the cache line shared between cores.
         if micros > self.slowest_us.load(Relaxed) {
             self.slowest_us.fetch_max(micros, Relaxed);
         }
     }
 }
 
-/// One app: the window in force, and what is open.
+/// One app: the window in force, and the number of open requests.
 #[derive(Debug, Default)]
-pub(crate) struct Account {
-    /// Held for writing while a window begins, so that everything is counted either before it or in it.
+pub(crate) struct AppCounters {
+    /// Locked for writing while a window begins, so that each event counts either before it or in it.
     window: RwLock<Arc<Window>>,
     requests: AtomicU64,
     upgraded: AtomicU64,
 }
 
-impl Account {
+impl AppCounters {
     fn window(&self) -> RwLockReadGuard<'_, Arc<Window>> {
-        // Counting cannot stop half-way.
+        // Counting cannot panic half-way.
         self.window.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// `new`: no table has named it before.
-    fn begin(&self, next: &Arc<Window>, new: bool) {
+    /// `new`: no table has named this window before.
+    fn begin_window(&self, next: &Arc<Window>, new: bool) {
         let mut window = self.window.write().unwrap_or_else(PoisonError::into_inner);
         if new {
             next.open_at_start.fetch_add(self.requests.load(Relaxed), Relaxed);
@@ -81,143 +81,143 @@ impl Account {
     }
 }
 
-/// What was being done when a stopping instance cut it off.
+/// What a stopping instance cut off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Cut {
-    /// Its answer was being waited for or sent.
+pub(crate) enum CutKind {
+    /// Waiting for the response or receiving it.
     Request,
-    /// Its body was still being sent.
+    /// Sending the request body.
     Upload,
 }
 
-/// One request's entry: counted when made, and with exactly one outcome. Dropped without one, the client left.
+/// One request: counted when created, with exactly one outcome. If dropped without an outcome, the client left.
 #[derive(Debug)]
-pub(crate) struct Tally {
-    account: Arc<Account>,
+pub(crate) struct RequestRecord {
+    counters: Arc<AppCounters>,
     started: Instant,
-    settled: bool,
+    finished: bool,
 }
 
-impl Tally {
-    pub fn new(account: &Arc<Account>, started: Instant) -> Self {
-        let window = account.window();
+impl RequestRecord {
+    pub fn new(counters: &Arc<AppCounters>, started: Instant) -> Self {
+        let window = counters.window();
         window.requests.fetch_add(1, Relaxed);
-        account.requests.fetch_add(1, Relaxed);
+        counters.requests.fetch_add(1, Relaxed);
         drop(window);
-        Tally { account: Arc::clone(account), started, settled: false }
+        RequestRecord { counters: Arc::clone(counters), started, finished: false }
     }
 
-    /// A newer table gives the request's host to another app: it belongs there.
-    pub fn move_to(&mut self, account: &Arc<Account>) {
-        if Arc::ptr_eq(&self.account, account) {
+    /// A newer table gives the request's host to another app. Counts the request there instead.
+    pub fn move_to(&mut self, counters: &Arc<AppCounters>) {
+        if Arc::ptr_eq(&self.counters, counters) {
             return;
         }
-        self.account.window().requests.fetch_sub(1, Relaxed);
-        let mut old = std::mem::replace(self, Tally::new(account, self.started));
-        old.settled = true;
+        self.counters.window().requests.fetch_sub(1, Relaxed);
+        let mut old = std::mem::replace(self, RequestRecord::new(counters, self.started));
+        old.finished = true;
     }
 
-    /// The answer's head is there.
-    pub fn head(&self) {
-        self.account.window().answered_after(self.started.elapsed());
+    /// The response head has arrived.
+    pub fn response_started(&self) {
+        self.counters.window().answered_after(self.started.elapsed());
     }
 
     pub fn app_error(&self) {
-        self.account.window().app_errors.fetch_add(1, Relaxed);
+        self.counters.window().app_errors.fetch_add(1, Relaxed);
     }
 
-    /// Nothing more to say: the answer was whole.
-    pub fn settle(&mut self) {
-        self.settled = true;
+    /// The response was complete.
+    pub fn finish(&mut self) {
+        self.finished = true;
     }
 
-    /// A 502, 503 or 504 of ours, or a body that was cut. `cut`: a stopping instance is the reason.
-    pub fn failed(&mut self, cut: Option<Cut>) {
-        self.settled = true;
-        let window = self.account.window();
+    /// A 502, 503 or 504 of the ingress, or a truncated body. `cut`: a stopping instance is the cause.
+    pub fn failed(&mut self, cut: Option<CutKind>) {
+        self.finished = true;
+        let window = self.counters.window();
         window.failed.fetch_add(1, Relaxed);
         match cut {
-            Some(Cut::Request) => window.requests_cut.fetch_add(1, Relaxed),
-            Some(Cut::Upload) => window.uploads_cut.fetch_add(1, Relaxed),
+            Some(CutKind::Request) => window.requests_cut.fetch_add(1, Relaxed),
+            Some(CutKind::Upload) => window.uploads_cut.fetch_add(1, Relaxed),
             None => 0,
         };
     }
 
     /// The request became an upgraded connection.
-    pub fn upgrade(mut self) -> UpgradedTally {
-        self.settled = true;
-        let window = self.account.window();
+    pub fn upgrade(mut self) -> UpgradeRecord {
+        self.finished = true;
+        let window = self.counters.window();
         window.upgraded.fetch_add(1, Relaxed);
-        self.account.upgraded.fetch_add(1, Relaxed);
+        self.counters.upgraded.fetch_add(1, Relaxed);
         drop(window);
-        UpgradedTally { account: Arc::clone(&self.account), cut: AtomicBool::new(false) }
+        UpgradeRecord { counters: Arc::clone(&self.counters), cut: AtomicBool::new(false) }
     }
 }
 
-impl Drop for Tally {
+impl Drop for RequestRecord {
     fn drop(&mut self) {
-        let window = self.account.window();
-        self.account.requests.fetch_sub(1, Relaxed);
-        if !self.settled {
+        let window = self.counters.window();
+        self.counters.requests.fetch_sub(1, Relaxed);
+        if !self.finished {
             window.client_gone.fetch_add(1, Relaxed);
         }
     }
 }
 
-/// An upgraded connection's entry, as long as it is open.
+/// An open upgraded connection.
 #[derive(Debug)]
-pub(crate) struct UpgradedTally {
-    account: Arc<Account>,
+pub(crate) struct UpgradeRecord {
+    counters: Arc<AppCounters>,
     cut: AtomicBool,
 }
 
-impl UpgradedTally {
-    /// Ended by us or by a stopping instance. Counts once, however often it is said.
+impl UpgradeRecord {
+    /// Ended by the ingress or by a stopping instance. Counts once, however often it is called.
     pub fn cut(&self) {
         if !self.cut.swap(true, Relaxed) {
-            self.account.window().upgraded_cut.fetch_add(1, Relaxed);
+            self.counters.window().upgraded_cut.fetch_add(1, Relaxed);
         }
     }
 }
 
-impl Drop for UpgradedTally {
+impl Drop for UpgradeRecord {
     fn drop(&mut self) {
-        let _window = self.account.window();
-        self.account.upgraded.fetch_sub(1, Relaxed);
+        let _window = self.counters.window();
+        self.counters.upgraded.fetch_sub(1, Relaxed);
     }
 }
 
 /// An app's windows, oldest first.
 #[derive(Debug, Default)]
 struct Windows {
-    account: Arc<Account>,
+    counters: Arc<AppCounters>,
     known: VecDeque<(String, Arc<Window>)>,
 }
 
-/// All apps, oldest first, within bounds.
+/// All apps, oldest first, up to a limit.
 #[derive(Debug, Default)]
-pub(crate) struct Ledger {
+pub(crate) struct CounterRegistry {
     apps: VecDeque<(String, Windows)>,
 }
 
-impl Ledger {
-    /// Counts for the app under the window of that name from now on.
-    pub fn account(&mut self, app: &str, window: &str) -> Arc<Account> {
-        let Windows { account, known } = self.windows_of(app);
+impl CounterRegistry {
+    /// The counters of the app, which count in the named window from now on.
+    pub fn app(&mut self, app: &str, window: &str) -> Arc<AppCounters> {
+        let Windows { counters, known } = self.windows(app);
         if known.back().is_none_or(|(newest, _)| newest != window) {
             let before = known.iter().position(|(known, _)| known == window).and_then(|at| known.remove(at));
             let new = before.is_none();
             let entry = before.unwrap_or_else(|| (window.to_owned(), Arc::default()));
-            account.begin(&entry.1, new);
+            counters.begin_window(&entry.1, new);
             known.push_back(entry);
             while known.len() > WINDOWS_PER_APP {
                 known.pop_front();
             }
         }
-        Arc::clone(account)
+        Arc::clone(counters)
     }
 
-    fn windows_of(&mut self, app: &str) -> &mut Windows {
+    fn windows(&mut self, app: &str) -> &mut Windows {
         let at = self.apps.iter().position(|(known, _)| known == app).unwrap_or_else(|| {
             self.apps.push_back((app.to_owned(), Windows::default()));
             self.apps.len() - 1
@@ -225,10 +225,10 @@ impl Ledger {
         &mut self.apps[at].1
     }
 
-    /// Drops the oldest apps that no table names any more, when there are too many of them.
-    pub fn forget_gone(&mut self, routed: &BTreeSet<&str>) {
+    /// Drops the oldest apps that no table names any more, if there are too many of them.
+    pub fn drop_unrouted(&mut self, routed: &BTreeSet<&str>) {
         let gone = self.apps.iter().filter(|(app, _)| !routed.contains(app.as_str())).count();
-        let mut surplus = gone.saturating_sub(GONE_APPS);
+        let mut surplus = gone.saturating_sub(UNROUTED_APPS);
         self.apps.retain(|(app, _)| {
             let drop = surplus > 0 && !routed.contains(app.as_str());
             surplus -= usize::from(drop);
@@ -249,65 +249,66 @@ mod tests {
 
     #[test]
     fn an_app_keeps_its_sixteen_newest_windows() {
-        let mut ledger = Ledger::default();
+        let mut registry = CounterRegistry::default();
         for number in 0..40 {
-            ledger.account("shop", &format!("d{number:02}"));
+            registry.app("shop", &format!("d{number:02}"));
         }
-        ledger.account("shop", "d30");
-        let names: Vec<String> = ledger.read()["shop"].keys().cloned().collect();
+        registry.app("shop", "d30");
+        let names: Vec<String> = registry.read()["shop"].keys().cloned().collect();
         assert_eq!(names.len(), WINDOWS_PER_APP);
         assert_eq!(names.first().map(String::as_str), Some("d24"));
     }
 
     #[test]
     fn a_window_named_again_goes_on_counting() {
-        let mut ledger = Ledger::default();
-        Tally::new(&ledger.account("shop", "d1"), Instant::now()).settle();
-        ledger.account("shop", "d2");
-        Tally::new(&ledger.account("shop", "d1"), Instant::now()).settle();
-        assert_eq!(ledger.read()["shop"]["d1"].requests, 2);
+        let mut registry = CounterRegistry::default();
+        RequestRecord::new(&registry.app("shop", "d1"), Instant::now()).finish();
+        registry.app("shop", "d2");
+        RequestRecord::new(&registry.app("shop", "d1"), Instant::now()).finish();
+        assert_eq!(registry.read()["shop"]["d1"].requests, 2);
     }
 
     #[test]
-    fn apps_that_are_gone_are_forgotten_oldest_first_and_routed_ones_never() {
-        let mut ledger = Ledger::default();
-        for number in 0..GONE_APPS + 10 {
-            ledger.account(&format!("app{number:03}"), "d1");
+    fn unrouted_apps_are_dropped_oldest_first_and_routed_ones_never() {
+        let mut registry = CounterRegistry::default();
+        for number in 0..UNROUTED_APPS + 10 {
+            registry.app(&format!("app{number:03}"), "d1");
         }
-        ledger.forget_gone(&BTreeSet::from(["app000"]));
-        let apps = ledger.read();
+        registry.drop_unrouted(&BTreeSet::from(["app000"]));
+        let apps = registry.read();
         assert!(apps.contains_key("app000"));
         assert!(!apps.contains_key("app001"));
-        assert_eq!(apps.len(), GONE_APPS + 1);
+        assert_eq!(apps.len(), UNROUTED_APPS + 1);
     }
 
     #[test]
     fn every_request_has_one_outcome_and_belongs_to_one_app() {
-        let mut ledger = Ledger::default();
-        let (old, new) = (ledger.account("old", "d1"), ledger.account("new", "d1"));
-        drop(Tally::new(&old, Instant::now()));
-        let mut moved = Tally::new(&old, Instant::now());
+        let mut registry = CounterRegistry::default();
+        let (old, new) = (registry.app("old", "d1"), registry.app("new", "d1"));
+        drop(RequestRecord::new(&old, Instant::now()));
+        let mut moved = RequestRecord::new(&old, Instant::now());
         moved.move_to(&new);
         moved.failed(None);
         drop(moved);
-        let read = ledger.read();
+        let read = registry.read();
         assert_eq!(read["old"]["d1"], Counters { requests: 1, client_gone: 1, ..Counters::default() });
         assert_eq!(read["new"]["d1"], Counters { requests: 1, failed: 1, ..Counters::default() });
-        assert_eq!((old.requests.load(Relaxed), new.requests.load(Relaxed)), (0, 0), "nothing stays open");
+        assert_eq!((old.requests.load(Relaxed), new.requests.load(Relaxed)), (0, 0), "no request stays open");
     }
 
     #[test]
     fn a_window_begins_with_what_is_open_and_counts_its_end() {
-        let mut ledger = Ledger::default();
-        let account = ledger.account("shop", "d1");
-        let (mut request, mut upload) = (Tally::new(&account, Instant::now()), Tally::new(&account, Instant::now()));
-        let socket = Tally::new(&account, Instant::now()).upgrade();
-        ledger.account("shop", "d2");
-        request.failed(Some(Cut::Request));
-        upload.failed(Some(Cut::Upload));
+        let mut registry = CounterRegistry::default();
+        let counters = registry.app("shop", "d1");
+        let (mut request, mut upload) =
+            (RequestRecord::new(&counters, Instant::now()), RequestRecord::new(&counters, Instant::now()));
+        let socket = RequestRecord::new(&counters, Instant::now()).upgrade();
+        registry.app("shop", "d2");
+        request.failed(Some(CutKind::Request));
+        upload.failed(Some(CutKind::Upload));
         socket.cut();
         drop((request, upload, socket));
-        let read = ledger.read();
+        let read = registry.read();
         assert_eq!(read["shop"]["d1"], Counters { requests: 3, upgraded: 1, ..Counters::default() });
         let second = Counters {
             open_at_start: 2,
@@ -319,16 +320,16 @@ mod tests {
             ..Counters::default()
         };
         assert_eq!(read["shop"]["d2"], second);
-        ledger.account("shop", "d3");
-        assert_eq!(ledger.read()["shop"]["d3"], Counters::default(), "what has ended is open no more");
+        registry.app("shop", "d3");
+        assert_eq!(registry.read()["shop"]["d3"], Counters::default(), "ended requests are not open");
     }
 
     #[test]
     fn a_window_that_is_named_in_every_table_begins_once() {
-        let mut ledger = Ledger::default();
-        let account = ledger.account("shop", "d1");
-        let _open = Tally::new(&account, Instant::now());
-        ledger.account("shop", "d1");
-        assert_eq!(ledger.read()["shop"]["d1"].open_at_start, 0);
+        let mut registry = CounterRegistry::default();
+        let counters = registry.app("shop", "d1");
+        let _open = RequestRecord::new(&counters, Instant::now());
+        registry.app("shop", "d1");
+        assert_eq!(registry.read()["shop"]["d1"].open_at_start, 0);
     }
 }

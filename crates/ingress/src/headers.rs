@@ -1,12 +1,12 @@
-//! Headers at the border: what belongs to one hop is taken off first, then what a client may not claim, then ours are
-//! put on. In this order nothing a client names in `Connection` can take ours away again.
+//! Headers between client and instance: hop-by-hop headers are removed first, then headers that a client may not set,
+//! then the ingress adds its own. In this order a `Connection` header cannot remove the headers that the ingress adds.
 
 use hyper::header::{
     CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
     PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
 };
 
-use crate::pages::ERROR_HEADER;
+use crate::error_response::ERROR_HEADER;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -15,11 +15,11 @@ const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
-/// Headers that belong to one hop, apart from `Connection` and what it names.
+/// Hop-by-hop headers other than `Connection` and the headers it names.
 const HOP_BY_HOP: [HeaderName; 7] =
     [KEEP_ALIVE, PROXY_CONNECTION, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE];
 
-/// What we say about where a request came from.
+/// The values of the `X-Forwarded-*` headers.
 #[derive(Debug, Clone)]
 pub(crate) struct Origin {
     pub address: HeaderValue,
@@ -27,7 +27,7 @@ pub(crate) struct Origin {
     pub scheme: HeaderValue,
 }
 
-/// Makes a client's headers fit for an upstream. `upgrade`: a websocket handshake goes on as one.
+/// Prepares a client's headers for an upstream. `upgrade`: forward the WebSocket handshake.
 pub(crate) fn for_upstream(headers: &mut HeaderMap, host: HeaderValue, origin: &Origin, upgrade: bool) {
     let chunked = headers.contains_key(TRANSFER_ENCODING);
     let trailers = lists(headers, &TE, "trailers");
@@ -39,20 +39,20 @@ pub(crate) fn for_upstream(headers: &mut HeaderMap, host: HeaderValue, origin: &
     headers.insert(X_FORWARDED_PORT, origin.port.clone());
     headers.insert(X_FORWARDED_PROTO, origin.scheme.clone());
     if chunked {
-        // Said explicitly, or hyper would take the body of a chunked GET away.
+        // Set explicitly, because hyper would otherwise drop the body of a chunked GET.
         headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
     if upgrade {
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
     } else if trailers {
-        // `TE` is for one hop, and on the next one trailers are understood as well (RFC 9110, 10.1.4).
+        // `TE` applies to one hop; the next hop supports trailers as well (RFC 9110, 10.1.4).
         headers.insert(TE, HeaderValue::from_static("trailers"));
         headers.insert(CONNECTION, HeaderValue::from_static("te"));
     }
 }
 
-/// Takes off what a client may not claim, in headers and in trailers.
+/// Removes headers or trailers that a client may not set.
 pub(crate) fn strip_claims(headers: &mut HeaderMap) {
     let claims: Vec<HeaderName> = headers.keys().filter(|name| is_claim(name)).cloned().collect();
     for name in claims {
@@ -60,17 +60,17 @@ pub(crate) fn strip_claims(headers: &mut HeaderMap) {
     }
 }
 
-/// The client sends its body only after `100 Continue`, or after a while.
+/// Whether the client waits for `100 Continue` before it sends the body.
 pub(crate) fn expects_continue(headers: &HeaderMap) -> bool {
     headers.get(EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
 }
 
-/// The sender closes the connection after this message.
+/// Whether the sender closes the connection after this message.
 pub(crate) fn says_close(headers: &HeaderMap) -> bool {
     lists(headers, &CONNECTION, "close")
 }
 
-/// Makes an application's headers fit for a client.
+/// Prepares an application's headers for a client.
 pub(crate) fn for_client(headers: &mut HeaderMap, upgraded: bool) {
     strip_hop_by_hop(headers);
     headers.remove(ERROR_HEADER);
@@ -80,13 +80,13 @@ pub(crate) fn for_client(headers: &mut HeaderMap, upgraded: bool) {
     }
 }
 
-/// Makes an application's trailers fit for a client.
+/// Prepares an application's trailers for a client.
 pub(crate) fn trailers_for_client(trailers: &mut HeaderMap) {
     trailers.remove(ERROR_HEADER);
 }
 
-/// The client asks to speak the websocket protocol on this connection. Other protocols are not known to us and their
-/// `Upgrade` is ignored, as the HTTP standard allows: forwarding one (h2c, say) would carry requests past every rule.
+/// Whether the client requests an upgrade to WebSocket. Other protocols are not upgraded and their `Upgrade` is
+/// ignored, as HTTP allows: a forwarded upgrade (h2c, for example) would carry requests past all rules.
 pub(crate) fn asks_for_websocket(headers: &HeaderMap) -> bool {
     let named = lists(headers, &CONNECTION, "upgrade");
     let mut protocols = headers.get_all(UPGRADE).iter();
@@ -94,7 +94,7 @@ pub(crate) fn asks_for_websocket(headers: &HeaderMap) -> bool {
     named && websocket && protocols.next().is_none()
 }
 
-/// Exactly one coding, and that is `chunked`: anything else is either an attack or beyond us.
+/// Whether the transfer coding is anything but a single `chunked`. Other codings are an attack or not supported.
 pub(crate) fn has_odd_transfer_encoding(headers: &HeaderMap) -> bool {
     let mut values = headers.get_all(TRANSFER_ENCODING).iter();
     let Some(first) = values.next() else { return false };
@@ -103,7 +103,7 @@ pub(crate) fn has_odd_transfer_encoding(headers: &HeaderMap) -> bool {
 
 fn strip_hop_by_hop(headers: &mut HeaderMap) {
     if headers.contains_key(TRANSFER_ENCODING) {
-        // Of two framings the chunked one was read (RFC 9112, 6.3); a length that says otherwise must not go on.
+        // With both framings hyper reads the chunked one (RFC 9112, 6.3). A contradicting length must not be forwarded.
         headers.remove(CONTENT_LENGTH);
     }
     if headers.contains_key(CONNECTION) {
@@ -112,7 +112,7 @@ fn strip_hop_by_hop(headers: &mut HeaderMap) {
             .iter()
             .flat_map(tokens)
             .filter_map(|token| HeaderName::from_bytes(token.as_bytes()).ok())
-            // The frame of the message is not for a client to take away.
+            // `Connection` may not remove the headers that frame the message.
             .filter(|name| *name != CONTENT_LENGTH && *name != HOST)
             .collect();
         for name in named {
@@ -129,14 +129,14 @@ fn lists(headers: &HeaderMap, name: &HeaderName, wanted: &str) -> bool {
     headers.get_all(name).iter().any(|value| tokens(value).any(|token| token == wanted))
 }
 
-/// Lower-case tokens of a list value.
+/// The tokens of a list value, in lower case.
 fn tokens(value: &HeaderValue) -> impl Iterator<Item = String> + '_ {
     let text = value.to_str().unwrap_or_default();
     text.split(',').map(|token| token.trim().to_ascii_lowercase()).filter(|token| !token.is_empty())
 }
 
-/// A name that only a proxy may set, or another spelling of one. CGI-like applications read `X_Real_IP` as `X-Real-IP`:
-/// they see no difference between a dash and any other sign. Other names with such signs pass.
+/// Whether only a proxy may set this name, or it imitates such a name. CGI-like applications read `X_Real_IP` as
+/// `X-Real-IP`, because they treat every sign like a dash. Other names with such signs are forwarded.
 fn is_claim(name: &HeaderName) -> bool {
     let text = name.as_str();
     if is_reserved(text) {
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_a_client_claims_about_itself_reaches_the_application() {
+    fn forwarding_headers_of_a_client_are_replaced_or_removed() {
         let spoofed = [
             ("X-Forwarded-For", "10.0.0.1"),
             ("X-Forwarded-Proto", "https"),
@@ -205,14 +205,14 @@ mod tests {
     }
 
     #[test]
-    fn trailers_are_asked_for_on_the_next_hop_where_they_were_asked_for_on_this_one() {
+    fn te_trailers_is_forwarded() {
         let headers = sent(&[("TE", "gzip, trailers"), ("Connection", "TE")]);
         assert_eq!(headers["te"], "trailers");
         assert_eq!(headers["connection"], "te");
     }
 
     #[test]
-    fn connection_takes_its_names_away_but_never_ours_and_never_the_frame() {
+    fn connection_removes_the_headers_it_names_except_those_of_the_ingress_and_the_framing() {
         let headers = sent(&[
             ("Connection", "X-Forwarded-For, X-Mine, Host"),
             ("Connection", "content-length"),

@@ -1,8 +1,8 @@
-//! Host names on one normal form: lower case, one trailing dot and the port taken off. Refuses what is no host at all.
+//! Normalizes host names: lower case, without port and one trailing dot. Refuses text that is not a host name.
 
 use std::borrow::Cow;
 
-/// The name to look up, or `None` when the text cannot be the value of a `Host` header.
+/// The normalized name, or `None` if the text is not a valid `Host` value.
 pub(crate) fn normal(text: &str) -> Option<Cow<'_, str>> {
     let name = without_port(text)?;
     let name = name.strip_suffix('.').unwrap_or(name);
@@ -15,7 +15,7 @@ pub(crate) fn normal(text: &str) -> Option<Cow<'_, str>> {
     Some(Cow::Borrowed(name))
 }
 
-/// Two spellings of one authority: same name, and same port (80 where none is given).
+/// Whether two authorities are equal: same name and same port (80 if none is given).
 pub(crate) fn same(one: &str, other: &str) -> bool {
     let port = |text: &str| match text.rsplit_once(':') {
         Some((_, port)) if !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) => port.to_owned(),
@@ -39,7 +39,7 @@ fn without_port(text: &str) -> Option<&str> {
     }
 }
 
-/// `:8080`; an empty port (`shop:`) is allowed by the grammar.
+/// `:8080`. The grammar allows an empty port (`shop:`).
 fn is_port(text: &str) -> bool {
     text.strip_prefix(':').is_some_and(|digits| digits.len() <= 5 && digits.bytes().all(|byte| byte.is_ascii_digit()))
 }
@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_host_is_refused() {
+    fn text_that_is_not_a_host_name_is_refused() {
         let long = "a".repeat(254);
         for text in [
             "",
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn an_authority_equals_itself_in_any_spelling_but_not_another_port() {
+    fn authorities_are_equal_in_any_spelling_but_not_with_another_port() {
         assert!(same("Shop:80", "shop"));
         assert!(same("shop.:8080", "shop:8080"));
         assert!(!same("shop:8080", "shop"));

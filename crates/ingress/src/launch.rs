@@ -1,4 +1,4 @@
-//! How `boatyard serve` comes to a running ingress: the one that answers, or a new one that outlives us.
+//! How `boatyard serve` connects to the ingress: to the running one, or to a new process that outlives `serve`.
 
 use std::ffi::OsStr;
 use std::io;
@@ -10,19 +10,19 @@ use std::time::Duration;
 use tokio::process::{Child, Command};
 use tokio::time::Instant;
 
-use crate::control::{Control, ControlError};
+use crate::client::{ClientError, ControlClient};
 use crate::process::socket_path;
 
-/// From the start of the process to its answer: milliseconds, but on a machine that is busy with something else.
+/// From process start to the first answer. Normally milliseconds, more on a busy machine.
 const START_DEADLINE: Duration = Duration::from_secs(15);
-/// For another process that was started at the same time and holds the lock.
-const OTHER_DEADLINE: Duration = Duration::from_secs(1);
-/// Between two looks for its socket, which appears some milliseconds after the start.
-const LOOK_EVERY: Duration = Duration::from_millis(10);
-/// What the process gets of our environment: nothing of what control or an app is given.
-const PASSED_ON: [&str; 1] = ["RUST_LOG"];
+/// How long to wait for another process that was started at the same time and holds the lock.
+const LOCK_HOLDER_DEADLINE: Duration = Duration::from_secs(1);
+/// Interval between two attempts to connect; the socket appears a few milliseconds after the start.
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
+/// Environment variables passed to the ingress. It gets none of the controller's or of an app.
+const PASSED_VARIABLES: [&str; 1] = ["RUST_LOG"];
 
-/// Why there is no ingress to talk to.
+/// Why no ingress could be reached.
 #[derive(Debug, thiserror::Error)]
 pub enum LaunchError {
     #[error("cannot open the ingress log {path}")]
@@ -39,48 +39,49 @@ pub enum LaunchError {
     },
     #[error("the ingress ended at once ({status}); its log says why: {log}")]
     Ended { status: std::process::ExitStatus, log: PathBuf },
-    #[error("the ingress was started, but did not answer within {} s; see its log: {log}", START_DEADLINE.as_secs())]
+    #[error("the ingress did not answer within {} s of its start; see its log: {log}", START_DEADLINE.as_secs())]
     Silent {
         log: PathBuf,
         #[source]
-        cause: ControlError,
+        cause: ClientError,
     },
 }
 
-/// Connects to the ingress of `data_dir`, and starts one as `program args…` first if none answers.
+/// Connects to the ingress of `data_dir`. If none answers, starts one as `program args…`.
 ///
-/// The new process gets no descriptor but its log, no environment but `RUST_LOG`, and leaves our session at its start
-/// (see [`crate::run`]); killing us does not touch it. While we live, a task waits for it, so that it leaves no zombie.
+/// The new process inherits no file descriptor except its log and no environment variable except `RUST_LOG`, and starts
+/// a new session (see [`crate::run`]), so it survives the calling process. While the caller lives, a task waits for the
+/// child so that it leaves no zombie.
 ///
 /// # Errors
-/// [`LaunchError`]; nothing was started that answers, except for [`LaunchError::Silent`].
+/// [`LaunchError`]. No process was left running, except for [`LaunchError::Silent`].
 pub async fn ensure_running(
     program: &Path,
     args: &[impl AsRef<OsStr>],
     data_dir: &Path,
     log: &Path,
-) -> Result<Control, LaunchError> {
+) -> Result<ControlClient, LaunchError> {
     let socket = socket_path(data_dir);
-    if let Ok(control) = Control::connect(&socket).await {
+    if let Ok(control) = ControlClient::connect(&socket).await {
         return Ok(control);
     }
     let mut child = Some(spawn(program, args, log)?);
     let started = Instant::now();
     let mut ended = None;
     loop {
-        let cause = match Control::connect(&socket).await {
+        let cause = match ControlClient::connect(&socket).await {
             Ok(control) => {
                 reap(child);
                 return Ok(control);
             }
             Err(cause) => cause,
         };
-        // It may have met another one that was starting and holds the lock: that one will answer in a moment.
+        // Another process may have been starting and hold the lock. That one answers shortly.
         if let Some(Ok(Some(status))) = child.as_mut().map(Child::try_wait) {
             (ended, child) = (Some((status, Instant::now())), None);
         }
         if let Some((status, at)) = ended
-            && at.elapsed() > OTHER_DEADLINE
+            && at.elapsed() > LOCK_HOLDER_DEADLINE
         {
             return Err(LaunchError::Ended { status, log: log.to_owned() });
         }
@@ -88,7 +89,7 @@ pub async fn ensure_running(
             reap(child);
             return Err(LaunchError::Silent { log: log.to_owned(), cause });
         }
-        tokio::time::sleep(LOOK_EVERY).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 
@@ -96,10 +97,10 @@ fn spawn(program: &Path, args: &[impl AsRef<OsStr>], log: &Path) -> Result<Child
     let failed = |cause| LaunchError::Log { path: log.to_owned(), cause };
     let out = std::fs::OpenOptions::new().append(true).create(true).mode(0o600).open(log).map_err(failed)?;
     let errors = out.try_clone().map_err(failed)?;
-    let kept = PASSED_ON.iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
+    let kept = PASSED_VARIABLES.iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
     let mut command = Command::new(program);
     command.args(args).env_clear().envs(kept).stdin(Stdio::null()).stdout(out).stderr(errors).kill_on_drop(false);
-    // Not a process group of its own here: its leader could not leave our session.
+    // The child must not lead a process group, because a leader cannot start a new session.
     command.spawn().map_err(|cause| LaunchError::Spawn { program: program.to_owned(), cause })
 }
 
@@ -107,7 +108,7 @@ fn reap(child: Option<Child>) {
     let Some(mut child) = child else { return };
     tokio::spawn(async move {
         match child.wait().await {
-            Ok(status) => tracing::warn!(%status, "ingress process ended"),
+            Ok(status) => tracing::warn!(%status, "the ingress process exited"),
             Err(error) => tracing::warn!(%error, "cannot wait for the ingress process"),
         }
     });

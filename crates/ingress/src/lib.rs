@@ -1,51 +1,52 @@
-//! The data plane of Boatyard: a process of its own that holds the front door, and the protocol that steers it.
+//! The data plane of Boatyard: a separate process that accepts HTTP traffic and routes it to instances, and the
+//! protocol by which the controller configures it.
 //!
-//! It knows hosts, paths, upstreams and windows to count under. It knows no app spec, no deployment, no engine, no
-//! database and no environment of any app: control sends whole route tables, ingress swaps one pointer and reports
-//! what is still open. It keeps serving from its last snapshot when control is gone.
+//! The ingress knows hosts, paths, upstreams and counting windows. It has no access to app specs, deployments, the
+//! engine, the database or any app's environment. The controller sends whole route tables; the ingress swaps one
+//! pointer and reports which requests are still open. Without a controller it keeps serving its last snapshot.
 //!
 //! In reading order:
-//! - [`protocol`]: what the two say to each other;
-//! - [`control`] and [`launch`]: the side of `boatyard serve`;
-//! - [`confine`]: rights that the process gives up first;
+//! - [`protocol`]: the messages between controller and ingress;
+//! - [`client`] and [`launch`]: the side of `boatyard serve`;
+//! - [`confine`]: rights that the ingress gives up first;
 //! - [`process`]: the side of `boatyard ingress`, which owns everything below;
-//! - `server`, `snapshot`, `steering`: taking a table, keeping it, putting it in force, telling what drains;
-//! - `table`, `host`, `path`: which rule a request belongs to;
-//! - `tending`: the log, the snapshot and the socket, looked after from time to time;
-//! - [`places`]: who gives way when there are too many connections;
-//! - `listeners`, `proxy`, `admission`, `headers`, `upload`, `body`, `tunnel`, `pages`: one request;
-//! - `upstream`, `pool`, `counters`: what is open, kept and counted.
+//! - `control_server`, `snapshot`, `routing_state`: accept a table, save it, put it in force, report drains;
+//! - `table`, `host`, `path`: find the rule for a request;
+//! - `maintenance`: periodic work on the log, the snapshot and the control socket;
+//! - [`connection_limit`]: which connection is closed when there are too many;
+//! - `listeners`, `proxy`, `admission`, `headers`, `upload`, `body`, `tunnel`, `error_response`: one request;
+//! - `upstream`, `pool`, `counters`: open requests, idle connections, counts.
 
+pub mod client;
 pub mod confine;
-pub mod control;
 pub mod launch;
 pub mod process;
 pub mod protocol;
 
 mod admission;
 mod body;
+pub mod connection_limit;
+mod control_server;
 mod counters;
+mod error_response;
 mod headers;
 mod host;
 mod limits;
 mod listeners;
-mod pages;
+mod maintenance;
 mod path;
-pub mod places;
 mod pool;
 mod proxy;
-mod server;
+mod routing_state;
 mod snapshot;
-mod steering;
 mod table;
-mod tending;
 mod tunnel;
 mod upload;
 mod upstream;
 mod wire;
 
+pub use client::{ClientError, ControlClient, IngressEvent, Welcome};
 pub use confine::{ConfineError, confine};
-pub use control::{Control, ControlError, News, Welcome};
 pub use launch::{LaunchError, ensure_running};
 pub use process::{IngressError, IngressOptions, run, socket_path};
 pub use protocol::*;

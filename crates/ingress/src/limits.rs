@@ -1,39 +1,40 @@
-//! Every duration and size that the data plane refuses to exceed, in one place, so that tests can shorten them.
+//! All timeouts and size limits of the data plane, in one place so that tests can shorten them.
 
 use std::time::Duration;
 
 #[derive(Debug, Clone)]
 pub(crate) struct Limits {
-    /// How long an upstream connection may lie idle. Applications commonly close theirs after 2 s or more; a shorter
-    /// time of ours means that we are the ones who close, and nobody's request meets a closing connection.
+    /// How long an upstream connection may be idle. Applications commonly close idle connections after 2 s or more.
+    /// With a shorter time the ingress closes first, so no request meets a closing connection.
     pub upstream_idle: Duration,
     /// Idle connections kept per upstream.
     pub upstream_idle_count: usize,
-    /// For one attempt to reach an upstream.
+    /// Timeout of one attempt to connect to an upstream.
     pub connect: Duration,
-    /// From the last byte of the request to the end of the answer's head. Applications may think for long.
-    pub answer_head: Duration,
-    /// From a request that expects `100 Continue` until its body is sent without it, since not every application knows the
-    /// expectation. Clients that send such requests commonly wait for a second.
-    pub answer_continue: Duration,
-    /// After an answer that came before the request's body was read: how long the client may go on sending, and how long
-    /// it may be silent meanwhile. What it sends is thrown away. Closing at once would reset its connection, and it might
-    /// never read the answer.
+    /// From the last byte of the request to the end of the response head. Applications may take long.
+    pub response_head: Duration,
+    /// How long the body of a request with `Expect: 100-continue` is held back. Then it is sent anyway, because not
+    /// every application supports the expectation. Clients that send such requests commonly wait for a second.
+    pub continue_wait: Duration,
+    /// After a response that came before the request body was read: how long the client may go on sending, and how long
+    /// it may be silent meanwhile. The ingress discards what it sends. Closing at once would reset the connection, and
+    /// the client might not read the response.
     pub linger: Duration,
     pub linger_idle: Duration,
-    /// No byte in either direction on a client connection.
+    /// Idle timeout of a client connection.
     pub body_idle: Duration,
-    /// No byte in either direction on an upgraded connection.
+    /// Idle timeout of an upgraded connection.
     pub tunnel_idle: Duration,
-    /// For a whole request head, counted from when we began to wait for one; so it also ends idle keep-alive.
+    /// For a whole request head, counted from when the ingress begins to wait for it. So it also ends idle keep-alive
+    /// connections.
     pub request_head: Duration,
-    /// How long a request waits for a first ready instance before it gets its 503.
+    /// How long a request waits for a first ready instance before it gets a 503.
     pub first_upstream: Duration,
-    /// Different upstreams tried for one request, as long as nothing was sent to any of them.
+    /// Upstreams tried for one request, as long as nothing was sent to any of them.
     pub upstreams_tried: usize,
-    /// Of a request's head.
+    /// Bytes of a request head.
     pub head_bytes: usize,
-    /// Header lines of a request, and of an answer. SECURITY.md names this number.
+    /// Header lines of a request, and of a response. SECURITY.md states this number.
     pub headers: usize,
 }
 
@@ -43,8 +44,8 @@ impl Default for Limits {
             upstream_idle: Duration::from_millis(1500),
             upstream_idle_count: 256,
             connect: Duration::from_secs(2),
-            answer_head: Duration::from_secs(300),
-            answer_continue: Duration::from_millis(500),
+            response_head: Duration::from_secs(300),
+            continue_wait: Duration::from_millis(500),
             linger: Duration::from_secs(30),
             linger_idle: Duration::from_secs(5),
             body_idle: Duration::from_secs(600),

@@ -1,4 +1,4 @@
-//! The front doors: bound as control wants them, kept when a new one cannot be had, and the connections that come in.
+//! The listening sockets: opened and closed as the controller asks, and the client connections they accept.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -11,33 +11,33 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::places::Places;
+use crate::connection_limit::ConnectionLimit;
 use crate::protocol::{Listener, ListenerKind, ListenerRefused};
 use crate::proxy::Proxy;
 
 mod connection;
 
-pub(crate) use connection::Watch;
+pub(crate) use connection::SocketState;
 
-/// Connections that wait to be accepted, as [`TcpListener::bind`] has it.
+/// Backlog, as [`TcpListener::bind`] sets it.
 const BACKLOG: u32 = 1024;
-/// How long accepting pauses after the system refused a connection (out of descriptors, most likely).
+/// Pause after the system refused to accept a connection, most likely for lack of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// All listeners of the process.
 #[derive(Debug)]
 pub(crate) struct Listeners {
     proxy: Arc<Proxy>,
-    open: BTreeMap<Listener, Door>,
-    clients: Arc<Places>,
+    open: BTreeMap<Listener, OpenListener>,
+    limit: Arc<ConnectionLimit>,
     tasks: TaskTracker,
-    /// Ends connections that did not end by themselves.
+    /// Cancelled to close connections that did not end in time.
     cut: CancellationToken,
 }
 
 /// One bound listener.
 #[derive(Debug)]
-struct Door {
+struct OpenListener {
     bound: SocketAddr,
     socket: Arc<TcpListener>,
     stop: CancellationToken,
@@ -45,23 +45,23 @@ struct Door {
 }
 
 impl Listeners {
-    /// `max_clients`: open client connections; above, idle ones give way.
+    /// `max_clients`: simultaneous client connections. Above it idle ones are closed.
     pub fn new(proxy: Arc<Proxy>, max_clients: usize, tasks: TaskTracker, cut: CancellationToken) -> Self {
-        let clients = Places::new(max_clients);
-        Listeners { proxy, open: BTreeMap::new(), clients, tasks, cut }
+        let limit = ConnectionLimit::new(max_clients);
+        Listeners { proxy, open: BTreeMap::new(), limit, tasks, cut }
     }
 
-    /// Opens what is wanted and not open, then closes what is open and not wanted. If one cannot be had, everything
-    /// open stays open: a front door too many is better than none.
-    pub async fn want(&mut self, wanted: &[Listener]) -> Vec<ListenerRefused> {
+    /// Opens listeners that are wanted and not open, then closes those that are open and not wanted. If one cannot be
+    /// opened nothing is closed: a listener too many is better than none.
+    pub async fn apply(&mut self, wanted: &[Listener]) -> Vec<ListenerRefused> {
         let mut refused = Vec::new();
         for listener in wanted {
-            if self.open.contains_key(listener) || self.open.values().any(|door| door.bound == listener.address) {
+            if self.open.contains_key(listener) || self.open.values().any(|open| open.bound == listener.address) {
                 continue;
             }
             if let Err(error) = self.open_one(listener, wanted).await {
                 let reason = match error.kind() {
-                    io::ErrorKind::AddrInUse => "something else listens there".to_owned(),
+                    io::ErrorKind::AddrInUse => "another program listens there".to_owned(),
                     _ => error.to_string(),
                 };
                 tracing::warn!(listener = %listener.address, %error, "listener refused");
@@ -69,53 +69,56 @@ impl Listeners {
             }
         }
         if refused.is_empty() {
-            for (listener, door) in self.take_unwanted(wanted) {
+            for (listener, open) in self.remove_unwanted(wanted) {
                 tracing::info!(listener = %listener.address, "listener closed");
-                door.close().await;
+                open.close().await;
             }
         }
         refused
     }
 
-    /// Of all client connections.
-    pub fn places(&self) -> Arc<Places> {
-        Arc::clone(&self.clients)
+    /// The limit shared by all client connections.
+    pub fn connection_limit(&self) -> Arc<ConnectionLimit> {
+        Arc::clone(&self.limit)
     }
 
-    /// As control names them, with the port that was really bound.
-    pub fn list(&self) -> Vec<Listener> {
-        self.open.iter().map(|(listener, door)| Listener { address: door.bound, kind: listener.kind }).collect()
+    /// The open listeners as the controller named them, with the bound port.
+    pub fn bound(&self) -> Vec<Listener> {
+        self.open.iter().map(|(listener, open)| Listener { address: open.bound, kind: listener.kind }).collect()
     }
 
-    /// No new connection on any of them; open ones end after their present request.
+    /// Closes all listeners. Open connections end after their current request.
     pub async fn close_all(&mut self) {
-        for door in std::mem::take(&mut self.open).into_values() {
-            door.close().await;
+        for open in std::mem::take(&mut self.open).into_values() {
+            open.close().await;
         }
     }
 
     async fn open_one(&mut self, listener: &Listener, wanted: &[Listener]) -> io::Result<()> {
         let socket = match TcpListener::bind(listener.address).await {
             Ok(socket) => socket,
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse => self.bind_beside(listener, wanted, error)?,
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                self.bind_sharing_port(listener, wanted, error)?
+            }
             Err(error) => return Err(error),
         };
         self.serve(listener, socket)
     }
 
-    /// The address may be taken by a listener of ours that is not wanted any more: `127.0.0.1:80` is in the way of
-    /// `0.0.0.0:80`. Sockets that both allow it (`SO_REUSEPORT`) may be bound side by side. So the old one stays open until
-    /// the new one is, and stays open where the new one cannot be had.
-    fn bind_beside(&self, listener: &Listener, wanted: &[Listener], taken: io::Error) -> io::Result<TcpListener> {
-        let in_the_way =
-            |(open, door): &(&Listener, &Door)| door.bound.port() == listener.address.port() && !wanted.contains(open);
-        let old: Vec<&TcpListener> = self.open.iter().filter(in_the_way).map(|(_, door)| &*door.socket).collect();
+    /// The address may be in use by a listener of this process that is no longer wanted: `127.0.0.1:80` conflicts with
+    /// `0.0.0.0:80`. Sockets that both set `SO_REUSEPORT` may share a port. So the old listener stays open until the
+    /// new one is bound, and stays open if the new one cannot be bound.
+    fn bind_sharing_port(&self, listener: &Listener, wanted: &[Listener], taken: io::Error) -> io::Result<TcpListener> {
+        let conflicting = |(listed, open): &(&Listener, &OpenListener)| {
+            open.bound.port() == listener.address.port() && !wanted.contains(listed)
+        };
+        let old: Vec<&TcpListener> = self.open.iter().filter(conflicting).map(|(_, open)| &*open.socket).collect();
         if old.is_empty() {
             return Err(taken);
         }
         let share = |yes| old.iter().try_for_each(|socket| set_socket_reuseport(socket, yes));
         let bound = share(true).map_err(io::Error::from).and_then(|()| bind_shared(listener.address));
-        // For a moment only: nobody else shall share the port with us.
+        // Only for a moment, so that no other process shares the port.
         share(false)?;
         let socket = bound?;
         set_socket_reuseport(&socket, false)?;
@@ -130,7 +133,7 @@ impl Listeners {
             socket: Arc::clone(&socket),
             kind: listener.kind,
             proxy: Arc::clone(&self.proxy),
-            clients: Arc::clone(&self.clients),
+            limit: Arc::clone(&self.limit),
             tasks: self.tasks.clone(),
             stop: stop.clone(),
             cut: self.cut.clone(),
@@ -138,22 +141,22 @@ impl Listeners {
         };
         let accepting = tokio::spawn(accept.run());
         tracing::info!(listener = %bound, "listening");
-        self.open.insert(listener.clone(), Door { bound, socket, stop, accepting });
+        self.open.insert(listener.clone(), OpenListener { bound, socket, stop, accepting });
         Ok(())
     }
 
-    fn take_unwanted(&mut self, wanted: &[Listener]) -> Vec<(Listener, Door)> {
-        let keep = |open: &Listener, door: &Door| {
-            wanted.contains(open) || wanted.iter().any(|wanted| wanted.address == door.bound)
+    fn remove_unwanted(&mut self, wanted: &[Listener]) -> Vec<(Listener, OpenListener)> {
+        let keep = |listed: &Listener, open: &OpenListener| {
+            wanted.contains(listed) || wanted.iter().any(|wanted| wanted.address == open.bound)
         };
         let (kept, gone): (BTreeMap<_, _>, BTreeMap<_, _>) =
-            std::mem::take(&mut self.open).into_iter().partition(|(open, door)| keep(open, door));
+            std::mem::take(&mut self.open).into_iter().partition(|(listed, open)| keep(listed, open));
         self.open = kept;
         gone.into_iter().collect()
     }
 }
 
-/// As [`TcpListener::bind`], and beside other sockets that allow it.
+/// Like [`TcpListener::bind`], with `SO_REUSEPORT`.
 fn bind_shared(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_reuseaddr(true)?;
@@ -162,11 +165,11 @@ fn bind_shared(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-impl Door {
-    /// Returns once the socket is closed, so that its address is free.
+impl OpenListener {
+    /// Returns once the socket is closed and its address is free.
     async fn close(self) {
         self.stop.cancel();
-        // A panic in there has been reported; the socket is closed either way.
+        // A panic of the task was reported already; the socket is closed either way.
         let _ = self.accepting.await;
     }
 }
@@ -175,7 +178,7 @@ struct Accept {
     socket: Arc<TcpListener>,
     kind: ListenerKind,
     proxy: Arc<Proxy>,
-    clients: Arc<Places>,
+    limit: Arc<ConnectionLimit>,
     tasks: TaskTracker,
     stop: CancellationToken,
     cut: CancellationToken,
@@ -197,8 +200,8 @@ impl Accept {
                 },
             };
             let ListenerKind::Http = self.kind;
-            let Some(place) = self.clients.take(peer.ip()) else {
-                tracing::debug!(%peer, "too many connections are busy; a new one is closed");
+            let Some(slot) = self.limit.acquire(peer.ip()) else {
+                tracing::debug!(%peer, "the connection limit is reached and no connection may be evicted; closing a new one");
                 continue;
             };
             let connection = connection::Connection {
@@ -207,7 +210,7 @@ impl Accept {
                 port: self.port,
                 stop: self.stop.clone(),
                 cut: self.cut.clone(),
-                place: Arc::new(place),
+                slot: Arc::new(slot),
             };
             self.tasks.spawn(connection.serve(stream));
         }

@@ -1,21 +1,21 @@
-//! Which spelling of a path counts for routing, and what a rewrite makes of it.
+//! Normalizes paths for routing, and rewrites them.
 //!
-//! A path is matched on one normal form and forwarded raw. An upstream may decode `%2F`, take `\` for `/` or merge
-//! slashes, and then see a path of another route than the one we matched; so such a path is read both ways, and
-//! refused when the two readings belong to different rules. Dot segments, however they are spelled, are refused.
+//! A path is matched in normal form and forwarded unchanged. An upstream may decode `%2F`, treat `\` as `/` or merge
+//! slashes, and then see a path that belongs to another route. So such a path is read both ways, and refused if the two
+//! readings match different rules. Dot segments are refused in every spelling.
 
 use crate::protocol::Rewrite;
 
 /// A request path that may be matched.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum NormalPath<'a> {
-    /// Every reader understands the same.
+    /// All readers agree on this path.
     Plain(&'a str),
-    /// Encoded slashes left encoded; and all decoded, slashes merged.
+    /// Encoded slashes left encoded; and everything decoded, with slashes merged.
     TwoReadings { kept: String, decoded: String },
 }
 
-/// Why a path is refused. Both are answered with 400.
+/// Why a path is refused with 400.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum BadPath {
     NotAbsolute,
@@ -40,7 +40,7 @@ impl<'a> NormalPath<'a> {
     }
 }
 
-/// Nothing in it that two readers could read differently: no `%`, `\`, `//` or segment that starts with a dot.
+/// Whether all readers agree: no `%`, no `\`, no `//`, and no segment that starts with a dot.
 fn is_plain(raw: &[u8]) -> bool {
     let odd = raw.iter().any(|byte| matches!(byte, b'%' | b'\\'));
     !odd && !raw.windows(2).any(|pair| pair[0] == b'/' && matches!(pair[1], b'/' | b'.'))
@@ -63,7 +63,7 @@ fn decode(raw: &str, slashes: bool) -> Result<String, BadPath> {
         }
         at += width;
     }
-    // Rules are text; a segment of other bytes matches none of theirs, whatever stands for it here.
+    // Rules are text. A segment that is not UTF-8 matches none of them, so lossy conversion is safe.
     Ok(String::from_utf8_lossy(&out).into_owned())
 }
 
@@ -83,12 +83,13 @@ fn merge_slashes(path: &str) -> String {
     out
 }
 
-/// `prefix` without trailing slash (the root is empty) takes `path` on whole segments.
+/// Whether `path` starts with the segments of `prefix`, which has no trailing slash (the root is empty).
 pub(crate) fn has_prefix(path: &str, prefix: &str) -> bool {
     path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// The raw path that the upstream gets. `segments` is how many the matched prefix has. `None`: as it came.
+/// The path sent to the upstream, not decoded. `segments` is the number of segments in the matched prefix. `None`:
+/// unchanged.
 pub(crate) fn rewritten(raw: &str, segments: usize, rewrite: &Rewrite) -> Option<String> {
     let replacement = match rewrite {
         Rewrite::Keep => return None,
@@ -103,11 +104,11 @@ pub(crate) fn rewritten(raw: &str, segments: usize, rewrite: &Rewrite) -> Option
         return Some(format!("/{base}{slash}"));
     }
     let slash = if base.is_empty() { "" } else { "/" };
-    // Never two slashes in front: `//x` would read as a host to whoever builds a redirect from it.
+    // Never start with two slashes: an application that builds a redirect from `//x` would send the client to host `x`.
     Some(format!("{slash}{base}/{}", rest.trim_start_matches('/')))
 }
 
-/// What follows the first `segments` raw segments: empty, or starting with a slash.
+/// The rest after the first `segments` segments: empty, or starting with a slash.
 fn after_segments(raw: &str, segments: usize) -> &str {
     let mut rest = raw;
     for _ in 0..segments {

@@ -1,8 +1,8 @@
-//! Connections to one upstream: made, kept for a moment, handed out again.
+//! Connections to one upstream: opened, kept while idle, reused.
 //!
-//! Built on hyper's connection level rather than on its pooling client, because two promises need what only this level
-//! knows: whether a byte of a request was written or a byte of its answer read (which decides what may be sent again),
-//! and that no connection outlives its instance or its idle time.
+//! Built on hyper's connection API rather than its pooling client, because two guarantees need it: whether a byte of a
+//! request was written or of its response read (this decides what may be sent again), and that no connection outlives
+//! its instance or its idle timeout.
 
 use std::collections::VecDeque;
 use std::io;
@@ -22,190 +22,195 @@ use crate::limits::Limits;
 use crate::upload::RequestBody;
 use crate::upstream::Upstream;
 
-/// One connection to an upstream, speaking HTTP/1.1.
+/// One HTTP/1.1 connection to an upstream.
 #[derive(Debug)]
-pub(crate) struct Link {
+pub(crate) struct UpstreamConnection {
     pub sender: SendRequest<RequestBody>,
     traffic: Arc<Traffic>,
-    /// It has carried a request before, so the other side may be closing it right now.
+    /// It has carried a request before, so the upstream may be closing it.
     pub reused: bool,
 }
 
-/// What went over a connection so far.
+/// The traffic of a connection so far.
 #[derive(Debug, Default)]
 pub(crate) struct Traffic {
     written: AtomicU64,
     read: AtomicU64,
-    /// The present request has a body.
+    /// The current request has a body.
     has_body: AtomicBool,
-    /// The other side takes no more bytes. What it has sent before can still be read.
-    refuses: AtomicBool,
+    /// The upstream accepts no more bytes. What it has sent can still be read.
+    write_closed: AtomicBool,
 }
 
 impl Traffic {
-    pub fn begin(&self, has_body: bool) {
+    pub fn begin_request(&self, has_body: bool) {
         self.has_body.store(has_body, Relaxed);
     }
 }
 
-/// Where a connection's traffic stood.
+/// How many bytes a connection had written and read at some moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Mark {
+pub(crate) struct TrafficPosition {
     pub written: u64,
     pub read: u64,
 }
 
-impl Link {
-    pub fn mark(&self) -> Mark {
-        Mark { written: self.traffic.written.load(Relaxed), read: self.traffic.read.load(Relaxed) }
+impl UpstreamConnection {
+    pub fn position(&self) -> TrafficPosition {
+        TrafficPosition { written: self.traffic.written.load(Relaxed), read: self.traffic.read.load(Relaxed) }
     }
 
     pub fn traffic(&self) -> &Arc<Traffic> {
         &self.traffic
     }
 
-    /// The other side stopped reading before the request was written to its end.
-    pub fn refused_the_rest(&self) -> bool {
-        self.traffic.refuses.load(Relaxed)
+    /// Whether the upstream stopped reading before the whole request was written.
+    pub fn stopped_reading(&self) -> bool {
+        self.traffic.write_closed.load(Relaxed)
     }
 }
 
-/// Opens a connection. The caller has the deadline.
-pub(crate) async fn connect(address: SocketAddr, limits: &Limits) -> io::Result<Link> {
+/// Opens a connection within the connect timeout.
+pub(crate) async fn connect(address: SocketAddr, limits: &Limits) -> io::Result<UpstreamConnection> {
     let stream = match tokio::time::timeout(limits.connect, TcpStream::connect(address)).await {
         Ok(stream) => stream?,
         Err(_elapsed) => return Err(io::ErrorKind::TimedOut.into()),
     };
     stream.set_nodelay(true)?;
     let traffic = Arc::new(Traffic::default());
-    let io = TokioIo::new(Socket { stream, traffic: Arc::clone(&traffic), unused: true, reader: None });
+    let io = TokioIo::new(UpstreamSocket { stream, traffic: Arc::clone(&traffic), unwritten: true, reader: None });
     let (sender, connection) = http1::Builder::new()
         .max_buf_size(256 * 1024)
         .max_headers(limits.headers)
-        // A proxy takes off such spaces (RFC 9112, 5.1), and replaces folds by spaces (5.2).
+        // A proxy removes such spaces (RFC 9112, 5.1) and replaces line folding with spaces (5.2).
         .allow_spaces_after_header_name_in_responses(true)
         .allow_obsolete_multiline_headers_in_responses(true)
         .handshake(io)
         .await
         .map_err(io::Error::other)?;
-    // Its errors reach whoever waits for an answer or reads a body; an idle one's end concerns nobody.
+    // Errors reach the request that waits for the response or reads the body. The end of an idle connection needs no
+    // report.
     tokio::spawn(connection.with_upgrades());
-    Ok(Link { sender, traffic, reused: false })
+    Ok(UpstreamConnection { sender, traffic, reused: false })
 }
 
 /// Idle connections of one upstream.
 #[derive(Debug, Default)]
 pub(crate) struct Pool {
-    inner: Mutex<Inner>,
+    idle: Mutex<IdleConnections>,
 }
 
 #[derive(Debug, Default)]
-struct Inner {
-    idle: VecDeque<(Link, Instant)>,
+struct IdleConnections {
+    connections: VecDeque<(UpstreamConnection, Instant)>,
     closed: bool,
-    swept: bool,
+    sweeping: bool,
 }
 
 impl Pool {
-    /// The connection used last that is ready now. Dead and overdue ones are dropped on the way.
-    pub fn take(&self, idle_limit: Duration) -> Option<Link> {
-        let mut inner = self.lock();
-        let mut at = inner.idle.len();
+    /// The most recently used connection that is ready. Closed and expired ones are dropped on the way.
+    pub fn take(&self, idle_limit: Duration) -> Option<UpstreamConnection> {
+        let mut idle = self.lock();
+        let mut at = idle.connections.len();
         while at > 0 {
             at -= 1;
-            let (link, since) = &inner.idle[at];
-            if link.sender.is_closed() || (link.sender.is_ready() && since.elapsed() >= idle_limit) {
-                inner.idle.remove(at);
-            } else if link.sender.is_ready() {
-                return inner.idle.remove(at).map(|(link, _)| Link { reused: true, ..link });
+            let (connection, since) = &idle.connections[at];
+            if connection.sender.is_closed() || (connection.sender.is_ready() && since.elapsed() >= idle_limit) {
+                idle.connections.remove(at);
+            } else if connection.sender.is_ready() {
+                return idle
+                    .connections
+                    .remove(at)
+                    .map(|(connection, _)| UpstreamConnection { reused: true, ..connection });
             }
-            // Not ready: its last answer is being finished. Leave it there.
+            // Not ready: it is still finishing its last exchange. Keep it.
         }
         None
     }
 
-    /// Gives a connection back whose answer has been read to its end.
-    pub fn give(upstream: &Arc<Upstream>, link: Link, limits: &Arc<Limits>) {
-        let mut inner = upstream.pool.lock();
-        if inner.closed
-            || link.sender.is_closed()
-            || link.refused_the_rest()
-            || inner.idle.len() >= limits.upstream_idle_count
+    /// Returns a connection whose response has been read to its end.
+    pub fn put(upstream: &Arc<Upstream>, connection: UpstreamConnection, limits: &Arc<Limits>) {
+        let mut idle = upstream.pool.lock();
+        if idle.closed
+            || connection.sender.is_closed()
+            || connection.stopped_reading()
+            || idle.connections.len() >= limits.upstream_idle_count
         {
             return;
         }
-        inner.idle.push_back((link, Instant::now()));
-        if !std::mem::replace(&mut inner.swept, true) {
+        idle.connections.push_back((connection, Instant::now()));
+        if !std::mem::replace(&mut idle.sweeping, true) {
             tokio::spawn(sweep(Arc::clone(upstream), Arc::clone(limits)));
         }
     }
 
-    /// Drops what is idle, and everything that is given back from now on.
+    /// Drops idle connections, and every connection that is returned from now on.
     pub fn close(&self) {
-        let mut inner = self.lock();
-        inner.closed = true;
-        // One that still sends a request's body after its answer stays until that has ended.
-        inner.idle.retain(|(link, _)| !link.sender.is_ready() && !link.sender.is_closed());
+        let mut idle = self.lock();
+        idle.closed = true;
+        // A connection that still sends a request body after its response stays until that has ended.
+        idle.connections.retain(|(connection, _)| !connection.sender.is_ready() && !connection.sender.is_closed());
     }
 
     pub fn open(&self) {
         self.lock().closed = false;
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
-        // Nothing that runs under this lock leaves it half done, so a panic elsewhere cannot have broken it.
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> std::sync::MutexGuard<'_, IdleConnections> {
+        // Code under this lock leaves nothing half done, so a panic elsewhere cannot have broken it.
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Drops overdue connections. Returns when to look again, or `None` when nothing is left.
+    /// Drops expired connections. Returns when to check again, or `None` if nothing is left.
     fn drop_overdue(&self, idle_limit: Duration) -> Option<Duration> {
-        let mut inner = self.lock();
-        let closed = inner.closed;
-        inner.idle.retain(|(link, since)| {
+        let mut idle = self.lock();
+        let closed = idle.closed;
+        idle.connections.retain(|(connection, since)| {
             let may_stay = !closed && since.elapsed() < idle_limit;
-            !link.sender.is_closed() && (may_stay || !link.sender.is_ready())
+            !connection.sender.is_closed() && (may_stay || !connection.sender.is_ready())
         });
-        let Some((_, oldest)) = inner.idle.front() else {
-            inner.swept = false;
+        let Some((_, oldest)) = idle.connections.front() else {
+            idle.sweeping = false;
             return None;
         };
-        // The floor keeps a connection that is overdue but still busy from spinning us.
+        // The minimum avoids a busy loop on an expired connection that is still in use.
         Some(idle_limit.saturating_sub(oldest.elapsed()).max(Duration::from_millis(100)))
     }
 }
 
-/// Runs only while the pool holds something.
+/// Runs only while the pool holds connections.
 async fn sweep(upstream: Arc<Upstream>, limits: Arc<Limits>) {
     while let Some(next) = upstream.pool.drop_overdue(limits.upstream_idle) {
         tokio::time::sleep(next).await;
     }
 }
 
-/// The socket of an upstream. It counts what passes, and it outlives a failed write.
+/// The socket of an upstream. It counts bytes, and keeps reading after a failed write.
 ///
-/// An application may answer before it has read the whole request (413, 401, 429) and close. The next write then fails,
-/// although the answer lies in our receive buffer. hyper gives up on a failed write, so it must not see one: from then on
-/// what it writes is thrown away, and it reads on until it has the answer, or finds that there is none. Linux keeps
+/// An application may respond (413, 401, 429) and close before it has read the whole request. The next write then
+/// fails, although the response is in the receive buffer. hyper gives up on a failed write, so this type hides it: from
+/// then on it discards what hyper writes, and hyper reads until it has the response or the connection ends. Linux keeps
 /// received bytes readable after a reset, and every read ends once the connection is gone.
-struct Socket {
+struct UpstreamSocket {
     stream: TcpStream,
     traffic: Arc<Traffic>,
-    /// Nothing was written yet. hyper takes bytes that come before its request for a broken connection, and such an answer
-    /// has to wait; a connection that ends before its request may be told at once, since then the request can go elsewhere.
-    unused: bool,
-    /// Waits for the first write.
+    /// Nothing was written yet. hyper treats bytes that arrive before its request as a protocol error, so such a
+    /// response has to wait. A connection that closes before its request is reported at once, so that the request can
+    /// use another one.
+    unwritten: bool,
+    /// Woken by the first write.
     reader: Option<Waker>,
 }
 
-impl Socket {
-    fn refuses(&self) -> bool {
-        self.traffic.refuses.load(Relaxed)
+impl UpstreamSocket {
+    fn write_closed(&self) -> bool {
+        self.traffic.write_closed.load(Relaxed)
     }
 
-    /// `given`: the number of bytes that should have been written.
+    /// `given`: the number of bytes to be written.
     fn wrote(&mut self, result: Poll<io::Result<usize>>, given: usize) -> Poll<io::Result<usize>> {
-        if self.unused && result.is_ready() {
-            self.unused = false;
+        if self.unwritten && result.is_ready() {
+            self.unwritten = false;
             self.reader.take().into_iter().for_each(Waker::wake);
         }
         match result {
@@ -214,7 +219,7 @@ impl Socket {
                 Poll::Ready(Ok(count))
             }
             Poll::Ready(Err(error)) if is_closed_by_peer(&error) => {
-                self.traffic.refuses.store(true, Relaxed);
+                self.traffic.write_closed.store(true, Relaxed);
                 Poll::Ready(Ok(given))
             }
             other => other,
@@ -222,15 +227,15 @@ impl Socket {
     }
 }
 
-/// Errors after which the connection is gone, so that reading what is left comes to an end.
+/// Errors after which the connection is closed, so that reading the rest comes to an end.
 fn is_closed_by_peer(error: &io::Error) -> bool {
     use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
     matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset)
 }
 
-impl AsyncRead for Socket {
+impl AsyncRead for UpstreamSocket {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.unused && matches!(ready!(self.stream.poll_peek(cx, &mut ReadBuf::new(&mut [0; 1]))), Ok(1..)) {
+        if self.unwritten && matches!(ready!(self.stream.poll_peek(cx, &mut ReadBuf::new(&mut [0; 1]))), Ok(1..)) {
             self.reader = Some(cx.waker().clone());
             return Poll::Pending;
         }
@@ -238,11 +243,11 @@ impl AsyncRead for Socket {
         let result = Pin::new(&mut self.stream).poll_read(cx, buf);
         self.traffic.read.fetch_add((buf.filled().len() - before) as u64, Relaxed);
         match result {
-            // A system that closes a connection with unread bytes resets it. Where a request has a body this is the end of
-            // an answer that came early, and no sign of a cut one: an application that dies ends its answer in the same
-            // way as one that has finished, and only an answer with a length shows whether something is missing.
+            // The kernel resets a connection that is closed with unread bytes. If the request has a body this is the
+            // end of an early response, not a sign of a truncated one: an application that crashes ends its response
+            // the same way as one that has finished, and only a length shows that something is missing.
             Poll::Ready(Err(error)) if is_closed_by_peer(&error) && self.traffic.has_body.load(Relaxed) => {
-                self.traffic.refuses.store(true, Relaxed);
+                self.traffic.write_closed.store(true, Relaxed);
                 Poll::Ready(Ok(()))
             }
             other => other,
@@ -250,9 +255,9 @@ impl AsyncRead for Socket {
     }
 }
 
-impl AsyncWrite for Socket {
+impl AsyncWrite for UpstreamSocket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        if self.refuses() {
+        if self.write_closed() {
             return Poll::Ready(Ok(buf.len()));
         }
         let result = Pin::new(&mut self.stream).poll_write(cx, buf);
@@ -265,7 +270,7 @@ impl AsyncWrite for Socket {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let given = bufs.iter().map(|buf| buf.len()).sum();
-        if self.refuses() {
+        if self.write_closed() {
             return Poll::Ready(Ok(given));
         }
         let result = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);

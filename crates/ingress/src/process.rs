@@ -1,4 +1,4 @@
-//! `boatyard ingress`: one per data directory, from its snapshot to its last open request.
+//! `boatyard ingress`: one process per data directory, from loading its snapshot to its last open request.
 
 use std::future::Future;
 use std::io;
@@ -16,30 +16,30 @@ use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::control_server::{ActiveConfig, ControlServer};
 use crate::limits::Limits;
 use crate::listeners::Listeners;
+use crate::maintenance::{ControlEndpoint, run_maintenance};
 use crate::protocol::{Listener, RouteTable};
 use crate::proxy::Proxy;
-use crate::server::{Front, Server};
-use crate::snapshot::{self, Found};
-use crate::steering::Steering;
-use crate::tending::{Way, tend};
+use crate::routing_state::RoutingState;
+use crate::snapshot::{self, LoadOutcome};
 use crate::tunnel::Tunnels;
 
-/// Open requests may take this long after SIGTERM.
+/// How long open requests may take after SIGTERM.
 const SIGTERM_DRAIN: Duration = Duration::from_secs(30);
-/// Longest path a unix socket can have, without its terminating zero (`sun_path` of Linux).
+/// Maximum length of a unix socket path without its terminating zero (`sun_path` on Linux).
 const SOCKET_PATH_LIMIT: usize = 107;
-/// Descriptors left for everything that is neither a client nor its upstream connection.
+/// File descriptors reserved for everything except clients and their upstream connections.
 const RESERVED_DESCRIPTORS: u64 = 128;
 
 #[derive(Debug, Clone)]
 pub struct IngressOptions {
-    /// The installation's data directory; ours is `ingress` inside.
+    /// The installation's data directory. The ingress uses its subdirectory `ingress`.
     pub data_dir: PathBuf,
 }
 
-/// Why the process could not start.
+/// Why the ingress could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum IngressError {
     #[error("cannot use {path}")]
@@ -52,7 +52,7 @@ pub enum IngressError {
     AlreadyRunning { data_dir: PathBuf },
     #[error("the path {path} is too long for a socket ({} bytes; {SOCKET_PATH_LIMIT} are possible); choose a shorter data directory", .path.as_os_str().len())]
     SocketPath { path: PathBuf },
-    #[error("cannot listen for control on {path}")]
+    #[error("cannot listen on the control socket {path}")]
     Socket {
         path: PathBuf,
         #[source]
@@ -68,27 +68,28 @@ pub enum IngressError {
     Signals(#[source] io::Error),
 }
 
-/// Where the ingress of a data directory listens for control.
+/// The control socket of a data directory's ingress.
 pub fn socket_path(data_dir: &Path) -> PathBuf {
     data_dir.join("ingress").join("control.sock")
 }
 
-/// Runs the ingress of a data directory until it is told to shut down, or gets SIGTERM or SIGINT; then gives open
-/// requests 30 s (or what the shutdown said). SIGHUP is ignored.
+/// Runs the ingress of a data directory until a shutdown request, SIGTERM or SIGINT. Open requests then get 30 s, or
+/// the time in the shutdown request. SIGHUP is ignored.
 ///
-/// The process leaves its session first, so that a terminal that goes away or a Ctrl-C typed for somebody else does not
-/// reach it. Started by hand it leads its own process group already and stays at its terminal.
+/// The process starts a new session, so that closing the terminal or a Ctrl-C meant for `boatyard serve` does not reach
+/// it. If a person starts it from a shell it already leads a process group, and stays in the terminal's session.
 ///
 /// # Errors
-/// [`IngressError::AlreadyRunning`] when another one holds the directory's lock; and what cannot be opened.
+/// [`IngressError::AlreadyRunning`] if another process holds the directory's lock; files and sockets that cannot be
+/// opened.
 pub async fn run(options: IngressOptions) -> Result<(), IngressError> {
-    // Fails for the leader of a process group only, which then is where it should be.
+    // Fails only for the leader of a process group, which stays in its session.
     let _ = rustix::process::setsid();
     let mut terminate = signal(SignalKind::terminate()).map_err(IngressError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(IngressError::Signals)?;
-    // Taken and never read: that is how a signal is ignored here.
+    // A handler whose signals are never read: this ignores SIGHUP.
     let _hangup = signal(SignalKind::hangup()).map_err(IngressError::Signals)?;
-    let told = async move {
+    let stop_signal = async move {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
@@ -96,75 +97,81 @@ pub async fn run(options: IngressOptions) -> Result<(), IngressError> {
         SIGTERM_DRAIN
     };
     let max_clients = max_clients(raise_descriptor_limit());
-    serve(&options.data_dir, Limits::default(), max_clients, told).await
+    serve(&options.data_dir, Limits::default(), max_clients, stop_signal).await
 }
 
-/// [`run`] without what concerns the whole process. `told` says when to end, and how long that may take.
+/// Like [`run`], without the process-wide settings. `stop_signal` completes when the ingress should stop; its value is
+/// the time for open requests.
 pub(crate) async fn serve(
     data_dir: &Path,
     limits: Limits,
     max_clients: usize,
-    told: impl Future<Output = Duration>,
+    stop_signal: impl Future<Output = Duration>,
 ) -> Result<(), IngressError> {
-    let folder = prepare(data_dir)?;
-    let lock = lock(&folder, data_dir)?;
+    let folder = prepare_directory(data_dir)?;
+    let lock = lock_directory(&folder, data_dir)?;
     let path = socket_path(data_dir);
     if path.as_os_str().len() > SOCKET_PATH_LIMIT {
         return Err(IngressError::SocketPath { path });
     }
     let process = Process::new(&folder, limits, max_clients);
     process.restore().await?;
-    let (way, socket) = Way::bind(data_dir, lock)?;
-    let way = Arc::new(Mutex::new(way));
+    let (endpoint, socket) = ControlEndpoint::bind(data_dir, lock)?;
+    let endpoint = Arc::new(Mutex::new(endpoint));
     tracing::info!(data_dir = %data_dir.display(), boot = %process.server.boot_id, "ingress ready");
 
-    let mut asked = process.server.shutdown.subscribe();
-    let clients = process.server.front.lock().await.listeners.places();
-    let control = tokio::spawn(tend(Arc::clone(&process.server), Arc::clone(&way), socket, clients));
+    let mut requests = process.server.shutdown.subscribe();
+    let clients = process.server.config.lock().await.listeners.connection_limit();
+    let control = tokio::spawn(run_maintenance(Arc::clone(&process.server), Arc::clone(&endpoint), socket, clients));
     let drain = tokio::select! {
-        drain = told => drain,
-        drain = shutdown_asked(&mut asked) => drain,
+        drain = stop_signal => drain,
+        drain = shutdown_requested(&mut requests) => drain,
     };
-    tracing::info!(drain_seconds = drain.as_secs(), "ingress stops");
+    tracing::info!(drain_seconds = drain.as_secs(), "ingress is stopping");
     process.stop(drain).await;
     control.abort();
-    // An aborted task is what is expected here.
+    // The task was aborted above, so its result is always an error.
     let _ = control.await;
-    if let Some(way) = Arc::into_inner(way) {
-        way.into_inner().close();
+    if let Some(endpoint) = Arc::into_inner(endpoint) {
+        endpoint.into_inner().close();
     }
     Ok(())
 }
 
-async fn shutdown_asked(asked: &mut watch::Receiver<Option<Duration>>) -> Duration {
+async fn shutdown_requested(requests: &mut watch::Receiver<Option<Duration>>) -> Duration {
     loop {
-        if let Some(drain) = *asked.borrow_and_update() {
+        if let Some(drain) = *requests.borrow_and_update() {
             return drain;
         }
-        if asked.changed().await.is_err() {
+        if requests.changed().await.is_err() {
             std::future::pending::<()>().await;
         }
     }
 }
 
 struct Process {
-    server: Arc<Server>,
+    server: Arc<ControlServer>,
     clients: TaskTracker,
     cut: CancellationToken,
 }
 
 impl Process {
     fn new(folder: &Path, limits: Limits, max_clients: usize) -> Self {
-        let steering = Steering::start();
+        let routing = RoutingState::start();
         let (clients, cut) = (TaskTracker::new(), CancellationToken::new());
         let tunnels = Tunnels { tasks: clients.clone(), cut: cut.clone(), idle: limits.tunnel_idle };
-        let proxy = Arc::new(Proxy { steering: Arc::clone(&steering), limits: Arc::new(limits), tunnels });
+        let proxy = Arc::new(Proxy { routing: Arc::clone(&routing), limits: Arc::new(limits), tunnels });
         let listeners = Listeners::new(proxy, max_clients, clients.clone(), cut.clone());
-        let server = Arc::new(Server {
-            steering,
+        let server = Arc::new(ControlServer {
+            routing,
             boot_id: uuid::Uuid::new_v4().to_string(),
             snapshot_path: folder.join("routes.json"),
-            front: Mutex::new(Front { listeners, wanted: Vec::new(), table: RouteTable::default(), unsaved: None }),
+            config: Mutex::new(ActiveConfig {
+                listeners,
+                wanted: Vec::new(),
+                table: RouteTable::default(),
+                unsaved: None,
+            }),
             in_charge: AtomicU64::new(0),
             connections: AtomicU64::new(0),
             shutdown: watch::Sender::new(None),
@@ -172,42 +179,42 @@ impl Process {
         Process { server, clients, cut }
     }
 
-    /// Serves what the last process served.
+    /// Restores listeners and table from the snapshot.
     async fn restore(&self) -> Result<(), IngressError> {
         let path = &self.server.snapshot_path;
         let found = snapshot::load(path).map_err(|cause| IngressError::Snapshot { path: path.clone(), cause })?;
         match found {
-            Found::Snapshot(snapshot) => self.apply(snapshot.listeners, snapshot.table).await,
-            Found::Nothing => {}
-            Found::SetAside(aside, reason) => {
-                tracing::warn!(kept_as = %aside.display(), reason, "snapshot cannot be used; waiting for control");
+            LoadOutcome::Snapshot(snapshot) => self.apply(snapshot.listeners, snapshot.table).await,
+            LoadOutcome::Missing => {}
+            LoadOutcome::Unusable(renamed, reason) => {
+                tracing::warn!(kept_as = %renamed.display(), reason, "the snapshot is not usable; waiting for the controller");
             }
         }
         Ok(())
     }
 
     async fn apply(&self, listeners: Vec<Listener>, table: RouteTable) {
-        let mut front = self.server.front.lock().await;
-        self.server.steering.install(&table);
+        let mut config = self.server.config.lock().await;
+        self.server.routing.install(&table);
         tracing::info!(version = table.version, "serving from the snapshot");
-        front.table = table;
-        // What is refused has been logged; control asks for it again.
-        let _ = front.listeners.want(&listeners).await;
-        front.wanted = listeners;
+        config.table = table;
+        // Refused listeners were logged; the controller requests them again.
+        let _ = config.listeners.apply(&listeners).await;
+        config.wanted = listeners;
     }
 
     async fn stop(&self, drain: Duration) {
-        self.server.front.lock().await.listeners.close_all().await;
+        self.server.config.lock().await.listeners.close_all().await;
         self.clients.close();
         if tokio::time::timeout(drain, self.clients.wait()).await.is_err() {
-            tracing::warn!(open = self.clients.len(), "cutting connections that are still open");
+            tracing::warn!(open = self.clients.len(), "closing connections that are still open");
             self.cut.cancel();
             self.clients.wait().await;
         }
     }
 }
 
-pub(crate) fn prepare(data_dir: &Path) -> Result<PathBuf, IngressError> {
+pub(crate) fn prepare_directory(data_dir: &Path) -> Result<PathBuf, IngressError> {
     let folder = data_dir.join("ingress");
     let failed = |cause| IngressError::Directory { path: folder.clone(), cause };
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(failed)?;
@@ -215,8 +222,8 @@ pub(crate) fn prepare(data_dir: &Path) -> Result<PathBuf, IngressError> {
     Ok(folder)
 }
 
-/// Held as long as the process lives; the system gives it back however that ends.
-pub(crate) fn lock(folder: &Path, data_dir: &Path) -> Result<OwnedFd, IngressError> {
+/// Locks the data directory's ingress. The kernel releases the lock when the process ends, however it ends.
+pub(crate) fn lock_directory(folder: &Path, data_dir: &Path) -> Result<OwnedFd, IngressError> {
     let path = folder.join("lock");
     let failed = |cause: rustix::io::Errno| IngressError::Directory { path: path.clone(), cause: cause.into() };
     let flags = OFlags::CREATE | OFlags::RDWR | OFlags::CLOEXEC;
@@ -228,17 +235,17 @@ pub(crate) fn lock(folder: &Path, data_dir: &Path) -> Result<OwnedFd, IngressErr
     }
 }
 
-/// Takes all descriptors that the system lets us have, and says how many those are.
+/// Raises the limit of file descriptors to its maximum, and returns the limit in force.
 fn raise_descriptor_limit() -> u64 {
-    let had = rustix::process::getrlimit(Resource::Nofile);
-    let wanted = Rlimit { current: had.maximum, maximum: had.maximum };
+    let limit = rustix::process::getrlimit(Resource::Nofile);
+    let wanted = Rlimit { current: limit.maximum, maximum: limit.maximum };
     match rustix::process::setrlimit(Resource::Nofile, wanted) {
-        Ok(()) => had.maximum.unwrap_or(u64::MAX),
-        Err(_) => had.current.unwrap_or(u64::MAX),
+        Ok(()) => limit.maximum.unwrap_or(u64::MAX),
+        Err(_) => limit.current.unwrap_or(u64::MAX),
     }
 }
 
-/// Every client may need a connection to an upstream as well.
+/// Half of the descriptors: each client may need a connection to an upstream.
 fn max_clients(descriptors: u64) -> usize {
     let clients = descriptors.saturating_sub(RESERVED_DESCRIPTORS) / 2;
     usize::try_from(clients.max(16)).unwrap_or(usize::MAX)
@@ -249,7 +256,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn descriptors_are_left_for_control_and_for_upstreams() {
+    fn descriptors_are_reserved_for_the_control_socket_and_upstreams() {
         assert_eq!(max_clients(1024), 448);
         assert_eq!(max_clients(100), 16);
         assert!(max_clients(u64::MAX) > 1_000_000);

@@ -1,22 +1,22 @@
-//! What control and ingress say to each other: one JSON message a line, over a unix socket in the data directory.
+//! Messages between controller and ingress: one JSON value per line, over a unix socket in the data directory.
 //!
-//! Control steers with whole route tables; ingress swaps one pointer and acknowledges the version. Nothing here knows
-//! deployments, specs or environments: upstreams are addresses with a name, windows are names to count under.
+//! The controller sends whole route tables; the ingress swaps one pointer and acknowledges the version. The protocol
+//! has no deployments, specs or environments: an upstream is an address with a name, a window is a name to count under.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-/// Raised only when a message changes its meaning. The controller then replaces the running ingress, which refuses new
-/// connections until the next one listens. A new field with `#[serde(default)]` needs no new number, so an upgrade keeps the
-/// running ingress.
+/// Increase it only when a message changes its meaning. The controller then replaces the running ingress, and
+/// connections are refused until the new one listens. A new field with `#[serde(default)]` needs no new number, so an
+/// upgrade keeps the running ingress.
 pub const PROTOCOL_VERSION: u32 = 2;
 
-/// Where to send what: swapped whole or not at all.
+/// The routes of all apps. Replaced as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct RouteTable {
-    /// Grows with every table that control sends, across its own restarts too.
+    /// Increases with every table that the controller sends, also across controller restarts.
     pub version: u64,
     pub apps: Vec<AppRoutes>,
 }
@@ -27,9 +27,10 @@ pub struct AppRoutes {
     pub app: String,
     /// Host names, lower case, without port.
     pub hosts: Vec<String>,
-    /// Name under which requests, and the ends of those that are open, are counted from now on: the id of the deployment that is rolling or serving.
+    /// Requests, and ends of open requests, are counted under this name from now on: the id of the deployment that is
+    /// rolling out or active.
     pub window: String,
-    /// Most specific first; the first match takes the request.
+    /// Most specific first; the first match wins.
     pub rules: Vec<Rule>,
 }
 
@@ -38,21 +39,21 @@ pub struct Rule {
     #[serde(rename = "match")]
     pub path: PathMatch,
     pub rewrite: Rewrite,
-    /// The component behind, for messages and logs.
+    /// The target component, for messages and logs.
     pub component: String,
-    /// Ready instances. Empty: the component has none, and its requests get a 503.
+    /// Ready instances. If empty, requests get a 503.
     pub upstreams: Vec<Upstream>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PathMatch {
-    /// Whole segments: `/api` takes `/api`, `/api/` and `/api/x`, not `/apix`.
+    /// Matches whole segments: `/api` matches `/api`, `/api/` and `/api/x`, but not `/apix`.
     Prefix(String),
     Exact(String),
 }
 
-/// What happens to the matched prefix before the request goes on.
+/// What the ingress does with the matched prefix before it forwards the request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Rewrite {
@@ -63,12 +64,12 @@ pub enum Rewrite {
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Upstream {
-    /// Instance name: never used for another instance.
+    /// Instance name. Never reused for another instance.
     pub id: String,
     pub address: SocketAddr,
 }
 
-/// A front door: data, so that more kinds can come.
+/// An address to listen on, and the protocol spoken there.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Listener {
     pub address: SocketAddr,
@@ -81,38 +82,39 @@ pub enum ListenerKind {
     Http,
 }
 
-/// Control → ingress.
+/// Controller → ingress.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Request {
-    /// First message on a connection.
+    /// Takes control. The first message on a connection.
     Hello { protocol: u32, listeners: Vec<Listener> },
     /// Answered by [`Message::Acknowledged`] once no new request can see an older table.
     SetTable { table: RouteTable },
     /// Answered by [`Message::Status`].
     Status,
-    /// Stop accepting, let open requests end within `drain_seconds`, exit. Answered by [`Message::Acknowledged`] with
-    /// the version in force.
+    /// Stop accepting connections, let open requests finish within `drain_seconds`, exit. Answered by
+    /// [`Message::Acknowledged`] with the version in force.
     Shutdown { drain_seconds: u64 },
 }
 
-/// Ingress → control; answers, and news that nobody asked for.
+/// Ingress → controller: answers and events.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Message {
-    /// Answer to [`Request::Hello`].
+    /// ResponseBody to [`Request::Hello`].
     Welcome {
         protocol: u32,
         status: Status,
         refused: Vec<ListenerRefused>,
-        /// In force: what control does not know better stays so. Protocol 1 did not tell it.
+        /// The table in force. Apps keep their routes from it until the controller sends new ones. Protocol 1 did not
+        /// have this field.
         #[serde(default)]
         table: RouteTable,
     },
     Acknowledged {
         version: u64,
     },
-    /// The counts of a draining upstream changed (at most every 250 ms, and at once when they reach zero).
+    /// The counts of a draining upstream changed. Sent at most every 250 ms, and at once when they reach zero.
     Draining {
         upstream: String,
         open: Open,
@@ -120,7 +122,7 @@ pub enum Message {
     Status {
         status: Status,
     },
-    /// The request could not be carried out; the sentence says why.
+    /// The ingress did not carry out the request. The reason is a sentence.
     Refused {
         reason: String,
     },
@@ -129,34 +131,34 @@ pub enum Message {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListenerRefused {
     pub listener: Listener,
-    /// Why, in words that go after its address.
+    /// Why; appended to the address in messages.
     pub reason: String,
 }
 
-/// A part of a table that the ingress leaves out: a host that another app has, or a rule without a usable path. The rest of
-/// the table is in force.
+/// A part of a table that the ingress leaves out: a host that belongs to another app, or a rule without a usable path.
+/// The rest of the table is in force.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RouteRefused {
     pub app: String,
-    /// Why, and what to do.
+    /// Why, and what to do about it.
     pub reason: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Status {
-    /// New at every start of the process: counters of another boot id started at zero.
+    /// Changes at every start of the process. Counters with a new boot id started at zero.
     pub boot_id: String,
     pub pid: u32,
     /// Version of the table in force.
     pub version: u64,
     pub listeners: Vec<Listener>,
-    /// What of the table in force is left out.
+    /// The parts of the table in force that were left out.
     #[serde(default)]
     pub refused: Vec<RouteRefused>,
-    /// Why the table in force is not on disk, for example since the disk is full. It is in force all the same.
+    /// Why the table in force could not be saved, for example because the disk is full. The table is in force anyway.
     #[serde(default)]
     pub unsaved: Option<String>,
-    /// Open work of every upstream that has some, routed or draining. Absent: none.
+    /// Open requests by upstream id, routed or draining. Upstreams without open requests are absent.
     pub open: BTreeMap<String, Open>,
     /// By app id, then by window.
     pub counters: BTreeMap<String, BTreeMap<String, Counters>>,
@@ -169,29 +171,29 @@ pub struct Open {
     pub upgraded: u64,
 }
 
-/// Counted since the process started. A request is counted in the window in force for its app when it came, and its
-/// outcome in the one in force when it ends. Counters that an older ingress does not have are zero.
+/// Counted since the process started. A request counts in the window in force when it arrives, and its outcome in the
+/// window in force when it ends. Counters that an older ingress does not send are zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Counters {
-    /// Requests routed to this app, whatever came of them.
+    /// Requests routed to this app, whatever their outcome.
     pub requests: u64,
-    /// Requests that were open when the window began. They are not among `requests`.
+    /// Requests that were open when the window began. Not included in `requests`.
     pub open_at_start: u64,
-    /// A 502, 503 or 504 of ours, or a body cut by us or by the instance.
+    /// 502, 503 and 504 responses of the ingress, and bodies that the ingress or the instance cut off.
     pub failed: u64,
-    /// 5xx answers of the application itself.
+    /// 5xx responses of the application.
     pub app_errors: u64,
-    /// Clients that left before their answer was whole.
+    /// Clients that disconnected before the response was complete.
     pub client_gone: u64,
-    /// Of the failed ones: those whose instance was stopped while they waited for their answer or received it.
+    /// Failed requests whose instance was stopped while they waited for the response or received it.
     pub requests_cut: u64,
-    /// Of the failed ones: those whose instance was stopped while their body was being sent.
+    /// Failed requests whose instance was stopped while their body was being sent.
     pub uploads_cut: u64,
-    /// Connections upgraded (websockets): those that were open when the window began, and those that came.
+    /// Upgraded connections (WebSocket): those open when the window began, and new ones.
     pub upgraded: u64,
-    /// Of those: the ones ended by us or by a stopping instance.
+    /// Upgraded connections that were ended by the ingress or by a stopping instance.
     pub upgraded_cut: u64,
-    /// Longest time from a request's head to the end of its answer's head, in microseconds.
+    /// Longest time from the request head to the end of the response head, in microseconds.
     pub slowest_us: u64,
 }

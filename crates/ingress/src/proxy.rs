@@ -1,10 +1,11 @@
-//! One request: checked, given a place, sent to an instance, its answer passed on.
+//! One request: checked, admitted at an instance, forwarded, its response returned.
 //!
-//! What may be sent again (and so never reaches a client as an error):
-//! - nothing of the request was written anywhere: always, to another instance or on a fresh connection;
-//! - a kept connection died with no byte of an answer, and the method is GET, HEAD or OPTIONS without a body: once.
+//! A request may be sent again, so that the client sees no error:
+//! - if nothing of it was written to any instance: always, to another instance or on a new connection;
+//! - if a kept connection died without a byte of a response, and the method is GET, HEAD or OPTIONS without a body:
+//!   once.
 //!
-//! Everything else that goes wrong is a 502 or 504 that says what happened. Bodies are never gathered.
+//! Everything else that fails is a 502 or 504 that says what happened. Bodies are streamed, never buffered as a whole.
 
 use std::convert::Infallible;
 use std::io;
@@ -19,227 +20,250 @@ use hyper::http::request;
 use hyper::upgrade::OnUpgrade;
 use hyper::{Method, Request, Response, StatusCode, Uri, Version};
 
-use crate::admission::{Admitted, Search};
-use crate::body::{Answer, Held};
-use crate::counters::{Cut, Tally};
+use crate::admission::{Admitted, RouteSearch};
+use crate::body::{ExchangeGuard, ResponseBody};
+use crate::counters::{CutKind, RequestRecord};
+use crate::error_response::{ProxyError, SentAmount, accepted};
 use crate::headers::{self, Origin};
 use crate::host;
 use crate::limits::Limits;
-use crate::listeners::Watch;
-use crate::pages::{self, Refusal, accepted};
+use crate::listeners::SocketState;
 use crate::path::{BadPath, NormalPath};
-use crate::pool::{Link, Mark, connect};
-use crate::steering::Steering;
+use crate::pool::{TrafficPosition, UpstreamConnection, connect};
+use crate::routing_state::RoutingState;
 use crate::tunnel::Tunnels;
 use crate::upload::{Exchange, RequestBody};
 
-/// What every request needs; one per process.
+/// State shared by all requests; one per process.
 #[derive(Debug)]
 pub(crate) struct Proxy {
-    pub steering: Arc<Steering>,
+    pub routing: Arc<RoutingState>,
     pub limits: Arc<Limits>,
     pub tunnels: Tunnels,
 }
 
-/// The client's connection that a request came on.
+/// The client connection that a request arrived on.
 #[derive(Debug)]
 pub(crate) struct Client {
     pub origin: Origin,
-    pub watch: Arc<Watch>,
+    pub socket: Arc<SocketState>,
 }
 
 impl Proxy {
-    /// Always answers: what goes wrong becomes a page.
-    pub async fn answer(&self, client: &Client, request: Request<Incoming>) -> Result<Response<Answer>, Infallible> {
+    /// Never fails: every error becomes a response.
+    pub async fn respond(
+        &self,
+        client: &Client,
+        request: Request<Incoming>,
+    ) -> Result<Response<ResponseBody>, Infallible> {
         let accept = accepted(request.headers());
-        let answer = self.try_answer(client, request).await;
-        Ok(answer.unwrap_or_else(|refusal| {
-            tracing::debug!(code = refusal.code(), "request refused");
-            refusal.response(accept.as_ref())
+        let response = self.try_respond(client, request).await;
+        Ok(response.unwrap_or_else(|error| {
+            tracing::debug!(code = error.code(), "request refused");
+            error.response(accept.as_ref())
         }))
     }
 
-    async fn try_answer(&self, client: &Client, mut request: Request<Incoming>) -> Result<Response<Answer>, Refusal> {
+    async fn try_respond(
+        &self,
+        client: &Client,
+        mut request: Request<Incoming>,
+    ) -> Result<Response<ResponseBody>, ProxyError> {
         let started = Instant::now();
         let given_host = check(&request)?;
         let host = given_host.to_str().ok().and_then(host::normal);
-        let host = host.ok_or(Refusal::BadRequest("The Host header is no host name."))?;
+        let host = host.ok_or(ProxyError::BadRequest("The Host header is not a host name."))?;
         let uri = request.uri().clone();
         let path = NormalPath::parse(uri.path()).map_err(bad_path)?;
 
-        // The handshake of RFC 6455 (4.1) is a GET without a body; any other method would carry one past every rule.
-        let asked = headers::asks_for_websocket(request.headers())
+        // The handshake of RFC 6455 (4.1) is a GET without a body. With another method the body would pass by all
+        // rules.
+        let upgrade_requested = headers::asks_for_websocket(request.headers())
             && request.version() == Version::HTTP_11
             && request.method() == Method::GET;
-        let upgrade = asked.then(|| hyper::upgrade::on(&mut request));
+        let upgrade = upgrade_requested.then(|| hyper::upgrade::on(&mut request));
         let (mut parts, body) = request.into_parts();
         let version = parts.version;
         let wait = self.wait_for_continue(&mut parts, &body);
-        let body = RequestBody::new(body, &client.watch, wait);
+        let body = RequestBody::new(body, &client.socket, wait);
         headers::for_upstream(&mut parts.headers, given_host.clone(), &client.origin, upgrade.is_some());
         let outgoing = Outgoing::new(parts, body);
 
-        let mut search = Search { host: &host, path: &path, started, tried: Vec::new(), tally: None, cut: None };
-        let sent = self.send(&mut search, &uri, outgoing).await;
-        let mut tally = search.tally.take();
-        match (sent, &mut tally) {
-            (Ok(sent), _) => {
-                let tally = tally.expect("a request is counted before it gets a place");
-                self.pass_on(client, version, upgrade, sent, tally)
+        let mut search = RouteSearch { host: &host, path: &path, started, tried: Vec::new(), record: None, cut: None };
+        let result = self.send(&mut search, &uri, outgoing).await;
+        let mut record = search.record.take();
+        match (result, &mut record) {
+            (Ok(received), _) => {
+                let record = record.expect("a request is counted before it is admitted");
+                self.forward(client, version, upgrade, received, record)
             }
-            (Err(refusal), tally) => {
-                if let Some(tally) = tally {
-                    count_refusal(tally, &refusal, search.cut);
+            (Err(error), record) => {
+                if let Some(record) = record {
+                    count_error(record, &error, search.cut);
                 }
-                Err(refusal)
+                Err(error)
             }
         }
     }
 
-    /// How long the client's body is held back for the instance to ask for it. An expectation that comes from HTTP/1.0 or
-    /// without a body means nothing and goes no further.
+    /// How long to hold back the client's body until the instance asks for it. An expectation in HTTP/1.0 or without a
+    /// body has no meaning and is removed.
     fn wait_for_continue(&self, parts: &mut request::Parts, body: &Incoming) -> Option<Duration> {
         let expects = headers::expects_continue(&parts.headers);
         if expects && (parts.version != Version::HTTP_11 || body.is_end_stream()) {
             parts.headers.remove(EXPECT);
             return None;
         }
-        expects.then_some(self.limits.answer_continue)
+        expects.then_some(self.limits.continue_wait)
     }
 
-    /// Sends the request until it has an answer or may not be sent again.
-    async fn send(&self, search: &mut Search<'_>, uri: &Uri, mut outgoing: Outgoing) -> Result<Sent, Refusal> {
+    /// Sends the request until it has a response or may not be sent again.
+    async fn send(
+        &self,
+        search: &mut RouteSearch<'_>,
+        uri: &Uri,
+        mut outgoing: Outgoing,
+    ) -> Result<Received, ProxyError> {
         let mut unreachable = None;
-        let (mut fresh_only, mut replayed) = (false, false);
+        let (mut new_connection_only, mut replayed) = (false, false);
         loop {
-            let admitted = match search.admit(&self.steering, &self.limits).await {
+            let admitted = match search.admit(&self.routing, &self.limits).await {
                 Ok(admitted) => admitted,
-                // All were tried: the connection that failed says more than "nobody is ready".
-                Err(refusal @ Refusal::NoInstance { .. }) => return Err(unreachable.unwrap_or(refusal)),
-                Err(refusal) => return Err(refusal),
+                // All were tried. The failed connection is more specific than "no ready instance".
+                Err(error @ ProxyError::NoInstance { .. }) => return Err(unreachable.unwrap_or(error)),
+                Err(error) => return Err(error),
             };
-            let mut link = match self.link(&admitted, fresh_only).await {
-                Ok(link) => link,
+            let mut connection = match self.connection(&admitted, new_connection_only).await {
+                Ok(connection) => connection,
                 Err(cause) => {
                     search.tried.push(Arc::clone(admitted.upstream()));
-                    let refusal = connect_refusal(&admitted, &cause);
+                    let error = connect_error(&admitted, &cause);
                     if search.tried.len() >= self.limits.upstreams_tried {
-                        return Err(refusal);
+                        return Err(error);
                     }
-                    unreachable = Some(refusal);
+                    unreachable = Some(error);
                     continue;
                 }
             };
-            let (request, spare) = outgoing.aim(&admitted, uri, &link);
-            let mark = link.mark();
-            let failure = match self.head(&admitted.exchange, link.sender.try_send_request(request)).await {
-                Ok(response) => return Ok(Sent { response, link, admitted }),
-                Err(Failure::TimedOut) => {
-                    return Err(Refusal::AnswerTimedOut { component: admitted.rule().component.clone() });
-                }
-                Err(Failure::Broke(failure)) => failure,
-            };
-            if !link.reused {
+            let (request, replay) = outgoing.prepare(&admitted, uri, &connection);
+            let position = connection.position();
+            let failure =
+                match self.response_head(&admitted.exchange, connection.sender.try_send_request(request)).await {
+                    Ok(response) => return Ok(Received { response, connection, admitted }),
+                    Err(SendFailure::TimedOut) => {
+                        return Err(ProxyError::AnswerTimedOut { component: admitted.rule().component.clone() });
+                    }
+                    Err(SendFailure::Failed(failure)) => failure,
+                };
+            if !connection.reused {
                 search.tried.push(Arc::clone(admitted.upstream()));
             }
-            fresh_only = true;
+            new_connection_only = true;
             let cut = admitted.exchange.cut_by_stop();
-            outgoing = match again(*failure, spare, mark, &link, &admitted, &mut replayed) {
+            outgoing = match retry(*failure, replay, position, &connection, &admitted, &mut replayed) {
                 Ok(outgoing) if search.tried.len() < self.limits.upstreams_tried => outgoing,
                 Ok(_) => {
                     let component = admitted.rule().component.clone();
-                    return Err(Refusal::NoAnswer { component, sent: pages::Sent::Nothing });
+                    return Err(ProxyError::NoAnswer { component, sent: SentAmount::Nothing });
                 }
-                Err(refusal) => {
-                    search.cut = cut.filter(|_| matches!(refusal, Refusal::NoAnswer { .. }));
-                    return Err(refusal);
+                Err(error) => {
+                    search.cut = cut.filter(|_| matches!(error, ProxyError::NoAnswer { .. }));
+                    return Err(error);
                 }
             };
         }
     }
 
-    async fn link(&self, admitted: &Admitted, fresh_only: bool) -> io::Result<Link> {
+    async fn connection(&self, admitted: &Admitted, new_connection_only: bool) -> io::Result<UpstreamConnection> {
         let upstream = admitted.upstream();
-        if !fresh_only && let Some(link) = upstream.pool.take(self.limits.upstream_idle) {
-            return Ok(link);
+        if !new_connection_only && let Some(connection) = upstream.pool.take(self.limits.upstream_idle) {
+            return Ok(connection);
         }
         connect(upstream.address, &self.limits).await
     }
 
-    /// Waits for the answer's head. The deadline counts from the last byte of the request's body, which may be long.
-    async fn head(
+    /// Waits for the response head. The deadline counts from the last byte of the request body, which may take long.
+    async fn response_head(
         &self,
         exchange: &Exchange,
         sending: impl Future<Output = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>>,
-    ) -> Result<Response<Incoming>, Failure> {
+    ) -> Result<Response<Incoming>, SendFailure> {
         tokio::pin!(sending);
         loop {
-            let before = exchange.moved.load(Relaxed);
-            match tokio::time::timeout(self.limits.answer_head, &mut sending).await {
-                Ok(result) => return result.map_err(|failure| Failure::Broke(Box::new(failure))),
-                Err(_elapsed) if exchange.moved.load(Relaxed) != before => {}
-                Err(_elapsed) => return Err(Failure::TimedOut),
+            let before = exchange.frames_sent.load(Relaxed);
+            match tokio::time::timeout(self.limits.response_head, &mut sending).await {
+                Ok(result) => return result.map_err(|failure| SendFailure::Failed(Box::new(failure))),
+                Err(_elapsed) if exchange.frames_sent.load(Relaxed) != before => {}
+                Err(_elapsed) => return Err(SendFailure::TimedOut),
             }
         }
     }
 
-    fn pass_on(
+    fn forward(
         &self,
         client: &Client,
         version: Version,
         upgrade: Option<OnUpgrade>,
-        sent: Sent,
-        tally: Tally,
-    ) -> Result<Response<Answer>, Refusal> {
-        let Sent { mut response, link, admitted } = sent;
-        tally.head();
-        let refuse = |mut tally: Tally| {
-            let refusal = Refusal::BadAnswer { component: admitted.rule().component.clone() };
-            tally.failed(None);
-            Err(refusal)
+        received: Received,
+        record: RequestRecord,
+    ) -> Result<Response<ResponseBody>, ProxyError> {
+        let Received { mut response, connection, admitted } = received;
+        record.response_started();
+        let refuse = |mut record: RequestRecord| {
+            let error = ProxyError::BadAnswer { component: admitted.rule().component.clone() };
+            record.failed(None);
+            Err(error)
         };
         if headers::has_odd_transfer_encoding(response.headers()) {
-            return refuse(tally);
+            return refuse(record);
         }
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             let agreed = headers::asks_for_websocket(response.headers());
-            let Some(client_side) = upgrade.filter(|_| agreed) else { return refuse(tally) };
+            let Some(client_side) = upgrade.filter(|_| agreed) else { return refuse(record) };
             let upstream_side = hyper::upgrade::on(&mut response);
-            self.tunnels.open(client_side, upstream_side, &admitted.exchange, tally.upgrade(), &client.watch);
+            self.tunnels.open(client_side, upstream_side, &admitted.exchange, record.upgrade(), &client.socket);
             headers::for_client(response.headers_mut(), true);
-            return Ok(response.map(|_| Answer::Own(None)));
+            return Ok(response.map(|_| ResponseBody::Generated(None)));
         }
         if response.status().is_server_error() {
-            tally.app_error();
+            record.app_error();
         }
         let early = admitted.exchange.is_uploading()
-            && (link.refused_the_rest() || !admitted.exchange.was_asked() || headers::says_close(response.headers()));
+            && (connection.stopped_reading()
+                || !admitted.exchange.body_requested()
+                || headers::says_close(response.headers()));
         headers::for_client(response.headers_mut(), false);
         if early {
-            // So that the client need not send the rest.
+            // Tells the client that it need not send the rest.
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         *response.version_mut() = Version::HTTP_11;
-        // HTTP/1.0 without a length ends a body by closing: there, only a reset shows that it was cut.
-        let reset_when_cut = (version == Version::HTTP_10).then(|| Arc::clone(&client.watch));
-        let held = Held { link, exchange: admitted.exchange, tally, limits: Arc::clone(&self.limits), reset_when_cut };
-        Ok(response.map(|body| Answer::passing(body, held)))
+        // HTTP/1.0 without a length ends a body by closing the connection. Only a reset shows that it was cut off.
+        let reset_when_cut = (version == Version::HTTP_10).then(|| Arc::clone(&client.socket));
+        let guard = ExchangeGuard {
+            connection,
+            exchange: admitted.exchange,
+            record,
+            limits: Arc::clone(&self.limits),
+            reset_when_cut,
+        };
+        Ok(response.map(|body| ResponseBody::proxied(body, guard)))
     }
 }
 
-/// A request that has its answer's head.
-struct Sent {
+/// A request whose response head has arrived.
+struct Received {
     response: Response<Incoming>,
-    link: Link,
+    connection: UpstreamConnection,
     admitted: Admitted,
 }
 
-enum Failure {
+enum SendFailure {
     TimedOut,
-    Broke(Box<TrySendError<Request<RequestBody>>>),
+    Failed(Box<TrySendError<Request<RequestBody>>>),
 }
 
-/// A request that was not sent yet.
+/// A request that is not sent yet.
 struct Outgoing {
     request: Request<RequestBody>,
 }
@@ -250,66 +274,71 @@ impl Outgoing {
         Outgoing { request: Request::from_parts(parts, body) }
     }
 
-    /// For this place; and a copy to send again, where that may be needed and can be made.
-    fn aim(self, admitted: &Admitted, uri: &Uri, link: &Link) -> (Request<RequestBody>, Option<request::Parts>) {
+    /// The request for the admitted instance, and a copy to send again if that may be needed and is possible.
+    fn prepare(
+        self,
+        admitted: &Admitted,
+        uri: &Uri,
+        connection: &UpstreamConnection,
+    ) -> (Request<RequestBody>, Option<request::Parts>) {
         let mut request = self.request;
         *request.uri_mut() = admitted.rule().target(uri);
-        request.body_mut().held_by(&admitted.exchange, link.traffic());
-        if request.body().is_expected() {
+        request.body_mut().attach(&admitted.exchange, connection.traffic());
+        if request.body().expects_continue() {
             let exchange = Arc::clone(&admitted.exchange);
             hyper::ext::on_informational(&mut request, move |answer| {
                 if answer.status() == StatusCode::CONTINUE {
-                    exchange.ask();
+                    exchange.request_body();
                 }
             });
         } else {
-            admitted.exchange.ask();
+            admitted.exchange.request_body();
         }
         let empty = request.body().is_end_stream();
-        if !(link.reused && empty) {
+        if !(connection.reused && empty) {
             return (request, None);
         }
         let (parts, body) = request.into_parts();
-        let spare = parts.clone();
-        (Request::from_parts(parts, body), Some(spare))
+        let replay = parts.clone();
+        (Request::from_parts(parts, body), Some(replay))
     }
 }
 
-/// Whether a request whose sending broke may be sent once more: see the rules at the top.
-fn again(
+/// Whether a failed request may be sent once more, by the rules at the top of this module.
+fn retry(
     mut failure: TrySendError<Request<RequestBody>>,
-    spare: Option<request::Parts>,
-    mark: Mark,
-    link: &Link,
+    replay: Option<request::Parts>,
+    position: TrafficPosition,
+    connection: &UpstreamConnection,
     admitted: &Admitted,
     replayed: &mut bool,
-) -> Result<Outgoing, Refusal> {
+) -> Result<Outgoing, ProxyError> {
     if let Some(request) = failure.take_message() {
         return Ok(Outgoing { request });
     }
-    if admitted.exchange.broken.load(Relaxed) {
-        return Err(Refusal::BrokenUpload);
+    if admitted.exchange.client_failed.load(Relaxed) {
+        return Err(ProxyError::BrokenUpload);
     }
-    let now = link.mark();
+    let now = connection.position();
     let component = || admitted.rule().component.clone();
-    if let Some(parts) = spare
-        && now.read == mark.read
-        && (now.written == mark.written || (is_repeatable(&parts.method) && !*replayed))
+    if let Some(parts) = replay
+        && now.read == position.read
+        && (now.written == position.written || (is_repeatable(&parts.method) && !*replayed))
     {
         *replayed = true;
         return Ok(Outgoing { request: Request::from_parts(parts, RequestBody::empty()) });
     }
     if failure.error().is_parse() {
-        Err(Refusal::BadAnswer { component: component() })
+        Err(ProxyError::BadAnswer { component: component() })
     } else {
-        let sent = if now.written == mark.written {
-            pages::Sent::Nothing
-        } else if admitted.exchange.is_uploading() || link.refused_the_rest() {
-            pages::Sent::Part
+        let sent = if now.written == position.written {
+            SentAmount::Nothing
+        } else if admitted.exchange.is_uploading() || connection.stopped_reading() {
+            SentAmount::Part
         } else {
-            pages::Sent::All
+            SentAmount::All
         };
-        Err(Refusal::NoAnswer { component: component(), sent })
+        Err(ProxyError::NoAnswer { component: component(), sent })
     }
 }
 
@@ -317,59 +346,61 @@ fn is_repeatable(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
 }
 
-/// The checks that hyper leaves to us. Gives back the host as the client wrote it.
+/// Checks that hyper does not make. Returns the host as the client wrote it.
 ///
-/// A request with both a length and a chunked body is left to hyper: it takes the chunked body, drops the length and
-/// closes the connection afterwards, as RFC 9112 (6.3) demands, and so no reader after us sees two framings.
-fn check(request: &Request<Incoming>) -> Result<HeaderValue, Refusal> {
+/// A request with both a length and a chunked body is left to hyper: it reads the chunked body, drops the length and
+/// closes the connection afterwards, as RFC 9112 (6.3) requires. So no later reader sees two framings.
+fn check(request: &Request<Incoming>) -> Result<HeaderValue, ProxyError> {
     if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
-        return Err(Refusal::MethodNotAllowed);
+        return Err(ProxyError::MethodNotAllowed);
     }
     if headers::has_odd_transfer_encoding(request.headers()) {
-        return Err(Refusal::BadRequest("The Transfer-Encoding is not chunked."));
+        return Err(ProxyError::BadRequest("The Transfer-Encoding is not chunked."));
     }
     let mut hosts = request.headers().get_all(HOST).iter();
     let given = hosts.next();
     if hosts.next().is_some() {
-        return Err(Refusal::BadRequest("There is more than one Host header."));
+        return Err(ProxyError::BadRequest("There is more than one Host header."));
     }
     let authority = request.uri().authority().map(|authority| authority.as_str());
     match (given, authority) {
-        (None, _) if request.version() != Version::HTTP_10 => Err(Refusal::BadRequest("The Host header is missing.")),
-        (None, None) => Err(Refusal::NoSuchHost),
+        (None, _) if request.version() != Version::HTTP_10 => {
+            Err(ProxyError::BadRequest("The Host header is missing."))
+        }
+        (None, None) => Err(ProxyError::NoSuchHost),
         (None, Some(authority)) => {
-            HeaderValue::from_str(authority).map_err(|_| Refusal::BadRequest("The request target is no URI."))
+            HeaderValue::from_str(authority).map_err(|_| ProxyError::BadRequest("The request target is not a URI."))
         }
         (Some(given), None) => Ok(given.clone()),
         (Some(given), Some(authority)) => {
             let agree = given.to_str().is_ok_and(|given| host::same(given, authority));
-            agree.then(|| given.clone()).ok_or(Refusal::BadRequest("Host and request target name different hosts."))
+            agree.then(|| given.clone()).ok_or(ProxyError::BadRequest("Host and request target name different hosts."))
         }
     }
 }
 
-fn bad_path(bad: BadPath) -> Refusal {
-    Refusal::BadRequest(match bad {
+fn bad_path(bad: BadPath) -> ProxyError {
+    ProxyError::BadRequest(match bad {
         BadPath::NotAbsolute => "The request target is not an absolute path.",
         BadPath::DotSegment => "The path contains a dot segment.",
         BadPath::BadEncoding => "The path is not encoded correctly.",
     })
 }
 
-fn connect_refusal(admitted: &Admitted, cause: &io::Error) -> Refusal {
+fn connect_error(admitted: &Admitted, cause: &io::Error) -> ProxyError {
     let component = admitted.rule().component.clone();
     tracing::debug!(upstream = %admitted.upstream().id, %cause, "cannot connect");
     if cause.kind() == io::ErrorKind::TimedOut {
-        return Refusal::ConnectTimedOut { component };
+        return ProxyError::ConnectTimedOut { component };
     }
-    Refusal::ConnectFailed { component, cause: cause.kind().to_string() }
+    ProxyError::ConnectFailed { component, cause: cause.kind().to_string() }
 }
 
-fn count_refusal(tally: &mut Tally, refusal: &Refusal, cut: Option<Cut>) {
-    match refusal {
-        // The client broke off, and the entry says so when it is dropped.
-        Refusal::BrokenUpload => {}
-        refusal if refusal.status().is_server_error() => tally.failed(cut),
-        _ => tally.settle(),
+fn count_error(record: &mut RequestRecord, error: &ProxyError, cut: Option<CutKind>) {
+    match error {
+        // The client disconnected; the record counts that when it is dropped.
+        ProxyError::BrokenUpload => {}
+        error if error.status().is_server_error() => record.failed(cut),
+        _ => record.finish(),
     }
 }

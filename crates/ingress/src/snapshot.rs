@@ -1,8 +1,9 @@
-//! The last table and listeners on disk, so that a started ingress serves before control has said a word.
+//! The last table and listeners on disk, so that a restarted ingress serves before a controller connects.
 //!
-//! Written whole and made durable before a table is acknowledged: an address may be given to another instance once a
-//! table without it was acknowledged, and a snapshot older than that would route to a stranger. Where it cannot be written
-//! the table counts all the same, which is the smaller evil, and the control connection reports it.
+//! The snapshot is written and synced before a table is acknowledged. Once a table without an address is acknowledged,
+//! the address may be given to another instance, and an older snapshot would route to that instance. If the snapshot
+//! cannot be written the table takes effect anyway, because a dead instance must not stay routed; the status reports
+//! the failure.
 
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -12,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::protocol::{Listener, RouteTable};
 
-/// Raised when older programs could no longer read the file.
+/// Increase it when older programs can no longer read the file.
 const FORMAT: u32 = 1;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,7 +21,7 @@ pub(crate) struct Snapshot {
     pub format: u32,
     pub listeners: Vec<Listener>,
     pub table: RouteTable,
-    /// Room for what control will give us to serve; empty in this format.
+    /// Reserved for certificates; empty in this format.
     #[serde(default)]
     pub certificates: Vec<serde_json::Value>,
 }
@@ -31,39 +32,39 @@ impl Snapshot {
     }
 }
 
-/// What was found at the start.
+/// The result of reading the snapshot at startup.
 #[derive(Debug)]
-pub(crate) enum Found {
+pub(crate) enum LoadOutcome {
     Snapshot(Box<Snapshot>),
-    Nothing,
-    /// It could not be used; it was renamed to this.
-    SetAside(PathBuf, String),
+    Missing,
+    /// Not usable. Renamed to this path, for this reason.
+    Unusable(PathBuf, String),
 }
 
-/// Reads the snapshot. One that is damaged or of another format is set aside, never deleted.
-pub(crate) fn load(path: &Path) -> io::Result<Found> {
+/// Reads the snapshot. A damaged one, or one of another format, is renamed and never deleted.
+pub(crate) fn load(path: &Path) -> io::Result<LoadOutcome> {
     let text = match std::fs::read(path) {
         Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(LoadOutcome::Missing),
         Err(error) => return Err(error),
     };
     let reason = match serde_json::from_slice::<Snapshot>(&text) {
-        Ok(snapshot) if snapshot.format == FORMAT => return Ok(Found::Snapshot(Box::new(snapshot))),
+        Ok(snapshot) if snapshot.format == FORMAT => return Ok(LoadOutcome::Snapshot(Box::new(snapshot))),
         Ok(snapshot) => format!("it has format {}, this program reads {FORMAT}", snapshot.format),
         Err(error) => error.to_string(),
     };
-    let aside = path.with_extension("json.bad");
-    std::fs::rename(path, &aside)?;
-    Ok(Found::SetAside(aside, reason))
+    let renamed = path.with_extension("json.bad");
+    std::fs::rename(path, &renamed)?;
+    Ok(LoadOutcome::Unusable(renamed, reason))
 }
 
-/// Replaces the snapshot; durable when this returns. On an error the one before is still whole.
+/// Replaces the snapshot and syncs it. On an error the previous snapshot is intact.
 pub(crate) fn save(path: &Path, snapshot: &Snapshot) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     let temporary = path.with_extension("json.new");
     let result = write(&temporary, snapshot).and_then(|()| std::fs::rename(&temporary, path));
     if result.is_err() {
-        // Best effort: the next save truncates it anyway.
+        // Best effort: the next save truncates the file.
         let _ = std::fs::remove_file(&temporary);
         return result;
     }
@@ -87,37 +88,37 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_saved_is_loaded_again_and_only_the_owner_may_read_it() {
+    fn a_saved_snapshot_is_loaded_again_and_only_the_owner_may_read_it() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("routes.json");
         let snapshot = Snapshot::new(Vec::new(), RouteTable { version: 7, apps: Vec::new() });
         save(&path, &snapshot).unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert!(matches!(load(&path).unwrap(), Found::Snapshot(loaded) if *loaded == snapshot));
+        assert!(matches!(load(&path).unwrap(), LoadOutcome::Snapshot(loaded) if *loaded == snapshot));
     }
 
     #[test]
-    fn a_damaged_snapshot_or_one_of_another_format_is_set_aside() {
+    fn a_damaged_snapshot_or_one_of_another_format_is_renamed() {
         for text in
             ["{\"format\":1,\"listen", "", "{\"format\":2,\"listeners\":[],\"table\":{\"version\":1,\"apps\":[]}}"]
         {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("routes.json");
             std::fs::write(&path, text).unwrap();
-            let Found::SetAside(aside, _) = load(&path).unwrap() else { panic!("{text} was taken") };
-            assert_eq!(std::fs::read_to_string(aside).unwrap(), text);
-            assert!(matches!(load(&path).unwrap(), Found::Nothing));
+            let LoadOutcome::Unusable(renamed, _) = load(&path).unwrap() else { panic!("{text} was loaded") };
+            assert_eq!(std::fs::read_to_string(renamed).unwrap(), text);
+            assert!(matches!(load(&path).unwrap(), LoadOutcome::Missing));
         }
     }
 
     #[test]
-    fn a_failed_save_leaves_the_old_snapshot_whole() {
+    fn a_failed_save_leaves_the_old_snapshot_intact() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("routes.json");
         let old = Snapshot::new(Vec::new(), RouteTable { version: 1, apps: Vec::new() });
         save(&path, &old).unwrap();
         std::fs::create_dir(path.with_extension("json.new")).unwrap();
         save(&path, &Snapshot::new(Vec::new(), RouteTable { version: 2, apps: Vec::new() })).unwrap_err();
-        assert!(matches!(load(&path).unwrap(), Found::Snapshot(loaded) if *loaded == old));
+        assert!(matches!(load(&path).unwrap(), LoadOutcome::Snapshot(loaded) if *loaded == old));
     }
 }

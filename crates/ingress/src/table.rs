@@ -1,4 +1,4 @@
-//! The route table in force: compiled once, never changed, swapped whole. Finds the rule of a request; sends nothing.
+//! The compiled route table: immutable, swapped as a whole. Finds the rule for a request; sends nothing.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -7,16 +7,17 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use hyper::Uri;
 use hyper::http::uri::PathAndQuery;
 
-use crate::counters::Account;
+use crate::counters::AppCounters;
 use crate::host;
 use crate::path::{NormalPath, has_prefix, rewritten};
 use crate::protocol::{AppRoutes, PathMatch, Rewrite, RouteRefused, RouteTable, Rule};
+use crate::routing_state::Registry;
 use crate::upstream::Upstream;
 
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     pub version: u64,
-    /// What of the wanted table is not in this one.
+    /// The parts of the submitted table that were left out.
     pub refused: Vec<RouteRefused>,
     hosts: HashMap<Box<str>, Arc<App>>,
 }
@@ -24,7 +25,7 @@ pub(crate) struct Table {
 #[derive(Debug)]
 pub(crate) struct App {
     pub id: String,
-    pub account: Arc<Account>,
+    pub counters: Arc<AppCounters>,
     pub rules: Vec<CompiledRule>,
 }
 
@@ -34,12 +35,12 @@ pub(crate) struct CompiledRule {
     rewrite: Rewrite,
     pub component: String,
     pub upstreams: Vec<Arc<Upstream>>,
-    turn: AtomicUsize,
+    next: AtomicUsize,
 }
 
 #[derive(Debug)]
 enum Matcher {
-    /// Without trailing slash; the root is empty.
+    /// Without trailing slash; empty for the root.
     Prefix {
         prefix: String,
         segments: usize,
@@ -50,29 +51,23 @@ enum Matcher {
     },
 }
 
-/// The rule that a path belongs to.
+/// The result of matching a path.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Found {
+pub(crate) enum RouteMatch {
     Rule(usize),
-    Nothing,
-    /// Two readers of this path would take it to two rules.
+    None,
+    /// Two interpretations of the path lead to different rules.
     Ambiguous,
 }
 
-/// What a table needs from outside to be compiled: the live objects behind its names.
-pub(crate) trait Parts {
-    fn account(&mut self, app: &str, window: &str) -> Arc<Account>;
-    fn upstream(&mut self, wanted: &crate::protocol::Upstream) -> Arc<Upstream>;
-}
-
 impl Table {
-    /// What cannot be used of `wanted` is left out and kept in [`Table::refused`]; all the rest counts. Of two apps that
-    /// claim one host, the one that has it in the table before keeps it.
-    pub fn compile(wanted: &RouteTable, before: &Table, parts: &mut dyn Parts) -> Self {
+    /// Compiles `wanted`. Parts that cannot be used are left out and listed in [`Table::refused`]; the rest takes
+    /// effect. If two apps claim a host, the app that has it in `before` keeps it.
+    pub fn compile(wanted: &RouteTable, before: &Table, registry: &mut Registry) -> Self {
         let owners = owners(wanted, before);
         let mut table = Table { version: wanted.version, ..Table::default() };
         for routes in &wanted.apps {
-            let app = Arc::new(App::compile(routes, parts, &mut table.refused));
+            let app = Arc::new(App::compile(routes, registry, &mut table.refused));
             for given in &routes.hosts {
                 let Some(name) = host::normal(given) else {
                     table.refuse(&app, format!("{given:?} is not a host name"));
@@ -93,19 +88,19 @@ impl Table {
         self.refused.push(RouteRefused { app: app.id.clone(), reason });
     }
 
-    /// `host` is normal.
+    /// `host` must be in normal form.
     pub fn app(&self, host: &str) -> Option<&Arc<App>> {
         self.hosts.get(host)
     }
 }
 
-/// Who gets each host, by its normal name.
+/// The app that gets each host, by normalized host name.
 fn owners<'a>(wanted: &'a RouteTable, before: &Table) -> HashMap<String, &'a str> {
     let mut owners: HashMap<String, &str> = HashMap::new();
     for app in &wanted.apps {
         for name in app.hosts.iter().filter_map(|given| host::normal(given)) {
-            let had_it = before.app(&name).is_some_and(|holder| holder.id == app.app);
-            if had_it || !owners.contains_key(name.as_ref()) {
+            let is_current_owner = before.app(&name).is_some_and(|holder| holder.id == app.app);
+            if is_current_owner || !owners.contains_key(name.as_ref()) {
                 owners.insert(name.into_owned(), &app.app);
             }
         }
@@ -114,8 +109,8 @@ fn owners<'a>(wanted: &'a RouteTable, before: &Table) -> HashMap<String, &'a str
 }
 
 impl App {
-    fn compile(routes: &AppRoutes, parts: &mut dyn Parts, refused: &mut Vec<RouteRefused>) -> Self {
-        let account = parts.account(&routes.app, &routes.window);
+    fn compile(routes: &AppRoutes, registry: &mut Registry, refused: &mut Vec<RouteRefused>) -> Self {
+        let counters = registry.app_counters(&routes.app, &routes.window);
         let mut usable = |rule: &&Rule| {
             let (PathMatch::Prefix(path) | PathMatch::Exact(path)) = &rule.path;
             let usable = path.starts_with('/');
@@ -126,28 +121,28 @@ impl App {
             usable
         };
         let usable: Vec<&Rule> = routes.rules.iter().filter(|rule| usable(rule)).collect();
-        let rules = usable.into_iter().map(|rule| CompiledRule::compile(rule, parts)).collect();
-        App { id: routes.app.clone(), account, rules }
+        let rules = usable.into_iter().map(|rule| CompiledRule::compile(rule, registry)).collect();
+        App { id: routes.app.clone(), counters, rules }
     }
 
-    pub fn find(&self, path: &NormalPath<'_>) -> Found {
-        let rule_for = |path: &str| self.rules.iter().position(|rule| rule.takes(path));
+    pub fn find(&self, path: &NormalPath<'_>) -> RouteMatch {
+        let rule_for = |path: &str| self.rules.iter().position(|rule| rule.matches(path));
         let rule = match path {
             NormalPath::Plain(path) => rule_for(path),
             NormalPath::TwoReadings { kept, decoded } => {
                 let rule = rule_for(kept);
                 if rule != rule_for(decoded) {
-                    return Found::Ambiguous;
+                    return RouteMatch::Ambiguous;
                 }
                 rule
             }
         };
-        rule.map_or(Found::Nothing, Found::Rule)
+        rule.map_or(RouteMatch::None, RouteMatch::Rule)
     }
 }
 
 impl CompiledRule {
-    fn compile(rule: &Rule, parts: &mut dyn Parts) -> Self {
+    fn compile(rule: &Rule, registry: &mut Registry) -> Self {
         let matcher = match &rule.path {
             PathMatch::Prefix(prefix) => {
                 let prefix = prefix.trim_end_matches('/').to_owned();
@@ -159,19 +154,19 @@ impl CompiledRule {
             matcher,
             rewrite: rule.rewrite.clone(),
             component: rule.component.clone(),
-            upstreams: rule.upstreams.iter().map(|wanted| parts.upstream(wanted)).collect(),
-            turn: AtomicUsize::new(0),
+            upstreams: rule.upstreams.iter().map(|wanted| registry.upstream(wanted)).collect(),
+            next: AtomicUsize::new(0),
         }
     }
 
-    fn takes(&self, path: &str) -> bool {
+    fn matches(&self, path: &str) -> bool {
         match &self.matcher {
             Matcher::Prefix { prefix, .. } => has_prefix(path, prefix),
             Matcher::Exact { path: wanted, .. } => path == wanted,
         }
     }
 
-    /// The request target for the upstream: origin form, path rewritten, query untouched.
+    /// The request target for the upstream: origin form, path rewritten, query unchanged.
     pub fn target(&self, uri: &Uri) -> Uri {
         let (Matcher::Prefix { segments, .. } | Matcher::Exact { segments, .. }) = &self.matcher;
         match rewritten(uri.path(), *segments, &self.rewrite) {
@@ -182,24 +177,25 @@ impl CompiledRule {
                     Some(query) => format!("{path}?{query}"),
                     None => path,
                 };
-                // Made of a path that was parsed and a checked replacement; should it not parse, the root is harmless.
+                // Built from a parsed path and a checked replacement. If it does not parse anyway, the root is
+                // harmless.
                 PathAndQuery::try_from(text).map_or_else(|_| Uri::default(), Uri::from)
             }
         }
     }
 
-    /// The upstream with the fewest open requests that was not tried yet; equal ones take turns.
+    /// The untried upstream with the fewest open requests. Equally loaded ones take turns.
     pub fn pick(&self, tried: &[Arc<Upstream>]) -> Option<&Arc<Upstream>> {
         let count = self.upstreams.len();
         if count <= 1 {
-            return self.upstreams.first().filter(|only| !was_tried(only, tried));
+            return self.upstreams.first().filter(|only| !is_tried(only, tried));
         }
-        let first = self.turn.fetch_add(1, Relaxed);
+        let first = self.next.fetch_add(1, Relaxed);
         let in_turn = (0..count).map(|step| &self.upstreams[first.wrapping_add(step) % count]);
-        in_turn.filter(|upstream| !was_tried(upstream, tried)).min_by_key(|upstream| upstream.load())
+        in_turn.filter(|upstream| !is_tried(upstream, tried)).min_by_key(|upstream| upstream.load())
     }
 }
 
-fn was_tried(upstream: &Arc<Upstream>, tried: &[Arc<Upstream>]) -> bool {
+fn is_tried(upstream: &Arc<Upstream>, tried: &[Arc<Upstream>]) -> bool {
     tried.iter().any(|other| Arc::ptr_eq(other, upstream))
 }

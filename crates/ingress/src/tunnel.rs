@@ -1,4 +1,5 @@
-//! Upgraded connections: bytes both ways until one side ends, then told whether somebody was cut off.
+//! Upgraded connections: copies bytes both ways until one side closes, and records whether a stop cut the connection
+//! off.
 
 use std::io;
 use std::pin::Pin;
@@ -13,17 +14,17 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::counters::UpgradedTally;
-use crate::listeners::Watch;
+use crate::counters::UpgradeRecord;
+use crate::listeners::SocketState;
 use crate::upload::Exchange;
 
-/// How long both sides may take to hand over their connection once 101 was said.
+/// How long both sides may take to hand over their connection after the 101 response.
 const HAND_OVER: Duration = Duration::from_secs(10);
 
 /// How long a client may take to close its side after the instance closed its own.
 const LINGER: Duration = Duration::from_secs(5);
 
-/// Where tunnels run, and what ends them all.
+/// The running tunnels, and the token that ends them.
 #[derive(Debug)]
 pub(crate) struct Tunnels {
     pub tasks: TaskTracker,
@@ -31,28 +32,29 @@ pub(crate) struct Tunnels {
     pub idle: Duration,
 }
 
-enum End {
-    /// A side closed, or the client broke off: nobody's fault of ours.
-    Over,
-    /// We ended it: the process stops, or nothing moved for too long.
-    ByUs,
+enum TunnelEnd {
+    /// A side closed, or the client disconnected.
+    Closed,
+    /// The ingress ended it: the process is stopping, or the connection was idle for too long.
+    Aborted,
 }
 
 impl Tunnels {
-    /// Joins the two sides as soon as both have been handed over. The exchange's place turns into an upgraded one.
+    /// Connects the two sides once both have been handed over. The request counts as an upgraded connection from now
+    /// on.
     pub fn open(
         &self,
         client: OnUpgrade,
         upstream: OnUpgrade,
         exchange: &Arc<Exchange>,
-        tally: UpgradedTally,
-        watch: &Arc<Watch>,
+        record: UpgradeRecord,
+        socket: &Arc<SocketState>,
     ) {
         exchange.admission.upgrade();
         let tunnel = Tunnel {
             exchange: Arc::clone(exchange),
-            tally,
-            watch: Arc::clone(watch),
+            record,
+            socket: Arc::clone(socket),
             cut: self.cut.clone(),
             idle: self.idle,
         };
@@ -62,8 +64,8 @@ impl Tunnels {
 
 struct Tunnel {
     exchange: Arc<Exchange>,
-    tally: UpgradedTally,
-    watch: Arc<Watch>,
+    record: UpgradeRecord,
+    socket: Arc<SocketState>,
     cut: CancellationToken,
     idle: Duration,
 }
@@ -74,63 +76,64 @@ impl Tunnel {
         let Ok(Ok((client, upstream))) = tokio::time::timeout(HAND_OVER, both).await else {
             return;
         };
-        let upstream = Instance { io: TokioIo::new(upstream), watch: Arc::clone(&self.watch), left: Arc::default() };
-        let left = Arc::clone(&upstream.left);
+        let upstream =
+            InstanceSide { io: TokioIo::new(upstream), socket: Arc::clone(&self.socket), close: Arc::default() };
+        let close = Arc::clone(&upstream.close);
         let end = self.join(TokioIo::new(client), upstream).await;
-        if matches!(end, End::ByUs) || self.was_stopped(&left) {
-            self.tally.cut();
+        if matches!(end, TunnelEnd::Aborted) || self.was_stopped(&close) {
+            self.record.cut();
         }
     }
 
-    /// The instance ended it, because it is being stopped.
-    fn was_stopped(&self, left: &Left) -> bool {
-        left.first.load(Relaxed) && self.exchange.admission.upstream().is_draining()
+    /// Whether the instance closed first because it is being stopped.
+    fn was_stopped(&self, close: &InstanceClose) -> bool {
+        close.first.load(Relaxed) && self.exchange.admission.upstream().is_draining()
     }
 
-    async fn join(&self, mut client: TokioIo<Upgraded>, mut instance: Instance) -> End {
-        let left = Arc::clone(&instance.left);
+    async fn join(&self, mut client: TokioIo<Upgraded>, mut instance: InstanceSide) -> TunnelEnd {
+        let close = Arc::clone(&instance.close);
         let copy = tokio::io::copy_bidirectional(&mut client, &mut instance);
         let linger = async {
-            left.now.cancelled().await;
-            // Counted when it happens: the client may take its time, and the roll's record is about to be closed.
-            if self.was_stopped(&left) {
-                self.tally.cut();
+            close.now.cancelled().await;
+            // Recorded at once: the client may take its time, and the deployment's record is about to be closed.
+            if self.was_stopped(&close) {
+                self.record.cut();
             }
             tokio::time::sleep(LINGER).await;
         };
         tokio::select! {
-            result = copy => { let _: io::Result<_> = result; End::Over }
-            () = linger => End::Over,
-            () = self.watch.idle_for(self.idle) => End::ByUs,
-            () = self.cut.cancelled() => End::ByUs,
+            result = copy => { let _: io::Result<_> = result; TunnelEnd::Closed }
+            () = linger => TunnelEnd::Closed,
+            () = self.socket.idle_for(self.idle) => TunnelEnd::Aborted,
+            () = self.cut.cancelled() => TunnelEnd::Aborted,
         }
     }
 }
 
 /// Whether the instance closed its side, and whether it did so before the client.
 #[derive(Debug, Default)]
-struct Left {
+struct InstanceClose {
     first: AtomicBool,
     now: CancellationToken,
 }
 
-/// The instance's side, noticing when it ends.
-struct Instance {
+/// The instance's side; notices when it closes.
+struct InstanceSide {
     io: TokioIo<Upgraded>,
-    watch: Arc<Watch>,
-    left: Arc<Left>,
+    socket: Arc<SocketState>,
+    close: Arc<InstanceClose>,
 }
 
-impl Instance {
+impl InstanceSide {
     fn ended(&self) {
-        if !self.left.now.is_cancelled() {
-            self.left.first.store(!self.watch.client_closed(), Relaxed);
-            self.left.now.cancel();
+        if !self.close.now.is_cancelled() {
+            self.close.first.store(!self.socket.client_closed(), Relaxed);
+            self.close.now.cancel();
         }
     }
 }
 
-impl AsyncRead for Instance {
+impl AsyncRead for InstanceSide {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let result = Pin::new(&mut self.io).poll_read(cx, buf);
@@ -141,7 +144,7 @@ impl AsyncRead for Instance {
     }
 }
 
-impl AsyncWrite for Instance {
+impl AsyncWrite for InstanceSide {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.io).poll_write(cx, buf);
         if matches!(result, Poll::Ready(Err(_))) {

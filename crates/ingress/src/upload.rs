@@ -1,5 +1,5 @@
-//! One request at one instance, and its body on the way there: never gathered, held back while the instance has not asked
-//! for it, and given up once it is of no more use.
+//! One request at one instance, and its body: streamed, held back until the instance asks for it, and abandoned when it
+//! is of no more use.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -13,161 +13,161 @@ use futures::task::AtomicWaker;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::time::Sleep;
 
-use crate::counters::Cut;
+use crate::counters::CutKind;
 use crate::headers;
-use crate::listeners::Watch;
+use crate::listeners::SocketState;
 use crate::pool::Traffic;
 use crate::upstream::Admission;
 
-/// One request at one upstream. Its place there is given back when the last holder drops this.
+/// One request at one upstream. Its admission ends when the last holder drops this.
 #[derive(Debug)]
 pub(crate) struct Exchange {
     pub admission: Admission,
-    /// Frames of the request's body that were passed on.
-    pub moved: AtomicU64,
-    /// The request's body failed on the client's side.
-    pub broken: AtomicBool,
-    /// The request's body was passed on to its end, or there was none.
-    whole: AtomicBool,
-    /// The instance asked for the body, or was given long enough to.
-    asked: AtomicBool,
-    /// The rest of the body is of no use to anybody.
-    given_up: AtomicBool,
-    /// The task that passes the body on.
-    sending: AtomicWaker,
+    /// Body frames that were forwarded.
+    pub frames_sent: AtomicU64,
+    /// Reading the request body from the client failed.
+    pub client_failed: AtomicBool,
+    /// The whole request body was forwarded, or there is none.
+    complete: AtomicBool,
+    /// The instance asked for the body, or did not ask within the time allowed.
+    requested: AtomicBool,
+    /// The rest of the body will not be sent.
+    abandoned: AtomicBool,
+    /// The task that forwards the body.
+    body_task: AtomicWaker,
 }
 
 impl Exchange {
     pub fn new(admission: Admission) -> Arc<Self> {
         Arc::new(Exchange {
             admission,
-            moved: AtomicU64::new(0),
-            broken: AtomicBool::new(false),
-            whole: AtomicBool::new(true),
-            asked: AtomicBool::new(false),
-            given_up: AtomicBool::new(false),
-            sending: AtomicWaker::new(),
+            frames_sent: AtomicU64::new(0),
+            client_failed: AtomicBool::new(false),
+            complete: AtomicBool::new(true),
+            requested: AtomicBool::new(false),
+            abandoned: AtomicBool::new(false),
+            body_task: AtomicWaker::new(),
         })
     }
 
-    /// Some of the request's body is still to be passed on.
+    /// Whether some of the request body is still to be forwarded.
     pub fn is_uploading(&self) -> bool {
-        !self.whole.load(SeqCst)
+        !self.complete.load(SeqCst)
     }
 
-    /// What is cut if the instance ends now, or `None` where the instance is not being stopped.
-    pub fn cut_by_stop(&self) -> Option<Cut> {
-        let kind = if self.is_uploading() { Cut::Upload } else { Cut::Request };
+    /// What would be cut off if the instance ended now, or `None` if the instance is not draining.
+    pub fn cut_by_stop(&self) -> Option<CutKind> {
+        let kind = if self.is_uploading() { CutKind::Upload } else { CutKind::Request };
         self.admission.upstream().is_draining().then_some(kind)
     }
 
-    /// The instance answered `100 Continue`.
-    pub fn ask(&self) {
-        self.asked.store(true, SeqCst);
-        self.sending.wake();
+    /// Allows the body to be sent: the instance answered `100 Continue`, or no answer is needed.
+    pub fn request_body(&self) {
+        self.requested.store(true, SeqCst);
+        self.body_task.wake();
     }
 
-    pub fn was_asked(&self) -> bool {
-        self.asked.load(SeqCst)
+    pub fn body_requested(&self) -> bool {
+        self.requested.load(SeqCst)
     }
 
-    /// Ends the passing on of the body, and the connection to the instance with it.
-    pub fn give_up(&self) {
-        self.given_up.store(true, SeqCst);
-        self.sending.wake();
+    /// Stops forwarding the body, which also closes the connection to the instance.
+    pub fn abandon_body(&self) {
+        self.abandoned.store(true, SeqCst);
+        self.body_task.wake();
     }
 }
 
-/// Why a request's body ends before its end.
+/// Why a request body ended early.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum UploadError {
-    #[error("the client did not send it to its end")]
+    #[error("the client did not send the whole body")]
     Client(#[source] hyper::Error),
-    #[error("the instance has answered without it")]
-    GivenUp,
+    #[error("the instance responded without reading the body")]
+    Abandoned,
 }
 
-/// A client's body on its way to an upstream.
+/// A request body on its way to an upstream.
 #[derive(Debug)]
 pub(crate) struct RequestBody {
-    /// `None`: a body that was found empty before, sent again.
+    /// `None`: an empty body, for a request that is sent again.
     incoming: Option<Incoming>,
-    client: Option<Arc<Watch>>,
+    client: Option<Arc<SocketState>>,
     exchange: Option<Arc<Exchange>>,
-    wait: Wait,
+    continue_wait: ContinueWait,
 }
 
-/// The client holds its body back until it is asked for it.
+/// Whether the body is held back until the instance asks for it.
 #[derive(Debug)]
-enum Wait {
+enum ContinueWait {
     No,
     ForAtMost(Duration),
     Begun(Pin<Box<Sleep>>),
 }
 
 impl RequestBody {
-    /// `wait`: the client expects `100 Continue`, and this is how long the instance may take to say it. hyper says it to
-    /// the client when this body is asked for its first frame.
-    pub fn new(incoming: Incoming, client: &Arc<Watch>, wait: Option<Duration>) -> Self {
-        client.unread(!incoming.is_end_stream());
+    /// `continue_wait`: set if the client expects `100 Continue`; how long the instance may take to send it. hyper
+    /// sends it to the client when this body is polled for its first frame.
+    pub fn new(incoming: Incoming, client: &Arc<SocketState>, continue_wait: Option<Duration>) -> Self {
+        client.set_body_unread(!incoming.is_end_stream());
         RequestBody {
             incoming: Some(incoming),
             client: Some(Arc::clone(client)),
             exchange: None,
-            wait: wait.map_or(Wait::No, Wait::ForAtMost),
+            continue_wait: continue_wait.map_or(ContinueWait::No, ContinueWait::ForAtMost),
         }
     }
 
     pub fn empty() -> Self {
-        RequestBody { incoming: None, client: None, exchange: None, wait: Wait::No }
+        RequestBody { incoming: None, client: None, exchange: None, continue_wait: ContinueWait::No }
     }
 
-    /// The client waits for `100 Continue`.
-    pub fn is_expected(&self) -> bool {
-        !matches!(self.wait, Wait::No)
+    /// Whether the client waits for `100 Continue`.
+    pub fn expects_continue(&self) -> bool {
+        !matches!(self.continue_wait, ContinueWait::No)
     }
 
-    /// Its end is waited for by this exchange, on this connection.
-    pub fn held_by(&mut self, exchange: &Arc<Exchange>, traffic: &Traffic) {
+    /// Ties this body to an exchange and its connection.
+    pub fn attach(&mut self, exchange: &Arc<Exchange>, traffic: &Traffic) {
         let uploading = !self.is_end_stream();
-        exchange.whole.store(!uploading, SeqCst);
-        traffic.begin(uploading);
+        exchange.complete.store(!uploading, SeqCst);
+        traffic.begin_request(uploading);
         self.exchange = Some(Arc::clone(exchange));
     }
 
-    fn is_asked_for(&mut self, cx: &mut Context<'_>) -> bool {
-        if self.exchange.as_ref().is_none_or(|exchange| exchange.was_asked()) {
-            self.wait = Wait::No;
+    fn may_send_body(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.exchange.as_ref().is_none_or(|exchange| exchange.body_requested()) {
+            self.continue_wait = ContinueWait::No;
             return true;
         }
-        if let Wait::ForAtMost(time) = self.wait {
-            self.wait = Wait::Begun(Box::pin(tokio::time::sleep(time)));
+        if let ContinueWait::ForAtMost(time) = self.continue_wait {
+            self.continue_wait = ContinueWait::Begun(Box::pin(tokio::time::sleep(time)));
         }
-        let Wait::Begun(sleep) = &mut self.wait else { return true };
+        let ContinueWait::Begun(sleep) = &mut self.continue_wait else { return true };
         if sleep.as_mut().poll(cx).is_pending() {
             return false;
         }
-        // An application that does not know the expectation waits for the body.
-        self.wait = Wait::No;
-        self.exchange.iter().for_each(|exchange| exchange.ask());
+        // An application that does not support the expectation waits for the body.
+        self.continue_wait = ContinueWait::No;
+        self.exchange.iter().for_each(|exchange| exchange.request_body());
         true
     }
 
-    fn passed(&mut self, frame: Option<&Result<Frame<Bytes>, UploadError>>) {
+    fn record_frame(&mut self, frame: Option<&Result<Frame<Bytes>, UploadError>>) {
         let over = frame.is_none() || self.is_end_stream();
         if let Some(exchange) = &self.exchange {
             match frame {
-                Some(Err(_)) => exchange.broken.store(true, Relaxed),
+                Some(Err(_)) => exchange.client_failed.store(true, Relaxed),
                 Some(Ok(_)) | None => {
-                    exchange.moved.fetch_add(1, Relaxed);
+                    exchange.frames_sent.fetch_add(1, Relaxed);
                     if over {
-                        exchange.whole.store(true, SeqCst);
+                        exchange.complete.store(true, SeqCst);
                     }
                 }
             }
         }
         if over {
-            self.client.iter().for_each(|client| client.unread(false));
+            self.client.iter().for_each(|client| client.set_body_unread(false));
         }
     }
 }
@@ -181,13 +181,13 @@ impl Body for RequestBody {
             return Poll::Ready(None);
         }
         if let Some(exchange) = &self.exchange {
-            // Registered first, so that nothing said between the look and the wait is missed.
-            exchange.sending.register(cx.waker());
-            if exchange.given_up.load(SeqCst) {
-                return Poll::Ready(Some(Err(UploadError::GivenUp)));
+            // Register the waker first, so that no wake-up between check and wait is missed.
+            exchange.body_task.register(cx.waker());
+            if exchange.abandoned.load(SeqCst) {
+                return Poll::Ready(Some(Err(UploadError::Abandoned)));
             }
         }
-        if self.is_expected() && !self.is_asked_for(cx) {
+        if self.expects_continue() && !self.may_send_body(cx) {
             return Poll::Pending;
         }
         let Some(incoming) = &mut self.incoming else { return Poll::Ready(None) };
@@ -196,10 +196,10 @@ impl Body for RequestBody {
         if let Some(Ok(frame)) = &mut frame
             && let Some(trailers) = frame.trailers_mut()
         {
-            // A trailer is a header that comes late, and may claim as little.
+            // Trailers are subject to the same restrictions as headers.
             headers::strip_claims(trailers);
         }
-        self.passed(frame.as_ref());
+        self.record_frame(frame.as_ref());
         Poll::Ready(frame)
     }
 
@@ -214,8 +214,8 @@ impl Body for RequestBody {
 
 impl Drop for RequestBody {
     fn drop(&mut self) {
-        // hyper does not notice by itself that nobody reads on what a client sends.
+        // hyper does not notice by itself that nothing reads the client's body any more.
         drop(self.incoming.take());
-        self.client.iter().for_each(|client| client.look_again());
+        self.client.iter().for_each(|client| client.wake());
     }
 }

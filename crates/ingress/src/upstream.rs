@@ -1,8 +1,8 @@
-//! One instance behind the front door: what is open there, whether it drains, and its idle connections.
+//! One instance as the ingress sees it: its open requests, whether it drains, and its idle connections.
 //!
-//! Admission is the heart of draining. A request counts itself first and looks at the draining flag second; a drain
-//! sets the flag first and reads the count second. So of any two, at least one sees the other: a request either is
-//! counted in the drain, or turns back and routes again by the newer table.
+//! Draining depends on the order of two operations. A request increments the count first and reads the draining flag
+//! second; a drain sets the flag first and reads the count second. So at least one of the two sees the other: either
+//! the drain counts the request, or the request turns back and is routed again by the newer table.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ pub(crate) struct Upstream {
     requests: AtomicU64,
     upgraded: AtomicU64,
     draining: AtomicBool,
-    /// Woken when something ended here while draining.
+    /// Notified when a request ends while the upstream drains.
     ended: Arc<Notify>,
 }
 
@@ -38,22 +38,22 @@ impl Upstream {
         }
     }
 
-    /// Takes a place for one request, unless this upstream drains.
+    /// Admits one request, unless this upstream drains.
     pub fn admit(self: &Arc<Self>) -> Option<Admission> {
         self.requests.fetch_add(1, SeqCst);
         let admission = Admission { upstream: Arc::clone(self), upgraded: AtomicBool::new(false) };
-        // Dropping the admission gives the place back.
+        // If the upstream drains, dropping the admission undoes the count.
         (!self.draining.load(SeqCst)).then_some(admission)
     }
 
-    /// No new request from here on; idle connections are closed.
+    /// Admits no further requests and closes idle connections.
     pub fn drain(&self) {
         self.draining.store(true, SeqCst);
         self.pool.close();
         self.ended.notify_one();
     }
 
-    /// A table names it again.
+    /// A newer table contains this upstream again.
     pub fn route(&self) {
         self.pool.open();
         self.draining.store(false, SeqCst);
@@ -72,7 +72,7 @@ impl Upstream {
     }
 }
 
-/// A place at an upstream: held until the request, its answer or its tunnel has ended.
+/// One open request at an upstream. Held until the request, its response or its tunnel has ended.
 #[derive(Debug)]
 pub(crate) struct Admission {
     upstream: Arc<Upstream>,
@@ -84,18 +84,18 @@ impl Admission {
         &self.upstream
     }
 
-    /// From now on this place is an upgraded connection's. The upstream never looks empty in between.
+    /// Counts this request as an upgraded connection from now on. The upstream never looks idle in between.
     pub fn upgrade(&self) {
         if !self.upgraded.swap(true, SeqCst) {
             self.upstream.upgraded.fetch_add(1, SeqCst);
             self.upstream.requests.fetch_sub(1, SeqCst);
-            self.upstream.tell();
+            self.upstream.notify_if_draining();
         }
     }
 }
 
 impl Upstream {
-    fn tell(&self) {
+    fn notify_if_draining(&self) {
         if self.draining.load(SeqCst) {
             self.ended.notify_one();
         }
@@ -106,7 +106,7 @@ impl Drop for Admission {
     fn drop(&mut self) {
         let place = if *self.upgraded.get_mut() { &self.upstream.upgraded } else { &self.upstream.requests };
         place.fetch_sub(1, SeqCst);
-        self.upstream.tell();
+        self.upstream.notify_if_draining();
     }
 }
 
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_draining_upstream_admits_nobody_and_keeps_what_is_open() {
+    fn a_draining_upstream_admits_no_request_and_keeps_open_ones() {
         let web = upstream();
         let open = web.admit().expect("it serves");
         web.drain();
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn an_upgrade_moves_the_place_and_its_end_gives_it_back() {
+    fn an_upgraded_request_is_counted_as_upgraded_until_it_ends() {
         let web = upstream();
         let open = web.admit().expect("it serves");
         open.upgrade();

@@ -1,4 +1,4 @@
-//! One JSON value a line, within a limit. Used by both sides of the control socket.
+//! Reads and writes messages, one JSON value per line, with a size limit. Used by both sides of the control socket.
 
 use std::io;
 
@@ -11,7 +11,7 @@ pub(crate) const LINE_LIMIT: u64 = 64 * 1024 * 1024;
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum WireError {
-    #[error("the other side closed the connection")]
+    #[error("the peer closed the connection")]
     Closed,
     #[error("a line is longer than {LINE_LIMIT} bytes")]
     TooLong,
@@ -28,7 +28,7 @@ pub(crate) async fn read<T: DeserializeOwned>(from: &mut (impl AsyncBufRead + Un
     match line.last() {
         Some(b'\n') => serde_json::from_slice(&line).map_err(WireError::NotAMessage),
         Some(_) if count as u64 > LINE_LIMIT => Err(WireError::TooLong),
-        // The other side died in the middle of a line.
+        // The peer died in the middle of a line.
         Some(_) | None => Err(WireError::Closed),
     }
 }

@@ -1,4 +1,4 @@
-//! The real process: started when none answers, found when one does, alive after its starter's end.
+//! The real process: started if none answers, found if one does, and alive after its parent has ended.
 //!
 //! Without the usual test harness, because this program is also the one that is started: as `launch ingress DIR`.
 #![allow(clippy::unwrap_used)]
@@ -6,7 +6,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use ingress::{Control, IngressOptions, LaunchError, ensure_running, socket_path};
+use ingress::{ControlClient, IngressOptions, LaunchError, ensure_running, socket_path};
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -47,16 +47,16 @@ async fn launch() {
     first.hello(Vec::new()).await.unwrap();
     let status = first.status().await.unwrap();
     assert_ne!(status.pid, std::process::id());
-    it_has_nothing_of_ours(status.pid, &log);
+    it_inherits_only_its_log(status.pid, &log);
 
-    // Found, not started again; two at once agree on one.
+    // Found, not started again. Two starts at once agree on one process.
     let (second, third) =
         tokio::join!(ensure_running(&program, &args, data_dir, &log), ensure_running(&program, &args, data_dir, &log));
     for other in [second.unwrap(), third.unwrap()] {
         assert_eq!(other.status().await.unwrap().pid, status.pid);
     }
 
-    // SIGHUP is ignored, SIGTERM ends it in order, and no zombie remains.
+    // SIGHUP is ignored, SIGTERM ends the process in order, and no zombie remains.
     let pid = rustix::process::Pid::from_raw(status.pid.cast_signed()).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::HUP).unwrap();
     assert_eq!(first.status().await.unwrap().boot_id, status.boot_id);
@@ -66,12 +66,12 @@ async fn launch() {
     }
     assert!(!socket_path(data_dir).exists());
 
-    // Killed without warning: its socket is left behind, and the next one takes its place.
+    // After a kill the socket is left behind, and the next process replaces it.
     let again = ensure_running(&program, &args, data_dir, &log).await.unwrap();
     let killed = again.status().await.unwrap().pid;
     let pid = rustix::process::Pid::from_raw(killed.cast_signed()).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
-    while Control::connect(&socket_path(data_dir)).await.is_ok() {
+    while ControlClient::connect(&socket_path(data_dir)).await.is_ok() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     assert!(socket_path(data_dir).exists());
@@ -79,11 +79,11 @@ async fn launch() {
     last.hello(Vec::new()).await.unwrap();
     last.shutdown(Duration::ZERO).await.unwrap();
 
-    one_that_cannot_start_is_told_with_its_log(&program).await;
+    a_failed_start_is_reported_with_its_log(&program).await;
     println!("launch: ok");
 }
 
-fn it_has_nothing_of_ours(pid: u32, log: &Path) {
+fn it_inherits_only_its_log(pid: u32, log: &Path) {
     let read = |what: &str| std::fs::read(format!("/proc/{pid}/{what}")).unwrap();
     let environment = String::from_utf8_lossy(&read("environ")).into_owned();
     assert!(environment.split('\0').all(|entry| entry.is_empty() || entry.starts_with("RUST_LOG=")), "{environment}");
@@ -93,8 +93,8 @@ fn it_has_nothing_of_ours(pid: u32, log: &Path) {
     // Fields after the command's name: state, parent, group, session.
     let stat = String::from_utf8_lossy(&read("stat")).into_owned();
     let session = stat.rsplit_once(") ").unwrap().1.split(' ').nth(3).unwrap().to_owned();
-    assert_eq!(session, pid.to_string(), "a session of its own");
-    // Of every thread, also of those that were started later.
+    assert_eq!(session, pid.to_string(), "it leads a session");
+    // Of every thread, also those that were started later.
     for thread in std::fs::read_dir(format!("/proc/{pid}/task")).unwrap() {
         let status = std::fs::read_to_string(thread.unwrap().path().join("status")).unwrap();
         let field = |name: &str| status.lines().find_map(|it| it.strip_prefix(name)).unwrap().trim().to_owned();
@@ -104,7 +104,7 @@ fn it_has_nothing_of_ours(pid: u32, log: &Path) {
     }
 }
 
-async fn one_that_cannot_start_is_told_with_its_log(program: &Path) {
+async fn a_failed_start_is_reported_with_its_log(program: &Path) {
     let folder = tempfile::tempdir().unwrap();
     let log = folder.path().join("ingress.log");
     let error = ensure_running(program, &["fails"], folder.path(), &log).await.unwrap_err();

@@ -1,6 +1,6 @@
 //! Paths inside a repository, as people write them in a spec: `/`, `.`, `frontend`, `/frontend`, `./x`, `x/`.
 //!
-//! All of these mean a place below the repository's root. A path that tries to leave it is refused, not repaired.
+//! All of these are relative to the repository's root. A path that leaves the root is refused, not corrected.
 
 use std::fmt;
 
@@ -14,7 +14,7 @@ pub struct ContextPath(String);
 /// Why a path was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{path:?} is not a path inside the repository: {why}")]
-pub struct BadPath {
+pub struct InvalidPath {
     /// The refused path, shortened.
     pub path: String,
     /// The rule it breaks.
@@ -22,9 +22,9 @@ pub struct BadPath {
 }
 
 impl ContextPath {
-    /// Normalises `text`. Errors: [`BadPath`] for `..`, backslashes, control characters, and overlong paths.
-    pub fn parse(text: &str) -> Result<Self, BadPath> {
-        let refuse = |why| Err(BadPath { path: text.chars().take(120).collect(), why });
+    /// Normalises `text`. Errors: [`InvalidPath`] for `..`, backslashes, control characters, and overlong paths.
+    pub fn parse(text: &str) -> Result<Self, InvalidPath> {
+        let refuse = |why| Err(InvalidPath { path: text.chars().take(120).collect(), why });
         if text.len() > 4096 {
             return refuse("it is longer than 4096 bytes");
         }
@@ -60,7 +60,7 @@ impl ContextPath {
         }
     }
 
-    /// What remains of this path below `directory`, if it lies there.
+    /// The rest of this path below `directory`, if it is inside.
     pub fn below(&self, directory: &Self) -> Option<Self> {
         if directory.is_root() {
             return Some(self.clone());
@@ -77,8 +77,8 @@ impl fmt::Display for ContextPath {
 }
 
 impl TryFrom<String> for ContextPath {
-    type Error = BadPath;
-    fn try_from(text: String) -> Result<Self, BadPath> {
+    type Error = InvalidPath;
+    fn try_from(text: String) -> Result<Self, InvalidPath> {
         Self::parse(&text)
     }
 }
@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_forms_people_write_mean_the_same_place() {
+    fn all_spellings_of_a_path_are_equal() {
         for root in ["", "/", ".", "./", "//", "/./"] {
             assert!(ContextPath::parse(root).unwrap().is_root(), "{root:?}");
         }
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_that_leave_the_repository_or_hide_something_are_refused() {
+    fn paths_that_leave_the_repository_or_contain_control_characters_are_refused() {
         for path in ["..", "../x", "a/../../b", "a/..", "a\\b", "a\0b", "a\nb", "..\\x"] {
             assert!(ContextPath::parse(path).is_err(), "{path:?}");
         }

@@ -1,18 +1,19 @@
-//! What opens a private repository, and the ssh host keys we trust. Bound to one exact place, and never printed.
+//! Credentials for private repositories and trusted ssh host keys. Credentials are bound to one repository host and
+//! never printed.
 
 use std::fmt;
 
 use app_spec::split_port;
 use serde::{Deserialize, Serialize};
 
-use crate::repo_url::{Place, RepoUrl};
+use crate::repo_url::{RepoLocation, RepoUrl};
 
-/// A text that never shows in `Debug`, logs or errors.
+/// A secret text that never appears in `Debug`, logs or errors.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Secret(String);
 
 impl Secret {
-    /// Keeps `text` out of sight.
+    /// Wraps `text`.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
@@ -28,11 +29,11 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// A login for one repository's host. It is offered to the scheme, host and port of that repository, once, and to nothing
-/// else: not after a redirect, and not a second time when it was refused.
+/// A login for one repository's host. It is sent once, to the scheme, host and port of that repository only: not after
+/// a redirect, and not again after it was refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Credentials {
-    /// For http(s): a user name (GitHub wants any, GitLab `oauth2`) and a token or password.
+    /// For http(s): a user name (any for GitHub, `oauth2` for GitLab) and a token or password.
     Token {
         /// The user name to send with the token.
         user: String,
@@ -46,18 +47,18 @@ pub enum Credentials {
     },
 }
 
-/// An ssh host key we trust, as `ssh-keygen -lf` prints it.
+/// A trusted ssh host key, as `ssh-keygen -lf` prints it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KnownHost {
     /// Host name as in the repository's address.
     pub host: String,
-    /// Port; 22 where the address names none.
+    /// Port; 22 if the address names none.
     pub port: u16,
     /// `SHA256:` and the unpadded base64 of the key's hash.
     pub fingerprint: String,
 }
 
-/// Scheme, host and port of an http(s) address, with the scheme's own port filled in.
+/// Scheme, host and port of an http(s) address, with the default port of the scheme filled in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Endpoint {
     pub(crate) secure: bool,
@@ -66,17 +67,17 @@ pub(crate) struct Endpoint {
 }
 
 impl Endpoint {
-    /// The endpoint of a repository's address; none for ssh and local ones.
+    /// The endpoint of a repository's address; `None` for ssh and local ones.
     pub(crate) fn of_repo(repo: &RepoUrl) -> Option<Self> {
-        match repo.place() {
-            Place::Http { secure, host, port } => {
+        match repo.location() {
+            RepoLocation::Http { secure, host, port } => {
                 Some(Self { secure: *secure, host: host.clone(), port: port.unwrap_or(if *secure { 443 } else { 80 }) })
             }
-            Place::Ssh { .. } | Place::Local { .. } => None,
+            RepoLocation::Ssh { .. } | RepoLocation::Local { .. } => None,
         }
     }
 
-    /// The endpoint of any address a server led us to. None for what does not parse.
+    /// The endpoint of an address, for example one that a redirect led to. `None` if it does not parse.
     pub(crate) fn of_text(url: &str) -> Option<Self> {
         let (scheme, rest) = url.split_once("://")?;
         let secure = match scheme.to_ascii_lowercase().as_str() {
@@ -98,7 +99,7 @@ mod tests {
     use crate::UrlRules;
 
     #[test]
-    fn a_token_belongs_to_one_scheme_host_and_port() {
+    fn a_token_is_bound_to_one_scheme_host_and_port() {
         let repo = RepoUrl::parse("https://git.example.com/a/b.git", &UrlRules::default()).unwrap();
         let bound = Endpoint::of_repo(&repo).unwrap();
         let same = ["https://git.example.com/other", "https://GIT.example.com:443/", "https://user@git.example.com"];

@@ -1,7 +1,8 @@
-//! `.dockerignore`, with Docker's own meaning, which is not that of `.gitignore`.
+//! `.dockerignore` as Docker interprets it, which differs from `.gitignore`.
 //!
-//! Patterns are rooted at the context, the last one that matches wins, a pattern that matches a directory covers what is
-//! below it, and `!` takes files back even from an excluded directory. The rules follow moby's `patternmatcher`.
+//! Patterns are rooted at the context, the last matching pattern wins, a pattern that matches a directory covers
+//! everything below it, and `!` includes files again even in an excluded directory. The rules follow moby's
+//! `patternmatcher`.
 
 /// A parsed `.dockerignore`. An empty one excludes nothing.
 #[derive(Clone, Debug, Default)]
@@ -9,10 +10,10 @@ pub struct Dockerignore {
     patterns: Vec<Pattern>,
 }
 
-/// A line that Docker refuses as well.
+/// A line that Docker refuses too.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {pattern:?} is not a valid pattern")]
-pub struct BadPattern {
+pub struct InvalidPattern {
     /// The line, counted from 1.
     pub line: usize,
     /// The pattern as written.
@@ -21,7 +22,7 @@ pub struct BadPattern {
 
 #[derive(Clone, Debug)]
 struct Pattern {
-    takes_back: bool,
+    negated: bool,
     tokens: Vec<Token>,
 }
 
@@ -32,9 +33,9 @@ enum Token {
     AnyInName,
     /// `*`: any run of characters of a name.
     RunInName,
-    /// `**/`: nothing, or anything that ends with a slash. Skips to behind [`Token::InDirectories`].
+    /// `**/`: nothing, or anything that ends with a slash. Continues after [`Token::InDirectories`].
     Directories,
-    /// The inside of `**/`: stays on any character, goes on after a slash.
+    /// The inside of `**/`: consumes any character, and may continue after a slash.
     InDirectories,
     /// `**` at the end: anything at all.
     Rest,
@@ -44,13 +45,14 @@ enum Token {
     },
 }
 
-/// Which patterns matched a directory or one of its parents. Carried down a walk, it saves matching parents again.
+/// Which patterns matched a directory or one of its parents. A walk passes it down, so that parents are not matched
+/// again.
 #[derive(Clone, Debug)]
 pub(crate) struct Matches(Vec<bool>);
 
 impl Dockerignore {
-    /// Parses the file's text. Errors: [`BadPattern`] for a lone `!` and for brackets that do not close.
-    pub fn parse(text: &str) -> Result<Self, BadPattern> {
+    /// Parses the file's text. Errors: [`InvalidPattern`] for a lone `!` and for unclosed brackets.
+    pub fn parse(text: &str) -> Result<Self, InvalidPattern> {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let mut patterns = Vec::new();
         for (index, line) in text.lines().enumerate() {
@@ -58,13 +60,13 @@ impl Dockerignore {
             if line.starts_with('#') || line.trim().is_empty() {
                 continue;
             }
-            let bad = || BadPattern { line: index + 1, pattern: line.trim().to_owned() };
+            let bad = || InvalidPattern { line: index + 1, pattern: line.trim().to_owned() };
             patterns.push(Pattern::parse(line.trim()).ok_or_else(bad)?);
         }
         Ok(Self { patterns })
     }
 
-    /// Whether the file or directory at `path` (relative to the context, parts joined by `/`) is left out.
+    /// Whether the file or directory at `path` (relative to the context, parts joined by `/`) is excluded.
     pub fn excludes(&self, path: &str) -> bool {
         let mut parents = self.root();
         for (at, _) in path.match_indices('/') {
@@ -73,12 +75,12 @@ impl Dockerignore {
         self.decides(&self.matches(path, &parents))
     }
 
-    /// Whether some pattern takes files back, so that an excluded directory must be looked into nevertheless.
-    pub(crate) fn takes_back(&self) -> bool {
-        self.patterns.iter().any(|pattern| pattern.takes_back)
+    /// Whether a pattern includes files again, so that excluded directories must be searched too.
+    pub(crate) fn has_negations(&self) -> bool {
+        self.patterns.iter().any(|pattern| pattern.negated)
     }
 
-    /// The state above the context's own entries.
+    /// The state of the context's root.
     pub(crate) fn root(&self) -> Matches {
         Matches(vec![false; self.patterns.len()])
     }
@@ -89,27 +91,27 @@ impl Dockerignore {
         Matches(self.patterns.iter().zip(&parent.0).map(one).collect())
     }
 
-    /// The verdict for a state: the last pattern that matches wins.
+    /// Whether a state means excluded: the last matching pattern wins.
     pub(crate) fn decides(&self, matches: &Matches) -> bool {
         let last = self.patterns.iter().zip(&matches.0).rev().find(|(_, matched)| **matched);
-        last.is_some_and(|(pattern, _)| !pattern.takes_back)
+        last.is_some_and(|(pattern, _)| !pattern.negated)
     }
 }
 
 impl Pattern {
     fn parse(line: &str) -> Option<Self> {
-        let (takes_back, body) = match line.strip_prefix('!') {
+        let (negated, body) = match line.strip_prefix('!') {
             Some(rest) => (true, rest.trim()),
             None => (false, line),
         };
         if body.is_empty() {
             return None;
         }
-        Some(Self { takes_back, tokens: tokens(&clean(body))? })
+        Some(Self { negated, tokens: tokens(&clean(body))? })
     }
 
-    /// Runs all possible readings of the pattern side by side, so that no pattern takes more than
-    /// (length of pattern) × (length of path) steps.
+    /// Simulates all possible matches at once, so that no pattern takes more than (length of pattern) × (length of
+    /// path) steps.
     fn matches(&self, path: &str) -> bool {
         let end = self.tokens.len();
         let mut active = vec![false; end + 1];
@@ -141,7 +143,7 @@ impl Pattern {
         active[end]
     }
 
-    /// Marks `at` and every place that can be reached from it without a character.
+    /// Marks `at` and every position that is reachable from it without consuming a character.
     fn enter(&self, active: &mut [bool], at: usize) {
         active[at] = true;
         match self.tokens.get(at) {
@@ -155,7 +157,7 @@ impl Pattern {
     }
 }
 
-/// `filepath.Clean` and the loss of a leading slash: `/a//b/./c/` is `a/b/c`, and `..` removes what it follows.
+/// Like `filepath.Clean`, without the leading slash: `/a//b/./c/` is `a/b/c`, and `..` removes the part before it.
 fn clean(pattern: &str) -> String {
     let mut parts: Vec<&str> = Vec::new();
     for part in pattern.split('/') {
@@ -164,7 +166,8 @@ fn clean(pattern: &str) -> String {
             ".." if parts.last().is_some_and(|last| *last != "..") => {
                 parts.pop();
             }
-            // Above the root is the root; in a relative pattern it stays, and matches nothing.
+            // `..` at the root of an absolute pattern stays at the root; in a relative pattern it is kept and matches
+            // nothing.
             ".." if pattern.starts_with('/') => {}
             _ => parts.push(part),
         }
@@ -194,7 +197,7 @@ fn tokens(pattern: &str) -> Option<Vec<Token>> {
     Some(tokens)
 }
 
-/// The part of a class after its opening bracket: `a-z]`, `^a-z]`, with `\` before a character that means itself.
+/// Parses a class after its opening bracket: `a-z]`, `^a-z]`, with `\` before a literal character.
 fn class(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Option<Token> {
     let negated = chars.next_if_eq(&'^').is_some();
     let mut ranges = Vec::new();
@@ -223,9 +226,9 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    /// Each row: the file, a path that it leaves out, a path that it sends; an empty path says nothing.
+    /// Each row: the file, a path that it excludes, a path that it includes; empty means no check.
     #[test]
-    fn patterns_mean_what_they_mean_to_docker() {
+    fn patterns_match_as_in_docker() {
         let table = [
             ("node_modules", "node_modules", "a/node_modules"),
             ("node_modules", "node_modules/x/y.js", "node_modules2"),
@@ -272,8 +275,8 @@ mod tests {
         ];
         for (text, left_out, sent) in table {
             let ignore = Dockerignore::parse(text).unwrap();
-            assert!(left_out.is_empty() || ignore.excludes(left_out), "{text:?} leaves out {left_out:?}");
-            assert!(sent.is_empty() || !ignore.excludes(sent), "{text:?} sends {sent:?}");
+            assert!(left_out.is_empty() || ignore.excludes(left_out), "{text:?} excludes {left_out:?}");
+            assert!(sent.is_empty() || !ignore.excludes(sent), "{text:?} includes {sent:?}");
         }
     }
 
@@ -285,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_made_to_backtrack_is_answered_at_once() {
+    fn a_pattern_made_to_backtrack_is_matched_quickly() {
         let ignore = Dockerignore::parse(&format!("{}b", "*a**/*".repeat(50))).unwrap();
         assert!(!ignore.excludes(&"a".repeat(500)));
     }

@@ -1,4 +1,5 @@
-//! Networks that repositories are not fetched from unless the operator says so: there, services trust whoever can connect.
+//! Networks from which repositories are fetched only if the operator allows it, because services there trust every
+//! client that can connect.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -6,21 +7,21 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// A network whose services trust whoever can connect.
+/// A network whose services trust every client that can connect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SpecialNetwork {
-    /// This host itself: `127.0.0.0/8`, `::1`, and the unspecified addresses, which lead to it as well.
+    /// This host: `127.0.0.0/8`, `::1`, and the unspecified addresses, which lead to it as well.
     Loopback,
-    /// The local link: `169.254.0.0/16` and `fe80::/10`, where clouds answer with the machine's own credentials.
+    /// The local link: `169.254.0.0/16` and `fe80::/10`, where clouds serve the machine's credentials.
     LinkLocal,
 }
 
-/// Amazon's metadata service on IPv6. It is not in the range for link-local addresses, but is one in effect.
+/// Amazon's metadata service on IPv6. It is outside the link-local range, but serves the same purpose.
 const METADATA_IPV6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
 
 impl SpecialNetwork {
-    /// The network that an address is in. None: fetching from there needs nobody's word. An IPv4 address counts in every
-    /// form in which IPv6 can carry it.
+    /// The special network that an address is in; `None` if fetching from it needs no permission. IPv4 addresses count
+    /// in every form in which IPv6 can carry them.
     pub fn of(address: IpAddr) -> Option<Self> {
         match address {
             IpAddr::V4(address) => Self::of_ipv4(address),
@@ -69,7 +70,7 @@ impl FromStr for SpecialNetwork {
         [Self::Loopback, Self::LinkLocal]
             .into_iter()
             .find(|network| network.to_string() == text)
-            .ok_or_else(|| "it is either `loopback` or `link-local`".to_owned())
+            .ok_or_else(|| "it must be `loopback` or `link-local`".to_owned())
     }
 }
 
@@ -79,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn this_host_and_the_local_link_are_told_in_every_form() {
+    fn this_host_and_the_local_link_are_recognized_in_every_form() {
         use SpecialNetwork::{LinkLocal, Loopback};
         for (address, network) in [
             ("127.0.0.1", Some(Loopback)),
@@ -112,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn networks_have_the_names_that_people_type() {
+    fn networks_are_parsed_by_their_names() {
         assert_eq!("link-local".parse(), Ok(SpecialNetwork::LinkLocal));
         assert_eq!("loopback".parse(), Ok(SpecialNetwork::Loopback));
         assert!("everywhere".parse::<SpecialNetwork>().is_err());

@@ -1,37 +1,37 @@
-//! What can go wrong with a source, in sentences a person can act on.
+//! Errors of this crate, in sentences that people can act on.
 //!
-//! The same type crosses the pipe between worker and parent, so every variant holds plain data.
+//! The type crosses the pipe between worker and parent, so every variant contains plain data.
 
 use serde::{Deserialize, Serialize};
 
 use crate::context_path::ContextPath;
 use crate::git_ref::CommitId;
 
-/// Why a source could not be fetched, read or streamed. The version that runs is never touched by any of these.
+/// Why a source could not be fetched, read or streamed. None of these affects the version that is running.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum SourceError {
     /// The address is not (or no longer) allowed.
     #[error("{0}")]
     Address(String),
-    /// No connection, no such host, a broken answer, a server error.
+    /// No connection, an unknown host, an invalid answer, or a server error.
     #[error("{repo} cannot be reached: {why}")]
     Unreachable { repo: String, why: String },
-    /// Every address of the host is in a network that needs the operator's word.
+    /// Every address of the host is in a network that the operator must allow.
     #[error(
-        "{repo} leads to {address}, a {network} address, which is not fetched from unless Boatyard is started with \
-         --allow-sources-from {network}"
+        "{repo} resolves to {address}, a {network} address; sources are not fetched from such addresses. To allow it, start \
+         Boatyard with --allow-sources-from {network}"
     )]
     AddressRefused { repo: String, address: String, network: String },
-    /// 401, 403, 404, or a server that wants a login when none is given.
+    /// 401, 403, 404, or a server that requires a login if none is given.
     #[error("repository {repo} does not exist or needs a login")]
     NotFoundOrLogin { repo: String },
-    /// The login given was refused.
+    /// The server refused the login.
     #[error("{repo} refused the login given for it; check that the token or key is valid and may read this repository")]
     LoginRefused { repo: String },
     /// The server's TLS certificate is not trusted.
     #[error("the certificate of {repo} is not trusted: {why}")]
     Certificate { repo: String, why: String },
-    /// An ssh host key nobody has vouched for.
+    /// An unknown ssh host key.
     #[error(
         "the ssh host key of {host} is not known: {fingerprint}; compare it with the one its operator publishes, then add it"
     )]
@@ -42,28 +42,28 @@ pub enum SourceError {
     /// A redirect to another host.
     #[error("{repo} redirects to another host, which is not followed: {why}; use the new address")]
     Redirect { repo: String, why: String },
-    /// No progress for longer than allowed.
+    /// No progress for longer than the stall timeout.
     #[error("no progress from {repo} for {seconds} s")]
     Stalled { repo: String, seconds: u64 },
-    /// Not done by its deadline.
-    #[error("{repo} was not done within {seconds} s")]
+    /// Not finished before the deadline.
+    #[error("the operation on {repo} did not finish within {seconds} s")]
     Deadline { repo: String, seconds: u64 },
     /// No such branch.
-    #[error("branch \"{branch}\" does not exist in {repo}{}{}", has(have, *more), instead(*names))]
-    BranchMissing { branch: String, repo: String, have: Vec<String>, more: usize, names: Named },
+    #[error("branch \"{branch}\" does not exist in {repo}{}{}", has(have, *more), instead(*name_kind))]
+    BranchMissing { branch: String, repo: String, have: Vec<String>, more: usize, name_kind: NameKind },
     /// No such tag.
     #[error("tag \"{tag}\" does not exist in {repo}{}", has(have, *more))]
     TagMissing { tag: String, repo: String, have: Vec<String>, more: usize },
-    /// The commit is gone, after a force-push for example, or never was.
+    /// The commit does not exist: it never did, or a force-push removed it.
     #[error("commit {commit} does not exist in {repo}; it may have been removed by a force-push")]
     CommitMissing { commit: CommitId, repo: String },
-    /// The commit is not in our mirror.
-    #[error("commit {commit} of {repo} is not fetched; fetch it first")]
+    /// The commit is not in the mirror.
+    #[error("commit {commit} of {repo} is not in the mirror; fetch it first")]
     NotFetched { commit: CommitId, repo: String },
-    /// A repository without a commit.
+    /// A repository without commits.
     #[error("{repo} is empty: push a commit first")]
     Empty { repo: String },
-    /// HEAD names nothing.
+    /// HEAD names no branch.
     #[error("{repo} does not say which branch is its default; name one{}", has(have, *more))]
     NoDefaultBranch { repo: String, have: Vec<String>, more: usize },
     /// A directory without a repository.
@@ -72,21 +72,21 @@ pub enum SourceError {
     /// A repository of a format that libgit2 does not read.
     #[error("{path} is a git repository of a format that is not supported yet: {format}; convert a clone of it")]
     UnsupportedFormat { path: String, format: String },
-    /// A repository on this host that is there and cannot be read.
+    /// A local repository that exists and cannot be read.
     #[error("{path} cannot be read as a git repository: {why}")]
     LocalUnreadable { path: String, why: String },
-    /// The repository at hand keeps its objects outside the allowed directories.
+    /// A local repository that uses objects outside the allowed directories.
     #[error(
-        "{path} is read from {outside} as well, which is not inside a directory for local sources; see --local-sources"
+        "{path} also uses {outside}, which is not inside a directory for local sources; add it with --local-sources"
     )]
     ObjectsOutside { path: String, outside: String },
-    /// `source_dir` is not there.
+    /// `source_dir` does not exist.
     #[error("no directory \"{dir}\" in commit {commit}{}", found(near))]
     SourceDirMissing { dir: ContextPath, commit: String, near: Vec<String> },
-    /// `source_dir` is something else.
+    /// `source_dir` is not a directory.
     #[error("\"{dir}\" in commit {commit} is not a directory but {what}")]
     SourceDirNotADirectory { dir: ContextPath, commit: String, what: String },
-    /// No Dockerfile where it should be.
+    /// The Dockerfile does not exist.
     #[error("no Dockerfile at \"{path}\" in commit {commit}{}", found(near))]
     DockerfileMissing { path: ContextPath, commit: String, near: Vec<String> },
     /// The Dockerfile is a directory, a link or a submodule.
@@ -101,25 +101,25 @@ pub enum SourceError {
     /// A limit of [`crate::Limits`].
     #[error("{what} is larger than the limit of {limit}")]
     TooLarge { what: String, limit: String },
-    /// A tree that no honest git writes.
-    #[error("commit {commit} contains an entry that git itself would refuse: {path:?}")]
+    /// A tree that git never writes.
+    #[error("commit {commit} contains an entry that git refuses: {path:?}")]
     HostileEntry { path: String, commit: String },
     /// Objects are missing or damaged.
-    #[error("the objects of {repo} are damaged ({why}); they are fetched anew by the next fetch")]
+    #[error("the objects of {repo} are damaged ({why}); the next fetch downloads them again")]
     Damaged { repo: String, why: String },
     /// The mirror directory cannot be used.
     #[error("cannot {doing}: {why}")]
     Disk { doing: String, why: String },
-    /// The worker ended without an answer.
-    #[error("the git worker for {repo} ended early ({how}); nothing of its output is used{}", tail(stderr))]
+    /// The worker exited without an answer.
+    #[error("the git worker for {repo} exited early ({how}); its output was discarded{}", tail(stderr))]
     WorkerDied { repo: String, how: String, stderr: String },
-    /// The worker could not be started, or spoke nonsense.
-    #[error("the git worker cannot be used: {why}")]
+    /// The worker could not be started, or its answer was not valid.
+    #[error("the git worker failed: {why}")]
     Worker { why: String },
 }
 
 impl SourceError {
-    /// Whether the same request may succeed later without anyone changing anything.
+    /// Whether the same request may succeed later without any change.
     pub fn is_transient(&self) -> bool {
         matches!(
             self,
@@ -133,23 +133,23 @@ impl SourceError {
     }
 }
 
-/// What a name that is no branch does stand for.
+/// What a name that is not a branch refers to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Named {
-    /// Nothing that is known.
+pub enum NameKind {
+    /// Nothing known.
     #[default]
     Nothing,
     /// A tag.
     Tag,
-    /// A commit, by the look of it.
+    /// Probably a commit.
     Commit,
 }
 
-fn instead(names: Named) -> &'static str {
-    match names {
-        Named::Nothing => "",
-        Named::Tag => ". There is a tag of that name, but a spec names a branch: make a branch that begins at the tag",
-        Named::Commit => ". It looks like a commit, but a spec names a branch: make a branch that begins at the commit",
+fn instead(name_kind: NameKind) -> &'static str {
+    match name_kind {
+        NameKind::Nothing => "",
+        NameKind::Tag => ". A tag has this name, but a spec must name a branch: create a branch at the tag",
+        NameKind::Commit => ". It looks like a commit, but a spec must name a branch: create a branch at the commit",
     }
 }
 

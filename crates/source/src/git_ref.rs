@@ -1,6 +1,6 @@
-//! Names for what to fetch and what was found: branches, tags, commits, trees.
+//! References to fetch, and ids of commits and trees.
 //!
-//! A value of these types is safe to hand to git: no option, no refspec syntax and no control character can hide in it.
+//! A value of these types is safe to pass to git: it contains no option, no refspec syntax and no control character.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 /// What to fetch.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum GitRef {
-    /// The branch the repository's own HEAD names.
+    /// The branch that the repository's HEAD names.
     DefaultBranch,
     /// A branch, without `refs/heads/`. Make one with [`GitRef::branch`].
     Branch(RefName),
@@ -20,13 +20,13 @@ pub enum GitRef {
 }
 
 impl GitRef {
-    /// A branch by its short name. Errors: [`BadRef`] when git would not accept the name.
-    pub fn branch(name: &str) -> Result<Self, BadRef> {
+    /// A branch by its short name. Errors: [`InvalidRef`] when git would not accept the name.
+    pub fn branch(name: &str) -> Result<Self, InvalidRef> {
         RefName::parse(name).map(Self::Branch)
     }
 
-    /// A tag by its short name. Errors: [`BadRef`] when git would not accept the name.
-    pub fn tag(name: &str) -> Result<Self, BadRef> {
+    /// A tag by its short name. Errors: [`InvalidRef`] when git would not accept the name.
+    pub fn tag(name: &str) -> Result<Self, InvalidRef> {
         RefName::parse(name).map(Self::Tag)
     }
 }
@@ -42,10 +42,10 @@ impl fmt::Display for GitRef {
     }
 }
 
-/// Why a branch, tag or id was refused.
+/// Why a branch, tag or id is not valid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BadRef {
-    /// Not a name git accepts.
+pub enum InvalidRef {
+    /// git does not accept the name.
     #[error("{name:?} is not a branch or tag name: {why}")]
     Name {
         /// The refused name.
@@ -61,16 +61,16 @@ pub enum BadRef {
     },
 }
 
-/// The short name of a branch or tag that passed git's own rules (git-check-ref-format).
+/// The short name of a branch or tag that satisfies git's rules (git-check-ref-format).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct RefName(String);
 
 impl RefName {
-    fn parse(name: &str) -> Result<Self, BadRef> {
+    fn parse(name: &str) -> Result<Self, InvalidRef> {
         match broken_rule(name) {
             None => Ok(Self(name.to_owned())),
-            Some(why) => Err(BadRef::Name { name: name.chars().take(80).collect(), why }),
+            Some(why) => Err(InvalidRef::Name { name: name.chars().take(80).collect(), why }),
         }
     }
 
@@ -80,8 +80,8 @@ impl RefName {
     }
 }
 
-/// The first rule of git-check-ref-format that `name` breaks, and one of ours: no leading dash, because a name that
-/// starts with one has been an option to somebody's git before.
+/// The first rule of git-check-ref-format that `name` breaks. One more rule: no leading dash, because git programs have
+/// mistaken such names for options.
 fn broken_rule(name: &str) -> Option<&'static str> {
     if name.is_empty() || name.len() > 255 {
         return Some("it must have 1 to 255 characters");
@@ -109,8 +109,8 @@ impl fmt::Display for RefName {
 }
 
 impl TryFrom<String> for RefName {
-    type Error = BadRef;
-    fn try_from(name: String) -> Result<Self, BadRef> {
+    type Error = InvalidRef;
+    fn try_from(name: String) -> Result<Self, InvalidRef> {
         Self::parse(&name)
     }
 }
@@ -129,12 +129,12 @@ macro_rules! object_id {
         pub struct $name(String);
 
         impl $name {
-            /// Accepts exactly 40 hexadecimal digits; keeps them in lower case. Errors: [`BadRef::Id`].
-            pub fn parse(text: &str) -> Result<Self, BadRef> {
+            /// Accepts exactly 40 hexadecimal digits; keeps them in lower case. Errors: [`InvalidRef::Id`].
+            pub fn parse(text: &str) -> Result<Self, InvalidRef> {
                 if text.len() == 40 && text.bytes().all(|b| b.is_ascii_hexdigit()) {
                     return Ok(Self(text.to_ascii_lowercase()));
                 }
-                Err(BadRef::Id { text: text.chars().take(80).collect() })
+                Err(InvalidRef::Id { text: text.chars().take(80).collect() })
             }
 
             /// All 40 digits.
@@ -155,8 +155,8 @@ macro_rules! object_id {
         }
 
         impl TryFrom<String> for $name {
-            type Error = BadRef;
-            fn try_from(text: String) -> Result<Self, BadRef> {
+            type Error = InvalidRef;
+            fn try_from(text: String) -> Result<Self, InvalidRef> {
                 Self::parse(&text)
             }
         }
@@ -224,7 +224,7 @@ mod tests {
             "[a]",
         ];
         for name in hostile {
-            // A plus is legal inside a name; the refspec is built so that it cannot mean "force" there.
+            // A plus is legal in a name. The refspec is built so that it cannot mean "force".
             assert_eq!(GitRef::tag(name).is_err(), name != "+main", "{name:?}");
         }
         assert!(GitRef::branch(&"a".repeat(256)).is_err());
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_id_does_not_come_back_from_json() {
+    fn invalid_names_and_ids_are_refused_in_json() {
         assert!(serde_json::from_str::<CommitId>("\"--exec=x\"").is_err());
         assert!(serde_json::from_str::<RefName>("\"--exec=x\"").is_err());
     }

@@ -1,16 +1,15 @@
-//! Git: fetch, resolve, identity of a tree, and the build context as a stream.
+//! Git: fetches repositories, resolves references, identifies trees, and streams build contexts.
 //!
 //! Every git operation runs in a child process of the same binary ([`run_worker`], the hidden subcommand
-//! `source-worker`) with resource limits, an empty environment, no capabilities and no files but those it needs, so that a
-//! hostile repository can hurt nothing but its own child, cancelling is a kill, and memory goes back when it ends.
-//! [`Source`] is the side that starts those children.
+//! `source-worker`) with resource limits, an empty environment, no capabilities and access to few files. A hostile
+//! repository can harm only its own child process, cancelling is a kill, and memory is freed when the process ends.
+//! [`Source`] starts these processes.
 //!
-//! What this crate refuses to do: it never checks out a tree, never runs a hook, a filter or a credential helper, never
-//! follows a symbolic link of a repository, never fetches submodules or LFS objects (it says so instead), never reads
-//! a local repository outside the directories the operator named, and never fetches from this host or its local link
-//! unless the operator said so.
+//! This crate never checks out a tree, never runs a hook, a filter or a credential helper, never follows a symbolic
+//! link of a repository, and never fetches submodules or LFS objects (it reports them instead). It reads local
+//! repositories only in the directories that the operator named, and fetches from this host or its local link only if
+//! the operator allows it.
 
-mod child;
 mod context_path;
 mod credentials;
 mod dockerignore;
@@ -23,13 +22,14 @@ mod protocol;
 mod repo_url;
 mod source;
 mod worker;
+mod worker_process;
 
-pub use context_path::{BadPath, ContextPath};
+pub use context_path::{ContextPath, InvalidPath};
 pub use credentials::{Credentials, KnownHost, Secret};
-pub use dockerignore::{BadPattern, Dockerignore};
+pub use dockerignore::{Dockerignore, InvalidPattern};
 pub use egress::SpecialNetwork;
-pub use error::{Named, SourceError};
-pub use git_ref::{BadRef, CommitId, GitRef, RefName, TreeId};
+pub use error::{NameKind, SourceError};
+pub use git_ref::{CommitId, GitRef, InvalidRef, RefName, TreeId};
 pub use identity::{Directory, DockerfileChoice, Identity, Note, RESERVED_DOCKERFILE, Resolved, Selection};
 pub use limits::Limits;
 pub use protocol::FetchProgress;

@@ -1,4 +1,4 @@
-//! How much a repository may cost us. Every number has a default and every default an origin.
+//! Limits on git operations, with defaults and their reasons.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 const MIB: u64 = 1024 * 1024;
 const GIB: u64 = 1024 * MIB;
 
-/// Limits on one git operation. Reaching one is a plain error that names it, never a silent cut.
+/// Limits on one git operation. Exceeding one is an error that names it; nothing is truncated silently.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     /// Bytes of file content in one build context. Default 2 GiB.
@@ -16,7 +16,7 @@ pub struct Limits {
     pub context_files: u64,
     /// Directory levels below the build context. Default 64.
     pub depth: u32,
-    /// Bytes of a single file. It is held in memory while it is sent. Default 512 MiB.
+    /// Bytes of a single file, which is held in memory while it is sent. Default 512 MiB.
     pub file_bytes: u64,
     /// Bytes of a Dockerfile, of a `.dockerignore`, and of any other file read as text. Default 1 MiB.
     pub text_bytes: u64,
@@ -24,9 +24,9 @@ pub struct Limits {
     pub fetch_bytes: u64,
     /// Address space of a worker: room for one file with its delta base, and mapped packs. Default 4 GiB.
     pub memory_bytes: u64,
-    /// A worker that reports nothing for this long is ended. Default 30 s.
+    /// A worker that reports nothing for this long is killed. Default 30 s.
     pub stall: Duration,
-    /// No operation takes longer than this, whatever it reports. Default 10 minutes.
+    /// Time limit of any operation, whatever it reports. Default 10 minutes.
     pub total: Duration,
 }
 

@@ -1,7 +1,7 @@
-//! What parent and worker say to each other: one JSON line in, frames out.
+//! The protocol between parent and worker: one JSON line in, frames out.
 //!
-//! A frame is a kind (1 byte), a length (4 bytes, big-endian) and a payload. Every answer ends with a frame that says so
-//! (`Report`, `End` or `Failed`); a pipe that closes before it is an error, so a cut stream never passes as complete.
+//! A frame is a kind (1 byte), a length (4 bytes, big-endian) and a payload. Every answer ends with `Report`, `End` or
+//! `Failed`. A pipe that closes earlier is an error, so a truncated stream never counts as complete.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -14,20 +14,20 @@ use crate::identity::Selection;
 use crate::limits::Limits;
 use crate::repo_url::UrlRules;
 
-/// The longest request line a worker reads.
+/// Maximum length of the request line.
 pub(crate) const MAX_REQUEST: u64 = 4 * 1024 * 1024;
-/// The longest payload a parent reads: a Dockerfile of 1 MiB, escaped, with room.
+/// Maximum payload of a frame: a Dockerfile of 1 MiB with JSON escapes fits.
 pub(crate) const MAX_PAYLOAD: u32 = 16 * 1024 * 1024;
-/// Bytes of tar in one frame.
+/// Bytes of tar per frame.
 pub(crate) const CHUNK: usize = 64 * 1024;
 
-/// The one request of a worker's life. No `Debug`: it may hold a token.
+/// The only request that a worker handles. Not `Debug`, because it may contain a token.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Request {
-    /// The address, parsed again by the worker under the same rules.
+    /// The address. The worker parses it again by the same rules.
     pub(crate) repo: String,
     pub(crate) rules: UrlRules,
-    /// Where the mirrors are.
+    /// The directory of mirrors.
     pub(crate) mirrors: PathBuf,
     pub(crate) limits: Limits,
     pub(crate) action: Action,
@@ -51,40 +51,40 @@ pub(crate) struct Opened {
     pub(crate) dockerfile_in_context: String,
 }
 
-/// How far a fetch is. Sent at most ten times a second.
+/// Progress of a fetch. Sent at most ten times a second.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FetchProgress {
-    /// Another fetch of the same repository is running; this one begins when it ends.
+    /// Another fetch of the same repository is running; this one starts after it.
     Waiting,
-    /// The server answered.
+    /// The server responded.
     Connected,
-    /// Objects are coming in.
+    /// Objects are being received.
     Receiving {
         /// Objects received so far.
         objects: u64,
-        /// Objects there will be.
+        /// Objects in total.
         total: u64,
         /// Bytes received so far.
         bytes: u64,
     },
-    /// What the server says while it prepares, one line without control characters.
+    /// A status line of the server, without control characters.
     Remote(String),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub(crate) enum Kind {
+pub(crate) enum FrameKind {
     Progress = b'P',
     Note = b'N',
     Opened = b'O',
     Tar = b'T',
     Report = b'R',
-    /// The end of a tar: the count of its bytes, 8 bytes big-endian.
+    /// The end of a tar: the number of its bytes, 8 bytes big-endian.
     End = b'E',
     Failed = b'F',
 }
 
-impl Kind {
+impl FrameKind {
     fn of(byte: u8) -> Option<Self> {
         let all = [Self::Progress, Self::Note, Self::Opened, Self::Tar, Self::Report, Self::End, Self::Failed];
         all.into_iter().find(|kind| *kind as u8 == byte)
@@ -92,7 +92,7 @@ impl Kind {
 }
 
 /// Writes one frame and flushes it.
-pub(crate) fn write_frame(out: &mut impl Write, kind: Kind, payload: &[u8]) -> io::Result<()> {
+pub(crate) fn write_frame(out: &mut impl Write, kind: FrameKind, payload: &[u8]) -> io::Result<()> {
     let len = u32::try_from(payload.len()).ok().filter(|len| *len <= MAX_PAYLOAD);
     let len = len.ok_or_else(|| io::Error::other("the answer is too long for one frame"))?;
     out.write_all(&[kind as u8])?;
@@ -101,15 +101,16 @@ pub(crate) fn write_frame(out: &mut impl Write, kind: Kind, payload: &[u8]) -> i
     out.flush()
 }
 
-/// Reads a frame's 5 leading bytes. None: not ours.
-pub(crate) fn parse_head(head: [u8; 5]) -> Option<(Kind, u32)> {
+/// Parses the 5 leading bytes of a frame. `None`: not a frame of this protocol.
+pub(crate) fn parse_head(head: [u8; 5]) -> Option<(FrameKind, u32)> {
     let [kind, a, b, c, d] = head;
     let len = u32::from_be_bytes([a, b, c, d]);
-    Kind::of(kind).filter(|_| len <= MAX_PAYLOAD).map(|kind| (kind, len))
+    FrameKind::of(kind).filter(|_| len <= MAX_PAYLOAD).map(|kind| (kind, len))
 }
 
-/// Text from a repository or server, for people: no control or direction-changing characters, at most `max` characters.
-pub(crate) fn sanitised(text: &str, max: usize) -> String {
+/// Makes text from a repository or server safe to display: removes control characters and characters that change the
+/// text direction, and keeps at most `max` characters.
+pub(crate) fn sanitize(text: &str, max: usize) -> String {
     let direction =
         |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{61c}');
     text.trim().chars().filter(|c| !c.is_control() && !direction(*c)).take(max).collect()
@@ -121,10 +122,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_frame_comes_back_as_it_was_written() {
+    fn a_written_frame_can_be_read_again() {
         let mut out = Vec::new();
-        write_frame(&mut out, Kind::Tar, b"abc").unwrap();
-        assert_eq!(parse_head(out[..5].try_into().unwrap()), Some((Kind::Tar, 3)));
+        write_frame(&mut out, FrameKind::Tar, b"abc").unwrap();
+        assert_eq!(parse_head(out[..5].try_into().unwrap()), Some((FrameKind::Tar, 3)));
         assert_eq!(&out[5..], b"abc");
     }
 
@@ -135,8 +136,8 @@ mod tests {
     }
 
     #[test]
-    fn a_message_cannot_steer_a_terminal() {
-        assert_eq!(sanitised("\u{1b}[31mred\u{202e}\r", 200), "[31mred");
-        assert_eq!(sanitised(&"x".repeat(500), 200).len(), 200);
+    fn a_message_cannot_control_a_terminal() {
+        assert_eq!(sanitize("\u{1b}[31mred\u{202e}\r", 200), "[31mred");
+        assert_eq!(sanitize(&"x".repeat(500), 200).len(), 200);
     }
 }

@@ -1,6 +1,6 @@
-//! The address of a repository under the rules of this installation: https, ssh, http only where the operator says so, and
-//! local directories only inside those the operator named. [`RepoAddress`] reads the form; everything else is refused
-//! before a process starts.
+//! Repository addresses, checked by the rules of this installation: https, ssh, http only if the operator allows it,
+//! and local directories only inside those that the operator named. [`RepoAddress`] parses the form. Every other
+//! address is refused before a worker starts.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -13,37 +13,37 @@ use crate::egress::SpecialNetwork;
 /// Which addresses are allowed beyond https and ssh.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct UrlRules {
-    /// Allow plain `http://`. Default: no, since anyone between could change the source.
+    /// Allow plain `http://`. Default: no, because anyone on the network path could change the source.
     pub allow_http: bool,
-    /// Directories in which local repositories may lie. Default: none.
+    /// Directories that local repositories may be in. Default: none.
     pub local_sources: Vec<PathBuf>,
-    /// Networks that are fetched from although they are not meant for it. Default: none.
+    /// Special networks to fetch from. Default: none.
     #[serde(default)]
     pub allow_from: Vec<SpecialNetwork>,
 }
 
-/// An allowed address. Displays as it was written; it never holds a password or token.
+/// An allowed address. `Display` prints it as written; it never contains a password or token.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct RepoUrl {
     text: String,
-    place: Place,
+    location: RepoLocation,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Place {
+pub(crate) enum RepoLocation {
     Http { secure: bool, host: String, port: Option<u16> },
     Ssh { user: Option<String>, host: String, port: u16 },
     Local { path: PathBuf },
 }
 
-/// Why an address was refused. The messages repeat only what is known to be no login.
+/// Why an address was refused. The messages repeat only parts that cannot be a login.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RepoUrlError {
-    /// It is not the address of a repository, or holds a login.
+    /// Not the address of a repository, or it contains a login.
     #[error("{0}{help}", help = .0.help().map(|it| format!("; {it}")).unwrap_or_default())]
     Form(#[from] AddressError),
     /// Plain http without permission.
-    #[error("http:// repositories are refused because anyone on the way could change them; use https://{host}/…")]
+    #[error("http:// is refused because anyone on the network path could change the source; use https://{host}/…")]
     PlainHttp {
         /// The host that was named.
         host: String,
@@ -53,7 +53,7 @@ pub enum RepoUrlError {
         "{path} is not inside a directory for local sources; start Boatyard with --local-sources {suggestion} to allow it"
     )]
     OutsideLocalSources {
-        /// The path after all links were resolved.
+        /// The path with all links resolved.
         path: String,
         /// The directory to allow.
         suggestion: String,
@@ -69,18 +69,18 @@ pub enum RepoUrlError {
 }
 
 impl RepoUrl {
-    /// Parses an address and checks it against the rules. For a local path this looks at the file system: the path is
-    /// resolved, links included, before it is compared with the allowed directories.
+    /// Parses an address and checks it by the rules. A local path is resolved in the file system, links included,
+    /// before it is compared with the allowed directories.
     pub fn parse(text: &str, rules: &UrlRules) -> Result<Self, RepoUrlError> {
-        let place = match RepoAddress::parse(text)? {
+        let location = match RepoAddress::parse(text)? {
             RepoAddress::Http { secure: false, host, .. } if !rules.allow_http => {
                 return Err(RepoUrlError::PlainHttp { host });
             }
-            RepoAddress::Http { secure, host, port } => Place::Http { secure, host, port },
-            RepoAddress::Ssh { user, host, port } => Place::Ssh { user, host, port },
+            RepoAddress::Http { secure, host, port } => RepoLocation::Http { secure, host, port },
+            RepoAddress::Ssh { user, host, port } => RepoLocation::Ssh { user, host, port },
             RepoAddress::Local { path } => return local(&path, rules),
         };
-        Ok(Self { text: text.to_owned(), place })
+        Ok(Self { text: text.to_owned(), location })
     }
 
     /// The address as it was written, or the resolved path of a local repository.
@@ -90,11 +90,11 @@ impl RepoUrl {
 
     /// Whether this is a directory on this machine.
     pub fn is_local(&self) -> bool {
-        matches!(self.place, Place::Local { .. })
+        matches!(self.location, RepoLocation::Local { .. })
     }
 
-    pub(crate) fn place(&self) -> &Place {
-        &self.place
+    pub(crate) fn location(&self) -> &RepoLocation {
+        &self.location
     }
 }
 
@@ -106,21 +106,22 @@ impl fmt::Display for RepoUrl {
 
 fn local(path: &str, rules: &UrlRules) -> Result<RepoUrl, RepoUrlError> {
     let unreadable = |why: String| RepoUrlError::Unreadable { path: path.to_owned(), why };
-    let resolved = Path::new(path).canonicalize().map_err(|error| unreadable(plain(&error)))?;
+    let resolved = Path::new(path).canonicalize().map_err(|error| unreadable(io_reason(&error)))?;
     if !is_inside(&resolved, &rules.local_sources) {
         let suggestion = resolved.parent().unwrap_or(&resolved).display().to_string();
         return Err(RepoUrlError::OutsideLocalSources { path: resolved.display().to_string(), suggestion });
     }
     let text = resolved.to_str().ok_or_else(|| unreadable("its name is not UTF-8".to_owned()))?.to_owned();
-    Ok(RepoUrl { text, place: Place::Local { path: resolved } })
+    Ok(RepoUrl { text, location: RepoLocation::Local { path: resolved } })
 }
 
-/// Whether a path without links lies in one of `directories`, which may have some.
+/// Whether a resolved path is in one of `directories`, which are resolved here.
 pub(crate) fn is_inside(resolved: &Path, directories: &[PathBuf]) -> bool {
     directories.iter().filter_map(|it| it.canonicalize().ok()).any(|it| resolved.starts_with(it))
 }
 
-fn plain(error: &std::io::Error) -> String {
+/// The cause of a failed file operation, in plain words.
+pub(crate) fn io_reason(error: &std::io::Error) -> String {
     match error.kind() {
         std::io::ErrorKind::NotFound => "it does not exist".to_owned(),
         std::io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
@@ -155,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_of_no_allowed_form_or_place_is_refused() {
+    fn addresses_of_another_form_or_location_are_refused() {
         for url in
             ["", "git://github.com/owner/name", "http://example.com/owner/name", "file:///etc", "/etc", "../repo"]
         {
@@ -164,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_with_a_login_is_refused_without_showing_it_and_with_the_way_to_do_it() {
+    fn an_address_with_a_login_is_refused_with_advice_and_without_printing_the_login() {
         for url in ["https://user:hunter2@example.com/a", "https:/user:hunter2@example.com/a", "https://h/a?t=hunter2"]
         {
             let message = parse(url).unwrap_err().to_string();

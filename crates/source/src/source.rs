@@ -1,4 +1,4 @@
-//! The side that asks: one worker per operation, cancelled by dropping the future or stream.
+//! The parent side: starts one worker per operation. Dropping the future or stream cancels it.
 
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -9,7 +9,6 @@ use futures::{Stream, stream};
 use tokio::time::Instant;
 use tracing::debug;
 
-use crate::child::{Worker, decode};
 use crate::context_path::ContextPath;
 use crate::credentials::{Credentials, KnownHost};
 use crate::egress::SpecialNetwork;
@@ -17,41 +16,42 @@ use crate::error::SourceError;
 use crate::git_ref::{CommitId, GitRef};
 use crate::identity::{Directory, Identity, Note, Resolved, Selection};
 use crate::limits::Limits;
-use crate::protocol::{Action, FetchProgress, Kind, Opened, Request};
+use crate::protocol::{Action, FetchProgress, FrameKind, Opened, Request};
 use crate::repo_url::{RepoUrl, RepoUrlError, UrlRules};
 use crate::worker::mirror;
+use crate::worker_process::{WorkerProcess, decode};
 
-/// How to start workers, where mirrors lie and what is allowed.
+/// How to start workers, where mirrors are kept, and what is allowed.
 #[derive(Clone, Debug)]
 pub struct SourceSettings {
     /// The program to start: this binary.
     pub worker: PathBuf,
-    /// Its arguments: those that lead to [`crate::run_worker`].
+    /// Its arguments, which make it call [`crate::run_worker`].
     pub worker_args: Vec<String>,
-    /// Where bare mirrors are kept. Made with mode 0700 by the first fetch.
+    /// The directory of bare mirrors. The first fetch creates it with mode 0700.
     pub mirrors: PathBuf,
-    /// Directories in which local repositories may lie.
+    /// Directories that local repositories may be in.
     pub local_sources: Vec<PathBuf>,
-    /// Networks that are fetched from although services there trust whoever can connect.
+    /// Networks to fetch from although services there trust every client that can connect.
     pub allow_from: Vec<SpecialNetwork>,
     /// Whether plain `http://` is allowed.
     pub allow_http: bool,
-    /// The ssh host keys we trust.
+    /// Trusted ssh host keys.
     pub known_hosts: Vec<KnownHost>,
-    /// What an operation may cost.
+    /// Limits on each operation.
     pub limits: Limits,
 }
 
-/// What a single fetch needs beside its names.
+/// Options of one fetch.
 #[derive(Clone, Debug, Default)]
 pub struct FetchOptions {
     /// The login for the repository's host.
     pub credentials: Option<Credentials>,
-    /// When the fetch must be done; [`Limits::total`] from now if that is sooner or none is given.
+    /// Deadline of the fetch. [`Limits::total`] from now if that is sooner or no deadline is given.
     pub deadline: Option<Instant>,
 }
 
-/// Git sources of one installation. Cheap to clone; safe to use from many tasks.
+/// The git sources of one installation. Cheap to clone, and usable from many tasks at once.
 #[derive(Clone, Debug)]
 pub struct Source {
     settings: SourceSettings,
@@ -61,7 +61,7 @@ pub struct Source {
 pub struct Context {
     /// The Dockerfile's name inside the tar.
     pub dockerfile: String,
-    /// The tar. It is complete only if it ends without an error.
+    /// The tar. It is complete only if the stream ends without an error.
     pub stream: ContextStream,
 }
 
@@ -77,14 +77,14 @@ impl Stream for ContextStream {
 }
 
 impl Source {
-    /// Uses these settings; starts and touches nothing yet. Relative paths mean the current directory of this moment:
-    /// workers run elsewhere.
+    /// Uses these settings without starting or reading anything. Relative paths are resolved against the current
+    /// directory now, because workers run in another one.
     pub fn new(mut settings: SourceSettings) -> Self {
-        // A program without a slash is looked up by name, and stays as it is.
+        // A program without a slash is looked up in PATH and stays unchanged.
         let named = settings.worker.components().count() == 1;
         let paths = settings.local_sources.iter_mut().chain([&mut settings.mirrors]);
         for path in paths.chain((!named).then_some(&mut settings.worker)) {
-            // Fails only for an empty path, which then fails where it is used, with its own message.
+            // Fails only for an empty path, which causes an error where it is used.
             if let Ok(absolute) = std::path::absolute(&*path) {
                 *path = absolute;
             }
@@ -92,13 +92,13 @@ impl Source {
         Self { settings }
     }
 
-    /// Parses an address under these settings' rules. Errors: [`RepoUrlError`].
+    /// Parses an address by these settings' rules. Errors: [`RepoUrlError`].
     pub fn repo_url(&self, text: &str) -> Result<RepoUrl, RepoUrlError> {
         RepoUrl::parse(text, &self.rules())
     }
 
-    /// Brings what `git_ref` names into the mirror and says what it is. A local repository is read in place. Asking for a
-    /// commit that is in the mirror needs no network. A failed or cancelled fetch leaves earlier commits usable.
+    /// Fetches `git_ref` into the mirror and returns its commit. A local repository is read in place. A commit that is
+    /// in the mirror needs no network. A failed or cancelled fetch leaves earlier commits usable.
     pub async fn fetch(
         &self,
         repo: &RepoUrl,
@@ -111,14 +111,15 @@ impl Source {
         let mut worker = self.start(repo, action, options.deadline).await?;
         loop {
             match worker.next().await? {
-                (Kind::Progress, payload) => progress(decode(&payload)?),
-                (Kind::Report, payload) => return decode(&payload),
+                (FrameKind::Progress, payload) => progress(decode(&payload)?),
+                (FrameKind::Report, payload) => return decode(&payload),
                 (kind, _) => return Err(unexpected(kind)),
             }
         }
     }
 
-    /// What a fetched commit's build depends on. Errors beside the general ones: `SourceDirMissing`, `DockerfileMissing`.
+    /// Everything that a build of a fetched commit depends on. Errors beside the general ones: `SourceDirMissing`,
+    /// `DockerfileMissing`.
     pub async fn identity(
         &self,
         repo: &RepoUrl,
@@ -129,7 +130,7 @@ impl Source {
         self.report(repo, action).await
     }
 
-    /// The names in a directory of a fetched commit, and the text of those of `wanted` that are files there.
+    /// The names in a directory of a fetched commit, and the text of those `wanted` files that exist there.
     pub async fn directory(
         &self,
         repo: &RepoUrl,
@@ -141,9 +142,11 @@ impl Source {
         self.report(repo, Action::Directory { commit: commit.clone(), path: path.clone(), wanted }).await
     }
 
-    /// The build context of a fetched commit as a tar. `on_note` hears of submodules and LFS pointers as they pass.
+    /// The build context of a fetched commit as a tar. `on_note` is called for submodules and LFS pointers as they are
+    /// sent.
     ///
-    /// The tar depends only on commit and selection: entries in git's order, owner 0, modes 644 and 755, the commit's time.
+    /// The tar depends only on commit and selection: entries in git's order, owner 0, modes 644 and 755, the commit's
+    /// time.
     pub async fn context(
         &self,
         repo: &RepoUrl,
@@ -154,7 +157,7 @@ impl Source {
         let action = Action::Context { commit: commit.clone(), selection: selection.clone() };
         let mut worker = self.start(repo, action, None).await?;
         let opened: Opened = match worker.next().await? {
-            (Kind::Opened, payload) => decode(&payload)?,
+            (FrameKind::Opened, payload) => decode(&payload)?,
             (kind, _) => return Err(unexpected(kind)),
         };
         let tar = stream::unfold(Some((worker, on_note, 0)), |state| async {
@@ -171,8 +174,8 @@ impl Source {
         Ok(Context { dockerfile: opened.dockerfile_in_context, stream: ContextStream(Box::pin(tar)) })
     }
 
-    /// Removes the mirrors of all repositories but these, for example when apps were deleted; returns how many. A mirror
-    /// that is being fetched into stays until the next time.
+    /// Removes the mirrors of all repositories but these, for example after apps were deleted. Returns how many. A
+    /// mirror with a running fetch is removed the next time.
     pub async fn remove_mirrors_except(&self, keep: &[RepoUrl]) -> Result<u32, SourceError> {
         let (mirrors, keep) = (self.settings.mirrors.clone(), keep.to_vec());
         let removing = tokio::task::spawn_blocking(move || mirror::remove_except(&mirrors, &keep));
@@ -182,13 +185,18 @@ impl Source {
     async fn report<T: serde::de::DeserializeOwned>(&self, repo: &RepoUrl, action: Action) -> Result<T, SourceError> {
         let mut worker = self.start(repo, action, None).await?;
         match worker.next().await? {
-            (Kind::Report, payload) => decode(&payload),
+            (FrameKind::Report, payload) => decode(&payload),
             (kind, _) => Err(unexpected(kind)),
         }
     }
 
-    async fn start(&self, repo: &RepoUrl, action: Action, deadline: Option<Instant>) -> Result<Worker, SourceError> {
-        // The address may be older than the settings, or come from another installation's rules.
+    async fn start(
+        &self,
+        repo: &RepoUrl,
+        action: Action,
+        deadline: Option<Instant>,
+    ) -> Result<WorkerProcess, SourceError> {
+        // The address may have been parsed by older settings or another installation's rules.
         let repo = self.repo_url(repo.as_str()).map_err(|error| SourceError::Address(error.to_string()))?;
         let latest = Instant::now() + self.settings.limits.total;
         let request = Request {
@@ -198,8 +206,8 @@ impl Source {
             limits: self.settings.limits.clone(),
             action,
         };
-        debug!(%repo, "source worker starts");
-        Worker::start(&self.settings, &request, deadline.map_or(latest, |wanted| wanted.min(latest))).await
+        debug!(%repo, "starting a source worker");
+        WorkerProcess::start(&self.settings, &request, deadline.map_or(latest, |wanted| wanted.min(latest))).await
     }
 
     fn rules(&self) -> UrlRules {
@@ -211,25 +219,25 @@ impl Source {
     }
 }
 
-/// The next piece of a tar that has `sent` bytes behind it; none at its true end.
+/// The next chunk of a tar of which `sent` bytes have arrived; `None` at its end.
 async fn next_chunk(
-    worker: &mut Worker,
+    worker: &mut WorkerProcess,
     on_note: &mut impl FnMut(Note),
     sent: u64,
 ) -> Result<Option<Bytes>, SourceError> {
     loop {
         match worker.next().await? {
-            (Kind::Tar, chunk) => return Ok(Some(chunk)),
-            (Kind::Note, payload) => on_note(decode(&payload)?),
-            (Kind::End, payload) if payload[..] == sent.to_be_bytes() => return Ok(None),
-            (Kind::Progress, _) => {}
+            (FrameKind::Tar, chunk) => return Ok(Some(chunk)),
+            (FrameKind::Note, payload) => on_note(decode(&payload)?),
+            (FrameKind::End, payload) if payload[..] == sent.to_be_bytes() => return Ok(None),
+            (FrameKind::Progress, _) => {}
             (kind, _) => return Err(unexpected(kind)),
         }
     }
 }
 
-fn unexpected(kind: Kind) -> SourceError {
-    SourceError::Worker { why: format!("it answered with an unexpected {kind:?} frame") }
+fn unexpected(kind: FrameKind) -> SourceError {
+    SourceError::Worker { why: format!("it sent an unexpected {kind:?} frame") }
 }
 
 #[cfg(test)]
@@ -237,7 +245,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn relative_paths_do_not_depend_on_where_a_worker_runs() {
+    fn relative_paths_are_resolved_before_a_worker_starts() {
         let source = Source::new(SourceSettings {
             worker: "boatyard".into(),
             worker_args: Vec::new(),

@@ -1,17 +1,17 @@
-//! The worker: one request, one answer, then the process ends. Everything that calls git is below this module.
+//! The worker: handles one request and exits. All code that calls git is below this module.
 
 mod context;
-mod failure;
+mod errors;
 mod fetch;
-mod limits;
 mod local;
-mod lookup;
 pub(crate) mod mirror;
 mod options;
 mod privileges;
 mod relay;
-mod remote;
 mod resolve;
+mod resource_limits;
+mod session;
+mod tree;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::ExitCode;
@@ -20,15 +20,16 @@ use git2::Repository;
 
 use crate::error::SourceError;
 use crate::git_ref::CommitId;
-use crate::protocol::{Action, Kind, MAX_REQUEST, Request, write_frame};
-use crate::repo_url::{Place, RepoUrl};
+use crate::protocol::{Action, FrameKind, MAX_REQUEST, Request, write_frame};
+use crate::repo_url::{RepoLocation, RepoUrl};
 
-/// The body of the hidden subcommand `source-worker`: reads one request from `stdin`, writes the answer to `stdout`.
+/// The hidden subcommand `source-worker`: reads one request from `stdin` and writes the answer to `stdout`.
 ///
-/// It changes the whole process (resource limits, git options, a thread that ends it when `stdin` closes), so nothing else
-/// belongs into it. Exit code 0 when an answer was written, even if it is an error; 2 without an understandable request.
+/// It changes the whole process (resource limits, git options, a thread that kills it when `stdin` closes), so the
+/// process must do nothing else. Exit code 0 if an answer was written, even if that is an error; 2 without a valid
+/// request.
 pub fn run_worker(stdin: impl Read + Send + 'static, mut stdout: impl Write) -> ExitCode {
-    let dropped = privileges::drop_all();
+    let dropped = privileges::drop_privileges();
     let mut stdin = BufReader::new(stdin);
     let mut line = Vec::new();
     if (&mut stdin).take(MAX_REQUEST).read_until(b'\n', &mut line).is_err() {
@@ -37,30 +38,30 @@ pub fn run_worker(stdin: impl Read + Send + 'static, mut stdout: impl Write) -> 
     let request: Request = match serde_json::from_slice(&line) {
         Ok(request) => request,
         Err(error) => {
-            // The text of a request is not repeated: it may hold a token.
-            eprintln!("this is an internal command of Boatyard; no request was understood (column {})", error.column());
+            // The request is not printed: it may contain a token.
+            eprintln!("this is an internal command of Boatyard; the request is not valid (column {})", error.column());
             return ExitCode::from(2);
         }
     };
-    // Threads inherit what was given up before they start, so this comes first.
+    // Threads inherit the restrictions of the thread that starts them, so this comes first.
     let prepared = dropped.and_then(|()| prepare(&request));
-    limits::end_with_the_parent(stdin, request.limits.total);
+    resource_limits::exit_with_parent(stdin, request.limits.total);
     let outcome = prepared.and_then(|repo| answer(&request, &repo, &mut stdout));
     let written = match outcome {
         Ok(()) => Ok(()),
         Err(error) => serde_json::to_vec(&error)
             .map_err(std::io::Error::other)
-            .and_then(|json| write_frame(&mut stdout, Kind::Failed, &json)),
+            .and_then(|json| write_frame(&mut stdout, FrameKind::Failed, &json)),
     };
     if written.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Limits and confines this process, and checks the address as the parent has: a mistake there must not lead here.
+/// Restricts this process and checks the address again, so that a mistake in the parent has no effect here.
 fn prepare(request: &Request) -> Result<RepoUrl, SourceError> {
-    limits::lower(&request.limits)?;
+    resource_limits::set_resource_limits(&request.limits)?;
     let repo =
         RepoUrl::parse(&request.repo, &request.rules).map_err(|error| SourceError::Address(error.to_string()))?;
-    privileges::confine(request, &repo)?;
+    privileges::restrict_files(request, &repo)?;
     Ok(repo)
 }
 
@@ -68,38 +69,38 @@ fn answer(request: &Request, repo: &RepoUrl, out: &mut impl Write) -> Result<(),
     options::harden(&request.limits)?;
     match &request.action {
         Action::Fetch { git_ref, credentials, known_hosts } => {
-            let login = remote::Login { credentials: credentials.as_ref(), known_hosts };
+            let login = session::Login { credentials: credentials.as_ref(), known_hosts };
             let resolved = fetch::fetch(request, repo, git_ref, login, out)?;
-            report(out, Kind::Report, &resolved)
+            report(out, FrameKind::Report, &resolved)
         }
         Action::Identity { commit, selection } => {
             let opened = open(request, repo, commit)?;
-            let at = lookup::At::commit(&opened, repo, commit, &request.limits)?;
-            report(out, Kind::Report, &at.identity(selection)?)
+            let reader = tree::CommitReader::commit(&opened, repo, commit, &request.limits)?;
+            report(out, FrameKind::Report, &reader.identity(selection)?)
         }
         Action::Directory { commit, path, wanted } => {
             let opened = open(request, repo, commit)?;
-            let at = lookup::At::commit(&opened, repo, commit, &request.limits)?;
-            report(out, Kind::Report, &at.directory(path, wanted)?)
+            let reader = tree::CommitReader::commit(&opened, repo, commit, &request.limits)?;
+            report(out, FrameKind::Report, &reader.directory(path, wanted)?)
         }
         Action::Context { commit, selection } => {
             let opened = open(request, repo, commit)?;
-            let at = lookup::At::commit(&opened, repo, commit, &request.limits)?;
-            context::send(&at, selection, out)
+            let reader = tree::CommitReader::commit(&opened, repo, commit, &request.limits)?;
+            context::send(&reader, selection, out)
         }
     }
 }
 
-/// The repository to read objects from: a local one in place, a remote one's mirror.
+/// Opens the repository to read objects from: a local one in place, or the mirror of a remote one.
 fn open(request: &Request, repo: &RepoUrl, commit: &CommitId) -> Result<Repository, SourceError> {
-    match repo.place() {
-        Place::Local { path } => local::open(path, &request.rules),
-        Place::Http { .. } | Place::Ssh { .. } => mirror::open_to_read(&request.mirrors, repo, commit),
+    match repo.location() {
+        RepoLocation::Local { path } => local::open(path, &request.rules),
+        RepoLocation::Http { .. } | RepoLocation::Ssh { .. } => mirror::open_to_read(&request.mirrors, repo, commit),
     }
 }
 
 /// Writes one frame of JSON.
-fn report(out: &mut impl Write, kind: Kind, value: &impl serde::Serialize) -> Result<(), SourceError> {
+fn report(out: &mut impl Write, kind: FrameKind, value: &impl serde::Serialize) -> Result<(), SourceError> {
     let json = serde_json::to_vec(value).map_err(|error| SourceError::Worker { why: error.to_string() })?;
-    write_frame(out, kind, &json).map_err(|error| failure::pipe(&error))
+    write_frame(out, kind, &json).map_err(|error| errors::pipe(&error))
 }

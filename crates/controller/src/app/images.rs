@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use app_spec::{AppSpec, Common, Facts, ImageSource, Scope, Source, image_reference, resolve_envs};
-use builder::{Cache, Known, LogSink, Recipe, Remember};
+use builder::{Cache, ImageLookup, KnownImage, LogSink, Recipe};
 use engine::EngineError;
 use futures::future::BoxFuture;
 use rollout::deployment::Part;
@@ -326,11 +326,11 @@ fn withheld(spec: &AppSpec, component: &ComponentName) -> Option<String> {
 
 async fn build(shared: &Shared, recipe: &Recipe, commit: &CommitId, sink: LogSink) -> Result<ImageReady, String> {
     let store = shared.store.clone();
-    let known: Remember = Box::new(move |identity| {
+    let known: ImageLookup = Box::new(move |identity| {
         let store = store.clone();
         Box::pin(async move {
             let found = store.built_image(&identity).await.ok().flatten()?;
-            Some(Known { image: found.image, reference: found.reference })
+            Some(KnownImage { image: found.image, reference: found.reference })
         })
     });
     let built = shared.image_builder.have(recipe, commit, known, sink).await.map_err(|error| chain(&error))?;

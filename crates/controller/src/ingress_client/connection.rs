@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use ingress::control::{Control, ControlError, News};
+use ingress::client::{ClientError, ControlClient, IngressEvent};
 use ingress::protocol::{Listener, ListenerKind, RouteTable, Status};
 use tokio::sync::broadcast;
 use tracing::info;
@@ -43,10 +43,10 @@ impl Unsent {
     }
 }
 
-impl From<ControlError> for Unsent {
-    fn from(error: ControlError) -> Self {
+impl From<ClientError> for Unsent {
+    fn from(error: ClientError) -> Self {
         match error {
-            ControlError::Refused { .. } => Unsent::Refused(error.to_string()),
+            ClientError::Refused { .. } => Unsent::Refused(error.to_string()),
             _ => Unsent::Gone(error.to_string()),
         }
     }
@@ -61,8 +61,8 @@ pub(crate) trait IngressConnection: Send + Sync {
     async fn status(&self) -> Result<Status, String>;
     /// Ends it; open requests get `drain`. Returns when it is gone.
     async fn shutdown(&self, drain: Duration) -> Result<(), Unsent>;
-    /// News from now on.
-    fn news(&self) -> broadcast::Receiver<News>;
+    /// IngressEvent from now on.
+    fn news(&self) -> broadcast::Receiver<IngressEvent>;
 }
 
 /// How to start the ingress process and where it listens.
@@ -79,7 +79,7 @@ impl IngressConnector for IngressProcess {
         let mut tries = 1;
         loop {
             match self.try_open().await {
-                // It may be an ingress of this directory that finds its way back into it: see `ingress::tending`.
+                // It may be an ingress of this directory that finds its way back into it: see `ingress::maintenance`.
                 Err(Closed::Taken(_)) if tries < TRIES => tokio::time::sleep(BETWEEN_TRIES).await,
                 other => return other.map_err(|(Closed::Taken(why) | Closed::Other(why))| why),
             }
@@ -116,10 +116,10 @@ impl IngressProcess {
         let listeners = vec![Listener { address: self.http, kind: ListenerKind::Http }];
         let mut control = running().await?;
         let mut answer = control.hello(listeners.clone()).await;
-        if let Err(ControlError::OtherProtocol { theirs }) = answer {
-            info!(theirs, "the ingress that runs is of another version; replacing it");
+        if let Err(ClientError::ProtocolMismatch { protocol }) = answer {
+            info!(protocol, "the ingress that runs is of another version; replacing it");
             // Its hello has put us in charge all the same.
-            control.end(REPLACED_WITHIN).await.map_err(|error| error.to_string())?;
+            control.shutdown_and_wait(REPLACED_WITHIN).await.map_err(|error| error.to_string())?;
             control = running().await?;
             answer = control.hello(listeners).await;
         }
@@ -135,7 +135,7 @@ impl IngressProcess {
             return Err(Closed::Other(sentence("; what was open before stays open")));
         }
         // It listens nowhere: nobody would miss it, or know of it.
-        drop(control.end(Duration::ZERO).await);
+        drop(control.shutdown_and_wait(Duration::ZERO).await);
         Err(Closed::Taken(sentence("")))
     }
 }
@@ -144,20 +144,20 @@ impl IngressProcess {
 const REPLACED_WITHIN: Duration = Duration::from_secs(10);
 
 #[async_trait]
-impl IngressConnection for Control {
+impl IngressConnection for ControlClient {
     async fn set_table(&self, table: RouteTable) -> Result<(), Unsent> {
-        Ok(Control::set_table(self, table).await.map(drop)?)
+        Ok(ControlClient::set_table(self, table).await.map(drop)?)
     }
 
     async fn status(&self) -> Result<Status, String> {
-        Control::status(self).await.map_err(|error| error.to_string())
+        ControlClient::status(self).await.map_err(|error| error.to_string())
     }
 
     async fn shutdown(&self, drain: Duration) -> Result<(), Unsent> {
-        Ok(self.end(drain).await?)
+        Ok(self.shutdown_and_wait(drain).await?)
     }
 
-    fn news(&self) -> broadcast::Receiver<News> {
-        Control::news(self)
+    fn news(&self) -> broadcast::Receiver<IngressEvent> {
+        ControlClient::events(self)
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use builder::{BuildError, Built, LogSink, Recipe, Remember};
+use builder::{BuildError, Built, ImageLookup, LogSink, Recipe};
 use engine_fake::{Behaviour, FakeEngine};
 use source::{CommitId, RepoUrl, RepoUrlError, SourceError, UrlRules};
 use tokio::sync::watch;
@@ -70,7 +70,7 @@ impl ImageBuilder for MemoryImageBuilder {
         &self,
         recipe: &Recipe,
         commit: &CommitId,
-        _known: Remember,
+        _known: ImageLookup,
         _log: LogSink,
     ) -> Result<Built, BuildError> {
         // The sender lives in `self`.

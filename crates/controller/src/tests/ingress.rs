@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use engine_fake::FakeEngine;
-use ingress::control::News;
+use ingress::client::IngressEvent;
 use ingress::protocol::{Counters, Open, RouteTable, Status};
 use tokio::sync::{broadcast, watch};
 
@@ -30,7 +30,7 @@ pub struct MemoryIngress {
     state: Arc<Mutex<State>>,
     /// While true, tables come into force and are not acknowledged.
     silent: watch::Sender<bool>,
-    news: broadcast::Sender<News>,
+    news: broadcast::Sender<IngressEvent>,
 }
 
 #[derive(Default)]
@@ -84,7 +84,7 @@ impl MemoryIngress {
         } else {
             self.state().open.insert(upstream.to_owned(), open);
         }
-        let _ = self.news.send(News::Draining { upstream: upstream.to_owned(), open });
+        let _ = self.news.send(IngressEvent::Draining { upstream: upstream.to_owned(), open });
     }
 
     /// Answers so many requests to every app, under the window in force.
@@ -137,7 +137,7 @@ impl MemoryIngress {
         (state.dead, state.counters) = (true, BTreeMap::new());
         state.deaths += 1;
         drop(state);
-        let _ = self.news.send(News::Lost);
+        let _ = self.news.send(IngressEvent::Lost);
     }
 
     /// It can be started again, and serves its snapshot.
@@ -227,7 +227,7 @@ impl IngressConnection for MemoryIngress {
         Ok(())
     }
 
-    fn news(&self) -> broadcast::Receiver<News> {
+    fn news(&self) -> broadcast::Receiver<IngressEvent> {
         self.news.subscribe()
     }
 }

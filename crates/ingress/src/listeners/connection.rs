@@ -1,4 +1,4 @@
-//! One client connection: HTTP/1.1 by hyper, watched for silence, ended in order when its listener closes.
+//! One client connection: HTTP/1.1 by hyper, with an idle timeout, ended gracefully when its listener closes.
 
 use std::convert::Infallible;
 use std::io;
@@ -19,8 +19,8 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use crate::connection_limit::{BusyGuard, ConnectionSlot};
 use crate::headers::Origin;
-use crate::places::{Place, Work};
 use crate::proxy::{Client, Proxy};
 
 pub(super) struct Connection {
@@ -29,31 +29,32 @@ pub(super) struct Connection {
     pub port: u16,
     pub stop: CancellationToken,
     pub cut: CancellationToken,
-    pub place: Arc<Place>,
+    pub slot: Arc<ConnectionSlot>,
 }
 
 impl Connection {
     pub async fn serve(self, stream: TcpStream) {
         if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "client left before it was served");
+            tracing::debug!(%error, "the client disconnected before it was served");
             return;
         }
-        let watch = Arc::new(Watch::default());
-        let client = Client { origin: self.origin(), watch: Arc::clone(&watch) };
-        let io = TokioIo::new(Watched { stream, watch: Arc::clone(&watch), shut: false });
+        let watch = Arc::new(SocketState::default());
+        let client = Client { origin: self.origin(), socket: Arc::clone(&watch) };
+        let io = TokioIo::new(ClientSocket { stream, watch: Arc::clone(&watch), shut: false });
         let limits = &self.proxy.limits;
         let context = Arc::new((Arc::clone(&self.proxy), client));
-        let place = Arc::clone(&self.place);
+        let slot = Arc::clone(&self.slot);
         let service = service_fn(move |request| {
             let context = Arc::clone(&context);
-            // Until the last byte of the answer was handed over.
-            let work = place.work();
+            // Held until the last byte of the response has been handed over.
+            let busy = slot.busy();
             async move {
-                let answer = context.0.answer(&context.1, request).await?;
-                Ok::<_, Infallible>(answer.map(|body| Busy { body, _work: work }))
+                let response = context.0.respond(&context.1, request).await?;
+                Ok::<_, Infallible>(response.map(|body| BusyBody { body, _busy: busy }))
             }
         });
-        // No half-close: a client that closes its side while it waits is taken as gone, and its instance is told.
+        // Half-close is off: a client that closes its side while it waits counts as gone, and its instance sees a
+        // closed connection.
         let mut connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(limits.request_head)
@@ -81,24 +82,24 @@ impl Connection {
                     stopping = true;
                     Pin::new(&mut connection).graceful_shutdown();
                 }
-                // Asks hyper to look whether somebody still reads the client's body.
-                () = watch.look.notified() => {}
+                // Polls hyper again, so that it notices that nothing reads the client's body any more.
+                () = watch.wake.notified() => {}
                 () = self.cut.cancelled() => return,
-                () = self.place.lost() => {
+                () = self.slot.evicted() => {
                     tracing::debug!(peer = %self.peer, "closed to make room for another connection");
                     return;
                 }
                 () = watch.idle_for(limits.body_idle) => {
-                    tracing::debug!(peer = %self.peer, "client connection was silent for too long");
+                    tracing::debug!(peer = %self.peer, "closed an idle client connection");
                     return;
                 }
             }
         }
     }
 
-    /// The client was answered before it had sent everything. Throws away what it still sends, so that it can read the
-    /// answer: closing with unread bytes would reset its connection.
-    async fn linger(&self, mut socket: Watched) {
+    /// The client got a response before it had sent the whole request. Discards what it still sends, so that it can
+    /// read the response: closing with unread bytes would reset its connection.
+    async fn linger(&self, mut socket: ClientSocket) {
         if !socket.shut || self.proxy.limits.linger.is_zero() {
             return;
         }
@@ -116,7 +117,7 @@ impl Connection {
             () = discard => {}
             () = tokio::time::sleep(limits.linger) => {}
             () = self.cut.cancelled() => {}
-            () = self.place.lost() => {}
+            () = self.slot.evicted() => {}
         }
     }
 
@@ -130,13 +131,13 @@ impl Connection {
     }
 }
 
-/// An answer's body; its connection is not idle while it lives.
-struct Busy<B> {
+/// A response body. Its connection counts as busy while it exists.
+struct BusyBody<B> {
     body: B,
-    _work: Work,
+    _busy: BusyGuard,
 }
 
-impl<B: Body + Unpin> Body for Busy<B> {
+impl<B: Body + Unpin> Body for BusyBody<B> {
     type Data = B::Data;
     type Error = B::Error;
 
@@ -156,39 +157,39 @@ impl<B: Body + Unpin> Body for Busy<B> {
     }
 }
 
-/// What is known about a client's socket while others use it.
+/// The state of a client's socket, shared with the tasks that serve it.
 #[derive(Debug, Default)]
-pub(crate) struct Watch {
+pub(crate) struct SocketState {
     moved: AtomicU64,
     reset: AtomicBool,
     closed: AtomicBool,
-    /// The present request has a body that was not read to its end.
+    /// The current request has a body that was not read to its end.
     unread: AtomicBool,
-    look: Notify,
+    wake: Notify,
 }
 
-impl Watch {
-    /// The socket is reset instead of closed when it goes.
+impl SocketState {
+    /// The socket is reset instead of closed when it is dropped.
     pub fn reset_on_close(&self) {
         self.reset.store(true, Relaxed);
     }
 
-    /// Whether the present request has a body that is still to be read.
-    pub fn unread(&self, yes: bool) {
+    /// Records whether the current request has a body that is not read yet.
+    pub fn set_body_unread(&self, yes: bool) {
         self.unread.store(yes, Relaxed);
     }
 
-    /// Wakes up the task that serves the client.
-    pub fn look_again(&self) {
-        self.look.notify_one();
+    /// Wakes the task that serves the client.
+    pub fn wake(&self) {
+        self.wake.notify_one();
     }
 
-    /// The client closed its side, or its connection broke.
+    /// Whether the client closed its side or its connection broke.
     pub fn client_closed(&self) -> bool {
         self.closed.load(Relaxed)
     }
 
-    /// Returns once no byte has passed for `limit`, within twice that time. Costs nothing while bytes pass.
+    /// Returns once no byte has passed for `limit`, at most twice that time later. Costs nothing while bytes pass.
     pub async fn idle_for(&self, limit: Duration) {
         let mut seen = self.moved.load(Relaxed);
         loop {
@@ -207,14 +208,14 @@ impl Watch {
 }
 
 /// The client's socket.
-struct Watched {
+struct ClientSocket {
     stream: TcpStream,
-    watch: Arc<Watch>,
-    /// We closed our side in order.
+    watch: Arc<SocketState>,
+    /// The ingress closed its side in order.
     shut: bool,
 }
 
-impl Watched {
+impl ClientSocket {
     fn wrote(&self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         match &result {
             Poll::Ready(Ok(count)) => self.watch.moved(*count),
@@ -225,7 +226,7 @@ impl Watched {
     }
 }
 
-impl AsyncRead for Watched {
+impl AsyncRead for ClientSocket {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let result = Pin::new(&mut self.stream).poll_read(cx, buf);
@@ -237,7 +238,7 @@ impl AsyncRead for Watched {
     }
 }
 
-impl AsyncWrite for Watched {
+impl AsyncWrite for ClientSocket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.stream).poll_write(cx, buf);
         self.wrote(result)
@@ -262,7 +263,7 @@ impl AsyncWrite for Watched {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.watch.reset.load(Relaxed) {
-            // Shutting down in order would send the FIN that a cut body must not end with.
+            // A regular shutdown would send the FIN that would make a truncated body look complete.
             return Poll::Ready(Ok(()));
         }
         self.shut = true;
@@ -270,10 +271,10 @@ impl AsyncWrite for Watched {
     }
 }
 
-impl Drop for Watched {
+impl Drop for ClientSocket {
     fn drop(&mut self) {
         if self.watch.reset.load(Relaxed) {
-            // The socket may be gone already, and then there is nothing to reset.
+            // If the socket is gone there is nothing to reset.
             let _ = self.stream.set_zero_linger();
         }
     }

@@ -1,4 +1,4 @@
-//! Steering through the socket: who may, what is kept, what survives.
+//! The control socket: who may change what, what is saved, what survives a restart.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,9 +11,9 @@ use super::harness::*;
 use crate::limits::Limits;
 use crate::process::{self, IngressError, socket_path};
 use crate::protocol::{Message, Open, PROTOCOL_VERSION, Request, Rewrite, RouteTable};
-use crate::{Control, ControlError, News};
+use crate::{ClientError, ControlClient, IngressEvent};
 
-/// A whole ingress but for the process around it.
+/// A complete ingress without a process of its own.
 struct Ingress {
     data_dir: tempfile::TempDir,
     stop: Option<oneshot::Sender<Duration>>,
@@ -21,16 +21,16 @@ struct Ingress {
 }
 
 fn start(data_dir: &Path) -> (oneshot::Sender<Duration>, tokio::task::JoinHandle<Result<(), IngressError>>) {
-    let (stop, told) = oneshot::channel();
+    let (stop, stop_signal) = oneshot::channel();
     let path = data_dir.to_owned();
     let running = tokio::spawn(async move {
-        let told = async {
-            match told.await {
+        let stop_signal = async {
+            match stop_signal.await {
                 Ok(drain) => drain,
                 Err(_) => std::future::pending().await,
             }
         };
-        process::serve(&path, Limits::default(), 100, told).await
+        process::serve(&path, Limits::default(), 100, stop_signal).await
     });
     (stop, running)
 }
@@ -46,10 +46,10 @@ impl Ingress {
         socket_path(self.data_dir.path())
     }
 
-    async fn connect(&self) -> Control {
+    async fn connect(&self) -> ControlClient {
         soon(async {
             loop {
-                match Control::connect(&self.socket()).await {
+                match ControlClient::connect(&self.socket()).await {
                     Ok(control) => return control,
                     Err(error) => assert!(error.is_transient(), "{error}"),
                 }
@@ -98,15 +98,15 @@ async fn a_table_is_in_force_when_it_is_acknowledged_and_the_status_counts_what_
 }
 
 #[tokio::test]
-async fn a_drain_is_pushed_to_control() {
+async fn a_drain_is_reported_to_the_controller() {
     let ingress = Ingress::start();
     let control = ingress.connect().await;
     control.hello(vec![http(ANY)]).await.unwrap();
     control.set_table(to_echo(1).await).await.unwrap();
-    let mut news = control.news();
+    let mut events = control.events();
     control.set_table(table(2, Vec::new())).await.unwrap();
-    let wanted = News::Draining { upstream: "web".to_owned(), open: Open::default() };
-    assert_eq!(soon(news.recv()).await.unwrap(), wanted);
+    let wanted = IngressEvent::Draining { upstream: "web".to_owned(), open: Open::default() };
+    assert_eq!(soon(events.recv()).await.unwrap(), wanted);
 }
 
 #[tokio::test]
@@ -116,13 +116,13 @@ async fn an_older_table_is_refused_and_the_same_version_again_is_not() {
     control.hello(vec![http(ANY)]).await.unwrap();
     control.set_table(to_echo(7).await).await.unwrap();
     let refused = control.set_table(to_echo(6).await).await.unwrap_err();
-    assert!(matches!(&refused, ControlError::Refused { reason, .. } if reason.contains("table 7")), "{refused}");
+    assert!(matches!(&refused, ClientError::Refused { reason, .. } if reason.contains("table 7")), "{refused}");
     assert_eq!(control.set_table(to_echo(7).await).await.unwrap(), 7);
     assert_eq!(control.status().await.unwrap().version, 7);
 }
 
 #[tokio::test]
-async fn what_makes_no_sense_in_a_table_is_left_out_and_named_in_the_status() {
+async fn unusable_parts_of_a_table_are_left_out_and_listed_in_the_status() {
     let ingress = Ingress::start();
     let control = ingress.connect().await;
     control.hello(Vec::new()).await.unwrap();
@@ -135,32 +135,32 @@ async fn what_makes_no_sense_in_a_table_is_left_out_and_named_in_the_status() {
 }
 
 #[tokio::test]
-async fn only_the_control_that_said_hello_last_may_steer_and_anyone_may_ask() {
+async fn only_the_connection_with_the_newest_hello_may_change_anything_and_any_may_read_the_status() {
     let ingress = Ingress::start();
     let (old, new) = (ingress.connect().await, ingress.connect().await);
-    assert!(matches!(old.set_table(to_echo(1).await).await, Err(ControlError::Refused { .. })), "no hello yet");
+    assert!(matches!(old.set_table(to_echo(1).await).await, Err(ClientError::Refused { .. })), "no hello yet");
     old.hello(Vec::new()).await.unwrap();
     new.hello(Vec::new()).await.unwrap();
-    assert!(matches!(old.set_table(to_echo(1).await).await, Err(ControlError::Refused { .. })));
-    assert!(matches!(old.shutdown(Duration::ZERO).await, Err(ControlError::Refused { .. })));
+    assert!(matches!(old.set_table(to_echo(1).await).await, Err(ClientError::Refused { .. })));
+    assert!(matches!(old.shutdown(Duration::ZERO).await, Err(ClientError::Refused { .. })));
     assert_eq!(old.status().await.unwrap().version, 0);
     assert_eq!(new.set_table(to_echo(1).await).await.unwrap(), 1);
 }
 
 #[tokio::test]
-async fn a_hello_that_comes_late_on_an_older_connection_takes_nothing_over() {
+async fn a_late_hello_on_an_older_connection_is_refused() {
     let ingress = Ingress::start();
     let (old, new) = (ingress.connect().await, ingress.connect().await);
     let open = new.hello(vec![http(ANY)]).await.unwrap().status.listeners;
     let late = old.hello(Vec::new()).await.unwrap_err();
-    assert!(matches!(&late, ControlError::Refused { reason, .. } if reason.contains("late")), "{late}");
+    assert!(matches!(&late, ClientError::Refused { reason, .. } if reason.contains("late")), "{late}");
     assert_eq!(new.set_table(to_echo(1).await).await.unwrap(), 1);
     assert_eq!(new.status().await.unwrap().listeners, open);
 }
 
-/// A connection that sends these and is closed before anybody reads them, as one that control gave up while the ingress
-/// was frozen.
-fn given_up(socket: &Path, requests: &[Request]) {
+/// Sends requests and closes the connection before the ingress reads them, like a connection that the controller
+/// abandoned while the ingress was frozen.
+fn send_and_close(socket: &Path, requests: &[Request]) {
     let mut stream = std::os::unix::net::UnixStream::connect(socket).unwrap();
     for request in requests {
         let line = serde_json::to_string(request).unwrap() + "\n";
@@ -169,30 +169,30 @@ fn given_up(socket: &Path, requests: &[Request]) {
 }
 
 #[tokio::test]
-async fn nothing_that_a_closed_connection_asked_for_is_done() {
+async fn requests_of_a_closed_connection_change_nothing() {
     let ingress = Ingress::start();
     let control = ingress.connect().await;
     let open = control.hello(vec![http(ANY)]).await.unwrap().status.listeners;
     control.set_table(to_echo(1).await).await.unwrap();
-    // Newer than the living one.
+    // This connection is newer than the one in charge.
     let hello = Request::Hello { protocol: PROTOCOL_VERSION, listeners: Vec::new() };
-    let stray = Request::SetTable { table: table(9, Vec::new()) };
-    given_up(&ingress.socket(), &[hello, stray, Request::Shutdown { drain_seconds: 0 }]);
+    let table_request = Request::SetTable { table: table(9, Vec::new()) };
+    send_and_close(&ingress.socket(), &[hello, table_request, Request::Shutdown { drain_seconds: 0 }]);
     assert_eq!(ingress.connect().await.status().await.unwrap().version, 1);
     assert_eq!(control.set_table(to_echo(2).await).await.unwrap(), 2, "still in charge");
     assert_eq!(control.status().await.unwrap().listeners, open);
 }
 
 #[tokio::test]
-async fn what_was_acknowledged_is_served_after_a_restart_without_control() {
+async fn an_acknowledged_table_is_served_after_a_restart_without_a_controller() {
     let mut ingress = Ingress::start();
     let control = ingress.connect().await;
     let first = control.hello(vec![http(ANY)]).await.unwrap().status;
     control.set_table(to_echo(3).await).await.unwrap();
-    let mut news = control.news();
+    let mut events = control.events();
     ingress.restart().await;
-    assert_eq!(soon(news.recv()).await.unwrap(), News::Lost);
-    assert!(matches!(control.status().await, Err(ControlError::Lost)));
+    assert_eq!(soon(events.recv()).await.unwrap(), IngressEvent::Lost);
+    assert!(matches!(control.status().await, Err(ClientError::Lost)));
     let status = ingress.connect().await.status().await.unwrap();
     assert_eq!(status.version, 3);
     assert_ne!(status.boot_id, first.boot_id);
@@ -200,7 +200,7 @@ async fn what_was_acknowledged_is_served_after_a_restart_without_control() {
 }
 
 #[tokio::test]
-async fn a_control_that_takes_charge_is_told_the_table_in_force() {
+async fn the_answer_to_a_hello_contains_the_table_in_force() {
     let mut ingress = Ingress::start();
     let table = to_echo(3).await;
     let control = ingress.connect().await;
@@ -212,7 +212,7 @@ async fn a_control_that_takes_charge_is_told_the_table_in_force() {
 }
 
 #[tokio::test]
-async fn a_damaged_snapshot_is_set_aside_and_the_process_starts_empty() {
+async fn a_damaged_snapshot_is_renamed_and_the_process_starts_empty() {
     let mut ingress = Ingress::start();
     let control = ingress.connect().await;
     control.hello(vec![http(ANY)]).await.unwrap();
@@ -230,7 +230,7 @@ async fn a_damaged_snapshot_is_set_aside_and_the_process_starts_empty() {
 }
 
 #[tokio::test]
-async fn a_table_that_cannot_be_kept_on_disk_is_in_force_and_kept_as_soon_as_it_can_be() {
+async fn a_table_that_cannot_be_saved_takes_effect_and_is_saved_later() {
     let ingress = Ingress::start();
     let control = ingress.connect().await;
     control.hello(vec![http(ANY)]).await.unwrap();
@@ -255,7 +255,7 @@ async fn a_second_ingress_for_the_same_directory_ends_with_a_clear_error() {
 }
 
 #[tokio::test]
-async fn a_listener_that_cannot_be_had_is_named_and_the_old_one_stays_open() {
+async fn a_listener_that_cannot_be_opened_is_reported_and_the_old_one_stays_open() {
     let ingress = Ingress::start();
     let control = ingress.connect().await;
     let open = control.hello(vec![http(ANY)]).await.unwrap().status.listeners[0].address;
@@ -264,7 +264,7 @@ async fn a_listener_that_cannot_be_had_is_named_and_the_old_one_stays_open() {
     let wanted = http(taken.local_addr().unwrap());
     let welcome = control.hello(vec![wanted.clone()]).await.unwrap();
     assert_eq!(welcome.refused[0].listener, wanted);
-    assert_eq!(welcome.refused[0].reason, "something else listens there");
+    assert_eq!(welcome.refused[0].reason, "another program listens there");
     assert_eq!(get(open).await, 200);
 
     drop(taken);
@@ -275,7 +275,7 @@ async fn a_listener_that_cannot_be_had_is_named_and_the_old_one_stays_open() {
 }
 
 #[tokio::test]
-async fn an_address_of_ours_can_be_widened_and_narrowed_again() {
+async fn a_listener_can_be_changed_to_all_addresses_and_back() {
     let ingress = Ingress::start();
     let control = ingress.connect().await;
     let narrow = control.hello(vec![http(ANY)]).await.unwrap().status.listeners[0].clone();
@@ -288,7 +288,7 @@ async fn an_address_of_ours_can_be_widened_and_narrowed_again() {
 }
 
 #[tokio::test]
-async fn an_address_of_ours_that_cannot_be_widened_stays_open_all_the_while() {
+async fn a_listener_stays_open_while_a_change_to_all_addresses_fails() {
     let ingress = Ingress::start();
     let control = ingress.connect().await;
     let narrow = control.hello(vec![http(ANY)]).await.unwrap().status.listeners[0].clone();
@@ -298,18 +298,18 @@ async fn an_address_of_ours_that_cannot_be_widened_stays_open_all_the_while() {
     client.write_all(ask).await.unwrap();
     assert_eq!(status(&read_answer(&mut client).await.0), 200);
 
-    // Another program has the same port of another address, and so a part of the wide one.
+    // Another program uses the same port on another address, which conflicts with all addresses.
     let _other = TcpListener::bind(("127.0.0.2", narrow.address.port())).await.unwrap();
     let welcome = control.hello(vec![http(([0, 0, 0, 0], narrow.address.port()))]).await.unwrap();
     assert_eq!((welcome.refused.len(), welcome.status.listeners), (1, vec![narrow.clone()]));
     assert_eq!(get(narrow.address).await, 200);
-    // A listener that is closed for a moment ends the connections that are idle.
+    // If the listener had been closed for a moment, this idle connection would have ended.
     client.write_all(ask).await.unwrap();
     assert_eq!(status(&read_answer(&mut client).await.0), 200);
 }
 
 #[tokio::test]
-async fn a_closed_listener_lets_its_open_request_end() {
+async fn an_open_request_finishes_after_its_listener_is_closed() {
     let (go, gate) = tokio::sync::watch::channel(false);
     let app = application(move |mut stream, _| {
         let mut gate = gate.clone();
@@ -332,7 +332,7 @@ async fn a_closed_listener_lets_its_open_request_end() {
 }
 
 #[tokio::test]
-async fn an_end_lets_open_requests_end_and_is_told_when_the_process_is_gone() {
+async fn a_shutdown_lets_open_requests_finish_and_returns_after_the_process_has_exited() {
     let (go, gate) = tokio::sync::watch::channel(false);
     let app = application(move |mut stream, _| {
         let mut gate = gate.clone();
@@ -349,7 +349,7 @@ async fn an_end_lets_open_requests_end_and_is_told_when_the_process_is_gone() {
     control.set_table(table(1, vec![rule("/", Rewrite::Keep, &[("web", app)])])).await.unwrap();
     let asking = tokio::spawn(get(open));
     soon(async { while control.status().await.unwrap().open.is_empty() {} }).await;
-    let ending = tokio::spawn(async move { control.end(PATIENCE).await });
+    let ending = tokio::spawn(async move { control.shutdown_and_wait(PATIENCE).await });
     until(|| std::net::TcpStream::connect(open).is_err()).await;
     assert!(!ending.is_finished(), "a request is open");
     go.send(true).unwrap();
@@ -359,8 +359,8 @@ async fn an_end_lets_open_requests_end_and_is_told_when_the_process_is_gone() {
     assert!(!ingress.socket().exists());
 }
 
-/// Speaks the protocol by hand.
-async fn by_hand(socket: &Path, lines: &[&str]) -> Vec<Message> {
+/// Sends raw lines, and returns an answer for each.
+async fn exchange_lines(socket: &Path, lines: &[&str]) -> Vec<Message> {
     let mut stream = UnixStream::connect(socket).await.unwrap();
     for line in lines {
         stream.write_all(line.as_bytes()).await.unwrap();
@@ -376,11 +376,11 @@ async fn by_hand(socket: &Path, lines: &[&str]) -> Vec<Message> {
 }
 
 #[tokio::test]
-async fn lines_that_are_no_message_are_refused_and_the_next_is_still_answered() {
+async fn malformed_lines_are_refused_and_the_next_request_is_answered() {
     let ingress = Ingress::start();
     ingress.connect().await;
     let status = serde_json::to_string(&Request::Status).unwrap();
-    let answers = by_hand(&ingress.socket(), &["{\"type\":\"sing\"}", "{", "", &status]).await;
+    let answers = exchange_lines(&ingress.socket(), &["{\"type\":\"sing\"}", "{", "", &status]).await;
     for answer in &answers[..3] {
         assert!(matches!(answer, Message::Refused { .. }), "{answer:?}");
     }
@@ -388,18 +388,18 @@ async fn lines_that_are_no_message_are_refused_and_the_next_is_still_answered() 
 }
 
 #[tokio::test]
-async fn a_control_of_another_version_reads_our_number_and_changes_nothing() {
+async fn a_hello_with_another_protocol_version_gets_the_version_and_changes_nothing() {
     let ingress = Ingress::start();
     let control = ingress.connect().await;
     control.hello(vec![http(ANY)]).await.unwrap();
     let hello = Request::Hello { protocol: PROTOCOL_VERSION + 1, listeners: Vec::new() };
-    let answers = by_hand(&ingress.socket(), &[&serde_json::to_string(&hello).unwrap()]).await;
+    let answers = exchange_lines(&ingress.socket(), &[&serde_json::to_string(&hello).unwrap()]).await;
     let Message::Welcome { protocol, status, .. } = &answers[0] else { panic!("{answers:?}") };
     assert_eq!((*protocol, status.listeners.len()), (PROTOCOL_VERSION, 1));
 }
 
 #[tokio::test]
-async fn the_socket_and_its_folder_are_for_the_owner_only() {
+async fn only_the_owner_may_use_the_socket_and_its_directory() {
     use std::os::unix::fs::PermissionsExt;
     let ingress = Ingress::start();
     ingress.connect().await;
@@ -409,7 +409,7 @@ async fn the_socket_and_its_folder_are_for_the_owner_only() {
 }
 
 #[tokio::test]
-async fn a_path_too_long_for_a_socket_is_said_to_be_so() {
+async fn a_path_too_long_for_a_socket_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let deep = folder.path().join("d".repeat(100));
     let (_stop, running) = start(&deep);
@@ -418,8 +418,8 @@ async fn a_path_too_long_for_a_socket_is_said_to_be_so() {
 }
 
 #[tokio::test]
-async fn connecting_to_nobody_is_an_error_that_names_the_socket() {
+async fn an_error_to_connect_names_the_socket() {
     let folder = tempfile::tempdir().unwrap();
-    let error = Control::connect(&socket_path(folder.path())).await.unwrap_err();
+    let error = ControlClient::connect(&socket_path(folder.path())).await.unwrap_err();
     assert!(error.is_transient() && error.to_string().contains("control.sock"), "{error}");
 }

@@ -1,4 +1,5 @@
-//! Swapping tables under load: nothing lost, nothing new at what is left out, and its end told.
+//! Table swaps under load: no request is lost, drained upstreams get no new requests, and the end of each drain is
+//! reported.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
@@ -9,9 +10,9 @@ use super::harness::*;
 use crate::limits::Limits;
 use crate::protocol::{Message, Open};
 
-async fn drained(news: &mut tokio::sync::broadcast::Receiver<Message>, wanted: &str) {
+async fn drained(events: &mut tokio::sync::broadcast::Receiver<Message>, wanted: &str) {
     loop {
-        match soon(news.recv()).await.unwrap() {
+        match soon(events.recv()).await.unwrap() {
             Message::Draining { upstream, open } if upstream == wanted && open == Open::default() => return,
             _ => {}
         }
@@ -19,16 +20,16 @@ async fn drained(news: &mut tokio::sync::broadcast::Receiver<Message>, wanted: &
 }
 
 #[tokio::test]
-async fn an_upstream_with_nothing_open_is_told_to_be_drained_at_once() {
-    let door = Door::to(&[("old", echo().await)]).await;
-    let mut news = door.steering.news();
-    door.route(2, &[("new", echo().await)]);
-    drained(&mut news, "old").await;
-    assert_eq!(door.steering.open().len(), 0);
+async fn an_idle_upstream_is_reported_as_drained_at_once() {
+    let proxy = TestProxy::to(&[("old", echo().await)]).await;
+    let mut events = proxy.routing.events();
+    proxy.route(2, &[("new", echo().await)]);
+    drained(&mut events, "old").await;
+    assert_eq!(proxy.routing.open().len(), 0);
 }
 
 #[tokio::test]
-async fn an_open_stream_holds_its_drain_until_its_last_byte_and_is_not_cut() {
+async fn a_drain_waits_for_the_last_byte_of_an_open_response() {
     let (go, gate) = tokio::sync::watch::channel(false);
     let old = application(move |mut stream, _| {
         let mut gate = gate.clone();
@@ -40,87 +41,87 @@ async fn an_open_stream_holds_its_drain_until_its_last_byte_and_is_not_cut() {
         }
     })
     .await;
-    let door = Door::to(&[("old", old)]).await;
-    let mut client = door.connect().await;
+    let proxy = TestProxy::to(&[("old", old)]).await;
+    let mut client = proxy.connect().await;
     client.write_all(b"GET / HTTP/1.1\r\nHost: shop\r\nConnection: close\r\n\r\n").await.unwrap();
     soon(read_head(&mut client)).await.unwrap();
 
-    let mut news = door.steering.news();
-    door.route(2, &[("new", echo().await)]);
-    let first = soon(news.recv()).await.unwrap();
+    let mut events = proxy.routing.events();
+    proxy.route(2, &[("new", echo().await)]);
+    let first = soon(events.recv()).await.unwrap();
     assert_eq!(first, Message::Draining { upstream: "old".to_owned(), open: Open { requests: 1, upgraded: 0 } });
-    assert!(door.get("/").await.starts_with("HTTP/1.1 200"), "new requests go to the new one");
-    assert_eq!(door.steering.open()["old"].requests, 1);
+    assert!(proxy.get("/").await.starts_with("HTTP/1.1 200"), "new requests go to the new one");
+    assert_eq!(proxy.routing.open()["old"].requests, 1);
 
     go.send(true).unwrap();
     assert_eq!(read_all(&mut client).await, "abcd");
-    drained(&mut news, "old").await;
-    assert_eq!((door.counters().failed, door.counters().client_gone), (0, 0));
+    drained(&mut events, "old").await;
+    assert_eq!((proxy.counters().failed, proxy.counters().client_gone), (0, 0));
 }
 
 #[tokio::test]
-async fn an_upload_holds_its_drain_until_it_is_answered() {
+async fn a_drain_waits_for_the_response_to_an_upload() {
     let old = echo().await;
-    let door = Door::to(&[("old", old)]).await;
-    let mut client = door.connect().await;
+    let proxy = TestProxy::to(&[("old", old)]).await;
+    let mut client = proxy.connect().await;
     client.write_all(b"POST / HTTP/1.1\r\nHost: shop\r\nContent-Length: 4\r\n\r\nab").await.unwrap();
-    until(|| door.steering.open().contains_key("old")).await;
-    let mut news = door.steering.news();
-    door.route(2, &[]);
-    assert!(matches!(soon(news.recv()).await.unwrap(), Message::Draining { open: Open { requests: 1, .. }, .. }));
+    until(|| proxy.routing.open().contains_key("old")).await;
+    let mut events = proxy.routing.events();
+    proxy.route(2, &[]);
+    assert!(matches!(soon(events.recv()).await.unwrap(), Message::Draining { open: Open { requests: 1, .. }, .. }));
     client.write_all(b"cd").await.unwrap();
     let (head, body) = read_answer(&mut client).await;
     assert!(head.starts_with("HTTP/1.1 200") && body.ends_with("abcd"), "{head}{body}");
-    drained(&mut news, "old").await;
+    drained(&mut events, "old").await;
 }
 
 #[tokio::test]
-async fn an_upstream_routed_again_while_it_drains_serves_again() {
+async fn an_upstream_that_is_routed_again_while_it_drains_serves_again() {
     let app = echo().await;
-    let door = Door::to(&[("web", app)]).await;
-    door.route(2, &[]);
-    door.route(3, &[("web", app)]);
+    let proxy = TestProxy::to(&[("web", app)]).await;
+    proxy.route(2, &[]);
+    proxy.route(3, &[("web", app)]);
     for _ in 0..3 {
-        assert!(door.get("/").await.starts_with("HTTP/1.1 200"));
+        assert!(proxy.get("/").await.starts_with("HTTP/1.1 200"));
     }
 }
 
 #[tokio::test]
-async fn every_drain_of_the_same_upstream_is_told() {
+async fn every_drain_of_the_same_upstream_is_reported() {
     let app = echo().await;
-    let door = Door::to(&[("web", app)]).await;
-    let mut news = door.steering.news();
+    let proxy = TestProxy::to(&[("web", app)]).await;
+    let mut events = proxy.routing.events();
     for round in 1..4 {
-        door.route(2 * round, &[]);
-        drained(&mut news, "web").await;
-        door.route(2 * round + 1, &[("web", app)]);
+        proxy.route(2 * round, &[]);
+        drained(&mut events, "web").await;
+        proxy.route(2 * round + 1, &[("web", app)]);
     }
 }
 
 #[tokio::test]
 async fn requests_wait_for_a_first_instance() {
-    let door = Door::open(Limits { first_upstream: PATIENCE, ..Limits::default() }).await;
-    door.route(1, &[]);
-    let waiting = door.get("/");
+    let proxy = TestProxy::open(Limits { first_upstream: PATIENCE, ..Limits::default() }).await;
+    proxy.route(1, &[]);
+    let waiting = proxy.get("/");
     let routed = async {
-        until(|| door.counters().requests == 1).await;
-        door.route(2, &[("web", echo().await)]);
+        until(|| proxy.counters().requests == 1).await;
+        proxy.route(2, &[("web", echo().await)]);
     };
     let (answer, ()) = tokio::join!(waiting, routed);
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-    assert_eq!((door.counters().requests, door.counters().failed), (1, 0));
+    assert_eq!((proxy.counters().requests, proxy.counters().failed), (1, 0));
 }
 
 #[tokio::test]
-async fn requests_that_waited_in_vain_get_a_503_and_count_as_failed() {
-    let door = Door::to(&[]).await;
-    let answer = door.get("/").await;
+async fn requests_without_a_ready_instance_get_a_503_and_count_as_failed() {
+    let proxy = TestProxy::to(&[]).await;
+    let answer = proxy.get("/").await;
     assert_eq!(status(&answer), 503);
     assert!(answer.contains("x-boatyard-error: no-instance") && answer.contains("Component web"), "{answer}");
-    assert_eq!((door.counters().requests, door.counters().failed), (1, 1));
+    assert_eq!((proxy.counters().requests, proxy.counters().failed), (1, 1));
 }
 
-/// An application that notes every request it gets after it was told to be drained.
+/// An application that counts requests that arrive after its drain was reported as complete.
 struct Instance {
     id: String,
     gone: std::sync::Arc<AtomicBool>,
@@ -129,12 +130,12 @@ struct Instance {
 
 async fn instance(number: usize, violations: &std::sync::Arc<AtomicU64>) -> Instance {
     let gone = std::sync::Arc::new(AtomicBool::new(false));
-    let (told, violations) = (std::sync::Arc::clone(&gone), std::sync::Arc::clone(violations));
+    let (is_drained, violations) = (std::sync::Arc::clone(&gone), std::sync::Arc::clone(violations));
     let address = application(move |mut stream, _| {
-        let (told, violations) = (std::sync::Arc::clone(&told), std::sync::Arc::clone(&violations));
+        let (is_drained, violations) = (std::sync::Arc::clone(&is_drained), std::sync::Arc::clone(&violations));
         async move {
             while read_head(&mut stream).await.is_some() {
-                violations.fetch_add(u64::from(told.load(SeqCst)), SeqCst);
+                violations.fetch_add(u64::from(is_drained.load(SeqCst)), SeqCst);
                 if stream.write_all(OK.as_bytes()).await.is_err() {
                     return;
                 }
@@ -146,16 +147,16 @@ async fn instance(number: usize, violations: &std::sync::Arc<AtomicU64>) -> Inst
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn two_hundred_swaps_under_load_lose_nothing_and_reach_nothing_that_was_drained() {
+async fn two_hundred_table_swaps_under_load_lose_no_request_and_send_none_to_a_drained_upstream() {
     let violations = std::sync::Arc::new(AtomicU64::new(0));
     let (mut now, mut next) = (instance(0, &violations).await, instance(1, &violations).await);
-    let door = std::sync::Arc::new(Door::to(&[(&now.id, now.address)]).await);
+    let proxy = std::sync::Arc::new(TestProxy::to(&[(&now.id, now.address)]).await);
     let stop = std::sync::Arc::new(AtomicBool::new(false));
     let clients: Vec<_> = (0..32)
         .map(|_| {
-            let (door, stop) = (std::sync::Arc::clone(&door), std::sync::Arc::clone(&stop));
+            let (proxy, stop) = (std::sync::Arc::clone(&proxy), std::sync::Arc::clone(&stop));
             tokio::spawn(async move {
-                let (mut sent, mut stream) = (0_u64, door.connect().await);
+                let (mut sent, mut stream) = (0_u64, proxy.connect().await);
                 while !stop.load(SeqCst) {
                     stream.write_all(b"GET /x HTTP/1.1\r\nHost: shop\r\n\r\n").await.unwrap();
                     let (head, body) = read_answer(&mut stream).await;
@@ -167,13 +168,13 @@ async fn two_hundred_swaps_under_load_lose_nothing_and_reach_nothing_that_was_dr
         })
         .collect();
 
-    let mut news = door.steering.news();
-    let mut told: HashMap<String, Open> = HashMap::new();
+    let mut events = proxy.routing.events();
+    let mut last_reports: HashMap<String, Open> = HashMap::new();
     for version in 2..202 {
-        door.route(version, &[(&next.id, next.address)]);
-        while told.get(&now.id) != Some(&Open::default()) {
-            if let Message::Draining { upstream, open } = soon(news.recv()).await.unwrap() {
-                told.insert(upstream, open);
+        proxy.route(version, &[(&next.id, next.address)]);
+        while last_reports.get(&now.id) != Some(&Open::default()) {
+            if let Message::Draining { upstream, open } = soon(events.recv()).await.unwrap() {
+                last_reports.insert(upstream, open);
             }
         }
         now.gone.store(true, SeqCst);
@@ -185,21 +186,21 @@ async fn two_hundred_swaps_under_load_lose_nothing_and_reach_nothing_that_was_dr
     for client in clients {
         sent += client.await.unwrap();
     }
-    let counters = door.counters();
+    let counters = proxy.counters();
     assert_eq!(violations.load(SeqCst), 0);
     assert_eq!((counters.requests, counters.failed, counters.client_gone), (sent, 0, 0));
     assert!(sent > 200, "the load was real: {sent}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn nobody_gets_a_place_at_an_upstream_once_it_has_drained_however_the_threads_interleave() {
+async fn a_drained_upstream_admits_no_request_in_any_interleaving_of_threads() {
     const INSTANCES: usize = 8;
-    let steering = crate::steering::Steering::start();
+    let routing = crate::routing_state::RoutingState::start();
     let named = |number: usize| (format!("web.{number}"), ([127, 0, 0, 1], 1).into());
     let install = |version: u64, number: usize| {
         let (id, address) = named(number);
         let rules = vec![rule("/", crate::protocol::Rewrite::Keep, &[(&id, address)])];
-        steering.install(&table(version, rules));
+        routing.install(&table(version, rules));
     };
     install(1, 0);
     let drained: std::sync::Arc<[AtomicBool; INSTANCES]> = std::sync::Arc::default();
@@ -207,21 +208,21 @@ async fn nobody_gets_a_place_at_an_upstream_once_it_has_drained_however_the_thre
     let begun = std::sync::Arc::new(AtomicUsize::new(0));
     let asking: Vec<_> = (0..3)
         .map(|_| {
-            let (steering, drained) = (std::sync::Arc::clone(&steering), std::sync::Arc::clone(&drained));
+            let (routing, drained) = (std::sync::Arc::clone(&routing), std::sync::Arc::clone(&drained));
             let (stop, begun) = (std::sync::Arc::clone(&stop), std::sync::Arc::clone(&begun));
             tokio::task::spawn_blocking(move || {
-                let (mut places, mut violations) = (0_u64, 0_u64);
+                let (mut admitted, mut violations) = (0_u64, 0_u64);
                 while !stop.load(SeqCst) {
-                    let table = steering.table();
+                    let table = routing.table();
                     let upstream = table.app("shop").unwrap().rules[0].pick(&[]).unwrap();
-                    // Between the choice and the place: here a drain may come.
+                    // A drain may begin between choosing the upstream and admitting the request.
                     std::thread::yield_now();
-                    if let Some(place) = upstream.admit() {
+                    if let Some(admission) = upstream.admit() {
                         let number: usize = upstream.id.strip_prefix("web.").unwrap().parse().unwrap();
-                        places += 1;
+                        admitted += 1;
                         violations += u64::from(drained[number].load(SeqCst));
-                        drop(place);
-                        begun.fetch_add(usize::from(places == 1), SeqCst);
+                        drop(admission);
+                        begun.fetch_add(usize::from(admitted == 1), SeqCst);
                     }
                 }
                 violations
@@ -234,7 +235,7 @@ async fn nobody_gets_a_place_at_an_upstream_once_it_has_drained_however_the_thre
         let new = (old + 1) % INSTANCES;
         drained[new].store(false, SeqCst);
         install(version, new);
-        while steering.open().contains_key(&named(old).0) {
+        while routing.open().contains_key(&named(old).0) {
             tokio::task::yield_now().await;
         }
         drained[old].store(true, SeqCst);

@@ -1,4 +1,4 @@
-//! A front door without a process around it, applications that behave as told, and clients that speak raw HTTP.
+//! A proxy without a process of its own, scripted applications, and clients that speak raw HTTP.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -21,17 +21,17 @@ use crate::limits::Limits;
 use crate::listeners::Listeners;
 use crate::protocol::{AppRoutes, Counters, Listener, ListenerKind, PathMatch, Rewrite, RouteTable, Rule, Upstream};
 use crate::proxy::Proxy;
-use crate::steering::Steering;
+use crate::routing_state::RoutingState;
 use crate::tunnel::Tunnels;
 
-/// Deadline of every wait. It only ends a wait for something that never comes: no slow machine reaches it.
+/// Deadline of every wait. It only ends a wait for something that never happens; no slow machine reaches it.
 pub const PATIENCE: Duration = Duration::from_secs(300);
 
 pub async fn soon<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, what).await.expect("this should have happened by now")
 }
 
-/// Looks again until it is true.
+/// Polls until the condition is true.
 pub async fn until(mut fact: impl FnMut() -> bool) {
     soon(async {
         while !fact() {
@@ -57,46 +57,46 @@ pub fn table(version: u64, rules: Vec<Rule>) -> RouteTable {
     RouteTable { version, apps: vec![AppRoutes { app, hosts: vec!["shop".to_owned()], window, rules }] }
 }
 
-pub struct Door {
-    pub steering: Arc<Steering>,
+pub struct TestProxy {
+    pub routing: Arc<RoutingState>,
     pub proxy: Arc<Proxy>,
     _listeners: Listeners,
     pub address: SocketAddr,
     pub cut: CancellationToken,
 }
 
-impl Door {
+impl TestProxy {
     pub async fn open(limits: Limits) -> Self {
-        let steering = Steering::start();
+        let routing = RoutingState::start();
         let (tasks, cut) = (TaskTracker::new(), CancellationToken::new());
         let tunnels = Tunnels { tasks: tasks.clone(), cut: cut.clone(), idle: limits.tunnel_idle };
-        let proxy = Arc::new(Proxy { steering: Arc::clone(&steering), limits: Arc::new(limits), tunnels });
+        let proxy = Arc::new(Proxy { routing: Arc::clone(&routing), limits: Arc::new(limits), tunnels });
         let mut listeners = Listeners::new(Arc::clone(&proxy), 1000, tasks, cut.clone());
-        assert_eq!(listeners.want(&[http(([127, 0, 0, 1], 0))]).await, []);
-        let address = listeners.list()[0].address;
-        Door { steering, proxy, _listeners: listeners, address, cut }
+        assert_eq!(listeners.apply(&[http(([127, 0, 0, 1], 0))]).await, []);
+        let address = listeners.bound()[0].address;
+        TestProxy { routing, proxy, _listeners: listeners, address, cut }
     }
 
-    /// Everything goes to these.
+    /// Routes everything to these upstreams.
     pub async fn to(upstreams: &[(&str, SocketAddr)]) -> Self {
-        let door = Door::open(Limits::default()).await;
-        door.route(1, upstreams);
-        door
+        let proxy = TestProxy::open(Limits::default()).await;
+        proxy.route(1, upstreams);
+        proxy
     }
 
     pub fn route(&self, version: u64, upstreams: &[(&str, SocketAddr)]) {
-        self.steering.install(&table(version, vec![rule("/", Rewrite::Keep, upstreams)]));
+        self.routing.install(&table(version, vec![rule("/", Rewrite::Keep, upstreams)]));
     }
 
     pub fn counters(&self) -> Counters {
-        self.steering.counters()["shop"]["d1"]
+        self.routing.counters()["shop"]["d1"]
     }
 
     pub async fn connect(&self) -> TcpStream {
         TcpStream::connect(self.address).await.unwrap()
     }
 
-    /// Sends this text as it is and reads until the other side closes.
+    /// Sends this text unchanged and reads until the peer closes.
     pub async fn raw(&self, text: &str) -> String {
         let mut stream = self.connect().await;
         stream.write_all(text.as_bytes()).await.unwrap();
@@ -110,7 +110,7 @@ impl Door {
 
 pub async fn read_all(stream: &mut TcpStream) -> String {
     let mut all = Vec::new();
-    // A reset after the answer is an end, too.
+    // A reset after the response also ends it.
     let _ = soon(stream.read_to_end(&mut all)).await;
     String::from_utf8_lossy(&all).into_owned()
 }
@@ -124,7 +124,7 @@ pub async fn read_head(stream: &mut TcpStream) -> Option<String> {
     Some(String::from_utf8_lossy(&head).into_owned())
 }
 
-/// Reads one answer that has a Content-Length.
+/// Reads one response that has a Content-Length.
 pub async fn read_answer(stream: &mut TcpStream) -> (String, String) {
     let head = soon(read_head(stream)).await.expect("an answer");
     let length = head.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
@@ -137,7 +137,7 @@ pub fn status(answer: &str) -> u16 {
     answer.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or_else(|| panic!("no answer: {answer:?}"))
 }
 
-/// An application that does to each connection what the function says. The number counts connections from 0.
+/// An application that runs this function on each connection. The number counts connections from 0.
 pub async fn application<F, Fut>(behave: F) -> SocketAddr
 where
     F: Fn(TcpStream, usize) -> Fut + Send + Sync + 'static,
@@ -157,13 +157,13 @@ where
 
 pub const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
-/// An application that answers with what it was asked: request line, headers, then the body.
+/// An application that responds with the request: request line, headers, body.
 pub async fn echo() -> SocketAddr {
     let (address, _) = counting_echo().await;
     address
 }
 
-/// [`echo`], and how many requests it has seen.
+/// Like [`echo`], with the number of requests it has received.
 pub async fn counting_echo() -> (SocketAddr, Arc<AtomicUsize>) {
     let seen = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&seen);
@@ -192,14 +192,14 @@ async fn answer_with_request(request: Request<hyper::body::Incoming>) -> Result<
     Ok(Response::new(Full::new(Bytes::from(text))))
 }
 
-/// An address where nobody listens, nor will as long as this is held.
-pub struct Nobody {
+/// An address on which nothing listens while this value exists.
+pub struct ClosedPort {
     pub address: SocketAddr,
     _bound: TcpSocket,
 }
 
-pub fn nobody() -> Nobody {
+pub fn closed_port() -> ClosedPort {
     let bound = TcpSocket::new_v4().unwrap();
     bound.bind(([127, 0, 0, 1], 0).into()).unwrap();
-    Nobody { address: bound.local_addr().unwrap(), _bound: bound }
+    ClosedPort { address: bound.local_addr().unwrap(), _bound: bound }
 }

@@ -1,13 +1,13 @@
-//! The promises of the front door, kept or broken through real sockets.
+//! Tests of the data plane through real sockets.
 #![allow(clippy::unwrap_used)]
 
 mod control;
-mod cut;
+mod cut_responses;
 mod drain;
-mod early;
+mod early_response;
+mod forwarding;
 mod harness;
-mod passing;
-mod previous;
-mod refusal;
+mod invalid_requests;
+mod previous_version;
 mod retry;
 mod upgrade;

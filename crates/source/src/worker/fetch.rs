@@ -1,25 +1,25 @@
-//! Fetching: into a mirror under its lock, only the wanted reference, without history where the server can do that.
+//! Fetches into a mirror under its lock: only the requested reference, without history if the server supports that.
 //!
-//! References land under names of our own making (a hash), so that nothing a server calls a branch becomes a path on our
-//! disk, and a branch `a` that became `a/b` is no conflict.
+//! References are stored under hashed names, so that a server's branch name never becomes a path on disk, and a branch
+//! `a` that was replaced by `a/b` causes no conflict.
 
 use std::io::Write;
 
 use git2::{AutotagOption, Direction, FetchOptions, Oid, RemoteRedirect, Repository};
 use sha2::{Digest, Sha256};
 
-use super::remote::{Conversation, Login};
-use super::{failure, local, mirror, report, resolve};
+use super::session::{Login, Session};
+use super::{errors, local, mirror, report, resolve};
 use crate::error::SourceError;
 use crate::git_ref::GitRef;
 use crate::identity::Resolved;
-use crate::protocol::{FetchProgress, Kind, Request};
-use crate::repo_url::{Place, RepoUrl};
+use crate::protocol::{FetchProgress, FrameKind, Request};
+use crate::repo_url::{RepoLocation, RepoUrl};
 
-/// Everything, and what an earlier fetch left out as well (libgit2's GIT_FETCH_DEPTH_UNSHALLOW).
+/// The whole history, also what an earlier fetch left out (libgit2's GIT_FETCH_DEPTH_UNSHALLOW).
 const WHOLE_HISTORY: i32 = i32::MAX;
 
-/// Makes `git_ref` available and says what it is.
+/// Fetches `git_ref` and returns its commit.
 pub(super) fn fetch(
     request: &Request,
     repo: &RepoUrl,
@@ -27,7 +27,7 @@ pub(super) fn fetch(
     login: Login<'_>,
     out: &mut impl Write,
 ) -> Result<Resolved, SourceError> {
-    if let Place::Local { path } = repo.place() {
+    if let RepoLocation::Local { path } = repo.location() {
         let opened = local::open(path, &request.rules)?;
         let resolved = resolve::local(&opened, repo, git_ref)?;
         let is_checked_out = opened
@@ -36,36 +36,36 @@ pub(super) fn fetch(
         let uncommitted = is_checked_out && local::has_uncommitted_changes(&opened, path);
         return Ok(Resolved { uncommitted, ..resolved });
     }
-    let locked = mirror::lock(&request.mirrors, repo, || report(out, Kind::Progress, &FetchProgress::Waiting))?;
-    let opened = locked.open_or_make()?;
-    let talk = Conversation::new(repo, login, request, out);
-    let outcome = from_server(&opened, repo, git_ref, &talk);
+    let locked = mirror::lock(&request.mirrors, repo, || report(out, FrameKind::Progress, &FetchProgress::Waiting))?;
+    let opened = locked.open_or_create()?;
+    let session = Session::new(repo, login, request, out);
+    let outcome = fetch_from_server(&opened, repo, git_ref, &session);
     if let Err(SourceError::Damaged { .. }) = &outcome {
-        // What a crash or a full disk damaged is fetched anew, now, and not the next time somebody asks.
+        // A crash or a full disk damaged the mirror. Fetch everything again now, not at the next request.
         drop(opened);
-        return from_server(&locked.make_anew()?, repo, git_ref, &talk).inspect_err(|_| locked.distrust());
+        return fetch_from_server(&locked.recreate()?, repo, git_ref, &session).inspect_err(|_| locked.invalidate());
     }
     outcome
 }
 
-fn from_server<W: Write>(
+fn fetch_from_server<W: Write>(
     opened: &Repository,
     repo: &RepoUrl,
     git_ref: &GitRef,
-    talk: &Conversation<'_, W>,
+    session: &Session<'_, W>,
 ) -> Result<Resolved, SourceError> {
     if let GitRef::Commit(commit) = git_ref
-        && let Some(resolved) = known(opened, repo, parse(commit.as_str(), repo)?, None)?
+        && let Some(resolved) = already_fetched(opened, repo, parse(commit.as_str(), repo)?, None)?
     {
         return Ok(resolved);
     }
-    let address = talk.find_way()?;
-    let mut remote = opened.remote_anonymous(address).map_err(|error| talk.failure(&error))?;
+    let address = session.connect_address()?;
+    let mut remote = opened.remote_anonymous(address).map_err(|error| session.failure(&error))?;
     let mut connection = remote
-        .connect_auth(Direction::Fetch, Some(talk.callbacks()), Some(talk.proxy()))
-        .map_err(|error| talk.failure(&error))?;
-    talk.tell(&FetchProgress::Connected);
-    let listed = connection.list().map_err(|error| talk.failure(&error))?;
+        .connect_auth(Direction::Fetch, Some(session.callbacks()), Some(session.proxy()))
+        .map_err(|error| session.failure(&error))?;
+    session.report_progress(&FetchProgress::Connected);
+    let listed = connection.list().map_err(|error| session.failure(&error))?;
     let heads = resolve::Heads {
         all: listed
             .iter()
@@ -79,50 +79,50 @@ fn from_server<W: Write>(
     };
     let found = heads.find(git_ref, repo)?;
     if let Some(found) = &found
-        && let Some(resolved) = known(opened, repo, found.id, found.branch.clone())?
+        && let Some(resolved) = already_fetched(opened, repo, found.id, found.branch.clone())?
     {
         return Ok(resolved);
     }
     let remote = connection.remote();
-    let Some(found) = found else { return by_id(opened, repo, git_ref, remote, talk) };
-    let refspec = format!("+{}:{}", found.reference, our_name(&found.reference));
-    receive(remote, &[&refspec], 1, talk)?;
+    let Some(found) = found else { return fetch_by_id(opened, repo, git_ref, remote, session) };
+    let refspec = format!("+{}:{}", found.reference, mirror_ref_name(&found.reference));
+    receive(remote, &[&refspec], 1, session)?;
     resolve::describe(&resolve::peel(opened, repo, found.id)?, found.branch, true)
 }
 
-/// A commit by its id: many servers give any commit they have, the others only what a reference names.
-fn by_id<W: Write>(
+/// Fetches a commit by its id. Many servers serve any commit they have, others only commits that a reference names.
+fn fetch_by_id<W: Write>(
     opened: &Repository,
     repo: &RepoUrl,
     git_ref: &GitRef,
     remote: &mut git2::Remote<'_>,
-    talk: &Conversation<'_, W>,
+    session: &Session<'_, W>,
 ) -> Result<Resolved, SourceError> {
     let GitRef::Commit(commit) = git_ref else {
-        return Err(SourceError::Worker { why: "a reference was found and yet was not".to_owned() });
+        return Err(SourceError::Worker { why: "the server's list has no such reference".to_owned() });
     };
-    let refspec = format!("+{commit}:{}", our_name(commit.as_str()));
-    if receive(remote, &[&refspec], 1, talk).is_err() || !has_commit(opened, parse(commit.as_str(), repo)?) {
+    let refspec = format!("+{commit}:{}", mirror_ref_name(commit.as_str()));
+    if receive(remote, &[&refspec], 1, session).is_err() || !has_commit(opened, parse(commit.as_str(), repo)?) {
         let everything = ["+refs/heads/*:refs/boatyard/heads/*", "+refs/tags/*:refs/boatyard/tags/*"];
-        receive(remote, &everything, WHOLE_HISTORY, talk)?;
+        receive(remote, &everything, WHOLE_HISTORY, session)?;
     }
-    resolve::describe(&resolve::commit_at_hand(opened, repo, commit)?, None, true)
+    resolve::describe(&resolve::find_commit(opened, repo, commit)?, None, true)
 }
 
-/// What is in the mirror already needs no transfer.
-fn known(
+/// The commit, if it is in the mirror and needs no transfer.
+fn already_fetched(
     opened: &Repository,
     repo: &RepoUrl,
     id: Oid,
     branch: Option<String>,
 ) -> Result<Option<Resolved>, SourceError> {
-    let odb = opened.odb().map_err(|error| failure::damaged(&error, repo))?;
+    let odb = opened.odb().map_err(|error| errors::damaged(&error, repo))?;
     if !odb.exists(id) {
         return Ok(None);
     }
     let commit = resolve::peel(opened, repo, id)?;
-    // A pack holds a commit with its tree or not at all; without the tree the mirror is damaged.
-    commit.tree().map_err(|error| failure::damaged(&error, repo))?;
+    // A pack contains a commit with its tree or not at all. Without the tree the mirror is damaged.
+    commit.tree().map_err(|error| errors::damaged(&error, repo))?;
     resolve::describe(&commit, branch, false).map(Some)
 }
 
@@ -134,13 +134,13 @@ fn receive<W: Write>(
     remote: &mut git2::Remote<'_>,
     refspecs: &[&str],
     depth: i32,
-    talk: &Conversation<'_, W>,
+    session: &Session<'_, W>,
 ) -> Result<(), SourceError> {
     let mut attempt = |depth| {
         let mut options = FetchOptions::new();
         options
-            .remote_callbacks(talk.callbacks())
-            .proxy_options(talk.proxy())
+            .remote_callbacks(session.callbacks())
+            .proxy_options(session.proxy())
             .download_tags(AutotagOption::None)
             .follow_redirects(RemoteRedirect::None)
             .update_fetchhead(false)
@@ -148,19 +148,18 @@ fn receive<W: Write>(
         remote.fetch(refspecs, Some(&mut options), None)
     };
     match attempt(depth) {
-        // The server cannot leave history out; then it comes along.
+        // The server does not support shallow fetches. Fetch with history.
         Err(error) if depth == 1 && error.message().contains("shallow") => attempt(0),
         other => other,
     }
-    .map_err(|error| talk.failure(&error))
+    .map_err(|error| session.failure(&error))
 }
 
-fn our_name(reference: &str) -> String {
+fn mirror_ref_name(reference: &str) -> String {
     let hash = Sha256::digest(reference.as_bytes());
-    let name: String = hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-    format!("refs/boatyard/fetched/{name}")
+    format!("refs/boatyard/fetched/{}", hex::encode(&hash[..16]))
 }
 
 fn parse(id: &str, repo: &RepoUrl) -> Result<Oid, SourceError> {
-    Oid::from_str(id).map_err(|error| failure::damaged(&error, repo))
+    Oid::from_str(id).map_err(|error| errors::damaged(&error, repo))
 }

@@ -1,5 +1,5 @@
-//! A repository on this machine, read in place: nothing is copied, nothing is searched for above the path, and nothing of
-//! it may lie outside the directories for local sources, whatever its links and alternates say.
+//! Local repositories, read in place: nothing is copied, parent directories are not searched, and no part may be
+//! outside the directories for local sources, through links or alternates.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -9,41 +9,41 @@ use std::path::{Path, PathBuf};
 use git2::{ErrorCode, Repository, RepositoryOpenFlags, StatusOptions};
 
 use crate::error::SourceError;
-use crate::protocol::sanitised;
-use crate::repo_url::{UrlRules, is_inside};
+use crate::protocol::sanitize;
+use crate::repo_url::{UrlRules, io_reason, is_inside};
 
-/// What git2 reads of a repository. Links in other places, such as hooks, lead to nothing that is read.
-const READ: [&str; 8] = ["HEAD", "config", "packed-refs", "refs", "objects", "info", "shallow", "index"];
+/// What git2 reads in a repository. Links in other places, such as hooks, lead to files that are not read.
+const READ_PATHS: [&str; 8] = ["HEAD", "config", "packed-refs", "refs", "objects", "info", "shallow", "index"];
 
 /// Opens the repository at `path`, which may be bare or a work tree's root.
 pub(super) fn open(path: &Path, rules: &UrlRules) -> Result<Repository, SourceError> {
-    // Looked at first: where this process may not look, git2 could not say why.
+    // Checked first: if this process has no access, git2 cannot report the reason.
     if let Some(directory) = git_directory(path).filter(|it| !is_inside(it, &rules.local_sources)) {
         return Err(leads_outside(path, &directory));
     }
-    if let Some(place) = denied(path, &rules.local_sources) {
+    if let Some(place) = find_denied(path, &rules.local_sources) {
         return Err(unreadable(path, &format!("permission denied for {}", place.display())));
     }
     let nowhere: [&Path; 0] = [];
-    let repo =
-        Repository::open_ext(path, RepositoryOpenFlags::NO_SEARCH, nowhere).map_err(|error| refused(path, &error))?;
-    match outside(&[repo.path(), repo.commondir()], &rules.local_sources) {
+    let repo = Repository::open_ext(path, RepositoryOpenFlags::NO_SEARCH, nowhere)
+        .map_err(|error| open_error(path, &error))?;
+    match find_outside(&[repo.path(), repo.commondir()], &rules.local_sources) {
         Ok(None) => Ok(repo),
         Ok(Some(outside)) => Err(leads_outside(path, &outside)),
-        Err(error) => Err(unreadable(path, &plain(&error))),
+        Err(error) => Err(unreadable(path, &io_reason(&error))),
     }
 }
 
-/// Whether files of the work tree differ from its last commit. Files that git does not know are not looked for.
+/// Whether tracked files of the work tree differ from the last commit. Untracked files do not count.
 pub(super) fn has_uncommitted_changes(repo: &Repository, path: &Path) -> bool {
-    // Its configuration may name another place as the work tree.
+    // The configuration may name another directory as the work tree.
     let is_its_own = repo.workdir().and_then(|it| it.canonicalize().ok()).is_some_and(|workdir| workdir == path);
     let mut options = StatusOptions::new();
     options.include_untracked(false).include_ignored(false).exclude_submodules(true).update_index(false);
     is_its_own && repo.statuses(Some(&mut options)).is_ok_and(|statuses| !statuses.is_empty())
 }
 
-/// The place that `.git` leads to, as a link or as a file that names it.
+/// The directory that `.git` refers to, as a link or as a file that contains the path.
 fn git_directory(path: &Path) -> Option<PathBuf> {
     let place = path.join(".git");
     if !place.is_file() {
@@ -57,12 +57,12 @@ fn leads_outside(path: &Path, outside: &Path) -> SourceError {
     SourceError::ObjectsOutside { path: path.display().to_string(), outside: outside.display().to_string() }
 }
 
-/// The first place outside the allowed directories that the repository is read from, if there is one.
-fn outside(git_directories: &[&Path], allowed: &[PathBuf]) -> io::Result<Option<PathBuf>> {
+/// The first path outside the allowed directories that the repository is read from, if any.
+fn find_outside(git_directories: &[&Path], allowed: &[PathBuf]) -> io::Result<Option<PathBuf>> {
     let mut waiting: Vec<PathBuf> = git_directories.iter().map(|it| it.to_path_buf()).collect();
     let mut object_directories = Vec::new();
     for directory in git_directories {
-        waiting.extend(READ.iter().map(|name| directory.join(name)));
+        waiting.extend(READ_PATHS.iter().map(|name| directory.join(name)));
         object_directories.push(directory.join("objects"));
     }
     let mut seen = BTreeSet::new();
@@ -71,7 +71,7 @@ fn outside(git_directories: &[&Path], allowed: &[PathBuf]) -> io::Result<Option<
             return Ok(Some(found));
         }
         let Some(objects) = object_directories.pop() else { return Ok(None) };
-        // Alternates may lead round in a circle.
+        // Alternates may form a cycle.
         if objects.canonicalize().is_ok_and(|resolved| seen.insert(resolved)) {
             waiting = alternates(&objects)?;
             object_directories.extend(waiting.iter().cloned());
@@ -79,7 +79,7 @@ fn outside(git_directories: &[&Path], allowed: &[PathBuf]) -> io::Result<Option<
     }
 }
 
-/// Follows every link below the waiting paths. The git directories themselves are looked at, but not gone through.
+/// Follows every link below the waiting paths. The git directories themselves are checked but not searched.
 fn first_outside(
     waiting: &mut Vec<PathBuf>,
     git_directories: &[&Path],
@@ -89,7 +89,7 @@ fn first_outside(
     while let Some(path) = waiting.pop() {
         let resolved = match path.canonicalize() {
             Ok(resolved) => resolved,
-            // It is not there, or leads nowhere.
+            // It does not exist, or is a broken link.
             Err(error) if error.kind() == ErrorKind::NotFound => continue,
             Err(error) => return Err(error),
         };
@@ -110,7 +110,7 @@ fn first_outside(
     Ok(None)
 }
 
-/// The further directories that a directory of objects names.
+/// The object directories that the alternates of `objects` name.
 fn alternates(objects: &Path) -> io::Result<Vec<PathBuf>> {
     let text = match fs::read(objects.join("info/alternates")) {
         Ok(text) => text,
@@ -119,12 +119,12 @@ fn alternates(objects: &Path) -> io::Result<Vec<PathBuf>> {
     };
     let text = String::from_utf8_lossy(&text).into_owned();
     let lines = text.lines().map(str::trim_end).filter(|line| !line.is_empty() && !line.starts_with('#'));
-    // An absolute path replaces what it is joined to.
+    // Joining an absolute path replaces the base.
     Ok(lines.map(|line| objects.join(line)).collect())
 }
 
-/// Why git2 could not open it.
-fn refused(path: &Path, error: &git2::Error) -> SourceError {
+/// Converts the error of opening a repository.
+fn open_error(path: &Path, error: &git2::Error) -> SourceError {
     let text = error.message().to_ascii_lowercase();
     let unsupported =
         |format: &str| SourceError::UnsupportedFormat { path: path.display().to_string(), format: format.to_owned() };
@@ -136,9 +136,9 @@ fn refused(path: &Path, error: &git2::Error) -> SourceError {
     }
 }
 
-/// The first part of the repository that is there and may not be read. git2 takes some of them for missing. What leads out
-/// of the allowed directories is not for this to tell.
-fn denied(path: &Path, allowed: &[PathBuf]) -> Option<PathBuf> {
+/// The first part of the repository that exists and may not be read. git2 reports some of them as missing. Paths that
+/// lead out of the allowed directories are left to `find_outside`.
+fn find_denied(path: &Path, allowed: &[PathBuf]) -> Option<PathBuf> {
     const PARTS: [&str; 4] = ["HEAD", "config", "refs", "objects"];
     let below = |directory: PathBuf| PARTS.map(|part| directory.join(part));
     let git_directory = path.join(".git");
@@ -156,12 +156,5 @@ fn is_denied(place: &Path, allowed: &[PathBuf]) -> bool {
 }
 
 fn unreadable(path: &Path, why: &str) -> SourceError {
-    SourceError::LocalUnreadable { path: path.display().to_string(), why: sanitised(why, 300) }
-}
-
-fn plain(error: &io::Error) -> String {
-    match error.kind() {
-        ErrorKind::PermissionDenied => "permission denied".to_owned(),
-        _ => error.to_string(),
-    }
+    SourceError::LocalUnreadable { path: path.display().to_string(), why: sanitize(why, 300) }
 }

@@ -1,56 +1,23 @@
-//! What the worker gives up before it reads a byte that others wrote: every capability, the means to gain privileges, and
-//! system calls that reading git objects never needs. [`confine`] then takes away the rest of the file system.
+//! Privileges that the worker gives up before it reads untrusted bytes: all capabilities, the means to gain privileges,
+//! and system calls that git never makes. [`restrict_files`] then restricts the file system.
 //!
-//! Each of these counts for the thread that calls and for those it starts, so the worker calls them while it has one.
+//! These apply to the calling thread and to threads that it starts later, so the worker calls them while it has a
+//! single thread.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use confine::ConfineError;
 use landlock::{
     ABI, Access, AccessFs, CompatLevel, Compatible, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetError,
     path_beneath_rules,
 };
-use rustix::thread::{
-    CapabilitySet, CapabilitySets, remove_capability_from_bounding_set, set_capabilities, set_no_new_privs,
-};
-use seccompiler::{SeccompAction, SeccompFilter, TargetArch};
+use rustix::thread::CapabilitySet;
 
 use crate::error::SourceError;
 use crate::protocol::Request;
 use crate::repo_url::RepoUrl;
 
-/// Programs, other processes, kernel interfaces with a history of holes. Nothing of it is git's business.
-const REFUSED: [i64; 27] = [
-    libc::SYS_execve,
-    libc::SYS_execveat,
-    libc::SYS_ptrace,
-    libc::SYS_process_vm_readv,
-    libc::SYS_process_vm_writev,
-    libc::SYS_pidfd_getfd,
-    libc::SYS_kcmp,
-    libc::SYS_mount,
-    libc::SYS_umount2,
-    libc::SYS_move_mount,
-    libc::SYS_open_tree,
-    libc::SYS_fsopen,
-    libc::SYS_pivot_root,
-    libc::SYS_chroot,
-    libc::SYS_unshare,
-    libc::SYS_setns,
-    libc::SYS_bpf,
-    libc::SYS_perf_event_open,
-    libc::SYS_userfaultfd,
-    libc::SYS_io_uring_setup,
-    libc::SYS_keyctl,
-    libc::SYS_add_key,
-    libc::SYS_request_key,
-    libc::SYS_init_module,
-    libc::SYS_finit_module,
-    libc::SYS_kexec_load,
-    libc::SYS_open_by_handle_at,
-];
-
-/// What name resolution and TLS read on common systems. What is not there is skipped.
+/// Files that name resolution and TLS read on common systems. Missing ones are skipped.
 const SYSTEM_FILES: [&str; 22] = [
     "/etc/resolv.conf",
     "/etc/hosts",
@@ -76,42 +43,31 @@ const SYSTEM_FILES: [&str; 22] = [
     "/dev",
 ];
 
-/// Gives up all capabilities for good. Errors: the kernel refuses; then nothing should be read.
-pub(super) fn drop_all() -> Result<(), SourceError> {
-    let failed = |what: &str, error: &dyn std::fmt::Display| SourceError::Worker {
-        why: format!("it cannot give up {what}: {error}"),
-    };
-    set_no_new_privs(true).map_err(|error| failed("gaining privileges", &error))?;
-    for capability in CapabilitySet::all().iter() {
-        // Refused where this process has no capabilities to begin with, or the kernel does not know this one.
-        let _ = remove_capability_from_bounding_set(capability);
+/// Gives up all capabilities, the means to gain privileges, and system calls that git does not make. Errors: the kernel
+/// refuses to drop capabilities; the worker must not read anything then.
+pub(super) fn drop_privileges() -> Result<(), SourceError> {
+    match confine::confine(CapabilitySet::empty(), &[]) {
+        // A kernel without system call filters is no reason to stop: the capabilities are gone.
+        Ok(()) | Err(ConfineError::NoFilter(_)) => Ok(()),
+        Err(error) => Err(SourceError::Worker { why: format!("it cannot give up its privileges: {}", chain(&error)) }),
     }
-    let none = CapabilitySet::empty();
-    set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })
-        .map_err(|error| failed("its capabilities", &error))?;
-    filter_system_calls().map_err(|error| failed("system calls", &error))
 }
 
-/// Installs the filter. A kernel without filters is no reason to stop: the capabilities are gone already.
-fn filter_system_calls() -> Result<(), seccompiler::BackendError> {
-    let Ok(architecture) = TargetArch::try_from(std::env::consts::ARCH) else { return Ok(()) };
-    let rules: BTreeMap<i64, Vec<_>> = REFUSED.into_iter().map(|call| (call, Vec::new())).collect();
-    let refuse = SeccompAction::Errno(libc::EPERM.unsigned_abs());
-    let filter = SeccompFilter::new(rules, SeccompAction::Allow, refuse, architecture)?;
-    let program: seccompiler::BpfProgram = filter.try_into()?;
-    let _ = seccompiler::apply_filter(&program);
-    Ok(())
+/// The error with its sources. `SourceError` crosses a pipe as text.
+fn chain(error: &dyn std::error::Error) -> String {
+    let sources = std::iter::successors(error.source(), |error| error.source());
+    sources.fold(error.to_string(), |text, source| format!("{text}: {source}"))
 }
 
-/// Leaves this process only the files that it needs: mirrors, the directories for local sources, what name resolution and
-/// TLS read. A kernel older than 5.13 has no such means; there the checks in [`super::local`] stand alone.
-pub(super) fn confine(request: &Request, repo: &RepoUrl) -> Result<(), SourceError> {
+/// Restricts file access to mirrors, directories for local sources, and files that name resolution and TLS read.
+/// Kernels older than 5.13 do not support this; there only the checks in [`super::local`] apply.
+pub(super) fn restrict_files(request: &Request, repo: &RepoUrl) -> Result<(), SourceError> {
     if !repo.is_local() {
-        // The rule needs a directory that exists, and the first fetch makes it.
-        super::mirror::make_directory(&request.mirrors)?;
+        // The rule needs an existing directory, and the first fetch creates it.
+        super::mirror::create_directory(&request.mirrors)?;
     }
     restrict(&request.mirrors, &request.rules.local_sources)
-        .map_err(|error| SourceError::Worker { why: format!("it cannot give up the file system: {error}") })
+        .map_err(|error| SourceError::Worker { why: format!("it cannot restrict its file access: {error}") })
 }
 
 fn restrict(mirrors: &Path, local_sources: &[PathBuf]) -> Result<(), RulesetError> {

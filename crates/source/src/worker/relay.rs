@@ -1,9 +1,10 @@
-//! How git2 reaches a server: at addresses that were resolved here, and only if they may be fetched from.
+//! Connects git2 to a server, only at addresses that were resolved and checked here.
 //!
-//! git2 resolves names and connects by itself, so that an address checked before could be another one when it connects.
-//! For http it therefore goes through a relay in this process, which connects to the checked addresses and to nothing
-//! else. TLS stays between git2 and the server. For ssh the address takes the place of the name; host keys are looked up
-//! by the name all the same. A redirect may lead to another port of the same host, as git2 allows it, and to no other host.
+//! git2 resolves names and connects by itself, so an address that was checked could differ from the one it connects to.
+//! For http, git2 therefore uses a proxy in this process, the relay, which connects to the checked addresses and to
+//! nothing else. TLS stays end to end between git2 and the server. For ssh, the address replaces the host name; host
+//! keys are still looked up by the name. A redirect may lead to another port of the same host, which git2 permits, and
+//! to no other host.
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
@@ -13,49 +14,52 @@ use std::time::Duration;
 
 use crate::egress::SpecialNetwork;
 use crate::error::SourceError;
-use crate::protocol::{Request, sanitised};
-use crate::repo_url::{Place, RepoUrl};
+use crate::protocol::{Request, sanitize};
+use crate::repo_url::{RepoLocation, RepoUrl};
 
-/// The longest head of a request that the relay reads. git2's own has a few hundred bytes.
+/// Maximum request head that the relay reads. git2's has a few hundred bytes.
 const HEAD: usize = 64 * 1024;
-/// The relay's threads only copy.
+/// The relay's threads only copy data.
 const STACK: usize = 128 * 1024;
 
-/// The way to one server.
-pub(super) enum Way {
-    /// Through a relay at this address, as a proxy.
+/// How git2 connects to one server.
+pub(super) enum Transport {
+    /// Through the relay at this address, as an HTTP proxy.
     Proxy { url: String, failed: Failed },
-    /// At this address of a repository, in place of the one that was given.
+    /// Directly, at this address instead of the repository's own.
     Address(String),
 }
 
-/// Why the relay could not connect, for the error that git2's failure becomes.
+/// Why the relay could not connect. It replaces git2's error.
 type Failed = Arc<Mutex<Option<String>>>;
 
-impl Way {
-    /// Resolves the repository's host and prepares the way to it. Errors: `Unreachable`, `AddressRefused`.
+impl Transport {
+    /// Resolves the repository's host and prepares the connection. Errors: `Unreachable`, `AddressRefused`.
     pub(super) fn to(repo: &RepoUrl, request: &Request) -> Result<Self, SourceError> {
-        let (host, port, secure) = match repo.place() {
-            Place::Http { secure, host, port } => (host, port.unwrap_or(if *secure { 443 } else { 80 }), Some(*secure)),
-            Place::Ssh { host, port, .. } => (host, *port, None),
-            Place::Local { .. } => {
+        let (host, port, secure) = match repo.location() {
+            RepoLocation::Http { secure, host, port } => {
+                (host, port.unwrap_or(if *secure { 443 } else { 80 }), Some(*secure))
+            }
+            RepoLocation::Ssh { host, port, .. } => (host, *port, None),
+            RepoLocation::Local { .. } => {
                 return Err(SourceError::Worker { why: "a local repository has no host".to_owned() });
             }
         };
         let bare_host = host.trim_start_matches('[').trim_end_matches(']');
         let addresses = resolve(repo, bare_host, port, &request.rules.allow_from)?;
-        let within = request.limits.stall;
-        let way = match secure {
-            Some(secure) => Relay::start(bare_host, secure, addresses, within),
+        let timeout = request.limits.stall;
+        let transport = match secure {
+            Some(secure) => Relay::start(bare_host, secure, addresses, timeout),
             None => {
-                let connected = connect(&addresses, within).map_err(|why| unreachable(repo, &why))?;
-                connected.peer_addr().map(|address| Self::Address(pinned(repo.as_str(), address)))
+                let connected = connect(&addresses, timeout).map_err(|why| unreachable(repo, &why))?;
+                connected.peer_addr().map(|address| Self::Address(with_address(repo.as_str(), address)))
             }
         };
-        way.map_err(|error| SourceError::Worker { why: format!("no way to the server can be made: {error}") })
+        transport
+            .map_err(|error| SourceError::Worker { why: format!("cannot prepare a connection to the server: {error}") })
     }
 
-    /// Why the server could not be connected to, if that is what went wrong.
+    /// Why the relay could not connect, if that was the cause.
     pub(super) fn failure(&self, repo: &RepoUrl) -> Option<SourceError> {
         let Self::Proxy { failed, .. } = self else { return None };
         let why = failed.lock().unwrap_or_else(PoisonError::into_inner).take()?;
@@ -64,10 +68,10 @@ impl Way {
 }
 
 fn unreachable(repo: &RepoUrl, why: &str) -> SourceError {
-    SourceError::Unreachable { repo: repo.to_string(), why: sanitised(why, 300) }
+    SourceError::Unreachable { repo: repo.to_string(), why: sanitize(why, 300) }
 }
 
-/// The addresses of a host that may be fetched from. Errors: there are none, or none of them may.
+/// The addresses of a host that may be fetched from. Errors: there are none, or all are refused.
 fn resolve(repo: &RepoUrl, host: &str, port: u16, allow: &[SpecialNetwork]) -> Result<Vec<SocketAddr>, SourceError> {
     let found = (host, port).to_socket_addrs().map_err(|error| {
         unreachable(
@@ -89,11 +93,11 @@ fn refuse(repo: &RepoUrl, address: IpAddr) -> SourceError {
     SourceError::AddressRefused { repo: repo.to_string(), address: address.to_string(), network }
 }
 
-/// Connects to the first address that answers. Errors: what the last one said.
-fn connect(addresses: &[SocketAddr], within: Duration) -> Result<TcpStream, String> {
+/// Connects to the first address that accepts. Errors: the last failure.
+fn connect(addresses: &[SocketAddr], timeout: Duration) -> Result<TcpStream, String> {
     let mut why = "it has no address".to_owned();
     for address in addresses {
-        match TcpStream::connect_timeout(address, within) {
+        match TcpStream::connect_timeout(address, timeout) {
             Ok(stream) => return Ok(stream),
             Err(error) => why = format!("failed to connect to {address}: {error}"),
         }
@@ -101,8 +105,8 @@ fn connect(addresses: &[SocketAddr], within: Duration) -> Result<TcpStream, Stri
     Err(why)
 }
 
-/// An ssh address with its host replaced.
-fn pinned(text: &str, address: SocketAddr) -> String {
+/// The ssh address with its host replaced.
+fn with_address(text: &str, address: SocketAddr) -> String {
     let host = match address.ip() {
         IpAddr::V4(ip) => ip.to_string(),
         IpAddr::V6(ip) => format!("[{ip}]"),
@@ -120,43 +124,43 @@ fn pinned(text: &str, address: SocketAddr) -> String {
     }
 }
 
-/// One host as the relay knows it.
+/// The relay of one host.
 struct Relay {
     /// Without brackets.
     host: String,
-    /// Only TLS passes.
+    /// Only TLS is relayed.
     secure: bool,
     addresses: Vec<SocketAddr>,
-    within: Duration,
+    timeout: Duration,
     failed: Failed,
 }
 
 impl Relay {
-    fn start(host: &str, secure: bool, addresses: Vec<SocketAddr>, within: Duration) -> io::Result<Way> {
+    fn start(host: &str, secure: bool, addresses: Vec<SocketAddr>, timeout: Duration) -> io::Result<Transport> {
         let failed = Failed::default();
-        let relay = Arc::new(Self { host: host.to_owned(), secure, addresses, within, failed: failed.clone() });
+        let relay = Arc::new(Self { host: host.to_owned(), secure, addresses, timeout, failed: failed.clone() });
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let url = format!("http://{}", listener.local_addr()?);
         spawn(move || {
             for client in listener.incoming().flatten() {
                 let relay = relay.clone();
-                // Without a thread there is no answer, and git2 reports that.
+                // If no thread can be started git2 gets no answer, and reports that.
                 let _ = spawn(move || relay.serve(client));
             }
         })?;
-        Ok(Way::Proxy { url, failed })
+        Ok(Transport::Proxy { url, failed })
     }
 
-    /// Passes one connection on. Whoever connects, it leads to the one host.
+    /// Relays one connection, always to the one host.
     fn serve(&self, mut client: TcpStream) {
-        let Ok((head, behind)) = read_head(&mut client) else { return };
+        let Ok((head, rest)) = read_head(&mut client) else { return };
         let Some(target) = self.target(&head) else {
             let _ = client.write_all(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
             return;
         };
         let at_port = |address: &SocketAddr| SocketAddr::new(address.ip(), target.port);
         let addresses: Vec<_> = self.addresses.iter().map(at_port).collect();
-        let server = match connect(&addresses, self.within) {
+        let server = match connect(&addresses, self.timeout) {
             Ok(server) => server,
             Err(why) => {
                 *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
@@ -164,11 +168,11 @@ impl Relay {
                 return;
             }
         };
-        let _ = pass_on(client, server, &target, &head, &behind);
+        let _ = forward(client, server, &target, &head, &rest);
     }
 
-    /// Where a request wants to go: `CONNECT host:port`, or `GET http://host:port/…` where TLS is not demanded. None: it
-    /// names another host.
+    /// The target of a request: `CONNECT host:port`, or `GET http://host:port/…` if TLS is not required. `None`:
+    /// another host.
     fn target(&self, head: &[u8]) -> Option<Target> {
         let line = String::from_utf8_lossy(head);
         let mut words = line.split_whitespace();
@@ -186,26 +190,20 @@ impl Relay {
     }
 }
 
-/// Where a request wants to go on the one host.
+/// The target of a request on the one host.
 #[derive(Debug, PartialEq)]
 struct Target {
     port: u16,
-    /// What follows is not for the relay to read.
+    /// The bytes that follow are opaque to the relay.
     is_tunnel: bool,
 }
 
-fn pass_on(
-    mut client: TcpStream,
-    mut server: TcpStream,
-    target: &Target,
-    head: &[u8],
-    behind: &[u8],
-) -> io::Result<()> {
+fn forward(mut client: TcpStream, mut server: TcpStream, target: &Target, head: &[u8], rest: &[u8]) -> io::Result<()> {
     match target.is_tunnel {
         true => client.write_all(b"HTTP/1.1 200 OK\r\n\r\n")?,
         false => server.write_all(head)?,
     }
-    server.write_all(behind)?;
+    server.write_all(rest)?;
     let (mut from_client, mut to_server) = (client.try_clone()?, server.try_clone()?);
     spawn(move || {
         let _ = io::copy(&mut from_client, &mut to_server);
@@ -220,14 +218,14 @@ fn spawn(work: impl FnOnce() + Send + 'static) -> io::Result<()> {
     thread::Builder::new().stack_size(STACK).spawn(work).map(drop)
 }
 
-/// The head of a request with its empty line, and what came behind it.
+/// Reads the head of a request with its empty line, and returns the bytes received after it separately.
 fn read_head(client: &mut TcpStream) -> io::Result<(Vec<u8>, Vec<u8>)> {
     let mut read = Vec::new();
     let mut chunk = [0; 4096];
     loop {
         if let Some(end) = read.windows(4).position(|it| it == b"\r\n\r\n") {
-            let behind = read.split_off(end + 4);
-            return Ok((read, behind));
+            let rest = read.split_off(end + 4);
+            return Ok((read, rest));
         }
         match client.read(&mut chunk)? {
             0 => return Err(io::ErrorKind::UnexpectedEof.into()),
@@ -248,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn no_spelling_of_this_host_is_fetched_from_without_the_operators_word() {
+    fn every_spelling_of_this_host_needs_permission() {
         for host in ["127.0.0.1", "localhost", "2130706433", "0x7f.1", "127.1", "0", "::1", "::ffff:127.0.0.1"] {
             let repo = repo("https://git.example.com/a");
             let error = resolve(&repo, host, 443, &[]).unwrap_err();
@@ -266,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ssh_address_is_pinned_in_its_own_form() {
+    fn an_ssh_address_keeps_its_form_when_its_host_is_replaced() {
         let v4: SocketAddr = "192.0.2.7:2222".parse().unwrap();
         let v6: SocketAddr = "[2001:db8::7]:22".parse().unwrap();
         for (text, address, expected) in [
@@ -274,17 +272,17 @@ mod tests {
             ("ssh://git.example.com/~a/b", v6, "ssh://[2001:db8::7]:22/~a/b"),
             ("git@git.example.com:a/b.git", v6, "git@[2001:db8::7]:a/b.git"),
         ] {
-            assert_eq!(pinned(text, address), expected);
+            assert_eq!(with_address(text, address), expected);
         }
     }
 
     #[test]
-    fn the_relay_leads_to_one_host_only_and_to_tls_where_that_was_asked_for() {
+    fn the_relay_connects_to_one_host_only_and_requires_tls_for_https() {
         let relay = |secure| Relay {
             host: "git.example.com".to_owned(),
             secure,
             addresses: Vec::new(),
-            within: Duration::ZERO,
+            timeout: Duration::ZERO,
             failed: Failed::default(),
         };
         let target = |secure, line: &str| relay(secure).target(format!("{line} HTTP/1.1\r\n\r\n").as_bytes());

@@ -1,39 +1,39 @@
-//! From a branch, tag or id to a commit and its tree: by a server's list of references, or in a repository at hand.
+//! Resolves a branch, tag or id to a commit and its tree, by a server's list of references or in a local repository.
 
 use git2::{Commit, ErrorCode, Oid, Reference, Repository};
 
-use super::failure::damaged;
-use crate::error::{Named, SourceError};
+use super::errors::damaged;
+use crate::error::{NameKind, SourceError};
 use crate::git_ref::{CommitId, GitRef, TreeId};
 use crate::identity::Resolved;
-use crate::protocol::sanitised;
+use crate::protocol::sanitize;
 use crate::repo_url::RepoUrl;
 
 /// Names listed in an error.
-const NAMED: usize = 10;
+const MAX_NAMES: usize = 10;
 
-/// What a wanted name stands for on the other side.
+/// A reference that was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Found {
+pub(super) struct FoundRef {
     /// The full name of the reference.
     pub(super) reference: String,
-    /// What it points at: a commit, or a tag object.
+    /// Its target: a commit, or a tag object.
     pub(super) id: Oid,
     pub(super) branch: Option<String>,
 }
 
-/// A server's references, without what git2 ties them to.
+/// The references of a server or repository, without git2's lifetimes.
 #[derive(Debug, Default)]
 pub(super) struct Heads {
     /// Full name and target, as listed.
     pub(super) all: Vec<(String, Oid)>,
-    /// What HEAD names, if the server says so.
+    /// The branch that HEAD names, if known.
     pub(super) default: Option<String>,
 }
 
 impl Heads {
-    /// What `git_ref` stands for. None for a commit: servers do not list those.
-    pub(super) fn find(&self, git_ref: &GitRef, repo: &RepoUrl) -> Result<Option<Found>, SourceError> {
+    /// The reference of `git_ref`. `None` for a commit: servers do not list commits.
+    pub(super) fn find(&self, git_ref: &GitRef, repo: &RepoUrl) -> Result<Option<FoundRef>, SourceError> {
         if self.all.is_empty() {
             return Err(SourceError::Empty { repo: repo.to_string() });
         }
@@ -50,7 +50,7 @@ impl Heads {
             return Err(self.missing(git_ref, repo));
         };
         let branch = reference.strip_prefix("refs/heads/").map(str::to_owned);
-        Ok(Some(Found { reference: reference.clone(), id: *id, branch }))
+        Ok(Some(FoundRef { reference: reference.clone(), id: *id, branch }))
     }
 
     fn missing(&self, git_ref: &GitRef, repo: &RepoUrl) -> SourceError {
@@ -62,22 +62,22 @@ impl Heads {
             }
             GitRef::Branch(branch) => {
                 let (have, more) = self.names("refs/heads/", branch.as_str());
-                let names = self.named(branch.as_str());
-                SourceError::BranchMissing { branch: branch.to_string(), repo: repo_name, have, more, names }
+                let name_kind = self.name_kind(branch.as_str());
+                SourceError::BranchMissing { branch: branch.to_string(), repo: repo_name, have, more, name_kind }
             }
             GitRef::Commit(commit) => SourceError::CommitMissing { commit: commit.clone(), repo: repo_name },
             GitRef::DefaultBranch => self.no_default(repo),
         }
     }
 
-    /// What a name that is no branch does stand for.
-    fn named(&self, name: &str) -> Named {
+    /// What a name that is not a branch refers to.
+    fn name_kind(&self, name: &str) -> NameKind {
         let tag = format!("refs/tags/{name}");
         if self.all.iter().any(|(reference, _)| *reference == tag) {
-            return Named::Tag;
+            return NameKind::Tag;
         }
         let is_id = (7..=40).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_hexdigit());
-        if is_id { Named::Commit } else { Named::Nothing }
+        if is_id { NameKind::Commit } else { NameKind::Nothing }
     }
 
     fn no_default(&self, repo: &RepoUrl) -> SourceError {
@@ -85,7 +85,7 @@ impl Heads {
         SourceError::NoDefaultBranch { repo: repo.to_string(), have, more }
     }
 
-    /// Short names below `prefix`, those most like `wanted` first, and how many more there are.
+    /// Short names below `prefix`, the most similar to `wanted` first, and how many more there are.
     fn names(&self, prefix: &str, wanted: &str) -> (Vec<String>, usize) {
         let mut names: Vec<&str> = self
             .all
@@ -93,29 +93,13 @@ impl Heads {
             .filter_map(|(name, _)| name.strip_prefix(prefix))
             .filter(|name| !name.ends_with("^{}"))
             .collect();
-        names.sort_by_cached_key(|name| (distance(name, wanted), name.to_string()));
-        let more = names.len().saturating_sub(NAMED);
-        (names.into_iter().take(NAMED).map(|name| sanitised(name, 100)).collect(), more)
+        names.sort_by_cached_key(|name| (strsim::levenshtein(name, wanted), name.to_string()));
+        let more = names.len().saturating_sub(MAX_NAMES);
+        (names.into_iter().take(MAX_NAMES).map(|name| sanitize(name, 100)).collect(), more)
     }
 }
 
-/// How many characters must change to make one name of the other (Levenshtein), looking at 64 characters at most.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().take(64).collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, ca) in a.chars().take(64).enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, cb) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(ca != *cb);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
-}
-
-/// The references of a repository at hand.
+/// The references of a local repository.
 pub(super) fn local_heads(opened: &Repository, repo: &RepoUrl) -> Result<Heads, SourceError> {
     let references = opened.references().map_err(|error| damaged(&error, repo))?;
     let listed = |reference: Reference<'_>| {
@@ -128,12 +112,12 @@ pub(super) fn local_heads(opened: &Repository, repo: &RepoUrl) -> Result<Heads, 
     Ok(Heads { all, default })
 }
 
-/// The commit that `git_ref` stands for in a repository at hand.
+/// The commit of `git_ref` in a local repository.
 pub(super) fn local(opened: &Repository, repo: &RepoUrl, git_ref: &GitRef) -> Result<Resolved, SourceError> {
     if let GitRef::Commit(commit) = git_ref {
-        return describe(&commit_at_hand(opened, repo, commit)?, None, false);
+        return describe(&find_commit(opened, repo, commit)?, None, false);
     }
-    // A detached HEAD names no branch, and yet says plainly what is meant.
+    // A detached HEAD names no branch, but its commit is unambiguous.
     if *git_ref == GitRef::DefaultBranch && opened.head_detached().unwrap_or(false) {
         let head = opened.head().and_then(|head| head.peel_to_commit()).map_err(|error| damaged(&error, repo))?;
         return describe(&head, None, false);
@@ -144,7 +128,7 @@ pub(super) fn local(opened: &Repository, repo: &RepoUrl, git_ref: &GitRef) -> Re
 }
 
 /// A commit by its id. Errors: `CommitMissing`.
-pub(super) fn commit_at_hand<'r>(
+pub(super) fn find_commit<'r>(
     opened: &'r Repository,
     repo: &RepoUrl,
     commit: &CommitId,
@@ -156,19 +140,19 @@ pub(super) fn commit_at_hand<'r>(
     })
 }
 
-/// The commit that an object is, or, for a tag object, points at.
+/// The commit that an object is or, for a tag object, points to.
 pub(super) fn peel<'r>(opened: &'r Repository, repo: &RepoUrl, id: Oid) -> Result<Commit<'r>, SourceError> {
     opened.find_object(id, None).and_then(|object| object.peel_to_commit()).map_err(|error| damaged(&error, repo))
 }
 
-/// What a person wants to know about a commit.
+/// Describes a commit for people.
 pub(super) fn describe(commit: &Commit<'_>, branch: Option<String>, received: bool) -> Result<Resolved, SourceError> {
     let message = String::from_utf8_lossy(commit.message_bytes()).into_owned();
     Ok(Resolved {
         commit: commit_id(commit.id())?,
         tree: tree_id(commit.tree_id())?,
         branch,
-        summary: sanitised(message.trim_start().lines().next().unwrap_or_default(), 200),
+        summary: sanitize(message.trim_start().lines().next().unwrap_or_default(), 200),
         author_time: commit.author().when().seconds(),
         received,
         uncommitted: false,
@@ -199,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn a_misspelt_branch_is_answered_with_the_likeliest_first() {
+    fn an_error_for_a_misspelt_branch_lists_similar_names_first() {
         let heads = heads(&["refs/heads/develop", "refs/heads/main", "refs/tags/mien", "refs/heads/zebra"]);
         let error = heads.find(&GitRef::branch("mian").unwrap(), &repo()).unwrap_err();
         assert_eq!(
@@ -209,16 +193,22 @@ mod tests {
     }
 
     #[test]
-    fn a_tag_or_a_commit_in_place_of_a_branch_is_told() {
+    fn an_error_for_a_branch_says_if_the_name_is_a_tag_or_a_commit() {
         let heads = heads(&["refs/heads/main", "refs/tags/v1"]);
         let says = |branch: &str| heads.find(&GitRef::branch(branch).unwrap(), &repo()).unwrap_err().to_string();
-        assert!(says("v1").ends_with("it has: main. There is a tag of that name, but a spec names a branch: make a branch that begins at the tag"), "{}", says("v1"));
+        assert!(
+            says("v1").ends_with(
+                "it has: main. A tag has this name, but a spec must name a branch: create a branch at the tag"
+            ),
+            "{}",
+            says("v1")
+        );
         assert!(says("0f3a9c1").contains("looks like a commit"), "{}", says("0f3a9c1"));
         assert!(says("v2").ends_with("it has: main"), "{}", says("v2"));
     }
 
     #[test]
-    fn a_tag_list_shows_ten_and_counts_the_rest() {
+    fn an_error_lists_ten_tags_and_counts_the_rest() {
         let names: Vec<String> =
             (0..25).flat_map(|n| [format!("refs/tags/v{n}"), format!("refs/tags/v{n}^{{}}")]).collect();
         let heads = heads(&names.iter().map(String::as_str).collect::<Vec<_>>());
@@ -227,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_repository_and_one_without_a_default_say_so() {
+    fn an_empty_repository_and_one_without_a_default_branch_are_errors() {
         let error = heads(&[]).find(&GitRef::DefaultBranch, &repo()).unwrap_err();
         assert!(matches!(error, SourceError::Empty { .. }));
         let error = heads(&["refs/heads/dev"]).find(&GitRef::DefaultBranch, &repo()).unwrap_err();

@@ -1,4 +1,4 @@
-//! What a build context holds, what it leaves out, and what it is called.
+//! The content of build contexts: what they contain, what they leave out, and their identity.
 
 use source::{ContextPath, DockerfileChoice, Note, Selection, SourceError};
 use tar::EntryType;
@@ -7,24 +7,24 @@ use crate::fixture::{DIRECTORY, EXECUTABLE, FILE, Fixture, LINK, SUBMODULE, WHEN
 use crate::{Case, wait};
 
 pub const CASES: &[Case] = &[
-    ("a context holds files, modes and links as git has them", holds_what_git_has),
-    ("the same commit gives the same bytes, and a tree the same identity wherever it lies", is_deterministic),
-    ("long names and long link targets arrive whole", long_names_arrive),
-    ("a context is a directory of the repository, and nothing beside it", a_directory_only),
+    ("a context contains files, modes and links as in git", holds_what_git_has),
+    ("the same commit gives the same bytes, and the same tree the same identity in any repository", is_deterministic),
+    ("long names and long link targets are complete", long_names_arrive),
+    ("a context contains one directory of the repository and nothing else", a_directory_only),
     ("a Dockerfile outside the context is added under a reserved name", dockerfile_outside),
     ("a dockerfile_path that only exists below source_dir is used, with a note", dockerfile_below_source_dir),
-    ("a written Dockerfile takes the place of none", written_dockerfile),
+    ("a generated Dockerfile is added to a context without one", written_dockerfile),
     ("the ignore file decides what is sent, but never hides the Dockerfile", ignores),
-    ("an ignore file beside the Dockerfile goes before the usual one", ignore_file_beside_dockerfile),
+    ("an ignore file beside the Dockerfile takes precedence", ignore_file_beside_dockerfile),
     ("a broken ignore file is an error that names the line", broken_ignore_file),
-    ("a missing Dockerfile is an error that names those there are", missing_dockerfile),
+    ("an error for a missing Dockerfile lists the existing ones", missing_dockerfile),
     ("a Dockerfile or source_dir that is a link is refused", links_are_not_followed),
-    ("a missing source_dir is an error that names the directories there are", missing_source_dir),
-    ("entries that git would refuse end the stream with an error", hostile_entries),
-    ("every limit is an error that names it", limits),
-    ("submodules and LFS pointers are told, not fetched", submodules_and_pointers),
-    ("a directory's names and texts can be looked at", directories),
-    ("the identity changes with whatever changes the build", identity_changes),
+    ("an error for a missing source_dir lists the existing directories", missing_source_dir),
+    ("entries that git refuses end the stream with an error", hostile_entries),
+    ("exceeding a limit is an error that names it", limits),
+    ("submodules and LFS pointers are reported, not fetched", submodules_and_pointers),
+    ("the names and texts of a directory can be read", directories),
+    ("the identity changes with everything that changes the build", identity_changes),
 ];
 
 fn holds_what_git_has() {
@@ -196,7 +196,7 @@ fn hostile_entries() {
         &[(".GIT", FILE, blob)],
         &[("a/../../b", FILE, blob)],
         &[("/etc", FILE, blob)],
-        // A link and a directory of the same name: written out, the second would land behind the first.
+        // A link and a directory of the same name: when extracted, the second would be written through the first.
         &[("a", LINK, blob), ("a", DIRECTORY, tree)],
         &[("device", 0o060_644, blob)],
     ];
@@ -208,7 +208,7 @@ fn hostile_entries() {
         let refused = matches!(error, SourceError::HostileEntry { .. } | SourceError::Damaged { .. });
         assert!(refused, "{entries:?}: {error:?}");
     }
-    // The same, deeper down and behind an honest start.
+    // The same in a subdirectory, after valid entries.
     let deep =
         fixture.raw_tree(&[("ok", FILE, blob), ("sub", DIRECTORY, fixture.raw_tree(&[("..", DIRECTORY, tree)]))]);
     let error = fixture.context_of(&fixture.raw_commit(deep), &selection).unwrap_err();
@@ -247,8 +247,8 @@ fn submodules_and_pointers() {
     assert_eq!(
         notes,
         [
-            "lib is a submodule; submodules are not fetched, it will be an empty directory",
-            "model.bin is a git LFS pointer; its 12345 bytes are not fetched, the pointer is sent",
+            "lib is a submodule; submodules are not fetched, so the build gets an empty directory",
+            "model.bin is a git LFS pointer; its 12345 bytes are not fetched, so the build gets the pointer",
         ]
     );
     assert_eq!(received.entries()["lib/"].kind, EntryType::Directory);
@@ -280,9 +280,9 @@ fn identity_changes() {
         [("a/x", "1"), ("a/Dockerfile", "FROM x"), ("d/Dockerfile", "FROM x"), ("d/Dockerfile.dockerignore", "y")];
     let hash = identity(&base, "a", None);
     let beside = [base[0], base[1], ("other", "z")];
-    assert_eq!(identity(&beside, "a", None), hash, "what lies beside the context does not count");
+    assert_eq!(identity(&beside, "a", None), hash, "files outside the context do not count");
     assert_ne!(identity(&[("a/x", "2"), base[1]], "a", None), hash, "content counts");
-    assert_ne!(identity(&base, "a", Some("d/Dockerfile")), hash, "the Dockerfile's place counts");
+    assert_ne!(identity(&base, "a", Some("d/Dockerfile")), hash, "the Dockerfile's path counts");
     let other_ignore = [base[0], base[1], base[2], ("d/Dockerfile.dockerignore", "z")];
     let outside = |files| identity(files, "a", Some("d/Dockerfile"));
     assert_ne!(outside(&other_ignore), outside(&base), "an ignore file outside the context counts");

@@ -14,39 +14,39 @@ use crate::{Case, wait};
 pub const CASES: &[Case] = &[
     ("a local repository is resolved in place and not copied", local_in_place),
     ("a local work tree is as good as a bare repository", local_work_tree),
-    ("a missing branch is an error that names those there are", missing_branch),
+    ("an error for a missing branch lists the existing branches", missing_branch),
     ("a local repository outside the allowed directories is refused before and inside the worker", outside),
-    ("a work tree whose objects lie elsewhere is refused", objects_elsewhere),
+    ("a work tree with objects outside the allowed directories is refused", objects_elsewhere),
     ("links and alternates that lead out of the allowed directories are refused, others are followed", linked_objects),
     ("formats that cannot be read and missing permissions are named", unreadable),
-    ("a tag in place of a branch is told", tag_for_branch),
-    ("changes that are not committed are told", uncommitted),
-    ("this host is not fetched from without the operator's word, however it is spelt", this_host),
-    ("an empty repository says so", empty),
+    ("an error for a branch says if the name is a tag", tag_for_branch),
+    ("uncommitted changes are reported", uncommitted),
+    ("fetching from this host needs permission in every spelling", this_host),
+    ("an empty repository is an error", empty),
     ("a server's branch, tag and default branch are fetched without history", from_server),
-    ("what is there already is not fetched again", not_again),
+    ("a commit that is in the mirror is not fetched again", not_again),
     ("a commit is fetched by its id, even one that no reference names", by_id),
-    ("a commit that is gone is an error, never another commit", commit_gone),
+    ("a missing commit is an error, never another commit", commit_gone),
     ("a force-push moves the branch, and the old commit can still be built", force_push),
     ("two fetches of one repository wait for each other", two_at_once),
-    ("a damaged mirror is made again", damaged_mirror),
-    ("a branch that became a directory of branches is no conflict", branch_becomes_directory),
-    ("a repository that does not exist or needs a login says so", no_such_repository),
-    ("a token opens a repository, and is not sent before it is asked for", token),
+    ("a damaged mirror is created again", damaged_mirror),
+    ("a branch that became a directory of branches causes no conflict", branch_becomes_directory),
+    ("a repository that does not exist or needs a login is an error", no_such_repository),
+    ("a token gives access to a repository and is sent only on request", token),
     ("a refused token is tried once", token_refused),
-    ("a token is not carried to another host", token_not_carried),
+    ("a token is not sent to another host", token_not_carried),
     ("a redirect on the same host is followed", same_host_redirect),
-    ("a server that never answers costs no more than the time allowed", hanging_server),
-    ("a server that sends a byte now and then is given up as well", trickling_server),
-    ("pages, cut answers, closed ports and server errors are told in plain words", broken_servers),
-    ("more than the allowed bytes are not received", too_much),
+    ("a server that never answers is abandoned after the timeout", hanging_server),
+    ("a server that sends a byte now and then is abandoned as well", trickling_server),
+    ("web pages, truncated answers, closed ports and server errors have clear messages", broken_servers),
+    ("no more than the allowed bytes are received", too_much),
 ];
 
 fn fetch(fixture: &Fixture, url: &RepoUrl, git_ref: &GitRef) -> Result<Resolved, SourceError> {
     wait(fixture.source().fetch(url, git_ref, FetchOptions::default(), |_| {}))
 }
 
-/// A fixture with one commit, and a server of it.
+/// A fixture with one commit, and a server for it.
 fn served() -> (Fixture, Server, RepoUrl) {
     let fixture = Fixture::with_files(&[("Dockerfile", "FROM scratch"), ("a", "1")]);
     let server = Server::start(Manner::Serve(fixture.path()));
@@ -124,7 +124,7 @@ fn objects_elsewhere() {
     assert!(matches!(error, SourceError::ObjectsOutside { .. }), "{error}");
 }
 
-/// A bare repository that may be read from `sources`, and one elsewhere with a commit, which lends its objects.
+/// A bare repository inside `sources`, and one elsewhere whose objects it uses.
 fn lender() -> (Fixture, std::path::PathBuf, CommitId) {
     let fixture = Fixture::with_files(&[("Dockerfile", "")]);
     let elsewhere = fixture.dir.path().join("elsewhere/repo");
@@ -169,19 +169,19 @@ fn linked_objects() {
         let context = fixture.context_of(&commit, &Selection::parse(None, None).unwrap());
         assert!(matches!(context, Err(SourceError::ObjectsOutside { .. })), "{way}: {context:?}");
 
-        // Inside a directory that was named, the same is no way out.
+        // Inside an allowed directory the same is permitted.
         fixture.settings.local_sources.push(elsewhere.parent().unwrap().to_owned());
         let allowed = fetch(&fixture, &fixture.url(), &main_branch());
         if way != "refs" {
             assert_eq!(allowed.unwrap().commit, commit, "{way}");
         }
     }
-    // A circle has an end.
+    // A cycle of alternates ends.
     let fixture = Fixture::with_files(&[("Dockerfile", "")]);
     let itself = format!("{}\n", fixture.path().join("objects").display());
     std::fs::write(fixture.path().join("objects/info/alternates"), itself).unwrap();
     assert!(fetch(&fixture, &fixture.url(), &main_branch()).is_ok());
-    // What git2 does not read may lead anywhere.
+    // Links that git2 does not read may lead anywhere.
     let fixture = Fixture::with_files(&[("Dockerfile", "")]);
     let _ = std::fs::remove_dir_all(fixture.path().join("hooks"));
     symlink("/etc", fixture.path().join("hooks")).unwrap();
@@ -204,7 +204,7 @@ fn unreadable() {
     std::fs::write(fixture.path().join("config"), "[core\n").unwrap();
     let error = fetch(&fixture, &fixture.url(), &main_branch()).unwrap_err();
     assert!(matches!(&error, SourceError::LocalUnreadable { .. }), "{error}");
-    // The worker has no capabilities, so that this counts for root, too.
+    // The worker has no capabilities, so this applies to root as well.
     let fixture = Fixture::with_files(&[("Dockerfile", "")]);
     let url = fixture.url();
     let objects = fixture.path().join("objects");
@@ -219,7 +219,7 @@ fn tag_for_branch() {
     fixture.repo.tag_lightweight("v1", &head, false).unwrap();
     for url in [fixture.url(), url] {
         let error = fetch(&fixture, &url, &GitRef::branch("v1").unwrap()).unwrap_err();
-        assert!(error.to_string().contains("There is a tag of that name"), "{error}");
+        assert!(error.to_string().contains("A tag has this name"), "{error}");
     }
 }
 
@@ -236,12 +236,12 @@ fn uncommitted() {
     let head = repo.commit(Some("HEAD"), &person, &person, "m", &tree, &[]).unwrap();
     repo.reference("refs/heads/other", head, false, "").unwrap();
     let url = fixture.source().repo_url(path.to_str().unwrap()).unwrap();
-    let is_told = || fetch(&fixture, &url, &GitRef::DefaultBranch).unwrap().uncommitted;
-    assert!(!is_told());
+    let is_uncommitted = || fetch(&fixture, &url, &GitRef::DefaultBranch).unwrap().uncommitted;
+    assert!(!is_uncommitted());
     std::fs::write(path.join("unknown to git"), "").unwrap();
-    assert!(!is_told());
+    assert!(!is_uncommitted());
     std::fs::write(path.join("a"), "22").unwrap();
-    assert!(is_told());
+    assert!(is_uncommitted());
 }
 
 fn this_host() {
@@ -281,8 +281,8 @@ fn from_server() {
     fixture.repo.tag("v1", &object, &git2::Signature::now("A", "a@b").unwrap(), "annotated", false).unwrap();
 
     let progress = Mutex::new(Vec::new());
-    let told = |event| progress.lock().unwrap().push(event);
-    let resolved = wait(fixture.source().fetch(&url, &GitRef::DefaultBranch, FetchOptions::default(), told)).unwrap();
+    let record = |event| progress.lock().unwrap().push(event);
+    let resolved = wait(fixture.source().fetch(&url, &GitRef::DefaultBranch, FetchOptions::default(), record)).unwrap();
     assert_eq!((&resolved.commit, resolved.branch.as_deref(), resolved.received), (&new, Some("main"), true));
     assert_eq!(progress.lock().unwrap().first(), Some(&FetchProgress::Connected));
 
@@ -312,10 +312,10 @@ fn by_id() {
     let (fixture, _server, url) = served();
     let old = fixture.head();
     fixture.commit(&[("Dockerfile", FILE, "new")]);
-    // By default git serves only what a reference names: the old commit comes with the history.
+    // By default git serves only commits that a reference names: the old commit comes with the history.
     assert_eq!(fetch(&fixture, &url, &GitRef::Commit(old.clone())).unwrap().commit, old);
 
-    // The same when a fetch has already left the history out.
+    // The same after a shallow fetch.
     let (fixture, _server, url) = served();
     let old = fixture.head();
     fixture.commit(&[("Dockerfile", FILE, "newer")]);
@@ -368,7 +368,7 @@ fn damaged_mirror() {
     fetch(&fixture, &url, &main_branch()).unwrap();
     let mirror = std::fs::read_dir(&fixture.settings.mirrors).unwrap().flatten().map(|entry| entry.path());
     let mirror = mirror.into_iter().find(|path| path.is_dir()).unwrap();
-    // Overwrite every object, packed or not, and keep the indexes that promise them.
+    // Overwrite every object, packed or not, and keep the indexes that refer to them.
     for entry in walk(&mirror.join("objects")) {
         if entry.extension().is_none_or(|kind| kind != "idx") {
             std::fs::remove_file(&entry).unwrap();
@@ -443,7 +443,7 @@ fn token_not_carried() {
     let fixture = Fixture::with_files(&[("Dockerfile", "")]);
     let thief = Server::start(Manner::ServeWithLogin(fixture.path(), AUTHORIZATION.to_owned()));
     let port = thief.url.split(':').nth(2).unwrap().split('/').next().unwrap().to_owned();
-    // Another name for this machine is another host; another port on the same one is another server.
+    // Another name of this machine counts as another host; another port of the same name is another server.
     for host in ["localhost", "127.0.0.1"] {
         let server = Server::start(Manner::Redirect(format!("http://{host}:{port}")));
         let url = fixture.source().repo_url(&server.url).unwrap();
@@ -493,7 +493,7 @@ fn trickling_server() {
 
 fn broken_servers() {
     let fixture = Fixture::with_files(&[("Dockerfile", "")]);
-    // Bound, so that nobody else gets the port, and not listening.
+    // Bound but not listening, so that no other process gets the port.
     let bound = tokio::net::TcpSocket::new_v4().unwrap();
     bound.bind(([127, 0, 0, 1], 0).into()).unwrap();
     let closed = bound.local_addr().unwrap();
@@ -510,7 +510,7 @@ fn broken_servers() {
 
 fn too_much() {
     let mut fixture = Fixture::new();
-    // Random enough that the pack cannot be small.
+    // Random enough that the pack cannot be compressed to a small one.
     let mut state = 1_u64;
     let noise: String = (0..400_000)
         .map(|_| {

@@ -1,4 +1,4 @@
-//! Repositories made for a test, and a [`Source`] whose worker is this program.
+//! Repositories for tests, and a [`Source`] whose worker is this program.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -16,7 +16,7 @@ pub const SUBMODULE: i32 = 0o160_000;
 /// 2020-09-13 12:26:40 UTC.
 pub const WHEN: i64 = 1_600_000_000;
 
-/// A temporary directory with `repo` (bare), allowed as a local source, and a place for mirrors.
+/// A temporary directory with `repo` (bare), allowed as a local source, and a directory for mirrors.
 pub struct Fixture {
     pub dir: tempfile::TempDir,
     pub repo: Repository,
@@ -101,7 +101,7 @@ impl Fixture {
         here.write().unwrap()
     }
 
-    /// A tree as no honest git writes it: entries byte for byte.
+    /// A tree that git does not write: entries byte for byte.
     pub fn raw_tree(&self, entries: &[(&str, i32, Oid)]) -> Oid {
         let mut raw = Vec::new();
         for (name, mode, id) in entries {
@@ -111,7 +111,7 @@ impl Fixture {
         self.repo.odb().unwrap().write(ObjectType::Tree, &raw).unwrap()
     }
 
-    /// A commit of such a tree, past git2's own checks.
+    /// A commit of such a tree, bypassing git2's checks.
     pub fn raw_commit(&self, tree: Oid) -> CommitId {
         let person = format!("A <a@example.com> {WHEN} +0000");
         let text = format!("tree {tree}\nauthor {person}\ncommitter {person}\n\nhostile\n");
@@ -143,7 +143,7 @@ impl Fixture {
     }
 }
 
-/// A context that came through whole.
+/// A context that was received completely.
 #[derive(Debug)]
 pub struct Received {
     pub dockerfile: String,
@@ -151,7 +151,7 @@ pub struct Received {
     pub notes: Vec<Note>,
 }
 
-/// One entry of a tar, as much as these tests look at.
+/// The fields of a tar entry that these tests check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     pub mode: u32,

@@ -1,4 +1,4 @@
-//! Workers that are cancelled, killed, orphaned, silent or strange.
+//! Workers that are cancelled, killed, orphaned, silent or not workers at all.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,15 +16,15 @@ pub const CASES: &[Case] = &[
     ("dropping a fetch kills its worker and leaves the mirror usable", dropping_a_fetch),
     ("a killed worker is an error and never the end of a tar", killed_is_an_error),
     ("a worker ends when its parent closes the pipe", orphans_end),
-    ("a silent worker is ended", silent_is_ended),
-    ("a program that is no worker is an error", strangers),
+    ("a silent worker is killed", silent_is_ended),
+    ("a program that is not a worker is an error", strangers),
     ("a worker program that does not exist is an error", no_program),
-    ("a worker without an understandable request ends with code 2", no_request),
-    ("a worker starts with an empty environment and lowered limits", confined),
+    ("a worker without a valid request exits with code 2", no_request),
+    ("a worker has an empty environment and resource limits", confined),
     ("a worker has no capabilities, gains no privileges, and its system calls are filtered", without_privileges),
 ];
 
-/// A fixture whose context fills the pipe many times over, and where its worker leaves its process id.
+/// A fixture whose context is much larger than the pipe buffer, and whose worker writes its process id to a file.
 fn large() -> (Fixture, PathBuf) {
     let mut fixture = Fixture::new();
     let noise = "0123456789abcdef".repeat(64 * 1024);
@@ -46,7 +46,7 @@ async fn open(fixture: &Fixture) -> Context {
     fixture.source().context(&fixture.url(), &fixture.head(), &selection, |_| {}).await.unwrap()
 }
 
-/// The worker's id, once it has written it down.
+/// The worker's process id, once it is written.
 async fn pid(file: &Path) -> Pid {
     loop {
         let text = std::fs::read_to_string(file).unwrap_or_default();
@@ -57,7 +57,7 @@ async fn pid(file: &Path) -> Pid {
     }
 }
 
-/// Returns when there is no such process any more; [`wait`] limits how long that may take.
+/// Returns when the process no longer exists; [`wait`] limits the time.
 async fn gone(pid: Pid) {
     while rustix::process::test_kill_process(pid).is_ok() {
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -109,14 +109,14 @@ fn killed_is_an_error() {
             last = Some(item);
         }
         let error = last.unwrap().unwrap_err();
-        // Its output ends before it does, and a busy machine may take longer than we wait for its end.
+        // The output may end before the process does, and on a busy machine later than the parent waits for the exit.
         let is_told = |how: &str| matches!(how, "signal 9" | "it closed its output");
         assert!(matches!(&error, SourceError::WorkerDied { how, .. } if is_told(how)), "{error}");
     });
 }
 
 fn orphans_end() {
-    // A worker that waits for a server, and whose pipe closes without anybody killing it.
+    // A worker waits for a server, and its pipe closes although no one kills it.
     let fixture = Fixture::new();
     let hanging = Server::start(Manner::Hang);
     let mut child = std::process::Command::new(&fixture.settings.worker)
@@ -137,7 +137,7 @@ fn orphans_end() {
     assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(9));
 }
 
-/// A fetch as its parent would write it.
+/// A fetch request as the parent writes it.
 fn request(fixture: &Fixture, url: &str) -> String {
     let limits = serde_json::to_string(&fixture.settings.limits).unwrap();
     let allow_from = serde_json::to_string(&fixture.settings.allow_from).unwrap();
@@ -168,7 +168,7 @@ fn no_program() {
     let mut fixture = Fixture::with_files(&[("Dockerfile", "")]);
     fixture.settings.worker = fixture.dir.path().join("missing");
     let error = wait(fixture.source().fetch(&fixture.url(), &GitRef::DefaultBranch, FetchOptions::default(), |_| {}));
-    assert!(error.unwrap_err().to_string().contains("does not start"));
+    assert!(error.unwrap_err().to_string().contains("cannot start"));
 }
 
 fn no_request() {
@@ -205,7 +205,7 @@ fn without_privileges() {
         let mut context = open(&fixture).await;
         context.stream.next().await.unwrap().unwrap();
         let pid = pid(&pid_file).await;
-        // Every thread: what one of them keeps, all of them could use.
+        // Check every thread: a privilege of one of them is available to all.
         for thread in std::fs::read_dir(format!("/proc/{}/task", pid.as_raw_nonzero())).unwrap().flatten() {
             let status = std::fs::read_to_string(thread.path().join("status")).unwrap();
             let value = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).unwrap().trim().to_owned();

@@ -1,7 +1,7 @@
-//! Sources through a real worker: a child process, its pipes, its limits and its death.
+//! Sources through a real worker: a child process, its pipes, its limits and its exit.
 //!
-//! The child is this test program itself, started with other arguments (see [`play_worker`]). The standard test harness
-//! would print to stdout, where the worker's frames belong, so this file brings a small one of its own.
+//! The child is this test program, started with other arguments (see [`play_worker`]). The standard test harness would
+//! print to stdout, where the worker's frames belong, so this file contains a small harness.
 #![allow(clippy::unwrap_used)]
 
 mod contexts;
@@ -13,7 +13,7 @@ mod server;
 use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
 
-/// A sentence and the test behind it.
+/// A test name and its function.
 type Case = (&'static str, fn());
 
 fn main() -> ExitCode {
@@ -25,7 +25,7 @@ fn main() -> ExitCode {
     let filter = args.iter().find(|arg| !arg.starts_with('-')).map_or("", String::as_str);
     let all = [fetching::CASES, contexts::CASES, lifetimes::CASES].concat();
     if has("--list") {
-        // Asked for the ignored ones, as nextest asks too: there are none, and all would be taken for some.
+        // nextest also lists ignored tests. There are none; without this check every test would be listed as ignored.
         all.iter().filter(|_| !has("--ignored")).for_each(|(name, _)| println!("{name}: test"));
         return ExitCode::SUCCESS;
     }
@@ -33,16 +33,16 @@ fn main() -> ExitCode {
     run(all.into_iter().filter(|(name, _)| wanted(name)).collect())
 }
 
-/// The child's side: the real worker, and two that misbehave.
+/// The child process: the real worker, and two that misbehave.
 fn play_worker(args: &[String]) -> Option<ExitCode> {
     match args {
         [first] if first == "source-worker" => Some(source::run_worker(std::io::stdin(), std::io::stdout())),
-        // Leaves its process id where the test finds it, then is a real worker.
+        // Writes its process id to a file, then runs the real worker.
         [first, file] if first == "source-worker-with-pid" => {
             std::fs::write(file, std::process::id().to_string()).expect("the test's directory is writable");
             Some(source::run_worker(std::io::stdin(), std::io::stdout()))
         }
-        // Reads nothing, says nothing, until its parent closes the pipe.
+        // Sends nothing until its parent closes the pipe.
         [first] if first == "source-worker-silent" => {
             std::io::copy(&mut std::io::stdin(), &mut std::io::sink()).expect("stdin can be read");
             Some(ExitCode::SUCCESS)
@@ -67,7 +67,7 @@ fn run(cases: Vec<Case>) -> ExitCode {
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Runs an async test to its end.
+/// Runs an async test with a deadline.
 fn wait<T>(future: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime

@@ -1,4 +1,4 @@
-//! A small git server on a free port, and the ways in which one can misbehave.
+//! A small git server on a free port, and the ways in which a server can misbehave.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -12,29 +12,29 @@ use std::thread;
 pub enum Manner {
     /// Serves the bare repository in this directory over git's smart protocol.
     Serve(PathBuf),
-    /// The same, for those who send exactly this `Authorization`.
+    /// The same, for clients that send exactly this `Authorization`.
     ServeWithLogin(PathBuf, String),
-    /// Always this status.
+    /// Answers every request with this status.
     Status(&'static str),
-    /// A redirect to this place, with the request's path after it.
+    /// Redirects to this address, with the request's path appended.
     Redirect(String),
-    /// Takes the request and never answers.
+    /// Accepts the request and never answers.
     Hang,
-    /// Answers, a byte now and then, for ever.
+    /// Answers with a byte now and then, forever.
     Trickle,
-    /// 200, and a page.
+    /// Answers 200 with a web page.
     Page,
-    /// The list of references ends in the middle.
+    /// Truncates the list of references.
     Cut(PathBuf),
 }
 
-/// Ends with the process; each test has its own.
+/// Runs until the process exits; each test has its own server.
 pub struct Server {
     pub url: String,
     requests: Arc<Mutex<Vec<Seen>>>,
 }
 
-/// A request as it came in.
+/// A received request.
 #[derive(Clone, Debug)]
 pub struct Seen {
     pub line: String,
@@ -61,7 +61,7 @@ impl Server {
     }
 }
 
-/// Answers one request. What goes wrong on the wire is the client's to notice.
+/// Answers one request. The client notices errors on the connection.
 fn answer(mut stream: TcpStream, manner: &Manner, seen: &Mutex<Vec<Seen>>) -> Option<()> {
     let mut reader = BufReader::new(stream.try_clone().ok()?);
     let mut line = String::new();
@@ -79,7 +79,7 @@ fn answer(mut stream: TcpStream, manner: &Manner, seen: &Mutex<Vec<Seen>>) -> Op
     }
     let mut body = vec![0; length];
     reader.read_exact(&mut body).ok()?;
-    // A proxy is asked with the whole address, and passes that on.
+    // A proxy gets the absolute address and passes it on.
     let target = line.split(' ').nth(1)?;
     let path =
         target.strip_prefix("http://").map_or(target, |rest| &rest[rest.find('/').unwrap_or(rest.len())..]).to_owned();
@@ -99,12 +99,12 @@ fn answer(mut stream: TcpStream, manner: &Manner, seen: &Mutex<Vec<Seen>>) -> Op
             None
         }
         Manner::Trickle => {
-            // An honest beginning, and a line of 65,520 bytes that never ends.
+            // A valid beginning, then a line of 65,520 bytes that never ends.
             let start = format!(
                 "HTTP/1.1 200 OK\r\n{REFERENCES}Content-Length: 70000\r\n\r\n001e# service=git-upload-pack\n0000fff0"
             );
             stream.write_all(start.as_bytes()).ok()?;
-            // Ends when the client has gone.
+            // Ends when the client disconnects.
             while stream.write_all(b"0").is_ok() {
                 thread::sleep(std::time::Duration::from_millis(10));
             }

@@ -1,4 +1,4 @@
-//! What keeps a worker small, and what ends it when nobody waits for it any more.
+//! Resource limits of the worker, and its exit when the parent is gone.
 
 use std::io::Read;
 use std::thread;
@@ -9,14 +9,14 @@ use rustix::process::{Resource, Rlimit, Signal, getpid, getrlimit, kill_process,
 use crate::error::SourceError;
 use crate::limits::Limits;
 
-/// Lowers this process's resource limits; they can never be raised again.
-pub(super) fn lower(limits: &Limits) -> Result<(), SourceError> {
+/// Sets this process's resource limits. They cannot be raised again.
+pub(super) fn set_resource_limits(limits: &Limits) -> Result<(), SourceError> {
     let wanted = [
         (Resource::Core, 0),
         (Resource::Nofile, 512),
         (Resource::Fsize, limits.fetch_bytes),
         (Resource::As, limits.memory_bytes),
-        // CPU time cannot pass faster than time; a few threads may spend it together.
+        // Several threads may use CPU time at once, so it is limited to twice the time limit.
         (Resource::Cpu, limits.total.as_secs().saturating_mul(2).max(1)),
     ];
     for (resource, value) in wanted {
@@ -28,21 +28,21 @@ pub(super) fn lower(limits: &Limits) -> Result<(), SourceError> {
     Ok(())
 }
 
-/// Ends this process when the parent does (its end of `stdin` closes, however it died) or when its time is up even
-/// though the parent forgot it.
-pub(super) fn end_with_the_parent(mut stdin: impl Read + Send + 'static, total: Duration) {
+/// Kills this process when the parent ends (its end of `stdin` closes, however it ended), or when the time limit has
+/// passed although the parent did not kill it.
+pub(super) fn exit_with_parent(mut stdin: impl Read + Send + 'static, total: Duration) {
     thread::spawn(move || {
         let mut ignored = [0; 64];
         while let Ok(1..) = stdin.read(&mut ignored) {}
-        end_now();
+        kill_self();
     });
     thread::spawn(move || {
         thread::sleep(total + Duration::from_secs(5));
-        end_now();
+        kill_self();
     });
 }
 
-/// A kill, not an exit: handlers that run at exit would meet git2 at work in another thread.
-fn end_now() {
+/// A kill, not an exit: exit handlers would run while git2 works in another thread.
+fn kill_self() {
     let _ = kill_process(getpid(), Signal::KILL);
 }

@@ -1,4 +1,4 @@
-//! Answers that come before the request was read: they reach the client, and count as served.
+//! Responses that arrive before the request was read: they reach the client and count as served.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::limits::Limits;
 
 const TOO_LARGE: &str = "HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 9\r\n\r\ntoo large";
 
-/// Answers each connection at once, reads nothing and closes: its system then resets the connection.
+/// Responds at once, reads nothing and closes, so that the kernel resets the connection.
 async fn refuses_at_once(answer: &'static str) -> SocketAddr {
     application(move |mut stream, _| async move {
         stream.readable().await.unwrap();
@@ -33,9 +33,9 @@ impl Upload {
     }
 
     /// Sends everything before it reads a byte, as many HTTP libraries do. Returns what it read, up to `end`.
-    async fn send(self, door: &Door, end: &str) -> String {
-        let mut stream = door.connect().await;
-        // What cannot be sent is no failure: what counts is the answer.
+    async fn send(self, proxy: &TestProxy, end: &str) -> String {
+        let mut stream = proxy.connect().await;
+        // A failed write is fine: the test is about the response.
         let _ = soon(self.write(&mut stream)).await;
         read_until(&mut stream, end).await
     }
@@ -61,7 +61,7 @@ impl Upload {
     }
 }
 
-/// Reads until this text, or to the end.
+/// Reads until this text or the end of the connection.
 async fn read_until(stream: &mut TcpStream, end: &str) -> String {
     let (mut all, mut buffer) = (String::new(), [0; 4096]);
     while !all.contains(end) {
@@ -74,7 +74,7 @@ async fn read_until(stream: &mut TcpStream, end: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_early_answer_reaches_a_client_that_is_still_sending() {
+async fn an_early_response_reaches_a_client_that_is_still_sending() {
     let answers = [
         (413, TOO_LARGE, "too large"),
         (
@@ -85,14 +85,14 @@ async fn an_early_answer_reaches_a_client_that_is_still_sending() {
         (429, "HTTP/1.0 429 Too Many Requests\r\n\r\ntoo large", "too large\r\n0\r\n\r\n"),
     ];
     for (code, text, end) in answers {
-        let door = Door::to(&[("web", refuses_at_once(text).await)]).await;
+        let proxy = TestProxy::to(&[("web", refuses_at_once(text).await)]).await;
         let mut count = 0;
         for size in [100_000, 300_000, 1_000_000] {
             for (chunked, connection) in
                 [(false, "keep-alive"), (false, "close"), (true, "keep-alive"), (true, "close")]
             {
                 for _ in 0..3 {
-                    let answer = Upload { size, chunked, connection }.send(&door, end).await;
+                    let answer = Upload { size, chunked, connection }.send(&proxy, end).await;
                     assert!(!answer.is_empty(), "reset: {size} {chunked} {connection}");
                     assert_eq!(status(&answer), code, "{size} {chunked} {connection}: {answer}");
                     assert!(answer.ends_with(end), "{size} {chunked} {connection}: {answer}");
@@ -100,38 +100,38 @@ async fn an_early_answer_reaches_a_client_that_is_still_sending() {
                 }
             }
         }
-        until(|| door.steering.open().is_empty()).await;
-        let counters = door.counters();
+        until(|| proxy.routing.open().is_empty()).await;
+        let counters = proxy.counters();
         assert_eq!((counters.requests, counters.failed, counters.client_gone), (count, 0, 0));
     }
 }
 
 async fn all_get_413(count: u64, size: usize) {
-    let door = Door::to(&[("web", refuses_at_once(TOO_LARGE).await)]).await;
+    let proxy = TestProxy::to(&[("web", refuses_at_once(TOO_LARGE).await)]).await;
     for number in 0..count {
-        let answer = Upload::of(size).send(&door, "too large").await;
+        let answer = Upload::of(size).send(&proxy, "too large").await;
         assert!(answer.starts_with("HTTP/1.1 413") && answer.ends_with("too large"), "{number}: {answer:?}");
     }
-    until(|| door.steering.open().is_empty()).await;
-    let counters = door.counters();
+    until(|| proxy.routing.open().is_empty()).await;
+    let counters = proxy.counters();
     assert_eq!((counters.requests, counters.failed, counters.client_gone), (count, 0, 0));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ten_uploads_of_three_megabytes_to_an_application_that_reads_nothing_are_ten_answers() {
+async fn ten_uploads_of_three_megabytes_to_an_application_that_reads_nothing_get_ten_responses() {
     all_get_413(10, 3_000_000).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "moves three gigabytes"]
-async fn a_hundred_uploads_of_thirty_megabytes_to_an_application_that_reads_nothing_are_a_hundred_answers() {
+async fn a_hundred_uploads_of_thirty_megabytes_to_an_application_that_reads_nothing_get_a_hundred_responses() {
     all_get_413(100, 30_000_000).await;
 }
 
 #[tokio::test]
-async fn a_client_that_stops_sending_when_it_is_answered_is_told_that_the_connection_ends() {
-    let door = Door::to(&[("web", refuses_at_once(TOO_LARGE).await)]).await;
-    let mut client = door.connect().await;
+async fn an_early_response_announces_that_the_connection_closes() {
+    let proxy = TestProxy::to(&[("web", refuses_at_once(TOO_LARGE).await)]).await;
+    let mut client = proxy.connect().await;
     let head = "POST / HTTP/1.1\r\nHost: shop\r\nContent-Length: 30000000\r\n\r\nxxx";
     client.write_all(head.as_bytes()).await.unwrap();
     let answer = read_until(&mut client, "too large").await;
@@ -140,22 +140,22 @@ async fn a_client_that_stops_sending_when_it_is_answered_is_told_that_the_connec
 }
 
 #[tokio::test]
-async fn an_application_that_reads_on_after_its_early_answer_gets_the_whole_upload() {
+async fn an_application_that_keeps_reading_after_its_early_response_gets_the_whole_upload() {
     const SIZE: usize = 1_000_000;
-    let (told, mut read) = tokio::sync::mpsc::channel(1);
+    let (received, mut read) = tokio::sync::mpsc::channel(1);
     let app = application(move |mut stream, _| {
-        let told = told.clone();
+        let received = received.clone();
         async move {
             read_head(&mut stream).await;
             stream.write_all(OK.as_bytes()).await.unwrap();
             let mut body = vec![0; SIZE];
             stream.read_exact(&mut body).await.unwrap();
-            told.send(body.len()).await.unwrap();
+            received.send(body.len()).await.unwrap();
         }
     })
     .await;
-    let door = Door::to(&[("web", app)]).await;
-    let mut client = door.connect().await;
+    let proxy = TestProxy::to(&[("web", app)]).await;
+    let mut client = proxy.connect().await;
     client
         .write_all(format!("POST / HTTP/1.1\r\nHost: shop\r\nContent-Length: {SIZE}\r\n\r\n").as_bytes())
         .await
@@ -167,71 +167,71 @@ async fn an_application_that_reads_on_after_its_early_answer_gets_the_whole_uplo
 }
 
 #[tokio::test]
-async fn a_refusal_of_ours_reaches_a_client_that_is_still_sending() {
-    let door = Door::open(Limits::default()).await;
+async fn an_error_response_of_the_ingress_reaches_a_client_that_is_still_sending() {
+    let proxy = TestProxy::open(Limits::default()).await;
     for _ in 0..3 {
-        let answer = Upload::of(3_000_000).send(&door, "no-such-host").await;
+        let answer = Upload::of(3_000_000).send(&proxy, "no-such-host").await;
         assert!(answer.starts_with("HTTP/1.1 404"), "{answer:?}");
     }
 }
 
 #[tokio::test]
-async fn where_an_application_closes_without_reading_or_answering_the_page_says_so() {
+async fn the_error_page_says_that_an_application_closed_without_reading_or_responding() {
     let app = application(|stream, _| async move { stream.readable().await.unwrap() }).await;
-    let door = Door::to(&[("web", app)]).await;
-    let answer = Upload::of(3_000_000).send(&door, "destroyed it").await;
+    let proxy = TestProxy::to(&[("web", app)]).await;
+    let answer = Upload::of(3_000_000).send(&proxy, "destroyed it").await;
     assert!(answer.starts_with("HTTP/1.1 502") && answer.contains("x-boatyard-error: no-answer"), "{answer:?}");
     assert!(answer.contains("before the whole request was sent"), "{answer}");
-    until(|| door.steering.open().is_empty()).await;
-    assert_eq!((door.counters().failed, door.counters().client_gone), (1, 0));
+    until(|| proxy.routing.open().is_empty()).await;
+    assert_eq!((proxy.counters().failed, proxy.counters().client_gone), (1, 0));
 }
 
 #[tokio::test]
-async fn a_client_that_never_stops_sending_is_cut_off_in_time() {
-    let door = Door::open(Limits { linger: Duration::from_millis(100), ..Limits::default() }).await;
-    door.route(1, &[("web", refuses_at_once(TOO_LARGE).await)]);
-    let mut client = door.connect().await;
+async fn a_client_that_never_stops_sending_is_disconnected() {
+    let proxy = TestProxy::open(Limits { linger: Duration::from_millis(100), ..Limits::default() }).await;
+    proxy.route(1, &[("web", refuses_at_once(TOO_LARGE).await)]);
+    let mut client = proxy.connect().await;
     client.write_all(b"POST / HTTP/1.1\r\nHost: shop\r\nContent-Length: 1000000000000\r\n\r\n").await.unwrap();
     let piece = vec![b'x'; 64 * 1024];
     soon(async { while client.write_all(&piece).await.is_ok() {} }).await;
 }
 
 #[tokio::test]
-async fn a_reset_still_breaks_an_answer_without_a_length_where_nothing_was_uploaded() {
+async fn a_reset_truncates_a_response_without_a_length_if_nothing_was_uploaded() {
     let app = application(|mut stream, _| async move {
         read_head(&mut stream).await;
         stream.write_all(b"HTTP/1.1 200 OK\r\n\r\nabc").await.unwrap();
         stream.set_zero_linger().unwrap();
     })
     .await;
-    let door = Door::to(&[("web", app)]).await;
-    let answer = door.get("/").await;
+    let proxy = TestProxy::to(&[("web", app)]).await;
+    let answer = proxy.get("/").await;
     assert!(!answer.ends_with("0\r\n\r\n"), "{answer}");
-    until(|| door.counters().failed == 1).await;
+    until(|| proxy.counters().failed == 1).await;
 }
 
 const EXPECTING: &[u8] = b"POST / HTTP/1.1\r\nHost: shop\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n";
 
 #[tokio::test]
-async fn an_application_that_refuses_an_expected_upload_spares_it() {
+async fn an_upload_that_the_application_refuses_is_not_requested_from_the_client() {
     let app = application(|mut stream, _| async move {
         assert!(read_head(&mut stream).await.unwrap().contains("expect: 100-continue"));
         stream.write_all(TOO_LARGE.as_bytes()).await.unwrap();
     })
     .await;
-    let door = Door::open(Limits { answer_continue: PATIENCE, ..Limits::default() }).await;
-    door.route(1, &[("web", app)]);
-    let mut client = door.connect().await;
+    let proxy = TestProxy::open(Limits { continue_wait: PATIENCE, ..Limits::default() }).await;
+    proxy.route(1, &[("web", app)]);
+    let mut client = proxy.connect().await;
     client.write_all(EXPECTING).await.unwrap();
     let answer = read_all(&mut client).await;
     assert!(answer.starts_with("HTTP/1.1 413") && answer.ends_with("too large"), "{answer}");
     assert!(answer.contains("connection: close"), "{answer}");
-    until(|| door.steering.open().is_empty()).await;
-    assert_eq!((door.counters().failed, door.counters().client_gone), (0, 0));
+    until(|| proxy.routing.open().is_empty()).await;
+    assert_eq!((proxy.counters().failed, proxy.counters().client_gone), (0, 0));
 }
 
 #[tokio::test]
-async fn an_expected_upload_is_asked_for_when_the_application_asks_for_it() {
+async fn a_100_continue_of_the_application_reaches_the_client() {
     let app = application(|mut stream, _| async move {
         read_head(&mut stream).await;
         stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await.unwrap();
@@ -239,9 +239,9 @@ async fn an_expected_upload_is_asked_for_when_the_application_asks_for_it() {
         stream.write_all(OK.as_bytes()).await.unwrap();
     })
     .await;
-    let door = Door::open(Limits { answer_continue: PATIENCE, ..Limits::default() }).await;
-    door.route(1, &[("web", app)]);
-    let mut client = door.connect().await;
+    let proxy = TestProxy::open(Limits { continue_wait: PATIENCE, ..Limits::default() }).await;
+    proxy.route(1, &[("web", app)]);
+    let mut client = proxy.connect().await;
     client.write_all(EXPECTING).await.unwrap();
     assert!(soon(read_head(&mut client)).await.unwrap().starts_with("HTTP/1.1 100"));
     client.write_all(b"hello").await.unwrap();
@@ -249,16 +249,16 @@ async fn an_expected_upload_is_asked_for_when_the_application_asks_for_it() {
 }
 
 #[tokio::test]
-async fn an_application_that_does_not_know_the_expectation_gets_the_upload_after_a_while() {
+async fn an_application_that_ignores_the_expectation_gets_the_upload_after_a_timeout() {
     let app = application(|mut stream, _| async move {
         read_head(&mut stream).await;
         stream.read_exact(&mut [0; 5]).await.unwrap();
         stream.write_all(OK.as_bytes()).await.unwrap();
     })
     .await;
-    let door = Door::open(Limits { answer_continue: Duration::from_millis(50), ..Limits::default() }).await;
-    door.route(1, &[("web", app)]);
-    let mut client = door.connect().await;
+    let proxy = TestProxy::open(Limits { continue_wait: Duration::from_millis(50), ..Limits::default() }).await;
+    proxy.route(1, &[("web", app)]);
+    let mut client = proxy.connect().await;
     client.write_all(EXPECTING).await.unwrap();
     assert!(soon(read_head(&mut client)).await.unwrap().starts_with("HTTP/1.1 100"));
     client.write_all(b"hello").await.unwrap();

@@ -1,4 +1,4 @@
-//! What ends too early: seen by the client as broken, and counted as whose fault it was.
+//! Requests and responses that end too early: what the client sees, and which counter counts them.
 
 use std::time::Duration;
 
@@ -8,8 +8,8 @@ use super::harness::*;
 use crate::limits::Limits;
 use crate::protocol::{Open, Rewrite};
 
-/// Sends this and closes.
-async fn sends(text: &'static str) -> std::net::SocketAddr {
+/// Reads a request head, sends this text and closes.
+async fn sends_and_closes(text: &'static str) -> std::net::SocketAddr {
     application(move |mut stream, _| async move {
         read_head(&mut stream).await;
         stream.write_all(text.as_bytes()).await.unwrap();
@@ -18,122 +18,126 @@ async fn sends(text: &'static str) -> std::net::SocketAddr {
 }
 
 #[tokio::test]
-async fn a_body_cut_by_the_application_never_looks_whole() {
-    let length = sends("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nabc").await;
-    let chunked = sends("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n").await;
+async fn a_body_truncated_by_the_application_never_looks_complete() {
+    let length = sends_and_closes("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nabc").await;
+    let chunked = sends_and_closes("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n").await;
     for (app, framing) in [(length, "content-length: 100"), (chunked, "transfer-encoding: chunked")] {
-        let door = Door::to(&[("web", app)]).await;
-        let answer = door.get("/").await.to_lowercase();
+        let proxy = TestProxy::to(&[("web", app)]).await;
+        let answer = proxy.get("/").await.to_lowercase();
         assert!(answer.contains(framing) && !answer.ends_with("0\r\n\r\n"), "{answer}");
-        until(|| door.counters().failed == 1).await;
-        assert_eq!(door.counters().client_gone, 0);
+        until(|| proxy.counters().failed == 1).await;
+        assert_eq!(proxy.counters().client_gone, 0);
     }
 }
 
 #[tokio::test]
-async fn where_only_the_end_of_the_connection_ends_a_body_a_cut_one_ends_in_a_reset() {
-    let door =
-        Door::to(&[("web", sends("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n").await)]).await;
-    let mut client = door.connect().await;
+async fn a_truncated_body_without_framing_ends_with_a_reset() {
+    let proxy = TestProxy::to(&[(
+        "web",
+        sends_and_closes("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n").await,
+    )])
+    .await;
+    let mut client = proxy.connect().await;
     client.write_all(b"GET / HTTP/1.0\r\nHost: shop\r\n\r\n").await.unwrap();
     let error = soon(client.read_to_end(&mut Vec::new())).await.unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_during_its_answer_is_counted_as_gone_and_its_instance_is_told() {
-    let (told, mut heard) = tokio::sync::mpsc::channel(1);
+async fn a_client_that_leaves_during_its_response_is_counted_and_its_instance_sees_a_closed_connection() {
+    let (closed, mut observed) = tokio::sync::mpsc::channel(1);
     let app = application(move |mut stream, _| {
-        let told = told.clone();
+        let closed = closed.clone();
         async move {
             read_head(&mut stream).await;
             stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nabc").await.unwrap();
             let _ = stream.read(&mut [0; 1]).await;
-            told.send(()).await.unwrap();
+            closed.send(()).await.unwrap();
         }
     })
     .await;
-    let door = Door::to(&[("web", app)]).await;
-    let mut client = door.connect().await;
+    let proxy = TestProxy::to(&[("web", app)]).await;
+    let mut client = proxy.connect().await;
     client.write_all(b"GET / HTTP/1.1\r\nHost: shop\r\n\r\n").await.unwrap();
     soon(read_head(&mut client)).await.unwrap();
     drop(client);
-    soon(heard.recv()).await.unwrap();
-    until(|| door.counters().client_gone == 1 && door.steering.open().is_empty()).await;
-    assert_eq!(door.counters().failed, 0);
+    soon(observed.recv()).await.unwrap();
+    until(|| proxy.counters().client_gone == 1 && proxy.routing.open().is_empty()).await;
+    assert_eq!(proxy.counters().failed, 0);
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_before_its_answer_is_counted_as_gone() {
+async fn a_client_that_leaves_before_its_response_is_counted() {
     let app = application(|mut stream, _| async move {
         read_head(&mut stream).await;
         let _ = stream.read(&mut [0; 1]).await;
     })
     .await;
-    let door = Door::to(&[("web", app)]).await;
-    let mut client = door.connect().await;
+    let proxy = TestProxy::to(&[("web", app)]).await;
+    let mut client = proxy.connect().await;
     client.write_all(b"GET / HTTP/1.1\r\nHost: shop\r\n\r\n").await.unwrap();
-    until(|| !door.steering.open().is_empty()).await;
+    until(|| !proxy.routing.open().is_empty()).await;
     drop(client);
-    until(|| door.counters().client_gone == 1 && door.steering.open().is_empty()).await;
-    assert_eq!(door.counters().failed, 0);
+    until(|| proxy.counters().client_gone == 1 && proxy.routing.open().is_empty()).await;
+    assert_eq!(proxy.counters().failed, 0);
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_during_its_upload_is_counted_as_gone() {
-    let door = Door::to(&[("web", echo().await)]).await;
-    let mut client = door.connect().await;
+async fn a_client_that_leaves_during_its_upload_is_counted() {
+    let proxy = TestProxy::to(&[("web", echo().await)]).await;
+    let mut client = proxy.connect().await;
     client.write_all(b"POST / HTTP/1.1\r\nHost: shop\r\nContent-Length: 100\r\n\r\nabc").await.unwrap();
-    until(|| !door.steering.open().is_empty()).await;
+    until(|| !proxy.routing.open().is_empty()).await;
     drop(client);
-    until(|| door.counters().client_gone == 1 && door.steering.open().is_empty()).await;
-    assert_eq!(door.counters().failed, 0);
+    until(|| proxy.counters().client_gone == 1 && proxy.routing.open().is_empty()).await;
+    assert_eq!(proxy.counters().failed, 0);
 }
 
 #[tokio::test]
-async fn a_malformed_upload_is_the_clients_fault() {
-    let door = Door::to(&[("web", echo().await)]).await;
+async fn a_malformed_upload_counts_as_a_client_that_left() {
+    let proxy = TestProxy::to(&[("web", echo().await)]).await;
     let head = "POST / HTTP/1.1\r\nHost: shop\r\nTransfer-Encoding: chunked\r\n\r\n";
-    let answer = door.raw(&format!("{head}5\r\nhello\r\nxyz\r\n")).await;
+    let answer = proxy.raw(&format!("{head}5\r\nhello\r\nxyz\r\n")).await;
     assert!(answer.is_empty() || status(&answer) == 400, "{answer}");
-    until(|| door.steering.open().is_empty()).await;
-    assert_eq!((door.counters().failed, door.counters().client_gone), (0, 1));
+    until(|| proxy.routing.open().is_empty()).await;
+    assert_eq!((proxy.counters().failed, proxy.counters().client_gone), (0, 1));
 }
 
 #[tokio::test]
-async fn an_applications_own_errors_are_counted_apart() {
-    let door = Door::to(&[("web", sends("HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy").await)]).await;
-    let answer = door.get("/").await;
+async fn error_responses_of_the_application_are_counted_separately() {
+    let proxy =
+        TestProxy::to(&[("web", sends_and_closes("HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy").await)]).await;
+    let answer = proxy.get("/").await;
     assert!(answer.starts_with("HTTP/1.1 503") && answer.ends_with("busy"), "{answer}");
     assert!(!answer.contains("x-boatyard-error"));
-    let counters = door.counters();
+    let counters = proxy.counters();
     assert_eq!((counters.requests, counters.failed, counters.app_errors), (1, 0, 1));
 }
 
 #[tokio::test]
-async fn silence_on_a_connection_ends_it() {
+async fn an_idle_connection_is_closed() {
     let app = application(|mut stream, _| async move {
         read_head(&mut stream).await;
         stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nabc").await.unwrap();
         let _ = stream.read(&mut [0; 1]).await;
     })
     .await;
-    // Long enough that the first bytes come on a slow machine.
-    let door = Door::open(Limits { body_idle: Duration::from_secs(2), ..Limits::default() }).await;
-    door.route(1, &[("web", app)]);
-    assert!(door.get("/").await.ends_with("abc"), "an answer that stalls");
-    let door = Door::open(Limits { request_head: Duration::from_millis(300), ..Limits::default() }).await;
-    assert_eq!(door.raw("GET / HTTP/1.1\r\nHost: sh").await, "", "a head that stalls");
-    assert_eq!(door.raw("").await, "", "nothing at all");
+    // Long enough for the first bytes to arrive on a slow machine.
+    let proxy = TestProxy::open(Limits { body_idle: Duration::from_secs(2), ..Limits::default() }).await;
+    proxy.route(1, &[("web", app)]);
+    assert!(proxy.get("/").await.ends_with("abc"), "a response that stalls");
+    let proxy = TestProxy::open(Limits { request_head: Duration::from_millis(300), ..Limits::default() }).await;
+    assert_eq!(proxy.raw("GET / HTTP/1.1\r\nHost: sh").await, "", "a head that stalls");
+    assert_eq!(proxy.raw("").await, "", "nothing at all");
 }
 
 #[tokio::test]
-async fn connections_of_others_that_take_every_place_keep_no_new_client_out() {
+async fn a_peer_that_reaches_the_connection_limit_does_not_keep_other_clients_out() {
     use crate::listeners::Listeners;
-    let door = Door::to(&[("web", echo().await)]).await;
-    let mut narrow = Listeners::new(door.proxy.clone(), 20, Default::default(), door.cut.clone());
-    narrow.want(&[http(([127, 0, 0, 1], 0))]).await;
-    let address = narrow.list()[0].address;
+    let proxy = TestProxy::to(&[("web", echo().await)]).await;
+    let mut narrow = Listeners::new(proxy.proxy.clone(), 20, Default::default(), proxy.cut.clone());
+    narrow.apply(&[http(([127, 0, 0, 1], 0))]).await;
+    let address = narrow.bound()[0].address;
     let mut flood = Vec::new();
     for _ in 0..50 {
         let socket = tokio::net::TcpSocket::new_v4().unwrap();
@@ -146,13 +150,13 @@ async fn connections_of_others_that_take_every_place_keep_no_new_client_out() {
         client.write_all(ask).await.unwrap();
         assert_eq!(status(&read_all(&mut client).await), 200);
     }
-    assert_eq!(read_all(&mut flood[0]).await, "", "the oldest idle connection gave way");
+    assert_eq!(read_all(&mut flood[0]).await, "", "the oldest idle connection was evicted");
 }
 
-/// A request that waits for the rest of its answer, one whose body is being sent, and a websocket, all open at `old` when
-/// the next window begins. Its instance is then stopped.
+/// A request that waits for the rest of its response, one whose body is being sent, and a WebSocket are open at `old`
+/// when the next window begins. Then the instance stops.
 #[tokio::test]
-async fn what_a_roll_cuts_is_counted_in_the_window_of_that_roll() {
+async fn requests_cut_by_a_rollout_are_counted_in_its_window() {
     let stop = tokio_util::sync::CancellationToken::new();
     let stopped = stop.clone();
     let old = application(move |mut stream, _| {
@@ -169,30 +173,30 @@ async fn what_a_roll_cuts_is_counted_in_the_window_of_that_roll() {
         }
     })
     .await;
-    let door = Door::to(&[("old", old)]).await;
+    let proxy = TestProxy::to(&[("old", old)]).await;
     let mut clients = Vec::new();
     for head in [
         "GET /stream HTTP/1.1\r\nHost: shop\r\n\r\n",
         "POST /upload HTTP/1.1\r\nHost: shop\r\nContent-Length: 100\r\n\r\nabc",
         "GET /ws HTTP/1.1\r\nHost: shop\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
     ] {
-        let mut client = door.connect().await;
+        let mut client = proxy.connect().await;
         client.write_all(head.as_bytes()).await.unwrap();
         if !head.starts_with("POST") {
             soon(read_head(&mut client)).await.unwrap();
         }
         clients.push(client);
     }
-    until(|| door.steering.open().get("old") == Some(&Open { requests: 2, upgraded: 1 })).await;
+    until(|| proxy.routing.open().get("old") == Some(&Open { requests: 2, upgraded: 1 })).await;
 
     let mut next = table(2, vec![rule("/", Rewrite::Keep, &[("new", echo().await)])]);
     next.apps[0].window = "d2".to_owned();
-    door.steering.install(&next);
-    assert_eq!(status(&door.get("/").await), 200);
+    proxy.routing.install(&next);
+    assert_eq!(status(&proxy.get("/").await), 200);
     stop.cancel();
-    let read = || door.steering.counters()["shop"]["d2"];
+    let read = || proxy.routing.counters()["shop"]["d2"];
     until(|| read().requests_cut + read().uploads_cut + read().upgraded_cut == 3).await;
-    let (before, during) = (door.counters(), read());
+    let (before, during) = (proxy.counters(), read());
     assert_eq!((before.requests, before.failed, before.upgraded, before.upgraded_cut), (3, 0, 1, 0));
     assert_eq!((during.requests, during.open_at_start, during.upgraded), (1, 2, 1));
     assert_eq!((during.requests_cut, during.uploads_cut, during.upgraded_cut, during.failed), (1, 1, 1, 2));

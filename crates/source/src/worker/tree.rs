@@ -1,19 +1,19 @@
-//! Looking into one commit's tree: the build context, its Dockerfile and ignore file, the names in a directory.
+//! Reads one commit's tree: the build context, its Dockerfile and ignore file, the names in a directory.
 //!
-//! Paths are walked through tree objects part by part. A link on the way is something else than a directory, and said so.
+//! Paths are followed through tree objects part by part. A link on the way is not followed but reported.
 
 use git2::{Commit, ObjectType, Oid, Repository, Tree};
 
-use super::failure::damaged;
-use super::resolve::{commit_at_hand, tree_id};
+use super::errors::damaged;
+use super::resolve::{find_commit, tree_id};
 use crate::context_path::ContextPath;
 use crate::dockerignore::Dockerignore;
 use crate::error::SourceError;
 use crate::git_ref::CommitId;
 use crate::identity::{Directory, DockerfileChoice, Identity, Note, RESERVED_DOCKERFILE, Selection};
 use crate::limits::Limits;
-use crate::protocol::sanitised;
-use crate::repo_url::{Place, RepoUrl};
+use crate::protocol::sanitize;
+use crate::repo_url::{RepoLocation, RepoUrl};
 
 pub(super) const FILE: i32 = 0o100_644;
 pub(super) const EXECUTABLE: i32 = 0o100_755;
@@ -21,27 +21,27 @@ pub(super) const LINK: i32 = 0o120_000;
 pub(super) const DIRECTORY: i32 = 0o040_000;
 pub(super) const SUBMODULE: i32 = 0o160_000;
 
-/// Names given as "found" in an error, and tree entries looked at to find them.
-const NEAR: usize = 8;
-const NEAR_LOOKED_AT: usize = 50_000;
+/// Names suggested in an error, and tree entries searched for them.
+const MAX_SUGGESTIONS: usize = 8;
+const MAX_SEARCHED: usize = 50_000;
 const NAMES_IN_DIRECTORY: usize = 10_000;
 
 /// One commit of one repository.
-pub(super) struct At<'r> {
+pub(super) struct CommitReader<'r> {
     pub(super) opened: &'r Repository,
     pub(super) repo: &'r RepoUrl,
     pub(super) commit: Commit<'r>,
     pub(super) limits: &'r Limits,
 }
 
-/// What a path leads to.
+/// The entry at a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Entry {
     pub(super) id: Oid,
     pub(super) mode: i32,
 }
 
-/// A Dockerfile, where it lies and how it is called inside the context.
+/// A Dockerfile, its path, and its name in the context.
 pub(super) struct Dockerfile {
     pub(super) blob: Oid,
     pub(super) text: String,
@@ -49,20 +49,20 @@ pub(super) struct Dockerfile {
     /// Whether it must be added to the tar under [`RESERVED_DOCKERFILE`].
     pub(super) added: bool,
     note: Option<Note>,
-    /// Where it lies in the repository; none for a written one.
+    /// Its path in the repository; `None` for a generated one.
     path: Option<ContextPath>,
 }
 
-impl<'r> At<'r> {
-    /// Errors: `CommitMissing` in a local repository, `NotFetched` for one that our mirror does not have.
+impl<'r> CommitReader<'r> {
+    /// Errors: `CommitMissing` in a local repository, `NotFetched` if the mirror does not have the commit.
     pub(super) fn commit(
         opened: &'r Repository,
         repo: &'r RepoUrl,
         commit: &CommitId,
         limits: &'r Limits,
     ) -> Result<Self, SourceError> {
-        let commit = commit_at_hand(opened, repo, commit).map_err(|error| match (error, repo.place()) {
-            (SourceError::CommitMissing { commit, repo }, Place::Http { .. } | Place::Ssh { .. }) => {
+        let commit = find_commit(opened, repo, commit).map_err(|error| match (error, repo.location()) {
+            (SourceError::CommitMissing { commit, repo }, RepoLocation::Http { .. } | RepoLocation::Ssh { .. }) => {
                 SourceError::NotFetched { commit, repo }
             }
             (error, _) => error,
@@ -95,7 +95,7 @@ impl<'r> At<'r> {
         found.names.sort();
         for name in wanted {
             let Some(entry) = tree.get_name(name).filter(|entry| is_file(entry.filemode_raw())) else { continue };
-            // A file too large or not text tells nothing about a language; the others still do.
+            // A file that is too large or not text is skipped; the others may still identify the language.
             if let Ok(text) = self.text(entry.id(), &path.join(&self.parse(name)?)) {
                 found.texts.insert(name.clone(), text);
             }
@@ -112,7 +112,7 @@ impl<'r> At<'r> {
                 self.opened.find_tree(id).map_err(|error| damaged(&error, self.repo))
             }
             Some(Entry { mode, .. }) => {
-                Err(SourceError::SourceDirNotADirectory { dir, commit, what: what(mode).to_owned() })
+                Err(SourceError::SourceDirNotADirectory { dir, commit, what: describe_mode(mode).to_owned() })
             }
             None => Err(SourceError::SourceDirMissing { dir, commit, near: directories(&root) }),
         }
@@ -146,7 +146,7 @@ impl<'r> At<'r> {
             return Err(SourceError::DockerfileNotAFile {
                 path,
                 commit: self.short(),
-                what: what(entry.mode).to_owned(),
+                what: describe_mode(entry.mode).to_owned(),
             });
         }
         let text = self.text(entry.id, &path)?;
@@ -162,8 +162,8 @@ impl<'r> At<'r> {
         Ok(Dockerfile { blob, text: text.to_owned(), in_context, added: true, note: None, path: None })
     }
 
-    /// The patterns in force and where they come from: `<Dockerfile>.dockerignore` beside the Dockerfile goes before
-    /// `.dockerignore` in the context, as BuildKit has it.
+    /// The ignore patterns. `<Dockerfile>.dockerignore` beside the Dockerfile takes precedence over `.dockerignore` in
+    /// the context, as in BuildKit.
     pub(super) fn ignore(&self, selection: &Selection, dockerfile: &Dockerfile) -> Result<Dockerignore, SourceError> {
         let Some((path, blob)) = self.ignore_file(selection, dockerfile)? else { return Ok(Dockerignore::default()) };
         let text = self.text(blob, &path)?;
@@ -191,7 +191,7 @@ impl<'r> At<'r> {
         Ok(None)
     }
 
-    /// What `path` leads to from `root`; nothing where a part is missing. A path through a link leads to the link.
+    /// The entry at `path` below `root`; `None` if a part is missing. For a path through a link, the entry of the link.
     fn entry(&self, root: &Tree<'r>, path: &ContextPath) -> Result<Option<Entry>, SourceError> {
         let mut at = Entry { id: root.id(), mode: DIRECTORY };
         for part in path.as_str().split('/').filter(|part| !part.is_empty()) {
@@ -220,12 +220,12 @@ impl<'r> At<'r> {
         text.map_err(|_| SourceError::NotText { path: path.to_string(), commit: self.short() })
     }
 
-    /// Where Dockerfiles do lie, nearest to the root first.
+    /// The paths of Dockerfiles, nearest to the root first.
     fn dockerfiles(&self, root: &Tree<'_>) -> Vec<String> {
         let mut found = Vec::new();
         let mut level = vec![(String::new(), root.id())];
         let mut looked_at = 0;
-        while !level.is_empty() && found.len() < NEAR {
+        while !level.is_empty() && found.len() < MAX_SUGGESTIONS {
             let mut next = Vec::new();
             for (prefix, id) in level {
                 let Ok(tree) = self.opened.find_tree(id) else { continue };
@@ -235,12 +235,12 @@ impl<'r> At<'r> {
                     let path = format!("{prefix}{name}");
                     match entry.filemode_raw() {
                         DIRECTORY => next.push((format!("{path}/"), entry.id())),
-                        mode if is_file(mode) && is_dockerfile(name) => found.push(sanitised(&path, 200)),
+                        mode if is_file(mode) && is_dockerfile(name) => found.push(sanitize(&path, 200)),
                         _ => {}
                     }
                 }
-                if looked_at > NEAR_LOOKED_AT || found.len() >= NEAR {
-                    found.truncate(NEAR);
+                if looked_at > MAX_SEARCHED || found.len() >= MAX_SUGGESTIONS {
+                    found.truncate(MAX_SUGGESTIONS);
                     return found;
                 }
             }
@@ -259,11 +259,11 @@ impl<'r> At<'r> {
 }
 
 pub(super) fn is_file(mode: i32) -> bool {
-    // Group-writable files were written by very old versions of git.
+    // Very old versions of git wrote group-writable files.
     matches!(mode, FILE | EXECUTABLE | 0o100_664)
 }
 
-fn what(mode: i32) -> &'static str {
+fn describe_mode(mode: i32) -> &'static str {
     match mode {
         DIRECTORY => "a directory",
         LINK => "a symbolic link, which is not followed",
@@ -285,7 +285,7 @@ fn is_dockerfile(name: &str) -> bool {
 fn directories(root: &Tree<'_>) -> Vec<String> {
     root.iter()
         .filter(|entry| entry.filemode_raw() == DIRECTORY)
-        .filter_map(|entry| entry.name().ok().map(|name| sanitised(name, 100)))
-        .take(NEAR)
+        .filter_map(|entry| entry.name().ok().map(|name| sanitize(name, 100)))
+        .take(MAX_SUGGESTIONS)
         .collect()
 }

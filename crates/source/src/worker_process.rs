@@ -1,4 +1,5 @@
-//! A worker as its parent sees it: started, asked once, read frame by frame with deadlines, and killed when dropped.
+//! The parent's side of a worker process: starts it, sends one request, reads frames with deadlines, and kills it when
+//! dropped.
 
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,17 +11,17 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::time::Instant;
 
 use crate::error::SourceError;
-use crate::protocol::{Kind, Request, parse_head, sanitised};
+use crate::protocol::{FrameKind, Request, parse_head, sanitize};
 use crate::source::SourceSettings;
 
-/// What a worker may leave on stderr; a panic message fits.
+/// Bytes kept of stderr; a panic message fits.
 const STDERR_KEPT: usize = 4 * 1024;
 
-/// A running worker. Dropping it kills it.
-pub(crate) struct Worker {
+/// A running worker process. Dropping it kills the process.
+pub(crate) struct WorkerProcess {
     repo: String,
     child: Child,
-    /// Held open for the worker's life: its end tells the worker that nobody listens any more.
+    /// Kept open while the worker runs. The worker exits when this closes.
     _stdin: ChildStdin,
     stdout: BufReader<ChildStdout>,
     stderr: Arc<Mutex<Vec<u8>>>,
@@ -29,8 +30,8 @@ pub(crate) struct Worker {
     deadline: Instant,
 }
 
-impl Worker {
-    /// Starts a worker and hands it its request.
+impl WorkerProcess {
+    /// Starts a worker and sends the request.
     pub(crate) async fn start(
         settings: &SourceSettings,
         request: &Request,
@@ -39,27 +40,27 @@ impl Worker {
         let started = Instant::now();
         let mut child = Command::new(&settings.worker)
             .args(&settings.worker_args)
-            // Nothing inherited: no tokens, no proxies, no HOME with a git configuration in it.
+            // Nothing is inherited: no tokens, no proxy settings, no HOME with a git configuration.
             .env_clear()
             .current_dir("/")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            // Ctrl-C at the terminal is for the parent, which then ends its workers.
+            // Ctrl-C in a terminal must reach only the parent, which then ends its workers.
             .process_group(0)
             .kill_on_drop(true)
             .spawn()
             .map_err(|error| SourceError::Worker {
-                why: format!("{} does not start: {error}", settings.worker.display()),
+                why: format!("cannot start {}: {error}", settings.worker.display()),
             })?;
-        let taken = "the pipe was asked for above and is taken once";
+        let taken = "the pipe was requested above and is taken once";
         let mut stdin = child.stdin.take().expect(taken);
         let stdout = BufReader::new(child.stdout.take().expect(taken));
-        let stderr = keep_tail(child.stderr.take().expect(taken));
+        let stderr = collect_stderr(child.stderr.take().expect(taken));
         let mut line = serde_json::to_vec(request).map_err(|error| SourceError::Worker { why: error.to_string() })?;
         line.push(b'\n');
         let stall = settings.limits.stall;
-        // A worker that dies at once breaks the pipe; reading its answer then tells why.
+        // If the worker exits at once the write fails; reading its answer then gives the reason.
         let written = tokio::time::timeout(stall, stdin.write_all(&line)).await;
         if written.is_err() {
             return Err(SourceError::Stalled { repo: request.repo.clone(), seconds: stall.as_secs() });
@@ -67,22 +68,23 @@ impl Worker {
         Ok(Self { repo: request.repo.clone(), child, _stdin: stdin, stdout, stderr, stall, started, deadline })
     }
 
-    /// The next frame. Errors: what the worker reports, silence, the deadline, and a worker that ends without a word.
-    pub(crate) async fn next(&mut self) -> Result<(Kind, Bytes), SourceError> {
+    /// The next frame. Errors: the error that the worker reports, a stall, the deadline, and a worker that exits
+    /// without an answer.
+    pub(crate) async fn next(&mut self) -> Result<(FrameKind, Bytes), SourceError> {
         let now = Instant::now();
         let until = self.deadline.min(now + self.stall);
         let Ok(frame) = tokio::time::timeout_at(until, read_frame(&mut self.stdout)).await else {
-            return Err(self.too_late());
+            return Err(self.timeout_error());
         };
         match frame {
-            Ok(Some((Kind::Failed, payload))) => Err(decode(&payload).unwrap_or_else(|error| error)),
+            Ok(Some((FrameKind::Failed, payload))) => Err(decode(&payload).unwrap_or_else(|error| error)),
             Ok(Some(frame)) => Ok(frame),
-            Ok(None) => Err(self.died().await),
+            Ok(None) => Err(self.exit_error().await),
             Err(why) => Err(SourceError::Worker { why }),
         }
     }
 
-    fn too_late(&self) -> SourceError {
+    fn timeout_error(&self) -> SourceError {
         let repo = self.repo.clone();
         if Instant::now() >= self.deadline {
             let seconds = self.deadline.saturating_duration_since(self.started).as_secs();
@@ -91,8 +93,9 @@ impl Worker {
         SourceError::Stalled { repo, seconds: self.stall.as_secs() }
     }
 
-    /// Its output has ended without a last frame: say how it ended. One that closed its output and lives on is killed.
-    async fn died(&mut self) -> SourceError {
+    /// The output ended without a final frame. Returns how the worker exited. A worker that closed its output and still
+    /// runs is killed.
+    async fn exit_error(&mut self) -> SourceError {
         let how = match tokio::time::timeout(Duration::from_secs(1), self.child.wait()).await {
             Ok(Ok(status)) => describe(status),
             Ok(Err(error)) => error.to_string(),
@@ -102,7 +105,7 @@ impl Worker {
         SourceError::WorkerDied {
             repo: self.repo.clone(),
             how,
-            stderr: sanitised(&String::from_utf8_lossy(&stderr), STDERR_KEPT),
+            stderr: sanitize(&String::from_utf8_lossy(&stderr), STDERR_KEPT),
         }
     }
 }
@@ -111,7 +114,7 @@ fn describe(status: ExitStatus) -> String {
     use std::os::unix::process::ExitStatusExt;
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("exit code {code}"),
-        // The two signals of resource limits deserve their meaning.
+        // Signals of resource limits, in words.
         (_, Some(signal)) if signal == rustix::process::Signal::XFSZ.as_raw() => {
             "it wrote more than allowed".to_owned()
         }
@@ -123,14 +126,14 @@ fn describe(status: ExitStatus) -> String {
     }
 }
 
-async fn read_frame(stdout: &mut (impl AsyncRead + Unpin)) -> Result<Option<(Kind, Bytes)>, String> {
+async fn read_frame(stdout: &mut (impl AsyncRead + Unpin)) -> Result<Option<(FrameKind, Bytes)>, String> {
     let mut head = [0; 5];
     match stdout.read_exact(&mut head).await {
         Ok(_) => {}
         Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Ok(None),
         Err(error) => return Err(error.to_string()),
     }
-    let (kind, len) = parse_head(head).ok_or("its answer is not in our format; is it the same version?")?;
+    let (kind, len) = parse_head(head).ok_or("it does not use this version's frame format")?;
     let mut payload = vec![0; len as usize];
     match stdout.read_exact(&mut payload).await {
         Ok(_) => Ok(Some((kind, payload.into()))),
@@ -144,8 +147,8 @@ pub(crate) fn decode<T: serde::de::DeserializeOwned>(payload: &[u8]) -> Result<T
     serde_json::from_slice(payload).map_err(|error| SourceError::Worker { why: error.to_string() })
 }
 
-/// Drains stderr, so that the worker never blocks on it, and keeps the end.
-fn keep_tail(mut stderr: impl AsyncRead + Unpin + Send + 'static) -> Arc<Mutex<Vec<u8>>> {
+/// Reads stderr, so that the worker never blocks on it, and keeps the last bytes.
+fn collect_stderr(mut stderr: impl AsyncRead + Unpin + Send + 'static) -> Arc<Mutex<Vec<u8>>> {
     let kept = Arc::new(Mutex::new(Vec::new()));
     let tail = Arc::clone(&kept);
     tokio::spawn(async move {

@@ -1,20 +1,21 @@
-//! What git2 and the system report, in our words. git2 tells many causes apart only by their text.
+//! Converts errors of git2 and the system. git2 distinguishes many causes only by their text.
 
 use std::io;
 
 use git2::{Error, ErrorClass, ErrorCode};
 
 use crate::error::SourceError;
-use crate::protocol::sanitised;
+use crate::protocol::sanitize;
 use crate::repo_url::RepoUrl;
 
-/// The error of a conversation with a server. `login_given` tells "needs one" from "refused this one".
-pub(super) fn conversation(error: &Error, repo: &RepoUrl, login_given: bool) -> SourceError {
+/// Converts an error of a connection to a server. `login_given` distinguishes "needs a login" from "refused this
+/// login".
+pub(super) fn session_error(error: &Error, repo: &RepoUrl, login_given: bool) -> SourceError {
     let repo = repo.to_string();
-    let text = sanitised(error.message(), 300);
+    let text = sanitize(error.message(), 300);
     let status = text.strip_prefix("unexpected http status code: ");
     match (error.code(), error.class()) {
-        (ErrorCode::Timeout, _) => SourceError::Unreachable { repo, why: "it does not answer".to_owned() },
+        (ErrorCode::Timeout, _) => SourceError::Unreachable { repo, why: "the server does not answer".to_owned() },
         (ErrorCode::Certificate, _) => SourceError::Certificate { repo, why: text },
         (ErrorCode::Auth, _) if login_given => SourceError::LoginRefused { repo },
         (ErrorCode::Auth, _) => SourceError::NotFoundOrLogin { repo },
@@ -22,12 +23,12 @@ pub(super) fn conversation(error: &Error, repo: &RepoUrl, login_given: bool) -> 
         _ if matches!(status, Some("401" | "403")) && login_given => SourceError::LoginRefused { repo },
         _ if matches!(status, Some("401" | "403" | "404" | "410")) => SourceError::NotFoundOrLogin { repo },
         _ if text.contains("content-type") => {
-            SourceError::Unreachable { repo, why: "the answer does not come from a git server".to_owned() }
+            SourceError::Unreachable { repo, why: "the server is not a git server".to_owned() }
         }
         (ErrorCode::Eof, _) => {
-            SourceError::Unreachable { repo, why: "the server ended the conversation in the middle".to_owned() }
+            SourceError::Unreachable { repo, why: "the server closed the connection early".to_owned() }
         }
-        // Objects of ours that the conversation needed, to say what we have, are not there.
+        // Objects of the mirror that the negotiation needs are missing.
         (_, ErrorClass::Odb | ErrorClass::Object) => SourceError::Damaged { repo, why: text },
         (_, ErrorClass::Os) if text.starts_with("failed to connect") => SourceError::Unreachable { repo, why: text },
         (_, ErrorClass::Os) => SourceError::Disk { doing: format!("fetch {repo}"), why: text },
@@ -35,25 +36,25 @@ pub(super) fn conversation(error: &Error, repo: &RepoUrl, login_given: bool) -> 
     }
 }
 
-/// Objects that should be there cannot be read.
+/// Objects that should exist cannot be read.
 pub(super) fn damaged(error: &Error, repo: &RepoUrl) -> SourceError {
     if repo.is_local() {
-        return SourceError::LocalUnreadable { path: repo.to_string(), why: sanitised(error.message(), 300) };
+        return SourceError::LocalUnreadable { path: repo.to_string(), why: sanitize(error.message(), 300) };
     }
-    SourceError::Damaged { repo: repo.to_string(), why: sanitised(error.message(), 300) }
+    SourceError::Damaged { repo: repo.to_string(), why: sanitize(error.message(), 300) }
 }
 
-/// A failing file operation of ours.
+/// A failed file operation.
 pub(super) fn disk(doing: impl Into<String>, error: &io::Error) -> SourceError {
     SourceError::Disk { doing: doing.into(), why: error.to_string() }
 }
 
-/// A failing operation of git2 on the mirror.
+/// A failed git2 operation on the mirror.
 pub(super) fn git_disk(doing: impl Into<String>, error: &Error) -> SourceError {
-    SourceError::Disk { doing: doing.into(), why: sanitised(error.message(), 300) }
+    SourceError::Disk { doing: doing.into(), why: sanitize(error.message(), 300) }
 }
 
-/// The parent reads no more.
+/// The parent stopped reading.
 pub(super) fn pipe(error: &io::Error) -> SourceError {
     SourceError::Worker { why: format!("its answer cannot be written: {error}") }
 }

@@ -1,4 +1,5 @@
-//! Talking to a server: which login it may see, which host key or certificate it must have, and how much it may send.
+//! A connection to a git server: which credentials it may receive, which host key or certificate it must present, and
+//! how much it may send.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::io::Write;
@@ -8,71 +9,71 @@ use base64::Engine;
 use git2::cert::Cert;
 use git2::{CertificateCheckStatus, Cred, CredentialType, Error, ProxyOptions, RemoteCallbacks};
 
-use super::failure;
-use super::relay::Way;
+use super::errors;
+use super::relay::Transport;
 use crate::credentials::{Credentials, Endpoint, KnownHost};
 use crate::error::SourceError;
-use crate::protocol::{FetchProgress, Kind, Request, sanitised, write_frame};
-use crate::repo_url::{Place, RepoUrl};
+use crate::protocol::{FetchProgress, FrameKind, Request, sanitize, write_frame};
+use crate::repo_url::{RepoLocation, RepoUrl};
 
-/// How often progress is written.
-const EVERY: Duration = Duration::from_millis(100);
+/// Minimum interval between two progress frames.
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
 
-/// What a server may be shown, and what it must show.
+/// Credentials for the server, and the host keys it must present.
 #[derive(Clone, Copy)]
 pub(super) struct Login<'a> {
     pub(super) credentials: Option<&'a Credentials>,
     pub(super) known_hosts: &'a [KnownHost],
 }
 
-/// One conversation with one server. git2's callbacks can only say "stop"; why they did is kept here.
-pub(super) struct Conversation<'a, W> {
+/// One session with one server. git2's callbacks can only abort; the reason is kept here.
+pub(super) struct Session<'a, W> {
     repo: &'a RepoUrl,
     login: Login<'a>,
     request: &'a Request,
-    way: OnceCell<Way>,
+    transport: OnceCell<Transport>,
     out: RefCell<&'a mut W>,
     last_progress: Cell<Option<Instant>>,
-    offered: Cell<bool>,
+    login_offered: Cell<bool>,
     stopped: RefCell<Option<SourceError>>,
 }
 
-impl<'a, W: Write> Conversation<'a, W> {
+impl<'a, W: Write> Session<'a, W> {
     pub(super) fn new(repo: &'a RepoUrl, login: Login<'a>, request: &'a Request, out: &'a mut W) -> Self {
         Self {
             repo,
             login,
             request,
-            way: OnceCell::new(),
+            transport: OnceCell::new(),
             out: RefCell::new(out),
             last_progress: Cell::new(None),
-            offered: Cell::new(false),
+            login_offered: Cell::new(false),
             stopped: RefCell::new(None),
         }
     }
 
-    /// The address that git2 is to connect to, or to name to the proxy. Errors: nothing may be fetched from there.
-    pub(super) fn find_way(&self) -> Result<&str, SourceError> {
-        if self.way.get().is_none() {
-            // Cannot be there already.
-            let _ = self.way.set(Way::to(self.repo, self.request)?);
+    /// The address that git2 should connect to, or name to the proxy. Errors: the host may not be fetched from.
+    pub(super) fn connect_address(&self) -> Result<&str, SourceError> {
+        if self.transport.get().is_none() {
+            // It was checked to be empty.
+            let _ = self.transport.set(Transport::to(self.repo, self.request)?);
         }
-        Ok(match self.way.get() {
-            Some(Way::Address(address)) => address,
-            Some(Way::Proxy { .. }) | None => self.repo.as_str(),
+        Ok(match self.transport.get() {
+            Some(Transport::Address(address)) => address,
+            Some(Transport::Proxy { .. }) | None => self.repo.as_str(),
         })
     }
 
-    /// Where git2 connects in place of the server.
+    /// The relay, as proxy options.
     pub(super) fn proxy(&self) -> ProxyOptions<'_> {
         let mut options = ProxyOptions::new();
-        if let Some(Way::Proxy { url, .. }) = self.way.get() {
+        if let Some(Transport::Proxy { url, .. }) = self.transport.get() {
             options.url(url);
         }
         options
     }
 
-    /// Callbacks that refer to this conversation. Each call to git2 takes its own.
+    /// Callbacks that refer to this session. Each git2 call needs its own set.
     pub(super) fn callbacks(&self) -> RemoteCallbacks<'_> {
         let mut callbacks = RemoteCallbacks::new();
         callbacks.credentials(|url, user, allowed| self.credentials(url, user, allowed));
@@ -86,30 +87,30 @@ impl<'a, W: Write> Conversation<'a, W> {
                 return false;
             }
             let (objects, total) = (stats.received_objects() as u64, stats.total_objects() as u64);
-            self.tell(&FetchProgress::Receiving { objects, total, bytes: received })
+            self.report_progress(&FetchProgress::Receiving { objects, total, bytes: received })
         });
         callbacks.sideband_progress(|text| {
             let text = String::from_utf8_lossy(text);
-            self.tell(&FetchProgress::Remote(sanitised(text.rsplit('\r').next().unwrap_or_default(), 200)))
+            self.report_progress(&FetchProgress::Remote(sanitize(text.rsplit('\r').next().unwrap_or_default(), 200)))
         });
         callbacks
     }
 
-    /// The error of a git2 call in this conversation.
+    /// Converts the error of a git2 call in this session.
     pub(super) fn failure(&self, error: &Error) -> SourceError {
         let stopped = self.stopped.borrow_mut().take();
-        let stopped = stopped.or_else(|| self.way.get()?.failure(self.repo));
-        stopped.unwrap_or_else(|| failure::conversation(error, self.repo, self.offered.get()))
+        let stopped = stopped.or_else(|| self.transport.get()?.failure(self.repo));
+        stopped.unwrap_or_else(|| errors::session_error(error, self.repo, self.login_offered.get()))
     }
 
-    /// Writes progress, not too often. False when the parent is gone.
-    pub(super) fn tell(&self, progress: &FetchProgress) -> bool {
-        if self.last_progress.get().is_some_and(|last| last.elapsed() < EVERY) {
+    /// Writes progress at limited frequency. Returns false if the parent is gone.
+    pub(super) fn report_progress(&self, progress: &FetchProgress) -> bool {
+        if self.last_progress.get().is_some_and(|last| last.elapsed() < PROGRESS_INTERVAL) {
             return true;
         }
         self.last_progress.set(Some(Instant::now()));
         let json = serde_json::to_vec(progress).unwrap_or_default();
-        write_frame(&mut **self.out.borrow_mut(), Kind::Progress, &json).is_ok()
+        write_frame(&mut **self.out.borrow_mut(), FrameKind::Progress, &json).is_ok()
     }
 
     fn stop(&self, why: SourceError) -> Error {
@@ -117,22 +118,22 @@ impl<'a, W: Write> Conversation<'a, W> {
         Error::from_str("stopped")
     }
 
-    /// Called once by an honest server, and again after a refusal: answering again would loop for ever.
+    /// git2 calls this once, and again after a refusal. A second answer would loop forever.
     fn credentials(&self, url: &str, user_in_url: Option<&str>, allowed: CredentialType) -> Result<Cred, Error> {
         let none = || Error::new(git2::ErrorCode::Auth, git2::ErrorClass::None, "no login for this server");
-        // libssh2 asks for the user's name alone before it asks for the key.
+        // libssh2 asks for the user name alone before it asks for the key.
         if allowed.contains(CredentialType::USERNAME) {
             return Cred::username(user_in_url.unwrap_or("git"));
         }
         let Some(credentials) = self.login.credentials else { return Err(none()) };
-        if self.offered.replace(true) {
+        if self.login_offered.replace(true) {
             return Err(self.stop(SourceError::LoginRefused { repo: self.repo.to_string() }));
         }
         match credentials {
             Credentials::Token { user, token } if allowed.contains(CredentialType::USER_PASS_PLAINTEXT) => {
-                // `url` is where the conversation is now, which a redirect may have moved.
+                // `url` is the current address, which a redirect may have changed.
                 if Endpoint::of_text(url).is_none() || Endpoint::of_text(url) != Endpoint::of_repo(self.repo) {
-                    self.offered.set(false);
+                    self.login_offered.set(false);
                     return Err(none());
                 }
                 Cred::userpass_plaintext(user, token.reveal())
@@ -141,32 +142,32 @@ impl<'a, W: Write> Conversation<'a, W> {
                 Cred::ssh_key_from_memory(user_in_url.unwrap_or("git"), None, private_key.reveal(), None)
             }
             Credentials::Token { .. } | Credentials::SshKey { .. } => {
-                self.offered.set(false);
+                self.login_offered.set(false);
                 Err(none())
             }
         }
     }
 
-    /// TLS certificates are left to the system's authorities; ssh host keys must be among those we know.
+    /// The system's authorities verify TLS certificates; ssh host keys must be known.
     fn certificate(&self, cert: &Cert<'_>) -> Result<CertificateCheckStatus, Error> {
-        let Place::Ssh { host, port, .. } = self.repo.place() else {
+        let RepoLocation::Ssh { host, port, .. } = self.repo.location() else {
             return Ok(CertificateCheckStatus::CertificatePassthrough);
         };
         let Some(hash) = cert.as_hostkey().and_then(|key| key.hash_sha256()) else {
             return Err(self.stop(SourceError::Unreachable {
                 repo: self.repo.to_string(),
-                why: "the server shows no ssh host key".to_owned(),
+                why: "the server presents no ssh host key".to_owned(),
             }));
         };
-        match judge(hash, host, *port, self.login.known_hosts) {
+        match check_host_key(hash, host, *port, self.login.known_hosts) {
             Ok(()) => Ok(CertificateCheckStatus::CertificateOk),
             Err(why) => Err(self.stop(why)),
         }
     }
 }
 
-/// Whether a host key, given by its SHA-256 hash, is one that we know for this host and port.
-fn judge(hash: &[u8; 32], host: &str, port: u16, known: &[KnownHost]) -> Result<(), SourceError> {
+/// Checks a host key, given by its SHA-256 hash, against the known keys of this host and port.
+fn check_host_key(hash: &[u8; 32], host: &str, port: u16, known: &[KnownHost]) -> Result<(), SourceError> {
     let fingerprint = format!("SHA256:{}", base64::engine::general_purpose::STANDARD_NO_PAD.encode(hash));
     let mut here = known.iter().filter(|known| known.host.eq_ignore_ascii_case(host) && known.port == port).peekable();
     let host = if port == 22 { host.to_owned() } else { format!("{host}:{port}") };
@@ -191,13 +192,22 @@ mod tests {
             port: 22,
             fingerprint: "SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA".into(),
         }];
-        assert_eq!(judge(&[0; 32], "git.example.com", 22, &known), Ok(()));
-        assert!(matches!(judge(&[1; 32], "git.example.com", 22, &known), Err(SourceError::HostKeyChanged { .. })));
-        assert!(matches!(judge(&[0; 32], "git.example.com", 2222, &known), Err(SourceError::HostKeyUnknown { .. })));
-        assert!(matches!(judge(&[0; 32], "other.example.com", 22, &known), Err(SourceError::HostKeyUnknown { .. })));
+        assert_eq!(check_host_key(&[0; 32], "git.example.com", 22, &known), Ok(()));
+        assert!(matches!(
+            check_host_key(&[1; 32], "git.example.com", 22, &known),
+            Err(SourceError::HostKeyChanged { .. })
+        ));
+        assert!(matches!(
+            check_host_key(&[0; 32], "git.example.com", 2222, &known),
+            Err(SourceError::HostKeyUnknown { .. })
+        ));
+        assert!(matches!(
+            check_host_key(&[0; 32], "other.example.com", 22, &known),
+            Err(SourceError::HostKeyUnknown { .. })
+        ));
     }
 
-    fn conversation_with(repo: &str, check: impl FnOnce(&Conversation<'_, Vec<u8>>)) {
+    fn session_with(repo: &str, check: impl FnOnce(&Session<'_, Vec<u8>>)) {
         let repo = RepoUrl::parse(repo, &crate::UrlRules::default()).unwrap();
         let credentials = Credentials::Token { user: "x".into(), token: crate::Secret::new("t") };
         let login = Login { credentials: Some(&credentials), known_hosts: &[] };
@@ -213,27 +223,29 @@ mod tests {
             },
         };
         let mut out = Vec::new();
-        check(&Conversation::new(&repo, login, &request, &mut out));
+        check(&Session::new(&repo, login, &request, &mut out));
     }
 
     #[test]
     fn a_token_is_offered_once() {
-        conversation_with("https://git.example.com/a", |talk| {
-            let ask = || talk.credentials("https://git.example.com/", None, CredentialType::USER_PASS_PLAINTEXT);
+        session_with("https://git.example.com/a", |session| {
+            let ask = || session.credentials("https://git.example.com/", None, CredentialType::USER_PASS_PLAINTEXT);
             assert!(ask().is_ok());
             let error = ask().err().unwrap();
-            assert!(matches!(talk.failure(&error), SourceError::LoginRefused { .. }));
+            assert!(matches!(session.failure(&error), SourceError::LoginRefused { .. }));
         });
     }
 
     #[test]
     fn a_token_is_not_offered_to_another_host_port_or_scheme() {
-        conversation_with("https://git.example.com/a", |talk| {
+        session_with("https://git.example.com/a", |session| {
             for url in ["https://evil.example.com/a", "https://git.example.com:8443/a", "http://git.example.com/a", ""]
             {
-                assert!(talk.credentials(url, None, CredentialType::USER_PASS_PLAINTEXT).is_err(), "{url}");
+                assert!(session.credentials(url, None, CredentialType::USER_PASS_PLAINTEXT).is_err(), "{url}");
             }
-            assert!(talk.credentials("https://git.example.com/a", None, CredentialType::USER_PASS_PLAINTEXT).is_ok());
+            assert!(
+                session.credentials("https://git.example.com/a", None, CredentialType::USER_PASS_PLAINTEXT).is_ok()
+            );
         });
     }
 }

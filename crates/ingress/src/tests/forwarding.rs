@@ -1,4 +1,4 @@
-//! What passes through unharmed: methods, bodies of every framing, old clients, headers, rewritten paths.
+//! What is forwarded unchanged: methods, bodies of every framing, old clients, headers, rewritten paths.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -11,8 +11,8 @@ use crate::protocol::Rewrite;
 
 #[tokio::test]
 async fn one_connection_carries_many_requests_and_their_bodies() {
-    let door = Door::to(&[("web", echo().await)]).await;
-    let mut client = door.connect().await;
+    let proxy = TestProxy::to(&[("web", echo().await)]).await;
+    let mut client = proxy.connect().await;
     for number in 0..50 {
         let body = "x".repeat(number * 37);
         let text =
@@ -22,29 +22,29 @@ async fn one_connection_carries_many_requests_and_their_bodies() {
         assert!(head.starts_with("HTTP/1.1 200") && !head.contains("connection: close"), "{head}");
         assert!(answer.starts_with(&format!("PUT /{number}?q={number}\n")) && answer.ends_with(&body), "{answer}");
     }
-    assert_eq!(door.counters().requests, 50);
-    assert!(door.counters().slowest_us > 0);
+    assert_eq!(proxy.counters().requests, 50);
+    assert!(proxy.counters().slowest_us > 0);
 }
 
 #[tokio::test]
 async fn pipelined_requests_are_answered_in_order() {
-    let door = Door::to(&[("web", echo().await)]).await;
+    let proxy = TestProxy::to(&[("web", echo().await)]).await;
     let one = "GET /1 HTTP/1.1\r\nHost: shop\r\n\r\n";
-    let answers = door.raw(&format!("{one}GET /2 HTTP/1.1\r\nHost: shop\r\nConnection: close\r\n\r\n")).await;
+    let answers = proxy.raw(&format!("{one}GET /2 HTTP/1.1\r\nHost: shop\r\nConnection: close\r\n\r\n")).await;
     assert!(answers.find("GET /1").unwrap() < answers.find("GET /2").unwrap());
 }
 
 #[tokio::test]
-async fn the_application_learns_who_asked_and_nothing_a_client_made_up() {
-    let door = Door::to(&[("web", echo().await)]).await;
-    let answer = door
+async fn the_application_gets_the_real_origin_and_no_forged_headers() {
+    let proxy = TestProxy::to(&[("web", echo().await)]).await;
+    let answer = proxy
         .raw(
             "GET / HTTP/1.1\r\nHost: shop\r\nX-Forwarded-For: 10.9.9.9\r\nX-Forwarded-Proto: https\r\n\
              X-Forwarded-Host: evil\r\nForwarded: for=10.9.9.9\r\nX-Real-IP: 10.9.9.9\r\nX_Forwarded_For: 10.9.9.9\r\n\
              Connection: close, X-Forwarded-For, x-secret\r\nX-Secret: s\r\nX-Kept: k\r\n\r\n",
         )
         .await;
-    let port = door.address.port();
+    let port = proxy.address.port();
     for wanted in [
         "x-forwarded-for: 127.0.0.1\n".to_owned(),
         "x-forwarded-proto: http\n".to_owned(),
@@ -60,7 +60,7 @@ async fn the_application_learns_who_asked_and_nothing_a_client_made_up() {
 }
 
 #[tokio::test]
-async fn an_applications_hop_by_hop_headers_stay_behind() {
+async fn hop_by_hop_headers_of_the_application_are_removed() {
     let app = application(|mut stream, _| async move {
         read_head(&mut stream).await;
         let head = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: keep-alive, X-Mine\r\nKeep-Alive: timeout=5\r\n\
@@ -69,8 +69,8 @@ async fn an_applications_hop_by_hop_headers_stay_behind() {
         read_head(&mut stream).await;
     })
     .await;
-    let door = Door::to(&[("web", app)]).await;
-    let answer = door.get("/").await.to_lowercase();
+    let proxy = TestProxy::to(&[("web", app)]).await;
+    let answer = proxy.get("/").await.to_lowercase();
     for gone in ["keep-alive", "x-mine", "x-boatyard-error"] {
         assert!(!answer.contains(gone), "{gone}: {answer}");
     }
@@ -79,14 +79,14 @@ async fn an_applications_hop_by_hop_headers_stay_behind() {
 
 #[tokio::test]
 async fn rewritten_paths_reach_the_application_with_their_query() {
-    let door = Door::open(Limits::default()).await;
+    let proxy = TestProxy::open(Limits::default()).await;
     let web = [("web", echo().await)];
     let rules = vec![
         rule("/strip", Rewrite::Strip, &web),
         rule("/replace", Rewrite::Replace("/v1/".to_owned()), &web),
         rule("/", Rewrite::Keep, &web),
     ];
-    door.steering.install(&table(1, rules));
+    proxy.routing.install(&table(1, rules));
     for (sent, wanted) in [
         ("/strip/a%2Fb/?x=1&y=%20", "/a%2Fb/?x=1&y=%20"),
         ("/strip", "/"),
@@ -94,13 +94,13 @@ async fn rewritten_paths_reach_the_application_with_their_query() {
         ("/replace/user/1?a=b", "/v1/user/1?a=b"),
         ("/other//x?", "/other//x?"),
     ] {
-        let answer = door.get(sent).await;
+        let answer = proxy.get(sent).await;
         assert!(answer.contains(&format!("GET {wanted}\n")), "{sent}: {answer}");
     }
 }
 
 #[tokio::test]
-async fn chunked_bodies_pass_both_ways_even_with_get() {
+async fn chunked_bodies_are_forwarded_both_ways_even_with_get() {
     let app = application(|mut stream, _| async move {
         let head = read_head(&mut stream).await.unwrap().to_lowercase();
         assert!(head.contains("transfer-encoding: chunked"), "{head}");
@@ -111,19 +111,19 @@ async fn chunked_bodies_pass_both_ways_even_with_get() {
         stream.write_all(b"2\r\nde\r\n0\r\n\r\n").await.unwrap();
     })
     .await;
-    let door = Door::to(&[("web", app)]).await;
+    let proxy = TestProxy::to(&[("web", app)]).await;
     for method in ["POST", "GET"] {
         let head =
             format!("{method} / HTTP/1.1\r\nHost: shop\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n");
-        let answer = door.raw(&format!("{head}5\r\nhello\r\n0\r\n\r\n")).await;
+        let answer = proxy.raw(&format!("{head}5\r\nhello\r\n0\r\n\r\n")).await;
         assert!(answer.contains("transfer-encoding: chunked") && answer.ends_with("0\r\n\r\n"), "{answer}");
         assert!(answer.contains("abc") && answer.contains("de"), "{answer}");
     }
-    assert_eq!(door.counters().failed, 0);
+    assert_eq!(proxy.counters().failed, 0);
 }
 
 #[tokio::test]
-async fn answers_without_a_body_end_where_they_should() {
+async fn responses_without_a_body_are_framed_correctly() {
     let app = application(|mut stream, _| async move {
         while let Some(head) = read_head(&mut stream).await {
             let answer = match head.split(' ').nth(1).unwrap() {
@@ -136,8 +136,8 @@ async fn answers_without_a_body_end_where_they_should() {
         }
     })
     .await;
-    let door = Door::to(&[("web", app)]).await;
-    let mut client = door.connect().await;
+    let proxy = TestProxy::to(&[("web", app)]).await;
+    let mut client = proxy.connect().await;
     for (line, code, has) in
         [("HEAD /head", 200, "content-length: 1234"), ("GET /204", 204, "204"), ("GET /304", 304, "etag: \"x\"")]
     {
@@ -148,7 +148,7 @@ async fn answers_without_a_body_end_where_they_should() {
         client.write_all(b"GET /next HTTP/1.1\r\nHost: shop\r\n\r\n").await.unwrap();
         assert_eq!(read_answer(&mut client).await.1, "ok", "the connection is in step after {line}");
     }
-    assert_eq!((door.counters().requests, door.counters().failed, door.counters().client_gone), (6, 0, 0));
+    assert_eq!((proxy.counters().requests, proxy.counters().failed, proxy.counters().client_gone), (6, 0, 0));
 }
 
 #[tokio::test]
@@ -158,28 +158,28 @@ async fn clients_of_http_1_0_are_served() {
         stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n").await.unwrap();
     })
     .await;
-    let door = Door::to(&[("web", app)]).await;
-    let answer = door.raw("GET / HTTP/1.0\r\nHost: shop\r\n\r\n").await;
+    let proxy = TestProxy::to(&[("web", app)]).await;
+    let answer = proxy.raw("GET / HTTP/1.0\r\nHost: shop\r\n\r\n").await;
     assert!(answer.ends_with("\r\n\r\nabc") && !answer.to_lowercase().contains("chunked"), "{answer}");
 }
 
 #[tokio::test]
-async fn applications_that_answer_in_http_1_0_are_understood() {
+async fn http_1_0_responses_are_accepted() {
     let app = application(|mut stream, _| async move {
         read_head(&mut stream).await;
         stream.write_all(b"HTTP/1.0 200 OK\r\n\r\nuntil the end").await.unwrap();
     })
     .await;
-    let door = Door::to(&[("web", app)]).await;
-    let answer = door.get("/").await;
+    let proxy = TestProxy::to(&[("web", app)]).await;
+    let answer = proxy.get("/").await;
     assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("until the end"), "{answer}");
-    assert_eq!(door.counters().failed, 0);
+    assert_eq!(proxy.counters().failed, 0);
 }
 
 #[tokio::test]
 async fn a_client_that_waits_for_100_continue_gets_it_and_its_body_arrives() {
-    let door = Door::to(&[("web", echo().await)]).await;
-    let mut client = door.connect().await;
+    let proxy = TestProxy::to(&[("web", echo().await)]).await;
+    let mut client = proxy.connect().await;
     let head =
         b"POST / HTTP/1.1\r\nHost: shop\r\nContent-Length: 5\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n";
     client.write_all(head).await.unwrap();
@@ -190,7 +190,7 @@ async fn a_client_that_waits_for_100_continue_gets_it_and_its_body_arrives() {
 }
 
 #[tokio::test]
-async fn an_upload_is_passed_on_as_it_comes_and_never_gathered() {
+async fn an_upload_is_streamed_and_never_buffered_as_a_whole() {
     const SIZE: usize = 50 * 1024 * 1024;
     let taken = Arc::new(AtomicUsize::new(0));
     let (go, gate) = tokio::sync::watch::channel(false);
@@ -208,8 +208,8 @@ async fn an_upload_is_passed_on_as_it_comes_and_never_gathered() {
         }
     })
     .await;
-    let door = Door::to(&[("web", app)]).await;
-    let client = door.connect().await;
+    let proxy = TestProxy::to(&[("web", app)]).await;
+    let client = proxy.connect().await;
     let (mut read, mut write) = client.into_split();
     let sent = Arc::new(AtomicUsize::new(0));
     let counting = Arc::clone(&sent);
@@ -225,7 +225,7 @@ async fn an_upload_is_passed_on_as_it_comes_and_never_gathered() {
         }
         write
     });
-    // The application reads nothing: the client comes to a halt once the sockets' buffers are full.
+    // The application reads nothing, so the client stops once the socket buffers are full.
     let mut before = usize::MAX;
     soon(async {
         while before != sent.load(SeqCst) {
@@ -234,7 +234,7 @@ async fn an_upload_is_passed_on_as_it_comes_and_never_gathered() {
         }
     })
     .await;
-    assert!(before < SIZE / 2, "{before} bytes were taken from the client with nobody reading");
+    assert!(before < SIZE / 2, "{before} bytes were read from the client while the application reads nothing");
     go.send(true).unwrap();
     let mut answer = vec![0; 15];
     soon(read.read_exact(&mut answer)).await.unwrap();
@@ -244,7 +244,7 @@ async fn an_upload_is_passed_on_as_it_comes_and_never_gathered() {
 }
 
 #[tokio::test]
-async fn an_answer_is_passed_on_as_it_comes() {
+async fn a_response_is_streamed() {
     let (go, gate) = tokio::sync::watch::channel(0);
     let app = application(move |mut stream, _| {
         let mut gate = gate.clone();
@@ -258,8 +258,8 @@ async fn an_answer_is_passed_on_as_it_comes() {
         }
     })
     .await;
-    let door = Door::to(&[("web", app)]).await;
-    let mut client = door.connect().await;
+    let proxy = TestProxy::to(&[("web", app)]).await;
+    let mut client = proxy.connect().await;
     client.write_all(b"GET / HTTP/1.1\r\nHost: shop\r\n\r\n").await.unwrap();
     soon(read_head(&mut client)).await.unwrap();
     for event in 1..4 {
@@ -281,7 +281,7 @@ async fn an_answer_is_passed_on_as_it_comes() {
 }
 
 #[tokio::test]
-async fn hundreds_of_headers_pass_both_ways() {
+async fn hundreds_of_headers_are_forwarded_both_ways() {
     let app = application(|mut stream, _| async move {
         let lines = read_head(&mut stream).await.unwrap().matches("x-many").count();
         let many: String = (0..400).map(|number| format!("X-Many-{number}: {number}\r\n")).collect();
@@ -289,29 +289,29 @@ async fn hundreds_of_headers_pass_both_ways() {
         stream.write_all(answer.as_bytes()).await.unwrap();
     })
     .await;
-    let door = Door::to(&[("web", app)]).await;
+    let proxy = TestProxy::to(&[("web", app)]).await;
     let many: String = (0..400).map(|number| format!("X-Many-{number}: {number}\r\n")).collect();
-    let answer = door.raw(&format!("GET / HTTP/1.1\r\nHost: shop\r\n{many}Connection: close\r\n\r\n")).await;
+    let answer = proxy.raw(&format!("GET / HTTP/1.1\r\nHost: shop\r\n{many}Connection: close\r\n\r\n")).await;
     assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("x-many-399: 399"), "{answer}");
     assert!(answer.ends_with("400"), "{answer}");
 }
 
 #[tokio::test]
-async fn an_answer_with_a_space_before_a_colon_or_a_folded_line_is_put_right() {
+async fn a_space_before_a_colon_and_a_folded_line_in_a_response_are_normalized() {
     let app = application(|mut stream, _| async move {
         read_head(&mut stream).await;
         let answer = "HTTP/1.1 200 OK\r\nX-Odd : 1\r\nX-Folded: a\r\n  b\r\nContent-Length: 2\r\n\r\nok";
         stream.write_all(answer.as_bytes()).await.unwrap();
     })
     .await;
-    let door = Door::to(&[("web", app)]).await;
-    let answer = door.get("/").await;
+    let proxy = TestProxy::to(&[("web", app)]).await;
+    let answer = proxy.get("/").await;
     assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("\r\nx-odd: 1\r\n"), "{answer}");
     assert!(answer.lines().any(|line| line.starts_with("x-folded: a ") && line.ends_with('b')), "{answer}");
 }
 
 #[tokio::test]
-async fn trailers_pass_both_ways_without_those_that_imitate_ours() {
+async fn trailers_are_forwarded_both_ways_except_forged_ones() {
     let app = application(|mut stream, _| async move {
         let head = read_head(&mut stream).await.unwrap();
         assert!(head.contains("\r\nte: trailers\r\n"), "{head}");
@@ -325,8 +325,8 @@ async fn trailers_pass_both_ways_without_those_that_imitate_ours() {
         stream.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
     })
     .await;
-    let door = Door::to(&[("web", app)]).await;
-    let answer = door
+    let proxy = TestProxy::to(&[("web", app)]).await;
+    let answer = proxy
         .raw(
             "POST / HTTP/1.1\r\nHost: shop\r\nTE: trailers\r\nConnection: TE, close\r\nTransfer-Encoding: chunked\r\n\
              Trailer: X-Sum, X-Forwarded-For, X-Real-IP, X_Real_IP\r\n\r\n5\r\nhello\r\n0\r\nX-Sum: 5\r\n\

@@ -1,10 +1,10 @@
-//! The ingress of the previous version keeps running while this version takes over, so the two must understand each other.
-//! The files in `tests/upgrade` hold what that version's ingress wrote.
+//! The ingress of the previous version keeps running during an upgrade, so the two versions must understand each other.
+//! The files in `tests/upgrade` contain what the previous version's ingress wrote.
 
 use serde_json::{Value, json};
 
 use crate::protocol::{Listener, ListenerKind, Message, PROTOCOL_VERSION, Request, RouteTable};
-use crate::snapshot::{self, Found};
+use crate::snapshot::{self, LoadOutcome};
 
 const MESSAGES: &str = include_str!("../../../../tests/upgrade/ingress-messages.jsonl");
 const ROUTES: &str = include_str!("../../../../tests/upgrade/ingress-routes.json");
@@ -14,7 +14,7 @@ fn message(kind: &str) -> Message {
     serde_json::from_str(line.unwrap()).unwrap_or_else(|error| panic!("{kind}: {error}"))
 }
 
-/// With another number the controller would replace the running ingress, and requests would fail meanwhile.
+/// With another protocol number the controller would replace the running ingress, and requests would fail meanwhile.
 #[test]
 fn the_running_ingress_of_the_previous_version_is_kept() {
     let Message::Welcome { protocol, status, table, .. } = message("welcome") else { panic!("no welcome") };
@@ -23,7 +23,7 @@ fn the_running_ingress_of_the_previous_version_is_kept() {
 }
 
 #[test]
-fn its_answers_and_news_are_understood() {
+fn its_answers_and_events_can_be_read() {
     assert_eq!(message("acknowledged"), Message::Acknowledged { version: 7 });
     assert!(matches!(message("refused"), Message::Refused { reason } if reason.starts_with("table 3 is older")));
     let Message::Status { status } = message("status") else { panic!("no status") };
@@ -33,9 +33,9 @@ fn its_answers_and_news_are_understood() {
     assert_eq!((upstream.as_str(), open.requests, open.upgraded), ("by-1-shop-web-0-2", 0, 1));
 }
 
-/// It ignores fields that it does not know, and needs those that it knew.
+/// The previous version ignores unknown fields and needs those that it knows.
 #[test]
-fn it_finds_every_field_that_it_needs_in_our_requests() {
+fn requests_contain_every_field_that_it_needs() {
     let welcome: Value = serde_json::from_str(MESSAGES.lines().next().unwrap()).unwrap();
     let table: RouteTable = serde_json::from_value(welcome["table"].clone()).unwrap();
     let listeners = vec![Listener { address: ([127, 0, 0, 1], 8080).into(), kind: ListenerKind::Http }];
@@ -67,12 +67,12 @@ fn assert_holds(whole: &Value, needed: &Value) {
     }
 }
 
-/// After a restart of the host there is only the file.
+/// After a restart of the host only the file is left.
 #[test]
-fn its_snapshot_is_served_from() {
+fn its_snapshot_can_be_loaded() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("routes.json");
     std::fs::write(&path, ROUTES).unwrap();
-    let Found::Snapshot(snapshot) = snapshot::load(&path).unwrap() else { panic!("set aside") };
+    let LoadOutcome::Snapshot(snapshot) = snapshot::load(&path).unwrap() else { panic!("not usable") };
     assert_eq!((snapshot.table.version, snapshot.listeners.len(), snapshot.table.apps[0].rules.len()), (7, 1, 3));
 }

@@ -1,0 +1,234 @@
+//! Limits the number of connections so that one peer cannot keep the others out.
+//!
+//! Below the limit every connection is accepted. At the limit a new connection replaces an idle one, of the peer with
+//! the most idle connections. If none is idle it replaces one of the peer with the most connections, provided that peer
+//! has more than the new connection's peer would have. Otherwise the new connection is refused.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+/// A limit shared by several listeners.
+#[derive(Debug)]
+pub struct ConnectionLimit {
+    max: usize,
+    slots: Mutex<Slots>,
+    released: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Slots {
+    next: u64,
+    /// By number, so the oldest comes first.
+    open: BTreeMap<u64, SlotState>,
+}
+
+#[derive(Debug, Clone)]
+struct SlotState {
+    peer: IpAddr,
+    busy: Arc<AtomicU64>,
+    evicted: CancellationToken,
+}
+
+/// One accepted connection. Dropping it makes room for another one.
+#[derive(Debug)]
+pub struct ConnectionSlot {
+    number: u64,
+    limit: Arc<ConnectionLimit>,
+    busy: Arc<AtomicU64>,
+    evicted: CancellationToken,
+}
+
+/// While one of these exists, its connection is not idle.
+#[derive(Debug)]
+pub struct BusyGuard(Arc<AtomicU64>);
+
+impl ConnectionLimit {
+    /// `max`: simultaneous connections.
+    pub fn new(max: usize) -> Arc<Self> {
+        Arc::new(Self { max: max.max(1), slots: Mutex::default(), released: Notify::new() })
+    }
+
+    /// Accepts a connection of this peer. `None`: the limit is reached and no other connection may be closed for it.
+    pub fn acquire(self: &Arc<Self>, peer: IpAddr) -> Option<ConnectionSlot> {
+        let peer = network_of(peer);
+        let mut slots = self.slots();
+        if slots.open.len() >= self.max {
+            let number = slot_to_evict(&slots.open, peer)?;
+            // The evicted socket closes shortly after this. File descriptors are kept in reserve for that.
+            if let Some(slot) = slots.open.remove(&number) {
+                slot.evicted.cancel();
+            }
+        }
+        let number = slots.next;
+        slots.next += 1;
+        let slot = SlotState { peer, busy: Arc::default(), evicted: CancellationToken::new() };
+        slots.open.insert(number, slot.clone());
+        Some(ConnectionSlot { number, limit: Arc::clone(self), busy: slot.busy, evicted: slot.evicted })
+    }
+
+    /// Connections that are open.
+    pub fn in_use(&self) -> usize {
+        self.slots().open.len()
+    }
+
+    /// Returns once all connections are closed.
+    pub async fn all_released(&self) {
+        loop {
+            let released = self.released.notified();
+            if self.slots().open.is_empty() {
+                return;
+            }
+            released.await;
+        }
+    }
+
+    fn slots(&self) -> MutexGuard<'_, Slots> {
+        // Code under this lock only updates maps, so a panic elsewhere cannot have left it half done.
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ConnectionSlot {
+    /// Marks the connection as busy until the returned value is dropped.
+    pub fn busy(&self) -> BusyGuard {
+        self.busy.fetch_add(1, Relaxed);
+        BusyGuard(Arc::clone(&self.busy))
+    }
+
+    /// Returns once another connection has taken this slot. The caller must close this connection.
+    pub async fn evicted(&self) {
+        self.evicted.cancelled().await;
+    }
+}
+
+impl Drop for ConnectionSlot {
+    fn drop(&mut self) {
+        self.limit.slots().open.remove(&self.number);
+        self.limit.released.notify_waiters();
+    }
+}
+
+impl Drop for BusyGuard {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
+
+/// Identifies a peer: an IPv4 address, or the /64 network that an IPv6 host has to itself.
+fn network_of(peer: IpAddr) -> IpAddr {
+    match peer.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)).into(),
+        v4 @ IpAddr::V4(_) => v4,
+    }
+}
+
+/// The connection that a new one of peer `newcomer` replaces.
+fn slot_to_evict(slots: &BTreeMap<u64, SlotState>, newcomer: IpAddr) -> Option<u64> {
+    let mut all: HashMap<IpAddr, usize> = HashMap::new();
+    let mut idle: HashMap<IpAddr, usize> = HashMap::new();
+    for slot in slots.values() {
+        *all.entry(slot.peer).or_default() += 1;
+        if slot.is_idle() {
+            *idle.entry(slot.peer).or_default() += 1;
+        }
+    }
+    let oldest =
+        |is_one: &dyn Fn(&SlotState) -> bool| slots.iter().find(|(_, it)| is_one(it)).map(|(number, _)| *number);
+    if let Some((peer, _)) = idle.into_iter().max_by_key(|(peer, count)| (*count, *peer)) {
+        return oldest(&|it| it.peer == peer && it.is_idle());
+    }
+    let would_hold = all.get(&newcomer).copied().unwrap_or_default() + 1;
+    let (peer, count) = all.into_iter().max_by_key(|(peer, count)| (*count, *peer))?;
+    if count > would_hold { oldest(&|it| it.peer == peer) } else { None }
+}
+
+impl SlotState {
+    fn is_idle(&self) -> bool {
+        self.busy.load(Relaxed) == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn peer(last: u8) -> IpAddr {
+        [192, 0, 2, last].into()
+    }
+
+    /// Whether this connection was evicted.
+    fn is_evicted(place: &ConnectionSlot) -> bool {
+        place.evicted.is_cancelled()
+    }
+
+    #[test]
+    fn connections_are_accepted_below_the_limit() {
+        let slots = ConnectionLimit::new(2);
+        let one = slots.acquire(peer(1)).unwrap();
+        let other = slots.acquire(peer(1)).unwrap();
+        assert!(!is_evicted(&one) && !is_evicted(&other));
+        drop(one);
+        assert_eq!(slots.in_use(), 1);
+    }
+
+    #[test]
+    fn a_new_connection_replaces_the_oldest_idle_one_of_the_peer_with_the_most_idle_ones() {
+        let slots = ConnectionLimit::new(4);
+        let (flood, guest): (Vec<_>, _) =
+            ((0..3).map(|_| slots.acquire(peer(1)).unwrap()).collect(), slots.acquire(peer(2)).unwrap());
+        let newcomer = slots.acquire(peer(3)).unwrap();
+        assert_eq!(flood.iter().map(is_evicted).collect::<Vec<_>>(), [true, false, false]);
+        assert!(!is_evicted(&guest) && !is_evicted(&newcomer));
+        assert_eq!(slots.in_use(), 4);
+        drop(flood);
+        assert_eq!(slots.in_use(), 2, "an evicted slot is released once");
+    }
+
+    #[test]
+    fn idle_connections_are_evicted_before_busy_ones() {
+        let slots = ConnectionLimit::new(3);
+        let busy: Vec<_> = (0..2).map(|_| slots.acquire(peer(1)).unwrap()).collect();
+        let _work: Vec<_> = busy.iter().map(ConnectionSlot::busy).collect();
+        let idle = slots.acquire(peer(2)).unwrap();
+        slots.acquire(peer(3)).unwrap();
+        assert!(is_evicted(&idle) && !busy.iter().any(is_evicted));
+    }
+
+    #[test]
+    fn if_none_is_idle_the_peer_with_the_most_connections_loses_one_to_a_peer_with_fewer() {
+        let slots = ConnectionLimit::new(3);
+        let flood: Vec<_> = (0..2).map(|_| slots.acquire(peer(1)).unwrap()).collect();
+        let guest = slots.acquire(peer(2)).unwrap();
+        let _work: Vec<_> = flood.iter().chain([&guest]).map(ConnectionSlot::busy).collect();
+        assert!(slots.acquire(peer(1)).is_none(), "it would replace one of its own");
+        let newcomer = slots.acquire(peer(3)).unwrap();
+        let _newcomers_work = newcomer.busy();
+        assert_eq!(flood.iter().map(is_evicted).collect::<Vec<_>>(), [true, false]);
+        assert!(slots.acquire(peer(4)).is_none(), "all have one");
+    }
+
+    #[test]
+    fn a_connection_is_idle_again_after_its_request() {
+        let slots = ConnectionLimit::new(1);
+        let first = slots.acquire(peer(1)).unwrap();
+        let busy = first.busy();
+        assert!(slots.acquire(peer(2)).is_none());
+        drop(busy);
+        slots.acquire(peer(2)).unwrap();
+        assert!(is_evicted(&first));
+    }
+
+    #[test]
+    fn an_ipv6_64_network_is_one_peer() {
+        let of = |text: &str| network_of(text.parse().unwrap());
+        assert_eq!(of("2001:db8::1"), of("2001:db8::ffff:1"));
+        assert_ne!(of("2001:db8::1"), of("2001:db8:0:1::1"));
+        assert_eq!(of("::ffff:192.0.2.1"), peer(1));
+    }
+}

@@ -1,0 +1,298 @@
+//! The control socket: accepts tables and listeners from the controller, reports drains and counters.
+//!
+//! Only the same user and root may connect. Any connection may read the status; only the connection in charge may
+//! change anything. That is the newest connection that sent a hello and is still open. After this process was frozen,
+//! requests of connections that the controller has abandoned are still in the socket buffers. They arrive in any order
+//! and must not override the connection that the controller uses now.
+
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::time::Duration;
+
+use rustix::net::RecvFlags;
+use tokio::io::BufReader;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{Mutex, broadcast, mpsc, watch};
+use tokio::task::JoinSet;
+
+use crate::listeners::Listeners;
+use crate::protocol::{Listener, ListenerRefused, Message, PROTOCOL_VERSION, Request, RouteTable, Status};
+use crate::routing_state::RoutingState;
+use crate::snapshot::{self, Snapshot};
+use crate::wire::{self, WireError};
+
+/// A control connection that reads nothing for this long is closed.
+const WRITE_LIMIT: Duration = Duration::from_secs(10);
+/// Answers buffered for one connection.
+const RESPONSE_BUFFER: usize = 64;
+
+/// The state behind all control connections.
+pub(crate) struct ControlServer {
+    pub routing: Arc<RoutingState>,
+    pub boot_id: String,
+    pub snapshot_path: PathBuf,
+    pub config: Mutex<ActiveConfig>,
+    /// Number of the connection in charge: the newest one that sent a hello. Only increases.
+    pub in_charge: AtomicU64,
+    /// Number of connections so far, over all sockets.
+    pub connections: AtomicU64,
+    /// Set once by a shutdown request: how long open requests may take.
+    pub shutdown: watch::Sender<Option<Duration>>,
+}
+
+/// What the controller asked for, and what is on disk. Locked during each change.
+pub(crate) struct ActiveConfig {
+    pub listeners: Listeners,
+    pub wanted: Vec<Listener>,
+    pub table: RouteTable,
+    /// Why the table in force is not on disk.
+    pub unsaved: Option<String>,
+}
+
+/// Binds the socket with access for the owner only. This process holds the lock, so a file at the path was left by a
+/// process that has exited.
+pub(crate) fn bind(path: &Path) -> io::Result<UnixListener> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    let socket = UnixListener::bind(path)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    Ok(socket)
+}
+
+impl ControlServer {
+    /// Accepts control connections until this future is dropped; open connections end with it.
+    pub async fn serve(self: Arc<Self>, socket: UnixListener) {
+        let mut connections = JoinSet::new();
+        loop {
+            let accepted = tokio::select! {
+                accepted = socket.accept() => accepted,
+                // Removes connections that have ended.
+                Some(_) = connections.join_next() => continue,
+            };
+            match accepted {
+                Ok((stream, _)) if is_allowed(&stream) => {
+                    let number = self.connections.fetch_add(1, SeqCst) + 1;
+                    connections.spawn(Arc::clone(&self).connection(stream, number));
+                }
+                Ok(_) => tracing::warn!("refused a control connection of another user"),
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept control connections; pausing");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            }
+        }
+    }
+
+    async fn connection(self: Arc<Self>, stream: UnixStream, number: u64) {
+        let (read, write) = stream.into_split();
+        let (answers, waiting) = mpsc::channel(RESPONSE_BUFFER);
+        let events = self.routing.events();
+        let writer = tokio::spawn(write_out(write, waiting, events));
+        if let Err(error) = self.read_in(read, &answers, number).await {
+            tracing::debug!(%error, "control connection ended");
+        }
+        drop(answers);
+        // The writer ends after the last answer.
+        let _ = writer.await;
+    }
+
+    async fn read_in(
+        &self,
+        read: OwnedReadHalf,
+        answers: &mpsc::Sender<Message>,
+        number: u64,
+    ) -> Result<(), WireError> {
+        let mut read = BufReader::new(read);
+        loop {
+            let (answer, last) = match wire::read::<Request>(&mut read).await {
+                Ok(request) => {
+                    let requester = Requester { number, stream: read.get_ref().as_ref() };
+                    (self.answer(request, &requester).await, false)
+                }
+                Err(WireError::Closed) => return Ok(()),
+                Err(error @ WireError::NotAMessage(_)) => (refused(error.to_string()), false),
+                Err(error @ WireError::TooLong) => (refused(error.to_string()), true),
+                Err(error) => return Err(error),
+            };
+            if answers.send(answer).await.is_err() || last {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn answer(&self, request: Request, requester: &Requester<'_>) -> Message {
+        match request {
+            Request::Hello { protocol, listeners } => self.hello(protocol, listeners, requester).await,
+            Request::Status => Message::Status { status: self.status(&*self.config.lock().await) },
+            Request::SetTable { table } => self.set_table(table, requester).await,
+            Request::Shutdown { drain_seconds } => match self.refuse_unless_in_charge(requester) {
+                None => {
+                    self.shutdown.send_replace(Some(Duration::from_secs(drain_seconds)));
+                    Message::Acknowledged { version: self.routing.table().version }
+                }
+                Some(reason) => refused(reason),
+            },
+        }
+    }
+
+    /// The reason why this connection may not change anything; `None` if it is in charge.
+    fn refuse_unless_in_charge(&self, requester: &Requester<'_>) -> Option<String> {
+        if requester.has_disconnected() {
+            return Some("the controller has closed this connection".to_owned());
+        }
+        let in_charge = self.in_charge.load(SeqCst) == requester.number;
+        let reason = "this connection is not in charge: a newer one has sent a hello, or this one has not";
+        (!in_charge).then(|| reason.to_owned())
+    }
+
+    async fn hello(&self, protocol: u32, wanted: Vec<Listener>, requester: &Requester<'_>) -> Message {
+        let mut config = self.config.lock().await;
+        if requester.has_disconnected() || self.in_charge.load(SeqCst) > requester.number {
+            return refused("late hello: a newer connection is in charge, or this one is closed".to_owned());
+        }
+        self.in_charge.store(requester.number, SeqCst);
+        if protocol != PROTOCOL_VERSION {
+            // The controller speaks another protocol version. It reads the number in the answer and replaces this
+            // process.
+            return self.welcome(&config, Vec::new());
+        }
+        let mut refused = config.listeners.apply(&wanted).await;
+        // Saved only if all listeners are open, so that a restarted ingress opens the ones that are really in use.
+        if refused.is_empty() && wanted != config.wanted {
+            let kept = std::mem::replace(&mut config.wanted, wanted);
+            if let Err(error) = self.write_snapshot(&config).await {
+                tracing::warn!(%error, "cannot write the snapshot; after a restart the ingress would open the previous listeners");
+                config.wanted = kept;
+            }
+        }
+        refused.sort_by(|one, other| one.listener.cmp(&other.listener));
+        self.welcome(&config, refused)
+    }
+
+    fn welcome(&self, config: &ActiveConfig, refused: Vec<ListenerRefused>) -> Message {
+        let (status, table) = (self.status(config), config.table.clone());
+        Message::Welcome { protocol: PROTOCOL_VERSION, status, refused, table }
+    }
+
+    async fn set_table(&self, table: RouteTable, requester: &Requester<'_>) -> Message {
+        let mut config = self.config.lock().await;
+        // Checked under the lock: a newer connection may have sent a hello while this request waited for it.
+        if let Some(reason) = self.refuse_unless_in_charge(requester) {
+            return refused(reason);
+        }
+        let (version, current) = (table.version, config.table.version);
+        if version < current {
+            return refused(format!("table {version} is older than table {current}, which stays in force"));
+        }
+        config.table = table;
+        // The table takes effect even if it cannot be saved, because a full disk must not keep a dead instance routed.
+        // It is saved later. If this process crashes before that, the older table is back until the controller sends
+        // the current one.
+        self.save_and_record(&mut config).await;
+        self.routing.install(&config.table);
+        tracing::debug!(version, "table in force");
+        Message::Acknowledged { version }
+    }
+
+    /// Saves the table in force, as after the data directory was replaced.
+    pub async fn save(&self) {
+        self.save_and_record(&mut *self.config.lock().await).await;
+    }
+
+    /// Saves the table in force if the last attempt failed.
+    pub async fn save_if_unsaved(&self) {
+        let mut config = self.config.lock().await;
+        if config.unsaved.is_some() {
+            self.save_and_record(&mut config).await;
+        }
+    }
+
+    async fn save_and_record(&self, config: &mut ActiveConfig) {
+        let unsaved = self.write_snapshot(config).await.err();
+        let unsaved = unsaved.map(|error| format!("cannot write {}: {error}", self.snapshot_path.display()));
+        match (&config.unsaved, &unsaved) {
+            (None, Some(why)) => tracing::warn!(why, "cannot save the routes in force; trying again"),
+            (Some(_), None) => tracing::info!("saved the routes in force"),
+            _ => {}
+        }
+        config.unsaved = unsaved;
+    }
+
+    async fn write_snapshot(&self, config: &ActiveConfig) -> io::Result<()> {
+        let snapshot = Snapshot::new(config.wanted.clone(), config.table.clone());
+        let path = self.snapshot_path.clone();
+        tokio::task::spawn_blocking(move || snapshot::save(&path, &snapshot)).await.map_err(io::Error::other)?
+    }
+
+    fn status(&self, config: &ActiveConfig) -> Status {
+        Status {
+            boot_id: self.boot_id.clone(),
+            pid: std::process::id(),
+            version: self.routing.table().version,
+            listeners: config.listeners.bound(),
+            refused: self.routing.table().refused.clone(),
+            unsaved: config.unsaved.clone(),
+            open: self.routing.open(),
+            counters: self.routing.counters(),
+        }
+    }
+}
+
+/// The connection that a request arrived on.
+struct Requester<'a> {
+    /// Connections are numbered in the order in which they were accepted.
+    number: u64,
+    stream: &'a UnixStream,
+}
+
+impl Requester<'_> {
+    /// Whether the peer has closed the connection and so waits for no answer. An unread request hides the close; the
+    /// check before the next request detects it.
+    fn has_disconnected(&self) -> bool {
+        let mut next = [0_u8];
+        let peeked = rustix::net::recv(self.stream, &mut next[..], RecvFlags::PEEK | RecvFlags::DONTWAIT);
+        matches!(peeked, Ok((0, _)))
+    }
+}
+
+fn refused(reason: String) -> Message {
+    Message::Refused { reason }
+}
+
+fn is_allowed(stream: &UnixStream) -> bool {
+    let own_uid = rustix::process::geteuid().as_raw();
+    stream.peer_cred().is_ok_and(|peer| peer.uid() == own_uid || peer.uid() == 0)
+}
+
+/// Writes answers in the order of their requests, and events as they come.
+async fn write_out(
+    mut to: OwnedWriteHalf,
+    mut answers: mpsc::Receiver<Message>,
+    mut events: broadcast::Receiver<Message>,
+) {
+    loop {
+        let message = tokio::select! {
+            biased;
+            answer = answers.recv() => match answer {
+                Some(answer) => answer,
+                None => return,
+            },
+            item = events.recv() => match item {
+                Ok(item) => item,
+                // Some events were dropped. Close the connection: the controller connects again and reads the status.
+                Err(RecvError::Lagged(_) | RecvError::Closed) => return,
+            },
+        };
+        match tokio::time::timeout(WRITE_LIMIT, wire::write(&mut to, &message)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) | Err(_) => return,
+        }
+    }
+}

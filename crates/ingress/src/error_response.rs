@@ -1,0 +1,175 @@
+//! Responses that the ingress generates: a message for people and a code for programs.
+
+use bytes::Bytes;
+use hyper::header::{ACCEPT, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use hyper::{Response, StatusCode};
+
+use crate::body::ResponseBody;
+
+/// Carries [`ProxyError::code`] in every response of the ingress. It is removed from responses of applications.
+pub(crate) const ERROR_HEADER: HeaderName = HeaderName::from_static("x-boatyard-error");
+
+/// Why a client gets a response of the ingress instead of the application's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ProxyError {
+    /// The request is invalid; the text says why.
+    BadRequest(&'static str),
+    MethodNotAllowed,
+    /// The request's body ended early or was malformed.
+    BrokenUpload,
+    NoSuchHost,
+    NoSuchPath,
+    NoInstance {
+        component: String,
+    },
+    ConnectFailed {
+        component: String,
+        cause: String,
+    },
+    ConnectTimedOut {
+        component: String,
+    },
+    /// The instance closed the connection without a response.
+    NoAnswer {
+        component: String,
+        sent: SentAmount,
+    },
+    /// The response was not valid HTTP.
+    BadAnswer {
+        component: String,
+    },
+    AnswerTimedOut {
+        component: String,
+    },
+}
+
+/// How much of a request was sent to the instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SentAmount {
+    Nothing,
+    Part,
+    All,
+}
+
+impl ProxyError {
+    pub fn status(&self) -> StatusCode {
+        match self {
+            ProxyError::BadRequest(_) | ProxyError::BrokenUpload => StatusCode::BAD_REQUEST,
+            ProxyError::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            ProxyError::NoSuchHost | ProxyError::NoSuchPath => StatusCode::NOT_FOUND,
+            ProxyError::NoInstance { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            ProxyError::ConnectFailed { .. } | ProxyError::NoAnswer { .. } | ProxyError::BadAnswer { .. } => {
+                StatusCode::BAD_GATEWAY
+            }
+            ProxyError::ConnectTimedOut { .. } | ProxyError::AnswerTimedOut { .. } => StatusCode::GATEWAY_TIMEOUT,
+        }
+    }
+
+    pub fn code(&self) -> &'static str {
+        match self {
+            ProxyError::BadRequest(_) => "bad-request",
+            ProxyError::MethodNotAllowed => "method-not-allowed",
+            ProxyError::BrokenUpload => "broken-upload",
+            ProxyError::NoSuchHost => "no-such-host",
+            ProxyError::NoSuchPath => "no-such-path",
+            ProxyError::NoInstance { .. } => "no-instance",
+            ProxyError::ConnectFailed { .. } => "connect-failed",
+            ProxyError::ConnectTimedOut { .. } => "connect-timed-out",
+            ProxyError::NoAnswer { .. } => "no-answer",
+            ProxyError::BadAnswer { .. } => "bad-answer",
+            ProxyError::AnswerTimedOut { .. } => "answer-timed-out",
+        }
+    }
+
+    fn message(&self) -> String {
+        match self {
+            ProxyError::BadRequest(what) => (*what).to_owned(),
+            ProxyError::MethodNotAllowed => "This method is not supported.".to_owned(),
+            ProxyError::BrokenUpload => "The body of the request ended early or was malformed.".to_owned(),
+            ProxyError::NoSuchHost => "No app uses this host name.".to_owned(),
+            ProxyError::NoSuchPath => "No route of this app matches this path.".to_owned(),
+            ProxyError::NoInstance { component } => {
+                format!("Component {component} has no ready instance. Try again in a moment.")
+            }
+            ProxyError::ConnectFailed { component, cause } => {
+                format!("Component {component} did not accept a connection ({cause}). Nothing was sent to it.")
+            }
+            ProxyError::ConnectTimedOut { component } => {
+                format!("Component {component} did not accept a connection in time. Nothing was sent to it.")
+            }
+            ProxyError::NoAnswer { component, sent: SentAmount::Nothing } => {
+                format!("Component {component} closed the connection before anything was sent to it.")
+            }
+            ProxyError::NoAnswer { component, sent: SentAmount::Part } => format!(
+                "Component {component} closed the connection before the whole request was sent to it, and no answer \
+                 arrived. If it sent one, closing with a part of the request unread destroyed it."
+            ),
+            ProxyError::NoAnswer { component, sent: SentAmount::All } => {
+                format!("Component {component} closed the connection without an answer. It may have seen the request.")
+            }
+            ProxyError::BadAnswer { component } => {
+                format!("Component {component} gave an answer that is no valid HTTP. It may have seen the request.")
+            }
+            ProxyError::AnswerTimedOut { component } => {
+                format!("Component {component} did not answer in time. It may have seen the request.")
+            }
+        }
+    }
+
+    /// `accept`: the value of the request's `Accept` header.
+    pub fn response(&self, accept: Option<&HeaderValue>) -> Response<ResponseBody> {
+        let status = self.status();
+        let html = accept.is_some_and(|accept| accept.to_str().is_ok_and(|accept| accept.contains("text/html")));
+        let message = self.message();
+        let (kind, text) = if html {
+            ("text/html; charset=utf-8", page(status, &message, self.code()))
+        } else {
+            ("text/plain; charset=utf-8", format!("{status}: {message}\n"))
+        };
+        let mut response = Response::new(ResponseBody::generated(Bytes::from(text)));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(ERROR_HEADER, HeaderValue::from_static(self.code()));
+        if status == StatusCode::BAD_REQUEST || status == StatusCode::METHOD_NOT_ALLOWED {
+            // The sender may interpret the following bytes differently than the ingress does.
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+}
+
+/// The `Accept` header, which tells a browser from a program.
+pub(crate) fn accepted(headers: &HeaderMap) -> Option<HeaderValue> {
+    headers.get(ACCEPT).cloned()
+}
+
+fn page(status: StatusCode, message: &str, code: &str) -> String {
+    let message = escape(message);
+    format!(
+        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
+         <title>{status}</title><style>body{{font:16px/1.5 system-ui,sans-serif;max-width:36em;margin:15vh auto;\
+         padding:0 1em;color-scheme:light dark}}small{{opacity:.6}}</style><h1>{status}</h1><p>{message}</p>\
+         <small>{code}</small></html>\n"
+    )
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_names_the_component_and_escapes_it() {
+        let refusal = ProxyError::NoInstance { component: "<web>".to_owned() };
+        assert_eq!(refusal.status(), 503);
+        assert!(page(refusal.status(), &refusal.message(), refusal.code()).contains("&lt;web&gt;"));
+    }
+}

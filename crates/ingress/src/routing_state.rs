@@ -1,0 +1,192 @@
+//! The table in force and the upstreams of earlier tables: swaps tables and reports drains.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use arc_swap::{ArcSwap, Guard};
+use tokio::sync::{Notify, broadcast, watch};
+use tokio::time::Instant;
+
+use crate::counters::{AppCounters, CounterRegistry};
+use crate::protocol::{Counters, Message, Open, RouteTable};
+use crate::table::Table;
+use crate::upstream::Upstream;
+
+/// Minimum interval between two reports of one draining upstream. The last report is sent at once.
+const REPORT_INTERVAL: Duration = Duration::from_millis(250);
+/// Messages buffered for a slow control connection. One that falls further behind is closed, and reads the status when
+/// it connects again.
+const EVENT_BUFFER: usize = 4096;
+
+#[derive(Debug)]
+pub(crate) struct RoutingState {
+    table: ArcSwap<Table>,
+    version: watch::Sender<u64>,
+    events: broadcast::Sender<Message>,
+    registry: Mutex<Registry>,
+}
+
+/// The live objects behind the names in tables. They outlive tables.
+#[derive(Debug)]
+pub(crate) struct Registry {
+    upstreams: HashMap<(String, SocketAddr), Arc<Upstream>>,
+    counters: CounterRegistry,
+    ended: Arc<Notify>,
+}
+
+impl Registry {
+    pub fn app_counters(&mut self, app: &str, window: &str) -> Arc<AppCounters> {
+        self.counters.app(app, window)
+    }
+
+    pub fn upstream(&mut self, wanted: &crate::protocol::Upstream) -> Arc<Upstream> {
+        let ended = &self.ended;
+        let entry = self.upstreams.entry((wanted.id.clone(), wanted.address));
+        Arc::clone(entry.or_insert_with(|| Arc::new(Upstream::new(wanted, Arc::clone(ended)))))
+    }
+}
+
+impl RoutingState {
+    /// An empty table, version 0. The task that reports drains runs as long as this value lives.
+    pub fn start() -> Arc<Self> {
+        let ended = Arc::new(Notify::new());
+        let registry =
+            Registry { upstreams: HashMap::new(), counters: CounterRegistry::default(), ended: Arc::clone(&ended) };
+        let routing = Arc::new(RoutingState {
+            table: ArcSwap::default(),
+            version: watch::Sender::new(0),
+            events: broadcast::Sender::new(EVENT_BUFFER),
+            registry: Mutex::new(registry),
+        });
+        tokio::spawn(report_drains(Arc::downgrade(&routing), ended));
+        routing
+    }
+
+    pub fn table(&self) -> Guard<Arc<Table>> {
+        self.table.load()
+    }
+
+    /// Changes with every new table.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.version.subscribe()
+    }
+
+    /// [`Message::Draining`] for every upstream that is no longer in the table, until its counts are zero.
+    pub fn events(&self) -> broadcast::Receiver<Message> {
+        self.events.subscribe()
+    }
+
+    /// Puts a table in force, except for the parts listed in [`Table::refused`]. When this returns, no new request can
+    /// be admitted at an upstream that the table leaves out.
+    pub fn install(&self, wanted: &RouteTable) {
+        let mut registry = self.registry();
+        let table = Table::compile(wanted, &self.table(), &mut registry);
+        let routed = upstreams_of(wanted);
+        let apps: BTreeSet<&str> = wanted.apps.iter().map(|app| app.app.as_str()).collect();
+        registry.counters.drop_unrouted(&apps);
+        for (key, upstream) in &registry.upstreams {
+            if upstream.is_draining() && routed.contains(&(key.0.as_str(), key.1)) {
+                upstream.route();
+            }
+        }
+        // Table before flags: a request that a draining upstream turns away finds the new table.
+        self.table.store(Arc::new(table));
+        for (key, upstream) in &registry.upstreams {
+            if !upstream.is_draining() && !routed.contains(&(key.0.as_str(), key.1)) {
+                upstream.drain();
+            }
+        }
+        self.version.send_replace(wanted.version);
+    }
+
+    /// Open requests by upstream id. Upstreams without open requests are absent.
+    pub fn open(&self) -> BTreeMap<String, Open> {
+        let mut open: BTreeMap<String, Open> = BTreeMap::new();
+        for upstream in self.registry().upstreams.values() {
+            let now = upstream.open();
+            if now != Open::default() {
+                let sum = open.entry(upstream.id.clone()).or_default();
+                sum.requests += now.requests;
+                sum.upgraded += now.upgraded;
+            }
+        }
+        open
+    }
+
+    pub fn counters(&self) -> BTreeMap<String, BTreeMap<String, Counters>> {
+        self.registry().counters.read()
+    }
+
+    fn registry(&self) -> MutexGuard<'_, Registry> {
+        // Code under this lock only updates maps and counters, so a panic elsewhere cannot have left it half done.
+        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Draining upstreams and their counts. Those at zero are removed, so this is their last report.
+    fn draining(&self) -> Vec<(String, SocketAddr, Open)> {
+        let mut registry = self.registry();
+        let draining = registry.upstreams.values().filter(|upstream| upstream.is_draining());
+        let counts: Vec<_> =
+            draining.map(|upstream| (upstream.id.clone(), upstream.address, upstream.open())).collect();
+        for (id, address, open) in &counts {
+            if *open == Open::default() {
+                registry.upstreams.remove(&(id.clone(), *address));
+            }
+        }
+        counts
+    }
+}
+
+fn upstreams_of(table: &RouteTable) -> BTreeSet<(&str, SocketAddr)> {
+    let rules = table.apps.iter().flat_map(|app| &app.rules);
+    rules.flat_map(|rule| &rule.upstreams).map(|upstream| (upstream.id.as_str(), upstream.address)).collect()
+}
+
+/// Reports the counts of draining upstreams as they change: at most every 250 ms each, and at once when they reach
+/// zero.
+async fn report_drains(routing: std::sync::Weak<RoutingState>, ended: Arc<Notify>) {
+    let mut reported: HashMap<(String, SocketAddr), (Open, Instant)> = HashMap::new();
+    let mut next_report: Option<Instant> = None;
+    loop {
+        let waited = async {
+            match next_report {
+                Some(at) => tokio::time::sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = ended.notified() => {}
+            () = waited => {}
+            // Wakes up to notice that the process is ending.
+            () = tokio::time::sleep(Duration::from_secs(60)) => {}
+        }
+        let Some(routing) = routing.upgrade() else { return };
+        next_report = None;
+        let counts = routing.draining();
+        reported.retain(|key, _| counts.iter().any(|(id, address, _)| key.0 == *id && key.1 == *address));
+        for (id, address, open) in counts {
+            let key = (id.clone(), address);
+            let last = reported.get(&key).copied();
+            if last.is_some_and(|(before, _)| before == open) {
+                continue;
+            }
+            let due =
+                last.map(|(_, at)| at + REPORT_INTERVAL).filter(|due| *due > Instant::now() && open != Open::default());
+            if let Some(due) = due {
+                next_report = Some(next_report.map_or(due, |other| other.min(due)));
+                continue;
+            }
+            if open == Open::default() {
+                // The last report of this drain. If the upstream is routed and drained again, that drain is reported
+                // from the beginning.
+                reported.remove(&key);
+            } else {
+                reported.insert(key, (open, Instant::now()));
+            }
+            // Without a control connection nothing receives this. A controller that connects later reads the status.
+            let _ = routing.events.send(Message::Draining { upstream: id, open });
+        }
+    }
+}
