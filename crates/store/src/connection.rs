@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
-use crate::error::{Fault, StoreError};
+use crate::error::{DbError, StoreError};
 use crate::private_files;
 
 /// Before 3.51.3 two connections that checkpoint at once can lose a commit.
@@ -25,14 +25,14 @@ pub(crate) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
     })?;
     drop(made);
     let conn = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    prepare_writer(&conn, path).map_err(|fault| fault.at(path))?;
+    prepare_writer(&conn, path).map_err(|error| error.at(path))?;
     Ok(conn)
 }
 
 /// One of the connections that read. It cannot write.
 pub(crate) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
     let conn = open(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-    conn.pragma_update(None, "query_only", true).map_err(|cause| Fault::from(cause).at(path))?;
+    conn.pragma_update(None, "query_only", true).map_err(|cause| DbError::from(cause).at(path))?;
     Ok(conn)
 }
 
@@ -50,10 +50,10 @@ fn open(path: &Path, access: OpenFlags) -> Result<Connection, StoreError> {
         conn.pragma_update(None, "cell_size_check", true)?;
         Ok(conn)
     };
-    with_pragmas().map_err(|cause: rusqlite::Error| Fault::from(cause).at(path))
+    with_pragmas().map_err(|cause: rusqlite::Error| DbError::from(cause).at(path))
 }
 
-fn prepare_writer(conn: &Connection, path: &Path) -> Result<(), Fault> {
+fn prepare_writer(conn: &Connection, path: &Path) -> Result<(), DbError> {
     let mode: String = conn.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
     if mode != "wal" {
         return Err(StoreError::NoLog { path: path.to_owned(), mode }.into());

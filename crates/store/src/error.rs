@@ -92,7 +92,7 @@ pub enum StoreError {
     Corrupt {
         /// The database.
         path: PathBuf,
-        /// The first fault found.
+        /// The first error found.
         detail: String,
     },
     /// Written by a newer Boatyard.
@@ -190,24 +190,24 @@ impl StoreError {
 }
 
 /// An error on the way up to the door, where the database's path is known.
-pub(crate) enum Fault {
+pub(crate) enum DbError {
     Known(StoreError),
     Sqlite(rusqlite::Error),
 }
 
-impl From<StoreError> for Fault {
+impl From<StoreError> for DbError {
     fn from(error: StoreError) -> Self {
         Self::Known(error)
     }
 }
 
-impl From<rusqlite::Error> for Fault {
+impl From<rusqlite::Error> for DbError {
     fn from(cause: rusqlite::Error) -> Self {
         Self::Sqlite(cause)
     }
 }
 
-impl Fault {
+impl DbError {
     /// A statement was ended because its time was over.
     pub(crate) fn is_interruption(&self) -> bool {
         let code = match self {

@@ -3,23 +3,23 @@
 //! Nobody else writes SQL, and no SQLite type leaves this crate. It holds no rules: it keeps what it is given, all or
 //! nothing, and gives it back. Secrets lie on disk sealed; a sealed body opens only in the row that it was written for.
 
+mod changes;
 mod connection;
-mod damage;
+mod damaged_rows;
 pub mod directory;
 mod error;
-mod files;
 mod high_water;
+mod open_files;
 mod private_files;
-mod readers;
-mod reading;
+mod query;
+mod reader_pool;
 pub mod records;
 mod schema;
 pub mod sealing;
 mod store;
 mod writer;
-mod writing;
 
-pub use damage::Damaged;
+pub use damaged_rows::Damaged;
 pub use directory::{DataDir, DataDirError};
 pub use error::StoreError;
 pub use high_water::WentBack;

@@ -195,7 +195,7 @@ pub struct Unchanged {
     pub revision: RevisionId,
 }
 
-/// What a component's instances, or a job's runs, are made from. Kept sealed: it holds the resolved environment.
+/// What a component's instances, or a job's runs, are made from. Table sealed: it holds the resolved environment.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct Revision {
     pub id: RevisionId,
@@ -305,7 +305,7 @@ pub struct JobRun {
     pub container_id: Option<String>,
 }
 
-/// A database of an app. Kept sealed: it holds the password.
+/// A database of an app. Table sealed: it holds the password.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct Database {
     pub app: AppId,

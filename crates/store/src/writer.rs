@@ -7,9 +7,9 @@ use std::time::Duration;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use crate::directory::Ballast;
-use crate::error::{Fault, StoreError};
-use crate::files::OpenFiles;
+use crate::error::{DbError, StoreError};
 use crate::high_water::HighWater;
+use crate::open_files::OpenFiles;
 
 /// After so long without a change, the log file is written back: 2 s, ours.
 const IDLE: Duration = Duration::from_secs(2);
@@ -18,7 +18,7 @@ const IDLE: Duration = Duration::from_secs(2);
 const LOG_PAGES_ALARM: i64 = 16 * 1024;
 
 /// One piece of work; it answers its caller by itself.
-pub(crate) type Job = Box<dyn FnOnce(&mut Writer) + Send>;
+pub(crate) type WriteTask = Box<dyn FnOnce(&mut Writer) + Send>;
 
 pub(crate) struct Writer {
     pub(crate) conn: Connection,
@@ -32,7 +32,7 @@ pub(crate) struct Writer {
 
 impl Writer {
     /// Works until the last sender is gone; then the connection closes, and the log file is written back.
-    pub(crate) fn run(mut self, jobs: &Receiver<Job>) {
+    pub(crate) fn run(mut self, jobs: &Receiver<WriteTask>) {
         let mut unwritten = false;
         loop {
             let job = if unwritten { jobs.recv_timeout(IDLE) } else { jobs.recv().map_err(Into::into) };
@@ -54,10 +54,10 @@ impl Writer {
     /// Does all of `work` or nothing, durably, and gives the commit's number, which only grows.
     pub(crate) fn transact<T>(
         &mut self,
-        work: impl FnOnce(&Transaction<'_>) -> Result<T, Fault>,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, DbError>,
     ) -> Result<(T, u64), StoreError> {
         self.files.check()?;
-        let outcome = self.try_transact(work).map_err(|fault| fault.at(&self.path));
+        let outcome = self.try_transact(work).map_err(|error| error.at(&self.path));
         if outcome.as_ref().is_err_and(StoreError::is_disk_full) {
             // For the next try, and for everybody else who has to clean up.
             self.ballast.release();
@@ -70,7 +70,10 @@ impl Writer {
         Ok((value, sequence))
     }
 
-    fn try_transact<T>(&mut self, work: impl FnOnce(&Transaction<'_>) -> Result<T, Fault>) -> Result<(T, u64), Fault> {
+    fn try_transact<T>(
+        &mut self,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, DbError>,
+    ) -> Result<(T, u64), DbError> {
         let tx = self.conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let value = work(&tx)?;
         let sequence = tx.query_row(

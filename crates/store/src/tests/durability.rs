@@ -21,11 +21,11 @@ const MOST_COMMITS: u64 = 5_000;
 
 #[tokio::test]
 async fn what_was_committed_is_there_after_reopening() {
-    let home = Home::with_app("shop").await;
-    home.store.commit(belongings("shop")).await.unwrap();
-    let before = home.store.app_state(&"shop".into()).await.unwrap().unwrap();
-    let home = home.reopened();
-    let after = home.store.app_state(&"shop".into()).await.unwrap().unwrap();
+    let test = TestStore::with_app("shop").await;
+    test.store.commit(records_of("shop")).await.unwrap();
+    let before = test.store.app_state(&"shop".into()).await.unwrap().unwrap();
+    let test = test.reopened();
+    let after = test.store.app_state(&"shop".into()).await.unwrap().unwrap();
     assert_eq!(after.app, before.app);
     assert_eq!(after.deployments, before.deployments);
     assert_eq!(after.instances, before.instances);
@@ -34,11 +34,11 @@ async fn what_was_committed_is_there_after_reopening() {
 
 #[tokio::test]
 async fn a_commit_that_nobody_waits_for_is_kept_before_the_store_is_gone() {
-    let home = Home::with_app("shop").await;
-    let mut commit = Box::pin(home.store.commit(vec![Change::Instance(instance("shop", 0))]));
+    let test = TestStore::with_app("shop").await;
+    let mut commit = Box::pin(test.store.commit(vec![Change::Instance(instance("shop", 0))]));
     assert!(poll_once(&mut commit).await.is_none_or(|it| it.is_ok()));
     drop(commit);
-    assert_eq!(home.reopened().store.instances().await.unwrap().len(), 1);
+    assert_eq!(test.reopened().store.instances().await.unwrap().len(), 1);
 }
 
 /// Polls once: enough to hand the work to the writer.
@@ -52,8 +52,8 @@ async fn poll_once<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
 
 #[tokio::test]
 async fn no_acknowledged_commit_is_lost_when_the_writer_is_killed() {
-    let place = TempDir::new().unwrap();
-    let root = place.path().join("data");
+    let temp = TempDir::new().unwrap();
+    let root = temp.path().join("data");
     let mut acknowledged = 0;
     for round in 0..ROUNDS {
         let commits = rand::rng().random_range(0..40);
@@ -114,18 +114,18 @@ async fn a_writer_to_be_killed() {
 #[tokio::test]
 async fn nothing_is_acknowledged_that_goes_into_a_deleted_or_replaced_data_directory() {
     for file in ["boatyard.db", "boatyard.db-wal"] {
-        let home = Home::with_app("shop").await;
-        home.store.check_files().await.unwrap();
-        let path = home.directory.root().join(file);
+        let test = TestStore::with_app("shop").await;
+        test.store.check_files().await.unwrap();
+        let path = test.directory.root().join(file);
         let aside = path.with_extension("aside");
         std::fs::copy(&path, &aside).unwrap();
         std::fs::remove_file(&path).unwrap();
         let change = || vec![Change::Instance(instance("shop", 0))];
-        let refused = home.store.commit(change()).await.unwrap_err();
+        let refused = test.store.commit(change()).await.unwrap_err();
         assert!(matches!(refused, StoreError::Replaced { .. }), "{file}: {refused}");
         std::fs::rename(&aside, &path).unwrap();
-        assert!(home.store.commit(change()).await.is_err(), "{file}: a copy is another file");
-        assert!(home.store.check_files().await.is_err());
-        assert_eq!(home.store.apps().await.unwrap().len(), 1, "{file}: what is open can be read");
+        assert!(test.store.commit(change()).await.is_err(), "{file}: a copy is another file");
+        assert!(test.store.check_files().await.is_err());
+        assert_eq!(test.store.apps().await.unwrap().len(), 1, "{file}: what is open can be read");
     }
 }

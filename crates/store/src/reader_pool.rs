@@ -8,7 +8,7 @@ use rusqlite::{Connection, Transaction};
 use tokio::sync::Semaphore;
 
 use crate::connection;
-use crate::error::{Fault, StoreError};
+use crate::error::{DbError, StoreError};
 
 /// So many read at once: 3, ours; a read takes microseconds, and each connection has its own page cache.
 const READERS: usize = 3;
@@ -17,24 +17,24 @@ pub(crate) const READ_LIMIT: Duration = Duration::from_secs(5);
 /// SQLite asks for the time after so many of its instructions: some microseconds' worth, ours.
 const INSTRUCTIONS: i32 = 1000;
 
-pub(crate) struct Readers {
+pub(crate) struct ReaderPool {
     path: PathBuf,
     idle: Mutex<Vec<Connection>>,
     permits: Arc<Semaphore>,
     limit: Duration,
 }
 
-impl Readers {
+impl ReaderPool {
     pub(crate) fn open(path: &Path, limit: Duration) -> Result<Arc<Self>, StoreError> {
         let idle = (0..READERS).map(|_| connection::open_reader(path)).collect::<Result<_, _>>()?;
         let permits = Arc::new(Semaphore::new(READERS));
         Ok(Arc::new(Self { path: path.to_owned(), idle: Mutex::new(idle), permits, limit }))
     }
 
-    /// Runs `look` over one unchanging state of the database.
+    /// Runs `query` over one unchanging state of the database.
     pub(crate) async fn read<T: Send + 'static>(
         self: &Arc<Self>,
-        look: impl FnOnce(&Transaction<'_>) -> Result<T, Fault> + Send + 'static,
+        query: impl FnOnce(&Transaction<'_>) -> Result<T, DbError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let too_slow = || StoreError::TooSlow { path: self.path.clone(), limit: self.limit };
         let turn = tokio::time::timeout(self.limit, Arc::clone(&self.permits).acquire_owned());
@@ -43,15 +43,15 @@ impl Readers {
         let deadline = Instant::now() + self.limit;
         let pool = Arc::clone(self);
         let work = tokio::task::spawn_blocking(move || {
-            let outcome = look_until(deadline, &mut conn, look);
+            let outcome = run_until(deadline, &mut conn, query);
             pool.give_back(conn);
             drop(permit);
             outcome
         });
         let joined = tokio::time::timeout(self.limit, work).await.map_err(|_| too_slow())?;
-        joined.map_err(|_| StoreError::Stopped)?.map_err(|fault| match fault.is_interruption() {
+        joined.map_err(|_| StoreError::Stopped)?.map_err(|error| match error.is_interruption() {
             true => too_slow(),
-            false => fault.at(&self.path),
+            false => error.at(&self.path),
         })
     }
 
@@ -68,12 +68,12 @@ impl Readers {
 
 /// The deadline lies with SQLite, not with whoever waits: a call from outside is lost between two statements, and before
 /// the first.
-fn look_until<T>(
+fn run_until<T>(
     deadline: Instant,
     conn: &mut Connection,
-    look: impl FnOnce(&Transaction<'_>) -> Result<T, Fault>,
-) -> Result<T, Fault> {
+    query: impl FnOnce(&Transaction<'_>) -> Result<T, DbError>,
+) -> Result<T, DbError> {
     conn.progress_handler(INSTRUCTIONS, Some(move || Instant::now() >= deadline))?;
     let tx = conn.transaction()?;
-    look(&tx)
+    query(&tx)
 }

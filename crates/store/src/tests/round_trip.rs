@@ -13,9 +13,9 @@ use crate::records::{AppState, Change, Deployment, IDEMPOTENCY_LIFETIME, Idempot
 
 #[tokio::test]
 async fn everything_of_an_app_is_read_back_as_it_was_put() {
-    let home = Home::with_app("shop").await;
-    home.store.commit(belongings("shop")).await.unwrap();
-    let state = home.store.app_state(&"shop".into()).await.unwrap().unwrap();
+    let test = TestStore::with_app("shop").await;
+    test.store.commit(records_of("shop")).await.unwrap();
+    let state = test.store.app_state(&"shop".into()).await.unwrap().unwrap();
     assert_eq!(state.app, app("shop", 1));
     assert_eq!(state.deployments, [deployment("shop", 1, Stage::Active)]);
     assert_eq!(state.instances, [instance("shop", 0)]);
@@ -26,9 +26,9 @@ async fn everything_of_an_app_is_read_back_as_it_was_put() {
 
 #[tokio::test]
 async fn single_records_are_found_by_their_keys() {
-    let home = Home::with_app("shop").await;
-    let store = &home.store;
-    store.commit(belongings("shop")).await.unwrap();
+    let test = TestStore::with_app("shop").await;
+    let store = &test.store;
+    store.commit(records_of("shop")).await.unwrap();
     let shop = AppId::from("shop");
     assert_eq!(store.app(&shop).await.unwrap(), Some(app("shop", 1)));
     assert_eq!(store.app_by_name("name-of-shop").await.unwrap(), Some(app("shop", 1)));
@@ -77,8 +77,8 @@ fn a_row_without_the_times_of_its_way_out_has_those_of_its_target() {
 
 #[tokio::test]
 async fn what_was_never_put_is_none() {
-    let home = Home::new();
-    let store = &home.store;
+    let test = TestStore::new();
+    let store = &test.store;
     assert!(store.app_state(&"shop".into()).await.unwrap().is_none());
     assert!(store.app_by_name("shop").await.unwrap().is_none());
     assert!(store.deployment(&"d".into()).await.unwrap().is_none());
@@ -89,35 +89,35 @@ async fn what_was_never_put_is_none() {
 
 #[tokio::test]
 async fn putting_an_app_again_keeps_what_belongs_to_it() {
-    let home = Home::with_app("shop").await;
-    home.store.commit(belongings("shop")).await.unwrap();
+    let test = TestStore::with_app("shop").await;
+    test.store.commit(records_of("shop")).await.unwrap();
     let renamed = crate::records::App { name: "store".to_owned(), ..app("shop", 1) };
-    home.store.commit(vec![Change::App(renamed)]).await.unwrap();
-    assert!(home.store.app_by_name("store").await.unwrap().is_some());
-    assert!(home.store.app_by_name("name-of-shop").await.unwrap().is_none());
-    assert_eq!(home.store.instances().await.unwrap().len(), 1);
+    test.store.commit(vec![Change::App(renamed)]).await.unwrap();
+    assert!(test.store.app_by_name("store").await.unwrap().is_some());
+    assert!(test.store.app_by_name("name-of-shop").await.unwrap().is_none());
+    assert_eq!(test.store.instances().await.unwrap().len(), 1);
 }
 
 #[tokio::test]
 async fn records_are_forgotten_one_by_one() {
-    let home = Home::with_app("shop").await;
-    home.store.commit(belongings("shop")).await.unwrap();
+    let test = TestStore::with_app("shop").await;
+    test.store.commit(records_of("shop")).await.unwrap();
     let forget = vec![
         Change::ForgetInstance("shop-web-0".into()),
         Change::ForgetRevision("shop".into(), "r1".into()),
         Change::ForgetDatabase("shop".into(), "db".into()),
         Change::ForgetBuiltImage("identity-shop".to_owned()),
     ];
-    home.store.commit(forget.clone()).await.unwrap();
-    let state = home.store.app_state(&"shop".into()).await.unwrap().unwrap();
+    test.store.commit(forget.clone()).await.unwrap();
+    let state = test.store.app_state(&"shop".into()).await.unwrap().unwrap();
     assert!(state.instances.is_empty() && state.revisions.is_empty() && state.databases.is_empty());
-    assert!(home.store.built_image("identity-shop").await.unwrap().is_none());
-    assert!(home.store.commit(forget).await.is_ok(), "forgetting twice is harmless");
+    assert!(test.store.built_image("identity-shop").await.unwrap().is_none());
+    assert!(test.store.commit(forget).await.is_ok(), "forgetting twice is harmless");
 }
 
 #[tokio::test]
 async fn a_deployment_is_forgotten_with_its_job_runs_and_its_request() {
-    let home = Home::with_app("shop").await;
+    let test = TestStore::with_app("shop").await;
     let accepted = |number| {
         let (caller, key) = ("me".to_owned(), format!("key-{number}"));
         Change::Idempotency(Idempotency {
@@ -134,24 +134,24 @@ async fn a_deployment_is_forgotten_with_its_job_runs_and_its_request() {
             accepted(number),
         ]
     });
-    home.store.commit(all.into_iter().flatten().collect()).await.unwrap();
+    test.store.commit(all.into_iter().flatten().collect()).await.unwrap();
 
-    home.store.commit(vec![Change::ForgetDeployment(deployment_id("shop", 1))]).await.unwrap();
+    test.store.commit(vec![Change::ForgetDeployment(deployment_id("shop", 1))]).await.unwrap();
 
-    let (left, total) = home.store.deployments(&"shop".into(), 0, 10).await.unwrap();
+    let (left, total) = test.store.deployments(&"shop".into(), 0, 10).await.unwrap();
     assert_eq!((left[0].number, total), (2, 1));
-    assert!(home.store.job_runs(&deployment_id("shop", 1)).await.unwrap().is_empty());
-    assert_eq!(home.store.job_runs(&deployment_id("shop", 2)).await.unwrap().len(), 1);
-    assert_eq!(home.store.accepted("me", "key-1", Timestamp(1)).await.unwrap(), None);
-    assert!(home.store.accepted("me", "key-2", Timestamp(1)).await.unwrap().is_some());
+    assert!(test.store.job_runs(&deployment_id("shop", 1)).await.unwrap().is_empty());
+    assert_eq!(test.store.job_runs(&deployment_id("shop", 2)).await.unwrap().len(), 1);
+    assert_eq!(test.store.accepted("me", "key-1", Timestamp(1)).await.unwrap(), None);
+    assert!(test.store.accepted("me", "key-2", Timestamp(1)).await.unwrap().is_some());
 }
 
 #[tokio::test]
 async fn deleting_an_app_deletes_everything_of_it_and_nothing_of_its_neighbour() {
-    let home = Home::with_app("shop").await;
-    home.store.commit(belongings("shop")).await.unwrap();
-    home.store.commit(vec![Change::App(app("blog", 2))]).await.unwrap();
-    home.store.commit(belongings("blog")).await.unwrap();
+    let test = TestStore::with_app("shop").await;
+    test.store.commit(records_of("shop")).await.unwrap();
+    test.store.commit(vec![Change::App(app("blog", 2))]).await.unwrap();
+    test.store.commit(records_of("blog")).await.unwrap();
     let accepted = |app| {
         Change::Idempotency(Idempotency {
             caller: "me".to_owned(),
@@ -160,36 +160,36 @@ async fn deleting_an_app_deletes_everything_of_it_and_nothing_of_its_neighbour()
             created: Timestamp(1),
         })
     };
-    home.store.commit(vec![accepted("shop"), accepted("blog")]).await.unwrap();
+    test.store.commit(vec![accepted("shop"), accepted("blog")]).await.unwrap();
 
-    home.store.commit(vec![Change::ForgetApp("shop".into())]).await.unwrap();
+    test.store.commit(vec![Change::ForgetApp("shop".into())]).await.unwrap();
 
-    let sql = home.sql();
+    let sql = test.sql();
     let tables =
         ["apps", "deployments", "instances", "revisions", "job_runs", "databases", "built_images", "idempotency"];
     for table in tables {
         let left: u64 = sql.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap();
         assert_eq!(left, 1, "rows left in {table}");
     }
-    assert!(home.store.app_state(&"blog".into()).await.unwrap().is_some());
-    assert_eq!(home.store.networks().await.unwrap(), [2].into());
+    assert!(test.store.app_state(&"blog".into()).await.unwrap().is_some());
+    assert_eq!(test.store.networks().await.unwrap(), [2].into());
 }
 
 #[tokio::test]
 async fn deployments_come_in_pages_newest_first() {
-    let home = Home::with_app("shop").await;
+    let test = TestStore::with_app("shop").await;
     let all = (1..=12).map(|number| put(deployment("shop", number, Stage::Superseded))).collect();
-    home.store.commit(all).await.unwrap();
-    let (page, total) = home.store.deployments(&"shop".into(), 2, 3).await.unwrap();
+    test.store.commit(all).await.unwrap();
+    let (page, total) = test.store.deployments(&"shop".into(), 2, 3).await.unwrap();
     assert_eq!(page.iter().map(|it| it.number).collect::<Vec<_>>(), [10, 9, 8]);
     assert_eq!(total, 12);
-    let (past_the_end, total) = home.store.deployments(&"shop".into(), u64::MAX, u64::MAX).await.unwrap();
+    let (past_the_end, total) = test.store.deployments(&"shop".into(), u64::MAX, u64::MAX).await.unwrap();
     assert_eq!((past_the_end.len(), total), (0, 12));
 }
 
 #[tokio::test]
 async fn the_state_of_an_app_holds_deployments_under_way_the_active_and_the_newest() {
-    let home = Home::new();
+    let test = TestStore::new();
     let shop = crate::records::App { active: Some(deployment_id("shop", 2)), ..app("shop", 1) };
     let changes = vec![
         put(deployment("shop", 1, Stage::Superseded)),
@@ -204,8 +204,8 @@ async fn the_state_of_an_app_holds_deployments_under_way_the_active_and_the_newe
         // The app comes last: the order within a commit does not matter.
         Change::App(shop),
     ];
-    home.store.commit(changes).await.unwrap();
-    let state = home.store.app_state(&"shop".into()).await.unwrap().unwrap();
+    test.store.commit(changes).await.unwrap();
+    let state = test.store.app_state(&"shop".into()).await.unwrap().unwrap();
     assert_eq!(state.deployments.iter().map(|it| it.number).collect::<Vec<_>>(), [6, 4, 2]);
     let runs: Vec<_> = state.job_runs.iter().map(|it| it.deployment.as_str()).collect();
     assert_eq!(runs, ["shop-deployment-3", "shop-deployment-4"], "uncollected ones, and those of shown deployments");
@@ -213,41 +213,41 @@ async fn the_state_of_an_app_holds_deployments_under_way_the_active_and_the_newe
 
 #[tokio::test]
 async fn small_facts_are_kept_and_written_over() {
-    let home = Home::new();
-    home.store.set_meta("epoch", "1").await.unwrap();
-    home.store.set_meta("epoch", "2").await.unwrap();
-    assert_eq!(home.reopened().store.get_meta("epoch").await.unwrap().as_deref(), Some("2"));
+    let test = TestStore::new();
+    test.store.set_meta("epoch", "1").await.unwrap();
+    test.store.set_meta("epoch", "2").await.unwrap();
+    assert_eq!(test.reopened().store.get_meta("epoch").await.unwrap().as_deref(), Some("2"));
 }
 
 #[tokio::test]
 async fn a_request_is_remembered_for_a_day_and_refused_meanwhile() {
-    let home = Home::with_app("shop").await;
+    let test = TestStore::with_app("shop").await;
     let begin = Timestamp(1_000_000);
     let request = |number, created| {
         let id = deployment_id("shop", number);
         let entry = Idempotency { caller: "me".to_owned(), key: "k".to_owned(), deployment: id, created };
         vec![put(deployment("shop", number, Stage::Pending)), Change::Idempotency(entry)]
     };
-    home.store.commit(request(1, begin)).await.unwrap();
+    test.store.commit(request(1, begin)).await.unwrap();
     let nearly = Timestamp(begin.plus(IDEMPOTENCY_LIFETIME).0 - 1);
-    assert_eq!(home.store.accepted("me", "k", nearly).await.unwrap(), Some(deployment_id("shop", 1)));
-    assert_eq!(home.store.accepted("you", "k", nearly).await.unwrap(), None, "keys are each caller's own");
+    assert_eq!(test.store.accepted("me", "k", nearly).await.unwrap(), Some(deployment_id("shop", 1)));
+    assert_eq!(test.store.accepted("you", "k", nearly).await.unwrap(), None, "keys are each caller's own");
 
-    let refused = home.store.commit(request(2, nearly)).await.unwrap_err();
+    let refused = test.store.commit(request(2, nearly)).await.unwrap_err();
     assert!(matches!(refused, StoreError::AcceptedBefore { deployment } if deployment == deployment_id("shop", 1)));
-    assert!(home.store.deployment(&deployment_id("shop", 2)).await.unwrap().is_none(), "nothing else was kept either");
+    assert!(test.store.deployment(&deployment_id("shop", 2)).await.unwrap().is_none(), "nothing else was kept either");
 
     let next_day = begin.plus(IDEMPOTENCY_LIFETIME);
-    assert_eq!(home.store.accepted("me", "k", next_day).await.unwrap(), None);
-    home.store.commit(request(3, next_day)).await.unwrap();
-    assert_eq!(home.store.accepted("me", "k", next_day).await.unwrap(), Some(deployment_id("shop", 3)));
+    assert_eq!(test.store.accepted("me", "k", next_day).await.unwrap(), None);
+    test.store.commit(request(3, next_day)).await.unwrap();
+    assert_eq!(test.store.accepted("me", "k", next_day).await.unwrap(), Some(deployment_id("shop", 3)));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn commits_at_once_are_all_kept() {
-    let home = Home::with_app("shop").await;
+    let test = TestStore::with_app("shop").await;
     let one = |number| {
-        let store = home.store.clone();
+        let store = test.store.clone();
         tokio::spawn(async move {
             store.commit(vec![put(deployment("shop", number, Stage::Pending))]).await.unwrap();
             let read = store.deployment(&deployment_id("shop", number)).await.unwrap();
@@ -258,14 +258,14 @@ async fn commits_at_once_are_all_kept() {
     for task in tasks {
         task.await.unwrap();
     }
-    assert_eq!(home.store.deployments(&"shop".into(), 0, 100).await.unwrap().1, 60);
+    assert_eq!(test.store.deployments(&"shop".into(), 0, 100).await.unwrap().1, 60);
 }
 
 #[tokio::test]
 async fn a_deleted_app_is_remembered_and_one_that_was_never_here_is_not() {
-    let home = Home::with_app("shop").await;
-    assert!(home.store.deleted_apps().await.unwrap().is_empty());
-    home.store.commit(vec![Change::ForgetApp("shop".into())]).await.unwrap();
-    let home = home.reopened();
-    assert_eq!(home.store.deleted_apps().await.unwrap(), std::collections::BTreeSet::from(["shop".into()]));
+    let test = TestStore::with_app("shop").await;
+    assert!(test.store.deleted_apps().await.unwrap().is_empty());
+    test.store.commit(vec![Change::ForgetApp("shop".into())]).await.unwrap();
+    let test = test.reopened();
+    assert_eq!(test.store.deleted_apps().await.unwrap(), std::collections::BTreeSet::from(["shop".into()]));
 }

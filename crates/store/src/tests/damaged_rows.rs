@@ -8,41 +8,41 @@ use crate::{Damaged, DataDir, Store, StoreError, WentBack};
 
 #[tokio::test]
 async fn a_row_that_cannot_be_read_is_skipped_and_reported_and_its_neighbours_are_read() {
-    let home = Home::with_app("shop").await;
-    home.store.commit((0..3).map(|slot| Change::Instance(instance("shop", slot))).collect()).await.unwrap();
-    home.sql().execute("UPDATE instances SET body = '{\"name\":' WHERE name = 'shop-web-1'", []).unwrap();
+    let test = TestStore::with_app("shop").await;
+    test.store.commit((0..3).map(|slot| Change::Instance(instance("shop", slot))).collect()).await.unwrap();
+    test.sql().execute("UPDATE instances SET body = '{\"name\":' WHERE name = 'shop-web-1'", []).unwrap();
 
-    let state = home.store.app_state(&"shop".into()).await.unwrap().unwrap();
+    let state = test.store.app_state(&"shop".into()).await.unwrap().unwrap();
     assert_eq!(state.instances, [instance("shop", 0), instance("shop", 2)]);
-    let damaged = home.store.damaged();
+    let damaged = test.store.damaged();
     assert!(matches!(&damaged[..], [Damaged { table: "instances", key, .. }] if key == "shop-web-1"), "{damaged:?}");
 
-    home.store.commit(vec![Change::Instance(instance("shop", 1))]).await.unwrap();
-    assert!(home.store.damaged().is_empty(), "written anew, it is whole");
-    assert_eq!(home.store.instances().await.unwrap().len(), 3);
+    test.store.commit(vec![Change::Instance(instance("shop", 1))]).await.unwrap();
+    assert!(test.store.damaged().is_empty(), "written anew, it is whole");
+    assert_eq!(test.store.instances().await.unwrap().len(), 3);
 }
 
 #[tokio::test]
 async fn a_damaged_app_is_an_error_and_not_absent_and_keeps_its_id_name_and_network() {
-    let home = Home::with_app("shop").await;
-    home.store.commit(vec![Change::App(app("blog", 2))]).await.unwrap();
-    home.sql().execute("UPDATE apps SET body = '[]' WHERE id = 'shop'", []).unwrap();
+    let test = TestStore::with_app("shop").await;
+    test.store.commit(vec![Change::App(app("blog", 2))]).await.unwrap();
+    test.sql().execute("UPDATE apps SET body = '[]' WHERE id = 'shop'", []).unwrap();
 
-    let error = home.store.app_state(&"shop".into()).await.map(|_| ()).unwrap_err();
+    let error = test.store.app_state(&"shop".into()).await.map(|_| ()).unwrap_err();
     assert!(matches!(&error, StoreError::Damaged { table: "apps", key, .. } if key == "shop"), "{error:?}");
-    assert_eq!(home.store.apps().await.unwrap(), [app("blog", 2)]);
-    assert_eq!(home.store.networks().await.unwrap(), [1, 2].into());
-    assert_eq!(home.store.app_ids().await.unwrap(), ["blog".into(), "shop".into()].into());
+    assert_eq!(test.store.apps().await.unwrap(), [app("blog", 2)]);
+    assert_eq!(test.store.networks().await.unwrap(), [1, 2].into());
+    assert_eq!(test.store.app_ids().await.unwrap(), ["blog".into(), "shop".into()].into());
 
-    home.store.commit(vec![Change::ForgetApp("shop".into())]).await.unwrap();
-    assert!(home.store.damaged().is_empty());
+    test.store.commit(vec![Change::ForgetApp("shop".into())]).await.unwrap();
+    assert!(test.store.damaged().is_empty());
 }
 
 #[tokio::test]
 async fn a_sealed_body_opens_only_in_its_own_row() {
-    let home = Home::with_app("shop").await;
-    home.store.commit(vec![Change::App(app("blog", 2))]).await.unwrap();
-    home.store
+    let test = TestStore::with_app("shop").await;
+    test.store.commit(vec![Change::App(app("blog", 2))]).await.unwrap();
+    test.store
         .commit(vec![
             Change::Revision(revision("shop", "r1", "secret of shop")),
             Change::Revision(revision("blog", "r1", "secret of blog")),
@@ -50,28 +50,28 @@ async fn a_sealed_body_opens_only_in_its_own_row() {
         .await
         .unwrap();
     let swap = "UPDATE revisions SET body = (SELECT body FROM revisions WHERE app = 'shop') WHERE app = 'blog'";
-    home.sql().execute(swap, []).unwrap();
+    test.sql().execute(swap, []).unwrap();
 
-    let error = home.store.revision(&"blog".into(), &"r1".into()).await.unwrap_err();
+    let error = test.store.revision(&"blog".into(), &"r1".into()).await.unwrap_err();
     assert!(
         matches!(&error, StoreError::Damaged { table: "revisions", why, .. } if why.contains("does not open")),
         "{error:?}"
     );
-    assert!(home.store.revision(&"shop".into(), &"r1".into()).await.unwrap().is_some());
+    assert!(test.store.revision(&"shop".into(), &"r1".into()).await.unwrap().is_some());
 }
 
 #[tokio::test]
 async fn a_plain_body_in_the_wrong_row_is_not_believed() {
-    let home = Home::with_app("shop").await;
-    home.store.commit(vec![Change::App(app("blog", 2))]).await.unwrap();
-    home.sql().execute("UPDATE apps SET body = (SELECT body FROM apps WHERE id = 'shop')", []).unwrap();
-    assert_eq!(home.store.apps().await.unwrap(), [app("shop", 1)]);
+    let test = TestStore::with_app("shop").await;
+    test.store.commit(vec![Change::App(app("blog", 2))]).await.unwrap();
+    test.sql().execute("UPDATE apps SET body = (SELECT body FROM apps WHERE id = 'shop')", []).unwrap();
+    assert_eq!(test.store.apps().await.unwrap(), [app("shop", 1)]);
 }
 
 #[tokio::test]
 async fn a_database_file_with_a_damaged_page_is_refused_and_left_as_it_is() {
-    let home = Home::with_app("shop").await;
-    let Home { store, directory, place: _place } = home;
+    let test = TestStore::with_app("shop").await;
+    let TestStore { store, directory, temp: _temp } = test;
     drop(store);
     let path = directory.database();
     // The first page lists the tables; the second is the root of one.
@@ -86,8 +86,8 @@ async fn a_database_file_with_a_damaged_page_is_refused_and_left_as_it_is() {
 
 #[test]
 fn a_file_that_is_no_database_is_refused() {
-    let place = tempfile::TempDir::new().unwrap();
-    let directory = DataDir::open(place.path().join("data")).unwrap();
+    let temp = tempfile::TempDir::new().unwrap();
+    let directory = DataDir::open(temp.path().join("data")).unwrap();
     let path = directory.database();
     std::fs::write(&path, "not a database, ".repeat(1000)).unwrap();
     assert!(matches!(Store::open(&directory), Err(StoreError::Corrupt { .. })));
@@ -95,13 +95,13 @@ fn a_file_that_is_no_database_is_refused() {
 
 #[tokio::test]
 async fn a_database_that_went_back_in_time_is_told_until_the_next_commit() {
-    let home = Home::with_app("shop").await.reopened();
-    let before = std::fs::read(home.directory.database()).unwrap();
+    let test = TestStore::with_app("shop").await.reopened();
+    let before = std::fs::read(test.directory.database()).unwrap();
     for _ in 0..5 {
-        home.store.set_meta("some", "fact").await.unwrap();
+        test.store.set_meta("some", "fact").await.unwrap();
     }
-    assert_eq!(home.store.went_back(), None);
-    let Home { store, directory, place: _place } = home;
+    assert_eq!(test.store.went_back(), None);
+    let TestStore { store, directory, temp: _temp } = test;
     drop(store);
     std::fs::write(directory.database(), before).unwrap();
 

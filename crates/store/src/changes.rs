@@ -3,8 +3,8 @@
 
 use rusqlite::{OptionalExtension, Params, Transaction, ffi, params};
 
-use crate::error::{Fault, StoreError};
-use crate::reading::Kept;
+use crate::error::{DbError, StoreError};
+use crate::query::Table;
 use crate::records::{
     App, BuiltImage, Change, Database, Deployment, IDEMPOTENCY_LIFETIME, Idempotency, Instance, JobRun, Revision,
 };
@@ -18,7 +18,7 @@ pub(crate) const BODY_LIMIT: usize = 16 * 1024 * 1024;
 pub(crate) const DELETED_APP: &str = "deleted_app/";
 
 /// Makes one change within the transaction.
-pub(crate) fn apply(tx: &Transaction<'_>, sealer: &Sealer, change: &Change) -> Result<(), Fault> {
+pub(crate) fn apply(tx: &Transaction<'_>, sealer: &Sealer, change: &Change) -> Result<(), DbError> {
     match change {
         Change::App(app) => put_app(tx, app),
         Change::ForgetApp(app) => {
@@ -50,18 +50,18 @@ pub(crate) fn apply(tx: &Transaction<'_>, sealer: &Sealer, change: &Change) -> R
 }
 
 /// Keeps a small fact.
-pub(crate) fn put_meta(tx: &Transaction<'_>, key: &str, value: &str) -> Result<(), Fault> {
+pub(crate) fn put_meta(tx: &Transaction<'_>, key: &str, value: &str) -> Result<(), DbError> {
     let sql = "INSERT INTO meta (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
     tx.prepare_cached(sql)?.execute(params![key, value])?;
     Ok(())
 }
 
-fn forget(tx: &Transaction<'_>, sql: &str, key: impl Params) -> Result<(), Fault> {
+fn forget(tx: &Transaction<'_>, sql: &str, key: impl Params) -> Result<(), DbError> {
     tx.prepare_cached(sql)?.execute(key)?;
     Ok(())
 }
 
-fn put_app(tx: &Transaction<'_>, app: &App) -> Result<(), Fault> {
+fn put_app(tx: &Transaction<'_>, app: &App) -> Result<(), DbError> {
     let sql = "INSERT INTO apps (id, name, network, body) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (id)
                DO UPDATE SET name = excluded.name, network = excluded.network, body = excluded.body";
     let row = params![app.id.as_str(), app.name, app.network, plain_body(app)?];
@@ -69,7 +69,7 @@ fn put_app(tx: &Transaction<'_>, app: &App) -> Result<(), Fault> {
     Ok(())
 }
 
-fn taken(cause: rusqlite::Error, app: &App) -> Fault {
+fn taken(cause: rusqlite::Error, app: &App) -> DbError {
     let rusqlite::Error::SqliteFailure(failure, Some(message)) = &cause else { return cause.into() };
     if failure.extended_code != ffi::SQLITE_CONSTRAINT_UNIQUE {
         return cause.into();
@@ -83,7 +83,7 @@ fn taken(cause: rusqlite::Error, app: &App) -> Fault {
     cause.into()
 }
 
-fn put_deployment(tx: &Transaction<'_>, deployment: &Deployment) -> Result<(), Fault> {
+fn put_deployment(tx: &Transaction<'_>, deployment: &Deployment) -> Result<(), DbError> {
     let sql = "INSERT INTO deployments (id, app, number, ended, body) VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (id)
                DO UPDATE SET number = excluded.number, ended = excluded.ended, body = excluded.body";
     let row = params![
@@ -97,7 +97,7 @@ fn put_deployment(tx: &Transaction<'_>, deployment: &Deployment) -> Result<(), F
     Ok(())
 }
 
-fn put_instance(tx: &Transaction<'_>, instance: &Instance) -> Result<(), Fault> {
+fn put_instance(tx: &Transaction<'_>, instance: &Instance) -> Result<(), DbError> {
     let sql = "INSERT INTO instances (name, app, body) VALUES (?1, ?2, ?3) ON CONFLICT (name)
                DO UPDATE SET body = excluded.body";
     let row = params![instance.name.as_str(), instance.app.as_str(), plain_body(instance)?];
@@ -105,7 +105,7 @@ fn put_instance(tx: &Transaction<'_>, instance: &Instance) -> Result<(), Fault> 
     Ok(())
 }
 
-fn put_revision(tx: &Transaction<'_>, sealer: &Sealer, revision: &Revision) -> Result<(), Fault> {
+fn put_revision(tx: &Transaction<'_>, sealer: &Sealer, revision: &Revision) -> Result<(), DbError> {
     let sql = "INSERT INTO revisions (app, id, body) VALUES (?1, ?2, ?3) ON CONFLICT (app, id)
                DO UPDATE SET body = excluded.body";
     let row = params![revision.app.as_str(), revision.id.as_str(), sealed_body(sealer, revision)?];
@@ -113,7 +113,7 @@ fn put_revision(tx: &Transaction<'_>, sealer: &Sealer, revision: &Revision) -> R
     Ok(())
 }
 
-fn put_job_run(tx: &Transaction<'_>, run: &JobRun) -> Result<(), Fault> {
+fn put_job_run(tx: &Transaction<'_>, run: &JobRun) -> Result<(), DbError> {
     let sql = "INSERT INTO job_runs (deployment, job, app, collected, body) VALUES (?1, ?2, ?3, ?4, ?5)
                ON CONFLICT (deployment, job) DO UPDATE SET collected = excluded.collected, body = excluded.body";
     let row = params![run.deployment.as_str(), run.job.as_str(), run.app.as_str(), run.collected, plain_body(run)?];
@@ -121,7 +121,7 @@ fn put_job_run(tx: &Transaction<'_>, run: &JobRun) -> Result<(), Fault> {
     Ok(())
 }
 
-fn put_database(tx: &Transaction<'_>, sealer: &Sealer, database: &Database) -> Result<(), Fault> {
+fn put_database(tx: &Transaction<'_>, sealer: &Sealer, database: &Database) -> Result<(), DbError> {
     let sql = "INSERT INTO databases (app, name, body) VALUES (?1, ?2, ?3) ON CONFLICT (app, name)
                DO UPDATE SET body = excluded.body";
     let row = params![database.app.as_str(), database.name.as_str(), sealed_body(sealer, database)?];
@@ -129,7 +129,7 @@ fn put_database(tx: &Transaction<'_>, sealer: &Sealer, database: &Database) -> R
     Ok(())
 }
 
-fn put_built_image(tx: &Transaction<'_>, image: &BuiltImage) -> Result<(), Fault> {
+fn put_built_image(tx: &Transaction<'_>, image: &BuiltImage) -> Result<(), DbError> {
     let sql = "INSERT INTO built_images (identity, app, body) VALUES (?1, ?2, ?3) ON CONFLICT (identity)
                DO UPDATE SET app = excluded.app, body = excluded.body";
     let row = params![image.identity, image.app.as_str(), plain_body(image)?];
@@ -137,7 +137,7 @@ fn put_built_image(tx: &Transaction<'_>, image: &BuiltImage) -> Result<(), Fault
     Ok(())
 }
 
-fn put_idempotency(tx: &Transaction<'_>, entry: &Idempotency) -> Result<(), Fault> {
+fn put_idempotency(tx: &Transaction<'_>, entry: &Idempotency) -> Result<(), DbError> {
     let lifetime = u64::try_from(IDEMPOTENCY_LIFETIME.as_millis()).expect("a day has few milliseconds");
     let oldest = entry.created.0.saturating_sub(lifetime);
     tx.prepare_cached("DELETE FROM idempotency WHERE created <= ?1")?.execute([oldest])?;
@@ -154,18 +154,18 @@ fn put_idempotency(tx: &Transaction<'_>, entry: &Idempotency) -> Result<(), Faul
     Ok(())
 }
 
-fn plain_body<K: Kept>(kept: &K) -> Result<String, Fault> {
+fn plain_body<K: Table>(kept: &K) -> Result<String, DbError> {
     let body = serde_json::to_string(kept).expect("records have text keys and no failing parts");
     check_size(K::TABLE, body.len())?;
     Ok(body)
 }
 
-fn sealed_body<K: Kept>(sealer: &Sealer, kept: &K) -> Result<Vec<u8>, Fault> {
+fn sealed_body<K: Table>(sealer: &Sealer, kept: &K) -> Result<Vec<u8>, DbError> {
     let body = serde_json::to_vec(kept).expect("records have text keys and no failing parts");
     check_size(K::TABLE, body.len())?;
     Ok(sealer.seal_bytes(&K::place(&kept.key()), &body))
 }
 
-fn check_size(table: &'static str, bytes: usize) -> Result<(), Fault> {
+fn check_size(table: &'static str, bytes: usize) -> Result<(), DbError> {
     if bytes > BODY_LIMIT { Err(StoreError::TooLarge { table, bytes, limit: BODY_LIMIT }.into()) } else { Ok(()) }
 }

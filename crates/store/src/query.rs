@@ -5,14 +5,14 @@ use rusqlite::{Connection, Params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::damage::{Damaged, Ledger};
-use crate::error::{Fault, StoreError};
+use crate::damaged_rows::{Damaged, DamagedRows};
+use crate::error::{DbError, StoreError};
 use crate::records::{App, AppState, BuiltImage, Database, Deployment, Instance, JobRun, Revision};
 use crate::sealing::Sealer;
 use rollout::ids::{AppId, DeploymentId};
 
 /// A record with a table of its own.
-pub(crate) trait Kept: Serialize + DeserializeOwned {
+pub(crate) trait Table: Serialize + DeserializeOwned {
     /// Its table.
     const TABLE: &'static str;
     /// The key as one text, in SQL.
@@ -29,9 +29,9 @@ pub(crate) trait Kept: Serialize + DeserializeOwned {
     }
 }
 
-macro_rules! kept {
+macro_rules! table {
     ($record:ident, $table:literal, $key:literal, $sealed:literal, $of:expr) => {
-        impl Kept for $record {
+        impl Table for $record {
             const TABLE: &'static str = $table;
             const KEY: &'static str = $key;
             const SEALED: bool = $sealed;
@@ -44,37 +44,37 @@ macro_rules! kept {
     };
 }
 
-kept!(App, "apps", "id", false, |it| it.id.to_string());
-kept!(Deployment, "deployments", "id", false, |it| it.id.to_string());
-kept!(Instance, "instances", "name", false, |it| it.name.to_string());
-kept!(Revision, "revisions", "app || '/' || id", true, |it| format!("{}/{}", it.app, it.id));
-kept!(JobRun, "job_runs", "deployment || '/' || job", false, |it| format!("{}/{}", it.deployment, it.job));
-kept!(Database, "databases", "app || '/' || name", true, |it| format!("{}/{}", it.app, it.name));
-kept!(BuiltImage, "built_images", "identity", false, |it| it.identity.clone());
+table!(App, "apps", "id", false, |it| it.id.to_string());
+table!(Deployment, "deployments", "id", false, |it| it.id.to_string());
+table!(Instance, "instances", "name", false, |it| it.name.to_string());
+table!(Revision, "revisions", "app || '/' || id", true, |it| format!("{}/{}", it.app, it.id));
+table!(JobRun, "job_runs", "deployment || '/' || job", false, |it| format!("{}/{}", it.deployment, it.job));
+table!(Database, "databases", "app || '/' || name", true, |it| format!("{}/{}", it.app, it.name));
+table!(BuiltImage, "built_images", "identity", false, |it| it.identity.clone());
 
-/// One look at one state of the database.
-pub(crate) struct Look<'a> {
+/// One view of one state of the database.
+pub(crate) struct ReadTx<'a> {
     pub(crate) conn: &'a Connection,
     pub(crate) sealer: &'a Sealer,
-    pub(crate) ledger: &'a Ledger,
+    pub(crate) damaged: &'a DamagedRows,
 }
 
-impl Look<'_> {
+impl ReadTx<'_> {
     /// All rows that read, in the order that `tail` asks for. Damaged ones are skipped and reported.
-    pub(crate) fn many<K: Kept>(&self, tail: &str, params: impl Params) -> Result<Vec<K>, Fault> {
+    pub(crate) fn many<K: Table>(&self, tail: &str, params: impl Params) -> Result<Vec<K>, DbError> {
         let rows = self.rows::<K>(tail, params)?;
         Ok(rows.into_iter().filter_map(|(key, body)| self.decode(key, &body).ok()).collect())
     }
 
     /// The one row, `None` when there is none. Errors: [`StoreError::Damaged`] when it does not read.
-    pub(crate) fn one<K: Kept>(&self, tail: &str, params: impl Params) -> Result<Option<K>, Fault> {
+    pub(crate) fn one<K: Table>(&self, tail: &str, params: impl Params) -> Result<Option<K>, DbError> {
         let Some((key, body)) = self.rows::<K>(tail, params)?.pop() else { return Ok(None) };
         let damaged = |it: Damaged| StoreError::Damaged { table: it.table, key: it.key, why: it.why };
         Ok(Some(self.decode(key, &body).map_err(damaged)?))
     }
 
     /// See [`AppState`].
-    pub(crate) fn app_state(&self, id: &AppId) -> Result<Option<AppState>, Fault> {
+    pub(crate) fn app_state(&self, id: &AppId) -> Result<Option<AppState>, DbError> {
         let Some(app) = self.one::<App>("WHERE id = ?1", [id.as_str()])? else { return Ok(None) };
         let named = app.active.iter().chain(app.kept.iter().flat_map(|it| it.deployments.iter().chain(&it.rules)));
         let named: Vec<&str> = named.map(DeploymentId::as_str).collect();
@@ -100,13 +100,13 @@ impl Look<'_> {
         }))
     }
 
-    fn rows<K: Kept>(&self, tail: &str, params: impl Params) -> Result<Vec<(String, Vec<u8>)>, Fault> {
+    fn rows<K: Table>(&self, tail: &str, params: impl Params) -> Result<Vec<(String, Vec<u8>)>, DbError> {
         let mut statement = self.conn.prepare_cached(&format!("SELECT {}, body FROM {} {tail}", K::KEY, K::TABLE))?;
         let rows = statement.query_map(params, |row| Ok((row.get(0)?, row.get_ref(1)?.as_bytes()?.to_vec())))?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    fn decode<K: Kept>(&self, key: String, body: &[u8]) -> Result<K, Damaged> {
+    fn decode<K: Table>(&self, key: String, body: &[u8]) -> Result<K, Damaged> {
         let decoded = if K::SEALED {
             self.sealer.open_bytes(&K::place(&key), body).map_err(|cause| cause.to_string()).and_then(|it| parse(&it))
         } else {
@@ -114,12 +114,12 @@ impl Look<'_> {
         };
         match decoded.and_then(|kept: K| belongs(kept, &key)) {
             Ok(kept) => {
-                self.ledger.clear(K::TABLE, &key);
+                self.damaged.clear(K::TABLE, &key);
                 Ok(kept)
             }
             Err(why) => {
                 let damaged = Damaged { table: K::TABLE, key, why };
-                self.ledger.add(&damaged);
+                self.damaged.add(&damaged);
                 Err(damaged)
             }
         }
@@ -127,10 +127,10 @@ impl Look<'_> {
 }
 
 /// The parser's own message may quote a value, which may be a secret: only the place is told.
-fn parse<K: Kept>(body: &[u8]) -> Result<K, String> {
+fn parse<K: Table>(body: &[u8]) -> Result<K, String> {
     serde_json::from_slice(body).map_err(|cause| format!("its body is not understood near byte {}", cause.column()))
 }
 
-fn belongs<K: Kept>(kept: K, key: &str) -> Result<K, String> {
+fn belongs<K: Table>(kept: K, key: &str) -> Result<K, String> {
     if kept.key() == key { Ok(kept) } else { Err("its body belongs to another row".to_owned()) }
 }

@@ -19,11 +19,11 @@ fn holding(root: &Path, text: &str) -> Vec<String> {
 
 #[tokio::test]
 async fn no_secret_is_found_in_any_file() {
-    let home = Home::with_app("shop").await;
-    let sealed = home.directory.sealer().seal("env/shop", CANARY.as_bytes());
+    let test = TestStore::with_app("shop").await;
+    let sealed = test.directory.sealer().seal("env/shop", CANARY.as_bytes());
     let mut shop = app("shop", 1);
     shop.spec = serde_json::json!({"name": MARKER, "envs": [{"key": "TOKEN", "value": sealed}]});
-    home.store
+    test.store
         .commit(vec![
             Change::App(shop),
             Change::Revision(revision("shop", "r1", CANARY)),
@@ -31,16 +31,16 @@ async fn no_secret_is_found_in_any_file() {
         ])
         .await
         .unwrap();
-    let root = home.directory.root();
+    let root = test.directory.root();
     // In the database itself, too, if the writer has been idle for long enough by now.
     assert!(holding(root, MARKER).contains(&"boatyard.db-wal".to_owned()));
     assert_eq!(holding(root, CANARY), [""; 0]);
     // Written back into the database itself, by closing.
-    let home = home.reopened();
-    let root = home.directory.root();
+    let test = test.reopened();
+    let root = test.directory.root();
     assert_eq!(holding(root, MARKER), ["boatyard.db"]);
     assert_eq!(holding(root, CANARY), [""; 0]);
-    let state = home.store.app_state(&"shop".into()).await.unwrap().unwrap();
+    let state = test.store.app_state(&"shop".into()).await.unwrap().unwrap();
     assert_eq!(state.databases[0].password, CANARY);
 }
 
@@ -54,12 +54,12 @@ fn debug_texts_hide_environment_and_password() {
 
 #[tokio::test]
 async fn a_damaged_sealed_row_is_reported_without_its_content() {
-    let home = Home::with_app("shop").await;
+    let test = TestStore::with_app("shop").await;
     // Well sealed, but its port is a text: the parser would quote it.
     let body = format!(r#"{{"id":"r1","app":"shop","component":"web","image":"i","command":"{CANARY}"}}"#);
-    let body = home.directory.sealer().seal_bytes("revisions/shop/r1", body.as_bytes());
-    home.sql().execute("INSERT INTO revisions (app, id, body) VALUES ('shop', 'r1', ?1)", [body]).unwrap();
-    let error = home.store.revision(&"shop".into(), &"r1".into()).await.unwrap_err();
-    let told = format!("{error} {error:?} {:?}", home.store.damaged());
+    let body = test.directory.sealer().seal_bytes("revisions/shop/r1", body.as_bytes());
+    test.sql().execute("INSERT INTO revisions (app, id, body) VALUES ('shop', 'r1', ?1)", [body]).unwrap();
+    let error = test.store.revision(&"shop".into(), &"r1".into()).await.unwrap_err();
+    let told = format!("{error} {error:?} {:?}", test.store.damaged());
     assert!(told.contains("not understood") && !told.contains("canary"), "{told}");
 }

@@ -5,34 +5,34 @@ use std::time::Duration;
 use rollout::deployment::Stage;
 
 use super::samples::*;
-use crate::error::Fault;
-use crate::readers::Readers;
+use crate::changes::BODY_LIMIT;
+use crate::error::DbError;
+use crate::reader_pool::ReaderPool;
 use crate::records::{App, Change};
-use crate::writing::BODY_LIMIT;
 use crate::{DataDir, Store, StoreError, connection};
 
 #[tokio::test]
 async fn an_app_name_is_given_once() {
-    let home = Home::with_app("shop").await;
+    let test = TestStore::with_app("shop").await;
     let twin = App { name: "name-of-shop".to_owned(), ..app("other", 2) };
-    let refused = home.store.commit(vec![Change::App(twin)]).await.unwrap_err();
+    let refused = test.store.commit(vec![Change::App(twin)]).await.unwrap_err();
     assert!(matches!(&refused, StoreError::NameTaken { name } if name == "name-of-shop"));
     assert!(!refused.is_transient());
-    assert!(home.store.app(&"other".into()).await.unwrap().is_none());
+    assert!(test.store.app(&"other".into()).await.unwrap().is_none());
 }
 
 #[tokio::test]
 async fn a_network_number_is_given_once_and_again_after_its_app_is_gone() {
-    let home = Home::with_app("shop").await;
-    let refused = home.store.commit(vec![Change::App(app("blog", 1))]).await.unwrap_err();
+    let test = TestStore::with_app("shop").await;
+    let refused = test.store.commit(vec![Change::App(app("blog", 1))]).await.unwrap_err();
     assert!(matches!(refused, StoreError::NetworkTaken { network: 1 }));
-    home.store.commit(vec![Change::ForgetApp("shop".into()), Change::App(app("blog", 1))]).await.unwrap();
-    assert_eq!(home.store.networks().await.unwrap(), [1].into());
+    test.store.commit(vec![Change::ForgetApp("shop".into()), Change::App(app("blog", 1))]).await.unwrap();
+    assert_eq!(test.store.networks().await.unwrap(), [1].into());
 }
 
 #[tokio::test]
 async fn a_failing_change_takes_the_whole_commit_back() {
-    let home = Home::with_app("shop").await;
+    let test = TestStore::with_app("shop").await;
     let changes = vec![
         Change::App(App { serial: 99, ..app("shop", 1) }),
         Change::Instance(instance("shop", 0)),
@@ -40,41 +40,41 @@ async fn a_failing_change_takes_the_whole_commit_back() {
         Change::App(app("blog", 7)),
         Change::App(app("wiki", 7)),
     ];
-    assert!(home.store.commit(changes).await.is_err());
-    assert_eq!(home.store.apps().await.unwrap(), [app("shop", 1)]);
-    assert!(home.store.instances().await.unwrap().is_empty());
+    assert!(test.store.commit(changes).await.is_err());
+    assert_eq!(test.store.apps().await.unwrap(), [app("shop", 1)]);
+    assert!(test.store.instances().await.unwrap().is_empty());
 }
 
 #[tokio::test]
 async fn nothing_is_kept_for_an_app_that_is_gone() {
-    let home = Home::with_app("shop").await;
+    let test = TestStore::with_app("shop").await;
     let late = vec![Change::ForgetApp("shop".into()), Change::Instance(instance("shop", 0))];
-    assert!(matches!(home.store.commit(late).await, Err(StoreError::Orphan)));
-    assert!(home.store.app(&"shop".into()).await.unwrap().is_some(), "the deletion was taken back with it");
+    assert!(matches!(test.store.commit(late).await, Err(StoreError::Orphan)));
+    assert!(test.store.app(&"shop".into()).await.unwrap().is_some(), "the deletion was taken back with it");
 }
 
 #[tokio::test]
 async fn a_deployment_number_is_given_once_within_an_app() {
-    let home = Home::with_app("shop").await;
-    home.store.commit(vec![put(deployment("shop", 1, Stage::Pending))]).await.unwrap();
+    let test = TestStore::with_app("shop").await;
+    test.store.commit(vec![put(deployment("shop", 1, Stage::Pending))]).await.unwrap();
     let twin = crate::records::Deployment { id: "another".into(), ..deployment("shop", 1, Stage::Pending) };
-    assert!(matches!(home.store.commit(vec![put(twin)]).await, Err(StoreError::Sqlite { .. })));
+    assert!(matches!(test.store.commit(vec![put(twin)]).await, Err(StoreError::Sqlite { .. })));
 }
 
 #[tokio::test]
 async fn a_body_above_the_limit_is_refused() {
-    let home = Home::with_app("shop").await;
+    let test = TestStore::with_app("shop").await;
     let huge = App { spec: "x".repeat(BODY_LIMIT).into(), ..app("shop", 1) };
     assert!(matches!(
-        home.store.commit(vec![Change::App(huge)]).await,
+        test.store.commit(vec![Change::App(huge)]).await,
         Err(StoreError::TooLarge { table: "apps", .. })
     ));
 }
 
 #[tokio::test]
 async fn a_full_disk_changes_nothing_leaves_reading_and_passes() {
-    let home = Home::with_app("shop").await;
-    let store = &home.store;
+    let test = TestStore::with_app("shop").await;
+    let store = &test.store;
     let pages_allowed = |more: u32| {
         store.write(move |writer| {
             let pages: u32 = writer.conn.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
@@ -103,21 +103,21 @@ const ENDLESS: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 F
 
 #[tokio::test]
 async fn a_reader_that_takes_too_long_is_ended_and_the_next_one_reads() {
-    let home = Home::with_app("shop").await;
-    let readers = Readers::open(&home.directory.database(), Duration::from_millis(50)).unwrap();
+    let test = TestStore::with_app("shop").await;
+    let readers = ReaderPool::open(&test.directory.database(), Duration::from_millis(50)).unwrap();
     for _ in 0..6 {
         let outcome = readers.read(move |tx| Ok(tx.query_row(ENDLESS, [], |row| row.get::<_, u64>(0))?)).await;
         assert!(matches!(&outcome, Err(it @ StoreError::TooSlow { .. }) if it.is_transient()), "{outcome:?}");
     }
-    let patient = Readers::open(&home.directory.database(), Duration::from_secs(60)).unwrap();
+    let patient = ReaderPool::open(&test.directory.database(), Duration::from_secs(60)).unwrap();
     let apps = patient.read(|tx| Ok(tx.query_row("SELECT count(*) FROM apps", [], |row| row.get::<_, u64>(0))?)).await;
     assert_eq!(apps.unwrap(), 1);
 }
 
 #[tokio::test]
 async fn a_reader_whose_statement_begins_after_its_time_is_ended_all_the_same() {
-    let home = Home::with_app("shop").await;
-    let readers = Readers::open(&home.directory.database(), Duration::from_millis(50)).unwrap();
+    let test = TestStore::with_app("shop").await;
+    let readers = ReaderPool::open(&test.directory.database(), Duration::from_millis(50)).unwrap();
     // As many as there may be at once: if none of them ended, nobody would ever read again.
     for _ in 0..3 {
         let (begin, gate) = std::sync::mpsc::channel();
@@ -137,11 +137,11 @@ async fn a_reader_whose_statement_begins_after_its_time_is_ended_all_the_same() 
 
 #[tokio::test]
 async fn a_reader_cannot_write() {
-    let home = Home::with_app("shop").await;
-    let readers = Readers::open(&home.directory.database(), Duration::from_secs(60)).unwrap();
-    let outcome = readers.read(|tx| tx.execute("DELETE FROM apps", []).map_err(Fault::from)).await;
+    let test = TestStore::with_app("shop").await;
+    let readers = ReaderPool::open(&test.directory.database(), Duration::from_secs(60)).unwrap();
+    let outcome = readers.read(|tx| tx.execute("DELETE FROM apps", []).map_err(DbError::from)).await;
     assert!(outcome.is_err());
-    assert_eq!(home.store.apps().await.unwrap().len(), 1);
+    assert_eq!(test.store.apps().await.unwrap().len(), 1);
 }
 
 #[test]
@@ -152,9 +152,9 @@ fn a_sqlite_that_can_lose_commits_is_refused() {
 
 #[tokio::test]
 async fn a_database_of_another_installation_is_refused() {
-    let home = Home::with_app("shop").await;
-    home.sql().execute("UPDATE installation SET id = 'zzzzzzzzzz'", []).unwrap();
-    let Home { store, directory, place: _place } = home;
+    let test = TestStore::with_app("shop").await;
+    test.sql().execute("UPDATE installation SET id = 'zzzzzzzzzz'", []).unwrap();
+    let TestStore { store, directory, temp: _temp } = test;
     drop(store);
     let refused = Store::open(&directory).unwrap_err();
     assert!(matches!(&refused, StoreError::Foreign { found, .. } if found == "zzzzzzzzzz"), "{refused:?}");
@@ -162,10 +162,10 @@ async fn a_database_of_another_installation_is_refused() {
 
 #[tokio::test]
 async fn a_database_sealed_with_another_key_is_refused_as_a_whole() {
-    let home = Home::with_app("shop").await;
-    let Home { store, directory, place } = home;
+    let test = TestStore::with_app("shop").await;
+    let TestStore { store, directory, temp } = test;
     drop((store, directory));
-    let root = place.path().join("data");
+    let root = temp.path().join("data");
     std::fs::write(root.join("key"), [7; 32]).unwrap();
     let directory = DataDir::open(&root).unwrap();
     assert!(matches!(Store::open(&directory), Err(StoreError::WrongKey { .. })));

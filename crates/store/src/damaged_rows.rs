@@ -16,11 +16,11 @@ pub struct Damaged {
 
 /// All rows found damaged so far.
 #[derive(Default)]
-pub(crate) struct Ledger {
+pub(crate) struct DamagedRows {
     rows: Mutex<BTreeMap<(&'static str, String), String>>,
 }
 
-impl Ledger {
+impl DamagedRows {
     /// Remembers a damaged row, and logs it the first time.
     pub(crate) fn add(&self, damaged: &Damaged) {
         let key = (damaged.table, damaged.key.clone());

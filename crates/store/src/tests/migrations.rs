@@ -6,8 +6,8 @@ use std::os::unix::fs::PermissionsExt;
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-use super::samples::{Home, app};
-use crate::schema::{self, STEPS};
+use super::samples::{TestStore, app};
+use crate::schema::{self, MIGRATIONS};
 use crate::{DataDir, Store, StoreError};
 
 /// An app and an instance as schema 1 was first written, word for word: they have to read for ever.
@@ -22,7 +22,7 @@ const SECOND_STEP: &str = "ALTER TABLE meta ADD COLUMN note TEXT NOT NULL DEFAUL
 
 fn first_schema(directory: &DataDir) -> Connection {
     let mut conn = crate::connection::open_writer(&directory.database()).unwrap();
-    schema::migrate(&mut conn, &directory.database(), &STEPS[..1]).unwrap();
+    schema::migrate(&mut conn, &directory.database(), &MIGRATIONS[..1]).unwrap();
     conn.execute_batch(FIRST_ROWS).unwrap();
     conn
 }
@@ -33,8 +33,8 @@ fn count(conn: &Connection, table: &str) -> u32 {
 
 #[tokio::test]
 async fn rows_of_the_first_schema_are_read() {
-    let place = TempDir::new().unwrap();
-    let directory = DataDir::open(place.path().join("data")).unwrap();
+    let temp = TempDir::new().unwrap();
+    let directory = DataDir::open(temp.path().join("data")).unwrap();
     drop(first_schema(&directory));
     let store = Store::open(&directory).unwrap();
     assert_eq!(store.apps().await.unwrap(), [app("shop", 1)]);
@@ -44,16 +44,16 @@ async fn rows_of_the_first_schema_are_read() {
 
 #[test]
 fn a_step_keeps_the_rows_and_a_copy_of_the_old_database() {
-    let place = TempDir::new().unwrap();
-    let directory = DataDir::open(place.path().join("data")).unwrap();
+    let temp = TempDir::new().unwrap();
+    let directory = DataDir::open(temp.path().join("data")).unwrap();
     let path = directory.database();
     let mut conn = first_schema(&directory);
 
-    schema::migrate(&mut conn, &path, &[STEPS[0], SECOND_STEP]).unwrap();
+    schema::migrate(&mut conn, &path, &[MIGRATIONS[0], SECOND_STEP]).unwrap();
 
     assert_eq!((count(&conn, "apps"), count(&conn, "instances")), (1, 1));
     conn.prepare("SELECT note FROM meta").unwrap();
-    let copy = schema::copy_of(&path, 1);
+    let copy = schema::backup_path(&path, 1);
     assert_eq!(fs::metadata(&copy).unwrap().permissions().mode() & 0o777, 0o600);
     let old = Connection::open(&copy).unwrap();
     assert_eq!(old.pragma_query_value(None, "user_version", |row| row.get::<_, u32>(0)).unwrap(), 1);
@@ -63,23 +63,23 @@ fn a_step_keeps_the_rows_and_a_copy_of_the_old_database() {
 
 #[test]
 fn a_new_database_is_not_copied_and_a_current_one_is_left_alone() {
-    let home = Home::new();
-    let copies = |home: &Home| {
-        let names = fs::read_dir(home.directory.root()).unwrap().map(|it| it.unwrap().file_name());
+    let test = TestStore::new();
+    let copies = |test: &TestStore| {
+        let names = fs::read_dir(test.directory.root()).unwrap().map(|it| it.unwrap().file_name());
         names.filter(|it| it.to_string_lossy().contains("schema")).count()
     };
-    assert_eq!(copies(&home), 0);
-    assert_eq!(copies(&home.reopened()), 0);
+    assert_eq!(copies(&test), 0);
+    assert_eq!(copies(&test.reopened()), 0);
 }
 
 #[test]
 fn a_failing_step_leaves_the_schema_before_it() {
-    let place = TempDir::new().unwrap();
-    let directory = DataDir::open(place.path().join("data")).unwrap();
+    let temp = TempDir::new().unwrap();
+    let directory = DataDir::open(temp.path().join("data")).unwrap();
     let path = directory.database();
     let mut conn = first_schema(&directory);
     let broken = "CREATE TABLE half (a TEXT) STRICT; CREATE TABLE apps (a TEXT) STRICT;";
-    let error = schema::migrate(&mut conn, &path, &[STEPS[0], SECOND_STEP, broken]).unwrap_err();
+    let error = schema::migrate(&mut conn, &path, &[MIGRATIONS[0], SECOND_STEP, broken]).unwrap_err();
     assert!(matches!(error, StoreError::Migration { from: 2, to: 3, .. }), "{error:?}");
     assert_eq!(conn.pragma_query_value(None, "user_version", |row| row.get::<_, u32>(0)).unwrap(), 2);
     assert!(conn.prepare("SELECT * FROM half").is_err(), "nothing of the step is left");
@@ -88,11 +88,11 @@ fn a_failing_step_leaves_the_schema_before_it() {
 
 #[test]
 fn a_step_that_would_orphan_rows_is_taken_back() {
-    let place = TempDir::new().unwrap();
-    let directory = DataDir::open(place.path().join("data")).unwrap();
+    let temp = TempDir::new().unwrap();
+    let directory = DataDir::open(temp.path().join("data")).unwrap();
     let path = directory.database();
     let mut conn = first_schema(&directory);
-    assert!(schema::migrate(&mut conn, &path, &[STEPS[0], "DELETE FROM apps;"]).is_err());
+    assert!(schema::migrate(&mut conn, &path, &[MIGRATIONS[0], "DELETE FROM apps;"]).is_err());
     assert_eq!(count(&conn, "apps"), 1);
     let enforced: bool = conn.pragma_query_value(None, "foreign_keys", |row| row.get(0)).unwrap();
     assert!(enforced, "references are watched again");
@@ -100,13 +100,13 @@ fn a_step_that_would_orphan_rows_is_taken_back() {
 
 #[tokio::test]
 async fn a_newer_schema_is_refused_and_left_as_it_is() {
-    let home = Home::with_app("shop").await;
-    let Home { store, directory, place: _place } = home;
+    let test = TestStore::with_app("shop").await;
+    let TestStore { store, directory, temp: _temp } = test;
     drop(store);
     let conn = Connection::open(directory.database()).unwrap();
     conn.pragma_update(None, "user_version", 99).unwrap();
     let error = Store::open(&directory).unwrap_err();
-    let known = u32::try_from(STEPS.len()).unwrap();
+    let known = u32::try_from(MIGRATIONS.len()).unwrap();
     assert!(matches!(error, StoreError::NewerSchema { found: 99, known: it, .. } if it == known), "{error:?}");
     assert_eq!(count(&conn, "apps"), 1);
 }
