@@ -1,144 +1,106 @@
-//! Each kind of change as SQL. Values are always bound, and rows are written over, never replaced: replacing an app's
-//! row would take everything of it along.
+//! Applies changes as SQL. Values are always bound. A row is updated in place: `INSERT OR REPLACE` on an app would delete
+//! every row that refers to it.
 
-use rusqlite::{OptionalExtension, Params, Transaction, ffi, params};
+use rusqlite::types::Value;
+use rusqlite::{OptionalExtension, Transaction, ffi, params, params_from_iter};
 
 use crate::error::{DbError, StoreError};
-use crate::query::Table;
 use crate::records::{
-    App, BuiltImage, Change, Database, Deployment, IDEMPOTENCY_LIFETIME, Idempotency, Instance, JobRun, Revision,
+    App, BuiltImage, Change, Database, Deployment, IDEMPOTENCY_LIFETIME, Idempotency, Instance, Revision,
 };
 use crate::sealing::Sealer;
+use crate::table::Table;
 use rollout::ids::DeploymentId;
 
-/// Largest body: 16 MiB, ours; the largest spec allowed is far below.
+/// Largest body: 16 MiB, our choice. The largest spec allowed is far smaller.
 pub(crate) const BODY_LIMIT: usize = 16 * 1024 * 1024;
 
-/// Prefix of the facts that remember deleted apps.
+/// Prefix of the `meta` keys that remember deleted apps.
 pub(crate) const DELETED_APP: &str = "deleted_app/";
 
-/// Makes one change within the transaction.
+/// Applies one change within the transaction.
 pub(crate) fn apply(tx: &Transaction<'_>, sealer: &Sealer, change: &Change) -> Result<(), DbError> {
     match change {
-        Change::App(app) => put_app(tx, app),
+        Change::App(app) => put(tx, sealer, app).map_err(|error| name_or_network_taken(error, app)),
         Change::ForgetApp(app) => {
-            forget(tx, "DELETE FROM apps WHERE id = ?1", [app.as_str()])?;
+            delete::<App>(tx, &[app.as_str()])?;
             put_meta(tx, &format!("{DELETED_APP}{app}"), "")
         }
-        Change::Deployment(deployment) => put_deployment(tx, deployment),
+        Change::Deployment(deployment) => put(tx, sealer, &**deployment),
         Change::ForgetDeployment(id) => {
-            forget(tx, "DELETE FROM job_runs WHERE deployment = ?1", [id.as_str()])?;
-            forget(tx, "DELETE FROM deployments WHERE id = ?1", [id.as_str()])
+            tx.prepare_cached("DELETE FROM job_runs WHERE deployment = ?1")?.execute([id.as_str()])?;
+            delete::<Deployment>(tx, &[id.as_str()])
         }
-        Change::Instance(instance) => put_instance(tx, instance),
-        Change::ForgetInstance(name) => forget(tx, "DELETE FROM instances WHERE name = ?1", [name.as_str()]),
-        Change::Revision(revision) => put_revision(tx, sealer, revision),
-        Change::ForgetRevision(app, id) => {
-            forget(tx, "DELETE FROM revisions WHERE app = ?1 AND id = ?2", [app.as_str(), id.as_str()])
-        }
-        Change::JobRun(run) => put_job_run(tx, run),
-        Change::Database(database) => put_database(tx, sealer, database),
-        Change::ForgetDatabase(app, name) => {
-            forget(tx, "DELETE FROM databases WHERE app = ?1 AND name = ?2", [app.as_str(), name.as_str()])
-        }
-        Change::BuiltImage(image) => put_built_image(tx, image),
-        Change::ForgetBuiltImage(identity) => {
-            forget(tx, "DELETE FROM built_images WHERE identity = ?1", [identity.as_str()])
-        }
+        Change::Instance(instance) => put(tx, sealer, instance),
+        Change::ForgetInstance(name) => delete::<Instance>(tx, &[name.as_str()]),
+        Change::Revision(revision) => put(tx, sealer, revision),
+        Change::ForgetRevision(app, id) => delete::<Revision>(tx, &[app.as_str(), id.as_str()]),
+        Change::JobRun(run) => put(tx, sealer, run),
+        Change::Database(database) => put(tx, sealer, database),
+        Change::ForgetDatabase(app, name) => delete::<Database>(tx, &[app.as_str(), name.as_str()]),
+        Change::BuiltImage(image) => put(tx, sealer, image),
+        Change::ForgetBuiltImage(identity) => delete::<BuiltImage>(tx, &[identity]),
         Change::Idempotency(entry) => put_idempotency(tx, entry),
     }
 }
 
-/// Keeps a small fact.
+/// Sets a value in the `meta` table.
 pub(crate) fn put_meta(tx: &Transaction<'_>, key: &str, value: &str) -> Result<(), DbError> {
     let sql = "INSERT INTO meta (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
     tx.prepare_cached(sql)?.execute(params![key, value])?;
     Ok(())
 }
 
-fn forget(tx: &Transaction<'_>, sql: &str, key: impl Params) -> Result<(), DbError> {
-    tx.prepare_cached(sql)?.execute(key)?;
+/// Inserts the record's row, or updates the row with its key.
+fn put<T: Table>(tx: &Transaction<'_>, sealer: &Sealer, record: &T) -> Result<(), DbError> {
+    let columns = record.columns();
+    let others: Vec<&str> = columns.iter().map(|(name, _)| *name).chain(["body"]).collect();
+    let names = [T::KEY, &others].concat();
+    let marks = vec!["?"; names.len()].join(", ");
+    let updates: Vec<_> = others.iter().map(|name| format!("{name} = excluded.{name}")).collect();
+    let sql = format!(
+        "INSERT INTO {} ({}) VALUES ({marks}) ON CONFLICT ({}) DO UPDATE SET {}",
+        T::NAME,
+        names.join(", "),
+        T::KEY.join(", "),
+        updates.join(", ")
+    );
+    let keys = record.key_values().into_iter().map(|it| Value::from(it.to_owned()));
+    let values = keys.chain(columns.into_iter().map(|(_, value)| value)).chain([body(sealer, record)?]);
+    tx.prepare_cached(&sql)?.execute(params_from_iter(values))?;
     Ok(())
 }
 
-fn put_app(tx: &Transaction<'_>, app: &App) -> Result<(), DbError> {
-    let sql = "INSERT INTO apps (id, name, network, body) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (id)
-               DO UPDATE SET name = excluded.name, network = excluded.network, body = excluded.body";
-    let row = params![app.id.as_str(), app.name, app.network, plain_body(app)?];
-    tx.prepare_cached(sql)?.execute(row).map_err(|cause| taken(cause, app))?;
+fn delete<T: Table>(tx: &Transaction<'_>, key: &[&str]) -> Result<(), DbError> {
+    let conditions: Vec<_> = T::KEY.iter().map(|name| format!("{name} = ?")).collect();
+    let sql = format!("DELETE FROM {} WHERE {}", T::NAME, conditions.join(" AND "));
+    tx.prepare_cached(&sql)?.execute(params_from_iter(key))?;
     Ok(())
 }
 
-fn taken(cause: rusqlite::Error, app: &App) -> DbError {
-    let rusqlite::Error::SqliteFailure(failure, Some(message)) = &cause else { return cause.into() };
-    if failure.extended_code != ffi::SQLITE_CONSTRAINT_UNIQUE {
-        return cause.into();
+fn body<T: Table>(sealer: &Sealer, record: &T) -> Result<Value, DbError> {
+    let json = serde_json::to_string(record).expect("records have string keys, so they can be serialized");
+    if json.len() > BODY_LIMIT {
+        return Err(StoreError::TooLarge { table: T::NAME, bytes: json.len(), limit: BODY_LIMIT }.into());
     }
-    if message.ends_with("apps.name") {
-        return StoreError::NameTaken { name: app.name.clone() }.into();
+    Ok(match T::SEALED {
+        true => sealer.seal_bytes(&T::seal_context(&record.key()), json.as_bytes()).into(),
+        false => json.into(),
+    })
+}
+
+fn name_or_network_taken(error: DbError, app: &App) -> DbError {
+    let DbError::Sqlite(rusqlite::Error::SqliteFailure(failure, Some(message))) = &error else { return error };
+    match message {
+        _ if failure.extended_code != ffi::SQLITE_CONSTRAINT_UNIQUE => error,
+        it if it.ends_with("apps.name") => StoreError::NameTaken { name: app.name.clone() }.into(),
+        it if it.ends_with("apps.network") => StoreError::NetworkTaken { network: app.network }.into(),
+        _ => error,
     }
-    if message.ends_with("apps.network") {
-        return StoreError::NetworkTaken { network: app.network }.into();
-    }
-    cause.into()
-}
-
-fn put_deployment(tx: &Transaction<'_>, deployment: &Deployment) -> Result<(), DbError> {
-    let sql = "INSERT INTO deployments (id, app, number, ended, body) VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (id)
-               DO UPDATE SET number = excluded.number, ended = excluded.ended, body = excluded.body";
-    let row = params![
-        deployment.id.as_str(),
-        deployment.app.as_str(),
-        deployment.number,
-        deployment.stage.is_ended(),
-        plain_body(deployment)?
-    ];
-    tx.prepare_cached(sql)?.execute(row)?;
-    Ok(())
-}
-
-fn put_instance(tx: &Transaction<'_>, instance: &Instance) -> Result<(), DbError> {
-    let sql = "INSERT INTO instances (name, app, body) VALUES (?1, ?2, ?3) ON CONFLICT (name)
-               DO UPDATE SET body = excluded.body";
-    let row = params![instance.name.as_str(), instance.app.as_str(), plain_body(instance)?];
-    tx.prepare_cached(sql)?.execute(row)?;
-    Ok(())
-}
-
-fn put_revision(tx: &Transaction<'_>, sealer: &Sealer, revision: &Revision) -> Result<(), DbError> {
-    let sql = "INSERT INTO revisions (app, id, body) VALUES (?1, ?2, ?3) ON CONFLICT (app, id)
-               DO UPDATE SET body = excluded.body";
-    let row = params![revision.app.as_str(), revision.id.as_str(), sealed_body(sealer, revision)?];
-    tx.prepare_cached(sql)?.execute(row)?;
-    Ok(())
-}
-
-fn put_job_run(tx: &Transaction<'_>, run: &JobRun) -> Result<(), DbError> {
-    let sql = "INSERT INTO job_runs (deployment, job, app, collected, body) VALUES (?1, ?2, ?3, ?4, ?5)
-               ON CONFLICT (deployment, job) DO UPDATE SET collected = excluded.collected, body = excluded.body";
-    let row = params![run.deployment.as_str(), run.job.as_str(), run.app.as_str(), run.collected, plain_body(run)?];
-    tx.prepare_cached(sql)?.execute(row)?;
-    Ok(())
-}
-
-fn put_database(tx: &Transaction<'_>, sealer: &Sealer, database: &Database) -> Result<(), DbError> {
-    let sql = "INSERT INTO databases (app, name, body) VALUES (?1, ?2, ?3) ON CONFLICT (app, name)
-               DO UPDATE SET body = excluded.body";
-    let row = params![database.app.as_str(), database.name.as_str(), sealed_body(sealer, database)?];
-    tx.prepare_cached(sql)?.execute(row)?;
-    Ok(())
-}
-
-fn put_built_image(tx: &Transaction<'_>, image: &BuiltImage) -> Result<(), DbError> {
-    let sql = "INSERT INTO built_images (identity, app, body) VALUES (?1, ?2, ?3) ON CONFLICT (identity)
-               DO UPDATE SET app = excluded.app, body = excluded.body";
-    let row = params![image.identity, image.app.as_str(), plain_body(image)?];
-    tx.prepare_cached(sql)?.execute(row)?;
-    Ok(())
 }
 
 fn put_idempotency(tx: &Transaction<'_>, entry: &Idempotency) -> Result<(), DbError> {
-    let lifetime = u64::try_from(IDEMPOTENCY_LIFETIME.as_millis()).expect("a day has few milliseconds");
+    let lifetime = u64::try_from(IDEMPOTENCY_LIFETIME.as_millis()).expect("a day fits into 64 bits of milliseconds");
     let oldest = entry.created.0.saturating_sub(lifetime);
     tx.prepare_cached("DELETE FROM idempotency WHERE created <= ?1")?.execute([oldest])?;
     let known = tx
@@ -152,20 +114,4 @@ fn put_idempotency(tx: &Transaction<'_>, entry: &Idempotency) -> Result<(), DbEr
     let row = params![entry.caller, entry.key, entry.deployment.as_str(), entry.created.0];
     tx.prepare_cached(sql)?.execute(row)?;
     Ok(())
-}
-
-fn plain_body<K: Table>(kept: &K) -> Result<String, DbError> {
-    let body = serde_json::to_string(kept).expect("records have text keys and no failing parts");
-    check_size(K::TABLE, body.len())?;
-    Ok(body)
-}
-
-fn sealed_body<K: Table>(sealer: &Sealer, kept: &K) -> Result<Vec<u8>, DbError> {
-    let body = serde_json::to_vec(kept).expect("records have text keys and no failing parts");
-    check_size(K::TABLE, body.len())?;
-    Ok(sealer.seal_bytes(&K::place(&kept.key()), &body))
-}
-
-fn check_size(table: &'static str, bytes: usize) -> Result<(), DbError> {
-    if bytes > BODY_LIMIT { Err(StoreError::TooLarge { table, bytes, limit: BODY_LIMIT }.into()) } else { Ok(()) }
 }

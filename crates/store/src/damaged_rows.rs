@@ -1,20 +1,20 @@
-//! Rows that cannot be read: skipped where rows are listed, told once, remembered until they read well or are gone.
+//! Rows that cannot be read. Lists skip them. Each is logged once and remembered until it can be read again or is deleted.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// A row that was skipped.
+/// A row that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Damaged {
-    /// Its table.
+    /// The table.
     pub table: &'static str,
-    /// Its key; parts are joined by `/`.
+    /// The key. Its parts are joined by `/`.
     pub key: String,
-    /// What is wrong with it. Holds no part of its content.
+    /// What is wrong with it, without any of its content.
     pub why: String,
 }
 
-/// All rows found damaged so far.
+/// All damaged rows found so far.
 #[derive(Default)]
 pub(crate) struct DamagedRows {
     rows: Mutex<BTreeMap<(&'static str, String), String>>,
@@ -29,12 +29,12 @@ impl DamagedRows {
                 table = damaged.table,
                 key = damaged.key,
                 why = damaged.why,
-                "row skipped: it cannot be read"
+                "skipped a row that cannot be read"
             );
         }
     }
 
-    /// The row reads well, was written anew, or is gone.
+    /// Forgets a row that was read, rewritten or deleted.
     pub(crate) fn clear(&self, table: &'static str, key: &str) {
         let mut rows = self.rows();
         if !rows.is_empty() {
@@ -42,7 +42,7 @@ impl DamagedRows {
         }
     }
 
-    /// Forgets all; what is still damaged is found again when it is read.
+    /// Forgets all rows. A row that is still damaged is found again by the next read.
     pub(crate) fn clear_all(&self) {
         self.rows().clear();
     }
@@ -57,7 +57,7 @@ impl DamagedRows {
     }
 
     fn rows(&self) -> MutexGuard<'_, BTreeMap<(&'static str, String), String>> {
-        // A map is whole between any two calls, whoever panicked.
+        // Each method makes one change to the map, so a panic cannot leave it half changed.
         self.rows.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

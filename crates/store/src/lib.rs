@@ -1,7 +1,8 @@
-//! What Boatyard keeps on disk: the data directory with its lock and key, and a SQLite database behind one door.
+//! Boatyard's records on disk: one SQLite database in the data directory.
 //!
-//! Nobody else writes SQL, and no SQLite type leaves this crate. It holds no rules: it keeps what it is given, all or
-//! nothing, and gives it back. Secrets lie on disk sealed; a sealed body opens only in the row that it was written for.
+//! No other crate writes SQL, and no SQLite type leaves this crate. The store holds no rules: it stores a list of changes
+//! completely or not at all, and returns what it stored. Secrets are sealed on disk, and a sealed body opens only in the row
+//! that it was written for.
 
 mod changes;
 mod connection;
@@ -17,12 +18,13 @@ pub mod records;
 mod schema;
 pub mod sealing;
 mod store;
+mod table;
 mod writer;
 
 pub use damaged_rows::Damaged;
 pub use directory::{DataDir, DataDirError};
 pub use error::StoreError;
-pub use high_water::WentBack;
+pub use high_water::LostCommits;
 pub use sealing::{SealError, Sealer};
 pub use store::Store;
 

@@ -1,7 +1,7 @@
-//! Whether the files that commits go to are still the ones at their paths.
+//! Checks that the open database files are still the files at their paths.
 //!
-//! A data directory that is deleted or put back while it is open leaves SQLite writing into files that nobody can open
-//! again: each commit would be acknowledged and lost.
+//! If the data directory is deleted or replaced while it is open, SQLite goes on writing to files that no path leads to, and
+//! acknowledged commits would be lost.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -9,44 +9,44 @@ use std::path::{Path, PathBuf};
 
 use crate::error::StoreError;
 
-/// The open database and its log.
+/// The open database and its write-ahead log.
 pub(crate) struct OpenFiles {
     database: PathBuf,
     log: PathBuf,
-    of_database: Option<Identity>,
-    /// Known from the first commit on: SQLite makes it when it needs it, and keeps it while it is open.
-    of_log: Option<Identity>,
+    database_id: Option<FileId>,
+    /// Known after the first commit: SQLite creates the log when it needs it, and keeps it while the database is open.
+    log_id: Option<FileId>,
 }
 
 /// Device and inode.
-type Identity = (u64, u64);
+type FileId = (u64, u64);
 
 impl OpenFiles {
-    /// The database that was just opened.
+    /// For the database at this path, which has just been opened.
     pub fn at(database: &Path) -> Self {
         let mut log = database.as_os_str().to_owned();
         log.push("-wal");
-        Self { database: database.to_owned(), log: log.into(), of_database: identity(database), of_log: None }
+        Self { database: database.to_owned(), log: log.into(), database_id: file_id(database), log_id: None }
     }
 
     /// Errors: [`StoreError::Replaced`].
     pub fn check(&self) -> Result<(), StoreError> {
-        let is_there = identity(&self.database) == self.of_database;
-        let log_is_there = self.of_log.is_none() || identity(&self.log) == self.of_log;
-        match is_there && log_is_there {
+        let database_is_same = file_id(&self.database) == self.database_id;
+        let log_is_same = self.log_id.is_none() || file_id(&self.log) == self.log_id;
+        match database_is_same && log_is_same {
             true => Ok(()),
             false => Err(StoreError::Replaced { path: self.database.clone() }),
         }
     }
 
-    /// A commit was made, so that the log exists.
-    pub fn committed(&mut self) {
-        if self.of_log.is_none() {
-            self.of_log = identity(&self.log);
+    /// Remembers the log, which exists from the first commit on.
+    pub fn record_commit(&mut self) {
+        if self.log_id.is_none() {
+            self.log_id = file_id(&self.log);
         }
     }
 }
 
-fn identity(path: &Path) -> Option<Identity> {
+fn file_id(path: &Path) -> Option<FileId> {
     fs::metadata(path).ok().map(|it| (it.dev(), it.ino()))
 }

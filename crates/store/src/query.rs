@@ -1,58 +1,16 @@
-//! From rows to records. A row that does not read is skipped in lists and reported; asked for by its key it is an
-//! error, never "not there": whoever believed that would remove what belongs to it.
+//! Reads rows into records. Lists skip a row that cannot be read and report it. A row that is requested by its key is an
+//! error instead: a caller that took it for absent would delete what belongs to it.
 
 use rusqlite::{Connection, Params};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 
 use crate::damaged_rows::{Damaged, DamagedRows};
 use crate::error::{DbError, StoreError};
-use crate::records::{App, AppState, BuiltImage, Database, Deployment, Instance, JobRun, Revision};
+use crate::records::{App, AppState, Deployment};
 use crate::sealing::Sealer;
+use crate::table::Table;
 use rollout::ids::{AppId, DeploymentId};
 
-/// A record with a table of its own.
-pub(crate) trait Table: Serialize + DeserializeOwned {
-    /// Its table.
-    const TABLE: &'static str;
-    /// The key as one text, in SQL.
-    const KEY: &'static str;
-    /// Its body is sealed for its row.
-    const SEALED: bool = false;
-
-    /// The key as one text, from the record.
-    fn key(&self) -> String;
-
-    /// What a sealed body is bound to.
-    fn place(key: &str) -> String {
-        format!("{}/{key}", Self::TABLE)
-    }
-}
-
-macro_rules! table {
-    ($record:ident, $table:literal, $key:literal, $sealed:literal, $of:expr) => {
-        impl Table for $record {
-            const TABLE: &'static str = $table;
-            const KEY: &'static str = $key;
-            const SEALED: bool = $sealed;
-
-            fn key(&self) -> String {
-                let of: fn(&$record) -> String = $of;
-                of(self)
-            }
-        }
-    };
-}
-
-table!(App, "apps", "id", false, |it| it.id.to_string());
-table!(Deployment, "deployments", "id", false, |it| it.id.to_string());
-table!(Instance, "instances", "name", false, |it| it.name.to_string());
-table!(Revision, "revisions", "app || '/' || id", true, |it| format!("{}/{}", it.app, it.id));
-table!(JobRun, "job_runs", "deployment || '/' || job", false, |it| format!("{}/{}", it.deployment, it.job));
-table!(Database, "databases", "app || '/' || name", true, |it| format!("{}/{}", it.app, it.name));
-table!(BuiltImage, "built_images", "identity", false, |it| it.identity.clone());
-
-/// One view of one state of the database.
+/// A view of one consistent state of the database.
 pub(crate) struct ReadTx<'a> {
     pub(crate) conn: &'a Connection,
     pub(crate) sealer: &'a Sealer,
@@ -60,15 +18,15 @@ pub(crate) struct ReadTx<'a> {
 }
 
 impl ReadTx<'_> {
-    /// All rows that read, in the order that `tail` asks for. Damaged ones are skipped and reported.
-    pub(crate) fn many<K: Table>(&self, tail: &str, params: impl Params) -> Result<Vec<K>, DbError> {
-        let rows = self.rows::<K>(tail, params)?;
+    /// All readable rows that `clauses` select, in their order. Skips and reports damaged rows.
+    pub(crate) fn many<T: Table>(&self, clauses: &str, params: impl Params) -> Result<Vec<T>, DbError> {
+        let rows = self.rows::<T>(clauses, params)?;
         Ok(rows.into_iter().filter_map(|(key, body)| self.decode(key, &body).ok()).collect())
     }
 
-    /// The one row, `None` when there is none. Errors: [`StoreError::Damaged`] when it does not read.
-    pub(crate) fn one<K: Table>(&self, tail: &str, params: impl Params) -> Result<Option<K>, DbError> {
-        let Some((key, body)) = self.rows::<K>(tail, params)?.pop() else { return Ok(None) };
+    /// The row that `clauses` select; `None` if there is none. Errors: [`StoreError::Damaged`] if it cannot be read.
+    pub(crate) fn one<T: Table>(&self, clauses: &str, params: impl Params) -> Result<Option<T>, DbError> {
+        let Some((key, body)) = self.rows::<T>(clauses, params)?.pop() else { return Ok(None) };
         let damaged = |it: Damaged| StoreError::Damaged { table: it.table, key: it.key, why: it.why };
         Ok(Some(self.decode(key, &body).map_err(damaged)?))
     }
@@ -82,13 +40,13 @@ impl ReadTx<'_> {
             "WHERE app = ?1 AND (ended = 0 OR id IN (SELECT value FROM json_each(?2))
                  OR number = (SELECT max(number) FROM deployments WHERE app = ?1))
              ORDER BY number DESC",
-            (id.as_str(), serde_json::to_string(&named).expect("a list of texts")),
+            (id.as_str(), json_list(&named)),
         )?;
         let shown: Vec<&str> = deployments.iter().map(|it| it.id.as_str()).collect();
         let job_runs = self.many(
             "WHERE app = ?1 AND (collected = 0 OR deployment IN (SELECT value FROM json_each(?2)))
              ORDER BY deployment, job",
-            (id.as_str(), serde_json::to_string(&shown).expect("a list of texts")),
+            (id.as_str(), json_list(&shown)),
         )?;
         Ok(Some(AppState {
             instances: self.many("WHERE app = ?1 ORDER BY name", [id.as_str()])?,
@@ -100,25 +58,23 @@ impl ReadTx<'_> {
         }))
     }
 
-    fn rows<K: Table>(&self, tail: &str, params: impl Params) -> Result<Vec<(String, Vec<u8>)>, DbError> {
-        let mut statement = self.conn.prepare_cached(&format!("SELECT {}, body FROM {} {tail}", K::KEY, K::TABLE))?;
+    fn rows<T: Table>(&self, clauses: &str, params: impl Params) -> Result<Vec<(String, Vec<u8>)>, DbError> {
+        let key = T::KEY.join(" || '/' || ");
+        let mut statement = self.conn.prepare_cached(&format!("SELECT {key}, body FROM {} {clauses}", T::NAME))?;
         let rows = statement.query_map(params, |row| Ok((row.get(0)?, row.get_ref(1)?.as_bytes()?.to_vec())))?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    fn decode<K: Table>(&self, key: String, body: &[u8]) -> Result<K, Damaged> {
-        let decoded = if K::SEALED {
-            self.sealer.open_bytes(&K::place(&key), body).map_err(|cause| cause.to_string()).and_then(|it| parse(&it))
-        } else {
-            parse(body)
-        };
-        match decoded.and_then(|kept: K| belongs(kept, &key)) {
-            Ok(kept) => {
-                self.damaged.clear(K::TABLE, &key);
-                Ok(kept)
+    fn decode<T: Table>(&self, key: String, body: &[u8]) -> Result<T, Damaged> {
+        let opened = || self.sealer.open_bytes(&T::seal_context(&key), body).map_err(|cause| cause.to_string());
+        let record = if T::SEALED { opened().and_then(|json| parse(&json, &key)) } else { parse(body, &key) };
+        match record {
+            Ok(record) => {
+                self.damaged.clear(T::NAME, &key);
+                Ok(record)
             }
             Err(why) => {
-                let damaged = Damaged { table: K::TABLE, key, why };
+                let damaged = Damaged { table: T::NAME, key, why };
                 self.damaged.add(&damaged);
                 Err(damaged)
             }
@@ -126,11 +82,13 @@ impl ReadTx<'_> {
     }
 }
 
-/// The parser's own message may quote a value, which may be a secret: only the place is told.
-fn parse<K: Table>(body: &[u8]) -> Result<K, String> {
-    serde_json::from_slice(body).map_err(|cause| format!("its body is not understood near byte {}", cause.column()))
+/// Leaves out the parser's message, because it may quote a secret.
+fn parse<T: Table>(body: &[u8], key: &str) -> Result<T, String> {
+    let parsed: T = serde_json::from_slice(body)
+        .map_err(|cause| format!("its JSON body cannot be parsed at byte {}", cause.column()))?;
+    if parsed.key() == key { Ok(parsed) } else { Err("its body belongs to another row".to_owned()) }
 }
 
-fn belongs<K: Table>(kept: K, key: &str) -> Result<K, String> {
-    if kept.key() == key { Ok(kept) } else { Err("its body belongs to another row".to_owned()) }
+fn json_list(texts: &[&str]) -> String {
+    serde_json::to_string(texts).expect("a list of strings can be serialized")
 }

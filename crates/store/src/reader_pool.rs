@@ -1,4 +1,4 @@
-//! A few connections that only read, each used by one reader at a time on a blocking thread, for 5 s at most.
+//! A pool of read-only connections. Each read has a connection to itself, on a blocking thread, for at most 5 s.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,12 +10,12 @@ use tokio::sync::Semaphore;
 use crate::connection;
 use crate::error::{DbError, StoreError};
 
-/// So many read at once: 3, ours; a read takes microseconds, and each connection has its own page cache.
+/// Connections in the pool. Our choice: a read takes microseconds, and each connection has a page cache.
 const READERS: usize = 3;
-/// A reader holds back the log file from being written over, so it may not stay: 5 s, ours.
+/// Limit of one read. Our choice: while a read is open, SQLite cannot reuse the write-ahead log.
 pub(crate) const READ_LIMIT: Duration = Duration::from_secs(5);
-/// SQLite asks for the time after so many of its instructions: some microseconds' worth, ours.
-const INSTRUCTIONS: i32 = 1000;
+/// SQLite checks the deadline after this many of its instructions, which take microseconds. Our choice.
+const INSTRUCTIONS_PER_CHECK: i32 = 1000;
 
 pub(crate) struct ReaderPool {
     path: PathBuf,
@@ -31,7 +31,7 @@ impl ReaderPool {
         Ok(Arc::new(Self { path: path.to_owned(), idle: Mutex::new(idle), permits, limit }))
     }
 
-    /// Runs `query` over one unchanging state of the database.
+    /// Runs `query` on one consistent state of the database.
     pub(crate) async fn read<T: Send + 'static>(
         self: &Arc<Self>,
         query: impl FnOnce(&Transaction<'_>) -> Result<T, DbError> + Send + 'static,
@@ -44,7 +44,7 @@ impl ReaderPool {
         let pool = Arc::clone(self);
         let work = tokio::task::spawn_blocking(move || {
             let outcome = run_until(deadline, &mut conn, query);
-            pool.give_back(conn);
+            pool.put_back(conn);
             drop(permit);
             outcome
         });
@@ -57,23 +57,23 @@ impl ReaderPool {
 
     fn take(&self) -> Result<Connection, StoreError> {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        // None is idle only after a reader panicked and took its connection along.
+        // The pool is empty only if an earlier read panicked and dropped its connection.
         idle.map_or_else(|| connection::open_reader(&self.path), Ok)
     }
 
-    fn give_back(&self, conn: Connection) {
+    fn put_back(&self, conn: Connection) {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(conn);
     }
 }
 
-/// The deadline lies with SQLite, not with whoever waits: a call from outside is lost between two statements, and before
-/// the first.
+/// SQLite itself checks the deadline. An interrupt from another thread would have no effect between two statements or before
+/// the first one.
 fn run_until<T>(
     deadline: Instant,
     conn: &mut Connection,
     query: impl FnOnce(&Transaction<'_>) -> Result<T, DbError>,
 ) -> Result<T, DbError> {
-    conn.progress_handler(INSTRUCTIONS, Some(move || Instant::now() >= deadline))?;
+    conn.progress_handler(INSTRUCTIONS_PER_CHECK, Some(move || Instant::now() >= deadline))?;
     let tx = conn.transaction()?;
     query(&tx)
 }

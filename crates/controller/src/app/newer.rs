@@ -113,7 +113,7 @@ impl AppTask {
             return is_out && self.newer_is_replaced() && self.rolling().is_none();
         }
         // What a record says that cannot be read, or one that was lost, is not known: it may explain this one.
-        self.shared.store.damaged().is_empty() && self.shared.store.went_back().is_none()
+        self.shared.store.damaged().is_empty() && self.shared.store.lost_commits().is_none()
     }
 
     /// Lets a replaced newer instance drain, stops it and removes it.

@@ -1,13 +1,13 @@
-//! Damage stays where it is.
+//! A damaged row or file affects nothing else.
 
 use std::os::unix::fs::FileExt;
 
 use super::samples::*;
 use crate::records::Change;
-use crate::{Damaged, DataDir, Store, StoreError, WentBack};
+use crate::{Damaged, DataDir, LostCommits, Store, StoreError};
 
 #[tokio::test]
-async fn a_row_that_cannot_be_read_is_skipped_and_reported_and_its_neighbours_are_read() {
+async fn lists_skip_and_report_a_row_that_cannot_be_read() {
     let test = TestStore::with_app("shop").await;
     test.store.commit((0..3).map(|slot| Change::Instance(instance("shop", slot))).collect()).await.unwrap();
     test.sql().execute("UPDATE instances SET body = '{\"name\":' WHERE name = 'shop-web-1'", []).unwrap();
@@ -18,12 +18,12 @@ async fn a_row_that_cannot_be_read_is_skipped_and_reported_and_its_neighbours_ar
     assert!(matches!(&damaged[..], [Damaged { table: "instances", key, .. }] if key == "shop-web-1"), "{damaged:?}");
 
     test.store.commit(vec![Change::Instance(instance("shop", 1))]).await.unwrap();
-    assert!(test.store.damaged().is_empty(), "written anew, it is whole");
+    assert!(test.store.damaged().is_empty(), "the row was rewritten");
     assert_eq!(test.store.instances().await.unwrap().len(), 3);
 }
 
 #[tokio::test]
-async fn a_damaged_app_is_an_error_and_not_absent_and_keeps_its_id_name_and_network() {
+async fn a_damaged_app_is_an_error_and_keeps_its_id_and_network() {
     let test = TestStore::with_app("shop").await;
     test.store.commit(vec![Change::App(app("blog", 2))]).await.unwrap();
     test.sql().execute("UPDATE apps SET body = '[]' WHERE id = 'shop'", []).unwrap();
@@ -61,7 +61,7 @@ async fn a_sealed_body_opens_only_in_its_own_row() {
 }
 
 #[tokio::test]
-async fn a_plain_body_in_the_wrong_row_is_not_believed() {
+async fn a_body_in_the_wrong_row_is_damaged() {
     let test = TestStore::with_app("shop").await;
     test.store.commit(vec![Change::App(app("blog", 2))]).await.unwrap();
     test.sql().execute("UPDATE apps SET body = (SELECT body FROM apps WHERE id = 'shop')", []).unwrap();
@@ -69,7 +69,7 @@ async fn a_plain_body_in_the_wrong_row_is_not_believed() {
 }
 
 #[tokio::test]
-async fn a_database_file_with_a_damaged_page_is_refused_and_left_as_it_is() {
+async fn a_database_file_with_a_damaged_page_is_refused_and_not_changed() {
     let test = TestStore::with_app("shop").await;
     let TestStore { store, directory, temp: _temp } = test;
     drop(store);
@@ -79,13 +79,13 @@ async fn a_database_file_with_a_damaged_page_is_refused_and_left_as_it_is() {
     let before = std::fs::read(&path).unwrap();
 
     let error = Store::open(&directory).unwrap_err();
-    assert!(matches!(&error, StoreError::Corrupt { path: told, .. } if *told == path), "{error:?}");
+    assert!(matches!(&error, StoreError::Corrupt { path: named, .. } if *named == path), "{error:?}");
     assert!(!error.is_transient());
     assert_eq!(std::fs::read(&path).unwrap(), before);
 }
 
 #[test]
-fn a_file_that_is_no_database_is_refused() {
+fn a_file_that_is_not_a_database_is_refused() {
     let temp = tempfile::TempDir::new().unwrap();
     let directory = DataDir::open(temp.path().join("data")).unwrap();
     let path = directory.database();
@@ -94,22 +94,22 @@ fn a_file_that_is_no_database_is_refused() {
 }
 
 #[tokio::test]
-async fn a_database_that_went_back_in_time_is_told_until_the_next_commit() {
+async fn lost_commits_are_reported_until_the_next_commit() {
     let test = TestStore::with_app("shop").await.reopened();
     let before = std::fs::read(test.directory.database()).unwrap();
     for _ in 0..5 {
         test.store.set_meta("some", "fact").await.unwrap();
     }
-    assert_eq!(test.store.went_back(), None);
+    assert_eq!(test.store.lost_commits(), None);
     let TestStore { store, directory, temp: _temp } = test;
     drop(store);
     std::fs::write(directory.database(), before).unwrap();
 
-    let told = Some(WentBack { kept: 1, seen: 6 });
-    assert_eq!(Store::open(&directory).unwrap().went_back(), told);
+    let lost = Some(LostCommits { last_kept: 1, last_seen: 6 });
+    assert_eq!(Store::open(&directory).unwrap().lost_commits(), lost);
     let store = Store::open(&directory).unwrap();
-    assert_eq!(store.went_back(), told, "told until something is committed");
+    assert_eq!(store.lost_commits(), lost, "reported until the next commit");
     store.set_meta("some", "fact").await.unwrap();
     drop(store);
-    assert_eq!(Store::open(&directory).unwrap().went_back(), None);
+    assert_eq!(Store::open(&directory).unwrap().lost_commits(), None);
 }

@@ -1,4 +1,4 @@
-//! Databases of earlier schemas are brought along, those of later ones are refused.
+//! Databases with an older schema are migrated, databases with a newer one are refused.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -10,7 +10,7 @@ use super::samples::{TestStore, app};
 use crate::schema::{self, MIGRATIONS};
 use crate::{DataDir, Store, StoreError};
 
-/// An app and an instance as schema 1 was first written, word for word: they have to read for ever.
+/// An app and an instance exactly as the first version wrote them. Every version must be able to read them.
 const FIRST_ROWS: &str = r#"
 INSERT INTO apps (id, name, network, body) VALUES ('shop', 'name-of-shop', 1,
  '{"id":"shop","name":"name-of-shop","network":1,"spec":{"name":"shop","services":[]},"created":1,"updated":2,"deleting":false,"active":null,"deployments":0,"serial":0,"generation":0}');
@@ -18,7 +18,7 @@ INSERT INTO instances (name, app, body) VALUES ('shop-web-0', 'shop',
  '{"name":"shop-web-0","app":"shop","component":"web","kind":"service","slot":0,"revision":"r1","generation":0,"deployment":"shop-deployment-1","phase":"ready","since":3,"address":"10.192.1.9","kept_alive":true,"refused":null,"created":3}');
 "#;
 
-const SECOND_STEP: &str = "ALTER TABLE meta ADD COLUMN note TEXT NOT NULL DEFAULT 'new';";
+const SECOND_MIGRATION: &str = "ALTER TABLE meta ADD COLUMN note TEXT NOT NULL DEFAULT 'new';";
 
 fn first_schema(directory: &DataDir) -> Connection {
     let mut conn = crate::connection::open_writer(&directory.database()).unwrap();
@@ -43,13 +43,13 @@ async fn rows_of_the_first_schema_are_read() {
 }
 
 #[test]
-fn a_step_keeps_the_rows_and_a_copy_of_the_old_database() {
+fn a_migration_keeps_the_rows_and_a_copy_of_the_old_database() {
     let temp = TempDir::new().unwrap();
     let directory = DataDir::open(temp.path().join("data")).unwrap();
     let path = directory.database();
     let mut conn = first_schema(&directory);
 
-    schema::migrate(&mut conn, &path, &[MIGRATIONS[0], SECOND_STEP]).unwrap();
+    schema::migrate(&mut conn, &path, &[MIGRATIONS[0], SECOND_MIGRATION]).unwrap();
 
     assert_eq!((count(&conn, "apps"), count(&conn, "instances")), (1, 1));
     conn.prepare("SELECT note FROM meta").unwrap();
@@ -62,7 +62,7 @@ fn a_step_keeps_the_rows_and_a_copy_of_the_old_database() {
 }
 
 #[test]
-fn a_new_database_is_not_copied_and_a_current_one_is_left_alone() {
+fn new_and_current_databases_are_not_copied() {
     let test = TestStore::new();
     let copies = |test: &TestStore| {
         let names = fs::read_dir(test.directory.root()).unwrap().map(|it| it.unwrap().file_name());
@@ -73,21 +73,21 @@ fn a_new_database_is_not_copied_and_a_current_one_is_left_alone() {
 }
 
 #[test]
-fn a_failing_step_leaves_the_schema_before_it() {
+fn a_failed_migration_leaves_the_previous_schema() {
     let temp = TempDir::new().unwrap();
     let directory = DataDir::open(temp.path().join("data")).unwrap();
     let path = directory.database();
     let mut conn = first_schema(&directory);
     let broken = "CREATE TABLE half (a TEXT) STRICT; CREATE TABLE apps (a TEXT) STRICT;";
-    let error = schema::migrate(&mut conn, &path, &[MIGRATIONS[0], SECOND_STEP, broken]).unwrap_err();
+    let error = schema::migrate(&mut conn, &path, &[MIGRATIONS[0], SECOND_MIGRATION, broken]).unwrap_err();
     assert!(matches!(error, StoreError::Migration { from: 2, to: 3, .. }), "{error:?}");
     assert_eq!(conn.pragma_query_value(None, "user_version", |row| row.get::<_, u32>(0)).unwrap(), 2);
-    assert!(conn.prepare("SELECT * FROM half").is_err(), "nothing of the step is left");
+    assert!(conn.prepare("SELECT * FROM half").is_err(), "the failed migration was undone");
     assert_eq!(count(&conn, "apps"), 1);
 }
 
 #[test]
-fn a_step_that_would_orphan_rows_is_taken_back() {
+fn a_migration_that_would_orphan_rows_is_undone() {
     let temp = TempDir::new().unwrap();
     let directory = DataDir::open(temp.path().join("data")).unwrap();
     let path = directory.database();
@@ -95,11 +95,11 @@ fn a_step_that_would_orphan_rows_is_taken_back() {
     assert!(schema::migrate(&mut conn, &path, &[MIGRATIONS[0], "DELETE FROM apps;"]).is_err());
     assert_eq!(count(&conn, "apps"), 1);
     let enforced: bool = conn.pragma_query_value(None, "foreign_keys", |row| row.get(0)).unwrap();
-    assert!(enforced, "references are watched again");
+    assert!(enforced, "foreign keys are enforced again");
 }
 
 #[tokio::test]
-async fn a_newer_schema_is_refused_and_left_as_it_is() {
+async fn a_newer_schema_is_refused_and_not_changed() {
     let test = TestStore::with_app("shop").await;
     let TestStore { store, directory, temp: _temp } = test;
     drop(store);

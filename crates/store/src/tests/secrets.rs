@@ -1,4 +1,4 @@
-//! Secrets lie nowhere in the clear: not in a file, not in a debug text, not in an error.
+//! No secret appears in clear text in a file, in debug output or in an error.
 
 use std::fs;
 use std::path::Path;
@@ -7,18 +7,18 @@ use super::samples::*;
 use crate::records::Change;
 
 const CANARY: &str = "canary-7f3e91-secret";
-/// Put in the clear, to prove that the search finds what is there.
+/// Stored in clear text, to prove that the search works.
 const MARKER: &str = "marker-5a20c8-public";
 
-/// Files in the directory that hold the text.
-fn holding(root: &Path, text: &str) -> Vec<String> {
+/// Files in the directory that contain the text.
+fn files_with(root: &Path, text: &str) -> Vec<String> {
     let files = fs::read_dir(root).unwrap().map(Result::unwrap).filter(|it| it.file_type().unwrap().is_file());
-    let holds = |path: &Path| fs::read(path).unwrap().windows(text.len()).any(|it| it == text.as_bytes());
-    files.filter(|it| holds(&it.path())).map(|it| it.file_name().into_string().unwrap()).collect()
+    let contains = |path: &Path| fs::read(path).unwrap().windows(text.len()).any(|it| it == text.as_bytes());
+    files.filter(|it| contains(&it.path())).map(|it| it.file_name().into_string().unwrap()).collect()
 }
 
 #[tokio::test]
-async fn no_secret_is_found_in_any_file() {
+async fn no_file_contains_a_secret() {
     let test = TestStore::with_app("shop").await;
     let sealed = test.directory.sealer().seal("env/shop", CANARY.as_bytes());
     let mut shop = app("shop", 1);
@@ -32,20 +32,20 @@ async fn no_secret_is_found_in_any_file() {
         .await
         .unwrap();
     let root = test.directory.root();
-    // In the database itself, too, if the writer has been idle for long enough by now.
-    assert!(holding(root, MARKER).contains(&"boatyard.db-wal".to_owned()));
-    assert_eq!(holding(root, CANARY), [""; 0]);
-    // Written back into the database itself, by closing.
+    // The database file contains it too if a checkpoint has run by now.
+    assert!(files_with(root, MARKER).contains(&"boatyard.db-wal".to_owned()));
+    assert_eq!(files_with(root, CANARY), [""; 0]);
+    // Closing the store runs a checkpoint.
     let test = test.reopened();
     let root = test.directory.root();
-    assert_eq!(holding(root, MARKER), ["boatyard.db"]);
-    assert_eq!(holding(root, CANARY), [""; 0]);
+    assert_eq!(files_with(root, MARKER), ["boatyard.db"]);
+    assert_eq!(files_with(root, CANARY), [""; 0]);
     let state = test.store.app_state(&"shop".into()).await.unwrap().unwrap();
     assert_eq!(state.databases[0].password, CANARY);
 }
 
 #[test]
-fn debug_texts_hide_environment_and_password() {
+fn debug_output_hides_environment_and_password() {
     let texts = [format!("{:#?}", revision("shop", "r1", CANARY)), format!("{:#?}", database("shop", "db", CANARY))];
     for text in texts {
         assert!(text.contains("shop") && !text.contains(CANARY), "{text}");
@@ -55,11 +55,11 @@ fn debug_texts_hide_environment_and_password() {
 #[tokio::test]
 async fn a_damaged_sealed_row_is_reported_without_its_content() {
     let test = TestStore::with_app("shop").await;
-    // Well sealed, but its port is a text: the parser would quote it.
+    // Sealed correctly, but the command is a string instead of a list. The parser's message would quote it.
     let body = format!(r#"{{"id":"r1","app":"shop","component":"web","image":"i","command":"{CANARY}"}}"#);
     let body = test.directory.sealer().seal_bytes("revisions/shop/r1", body.as_bytes());
     test.sql().execute("INSERT INTO revisions (app, id, body) VALUES ('shop', 'r1', ?1)", [body]).unwrap();
     let error = test.store.revision(&"shop".into(), &"r1".into()).await.unwrap_err();
-    let told = format!("{error} {error:?} {:?}", test.store.damaged());
-    assert!(told.contains("not understood") && !told.contains("canary"), "{told}");
+    let messages = format!("{error} {error:?} {:?}", test.store.damaged());
+    assert!(messages.contains("cannot be parsed") && !messages.contains("canary"), "{messages}");
 }
