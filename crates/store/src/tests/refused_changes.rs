@@ -1,4 +1,4 @@
-//! What is refused leaves everything as it was.
+//! A refused change leaves all records unchanged.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::records::{App, Change};
 use crate::{DataDir, Store, StoreError, connection};
 
 #[tokio::test]
-async fn an_app_name_is_given_once() {
+async fn an_app_name_is_unique() {
     let test = TestStore::with_app("shop").await;
     let twin = App { name: "name-of-shop".to_owned(), ..app("other", 2) };
     let refused = test.store.commit(vec![Change::App(twin)]).await.unwrap_err();
@@ -22,7 +22,7 @@ async fn an_app_name_is_given_once() {
 }
 
 #[tokio::test]
-async fn a_network_number_is_given_once_and_again_after_its_app_is_gone() {
+async fn a_network_number_is_unique_and_free_again_after_its_app_is_deleted() {
     let test = TestStore::with_app("shop").await;
     let refused = test.store.commit(vec![Change::App(app("blog", 1))]).await.unwrap_err();
     assert!(matches!(refused, StoreError::NetworkTaken { network: 1 }));
@@ -31,7 +31,7 @@ async fn a_network_number_is_given_once_and_again_after_its_app_is_gone() {
 }
 
 #[tokio::test]
-async fn a_failing_change_takes_the_whole_commit_back() {
+async fn a_failed_change_undoes_the_whole_commit() {
     let test = TestStore::with_app("shop").await;
     let changes = vec![
         Change::App(App { serial: 99, ..app("shop", 1) }),
@@ -46,15 +46,15 @@ async fn a_failing_change_takes_the_whole_commit_back() {
 }
 
 #[tokio::test]
-async fn nothing_is_kept_for_an_app_that_is_gone() {
+async fn a_record_of_a_deleted_app_is_refused() {
     let test = TestStore::with_app("shop").await;
     let late = vec![Change::ForgetApp("shop".into()), Change::Instance(instance("shop", 0))];
     assert!(matches!(test.store.commit(late).await, Err(StoreError::Orphan)));
-    assert!(test.store.app(&"shop".into()).await.unwrap().is_some(), "the deletion was taken back with it");
+    assert!(test.store.app(&"shop".into()).await.unwrap().is_some(), "the deletion was undone too");
 }
 
 #[tokio::test]
-async fn a_deployment_number_is_given_once_within_an_app() {
+async fn a_deployment_number_is_unique_within_an_app() {
     let test = TestStore::with_app("shop").await;
     test.store.commit(vec![put(deployment("shop", 1, Stage::Pending))]).await.unwrap();
     let twin = crate::records::Deployment { id: "another".into(), ..deployment("shop", 1, Stage::Pending) };
@@ -72,7 +72,7 @@ async fn a_body_above_the_limit_is_refused() {
 }
 
 #[tokio::test]
-async fn a_full_disk_changes_nothing_leaves_reading_and_passes() {
+async fn a_full_disk_fails_commits_but_not_reads_until_there_is_space() {
     let test = TestStore::with_app("shop").await;
     let store = &test.store;
     let pages_allowed = |more: u32| {
@@ -102,23 +102,23 @@ async fn a_full_disk_changes_nothing_leaves_reading_and_passes() {
 const ENDLESS: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n";
 
 #[tokio::test]
-async fn a_reader_that_takes_too_long_is_ended_and_the_next_one_reads() {
+async fn a_read_that_takes_too_long_is_stopped_and_the_next_one_works() {
     let test = TestStore::with_app("shop").await;
     let readers = ReaderPool::open(&test.directory.database(), Duration::from_millis(50)).unwrap();
     for _ in 0..6 {
         let outcome = readers.read(move |tx| Ok(tx.query_row(ENDLESS, [], |row| row.get::<_, u64>(0))?)).await;
         assert!(matches!(&outcome, Err(it @ StoreError::TooSlow { .. }) if it.is_transient()), "{outcome:?}");
     }
-    let patient = ReaderPool::open(&test.directory.database(), Duration::from_secs(60)).unwrap();
-    let apps = patient.read(|tx| Ok(tx.query_row("SELECT count(*) FROM apps", [], |row| row.get::<_, u64>(0))?)).await;
+    let slow = ReaderPool::open(&test.directory.database(), Duration::from_secs(60)).unwrap();
+    let apps = slow.read(|tx| Ok(tx.query_row("SELECT count(*) FROM apps", [], |row| row.get::<_, u64>(0))?)).await;
     assert_eq!(apps.unwrap(), 1);
 }
 
 #[tokio::test]
-async fn a_reader_whose_statement_begins_after_its_time_is_ended_all_the_same() {
+async fn a_statement_that_begins_after_the_deadline_is_stopped_too() {
     let test = TestStore::with_app("shop").await;
     let readers = ReaderPool::open(&test.directory.database(), Duration::from_millis(50)).unwrap();
-    // As many as there may be at once: if none of them ended, nobody would ever read again.
+    // As many as the pool has connections: if these reads did not end, every later read would fail.
     for _ in 0..3 {
         let (begin, gate) = std::sync::mpsc::channel();
         let late = readers.read(move |tx| {
@@ -129,14 +129,14 @@ async fn a_reader_whose_statement_begins_after_its_time_is_ended_all_the_same() 
         begin.send(()).unwrap();
     }
     let deadline = tokio::time::Instant::now() + Duration::from_secs(300);
-    let brief = || readers.read(|tx| Ok(tx.query_row("SELECT count(*) FROM apps", [], |row| row.get::<_, u64>(0))?));
-    while brief().await.is_err() {
-        assert!(tokio::time::Instant::now() < deadline, "no reader comes back");
+    let quick = || readers.read(|tx| Ok(tx.query_row("SELECT count(*) FROM apps", [], |row| row.get::<_, u64>(0))?));
+    while quick().await.is_err() {
+        assert!(tokio::time::Instant::now() < deadline, "no connection returns to the pool");
     }
 }
 
 #[tokio::test]
-async fn a_reader_cannot_write() {
+async fn a_read_cannot_write() {
     let test = TestStore::with_app("shop").await;
     let readers = ReaderPool::open(&test.directory.database(), Duration::from_secs(60)).unwrap();
     let outcome = readers.read(|tx| tx.execute("DELETE FROM apps", []).map_err(DbError::from)).await;
@@ -161,7 +161,7 @@ async fn a_database_of_another_installation_is_refused() {
 }
 
 #[tokio::test]
-async fn a_database_sealed_with_another_key_is_refused_as_a_whole() {
+async fn a_database_sealed_with_another_key_is_refused() {
     let test = TestStore::with_app("shop").await;
     let TestStore { store, directory, temp } = test;
     drop((store, directory));

@@ -1,4 +1,4 @@
-//! What is put is found again, and only that.
+//! Records are read back as they were written.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::StoreError;
 use crate::records::{AppState, Change, Deployment, IDEMPOTENCY_LIFETIME, Idempotency, Instance, JobRun};
 
 #[tokio::test]
-async fn everything_of_an_app_is_read_back_as_it_was_put() {
+async fn all_records_of_an_app_are_read_back_as_they_were_written() {
     let test = TestStore::with_app("shop").await;
     test.store.commit(records_of("shop")).await.unwrap();
     let state = test.store.app_state(&"shop".into()).await.unwrap().unwrap();
@@ -42,9 +42,9 @@ async fn single_records_are_found_by_their_keys() {
     assert_eq!(store.databases().await.unwrap(), [database("shop", "db", "secret")]);
 }
 
-/// As older versions wrote them.
+/// Rows of older versions.
 #[test]
-fn a_row_without_the_times_of_its_way_out_has_those_of_its_target() {
+fn a_row_without_stop_times_gets_those_of_its_target() {
     let mut row = serde_json::to_value(instance("shop", 0)).unwrap();
     row.as_object_mut().unwrap().remove("stop_times");
     let row: Instance = serde_json::from_value(row).unwrap();
@@ -76,7 +76,7 @@ fn a_row_without_the_times_of_its_way_out_has_those_of_its_target() {
 }
 
 #[tokio::test]
-async fn what_was_never_put_is_none() {
+async fn an_absent_record_is_none() {
     let test = TestStore::new();
     let store = &test.store;
     assert!(store.app_state(&"shop".into()).await.unwrap().is_none());
@@ -88,7 +88,7 @@ async fn what_was_never_put_is_none() {
 }
 
 #[tokio::test]
-async fn putting_an_app_again_keeps_what_belongs_to_it() {
+async fn updating_an_app_keeps_its_other_records() {
     let test = TestStore::with_app("shop").await;
     test.store.commit(records_of("shop")).await.unwrap();
     let renamed = crate::records::App { name: "store".to_owned(), ..app("shop", 1) };
@@ -99,7 +99,7 @@ async fn putting_an_app_again_keeps_what_belongs_to_it() {
 }
 
 #[tokio::test]
-async fn records_are_forgotten_one_by_one() {
+async fn records_are_deleted_one_by_one() {
     let test = TestStore::with_app("shop").await;
     test.store.commit(records_of("shop")).await.unwrap();
     let forget = vec![
@@ -112,11 +112,11 @@ async fn records_are_forgotten_one_by_one() {
     let state = test.store.app_state(&"shop".into()).await.unwrap().unwrap();
     assert!(state.instances.is_empty() && state.revisions.is_empty() && state.databases.is_empty());
     assert!(test.store.built_image("identity-shop").await.unwrap().is_none());
-    assert!(test.store.commit(forget).await.is_ok(), "forgetting twice is harmless");
+    assert!(test.store.commit(forget).await.is_ok(), "deleting twice is harmless");
 }
 
 #[tokio::test]
-async fn a_deployment_is_forgotten_with_its_job_runs_and_its_request() {
+async fn a_deployment_is_deleted_with_its_job_runs_and_idempotency_key() {
     let test = TestStore::with_app("shop").await;
     let accepted = |number| {
         let (caller, key) = ("me".to_owned(), format!("key-{number}"));
@@ -147,7 +147,7 @@ async fn a_deployment_is_forgotten_with_its_job_runs_and_its_request() {
 }
 
 #[tokio::test]
-async fn deleting_an_app_deletes_everything_of_it_and_nothing_of_its_neighbour() {
+async fn deleting_an_app_deletes_all_its_records_and_no_others() {
     let test = TestStore::with_app("shop").await;
     test.store.commit(records_of("shop")).await.unwrap();
     test.store.commit(vec![Change::App(app("blog", 2))]).await.unwrap();
@@ -188,7 +188,7 @@ async fn deployments_come_in_pages_newest_first() {
 }
 
 #[tokio::test]
-async fn the_state_of_an_app_holds_deployments_under_way_the_active_and_the_newest() {
+async fn the_state_of_an_app_holds_its_running_active_and_newest_deployments() {
     let test = TestStore::new();
     let shop = crate::records::App { active: Some(deployment_id("shop", 2)), ..app("shop", 1) };
     let changes = vec![
@@ -201,7 +201,7 @@ async fn the_state_of_an_app_holds_deployments_under_way_the_active_and_the_newe
         Change::JobRun(job_run("shop", 1, true)),
         Change::JobRun(job_run("shop", 3, false)),
         Change::JobRun(job_run("shop", 4, true)),
-        // The app comes last: the order within a commit does not matter.
+        // The app comes last, because the order within a commit does not matter.
         Change::App(shop),
     ];
     test.store.commit(changes).await.unwrap();
@@ -212,7 +212,7 @@ async fn the_state_of_an_app_holds_deployments_under_way_the_active_and_the_newe
 }
 
 #[tokio::test]
-async fn small_facts_are_kept_and_written_over() {
+async fn meta_values_are_stored_and_overwritten() {
     let test = TestStore::new();
     test.store.set_meta("epoch", "1").await.unwrap();
     test.store.set_meta("epoch", "2").await.unwrap();
@@ -220,7 +220,7 @@ async fn small_facts_are_kept_and_written_over() {
 }
 
 #[tokio::test]
-async fn a_request_is_remembered_for_a_day_and_refused_meanwhile() {
+async fn an_idempotency_key_is_refused_again_for_a_day() {
     let test = TestStore::with_app("shop").await;
     let begin = Timestamp(1_000_000);
     let request = |number, created| {
@@ -231,11 +231,14 @@ async fn a_request_is_remembered_for_a_day_and_refused_meanwhile() {
     test.store.commit(request(1, begin)).await.unwrap();
     let nearly = Timestamp(begin.plus(IDEMPOTENCY_LIFETIME).0 - 1);
     assert_eq!(test.store.accepted("me", "k", nearly).await.unwrap(), Some(deployment_id("shop", 1)));
-    assert_eq!(test.store.accepted("you", "k", nearly).await.unwrap(), None, "keys are each caller's own");
+    assert_eq!(test.store.accepted("you", "k", nearly).await.unwrap(), None, "each caller has separate keys");
 
     let refused = test.store.commit(request(2, nearly)).await.unwrap_err();
     assert!(matches!(refused, StoreError::AcceptedBefore { deployment } if deployment == deployment_id("shop", 1)));
-    assert!(test.store.deployment(&deployment_id("shop", 2)).await.unwrap().is_none(), "nothing else was kept either");
+    assert!(
+        test.store.deployment(&deployment_id("shop", 2)).await.unwrap().is_none(),
+        "the other change was not saved either"
+    );
 
     let next_day = begin.plus(IDEMPOTENCY_LIFETIME);
     assert_eq!(test.store.accepted("me", "k", next_day).await.unwrap(), None);
@@ -244,14 +247,14 @@ async fn a_request_is_remembered_for_a_day_and_refused_meanwhile() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn commits_at_once_are_all_kept() {
+async fn concurrent_commits_are_all_saved() {
     let test = TestStore::with_app("shop").await;
     let one = |number| {
         let store = test.store.clone();
         tokio::spawn(async move {
             store.commit(vec![put(deployment("shop", number, Stage::Pending))]).await.unwrap();
             let read = store.deployment(&deployment_id("shop", number)).await.unwrap();
-            assert!(read.is_some(), "a commit that returned is seen at once");
+            assert!(read.is_some(), "a read sees a commit that has returned");
         })
     };
     let tasks: Vec<_> = (1..=60).map(one).collect();
@@ -262,7 +265,7 @@ async fn commits_at_once_are_all_kept() {
 }
 
 #[tokio::test]
-async fn a_deleted_app_is_remembered_and_one_that_was_never_here_is_not() {
+async fn deleted_apps_are_remembered() {
     let test = TestStore::with_app("shop").await;
     assert!(test.store.deleted_apps().await.unwrap().is_empty());
     test.store.commit(vec![Change::ForgetApp("shop".into())]).await.unwrap();

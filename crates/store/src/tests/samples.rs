@@ -1,4 +1,4 @@
-//! Records to keep, and a store in a directory of its own.
+//! Sample records, and a store in a temporary directory.
 
 use std::net::Ipv4Addr;
 
@@ -17,7 +17,7 @@ use crate::records::{
 };
 use crate::{DataDir, Store};
 
-/// A store and what it lies in. The store goes first.
+/// A store in a temporary directory. Fields drop in this order.
 pub(super) struct TestStore {
     pub(super) store: Store,
     pub(super) directory: DataDir,
@@ -35,7 +35,7 @@ impl TestStore {
         Self { store: Store::open(&directory).unwrap(), directory, temp }
     }
 
-    /// A test with one app in it.
+    /// A store with one app.
     pub(super) async fn with_app(id: &str) -> Self {
         let test = Self::new();
         test.store.commit(vec![Change::App(app(id, 1))]).await.unwrap();
@@ -48,7 +48,7 @@ impl TestStore {
         Self::in_directory(temp)
     }
 
-    /// A connection of somebody else, past all our care.
+    /// A second connection, as another program would open it.
     pub(super) fn sql(&self) -> rusqlite::Connection {
         rusqlite::Connection::open(self.directory.database()).unwrap()
     }
@@ -195,7 +195,7 @@ pub(super) fn built_image(app: &str, identity: &str) -> BuiltImage {
     }
 }
 
-/// One of everything, for an app that is there.
+/// One record of each kind for an existing app.
 pub(super) fn records_of(app: &str) -> Vec<Change> {
     vec![
         put(deployment(app, 1, Stage::Active)),
