@@ -1,5 +1,7 @@
 //! `--format ID,Status`: doctl's columns by its names, and a few of ours. Case, dots, blanks and dashes do not matter.
 
+use present::{App, Deployment, Instance};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::args::{Form, Output};
@@ -27,21 +29,21 @@ const fn more(name: &'static str, heading: &'static str, cell: fn(&Value) -> Str
 pub const APPS: &[Column] = &[
     usual("ID", "ID", |it| text(it, "/id")),
     usual("Spec.Name", "Spec Name", |it| text(it, "/spec/name")),
-    usual("Status", "Status", app_status),
+    usual("Status", "Status", |it| view::<App>(it).status()),
     usual("DefaultIngress", "Default Ingress", |it| text(it, "/default_ingress")),
     more("ActiveDeployment.ID", "Active Deployment ID", |it| text(it, "/active_deployment/id")),
     more("InProgressDeployment.ID", "In Progress Deployment ID", |it| text(it, "/in_progress_deployment/id")),
     more("Created", "Created At", |it| text(it, "/created_at")),
     usual("Updated", "Updated At", |it| text(it, "/updated_at")),
     more("Name", "Spec Name", |it| text(it, "/spec/name")),
-    more("Phase", "Phase", app_phase),
+    more("Phase", "Phase", |it| view::<App>(it).phase().to_owned()),
 ];
 
 pub const DEPLOYMENTS: &[Column] = &[
     usual("ID", "ID", |it| text(it, "/id")),
     usual("Number", "Number", |it| text(it, "/boatyard/number")),
     usual("Cause", "Cause", |it| text(it, "/cause")),
-    usual("Progress", "Progress", progress),
+    usual("Progress", "Progress", |it| view::<Deployment>(it).progress.summary()),
     usual("Phase", "Phase", |it| text(it, "/phase")),
     more("Status", "Status", |it| text(it, "/phase")),
     usual("Created", "Created At", |it| text(it, "/created_at")),
@@ -64,11 +66,11 @@ pub const INSTANCES: &[Column] = &[
     usual("ComponentName", "Component Name", |it| text(it, "/component_name")),
     usual("ComponentType", "Component Type", |it| text(it, "/component_type")),
     usual("InstanceAlias", "Instance Alias", |it| text(it, "/instance_alias")),
-    usual("Status", "Status", instance_status),
+    usual("Status", "Status", |it| view::<Instance>(it).status()),
     more("Phase", "Phase", |it| text(it, "/boatyard/phase")),
     more("ContainerID", "Container ID", |it| text(it, "/boatyard/container_id")),
     usual("Started", "Started At", |it| text(it, "/boatyard/started_at")),
-    usual("Restarts", "Restarts", restarts),
+    usual("Restarts", "Restarts", |it| view::<Instance>(it).restarts()),
 ];
 
 /// The chosen columns, or the usual ones. Errors: [`UsageError`], with the nearest name.
@@ -125,56 +127,9 @@ fn hosts(app: &Value) -> String {
     hosts.collect::<Vec<_>>().join(" ")
 }
 
-/// `5/8`, and how many failed.
-fn progress(deployment: &Value) -> String {
-    let count = |name: &str| deployment.pointer(&format!("/progress/{name}")).and_then(Value::as_u64).unwrap_or(0);
-    match count("error_steps") {
-        0 => format!("{}/{}", count("success_steps"), count("total_steps")),
-        errors => format!("{}/{} (errors: {errors})", count("success_steps"), count("total_steps")),
-    }
-}
-
-/// The phase, and whether the instance can start no more processes.
-fn instance_status(instance: &Value) -> String {
-    let phase = text(instance, "/boatyard/phase");
-    let count = |name: &str| instance.pointer(&format!("/boatyard/{name}")).and_then(Value::as_u64);
-    match (count("processes"), count("process_limit")) {
-        (Some(running), Some(limit)) if running >= limit => format!("{phase} (at its limit of {limit} processes)"),
-        _ => phase,
-    }
-}
-
-/// `3 (out of memory)`: how often a process ended by itself and was started again, and why the last time.
-fn restarts(instance: &Value) -> String {
-    let count = instance.pointer("/boatyard/restarts").and_then(Value::as_u64).unwrap_or(0);
-    let last = instance.pointer("/boatyard/last_end").filter(|it| count > 0 && !it.is_null());
-    let why = last.and_then(|it| match (it["out_of_memory"].as_bool(), it["code"].as_i64()) {
-        (Some(true), _) => Some("out of memory".to_owned()),
-        (_, Some(code)) => Some(format!("exit code {code}")),
-        _ => None,
-    });
-    why.map_or_else(|| count.to_string(), |why| format!("{count} ({why})"))
-}
-
-/// The phase, and how many instances serve where it is fewer than are wanted.
-fn app_status(app: &Value) -> String {
-    let phase = app_phase(app);
-    let count = |name: &str| app.pointer(&format!("/boatyard/instances/{name}")).and_then(Value::as_u64).unwrap_or(0);
-    match (phase.as_str(), count("ready"), count("wanted")) {
-        ("ACTIVE", 0, 1..) => format!("{phase} (no instance serves)"),
-        ("ACTIVE", ready, wanted) if ready < wanted => format!("{phase} ({ready} of {wanted} instances serve)"),
-        _ => phase,
-    }
-}
-
-/// What goes on, else what serves.
-fn app_phase(app: &Value) -> String {
-    if app.pointer("/boatyard/deleting") == Some(&Value::Bool(true)) {
-        return "DELETING".into();
-    }
-    let phases = ["in_progress_deployment", "pending_deployment", "active_deployment"];
-    let phase = phases.iter().map(|name| text(app, &format!("/{name}/phase"))).find(|it| !it.is_empty());
-    phase.unwrap_or_else(|| "NOT DEPLOYED".into())
+/// Reads an object of the API. Fields that are missing or have another type count as absent.
+fn view<T: DeserializeOwned + Default>(object: &Value) -> T {
+    serde_json::from_value(object.clone()).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -223,33 +178,14 @@ mod tests {
     }
 
     #[test]
-    fn an_active_app_without_instances_says_so() {
-        let app = |ready: u64| json!({ "active_deployment": { "phase": "ACTIVE" }, "boatyard": { "instances": { "ready": ready, "wanted": 2 } } });
-        let told = [0, 1, 2].map(|ready| app_status(&app(ready)));
-        assert_eq!(told, ["ACTIVE (no instance serves)", "ACTIVE (1 of 2 instances serve)", "ACTIVE"]);
-        assert_eq!(app_phase(&app(0)), "ACTIVE");
-    }
-
-    #[test]
-    fn an_instance_at_its_process_limit_says_so() {
-        let of = |running: u64| {
-            instance_status(&json!({ "boatyard": { "phase": "ready", "processes": running, "process_limit": 1024 } }))
+    fn cells_come_from_the_objects_of_the_api() {
+        let cells = |columns: &[Column], object: Value, format: &str| {
+            rendered(columns, &[object], &output(format, true, Form::Text)).expect("known columns")
         };
-        assert_eq!([1023, 1024].map(of), ["ready", "ready (at its limit of 1024 processes)"]);
-    }
-
-    #[test]
-    fn restarts_say_why_the_last_one_was() {
-        let of = |last: Value| restarts(&json!({ "boatyard": { "restarts": 3, "last_end": last } }));
-        assert_eq!(of(json!({ "out_of_memory": true, "code": 137 })), "3 (out of memory)");
-        assert_eq!(of(json!({ "out_of_memory": false, "code": 1 })), "3 (exit code 1)");
-        assert_eq!(of(Value::Null), "3");
-        assert_eq!(restarts(&json!({})), "0");
-    }
-
-    #[test]
-    fn failed_steps_are_counted_in_the_progress() {
-        let failed = json!({ "progress": { "success_steps": 3, "error_steps": 1, "total_steps": 8 } });
-        assert_eq!(progress(&failed), "3/8 (errors: 1)");
+        assert_eq!(cells(DEPLOYMENTS, deployment(), "ID,Progress"), "d-1  8/8\n");
+        let app = json!({ "active_deployment": { "id": "d-1", "phase": "ACTIVE" }, "boatyard": { "instances": { "wanted": 1 } } });
+        assert_eq!(cells(APPS, app, "Status"), "ACTIVE (no instance serves)\n");
+        let instance = json!({ "instance_name": "by-1-shop-web", "boatyard": { "phase": "ready", "restarts": 3, "last_end": { "code": 1 } } });
+        assert_eq!(cells(INSTANCES, instance, "Status,Restarts"), "ready  3 (exit code 1)\n");
     }
 }

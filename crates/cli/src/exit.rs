@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use controller::StartError;
+use present::Deployment;
 use thiserror::Error;
 
 /// How a command ended.
@@ -34,6 +35,15 @@ impl Exit {
             Self::Held => 75,
             Self::TimedOut => 124,
             Self::Detached => 130,
+        }
+    }
+
+    /// For a deployment that has ended.
+    pub fn of_deployment(ended: &Deployment) -> Self {
+        match ended.phase.as_str() {
+            _ if ended.has_served() => Self::Done,
+            "ERROR" if ended.boatyard.rolled_back => Self::RolledBack,
+            _ => Self::Failed,
         }
     }
 
@@ -78,6 +88,7 @@ pub fn chain(error: &anyhow::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use present::{Status, Step};
 
     #[test]
     fn the_codes_are_those_that_scripts_know() {
@@ -91,6 +102,23 @@ mod tests {
         assert_eq!(Exit::of(&StartError::Held("process 1".into()).into()), Exit::Held);
         assert_eq!(Exit::of(&StartError::Engine("no answer".into()).into()), Exit::Failed);
         assert_eq!(Exit::of(&anyhow::anyhow!("anything else")), Exit::Failed);
+    }
+
+    #[test]
+    fn an_ended_deployment_has_the_code_of_its_outcome() {
+        let phase = |phase: &str| Deployment { phase: phase.into(), ..Deployment::default() };
+        for (name, code) in
+            [("ACTIVE", Exit::Done), ("SUPERSEDED", Exit::Failed), ("CANCELED", Exit::Failed), ("ERROR", Exit::Failed)]
+        {
+            assert_eq!(Exit::of_deployment(&phase(name)), code, "{name}");
+        }
+        let mut rolled_back = phase("ERROR");
+        rolled_back.boatyard.rolled_back = true;
+        assert_eq!(Exit::of_deployment(&rolled_back), Exit::RolledBack);
+        let step = Step { name: "web".into(), status: Status::Success, ..Step::default() };
+        let mut superseded = phase("SUPERSEDED");
+        superseded.progress.steps = vec![step];
+        assert_eq!(Exit::of_deployment(&superseded), Exit::Done);
     }
 
     #[test]

@@ -44,27 +44,9 @@ pub fn plain(text: &str) -> String {
     })
 }
 
-/// `48,211`.
-pub fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn numbers_are_grouped_by_thousands() {
-        assert_eq!([0, 999, 1000, 48_211, 1_234_567].map(grouped), ["0", "999", "1,000", "48,211", "1,234,567"]);
-    }
 
     #[test]
     fn nothing_steers_the_terminal() {

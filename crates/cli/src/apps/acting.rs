@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use app_spec::AppSpec;
+use present::outcome;
 use serde_json::{Value, json};
 
 use super::planning;
@@ -14,7 +15,7 @@ use crate::columns::{self, APPS, Column, DEPLOYMENTS};
 use crate::exit::Exit;
 use crate::say;
 use crate::spec::wire;
-use crate::watch::{self, Snapshot};
+use crate::watch::{self, read_deployment};
 
 pub async fn create(
     client: &Client,
@@ -72,10 +73,10 @@ async fn put_answered(
 ) -> anyhow::Result<Exit> {
     let started = answer["boatyard"]["deployment_started"] != false;
     let mut object = answer["app"].take();
-    let pending = Snapshot::read(&object["pending_deployment"])?;
-    let exit = match (started, pending.is_ended()) {
+    let pending = read_deployment(&object["pending_deployment"])?;
+    let exit = match (started, pending.has_ended()) {
         (false, true) => {
-            say::note(&watch::nothing_changed(app, &pending));
+            say::note(&outcome::nothing_changed(app, &pending));
             Exit::Done
         }
         _ if acting.waiting.wait => {
@@ -87,7 +88,7 @@ async fn put_answered(
             exit
         }
         _ => {
-            say::note(&begun(app, &pending));
+            say::note(&say::plain(&outcome::started(app, &pending)));
             Exit::Done
         }
     };
@@ -129,17 +130,17 @@ async fn start(
     // A misspelt column is found before anything is started; doctl starts it first.
     columns::chosen(DEPLOYMENTS, &output.format)?;
     if acting.dry_run {
-        return planning::told(client.post(&format!("{path}?dry_run=true"), body).await?);
+        return planning::print(&client.post(&format!("{path}?dry_run=true"), body).await?);
     }
     let before = if acting.waiting.wait { watch::instances(client, app).await } else { None };
     let begun_with = client.post(path, body).await?["deployment"].take();
-    let snapshot = Snapshot::read(&begun_with)?;
+    let started = read_deployment(&begun_with)?;
     if !acting.waiting.wait {
-        say::note(&begun(app, &snapshot));
+        say::note(&say::plain(&outcome::started(app, &started)));
         return printed(DEPLOYMENTS, begun_with, output, Exit::Done);
     }
     let limit = Duration::from_secs(acting.waiting.wait_timeout);
-    let watched = watch::wait(client, app, &snapshot.id, before, limit).await?;
+    let watched = watch::wait(client, app, &started.id, before, limit).await?;
     // Left before the first look: the first answer is what there is.
     let last = if watched.deployment.is_null() { begun_with } else { watched.deployment };
     printed(DEPLOYMENTS, last, output, watched.exit)
@@ -150,32 +151,12 @@ fn printed(columns: &[Column], object: Value, output: &Output, exit: Exit) -> an
     Ok(exit)
 }
 
-/// Where to look when nobody waits.
-fn begun(app: &str, deployment: &Snapshot) -> String {
-    let number = deployment.boatyard.number;
-    format!(
-        "Deployment {number} ({}) has begun. Follow it: boatyard apps get-deployment {app} {number} --wait",
-        deployment.cause
-    )
-}
-
 pub async fn cancel(client: &Client, app: &str, deployment: &str, output: &Output) -> anyhow::Result<Exit> {
     columns::chosen(DEPLOYMENTS, &output.format)?;
     let path = format!("/v2/apps/{}/deployments/{}/cancel", part(app), part(deployment));
     let canceled = client.post(&path, &Value::Null).await?["deployment"].take();
-    say::note(&cancel_asked(&Snapshot::read(&canceled)?));
+    say::note(&outcome::cancel_accepted(&read_deployment(&canceled)?));
     printed(DEPLOYMENTS, canceled, output, Exit::Done)
-}
-
-/// What a cancel comes to, by how far the deployment had got.
-fn cancel_asked(deployment: &Snapshot) -> String {
-    let it = &deployment.boatyard;
-    let then = match (it.record.roll_began, it.kind.as_str()) {
-        (None, _) => "no instance was replaced",
-        (Some(_), "restart") => "no more instances are replaced, and those that were replaced stay",
-        (Some(_), _) => "what was replaced is rolled back first",
-    };
-    format!("Deployment {} is being canceled; {then}", it.number)
 }
 
 pub async fn delete(client: &Client, app: &str, force: bool) -> anyhow::Result<Exit> {
@@ -196,20 +177,4 @@ fn confirmed(question: &str) -> anyhow::Result<bool> {
     let mut answer = String::new();
     std::io::stdin().read_line(&mut answer).context("the answer cannot be read")?;
     Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::watch::samples::snapshot;
-
-    #[test]
-    fn a_cancel_says_that_something_is_rolled_back_only_where_something_was_replaced() {
-        let mut it = snapshot("DEPLOYING", "SUCCESS", "RUNNING", "PENDING");
-        assert_eq!(cancel_asked(&it), "Deployment 42 is being canceled; what was replaced is rolled back first");
-        it.boatyard.kind = "restart".into();
-        assert!(cancel_asked(&it).ends_with("those that were replaced stay"));
-        it.boatyard.record.roll_began = None;
-        assert_eq!(cancel_asked(&it), "Deployment 42 is being canceled; no instance was replaced");
-    }
 }

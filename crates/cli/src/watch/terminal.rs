@@ -2,11 +2,10 @@
 
 use std::io::{IsTerminal, Write, stderr};
 
-use chrono::Utc;
-
-use super::lines::{changes, frame};
-use super::snapshot::Snapshot;
 use crate::say;
+use chrono::Utc;
+use present::Deployment;
+use present::news::{changes, frame};
 
 /// What is on the screen, or was said.
 pub enum Screen {
@@ -15,7 +14,7 @@ pub enum Screen {
         drawn: usize,
     },
     Lines {
-        before: Option<Box<Snapshot>>,
+        before: Option<Box<Deployment>>,
     },
 }
 
@@ -24,7 +23,7 @@ impl Screen {
         if stderr().is_terminal() { Self::Live { drawn: 0 } } else { Self::Lines { before: None } }
     }
 
-    pub fn show(&mut self, now: &Snapshot) {
+    pub fn show(&mut self, now: &Deployment) {
         match self {
             Self::Live { drawn } => {
                 let (height, width) = size();
@@ -36,7 +35,7 @@ impl Screen {
                 }
                 for line in &lines {
                     // A wrapped line would make the frame longer than we count.
-                    out.extend(line.chars().take(width.saturating_sub(1)));
+                    out.extend(say::plain(line).chars().take(width.saturating_sub(1)));
                     out.push('\n');
                 }
                 *drawn = lines.len();
@@ -44,7 +43,7 @@ impl Screen {
             }
             Self::Lines { before } => {
                 for line in changes(before.as_deref(), now) {
-                    say::note(&line);
+                    say::note(&say::plain(&line));
                 }
                 *before = Some(Box::new(now.clone()));
             }

@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use anyhow::Context;
+use present::{Deployment, command, outcome};
+use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
-use super::ending;
-use super::snapshot::Snapshot;
 use super::terminal::Screen;
 use crate::client::{Client, ClientError, part};
 use crate::exit::Exit;
@@ -58,11 +59,15 @@ pub async fn wait(
     };
     if let Some(left) = left {
         let id = &follower.id;
-        let text =
-            format!("{left}; the deployment goes on. Look again: boatyard apps get-deployment {app} {id} --wait");
+        let text = format!("{left}; the deployment continues. Follow it: {}", command::follow(app, id));
         follower.screen.say(&text);
     }
     Ok(Watched { exit, deployment: follower.last })
+}
+
+/// Reads the object under `deployment`. Errors: it is not a deployment.
+pub fn read_deployment(object: &Value) -> anyhow::Result<Deployment> {
+    Deployment::deserialize(object).context("the API did not send a deployment")
 }
 
 struct Follower<'a> {
@@ -79,19 +84,21 @@ impl Follower<'_> {
         let mut pause = FIRST_POLL;
         loop {
             let deployment = self.ask().await?;
-            let snapshot = Snapshot::read(&deployment)?;
-            self.screen.show(&snapshot);
+            let view = read_deployment(&deployment)?;
+            self.screen.show(&view);
             self.last = deployment;
-            match (&snapshot.boatyard.superseded_by, snapshot.is_ended()) {
-                (Some(newer), true) if !snapshot.has_served() => {
+            match (&view.boatyard.superseded_by, view.has_ended()) {
+                (Some(newer), true) if !view.has_served() => {
                     self.screen.say("absorbed into a newer deployment, which is followed from here");
                     self.id.clone_from(newer);
                     continue;
                 }
                 (_, true) => {
                     let untouched = self.before.is_some() && self.before == instances(self.client, self.app).await;
-                    ending::told(self.app, &snapshot, untouched).iter().for_each(|line| say::note(line));
-                    return Ok(ending::exit(&snapshot));
+                    for line in outcome::ended(self.app, &view, untouched) {
+                        say::note(&say::plain(&line));
+                    }
+                    return Ok(Exit::of_deployment(&view));
                 }
                 (_, false) => {}
             }
