@@ -65,8 +65,8 @@ async fn serve(
         return Err(HeldError("another controller of this installation has taken over; this one ends".into()).into());
     }
     say::note(&match ended {
-        api::Ended::Down => "Ended by `boatyard down`. To bring everything back: boatyard serve".to_owned(),
-        api::Ended::Asked => goodbye(data_dir, http),
+        api::ShutdownReason::Down => "Ended by `boatyard down`. To bring everything back: boatyard serve".to_owned(),
+        api::ShutdownReason::Requested => goodbye(data_dir, http),
     });
     Ok(Exit::Done)
 }

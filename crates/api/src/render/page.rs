@@ -1,9 +1,9 @@
-//! Pages of a list with the addresses of the others (contract 2.4). doctl takes the number of pages from `last`.
+//! A page of a list, with links to the other pages. doctl reads the number of pages from the `last` link.
 
 use controller::view::PageQuery;
 use serde_json::{Map, Value, json};
 
-/// `{ KEY: items, links, meta }`. `url` is the list's own address without query; `extra` stays in every link.
+/// `{ KEY: items, links, meta }`. `url` is the address of the list without a query. `extra` is appended to every link.
 pub(crate) fn paged(key: &str, items: Vec<Value>, total: u64, query: PageQuery, url: &str, extra: &str) -> Value {
     let last = total.div_ceil(query.per_page).max(1);
     let link = |page: u64| Value::from(format!("{url}?page={page}&per_page={}{extra}", query.per_page));
@@ -35,7 +35,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_page_is_named_wherever_there_is_a_next_one() {
+    fn every_page_except_the_last_links_to_the_last() {
         assert_eq!(
             links(1, 41),
             json!({ "next": "http://h/v2/apps?page=2&per_page=20", "last": "http://h/v2/apps?page=3&per_page=20" })
@@ -47,7 +47,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_beyond_the_end_leads_back() {
+    fn a_page_beyond_the_end_links_to_the_last() {
         assert_eq!(links(9, 41)["prev"], "http://h/v2/apps?page=3&per_page=20");
     }
 }

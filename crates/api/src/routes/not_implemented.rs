@@ -1,4 +1,4 @@
-//! What App Platform has and this version has not: said plainly, with the one 5xx that clients do not repeat.
+//! Paths of App Platform that this version does not implement. They answer 501, after which no client retries.
 
 use axum::extract::Request;
 use axum::routing::{get, post};
@@ -8,7 +8,7 @@ use crate::access::Access;
 use crate::error::ApiError;
 
 pub(super) fn table() -> Vec<Route> {
-    let reading = [
+    let get_paths = [
         "/v2/apps/{app}/components/{component}/exec",
         "/v2/apps/{app}/deployments/{deployment}/components/{component}/exec",
         "/v2/apps/{app}/health",
@@ -21,7 +21,7 @@ pub(super) fn table() -> Vec<Route> {
         "/v2/apps/{app}/metrics/bandwidth_daily",
         "/v2/apps/{app}/database_connection_details",
     ];
-    let writing = [
+    let post_paths = [
         "/v2/apps/detect",
         "/v2/apps/metrics/bandwidth_daily",
         "/v2/apps/{app}/alerts/{alert}/destinations",
@@ -35,14 +35,14 @@ pub(super) fn table() -> Vec<Route> {
         "/v2/apps/{app}/components/{component}/reset_password",
         "/v2/apps/{app}/components/{component}/trusted_sources",
     ];
-    let reading = reading.map(|path| route("GET", path, get(not_yet)));
-    let writing = writing.map(|path| route("POST", path, post(not_yet)));
-    reading.into_iter().chain(writing).collect()
+    let get_routes = get_paths.map(|path| route("GET", path, get(not_implemented)));
+    let post_routes = post_paths.map(|path| route("POST", path, post(not_implemented)));
+    get_routes.into_iter().chain(post_routes).collect()
 }
 
-async fn not_yet(_: Access, request: Request) -> ApiError {
+async fn not_implemented(_: Access, request: Request) -> ApiError {
     let (method, path) = (request.method(), request.uri().path());
     ApiError::not_implemented(format!(
-        "{method} {path} is part of App Platform's API and not of this version of Boatyard"
+        "this version of Boatyard does not implement {method} {path} of App Platform's API"
     ))
 }

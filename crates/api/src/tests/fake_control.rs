@@ -1,4 +1,4 @@
-//! A controller that answers from two deployments and remembers what it was asked.
+//! A fake controller with two deployments that records its calls.
 
 use std::sync::Mutex;
 
@@ -16,25 +16,25 @@ use store::records::Deployment;
 
 use super::samples;
 use crate::control::{Control, LogLines};
-use crate::state::{hex, sha256};
+use crate::state::sha256;
 
 pub const TOKEN: &str = "tok";
 
-pub struct Double {
+pub struct FakeControl {
     pub deployments: Vec<Deployment>,
-    /// One line a call.
+    /// One line for each call.
     pub calls: Mutex<Vec<String>>,
-    /// Answered once instead of what was asked.
+    /// Returned once instead of the result.
     pub failure: Mutex<Option<ControlError>>,
-    /// How many apps there are; all look alike.
+    /// Number of apps. All are equal.
     pub apps: u64,
-    /// An update makes deployment 2 into deployment 3.
+    /// Whether an update starts deployment 3.
     pub updated: Mutex<bool>,
-    /// Lines never end.
+    /// Whether logs never end.
     pub endless: bool,
 }
 
-impl Default for Double {
+impl Default for FakeControl {
     fn default() -> Self {
         Self {
             deployments: vec![samples::deployment(1, Stage::Active), samples::deployment(2, Stage::Rolling)],
@@ -47,8 +47,8 @@ impl Default for Double {
     }
 }
 
-impl Double {
-    fn say(&self, call: String) -> Result<(), ControlError> {
+impl FakeControl {
+    fn record(&self, call: String) -> Result<(), ControlError> {
         self.calls.lock().expect("no panic").push(call);
         match self.failure.lock().expect("no panic").take() {
             Some(error) => Err(error),
@@ -71,9 +71,9 @@ impl Double {
 }
 
 #[async_trait]
-impl Control for Double {
+impl Control for FakeControl {
     fn token_hash(&self) -> String {
-        hex(&sha256(TOKEN))
+        hex::encode(sha256(TOKEN))
     }
 
     fn installation_id(&self) -> String {
@@ -81,12 +81,12 @@ impl Control for Double {
     }
 
     async fn create_app(&self, spec: AppSpec, caller: &Caller) -> Result<AppView, ControlError> {
-        self.say(format!("create {} key={:?}", spec.name, caller.idempotency_key))?;
+        self.record(format!("create {} key={:?}", spec.name, caller.idempotency_key))?;
         Ok(self.app())
     }
 
     async fn update_app(&self, app: &AppId, spec: AppSpec, _: &Caller) -> Result<AppView, ControlError> {
-        self.say(format!("update {app} {}", spec.name))?;
+        self.record(format!("update {app} {}", spec.name))?;
         let mut view = self.app();
         if *self.updated.lock().expect("no panic") {
             view.newest = Some(samples::deployment(3, Stage::Pending));
@@ -95,7 +95,7 @@ impl Control for Double {
     }
 
     async fn delete_app(&self, app: &AppId) -> Result<(), ControlError> {
-        self.say(format!("delete {app}"))
+        self.record(format!("delete {app}"))
     }
 
     async fn find_app(&self, id_or_name: &str) -> Result<AppView, ControlError> {
@@ -111,12 +111,12 @@ impl Control for Double {
     }
 
     async fn restart(&self, _: &AppId, components: &[String], _: &Caller) -> Result<DeploymentView, ControlError> {
-        self.say(format!("restart {components:?}"))?;
+        self.record(format!("restart {components:?}"))?;
         Ok(self.newest())
     }
 
     async fn deploy(&self, _: &AppId, options: DeployOptions, _: &Caller) -> Result<DeploymentView, ControlError> {
-        self.say(format!("deploy force={} clear={}", options.force_build, options.clear_cache))?;
+        self.record(format!("deploy force={} clear={}", options.force_build, options.clear_cache))?;
         Ok(self.newest())
     }
 
@@ -135,7 +135,7 @@ impl Control for Double {
     }
 
     async fn cancel(&self, _: &AppId, id: &DeploymentId) -> Result<DeploymentView, ControlError> {
-        self.say(format!("cancel {id}"))?;
+        self.record(format!("cancel {id}"))?;
         Ok(self.newest())
     }
 
@@ -143,10 +143,10 @@ impl Control for Double {
         Ok(samples::instances())
     }
 
-    async fn logs(&self, question: LogQuestion) -> Result<LogLines, ControlError> {
-        let LogQuestion { deployment, component, kind, follow, tail, .. } = question;
+    async fn logs(&self, query: LogQuestion) -> Result<LogLines, ControlError> {
+        let LogQuestion { deployment, component, kind, follow, tail, .. } = query;
         let deployment = deployment.map(|it| it.to_string());
-        self.say(format!("logs {deployment:?} {component:?} {kind:?} follow={follow} tail={tail:?}"))?;
+        self.record(format!("logs {deployment:?} {component:?} {kind:?} follow={follow} tail={tail:?}"))?;
         if component.as_deref() == Some("wrk") {
             return Err(ControlError::NotFound("no component \"wrk\". Did you mean \"worker\"?".into()));
         }
@@ -160,28 +160,28 @@ impl Control for Double {
     }
 
     async fn preview_update(&self, app: Option<&AppId>, spec: AppSpec) -> Result<Preview, ControlError> {
-        self.say(format!("preview_update {} {}", app.is_some(), spec.name))?;
+        self.record(format!("preview_update {} {}", app.is_some(), spec.name))?;
         Ok(Preview { steps: vec!["create web.0".into()], ..Preview::default() })
     }
 
     async fn propose(&self, app: Option<&AppId>, spec: AppSpec) -> Result<Preview, ControlError> {
-        self.say(format!("propose {} {}", app.is_some(), spec.name))?;
+        self.record(format!("propose {} {}", app.is_some(), spec.name))?;
         let needs_values = spec.needed_values().into_iter().map(|it| it.path).collect();
         Ok(Preview { steps: vec!["create web.0".into()], needs_values, ..Preview::default() })
     }
 
     async fn preview_restart(&self, _: &AppId, components: &[String]) -> Result<Preview, ControlError> {
-        self.say(format!("preview_restart {components:?}"))?;
+        self.record(format!("preview_restart {components:?}"))?;
         Ok(Preview { steps: vec!["create web.0".into(), "drain the old web.0".into()], ..Preview::default() })
     }
 
     async fn preview_deploy(&self, _: &AppId, options: DeployOptions) -> Result<Preview, ControlError> {
-        self.say(format!("preview_deploy force={} clear={}", options.force_build, options.clear_cache))?;
+        self.record(format!("preview_deploy force={} clear={}", options.force_build, options.clear_cache))?;
         Ok(Preview::default())
     }
 
     async fn down(&self, remove_apps: bool) -> Result<(), ControlError> {
-        self.say(format!("down apps={remove_apps}"))
+        self.record(format!("down apps={remove_apps}"))
     }
 
     async fn unknown(&self) -> Result<UnknownList, ControlError> {

@@ -1,11 +1,11 @@
-//! What App Platform sells, told truthfully of one host: one region, every size a limit, nothing costs anything.
+//! App Platform's catalog for one host: one region, sizes that are limits, and prices of 0.
 //!
-//! Sizes and tiers have their numbers as text: godo fails the whole answer otherwise.
+//! Numbers of sizes and tiers are strings, because godo otherwise rejects the whole answer.
 
 use app_spec::InstanceSize;
 use serde_json::{Value, json};
 
-/// The host, as the one region.
+/// The host as the only region.
 pub(crate) fn region() -> Value {
     json!({ "slug": "local", "label": "This host", "continent": "", "data_centers": ["local"], "default": true })
 }
@@ -42,7 +42,7 @@ fn size(size: &InstanceSize) -> Value {
     let mib = size.memory_bytes / (1024 * 1024);
     json!({
         "slug": size.slug,
-        "name": format!("{} CPU, {mib} MiB, clamped to the host", size.cpu_millis / 1000),
+        "name": format!("{} CPU, {mib} MiB, limited by the host", size.cpu_millis / 1000),
         "cpu_type": if size.dedicated { "DEDICATED" } else { "SHARED" },
         "cpus": (size.cpu_millis / 1000).to_string(),
         "memory_bytes": size.memory_bytes.to_string(),
@@ -56,7 +56,7 @@ fn size(size: &InstanceSize) -> Value {
     })
 }
 
-/// Who our token belongs to: whoever runs this installation.
+/// The account of the admin token.
 pub(crate) fn account(installation: &str) -> Value {
     json!({ "account": {
         "droplet_limit": 0, "floating_ip_limit": 0, "reserved_ip_limit": 0, "volume_limit": 0,
@@ -66,7 +66,7 @@ pub(crate) fn account(installation: &str) -> Value {
     } })
 }
 
-/// Enough for `doctl auth init --token-validation-server`.
+/// What `doctl auth init --token-validation-server` reads.
 pub(crate) fn token_info(installation: &str) -> Value {
     json!({ "resource_owner_id": 1, "scopes": ["read", "write"], "expires_in_seconds": 0, "application": { "uid": installation } })
 }

@@ -1,17 +1,18 @@
-//! Which names we answer to. A web page can make its own name point at loopback, so a name that is not ours is refused.
+//! Which Host headers are allowed. A web page can make its domain name resolve to loopback (DNS rebinding), so any other name is
+//! refused.
 
 use std::net::{IpAddr, SocketAddr};
 
-/// Whether an address is reached from this host only.
+/// Whether only this host can reach the address.
 pub fn is_local(address: SocketAddr) -> bool {
     address.ip().is_loopback()
 }
 
-/// Whether a request with this `Host` may be meant for a server bound to `bound`.
+/// Whether a server that listens on `bound` answers a request with this `Host` header.
 ///
-/// An address cannot be made to point elsewhere, so a server bound to all of the host's addresses answers to any; names
-/// are `localhost` and what ends in `.localhost`.
-pub(crate) fn is_ours(host: &str, bound: SocketAddr) -> bool {
+/// Allowed names are `localhost` and those that end in `.localhost`. Allowed addresses are loopback addresses and `bound`. A
+/// server that listens on all addresses answers to any address, because DNS cannot redirect an address.
+pub(crate) fn is_allowed(host: &str, bound: SocketAddr) -> bool {
     let Some(name) = without_port(host) else { return false };
     match name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
         Ok(ip) => ip.is_loopback() || ip == bound.ip() || bound.ip().is_unspecified(),
@@ -22,7 +23,7 @@ pub(crate) fn is_ours(host: &str, bound: SocketAddr) -> bool {
     }
 }
 
-/// `None` when what follows the colon is no port.
+/// `None` if the part after the colon is not a port, or the name has other characters than host names have.
 fn without_port(host: &str) -> Option<&str> {
     let (name, port) = match host.rfind(':') {
         Some(colon) if !host.ends_with(']') => (&host[..colon], Some(&host[colon + 1..])),
@@ -37,9 +38,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_our_own_names_are_answered() {
+    fn only_local_names_and_addresses_are_allowed() {
         let loopback: SocketAddr = "127.0.0.1:7080".parse().expect("an address");
-        for ours in [
+        for allowed in [
             "127.0.0.1:7080",
             "127.0.0.1",
             "localhost:1",
@@ -49,9 +50,9 @@ mod tests {
             "[::1]:7080",
             "[::1]",
         ] {
-            assert!(is_ours(ours, loopback), "{ours}");
+            assert!(is_allowed(allowed, loopback), "{allowed}");
         }
-        for theirs in [
+        for refused in [
             "",
             "attacker.example",
             "attacker.example:7080",
@@ -64,14 +65,14 @@ mod tests {
             "local host",
             "[::1]x",
         ] {
-            assert!(!is_ours(theirs, loopback), "{theirs}");
+            assert!(!is_allowed(refused, loopback), "{refused}");
         }
     }
 
     #[test]
-    fn a_server_on_all_addresses_answers_to_any_address_and_to_no_foreign_name() {
+    fn a_server_on_all_addresses_allows_any_address_but_no_other_name() {
         let all: SocketAddr = "0.0.0.0:7080".parse().expect("an address");
-        assert!(is_ours("192.0.2.1:7080", all));
-        assert!(!is_ours("attacker.example:7080", all));
+        assert!(is_allowed("192.0.2.1:7080", all));
+        assert!(!is_allowed("attacker.example:7080", all));
     }
 }
