@@ -1,110 +1,110 @@
-//! `--format ID,Status`: doctl's columns by its names, and a few of ours. Case, dots, blanks and dashes do not matter.
+//! Columns for `--format ID,Status`: doctl's columns and a few more. Case, dots, blanks and dashes in names are ignored.
 
 use present::{App, Deployment, Instance};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::args::{Form, Output};
+use crate::args::{Output, OutputFormat};
 use crate::exit::UsageError;
-use crate::say;
+use crate::output;
 use crate::table;
 
-/// One column: how `--format` calls it, its heading, and its cell.
+/// A column: its name in `--format`, its heading, and its cell for an object.
 pub struct Column {
     pub name: &'static str,
     pub heading: &'static str,
-    /// Shown when no format is given.
-    pub usual: bool,
+    /// Whether it is shown without `--format`.
+    pub shown_by_default: bool,
     pub cell: fn(&Value) -> String,
 }
 
-const fn usual(name: &'static str, heading: &'static str, cell: fn(&Value) -> String) -> Column {
-    Column { name, heading, usual: true, cell }
+const fn default_column(name: &'static str, heading: &'static str, cell: fn(&Value) -> String) -> Column {
+    Column { name, heading, shown_by_default: true, cell }
 }
 
-const fn more(name: &'static str, heading: &'static str, cell: fn(&Value) -> String) -> Column {
-    Column { name, heading, usual: false, cell }
+const fn extra_column(name: &'static str, heading: &'static str, cell: fn(&Value) -> String) -> Column {
+    Column { name, heading, shown_by_default: false, cell }
 }
 
 pub const APPS: &[Column] = &[
-    usual("ID", "ID", |it| text(it, "/id")),
-    usual("Spec.Name", "Spec Name", |it| text(it, "/spec/name")),
-    usual("Status", "Status", |it| view::<App>(it).status()),
-    usual("DefaultIngress", "Default Ingress", |it| text(it, "/default_ingress")),
-    more("ActiveDeployment.ID", "Active Deployment ID", |it| text(it, "/active_deployment/id")),
-    more("InProgressDeployment.ID", "In Progress Deployment ID", |it| text(it, "/in_progress_deployment/id")),
-    more("Created", "Created At", |it| text(it, "/created_at")),
-    usual("Updated", "Updated At", |it| text(it, "/updated_at")),
-    more("Name", "Spec Name", |it| text(it, "/spec/name")),
-    more("Phase", "Phase", |it| view::<App>(it).phase().to_owned()),
+    default_column("ID", "ID", |it| text(it, "/id")),
+    default_column("Spec.Name", "Spec Name", |it| text(it, "/spec/name")),
+    default_column("Status", "Status", |it| view::<App>(it).status()),
+    default_column("DefaultIngress", "Default Ingress", |it| text(it, "/default_ingress")),
+    extra_column("ActiveDeployment.ID", "Active Deployment ID", |it| text(it, "/active_deployment/id")),
+    extra_column("InProgressDeployment.ID", "In Progress Deployment ID", |it| text(it, "/in_progress_deployment/id")),
+    extra_column("Created", "Created At", |it| text(it, "/created_at")),
+    default_column("Updated", "Updated At", |it| text(it, "/updated_at")),
+    extra_column("Name", "Spec Name", |it| text(it, "/spec/name")),
+    extra_column("Phase", "Phase", |it| view::<App>(it).phase().to_owned()),
 ];
 
 pub const DEPLOYMENTS: &[Column] = &[
-    usual("ID", "ID", |it| text(it, "/id")),
-    usual("Number", "Number", |it| text(it, "/boatyard/number")),
-    usual("Cause", "Cause", |it| text(it, "/cause")),
-    usual("Progress", "Progress", |it| view::<Deployment>(it).progress.summary()),
-    usual("Phase", "Phase", |it| text(it, "/phase")),
-    more("Status", "Status", |it| text(it, "/phase")),
-    usual("Created", "Created At", |it| text(it, "/created_at")),
-    usual("Updated", "Updated At", |it| text(it, "/updated_at")),
+    default_column("ID", "ID", |it| text(it, "/id")),
+    default_column("Number", "Number", |it| text(it, "/boatyard/number")),
+    default_column("Cause", "Cause", |it| text(it, "/cause")),
+    default_column("Progress", "Progress", |it| view::<Deployment>(it).progress.summary()),
+    default_column("Phase", "Phase", |it| text(it, "/phase")),
+    extra_column("Status", "Status", |it| text(it, "/phase")),
+    default_column("Created", "Created At", |it| text(it, "/created_at")),
+    default_column("Updated", "Updated At", |it| text(it, "/updated_at")),
 ];
 
 pub const UNKNOWN: &[Column] = &[
-    usual("App", "App ID", |it| text(it, "/app")),
-    usual("Name", "App Name", |it| text(it, "/name")),
-    usual("Hosts", "Hosts", hosts),
-    usual("Container", "Container", |it| text(it, "/container/name")),
-    usual("Component", "Component", |it| text(it, "/container/component")),
-    usual("Role", "Role", |it| text(it, "/container/role")),
-    usual("Running", "Running", |it| text(it, "/container/running")),
-    usual("Routed", "Routed", |it| text(it, "/container/routed")),
+    default_column("App", "App ID", |it| text(it, "/app")),
+    default_column("Name", "App Name", |it| text(it, "/name")),
+    default_column("Hosts", "Hosts", hosts),
+    default_column("Container", "Container", |it| text(it, "/container/name")),
+    default_column("Component", "Component", |it| text(it, "/container/component")),
+    default_column("Role", "Role", |it| text(it, "/container/role")),
+    default_column("Running", "Running", |it| text(it, "/container/running")),
+    default_column("Routed", "Routed", |it| text(it, "/container/routed")),
 ];
 
 pub const INSTANCES: &[Column] = &[
-    usual("Name", "Name", |it| text(it, "/instance_name")),
-    usual("ComponentName", "Component Name", |it| text(it, "/component_name")),
-    usual("ComponentType", "Component Type", |it| text(it, "/component_type")),
-    usual("InstanceAlias", "Instance Alias", |it| text(it, "/instance_alias")),
-    usual("Status", "Status", |it| view::<Instance>(it).status()),
-    more("Phase", "Phase", |it| text(it, "/boatyard/phase")),
-    more("ContainerID", "Container ID", |it| text(it, "/boatyard/container_id")),
-    usual("Started", "Started At", |it| text(it, "/boatyard/started_at")),
-    usual("Restarts", "Restarts", |it| view::<Instance>(it).restarts()),
+    default_column("Name", "Name", |it| text(it, "/instance_name")),
+    default_column("ComponentName", "Component Name", |it| text(it, "/component_name")),
+    default_column("ComponentType", "Component Type", |it| text(it, "/component_type")),
+    default_column("InstanceAlias", "Instance Alias", |it| text(it, "/instance_alias")),
+    default_column("Status", "Status", |it| view::<Instance>(it).status()),
+    extra_column("Phase", "Phase", |it| text(it, "/boatyard/phase")),
+    extra_column("ContainerID", "Container ID", |it| text(it, "/boatyard/container_id")),
+    default_column("Started", "Started At", |it| text(it, "/boatyard/started_at")),
+    default_column("Restarts", "Restarts", |it| view::<Instance>(it).restarts()),
 ];
 
-/// The chosen columns, or the usual ones. Errors: [`UsageError`], with the nearest name.
-pub fn chosen<'a>(all: &'a [Column], format: &[String]) -> Result<Vec<&'a Column>, UsageError> {
-    let wanted: Vec<_> = format.iter().filter(|name| !name.trim().is_empty()).collect();
-    if wanted.is_empty() {
-        return Ok(all.iter().filter(|column| column.usual).collect());
+/// The columns of `--format`, or the default ones. Errors: [`UsageError`] for an unknown name.
+pub fn select<'a>(all: &'a [Column], format: &[String]) -> Result<Vec<&'a Column>, UsageError> {
+    let names: Vec<_> = format.iter().filter(|name| !name.trim().is_empty()).collect();
+    if names.is_empty() {
+        return Ok(all.iter().filter(|column| column.shown_by_default).collect());
     }
-    wanted.into_iter().map(|name| find(all, name)).collect()
+    names.into_iter().map(|name| find(all, name)).collect()
 }
 
 fn find<'a>(all: &'a [Column], name: &str) -> Result<&'a Column, UsageError> {
-    let bare = bare(name);
-    let by_name = all.iter().find(|column| self::bare(column.name) == bare);
-    let found = by_name.or_else(|| all.iter().find(|column| self::bare(column.heading) == bare));
+    let normalized = normalized(name);
+    let by_name = all.iter().find(|column| self::normalized(column.name) == normalized);
+    let found = by_name.or_else(|| all.iter().find(|column| self::normalized(column.heading) == normalized));
     found.ok_or_else(|| {
         let names: Vec<_> = all.iter().map(|column| column.name).collect();
-        UsageError(format!("there is no column {name:?}; there are {}", names.join(",")))
+        UsageError(format!("there is no column {name:?}. Available columns: {}", names.join(",")))
     })
 }
 
-fn bare(name: &str) -> String {
+fn normalized(name: &str) -> String {
     name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
 }
 
-/// Prints objects as a table, or as a JSON array of the API's own objects, as doctl does.
+/// Prints objects of the API as a table or, like doctl, as a JSON array.
 pub fn print(all: &[Column], objects: &[Value], output: &Output) -> anyhow::Result<()> {
-    say::result(&rendered(all, objects, output)?);
+    output::result(&render_objects(all, objects, output)?);
     Ok(())
 }
 
-fn rendered(all: &[Column], objects: &[Value], output: &Output) -> Result<String, UsageError> {
-    let columns = chosen(all, &output.format)?;
-    if output.output == Form::Json {
+fn render_objects(all: &[Column], objects: &[Value], output: &Output) -> Result<String, UsageError> {
+    let columns = select(all, &output.format)?;
+    if output.output == OutputFormat::Json {
         return Ok(format!("{:#}\n", Value::from(objects)));
     }
     let headings: Vec<_> = columns.iter().map(|column| column.heading).collect();
@@ -113,7 +113,7 @@ fn rendered(all: &[Column], objects: &[Value], output: &Output) -> Result<String
     Ok(table::render((!output.no_header).then_some(&headings[..]), &rows))
 }
 
-/// A field as text; nothing where it is absent.
+/// A field as text; empty if it is absent.
 fn text(object: &Value, pointer: &str) -> String {
     match object.pointer(pointer) {
         None | Some(Value::Null) => String::new(),
@@ -141,46 +141,47 @@ mod tests {
         json!({ "id": "d-1", "phase": "ACTIVE", "progress": { "success_steps": 8, "total_steps": 8 }, "boatyard": { "number": 3 } })
     }
 
-    fn output(format: &str, no_header: bool, output: Form) -> Output {
+    fn output(format: &str, no_header: bool, output: OutputFormat) -> Output {
         Output { format: format.split(',').map(str::to_owned).collect(), no_header, output }
     }
 
     #[test]
-    fn status_means_phase_and_case_does_not_matter() {
-        let drawn =
-            rendered(DEPLOYMENTS, &[deployment()], &output("id,STATUS", false, Form::Text)).expect("known columns");
-        assert_eq!(drawn, "ID   Status\nd-1  ACTIVE\n");
-        let drawn =
-            rendered(DEPLOYMENTS, &[deployment()], &output("ID,Phase", true, Form::Text)).expect("known columns");
-        assert_eq!(drawn, "d-1  ACTIVE\n");
+    fn status_means_phase_and_case_is_ignored() {
+        let printed = render_objects(DEPLOYMENTS, &[deployment()], &output("id,STATUS", false, OutputFormat::Text))
+            .expect("known columns");
+        assert_eq!(printed, "ID   Status\nd-1  ACTIVE\n");
+        let printed = render_objects(DEPLOYMENTS, &[deployment()], &output("ID,Phase", true, OutputFormat::Text))
+            .expect("known columns");
+        assert_eq!(printed, "d-1  ACTIVE\n");
     }
 
     #[test]
-    fn doctls_names_and_headings_both_work() {
+    fn names_and_headings_of_doctl_both_work() {
         for name in ["Spec.Name", "spec name", "SpecName"] {
-            assert_eq!(chosen(APPS, &[name.to_owned()]).expect("known")[0].heading, "Spec Name");
+            assert_eq!(select(APPS, &[name.to_owned()]).expect("known")[0].heading, "Spec Name");
         }
         for name in ["ID", "ActiveDeployment.ID", "InProgressDeployment.ID", "DefaultIngress", "Created", "Updated"] {
-            assert!(chosen(APPS, &[name.to_owned()]).is_ok(), "{name}");
+            assert!(select(APPS, &[name.to_owned()]).is_ok(), "{name}");
         }
     }
 
     #[test]
-    fn an_unknown_column_lists_those_there_are() {
-        let error = chosen(DEPLOYMENTS, &["Stat".to_owned()]).map(|_| ()).expect_err("unknown");
+    fn an_unknown_column_is_an_error_that_lists_the_columns() {
+        let error = select(DEPLOYMENTS, &["Stat".to_owned()]).map(|_| ()).expect_err("unknown");
         assert!(error.to_string().contains("\"Stat\"") && error.to_string().contains("Status"), "{error}");
     }
 
     #[test]
-    fn json_is_an_array_of_the_objects_themselves() {
-        let drawn = rendered(DEPLOYMENTS, &[deployment()], &output("ID", false, Form::Json)).expect("known columns");
-        assert_eq!(serde_json::from_str::<Value>(&drawn).expect("JSON"), json!([deployment()]));
+    fn json_output_is_an_array_of_the_objects() {
+        let printed = render_objects(DEPLOYMENTS, &[deployment()], &output("ID", false, OutputFormat::Json))
+            .expect("known columns");
+        assert_eq!(serde_json::from_str::<Value>(&printed).expect("JSON"), json!([deployment()]));
     }
 
     #[test]
     fn cells_come_from_the_objects_of_the_api() {
         let cells = |columns: &[Column], object: Value, format: &str| {
-            rendered(columns, &[object], &output(format, true, Form::Text)).expect("known columns")
+            render_objects(columns, &[object], &output(format, true, OutputFormat::Text)).expect("known columns")
         };
         assert_eq!(cells(DEPLOYMENTS, deployment(), "ID,Progress"), "d-1  8/8\n");
         let app = json!({ "active_deployment": { "id": "d-1", "phase": "ACTIVE" }, "boatyard": { "instances": { "wanted": 1 } } });

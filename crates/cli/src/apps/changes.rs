@@ -1,4 +1,4 @@
-//! Commands that start, end or remove something.
+//! Commands that change apps and deployments.
 
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
@@ -8,40 +8,40 @@ use app_spec::AppSpec;
 use present::outcome;
 use serde_json::{Value, json};
 
-use super::planning;
-use crate::args::{Acting, Output};
-use crate::client::{Client, part};
+use super::dry_run;
+use crate::args::{DeployArgs, Output};
+use crate::client::{Client, path_segment};
 use crate::columns::{self, APPS, Column, DEPLOYMENTS};
 use crate::exit::Exit;
-use crate::say;
-use crate::spec::wire;
+use crate::output;
+use crate::spec::request_json;
 use crate::watch::{self, read_deployment};
 
 pub async fn create(
     client: &Client,
     spec: &AppSpec,
     upsert: bool,
-    acting: &Acting,
+    acting: &DeployArgs,
     output: &Output,
 ) -> anyhow::Result<Exit> {
-    columns::chosen(APPS, &output.format)?;
+    columns::select(APPS, &output.format)?;
     if acting.dry_run {
-        return planning::create(client, spec).await;
+        return dry_run::create(client, spec).await;
     }
-    let body = json!({ "spec": wire(spec) });
+    let body = json!({ "spec": request_json(spec) });
     match client.post("/v2/apps", &body).await {
         Ok(answer) => {
-            say::note(&format!("App {} created", spec.name));
-            put_answered(client, &spec.name, answer, acting, output).await
+            output::note(&format!("App {} created", spec.name));
+            print_updated_app(client, &spec.name, answer, acting, output).await
         }
         Err(error) if upsert && error.is_conflict() => update(client, &spec.name, spec, acting, output).await,
         Err(error) => Err(error.into()),
     }
 }
 
-/// Whether the server has an app of that name.
-pub async fn is_there(client: &Client, app: &str) -> anyhow::Result<bool> {
-    match client.get(&format!("/v2/apps/{}", part(app))).await {
+/// Whether the server has an app with this name or id.
+pub async fn app_exists(client: &Client, app: &str) -> anyhow::Result<bool> {
+    match client.get(&format!("/v2/apps/{}", path_segment(app))).await {
         Ok(_) => Ok(true),
         Err(error) if error.is_not_found() => Ok(false),
         Err(error) => Err(error.into()),
@@ -52,23 +52,23 @@ pub async fn update(
     client: &Client,
     app: &str,
     spec: &AppSpec,
-    acting: &Acting,
+    acting: &DeployArgs,
     output: &Output,
 ) -> anyhow::Result<Exit> {
-    columns::chosen(APPS, &output.format)?;
+    columns::select(APPS, &output.format)?;
     if acting.dry_run {
-        return planning::update(client, app, spec).await;
+        return dry_run::update(client, app, spec).await;
     }
-    let answer = client.put(&format!("/v2/apps/{}", part(app)), &json!({ "spec": wire(spec) })).await?;
-    put_answered(client, app, answer, acting, output).await
+    let answer = client.put(&format!("/v2/apps/{}", path_segment(app)), &json!({ "spec": request_json(spec) })).await?;
+    print_updated_app(client, app, answer, acting, output).await
 }
 
-/// Prints the app, after its deployment has ended where that is asked for.
-async fn put_answered(
+/// Prints the app, with `--wait` after its deployment has ended.
+async fn print_updated_app(
     client: &Client,
     app: &str,
     mut answer: Value,
-    acting: &Acting,
+    acting: &DeployArgs,
     output: &Output,
 ) -> anyhow::Result<Exit> {
     let started = answer["boatyard"]["deployment_started"] != false;
@@ -76,19 +76,19 @@ async fn put_answered(
     let pending = read_deployment(&object["pending_deployment"])?;
     let exit = match (started, pending.has_ended()) {
         (false, true) => {
-            say::note(&outcome::nothing_changed(app, &pending));
+            output::note(&outcome::nothing_changed(app, &pending));
             Exit::Done
         }
         _ if acting.waiting.wait => {
             let limit = Duration::from_secs(acting.waiting.wait_timeout);
             let exit = watch::wait(client, app, &pending.id, None, limit).await?.exit;
             if exit != Exit::Detached {
-                object = client.get(&format!("/v2/apps/{}", part(app))).await?["app"].take();
+                object = client.get(&format!("/v2/apps/{}", path_segment(app))).await?["app"].take();
             }
             exit
         }
         _ => {
-            say::note(&say::plain(&outcome::started(app, &pending)));
+            output::note(&outcome::started(app, &pending));
             Exit::Done
         }
     };
@@ -100,49 +100,56 @@ pub async fn restart(
     client: &Client,
     app: &str,
     components: &[String],
-    acting: &Acting,
+    acting: &DeployArgs,
     output: &Output,
 ) -> anyhow::Result<Exit> {
     let names: Vec<_> = components.iter().filter(|it| !it.is_empty()).collect();
-    start(client, &format!("/v2/apps/{}/restart", part(app)), app, &json!({ "components": names }), acting, output)
-        .await
+    start(
+        client,
+        &format!("/v2/apps/{}/restart", path_segment(app)),
+        app,
+        &json!({ "components": names }),
+        acting,
+        output,
+    )
+    .await
 }
 
 pub async fn deploy(
     client: &Client,
     app: &str,
     body: &Value,
-    acting: &Acting,
+    acting: &DeployArgs,
     output: &Output,
 ) -> anyhow::Result<Exit> {
-    start(client, &format!("/v2/apps/{}/deployments", part(app)), app, body, acting, output).await
+    start(client, &format!("/v2/apps/{}/deployments", path_segment(app)), app, body, acting, output).await
 }
 
-/// Starts a deployment and prints it, after it has ended where that is asked for.
+/// Starts a deployment and prints it, with `--wait` after it has ended.
 async fn start(
     client: &Client,
     path: &str,
     app: &str,
     body: &Value,
-    acting: &Acting,
+    acting: &DeployArgs,
     output: &Output,
 ) -> anyhow::Result<Exit> {
-    // A misspelt column is found before anything is started; doctl starts it first.
-    columns::chosen(DEPLOYMENTS, &output.format)?;
+    // Checks the columns first, so that a misspelled name starts nothing.
+    columns::select(DEPLOYMENTS, &output.format)?;
     if acting.dry_run {
-        return planning::print(&client.post(&format!("{path}?dry_run=true"), body).await?);
+        return dry_run::print(&client.post(&format!("{path}?dry_run=true"), body).await?);
     }
     let before = if acting.waiting.wait { watch::instances(client, app).await } else { None };
-    let begun_with = client.post(path, body).await?["deployment"].take();
-    let started = read_deployment(&begun_with)?;
+    let first_answer = client.post(path, body).await?["deployment"].take();
+    let started = read_deployment(&first_answer)?;
     if !acting.waiting.wait {
-        say::note(&say::plain(&outcome::started(app, &started)));
-        return printed(DEPLOYMENTS, begun_with, output, Exit::Done);
+        output::note(&outcome::started(app, &started));
+        return printed(DEPLOYMENTS, first_answer, output, Exit::Done);
     }
     let limit = Duration::from_secs(acting.waiting.wait_timeout);
     let watched = watch::wait(client, app, &started.id, before, limit).await?;
-    // Left before the first look: the first answer is what there is.
-    let last = if watched.deployment.is_null() { begun_with } else { watched.deployment };
+    // The wait may end before the first poll. Then the first answer is the newest.
+    let last = if watched.deployment.is_null() { first_answer } else { watched.deployment };
     printed(DEPLOYMENTS, last, output, watched.exit)
 }
 
@@ -152,29 +159,31 @@ fn printed(columns: &[Column], object: Value, output: &Output, exit: Exit) -> an
 }
 
 pub async fn cancel(client: &Client, app: &str, deployment: &str, output: &Output) -> anyhow::Result<Exit> {
-    columns::chosen(DEPLOYMENTS, &output.format)?;
-    let path = format!("/v2/apps/{}/deployments/{}/cancel", part(app), part(deployment));
+    columns::select(DEPLOYMENTS, &output.format)?;
+    let path = format!("/v2/apps/{}/deployments/{}/cancel", path_segment(app), path_segment(deployment));
     let canceled = client.post(&path, &Value::Null).await?["deployment"].take();
-    say::note(&outcome::cancel_accepted(&read_deployment(&canceled)?));
+    output::note(&outcome::cancel_accepted(&read_deployment(&canceled)?));
     printed(DEPLOYMENTS, canceled, output, Exit::Done)
 }
 
 pub async fn delete(client: &Client, app: &str, force: bool) -> anyhow::Result<Exit> {
-    if !force && !confirmed(&format!("Delete app {app}? Its databases' volumes stay. (y/N) "))? {
+    if !force && !confirmed(&format!("Delete app {app}? The volumes of its databases are kept. (y/N) "))? {
         bail!("nothing was deleted");
     }
-    client.delete(&format!("/v2/apps/{}", part(app))).await?;
-    say::note(&format!("App {app} is being deleted; volumes of its databases stay"));
+    client.delete(&format!("/v2/apps/{}", path_segment(app))).await?;
+    output::note(&format!("App {app} is being deleted. The volumes of its databases are kept"));
     Ok(Exit::Done)
 }
 
 fn confirmed(question: &str) -> anyhow::Result<bool> {
     if !std::io::stdin().is_terminal() {
-        bail!("nothing was deleted: there is no terminal to ask on. Say --force");
+        bail!(
+            "nothing was deleted, because there is no terminal for the question. Add --force to delete without asking"
+        );
     }
     let mut out = std::io::stderr().lock();
-    out.write_all(question.as_bytes()).and_then(|()| out.flush()).context("the question cannot be asked")?;
+    out.write_all(question.as_bytes()).and_then(|()| out.flush()).context("cannot write to the terminal")?;
     let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer).context("the answer cannot be read")?;
+    std::io::stdin().read_line(&mut answer).context("cannot read from the terminal")?;
     Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
 }

@@ -1,43 +1,43 @@
-//! Commands that change nothing.
+//! Commands that only read.
 
 use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::args::{Output, Waiting};
-use crate::client::{Client, ClientError, part};
+use crate::args::{Output, WaitArgs};
+use crate::client::{Client, ClientError, path_segment};
 use crate::columns::{self, APPS, DEPLOYMENTS, INSTANCES};
 use crate::exit::Exit;
-use crate::say;
+use crate::output;
 use crate::watch;
 
-/// The largest page there is.
+/// The largest page of the API.
 const PER_PAGE: usize = 200;
-/// doctl's order of magnitude; nobody reads more.
+/// Limit of pages, as in doctl.
 const PAGES: usize = 50;
 
 pub async fn get(client: &Client, app: &str, output: &Output) -> anyhow::Result<Exit> {
-    columns::chosen(APPS, &output.format)?;
-    let mut answer = client.get(&format!("/v2/apps/{}", part(app))).await?;
+    columns::select(APPS, &output.format)?;
+    let mut answer = client.get(&format!("/v2/apps/{}", path_segment(app))).await?;
     let app = answer["app"].take();
     for why in app["boatyard"]["waiting"].as_array().into_iter().flatten().filter_map(Value::as_str) {
-        say::note(&say::plain(why));
+        output::note(why);
     }
     columns::print(APPS, &[app], output)?;
     Ok(Exit::Done)
 }
 
 pub async fn list(client: &Client, output: &Output) -> anyhow::Result<Exit> {
-    columns::chosen(APPS, &output.format)?;
+    columns::select(APPS, &output.format)?;
     let all = pages(client, "/v2/apps", "apps").await?;
     columns::print(APPS, &all, output)?;
-    crate::unknown::say_notices(client).await;
+    crate::unknown::print_notices(client).await;
     Ok(Exit::Done)
 }
 
 pub async fn list_deployments(client: &Client, app: &str, output: &Output) -> anyhow::Result<Exit> {
-    columns::chosen(DEPLOYMENTS, &output.format)?;
-    let all = pages(client, &format!("/v2/apps/{}/deployments", part(app)), "deployments").await?;
+    columns::select(DEPLOYMENTS, &output.format)?;
+    let all = pages(client, &format!("/v2/apps/{}/deployments", path_segment(app)), "deployments").await?;
     columns::print(DEPLOYMENTS, &all, output)?;
     Ok(Exit::Done)
 }
@@ -46,11 +46,12 @@ pub async fn get_deployment(
     client: &Client,
     app: &str,
     deployment: &str,
-    waiting: Waiting,
+    waiting: WaitArgs,
     output: &Output,
 ) -> anyhow::Result<Exit> {
-    columns::chosen(DEPLOYMENTS, &output.format)?;
-    let mut answer = client.get(&format!("/v2/apps/{}/deployments/{}", part(app), part(deployment))).await?;
+    columns::select(DEPLOYMENTS, &output.format)?;
+    let mut answer =
+        client.get(&format!("/v2/apps/{}/deployments/{}", path_segment(app), path_segment(deployment))).await?;
     let found = answer["deployment"].take();
     if !waiting.wait {
         columns::print(DEPLOYMENTS, &[found], output)?;
@@ -58,15 +59,15 @@ pub async fn get_deployment(
     }
     let id = found["id"].as_str().unwrap_or(deployment);
     let watched = watch::wait(client, app, id, None, Duration::from_secs(waiting.wait_timeout)).await?;
-    // Left before the first look: what was read above is what there is.
+    // The wait may end before the first poll. Then the first answer is the newest.
     let last = if watched.deployment.is_null() { found } else { watched.deployment };
     columns::print(DEPLOYMENTS, &[last], output)?;
     Ok(watched.exit)
 }
 
 pub async fn list_instances(client: &Client, app: &str, output: &Output) -> anyhow::Result<Exit> {
-    columns::chosen(INSTANCES, &output.format)?;
-    let answer = client.get(&format!("/v2/apps/{}/instances", part(app))).await?;
+    columns::select(INSTANCES, &output.format)?;
+    let answer = client.get(&format!("/v2/apps/{}/instances", path_segment(app))).await?;
     let all = answer["instances"].as_array().cloned().unwrap_or_default();
     columns::print(INSTANCES, &all, output)?;
     Ok(Exit::Done)
