@@ -30,7 +30,7 @@ pub async fn propose(client: &Client, app: Option<&str>, spec: &AppSpec) -> anyh
     if answer["app_name_available"] == false {
         let name = &spec.name;
         bail!(
-            "an app named {name} already exists. To see what an update would do: boatyard apps propose --app {name} --spec FILE"
+            "an app named {name} exists already. To see what an update would do: boatyard apps propose --app {name} --spec FILE"
         );
     }
     let plan = plan(&answer)?;
