@@ -1,5 +1,5 @@
-//! Checks the token. A handler reaches the controller only through an [`Access`], and only a request with the token yields one, so
-//! no handler can skip the check.
+//! Checks the token. A handler reaches the controller only through an [`Access`], and only a request with the token yields
+//! one, so no handler can skip the check.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! Which Host headers are allowed. A web page can make its domain name resolve to loopback (DNS rebinding), so any other name is
-//! refused.
+//! Which Host headers are allowed. A web page can make its domain name resolve to loopback (DNS rebinding), so any other
+//! name is refused.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -10,8 +10,8 @@ pub fn is_local(address: SocketAddr) -> bool {
 
 /// Whether a server that listens on `bound` answers a request with this `Host` header.
 ///
-/// Allowed names are `localhost` and those that end in `.localhost`. Allowed addresses are loopback addresses and `bound`. A
-/// server that listens on all addresses answers to any address, because DNS cannot redirect an address.
+/// Allowed names are `localhost` and those that end in `.localhost`. Allowed addresses are loopback addresses and `bound`.
+/// A server that listens on all addresses answers to any address, because DNS cannot redirect an address.
 pub(crate) fn is_allowed(host: &str, bound: SocketAddr) -> bool {
     let Some(name) = without_port(host) else { return false };
     match name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {

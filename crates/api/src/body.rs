@@ -133,8 +133,8 @@ struct SpecField<'a> {
     spec: &'a RawValue,
 }
 
-/// Whether errors should name lines, which needs the YAML parser. A line number is useless in a body of one line. YAML does not
-/// have JSON's surrogate escapes (`\ud83d`), so a text with these is read as JSON.
+/// Whether errors should name lines, which needs the YAML parser. A line number is useless in a body of one line. YAML does
+/// not have JSON's surrogate escapes (`\ud83d`), so a text with these is read as JSON.
 fn has_lines(text: &str) -> bool {
     text.contains('\n') && !text.contains("\\ud") && !text.contains("\\uD")
 }

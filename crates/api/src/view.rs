@@ -94,8 +94,8 @@ fn kind(it: &Deployment) -> &'static str {
     }
 }
 
-/// The rollout failed after it had replaced instances, and the previous version serves again or will. A restart is not rolled
-/// back, because its new instances equal the old ones.
+/// The rollout failed after it had replaced instances, and the previous version serves again or will. A restart is not
+/// rolled back, because its new instances equal the old ones.
 fn is_rolled_back(it: &Deployment) -> bool {
     let failed = matches!(it.stage, Stage::RollingBack | Stage::Failed);
     let replaced = it.record.roll_began.is_some() && it.previous.is_some();

@@ -17,7 +17,8 @@ use crate::serve::base_config;
 
 /// Drain period of the ingress.
 const DRAIN: Duration = Duration::from_secs(60);
-/// The server answers after it has drained requests (60 s) and stopped containers (each has a grace period of at most 600 s).
+/// The server answers after it has drained requests (60 s) and stopped containers (each has a grace period of at most 600
+/// s).
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 
 /// Asks the running controller. Without one, does the work in this process.

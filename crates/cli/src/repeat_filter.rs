@@ -1,5 +1,5 @@
-//! Leaves repeated warnings and errors out of the log. An operation that is retried every second and fails for hours is logged
-//! at growing intervals.
+//! Leaves repeated warnings and errors out of the log. An operation that is retried every second and fails for hours is
+//! logged at growing intervals.
 
 use std::collections::HashMap;
 use std::collections::hash_map::DefaultHasher;
@@ -21,8 +21,8 @@ const ENDED_AFTER: Duration = Duration::from_secs(60);
 /// Above this number of lines, those that were not repeated recently are forgotten.
 const MAX_LINES: usize = 1000;
 
-/// A layer that disables repeated events. Two events are equal if they have the same place in the code, the same span and equal
-/// fields.
+/// A layer that disables repeated events. Two events are equal if they have the same place in the code, the same span and
+/// equal fields.
 #[derive(Default)]
 pub struct RepeatFilter(Mutex<LoggedLines>);
 

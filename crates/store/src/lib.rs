@@ -1,8 +1,8 @@
 //! Boatyard's records on disk: one SQLite database in the data directory.
 //!
 //! No other crate writes SQL, and no SQLite type leaves this crate. The store holds no rules: it stores a list of changes
-//! completely or not at all, and returns what it stored. Secrets are sealed on disk, and a sealed body opens only in the row
-//! that it was written for.
+//! completely or not at all, and returns what it stored. Secrets are sealed on disk, and a sealed body opens only in the
+//! row that it was written for.
 
 mod changes;
 mod connection;

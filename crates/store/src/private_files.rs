@@ -32,8 +32,8 @@ pub(crate) fn open_or_make(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
 }
 
-/// Replaces a file atomically: after a crash either the old or the new file exists. Two writers of one path are not allowed;
-/// the lock of the data directory prevents them.
+/// Replaces a file atomically: after a crash either the old or the new file exists. Two writers of one path are not
+/// allowed; the lock of the data directory prevents them.
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let draft = draft_of(path);
     let written = write_draft(&draft, bytes).and_then(|()| fs::rename(&draft, path));

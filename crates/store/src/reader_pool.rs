@@ -66,8 +66,8 @@ impl ReaderPool {
     }
 }
 
-/// SQLite itself checks the deadline. An interrupt from another thread would have no effect between two statements or before
-/// the first one.
+/// SQLite itself checks the deadline. An interrupt from another thread would have no effect between two statements or
+/// before the first one.
 fn run_until<T>(
     deadline: Instant,
     conn: &mut Connection,

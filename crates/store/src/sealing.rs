@@ -1,7 +1,7 @@
 //! Sealing: encrypts secrets for storage and binds each one to a place, such as a row.
 //!
-//! XChaCha20-Poly1305 with a random nonce. The place is authenticated data, so a sealed text that was moved to another app or
-//! row does not open. Plain text is returned only after the tag was verified.
+//! XChaCha20-Poly1305 with a random nonce. The place is authenticated data, so a sealed text that was moved to another app
+//! or row does not open. Plain text is returned only after the tag was verified.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -52,8 +52,8 @@ impl Sealer {
         text.starts_with("EV[") && text.ends_with(']')
     }
 
-    /// The sealed text, `EV[1:nonce:ciphertext]` in base64. `place` says where it may be opened: "env/APP". Each call returns
-    /// another text, so equal secrets cannot be recognised.
+    /// The sealed text, `EV[1:nonce:ciphertext]` in base64. `place` says where it may be opened: "env/APP". Each call
+    /// returns another text, so equal secrets cannot be recognised.
     pub fn seal(&self, place: &str, plain: &[u8]) -> String {
         let bytes = self.seal_bytes(place, plain);
         let (nonce, ciphertext) = bytes[1..].split_at(NONCE_BYTES);

@@ -1,6 +1,7 @@
 //! The store: open it, commit changes, read records.
 //!
-//! One thread applies all commits, and a commit is durable when it returns. A read sees every commit that returned before it.
+//! One thread applies all commits, and a commit is durable when it returns. A read sees every commit that returned before
+//! it.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -31,7 +32,8 @@ use crate::sealing::Sealer;
 use crate::table::Table;
 use crate::writer::{WriteTask, Writer};
 
-/// Sealed when the database is created. If it does not open, the key is wrong; otherwise a row that does not open is damaged.
+/// Sealed when the database is created. If it does not open, the key is wrong; otherwise a row that does not open is
+/// damaged.
 const KEY_CHECK: &[u8] = b"boatyard";
 const KEY_CHECK_CONTEXT: &str = "installation/key";
 
@@ -105,8 +107,8 @@ impl Store {
 
     /// Applies all changes or none, in one transaction. When this returns, the changes survive a power loss.
     ///
-    /// The only deadline is the 5 s for a locked database: after a timeout the caller would not know whether the commit took
-    /// effect. Dropping the future does not undo the changes.
+    /// The only deadline is the 5 s for a locked database: after a timeout the caller would not know whether the commit
+    /// took effect. Dropping the future does not undo the changes.
     ///
     /// Errors: [`StoreError::NameTaken`], [`StoreError::NetworkTaken`], [`StoreError::AcceptedBefore`],
     /// [`StoreError::Orphan`], [`StoreError::DiskFull`] and others. A commit that fails has changed nothing.
@@ -139,8 +141,8 @@ impl Store {
         .await
     }
 
-    /// The ids of all deleted apps. An app that is neither here nor in [`Store::app_ids`] was created after this backup of the
-    /// database was made.
+    /// The ids of all deleted apps. An app that is neither here nor in [`Store::app_ids`] was created after this backup of
+    /// the database was made.
     pub async fn deleted_apps(&self) -> Result<BTreeSet<AppId>, StoreError> {
         self.read(|tx| {
             let mut statement = tx.conn.prepare_cached("SELECT key FROM meta WHERE key GLOB ?1")?;
@@ -322,7 +324,8 @@ impl std::fmt::Debug for Store {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        // The writer ends when its queue is empty and has no sender. Another process may open the directory only after that.
+        // The writer ends when its queue is empty and has no sender. Another process may open the directory only after
+        // that.
         drop(self.tasks.take());
         if let Some(writer) = self.writer.take()
             && writer.join().is_err()

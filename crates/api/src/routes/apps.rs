@@ -81,8 +81,8 @@ pub(super) async fn delete(access: Access, PathParams(app): PathParams<String>) 
     Ok(Json(json!({ "id": view.app.id })))
 }
 
-/// What a spec would do. As in App Platform, a name that is taken is not an error. Neither are a feature that this version cannot
-/// run, which is reported in place of a plan, and a missing value.
+/// What a spec would do. As in App Platform, a name that is taken is not an error. Neither are a feature that this version
+/// cannot run, which is reported in place of a plan, and a missing value.
 pub(super) async fn propose(access: Access, content: RequestBody) -> JsonResult {
     let parsed = content.spec()?;
     let app = match content.text("app_id")? {

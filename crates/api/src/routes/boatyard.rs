@@ -34,8 +34,8 @@ pub(super) async fn delete_unknown(access: Access, PathParams(app): PathParams<S
     Ok(Json(json!({ "deleted": deleted })))
 }
 
-/// Stops the ingress, and with `{"apps": true}` also all apps. Answers when that is done or has failed. The server then stops,
-/// because its controller has.
+/// Stops the ingress, and with `{"apps": true}` also all apps. Answers when that is done or has failed. The server then
+/// stops, because its controller has.
 pub(super) async fn down(access: Access, content: RequestBody) -> JsonResult {
     let apps = content.any(&["apps"])?;
     let down = access.control.down(apps).await;

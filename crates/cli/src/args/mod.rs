@@ -104,8 +104,8 @@ pub struct Serve {
     /// Directory with git repositories that specs may clone by path or file URL; can be repeated
     #[arg(long, value_name = "DIR")]
     pub local_sources: Vec<PathBuf>,
-    /// Also allow repositories on `loopback` (this host) or `link-local` (where clouds serve credentials of the machine); can be
-    /// repeated
+    /// Also allow repositories on `loopback` (this host) or `link-local` (where clouds serve credentials of the machine);
+    /// can be repeated
     #[arg(long, value_name = "NETWORK")]
     pub allow_sources_from: Vec<SpecialNetwork>,
     /// Image of a database engine, such as PG=postgres:17 [default: postgres:<version>]; can be repeated

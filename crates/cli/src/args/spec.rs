@@ -58,8 +58,8 @@ pub struct SpecArgs {
     /// The app spec, YAML or JSON; - for standard input
     #[arg(long, value_name = "FILE")]
     pub spec: PathBuf,
-    /// Value that the spec lacks: KEY=VALUE, KEY to read it from your environment, or COMPONENT.KEY=VALUE for one component; can be
-    /// repeated
+    /// Value that the spec lacks: KEY=VALUE, KEY to read it from your environment, or COMPONENT.KEY=VALUE for one
+    /// component; can be repeated
     #[arg(long, value_name = "[COMPONENT.]KEY[=VALUE]")]
     pub env: Vec<String>,
     /// File with such values, one KEY=VALUE per line; can be repeated

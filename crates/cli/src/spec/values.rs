@@ -1,5 +1,5 @@
-//! Values that a spec lacks. They come from flags or a file, or from a prompt on a terminal. For a value that is still missing, the
-//! server uses the value of the existing app, or refuses the spec with an error that names it.
+//! Values that a spec lacks. They come from flags or a file, or from a prompt on a terminal. For a value that is still
+//! missing, the server uses the value of the existing app, or refuses the spec with an error that names it.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,8 +25,8 @@ struct Entry {
     value: String,
 }
 
-/// Fills in the values from `--env` and `--env-file`. Reports lines of a file that the app does not need. Errors: a file cannot be
-/// read, or the app does not need a value from `--env`.
+/// Fills in the values from `--env` and `--env-file`. Reports lines of a file that the app does not need. Errors: a file
+/// cannot be read, or the app does not need a value from `--env`.
 pub fn apply(spec: &mut AppSpec, options: &SpecArgs) -> anyhow::Result<()> {
     let mut arguments = BTreeMap::new();
     for text in &options.env {
@@ -50,7 +50,8 @@ pub fn apply(spec: &mut AppSpec, options: &SpecArgs) -> anyhow::Result<()> {
             return Err(UsageError(message).into());
         }
     }
-    // Values from arguments are no longer missing, so files cannot overwrite them. A file may contain values for other apps.
+    // Values from arguments are no longer missing, so files cannot overwrite them. A file may contain values for other
+    // apps.
     for ((Reverse(component), key), value) in from_files {
         spec.give(component.as_deref(), &key, &value);
     }
@@ -68,8 +69,8 @@ fn target(text: &str) -> Target {
 /// How many line numbers to list.
 const MAX_LISTED_LINES: usize = 5;
 
-/// `lines 3, 5`: the lines that the app does not need. Does not show their keys, because a part of a secret with several lines can
-/// look like a key.
+/// `lines 3, 5`: the lines that the app does not need. Does not show their keys, because a part of a secret with several
+/// lines can look like a key.
 fn unneeded_lines(entries: &[Entry], needed: &[NeededValue]) -> Option<String> {
     let is_needed = |(Reverse(component), key): &Target| {
         needed.iter().any(|it| it.key == *key && (component.is_none() || it.component == *component))

@@ -36,8 +36,8 @@ pub async fn instances(client: &Client, app: &str) -> Option<Instances> {
     Some(serving.filter_map(|it| it["instance_name"].as_str().map(str::to_owned)).collect())
 }
 
-/// Follows deployment `id` of `app` for at most `limit` and shows progress on standard error. `before`: the instances before the
-/// request, to report a deployment that replaced none. Errors: the deployment cannot be read.
+/// Follows deployment `id` of `app` for at most `limit` and shows progress on standard error. `before`: the instances
+/// before the request, to report a deployment that replaced none. Errors: the deployment cannot be read.
 pub async fn wait(
     client: &Client,
     app: &str,
