@@ -74,7 +74,7 @@ async fn a_failed_deployment_ends_with_its_last_lines_and_a_code_of_its_own() {
 
 /// Ctrl-C leaves the watching, not the work.
 #[tokio::test(flavor = "multi_thread")]
-async fn leaving_a_wait_detaches_and_says_how_to_look_again() {
+async fn leaving_a_wait_detaches_and_names_the_command_to_follow_it() {
     let at = installation().await;
     // Slow to start, so that the restart goes on for longer than we take to leave.
     let slow = "{key: NAME, value: web}, {key: START_DELAY_MS, value: '3000'}";
@@ -92,7 +92,7 @@ async fn leaving_a_wait_detaches_and_says_how_to_look_again() {
         said.push_str(&line);
     }
     assert_eq!(watching.wait().await.unwrap().code(), Some(130), "{said}");
-    let (_, again) = said.split_once("Look again: boatyard ").expect("how to look again");
+    let (_, again) = said.split_once("Follow it: boatyard ").expect("the command to follow it");
     let words: Vec<&str> = again.split_whitespace().collect();
     let ended = run_cli(&at, &words).await;
     assert_eq!(ended.code, Some(0), "{}", ended.err);

@@ -1,6 +1,6 @@
-//! What a request's body says. Bodies are small, and every complaint names the field or the line.
+//! Reads request bodies. Every error names the field or the line.
 //!
-//! Clients send `Content-Type: application/json` with no body at all, the word `null`, and `{}`; all mean "nothing said".
+//! Clients send `Content-Type: application/json` with an empty body, with `null` or with `{}`. All mean the same.
 
 use app_spec::{AppSpec, Diagnostics, Parsed};
 use axum::body::Body;
@@ -14,44 +14,44 @@ use serde_json::{Map, Value};
 use crate::error::ApiError;
 use crate::state::ApiState;
 
-/// The largest body: a spec has 256 KiB at most.
-pub(crate) const LIMIT: usize = 1024 * 1024;
-/// How long a body may take to arrive: less than a request has for its answer, so that the reason can be told.
-const WITHIN: std::time::Duration = std::time::Duration::from_secs(20);
+/// Largest body. A spec has at most 256 KiB.
+pub(crate) const MAX_BODY_BYTES: usize = 1024 * 1024;
+/// How long a body may take to arrive. Less than the deadline of the response, so that the client gets the reason.
+const BODY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(20);
 
-/// A body as it came.
-pub(crate) struct Content {
+/// The body of a request.
+pub(crate) struct RequestBody {
     text: String,
     yaml: bool,
 }
 
-impl FromRequest<ApiState> for Content {
+impl FromRequest<ApiState> for RequestBody {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, _: &ApiState) -> Result<Self, ApiError> {
         let kind = request.headers().get(header::CONTENT_TYPE).and_then(|it| it.to_str().ok()).unwrap_or_default();
         let yaml = kind.split(';').next().is_some_and(|kind| kind.trim().ends_with("yaml"));
-        let bytes = bytes_of(request.into_body()).await?;
+        let bytes = read(request.into_body()).await?;
         let text = String::from_utf8(bytes.into()).map_err(|_| ApiError::bad_request("the body is not UTF-8"))?;
         Ok(Self { text, yaml })
     }
 }
 
-async fn bytes_of(body: Body) -> Result<Bytes, ApiError> {
-    let Ok(read) = tokio::time::timeout(WITHIN, axum::body::to_bytes(body, LIMIT)).await else {
+async fn read(body: Body) -> Result<Bytes, ApiError> {
+    let Ok(read) = tokio::time::timeout(BODY_TIMEOUT, axum::body::to_bytes(body, MAX_BODY_BYTES)).await else {
         return Err(ApiError::request_timeout());
     };
     match read {
         Ok(bytes) => Ok(bytes),
         Err(error) if std::error::Error::source(&error).is_some_and(|it| it.to_string().contains("length limit")) => {
-            Err(ApiError::too_large(LIMIT))
+            Err(ApiError::too_large(MAX_BODY_BYTES))
         }
-        Err(_) => Err(ApiError::bad_request("the body broke off before its end; nothing was changed")),
+        Err(_) => Err(ApiError::bad_request("the body ended too early; nothing was changed")),
     }
 }
 
-impl Content {
-    /// The object in the body; empty when there is no body, or `null`.
+impl RequestBody {
+    /// The object in the body; an empty one for an empty body or `null`.
     fn object(&self) -> Result<Map<String, Value>, ApiError> {
         if self.text.trim().is_empty() {
             return Ok(Map::new());
@@ -59,11 +59,11 @@ impl Content {
         match serde_json::from_str(&self.text).map_err(not_json)? {
             Value::Null => Ok(Map::new()),
             Value::Object(fields) => Ok(fields),
-            other => Err(ApiError::bad_request(format!("the body is {}, where an object belongs", kind(&other)))),
+            other => Err(ApiError::bad_request(format!("the body must be an object, not {}", kind(&other)))),
         }
     }
 
-    /// `{"components": ["web"]}`; empty: all.
+    /// `{"components": ["web"]}`. Empty means all components.
     pub fn components(&self) -> Result<Vec<String>, ApiError> {
         let fields = self.object()?;
         let items = match fields.get("components") {
@@ -78,7 +78,7 @@ impl Content {
         items.iter().enumerate().map(name).collect()
     }
 
-    /// Whether any of these fields of the body is true.
+    /// Whether any of these fields is true.
     pub fn any(&self, names: &[&str]) -> Result<bool, ApiError> {
         let fields = self.object()?;
         let mut any = false;
@@ -92,7 +92,7 @@ impl Content {
         Ok(any)
     }
 
-    /// A text field of the body.
+    /// A string field.
     pub fn text(&self, name: &str) -> Result<Option<String>, ApiError> {
         if self.yaml {
             return Ok(None);
@@ -104,50 +104,50 @@ impl Content {
         }
     }
 
-    /// The spec in `{"spec": {…}}`, or the whole body where it is YAML. Errors: everything that is wrong with it, one a
-    /// line, in App Platform's words.
+    /// The spec in `{"spec": {…}}`, or the whole body if it is YAML. Errors: all problems of the spec, one per line, as App
+    /// Platform words them.
     pub fn spec(&self) -> Result<Parsed, ApiError> {
         match self.yaml {
-            true => AppSpec::from_yaml(&self.text).map_err(|problems| refused(&problems)),
+            true => AppSpec::from_yaml(&self.text).map_err(|problems| spec_refused(&problems)),
             false => self.json_spec(),
         }
     }
 
     fn json_spec(&self) -> Result<Parsed, ApiError> {
         if self.object()?.get("spec").is_none_or(Value::is_null) {
-            return Err(ApiError::bad_request("the body has no \"spec\": send {\"spec\": {\"name\": …}}"));
+            return Err(ApiError::bad_request("the body has no field \"spec\". Send {\"spec\": {\"name\": …}}"));
         }
-        let Enclosed { spec } = serde_json::from_str(&self.text).map_err(not_json)?;
+        let SpecField { spec } = serde_json::from_str(&self.text).map_err(not_json)?;
         let text = spec.get();
         let parsed = match has_lines(text) {
-            true => AppSpec::from_yaml(&at_its_place(&self.text, text)),
+            true => AppSpec::from_yaml(&at_original_position(&self.text, text)),
             false => AppSpec::from_json_text(text),
         };
-        parsed.map_err(|problems| refused(&problems))
+        parsed.map_err(|problems| spec_refused(&problems))
     }
 }
 
 #[derive(Deserialize)]
-struct Enclosed<'a> {
+struct SpecField<'a> {
     #[serde(borrow)]
     spec: &'a RawValue,
 }
 
-/// A body on one line gains nothing from "line 1". YAML has JSON's escapes but for the halves of a character beyond
-/// 16 bits (`\ud83d`), so a text with those is read as JSON.
+/// Whether errors should name lines, which needs the YAML parser. A line number is useless in a body of one line. YAML does
+/// not have JSON's surrogate escapes (`\ud83d`), so a text with these is read as JSON.
 fn has_lines(text: &str) -> bool {
     text.contains('\n') && !text.contains("\\ud") && !text.contains("\\uD")
 }
 
-/// The spec alone, with blanks before it so that its lines and columns are those of the body.
-fn at_its_place(body: &str, spec: &str) -> String {
+/// The spec with blanks before it, so that its lines and columns are those of the body.
+fn at_original_position(body: &str, spec: &str) -> String {
     let before = (spec.as_ptr() as usize).saturating_sub(body.as_ptr() as usize);
-    let blank = body[..before].chars().map(|c| if c == '\n' { '\n' } else { ' ' });
-    blank.chain(spec.chars()).collect()
+    let blanks = body[..before].chars().map(|c| if c == '\n' { '\n' } else { ' ' });
+    blanks.chain(spec.chars()).collect()
 }
 
-/// All that is wrong, one a line, and how much more there is.
-pub(crate) fn refused(problems: &Diagnostics) -> ApiError {
+/// All problems, one per line, and the number of those that were left out.
+pub(crate) fn spec_refused(problems: &Diagnostics) -> ApiError {
     let lines = problems.iter().filter(|it| it.is_error()).map(|it| it.api_message());
     let more = Some(problems.omitted_errors()).filter(|more| *more > 0).map(|more| format!("and {more} more"));
     ApiError::bad_request(lines.chain(more).collect::<Vec<_>>().join("\n"))
@@ -176,8 +176,8 @@ fn kind(value: &Value) -> &'static str {
 mod tests {
     use super::*;
 
-    fn json(text: &str) -> Content {
-        Content { text: text.to_owned(), yaml: false }
+    fn json(text: &str) -> RequestBody {
+        RequestBody { text: text.to_owned(), yaml: false }
     }
 
     fn message<T>(result: Result<T, ApiError>) -> String {
@@ -185,20 +185,20 @@ mod tests {
     }
 
     #[test]
-    fn every_way_of_saying_nothing_means_all_components() {
-        for nothing in ["", " \n", "null", "{}", "{\"components\":[]}", "{\"components\":null}", "{\"other\":1}"] {
-            assert_eq!(json(nothing).components().ok(), Some(vec![]), "{nothing:?}");
+    fn an_empty_body_means_all_components() {
+        for empty in ["", " \n", "null", "{}", "{\"components\":[]}", "{\"components\":null}", "{\"other\":1}"] {
+            assert_eq!(json(empty).components().ok(), Some(vec![]), "{empty:?}");
         }
         let two = json("{\"components\":[\"web\",\"worker\"]}\n").components().ok();
         assert_eq!(two, Some(vec!["web".into(), "worker".into()]));
     }
 
     #[test]
-    fn wrong_types_are_named_by_field() {
+    fn errors_about_types_name_the_field() {
         let of = |text| message(json(text).components());
         assert_eq!(of("{\"components\":\"web\"}"), "field \"components\" must be a list of names, not text");
         assert_eq!(of("{\"components\":[\"web\",7]}"), "field \"components[1]\" must be a name, not a number");
-        assert_eq!(of("[]"), "the body is a list, where an object belongs");
+        assert_eq!(of("[]"), "the body must be an object, not a list");
         assert_eq!(
             message(json("{\"force_build\":\"yes\"}").any(&["force_build"])),
             "field \"force_build\" must be true or false, not text"
@@ -206,19 +206,19 @@ mod tests {
     }
 
     #[test]
-    fn half_a_json_is_refused_with_its_place() {
+    fn truncated_json_is_refused_with_its_position() {
         let message = message(json("{\"components\": [\n  \"web\"").components());
         assert!(message.contains("line 2 column 7"), "{message}");
     }
 
     #[test]
-    fn a_body_cannot_be_nested_without_end() {
+    fn deeply_nested_json_is_refused() {
         let deep = format!("{}{}", "[".repeat(5000), "]".repeat(5000));
         assert!(message(json(&deep).components()).contains("recursion limit"));
     }
 
     #[test]
-    fn problems_of_a_spec_have_the_lines_of_the_body() {
+    fn problems_of_a_spec_name_the_lines_of_the_body() {
         let body = "{\n \"update_all_source_versions\": false,\n \"spec\": {\"name\": \"shop\",\n  \"services\": [{\"name\": \"web\",\n   \"htp_port\": 80}]}\n}";
         let message = message(json(body).spec());
         let line = message.lines().find(|line| line.contains("htp_port")).expect("the misspelt field is named");
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_on_one_line_names_all_problems_and_no_line() {
+    fn problems_in_a_body_of_one_line_name_no_line() {
         let message =
             message(json("{\"spec\":{\"name\":\"Shop!\",\"services\":[{\"name\":\"web\",\"htp_port\":80}]}}").spec());
         assert!(message.lines().count() >= 2, "{message}");
@@ -245,20 +245,20 @@ mod tests {
     }
 
     #[test]
-    fn errors_that_are_not_told_are_counted() {
+    fn errors_that_are_left_out_are_counted() {
         let fields: String = (0..300).map(|i| format!(",\"bogus{i}\":1")).collect();
         let message = message(json(&format!("{{\"spec\":{{\"name\":\"shop\"{fields}}}}}")).spec());
         assert_eq!((message.lines().count(), message.lines().last()), (201, Some("and 100 more")));
     }
 
     #[test]
-    fn a_missing_spec_is_said() {
-        assert!(message(json("{}").spec()).contains("no \"spec\""));
-        assert!(message(json("{\"spec\":null}").spec()).contains("no \"spec\""));
+    fn a_missing_spec_is_refused() {
+        assert!(message(json("{}").spec()).contains("no field \"spec\""));
+        assert!(message(json("{\"spec\":null}").spec()).contains("no field \"spec\""));
     }
 
     #[test]
-    fn characters_beyond_16_bits_survive_json_escapes() {
+    fn surrogate_escapes_in_json_are_read() {
         let body = "{\"spec\":\n{\"name\":\"shop\",\"envs\":[{\"key\":\"A\",\"value\":\"\\ud83d\\ude80\"}],\"services\":[{\"name\":\"web\",\"image\":{\"registry_type\":\"DOCKER_HUB\",\"repository\":\"nginx\"}}]}}";
         let parsed = json(body).spec().map_err(|error| error.message).expect("a spec");
         assert!(parsed.spec.to_json_value(&|_, s| s.expose().into()).to_string().contains('🚀'));

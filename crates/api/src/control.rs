@@ -1,4 +1,4 @@
-//! What the API asks of a controller. A trait, so that the API can be tried without an engine.
+//! The calls from the API to the controller. A trait, so that tests run without an engine.
 
 use app_spec::AppSpec;
 use async_trait::async_trait;
@@ -10,10 +10,10 @@ use controller::{ControlError, Controller};
 use futures::stream::BoxStream;
 use rollout::ids::{AppId, DeploymentId};
 
-/// Lines of a log, with what went wrong among them.
+/// Lines of a log. An error ends the stream.
 pub type LogLines = BoxStream<'static, Result<LogEntry, ControlError>>;
 
-/// The questions and requests of the API; each means what the method of that name of [`Controller`] promises.
+/// What the API needs of a controller. Each method is documented on [`Controller`].
 #[async_trait]
 #[allow(missing_docs, reason = "documented on Controller")]
 pub trait Control: Send + Sync + 'static {

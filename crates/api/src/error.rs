@@ -1,19 +1,19 @@
-//! What a caller gets instead of an answer: App Platform's error body. The cause goes to our log, with the request's id.
+//! Error responses in App Platform's format. The cause is logged with the id of the request and is not sent.
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use controller::ControlError;
 use tracing::error;
 
-/// An answer that is not 200.
+/// A response with a status other than 200.
 #[derive(Debug, Clone)]
 pub(crate) struct ApiError {
     pub status: StatusCode,
-    /// The short code of the body.
+    /// The `id` field of the body: a short code.
     pub id: &'static str,
-    /// For the caller: the thing, and the next move.
+    /// For the caller: what failed, and what to do.
     pub message: String,
-    /// For our log only.
+    /// For the log only.
     pub cause: Option<String>,
 }
 
@@ -26,9 +26,9 @@ impl ApiError {
         Self::new(StatusCode::BAD_REQUEST, "bad_request", message)
     }
 
-    /// One body for every way of not being let in.
+    /// The same response for every missing or wrong token.
     pub fn unauthorized() -> Self {
-        let message = "unable to authenticate you: send the token from the data directory's admin-token file as \
+        let message = "unable to authenticate you. Send the token from the file admin-token in the data directory as \
                        \"Authorization: Bearer TOKEN\"";
         Self::new(StatusCode::UNAUTHORIZED, "unauthorized", message)
     }
@@ -62,7 +62,7 @@ impl ApiError {
         Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", message)
     }
 
-    /// 501 is the one 5xx that no client repeats.
+    /// 501 is the only 5xx status after which no client retries.
     pub fn not_implemented(message: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_IMPLEMENTED, "not_implemented", message)
     }
@@ -71,15 +71,15 @@ impl ApiError {
         Self { cause: Some(cause), ..Self::new(StatusCode::INTERNAL_SERVER_ERROR, "server_error", message) }
     }
 
-    /// The answer itself; `request_id` is in the body too, so that a screenshot is enough to find the log line.
-    pub fn answer(&self, request_id: &str) -> Response {
+    /// Renders the response. `request_id` is also in the body, so that a screenshot is enough to find the log line.
+    pub fn render(&self, request_id: &str) -> Response {
         if let Some(cause) = &self.cause {
             error!(request_id, cause, "{}", self.message);
         }
         let body = serde_json::json!({ "id": self.id, "message": self.message, "request_id": request_id });
         let mut response = (self.status, axum::Json(body)).into_response();
         if matches!(self.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
-            // Clients obey this without an upper bound, so it is small.
+            // Clients wait this long without an upper limit, so it is small.
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
         }
         response
@@ -87,7 +87,7 @@ impl ApiError {
 }
 
 impl IntoResponse for ApiError {
-    /// Leaves itself for the outermost layer, which alone knows the request's id.
+    /// Stores the error for the middleware, which adds the id of the request.
     fn into_response(self) -> Response {
         let mut response = self.status.into_response();
         response.extensions_mut().insert(self);

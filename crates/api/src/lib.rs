@@ -1,34 +1,36 @@
-//! The HTTP API: App Platform's paths, bodies and errors over a controller, and a few paths of our own.
+//! The HTTP API: App Platform's paths, bodies and errors, and a few paths that only Boatyard has.
 //!
-//! A handler reads the request, asks the controller, and draws the answer; rules about apps live elsewhere. Nothing is
-//! reachable without a token but the log streams, whose addresses carry a one-use ticket. The API speaks plain HTTP and
-//! is meant for loopback; [`is_local`] tells whether an address is that.
+//! A handler reads the request, calls the controller and renders the answer. Rules about apps live elsewhere. Every path
+//! needs the token except log streams, whose addresses contain a one-use ticket. The API speaks plain HTTP and is meant for
+//! loopback; [`is_local`] checks an address for that.
 //!
 //! In reading order:
-//! - [`control`]: what is asked of the controller;
+//! - [`control`]: the calls to the controller;
 //! - `routes`: every path with its handler, in one table;
-//! - `access`: the one door: who asks, by which address; `body` and `query`: what they ask; `error`: what they get instead;
-//! - `show`: records as the JSON that clients parse;
+//! - `access`: checks the token; `allowed_hosts`: checks the Host header; `body` and `query`: read the request; `error`:
+//!   error answers;
+//! - `view`: from the controller's views to those of the `present` crate; `render`: the JSON that clients parse;
 //! - `tickets` and `stream`: logs;
 //! - `server`: connections, limits, deadlines.
 #![warn(missing_docs)]
 
 mod access;
+mod allowed_hosts;
 mod body;
 pub mod control;
 mod error;
-mod host;
 mod query;
+mod render;
 mod routes;
 mod server;
-mod show;
 mod state;
 mod stream;
 mod tickets;
+mod view;
 
 #[cfg(test)]
 mod tests;
 
+pub use allowed_hosts::is_local;
 pub use control::Control;
-pub use host::is_local;
-pub use server::{Ended, serve};
+pub use server::{ShutdownReason, serve};

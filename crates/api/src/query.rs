@@ -1,4 +1,4 @@
-//! What stands behind the question mark.
+//! Reads query parameters.
 
 use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
@@ -7,14 +7,15 @@ use controller::view::{LogKind, PageQuery};
 use crate::error::ApiError;
 use crate::state::ApiState;
 
-/// Default and largest size of a page, as App Platform has them.
+/// App Platform's default page size.
 const PER_PAGE: u64 = 20;
-const PER_PAGE_MOST: u64 = 200;
+/// App Platform's largest page size.
+const MAX_PER_PAGE: u64 = 200;
 
-/// All parameters, in order. Unknown ones are ignored, as App Platform does.
-pub(crate) struct Params(Vec<(String, String)>);
+/// All parameters, in order. Like App Platform, the API ignores unknown ones.
+pub(crate) struct QueryParams(Vec<(String, String)>);
 
-impl FromRequestParts<ApiState> for Params {
+impl FromRequestParts<ApiState> for QueryParams {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
@@ -25,24 +26,24 @@ impl FromRequestParts<ApiState> for Params {
     }
 }
 
-impl Params {
+impl QueryParams {
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(key, value)| key == name && !value.is_empty()).map(|(_, value)| value.as_str())
     }
 
-    /// `true` or `false`; false when absent.
+    /// `true` or `false`; false if absent.
     pub fn flag(&self, name: &str) -> Result<bool, ApiError> {
         match self.get(name) {
             None | Some("false" | "False" | "0") => Ok(false),
             Some("true" | "True" | "1") => Ok(true),
-            Some(other) => Err(ApiError::bad_request(format!("{name}={other:?} is neither true nor false"))),
+            Some(other) => Err(ApiError::bad_request(format!("{name} must be true or false, not {other:?}"))),
         }
     }
 
-    /// Which page; a `per_page` over 200 means 200.
+    /// The requested page. A `per_page` over 200 means 200.
     pub fn page(&self) -> Result<PageQuery, ApiError> {
         let page = self.positive("page")?.unwrap_or(1);
-        let per_page = self.positive("per_page")?.unwrap_or(PER_PAGE).min(PER_PAGE_MOST);
+        let per_page = self.positive("per_page")?.unwrap_or(PER_PAGE).min(MAX_PER_PAGE);
         Ok(PageQuery { page, per_page })
     }
 
@@ -50,29 +51,29 @@ impl Params {
         let Some(text) = self.get(name) else { return Ok(None) };
         match text.parse::<u64>() {
             Ok(number @ 1..=1_000_000_000) => Ok(Some(number)),
-            _ => Err(ApiError::bad_request(format!("{name}={text:?} is not a number from 1"))),
+            _ => Err(ApiError::bad_request(format!("{name} must be a number of at least 1, not {text:?}"))),
         }
     }
 
-    /// Which lines; `UNSPECIFIED`, which pydo sends, and nothing at all mean those of running instances.
+    /// Which log. No type, and pydo's `UNSPECIFIED`, mean the log of running instances.
     pub fn log_kind(&self) -> Result<LogKind, ApiError> {
         match self.get("type").unwrap_or("UNSPECIFIED").to_ascii_uppercase().as_str() {
             "RUN" | "UNSPECIFIED" => Ok(LogKind::Run),
             "BUILD" => Ok(LogKind::Build),
             "DEPLOY" => Ok(LogKind::Deploy),
             "RUN_RESTARTED" => Ok(LogKind::RunRestarted),
-            other => Err(ApiError::bad_request(format!(
-                "type={other:?} is no type of log here; there are BUILD, DEPLOY, RUN and RUN_RESTARTED"
-            ))),
+            other => {
+                Err(ApiError::bad_request(format!("type must be BUILD, DEPLOY, RUN or RUN_RESTARTED, not {other:?}")))
+            }
         }
     }
 
-    /// How many of the last lines; doctl's -1 means all.
+    /// How many of the last lines. doctl sends -1 for all.
     pub fn tail(&self) -> Result<Option<usize>, ApiError> {
         let Some(text) = self.get("tail_lines") else { return Ok(None) };
         match text.parse::<i64>() {
             Ok(lines) => Ok(usize::try_from(lines).ok().filter(|lines| *lines > 0)),
-            Err(_) => Err(ApiError::bad_request(format!("tail_lines={text:?} is not a number"))),
+            Err(_) => Err(ApiError::bad_request(format!("tail_lines must be a number, not {text:?}"))),
         }
     }
 }
@@ -81,12 +82,12 @@ impl Params {
 mod tests {
     use super::*;
 
-    fn params(pairs: &[(&str, &str)]) -> Params {
-        Params(pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect())
+    fn params(pairs: &[(&str, &str)]) -> QueryParams {
+        QueryParams(pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect())
     }
 
     #[test]
-    fn pages_have_app_platforms_defaults_and_bounds() {
+    fn pages_have_app_platforms_defaults_and_limits() {
         let page = |pairs: &[(&str, &str)]| params(pairs).page().map(|it| (it.page, it.per_page)).ok();
         assert_eq!(page(&[]), Some((1, 20)));
         assert_eq!(page(&[("page", "3"), ("per_page", "900")]), Some((3, 200)));
@@ -95,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn doctls_minus_one_means_all_lines() {
+    fn minus_one_from_doctl_means_all_lines() {
         let tail = |text: &str| params(&[("tail_lines", text)]).tail().ok();
         assert_eq!(tail("-1"), Some(None));
         assert_eq!(tail("5"), Some(Some(5)));
@@ -103,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unspecified_type_of_log_is_that_of_running_instances() {
+    fn an_unspecified_log_type_means_running_instances() {
         let kind = |text: &str| params(&[("type", text)]).log_kind().ok();
         assert_eq!(kind("UNSPECIFIED"), Some(LogKind::Run));
         assert_eq!(params(&[]).log_kind().ok(), Some(LogKind::Run));

@@ -1,4 +1,4 @@
-//! Connections, limits and deadlines, and what every answer has in common.
+//! Connections, limits and deadlines, and the headers of every response.
 
 use std::io;
 use std::pin::pin;
@@ -20,58 +20,58 @@ use tokio::time::timeout;
 use tracing::{debug, warn};
 use uuid::Uuid;
 
+use crate::allowed_hosts;
 use crate::control::Control;
 use crate::error::ApiError;
-use crate::host;
 use crate::routes::router;
-use crate::state::{ApiState, LOG_STREAMS};
+use crate::state::{ApiState, MAX_LOG_STREAMS};
 
-/// A request is answered within this, or told that it was not. Streams only have to begin.
-const ANSWER_WITHIN: Duration = Duration::from_secs(30);
-/// Bringing everything down drains open requests (60 s), then gives every container its grace (600 s at most).
-const DOWN_WITHIN: Duration = Duration::from_secs(29 * 60);
-/// From the connection, or the last answer, to the end of a request's head.
-const HEAD_WITHIN: Duration = Duration::from_secs(15);
-/// Largest head of a request.
-const HEAD_BYTES: usize = 64 * 1024;
-/// Connections at once. When all are taken, those that never showed the token give way to new ones.
-const CONNECTIONS: usize = 1024;
-/// At the end, answers under way get this long.
-const FINISH_WITHIN: Duration = Duration::from_secs(3);
+/// Deadline of a response. A stream only has to start within it.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Deadline of `down`, which drains open requests (60 s) and gives every container its grace period (at most 600 s).
+const DOWN_TIMEOUT: Duration = Duration::from_secs(29 * 60);
+/// Time from the start of the connection, or from the last response, to the end of the request headers.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(15);
+/// Largest request headers.
+const MAX_HEADER_BYTES: usize = 64 * 1024;
+/// Open connections. At the limit, a new connection closes one that never presented the token.
+const MAX_CONNECTIONS: usize = 1024;
+/// How long a shutdown waits for open responses.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Why the server ended.
+/// Why the server stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ended {
+pub enum ShutdownReason {
     /// `shutdown` completed.
-    Asked,
-    /// A client asked for everything to come down, and it has.
+    Requested,
+    /// A client sent `down`, and it has completed.
     Down,
 }
 
-/// Serves the API until `shutdown` completes or a client brings everything down. Log streams are ended, answers under way
-/// get 3 s. Errors: the listener's own address cannot be told.
+/// Serves the API until `shutdown` completes or a client sends `down`. A shutdown ends log streams and waits 3 s for open
+/// responses. Errors: the listener has no address.
 pub async fn serve(
     listener: TcpListener,
     control: Arc<dyn Control>,
     shutdown: impl Future<Output = ()> + Send,
-) -> io::Result<Ended> {
+) -> io::Result<ShutdownReason> {
     let state = ApiState::new(control, listener.local_addr()?);
-    let app = router().layer(from_fn_with_state(state.clone(), around)).with_state(state.clone());
-    let connections = ConnectionLimit::new(CONNECTIONS);
+    let app = router().layer(from_fn_with_state(state.clone(), middleware)).with_state(state.clone());
+    let connections = ConnectionLimit::new(MAX_CONNECTIONS);
     let mut down = state.down.subscribe();
     let ended = tokio::select! {
         never = accept(&listener, &app, &connections, &state.stop) => match never {},
-        () = shutdown => Ended::Asked,
-        _ = down.wait_for(|down| *down) => Ended::Down,
+        () = shutdown => ShutdownReason::Requested,
+        _ = down.wait_for(|down| *down) => ShutdownReason::Down,
     };
     state.stop.send_replace(true);
-    // Each connection holds a place and each log stream a permit until it has ended.
+    // Each open connection holds a place and each open log stream a permit.
     let all_ended = async {
         connections.all_released().await;
-        let _streams = state.log_streams.acquire_many(LOG_STREAMS as u32).await;
+        let _streams = state.log_streams.acquire_many(MAX_LOG_STREAMS as u32).await;
     };
-    if timeout(FINISH_WITHIN + Duration::from_secs(1), all_ended).await.is_err() {
-        warn!("log streams were still open after the end");
+    if timeout(SHUTDOWN_TIMEOUT + Duration::from_secs(1), all_ended).await.is_err() {
+        warn!("log streams were still open after the shutdown");
     }
     Ok(ended)
 }
@@ -86,24 +86,24 @@ async fn accept(
         let (stream, address) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
-                // Out of descriptors, most likely: others will be closed.
+                // Probably out of file descriptors. Other connections will close and free some.
                 warn!(%error, "cannot accept a connection");
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
             }
         };
         let Some(place) = connections.acquire(address.ip()) else {
-            debug!(%address, "too many connections of trusted clients; a new one is closed");
+            debug!(%address, "closed a new connection: clients with the token hold all of them");
             continue;
         };
-        let client = Client::new(place);
-        // Each request carries its client, so that a client that shows the token keeps its place.
+        let client = ClientConnection::new(place);
+        // Each request carries its connection, so that a request with the token can protect the connection.
         let app = app.clone().layer(Extension(client.clone()));
         let (connection, stop) = (connection(stream, app), stop.subscribe());
         tokio::spawn(async move {
             tokio::select! {
                 ended = until_stopped(connection, stop) => if let Err(error) = ended {
-                    debug!(%error, "a connection ended");
+                    debug!(%error, "connection ended");
                 },
                 () = client.lost() => debug!(%address, "closed to make room for another connection"),
             }
@@ -111,20 +111,20 @@ async fn accept(
     }
 }
 
-/// Whose connection a request came on.
+/// The connection of a request.
 #[derive(Clone)]
-pub(crate) struct Client {
+pub(crate) struct ClientConnection {
     place: Arc<ConnectionSlot>,
     trusted: Arc<OnceLock<BusyGuard>>,
 }
 
-impl Client {
+impl ClientConnection {
     fn new(place: ConnectionSlot) -> Self {
         Self { place: Arc::new(place), trusted: Arc::default() }
     }
 
-    /// It showed the token, or a ticket that somebody got by it: the connection counts as busy as long as it is open, so
-    /// that connections of strangers give way before it.
+    /// Call this for a request with the token or with a ticket. The connection then counts as busy until it closes, so new
+    /// connections replace other ones first.
     pub fn trust(&self) {
         self.trusted.get_or_init(|| self.place.busy());
     }
@@ -137,44 +137,44 @@ impl Client {
 type Connection = http1::UpgradeableConnection<TokioIo<TcpStream>, TowerToHyperService<Router>>;
 
 fn connection(stream: TcpStream, app: Router) -> Connection {
-    // Answers are small and are waited for.
+    // Responses are small and clients wait for them.
     let _ = stream.set_nodelay(true);
     http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_WITHIN)
-        .max_buf_size(HEAD_BYTES)
+        .header_read_timeout(HEADER_TIMEOUT)
+        .max_buf_size(MAX_HEADER_BYTES)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(app))
         .with_upgrades()
 }
 
-/// At the end it finishes the answer under way and takes no further request.
+/// After `stop`, finishes the open response and accepts no further request.
 async fn until_stopped(connection: Connection, mut stop: watch::Receiver<bool>) -> hyper::Result<()> {
     let mut connection = pin!(connection);
     tokio::select! {
         ended = connection.as_mut() => return ended,
         _ = stop.wait_for(|stop| *stop) => connection.as_mut().graceful_shutdown(),
     }
-    // A client that never finishes its request would hold the end up.
-    timeout(FINISH_WITHIN, connection).await.unwrap_or(Ok(()))
+    // A client that never completes its request must not delay the shutdown.
+    timeout(SHUTDOWN_TIMEOUT, connection).await.unwrap_or(Ok(()))
 }
 
-/// Around every request: its id, whether it may be meant for us, its deadline; and the form of errors.
-async fn around(State(state): State<ApiState>, request: Request, next: Next) -> Response {
+/// For every request: assigns an id, checks the Host header, sets the deadline and renders errors.
+async fn middleware(State(state): State<ApiState>, request: Request, next: Next) -> Response {
     let id = Uuid::new_v4().to_string();
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let within = if path == "/v2/boatyard/down" { DOWN_WITHIN } else { ANSWER_WITHIN };
-    let answered = match check_host(&state, request.headers()) {
-        Ok(()) => timeout(within, next.run(request)).await.map_err(|_| late()),
+    let within = if path == "/v2/boatyard/down" { DOWN_TIMEOUT } else { RESPONSE_TIMEOUT };
+    let result = match check_host(&state, request.headers()) {
+        Ok(()) => timeout(within, next.run(request)).await.map_err(|_| timed_out()),
         Err(error) => Err(error),
     };
-    let mut response = match answered {
+    let mut response = match result {
         Ok(mut response) => match response.extensions_mut().remove::<ApiError>() {
-            Some(error) => error.answer(&id),
+            Some(error) => error.render(&id),
             None => response,
         },
-        Err(error) => error.answer(&id),
+        Err(error) => error.render(&id),
     };
-    // No query: it may hold a ticket.
+    // Without the query, which may contain a ticket.
     debug!(request_id = id, %method, path, status = response.status().as_u16(), "answered");
     add_headers(response.headers_mut(), &id);
     response
@@ -183,30 +183,28 @@ async fn around(State(state): State<ApiState>, request: Request, next: Next) -> 
 fn check_host(state: &ApiState, headers: &HeaderMap) -> Result<(), ApiError> {
     let mut hosts = headers.get_all(header::HOST).iter();
     let (Some(only), None) = (hosts.next(), hosts.next()) else {
-        return Err(ApiError::bad_request("a request has exactly one Host header"));
+        return Err(ApiError::bad_request("a request must have exactly one Host header"));
     };
     match only.to_str() {
-        Ok(name) if host::is_ours(name, state.bound) => Ok(()),
-        _ => Err(ApiError::forbidden(
-            "this server answers to localhost and to addresses of its own, not to the name in the Host header",
-        )),
+        Ok(name) if allowed_hosts::is_allowed(name, state.bound) => Ok(()),
+        _ => Err(ApiError::forbidden("the Host header must be localhost or an address of this server")),
     }
 }
 
-/// What was accepted is written down and goes on, so a client that repeats a restart gets the same deployment.
-fn late() -> ApiError {
-    let message = "no answer within 30 s; what was accepted goes on. Look before you ask again: boatyard apps list";
-    ApiError::server_error(message, "the handler did not end in time".into())
+/// An accepted request continues after the timeout. A client that repeats a restart gets the same deployment.
+fn timed_out() -> ApiError {
+    let message = "the request was not answered within 30 s and may still take effect. Check before you repeat it: boatyard apps list";
+    ApiError::server_error(message, "the handler did not finish in time".into())
 }
 
 fn add_headers(headers: &mut HeaderMap, id: &str) {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |it| it.as_secs());
     let number = |number: u64| HeaderValue::from(number);
-    // Clients only show these; nothing is counted.
+    // Clients only display these. The API does not limit rates.
     headers.insert(HeaderName::from_static("ratelimit-limit"), number(5000));
     headers.insert(HeaderName::from_static("ratelimit-remaining"), number(4999));
     headers.insert(HeaderName::from_static("ratelimit-reset"), number(now + 3600));
-    headers.insert(HeaderName::from_static("x-request-id"), HeaderValue::from_str(id).expect("a UUID is plain"));
+    headers.insert(HeaderName::from_static("x-request-id"), HeaderValue::from_str(id).expect("a UUID is ASCII"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
 }

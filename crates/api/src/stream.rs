@@ -1,6 +1,6 @@
-//! Log streams: the same lines as WebSocket messages, for doctl, and as plain chunked text, for everything else.
+//! Log streams: WebSocket messages for doctl, chunked plain text for other clients.
 //!
-//! The address carries a ticket (see [`crate::tickets`]); there is no other way in.
+//! The address contains a ticket (see [`crate::tickets`]), which is the only way to open a stream.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -25,18 +25,18 @@ use crate::control::{Control, LogLines};
 use crate::error::ApiError;
 use crate::state::ApiState;
 
-/// Keeps proxies from ending a quiet stream.
-const PING_EVERY: Duration = Duration::from_secs(20);
-/// A client that takes nothing for so long is gone.
-const SEND_WITHIN: Duration = Duration::from_secs(30);
-/// doctl reads no line beyond 64 KiB; lines of logs come shorter, with a mark where they were cut.
-const LONGEST_LINE: usize = 62 * 1024;
-/// Clients say nothing but control frames here.
-const LARGEST_MESSAGE: usize = 4 * 1024;
+/// Keeps proxies from closing an idle stream.
+const PING_INTERVAL: Duration = Duration::from_secs(20);
+/// A client that accepts no data for this long counts as disconnected.
+const SEND_TIMEOUT: Duration = Duration::from_secs(30);
+/// doctl cannot read lines of more than 64 KiB. The controller already cuts log lines and marks where.
+const MAX_LINE_BYTES: usize = 62 * 1024;
+/// Clients only send control frames.
+const MAX_MESSAGE_BYTES: usize = 4 * 1024;
 
-/// A redeemed ticket: the right to one answer.
+/// A redeemed ticket, which opens one stream.
 pub(crate) struct Ticket {
-    question: LogQuestion,
+    query: LogQuestion,
     control: Arc<dyn Control>,
     stop: watch::Receiver<bool>,
     permit: OwnedSemaphorePermit,
@@ -53,29 +53,29 @@ impl FromRequestParts<ApiState> for Ticket {
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
         let Query(Token { token }) =
             Query::from_request_parts(parts, state).await.map_err(|_| ApiError::unauthorized())?;
-        let busy = || ApiError::too_many("too many log streams are open; end one of them");
+        let busy = || ApiError::too_many("too many log streams are open. Close one of them first");
         let permit = state.log_streams.clone().try_acquire_owned().map_err(|_| busy())?;
-        let question = state.tickets.redeem(&token, Instant::now()).ok_or_else(used)?;
+        let query = state.tickets.redeem(&token, Instant::now()).ok_or_else(invalid_ticket)?;
         trust(parts);
-        Ok(Self { question, control: state.control.clone(), stop: state.stop.subscribe(), permit })
+        Ok(Self { query, control: state.control.clone(), stop: state.stop.subscribe(), permit })
     }
 }
 
-fn used() -> ApiError {
+fn invalid_ticket() -> ApiError {
     let mut error = ApiError::unauthorized();
-    error.message = "this address opens once and within a minute; ask for the logs again".into();
+    error.message = "the address of a log stream works once and for one minute. Request the logs again".into();
     error
 }
 
-/// Serves the answer to the ticket's question in the way the client asks for.
+/// Streams the lines in the way that the client requests.
 pub(crate) async fn open(
     ticket: Ticket,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, ApiError> {
-    let Ticket { question, control, stop, permit } = ticket;
-    let lines = control.logs(question).await?;
+    let Ticket { query, control, stop, permit } = ticket;
+    let lines = control.logs(query).await?;
     Ok(match upgrade {
-        Ok(upgrade) => upgrade.max_message_size(LARGEST_MESSAGE).on_upgrade(move |socket| async move {
+        Ok(upgrade) => upgrade.max_message_size(MAX_MESSAGE_BYTES).on_upgrade(move |socket| async move {
             send_messages(socket, lines, stop).await;
             drop(permit);
         }),
@@ -83,9 +83,9 @@ pub(crate) async fn open(
     })
 }
 
-/// `web 2026-03-01T10:00:00Z text` and its end: the form that `--no-prefix` of doctl cuts.
+/// `web 2026-03-01T10:00:00Z text` with a line break: the format from which doctl's `--no-prefix` removes two words.
 fn line(entry: &LogEntry) -> String {
-    let mut cut = entry.text.len().min(LONGEST_LINE);
+    let mut cut = entry.text.len().min(MAX_LINE_BYTES);
     while !entry.text.is_char_boundary(cut) {
         cut -= 1;
     }
@@ -93,9 +93,9 @@ fn line(entry: &LogEntry) -> String {
 }
 
 fn plain(lines: LogLines, stop: watch::Receiver<bool>, permit: OwnedSemaphorePermit) -> Response {
-    // A failure breaks the body off, so that the reader can tell it from the end.
+    // An error aborts the body, so that the client can distinguish it from the end.
     let body = lines.take_until(stopped(stop)).map(move |entry| {
-        let _held = &permit;
+        let _permit = &permit;
         entry.map(|entry| Bytes::from(line(&entry)))
     });
     let headers = [(header::CONTENT_TYPE, "text/plain; charset=utf-8"), (header::REFERRER_POLICY, "no-referrer")];
@@ -103,27 +103,27 @@ fn plain(lines: LogLines, stop: watch::Receiver<bool>, permit: OwnedSemaphorePer
 }
 
 async fn stopped(mut stop: watch::Receiver<bool>) {
-    // The sender lives as long as the server.
+    // An error means that the server is gone, which is a stop too.
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
-/// Ends with close 1000 after the last line; any other code is an error to clients.
+/// Closes with code 1000 after the last line. Clients treat any other code as an error.
 async fn send_messages(mut socket: WebSocket, mut lines: LogLines, stop: watch::Receiver<bool>) {
     let end = match pump(&mut socket, &mut lines, stop).await {
         End::Complete => Some((close_code::NORMAL, String::new())),
         End::Failed(why) => Some((close_code::ERROR, why)),
-        End::Stopping => Some((close_code::AWAY, "boatyard serve ends".into())),
+        End::Stopping => Some((close_code::AWAY, "boatyard serve is shutting down".into())),
         End::ClientGone => None,
     };
     if let Some((code, mut reason)) = end {
-        // A close frame has room for 123 bytes.
+        // The reason in a close frame has at most 123 bytes.
         while reason.len() > 120 {
             reason.pop();
         }
         let close = Message::Close(Some(CloseFrame { code, reason: reason.into() }));
-        let _ = timeout(SEND_WITHIN, socket.send(close)).await;
+        let _ = timeout(SEND_TIMEOUT, socket.send(close)).await;
     }
-    // Whatever is still on its way is read, so that the close frame arrives before the connection goes.
+    // Reads what the client still sends, so that the close frame arrives before the connection closes.
     let _ = timeout(Duration::from_secs(5), async { while let Some(Ok(_)) = socket.recv().await {} }).await;
 }
 
@@ -139,7 +139,7 @@ async fn pump(
     lines: &mut (impl Stream<Item = Result<LogEntry, ControlError>> + Unpin),
     stop: watch::Receiver<bool>,
 ) -> End {
-    let mut pings = interval(PING_EVERY);
+    let mut pings = interval(PING_INTERVAL);
     pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
     pings.reset();
     let stop = stopped(stop);
@@ -151,15 +151,15 @@ async fn pump(
                 Some(Err(error)) => return End::Failed(error.to_string()),
                 Some(Ok(entry)) => Message::text(serde_json::json!({ "data": line(&entry) }).to_string()),
             },
-            said = socket.recv() => match said {
-                // A close frame is answered by the next read, which ends here.
+            received = socket.recv() => match received {
+                // After a close frame, the next read returns the end of the stream.
                 Some(Ok(_)) => continue,
                 Some(Err(_)) | None => return End::ClientGone,
             },
             _ = pings.tick() => Message::Ping(Bytes::new()),
             () = &mut stop => return End::Stopping,
         };
-        match timeout(SEND_WITHIN, socket.send(message)).await {
+        match timeout(SEND_TIMEOUT, socket.send(message)).await {
             Ok(Ok(())) => {}
             Ok(Err(_)) | Err(_) => return End::ClientGone,
         }
@@ -171,7 +171,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_has_component_time_text_and_an_end_and_stays_below_64_kib() {
+    fn a_line_has_component_time_and_text_and_stays_below_64_kib() {
         let entry = |text: &str| LogEntry {
             component: "web".into(),
             timestamp: "2026-03-01T10:00:00Z".into(),

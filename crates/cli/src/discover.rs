@@ -1,4 +1,4 @@
-//! Where the API is: what was typed, else the environment, else the file that the running `serve` left.
+//! Finds the API: by flag, else by environment variable, else by the runtime file of the running server.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::args::Connection;
 use crate::client::Client;
 
-/// What `serve` leaves in its data directory.
+/// The runtime file, which `serve` writes to its data directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Runtime {
     pub api_url: String,
@@ -17,20 +17,20 @@ pub struct Runtime {
     pub pid: u32,
 }
 
-/// A client for the API. Errors: nothing tells where it is, or the token cannot be read.
+/// A client for the API. Errors: the address is unknown, or the token cannot be read.
 pub fn client(connection: &Connection) -> anyhow::Result<Client> {
     let data_dir = connection.data_dir()?;
     let runtime = runtime(&data_dir)?;
     let Some(url) = connection.api_url.clone().or_else(|| runtime.as_ref().map(|it| it.api_url.clone())) else {
         bail!(
-            "nothing tells where the API is: no --api-url, no BOATYARD_API_URL, and no `boatyard serve` has left {}. \
-             Start one with: boatyard serve",
+            "cannot find the API: --api-url and BOATYARD_API_URL are not set, and there is no {}. \
+             Start the server with: boatyard serve",
             DataDir::runtime_file_of(&data_dir).display()
         );
     };
     let token = match &connection.token {
         Some(token) => token.clone(),
-        // A token is sent to its own server only: the one that an address from elsewhere names is somebody else's.
+        // The token is sent only to the server that wrote it, not to a server from --api-url.
         None => token(runtime.filter(|it| it.api_url == url), &url)?,
     };
     Client::new(&url, &token)
@@ -39,46 +39,47 @@ pub fn client(connection: &Connection) -> anyhow::Result<Client> {
 fn token(runtime: Option<Runtime>, url: &str) -> anyhow::Result<String> {
     let Some(Runtime { token_path, .. }) = runtime else {
         bail!(
-            "no token for {url}: give --token or BOATYARD_TOKEN; it lies in the server's data directory as admin-token"
+            "no token for {url}. Set --token or BOATYARD_TOKEN to the content of admin-token in the server's data directory"
         );
     };
     let read = std::fs::read_to_string(&token_path);
     let token = read.with_context(|| {
         format!(
-            "cannot read the token {}; run this as the user of `boatyard serve`, or set BOATYARD_TOKEN",
+            "cannot read the token {}. Run this command as the user of `boatyard serve`, or set BOATYARD_TOKEN",
             token_path.display()
         )
     })?;
     Ok(token.trim_end().to_owned())
 }
 
-/// The runtime file of a data directory; `None` when there is none.
+/// The runtime file of a data directory; `None` if there is none.
 pub fn runtime(data_dir: &Path) -> anyhow::Result<Option<Runtime>> {
     let path = DataDir::runtime_file_of(data_dir);
     match std::fs::read(&path) {
         Ok(bytes) => {
             let read = serde_json::from_slice(&bytes);
-            Ok(Some(read.with_context(|| format!("{} is damaged; restart `boatyard serve`", path.display()))?))
+            Ok(Some(read.with_context(|| format!("{} is damaged. Restart `boatyard serve`", path.display()))?))
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error).with_context(|| {
             format!(
-                "cannot read {}; run this as the user of `boatyard serve`, or give --api-url and --token",
+                "cannot read {}. Run this command as the user of `boatyard serve`, or set --api-url and --token",
                 path.display()
             )
         }),
     }
 }
 
-/// `/var/lib/boatyard` for root, `$XDG_DATA_HOME/boatyard` or `~/.local/share/boatyard` for everybody else.
+/// `/var/lib/boatyard` for root, `$XDG_DATA_HOME/boatyard` or `~/.local/share/boatyard` for other users.
 pub fn default_data_dir() -> anyhow::Result<PathBuf> {
     if rustix::process::geteuid().is_root() {
         return Ok("/var/lib/boatyard".into());
     }
-    // A relative one is to be ignored, as its specification says.
+    // The XDG specification says to ignore a relative path.
     let set = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let base = set("XDG_DATA_HOME").or_else(|| set("HOME").map(|home| home.join(".local/share")));
-    base.map(|base| base.join("boatyard")).context("neither XDG_DATA_HOME nor HOME is set; give --data-dir")
+    base.map(|base| base.join("boatyard"))
+        .context("neither XDG_DATA_HOME nor HOME is set. Name the data directory with --data-dir")
 }
 
 #[cfg(test)]
@@ -89,7 +90,7 @@ mod tests {
         Connection { data_dir: Some(data_dir.to_owned()), ..Connection::default() }
     }
 
-    fn leave_runtime(directory: &Path) {
+    fn write_runtime(directory: &Path) {
         let token_path = directory.join("admin-token");
         std::fs::write(&token_path, "tok\n").expect("writable");
         let runtime = Runtime { api_url: "http://127.0.0.1:7080".into(), token_path, pid: 1 };
@@ -102,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn where_nothing_is_found_all_three_ways_are_named() {
+    fn the_error_names_every_way_to_set_the_address() {
         let directory = tempfile::tempdir().expect("a directory");
         let message = error(&connection(directory.path()));
         for way in ["--api-url", "BOATYARD_API_URL", "runtime.json", "boatyard serve"] {
@@ -111,20 +112,20 @@ mod tests {
     }
 
     #[test]
-    fn the_runtime_file_is_enough_on_the_same_host() {
+    fn the_runtime_file_is_enough() {
         let directory = tempfile::tempdir().expect("a directory");
-        leave_runtime(directory.path());
+        write_runtime(directory.path());
         assert_eq!(error(&connection(directory.path())), "");
     }
 
     #[test]
-    fn a_token_goes_to_its_own_server_only() {
+    fn the_token_is_sent_only_to_its_server() {
         let directory = tempfile::tempdir().expect("a directory");
-        leave_runtime(directory.path());
+        write_runtime(directory.path());
         let other = Connection { api_url: Some("http://198.51.100.7:7080".into()), ..connection(directory.path()) };
         let message = error(&other);
         assert!(message.contains("BOATYARD_TOKEN") && message.contains("http://198.51.100.7:7080"), "{message}");
-        assert_eq!(error(&Connection { token: Some("theirs".into()), ..other }), "");
+        assert_eq!(error(&Connection { token: Some("other".into()), ..other }), "");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! `boatyard down` and `boatyard uninstall`: the ways to stop what outlives `serve`.
+//! `boatyard down` and `boatyard uninstall`: stop what keeps running after `serve`.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,38 +12,41 @@ use serde_json::json;
 use crate::args::{Connection, Down, Uninstall};
 use crate::discover;
 use crate::exit::{Exit, HeldError, UsageError};
-use crate::say;
+use crate::output;
 use crate::serve::base_config;
 
-/// Open requests get this long, as at any drain.
+/// Drain period of the ingress.
 const DRAIN: Duration = Duration::from_secs(60);
-/// The server drains (60 s) and stops containers, each with its own grace (600 s at most), and then answers.
-const ANSWER_WITHIN: Duration = Duration::from_secs(30 * 60);
+/// The server answers after it has drained requests (60 s) and stopped containers (each has a grace period of at most 600
+/// s).
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 
-/// Through the controller that runs; by ourselves where none does.
+/// Asks the running controller. Without one, does the work in this process.
 pub async fn down(options: Down, connection: &Connection) -> anyhow::Result<Exit> {
     let data_dir = connection.data_dir()?;
     if connection.api_url.is_none() && !data_dir.exists() {
-        bail!("there is nothing in {}; name the installation with --data-dir", data_dir.display());
+        bail!("there is no installation in {}. Name its directory with --data-dir", data_dir.display());
     }
-    if connection.api_url.is_none() && is_free(&data_dir)? {
-        return alone(options, &data_dir).await;
+    if connection.api_url.is_none() && has_no_controller(&data_dir)? {
+        return down_without_controller(options, &data_dir).await;
     }
     let client = discover::client(connection)?;
-    client.post_within("/v2/boatyard/down", &json!({ "apps": options.apps }), ANSWER_WITHIN).await?;
-    told(options.apps)
+    client.post_within("/v2/boatyard/down", &json!({ "apps": options.apps }), RESPONSE_TIMEOUT).await?;
+    report_down(options.apps)
 }
 
-fn told(apps: bool) -> anyhow::Result<Exit> {
-    say::note(match apps {
-        true => "The front door and all apps are stopped; records and volumes stay. To bring them back: boatyard serve",
-        false => "The front door is stopped; the apps' containers go on. To bring it back: boatyard serve",
+fn report_down(apps: bool) -> anyhow::Result<Exit> {
+    output::note(match apps {
+        true => {
+            "The ingress and all apps are stopped. Records and volumes are kept. To start them again: boatyard serve"
+        }
+        false => "The ingress is stopped. The containers of all apps keep running. To start it again: boatyard serve",
     });
     Ok(Exit::Done)
 }
 
-/// Whether no controller holds the directory.
-fn is_free(data_dir: &Path) -> anyhow::Result<bool> {
+/// Whether no controller has locked the data directory.
+fn has_no_controller(data_dir: &Path) -> anyhow::Result<bool> {
     match DataDir::open(data_dir) {
         Ok(_) => Ok(true),
         Err(DataDirError::Held { .. }) => Ok(false),
@@ -51,25 +54,25 @@ fn is_free(data_dir: &Path) -> anyhow::Result<bool> {
     }
 }
 
-async fn alone(options: Down, data_dir: &Path) -> anyhow::Result<Exit> {
+async fn down_without_controller(options: Down, data_dir: &Path) -> anyhow::Result<Exit> {
     if options.apps {
         let mut config = base_config(options.host, data_dir)?;
-        // The front door stays where it is for the moment that it has left.
+        // The ingress must not move to another address before it stops.
         if let Some(listener) = listener(data_dir).await {
             config.http = listener;
         }
         let controller = Controller::start(config).await?;
         controller.down(true).await?;
-        return told(true);
+        return report_down(true);
     }
-    let _held = DataDir::open(data_dir)?;
+    let _lock = DataDir::open(data_dir)?;
     let Ok(control) = ControlClient::connect(&socket_path(data_dir)).await else {
-        say::note("Nothing to do: no front door runs.");
+        output::note("Nothing to do: the ingress is not running.");
         return Ok(Exit::Done);
     };
-    control.hello(Vec::new()).await.context("the front door does not answer")?;
-    control.shutdown_and_wait(DRAIN).await.context("the front door does not stop")?;
-    told(false)
+    control.hello(Vec::new()).await.context("the ingress does not answer")?;
+    control.shutdown_and_wait(DRAIN).await.context("the ingress did not stop")?;
+    report_down(false)
 }
 
 async fn listener(data_dir: &Path) -> Option<std::net::SocketAddr> {
@@ -80,21 +83,21 @@ async fn listener(data_dir: &Path) -> Option<std::net::SocketAddr> {
 pub async fn uninstall(options: Uninstall, data_dir: PathBuf) -> anyhow::Result<Exit> {
     if !options.purge {
         let message = format!(
-            "this removes every container, network, image and volume of the installation in {at}, with all data of its \
-             databases, and then {at} itself. If that is meant: boatyard uninstall --purge --data-dir {at}",
+            "this would remove every container, network, image and volume of the installation in {at}, with all data of its \
+             databases, and then {at} itself. To confirm: boatyard uninstall --purge --data-dir {at}",
             at = data_dir.display()
         );
         return Err(UsageError(message).into());
     }
     if !data_dir.exists() {
-        say::note(&format!("Nothing to do: there is no installation in {}.", data_dir.display()));
+        output::note(&format!("Nothing to do: there is no installation in {}.", data_dir.display()));
         return Ok(Exit::Done);
     }
-    if !is_free(&data_dir)? {
-        let message = format!("a controller runs in {}; end it first, then uninstall", data_dir.display());
+    if !has_no_controller(&data_dir)? {
+        let message = format!("a controller is running in {}. Stop it first, then uninstall", data_dir.display());
         return Err(HeldError(message).into());
     }
     let config = base_config(options.host, &data_dir)?;
-    controller::uninstall(&config, |line| say::note(&line)).await?;
+    controller::uninstall(&config, |line| output::note(&line)).await?;
     Ok(Exit::Done)
 }

@@ -1,26 +1,27 @@
-//! What scripts read of the end, and which error means which.
+//! Exit codes for scripts.
 
 use std::process::ExitCode;
 
 use controller::StartError;
+use present::Deployment;
 use thiserror::Error;
 
-/// How a command ended.
+/// How a command ended. The codes are listed in [`Exit::code`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
-    /// It is done.
+    /// It succeeded.
     Done,
-    /// It failed; what served before serves on.
+    /// It failed. What served before still serves.
     Failed,
-    /// What was typed makes no sense.
+    /// The command line is wrong.
     Usage,
-    /// The deployment failed and what it had replaced went back.
+    /// The deployment failed and was rolled back.
     RolledBack,
-    /// Another controller holds the installation.
+    /// Another controller runs this installation.
     Held,
-    /// Waited for long enough; what was asked for goes on.
+    /// The wait timed out. The deployment continues.
     TimedOut,
-    /// Left by Ctrl-C; what was asked for goes on.
+    /// Ctrl-C ended the wait. The deployment continues.
     Detached,
 }
 
@@ -34,6 +35,15 @@ impl Exit {
             Self::Held => 75,
             Self::TimedOut => 124,
             Self::Detached => 130,
+        }
+    }
+
+    /// For a deployment that has ended.
+    pub fn of_deployment(ended: &Deployment) -> Self {
+        match ended.phase.as_str() {
+            _ if ended.has_served() => Self::Done,
+            "ERROR" if ended.boatyard.rolled_back => Self::RolledBack,
+            _ => Self::Failed,
         }
     }
 
@@ -53,17 +63,17 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// What was typed makes no sense.
+/// The command line is wrong.
 #[derive(Debug, Error)]
 #[error("{0}")]
 pub struct UsageError(pub String);
 
-/// Another controller of this installation runs.
+/// Another controller runs this installation.
 #[derive(Debug, Error)]
 #[error("{0}")]
 pub struct HeldError(pub String);
 
-/// The whole chain in one line. A cause that its parent's message already tells is not told twice.
+/// The whole chain in one line. Leaves out a cause that the text already contains.
 pub fn chain(error: &anyhow::Error) -> String {
     let mut text = error.to_string();
     for cause in error.chain().skip(1) {
@@ -78,15 +88,16 @@ pub fn chain(error: &anyhow::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use present::{Status, Step};
 
     #[test]
-    fn the_codes_are_those_that_scripts_know() {
+    fn the_codes_are_fixed() {
         let all = [Exit::Done, Exit::Failed, Exit::Usage, Exit::RolledBack, Exit::Held, Exit::TimedOut, Exit::Detached];
         assert_eq!(all.map(Exit::code), [0, 1, 2, 3, 75, 124, 130]);
     }
 
     #[test]
-    fn an_error_ends_with_the_code_of_its_kind() {
+    fn each_kind_of_error_has_its_code() {
         assert_eq!(Exit::of(&UsageError("no such column".into()).into()), Exit::Usage);
         assert_eq!(Exit::of(&StartError::Held("process 1".into()).into()), Exit::Held);
         assert_eq!(Exit::of(&StartError::Engine("no answer".into()).into()), Exit::Failed);
@@ -94,7 +105,24 @@ mod tests {
     }
 
     #[test]
-    fn a_chain_tells_each_thing_once() {
+    fn an_ended_deployment_has_the_code_of_its_outcome() {
+        let phase = |phase: &str| Deployment { phase: phase.into(), ..Deployment::default() };
+        for (name, code) in
+            [("ACTIVE", Exit::Done), ("SUPERSEDED", Exit::Failed), ("CANCELED", Exit::Failed), ("ERROR", Exit::Failed)]
+        {
+            assert_eq!(Exit::of_deployment(&phase(name)), code, "{name}");
+        }
+        let mut rolled_back = phase("ERROR");
+        rolled_back.boatyard.rolled_back = true;
+        assert_eq!(Exit::of_deployment(&rolled_back), Exit::RolledBack);
+        let step = Step { name: "web".into(), status: Status::Success, ..Step::default() };
+        let mut superseded = phase("SUPERSEDED");
+        superseded.progress.steps = vec![step];
+        assert_eq!(Exit::of_deployment(&superseded), Exit::Done);
+    }
+
+    #[test]
+    fn a_chain_contains_each_cause_once() {
         let inner = anyhow::anyhow!("connection refused");
         let twice = inner.context("cannot reach the API: connection refused").context("cannot restart shop");
         assert_eq!(chain(&twice), "cannot restart shop: cannot reach the API: connection refused");

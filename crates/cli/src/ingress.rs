@@ -1,4 +1,4 @@
-//! `boatyard ingress`: the front door's own process.
+//! `boatyard ingress`: the process that serves traffic.
 
 use std::path::PathBuf;
 
@@ -6,14 +6,14 @@ use ::ingress::IngressOptions;
 
 use crate::args::Arguments;
 use crate::exit::{Exit, chain};
-use crate::say;
+use crate::output;
 use crate::serve::start_tracing;
 
-/// Gives up the rights that the ingress does not need. It serves all the same where the system does not let it.
+/// Drops the privileges that the ingress does not need. If the system does not allow that, the ingress serves anyway.
 pub fn confine(arguments: &Arguments) {
     let confined = arguments.connection.data_dir().and_then(|data_dir| Ok(::ingress::confine(&data_dir)?));
     if let Err(error) = confined {
-        say::note(&format!("the ingress keeps more rights than it needs: {}", chain(&error)));
+        output::note(&format!("warning: the ingress keeps more privileges than it needs: {}", chain(&error)));
     }
 }
 

@@ -1,10 +1,11 @@
-//! `boatyard`: the one binary. It serves, it is the ingress and the git worker, and it is what people type.
+//! The `boatyard` binary: the controller with the API, the ingress, the git worker and the command line.
 //!
 //! In reading order:
-//! - [`args`]: everything that can be typed; [`exit`]: what scripts read of the end;
-//! - [`serve`], [`down`]: commands about this host; [`spec`]: about app specs; [`apps`]: about apps, over the API;
-//! - [`discover`] and [`client`]: where the API is, and how it is asked;
-//! - [`watch`]: following a deployment; [`columns`], [`table`], [`say`]: how things are told.
+//! - [`args`]: commands and flags; [`exit`]: exit codes;
+//! - [`serve`], [`ingress`], [`down`]: commands for this host; [`spec`]: for app specs; [`apps`] and [`unknown`]: over the
+//!   API;
+//! - [`discover`] and [`client`]: find the API and send requests to it;
+//! - [`watch`]: follows a deployment; [`columns`], [`table`], [`output`]: print results.
 
 mod apps;
 mod args;
@@ -14,8 +15,8 @@ mod discover;
 mod down;
 mod exit;
 mod ingress;
-mod repeats;
-mod say;
+mod output;
+mod repeat_filter;
 mod serve;
 mod spec;
 mod table;
@@ -30,29 +31,29 @@ use crate::args::{Arguments, Command};
 use crate::exit::Exit;
 
 fn main() -> ExitCode {
-    // Before anything else: the git worker changes its whole process, has no threads and reads no environment.
+    // First of all: the git worker restricts its whole process, and must have no threads and read no environment.
     if std::env::args_os().nth(1).is_some_and(|name| name == "source-worker") {
         return source::run_worker(std::io::stdin(), std::io::stdout());
     }
     let arguments = Arguments::parse();
     if matches!(arguments.command, Command::Ingress) {
-        // Rights belong to threads, so they go before there are others.
+        // Capabilities belong to threads, so drop them while there is only one thread.
         ingress::confine(&arguments);
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            say::error(&format!("cannot start: {error}"));
+            output::error(&format!("cannot start: {error}"));
             return Exit::Failed.into();
         }
     };
-    let ended = runtime.block_on(run(arguments));
-    // Nothing that is left may hold up the end.
+    let result = runtime.block_on(run(arguments));
+    // Tasks that are still running must not delay the exit.
     runtime.shutdown_background();
-    match ended {
+    match result {
         Ok(exit) => exit.into(),
         Err(error) => {
-            say::error(&exit::chain(&error));
+            output::error(&exit::chain(&error));
             Exit::of(&error).into()
         }
     }

@@ -1,4 +1,4 @@
-//! `boatyard serve`: the controller and the API until a signal; what serves traffic goes on after it.
+//! `boatyard serve`: runs the controller and the API until a signal. The ingress and the apps keep running.
 
 use std::io::IsTerminal;
 use std::net::SocketAddr;
@@ -15,30 +15,30 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::args::{Host, Serve};
+use crate::args::{EngineArgs, Serve};
 use crate::discover::Runtime;
 use crate::exit::{Exit, HeldError, UsageError};
-use crate::repeats::Repeats;
-use crate::say;
+use crate::output;
+use crate::repeat_filter::RepeatFilter;
 
 pub async fn run(options: Serve, data_dir: PathBuf) -> anyhow::Result<Exit> {
     start_tracing();
     check_api_address(&options)?;
     let listener = listen(options.api, &data_dir).await?;
-    let api = listener.local_addr().context("the API's address cannot be told")?;
+    let api = listener.local_addr().context("the API's listener has no address")?;
     let (http, socket) = (options.http, options.host.socket()?);
     let controller = Controller::start(config(options, &data_dir, api)?).await?;
-    if let Err(error) = leave_runtime_file(&controller, api) {
+    if let Err(error) = write_runtime_file(&controller, api) {
         // A full disk must not keep `serve` from starting.
-        say::note(&format!(
-            "note: {}; other commands find this server by --api-url http://{api}",
+        output::note(&format!(
+            "note: {}. Other commands need --api-url http://{api} to find this server",
             crate::exit::chain(&error)
         ));
     }
-    let ended = serve(&controller, listener, &data_dir, api, http, &socket).await;
+    let result = serve(&controller, listener, &data_dir, api, http, &socket).await;
     controller.remove_runtime();
     controller.shutdown().await;
-    ended
+    result
 }
 
 async fn serve(
@@ -49,7 +49,7 @@ async fn serve(
     http: SocketAddr,
     socket: &Path,
 ) -> anyhow::Result<Exit> {
-    say::note(&banner(controller, data_dir, api, http, socket).await);
+    output::note(&banner(controller, data_dir, api, http, socket).await);
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let fenced = controller.fenced();
     let mut taken_over = false;
@@ -60,31 +60,31 @@ async fn serve(
             () = fenced => taken_over = true,
         }
     };
-    let ended = api::serve(listener, Arc::new(controller.clone()), shutdown).await.context("the API ended")?;
+    let reason = api::serve(listener, Arc::new(controller.clone()), shutdown).await.context("the API stopped")?;
     if taken_over {
-        return Err(HeldError("another controller of this installation has taken over; this one ends".into()).into());
+        return Err(HeldError("another controller has taken over this installation, so this one exits".into()).into());
     }
-    say::note(&match ended {
-        api::Ended::Down => "Ended by `boatyard down`. To bring everything back: boatyard serve".to_owned(),
-        api::Ended::Asked => goodbye(data_dir, http),
+    output::note(&match reason {
+        api::ShutdownReason::Down => "Stopped by `boatyard down`. To start everything again: boatyard serve".to_owned(),
+        api::ShutdownReason::Requested => exit_message(data_dir, http),
     });
     Ok(Exit::Done)
 }
 
-/// Loopback is no trust boundary, but it is the only place where a token may travel in the clear.
+/// The token may be sent unencrypted only over loopback.
 fn check_api_address(options: &Serve) -> anyhow::Result<()> {
     if api::is_local(options.api) || options.api_insecure {
         return Ok(());
     }
     Err(UsageError(format!(
-        "--api {} can be reached by others, and the API speaks plain HTTP: its token could be read on the way. \
-         Use 127.0.0.1 and a tunnel, or say --api-insecure",
+        "other hosts can reach --api {}, and the API speaks plain HTTP, so the token could be read on the network. \
+         Use 127.0.0.1 and a tunnel, or add --api-insecure",
         options.api
     ))
     .into())
 }
 
-/// A taken port may be that of the controller that holds the directory; that is the better thing to say.
+/// If the port is taken by the controller of the same data directory, the error says so.
 async fn listen(address: SocketAddr, data_dir: &Path) -> anyhow::Result<TcpListener> {
     let error = match TcpListener::bind(address).await {
         Ok(listener) => return Ok(listener),
@@ -94,7 +94,7 @@ async fn listen(address: SocketAddr, data_dir: &Path) -> anyhow::Result<TcpListe
         return Err(HeldError(held.to_string()).into());
     }
     let why = match error.kind() {
-        std::io::ErrorKind::AddrInUse => "something else listens there".to_owned(),
+        std::io::ErrorKind::AddrInUse => "another program listens there".to_owned(),
         _ => error.to_string(),
     };
     Err(anyhow!("the API cannot listen on {address}: {why}. Choose another address with --api"))
@@ -103,7 +103,7 @@ async fn listen(address: SocketAddr, data_dir: &Path) -> anyhow::Result<TcpListe
 fn config(options: Serve, data_dir: &Path, api: SocketAddr) -> anyhow::Result<Config> {
     let sources = options.local_sources.iter().map(|directory| {
         let found = directory.canonicalize();
-        found.with_context(|| format!("--local-sources {} cannot be used", directory.display()))
+        found.with_context(|| format!("cannot use --local-sources {}", directory.display()))
     });
     Ok(Config {
         http: options.http,
@@ -115,8 +115,8 @@ fn config(options: Serve, data_dir: &Path, api: SocketAddr) -> anyhow::Result<Co
     })
 }
 
-/// The settings of an installation as they are when nothing else is said.
-pub fn base_config(host: Host, data_dir: &Path) -> anyhow::Result<Config> {
+/// The default settings of an installation.
+pub fn base_config(host: EngineArgs, data_dir: &Path) -> anyhow::Result<Config> {
     Ok(Config {
         data_dir: data_dir.to_owned(),
         engine_socket: host.socket()?,
@@ -126,21 +126,21 @@ pub fn base_config(host: Host, data_dir: &Path) -> anyhow::Result<Config> {
         allow_sources_from: Vec::new(),
         database_images: Vec::new(),
         network_pool: host.network_pool,
-        program: std::env::current_exe().context("this program cannot find itself")?,
+        program: std::env::current_exe().context("cannot find the path of this program")?,
         deployment_limit: limits::DEPLOYMENT,
         job_limit: limits::JOB,
         parallel_builds: 2,
     })
 }
 
-fn leave_runtime_file(controller: &Controller, api: SocketAddr) -> anyhow::Result<()> {
+fn write_runtime_file(controller: &Controller, api: SocketAddr) -> anyhow::Result<()> {
     let token_path = std::path::absolute(controller.token_path())?;
     let runtime = Runtime { api_url: format!("http://{}", reachable(api)), token_path, pid: std::process::id() };
-    let json = serde_json::to_vec(&runtime).context("the runtime file cannot be written")?;
-    controller.write_runtime(&json).context("the runtime file cannot be written")
+    let json = serde_json::to_vec(&runtime).context("cannot write the runtime file")?;
+    controller.write_runtime(&json).context("cannot write the runtime file")
 }
 
-/// All addresses of this host are reached on this host by the loopback one.
+/// The loopback address if the server listens on all addresses.
 fn reachable(mut address: SocketAddr) -> SocketAddr {
     match address {
         SocketAddr::V4(it) if it.ip().is_unspecified() => address.set_ip([127, 0, 0, 1].into()),
@@ -151,11 +151,14 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
 }
 
 async fn banner(controller: &Controller, data_dir: &Path, api: SocketAddr, http: SocketAddr, socket: &Path) -> String {
-    let warning =
-        if api::is_local(api) { "" } else { "   insecure: others can reach it, and the token is sent in the clear" };
+    let warning = if api::is_local(api) {
+        ""
+    } else {
+        "   insecure: other hosts can reach it, and the token is sent unencrypted"
+    };
     format!(
-        "boatyard {version} serves\n  API         http://{api}{warning}\n  front door  http://{http}\n  data        {data}\n  \
-         token       {token}\n  engine      {engine} at {socket}\nCtrl-C ends this; apps and front door go on.",
+        "boatyard {version}\n  API      http://{api}{warning}\n  ingress  http://{http}\n  data     {data}\n  \
+         token    {token}\n  engine   {engine} at {socket}\nCtrl-C stops the controller. The ingress and all apps keep running.",
         version = env!("CARGO_PKG_VERSION"),
         data = data_dir.display(),
         token = controller.token_path().display(),
@@ -164,22 +167,22 @@ async fn banner(controller: &Controller, data_dir: &Path, api: SocketAddr, http:
     )
 }
 
-fn goodbye(data_dir: &Path, http: SocketAddr) -> String {
+fn exit_message(data_dir: &Path, http: SocketAddr) -> String {
     let at = data_dir.display();
     format!(
-        "The controller has ended. The front door on {http} and all apps go on.\n\
-         To control them again: boatyard serve --data-dir {at}\n\
-         To stop the front door: boatyard down --data-dir {at}   (with --apps, the apps too)"
+        "The controller has stopped. The ingress on {http} and all apps keep running.\n\
+         To start the controller again: boatyard serve --data-dir {at}\n\
+         To stop the ingress: boatyard down --data-dir {at}   (add --apps to stop the apps too)"
     )
 }
 
-/// Our own log goes to standard error. Default: what matters to an operator, and what repeats itself at growing pauses.
+/// Logs to standard error. By default at level `info`. Repeated warnings and errors are logged at growing intervals.
 pub fn start_tracing() {
-    let chosen = EnvFilter::try_from_default_env();
-    let filter = chosen.unwrap_or_else(|_| EnvFilter::new("info,bollard=warn,hyper=warn"));
-    let terminal = std::io::stderr().is_terminal() && say::coloured();
+    let from_environment = EnvFilter::try_from_default_env();
+    let filter = from_environment.unwrap_or_else(|_| EnvFilter::new("info,bollard=warn,hyper=warn"));
+    let terminal = std::io::stderr().is_terminal() && output::colored();
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(terminal);
-    tracing_subscriber::registry().with(filter).with(Repeats::default()).with(lines).init();
+    tracing_subscriber::registry().with(filter).with(RepeatFilter::default()).with(lines).init();
 }
 
 #[cfg(test)]
@@ -197,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_others_reach_needs_a_word() {
+    fn an_address_that_other_hosts_can_reach_needs_a_flag() {
         assert!(check_api_address(&options("")).is_ok());
         let error = check_api_address(&options("--api 0.0.0.0:7080")).expect_err("refused");
         assert_eq!(Exit::of(&error), Exit::Usage);
@@ -206,7 +209,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_taken_port_is_named_with_what_to_do() {
+    async fn a_taken_port_is_named_with_the_flag_to_use() {
         let taken = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let directory = tempfile::tempdir().expect("a directory");
         let address = taken.local_addr().expect("an address");
@@ -216,17 +219,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_held_directory_is_told_before_its_port() {
+    async fn a_locked_data_directory_is_reported_before_the_taken_port() {
         let taken = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let directory = tempfile::tempdir().expect("a directory");
         let data = directory.path().join("data");
-        let _held = DataDir::open(&data).expect("ours");
+        let _locked = DataDir::open(&data).expect("a free directory");
         let error = listen(taken.local_addr().expect("an address"), &data).await.expect_err("it is taken");
         assert_eq!(Exit::of(&error), Exit::Held, "{error}");
     }
 
     #[test]
-    fn the_runtime_file_names_an_address_that_can_be_dialled() {
+    fn the_runtime_file_contains_a_reachable_address() {
         assert_eq!(reachable("0.0.0.0:7080".parse().expect("one")).to_string(), "127.0.0.1:7080");
         assert_eq!(reachable("[::]:1".parse().expect("one")).to_string(), "[::1]:1");
         assert_eq!(reachable("192.0.2.1:1".parse().expect("one")).to_string(), "192.0.2.1:1");

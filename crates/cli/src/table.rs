@@ -1,8 +1,8 @@
-//! Plain aligned columns.
+//! Prints aligned columns.
 
-use crate::say::plain;
+use crate::output::printable;
 
-/// Rows under their headings, two blanks between columns, none at the end of a line.
+/// Rows under their headings. Columns are separated by two blanks, and lines have no trailing blanks.
 pub fn render(headings: Option<&[&str]>, rows: &[Vec<String>]) -> String {
     let headings: Option<Vec<String>> = headings.map(|all| all.iter().map(|it| (*it).to_owned()).collect());
     let lines: Vec<Vec<String>> = headings.into_iter().chain(rows.iter().cloned()).map(one_line_cells).collect();
@@ -18,9 +18,9 @@ pub fn render(headings: Option<&[&str]>, rows: &[Vec<String>]) -> String {
     out
 }
 
-/// A cell is one line, whatever its text.
+/// Escapes cells and replaces line breaks.
 fn one_line_cells(cells: Vec<String>) -> Vec<String> {
-    cells.iter().map(|cell| plain(cell).replace(['\n', '\t'], " ")).collect()
+    cells.iter().map(|cell| printable(cell).replace(['\n', '\t'], " ")).collect()
 }
 
 #[cfg(test)]

@@ -45,7 +45,7 @@ pub(crate) async fn forget_unused(shared: &Shared) -> Result<(), StoreError> {
         };
         needed.extend(recent.iter().chain(&active).flat_map(|it| repositories(&it.spec)));
     }
-    if !shared.store.damaged().is_empty() || shared.store.went_back().is_some() {
+    if !shared.store.damaged().is_empty() || shared.store.lost_commits().is_some() {
         return Ok(());
     }
     // An address that may not be used any more has no mirror that anything could read.

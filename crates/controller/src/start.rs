@@ -102,7 +102,7 @@ pub(crate) async fn take_over(
         fence: fence.clone(),
         networks: Mutex::new(()),
         config,
-        older_database: fence.is_newer_than_database() || store.went_back().is_some(),
+        older_database: fence.is_newer_than_database() || store.lost_commits().is_some(),
         store,
         engine,
         watch,

@@ -1,4 +1,4 @@
-//! What can go wrong with the database, in words that say what was kept and what to do next.
+//! Errors of the store. Each message says what was kept and what to do next.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,177 +9,181 @@ use thiserror::Error;
 
 use rollout::ids::DeploymentId;
 
-/// Why the store could not do as asked. A commit that returns one of these has changed nothing, except after
-/// [`StoreError::Stopped`], which cannot tell.
+/// Why a read or a commit failed. A commit that fails has changed nothing. Only after [`StoreError::Stopped`] is it unknown
+/// whether the commit took effect.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum StoreError {
     /// Another app has this name.
     #[error("an app named {name:?} exists already; nothing was changed. Choose another name, or delete that app first")]
     NameTaken {
-        /// The name asked for.
+        /// The requested name.
         name: String,
     },
     /// Another app has this network number.
     #[error("network {network} belongs to another app; nothing was changed. Choose a free number")]
     NetworkTaken {
-        /// The number asked for.
+        /// The requested number.
         network: u32,
     },
     /// The same caller used the same idempotency key before.
-    #[error("this request was accepted before, as deployment {deployment}; nothing was changed")]
+    #[error("this request was already accepted as deployment {deployment}; nothing was changed")]
     AcceptedBefore {
-        /// What the earlier request made.
+        /// The deployment of the earlier request.
         deployment: DeploymentId,
     },
-    /// A change belongs to an app or a deployment that is not kept.
-    #[error("a change belongs to an app or a deployment that is gone; nothing was changed")]
+    /// A change refers to an app or a deployment that has no row.
+    #[error("a change refers to an app or a deployment that no longer exists; nothing was changed")]
     Orphan,
-    /// A row is too large to keep.
-    #[error("a row of {table} would take {bytes} bytes, and {limit} is the limit; nothing was changed")]
+    /// A row is too large.
+    #[error("a row of {table} would have {bytes} bytes, more than the limit of {limit}; nothing was changed")]
     TooLarge {
         /// The table.
         table: &'static str,
-        /// How large it would be.
+        /// The size of the row.
         bytes: usize,
-        /// How large it may be.
+        /// The largest size allowed.
         limit: usize,
     },
-    /// A row asked for by its key cannot be read.
-    #[error("the row {key} of {table} cannot be read: {why}. It was left as it is, and so were all others")]
+    /// A row that was requested by its key cannot be read.
+    #[error(
+        "row {key} of table {table} cannot be read: {why}. Nothing was changed. Restore the database from a backup to repair it"
+    )]
     Damaged {
         /// The table.
         table: &'static str,
         /// The row's key.
         key: String,
-        /// What is wrong with it; holds no part of its content.
+        /// What is wrong with it, without any of its content.
         why: String,
     },
-    /// No room on the disk. Reading goes on.
-    #[error("the disk with {} is full; nothing was changed, and what runs goes on. Free space there, then try again", path.display())]
+    /// The disk is full. Reads still work.
+    #[error("the disk with {} is full; nothing was changed, and running apps are not affected. Free space there, then try again", path.display())]
     DiskFull {
         /// The database.
         path: PathBuf,
-        /// What SQLite said.
+        /// The error from SQLite.
         #[source]
         cause: rusqlite::Error,
     },
-    /// The data directory was deleted or put back while it is open.
-    #[error("the database {} was deleted or replaced while Boatyard runs, so that nothing can be kept; the change was refused, and what runs goes on. Put the directory back, then restart `boatyard serve`", path.display())]
+    /// The data directory was deleted or replaced while the store has it open.
+    #[error("the database {} was deleted or replaced while Boatyard is running, so changes cannot be saved; nothing was changed, and running apps are not affected. Restore the directory, then restart `boatyard serve`", path.display())]
     Replaced {
         /// The database.
         path: PathBuf,
     },
-    /// Somebody else holds the database for longer than 5 s.
-    #[error("the database {} is busy; nothing was changed. Try again, and close other programs that have it open", path.display())]
+    /// Another program has kept the database locked for more than 5 s.
+    #[error("the database {} is locked by another program; nothing was changed. Close other programs that have it open, then try again", path.display())]
     Busy {
         /// The database.
         path: PathBuf,
-        /// What SQLite said.
+        /// The error from SQLite.
         #[source]
         cause: rusqlite::Error,
     },
-    /// Reading took longer than it may.
-    #[error("reading from {} took longer than {limit:?} and was ended; nothing was changed. Try again", path.display())]
+    /// A read took longer than its limit.
+    #[error("reading from {} took longer than {limit:?} and was stopped; nothing was changed. Try again", path.display())]
     TooSlow {
         /// The database.
         path: PathBuf,
         /// The limit.
         limit: Duration,
     },
-    /// The file is not a sound SQLite database.
-    #[error("the database {} is damaged ({detail}); it was left as it is, and running apps are not touched. Stop Boatyard, move the file and its -wal and -shm aside, and put a backup in its place", path.display())]
+    /// The file is not an intact SQLite database.
+    #[error("the database {} is damaged ({detail}); it was not changed, and running apps are not affected. Stop Boatyard, move the file and its -wal and -shm files away, and restore a backup", path.display())]
     Corrupt {
         /// The database.
         path: PathBuf,
-        /// The first fault found.
+        /// The first error found.
         detail: String,
     },
     /// Written by a newer Boatyard.
-    #[error("the database {} has schema {found}, and this version knows {known} at most; nothing was changed. Run the newer version", path.display())]
+    #[error("the database {} has schema {found}, but this version of Boatyard supports schema {known} at most; nothing was changed. Run the newer version", path.display())]
     NewerSchema {
         /// The database.
         path: PathBuf,
-        /// Its schema.
+        /// Schema of the database.
         found: u32,
-        /// The newest schema that this version knows.
+        /// The newest schema that this version supports.
         known: u32,
     },
-    /// It could not be brought to the current schema.
-    #[error("the database {} cannot be brought from schema {from} to {to}; it was left at {from}", path.display())]
+    /// A migration failed.
+    #[error("the database {} cannot be migrated from schema {from} to {to}; it still has schema {from}", path.display())]
     Migration {
         /// The database.
         path: PathBuf,
-        /// The schema it has.
+        /// The current schema.
         from: u32,
-        /// The schema it was to get.
+        /// The schema after the migration.
         to: u32,
-        /// Why not.
+        /// Why the migration failed.
         #[source]
         cause: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The database belongs to another installation.
-    #[error("the database {} belongs to installation {found}, and this directory is {expected}; nothing was changed. Put back the directory's own database, or the `installation` and `key` files that belong to this one", path.display())]
+    #[error("the database {} belongs to installation {found}, but this data directory belongs to installation {expected}; nothing was changed. Restore the database of this directory, or the `installation` and `key` files of the database", path.display())]
     Foreign {
         /// The database.
         path: PathBuf,
-        /// Whose it is.
+        /// Installation of the database.
         found: String,
-        /// Whose directory it lies in.
+        /// Installation of the data directory.
         expected: String,
     },
-    /// The key file is not the one the database was sealed with.
-    #[error("the key does not open the database {}; nothing was changed. Put back the `key` file that belongs to it", path.display())]
+    /// The database was sealed with another key.
+    #[error("the `key` file does not match the database {}; nothing was changed. Restore the `key` file from the same backup as the database", path.display())]
     WrongKey {
         /// The database.
         path: PathBuf,
     },
-    /// The file system has no shared memory, as some network file systems.
-    #[error("the file system with {} cannot hold a write-ahead log (the journal mode stays {mode}); nothing was changed. Put the data directory on a local disk", path.display())]
+    /// The file system does not support a write-ahead log. Some network file systems do not.
+    #[error("the file system with {} does not support a write-ahead log (the journal mode stays {mode}); nothing was changed. Move the data directory to a local disk", path.display())]
     NoLog {
         /// The database.
         path: PathBuf,
-        /// The journal mode it stays in.
+        /// The journal mode that SQLite uses instead.
         mode: String,
     },
-    /// Linked with a SQLite that can lose a commit.
-    #[error("SQLite {found} is linked, and versions before 3.51.3 can lose data in WAL mode; nothing was opened")]
+    /// The linked SQLite can lose a commit.
+    #[error(
+        "this program is linked with SQLite {found}, and versions before 3.51.3 can lose data in WAL mode; the database was not opened. Build with SQLite 3.51.3 or newer"
+    )]
     OldSqlite {
         /// The linked version.
         found: &'static str,
     },
-    /// The file system refused.
+    /// A file operation failed.
     #[error("cannot {doing} {}", path.display())]
     File {
-        /// What was tried.
+        /// The operation, as a verb: "open".
         doing: &'static str,
-        /// On which file.
+        /// The file.
         path: PathBuf,
-        /// What the file system said.
+        /// The error from the file system.
         #[source]
         cause: std::io::Error,
     },
-    /// Anything else that SQLite refused.
-    #[error("the database {} refused; nothing was changed", path.display())]
+    /// Any other error from SQLite.
+    #[error("the database {} returned an error; nothing was changed", path.display())]
     Sqlite {
         /// The database.
         path: PathBuf,
-        /// What SQLite said.
+        /// The error from SQLite.
         #[source]
         cause: rusqlite::Error,
     },
-    /// The thread that writes or reads is gone.
-    #[error("the store has stopped; whether the last change was kept is known after a restart. Restart Boatyard")]
+    /// The writer or reader thread has ended.
+    #[error("the store has stopped, and the last change may not have been saved. Restart `boatyard serve`")]
     Stopped,
 }
 
 impl StoreError {
-    /// May go well when tried again, without anybody changing anything but the room on the disk.
+    /// Whether a retry may succeed without any change except more free space on the disk.
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Busy { .. } | Self::TooSlow { .. }) || self.is_disk_full()
     }
 
-    /// The disk is full: the API answers 507.
+    /// Whether the disk is full. The API then returns 507.
     pub fn is_disk_full(&self) -> bool {
         match self {
             Self::DiskFull { .. } => true,
@@ -189,26 +193,26 @@ impl StoreError {
     }
 }
 
-/// An error on the way up to the door, where the database's path is known.
-pub(crate) enum Fault {
+/// An error inside the store, before the path of the database is added.
+pub(crate) enum DbError {
     Known(StoreError),
     Sqlite(rusqlite::Error),
 }
 
-impl From<StoreError> for Fault {
+impl From<StoreError> for DbError {
     fn from(error: StoreError) -> Self {
         Self::Known(error)
     }
 }
 
-impl From<rusqlite::Error> for Fault {
+impl From<rusqlite::Error> for DbError {
     fn from(cause: rusqlite::Error) -> Self {
         Self::Sqlite(cause)
     }
 }
 
-impl Fault {
-    /// A statement was ended because its time was over.
+impl DbError {
+    /// Whether SQLite stopped a statement because its deadline had passed.
     pub(crate) fn is_interruption(&self) -> bool {
         let code = match self {
             Self::Sqlite(cause) => cause.sqlite_error_code(),
@@ -217,7 +221,7 @@ impl Fault {
         code == Some(ErrorCode::OperationInterrupted)
     }
 
-    /// The error as callers see it.
+    /// Adds the path of the database.
     pub(crate) fn at(self, path: &Path) -> StoreError {
         match self {
             Self::Known(error) => error,
@@ -229,7 +233,7 @@ impl Fault {
 fn of_sqlite(cause: rusqlite::Error, path: PathBuf) -> StoreError {
     let rusqlite::Error::SqliteFailure(failure, _) = &cause else { return StoreError::Sqlite { path, cause } };
     match (failure.code, failure.extended_code) {
-        // The file beside the database that grows in memory reports a full disk in its own way.
+        // SQLite reports a full disk with this code when it cannot grow the -shm file.
         (ErrorCode::DiskFull, _) | (_, ffi::SQLITE_IOERR_SHMSIZE) => StoreError::DiskFull { path, cause },
         (ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked, _) => StoreError::Busy { path, cause },
         (ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase, _) => {

@@ -1,24 +1,26 @@
-//! Boatyard's records: one SQLite database in the data directory.
+//! Boatyard's records on disk: one SQLite database in the data directory.
 //!
-//! No other crate writes SQL, and no SQLite type leaves this one. It holds no rules: it stores what it is given, all or
-//! nothing, and returns it. Secrets are sealed on disk, and a sealed body opens only in the row that it was written for.
+//! No other crate writes SQL, and no SQLite type leaves this crate. The store holds no rules: it stores a list of changes
+//! completely or not at all, and returns what it stored. Secrets are sealed on disk, and a sealed body opens only in the
+//! row that it was written for.
 
+mod changes;
 mod connection;
-mod damage;
+mod damaged_rows;
 mod error;
-mod files;
 mod high_water;
-mod readers;
-mod reading;
+mod open_files;
+mod query;
+mod reader_pool;
 pub mod records;
 mod schema;
 mod store;
+mod table;
 mod writer;
-mod writing;
 
-pub use damage::Damaged;
+pub use damaged_rows::Damaged;
 pub use error::StoreError;
-pub use high_water::WentBack;
+pub use high_water::LostCommits;
 pub use store::Store;
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
-//! What is kept: one struct a table. Keys are columns, the rest is a JSON body, so that a new field needs no migration.
+//! The records: one struct for each table. Keys are columns and the rest is a JSON body, so a new field needs no migration.
 //!
-//! Nothing here is secret in the clear: specs hold `EV[…]` texts, revisions and databases hold sealed bodies.
+//! No secret is stored in clear text: specs contain sealed `EV[…]` values, and the bodies of revisions and databases are
+//! sealed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
@@ -17,57 +18,57 @@ use rollout::target::{ComponentKind, StopTimes, Target};
 use rollout::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// An app: what its owner put, and what serves.
+/// An app: its spec and its counters.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct App {
     pub id: AppId,
     /// Unique in the installation.
     pub name: String,
-    /// Which network of the pool is its own; given again only after the app is gone.
+    /// Number of the app's network in the pool. Free again after the app is deleted.
     pub network: u32,
-    /// The newest spec, in App Platform's JSON, secrets as `EV[…]`.
+    /// The newest spec as App Platform's JSON, with secrets as `EV[…]`.
     pub spec: serde_json::Value,
     pub created: Timestamp,
     pub updated: Timestamp,
-    /// Tombstone: everything of it is being removed.
+    /// The app is being deleted: the controller is removing its containers, images and networks.
     pub deleting: bool,
-    /// The deployment that serves.
+    /// The active deployment.
     pub active: Option<DeploymentId>,
-    /// Last number given to a deployment.
+    /// Number of the newest deployment.
     pub deployments: u64,
-    /// Last number given to an instance: names are never used twice.
+    /// Number of the newest instance. Instance names are never reused.
     pub serial: u64,
-    /// Last generation given to a restart or a rebuild.
+    /// Newest restart generation.
     pub generation: u64,
-    /// What is in force since a rollback was abandoned; `None`: the targets and rules of the active deployment.
+    /// Targets and routing rules that replace those of the active deployment after an abandoned rollback.
     #[serde(default)]
     pub kept: Option<KeptServing>,
-    /// What runs of it and is newer than these records.
+    /// Containers that are newer than these records.
     #[serde(default)]
     pub newer: Newer,
 }
 
-/// What serves on after a rollback that could not restore the active deployment's targets. The next deployment that
-/// succeeds replaces it.
+/// The targets and rules that serve after a rollback that could not restore the active deployment's targets. The next
+/// successful deployment replaces them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeptServing {
-    /// What is wanted of services and workers, in place of the active deployment's targets.
+    /// Targets of services and workers, in place of the active deployment's targets.
     pub targets: Vec<Target>,
-    /// The failed deployments that some of the targets come from: they keep their images and stay on record.
+    /// The failed deployments that some of the targets come from. Their records and images are kept.
     pub deployments: BTreeSet<DeploymentId>,
-    /// The failed deployment whose routing rules are in force; `None`: the active deployment's are.
+    /// The failed deployment whose routing rules apply; `None`: those of the active deployment.
     pub rules: Option<DeploymentId>,
 }
 
-/// Containers of an app that are newer than its records: the database was put back from a backup, or lost commits.
+/// Containers of an app that are newer than its records, because the database was restored from a backup or lost commits.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Newer {
     pub containers: BTreeSet<InstanceName>,
-    /// [`App::deployments`] when they were found: deployments after that replace them.
+    /// [`App::deployments`] when they were found. Later deployments replace these containers.
     pub deployments: u64,
 }
 
-/// One try to make a spec real.
+/// One attempt to make a spec real.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Deployment {
     pub id: DeploymentId,
@@ -79,124 +80,124 @@ pub struct Deployment {
     pub created: Timestamp,
     pub updated: Timestamp,
     pub request: Request,
-    /// Why it exists, for people: "app spec updated", "restart of web, api".
+    /// Why it was started, for people: "app spec updated", "restart of web, api".
     pub cause: String,
-    /// The spec it makes real, secrets as `EV[…]`.
+    /// The spec, with secrets as `EV[…]`.
     pub spec: serde_json::Value,
-    /// The deployment that served when this one was accepted.
+    /// The deployment that was active when this one was accepted.
     pub previous: Option<DeploymentId>,
-    /// The deployment whose frozen revisions this one copies.
+    /// The deployment whose revisions this restart copies.
     pub cloned_from: Option<DeploymentId>,
     pub superseded_by: Option<DeploymentId>,
     pub cancel_asked: bool,
-    /// Who asked, as a hash of the token: equal requests of one caller are one (§7.3 of the contract).
+    /// Hash of the caller's token. Equal requests of one caller become one deployment.
     pub caller: String,
-    /// Commits by component, as they are resolved: what is begun again after a crash is the same build.
+    /// Resolved commits by component. A build that is started again after a crash uses the same commit.
     #[serde(default)]
     pub commits: BTreeMap<ComponentName, String>,
-    /// Images by component, as they come.
+    /// Images by component, added as each one is ready.
     pub images: BTreeMap<ComponentName, Image>,
-    /// What is wanted of services and workers: frozen once the images are there.
+    /// Targets of services and workers. Set once all images are ready.
     pub targets: Option<Vec<Target>>,
-    /// Revisions of jobs, frozen with the targets.
+    /// Revisions of jobs. Set together with the targets.
     pub job_revisions: BTreeMap<ComponentName, RevisionId>,
-    /// Nothing it brings differs from what serves: no job runs, nothing is replaced.
+    /// The deployment changes nothing: no job runs and no instance is replaced.
     #[serde(default)]
     pub nothing_to_do: bool,
     pub progress: Progress,
     pub failure: Option<Failure>,
     /// Last lines of the instance or job that failed.
     pub log_tail: Vec<String>,
-    /// What the ingress counted while it rolled, and what stayed the same.
+    /// What the ingress counted during the rollout, and what a restart left unchanged.
     pub record: Record,
 }
 
-/// Where a component's image came from.
+/// Image of a component.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Image {
     /// The engine's id, `sha256:…`.
     pub id: String,
-    /// The name it is kept under.
+    /// The tag under which the engine keeps it.
     pub reference: String,
-    /// The commit it was built from; `None` for a prebuilt image.
+    /// Commit of the source; `None` for a prebuilt image.
     pub commit: Option<String>,
-    /// It was built for this deployment, not found.
+    /// Whether it was built for this deployment rather than reused.
     pub built: bool,
     /// One sentence for people: "reused: tree unchanged since deployment 41".
     pub note: String,
 }
 
-/// The proof that a deployment shows.
+/// What the deployment record reports about a rollout.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Record {
-    /// When the last route was acknowledged.
+    /// When the ingress acknowledged the last route.
     pub serving_since: Option<Timestamp>,
-    /// When instances began to be replaced, and when that ended.
+    /// Start and end of the rollout.
     pub roll_began: Option<Timestamp>,
     pub roll_ended: Option<Timestamp>,
-    /// It failed, and the targets before it could not be restored: the notes say what serves instead.
+    /// The rollout failed and the previous targets could not be restored. The notes say what serves instead.
     #[serde(default)]
     pub rollback_abandoned: bool,
-    /// Counted while it rolled: the sum of `counted` at the end of it.
+    /// Traffic during the rollout: the sum of `counted`.
     pub served: Option<Served>,
-    /// What each ingress process has counted of it, as last read; the first one is read at the start. They count in their
-    /// own memory, so that killing control loses none.
+    /// Latest reading of the counters of each ingress process; the first entry is from the start of the rollout. The counters
+    /// are in the memory of the ingress, so they survive a killed controller.
     #[serde(default)]
     pub counted: Vec<Counted>,
-    /// What a restart left as it was.
+    /// What a restart left unchanged.
     pub unchanged: Vec<Unchanged>,
-    /// Notes for people: clamped limits, reused images.
+    /// Notes for people, such as clamped limits and reused images.
     pub notes: Vec<String>,
 }
 
-/// What a roll put at risk, as far as it passed the ingress, which defines these counts (`ingress::protocol::Counters`).
-/// Calls from component to component do not pass it and are not counted. Counts that older versions did not take are zero
-/// in their rows.
+/// Traffic through the ingress during a rollout. `ingress::protocol::Counters` defines these counts. Requests between
+/// components do not pass through the ingress and are not counted. Counts that an older version did not record are zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Served {
-    /// Requests that came during the roll.
+    /// Requests that started during the rollout.
     pub requests: u64,
-    /// Requests that were open when it began.
+    /// Requests that were open when the rollout started.
     #[serde(default)]
     pub open_at_start: u64,
     pub failed: u64,
     pub app_errors: u64,
     pub client_gone: u64,
-    /// Of the failed ones: those that the stop of an instance cut, while they waited for an answer or received it, and
-    /// while they were sending their body.
+    /// Failed requests that the stop of an instance cut while they waited for or received a response.
     #[serde(default)]
     pub requests_cut: u64,
+    /// Failed requests that the stop of an instance cut while they were sending a body.
     #[serde(default)]
     pub uploads_cut: u64,
-    /// Upgraded connections that were open when it began or came during it, and those of them that were cut.
+    /// Upgraded connections that were open at the start of the rollout or opened during it.
     #[serde(default)]
     pub upgraded: u64,
+    /// Upgraded connections that were cut.
     pub upgraded_cut: u64,
     pub slowest_us: u64,
-    /// There was more: an ingress died, and what it had counted since it was last read went with it.
+    /// The real counts may be higher: an ingress process died, and its counts since the last reading are lost.
     #[serde(default)]
     pub at_least: bool,
 }
 
-/// What one ingress process has counted.
+/// Counts of one ingress process.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counted {
-    /// New at every start of the process, which begins at zero.
+    /// Id of one start of the process. Its counters start at zero.
     pub boot_id: String,
     pub served: Served,
 }
 
-/// What stayed the same of one component.
+/// What a restart left unchanged in one component.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unchanged {
     pub component: ComponentName,
     pub image: String,
-    /// A keyed hash: tells equal from different, tells nothing else.
+    /// A keyed hash, which shows only whether two environments are equal.
     pub environment_hash: String,
     pub revision: RevisionId,
 }
 
-/// One instance. Its row is written before its container is created, and deleted after it is removed.
+/// One instance. Its row is written before its container is created and deleted after the container is removed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Instance {
     pub name: InstanceName,
@@ -210,41 +211,41 @@ pub struct Instance {
     pub phase: InstancePhase,
     pub since: Timestamp,
     pub address: Ipv4Addr,
-    /// Fixed when it was made. `None` in rows of older versions: then its component's target says them.
+    /// Set when the instance is created. `None` in rows of older versions; then the component's target has them.
     #[serde(default)]
     pub stop_times: Option<StopTimes>,
-    /// The engine starts it again by itself.
+    /// Whether the engine's restart policy is on.
     pub kept_alive: bool,
-    /// The engine's words when it refused it.
+    /// The engine's error if it refused to create or start the container.
     pub refused: Option<String>,
     pub created: Timestamp,
-    /// The engine's id of its container: proves which one it is, also after somebody renamed it. `None` until the container
-    /// was first seen.
+    /// The engine's id of the container. It identifies the container even after a rename. `None` until the controller has seen
+    /// the container.
     #[serde(default)]
     pub container_id: Option<String>,
-    /// Ends of its process that nobody asked for.
+    /// Restarts after the process ended unexpectedly.
     #[serde(default)]
     pub restarts: Restarts,
 }
 
-/// How often a process ended by itself and was started again, by the engine or by us.
+/// How often the process ended unexpectedly and was started again, by the engine or by the controller.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Restarts {
     pub count: u64,
-    /// The engine's own count when it was last read. It begins at zero again when a person starts the container.
+    /// The engine's restart count at the last reading. The engine resets it when a user starts the container.
     pub by_engine: u64,
-    /// The newest end.
+    /// The most recent end.
     pub last: Option<LastEnd>,
 }
 
 /// How a process ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastEnd {
-    /// RFC 3339, as the engine says.
+    /// RFC 3339 time from the engine.
     pub at: String,
-    /// Exit code, where it is known.
+    /// Exit code, if known.
     pub code: Option<i64>,
-    /// The kernel ended it, because it took more memory than it may.
+    /// The kernel killed the process because it exceeded its memory limit.
     pub out_of_memory: bool,
 }
 
@@ -254,52 +255,53 @@ pub struct JobRun {
     pub deployment: DeploymentId,
     pub job: ComponentName,
     pub app: AppId,
-    /// Its container's name.
+    /// Name of the container.
     pub name: InstanceName,
     pub revision: RevisionId,
     pub address: Ipv4Addr,
     pub phase: JobPhase,
     pub since: Timestamp,
-    /// From the stop signal to KILL, fixed when the run was recorded. `None` in rows of older versions: the default.
+    /// Grace period between the stop signal and SIGKILL, set when the run is recorded. `None` in rows of older versions, which
+    /// means the default.
     #[serde(default)]
     pub grace: Option<Duration>,
-    /// Its container is gone and its log is kept.
+    /// The log was saved and the container was removed.
     pub collected: bool,
     /// See [`Instance::container_id`].
     #[serde(default)]
     pub container_id: Option<String>,
 }
 
-/// A database of an app. Kept sealed: it holds the password.
+/// A database of an app. Stored sealed, because it contains the password.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct Database {
     pub app: AppId,
     pub name: ComponentName,
     pub engine: String,
     pub version: String,
-    /// The image it was first made from; it stays.
+    /// The image that it was created from. Does not change.
     pub image: String,
     pub user: String,
     pub password: String,
     pub database: String,
     pub port: u16,
     pub address: Ipv4Addr,
-    /// Name of its container.
+    /// Name of the container.
     pub container: InstanceName,
     pub volume: String,
-    /// Named in the active spec. When not: stopped, its volume kept.
+    /// Whether the active spec contains it. If not, it is stopped and its volume is kept.
     pub wanted: bool,
-    /// It answered once; from then on it is only watched.
+    /// Whether it has accepted a connection once. After that the controller only monitors it.
     pub created: bool,
-    /// See [`Instance::container_id`]. A database gets another container where its own was removed.
+    /// See [`Instance::container_id`]. The controller creates another container if this one was removed.
     #[serde(default)]
     pub container_id: Option<String>,
 }
 
-/// An image built once for what went into it.
+/// An image that was built, for reuse by an identical build.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BuiltImage {
-    /// Hash over repository tree, Dockerfile, arguments, base.
+    /// Hash of the repository tree, the Dockerfile, the build arguments and the base image.
     pub identity: String,
     pub app: AppId,
     pub image: String,
@@ -308,28 +310,28 @@ pub struct BuiltImage {
     pub built: Timestamp,
 }
 
-/// A request accepted once: the same caller's same key means the same deployment for 24 h.
+/// An accepted request. For 24 h the same key of the same caller returns the same deployment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Idempotency {
-    /// Who asked, as in [`Deployment::caller`].
+    /// See [`Deployment::caller`].
     pub caller: String,
-    /// What the caller named its request.
+    /// The caller's `Idempotency-Key`.
     pub key: String,
-    /// What it made.
+    /// The deployment that the request started.
     pub deployment: DeploymentId,
     pub created: Timestamp,
 }
 
-/// How long a request is remembered: 24 h, ours.
+/// How long an idempotency key is valid. Our choice.
 pub const IDEMPOTENCY_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// One change of what is kept. A commit is a list of them: all or nothing.
+/// One change. A commit applies a list of changes completely or not at all.
 #[derive(Clone)]
 pub enum Change {
     App(App),
     ForgetApp(AppId),
     Deployment(Box<Deployment>),
-    /// With its job runs.
+    /// Also deletes its job runs.
     ForgetDeployment(DeploymentId),
     Instance(Instance),
     ForgetInstance(InstanceName),
@@ -340,15 +342,15 @@ pub enum Change {
     ForgetDatabase(AppId, ComponentName),
     BuiltImage(BuiltImage),
     ForgetBuiltImage(String),
-    /// Refused when the key is known: then the whole commit is.
+    /// A key that is already in use fails the whole commit.
     Idempotency(Idempotency),
 }
 
-/// Everything kept of one app, but for its older deployments.
+/// All records of one app except its older deployments.
 #[derive(Clone)]
 pub struct AppState {
     pub app: App,
-    /// Those under way, the one that serves, those that [`App::kept`] names, and the newest one.
+    /// Running deployments, the active one, those that [`App::kept`] names, and the newest one.
     pub deployments: Vec<Deployment>,
     pub instances: Vec<Instance>,
     pub revisions: Vec<Revision>,
@@ -357,7 +359,7 @@ pub struct AppState {
 }
 
 impl AppState {
-    /// An app that nothing was deployed of yet.
+    /// An app without deployments.
     pub fn new(app: App) -> Self {
         Self {
             app,
@@ -369,7 +371,7 @@ impl AppState {
         }
     }
 
-    /// What is wanted of services and workers while no deployment rolls.
+    /// Targets of services and workers while no rollout is running.
     pub fn targets_in_force(&self) -> &[Target] {
         let active = self.deployments.iter().find(|it| Some(&it.id) == self.app.active.as_ref());
         match (&self.app.kept, active) {
@@ -378,19 +380,20 @@ impl AppState {
         }
     }
 
-    /// How long an instance's way out may take. Rows of older versions do not say it: there the target counts that the
-    /// instance was made for, else any of its component.
+    /// Drain and grace periods of an instance. A row of an older version does not have them: then those of the target that the
+    /// instance was created for apply, or of the newest target of its component.
     pub fn stop_times(&self, instance: &Instance) -> StopTimes {
         let of = |it: &&Deployment| {
             let target = it.targets.iter().flatten().find(|target| target.component == instance.component)?;
             Some(target.timing.stop_times())
         };
-        let maker = self.deployments.iter().find(|it| it.id == instance.deployment);
-        let by_target = || maker.as_ref().and_then(of).or_else(|| self.deployments.iter().rev().find_map(|it| of(&it)));
+        let created_by = self.deployments.iter().find(|it| it.id == instance.deployment);
+        let by_target =
+            || created_by.as_ref().and_then(of).or_else(|| self.deployments.iter().rev().find_map(|it| of(&it)));
         instance.stop_times.or_else(by_target).unwrap_or_default()
     }
 
-    /// The containers that are on record: the name each was made under, and its id where that is known.
+    /// The recorded containers: the name that each was created with, and its id if known.
     pub fn containers(&self) -> impl Iterator<Item = (&InstanceName, Option<&str>)> {
         let instances = self.instances.iter().map(|it| (&it.name, it.container_id.as_deref()));
         let runs = self.job_runs.iter().filter(|it| !it.collected);
@@ -399,12 +402,13 @@ impl AppState {
         instances.chain(runs).chain(databases)
     }
 
-    /// What serves could be read. Without its deployment nothing would seem to be wanted, without the revisions of its
-    /// instances nothing could be routed: such a state is not to be acted on.
+    /// Whether the active deployment and the revisions of all instances could be read. If not, the controller must not act on
+    /// this state: without the deployment no instance would seem to be needed, and without a revision an instance cannot be
+    /// routed.
     pub fn is_whole(&self) -> bool {
-        let is_here = |id: &DeploymentId| self.deployments.iter().any(|it| it.id == *id);
+        let is_present = |id: &DeploymentId| self.deployments.iter().any(|it| it.id == *id);
         let has_revision = |it: &Instance| self.revisions.iter().any(|revision| revision.id == it.revision);
-        self.app.active.as_ref().is_none_or(is_here) && self.instances.iter().all(has_revision)
+        self.app.active.as_ref().is_none_or(is_present) && self.instances.iter().all(has_revision)
     }
 }
 

@@ -1,15 +1,15 @@
-//! Who the token belongs to: asked by `doctl auth init` and `doctl account get`.
+//! The account of the token, for `doctl auth init` and `doctl account get`.
 
 use axum::Json;
 
-use super::Answer;
+use super::JsonResult;
 use crate::access::Access;
-use crate::show;
+use crate::render;
 
-pub(super) async fn account(access: Access) -> Answer {
-    Ok(Json(show::account(&access.control.installation_id())))
+pub(super) async fn account(access: Access) -> JsonResult {
+    Ok(Json(render::account(&access.control.installation_id())))
 }
 
-pub(super) async fn token_info(access: Access) -> Answer {
-    Ok(Json(show::token_info(&access.control.installation_id())))
+pub(super) async fn token_info(access: Access) -> JsonResult {
+    Ok(Json(render::token_info(&access.control.installation_id())))
 }

@@ -1,17 +1,17 @@
-//! Paths of our own.
+//! Paths that App Platform does not have.
 
 use axum::Json;
 use controller::view::DeploymentView;
 use rollout::ids::AppId;
 use serde_json::json;
 
-use super::Answer;
-use crate::access::{Access, Named};
-use crate::body::Content;
-use crate::show;
+use super::JsonResult;
+use crate::access::{Access, PathParams};
+use crate::body::RequestBody;
+use crate::render;
 
-/// Instances with their containers, and the deployments that matter with why they wait.
-pub(super) async fn status(access: Access, Named(app): Named<String>) -> Answer {
+/// Instances with their containers, and the deployments that matter with what they wait for.
+pub(super) async fn status(access: Access, PathParams(app): PathParams<String>) -> JsonResult {
     let view = access.app(&app).await?;
     let instances = access.control.instances(&view.app.id).await?;
     let mut deployments: Vec<DeploymentView> = Vec::new();
@@ -20,23 +20,23 @@ pub(super) async fn status(access: Access, Named(app): Named<String>) -> Answer 
             deployments.push(access.control.deployment(&view.app.id, &it.id).await?);
         }
     }
-    Ok(Json(json!({ "status": show::status(&view, &instances, &deployments) })))
+    Ok(Json(json!({ "status": render::status(&view, &instances, &deployments) })))
 }
 
-/// What runs or is routed although no record explains it.
-pub(super) async fn unknown(access: Access) -> Answer {
+/// Containers, networks and routes that no record explains.
+pub(super) async fn unknown(access: Access) -> JsonResult {
     Ok(Json(json!({ "unknown": access.control.unknown().await? })))
 }
 
-/// Stops and removes what is unknown of an app; volumes stay.
-pub(super) async fn delete_unknown(access: Access, Named(app): Named<String>) -> Answer {
+/// Stops and removes the unknown containers and networks of an app. Volumes are kept.
+pub(super) async fn delete_unknown(access: Access, PathParams(app): PathParams<String>) -> JsonResult {
     let deleted = access.control.delete_unknown(&AppId::new(app)).await?;
     Ok(Json(json!({ "deleted": deleted })))
 }
 
-/// Brings everything down, with `{"apps": true}` the apps too; then the server ends, since nobody works behind it any more.
-/// Answers when that is done, or says what could not be.
-pub(super) async fn down(access: Access, content: Content) -> Answer {
+/// Stops the ingress, and with `{"apps": true}` also all apps. Answers when that is done or has failed. The server then
+/// stops, because its controller has.
+pub(super) async fn down(access: Access, content: RequestBody) -> JsonResult {
     let apps = content.any(&["apps"])?;
     let down = access.control.down(apps).await;
     access.state.down.send_replace(true);

@@ -1,35 +1,35 @@
-//! Regions, tiers, sizes.
+//! Regions, tiers and sizes.
 
 use axum::Json;
 use serde_json::json;
 
-use super::Answer;
-use crate::access::{Access, Named};
+use super::JsonResult;
+use crate::access::{Access, PathParams};
 use crate::error::ApiError;
-use crate::show;
+use crate::render;
 
-pub(super) async fn regions(_: Access) -> Answer {
-    Ok(Json(show::regions()))
+pub(super) async fn regions(_: Access) -> JsonResult {
+    Ok(Json(render::regions()))
 }
 
-pub(super) async fn tiers(_: Access) -> Answer {
-    Ok(Json(show::tiers()))
+pub(super) async fn tiers(_: Access) -> JsonResult {
+    Ok(Json(render::tiers()))
 }
 
-pub(super) async fn tier(_: Access, Named(slug): Named<String>) -> Answer {
-    show::tier(&slug).map(Json).ok_or_else(|| ApiError::not_found(format!("no tier {slug:?}")))
+pub(super) async fn tier(_: Access, PathParams(slug): PathParams<String>) -> JsonResult {
+    render::tier(&slug).map(Json).ok_or_else(|| ApiError::not_found(format!("no tier {slug:?}. See: /v2/apps/tiers")))
 }
 
-pub(super) async fn instance_sizes(_: Access) -> Answer {
-    Ok(Json(show::instance_sizes()))
+pub(super) async fn instance_sizes(_: Access) -> JsonResult {
+    Ok(Json(render::instance_sizes()))
 }
 
-pub(super) async fn instance_size(_: Access, Named(slug): Named<String>) -> Answer {
+pub(super) async fn instance_size(_: Access, PathParams(slug): PathParams<String>) -> JsonResult {
     let missing = || ApiError::not_found(format!("no instance size {slug:?}. See: /v2/apps/tiers/instance_sizes"));
-    show::instance_size(&slug).map(Json).ok_or_else(missing)
+    render::instance_size(&slug).map(Json).ok_or_else(missing)
 }
 
-/// None: images are built from Dockerfiles.
-pub(super) async fn buildpacks(_: Access) -> Answer {
+/// An empty list, because images are built from Dockerfiles.
+pub(super) async fn buildpacks(_: Access) -> JsonResult {
     Ok(Json(json!({ "buildpacks": [] })))
 }

@@ -1,4 +1,4 @@
-//! Asking for logs: the answer is an address that opens once, within a minute, without a token.
+//! Requests for logs. The answer is an address that works once, for one minute, without the token.
 
 use std::time::Instant;
 
@@ -6,60 +6,68 @@ use axum::Json;
 use controller::view::LogQuestion;
 use serde_json::json;
 
-use super::Answer;
-use crate::access::{Access, Named};
+use super::JsonResult;
+use crate::access::{Access, PathParams};
 use crate::error::ApiError;
-use crate::query::Params;
+use crate::query::QueryParams;
 
-/// Where the streams are.
+/// Path of log streams.
 pub(crate) const STREAM: &str = "/v2/boatyard/logs";
 
-pub(super) async fn of_app(access: Access, Named(app): Named<String>, params: Params) -> Answer {
-    ask(&access, &app, None, params.get("component_name"), &params).await
+pub(super) async fn of_app(access: Access, PathParams(app): PathParams<String>, params: QueryParams) -> JsonResult {
+    addresses(&access, &app, None, params.get("component_name"), &params).await
 }
 
 pub(super) async fn of_component(
     access: Access,
-    Named((app, component)): Named<(String, String)>,
-    params: Params,
-) -> Answer {
-    ask(&access, &app, None, Some(&component), &params).await
+    PathParams((app, component)): PathParams<(String, String)>,
+    params: QueryParams,
+) -> JsonResult {
+    addresses(&access, &app, None, Some(&component), &params).await
 }
 
 pub(super) async fn of_deployment(
     access: Access,
-    Named((app, deployment)): Named<(String, String)>,
-    params: Params,
-) -> Answer {
-    ask(&access, &app, Some(&deployment), params.get("component_name"), &params).await
+    PathParams((app, deployment)): PathParams<(String, String)>,
+    params: QueryParams,
+) -> JsonResult {
+    addresses(&access, &app, Some(&deployment), params.get("component_name"), &params).await
 }
 
 pub(super) async fn of_component_in_deployment(
     access: Access,
-    Named((app, deployment, component)): Named<(String, String, String)>,
-    params: Params,
-) -> Answer {
-    ask(&access, &app, Some(&deployment), Some(&component), &params).await
+    PathParams((app, deployment, component)): PathParams<(String, String, String)>,
+    params: QueryParams,
+) -> JsonResult {
+    addresses(&access, &app, Some(&deployment), Some(&component), &params).await
 }
 
-/// `live_url` ends after what exists, unless `follow` was asked for; `historic_urls` always do.
-async fn ask(access: &Access, app: &str, deployment: Option<&str>, component: Option<&str>, params: &Params) -> Answer {
+/// `historic_urls` end after the existing lines. `live_url` does too, unless the request has `follow`.
+async fn addresses(
+    access: &Access,
+    app: &str,
+    deployment: Option<&str>,
+    component: Option<&str>,
+    params: &QueryParams,
+) -> JsonResult {
     let (kind, follow, tail) = (params.log_kind()?, params.flag("follow")?, params.tail()?);
     let view = access.app(app).await?;
     let deployment = match deployment {
-        Some(wanted) => Some(access.deployment(&view.app.id, wanted).await?.deployment.id),
+        Some(id_or_number) => Some(access.deployment(&view.app.id, id_or_number).await?.deployment.id),
         None => None,
     };
     let component = component.map(str::to_owned);
-    let question = LogQuestion { app: view.app.id, deployment, component, kind, follow, tail };
-    let historic = LogQuestion { follow: false, ..question.clone() };
-    // Asked once for nothing, so that an unknown component is told here and not in the middle of a stream.
+    let query = LogQuestion { app: view.app.id, deployment, component, kind, follow, tail };
+    let historic = LogQuestion { follow: false, ..query.clone() };
+    // Requests no lines, so that an unknown component is an error here and not in the stream.
     drop(access.control.logs(LogQuestion { tail: Some(0), ..historic.clone() }).await?);
-    Ok(Json(json!({ "live_url": url(access, question)?, "historic_urls": [url(access, historic)?] })))
+    Ok(Json(json!({ "live_url": url(access, query)?, "historic_urls": [url(access, historic)?] })))
 }
 
-fn url(access: &Access, question: LogQuestion) -> Result<String, ApiError> {
-    let full = || ApiError::too_many("too many log addresses wait to be opened; they are forgotten after a minute");
-    let secret = access.state.tickets.issue(question, Instant::now()).ok_or_else(full)?;
+fn url(access: &Access, query: LogQuestion) -> Result<String, ApiError> {
+    let full = || {
+        ApiError::too_many("too many addresses of log streams are unused. They expire after a minute; then try again")
+    };
+    let secret = access.state.tickets.issue(query, Instant::now()).ok_or_else(full)?;
     Ok(format!("{}{STREAM}?token={secret}", access.base))
 }

@@ -1,12 +1,12 @@
-//! Every path with its handler, in one table: the router is made from it, and the tests walk it.
+//! All paths with their handlers, in one table. The router is built from it, and tests iterate over it.
 
-mod absent;
 mod account;
 mod apps;
 mod boatyard;
 mod catalog;
 mod deployments;
 mod logs;
+mod not_implemented;
 
 use axum::Json;
 use axum::Router;
@@ -19,12 +19,12 @@ use crate::access::Access;
 use crate::error::ApiError;
 use crate::state::ApiState;
 
-/// What a handler gives: success is 200 with JSON, always; pydo takes nothing else.
-pub(crate) type Answer = Result<Json<Value>, ApiError>;
+/// The result of a handler. Success is always 200 with JSON, because pydo accepts nothing else.
+pub(crate) type JsonResult = Result<Json<Value>, ApiError>;
 
-/// One path with one method.
+/// A path with one method.
 pub(crate) struct Route {
-    #[cfg_attr(not(test), expect(dead_code, reason = "the handler knows it; the tests walk the table by it"))]
+    #[cfg_attr(not(test), expect(dead_code, reason = "only the tests read it; `handler` includes it"))]
     pub method: &'static str,
     pub path: &'static str,
     handler: MethodRouter<ApiState>,
@@ -34,21 +34,21 @@ fn route(method: &'static str, path: &'static str, handler: MethodRouter<ApiStat
     Route { method, path, handler }
 }
 
-/// All that needs a token. Literal names under `/v2/apps/` win over `{app}`.
+/// The paths that need the token. Literal names under `/v2/apps/` take precedence over `{app}`.
 pub(crate) fn table() -> Vec<Route> {
     let mut all = vec![
         route("GET", "/v2/apps", get(apps::list)),
         route("POST", "/v2/apps", post(apps::create)),
         route("POST", "/v2/apps/propose", post(apps::propose)),
-        route("GET", "/v2/apps/{app}", get(apps::one)),
+        route("GET", "/v2/apps/{app}", get(apps::get)),
         route("PUT", "/v2/apps/{app}", put(apps::update)),
-        route("DELETE", "/v2/apps/{app}", delete(apps::remove)),
+        route("DELETE", "/v2/apps/{app}", delete(apps::delete)),
         route("GET", "/v2/apps/{app}/instances", get(apps::instances)),
         route("GET", "/v2/apps/{app}/alerts", get(apps::alerts)),
         route("POST", "/v2/apps/{app}/restart", post(deployments::restart)),
         route("GET", "/v2/apps/{app}/deployments", get(deployments::list)),
         route("POST", "/v2/apps/{app}/deployments", post(deployments::create)),
-        route("GET", "/v2/apps/{app}/deployments/{deployment}", get(deployments::one)),
+        route("GET", "/v2/apps/{app}/deployments/{deployment}", get(deployments::get)),
         route("POST", "/v2/apps/{app}/deployments/{deployment}/cancel", post(deployments::cancel)),
         route("GET", "/v2/apps/{app}/logs", get(logs::of_app)),
         route("GET", "/v2/apps/{app}/components/{component}/logs", get(logs::of_component)),
@@ -71,23 +71,23 @@ pub(crate) fn table() -> Vec<Route> {
         route("GET", "/v2/boatyard/unknown", get(boatyard::unknown)),
         route("DELETE", "/v2/boatyard/unknown/{app}", delete(boatyard::delete_unknown)),
     ];
-    all.extend(absent::table());
+    all.extend(not_implemented::table());
     all
 }
 
-/// The table as a router, with the log streams, which have tickets of their own.
+/// The router for the table and for log streams, which need a ticket instead of the token.
 pub(crate) fn router() -> Router<ApiState> {
     let router = table().into_iter().fold(Router::new(), |router, route| router.route(route.path, route.handler));
     router
         .route(logs::STREAM, get(crate::stream::open))
-        .fallback(nothing_here)
-        .method_not_allowed_fallback(wrong_method)
+        .fallback(unknown_path)
+        .method_not_allowed_fallback(unknown_method)
 }
 
-async fn nothing_here(_: Access, request: Request) -> ApiError {
-    ApiError::not_found(format!("there is no {} here", request.uri().path()))
+async fn unknown_path(_: Access, request: Request) -> ApiError {
+    ApiError::not_found(format!("no such path: {}", request.uri().path()))
 }
 
-async fn wrong_method(_: Access, request: Request) -> ApiError {
-    ApiError::method_not_allowed(format!("{} is not a method of {}", request.method(), request.uri().path()))
+async fn unknown_method(_: Access, request: Request) -> ApiError {
+    ApiError::method_not_allowed(format!("{} is not allowed for {}", request.method(), request.uri().path()))
 }

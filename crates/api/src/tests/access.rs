@@ -1,4 +1,4 @@
-//! Who gets in: every route, with every kind of wrong token and name.
+//! Every route with every kind of wrong token and Host header.
 
 use axum::http::StatusCode;
 
@@ -19,7 +19,7 @@ fn filled(path: &str) -> String {
 }
 
 #[tokio::test]
-async fn no_route_answers_without_our_token() {
+async fn no_route_answers_without_the_token() {
     let server = Server::start().await;
     let wrong: [&[(&str, &str)]; 6] = [
         &[],
@@ -36,24 +36,24 @@ async fn no_route_answers_without_our_token() {
             assert_eq!(answer.json()["id"], "unauthorized");
         }
     }
-    assert!(server.control.calls().is_empty(), "nothing was asked of the controller");
+    assert!(server.control.calls().is_empty(), "the controller was not called");
 }
 
 #[tokio::test]
-async fn every_route_answers_with_our_token() {
+async fn every_route_answers_with_the_token() {
     for route in table() {
         let server = Server::start().await;
         let answer = server.send(route.method, &filled(route.path), "").await;
         let expected = [StatusCode::OK, StatusCode::NOT_IMPLEMENTED];
-        // Those that need a spec say so.
-        let told = answer.status == StatusCode::BAD_REQUEST && answer.message().contains("no \"spec\"");
-        assert!(told || expected.contains(&answer.status), "{} {}: {}", route.method, route.path, answer.text);
+        // Routes that need a spec refuse an empty body.
+        let needs_spec = answer.status == StatusCode::BAD_REQUEST && answer.message().contains("no field \"spec\"");
+        assert!(needs_spec || expected.contains(&answer.status), "{} {}: {}", route.method, route.path, answer.text);
         assert!(answer.json().is_object());
     }
 }
 
 #[tokio::test]
-async fn a_token_in_the_query_opens_nothing() {
+async fn a_token_in_the_query_is_not_accepted() {
     let server = Server::start().await;
     for path in ["/v2/apps?token=tok", "/v2/apps?access_token=tok", "/v2/boatyard/logs?token=tok", "/v2/boatyard/logs"]
     {
@@ -62,18 +62,18 @@ async fn a_token_in_the_query_opens_nothing() {
 }
 
 #[tokio::test]
-async fn paths_that_do_not_exist_are_told_to_holders_of_the_token_only() {
+async fn only_a_request_with_the_token_learns_that_a_path_does_not_exist() {
     let server = Server::start().await;
     assert_eq!(server.send_with("GET", "/v2/nothing", "", &[]).await.status, StatusCode::UNAUTHORIZED);
     let answer = server.get("/v2/nothing").await;
-    assert_eq!((answer.status, answer.message().as_str()), (StatusCode::NOT_FOUND, "there is no /v2/nothing here"));
+    assert_eq!((answer.status, answer.message().as_str()), (StatusCode::NOT_FOUND, "no such path: /v2/nothing"));
     assert_eq!(server.send("PATCH", "/v2/apps", "").await.status, StatusCode::METHOD_NOT_ALLOWED);
-    // Never the list: doctl asks this when it has no id, and crashes on a list.
+    // doctl requests this path if it has no id, and crashes if it gets a list.
     assert_eq!(server.get("/v2/apps/shop/deployments/").await.status, StatusCode::NOT_FOUND);
 }
 
 #[tokio::test]
-async fn a_foreign_host_name_is_refused_before_the_token_is_looked_at() {
+async fn an_unknown_host_name_is_refused_before_the_token_is_checked() {
     let server = Server::start().await;
     for host in ["attacker.example", "attacker.example:7080", "127.0.0.1.attacker.example"] {
         let answer = server.send_with("GET", "/v2/apps", "", &[("host", host), ("authorization", "Bearer tok")]).await;
@@ -81,6 +81,6 @@ async fn a_foreign_host_name_is_refused_before_the_token_is_looked_at() {
     }
     let two = [("host", "localhost"), ("host", "localhost"), ("authorization", "Bearer tok")];
     assert_eq!(server.send_with("GET", "/v2/apps", "", &two).await.status, StatusCode::BAD_REQUEST);
-    let ours = [("host", "localhost:1"), ("authorization", "Bearer tok")];
-    assert_eq!(server.send_with("GET", "/v2/apps", "", &ours).await.status, StatusCode::OK);
+    let local = [("host", "localhost:1"), ("authorization", "Bearer tok")];
+    assert_eq!(server.send_with("GET", "/v2/apps", "", &local).await.status, StatusCode::OK);
 }

@@ -1,4 +1,4 @@
-//! What bodies say, what is refused, and what refusals look like.
+//! Request bodies, and error responses.
 
 use axum::http::StatusCode;
 use controller::ControlError;
@@ -11,7 +11,7 @@ const SPEC: &str =
     r#"{"name":"shop","services":[{"name":"web","image":{"registry_type":"DOCKER_HUB","repository":"nginx"}}]}"#;
 
 #[tokio::test]
-async fn every_form_of_an_empty_restart_means_all_components() {
+async fn a_restart_with_an_empty_body_means_all_components() {
     for body in ["", "null", "{}", "{\"components\":[]}\n", "{\"components\":null}"] {
         let server = Server::start().await;
         let answer = server.send("POST", "/v2/apps/shop/restart", body).await;
@@ -22,14 +22,14 @@ async fn every_form_of_an_empty_restart_means_all_components() {
 }
 
 #[tokio::test]
-async fn components_of_a_restart_are_passed_on_in_order() {
+async fn a_restart_passes_on_its_components_in_order() {
     let server = Server::start().await;
     server.send("POST", "/v2/apps/shop/restart", "{\"components\": [\"worker\", \"web\"]}").await;
     assert_eq!(server.control.calls(), ["restart [\"worker\", \"web\"]"]);
 }
 
 #[tokio::test]
-async fn a_rebuild_has_two_names_and_clearing_the_cache_implies_it() {
+async fn a_rebuild_has_two_field_names_and_clear_cache_implies_it() {
     for (body, call) in [
         ("{\"force_build\":false}\n", "deploy force=false clear=false"),
         ("", "deploy force=false clear=false"),
@@ -45,13 +45,13 @@ async fn a_rebuild_has_two_names_and_clearing_the_cache_implies_it() {
 }
 
 #[tokio::test]
-async fn wrong_bodies_are_named_and_nothing_is_asked() {
+async fn a_wrong_body_is_refused_with_its_problem() {
     let server = Server::start().await;
     for (path, body, part) in [
         ("restart", "{\"components\":\"web\"}", "\"components\" must be a list of names"),
         ("restart", "{\"components\":[1]}", "\"components[0]\" must be a name"),
         ("restart", "{\"components\":[\"web\"", "line 1 column"),
-        ("restart", "[\"web\"]", "an object belongs"),
+        ("restart", "[\"web\"]", "must be an object"),
         ("deployments", "{\"force_build\":\"true\"}", "\"force_build\" must be true or false, not text"),
         ("deployments", "{\"clear_cache\":1}", "\"clear_cache\" must be true or false, not a number"),
     ] {
@@ -69,12 +69,12 @@ async fn wrong_bodies_are_named_and_nothing_is_asked() {
 #[tokio::test]
 async fn an_oversized_body_is_refused() {
     let server = Server::start().await;
-    let answer = server.send("POST", "/v2/apps", &" ".repeat(crate::body::LIMIT + 1)).await;
+    let answer = server.send("POST", "/v2/apps", &" ".repeat(crate::body::MAX_BODY_BYTES + 1)).await;
     assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE);
 }
 
 #[tokio::test]
-async fn a_spec_is_taken_as_json_and_as_yaml() {
+async fn a_spec_is_accepted_as_json_and_as_yaml() {
     let server = Server::start().await;
     let answer = server.send("POST", "/v2/apps", &format!("{{\"spec\":{SPEC},\"project_id\":\"p\"}}\n")).await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
@@ -85,7 +85,7 @@ async fn a_spec_is_taken_as_json_and_as_yaml() {
 }
 
 #[tokio::test]
-async fn a_bad_spec_is_refused_in_app_platforms_words_all_problems_at_once() {
+async fn a_bad_spec_is_refused_with_all_problems_in_app_platforms_words() {
     let server = Server::start().await;
     let body = r#"{"spec":{"name":"shop","services":[{"name":"web","http_port":70000,"instnce_count":1}]}}"#;
     let answer = server.send("PUT", "/v2/apps/shop", body).await;
@@ -98,11 +98,11 @@ async fn a_bad_spec_is_refused_in_app_platforms_words_all_problems_at_once() {
 }
 
 #[tokio::test]
-async fn an_answer_to_create_and_update_has_the_deployment_to_wait_for() {
+async fn the_answers_to_create_and_update_contain_the_deployment_to_wait_for() {
     let server = Server::start().await;
     let body = format!("{{\"spec\":{SPEC}}}");
     let same = server.send("PUT", &format!("/v2/apps/{APP}"), &body).await.json();
-    assert_eq!(same["app"]["pending_deployment"]["id"], deployment_id(2), "nothing changed: the newest");
+    assert_eq!(same["app"]["pending_deployment"]["id"], deployment_id(2), "nothing changed, so it is the newest");
     assert_eq!(same["boatyard"]["deployment_started"], false);
     *server.control.updated.lock().expect("no panic") = true;
     let changed = server.send("PUT", "/v2/apps/shop", &body).await.json();
@@ -110,12 +110,12 @@ async fn an_answer_to_create_and_update_has_the_deployment_to_wait_for() {
     assert_eq!(changed["boatyard"]["deployment_started"], true);
     let created = server.send("POST", "/v2/apps", &body).await.json();
     assert_eq!(created["app"]["pending_deployment"]["progress"]["total_steps"], 8);
-    // Only while it waits is it pending in other answers.
+    // Other answers contain it only while it waits.
     assert!(server.get("/v2/apps/shop").await.json()["app"]["pending_deployment"].is_null());
 }
 
 #[tokio::test]
-async fn a_dry_run_shows_the_plan_and_does_nothing() {
+async fn a_dry_run_returns_the_plan_and_changes_nothing() {
     let server = Server::start().await;
     let body = format!("{{\"spec\":{SPEC}}}");
     for (method, path, body, call) in [
@@ -133,7 +133,7 @@ async fn a_dry_run_shows_the_plan_and_does_nothing() {
 }
 
 #[tokio::test]
-async fn a_proposal_tells_whether_the_name_is_free_and_costs_nothing() {
+async fn a_proposal_says_whether_the_name_is_free_and_costs_nothing() {
     let server = Server::start().await;
     let taken = server.send("POST", "/v2/apps/propose", &format!("{{\"spec\":{SPEC}}}")).await.json();
     assert_eq!((&taken["app_name_available"], &taken["app_name_suggestion"]), (&json!(false), &json!("shop-2")));
@@ -144,21 +144,21 @@ async fn a_proposal_tells_whether_the_name_is_free_and_costs_nothing() {
     assert_eq!(own["boatyard"]["plan"]["steps"], json!(["create web.0"]));
 }
 
-/// Apps are refused for it when they are made, not when someone asks what would become of them.
+/// Creating the app would be refused, but a proposal only reports it.
 #[tokio::test]
-async fn a_proposal_tells_what_cannot_run_yet_and_has_no_plan_then() {
+async fn a_proposal_reports_what_cannot_run_yet_and_has_no_plan() {
     let server = Server::start().await;
     let spec = SPEC.replace("{\"name\":\"web\"", "{\"name\":\"web\",\"protocol\":\"HTTP2\"").replace("shop", "news");
     let answer = server.send("POST", "/v2/apps/propose", &format!("{{\"spec\":{spec}}}")).await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
-    let told = &answer.json()["boatyard"];
-    assert_eq!(told["not_yet"][0]["path"], "services[0].protocol");
-    assert!(told["plan"].is_null(), "{told}");
+    let details = &answer.json()["boatyard"];
+    assert_eq!(details["not_yet"][0]["path"], "services[0].protocol");
+    assert!(details["plan"].is_null(), "{details}");
     assert_eq!(server.control.calls(), [""; 0], "nothing was planned");
 }
 
 #[tokio::test]
-async fn a_proposal_names_the_values_that_are_still_to_be_given() {
+async fn a_proposal_names_missing_values() {
     let server = Server::start().await;
     let envs = "{\"name\":\"web\",\"envs\":[{\"key\":\"TOKEN\",\"type\":\"SECRET\"}]";
     let spec = SPEC.replace("{\"name\":\"web\"", envs).replace("shop", "news");
@@ -172,7 +172,7 @@ async fn a_proposal_names_the_values_that_are_still_to_be_given() {
 }
 
 #[tokio::test]
-async fn failures_have_the_status_that_clients_act_on() {
+async fn errors_have_the_status_that_clients_expect() {
     let internal = || ControlError::Internal { message: "the store did not answer".into(), cause: anyhow_chain() };
     let all = [
         (ControlError::NotFound("m".into()), 404, "not_found"),
@@ -190,7 +190,7 @@ async fn failures_have_the_status_that_clients_act_on() {
         assert_eq!((answer.status.as_u16(), answer.json()["id"].as_str()), (status, Some(id)));
         let request_id = answer.headers["x-request-id"].to_str().expect("text").to_owned();
         assert_eq!(answer.json()["request_id"], request_id);
-        assert!(!answer.text.contains("behind the scenes"), "the cause is for our log");
+        assert!(!answer.text.contains("behind the scenes"), "the cause is only logged");
     }
 }
 

@@ -1,4 +1,4 @@
-//! A server on a free port, and a client that sends exactly what it is told.
+//! A server on a free port, and a client that sends exactly the given requests.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,23 +12,23 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use super::double::{Double, TOKEN};
-use crate::server::{Ended, serve};
+use super::fake_control::{FakeControl, TOKEN};
+use crate::server::{ShutdownReason, serve};
 
 pub struct Server {
     pub address: SocketAddr,
-    pub control: Arc<Double>,
+    pub control: Arc<FakeControl>,
     pub stop: Option<oneshot::Sender<()>>,
-    pub task: JoinHandle<std::io::Result<Ended>>,
+    pub task: JoinHandle<std::io::Result<ShutdownReason>>,
 }
 
-pub struct Answer {
+pub struct Response {
     pub status: StatusCode,
     pub headers: HeaderMap,
     pub text: String,
 }
 
-impl Answer {
+impl Response {
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("not JSON: {:?}", self.text))
     }
@@ -40,10 +40,10 @@ impl Answer {
 
 impl Server {
     pub async fn start() -> Self {
-        Self::with(Double::default()).await
+        Self::with(FakeControl::default()).await
     }
 
-    pub async fn with(control: Double) -> Self {
+    pub async fn with(control: FakeControl) -> Self {
         let control = Arc::new(control);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
@@ -55,8 +55,8 @@ impl Server {
         Self { address, control, stop: Some(stop), task }
     }
 
-    /// With the token, as doctl sends it: a content type even where there is no body.
-    pub async fn send(&self, method: &str, path: &str, body: &str) -> Answer {
+    /// Sends a request with the token. Like doctl, it sends a content type even without a body.
+    pub async fn send(&self, method: &str, path: &str, body: &str) -> Response {
         self.send_with(
             method,
             path,
@@ -66,12 +66,12 @@ impl Server {
         .await
     }
 
-    pub async fn get(&self, path: &str) -> Answer {
+    pub async fn get(&self, path: &str) -> Response {
         self.send("GET", path, "").await
     }
 
-    /// With these headers only, and a Host unless they bring one.
-    pub async fn send_with(&self, method: &str, path: &str, body: &str, headers: &[(&str, &str)]) -> Answer {
+    /// Sends a request with only these headers, and a Host header if they have none.
+    pub async fn send_with(&self, method: &str, path: &str, body: &str, headers: &[(&str, &str)]) -> Response {
         let mut request = Request::builder().method(method).uri(path);
         if !headers.iter().any(|(name, _)| *name == "host") {
             request = request.header("host", self.address.to_string());
@@ -88,6 +88,6 @@ impl Server {
         let (parts, body) = response.into_parts();
         let bytes = body.collect().await.expect("a whole body").to_bytes();
         let text = String::from_utf8(bytes.into()).expect("text");
-        Answer { status: parts.status, headers: parts.headers, text }
+        Response { status: parts.status, headers: parts.headers, text }
     }
 }

@@ -1,15 +1,15 @@
-//! Lists, objects, and what clients index in them.
+//! Lists and objects, and the fields that clients read.
 
 use axum::http::StatusCode;
 use serde_json::json;
 
 use super::client::Server;
-use super::double::Double;
+use super::fake_control::FakeControl;
 use super::samples::{APP, deployment_id};
 
 #[tokio::test]
-async fn pages_name_each_other_by_the_address_the_client_used() {
-    let server = Server::with(Double { apps: 401, ..Double::default() }).await;
+async fn links_between_pages_have_the_host_of_the_request() {
+    let server = Server::with(FakeControl { apps: 401, ..FakeControl::default() }).await;
     let headers = [("host", "localhost:7080"), ("authorization", "Bearer tok")];
     let first = server.send_with("GET", "/v2/apps?page=1&per_page=200", "", &headers).await.json();
     assert_eq!(first["apps"].as_array().map(Vec::len), Some(200));
@@ -24,7 +24,7 @@ async fn pages_name_each_other_by_the_address_the_client_used() {
 }
 
 #[tokio::test]
-async fn an_app_has_what_clients_dereference() {
+async fn an_app_has_the_fields_that_clients_read() {
     let server = Server::start().await;
     for path in ["/v2/apps/shop", &format!("/v2/apps/{APP}")] {
         let app = server.get(path).await.json()["app"].take();
@@ -57,7 +57,7 @@ async fn deployments_are_newest_first_and_found_by_id_and_by_number() {
 }
 
 #[tokio::test]
-async fn why_lines_stand_in_the_answer() {
+async fn a_deployment_says_what_it_waits_for() {
     let server = Server::start().await;
     let it = server.send("POST", "/v2/apps/shop/restart", "").await.json();
     assert_eq!(it["deployment"]["boatyard"]["waiting"], json!(["waiting for web.0: 2 open requests, 11 s left"]));
@@ -65,7 +65,7 @@ async fn why_lines_stand_in_the_answer() {
 }
 
 #[tokio::test]
-async fn databases_are_no_instances_but_stand_in_the_status() {
+async fn databases_are_in_the_status_but_not_among_the_instances() {
     let server = Server::start().await;
     let instances = server.get("/v2/apps/shop/instances").await.json()["instances"].take();
     assert_eq!(instances.as_array().map(Vec::len), Some(1));
@@ -76,7 +76,7 @@ async fn databases_are_no_instances_but_stand_in_the_status() {
 }
 
 #[tokio::test]
-async fn numbers_of_sizes_and_tiers_are_text() {
+async fn numbers_of_sizes_and_tiers_are_strings() {
     let server = Server::start().await;
     let sizes = server.get("/v2/apps/tiers/instance_sizes").await.json();
     for size in sizes["instance_sizes"].as_array().expect("a list") {
@@ -92,7 +92,7 @@ async fn numbers_of_sizes_and_tiers_are_text() {
 }
 
 #[tokio::test]
-async fn a_deleted_app_is_answered_with_its_id_and_200() {
+async fn deleting_an_app_returns_200_and_its_id() {
     let server = Server::start().await;
     let answer = server.send("DELETE", "/v2/apps/shop", "").await;
     assert_eq!((answer.status, answer.json()), (StatusCode::OK, json!({ "id": APP })));

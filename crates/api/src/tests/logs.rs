@@ -1,4 +1,4 @@
-//! Logs: addresses that open once, as plain text and as messages.
+//! Log streams as plain text and as WebSocket messages, behind one-use addresses.
 
 use axum::http::StatusCode;
 use futures::StreamExt;
@@ -7,18 +7,18 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use super::client::Server;
-use super::double::Double;
+use super::fake_control::FakeControl;
 
 const LINES: &str = "web 2026-03-01T10:00:01Z line 1\nweb 2026-03-01T10:00:02Z line 2\n";
 
-/// Path and query of an address that we handed out.
+/// Path and query of a log address.
 fn path(server: &Server, url: &Value) -> String {
     let base = format!("http://{}", server.address);
-    url.as_str().expect("an address").strip_prefix(&base).expect("by the client's own Host").to_owned()
+    url.as_str().expect("an address").strip_prefix(&base).expect("the host of the request").to_owned()
 }
 
 #[tokio::test]
-async fn a_log_address_opens_once_and_without_a_token() {
+async fn a_log_address_works_once_and_without_the_token() {
     let server = Server::start().await;
     let answer = server.get("/v2/apps/shop/deployments/1/logs?type=RUN&follow=false&tail_lines=-1").await.json();
     for url in [&answer["live_url"], &answer["historic_urls"][0]] {
@@ -31,7 +31,7 @@ async fn a_log_address_opens_once_and_without_a_token() {
 }
 
 #[tokio::test]
-async fn all_four_paths_ask_the_same_question() {
+async fn all_four_paths_make_the_same_query() {
     let server = Server::start().await;
     for (path, asked) in [
         ("logs?type=BUILD", "logs None None Build"),
@@ -53,7 +53,7 @@ async fn all_four_paths_ask_the_same_question() {
 }
 
 #[tokio::test]
-async fn an_unknown_component_or_type_is_told_before_anything_is_opened() {
+async fn an_unknown_component_or_type_is_an_error_before_a_stream_opens() {
     let server = Server::start().await;
     let answer = server.get("/v2/apps/shop/logs?type=RUN&component_name=wrk").await;
     assert_eq!((answer.status, answer.message().contains("Did you mean")), (StatusCode::NOT_FOUND, true));
@@ -86,7 +86,7 @@ async fn messages(server: &Server, url: &Value) -> (Vec<Value>, Option<CloseCode
 }
 
 #[tokio::test]
-async fn a_websocket_gets_one_line_a_message_and_ends_with_1000() {
+async fn a_websocket_gets_one_message_per_line_and_closes_with_1000() {
     let server = Server::start().await;
     let answer = server.get("/v2/apps/shop/logs?type=RUN&follow=false").await.json();
     let (all, code) = messages(&server, &answer["live_url"]).await;
@@ -95,16 +95,16 @@ async fn a_websocket_gets_one_line_a_message_and_ends_with_1000() {
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_gets_its_close_frame_back() {
-    let server = Server::with(Double { endless: true, ..Double::default() }).await;
+async fn a_client_that_closes_gets_a_close_frame() {
+    let server = Server::with(FakeControl { endless: true, ..FakeControl::default() }).await;
     let answer = server.get("/v2/apps/shop/logs?type=RUN&follow=true").await.json();
     let (all, code) = messages(&server, &answer["live_url"]).await;
     assert_eq!((all.len(), code), (2, Some(CloseCode::Normal)));
 }
 
 #[tokio::test]
-async fn an_end_of_the_server_is_no_end_of_the_log() {
-    let mut server = Server::with(Double { endless: true, ..Double::default() }).await;
+async fn a_shutdown_closes_a_stream_with_another_code_than_its_end() {
+    let mut server = Server::with(FakeControl { endless: true, ..FakeControl::default() }).await;
     let answer = server.get("/v2/apps/shop/logs?type=RUN&follow=true").await.json();
     let url = answer["live_url"].as_str().expect("an address").replacen("http", "ws", 1);
     let (mut socket, _) = tokio_tungstenite::connect_async(url).await.expect("an upgrade");

@@ -1,11 +1,12 @@
-//! The API through its front door: a real listener, real connections, a controller that only remembers.
+//! Tests of the API over real connections, with a fake controller that records its calls.
 
 mod access;
 mod bodies;
 mod client;
-mod double;
+mod fake_control;
 mod lists;
 mod logs;
+mod progress;
 mod recorded;
 mod samples;
 mod server;

@@ -1,13 +1,13 @@
-//! Requests as other people's clients send them, byte for byte, with the least that each needs in the answer.
+//! Requests recorded from other clients, byte for byte, with the fields that each client needs in the answer.
 
 use serde_json::Value;
 
-use super::client::{Answer, Server};
-use super::double::TOKEN;
+use super::client::{Response, Server};
+use super::fake_control::TOKEN;
 
 const SPEC: &str = r#"{"name":"sample","services":[{"name":"web","git":{"repo_clone_url":"https://example.invalid/web.git","branch":"main"},"envs":[{"key":"A","value":"1"},{"key":"S","value":"s3cret","scope":"RUN_TIME","type":"SECRET"}],"http_port":8080,"routes":[{"path":"/"}]}],"jobs":[{"name":"mig","image":{"registry_type":"DOCKER_HUB","registry":"library","repository":"busybox","tag":"1.36"},"run_command":"true","kind":"PRE_DEPLOY"}],"region":"fra"}"#;
 
-async fn doctl(server: &Server, method: &str, path: &str, body: &str) -> Answer {
+async fn doctl(server: &Server, method: &str, path: &str, body: &str) -> Response {
     let token = format!("Bearer {TOKEN}");
     let mut headers = vec![
         ("user-agent", "doctl/0.0.0-dev (linux amd64) godo/1.202.0"),
@@ -21,7 +21,7 @@ async fn doctl(server: &Server, method: &str, path: &str, body: &str) -> Answer 
     server.send_with(method, path, body, &headers).await
 }
 
-async fn pydo(server: &Server, method: &str, path: &str, body: &str) -> Answer {
+async fn pydo(server: &Server, method: &str, path: &str, body: &str) -> Response {
     let token = format!("Bearer {TOKEN}");
     let mut headers = vec![
         ("user-agent", "azsdk-python-pydo/0.44.0 Python/3.11.7"),
@@ -36,7 +36,7 @@ async fn pydo(server: &Server, method: &str, path: &str, body: &str) -> Answer {
     server.send_with(method, path, body, &headers).await
 }
 
-fn has(answer: &Answer, pointers: &[&str]) {
+fn has(answer: &Response, pointers: &[&str]) {
     assert_eq!(answer.status.as_u16(), 200, "{}", answer.text);
     for pointer in pointers {
         let found = answer.json().pointer(pointer).cloned().unwrap_or(Value::Null);
@@ -112,7 +112,7 @@ async fn pydos_requests_are_answered_with_200() {
 }
 
 #[tokio::test]
-async fn what_is_not_here_yet_is_refused_so_that_no_client_repeats_it() {
+async fn an_unimplemented_path_answers_501_so_that_no_client_retries() {
     let server = Server::start().await;
     let answer =
         pydo(&server, "POST", "/v2/apps/APP/rollback", "{\"deployment_id\": \"DEP\", \"skip_pin\": false}").await;

@@ -1,4 +1,4 @@
-//! Records to answer with.
+//! Records for the fake controller.
 
 use controller::view::{AppView, InstanceView};
 use rollout::deployment::Stage;

@@ -1,12 +1,12 @@
-//! What every answer has, and how the server ends.
+//! Headers of every response, limits of connections, and shutdown.
 
 use axum::http::StatusCode;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::client::Server;
-use super::double::TOKEN;
-use crate::server::Ended;
+use super::fake_control::TOKEN;
+use crate::server::ShutdownReason;
 
 #[tokio::test]
 async fn every_answer_has_rate_headers_and_an_id() {
@@ -23,48 +23,48 @@ async fn every_answer_has_rate_headers_and_an_id() {
 }
 
 #[tokio::test]
-async fn half_a_request_does_not_hold_up_the_end() {
+async fn an_incomplete_request_does_not_delay_the_shutdown() {
     let mut server = Server::start().await;
     let mut half = TcpStream::connect(server.address).await.expect("the server listens");
     half.write_all(b"GET /v2/apps HTTP/1.1\r\nHost: local").await.expect("sent");
     assert_eq!(server.get("/v2/apps").await.status, StatusCode::OK);
     let _ = server.stop.take().expect("not stopped yet").send(());
-    assert_eq!(server.task.await.expect("no panic").expect("an orderly end"), Ended::Asked);
+    assert_eq!(server.task.await.expect("no panic").expect("an orderly end"), ShutdownReason::Requested);
     let mut rest = Vec::new();
     let _ = half.read_to_end(&mut rest).await;
 }
 
 #[tokio::test]
-async fn strangers_that_take_every_place_keep_out_neither_the_administrator_nor_new_clients() {
+async fn connections_without_the_token_cannot_lock_out_clients_with_it() {
     let server = Server::start().await;
     let mut admin = TcpStream::connect(server.address).await.expect("the server listens");
     let request =
         format!("GET /v2/account HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {TOKEN}\r\n\r\n", server.address);
-    let ask = async |admin: &mut TcpStream| {
+    let send = async |admin: &mut TcpStream| {
         admin.write_all(request.as_bytes()).await.expect("the connection is open");
         let mut head = [0; 12];
         admin.read_exact(&mut head).await.expect("an answer");
         assert_eq!(&head, b"HTTP/1.1 200");
-        // The rest of the answer: what has come by the time the next one is asked for.
+        // Reads the rest of the response as far as it has arrived.
         let mut rest = [0; 64 * 1024];
         let _ = tokio::time::timeout(std::time::Duration::from_millis(50), admin.read(&mut rest)).await;
     };
-    ask(&mut admin).await;
-    let mut strangers = Vec::new();
+    send(&mut admin).await;
+    let mut others = Vec::new();
     for _ in 0..1100 {
-        strangers.push(TcpStream::connect(server.address).await.expect("the server listens"));
+        others.push(TcpStream::connect(server.address).await.expect("the server listens"));
     }
     assert_eq!(server.get("/v2/apps").await.status, StatusCode::OK, "a new client");
-    ask(&mut admin).await;
-    let mut first = strangers.swap_remove(0);
-    assert_eq!(first.read(&mut [0; 1]).await.unwrap_or(0), 0, "the oldest stranger was closed");
+    send(&mut admin).await;
+    let mut first = others.swap_remove(0);
+    assert_eq!(first.read(&mut [0; 1]).await.unwrap_or(0), 0, "the oldest connection without the token was closed");
 }
 
 #[tokio::test]
-async fn bringing_everything_down_ends_the_server_after_the_answer() {
+async fn down_stops_the_server_after_the_answer() {
     let server = Server::start().await;
     let answer = server.send("POST", "/v2/boatyard/down", "{\"apps\":true}").await;
     assert_eq!(answer.status, StatusCode::OK);
     assert_eq!(server.control.calls(), ["down apps=true"]);
-    assert_eq!(server.task.await.expect("no panic").expect("an orderly end"), Ended::Down);
+    assert_eq!(server.task.await.expect("no panic").expect("an orderly end"), ShutdownReason::Down);
 }

@@ -1,4 +1,4 @@
-//! Every sample of an app spec, sent as clients send it: as JSON in a body and as YAML.
+//! Every sample spec, sent as JSON and as YAML.
 
 use std::path::PathBuf;
 
@@ -23,7 +23,7 @@ fn as_json(text: &str) -> Value {
 }
 
 #[tokio::test]
-async fn every_sample_is_taken_by_create_and_by_propose() {
+async fn create_and_propose_accept_every_sample() {
     let samples = samples();
     assert!(samples.len() >= 25);
     for (name, text) in samples {
@@ -34,7 +34,7 @@ async fn every_sample_is_taken_by_create_and_by_propose() {
             assert_eq!(answer.status, StatusCode::OK, "{name} to {path}: {:?}", answer.json());
         }
         let yaml = [("authorization", "Bearer tok"), ("content-type", "application/yaml")];
-        assert_eq!(server.send_with("POST", "/v2/apps", &text, &yaml).await.status, StatusCode::OK, "{name} as it is");
+        assert_eq!(server.send_with("POST", "/v2/apps", &text, &yaml).await.status, StatusCode::OK, "{name} as YAML");
         let calls = server.control.calls();
         let create = format!("create {} ", spec["name"].as_str().expect("a name"));
         let created = calls.iter().filter(|call| call.starts_with(&create)).count();

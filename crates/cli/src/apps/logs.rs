@@ -1,17 +1,17 @@
-//! `boatyard apps logs`: an address is asked for, opened, and copied line by line.
+//! `boatyard apps logs`: requests the address of a log stream and prints its lines.
 
 use anyhow::Context;
 use futures::StreamExt;
 
 use crate::args::LogType;
-use crate::client::{Client, part};
+use crate::client::{Client, path_segment};
 use crate::exit::Exit;
-use crate::say;
+use crate::output;
 
-/// The server cuts lines at 60 KiB; what is longer than this is not one of its lines.
-const LONGEST_LINE: usize = 1024 * 1024;
+/// Limit of the line buffer. The server cuts lines at 60 KiB.
+const MAX_LINE_BYTES: usize = 1024 * 1024;
 
-pub struct Question {
+pub struct LogQuery {
     pub app: String,
     pub component: Option<String>,
     pub deployment: Option<String>,
@@ -20,27 +20,29 @@ pub struct Question {
     pub tail: Option<u32>,
 }
 
-impl Question {
+impl LogQuery {
     fn path(&self) -> String {
-        let of_deployment = self.deployment.as_ref().map(|it| format!("/deployments/{}", part(it))).unwrap_or_default();
-        let component = self.component.as_ref().map(|it| format!("&component_name={}", part(it))).unwrap_or_default();
+        let of_deployment =
+            self.deployment.as_ref().map(|it| format!("/deployments/{}", path_segment(it))).unwrap_or_default();
+        let component =
+            self.component.as_ref().map(|it| format!("&component_name={}", path_segment(it))).unwrap_or_default();
         let tail = self.tail.map_or(-1, i64::from);
-        let (app, kind, follow) = (part(&self.app), self.kind.on_the_wire(), self.follow);
+        let (app, kind, follow) = (path_segment(&self.app), self.kind.api_name(), self.follow);
         format!("/v2/apps/{app}{of_deployment}/logs?type={kind}&follow={follow}&tail_lines={tail}{component}")
     }
 }
 
-pub async fn run(client: &Client, question: &Question, no_prefix: bool) -> anyhow::Result<Exit> {
-    let answer = client.get(&question.path()).await?;
-    let url = answer["live_url"].as_str().context("the API sent no address for the log")?;
+pub async fn run(client: &Client, query: &LogQuery, no_prefix: bool) -> anyhow::Result<Exit> {
+    let answer = client.get(&query.path()).await?;
+    let url = answer["live_url"].as_str().context("the API did not send the address of the log")?;
     let mut stream = client.stream(url).await?;
-    let mut lines = Lines::default();
+    let mut lines = LineBuffer::default();
     while let Some(bytes) = stream.next().await {
-        for line in lines.add(&bytes?) {
+        for line in lines.push(&bytes?) {
             print(&line, no_prefix);
         }
     }
-    if let Some(rest) = lines.rest() {
+    if let Some(rest) = lines.remainder() {
         print(&rest, no_prefix);
     }
     Ok(Exit::Done)
@@ -48,35 +50,35 @@ pub async fn run(client: &Client, question: &Question, no_prefix: bool) -> anyho
 
 fn print(line: &str, no_prefix: bool) {
     let line = if no_prefix { without_prefix(line) } else { line };
-    say::result(&format!("{}\n", say::plain(line)));
+    output::result(&format!("{}\n", output::printable(line)));
 }
 
-/// `COMPONENT TIME text` without the first two words, as doctl cuts it.
+/// Removes the first two words of `COMPONENT TIME text`, like doctl.
 fn without_prefix(line: &str) -> &str {
     line.splitn(3, ' ').nth(2).unwrap_or(line)
 }
 
-/// Lines out of pieces that end anywhere.
+/// Joins chunks into lines.
 #[derive(Default)]
-struct Lines(Vec<u8>);
+struct LineBuffer(Vec<u8>);
 
-impl Lines {
-    fn add(&mut self, bytes: &[u8]) -> Vec<String> {
+impl LineBuffer {
+    fn push(&mut self, bytes: &[u8]) -> Vec<String> {
         self.0.extend_from_slice(bytes);
-        let mut whole = Vec::new();
+        let mut complete = Vec::new();
         let mut from = 0;
         while let Some(end) = self.0[from..].iter().position(|byte| *byte == b'\n') {
-            whole.push(String::from_utf8_lossy(&self.0[from..from + end]).into_owned());
+            complete.push(String::from_utf8_lossy(&self.0[from..from + end]).into_owned());
             from += end + 1;
         }
         self.0.drain(..from);
-        if self.0.len() > LONGEST_LINE {
-            whole.extend(self.rest());
+        if self.0.len() > MAX_LINE_BYTES {
+            complete.extend(self.remainder());
         }
-        whole
+        complete
     }
 
-    fn rest(&mut self) -> Option<String> {
+    fn remainder(&mut self) -> Option<String> {
         let rest = std::mem::take(&mut self.0);
         (!rest.is_empty()).then(|| String::from_utf8_lossy(&rest).into_owned())
     }
@@ -87,8 +89,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_question_is_doctls() {
-        let mut question = Question {
+    fn the_query_equals_doctls() {
+        let mut query = LogQuery {
             app: "shop".into(),
             component: Some("web".into()),
             deployment: Some("41".into()),
@@ -97,26 +99,26 @@ mod tests {
             tail: None,
         };
         assert_eq!(
-            question.path(),
+            query.path(),
             "/v2/apps/shop/deployments/41/logs?type=RUN&follow=true&tail_lines=-1&component_name=web"
         );
-        question.deployment = None;
-        question.tail = Some(5);
-        assert_eq!(question.path(), "/v2/apps/shop/logs?type=RUN&follow=true&tail_lines=5&component_name=web");
+        query.deployment = None;
+        query.tail = Some(5);
+        assert_eq!(query.path(), "/v2/apps/shop/logs?type=RUN&follow=true&tail_lines=5&component_name=web");
     }
 
     #[test]
-    fn lines_are_whole_wherever_the_pieces_end() {
-        let mut lines = Lines::default();
-        assert!(lines.add("web t gr".as_bytes()).is_empty());
-        assert!(lines.add(&[0xc3]).is_empty());
-        assert_eq!(lines.add(&[0xbc, b'n', b'\n', b'x']), ["web t grün"]);
-        assert_eq!(lines.rest().as_deref(), Some("x"));
-        assert_eq!(lines.rest(), None);
+    fn lines_are_complete_wherever_chunks_end() {
+        let mut lines = LineBuffer::default();
+        assert!(lines.push("web t gr".as_bytes()).is_empty());
+        assert!(lines.push(&[0xc3]).is_empty());
+        assert_eq!(lines.push(&[0xbc, b'n', b'\n', b'x']), ["web t grün"]);
+        assert_eq!(lines.remainder().as_deref(), Some("x"));
+        assert_eq!(lines.remainder(), None);
     }
 
     #[test]
-    fn the_prefix_is_two_words() {
+    fn the_prefix_has_two_words() {
         assert_eq!(without_prefix("web 2026-03-01T10:00:00Z GET / 200"), "GET / 200");
         assert_eq!(without_prefix("short line"), "short line");
     }

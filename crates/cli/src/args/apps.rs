@@ -1,8 +1,8 @@
-//! What can be typed about apps. The grammar is doctl's.
+//! Commands about apps. The grammar is doctl's.
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::{Output, SpecFile};
+use super::{Output, SpecArgs};
 
 #[derive(Debug, Subcommand)]
 pub enum Apps {
@@ -10,32 +10,32 @@ pub enum Apps {
     #[command(visible_alias = "c")]
     Create {
         #[command(flatten)]
-        spec: SpecFile,
-        /// Update the app of that name if there is one
+        spec: SpecArgs,
+        /// Update the app if one with this name exists
         #[arg(long)]
         upsert: bool,
         #[command(flatten)]
-        acting: Acting,
+        acting: DeployArgs,
         #[command(flatten)]
         output: Output,
     },
-    /// Replace an app's spec; components that changed are rolled
+    /// Replace an app's spec and roll out the components that changed
     #[command(visible_alias = "u")]
     Update {
         /// Name or id
         app: String,
         #[command(flatten)]
-        spec: SpecFile,
+        spec: SpecArgs,
         #[command(flatten)]
-        acting: Acting,
+        acting: DeployArgs,
         #[command(flatten)]
         output: Output,
     },
-    /// Show what a spec would change and which steps would be taken, and take none
+    /// Show which fields a spec would change and which steps it would take, without taking them
     Propose {
         #[command(flatten)]
-        spec: SpecFile,
-        /// The app that it would update, by name or id [default: a new one]
+        spec: SpecArgs,
+        /// Name or id of the app to update [default: a new app]
         #[arg(long, value_name = "APP")]
         app: Option<String>,
     },
@@ -53,16 +53,16 @@ pub enum Apps {
         #[command(flatten)]
         output: Output,
     },
-    /// Delete an app; volumes of its databases stay
+    /// Delete an app. The volumes of its databases are kept
     #[command(visible_aliases = ["d", "rm"])]
     Delete {
         /// Name or id
         app: String,
-        /// Do not ask
+        /// Do not ask for confirmation
         #[arg(long, short)]
         force: bool,
     },
-    /// Replace services and workers by exact copies, one instance at a time
+    /// Replace all instances of services and workers with exact copies, one at a time
     #[command(visible_alias = "r")]
     Restart {
         /// Name or id
@@ -71,23 +71,23 @@ pub enum Apps {
         #[arg(long, value_delimiter = ',', value_name = "NAMES")]
         components: Vec<String>,
         #[command(flatten)]
-        acting: Acting,
+        acting: DeployArgs,
         #[command(flatten)]
         output: Output,
     },
-    /// Fetch the sources, build what changed, roll what changed
+    /// Fetch the sources, then build and roll out what changed
     #[command(visible_alias = "cd")]
     CreateDeployment {
         /// Name or id
         app: String,
-        /// Build and roll even what did not change
+        /// Build and roll out everything, even if nothing changed
         #[arg(long)]
         force_rebuild: bool,
-        /// Run every build step again; implies --force-rebuild
+        /// Build without the cache; implies --force-rebuild
         #[arg(long)]
         clear_cache: bool,
         #[command(flatten)]
-        acting: Acting,
+        acting: DeployArgs,
         #[command(flatten)]
         output: Output,
     },
@@ -107,11 +107,11 @@ pub enum Apps {
         /// Id or number
         deployment: String,
         #[command(flatten)]
-        waiting: Waiting,
+        waiting: WaitArgs,
         #[command(flatten)]
         output: Output,
     },
-    /// End a deployment under way; what it replaced goes back
+    /// Cancel a running deployment and roll back what it replaced
     CancelDeployment {
         /// Name or id
         app: String,
@@ -127,19 +127,19 @@ pub enum Apps {
         app: String,
         /// Only this component
         component: Option<String>,
-        /// Of this deployment, by id or number [default: the one that serves]
+        /// Id or number of the deployment [default: the active one]
         #[arg(long, value_name = "DEPLOYMENT")]
         deployment: Option<String>,
-        /// Which lines
+        /// Type of log
         #[arg(long = "type", default_value = "run", ignore_case = true, value_name = "TYPE")]
         kind: LogType,
-        /// Go on with new lines as they come
+        /// Keep printing new lines
         #[arg(long, short)]
         follow: bool,
-        /// Only the last so many lines
+        /// Only the last N lines
         #[arg(long, value_name = "N")]
         tail: Option<u32>,
-        /// Leave out the component and the time
+        /// Print lines without component and time
         #[arg(long)]
         no_prefix: bool,
     },
@@ -156,18 +156,18 @@ pub enum Apps {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 #[value(rename_all = "snake_case")]
 pub enum LogType {
-    /// Of running instances
+    /// Output of running instances
     Run,
-    /// Of builds
+    /// Output of builds
     Build,
-    /// Of jobs, and of instances that did not come up
+    /// Output of jobs, and of instances that failed to start
     Deploy,
-    /// Of instances before the engine last restarted them
+    /// Output of instances before their last restart by the engine
     RunRestarted,
 }
 
 impl LogType {
-    pub fn on_the_wire(self) -> &'static str {
+    pub fn api_name(self) -> &'static str {
         match self {
             Self::Run => "RUN",
             Self::Build => "BUILD",
@@ -177,19 +177,19 @@ impl LogType {
     }
 }
 
-/// For commands that start a deployment.
+/// Flags for commands that start a deployment.
 #[derive(Debug, Args)]
-pub struct Acting {
-    /// Show the steps that would be taken, and take none
+pub struct DeployArgs {
+    /// Show the steps without taking them
     #[arg(long, conflicts_with = "wait")]
     pub dry_run: bool,
     #[command(flatten)]
-    pub waiting: Waiting,
+    pub waiting: WaitArgs,
 }
 
 #[derive(Debug, Clone, Copy, Args)]
-pub struct Waiting {
-    /// Follow the deployment to its end; Ctrl-C leaves it running
+pub struct WaitArgs {
+    /// Follow the deployment to its end. Ctrl-C detaches and leaves it running
     #[arg(long)]
     pub wait: bool,
     /// Wait at most this long

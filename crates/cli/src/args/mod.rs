@@ -1,4 +1,4 @@
-//! Everything that can be typed. The grammar under `apps` is doctl's, so that what people know works here.
+//! Commands and flags. Those under `apps` are doctl's, so that its users know them.
 
 mod apps;
 mod spec;
@@ -10,8 +10,8 @@ use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use controller::{NetworkPool, SpecialNetwork};
 
-pub use apps::{Acting, Apps, LogType, Waiting};
-pub use spec::{Spec, SpecFile, SpecForm};
+pub use apps::{Apps, DeployArgs, LogType, WaitArgs};
+pub use spec::{Spec, SpecArgs, SpecFormat};
 
 use crate::exit::UsageError;
 
@@ -25,66 +25,66 @@ pub struct Arguments {
     pub command: Command,
 }
 
-/// How the API is found.
+/// Where the API is.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Connection {
-    /// Address of the API, for example http://127.0.0.1:7080 [default: as the running serve left it in the data directory]
+    /// Address of the API, such as http://127.0.0.1:7080 [default: read from the data directory of the running server]
     #[arg(long, global = true, env = "BOATYARD_API_URL", value_name = "URL")]
     pub api_url: Option<String>,
-    /// Token for the API [default: the data directory's admin-token]
+    /// Token for the API [default: the file admin-token in the data directory]
     #[arg(long, global = true, env = "BOATYARD_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     pub token: Option<String>,
-    /// Where everything is kept [default: /var/lib/boatyard as root, else $XDG_DATA_HOME/boatyard]
+    /// Data directory of the installation [default: /var/lib/boatyard as root, else $XDG_DATA_HOME/boatyard]
     #[arg(long, global = true, env = "BOATYARD_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
 }
 
 impl Connection {
-    /// The data directory, absolute. Errors: none was given and the environment names no home.
+    /// The absolute path of the data directory. Errors: the flag is missing and the environment has no home directory.
     pub fn data_dir(&self) -> anyhow::Result<PathBuf> {
         let chosen = match &self.data_dir {
             Some(chosen) => chosen.clone(),
             None => crate::discover::default_data_dir()?,
         };
-        std::path::absolute(&chosen).with_context(|| format!("{} is no usable path", chosen.display()))
+        std::path::absolute(&chosen).with_context(|| format!("{} is not a valid path", chosen.display()))
     }
 }
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Run the controller and the API; start the ingress if it does not run
+    /// Run the controller and the API, and start the ingress if it is not running
     Serve(Serve),
-    /// Run the front door by itself; `serve` starts it, and it outlives `serve`
+    /// Run the ingress. `serve` starts it, and it keeps running after `serve` exits
     Ingress,
-    /// Stop the front door, and with --apps everything that runs; records and volumes stay
+    /// Stop the ingress, and with --apps also all apps. Records and volumes are kept
     Down(Down),
-    /// Remove everything that is ours from the engine and the disk
+    /// Remove everything that Boatyard created in the engine and on disk
     Uninstall(Uninstall),
-    /// Apps: create, update, restart, rebuild, watch
+    /// Create, update, restart, rebuild and watch apps
     #[command(subcommand, visible_aliases = ["app", "a"])]
     Apps(Apps),
-    /// App specs
+    /// Work with app specs
     #[command(subcommand)]
     Spec(Spec),
-    /// What runs here and is not in the database, for example after a backup was put back
+    /// Find what runs without a record in the database, for example after restoring a backup
     #[command(subcommand)]
     Unknown(Unknown),
 }
 
 #[derive(Debug, Subcommand)]
 pub enum Unknown {
-    /// List apps and containers that no record explains (they go on running), and volumes that no database uses
+    /// List apps and containers without a record, which keep running, and volumes that no database uses
     #[command(visible_alias = "ls")]
     List {
         #[command(flatten)]
         output: Output,
     },
-    /// Stop and remove what is unknown of an app: containers, networks and routes. Volumes stay
+    /// Stop and remove the unknown containers, networks and routes of an app. Volumes are kept
     #[command(visible_alias = "rm")]
     Delete {
         /// The app's id, as `boatyard unknown list` shows it
         app: String,
-        /// Really: what is removed cannot be brought back
+        /// Confirm: this cannot be undone
         #[arg(long, short)]
         force: bool,
     },
@@ -92,42 +92,42 @@ pub enum Unknown {
 
 #[derive(Debug, Args)]
 pub struct Serve {
-    /// Where the API listens
+    /// Address for the API
     #[arg(long, default_value = "127.0.0.1:7080", value_name = "ADDR")]
     pub api: SocketAddr,
-    /// Let --api be an address that others can reach: the token then crosses the network in the clear
+    /// Allow an --api address that other hosts can reach. The token is then sent over the network unencrypted
     #[arg(long)]
     pub api_insecure: bool,
-    /// Where the front door listens
+    /// Address for the traffic of apps
     #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDR")]
     pub http: SocketAddr,
-    /// A directory whose git repositories specs may clone by path or file URL; may be repeated
+    /// Directory with git repositories that specs may clone by path or file URL; can be repeated
     #[arg(long, value_name = "DIR")]
     pub local_sources: Vec<PathBuf>,
-    /// Also fetch repositories from `loopback` (this host itself) or `link-local` (where clouds answer with the machine's
-    /// credentials); may be repeated
+    /// Also allow repositories on `loopback` (this host) or `link-local` (where clouds serve credentials of the machine);
+    /// can be repeated
     #[arg(long, value_name = "NETWORK")]
     pub allow_sources_from: Vec<SpecialNetwork>,
-    /// Image of a database engine, for example PG=postgres:17 [default: postgres:<version>]; may be repeated
+    /// Image of a database engine, such as PG=postgres:17 [default: postgres:<version>]; can be repeated
     #[arg(long, value_name = "ENGINE=REF", value_parser = database_image)]
     pub database_image: Vec<(String, String)>,
     #[command(flatten)]
-    pub host: Host,
+    pub host: EngineArgs,
 }
 
-/// What commands that touch the engine need.
+/// Flags for commands that use the container engine.
 #[derive(Debug, Clone, Args)]
-pub struct Host {
-    /// Block of addresses from which each app gets a /24
+pub struct EngineArgs {
+    /// Address block from which each app gets a /24 network
     #[arg(long, default_value = "10.192.0.0/12", value_name = "CIDR", value_parser = network_pool)]
     pub network_pool: NetworkPool,
-    /// Socket of the container engine; by default the one that DOCKER_HOST names, else /var/run/docker.sock
+    /// Socket of the container engine [default: from DOCKER_HOST, else /var/run/docker.sock]
     #[arg(long, value_name = "PATH")]
     pub engine_socket: Option<PathBuf>,
 }
 
-impl Host {
-    /// The engine's socket. Errors: DOCKER_HOST names an engine that is not on this host.
+impl EngineArgs {
+    /// The socket of the engine. Errors: DOCKER_HOST names an engine on another host.
     pub fn socket(&self) -> Result<PathBuf, UsageError> {
         let docker_host = std::env::var("DOCKER_HOST").unwrap_or_default();
         self.engine_socket.clone().map_or_else(|| socket_of(&docker_host), Ok)
@@ -139,45 +139,45 @@ fn socket_of(docker_host: &str) -> Result<PathBuf, UsageError> {
         Some(path) => Ok(path.into()),
         None if docker_host.is_empty() => Ok("/var/run/docker.sock".into()),
         None => Err(UsageError(format!(
-            "DOCKER_HOST is {docker_host}, but Boatyard connects to container addresses, so the engine must be on this \
-             host: unset it, or name a socket with --engine-socket"
+            "DOCKER_HOST is {docker_host}, but the engine must be on this host, because Boatyard connects to container \
+             addresses. Unset DOCKER_HOST, or name a socket with --engine-socket"
         ))),
     }
 }
 
 #[derive(Debug, Args)]
 pub struct Down {
-    /// Stop the apps and databases too; `serve` brings them back
+    /// Also stop all apps and databases. `serve` starts them again
     #[arg(long)]
     pub apps: bool,
     #[command(flatten)]
-    pub host: Host,
+    pub host: EngineArgs,
 }
 
 #[derive(Debug, Args)]
 pub struct Uninstall {
-    /// Really: containers, networks, images, volumes with all their data, and the data directory
+    /// Confirm: removes containers, networks, images, volumes with all data, and the data directory
     #[arg(long)]
     pub purge: bool,
     #[command(flatten)]
-    pub host: Host,
+    pub host: EngineArgs,
 }
 
 #[derive(Debug, Default, Args)]
 pub struct Output {
-    /// Columns to show, for example ID,Status
+    /// Columns to show, such as ID,Status
     #[arg(long, value_delimiter = ',', value_name = "COLUMNS")]
     pub format: Vec<String>,
-    /// Leave out the headings
+    /// Print no headings
     #[arg(long)]
     pub no_header: bool,
-    /// How to print results
-    #[arg(long, short, default_value = "text", value_name = "FORM")]
-    pub output: Form,
+    /// Format of the result
+    #[arg(long, short, default_value = "text", value_name = "FORMAT")]
+    pub output: OutputFormat,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-pub enum Form {
+pub enum OutputFormat {
     #[default]
     Text,
     Json,
@@ -186,18 +186,21 @@ pub enum Form {
 fn database_image(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((engine, image)) if !engine.is_empty() && !image.is_empty() => Ok((engine.to_owned(), image.to_owned())),
-        _ => Err("give it as ENGINE=REF, for example PG=postgres:17".into()),
+        _ => Err("must be ENGINE=REF, such as PG=postgres:17".into()),
     }
 }
 
 fn network_pool(text: &str) -> Result<NetworkPool, String> {
-    let help = || "give it as ADDRESS/PREFIX with a prefix from 8 to 24, for example 10.192.0.0/12".to_owned();
+    let help = || "must be ADDRESS/PREFIX with a prefix from 8 to 24, such as 10.192.0.0/12".to_owned();
     let (base, prefix) = text.split_once('/').ok_or_else(help)?;
     let base: std::net::Ipv4Addr = base.parse().map_err(|_| help())?;
     let prefix: u8 = prefix.parse().ok().filter(|it| (8..=24).contains(it)).ok_or_else(help)?;
     match base.to_bits() & (u32::MAX >> prefix) {
         0 => Ok(NetworkPool { base, prefix }),
-        rest => Err(format!("the block begins at {}/{prefix}", std::net::Ipv4Addr::from_bits(base.to_bits() & !rest))),
+        rest => Err(format!(
+            "the block with this prefix starts at {}/{prefix}",
+            std::net::Ipv4Addr::from_bits(base.to_bits() & !rest)
+        )),
     }
 }
 
@@ -215,12 +218,12 @@ mod tests {
     }
 
     #[test]
-    fn the_grammar_is_consistent() {
+    fn the_arguments_are_consistent() {
         Arguments::command().debug_assert();
     }
 
     #[test]
-    fn the_engine_is_the_one_that_docker_host_names_if_it_is_on_this_host() {
+    fn docker_host_must_name_a_socket_on_this_host() {
         let socket = |docker_host| socket_of(docker_host).map_err(|error| error.0);
         assert_eq!(socket(""), Ok("/var/run/docker.sock".into()));
         assert_eq!(socket("unix:///run/user/docker.sock"), Ok("/run/user/docker.sock".into()));
@@ -228,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn the_guides_commands_are_understood() {
+    fn the_commands_of_digitaloceans_guide_are_accepted() {
         let Apps::Restart { app, components, acting, output } =
             apps("restart shop --components web,api --components worker --wait --format ID,Status")
         else {
@@ -250,15 +253,15 @@ mod tests {
     }
 
     #[test]
-    fn a_plan_is_not_waited_for() {
+    fn a_dry_run_cannot_wait() {
         let words = ["boatyard", "apps", "restart", "shop", "--dry-run", "--wait"];
         assert!(Arguments::try_parse_from(words).is_err());
     }
 
     #[test]
-    fn a_pool_begins_where_its_prefix_says() {
+    fn a_pool_must_start_on_its_prefix() {
         assert_eq!(network_pool("10.192.0.0/12").map(|it| it.prefix), Ok(12));
-        assert_eq!(network_pool("10.193.0.0/12"), Err("the block begins at 10.192.0.0/12".into()));
+        assert_eq!(network_pool("10.193.0.0/12"), Err("the block with this prefix starts at 10.192.0.0/12".into()));
         for wrong in ["10.0.0.0", "10.0.0.0/7", "10.0.0.0/25", "ten/8"] {
             assert!(network_pool(wrong).is_err(), "{wrong}");
         }

@@ -1,10 +1,10 @@
-//! What can be typed about app specs.
+//! Commands about app specs.
 
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::Form;
+use super::OutputFormat;
 
 #[derive(Debug, Subcommand)]
 pub enum Spec {
@@ -21,7 +21,7 @@ pub enum Spec {
         schema_only: bool,
         /// How to print what was found; json is a list with one object for each file
         #[arg(long, short, default_value = "text", value_name = "FORM")]
-        output: Form,
+        output: OutputFormat,
     },
     /// Put the fields of a spec in the order of the reference and tidy its layout; nothing is left out
     Fmt {
@@ -37,32 +37,32 @@ pub enum Spec {
     },
     /// Print the JSON Schema of specs, for editors
     Schema,
-    /// Print the spec of an app, its secrets sealed
+    /// Print the spec of an app, with sealed secrets
     Get {
         /// Name or id
         app: String,
-        /// How to print it
+        /// Format of the spec
         #[arg(long, default_value = "yaml", value_name = "FORM")]
-        format: SpecForm,
+        format: SpecFormat,
     },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum SpecForm {
+pub enum SpecFormat {
     Yaml,
     Json,
 }
 
 #[derive(Debug, Args)]
-pub struct SpecFile {
+pub struct SpecArgs {
     /// The app spec, YAML or JSON; - for standard input
     #[arg(long, value_name = "FILE")]
     pub spec: PathBuf,
-    /// A value that the spec leaves open: KEY=VALUE, or KEY for the one in your environment, or COMPONENT.KEY=VALUE for one
-    /// component alone; may be repeated
+    /// Value that the spec lacks: KEY=VALUE, KEY to read it from your environment, or COMPONENT.KEY=VALUE for one
+    /// component; can be repeated
     #[arg(long, value_name = "[COMPONENT.]KEY[=VALUE]")]
     pub env: Vec<String>,
-    /// A file of such values, one KEY=VALUE in a line; may be repeated
+    /// File with such values, one KEY=VALUE per line; can be repeated
     #[arg(long, value_name = "FILE")]
     pub env_file: Vec<PathBuf>,
 }

@@ -1,4 +1,4 @@
-//! Specs from files: reading them, and saying everything that is wrong with a caret under the spot.
+//! Reads specs from files and prints their problems.
 
 use std::io::Read;
 use std::path::Path;
@@ -6,59 +6,59 @@ use std::path::Path;
 use anyhow::{Context, anyhow, bail};
 use app_spec::{AppSpec, Code, Diagnostics, Parsed};
 
-use crate::say;
+use crate::output;
 
-/// More than this is no spec; the reader of specs says so in its own words for anything over 256 KiB.
-const LARGEST_FILE: u64 = 1024 * 1024;
+/// How much of a file to read. The parser refuses any spec over 256 KiB.
+const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
-/// A spec that can run here. Problems are printed; the error only counts them.
+/// Reads a spec that this version can run. Prints its problems.
 pub fn read(file: &Path) -> anyhow::Result<Parsed> {
     let text = text(file)?;
-    let name = shown(file);
+    let name = display_name(file);
     let parsed = match AppSpec::from_yaml(&text) {
         Ok(parsed) => parsed,
         Err(problems) => {
-            tell(&problems, &name, &text);
-            bail!("{name} is refused; nothing was sent");
+            print_problems(&problems, &name, &text);
+            bail!("{name} is not a valid spec; nothing was sent");
         }
     };
-    // A value that is open here may be given yet, or be there already.
+    // A missing value may come from a flag, from a prompt or from the existing app.
     let remarks = parsed.remarks().without(Code::NeedsValue);
-    tell(&remarks, &name, &text);
+    print_problems(&remarks, &name, &text);
     if remarks.has_errors() {
-        bail!("{name} asks for what this version cannot run; nothing was sent");
+        bail!("{name} needs a feature that this version cannot run; nothing was sent");
     }
     Ok(parsed)
 }
 
-/// Draws what was found, if anything was.
-pub fn tell(found: &Diagnostics, name: &str, text: &str) {
+/// Prints problems, if there are any.
+pub fn print_problems(found: &Diagnostics, name: &str, text: &str) {
     if !found.is_empty() {
-        say::note(&say::plain(&found.render(name, text)));
+        output::note(&found.render(name, text));
     }
 }
 
-/// The whole file, or standard input for `-`.
+/// The content of the file, or of standard input for `-`.
 pub fn text(file: &Path) -> anyhow::Result<String> {
     let mut bytes = Vec::new();
     let read = match is_standard_input(file) {
-        true => std::io::stdin().take(LARGEST_FILE).read_to_end(&mut bytes),
-        false => std::fs::File::open(file).and_then(|it| it.take(LARGEST_FILE).read_to_end(&mut bytes)),
+        true => std::io::stdin().take(MAX_FILE_BYTES).read_to_end(&mut bytes),
+        false => std::fs::File::open(file).and_then(|it| it.take(MAX_FILE_BYTES).read_to_end(&mut bytes)),
     };
-    let length = read.with_context(|| format!("cannot read the spec {}", shown(file)))?;
-    // A character that was cut in two is no reason to call a text that is too large anything else.
-    if length as u64 == LARGEST_FILE {
+    let length = read.with_context(|| format!("cannot read the spec {}", display_name(file)))?;
+    // The file is too large, which the parser reports. The cut may have split a character, so decode lossily.
+    if length as u64 == MAX_FILE_BYTES {
         return Ok(String::from_utf8_lossy(&bytes).into_owned());
     }
-    decoded(bytes).with_context(|| format!("cannot read the spec {}", shown(file)))
+    decoded(bytes).with_context(|| format!("cannot read the spec {}", display_name(file)))
 }
 
-/// UTF-8, or UTF-16 with a mark at its beginning: what the `>` of older PowerShells writes. The mark stays.
+/// Decodes UTF-8, or UTF-16 with a byte order mark, which `>` in Windows PowerShell writes. Keeps the mark.
 pub fn decoded(bytes: Vec<u8>) -> anyhow::Result<String> {
     let units = |of: fn([u8; 2]) -> u16| bytes.chunks_exact(2).map(|pair| of([pair[0], pair[1]])).collect::<Vec<_>>();
     let text = match bytes.get(..2) {
-        Some([0xff, 0xfe]) => String::from_utf16(&units(u16::from_le_bytes)).context("it is no UTF-16")?,
-        Some([0xfe, 0xff]) => String::from_utf16(&units(u16::from_be_bytes)).context("it is no UTF-16")?,
+        Some([0xff, 0xfe]) => String::from_utf16(&units(u16::from_le_bytes)).context("it is not valid UTF-16")?,
+        Some([0xfe, 0xff]) => String::from_utf16(&units(u16::from_be_bytes)).context("it is not valid UTF-16")?,
         _ => return String::from_utf8(bytes).map_err(|error| not_utf8(&error)),
     };
     Ok(text)
@@ -69,14 +69,14 @@ fn not_utf8(error: &std::string::FromUtf8Error) -> anyhow::Error {
     let line_start = valid.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
     let line = valid.iter().filter(|byte| **byte == b'\n').count() + 1;
     let column = String::from_utf8_lossy(&valid[line_start..]).chars().count() + 1;
-    anyhow!("line {line}, column {column} is no UTF-8; save it as UTF-8")
+    anyhow!("line {line}, column {column} is not valid UTF-8. Save the file as UTF-8")
 }
 
 pub fn is_standard_input(file: &Path) -> bool {
     file.as_os_str() == "-"
 }
 
-pub fn shown(file: &Path) -> String {
+pub fn display_name(file: &Path) -> String {
     if is_standard_input(file) { "standard input".into() } else { file.display().to_string() }
 }
 
@@ -100,13 +100,13 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_spec_is_refused_by_its_name() {
+    fn an_invalid_spec_is_named() {
         let (_directory, file) = written(&GOOD.replace("name: web", "nmae: web"));
-        assert!(read(&file).map(|_| ()).expect_err("misspelt").to_string().contains("app.yaml is refused"));
+        assert!(read(&file).map(|_| ()).expect_err("misspelt").to_string().contains("app.yaml is not a valid spec"));
     }
 
     #[test]
-    fn utf_16_is_read_and_what_is_no_text_is_told_by_its_place() {
+    fn utf_16_is_read_and_invalid_utf_8_is_an_error_with_its_position() {
         let text = "\u{feff}name: größe\n";
         let little: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
         let big: Vec<u8> = text.encode_utf16().flat_map(u16::to_be_bytes).collect();
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_large_file_is_called_too_large_wherever_it_is_cut() {
+    fn a_large_file_is_too_large_wherever_it_is_cut() {
         let (_directory, file) = written(&format!("a{}", "é".repeat(3_000_000)));
         let problems = AppSpec::from_yaml(&text(&file).expect("a text")).expect_err("too large");
         assert!(problems[0].message.contains("more than 262144 bytes"), "{problems}");

@@ -1,8 +1,8 @@
-//! Commands about app specs, and reading the spec that a command about an app is given.
+//! Commands about app specs, and the spec of a command about an app.
 
 mod file;
 mod get;
-mod hidden;
+mod hidden_input;
 mod rewrite;
 mod validate;
 mod values;
@@ -12,12 +12,12 @@ use serde_json::Value;
 
 use file::read;
 use validate::Look;
-pub use values::ask;
+pub use values::prompt;
 
-use crate::args::{Connection, Spec, SpecFile};
+use crate::args::{Connection, Spec, SpecArgs};
 use crate::discover;
 use crate::exit::Exit;
-use crate::say;
+use crate::output;
 
 pub async fn run(command: Spec, connection: &Connection) -> anyhow::Result<Exit> {
     match command {
@@ -26,21 +26,21 @@ pub async fn run(command: Spec, connection: &Connection) -> anyhow::Result<Exit>
         }
         Spec::Fmt { files, write, check } => rewrite::run(&files, write, check),
         Spec::Schema => {
-            say::result(&format!("{:#}\n", app_spec::json_schema()));
+            output::result(&format!("{:#}\n", app_spec::json_schema()));
             Ok(Exit::Done)
         }
         Spec::Get { app, format } => get::run(&discover::client(connection)?, &app, format).await,
     }
 }
 
-/// The spec that a command about an app is given, with the values that are given beside it.
-pub fn given(options: &SpecFile) -> anyhow::Result<AppSpec> {
+/// Reads the spec of a command about an app, with the values from `--env` and `--env-file`.
+pub fn load(options: &SpecArgs) -> anyhow::Result<AppSpec> {
     let mut spec = read(&options.spec)?.spec;
-    values::give(&mut spec, options)?;
+    values::apply(&mut spec, options)?;
     Ok(spec)
 }
 
-/// The spec as the API takes it. Its secrets go to the API, which seals them, and nowhere else.
-pub fn wire(spec: &AppSpec) -> Value {
+/// The spec as JSON for the API, with plain secrets. Send it only to the API, which seals them.
+pub fn request_json(spec: &AppSpec) -> Value {
     spec.to_json_value(&|_, secret| secret.expose().to_owned())
 }

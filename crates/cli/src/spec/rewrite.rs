@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use app_spec::format_spec;
 
-use super::file::{is_standard_input, shown, tell, text};
+use super::file::{display_name, is_standard_input, print_problems, text};
 use crate::exit::{Exit, UsageError};
-use crate::say;
+use crate::output;
 
 /// Each file by itself: one that cannot be formatted holds up no other.
 pub fn run(files: &[PathBuf], write: bool, check: bool) -> anyhow::Result<Exit> {
@@ -20,7 +20,7 @@ pub fn run(files: &[PathBuf], write: bool, check: bool) -> anyhow::Result<Exit> 
         match one(file, write, check) {
             Ok(exit) => all_fine &= exit == Exit::Done,
             Err(error) => {
-                say::error(&format!("{error:#}"));
+                output::error(&format!("{error:#}"));
                 all_fine = false;
             }
         }
@@ -30,23 +30,23 @@ pub fn run(files: &[PathBuf], write: bool, check: bool) -> anyhow::Result<Exit> 
 
 fn one(file: &Path, write: bool, check: bool) -> anyhow::Result<Exit> {
     let text = text(file)?;
-    let name = shown(file);
+    let name = display_name(file);
     let formatted = match format_spec(&text) {
         Ok(formatted) => formatted,
         Err(problems) => {
-            tell(&problems, &name, &text);
+            print_problems(&problems, &name, &text);
             bail!("{name} cannot be formatted; nothing was written");
         }
     };
     if check {
         let changes = formatted != text;
-        say::note(&format!("{name} {}", if changes { "would change" } else { "is formatted" }));
+        output::note(&format!("{name} {}", if changes { "would change" } else { "is formatted" }));
         return Ok(if changes { Exit::Failed } else { Exit::Done });
     }
     match write {
         true if formatted == text => {}
         true => replace(file, &formatted)?,
-        false => say::result(&formatted),
+        false => output::result(&formatted),
     }
     Ok(Exit::Done)
 }

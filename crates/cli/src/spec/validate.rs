@@ -5,27 +5,27 @@ use std::path::PathBuf;
 use app_spec::{AppSpec, Code, Diagnostic, Diagnostics, NeededValue, Parsed, Why};
 use serde_json::{Value, json};
 
-use super::file::{shown, tell, text};
-use crate::args::Form;
+use super::file::{display_name, print_problems, text};
+use crate::args::OutputFormat;
 use crate::exit::Exit;
-use crate::say;
+use crate::output;
 
 /// Looks at each file. Text is printed as it comes; JSON is one list, an object for each file.
-pub fn run(files: &[PathBuf], look: Look, output: Form) -> anyhow::Result<Exit> {
+pub fn run(files: &[PathBuf], look: Look, output: OutputFormat) -> anyhow::Result<Exit> {
     let (mut objects, mut all_fine) = (Vec::new(), true);
     for file in files {
-        let name = shown(file);
+        let name = display_name(file);
         let read = text(file).map(|text| (Found::of(look, &text), text));
         all_fine &= matches!(&read, Ok((found, _)) if !found.has_errors());
         match (output, read) {
-            (Form::Text, Ok((found, text))) => found.print(&name, &text),
-            (Form::Text, Err(error)) => say::error(&format!("{error:#}")),
-            (Form::Json, Ok((found, _))) => objects.push(found.json(&name)),
-            (Form::Json, Err(error)) => objects.push(unreadable(&name, &error)),
+            (OutputFormat::Text, Ok((found, text))) => found.print(&name, &text),
+            (OutputFormat::Text, Err(error)) => output::error(&format!("{error:#}")),
+            (OutputFormat::Json, Ok((found, _))) => objects.push(found.json(&name)),
+            (OutputFormat::Json, Err(error)) => objects.push(unreadable(&name, &error)),
         }
     }
-    if output == Form::Json {
-        say::result(&format!("{:#}\n", Value::from(objects)));
+    if output == OutputFormat::Json {
+        output::result(&format!("{:#}\n", Value::from(objects)));
     }
     Ok(if all_fine { Exit::Done } else { Exit::Failed })
 }
@@ -101,18 +101,18 @@ impl Found {
     }
 
     fn print(&self, name: &str, text: &str) {
-        tell(&self.problems, name, text);
+        print_problems(&self.problems, name, text);
         for needed in &self.needed {
-            say::note(&say::plain(&needs(needed)));
+            output::note(&needs(needed));
         }
         match &self.spec {
             Some(spec) if !self.has_errors() => {
                 let is = if self.look == Look::SchemaOnly { "fits the schema" } else { "is valid" };
-                say::result(&format!("{name} {is}: {}\n", summary(spec)));
+                output::result(&format!("{name} {is}: {}\n", summary(spec)));
             }
-            Some(_) if self.is_valid() => say::error(&format!("{name} asks for what this version cannot run")),
-            Some(_) => say::error(&format!("{name} is refused; not all of it can be mended")),
-            None => say::error(&format!("{name} is refused")),
+            Some(_) if self.is_valid() => output::error(&format!("{name} asks for what this version cannot run")),
+            Some(_) => output::error(&format!("{name} is refused; not all of it can be mended")),
+            None => output::error(&format!("{name} is refused")),
         }
     }
 

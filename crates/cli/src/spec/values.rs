@@ -1,5 +1,5 @@
-//! Values that a spec leaves open: given on the command line or in a file, else asked for on a terminal. What stays open
-//! is the server's to refuse, which names it, or to keep from before.
+//! Values that a spec lacks. They come from flags or a file, or from a prompt on a terminal. For a value that is still
+//! missing, the server uses the value of the existing app, or refuses the spec with an error that names it.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,77 +8,78 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 use app_spec::{AppSpec, NeededValue};
+use present::text::list;
 
-use super::{file, hidden};
-use crate::args::SpecFile;
+use super::{file, hidden_input};
+use crate::args::SpecArgs;
 use crate::exit::UsageError;
-use crate::say;
+use crate::output;
 
-/// Whose value it is: a component's, or anyone's; and its key. Those of one component come first.
-type Whose = (Reverse<Option<String>>, String);
+/// The component, or `None` for every component, and the key. Entries for one component sort first.
+type Target = (Reverse<Option<String>>, String);
 
-/// A line of an env file that gives something.
-struct Given {
+/// A line of an env file.
+struct Entry {
     line: usize,
-    whose: Whose,
+    target: Target,
     value: String,
 }
 
-/// Fills in what `--env` and `--env-file` give. Says which lines of a file are for nothing here. Errors: a file that cannot
-/// be read, and `--env` for what waits for nothing.
-pub fn give(spec: &mut AppSpec, options: &SpecFile) -> anyhow::Result<()> {
+/// Fills in the values from `--env` and `--env-file`. Reports lines of a file that the app does not need. Errors: a file
+/// cannot be read, or the app does not need a value from `--env`.
+pub fn apply(spec: &mut AppSpec, options: &SpecArgs) -> anyhow::Result<()> {
     let mut arguments = BTreeMap::new();
     for text in &options.env {
-        let (key, value) = of_argument(text)?;
-        arguments.insert(whose(&key), value);
+        let (key, value) = parse_argument(text)?;
+        arguments.insert(target(&key), value);
     }
-    let mut of_files = BTreeMap::new();
-    let waiting = spec.needed_values();
+    let mut from_files = BTreeMap::new();
+    let needed = spec.needed_values();
     for file in &options.env_file {
-        let given = of_file(file)?;
-        if let Some(lines) = lines_for_nothing(&given, &waiting) {
-            let message = format!("{}: app {} waits for nothing that stands in {lines}", file.display(), spec.name);
-            say::note(&say::plain(&message));
+        let entries = read_file(file)?;
+        if let Some(lines) = unneeded_lines(&entries, &needed) {
+            let message = format!("{}: app {} does not need the values in {lines}", file.display(), spec.name);
+            output::note(&message);
         }
-        of_files.extend(given.into_iter().map(|given| (given.whose, given.value)));
+        from_files.extend(entries.into_iter().map(|entry| (entry.target, entry.value)));
     }
     for ((Reverse(component), key), value) in arguments {
         if spec.give(component.as_deref(), &key, &value) == 0 {
             let owner = component.map(|it| format!(" of {it}")).unwrap_or_default();
-            let message = format!("no variable {key}{owner} in app {} waits for a value", spec.name);
+            let message = format!("app {} does not need a value for variable {key}{owner}", spec.name);
             return Err(UsageError(message).into());
         }
     }
-    // What an argument has given waits no longer. A file may hold values for other apps.
-    for ((Reverse(component), key), value) in of_files {
+    // Values from arguments are no longer missing, so files cannot overwrite them. A file may contain values for other
+    // apps.
+    for ((Reverse(component), key), value) in from_files {
         spec.give(component.as_deref(), &key, &value);
     }
     Ok(())
 }
 
-/// `KEY`, or `COMPONENT.KEY`: keys have no dots.
-fn whose(text: &str) -> Whose {
+/// Parses `KEY` or `COMPONENT.KEY`. Keys have no dots.
+fn target(text: &str) -> Target {
     match text.rsplit_once('.') {
         Some((component, key)) => (Reverse(Some(component.to_owned())), key.to_owned()),
         None => (Reverse(None), text.to_owned()),
     }
 }
 
-/// How many lines are named at most.
-const NAMED_LINES: usize = 5;
+/// How many line numbers to list.
+const MAX_LISTED_LINES: usize = 5;
 
-/// `lines 3, 5`: those with values that nothing waits for. Their keys are not shown: a piece of a secret that goes over
-/// several lines looks like one.
-fn lines_for_nothing(given: &[Given], waiting: &[NeededValue]) -> Option<String> {
-    let is_waited_for = |(Reverse(component), key): &Whose| {
-        waiting.iter().any(|it| it.key == *key && (component.is_none() || it.component == *component))
+/// `lines 3, 5`: the lines that the app does not need. Does not show their keys, because a part of a secret with several
+/// lines can look like a key.
+fn unneeded_lines(entries: &[Entry], needed: &[NeededValue]) -> Option<String> {
+    let is_needed = |(Reverse(component), key): &Target| {
+        needed.iter().any(|it| it.key == *key && (component.is_none() || it.component == *component))
     };
-    let lines: Vec<String> =
-        given.iter().filter(|it| !is_waited_for(&it.whose)).map(|it| it.line.to_string()).collect();
+    let lines: Vec<String> = entries.iter().filter(|it| !is_needed(&it.target)).map(|it| it.line.to_string()).collect();
     match &lines[..] {
         [] => None,
-        [first @ .., last] if lines.len() > NAMED_LINES => {
-            let named = first[..NAMED_LINES].join(", ");
+        [first @ .., last] if lines.len() > MAX_LISTED_LINES => {
+            let named = first[..MAX_LISTED_LINES].join(", ");
             Some(format!("{} lines ({named} … {last})", lines.len()))
         }
         [only] => Some(format!("line {only}")),
@@ -86,19 +87,19 @@ fn lines_for_nothing(given: &[Given], waiting: &[NeededValue]) -> Option<String>
     }
 }
 
-/// Asks for each open value once, whoever waits for it. Without a terminal, or with an empty answer, it stays open.
-pub fn ask(spec: &mut AppSpec) -> anyhow::Result<()> {
+/// Prompts once for each missing value. Without a terminal, or after an empty answer, the value stays missing.
+pub fn prompt(spec: &mut AppSpec) -> anyhow::Result<()> {
     if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
         return Ok(());
     }
     let needed = spec.needed_values();
-    let mut asked = BTreeSet::new();
+    let mut prompted = BTreeSet::new();
     for one in &needed {
-        if !asked.insert(&one.key) {
+        if !prompted.insert(&one.key) {
             continue;
         }
         let all: Vec<&NeededValue> = needed.iter().filter(|it| it.key == one.key).collect();
-        let answer = answer(&all)?;
+        let answer = read_answer(&all)?;
         if !answer.is_empty() {
             spec.give(None, &one.key, &answer);
         }
@@ -106,65 +107,70 @@ pub fn ask(spec: &mut AppSpec) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// `TOKEN of web and mill (not shown): `; of a variable of the app alone, its key.
-fn question(waiting: &[&NeededValue]) -> String {
-    let key = waiting.first().map_or("", |one| &one.key);
-    let names: Vec<&str> = waiting.iter().map(|it| it.component.as_deref().unwrap_or("the app")).collect();
+/// `TOKEN of web and mill (not shown): `, or only the key for a variable of the app.
+fn prompt_text(needed: &[&NeededValue]) -> String {
+    let key = needed.first().map_or("", |one| &one.key);
+    let names: Vec<&str> = needed.iter().map(|it| it.component.as_deref().unwrap_or("the app")).collect();
     let owners = match &names[..] {
-        [] | ["the app"] => String::new(),
-        [one] => format!(" of {one}"),
-        [first @ .., last] => format!(" of {} and {last}", first.join(", ")),
+        ["the app"] => String::new(),
+        names => list(names).map(|names| format!(" of {names}")).unwrap_or_default(),
     };
-    let hint = if waiting.iter().any(|it| it.secret) { " (not shown)" } else { "" };
-    say::plain(&format!("{key}{owners}{hint}: "))
+    let hint = if needed.iter().any(|it| it.secret) { " (not shown)" } else { "" };
+    output::printable(&format!("{key}{owners}{hint}: "))
 }
 
-fn answer(waiting: &[&NeededValue]) -> anyhow::Result<String> {
-    let question = question(waiting);
-    let ask = || {
+fn read_answer(needed: &[&NeededValue]) -> anyhow::Result<String> {
+    let text = prompt_text(needed);
+    let prompt = || {
         let mut out = std::io::stderr().lock();
-        out.write_all(question.as_bytes()).and_then(|()| out.flush())
+        out.write_all(text.as_bytes()).and_then(|()| out.flush())
     };
-    let line = match waiting.iter().any(|it| it.secret) {
-        true => hidden::line(ask),
+    let line = match needed.iter().any(|it| it.secret) {
+        true => hidden_input::read_line(prompt),
         false => {
             let mut line = String::new();
-            ask().and_then(|()| std::io::stdin().read_line(&mut line)).map(|length| (length > 0).then_some(line))
+            prompt().and_then(|()| std::io::stdin().read_line(&mut line)).map(|length| (length > 0).then_some(line))
         }
     };
-    match line.context("the terminal cannot be asked")? {
+    match line.context("cannot use the terminal")? {
         Some(line) => Ok(line.trim_end_matches(['\r', '\n']).to_owned()),
-        None => bail!("left before every value was given; nothing was sent"),
+        None => bail!("canceled before all values were entered; nothing was sent"),
     }
 }
 
-/// `KEY=value`, or `KEY` for the value that it has in our own environment.
-fn of_argument(text: &str) -> anyhow::Result<(String, String)> {
+/// Parses `KEY=value`, or `KEY` for its value in the environment of this process.
+fn parse_argument(text: &str) -> anyhow::Result<(String, String)> {
     if let Some((key, value)) = text.split_once('=') {
         return Ok((key.to_owned(), value.to_owned()));
     }
     match std::env::var(text) {
         Ok(value) => Ok((text.to_owned(), value)),
-        Err(_) => Err(UsageError(format!("--env {text}: the environment has no such variable; say {text}=…")).into()),
-    }
-}
-
-fn of_file(path: &Path) -> anyhow::Result<Vec<Given>> {
-    let read = || file::decoded(std::fs::read(path)?);
-    let text = read().with_context(|| format!("cannot read {}", path.display()))?;
-    let mut values = Vec::new();
-    for (line, content) in (1..).zip(text.trim_start_matches('\u{feff}').lines()) {
-        match of_line(content) {
-            Ok(value) => values.extend(value.map(|(key, value)| Given { line, whose: whose(&key), value })),
-            // The line itself may hold a secret.
-            Err(()) => bail!("{}:{line} is no KEY=value", path.display()),
+        Err(_) => {
+            Err(UsageError(format!("--env {text}: the environment has no variable {text}. Use --env {text}=VALUE"))
+                .into())
         }
     }
-    Ok(values)
 }
 
-/// A line of an env file: `KEY=value`, `export KEY='value'`, a comment, or nothing.
-fn of_line(line: &str) -> Result<Option<(String, String)>, ()> {
+fn read_file(path: &Path) -> anyhow::Result<Vec<Entry>> {
+    let read = || file::decoded(std::fs::read(path)?);
+    let text = read().with_context(|| format!("cannot read {}", path.display()))?;
+    let mut entries = Vec::new();
+    for (line, content) in (1..).zip(text.trim_start_matches('\u{feff}').lines()) {
+        match parse_line(content) {
+            Ok(entry) => entries.extend(entry.map(|(key, value)| Entry { line, target: target(&key), value })),
+            // The error does not show the line, which may contain a secret.
+            Err(()) => bail!("{}:{line} is not KEY=value", path.display()),
+        }
+    }
+    Ok(entries)
+}
+
+/// Parses a line of an env file: `KEY=value`, `export KEY='value'`, a comment, or an empty line.
+///
+/// Not with the `dotenvy` crate: it substitutes `$NAME` in values, which would change secrets, it refuses `-` in
+/// `COMPONENT.KEY`, and it does not return line numbers.
+fn parse_line(line: &str) -> Result<Option<(String, String)>, ()> {
     let line = line.trim();
     if line.is_empty() || line.starts_with('#') {
         return Ok(None);
@@ -197,19 +203,19 @@ mod tests {
             std::fs::write(&path, bytes)?;
         }
         let mut spec = AppSpec::from_yaml(OPEN).expect("a good one").spec;
-        let options = SpecFile {
+        let options = SpecArgs {
             spec: "app.yaml".into(),
             env: env.iter().map(|it| (*it).to_owned()).collect(),
             env_file: file.map(|_| path).into_iter().collect(),
         };
-        give(&mut spec, &options)?;
-        let json = super::super::wire(&spec);
+        apply(&mut spec, &options)?;
+        let json = super::super::request_json(&spec);
         Ok(json["envs"].as_array().into_iter().flatten().map(|it| format!("{}", it["value"])).collect())
     }
 
     #[test]
     fn an_argument_wins_over_a_file_and_a_file_may_hold_more() {
-        let file = "# ours\n\nTOKEN=from-file\nexport MAIL='a=b'\nOTHER=x\n";
+        let file = "# comment\n\nTOKEN=from-file\nexport MAIL='a=b'\nOTHER=x\n";
         assert_eq!(given(&["TOKEN=x=y"], Some(file)).expect("good"), [r#""x=y""#, r#""a=b""#]);
     }
 
@@ -222,17 +228,17 @@ mod tests {
         }
         let error = given_bytes(&[], Some(b"TOKEN=\xff\n")).expect_err("no UTF-8");
         assert!(
-            format!("{error:#}").ends_with("values.env: line 1, column 7 is no UTF-8; save it as UTF-8"),
+            format!("{error:#}").ends_with("values.env: line 1, column 7 is not valid UTF-8. Save the file as UTF-8"),
             "{error:#}"
         );
     }
 
     #[test]
-    fn lines_for_nothing_are_named_without_what_is_in_them() {
-        let waiting = AppSpec::from_yaml(OPEN).expect("a good one").spec.needed_values();
+    fn unneeded_lines_are_reported_without_their_content() {
+        let needed = AppSpec::from_yaml(OPEN).expect("a good one").spec.needed_values();
         let lines = |keys: &[&str]| {
-            let given = |(line, key): (usize, &&str)| Given { line, whose: whose(key), value: String::new() };
-            lines_for_nothing(&(1..).zip(keys).map(given).collect::<Vec<_>>(), &waiting)
+            let entry = |(line, key): (usize, &&str)| Entry { line, target: target(key), value: String::new() };
+            unneeded_lines(&(1..).zip(keys).map(entry).collect::<Vec<_>>(), &needed)
         };
         assert_eq!(lines(&["TOKEN", "MAIL"]), None);
         assert_eq!(lines(&["TOKNE", "MAIL", "web.TOKEN"]).as_deref(), Some("lines 1, 3"));
@@ -241,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn an_argument_for_what_waits_for_nothing_is_a_mistake() {
+    fn an_argument_that_the_app_does_not_need_is_an_error() {
         let error = given(&["TOKNE=x"], None).expect_err("misspelt");
         assert!(error.is::<UsageError>(), "{error}");
         let error = given(&["NO_SUCH_VARIABLE_HERE"], None).expect_err("not in the environment");
@@ -249,14 +255,14 @@ mod tests {
     }
 
     #[test]
-    fn one_component_may_be_given_a_value_of_its_own() {
+    fn a_value_can_be_set_for_one_component() {
         let text = OPEN.replace("nginx}", "nginx}\n  envs: [{key: TOKEN, type: SECRET}]");
         let mut spec = AppSpec::from_yaml(&text).expect("a good one").spec;
         let names: Vec<String> = spec.needed_values().into_iter().map(|it| it.path).collect();
         assert_eq!(names, ["envs[0].value", "envs[1].value", "services[0].envs[0].value"]);
         let env = ["TOKEN=app", "web.TOKEN=web", "MAIL=a@b"].map(str::to_owned).to_vec();
-        give(&mut spec, &SpecFile { spec: "app.yaml".into(), env, env_file: Vec::new() }).expect("good");
-        let json = super::super::wire(&spec);
+        apply(&mut spec, &SpecArgs { spec: "app.yaml".into(), env, env_file: Vec::new() }).expect("good");
+        let json = super::super::request_json(&spec);
         assert_eq!(
             (&json["envs"][0]["value"], &json["services"][0]["envs"][0]["value"]),
             (&"app".into(), &"web".into())
@@ -264,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn a_question_names_everyone_who_waits() {
+    fn a_prompt_names_every_component_that_needs_the_value() {
         let needed = |component: Option<&str>| NeededValue {
             component: component.map(str::to_owned),
             key: "TOKEN".into(),
@@ -273,14 +279,14 @@ mod tests {
             secret: component.is_some(),
         };
         let (app, web, mill) = (needed(None), needed(Some("web")), needed(Some("mill")));
-        assert_eq!(question(&[&app]), "TOKEN: ");
-        assert_eq!(question(&[&web]), "TOKEN of web (not shown): ");
-        assert_eq!(question(&[&app, &web, &mill]), "TOKEN of the app, web and mill (not shown): ");
+        assert_eq!(prompt_text(&[&app]), "TOKEN: ");
+        assert_eq!(prompt_text(&[&web]), "TOKEN of web (not shown): ");
+        assert_eq!(prompt_text(&[&app, &web, &mill]), "TOKEN of the app, web and mill (not shown): ");
     }
 
     #[test]
-    fn a_broken_line_is_named_without_what_is_in_it() {
-        let error = given(&[], Some("TOKEN=a\nhunter2\n")).expect_err("no KEY=value").to_string();
-        assert!(error.ends_with("values.env:2 is no KEY=value") && !error.contains("hunter2"), "{error}");
+    fn an_invalid_line_is_reported_without_its_content() {
+        let error = given(&[], Some("TOKEN=a\nhunter2\n")).expect_err("not KEY=value").to_string();
+        assert!(error.ends_with("values.env:2 is not KEY=value") && !error.contains("hunter2"), "{error}");
     }
 }

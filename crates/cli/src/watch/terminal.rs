@@ -1,42 +1,38 @@
-//! Progress on standard error: redrawn in place on a terminal, line by line in a pipe.
+//! Shows progress on standard error: redrawn in place on a terminal, line by line in a pipe.
 
 use std::io::{IsTerminal, Write, stderr};
 
+use crate::output;
 use chrono::Utc;
+use present::Deployment;
+use present::news::{changes, frame};
 
-use super::lines::{changes, frame};
-use super::snapshot::Snapshot;
-use crate::say;
-
-/// What is on the screen, or was said.
-pub enum Screen {
-    /// How many lines the last frame has.
-    Live {
-        drawn: usize,
-    },
-    Lines {
-        before: Option<Box<Snapshot>>,
-    },
+/// The display and what it last showed.
+pub enum ProgressDisplay {
+    /// The number of lines of the last frame.
+    Live { drawn: usize },
+    /// The deployment as it was last shown.
+    Lines { before: Option<Box<Deployment>> },
 }
 
-impl Screen {
+impl ProgressDisplay {
     pub fn new() -> Self {
         if stderr().is_terminal() { Self::Live { drawn: 0 } } else { Self::Lines { before: None } }
     }
 
-    pub fn show(&mut self, now: &Snapshot) {
+    pub fn show(&mut self, now: &Deployment) {
         match self {
             Self::Live { drawn } => {
                 let (height, width) = size();
                 let lines = frame(now, Utc::now(), height);
                 let mut out = String::new();
                 if *drawn > 0 {
-                    // Up to the first line of the last frame, and clear from there.
+                    // Moves to the first line of the last frame and clears from there.
                     out.push_str(&format!("\x1b[{drawn}A\r\x1b[J"));
                 }
                 for line in &lines {
-                    // A wrapped line would make the frame longer than we count.
-                    out.extend(line.chars().take(width.saturating_sub(1)));
+                    // Cuts lines at the width, because a wrapped line would take more lines than `drawn` counts.
+                    out.extend(output::printable(line).chars().take(width.saturating_sub(1)));
                     out.push('\n');
                 }
                 *drawn = lines.len();
@@ -44,23 +40,23 @@ impl Screen {
             }
             Self::Lines { before } => {
                 for line in changes(before.as_deref(), now) {
-                    say::note(&line);
+                    output::note(&line);
                 }
                 *before = Some(Box::new(now.clone()));
             }
         }
     }
 
-    /// Says something below what is drawn, which then stays.
-    pub fn say(&mut self, line: &str) {
+    /// Prints a line below the last frame, which stays on the screen.
+    pub fn note(&mut self, line: &str) {
         if let Self::Live { drawn } = self {
             *drawn = 0;
         }
-        say::note(line);
+        output::note(line);
     }
 }
 
-/// Lines and columns; 24 by 80 where the terminal does not tell.
+/// Lines and columns of the terminal; 24 by 80 if unknown.
 fn size() -> (usize, usize) {
     match rustix::termios::tcgetwinsize(stderr()) {
         Ok(size) if size.ws_row > 0 && size.ws_col > 0 => (size.ws_row.into(), size.ws_col.into()),

@@ -62,7 +62,7 @@ fn may_remove(cx: &Context, routing: &Routing, container: &Container) -> bool {
         return is_replaced && !routing.names(&container.name);
     }
     // What a record says that cannot be read, or one that was lost, is not known: it may explain this container.
-    cx.shared.store.damaged().is_empty() && cx.shared.store.went_back().is_none()
+    cx.shared.store.damaged().is_empty() && cx.shared.store.lost_commits().is_none()
 }
 
 pub(super) fn removed(cx: &mut Context, name: InstanceName, result: Result<(), EngineError>) {

@@ -1,4 +1,4 @@
-//! Sealed texts open where they belong, and nowhere else.
+//! Sealed texts open only in the place that they were sealed for.
 
 use crate::{SealError, Sealer};
 
@@ -7,7 +7,7 @@ fn sealer() -> Sealer {
 }
 
 #[test]
-fn what_was_sealed_opens_in_its_place() {
+fn a_sealed_text_opens_in_its_place() {
     for plain in [b"".as_slice(), b"hunter2", &[0, 255, 10]] {
         let text = sealer().seal("env/shop", plain);
         assert!(Sealer::is_sealed(&text));
@@ -16,7 +16,7 @@ fn what_was_sealed_opens_in_its_place() {
 }
 
 #[test]
-fn a_sealed_text_has_the_form_that_app_platform_shows() {
+fn a_sealed_text_has_the_form_of_app_platform() {
     let text = sealer().seal("env/shop", b"hunter2");
     let inner = text.strip_prefix("EV[1:").and_then(|it| it.strip_suffix(']')).unwrap();
     let parts: Vec<_> = inner.split(':').collect();
@@ -25,12 +25,12 @@ fn a_sealed_text_has_the_form_that_app_platform_shows() {
 }
 
 #[test]
-fn equal_values_do_not_show_as_equal() {
+fn equal_values_have_different_sealed_texts() {
     assert_ne!(sealer().seal("env/shop", b"hunter2"), sealer().seal("env/shop", b"hunter2"));
 }
 
 #[test]
-fn another_place_or_key_does_not_open_it() {
+fn a_sealed_text_does_not_open_with_another_place_or_key() {
     let text = sealer().seal("env/shop", b"hunter2");
     let foreign = |place: &str| Err(SealError::ForeignOrDamaged { place: place.to_owned() });
     assert_eq!(sealer().open("env/blog", &text), foreign("env/blog"));
@@ -38,7 +38,7 @@ fn another_place_or_key_does_not_open_it() {
 }
 
 #[test]
-fn every_flipped_bit_is_noticed() {
+fn a_sealed_text_with_any_flipped_bit_does_not_open() {
     let sealed = sealer().seal_bytes("p", b"x");
     for bit in 0..sealed.len() * 8 {
         let mut flipped = sealed.clone();
@@ -58,13 +58,13 @@ fn texts_that_were_never_sealed_are_malformed() {
 }
 
 #[test]
-fn errors_do_not_repeat_what_was_given() {
+fn errors_do_not_contain_the_text() {
     let error = sealer().open("env/shop", "EV[1:hunter2").unwrap_err();
     assert!(!format!("{error} {error:?}").contains("hunter2"));
 }
 
 #[test]
-fn a_keyed_hash_tells_equal_from_different_within_its_place() {
+fn a_keyed_hash_shows_only_equality_within_one_place() {
     let hash = |place: &str, text: &str| sealer().keyed_hash(place, text.as_bytes());
     assert_eq!(hash("env/shop", "a"), hash("env/shop", "a"));
     assert_ne!(hash("env/shop", "a"), hash("env/shop", "b"));

@@ -1,6 +1,6 @@
-//! What was acknowledged is there after the writer was killed.
+//! Acknowledged commits survive a killed writer.
 //!
-//! The writer is this test binary, started again with one test to run and a directory to write in.
+//! The writer is this test binary, started again to run one test with a directory to write to.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -17,16 +17,16 @@ use data_dir::{DataDir, DataDirError};
 
 const DIRECTORY: &str = "BOATYARD_TEST_KILLED_WRITER";
 const ROUNDS: usize = 20;
-/// A writer that nobody kills ends by itself.
+/// The writer ends after this many commits if it is not killed.
 const MOST_COMMITS: u64 = 5_000;
 
 #[tokio::test]
-async fn what_was_committed_is_there_after_reopening() {
-    let home = Home::with_app("shop").await;
-    home.store.commit(belongings("shop")).await.unwrap();
-    let before = home.store.app_state(&"shop".into()).await.unwrap().unwrap();
-    let home = home.reopened();
-    let after = home.store.app_state(&"shop".into()).await.unwrap().unwrap();
+async fn commits_are_there_after_reopening() {
+    let test = TestStore::with_app("shop").await;
+    test.store.commit(records_of("shop")).await.unwrap();
+    let before = test.store.app_state(&"shop".into()).await.unwrap().unwrap();
+    let test = test.reopened();
+    let after = test.store.app_state(&"shop".into()).await.unwrap().unwrap();
     assert_eq!(after.app, before.app);
     assert_eq!(after.deployments, before.deployments);
     assert_eq!(after.instances, before.instances);
@@ -34,15 +34,15 @@ async fn what_was_committed_is_there_after_reopening() {
 }
 
 #[tokio::test]
-async fn a_commit_that_nobody_waits_for_is_kept_before_the_store_is_gone() {
-    let home = Home::with_app("shop").await;
-    let mut commit = Box::pin(home.store.commit(vec![Change::Instance(instance("shop", 0))]));
+async fn a_commit_whose_future_is_dropped_is_still_saved() {
+    let test = TestStore::with_app("shop").await;
+    let mut commit = Box::pin(test.store.commit(vec![Change::Instance(instance("shop", 0))]));
     assert!(poll_once(&mut commit).await.is_none_or(|it| it.is_ok()));
     drop(commit);
-    assert_eq!(home.reopened().store.instances().await.unwrap().len(), 1);
+    assert_eq!(test.reopened().store.instances().await.unwrap().len(), 1);
 }
 
-/// Polls once: enough to hand the work to the writer.
+/// Polls once, which sends the work to the writer.
 async fn poll_once<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
     std::future::poll_fn(|context| match std::pin::Pin::new(&mut *future).poll(context) {
         std::task::Poll::Ready(value) => std::task::Poll::Ready(Some(value)),
@@ -53,8 +53,8 @@ async fn poll_once<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
 
 #[tokio::test]
 async fn no_acknowledged_commit_is_lost_when_the_writer_is_killed() {
-    let place = TempDir::new().unwrap();
-    let root = place.path().join("data");
+    let temp = TempDir::new().unwrap();
+    let root = temp.path().join("data");
     let mut acknowledged = 0;
     for round in 0..ROUNDS {
         let commits = rand::rng().random_range(0..40);
@@ -65,13 +65,13 @@ async fn no_acknowledged_commit_is_lost_when_the_writer_is_killed() {
         let kept = shop.map_or(0, |it| it.deployments);
         let (_, rows) = store.deployments(&"shop".into(), 0, 0).await.unwrap();
         assert!(kept >= acknowledged, "round {round}: {acknowledged} acknowledged, {kept} kept");
-        assert_eq!(rows, kept, "round {round}: both halves of each commit are there");
-        assert_eq!(store.went_back(), None, "round {round}");
+        assert_eq!(rows, kept, "round {round}: both changes of each commit are there");
+        assert_eq!(store.lost_commits(), None, "round {round}");
     }
     assert!(acknowledged > 0);
 }
 
-/// Lets a writer commit about so many times, kills it wherever it is, and gives the last number it acknowledged.
+/// Starts a writer, kills it after about `commits` commits, and returns the last number that it acknowledged.
 fn write_and_kill(root: &Path, commits: usize) -> u64 {
     let mut writer = start_writer(root);
     let mut lines = BufReader::new(writer.stdout.take().unwrap()).lines().map_while(Result::ok);
@@ -81,7 +81,7 @@ fn write_and_kill(root: &Path, commits: usize) -> u64 {
     let holder_expected = format!("process {}", writer.id());
     assert!(matches!(refused, DataDirError::Held { holder } if holder == holder_expected));
     writer.kill().unwrap();
-    // What it still said before it died counts.
+    // Includes lines that the writer printed before it was killed.
     last = lines.filter_map(number).last().or(last);
     writer.wait().unwrap();
     last.expect("the writer acknowledged something before it was killed")
@@ -97,7 +97,7 @@ fn start_writer(root: &Path) -> Child {
         .unwrap()
 }
 
-/// Does nothing but in the process that the test above starts.
+/// Does nothing except in the process that the test above starts.
 #[tokio::test]
 async fn a_writer_to_be_killed() {
     let Some(root) = std::env::var_os(DIRECTORY) else { return };
@@ -113,20 +113,20 @@ async fn a_writer_to_be_killed() {
 }
 
 #[tokio::test]
-async fn nothing_is_acknowledged_that_goes_into_a_deleted_or_replaced_data_directory() {
+async fn a_commit_to_deleted_or_replaced_files_is_not_acknowledged() {
     for file in ["boatyard.db", "boatyard.db-wal"] {
-        let home = Home::with_app("shop").await;
-        home.store.check_files().await.unwrap();
-        let path = home.directory.root().join(file);
+        let test = TestStore::with_app("shop").await;
+        test.store.check_files().await.unwrap();
+        let path = test.directory.root().join(file);
         let aside = path.with_extension("aside");
         std::fs::copy(&path, &aside).unwrap();
         std::fs::remove_file(&path).unwrap();
         let change = || vec![Change::Instance(instance("shop", 0))];
-        let refused = home.store.commit(change()).await.unwrap_err();
+        let refused = test.store.commit(change()).await.unwrap_err();
         assert!(matches!(refused, StoreError::Replaced { .. }), "{file}: {refused}");
         std::fs::rename(&aside, &path).unwrap();
-        assert!(home.store.commit(change()).await.is_err(), "{file}: a copy is another file");
-        assert!(home.store.check_files().await.is_err());
-        assert_eq!(home.store.apps().await.unwrap().len(), 1, "{file}: what is open can be read");
+        assert!(test.store.commit(change()).await.is_err(), "{file}: a copy is another file");
+        assert!(test.store.check_files().await.is_err());
+        assert_eq!(test.store.apps().await.unwrap().len(), 1, "{file}: open files can still be read");
     }
 }

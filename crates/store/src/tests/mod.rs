@@ -1,10 +1,10 @@
 #![allow(clippy::unwrap_used)]
 
-mod damage;
+mod damaged_rows;
 mod directory;
 mod durability;
-mod keeping;
-mod migrating;
-mod refusing;
+mod migrations;
+mod refused_changes;
+mod round_trip;
 mod samples;
-mod secrecy;
+mod secrets;

@@ -1,4 +1,4 @@
-//! Records to keep, and a store in a directory of its own.
+//! Sample records, and a store in a temporary directory.
 
 use std::net::Ipv4Addr;
 
@@ -18,38 +18,38 @@ use crate::records::{
 };
 use data_dir::DataDir;
 
-/// A store and what it lies in. The store goes first.
-pub(super) struct Home {
+/// A store in a temporary directory. Fields drop in this order.
+pub(super) struct TestStore {
     pub(super) store: Store,
     pub(super) directory: DataDir,
-    pub(super) place: TempDir,
+    pub(super) temp: TempDir,
 }
 
-impl Home {
+impl TestStore {
     pub(super) fn new() -> Self {
-        let place = TempDir::new().unwrap();
-        Self::in_place(place)
+        let temp = TempDir::new().unwrap();
+        Self::in_directory(temp)
     }
 
-    pub(super) fn in_place(place: TempDir) -> Self {
-        let directory = DataDir::open(place.path().join("data")).unwrap();
-        Self { store: Store::open(&directory).unwrap(), directory, place }
+    pub(super) fn in_directory(temp: TempDir) -> Self {
+        let directory = DataDir::open(temp.path().join("data")).unwrap();
+        Self { store: Store::open(&directory).unwrap(), directory, temp }
     }
 
-    /// A home with one app in it.
+    /// A store with one app.
     pub(super) async fn with_app(id: &str) -> Self {
-        let home = Self::new();
-        home.store.commit(vec![Change::App(app(id, 1))]).await.unwrap();
-        home
+        let test = Self::new();
+        test.store.commit(vec![Change::App(app(id, 1))]).await.unwrap();
+        test
     }
 
     pub(super) fn reopened(self) -> Self {
-        let Self { store, directory, place } = self;
+        let Self { store, directory, temp } = self;
         drop((store, directory));
-        Self::in_place(place)
+        Self::in_directory(temp)
     }
 
-    /// A connection of somebody else, past all our care.
+    /// A second connection, as another program would open it.
     pub(super) fn sql(&self) -> rusqlite::Connection {
         rusqlite::Connection::open(self.directory.database()).unwrap()
     }
@@ -196,8 +196,8 @@ pub(super) fn built_image(app: &str, identity: &str) -> BuiltImage {
     }
 }
 
-/// One of everything, for an app that is there.
-pub(super) fn belongings(app: &str) -> Vec<Change> {
+/// One record of each kind for an existing app.
+pub(super) fn records_of(app: &str) -> Vec<Change> {
     vec![
         put(deployment(app, 1, Stage::Active)),
         Change::Instance(instance(app, 0)),

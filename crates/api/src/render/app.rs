@@ -1,0 +1,85 @@
+//! An app as App Platform's clients read it, and the answer to a proposal.
+
+use app_spec::Parsed;
+use chrono::{DateTime, Utc};
+use controller::view::{AppView, Preview};
+use present::rfc3339;
+use serde_json::{Value, json};
+
+use super::deployment::within_app;
+use super::object::Object;
+use super::region;
+use crate::view::{Deployment, app_details, time};
+
+/// Which deployment is the `pending_deployment` of the answer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PendingDeployment {
+    /// The one that waits for the deployment in progress, if any.
+    Waiting,
+    /// The newest one. Clients that create or update an app wait for it.
+    Newest,
+}
+
+/// An app. `owner` is the id of the installation.
+pub(crate) fn app(view: &AppView, owner: &str, pending: PendingDeployment) -> Value {
+    let app = &view.app;
+    let live = view.active.is_some();
+    let url = |shown: bool| shown.then(|| view.live_url.clone());
+    let pending = match pending {
+        PendingDeployment::Waiting => view.waiting.as_ref(),
+        PendingDeployment::Newest => view.newest.as_ref(),
+    };
+    Object::new()
+        .set("id", app.id.as_str())
+        .set("owner_uuid", owner)
+        .set("spec", app.spec.clone())
+        .set("default_ingress", view.live_url.as_str())
+        .maybe("live_url", url(live))
+        .maybe("live_url_base", url(live))
+        .maybe("live_domain", live.then(|| view.live_domain.clone()))
+        .maybe("created_at", time(app.created).map(rfc3339))
+        .maybe("updated_at", time(app.updated).map(rfc3339))
+        .maybe("active_deployment", view.active.as_ref().map(within_app))
+        .maybe("in_progress_deployment", view.in_progress.as_ref().map(within_app))
+        .maybe("pending_deployment", pending.map(within_app))
+        .maybe("last_deployment_created_at", view.newest.as_ref().and_then(|it| time(it.created)).map(rfc3339))
+        .maybe("last_deployment_active_at", view.active.as_ref().and_then(active_since).map(rfc3339))
+        .set("region", region())
+        .set("tier_slug", "basic")
+        .serialized("boatyard", &app_details(view))
+        .build()
+}
+
+fn active_since(deployment: &Deployment) -> Option<DateTime<Utc>> {
+    time(deployment.record.serving_since.unwrap_or(deployment.stage_since))
+}
+
+/// What a spec would do. All costs are 0.
+pub(crate) fn proposal(parsed: &Parsed, name_available: bool, plan: Option<&Preview>) -> Value {
+    let spec = &parsed.spec;
+    let is_static = !spec.static_sites.is_empty() && spec.components().count() == spec.static_sites.len();
+    // These secrets come from the same request, so only the caller sees them.
+    let normalized = spec.to_json_value(&|_, secret| secret.expose().to_owned());
+    let details = json!({
+        "plan": plan,
+        "warnings": parsed.warnings,
+        "no_effect": parsed.no_effect(),
+        "not_yet": parsed.not_yet(),
+    });
+    let suggestion = (!name_available).then(|| format!("{}-2", spec.name));
+    Object::new()
+        .set("app_name_available", name_available)
+        .maybe("app_name_suggestion", suggestion)
+        .set("app_is_static", is_static)
+        .set("app_is_starter", false)
+        .set("existing_static_apps", "0")
+        .set("max_free_static_apps", "0")
+        .set("existing_starter_apps", "0")
+        .set("max_free_starter_apps", "0")
+        .set("spec", normalized)
+        .set("app_cost", 0)
+        .set("app_tier_upgrade_cost", 0)
+        .set("app_tier_downgrade_cost", 0)
+        .set("boatyard", details)
+        .build()
+}

@@ -1,0 +1,72 @@
+//! App Platform's catalog for one host: one region, sizes that are limits, and prices of 0.
+//!
+//! Numbers of sizes and tiers are strings, because godo otherwise rejects the whole answer.
+
+use app_spec::InstanceSize;
+use serde_json::{Value, json};
+
+/// The host as the only region.
+pub(crate) fn region() -> Value {
+    json!({ "slug": "local", "label": "This host", "continent": "", "data_centers": ["local"], "default": true })
+}
+
+pub(crate) fn regions() -> Value {
+    json!({ "regions": [region()] })
+}
+
+const TIERS: [(&str, &str); 3] = [("starter", "Starter"), ("basic", "Basic"), ("professional", "Professional")];
+
+pub(crate) fn tiers() -> Value {
+    json!({ "tiers": TIERS.map(|(slug, name)| tier_of(slug, name)) })
+}
+
+pub(crate) fn tier(slug: &str) -> Option<Value> {
+    let (slug, name) = TIERS.iter().find(|(known, _)| *known == slug)?;
+    Some(json!({ "tier": tier_of(slug, name) }))
+}
+
+fn tier_of(slug: &str, name: &str) -> Value {
+    json!({ "slug": slug, "name": name, "egress_bandwidth_bytes": "0", "build_seconds": "0" })
+}
+
+pub(crate) fn instance_sizes() -> Value {
+    let sizes: Vec<_> = app_spec::instance_sizes().iter().map(size).collect();
+    json!({ "instance_sizes": sizes, "discount_percent": 0 })
+}
+
+pub(crate) fn instance_size(slug: &str) -> Option<Value> {
+    Some(json!({ "instance_size": size(app_spec::instance_size(slug)?) }))
+}
+
+fn size(size: &InstanceSize) -> Value {
+    let mib = size.memory_bytes / (1024 * 1024);
+    json!({
+        "slug": size.slug,
+        "name": format!("{} CPU, {mib} MiB, limited by the host", size.cpu_millis / 1000),
+        "cpu_type": if size.dedicated { "DEDICATED" } else { "SHARED" },
+        "cpus": (size.cpu_millis / 1000).to_string(),
+        "memory_bytes": size.memory_bytes.to_string(),
+        "usd_per_month": "0.00",
+        "usd_per_second": "0.00",
+        "tier_slug": if size.dedicated { "professional" } else { "basic" },
+        "scalable": !size.single_instance_only,
+        "single_instance_only": size.single_instance_only,
+        "deprecation_intent": size.deprecated,
+        "bandwidth_allowance_gib": "0",
+    })
+}
+
+/// The account of the admin token.
+pub(crate) fn account(installation: &str) -> Value {
+    json!({ "account": {
+        "droplet_limit": 0, "floating_ip_limit": 0, "reserved_ip_limit": 0, "volume_limit": 0,
+        "email": "admin@localhost", "name": "admin", "uuid": installation, "email_verified": true,
+        "status": "active", "status_message": "",
+        "team": { "name": "boatyard", "uuid": installation },
+    } })
+}
+
+/// What `doctl auth init --token-validation-server` reads.
+pub(crate) fn token_info(installation: &str) -> Value {
+    json!({ "resource_owner_id": 1, "scopes": ["read", "write"], "expires_in_seconds": 0, "application": { "uid": installation } })
+}

@@ -1,0 +1,47 @@
+//! A deployment: the view that people read, and the fields that only App Platform's clients need.
+
+use controller::view::DeploymentView;
+use serde_json::{Value, json};
+
+use super::object::Object;
+use crate::view::{self, Deployment, Image};
+
+/// A deployment with what it waits for.
+pub(crate) fn deployment(view: &DeploymentView) -> Value {
+    render(&view.deployment, &view.waiting)
+}
+
+/// A deployment inside an app, without what it waits for.
+pub(super) fn within_app(deployment: &Deployment) -> Value {
+    render(deployment, &[])
+}
+
+fn render(it: &Deployment, waiting: &[String]) -> Value {
+    let view = view::deployment(it, waiting);
+    let action = if view.boatyard.kind == "restart" { "RESTART" } else { "CREATE_DEPLOYMENT" };
+    let mut object = Object::with_fields_of(&view)
+        .set("spec", it.spec.clone())
+        .set("cause_details", json!({ "type": "MANUAL", "digitalocean_user_action": { "name": action } }))
+        .maybe("cloned_from", it.cloned_from.as_ref().map(|id| id.as_str()))
+        .maybe("previous_deployment_id", it.previous.as_ref().map(|id| id.as_str()))
+        .set("tier_slug", "basic");
+    for kind in ["services", "workers", "jobs", "static_sites"] {
+        object = object.maybe(kind, components(it, kind));
+    }
+    object.build()
+}
+
+/// The components of one kind with their sources; `None` if the spec has none.
+fn components(it: &Deployment, kind: &str) -> Option<Vec<Value>> {
+    let of_kind = it.spec.get(kind)?.as_array()?;
+    let names = of_kind.iter().filter_map(|component| component.get("name")?.as_str());
+    let components: Vec<_> = names.map(|name| component(name, it.images.get(&name.into()))).collect();
+    Some(components).filter(|all| !all.is_empty())
+}
+
+fn component(name: &str, image: Option<&Image>) -> Value {
+    let commit = image.and_then(|it| it.commit.clone());
+    // An image that was built from source has a commit. An image that was pulled has a digest.
+    let digest = image.filter(|it| it.commit.is_none()).map(|it| it.id.clone());
+    Object::new().set("name", name).maybe("source_commit_hash", commit).maybe("source_image_digest", digest).build()
+}

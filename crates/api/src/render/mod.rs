@@ -1,0 +1,17 @@
+//! Renders the controller's answers as the JSON that App Platform's clients parse. All functions are pure.
+//!
+//! Clients crash on some absent objects and on wrong types. Therefore `spec` and `progress` are always present, times are
+//! RFC 3339, and an unknown value is left out instead of null or empty.
+
+mod app;
+mod catalog;
+mod deployment;
+mod object;
+mod page;
+mod status;
+
+pub(crate) use app::{PendingDeployment, app, proposal};
+pub(crate) use catalog::{account, instance_size, instance_sizes, region, regions, tier, tiers, token_info};
+pub(crate) use deployment::deployment;
+pub(crate) use page::paged;
+pub(crate) use status::{instances, status};

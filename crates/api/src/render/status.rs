@@ -1,0 +1,26 @@
+//! Instances as App Platform lists them, and Boatyard's status of an app.
+
+use controller::view::{AppView, DeploymentView, InstanceView};
+use serde_json::Value;
+
+use super::deployment::deployment;
+use super::object::Object;
+use crate::view;
+
+/// Services, workers and jobs. App Platform does not list databases as instances.
+pub(crate) fn instances(all: &[InstanceView]) -> Vec<present::Instance> {
+    all.iter().filter(|it| it.component_type != "DATABASE").map(view::instance).collect()
+}
+
+/// The status of an app: each instance, database and job run with its container, and the deployments that matter with what
+/// they wait for.
+pub(crate) fn status(view: &AppView, instances: &[InstanceView], deployments: &[DeploymentView]) -> Value {
+    Object::new()
+        .set("id", view.app.id.as_str())
+        .set("name", view.app.name.as_str())
+        .set("deleting", view.app.deleting)
+        .set("live_url", view.live_url.as_str())
+        .serialized("instances", &instances)
+        .set("deployments", deployments.iter().map(deployment).collect::<Vec<_>>())
+        .build()
+}

@@ -1,0 +1,195 @@
+//! A fake controller with two deployments that records its calls.
+
+use std::sync::Mutex;
+
+use app_spec::AppSpec;
+use async_trait::async_trait;
+use controller::ControlError;
+use controller::unknown::{UnknownApp, UnknownList};
+use controller::view::{
+    AppView, Caller, DeployOptions, DeploymentView, InstanceView, LogEntry, LogQuestion, Page, PageQuery, Preview,
+};
+use futures::{StreamExt, stream};
+use rollout::deployment::Stage;
+use rollout::ids::{AppId, DeploymentId};
+use store::records::Deployment;
+
+use super::samples;
+use crate::control::{Control, LogLines};
+use crate::state::sha256;
+
+pub const TOKEN: &str = "tok";
+
+pub struct FakeControl {
+    pub deployments: Vec<Deployment>,
+    /// One line for each call.
+    pub calls: Mutex<Vec<String>>,
+    /// Returned once instead of the result.
+    pub failure: Mutex<Option<ControlError>>,
+    /// Number of apps. All are equal.
+    pub apps: u64,
+    /// Whether an update starts deployment 3.
+    pub updated: Mutex<bool>,
+    /// Whether logs never end.
+    pub endless: bool,
+}
+
+impl Default for FakeControl {
+    fn default() -> Self {
+        Self {
+            deployments: vec![samples::deployment(1, Stage::Active), samples::deployment(2, Stage::Rolling)],
+            calls: Mutex::default(),
+            failure: Mutex::default(),
+            apps: 1,
+            updated: Mutex::default(),
+            endless: false,
+        }
+    }
+}
+
+impl FakeControl {
+    fn record(&self, call: String) -> Result<(), ControlError> {
+        self.calls.lock().expect("no panic").push(call);
+        match self.failure.lock().expect("no panic").take() {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
+    }
+
+    pub fn calls(&self) -> Vec<String> {
+        self.calls.lock().expect("no panic").clone()
+    }
+
+    fn app(&self) -> AppView {
+        samples::app(&self.deployments)
+    }
+
+    fn newest(&self) -> DeploymentView {
+        let deployment = self.deployments.last().expect("there are two").clone();
+        DeploymentView { deployment, waiting: vec!["waiting for web.0: 2 open requests, 11 s left".into()] }
+    }
+}
+
+#[async_trait]
+impl Control for FakeControl {
+    fn token_hash(&self) -> String {
+        hex::encode(sha256(TOKEN))
+    }
+
+    fn installation_id(&self) -> String {
+        "installation".into()
+    }
+
+    async fn create_app(&self, spec: AppSpec, caller: &Caller) -> Result<AppView, ControlError> {
+        self.record(format!("create {} key={:?}", spec.name, caller.idempotency_key))?;
+        Ok(self.app())
+    }
+
+    async fn update_app(&self, app: &AppId, spec: AppSpec, _: &Caller) -> Result<AppView, ControlError> {
+        self.record(format!("update {app} {}", spec.name))?;
+        let mut view = self.app();
+        if *self.updated.lock().expect("no panic") {
+            view.newest = Some(samples::deployment(3, Stage::Pending));
+        }
+        Ok(view)
+    }
+
+    async fn delete_app(&self, app: &AppId) -> Result<(), ControlError> {
+        self.record(format!("delete {app}"))
+    }
+
+    async fn find_app(&self, id_or_name: &str) -> Result<AppView, ControlError> {
+        match id_or_name {
+            samples::APP | "shop" | "APP" => Ok(self.app()),
+            other => Err(ControlError::NotFound(format!("no app {other:?}. It has: shop"))),
+        }
+    }
+
+    async fn apps(&self, page: PageQuery) -> Result<Page<AppView>, ControlError> {
+        let left = self.apps.saturating_sub((page.page - 1) * page.per_page).min(page.per_page);
+        Ok(Page { items: (0..left).map(|_| self.app()).collect(), total: self.apps })
+    }
+
+    async fn restart(&self, _: &AppId, components: &[String], _: &Caller) -> Result<DeploymentView, ControlError> {
+        self.record(format!("restart {components:?}"))?;
+        Ok(self.newest())
+    }
+
+    async fn deploy(&self, _: &AppId, options: DeployOptions, _: &Caller) -> Result<DeploymentView, ControlError> {
+        self.record(format!("deploy force={} clear={}", options.force_build, options.clear_cache))?;
+        Ok(self.newest())
+    }
+
+    async fn deployments(&self, _: &AppId, page: PageQuery) -> Result<Page<DeploymentView>, ControlError> {
+        let newest_first = self.deployments.iter().rev();
+        let of = |deployment: &Deployment| DeploymentView { deployment: deployment.clone(), waiting: vec![] };
+        let skip = ((page.page - 1) * page.per_page) as usize;
+        let items = newest_first.skip(skip).take(page.per_page as usize).map(of).collect();
+        Ok(Page { items, total: self.deployments.len() as u64 })
+    }
+
+    async fn deployment(&self, _: &AppId, id: &DeploymentId) -> Result<DeploymentView, ControlError> {
+        let found = self.deployments.iter().find(|it| it.id == *id || id.as_str() == "DEP");
+        let deployment = found.cloned().ok_or_else(|| ControlError::NotFound(format!("no deployment {id}")))?;
+        Ok(DeploymentView { deployment, waiting: vec![] })
+    }
+
+    async fn cancel(&self, _: &AppId, id: &DeploymentId) -> Result<DeploymentView, ControlError> {
+        self.record(format!("cancel {id}"))?;
+        Ok(self.newest())
+    }
+
+    async fn instances(&self, _: &AppId) -> Result<Vec<InstanceView>, ControlError> {
+        Ok(samples::instances())
+    }
+
+    async fn logs(&self, query: LogQuestion) -> Result<LogLines, ControlError> {
+        let LogQuestion { deployment, component, kind, follow, tail, .. } = query;
+        let deployment = deployment.map(|it| it.to_string());
+        self.record(format!("logs {deployment:?} {component:?} {kind:?} follow={follow} tail={tail:?}"))?;
+        if component.as_deref() == Some("wrk") {
+            return Err(ControlError::NotFound("no component \"wrk\". Did you mean \"worker\"?".into()));
+        }
+        let line = |n: u32| LogEntry {
+            component: "web".into(),
+            timestamp: format!("2026-03-01T10:00:0{n}Z"),
+            text: format!("line {n}"),
+        };
+        let lines = stream::iter((1..=2).map(line).map(Ok));
+        Ok(if self.endless { lines.chain(stream::pending()).boxed() } else { lines.boxed() })
+    }
+
+    async fn preview_update(&self, app: Option<&AppId>, spec: AppSpec) -> Result<Preview, ControlError> {
+        self.record(format!("preview_update {} {}", app.is_some(), spec.name))?;
+        Ok(Preview { steps: vec!["create web.0".into()], ..Preview::default() })
+    }
+
+    async fn propose(&self, app: Option<&AppId>, spec: AppSpec) -> Result<Preview, ControlError> {
+        self.record(format!("propose {} {}", app.is_some(), spec.name))?;
+        let needs_values = spec.needed_values().into_iter().map(|it| it.path).collect();
+        Ok(Preview { steps: vec!["create web.0".into()], needs_values, ..Preview::default() })
+    }
+
+    async fn preview_restart(&self, _: &AppId, components: &[String]) -> Result<Preview, ControlError> {
+        self.record(format!("preview_restart {components:?}"))?;
+        Ok(Preview { steps: vec!["create web.0".into(), "drain the old web.0".into()], ..Preview::default() })
+    }
+
+    async fn preview_deploy(&self, _: &AppId, options: DeployOptions) -> Result<Preview, ControlError> {
+        self.record(format!("preview_deploy force={} clear={}", options.force_build, options.clear_cache))?;
+        Ok(Preview::default())
+    }
+
+    async fn down(&self, remove_apps: bool) -> Result<(), ControlError> {
+        self.record(format!("down apps={remove_apps}"))
+    }
+
+    async fn unknown(&self) -> Result<UnknownList, ControlError> {
+        Ok(UnknownList::default())
+    }
+
+    async fn delete_unknown(&self, app: &AppId) -> Result<UnknownApp, ControlError> {
+        let (name, hosts, containers, networks, volumes) = Default::default();
+        Ok(UnknownApp { app: app.clone(), name, hosts, containers, networks, volumes })
+    }
+}

@@ -1,0 +1,59 @@
+//! Shows what a change would do.
+
+use anyhow::{Context, bail};
+use app_spec::AppSpec;
+use present::Plan;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::client::{Client, path_segment};
+use crate::exit::Exit;
+use crate::output;
+use crate::spec::request_json;
+
+/// Shows what creating an app would do. Errors: those of creating it.
+pub async fn create(client: &Client, spec: &AppSpec) -> anyhow::Result<Exit> {
+    print(&client.post("/v2/apps?dry_run=true", &json!({ "spec": request_json(spec) })).await?)
+}
+
+/// Shows which fields an update would change and which steps it would take. Errors: those of the update.
+pub async fn update(client: &Client, app: &str, spec: &AppSpec) -> anyhow::Result<Exit> {
+    let path = format!("/v2/apps/{}?dry_run=true", path_segment(app));
+    let answer = client.put(&path, &json!({ "spec": request_json(spec) })).await?;
+    print_lines(&plan(&answer)?.change_lines());
+    print(&answer)
+}
+
+/// Like [`create`], or like [`update`] of `app`. Also accepts a spec with missing values, and names them.
+pub async fn propose(client: &Client, app: Option<&str>, spec: &AppSpec) -> anyhow::Result<Exit> {
+    let answer = client.post("/v2/apps/propose", &json!({ "spec": request_json(spec), "app_id": app })).await?;
+    if answer["app_name_available"] == false {
+        let name = &spec.name;
+        bail!(
+            "an app named {name} exists already. To see what an update would do: boatyard apps propose --app {name} --spec FILE"
+        );
+    }
+    let plan = plan(&answer)?;
+    if app.is_some() {
+        print_lines(&plan.change_lines());
+    }
+    if let Some(line) = plan.needed_line() {
+        output::note(&line);
+    }
+    print(&answer)
+}
+
+/// Prints the steps of a dry run.
+pub fn print(answer: &Value) -> anyhow::Result<Exit> {
+    print_lines(&plan(answer)?.step_lines());
+    output::note("Nothing was done.");
+    Ok(Exit::Done)
+}
+
+fn plan(answer: &Value) -> anyhow::Result<Plan> {
+    Plan::deserialize(&answer["boatyard"]["plan"]).context("the API did not send a plan")
+}
+
+fn print_lines(lines: &[String]) {
+    output::result(&lines.iter().map(|line| output::printable(line) + "\n").collect::<String>());
+}

@@ -1,0 +1,89 @@
+//! Commands that only read.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::args::{Output, WaitArgs};
+use crate::client::{Client, ClientError, path_segment};
+use crate::columns::{self, APPS, DEPLOYMENTS, INSTANCES};
+use crate::exit::Exit;
+use crate::output;
+use crate::watch;
+
+/// The largest page of the API.
+const PER_PAGE: usize = 200;
+/// Limit of pages, as in doctl.
+const PAGES: usize = 50;
+
+pub async fn get(client: &Client, app: &str, output: &Output) -> anyhow::Result<Exit> {
+    columns::select(APPS, &output.format)?;
+    let mut answer = client.get(&format!("/v2/apps/{}", path_segment(app))).await?;
+    let app = answer["app"].take();
+    for why in app["boatyard"]["waiting"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+        output::note(why);
+    }
+    columns::print(APPS, &[app], output)?;
+    Ok(Exit::Done)
+}
+
+pub async fn list(client: &Client, output: &Output) -> anyhow::Result<Exit> {
+    columns::select(APPS, &output.format)?;
+    let all = pages(client, "/v2/apps", "apps").await?;
+    columns::print(APPS, &all, output)?;
+    crate::unknown::print_notices(client).await;
+    Ok(Exit::Done)
+}
+
+pub async fn list_deployments(client: &Client, app: &str, output: &Output) -> anyhow::Result<Exit> {
+    columns::select(DEPLOYMENTS, &output.format)?;
+    let all = pages(client, &format!("/v2/apps/{}/deployments", path_segment(app)), "deployments").await?;
+    columns::print(DEPLOYMENTS, &all, output)?;
+    Ok(Exit::Done)
+}
+
+pub async fn get_deployment(
+    client: &Client,
+    app: &str,
+    deployment: &str,
+    waiting: WaitArgs,
+    output: &Output,
+) -> anyhow::Result<Exit> {
+    columns::select(DEPLOYMENTS, &output.format)?;
+    let mut answer =
+        client.get(&format!("/v2/apps/{}/deployments/{}", path_segment(app), path_segment(deployment))).await?;
+    let found = answer["deployment"].take();
+    if !waiting.wait {
+        columns::print(DEPLOYMENTS, &[found], output)?;
+        return Ok(Exit::Done);
+    }
+    let id = found["id"].as_str().unwrap_or(deployment);
+    let watched = watch::wait(client, app, id, None, Duration::from_secs(waiting.wait_timeout)).await?;
+    // The wait may end before the first poll. Then the first answer is the newest.
+    let last = if watched.deployment.is_null() { found } else { watched.deployment };
+    columns::print(DEPLOYMENTS, &[last], output)?;
+    Ok(watched.exit)
+}
+
+pub async fn list_instances(client: &Client, app: &str, output: &Output) -> anyhow::Result<Exit> {
+    columns::select(INSTANCES, &output.format)?;
+    let answer = client.get(&format!("/v2/apps/{}/instances", path_segment(app))).await?;
+    let all = answer["instances"].as_array().cloned().unwrap_or_default();
+    columns::print(INSTANCES, &all, output)?;
+    Ok(Exit::Done)
+}
+
+/// All pages of a list, in order.
+async fn pages(client: &Client, path: &str, key: &str) -> Result<Vec<Value>, ClientError> {
+    let mut all = Vec::new();
+    for page in 1..=PAGES {
+        let answer = client.get(&format!("{path}?page={page}&per_page={PER_PAGE}")).await?;
+        let items = answer[key].as_array().cloned().unwrap_or_default();
+        let last = items.len() < PER_PAGE;
+        all.extend(items);
+        if last {
+            break;
+        }
+    }
+    Ok(all)
+}

@@ -1,0 +1,118 @@
+//! A deployment as people read it.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::progress::{Progress, Status};
+use crate::record::Record;
+use crate::time;
+
+/// The fields of a deployment that people read. App Platform's clients get more fields from the API.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Deployment {
+    /// The id.
+    pub id: String,
+    /// App Platform's phase: `BUILDING`.
+    pub phase: String,
+    /// Why it was started: "app spec updated".
+    #[serde(default)]
+    pub cause: String,
+    /// When it was accepted.
+    #[serde(default, with = "time", skip_serializing_if = "Option::is_none")]
+    pub created_at: Option<DateTime<Utc>>,
+    /// When it last changed.
+    #[serde(default, with = "time", skip_serializing_if = "Option::is_none")]
+    pub updated_at: Option<DateTime<Utc>>,
+    /// When its phase last changed.
+    #[serde(default, with = "time", skip_serializing_if = "Option::is_none")]
+    pub phase_last_updated_at: Option<DateTime<Utc>>,
+    /// The tree of steps.
+    #[serde(default)]
+    pub progress: Progress,
+    /// What Boatyard adds to App Platform's fields.
+    #[serde(default)]
+    pub boatyard: DeploymentDetails,
+}
+
+/// What Boatyard adds to App Platform's fields of a deployment.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DeploymentDetails {
+    /// 1, 2, 3 … within the app.
+    pub number: u64,
+    /// Boatyard's stage, finer than the phase: `rolling_back`.
+    pub stage: String,
+    /// `deploy`, `restart` or `rebuild`.
+    pub kind: String,
+    /// The rollout failed and the previous version was restored, or is being restored.
+    pub rolled_back: bool,
+    /// What it waits for, one sentence each.
+    pub waiting: Vec<String>,
+    /// What happened during the rollout.
+    pub record: Record,
+    /// Images by component.
+    pub images: BTreeMap<String, Image>,
+    /// Why it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
+    /// The last log lines of the instance or job that failed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub log_tail: Vec<String>,
+    /// Id of the deployment that replaced it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub superseded_by: Option<String>,
+}
+
+/// Image of a component.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Image {
+    /// The engine's id.
+    pub id: String,
+    /// The tag under which the engine keeps it.
+    pub reference: String,
+    /// Commit of the source; null for a prebuilt image.
+    pub commit: Option<String>,
+    /// Whether it was built for this deployment rather than reused.
+    pub built: bool,
+    /// A sentence for people.
+    pub note: String,
+}
+
+/// Why a deployment failed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Failure {
+    /// The component that failed, if one did.
+    pub component: Option<String>,
+    /// For programs: `BuildFailed`.
+    pub code: String,
+    /// For people: what happened, what still serves, and what to do.
+    pub message: String,
+}
+
+impl Deployment {
+    /// Whether it will not change any more.
+    pub fn has_ended(&self) -> bool {
+        matches!(self.phase.as_str(), "ACTIVE" | "SUPERSEDED" | "ERROR" | "CANCELED")
+    }
+
+    /// Whether it became active, even if a newer deployment is active now.
+    pub fn has_served(&self) -> bool {
+        let leaves = self.progress.leaves();
+        self.phase == "ACTIVE" || (!leaves.is_empty() && leaves.iter().all(|it| it.status == Status::Success))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::samples::deployment;
+
+    #[test]
+    fn a_deployment_has_served_even_if_a_newer_one_is_active() {
+        assert!(deployment("SUPERSEDED", "SUCCESS", "SUCCESS", "SUCCESS").has_served());
+        assert!(!deployment("SUPERSEDED", "ERROR", "PENDING", "PENDING").has_served());
+    }
+}

@@ -1,0 +1,34 @@
+//! What people read about apps and deployments: the views that the API sends, and the words for them.
+//!
+//! The API fills these views, and the command line reads them back and prints their words, so both say the same. Nothing
+//! here colours, escapes or lays out text: that depends on the terminal or the page.
+//!
+//! In reading order:
+//! - [`Deployment`] with its [`Progress`], [`Record`] and [`Traffic`];
+//! - [`App`], [`Instance`] and [`Plan`];
+//! - [`outcome`]: how a deployment ended; [`news`]: what changed between two views of it;
+//! - [`text`]: numbers, durations and lists in sentences; [`command`]: the next command to type.
+#![warn(missing_docs)]
+
+mod app;
+pub mod command;
+mod deployment;
+mod instance;
+pub mod news;
+pub mod outcome;
+mod plan;
+mod progress;
+mod record;
+pub mod text;
+mod time;
+
+#[cfg(test)]
+mod samples;
+
+pub use app::{App, AppDetails, InstanceCounts};
+pub use deployment::{Deployment, DeploymentDetails, Failure, Image};
+pub use instance::{Instance, InstanceDetails, LastEnd};
+pub use plan::Plan;
+pub use progress::{Leaf, Progress, Reason, Status, Step};
+pub use record::{Record, Traffic, Unchanged};
+pub use time::rfc3339;

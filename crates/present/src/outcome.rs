@@ -1,0 +1,157 @@
+//! Sentences about the start, the cancelation and the end of a deployment.
+
+use crate::text::duration;
+use crate::{Deployment, Status, command};
+
+/// A deployment was started and the caller does not wait for it.
+pub fn started(app: &str, deployment: &Deployment) -> String {
+    let number = deployment.boatyard.number;
+    let follow = command::follow(app, &number.to_string());
+    format!("Deployment {number} ({}) has started. Follow it: {follow}", deployment.cause)
+}
+
+/// A cancelation was accepted. What follows depends on how far the deployment has come.
+pub fn cancel_accepted(deployment: &Deployment) -> String {
+    let details = &deployment.boatyard;
+    let effect = match (details.record.roll_began, details.kind.as_str()) {
+        (None, _) => "no instance was replaced",
+        (Some(_), "restart") => "no more instances are replaced, and the new ones keep serving",
+        (Some(_), _) => "replaced instances are rolled back first",
+    };
+    format!("Deployment {} is being canceled; {effect}", details.number)
+}
+
+/// A request or a deployment had nothing to build or roll out.
+pub fn nothing_changed(app: &str, active: &Deployment) -> String {
+    format!("Nothing to do: {app} serves deployment {}, and no component changed.", active.boatyard.number)
+}
+
+/// How a deployment ended. `same_instances`: no instance was replaced.
+pub fn ended(app: &str, deployment: &Deployment, same_instances: bool) -> Vec<String> {
+    let built = deployment.boatyard.images.values().any(|image| image.built);
+    match deployment.has_served() {
+        true if same_instances && !built => vec![nothing_changed(app, deployment)],
+        true => success(app, deployment),
+        false => failure(app, deployment),
+    }
+}
+
+fn success(app: &str, deployment: &Deployment) -> Vec<String> {
+    let details = &deployment.boatyard;
+    let after = match (deployment.created_at, deployment.updated_at) {
+        (Some(from), Some(until)) => format!(" after {}", duration((until - from).num_milliseconds().max(0))),
+        _ => String::new(),
+    };
+    let traffic = details.record.served.map(|it| format!(": {}", it.summary())).unwrap_or_default();
+    let mut lines = vec![format!("{app} serves deployment {}{after}{traffic}.", details.number)];
+    lines.extend(details.record.unchanged.iter().map(|it| format!("  {}", it.line())));
+    lines.extend(details.record.notes.iter().map(|note| format!("  {note}")));
+    lines
+}
+
+fn failure(app: &str, deployment: &Deployment) -> Vec<String> {
+    let details = &deployment.boatyard;
+    let number = details.number;
+    let reason = reason(deployment);
+    let what = match deployment.phase.as_str() {
+        "CANCELED" => "was canceled",
+        "SUPERSEDED" => "was superseded before it served",
+        _ if details.record.rollback_abandoned => "failed, and the previous version could not be restored",
+        _ if details.rolled_back => "failed and was rolled back",
+        _ => "failed",
+    };
+    let mut lines = vec![format!("Deployment {number} of {app} {what}: {reason}")];
+    if details.record.rollback_abandoned {
+        lines.extend(details.record.notes.iter().map(|note| format!("  {note}")));
+    }
+    let component = details.failure.as_ref().and_then(|it| it.component.as_deref());
+    if !details.log_tail.is_empty() {
+        lines.push(format!("Last lines of {}:", component.unwrap_or("the log")));
+        lines.extend(details.log_tail.iter().map(|line| format!("  | {line}")));
+    }
+    if deployment.phase == "ERROR" && !command::is_named_in(&reason) {
+        let build_failed = details.failure.as_ref().is_some_and(|it| it.code == "BuildFailed");
+        let log = if build_failed { "build" } else { "deploy" };
+        lines.push(format!("See: {}", command::logs(app, component, log, &number.to_string())));
+    }
+    lines
+}
+
+/// The failure, else the reason of the first leaf that has one, if that leaf failed.
+fn reason(deployment: &Deployment) -> String {
+    if let Some(failure) = &deployment.boatyard.failure {
+        return failure.message.clone();
+    }
+    let leaf = deployment.progress.leaves().into_iter().find(|leaf| leaf.reason.is_some());
+    let failed = leaf.filter(|leaf| leaf.status == Status::Error);
+    failed.and_then(|leaf| leaf.reason).unwrap_or_else(|| "no reason was recorded".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::samples::deployment;
+    use crate::{Failure, Image, Traffic};
+
+    #[test]
+    fn a_cancelation_says_what_happens_to_replaced_instances() {
+        let mut it = deployment("DEPLOYING", "SUCCESS", "RUNNING", "PENDING");
+        assert_eq!(cancel_accepted(&it), "Deployment 42 is being canceled; replaced instances are rolled back first");
+        it.boatyard.kind = "restart".into();
+        assert!(cancel_accepted(&it).ends_with("the new ones keep serving"));
+        it.boatyard.record.roll_began = None;
+        assert_eq!(cancel_accepted(&it), "Deployment 42 is being canceled; no instance was replaced");
+    }
+
+    #[test]
+    fn success_ends_with_the_traffic() {
+        let mut it = deployment("ACTIVE", "SUCCESS", "SUCCESS", "SUCCESS");
+        it.boatyard.record.served =
+            Some(Traffic { requests: 48_211, slowest_ms: 212, upgraded_cut: 3, ..Traffic::default() });
+        assert_eq!(
+            ended("shop", &it, false),
+            ["shop serves deployment 42 after 4.2 s: served 48,211 requests through the ingress during this rollout, \
+              0 failed, slowest 212 ms, 3 websockets cut at the drain limit."]
+        );
+    }
+
+    #[test]
+    fn a_deployment_that_built_and_replaced_nothing_says_so() {
+        let mut it = deployment("ACTIVE", "SUCCESS", "SUCCESS", "SUCCESS");
+        let nothing = "Nothing to do: shop serves deployment 42, and no component changed.";
+        assert_eq!(ended("shop", &it, true), [nothing]);
+        assert_ne!(ended("shop", &it, false), [nothing]);
+        it.boatyard.images.insert("web".into(), Image { built: true, ..Image::default() });
+        assert_ne!(ended("shop", &it, true), [nothing]);
+    }
+
+    fn failed(component: &str, code: &str, message: &str) -> Deployment {
+        let mut it = deployment("ERROR", "SUCCESS", "SUCCESS", "ERROR");
+        let (component, code, message) = (Some(component.into()), code.into(), message.into());
+        it.boatyard.failure = Some(Failure { component, code, message });
+        it
+    }
+
+    #[test]
+    fn the_next_command_names_the_log_that_explains_the_failure() {
+        for (code, log) in [("BuildFailed", "build"), ("PreDeployJobFailed", "deploy"), ("DatabaseFailed", "deploy")] {
+            let last = ended("shop", &failed("migrate", code, "no"), true).pop().expect("a line");
+            assert_eq!(last, format!("See: boatyard apps logs shop migrate --type {log} --deployment 42"));
+        }
+    }
+
+    #[test]
+    fn failure_ends_with_the_reason_the_log_tail_and_the_next_command() {
+        let mut it = failed("web", "c", "web.0 was not ready; web.1 serves");
+        it.boatyard.log_tail = vec!["cannot bind".into()];
+        assert_eq!(
+            ended("shop", &it, true),
+            [
+                "Deployment 42 of shop failed: web.0 was not ready; web.1 serves",
+                "Last lines of web:",
+                "  | cannot bind",
+                "See: boatyard apps logs shop web --type deploy --deployment 42",
+            ]
+        );
+    }
+}
