@@ -18,8 +18,7 @@
 //! In reading order: `tree` turns a text into a located tree, `wire` turns the tree into types and back, `spec` declares
 //! the types, `check` looks at what must hold between fields, `capability` says what this version does with each field.
 //! `address` reads the addresses of repositories. `routes`, `resolve`, `size` and `image` derive from a spec what others need. `render` draws problems for people,
-//! `schema` tells editors which fields there are, `format` lays a text out without asking what it means, `veil` says what no
-//! error may show.
+//! `schema` tells editors which fields there are, `veil` says what no error may show.
 //!
 //! Nothing here is asynchronous, reads a file, asks the network or knows the time. Secrets stay inside
 //! [`SecretText`]; writers hand them to a sealing function.
@@ -33,7 +32,6 @@ mod complete;
 mod deceptive;
 mod diagnostic;
 mod facts;
-mod format;
 mod image;
 mod interpreter;
 mod made;
@@ -59,7 +57,6 @@ pub use changes::{Change, changes};
 pub use deceptive::is_deceptive;
 pub use diagnostic::{Code, Diagnostic, Diagnostics, Place, Related, Remedy, Severity};
 pub use facts::{DatabaseFacts, Facts};
-pub use format::format_spec;
 pub use image::image_reference;
 pub use interpreter::interpreter;
 pub use needed::{NeededValue, Why};

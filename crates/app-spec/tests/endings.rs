@@ -1,12 +1,8 @@
-//! A text that ends in a block scalar, with a line's end or without: what is read is what libyaml reads, and formatting
-//! keeps it.
+//! A text that ends in a block scalar, with a line's end or without: what is read is what libyaml reads.
 #![allow(clippy::unwrap_used)]
-
-mod written;
 
 use app_spec::{AppSpec, EnvValue};
 use proptest::prelude::*;
-use written::formatted;
 
 /// What stands behind `value:` at the end of a text, and what libyaml 0.2.5 reads there, written down from it.
 const ENDINGS: [(&str, &str); 54] = [
@@ -93,33 +89,6 @@ fn a_block_at_the_end_says_what_it_says_to_libyaml() {
     }
 }
 
-#[test]
-fn formatting_keeps_what_a_block_at_the_end_says() {
-    for (written, wanted) in ENDINGS {
-        for text in texts(written) {
-            let formatted = formatted(&text).unwrap();
-            assert_eq!(value(&formatted), wanted, "{text:?} to {formatted:?}");
-        }
-    }
-}
-
-#[test]
-fn a_block_that_loses_its_place_at_the_end_is_told_to_have_no_line_end() {
-    let cases = [
-        ("services: []\nname: |\n  web", "name: |-\n  web\nservices: []\n"),
-        ("services: []\nname: >+ # c\n    web", "name: >- # c\n  web\nservices: []\n"),
-        ("services: []\nname: |2+\n   web", "name: |2-\n   web\nservices: []\n"),
-        ("services: []\nname: |+\n  web\n  ", "name: |+\n  web\nservices: []\n"),
-        ("services: []\nname: |+", "name: |+\nservices: []\n"),
-        ("name: shop\nregion: >", "name: shop\nregion: >\n"),
-        // Lines that are kept as they are.
-        ("name: shop\n? region\n: |\n  nyc", "name: shop\n? region\n: |\n  nyc"),
-    ];
-    for (text, wanted) in cases {
-        assert_eq!(formatted(text).as_deref(), Some(wanted), "{text:?}");
-    }
-}
-
 proptest! {
     // No file of failures: what was found becomes a case of its own in the other tests.
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
@@ -134,7 +103,6 @@ proptest! {
             let Some(wanted) = other["envs"][0]["value"].as_str() else { continue };
             if let Ok(parsed) = AppSpec::from_yaml_leniently(&text) {
                 assert_eq!(parsed.spec.envs[0].value, EnvValue::Plain(wanted.to_owned()), "{text:?}");
-                formatted(&text);
             }
         }
     }

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use app_spec::{AppSpec, Code, SecretText, format_spec, json_schema, routes};
+use app_spec::{AppSpec, Code, SecretText, json_schema, routes};
 use serde_json::Value;
 
 fn samples() -> Vec<(String, String)> {
@@ -61,14 +61,6 @@ fn what_has_no_effect_is_told_once_each() {
     let json = parsed.spec.to_json_value(&open);
     assert_eq!(json["vpc"]["id"], "11111111-2222-3333-4444-555555555555");
     assert_eq!(json["egress"]["type"], "DEDICATED_IP");
-}
-
-/// People learn from samples: they are laid out as `boatyard spec fmt` lays them out.
-#[test]
-fn every_sample_is_formatted() {
-    for (name, text) in samples() {
-        assert_eq!(format_spec(&text).unwrap(), text, "{name}: run `boatyard spec fmt --write` on it");
-    }
 }
 
 /// What the reader takes, an editor with the schema does not mark, and the other way round.

@@ -6,7 +6,7 @@
 use std::process::Command;
 use std::time::Instant;
 
-use app_spec::{AppSpec, format_spec};
+use app_spec::AppSpec;
 
 const LARGEST: usize = 256 * 1024;
 const MEMORY: u64 = 16 * 1024;
@@ -94,7 +94,6 @@ fn cases() -> Vec<(String, [String; 3])> {
         case("tabs behind colons", envs, "- key:\ta\n  value:\tb\n", ""),
         case("tabs at the end", &format!("{envs}{}", "- key: a\n".repeat(9_000)), "- key:\ta\n", "name:\tagain\n"),
         case("carriage returns", "name: shop\n", "\r", ""),
-        // For the formatter: many pieces on one line, and comments that go far to the right or come from there.
         case("a long line of brackets", "name: shop\nx-a: [", &format!("[ 1 ] ,{blanks}"), "]\n"),
         case("empty lines at the end of much", &format!("{deep}{blanks}v\n"), "\n", "name: shop\n"),
         case("comments at the end of much", &format!("{deep}{blanks}v\n"), "#\n", "name: shop\n"),
@@ -238,9 +237,8 @@ fn combinations() -> Vec<(String, [String; 3])> {
 struct Cost {
     name: String,
     read_ms: u64,
-    format_ms: u64,
     memory: u64,
-    /// Whether it was read, and formatted.
+    /// Whether it was read.
     came_of_it: String,
 }
 
@@ -253,16 +251,16 @@ fn cost(name: String) -> Cost {
     let said = String::from_utf8_lossy(&child.stdout).into_owned();
     let line = said.lines().find_map(|line| line.split_once("measured ")).map(|(_, it)| it.to_owned());
     let Some(line) = line.filter(|_| child.status.success()) else { panic!("{name}: {said}") };
-    let mut cells = line.splitn(4, ' ');
+    let mut cells = line.splitn(3, ' ');
     let mut number = || cells.next().unwrap().parse().unwrap();
-    let (read_ms, format_ms, memory) = (number(), number(), number());
-    Cost { name, read_ms, format_ms, memory, came_of_it: cells.next().unwrap().to_owned() }
+    let (read_ms, memory) = (number(), number());
+    Cost { name, read_ms, memory, came_of_it: cells.next().unwrap().to_owned() }
 }
 
 fn print(costs: &[Cost]) {
-    println!("{:<40}{:>8}{:>8}{:>10}  read formatted", "text of 256 KiB", "ms", "fmt ms", "KiB");
+    println!("{:<40}{:>8}{:>10}  read", "text of 256 KiB", "ms", "KiB");
     for cost in costs {
-        println!("{:<40}{:>8}{:>8}{:>10}  {}", cost.name, cost.read_ms, cost.format_ms, cost.memory, cost.came_of_it);
+        println!("{:<40}{:>8}{:>10}  {}", cost.name, cost.read_ms, cost.memory, cost.came_of_it);
     }
 }
 
@@ -284,7 +282,7 @@ fn the_worst_texts_need_little_memory() {
 fn no_unit_in_no_context_needs_much_memory() {
     let mut costs: Vec<_> = combinations().into_iter().map(|(name, _)| cost(name)).collect();
     need_little_memory(&costs);
-    for worst in [|it: &Cost| it.memory, |it: &Cost| it.read_ms, |it: &Cost| it.format_ms] {
+    for worst in [|it: &Cost| it.memory, |it: &Cost| it.read_ms] {
         costs.sort_by_key(|it| std::cmp::Reverse(worst(it)));
         print(&costs[..5]);
     }
@@ -304,10 +302,7 @@ fn one_text_is_read() {
     }
     let took = start.elapsed().as_millis();
     drop(AppSpec::from_yaml_leniently(&text));
-    let start = Instant::now();
-    let is_formatted = format_spec(&text).is_ok();
-    let format_took = start.elapsed().as_millis();
-    println!("measured {took} {format_took} {} {} {is_formatted}", memory("VmHWM:") - before, read.is_ok());
+    println!("measured {took} {} {}", memory("VmHWM:") - before, read.is_ok());
 }
 
 /// Memory of this process in KiB: `VmRSS:` now, `VmHWM:` at its most.

@@ -14,9 +14,7 @@ mod scalar;
 mod syntax;
 
 pub(crate) use json::{from_json, from_stored};
-pub(crate) use limits::{BYTES as MAX_BYTES, check_bytes};
-pub(crate) use offsets::Offsets;
-pub(crate) use parse::{misleading, parse, with_spaces_behind_colons};
+pub(crate) use parse::{misleading, parse};
 pub(crate) use scalar::{Plain, is_ambiguous, is_old_boolean};
 
 use std::rc::Rc;

@@ -59,7 +59,7 @@ fn read(text: &str) -> Result<(Node, Diagnostics), Diagnostics> {
 const BYTES_FOR_TABS: usize = 256 * 1024;
 
 /// The text with spaces in place of the tabs between `key:` and its value, byte for byte.
-pub(crate) fn with_spaces_behind_colons(body: &str) -> Cow<'_, str> {
+fn with_spaces_behind_colons(body: &str) -> Cow<'_, str> {
     let mut body = Cow::Borrowed(body);
     if !body.contains(":\t") || is_dense(&body) {
         return body;

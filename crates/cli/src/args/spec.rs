@@ -23,18 +23,6 @@ pub enum Spec {
         #[arg(long, short, default_value = "text", value_name = "FORM")]
         output: Form,
     },
-    /// Put the fields of a spec in the order of the reference and tidy its layout; nothing is left out
-    Fmt {
-        /// The specs, YAML or JSON; - for standard input
-        #[arg(required = true, value_name = "FILE")]
-        files: Vec<PathBuf>,
-        /// Replace the files in place of printing
-        #[arg(long, short)]
-        write: bool,
-        /// Only say whether something would change: exit 1 if so
-        #[arg(long, conflicts_with = "write")]
-        check: bool,
-    },
     /// Print the JSON Schema of specs, for editors
     Schema,
     /// Print the spec of an app, its secrets sealed

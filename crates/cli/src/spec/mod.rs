@@ -3,7 +3,6 @@
 mod file;
 mod get;
 mod hidden;
-mod rewrite;
 mod validate;
 mod values;
 
@@ -24,7 +23,6 @@ pub async fn run(command: Spec, connection: &Connection) -> anyhow::Result<Exit>
         Spec::Validate { files, lenient, schema_only, output } => {
             validate::run(&files, Look::of(lenient, schema_only), output)
         }
-        Spec::Fmt { files, write, check } => rewrite::run(&files, write, check),
         Spec::Schema => {
             say::result(&format!("{:#}\n", app_spec::json_schema()));
             Ok(Exit::Done)
