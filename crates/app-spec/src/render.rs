@@ -60,9 +60,6 @@ fn draw(out: &mut String, diagnostic: &Diagnostic, file: &str, text: &str, hidde
     if let Some(help) = &diagnostic.help {
         push_line(out, format_args!("{gutter} = help: {help}"));
     }
-    if let Some(remedy) = &diagnostic.remedy {
-        push_line(out, format_args!("{gutter} = done: {remedy}"));
-    }
 }
 
 fn push_line(out: &mut String, line: std::fmt::Arguments<'_>) {

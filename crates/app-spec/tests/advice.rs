@@ -96,12 +96,6 @@ fn a_field_in_the_wrong_place_is_sent_where_it_works() {
 }
 
 #[test]
-fn a_list_of_rules_is_read_as_the_rules_of_the_ingress() {
-    let text = service("ingress:\n- component: {name: web}\n");
-    assert_eq!(AppSpec::from_yaml_leniently(&text).unwrap().spec.ingress.unwrap().rules.len(), 1);
-}
-
-#[test]
 fn lists_and_mappings_where_a_variable_has_its_text_are_to_be_quoted() {
     let quotes = "to make it text, put it in quotes";
     for (value, found) in [("{\"a\": 1}", "a mapping"), ("[\"a\",\"b\"]", "a list"), ("[a]", "a list")] {

@@ -70,7 +70,7 @@ fn texts(value: &str) -> [String; 3] {
 }
 
 fn value(text: &str) -> String {
-    let spec = AppSpec::from_yaml_leniently(text).unwrap_or_else(|e| panic!("{text:?}: {e}")).spec;
+    let spec = AppSpec::from_yaml(text).unwrap_or_else(|e| panic!("{text:?}: {e}")).spec;
     match &spec.envs[0].value {
         EnvValue::Plain(text) => text.clone(),
         other => panic!("{text:?}: {other:?}"),
@@ -101,7 +101,7 @@ proptest! {
         for text in texts(&format!("{header}{lines}")) {
             let Ok(other) = serde_yaml::from_str::<serde_yaml::Value>(&text) else { continue };
             let Some(wanted) = other["envs"][0]["value"].as_str() else { continue };
-            if let Ok(parsed) = AppSpec::from_yaml_leniently(&text) {
+            if let Ok(parsed) = AppSpec::from_yaml(&text) {
                 assert_eq!(parsed.spec.envs[0].value, EnvValue::Plain(wanted.to_owned()), "{text:?}");
             }
         }

@@ -1,7 +1,7 @@
 //! Any text: nothing panics or hangs, what is read survives writing and completing.
 #![no_main]
 
-use app_spec::{AppSpec, Remedy, SecretText, routes};
+use app_spec::{AppSpec, SecretText, routes};
 use libfuzzer_sys::fuzz_target;
 
 fn open(_: &str, secret: &SecretText) -> String {
@@ -26,10 +26,5 @@ fuzz_target!(|text: &str| {
             assert_eq!(completed.completed(), completed);
             assert_eq!(routes(&completed), routes(&spec));
         }
-    }
-    if let Ok(parsed) = AppSpec::from_yaml_leniently(text) {
-        assert!(parsed.warnings.iter().filter(|d| d.is_error()).all(|d| d.remedy.as_deref() == Some(&Remedy::Kept)));
-        parsed.spec.to_yaml(&open);
-        parsed.spec.completed();
     }
 });

@@ -57,13 +57,6 @@ pub enum Code {
 }
 
 impl Code {
-    /// Whether the text has not the form of a spec, whatever stands in its fields: what a client that knows the fields
-    /// and their types refuses before it asks a server. Templates still to be filled in are not among them.
-    pub fn is_of_form(self) -> bool {
-        use Code::{DuplicateKey, Syntax, TagNotAllowed, TooLarge, UnknownField, WrongType};
-        matches!(self, Syntax | TooLarge | DuplicateKey | TagNotAllowed | UnknownField | WrongType)
-    }
-
     /// The word used in JSON, for example `unknown_field`.
     pub fn as_str(self) -> &'static str {
         match self {

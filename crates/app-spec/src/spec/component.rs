@@ -7,7 +7,7 @@ use super::platform::{Alert, LogDestination};
 use super::source::Source;
 use crate::tree::Node;
 use crate::wire::form;
-use crate::wire::rule::{ANY, COMMAND, NAME, PORT, range};
+use crate::wire::rule::{ANY, NAME, PORT, range};
 use crate::wire::{Reader, object, words};
 
 object! {
@@ -24,9 +24,9 @@ object! {
         /// Relative to the repository's root, not to `source_dir`. Absent: one is looked for, else the language decides.
         dockerfile_path: Option<String> = ANY.of_form(form::inside_repository),
         /// An extra build step; ignored with a Dockerfile or an image.
-        build_command: Option<String> = COMMAND,
+        build_command: Option<String> = ANY,
         /// Replaces the image's start command. Run through a shell.
-        run_command: Option<String> = COMMAND,
+        run_command: Option<String> = ANY,
         /// A hint which language it is; never an error.
         environment_slug: Option<String> = ANY,
         /// Variables; they win over the app's of the same name.
@@ -108,7 +108,7 @@ object! {
 
 object! {
     /// When a scheduled job runs.
-    "a schedule" struct Schedule shorthand cron {
+    "a schedule" struct Schedule {
         /// Five fields: minute, hour, day, month, weekday.
         cron: String = ANY.required().of_form(form::cron),
         /// A name such as `Europe/Berlin`; UTC when absent.

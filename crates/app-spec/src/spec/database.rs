@@ -6,7 +6,7 @@ use crate::wire::{object, words};
 
 object! {
     /// A database of the app.
-    "a database" struct Database labelled name shorthand name {
+    "a database" struct Database labelled name {
         /// Unique among all components and databases; begins the references, as in `${db.DATABASE_URL}`.
         name: String = NAME,
         /// Which database it is; see [`Database::engine`].

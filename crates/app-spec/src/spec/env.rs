@@ -8,13 +8,13 @@ use crate::suggest::{shown, shown_key};
 use crate::tree::{Kind, Node, is_ambiguous, is_old_boolean};
 use crate::wire::form;
 use crate::wire::rule::{ANY, Complaint};
-use crate::wire::{Meant, Out, READ_OTHERWISE, Reader, Rule, Shape, Unsealer, Wire, Writer, object, texts, words};
+use crate::wire::{Out, READ_OTHERWISE, Reader, Rule, Shape, Unsealer, Wire, Writer, object, words};
 
 object! {
     /// One variable, of a component or of the whole app.
-    "an environment variable" struct EnvVar labelled key finish sort_out_secret means assignment pair key value {
+    "an environment variable" struct EnvVar labelled key finish sort_out_secret {
         /// The variable's name: letters, digits and `_`, no digit first.
-        key: String = ANY.required().of_form(variable_name).like("^[_A-Za-z][_A-Za-z0-9]*$"),
+        key: String = ANY.required().of_form(variable_name).private().like("^[_A-Za-z][_A-Za-z0-9]*$"),
         /// Literal text with references, or a secret.
         value: EnvValue = ANY,
         /// When the variable exists; see [`EnvVar::scope`] for the default.
@@ -140,13 +140,6 @@ fn variable_name(text: &str) -> Result<(), Complaint> {
     })
 }
 
-/// `KEY=value`, as other tools have it.
-fn assignment(text: &str) -> Option<Meant> {
-    let (key, value) = text.split_once('=')?;
-    let is_key = !key.is_empty() && form::env_key(key).is_ok();
-    is_key.then(|| texts([("key", key.to_owned()), ("value", value.to_owned())]))
-}
-
 impl Wire for EnvValue {
     fn shape() -> Shape {
         Shape::Text
@@ -154,11 +147,6 @@ impl Wire for EnvValue {
 
     /// Takes the text verbatim: `012`, `1.10` and `on` stay what was written.
     fn read(node: &Node, _: &Rule, reader: &mut Reader) -> Option<EnvValue> {
-        if !matches!(node.kind, Kind::Scalar(_)) && reader.begins_beside_key(node) {
-            let problem = Diagnostic::error(Code::WrongType, "", format!("expected text, found {}", node.what()));
-            reader.report(problem.at(reader.place_of(node)).help("to make it text, put it in quotes"));
-            return None;
-        }
         let text = reader.text(node)?;
         if text.contains('\0') && !reader.is_stored() {
             reader.report(Diagnostic::error(Code::BadFormat, "", "no process can be given U+0000 in a variable"));

@@ -2,7 +2,7 @@
 
 use crate::wire::form;
 use crate::wire::rule::{ANY, PORT, up_to};
-use crate::wire::{Meant, object, texts, words};
+use crate::wire::{object, words};
 
 object! {
     /// Routing of requests.
@@ -13,9 +13,9 @@ object! {
         custom_error_page_url: Option<String> = ANY.of_form(form::https_url).like(form::HTTPS_URL),
         /// A header that tells the app who sent the request on.
         secure_header: Option<SecureHeader> = ANY,
-        /// Old; means nothing today.
+        /// Old; today.
         load_balancer: Option<LoadBalancer> = ANY,
-        /// Old; means nothing today.
+        /// Old; today.
         load_balancer_size: Option<u32> = ANY,
     }
 }
@@ -68,7 +68,7 @@ object! {
 
 object! {
     /// A text that must be equal, or begin in the same way. Empty text is kept.
-    "a match of path or authority" struct Match means text_to_match {
+    "a match of path or authority" struct Match {
         /// Must begin with it; for paths by whole segments.
         prefix: Option<String> = up_to(256).keeps_empty().of_form(form::one_line),
         /// Must be equal.
@@ -76,16 +76,9 @@ object! {
     }
 }
 
-/// A host is met whole, a path by how it begins.
-fn text_to_match(text: &str) -> Option<Meant> {
-    let is_host = !text.contains('/') && text.contains('.');
-    let field = if is_host { "exact" } else { "prefix" };
-    (!text.is_empty()).then(|| texts([(field, text.to_owned())]))
-}
-
 object! {
     /// The component that answers.
-    "the component of a rule" struct IngressComponent shorthand name {
+    "the component of a rule" struct IngressComponent {
         /// A service, static site or function.
         name: String = ANY.required(),
         /// Send the path through unchanged; otherwise the matched prefix is cut off.
@@ -143,7 +136,7 @@ object! {
 
 object! {
     /// An origin: one of the three.
-    "an origin" struct StringMatch shorthand exact {
+    "an origin" struct StringMatch {
         /// Equal to it.
         exact: Option<String> = up_to(256),
         /// Deprecated: begins with it.
@@ -155,7 +148,7 @@ object! {
 
 object! {
     /// A path prefix of one component: the form older than ingress rules.
-    "a route" struct Route shorthand path {
+    "a route" struct Route {
         /// The prefix; `/` when absent.
         path: Option<String> = up_to(256).of_form(form::request_path).like("^/").or("/"),
         /// Send the path through unchanged; otherwise the prefix is cut off.

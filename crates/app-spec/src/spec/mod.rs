@@ -9,7 +9,6 @@ mod database;
 mod env;
 mod health;
 mod ingress;
-mod outer;
 mod platform;
 mod read;
 mod site;

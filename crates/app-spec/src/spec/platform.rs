@@ -2,12 +2,12 @@
 
 use crate::secret::SecretValue;
 use crate::wire::form;
-use crate::wire::rule::{ANY, SECRET};
-use crate::wire::{Meant, object, texts, words};
+use crate::wire::rule::ANY;
+use crate::wire::{object, words};
 
 object! {
     /// A further host name of the app.
-    "a domain" struct Domain labelled domain shorthand domain {
+    "a domain" struct Domain labelled domain {
         /// The host name.
         domain: String = ANY.required().of_form(form::domain).like(form::DOMAIN),
         /// At most one is PRIMARY.
@@ -39,7 +39,7 @@ words! {
 
 object! {
     /// A condition under which someone is told.
-    "an alert" struct Alert shorthand rule {
+    "an alert" struct Alert {
         /// What is watched.
         rule: Option<AlertRule> = ANY,
         /// Keep the rule, tell nobody.
@@ -165,7 +165,7 @@ object! {
         /// The intake's address.
         endpoint: Option<String> = ANY.or("https://http-intake.logs.datadoghq.com"),
         /// The key.
-        api_key: Option<SecretValue> = SECRET.required(),
+        api_key: Option<SecretValue> = ANY.required(),
     }
 }
 
@@ -173,7 +173,7 @@ object! {
     /// Logtail.
     "a Logtail destination" struct LogtailDestination {
         /// The token.
-        token: Option<SecretValue> = SECRET.required(),
+        token: Option<SecretValue> = ANY.required(),
     }
 }
 
@@ -197,7 +197,7 @@ object! {
         /// The user.
         user: Option<String> = ANY,
         /// The password.
-        password: Option<SecretValue> = SECRET,
+        password: Option<SecretValue> = ANY,
     }
 }
 
@@ -207,20 +207,16 @@ object! {
         /// Its name.
         key: String = ANY.required(),
         /// Its value: often a token.
-        value: Option<SecretValue> = SECRET,
+        value: Option<SecretValue> = ANY,
     }
 }
 
 object! {
     /// The address that requests of the app come from.
-    "egress" struct Egress means way_out {
+    "egress" struct Egress {
         /// AUTOASSIGN by default.
         kind as "type": Option<EgressKind> = ANY.or("AUTOASSIGN"),
     }
-}
-
-fn way_out(text: &str) -> Option<Meant> {
-    EgressKind::WORDS.contains(&text).then(|| texts([("type", text.to_owned())]))
 }
 
 words! {
@@ -235,7 +231,7 @@ words! {
 
 object! {
     /// A private network of the account.
-    "vpc" struct Vpc shorthand id {
+    "vpc" struct Vpc {
         /// Its id.
         id: Option<String> = ANY,
         /// Addresses; the platform fills them in.
@@ -253,7 +249,7 @@ object! {
 
 object! {
     /// Maintenance mode.
-    "maintenance" struct Maintenance shorthand enabled {
+    "maintenance" struct Maintenance {
         /// Show a page in place of the app.
         enabled: bool = ANY,
         /// Stop the app as well.

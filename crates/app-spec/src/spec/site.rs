@@ -4,10 +4,9 @@ use super::env::EnvVar;
 use super::ingress::{Cors, Route};
 use super::platform::{Alert, LogDestination};
 use super::source::Source;
-use crate::diagnostic::{Code, Diagnostic, Remedy};
 use crate::tree::Node;
 use crate::wire::form;
-use crate::wire::rule::{ANY, COMMAND, NAME};
+use crate::wire::rule::{ANY, NAME};
 use crate::wire::{Reader, object};
 
 object! {
@@ -24,9 +23,9 @@ object! {
         /// Relative to the repository's root.
         dockerfile_path: Option<String> = ANY.of_form(form::inside_repository),
         /// The build step.
-        build_command: Option<String> = COMMAND,
-        /// Listed for static sites by one of the references; means nothing.
-        run_command: Option<String> = COMMAND,
+        build_command: Option<String> = ANY,
+        /// Listed for static sites by one of the references;.
+        run_command: Option<String> = ANY,
         /// A hint which language builds it.
         environment_slug: Option<String> = ANY,
         /// Variables of the build.
@@ -43,7 +42,7 @@ object! {
         routes: Vec<Route> = ANY,
         /// Deprecated: belongs to ingress rules.
         cors: Option<Cors> = ANY,
-        /// Listed for static sites by one of the references; means nothing.
+        /// Listed for static sites by one of the references;.
         log_destinations: Vec<LogDestination> = ANY,
     }
 }
@@ -77,26 +76,11 @@ const SOURCES: &str = "`git`, `github`, `gitlab`, `bitbucket`";
 impl StaticSite {
     fn finish(&mut self, node: &Node, reader: &mut Reader) {
         self.source.require("a static site", SOURCES, node, reader);
-        refuse_image(&self.source, "a static site", reader);
-        if self.error_document.is_some() && self.catchall_document.is_some() {
-            let path = format!("{}.catchall_document", reader.path());
-            let message = "`error_document` and `catchall_document` exclude each other";
-            reader.report(Diagnostic::error(Code::Conflict, path, message).remedied(Remedy::Kept));
-        }
     }
 }
 
 impl Function {
     fn finish(&mut self, node: &Node, reader: &mut Reader) {
         self.source.require("a function", SOURCES, node, reader);
-        refuse_image(&self.source, "a function", reader);
-    }
-}
-
-fn refuse_image(source: &Source, what: &str, reader: &mut Reader) {
-    if source.image().is_some() {
-        let path = format!("{}.image", reader.path());
-        let message = format!("{what} is built from a repository, not an image");
-        reader.report(Diagnostic::error(Code::Conflict, path, message).remedied(Remedy::Kept));
     }
 }

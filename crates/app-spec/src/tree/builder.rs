@@ -12,7 +12,7 @@ use saphyr_parser::{Event, ScalarStyle, ScanError, Span, Tag};
 use super::limits::{self, Budget, Cost};
 use super::offsets::Offsets;
 use super::{Entry, Kind, Node, Scalar};
-use crate::diagnostic::{Code, Diagnostic, Diagnostics, Place, Remedy};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics, Place};
 use crate::veil;
 
 /// A list or mapping that is not closed yet.
@@ -142,7 +142,6 @@ impl<'t> Builder<'t> {
         if !self.problems.iter().any(is_template) {
             self.problems.push(fatal);
         }
-        self.problems.harden();
         self.problems
     }
 
@@ -218,7 +217,7 @@ impl<'t> Builder<'t> {
         let message = format!("`{}` is a placeholder that nothing has replaced", crate::suggest::shown(text));
         let problem = Diagnostic::error(Code::Unsubstituted, "", message).at(Some(place));
         let problem = problem.help("replace it before the spec is applied");
-        self.problems.push(problem.taken_as("text"));
+        self.problems.push(problem);
         Some(Kind::Scalar(Scalar { text: Rc::from(text), plain: false }))
     }
 
@@ -257,7 +256,7 @@ impl<'t> Builder<'t> {
         }
         let message = format!("{name} has no meaning in a spec");
         let problem = Diagnostic::error(Code::TagNotAllowed, "", message).at(Some(at));
-        self.problems.push(problem.help("remove the tag; quote the value to make it text").remedied(Remedy::LeftOut));
+        self.problems.push(problem.help("remove the tag; quote the value to make it text"));
         whole
     }
 
@@ -396,5 +395,5 @@ fn duplicate(entry: &Entry, first: Option<Place>, may_begin_anew: bool) -> Diagn
         true => format!("put `- ` before `{name}` if another item begins here, else keep one of them"),
         false => "keep one of them".to_owned(),
     };
-    diagnostic.related("", first, "first given here").help(help).taken_as("the last one")
+    diagnostic.related("", first, "first given here").help(help)
 }

@@ -14,7 +14,7 @@ mod scalar;
 mod syntax;
 
 pub(crate) use json::{from_json, from_stored};
-pub(crate) use parse::{misleading, parse};
+pub(crate) use parse::parse;
 pub(crate) use scalar::{Plain, is_ambiguous, is_old_boolean};
 
 use std::rc::Rc;
@@ -67,17 +67,14 @@ impl Node {
         }
     }
 
+    /// Empty text, which clients send for what is absent.
+    pub fn is_empty_text(&self) -> bool {
+        matches!(&self.kind, Kind::Scalar(scalar) if scalar.text.is_empty())
+    }
+
     /// `null`, `~` or no value at all.
     pub fn is_null(&self) -> bool {
         matches!(&self.kind, Kind::Scalar(scalar) if scalar.meaning() == Plain::Null)
-    }
-}
-
-impl Entry {
-    /// Whether it is a text without a `:`, as between braces.
-    pub fn is_bare(&self) -> bool {
-        let ends = self.key_place.zip(self.value.place).is_some_and(|(key, value)| value.start <= key.end);
-        ends && self.value.is_null()
     }
 }
 

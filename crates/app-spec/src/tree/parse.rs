@@ -8,17 +8,9 @@ use saphyr_parser::{Event, Parser, ScanError, Span};
 use super::ahead::{Bound, is_dense};
 use super::builder::Builder;
 use super::offsets::Offsets;
-use super::{Node, limits, syntax};
+use super::{Node, limits};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::veil;
-
-/// What misleads people in a text that is YAML, if of another meaning: what else is wrong with it comes from that.
-pub(crate) fn misleading(text: &str) -> Option<Diagnostics> {
-    let body = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let explained = syntax::comment_in_json(body).or_else(|| syntax::odd_space(body))?;
-    let problem = Offsets::new(body, text.len() - body.len()).problem(explained);
-    Some(without_unparsed(problem.into(), text))
-}
 
 /// Parses `text`. The problems beside the tree refuse a strict reading. Errors: syntax and limits.
 pub(crate) fn parse(text: &str) -> Result<(Node, Diagnostics), Diagnostics> {

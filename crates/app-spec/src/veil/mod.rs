@@ -7,9 +7,7 @@
 mod text;
 mod tree;
 
-pub(crate) use text::{
-    comments_for_values, credentials, hide_comments_behind, is_shown_field, unparsed, without_credentials,
-};
+pub(crate) use text::{comments_for_values, credentials, is_shown_field, unparsed, without_credentials};
 pub(crate) use tree::secrets;
 
 use crate::suggest::{flat, nearest};

@@ -79,32 +79,6 @@ pub(crate) fn comments_for_values(text: &str) -> Vec<Range<usize>> {
     found
 }
 
-/// Hides a comment too that stands in a line with something hidden: people put aside there what was the value before.
-/// What is hidden so far must be in order.
-pub(crate) fn hide_comments_behind(text: &str, hidden: &mut Vec<Range<usize>>) {
-    let bytes = text.as_bytes();
-    let mut found = Vec::new();
-    // Where the last line ends that was looked at.
-    let mut seen = 0;
-    for range in hidden.iter() {
-        let last = range.end.saturating_sub(1).max(range.start).min(bytes.len());
-        if last < seen {
-            continue;
-        }
-        let start = bytes[seen..last].iter().rposition(|b| *b == b'\n').map_or(seen, |newline| seen + newline + 1);
-        seen = bytes[last..].iter().position(|b| *b == b'\n').map_or(bytes.len(), |newline| last + newline);
-        let begins = |at: &usize| bytes[*at] == b'#' && *at > 0 && matches!(bytes[*at - 1], b' ' | b'\t');
-        let comment = (start..seen).filter(begins).find(|at| !is_hidden(hidden, *at));
-        found.extend(comment.map(|comment| comment..seen));
-    }
-    hidden.extend(found);
-}
-
-fn is_hidden(hidden: &[Range<usize>], at: usize) -> bool {
-    let next = hidden.partition_point(|range| range.end <= at);
-    hidden.get(next).is_some_and(|range| range.contains(&at))
-}
-
 /// The same text with a mask for credentials.
 pub(crate) fn without_credentials(text: &str) -> Cow<'_, str> {
     let found = credentials(text);

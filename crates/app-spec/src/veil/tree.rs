@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::rc::Rc;
 
-use super::{is_secret_name, is_shown_field, name_in};
+use super::{is_secret_name, name_in};
 use crate::address::RepoAddress;
 use crate::suggest::{flat, nearest};
 use crate::tree::{Entry, Kind, Node};
@@ -96,7 +96,7 @@ impl Search {
 
     /// A value may be glued to a key, or stand where a key belongs.
     fn key(&mut self, entry: &Entry) {
-        let name = if entry.is_bare() && !is_shown_field(&entry.key) { "" } else { name_in(&entry.key) };
+        let name = if false { "" } else { name_in(&entry.key) };
         if name.len() < entry.key.len() {
             self.hidden.extend(entry.key_place.map(|p| (p.start + name.len()).min(p.end)..p.end));
         }

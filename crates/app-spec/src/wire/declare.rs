@@ -3,9 +3,7 @@
 //! `object!` makes the struct, the description of its fields, its reader and its writer. A line is
 //! `field: Type = RULE`; `as "type"` gives the name in the text where it is not a good name in Rust. Fields under
 //! `..` stand in the text beside the others. `labelled` names the field that tells items of a list apart, `finish` a
-//! function that sees the object once after its last field. `shorthand` names the field that a bare text in place of the
-//! object is meant for, `means` a function that knows the fields where it takes more than that, `pair` the two fields that
-//! `name: value` in place of an item of a list is meant for.
+//! function that is called once after the last field was read.
 
 /// The name of a field in the text.
 macro_rules! wire_name {
@@ -17,11 +15,20 @@ macro_rules! wire_name {
     };
 }
 
+/// The last of several names, as text.
+macro_rules! last_name {
+    ($name:ident) => {
+        stringify!($name)
+    };
+    ($first:ident $($more:ident)+) => {
+        $crate::wire::last_name!($($more)+)
+    };
+}
+
 macro_rules! object {
     (
         $(#[$meta:meta])*
-        $what:literal struct $Name:ident $(labelled $($label:ident).+)? $(finish $finish:ident)?
-            $(shorthand $short:ident)? $(means $meant:ident)? $(pair $key:ident $value:ident)? {
+        $what:literal struct $Name:ident $(labelled $($label:ident).+)? $(finish $finish:ident)? {
             $(.. { $( $(#[$inner_meta:meta])* $inner:ident: $Inner:ty, )+ })?
             $( $(#[doc = $doc:literal])* $field:ident $(as $wire:literal)?: $ty:ty = $rule:expr, )*
         }
@@ -35,15 +42,6 @@ macro_rules! object {
 
         impl $crate::wire::Object for $Name {
             const WHAT: &'static str = $what;
-            $( const PAIR: Option<(&'static str, &'static str)> = Some((stringify!($key), stringify!($value))); )?
-
-            $( fn meant(scalar: &$crate::tree::Scalar) -> Option<$crate::wire::Meant> {
-                $crate::wire::shorthand(Self::fields(), stringify!($short), scalar)
-            } )?
-
-            $( fn meant(scalar: &$crate::tree::Scalar) -> Option<$crate::wire::Meant> {
-                $meant(&scalar.text)
-            } )?
 
             fn fields() -> &'static [$crate::wire::Field] {
                 static FIELDS: std::sync::LazyLock<Vec<$crate::wire::Field>> = std::sync::LazyLock::new(|| {
@@ -109,6 +107,12 @@ macro_rules! object {
         }
 
         impl $crate::wire::Wire for $Name {
+            $( const LABEL: Option<&'static str> = Some($crate::wire::last_name!($($label)+)); )?
+
+            fn placeholder() -> Option<$Name> {
+                Some($Name::default())
+            }
+
             fn shape() -> $crate::wire::Shape {
                 $crate::wire::Shape::Object(<$Name as $crate::wire::Object>::fields())
             }
@@ -130,14 +134,6 @@ macro_rules! object {
             $( fn label(&self) -> Option<&str> {
                 Some(&self.$($label).+).filter(|l| !l.is_empty()).map(|l| l.as_str())
             } )?
-
-            fn as_pair() -> Option<(&'static str, &'static str)> {
-                <$Name as $crate::wire::Object>::PAIR
-            }
-
-            fn meant_by(scalar: &$crate::tree::Scalar) -> Option<$crate::wire::Meant> {
-                <$Name as $crate::wire::Object>::meant(scalar)
-            }
 
             fn unseal(&mut self, unsealer: &mut $crate::wire::Unsealer<'_>) {
                 $crate::wire::Object::unseal_fields(self, unsealer);
@@ -200,7 +196,7 @@ macro_rules! words {
     };
 }
 
-pub(crate) use {object, wire_name, words};
+pub(crate) use {last_name, object, wire_name, words};
 
 use super::Reader;
 use super::form::unsubstituted;
@@ -209,7 +205,7 @@ use crate::suggest::{flat, nearest, one_of, shown_key};
 use crate::tree::Node;
 
 impl Reader {
-    /// Reads one of `words`. Empty text is no word at all. A lenient reader takes the word that is meant.
+    /// Reads one of `words`. Empty text is no word at all.
     pub fn word<T>(&mut self, node: &Node, words: &[&'static str], from: fn(&str) -> Option<T>) -> Option<T> {
         let text = self.text(node)?;
         if text.is_empty() {
@@ -217,7 +213,7 @@ impl Reader {
         }
         let known = from(&text);
         if known.is_some() || self.is_full() {
-            self.tell_spelling(&text, words);
+            self.warn_of_spelling(&text, words);
             return known;
         }
         if let Err(complaint) = unsubstituted(&text) {
@@ -226,18 +222,15 @@ impl Reader {
             return None;
         }
         let problem = Diagnostic::error(Code::UnknownValue, "", format!("`{}` is not allowed here", shown_key(&text)));
-        let Some(near) = nearest(&text, words.iter().copied()) else {
-            self.report(problem.help(format!("allowed: {}", one_of(allowed(words)))));
-            return None;
-        };
-        self.report(problem.help(format!("did you mean `{near}`?")).taken_as(format!("`{near}`")));
-        from(near)
+        self.report(problem.help(match nearest(&text, words.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("allowed: {}", one_of(allowed(words))),
+        }));
+        None
     }
-}
 
-impl Reader {
-    /// A word in other letters than its own: App Platform's API takes the written one alone.
-    fn tell_spelling(&mut self, text: &str, words: &[&'static str]) {
+    /// App Platform's API takes the word only in its own letters.
+    fn warn_of_spelling(&mut self, text: &str, words: &[&'static str]) {
         let Some(word) = words.iter().find(|word| flat(word) == flat(text)).filter(|word| **word != text) else {
             return;
         };

@@ -6,8 +6,6 @@
 mod declare;
 pub(crate) mod form;
 mod list;
-mod meant;
-pub(crate) mod misread;
 mod number;
 mod objects;
 mod out;
@@ -16,20 +14,27 @@ mod reader;
 pub(crate) mod rule;
 mod text;
 
-pub(crate) use declare::{object, wire_name, words};
-pub(crate) use meant::{Meant, shorthand, texts};
+pub(crate) use declare::{last_name, object, wire_name, words};
 pub use out::Seal;
 pub(crate) use out::{Out, Trail, Writer};
 pub(crate) use places::Places;
-pub(crate) use reader::{Leniency, Reader};
+pub(crate) use reader::Reader;
 pub(crate) use rule::Rule;
 pub(crate) use text::READ_OTHERWISE;
 
 use crate::secret::SecretText;
-use crate::tree::{Entry, Node, Scalar};
+use crate::tree::{Entry, Node};
 
 /// A value that a spec can hold.
 pub(crate) trait Wire: Sized {
+    /// The field that tells items of a list apart.
+    const LABEL: Option<&'static str> = None;
+
+    /// What stands in a list for an item that cannot be read.
+    fn placeholder() -> Option<Self> {
+        None
+    }
+
     /// What it looks like in a text.
     fn shape() -> Shape;
 
@@ -49,16 +54,6 @@ pub(crate) trait Wire: Sized {
         None
     }
 
-    /// [`Object::PAIR`] of an object.
-    fn as_pair() -> Option<(&'static str, &'static str)> {
-        None
-    }
-
-    /// [`Object::meant`] of an object.
-    fn meant_by(_scalar: &Scalar) -> Option<Meant> {
-        None
-    }
-
     /// Opens the sealed secrets inside.
     fn unseal(&mut self, _unsealer: &mut Unsealer<'_>) {}
 }
@@ -67,14 +62,6 @@ pub(crate) trait Wire: Sized {
 pub(crate) trait Object: Default {
     /// In the words of a diagnostic, for example "a service".
     const WHAT: &'static str;
-
-    /// The two fields that people mean when they write `name: value` for the object.
-    const PAIR: Option<(&'static str, &'static str)> = None;
-
-    /// The fields that people mean when they write a bare text for the object.
-    fn meant(_scalar: &Scalar) -> Option<Meant> {
-        None
-    }
 
     /// Its fields in the order they are written.
     fn fields() -> &'static [Field];

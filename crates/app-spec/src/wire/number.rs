@@ -21,8 +21,8 @@ impl Reader {
             Plain::Text => self.integer_in_text(scalar, node)?,
             Plain::Number(number) if number.fract() == 0.0 && number.abs() < 1e15 => number as i64,
             Plain::Number(number) if number.fract() == 0.0 => {
-                let nearest = if number < 0.0 { rule.min } else { rule.max };
-                return self.out_of_range(&shown(&scalar.text), nearest, rule);
+                self.out_of_range(&shown(&scalar.text), rule);
+                return None;
             }
             Plain::Number(_) => {
                 let message = format!("expected a whole number, found `{}`", shown(&scalar.text));

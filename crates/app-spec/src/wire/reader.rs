@@ -1,35 +1,17 @@
 //! The reader: walks the located tree, knows where it is, collects every problem.
 
-use super::misread::Misread;
 use super::{Field, Places, Rule};
-use crate::diagnostic::{Code, Diagnostic, Diagnostics, Place, Remedy};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics, Place};
 use crate::tree::{Entry, Node};
-
-/// What becomes of a value that is wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Leniency {
-    /// It refuses the spec.
-    Strict,
-    /// It refuses the spec where it has the wrong form, else it is left out.
-    SchemaOnly,
-    /// It is mended where little doubt is left, else left out.
-    Lenient,
-    /// It is kept as it is where its type can hold it, and not told; else it refuses the spec.
-    Stored,
-}
 
 /// Walks a tree and collects problems.
 pub(crate) struct Reader {
-    leniency: Leniency,
+    is_stored: bool,
     path: Vec<Step>,
     pub problems: Diagnostics,
     pub places: Places,
-    /// What was given and could not be read.
-    pub misread: Misread,
     /// The fields of the object at hand and of those around it, the outermost first.
     pub around: Vec<&'static [Field]>,
-    /// An object of a list could not be read at all, so that positions in the result are not those in the text.
-    pub lost_items: bool,
 }
 
 enum Step {
@@ -39,26 +21,19 @@ enum Step {
 
 impl Reader {
     /// A reader at the root. `problems` are those that the text itself has.
-    pub fn new(leniency: Leniency, problems: Diagnostics) -> Reader {
-        Reader {
-            leniency,
-            path: Vec::new(),
-            problems,
-            places: Places::default(),
-            misread: Misread::default(),
-            around: Vec::new(),
-            lost_items: false,
-        }
+    pub fn new(problems: Diagnostics) -> Reader {
+        Reader { is_stored: false, path: Vec::new(), problems, places: Places::default(), around: Vec::new() }
     }
 
-    /// Whether wrong values are mended.
-    pub fn is_lenient(&self) -> bool {
-        self.leniency == Leniency::Lenient
+    /// A reader of a stored spec, which other rules may have let in: no rule holds, and only what the types cannot hold is
+    /// reported.
+    pub fn of_stored() -> Reader {
+        Reader { is_stored: true, ..Reader::new(Diagnostics::default()) }
     }
 
     /// Whether what is read was stored, when other rules may have held.
     pub fn is_stored(&self) -> bool {
-        self.leniency == Leniency::Stored
+        self.is_stored
     }
 
     /// What a value is held against: what is stored against no rule.
@@ -72,11 +47,6 @@ impl Reader {
     /// Whether it stands at the whole spec.
     pub fn is_at_root(&self) -> bool {
         self.path.is_empty()
-    }
-
-    /// Whether it stands at an item of a list.
-    pub fn is_at_item(&self) -> bool {
-        matches!(self.path.last(), Some(Step::Item(_)))
     }
 
     /// The field at hand, or the list that the item at hand is in.
@@ -95,12 +65,6 @@ impl Reader {
         let known = self.places.nearest(&self.path());
         let own = node.place.filter(|own| own.end > own.start);
         own.filter(|own| known.is_none_or(|known| known.line == own.line)).or(known).or(node.place)
-    }
-
-    /// Whether a list or mapping begins in the line of its key: between brackets or braces.
-    pub fn begins_beside_key(&self, node: &Node) -> bool {
-        let key = self.places.nearest(&self.path());
-        key.zip(node.place).is_some_and(|(key, own)| key.line == own.line)
     }
 
     /// Where the reader stands, as in `services[0].http_port`.
@@ -134,13 +98,10 @@ impl Reader {
         value
     }
 
-    /// Reports a problem with the value at hand. If nobody says otherwise, the value is left out.
+    /// Reports a problem with the value at hand.
     pub fn report(&mut self, mut diagnostic: Diagnostic) {
-        if self.is_stored() && (!diagnostic.is_error() || diagnostic.remedy.as_deref() == Some(&Remedy::Kept)) {
+        if self.is_stored && (!diagnostic.is_error() || diagnostic.code == Code::Missing) {
             return;
-        }
-        if diagnostic.is_error() {
-            diagnostic.remedy.get_or_insert_with(|| Box::new(Remedy::LeftOut));
         }
         if diagnostic.path.is_empty() {
             diagnostic.path = self.path();
@@ -148,11 +109,11 @@ impl Reader {
         if diagnostic.place.is_none() {
             diagnostic.place = self.places.nearest(&diagnostic.path);
         }
-        self.misread.note(&diagnostic);
         self.problems.push(diagnostic);
     }
 
     pub fn wrong_type(&mut self, wanted: &str, node: &Node) {
+        self.hide(node);
         let problem = Diagnostic::error(Code::WrongType, "", format!("expected {wanted}, found {}", node.what()));
         self.report(problem.at(self.place_of(node)));
     }
@@ -167,24 +128,23 @@ impl Reader {
         is_full
     }
 
-    /// Holds a number against the limits of its field. Zero is absent and always allowed. A lenient reader takes the
-    /// nearest number that is allowed.
+    /// Checks a number against the limits of its field. Zero is absent and always allowed.
     pub fn in_range(&mut self, number: i64, rule: &Rule) -> Option<i64> {
         if number == 0 || (rule.min..=rule.max).contains(&number) {
             return Some(number);
         }
-        self.out_of_range(&number.to_string(), number.clamp(rule.min, rule.max), rule)
+        self.out_of_range(&number.to_string(), rule);
+        None
     }
 
     /// Refuses a number as it was written.
-    pub fn out_of_range(&mut self, number: &str, nearest: i64, rule: &Rule) -> Option<i64> {
+    pub fn out_of_range(&mut self, number: &str, rule: &Rule) {
         let limits = match (rule.min, rule.max) {
             (min, i64::MAX) => format!("at least {min}"),
             (min, max) => format!("{min} to {max}"),
         };
         let problem = Diagnostic::error(Code::OutOfRange, "", format!("{number} is out of range"));
-        self.report(problem.help(format!("allowed: {limits}")).taken_as(nearest.to_string()));
-        self.is_lenient().then_some(nearest)
+        self.report(problem.help(format!("allowed: {limits}")));
     }
 
     /// Never shows these bytes to anyone.

@@ -16,10 +16,8 @@ pub(crate) struct Rule {
     pub longest: usize,
     /// Empty text differs from no text (App Platform: only the match strings of ingress rules).
     pub keeps_empty: bool,
-    /// The text is a secret: never shown.
-    pub secret: bool,
-    /// The text is a command, which people also write as a list.
-    pub command: bool,
+    /// Text that is refused is not shown: it may hold a login.
+    pub may_hold_login: bool,
     /// The form that text must have.
     pub form: Option<Form>,
     /// The form as a regular expression, for editors.
@@ -52,8 +50,6 @@ pub(crate) struct Complaint {
     pub code: Code,
     pub message: String,
     pub help: Option<String>,
-    /// The text that was meant, where there is little doubt.
-    pub meant: Option<String>,
 }
 
 /// Any value of the field's type.
@@ -63,8 +59,7 @@ pub(crate) const ANY: Rule = Rule {
     max: i64::MAX,
     longest: usize::MAX,
     keeps_empty: false,
-    secret: false,
-    command: false,
+    may_hold_login: false,
     form: None,
     pattern: None,
     allowed: None,
@@ -73,12 +68,6 @@ pub(crate) const ANY: Rule = Rule {
 
 /// A TCP port.
 pub(crate) const PORT: Rule = range(1, 65535);
-
-/// A secret text.
-pub(crate) const SECRET: Rule = Rule { secret: true, ..ANY };
-
-/// A command for a shell.
-pub(crate) const COMMAND: Rule = Rule { command: true, ..ANY };
 
 /// The name of an app, a component, a database.
 pub(crate) const NAME: Rule = ANY.required().of_form(form::name).like("^[a-z][a-z0-9-]{0,30}[a-z0-9]$");
@@ -104,6 +93,11 @@ impl Rule {
 
     pub(crate) const fn of_form(self, form: Form) -> Rule {
         Rule { form: Some(form), ..self }
+    }
+
+    /// Does not show text that is refused.
+    pub(crate) const fn private(self) -> Rule {
+        Rule { may_hold_login: true, ..self }
     }
 
     /// The form in the words of editors.
@@ -134,7 +128,7 @@ impl Rule {
 
 impl Complaint {
     pub(crate) fn new(code: Code, message: impl Into<String>) -> Complaint {
-        Complaint { code, message: message.into(), help: None, meant: None }
+        Complaint { code, message: message.into(), help: None }
     }
 
     pub(crate) fn help(mut self, help: impl Into<String>) -> Complaint {
@@ -158,7 +152,6 @@ impl Complaint {
 
     /// Offers the text that was meant.
     pub(crate) fn meant(self, text: impl Into<String>) -> Complaint {
-        let text = text.into();
-        Complaint { meant: Some(text.clone()), ..self.help(format!("did you mean `{}`?", shown(&text))) }
+        self.help(format!("did you mean `{}`?", shown(&text.into())))
     }
 }

@@ -10,7 +10,6 @@ use app_spec::AppSpec;
 use serde_json::Value;
 
 use file::read;
-use validate::Look;
 pub use values::ask;
 
 use crate::args::{Connection, Spec, SpecFile};
@@ -20,9 +19,7 @@ use crate::say;
 
 pub async fn run(command: Spec, connection: &Connection) -> anyhow::Result<Exit> {
     match command {
-        Spec::Validate { files, lenient, schema_only, output } => {
-            validate::run(&files, Look::of(lenient, schema_only), output)
-        }
+        Spec::Validate { files, schema_only, output } => validate::run(&files, schema_only, output),
         Spec::Schema => {
             say::result(&format!("{:#}\n", app_spec::json_schema()));
             Ok(Exit::Done)

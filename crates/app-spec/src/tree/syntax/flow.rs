@@ -4,7 +4,7 @@ use super::lines::{Line, Lines, key};
 use super::{Explained, Stop};
 
 /// A comment in a text that is JSON otherwise.
-pub(in crate::tree) fn comment_in_json(body: &str) -> Option<Explained> {
+fn comment_in_json(body: &str) -> Option<Explained> {
     let is_json = body.trim_start().starts_with(['{', '[']);
     let mut is_text = false;
     let mut before = '\n';

@@ -7,11 +7,9 @@ mod flow;
 mod lines;
 mod value;
 
-pub(in crate::tree) use flow::comment_in_json;
-
 use std::ops::Range;
 
-use lines::{Line, Lines, key, lines};
+use lines::{Line, Lines, key};
 
 /// What is wrong, and where.
 #[derive(Debug, PartialEq)]
@@ -60,11 +58,6 @@ pub(super) fn explain(stop: &Stop<'_>) -> Explained {
         .or_else(|| indentation(stop, &lines))
         .or_else(|| value::explain(stop))
         .unwrap_or_else(|| in_the_words_of_the_parser(stop))
-}
-
-/// A line that is indented by what only looks like spaces. A text may hold such lines and still be YAML of another meaning.
-pub(super) fn odd_space(body: &str) -> Option<Explained> {
-    lines(body).find_map(indented_by_an_odd_space)
 }
 
 /// Such lines stand at the left edge, where no text of several lines goes on.
