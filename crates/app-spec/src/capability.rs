@@ -10,7 +10,8 @@ use std::sync::LazyLock;
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::made;
 use crate::spec::AppSpec;
-use crate::wire::{Field, Object, Out, Shape};
+use crate::tree::{Kind, Node};
+use crate::wire::{Field, Object, Shape};
 
 /// What happens with a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -254,7 +255,7 @@ impl AppSpec {
     }
 
     fn each_used(&self, take: &mut dyn FnMut(&str, Support)) {
-        walk(&self.to_out(&|_, _| String::new()), "", "", take);
+        walk(&self.to_node(&|_, _| "(secret)".to_owned()), "", "", take);
     }
 }
 
@@ -267,30 +268,32 @@ pub(crate) fn no_effect(path: &str, reason: &str) -> Diagnostic {
 }
 
 /// Goes through what is written, with the path as it stands there and the path as the table has it.
-fn walk(out: &Out, path: &str, pattern: &str, take: &mut dyn FnMut(&str, Support)) {
-    match out {
-        Out::Object(fields) => {
-            for (name, value) in fields {
-                let join =
-                    |parent: &str| if parent.is_empty() { (*name).to_owned() } else { format!("{parent}.{name}") };
+fn walk(node: &Node, path: &str, pattern: &str, take: &mut dyn FnMut(&str, Support)) {
+    match &node.kind {
+        Kind::Mapping(fields) => {
+            for field in fields.iter() {
+                let join = |parent: &str| {
+                    if parent.is_empty() { field.key.to_string() } else { format!("{parent}.{}", field.key) }
+                };
                 let (path, pattern) = (join(path), join(pattern));
                 match support(&pattern).unwrap_or(UNDECIDED) {
-                    Works => walk(value, &path, &pattern, take),
+                    Works => walk(&field.value, &path, &pattern, take),
+                    // An empty match string is kept, and matches everything.
+                    _ if field.value.is_empty_text() => {}
                     other => take(&path, other),
                 }
             }
         }
-        Out::List(items) => {
+        Kind::Sequence(items) => {
             for (i, item) in items.iter().enumerate() {
                 walk(item, &format!("{path}[{i}]"), &format!("{pattern}[]"), take);
             }
         }
-        Out::Text(word) => {
-            if let Some(support) = rows().get(&format!("{pattern}={word}")) {
+        Kind::Scalar(word) => {
+            if let Some(support) = rows().get(&format!("{pattern}={}", word.text)) {
                 take(path, *support);
             }
         }
-        Out::Boolean(_) | Out::Integer(_) | Out::Number(_) => {}
     }
 }
 

@@ -71,7 +71,9 @@ fn property(field: &Field) -> Value {
 
 /// Nothing at all, zero and empty text are what clients write for an absent field.
 fn take_absent(schema: &mut Value, shape_of: &Shape) {
-    schema["type"] = json!([schema["type"], "null"]);
+    if schema.get("type").is_some() {
+        schema["type"] = json!([schema["type"], "null"]);
+    }
     if schema.get("minimum").is_some() {
         schema["minimum"] = json!(0);
     }
@@ -93,10 +95,10 @@ fn shape(shape_of: &Shape, rule: &Rule) -> Value {
         },
         Shape::Boolean => json!({"type": "boolean"}),
         Shape::Integer => integer(rule),
-        Shape::Number => json!({"type": "number", "minimum": 0}),
         Shape::Word(words) => json!({"type": "string", "enum": in_both_cases(words)}),
         Shape::List(items) => json!({"type": "array", "items": shape(items, rule)}),
         Shape::Object(fields) => object(fields),
+        Shape::Any => json!({}),
     }
 }
 

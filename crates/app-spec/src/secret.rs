@@ -6,7 +6,7 @@
 use std::fmt;
 
 use crate::tree::Node;
-use crate::wire::{Out, Reader, Rule, Shape, Unsealer, Wire, Writer};
+use crate::wire::{Reader, Rule, Shape, Unsealer, Wire, Writer};
 
 /// How a sealed value begins: `EV[1:<nonce>:<ciphertext>]`.
 const SEALED: &str = "EV[";
@@ -69,8 +69,8 @@ impl Wire for SecretValue {
         })
     }
 
-    fn write(&self, writer: &mut Writer<'_>) -> Option<Out> {
-        Some(Out::Text(match self {
+    fn write(&self, writer: &mut Writer<'_>) -> Option<Node> {
+        Some(Node::text(match self {
             SecretValue::Open(secret) => writer.sealed(secret),
             SecretValue::Sealed(sealed) => sealed.clone(),
         }))

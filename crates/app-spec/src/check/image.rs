@@ -62,7 +62,7 @@ fn tag_in_the_name(path: &str, image: &ImageSource, found: &mut Vec<Diagnostic>)
         None => {
             let message = format!("the tag `{tag}` is no part of the name");
             let problem = Diagnostic::error(Code::BadFormat, path, message);
-            problem.help(format!("write `repository: {name}` and `tag: {}`", crate::yaml::in_flow(&tag)))
+            problem.help(format!("write `repository: {name}` and `tag: '{tag}'`"))
         }
     });
 }

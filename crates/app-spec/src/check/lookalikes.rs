@@ -5,14 +5,11 @@ use crate::reference::{Part, parts};
 use crate::secret::is_sealed;
 use crate::spec::{EnvValue, EnvVar};
 use crate::suggest::shown;
-use crate::veil::is_secret_name;
 
 /// One warning for a value at most.
 pub(super) fn check(path: &str, env: &EnvVar, found: &mut Vec<Diagnostic>) {
     let remark = match &env.value {
-        EnvValue::Plain(text) => {
-            sealed(&env.key, text).or_else(|| stand_in(&env.key, text)).or_else(|| template(&env.key, text))
-        }
+        EnvValue::Plain(text) => sealed(&env.key, text).or_else(|| stand_in(&env.key, text)).or_else(|| template(text)),
         EnvValue::Secret(secret) => {
             stand_in(&env.key, secret.expose()).or_else(|| secret_template(&env.key, secret.expose()))
         }
@@ -40,30 +37,39 @@ fn stand_in(key: &str, text: &str) -> Remark {
     is_one.then(|| (format!("the value of `{}` looks like a stand-in for the real one", shown(key)), ""))
 }
 
-/// Nothing is quoted of a value whose name tells a secret.
-fn template(key: &str, text: &str) -> Remark {
-    let part = looks_replaceable(text)?;
-    let message = match is_secret_name(key) {
-        true => format!("the value of `{}` holds what is no reference and stays as text", shown(key)),
-        false => format!("`{}` is no reference and stays as text", shown(part)),
+fn template(text: &str) -> Remark {
+    let found = templates(text);
+    let quoted: Vec<String> = found.iter().take(MOST_QUOTED).map(|part| format!("`{}`", shown(part))).collect();
+    let message = match found.len() {
+        0 => return None,
+        1 => format!("{} is not a reference and stays as text", quoted[0]),
+        _ => format!("{} are not references and stay as text", quoted.join(", ")),
     };
     Some((message, FORM))
 }
 
-/// A secret is not quoted, and may hold any characters: only one that is all template is told.
+/// Templates quoted in one message.
+const MOST_QUOTED: usize = 5;
+
+/// A secret is not quoted, and may hold any characters: only one that is nothing but a template is reported.
 fn secret_template(key: &str, text: &str) -> Remark {
-    let is_one = looks_replaceable(text) == Some(text) && text.ends_with('}');
-    is_one.then(|| (format!("the value of `{}` is a template that nobody replaces", shown(key)), FORM))
+    let is_template = templates(text) == [text] && text.ends_with('}');
+    is_template.then(|| (format!("the value of `{}` is a template that nothing replaces", shown(key)), FORM))
 }
 
 const FORM: &str = "references are `${NAME}` and `${component.NAME}`";
 
-/// The first `${…}` that is no reference, or `{{ … }}`.
-fn looks_replaceable(text: &str) -> Option<&str> {
-    parts(text).into_iter().find_map(|part| match part {
-        Part::Text(text) => dollar(text).or_else(|| double_braces(text)),
-        Part::Reference(_) => None,
-    })
+/// Each `${…}` that is not a reference, and each `{{ … }}`.
+fn templates(text: &str) -> Vec<&str> {
+    let mut found = Vec::new();
+    for part in parts(text) {
+        let Part::Text(mut text) = part else { continue };
+        while let Some(template) = dollar(text).or_else(|| double_braces(text)) {
+            found.push(template);
+            text = &text[text.find(template).map_or(0, |at| at + template.len())..];
+        }
+    }
+    found
 }
 
 fn dollar(text: &str) -> Option<&str> {
@@ -83,23 +89,22 @@ fn double_braces(text: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use super::looks_replaceable;
+    use super::templates;
 
     #[test]
     fn templates_of_other_tools_are_found() {
-        let cases = [
-            ("${FOO:-bar}", Some("${FOO:-bar}")),
-            ("a ${A} ${db.DATABASE_URL", Some("${db.DATABASE_URL")),
-            ("x${ db.DATABASE_URL }y", Some("${ db.DATABASE_URL }")),
-            ("${{ secrets.S }}", Some("${{ secrets.S }}")),
-            ("pre {{ db_url }} post", Some("{{ db_url }}")),
-            ("{{.Name}}", Some("{{.Name}}")),
-            ("${A} $B $(C) {a} }}", None),
-            ("{{1, 2}, {3}}", None),
-            ("{{ open", None),
+        let cases: [(&str, &[&str]); 8] = [
+            ("${FOO:-bar} ${FOO:-baz}", &["${FOO:-bar}", "${FOO:-baz}"]),
+            ("a ${A} ${db.DATABASE_URL", &["${db.DATABASE_URL"]),
+            ("x${ db.DATABASE_URL }y", &["${ db.DATABASE_URL }"]),
+            ("${{ secrets.S }}", &["${{ secrets.S }}"]),
+            ("pre {{ db_url }} post", &["{{ db_url }}"]),
+            ("${A} $B $(C) {a} }}", &[]),
+            ("{{1, 2}, {3}}", &[]),
+            ("{{ open", &[]),
         ];
         for (text, wanted) in cases {
-            assert_eq!(looks_replaceable(text), wanted, "{text}");
+            assert_eq!(templates(text), wanted, "{text}");
         }
     }
 }

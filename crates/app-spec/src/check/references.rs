@@ -247,8 +247,7 @@ fn references(value: &EnvValue) -> impl Iterator<Item = Reference<'_>> {
 /// Whether a reference may be quoted: in a secret only where it is all of it.
 fn is_quotable(env: &EnvVar, reference: Reference<'_>) -> bool {
     match &env.value {
-        EnvValue::Plain(text) => *text == reference.written || !crate::veil::is_secret_name(&env.key),
         EnvValue::Secret(secret) => secret.expose() == reference.written,
-        EnvValue::Sealed(_) | EnvValue::Missing => true,
+        EnvValue::Plain(_) | EnvValue::Sealed(_) | EnvValue::Missing => true,
     }
 }

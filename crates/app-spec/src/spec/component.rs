@@ -3,7 +3,7 @@
 use super::env::EnvVar;
 use super::health::{Autoscaling, HealthCheck, LivenessHealthCheck, ServiceTermination, Termination};
 use super::ingress::{Cors, Route};
-use super::platform::{Alert, LogDestination};
+use super::opaque::Opaque;
 use super::source::Source;
 use crate::tree::Node;
 use crate::wire::form;
@@ -36,9 +36,9 @@ object! {
         /// CPU and memory; see [`instance_size`](crate::instance_size).
         instance_size_slug: Option<String> = ANY.one_of(&crate::size::SLUGS).or(crate::size::DEFAULT),
         /// Kept; has no effect on one host.
-        alerts: Vec<Alert> = ANY,
+        alerts: Opaque = ANY,
         /// Where logs are forwarded.
-        log_destinations: Vec<LogDestination> = ANY,
+        log_destinations: Opaque = ANY,
     }
 }
 
@@ -68,7 +68,7 @@ object! {
         /// How an instance is stopped.
         termination: Option<ServiceTermination> = ANY,
         /// Stops the service when nobody asks for it.
-        inactivity_sleep: Option<InactivitySleep> = ANY,
+        inactivity_sleep: Opaque = ANY,
     }
 }
 
@@ -113,26 +113,6 @@ object! {
         cron: String = ANY.required().of_form(form::cron),
         /// A name such as `Europe/Berlin`; UTC when absent.
         time_zone: Option<String> = ANY.of_form(form::time_zone).or("UTC"),
-    }
-}
-
-object! {
-    /// Stops a service when nobody asks for it (private preview on the platform).
-    "inactivity_sleep" struct InactivitySleep {
-        /// Seconds without a request.
-        after_seconds: Option<u32> = range(600, 86400),
-        /// What visitors see until it is awake.
-        loading_page: Option<LoadingPage> = ANY,
-    }
-}
-
-object! {
-    /// What visitors see until a service is awake.
-    "a loading page" struct LoadingPage {
-        /// Off by default.
-        enabled: bool = ANY,
-        /// A page of one's own.
-        custom_url: Option<String> = ANY,
     }
 }
 

@@ -5,10 +5,10 @@ use std::fmt;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::secret::{SecretText, is_sealed};
 use crate::suggest::{shown, shown_key};
-use crate::tree::{Kind, Node, is_ambiguous, is_old_boolean};
+use crate::tree::{Entry, Kind, Node, Style, is_ambiguous, is_old_boolean};
 use crate::wire::form;
 use crate::wire::rule::{ANY, Complaint};
-use crate::wire::{Out, READ_OTHERWISE, Reader, Rule, Shape, Unsealer, Wire, Writer, object, words};
+use crate::wire::{READ_OTHERWISE, Reader, Rule, Shape, Unsealer, Wire, Writer, object, words};
 
 object! {
     /// One variable, of a component or of the whole app.
@@ -117,11 +117,14 @@ impl EnvVar {
 
     /// `type` may stand after `value` in the text, so that only now it is known what the value is.
     fn sort_out_secret(&mut self, node: &Node, reader: &mut Reader) {
+        if let Kind::Mapping(entries) = &node.kind
+            && !entries.iter().all(is_public)
+        {
+            let others = entries.iter().filter(|entry| !matches!(&*entry.key, "key" | "scope" | "type"));
+            others.for_each(|entry| reader.hide(&entry.value));
+        }
         if !self.is_secret() {
             return;
-        }
-        if let Kind::Mapping(entries) = &node.kind {
-            entries.iter().filter(|e| &*e.key == "value").for_each(|e| reader.hide(&e.value));
         }
         self.value = match std::mem::take(&mut self.value) {
             EnvValue::Plain(text) if text.is_empty() => EnvValue::Missing,
@@ -130,6 +133,15 @@ impl EnvVar {
             other => other,
         };
     }
+}
+
+/// Whether an entry belongs to a variable that is not a secret. A misspelt `type` may be that of a secret.
+fn is_public(entry: &Entry) -> bool {
+    let is_general = || match &entry.value.kind {
+        Kind::Scalar(scalar) => scalar.text.is_empty() || scalar.text.eq_ignore_ascii_case("GENERAL"),
+        Kind::Sequence(_) | Kind::Mapping(_) => false,
+    };
+    matches!(&*entry.key, "key" | "value" | "scope") || &*entry.key == "type" && is_general()
 }
 
 /// The form of a key. No more of it is quoted than the name that it begins with: a value may be glued to it.
@@ -153,7 +165,7 @@ impl Wire for EnvValue {
             return None;
         }
         if let Kind::Scalar(scalar) = &node.kind
-            && scalar.plain
+            && scalar.style == Style::Plain
             && scalar.meaning() == crate::tree::Plain::Text
             && is_ambiguous(&text)
             && !is_old_boolean(&text)
@@ -163,11 +175,11 @@ impl Wire for EnvValue {
         Some(EnvValue::Plain(text))
     }
 
-    fn write(&self, writer: &mut Writer<'_>) -> Option<Out> {
+    fn write(&self, writer: &mut Writer<'_>) -> Option<Node> {
         match self {
-            EnvValue::Plain(text) => Some(Out::Text(text.clone())),
-            EnvValue::Secret(secret) => Some(Out::Text(writer.sealed(secret))),
-            EnvValue::Sealed(sealed) => Some(Out::Text(sealed.clone())),
+            EnvValue::Plain(text) => Some(Node::text(text)),
+            EnvValue::Secret(secret) => Some(Node::text(writer.sealed(secret))),
+            EnvValue::Sealed(sealed) => Some(Node::text(sealed)),
             EnvValue::Missing => None,
         }
     }

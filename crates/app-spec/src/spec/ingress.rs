@@ -1,8 +1,9 @@
 //! Who gets which request: ingress rules, and the older routes of components.
 
+use super::opaque::Opaque;
 use crate::wire::form;
+use crate::wire::object;
 use crate::wire::rule::{ANY, PORT, up_to};
-use crate::wire::{object, words};
 
 object! {
     /// Routing of requests.
@@ -12,33 +13,11 @@ object! {
         /// Shown when the app cannot be reached.
         custom_error_page_url: Option<String> = ANY.of_form(form::https_url).like(form::HTTPS_URL),
         /// A header that tells the app who sent the request on.
-        secure_header: Option<SecureHeader> = ANY,
+        secure_header: Opaque = ANY,
         /// Old; today.
-        load_balancer: Option<LoadBalancer> = ANY,
+        load_balancer: Opaque = ANY,
         /// Old; today.
-        load_balancer_size: Option<u32> = ANY,
-    }
-}
-
-object! {
-    /// A header that the platform adds.
-    "secure_header" struct SecureHeader {
-        /// Its name.
-        key: Option<String> = ANY,
-        /// Its value.
-        value: Option<String> = ANY,
-        /// Strip it from incoming requests.
-        remove_header: bool = ANY,
-    }
-}
-
-words! {
-    /// Old setting of the platform.
-    enum LoadBalancer {
-        /// Not said.
-        Unknown = "UNKNOWN",
-        /// The platform's own.
-        DigitalOcean = "DIGITALOCEAN",
+        load_balancer_size: Opaque = ANY,
     }
 }
 
@@ -186,7 +165,7 @@ impl crate::wire::Wire for Scheme {
         reader.word(node, Scheme::WORDS, Scheme::from_word)
     }
 
-    fn write(&self, _: &mut crate::wire::Writer<'_>) -> Option<crate::wire::Out> {
-        Some(crate::wire::Out::Text(self.as_str().to_owned()))
+    fn write(&self, _: &mut crate::wire::Writer<'_>) -> Option<crate::tree::Node> {
+        Some(crate::tree::Node::text(self.as_str()))
     }
 }

@@ -1,9 +1,10 @@
 //! How a spec is read: from a text, from a client's JSON, from what was stored.
 
+use serde::Deserialize;
+
 use super::app::AppSpec;
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::tree::{self, Entry, Kind, Node};
-use crate::veil;
 use crate::wire::{Places, Reader};
 
 /// A spec that was read, with what there is to say about it.
@@ -61,15 +62,11 @@ impl AppSpec {
 
     fn from_text(text: &str, rules: Rules) -> Result<Parsed, Diagnostics> {
         match tree::parse(text) {
-            Ok((root, mut problems)) => {
-                problems.hidden.extend(veil::credentials(text));
-                problems.hidden.extend(veil::comments_for_values(text));
-                AppSpec::from_tree(&root, problems, rules)
-            }
+            Ok((root, problems)) => AppSpec::from_tree(&root, problems, rules),
             // JSON may hold escapes that YAML has not; such a text has no places.
             Err(problems) if problems.iter().all(|p| p.code == Code::Syntax) => {
-                let json = serde_json::from_str(text.trim_start_matches('\u{feff}')).map_err(|_| problems)?;
-                AppSpec::from_tree(&tree::from_json(&json)?, Diagnostics::default(), rules)
+                let root: Node = serde_json::from_str(text.trim_start_matches('\u{feff}')).map_err(|_| problems)?;
+                AppSpec::from_tree(&root.within_limits()?, Diagnostics::default(), rules)
             }
             Err(problems) => Err(problems),
         }
@@ -80,12 +77,13 @@ impl AppSpec {
     /// Errors: everything that is wrong, together with the warnings.
     pub fn from_json_text(text: &str) -> Result<Parsed, Diagnostics> {
         let not_json = |error| Diagnostic::error(Code::Syntax, "", format!("the spec is not JSON: {error}"));
-        AppSpec::from_json(&serde_json::from_str(text).map_err(not_json)?)
+        let root: Node = serde_json::from_str(text).map_err(not_json)?;
+        AppSpec::from_tree(&root.within_limits()?, Diagnostics::default(), Rules::All)
     }
 
     /// Reads a spec from a JSON value. The same rules; the problems have paths but no places.
     pub fn from_json(value: &serde_json::Value) -> Result<Parsed, Diagnostics> {
-        AppSpec::from_tree(&tree::from_json(value)?, Diagnostics::default(), Rules::All)
+        AppSpec::from_tree(&node_of(value).within_limits()?, Diagnostics::default(), Rules::All)
     }
 
     /// Reads a spec as it is stored and as the API answers it. No rule is applied, so that what was stored stays readable,
@@ -95,7 +93,7 @@ impl AppSpec {
     /// which nothing was ever stored.
     pub fn from_stored(value: &serde_json::Value) -> Result<AppSpec, Diagnostics> {
         let mut reader = Reader::of_stored();
-        let spec: Option<AppSpec> = reader.object(&tree::from_stored(value)?);
+        let spec: Option<AppSpec> = reader.object(&node_of(value));
         if spec.as_ref().is_some_and(|spec| spec.name.is_empty()) {
             reader.problems.push(Diagnostic::error(Code::Missing, "name", "the app has no name"));
         }
@@ -103,8 +101,7 @@ impl AppSpec {
         spec.filter(|_| problems.is_empty()).ok_or(problems)
     }
 
-    fn from_tree(root: &Node, mut problems: Diagnostics, rules: Rules) -> Result<Parsed, Diagnostics> {
-        problems.hidden.extend(veil::secrets(root));
+    fn from_tree(root: &Node, problems: Diagnostics, rules: Rules) -> Result<Parsed, Diagnostics> {
         let mut reader = Reader::new(problems);
         let root = unwrapped(root, &mut reader.problems);
         let spec: Option<AppSpec> = reader.object(root);
@@ -127,6 +124,10 @@ impl AppSpec {
             _ => Err(found),
         }
     }
+}
+
+fn node_of(value: &serde_json::Value) -> Node {
+    Node::deserialize(value).expect("every JSON value is a node")
 }
 
 /// Which rules a spec is held against.

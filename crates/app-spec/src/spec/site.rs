@@ -2,7 +2,7 @@
 
 use super::env::EnvVar;
 use super::ingress::{Cors, Route};
-use super::platform::{Alert, LogDestination};
+use super::opaque::Opaque;
 use super::source::Source;
 use crate::tree::Node;
 use crate::wire::form;
@@ -43,7 +43,7 @@ object! {
         /// Deprecated: belongs to ingress rules.
         cors: Option<Cors> = ANY,
         /// Listed for static sites by one of the references;.
-        log_destinations: Vec<LogDestination> = ANY,
+        log_destinations: Opaque = ANY,
     }
 }
 
@@ -61,9 +61,9 @@ object! {
         /// Variables.
         envs: Vec<EnvVar> = ANY,
         /// Kept; has no effect on one host.
-        alerts: Vec<Alert> = ANY,
+        alerts: Opaque = ANY,
         /// Where logs are forwarded.
-        log_destinations: Vec<LogDestination> = ANY,
+        log_destinations: Opaque = ANY,
         /// Requests by path prefix.
         routes: Vec<Route> = ANY,
         /// Deprecated: belongs to ingress rules.

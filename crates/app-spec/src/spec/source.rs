@@ -5,7 +5,7 @@ use crate::secret::SecretValue;
 use crate::tree::{Entry, Node};
 use crate::wire::form;
 use crate::wire::rule::{ANY, up_to};
-use crate::wire::{Field, Object, Out, Reader, Unsealer, Wire, Writer, object, wire_name, words};
+use crate::wire::{Field, Object, Reader, Unsealer, Wire, Writer, object, wire_name, words};
 
 /// The source of a component.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -166,12 +166,12 @@ macro_rules! sources {
                 }
             }
 
-            fn write_fields(&self, writer: &mut Writer<'_>, out: &mut Vec<(&'static str, Out)>) {
+            fn write_fields(&self, writer: &mut Writer<'_>, out: &mut Vec<Entry>) {
                 match self {
                     Source::Missing => {}
                     $( Source::$Variant(inner) => {
                         writer.trail.push(wire_name!($field));
-                        out.extend(inner.write(writer).map(|value| (wire_name!($field), value)));
+                        out.extend(inner.write(writer).map(|value| Entry::new(wire_name!($field), value)));
                         writer.trail.pop();
                     } )*
                 }

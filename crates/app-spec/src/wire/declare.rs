@@ -61,13 +61,7 @@ macro_rules! object {
                 $($( if $crate::wire::Object::read_field(&mut self.$inner, entry, reader) { return true; } )+)?
                 $( if &*entry.key == $crate::wire::wire_name!($field $($wire)?) {
                     let value = reader.field($crate::wire::wire_name!($field $($wire)?), entry, |reader| {
-                        match entry.value.is_null() {
-                            true => None,
-                            false => {
-                                let rule = reader.in_force(&$rule);
-                                <$ty as $crate::wire::Wire>::read(&entry.value, &rule, reader)
-                            }
-                        }
+                        reader.value::<$ty>(&entry.value, &$rule)
                     });
                     if let Some(value) = value {
                         self.$field = value;
@@ -81,13 +75,14 @@ macro_rules! object {
             fn write_fields(
                 &self,
                 writer: &mut $crate::wire::Writer<'_>,
-                out: &mut Vec<(&'static str, $crate::wire::Out)>,
+                out: &mut Vec<$crate::tree::Entry>,
             ) {
                 $($( $crate::wire::Object::write_fields(&self.$inner, writer, out); )+)?
                 $( if !$crate::wire::Wire::is_zero(&self.$field) {
                     let name = $crate::wire::wire_name!($field $($wire)?);
                     writer.trail.push(name);
-                    out.extend($crate::wire::Wire::write(&self.$field, writer).map(|value| (name, value)));
+                    let value = $crate::wire::Wire::write(&self.$field, writer);
+                    out.extend(value.map(|value| $crate::tree::Entry::new(name, value)));
                     writer.trail.pop();
                 } )*
             }
@@ -125,10 +120,12 @@ macro_rules! object {
                 reader.object(node)
             }
 
-            fn write(&self, writer: &mut $crate::wire::Writer<'_>) -> Option<$crate::wire::Out> {
+            fn write(&self, writer: &mut $crate::wire::Writer<'_>) -> Option<$crate::tree::Node> {
                 let mut fields = Vec::new();
                 $crate::wire::Object::write_fields(self, writer, &mut fields);
-                Some($crate::wire::Out::Object(fields))
+                // The name first: people look for it.
+                fields.sort_by_key(|field| &*field.key != "name");
+                Some($crate::tree::Node::mapping(fields))
             }
 
             $( fn label(&self) -> Option<&str> {
@@ -189,8 +186,8 @@ macro_rules! words {
                 reader.word(node, $Name::WORDS, $Name::from_word)
             }
 
-            fn write(&self, _: &mut $crate::wire::Writer<'_>) -> Option<$crate::wire::Out> {
-                Some($crate::wire::Out::Text(self.as_str().to_owned()))
+            fn write(&self, _: &mut $crate::wire::Writer<'_>) -> Option<$crate::tree::Node> {
+                Some($crate::tree::Node::text(self.as_str()))
             }
         }
     };
@@ -201,7 +198,7 @@ pub(crate) use {last_name, object, wire_name, words};
 use super::Reader;
 use super::form::unsubstituted;
 use crate::diagnostic::{Code, Diagnostic};
-use crate::suggest::{flat, nearest, one_of, shown_key};
+use crate::suggest::{nearest, one_of, shown_key};
 use crate::tree::Node;
 
 impl Reader {
@@ -231,7 +228,8 @@ impl Reader {
 
     /// App Platform's API takes the word only in its own letters.
     fn warn_of_spelling(&mut self, text: &str, words: &[&'static str]) {
-        let Some(word) = words.iter().find(|word| flat(word) == flat(text)).filter(|word| **word != text) else {
+        let is_same = |word: &&&str| word.eq_ignore_ascii_case(&text.replace('-', "_"));
+        let Some(word) = words.iter().find(is_same).filter(|word| **word != text) else {
             return;
         };
         let message = format!("`{}` is taken as `{word}`", shown_key(text));

@@ -2,7 +2,7 @@
 //!
 //! App Platform's clients leave out empty text, 0, `false` and empty lists, so those are read as absent.
 
-use super::{Out, Reader, Rule, Shape, Unsealer, Wire, Writer};
+use super::{Reader, Rule, Shape, Unsealer, Wire, Writer};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::suggest::shown_key;
 use crate::tree::{Kind, Node};
@@ -48,7 +48,7 @@ impl<T: Wire> Wire for Option<T> {
         Some(if absent { None } else { Some(value) })
     }
 
-    fn write(&self, writer: &mut Writer<'_>) -> Option<Out> {
+    fn write(&self, writer: &mut Writer<'_>) -> Option<Node> {
         self.as_ref().and_then(|value| value.write(writer))
     }
 
@@ -83,7 +83,7 @@ impl<T: Wire> Wire for Vec<T> {
                     reader.report(Diagnostic::error(Code::WrongType, "", "this item of the list is empty"));
                     return None;
                 }
-                let value = T::read(item, rule, reader);
+                let value = reader.value::<T>(item, rule);
                 match T::shape() {
                     Shape::Integer => value.filter(|number| reader.is_present(number, rule)),
                     _ => value,
@@ -94,14 +94,14 @@ impl<T: Wire> Wire for Vec<T> {
         Some(list)
     }
 
-    fn write(&self, writer: &mut Writer<'_>) -> Option<Out> {
+    fn write(&self, writer: &mut Writer<'_>) -> Option<Node> {
         let mut items = Vec::with_capacity(self.len());
         for (index, item) in self.iter().enumerate() {
             writer.trail.push_item(item.label(), index);
             items.extend(item.write(writer));
             writer.trail.pop();
         }
-        Some(Out::List(items))
+        Some(Node::list(items))
     }
 
     fn is_zero(&self) -> bool {

@@ -8,19 +8,19 @@ pub(crate) mod form;
 mod list;
 mod number;
 mod objects;
-mod out;
 mod places;
 mod reader;
 pub(crate) mod rule;
 mod text;
+mod writer;
 
 pub(crate) use declare::{last_name, object, wire_name, words};
-pub use out::Seal;
-pub(crate) use out::{Out, Trail, Writer};
 pub(crate) use places::Places;
 pub(crate) use reader::Reader;
 pub(crate) use rule::Rule;
 pub(crate) use text::READ_OTHERWISE;
+pub use writer::Seal;
+pub(crate) use writer::{Trail, Writer};
 
 use crate::secret::SecretText;
 use crate::tree::{Entry, Node};
@@ -42,7 +42,7 @@ pub(crate) trait Wire: Sized {
     fn read(node: &Node, rule: &Rule, reader: &mut Reader) -> Option<Self>;
 
     /// Writes it. `None`: it is absent, or zero, which is the same.
-    fn write(&self, writer: &mut Writer<'_>) -> Option<Out>;
+    fn write(&self, writer: &mut Writer<'_>) -> Option<Node>;
 
     /// Empty text, 0, `false`, an empty list: what App Platform's clients leave out.
     fn is_zero(&self) -> bool {
@@ -70,7 +70,7 @@ pub(crate) trait Object: Default {
     fn read_field(&mut self, entry: &Entry, reader: &mut Reader) -> bool;
 
     /// Writes all fields that are not absent.
-    fn write_fields(&self, writer: &mut Writer<'_>, out: &mut Vec<(&'static str, Out)>);
+    fn write_fields(&self, writer: &mut Writer<'_>, out: &mut Vec<Entry>);
 
     /// Opens the sealed secrets inside.
     fn unseal_fields(&mut self, unsealer: &mut Unsealer<'_>);
@@ -95,11 +95,12 @@ pub(crate) enum Shape {
     Text,
     Boolean,
     Integer,
-    Number,
     /// One of these.
     Word(&'static [&'static str]),
     List(Box<Shape>),
     Object(&'static [Field]),
+    /// Whatever it is.
+    Any,
 }
 
 impl Shape {
@@ -108,7 +109,7 @@ impl Shape {
         match self {
             Shape::Object(fields) => fields,
             Shape::List(items) => items.fields(),
-            Shape::Text | Shape::Boolean | Shape::Integer | Shape::Number | Shape::Word(_) => &[],
+            Shape::Text | Shape::Boolean | Shape::Integer | Shape::Word(_) | Shape::Any => &[],
         }
     }
 }

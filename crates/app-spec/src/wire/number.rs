@@ -1,7 +1,7 @@
 //! Numbers and booleans. Text that holds one is taken for it, with a warning.
 
 use super::form::unsubstituted;
-use super::{Out, Reader, Rule, Shape, Wire, Writer};
+use super::{Reader, Rule, Shape, Wire, Writer};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::suggest::shown;
 use crate::tree::{Kind, Node, Plain, Scalar};
@@ -60,20 +60,6 @@ impl Reader {
         }
     }
 
-    fn number_of_text(&mut self, scalar: &Scalar, node: &Node) -> Option<f64> {
-        let number = match Plain::of(scalar.text.trim()) {
-            Plain::Integer(integer) => Some(integer as f64),
-            Plain::Number(number) => Some(number),
-            Plain::Null | Plain::Bool(_) | Plain::Text => None,
-        };
-        let amount = number.filter(|number| is_amount(*number));
-        match amount {
-            Some(number) => self.number_in_text(number),
-            None => self.no_value_in_text(scalar, AMOUNT, node),
-        }
-        amount
-    }
-
     fn number_in_text(&mut self, number: impl std::fmt::Display) {
         let message = format!("text where a number is expected, taken as {number}");
         self.report(Diagnostic::warning(Code::Converted, "", message).help("leave out the quotes"));
@@ -115,8 +101,8 @@ impl Wire for bool {
         Some(truth)
     }
 
-    fn write(&self, _: &mut Writer<'_>) -> Option<Out> {
-        Some(Out::Boolean(*self))
+    fn write(&self, _: &mut Writer<'_>) -> Option<Node> {
+        Some(Node::plain(self))
     }
 
     fn is_zero(&self) -> bool {
@@ -138,8 +124,8 @@ macro_rules! integers {
                 reader.integer(node, &rule).and_then(|integer| integer.try_into().ok())
             }
 
-            fn write(&self, _: &mut Writer<'_>) -> Option<Out> {
-                Some(Out::Integer(i64::from(*self)))
+            fn write(&self, _: &mut Writer<'_>) -> Option<Node> {
+                Some(Node::plain(self))
             }
 
             fn is_zero(&self) -> bool {
@@ -150,45 +136,3 @@ macro_rules! integers {
 }
 
 integers!(u16, u32);
-
-const AMOUNT: &str = "a number that is not negative";
-
-fn is_amount(number: f64) -> bool {
-    number.is_finite() && number >= 0.0
-}
-
-impl Wire for f64 {
-    fn shape() -> Shape {
-        Shape::Number
-    }
-
-    fn read(node: &Node, _: &Rule, reader: &mut Reader) -> Option<f64> {
-        let number = match &node.kind {
-            Kind::Scalar(scalar) => match scalar.meaning() {
-                Plain::Integer(integer) => Some(integer as f64),
-                Plain::Number(number) => Some(number),
-                Plain::Text => return reader.number_of_text(scalar, node),
-                Plain::Null | Plain::Bool(_) => None,
-            },
-            Kind::Sequence(_) | Kind::Mapping(_) => None,
-        };
-        match number {
-            Some(number) if is_amount(number) => return Some(number),
-            Some(number) => {
-                let message = format!("expected {AMOUNT}, found {number}");
-                reader.report(Diagnostic::error(Code::WrongType, "", message));
-            }
-            None => reader.wrong_type(AMOUNT, node),
-        }
-        None
-    }
-
-    fn write(&self, _: &mut Writer<'_>) -> Option<Out> {
-        let whole = self.fract() == 0.0 && *self < 1e15;
-        Some(if whole { Out::Integer(*self as i64) } else { Out::Number(*self) })
-    }
-
-    fn is_zero(&self) -> bool {
-        *self == 0.0
-    }
-}

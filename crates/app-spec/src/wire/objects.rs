@@ -1,6 +1,7 @@
 //! Reading objects: the fields they know, and those they do not.
 
-use std::rc::Rc;
+use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::{Field, Object, Reader, Shape};
 use crate::diagnostic::{Code, Diagnostic, Place};
@@ -17,7 +18,8 @@ impl Reader {
         self.around.push(T::fields());
         let mut object = T::default();
         let mut given: Vec<&str> = Vec::new();
-        for entry in entries.iter() {
+        let last = self.last_of_each(entries);
+        for (_, entry) in entries.iter().enumerate().filter(|(i, entry)| last[&*entry.key] == *i) {
             let name = if object.read_field(entry, self) {
                 Some(&*entry.key)
             } else {
@@ -29,6 +31,24 @@ impl Reader {
         object.finish(node, self);
         self.around.pop();
         Some(object)
+    }
+
+    /// The position of the last entry of each key. A key that is given twice is only a warning, as on the platform.
+    fn last_of_each<'e>(&mut self, entries: &'e [Entry]) -> HashMap<&'e str, usize> {
+        let mut last = HashMap::with_capacity(entries.len());
+        for (i, entry) in entries.iter().enumerate() {
+            let Some(before) = last.insert(&*entry.key, i) else { continue };
+            self.hide(&entries[before].value);
+            if self.problems.counts_warning() {
+                continue;
+            }
+            let name = shown_key(&entry.key);
+            let line = entries[before].key_place.map(|place| format!(", first in line {}", place.line));
+            let message = format!("`{name}` is given twice{}; the last one counts", line.unwrap_or_default());
+            let twice = Diagnostic::warning(Code::DuplicateKey, self.path_of(&name), message).at(entry.key_place);
+            self.report(twice.related("", entries[before].key_place, "first given here").help("keep one of them"));
+        }
+        last
     }
 
     fn not_an_object<T: Object>(&mut self, node: &Node) {
@@ -74,7 +94,7 @@ impl Reader {
             return None;
         }
         self.report(problem.help(format!("did you mean `{near}`?")));
-        object.read_field(&Entry { key: Rc::from(near), ..entry.clone() }, self);
+        object.read_field(&Entry { key: Arc::from(near), ..entry.clone() }, self);
         Some(near)
     }
 

@@ -1,8 +1,8 @@
 //! The reader: walks the located tree, knows where it is, collects every problem.
 
-use super::{Field, Places, Rule};
+use super::{Field, Places, Rule, Wire, form};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, Place};
-use crate::tree::{Entry, Node};
+use crate::tree::{Entry, Kind, Node, Style};
 
 /// Walks a tree and collects problems.
 pub(crate) struct Reader {
@@ -37,7 +37,7 @@ impl Reader {
     }
 
     /// What a value is held against: what is stored against no rule.
-    pub fn in_force(&self, rule: &Rule) -> Rule {
+    fn in_force(&self, rule: &Rule) -> Rule {
         match self.is_stored() {
             true => Rule { min: i64::MIN, max: i64::MAX, longest: usize::MAX, form: None, ..*rule },
             false => *rule,
@@ -78,6 +78,18 @@ impl Reader {
             }
         }
         path
+    }
+
+    /// Reads a value. `None`: there is none, or a problem was reported.
+    pub fn value<T: Wire>(&mut self, node: &Node, rule: &Rule) -> Option<T> {
+        match &node.kind {
+            _ if node.is_null() => None,
+            Kind::Scalar(scalar) if scalar.style == Style::Template => {
+                self.report(form::unsubstituted(&scalar.text).err()?.into_problem(""));
+                None
+            }
+            _ => T::read(node, &self.in_force(rule), self),
+        }
     }
 
     /// Reads the value of a field.

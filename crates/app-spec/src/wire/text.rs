@@ -1,8 +1,8 @@
 //! Text: as it is written, of the form that its field demands.
 
-use super::{Out, Reader, Rule, Shape, Wire, Writer};
+use super::{Reader, Rule, Shape, Wire, Writer};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::tree::{Kind, Node, Plain, is_old_boolean};
+use crate::tree::{Kind, Node, Plain, Style, is_old_boolean};
 
 impl Reader {
     /// The text of a scalar exactly as it was written. Numbers and booleans are taken as text, with a warning.
@@ -26,7 +26,7 @@ impl Reader {
             Plain::Bool(_) | Plain::Integer(_) | Plain::Number(_) => {
                 format!("{} where text is expected, taken as text as it is written", node.what())
             }
-            Plain::Text if scalar.plain && is_old_boolean(&scalar.text) => READ_OTHERWISE.to_owned(),
+            Plain::Text if scalar.style == Style::Plain && is_old_boolean(&scalar.text) => READ_OTHERWISE.to_owned(),
             Plain::Text | Plain::Null => return,
         };
         self.report(Diagnostic::warning(Code::Converted, "", message).help("put it in quotes"));
@@ -71,8 +71,8 @@ impl Wire for String {
         reader.checked_text(node, rule)
     }
 
-    fn write(&self, _: &mut Writer<'_>) -> Option<Out> {
-        Some(Out::Text(self.clone()))
+    fn write(&self, _: &mut Writer<'_>) -> Option<Node> {
+        Some(Node::text(self))
     }
 
     fn is_zero(&self) -> bool {

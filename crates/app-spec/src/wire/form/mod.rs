@@ -6,8 +6,8 @@ mod time;
 mod web;
 
 pub(crate) use source::{
-    OWNER_AND_REPO, REPOSITORY, TAG, clone_address, database_version, digest, inside_repository, may_hold_login,
-    owner_and_repo, repository, tag,
+    OWNER_AND_REPO, REPOSITORY, TAG, clone_address, database_version, digest, inside_repository, owner_and_repo,
+    repository, tag,
 };
 pub(crate) use time::{DURATION, cron, duration, time_zone};
 pub(crate) use web::{
@@ -60,19 +60,6 @@ pub(crate) fn env_key(text: &str) -> Result<(), Complaint> {
     Err(Complaint::new(Code::BadName, format!("`{}` is not the name of a variable: {rule}", shown(text))))
 }
 
-/// What people call a log destination: 2 to 42 characters.
-pub(crate) fn log_destination_name(text: &str) -> Result<(), Complaint> {
-    let edge = |c: char| c.is_ascii_alphanumeric() || "()[]{}'\"".contains(c);
-    let inner = |c: char| edge(c) || " -_./".contains(c);
-    let length = text.chars().count();
-    if (2..=42).contains(&length) && text.chars().all(inner) && text.starts_with(edge) && text.ends_with(edge) {
-        return Ok(());
-    }
-    unsubstituted(text)?;
-    let rule = "2 to 42 letters, digits, spaces, `-`, `_`, `.`, `/`, brackets and quotes";
-    Err(Complaint::new(Code::BadName, format!("`{}` is not the name of a log destination: {rule}", shown(text))))
-}
-
 /// Refuses what a deploy tool should have replaced: `${NAME}`, `$NAME`, `{{ name }}`, `<name>`.
 pub(crate) fn unsubstituted(text: &str) -> Result<(), Complaint> {
     let variable = text.strip_prefix('$').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_uppercase()));
@@ -114,14 +101,5 @@ mod tests {
         }
         assert_eq!(says(name("${APP_NAME}")).0, Code::Unsubstituted);
         assert_eq!(says(name("app-{{env}}")).0, Code::Unsubstituted);
-    }
-
-    #[test]
-    fn log_destinations_are_named_more_freely() {
-        assert!(log_destination_name("My logs (eu-1)").is_ok());
-        let long = "x".repeat(43);
-        for bad in ["x", " logs", "logs-", "a;b", long.as_str()] {
-            assert_eq!(says(log_destination_name(bad)).0, Code::BadName, "{bad}");
-        }
     }
 }

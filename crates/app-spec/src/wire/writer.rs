@@ -1,38 +1,10 @@
-//! What is written: an ordered tree, from which both JSON and YAML are made.
-
-use serde_json::Value;
+//! Writing values: a tree without places, from which both JSON and YAML are made.
 
 use crate::secret::SecretText;
 
 /// Turns a secret into what a reader may see. Given the secret's path by names, such as `services.web.envs.TOKEN`, which
 /// stays the same when lists change their order.
 pub type Seal<'a> = &'a dyn Fn(&str, &SecretText) -> String;
-
-/// A value ready to be written. Objects keep the order of their fields.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Out {
-    Text(String),
-    Boolean(bool),
-    Integer(i64),
-    Number(f64),
-    List(Vec<Out>),
-    Object(Vec<(&'static str, Out)>),
-}
-
-impl Out {
-    pub fn into_json(self) -> Value {
-        match self {
-            Out::Text(text) => Value::String(text),
-            Out::Boolean(truth) => Value::Bool(truth),
-            Out::Integer(integer) => Value::from(integer),
-            Out::Number(number) => Value::from(number),
-            Out::List(items) => Value::Array(items.into_iter().map(Out::into_json).collect()),
-            Out::Object(fields) => {
-                Value::Object(fields.into_iter().map(|(name, value)| (name.to_owned(), value.into_json())).collect())
-            }
-        }
-    }
-}
 
 /// Writes a spec; secrets leave only through `seal`.
 pub(crate) struct Writer<'a> {
@@ -46,7 +18,7 @@ impl Writer<'_> {
     }
 }
 
-/// Where a writer stands, by names rather than by numbers.
+/// Where a writer is, by names rather than by numbers.
 #[derive(Default)]
 pub(crate) struct Trail(Vec<String>);
 
