@@ -3,7 +3,7 @@
 
 use crate::address::RepoAddress;
 use crate::capability;
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Code, Diagnostic};
 use crate::spec::{Common, Component, RegistryType, Source};
 
 /// How it comes to be.
@@ -24,9 +24,9 @@ pub(crate) fn made(component: Component<'_>) -> Made {
     let for_language = match component {
         Component::StaticSite(site) => site.dockerfile_path.is_none(),
         Component::Function(_) => true,
-        Component::Service(_) | Component::Worker(_) | Component::Job(_) => component.common().is_some_and(|common| {
-            common.dockerfile_path.is_none() && (common.environment_slug.is_some() || common.build_command.is_some())
-        }),
+        Component::Service(_) | Component::Worker(_) | Component::Job(_) => component
+            .common()
+            .is_some_and(|common| common.dockerfile_path.is_none() && common.environment_slug.is_some()),
     };
     if for_language { Made::ForLanguage } else { Made::WithDockerfile }
 }
@@ -45,19 +45,27 @@ fn by_ssh(path: &str, component: Component<'_>) -> Option<Diagnostic> {
     is_ssh.then(|| capability::not_yet(&format!("{path}.git.repo_clone_url"), reason))
 }
 
-/// What describes a build without a Dockerfile: no language is detected yet.
-fn undetected_language(path: &str, component: Component<'_>) -> Vec<Diagnostic> {
-    let Some(common) = component.common().filter(|_| made(component) == Made::ForLanguage) else { return Vec::new() };
+/// A slug without a Dockerfile: no language is detected yet.
+fn undetected_language(path: &str, component: Component<'_>) -> Option<Diagnostic> {
+    component.common().filter(|_| made(component) == Made::ForLanguage)?;
     let reason = "languages are not detected; give a Dockerfile and name it by `dockerfile_path`";
-    let hints = given(common).into_iter().filter(|field| matches!(*field, "build_command" | "environment_slug"));
-    hints.map(|field| capability::not_yet(&format!("{path}.{field}"), reason)).collect()
+    Some(capability::not_yet(&format!("{path}.environment_slug"), reason))
+}
+
+/// A build for which no Dockerfile is named needs one, which is only found out when the source has been fetched.
+pub(crate) fn needs_dockerfile(path: &str, component: Component<'_>) -> Option<Diagnostic> {
+    component.common().filter(|common| common.dockerfile_path.is_none() && made(component) == Made::WithDockerfile)?;
+    let message = "this is built with the Dockerfile in its directory; without one the build fails, because languages are not detected";
+    let path = format!("{path}.{}", component.source().field());
+    Some(Diagnostic::warning(Code::Doubtful, path, message).help("name the Dockerfile by `dockerfile_path`"))
 }
 
 /// On the platform an account has one registry; here nobody knows which.
 fn unnamed_registry(path: &str, component: Component<'_>) -> Option<Diagnostic> {
     let Source::Image(image) = component.source() else { return None };
     let unnamed = image.registry_type == Some(RegistryType::Docr) && image.registry.is_none();
-    let reason = "a DOCR image needs `registry`, because no account tells which one is meant";
+    let reason = "the registry of the account is not known here, and images are pulled without logging in; push the image to \
+                  a public registry, or build it from git";
     unnamed.then(|| capability::not_yet(&format!("{path}.image.registry_type"), reason))
 }
 
@@ -103,8 +111,12 @@ mod tests {
         let image = "  image: {registry_type: DOCKER_HUB, registry: library, repository: nginx}\n";
         let hints = "  environment_slug: node-js\n  build_command: npm run build\n";
         let both = |reason: &str| vec![format!("environment_slug: {reason}"), format!("build_command: {reason}")];
-        let undetected = both("languages are not detected; give a Dockerfile and name it by `dockerfile_path`");
-        assert_eq!(said(&format!("{git}{hints}")), [undetected, vec![]]);
+        let undetected =
+            "environment_slug: languages are not detected; give a Dockerfile and name it by `dockerfile_path`";
+        let ignored = "build_command: the Dockerfile says how it is built";
+        assert_eq!(said(&format!("{git}{hints}")), [vec![undetected.to_owned()], vec![ignored.to_owned()]]);
+        // A Dockerfile that is there is used, whatever `build_command` says.
+        assert_eq!(said(&format!("{git}  build_command: make\n")), [vec![], vec![ignored.to_owned()]]);
         let with_dockerfile = format!("{git}{hints}  dockerfile_path: Dockerfile\n");
         assert_eq!(said(&with_dockerfile), [vec![], both("the Dockerfile says how it is built")]);
 

@@ -12,6 +12,8 @@ use crate::suggest::drawable;
 
 /// Columns of a drawn line.
 const WIDTH: usize = 120;
+/// Bytes of a line around the spot that are looked at. A line may be as long as the text.
+const AROUND: usize = 4 * WIDTH;
 
 impl Diagnostics {
     /// All problems with their lines from `text`, which must be the text that was read, and a count at the end.
@@ -44,8 +46,9 @@ fn draw(diagnostic: &Diagnostic, file: &str, text: &str, hidden: &[Range<usize>]
     };
     let mut group = match &line {
         Some(line) if !is_unreadable(diagnostic.code) => {
-            let snippet = Snippet::source(&*line.shown).line_start(line.number).path(file).fold(false);
-            group.element(snippet.annotation(AnnotationKind::Primary.span(line.marked.clone())))
+            let snippet = Snippet::source(&*line.shown).line_start(line.number).fold(false);
+            let snippet = snippet.annotation(AnnotationKind::Primary.span(line.marked.clone()));
+            group.element(origin(diagnostic.place)).element(snippet)
         }
         _ => group.element(origin(diagnostic.place)),
     };
@@ -57,10 +60,12 @@ fn draw(diagnostic: &Diagnostic, file: &str, text: &str, hidden: &[Range<usize>]
         group = group.element(Level::HELP.message(&**help));
     }
     let drawn = Renderer::plain().term_width(WIDTH).render(&[group]);
-    drawn.lines().map(|line| format!("{}\n", line.trim_end())).collect()
+    // The renderer takes the origin and the line for two places, and draws a gap between them.
+    let drawn = drawn.lines().filter(|line| line.trim() != ":::");
+    drawn.map(|line| format!("{}\n", line.trim_end())).collect()
 }
 
-/// Whether nobody knows which parts of the line are secrets.
+/// Whether the line was not parsed, so that any part of it may be a secret.
 fn is_unreadable(code: Code) -> bool {
     matches!(code, Code::Syntax | Code::TagNotAllowed)
 }
@@ -79,11 +84,16 @@ impl Line {
         let start = text[..at].rfind(['\n', '\r']).map_or(0, |end| end + 1);
         let length = text[at..].find(['\n', '\r']).unwrap_or(text.len() - at);
         let mut line = Line { number: place.line as usize, shown: String::new(), marked: 0..0 };
-        for (i, c) in text[start..at + length].char_indices() {
+        let start = text.floor_char_boundary(start.max(at.saturating_sub(AROUND)));
+        let end = text.floor_char_boundary((at + length).min(at + AROUND));
+        // A comment in a line with a secret may be an older one.
+        let mut in_comment = false;
+        for (i, c) in text[start..end].char_indices() {
             if start + i == at {
                 line.marked.start = line.shown.len();
             }
-            match is_inside(hidden, start + i) {
+            in_comment |= c == '#' && line.shown.contains("*") && line.shown.ends_with([' ', '*']);
+            match in_comment || is_inside(hidden, start + i) {
                 true => line.shown.push('*'),
                 false if c == '\u{feff}' => {}
                 false => line.shown.push(drawable(c)),

@@ -78,7 +78,7 @@ pub(crate) fn origin(spec: &AppSpec) -> Origin<'_> {
 fn from_ingress(rule: &IngressRule) -> Option<RouteRule> {
     let target = rule.component.as_ref()?;
     let on = rule.on.as_ref();
-    if on.is_some_and(|on| on.authority.is_some()) {
+    if on.is_some_and(|on| on.authority().is_some()) {
         return None;
     }
     let forward = match &target.rewrite {

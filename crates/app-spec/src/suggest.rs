@@ -12,6 +12,7 @@ const MOST: usize = 200;
 /// Words that people write for another, where spelling alone would not lead there.
 const ALIASES: &[(&str, &str)] = &[
     ("environment", "envs"),
+    ("environments", "envs"),
     ("environment_variables", "envs"),
     ("env_vars", "envs"),
     ("variables", "envs"),
@@ -26,6 +27,7 @@ const ALIASES: &[(&str, &str)] = &[
     ("install_command", "build_command"),
     ("component_name", "component"),
     ("backend", "component"),
+    ("size_slug", "size"),
     ("node_count", "num_nodes"),
     ("url", "repo_clone_url"),
     ("repo", "repo_clone_url"),
@@ -87,9 +89,12 @@ fn flat(word: &str) -> String {
     word.chars().filter(|c| !matches!(c, '_' | '-' | ' ')).flat_map(char::to_lowercase).collect()
 }
 
-/// `text` cut to a length that a message can hold, on one line.
+/// `text` cut to a length that a message can hold, on one line. Before an `@` may stand a login.
 pub(crate) fn shown(text: &str) -> String {
-    let text = text.trim_end();
+    let text = match text.trim_end().rsplit_once('@') {
+        Some((_, host)) => &format!("…@{host}"),
+        None => text.trim_end(),
+    };
     let line: String = text.chars().take(LONGEST_SHOWN).map(drawable).collect();
     if text.chars().nth(LONGEST_SHOWN).is_some() { format!("{line}…") } else { line }
 }

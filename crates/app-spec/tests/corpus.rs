@@ -111,14 +111,8 @@ fn every_file_of_the_corpus_is_read_as_a_person_reads_it() {
 }
 
 /// What the words of these files should be, none of which refuses a spec: file, line, the field, what is meant.
-const MISSPELT: [(&str, u32, &str, &str); 6] = [
-    ("006", 5, "environment_slug", "`node-js`"),
-    ("010", 19, "type", "`SECRET`"),
-    ("090", 20, "registry_type", "`DOCR`"),
-    ("127", 5, "environment_slug", "`node-js`"),
-    ("128", 5, "environment_slug", "known: "),
-    ("201", 6, "environment_slug", "known: "),
-];
+const MISSPELT: [(&str, u32, &str, &str); 2] =
+    [("010", 19, "type", "`SECRET`"), ("090", 20, "registry_type", "`DOCR`")];
 
 #[test]
 fn words_in_other_letters_are_told_where_they_stand() {

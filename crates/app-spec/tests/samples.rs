@@ -134,6 +134,9 @@ fn marked(spec: &Value) -> Vec<String> {
 
 /// As much of JSON Schema as ours uses, but for patterns, which need an engine for regular expressions.
 fn follow(schema: &Value, value: &Value, path: &str, wrong: &mut Vec<String>) {
+    if schema.get("type").is_none() {
+        return;
+    }
     let types = schema["type"].as_array().cloned().unwrap_or_else(|| vec![schema["type"].clone()]);
     let fits = |name: &Value| match name.as_str().unwrap() {
         "null" => value.is_null(),

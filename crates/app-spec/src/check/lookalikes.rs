@@ -9,32 +9,20 @@ use crate::suggest::shown;
 /// One warning for a value at most.
 pub(super) fn check(path: &str, env: &EnvVar, found: &mut Vec<Diagnostic>) {
     let remark = match &env.value {
-        EnvValue::Plain(text) => sealed(&env.key, text).or_else(|| stand_in(&env.key, text)).or_else(|| template(text)),
-        EnvValue::Secret(secret) => {
-            stand_in(&env.key, secret.expose()).or_else(|| secret_template(&env.key, secret.expose()))
-        }
+        EnvValue::Plain(text) => sealed(&env.key, text).or_else(|| template(text)),
+        EnvValue::Secret(secret) => secret_template(&env.key, secret.expose()),
         EnvValue::Sealed(_) | EnvValue::Missing => None,
     };
-    found.extend(remark.map(|(message, help)| {
-        let doubtful = Diagnostic::warning(Code::Doubtful, path, message);
-        if help.is_empty() { doubtful } else { doubtful.help(help) }
-    }));
+    found.extend(remark.map(|(message, help)| Diagnostic::warning(Code::Doubtful, path, message).help(help)));
 }
 
-/// What is said, and the advice, which may be empty.
+/// A message and its advice.
 type Remark = Option<(String, &'static str)>;
 
 fn sealed(key: &str, text: &str) -> Remark {
     let message =
         || format!("the value of `{}` is sealed, and without a type it is passed on as it stands", shown(key));
     is_sealed(text).then(|| (message(), "add `type: SECRET`"))
-}
-
-/// `<REQUIRED>`, `CHANGE_ME`, `TODO`: what a template's author wanted to be replaced.
-fn stand_in(key: &str, text: &str) -> Remark {
-    let is_bracketed = text.starts_with('<') && text.ends_with('>') && !text.contains(' ');
-    let is_one = is_bracketed || text == "TODO" || text.contains("CHANGE_ME") || text.contains("CHANGEME");
-    is_one.then(|| (format!("the value of `{}` looks like a stand-in for the real one", shown(key)), ""))
 }
 
 fn template(text: &str) -> Remark {

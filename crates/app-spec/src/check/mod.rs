@@ -3,7 +3,6 @@
 //! Limits and forms of single fields are checked while reading; here is only what needs more than one field. Rules know
 //! paths, not places: the reader adds those.
 
-mod circles;
 mod component;
 mod cors;
 mod database;
@@ -27,8 +26,7 @@ pub(crate) fn check(spec: &AppSpec, partial: bool) -> Vec<Diagnostic> {
     scaling::check(spec, &mut found);
     database::check(spec, &mut found);
     envs::check(spec, &mut found);
-    circles::check(spec, &mut found);
-    routing::check(spec, &mut found);
+    routing::check(spec, partial, &mut found);
     cors::check(spec, &mut found);
     if !partial && spec.components().next().is_none() && spec.databases.is_empty() {
         let message = "there is no component and no database: nothing to run";

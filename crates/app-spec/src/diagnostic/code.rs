@@ -42,8 +42,6 @@ pub enum Code {
     UnknownComponent,
     /// A reference that stays as text because nothing has that name.
     UnknownReference,
-    /// Variables that refer to each other in a circle, and stay as text.
-    CircularReference,
     /// A number or a boolean taken as text, or text taken as a number.
     Converted,
     /// Accepted, but probably not what was meant.
@@ -77,7 +75,6 @@ impl Code {
             Code::RouteClash => "route_clash",
             Code::UnknownComponent => "unknown_component",
             Code::UnknownReference => "unknown_reference",
-            Code::CircularReference => "circular_reference",
             Code::Converted => "converted",
             Code::Doubtful => "doubtful",
             Code::NotYet => "not_yet",

@@ -75,7 +75,7 @@ impl AppSpec {
     /// The spec as a file, fields in the order of the reference. Secrets go through `seal`. Text that a reader of YAML 1.1 would
     /// take for something else, such as `on` and `1:30`, is quoted.
     pub fn to_yaml(&self, seal: Seal<'_>) -> String {
-        let options = serde_saphyr::ser_options! { folded_wrap_chars: usize::MAX };
+        let options = serde_saphyr::ser_options! { prefer_block_scalars: false };
         serde_saphyr::to_string_with_options(&self.to_node(seal), options).expect("writing to a String cannot fail")
     }
 

@@ -135,6 +135,14 @@ object! {
     }
 }
 
+impl RouteMatch {
+    /// The host names that the rule is for. `None`: any. An empty text is any host, as on the platform.
+    pub(crate) fn authority(&self) -> Option<&Match> {
+        let is_some = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
+        self.authority.as_ref().filter(|by| is_some(&by.prefix) || is_some(&by.exact))
+    }
+}
+
 impl Scheme {
     /// Every word.
     pub const WORDS: &'static [&'static str] = &["http", "https"];

@@ -33,6 +33,8 @@ impl Parsed {
         let mut remarks = self.warnings.clone();
         remarks.extend(self.spec.no_effect());
         remarks.extend(self.spec.not_yet());
+        let components = self.spec.components_with_paths();
+        remarks.extend(components.filter_map(|(path, component)| crate::made::needs_dockerfile(&path, component)));
         self.located(remarks)
     }
 
@@ -144,8 +146,11 @@ fn checks(spec: &AppSpec, found: &Diagnostics) -> Vec<Diagnostic> {
     let is_inside = |path: &str, outer: &str| {
         path.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
     };
-    let could_not_be_read =
-        |outer: &str| found.iter().any(|d| d.is_error() && d.code != Code::UnknownField && is_inside(&d.path, outer));
+    let could_not_be_read = |outer: &str| {
+        found
+            .iter()
+            .any(|d| d.is_error() && is_inside(&d.path, outer) && (d.code != Code::UnknownField || d.path == outer))
+    };
     let mut checks = crate::check::check(spec, found.has_errors());
     checks.retain(|check| {
         let related = check.related.as_ref().is_some_and(|related| could_not_be_read(&related.path));

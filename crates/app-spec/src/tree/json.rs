@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde_saphyr::LitStr;
 
 use super::limits::{self, Budget};
 use super::{Entry, Kind, Node, Plain, Scalar, Style};
@@ -93,9 +94,21 @@ impl Serialize for Node {
                     // A number in another spelling, such as `0123` or `1.10`, stays the text that it is.
                     Plain::Integer(integer) if integer.to_string() == **text => serializer.serialize_i64(integer),
                     Plain::Number(number) if number.to_string() == **text => serializer.serialize_f64(number),
+                    Plain::Text if reads_the_same_as_a_block(text) => LitStr(text).serialize(serializer),
                     Plain::Integer(_) | Plain::Number(_) | Plain::Text => serializer.serialize_str(text),
                 }
             }
         }
     }
+}
+
+/// Whether every reader of YAML takes a block with these lines for this text. Other text of several lines is quoted.
+fn reads_the_same_as_a_block(text: &str) -> bool {
+    let lines = text.strip_suffix('\n').unwrap_or(text);
+    let is_plain =
+        |line: &str| !line.ends_with([' ', '\t']) && line.chars().all(|c| c == '\t' || (' '..='~').contains(&c));
+    lines.contains('\n')
+        && !text.starts_with([' ', '\t', '\n'])
+        && !lines.ends_with('\n')
+        && lines.split('\n').all(is_plain)
 }

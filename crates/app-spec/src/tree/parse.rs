@@ -1,6 +1,6 @@
 //! From YAML text to a tree. A broken text ends at its first error, because nothing behind it can be relied on.
 
-use saphyr_parser::{Event, Parser, ScalarStyle};
+use saphyr_parser::{Event, Parser, ScalarStyle, Span};
 
 use super::builder::Builder;
 use super::lookahead::Lookahead;
@@ -29,7 +29,7 @@ pub(crate) fn parse(text: &str) -> Result<(Node, Diagnostics), Diagnostics> {
             }
             Ok((event, span)) => {
                 read = span.end.index();
-                builder.take(without_added_line(event, read, &builder.places), &span).err()
+                builder.take(without_added_line(event, &span, &builder.places), &span).err()
             }
             Err(error) => Some(syntax::explain(&error, body, &builder)),
         };
@@ -41,13 +41,12 @@ pub(crate) fn parse(text: &str) -> Result<(Node, Diagnostics), Diagnostics> {
     builder.finish()
 }
 
-/// The parser ends a block with a line's end even if the text ends without one. The platform's client takes the text as it is.
-fn without_added_line<'e>(event: Event<'e>, end: usize, places: &TextPlaces<'_>) -> Event<'e> {
+/// The parser adds a line's end to a block that the text ends with. The platform's client takes the text as it is.
+fn without_added_line<'e>(event: Event<'e>, span: &Span, places: &TextPlaces<'_>) -> Event<'e> {
+    let is_added = places.behind(span.end.index()).is_empty() && places.last_line().len() >= span.start.col().max(1);
     match event {
-        Event::Scalar(text, style @ (ScalarStyle::Literal | ScalarStyle::Folded), anchor, tag)
-            if places.behind(end).is_empty() && !places.ends_with_a_line_end() =>
-        {
-            let text = text.strip_suffix('\n').map(str::to_owned).unwrap_or_else(|| text.clone().into_owned());
+        Event::Scalar(text, style @ (ScalarStyle::Literal | ScalarStyle::Folded), anchor, tag) if is_added => {
+            let text = text.strip_suffix('\n').unwrap_or(&text).to_owned();
             Event::Scalar(text.into(), style, anchor, tag)
         }
         event => event,

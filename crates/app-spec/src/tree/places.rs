@@ -60,8 +60,8 @@ impl<'t> TextPlaces<'t> {
         &self.body[self.bytes[character.min(self.bytes.len() - 1)] as usize..]
     }
 
-    pub fn ends_with_a_line_end(&self) -> bool {
-        self.body.ends_with(['\n', '\r'])
+    pub fn last_line(&self) -> &'t str {
+        self.body.rsplit(['\n', '\r']).next().unwrap_or_default()
     }
 
     /// The byte of the body at which a character begins.

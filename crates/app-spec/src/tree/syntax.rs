@@ -99,6 +99,14 @@ fn in_value(stop: &Stop<'_>) -> Option<Explained> {
             "in this text a `\\` begins an escape, and there is none of that form",
             "in double quotes write `\\` twice, or use single quotes",
         ),
+        _ if info.contains("tab") => found("a tab stands where a space belongs", "indent with spaces"),
+        _ if info.contains("trailing content") => found(
+            "more text stands behind the quote that ends this value",
+            "inside double quotes write `\\\"` for each `\"`, inside single quotes `''` for each `'`",
+        ),
+        _ if info.contains("block scalar") => {
+            found("behind this mark, text begins in the next line", "quote text that begins with `|` or `>`")
+        }
         _ if info.contains("unknown anchor") => {
             found("`*` names an anchor, and there is none of that name", "quote text that begins with `*`")
         }

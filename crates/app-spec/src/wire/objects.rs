@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::{Field, Object, Reader, Shape};
+use super::{Field, Object, Reader, Shape, form};
 use crate::diagnostic::{Code, Diagnostic, Place};
 use crate::suggest::{nearest, one_of, shown_key};
 use crate::tree::{Entry, Kind, Node, Plain};
@@ -65,11 +65,19 @@ impl Reader {
     }
 
     fn report_missing<T: Object>(&mut self, given: &[&str], node: &Node) {
+        let path = self.path();
         let is_missing = |field: &&Field| field.rule.required && !given.contains(&field.name);
-        for field in T::fields().iter().filter(is_missing) {
-            let message = format!("{} needs `{}`", T::WHAT, field.name);
-            let start = node.place.map(|p| Place { end: p.start, ..p });
-            self.report(Diagnostic::error(Code::Missing, self.path_of(field.name), message).at(start));
+        let missing: Vec<&str> = T::fields().iter().filter(is_missing).map(|field| field.name).collect();
+        let start = node.place.map(|p| Place { end: p.start, ..p });
+        let mut report = |path: String, names: &str| {
+            let message = format!("{} needs `{names}`", T::WHAT);
+            self.report(Diagnostic::error(Code::Missing, path, message).at(start));
+        };
+        if given.is_empty() && missing.len() > 1 {
+            return report(path, &missing.join("`, `"));
+        }
+        for name in missing {
+            report(if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }, name);
         }
     }
 
@@ -80,7 +88,15 @@ impl Reader {
         if is_extension || self.is_full() {
             return None;
         }
-        let message = format!("{} has no field `{}`", T::WHAT, shown_key(&entry.key));
+        if let Err(complaint) = form::unsubstituted(&entry.key) {
+            self.report(complaint.into_problem(self.path()).at(entry.key_place));
+            return None;
+        }
+        let shown = shown_key(&entry.key);
+        if shown != *entry.key {
+            self.hide_place(entry.key_place);
+        }
+        let message = format!("{} has no field `{shown}`", T::WHAT);
         let problem = Diagnostic::error(Code::UnknownField, self.path(), message).at(entry.key_place);
         let Some(near) = nearest(&entry.key, T::fields().iter().map(|f| f.name)) else {
             self.hide(&entry.value);

@@ -161,6 +161,10 @@ impl Reader {
 
     /// Never shows these bytes to anyone.
     pub fn hide(&mut self, node: &Node) {
-        self.problems.hidden.extend(node.place.map(|p| p.start..p.end));
+        self.hide_place(node.place);
+    }
+
+    pub fn hide_place(&mut self, place: Option<Place>) {
+        self.problems.hidden.extend(place.map(|p| p.start..p.end));
     }
 }

@@ -48,7 +48,7 @@ impl Reader {
             return None;
         }
         if let Some(complaint) = rule.form.and_then(|form| form(&text).err()) {
-            if rule.may_hold_login {
+            if rule.may_hold_login || text.contains('@') {
                 self.hide(node);
             }
             self.report(complaint.into_problem(""));

@@ -116,7 +116,7 @@ fn path_of_address(text: &str) -> Option<String> {
 /// A path inside the repository: `/`, `.`, `app`, `/app`, `./app`; never out of it.
 pub(crate) fn inside_repository(text: &str) -> Result<(), Complaint> {
     match text.split('/').any(|part| part == "..") {
-        false => Ok(()),
+        false => unsubstituted(text),
         true => Err(Complaint::new(Code::BadFormat, format!("`{}` leads out of the repository", shown(text)))),
     }
 }
