@@ -243,7 +243,11 @@ mod tests {
             );
             let parsed = json(&body).spec().map_err(|error| error.message).expect("a warning refuses nothing");
             assert_eq!(parsed.spec.region.as_deref(), Some("fra"));
-            assert!(parsed.warnings.iter().any(|it| it.message.contains("`region` is given twice")), "{:?}", parsed.warnings);
+            assert!(
+                parsed.warnings.iter().any(|it| it.message.contains("`region` is given twice")),
+                "{:?}",
+                parsed.warnings
+            );
         }
     }
 

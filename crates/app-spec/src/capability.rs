@@ -7,11 +7,11 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
+use crate::build_kind;
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
-use crate::made;
 use crate::spec::AppSpec;
 use crate::tree::{Kind, Node};
-use crate::wire::{Field, Object, Shape};
+use crate::value::{Field, Object, Shape};
 
 /// What happens with a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -243,7 +243,7 @@ impl AppSpec {
             }
         });
         for (path, component) in self.components_with_paths() {
-            found.extend(made::not_yet(&path, component));
+            found.extend(build_kind::not_yet(&path, component));
         }
         found
     }
@@ -252,7 +252,8 @@ impl AppSpec {
     pub fn no_effect(&self) -> Diagnostics {
         let not_yet = self.not_yet();
         let mut found = Diagnostics::default();
-        found.extend(self.components_with_paths().flat_map(|(path, component)| made::no_effect(&path, component)));
+        found
+            .extend(self.components_with_paths().flat_map(|(path, component)| build_kind::no_effect(&path, component)));
         let of_sources = found.clone();
         self.each_used(&mut |path, support| {
             if let NoEffectHere(reason) = support

@@ -125,8 +125,8 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::wire::rule::Fallback;
-    use crate::wire::{Field, Object};
+    use crate::value::rule::Fallback;
+    use crate::value::{Field, Object};
 
     const TEXT: &str = "
 name: shop

@@ -15,7 +15,7 @@
 //! assert_eq!(problems[0].line(), Some(6));
 //! ```
 //!
-//! In reading order: `tree` turns a text into a located tree, `wire` turns the tree into types and back, `spec` declares
+//! In reading order: `tree` turns a text into a located tree, `value` turns the tree into types and back, `spec` declares
 //! the types, `check` looks at what must hold between fields, `capability` says what this version does with each field.
 //! `address` reads the addresses of repositories. `routes`, `resolve`, `size` and `image` derive from a spec what others need. `render` draws problems for people,
 //! `schema` tells editors which fields there are.
@@ -25,6 +25,7 @@
 #![warn(missing_docs)]
 
 mod address;
+mod build_kind;
 mod capability;
 mod changes;
 mod check;
@@ -34,7 +35,6 @@ mod diagnostic;
 mod facts;
 mod image;
 mod interpreter;
-mod made;
 mod needed;
 mod reference;
 mod render;
@@ -46,7 +46,7 @@ mod size;
 mod spec;
 mod suggest;
 mod tree;
-mod wire;
+mod value;
 
 pub use address::{AddressError, RepoAddress, split_port};
 pub use capability::{Capability, Support, capabilities};
@@ -70,4 +70,4 @@ pub use spec::{
     RegistryType, Route, RouteMatch, Schedule, Scheme, Service, ServiceTermination, Source, StaticSite, StringMatch,
     Termination, Worker,
 };
-pub use wire::Seal;
+pub use value::Seal;

@@ -50,7 +50,7 @@ impl AppSpec {
         let mut needed = Vec::new();
         let mut look = |component: Option<&str>, list: &str, envs: &[EnvVar]| {
             // Nobody could give one under a name that is none; a lenient reading holds such.
-            let named = |(_, env): &(usize, &EnvVar)| crate::wire::form::env_key(&env.key).is_ok();
+            let named = |(_, env): &(usize, &EnvVar)| crate::value::form::env_key(&env.key).is_ok();
             for (i, env) in in_force(envs).into_iter().filter(named) {
                 let why = self.why_needed(env, component.is_some());
                 needed.extend(why.map(|why| NeededValue {

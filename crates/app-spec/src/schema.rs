@@ -1,13 +1,13 @@
 //! The fields of a spec as a JSON Schema, for editors that complete and check while someone types.
 //!
-//! Made from the same declarations as the reader, so that the two cannot disagree. Whatever the reader takes without a
+//! BuildKind from the same declarations as the reader, so that the two cannot disagree. Whatever the reader takes without a
 //! word fits the schema; what it takes with a warning, such as a number in quotes, may not.
 
 use serde_json::{Map, Value, json};
 
 use crate::spec::{AppSpec, Source};
-use crate::wire::rule::{Allowed, Fallback};
-use crate::wire::{Field, Object, Rule, Shape};
+use crate::value::rule::{Allowed, Fallback};
+use crate::value::{Field, Object, Rule, Shape};
 
 /// A JSON Schema (draft 7) of app specs, with or without a `spec:` around them.
 pub fn json_schema() -> Value {

@@ -6,7 +6,7 @@
 use std::fmt;
 
 use crate::tree::Node;
-use crate::wire::{Reader, Rule, Shape, Unsealer, Wire, Writer};
+use crate::value::{Reader, Rule, Shape, SpecValue, Unsealer, Writer};
 
 /// How a sealed value begins: `EV[1:<nonce>:<ciphertext>]`.
 const SEALED: &str = "EV[";
@@ -55,7 +55,7 @@ impl fmt::Debug for SecretValue {
     }
 }
 
-impl Wire for SecretValue {
+impl SpecValue for SecretValue {
     fn shape() -> Shape {
         Shape::Text
     }

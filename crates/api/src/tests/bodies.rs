@@ -7,8 +7,7 @@ use serde_json::json;
 use super::client::Server;
 use super::samples::{APP, deployment_id};
 
-const SPEC: &str =
-    r#"{"name":"shop","services":[{"name":"web","image":{"registry_type":"DOCKER_HUB","registry":"library","repository":"nginx"}}]}"#;
+const SPEC: &str = r#"{"name":"shop","services":[{"name":"web","image":{"registry_type":"DOCKER_HUB","registry":"library","repository":"nginx"}}]}"#;
 
 #[tokio::test]
 async fn every_form_of_an_empty_restart_means_all_components() {

@@ -5,7 +5,7 @@ use crate::interpreter::interpreter;
 use crate::size::{instance_size, near};
 use crate::spec::{AppSpec, Common, Component, HealthCheck, Job, JobKind, LivenessHealthCheck, Source, StaticSite};
 use crate::suggest::shown;
-use crate::wire::form::{request_path, unsubstituted};
+use crate::value::form::{request_path, unsubstituted};
 
 pub(super) fn check(spec: &AppSpec, found: &mut Vec<Diagnostic>) {
     for (path, component) in spec.components_with_paths() {

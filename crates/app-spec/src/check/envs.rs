@@ -2,8 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::lookalikes;
 use super::references::References;
+use super::templates;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::needed::{Why, in_force};
 use crate::spec::{AppSpec, Component, EnvValue, EnvVar, Service};
@@ -54,7 +54,7 @@ fn list<'a>(
             None => {
                 let path = format!("{path}[{i}].value");
                 references.check(holder, &path, env, found);
-                lookalikes::check(&path, env, found);
+                templates::check(&path, env, found);
             }
         }
     }

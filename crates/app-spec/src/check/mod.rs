@@ -8,11 +8,11 @@ mod cors;
 mod database;
 mod envs;
 mod image;
-mod lookalikes;
 mod names;
 mod references;
 mod routing;
 mod scaling;
+mod templates;
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::spec::AppSpec;

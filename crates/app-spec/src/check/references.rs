@@ -3,8 +3,8 @@
 
 use std::collections::HashSet;
 
+use crate::build_kind::{BuildKind, build_kind};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
-use crate::made::{Made, made};
 use crate::reference::{Meaning, OF_APP, Part, Reference, meaning, of_component, parts, without_pool};
 use crate::routes::{Origin, default_components, origin};
 use crate::spec::{AppSpec, Component, EnvScope, EnvValue, EnvVar};
@@ -166,7 +166,7 @@ impl<'a> References<'a> {
     /// Whether a component that gets the variable is built with a Dockerfile.
     fn uses_dockerfile(&self, holder: Option<Component<'a>>) -> bool {
         let mut components = self.spec.components().filter(|it| holder.is_none_or(|holder| holder.name() == it.name()));
-        components.any(|component| made(component) == Made::WithDockerfile)
+        components.any(|component| build_kind(component) == BuildKind::WithDockerfile)
     }
 
     fn of_database(&self, holder: Option<Component<'a>>, reference: Reference<'_>) -> Option<Complaint> {

@@ -158,7 +158,7 @@ fn matches(path: &str, rule: &IngressRule, found: &mut Vec<Diagnostic>) {
 
 fn begins_with_slash(path: &str, by: &Match, found: &mut Vec<Diagnostic>) {
     for (field, text) in [("prefix", &by.prefix), ("exact", &by.exact)] {
-        let complaint = text.as_deref().and_then(|text| crate::wire::form::request_path(text).err());
+        let complaint = text.as_deref().and_then(|text| crate::value::form::request_path(text).err());
         found.extend(complaint.map(|complaint| complaint.into_problem(format!("{path}.{field}"))));
     }
 }

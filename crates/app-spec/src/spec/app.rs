@@ -11,8 +11,8 @@ use super::source::Source;
 use crate::diagnostic::Diagnostics;
 use crate::secret::SecretText;
 use crate::tree::Node;
-use crate::wire::rule::{ANY, NAME};
-use crate::wire::{Object, Seal, Trail, Unsealer, Wire, Writer, object};
+use crate::value::rule::{ANY, NAME};
+use crate::value::{Object, Seal, SpecValue, Trail, Unsealer, Writer, object};
 
 object! {
     /// An app spec.

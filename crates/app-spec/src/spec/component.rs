@@ -6,9 +6,9 @@ use super::ingress::{Cors, Route};
 use super::opaque::Opaque;
 use super::source::Source;
 use crate::tree::Node;
-use crate::wire::form;
-use crate::wire::rule::{ANY, NAME, PORT, range};
-use crate::wire::{Reader, object, words};
+use crate::value::form;
+use crate::value::rule::{ANY, NAME, PORT, range};
+use crate::value::{Reader, object, words};
 
 object! {
     /// What services, workers and jobs have in common.

@@ -1,8 +1,8 @@
 //! Databases.
 
-use crate::wire::form;
-use crate::wire::rule::{ANY, NAME, range};
-use crate::wire::{object, words};
+use crate::value::form;
+use crate::value::rule::{ANY, NAME, range};
+use crate::value::{object, words};
 
 object! {
     /// A database of the app.

@@ -6,9 +6,9 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::secret::{SecretText, is_sealed};
 use crate::suggest::{shown, shown_key};
 use crate::tree::{Entry, Kind, Node, Style, is_ambiguous, is_old_boolean};
-use crate::wire::form;
-use crate::wire::rule::{ANY, Complaint};
-use crate::wire::{READ_OTHERWISE, Reader, Rule, Shape, Unsealer, Wire, Writer, object, words};
+use crate::value::form;
+use crate::value::rule::{ANY, Complaint};
+use crate::value::{READ_OTHERWISE, Reader, Rule, Shape, SpecValue, Unsealer, Writer, object, words};
 
 object! {
     /// One variable, of a component or of the whole app.
@@ -152,7 +152,7 @@ fn variable_name(text: &str) -> Result<(), Complaint> {
     })
 }
 
-impl Wire for EnvValue {
+impl SpecValue for EnvValue {
     fn shape() -> Shape {
         Shape::Text
     }

@@ -1,8 +1,8 @@
 //! Health checks, termination, autoscaling.
 
-use crate::wire::form;
-use crate::wire::object;
-use crate::wire::rule::{ANY, PORT, range};
+use crate::value::form;
+use crate::value::object;
+use crate::value::rule::{ANY, PORT, range};
 
 object! {
     /// When an instance of a service is ready. The methods give the defaults of the reference (1.3.5).

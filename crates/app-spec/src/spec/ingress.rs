@@ -1,9 +1,9 @@
 //! Who gets which request: ingress rules, and the older routes of components.
 
 use super::opaque::Opaque;
-use crate::wire::form;
-use crate::wire::object;
-use crate::wire::rule::{ANY, PORT, up_to};
+use crate::value::form;
+use crate::value::object;
+use crate::value::rule::{ANY, PORT, up_to};
 
 object! {
     /// Routing of requests.
@@ -164,16 +164,16 @@ impl Scheme {
     }
 }
 
-impl crate::wire::Wire for Scheme {
-    fn shape() -> crate::wire::Shape {
-        crate::wire::Shape::Word(Scheme::WORDS)
+impl crate::value::SpecValue for Scheme {
+    fn shape() -> crate::value::Shape {
+        crate::value::Shape::Word(Scheme::WORDS)
     }
 
-    fn read(node: &crate::tree::Node, _: &crate::wire::Rule, reader: &mut crate::wire::Reader) -> Option<Scheme> {
+    fn read(node: &crate::tree::Node, _: &crate::value::Rule, reader: &mut crate::value::Reader) -> Option<Scheme> {
         reader.word(node, Scheme::WORDS, Scheme::from_word)
     }
 
-    fn write(&self, _: &mut crate::wire::Writer<'_>) -> Option<crate::tree::Node> {
+    fn write(&self, _: &mut crate::value::Writer<'_>) -> Option<crate::tree::Node> {
         Some(crate::tree::Node::text(self.as_str()))
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::tree::{Kind, Node};
-use crate::wire::{Reader, Rule, Shape, Wire, Writer};
+use crate::value::{Reader, Rule, Shape, SpecValue, Writer};
 
 /// A block of the spec that has no effect here: kept as it was written, and returned unchanged.
 #[derive(Clone, Default)]
@@ -22,7 +22,7 @@ impl fmt::Debug for Opaque {
     }
 }
 
-impl Wire for Opaque {
+impl SpecValue for Opaque {
     fn shape() -> Shape {
         Shape::Any
     }

@@ -1,8 +1,8 @@
 //! Domains and maintenance.
 
-use crate::wire::form;
-use crate::wire::rule::ANY;
-use crate::wire::{object, words};
+use crate::value::form;
+use crate::value::rule::ANY;
+use crate::value::{object, words};
 
 object! {
     /// A further host name of the app.

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use super::app::AppSpec;
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::tree::{self, Entry, Kind, Node};
-use crate::wire::{Places, Reader};
+use crate::value::{Places, Reader};
 
 /// A spec that was read, with what there is to say about it.
 #[derive(Clone, Debug)]
@@ -34,7 +34,8 @@ impl Parsed {
         remarks.extend(self.spec.no_effect());
         remarks.extend(self.spec.not_yet());
         let components = self.spec.components_with_paths();
-        remarks.extend(components.filter_map(|(path, component)| crate::made::needs_dockerfile(&path, component)));
+        remarks
+            .extend(components.filter_map(|(path, component)| crate::build_kind::needs_dockerfile(&path, component)));
         self.located(remarks)
     }
 

@@ -5,9 +5,9 @@ use super::ingress::{Cors, Route};
 use super::opaque::Opaque;
 use super::source::Source;
 use crate::tree::Node;
-use crate::wire::form;
-use crate::wire::rule::{ANY, NAME};
-use crate::wire::{Reader, object};
+use crate::value::form;
+use crate::value::rule::{ANY, NAME};
+use crate::value::{Reader, object};
 
 object! {
     /// Files that are built once and served by the front door.

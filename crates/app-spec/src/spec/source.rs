@@ -3,9 +3,9 @@
 use crate::diagnostic::{Code, Diagnostic};
 use crate::secret::SecretValue;
 use crate::tree::{Entry, Node};
-use crate::wire::form;
-use crate::wire::rule::{ANY, up_to};
-use crate::wire::{Field, Object, Reader, Unsealer, Wire, Writer, object, wire_name, words};
+use crate::value::form;
+use crate::value::rule::{ANY, up_to};
+use crate::value::{Field, Object, Reader, SpecValue, Unsealer, Writer, field_name, object, words};
 
 /// The source of a component.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -139,9 +139,9 @@ macro_rules! sources {
             fn fields() -> &'static [Field] {
                 static FIELDS: std::sync::LazyLock<Vec<Field>> = std::sync::LazyLock::new(|| {
                     vec![$( Field {
-                        name: wire_name!($field),
+                        name: field_name!($field),
                         doc: concat!($($doc),*),
-                        shape: <$Inner as Wire>::shape(),
+                        shape: <$Inner as SpecValue>::shape(),
                         rule: ANY,
                     } ),*]
                 });
@@ -150,11 +150,11 @@ macro_rules! sources {
 
             fn read_field(&mut self, entry: &Entry, reader: &mut Reader) -> bool {
                 match &*entry.key {
-                    $( wire_name if wire_name == wire_name!($field) => {
-                        let read = reader.field(wire_name!($field), entry, |reader| {
+                    $( field_name if field_name == field_name!($field) => {
+                        let read = reader.field(field_name!($field), entry, |reader| {
                             match entry.value.is_null() {
                                 true => None,
-                                false => Some(<$Inner as Wire>::read(&entry.value, &ANY, reader)),
+                                false => Some(<$Inner as SpecValue>::read(&entry.value, &ANY, reader)),
                             }
                         });
                         if let Some(inner) = read {
@@ -170,8 +170,8 @@ macro_rules! sources {
                 match self {
                     Source::Missing => {}
                     $( Source::$Variant(inner) => {
-                        writer.trail.push(wire_name!($field));
-                        out.extend(inner.write(writer).map(|value| Entry::new(wire_name!($field), value)));
+                        writer.trail.push(field_name!($field));
+                        out.extend(inner.write(writer).map(|value| Entry::new(field_name!($field), value)));
                         writer.trail.pop();
                     } )*
                 }

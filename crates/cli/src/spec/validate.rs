@@ -168,7 +168,9 @@ mod tests {
 
     #[test]
     fn the_schema_alone_says_nothing_of_rules_between_fields() {
-        let two = format!("{GOOD}- name: web\n  image: {{registry_type: DOCKER_HUB, registry: library, repository: nginx}}\n");
+        let two = format!(
+            "{GOOD}- name: web\n  image: {{registry_type: DOCKER_HUB, registry: library, repository: nginx}}\n"
+        );
         assert!(Found::of(&two, false).has_errors());
         let json = Found::of(&two, true).json("app.yaml");
         assert_eq!((&json["valid"], &json["runs_here"]), (&json!(true), &Value::Null));

@@ -4,7 +4,7 @@ use super::unsubstituted;
 use crate::address::RepoAddress;
 use crate::diagnostic::Code;
 use crate::suggest::shown;
-use crate::wire::rule::Complaint;
+use crate::value::rule::Complaint;
 
 /// A tag of an image.
 pub(crate) const TAG: &str = "^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$";

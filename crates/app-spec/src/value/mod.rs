@@ -14,7 +14,7 @@ pub(crate) mod rule;
 mod text;
 mod writer;
 
-pub(crate) use declare::{last_name, object, wire_name, words};
+pub(crate) use declare::{field_name, last_name, object, words};
 pub(crate) use places::Places;
 pub(crate) use reader::Reader;
 pub(crate) use rule::Rule;
@@ -26,7 +26,7 @@ use crate::secret::SecretText;
 use crate::tree::{Entry, Node};
 
 /// A value that a spec can hold.
-pub(crate) trait Wire: Sized {
+pub(crate) trait SpecValue: Sized {
     /// The field that tells items of a list apart.
     const LABEL: Option<&'static str> = None;
 

@@ -1,6 +1,6 @@
 //! The reader: walks the located tree, knows where it is, collects every problem.
 
-use super::{Field, Places, Rule, Wire, form};
+use super::{Field, Places, Rule, SpecValue, form};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, Place};
 use crate::tree::{Entry, Kind, Node, Style};
 
@@ -81,7 +81,7 @@ impl Reader {
     }
 
     /// Reads a value. `None`: there is none, or a problem was reported.
-    pub fn value<T: Wire>(&mut self, node: &Node, rule: &Rule) -> Option<T> {
+    pub fn value<T: SpecValue>(&mut self, node: &Node, rule: &Rule) -> Option<T> {
         match &node.kind {
             _ if node.is_null() => None,
             Kind::Scalar(scalar) if scalar.style == Style::Template => {

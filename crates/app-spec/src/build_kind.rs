@@ -8,7 +8,7 @@ use crate::spec::{Common, Component, RegistryType, Source};
 
 /// How it comes to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Made {
+pub(crate) enum BuildKind {
     /// With the Dockerfile that is named, or else the one that lies there.
     WithDockerfile,
     /// For a language that is detected, with the help of a slug or a command.
@@ -17,9 +17,9 @@ pub(crate) enum Made {
     NotBuilt,
 }
 
-pub(crate) fn made(component: Component<'_>) -> Made {
+pub(crate) fn build_kind(component: Component<'_>) -> BuildKind {
     if component.source().repository().is_none() {
-        return Made::NotBuilt;
+        return BuildKind::NotBuilt;
     }
     let for_language = match component {
         Component::StaticSite(site) => site.dockerfile_path.is_none(),
@@ -28,7 +28,7 @@ pub(crate) fn made(component: Component<'_>) -> Made {
             .common()
             .is_some_and(|common| common.dockerfile_path.is_none() && common.environment_slug.is_some()),
     };
-    if for_language { Made::ForLanguage } else { Made::WithDockerfile }
+    if for_language { BuildKind::ForLanguage } else { BuildKind::WithDockerfile }
 }
 
 /// What this version cannot do for the component.
@@ -47,14 +47,16 @@ fn by_ssh(path: &str, component: Component<'_>) -> Option<Diagnostic> {
 
 /// A slug without a Dockerfile: no language is detected yet.
 fn undetected_language(path: &str, component: Component<'_>) -> Option<Diagnostic> {
-    component.common().filter(|_| made(component) == Made::ForLanguage)?;
+    component.common().filter(|_| build_kind(component) == BuildKind::ForLanguage)?;
     let reason = "languages are not detected; give a Dockerfile and name it by `dockerfile_path`";
     Some(capability::not_yet(&format!("{path}.environment_slug"), reason))
 }
 
 /// A build for which no Dockerfile is named needs one, which is only found out when the source has been fetched.
 pub(crate) fn needs_dockerfile(path: &str, component: Component<'_>) -> Option<Diagnostic> {
-    component.common().filter(|common| common.dockerfile_path.is_none() && made(component) == Made::WithDockerfile)?;
+    component
+        .common()
+        .filter(|common| common.dockerfile_path.is_none() && build_kind(component) == BuildKind::WithDockerfile)?;
     let message = "this is built with the Dockerfile in its directory; without one the build fails, because languages are not detected";
     let path = format!("{path}.{}", component.source().field());
     Some(Diagnostic::warning(Code::Doubtful, path, message).help("name the Dockerfile by `dockerfile_path`"))

@@ -3,7 +3,7 @@
 use super::unsubstituted;
 use crate::diagnostic::Code;
 use crate::suggest::shown;
-use crate::wire::rule::Complaint;
+use crate::value::rule::Complaint;
 
 /// See [`duration`].
 pub(crate) const DURATION: &str = "^([0-9][0-9.]*(ns|us|µs|ms|s|m|h))+$";

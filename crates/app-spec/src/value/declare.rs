@@ -6,12 +6,12 @@
 //! function that is called once after the last field was read.
 
 /// The name of a field in the text.
-macro_rules! wire_name {
+macro_rules! field_name {
     ($field:ident) => {
         stringify!($field)
     };
-    ($field:ident $wire:literal) => {
-        $wire
+    ($field:ident $name:literal) => {
+        $name
     };
 }
 
@@ -21,7 +21,7 @@ macro_rules! last_name {
         stringify!($name)
     };
     ($first:ident $($more:ident)+) => {
-        $crate::wire::last_name!($($more)+)
+        $crate::value::last_name!($($more)+)
     };
 }
 
@@ -30,7 +30,7 @@ macro_rules! object {
         $(#[$meta:meta])*
         $what:literal struct $Name:ident $(labelled $($label:ident).+)? $(finish $finish:ident)? {
             $(.. { $( $(#[$inner_meta:meta])* $inner:ident: $Inner:ty, )+ })?
-            $( $(#[doc = $doc:literal])* $field:ident $(as $wire:literal)?: $ty:ty = $rule:expr, )*
+            $( $(#[doc = $doc:literal])* $field:ident $(as $name:literal)?: $ty:ty = $rule:expr, )*
         }
     ) => {
         $(#[$meta])*
@@ -40,16 +40,16 @@ macro_rules! object {
             $( $(#[doc = $doc])* pub $field: $ty, )*
         }
 
-        impl $crate::wire::Object for $Name {
+        impl $crate::value::Object for $Name {
             const WHAT: &'static str = $what;
 
-            fn fields() -> &'static [$crate::wire::Field] {
-                static FIELDS: std::sync::LazyLock<Vec<$crate::wire::Field>> = std::sync::LazyLock::new(|| {
-                    let inner: &[&[$crate::wire::Field]] = &[$($( <$Inner as $crate::wire::Object>::fields(), )+)?];
-                    let own = [$( $crate::wire::Field {
-                        name: $crate::wire::wire_name!($field $($wire)?),
+            fn fields() -> &'static [$crate::value::Field] {
+                static FIELDS: std::sync::LazyLock<Vec<$crate::value::Field>> = std::sync::LazyLock::new(|| {
+                    let inner: &[&[$crate::value::Field]] = &[$($( <$Inner as $crate::value::Object>::fields(), )+)?];
+                    let own = [$( $crate::value::Field {
+                        name: $crate::value::field_name!($field $($name)?),
                         doc: concat!($($doc),*),
-                        shape: <$ty as $crate::wire::Wire>::shape(),
+                        shape: <$ty as $crate::value::SpecValue>::shape(),
                         rule: $rule,
                     }, )*];
                     inner.concat().into_iter().chain(own).collect()
@@ -57,10 +57,10 @@ macro_rules! object {
                 &FIELDS
             }
 
-            fn read_field(&mut self, entry: &$crate::tree::Entry, reader: &mut $crate::wire::Reader) -> bool {
-                $($( if $crate::wire::Object::read_field(&mut self.$inner, entry, reader) { return true; } )+)?
-                $( if &*entry.key == $crate::wire::wire_name!($field $($wire)?) {
-                    let value = reader.field($crate::wire::wire_name!($field $($wire)?), entry, |reader| {
+            fn read_field(&mut self, entry: &$crate::tree::Entry, reader: &mut $crate::value::Reader) -> bool {
+                $($( if $crate::value::Object::read_field(&mut self.$inner, entry, reader) { return true; } )+)?
+                $( if &*entry.key == $crate::value::field_name!($field $($name)?) {
+                    let value = reader.field($crate::value::field_name!($field $($name)?), entry, |reader| {
                         reader.value::<$ty>(&entry.value, &$rule)
                     });
                     if let Some(value) = value {
@@ -74,55 +74,55 @@ macro_rules! object {
 
             fn write_fields(
                 &self,
-                writer: &mut $crate::wire::Writer<'_>,
+                writer: &mut $crate::value::Writer<'_>,
                 out: &mut Vec<$crate::tree::Entry>,
             ) {
-                $($( $crate::wire::Object::write_fields(&self.$inner, writer, out); )+)?
-                $( if !$crate::wire::Wire::is_zero(&self.$field) {
-                    let name = $crate::wire::wire_name!($field $($wire)?);
+                $($( $crate::value::Object::write_fields(&self.$inner, writer, out); )+)?
+                $( if !$crate::value::SpecValue::is_zero(&self.$field) {
+                    let name = $crate::value::field_name!($field $($name)?);
                     writer.trail.push(name);
-                    let value = $crate::wire::Wire::write(&self.$field, writer);
+                    let value = $crate::value::SpecValue::write(&self.$field, writer);
                     out.extend(value.map(|value| $crate::tree::Entry::new(name, value)));
                     writer.trail.pop();
                 } )*
             }
 
-            fn unseal_fields(&mut self, unsealer: &mut $crate::wire::Unsealer<'_>) {
-                $($( $crate::wire::Object::unseal_fields(&mut self.$inner, unsealer); )+)?
+            fn unseal_fields(&mut self, unsealer: &mut $crate::value::Unsealer<'_>) {
+                $($( $crate::value::Object::unseal_fields(&mut self.$inner, unsealer); )+)?
                 $(
-                    unsealer.trail.push($crate::wire::wire_name!($field $($wire)?));
-                    $crate::wire::Wire::unseal(&mut self.$field, unsealer);
+                    unsealer.trail.push($crate::value::field_name!($field $($name)?));
+                    $crate::value::SpecValue::unseal(&mut self.$field, unsealer);
                     unsealer.trail.pop();
                 )*
             }
 
-            $( fn finish(&mut self, node: &$crate::tree::Node, reader: &mut $crate::wire::Reader) {
+            $( fn finish(&mut self, node: &$crate::tree::Node, reader: &mut $crate::value::Reader) {
                 self.$finish(node, reader);
             } )?
         }
 
-        impl $crate::wire::Wire for $Name {
-            $( const LABEL: Option<&'static str> = Some($crate::wire::last_name!($($label)+)); )?
+        impl $crate::value::SpecValue for $Name {
+            $( const LABEL: Option<&'static str> = Some($crate::value::last_name!($($label)+)); )?
 
             fn placeholder() -> Option<$Name> {
                 Some($Name::default())
             }
 
-            fn shape() -> $crate::wire::Shape {
-                $crate::wire::Shape::Object(<$Name as $crate::wire::Object>::fields())
+            fn shape() -> $crate::value::Shape {
+                $crate::value::Shape::Object(<$Name as $crate::value::Object>::fields())
             }
 
             fn read(
                 node: &$crate::tree::Node,
-                _: &$crate::wire::Rule,
-                reader: &mut $crate::wire::Reader,
+                _: &$crate::value::Rule,
+                reader: &mut $crate::value::Reader,
             ) -> Option<$Name> {
                 reader.object(node)
             }
 
-            fn write(&self, writer: &mut $crate::wire::Writer<'_>) -> Option<$crate::tree::Node> {
+            fn write(&self, writer: &mut $crate::value::Writer<'_>) -> Option<$crate::tree::Node> {
                 let mut fields = Vec::new();
-                $crate::wire::Object::write_fields(self, writer, &mut fields);
+                $crate::value::Object::write_fields(self, writer, &mut fields);
                 // The name first: people look for it.
                 fields.sort_by_key(|field| &*field.key != "name");
                 Some($crate::tree::Node::mapping(fields))
@@ -132,8 +132,8 @@ macro_rules! object {
                 Some(&self.$($label).+).filter(|l| !l.is_empty()).map(|l| l.as_str())
             } )?
 
-            fn unseal(&mut self, unsealer: &mut $crate::wire::Unsealer<'_>) {
-                $crate::wire::Object::unseal_fields(self, unsealer);
+            fn unseal(&mut self, unsealer: &mut $crate::value::Unsealer<'_>) {
+                $crate::value::Object::unseal_fields(self, unsealer);
             }
         }
     };
@@ -173,27 +173,27 @@ macro_rules! words {
             }
         }
 
-        impl $crate::wire::Wire for $Name {
-            fn shape() -> $crate::wire::Shape {
-                $crate::wire::Shape::Word($Name::WORDS)
+        impl $crate::value::SpecValue for $Name {
+            fn shape() -> $crate::value::Shape {
+                $crate::value::Shape::Word($Name::WORDS)
             }
 
             fn read(
                 node: &$crate::tree::Node,
-                _: &$crate::wire::Rule,
-                reader: &mut $crate::wire::Reader,
+                _: &$crate::value::Rule,
+                reader: &mut $crate::value::Reader,
             ) -> Option<$Name> {
                 reader.word(node, $Name::WORDS, $Name::from_word)
             }
 
-            fn write(&self, _: &mut $crate::wire::Writer<'_>) -> Option<$crate::tree::Node> {
+            fn write(&self, _: &mut $crate::value::Writer<'_>) -> Option<$crate::tree::Node> {
                 Some($crate::tree::Node::text(self.as_str()))
             }
         }
     };
 }
 
-pub(crate) use {last_name, object, wire_name, words};
+pub(crate) use {field_name, last_name, object, words};
 
 use super::Reader;
 use super::form::unsubstituted;

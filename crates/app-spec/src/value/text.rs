@@ -1,6 +1,6 @@
 //! Text: as it is written, of the form that its field demands.
 
-use super::{Reader, Rule, Shape, Wire, Writer};
+use super::{Reader, Rule, Shape, SpecValue, Writer};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::tree::{Kind, Node, Plain, Style, is_old_boolean};
 
@@ -62,7 +62,7 @@ impl Reader {
 /// The warning for text that YAML 1.1 takes for something else.
 pub(crate) const READ_OTHERWISE: &str = "taken as text as it is written; older YAML readers take it for something else";
 
-impl Wire for String {
+impl SpecValue for String {
     fn shape() -> Shape {
         Shape::Text
     }

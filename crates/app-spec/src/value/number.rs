@@ -1,7 +1,7 @@
 //! Numbers and booleans. Text that holds one is taken for it, with a warning.
 
 use super::form::unsubstituted;
-use super::{Reader, Rule, Shape, Wire, Writer};
+use super::{Reader, Rule, Shape, SpecValue, Writer};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::suggest::shown;
 use crate::tree::{Kind, Node, Plain, Scalar};
@@ -75,7 +75,7 @@ impl Reader {
     }
 }
 
-impl Wire for bool {
+impl SpecValue for bool {
     fn shape() -> Shape {
         Shape::Boolean
     }
@@ -112,7 +112,7 @@ impl Wire for bool {
 
 macro_rules! integers {
     ($($ty:ty),*) => {$(
-        impl Wire for $ty {
+        impl SpecValue for $ty {
             fn shape() -> Shape {
                 Shape::Integer
             }

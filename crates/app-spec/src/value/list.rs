@@ -2,13 +2,13 @@
 //!
 //! App Platform's clients leave out empty text, 0, `false` and empty lists, so those are read as absent.
 
-use super::{Reader, Rule, Shape, Unsealer, Wire, Writer};
+use super::{Reader, Rule, Shape, SpecValue, Unsealer, Writer};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::suggest::shown_key;
 use crate::tree::{Kind, Node};
 
 impl Reader {
-    fn not_a_list<T: Wire>(&mut self, node: &Node) {
+    fn not_a_list<T: SpecValue>(&mut self, node: &Node) {
         let problem = Diagnostic::error(Code::WrongType, "", format!("expected a list, found {}", node.what()));
         let help = match &node.kind {
             Kind::Mapping(entries) => match entries.first().filter(|_| T::LABEL.is_some()) {
@@ -27,7 +27,7 @@ impl Reader {
     }
 
     /// Zero means absent, which an item of a list cannot be.
-    fn is_present<T: Wire>(&mut self, number: &T, rule: &Rule) -> bool {
+    fn is_present<T: SpecValue>(&mut self, number: &T, rule: &Rule) -> bool {
         if number.is_zero() && rule.min > 0 {
             let problem = Diagnostic::error(Code::OutOfRange, "", "0 is out of range");
             self.report(problem.help(format!("allowed: {} to {}", rule.min, rule.max)));
@@ -37,7 +37,7 @@ impl Reader {
     }
 }
 
-impl<T: Wire> Wire for Option<T> {
+impl<T: SpecValue> SpecValue for Option<T> {
     fn shape() -> Shape {
         T::shape()
     }
@@ -63,7 +63,7 @@ impl<T: Wire> Wire for Option<T> {
     }
 }
 
-impl<T: Wire> Wire for Vec<T> {
+impl<T: SpecValue> SpecValue for Vec<T> {
     fn shape() -> Shape {
         Shape::List(Box::new(T::shape()))
     }

@@ -3,7 +3,7 @@
 use super::unsubstituted;
 use crate::diagnostic::Code;
 use crate::suggest::shown;
-use crate::wire::rule::Complaint;
+use crate::value::rule::Complaint;
 
 /// A text that becomes the target of a request: a blank or a control character would end it or begin another line.
 pub(crate) fn request_target(text: &str) -> Result<(), Complaint> {

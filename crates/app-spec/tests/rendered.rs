@@ -1,5 +1,5 @@
-//! Problems as people see them: each file in `seen` holds a text, a line of dashes, and what is drawn for it.
-//! `UPDATE_SEEN=1` writes the drawings anew; read the difference before keeping it.
+//! Problems as people see them: each file in `rendered` holds a text, a line of dashes, and what is drawn for it.
+//! `UPDATE_RENDERED=1` writes the drawings anew; read the difference before keeping it.
 #![allow(clippy::unwrap_used)]
 
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use app_spec::AppSpec;
 const BORDER: &str = "\n----\n";
 
 fn files() -> Vec<PathBuf> {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/seen");
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/rendered");
     let mut files: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
     files
@@ -23,7 +23,7 @@ fn drawn(text: &str) -> String {
 
 #[test]
 fn problems_are_drawn_as_they_were_read_and_found_good() {
-    let update = std::env::var_os("UPDATE_SEEN").is_some();
+    let update = std::env::var_os("UPDATE_RENDERED").is_some();
     let files = files();
     assert!(files.len() >= 60, "{} files", files.len());
     let mut wrong = Vec::new();
