@@ -62,7 +62,7 @@ pub(crate) fn needs_dockerfile(path: &str, component: Component<'_>) -> Option<D
     Some(Diagnostic::warning(Code::Doubtful, path, message).help("name the Dockerfile by `dockerfile_path`"))
 }
 
-/// On the platform an account has one registry; here nobody knows which.
+/// On the platform an account has one registry; here it is not known.
 fn unnamed_registry(path: &str, component: Component<'_>) -> Option<Diagnostic> {
     let Source::Image(image) = component.source() else { return None };
     let unnamed = image.registry_type == Some(RegistryType::Docr) && image.registry.is_none();

@@ -1,6 +1,6 @@
 //! What differs between two specs, field by field: for people who want to see what an update would change.
 //!
-//! Defaults count as written, so that leaving one out is no change. That a secret has another value is told, the values
+//! Defaults count as written, so that leaving one out is no change. That a secret has another value is reported, the values
 //! are not. One that is sealed or left out has no other value than any.
 
 use std::collections::HashMap;
@@ -157,13 +157,13 @@ services:
   routes: [{path: /}]
 ";
 
-    fn told(before: &str, after: &str) -> Vec<String> {
+    fn changed(before: &str, after: &str) -> Vec<String> {
         let read = |text| AppSpec::from_yaml(text).unwrap().spec;
         changes(&read(before), &read(after)).iter().map(Change::to_string).collect()
     }
 
     #[test]
-    fn differences_are_told_by_names_and_without_secrets() {
+    fn differences_are_reported_by_names_and_without_secrets() {
         let wanted = [
             "+ services.api",
             "- services.web.git.branch: main",
@@ -174,30 +174,30 @@ services:
             "~ ingress.rules.0.match.path.prefix: /old → /api",
             "~ ingress.rules.0.component.name: old → api",
         ];
-        assert_eq!(told(BEFORE, AFTER), wanted);
+        assert_eq!(changed(BEFORE, AFTER), wanted);
     }
 
     #[test]
-    fn another_secret_is_told_and_neither_is_shown() {
+    fn another_secret_is_reported_and_neither_is_shown() {
         let with = |value: &str| BEFORE.replace("EV[1:a:b]", value);
         let wanted = ["~ services.web.envs.TOKEN.value: (secret) → (another secret)"];
-        assert_eq!(told(&with("hunter2"), &with("hunter3")), wanted);
-        assert_eq!(told(&with("hunter2"), &with("hunter2")), [""; 0]);
-        assert_eq!(told(&with("hunter2"), BEFORE), [""; 0], "nobody knows");
+        assert_eq!(changed(&with("hunter2"), &with("hunter3")), wanted);
+        assert_eq!(changed(&with("hunter2"), &with("hunter2")), [""; 0]);
+        assert_eq!(changed(&with("hunter2"), BEFORE), [""; 0], "the old one is not known");
         let plain = with("hunter2").replace(", type: SECRET", "");
         let wanted =
             ["~ services.web.envs.TOKEN.value: (secret) → hunter2", "~ services.web.envs.TOKEN.type: SECRET → GENERAL"];
-        assert_eq!(told(&with("hunter2"), &plain), wanted);
+        assert_eq!(changed(&with("hunter2"), &plain), wanted);
     }
 
     #[test]
-    fn what_is_given_twice_is_told_twice() {
+    fn what_is_given_twice_is_compared_twice() {
         let envs = |envs: &str| BEFORE.replace("  - {key: A, value: one}\n", envs);
         let twice = envs("  - {key: A, value: one}\n  - {key: A, value: two}\n");
         let other = envs("  - {key: A, value: one}\n  - {key: A, value: three}\n");
-        assert_eq!(told(&twice, &other), ["~ services.web.envs.A (2).value: two → three"]);
-        assert_eq!(told(BEFORE, &twice), ["+ services.web.envs.A (2)"]);
-        assert_eq!(told(&twice, BEFORE), ["- services.web.envs.A (2)"]);
+        assert_eq!(changed(&twice, &other), ["~ services.web.envs.A (2).value: two → three"]);
+        assert_eq!(changed(BEFORE, &twice), ["+ services.web.envs.A (2)"]);
+        assert_eq!(changed(&twice, BEFORE), ["- services.web.envs.A (2)"]);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::value::{Reader, Rule, Shape, SpecValue, Unsealer, Writer};
 /// How a sealed value begins: `EV[1:<nonce>:<ciphertext>]`.
 const SEALED: &str = "EV[";
 
-/// A text that nobody sees by accident.
+/// A text that is not shown by accident.
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct SecretText(String);
 
@@ -32,7 +32,7 @@ impl SecretText {
     }
 }
 
-/// Whether `text` has the form of a sealed value. Which key sealed it, only the store can tell.
+/// Whether `text` has the form of a sealed value. Which key sealed it is known to the store alone.
 pub fn is_sealed(text: &str) -> bool {
     text.starts_with(SEALED) && text.ends_with(']')
 }

@@ -115,7 +115,7 @@ const MISSPELT: [(&str, u32, &str, &str); 2] =
     [("010", 19, "type", "`SECRET`"), ("090", 20, "registry_type", "`DOCR`")];
 
 #[test]
-fn words_in_other_letters_are_told_where_they_stand() {
+fn words_in_other_letters_are_reported_where_they_stand() {
     let Some(folder) = corpus() else { return };
     let files: BTreeMap<String, String> = files(&folder).into_iter().collect();
     for (name, line, field, meant) in MISSPELT {

@@ -7,7 +7,7 @@ use app_spec::{AppSpec, Code, Diagnostics, Severity};
 use support::{problems, service};
 
 #[test]
-fn what_cannot_run_yet_is_told_beside_what_is_wrong() {
+fn what_cannot_run_yet_is_reported_beside_what_is_wrong() {
     let text = service("  http_prt: 80\ndomains: [{domain: example.com}]\n");
     let problems = AppSpec::from_yaml(&text).unwrap_err();
     let codes: Vec<&str> = problems.iter().map(|d| d.code.as_str()).collect();

@@ -59,8 +59,8 @@ fn of_a_key_that_is_given_twice_the_last_one_counts_with_a_warning() {
         [compact, with_escape, yaml].map(AppSpec::from_yaml).into_iter().chain([AppSpec::from_json_text(compact)]);
     for parsed in read.map(Result::unwrap) {
         assert_eq!(parsed.spec.databases[0].name, "eb");
-        let told: Vec<&str> = parsed.warnings.iter().map(|it| it.path.as_str()).collect();
-        assert_eq!(told, ["databases[0].name"]);
+        let paths: Vec<&str> = parsed.warnings.iter().map(|it| it.path.as_str()).collect();
+        assert_eq!(paths, ["databases[0].name"]);
     }
 }
 
@@ -119,7 +119,7 @@ fn values_of_variables_stay_what_was_written() {
 }
 
 #[test]
-fn secrets_are_told_apart_by_type_wherever_it_stands() {
+fn secrets_are_recognised_by_type_wherever_it_stands() {
     let text = "name: shop\ndatabases: [{name: db}]\nenvs:\n- {key: A, value: x, type: SECRET}\n\
                 - {type: SECRET, value: 'EV[1:AA==:BB==]', key: B}\n- {key: C, type: SECRET}\n- {key: D, value: y}\n";
     let values: Vec<EnvValue> = read(text).spec.envs.into_iter().map(|env| env.value).collect();
@@ -147,7 +147,7 @@ fn secrets_leave_only_sealed_and_their_paths_do_not_depend_on_positions() {
 }
 
 #[test]
-fn sealed_values_come_back_equal_and_are_opened_by_whoever_can() {
+fn sealed_values_come_back_equal_and_can_be_opened() {
     let spec = read(SECRETS).spec;
     let sealed = spec.to_json_value(&|path, _| format!("EV[1:{path}]"));
     let mut again = AppSpec::from_json(&sealed).unwrap().spec;

@@ -1,5 +1,5 @@
 //! The worst texts of 256 KiB: each is read in a process of its own, which must not need more than 16 MiB for it.
-//! Times are printed; what a machine takes is nobody's promise.
+//! Times are printed and not asserted.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used)]
 
@@ -76,7 +76,7 @@ fn cases() -> Vec<(String, [String; 3])> {
         case("services", services, &format!("- {{name: w§, {SOURCE}}}\n"), ""),
         case("services of one name", services, &format!("- {{name: web, {SOURCE}}}\n"), ""),
         case("routes", &format!("{services}- name: web\n  {SOURCE}\n  routes:\n"), "  - {path: /a§}\n", ""),
-        case("rules for nobody", &rules, "  - {component: {name: w§}}\n", ""),
+        case("rules for no component", &rules, "  - {component: {name: w§}}\n", ""),
         case("rules for one path", &rules, "  - {component: {name: web}}\n", ""),
         case("misspelt words", "name: shop\nalerts:\n", "- {rule: CPU_UTILISATION}\n", ""),
         case("aliases of a list", "x-a: &a [1,2,3,4,5,6,7,8]\nx-b: [", "*a,", "]\nname: shop\n"),
@@ -106,7 +106,7 @@ fn cases() -> Vec<(String, [String; 3])> {
             &format!("- {{protocol: HTTP, name: web{blanks}{blanks}}}\n"),
             "",
         ),
-        // For what is told of slips and what is hidden.
+        // For warnings and masks.
         case("anchors of nothing", "name: shop\nx-a: [", "&a ,", "]\n"),
         case("anchors of nothing under many keys", "name: shop\nx-a: [", "{abcdef: &a },", "]\n"),
         // The parser looks ahead to the end of what stands in two brackets, and remembers everything.

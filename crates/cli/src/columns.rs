@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::args::{Form, Output};
+use crate::args::Output;
 use crate::exit::UsageError;
 use crate::say;
 use crate::table;
@@ -94,7 +94,7 @@ fn bare(name: &str) -> String {
     name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
 }
 
-/// Prints objects as a table, or as a JSON array of the API's own objects, as doctl does.
+/// Prints objects as a table, or as a list of the API's own objects in JSON, as doctl does, or in YAML.
 pub fn print(all: &[Column], objects: &[Value], output: &Output) -> anyhow::Result<()> {
     say::result(&rendered(all, objects, output)?);
     Ok(())
@@ -102,8 +102,8 @@ pub fn print(all: &[Column], objects: &[Value], output: &Output) -> anyhow::Resu
 
 fn rendered(all: &[Column], objects: &[Value], output: &Output) -> Result<String, UsageError> {
     let columns = chosen(all, &output.format)?;
-    if output.output == Form::Json {
-        return Ok(format!("{:#}\n", Value::from(objects)));
+    if let Some(document) = output.output.document(&Value::from(objects)) {
+        return Ok(document);
     }
     let headings: Vec<_> = columns.iter().map(|column| column.heading).collect();
     let rows: Vec<Vec<String>> =
@@ -180,6 +180,7 @@ fn app_phase(app: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::args::Form;
     use serde_json::json;
 
     fn deployment() -> Value {
@@ -220,6 +221,14 @@ mod tests {
     fn json_is_an_array_of_the_objects_themselves() {
         let drawn = rendered(DEPLOYMENTS, &[deployment()], &output("ID", false, Form::Json)).expect("known columns");
         assert_eq!(serde_json::from_str::<Value>(&drawn).expect("JSON"), json!([deployment()]));
+    }
+
+    #[test]
+    fn yaml_holds_the_same_objects_as_json() {
+        let object = json!({ "id": "0123", "cause": "on", "progress": { "steps": 2, "tag": "1.10" } });
+        let drawn = rendered(DEPLOYMENTS, &[object.clone()], &output("ID", false, Form::Yaml)).expect("known columns");
+        assert!(drawn.starts_with("- "), "{drawn}");
+        assert_eq!(serde_yaml::from_str::<Value>(&drawn).expect("YAML"), json!([object]));
     }
 
     #[test]

@@ -151,7 +151,7 @@ impl<'a> References<'a> {
         }
     }
 
-    /// Why a variable that only builds have does not hold there what it should, if so (reference 1.4 and 1.13).
+    /// Why a variable that exists in builds alone does not have its value there, if so.
     fn in_a_build(&self, holder: Option<Component<'a>>, env: &'a EnvVar) -> Option<Complaint> {
         let known = || references(&env.value).filter(|it| self.stays(holder, env, *it).is_none());
         let of_database = known().find_map(|it| self.of_database(holder, it));

@@ -163,7 +163,7 @@ fn begins_with_slash(path: &str, by: &Match, found: &mut Vec<Diagnostic>) {
     }
 }
 
-/// The platform does not document these paths, so nobody should rely on them unawares.
+/// The platform does not document these paths, so a spec should not rely on them.
 fn defaults(spec: &AppSpec, found: &mut Vec<Diagnostic>) {
     let [first, others @ ..] = &default_components(spec)[..] else { return };
     // A name that is missing is a problem of its own.

@@ -43,7 +43,7 @@ impl Diagnostics {
         self.list.len() >= Self::LIMIT && self.list.iter().all(Diagnostic::is_error)
     }
 
-    /// Counts an error that nobody worded.
+    /// Counts an error without a message.
     pub(crate) fn count_error(&mut self) {
         self.omitted += 1;
         self.omitted_errors += 1;

@@ -27,11 +27,11 @@ object! {
         envs: Vec<EnvVar> = ANY,
         /// Components that serve requests.
         services: Vec<Service> = ANY,
-        /// Components that run all the time without being asked for.
+        /// Components that run all the time and take no requests.
         workers: Vec<Worker> = ANY,
         /// Components that run once around a deployment, or on a schedule.
         jobs: Vec<Job> = ANY,
-        /// Files served by the front door.
+        /// Files served by the ingress.
         static_sites: Vec<StaticSite> = ANY,
         /// Serverless functions.
         functions: Vec<Function> = ANY,

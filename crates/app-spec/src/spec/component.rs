@@ -51,7 +51,7 @@ object! {
         }
         /// The port that the process listens on. See [`AppSpec::http_port`](crate::AppSpec::http_port).
         http_port: Option<u16> = PORT.or_number(8080),
-        /// How the front door talks to it.
+        /// How the ingress talks to it.
         protocol: Option<Protocol> = ANY.or("HTTP"),
         /// Ports for other components only.
         internal_ports: Vec<u16> = PORT,
@@ -67,13 +67,13 @@ object! {
         autoscaling: Option<Autoscaling> = ANY,
         /// How an instance is stopped.
         termination: Option<ServiceTermination> = ANY,
-        /// Stops the service when nobody asks for it.
+        /// Stops the service while it has no requests.
         inactivity_sleep: Opaque = ANY,
     }
 }
 
 object! {
-    /// Runs all the time without being asked for.
+    /// Runs all the time and takes no requests.
     "a worker" struct Worker labelled common.name finish finish {
         .. {
             /// Name, source, variables, size.
@@ -117,7 +117,7 @@ object! {
 }
 
 words! {
-    /// How the front door talks to a service.
+    /// How the ingress talks to a service.
     enum Protocol {
         /// HTTP/1.1: the default.
         Http = "HTTP",

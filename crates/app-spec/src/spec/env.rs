@@ -41,7 +41,7 @@ words! {
 words! {
     /// Whether a value is shown.
     enum EnvKind {
-        /// Shown to whoever may read the spec.
+        /// Shown to everybody who may read the spec.
         General = "GENERAL",
         /// Stored sealed, never shown.
         Secret = "SECRET",

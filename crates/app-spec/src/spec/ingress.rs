@@ -12,7 +12,7 @@ object! {
         rules: Vec<IngressRule> = ANY,
         /// Shown when the app cannot be reached.
         custom_error_page_url: Option<String> = ANY.of_form(form::https_url).like(form::HTTPS_URL),
-        /// A header that tells the app who sent the request on.
+        /// A header that the platform adds to requests.
         secure_header: Opaque = ANY,
         /// Old; today.
         load_balancer: Opaque = ANY,

@@ -10,7 +10,7 @@ use crate::value::rule::{ANY, NAME};
 use crate::value::{Reader, object};
 
 object! {
-    /// Files that are built once and served by the front door.
+    /// Files that are built once and served by the ingress.
     "a static site" struct StaticSite labelled name finish finish {
         .. {
             /// A repository; an image is refused.

@@ -2,7 +2,7 @@
 //!
 //! `object!` makes the struct, the description of its fields, its reader and its writer. A line is
 //! `field: Type = RULE`; `as "type"` gives the name in the text where it is not a good name in Rust. Fields under
-//! `..` stand in the text beside the others. `labelled` names the field that tells items of a list apart, `finish` a
+//! `..` stand in the text beside the others. `labelled` names the field that distinguishes items of a list, `finish` a
 //! function that is called once after the last field was read.
 
 /// The name of a field in the text.

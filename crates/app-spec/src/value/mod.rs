@@ -27,7 +27,7 @@ use crate::tree::{Entry, Node};
 
 /// A value that a spec can hold.
 pub(crate) trait SpecValue: Sized {
-    /// The field that tells items of a list apart.
+    /// The field that distinguishes the items of a list.
     const LABEL: Option<&'static str> = None;
 
     /// What stands in a list for an item that cannot be read.

@@ -14,10 +14,7 @@ impl Reader {
         };
         let integer = match scalar.meaning() {
             Plain::Null => return None,
-            Plain::Integer(integer) => {
-                self.tell_leading_zero(&scalar.text, integer);
-                integer
-            }
+            Plain::Integer(integer) => integer,
             Plain::Text => self.integer_in_text(scalar, node)?,
             Plain::Number(number) if number.fract() == 0.0 && number.abs() < 1e15 => number as i64,
             Plain::Number(number) if number.fract() == 0.0 => {
@@ -37,16 +34,7 @@ impl Reader {
         self.in_range(integer, rule)
     }
 
-    /// `010` is 10, and 8 to older YAML readers.
-    fn tell_leading_zero(&mut self, text: &str, integer: i64) {
-        let octal = i64::from_str_radix(text, 8).ok().filter(|_| text.len() > 1 && text.starts_with('0'));
-        if octal.is_some_and(|octal| octal != integer) {
-            let message = format!("taken as {integer}; older YAML readers take it for an octal number");
-            self.report(Diagnostic::warning(Code::Converted, "", message).help(format!("write {integer}")));
-        }
-    }
-
-    /// `"3000"` is taken for 3000; a template is told from other text.
+    /// `"3000"` is taken for 3000; a template has a message of its own.
     fn integer_in_text(&mut self, scalar: &Scalar, node: &Node) -> Option<i64> {
         match Plain::of(scalar.text.trim()) {
             Plain::Integer(integer) => {
@@ -89,8 +77,8 @@ impl SpecValue for bool {
             return Some(truth);
         }
         let truth = match scalar.text.to_ascii_lowercase().as_str() {
-            "true" | "yes" | "on" => true,
-            "false" | "no" | "off" => false,
+            "true" => true,
+            "false" => false,
             _ => {
                 reader.no_value_in_text(scalar, "true or false", node);
                 return None;

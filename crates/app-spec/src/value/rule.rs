@@ -28,7 +28,7 @@ pub(crate) struct Rule {
     pub fallback: Option<Fallback>,
 }
 
-/// The only values of a field, where its type alone does not tell.
+/// The only values of a field, where its type does not say it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Allowed {
     Texts(&'static [&'static str]),

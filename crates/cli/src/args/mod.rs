@@ -181,6 +181,18 @@ pub enum Form {
     #[default]
     Text,
     Json,
+    Yaml,
+}
+
+impl Form {
+    /// The value in this form. `None`: as text, which each command lays out itself.
+    pub fn document(self, value: &serde_json::Value) -> Option<String> {
+        match self {
+            Form::Text => None,
+            Form::Json => Some(format!("{value:#}\n")),
+            Form::Yaml => Some(serde_yaml::to_string(value).expect("every JSON value can be written as YAML")),
+        }
+    }
 }
 
 fn database_image(text: &str) -> Result<(String, String), String> {

@@ -16,7 +16,7 @@ pub enum Spec {
         /// Check each field by itself, without the rules between fields
         #[arg(long)]
         schema_only: bool,
-        /// How to print what was found; json is a list with one object for each file
+        /// How to print what was found; json and yaml are a list with one object for each file
         #[arg(long, short, default_value = "text", value_name = "FORM")]
         output: Form,
     },

@@ -10,7 +10,7 @@ use crate::args::Form;
 use crate::exit::Exit;
 use crate::say;
 
-/// Looks at each file. Text is printed as it comes; JSON is one list, an object for each file.
+/// Checks each file. Text is printed as it comes; JSON and YAML are one list, an object for each file.
 pub fn run(files: &[PathBuf], schema_only: bool, output: Form) -> anyhow::Result<Exit> {
     let (mut objects, mut all_fine) = (Vec::new(), true);
     for file in files {
@@ -20,12 +20,12 @@ pub fn run(files: &[PathBuf], schema_only: bool, output: Form) -> anyhow::Result
         match (output, read) {
             (Form::Text, Ok((found, text))) => found.print(&name, &text),
             (Form::Text, Err(error)) => say::error(&format!("{error:#}")),
-            (Form::Json, Ok((found, _))) => objects.push(found.json(&name)),
-            (Form::Json, Err(error)) => objects.push(unreadable(&name, &error)),
+            (Form::Json | Form::Yaml, Ok((found, _))) => objects.push(found.json(&name)),
+            (Form::Json | Form::Yaml, Err(error)) => objects.push(unreadable(&name, &error)),
         }
     }
-    if output == Form::Json {
-        say::result(&format!("{:#}\n", Value::from(objects)));
+    if let Some(document) = output.document(&Value::from(objects)) {
+        say::result(&document);
     }
     Ok(if all_fine { Exit::Done } else { Exit::Failed })
 }

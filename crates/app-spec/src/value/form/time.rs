@@ -97,8 +97,8 @@ fn is_cron_part(part: &str, least: u8, most: u8, names: &[&str]) -> bool {
     good_span && good_step
 }
 
-/// A name of the time zone database, such as `Europe/Berlin` or `UTC`. Whether the zone exists, whoever runs the job
-/// can tell.
+/// A name of the time zone database, such as `Europe/Berlin` or `UTC`. Whether the zone exists is
+/// found out when the job is scheduled.
 pub(crate) fn time_zone(text: &str) -> Result<(), Complaint> {
     let inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '+');
     let part = |part: &str| part.starts_with(|c: char| c.is_ascii_alphabetic()) && part.chars().all(inner);

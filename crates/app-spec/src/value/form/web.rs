@@ -77,7 +77,7 @@ pub(crate) fn https_url(text: &str) -> Result<(), Complaint> {
     Err(Complaint::new(Code::BadFormat, format!("`{}` does not begin with `https://`", shown(text))))
 }
 
-/// The least versions of TLS that may be asked for.
+/// The minimum versions of TLS that a domain may have.
 pub(crate) const TLS_VERSIONS: [&str; 2] = ["1.2", "1.3"];
 
 /// One of [`TLS_VERSIONS`].
