@@ -80,12 +80,12 @@ struct Line {
 
 impl Line {
     fn of(place: Place, text: &str, hidden: &[Range<usize>]) -> Line {
-        let at = text.floor_char_boundary(place.start);
+        let at = floor_boundary(text, place.start);
         let start = text[..at].rfind(['\n', '\r']).map_or(0, |end| end + 1);
         let length = text[at..].find(['\n', '\r']).unwrap_or(text.len() - at);
         let mut line = Line { number: place.line as usize, shown: String::new(), marked: 0..0 };
-        let start = text.floor_char_boundary(start.max(at.saturating_sub(AROUND)));
-        let end = text.floor_char_boundary((at + length).min(at + AROUND));
+        let start = floor_boundary(text, start.max(at.saturating_sub(AROUND)));
+        let end = floor_boundary(text, (at + length).min(at + AROUND));
         // A comment in a line with a secret may be an older one.
         let mut in_comment = false;
         for (i, c) in text[start..end].char_indices() {
@@ -114,4 +114,13 @@ impl Line {
 fn is_inside(ranges: &[Range<usize>], at: usize) -> bool {
     let next = ranges.partition_point(|range| range.end <= at);
     ranges.get(next).is_some_and(|range| range.contains(&at))
+}
+
+/// The nearest character border at or before `at`: a place of another text must not panic.
+fn floor_boundary(text: &str, at: usize) -> usize {
+    let mut at = at.min(text.len());
+    while !text.is_char_boundary(at) {
+        at -= 1;
+    }
+    at
 }
