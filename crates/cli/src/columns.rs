@@ -226,7 +226,8 @@ mod tests {
     #[test]
     fn yaml_holds_the_same_objects_as_json() {
         let object = json!({ "id": "0123", "cause": "on", "progress": { "steps": 2, "tag": "1.10" } });
-        let drawn = rendered(DEPLOYMENTS, &[object.clone()], &output("ID", false, Form::Yaml)).expect("known columns");
+        let drawn = rendered(DEPLOYMENTS, std::slice::from_ref(&object), &output("ID", false, Form::Yaml))
+            .expect("known columns");
         assert!(drawn.starts_with("- "), "{drawn}");
         assert_eq!(serde_yaml::from_str::<Value>(&drawn).expect("YAML"), json!([object]));
     }
