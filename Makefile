@@ -62,7 +62,7 @@ FUZZ_SECONDS ?= 600
 fuzz: ## measure the worst app specs, then feed their reader with texts made to break it (FUZZ_SECONDS=600)
 	@scripts/build-deps
 	$(CARGO) test --locked --release -p app-spec --test worst -- --nocapture --include-ignored
-	$(new_cases) $(CARGO) test --locked --release -p app-spec --test properties --test formatting --test endings
+	$(new_cases) $(CARGO) test --locked --release -p app-spec --test properties
 	scripts/fuzz $(FUZZ_SECONDS)
 
 bench: setup ## measure restarts, rebuilds and the front door beside the alternatives, as ratios

@@ -236,11 +236,18 @@ mod tests {
     }
 
     #[test]
-    fn a_key_given_twice_is_refused_with_lines_and_without() {
+    fn of_a_key_that_is_given_twice_the_last_one_counts() {
         for space in [" ", "\n"] {
-            let body = format!("{{\"spec\":{space}{{\"name\":\"shop\",\"region\":\"nyc\",\"region\":\"fra\"}}}}");
-            let message = message(json(&body).spec());
-            assert!(message.contains("`region` is given twice"), "{message}");
+            let body = format!(
+                "{{\"spec\":{space}{{\"name\":\"shop\",\"region\":\"nyc\",\"region\":\"fra\",\"databases\":[{{\"name\":\"db\"}}]}}}}"
+            );
+            let parsed = json(&body).spec().map_err(|error| error.message).expect("a warning refuses nothing");
+            assert_eq!(parsed.spec.region.as_deref(), Some("fra"));
+            assert!(
+                parsed.warnings.iter().any(|it| it.message.contains("`region` is given twice")),
+                "{:?}",
+                parsed.warnings
+            );
         }
     }
 
@@ -259,7 +266,7 @@ mod tests {
 
     #[test]
     fn surrogate_escapes_in_json_are_read() {
-        let body = "{\"spec\":\n{\"name\":\"shop\",\"envs\":[{\"key\":\"A\",\"value\":\"\\ud83d\\ude80\"}],\"services\":[{\"name\":\"web\",\"image\":{\"registry_type\":\"DOCKER_HUB\",\"repository\":\"nginx\"}}]}}";
+        let body = "{\"spec\":\n{\"name\":\"shop\",\"envs\":[{\"key\":\"A\",\"value\":\"\\ud83d\\ude80\"}],\"services\":[{\"name\":\"web\",\"image\":{\"registry_type\":\"DOCKER_HUB\",\"registry\":\"library\",\"repository\":\"nginx\"}}]}}";
         let parsed = json(body).spec().map_err(|error| error.message).expect("a spec");
         assert!(parsed.spec.to_json_value(&|_, s| s.expose().into()).to_string().contains('🚀'));
     }

@@ -7,10 +7,11 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
+use crate::build_kind;
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
-use crate::made;
 use crate::spec::AppSpec;
-use crate::wire::{Field, Object, Out, Shape};
+use crate::tree::{Kind, Node};
+use crate::value::{Field, Object, Shape};
 
 /// What happens with a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,10 +37,12 @@ use Support::{NoEffectHere, NotYet, Works};
 
 const ONE_HOST: Support = NoEffectHere("there is one host");
 const NO_EDGE: Support = NoEffectHere("no edge network stands before the app");
-const NOBODY_TOLD: Support = NoEffectHere("alerts are not sent");
+const NOT_SENT: Support = NoEffectHere("alerts are not sent");
 const NOT_WATCHED: Support =
     NoEffectHere("repositories are not watched; a deployment is started by hand or by a webhook");
-const LOGS_STAY: Support = NotYet("logs are not forwarded");
+const LOGS_STAY: Support = NotYet("logs are not forwarded; leave it out to run without");
+const OWN_HOST: Support = NotYet("an app is reached by its own host name only; leave it out to run without");
+const CORS_OF_APP: Support = NotYet("CORS headers are left to the app; leave it out to run without");
 const STATIC: Support = NotYet("static sites are not served");
 const SERVERLESS: Support = NotYet("functions cannot run");
 const DOCKERFILE_SAYS: Support = NoEffectHere("the Dockerfile says how it is built");
@@ -69,7 +72,10 @@ const TABLE: &[(&str, Support)] = &[
     ("{services,workers,jobs}[].image.repository", Works),
     ("{services,workers,jobs}[].image.tag", Works),
     ("{services,workers,jobs}[].image.digest", Works),
-    ("{services,workers,jobs}[].image.registry_credentials", NotYet("images are pulled without logging in")),
+    (
+        "{services,workers,jobs}[].image.registry_credentials",
+        NotYet("images are pulled without logging in; push the image to a public registry, or build it from git"),
+    ),
     ("{services,workers,jobs}[].image.deploy_on_push", NOT_WATCHED),
     ("{services,workers,jobs}[].source_dir", Works),
     ("{services,workers,jobs}[].dockerfile_path", Works),
@@ -84,10 +90,13 @@ const TABLE: &[(&str, Support)] = &[
     ("{services,workers}[].instance_count", Works),
     ("jobs[].instance_count", NoEffectHere("a job runs once")),
     ("{services,workers,jobs}[].instance_size_slug", Works),
-    ("{services,workers,jobs}[].alerts", NOBODY_TOLD),
+    ("{services,workers,jobs}[].alerts", NOT_SENT),
     ("{services,workers,jobs}[].log_destinations", LOGS_STAY),
     ("{services,workers}[].autoscaling", NotYet("the number of instances is fixed; give `instance_count`")),
-    ("{services,workers}[].liveness_health_check", NotYet("only readiness is checked, by `health_check`")),
+    (
+        "{services,workers}[].liveness_health_check",
+        NotYet("only readiness is checked, by `health_check`; leave it out to run without"),
+    ),
     ("{services,workers,jobs}[].termination", Works),
     ("{services,workers,jobs}[].termination.grace_period_seconds", Works),
     // Services.
@@ -108,14 +117,14 @@ const TABLE: &[(&str, Support)] = &[
     ("services[].routes", Works),
     ("services[].routes[].path", Works),
     ("services[].routes[].preserve_path_prefix", Works),
-    ("services[].cors", NotYet("CORS headers are left to the app")),
-    ("services[].inactivity_sleep", NotYet("services run all the time")),
+    ("services[].cors", CORS_OF_APP),
+    ("services[].inactivity_sleep", NotYet("services run all the time; leave it out to run without")),
     // Jobs.
     ("jobs[].kind", Works),
     ("jobs[].kind=FAILED_DEPLOY", NotYet("only PRE_DEPLOY and POST_DEPLOY jobs run")),
     ("jobs[].kind=SCHEDULED", NotYet("only PRE_DEPLOY and POST_DEPLOY jobs run")),
     ("jobs[].schedule", NotYet("only PRE_DEPLOY and POST_DEPLOY jobs run")),
-    ("jobs[].timeout", NotYet("every job has the same 30 minutes")),
+    ("jobs[].timeout", NotYet("every job has the same 30 minutes; leave it out to run with them")),
     // Other kinds of components.
     ("static_sites", STATIC),
     ("functions", SERVERLESS),
@@ -137,29 +146,31 @@ const TABLE: &[(&str, Support)] = &[
     ("databases[].size", MADE_HERE),
     ("databases[].num_nodes", MADE_HERE),
     // Routing.
-    ("domains", NotYet("an app is reached by its own host name only")),
+    ("domains", OWN_HOST),
     ("ingress", Works),
     ("ingress.rules", Works),
     ("ingress.rules[].match", Works),
     ("ingress.rules[].match.path", Works),
     ("ingress.rules[].match.path.prefix", Works),
     ("ingress.rules[].match.path.exact", Works),
-    ("ingress.rules[].match.authority", NotYet("an app is reached by its own host name only")),
+    ("ingress.rules[].match.authority", Works),
+    ("ingress.rules[].match.authority.prefix", OWN_HOST),
+    ("ingress.rules[].match.authority.exact", OWN_HOST),
     ("ingress.rules[].component", Works),
     ("ingress.rules[].component.name", Works),
     ("ingress.rules[].component.preserve_path_prefix", Works),
     ("ingress.rules[].component.rewrite", Works),
-    ("ingress.rules[].redirect", NotYet("requests are not redirected")),
-    ("ingress.rules[].cors", NotYet("CORS headers are left to the app")),
-    ("ingress.custom_error_page_url", NotYet("there is one error page")),
-    ("ingress.secure_header", NotYet("no header is added")),
+    ("ingress.rules[].redirect", NotYet("requests are not redirected; leave the rule out to run without")),
+    ("ingress.rules[].cors", CORS_OF_APP),
+    ("ingress.custom_error_page_url", NotYet("there is one error page; leave it out to run without")),
+    ("ingress.secure_header", NotYet("no header is added; leave it out to run without")),
     ("ingress.load_balancer", NO_EDGE),
     ("ingress.load_balancer_size", NO_EDGE),
     // The platform around the app.
     ("egress", ONE_HOST),
-    ("alerts", NOBODY_TOLD),
+    ("alerts", NOT_SENT),
     ("maintenance", Works),
-    ("maintenance.enabled", NotYet("there is no maintenance page")),
+    ("maintenance.enabled", NotYet("there is no maintenance page; leave it out to run without")),
     ("maintenance.archive", NotYet("an app cannot be archived")),
     ("maintenance.offline_page_url", NoEffectHere("there is no maintenance page")),
     ("vpc", ONE_HOST),
@@ -232,7 +243,7 @@ impl AppSpec {
             }
         });
         for (path, component) in self.components_with_paths() {
-            found.extend(made::not_yet(&path, component));
+            found.extend(build_kind::not_yet(&path, component));
         }
         found
     }
@@ -241,7 +252,8 @@ impl AppSpec {
     pub fn no_effect(&self) -> Diagnostics {
         let not_yet = self.not_yet();
         let mut found = Diagnostics::default();
-        found.extend(self.components_with_paths().flat_map(|(path, component)| made::no_effect(&path, component)));
+        found
+            .extend(self.components_with_paths().flat_map(|(path, component)| build_kind::no_effect(&path, component)));
         let of_sources = found.clone();
         self.each_used(&mut |path, support| {
             if let NoEffectHere(reason) = support
@@ -254,7 +266,7 @@ impl AppSpec {
     }
 
     fn each_used(&self, take: &mut dyn FnMut(&str, Support)) {
-        walk(&self.to_out(&|_, _| String::new()), "", "", take);
+        walk(&self.to_node(&|_, _| "(secret)".to_owned()), "", "", take);
     }
 }
 
@@ -267,30 +279,32 @@ pub(crate) fn no_effect(path: &str, reason: &str) -> Diagnostic {
 }
 
 /// Goes through what is written, with the path as it stands there and the path as the table has it.
-fn walk(out: &Out, path: &str, pattern: &str, take: &mut dyn FnMut(&str, Support)) {
-    match out {
-        Out::Object(fields) => {
-            for (name, value) in fields {
-                let join =
-                    |parent: &str| if parent.is_empty() { (*name).to_owned() } else { format!("{parent}.{name}") };
+fn walk(node: &Node, path: &str, pattern: &str, take: &mut dyn FnMut(&str, Support)) {
+    match &node.kind {
+        Kind::Mapping(fields) => {
+            for field in fields.iter() {
+                let join = |parent: &str| {
+                    if parent.is_empty() { field.key.to_string() } else { format!("{parent}.{}", field.key) }
+                };
                 let (path, pattern) = (join(path), join(pattern));
                 match support(&pattern).unwrap_or(UNDECIDED) {
-                    Works => walk(value, &path, &pattern, take),
+                    Works => walk(&field.value, &path, &pattern, take),
+                    // An empty match string is kept, and matches everything.
+                    _ if field.value.is_empty_text() => {}
                     other => take(&path, other),
                 }
             }
         }
-        Out::List(items) => {
+        Kind::Sequence(items) => {
             for (i, item) in items.iter().enumerate() {
                 walk(item, &format!("{path}[{i}]"), &format!("{pattern}[]"), take);
             }
         }
-        Out::Text(word) => {
-            if let Some(support) = rows().get(&format!("{pattern}={word}")) {
+        Kind::Scalar(word) => {
+            if let Some(support) = rows().get(&format!("{pattern}={}", word.text)) {
                 take(path, *support);
             }
         }
-        Out::Boolean(_) | Out::Integer(_) | Out::Number(_) => {}
     }
 }
 

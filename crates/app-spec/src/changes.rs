@@ -1,6 +1,6 @@
 //! What differs between two specs, field by field: for people who want to see what an update would change.
 //!
-//! Defaults count as written, so that leaving one out is no change. That a secret has another value is told, the values
+//! Defaults count as written, so that leaving one out is no change. That a secret has another value is reported, the values
 //! are not. One that is sealed or left out has no other value than any.
 
 use std::collections::HashMap;
@@ -9,7 +9,7 @@ use std::fmt;
 use crate::secret::SecretText;
 use crate::spec::{AppSpec, EnvValue};
 use crate::suggest::shown;
-use crate::wire::Out;
+use crate::tree::{Kind, Node};
 
 /// One difference.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,55 +48,55 @@ pub fn changes(before: &AppSpec, after: &AppSpec) -> Vec<Change> {
 /// Stands before the text of a secret while specs are compared; no other text may hold it.
 const SECRET: char = '\0';
 
-/// The completed spec, each secret marked. What nobody knows here is only marked.
-fn comparable(spec: &AppSpec) -> Out {
+/// The completed spec as JSON, its objects' fields in order, each secret marked. A secret that is not known is only marked.
+fn comparable(spec: &AppSpec) -> Node {
     let mut spec = spec.completed();
     spec.unseal(&|_, _| Some(SecretText::new("")));
     for env in spec.all_envs_mut().filter(|env| env.value == EnvValue::Missing) {
         env.value = EnvValue::Secret(SecretText::new(""));
     }
-    spec.to_out(&|_, secret| format!("{SECRET}{}", secret.expose()))
+    spec.to_node(&|_, secret| format!("{SECRET}{}", secret.expose()))
 }
 
-/// The text of a secret, empty for one that nobody knows.
-fn secret(out: &Out) -> Option<&str> {
-    if let Out::Text(text) = out { text.strip_prefix(SECRET) } else { None }
+/// The text of a secret, empty for one that is not known.
+fn secret(node: &Node) -> Option<&str> {
+    if let Kind::Scalar(scalar) = &node.kind { scalar.text.strip_prefix(SECRET) } else { None }
 }
 
-fn compare(before: Option<&Out>, after: Option<&Out>, path: &str, found: &mut Vec<Change>) {
-    if before == after {
-        return;
-    }
+fn compare(before: Option<&Node>, after: Option<&Node>, path: &str, found: &mut Vec<Change>) {
     if let (Some(old), Some(new)) = (before.and_then(secret), after.and_then(secret)) {
-        if !old.is_empty() && !new.is_empty() {
+        if old != new && !old.is_empty() && !new.is_empty() {
             let (before, after) = (Some("(secret)".to_owned()), Some("(another secret)".to_owned()));
             found.push(Change { path: path.to_owned(), before, after });
         }
         return;
     }
     let (Some(old), Some(new)) = (before.and_then(parts), after.and_then(parts)) else {
-        found.push(Change { path: path.to_owned(), before: before.map(told), after: after.map(told) });
+        let (before, after) = (before.map(shown_value), after.map(shown_value));
+        if before != after {
+            found.push(Change { path: path.to_owned(), before, after });
+        }
         return;
     };
     let [by_name_before, by_name] = [&old, &new].map(|parts| parts.iter().cloned().collect::<HashMap<_, _>>());
-    let gone = old.iter().filter(|(name, _)| !by_name.contains_key(name));
-    for (name, _) in new.iter().chain(gone) {
+    let removed = old.iter().filter(|(name, _)| !by_name.contains_key(name));
+    for (name, _) in new.iter().chain(removed) {
         let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
         compare(by_name_before.get(name).copied(), by_name.get(name).copied(), &path, found);
     }
 }
 
 /// The fields of an object; the items of a list by what names them, else by their position.
-fn parts(out: &Out) -> Option<Vec<(String, &Out)>> {
-    match out {
-        Out::Object(fields) => Some(fields.iter().map(|(name, out)| ((*name).to_owned(), out)).collect()),
-        Out::List(items) => Some(labelled(items)),
-        Out::Text(_) | Out::Boolean(_) | Out::Integer(_) | Out::Number(_) => None,
+fn parts(node: &Node) -> Option<Vec<(String, &Node)>> {
+    match &node.kind {
+        Kind::Mapping(fields) => Some(fields.iter().map(|field| (field.key.to_string(), &field.value)).collect()),
+        Kind::Sequence(items) => Some(labelled(items)),
+        Kind::Scalar(_) => None,
     }
 }
 
 /// A label that comes again is numbered.
-fn labelled(items: &[Out]) -> Vec<(String, &Out)> {
+fn labelled(items: &[Node]) -> Vec<(String, &Node)> {
     let mut counts: HashMap<String, usize> = HashMap::new();
     let numbered = |(index, item)| {
         let label = label(index, item);
@@ -106,22 +106,19 @@ fn labelled(items: &[Out]) -> Vec<(String, &Out)> {
     items.iter().enumerate().map(numbered).collect()
 }
 
-fn label(index: usize, item: &Out) -> String {
-    let Out::Object(fields) = item else { return index.to_string() };
-    match fields.iter().find(|(name, _)| matches!(*name, "name" | "key" | "domain")) {
-        Some((_, Out::Text(text))) => text.clone(),
+fn label(index: usize, item: &Node) -> String {
+    let Kind::Mapping(fields) = &item.kind else { return index.to_string() };
+    match fields.iter().find(|field| matches!(&*field.key, "name" | "key" | "domain")).map(|field| &field.value.kind) {
+        Some(Kind::Scalar(scalar)) => scalar.text.to_string(),
         _ => index.to_string(),
     }
 }
 
-fn told(out: &Out) -> String {
-    match out {
-        _ if secret(out).is_some() => "(secret)".to_owned(),
-        Out::Text(text) => shown(text),
-        Out::Boolean(truth) => truth.to_string(),
-        Out::Integer(integer) => integer.to_string(),
-        Out::Number(number) => number.to_string(),
-        Out::List(_) | Out::Object(_) => String::new(),
+fn shown_value(node: &Node) -> String {
+    match &node.kind {
+        _ if secret(node).is_some() => "(secret)".to_owned(),
+        Kind::Scalar(scalar) => shown(&scalar.text),
+        Kind::Sequence(_) | Kind::Mapping(_) => String::new(),
     }
 }
 
@@ -160,13 +157,13 @@ services:
   routes: [{path: /}]
 ";
 
-    fn told(before: &str, after: &str) -> Vec<String> {
+    fn changed(before: &str, after: &str) -> Vec<String> {
         let read = |text| AppSpec::from_yaml(text).unwrap().spec;
         changes(&read(before), &read(after)).iter().map(Change::to_string).collect()
     }
 
     #[test]
-    fn differences_are_told_by_names_and_without_secrets() {
+    fn differences_are_reported_by_names_and_without_secrets() {
         let wanted = [
             "+ services.api",
             "- services.web.git.branch: main",
@@ -177,30 +174,30 @@ services:
             "~ ingress.rules.0.match.path.prefix: /old → /api",
             "~ ingress.rules.0.component.name: old → api",
         ];
-        assert_eq!(told(BEFORE, AFTER), wanted);
+        assert_eq!(changed(BEFORE, AFTER), wanted);
     }
 
     #[test]
-    fn another_secret_is_told_and_neither_is_shown() {
+    fn another_secret_is_reported_and_neither_is_shown() {
         let with = |value: &str| BEFORE.replace("EV[1:a:b]", value);
         let wanted = ["~ services.web.envs.TOKEN.value: (secret) → (another secret)"];
-        assert_eq!(told(&with("hunter2"), &with("hunter3")), wanted);
-        assert_eq!(told(&with("hunter2"), &with("hunter2")), [""; 0]);
-        assert_eq!(told(&with("hunter2"), BEFORE), [""; 0], "nobody knows");
+        assert_eq!(changed(&with("hunter2"), &with("hunter3")), wanted);
+        assert_eq!(changed(&with("hunter2"), &with("hunter2")), [""; 0]);
+        assert_eq!(changed(&with("hunter2"), BEFORE), [""; 0], "the old one is not known");
         let plain = with("hunter2").replace(", type: SECRET", "");
         let wanted =
             ["~ services.web.envs.TOKEN.value: (secret) → hunter2", "~ services.web.envs.TOKEN.type: SECRET → GENERAL"];
-        assert_eq!(told(&with("hunter2"), &plain), wanted);
+        assert_eq!(changed(&with("hunter2"), &plain), wanted);
     }
 
     #[test]
-    fn what_is_given_twice_is_told_twice() {
+    fn what_is_given_twice_is_compared_twice() {
         let envs = |envs: &str| BEFORE.replace("  - {key: A, value: one}\n", envs);
         let twice = envs("  - {key: A, value: one}\n  - {key: A, value: two}\n");
         let other = envs("  - {key: A, value: one}\n  - {key: A, value: three}\n");
-        assert_eq!(told(&twice, &other), ["~ services.web.envs.A (2).value: two → three"]);
-        assert_eq!(told(BEFORE, &twice), ["+ services.web.envs.A (2)"]);
-        assert_eq!(told(&twice, BEFORE), ["- services.web.envs.A (2)"]);
+        assert_eq!(changed(&twice, &other), ["~ services.web.envs.A (2).value: two → three"]);
+        assert_eq!(changed(BEFORE, &twice), ["+ services.web.envs.A (2)"]);
+        assert_eq!(changed(&twice, BEFORE), ["- services.web.envs.A (2)"]);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What App Platform fills into a spec before it answers with it (reference 1.14).
+//! What App Platform fills into a spec before it answers with it.
 //!
 //! Left out on purpose: termination, whose defaults here differ from the platform's and belong to the controller, and
 //! region and features, which mean nothing on one host.
@@ -125,8 +125,8 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::wire::rule::Fallback;
-    use crate::wire::{Field, Object};
+    use crate::value::rule::Fallback;
+    use crate::value::{Field, Object};
 
     const TEXT: &str = "
 name: shop
@@ -160,7 +160,7 @@ jobs:
         assert_eq!(json["ingress"]["rules"][0]["component"]["name"], "web");
     }
 
-    /// The declarations tell editors the same defaults that are written out here.
+    /// The declarations give editors the same defaults that are written out here.
     #[test]
     fn what_is_written_out_is_what_the_declarations_say() {
         let text = TEXT.to_owned()

@@ -1,4 +1,4 @@
-//! Characters that are not shown as they are in text that somebody else wrote.
+//! Characters that are not shown as they are in text from elsewhere.
 
 /// Whether a character steers a terminal, ends a line, turns the direction of text, or cannot be seen. The characters that
 /// join letters and emoji are not among them.
@@ -14,7 +14,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_steers_a_terminal_or_hides_text_is_told_from_letters_and_emoji() {
+    fn what_steers_a_terminal_or_hides_text_is_found_and_letters_and_emoji_are_not() {
         for c in ['\n', '\u{1b}', '\u{9b}', '\u{61c}', '\u{202e}', '\u{2028}', '\u{2029}', '\u{e0041}', '\u{feff}'] {
             assert!(is_deceptive(c), "{c:?}");
         }

@@ -15,17 +15,17 @@
 //! assert_eq!(problems[0].line(), Some(6));
 //! ```
 //!
-//! In reading order: `tree` turns a text into a located tree, `wire` turns the tree into types and back, `spec` declares
+//! In reading order: `tree` turns a text into a located tree, `value` turns the tree into types and back, `spec` declares
 //! the types, `check` looks at what must hold between fields, `capability` says what this version does with each field.
 //! `address` reads the addresses of repositories. `routes`, `resolve`, `size` and `image` derive from a spec what others need. `render` draws problems for people,
-//! `schema` tells editors which fields there are, `format` lays a text out without asking what it means, `veil` says what no
-//! error may show.
+//! `schema` tells editors which fields there are.
 //!
 //! Nothing here is asynchronous, reads a file, asks the network or knows the time. Secrets stay inside
 //! [`SecretText`]; writers hand them to a sealing function.
 #![warn(missing_docs)]
 
 mod address;
+mod build_kind;
 mod capability;
 mod changes;
 mod check;
@@ -33,14 +33,11 @@ mod complete;
 mod deceptive;
 mod diagnostic;
 mod facts;
-mod format;
 mod image;
 mod interpreter;
-mod made;
 mod needed;
 mod reference;
 mod render;
-mod repeated;
 mod resolve;
 mod routes;
 mod schema;
@@ -49,17 +46,14 @@ mod size;
 mod spec;
 mod suggest;
 mod tree;
-mod veil;
-mod wire;
-mod yaml;
+mod value;
 
 pub use address::{AddressError, RepoAddress, split_port};
 pub use capability::{Capability, Support, capabilities};
 pub use changes::{Change, changes};
 pub use deceptive::is_deceptive;
-pub use diagnostic::{Code, Diagnostic, Diagnostics, Place, Related, Remedy, Severity};
+pub use diagnostic::{Code, Diagnostic, Diagnostics, Place, Related, Severity};
 pub use facts::{DatabaseFacts, Facts};
-pub use format::format_spec;
 pub use image::image_reference;
 pub use interpreter::interpreter;
 pub use needed::{NeededValue, Why};
@@ -69,13 +63,11 @@ pub use schema::json_schema;
 pub use secret::{SecretText, SecretValue, is_sealed};
 pub use size::{InstanceSize, instance_size, instance_sizes};
 pub use spec::{
-    Alert, AlertOperator, AlertRule, AlertWindow, AppSpec, Autoscaling, AutoscalingCpu, AutoscalingMetrics,
-    AutoscalingRequestDuration, AutoscalingRequestRate, BasicAuth, Common, Component, ComponentKind, Cors, Database,
-    DatadogDestination, Domain, DomainKind, Egress, EgressIp, EgressKind, Engine, EnvKind, EnvScope, EnvValue, EnvVar,
-    Function, GitSource, HealthCheck, HostedSource, ImageDeployOnPush, ImageSource, InactivitySleep, Ingress,
-    IngressComponent, IngressRule, Job, JobKind, LivenessHealthCheck, LoadBalancer, LoadingPage, LogDestination,
-    LogHeader, LogtailDestination, Maintenance, Match, OpenSearchDestination, PapertrailDestination, Parsed, Protocol,
-    Redirect, RegistryType, Route, RouteMatch, Schedule, Scheme, SecureHeader, Service, ServiceTermination, Source,
-    StaticSite, StringMatch, Termination, Vpc, Worker,
+    AppSpec, Autoscaling, AutoscalingCpu, AutoscalingMetrics, AutoscalingRequestDuration, AutoscalingRequestRate,
+    Common, Component, ComponentKind, Cors, Database, Domain, DomainKind, Engine, EnvKind, EnvScope, EnvValue, EnvVar,
+    Function, GitSource, HealthCheck, HostedSource, ImageDeployOnPush, ImageSource, Ingress, IngressComponent,
+    IngressRule, Job, JobKind, LivenessHealthCheck, Maintenance, Match, Opaque, Parsed, Protocol, Redirect,
+    RegistryType, Route, RouteMatch, Schedule, Scheme, Service, ServiceTermination, Source, StaticSite, StringMatch,
+    Termination, Worker,
 };
-pub use wire::Seal;
+pub use value::Seal;

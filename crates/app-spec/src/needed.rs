@@ -1,11 +1,11 @@
-//! Which values someone must give before an app can run, and giving them.
+//! Which values must be given before an app can run, and giving them.
 
 use std::collections::HashSet;
 
 use crate::secret::{SecretText, SecretValue};
 use crate::spec::{AppSpec, Common, EnvValue, EnvVar, ImageSource, Source};
 
-/// A value that someone must give before the app can run.
+/// A value that must be given before the app can run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NeededValue {
     /// The component, or `None` for a variable of the whole app.
@@ -21,7 +21,7 @@ pub struct NeededValue {
 }
 
 impl NeededValue {
-    /// A component may also have a variable of that name: the path tells.
+    /// A component may also have a variable of that name, so the path decides.
     fn is_credentials(&self) -> bool {
         self.path.ends_with(".registry_credentials")
     }
@@ -49,9 +49,7 @@ impl AppSpec {
     pub fn needed_values(&self) -> Vec<NeededValue> {
         let mut needed = Vec::new();
         let mut look = |component: Option<&str>, list: &str, envs: &[EnvVar]| {
-            // Nobody could give one under a name that is none; a lenient reading holds such.
-            let named = |(_, env): &(usize, &EnvVar)| crate::wire::form::env_key(&env.key).is_ok();
-            for (i, env) in in_force(envs).into_iter().filter(named) {
+            for (i, env) in in_force(envs) {
                 let why = self.why_needed(env, component.is_some());
                 needed.extend(why.map(|why| NeededValue {
                     component: component.map(str::to_owned),

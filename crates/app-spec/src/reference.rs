@@ -75,7 +75,7 @@ pub(crate) fn of_component(kind: ComponentKind) -> &'static [&'static str] {
     }
 }
 
-/// What a database of this engine offers (reference 1.13).
+/// What a database of this engine offers.
 pub(crate) fn of_database(engine: Engine) -> &'static [&'static str] {
     match engine {
         Engine::Pg | Engine::Mysql | Engine::Unset => {
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn references_are_told_from_what_only_looks_like_one() {
+    fn references_are_distinguished_from_what_only_looks_like_one() {
         let cases: &[(&str, &[&str])] = &[
             ("${db.DATABASE_URL}", &["${db.DATABASE_URL}"]),
             ("postgres://u:${db-1.PASSWORD}@${db-1.HOSTNAME}/x", &["${db-1.PASSWORD}", "${db-1.HOSTNAME}"]),

@@ -25,7 +25,7 @@ pub enum Scope {
     Run,
     /// A build for a detected language: no databases, no private addresses.
     Build,
-    /// A build with a Dockerfile: no references at all (reference 1.4).
+    /// A build with a Dockerfile: no references at all.
     DockerfileBuild,
 }
 
@@ -50,7 +50,7 @@ impl fmt::Debug for ResolvedValue {
 /// A component's environment.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Environment {
-    /// Each name once: the app's variables, then the component's, then `PORT` if nobody set it.
+    /// Each name once: the app's variables, then the component's, then `PORT` if no variable sets it.
     pub vars: Vec<(String, ResolvedValue)>,
     /// References that stayed text.
     pub warnings: Diagnostics,
@@ -65,7 +65,7 @@ impl Environment {
 
 /// The environment of `component` in `scope`.
 ///
-/// A component's variable wins over the app's; a service gets `PORT` if nobody set it and it has an HTTP port.
+/// A component's variable wins over the app's; a service gets `PORT` if no variable sets it and it has an HTTP port.
 /// Errors: `unknown_component`; `needs_value` for each secret that is missing or sealed; `missing` for a database of
 /// which `facts` knows nothing; `too_large` for a value that no process can be given.
 pub fn resolve_envs(spec: &AppSpec, component: &str, scope: Scope, facts: &Facts) -> Result<Environment, Diagnostics> {
@@ -114,9 +114,9 @@ struct Resolver<'a> {
 
 /// Why a reference has no value.
 enum Stays {
-    /// As on the platform, without a word.
+    /// As on the platform, without a warning.
     Silently,
-    /// Someone should know.
+    /// With a warning.
     Doubtful(String),
     /// It leads back to the variable at this position, which keeps it as text.
     Circle(usize),
@@ -334,7 +334,7 @@ impl<'a> Resolver<'a> {
         }))
     }
 
-    /// 1.14.2: the platform's own `PORT` comes last, for services.
+    /// The `PORT` that the platform sets for services comes last.
     fn port_by_default(&self) -> Option<(String, ResolvedValue)> {
         let Component::Service(service) = self.holder else { return None };
         let is_set =

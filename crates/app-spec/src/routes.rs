@@ -1,12 +1,11 @@
 //! Which component answers which path, as a list to be tried from the top.
 //!
-//! Ingress rules win over the routes of components. Where a spec has neither, its HTTP components get paths (reference
-//! 1.14.5): the first `/`, each further one `/<name>`. Rules that redirect or that match a host name are left out: a
+//! Ingress rules win over the routes of components. Where a spec has neither, its HTTP components get paths: the first `/`, each further one `/<name>`. Rules that redirect or that match a host name are left out: a
 //! spec that has them is refused as "not yet".
 
 use crate::spec::{AppSpec, Component, IngressRule, Match, Route, Service};
 
-/// One rule of the front door.
+/// One routing rule of the ingress.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RouteRule {
     /// Which requests.
@@ -78,7 +77,7 @@ pub(crate) fn origin(spec: &AppSpec) -> Origin<'_> {
 fn from_ingress(rule: &IngressRule) -> Option<RouteRule> {
     let target = rule.component.as_ref()?;
     let on = rule.on.as_ref();
-    if on.is_some_and(|on| on.authority.is_some()) {
+    if on.is_some_and(|on| on.authority().is_some()) {
         return None;
     }
     let forward = match &target.rewrite {
@@ -143,7 +142,7 @@ fn wants_to_be_internal(service: &Service) -> bool {
 }
 
 impl AppSpec {
-    /// The port on which the front door and other components reach a service: `http_port`, else 8080. `None` for a
+    /// The port on which the ingress and other components reach a service: `http_port`, else 8080. `None` for a
     /// service that is internal only: it has `internal_ports`, no `http_port`, and no route points at it.
     pub fn http_port(&self, service: &Service) -> Option<u16> {
         let is_routed = || routes(self).iter().any(|rule| rule.component == service.common.name);

@@ -1,13 +1,13 @@
 //! The fields of a spec as a JSON Schema, for editors that complete and check while someone types.
 //!
-//! Made from the same declarations as the reader, so that the two cannot disagree. Whatever the reader takes without a
+//! BuildKind from the same declarations as the reader, so that the two cannot disagree. Whatever the reader takes without a
 //! word fits the schema; what it takes with a warning, such as a number in quotes, may not.
 
 use serde_json::{Map, Value, json};
 
 use crate::spec::{AppSpec, Source};
-use crate::wire::rule::{Allowed, Fallback};
-use crate::wire::{Field, Object, Rule, Shape};
+use crate::value::rule::{Allowed, Fallback};
+use crate::value::{Field, Object, Rule, Shape};
 
 /// A JSON Schema (draft 7) of app specs, with or without a `spec:` around them.
 pub fn json_schema() -> Value {
@@ -71,7 +71,9 @@ fn property(field: &Field) -> Value {
 
 /// Nothing at all, zero and empty text are what clients write for an absent field.
 fn take_absent(schema: &mut Value, shape_of: &Shape) {
-    schema["type"] = json!([schema["type"], "null"]);
+    if schema.get("type").is_some() {
+        schema["type"] = json!([schema["type"], "null"]);
+    }
     if schema.get("minimum").is_some() {
         schema["minimum"] = json!(0);
     }
@@ -93,10 +95,10 @@ fn shape(shape_of: &Shape, rule: &Rule) -> Value {
         },
         Shape::Boolean => json!({"type": "boolean"}),
         Shape::Integer => integer(rule),
-        Shape::Number => json!({"type": "number", "minimum": 0}),
         Shape::Word(words) => json!({"type": "string", "enum": in_both_cases(words)}),
         Shape::List(items) => json!({"type": "array", "items": shape(items, rule)}),
         Shape::Object(fields) => object(fields),
+        Shape::Any => json!({}),
     }
 }
 

@@ -6,12 +6,12 @@
 use std::fmt;
 
 use crate::tree::Node;
-use crate::wire::{Out, Reader, Rule, Shape, Unsealer, Wire, Writer};
+use crate::value::{Reader, Rule, Shape, SpecValue, Unsealer, Writer};
 
 /// How a sealed value begins: `EV[1:<nonce>:<ciphertext>]`.
 const SEALED: &str = "EV[";
 
-/// A text that nobody sees by accident.
+/// A text that is not shown by accident.
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct SecretText(String);
 
@@ -32,7 +32,7 @@ impl SecretText {
     }
 }
 
-/// Whether `text` has the form of a sealed value. Which key sealed it, only the store can tell.
+/// Whether `text` has the form of a sealed value. Which key sealed it is known to the store alone.
 pub fn is_sealed(text: &str) -> bool {
     text.starts_with(SEALED) && text.ends_with(']')
 }
@@ -55,7 +55,7 @@ impl fmt::Debug for SecretValue {
     }
 }
 
-impl Wire for SecretValue {
+impl SpecValue for SecretValue {
     fn shape() -> Shape {
         Shape::Text
     }
@@ -69,8 +69,8 @@ impl Wire for SecretValue {
         })
     }
 
-    fn write(&self, writer: &mut Writer<'_>) -> Option<Out> {
-        Some(Out::Text(match self {
+    fn write(&self, writer: &mut Writer<'_>) -> Option<Node> {
+        Some(Node::text(match self {
             SecretValue::Open(secret) => writer.sealed(secret),
             SecretValue::Sealed(sealed) => sealed.clone(),
         }))

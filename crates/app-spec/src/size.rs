@@ -1,6 +1,6 @@
-//! Instance sizes: what a slug means in CPU and memory (reference 1.9).
+//! Instance sizes: what a slug means in CPU and memory.
 //!
-//! Shared and dedicated sizes alike are ceilings here, clamped to the host by whoever starts the container.
+//! Shared and dedicated sizes alike are limits here; the controller reduces them to what the host has.
 
 use crate::suggest::{nearest, one_of};
 

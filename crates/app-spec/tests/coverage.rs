@@ -39,7 +39,7 @@ const ROWS: &[Row] = &[
     row("images of Docker Hub, DOCR and GHCR, by tag or digest, with credentials", 14, &["01", "15"]),
     row("workers, jobs around a deployment", 15, &["06"]),
     row("`${component.…}` and `${_self.…}`", 10, &["09"]),
-    row("`EV[…]` of another installation: the value is asked for", 5, &["14"]),
+    row("`EV[…]` of another installation: the value must be given", 5, &["14"]),
     row("MySQL, Redis, Valkey", 5, &["12"]),
     row("PHP, Go, Ruby and Rust, detected", 9, &["03"]),
     row(
@@ -47,7 +47,7 @@ const ROWS: &[Row] = &[
         11,
         &["07", "08", "17", "18", "19"],
     ),
-    row("wrong fields, names, types and texts: told by line, read leniently", 11, &[]),
+    row("wrong fields, names, types and texts: each reported with its line", 11, &[]),
     row("functions", 3, &["23"]),
     row("jobs by the clock, autoscaling, liveness and termination, Kafka", 3, &["08", "12", "16", "20", "21"]),
     row("a managed database", 11, &["13"]),
@@ -60,7 +60,7 @@ fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// Each sample's name by its number, with what it cannot have and what it has in vain.
+/// Each sample's name by its number, with what it cannot use and what has no effect.
 fn samples() -> BTreeMap<String, (String, Diagnostics, Diagnostics)> {
     let folder = std::fs::read_dir(root().join("app-spec-samples")).unwrap();
     let names = folder.map(|entry| entry.unwrap().file_name().into_string().unwrap()).filter(|n| n != "README.md");
@@ -112,12 +112,12 @@ fn verdict(numbers: &[&str], samples: &BTreeMap<String, (String, Diagnostics, Di
         paths.dedup();
         paths.join(", ")
     };
-    let (refused, vain) = (paths(|it| &it.1), paths(|it| &it.2));
-    match (refused.is_empty(), vain.is_empty()) {
+    let (refused, without_effect) = (paths(|it| &it.1), paths(|it| &it.2));
+    match (refused.is_empty(), without_effect.is_empty()) {
         (true, true) => "works".to_owned(),
-        (true, false) => format!("works; without effect: {vain}"),
+        (true, false) => format!("works; without effect: {without_effect}"),
         (false, true) => format!("refused, not yet: {refused}"),
-        (false, false) => format!("refused, not yet: {refused}; without effect: {vain}"),
+        (false, false) => format!("refused, not yet: {refused}; without effect: {without_effect}"),
     }
 }
 

@@ -300,7 +300,7 @@ fn what_waits_for_a_value_keeps_the_one_it_had() {
     );
     after.keep_values(&before);
     let open: Vec<String> = after.needed_values().into_iter().map(|n| n.key).collect();
-    assert_eq!(open, ["C", "D", "E"], "nobody ever gave them one, or another one is meant");
+    assert_eq!(open, ["C", "D", "E"], "they never had one, or another one is meant");
     assert_eq!(after.envs[0].value, EnvValue::Plain("app".to_owned()));
     assert_eq!(after.services[0].common.envs[0].value, EnvValue::Secret(SecretText::new("s3")));
     assert_eq!(after.services[0].common.envs[1].value, EnvValue::Secret(SecretText::new("plain")));

@@ -76,7 +76,7 @@ fn json_from_clients_has_the_same_limits() {
 #[test]
 fn texts_full_of_mistakes_are_counted_and_not_worded() {
     let unknown: String = (0..4_900).map(|i| format!("k{i}: 1\n")).collect();
-    let words = format!("name: shop\nalerts: [{}]\n", "{rule: CPU}, ".repeat(3_000));
+    let words = format!("name: shop\nenvs: [{}]\n", "{key: A, scope: x}, ".repeat(1_800));
     let rules = format!("name: shop\ningress: {{rules: [{}]}}\n", "{component: {name: xy}}, ".repeat(1_600));
     let references = format!("name: shop\nenvs: [{}]\n", "{key: AB, value: '${CD}${CE}${CF}${CG}'}, ".repeat(1_100));
     for text in [unknown, words, rules] {

@@ -96,7 +96,7 @@ fn normalized(name: &str) -> String {
     name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
 }
 
-/// Prints objects of the API as a table or, like doctl, as a JSON array.
+/// Prints objects of the API as a table or, like doctl, as a JSON array, or as a YAML list.
 pub fn print(all: &[Column], objects: &[Value], output: &Output) -> anyhow::Result<()> {
     output::result(&render_objects(all, objects, output)?);
     Ok(())
@@ -104,8 +104,8 @@ pub fn print(all: &[Column], objects: &[Value], output: &Output) -> anyhow::Resu
 
 fn render_objects(all: &[Column], objects: &[Value], output: &Output) -> Result<String, UsageError> {
     let columns = select(all, &output.format)?;
-    if output.output == OutputFormat::Json {
-        return Ok(format!("{:#}\n", Value::from(objects)));
+    if let Some(document) = output.output.document(&Value::from(objects)) {
+        return Ok(document);
     }
     let headings: Vec<_> = columns.iter().map(|column| column.heading).collect();
     let rows: Vec<Vec<String>> =
@@ -176,6 +176,16 @@ mod tests {
         let printed = render_objects(DEPLOYMENTS, &[deployment()], &output("ID", false, OutputFormat::Json))
             .expect("known columns");
         assert_eq!(serde_json::from_str::<Value>(&printed).expect("JSON"), json!([deployment()]));
+    }
+
+    #[test]
+    fn yaml_holds_the_same_objects_as_json() {
+        let object = json!({ "id": "0123", "cause": "on", "progress": { "steps": 2, "tag": "1.10" } });
+        let rendered =
+            render_objects(DEPLOYMENTS, std::slice::from_ref(&object), &output("ID", false, OutputFormat::Yaml))
+                .expect("known columns");
+        assert!(rendered.starts_with("- "), "{rendered}");
+        assert_eq!(serde_yaml::from_str::<Value>(&rendered).expect("YAML"), json!([object]));
     }
 
     #[test]

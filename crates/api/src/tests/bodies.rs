@@ -7,8 +7,7 @@ use serde_json::json;
 use super::client::Server;
 use super::samples::{APP, deployment_id};
 
-const SPEC: &str =
-    r#"{"name":"shop","services":[{"name":"web","image":{"registry_type":"DOCKER_HUB","repository":"nginx"}}]}"#;
+const SPEC: &str = r#"{"name":"shop","services":[{"name":"web","image":{"registry_type":"DOCKER_HUB","registry":"library","repository":"nginx"}}]}"#;
 
 #[tokio::test]
 async fn a_restart_with_an_empty_body_means_all_components() {
@@ -78,7 +77,7 @@ async fn a_spec_is_accepted_as_json_and_as_yaml() {
     let server = Server::start().await;
     let answer = server.send("POST", "/v2/apps", &format!("{{\"spec\":{SPEC},\"project_id\":\"p\"}}\n")).await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
-    let yaml = "name: shop\nservices:\n- name: web\n  image: {registry_type: DOCKER_HUB, repository: nginx}\n";
+    let yaml = "name: shop\nservices:\n- name: web\n  image: {registry_type: DOCKER_HUB, registry: library, repository: nginx}\n";
     let headers = [("authorization", "Bearer tok"), ("content-type", "application/yaml"), ("idempotency-key", "k")];
     assert_eq!(server.send_with("POST", "/v2/apps", yaml, &headers).await.status, StatusCode::OK);
     assert_eq!(server.control.calls(), ["create shop key=None", "create shop key=Some(\"k\")"]);

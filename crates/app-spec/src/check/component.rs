@@ -3,41 +3,17 @@
 use crate::diagnostic::{Code, Diagnostic};
 use crate::interpreter::interpreter;
 use crate::size::{instance_size, near};
-use crate::spec::{
-    AppSpec, Common, Component, ComponentKind, HealthCheck, Job, JobKind, LivenessHealthCheck, Service, Source, Worker,
-};
-use crate::suggest::{nearest, one_of, shown};
-use crate::wire::form::{request_path, unsubstituted};
-
-/// Those that App Platform's client names, and `rust`, which public specs have.
-const LANGUAGES: [&str; 12] =
-    ["node-js", "php", "ruby", "python", "go", "hugo", "html", "hexo", "ruby-on-rails", "jekyll", "gatsby", "rust"];
-
-/// A hint that never fails, so that a wrong one goes unseen.
-fn language(path: &str, component: Component<'_>, found: &mut Vec<Diagnostic>) {
-    let slug = match component {
-        Component::StaticSite(site) => site.environment_slug.as_deref(),
-        _ => component.common().and_then(|common| common.environment_slug.as_deref()),
-    };
-    let Some(slug) = slug.filter(|slug| !LANGUAGES.contains(slug)) else { return };
-    let message = format!("`{}` is no language that App Platform names", shown(slug));
-    let help = match nearest(slug, LANGUAGES) {
-        Some(near) => format!("did you mean `{near}`?"),
-        None => format!("known: {}", one_of(LANGUAGES)),
-    };
-    found.push(Diagnostic::warning(Code::Doubtful, format!("{path}.environment_slug"), message).help(help));
-}
+use crate::spec::{AppSpec, Common, Component, HealthCheck, Job, JobKind, LivenessHealthCheck, Source, StaticSite};
+use crate::suggest::shown;
+use crate::value::form::{request_path, unsubstituted};
 
 pub(super) fn check(spec: &AppSpec, found: &mut Vec<Diagnostic>) {
-    instances(spec, found);
     for (path, component) in spec.components_with_paths() {
         if let Some(common) = component.common() {
-            size(&path, component.kind(), common, found);
+            size(&path, common, found);
             run_command(&path, common, found);
         }
-        language(&path, component, found);
         two_parts(&path, component.source(), found);
-        directories(&path, component, found);
         match component {
             Component::Service(service) => {
                 health_check(&path, service.health_check.as_ref(), found);
@@ -52,48 +28,40 @@ pub(super) fn check(spec: &AppSpec, found: &mut Vec<Diagnostic>) {
                 }
             }
             Component::Job(job) => schedule(&path, job, found),
-            Component::StaticSite(_) | Component::Function(_) => {}
+            Component::StaticSite(site) => {
+                documents(&path, site, found);
+                refuse_image(&path, component, found);
+            }
+            Component::Function(_) => refuse_image(&path, component, found),
         }
     }
 }
 
-fn size(path: &str, kind: ComponentKind, common: &Common, found: &mut Vec<Diagnostic>) {
-    let slug_path = format!("{path}.instance_size_slug");
+fn documents(path: &str, site: &StaticSite, found: &mut Vec<Diagnostic>) {
+    if site.error_document.is_some() && site.catchall_document.is_some() {
+        let message = "`error_document` and `catchall_document` exclude each other";
+        found.push(Diagnostic::error(Code::Conflict, format!("{path}.catchall_document"), message));
+    }
+}
+
+fn refuse_image(path: &str, component: Component<'_>, found: &mut Vec<Diagnostic>) {
+    if component.source().image().is_some() {
+        let message = format!("a {} is built from a repository, not an image", component.kind().as_str());
+        found.push(Diagnostic::error(Code::Conflict, format!("{path}.image"), message));
+    }
+}
+
+fn size(path: &str, common: &Common, found: &mut Vec<Diagnostic>) {
+    let path = format!("{path}.instance_size_slug");
     let slug = common.instance_size_slug();
-    match instance_size(slug) {
-        None => found.push(match unsubstituted(slug) {
-            Err(complaint) => complaint.into_problem(slug_path).help("replace it, or leave it out"),
+    if instance_size(slug).is_none() {
+        found.push(match unsubstituted(slug) {
+            Err(complaint) => complaint.into_problem(path).help("replace it, or leave it out"),
             Ok(()) => {
                 let message = format!("there is no instance size `{}`", shown(slug));
-                Diagnostic::error(Code::UnknownValue, slug_path, message).help(near(slug))
+                Diagnostic::error(Code::UnknownValue, path, message).help(near(slug))
             }
-        }),
-        Some(size) if size.single_instance_only && common.instance_count() > 1 && kind != ComponentKind::Job => {
-            let is_given = common.instance_size_slug.is_some();
-            let path = if is_given { slug_path } else { format!("{path}.instance_count") };
-            let of_size = if is_given { "of size" } else { "of the default size" };
-            let message = format!("App Platform runs one instance only {of_size} `{slug}`; here all run");
-            let doubtful = Diagnostic::warning(Code::Doubtful, path, message);
-            found.push(doubtful.help("for example `instance_size_slug: apps-s-1vcpu-1gb`"));
-        }
-        Some(_) => {}
-    }
-}
-
-/// App Platform's limit.
-const MOST_INSTANCES: u32 = 250;
-
-fn instances(spec: &AppSpec, found: &mut Vec<Diagnostic>) {
-    let mut all: u32 = 0;
-    for (path, component) in spec.components_with_paths() {
-        let Some(common) = component.common().filter(|_| component.kind() != ComponentKind::Job) else { continue };
-        let before = all;
-        all = all.saturating_add(common.instance_count());
-        if before <= MOST_INSTANCES && all > MOST_INSTANCES {
-            let message =
-                format!("with these, the app has more than the {MOST_INSTANCES} instances of App Platform's limit");
-            found.push(Diagnostic::warning(Code::Doubtful, format!("{path}.instance_count"), message));
-        }
+        });
     }
 }
 
@@ -110,21 +78,6 @@ fn two_parts(path: &str, source: &Source, found: &mut Vec<Diagnostic>) {
     {
         let message = format!("`{}` is not `owner/repo`", shown(&hosted.repo));
         found.push(Diagnostic::error(Code::BadFormat, format!("{path}.github.repo"), message));
-    }
-}
-
-/// Only a warning: what has been stored stays readable.
-fn directories(path: &str, component: Component<'_>, found: &mut Vec<Diagnostic>) {
-    let (source_dir, dockerfile_path) = match component {
-        Component::StaticSite(site) => (&site.source_dir, &site.dockerfile_path),
-        Component::Function(function) => (&function.source_dir, &None),
-        Component::Service(Service { common, .. })
-        | Component::Worker(Worker { common, .. })
-        | Component::Job(Job { common, .. }) => (&common.source_dir, &common.dockerfile_path),
-    };
-    for (field, text) in [("source_dir", source_dir), ("dockerfile_path", dockerfile_path)] {
-        let left = text.as_deref().and_then(|text| unsubstituted(text).err());
-        found.extend(left.map(|complaint| complaint.into_warning(format!("{path}.{field}"))));
     }
 }
 
@@ -165,6 +118,7 @@ fn schedule(path: &str, job: &Job, found: &mut Vec<Diagnostic>) {
         (kind, Some(_)) => {
             let message = format!("a {kind} job has no schedule");
             let conflict = Diagnostic::error(Code::Conflict, format!("{path}.schedule"), message);
+            let conflict = conflict.related(format!("{path}.kind"), None, "the kind is given here");
             found.push(conflict.help("`kind: SCHEDULED` runs by schedule"));
         }
     }

@@ -37,7 +37,7 @@ fn origins(path: &str, cors: Option<&Cors>, found: &mut Vec<Diagnostic>) {
     }
 }
 
-/// Whether groups and classes are closed: what can be told of a regular expression without reading it as one.
+/// Whether groups and classes are closed: what can be checked of a regular expression without parsing it.
 fn closes_what_it_opens(regex: &str) -> bool {
     let (mut groups, mut in_class) = (0_u32, false);
     let mut characters = regex.chars().peekable();

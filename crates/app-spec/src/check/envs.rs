@@ -2,11 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::lookalikes;
-use super::references::{MOST_FOLLOWED, References};
+use super::references::References;
+use super::templates;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::needed::{Why, in_force};
-use crate::reference::{Part, Reference, parts};
 use crate::spec::{AppSpec, Component, EnvValue, EnvVar, Service};
 use crate::suggest::shown;
 
@@ -21,7 +20,9 @@ pub(super) fn check(spec: &AppSpec, found: &mut Vec<Diagnostic>) {
     }
     found.extend(spec.needed_credentials().map(|credentials| {
         let message = match credentials.why {
-            Why::SealedElsewhere => "the registry credentials are sealed, and only whoever sealed them can open them",
+            Why::SealedElsewhere => {
+                "the registry credentials are sealed, and only the installation that sealed them can open them"
+            }
             Why::Placeholder | Why::Empty => "the registry credentials hold a placeholder that nothing has replaced",
         };
         Diagnostic::warning(Code::NeedsValue, credentials.path, message).help("give them as `user:token`")
@@ -53,7 +54,7 @@ fn list<'a>(
             None => {
                 let path = format!("{path}[{i}].value");
                 references.check(holder, &path, env, found);
-                lookalikes::check(&path, env, found);
+                templates::check(&path, env, found);
             }
         }
     }
@@ -65,17 +66,17 @@ fn needed(path: &str, key: &str, why: Why) -> Diagnostic {
         Why::Empty => (
             "key",
             format!("the secret `{key}` has no value yet"),
-            "give it when the app is created, or it is kept from before",
+            "give it at create; an update keeps the stored value",
         ),
         Why::Placeholder => (
             "value",
-            format!("`${{{key}}}` is a placeholder for the value of this very variable"),
+            format!("`${{{key}}}` is a placeholder for the value of this variable"),
             "give the value, or let a deploy tool fill it in",
         ),
         Why::SealedElsewhere => (
             "key",
-            format!("the value of `{key}` is sealed, and only whoever sealed it can open it"),
-            "give it again when the app is created; an app keeps those that it sealed itself",
+            format!("the value of `{key}` is sealed, and only the installation that sealed it can open it"),
+            "give it again at create; an app keeps the values that were sealed for it here",
         ),
     };
     Diagnostic::warning(Code::NeedsValue, format!("{path}.{field}"), message).help(help)
@@ -88,28 +89,11 @@ fn port(spec: &AppSpec, path: &str, service: &Service, found: &mut Vec<Diagnosti
     let own = last(&service.common.envs, format!("{path}.envs"));
     let requests = if own.is_some() { String::new() } else { format!(" to `{}`", shown(&service.common.name)) };
     let Some(path) = own.or_else(|| last(&spec.envs, "envs".to_owned())) else { return };
-    let (Some(set), Some(port)) = (number(spec, service, "PORT"), spec.http_port(service)) else { return };
+    let own_or_app = service.common.envs.iter().rev().chain(spec.envs.iter().rev()).find(|env| is_port(env));
+    let Some(EnvValue::Plain(text)) = own_or_app.map(|env| &env.value) else { return };
+    let (Ok(set), Some(port)) = (text.trim().parse::<u16>(), spec.http_port(service)) else { return };
     if set != port {
         let message = format!("PORT is {set}, but requests{requests} go to port {port}");
         found.push(Diagnostic::warning(Code::Doubtful, path, message).help(format!("set `http_port: {set}`")));
     }
-}
-
-/// The number in a variable of a service, which may be handed on from another one.
-fn number(spec: &AppSpec, service: &Service, key: &str) -> Option<u16> {
-    let is_there = |env: &&EnvVar, key: &str| env.key == key && env.scope().is_run_time();
-    let mut before: Option<&EnvVar> = None;
-    let mut key = key;
-    for _ in 0..MOST_FOLLOWED {
-        let own = service.common.envs.iter().rev().find(|env| is_there(env, key));
-        // From within itself, a variable names the one of the app.
-        let own = own.filter(|env| before.is_none_or(|before| !std::ptr::eq(*env, before)));
-        let env = own.or_else(|| spec.envs.iter().rev().find(|env| is_there(env, key)))?;
-        let EnvValue::Plain(text) = &env.value else { return None };
-        match parts(text)[..] {
-            [Part::Reference(Reference { owner: None, name, .. })] => (before, key) = (Some(env), name),
-            _ => return text.trim().parse().ok(),
-        }
-    }
-    None
 }

@@ -11,16 +11,16 @@ pub(super) fn check(spec: &AppSpec, found: &mut Vec<Diagnostic>) {
         let path = format!("{path}.image");
         unnamed_registry(&path, image, found);
         unnamed_owner(&path, image, found);
+        owner_on_docker_hub(&path, image, found);
         tag_or_digest(&path, image, found);
         tag_in_the_name(&path, image, found);
-        pushed_images(&path, image, found);
         capitals(&path, image, found);
     }
 }
 
 fn unnamed_registry(path: &str, image: &ImageSource, found: &mut Vec<Diagnostic>) {
     if image.registry_type == Some(RegistryType::Unspecified) {
-        let message = "no registry is named, so Docker Hub is asked";
+        let message = "no registry is named, so the image is taken from Docker Hub";
         let doubtful = Diagnostic::warning(Code::Doubtful, format!("{path}.registry_type"), message);
         found.push(doubtful.help("write `DOCKER_HUB`, `GHCR` or `DOCR`"));
     }
@@ -29,10 +29,28 @@ fn unnamed_registry(path: &str, image: &ImageSource, found: &mut Vec<Diagnostic>
 fn unnamed_owner(path: &str, image: &ImageSource, found: &mut Vec<Diagnostic>) {
     let is_owned = path_in_registry(image).contains('/');
     if image.registry_type == Some(RegistryType::Ghcr) && !image.repository.is_empty() && !is_owned {
-        let message =
-            format!("an image of GHCR belongs to somebody, and `{}` names nobody", shown(&image_reference(image)));
+        let message = format!("an image of GHCR has an owner, and `{}` names none", shown(&image_reference(image)));
         let doubtful = Diagnostic::warning(Code::Doubtful, format!("{path}.registry"), message);
         found.push(doubtful.help("give the owner as `registry`"));
+    }
+}
+
+/// The platform refuses an image of Docker Hub without an owner.
+fn owner_on_docker_hub(path: &str, image: &ImageSource, found: &mut Vec<Diagnostic>) {
+    if image.registry_type != Some(RegistryType::DockerHub) || image.repository.is_empty() {
+        return;
+    }
+    let (path, help) =
+        (format!("{path}.registry"), "an official image has `registry: library`; another has its owner there");
+    match image.registry.as_deref() {
+        None => {
+            found.push(Diagnostic::error(Code::Missing, path, "an image of Docker Hub needs `registry`").help(help))
+        }
+        Some("docker.io" | "index.docker.io") => {
+            let message = "`registry` is the owner of the image, not the host of Docker Hub";
+            found.push(Diagnostic::error(Code::BadFormat, path, message).help(help));
+        }
+        Some(_) => {}
     }
 }
 
@@ -62,19 +80,9 @@ fn tag_in_the_name(path: &str, image: &ImageSource, found: &mut Vec<Diagnostic>)
         None => {
             let message = format!("the tag `{tag}` is no part of the name");
             let problem = Diagnostic::error(Code::BadFormat, path, message);
-            problem.help(format!("write `repository: {name}` and `tag: {}`", crate::yaml::in_flow(&tag)))
+            problem.help(format!("write `repository: {name}` and `tag: '{tag}'`"))
         }
     });
-}
-
-/// On the platform only its own registry tells when a tag moves, and a digest never moves.
-fn pushed_images(path: &str, image: &ImageSource, found: &mut Vec<Diagnostic>) {
-    let wanted = image.deploy_on_push.as_ref().is_some_and(|push| push.enabled);
-    let told = image.registry_type == Some(RegistryType::Docr) && image.digest.is_none();
-    if wanted && !told {
-        let message = "only a tag in a DOCR registry can be watched";
-        found.push(Diagnostic::warning(Code::Doubtful, format!("{path}.deploy_on_push"), message));
-    }
 }
 
 /// An engine knows images by small letters only.

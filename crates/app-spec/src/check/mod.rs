@@ -3,19 +3,16 @@
 //! Limits and forms of single fields are checked while reading; here is only what needs more than one field. Rules know
 //! paths, not places: the reader adds those.
 
-mod alerts;
-mod circles;
 mod component;
 mod cors;
 mod database;
 mod envs;
 mod image;
-mod logs;
-mod lookalikes;
 mod names;
 mod references;
 mod routing;
 mod scaling;
+mod templates;
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::spec::AppSpec;
@@ -29,11 +26,8 @@ pub(crate) fn check(spec: &AppSpec, partial: bool) -> Vec<Diagnostic> {
     scaling::check(spec, &mut found);
     database::check(spec, &mut found);
     envs::check(spec, &mut found);
-    circles::check(spec, &mut found);
-    routing::check(spec, &mut found);
+    routing::check(spec, partial, &mut found);
     cors::check(spec, &mut found);
-    logs::check(spec, &mut found);
-    alerts::check(spec, &mut found);
     if !partial && spec.components().next().is_none() && spec.databases.is_empty() {
         let message = "there is no component and no database: nothing to run";
         found.push(Diagnostic::warning(Code::Doubtful, "", message));

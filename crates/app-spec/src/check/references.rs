@@ -3,15 +3,12 @@
 
 use std::collections::HashSet;
 
+use crate::build_kind::{BuildKind, build_kind};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
-use crate::made::{Made, made};
 use crate::reference::{Meaning, OF_APP, Part, Reference, meaning, of_component, parts, without_pool};
 use crate::routes::{Origin, default_components, origin};
 use crate::spec::{AppSpec, Component, EnvScope, EnvValue, EnvVar};
 use crate::suggest::{nearest, one_of, shown};
-
-/// Variables looked at behind one value. Real ones lead over one or two.
-pub(super) const MOST_FOLLOWED: usize = 8;
 
 /// A spec, seen by the references in it.
 pub(super) struct References<'a> {
@@ -90,12 +87,14 @@ impl<'a> References<'a> {
             Meaning::App => None,
             Meaning::Variable if reference.name == key => {
                 let is_handed_on = holder.is_some() && self.spec.envs.iter().any(|env| env.key == key);
-                let message = "is this very variable and stays as text".to_owned();
+                let message = "is this variable itself and stays as text".to_owned();
                 if is_handed_on { None } else { complaint(message, "write its value out") }
             }
             Meaning::Variable => names_nothing(self.variable(holder, reference.name)?),
+            Meaning::Database(_, known) if known.contains(&reference.name) => None,
             Meaning::Database(database, known) if known.contains(&without_pool(database.engine(), reference.name)) => {
-                None
+                let message = "names a connection pool, and here the database itself answers".to_owned();
+                complaint(message, format!("`{}` has no pools; leave the name of the pool out", database.name))
             }
             Meaning::Database(database, known) => {
                 names_nothing(format!("database `{}` has {}", database.name, one_of(known.iter().copied())))
@@ -133,7 +132,9 @@ impl<'a> References<'a> {
         keys.extend(OF_APP);
         Some(match nearest(name, keys) {
             Some(near) => format!("did you mean `${{{near}}}`?"),
-            None => "no variable of this component or of the app has that name".to_owned(),
+            None => {
+                "no variable of this component or of the app has that name; give its value, or write it out".to_owned()
+            }
         })
     }
 
@@ -150,63 +151,28 @@ impl<'a> References<'a> {
         }
     }
 
-    /// Why a variable that only builds have does not hold there what it should, if so (reference 1.4 and 1.13).
+    /// Why a variable that exists in builds alone does not have its value there, if so.
     fn in_a_build(&self, holder: Option<Component<'a>>, env: &'a EnvVar) -> Option<Complaint> {
         let known = || references(&env.value).filter(|it| self.stays(holder, env, *it).is_none());
         let of_database = known().find_map(|it| self.of_database(holder, it));
-        of_database.or_else(|| match self.made(holder) {
-            Made::NotBuilt => None,
-            Made::ForLanguage => known().find_map(|it| self.in_a_build_for_a_language(holder, it)),
-            Made::WithDockerfile => known().next().and_then(|reference| {
-                let written = shown(reference.written);
-                let message = format!("a build with a Dockerfile replaces no references: `{written}` stays as text");
-                complaint(message, advice(holder, "write the value out, or give the variable `scope: RUN_TIME`"))
-            }),
+        of_database.or_else(|| {
+            let reference = known().next().filter(|_| self.uses_dockerfile(holder))?;
+            let written = shown(reference.written);
+            let message = format!("a build with a Dockerfile replaces no references: `{written}` stays as text");
+            complaint(message, advice(holder, "write the value out, or give the variable `scope: RUN_TIME`"))
         })
     }
 
-    /// Of the components that get the variable: one with a Dockerfile, if there is any.
-    fn made(&self, holder: Option<Component<'a>>) -> Made {
-        let components = self.spec.components().filter(|it| holder.is_none_or(|holder| holder.name() == it.name()));
-        let made: Vec<Made> = components.map(made).collect();
-        let is_made = |how: &Made| made.contains(how);
-        [Made::WithDockerfile, Made::ForLanguage].into_iter().find(is_made).unwrap_or(Made::NotBuilt)
+    /// Whether a component that gets the variable is built with a Dockerfile.
+    fn uses_dockerfile(&self, holder: Option<Component<'a>>) -> bool {
+        let mut components = self.spec.components().filter(|it| holder.is_none_or(|holder| holder.name() == it.name()));
+        components.any(|component| build_kind(component) == BuildKind::WithDockerfile)
     }
 
     fn of_database(&self, holder: Option<Component<'a>>, reference: Reference<'_>) -> Option<Complaint> {
         let Meaning::Database(database, _) = meaning(self.spec, holder, reference) else { return None };
         let message = format!("database `{}` has no values while something is built", database.name);
         complaint(message, advice(holder, "give the variable `scope: RUN_TIME`"))
-    }
-
-    /// Databases and private addresses have no values there, nor have variables that only containers have.
-    fn in_a_build_for_a_language(&self, holder: Option<Component<'a>>, reference: Reference<'_>) -> Option<Complaint> {
-        let mut open = vec![reference];
-        for _ in 0..MOST_FOLLOWED {
-            let next = open.pop()?;
-            let has_value = match meaning(self.spec, holder, next) {
-                Meaning::Database(..) => false,
-                Meaning::Component(..) => !next.name.starts_with("PRIVATE_") && !next.name.starts_with("FUNCTIONS_"),
-                Meaning::Variable => self.named(holder, next.name).is_none_or(|env| {
-                    open.extend(references(&env.value));
-                    env.scope().is_build_time()
-                }),
-                Meaning::App | Meaning::NoOwner => true,
-            };
-            if !has_value {
-                let behind =
-                    if next == reference { String::new() } else { format!(", behind `{}`,", shown(reference.written)) };
-                let message = format!("`{}`{behind} has no value while something is built", shown(next.written));
-                return complaint(message, advice(holder, "give the variable `scope: RUN_TIME`"));
-            }
-        }
-        None
-    }
-
-    /// The variable of that name: the holder's, else the app's.
-    fn named(&self, holder: Option<Component<'a>>, name: &str) -> Option<&'a EnvVar> {
-        let own: &'a [EnvVar] = holder.map_or(&[], Component::envs);
-        own.iter().rev().chain(self.spec.envs.iter().rev()).find(|env| env.key == name)
     }
 }
 
@@ -247,8 +213,7 @@ fn references(value: &EnvValue) -> impl Iterator<Item = Reference<'_>> {
 /// Whether a reference may be quoted: in a secret only where it is all of it.
 fn is_quotable(env: &EnvVar, reference: Reference<'_>) -> bool {
     match &env.value {
-        EnvValue::Plain(text) => *text == reference.written || !crate::veil::is_secret_name(&env.key),
         EnvValue::Secret(secret) => secret.expose() == reference.written,
-        EnvValue::Sealed(_) | EnvValue::Missing => true,
+        EnvValue::Plain(_) | EnvValue::Sealed(_) | EnvValue::Missing => true,
     }
 }

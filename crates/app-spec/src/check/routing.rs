@@ -1,17 +1,19 @@
-//! Routing: rules that name somebody, paths that clash, what wins over what.
+//! Routing: rules that name a component, paths that clash, what wins over what.
 
 use std::collections::HashMap;
 
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::routes::{Origin, RoutePath, default_components, origin, prefix_of, route_path};
-use crate::spec::{AppSpec, Component, IngressRule, Match, REDIRECT_CODES, Redirect};
+use crate::spec::{AppSpec, Component, IngressRule, Match, REDIRECT_CODES, Redirect, RouteMatch};
 use crate::suggest::{nearest, one_of, shown};
 
-pub(super) fn check(spec: &AppSpec, found: &mut Vec<Diagnostic>) {
+/// `partial`: fields may be missing because they could not be read.
+pub(super) fn check(spec: &AppSpec, partial: bool, found: &mut Vec<Diagnostic>) {
     component_routes(spec, found);
     match origin(spec) {
         Origin::Ingress(rules) => ingress(spec, rules, found),
         Origin::Routes => {}
+        Origin::Nothing if partial => {}
         Origin::Nothing => defaults(spec, found),
     }
 }
@@ -24,9 +26,17 @@ fn component_routes(spec: &AppSpec, found: &mut Vec<Diagnostic>) {
             let message = "the app has ingress rules, so these routes have no effect";
             found.push(Diagnostic::warning(Code::Doubtful, format!("{path}.routes"), message));
         }
+        if ingress_wins {
+            continue;
+        }
         for (i, route) in component.routes().iter().enumerate() {
             let path = format!("{path}.routes[{i}].path");
             let prefix = prefix_of(route.path.as_deref().unwrap_or_default());
+            if prefix.ends_with('*') {
+                let doubtful =
+                    Diagnostic::warning(Code::Doubtful, path.clone(), "a path is a prefix, and `*` is taken literally");
+                found.push(doubtful.help(format!("write `{}`", shown(&prefix_of(prefix.trim_end_matches('*'))))));
+            }
             clash(&mut first, prefix.clone(), &prefix, path, found);
         }
     }
@@ -56,7 +66,7 @@ fn ingress(spec: &AppSpec, rules: &[IngressRule], found: &mut Vec<Diagnostic>) {
         let on = rule.on.as_ref();
         let by_path = route_path(on.and_then(|on| on.path.as_ref()));
         let kind = if matches!(by_path, RoutePath::Exact(_)) { "exact" } else { "prefix" };
-        let authority = on.and_then(|on| on.authority.as_ref());
+        let authority = on.and_then(RouteMatch::authority);
         let key = format!("{kind} {} {authority:?}", by_path.as_str());
         clash(&mut first, key, by_path.as_str(), path, found);
     }
@@ -81,13 +91,7 @@ fn target(spec: &AppSpec, path: &str, rule: &IngressRule, found: &mut Vec<Diagno
                 let message = "`preserve_path_prefix` and `rewrite` exclude each other";
                 found.push(Diagnostic::error(Code::Conflict, path, message));
             }
-            if component.preserve_path_prefix && matches!(spec.component(&component.name), Some(Component::Function(_)))
-            {
-                let path = format!("{path}.component.preserve_path_prefix");
-                let message = "a function never sees the prefix, so this has no effect";
-                found.push(Diagnostic::warning(Code::Doubtful, path, message));
-            }
-            names_somebody(spec, format!("{path}.component.name"), &component.name, found);
+            names_a_component(spec, format!("{path}.component.name"), &component.name, found);
         }
     }
 }
@@ -105,7 +109,7 @@ fn elsewhere(path: &str, redirect: &Redirect, found: &mut Vec<Diagnostic>) {
     }
 }
 
-fn names_somebody(spec: &AppSpec, path: String, name: &str, found: &mut Vec<Diagnostic>) {
+fn names_a_component(spec: &AppSpec, path: String, name: &str, found: &mut Vec<Diagnostic>) {
     // A name that could not be read is a problem of its own, and may be the one that is meant.
     if name.is_empty() || spec.components().any(|c| c.name().is_empty()) {
         return;
@@ -142,12 +146,11 @@ fn matches(path: &str, rule: &IngressRule, found: &mut Vec<Diagnostic>) {
             let message = "`prefix` and `exact` exclude each other";
             found.push(Diagnostic::error(Code::Conflict, format!("{path}.exact"), message));
         }
-        if by.prefix.is_none() && by.exact.is_none() {
-            let all = if field == "path" { "every path" } else { "every host" };
-            let message = format!("neither `prefix` nor `exact` is given, so {all} matches");
-            found.push(Diagnostic::warning(Code::Doubtful, path.clone(), message).help("give one of them"));
-        }
         if field == "path" {
+            if by.prefix.is_none() && by.exact.is_none() {
+                let message = "neither `prefix` nor `exact` is given, so every path matches";
+                found.push(Diagnostic::warning(Code::Doubtful, path.clone(), message).help("give one of them"));
+            }
             begins_with_slash(&path, by, found);
         }
     }
@@ -155,22 +158,23 @@ fn matches(path: &str, rule: &IngressRule, found: &mut Vec<Diagnostic>) {
 
 fn begins_with_slash(path: &str, by: &Match, found: &mut Vec<Diagnostic>) {
     for (field, text) in [("prefix", &by.prefix), ("exact", &by.exact)] {
-        let complaint = text.as_deref().and_then(|text| crate::wire::form::request_path(text).err());
+        let complaint = text.as_deref().and_then(|text| crate::value::form::request_path(text).err());
         found.extend(complaint.map(|complaint| complaint.into_problem(format!("{path}.{field}"))));
     }
 }
 
-/// Reference 1.14.5: undocumented on the platform, so whoever relies on it should know.
+/// The platform does not document these paths, so a spec should not rely on them.
 fn defaults(spec: &AppSpec, found: &mut Vec<Diagnostic>) {
     let [first, others @ ..] = &default_components(spec)[..] else { return };
     // A name that is missing is a problem of its own.
     let all_named = !first.is_empty() && others.iter().all(|name| !name.is_empty());
     if !others.is_empty() && all_named {
         let paths = others.iter().map(|name| format!("`/{name}`")).collect::<Vec<_>>().join(", ");
-        let message = format!("no routes are given: `{first}` gets `/`, the others get {paths}");
+        let rest = if others.len() == 1 { "the other gets" } else { "the others get" };
+        let message = format!("no routes are given: `{first}` gets `/`, {rest} {paths}");
         let named = |(path, component): (String, Component<'_>)| (component.name() == *first).then_some(path);
         let path = spec.components_with_paths().find_map(named).unwrap_or_default();
-        found.push(Diagnostic::warning(Code::Doubtful, path, shown_whole(message)).help("say so with ingress rules"));
+        found.push(Diagnostic::warning(Code::Doubtful, path, shown_whole(message)).help("write it as ingress rules"));
     }
 }
 

@@ -1,7 +1,6 @@
-//! Autoscaling: what it excludes, what it watches, which sizes can.
+//! Autoscaling: what it excludes and what it watches.
 
 use crate::diagnostic::{Code, Diagnostic};
-use crate::size::instance_size;
 use crate::spec::{AppSpec, Autoscaling, AutoscalingMetrics, Common};
 
 pub(super) fn check(spec: &AppSpec, found: &mut Vec<Diagnostic>) {
@@ -30,14 +29,6 @@ fn scaling(path: &str, common: &Common, autoscaling: &Autoscaling, found: &mut V
         found.push(Diagnostic::error(Code::Missing, format!("{path}.autoscaling.metrics"), message));
     }
     bounds(path, autoscaling, found);
-    let dedicated = common.instance_size_slug.as_deref().and_then(instance_size).is_some_and(|size| size.dedicated);
-    let known = common.instance_size_slug.as_deref().is_none_or(|slug| instance_size(slug).is_some());
-    if known && !dedicated {
-        let message =
-            format!("App Platform scales dedicated sizes only, and `{}` is shared", common.instance_size_slug());
-        let doubtful = Diagnostic::warning(Code::Doubtful, format!("{path}.autoscaling"), message);
-        found.push(doubtful.help("for example `instance_size_slug: apps-d-1vcpu-1gb`"));
-    }
 }
 
 fn bounds(path: &str, autoscaling: &Autoscaling, found: &mut Vec<Diagnostic>) {

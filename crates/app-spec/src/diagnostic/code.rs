@@ -42,8 +42,6 @@ pub enum Code {
     UnknownComponent,
     /// A reference that stays as text because nothing has that name.
     UnknownReference,
-    /// Variables that refer to each other in a circle, and stay as text.
-    CircularReference,
     /// A number or a boolean taken as text, or text taken as a number.
     Converted,
     /// Accepted, but probably not what was meant.
@@ -57,13 +55,6 @@ pub enum Code {
 }
 
 impl Code {
-    /// Whether the text has not the form of a spec, whatever stands in its fields: what a client that knows the fields
-    /// and their types refuses before it asks a server. Templates still to be filled in are not among them.
-    pub fn is_of_form(self) -> bool {
-        use Code::{DuplicateKey, Syntax, TagNotAllowed, TooLarge, UnknownField, WrongType};
-        matches!(self, Syntax | TooLarge | DuplicateKey | TagNotAllowed | UnknownField | WrongType)
-    }
-
     /// The word used in JSON, for example `unknown_field`.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -84,7 +75,6 @@ impl Code {
             Code::RouteClash => "route_clash",
             Code::UnknownComponent => "unknown_component",
             Code::UnknownReference => "unknown_reference",
-            Code::CircularReference => "circular_reference",
             Code::Converted => "converted",
             Code::Doubtful => "doubtful",
             Code::NotYet => "not_yet",

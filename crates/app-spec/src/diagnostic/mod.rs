@@ -47,27 +47,6 @@ impl Severity {
     }
 }
 
-/// What a lenient reading did about a problem.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Remedy {
-    /// What was written is not part of the spec that was read.
-    LeftOut,
-    /// Something else was taken for it.
-    TakenAs(String),
-    /// It is part of the spec, with the problem.
-    Kept,
-}
-
-impl fmt::Display for Remedy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Remedy::LeftOut => f.write_str("left out"),
-            Remedy::TakenAs(text) => write!(f, "taken as {text}"),
-            Remedy::Kept => f.write_str("left as it is"),
-        }
-    }
-}
-
 /// One problem, with its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
@@ -85,8 +64,6 @@ pub struct Diagnostic {
     pub help: Option<Box<str>>,
     /// A second place that explains the first: where a duplicate was given before.
     pub related: Option<Box<Related>>,
-    /// What a lenient reading did about it; `None` in a strict one, which refuses the spec.
-    pub remedy: Option<Box<Remedy>>,
 }
 
 /// The other place of a clash.
@@ -112,7 +89,7 @@ impl Diagnostic {
     }
 
     fn new(severity: Severity, code: Code, path: String, message: String) -> Diagnostic {
-        Diagnostic { severity, code, path, place: None, message, help: None, related: None, remedy: None }
+        Diagnostic { severity, code, path, place: None, message, help: None, related: None }
     }
 
     /// The same with advice.
@@ -133,17 +110,6 @@ impl Diagnostic {
         self
     }
 
-    /// The same with what a lenient reading does about it.
-    pub(crate) fn remedied(mut self, remedy: Remedy) -> Diagnostic {
-        self.remedy = Some(Box::new(remedy));
-        self
-    }
-
-    /// The same where a lenient reading takes something else, which is shown.
-    pub(crate) fn taken_as(self, text: impl Into<String>) -> Diagnostic {
-        self.remedied(Remedy::TakenAs(text.into()))
-    }
-
     /// Line, from 1, when known.
     pub fn line(&self) -> Option<u32> {
         self.place.map(|p| p.line)
@@ -157,14 +123,6 @@ impl Diagnostic {
     /// Whether it refuses the spec.
     pub fn is_error(&self) -> bool {
         self.severity == Severity::Error
-    }
-
-    /// Whether it says no more than `first`, which stands at the same place.
-    pub(crate) fn repeats(&self, first: &Diagnostic) -> bool {
-        match (first.code, self.code) {
-            (Code::Unsubstituted, Code::Unsubstituted | Code::UnknownField | Code::WrongType) => true,
-            (a, b) => a == b && first.message == self.message,
-        }
     }
 
     /// The problem in the words App Platform's clients know:
@@ -220,10 +178,9 @@ impl fmt::Display for Diagnostic {
 }
 
 impl Serialize for Diagnostic {
-    /// `{"severity","code","path","line","column","message","help"}`; what is not known is null. A lenient reading adds
-    /// `"remedy"`.
+    /// `{"severity","code","path","line","column","message","help"}`; what is not known is null.
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut out = serializer.serialize_struct("Diagnostic", 7 + usize::from(self.remedy.is_some()))?;
+        let mut out = serializer.serialize_struct("Diagnostic", 7)?;
         out.serialize_field("severity", self.severity.as_str())?;
         out.serialize_field("code", self.code.as_str())?;
         out.serialize_field("path", &self.path)?;
@@ -231,10 +188,6 @@ impl Serialize for Diagnostic {
         out.serialize_field("column", &self.column())?;
         out.serialize_field("message", &self.message)?;
         out.serialize_field("help", &self.help)?;
-        match &self.remedy {
-            Some(remedy) => out.serialize_field("remedy", &remedy.to_string())?,
-            None => out.skip_field("remedy")?,
-        }
         out.end()
     }
 }

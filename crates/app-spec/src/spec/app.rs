@@ -4,13 +4,15 @@ use super::component::{Common, Job, Service, Worker};
 use super::database::Database;
 use super::env::EnvVar;
 use super::ingress::{Ingress, Route};
-use super::platform::{Alert, Domain, Egress, Maintenance, Vpc};
+use super::opaque::Opaque;
+use super::platform::{Domain, Maintenance};
 use super::site::{Function, StaticSite};
 use super::source::Source;
 use crate::diagnostic::Diagnostics;
 use crate::secret::SecretText;
-use crate::wire::rule::{ANY, NAME};
-use crate::wire::{Object, Out, Seal, Trail, Unsealer, Wire, Writer, object};
+use crate::tree::Node;
+use crate::value::rule::{ANY, NAME};
+use crate::value::{Object, Seal, SpecValue, Trail, Unsealer, Writer, object};
 
 object! {
     /// An app spec.
@@ -25,11 +27,11 @@ object! {
         envs: Vec<EnvVar> = ANY,
         /// Components that serve requests.
         services: Vec<Service> = ANY,
-        /// Components that run all the time without being asked for.
+        /// Components that run all the time and take no requests.
         workers: Vec<Worker> = ANY,
         /// Components that run once around a deployment, or on a schedule.
         jobs: Vec<Job> = ANY,
-        /// Files served by the front door.
+        /// Files served by the ingress.
         static_sites: Vec<StaticSite> = ANY,
         /// Serverless functions.
         functions: Vec<Function> = ANY,
@@ -40,19 +42,19 @@ object! {
         /// Routing; wins over the routes of components.
         ingress: Option<Ingress> = ANY,
         /// Kept; has no effect on one host.
-        egress: Option<Egress> = ANY,
+        egress: Opaque = ANY,
         /// Kept; has no effect on one host.
-        alerts: Vec<Alert> = ANY,
+        alerts: Opaque = ANY,
         /// Maintenance mode.
         maintenance: Option<Maintenance> = ANY,
         /// Kept; has no effect on one host.
-        vpc: Option<Vpc> = ANY,
+        vpc: Opaque = ANY,
         /// Kept; there is no edge cache.
-        disable_edge_cache: bool = ANY,
+        disable_edge_cache: Opaque = ANY,
         /// Kept; addresses are never touched.
-        disable_email_obfuscation: bool = ANY,
+        disable_email_obfuscation: Opaque = ANY,
         /// Kept; has no effect on one host.
-        enhanced_threat_control_enabled: bool = ANY,
+        enhanced_threat_control_enabled: Opaque = ANY,
     }
 }
 
@@ -67,15 +69,17 @@ impl AppSpec {
 
     /// The spec as App Platform's API has it: snake_case, nothing that is absent or zero. Secrets go through `seal`.
     pub fn to_json_value(&self, seal: Seal<'_>) -> serde_json::Value {
-        self.to_out(seal).into_json()
+        serde_json::to_value(self.to_node(seal)).expect("a spec has only keys that are text")
     }
 
-    /// The spec as a file, fields in the order of the reference. Secrets go through `seal`.
+    /// The spec as a file, fields in the order of the reference. Secrets go through `seal`. Text that a reader of YAML 1.1 would
+    /// take for something else, such as `on` and `1:30`, is quoted.
     pub fn to_yaml(&self, seal: Seal<'_>) -> String {
-        crate::yaml::write(&self.to_out(seal))
+        let options = serde_saphyr::ser_options! { prefer_block_scalars: false };
+        serde_saphyr::to_string_with_options(&self.to_node(seal), options).expect("writing to a String cannot fail")
     }
 
-    pub(crate) fn to_out(&self, seal: Seal<'_>) -> Out {
+    pub(crate) fn to_node(&self, seal: Seal<'_>) -> Node {
         let mut writer = Writer { trail: Trail::default(), seal };
         self.write(&mut writer).expect("an object is always written")
     }

@@ -3,12 +3,12 @@
 use super::env::EnvVar;
 use super::health::{Autoscaling, HealthCheck, LivenessHealthCheck, ServiceTermination, Termination};
 use super::ingress::{Cors, Route};
-use super::platform::{Alert, LogDestination};
+use super::opaque::Opaque;
 use super::source::Source;
 use crate::tree::Node;
-use crate::wire::form;
-use crate::wire::rule::{ANY, COMMAND, NAME, PORT, range};
-use crate::wire::{Reader, object, words};
+use crate::value::form;
+use crate::value::rule::{ANY, NAME, PORT, range};
+use crate::value::{Reader, object, words};
 
 object! {
     /// What services, workers and jobs have in common.
@@ -24,9 +24,9 @@ object! {
         /// Relative to the repository's root, not to `source_dir`. Absent: one is looked for, else the language decides.
         dockerfile_path: Option<String> = ANY.of_form(form::inside_repository),
         /// An extra build step; ignored with a Dockerfile or an image.
-        build_command: Option<String> = COMMAND,
+        build_command: Option<String> = ANY,
         /// Replaces the image's start command. Run through a shell.
-        run_command: Option<String> = COMMAND,
+        run_command: Option<String> = ANY,
         /// A hint which language it is; never an error.
         environment_slug: Option<String> = ANY,
         /// Variables; they win over the app's of the same name.
@@ -36,9 +36,9 @@ object! {
         /// CPU and memory; see [`instance_size`](crate::instance_size).
         instance_size_slug: Option<String> = ANY.one_of(&crate::size::SLUGS).or(crate::size::DEFAULT),
         /// Kept; has no effect on one host.
-        alerts: Vec<Alert> = ANY,
+        alerts: Opaque = ANY,
         /// Where logs are forwarded.
-        log_destinations: Vec<LogDestination> = ANY,
+        log_destinations: Opaque = ANY,
     }
 }
 
@@ -51,7 +51,7 @@ object! {
         }
         /// The port that the process listens on. See [`AppSpec::http_port`](crate::AppSpec::http_port).
         http_port: Option<u16> = PORT.or_number(8080),
-        /// How the front door talks to it.
+        /// How the ingress talks to it.
         protocol: Option<Protocol> = ANY.or("HTTP"),
         /// Ports for other components only.
         internal_ports: Vec<u16> = PORT,
@@ -67,13 +67,13 @@ object! {
         autoscaling: Option<Autoscaling> = ANY,
         /// How an instance is stopped.
         termination: Option<ServiceTermination> = ANY,
-        /// Stops the service when nobody asks for it.
-        inactivity_sleep: Option<InactivitySleep> = ANY,
+        /// Stops the service while it has no requests.
+        inactivity_sleep: Opaque = ANY,
     }
 }
 
 object! {
-    /// Runs all the time without being asked for.
+    /// Runs all the time and takes no requests.
     "a worker" struct Worker labelled common.name finish finish {
         .. {
             /// Name, source, variables, size.
@@ -108,7 +108,7 @@ object! {
 
 object! {
     /// When a scheduled job runs.
-    "a schedule" struct Schedule shorthand cron {
+    "a schedule" struct Schedule {
         /// Five fields: minute, hour, day, month, weekday.
         cron: String = ANY.required().of_form(form::cron),
         /// A name such as `Europe/Berlin`; UTC when absent.
@@ -116,28 +116,8 @@ object! {
     }
 }
 
-object! {
-    /// Stops a service when nobody asks for it (private preview on the platform).
-    "inactivity_sleep" struct InactivitySleep {
-        /// Seconds without a request.
-        after_seconds: Option<u32> = range(600, 86400),
-        /// What visitors see until it is awake.
-        loading_page: Option<LoadingPage> = ANY,
-    }
-}
-
-object! {
-    /// What visitors see until a service is awake.
-    "a loading page" struct LoadingPage {
-        /// Off by default.
-        enabled: bool = ANY,
-        /// A page of one's own.
-        custom_url: Option<String> = ANY,
-    }
-}
-
 words! {
-    /// How the front door talks to a service.
+    /// How the ingress talks to a service.
     enum Protocol {
         /// HTTP/1.1: the default.
         Http = "HTTP",

@@ -1,12 +1,12 @@
 //! Databases.
 
-use crate::wire::form;
-use crate::wire::rule::{ANY, NAME, range};
-use crate::wire::{object, words};
+use crate::value::form;
+use crate::value::rule::{ANY, NAME, range};
+use crate::value::{object, words};
 
 object! {
     /// A database of the app.
-    "a database" struct Database labelled name shorthand name {
+    "a database" struct Database labelled name {
         /// Unique among all components and databases; begins the references, as in `${db.DATABASE_URL}`.
         name: String = NAME,
         /// Which database it is; see [`Database::engine`].

@@ -5,16 +5,16 @@ use std::fmt;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::secret::{SecretText, is_sealed};
 use crate::suggest::{shown, shown_key};
-use crate::tree::{Kind, Node, is_ambiguous, is_old_boolean};
-use crate::wire::form;
-use crate::wire::rule::{ANY, Complaint};
-use crate::wire::{Meant, Out, READ_OTHERWISE, Reader, Rule, Shape, Unsealer, Wire, Writer, object, texts, words};
+use crate::tree::{Entry, Kind, Node, Style, is_ambiguous, is_old_boolean};
+use crate::value::form;
+use crate::value::rule::{ANY, Complaint};
+use crate::value::{READ_OTHERWISE, Reader, Rule, Shape, SpecValue, Unsealer, Writer, object, words};
 
 object! {
     /// One variable, of a component or of the whole app.
-    "an environment variable" struct EnvVar labelled key finish sort_out_secret means assignment pair key value {
+    "an environment variable" struct EnvVar labelled key finish sort_out_secret {
         /// The variable's name: letters, digits and `_`, no digit first.
-        key: String = ANY.required().of_form(variable_name).like("^[_A-Za-z][_A-Za-z0-9]*$"),
+        key: String = ANY.required().of_form(variable_name).private().like("^[_A-Za-z][_A-Za-z0-9]*$"),
         /// Literal text with references, or a secret.
         value: EnvValue = ANY,
         /// When the variable exists; see [`EnvVar::scope`] for the default.
@@ -41,7 +41,7 @@ words! {
 words! {
     /// Whether a value is shown.
     enum EnvKind {
-        /// Shown to whoever may read the spec.
+        /// Shown to everybody who may read the spec.
         General = "GENERAL",
         /// Stored sealed, never shown.
         Secret = "SECRET",
@@ -117,11 +117,14 @@ impl EnvVar {
 
     /// `type` may stand after `value` in the text, so that only now it is known what the value is.
     fn sort_out_secret(&mut self, node: &Node, reader: &mut Reader) {
+        if let Kind::Mapping(entries) = &node.kind
+            && !entries.iter().all(is_public)
+        {
+            let others = entries.iter().filter(|entry| !matches!(&*entry.key, "key" | "scope" | "type"));
+            others.for_each(|entry| reader.hide(&entry.value));
+        }
         if !self.is_secret() {
             return;
-        }
-        if let Kind::Mapping(entries) = &node.kind {
-            entries.iter().filter(|e| &*e.key == "value").for_each(|e| reader.hide(&e.value));
         }
         self.value = match std::mem::take(&mut self.value) {
             EnvValue::Plain(text) if text.is_empty() => EnvValue::Missing,
@@ -132,6 +135,15 @@ impl EnvVar {
     }
 }
 
+/// Whether an entry belongs to a variable that is not a secret. A misspelt `type` may be that of a secret.
+fn is_public(entry: &Entry) -> bool {
+    let is_general = || match &entry.value.kind {
+        Kind::Scalar(scalar) => scalar.text.is_empty() || scalar.text.eq_ignore_ascii_case("GENERAL"),
+        Kind::Sequence(_) | Kind::Mapping(_) => false,
+    };
+    matches!(&*entry.key, "key" | "value" | "scope") || &*entry.key == "type" && is_general()
+}
+
 /// The form of a key. No more of it is quoted than the name that it begins with: a value may be glued to it.
 fn variable_name(text: &str) -> Result<(), Complaint> {
     form::env_key(text).map_err(|complaint| {
@@ -140,32 +152,20 @@ fn variable_name(text: &str) -> Result<(), Complaint> {
     })
 }
 
-/// `KEY=value`, as other tools have it.
-fn assignment(text: &str) -> Option<Meant> {
-    let (key, value) = text.split_once('=')?;
-    let is_key = !key.is_empty() && form::env_key(key).is_ok();
-    is_key.then(|| texts([("key", key.to_owned()), ("value", value.to_owned())]))
-}
-
-impl Wire for EnvValue {
+impl SpecValue for EnvValue {
     fn shape() -> Shape {
         Shape::Text
     }
 
     /// Takes the text verbatim: `012`, `1.10` and `on` stay what was written.
     fn read(node: &Node, _: &Rule, reader: &mut Reader) -> Option<EnvValue> {
-        if !matches!(node.kind, Kind::Scalar(_)) && reader.begins_beside_key(node) {
-            let problem = Diagnostic::error(Code::WrongType, "", format!("expected text, found {}", node.what()));
-            reader.report(problem.at(reader.place_of(node)).help("to make it text, put it in quotes"));
-            return None;
-        }
         let text = reader.text(node)?;
         if text.contains('\0') && !reader.is_stored() {
             reader.report(Diagnostic::error(Code::BadFormat, "", "no process can be given U+0000 in a variable"));
             return None;
         }
         if let Kind::Scalar(scalar) = &node.kind
-            && scalar.plain
+            && scalar.style == Style::Plain
             && scalar.meaning() == crate::tree::Plain::Text
             && is_ambiguous(&text)
             && !is_old_boolean(&text)
@@ -175,11 +175,11 @@ impl Wire for EnvValue {
         Some(EnvValue::Plain(text))
     }
 
-    fn write(&self, writer: &mut Writer<'_>) -> Option<Out> {
+    fn write(&self, writer: &mut Writer<'_>) -> Option<Node> {
         match self {
-            EnvValue::Plain(text) => Some(Out::Text(text.clone())),
-            EnvValue::Secret(secret) => Some(Out::Text(writer.sealed(secret))),
-            EnvValue::Sealed(sealed) => Some(Out::Text(sealed.clone())),
+            EnvValue::Plain(text) => Some(Node::text(text)),
+            EnvValue::Secret(secret) => Some(Node::text(writer.sealed(secret))),
+            EnvValue::Sealed(sealed) => Some(Node::text(sealed)),
             EnvValue::Missing => None,
         }
     }

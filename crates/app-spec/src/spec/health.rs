@@ -1,12 +1,12 @@
 //! Health checks, termination, autoscaling.
 
-use crate::wire::form;
-use crate::wire::rule::{ANY, PORT, range};
-use crate::wire::{Meant, object, texts};
+use crate::value::form;
+use crate::value::object;
+use crate::value::rule::{ANY, PORT, range};
 
 object! {
     /// When an instance of a service is ready. The methods give the defaults of the reference (1.3.5).
-    "a health check" struct HealthCheck means path_asked_for {
+    "a health check" struct HealthCheck {
         /// Asked with GET; absent: a TCP connect is enough.
         http_path: Option<String> = ANY.of_form(form::request_target),
         /// Absent: the service's port.
@@ -110,10 +110,6 @@ object! {
         /// 95th percentile, in milliseconds.
         p95_milliseconds: Option<u32> = range(1, i64::MAX),
     }
-}
-
-fn path_asked_for(text: &str) -> Option<Meant> {
-    text.starts_with('/').then(|| texts([("http_path", text.to_owned())]))
 }
 
 impl HealthCheck {

@@ -1,8 +1,9 @@
 //! Who gets which request: ingress rules, and the older routes of components.
 
-use crate::wire::form;
-use crate::wire::rule::{ANY, PORT, up_to};
-use crate::wire::{Meant, object, texts, words};
+use super::opaque::Opaque;
+use crate::value::form;
+use crate::value::object;
+use crate::value::rule::{ANY, PORT, up_to};
 
 object! {
     /// Routing of requests.
@@ -11,34 +12,12 @@ object! {
         rules: Vec<IngressRule> = ANY,
         /// Shown when the app cannot be reached.
         custom_error_page_url: Option<String> = ANY.of_form(form::https_url).like(form::HTTPS_URL),
-        /// A header that tells the app who sent the request on.
-        secure_header: Option<SecureHeader> = ANY,
-        /// Old; means nothing today.
-        load_balancer: Option<LoadBalancer> = ANY,
-        /// Old; means nothing today.
-        load_balancer_size: Option<u32> = ANY,
-    }
-}
-
-object! {
-    /// A header that the platform adds.
-    "secure_header" struct SecureHeader {
-        /// Its name.
-        key: Option<String> = ANY,
-        /// Its value.
-        value: Option<String> = ANY,
-        /// Strip it from incoming requests.
-        remove_header: bool = ANY,
-    }
-}
-
-words! {
-    /// Old setting of the platform.
-    enum LoadBalancer {
-        /// Not said.
-        Unknown = "UNKNOWN",
-        /// The platform's own.
-        DigitalOcean = "DIGITALOCEAN",
+        /// A header that the platform adds to requests.
+        secure_header: Opaque = ANY,
+        /// Old; today.
+        load_balancer: Opaque = ANY,
+        /// Old; today.
+        load_balancer_size: Opaque = ANY,
     }
 }
 
@@ -68,7 +47,7 @@ object! {
 
 object! {
     /// A text that must be equal, or begin in the same way. Empty text is kept.
-    "a match of path or authority" struct Match means text_to_match {
+    "a match of path or authority" struct Match {
         /// Must begin with it; for paths by whole segments.
         prefix: Option<String> = up_to(256).keeps_empty().of_form(form::one_line),
         /// Must be equal.
@@ -76,16 +55,9 @@ object! {
     }
 }
 
-/// A host is met whole, a path by how it begins.
-fn text_to_match(text: &str) -> Option<Meant> {
-    let is_host = !text.contains('/') && text.contains('.');
-    let field = if is_host { "exact" } else { "prefix" };
-    (!text.is_empty()).then(|| texts([(field, text.to_owned())]))
-}
-
 object! {
     /// The component that answers.
-    "the component of a rule" struct IngressComponent shorthand name {
+    "the component of a rule" struct IngressComponent {
         /// A service, static site or function.
         name: String = ANY.required(),
         /// Send the path through unchanged; otherwise the matched prefix is cut off.
@@ -143,7 +115,7 @@ object! {
 
 object! {
     /// An origin: one of the three.
-    "an origin" struct StringMatch shorthand exact {
+    "an origin" struct StringMatch {
         /// Equal to it.
         exact: Option<String> = up_to(256),
         /// Deprecated: begins with it.
@@ -155,11 +127,19 @@ object! {
 
 object! {
     /// A path prefix of one component: the form older than ingress rules.
-    "a route" struct Route shorthand path {
+    "a route" struct Route {
         /// The prefix; `/` when absent.
         path: Option<String> = up_to(256).of_form(form::request_path).like("^/").or("/"),
         /// Send the path through unchanged; otherwise the prefix is cut off.
         preserve_path_prefix: bool = ANY,
+    }
+}
+
+impl RouteMatch {
+    /// The host names that the rule is for. `None`: any. An empty text is any host, as on the platform.
+    pub(crate) fn authority(&self) -> Option<&Match> {
+        let is_some = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
+        self.authority.as_ref().filter(|by| is_some(&by.prefix) || is_some(&by.exact))
     }
 }
 
@@ -184,16 +164,16 @@ impl Scheme {
     }
 }
 
-impl crate::wire::Wire for Scheme {
-    fn shape() -> crate::wire::Shape {
-        crate::wire::Shape::Word(Scheme::WORDS)
+impl crate::value::SpecValue for Scheme {
+    fn shape() -> crate::value::Shape {
+        crate::value::Shape::Word(Scheme::WORDS)
     }
 
-    fn read(node: &crate::tree::Node, _: &crate::wire::Rule, reader: &mut crate::wire::Reader) -> Option<Scheme> {
+    fn read(node: &crate::tree::Node, _: &crate::value::Rule, reader: &mut crate::value::Reader) -> Option<Scheme> {
         reader.word(node, Scheme::WORDS, Scheme::from_word)
     }
 
-    fn write(&self, _: &mut crate::wire::Writer<'_>) -> Option<crate::wire::Out> {
-        Some(crate::wire::Out::Text(self.as_str().to_owned()))
+    fn write(&self, _: &mut crate::value::Writer<'_>) -> Option<crate::tree::Node> {
+        Some(crate::tree::Node::text(self.as_str()))
     }
 }

@@ -9,14 +9,14 @@ mod database;
 mod env;
 mod health;
 mod ingress;
-mod outer;
+mod opaque;
 mod platform;
 mod read;
 mod site;
 mod source;
 
 pub use app::{AppSpec, Component, ComponentKind};
-pub use component::{Common, InactivitySleep, Job, JobKind, LoadingPage, Protocol, Schedule, Service, Worker};
+pub use component::{Common, Job, JobKind, Protocol, Schedule, Service, Worker};
 pub use database::{Database, Engine};
 pub use env::{EnvKind, EnvScope, EnvValue, EnvVar};
 pub use health::{
@@ -25,14 +25,10 @@ pub use health::{
 };
 pub(crate) use ingress::REDIRECT_CODES;
 pub use ingress::{
-    Cors, Ingress, IngressComponent, IngressRule, LoadBalancer, Match, Redirect, Route, RouteMatch, Scheme,
-    SecureHeader, StringMatch,
+    Cors, Ingress, IngressComponent, IngressRule, Match, Redirect, Route, RouteMatch, Scheme, StringMatch,
 };
-pub use platform::{
-    Alert, AlertOperator, AlertRule, AlertWindow, BasicAuth, DatadogDestination, Domain, DomainKind, Egress, EgressIp,
-    EgressKind, LogDestination, LogHeader, LogtailDestination, Maintenance, OpenSearchDestination,
-    PapertrailDestination, Vpc,
-};
+pub use opaque::Opaque;
+pub use platform::{Domain, DomainKind, Maintenance};
 pub use read::Parsed;
 pub use site::{Function, StaticSite};
 pub use source::{GitSource, HostedSource, ImageDeployOnPush, ImageSource, RegistryType, Source};

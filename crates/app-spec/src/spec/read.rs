@@ -1,21 +1,18 @@
-//! How a spec is read: strictly, leniently, or by its form alone, from a text or from a client's JSON.
+//! How a spec is read: from a text, from a client's JSON, from what was stored.
+
+use serde::Deserialize;
 
 use super::app::AppSpec;
-use super::outer::{gathered, of_another_tool};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
-use crate::repeated::repeated_keys;
-use crate::tree::{self, Node};
-use crate::veil;
-use crate::wire::misread::Misread;
-use crate::wire::{Leniency, Places, Reader};
+use crate::tree::{self, Entry, Kind, Node};
+use crate::value::{Places, Reader};
 
 /// A spec that was read, with what there is to say about it.
 #[derive(Clone, Debug)]
 pub struct Parsed {
     /// The spec.
     pub spec: AppSpec,
-    /// What was converted or is doubtful. Errors are among them after a lenient reading alone: what is wrong and was
-    /// kept.
+    /// What was converted or is doubtful.
     pub warnings: Diagnostics,
     places: Places,
 }
@@ -31,11 +28,14 @@ impl Parsed {
         self.located(self.spec.no_effect())
     }
 
-    /// Everything there is to say, in the order of the text: the warnings, what has no effect, what cannot run.
+    /// Everything there is to say, errors first: the warnings, what has no effect, what cannot run.
     pub fn remarks(&self) -> Diagnostics {
         let mut remarks = self.warnings.clone();
         remarks.extend(self.spec.no_effect());
         remarks.extend(self.spec.not_yet());
+        let components = self.spec.components_with_paths();
+        remarks
+            .extend(components.filter_map(|(path, component)| crate::build_kind::needs_dockerfile(&path, component)));
         self.located(remarks)
     }
 
@@ -50,176 +50,125 @@ impl Parsed {
 impl AppSpec {
     /// Reads a spec as people write it: YAML 1.2 or JSON, with or without a `spec:` around it.
     ///
-    /// Errors: everything that is wrong, in the order of the text, together with the warnings.
+    /// Errors: everything that is wrong, together with the warnings.
     pub fn from_yaml(text: &str) -> Result<Parsed, Diagnostics> {
-        AppSpec::from_text(text, Leniency::Strict)
+        AppSpec::from_text(text, Rules::All)
     }
 
-    /// Reads what can be read: what would refuse the spec is left out, mended or left as it is, and each such thing is
-    /// among the warnings with its [`Remedy`](crate::Remedy); what is left as it is stays an error. For looking at a
-    /// spec, never for running it.
+    /// Reads a spec without the rules between fields: fields, their types, limits and forms alone. For looking at a spec,
+    /// never for running it.
     ///
-    /// Errors: the text is no YAML, breaks a limit, is not a mapping at all, or is a file of another tool.
-    pub fn from_yaml_leniently(text: &str) -> Result<Parsed, Diagnostics> {
-        AppSpec::from_text(text, Leniency::Lenient)
-    }
-
-    /// Reads a spec as a client reads it that knows the fields and their types and leaves the rules to the server: a word
-    /// that is not allowed, a name that breaks the rule, a missing source or a template still to be filled in is a
-    /// warning, and the value may be left out. For looking at a spec, never for running it.
-    ///
-    /// Errors: what has the wrong form, [`Code::is_of_form`], with everything else as warnings.
+    /// Errors: everything that is wrong with single fields, together with the warnings.
     pub fn from_yaml_schema_only(text: &str) -> Result<Parsed, Diagnostics> {
-        AppSpec::from_text(text, Leniency::SchemaOnly)
+        AppSpec::from_text(text, Rules::OfFields)
     }
 
-    fn from_text(text: &str, leniency: Leniency) -> Result<Parsed, Diagnostics> {
-        let mut outcome = AppSpec::from_yaml_or_json(text, leniency);
-        let found = match &mut outcome {
-            Ok(parsed) => &mut parsed.warnings,
-            Err(problems) => problems,
-        };
-        veil::hide_comments_behind(text, &mut found.hidden);
-        found.quote_first_lines(text);
-        found.point_at_references(text);
-        outcome
-    }
-
-    fn from_yaml_or_json(text: &str, leniency: Leniency) -> Result<Parsed, Diagnostics> {
+    fn from_text(text: &str, rules: Rules) -> Result<Parsed, Diagnostics> {
         match tree::parse(text) {
-            Ok((root, mut problems)) => {
-                problems.hidden.extend(veil::credentials(text));
-                problems.hidden.extend(veil::comments_for_values(text));
-                AppSpec::from_tree(&root, problems, leniency)
-                    .map_err(|problems| tree::misleading(text).unwrap_or(problems))
-            }
+            Ok((root, problems)) => AppSpec::from_tree(&root, problems, rules),
             // JSON may hold escapes that YAML has not; such a text has no places.
             Err(problems) if problems.iter().all(|p| p.code == Code::Syntax) => {
-                AppSpec::from_json_parts(text.trim_start_matches('\u{feff}'), leniency).unwrap_or(Err(problems))
+                let root: Node = serde_json::from_str(text.trim_start_matches('\u{feff}')).map_err(|_| problems)?;
+                AppSpec::from_tree(&root.within_limits()?, Diagnostics::default(), rules)
             }
             Err(problems) => Err(problems),
         }
     }
 
-    /// Reads a spec as an API client sent it: JSON, where a key that is given twice is an error, too. The problems have
-    /// paths but no places.
+    /// Reads a spec as an API client sent it. The problems have paths but no places.
     ///
     /// Errors: everything that is wrong, together with the warnings.
     pub fn from_json_text(text: &str) -> Result<Parsed, Diagnostics> {
-        let no_json = |error| Diagnostic::error(Code::Syntax, "", format!("the spec is not JSON: {error}"));
-        AppSpec::from_json_parts(text, Leniency::Strict).unwrap_or_else(|error| Err(no_json(error).into()))
-    }
-
-    /// The outer error: the text is no JSON.
-    fn from_json_parts(text: &str, leniency: Leniency) -> serde_json::Result<Result<Parsed, Diagnostics>> {
-        let json = serde_json::from_str(text)?;
-        let read = |tree| AppSpec::from_tree(&tree, repeated_keys(text), leniency);
-        Ok(tree::from_json(&json).map_err(Diagnostics::from).and_then(read))
+        let not_json = |error| Diagnostic::error(Code::Syntax, "", format!("the spec is not JSON: {error}"));
+        let root: Node = serde_json::from_str(text).map_err(not_json)?;
+        AppSpec::from_tree(&root.within_limits()?, Diagnostics::default(), Rules::All)
     }
 
     /// Reads a spec from a JSON value. The same rules; the problems have paths but no places.
     pub fn from_json(value: &serde_json::Value) -> Result<Parsed, Diagnostics> {
-        AppSpec::from_tree(&tree::from_json(value)?, Diagnostics::default(), Leniency::Strict)
+        AppSpec::from_tree(&node_of(value).within_limits()?, Diagnostics::default(), Rules::All)
     }
 
-    /// Reads a spec as it is stored and as the API answers it. It is held against no rule: whatever checks come later, what
-    /// was stored stays readable, with all its fields.
+    /// Reads a spec as it is stored and as the API answers it. No rule is applied, so that what was stored stays readable,
+    /// with all its fields, whatever rules come later.
     ///
     /// Errors: what this version has no place for, such as a field, a word or a type that it does not know; no name, without
     /// which nothing was ever stored.
     pub fn from_stored(value: &serde_json::Value) -> Result<AppSpec, Diagnostics> {
-        let mut reader = Reader::new(Leniency::Stored, Diagnostics::default());
-        let spec: Option<AppSpec> = reader.object(&tree::from_stored(value)?);
+        let mut reader = Reader::of_stored();
+        let spec: Option<AppSpec> = reader.object(&node_of(value));
         if spec.as_ref().is_some_and(|spec| spec.name.is_empty()) {
-            reader.report(Diagnostic::error(Code::Missing, "name", "the app has no name"));
+            reader.problems.push(Diagnostic::error(Code::Missing, "name", "the app has no name"));
         }
-        let mut problems = reader.problems;
-        problems.harden();
+        let problems = reader.problems;
         spec.filter(|_| problems.is_empty()).ok_or(problems)
     }
 
-    fn from_tree(root: &Node, problems: Diagnostics, leniency: Leniency) -> Result<Parsed, Diagnostics> {
-        let mut reader = Reader::new(leniency, problems);
-        reader.problems.hidden.extend(veil::secrets(root));
-        if let Some(problem) = of_another_tool(root) {
-            return Err(Diagnostics::refusal(problem, reader.problems.hidden));
-        }
-        let (root, apart) = gathered(root);
-        reader.problems.extend(apart);
-        let spec: Option<AppSpec> = reader.object(&root);
-        let Reader { problems: mut found, places, lost_items, misread, .. } = reader;
-        let of_text = |d: &&mut Diagnostic| TEXTUAL.contains(&d.code);
-        places.name(found.iter_mut().filter(of_text));
-        // Where items are lost, positions are not those of the text.
-        if !lost_items {
-            let mut checks = checks(spec.as_ref().unwrap_or(&AppSpec::default()), &found, &misread);
-            if leniency == Leniency::Strict && (found.has_errors() || checks.iter().any(Diagnostic::is_error)) {
-                // Whoever mends the rest should not find out only then that it cannot run.
+    fn from_tree(root: &Node, problems: Diagnostics, rules: Rules) -> Result<Parsed, Diagnostics> {
+        let mut reader = Reader::new(problems);
+        let root = unwrapped(root, &mut reader.problems);
+        let spec: Option<AppSpec> = reader.object(root);
+        let Reader { problems: mut found, places, .. } = reader;
+        if let (Some(spec), Rules::All) = (&spec, rules) {
+            let mut checks = checks(spec, &found);
+            if found.has_errors() || checks.iter().any(Diagnostic::is_error) {
+                // Otherwise it would only be found once everything else is right.
                 let is_wrong = |d: &Diagnostic| found.iter().chain(&checks).any(|f| f.is_error() && f.path == d.path);
-                let not_yet = spec.iter().flat_map(AppSpec::not_yet).filter(|d| !is_wrong(d)).collect::<Vec<_>>();
+                let not_yet = spec.not_yet().into_iter().filter(|d| !is_wrong(d)).collect::<Vec<_>>();
                 checks.extend(not_yet);
             }
             places.locate(checks.iter_mut());
             found.extend(checks);
         }
         found.sort();
-        found.tell_once();
-        match (leniency, &spec) {
-            (Leniency::Lenient, Some(_)) => found.soften(),
-            (Leniency::SchemaOnly, Some(_)) => found.keep_to_form(),
-            (Leniency::Lenient | Leniency::SchemaOnly, None) | (Leniency::Strict | Leniency::Stored, _) => {
-                found.harden()
-            }
-        }
+        found.drop_repetitions();
         match spec {
-            Some(spec) if leniency == Leniency::Lenient || !found.has_errors() => {
-                Ok(Parsed { spec, warnings: found, places })
-            }
+            Some(spec) if !found.has_errors() => Ok(Parsed { spec, warnings: found, places }),
             _ => Err(found),
         }
     }
 }
 
-/// What is wrong between fields, unless it is so only because something could not be read. Of a template that the text
-/// itself shows to be one, no field need say more.
-fn checks(spec: &AppSpec, found: &Diagnostics, misread: &Misread) -> Vec<Diagnostic> {
-    let is_told = |d: &Diagnostic| found.iter().any(|f| f.code == Code::Unsubstituted && f.path == d.path);
+fn node_of(value: &serde_json::Value) -> Node {
+    Node::deserialize(value).expect("every JSON value is a node")
+}
+
+/// Which rules a spec is held against.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Rules {
+    /// Those of single fields and those between fields.
+    All,
+    /// Those of single fields.
+    OfFields,
+}
+
+/// What is wrong between fields, but for errors that come only from a field that could not be read.
+fn checks(spec: &AppSpec, found: &Diagnostics) -> Vec<Diagnostic> {
+    let is_inside = |path: &str, outer: &str| {
+        path.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+    };
+    let could_not_be_read = |outer: &str| {
+        found
+            .iter()
+            .any(|d| d.is_error() && is_inside(&d.path, outer) && (d.code != Code::UnknownField || d.path == outer))
+    };
     let mut checks = crate::check::check(spec, found.has_errors());
-    checks.retain(|check| !misread.explains(check) && !is_told(check));
+    checks.retain(|check| {
+        let related = check.related.as_ref().is_some_and(|related| could_not_be_read(&related.path));
+        !could_not_be_read(&check.path) && !related
+    });
     checks
 }
 
-/// What is found in the text before anyone knows a field.
-const TEXTUAL: [Code; 3] = [Code::DuplicateKey, Code::TagNotAllowed, Code::Unsubstituted];
-
-#[cfg(test)]
-mod tests {
-    use serde_json::{Map, Value, json};
-
-    use super::*;
-    use crate::wire::{Shape, Wire};
-
-    /// A value that no rule allows, with every field that there is; of the five sources, of which one is read, the last.
-    fn filled(shape: &Shape) -> Value {
-        match shape {
-            Shape::Text => "§ like no rule ".repeat(400).into(),
-            Shape::Boolean => true.into(),
-            Shape::Integer => 64_999.into(),
-            Shape::Number => json!(0.5),
-            Shape::Word(words) => words.first().copied().into(),
-            Shape::List(items) => json!([filled(items), filled(items)]),
-            Shape::Object(fields) => {
-                let is_read = |name: &str| !["git", "github", "gitlab", "bitbucket"].contains(&name);
-                let fields = fields.iter().filter(|field| is_read(field.name));
-                fields.map(|field| (field.name.to_owned(), filled(&field.shape))).collect::<Map<_, _>>().into()
-            }
-        }
-    }
-
-    #[test]
-    fn every_field_of_a_stored_spec_is_read_whatever_it_holds() {
-        let stored = filled(&AppSpec::shape());
-        let spec = AppSpec::from_stored(&stored).expect("no rule holds");
-        assert_eq!(spec.to_json_value(&|_, secret| secret.expose().to_owned()), stored);
-    }
+/// The spec in a mapping with `spec:`, the form of `deploy.template.yaml`. Nothing but `x-…` may stand beside it.
+fn unwrapped<'n>(root: &'n Node, problems: &mut Diagnostics) -> &'n Node {
+    let Kind::Mapping(entries) = &root.kind else { return root };
+    let Some(spec) = entries.iter().find(|entry| &*entry.key == "spec") else { return root };
+    let others = entries.iter().filter(|entry| &*entry.key != "spec" && !entry.key.starts_with("x-"));
+    problems.extend(others.map(|Entry { key, key_place, .. }| {
+        let message = format!("`{}` does not belong beside `spec`", crate::suggest::shown_key(key));
+        let problem = Diagnostic::error(Code::UnknownField, "", message).at(*key_place);
+        problem.help("move it under `spec`, or leave it out")
+    }));
+    &spec.value
 }

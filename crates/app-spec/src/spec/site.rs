@@ -2,16 +2,15 @@
 
 use super::env::EnvVar;
 use super::ingress::{Cors, Route};
-use super::platform::{Alert, LogDestination};
+use super::opaque::Opaque;
 use super::source::Source;
-use crate::diagnostic::{Code, Diagnostic, Remedy};
 use crate::tree::Node;
-use crate::wire::form;
-use crate::wire::rule::{ANY, COMMAND, NAME};
-use crate::wire::{Reader, object};
+use crate::value::form;
+use crate::value::rule::{ANY, NAME};
+use crate::value::{Reader, object};
 
 object! {
-    /// Files that are built once and served by the front door.
+    /// Files that are built once and served by the ingress.
     "a static site" struct StaticSite labelled name finish finish {
         .. {
             /// A repository; an image is refused.
@@ -24,9 +23,9 @@ object! {
         /// Relative to the repository's root.
         dockerfile_path: Option<String> = ANY.of_form(form::inside_repository),
         /// The build step.
-        build_command: Option<String> = COMMAND,
-        /// Listed for static sites by one of the references; means nothing.
-        run_command: Option<String> = COMMAND,
+        build_command: Option<String> = ANY,
+        /// Listed for static sites by one of the references;.
+        run_command: Option<String> = ANY,
         /// A hint which language builds it.
         environment_slug: Option<String> = ANY,
         /// Variables of the build.
@@ -43,8 +42,8 @@ object! {
         routes: Vec<Route> = ANY,
         /// Deprecated: belongs to ingress rules.
         cors: Option<Cors> = ANY,
-        /// Listed for static sites by one of the references; means nothing.
-        log_destinations: Vec<LogDestination> = ANY,
+        /// Listed for static sites by one of the references;.
+        log_destinations: Opaque = ANY,
     }
 }
 
@@ -62,9 +61,9 @@ object! {
         /// Variables.
         envs: Vec<EnvVar> = ANY,
         /// Kept; has no effect on one host.
-        alerts: Vec<Alert> = ANY,
+        alerts: Opaque = ANY,
         /// Where logs are forwarded.
-        log_destinations: Vec<LogDestination> = ANY,
+        log_destinations: Opaque = ANY,
         /// Requests by path prefix.
         routes: Vec<Route> = ANY,
         /// Deprecated: belongs to ingress rules.
@@ -77,26 +76,11 @@ const SOURCES: &str = "`git`, `github`, `gitlab`, `bitbucket`";
 impl StaticSite {
     fn finish(&mut self, node: &Node, reader: &mut Reader) {
         self.source.require("a static site", SOURCES, node, reader);
-        refuse_image(&self.source, "a static site", reader);
-        if self.error_document.is_some() && self.catchall_document.is_some() {
-            let path = format!("{}.catchall_document", reader.path());
-            let message = "`error_document` and `catchall_document` exclude each other";
-            reader.report(Diagnostic::error(Code::Conflict, path, message).remedied(Remedy::Kept));
-        }
     }
 }
 
 impl Function {
     fn finish(&mut self, node: &Node, reader: &mut Reader) {
         self.source.require("a function", SOURCES, node, reader);
-        refuse_image(&self.source, "a function", reader);
-    }
-}
-
-fn refuse_image(source: &Source, what: &str, reader: &mut Reader) {
-    if source.image().is_some() {
-        let path = format!("{}.image", reader.path());
-        let message = format!("{what} is built from a repository, not an image");
-        reader.report(Diagnostic::error(Code::Conflict, path, message).remedied(Remedy::Kept));
     }
 }

@@ -1,12 +1,11 @@
 //! Where a component comes from: exactly one of five kinds.
 
-use crate::diagnostic::{Code, Diagnostic, Remedy};
-use crate::image::fields_of_reference;
+use crate::diagnostic::{Code, Diagnostic};
 use crate::secret::SecretValue;
 use crate::tree::{Entry, Node};
-use crate::wire::form;
-use crate::wire::rule::{ANY, SECRET, up_to};
-use crate::wire::{Field, Meant, Object, Out, Reader, Unsealer, Wire, Writer, object, texts, wire_name, words};
+use crate::value::form;
+use crate::value::rule::{ANY, up_to};
+use crate::value::{Field, Object, Reader, SpecValue, Unsealer, Writer, field_name, object, words};
 
 /// The source of a component.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -29,10 +28,10 @@ pub enum Source {
 
 object! {
     /// A repository that can be cloned without logging in.
-    "a git source" struct GitSource shorthand repo_clone_url {
+    "a git source" struct GitSource {
         /// Clone address, without a login: `https://`, or a path on this host where that is allowed. Repositories by ssh
         /// cannot be fetched yet.
-        repo_clone_url: String = up_to(255).required().of_form(form::clone_address),
+        repo_clone_url: String = up_to(255).required().of_form(form::clone_address).private(),
         /// Absent: the repository's default branch.
         branch: Option<String> = up_to(255).of_form(form::unsubstituted),
     }
@@ -40,9 +39,9 @@ object! {
 
 object! {
     /// A repository of a hosting service.
-    "a hosted source" struct HostedSource means owner_and_repo {
+    "a hosted source" struct HostedSource {
         /// `owner/repo`; GitLab and Bitbucket may have more parts.
-        repo: String = up_to(255).required().of_form(form::owner_and_repo).like(form::OWNER_AND_REPO),
+        repo: String = up_to(255).required().of_form(form::owner_and_repo).private().like(form::OWNER_AND_REPO),
         /// Absent: the repository's default branch.
         branch: Option<String> = up_to(255).of_form(form::unsubstituted),
         /// Deploy again when the branch moves.
@@ -52,7 +51,7 @@ object! {
 
 object! {
     /// An image in a registry. See [`image_reference`](crate::image_reference).
-    "an image source" struct ImageSource means fields_of_reference {
+    "an image source" struct ImageSource {
         /// Which registry.
         registry_type: Option<RegistryType> = ANY.required(),
         /// Docker Hub: user or organisation, `library` for official images. GHCR: owner. DOCR: usually absent.
@@ -64,7 +63,7 @@ object! {
         /// `sha256:…`: pins the image. Excludes `tag`.
         digest: Option<String> = up_to(192).of_form(form::digest).like("^sha256:[0-9a-f]{64}$"),
         /// `user:token`.
-        registry_credentials: Option<SecretValue> = SECRET,
+        registry_credentials: Option<SecretValue> = ANY,
         /// Deploy again when the tag moves (DOCR only).
         deploy_on_push: Option<ImageDeployOnPush> = ANY,
     }
@@ -72,7 +71,7 @@ object! {
 
 object! {
     /// Whether a moved tag deploys.
-    "deploy_on_push of an image" struct ImageDeployOnPush shorthand enabled {
+    "deploy_on_push of an image" struct ImageDeployOnPush {
         /// Off by default.
         enabled: bool = ANY,
     }
@@ -131,15 +130,6 @@ impl HostedSource {
     }
 }
 
-/// `owner/repo`, also where the address is written.
-fn owner_and_repo(text: &str) -> Option<Meant> {
-    let repo = match form::owner_and_repo(text) {
-        Err(complaint) => complaint.meant.unwrap_or_else(|| text.to_owned()),
-        Ok(()) => text.to_owned(),
-    };
-    (!repo.is_empty()).then(|| texts([("repo", repo)]))
-}
-
 /// Reads one of the five fields into the enum, and refuses a second one.
 macro_rules! sources {
     ($( $(#[doc = $doc:literal])* $field:ident => $Variant:ident($Inner:ty) ),* $(,)?) => {
@@ -149,9 +139,9 @@ macro_rules! sources {
             fn fields() -> &'static [Field] {
                 static FIELDS: std::sync::LazyLock<Vec<Field>> = std::sync::LazyLock::new(|| {
                     vec![$( Field {
-                        name: wire_name!($field),
+                        name: field_name!($field),
                         doc: concat!($($doc),*),
-                        shape: <$Inner as Wire>::shape(),
+                        shape: <$Inner as SpecValue>::shape(),
                         rule: ANY,
                     } ),*]
                 });
@@ -160,11 +150,11 @@ macro_rules! sources {
 
             fn read_field(&mut self, entry: &Entry, reader: &mut Reader) -> bool {
                 match &*entry.key {
-                    $( wire_name if wire_name == wire_name!($field) => {
-                        let read = reader.field(wire_name!($field), entry, |reader| {
+                    $( field_name if field_name == field_name!($field) => {
+                        let read = reader.field(field_name!($field), entry, |reader| {
                             match entry.value.is_null() {
                                 true => None,
-                                false => Some(<$Inner as Wire>::read(&entry.value, &ANY, reader)),
+                                false => Some(<$Inner as SpecValue>::read(&entry.value, &ANY, reader)),
                             }
                         });
                         if let Some(inner) = read {
@@ -176,12 +166,12 @@ macro_rules! sources {
                 }
             }
 
-            fn write_fields(&self, writer: &mut Writer<'_>, out: &mut Vec<(&'static str, Out)>) {
+            fn write_fields(&self, writer: &mut Writer<'_>, out: &mut Vec<Entry>) {
                 match self {
                     Source::Missing => {}
                     $( Source::$Variant(inner) => {
-                        writer.trail.push(wire_name!($field));
-                        out.extend(inner.write(writer).map(|value| (wire_name!($field), value)));
+                        writer.trail.push(field_name!($field));
+                        out.extend(inner.write(writer).map(|value| Entry::new(field_name!($field), value)));
                         writer.trail.pop();
                     } )*
                 }
@@ -213,37 +203,24 @@ sources! {
 }
 
 impl Source {
-    /// Takes the source that was read last, if there is none. Of two that of the earlier field is kept, in whatever order
-    /// the text has them: formatting changes that.
+    /// Takes the source that was read last, and reports a second one.
     fn take(&mut self, last: Source, entry: &Entry, reader: &mut Reader) {
         let first = std::mem::replace(self, last);
-        if first == Source::Missing {
-            return;
+        if first != Source::Missing {
+            let message = format!("a component has one source, here are `{}` and `{}`", first.field(), self.field());
+            let clash = Diagnostic::error(Code::Conflict, reader.path_of(self.field()), message).at(entry.key_place);
+            let path = reader.path_of(first.field());
+            let place = reader.places.nearest(&path);
+            reader.report(clash.related(path, place, "the other source").help("keep one of them"));
         }
-        let first_place = reader.places.nearest(&reader.path_of(first.field()));
-        let mut fields = [(first.field(), first_place), (self.field(), entry.key_place)];
-        match first.position() < self.position() {
-            true => *self = first,
-            false => fields.reverse(),
-        }
-        let [(kept, kept_place), (left_out, place)] = fields;
-        let message = format!("a component has one source, here are `{kept}` and `{left_out}`");
-        let clash = Diagnostic::error(Code::Conflict, reader.path_of(left_out), message).at(place);
-        reader.report(clash.related(reader.path_of(kept), kept_place, "the other source").help("keep one of them"));
-    }
-
-    /// Where its field stands among the five.
-    fn position(&self) -> Option<usize> {
-        Source::fields().iter().position(|field| field.name == self.field())
     }
 
     /// Refuses a component that has none of `allowed`. Called once the component has been read.
     pub(crate) fn require(&self, what: &str, allowed: &str, node: &Node, reader: &mut Reader) {
-        let was_given = |field: &Field| reader.misread.is_within(&reader.path_of(field.name));
-        if *self == Source::Missing && !Source::fields().iter().any(was_given) {
+        if *self == Source::Missing {
             let start = node.place.map(|p| crate::Place { end: p.start, ..p });
             let message = format!("{what} needs a source: one of {allowed}");
-            reader.report(Diagnostic::error(Code::Missing, reader.path(), message).at(start).remedied(Remedy::Kept));
+            reader.report(Diagnostic::error(Code::Missing, reader.path(), message).at(start));
         }
     }
 }

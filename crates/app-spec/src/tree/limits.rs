@@ -19,39 +19,25 @@ pub(crate) const EXPANDED_BYTES: usize = 2 * BYTES;
 /// Counts what a tree costs, and refuses at the first excess.
 #[derive(Default)]
 pub(crate) struct Budget {
-    is_unlimited: bool,
     nodes: usize,
     bytes: usize,
     aliases: usize,
 }
 
-/// What one subtree costs again when it is repeated.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct Cost {
-    pub nodes: usize,
-    pub bytes: usize,
-}
-
 impl Budget {
-    /// For what was taken in before, and has grown by seals and defaults since.
-    pub fn unlimited() -> Budget {
-        Budget { is_unlimited: true, ..Budget::default() }
-    }
-
-    pub fn spend(&mut self, cost: Cost, place: Option<Place>) -> Result<(), Diagnostic> {
-        self.nodes += cost.nodes;
-        self.bytes += cost.bytes;
-        if self.is_unlimited {
-            return Ok(());
-        }
+    pub fn spend(&mut self, nodes: usize, bytes: usize, place: Option<Place>) -> Result<(), Diagnostic> {
+        self.nodes += nodes;
+        self.bytes += bytes;
         if self.nodes > NODES {
             return Err(too_large(format!("the spec has more than {NODES} values, aliases expanded"), place));
         }
-        if self.bytes > EXPANDED_BYTES {
-            let message = format!("the spec has more than {EXPANDED_BYTES} bytes of text, aliases expanded");
-            return Err(too_large(message, place));
+        match self.bytes > EXPANDED_BYTES {
+            true => Err(too_large(
+                format!("the spec has more than {EXPANDED_BYTES} bytes of text, aliases expanded"),
+                place,
+            )),
+            false => Ok(()),
         }
-        Ok(())
     }
 
     pub fn alias(&mut self, place: Option<Place>) -> Result<(), Diagnostic> {
@@ -60,10 +46,6 @@ impl Budget {
             true => Err(too_large(format!("the spec uses more than {ALIASES} aliases"), place)),
             false => Ok(()),
         }
-    }
-
-    pub fn spent(&self) -> Cost {
-        Cost { nodes: self.nodes, bytes: self.bytes }
     }
 }
 

@@ -1,32 +1,28 @@
-//! The located tree: what a text says, before anyone asks what it means.
+//! The located tree: what a text says, before its meaning is looked at.
 //!
 //! YAML 1.2 (and JSON, which is read by the same path) becomes [`Node`]s that know their place. Anchors, aliases and
 //! merge keys are already applied, the limits of a spec already enforced. Nothing here knows a field name.
 
-mod ahead;
-mod block;
 mod builder;
 mod json;
 mod limits;
-mod offsets;
+mod lookahead;
 mod parse;
+mod places;
 mod scalar;
 mod syntax;
 
-pub(crate) use json::{from_json, from_stored};
-pub(crate) use limits::{BYTES as MAX_BYTES, check_bytes};
-pub(crate) use offsets::Offsets;
-pub(crate) use parse::{misleading, parse, with_spaces_behind_colons};
+pub(crate) use parse::parse;
 pub(crate) use scalar::{Plain, is_ambiguous, is_old_boolean};
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::diagnostic::Place;
 
 /// A value with its place. Cheap to clone: what an alias repeats is shared, not copied.
 #[derive(Clone, Debug)]
 pub(crate) struct Node {
-    /// Where it stands; `None` for a tree made from a JSON value.
+    /// Where it stands; `None` for a tree that was not made from a text.
     pub place: Option<Place>,
     pub kind: Kind,
 }
@@ -34,27 +30,61 @@ pub(crate) struct Node {
 #[derive(Clone, Debug)]
 pub(crate) enum Kind {
     Scalar(Scalar),
-    Sequence(Rc<Vec<Node>>),
-    Mapping(Rc<Vec<Entry>>),
+    Sequence(Arc<Vec<Node>>),
+    Mapping(Arc<Vec<Entry>>),
 }
 
-/// Text as it was written, before anyone decided whether it is a number.
+/// Text as it was written, whether or not it is a number.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Scalar {
-    pub text: Rc<str>,
-    /// Written without quotes, so that `8080`, `true` and `null` are not text.
-    pub plain: bool,
+    pub text: Arc<str>,
+    pub style: Style,
+}
+
+/// How a scalar is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Style {
+    /// Without quotes, so that `8080`, `true` and `null` are not text.
+    Plain,
+    /// In quotes or as a block: always text.
+    Quoted,
+    /// `{{ name }}`, which a deploy tool should have replaced.
+    Template,
 }
 
 /// One `key: value`.
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
-    pub key: Rc<str>,
+    pub key: Arc<str>,
     pub key_place: Option<Place>,
     pub value: Node,
 }
 
+impl Entry {
+    pub fn new(key: impl AsRef<str>, value: Node) -> Entry {
+        Entry { key: Arc::from(key.as_ref()), key_place: None, value }
+    }
+}
+
 impl Node {
+    /// Text.
+    pub fn text(text: impl AsRef<str>) -> Node {
+        Node { place: None, kind: Kind::Scalar(Scalar { text: Arc::from(text.as_ref()), style: Style::Quoted }) }
+    }
+
+    pub fn list(items: Vec<Node>) -> Node {
+        Node { place: None, kind: Kind::Sequence(Arc::new(items)) }
+    }
+
+    pub fn mapping(entries: Vec<Entry>) -> Node {
+        Node { place: None, kind: Kind::Mapping(Arc::new(entries)) }
+    }
+
+    /// A number, a boolean or `null`.
+    pub fn plain(value: impl ToString) -> Node {
+        Node { place: None, kind: Kind::Scalar(Scalar { text: Arc::from(value.to_string()), style: Style::Plain }) }
+    }
+
     /// What it is, in the words of a diagnostic.
     pub fn what(&self) -> &'static str {
         match &self.kind {
@@ -69,23 +99,41 @@ impl Node {
         }
     }
 
+    /// Empty text, which clients send for what is absent.
+    pub fn is_empty_text(&self) -> bool {
+        matches!(&self.kind, Kind::Scalar(scalar) if scalar.text.is_empty())
+    }
+
     /// `null`, `~` or no value at all.
     pub fn is_null(&self) -> bool {
         matches!(&self.kind, Kind::Scalar(scalar) if scalar.meaning() == Plain::Null)
     }
-}
 
-impl Entry {
-    /// Whether it is a text without a `:`, as between braces.
-    pub fn is_bare(&self) -> bool {
-        let ends = self.key_place.zip(self.value.place).is_some_and(|(key, value)| value.start <= key.end);
-        ends && self.value.is_null()
+    /// How many values it holds, and how many bytes of text.
+    pub fn size(&self) -> (usize, usize) {
+        let add = |(nodes, bytes): (usize, usize), (more, length): (usize, usize)| (nodes + more, bytes + length);
+        match &self.kind {
+            Kind::Scalar(scalar) => (1, scalar.text.len()),
+            Kind::Sequence(items) => items.iter().map(Node::size).fold((1, 0), add),
+            Kind::Mapping(entries) => {
+                entries.iter().map(|entry| add(entry.value.size(), (1, entry.key.len()))).fold((1, 0), add)
+            }
+        }
+    }
+
+    /// How deep lists and mappings are nested in it.
+    pub fn depth(&self) -> usize {
+        match &self.kind {
+            Kind::Scalar(_) => 0,
+            Kind::Sequence(items) => 1 + items.iter().map(Node::depth).max().unwrap_or(0),
+            Kind::Mapping(entries) => 1 + entries.iter().map(|entry| entry.value.depth()).max().unwrap_or(0),
+        }
     }
 }
 
 impl Scalar {
     /// What YAML's core schema takes the scalar for.
     pub fn meaning(&self) -> Plain {
-        if self.plain { Plain::of(&self.text) } else { Plain::Text }
+        if self.style == Style::Plain { Plain::of(&self.text) } else { Plain::Text }
     }
 }

@@ -181,6 +181,18 @@ pub enum OutputFormat {
     #[default]
     Text,
     Json,
+    Yaml,
+}
+
+impl OutputFormat {
+    /// The value in this form. `None`: as text, which each command lays out itself.
+    pub fn document(self, value: &serde_json::Value) -> Option<String> {
+        match self {
+            OutputFormat::Text => None,
+            OutputFormat::Json => Some(format!("{value:#}\n")),
+            OutputFormat::Yaml => Some(serde_yaml::to_string(value).expect("every JSON value can be written as YAML")),
+        }
+    }
 }
 
 fn database_image(text: &str) -> Result<(String, String), String> {

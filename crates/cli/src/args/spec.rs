@@ -13,27 +13,12 @@ pub enum Spec {
         /// The specs, YAML or JSON; - for standard input
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
-        /// Take what can be read, and say what was left out or mended
+        /// Check each field by itself, without the rules between fields
         #[arg(long)]
-        lenient: bool,
-        /// Check fields and their types alone, and only warn of what a server would refuse
-        #[arg(long, conflicts_with = "lenient")]
         schema_only: bool,
-        /// How to print what was found; json is a list with one object for each file
+        /// How to print what was found; json and yaml are a list with one object for each file
         #[arg(long, short, default_value = "text", value_name = "FORM")]
         output: OutputFormat,
-    },
-    /// Put the fields of a spec in the order of the reference and tidy its layout; nothing is left out
-    Fmt {
-        /// The specs, YAML or JSON; - for standard input
-        #[arg(required = true, value_name = "FILE")]
-        files: Vec<PathBuf>,
-        /// Replace the files in place of printing
-        #[arg(long, short)]
-        write: bool,
-        /// Only say whether something would change: exit 1 if so
-        #[arg(long, conflicts_with = "write")]
-        check: bool,
     },
     /// Print the JSON Schema of specs, for editors
     Schema,

@@ -3,7 +3,6 @@
 mod file;
 mod get;
 mod hidden_input;
-mod rewrite;
 mod validate;
 mod values;
 
@@ -11,7 +10,6 @@ use app_spec::AppSpec;
 use serde_json::Value;
 
 use file::read;
-use validate::Look;
 pub use values::prompt;
 
 use crate::args::{Connection, Spec, SpecArgs};
@@ -21,10 +19,7 @@ use crate::output;
 
 pub async fn run(command: Spec, connection: &Connection) -> anyhow::Result<Exit> {
     match command {
-        Spec::Validate { files, lenient, schema_only, output } => {
-            validate::run(&files, Look::of(lenient, schema_only), output)
-        }
-        Spec::Fmt { files, write, check } => rewrite::run(&files, write, check),
+        Spec::Validate { files, schema_only, output } => validate::run(&files, schema_only, output),
         Spec::Schema => {
             output::result(&format!("{:#}\n", app_spec::json_schema()));
             Ok(Exit::Done)

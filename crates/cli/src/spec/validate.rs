@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use app_spec::{AppSpec, Code, Diagnostic, Diagnostics, NeededValue, Parsed, Why};
+use app_spec::{AppSpec, Code, Diagnostics, NeededValue, Why};
 use serde_json::{Value, json};
 
 use super::file::{display_name, print_problems, text};
@@ -10,22 +10,22 @@ use crate::args::OutputFormat;
 use crate::exit::Exit;
 use crate::output;
 
-/// Looks at each file. Text is printed as it comes; JSON is one list, an object for each file.
-pub fn run(files: &[PathBuf], look: Look, output: OutputFormat) -> anyhow::Result<Exit> {
+/// Checks each file. Text is printed as it comes; JSON and YAML are one list, an object for each file.
+pub fn run(files: &[PathBuf], schema_only: bool, output: OutputFormat) -> anyhow::Result<Exit> {
     let (mut objects, mut all_fine) = (Vec::new(), true);
     for file in files {
         let name = display_name(file);
-        let read = text(file).map(|text| (Found::of(look, &text), text));
+        let read = text(file).map(|text| (Found::of(&text, schema_only), text));
         all_fine &= matches!(&read, Ok((found, _)) if !found.has_errors());
         match (output, read) {
             (OutputFormat::Text, Ok((found, text))) => found.print(&name, &text),
             (OutputFormat::Text, Err(error)) => output::error(&format!("{error:#}")),
-            (OutputFormat::Json, Ok((found, _))) => objects.push(found.json(&name)),
-            (OutputFormat::Json, Err(error)) => objects.push(unreadable(&name, &error)),
+            (OutputFormat::Json | OutputFormat::Yaml, Ok((found, _))) => objects.push(found.json(&name)),
+            (OutputFormat::Json | OutputFormat::Yaml, Err(error)) => objects.push(unreadable(&name, &error)),
         }
     }
-    if output == OutputFormat::Json {
-        output::result(&format!("{:#}\n", Value::from(objects)));
+    if let Some(document) = output.document(&Value::from(objects)) {
+        output::result(&document);
     }
     Ok(if all_fine { Exit::Done } else { Exit::Failed })
 }
@@ -38,55 +38,26 @@ fn unreadable(file: &str, error: &anyhow::Error) -> Value {
         "needs_values": []})
 }
 
-/// How closely a spec is looked at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Look {
-    /// As `apps create` does.
-    Strict,
-    /// What is wrong is left out or mended.
-    Lenient,
-    /// Fields and their types alone.
-    SchemaOnly,
-}
-
-impl Look {
-    pub fn of(lenient: bool, schema_only: bool) -> Look {
-        match (lenient, schema_only) {
-            (_, true) => Look::SchemaOnly,
-            (true, false) => Look::Lenient,
-            (false, false) => Look::Strict,
-        }
-    }
-
-    fn read(self, text: &str) -> Result<Parsed, Diagnostics> {
-        match self {
-            Look::Strict => AppSpec::from_yaml(text),
-            Look::Lenient => AppSpec::from_yaml_leniently(text),
-            Look::SchemaOnly => AppSpec::from_yaml_schema_only(text),
-        }
-    }
-}
-
 /// What there is to say about one text.
 struct Found {
-    look: Look,
+    schema_only: bool,
     spec: Option<AppSpec>,
     problems: Diagnostics,
     needed: Vec<NeededValue>,
 }
 
 impl Found {
-    fn of(look: Look, text: &str) -> Found {
-        match look.read(text) {
-            // Parts of it may be missing: what would become of it cannot be told.
-            Ok(parsed) if look == Look::SchemaOnly => {
-                Found { look, problems: parsed.warnings, spec: Some(parsed.spec), needed: Vec::new() }
+    fn of(text: &str, schema_only: bool) -> Found {
+        let read = if schema_only { AppSpec::from_yaml_schema_only } else { AppSpec::from_yaml };
+        match read(text) {
+            Ok(parsed) if schema_only => {
+                Found { schema_only, problems: parsed.warnings, spec: Some(parsed.spec), needed: Vec::new() }
             }
             Ok(parsed) => {
                 let (problems, needed) = (parsed.remarks(), parsed.spec.needed_values());
-                Found { look, spec: Some(parsed.spec), problems, needed }
+                Found { schema_only, spec: Some(parsed.spec), problems, needed }
             }
-            Err(problems) => Found { look, spec: None, problems, needed: Vec::new() },
+            Err(problems) => Found { schema_only, spec: None, problems, needed: Vec::new() },
         }
     }
 
@@ -96,22 +67,21 @@ impl Found {
 
     /// Whether there is nothing wrong in it, wherever it can run.
     fn is_valid(&self) -> bool {
-        let refuses = |d: &Diagnostic| d.is_error() && d.code != Code::NotYet;
-        self.spec.is_some() && !self.problems.iter().any(refuses)
+        self.spec.is_some()
     }
 
     fn print(&self, name: &str, text: &str) {
-        print_problems(&self.problems, name, text);
+        // The values that are needed are listed below.
+        print_problems(&self.problems.clone().without(Code::NeedsValue), name, text);
         for needed in &self.needed {
             output::note(&needs(needed));
         }
         match &self.spec {
             Some(spec) if !self.has_errors() => {
-                let is = if self.look == Look::SchemaOnly { "fits the schema" } else { "is valid" };
+                let is = if self.schema_only { "fits the schema" } else { "is valid" };
                 output::result(&format!("{name} {is}: {}\n", summary(spec)));
             }
-            Some(_) if self.is_valid() => output::error(&format!("{name} asks for what this version cannot run")),
-            Some(_) => output::error(&format!("{name} is refused; not all of it can be mended")),
+            Some(_) => output::error(&format!("{name} asks for what this version cannot run")),
             None => output::error(&format!("{name} is refused")),
         }
     }
@@ -120,7 +90,7 @@ impl Found {
         let needed = self.needed.iter().map(|it| {
             json!({"component": it.component, "key": it.key, "path": it.path, "secret": it.secret, "why": word(it.why)})
         });
-        let runs_here = (self.look != Look::SchemaOnly).then(|| !self.has_errors());
+        let runs_here = (!self.schema_only).then(|| !self.has_errors());
         json!({
             "file": file,
             "valid": self.is_valid(),
@@ -165,7 +135,7 @@ fn summary(spec: &AppSpec) -> String {
 mod tests {
     use super::*;
 
-    const GOOD: &str = "name: shop\nservices:\n- name: web\n  image: {registry_type: DOCKER_HUB, repository: nginx}\n";
+    const GOOD: &str = "name: shop\nservices:\n- name: web\n  image: {registry_type: DOCKER_HUB, registry: library, repository: nginx}\n";
 
     #[test]
     fn a_good_spec_is_summed_up() {
@@ -176,7 +146,7 @@ mod tests {
     #[test]
     fn programs_read_problems_and_needed_values() {
         let text = format!("{GOOD}  envs: [{{key: TOKEN, type: SECRET}}]\n  protocol: HTTP2\nregion: fra\n");
-        let found = Found::of(Look::Strict, &text).json("app.yaml");
+        let found = Found::of(&text, false).json("app.yaml");
         assert_eq!((&found["valid"], &found["runs_here"]), (&json!(true), &json!(false)));
         let codes: Vec<_> = found["problems"].as_array().into_iter().flatten().map(|it| &it["code"]).collect();
         assert_eq!(codes, ["needs_value", "not_yet", "no_effect"]);
@@ -184,7 +154,7 @@ mod tests {
             "why": "empty"}]);
         assert_eq!(found["needs_values"], needed);
         assert_eq!(found["omitted"], json!(0));
-        let refused = Found::of(Look::Strict, "name: Shop\n").json("app.yaml");
+        let refused = Found::of("name: Shop\n", false).json("app.yaml");
         assert_eq!(refused["valid"], json!(false));
         assert_eq!(refused["problems"][0]["line"], json!(1));
     }
@@ -192,28 +162,18 @@ mod tests {
     #[test]
     fn programs_are_told_how_many_problems_they_do_not_see() {
         let text = format!("{GOOD}{}", (0..300).map(|i| format!("bogus{i}: 1\n")).collect::<String>());
-        let found = Found::of(Look::Strict, &text).json("app.yaml");
+        let found = Found::of(&text, false).json("app.yaml");
         assert_eq!((found["problems"].as_array().map(Vec::len), &found["omitted"]), (Some(200), &json!(100)));
     }
 
     #[test]
-    fn a_lenient_look_finds_a_mended_spec_runnable() {
-        let misspelt = GOOD.replace("name: web", "nmae: web");
-        assert!(Found::of(Look::Strict, &misspelt).has_errors());
-        assert!(!Found::of(Look::Lenient, &misspelt).has_errors());
-        let nameless = Found::of(Look::Lenient, &GOOD.replace("name: shop", "region: ams")).json("app.yaml");
-        assert_eq!((&nameless["valid"], &nameless["runs_here"]), (&json!(false), &json!(false)));
-    }
-
-    #[test]
-    fn a_look_at_the_schema_alone_only_warns_of_what_a_server_refuses() {
-        let misnamed = GOOD.replace("name: shop", "name: Shop");
-        assert!(Found::of(Look::Strict, &misnamed).has_errors());
-        let found = Found::of(Look::SchemaOnly, &misnamed);
-        assert!(!found.has_errors());
-        let json = found.json("app.yaml");
+    fn the_schema_alone_says_nothing_of_rules_between_fields() {
+        let two = format!(
+            "{GOOD}- name: web\n  image: {{registry_type: DOCKER_HUB, registry: library, repository: nginx}}\n"
+        );
+        assert!(Found::of(&two, false).has_errors());
+        let json = Found::of(&two, true).json("app.yaml");
         assert_eq!((&json["valid"], &json["runs_here"]), (&json!(true), &Value::Null));
-        assert_eq!(json["problems"][0]["code"], json!("bad_name"));
-        assert!(Found::of(Look::SchemaOnly, &GOOD.replace("name: web", "nmae: web")).has_errors());
+        assert!(Found::of(&GOOD.replace("name: web", "nmae: web"), true).has_errors());
     }
 }

@@ -190,7 +190,7 @@ mod tests {
     use super::*;
 
     const OPEN: &str = "name: shop\nenvs:\n- {key: TOKEN, type: SECRET}\n- {key: MAIL, value: '${MAIL}'}\n\
-                        services:\n- name: web\n  image: {registry_type: DOCKER_HUB, repository: nginx}\n";
+                        services:\n- name: web\n  image: {registry_type: DOCKER_HUB, registry: library, repository: nginx}\n";
 
     fn given(env: &[&str], file: Option<&str>) -> anyhow::Result<Vec<String>> {
         given_bytes(env, file.map(str::as_bytes))

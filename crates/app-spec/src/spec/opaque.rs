@@ -1,0 +1,47 @@
+//! Blocks that this version only keeps.
+
+use std::fmt;
+
+use crate::tree::{Kind, Node};
+use crate::value::{Reader, Rule, Shape, SpecValue, Writer};
+
+/// A block of the spec that has no effect here: kept as it was written, and returned unchanged.
+#[derive(Clone, Default)]
+pub struct Opaque(Option<Node>);
+
+impl PartialEq for Opaque {
+    fn eq(&self, other: &Opaque) -> bool {
+        serde_json::to_value(&self.0).ok() == serde_json::to_value(&other.0).ok()
+    }
+}
+
+impl fmt::Debug for Opaque {
+    /// It may hold secrets, such as the token of a log destination.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.is_zero() { "Opaque" } else { "Opaque(…)" })
+    }
+}
+
+impl SpecValue for Opaque {
+    fn shape() -> Shape {
+        Shape::Any
+    }
+
+    fn read(node: &Node, _: &Rule, reader: &mut Reader) -> Option<Opaque> {
+        reader.hide(node);
+        Some(Opaque(Some(node.clone())))
+    }
+
+    fn write(&self, _: &mut Writer<'_>) -> Option<Node> {
+        self.0.clone()
+    }
+
+    fn is_zero(&self) -> bool {
+        match self.0.as_ref().map(|node| &node.kind) {
+            None => true,
+            Some(Kind::Scalar(scalar)) => matches!(&*scalar.text, "" | "~" | "null" | "false" | "0"),
+            Some(Kind::Sequence(items)) => items.is_empty(),
+            Some(Kind::Mapping(_)) => false,
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! [`object!`] and [`words!`]: a type of the spec, declared once.
+//!
+//! `object!` makes the struct, the description of its fields, its reader and its writer. A line is
+//! `field: Type = RULE`; `as "type"` gives the name in the text where it is not a good name in Rust. Fields under
+//! `..` stand in the text beside the others. `labelled` names the field that distinguishes items of a list, `finish` a
+//! function that is called once after the last field was read.
+
+/// The name of a field in the text.
+macro_rules! field_name {
+    ($field:ident) => {
+        stringify!($field)
+    };
+    ($field:ident $name:literal) => {
+        $name
+    };
+}
+
+/// The last of several names, as text.
+macro_rules! last_name {
+    ($name:ident) => {
+        stringify!($name)
+    };
+    ($first:ident $($more:ident)+) => {
+        $crate::value::last_name!($($more)+)
+    };
+}
+
+macro_rules! object {
+    (
+        $(#[$meta:meta])*
+        $what:literal struct $Name:ident $(labelled $($label:ident).+)? $(finish $finish:ident)? {
+            $(.. { $( $(#[$inner_meta:meta])* $inner:ident: $Inner:ty, )+ })?
+            $( $(#[doc = $doc:literal])* $field:ident $(as $name:literal)?: $ty:ty = $rule:expr, )*
+        }
+    ) => {
+        $(#[$meta])*
+        #[derive(Clone, Debug, Default, PartialEq)]
+        pub struct $Name {
+            $($( $(#[$inner_meta])* pub $inner: $Inner, )+)?
+            $( $(#[doc = $doc])* pub $field: $ty, )*
+        }
+
+        impl $crate::value::Object for $Name {
+            const WHAT: &'static str = $what;
+
+            fn fields() -> &'static [$crate::value::Field] {
+                static FIELDS: std::sync::LazyLock<Vec<$crate::value::Field>> = std::sync::LazyLock::new(|| {
+                    let inner: &[&[$crate::value::Field]] = &[$($( <$Inner as $crate::value::Object>::fields(), )+)?];
+                    let own = [$( $crate::value::Field {
+                        name: $crate::value::field_name!($field $($name)?),
+                        doc: concat!($($doc),*),
+                        shape: <$ty as $crate::value::SpecValue>::shape(),
+                        rule: $rule,
+                    }, )*];
+                    inner.concat().into_iter().chain(own).collect()
+                });
+                &FIELDS
+            }
+
+            fn read_field(&mut self, entry: &$crate::tree::Entry, reader: &mut $crate::value::Reader) -> bool {
+                $($( if $crate::value::Object::read_field(&mut self.$inner, entry, reader) { return true; } )+)?
+                $( if &*entry.key == $crate::value::field_name!($field $($name)?) {
+                    let value = reader.field($crate::value::field_name!($field $($name)?), entry, |reader| {
+                        reader.value::<$ty>(&entry.value, &$rule)
+                    });
+                    if let Some(value) = value {
+                        self.$field = value;
+                    }
+                    return true;
+                } )*
+                let _ = (entry, reader);
+                false
+            }
+
+            fn write_fields(
+                &self,
+                writer: &mut $crate::value::Writer<'_>,
+                out: &mut Vec<$crate::tree::Entry>,
+            ) {
+                $($( $crate::value::Object::write_fields(&self.$inner, writer, out); )+)?
+                $( if !$crate::value::SpecValue::is_zero(&self.$field) {
+                    let name = $crate::value::field_name!($field $($name)?);
+                    writer.trail.push(name);
+                    let value = $crate::value::SpecValue::write(&self.$field, writer);
+                    out.extend(value.map(|value| $crate::tree::Entry::new(name, value)));
+                    writer.trail.pop();
+                } )*
+            }
+
+            fn unseal_fields(&mut self, unsealer: &mut $crate::value::Unsealer<'_>) {
+                $($( $crate::value::Object::unseal_fields(&mut self.$inner, unsealer); )+)?
+                $(
+                    unsealer.trail.push($crate::value::field_name!($field $($name)?));
+                    $crate::value::SpecValue::unseal(&mut self.$field, unsealer);
+                    unsealer.trail.pop();
+                )*
+            }
+
+            $( fn finish(&mut self, node: &$crate::tree::Node, reader: &mut $crate::value::Reader) {
+                self.$finish(node, reader);
+            } )?
+        }
+
+        impl $crate::value::SpecValue for $Name {
+            $( const LABEL: Option<&'static str> = Some($crate::value::last_name!($($label)+)); )?
+
+            fn placeholder() -> Option<$Name> {
+                Some($Name::default())
+            }
+
+            fn shape() -> $crate::value::Shape {
+                $crate::value::Shape::Object(<$Name as $crate::value::Object>::fields())
+            }
+
+            fn read(
+                node: &$crate::tree::Node,
+                _: &$crate::value::Rule,
+                reader: &mut $crate::value::Reader,
+            ) -> Option<$Name> {
+                reader.object(node)
+            }
+
+            fn write(&self, writer: &mut $crate::value::Writer<'_>) -> Option<$crate::tree::Node> {
+                let mut fields = Vec::new();
+                $crate::value::Object::write_fields(self, writer, &mut fields);
+                // The name first: people look for it.
+                fields.sort_by_key(|field| &*field.key != "name");
+                Some($crate::tree::Node::mapping(fields))
+            }
+
+            $( fn label(&self) -> Option<&str> {
+                Some(&self.$($label).+).filter(|l| !l.is_empty()).map(|l| l.as_str())
+            } )?
+
+            fn unseal(&mut self, unsealer: &mut $crate::value::Unsealer<'_>) {
+                $crate::value::Object::unseal_fields(self, unsealer);
+            }
+        }
+    };
+}
+
+/// An enum of upper-case words. Any case is read, upper case is written.
+macro_rules! words {
+    (
+        $(#[$meta:meta])*
+        enum $Name:ident { $( $(#[$variant_meta:meta])* $Variant:ident = $word:literal, )+ }
+    ) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum $Name { $( $(#[$variant_meta])* $Variant, )+ }
+
+        impl $Name {
+            /// Every word, in the order of the reference.
+            pub const WORDS: &'static [&'static str] = &[$($word),+];
+
+            /// The word as it is written.
+            pub fn as_str(self) -> &'static str {
+                match self { $( $Name::$Variant => $word, )+ }
+            }
+
+            /// Reads the word in any case.
+            pub fn from_word(word: &str) -> Option<$Name> {
+                match word.to_ascii_uppercase().replace('-', "_").as_str() {
+                    $( $word => Some($Name::$Variant), )+
+                    _ => None,
+                }
+            }
+        }
+
+        impl std::fmt::Display for $Name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+
+        impl $crate::value::SpecValue for $Name {
+            fn shape() -> $crate::value::Shape {
+                $crate::value::Shape::Word($Name::WORDS)
+            }
+
+            fn read(
+                node: &$crate::tree::Node,
+                _: &$crate::value::Rule,
+                reader: &mut $crate::value::Reader,
+            ) -> Option<$Name> {
+                reader.word(node, $Name::WORDS, $Name::from_word)
+            }
+
+            fn write(&self, _: &mut $crate::value::Writer<'_>) -> Option<$crate::tree::Node> {
+                Some($crate::tree::Node::text(self.as_str()))
+            }
+        }
+    };
+}
+
+pub(crate) use {field_name, last_name, object, words};
+
+use super::Reader;
+use super::form::unsubstituted;
+use crate::diagnostic::{Code, Diagnostic};
+use crate::suggest::{nearest, one_of, shown_key};
+use crate::tree::Node;
+
+impl Reader {
+    /// Reads one of `words`. Empty text is no word at all.
+    pub fn word<T>(&mut self, node: &Node, words: &[&'static str], from: fn(&str) -> Option<T>) -> Option<T> {
+        let text = self.text(node)?;
+        if text.is_empty() {
+            return None;
+        }
+        let known = from(&text);
+        if known.is_some() || self.is_full() {
+            self.warn_of_spelling(&text, words);
+            return known;
+        }
+        if let Err(complaint) = unsubstituted(&text) {
+            let help = format!("write {}", one_of(allowed(words)));
+            self.report(Diagnostic::error(complaint.code, "", complaint.message).help(help));
+            return None;
+        }
+        let problem = Diagnostic::error(Code::UnknownValue, "", format!("`{}` is not allowed here", shown_key(&text)));
+        self.report(problem.help(match nearest(&text, words.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("allowed: {}", one_of(allowed(words))),
+        }));
+        None
+    }
+
+    /// App Platform's API takes the word only in its own letters.
+    fn warn_of_spelling(&mut self, text: &str, words: &[&'static str]) {
+        let is_same = |word: &&&str| word.eq_ignore_ascii_case(&text.replace('-', "_"));
+        let Some(word) = words.iter().find(is_same).filter(|word| **word != text) else {
+            return;
+        };
+        let message = format!("`{}` is taken as `{word}`", shown_key(text));
+        self.report(Diagnostic::warning(Code::Converted, "", message).help(format!("write `{word}`")));
+    }
+}
+
+/// The words that say something.
+fn allowed(words: &[&'static str]) -> impl Iterator<Item = &'static str> {
+    words.iter().copied().filter(|w| !w.starts_with("UNSPECIFIED") && *w != "UNSET" && *w != "UNKNOWN")
+}

@@ -1,0 +1,105 @@
+//! The forms of text that a spec knows. Names are here; `source`, `web` and `time` hold those of their fields. A constant
+//! is a form as a regular expression, for editors: it may take more than the function, never less.
+
+mod source;
+mod time;
+mod web;
+
+pub(crate) use source::{
+    OWNER_AND_REPO, REPOSITORY, TAG, clone_address, database_version, digest, inside_repository, owner_and_repo,
+    repository, tag,
+};
+pub(crate) use time::{DURATION, cron, duration, time_zone};
+pub(crate) use web::{
+    DOMAIN, HTTPS_URL, TLS_VERSIONS, domain, https_url, one_line, request_path, request_target, tls_version,
+};
+
+use super::rule::Complaint;
+use crate::diagnostic::Code;
+use crate::suggest::shown;
+
+/// `^[a-z][a-z0-9-]{0,30}[a-z0-9]$`: apps, components, databases.
+pub(crate) fn name(text: &str) -> Result<(), Complaint> {
+    if is_name(text) {
+        return Ok(());
+    }
+    unsubstituted(text)?;
+    let rule = "2 to 32 lower-case letters, digits and hyphens, a letter first, no hyphen last";
+    let complaint = Complaint::new(Code::BadName, format!("`{}` is not a name: {rule}", shown(text)));
+    let candidate = as_name(text);
+    // An address is no name, and its password would be seen in one that is made of it.
+    let is_meant = is_name(&candidate) && !text.contains(['@', '=']) && !text.contains("://");
+    Err(if is_meant { complaint.meant(candidate) } else { complaint })
+}
+
+pub(crate) fn is_name(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let inner = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'-';
+    (2..=32).contains(&bytes.len())
+        && bytes[0].is_ascii_lowercase()
+        && bytes.iter().all(inner)
+        && bytes.last() != Some(&b'-')
+}
+
+/// The nearest name to any text: `My App` → `my-app`.
+fn as_name(text: &str) -> String {
+    let lower = text.trim().to_ascii_lowercase();
+    let hyphened: String = lower.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+    let start = hyphened.trim_start_matches(|c: char| !c.is_ascii_lowercase());
+    start.chars().take(32).collect::<String>().trim_end_matches('-').to_owned()
+}
+
+/// `^[_A-Za-z][_A-Za-z0-9]*$`: environment variables.
+pub(crate) fn env_key(text: &str) -> Result<(), Complaint> {
+    let inner = |b: u8| b == b'_' || b.is_ascii_alphanumeric();
+    if text.bytes().all(inner) && !text.starts_with(|c: char| c.is_ascii_digit()) {
+        return Ok(());
+    }
+    unsubstituted(text)?;
+    let rule = "letters, digits and `_`, no digit first";
+    Err(Complaint::new(Code::BadName, format!("`{}` is not the name of a variable: {rule}", shown(text))))
+}
+
+/// Refuses what a deploy tool should have replaced: `${NAME}`, `$NAME`, `{{ name }}`, `<name>`.
+pub(crate) fn unsubstituted(text: &str) -> Result<(), Complaint> {
+    let variable = text.strip_prefix('$').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_uppercase()));
+    let bracketed = text.starts_with('<') && text.ends_with('>');
+    let template = variable || bracketed || text.contains("${") || text.contains("{{");
+    if !template {
+        return Ok(());
+    }
+    let message = format!("`{}` is a placeholder that nothing has replaced", shown(text));
+    Err(Complaint::new(Code::Unsubstituted, message).help("replace it before the spec is applied"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn says(outcome: Result<(), Complaint>) -> (Code, Option<String>) {
+        outcome.err().map(|c| (c.code, c.help)).expect("refused")
+    }
+
+    #[test]
+    fn names_follow_the_rule_and_the_nearest_one_is_offered() {
+        for good in ["ab", "web", "a-1", "a1234567890123456789012345678901"] {
+            assert!(name(good).is_ok(), "{good}");
+        }
+        let long = "a".repeat(33);
+        let cases = [
+            ("SkyHelperAPI", Some("skyhelperapi")),
+            ("harry.com", Some("harry-com")),
+            ("My App", Some("my-app")),
+            ("216labs", Some("labs")),
+            ("web-", Some("web")),
+            ("a", None),
+            (long.as_str(), Some("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa")),
+        ];
+        for (text, offered) in cases {
+            let help = offered.map(|o| format!("did you mean `{o}`?"));
+            assert_eq!(says(name(text)), (Code::BadName, help), "{text}");
+        }
+        assert_eq!(says(name("${APP_NAME}")).0, Code::Unsubstituted);
+        assert_eq!(says(name("app-{{env}}")).0, Code::Unsubstituted);
+    }
+}

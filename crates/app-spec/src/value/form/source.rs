@@ -1,0 +1,172 @@
+//! Where a component comes from: repositories, images, paths inside them.
+
+use super::unsubstituted;
+use crate::address::RepoAddress;
+use crate::diagnostic::Code;
+use crate::suggest::shown;
+use crate::value::rule::Complaint;
+
+/// A tag of an image.
+pub(crate) const TAG: &str = "^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$";
+
+/// A tag of an image: a text like [`TAG`].
+pub(crate) fn tag(text: &str) -> Result<(), Complaint> {
+    as_tag(text, "is not an image tag")
+}
+
+/// The version of a database: its image has it as tag.
+pub(crate) fn database_version(text: &str) -> Result<(), Complaint> {
+    as_tag(text, "cannot be a version")
+}
+
+fn as_tag(text: &str, complaint: &str) -> Result<(), Complaint> {
+    let inner = |b: u8| b == b'_' || b == b'.' || b == b'-' || b.is_ascii_alphanumeric();
+    if text.len() <= 128 && text.bytes().all(inner) && !text.starts_with(['.', '-']) {
+        return Ok(());
+    }
+    unsubstituted(text)?;
+    let rule = "letters, digits, `_`, `.`, `-`, at most 128";
+    Err(Complaint::new(Code::BadFormat, format!("`{}` {complaint}: {rule}", shown(text))))
+}
+
+/// `sha256:` and 64 hexadecimal digits.
+pub(crate) fn digest(text: &str) -> Result<(), Complaint> {
+    let hex = text.strip_prefix("sha256:").unwrap_or_default();
+    if hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) {
+        return Ok(());
+    }
+    unsubstituted(text)?;
+    let rule = "`sha256:` and 64 lower-case hexadecimal digits";
+    Err(Complaint::new(Code::BadFormat, format!("`{}` is not an image digest: {rule}", shown(text))))
+}
+
+/// See [`repository`].
+pub(crate) const REPOSITORY: &str = "^[A-Za-z0-9._:-]+(/[A-Za-z0-9._:-]+)*$";
+
+/// A path of an image's name: parts separated by `/`, a port allowed in the first. Capitals are allowed, since people
+/// write owners as they are spelt; engines know only small letters, and [`crate::image_reference`] gives those.
+pub(crate) fn repository(text: &str) -> Result<(), Complaint> {
+    let part = |b: u8| b.is_ascii_alphanumeric() || b"._-/:".contains(&b);
+    if text.bytes().all(part) && !text.split('/').any(str::is_empty) {
+        return Ok(());
+    }
+    unsubstituted(text)?;
+    let rule = "letters, digits, `.`, `_`, `-`, `/`, and `:` before a port";
+    Err(Complaint::new(Code::BadFormat, format!("`{}` cannot be part of an image's name: {rule}", shown(text))))
+}
+
+/// See [`owner_and_repo`].
+pub(crate) const OWNER_AND_REPO: &str = "^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)+$";
+
+/// The address of a repository. What is wrong with it is said without repeating it: it may hold a token.
+pub(crate) fn clone_address(text: &str) -> Result<(), Complaint> {
+    let Err(error) = RepoAddress::parse(text) else { return Ok(()) };
+    if !may_hold_login(text) {
+        unsubstituted(text)?;
+    }
+    let complaint = Complaint::new(Code::BadFormat, error.to_string());
+    Err(match error.help() {
+        Some(help) => complaint.help(help),
+        None => complaint,
+    })
+}
+
+/// Whether a text that is no valid address could hold a login or a token.
+pub(crate) fn may_hold_login(text: &str) -> bool {
+    text.contains(['@', ':', '?', '=', '#'])
+}
+
+/// `owner/repo`, or deeper where groups are.
+pub(crate) fn owner_and_repo(text: &str) -> Result<(), Complaint> {
+    let parts: Vec<&str> = text.split('/').collect();
+    if text.contains("://") || text.starts_with("git@") || text.starts_with("github.com/") {
+        let complaint = Complaint::new(Code::BadFormat, "a repository here is `owner/repo`, not an address");
+        return Err(match path_of_address(text) {
+            Some(path) => complaint.meant(path),
+            None => complaint,
+        });
+    }
+    let inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let valid = |part: &&str| !part.is_empty() && part.chars().all(inner) && !matches!(*part, "." | "..");
+    if parts.len() >= 2 && parts.iter().all(valid) {
+        return Ok(());
+    }
+    if may_hold_login(text) {
+        return Err(Complaint::new(Code::BadFormat, "a repository here is `owner/repo`, without a login or a host"));
+    }
+    unsubstituted(text)?;
+    Err(Complaint::new(Code::BadFormat, format!("`{}` is not `owner/repo`", shown(text))))
+}
+
+/// `https://github.com/a/b/tree/main` → `a/b`. Behind other hosts groups may be deeper.
+fn path_of_address(text: &str) -> Option<String> {
+    let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
+    let authority = rest.find('/').unwrap_or(rest.len());
+    // What stands before the host may be a password.
+    let rest = rest[..authority].rfind('@').map_or(rest, |at| &rest[at + 1..]);
+    let (host, path) = rest.split_once(['/', ':'])?;
+    let path = path.split(['?', '#']).next().unwrap_or_default().trim_end_matches('/');
+    let parts: Vec<&str> = path.split('/').take_while(|part| !matches!(*part, "-" | "tree" | "blob" | "src")).collect();
+    let parts = if host.ends_with("github.com") { parts.get(..2)? } else { &parts[..] };
+    let path = parts.join("/");
+    let path = path.trim_end_matches(".git");
+    (parts.len() >= 2 && parts.iter().all(|part| !part.is_empty())).then(|| path.to_owned())
+}
+
+/// A path inside the repository: `/`, `.`, `app`, `/app`, `./app`; never out of it.
+pub(crate) fn inside_repository(text: &str) -> Result<(), Complaint> {
+    match text.split('/').any(|part| part == "..") {
+        false => unsubstituted(text),
+        true => Err(Complaint::new(Code::BadFormat, format!("`{}` leads out of the repository", shown(text)))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn says(outcome: Result<(), Complaint>) -> (Code, Option<String>) {
+        outcome.err().map(|c| (c.code, c.help)).expect("refused")
+    }
+
+    #[test]
+    fn a_repository_is_two_parts_and_an_address_is_turned_into_them() {
+        assert!(owner_and_repo("digitalocean/sample-golang").is_ok());
+        for address in
+            ["https://github.com/a/b.git", "git@github.com:a/b", "github.com/a/b", "https://u:p@github.com/a/b"]
+        {
+            assert_eq!(
+                says(owner_and_repo(address)),
+                (Code::BadFormat, Some("did you mean `a/b`?".into())),
+                "{address}"
+            );
+        }
+        for bad in ["a", "a/", "../b", "a/b c"] {
+            assert_eq!(says(owner_and_repo(bad)).0, Code::BadFormat, "{bad}");
+        }
+    }
+
+    #[test]
+    fn image_parts_tags_and_digests_have_their_forms() {
+        assert!(tag("1.27-alpine").is_ok() && tag("latest").is_ok() && tag("_x").is_ok());
+        assert_eq!(says(tag("${TAG}")).0, Code::Unsubstituted);
+        assert_eq!(says(tag("a b")).0, Code::BadFormat);
+        assert!(digest(&format!("sha256:{}", "0a".repeat(32))).is_ok());
+        assert_eq!(says(digest("sha256:12")).0, Code::BadFormat);
+        assert!(repository("library/nginx").is_ok());
+        assert!(repository("Acme/Web").is_ok());
+        for bad in ["a b", "/web", "a//b", "${X}"] {
+            assert!(repository(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn paths_stay_inside_the_repository() {
+        for good in ["/", ".", "app", "/app", "./app", "a/..b"] {
+            assert!(inside_repository(good).is_ok(), "{good}");
+        }
+        for bad in ["..", "../x", "a/../../b"] {
+            assert!(inside_repository(bad).is_err(), "{bad}");
+        }
+    }
+}

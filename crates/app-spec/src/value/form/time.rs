@@ -1,0 +1,163 @@
+//! Time as specs write it: durations, cron lines, time zones.
+
+use super::unsubstituted;
+use crate::diagnostic::Code;
+use crate::suggest::shown;
+use crate::value::rule::Complaint;
+
+/// See [`duration`].
+pub(crate) const DURATION: &str = "^([0-9][0-9.]*(ns|us|µs|ms|s|m|h))+$";
+
+/// Numbers with units, as in `1h30m` or `90s`.
+pub(crate) fn duration(text: &str) -> Result<(), Complaint> {
+    if is_duration(text) {
+        return Ok(());
+    }
+    unsubstituted(text)?;
+    let complaint =
+        Complaint::new(Code::BadFormat, format!("`{}` is not a duration such as `1h30m` or `90s`", shown(text)));
+    let seconds = format!("{text}s");
+    Err(if is_duration(&seconds) { complaint.meant(seconds) } else { complaint })
+}
+
+fn is_duration(text: &str) -> bool {
+    let mut rest = text;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
+        let number = &rest[..digits];
+        let unit = ["ns", "us", "µs", "ms", "s", "m", "h"].into_iter().find(|unit| {
+            let after = rest[digits..].strip_prefix(unit);
+            after.is_some_and(|after| after.is_empty() || after.starts_with(|c: char| c.is_ascii_digit()))
+        });
+        let is_number = number.parse::<f64>().is_ok() && number.starts_with(|c: char| c.is_ascii_digit());
+        match unit {
+            Some(unit) if is_number => rest = &rest[digits + unit.len()..],
+            _ => return false,
+        }
+    }
+    !text.is_empty()
+}
+
+/// The five fields of a cron line, with what each may hold.
+const CRON: [(&str, u8, u8, &[&str]); 5] = [
+    ("minute", 0, 59, &[]),
+    ("hour", 0, 23, &[]),
+    ("day", 1, 31, &[]),
+    ("month", 1, 12, &["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"]),
+    ("weekday", 0, 7, &["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"]),
+];
+
+/// Five fields: minute, hour, day, month, weekday.
+pub(crate) fn cron(text: &str) -> Result<(), Complaint> {
+    let fields: Vec<&str> = text.split_whitespace().collect();
+    let wrong = || Complaint::new(Code::BadFormat, format!("`{}` is not a cron line", shown(text)));
+    let rule = "five fields: minute, hour, day of the month, month, day of the week, as in `30 4 * * 1-5`";
+    if fields.len() != CRON.len() {
+        unsubstituted(text)?;
+        return Err(match spelt_out(text) {
+            Some(line) => wrong().meant(line),
+            None => wrong().help(rule),
+        });
+    }
+    for (field, (name, least, most, names)) in fields.into_iter().zip(CRON) {
+        if !field.split(',').all(|part| is_cron_part(part, least, most, names)) {
+            return Err(wrong().help(format!("`{}` is no {name}: {least} to {most}", shown(field))));
+        }
+    }
+    Ok(())
+}
+
+fn spelt_out(text: &str) -> Option<&'static str> {
+    Some(match text.trim() {
+        "@hourly" => "0 * * * *",
+        "@daily" | "@midnight" => "0 0 * * *",
+        "@weekly" => "0 0 * * 0",
+        "@monthly" => "0 0 1 * *",
+        "@yearly" | "@annually" => "0 0 1 1 *",
+        _ => return None,
+    })
+}
+
+/// `*`, `5`, `1-5`, `MON-FRI`, and each of them with `/step`.
+fn is_cron_part(part: &str, least: u8, most: u8, names: &[&str]) -> bool {
+    let (span, step) = part.split_once('/').map_or((part, None), |(span, step)| (span, Some(step)));
+    let number = |text: &str| match names.iter().position(|name| name.eq_ignore_ascii_case(text)) {
+        Some(index) => u8::try_from(index).ok().map(|index| index + least),
+        None if text.bytes().all(|b| b.is_ascii_digit()) => text.parse().ok(),
+        None => None,
+    };
+    let within = |text: &str| number(text).filter(|n| (least..=most).contains(n));
+    let good_span = match span.split_once('-') {
+        Some((from, to)) => matches!((within(from), within(to)), (Some(from), Some(to)) if from <= to),
+        None => span == "*" || within(span).is_some(),
+    };
+    // A step is a count, never a name.
+    let count = |text: &str| if text.bytes().all(|b| b.is_ascii_digit()) { text.parse().ok() } else { None };
+    let good_step = step.is_none_or(|step| count(step).is_some_and(|n: u8| (1..=most).contains(&n)));
+    good_span && good_step
+}
+
+/// A name of the time zone database, such as `Europe/Berlin` or `UTC`. Whether the zone exists is
+/// found out when the job is scheduled.
+pub(crate) fn time_zone(text: &str) -> Result<(), Complaint> {
+    let inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '+');
+    let part = |part: &str| part.starts_with(|c: char| c.is_ascii_alphabetic()) && part.chars().all(inner);
+    if text.split('/').all(part) {
+        return Ok(());
+    }
+    unsubstituted(text)?;
+    let complaint = Complaint::new(Code::BadFormat, format!("`{}` is not the name of a time zone", shown(text)));
+    Err(complaint.help("for example `Europe/Berlin` or `UTC`"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn help(outcome: Result<(), Complaint>) -> Option<String> {
+        outcome.expect_err("refused").help
+    }
+
+    #[test]
+    fn durations_are_numbers_with_units() {
+        for good in ["1h30m", "90s", "5h30m0s", "1.5h", "250ms", "0s", "1m1ms"] {
+            assert!(duration(good).is_ok(), "{good}");
+        }
+        for bad in ["", "h", "1", "1 h", "1d", "-1s", "1h30", ".5h", "1..2s"] {
+            assert!(duration(bad).is_err(), "{bad}");
+        }
+        assert_eq!(help(duration("86400")).as_deref(), Some("did you mean `86400s`?"));
+    }
+
+    #[test]
+    fn a_cron_line_has_five_fields_within_their_limits() {
+        for good in ["0 8 * * *", "*/5 * * * *", "30 4 1,15 * 1-5", "0 0 * JAN-mar SUN", "0-30/10 0 * * 7"] {
+            assert!(cron(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            "* * * *",
+            "0 0 * * * *",
+            "60 * * * *",
+            "* 5-2 * * *",
+            "* * 0 * *",
+            "*/0 * * * *",
+            "a * * * *",
+            "0 0 * */FEB *",
+        ] {
+            assert!(cron(bad).is_err(), "{bad}");
+        }
+        assert_eq!(help(cron("@daily")).as_deref(), Some("did you mean `0 0 * * *`?"));
+        assert_eq!(help(cron("0 24 * * *")).as_deref(), Some("`24` is no hour: 0 to 23"));
+    }
+
+    #[test]
+    fn a_time_zone_is_a_name_and_no_offset() {
+        for good in ["UTC", "Europe/Berlin", "America/Argentina/Buenos_Aires", "Etc/GMT+5"] {
+            assert!(time_zone(good).is_ok(), "{good}");
+        }
+        for bad in ["", "+02:00", "Europe/", "my zone"] {
+            assert!(time_zone(bad).is_err(), "{bad}");
+        }
+    }
+}

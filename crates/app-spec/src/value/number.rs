@@ -1,0 +1,126 @@
+//! Numbers and booleans. Text that holds one is taken for it, with a warning.
+
+use super::form::unsubstituted;
+use super::{Reader, Rule, Shape, SpecValue, Writer};
+use crate::diagnostic::{Code, Diagnostic};
+use crate::suggest::shown;
+use crate::tree::{Kind, Node, Plain, Scalar};
+
+impl Reader {
+    fn integer(&mut self, node: &Node, rule: &Rule) -> Option<i64> {
+        let Kind::Scalar(scalar) = &node.kind else {
+            self.wrong_type("a number", node);
+            return None;
+        };
+        let integer = match scalar.meaning() {
+            Plain::Null => return None,
+            Plain::Integer(integer) => integer,
+            Plain::Text => self.integer_in_text(scalar, node)?,
+            Plain::Number(number) if number.fract() == 0.0 && number.abs() < 1e15 => number as i64,
+            Plain::Number(number) if number.fract() == 0.0 => {
+                self.out_of_range(&shown(&scalar.text), rule);
+                return None;
+            }
+            Plain::Number(_) => {
+                let message = format!("expected a whole number, found `{}`", shown(&scalar.text));
+                self.report(Diagnostic::error(Code::WrongType, "", message));
+                return None;
+            }
+            Plain::Bool(_) => {
+                self.wrong_type("a number", node);
+                return None;
+            }
+        };
+        self.in_range(integer, rule)
+    }
+
+    /// `"3000"` is taken for 3000; a template has a message of its own.
+    fn integer_in_text(&mut self, scalar: &Scalar, node: &Node) -> Option<i64> {
+        match Plain::of(scalar.text.trim()) {
+            Plain::Integer(integer) => {
+                self.number_in_text(integer);
+                Some(integer)
+            }
+            Plain::Null | Plain::Bool(_) | Plain::Number(_) | Plain::Text => {
+                self.no_value_in_text(scalar, "a number", node);
+                None
+            }
+        }
+    }
+
+    fn number_in_text(&mut self, number: impl std::fmt::Display) {
+        let message = format!("text where a number is expected, taken as {number}");
+        self.report(Diagnostic::warning(Code::Converted, "", message).help("leave out the quotes"));
+    }
+
+    /// Empty text is no value at all, as clients send it.
+    fn no_value_in_text(&mut self, scalar: &Scalar, wanted: &str, node: &Node) {
+        match unsubstituted(&scalar.text) {
+            Err(complaint) => self.report(complaint.into_problem("")),
+            Ok(()) if scalar.text.is_empty() => {}
+            Ok(()) => self.wrong_type(wanted, node),
+        }
+    }
+}
+
+impl SpecValue for bool {
+    fn shape() -> Shape {
+        Shape::Boolean
+    }
+
+    fn read(node: &Node, _: &Rule, reader: &mut Reader) -> Option<bool> {
+        let Kind::Scalar(scalar) = &node.kind else {
+            reader.wrong_type("true or false", node);
+            return None;
+        };
+        if let Plain::Bool(truth) = scalar.meaning() {
+            return Some(truth);
+        }
+        let truth = match scalar.text.to_ascii_lowercase().as_str() {
+            "true" => true,
+            "false" => false,
+            _ => {
+                reader.no_value_in_text(scalar, "true or false", node);
+                return None;
+            }
+        };
+        let message = format!("text where a boolean is expected, taken as {truth}");
+        reader.report(Diagnostic::warning(Code::Converted, "", message).help(format!("write {truth} without quotes")));
+        Some(truth)
+    }
+
+    fn write(&self, _: &mut Writer<'_>) -> Option<Node> {
+        Some(Node::plain(self))
+    }
+
+    fn is_zero(&self) -> bool {
+        !*self
+    }
+}
+
+macro_rules! integers {
+    ($($ty:ty),*) => {$(
+        impl SpecValue for $ty {
+            fn shape() -> Shape {
+                Shape::Integer
+            }
+
+            fn read(node: &Node, rule: &Rule, reader: &mut Reader) -> Option<$ty> {
+                let least = i64::from(<$ty>::MIN).max(rule.min);
+                let most = i64::from(<$ty>::MAX).min(rule.max);
+                let rule = Rule { min: least, max: most, ..*rule };
+                reader.integer(node, &rule).and_then(|integer| integer.try_into().ok())
+            }
+
+            fn write(&self, _: &mut Writer<'_>) -> Option<Node> {
+                Some(Node::plain(self))
+            }
+
+            fn is_zero(&self) -> bool {
+                *self == 0
+            }
+        }
+    )*};
+}
+
+integers!(u16, u32);

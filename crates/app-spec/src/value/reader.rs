@@ -1,0 +1,170 @@
+//! The reader: walks the located tree, knows where it is, collects every problem.
+
+use super::{Field, Places, Rule, SpecValue, form};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics, Place};
+use crate::tree::{Entry, Kind, Node, Style};
+
+/// Walks a tree and collects problems.
+pub(crate) struct Reader {
+    is_stored: bool,
+    path: Vec<Step>,
+    pub problems: Diagnostics,
+    pub places: Places,
+    /// The fields of the object at hand and of those around it, the outermost first.
+    pub around: Vec<&'static [Field]>,
+}
+
+enum Step {
+    Field(&'static str),
+    Item(usize),
+}
+
+impl Reader {
+    /// A reader at the root. `problems` are those that the text itself has.
+    pub fn new(problems: Diagnostics) -> Reader {
+        Reader { is_stored: false, path: Vec::new(), problems, places: Places::default(), around: Vec::new() }
+    }
+
+    /// A reader of a stored spec, which other rules may have let in: no rule holds, and only what the types cannot hold is
+    /// reported.
+    pub fn of_stored() -> Reader {
+        Reader { is_stored: true, ..Reader::new(Diagnostics::default()) }
+    }
+
+    /// Whether what is read was stored, when other rules may have held.
+    pub fn is_stored(&self) -> bool {
+        self.is_stored
+    }
+
+    /// What a value is held against: what is stored against no rule.
+    fn in_force(&self, rule: &Rule) -> Rule {
+        match self.is_stored() {
+            true => Rule { min: i64::MIN, max: i64::MAX, longest: usize::MAX, form: None, ..*rule },
+            false => *rule,
+        }
+    }
+
+    /// Whether it stands at the whole spec.
+    pub fn is_at_root(&self) -> bool {
+        self.path.is_empty()
+    }
+
+    /// The field at hand, or the list that the item at hand is in.
+    pub fn field_name(&self) -> Option<&'static str> {
+        self.path.iter().rev().find_map(|step| if let Step::Field(name) = step { Some(*name) } else { None })
+    }
+
+    /// The path of a field of the object at hand.
+    pub fn path_of(&self, field: &str) -> String {
+        let here = self.path();
+        if here.is_empty() { field.to_owned() } else { format!("{here}.{field}") }
+    }
+
+    /// Where a value stands, or its key where that is in another line.
+    pub fn place_of(&self, node: &Node) -> Option<Place> {
+        let known = self.places.nearest(&self.path());
+        let own = node.place.filter(|own| own.end > own.start);
+        own.filter(|own| known.is_none_or(|known| known.line == own.line)).or(known).or(node.place)
+    }
+
+    /// Where the reader stands, as in `services[0].http_port`.
+    pub fn path(&self) -> String {
+        let mut path = String::new();
+        for step in &self.path {
+            match step {
+                Step::Field(name) if path.is_empty() => path.push_str(name),
+                Step::Field(name) => path.push_str(&format!(".{name}")),
+                Step::Item(index) => path.push_str(&format!("[{index}]")),
+            }
+        }
+        path
+    }
+
+    /// Reads a value. `None`: there is none, or a problem was reported.
+    pub fn value<T: SpecValue>(&mut self, node: &Node, rule: &Rule) -> Option<T> {
+        match &node.kind {
+            _ if node.is_null() => None,
+            Kind::Scalar(scalar) if scalar.style == Style::Template => {
+                self.report(form::unsubstituted(&scalar.text).err()?.into_problem(""));
+                None
+            }
+            _ => T::read(node, &self.in_force(rule), self),
+        }
+    }
+
+    /// Reads the value of a field.
+    pub fn field<T>(&mut self, name: &'static str, entry: &Entry, read: impl FnOnce(&mut Reader) -> T) -> T {
+        self.path.push(Step::Field(name));
+        self.places.remember(self.path(), &entry.value, entry.key_place);
+        let value = read(self);
+        self.path.pop();
+        value
+    }
+
+    /// Reads an item of a list.
+    pub fn item<T>(&mut self, index: usize, node: &Node, read: impl FnOnce(&mut Reader) -> T) -> T {
+        self.path.push(Step::Item(index));
+        self.places.remember(self.path(), node, None);
+        let value = read(self);
+        self.path.pop();
+        value
+    }
+
+    /// Reports a problem with the value at hand.
+    pub fn report(&mut self, mut diagnostic: Diagnostic) {
+        if self.is_stored && (!diagnostic.is_error() || diagnostic.code == Code::Missing) {
+            return;
+        }
+        if diagnostic.path.is_empty() {
+            diagnostic.path = self.path();
+        }
+        if diagnostic.place.is_none() {
+            diagnostic.place = self.places.nearest(&diagnostic.path);
+        }
+        self.problems.push(diagnostic);
+    }
+
+    pub fn wrong_type(&mut self, wanted: &str, node: &Node) {
+        self.hide(node);
+        let problem = Diagnostic::error(Code::WrongType, "", format!("expected {wanted}, found {}", node.what()));
+        self.report(problem.at(self.place_of(node)));
+    }
+
+    /// Whether there are more errors than anyone reads. The next one is then only counted: wording it costs time, and
+    /// a hostile text has thousands.
+    pub fn is_full(&mut self) -> bool {
+        let is_full = self.problems.is_full();
+        if is_full {
+            self.problems.count_error();
+        }
+        is_full
+    }
+
+    /// Checks a number against the limits of its field. Zero is absent and always allowed.
+    pub fn in_range(&mut self, number: i64, rule: &Rule) -> Option<i64> {
+        if number == 0 || (rule.min..=rule.max).contains(&number) {
+            return Some(number);
+        }
+        self.out_of_range(&number.to_string(), rule);
+        None
+    }
+
+    /// Refuses a number as it was written.
+    pub fn out_of_range(&mut self, number: &str, rule: &Rule) {
+        let limits = match (rule.min, rule.max) {
+            (min, i64::MAX) => format!("at least {min}"),
+            (min, max) => format!("{min} to {max}"),
+        };
+        let problem = Diagnostic::error(Code::OutOfRange, "", format!("{number} is out of range"));
+        self.report(problem.help(format!("allowed: {limits}")));
+    }
+
+    /// Never shows these bytes to anyone.
+    pub fn hide(&mut self, node: &Node) {
+        self.hide_place(node.place);
+    }
+
+    pub fn hide_place(&mut self, place: Option<Place>) {
+        self.problems.hidden.extend(place.map(|p| p.start..p.end));
+    }
+}

@@ -1,0 +1,43 @@
+//! Problems as people see them: each file in `rendered` holds a text, a line of dashes, and what is drawn for it.
+//! `UPDATE_RENDERED=1` writes the drawings anew; read the difference before keeping it.
+#![allow(clippy::unwrap_used)]
+
+use std::path::PathBuf;
+
+use app_spec::AppSpec;
+
+const BORDER: &str = "\n----\n";
+
+fn files() -> Vec<PathBuf> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/rendered");
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files
+}
+
+/// Everything there is to say about a text, as the command line says it.
+fn drawn(text: &str) -> String {
+    let found = AppSpec::from_yaml(text).map_or_else(|problems| problems, |parsed| parsed.remarks());
+    if found.is_empty() { String::new() } else { found.render("app.yaml", text) }
+}
+
+#[test]
+fn problems_are_drawn_as_they_were_read_and_found_good() {
+    let update = std::env::var_os("UPDATE_RENDERED").is_some();
+    let files = files();
+    assert!(files.len() >= 60, "{} files", files.len());
+    let mut wrong = Vec::new();
+    for path in files {
+        let whole = std::fs::read_to_string(&path).unwrap();
+        let (text, wanted) = whole.split_once(BORDER).unwrap_or((whole.trim_end(), ""));
+        let text = format!("{text}\n");
+        let found = drawn(&text);
+        assert!(!found.is_empty(), "{}: nothing is said", path.display());
+        if update {
+            std::fs::write(&path, format!("{}{BORDER}{found}", text.trim_end())).unwrap();
+        } else if found != wanted {
+            wrong.push(format!("{}\n{found}", path.display()));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
