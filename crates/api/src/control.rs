@@ -4,7 +4,7 @@ use app_spec::AppSpec;
 use async_trait::async_trait;
 use controller::unknown::{UnknownApp, UnknownList};
 use controller::view::{
-    AppView, Caller, DeployOptions, DeploymentView, InstanceView, LogEntry, LogQuestion, Page, PageQuery, Preview,
+    AppView, Caller, DeployOptions, DeploymentView, InstanceView, LogEntry, LogRequest, Page, PageQuery, Preview,
 };
 use controller::{ControlError, Controller};
 use futures::stream::BoxStream;
@@ -41,7 +41,7 @@ pub trait Control: Send + Sync + 'static {
     async fn deployment(&self, app: &AppId, id: &DeploymentId) -> Result<DeploymentView, ControlError>;
     async fn cancel(&self, app: &AppId, id: &DeploymentId) -> Result<DeploymentView, ControlError>;
     async fn instances(&self, app: &AppId) -> Result<Vec<InstanceView>, ControlError>;
-    async fn logs(&self, question: LogQuestion) -> Result<LogLines, ControlError>;
+    async fn logs(&self, question: LogRequest) -> Result<LogLines, ControlError>;
     async fn preview_update(&self, app: Option<&AppId>, spec: AppSpec) -> Result<Preview, ControlError>;
     async fn propose(&self, app: Option<&AppId>, spec: AppSpec) -> Result<Preview, ControlError>;
     async fn preview_restart(&self, app: &AppId, components: &[String]) -> Result<Preview, ControlError>;
@@ -115,7 +115,7 @@ impl Control for Controller {
         Controller::instances(self, app).await
     }
 
-    async fn logs(&self, question: LogQuestion) -> Result<LogLines, ControlError> {
+    async fn logs(&self, question: LogRequest) -> Result<LogLines, ControlError> {
         Controller::logs(self, question).await
     }
 

@@ -14,7 +14,7 @@ use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use controller::ControlError;
-use controller::view::{LogEntry, LogQuestion};
+use controller::view::{LogEntry, LogRequest};
 use futures::{Stream, StreamExt};
 use serde::Deserialize;
 use tokio::sync::{OwnedSemaphorePermit, watch};
@@ -36,7 +36,7 @@ const MAX_MESSAGE_BYTES: usize = 4 * 1024;
 
 /// A redeemed ticket, which opens one stream.
 pub(crate) struct Ticket {
-    query: LogQuestion,
+    query: LogRequest,
     control: Arc<dyn Control>,
     stop: watch::Receiver<bool>,
     permit: OwnedSemaphorePermit,

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use controller::view::LogQuestion;
+use controller::view::LogRequest;
 
 use crate::state::sha256;
 
@@ -19,13 +19,13 @@ const MAX_UNUSED: usize = 4096;
 pub(crate) struct Tickets(Mutex<HashMap<[u8; 32], Ticket>>);
 
 struct Ticket {
-    query: LogQuestion,
+    query: LogRequest,
     expires: Instant,
 }
 
 impl Tickets {
     /// Issues a ticket for one query and returns its secret. `None`: there are too many unused tickets.
-    pub fn issue(&self, query: LogQuestion, now: Instant) -> Option<String> {
+    pub fn issue(&self, query: LogRequest, now: Instant) -> Option<String> {
         let mut unused = self.0.lock().expect("no code panics while it holds this lock");
         unused.retain(|_, ticket| ticket.expires > now);
         if unused.len() >= MAX_UNUSED {
@@ -37,7 +37,7 @@ impl Tickets {
     }
 
     /// Redeems the ticket with this secret. `None`: it is unknown, used or expired.
-    pub fn redeem(&self, secret: &str, now: Instant) -> Option<LogQuestion> {
+    pub fn redeem(&self, secret: &str, now: Instant) -> Option<LogRequest> {
         let mut unused = self.0.lock().expect("no code panics while it holds this lock");
         let ticket = unused.remove(&sha256(secret))?;
         (ticket.expires > now).then_some(ticket.query)
@@ -49,9 +49,9 @@ mod tests {
     use super::*;
     use controller::view::LogKind;
 
-    fn query() -> LogQuestion {
+    fn query() -> LogRequest {
         let kind = LogKind::Run;
-        LogQuestion { app: "a".into(), deployment: None, component: None, kind, follow: false, tail: None }
+        LogRequest { app: "a".into(), deployment: None, component: None, kind, follow: false, tail: None }
     }
 
     #[test]

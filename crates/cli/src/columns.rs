@@ -4,7 +4,7 @@ use present::{App, Deployment, Instance};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::args::{Output, OutputFormat};
+use crate::args::Output;
 use crate::exit::UsageError;
 use crate::output;
 use crate::table;
@@ -135,6 +135,7 @@ fn view<T: DeserializeOwned + Default>(object: &Value) -> T {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::args::OutputFormat;
     use serde_json::json;
 
     fn deployment() -> Value {

@@ -24,7 +24,7 @@ use crate::error::{ControlError, StartError, closest};
 use crate::logs::{Entries, Logs};
 use crate::start::{self, ControllerState};
 use crate::unknown::{self, UnknownApp, UnknownList};
-use crate::view::{AppView, Caller, DeployOptions, DeploymentView, InstanceView, LogQuestion, Page, PageQuery};
+use crate::view::{AppView, Caller, DeployOptions, DeploymentView, InstanceView, LogRequest, Page, PageQuery};
 
 /// A running controller. Cheap to clone.
 #[derive(Clone)]
@@ -262,7 +262,7 @@ impl Controller {
     }
 
     /// Lines of builds, jobs or instances.
-    pub async fn logs(&self, question: LogQuestion) -> Result<Entries, ControlError> {
+    pub async fn logs(&self, question: LogRequest) -> Result<Entries, ControlError> {
         self.record(&question.app).await?;
         let shared = &self.0.shared;
         let (store, engine, logbook) = (shared.store.clone(), shared.engine.clone(), shared.logbook.clone());

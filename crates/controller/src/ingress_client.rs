@@ -20,7 +20,7 @@ use futures::FutureExt;
 use ingress::client::IngressEvent;
 use ingress::protocol::{AppRoutes, Counters, Open, RouteRefused, RouteTable, Rule, Status};
 use rollout::ids::AppId;
-use store::records::{Counted, Served};
+use store::records::{IngressCounts, Served};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -173,13 +173,13 @@ impl IngressClient {
 
     /// What was counted under a window when the newest table was acknowledged; `None` before the first one. Of a window
     /// that no table has named yet it says which process will count it.
-    pub fn counted(&self, app: &str, window: &str) -> Option<Counted> {
+    pub fn counted(&self, app: &str, window: &str) -> Option<IngressCounts> {
         let tallies = lock(&self.shared.tallies);
         tallies.as_ref().map(|it| it.of(app, window))
     }
 
     /// What was counted under a window until now; `None` when the ingress cannot be asked.
-    pub async fn count(&self, app: &str, window: &str) -> Option<Counted> {
+    pub async fn count(&self, app: &str, window: &str) -> Option<IngressCounts> {
         let status = self.control()?.status().await.ok()?;
         Some(Tallies::from(status).of(app, window))
     }
@@ -254,7 +254,7 @@ fn joined(parts: &BTreeMap<String, AppRoutes>, unknown: &BTreeSet<String>) -> Ve
 }
 
 impl Tallies {
-    fn of(&self, app: &str, window: &str) -> Counted {
+    fn of(&self, app: &str, window: &str) -> IngressCounts {
         let counters = self.counters.get(app).and_then(|windows| windows.get(window)).copied().unwrap_or_default();
         let served = Served {
             requests: counters.requests,
@@ -269,7 +269,7 @@ impl Tallies {
             slowest_us: counters.slowest_us,
             at_least: false,
         };
-        Counted { boot_id: self.boot_id.clone(), served }
+        IngressCounts { boot_id: self.boot_id.clone(), served }
     }
 }
 

@@ -22,7 +22,7 @@ use following::Following;
 use crate::error::{ControlError, closest};
 use crate::logbook::{Chapter, Lines, Logbook, shortened};
 use crate::redact::Secrets;
-use crate::view::{LogEntry, LogKind, LogQuestion};
+use crate::view::{LogEntry, LogKind, LogRequest};
 
 /// Lines with what went wrong among them.
 pub(crate) type Entries = BoxStream<'static, Result<LogEntry, ControlError>>;
@@ -43,7 +43,7 @@ pub(crate) struct Logs {
 
 impl Logs {
     /// The lines asked for. Errors: an unknown deployment or component, or nothing of that kind to show.
-    pub async fn read(self, question: LogQuestion) -> Result<Entries, ControlError> {
+    pub async fn read(self, question: LogRequest) -> Result<Entries, ControlError> {
         match question.kind {
             LogKind::Run => self.running(question).await,
             LogKind::RunRestarted => self.restarted(&question).await,
@@ -52,7 +52,7 @@ impl Logs {
         }
     }
 
-    async fn running(self, question: LogQuestion) -> Result<Entries, ControlError> {
+    async fn running(self, question: LogRequest) -> Result<Entries, ControlError> {
         if question.follow {
             return Ok(Following::begin(self, question).await?.lines().boxed());
         }
@@ -75,7 +75,7 @@ impl Logs {
     }
 
     /// What instances that the engine had to start again wrote before their last start.
-    async fn restarted(&self, question: &LogQuestion) -> Result<Entries, ControlError> {
+    async fn restarted(&self, question: &LogRequest) -> Result<Entries, ControlError> {
         let mut all = Vec::new();
         let secrets = self.secrets(question).await?;
         for (component, name) in self.containers(question).await? {
@@ -93,13 +93,13 @@ impl Logs {
     }
 
     /// What no line of the app may show.
-    async fn secrets(&self, question: &LogQuestion) -> Result<Secrets, ControlError> {
+    async fn secrets(&self, question: &LogRequest) -> Result<Secrets, ControlError> {
         let state = self.store.app_state(&question.app).await?;
         Ok(Secrets::new(&state.as_ref().map(crate::app::secret_values).unwrap_or_default()))
     }
 
     /// Containers of instances that have started, with the component's name for each.
-    async fn containers(&self, question: &LogQuestion) -> Result<Vec<(String, String)>, ControlError> {
+    async fn containers(&self, question: &LogRequest) -> Result<Vec<(String, String)>, ControlError> {
         let rows = self.store.instances().await?;
         let has_started = |it: &Instance| it.phase > InstancePhase::Created;
         let rows: Vec<_> = rows.into_iter().filter(|it| it.app == question.app && has_started(it)).collect();
@@ -122,7 +122,7 @@ impl Logs {
         }
     }
 
-    async fn kept(&self, question: &LogQuestion, chapter: Chapter) -> Result<Entries, ControlError> {
+    async fn kept(&self, question: &LogRequest, chapter: Chapter) -> Result<Entries, ControlError> {
         let deployment = self.deployment(question).await?;
         let spec = app_spec::AppSpec::from_stored(&deployment.spec).unwrap_or_default();
         let names: Vec<String> = spec.components().map(|it| it.name().to_owned()).collect();
@@ -149,7 +149,7 @@ impl Logs {
         Ok(all.boxed())
     }
 
-    async fn deployment(&self, question: &LogQuestion) -> Result<Deployment, ControlError> {
+    async fn deployment(&self, question: &LogRequest) -> Result<Deployment, ControlError> {
         let of_app = |it: &Deployment| it.app == question.app;
         let id = match &question.deployment {
             Some(id) => Some(id.clone()),
@@ -162,7 +162,7 @@ impl Logs {
         found.filter(of_app).ok_or_else(|| ControlError::NotFound("no such deployment of this app".into()))
     }
 
-    fn file(&self, path: PathBuf, component: String, question: &LogQuestion, ended: Ended) -> Entries {
+    fn file(&self, path: PathBuf, component: String, question: &LogRequest, ended: Ended) -> Entries {
         let (follow, tail) = (question.follow, question.tail);
         stream::once(async move { lines_of(path, component, follow, tail, ended).await }).flatten().boxed()
     }

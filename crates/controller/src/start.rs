@@ -242,7 +242,7 @@ async fn load(store: &Store) -> Result<Vec<AppState>, StartError> {
     let mut states = Vec::new();
     for app in store.apps().await.map_err(failed)? {
         match store.app_state(&app.id).await {
-            Ok(Some(state)) if state.is_whole() => states.push(state),
+            Ok(Some(state)) if state.is_complete() => states.push(state),
             Ok(Some(_)) => error!(app = %app.name, "what serves of this app cannot be read; it is left as it is"),
             Ok(None) => {}
             Err(error) => error!(app = %app.name, %error, "this app cannot be read; it is left as it is"),

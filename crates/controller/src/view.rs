@@ -118,7 +118,7 @@ pub enum LogKind {
 
 /// A question for logs.
 #[derive(Debug, Clone)]
-pub struct LogQuestion {
+pub struct LogRequest {
     /// Whose.
     pub app: AppId,
     /// Of which deployment; `None`: the one that serves, else the newest.

@@ -216,7 +216,7 @@ pub struct Facts {
     /// It is a restart that rolls and has made no container yet: nothing has to be rolled back.
     pub is_untouched: bool,
     /// A person asked for its end.
-    pub cancel_asked: bool,
+    pub cancel_requested: bool,
     /// The deadline of its stage has passed. Every stage ends by its deadline: see [`crate::limits`].
     pub overdue: bool,
 }
@@ -275,7 +275,7 @@ pub fn next_move(stage: Stage, facts: &Facts, parallel_builds: usize) -> Move {
     {
         return next;
     }
-    if facts.cancel_asked && stage != Stage::RollingBack && stage.next(Event::CancelAsked).is_ok() {
+    if facts.cancel_requested && stage != Stage::RollingBack && stage.next(Event::CancelAsked).is_ok() {
         return Move::Go(Event::CancelAsked);
     }
     if facts.overdue && stage.next(Event::Broke).is_ok() {
@@ -310,7 +310,7 @@ pub fn next_move(stage: Stage, facts: &Facts, parallel_builds: usize) -> Move {
 
 /// A restart asks the engine for every image that it needs before it makes the first container. `None`: all are there.
 fn untouched_move(facts: &Facts) -> Option<Move> {
-    if facts.cancel_asked {
+    if facts.cancel_requested {
         return Some(Move::Go(Event::Withdrawn));
     }
     if facts.overdue {
@@ -331,7 +331,7 @@ fn rollback_move(facts: &Facts) -> Move {
         (Some(RolloutStatus::Failed(instance)), _) => {
             Move::Abandon(format!("{instance} was restored and stopped answering"))
         }
-        (_, Some(why)) if facts.cancel_asked || facts.newer_waits || facts.overdue => Move::Abandon(why.clone()),
+        (_, Some(why)) if facts.cancel_requested || facts.newer_waits || facts.overdue => Move::Abandon(why.clone()),
         _ if facts.overdue => Move::Abandon("the previous version did not serve again in the time that has".into()),
         _ => Move::Wait,
     }
@@ -464,8 +464,8 @@ mod tests {
         let waits = untouched(&[("a", UnderWay)]);
         let late = rolling(&Facts { overdue: true, ..waits.clone() });
         assert!(matches!(late, Move::Refuse(it) if it.code == "DeadlineExceeded"));
-        assert_eq!(rolling(&Facts { cancel_asked: true, ..waits.clone() }), Move::Go(Event::Withdrawn));
-        let touched = Facts { is_untouched: false, cancel_asked: true, ..waits };
+        assert_eq!(rolling(&Facts { cancel_requested: true, ..waits.clone() }), Move::Go(Event::Withdrawn));
+        let touched = Facts { is_untouched: false, cancel_requested: true, ..waits };
         assert_eq!(rolling(&touched), Move::Go(Event::CancelAsked), "what was replaced is rolled back");
         assert_eq!(Stage::Rolling.next(Event::Refused), Ok(Stage::Failed));
         assert_eq!(Stage::Rolling.next(Event::Withdrawn), Ok(Stage::Canceled));
@@ -520,7 +520,8 @@ mod tests {
 
     #[test]
     fn a_cancel_ends_what_has_changed_nothing_and_rolls_back_the_rest_once() {
-        let asked = Facts { cancel_asked: true, rollout_status: Some(RolloutStatus::Progressing), ..Facts::default() };
+        let asked =
+            Facts { cancel_requested: true, rollout_status: Some(RolloutStatus::Progressing), ..Facts::default() };
         for stage in Stage::ALL.into_iter().filter(|it| !it.is_ended() && *it != Stage::RollingBack) {
             assert_eq!(next_move(stage, &asked, 2), Move::Go(Event::CancelAsked), "{stage:?}");
         }
@@ -536,9 +537,9 @@ mod tests {
             ("nothing waits, nothing failed", coming.clone(), None),
             ("nothing waits, more tries are made", trying_again.clone(), None),
             ("a newer one waits, nothing failed", Facts { newer_waits: true, ..coming.clone() }, None),
-            ("canceled, nothing failed", Facts { cancel_asked: true, ..coming.clone() }, None),
+            ("canceled, nothing failed", Facts { cancel_requested: true, ..coming.clone() }, None),
             ("a newer one waits", Facts { newer_waits: true, ..trying_again.clone() }, failed.clone()),
-            ("canceled", Facts { cancel_asked: true, ..trying_again.clone() }, failed.clone()),
+            ("canceled", Facts { cancel_requested: true, ..trying_again.clone() }, failed.clone()),
             ("overdue after a failed try", Facts { overdue: true, ..trying_again }, failed),
         ];
         for (name, facts, abandoned) in cases {
@@ -552,7 +553,7 @@ mod tests {
         let done = Facts {
             rollout_status: Some(RolloutStatus::Complete),
             overdue: true,
-            cancel_asked: true,
+            cancel_requested: true,
             ..Facts::default()
         };
         assert_eq!(next_move(Stage::RollingBack, &done, 2), Move::Go(Event::RolledBack), "restored after all");

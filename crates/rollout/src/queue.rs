@@ -131,7 +131,7 @@ pub struct Queued<'a> {
     /// What it was asked to do.
     pub request: &'a Request,
     /// A person asked for its end.
-    pub cancel_asked: bool,
+    pub cancel_requested: bool,
 }
 
 /// Numbers of the deployments that may be taken further now, in the order in which to try: those under way, and of the
@@ -143,7 +143,7 @@ pub fn to_advance(open: &[Queued<'_>]) -> Vec<u64> {
     let oldest = open.iter().filter(|it| it.stage == Stage::Pending).map(|it| it.number).min();
     let may = |it: &&Queued<'_>| {
         it.stage != Stage::Pending
-            || it.cancel_asked
+            || it.cancel_requested
             || begun().next().is_none() && Some(it.number) == oldest
             || it.request.is_restart() && only_build
     };
@@ -259,7 +259,7 @@ mod tests {
             number: *number,
             stage: *stage,
             request,
-            cancel_asked: false,
+            cancel_requested: false,
         };
         open.iter().map(of).collect()
     }
@@ -282,7 +282,7 @@ mod tests {
             assert_eq!(to_advance(&queued(open)), expected, "{name}");
         }
         let mut canceled = queued(&[(1, deploy, Rolling), (2, deploy, Pending)]);
-        canceled[1].cancel_asked = true;
+        canceled[1].cancel_requested = true;
         assert_eq!(to_advance(&canceled), [1, 2], "a canceled one ends without waiting for its turn");
     }
 
@@ -302,7 +302,7 @@ mod tests {
         let merged = deploy.merge(restart);
         assert_eq!(position(&both, restart), (Admission::Absorb(merged), vec![1], Some(2)));
         let mut canceled = both;
-        canceled[0].cancel_asked = true;
+        canceled[0].cancel_requested = true;
         assert_eq!(position(&canceled, restart), (Admission::Wait, vec![1, 2], None));
     }
 }

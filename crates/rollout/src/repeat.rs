@@ -33,9 +33,9 @@ pub fn is_repeat(accepted: &Accepted<'_>, caller: &str, request: &Request, now: 
 
 /// Whether a deployment makes its spec real or has done so: then asking for the same spec again changes nothing. One that
 /// failed or is being ended is tried again.
-pub fn makes_real(stage: Stage, cancel_asked: bool) -> bool {
+pub fn makes_real(stage: Stage, cancel_requested: bool) -> bool {
     let fails = matches!(stage, Stage::RollingBack | Stage::Failed | Stage::Canceled | Stage::Superseded);
-    !fails && !cancel_asked
+    !fails && !cancel_requested
 }
 
 #[cfg(test)]

@@ -102,7 +102,7 @@ fn outcome(stage: Stage, facts: &Facts) -> &'static str {
         Move::Go(event) => (event, false),
         Move::Fail(_) => (Event::Broke, false),
         Move::Refuse(_) => (Event::Refused, false),
-        Move::Abandon(_) if facts.cancel_asked => (Event::CancelAsked, true),
+        Move::Abandon(_) if facts.cancel_requested => (Event::CancelAsked, true),
         Move::Abandon(_) => (Event::Abandoned, true),
         other => panic!("{stage:?} would wait for ever: {other:?} with {facts:?}"),
     };
@@ -119,7 +119,7 @@ fn outcome(stage: Stage, facts: &Facts) -> &'static str {
 
 /// What a cancel does.
 fn cancel(stage: Stage) -> String {
-    let facts = Facts { cancel_asked: true, rollout_status: Some(RolloutStatus::Progressing), ..Facts::default() };
+    let facts = Facts { cancel_requested: true, rollout_status: Some(RolloutStatus::Progressing), ..Facts::default() };
     if next_move(stage, &facts, 2) != Move::Wait {
         return outcome(stage, &facts).into();
     }

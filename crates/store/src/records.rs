@@ -42,7 +42,7 @@ pub struct App {
     pub generation: u64,
     /// Targets and routing rules that replace those of the active deployment after an abandoned rollback.
     #[serde(default)]
-    pub kept: Option<KeptServing>,
+    pub kept: Option<ServingOverride>,
     /// Containers that are newer than these records.
     #[serde(default)]
     pub newer: Newer,
@@ -51,7 +51,7 @@ pub struct App {
 /// The targets and rules that serve after a rollback that could not restore the active deployment's targets. The next
 /// successful deployment replaces them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KeptServing {
+pub struct ServingOverride {
     /// Targets of services and workers, in place of the active deployment's targets.
     pub targets: Vec<Target>,
     /// The failed deployments that some of the targets come from. Their records and images are kept.
@@ -89,7 +89,8 @@ pub struct Deployment {
     /// The deployment whose revisions this restart copies.
     pub cloned_from: Option<DeploymentId>,
     pub superseded_by: Option<DeploymentId>,
-    pub cancel_asked: bool,
+    #[serde(rename = "cancel_asked")]
+    pub cancel_requested: bool,
     /// Hash of the caller's token. Equal requests of one caller become one deployment.
     pub caller: String,
     /// Resolved commits by component. A build that is started again after a crash uses the same commit.
@@ -143,7 +144,7 @@ pub struct Record {
     /// Latest reading of the counters of each ingress process; the first entry is from the start of the rollout. The counters
     /// are in the memory of the ingress, so they survive a killed controller.
     #[serde(default)]
-    pub counted: Vec<Counted>,
+    pub counted: Vec<IngressCounts>,
     /// What a restart left unchanged.
     pub unchanged: Vec<Unchanged>,
     /// Notes for people, such as clamped limits and reused images.
@@ -181,7 +182,7 @@ pub struct Served {
 
 /// Counts of one ingress process.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Counted {
+pub struct IngressCounts {
     /// Id of one start of the process. Its counters start at zero.
     pub boot_id: String,
     pub served: Served,
@@ -405,7 +406,7 @@ impl AppState {
     /// Whether the active deployment and the revisions of all instances could be read. If not, the controller must not act on
     /// this state: without the deployment no instance would seem to be needed, and without a revision an instance cannot be
     /// routed.
-    pub fn is_whole(&self) -> bool {
+    pub fn is_complete(&self) -> bool {
         let is_present = |id: &DeploymentId| self.deployments.iter().any(|it| it.id == *id);
         let has_revision = |it: &Instance| self.revisions.iter().any(|revision| revision.id == it.revision);
         self.app.active.as_ref().is_none_or(is_present) && self.instances.iter().all(has_revision)

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use axum::Json;
-use controller::view::LogQuestion;
+use controller::view::LogRequest;
 use serde_json::json;
 
 use super::JsonResult;
@@ -57,14 +57,14 @@ async fn addresses(
         None => None,
     };
     let component = component.map(str::to_owned);
-    let query = LogQuestion { app: view.app.id, deployment, component, kind, follow, tail };
-    let historic = LogQuestion { follow: false, ..query.clone() };
+    let query = LogRequest { app: view.app.id, deployment, component, kind, follow, tail };
+    let historic = LogRequest { follow: false, ..query.clone() };
     // Requests no lines, so that an unknown component is an error here and not in the stream.
-    drop(access.control.logs(LogQuestion { tail: Some(0), ..historic.clone() }).await?);
+    drop(access.control.logs(LogRequest { tail: Some(0), ..historic.clone() }).await?);
     Ok(Json(json!({ "live_url": url(access, query)?, "historic_urls": [url(access, historic)?] })))
 }
 
-fn url(access: &Access, query: LogQuestion) -> Result<String, ApiError> {
+fn url(access: &Access, query: LogRequest) -> Result<String, ApiError> {
     let full = || {
         ApiError::too_many("too many addresses of log streams are unused. They expire after a minute; then try again")
     };

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use controller::ControlError;
 use controller::unknown::{UnknownApp, UnknownList};
 use controller::view::{
-    AppView, Caller, DeployOptions, DeploymentView, InstanceView, LogEntry, LogQuestion, Page, PageQuery, Preview,
+    AppView, Caller, DeployOptions, DeploymentView, InstanceView, LogEntry, LogRequest, Page, PageQuery, Preview,
 };
 use futures::{StreamExt, stream};
 use rollout::deployment::Stage;
@@ -143,8 +143,8 @@ impl Control for FakeControl {
         Ok(samples::instances())
     }
 
-    async fn logs(&self, query: LogQuestion) -> Result<LogLines, ControlError> {
-        let LogQuestion { deployment, component, kind, follow, tail, .. } = query;
+    async fn logs(&self, query: LogRequest) -> Result<LogLines, ControlError> {
+        let LogRequest { deployment, component, kind, follow, tail, .. } = query;
         let deployment = deployment.map(|it| it.to_string());
         self.record(format!("logs {deployment:?} {component:?} {kind:?} follow={follow} tail={tail:?}"))?;
         if component.as_deref() == Some("wrk") {

@@ -35,7 +35,7 @@ pub fn deployment(number: u64, stage: Stage) -> Deployment {
         previous: None,
         cloned_from: None,
         superseded_by: None,
-        cancel_asked: false,
+        cancel_requested: false,
         caller: "caller".into(),
         commits: Default::default(),
         images: Default::default(),

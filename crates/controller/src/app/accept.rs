@@ -136,7 +136,7 @@ impl AppTask {
             previous: self.cx.records.app.active.clone(),
             cloned_from: None,
             superseded_by: None,
-            cancel_asked: false,
+            cancel_requested: false,
             caller: ask.caller.token_hash.clone(),
             commits: Default::default(),
             images: Default::default(),
@@ -196,7 +196,7 @@ impl AppTask {
                 "deployment {id} is {phase}; only one under way can be canceled"
             )));
         }
-        deployment.cancel_asked = true;
+        deployment.cancel_requested = true;
         self.cx.commit(vec![Change::Deployment(Box::new(deployment.clone()))]).await?;
         Ok(deployment)
     }
@@ -225,7 +225,7 @@ impl AppTask {
 pub(crate) fn unchanged<'a>(state: &'a AppState, specs: &Specs<'_>, spec: &AppSpec) -> Option<&'a Deployment> {
     let newest = &state.app.spec;
     let equal = specs.open(newest).is_some_and(|before| before == *spec);
-    let is_real = |it: &&Deployment| it.spec == *newest && makes_real(it.stage, it.cancel_asked);
+    let is_real = |it: &&Deployment| it.spec == *newest && makes_real(it.stage, it.cancel_requested);
     state.deployments.iter().filter(|_| equal).filter(is_real).max_by_key(|it| it.number)
 }
 

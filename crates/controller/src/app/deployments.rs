@@ -12,7 +12,7 @@ use rollout::progress::{LeafKey, Reason};
 use rollout::queue::to_advance;
 use rollout::rollback::{self, Kept};
 use store::StoreError;
-use store::records::{App, Change, Database, Deployment, KeptServing};
+use store::records::{App, Change, Database, Deployment, ServingOverride};
 use tracing::{info, warn};
 
 use super::actions::Subject;
@@ -83,7 +83,7 @@ impl AppTask {
         };
         let mut facts = Facts {
             is_restart: deployment.request.is_restart(),
-            cancel_asked: deployment.cancel_asked,
+            cancel_requested: deployment.cancel_requested,
             overdue: now.since(begun) >= limit,
             rollout_taken: cx.records.rolling().is_some_and(|it| it.id != deployment.id),
             is_untouched: restart::is_untouched(cx, deployment),
@@ -108,7 +108,7 @@ impl AppTask {
                 facts.rollout_status = Some(status);
                 if stage == Stage::RollingBack {
                     facts.restore_failed = cx.observer.start_failures.restore_failed.clone();
-                    let waits = |it: &Deployment| it.stage == Stage::Pending && !it.cancel_asked;
+                    let waits = |it: &Deployment| it.stage == Stage::Pending && !it.cancel_requested;
                     facts.newer_waits = cx.records.deployments.iter().any(waits);
                 }
             }
@@ -208,7 +208,7 @@ impl AppTask {
         rollout_report::settle(&self.cx, &mut self.routing, &mut deployment).await;
         close_failed(&mut deployment);
         // A rollback that a person asked for by canceling ends as they asked.
-        let event = if deployment.cancel_asked { Event::CancelAsked } else { event };
+        let event = if deployment.cancel_requested { Event::CancelAsked } else { event };
         self.advance_to(deployment, event, also).await
     }
 
@@ -238,7 +238,7 @@ impl AppTask {
             let before = before.and_then(|it| it.rules);
             let rules = if rules_are_its_own { Some(deployment.id.clone()) } else { before };
             let targets = kept.into_iter().map(|it| it.target).collect();
-            app.kept = Some(KeptServing { targets, deployments, rules });
+            app.kept = Some(ServingOverride { targets, deployments, rules });
             changes.push(Change::App(app));
         }
         self.end_rollback(snapshot, deployment, Event::Abandoned, changes).await
@@ -348,7 +348,7 @@ impl AppTask {
         app.kept = match (app.kept.take(), &deployment.targets) {
             // A restart copies what serves; rules that are a failed deployment's stay with it.
             (Some(kept), Some(targets)) if deployment.request.is_restart() && kept.rules.is_some() => {
-                Some(KeptServing { targets: targets.clone(), ..kept })
+                Some(ServingOverride { targets: targets.clone(), ..kept })
             }
             _ => None,
         };

@@ -179,8 +179,13 @@ impl Records {
 /// Deployments of an app that have not ended, as the queue takes them.
 pub(crate) fn queued(state: &AppState) -> Vec<Queued<'_>> {
     let open = state.deployments.iter().filter(|it| !it.stage.is_ended());
-    open.map(|it| Queued { number: it.number, stage: it.stage, request: &it.request, cancel_asked: it.cancel_asked })
-        .collect()
+    open.map(|it| Queued {
+        number: it.number,
+        stage: it.stage,
+        request: &it.request,
+        cancel_requested: it.cancel_requested,
+    })
+    .collect()
 }
 
 /// What serves comes from this deployment: it is the active one, or part of it serves on after an abandoned rollback.

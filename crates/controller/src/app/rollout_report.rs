@@ -8,7 +8,7 @@ use rollout::progress::{LeafKey, Progress};
 use rollout::target::Target;
 use rollout::time::Timestamp;
 use store::StoreError;
-use store::records::{Change, Counted, Deployment, Instance, Record, Served, Unchanged};
+use store::records::{Change, Deployment, IngressCounts, Instance, Record, Served, Unchanged};
 use tracing::warn;
 
 use super::context::Context;
@@ -108,7 +108,7 @@ fn move_leaves(records: &Records, target: &Target, progress: &mut Progress, now:
 }
 
 /// The newest reading of each ingress process counts.
-fn keep_count(record: &mut Record, counted: Counted) {
+fn keep_count(record: &mut Record, counted: IngressCounts) {
     match record.counted.iter_mut().find(|it| it.boot_id == counted.boot_id) {
         Some(before) => *before = counted,
         None => record.counted.push(counted),

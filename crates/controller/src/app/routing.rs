@@ -7,7 +7,7 @@ use ingress::protocol::{AppRoutes, PathMatch, Rewrite, Rule, Upstream};
 use rollout::deployment::Stage;
 use rollout::observed::{Observed, Routes};
 use rollout::plan::{RolloutStatus, new_rules_count, wanted_routes};
-use store::records::{Counted, Deployment};
+use store::records::{Deployment, IngressCounts};
 use tokio::sync::watch;
 use tracing::warn;
 
@@ -33,7 +33,7 @@ pub(super) struct Routing {
     /// Acknowledged by the ingress, and the part of the table it came from.
     acknowledged: Option<(Routes, AppRoutes)>,
     /// The count of the ingress at the acknowledgement, and the deployment that it counts for.
-    counted: Option<(String, Counted)>,
+    counted: Option<(String, IngressCounts)>,
 }
 
 impl Routing {
@@ -104,7 +104,7 @@ impl Routing {
     }
 
     /// What was counted for a deployment until its newest table was acknowledged.
-    pub fn counted(&self, deployment: &Deployment) -> Option<&Counted> {
+    pub fn counted(&self, deployment: &Deployment) -> Option<&IngressCounts> {
         let (window, counted) = self.counted.as_ref()?;
         (window == deployment.id.as_str()).then_some(counted)
     }

@@ -13,7 +13,7 @@ use tokio::time::sleep;
 use super::{Logs, entry, unreadable};
 use crate::error::ControlError;
 use crate::logbook::Lines;
-use crate::view::{LogEntry, LogQuestion};
+use crate::view::{LogEntry, LogRequest};
 
 /// A container whose output ended is looked at this often: it may have been started again.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -22,7 +22,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 pub(super) struct Following {
     logs: Logs,
     changes: watch::Receiver<u64>,
-    question: LogQuestion,
+    question: LogRequest,
     /// By container.
     known: HashMap<String, Known>,
     lines: SelectAll<BoxStream<'static, Heard>>,
@@ -51,7 +51,7 @@ enum Heard {
 impl Following {
     /// Lines from now on, and the last ones before as the question has it. Errors: the engine or the store does not answer,
     /// or nothing of that name runs.
-    pub async fn begin(logs: Logs, question: LogQuestion) -> Result<Self, ControlError> {
+    pub async fn begin(logs: Logs, question: LogRequest) -> Result<Self, ControlError> {
         let changes = logs.changes.clone();
         let mut following = Self { logs, changes, question, known: HashMap::new(), lines: SelectAll::new() };
         following.open().await?;

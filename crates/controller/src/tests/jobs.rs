@@ -11,7 +11,7 @@ use rollout::ids::AppId;
 
 use super::cluster::{TestCluster, caller, spec};
 use super::simulation::simulate;
-use crate::view::{LogKind, LogQuestion};
+use crate::view::{LogKind, LogRequest};
 
 /// Jobs that end with this code, on an engine that takes its time to hand out what they wrote.
 async fn house_of_jobs(code: i64) -> TestCluster {
@@ -38,7 +38,7 @@ async fn kept_lines(cluster: &TestCluster, app: &AppId) -> Vec<String> {
     let deployment = Some(cluster.newest(app).await.id);
     let component = Some("migrate".to_owned());
     let question =
-        LogQuestion { app: app.clone(), deployment, component, kind: LogKind::Deploy, follow: false, tail: None };
+        LogRequest { app: app.clone(), deployment, component, kind: LogKind::Deploy, follow: false, tail: None };
     let lines = cluster.controller().logs(question).await.unwrap();
     lines.map(|line| line.unwrap().text).collect().await
 }

@@ -8,7 +8,7 @@ use rollout::ids::AppId;
 
 use super::cluster::TestCluster;
 use super::simulation::simulate;
-use crate::view::{LogKind, LogQuestion};
+use crate::view::{LogKind, LogRequest};
 
 /// Waits until the app says that it waits for this; returns how many instances serve.
 async fn says(cluster: &TestCluster, app: &AppId, part: &str) -> (usize, usize) {
@@ -79,7 +79,7 @@ fn the_log_of_a_running_instance_shows_no_secret() {
         cluster.engine.say(&name, LogStream::Out, &format!("login: {}", &password[..20]));
         cluster.engine.say(&name, LogStream::Err, "in between");
         cluster.engine.say(&name, LogStream::Out, &password[20..]);
-        let question = LogQuestion {
+        let question = LogRequest {
             app: app.clone(),
             deployment: None,
             component: Some("web".into()),

@@ -88,7 +88,7 @@ pub(super) fn deployment(app: &str, number: u64, stage: Stage) -> Deployment {
         previous: None,
         cloned_from: None,
         superseded_by: None,
-        cancel_asked: false,
+        cancel_requested: false,
         caller: "caller".to_owned(),
         commits: Default::default(),
         images: Default::default(),
