@@ -45,6 +45,7 @@ async fn world(behaviour: Behaviour) -> (FakeEngine, ContainerSpec) {
         env: vec![("TOKEN".into(), "hunter2".into())],
         network: Some(NetworkJoin {
             network_id: network.id,
+            network_name: network.name,
             address: Ipv4Addr::new(10, 208, 7, 9),
             aliases: vec!["web".into()],
         }),

@@ -103,6 +103,8 @@ impl fmt::Debug for ContainerSpec {
 pub struct NetworkJoin {
     /// Engine's id of the network, from [`Engine::ensure_network`].
     pub network_id: String,
+    /// Its name. Newer engines connect a container only while a network of this name exists.
+    pub network_name: String,
     pub address: Ipv4Addr,
     pub aliases: Vec<String>,
 }

@@ -1,4 +1,4 @@
-//! `spec validate`: everything there is to say about a spec, without asking a server.
+//! `spec validate`: prints all problems of a spec, without a server.
 
 use std::path::PathBuf;
 
@@ -10,17 +10,17 @@ use crate::args::OutputFormat;
 use crate::exit::Exit;
 use crate::output;
 
-/// Checks each file. Text is printed as it comes; JSON and YAML are one list, an object for each file.
+/// Validates each file. Text is printed after each file. JSON and YAML are one list with an object for each file.
 pub fn run(files: &[PathBuf], schema_only: bool, output: OutputFormat) -> anyhow::Result<Exit> {
     let (mut objects, mut all_fine) = (Vec::new(), true);
     for file in files {
         let name = display_name(file);
-        let read = text(file).map(|text| (Found::of(&text, schema_only), text));
-        all_fine &= matches!(&read, Ok((found, _)) if !found.has_errors());
+        let read = text(file).map(|text| (Report::of(&text, schema_only), text));
+        all_fine &= matches!(&read, Ok((report, _)) if !report.has_errors());
         match (output, read) {
-            (OutputFormat::Text, Ok((found, text))) => found.print(&name, &text),
+            (OutputFormat::Text, Ok((report, text))) => report.print(&name, &text),
             (OutputFormat::Text, Err(error)) => output::error(&format!("{error:#}")),
-            (OutputFormat::Json | OutputFormat::Yaml, Ok((found, _))) => objects.push(found.json(&name)),
+            (OutputFormat::Json | OutputFormat::Yaml, Ok((report, _))) => objects.push(report.json(&name)),
             (OutputFormat::Json | OutputFormat::Yaml, Err(error)) => objects.push(unreadable(&name, &error)),
         }
     }
@@ -30,7 +30,7 @@ pub fn run(files: &[PathBuf], schema_only: bool, output: OutputFormat) -> anyhow
     Ok(if all_fine { Exit::Done } else { Exit::Failed })
 }
 
-/// A file that cannot be read, as programs are told of it.
+/// The JSON object for a file that cannot be read.
 fn unreadable(file: &str, error: &anyhow::Error) -> Value {
     let problem = json!({"severity": "error", "code": "unreadable", "path": "", "line": null, "column": null,
         "message": format!("{error:#}"), "help": null});
@@ -38,26 +38,26 @@ fn unreadable(file: &str, error: &anyhow::Error) -> Value {
         "needs_values": []})
 }
 
-/// What there is to say about one text.
-struct Found {
+/// The result for one spec.
+struct Report {
     schema_only: bool,
     spec: Option<AppSpec>,
     problems: Diagnostics,
     needed: Vec<NeededValue>,
 }
 
-impl Found {
-    fn of(text: &str, schema_only: bool) -> Found {
+impl Report {
+    fn of(text: &str, schema_only: bool) -> Report {
         let read = if schema_only { AppSpec::from_yaml_schema_only } else { AppSpec::from_yaml };
         match read(text) {
             Ok(parsed) if schema_only => {
-                Found { schema_only, problems: parsed.warnings, spec: Some(parsed.spec), needed: Vec::new() }
+                Report { schema_only, problems: parsed.warnings, spec: Some(parsed.spec), needed: Vec::new() }
             }
             Ok(parsed) => {
                 let (problems, needed) = (parsed.remarks(), parsed.spec.needed_values());
-                Found { schema_only, spec: Some(parsed.spec), problems, needed }
+                Report { schema_only, spec: Some(parsed.spec), problems, needed }
             }
-            Err(problems) => Found { schema_only, spec: None, problems, needed: Vec::new() },
+            Err(problems) => Report { schema_only, spec: None, problems, needed: Vec::new() },
         }
     }
 
@@ -65,7 +65,7 @@ impl Found {
         self.problems.has_errors()
     }
 
-    /// Whether there is nothing wrong in it, wherever it can run.
+    /// Whether the spec is valid, even if this version cannot run it.
     fn is_valid(&self) -> bool {
         self.spec.is_some()
     }
@@ -81,8 +81,8 @@ impl Found {
                 let is = if self.schema_only { "fits the schema" } else { "is valid" };
                 output::result(&format!("{name} {is}: {}\n", summary(spec)));
             }
-            Some(_) => output::error(&format!("{name} asks for what this version cannot run")),
-            None => output::error(&format!("{name} is refused")),
+            Some(_) => output::error(&format!("{name} needs a feature that this version cannot run")),
+            None => output::error(&format!("{name} is not a valid spec")),
         }
     }
 
@@ -138,42 +138,42 @@ mod tests {
     const GOOD: &str = "name: shop\nservices:\n- name: web\n  image: {registry_type: DOCKER_HUB, registry: library, repository: nginx}\n";
 
     #[test]
-    fn a_good_spec_is_summed_up() {
+    fn a_valid_spec_is_summarized() {
         let spec = AppSpec::from_yaml(GOOD).expect("a good one").spec;
         assert_eq!(summary(&spec), "shop, 1 service");
     }
 
     #[test]
-    fn programs_read_problems_and_needed_values() {
+    fn json_output_has_problems_and_needed_values() {
         let text = format!("{GOOD}  envs: [{{key: TOKEN, type: SECRET}}]\n  protocol: HTTP2\nregion: fra\n");
-        let found = Found::of(&text, false).json("app.yaml");
-        assert_eq!((&found["valid"], &found["runs_here"]), (&json!(true), &json!(false)));
-        let codes: Vec<_> = found["problems"].as_array().into_iter().flatten().map(|it| &it["code"]).collect();
-        assert_eq!(codes, ["needs_value", "not_yet", "no_effect"]);
+        let report = Report::of(&text, false).json("app.yaml");
+        assert_eq!((&report["valid"], &report["runs_here"]), (&json!(true), &json!(false)));
+        let codes: Vec<_> = report["problems"].as_array().into_iter().flatten().map(|it| &it["code"]).collect();
+        assert_eq!(codes, ["not_yet", "needs_value", "no_effect"]);
         let needed = json!([{"component": "web", "key": "TOKEN", "path": "services[0].envs[0].value", "secret": true,
             "why": "empty"}]);
-        assert_eq!(found["needs_values"], needed);
-        assert_eq!(found["omitted"], json!(0));
-        let refused = Found::of("name: Shop\n", false).json("app.yaml");
+        assert_eq!(report["needs_values"], needed);
+        assert_eq!(report["omitted"], json!(0));
+        let refused = Report::of("name: Shop\n", false).json("app.yaml");
         assert_eq!(refused["valid"], json!(false));
         assert_eq!(refused["problems"][0]["line"], json!(1));
     }
 
     #[test]
-    fn programs_are_told_how_many_problems_they_do_not_see() {
+    fn json_output_counts_the_problems_that_it_omits() {
         let text = format!("{GOOD}{}", (0..300).map(|i| format!("bogus{i}: 1\n")).collect::<String>());
-        let found = Found::of(&text, false).json("app.yaml");
-        assert_eq!((found["problems"].as_array().map(Vec::len), &found["omitted"]), (Some(200), &json!(100)));
+        let report = Report::of(&text, false).json("app.yaml");
+        assert_eq!((report["problems"].as_array().map(Vec::len), &report["omitted"]), (Some(200), &json!(100)));
     }
 
     #[test]
-    fn the_schema_alone_says_nothing_of_rules_between_fields() {
+    fn schema_only_does_not_check_rules_between_fields() {
         let two = format!(
             "{GOOD}- name: web\n  image: {{registry_type: DOCKER_HUB, registry: library, repository: nginx}}\n"
         );
-        assert!(Found::of(&two, false).has_errors());
-        let json = Found::of(&two, true).json("app.yaml");
+        assert!(Report::of(&two, false).has_errors());
+        let json = Report::of(&two, true).json("app.yaml");
         assert_eq!((&json["valid"], &json["runs_here"]), (&json!(true), &Value::Null));
-        assert!(Found::of(&GOOD.replace("name: web", "nmae: web"), true).has_errors());
+        assert!(Report::of(&GOOD.replace("name: web", "nmae: web"), true).has_errors());
     }
 }

@@ -74,7 +74,7 @@ pub(super) fn container_spec(
         image: revision.image.clone(),
         command: revision.command.clone(),
         env: revision.env.clone(),
-        network: Some(NetworkJoin { network_id: String::new(), address, aliases }),
+        network: Some(NetworkJoin { network_id: String::new(), network_name: String::new(), address, aliases }),
         volume: None,
         limits: Limits { cpu_millis: revision.cpu_millis, memory_bytes: revision.memory_bytes },
         stop_grace: grace,
@@ -102,7 +102,7 @@ pub(super) async fn create_in_network(
 ) -> Result<String, EngineError> {
     let network = shared.engine.ensure_network(&network).await?;
     if let Some(join) = &mut spec.network {
-        join.network_id = network.id;
+        (join.network_id, join.network_name) = (network.id, network.name);
     }
     shared.engine.create(&spec).await
 }
@@ -122,8 +122,13 @@ impl Place {
 
     /// Creates the network where it is missing, and puts the container at its address there.
     pub async fn take(&self, engine: &dyn Engine, name: &str) -> Result<(), EngineError> {
-        let network_id = engine.ensure_network(&self.network).await?.id;
-        let join = NetworkJoin { network_id, address: self.address, aliases: self.aliases.clone() };
+        let network = engine.ensure_network(&self.network).await?;
+        let join = NetworkJoin {
+            network_id: network.id,
+            network_name: network.name,
+            address: self.address,
+            aliases: self.aliases.clone(),
+        };
         engine.connect(name, &join).await.map(drop)
     }
 }

@@ -117,9 +117,13 @@ async fn make_containers(cluster: &TestCluster, left: &Left, names: &Names) {
         subnet: pool.subnet(),
         gateway: pool.gateway(),
     };
-    let network_id = engine.ensure_network(&network).await.unwrap().id;
-    let join =
-        |address, alias: &str| NetworkJoin { network_id: network_id.clone(), address, aliases: vec![alias.to_owned()] };
+    let network = engine.ensure_network(&network).await.unwrap();
+    let join = |address, alias: &str| NetworkJoin {
+        network_id: network.id.clone(),
+        network_name: network.name.clone(),
+        address,
+        aliases: vec![alias.to_owned()],
+    };
     for it in &left.databases {
         engine.ensure_volume(&it.volume, &identity(Role::Volume, it.name.as_str())).await.unwrap();
         let spec = ContainerSpec {

@@ -17,12 +17,13 @@ impl DockerEngine {
         let container = self.find(name).await?.ok_or_else(|| missing(name))?;
         // The list leaves aliases out.
         let details = self.raw_inspect(&container.id).await?.ok_or_else(|| missing(name))?;
-        let network_name = self.network_name(&join.network_id).await?;
         let networks = details.network_settings.and_then(|settings| settings.networks).unwrap_or_default();
         // The engine keys them by id until the first start and by name after it. An endpoint of a network that was removed
         // keeps the old id under the name.
         let here = networks.into_iter().filter(|(key, endpoint)| {
-            endpoint.network_id.as_deref() == Some(&join.network_id) || *key == join.network_id || *key == network_name
+            endpoint.network_id.as_deref() == Some(&join.network_id)
+                || *key == join.network_id
+                || *key == join.network_name
         });
         let mut is_there = false;
         for (key, endpoint) in here {
@@ -47,7 +48,7 @@ impl DockerEngine {
             Err(error) if error.to_string().contains("already exists in network") => Ok(Changed::AlreadySo),
             Err(error) => match failure::start_failure(name, error) {
                 EngineError::AddressTaken { name, detail, .. } => {
-                    let network = HashMap::from([(network_name, placed(join))]);
+                    let network = HashMap::from([(join.network_name.clone(), placed(join))]);
                     let holder = self.holder(&container.id, &network).await;
                     Err(EngineError::AddressTaken { name, holder, detail })
                 }
@@ -153,8 +154,12 @@ mod tests {
 
     #[test]
     fn a_place_is_a_network_an_address_and_the_aliases() {
-        let join =
-            NetworkJoin { network_id: "n".into(), address: Ipv4Addr::new(10, 208, 0, 5), aliases: vec!["web".into()] };
+        let join = NetworkJoin {
+            network_id: "n".into(),
+            network_name: "net".into(),
+            address: Ipv4Addr::new(10, 208, 0, 5),
+            aliases: vec!["web".into()],
+        };
         let right = placed(&join);
         assert!(has_place(&right, &join));
         assert!(has_place(&EndpointSettings { network_id: Some(String::new()), ..right.clone() }, &join));

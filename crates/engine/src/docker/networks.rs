@@ -141,15 +141,4 @@ impl DockerEngine {
         };
         Ok(network.containers.unwrap_or_default().into_iter().map(member).collect())
     }
-
-    pub(super) async fn network_name(&self, id: &str) -> Result<String, EngineError> {
-        let request = self.docker.inspect_network(id, None::<InspectNetworkOptions>);
-        match self.call("connect", DEADLINE, request).await {
-            Ok(network) => Ok(network.name.unwrap_or_default()),
-            Err(error) if failure::status(&error) == Some(404) => {
-                Err(EngineError::NotFound { what: format!("network {id}") })
-            }
-            Err(error) => Err(error),
-        }
-    }
 }

@@ -40,7 +40,7 @@ pub(super) fn create_body(spec: &ContainerSpec, installation: &Installation, hos
         stop_timeout: Some(whole_seconds(spec.stop_grace)),
         host_config: Some(host_config(spec, host)),
         networking_config: spec.network.as_ref().map(|join| NetworkingConfig {
-            endpoints_config: Some(HashMap::from([(join.network_id.clone(), endpoint(join))])),
+            endpoints_config: Some(HashMap::from([(join.network_name.clone(), endpoint(join))])),
         }),
         ..Default::default()
     }
@@ -83,7 +83,7 @@ fn host_config(spec: &ContainerSpec, host: Host) -> HostConfig {
             config: Some(HashMap::from([("max-size".into(), "10m".into()), ("max-file".into(), "3".into())])),
         }),
         restart_policy: Some(RestartPolicy { name: Some(RestartPolicyNameEnum::NO), maximum_retry_count: None }),
-        network_mode: Some(spec.network.as_ref().map_or_else(|| "none".into(), |join| join.network_id.clone())),
+        network_mode: Some(spec.network.as_ref().map_or_else(|| "none".into(), |join| join.network_name.clone())),
         mounts: spec.volume.as_ref().map(|volume| vec![mount(volume)]),
         ..Default::default()
     }
@@ -153,7 +153,8 @@ mod tests {
             command: Some(vec!["/serve".into(), "-v".into()]),
             env: vec![("TWO".into(), "a\nb".into())],
             network: Some(NetworkJoin {
-                network_id: "net1".into(),
+                network_id: "id1".into(),
+                network_name: "net1".into(),
                 address: Ipv4Addr::new(10, 208, 1, 7),
                 aliases: vec!["web".into()],
             }),

@@ -137,6 +137,7 @@ impl World {
         let [a, b, c, _] = spec.gateway.octets();
         NetworkJoin {
             network_id: network.id.clone(),
+            network_name: network.name.clone(),
             address: Ipv4Addr::new(a, b, c, host),
             aliases: vec!["web".into()],
         }

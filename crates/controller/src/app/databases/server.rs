@@ -228,6 +228,7 @@ fn container(database: &Database, image: String, identity: Identity) -> Containe
         env,
         network: Some(NetworkJoin {
             network_id: String::new(),
+            network_name: String::new(),
             address: database.address,
             aliases: vec![database.name.to_string()],
         }),
