@@ -45,7 +45,7 @@ upgrade: setup ## take over the running apps of the previous version under load 
 		BOATYARD_PREVIOUS=$$previous $(CARGO) test --locked -p boatyard --test stories -- --ignored --nocapture upgrade::
 
 # The engine that is killed is one of its own, in a network namespace where nothing can be fetched.
-sweep: setup ## run the stories that take minutes: a hundred apps at once, the engine killed under a dead control (as root)
+sweep: setup ## run the stories that take minutes: a hundred apps at once, a full disk, the engine killed while no controller runs (as root)
 	$(new_cases) $(CARGO) test --locked -p rollout --lib fixpoint
 	$(CARGO) test --locked -p boatyard --test stories -- --ignored --nocapture many:: signals:: frozen:: full_disk::
 	scripts/private-engine $(CARGO) test --locked --offline -p boatyard --test stories -- --ignored --nocapture engine_restart::
@@ -65,7 +65,7 @@ fuzz: ## measure the worst app specs, then feed their reader with texts made to 
 	$(new_cases) $(CARGO) test --locked --release -p app-spec --test properties
 	scripts/fuzz $(FUZZ_SECONDS)
 
-bench: setup ## measure restarts, rebuilds and the front door beside the alternatives, as ratios
+bench: setup ## measure restarts, rebuilds and the ingress beside the alternatives, as ratios
 	$(CARGO) build --locked --release -p boatyard
 	$(CARGO) run --locked --release -p boatyard-tests --bin bench
 
