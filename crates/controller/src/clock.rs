@@ -1,8 +1,8 @@
-//! The one place that asks what time it is.
+//! The only module that reads the clock.
 //!
-//! Records show the system's clock, so what people read is right at once after it was set, or after the host slept. Waits go by
-//! the monotonic clock: where the two move apart, [`Pace`] tells by how much, and the beginnings of all open waits are moved
-//! along ([`move_waits`]). So no deadline ends early and none hangs.
+//! Records show the system clock, so the times that people read are correct as soon as the clock was set or the host
+//! woke up. Waits follow the monotonic clock: when the two clocks move apart, [`Pace`] measures the difference and
+//! [`move_waits`] moves the start of every open wait by it. So no deadline passes early, and no wait hangs.
 
 use std::time::Duration;
 #[cfg(not(test))]
@@ -14,25 +14,26 @@ use rollout::time::Timestamp;
 use store::records::AppState;
 use tokio::time::Instant;
 
-/// Now, by tokio's clock: tests pause it, and deadlines of ours pass together with its timers.
+/// The current time by tokio's clock. Tests pause that clock, so the controller's deadlines pass together with tokio's
+/// timers.
 #[cfg(test)]
 pub(crate) fn now() -> Timestamp {
     use std::sync::LazyLock;
 
     static BEGINNING: LazyLock<Instant> = LazyLock::new(Instant::now);
-    /// 2026, in milliseconds. A paused clock may have stopped a little before the beginning.
+    /// The start of 2026, in milliseconds. A paused clock may have stopped shortly before `BEGINNING`.
     const THEN: u64 = 1_767_225_600_000;
     let (beginning, now) = (*BEGINNING, Instant::now());
     moved(Timestamp(THEN + millis(now - beginning) - millis(beginning - now)), tests::SET.get())
 }
 
-/// Now, as the system's clock says.
+/// The current time by the system clock.
 #[cfg(not(test))]
 pub(crate) fn now() -> Timestamp {
     Timestamp(millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()))
 }
 
-/// Compares the system's clock with the monotonic one, from one look to the next.
+/// Compares the system clock with the monotonic clock between two calls of [`Pace::jump`].
 pub(crate) struct Pace {
     told: Timestamp,
     at: Instant,
@@ -43,8 +44,9 @@ impl Pace {
         Self { told: now(), at: Instant::now() }
     }
 
-    /// By how many milliseconds the system's clock moved ahead of the time that passed since the last look: it was set, or the
-    /// host slept, which the monotonic clock does not count. Zero where it was adjusted by less than a second.
+    /// How many milliseconds the system clock moved ahead of the time that passed since the last call. It jumps when
+    /// someone sets it, or when the host sleeps: the monotonic clock does not count sleep. Zero for an adjustment of
+    /// less than a second.
     pub fn jump(&mut self) -> i64 {
         let before = std::mem::replace(self, Self::new());
         jump(before.told, self.told, self.at - before.at)
@@ -58,13 +60,14 @@ fn jump(before: Timestamp, now: Timestamp, passed: Duration) -> i64 {
     if jump.abs() < ADJUSTED { 0 } else { jump }
 }
 
-/// RFC 3339 in UTC with milliseconds.
+/// Formats a time as RFC 3339 in UTC, with milliseconds.
 pub(crate) fn rfc3339(at: Timestamp) -> String {
     let at = i64::try_from(at.0).ok().and_then(DateTime::<Utc>::from_timestamp_millis).unwrap_or_default();
     at.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
-/// What was written while the clock was ahead counts as written now: a wait that begins in the future would hang.
+/// Replaces times in the future by `now`. A record may hold such a time if the system clock was ahead when it was
+/// written, and a wait that starts in the future would hang.
 pub(crate) fn not_after(now: Timestamp, state: &mut AppState) {
     let hold = |at: &mut Timestamp| *at = (*at).min(now);
     state.instances.iter_mut().for_each(|it| hold(&mut it.since));
@@ -81,7 +84,7 @@ pub(crate) fn not_after(now: Timestamp, state: &mut AppState) {
     }
 }
 
-/// Moves the beginnings of all waits that are open, by so many milliseconds.
+/// Moves the start of every open wait by this many milliseconds.
 pub(crate) fn move_waits(by: i64, state: &mut AppState) {
     let shift = |at: &mut Timestamp| *at = moved(*at, by);
     state.instances.iter_mut().for_each(|it| shift(&mut it.since));
@@ -96,7 +99,7 @@ pub(crate) fn move_waits(by: i64, state: &mut AppState) {
     }
 }
 
-/// The moment so many milliseconds later, or earlier.
+/// The time this many milliseconds later, or earlier if `by` is negative.
 pub(crate) fn moved(at: Timestamp, by: i64) -> Timestamp {
     Timestamp(at.0.saturating_add_signed(by))
 }
@@ -112,14 +115,14 @@ pub(crate) mod tests {
     use super::*;
 
     thread_local! {
-        /// By how much the clock of this thread's simulation was set.
+        /// By how many milliseconds a simulation set the clock of this thread.
         pub(crate) static SET: Cell<i64> = const { Cell::new(0) };
     }
 
     const HOUR: i64 = 3_600_000;
 
     #[test]
-    fn a_clock_that_is_set_and_a_host_that_slept_are_told_from_time_that_passes() {
+    fn a_clock_jump_is_distinguished_from_time_that_passes() {
         let minute = Duration::from_secs(60);
         let begin = Timestamp(1_767_225_600_000);
         for (name, told, expected) in [

@@ -1,4 +1,4 @@
-//! What the controller is started with.
+//! Settings that the controller starts with.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -10,29 +10,30 @@ pub use source::SpecialNetwork;
 /// Settings of one installation.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Where everything is kept.
+    /// The data directory, which holds the database, the keys and the logs.
     pub data_dir: PathBuf,
     /// Socket of the container engine. Default `/var/run/docker.sock`.
     pub engine_socket: PathBuf,
-    /// The address of the ingress. Default `127.0.0.1:8080`.
+    /// Address that the ingress listens on. Default `127.0.0.1:8080`.
     pub http: SocketAddr,
-    /// Address of the API, for URLs in answers. Default `127.0.0.1:7080`.
+    /// Address of the API, used for URLs in answers. Default `127.0.0.1:7080`.
     pub api: SocketAddr,
-    /// Directories whose git repositories specs may name by path or file URL. Default: none.
+    /// Directories whose git repositories a spec may name by path or by file URL. Default: none.
     pub local_sources: Vec<PathBuf>,
-    /// Networks that repositories are fetched from although services there trust whoever can connect. Default: none.
+    /// Special networks that repositories may be fetched from. Services in such networks often trust every client that
+    /// can connect, so the default is none.
     pub allow_sources_from: Vec<SpecialNetwork>,
-    /// Images of databases by engine, e.g. `("PG", "postgres:17")`. Default: `postgres:<version>`.
+    /// Database images by engine, e.g. `("PG", "postgres:17")`. Default: `postgres:<version>`.
     pub database_images: Vec<(String, String)>,
-    /// `/24` networks of apps are taken from here. Default `10.192.0.0/12`.
+    /// The pool from which each app gets its `/24` network. Default `10.192.0.0/12`.
     pub network_pool: NetworkPool,
-    /// This program, to start the ingress and source workers with.
+    /// Path of this program. The controller runs it as the ingress and as source workers.
     pub program: PathBuf,
-    /// How long a whole deployment may take. Default: [`rollout::limits::DEPLOYMENT`].
+    /// The longest time that a deployment may take. Default: [`rollout::limits::DEPLOYMENT`].
     pub deployment_limit: Duration,
-    /// How long one job may run. Default: [`rollout::limits::JOB`].
+    /// The longest time that a job may run. Default: [`rollout::limits::JOB`].
     pub job_limit: Duration,
-    /// Images built at once. Default 2 (T11).
+    /// How many images are built in parallel. Default 2.
     pub parallel_builds: usize,
 }
 
@@ -41,6 +42,6 @@ pub struct Config {
 pub struct NetworkPool {
     /// First address of the block.
     pub base: std::net::Ipv4Addr,
-    /// Its prefix length, 8 to 24.
+    /// Prefix length of the block, 8 to 24.
     pub prefix: u8,
 }

@@ -1,4 +1,4 @@
-//! The questions that API and CLI ask, and the requests they make.
+//! The operations that the API and the CLI call on a controller.
 
 mod create;
 mod down;
@@ -30,22 +30,22 @@ use crate::view::{AppView, Caller, DeployOptions, DeploymentView, InstanceView, 
 #[derive(Clone)]
 pub struct Controller(pub(crate) Arc<ControllerState>);
 
-/// Open requests at `down` get as long as a draining instance's.
+/// How long `down` waits for open requests: as long as a draining instance waits.
 const DOWN_DRAIN: Duration = Duration::from_secs(60);
 
 impl Controller {
-    /// Opens the data directory, finds the engine and the ingress, and takes over every app on record. Errors:
-    /// [`StartError`]; nothing that runs was touched.
+    /// Opens the data directory, connects to the engine and the ingress, and takes over every app on record. Errors:
+    /// [`StartError`]; running containers are untouched then.
     pub async fn start(config: Config) -> Result<Self, StartError> {
         Ok(Self(Arc::new(start::start(config).await?)))
     }
 
-    /// Ends the tasks. The ingress and everything that runs go on.
+    /// Ends the controller's tasks. The ingress and all containers keep running.
     pub async fn shutdown(&self) {
         self.0.shared.stop.cancel();
     }
 
-    /// Completes when another controller of this installation has taken over.
+    /// Completes when another controller takes over this installation.
     pub async fn fenced(&self) {
         self.0.shared.fence.lost().cancelled().await;
     }
@@ -65,12 +65,12 @@ impl Controller {
         start::hash_token(token)
     }
 
-    /// The installation's id: part of every name on the engine.
+    /// The installation's id, which is part of every name on the engine.
     pub fn installation_id(&self) -> &str {
         self.0.directory.installation()
     }
 
-    /// The engine, as a sentence for a banner.
+    /// The engine's version, as text for a banner.
     pub async fn engine_line(&self) -> String {
         match self.0.shared.engine.info().await {
             Ok(info) => format!("Docker Engine {} (API {})", info.version, info.api_version),
@@ -78,25 +78,25 @@ impl Controller {
         }
     }
 
-    /// Leaves a file by which the CLI finds this controller. Errors: the file cannot be written.
+    /// Writes the runtime file, by which the CLI finds this controller. Errors: the file cannot be written.
     pub fn write_runtime(&self, json: &[u8]) -> anyhow::Result<()> {
         Ok(self.0.directory.write_runtime(json)?)
     }
 
-    /// Removes it again.
+    /// Removes the runtime file.
     pub fn remove_runtime(&self) {
         if let Err(error) = self.0.directory.remove_runtime() {
-            tracing::warn!(%error, "the runtime file stays behind");
+            tracing::warn!(%error, "the runtime file could not be removed");
         }
     }
 
-    /// Deletes an app: instances drain, databases stop and keep their volumes. Returns when that is promised, not when it
-    /// is done.
+    /// Deletes an app: instances drain, and databases stop and keep their volumes. Returns when the deletion is
+    /// recorded, not when it is complete.
     pub async fn delete_app(&self, app: &AppId) -> Result<(), ControlError> {
         self.ask_task(app, |reply| AppCommand::Delete { reply }).await
     }
 
-    /// By id, else by name.
+    /// Finds an app by id, or by name if no app has that id.
     pub async fn find_app(&self, id_or_name: &str) -> Result<AppView, ControlError> {
         let store = &self.0.shared.store;
         let found = match store.app(&AppId::from(id_or_name)).await? {
@@ -112,7 +112,7 @@ impl Controller {
         }
     }
 
-    /// All apps, by name.
+    /// Returns all apps, sorted by name.
     pub async fn apps(&self, page: PageQuery) -> Result<Page<AppView>, ControlError> {
         let mut apps = self.0.shared.store.apps().await?;
         apps.sort_by(|a, b| a.name.cmp(&b.name));
@@ -124,8 +124,8 @@ impl Controller {
         Ok(Page { items, total })
     }
 
-    /// Replaces the chosen services and workers, or all, with exact copies. Errors: never active; a job, a database or
-    /// nothing of that name.
+    /// Replaces the chosen services and workers, or all of them if `components` is empty, with exact copies. Errors:
+    /// the app was never active; a name is unknown, or names a job or a database.
     pub async fn restart(
         &self,
         app: &AppId,
@@ -137,7 +137,7 @@ impl Controller {
         self.deployed(app, ask).await
     }
 
-    /// Fetches, builds what was asked for, rolls what changed.
+    /// Starts a deployment: fetches sources, builds what `options` ask for, and replaces the components that changed.
     pub async fn deploy(
         &self,
         app: &AppId,
@@ -158,8 +158,8 @@ impl Controller {
         self.ask_task(app, |reply| AppCommand::Deploy { request: Box::new(ask), reply }).await
     }
 
-    /// Asks the app's task. Errors: [`ControlError::NotFound`] only when no record of the app exists: clients take it for
-    /// the app's deletion.
+    /// Sends a request to the app's task. Errors: [`ControlError::NotFound`] only if no record of the app exists,
+    /// because clients read it as "the app was deleted".
     async fn ask_task<T>(
         &self,
         app: &AppId,
@@ -172,7 +172,7 @@ impl Controller {
         answer
     }
 
-    /// An app's deployments, newest first.
+    /// Returns an app's deployments, newest first.
     pub async fn deployments(&self, app: &AppId, page: PageQuery) -> Result<Page<DeploymentView>, ControlError> {
         self.record(app).await?;
         let (skip, take) = (skipped(page) as u64, taken_per(page) as u64);
@@ -184,7 +184,7 @@ impl Controller {
         Ok(Page { items: views, total })
     }
 
-    /// One deployment of an app.
+    /// Returns one deployment of an app.
     pub async fn deployment(&self, app: &AppId, id: &DeploymentId) -> Result<DeploymentView, ControlError> {
         let found = self.0.shared.store.deployment(id).await?.filter(|it| it.app == *app);
         let deployment = found.ok_or_else(|| ControlError::NotFound(format!("no deployment {id} of this app")))?;
@@ -192,7 +192,7 @@ impl Controller {
     }
 
     async fn with_waiting(&self, deployment: Deployment) -> DeploymentView {
-        // What it waits for is told after its record, and for a moment may be older.
+        // The app's task publishes the waits after the record, so they may be briefly out of date.
         if deployment.stage.is_ended() {
             return DeploymentView { deployment, waiting: Vec::new() };
         }
@@ -201,14 +201,14 @@ impl Controller {
         DeploymentView { deployment, waiting: lines.unwrap_or_default() }
     }
 
-    /// Ends a deployment under way; what it replaced is rolled back.
+    /// Cancels a deployment in progress, and rolls back what it already replaced.
     pub async fn cancel(&self, app: &AppId, id: &DeploymentId) -> Result<DeploymentView, ControlError> {
         self.deployment(app, id).await?;
         let deployment = self.ask_task(app, |reply| AppCommand::Cancel { deployment: id.clone(), reply }).await?;
         Ok(DeploymentView { deployment, waiting: Vec::new() })
     }
 
-    /// Instances, databases and job runs, with what the engine says of them.
+    /// Returns instances, databases and job runs, with the state that the engine reports.
     pub async fn instances(&self, app: &AppId) -> Result<Vec<InstanceView>, ControlError> {
         let shared = &self.0.shared;
         let state =
@@ -261,7 +261,7 @@ impl Controller {
         }
     }
 
-    /// Lines of builds, jobs or instances.
+    /// Returns log lines of builds, jobs or instances.
     pub async fn logs(&self, question: LogRequest) -> Result<Entries, ControlError> {
         self.record(&question.app).await?;
         let shared = &self.0.shared;
@@ -269,17 +269,17 @@ impl Controller {
         Logs { store, engine, logbook, changes: self.changes() }.read(question).await
     }
 
-    /// What runs or is routed although no record explains it, and what people should know about it.
+    /// Returns containers and routes that no record explains, with notices for the operator.
     pub async fn unknown(&self) -> Result<UnknownList, ControlError> {
         unknown::list(&self.0.shared).await
     }
 
-    /// Stops and removes what is unknown of an app, and returns it; volumes stay. Errors: nothing is unknown of it, or it
-    /// serves an app that is on record.
+    /// Stops and removes an app's unknown containers and networks, and returns them; volumes stay. Errors: the app has
+    /// nothing unknown, or one of the containers serves an app that is on record.
     pub async fn delete_unknown(&self, app: &AppId) -> Result<UnknownApp, ControlError> {
         self.in_charge()?;
         let (shared, app) = (self.0.shared.clone(), app.clone());
-        // What was begun is ended, also when the caller leaves: stopping gives processes their time.
+        // Runs as a task, so that it completes even if the caller disconnects: stopping processes takes time.
         let deleted = tokio::spawn(async move { unknown::delete(&shared, &app).await }).await;
         deleted.map_err(|error| ControlError::Internal {
             message: "not everything could be removed; try again".into(),
@@ -287,17 +287,17 @@ impl Controller {
         })?
     }
 
-    /// Ticks whenever any app's records changed.
+    /// Ticks whenever the records of an app change.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.0.shared.changes.subscribe()
     }
 
-    /// Stops the ingress in order; with `remove_apps` then every app's containers, which nobody asks anything any more.
-    /// Records and volumes stay, and `serve` brings everything back. Errors: what could not be stopped, with everything else
-    /// stopped; this controller does nothing any more in either case, and has to end.
+    /// Stops the ingress gracefully, and with `remove_apps` then the containers of all apps, which get no more requests
+    /// by then. Records and volumes stay, and `serve` starts everything again. Errors: what could not be stopped;
+    /// everything else is stopped. In both cases this controller no longer works and must exit.
     pub async fn down(&self, remove_apps: bool) -> Result<(), ControlError> {
         let shared = &self.0.shared;
-        // One that is just being started again would come up behind our back.
+        // If the ingress is being restarted, wait for it: otherwise it would come up after this shutdown.
         shared.ingress.back().await;
         shared.stop.cancel();
         let ingress = shared.ingress.shutdown(DOWN_DRAIN).await;
@@ -318,7 +318,7 @@ impl Controller {
         self.0.shared.store.app(app).await?.ok_or_else(|| ControlError::NotFound(format!("no app {app}")))
     }
 
-    /// One that was replaced takes nothing in any more, though its API may still answer for a moment.
+    /// Refuses requests once another controller has taken over; the API of this one may still answer for a moment.
     fn in_charge(&self) -> Result<(), ControlError> {
         match self.0.shared.fence.lost().is_cancelled() {
             true => Err(ControlError::Conflict(

@@ -1,8 +1,9 @@
-//! What the engine shows: a full list every 10 s and after every hint, for all apps together; and of single containers what
-//! the list leaves out, once at the start and after every hint that it changed.
+//! Observing the engine for all apps: a full list every 10 s and after every event. The list omits some settings, so
+//! the controller also inspects all containers whenever the event stream starts, and single ones after events that
+//! change those settings.
 //!
-//! Events only make it quick, the list is the truth (M15). A list that cannot be had leaves the last one in place, with
-//! the reason beside it: nothing is concluded from silence.
+//! Events only speed things up; the controller acts on the list alone. If the engine does not answer, the last list
+//! stays in place and the error is stored beside it, so that silence is not read as missing containers.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
@@ -16,69 +17,70 @@ use tracing::{debug, info, warn};
 
 use crate::supervise::{lock, supervise};
 
-/// The truth is looked up this often: DESIGN §4.
+/// The pause between two full lists.
 const FULL_LIST: Duration = Duration::from_secs(10);
-/// Hints come in bursts (create, connect, start); one list answers them all.
+/// Events come in bursts (create, connect, start). One list after this pause covers the whole burst.
 const BURST: Duration = Duration::from_millis(20);
-/// Events after which something of a container may be different that the list does not show.
+/// Events that may change settings of a container that the list does not show.
 const SETTINGS_CHANGE: [&str; 2] = ["update", "network connect"];
-/// Containers that are inspected at a time: 4, ours.
+/// How many containers are inspected in parallel. Four keeps the load on the engine low.
 const AT_ONCE: usize = 4;
-/// For one inspection. One that hangs is left out until the next hint.
+/// Timeout of one inspection. A container whose inspection hangs is skipped until its next event.
 const INSPECT_WITHIN: Duration = Duration::from_secs(5);
-/// The longest pause between two lists while one of them has not shown yet what an event told.
+/// The longest pause between two lists while a list does not yet show what an event reported.
 const SETTLING: Duration = Duration::from_secs(1);
-/// After an engine that could not be reached.
+/// The pause after a failed call to the engine.
 const RETRY: Duration = Duration::from_millis(500);
 
-/// One look at the engine.
+/// One observation of the engine.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct EngineView {
-    /// When it was asked: what happened later may be missing here. `None`: never answered yet.
+    /// When the list was requested: it may not show later changes. `None`: the engine has not answered yet.
     pub asked: Option<Instant>,
-    /// By the name that they were made under.
+    /// All containers, by the name that they were created with.
     pub containers: Arc<HashMap<String, Container>>,
-    /// What can be changed by hand and is not in the list, by container id. Missing for one that nobody is known to have
-    /// changed since it was made.
+    /// Settings that the list does not show and that people can change by hand, by container id. A container is missing
+    /// here if nothing suggests that its settings changed since it was created.
     pub settings: Arc<HashMap<String, Settings>>,
-    /// Why the newest question had no answer.
+    /// Why the last list failed; `None` if it succeeded.
     pub unreachable: Option<String>,
-    /// What was heard of processes that ended, by container: those that the engine started again at once are in no list.
+    /// Exits that events reported, by container. No list shows an exit after which the engine restarted the container
+    /// at once.
     pub ends: Arc<HashMap<String, Ends>>,
-    /// Grows whenever ends may have been missed.
+    /// A counter that grows whenever exits may have been missed.
     pub missed: u64,
 }
 
-/// Ends of one container's processes, as far as events told.
+/// Exits of one container's processes, as events reported them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Ends {
     pub count: u64,
-    /// How often the kernel ended a process of it for lack of memory.
+    /// How often the kernel killed a process of the container because memory ran out.
     pub out_of_memory: u64,
-    /// Exit code of the newest.
+    /// Exit code of the last exit.
     pub code: Option<i64>,
 }
 
-/// What the engine's inspection shows of one container.
+/// What an inspection shows of one container.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Settings {
-    /// When it was asked.
+    /// When the inspection was requested.
     pub asked: Instant,
     pub limits: Limits,
     pub restart_policy: RestartPolicy,
     pub aliases: Vec<String>,
 }
 
-/// Containers to be inspected.
+/// Containers to inspect.
 #[derive(Debug, Default)]
 struct Suspects {
-    /// All that there are: nobody knows what happened to them.
+    /// Inspect all containers, because events may have been missed.
     all: bool,
-    /// By id or by the name that the engine shows.
+    /// Ids, or names as the engine shows them.
     some: HashSet<String>,
 }
 
-/// Keeps the newest look.
+/// Keeps the newest observation.
 #[derive(Clone)]
 pub(crate) struct EngineWatch {
     view: watch::Receiver<Arc<EngineView>>,
@@ -86,7 +88,7 @@ pub(crate) struct EngineWatch {
 }
 
 impl EngineWatch {
-    /// Starts watching; ends when `stop` does.
+    /// Starts watching until `stop` is cancelled.
     pub fn start(engine: Arc<dyn Engine>, stop: tokio_util::sync::CancellationToken) -> Self {
         let (sender, view) = watch::channel(Arc::new(EngineView::default()));
         let look = Arc::new(Notify::new());
@@ -110,24 +112,24 @@ impl EngineWatch {
         Self { view, look }
     }
 
-    /// The newest look, and its changes.
+    /// The newest observation, which notifies of changes.
     pub fn view(&self) -> watch::Receiver<Arc<EngineView>> {
         self.view.clone()
     }
 
-    /// Asks for a look soon.
+    /// Requests a list soon.
     pub fn look(&self) {
         self.look.notify_one();
     }
 }
 
-/// What events told.
+/// What events reported.
 #[derive(Default)]
 struct Heard {
     ends: HashMap<String, Ends>,
     missed: u64,
-    /// Containers whose process ended, and since when the list may still show it as running: the engine tells the event
-    /// first, then unmounts and disconnects, and only then changes its list.
+    /// Containers whose process exited, with the time of the event. The list may still show them as running: the engine
+    /// sends the event first, then unmounts and disconnects, and only then updates its list.
     unsettled: HashMap<String, Instant>,
 }
 
@@ -147,7 +149,7 @@ impl Heard {
         }
     }
 
-    /// Compares with a new list. Returns whether the list is still behind.
+    /// Drops the entries that a new list confirms. Returns whether the list is still behind the events.
     fn settle(&mut self, containers: &HashMap<String, Container>) -> bool {
         let runs = |name: &String| containers.get(name).is_some_and(|it| it.state == ContainerState::Running);
         self.unsettled.retain(|name, since| runs(name) && since.elapsed() < FULL_LIST);
@@ -209,7 +211,7 @@ async fn list_forever(
 fn tell_once(before: &EngineView, error: &EngineError) {
     match before.unreachable {
         None => {
-            warn!(%error, "the engine does not answer; what runs goes on running, nothing is changed until it does")
+            warn!(%error, "the engine does not answer; containers keep running, and nothing changes until it does")
         }
         Some(_) => debug!(%error, "the engine still does not answer"),
     }
@@ -224,7 +226,7 @@ async fn hear_hints(
 ) {
     loop {
         if let Ok(mut events) = engine.events().await {
-            // What happened before is not told again, and what was changed before is not known.
+            // The event stream does not repeat older events, so exits and changes may have been missed.
             lock(&heard).missed += 1;
             lock(&suspects).all = true;
             suspected.notify_one();
@@ -239,13 +241,13 @@ async fn hear_hints(
                 look.notify_one();
             }
         }
-        // Whatever was missed meanwhile is in the next list.
+        // The next list shows everything that was missed meanwhile.
         look.notify_one();
         tokio::time::sleep(RETRY).await;
     }
 }
 
-/// Inspects what may have been changed, apart from the lists: an inspection may hang with a wedged container.
+/// Inspects suspects in a separate task, because an inspection of a wedged container may hang.
 async fn inspect_suspects(
     engine: Arc<dyn Engine>,
     sender: Arc<watch::Sender<Arc<EngineView>>>,

@@ -1,34 +1,34 @@
-//! What can be answered instead of what was asked.
+//! Errors that the controller returns to its callers.
 
 use thiserror::Error;
 
-/// A refusal or failure of the controller. `Display` is the caller's message: it names the thing and the next move.
+/// A refusal or failure of the controller. `Display` is the caller's message: it names the problem and the next step.
 #[derive(Debug, Error)]
 pub enum ControlError {
     /// No such app, deployment or component.
     #[error("{0}")]
     NotFound(String),
-    /// The request is understood and wrong.
+    /// The request is well-formed but not valid.
     #[error("{0}")]
     Invalid(String),
-    /// The spec is refused; one diagnostic a line.
+    /// The spec is not valid. The message has one diagnostic per line.
     #[error("{0}")]
     InvalidSpec(String),
-    /// It cannot be done in the state things are in.
+    /// The current state does not allow the request.
     #[error("{0}")]
     Conflict(String),
     /// The disk is full; nothing was changed.
     #[error("{0}")]
     DiskFull(String),
-    /// The controller stops, or a task of it ended or is busy; the same request may succeed later.
+    /// The controller is stopping, or one of its tasks ended or is busy. The same request may succeed later.
     #[error("{0}")]
     Unavailable(String),
-    /// Our fault or the machine's; the chain goes to the log.
+    /// A bug or a failure of the host. The log has the full error chain.
     #[error("{message}")]
     Internal {
-        /// What the caller may know.
+        /// The message for the caller.
         message: String,
-        /// The whole of it.
+        /// The full error.
         #[source]
         cause: anyhow::Error,
     },
@@ -60,31 +60,31 @@ impl From<store::StoreError> for ControlError {
     }
 }
 
-/// Why the controller does not start. `Display` is for the person who typed `serve`.
+/// Why the controller does not start. `Display` is the message for the operator who runs `serve`.
 #[derive(Debug, Error)]
 pub enum StartError {
-    /// Another controller of this installation runs.
+    /// Another controller of this installation is running.
     #[error("{0}")]
     Held(String),
-    /// The engine cannot serve as one of ours, or does not answer.
+    /// The engine is not suitable, or does not answer.
     #[error("{0}")]
     Engine(String),
-    /// The data directory or what is in it cannot be used.
+    /// The data directory, or a file in it, cannot be used.
     #[error("{0}")]
     Store(String),
-    /// The ingress cannot be started, or cannot have its address.
+    /// The ingress cannot start, or cannot listen on its address.
     #[error("{0}")]
     Ingress(String),
 }
 
 impl StartError {
-    /// Another controller holds the installation: exit code 75.
+    /// Whether another controller holds the installation: exit code 75.
     pub fn is_held(&self) -> bool {
         matches!(self, Self::Held(_))
     }
 }
 
-/// ` Did you mean "worker"?`, or the names there are, or nothing.
+/// Returns ` Did you mean "worker"?`, the list of known names, or an empty string.
 pub(crate) fn closest<'a>(name: &str, known: impl IntoIterator<Item = &'a String>) -> String {
     let known: Vec<_> = known.into_iter().collect();
     let near = known.iter().map(|it| (distance(name, it), *it)).min().filter(|(far, _)| *far <= 1 + name.len() / 3);
@@ -98,7 +98,7 @@ pub(crate) fn closest<'a>(name: &str, known: impl IntoIterator<Item = &'a String
     }
 }
 
-/// Letters to change, add or leave out.
+/// Edit distance: how many letters to change, insert or delete.
 fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();

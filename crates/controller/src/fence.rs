@@ -1,7 +1,9 @@
-//! Which controller of an installation is the newest: a number on the engine that each one raises when it takes over (F44).
+//! The fence: decides which controller of an installation is the newest. Each controller stores a higher number on the
+//! engine when it takes over.
 //!
-//! The lock on the data directory keeps two apart on one host. The number tells the one whom no lock holds: a controller
-//! that wakes up from a pause, or one on a copy of the data. The older of two lets go of everything and writes nothing.
+//! The lock on the data directory separates two controllers on one host. The number covers the cases that the lock does
+//! not: a controller that wakes up after a pause, or one that runs on a copy of the data directory. The older
+//! controller stops all work and writes nothing more.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -15,27 +17,28 @@ use tracing::{error, warn};
 use crate::error::StartError;
 use crate::names::Names;
 
-/// A newer number is noticed this soon by one that has nothing else to do.
+/// How often an idle controller looks for a newer number.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
-/// An engine that does not answer tells nothing: a dead ingress is not kept waiting for it (F26, F73).
+/// How long [`Fence::holds`] waits for the engine. An engine that does not answer proves nothing, and restarting a dead
+/// ingress must not wait for it.
 const ANSWER_WITHIN: Duration = Duration::from_millis(500);
-/// Where the store keeps the last number.
+/// Store key of this controller's number.
 const EPOCH: &str = "epoch";
 
-/// Our number, and whether it is still the newest.
+/// This controller's number, and whether it is still the newest.
 pub(crate) struct Fence {
     engine: Arc<dyn Engine>,
     names: Names,
     epoch: u64,
     store: Store,
-    /// The database has the number. Not so where the disk was full at the start.
+    /// Whether the database has the number. `false` if the disk was full at the start.
     is_stored: AtomicBool,
     is_newer_than_database: bool,
     lost: CancellationToken,
 }
 
 impl Fence {
-    /// Takes the next number, and removes the older ones.
+    /// Takes the next number, and removes older ones from the engine.
     pub async fn raise(engine: Arc<dyn Engine>, store: &Store, names: Names) -> Result<Self, StartError> {
         let refused = |error: EngineError| StartError::Engine(error.to_string());
         let failed = |error: StoreError| StartError::Store(error.to_string());
@@ -45,9 +48,9 @@ impl Fence {
         let epoch = stored.max(newest) + 1;
         let is_stored = match put(store, epoch).await {
             Ok(()) => true,
-            // The number on the engine is what counts: a full disk is no reason to leave everything alone.
+            // Only the number on the engine decides, so a full disk does not prevent the takeover.
             Err(error) if error.is_disk_full() => {
-                warn!(%error, "the number of this controller is written down later");
+                warn!(%error, "the fence number could not be stored yet; trying again");
                 false
             }
             Err(error) => return Err(failed(error)),
@@ -68,18 +71,18 @@ impl Fence {
         })
     }
 
-    /// The engine had a higher number than the database when this controller started: the database was put back from a
-    /// backup, or lost commits. No backup of the data directory holds the engine's number.
+    /// Whether the engine had a higher number than the database when this controller started. If so, the database was
+    /// restored from a backup or lost commits: a backup of the data directory does not include the engine's number.
     pub fn is_newer_than_database(&self) -> bool {
         self.is_newer_than_database
     }
 
-    /// Cancelled when another controller has taken over.
+    /// Cancelled when another controller takes over.
     pub fn lost(&self) -> &CancellationToken {
         &self.lost
     }
 
-    /// Looks now. An engine that does not answer leaves it as it was.
+    /// Checks the engine now. Without an answer from the engine the state stays as it was.
     pub async fn holds(&self) -> bool {
         if let Ok(Ok(fences)) = tokio::time::timeout(ANSWER_WITHIN, fences(self.engine.as_ref())).await {
             self.compare(&fences);
@@ -87,7 +90,7 @@ impl Fence {
         !self.lost.is_cancelled()
     }
 
-    /// Looks from time to time, until it is lost or `stop` is cancelled.
+    /// Checks regularly until the fence is lost or `stop` is cancelled.
     pub async fn watch(self: Arc<Self>, stop: CancellationToken) {
         while !self.lost.is_cancelled() {
             tokio::select! {
@@ -100,10 +103,10 @@ impl Fence {
             let Ok(fences) = fences(self.engine.as_ref()).await else { continue };
             self.compare(&fences);
             if fences.is_empty() {
-                // Removed by hand: set again.
+                // Someone removed the fence by hand; create it again.
                 let set = self.engine.ensure_volume(&self.names.fence(self.epoch), &identity(self.epoch)).await;
                 if let Err(error) = set {
-                    warn!(%error, "the fence could not be set again");
+                    warn!(%error, "the fence could not be created again");
                 }
             }
         }
@@ -117,7 +120,7 @@ impl Fence {
     }
 }
 
-/// Twice on a full disk: the first failure gives back the room that is kept for this.
+/// Tries twice on a full disk, because the first failure frees the space that the store reserves for this case.
 async fn put(store: &Store, epoch: u64) -> Result<(), StoreError> {
     match store.set_meta(EPOCH, &epoch.to_string()).await {
         Err(error) if error.is_disk_full() => store.set_meta(EPOCH, &epoch.to_string()).await,
@@ -125,14 +128,14 @@ async fn put(store: &Store, epoch: u64) -> Result<(), StoreError> {
     }
 }
 
-/// Numbers of this installation's fences on the engine, with their names.
+/// Numbers and names of this installation's fences on the engine.
 async fn fences(engine: &dyn Engine) -> Result<Vec<(u64, String)>, EngineError> {
     let volumes = engine.volumes().await?;
     let fences = volumes.into_iter().filter(|it| it.identity.role == Role::Fence);
     Ok(fences.map(|it| (it.identity.generation, it.name)).collect())
 }
 
-/// The number is the object's generation.
+/// The fence stores its number as the object's generation.
 pub(crate) fn identity(epoch: u64) -> Identity {
     Identity {
         role: Role::Fence,

@@ -1,20 +1,20 @@
-//! Who makes images from sources. Behind it stand git workers and the engine; the tests of this crate put a repository in
-//! memory there.
+//! Building images from sources. The real implementation uses git workers and the engine; tests of this crate use a
+//! repository in memory.
 
 use async_trait::async_trait;
 use builder::{BuildError, Builder, Built, ImageLookup, LogSink, Recipe};
 use source::{CommitId, RepoUrl, RepoUrlError, SourceError};
 
-/// Resolves first, so that the commit can be written down before anything is built from it.
+/// Resolving and building are separate calls, so that the controller can record the commit before it builds.
 #[async_trait]
 pub(crate) trait ImageBuilder: Send + Sync {
-    /// Parses the address of a repository. Errors: it may not be used here.
+    /// Parses the address of a repository. Errors: the address is not allowed.
     fn repo_url(&self, text: &str) -> Result<RepoUrl, RepoUrlError>;
-    /// Removes what was fetched of all repositories but these. Returns how many there were.
+    /// Removes the mirrors of all repositories except these. Returns how many were removed.
     async fn forget_all_but(&self, keep: &[RepoUrl]) -> Result<u32, SourceError>;
-    /// The commit that a recipe's reference names now.
+    /// The commit that a recipe's branch points to now.
     async fn resolve(&self, recipe: &Recipe, log: &LogSink) -> Result<CommitId, BuildError>;
-    /// The image of a recipe at a commit, built or found.
+    /// Returns the image of a recipe at a commit; builds it if no image exists.
     async fn have(
         &self,
         recipe: &Recipe,

@@ -1,12 +1,14 @@
-//! The controller's side of the ingress: one table for all apps, sent whole, and what the ingress reports.
+//! The controller's side of the ingress: sends one route table for all apps, and receives what the ingress reports.
 //!
-//! Apps submit their parts; one task sends the joined table with the next version and reports when the ingress has
-//! acknowledged it. Parts that arrive while a table is being sent go together with the next one. An app keeps the part
-//! that the ingress serves until its task submits a new one, and so does an app that has no record: the database may be
-//! older than what runs. Only an app that was deleted loses its part.
+//! Each app's task submits the routes of that app. One task joins the routes of all apps, sends the table with the next
+//! version, and replies when the ingress acknowledges it. Routes that arrive while a table is being sent go into the
+//! next table. Until an app's task submits new routes, the app keeps those that the ingress already has. So does an app
+//! without a record, because the database may be older than the running containers. Only a deleted app loses its
+//! routes.
 //!
-//! An ingress that died is started again, and one that refuses a table hears a new hello: after it was frozen, another
-//! connection may be in charge of it, and its answer to a hello says which table it has.
+//! The task restarts an ingress that died. If the ingress refuses a table, the task sends a new hello: after the
+//! controller was frozen, another connection may be in charge, and the answer to a hello says which table the ingress
+//! has.
 
 pub(crate) mod connection;
 
@@ -29,18 +31,18 @@ use tracing::{error, info, warn};
 use crate::fence::Fence;
 use crate::supervise::{Backoff, lock};
 
-/// Between two attempts to reach the ingress; doubles up to [`LONGEST_RETRY`], so that one that died is back within a
-/// second.
+/// The first pause between two attempts to reach the ingress; it doubles up to [`LONGEST_RETRY`]. It is short, so that
+/// an ingress that died is back within a second.
 const RETRY: Duration = Duration::from_millis(100);
 const LONGEST_RETRY: Duration = Duration::from_secs(2);
-/// Somebody who wants to end it waits so long for one that is being started.
+/// How long a shutdown waits for an ingress that is being restarted.
 const BACK_WITHIN: Duration = Duration::from_secs(5);
-/// For an acknowledgement, and for the ingress to be back when it is gone.
+/// Timeout for an acknowledgement. It includes restarting an ingress that is gone.
 const ACKNOWLEDGED_WITHIN: Duration = Duration::from_secs(15);
 
 pub(crate) use connection::{IngressConnection, IngressConnector, IngressProcess, Opened, Unsent};
 
-/// Handed to everybody.
+/// Handle to the ingress. Clones share one connection.
 #[derive(Clone)]
 pub(crate) struct IngressClient {
     shared: Arc<Shared>,
@@ -50,34 +52,35 @@ pub(crate) struct IngressClient {
 struct Shared {
     http: SocketAddr,
     connector: Box<dyn IngressConnector>,
-    /// Every app's newest part, by app id: in the beginning what the ingress serves.
+    /// The newest routes of every app, by app id. At the start, those that the ingress has.
     parts: Mutex<BTreeMap<String, AppRoutes>>,
-    /// Apps among them that have no record.
+    /// Apps in `parts` that have no record.
     unknown: Mutex<BTreeSet<String>>,
-    /// Open work by upstream, as last heard.
+    /// Open connections and requests by upstream, as the ingress last reported them.
     open: Mutex<BTreeMap<String, Open>>,
-    /// Why the ingress could not write the newest table down.
+    /// Why the ingress could not save the newest table to disk.
     unsaved: Mutex<Option<String>>,
-    /// What was counted until the newest table was acknowledged.
+    /// Request counts at the time when the newest table was acknowledged.
     tallies: Mutex<Option<Tallies>>,
     control: Mutex<Option<Arc<dyn IngressConnection>>>,
     changes: watch::Sender<u64>,
 }
 
-/// What one ingress process has counted, by app and window.
+/// Request counts of one ingress process, by app and window.
 struct Tallies {
     boot_id: String,
     counters: BTreeMap<String, BTreeMap<String, Counters>>,
 }
 
 enum Work {
-    /// Send the table as it is now, tell when it is acknowledged.
+    /// Send the current table, and reply when the ingress acknowledges it.
     Send(oneshot::Sender<Result<(), String>>),
 }
 
 impl IngressClient {
-    /// Starts the ingress where none answers. Every app keeps the routes that the ingress has until its task submits new
-    /// ones, except for the apps in `deleted`. Errors: a sentence, such as which address the ingress cannot have.
+    /// Starts the ingress unless one answers. Every app keeps the routes that the ingress has until its task submits
+    /// new ones, except for the apps in `deleted`. Errors: a sentence, for example that the ingress cannot listen on
+    /// its address.
     pub async fn start(
         http: SocketAddr,
         connector: Box<dyn IngressConnector>,
@@ -114,7 +117,8 @@ impl IngressClient {
         Ok(Self { shared, work })
     }
 
-    /// Replaces an app's part; returns when no new request can see the old one. Errors: a sentence; try again.
+    /// Replaces an app's routes. Returns when no new request can use the old ones. Errors: a sentence; the caller
+    /// should retry.
     pub async fn set(&self, part: AppRoutes) -> Result<(), String> {
         lock(&self.shared.unknown).remove(&part.app);
         lock(&self.shared.parts).insert(part.app.clone(), part);
@@ -127,19 +131,19 @@ impl IngressClient {
             .map_err(|_| gone())?
     }
 
-    /// An app's newest part: handed in by it, or served from before.
+    /// An app's newest routes: those that its task submitted, or those that the ingress already had.
     pub fn part(&self, app: &str) -> Option<AppRoutes> {
         lock(&self.shared.parts).get(app).cloned()
     }
 
-    /// Apps that the ingress serves although they have no record, with their host names.
+    /// Apps that the ingress routes to although they have no record, with their host names.
     pub fn unknown(&self) -> BTreeMap<String, Vec<String>> {
         let unknown = lock(&self.shared.unknown).clone();
         let parts = lock(&self.shared.parts);
         unknown.into_iter().filter_map(|it| Some((it.clone(), parts.get(&it)?.hosts.clone()))).collect()
     }
 
-    /// Why the ingress could not write the newest table to its disk, though the table is in force.
+    /// Why the ingress could not save the newest table to disk, although the table is in force.
     pub fn unsaved(&self) -> Option<String> {
         lock(&self.shared.unsaved).clone()
     }
@@ -151,7 +155,7 @@ impl IngressClient {
         upstreams.map(|it| it.id.clone()).collect()
     }
 
-    /// Takes an app out of the table.
+    /// Removes an app from the table.
     pub async fn forget(&self, app: &str) {
         lock(&self.shared.unknown).remove(app);
         lock(&self.shared.parts).remove(app);
@@ -161,40 +165,40 @@ impl IngressClient {
         }
     }
 
-    /// Open work of an upstream. Heard after the table without it was acknowledged.
+    /// Open requests of an upstream. Up to date once the ingress has acknowledged a table without the upstream.
     pub fn open(&self, upstream: &str) -> Open {
         lock(&self.shared.open).get(upstream).copied().unwrap_or_default()
     }
 
-    /// Ticks when open work changed.
+    /// Ticks when open requests change.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.shared.changes.subscribe()
     }
 
-    /// What was counted under a window when the newest table was acknowledged; `None` before the first one. Of a window
-    /// that no table has named yet it says which process will count it.
+    /// Request counts of a window at the time when the newest table was acknowledged; `None` before the first table.
+    /// For a window that no table has named yet, the result says which ingress process will count it.
     pub fn counted(&self, app: &str, window: &str) -> Option<IngressCounts> {
         let tallies = lock(&self.shared.tallies);
         tallies.as_ref().map(|it| it.of(app, window))
     }
 
-    /// What was counted under a window until now; `None` when the ingress cannot be asked.
+    /// The current request counts of a window; `None` if the ingress does not answer.
     pub async fn count(&self, app: &str, window: &str) -> Option<IngressCounts> {
         let status = self.control()?.status().await.ok()?;
         Some(Tallies::from(status).of(app, window))
     }
 
-    /// Where people find an app: the first label of the host is the app's name.
+    /// The host name of an app: the app's name is its first label.
     pub fn domain(&self, app: &str) -> String {
         format!("{app}.localhost")
     }
 
-    /// The same as a URL, with the port of the ingress.
+    /// The URL of an app, with the port of the ingress.
     pub fn url(&self, app: &str) -> String {
         format!("http://{}", self.authority(app))
     }
 
-    /// The `Host` header that a browser sends to it.
+    /// The `Host` header that a browser sends to an app.
     pub fn authority(&self, app: &str) -> String {
         match self.shared.http.port() {
             80 => self.domain(app),
@@ -202,22 +206,22 @@ impl IngressClient {
         }
     }
 
-    /// Waits until an ingress that went away is started again, [`BACK_WITHIN`] at most.
+    /// Waits until an ingress that died is restarted, at most [`BACK_WITHIN`].
     pub async fn back(&self) {
         let back = async {
             while self.control().is_none() {
                 tokio::time::sleep(RETRY).await;
             }
         };
-        // Whoever needs it finds out that it is not there.
+        // On a timeout the caller's next call to the ingress fails and reports it.
         let _ = tokio::time::timeout(BACK_WITHIN, back).await;
     }
 
-    /// Stops the ingress in order; open requests get `drain`. Returns when it is gone.
+    /// Stops the ingress gracefully; open requests get `drain` to end. Returns when the process is gone.
     pub async fn shutdown(&self, drain: Duration) -> Result<(), String> {
         let control = self.control().ok_or("the ingress does not answer")?;
         match control.shutdown(drain).await {
-            // Another connection is in charge: a hello on a new one changes that.
+            // Another connection is in charge. A hello on a new connection takes charge again.
             Err(Unsent::Refused(_)) => {
                 let opened = self.shared.connector.open().await?;
                 opened.connection.shutdown(drain).await.map_err(Unsent::why)
@@ -231,8 +235,8 @@ impl IngressClient {
     }
 }
 
-/// The table for all apps. A host name belongs to one app: an app without a record gives it up once an app with a record
-/// has instances to serve it, and keeps it until then.
+/// Joins the routes of all apps. A host name belongs to one app. An app without a record keeps a host name until an app
+/// with a record has instances to serve it.
 fn joined(parts: &BTreeMap<String, AppRoutes>, unknown: &BTreeSet<String>) -> Vec<AppRoutes> {
     let is_unknown = |it: &AppRoutes| unknown.contains(&it.app);
     let serves = |it: &AppRoutes| it.rules.iter().any(|rule: &Rule| !rule.upstreams.is_empty());
@@ -284,20 +288,20 @@ struct ConnectionTask {
     fence: Arc<Fence>,
     shared: Arc<Shared>,
     inbox: mpsc::Receiver<Work>,
-    /// Of the table that the ingress has, as far as is known.
+    /// Version of the table that the ingress has, as far as this task knows.
     version: u64,
-    /// What the ingress left out of the newest table.
+    /// Routes that the ingress left out of the newest table.
     refused: Vec<RouteRefused>,
     refusals: Backoff,
 }
 
-/// Why a connection to the ingress is not used any longer.
+/// Why the task stops using a connection to the ingress.
 enum Ended {
-    /// The ingress does not answer on it. The sentence says why.
+    /// The ingress does not answer. The sentence says why.
     Gone(String),
     /// The ingress refused a table.
     Refused(String),
-    /// The controller stops.
+    /// The controller is stopping.
     Idle,
 }
 
@@ -326,12 +330,12 @@ impl ConnectionTask {
             tokio::time::sleep(LONGEST_RETRY).await;
         }
         if self.fence.lost().is_cancelled() {
-            // Another controller steers it now.
+            // Another controller is in charge of the ingress now.
             self.set_control(None);
         }
     }
 
-    /// Ends only when another controller has taken over, or this one stops.
+    /// Returns only when another controller has taken over, or this one stops.
     async fn keep(&mut self, opened: Option<Opened>) {
         let mut opened = match opened {
             Some(opened) => opened,
@@ -359,12 +363,12 @@ impl ConnectionTask {
         }
     }
 
-    /// Tries until it succeeds. `None`: another controller has taken over.
+    /// Retries until it succeeds. `None`: another controller has taken over.
     async fn open_again(&mut self) -> Option<Opened> {
         let mut pauses = Backoff::new(RETRY, LONGEST_RETRY);
         loop {
             tokio::time::sleep(pauses.pause()).await;
-            // A hello takes charge of the ingress, so the fence is looked at before each one.
+            // A hello takes charge of the ingress, so check the fence before each hello.
             if !self.fence.holds().await {
                 return None;
             }
@@ -382,10 +386,11 @@ impl ConnectionTask {
         *lock(&self.shared.control) = control;
     }
 
-    /// Works with one connection until it is of no use any longer.
+    /// Uses one connection until it fails or the controller stops.
     async fn serve(&mut self, opened: Opened) -> Ended {
         let control = opened.connection;
-        // Whatever the ingress has, the next table is newer, also after the database went back in time.
+        // The next version is always higher than the one that the ingress has, even if the database was restored from a
+        // backup.
         self.version = opened.table.version;
         self.set_control(Some(control.clone()));
         let mut news = control.news();
@@ -406,7 +411,8 @@ impl ConnectionTask {
                 }
                 message = news.recv() => match message {
                     Ok(IngressEvent::Draining { upstream, open }) => self.heard(upstream, open),
-                    // What was missed is in its status, which the next table brings; a lost drain ends by its deadline.
+                    // Missed events are in the status that follows the next table. If an end of a drain is lost, the
+                    // drain's deadline ends it.
                     Err(RecvError::Lagged(_)) => {}
                     Ok(IngressEvent::Lost) | Err(RecvError::Closed) => {
                         return Ended::Gone("its control connection ended".into());
@@ -416,8 +422,8 @@ impl ConnectionTask {
         }
     }
 
-    /// Sends the table, and learns what is open before anybody is told: an upstream that is out of the table and not
-    /// among the open ones has nothing left.
+    /// Sends the table, and reads the open requests before it replies to callers. So an upstream that is neither in the
+    /// table nor among the open ones has no requests left.
     async fn send(
         &mut self,
         control: &dyn IngressConnection,
@@ -445,10 +451,10 @@ impl ConnectionTask {
         Ok(())
     }
 
-    /// What the ingress leaves out of the table is told once, and not with every table.
+    /// Logs each route that the ingress leaves out once, not with every table.
     fn tell_refused(&mut self, refused: Vec<RouteRefused>) {
         for it in refused.iter().filter(|it| !self.refused.contains(it)) {
-            warn!(app = it.app, reason = it.reason, "the ingress leaves a part of an app's routes out");
+            warn!(app = it.app, reason = it.reason, "the ingress left out some of an app's routes");
         }
         self.refused = refused;
     }

@@ -1,18 +1,18 @@
-//! The shell: per app observe, plan, do one step, write it down, look again.
+//! The shell around the pure core: for each app it observes, plans, executes one step, records it, and observes again.
 //!
-//! [`Controller`] is what API and CLI ask. One task per app ([`app`]) owns all changes to that app; everybody else sends
-//! it a request or wakes it up. The rules are in `rollout`; here is only what carries them out.
+//! The API and the CLI call [`Controller`]. One task per app ([`app`]) makes all changes to that app; other code sends
+//! it requests or wakes it up. The rules are in `rollout`; this crate only carries them out.
 //!
-//! In reading order:
-//! - [`config`], [`view`], [`error`]: what goes in and what comes out;
-//! - [`names`], [`network`], [`process`]: pure: names and addresses; from a revision and its image to what a container runs;
-//! - [`engine_watch`], [`ingress_client`], [`probe`], [`image_builder`]: what is seen of the engine, of the ingress, of
-//!   instances, of sources;
+//! Modules in reading order:
+//! - [`config`], [`view`], [`error`]: inputs, answers and errors;
+//! - [`names`], [`network`], [`process`]: pure: names, addresses, and what a container runs;
+//! - [`engine_watch`], [`ingress_client`], [`probe`], [`image_builder`]: access to the engine, the ingress, instances
+//!   and sources;
 //! - [`supervise`]: tasks that survive a panic;
 //! - [`app`]: the task that owns an app;
-//! - [`unknown`]: what no record explains; [`mirrors`]: what was fetched and nothing needs any more;
-//! - [`control`], [`start`], [`fence`], [`logs`], [`redact`]: the questions, the first minute, who may act, the lines, what
-//!   no line shows.
+//! - [`unknown`]: objects that no record explains; [`mirrors`]: removing unused mirrors;
+//! - [`control`], [`start`], [`fence`], [`logs`], [`redact`]: operations, startup, which controller may act, reading
+//!   logs, and hiding secrets in them.
 #![warn(missing_docs)]
 
 mod app;

@@ -1,7 +1,8 @@
-//! Logs that outlive what wrote them: builds, jobs, failed instances. Files of the data directory, one a component.
+//! Logs that remain after their container is gone: builds, jobs and failed instances. The data directory holds one file
+//! per component.
 //!
-//! A line is `timestamp text`. Known secrets are replaced before a line is written ([`crate::redact`]); control characters are
-//! escaped; a file ends at [`FILE_LIMIT`].
+//! A line is `timestamp text`. Before a line is written, known secrets are replaced ([`crate::redact`]) and control
+//! characters are escaped. A file ends at [`FILE_LIMIT`].
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::Write;
@@ -19,19 +20,19 @@ use tracing::warn;
 use crate::clock;
 use crate::redact::{Redactor, Secrets};
 
-/// A log that grows past this is cut short, and says so.
+/// The longest log. A longer one is cut, and its last line says so.
 const FILE_LIMIT: u64 = 16 << 20;
-/// A longer line is cut, since doctl reads no longer one than 64 KiB.
+/// The longest line. It is below 64 KiB, the longest line that doctl reads.
 const LONGEST_LINE: usize = 60 * 1024;
 const KEEP_WITHIN: Duration = Duration::from_secs(20);
 
-/// Where the files are.
+/// Directory of the log files.
 #[derive(Debug, Clone)]
 pub(crate) struct Logbook {
     root: PathBuf,
 }
 
-/// Of what.
+/// The part of a deployment that a log is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Chapter {
     Build,
@@ -56,7 +57,7 @@ impl Logbook {
         self.folder(app, deployment).join(format!("{component}.{}.log", chapter.as_str()))
     }
 
-    /// Whether anything is written there.
+    /// Whether the log exists and is not empty.
     pub fn holds(&self, app: &AppId, deployment: &DeploymentId, chapter: Chapter, component: &ComponentName) -> bool {
         std::fs::metadata(self.file(app, deployment, chapter, component)).is_ok_and(|it| it.len() > 0)
     }
@@ -65,7 +66,8 @@ impl Logbook {
         self.root.join(app.as_str()).join(deployment.as_str())
     }
 
-    /// Takes the lines of one component's build: from its beginning, or after those that are there.
+    /// Returns a sink for the build log of one component. With `goes_on` it appends to the existing log, otherwise it
+    /// starts a new one.
     pub fn build_sink(
         &self,
         app: &AppId,
@@ -78,12 +80,12 @@ impl Logbook {
         let writer = if goes_on { Writer::go_on(&path) } else { Writer::begin(&path) };
         let writer = Mutex::new((secrets.redactor(), writer));
         Arc::new(move |line: &str| {
-            let (redactor, writer) = &mut *writer.lock().expect("nobody panics holding it");
+            let (redactor, writer) = &mut *writer.lock().expect("no code panics while it holds the lock");
             writer.line(&shown(redactor, line, 0));
         })
     }
 
-    /// Copies what a container has written into the deployment's log, before it is removed.
+    /// Copies a container's output into the deployment's log, before the container is removed.
     pub async fn keep_container_log(
         &self,
         engine: &dyn Engine,
@@ -105,17 +107,17 @@ impl Logbook {
         };
         match tokio::time::timeout(KEEP_WITHIN, copy).await {
             Ok(Ok(()) | Err(engine::EngineError::NotFound { .. })) => {}
-            Ok(Err(error)) => warn!(container, %error, "its log could not be kept"),
-            Err(_) => warn!(container, "its log could not be kept in time"),
+            Ok(Err(error)) => warn!(container, %error, "the log of a container could not be saved"),
+            Err(_) => warn!(container, "the log of a container could not be saved in time"),
         }
     }
 
-    /// Removes everything of an app.
+    /// Removes all logs of an app.
     pub async fn forget(&self, app: &AppId) {
         remove(&self.root.join(app.as_str())).await;
     }
 
-    /// Removes everything of one deployment.
+    /// Removes all logs of one deployment.
     pub async fn forget_deployment(&self, app: &AppId, deployment: &DeploymentId) {
         remove(&self.folder(app, deployment)).await;
     }
@@ -125,11 +127,11 @@ async fn remove(folder: &Path) {
     match tokio::fs::remove_dir_all(folder).await {
         Ok(()) => {}
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-        Err(error) => warn!(folder = %folder.display(), %error, "logs that nobody needs any more could not be removed"),
+        Err(error) => warn!(folder = %folder.display(), %error, "old logs could not be removed"),
     }
 }
 
-/// The output of one container as people may see it: without secrets and control characters, in lines that are not too long.
+/// Prepares the output of one container for people: replaces secrets, escapes control characters and cuts long lines.
 pub(crate) struct Lines {
     out: Redactor,
     err: Redactor,
@@ -140,7 +142,7 @@ impl Lines {
         Self { out: secrets.redactor(), err: secrets.redactor() }
     }
 
-    /// The next line.
+    /// Returns the next line.
     pub fn shown(&mut self, line: &LogLine) -> String {
         let redactor = match line.stream {
             LogStream::Out => &mut self.out,
@@ -150,12 +152,12 @@ impl Lines {
     }
 }
 
-/// `cut`: so many bytes of the line are missing already.
+/// `cut`: how many bytes of the line are already missing.
 fn shown(redactor: &mut Redactor, line: &str, cut: usize) -> String {
     shortened(escaped(&redactor.line(line)), cut)
 }
 
-/// Cut where it is too long, with a mark that says how much is missing. `cut`: so many bytes are missing already.
+/// Cuts a long text, and appends a mark that says how many bytes are missing. `cut`: how many are already missing.
 pub(crate) fn shortened(mut text: String, cut: usize) -> String {
     let mut kept = text.len().min(LONGEST_LINE);
     while !text.is_char_boundary(kept) {
@@ -169,7 +171,7 @@ pub(crate) fn shortened(mut text: String, cut: usize) -> String {
     text
 }
 
-/// Writes one file. What cannot be written is told once and left out: a full disk must not end a build.
+/// Writes one log file. Logs the first write error and then drops all lines, because a full disk must not fail a build.
 struct Writer {
     file: Option<File>,
     written: u64,
@@ -196,7 +198,7 @@ impl Writer {
         match open() {
             Ok((file, written)) => Self { file: Some(file), written },
             Err(error) => {
-                warn!(path = %path.display(), %error, "log cannot be written");
+                warn!(path = %path.display(), %error, "a log file cannot be written");
                 Self { file: None, written: 0 }
             }
         }
@@ -221,7 +223,8 @@ impl Writer {
     }
 }
 
-/// Characters that steer a terminal, forge a line, turn the direction of text or cannot be seen as `\u{…}`. Tabs stay.
+/// Escapes as `\u{…}` all characters that control a terminal, forge a line, change the direction of text or are
+/// invisible. Tabs stay.
 pub(crate) fn escaped(text: &str) -> String {
     let dangerous = |c: char| c != '\t' && app_spec::is_deceptive(c);
     if !text.chars().any(dangerous) {

@@ -1,4 +1,4 @@
-//! Lines for people: of instances from the engine, of builds and jobs from the logbook.
+//! Reading logs: from the engine for instances, from the logbook for builds and jobs.
 
 mod following;
 
@@ -24,25 +24,25 @@ use crate::logbook::{Chapter, Lines, Logbook, shortened};
 use crate::redact::Secrets;
 use crate::view::{LogEntry, LogKind, LogRequest};
 
-/// Lines with what went wrong among them.
+/// A stream of log lines and errors.
 pub(crate) type Entries = BoxStream<'static, Result<LogEntry, ControlError>>;
 
-/// A followed file is looked at this often: its writer is another task, and a line may wait this long.
+/// How often a followed file is read. Another task writes it, so a line may arrive this much later.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
-/// No line of a kept log is read beyond this; those of an older version may be long.
+/// The longest line that is read from a stored log. Older versions did not limit lines.
 const LONGEST_KEPT_LINE: u64 = 16 << 20;
 
-/// Answers log questions.
+/// Answers requests for logs.
 pub(crate) struct Logs {
     pub store: Store,
     pub engine: Arc<dyn Engine>,
     pub logbook: Logbook,
-    /// Ticks whenever any app's records changed.
+    /// Ticks whenever the records of an app change.
     pub changes: watch::Receiver<u64>,
 }
 
 impl Logs {
-    /// The lines asked for. Errors: an unknown deployment or component, or nothing of that kind to show.
+    /// Returns the requested lines. Errors: the deployment or component is unknown, or has no log of that kind.
     pub async fn read(self, question: LogRequest) -> Result<Entries, ControlError> {
         match question.kind {
             LogKind::Run => self.running(question).await,
@@ -66,7 +66,7 @@ impl Logs {
                         lines.map(move |line| Ok(entry(&component, line.map_err(unreadable)?, &mut shown))).boxed(),
                     );
                 }
-                // Removed since it was read of.
+                // The container was removed since the record was read.
                 Err(engine::EngineError::NotFound { .. }) => {}
                 Err(error) => return Err(unreadable(error)),
             }
@@ -74,7 +74,7 @@ impl Logs {
         Ok(all.boxed())
     }
 
-    /// What instances that the engine had to start again wrote before their last start.
+    /// Returns what instances wrote before the engine last restarted them.
     async fn restarted(&self, question: &LogRequest) -> Result<Entries, ControlError> {
         let mut all = Vec::new();
         let secrets = self.secrets(question).await?;
@@ -92,13 +92,13 @@ impl Logs {
         Ok(stream::iter(all.into_iter().skip(skip)).boxed())
     }
 
-    /// What no line of the app may show.
+    /// The secrets that must not appear in any line of the app.
     async fn secrets(&self, question: &LogRequest) -> Result<Secrets, ControlError> {
         let state = self.store.app_state(&question.app).await?;
         Ok(Secrets::new(&state.as_ref().map(crate::app::secret_values).unwrap_or_default()))
     }
 
-    /// Containers of instances that have started, with the component's name for each.
+    /// Containers of started instances, each with the name of its component.
     async fn containers(&self, question: &LogRequest) -> Result<Vec<(String, String)>, ControlError> {
         let rows = self.store.instances().await?;
         let has_started = |it: &Instance| it.phase > InstancePhase::Created;
@@ -137,7 +137,7 @@ impl Logs {
             all.push(self.file(path, component, question, ended));
         }
         if chapter == Chapter::Deploy && !question.follow {
-            // Two copies of one timestamp would be a lie; these lines were kept without one of their own.
+            // These lines were stored without timestamps, so they all show when the deployment entered its stage.
             let tail = deployment.log_tail.clone();
             let component = deployment.failure.and_then(|it| it.component).map(|it| it.to_string()).unwrap_or_default();
             let stamp = crate::clock::rfc3339(deployment.stage_since);
@@ -168,7 +168,7 @@ impl Logs {
     }
 }
 
-/// Whether the writer of a deployment's logs is done.
+/// Whether a deployment has ended, so that its logs are complete.
 struct Ended {
     store: Store,
     deployment: DeploymentId,
@@ -206,7 +206,7 @@ async fn lines_of(path: PathBuf, component: String, follow: bool, tail: Option<u
                 let entry = parsed(&component, &line);
                 return Some((Ok(entry), (reader, path, component, ended)));
             }
-            // Asked before reading: what was written before the end has been read by now.
+            // Checked before reading, so that a deployment that had ended has no unread lines left.
             if was_ended {
                 return None;
             }
@@ -228,7 +228,7 @@ async fn next_line(reader: &mut Reader) -> Option<String> {
     Some(String::from_utf8_lossy(&line).trim_end_matches('\n').to_owned())
 }
 
-/// `timestamp text`, as the logbook writes it.
+/// Parses `timestamp text`, the format of the logbook.
 fn parsed(component: &str, line: &str) -> LogEntry {
     let (timestamp, text) = line.split_once(' ').unwrap_or((line, ""));
     LogEntry { component: component.to_owned(), timestamp: timestamp.to_owned(), text: shortened(text.to_owned(), 0) }

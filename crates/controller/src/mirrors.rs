@@ -1,4 +1,4 @@
-//! Mirrors of repositories that no app needs any more are removed, so that they do not fill the disk.
+//! Removing mirrors of repositories that no app uses any more, so that they do not fill the disk.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,13 +12,13 @@ use tracing::{info, warn};
 
 use crate::app::Shared;
 
-/// How often mirrors that nothing needs are looked for. A mirror is only as large as what was fetched.
+/// How often unused mirrors are removed. A mirror holds only what was fetched, so once an hour is enough.
 const EVERY: Duration = Duration::from_secs(60 * 60);
 
-/// Recent deployments of an app whose repositories are kept: one of them may be asked for again.
+/// How many recent deployments of an app keep their repositories, because a user may deploy one of them again.
 const DEPLOYMENTS: u64 = 5;
 
-/// Removes mirrors that no app's spec and no recent deployment names, now and then until the controller stops.
+/// Regularly removes mirrors that no app's spec and no recent deployment names, until the controller stops.
 pub(crate) async fn tidy(shared: Arc<Shared>) {
     loop {
         tokio::select! {
@@ -26,13 +26,13 @@ pub(crate) async fn tidy(shared: Arc<Shared>) {
             () = tokio::time::sleep(EVERY) => {}
         }
         if let Err(error) = forget_unused(&shared).await {
-            warn!(%error, "mirrors that nothing needs could not be looked for; trying again in an hour");
+            warn!(%error, "unused mirrors could not be determined; trying again in an hour");
         }
     }
 }
 
-/// Removes them once. While a record cannot be read nothing is removed, since that record may name a repository. A mirror
-/// that is removed too early costs another fetch, and one that is being fetched into stays.
+/// Removes unused mirrors once. If a record cannot be read it removes nothing, because that record may name a
+/// repository. Removing a mirror too early only costs another fetch, and a mirror with a running fetch stays.
 pub(crate) async fn forget_unused(shared: &Shared) -> Result<(), StoreError> {
     let apps = shared.store.apps().await?;
     let mut needed = BTreeSet::new();
@@ -48,12 +48,12 @@ pub(crate) async fn forget_unused(shared: &Shared) -> Result<(), StoreError> {
     if !shared.store.damaged().is_empty() || shared.store.lost_commits().is_some() {
         return Ok(());
     }
-    // An address that may not be used any more has no mirror that anything could read.
+    // An address that is no longer allowed needs no mirror, because nothing may fetch from it.
     let keep: Vec<RepoUrl> = needed.iter().filter_map(|it| shared.image_builder.repo_url(it).ok()).collect();
     match shared.image_builder.forget_all_but(&keep).await {
         Ok(0) => {}
         Ok(removed) => info!(removed, "removed mirrors of repositories that no app uses any more"),
-        Err(error) => warn!(%error, "a mirror that nothing needs could not be removed"),
+        Err(error) => warn!(%error, "an unused mirror could not be removed"),
     }
     Ok(())
 }

@@ -1,9 +1,10 @@
-//! Deterministic names: the engine's unique names are our compare-and-swap (M1). All carry the installation's id.
+//! Deterministic names. The engine accepts each name once, so two attempts to create the same object cannot both
+//! succeed. All names contain the installation's id.
 
 use rollout::ids::{AppId, ComponentName, InstanceName};
 use store::records::App;
 
-/// Names of one installation.
+/// Generates the names of one installation.
 #[derive(Debug, Clone)]
 pub(crate) struct Names {
     installation: String,
@@ -14,28 +15,28 @@ impl Names {
         Self { installation: installation.to_owned() }
     }
 
-    /// An instance. The serial is never given twice in an app, so the name is never used twice. The app's name is there for
-    /// people; its id before it tells apart what names with dashes would not (`shop` with `web-api`, `shop-web` with `api`).
+    /// Name of an instance. An app uses each serial once, so the name is unique. The app's name is for people; the
+    /// app's id keeps names with dashes apart (`shop` with `web-api`, `shop-web` with `api`).
     pub fn instance(&self, app: &App, component: &ComponentName, slot: u32, serial: u64) -> InstanceName {
         InstanceName::new(format!("{}-{}-{component}-{slot}-{serial}", self.of(&app.id), app.name))
     }
 
-    /// A run of a job.
+    /// Name of a job run's container.
     pub fn job(&self, app: &App, job: &ComponentName, serial: u64) -> InstanceName {
         InstanceName::new(format!("{}-{}-{job}-run-{serial}", self.of(&app.id), app.name))
     }
 
-    /// A database's container: a new app of the same name gets a database of its own.
+    /// Name of a database's container. It contains the app's id, so a new app of the same name gets a new database.
     pub fn database(&self, app: &AppId, database: &ComponentName) -> InstanceName {
         InstanceName::new(format!("{}-{database}-db", self.of(app)))
     }
 
-    /// A database's volume.
+    /// Name of a database's volume.
     pub fn volume(&self, app: &AppId, database: &ComponentName) -> String {
         format!("{}-{database}-data", self.of(app))
     }
 
-    /// An app's network.
+    /// Name of an app's network.
     pub fn network(&self, app: &AppId) -> String {
         self.of(app)
     }
@@ -44,17 +45,17 @@ impl Names {
         format!("by-{}-{}", self.installation, short(app))
     }
 
-    /// The object that says which controller is the newest (F44).
+    /// Name of the volume that marks the newest controller.
     pub fn fence(&self, epoch: u64) -> String {
         format!("by-{}-fence-{epoch}", self.installation)
     }
 
-    /// Where built images of a component are tagged.
+    /// Repository under which the built images of a component are tagged.
     pub fn repository(&self, app: &AppId, component: &ComponentName) -> String {
         format!("boatyard-{}/{}-{component}", self.installation, short(app))
     }
 
-    /// Prefix of the tags of all images of an app.
+    /// Prefix of all image tags of an app.
     pub fn repositories_of(&self, app: &AppId) -> String {
         format!("boatyard-{}/{}-", self.installation, short(app))
     }
@@ -65,7 +66,8 @@ impl Names {
     }
 }
 
-/// The first group of the app's UUID: unique enough beside the installation's id, and short enough to read.
+/// The first group of the app's UUID. Together with the installation's id it is unique enough, and it is short enough
+/// to read.
 fn short(app: &AppId) -> &str {
     app.as_str().split('-').next().unwrap_or(app.as_str())
 }

@@ -1,27 +1,27 @@
-//! Which network an app has, and which addresses are free in it.
+//! Choosing the network of each app and the addresses in it.
 //!
-//! The engine's own pools end at about 30 networks and hand a removed container's address to the next one at once, so we
-//! choose both. An address is given again only after the ingress acknowledged a table without it: until then its
-//! instance is on record, and what is on record is taken.
+//! The engine's default pools allow only about 30 networks, and the engine immediately reuses the address of a removed
+//! container. So the controller chooses both. It reuses an address only after the ingress has acknowledged a table
+//! without it: until then the instance is on record, and recorded addresses count as taken.
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
 use crate::config::NetworkPool;
 
-/// One app's `/24`.
+/// The `/24` network of one app.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct AppNetwork {
     base: u32,
 }
 
 impl NetworkPool {
-    /// How many `/24` networks it holds.
+    /// How many `/24` networks the pool holds.
     pub fn size(self) -> u32 {
         1 << (24 - u32::from(self.prefix.clamp(8, 24)))
     }
 
-    /// Reads `10.192.0.0/12`. Errors: a sentence.
+    /// Parses a block such as `10.192.0.0/12`. Errors: a sentence.
     pub fn parse(text: &str) -> Result<Self, String> {
         let wrong =
             || format!("{text:?} is not a block of IPv4 addresses such as 10.192.0.0/12, with a prefix of 8 to 24");
@@ -50,7 +50,7 @@ impl AppNetwork {
         format!("{}/24", Ipv4Addr::from_bits(self.base))
     }
 
-    /// The host's own address in it.
+    /// The address of the host in this network.
     pub fn gateway(self) -> Ipv4Addr {
         Ipv4Addr::from_bits(self.base + 1)
     }
@@ -59,13 +59,13 @@ impl AppNetwork {
         address.to_bits() & 0xffff_ff00 == self.base
     }
 
-    /// The address at the same place in this network.
+    /// The address with the same last octet in this network.
     pub fn at_the_place_of(self, address: Ipv4Addr) -> Ipv4Addr {
         Ipv4Addr::from_bits(self.base + (address.to_bits() & 0xff))
     }
 
-    /// A free address: the first one after the last given, so that an address rests as long as possible. `None` when all
-    /// 253 are taken.
+    /// Returns a free address: the first one after `last`, so that an address stays unused as long as possible. `None`
+    /// if all 253 are taken.
     pub fn free(self, taken: &BTreeSet<Ipv4Addr>, last: Option<Ipv4Addr>) -> Option<Ipv4Addr> {
         let after = last.filter(|last| self.contains(*last)).map_or(1, |last| last.to_bits() & 0xff);
         (1..=253)
@@ -75,7 +75,7 @@ impl AppNetwork {
     }
 }
 
-/// The first network number from `start` on that nobody has; `None` when all are taken.
+/// The first free network number from `start` on, wrapping around; `None` if all are taken.
 pub(crate) fn free_number(pool: NetworkPool, taken: &BTreeSet<u32>, start: u32) -> Option<u32> {
     (0..pool.size()).map(|step| (start + step) % pool.size()).find(|number| !taken.contains(number))
 }

@@ -1,23 +1,23 @@
-//! What the engine is told to run in a container: command and stop signal, from a revision's command and its image.
+//! What a container runs: its command and stop signal, from the revision's command and the image.
 //!
-//! The engine sends the stop signal to its init process, which passes it on to one process only. When that process is a
-//! shell that waits for a program, the shell ends at once, the container with it, and the program was never asked. So a
-//! command that a shell runs is started by `process/stop.sh`, which finds the programs to ask and waits for them. Any other
-//! command runs as it is, and needs no shell in its image.
+//! The engine sends the stop signal to its init process, which passes it to a single process. If that process is a
+//! shell that waits for a program, the shell and with it the container end at once, and the program never gets the
+//! signal. So `process/stop.sh` starts every command that a shell runs; the script finds the programs to signal and
+//! waits for them. All other commands run unchanged and need no shell in the image.
 
 use engine::ImageDefaults;
 
-/// See the file. It is an argument of the container's command, so nothing has to be in the image but a shell.
+/// The script is an argument of the container's command, so the image needs only a shell.
 const STOP_SCRIPT: &str = include_str!("process/stop.sh");
-/// Runs it in bash where the image has one. Other shells start a program in the background with INT and QUIT ignored.
+/// Runs the script in bash if the image has it. Other shells start background programs with INT and QUIT ignored.
 const CHOOSE_SHELL: &str = r#"if [ -x /bin/bash ]; then exec /bin/bash --posix -c "$@"; fi; exec "$0" -c "$@""#;
-/// How the script is called in its messages: [`engine::exit_message`] reads them.
+/// The name of the script in its messages, which [`engine::exit_message`] parses.
 const SCRIPT_NAME: &str = "boatyard";
 
 /// What a container runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Process {
-    /// `None`: what the image says.
+    /// `None`: the image's command.
     pub command: Option<Vec<String>>,
     pub stop_signal: StopSignal,
 }
@@ -38,8 +38,8 @@ pub(crate) enum StopSignal {
 impl StopSignal {
     const ALL: [Self; 7] = [Self::Term, Self::Int, Self::Quit, Self::Hup, Self::Usr1, Self::Usr2, Self::Winch];
 
-    /// What an image asks for, by name or number; TERM where it asks for nothing, or for one that no process could handle,
-    /// such as KILL or STOP.
+    /// The image's stop signal, by name or number. TERM if the image has none, or names one that a process cannot
+    /// handle, such as KILL or STOP.
     pub fn of_image(wanted: Option<&str>) -> Self {
         let wanted = wanted.unwrap_or_default().trim().to_uppercase();
         let name = wanted.strip_prefix("SIG").unwrap_or(&wanted);
@@ -47,7 +47,7 @@ impl StopSignal {
         Self::ALL.into_iter().find(is_wanted).unwrap_or_default()
     }
 
-    /// Without `SIG`, as a shell's `kill` and `trap` take it.
+    /// The name without `SIG`, for a shell's `kill` and `trap`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Term => "TERM",
@@ -60,12 +60,12 @@ impl StopSignal {
         }
     }
 
-    /// As the engine takes it.
+    /// The name with `SIG`, for the engine.
     pub fn full_name(self) -> String {
         format!("SIG{}", self.name())
     }
 
-    /// On Linux, on x86 and Arm.
+    /// The signal number on Linux, on x86 and Arm.
     fn number(self) -> u32 {
         match self {
             Self::Hup => 1,
@@ -78,13 +78,13 @@ impl StopSignal {
         }
     }
 
-    /// In the masks of `/proc/PID/status`.
+    /// The signal's bit in the masks of `/proc/PID/status`.
     fn bit(self) -> u32 {
         1 << (self.number() - 1)
     }
 }
 
-/// What to run for this command, or for the image's own where there is none.
+/// Returns what to run for this command, or for the image's command if it is `None`.
 pub(crate) fn process(command: Option<&[String]>, image: &ImageDefaults) -> Process {
     let stop_signal = StopSignal::of_image(image.stop_signal.as_deref());
     let words = command.unwrap_or(&image.command);
@@ -95,7 +95,7 @@ pub(crate) fn process(command: Option<&[String]>, image: &ImageDefaults) -> Proc
     Process { command, stop_signal }
 }
 
-/// The shell that runs a command, by the command's first word: a shell, or a script that is called like one.
+/// The shell that runs a command. The first word decides: a shell, or a script whose name ends like a shell script.
 fn shell_of(words: &[String]) -> Option<&str> {
     let first = words.first()?;
     let name = first.rsplit('/').next().unwrap_or_default();
@@ -138,7 +138,7 @@ mod tests {
             for process in
                 [process(Some(&words(command)), &image(&["/other"], None)), process(None, &image(command, None))]
             {
-                let made = process.command.expect("the image's own command would not be asked");
+                let made = process.command.expect("the command is wrapped in the stop script");
                 assert_eq!(made[..4], words(&[shell, "-c", CHOOSE_SHELL, shell]), "{command:?}");
                 assert_eq!(made[5..8], words(&["boatyard", "TERM", "16384"]), "{command:?}");
                 assert_eq!(made[8..], words(command), "the command comes whole");

@@ -1,8 +1,8 @@
-//! Replacing secrets in text that comes line by line.
+//! Replacing secrets in text that arrives line by line.
 //!
-//! A secret may stand in several lines (a key in PEM), be wrapped by whoever prints it, or be written in base64. So a stream of
-//! lines is compared as one text without line ends. Nothing is held back: where a line ends in the beginning of a secret,
-//! that beginning is hidden at once, and the comparison goes on in the next line.
+//! A secret may span several lines (a PEM key), may be wrapped by the program that prints it, or may be encoded in
+//! base64. So the lines of a stream are searched as one text without line ends. No line is delayed: if a line ends with
+//! the start of a secret, that start is hidden at once, and the search continues in the next line.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,27 +10,27 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 
-/// A shorter value is too common to be told from ordinary text. Where a secret is spread over lines, as many of its first
-/// characters but one may be shown.
+/// The shortest secret that is hidden; shorter values are too common in ordinary text. If a secret is split across
+/// lines, up to one character less than this may be shown.
 const SHORTEST: usize = 8;
-/// What is shown in the place of a secret.
+/// The text that replaces a secret.
 const HIDDEN: &str = "[secret]";
 
-/// Everything that is to be hidden. Cheap to clone.
+/// All secrets to hide. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Secrets(Arc<Patterns>);
 
 struct Patterns {
-    /// Texts without line ends.
+    /// The secrets in all their forms, without line ends.
     all: Vec<Vec<u8>>,
-    /// Which of them begin with these bytes.
+    /// Indexes into `all`, by the first bytes of the secret.
     by_head: HashMap<[u8; SHORTEST], Vec<usize>>,
 }
 
-/// One stream of lines.
+/// Replaces secrets in one stream of lines.
 pub(crate) struct Redactor {
     secrets: Secrets,
-    /// The end of what came before, as far as a secret may have begun in it.
+    /// The end of the previous text, in which a secret may have started.
     carry: Vec<u8>,
 }
 
@@ -48,14 +48,14 @@ impl Secrets {
         Self(Arc::new(Patterns { all, by_head }))
     }
 
-    /// For a stream of its own: lines of different streams do not continue each other.
+    /// Returns a redactor for one stream. Lines of different streams do not continue each other.
     pub fn redactor(&self) -> Redactor {
         Redactor { secrets: self.clone(), carry: Vec::new() }
     }
 }
 
 impl Redactor {
-    /// The next line of the stream, without its end, with secrets replaced.
+    /// Returns the next line of the stream, without its line end, with secrets replaced.
     pub fn line(&mut self, line: &str) -> String {
         if self.secrets.0.all.is_empty() {
             return line.to_owned();
@@ -71,11 +71,11 @@ impl Redactor {
     }
 }
 
-/// Where secrets are in a text.
+/// Positions of secrets in a text.
 struct Found {
-    /// For each byte.
+    /// One flag per byte.
     hidden: Vec<bool>,
-    /// Where the first one begins that the text ends in.
+    /// Where the first secret starts that the end of the text cuts off.
     unfinished: Option<usize>,
 }
 
@@ -100,7 +100,7 @@ impl Patterns {
     }
 }
 
-/// The line with each hidden part replaced. `hidden`: for each byte that is no line end.
+/// The line with each hidden part replaced. `hidden` has one flag for each byte that is not a line end.
 fn rest_of(line: &str, hidden: &[bool]) -> String {
     if !hidden.contains(&true) {
         return line.to_owned();
@@ -109,7 +109,7 @@ fn rest_of(line: &str, hidden: &[bool]) -> String {
     let mut flags = hidden.iter();
     let mut is_inside = false;
     for byte in line.bytes() {
-        // A line end inside of a secret goes with it.
+        // A line end inside a secret is hidden with it.
         let hide = if is_line_end(byte) { is_inside } else { *flags.next().unwrap_or(&false) };
         if hide && !is_inside {
             out.extend_from_slice(HIDDEN.as_bytes());
@@ -126,14 +126,14 @@ fn is_line_end(byte: u8) -> bool {
     byte == b'\n' || byte == b'\r'
 }
 
-/// The texts as which a value may be written.
+/// The forms in which a value may be printed.
 fn forms(value: &str) -> Vec<Vec<u8>> {
     let bare = |text: &str| text.trim().bytes().filter(|byte| !is_line_end(*byte)).collect::<Vec<_>>();
     let mut forms = vec![bare(value)];
     if forms[0].len() < SHORTEST {
         return Vec::new();
     }
-    // Each line by itself: others may write between them, or put a timestamp before each.
+    // Also each line alone: other output may come between the lines, or a timestamp before each.
     if value.trim().contains(['\n', '\r']) {
         forms.extend(value.split(['\n', '\r']).map(bare));
     }
@@ -144,7 +144,7 @@ fn forms(value: &str) -> Vec<Vec<u8>> {
             forms.extend(
                 [STANDARD_NO_PAD.encode(shifted(bytes, shift)), URL_SAFE_NO_PAD.encode(shifted(bytes, shift))].map(
                     |encoded| {
-                        // Characters that the bytes before or after have a part in are left out.
+                        // Leave out characters that also depend on the bytes before or after.
                         let end = (shift + bytes.len()) * 8 / 6;
                         encoded.as_bytes()[(shift * 8).div_ceil(6)..end].to_vec()
                     },
@@ -155,7 +155,7 @@ fn forms(value: &str) -> Vec<Vec<u8>> {
     forms
 }
 
-/// The bytes after so many others.
+/// The bytes after `by` zero bytes.
 fn shifted(bytes: &[u8], by: usize) -> Vec<u8> {
     [&[0, 0][..by], bytes].concat()
 }
@@ -177,7 +177,7 @@ mod tests {
     const KEY: &str = "-----BEGIN KEY-----\nMIIEvQIBADANBgkq\nhkiG9w0B\nAQ==\n-----END KEY-----\n";
 
     #[test]
-    fn a_secret_is_hidden_in_whatever_form_it_is_written() {
+    fn a_secret_is_hidden_in_every_form() {
         let cases: &[(&str, &str, &[&str], &[&str])] = &[
             ("in a line", "hunter2hunter2", &["pw=hunter2hunter2;"], &["pw=[secret];"]),
             ("with a line end of its own", "hunter2hunter2\n", &["pw=hunter2hunter2;"], &["pw=[secret];"]),
@@ -223,7 +223,7 @@ mod tests {
         }
     }
 
-    /// Secrets are letters, everything else is digits: any letter that is shown is one of a secret.
+    /// Secrets are letters and everything else is digits, so every letter in the output belongs to a secret.
     #[test]
     fn however_lines_are_split_no_more_of_a_secret_is_shown_than_its_first_seven_characters() {
         let mut random = StdRng::seed_from_u64(7);
@@ -233,7 +233,7 @@ mod tests {
         for _ in 0..300 {
             let length = random.random_range(SHORTEST..200);
             let mut secret = word(&mut random, length);
-            // Some have lines of their own.
+            // Some secrets contain line ends.
             for at in (1..length).rev().filter(|_| random.random_bool(0.05)).collect::<Vec<_>>() {
                 secret.insert(at, '\n');
             }

@@ -1,4 +1,4 @@
-//! Specs on their way in and out of the store: secrets are sealed there and plain only where they are used.
+//! Sealing and opening specs. The store holds secrets sealed; they are plain only where they are used.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -8,18 +8,18 @@ use data_dir::Sealer;
 use rollout::ids::AppId;
 use serde_json::Value;
 
-/// Opens and seals one app's specs. A sealed text is bound to its app: it opens nowhere else.
+/// Opens and seals the specs of one app. A sealed text is bound to its app and cannot be opened for another one.
 pub(crate) struct Specs<'a> {
     sealer: &'a Sealer,
     place: String,
 }
 
-/// Values that someone must give, each with its path. Empty: the spec is complete.
+/// Variables without a value, each with its path. Empty if the spec is complete.
 #[derive(Debug)]
 pub(crate) struct NeedsValues(pub Vec<String>);
 
 impl NeedsValues {
-    /// The spec, if nothing is missing.
+    /// Returns the spec if no value is missing.
     pub fn none_of(self, spec: AppSpec) -> Result<AppSpec, Self> {
         if self.0.is_empty() { Ok(spec) } else { Err(self) }
     }
@@ -30,19 +30,20 @@ impl<'a> Specs<'a> {
         Self { sealer, place: format!("env/{app}") }
     }
 
-    /// A stored spec, with its secrets. What is in the store was checked when it came in, by the rules of that time.
+    /// Opens a stored spec, with its secrets in plain text. It is not validated again: it was valid by the rules at the
+    /// time when it was stored.
     pub fn open(&self, stored: &Value) -> Option<AppSpec> {
         let mut spec = AppSpec::from_stored(stored).ok()?;
         self.unseal(&mut spec);
         Some(spec)
     }
 
-    /// What a person sent, with the values it leaves open or sends back sealed taken from `before`; and those that
-    /// nobody knows here.
+    /// Completes a submitted spec: takes values that it omits or returns sealed from `before`. Also returns the values
+    /// that are still missing.
     pub fn complete(&self, mut spec: AppSpec, before: Option<&AppSpec>) -> (AppSpec, NeedsValues) {
         self.unseal(&mut spec);
         if let Some(before) = before {
-            // App Platform would overwrite a secret without a value with nothing (contract 1.4, 5).
+            // App Platform would replace a secret without a value by an empty one; this keeps the old value.
             spec.keep_values(before);
         }
         let needed: Vec<String> = spec
@@ -56,7 +57,8 @@ impl<'a> Specs<'a> {
         (spec, NeedsValues(needed))
     }
 
-    /// For the store and for answers. A secret that did not change keeps its sealed text, so that two reads show the same.
+    /// Seals a spec for the store and for answers. An unchanged secret keeps its sealed text, so that two reads return
+    /// the same.
     pub fn seal(&self, spec: &AppSpec, stored: Option<&Value>) -> Value {
         let known = stored.map(|stored| self.sealed_texts(stored)).unwrap_or_default();
         spec.to_json_value(&|path, secret| match known.get(path) {

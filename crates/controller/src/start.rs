@@ -1,4 +1,4 @@
-//! The first minute: lock, engine, fence, records, ingress, one task per app; and the last one.
+//! Starting the controller: lock, engine, fence, records, ingress, and one task per app. Also the uninstall.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -33,7 +33,7 @@ use crate::names::Names;
 use crate::probe::{Asker, OverTheNetwork};
 use crate::supervise::supervise;
 
-/// Everything a running controller stands on.
+/// The state of a running controller.
 pub(crate) struct ControllerState {
     pub shared: Arc<Shared>,
     pub directory: DataDir,
@@ -41,20 +41,20 @@ pub(crate) struct ControllerState {
     pub apps: RwLock<HashMap<rollout::ids::AppId, AppHandle>>,
 }
 
-/// What no record explains is looked for this often.
+/// How often the controller removes what deleted apps left behind, and looks for containers without a record.
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
 
-/// What the controller works on and does not own.
+/// External systems that the controller uses.
 pub(crate) struct Dependencies {
     pub engine: Arc<dyn Engine>,
-    /// CPUs and memory of the engine's host.
+    /// CPUs and memory of the host that the engine runs on.
     pub host: engine::Limits,
     pub connector: Box<dyn IngressConnector>,
     pub asker: Arc<dyn Asker>,
     pub image_builder: Arc<dyn ImageBuilder>,
 }
 
-/// Opens everything and adopts what runs. Nothing on the engine is changed before the fence is set.
+/// Opens everything and takes over the running containers. Changes nothing on the engine before it sets the fence.
 pub(crate) async fn start(config: Config) -> Result<ControllerState, StartError> {
     let directory = open_directory(&config)?;
     let store = Store::open(&directory).map_err(|error| StartError::Store(error.to_string()))?;
@@ -71,7 +71,7 @@ pub(crate) async fn start(config: Config) -> Result<ControllerState, StartError>
     .await
 }
 
-/// Everything after the dependencies are there.
+/// Starts the controller on these dependencies.
 pub(crate) async fn take_over(
     config: Config,
     directory: DataDir,
@@ -83,7 +83,7 @@ pub(crate) async fn take_over(
     let fence = Arc::new(Fence::raise(engine.clone(), &store, names.clone()).await?);
     let token_hash = mint_token(&directory)?;
 
-    // Whoever is fenced stops.
+    // All tasks stop when the controller loses the fence.
     let stop = fence.lost().child_token();
     let states = load(&store).await?;
     engine.remember(states.iter().flat_map(made_containers).collect());
@@ -122,7 +122,7 @@ pub(crate) async fn take_over(
     Ok(ControllerState { shared, directory, token_hash, apps })
 }
 
-/// What the records know of containers, for the engine port to recognise those that somebody renamed.
+/// Ids and names of the recorded containers, so that the engine port recognises containers that people renamed.
 fn made_containers(state: &AppState) -> Vec<MadeContainer> {
     let made = |(name, id): (&InstanceName, Option<&str>)| {
         id.map(|id| MadeContainer { id: id.to_owned(), name: name.to_string() })
@@ -137,7 +137,7 @@ fn open_directory(config: &Config) -> Result<DataDir, StartError> {
     })
 }
 
-/// The engine, and what its host has.
+/// Connects to the engine, and returns its host's resources.
 async fn open_engine(config: &Config, directory: &DataDir) -> Result<(Arc<dyn Engine>, engine::Limits), StartError> {
     let installation =
         Installation { id: directory.installation().to_owned(), key: directory.derived_key("engine-labels") };
@@ -167,32 +167,32 @@ fn source(config: &Config, directory: &DataDir) -> Source {
     })
 }
 
-/// Removes containers and networks of deleted apps: left by a crash in an app's last moment. Those of apps that the
-/// database never heard of stay, and are logged: the database may be older than they are.
+/// Removes containers and networks of deleted apps, which a crash during a deletion can leave behind. Logs containers
+/// of apps that were never on record but does not touch them, because the database may be older than they are.
 async fn sweep(shared: Arc<Shared>) {
     let mut view = shared.watch.view();
     loop {
         tokio::time::sleep(SWEEP_EVERY).await;
         if let Err(problem) = shared.store.check_files().await {
-            error!(error = %problem, "changes cannot be kept");
+            error!(error = %problem, "changes cannot be stored");
         }
         let seen = view.borrow_and_update().clone();
         if seen.unreachable.is_some() {
             continue;
         }
         let Ok(networks) = shared.engine.networks().await else { continue };
-        // Asked after the engine: an app made meanwhile is known.
+        // Read after the engine, so that an app that was created meanwhile is on record.
         let (Ok(apps), Ok(deleted)) = (shared.store.app_ids().await, shared.store.deleted_apps().await) else {
             continue;
         };
         let app = |identity: &Identity| rollout::ids::AppId::from(identity.app.as_str());
         for container in seen.containers.values().filter(|it| deleted.contains(&app(&it.identity))) {
-            warn!(container = %container.name, "its app was deleted; removing it");
+            warn!(container = %container.name, "removing a container of a deleted app");
             report(shared.engine.stop(&container.name, StopTimes::default().grace).await.map(drop));
             report(shared.engine.remove(&container.name).await.map(drop));
         }
         for network in networks.iter().filter(|it| deleted.contains(&app(&it.identity))) {
-            warn!(network = %network.name, "its app was deleted; removing it");
+            warn!(network = %network.name, "removing the network of a deleted app");
             report(shared.engine.remove_network(&network.name).await.map(drop));
         }
         let is_unknown =
@@ -202,18 +202,22 @@ async fn sweep(shared: Arc<Shared>) {
         let names: Vec<_> = strangers.into_iter().map(|it| it.name.as_str()).collect();
         let names = names.join(", ");
         if !names.is_empty() {
-            warn!(containers = names, "no record explains these; they go on running. See: boatyard unknown list");
+            warn!(
+                containers = names,
+                "no record explains these containers; they keep running. See: boatyard unknown list"
+            );
         }
     }
 }
 
 fn report(result: Result<(), engine::EngineError>) {
     if let Err(error) = result {
-        warn!(%error, "could not be removed yet; trying again");
+        warn!(%error, "an object of a deleted app could not be removed yet; trying again");
     }
 }
 
-/// The admin token is minted once; only its hash is kept in memory. 71 characters, since doctl's prompt wants as many.
+/// Returns the hash of the admin token, and creates the token at the first start. Only the hash stays in memory. The
+/// token has 71 characters because doctl's prompt expects that length.
 fn mint_token(directory: &DataDir) -> Result<String, StartError> {
     let failed = |error: DataDirError| StartError::Store(error.to_string());
     let token = match directory.admin_token().map_err(failed)? {
@@ -228,7 +232,7 @@ fn mint_token(directory: &DataDir) -> Result<String, StartError> {
     Ok(hash_token(token.trim()))
 }
 
-/// SHA-256 in hexadecimal: what a token is recognised by.
+/// SHA-256 in hexadecimal. The controller compares tokens by this hash.
 pub(crate) fn hash_token(token: &str) -> String {
     hex(&Sha256::digest(token.as_bytes()))
 }
@@ -243,28 +247,32 @@ async fn load(store: &Store) -> Result<Vec<AppState>, StartError> {
     for app in store.apps().await.map_err(failed)? {
         match store.app_state(&app.id).await {
             Ok(Some(state)) if state.is_complete() => states.push(state),
-            Ok(Some(_)) => error!(app = %app.name, "what serves of this app cannot be read; it is left as it is"),
+            Ok(Some(_)) => {
+                error!(app = %app.name, "the active deployment or a revision of this app cannot be read; the app stays unchanged")
+            }
             Ok(None) => {}
-            Err(error) => error!(app = %app.name, %error, "this app cannot be read; it is left as it is"),
+            Err(error) => error!(app = %app.name, %error, "this app cannot be read; it stays unchanged"),
         }
     }
     for damaged in store.damaged() {
-        error!(?damaged, "a record cannot be read; what it is about is left alone");
+        error!(?damaged, "a record cannot be read; the objects it describes stay unchanged");
     }
     Ok(states)
 }
 
-/// Removes all that is ours from the engine and the disk, saying what. The controller must not run. Errors: the first thing
-/// that could not be removed; what was removed before stays removed, and the call can be repeated.
+/// Removes everything of this installation from the engine and the disk, and reports each removal to `say`. The
+/// controller must not run. Errors: the first object that could not be removed; earlier removals stay, and the call can
+/// be repeated.
 pub async fn uninstall(config: &Config, mut say: impl FnMut(String)) -> anyhow::Result<()> {
     let directory = open_directory(config)?;
     if let Ok(control) = ingress::client::ControlClient::connect(&ingress::process::socket_path(directory.root())).await
     {
-        // Only who is in charge may stop it; without listeners it takes no new connection meanwhile.
+        // Only the connection in charge may stop the ingress. Without listeners it accepts no new connections
+        // meanwhile.
         match control.hello(Vec::new()).await {
-            // One of another version understands a shutdown, too.
+            // An ingress of another version understands a shutdown, too.
             Ok(_) | Err(ingress::client::ClientError::ProtocolMismatch { .. }) => {}
-            Err(error) => return Err(error).context("the ingress does not listen to us"),
+            Err(error) => return Err(error).context("the ingress refused the connection"),
         }
         control.shutdown_and_wait(Duration::ZERO).await.context("the ingress does not stop")?;
         say("stopped the ingress".into());
@@ -272,7 +280,7 @@ pub async fn uninstall(config: &Config, mut say: impl FnMut(String)) -> anyhow::
     let (engine, _) = open_engine(config, &directory).await?;
     let graces = match Store::open(&directory) {
         Ok(store) => {
-            // Without readable records those that somebody renamed are not recognised, and everything else goes all the same.
+            // Without readable records, renamed containers are not recognised; everything else is removed.
             if let Ok(states) = load(&store).await {
                 engine.remember(states.iter().flat_map(made_containers).collect());
             }
@@ -281,7 +289,7 @@ pub async fn uninstall(config: &Config, mut say: impl FnMut(String)) -> anyhow::
         Err(_) => Graces::default(),
     };
     if let Err(why) = stop_all(engine.as_ref(), &graces).await {
-        warn!(%why, "removed without having ended");
+        warn!(%why, "not all processes stopped; their containers are removed anyway");
     }
     for container in engine.list().await? {
         engine.remove(&container.name).await?;
@@ -299,7 +307,7 @@ pub async fn uninstall(config: &Config, mut say: impl FnMut(String)) -> anyhow::
     for (tag, _) in engine.tags(&names.repositories()).await? {
         match engine.remove_image(&tag).await {
             Ok(_) => say(format!("removed image {tag}")),
-            // Somebody else's container uses it: that is not ours to end.
+            // A container outside this installation uses the image, so the image stays.
             Err(error @ engine::EngineError::Conflict { .. }) => say(format!("kept image {tag}: {error}")),
             Err(error) => return Err(error.into()),
         }

@@ -1,4 +1,4 @@
-//! Long-lived tasks that survive a panic, and pauses that grow.
+//! Long-lived tasks that survive a panic, and pauses with backoff.
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -10,13 +10,13 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
-/// After a panic; doubles up to [`LONGEST_PAUSE`] while the task keeps panicking.
+/// The pause after a panic. It doubles up to [`LONGEST_PAUSE`] while the task keeps panicking.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-/// A task that ran for so long without a panic starts over with the first pause.
+/// After this long without a panic, the next pause is the first one again.
 const SOUND_AFTER: Duration = Duration::from_secs(300);
 
-/// Runs `work` until it returns or `stop` is cancelled. A panic is logged, and the work begins again after a pause.
+/// Runs `work` until it returns or `stop` is cancelled. Logs a panic, and runs `work` again after a pause.
 pub(crate) async fn supervise<Work: Future<Output = ()>>(
     task: &'static str,
     stop: CancellationToken,
@@ -42,7 +42,7 @@ pub(crate) async fn supervise<Work: Future<Output = ()>>(
     }
 }
 
-/// Pauses between attempts: each is twice as long as the one before, up to a limit.
+/// Pauses between attempts. Each is twice as long as the last one, up to a limit.
 #[derive(Debug)]
 pub(crate) struct Backoff {
     first: Duration,
@@ -62,14 +62,14 @@ impl Backoff {
         pause
     }
 
-    /// An attempt succeeded.
+    /// Resets the pause after a successful attempt.
     pub fn reset(&mut self) {
         self.next = self.first;
     }
 }
 
-/// Locks state that supervised tasks share, also after one of them panicked: no critical section here stops half-way, so what
-/// a panicked task left behind is whole.
+/// Locks state that supervised tasks share, even if one of them panicked while holding the lock. No critical section
+/// here can panic half-way, so the state is consistent.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,5 +1,5 @@
-//! What this installation has on the engine or in the route table although no record explains it: apps, and containers of
-//! known apps, that are newer than the database. They run on until a person removes them.
+//! Objects of this installation that no record explains: apps, and containers of known apps, that the engine or the
+//! route table has and the database does not, because it is older. They keep running until a person removes them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -13,42 +13,43 @@ use tracing::{info, warn};
 use crate::app::{DATABASE_GRACE, Shared};
 use crate::error::ControlError;
 
-/// From TERM to KILL of a removed instance.
+/// Grace period from SIGTERM to SIGKILL when an unknown instance is removed.
 const GRACE: Duration = Duration::from_secs(30);
 
 /// An app, or a part of an app, that no record explains.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct UnknownApp {
-    /// The app's id, as its containers and routes name it.
+    /// The app's id, from the labels of its containers or from the route table.
     pub app: AppId,
-    /// The app's name, when the app itself is on record and only some of its containers are not.
+    /// The app's name, if the app is on record and only some of its containers are not.
     pub name: Option<String>,
-    /// Host names that the ingress routes to it.
+    /// Host names that the ingress routes to the app.
     pub hosts: Vec<String>,
-    /// Its containers.
+    /// The app's unknown containers.
     pub containers: Vec<UnknownContainer>,
-    /// Its networks.
+    /// The app's unknown networks.
     pub networks: Vec<String>,
-    /// Volumes with its data. They are never removed.
+    /// Volumes with the app's data. They are never removed.
     pub volumes: Vec<String>,
 }
 
 /// A container that no record explains.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct UnknownContainer {
-    /// Its name on the engine.
+    /// The container's name on the engine.
     pub name: String,
-    /// The component that it belongs to.
+    /// The component that the container belongs to.
     pub component: String,
     /// `instance`, `database` or `job`.
     pub role: &'static str,
-    /// Its process runs.
+    /// Whether the container runs.
     pub running: bool,
-    /// The ingress sends it requests.
+    /// Whether the ingress sends requests to it.
     pub routed: bool,
 }
 
-/// A volume with the data of a database that no app has any more: its app was deleted, or its spec no longer names it.
+/// A volume with the data of a database that no app uses any more: its app was deleted, or the app's spec no longer
+/// names the database.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct KeptVolume {
     /// The volume's name on the engine.
@@ -59,35 +60,35 @@ pub struct KeptVolume {
     pub component: String,
 }
 
-/// Everything unknown, and what people should know about it.
+/// Everything unknown, with notices for the operator.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct UnknownList {
-    /// Sentences for people; empty when there is nothing to say.
+    /// Sentences for the operator. Empty if there is nothing to report.
     pub notices: Vec<String>,
-    /// Apps and parts of apps, by id.
+    /// Unknown apps and parts of apps, by id.
     pub apps: Vec<UnknownApp>,
-    /// Volumes that are kept although no database uses them, by name.
+    /// Volumes that no database uses, by name.
     pub volumes: Vec<KeptVolume>,
 }
 
-/// What the records explain.
+/// What the database knows.
 pub(crate) struct Records {
     pub apps: BTreeMap<AppId, App>,
-    /// Also of apps whose rows cannot be read.
+    /// Includes apps whose rows cannot be read.
     pub app_ids: BTreeSet<AppId>,
     pub deleted: BTreeSet<AppId>,
-    /// Containers of databases.
+    /// Names of database containers.
     pub databases: BTreeSet<InstanceName>,
-    /// Volumes of the databases that apps have now.
+    /// Volumes of the databases that apps use now.
     pub volumes: BTreeSet<String>,
 }
 
-/// What is there.
+/// What the engine and the route table show.
 pub(crate) struct Seen {
     pub containers: Vec<Container>,
     pub networks: Vec<Network>,
     pub volumes: Vec<Volume>,
-    /// Host names of apps in the route table that have no record.
+    /// Host names in the route table, by app, of apps without a record.
     pub hosts: BTreeMap<String, Vec<String>>,
     /// Names of containers that the ingress routes to.
     pub routed: BTreeSet<String>,
@@ -111,7 +112,7 @@ impl Records {
     }
 }
 
-/// What the records do not explain of what is there.
+/// Returns what the engine and the route table show and the records do not explain.
 pub(crate) fn find(seen: &Seen, records: &Records) -> Vec<UnknownApp> {
     let mut all: BTreeMap<AppId, UnknownApp> = BTreeMap::new();
     let named = |app: &str| {
@@ -137,7 +138,7 @@ pub(crate) fn find(seen: &Seen, records: &Records) -> Vec<UnknownApp> {
     for (app, hosts) in &seen.hosts {
         all.entry(AppId::from(app.as_str())).or_insert_with(|| named(app)).hosts.clone_from(hosts);
     }
-    // Volumes of deleted apps are kept on purpose; they are shown only beside something that runs.
+    // Volumes of deleted apps are kept on purpose, so list a volume only if something else of its app is unknown.
     for unknown in all.values_mut().filter(|it| it.name.is_none()) {
         let of_app = seen.volumes.iter().filter(|it| it.identity.app == unknown.app.as_str());
         unknown.volumes = of_app.map(|it| it.name.clone()).collect();
@@ -148,7 +149,7 @@ pub(crate) fn find(seen: &Seen, records: &Records) -> Vec<UnknownApp> {
     all.into_values().collect()
 }
 
-/// Volumes that no database uses, and that no unknown app's database may be using.
+/// Volumes that no database uses, except for those that a database of an unknown app may use.
 fn kept_volumes(seen: &Seen, records: &Records) -> Vec<KeptVolume> {
     let is_kept = |it: &&Volume| records.knows_app(&it.identity) && !records.volumes.contains(&it.name);
     let is_data = |it: &&Volume| it.identity.role == Role::Volume;
@@ -166,7 +167,7 @@ pub(crate) fn runs(container: &Container) -> bool {
     matches!(container.state, ContainerState::Running | ContainerState::Restarting | ContainerState::Paused)
 }
 
-/// Looks at the engine, the route table and the records.
+/// Compares the engine and the route table with the records.
 pub(crate) async fn list(shared: &Shared) -> Result<UnknownList, ControlError> {
     let (seen, records) = look(shared).await?;
     let apps = find(&seen, &records);
@@ -179,8 +180,7 @@ pub(crate) async fn list(shared: &Shared) -> Result<UnknownList, ControlError> {
         notices.push(problem.to_string());
     }
     if let Some(unsaved) = shared.ingress.unsaved() {
-        notices
-            .push(format!("{unsaved}. The newest routes are in force, and written down as soon as that is possible"));
+        notices.push(format!("{unsaved}. The newest routes are in force, and will be saved as soon as possible"));
     }
     if !apps.is_empty() {
         let count = apps.len();
@@ -205,7 +205,7 @@ async fn look(shared: &Shared) -> Result<(Seen, Records), ControlError> {
         hosts: shared.ingress.unknown(),
         routed: shared.ingress.routed(),
     };
-    // Read after the engine: what was made meanwhile is on record.
+    // Read after the engine, so that objects created meanwhile are on record.
     let databases = store.databases().await?;
     let records = Records {
         apps: store.apps().await?.into_iter().map(|it| (it.id.clone(), it)).collect(),
@@ -217,8 +217,9 @@ async fn look(shared: &Shared) -> Result<(Seen, Records), ControlError> {
     Ok((seen, records))
 }
 
-/// Stops and removes what is unknown of an app; volumes stay. Returns what was removed and what is kept. Errors: nothing
-/// is unknown of it; it serves, and a deployment of the app should replace it first.
+/// Stops and removes an app's unknown containers and networks; volumes stay. Returns what was removed and which volumes
+/// are kept. Errors: the app has nothing unknown; a container serves an app on record, which a deployment should
+/// replace first.
 pub(crate) async fn delete(shared: &Shared, app: &AppId) -> Result<UnknownApp, ControlError> {
     let found = list(shared).await?.apps.into_iter().find(|it| it.app == *app);
     let Some(found) = found else {
@@ -232,7 +233,7 @@ pub(crate) async fn delete(shared: &Shared, app: &AppId) -> Result<UnknownApp, C
         )));
     }
     if found.name.is_none() {
-        // From now on it is a deleted app: what cannot be removed now is removed by the sweep.
+        // Recorded as a deleted app from now on, so that the sweep removes what cannot be removed now.
         shared.store.remember_deleted(app).await?;
         shared.ingress.forget(app.as_str()).await;
     }
@@ -253,7 +254,7 @@ pub(crate) async fn delete(shared: &Shared, app: &AppId) -> Result<UnknownApp, C
     Ok(found)
 }
 
-/// The restart policy goes first: an engine that is killed in the middle of a stop would start the container again.
+/// Disables the restart policy first: an engine that is killed during the stop would restart the container.
 pub(crate) async fn remove(engine: &dyn Engine, name: &str, grace: Duration) -> Result<(), EngineError> {
     let removed = async {
         engine.set_restart_policy(name, RestartPolicy::No).await?;

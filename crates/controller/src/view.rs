@@ -1,4 +1,4 @@
-//! What the controller answers: records as they are, joined for one question.
+//! The controller's answers: records, joined for one request.
 
 use engine::ProcessCount;
 use rollout::ids::{AppId, ComponentName, DeploymentId, InstanceName};
@@ -6,30 +6,30 @@ use rollout::instance::InstancePhase;
 use serde::Serialize;
 use store::records::{App, Deployment, LastEnd};
 
-/// An app with the deployments that clients ask for.
+/// An app with the deployments that clients show.
 #[derive(Debug, Clone)]
 pub struct AppView {
     /// The app.
     pub app: App,
-    /// The one that serves.
+    /// The active deployment.
     pub active: Option<Deployment>,
-    /// The one that is built or rolled; the rolling one where both are under way.
+    /// The deployment that is being built or rolled out; the one that is rolled out if there are both.
     pub in_progress: Option<Deployment>,
-    /// The one in the waiting place.
+    /// The pending deployment.
     pub waiting: Option<Deployment>,
-    /// The newest one, whatever became of it.
+    /// The newest deployment, in any stage.
     pub newest: Option<Deployment>,
-    /// `http://<app>.localhost:<port>`, where the ingress listens.
+    /// The app's URL: `http://<app>.localhost:<port>`, with the port of the ingress.
     pub live_url: String,
-    /// Host part of the same, without port.
+    /// The host name of `live_url`, without the port.
     pub live_domain: String,
-    /// Instances, as they stand.
+    /// The app's instances.
     pub instances: Vec<InstanceView>,
-    /// How many instances of services and workers serve.
+    /// How many instances of services and workers are ready.
     pub ready: usize,
-    /// How many the deployment that serves wants.
+    /// How many instances the active deployment wants.
     pub wanted: usize,
-    /// What the app waits for, whether a deployment is under way or not.
+    /// What the app waits for, with or without a deployment in progress.
     pub waiting_for: Vec<String>,
 }
 
@@ -38,121 +38,121 @@ pub struct AppView {
 pub struct DeploymentView {
     /// The deployment.
     pub deployment: Deployment,
-    /// Why-lines: what is waited for and until when. Empty when it has ended.
+    /// Sentences: what the deployment waits for, and until when. Empty if it has ended.
     pub waiting: Vec<String>,
 }
 
-/// One instance, database or job run as people see it.
+/// One instance, database or job run.
 #[derive(Debug, Clone, Serialize)]
 pub struct InstanceView {
-    /// Its container's name.
+    /// Name of the container.
     pub instance_name: InstanceName,
-    /// Whose it is.
+    /// The component that it belongs to.
     pub component_name: ComponentName,
     /// "SERVICE", "WORKER", "JOB" or "DATABASE".
     pub component_type: &'static str,
     /// `COMPONENT-INDEX`.
     pub instance_alias: String,
-    /// Where it stands; `None` for what has no phases of ours.
+    /// Phase of the instance; `None` for databases and job runs.
     pub phase: Option<InstancePhase>,
-    /// The engine's id of its container, where it is known.
+    /// The engine's id of the container, if known.
     pub container_id: Option<String>,
-    /// When its process was started, RFC 3339, as the engine says.
+    /// When the engine last started the process, RFC 3339.
     pub started_at: Option<String>,
-    /// How often its process ended by itself and was started again.
+    /// How often the process exited by itself and was restarted.
     pub restarts: u64,
-    /// How it ended last.
+    /// The last exit of the process.
     pub last_end: Option<LastEnd>,
-    /// How many processes and threads it has, where it runs and the engine counts them.
+    /// Number of processes and threads, if the container runs and the engine counts them.
     pub processes: Option<ProcessCount>,
 }
 
 /// One page of a longer list.
 #[derive(Debug, Clone)]
 pub struct Page<T> {
-    /// This page's part.
+    /// The items of this page.
     pub items: Vec<T>,
-    /// How many there are in all.
+    /// How many items the whole list has.
     pub total: u64,
 }
 
-/// Which page is wanted.
+/// The requested page.
 #[derive(Debug, Clone, Copy)]
 pub struct PageQuery {
-    /// From 1.
+    /// Page number, from 1.
     pub page: u64,
-    /// 1 to 200.
+    /// Items per page, 1 to 200.
     pub per_page: u64,
 }
 
-/// Who asks: what equal requests of one caller are recognised by.
+/// The caller of a request. Equal requests of one caller are recognised by these fields.
 #[derive(Debug, Clone)]
 pub struct Caller {
-    /// A hash of the token.
+    /// Hash of the caller's token.
     pub token_hash: String,
-    /// `Idempotency-Key`, where sent.
+    /// The `Idempotency-Key` header, if sent.
     pub idempotency_key: Option<String>,
 }
 
-/// What a create-deployment asks for.
+/// Options of a new deployment.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct DeployOptions {
-    /// Build even what was built before, and roll it.
+    /// Build even if an image exists, and roll it out.
     pub force_build: bool,
     /// Run every build step again; implies `force_build`.
     pub clear_cache: bool,
 }
 
-/// Which logs are wanted.
+/// Kind of logs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogKind {
-    /// Of the builds of a deployment.
+    /// Logs of a deployment's builds.
     Build,
-    /// Of its jobs, and the last lines of instances that did not come up.
+    /// Logs of a deployment's jobs, and the last lines of instances that did not become ready.
     Deploy,
-    /// Of instances that run.
+    /// Logs of running instances.
     Run,
-    /// Of instances before their last restart by the engine.
+    /// Logs of instances before the engine last restarted them.
     RunRestarted,
 }
 
-/// A question for logs.
+/// A request for logs.
 #[derive(Debug, Clone)]
 pub struct LogRequest {
-    /// Whose.
+    /// The app.
     pub app: AppId,
-    /// Of which deployment; `None`: the one that serves, else the newest.
+    /// The deployment; `None`: the active one, or the newest if none is active.
     pub deployment: Option<DeploymentId>,
-    /// Of which component; `None`: all, each line with its component's name.
+    /// The component; `None`: all, each line with the name of its component.
     pub component: Option<String>,
-    /// Which.
+    /// The kind of logs.
     pub kind: LogKind,
-    /// Go on with new lines as they come.
+    /// Keep sending new lines as they arrive.
     pub follow: bool,
-    /// Only the last so many of what exists; `None`: all.
+    /// Only this many of the last existing lines; `None`: all.
     pub tail: Option<usize>,
 }
 
 /// One line of a log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogEntry {
-    /// Component, and slot where it has several instances: `web`.
+    /// Name of the component: `web`.
     pub component: String,
-    /// RFC 3339.
+    /// Time of the line, RFC 3339.
     pub timestamp: String,
-    /// The line, without its end, with control characters escaped.
+    /// The line without its line end, with control characters escaped.
     pub text: String,
 }
 
-/// What would be done, shown before it is done.
+/// What a request would do, before it does it.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Preview {
-    /// One line for each field that would differ from what serves now, or where nothing ever served from the app's spec,
-    /// as `~ services.web.instance_count: 1 → 2`. Empty for a new app. The value of a variable of type SECRET, and what
-    /// stands for credentials, is not in it; other values are.
+    /// One line for each field that differs from the active deployment's spec, or from the app's spec if no deployment
+    /// was ever active, as `~ services.web.instance_count: 1 → 2`. Empty for a new app. Values of SECRET variables and
+    /// credentials are hidden; other values are shown.
     pub changes: Vec<String>,
-    /// One sentence a step, in order.
+    /// One sentence per step, in order.
     pub steps: Vec<String>,
-    /// What someone must give a value before any of this can be done, each with its path.
+    /// Variables that need a value before the request can run, each with its path.
     pub needs_values: Vec<String>,
 }

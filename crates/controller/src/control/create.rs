@@ -1,4 +1,4 @@
-//! Specs that people send: apps made from them, and changed by them.
+//! Creating apps from specs, and updating their specs.
 
 use app_spec::AppSpec;
 use rollout::ids::AppId;
@@ -16,12 +16,14 @@ use crate::specs::{NeedsValues, Specs};
 use crate::view::{AppView, Caller};
 
 impl Controller {
-    /// Makes an app and its first deployment. Errors: the name is taken; the spec cannot run here; secrets without a value.
+    /// Creates an app and its first deployment. Errors: the name is taken; the spec cannot run here; a secret has no
+    /// value.
     pub async fn create_app(&self, spec: AppSpec, caller: &Caller) -> Result<AppView, ControlError> {
         self.in_charge()?;
         runnable(&spec)?;
         self.fetchable(&spec)?;
-        // Before its values: an app that is there already may have them.
+        // Checked before missing values: if the app exists, it may already have them, and the taken name is the useful
+        // error.
         self.name_is_free(&spec.name).await?;
         let id = AppId::new(Uuid::new_v4().to_string());
         let specs = Specs::of(&id, &self.0.shared.sealer);
@@ -29,10 +31,10 @@ impl Controller {
         let spec = needed.none_of(spec).map_err(needs_values)?;
         let sealed = specs.seal(&spec, None);
         let (controller, caller) = (self.clone(), caller.clone());
-        // A caller that leaves half-way leaves no half-made app: this goes on without it.
+        // Runs as a task, so that a caller that disconnects does not leave a half-created app.
         let made = tokio::spawn(async move { controller.make_app(id, &spec, sealed, caller).await });
         made.await.map_err(|error| ControlError::Internal {
-            message: "the app could not be made. See the log of `boatyard serve`".into(),
+            message: "the app could not be created. See the log of `boatyard serve`".into(),
             cause: error.into(),
         })?
     }
@@ -45,15 +47,15 @@ impl Controller {
         caller: Caller,
     ) -> Result<AppView, ControlError> {
         let shared = &self.0.shared;
-        // Names and networks are given to one at a time.
+        // The lock makes names and networks unique: only one app is created at a time.
         let giving = shared.networks.lock().await;
         self.name_is_free(&spec.name).await?;
         let state = AppState::new(self.new_app(id.clone(), spec, sealed).await?);
         let handle = AppHandle::start(shared.clone(), state);
         let ask = DeployRequest { request: Request::deploy(), spec: None, cause: "initial deployment".into(), caller };
-        // App and deployment are written down together: there is never an app that nothing was deployed of.
+        // One commit records both the app and its first deployment, so no app exists without a deployment.
         let accepted = handle.ask(|reply| AppCommand::Deploy { request: Box::new(ask), reply }).await;
-        // Not heard of in time is not the same as not written down: then the app is there, and so is its deployment.
+        // After a timeout the app may be on record all the same, together with its deployment.
         let is_recorded = accepted.is_ok() || !shared.store.app(&id).await.is_ok_and(|it| it.is_none());
         drop(giving);
         if is_recorded {
@@ -61,7 +63,7 @@ impl Controller {
             apps.retain(|_, handle| !handle.has_ended());
             apps.insert(id.clone(), handle);
         } else {
-            tracing::warn!(app = %spec.name, "the app was not made");
+            tracing::warn!(app = %spec.name, "the app was not created");
             handle.end();
             shared.ingress.forget(id.as_str()).await;
         }
@@ -77,7 +79,7 @@ impl Controller {
         }
     }
 
-    /// An app with a network that nobody else has. Not written down yet.
+    /// Returns an app with a network that no other app uses. The app is not recorded yet.
     pub(super) async fn new_app(
         &self,
         id: AppId,
@@ -87,7 +89,7 @@ impl Controller {
         let shared = &self.0.shared;
         let taken_networks = shared.store.networks().await?;
         let pool = shared.config.network_pool;
-        // Installations that share an engine begin at different places, so that they seldom meet.
+        // Installations that share an engine start at different numbers, so that they rarely pick the same network.
         let start =
             self.installation_id().bytes().fold(0u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
         let network = network::free_number(pool, &taken_networks, start % pool.size()).ok_or_else(|| {
@@ -111,7 +113,7 @@ impl Controller {
         })
     }
 
-    /// Puts a new spec. An equal one changes nothing. Errors: as for [`Self::create_app`]; a changed name.
+    /// Replaces an app's spec. An equal spec changes nothing. Errors: those of [`Self::create_app`]; the name differs.
     pub async fn update_app(&self, app: &AppId, spec: AppSpec, caller: &Caller) -> Result<AppView, ControlError> {
         let (spec, needed) = self.completed(app, spec).await?;
         let spec = needed.none_of(spec).map_err(needs_values)?;
@@ -125,8 +127,8 @@ impl Controller {
         self.app(app).await
     }
 
-    /// Refuses repositories that may not be fetched from here, whatever lies there. One that only cannot be found is left to
-    /// the build: it may be there by then.
+    /// Refuses repositories whose addresses are not allowed. A repository that merely cannot be found is left to the
+    /// build, because it may exist by then.
     pub(super) fn fetchable(&self, spec: &AppSpec) -> Result<(), ControlError> {
         let mut refused = Vec::new();
         for component in spec.components() {
@@ -142,8 +144,8 @@ impl Controller {
         }
     }
 
-    /// A new spec of an app that is there, with the secrets that it leaves out; and those that nobody knows. Errors: it
-    /// cannot be this app's.
+    /// Completes a new spec of an existing app with the secrets that it omits, and returns the values that are still
+    /// missing. Errors: the spec does not belong to this app.
     pub(super) async fn completed(&self, app: &AppId, spec: AppSpec) -> Result<(AppSpec, NeedsValues), ControlError> {
         runnable(&spec)?;
         self.fetchable(&spec)?;
@@ -167,7 +169,7 @@ fn still_going(name: &str) -> ControlError {
     ))
 }
 
-/// What this version cannot run is refused as a whole, with every place.
+/// Refuses a spec that uses unsupported features, and lists every place.
 pub(super) fn runnable(spec: &AppSpec) -> Result<(), ControlError> {
     let not_yet = spec.not_yet();
     if not_yet.is_empty() {

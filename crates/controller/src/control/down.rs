@@ -1,4 +1,4 @@
-//! Stopping everything of the installation on the engine, for `down --apps` and before an uninstall.
+//! Stopping all containers of the installation, for `down --apps` and before an uninstall.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -12,17 +12,17 @@ use tracing::info;
 
 use crate::app::{DATABASE_GRACE, job_grace_of};
 
-/// What the engine may take beyond the grace for each group that it stops at a time.
+/// How much longer than the grace period the engine may take for each group of [`AT_ONCE`] containers.
 const SLACK: Duration = Duration::from_secs(60);
-/// Containers that the engine is asked to stop at a time. Most of the time it only waits for them.
+/// How many containers the engine stops in parallel. It mostly waits for processes to end.
 const AT_ONCE: usize = 32;
 
-/// From the stop signal to KILL, by container, as the records say.
+/// Grace periods from stop signal to SIGKILL, by container name, as recorded.
 #[derive(Default)]
 pub(crate) struct Graces(HashMap<String, Duration>);
 
 impl Graces {
-    /// An app that cannot be read is left out: its containers get the default.
+    /// Reads the grace periods from the records. Containers of an app that cannot be read get the default.
     pub async fn on_record(store: &Store) -> Self {
         let mut graces = HashMap::new();
         for id in store.app_ids().await.unwrap_or_default() {
@@ -41,8 +41,8 @@ impl Graces {
     }
 }
 
-/// Instances and jobs first, several at a time; then the databases that they used. Errors: a sentence that names all that
-/// could not be stopped; everything else is.
+/// Stops instances and jobs first, several in parallel, and then the databases that they use. Errors: one sentence that
+/// names each container that could not be stopped; all others are stopped.
 pub(crate) async fn stop_all(engine: &dyn Engine, graces: &Graces) -> Result<(), String> {
     let all = engine.list().await.map_err(|error| error.to_string())?;
     let (databases, others): (Vec<_>, Vec<_>) = all.into_iter().partition(|it| it.identity.role == Role::Database);
@@ -53,7 +53,7 @@ pub(crate) async fn stop_all(engine: &dyn Engine, graces: &Graces) -> Result<(),
     if wrong.is_empty() { Ok(()) } else { Err(wrong.join("; ")) }
 }
 
-/// Returns what went wrong.
+/// Returns the errors.
 async fn stop_several(engine: &dyn Engine, graces: &Graces, several: Vec<Container>) -> Vec<String> {
     let Some(longest) = several.iter().map(|it| graces.of(it)).max() else { return Vec::new() };
     let groups = u32::try_from(several.len().div_ceil(AT_ONCE)).unwrap_or(u32::MAX);
@@ -68,7 +68,7 @@ async fn stop_several(engine: &dyn Engine, graces: &Graces, several: Vec<Contain
         .unwrap_or_else(|_| vec![format!("not everything stopped within {} s", within.as_secs())])
 }
 
-/// The policy goes first: an engine killed in the middle of a stop would bring the container back.
+/// Disables the restart policy first: an engine that is killed during the stop would restart the container.
 async fn stop(engine: &dyn Engine, name: String, grace: Duration) -> Result<(), String> {
     let stopped = async {
         engine.set_restart_policy(&name, RestartPolicy::No).await?;

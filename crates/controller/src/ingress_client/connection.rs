@@ -1,4 +1,4 @@
-//! How the client reaches an ingress: another process, or in the tests of this crate one in memory.
+//! Connecting to an ingress: a separate process, or an ingress in memory in the tests of this crate.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -11,27 +11,27 @@ use ingress::protocol::{Listener, ListenerKind, RouteTable, Status};
 use tokio::sync::broadcast;
 use tracing::info;
 
-/// Finds an ingress.
+/// Opens connections to an ingress.
 #[async_trait]
 pub(crate) trait IngressConnector: Send + Sync {
-    /// A connection to one that listens where it should. Errors: a sentence.
+    /// Connects to an ingress that listens on its address. Errors: a sentence.
     async fn open(&self) -> Result<Opened, String>;
 }
 
-/// A connection that is in charge.
+/// A connection that is in charge of the ingress.
 pub(crate) struct Opened {
     pub connection: Arc<dyn IngressConnection>,
-    /// The table in force when it was opened.
+    /// The table that was in force when the connection was opened.
     pub table: RouteTable,
 }
 
-/// Why a table is not in force. Both are sentences.
+/// Why the ingress did not accept a table. Both variants hold a sentence.
 #[derive(Debug, Clone)]
 pub(crate) enum Unsent {
-    /// The ingress does not answer: it is to be had again.
+    /// The ingress does not answer: connect again.
     Gone(String),
-    /// It lives, and refused: another connection is in charge of it, or it cannot use the table. A new hello says which
-    /// table it has.
+    /// The ingress answered and refused: another connection is in charge, or the table is not valid. A new hello shows
+    /// which table the ingress has.
     Refused(String),
 }
 
@@ -52,16 +52,16 @@ impl From<ClientError> for Unsent {
     }
 }
 
-/// A connection to a living ingress. Errors are sentences.
+/// A connection to a running ingress. Errors are sentences.
 #[async_trait]
 pub(crate) trait IngressConnection: Send + Sync {
-    /// Returns when no new request can see an older table.
+    /// Sends a table. Returns when no new request can use an older one.
     async fn set_table(&self, table: RouteTable) -> Result<(), Unsent>;
-    /// What is in force, open and counted.
+    /// The table in force, open requests and request counts.
     async fn status(&self) -> Result<Status, String>;
-    /// Ends it; open requests get `drain`. Returns when it is gone.
+    /// Stops the ingress; open requests get `drain` to end. Returns when the process is gone.
     async fn shutdown(&self, drain: Duration) -> Result<(), Unsent>;
-    /// IngressEvent from now on.
+    /// Events from now on.
     fn news(&self) -> broadcast::Receiver<IngressEvent>;
 }
 
@@ -74,12 +74,13 @@ pub(crate) struct IngressProcess {
 
 #[async_trait]
 impl IngressConnector for IngressProcess {
-    /// Starts the process where none answers.
+    /// Starts the process unless one answers.
     async fn open(&self) -> Result<Opened, String> {
         let mut tries = 1;
         loop {
             match self.try_open().await {
-                // It may be an ingress of this directory that finds its way back into it: see `ingress::maintenance`.
+                // The other process may be an ingress of this data directory that is about to listen in it again: see
+                // `ingress::maintenance`.
                 Err(Closed::Taken(_)) if tries < TRIES => tokio::time::sleep(BETWEEN_TRIES).await,
                 other => return other.map_err(|(Closed::Taken(why) | Closed::Other(why))| why),
             }
@@ -88,13 +89,13 @@ impl IngressConnector for IngressProcess {
     }
 }
 
-/// An ingress whose data directory was replaced under it listens in the new one within about 2 s.
+/// An ingress whose data directory was replaced listens in the new one within about 2 s.
 const TRIES: u32 = 5;
 const BETWEEN_TRIES: Duration = Duration::from_secs(1);
 
-/// Why there is no ingress. Both are sentences.
+/// Why the connection could not be opened. Both variants hold a sentence.
 enum Closed {
-    /// One was started, and another process has its address.
+    /// A new ingress was started, but another process already uses its address.
     Taken(String),
     Other(String),
 }
@@ -117,8 +118,8 @@ impl IngressProcess {
         let mut control = running().await?;
         let mut answer = control.hello(listeners.clone()).await;
         if let Err(ClientError::ProtocolMismatch { protocol }) = answer {
-            info!(protocol, "the ingress that runs is of another version; replacing it");
-            // Its hello has put us in charge all the same.
+            info!(protocol, "the running ingress has another version; replacing it");
+            // The hello took charge although the versions differ.
             control.shutdown_and_wait(REPLACED_WITHIN).await.map_err(|error| error.to_string())?;
             control = running().await?;
             answer = control.hello(listeners).await;
@@ -134,13 +135,14 @@ impl IngressProcess {
         if !welcome.status.listeners.is_empty() {
             return Err(Closed::Other(sentence("; what was open before stays open")));
         }
-        // It listens nowhere: nobody would miss it, or know of it.
+        // The ingress listens nowhere, so nothing depends on it: stop it instead of leaving it behind.
         drop(control.shutdown_and_wait(Duration::ZERO).await);
         Err(Closed::Taken(sentence("")))
     }
 }
 
-/// Open requests of an ingress that is replaced get this long: ours. Nobody is let in meanwhile.
+/// How long the open requests of an ingress get when the controller replaces it. The ingress accepts no new connections
+/// during that time, so this is shorter than a normal drain.
 const REPLACED_WITHIN: Duration = Duration::from_secs(10);
 
 #[async_trait]

@@ -1,4 +1,4 @@
-//! Following an app's instances: from one to the next over restarts, and from one start of a container to its next.
+//! Following an app's instances across restarts of the app and of single containers.
 
 use std::collections::HashMap;
 use std::future::ready;
@@ -15,25 +15,25 @@ use crate::error::ControlError;
 use crate::logbook::Lines;
 use crate::view::{LogEntry, LogRequest};
 
-/// A container whose output ended is looked at this often: it may have been started again.
+/// How often the controller checks whether a container whose output ended has started again.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
-/// Who is followed, and the lines that come.
+/// The followed containers, and the stream of their lines.
 pub(super) struct Following {
     logs: Logs,
     changes: watch::Receiver<u64>,
     question: LogRequest,
-    /// By container.
+    /// By container name.
     known: HashMap<String, Known>,
     lines: SelectAll<BoxStream<'static, Heard>>,
 }
 
-/// A container whose lines were asked for.
+/// A container whose lines were requested.
 #[derive(Default)]
 struct Known {
-    /// More of its lines may come.
+    /// The stream is open, so more lines may come.
     open: bool,
-    /// When it wrote its last line: the engine tells everything again that was written before.
+    /// Timestamp of the last line. After a restart the engine sends older lines again, and this filters them out.
     last: String,
 }
 
@@ -42,25 +42,25 @@ enum Heard {
         container: String,
         entry: LogEntry,
     },
-    /// Its process ended, or nothing can be read of it any more.
+    /// The process ended, or its output cannot be read any more.
     Ended {
         container: String,
     },
 }
 
 impl Following {
-    /// Lines from now on, and the last ones before as the question has it. Errors: the engine or the store does not answer,
-    /// or nothing of that name runs.
+    /// Follows new lines, and starts with as many older lines as the request asks for. Errors: the engine or the store
+    /// does not answer, or no such component runs.
     pub async fn begin(logs: Logs, question: LogRequest) -> Result<Self, ControlError> {
         let changes = logs.changes.clone();
         let mut following = Self { logs, changes, question, known: HashMap::new(), lines: SelectAll::new() };
         following.open().await?;
-        // What the instances that come later wrote is new as a whole.
+        // All lines of instances that start later are new.
         following.question.tail = None;
         Ok(following)
     }
 
-    /// Until the app is gone or the controller ends.
+    /// Lines until the app is deleted or the controller stops.
     pub fn lines(self) -> impl Stream<Item = Result<LogEntry, ControlError>> {
         stream::unfold(self, |mut following| async move {
             let entry = following.next().await?;
@@ -88,12 +88,12 @@ impl Following {
             if matches!(self.logs.store.app(&self.question.app).await, Ok(None)) {
                 return None;
             }
-            // Who does not answer now is asked again at the next look; that nothing runs at this moment ends nothing.
+            // Ignores errors and retries at the next look. A moment without running instances does not end the stream.
             drop(self.open().await);
         }
     }
 
-    /// Asks for the lines of the containers that are new, or run again.
+    /// Requests the lines of containers that are new or have started again.
     async fn open(&mut self) -> Result<(), ControlError> {
         let containers = self.logs.containers(&self.question).await?;
         self.known.retain(|known, _| containers.iter().any(|(_, name)| name == known));
@@ -107,7 +107,7 @@ impl Following {
             let query = LogQuery { follow: true, tail: self.question.tail };
             let lines = match self.logs.engine.logs(&name, &query).await {
                 Ok(lines) => lines,
-                // Removed since it was read of.
+                // The container was removed since the record was read.
                 Err(EngineError::NotFound { .. }) => continue,
                 Err(error) => return Err(unreadable(error)),
             };

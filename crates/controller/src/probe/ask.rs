@@ -1,4 +1,4 @@
-//! One question to one instance. Tests of this crate answer from an engine in memory.
+//! Sending one health check to one instance. Tests of this crate answer from an engine in memory.
 
 use std::error::Error;
 use std::io;
@@ -18,27 +18,27 @@ use tokio::time::timeout;
 
 use super::postgres;
 
-/// What is asked of an instance.
+/// One health check.
 #[derive(Debug, Clone)]
 pub(crate) struct Question {
-    /// The instance's own address, and the port of its check.
+    /// The instance's address, with the port of the check.
     pub address: SocketAddr,
-    /// The check as the spec has it.
+    /// The health check of the spec.
     pub probe: Probe,
-    /// The `Host` header, as a client of the app would send it.
+    /// The `Host` header that a client of the app would send.
     pub host: String,
 }
 
-/// Who asks.
+/// Sends health checks.
 #[async_trait]
 pub(crate) trait Asker: Send + Sync {
-    /// Whether an instance answers as its health check wants. Errors: why not.
+    /// Checks whether an instance passes its health check. Errors: why it does not.
     async fn instance(&self, name: &InstanceName, question: &Question) -> Result<(), ProbeFailure>;
-    /// Whether a database takes connections. Errors: why not.
+    /// Checks whether a database accepts connections. Errors: why it does not.
     async fn database(&self, database: &Database) -> Result<(), ProbeFailure>;
 }
 
-/// Asks at the address itself.
+/// Sends health checks over the network.
 pub(crate) struct OverTheNetwork;
 
 #[async_trait]
@@ -55,14 +55,14 @@ impl Asker for OverTheNetwork {
 }
 
 impl Question {
-    /// What is said of a check that did not pass.
+    /// Builds the error for a check that failed.
     pub fn failure(&self, fault: ProbeFault) -> ProbeFailure {
         let request =
             self.probe.http_path.as_ref().map(|path| ProbeRequest { path: path.clone(), host: self.host.clone() });
         ProbeFailure { address: self.address, request, fault }
     }
 
-    /// 2xx or 3xx over HTTP, a connection otherwise.
+    /// Passes on status 2xx or 3xx for HTTP, and on an open connection otherwise.
     async fn ask(&self) -> Result<(), ProbeFault> {
         match &self.probe.http_path {
             None => self.in_time(connect(self.address)).await.map(drop),
@@ -70,8 +70,9 @@ impl Question {
         }
     }
 
-    /// First by the app's own host, which apps that check the `Host` header know. Where an app refuses that, by its address,
-    /// as App Platform asks: an app that was written for that answers to nothing else. Each request has the whole time.
+    /// Sends the app's host name first, because some apps check the `Host` header. If the app refuses with a 4xx
+    /// status, sends the instance's address instead, as App Platform does: apps written for App Platform may accept
+    /// only that. Each request has the full timeout.
     async fn ask_http(&self, path: &str) -> Result<(), ProbeFault> {
         let status = self.in_time(get(self.address, path, &self.host)).await?;
         if passes(status) {
@@ -118,7 +119,7 @@ pub(super) async fn connect(address: SocketAddr) -> Result<TcpStream, ProbeFault
     })
 }
 
-/// The error with its causes: hyper's own words leave them out.
+/// The error with all its causes; hyper's message omits them.
 pub(super) fn protocol(error: &(dyn Error + 'static)) -> ProbeFault {
     let mut detail = error.to_string();
     let mut cause = error.source();
@@ -152,7 +153,7 @@ mod tests {
         Question { address, probe, host: "shop.localhost".into() }
     }
 
-    /// A server on a free port that answers each request by what this makes of its head.
+    /// Starts a server on a free port. `answer` maps the head of each request to the response.
     async fn serve(answer: impl Fn(&str) -> String + Send + Sync + 'static) -> SocketAddr {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -173,7 +174,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_comes_back_decides_and_is_said() {
+    async fn the_answer_decides_whether_a_check_passes() {
         let cases: [(String, Result<(), ProbeFault>); 5] = [
             (status(204), Ok(())),
             (status(301), Ok(())),
@@ -190,7 +191,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_port_that_nobody_listens_on_refuses_with_and_without_a_path() {
+    async fn a_closed_port_refuses_with_and_without_a_path() {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         drop(listener);
@@ -200,7 +201,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn silence_is_told_with_its_limit() {
+    async fn a_timeout_reports_its_limit() {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let asked = question(listener.local_addr().unwrap(), Some("/")).ask().await;
         assert_eq!(asked, Err(ProbeFault::TimedOut { after: Duration::from_secs(1) }));

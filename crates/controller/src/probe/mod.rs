@@ -1,5 +1,6 @@
-//! Asking instances whether they are well. Our own, not the engine's HEALTHCHECK, which lies after a restart of the
-//! engine (M5). Probes go to the instance's own address and port only, and follow no redirect (S62).
+//! Health checks of instances. The controller sends them itself and does not use the engine's HEALTHCHECK, whose result
+//! is wrong after the engine restarts. Probes go only to the instance's address and port and do not follow redirects,
+//! so an app cannot direct them elsewhere.
 
 mod ask;
 mod postgres;
@@ -18,26 +19,27 @@ use tokio::time::Instant;
 pub(crate) use ask::{Asker, OverTheNetwork, Question};
 use verdict::Verdict;
 
-/// The first probes come quickly, and each pause is a fifth longer than the one before: a new instance is found ready at
-/// most a fifth of its start-up time late, or 5 ms. A port that is not open yet refuses at once.
+/// The pause after the first probe. Each pause is a fifth longer than the last one, so a new instance is found ready
+/// late by at most a fifth of its start-up time, or 5 ms. Frequent probes are cheap, because a closed port refuses at
+/// once.
 const FIRST_PERIOD: Duration = Duration::from_millis(5);
 
-/// How an instance is, as far as its health check tells.
+/// The health of an instance, as its health check shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Health {
-    /// The verdict: thresholds applied.
+    /// The verdict, after thresholds.
     pub seen: ProbeSeen,
-    /// Why the newest check did not pass.
+    /// Why the last check failed; `None` if it passed.
     pub failure: Option<ProbeFailure>,
 }
 
-/// Something changed: the verdict, or the reason for which checks do not pass.
+/// A change of the verdict, or of the reason why checks fail.
 pub(crate) struct News {
     pub instance: InstanceName,
     pub health: Health,
 }
 
-/// A prober that runs until it is dropped.
+/// Probes one instance until it is dropped.
 pub(crate) struct Prober(AbortHandle);
 
 impl Drop for Prober {
@@ -47,8 +49,8 @@ impl Drop for Prober {
 }
 
 impl Prober {
-    /// Probes from now on and tells changes. `served`: it passed before we were started, so that it is not
-    /// doubted before it fails as often as its spec allows.
+    /// Starts probing and sends every change to `news`. `served`: the instance had passed before this controller
+    /// started, so it becomes failing only after as many failures as its spec allows.
     pub fn start(
         asker: Arc<dyn Asker>,
         instance: InstanceName,
@@ -67,7 +69,7 @@ impl Prober {
             loop {
                 let failure = asker.instance(&instance, &question).await.err();
                 let passed = failure.is_none();
-                // In the initial delay failures do not count; a success counts at once.
+                // During the initial delay failures do not count, but a success counts at once.
                 let counts = passed || served || began.elapsed() >= delay;
                 let changed = counts.then(|| verdict.take(passed)).flatten();
                 let health = Health { seen: changed.unwrap_or(told.seen), failure };

@@ -1,4 +1,4 @@
-//! Whether a PostgreSQL server takes connections: it listens before it does.
+//! Checks whether a PostgreSQL server accepts connections. The server opens its port before it does.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -12,11 +12,11 @@ use super::ask::{connect, protocol};
 
 const LIMIT: Duration = Duration::from_secs(2);
 
-/// An error message of the server is read up to this size.
+/// How many bytes of a server's error message are read.
 const LONGEST_ERROR: usize = 4096;
 
-/// Sends a start-up message and waits for the request to log in (`R`). A server that is still recovering answers with an
-/// error (`E`) instead. No password is sent. Errors: what came back.
+/// Sends a start-up message and waits for an authentication request (`R`). A server that is still recovering answers
+/// with an error (`E`) instead. No password is sent. Errors: what the server sent.
 pub(crate) async fn accepts(address: SocketAddr, user: &str, database: &str) -> Result<(), ProbeFault> {
     let asked = async {
         let mut stream = connect(address).await?;
@@ -30,7 +30,8 @@ pub(crate) async fn accepts(address: SocketAddr, user: &str, database: &str) -> 
     timeout(LIMIT, asked).await.unwrap_or(Err(ProbeFault::TimedOut { after: LIMIT }))
 }
 
-/// The sentence in an error response: fields of a type byte and a text, each ended by NUL; `M` is the message.
+/// Reads the message of an error response. Each field is a type byte and a text that ends with NUL; type `M` is the
+/// message.
 async fn error_message(stream: &mut TcpStream) -> String {
     let length = stream.read_i32().await.ok().and_then(|it| usize::try_from(it).ok()).unwrap_or_default();
     let mut body = vec![0; length.saturating_sub(4).min(LONGEST_ERROR)];
@@ -39,7 +40,7 @@ async fn error_message(stream: &mut TcpStream) -> String {
     message.map_or_else(|| "an error".to_owned(), |text| String::from_utf8_lossy(text).into_owned())
 }
 
-/// Protocol 3.0: length, version, then names and values each ended by NUL.
+/// Start-up message of protocol 3.0: length, version, then names and values that each end with NUL.
 fn start_up(user: &str, database: &str) -> Vec<u8> {
     let mut body = 196_608_u32.to_be_bytes().to_vec();
     for text in ["user", user, "database", database] {

@@ -1,9 +1,9 @@
-//! Thresholds: when passes and failures in a row become a verdict.
+//! Applying thresholds: how many checks in a row change the verdict.
 
 use rollout::observed::ProbeSeen;
 use store::records::Probe;
 
-/// Counts answers of one instance.
+/// Counts the check results of one instance.
 #[derive(Debug)]
 pub(super) struct Verdict {
     success_threshold: u32,
@@ -14,7 +14,7 @@ pub(super) struct Verdict {
     passed_once: bool,
 }
 
-/// An instance that served comes back after two passes: one may be luck (F32).
+/// An instance that served and failed must pass twice before it serves again, because a single pass may be luck.
 const PASSES_TO_COME_BACK: u32 = 2;
 
 impl Verdict {
@@ -29,12 +29,12 @@ impl Verdict {
         }
     }
 
-    /// Has passed often enough, and does still.
+    /// Whether the verdict is "passing".
     pub fn has_passed(&self) -> bool {
         self.told == ProbeSeen::Passing
     }
 
-    /// Takes one answer; returns the verdict when it changes.
+    /// Records one result. Returns the new verdict if it changed.
     pub fn take(&mut self, passed: bool) -> Option<ProbeSeen> {
         self.in_a_row = if self.last == Some(passed) { self.in_a_row + 1 } else { 1 };
         self.last = Some(passed);
@@ -69,7 +69,7 @@ mod tests {
         }
     }
 
-    /// `+` passes, `-` fails; the answer at each is the changed verdict: P, F or `.`.
+    /// Input: `+` passes, `-` fails. Output for each result: the new verdict P or F, or `.` if it did not change.
     fn told(success: u32, failure: u32, served: bool, answers: &str) -> String {
         let mut verdict = Verdict::new(&probe(success, failure), served);
         let tell = |answer| match verdict.take(answer == '+') {

@@ -1,4 +1,4 @@
-//! A deployment builds the commit that was resolved for it first, whoever dies and whatever is pushed meanwhile (F12).
+//! A deployment builds the commit that it resolved first, even if a controller dies or somebody pushes meanwhile.
 
 use app_spec::AppSpec;
 use rollout::deployment::Stage;
@@ -21,7 +21,7 @@ fn commit(digit: char) -> String {
     digit.to_string().repeat(40)
 }
 
-/// The controller dies in the middle of a build, and the branch is pushed to by force.
+/// The controller dies during a build, and somebody force-pushes to the branch.
 async fn cut_short() -> (TestCluster, DeploymentId) {
     let mut cluster = TestCluster::new().await;
     cluster.image_builder.push(&commit('1'));
@@ -68,7 +68,7 @@ fn a_commit_that_has_vanished_is_an_error_and_nothing_newer_is_built_instead() {
     });
 }
 
-/// Mirrors are looked after once an hour.
+/// The controller removes unused mirrors once an hour.
 #[test]
 fn only_repositories_that_an_app_names_are_kept() {
     simulate(async {

@@ -1,4 +1,4 @@
-//! People rename, pause, move, squeeze and disconnect containers by hand, and put others in their way.
+//! People rename, pause, move, limit and disconnect containers by hand, and create others in their way.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -21,7 +21,7 @@ async fn database(cluster: &TestCluster, app: &AppId) -> Database {
     cluster.state(app).await.databases.remove(0)
 }
 
-/// Waits until every container on record is known by its id.
+/// Waits until the records have the id of every container.
 async fn known(cluster: &TestCluster, app: &AppId) {
     cluster
         .until(async || {
@@ -95,7 +95,7 @@ fn deleting_an_app_ends_its_renamed_containers_too() {
         let names = [one_web(&cluster, &app).await, database(&cluster, &app).await.container.to_string()];
         cluster.crash().await;
         names.iter().for_each(|name| cluster.engine.rename_behind_our_back(name, &format!("{name}-aside")));
-        // So that they keep their new names.
+        // The old names are taken, so the containers keep their new names.
         names.iter().for_each(|name| cluster.engine.add_foreign_container(name));
         cluster.open().await;
         cluster.controller().delete_app(&app).await.unwrap();
@@ -284,7 +284,7 @@ fn a_wait_for_a_database_ends_when_its_container_goes() {
 }
 
 #[test]
-fn an_address_that_something_else_has_is_left_to_it() {
+fn the_controller_does_not_use_an_address_of_another_container() {
     simulate(async {
         let (cluster, app) = TestCluster::with_app().await;
         let network = cluster.engine.network_specs().remove(0);
@@ -297,11 +297,11 @@ fn an_address_that_something_else_has_is_left_to_it() {
         for (at, address) in theirs.iter().enumerate() {
             cluster.engine.add_foreign_on_network(&format!("theirs-{at}"), &network.name, *address);
         }
-        // Instances and a job.
+        // Creates new instances and runs a job.
         cluster.update(&app, "2").await;
         cluster.end(&app, Stage::Active).await;
         assert!(cluster.state(&app).await.instances.iter().all(|it| !theirs.contains(&it.address)));
-        // One that serves and cannot have its own back.
+        // Another container takes the address of an instance that serves.
         let row = cluster.state(&app).await.instances.remove(0);
         cluster.engine.disconnect_behind_our_back(row.name.as_str());
         cluster.engine.add_foreign_on_network("thief", &network.name, row.address);

@@ -1,4 +1,5 @@
-//! A test cluster: one data directory, one engine, one ingress, one repository, and controllers that come and go.
+//! A test cluster: one data directory, one engine, one ingress and one repository, with controllers that start and
+//! stop.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -31,7 +32,7 @@ use crate::probe::{Asker, Question};
 use crate::start::{Dependencies, take_over};
 use crate::view::{Caller, DeploymentView};
 
-/// An app with a bit of everything. `{tag}` is the image's, for the service.
+/// A spec with a component of most kinds. `{tag}` is the tag of the service's image.
 pub const SPEC: &str = "
 name: shop
 databases: [{name: db, engine: PG, version: '17'}]
@@ -50,12 +51,12 @@ jobs:
   image: {registry_type: DOCKER_HUB, registry: test, repository: migrate, tag: '1'}
 ";
 
-/// What is waited for comes within this much of paused time, or never.
+/// The longest wait, in paused time. A fact that does not hold by then never will.
 const PATIENCE: Duration = Duration::from_secs(900);
-/// Between two looks.
+/// Pause between two checks.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
-/// Long enough for everything here that is to end well.
+/// Long enough for every deployment that should succeed.
 pub const DEPLOYMENT_LIMIT: Duration = Duration::from_secs(900);
 
 /// How many instances the spec wants.
@@ -67,11 +68,11 @@ pub struct TestCluster {
     pub ingress: MemoryIngress,
     pub image_builder: MemoryImageBuilder,
     controller: Option<Controller>,
-    /// Processes that were started, by container.
+    /// How many processes were started, by container.
     starts: Arc<Mutex<BTreeMap<String, usize>>>,
 }
 
-/// The spec, with this tag for the service's image.
+/// The test spec, with this tag for the service's image.
 pub fn spec(tag: &str) -> AppSpec {
     AppSpec::from_yaml(&SPEC.replace("{tag}", tag)).unwrap().spec
 }
@@ -81,7 +82,8 @@ pub fn caller() -> Caller {
 }
 
 impl TestCluster {
-    /// With a controller that runs and images that behave: `web:1`, `web:2`; `web:stuck` never listens, `web:slow` after 8 s.
+    /// A cluster with a running controller and these images: `web:1` and `web:2` work, `web:stuck` never listens,
+    /// `web:slow` listens after 8 s.
     pub async fn new() -> Self {
         let engine = FakeEngine::new();
         let brisk = Behaviour { ready_after: Duration::from_millis(300), ..Behaviour::default() };
@@ -110,7 +112,7 @@ impl TestCluster {
         cluster
     }
 
-    /// With the app up and settled.
+    /// A cluster whose app is deployed and settled.
     pub async fn with_app() -> (Self, AppId) {
         let cluster = Self::new().await;
         let app = cluster.create("1").await;
@@ -118,12 +120,12 @@ impl TestCluster {
         (cluster, app)
     }
 
-    /// A controller takes over.
+    /// Starts a controller.
     pub async fn open(&mut self) {
         let directory = DataDir::open(self.dir.path().join("data")).unwrap();
         let store = Store::open(&directory).unwrap();
         simulation::write_to(Some(store.clone()));
-        // What an engine port remembers ends with its process.
+        // A new process has an empty engine port, without remembered names.
         self.engine.forget_made_names();
         let dependencies = Dependencies {
             engine: Arc::new(self.engine.clone()),
@@ -136,7 +138,7 @@ impl TestCluster {
         self.controller = Some(Controller(Arc::new(started)));
     }
 
-    /// The controller dies as by `kill -9`: whatever it was about is left half done.
+    /// Kills the controller as `kill -9` does: the work in progress stays half done.
     pub async fn crash(&mut self) {
         let controller = self.controller.take().unwrap();
         controller.0.shared.stop.cancel();
@@ -151,7 +153,7 @@ impl TestCluster {
         }
     }
 
-    /// Changes an app's records while no controller runs, as damage or another version would.
+    /// Changes an app's records while no controller runs, as a damaged disk or another version might.
     pub async fn tamper(&self, app: &AppId, changes: impl FnOnce(AppState) -> Vec<Change>) {
         let store = Store::open(&DataDir::open(self.dir.path().join("data")).unwrap()).unwrap();
         let state = store.app_state(app).await.unwrap().unwrap();
@@ -164,14 +166,14 @@ impl TestCluster {
         store.commit(changes).await.unwrap();
     }
 
-    /// A copy of the data directory, as a person makes it while no controller runs.
+    /// Copies the data directory while no controller runs.
     pub fn back_up(&self) -> TempDir {
         let copy = simulation::directory();
         copy_files(&self.dir.path().join("data"), copy.path());
         copy
     }
 
-    /// Puts the copy back while no controller runs.
+    /// Restores the copy while no controller runs.
     pub fn put_back(&self, copy: &TempDir) {
         let data = self.dir.path().join("data");
         for entry in std::fs::read_dir(&data).unwrap().map(Result::unwrap).filter(|it| it.path().is_file()) {
@@ -188,7 +190,7 @@ impl TestCluster {
         &self.controller().0.shared.store
     }
 
-    /// Commits that the controllers made so far.
+    /// How many commits the controllers have made.
     pub fn commits(&self) -> u64 {
         let noted = std::fs::read_to_string(self.dir.path().join("data/high-water")).unwrap();
         noted.trim().parse::<u64>().unwrap() - simulation::commits_of_the_clock()
@@ -218,7 +220,7 @@ impl TestCluster {
         self.store().deployment(id).await.unwrap().unwrap()
     }
 
-    /// Waits until a deployment stands so.
+    /// Waits until a deployment reaches this stage.
     pub async fn reach(&self, id: &DeploymentId, stage: Stage) -> Deployment {
         self.until(async || match self.deployment(id).await {
             it if it.stage == stage => Ok(it),
@@ -227,7 +229,8 @@ impl TestCluster {
         .await
     }
 
-    /// Waits until a call of this verb about such a name was heard, counted from `since` in the journal.
+    /// Waits until the engine gets a call of this verb whose name contains `name_part`. `since` is an index into the
+    /// journal.
     pub async fn called(&self, since: usize, verb: Verb, name_part: &str) -> Call {
         let heard = |it: &Call| it.verb == verb && it.what.contains(name_part);
         self.until(async || {
@@ -237,25 +240,26 @@ impl TestCluster {
         .await
     }
 
-    /// Names of the instances of a component, as recorded.
+    /// Recorded names of a component's instances.
     pub async fn names(&self, app: &AppId, component: &str) -> BTreeSet<String> {
         let rows = self.state(app).await.instances;
         rows.iter().filter(|it| it.component.as_str() == component).map(|it| it.name.to_string()).collect()
     }
 
-    /// Waits for the end state, with the newest deployment ended so, and checks how it was come by.
+    /// Waits until the cluster is quiet and the newest deployment ended in this stage; then checks every step on the
+    /// way.
     pub async fn settle(&self, app: &AppId, stage: Stage) {
         self.end(app, stage).await;
         self.check_order();
     }
 
-    /// Waits for the end state, however it is come by.
+    /// Like [`Self::settle`], without the check of the steps.
     pub async fn end(&self, app: &AppId, stage: Stage) {
         self.until(async || self.is_settled(app, stage).await).await;
         self.check_policies(app).await;
     }
 
-    /// Waits until the app is gone without a trace, but for its database's volume.
+    /// Waits until only the database's volume is left of the app.
     pub async fn gone(&self, app: &AppId) {
         self.until(async || {
             let left: Vec<_> = self.engine.containers().into_iter().map(|it| it.name).collect();
@@ -266,11 +270,11 @@ impl TestCluster {
             nothing.then_some(()).ok_or_else(|| format!("{left:?}, {networks} networks, {recorded}, {routed}"))
         })
         .await;
-        // The next app of this name gives the same names.
+        // The next app of this name uses the same names.
         self.starts.lock().unwrap().clear();
     }
 
-    /// How often a process of such a name was started.
+    /// How often a process was started in containers whose name contains `name_part`.
     pub fn starts_of(&self, name_part: &str) -> usize {
         self.starts.lock().unwrap().iter().filter(|(name, _)| name.contains(name_part)).map(|(_, count)| count).sum()
     }
@@ -340,7 +344,7 @@ impl Drop for TestCluster {
     }
 }
 
-/// Probes answer what the engine's processes would.
+/// Answers health checks according to the processes of the fake engine.
 #[async_trait]
 impl Asker for FakeEngine {
     async fn instance(&self, name: &InstanceName, question: &Question) -> Result<(), ProbeFailure> {

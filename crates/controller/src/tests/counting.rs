@@ -1,4 +1,4 @@
-//! What a deployment's record says was served, whoever dies while it rolls.
+//! The request counts in a deployment's record, when the controller or the ingress dies during the rollout.
 
 use rollout::deployment::Stage;
 use rollout::ids::{AppId, DeploymentId};
@@ -15,17 +15,17 @@ enum Dies {
     Both,
 }
 
-/// Five requests while the first instance comes up, and three later; somebody dies between.
+/// Sends five requests while the first instance starts, and three later; a process may die in between.
 async fn told(dies: Dies, read_before: bool) -> Served {
     let (mut cluster, app) = TestCluster::with_app().await;
     cluster.update(&app, "slow").await;
     let id = cluster.newest(&app).await.id;
     until_counted_for(&cluster, &id, 0).await;
-    // The record begins before the table that counts for it is in force.
+    // The record begins before the first table that counts for it is in force.
     until_window(&cluster, &app, &id).await;
     cluster.ingress.serve(5);
     if read_before {
-        // With the table of the first new instance.
+        // The controller reads the counts with the table of the first new instance.
         until_counted_for(&cluster, &id, 5).await;
     }
     if matches!(dies, Dies::Controller | Dies::Both) {
@@ -44,7 +44,7 @@ async fn told(dies: Dies, read_before: bool) -> Served {
     cluster.deployment(&id).await.record.served.unwrap()
 }
 
-/// Until so much is on record of a deployment that rolls.
+/// Waits until the record of a deployment in progress counts this many requests.
 async fn until_counted_for(cluster: &TestCluster, id: &DeploymentId, requests: u64) {
     cluster
         .until(async || {
@@ -56,7 +56,7 @@ async fn until_counted_for(cluster: &TestCluster, id: &DeploymentId, requests: u
         .await;
 }
 
-/// Until a table of an ingress that lives counts for this deployment.
+/// Waits until a running ingress has a table that counts for this deployment.
 async fn until_window(cluster: &TestCluster, app: &AppId, id: &DeploymentId) {
     cluster
         .until(async || {
@@ -103,7 +103,7 @@ fn a_controller_that_dies_loses_no_count() {
 }
 
 #[test]
-fn of_an_ingress_that_dies_the_last_reading_counts_and_the_record_says_that_there_was_more() {
+fn if_the_ingress_dies_the_last_counts_stay_and_the_record_says_that_there_were_more() {
     simulate(async {
         for dies in [Dies::Ingress, Dies::Both] {
             let served = told(dies, true).await;
@@ -129,7 +129,7 @@ fn what_was_open_before_the_roll_and_what_it_cut_is_on_its_record() {
             counters.upgraded += 1;
             counters.upgraded_cut += 1;
         });
-        // A controller that dies meanwhile loses none of it.
+        // A controller that dies meanwhile loses no counts.
         cluster.crash().await;
         cluster.open().await;
         cluster.settle(&app, Stage::Active).await;

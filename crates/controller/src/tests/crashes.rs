@@ -1,4 +1,5 @@
-//! The controller dies between any two calls, and between a table and its acknowledgement; the next one ends what it began.
+//! The controller dies between any two calls, and between a table and its acknowledgement; the next controller
+//! completes the work.
 
 use std::time::Duration;
 
@@ -12,24 +13,24 @@ use tokio::time::{Instant, sleep};
 use super::cluster::TestCluster;
 use super::simulation::simulate;
 
-/// What the controller is about when it dies.
+/// What the controller is doing when it dies.
 #[derive(Clone, Copy, PartialEq)]
 enum Story {
     Create,
     Restart,
-    /// To a revision that never listens, so that it is rolled back.
+    /// Updates to a revision that never listens, so that the deployment rolls back.
     Fail,
 }
 
-/// How the last call of a controller's life goes.
+/// What happens to the last call before the controller dies.
 type LastCall = fn(&FakeEngine, Verb, usize);
 
-/// It has no effect.
+/// The call has no effect.
 fn unheard(engine: &FakeEngine, verb: Verb, nth: usize) {
     engine.hang(verb, nth);
 }
 
-/// It has its effect, and nobody lives to hear of it.
+/// The call has its effect, but the controller dies before the answer.
 fn unanswered(engine: &FakeEngine, verb: Verb, nth: usize) {
     engine.answer_late(verb, nth, Duration::from_secs(365 * 24 * 3600));
 }
@@ -146,7 +147,8 @@ async fn crash_at_each_call(story: Story, last: LastCall) {
     }
 }
 
-/// Tells the story once, from nothing to nothing, with a crash at this call. Returns the calls of an undisturbed one.
+/// Plays the story once, from an empty cluster to an empty cluster, with a crash at this call. Returns the calls that
+/// the story made until the app was deleted.
 async fn tell(cluster: &mut TestCluster, story: Story, crash: Option<(Verb, usize)>, last: LastCall) -> Vec<Call> {
     let mut since = cluster.engine.calls().len();
     let mut app = None;
@@ -193,7 +195,7 @@ async fn check(cluster: &TestCluster, story: Story, app: &AppId, since: usize) {
     }
 }
 
-/// Looks so often that little else happens after the call.
+/// Polls so often that little else happens after the call.
 async fn until_called(cluster: &TestCluster, since: usize, verb: Verb, nth: usize) {
     for _ in 0..100_000 {
         let calls = cluster.engine.calls();

@@ -1,4 +1,4 @@
-//! Everything comes down in order: first the ingress, then what is behind it.
+//! `down` stops the ingress first, and then the containers behind it.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use super::cluster::TestCluster;
 use super::simulation::simulate;
 
 #[test]
-fn no_container_is_stopped_before_the_front_door_has_drained() {
+fn no_container_is_stopped_before_the_ingress_has_drained() {
     simulate(async {
         let (cluster, app) = TestCluster::with_app().await;
         let upstream = cluster.names(&app, "web").await.pop_first().unwrap();
@@ -34,7 +34,7 @@ fn no_container_is_stopped_before_the_front_door_has_drained() {
     });
 }
 
-/// One that the engine cannot stop is named, and keeps no other from being stopped.
+/// `down` names a container that the engine cannot stop, and stops all others.
 #[test]
 fn what_cannot_be_stopped_is_named_and_everything_else_stops() {
     simulate(async {
@@ -48,9 +48,9 @@ fn what_cannot_be_stopped_is_named_and_everything_else_stops() {
     });
 }
 
-/// It died a moment ago: an ingress that was just started again is stopped like any other.
+/// The ingress has just died, and `down` stops the restarted one like any other.
 #[test]
-fn a_front_door_that_is_just_being_started_again_is_stopped_too() {
+fn an_ingress_that_is_being_restarted_is_stopped_too() {
     simulate(async {
         let (cluster, _) = TestCluster::with_app().await;
         cluster.ingress.die();

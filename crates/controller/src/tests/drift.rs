@@ -1,4 +1,5 @@
-//! Others change what is ours: it is put right, and what is not on record goes.
+//! People and crashes change the installation's objects: the controller repairs them, and removes what is not on
+//! record.
 
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ async fn one_web(cluster: &TestCluster, app: &AppId) -> String {
 }
 
 #[test]
-fn an_instance_removed_behind_our_back_is_replaced() {
+fn an_instance_that_a_person_removed_is_replaced() {
     simulate(async {
         let (cluster, app) = TestCluster::with_app().await;
         for component in ["web", "mill"] {
@@ -81,7 +82,7 @@ fn a_database_that_somebody_removed_comes_back_on_its_volume() {
 }
 
 #[test]
-fn a_container_that_carries_our_mark_and_is_on_no_record_is_removed() {
+fn a_container_with_the_installations_labels_but_without_a_record_is_removed() {
     simulate(async {
         let (cluster, app) = TestCluster::with_app().await;
         let mut spec = cluster.engine.spec(&one_web(&cluster, &app).await).unwrap();
@@ -95,7 +96,7 @@ fn a_container_that_carries_our_mark_and_is_on_no_record_is_removed() {
 }
 
 #[test]
-fn containers_and_networks_of_a_deleted_app_are_removed_and_those_of_one_that_was_never_heard_of_stay() {
+fn containers_and_networks_of_a_deleted_app_are_removed_and_those_of_an_app_without_a_record_stay() {
     simulate(async {
         let (cluster, app) = TestCluster::with_app().await;
         let mut spec = cluster.engine.spec(&one_web(&cluster, &app).await).unwrap();
@@ -116,7 +117,7 @@ fn containers_and_networks_of_a_deleted_app_are_removed_and_those_of_one_that_wa
     });
 }
 
-/// The engine repairs a crash within a moment: no list shows it, but the record counts it.
+/// The engine restarts a crashed container at once: no list shows the crash, but the record counts it.
 #[test]
 fn ends_that_the_engine_repairs_are_counted_and_named() {
     simulate(async {
@@ -140,7 +141,7 @@ fn ends_that_the_engine_repairs_are_counted_and_named() {
         cluster.engine.run_out_of_memory(&name);
         assert!(reaches(&cluster, 2).await.out_of_memory);
         cluster.end(&app, Stage::Active).await;
-        // While no controller is there to hear of it.
+        // The crash happens while no controller runs.
         cluster.crash().await;
         cluster.engine.exit(&name, 4);
         cluster.open().await;
@@ -153,7 +154,7 @@ fn ends_that_the_engine_repairs_are_counted_and_named() {
 }
 
 #[test]
-fn a_new_instance_that_runs_out_of_memory_is_told_so() {
+fn the_failure_of_a_new_instance_that_runs_out_of_memory_says_so() {
     simulate(async {
         let (cluster, app) = TestCluster::with_app().await;
         let since = cluster.engine.calls().len();
@@ -166,7 +167,7 @@ fn a_new_instance_that_runs_out_of_memory_is_told_so() {
     });
 }
 
-/// The host slept, or its clock was set: neither ends a wait early, nor does one hang.
+/// When the host sleeps or somebody sets its clock, no wait ends early and none hangs.
 #[test]
 fn a_clock_that_jumps_ends_no_wait_early_and_hangs_none() {
     use crate::clock::tests::SET;
@@ -197,7 +198,8 @@ fn a_clock_that_jumps_ends_no_wait_early_and_hangs_none() {
     });
 }
 
-/// The engine tells of an end before its list shows it. The next list after that is not left to the clock.
+/// The engine reports an exit before its list shows it. The controller lists again soon instead of waiting for the full
+/// period.
 #[test]
 fn an_end_that_the_list_shows_late_is_noticed_before_the_next_full_list() {
     simulate(async {

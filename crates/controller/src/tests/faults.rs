@@ -1,4 +1,4 @@
-//! Each call to the engine fails once, without its effect or with it: the end state is the same.
+//! Each call to the engine fails once, with or without its effect: the end state is the same.
 
 use engine_fake::{Call, FakeEngine, Verb};
 use rollout::deployment::Stage;
@@ -7,7 +7,7 @@ use rollout::ids::AppId;
 use super::cluster::TestCluster;
 use super::simulation::simulate;
 
-/// What is asked of the app while a call fails.
+/// The operation during which a call fails.
 #[derive(Clone, Copy)]
 enum Story {
     Create,
@@ -16,10 +16,10 @@ enum Story {
     Delete,
 }
 
-/// How a call goes wrong.
+/// How a call fails.
 type Fault = fn(&FakeEngine, Verb, usize);
 
-/// The first calls of a verb do all that is done with it; later ones repeat them.
+/// The first calls of a verb cover every use of it; later calls repeat them.
 const CALLS_OF_A_VERB: usize = 3;
 
 #[test]
@@ -73,7 +73,7 @@ async fn each_call_once(story: Story, fault: Fault) {
     }
 }
 
-/// Tells the story once, from nothing to nothing, and returns the calls it made while things could go wrong.
+/// Plays the story once, from an empty cluster to an empty cluster. Returns the calls made while a fault could occur.
 async fn tell(cluster: &TestCluster, story: Story, go_wrong: impl FnOnce()) -> Vec<Call> {
     let since;
     let app = if let Story::Create = story {
@@ -108,7 +108,7 @@ async fn tell(cluster: &TestCluster, story: Story, go_wrong: impl FnOnce()) -> V
     calls
 }
 
-/// A deployment runs its job once; a restart runs none.
+/// Checks that a deployment runs its job once, and a restart runs none.
 async fn check_jobs(cluster: &TestCluster, app: &AppId, story: Story) {
     let runs = cluster.state(app).await.job_runs;
     let deployments = if let Story::Update = story { 2 } else { 1 };
@@ -116,7 +116,7 @@ async fn check_jobs(cluster: &TestCluster, app: &AppId, story: Story) {
     assert!(starts.len() <= deployments && starts.iter().all(|it| *it == 1), "{starts:?} {runs:#?}");
 }
 
-/// Verbs in the order of their first call, with how often each was called.
+/// Verbs in the order of their first call, with the number of calls.
 fn counted(calls: &[Call]) -> Vec<(Verb, usize)> {
     let mut counted: Vec<(Verb, usize)> = Vec::new();
     for call in calls.iter().filter(|it| it.verb != Verb::Info) {

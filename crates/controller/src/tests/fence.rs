@@ -1,4 +1,4 @@
-//! A controller that another one has replaced lets go: it steers nothing and writes nothing.
+//! A controller that another one has replaced stops: it sends no tables and writes nothing.
 
 use std::time::Duration;
 
@@ -9,14 +9,14 @@ use super::cluster::{TestCluster, caller, spec};
 use super::simulation::simulate;
 use crate::fence::identity;
 
-/// Another controller of the installation takes over, as far as the engine can tell.
+/// Raises the fence on the engine, as another controller of the installation does when it takes over.
 async fn take_over(cluster: &TestCluster) {
     let name = cluster.controller().0.shared.names.fence(99);
     cluster.engine.ensure_volume(&name, &identity(99)).await.unwrap();
 }
 
 #[test]
-fn a_fenced_controller_steers_no_ingress_repairs_nothing_and_writes_nothing() {
+fn a_fenced_controller_sends_no_table_repairs_nothing_and_writes_nothing() {
     simulate(async {
         let (cluster, app) = TestCluster::with_app().await;
         take_over(&cluster).await;
@@ -48,12 +48,12 @@ fn a_fenced_controller_steers_no_ingress_repairs_nothing_and_writes_nothing() {
 }
 
 #[test]
-fn an_ingress_that_listens_to_somebody_newer_is_not_taken_back() {
+fn a_fenced_controller_does_not_take_charge_of_the_ingress_again() {
     simulate(async {
         let (cluster, _) = TestCluster::with_app().await;
         let opened = cluster.ingress.opened();
         take_over(&cluster).await;
-        // As its refusal of our next table would.
+        // A dead ingress has the same effect as one that refuses the next table: the controller wants to connect again.
         cluster.ingress.die();
         cluster.ingress.recover();
         cluster.controller().fenced().await;

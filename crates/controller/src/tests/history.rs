@@ -1,4 +1,4 @@
-//! An app that lives long keeps its newest deployments, and what nobody may miss.
+//! An app with a long history keeps its newest deployments, and those that are still needed.
 
 use rollout::deployment::Stage;
 use rollout::ids::{AppId, DeploymentId};
@@ -14,7 +14,8 @@ fn id(number: u64) -> DeploymentId {
     DeploymentId::new(format!("deployment-{number}"))
 }
 
-/// The first one serves, and 149 have failed since: long ago, but for the tenth. The twentieth's job is still to be collected.
+/// A history in which the first deployment serves and the 149 later ones failed: all long ago, except for the tenth.
+/// The job of the twentieth is not collected yet.
 fn long_life(state: AppState) -> Vec<Change> {
     let first = &state.deployments[0];
     let failed = |number| {

@@ -1,4 +1,4 @@
-//! A repository in memory: one branch whose head moves, commits that vanish, builds that take as long as they are told.
+//! A repository in memory: one branch whose head moves, commits that vanish, and builds that can be held.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -12,15 +12,15 @@ use tokio::sync::watch;
 
 use crate::image_builder::ImageBuilder;
 
-/// Clones are the same one; it outlives controllers.
+/// Clones share one repository, which survives a controller.
 #[derive(Clone)]
 pub struct MemoryImageBuilder {
     engine: FakeEngine,
     head: Arc<Mutex<String>>,
     vanished: Arc<Mutex<BTreeSet<String>>>,
-    /// The repositories that were kept when the others were forgotten.
+    /// The repositories that the last call of `forget_all_but` kept.
     kept: Arc<Mutex<Option<BTreeSet<String>>>>,
-    /// While true, builds begin and do not end.
+    /// While true, builds start but do not end.
     held: watch::Sender<bool>,
 }
 
@@ -30,17 +30,17 @@ impl MemoryImageBuilder {
         Self { engine, head: Arc::default(), vanished: Arc::default(), kept: Arc::default(), held }
     }
 
-    /// The branch names this commit from now on.
+    /// Moves the branch to this commit.
     pub fn push(&self, commit: &str) {
         commit.clone_into(&mut self.head.lock().unwrap());
     }
 
-    /// A commit is nowhere to be had any more.
+    /// Removes a commit.
     pub fn vanish(&self, commit: &str) {
         self.vanished.lock().unwrap().insert(commit.to_owned());
     }
 
-    /// The repositories that were kept when the others were last forgotten.
+    /// The repositories that the last call of `forget_all_but` kept.
     pub fn kept(&self) -> Option<BTreeSet<String>> {
         self.kept.lock().unwrap().clone()
     }
@@ -73,7 +73,7 @@ impl ImageBuilder for MemoryImageBuilder {
         _known: ImageLookup,
         _log: LogSink,
     ) -> Result<Built, BuildError> {
-        // The sender lives in `self`.
+        // Cannot fail: the sender lives in `self`.
         let _ = self.held.subscribe().wait_for(|held| !held).await;
         if self.vanished.lock().unwrap().contains(commit.as_str()) {
             return Err(SourceError::CommitMissing { commit: commit.clone(), repo: recipe.repo.to_string() }.into());

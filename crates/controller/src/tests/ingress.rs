@@ -1,4 +1,4 @@
-//! An ingress in memory: takes tables, remembers each with the moment it came into force, and can be told to fall ill.
+//! An ingress in memory: accepts tables, records when each came into force, and can be made to fail.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -17,18 +17,18 @@ use crate::ingress_client::{IngressConnection, IngressConnector, Unsent};
 #[derive(Debug, Clone)]
 pub struct Taken {
     pub table: RouteTable,
-    /// So many calls the engine had heard by then.
+    /// How many calls the engine had received by then.
     pub calls: usize,
-    /// Upstreams of each component that would have taken a connection then.
+    /// How many upstreams of each component would have accepted a connection then.
     pub listening: BTreeMap<String, usize>,
 }
 
-/// The process. Clones are the same one; it outlives controllers.
+/// The ingress process. Clones share one process, which survives a controller.
 #[derive(Clone)]
 pub struct MemoryIngress {
     engine: FakeEngine,
     state: Arc<Mutex<State>>,
-    /// While true, tables come into force and are not acknowledged.
+    /// While true, tables come into force without an acknowledgement.
     silent: watch::Sender<bool>,
     news: broadcast::Sender<IngressEvent>,
 }
@@ -36,16 +36,16 @@ pub struct MemoryIngress {
 #[derive(Default)]
 struct State {
     dead: bool,
-    /// It lives, and takes no table.
+    /// The process runs, but refuses every table.
     refuses: bool,
-    /// Another connection is in charge until somebody says hello again.
+    /// Another connection is in charge until the next hello.
     listens_to_another: bool,
     opened: usize,
     taken: Vec<Taken>,
-    /// From the table of this number on nothing is acknowledged.
+    /// Tables from this number on get no acknowledgement.
     silent_at: Option<usize>,
     open: BTreeMap<String, Open>,
-    /// Of this life of the process, by app and window.
+    /// Counts of the current process, by app and window.
     counters: BTreeMap<String, BTreeMap<String, Counters>>,
     deaths: usize,
 }
@@ -55,17 +55,17 @@ impl MemoryIngress {
         Self { engine, state: Arc::default(), silent: watch::Sender::new(false), news: broadcast::Sender::new(4096) }
     }
 
-    /// Every table so far, in order.
+    /// All tables so far, in order.
     pub fn taken(&self) -> Vec<Taken> {
         self.state().taken.clone()
     }
 
-    /// How often somebody took charge of it.
+    /// How often a connection took charge.
     pub fn opened(&self) -> usize {
         self.state().opened
     }
 
-    /// Upstreams in force for a component of an app, by name.
+    /// Names of the upstreams in force for a component.
     pub fn upstreams(&self, component: &str) -> Vec<String> {
         let state = self.state();
         let rules = state.taken.last().into_iter().flat_map(|it| &it.table.apps).flat_map(|app| &app.rules);
@@ -77,7 +77,7 @@ impl MemoryIngress {
         names
     }
 
-    /// Sets what is open at an upstream, and tells it.
+    /// Sets the open requests of an upstream, and reports them.
     pub fn set_open(&self, upstream: &str, open: Open) {
         if open == Open::default() {
             self.state().open.remove(upstream);
@@ -87,7 +87,7 @@ impl MemoryIngress {
         let _ = self.news.send(IngressEvent::Draining { upstream: upstream.to_owned(), open });
     }
 
-    /// Answers so many requests to every app, under the window in force.
+    /// Counts this many answered requests for every app, in the current window.
     pub fn serve(&self, requests: u64) {
         self.count(|counters| {
             counters.requests += requests;
@@ -95,7 +95,7 @@ impl MemoryIngress {
         });
     }
 
-    /// Counts for every app, under the window in force.
+    /// Changes the counters of every app, in the current window.
     pub fn count(&self, change: impl Fn(&mut Counters)) {
         let mut state = self.state();
         let apps = state.taken.last().map(|it| it.table.apps.clone()).unwrap_or_default();
@@ -104,34 +104,34 @@ impl MemoryIngress {
         }
     }
 
-    /// The `nth` table from now on (1 is the next) comes into force and is not acknowledged, nor is any after it.
+    /// The `nth` table from now on (1 is the next) and all later ones come into force without an acknowledgement.
     pub fn fall_silent_at(&self, nth: usize) {
         let mut state = self.state();
         state.silent_at = Some(state.taken.len() + nth);
     }
 
-    /// Whether it has fallen silent.
+    /// Whether the process has stopped acknowledging.
     pub fn is_silent(&self) -> bool {
         *self.silent.borrow()
     }
 
-    /// Acknowledges again.
+    /// Acknowledges tables again.
     pub fn speak(&self) {
         self.state().silent_at = None;
         self.silent.send_replace(false);
     }
 
-    /// While true, it takes no table and serves on.
+    /// While true, refuses every table but keeps serving.
     pub fn refuse(&self, refuses: bool) {
         self.state().refuses = refuses;
     }
 
-    /// Another connection is in charge of it until the next hello.
+    /// Puts another connection in charge until the next hello.
     pub fn listen_to_another(&self) {
         self.state().listens_to_another = true;
     }
 
-    /// The process is gone, with what it has counted; nobody can start it.
+    /// Ends the process; its counts are lost, and it cannot be started until [`Self::recover`].
     pub fn die(&self) {
         let mut state = self.state();
         (state.dead, state.counters) = (true, BTreeMap::new());
@@ -140,7 +140,7 @@ impl MemoryIngress {
         let _ = self.news.send(IngressEvent::Lost);
     }
 
-    /// It can be started again, and serves its snapshot.
+    /// Lets the process start again, with its saved table.
     pub fn recover(&self) {
         self.state().dead = false;
     }
@@ -196,7 +196,7 @@ impl IngressConnection for MemoryIngress {
             return Err(Unsent::Refused("this connection is not in charge".into()));
         }
         self.take(table)?;
-        // The sender lives in `self`.
+        // Cannot fail: the sender lives in `self`.
         let _ = self.silent.subscribe().wait_for(|silent| !silent).await;
         Ok(())
     }

@@ -1,5 +1,5 @@
-//! What the ingress client promises: no table takes away an app that has not handed in its part, and a new ingress gets the
-//! newest table.
+//! The promises of the ingress client: no table drops an app that has not submitted its routes, and a new ingress gets
+//! the newest table.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ fn part(app: &str) -> AppRoutes {
     AppRoutes { app: app.into(), hosts: vec![format!("{app}.localhost")], window: String::new(), rules: Vec::new() }
 }
 
-/// A client of an ingress that serves `served`, with these apps on record and these deleted.
+/// A client of an ingress that already serves `served`, with these apps on record and these apps deleted.
 async fn client_after(
     served: &[&str],
     on_record: &[&str],
@@ -49,13 +49,13 @@ async fn client(served: &[&str], on_record: &[&str]) -> (TempDir, MemoryIngress,
     client_after(served, on_record, &[]).await
 }
 
-/// What the newest table has of each app.
+/// The routes of each app in the newest table.
 fn newest(ingress: &MemoryIngress) -> Vec<AppRoutes> {
     ingress.taken().pop().unwrap().table.apps
 }
 
 #[test]
-fn an_app_that_has_not_handed_in_its_part_keeps_what_the_ingress_serves_of_it() {
+fn an_app_that_has_not_submitted_its_routes_keeps_those_of_the_ingress() {
     simulate(async {
         let (_dir, ingress, client) = client(&["a", "b"], &["a", "b"]).await;
         let moved = AppRoutes { window: "d2".into(), ..part("a") };
@@ -94,7 +94,7 @@ fn a_refused_table_is_answered_by_a_hello_and_sent_again() {
     simulate(async {
         let (_dir, ingress, client) = client(&[], &[]).await;
         client.set(part("a")).await.unwrap();
-        // As if a late hello of a connection that was given up had taken charge.
+        // As if an abandoned connection's late hello had taken charge.
         ingress.listen_to_another();
         client.set(part("b")).await.unwrap_err();
         timeout(Duration::from_secs(1), client.set(part("c"))).await.expect("within a second").unwrap();
@@ -121,7 +121,7 @@ fn an_ingress_that_comes_back_gets_the_newest_table_at_once() {
 }
 
 #[test]
-fn an_ingress_that_takes_a_table_and_says_nothing_is_not_believed() {
+fn a_table_without_an_acknowledgement_is_an_error() {
     simulate(async {
         let (_dir, ingress, client) = client(&[], &[]).await;
         ingress.fall_silent_at(1);

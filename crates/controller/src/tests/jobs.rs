@@ -1,4 +1,4 @@
-//! What jobs wrote is there to be read as soon as it is told how their deployment ended.
+//! The output of a job is readable as soon as its deployment has ended.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use super::cluster::{TestCluster, caller, spec};
 use super::simulation::simulate;
 use crate::view::{LogKind, LogRequest};
 
-/// Jobs that end with this code, on an engine that takes its time to hand out what they wrote.
+/// A cluster whose jobs exit with this code, and whose engine is slow to return their output.
 async fn house_of_jobs(code: i64) -> TestCluster {
     let cluster = TestCluster::new().await;
     let ends = Behaviour { exits_with: Some(code), ready_after: Duration::from_secs(2), ..Behaviour::default() };
@@ -22,7 +22,7 @@ async fn house_of_jobs(code: i64) -> TestCluster {
     cluster
 }
 
-/// Makes the app with its job at this place, lets the job say one line, and waits for the deployment's end.
+/// Creates the app with a job of this kind, lets the job write one line, and waits until the deployment ends.
 async fn create_until(cluster: &TestCluster, kind: JobKind, stage: Stage) -> AppId {
     let mut wanted = spec("1");
     wanted.jobs[0].kind = Some(kind);
@@ -63,7 +63,7 @@ fn the_log_of_a_job_is_there_when_its_deployment_failed_by_it() {
     });
 }
 
-/// Its deployment ended without it: what it wrote until then is kept all the same.
+/// The deployment ends before the job: what the job wrote until then is kept.
 #[test]
 fn the_log_of_a_job_that_was_canceled_is_kept() {
     simulate(async {

@@ -1,5 +1,5 @@
-//! The whole controller over an engine and an ingress in memory, with a store on disk: what goes wrong between any two
-//! calls ends in the same state as if nothing had. Time is paused: seconds of a rollout pass in an instant, and in order.
+//! The whole controller on an engine and an ingress in memory, with a store on disk. A failure between any two calls
+//! leads to the same end state as no failure. Time is paused: the seconds of a rollout pass at once, and in order.
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod builds;

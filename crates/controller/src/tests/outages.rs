@@ -1,4 +1,4 @@
-//! Engine and ingress go away for a while, in the middle of things.
+//! The engine or the ingress is unreachable for a while, in the middle of an operation.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 use super::cluster::TestCluster;
 use super::simulation::simulate;
 
-/// Calls in the middle of which things happen: of the new instance, of the routes, of the old one.
+/// Calls during which the outage happens: of the new instance, of the routes, of the old instance.
 const MOMENTS: [Verb; 5] = [Verb::Create, Verb::Start, Verb::SetRestartPolicy, Verb::Stop, Verb::Remove];
 
 #[test]
@@ -59,7 +59,7 @@ fn a_restart_ends_well_when_the_engine_is_restarted_in_the_middle_of_it() {
                     stage => Err(format!("{stage:?}")),
                 })
                 .await;
-            // An instance that was killed before it was ready is a failed start: rolled back then, and whole.
+            // An instance that dies before it is ready is a failed start, so the deployment rolls back completely.
             let stage = cluster.deployment(&restart).await.stage;
             assert!(matches!(stage, Stage::Active | Stage::Failed), "{stage:?}");
             cluster.end(&app, stage).await;
@@ -98,7 +98,8 @@ fn a_restart_waits_for_an_ingress_that_is_down() {
     });
 }
 
-/// Another connection is in charge of it, say: it hears a new hello after growing pauses, and the restart goes on.
+/// For example because another connection is in charge: the client sends a new hello after growing pauses, and the
+/// restart continues.
 #[test]
 fn a_restart_waits_for_an_ingress_that_refuses_its_table() {
     simulate(async {
@@ -147,7 +148,7 @@ fn a_request_that_never_ends_holds_a_restart_no_longer_than_the_drain() {
 }
 
 #[test]
-fn a_job_whose_end_the_engine_does_not_tell_is_given_its_time_and_not_run_again() {
+fn a_job_whose_end_the_engine_does_not_report_gets_its_full_time_and_does_not_run_again() {
     simulate(async {
         let cluster = TestCluster::new().await;
         cluster.engine.hang(Verb::Wait, 1);

@@ -1,4 +1,4 @@
-//! What would be done, told before it is done: in words, and without doing any of it.
+//! Previews: what a request would do, in words and without doing it.
 
 use app_spec::{AppSpec, EnvKind, EnvValue, EnvVar, SecretText};
 use engine_fake::{Call, Verb};
@@ -22,7 +22,7 @@ fn with_value(value: EnvValue) -> AppSpec {
 }
 
 #[test]
-fn a_new_app_is_told_from_its_images_to_its_routes() {
+fn the_preview_of_a_new_app_goes_from_its_images_to_its_routes() {
     simulate(async {
         let cluster = TestCluster::new().await;
         let since = cluster.engine.calls().len();
@@ -48,7 +48,7 @@ fn a_new_app_is_told_from_its_images_to_its_routes() {
 }
 
 #[test]
-fn an_update_is_told_field_by_field_and_step_by_step() {
+fn the_preview_of_an_update_shows_each_field_and_each_step() {
     simulate(async {
         let (cluster, app) = TestCluster::with_app().await;
         let (since, before) = (cluster.engine.calls().len(), cluster.state(&app).await);
@@ -98,15 +98,15 @@ fn another_secret_is_a_change_that_shows_neither() {
     });
 }
 
-/// What a cluster is asked to do, told beforehand and done.
+/// A request that the test previews and then makes.
 enum Asked {
     Put(Box<AppSpec>),
     Restart(Vec<String>),
     Deploy(DeployOptions),
 }
 
-/// Checks that what is told before is what is done then: the same containers made, started, stopped and removed, the same
-/// jobs run, in whatever order the waits allow.
+/// Checks that the request does what its preview says: it creates, starts, stops and removes the same containers and
+/// runs the same jobs. The order may differ where steps wait for each other.
 async fn holds(cluster: &TestCluster, app: &AppId, asked: Asked) -> Vec<String> {
     let controller = cluster.controller();
     let since = cluster.engine.calls().len();
@@ -133,7 +133,7 @@ async fn holds(cluster: &TestCluster, app: &AppId, asked: Asked) -> Vec<String> 
     steps
 }
 
-/// `Create(by-…-shop-web-0-7)` as `create web.0`.
+/// Describes a call as a preview does: `Create(by-…-shop-web-0-7)` becomes `create web.0`.
 fn done_line(call: &Call) -> Option<String> {
     let mut from_behind = call.what.rsplit('-');
     let (last, slot, name) = (from_behind.next()?, from_behind.next()?, from_behind.next()?);
@@ -154,7 +154,7 @@ fn done_line(call: &Call) -> Option<String> {
     }
 }
 
-/// Of a told step, what can be heard of it at the engine.
+/// The part of a preview's step that the engine sees as a call.
 fn told_line(step: &str) -> Option<String> {
     let step = step.replace("the old ", "").replace("stop and remove database", "remove database");
     let step = step.split([';', ',']).next().unwrap_or_default().trim_end_matches(" and wait until it is ready");
@@ -162,14 +162,14 @@ fn told_line(step: &str) -> Option<String> {
     is_heard.then(|| step.to_owned())
 }
 
-/// The spec, with a piece of its text replaced.
+/// The test spec, with `from` replaced by `to`.
 fn edited(from: &str, to: &str) -> AppSpec {
     let text = super::cluster::SPEC.replace("{tag}", "1");
     assert!(text.contains(from), "{from}");
     AppSpec::from_yaml(&text.replace(from, to)).unwrap().spec
 }
 
-/// Tests of one edit of the spec each: what is replaced by what, and how many instances that makes.
+/// One test per edit of the spec: what is replaced by what, and how many instances that creates.
 macro_rules! an_update_does_what_it_is_told_to {
     ($($name:ident: $from:literal => $to:literal, $made:literal;)*) => {
         mod an_update_does_what_it_is_told_to {
@@ -220,7 +220,7 @@ fn a_component_is_replaced_because_of_another_ones_port() {
 }
 
 #[test]
-fn what_a_restart_and_a_rebuild_are_told_to_do_is_what_they_do() {
+fn a_restart_and_a_rebuild_do_what_their_previews_say() {
     simulate(async {
         let (cluster, app) = TestCluster::with_app().await;
         holds(&cluster, &app, Asked::Restart(vec!["web".into()])).await;
@@ -232,7 +232,7 @@ fn what_a_restart_and_a_rebuild_are_told_to_do_is_what_they_do() {
 }
 
 #[test]
-fn the_spec_that_serves_is_nothing_new_and_after_a_failed_one_costs_nothing() {
+fn the_active_spec_changes_nothing_even_after_a_failed_deployment() {
     simulate(async {
         let (cluster, app) = TestCluster::with_app().await;
         cluster.update(&app, "stuck").await;
@@ -246,7 +246,7 @@ fn the_spec_that_serves_is_nothing_new_and_after_a_failed_one_costs_nothing() {
 }
 
 #[test]
-fn what_is_under_way_is_told_first() {
+fn a_preview_shows_the_deployment_in_progress_first() {
     simulate(async {
         let (cluster, app) = TestCluster::with_app().await;
         cluster.update(&app, "slow").await;
@@ -261,7 +261,7 @@ fn what_is_under_way_is_told_first() {
 }
 
 #[test]
-fn what_waits_already_is_done_as_well() {
+fn a_preview_includes_the_pending_deployment() {
     simulate(async {
         let (cluster, app) = TestCluster::with_app().await;
         cluster.update(&app, "slow").await;
@@ -301,7 +301,7 @@ fn a_preview_is_refused_where_the_real_thing_would_be() {
 }
 
 #[test]
-fn nothing_is_planned_for_an_app_that_goes() {
+fn an_app_that_is_being_deleted_has_no_preview() {
     simulate(async {
         let (cluster, app) = TestCluster::with_app().await;
         let controller = cluster.controller();
@@ -318,7 +318,7 @@ fn nothing_is_planned_for_an_app_that_goes() {
 }
 
 #[test]
-fn a_plan_that_nobody_would_read_to_its_end_says_that_it_goes_on() {
+fn a_very_long_preview_is_cut_and_says_so() {
     simulate(async {
         let cluster = TestCluster::new().await;
         let many = edited("instance_count: 2", "instance_count: 250");

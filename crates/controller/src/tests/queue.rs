@@ -1,4 +1,4 @@
-//! Requests that meet: merged, absorbed, repeated, canceled, and deleted under way.
+//! Requests that meet in the queue: merged, absorbed, repeated, canceled, or deleted in progress.
 
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ fn a_restart_begins_at_once_while_another_deployment_only_has_its_images() {
 }
 
 #[test]
-fn what_waits_is_absorbed_by_what_comes_after_it_and_both_are_done() {
+fn a_new_request_absorbs_the_pending_one_and_both_are_done() {
     simulate(async {
         let (cluster, app) = TestCluster::with_app().await;
         let rolling = cluster.restart(&app).await.deployment;
@@ -52,7 +52,7 @@ fn what_waits_is_absorbed_by_what_comes_after_it_and_both_are_done() {
     });
 }
 
-/// Its task dies between the end and the news of it.
+/// The app's task dies after the deployment ends and before it publishes the end.
 #[test]
 fn a_deployment_that_has_ended_is_never_shown_to_wait() {
     simulate(async {
@@ -110,7 +110,7 @@ fn a_roll_canceled_half_way_is_rolled_back_and_ends_canceled() {
         let since = cluster.engine.calls().len();
         cluster.update(&app, "slow").await;
         let rolling = cluster.newest(&app).await.id;
-        // One is replaced, the next is on its way.
+        // One instance is replaced, and the next replacement is in progress.
         cluster
             .until(async || {
                 let starts = cluster.engine.calls().split_off(since);
@@ -128,7 +128,7 @@ fn a_roll_canceled_half_way_is_rolled_back_and_ends_canceled() {
 }
 
 #[test]
-fn what_waits_can_be_canceled_without_touching_what_rolls() {
+fn a_pending_deployment_can_be_canceled_without_touching_the_rollout() {
     simulate(async {
         let (cluster, app) = TestCluster::with_app().await;
         cluster.update(&app, "slow").await;
@@ -186,7 +186,7 @@ fn a_deployment_that_takes_longer_than_it_may_is_ended() {
 }
 
 #[test]
-fn of_two_apps_of_one_name_asked_for_at_once_there_is_one() {
+fn two_concurrent_requests_for_one_name_create_one_app() {
     simulate(async {
         let cluster = TestCluster::new().await;
         let create = async || cluster.controller().create_app(spec("1"), &caller()).await;

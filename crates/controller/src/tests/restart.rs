@@ -1,4 +1,4 @@
-//! How a restart begins: in one commit, and without a trace if it cannot.
+//! How a restart begins: in one commit, or without a trace if it cannot begin.
 
 use std::time::Duration;
 
@@ -18,12 +18,12 @@ async fn instances(cluster: &TestCluster, app: &AppId) -> Vec<String> {
 }
 
 #[test]
-fn a_restart_is_written_down_once_before_its_first_container_is_asked_for() {
+fn a_restart_is_recorded_once_before_its_first_container_is_created() {
     simulate(async {
         let (cluster, app) = TestCluster::with_app().await;
-        // What is left to do after the deployment is done by then.
+        // By then the work that follows a deployment is done.
         sleep(Duration::from_secs(60)).await;
-        // Nothing is written because of the new container or of the routes.
+        // Stops the rollout here, so that the new container and the routes cause no commits.
         cluster.engine.hang(Verb::Create, 1);
         cluster.ingress.fall_silent_at(1);
         let (before, since) = (cluster.commits(), cluster.engine.calls().len());

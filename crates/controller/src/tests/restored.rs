@@ -1,5 +1,5 @@
-//! The database is older than what runs: put back from a backup, or lost. What serves goes on serving, nothing newer is
-//! removed, and the next deployment replaces it.
+//! The database is older than the running containers: it was restored from a backup, or lost. What serves keeps
+//! serving, nothing newer is removed, and the next deployment replaces it.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -15,8 +15,8 @@ use super::simulation::simulate;
 use crate::error::ControlError;
 use crate::unknown::KeptVolume;
 
-/// A cluster whose database was put back: since the backup, `shop` was updated and restarted, and `other` was created.
-/// Also gives what ran before the database was put back, and what was routed.
+/// A cluster whose database was restored: since the backup, `shop` was updated and restarted, and `other` was created.
+/// Also returns the containers and the upstreams from before the restore.
 async fn put_back() -> (TestCluster, AppId, AppId, BTreeSet<String>, Vec<String>) {
     let (mut cluster, shop) = TestCluster::with_app().await;
     cluster.crash().await;
@@ -70,7 +70,7 @@ fn a_restart_replaces_what_is_newer_than_the_database_without_a_moment_unrouted(
     simulate(async {
         let (mut cluster, shop, other, ran, _) = put_back().await;
         sleep(Duration::from_secs(60)).await;
-        // The names are remembered over a crash, too.
+        // The names survive a crash, too.
         cluster.crash().await;
         cluster.open().await;
         sleep(Duration::from_secs(60)).await;

@@ -1,4 +1,4 @@
-//! A revision that does not come up: what serves goes on serving, and the deployment says why it failed.
+//! A revision does not become ready: the old instances keep serving, and the deployment says why it failed.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -105,9 +105,10 @@ fn a_restart_after_a_failed_deployment_copies_what_serves() {
     });
 }
 
-/// `web` is renamed to `site`, which serves by the time a POST_DEPLOY job fails: the new rules hold until `web` is back.
+/// `web` is renamed to `site`, which already serves when a POST_DEPLOY job fails: the new rules stay until `web` serves
+/// again.
 #[test]
-fn a_service_that_was_renamed_is_taken_back_without_a_moment_of_nobody() {
+fn a_renamed_service_is_rolled_back_without_a_moment_unserved() {
     simulate(async {
         let (cluster, app) = TestCluster::with_app().await;
         let fails = Behaviour { exits_with: Some(3), ready_after: Duration::from_secs(1), ..Behaviour::default() };
@@ -134,7 +135,8 @@ fn a_service_that_was_renamed_is_taken_back_without_a_moment_of_nobody() {
     });
 }
 
-/// What a restart makes anew does not come up: it is removed, its last lines are kept, and what served before serves on.
+/// A restart's new instance does not become ready: the controller removes it and keeps its last lines, and the old
+/// instances keep serving.
 #[test]
 fn a_restart_whose_new_instance_never_listens_leaves_the_old_ones_serving() {
     simulate(async {
@@ -151,14 +153,14 @@ fn a_restart_whose_new_instance_never_listens_leaves_the_old_ones_serving() {
         assert_eq!(failed.log_tail, ["the licence has run out"]);
         assert_eq!(failed.failure.unwrap().code, "DeployContainerHealthChecksFailed");
         assert_eq!((cluster.names(&app, "web").await, cluster.state(&app).await.app.active), (old, active));
-        // Nothing in the way of the next one.
+        // Nothing blocks the next restart.
         cluster.engine.add_image("test/web:1", Behaviour::default());
         cluster.restart(&app).await;
         cluster.settle(&app, Stage::Active).await;
     });
 }
 
-/// M9: a full disk lets nothing begin, and what runs goes on. F48, F49.
+/// A full disk blocks every request, and what runs keeps running.
 #[test]
 fn a_full_disk_fails_what_is_asked_and_leaves_what_serves() {
     simulate(async {
@@ -184,7 +186,7 @@ fn a_full_disk_fails_what_is_asked_and_leaves_what_serves() {
 }
 
 #[test]
-fn an_image_that_nobody_has_fails_the_deployment_before_anything_is_replaced() {
+fn a_missing_image_fails_the_deployment_before_anything_is_replaced() {
     simulate(async {
         let (cluster, app) = TestCluster::with_app().await;
         let old = cluster.names(&app, "web").await;
@@ -195,8 +197,9 @@ fn an_image_that_nobody_has_fails_the_deployment_before_anything_is_replaced() {
     });
 }
 
-/// The version before can no longer start, as when a key has expired or a migration went ahead: `web` was updated and
-/// serves, then the worker of the same deployment fails. Returns the deployment, which rolls back in vain.
+/// The old version can no longer start, for example because a key has expired or a migration changed the data. `web`
+/// was updated and serves, then the worker of the same deployment fails. Returns the deployment, whose rollback cannot
+/// succeed.
 async fn rolls_back_in_vain(cluster: &TestCluster, app: &AppId) -> DeploymentId {
     cluster.engine.add_image("test/web:1", Behaviour { exits_with: Some(3), ..Behaviour::default() });
     let exits = Behaviour { exits_with: Some(2), ready_after: Duration::from_millis(100), ..Behaviour::default() };
@@ -207,7 +210,7 @@ async fn rolls_back_in_vain(cluster: &TestCluster, app: &AppId) -> DeploymentId 
     failing
 }
 
-/// The spec with these tags for the service's and the worker's image.
+/// The test spec, with these tags for the service's and the worker's image.
 fn spec_with(web: &str, mill: &str) -> AppSpec {
     let mut spec = spec(web);
     let Source::Image(image) = &mut spec.workers[0].common.source else { panic!("it is an image") };
@@ -276,13 +279,13 @@ fn a_cancel_ends_a_rollback_that_cannot_succeed_and_what_serves_goes_on() {
         cluster.settle(&app, Stage::Canceled).await;
         let serving = cluster.names(&app, "web").await;
         cluster.check_capacity(since);
-        // Killed and started again: the same is wanted.
+        // The cancellation is on record, so it survives a crash.
         cluster.crash().await;
         cluster.open().await;
         cluster.settle(&app, Stage::Canceled).await;
         assert_eq!(cluster.names(&app, "web").await, serving);
         assert!(revision_of(&cluster, &app, "web").await.is_disjoint(&old));
-        // A plain deployment of the newest spec is what mends it.
+        // A plain deployment of the newest spec repairs the app.
         cluster.engine.add_image("test/mill:typo", Behaviour::default());
         cluster.controller().deploy(&app, DeployOptions::default(), &caller()).await.unwrap();
         cluster.settle(&app, Stage::Active).await;
@@ -291,7 +294,7 @@ fn a_cancel_ends_a_rollback_that_cannot_succeed_and_what_serves_goes_on() {
 }
 
 #[test]
-fn a_rollback_that_cannot_succeed_ends_by_its_deadline_though_nobody_waits() {
+fn a_rollback_that_cannot_succeed_ends_by_its_deadline_even_if_no_request_waits() {
     simulate(async {
         let (cluster, app) = TestCluster::with_app().await;
         let failing = rolls_back_in_vain(&cluster, &app).await;
@@ -302,7 +305,7 @@ fn a_rollback_that_cannot_succeed_ends_by_its_deadline_though_nobody_waits() {
         let took = ended.stage_since.since(failed.stage_since);
         println!("the rollback was abandoned after {took:?}, its limit is {limit:?}");
         assert!(notes_of(&ended).contains("web goes on with the version of this deployment"), "{}", notes_of(&ended));
-        // Images and history that serve are kept, whatever comes after.
+        // Images and history of what serves are kept, whatever follows.
         let kept = cluster.state(&app).await.app.kept.unwrap();
         assert_eq!(kept.deployments, BTreeSet::from([failing]));
         assert_eq!(kept.rules, None);
@@ -330,7 +333,7 @@ fn rules_of_a_renamed_service_stay_where_the_one_before_cannot_come_back() {
         let since = cluster.engine.calls().len();
         cluster.reach(&failing, Stage::Failed).await;
         assert_eq!(cluster.state(&app).await.app.kept.unwrap().rules, Some(failing));
-        // The restart names what the active deployment's spec has; what serves beside it goes on.
+        // The restart replaces what the active deployment's spec names; everything else that serves continues.
         cluster.restart(&app).await;
         let restart = cluster.newest(&app).await.id;
         cluster
@@ -361,7 +364,7 @@ fn a_restart_whose_image_is_gone_fails_before_anything_is_touched_and_says_what_
         assert!(failure.message.contains("boatyard apps create-deployment shop"), "{}", failure.message);
         let changing = cluster.engine.calls().split_off(since).into_iter().filter(|it| it.verb.changes());
         assert_eq!(changing.map(|it| it.to_string()).collect::<Vec<_>>(), Vec::<String>::new());
-        // The worker's image is there.
+        // The worker's image still exists.
         cluster.controller().restart(&app, &["mill".into()], &caller()).await.unwrap();
         cluster.settle(&app, Stage::Active).await;
         assert_eq!(cluster.names(&app, "web").await, web);

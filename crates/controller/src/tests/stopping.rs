@@ -1,4 +1,4 @@
-//! What runs gets its stop signal and the grace that it was made with, whatever ends it.
+//! Every container gets its stop signal and the grace period that it was created with, whatever stops it.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use super::simulation::simulate;
 /// Longer than every default.
 const GRACE: u64 = 300;
 
-/// The app, with a worker and a service that do not end on the signal: each stop takes the whole grace.
+/// A cluster whose worker and service ignore the stop signal: each stop takes the whole grace period.
 async fn with_deaf_app() -> (TestCluster, AppId) {
     let cluster = TestCluster::new().await;
     let deaf = Behaviour { ready_after: Duration::from_millis(300), ignores_stop: true, ..Behaviour::default() };
@@ -32,7 +32,7 @@ async fn with_deaf_app() -> (TestCluster, AppId) {
     (cluster, app)
 }
 
-/// From the stop of such a container to its removal.
+/// Seconds from the stop of a container whose name contains `name` to its removal.
 async fn given(cluster: &TestCluster, since: usize, name: &str) -> u64 {
     cluster.called(since, Verb::Stop, name).await;
     let began = Instant::now();
@@ -114,7 +114,7 @@ fn an_instance_that_never_became_ready_is_asked_to_end_before_it_is_removed() {
     });
 }
 
-/// Rows that an older version wrote do not say the times: the target does that the instance was made for.
+/// Rows of an older version have no stop times; the instance's target has them.
 #[test]
 fn the_grace_of_an_older_versions_instance_is_its_targets() {
     simulate(async {

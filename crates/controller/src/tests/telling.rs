@@ -1,4 +1,4 @@
-//! What people are told: what an app waits for though no deployment is under way, and what no log shows.
+//! What people see: what an app waits for when no deployment is in progress, and that no log shows secrets.
 
 use engine::LogStream;
 use engine_fake::Verb;
@@ -10,7 +10,7 @@ use super::cluster::TestCluster;
 use super::simulation::simulate;
 use crate::view::{LogKind, LogRequest};
 
-/// Waits until the app says that it waits for this; returns how many instances serve.
+/// Waits until a wait of the app contains this text. Returns how many instances serve.
 async fn says(cluster: &TestCluster, app: &AppId, part: &str) -> (usize, usize) {
     cluster
         .until(async || {
@@ -24,7 +24,7 @@ async fn says(cluster: &TestCluster, app: &AppId, part: &str) -> (usize, usize) 
 }
 
 #[test]
-fn an_active_app_whose_image_and_instances_are_gone_says_what_is_tried_again() {
+fn an_active_app_without_image_and_instances_says_what_is_retried() {
     simulate(async {
         let (cluster, app) = TestCluster::with_app().await;
         for reference in ["test/web:1", "test/mill:1"] {
@@ -42,7 +42,7 @@ fn an_active_app_whose_image_and_instances_are_gone_says_what_is_tried_again() {
 }
 
 #[test]
-fn a_deletion_that_something_is_in_the_way_of_says_so_until_it_is_done() {
+fn a_blocked_deletion_says_what_blocks_it_until_it_is_done() {
     simulate(async {
         let (cluster, app) = TestCluster::with_app().await;
         for nth in 1..=6 {
@@ -56,7 +56,7 @@ fn a_deletion_that_something_is_in_the_way_of_says_so_until_it_is_done() {
 }
 
 #[test]
-fn what_the_engine_refuses_for_now_is_told_until_it_works() {
+fn an_app_shows_what_the_engine_refuses_until_it_succeeds() {
     simulate(async {
         let (cluster, app) = TestCluster::with_app().await;
         for nth in 1..=20 {

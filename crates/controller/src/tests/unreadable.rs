@@ -1,4 +1,4 @@
-//! Records that this version cannot read: what serves goes on serving, and nobody else is held up.
+//! Records that this version cannot read: what serves keeps serving, and other apps are not affected.
 
 use std::time::Duration;
 

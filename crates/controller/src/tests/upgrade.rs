@@ -1,5 +1,5 @@
-//! Upgrade in place. The records in `tests/upgrade/records.json` were written by the previous version's code, at five moments of
-//! one app's life. This version reads them, takes over the containers that they name, and goes on.
+//! Upgrade in place. The previous version's code wrote the records in `tests/upgrade/records.json`, at five moments of
+//! one app's life. This version reads them, takes over the containers that they name, and continues.
 
 mod write;
 
@@ -26,7 +26,7 @@ const RECORDS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/upgrade/
 /// Long enough for every periodic task of the controller to run several times.
 const LONG: Duration = Duration::from_secs(30 * 60);
 
-/// What the previous version left behind of an app. Unlike the store, nothing here is sealed; passwords were replaced.
+/// An app's records as the previous version left them. Unlike in the store, nothing is sealed; passwords were replaced.
 #[derive(Clone, Serialize, Deserialize)]
 struct Left {
     app: App,
@@ -39,7 +39,7 @@ struct Left {
 }
 
 impl Left {
-    /// At one of the recorded moments, under this installation's id. Times are moved so that the moment is now.
+    /// The records of one moment, under this installation's id. All times are moved so that the moment is now.
     fn at(moment: &str, installation: &str) -> Self {
         let text = std::fs::read_to_string(RECORDS).unwrap().replace("INSTALLATION", installation);
         let mut all: serde_json::Value = serde_json::from_str(&text).unwrap();
@@ -61,7 +61,7 @@ impl Left {
     }
 }
 
-/// Times are the only numbers in the records that are as large as the milliseconds since 1970.
+/// Reads a value as a time. Times are the only numbers in the records as large as the milliseconds since 1970.
 fn as_time(value: &serde_json::Value) -> Option<u64> {
     value.as_u64().filter(|it| *it > 1_700_000_000_000)
 }
@@ -98,7 +98,7 @@ async fn killed(moment: &str) -> (TestCluster, Left) {
     (cluster, left)
 }
 
-/// The engine's objects, labelled and configured as the previous version did it.
+/// Creates the engine's objects with the labels and settings of the previous version.
 async fn make_containers(cluster: &TestCluster, left: &Left, names: &Names) {
     let identity = |role, component: &str| Identity {
         role,
@@ -167,7 +167,7 @@ async fn make_containers(cluster: &TestCluster, left: &Left, names: &Names) {
             run(cluster, spec, runs, it.kept_alive).await;
         }
     }
-    // As long as it takes a process to listen.
+    // Time for a process to start listening.
     sleep(Duration::from_secs(5)).await;
 }
 
@@ -181,7 +181,7 @@ async fn run(cluster: &TestCluster, spec: ContainerSpec, runs: bool, kept_alive:
     }
 }
 
-/// Every container with what an upgrade must not change.
+/// All containers, with what an upgrade must not change.
 async fn containers(cluster: &TestCluster) -> Vec<(String, String, Option<String>, u64)> {
     let mut all = Vec::new();
     for it in cluster.engine.containers() {

@@ -1,4 +1,5 @@
-//! What would be done, without doing it: what a deployment decides, then the planner on a model of what is there.
+//! Previews: shows what a request would do. A preview makes the same decisions as a deployment, and then runs the
+//! planner on a model of the current state.
 
 mod simulate;
 mod tell;
@@ -21,7 +22,7 @@ use crate::specs::{NeedsValues, Specs};
 use crate::view::{DeployOptions, Preview};
 
 impl Controller {
-    /// What putting this spec would do; `app: None`: as a new app. Errors: those of putting it.
+    /// Previews an update to this spec, or a new app if `app` is `None`. Errors: those of the update.
     pub async fn preview_update(&self, app: Option<&AppId>, spec: AppSpec) -> Result<Preview, ControlError> {
         let plan = self.propose(app, spec).await?;
         match plan.needs_values.is_empty() {
@@ -30,8 +31,8 @@ impl Controller {
         }
     }
 
-    /// As [`Self::preview_update`], for a spec whose values may still be given: they are told, and the steps are those
-    /// that follow then.
+    /// Like [`Self::preview_update`], but values may be missing: the preview lists them, and shows the steps as if they
+    /// were given.
     pub async fn propose(&self, app: Option<&AppId>, spec: AppSpec) -> Result<Preview, ControlError> {
         let Some(app) = app else { return self.propose_new(spec).await };
         let (spec, NeedsValues(needs_values)) = self.completed(app, spec).await?;
@@ -61,7 +62,7 @@ impl Controller {
         Ok(Preview { changes: Vec::new(), steps, needs_values })
     }
 
-    /// What a restart would do. Errors: those of the restart.
+    /// Previews a restart. Errors: those of the restart.
     pub async fn preview_restart(&self, app: &AppId, components: &[String]) -> Result<Preview, ControlError> {
         let state = self.state(app).await?;
         let active = active(&state).ok_or_else(|| {
@@ -75,7 +76,8 @@ impl Controller {
         Ok(Preview { steps, ..Preview::default() })
     }
 
-    /// Errors: an image that the restart needs is not on the engine. One that does not answer is not waited for.
+    /// Errors: the engine does not have an image that the restart needs. If the engine does not answer in time, the
+    /// check passes.
     async fn images_are_here(&self, state: &AppState, restart: &Restart) -> Result<(), ControlError> {
         for target in state.targets_in_force().iter().filter(|it| restart.names(&it.component)) {
             let Some(revision) = state.revisions.iter().find(|it| it.id == target.revision) else { continue };
@@ -88,8 +90,7 @@ impl Controller {
         Ok(())
     }
 
-    /// What a deployment would do. Whether a source has changed is known only after fetching it; the steps are those for
-    /// one that has not.
+    /// Previews a deployment. Only a fetch shows whether a source has changed, so the steps assume that it has not.
     pub async fn preview_deploy(&self, app: &AppId, options: DeployOptions) -> Result<Preview, ControlError> {
         let state = self.state(app).await?;
         let spec = self.opened(&state, &state.app.spec)?;
@@ -110,19 +111,19 @@ impl Controller {
             false => self.images(serving.as_ref(), &spec).await,
         };
         let shared = self.0.shared.clone();
-        // An app of hundreds of instances takes the planner a while.
+        // Planning for an app with hundreds of instances takes a while, so it must not block the runtime.
         let told = tokio::task::spawn_blocking(move || {
             let input = SimulationInput { state: &state, serving: serving.as_ref(), spec: &spec, request: &request };
             let simulation = Simulation::of(&shared, &input, &images);
             [lines, tell::steps(&input, &images, simulation)].concat()
         });
         told.await.map_err(|error| ControlError::Internal {
-            message: "the steps could not be simulation. See the log of `boatyard serve`".into(),
+            message: "the steps could not be worked out. See the log of `boatyard serve`".into(),
             cause: error.into(),
         })
     }
 
-    /// The image of each component, as far as it is known before anything is fetched.
+    /// The image of each component, as far as it is known before fetching.
     async fn images(
         &self,
         serving: Option<&(Deployment, AppSpec)>,
@@ -149,14 +150,14 @@ impl Controller {
         Expected { image: image(id, reference), is_here }
     }
 
-    /// Errors: there is none, or not for long.
+    /// Errors: the app does not exist, or is being deleted.
     async fn state(&self, app: &AppId) -> Result<AppState, ControlError> {
         let state = self.0.shared.store.app_state(app).await?;
         let state = state.ok_or_else(|| ControlError::NotFound(format!("no app {app}")))?;
         if state.app.deleting { Err(ControlError::being_deleted(&state.app.name)) } else { Ok(state) }
     }
 
-    /// A stored spec of an app, with its secrets.
+    /// Reads a stored spec of an app, with its secrets in plain text.
     fn opened(&self, state: &AppState, stored: &serde_json::Value) -> Result<AppSpec, ControlError> {
         let name = &state.app.name;
         Specs::of(&state.app.id, &self.0.shared.sealer).open(stored).ok_or_else(|| {
@@ -165,10 +166,10 @@ impl Controller {
     }
 }
 
-/// A plan does not wait longer than this for an engine: an image that it does not tell of is taken for a missing one.
+/// How long a preview waits for the engine. An image that the engine does not report by then counts as missing.
 const ENGINE_WITHIN: Duration = Duration::from_secs(5);
 
-/// A spec with what is still to be given: the steps are those that follow then.
+/// Fills in placeholders for missing values, so that the steps can be planned.
 fn given(mut spec: AppSpec) -> AppSpec {
     for needed in spec.needed_values() {
         spec.give(needed.component.as_deref(), &needed.key, "given");
@@ -176,10 +177,10 @@ fn given(mut spec: AppSpec) -> AppSpec {
     spec
 }
 
-/// What a request comes to behind those that are there before it.
+/// What a request becomes, given the deployments that are queued before it.
 struct Turn {
     request: Request,
-    /// Whom it waits for, and whom it takes the place of.
+    /// Sentences: which deployment the request waits for, and which it absorbs.
     lines: Vec<String>,
 }
 
@@ -203,11 +204,11 @@ impl Turn {
 /// The image that a component is expected to have.
 struct Expected {
     image: Image,
-    /// It need not be had first: it is on the engine, or what serves was built from the same.
+    /// The image needs no pull or build: the engine has it, or the active deployment built it from the same source.
     is_here: bool,
 }
 
-/// What was built from the same place in the same way is taken for unchanged.
+/// An image that was built from the same repository with the same settings counts as unchanged.
 fn from_source(name: &ComponentName, served: Option<(&Image, &AppSpec)>, spec: &AppSpec) -> Expected {
     match served {
         Some((image, before)) if is_built_alike(name, before, spec) => Expected { image: image.clone(), is_here: true },

@@ -1,4 +1,4 @@
-//! What a request comes to in the state that things are in: targets, databases, whether it does anything at all.
+//! What a request would change in the current state: targets, databases, and whether it changes anything at all.
 
 use std::collections::BTreeMap;
 
@@ -13,26 +13,26 @@ use store::records::{AppState, Database, Deployment};
 use super::Expected;
 use crate::app::{Composed, Shared, compose};
 
-/// What is there, and what is asked for.
+/// The current state and the request.
 pub(super) struct SimulationInput<'a> {
     pub state: &'a AppState,
-    /// The deployment that serves, with its spec.
+    /// The active deployment, with its spec.
     pub serving: Option<&'a (Deployment, AppSpec)>,
     pub spec: &'a AppSpec,
     pub request: &'a Request,
 }
 
-/// What comes of it.
+/// The result of the request.
 pub(super) struct Simulation {
     pub targets: Vec<Target>,
-    /// Those of the spec; none for a restart, which leaves them alone.
+    /// The databases of the spec. Empty for a restart, which leaves databases alone.
     pub databases: Vec<Database>,
-    /// No job runs, and nothing is replaced.
+    /// The request runs no job and replaces no instance.
     pub nothing_to_do: bool,
 }
 
 impl Simulation {
-    /// Errors: why the deployment would fail before anything is changed.
+    /// Errors: the reason why the deployment would fail before it changes anything.
     pub fn of(
         shared: &Shared,
         input: &SimulationInput<'_>,
@@ -51,14 +51,14 @@ impl Simulation {
         Ok(Self { targets: resolved.targets, databases, nothing_to_do })
     }
 
-    /// Whether what is there of a component is replaced.
+    /// Whether an instance of this component would be replaced.
     pub fn replaces(&self, state: &AppState, component: &str) -> bool {
         let rows = state.instances.iter().filter(|it| it.phase.is_alive() && it.component.as_str() == component);
         rows.into_iter().any(|it| !is_wanted(&self.targets, &it.component, &it.revision, it.generation))
     }
 }
 
-/// What is on record, all well, as the model's beginning.
+/// The initial state of the model: all recorded instances, all healthy.
 pub(super) fn model(state: &AppState) -> Observed {
     let instances = state.instances.iter().filter(|it| it.phase.is_alive()).map(|it| Instance {
         name: it.name.clone(),
@@ -84,7 +84,7 @@ pub(super) fn model(state: &AppState) -> Observed {
     observed
 }
 
-/// Whether there is a target that wants the like of an instance.
+/// Whether a target wants an instance with this revision and generation.
 pub(super) fn is_wanted(targets: &[Target], component: &ComponentName, revision: &RevisionId, generation: u64) -> bool {
     targets.iter().any(|it| it.component == *component && it.wants(revision, generation))
 }

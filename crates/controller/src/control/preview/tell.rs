@@ -1,4 +1,4 @@
-//! Steps in words, in the order in which a deployment takes them.
+//! Describing steps in words, in the order in which a deployment takes them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,10 +18,10 @@ use super::simulate::{Simulation, SimulationInput, is_wanted, model};
 use crate::app::{databases_unwanted_by, kept_version};
 use crate::clock;
 
-/// The planner's turns that are told: a hundred instances replaced, more than anybody would read.
+/// How many turns of the planner a preview shows: about a hundred replaced instances, more than a person reads.
 const TURNS: usize = 1_000;
 
-/// What would be done.
+/// All steps, one sentence each.
 pub(super) fn steps(
     input: &SimulationInput<'_>,
     images: &BTreeMap<ComponentName, Expected>,
@@ -60,7 +60,7 @@ pub(super) fn steps(
     steps
 }
 
-/// `stays`: no instance of it is replaced for another reason.
+/// `stays`: no instance of the component is replaced for another reason.
 fn image_line(
     component: Component<'_>,
     build: Build,
@@ -101,7 +101,7 @@ fn jobs(spec: &AppSpec, kind: JobKind) -> Vec<String> {
     of_kind.map(|it| format!("run job {}", it.common.name)).collect()
 }
 
-/// The planner's own steps, and where the new rules count.
+/// The steps of the planner, and the point at which new routing rules apply.
 fn instance_lines(input: &SimulationInput<'_>, targets: &[Target]) -> Vec<String> {
     let observed = model(input.state);
     let mut teller = Teller { routed: observed.routes.clone().unwrap_or_default(), names: BTreeMap::new() };
@@ -113,7 +113,7 @@ fn instance_lines(input: &SimulationInput<'_>, targets: &[Target]) -> Vec<String
     let mut world = World::new(observed, clock::now());
     let mut lines = Vec::new();
     for turn in 0.. {
-        // As the ingress gets them: once all that is wanted serves.
+        // The ingress gets new rules only when all wanted instances serve.
         let serves = matches!(
             rollout_status(targets, &world.observed, world.now),
             RolloutStatus::Draining | RolloutStatus::Complete
@@ -136,20 +136,20 @@ fn instance_lines(input: &SimulationInput<'_>, targets: &[Target]) -> Vec<String
     lines
 }
 
-/// Whether requests are to be routed by other rules than now. A new app has none to replace.
+/// Whether the request changes the routing rules. A new app has no rules to replace.
 fn other_rules(input: &SimulationInput<'_>) -> bool {
     let rules = |spec: &AppSpec| app_spec::routes(spec);
     !input.request.is_restart() && input.serving.is_some_and(|(_, before)| rules(before) != rules(input.spec))
 }
 
-/// Tells steps in words.
+/// Describes steps in words.
 struct Teller {
     names: BTreeMap<InstanceName, String>,
     routed: Routes,
 }
 
 impl Teller {
-    /// One step in words; bookkeeping is left out.
+    /// Describes one step. Returns `None` for bookkeeping.
     fn tell(&mut self, step: &Step) -> Option<String> {
         Some(match step {
             Step::Add { component, slot, .. } => format!("create {component}.{slot}"),
@@ -162,10 +162,10 @@ impl Teller {
         })
     }
 
-    /// `route web to the old web.0 and web.0`: whose routes change, and to what.
+    /// For example `route web to the old web.0 and web.0`: each component whose routes change, with its new instances.
     fn routes(&mut self, routes: &Routes) -> Option<String> {
         let before = std::mem::replace(&mut self.routed, routes.clone());
-        let gone = before.keys().filter(|it| !routes.contains_key(*it)).map(|it| format!("{it} to nobody"));
+        let gone = before.keys().filter(|it| !routes.contains_key(*it)).map(|it| format!("{it} to no instance"));
         let changed = routes.iter().filter(|(component, to)| before.get(*component) != Some(to));
         let told = changed.filter(|(component, to)| !to.is_empty() || before.contains_key(*component));
         let told = told.map(|(component, to)| format!("{component} to {}", self.all(to)));
@@ -176,7 +176,7 @@ impl Teller {
     fn all(&self, instances: &BTreeSet<InstanceName>) -> String {
         let names: Vec<_> = instances.iter().map(|it| self.name(it)).collect();
         match &names[..] {
-            [] => "nobody".into(),
+            [] => "no instance".into(),
             [one] => one.clone(),
             [first @ .., last] => format!("{} and {last}", first.join(", ")),
         }

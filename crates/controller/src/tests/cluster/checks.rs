@@ -1,4 +1,4 @@
-//! What must hold in a cluster: in between, and when an app has settled.
+//! What must hold in a cluster: at all times, and when an app has settled.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -13,14 +13,15 @@ use store::records::AppState;
 use super::{TestCluster, WANTED};
 
 impl TestCluster {
-    /// Every table since the journal's `since` left each component as many listening upstreams as are wanted.
+    /// Checks that every table since `since` in the journal left each component as many listening upstreams as the spec
+    /// wants.
     pub fn check_capacity(&self, since: usize) {
         for taken in self.ingress.taken().iter().filter(|it| it.calls >= since) {
             assert_eq!(taken.listening.get("web").copied().unwrap_or_default().min(2), 2, "{:#?}", taken.table);
         }
     }
 
-    /// Nothing is under way, and no container is there that no record explains.
+    /// Checks that no work is in progress and that a record explains every container.
     pub async fn is_quiet(&self, app: &AppId) -> Result<(), String> {
         let state = self.state(app).await;
         ensure(state.deployments.iter().all(|it| it.stage.is_ended()), || "something is under way".into())?;
@@ -53,7 +54,7 @@ impl TestCluster {
         self.routes_match(&state)
     }
 
-    /// The engine holds exactly what the records explain.
+    /// Checks that the engine holds exactly what the records explain.
     fn engine_matches(&self, state: &AppState) -> Result<(), String> {
         let rows = state.instances.iter().map(|it| (it.name.to_string(), it.address));
         let databases = state
@@ -86,14 +87,14 @@ impl TestCluster {
 
     pub(super) async fn check_policies(&self, app: &AppId) {
         for row in self.state(app).await.instances {
-            // A fault that was planned for somebody else's call may hit this one.
+            // The first try may hit a fault that was planned for another call.
             let look = async || self.engine.inspect(row.name.as_str()).await.map_err(|error| error.to_string());
             let details = self.until(look).await.unwrap();
             assert_eq!(details.restart_policy, RestartPolicy::Always, "{}", row.name);
         }
     }
 
-    /// No instance was stopped or removed while a table named it, and versions only grew.
+    /// Checks that no instance was stopped or removed while a table named it, and that versions only grew.
     pub(super) fn check_order(&self) {
         let taken = self.ingress.taken();
         assert!(taken.is_sorted_by(|a, b| a.table.version < b.table.version), "versions grow");

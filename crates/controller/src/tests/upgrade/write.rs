@@ -1,5 +1,6 @@
-//! Writes `tests/upgrade/records.json` as this version records an app, for the next version to read. To be run at a release:
-//! `cargo test -p controller write_the_records -- --ignored`, and then commit it with the new commit in `tests/upgrade/from`.
+//! Writes `tests/upgrade/records.json` as this version records an app, for the next version to read. Run it at a
+//! release with `cargo test -p controller write_the_records -- --ignored`, and commit the file with the new commit in
+//! `tests/upgrade/from`.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -44,12 +45,12 @@ fn write_the_records_of_this_version() {
 
         let installation = cluster.controller().0.directory.installation().to_owned();
         let text = serde_json::to_string(&moments).unwrap().replace(&installation, "INSTALLATION");
-        // One record a line.
+        // One record per line.
         std::fs::write(RECORDS, text.replace("},{", "},\n{") + "\n").unwrap();
     });
 }
 
-/// Looks more often than [`TestCluster::until`], because these moments are short.
+/// Polls more often than [`TestCluster::until`], because these moments are short.
 async fn until(mut fact: impl AsyncFnMut() -> bool) {
     for _ in 0..100_000 {
         if fact().await {
