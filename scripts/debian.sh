@@ -1,8 +1,8 @@
 # shellcheck shell=bash
-# Sourced by the scripts beside it: asks Debian's package manager for what is missing, and says what it did.
-# Refuses to guess on other systems: there it names the packages and leaves the machine as it is.
+# The other scripts source this file. It installs missing packages with Debian's package manager and reports what it
+# installed. It changes nothing on other systems: there the scripts only name the packages.
 
-# Packages among "$@" that are not installed, one a line.
+# Prints the packages among "$@" that are not installed, one per line.
 missing_packages() {
     local package
     for package in "$@"; do
@@ -10,18 +10,18 @@ missing_packages() {
     done
 }
 
-# True where install_packages may do its work: root, on Debian or something made from it.
+# Whether install_packages works here: as root, on Debian or a derivative.
 can_install() {
     [[ $EUID -eq 0 ]] && command -v apt-get >/dev/null && command -v dpkg-query >/dev/null
 }
 
-# install_packages NAME...: installs them, printing one line for each. Quiet unless it fails.
+# install_packages NAME...: installs packages and prints one line for each. Shows the output of apt-get only if it fails.
 install_packages() {
     local log status=0
     log=$(mktemp)
-    # A source that does not answer must not stop us: the packages may well come from another one.
+    # Continue if a source does not answer: the packages may come from another one.
     apt-get update -qq >"$log" 2>&1 </dev/null ||
-        echo "warning: apt-get update reported errors; going on with the package lists there are" >&2
+        echo "warning: apt-get update reported errors; continuing with the existing package lists" >&2
     DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends \
         -o DPkg::Lock::Timeout=120 "$@" >>"$log" 2>&1 </dev/null || status=$?
     if [[ $status -ne 0 ]]; then

@@ -1,6 +1,6 @@
-"""The harbor's tide table as JSON. It needs no database: the moon does not keep one either.
+"""Serves the harbor's tide table as JSON, without a database.
 
-Behind the route /api, whose prefix the front door takes away: /api/tides arrives as /tides.
+The service has the route /api. The ingress removes this prefix, so /api/tides arrives as /tides.
 """
 
 import json
@@ -44,13 +44,13 @@ class Api(BaseHTTPRequestHandler):
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(data)))
         if self.server.stopping or self.headers.get("Content-Length") or "Transfer-Encoding" in self.headers:
-            # We are leaving, or there is a body that nobody here reads.
+            # The server is stopping, or the request has a body, which this handler does not read.
             self.send_header("Connection", "close")
         self.end_headers()
         self.wfile.write(data)
 
     def log_message(self, *_):
-        """Requests are counted by the front door."""
+        """Logs nothing: the ingress counts requests."""
 
 
 class Server(ThreadingHTTPServer):
@@ -60,7 +60,7 @@ class Server(ThreadingHTTPServer):
 
     def on_term(self, *_):
         self.stopping = True
-        # shutdown() waits for serve_forever(), which this very thread is running.
+        # shutdown() waits for serve_forever(), which runs in this thread.
         threading.Thread(target=self.shutdown).start()
 
 

@@ -1,4 +1,4 @@
-"""Makes the tables, before the first new instance starts. Running it again changes nothing."""
+"""Creates the tables before the first new instance starts. Running it again changes nothing."""
 
 import os
 import sys
@@ -6,8 +6,8 @@ import time
 
 import psycopg2
 
-PATIENCE = 30  # seconds for the database to answer
-LOCK = 7214  # any number, the same for everyone who migrates this database
+PATIENCE = 30  # seconds to wait for the database
+LOCK = 7214  # arbitrary, but the same in every migration of this database
 
 TABLES = """
 CREATE SEQUENCE IF NOT EXISTS visits;
@@ -38,7 +38,7 @@ def connect():
 def main():
     connection = connect()
     try:
-        with connection, connection.cursor() as cursor:  # all of it or nothing
+        with connection, connection.cursor() as cursor:  # one transaction
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
             cursor.execute(TABLES)
     finally:

@@ -1,6 +1,6 @@
 """A few PostgreSQL connections, shared by all requests.
 
-A database that is away costs a request an error, never the process: the next question connects again.
+If the database is unavailable, a request fails but the process does not: the next query connects again.
 """
 
 import queue
@@ -11,11 +11,11 @@ import psycopg2
 
 CONNECTIONS = 4
 WAIT_FOR_A_CONNECTION = 2  # seconds
-PAUSE_AFTER_A_REFUSAL = 1  # seconds in which we say "away" without asking, so that pages stay quick
+PAUSE_AFTER_A_REFUSAL = 1  # seconds in which queries fail at once, so that pages stay fast
 
 
 class Away(Exception):
-    """The database did not answer this question. Ask again later."""
+    """The database did not answer this query. Try again later."""
 
 
 class Database:
@@ -24,10 +24,10 @@ class Database:
         self.away_until = 0.0
         self.slots = queue.LifoQueue()
         for _ in range(CONNECTIONS):
-            self.slots.put(None)  # opened when first needed
+            self.slots.put(None)  # opened on first use
 
     def ask(self, sql, *values):
-        """The rows of one statement, which is a transaction of its own."""
+        """Runs one statement in a separate transaction and returns its rows."""
         if time.monotonic() < self.away_until:
             raise Away("the database was away a moment ago")
         try:
@@ -60,7 +60,7 @@ class Database:
 
     @staticmethod
     def still_open(connection):
-        """PostgreSQL says nothing on an idle connection, unless it ends it."""
+        """PostgreSQL sends data on an idle connection only when it closes the connection."""
         if connection and select.select([connection], [], [], 0)[0]:
             connection.close()
             return None

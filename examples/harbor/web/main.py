@@ -1,6 +1,6 @@
-"""The harbor's front page: visits and notes, kept in PostgreSQL.
+"""Serves the harbor's page with visits and notes, which PostgreSQL stores.
 
-`/` always answers. What needs the database is 503 while the database is away.
+`/` always works. Pages that need the database return 503 while it is unavailable.
 """
 
 import os
@@ -44,7 +44,7 @@ class Web(Handler):
         self.reply(200, text, kind="text/html; charset=utf-8")
 
     def health(self):
-        # Of this process, not of the database: restarting us would not bring that back.
+        # Checks only this process: restarting it would not repair the database.
         self.reply(200, {"status": "ok"})
 
     def notes(self):

@@ -1,4 +1,4 @@
-"""HTTP/1.1 with connections that are kept, and an end that finishes what was begun."""
+"""An HTTP/1.1 server with persistent connections that finishes open requests when it stops."""
 
 import json
 import signal
@@ -22,7 +22,7 @@ class Server(ThreadingHTTPServer):
 
     def on_term(self, *_):
         self.stopping = True
-        # shutdown() waits for serve_forever(), which this very thread is running.
+        # shutdown() waits for serve_forever(), which runs in this thread.
         threading.Thread(target=self.shutdown).start()
 
 
@@ -48,12 +48,12 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(data)
 
     def has_unread_body(self):
-        """Then nothing after it could be understood, and the connection must end."""
+        """An unread body would be parsed as the next request, so the connection must close."""
         announced = self.headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in self.headers
         return announced and not self.body_is_read
 
     def body(self):
-        """The request's text; None if it was refused and answered."""
+        """Returns the request's text, or None after refusing the request with a response."""
         length = self.headers.get("Content-Length", "")
         if not (length.isascii() and length.isdigit()):
             return self.refuse(411, "say how long the body is")
@@ -67,4 +67,4 @@ class Handler(BaseHTTPRequestHandler):
         self.reply(status, {"error": why})
 
     def log_message(self, *_):
-        """Requests are counted by the front door; here they would only be noise."""
+        """Logs nothing: the ingress counts requests."""

@@ -1,4 +1,4 @@
-"""Beats once a second into PostgreSQL, so that everyone can see that it is alive."""
+"""Writes a heartbeat to PostgreSQL once a second, which shows that the worker runs."""
 
 import os
 import signal
