@@ -1,4 +1,4 @@
-//! Builds of the fake: the same spec and context give the same image.
+//! Builds of the fake engine: the same spec and context give the same image.
 
 use engine::EngineError;
 use engine::port::{BuildEvent, BuildEvents, BuildSpec, BuildStepState, Context};
@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{Behaviour, FakeEngine};
 
-/// What builds are told to do.
+/// How builds behave.
 #[derive(Debug, Default)]
 pub(super) struct Builds {
     pub behaviour: Behaviour,
@@ -18,7 +18,7 @@ pub(super) struct Builds {
 const STEP: &str = "[1/1] COPY . .";
 
 impl FakeEngine {
-    /// One step, one line of output, one image. Nothing happens after the reader leaves.
+    /// One step, one line of output, one image. The build stops when the reader leaves.
     pub(super) fn run_build(&self, spec: &BuildSpec, context: Context) -> BuildEvents {
         let (fake, spec) = (self.clone(), spec.clone());
         let beginning = [

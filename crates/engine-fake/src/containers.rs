@@ -1,4 +1,4 @@
-//! Containers of the fake engine: what each verb does to them, and what people do to them by hand.
+//! Containers of the fake engine: the effects of each verb, and of manual changes.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::Behaviour;
 use crate::world::World;
 
-/// First back-off of a crashing container, doubling up to a minute, as the engine has it.
+/// First back-off of a crashing container. Doubles up to a minute, as in Docker.
 const FIRST_BACK_OFF: Duration = Duration::from_millis(100);
 const LAST_BACK_OFF: Duration = Duration::from_secs(60);
 /// Exit code of a killed process.
@@ -19,7 +19,7 @@ pub(super) const KILLED: i64 = 137;
 pub(super) struct Process {
     pub id: String,
     pub spec: ContainerSpec,
-    /// The name that it has now.
+    /// Its current name.
     pub called: String,
     pub limits: Limits,
     pub behaviour: Behaviour,
@@ -28,13 +28,13 @@ pub(super) struct Process {
     pub network: Option<NetworkJoin>,
     pub log: Vec<LogLine>,
     pub restarts: u32,
-    /// The kernel ended its last process for lack of memory.
+    /// The kernel killed its last process for lack of memory.
     pub out_of_memory: bool,
-    /// Nothing is counted unless a test sets it.
+    /// `None` unless a test sets it.
     pub process_count: Option<ProcessCount>,
-    /// Until then the list shows it as running.
+    /// Until this time the list shows it as running.
     listed_as_running_until: Option<Instant>,
-    /// Counts starts, so that the end of one run is not taken for the end of the next.
+    /// Counts starts, so that the end of one run is not mistaken for the end of the next.
     run: u64,
     pub started: Option<Instant>,
     pub started_at: Option<String>,
@@ -58,14 +58,14 @@ impl Process {
         self.called != self.spec.name
     }
 
-    /// As the engine's list shows it, which may be late.
+    /// As the engine's list shows it, which may be out of date.
     pub(super) fn as_listed(&self) -> Container {
         let is_late = self.listed_as_running_until.is_some_and(|until| Instant::now() < until);
         let state = if is_late { ContainerState::Running } else { self.state };
         Container { state, ..self.as_container() }
     }
 
-    /// Has a process, or will have one soon: holds its address.
+    /// Has a process, or will have one soon, and so holds its address.
     pub(super) fn is_live(&self) -> bool {
         matches!(self.state, ContainerState::Running | ContainerState::Paused | ContainerState::Restarting)
     }
@@ -92,7 +92,7 @@ impl World {
             return Err(name_taken(&spec.name));
         }
         if let Some(renamed) = self.containers.remove(&spec.name) {
-            // Nobody remembers it: it goes on beside the new one, under its new name.
+            // The port does not remember it: it continues beside the new container, under its new name.
             self.containers.insert(renamed.called.clone(), renamed);
         }
         let image = self.find_image(&spec.image).and_then(|id| self.images.get(&id));
@@ -143,7 +143,7 @@ impl World {
         }
     }
 
-    /// A process begins, if its address and network allow it.
+    /// Starts a process, if its address and network allow it.
     pub(super) fn begin(&mut self, name: &str) -> Result<(), EngineError> {
         if let Some(join) = &self.get(name)?.network {
             self.check_place(name, join)?;
@@ -160,7 +160,7 @@ impl World {
         Ok(())
     }
 
-    /// Ends the process of `run`, or whichever runs. Returns the back-off when the engine will start it again.
+    /// Ends the process of `run`, or the current one. Returns the back-off if the engine will restart it.
     pub(super) fn exit(&mut self, name: &str, code: i64, run: Option<u64>) -> Option<Duration> {
         let process = self.containers.get(name)?;
         if !process.is_live() || run.is_some_and(|run| run != process.run) {
@@ -184,7 +184,7 @@ impl World {
         self.exit(name, KILLED, None)
     }
 
-    /// The process is gone, and the engine does nothing about it.
+    /// The process ends, and the engine does not restart it.
     pub(super) fn end(&mut self, name: &str, code: i64) {
         let (stamp, late) = (self.stamp(), self.list_late);
         if let Some(process) = self.containers.get_mut(name) {
@@ -195,7 +195,8 @@ impl World {
         }
     }
 
-    /// After the back-off. Stays down when it was stopped, removed, or lost its policy meanwhile.
+    /// Restarts the process after the back-off, unless the container was stopped, removed, or lost its policy
+    /// meanwhile.
     pub(super) fn start_again(&mut self, name: &str) -> bool {
         match self.containers.get_mut(name) {
             Some(process) if process.state == ContainerState::Restarting => {
@@ -206,7 +207,7 @@ impl World {
         }
     }
 
-    /// When and how the process of a container will end by itself: its run, the time from its start, its code.
+    /// When and how the process of a container will end by itself: its run, the time from its start, its exit code.
     pub(super) fn own_end(&self, name: &str) -> Option<(u64, Duration, i64)> {
         let process = self.containers.get(name).filter(|process| process.is_live())?;
         Some((process.run, process.behaviour.ready_after, process.behaviour.exits_with?))
@@ -244,7 +245,7 @@ impl World {
             && started.elapsed() >= behaviour.ready_after
     }
 
-    /// The container that was made under this name, if the port recognises it.
+    /// The container that was created under this name, if the port recognises it.
     pub(super) fn find(&self, name: &str) -> Option<&Process> {
         self.containers.get(name).filter(|it| it.spec.name == name && self.is_recognised(it))
     }
@@ -265,7 +266,7 @@ impl World {
         listed
     }
 
-    /// Carries a name of ours, or is known by its id.
+    /// Has its original name, or the port remembers its id.
     pub(super) fn is_recognised(&self, process: &Process) -> bool {
         !process.is_renamed() || self.remembered.contains(&process.id)
     }
@@ -285,7 +286,7 @@ impl World {
         Ok(Changed::Done)
     }
 
-    // By hand.
+    // Manual changes.
 
     pub(super) fn rename(&mut self, name: &str, called: &str) {
         if let Some(process) = self.containers.get_mut(name) {

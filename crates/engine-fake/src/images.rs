@@ -1,4 +1,4 @@
-//! Images of the fake engine, and those of its registries.
+//! Images of the fake engine and of its registries.
 
 use std::collections::BTreeSet;
 
@@ -22,7 +22,7 @@ impl World {
         id
     }
 
-    /// An image comes to be under a tag, which leaves the image that had it.
+    /// Puts an image under a tag, and takes the tag from any other image.
     pub(super) fn put_image(&mut self, id: &str, tag: &str, behaviour: Behaviour) {
         self.images.values_mut().for_each(|image| {
             image.tags.remove(tag);

@@ -1,9 +1,9 @@
-//! An engine in memory, for tests of what stands above the port.
+//! An in-memory engine, for tests of the code above the port.
 //!
-//! It keeps the rules that matter there: unique names, addresses that clash at start, images that must exist, restart
-//! policies, processes that end. It can be told to fail the n-th call of a verb before or after its effect, to hang, to answer
-//! late, to go down and come back, and to have things changed behind our back. It runs nothing and opens no port: a test's
-//! prober asks [`FakeEngine::listening`].
+//! It follows the rules that matter there: unique names, addresses that clash at start, images that must exist, restart
+//! policies, processes that end. Tests can make it fail the n-th call of a verb before or after its effect, hang,
+//! answer late, go down and come back, and change behind Boatyard's back. It runs no process and opens no port: a
+//! test's prober calls [`FakeEngine::listening`].
 
 mod build;
 mod containers;
@@ -25,25 +25,25 @@ use world::World;
 /// How containers of an image behave.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Behaviour {
-    /// From start until it listens; with `exits_with`, from start until it ends.
+    /// Time from start until it listens; with `exits_with`, from start until it ends.
     pub ready_after: Duration,
     /// Runs, and never listens.
     pub never_ready: bool,
-    /// Ends by itself with this code.
+    /// Exits by itself with this code.
     pub exits_with: Option<i64>,
-    /// Does not end at the stop signal, so that a stop takes its whole grace.
+    /// Ignores the stop signal, so that a stop takes the whole grace.
     pub ignores_stop: bool,
 }
 
-/// The fake engine. Clones are the same engine.
+/// The fake engine. Clones share one engine.
 #[derive(Clone)]
 pub struct FakeEngine {
     state: Arc<Mutex<World>>,
-    /// Ticks at every change of the world: what waits, looks again.
+    /// Notifies waiting tasks of every change, so that they check again.
     changed: watch::Sender<u64>,
 }
 
-/// Events that a slow watcher may lag behind before it misses some, as with a real engine.
+/// How many events a slow watcher may lag behind before it misses some, as with a real engine.
 const KEPT_EVENTS: usize = 256;
 
 impl Default for FakeEngine {
@@ -53,16 +53,16 @@ impl Default for FakeEngine {
 }
 
 impl FakeEngine {
-    /// An empty engine with 4 CPUs and 8 GiB, up and answering.
+    /// An empty engine with 4 CPUs and 8 GiB that is up and answers.
     pub fn new() -> FakeEngine {
         let world = World::new(broadcast::Sender::new(KEPT_EVENTS));
         FakeEngine { state: Arc::new(Mutex::new(world)), changed: watch::Sender::new(0) }
     }
 
-    // What is there.
+    // Setting up what exists.
 
-    /// Makes an image available, here and from its registry. Returns its id; the same reference has the same id, and its
-    /// containers behave so from now on.
+    /// Makes an image available, locally and in its registry. Returns its id. Calling it again with the same reference
+    /// keeps the id and changes how new containers behave.
     pub fn add_image(&self, reference: &str, behaviour: Behaviour) -> String {
         self.change(|world| world.add_image(reference, behaviour))
     }
@@ -77,17 +77,17 @@ impl FakeEngine {
         self.change(|world| world.builds.failure = Some((step.to_owned(), message.to_owned())));
     }
 
-    /// While held, builds begin and do not end.
+    /// While held, builds begin and do not finish.
     pub fn hold_builds(&self, held: bool) {
         self.change(|world| world.builds.held = held);
     }
 
-    /// A container that belongs to somebody else.
+    /// Adds a container of another owner.
     pub fn add_foreign_container(&self, name: &str) {
         self.change(|world| drop(world.foreign.insert(name.to_owned(), world::Foreign::default())));
     }
 
-    /// One that is on a network of ours.
+    /// Adds a container of another owner on one of this installation's networks.
     pub fn add_foreign_on_network(&self, name: &str, network: &str, address: Ipv4Addr) {
         self.change(|world| {
             let id = world.networks.get(network).map(|(id, _)| id.clone()).unwrap_or_default();
@@ -95,7 +95,7 @@ impl FakeEngine {
         });
     }
 
-    /// One that runs and has a volume of ours mounted.
+    /// Adds a running container of another owner that mounts one of this installation's volumes.
     pub fn add_foreign_on_volume(&self, name: &str, volume: &str) {
         self.change(|world| world.foreign.entry(name.to_owned()).or_default().volume = Some(volume.to_owned()));
     }
@@ -104,14 +104,14 @@ impl FakeEngine {
         self.change(|world| world.foreign.remove(name));
     }
 
-    /// A subnet that somebody else's network has.
+    /// Adds a network of another owner with this subnet.
     pub fn add_foreign_subnet(&self, subnet: &str) {
         self.change(|world| world.foreign_subnets.insert(subnet.to_owned()));
     }
 
-    // What goes wrong.
+    // Causing failures.
 
-    /// While full, nothing is created, started, pulled or built; what runs goes on.
+    /// While the disk is full, the engine creates, starts, pulls and builds nothing; running containers continue.
     pub fn fill_disk(&self, full: bool) {
         self.change(|world| world.disk_full = full);
     }
@@ -121,69 +121,69 @@ impl FakeEngine {
         self.change(|world| world.script.plan(verb, nth, script::Fault::Before));
     }
 
-    /// The `nth` call has its effect, and its reply is lost.
+    /// The `nth` call takes effect, and its reply is lost.
     pub fn fail_after_effect(&self, verb: Verb, nth: usize) {
         self.change(|world| world.script.plan(verb, nth, script::Fault::After));
     }
 
-    /// The `nth` call has no effect and never answers.
+    /// The `nth` call has no effect and never returns.
     pub fn hang(&self, verb: Verb, nth: usize) {
         self.change(|world| world.script.plan(verb, nth, script::Fault::Hang));
     }
 
-    /// The `nth` call has its effect at once and answers this much later.
+    /// The `nth` call takes effect immediately and returns after this delay.
     pub fn answer_late(&self, verb: Verb, nth: usize, delay: Duration) {
         self.change(|world| world.script.plan(verb, nth, script::Fault::Late(delay)));
     }
 
-    /// From now on a container can be neither stopped nor removed, as when its shim hangs.
+    /// From now on, stopping or removing the container fails, as when its shim hangs.
     pub fn wedge(&self, name: &str) {
         self.change(|world| world.wedged.insert(name.to_owned()));
     }
 
-    /// It can be again.
+    /// Undoes `wedge`.
     pub fn free(&self, name: &str) {
         self.change(|world| world.wedged.remove(name));
     }
 
-    /// The engine goes down: nobody answers, event streams end, containers run on.
+    /// The engine goes down: calls fail, event streams end, and containers keep running.
     pub fn go_down(&self) {
         self.change(World::go_down);
     }
 
-    /// The engine answers again, everything as it was (live-restore).
+    /// The engine answers again, with everything as it was (live-restore).
     pub fn come_back(&self) {
         self.change(|world| world.down = false);
     }
 
-    /// The engine restarts: all processes end, those with policy `Always` are started again, event streams end.
+    /// The engine restarts: all processes end, those with policy `Always` start again, and event streams end.
     pub fn restart_engine(&self) {
         self.change(World::go_down);
         let started = self.change(World::boot);
         started.into_iter().for_each(|name| self.running(&name));
     }
 
-    /// The process of a running container ends. Its restart policy is honoured after the engine's back-off.
+    /// The process of a running container exits. The engine follows its restart policy after the back-off.
     pub fn exit(&self, name: &str, code: i64) {
         let back_off = self.change(|world| world.exit(name, code, None));
         self.after_exit(name, back_off);
     }
 
-    /// The kernel ends the process of a running container, which took more memory than it may.
+    /// The kernel kills the process of a running container for exceeding its memory limit.
     pub fn run_out_of_memory(&self, name: &str) {
         let back_off = self.change(|world| world.run_out_of_memory(name));
         self.after_exit(name, back_off);
     }
 
-    /// What the engine counts in a running container from now on.
+    /// Sets the number of processes that the engine reports for a running container.
     pub fn set_process_count(&self, name: &str, count: ProcessCount) {
         self.change(|world| {
             world.get_mut(name).expect("a container that the test made").process_count = Some(count);
         });
     }
 
-    /// From now on the list shows a process that ended as running for this long after the event of its end, as an engine
-    /// does while it unmounts and disconnects.
+    /// From now on, the list shows an ended process as running for this long after the event of its end, as a real
+    /// engine does while it unmounts and disconnects.
     pub fn list_late(&self, late: Duration) {
         self.change(|world| world.list_late = late);
     }
@@ -192,12 +192,12 @@ impl FakeEngine {
         self.change(|world| world.delete(name));
     }
 
-    /// Takes a container off its network while it runs.
+    /// Disconnects a running container from its network.
     pub fn disconnect_behind_our_back(&self, name: &str) {
         self.change(|world| world.disconnect(name));
     }
 
-    /// Gives a container another name, as `docker rename` does. Tests go on naming it as it was made.
+    /// Renames a container, as `docker rename` does. Tests keep using its original name.
     pub fn rename_behind_our_back(&self, name: &str, called: &str) {
         self.change(|world| world.rename(name, called));
     }
@@ -207,27 +207,27 @@ impl FakeEngine {
         self.change(|world| world.pause(name));
     }
 
-    /// Joins a container to its network at another address and without aliases, as `docker network connect` does.
+    /// Connects a container to its network at another address and without aliases, as `docker network connect` does.
     pub fn move_behind_our_back(&self, name: &str, address: Ipv4Addr) {
         self.change(|world| world.move_to(name, address));
     }
 
-    /// Changes limits or restart policy of a container, as `docker update` does.
+    /// Changes a container's limits and restart policy, as `docker update` does.
     pub fn update_behind_our_back(&self, name: &str, limits: Limits, policy: RestartPolicy) {
         self.change(|world| world.update(name, limits, policy));
     }
 
-    /// Takes a network away with all its endpoints, as somebody can who disconnects everything first.
+    /// Removes a network and all its endpoints, as a person can who disconnects everything first.
     pub fn remove_network_behind_our_back(&self, name: &str) {
         self.change(|world| world.remove_network(name));
     }
 
-    /// Forgets which containers were made under which name, as a new process has.
+    /// Forgets under which names containers were created, as a new process does.
     pub fn forget_made_names(&self) {
         self.change(|world| world.remembered.clear());
     }
 
-    /// Takes an image away, in use or not, as a forced prune does.
+    /// Removes an image, even if it is in use, as a forced prune does.
     pub fn remove_image_behind_our_back(&self, reference: &str) {
         self.change(|world| world.forget_image(reference));
     }
@@ -237,14 +237,14 @@ impl FakeEngine {
         self.change(|world| world.say(name, stream, text));
     }
 
-    // What tests look at. None of these counts as a call, nor fails.
+    // Inspection for tests. None of these functions counts as a call or fails.
 
     /// Whether the container's process would accept a connection now, on its network.
     pub fn listening(&self, name: &str) -> bool {
         self.lock().listening(name)
     }
 
-    /// Whether it would accept one at this address.
+    /// Whether the process would accept a connection at this address.
     pub fn listening_at(&self, name: &str, address: Ipv4Addr) -> bool {
         self.lock().listening_at(name, address)
     }
@@ -254,17 +254,17 @@ impl FakeEngine {
         self.lock().containers.values().map(containers::Process::as_container).collect()
     }
 
-    /// What a container was made from.
+    /// The spec from which a container was created.
     pub fn spec(&self, name: &str) -> Option<ContainerSpec> {
         self.lock().containers.get(name).map(|process| process.spec.clone())
     }
 
-    /// Networks that exist, by name.
+    /// Existing networks, by name.
     pub fn network_specs(&self) -> Vec<NetworkSpec> {
         self.lock().networks.values().map(|(_, spec)| spec.clone()).collect()
     }
 
-    /// Every call so far, in order, failed ones included.
+    /// Every call so far, in order, including failed ones.
     pub fn calls(&self) -> Vec<Call> {
         self.lock().script.journal.clone()
     }
@@ -278,14 +278,14 @@ impl FakeEngine {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes the world and wakes who waits for a change.
+    /// Changes the world and wakes the tasks that wait for a change.
     fn change<T>(&self, change: impl FnOnce(&mut World) -> T) -> T {
         let outcome = change(&mut self.lock());
         self.changed.send_modify(|ticks| *ticks += 1);
         outcome
     }
 
-    /// To be called after a process began: sees to its end, if its image ends by itself.
+    /// Call this after a process starts: it schedules the end if the image exits by itself.
     fn running(&self, name: &str) {
         let Some((run, after, code)) = self.lock().own_end(name) else { return };
         let (fake, name) = (self.clone(), name.to_owned());
@@ -296,7 +296,7 @@ impl FakeEngine {
         });
     }
 
-    /// To be called after a process ended: starts it again after the back-off, if the engine would.
+    /// Call this after a process ends: it restarts the process after the back-off, if the engine would.
     fn after_exit(&self, name: &str, back_off: Option<Duration>) {
         let Some(back_off) = back_off else { return };
         let (fake, name) = (self.clone(), name.to_owned());
@@ -309,7 +309,7 @@ impl FakeEngine {
     }
 }
 
-/// Sends an event to all watchers; none is fine.
+/// Sends an event to all watchers, if there are any.
 fn publish(events: &broadcast::Sender<Event>, app: &str, container: &str, action: &str, exit_code: Option<i64>) {
     let (app, container, action) = (app.to_owned(), container.to_owned(), action.to_owned());
     let _ = events.send(Event { app, container, action, exit_code });

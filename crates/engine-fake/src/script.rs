@@ -1,10 +1,10 @@
-//! What is to go wrong at which call, and the journal of all calls.
+//! The planned failures of calls, and the journal of all calls.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::time::Duration;
 
-/// The verbs of the port, to be named in scripts and journals.
+/// The verbs of the port, for scripts and journals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Verb {
     Info,
@@ -40,7 +40,7 @@ pub enum Verb {
 }
 
 impl Verb {
-    /// Whether it may change something on the engine; journals are usually read for these only.
+    /// Whether the verb may change something on the engine; tests usually read only these in the journal.
     pub fn changes(self) -> bool {
         !matches!(
             self,
@@ -61,7 +61,7 @@ impl Verb {
     }
 }
 
-/// One call: its verb, and the name it was about (empty where it is about none).
+/// One call: its verb, and the name of its object (empty if it has none).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Call {
     pub verb: Verb,
@@ -95,7 +95,7 @@ impl Script {
         self.faults.insert((verb, so_far + nth), fault);
     }
 
-    /// Records a call and says what is to go wrong with it.
+    /// Records a call and returns its planned failure, if any.
     pub(super) fn begin(&mut self, verb: Verb, what: &str) -> Option<Fault> {
         self.journal.push(Call { verb, what: what.to_owned() });
         let count = self.calls.entry(verb).or_default();

@@ -1,4 +1,4 @@
-//! The port over the fake world: journal, faults, effect, reply.
+//! The port on the fake engine: journal, planned failure, effect, reply.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::world::World;
 use crate::{Behaviour, FakeEngine, publish};
 
 impl FakeEngine {
-    /// One call: recorded, failed as scripted, and otherwise done in one go.
+    /// Makes one call: records it, fails it if planned, and otherwise applies its effect atomically.
     async fn perform<T>(
         &self,
         verb: Verb,
@@ -26,7 +26,7 @@ impl FakeEngine {
         reply(fault, outcome).await
     }
 
-    /// The part before the effect. Lets other tasks run first, as a real call would.
+    /// The part before the effect. Yields to other tasks first, as a real call would.
     async fn begin(&self, verb: Verb, what: &str) -> Result<Option<Fault>, EngineError> {
         tokio::task::yield_now().await;
         let (fault, down, wedged, full) = {
@@ -52,14 +52,14 @@ impl FakeEngine {
         }
     }
 
-    /// Waits until a look at the world gives something.
+    /// Waits until `look` returns a value.
     pub(super) async fn until<T>(&self, mut look: impl FnMut(&World) -> Option<T>) -> T {
         let mut changes = self.changed.subscribe();
         loop {
             if let Some(found) = look(&self.lock()) {
                 return found;
             }
-            // The sender lives in `self`, so this only ever returns for a change.
+            // `self` owns the sender, so this returns only when something changes.
             let _ = changes.changed().await;
         }
     }

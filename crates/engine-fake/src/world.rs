@@ -1,5 +1,5 @@
-//! The state of the fake engine: ids, events, networks, volumes, and the engine itself going down and coming up. Pure but for
-//! the runtime's clock, which tests may pause.
+//! The state of the fake engine: ids, events, networks, volumes, and the engine going down and up. Pure apart from the
+//! runtime's clock, which tests may pause.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
@@ -22,23 +22,24 @@ pub(super) struct World {
     pub networks: BTreeMap<String, (String, NetworkSpec)>,
     pub volumes: BTreeMap<String, Identity>,
     pub images: BTreeMap<String, Image>,
-    /// What registries have: reference to image id.
+    /// The contents of registries: reference to image id.
     pub registry: BTreeMap<String, (String, Behaviour)>,
     pub builds: crate::build::Builds,
     pub foreign: BTreeMap<String, Foreign>,
-    /// Ids of containers that the port knows the made name of. A new process knows none until it lists or is told.
+    /// Ids of containers whose original name the port knows. A new process knows none until it lists containers or a
+    /// caller names them.
     pub remembered: BTreeSet<String>,
-    /// Containers that can be neither stopped nor removed.
+    /// Containers that cannot be stopped or removed.
     pub wedged: BTreeSet<String>,
     pub foreign_subnets: BTreeSet<String>,
-    /// How long the list goes on to show an ended process as running.
+    /// How long the list keeps showing an ended process as running.
     pub list_late: Duration,
     pub events: broadcast::Sender<Event>,
-    /// For ids and log stamps.
+    /// For ids and log timestamps.
     counter: u64,
 }
 
-/// A container of somebody else. It runs.
+/// A running container of another owner.
 #[derive(Default)]
 pub(super) struct Foreign {
     pub place: Option<(String, Ipv4Addr)>,
@@ -72,7 +73,7 @@ impl World {
         format!("{:064x}", self.counter)
     }
 
-    /// A moment that is later than all before it.
+    /// A timestamp later than all earlier ones.
     pub(super) fn stamp(&mut self) -> String {
         self.counter += 1;
         format!("2026-01-01T00:{:02}:{:02}.000000000Z", self.counter / 60 % 60, self.counter % 60)
@@ -90,11 +91,11 @@ impl World {
 
     pub(super) fn go_down(&mut self) {
         self.down = true;
-        // Without their sender, all event streams end.
+        // Dropping the old sender ends all event streams.
         self.events = broadcast::Sender::new(KEPT_EVENTS);
     }
 
-    /// Comes up without live-restore; returns the containers that it started.
+    /// Starts the engine without live-restore; returns the containers that it started.
     pub(super) fn boot(&mut self) -> Vec<String> {
         self.down = false;
         let stamp = self.stamp();
@@ -104,7 +105,7 @@ impl World {
                 process.state = ContainerState::Exited { code: Some(KILLED) };
                 process.finished_at = Some(stamp.clone());
             }
-            // `Always` brings back even what was stopped before.
+            // `Always` restarts even containers that were stopped before.
             if process.policy == RestartPolicy::Always && process.started.is_some() {
                 again.push(name.clone());
             }
@@ -113,7 +114,8 @@ impl World {
         again
     }
 
-    /// Whether a running container may have this place: its network is there, and nobody live has its address.
+    /// Whether a running container may have this endpoint: the network exists, and no other live container has the
+    /// address.
     pub(super) fn check_place(&self, name: &str, join: &NetworkJoin) -> Result<(), EngineError> {
         if !self.networks.values().any(|(id, _)| *id == join.network_id) {
             return Err(EngineError::NotFound { what: format!("network {}", join.network_id) });
@@ -143,7 +145,7 @@ impl World {
         by_id.map(|(name, _)| name.clone()).unwrap_or_default()
     }
 
-    /// Everything that has an endpoint on a network now.
+    /// Every current endpoint on a network.
     pub(super) fn members(&self, network_id: &str) -> Vec<NetworkMember> {
         let ours = self.containers.values().filter(|it| it.is_live()).filter_map(|it| {
             let join = it.network.as_ref().filter(|join| join.network_id == network_id)?;
@@ -156,11 +158,11 @@ impl World {
         ours.chain(theirs).collect()
     }
 
-    /// Everything that mounts a volume, running or not.
+    /// Every running or stopped container that mounts a volume.
     pub(super) fn volume_users(&mut self, volume: &str, owner: &str) -> Vec<VolumeUser> {
         let mounts = |it: &Process| it.spec.volume.as_ref().is_some_and(|mount| mount.volume == volume);
         let ours: Vec<_> = self.containers.values().filter(|it| mounts(it)).map(|it| it.id.clone()).collect();
-        // The labels prove it, as on a real engine.
+        // The labels prove the owner, as on a real engine.
         let proven = self.containers.values().filter(|it| mounts(it) && it.spec.name == owner);
         self.remembered.extend(proven.map(|it| it.id.clone()).collect::<Vec<_>>());
         let user = |it: &Process| VolumeUser {

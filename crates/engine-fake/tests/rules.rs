@@ -1,4 +1,4 @@
-//! The fake engine keeps the rules that its users lean on.
+//! The fake engine follows the rules that its users rely on.
 
 #![allow(clippy::unwrap_used)]
 
@@ -32,7 +32,7 @@ fn net() -> NetworkSpec {
     }
 }
 
-/// An engine with an image and a network, and a spec for a container of them.
+/// An engine with an image and a network, and a spec for a container that uses them.
 async fn world(behaviour: Behaviour) -> (FakeEngine, ContainerSpec) {
     let fake = FakeEngine::new();
     let image = fake.add_image("app:1", behaviour);
@@ -69,7 +69,7 @@ fn state(fake: &FakeEngine, name: &str) -> Option<ContainerState> {
 }
 
 #[tokio::test]
-async fn every_step_of_a_life_may_be_asked_for_twice() {
+async fn every_verb_may_be_called_twice() {
     let (fake, spec) = world(Behaviour::default()).await;
     let id = fake.create(&spec).await.unwrap();
     assert_eq!(fake.create(&spec).await.unwrap(), id);
@@ -83,7 +83,7 @@ async fn every_step_of_a_life_may_be_asked_for_twice() {
 }
 
 #[tokio::test]
-async fn names_belong_to_one_identity_and_images_must_be_there() {
+async fn a_name_belongs_to_one_identity_and_the_image_must_exist() {
     let (fake, spec) = world(Behaviour::default()).await;
     fake.create(&spec).await.unwrap();
     let other = ContainerSpec { identity: identity(2), ..spec.clone() };
@@ -117,7 +117,7 @@ async fn subnets_clash_and_a_network_in_use_stays() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_container_listens_when_its_image_says_so_and_only_while_it_runs_on_its_network() {
+async fn a_container_listens_as_its_behaviour_says_and_only_while_it_runs_on_its_network() {
     let (fake, spec) = running(Behaviour { ready_after: Duration::from_secs(3), ..Default::default() }).await;
     assert!(!fake.listening("web.0"));
     tokio::time::sleep(Duration::from_secs(3)).await;
@@ -143,7 +143,7 @@ async fn a_process_that_ignores_its_signal_takes_the_whole_grace() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn waiting_ends_with_the_process_and_needs_a_start() {
+async fn wait_returns_when_the_process_ends_and_needs_a_start() {
     let behaviour = Behaviour { exits_with: Some(3), ready_after: Duration::from_secs(5), ..Default::default() };
     let (fake, spec) = world(behaviour).await;
     fake.create(&spec).await.unwrap();
@@ -184,7 +184,7 @@ async fn a_stop_during_the_back_off_is_final() {
 }
 
 #[tokio::test]
-async fn an_engine_restart_brings_back_what_has_policy_always_even_when_stopped() {
+async fn an_engine_restart_starts_containers_with_policy_always_even_stopped_ones() {
     let (fake, spec) = running(Behaviour::default()).await;
     let second = ContainerSpec { name: "job".into(), network: None, ..spec };
     fake.create(&second).await.unwrap();
@@ -201,7 +201,7 @@ async fn an_engine_restart_brings_back_what_has_policy_always_even_when_stopped(
 }
 
 #[tokio::test]
-async fn while_the_engine_is_down_nothing_answers_and_everything_runs_on() {
+async fn while_the_engine_is_down_calls_fail_and_containers_keep_running() {
     let (fake, _) = running(Behaviour::default()).await;
     fake.go_down();
     assert!(matches!(fake.list().await, Err(EngineError::Unreachable { .. })));
@@ -211,7 +211,7 @@ async fn while_the_engine_is_down_nothing_answers_and_everything_runs_on() {
 }
 
 #[tokio::test]
-async fn the_nth_call_fails_before_or_after_its_effect_as_told() {
+async fn the_nth_call_fails_before_or_after_its_effect_as_planned() {
     let (fake, spec) = world(Behaviour::default()).await;
     fake.fail(Verb::Create, 2);
     fake.fail_after_effect(Verb::Start, 1);
@@ -226,7 +226,7 @@ async fn the_nth_call_fails_before_or_after_its_effect_as_told() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn calls_hang_or_answer_late_as_told() {
+async fn calls_hang_or_answer_late_as_planned() {
     let (fake, spec) = world(Behaviour::default()).await;
     fake.hang(Verb::Create, 1);
     assert!(tokio::time::timeout(Duration::from_secs(600), fake.create(&spec)).await.is_err());
@@ -266,7 +266,7 @@ async fn logs_are_kept_tailed_and_followed_to_the_end() {
 }
 
 #[tokio::test]
-async fn events_tell_what_happened_to_whom() {
+async fn events_name_the_action_and_the_container() {
     let (fake, spec) = world(Behaviour::default()).await;
     let events = fake.events().await.unwrap();
     fake.create(&spec).await.unwrap();
@@ -328,7 +328,7 @@ async fn the_same_context_gives_the_same_image_whatever_its_tag() {
 }
 
 #[tokio::test]
-async fn builds_fail_as_told_once_and_with_a_broken_context() {
+async fn builds_fail_once_as_planned_and_with_a_broken_context() {
     let fake = FakeEngine::new();
     fake.fail_build("[2/2] RUN make", "exit code: 2");
     assert!(matches!(built(&fake, "a:1", "x").await, Err(EngineError::BuildFailed { .. })));
@@ -340,7 +340,7 @@ async fn builds_fail_as_told_once_and_with_a_broken_context() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_held_build_ends_when_released_and_one_that_is_dropped_leaves_nothing() {
+async fn a_held_build_ends_when_released_and_a_dropped_build_leaves_nothing() {
     let fake = FakeEngine::new();
     fake.hold_builds(true);
     assert!(tokio::time::timeout(Duration::from_secs(60), built(&fake, "a:1", "x")).await.is_err());
@@ -356,7 +356,7 @@ async fn a_held_build_ends_when_released_and_one_that_is_dropped_leaves_nothing(
 }
 
 #[tokio::test]
-async fn secrets_are_not_in_a_specs_debug_output() {
+async fn a_specs_debug_output_contains_no_secrets() {
     let (_, spec) = world(Behaviour::default()).await;
     let text = format!("{spec:?}");
     assert!(text.contains("TOKEN") && !text.contains("hunter2"), "{text}");

@@ -1,7 +1,7 @@
-//! What can go wrong at an engine, named for what failed.
+//! What can go wrong at an engine. Each error is named for what failed.
 //!
-//! Every message names the thing and the next move. Raw engine answers are turned into these in `docker/failure.rs`; nobody
-//! above this crate reads an engine's prose.
+//! Every message names the object and the next action. `docker/failure.rs` turns raw engine answers into these errors,
+//! so no crate above this one interprets engine messages.
 
 use std::fmt;
 use std::io;
@@ -14,7 +14,7 @@ use thiserror::Error;
 /// Failures of the verbs of [`crate::Engine`].
 #[derive(Debug, Error)]
 pub enum EngineError {
-    /// Nobody answers at the socket, or the connection broke before the answer.
+    /// No engine answers at the socket, or the connection broke before the answer.
     #[error(
         "no engine answers at {}: is it running? Try `systemctl status docker`, or name another socket",
         socket.display()
@@ -24,33 +24,31 @@ pub enum EngineError {
         #[source]
         source: io::Error,
     },
-    /// The socket is there, but this user may not open it.
+    /// The socket exists, but this user may not open it.
     #[error(
         "this user may not open the engine's socket {}: add the user to the group that owns it (usually `docker`, which equals root) and log in again",
         socket.display()
     )]
     Forbidden { socket: PathBuf },
-    /// The engine took longer than the verb's deadline. The effect may have happened all the same: look before trying again.
-    #[error("the engine did not finish `{verb}` within {} s; it may have happened all the same, look again", after.as_secs_f32())]
+    /// The engine took longer than the verb's deadline. The effect may have happened: check before trying again.
+    #[error("the engine did not finish `{verb}` within {} s; the action may have taken effect, check before trying again", after.as_secs_f32())]
     Timeout { verb: &'static str, after: Duration },
-    /// The thing named is not on the engine, or is not ours.
+    /// The named object is not on the engine, or belongs to another owner.
     #[error("{what} is not on the engine, or does not belong to this installation")]
     NotFound { what: String },
-    /// A name we need belongs to something that is not ours. It was left alone.
-    #[error(
-        "the name {name} is taken on the engine by something that is not ours; it was left alone: remove or rename it"
-    )]
+    /// Another owner's object has a name that Boatyard needs. Boatyard did not touch it.
+    #[error("another owner's object on the engine has the name {name}; Boatyard did not touch it: remove or rename it")]
     NameTaken { name: String },
-    /// The subnet overlaps one that exists.
+    /// The subnet overlaps an existing one.
     #[error("the subnet {subnet} is in use already ({detail}); choose another one")]
     SubnetTaken { subnet: String, detail: String },
-    /// Something else holds the address that this container was to have.
+    /// Another endpoint has the address that this container needs.
     #[error(
         "{name} cannot start: its address is held by {}",
         holder.as_ref().map_or_else(|| format!("something that the engine does not name ({detail})"), Holder::to_string)
     )]
     AddressTaken { name: String, holder: Option<Holder>, detail: String },
-    /// A network cannot be removed while containers are on it.
+    /// Containers are on the network, so it cannot be removed.
     #[error(
         "the network {network} cannot be removed while {} on it. Run: docker network disconnect --force {network} {}",
         containers_are(by),
@@ -60,31 +58,31 @@ pub enum EngineError {
     /// The image is not on this engine.
     #[error("the image {reference} is not on the engine; build or pull it again")]
     ImageMissing { reference: String },
-    /// The container's command asks for a shell that its image does not have.
+    /// The command needs a shell that the image does not have.
     #[error(
         "{name} cannot start: its image has no shell at {shell}; write the run command without shell syntax, or use an image that has a shell"
     )]
     NoShell { name: String, shell: String },
-    /// The image has no such program.
+    /// The image does not contain the program.
     #[error(
         "{name} cannot start: its image has no command {command}, or not the interpreter that it names; check the run command and the image's PATH"
     )]
     CommandNotFound { name: String, command: String },
-    /// The program is there and may not be run.
+    /// The program exists and is not executable.
     #[error("{name} cannot start: {command} is not executable; give it the executable bit in the image")]
     CommandNotExecutable { name: String, command: String },
-    /// The program is for another kind of processor.
+    /// The program is built for another processor architecture.
     #[error(
         "{name} cannot start: {command} is built for another processor architecture; use an image made for this host's"
     )]
     WrongArchitecture { name: String, command: String },
-    /// The engine's disk is full, in bytes or in inodes.
+    /// The engine's disk has no free bytes or no free inodes.
     #[error("the engine's disk is full: {detail}. Nothing that runs was touched; free space there and try again")]
     DiskFull { detail: String },
     /// A step of a build failed.
     #[error("the build failed at {step}: {message}")]
     BuildFailed { step: String, message: String },
-    /// The Dockerfile cannot be read as one, or names a stage or file that is not there.
+    /// The Dockerfile is not valid, or names a stage or file that does not exist.
     #[error("the Dockerfile cannot be built: {message}")]
     DockerfileInvalid { message: String },
     /// The build arguments do not fit into one request.
@@ -98,24 +96,24 @@ pub enum EngineError {
         "the Dockerfile asks for the frontend {frontend} by its `# syntax=` line, and it cannot be fetched ({cause}); remove that line, or make the registry reachable"
     )]
     FrontendUnavailable { frontend: String, cause: String },
-    /// The build context ended with an error of its own; nothing was built.
+    /// The build context ended with an error; the engine built nothing.
     #[error("the build context could not be sent; nothing was built")]
     ContextFailed {
         #[source]
         source: io::Error,
     },
-    /// A registry did not give the image.
+    /// A registry did not provide the image.
     #[error("cannot pull {reference}: {cause}")]
     PullFailed { reference: String, cause: String },
-    /// The thing is in a state, or in a use, that forbids this now. Nothing was changed.
+    /// The object's state or use does not allow this now. Nothing was changed.
     #[error("{what} cannot be changed now: {detail}")]
     Conflict { what: String, detail: String },
-    /// Anything else; `status` is the engine's HTTP status where there was one.
+    /// Any other failure; `status` is the engine's HTTP status, if it sent one.
     #[error("the engine refused `{verb}`{}: {message}", status.map(|s| format!(" (status {s})")).unwrap_or_default())]
     Other { verb: &'static str, status: Option<u16>, message: String },
 }
 
-/// Who has an address, and where.
+/// The container that has an address, and its network.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Holder {
     /// The name that the engine shows for the container.
@@ -142,14 +140,14 @@ fn containers_are(names: &[String]) -> String {
 }
 
 impl EngineError {
-    /// Whether the same call may succeed later without anybody changing what was asked.
+    /// Whether the same call may succeed later without any change to the request.
     pub fn is_transient(&self) -> bool {
         match self {
             EngineError::Unreachable { .. }
             | EngineError::Timeout { .. }
             | EngineError::Conflict { .. }
             | EngineError::NetworkInUse { .. } => true,
-            // A 5xx without a cause that we know: the runtime below the engine may be down for a moment.
+            // A 5xx without a known cause: the container runtime below the engine may be unavailable for a moment.
             EngineError::Other { status, .. } => status.is_none_or(|code| code >= 500),
             EngineError::Forbidden { .. }
             | EngineError::NotFound { .. }
@@ -177,7 +175,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_may_pass_by_itself_is_transient() {
+    fn only_errors_that_may_pass_without_a_change_are_transient() {
         let passing = [
             EngineError::Timeout { verb: "list", after: Duration::from_secs(15) },
             EngineError::Conflict { what: "network a".into(), detail: "has active endpoints".into() },
@@ -197,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_in_the_way_is_named_with_the_command_that_helps() {
+    fn an_obstacle_is_named_with_the_command_that_removes_it() {
         let address = Ipv4Addr::new(10, 192, 7, 3);
         let holder = Holder { container: "theirs".into(), network: "by-i-shop".into(), address };
         let taken = EngineError::AddressTaken { name: "web.0".into(), holder: Some(holder), detail: "in use".into() };
@@ -213,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unreachable_engine_is_named_with_its_socket_and_a_next_move() {
+    fn an_unreachable_engine_error_names_the_socket_and_the_next_action() {
         let error = EngineError::Unreachable {
             socket: "/run/here.sock".into(),
             source: io::ErrorKind::ConnectionRefused.into(),

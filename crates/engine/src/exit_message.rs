@@ -1,12 +1,13 @@
-//! Why a process never really began.
+//! Explains why the program of a container never started.
 //!
-//! Containers run under an init process (`Init`), so a start succeeds even when there is nothing to run: the init process
-//! says so in its last line of output and ends with 126 or 127. This turns that line into the error that a start would have
-//! given. The controller asks here when a new instance ends with one of those codes.
+//! Containers run under an init process (`Init`), so a start succeeds even if the program cannot run. The init process
+//! then reports that in its last line of output and exits with 126 or 127. This module turns that line into the error
+//! that the start would have returned. The controller calls it when a new instance exits with one of those codes.
 
 use crate::error::EngineError;
 
-/// What the last line of output means, for a container that ended with this code; `None` when it is the app's own business.
+/// The meaning of the last line of output of a container that exited with this code; `None` if the app itself exited
+/// with it.
 pub fn explain(name: &str, code: i64, line: &str) -> Option<EngineError> {
     if !matches!(code, 126 | 127) {
         return None;
@@ -14,8 +15,9 @@ pub fn explain(name: &str, code: i64, line: &str) -> Option<EngineError> {
     let (command, reason) = match line.strip_prefix("[FATAL tini ") {
         // `[FATAL tini (7)] exec /bin/nothing failed: No such file or directory`
         Some(rest) => rest.split_once("] exec ")?.1.rsplit_once(" failed: ")?,
-        // The script that passes the stop signal on: `boatyard: 74: exec: ./start.sh: not found`, and as bash and BusyBox
-        // put it: `boatyard: line 74: ./start.sh: No such file or directory`, `boatyard: exec: line 74: ./start.sh: not found`.
+        // The script that forwards the stop signal: `boatyard: 74: exec: ./start.sh: not found`. bash and BusyBox write
+        // it as `boatyard: line 74: ./start.sh: No such file or directory` and `boatyard: exec: line 74: ./start.sh:
+        // not found`.
         None => {
             let (before, reason) = line.strip_prefix("boatyard: ")?.rsplit_once(": ")?;
             let (place, command) = before.rsplit_once(": ")?;
@@ -25,7 +27,7 @@ pub fn explain(name: &str, code: i64, line: &str) -> Option<EngineError> {
     command_failure(name, command, reason)
 }
 
-/// Shared with start errors of engines that tell at once.
+/// Also used for start errors of engines that report the failure at the start.
 pub(crate) fn command_failure(name: &str, command: &str, reason: &str) -> Option<EngineError> {
     let (name, command, reason) = (name.to_owned(), command.to_owned(), reason.to_lowercase());
     let missing = ["executable file not found", "no such file or directory"].iter().any(|it| reason.contains(it))
@@ -83,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn an_apps_own_words_and_codes_are_left_alone() {
+    fn other_output_and_codes_of_an_app_are_not_explained() {
         assert!(explain("web.0", 127, "sh: 1: serve: not found").is_none());
         assert!(explain("web.0", 1, "[FATAL tini (7)] exec /x failed: No such file or directory").is_none());
         assert!(explain("web.0", 127, "[FATAL tini (7)] something else").is_none());

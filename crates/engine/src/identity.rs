@@ -1,12 +1,13 @@
-//! Whose an object is: labels that say it, and a MAC that proves it.
+//! Which installation owns an object: labels state it, and a MAC proves it.
 //!
-//! Labels alone prove nothing, since an image can carry any. The MAC covers the installation, the kind and name of the
-//! object and every label that we read, so that a label set copied to another object, or changed in one place, is not ours.
-//! Every key is always written, so that none is ever inherited from an image.
+//! Labels alone prove nothing, because an image can carry any labels. The MAC covers the installation, the object's
+//! kind and name, and every label that Boatyard reads. A label set that was copied to another object or changed in one
+//! place therefore fails the check. Boatyard always writes every key, so that a container never inherits one from its
+//! image.
 //!
-//! The MAC is over the name that a container was made under, since an image committed from a container of ours carries its
-//! labels, MAC included. A container that somebody renamed is recognised by its id as well: an id is never given twice, and
-//! whoever remembers which container was made under a name checks the labels against that name.
+//! The MAC covers the name under which a container was created, because an image committed from a Boatyard container
+//! carries that container's labels with the MAC. A renamed container is recognised by its id, which an engine never
+//! reuses: the code that remembers the container's original name checks the labels against that name.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -16,9 +17,9 @@ use sha2::Sha256;
 
 use crate::port::{Identity, Role};
 
-/// Label that holds the installation's id: what lists filter by. The others are read through [`Installation::identify`].
+/// Label with the installation's id, for filtering lists. [`Installation::identify`] reads the other labels.
 pub const INSTALLATION: &str = "io.boatyard.installation";
-/// Label that holds the app's id: events carry it.
+/// Label with the app's id; events carry it.
 pub const APP: &str = "io.boatyard.app";
 
 const ROLE: &str = "io.boatyard.role";
@@ -29,15 +30,15 @@ const GENERATION: &str = "io.boatyard.generation";
 const DEPLOYMENT: &str = "io.boatyard.deployment";
 const MAC: &str = "io.boatyard.mac";
 
-/// Names the encoding under the MAC; a new encoding gets a new one.
+/// Version of the encoding that the MAC covers. A new encoding needs a new name.
 const ENCODING: &str = "boatyard-identity-1";
 
-/// One Boatyard on an engine: its id, and the key that its labels are sealed with.
+/// One Boatyard installation on an engine: its id, and the key for the MAC of its labels.
 #[derive(Clone)]
 pub struct Installation {
-    /// Chosen once at installation; part of labels, not secret.
+    /// Chosen once at installation; part of the labels, not secret.
     pub id: String,
-    /// Secret: who has it can make objects that count as ours.
+    /// Secret: anyone who has it can create objects that pass as this installation's.
     pub key: [u8; 32],
 }
 
@@ -47,7 +48,7 @@ impl fmt::Debug for Installation {
     }
 }
 
-/// What kind of engine object a label set is on. Under the MAC, so that labels do not move between kinds.
+/// The kind of engine object that carries a label set. The MAC covers it, so that labels cannot move between kinds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Container,
@@ -66,7 +67,7 @@ impl Kind {
 }
 
 impl Role {
-    /// The word on the label.
+    /// The label's value.
     pub fn as_str(self) -> &'static str {
         match self {
             Role::Instance => "instance",
@@ -87,7 +88,7 @@ impl Role {
 }
 
 impl Installation {
-    /// All labels of an object of ours.
+    /// All labels of an object of this installation.
     pub fn labels(&self, kind: Kind, name: &str, identity: &Identity) -> HashMap<String, String> {
         let mac = hex(&self.mac(kind, name, identity).finalize().into_bytes());
         let pairs = [
@@ -104,7 +105,7 @@ impl Installation {
         pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
     }
 
-    /// Who an object is, if its labels carry our MAC for this kind and name; `None` for all that is not ours.
+    /// The object's identity, if its labels carry this installation's MAC for this kind and name; otherwise `None`.
     pub fn identify(&self, kind: Kind, name: &str, labels: &HashMap<String, String>) -> Option<Identity> {
         let get = |key: &str| labels.get(key).cloned();
         if get(INSTALLATION)? != self.id {
@@ -125,7 +126,7 @@ impl Installation {
         Some(identity)
     }
 
-    /// Every field with its length before it: no two different identities have the same bytes.
+    /// Writes each field after its length, so that two different identities never have the same bytes.
     fn mac(&self, kind: Kind, name: &str, identity: &Identity) -> Hmac<Sha256> {
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.key).expect("HMAC takes keys of any length");
         let (slot, generation) = (identity.slot.to_string(), identity.generation.to_string());
@@ -189,7 +190,7 @@ mod tests {
         }
     }
 
-    /// A change of the MAC or of a label would make every running container a stranger after an upgrade.
+    /// If the MAC or a label changed, an upgraded Boatyard would no longer recognise any running container.
     #[test]
     fn labels_that_the_previous_version_wrote_are_recognised() {
         let mac = "7520982f854b4565f7255f271711dee6b7bf06591fbc9ea182d6a3650101db98";
@@ -216,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_in_any_label_is_not_ours() {
+    fn a_change_in_any_label_fails_the_mac_check() {
         let labels = installation().labels(Kind::Container, "by-web-2", &identity());
         assert_eq!(labels.len(), 9);
         for key in labels.keys() {
@@ -232,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn labels_copied_to_another_name_kind_or_installation_are_not_ours() {
+    fn labels_copied_to_another_name_kind_or_installation_fail_the_mac_check() {
         let labels = installation().labels(Kind::Container, "by-web-2", &identity());
         assert_eq!(installation().identify(Kind::Container, "by-web-3", &labels), None);
         assert_eq!(installation().identify(Kind::Network, "by-web-2", &labels), None);
@@ -251,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mac_that_is_no_hex_is_refused_quietly() {
+    fn a_mac_that_is_not_hex_is_refused_without_an_error() {
         for text in ["", "0", "zz", "é0", "00"] {
             let mut labels = installation().labels(Kind::Container, "n", &identity());
             labels.insert(MAC.into(), text.into());

@@ -1,8 +1,8 @@
-//! Which engines cannot serve, and why. Pure: reads an [`EngineInfo`], asks nobody.
+//! Which engines Boatyard cannot use, and why. Pure: reads only an [`EngineInfo`].
 
 use crate::port::EngineInfo;
 
-/// Oldest API that we speak: engine 20.10.
+/// Oldest supported API version: Docker Engine 20.10.
 const OLDEST_API: (u32, u32) = (1, 41);
 
 /// See [`EngineInfo::refusal`].
@@ -28,7 +28,7 @@ pub(crate) fn refusal(info: &EngineInfo) -> Option<String> {
             info.version, info.api_version, OLDEST_API.0, OLDEST_API.1
         )),
         None => Some(format!(
-            "this engine ({}) names its API version {:?}, which is no version number: check what listens on the socket",
+            "this engine ({}) reports the API version {:?}, which is not a version number: check what listens on the socket",
             info.version, info.api_version
         )),
     }
@@ -58,14 +58,14 @@ mod tests {
     }
 
     #[test]
-    fn a_plain_engine_of_20_10_or_newer_serves() {
+    fn a_plain_engine_from_20_10_on_is_accepted() {
         assert_eq!(good().refusal(), None);
         assert_eq!(EngineInfo { api_version: "1.51".into(), ..good() }.refusal(), None);
         assert_eq!(EngineInfo { api_version: "2.0".into(), ..good() }.refusal(), None);
     }
 
     #[test]
-    fn each_refusal_names_its_reason_and_the_next_move() {
+    fn each_refusal_names_its_reason_and_the_next_action() {
         let cases = [
             (EngineInfo { rootless: true, ..good() }, "rootless", "system engine"),
             (EngineInfo { desktop: true, ..good() }, "Docker Desktop", "Linux host"),

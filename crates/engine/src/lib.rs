@@ -1,8 +1,8 @@
-//! The one door to a container engine.
+//! Access to a container engine. No other crate talks to one.
 //!
-//! [`port`] says in our words what Boatyard asks of an engine; [`docker`] carries it out on a Docker Engine and is the only
-//! place that names a Docker type. The crate `engine-fake` has an engine in memory for tests. Nothing here decides when to do
-//! something: that is the caller's.
+//! [`port`] defines what Boatyard needs from a container engine, in Boatyard's terms. [`docker`] implements it on a
+//! Docker Engine and is the only module that names Docker types. The crate `engine-fake` has an in-memory engine for
+//! tests. This crate does not decide when to act: the caller does.
 
 pub mod port;
 

@@ -1,7 +1,8 @@
-//! The port: every verb Boatyard needs from a container engine, in Boatyard's words.
+//! The port: every verb that Boatyard needs from a container engine, in Boatyard's terms.
 //!
-//! Each verb is idempotent (asking twice is harmless) and ends by its own deadline. The port knows containers, networks,
-//! volumes and images; it knows nothing of apps, routes or deployments beyond the [`Identity`] it writes as labels.
+//! Each verb is idempotent (calling it twice is harmless) and has its own deadline. The port knows containers,
+//! networks, volumes and images. Of apps, routes and deployments it knows only the [`Identity`] that it writes as
+//! labels.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,26 +17,27 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::EngineError;
 
-/// What a container is to Boatyard. Written as labels with a MAC over all of it; what lacks a valid MAC is not ours.
+/// What a container is for Boatyard. Written as labels with a MAC over all fields; a container without a valid MAC does
+/// not belong to this installation.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Identity {
-    /// What it does for the app.
+    /// Its purpose in the app.
     pub role: Role,
-    /// The app's id (a UUID); for the fence and other installation-wide objects, empty.
+    /// The app's id (a UUID); empty for the fence and other installation-wide objects.
     pub app: String,
-    /// Component name; empty where none applies (a network).
+    /// Component name; empty if there is none (a network).
     pub component: String,
-    /// Slot of an instance, counted from 0; 0 where none applies.
+    /// Slot of an instance, counted from 0; 0 if there is none.
     pub slot: u32,
-    /// Revision that an instance runs; empty where none applies.
+    /// Revision that an instance runs; empty if there is none.
     pub revision: String,
-    /// Restart generation that an instance was made for; 0 where none applies.
+    /// Restart generation of an instance; 0 if there is none.
     pub generation: u64,
-    /// The deployment that made it; empty where none applies.
+    /// The deployment that created it; empty if there is none.
     pub deployment: String,
 }
 
-/// The roles of what we create on an engine.
+/// The roles of the objects that Boatyard creates on an engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
@@ -45,9 +47,9 @@ pub enum Role {
     Job,
     /// A database container.
     Database,
-    /// A created, never started container that keeps an image from being pruned.
+    /// A container that is created and never started, so that no prune removes its image.
     Pin,
-    /// The object that fences two controllers of one installation.
+    /// The object that prevents two controllers from running for one installation.
     Fence,
     /// An app's network.
     Network,
@@ -55,31 +57,32 @@ pub enum Role {
     Volume,
 }
 
-/// Everything a container is made from. A closed struct: there is no way to name a host path, a device or a privilege.
+/// Everything from which a container is created. It has no field for a host path, a device or a privilege.
 #[derive(Clone, PartialEq)]
 pub struct ContainerSpec {
-    /// Unique on the engine, deterministic: our compare-and-swap.
+    /// Unique on the engine and deterministic, so that only one of several concurrent creates succeeds.
     pub name: String,
     pub identity: Identity,
     /// Image id (`sha256:…`), never a tag: a tag may move between two starts.
     pub image: String,
-    /// Replaces the image's entrypoint and command where given.
+    /// Replaces the image's entrypoint and command, if given.
     pub command: Option<Vec<String>>,
-    /// `KEY=value` pairs in order; may hold secrets, so this type has no `Debug` of its own (see the manual one).
+    /// `KEY=value` pairs in order. May contain secrets, so `Debug` is implemented by hand below and shows only keys.
     pub env: Vec<(String, String)>,
-    /// Network to join, the address to have there, and the names under which others find it.
+    /// Network to join, the address on it, and the names by which other containers find it.
     pub network: Option<NetworkJoin>,
-    /// Named volume to mount at a path inside.
+    /// Named volume, and the path at which to mount it.
     pub volume: Option<VolumeMount>,
-    /// Ceilings; clamped to what the host has.
+    /// Resource limits. The engine crate reduces them to the host's size.
     pub limits: Limits,
-    /// From the stop signal to KILL when the engine stops the container on its own behalf: `docker stop`, engine shutdown.
+    /// Time from the stop signal to KILL when somebody other than Boatyard stops the container: `docker stop`, engine
+    /// shutdown.
     pub stop_grace: Duration,
-    /// Signal that asks the process to end; `None`: SIGTERM, whatever the image says.
+    /// Signal that asks the process to end. `None` means SIGTERM, whatever the image says.
     pub stop_signal: Option<String>,
 }
 
-/// Env keys only: values may be secrets.
+/// Shows only the keys of `env`: values may be secrets.
 impl fmt::Debug for ContainerSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let env_keys: Vec<&str> = self.env.iter().map(|(key, _)| key.as_str()).collect();
@@ -98,12 +101,12 @@ impl fmt::Debug for ContainerSpec {
     }
 }
 
-/// A container's place on a network.
+/// A container's endpoint on a network.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NetworkJoin {
-    /// Engine's id of the network, from [`Engine::ensure_network`].
+    /// The engine's id of the network, from [`Engine::ensure_network`].
     pub network_id: String,
-    /// Its name. Newer engines connect a container only while a network of this name exists.
+    /// The network's name. Newer engines connect a container only while a network of this name exists.
     pub network_name: String,
     pub address: Ipv4Addr,
     pub aliases: Vec<String>,
@@ -115,7 +118,7 @@ pub struct VolumeMount {
     pub path: String,
 }
 
-/// CPU in thousandths of a core, memory in bytes (swap is held equal to it, so none is used).
+/// CPU in thousandths of a core, memory in bytes (the swap limit is the same, so no swap is used).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     pub cpu_millis: u32,
@@ -123,7 +126,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// The same, and in nothing more than `most`.
+    /// These limits, each at most the one in `most`.
     pub fn at_most(self, most: Limits) -> Limits {
         Limits {
             cpu_millis: self.cpu_millis.min(most.cpu_millis),
@@ -132,45 +135,48 @@ impl Limits {
     }
 }
 
-/// What the engine will do by itself when the process ends.
+/// What the engine does when the process ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RestartPolicy {
     No,
     Always,
 }
 
-/// A container of this installation as the engine reports it. The MAC has been checked.
+/// A container of this installation, as the engine reports it. Its MAC is valid.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Container {
     pub id: String,
-    /// The name it was made under. Verbs and records go by it, also after somebody renamed the container.
+    /// The name under which it was created. Verbs and records use this name, even after somebody renamed the container.
     pub name: String,
-    /// The name that the engine shows for it now. Differs from `name` after `docker rename`.
+    /// The name that the engine shows now. Differs from `name` after `docker rename`.
     pub called: String,
     pub identity: Identity,
     pub image: String,
     pub state: ContainerState,
-    /// Its addresses, one for each network; of a stopped container those that were chosen for it. Empty when it is on none.
+    /// Its addresses, one per network. For a stopped container, the addresses that it gets at the next start. Empty if
+    /// it is on no network.
     pub addresses: Vec<Ipv4Addr>,
 }
 
 impl Container {
-    /// Whether it has this address on one of its networks. Subnets do not overlap, so the address also tells the network.
+    /// Whether it has this address on one of its networks. Subnets do not overlap, so the address also identifies the
+    /// network.
     pub fn has_address(&self, address: Ipv4Addr) -> bool {
         self.addresses.contains(&address)
     }
 }
 
-/// Container states that matter to us. From the engine's *list*, which stays quick when one container is wedged.
+/// Container states that Boatyard distinguishes. They come from the engine's *list*, which stays fast when one
+/// container hangs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ContainerState {
     Created,
     Running,
     Paused,
-    /// The engine is between two tries of a crashing process.
+    /// The engine waits before it restarts a crashing process.
     Restarting,
-    /// Ended; the code when the list tells it.
+    /// Ended, with the exit code if the list shows it.
     Exited {
         code: Option<i64>,
     },
@@ -178,24 +184,25 @@ pub enum ContainerState {
     Removing,
 }
 
-/// What one container looks like in full: asked for single containers only, since it may hang with a wedged one.
+/// All details of one container. Only requested for single containers, because the request may hang if the container
+/// hangs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ContainerDetails {
     pub container: Container,
-    /// RFC 3339 as the engine gives it; `None` before the first start.
+    /// RFC 3339, as the engine reports it; `None` before the first start.
     pub started_at: Option<String>,
     pub finished_at: Option<String>,
     pub exit_code: Option<i64>,
     pub oom_killed: bool,
     pub restart_count: u64,
     pub restart_policy: RestartPolicy,
-    /// What the engine holds it to; 0 where the engine holds it to nothing.
+    /// The limits that the engine enforces; 0 means no limit.
     pub limits: Limits,
-    /// Names under which others on its networks find it.
+    /// Names by which other containers on its networks find it.
     pub aliases: Vec<String>,
 }
 
-/// How many processes and threads a container has, and how many it may have.
+/// How many processes and threads a container has, and its limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct ProcessCount {
     pub running: u64,
@@ -203,38 +210,38 @@ pub struct ProcessCount {
 }
 
 impl ProcessCount {
-    /// Starting one more process or thread fails in the container.
+    /// Whether starting one more process or thread would fail in the container.
     pub fn is_at_limit(self) -> bool {
         self.running >= self.limit
     }
 }
 
-/// A container that this installation made, as its records remember it. An id is never given twice, so it proves which
-/// container is meant when the name no longer does.
+/// A container that this installation created, from the installation's records. An engine never reuses an id, so the id
+/// identifies the container even after a rename.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MadeContainer {
     pub id: String,
-    /// The name it was made under.
+    /// The name under which it was created.
     pub name: String,
 }
 
-/// A container that mounts a volume, whoever made it.
+/// A container that mounts a volume, of any owner.
 #[derive(Debug, Clone, PartialEq)]
 pub struct VolumeUser {
     pub id: String,
-    /// The name that the engine shows for it.
+    /// The name that the engine shows.
     pub called: String,
-    /// It has a process, or the engine is about to start one again.
+    /// It has a process, or the engine is about to restart one.
     pub runs: bool,
-    /// Set when this installation made it.
+    /// Set if this installation created it.
     pub container: Option<Container>,
 }
 
-/// An endpoint on a network, whoever made it.
+/// An endpoint on a network, of any owner.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NetworkMember {
     pub id: String,
-    /// The name that the engine shows for it.
+    /// The name that the engine shows.
     pub called: String,
     pub address: Option<Ipv4Addr>,
 }
@@ -244,18 +251,18 @@ pub struct NetworkMember {
 pub struct ImageDefaults {
     /// Entrypoint and command, joined as the engine joins them.
     pub command: Vec<String>,
-    /// `STOPSIGNAL`, by name or number, unchecked.
+    /// `STOPSIGNAL`, a name or a number, not validated.
     pub stop_signal: Option<String>,
 }
 
-/// The outcome of a verb that may find its work done.
+/// The outcome of a verb that may find its work already done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Changed {
     Done,
     AlreadySo,
 }
 
-/// A network to have: one `/24` per app, chosen by us.
+/// The network to create: one `/24` per app, which Boatyard chooses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NetworkSpec {
     pub name: String,
@@ -279,7 +286,7 @@ pub struct Volume {
     pub identity: Identity,
 }
 
-/// What kind of engine answers, and what it can do for us.
+/// The kind of engine, and its features.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EngineInfo {
     pub version: String,
@@ -287,29 +294,29 @@ pub struct EngineInfo {
     pub cpus: u32,
     pub memory_bytes: u64,
     pub rootless: bool,
-    /// Runs in a VM of Docker Desktop: container addresses are out of reach.
+    /// Runs in Docker Desktop's VM, so the host cannot reach container addresses.
     pub desktop: bool,
     pub live_restore: bool,
     pub operating_system: String,
-    /// Where the engine keeps its data, for disk checks; as the engine names it.
+    /// The engine's data directory, for disk checks; the path is the engine's.
     pub data_root: PathBuf,
 }
 
 impl EngineInfo {
-    /// Why this engine cannot serve as one of ours, as a sentence with the next move; `None` when it can.
+    /// Why Boatyard cannot use this engine, as a sentence with the next action; `None` if it can.
     pub fn refusal(&self) -> Option<String> {
         crate::info::refusal(self)
     }
 }
 
-/// Something happened; look again. Events are hints, a full list is the truth.
+/// A hint that something changed. The receiver must check the full list, because hints may be late or missing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
-    /// App id of the container's label as it stands (not MAC-checked: it only wakes somebody up).
+    /// App id from the container's label. The MAC is not checked, because the event only triggers another look.
     pub app: String,
     pub container: String,
     pub action: String,
-    /// Of the process that ended; with the action `die` only.
+    /// The exit code of the process; only with the action `die`.
     pub exit_code: Option<i64>,
 }
 
@@ -317,11 +324,11 @@ pub struct Event {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogLine {
     pub stream: LogStream,
-    /// RFC 3339 with nanoseconds, as the engine stamps it.
+    /// RFC 3339 with nanoseconds, from the engine.
     pub timestamp: String,
-    /// Without its line end; invalid UTF-8 replaced; cut at 64 KiB.
+    /// Without its line end; with invalid UTF-8 replaced; cut at 64 KiB.
     pub text: String,
-    /// So many bytes of the line were cut off.
+    /// Number of bytes that were cut off.
     pub cut: usize,
 }
 
@@ -334,33 +341,33 @@ pub enum LogStream {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogQuery {
     pub follow: bool,
-    /// Last n lines; `None`: all that is kept.
+    /// Only the last n lines; `None` means all that the engine keeps.
     pub tail: Option<usize>,
 }
 
-/// What to build. The context is a tar stream; an error inside it ends the build.
+/// What to build. The context is a tar stream; an error in the stream ends the build.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BuildSpec {
-    /// Tag to give the result.
+    /// Tag for the resulting image.
     pub tag: String,
     /// Path of the Dockerfile inside the context.
     pub dockerfile: String,
-    /// Build arguments: never secrets.
+    /// Build arguments. Never secrets, since they are part of the image's history.
     pub args: BTreeMap<String, String>,
-    /// Run every step again, reuse nothing.
+    /// Run every step again, without the cache.
     pub no_cache: bool,
     pub labels: BTreeMap<String, String>,
 }
 
-/// What a build reports while it runs. The last event of a good build is [`BuildEvent::Built`].
+/// Events of a running build. The last event of a successful build is [`BuildEvent::Built`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BuildEvent {
-    /// A step began, ended or came from the cache.
+    /// A step began, ended, or came from the cache.
     Step {
         name: String,
         state: BuildStepState,
     },
-    /// Output of a step, or a note of the builder; one line.
+    /// One line of a step's output or of the builder's messages.
     Log(String),
     Built {
         image: String,
@@ -379,72 +386,77 @@ pub type LogLines = BoxStream<'static, Result<LogLine, EngineError>>;
 pub type BuildEvents = BoxStream<'static, Result<BuildEvent, EngineError>>;
 pub type Context = BoxStream<'static, Result<Bytes, std::io::Error>>;
 
-/// One container engine, seen by one installation: every list holds this installation's objects only.
+/// One container engine, seen by one installation: every list contains only this installation's objects.
 #[async_trait]
 pub trait Engine: Send + Sync + 'static {
     async fn info(&self) -> Result<EngineInfo, EngineError>;
 
-    /// Tells the engine port which containers this installation made, so that it recognises those that somebody renamed.
-    /// Containers that were created or listed through this port since it was opened are known to it already.
+    /// Tells the port which containers this installation created, so that it recognises renamed ones. The port already
+    /// knows the containers that were created or listed through it.
     fn remember(&self, made: Vec<MadeContainer>);
 
-    /// All containers of this installation, whatever their state.
+    /// All containers of this installation, in any state.
     async fn list(&self) -> Result<Vec<Container>, EngineError>;
-    /// One container by name; `None` when there is none, or one that is not ours.
+    /// One container by name; `None` if there is none, or if it belongs to another owner.
     async fn inspect(&self, name: &str) -> Result<Option<ContainerDetails>, EngineError>;
-    /// `None` for a container that does not run, that does not exist, or whose processes the engine does not count.
+    /// Counts a container's processes. `None` for a container that does not run or does not exist, and if the engine
+    /// does not count its processes.
     async fn process_count(&self, name: &str) -> Result<Option<ProcessCount>, EngineError>;
-    /// Creates it, or finds the one with this name that carries our MAC and the same identity. Returns the container's id.
-    /// A container of that name that is not ours is [`EngineError::NameTaken`]; a volume that is not there is
-    /// [`EngineError::NotFound`], since the engine would make an empty one.
+    /// Creates the container, or finds the one of this name with a valid MAC and the same identity. Returns the
+    /// container's id. Errors: [`EngineError::NameTaken`] if another owner's container has the name;
+    /// [`EngineError::NotFound`] if the volume does not exist, because the engine would create an empty one.
     async fn create(&self, spec: &ContainerSpec) -> Result<String, EngineError>;
-    /// Starts it, or lets it go on when somebody paused it. Succeeds even when the image lacks the command: see
+    /// Starts the container, or resumes it if somebody paused it. Succeeds even if the image lacks the command: see
     /// [`crate::exit_message`].
     async fn start(&self, name: &str) -> Result<Changed, EngineError>;
     async fn set_restart_policy(&self, name: &str, policy: RestartPolicy) -> Result<Changed, EngineError>;
-    /// The spec's stop signal, then KILL after `grace`. Returns when the process has ended; the deadline is grace + 30 s.
+    /// Sends the spec's stop signal, then KILL after `grace`. Returns when the process has ended. The deadline is
+    /// 30 s after the grace.
     async fn stop(&self, name: &str, grace: Duration) -> Result<Changed, EngineError>;
-    /// Kills what still runs, removes the container and its anonymous volumes.
+    /// Kills the process if it still runs, and removes the container and its anonymous volumes.
     async fn remove(&self, name: &str) -> Result<Changed, EngineError>;
-    /// Waits for the process to end and returns its exit code; at once when it has ended. No deadline of its own: an engine
-    /// that goes away ends it. One that never was started is [`EngineError::Conflict`].
+    /// Waits for the process to end and returns its exit code; returns immediately if it has ended. Has no deadline,
+    /// but fails if the connection to the engine breaks. Errors: [`EngineError::Conflict`] if the container was never
+    /// started.
     async fn wait(&self, name: &str) -> Result<i64, EngineError>;
     async fn logs(&self, name: &str, query: &LogQuery) -> Result<LogLines, EngineError>;
-    /// Puts a container, running or not, at this place: on this network, at this address, under these aliases. Where it has
-    /// another place on a network of this name or id, it leaves that first. Its other networks stay.
+    /// Gives a running or stopped container this network, address and aliases. If the container has another endpoint on
+    /// a network of this name or id, it leaves that first. Its other networks stay.
     async fn connect(&self, name: &str, join: &NetworkJoin) -> Result<Changed, EngineError>;
-    /// Gives a container that somebody renamed the name back that it was made under. [`EngineError::NameTaken`] when another
-    /// container has that name by now.
+    /// Restores the original name of a renamed container. Errors: [`EngineError::NameTaken`] if another container has
+    /// that name by now.
     async fn restore_name(&self, name: &str) -> Result<Changed, EngineError>;
-    /// Sets CPU and memory of a container, running or not; clamped as in [`Engine::create`].
+    /// Sets CPU and memory of a running or stopped container; limited to the host's size as in [`Engine::create`].
     async fn set_limits(&self, name: &str, limits: Limits) -> Result<Changed, EngineError>;
 
     async fn networks(&self) -> Result<Vec<Network>, EngineError>;
-    /// Creates it, or finds ours of that name. A subnet in use elsewhere is [`EngineError::SubnetTaken`].
+    /// Creates the network, or finds this installation's network of that name. Errors: [`EngineError::SubnetTaken`] if
+    /// the subnet is in use elsewhere.
     async fn ensure_network(&self, spec: &NetworkSpec) -> Result<Network, EngineError>;
-    /// [`EngineError::NetworkInUse`] names the containers that are on it.
+    /// Errors: [`EngineError::NetworkInUse`], with the names of the containers on the network.
     async fn remove_network(&self, name: &str) -> Result<Changed, EngineError>;
-    /// Every endpoint on a network of ours, whoever made it. Empty when there is no such network.
+    /// Every endpoint on a network of this installation, of any owner. Empty if there is no such network.
     async fn network_members(&self, name: &str) -> Result<Vec<NetworkMember>, EngineError>;
     async fn volumes(&self) -> Result<Vec<Volume>, EngineError>;
     async fn ensure_volume(&self, name: &str, identity: &Identity) -> Result<Changed, EngineError>;
     async fn remove_volume(&self, name: &str) -> Result<Changed, EngineError>;
-    /// Every container that mounts a volume, running or not, whatever its name and whoever made it. One whose labels prove
-    /// that it was made under the name `owner` is recognised as ours even if nothing remembers its id.
+    /// Every running or stopped container that mounts a volume, of any name and owner. A container whose labels prove
+    /// that it was created under the name `owner` counts as this installation's, even if the port does not remember its
+    /// id.
     async fn volume_users(&self, volume: &str, owner: &str) -> Result<Vec<VolumeUser>, EngineError>;
 
-    /// The id of a local image, by reference or id; `None` when it is not here.
+    /// The id of a local image, by reference or id; `None` if the engine does not have it.
     async fn image(&self, reference: &str) -> Result<Option<String>, EngineError>;
-    /// What a local image says. One that is not here is [`EngineError::ImageMissing`].
+    /// The defaults of a local image. Errors: [`EngineError::ImageMissing`] if the engine does not have it.
     async fn image_defaults(&self, image: &str) -> Result<ImageDefaults, EngineError>;
     async fn pull(&self, reference: &str) -> Result<String, EngineError>;
     async fn tag(&self, image: &str, reference: &str) -> Result<(), EngineError>;
-    /// Tags of this repository prefix, with their image ids: what garbage collection looks at.
+    /// Tags with this repository prefix, and their image ids. Garbage collection uses them.
     async fn tags(&self, prefix: &str) -> Result<Vec<(String, String)>, EngineError>;
     async fn remove_image(&self, reference: &str) -> Result<Changed, EngineError>;
-    /// Dropping the stream cancels the build; nothing of it stays behind.
+    /// Starts a build. Dropping the stream cancels it and leaves nothing behind.
     async fn build(&self, spec: &BuildSpec, context: Context) -> Result<BuildEvents, EngineError>;
 
-    /// A stream of hints that ends when the engine's connection does; ask again then.
+    /// A stream of hints. It ends when the connection to the engine ends; subscribe again then.
     async fn events(&self) -> Result<BoxStream<'static, Event>, EngineError>;
 }

@@ -1,6 +1,7 @@
-//! Image references: taking `registry/name:tag@digest` apart without asking anybody.
+//! Image references: splits `registry/name:tag@digest` without asking a registry.
 
-/// Splits a reference into repository and tag, `latest` where none is given. A digest stays with the repository, without tag.
+/// Splits a reference into repository and tag; the default tag is `latest`. A digest stays with the repository, without
+/// a tag.
 ///
 /// ```
 /// use engine::reference::split;

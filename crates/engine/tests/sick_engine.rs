@@ -1,4 +1,5 @@
-//! Engines that hang, break off or answer with an error, played by a small server: what the real one does only when ill.
+//! Engines that hang, drop connections or answer with errors, played by a small server, because a healthy engine does
+//! none of this.
 
 #![allow(clippy::unwrap_used)]
 
@@ -15,11 +16,11 @@ enum Answer {
     Say(u16, String),
     /// Closes the connection without an answer.
     BreakOff,
-    /// Takes the request and keeps still.
+    /// Reads the request and never answers.
     Hang,
 }
 
-/// Decides the answer to a request line.
+/// Chooses the answer to a request line.
 type Answers = dyn Fn(&str) -> Answer + Send + Sync;
 
 struct Sick {
@@ -43,7 +44,7 @@ fn identity() -> Identity {
     }
 }
 
-/// An engine that answers like this, one request per connection.
+/// An engine with these answers, which takes one request per connection.
 fn engine_that(answers: impl Fn(&str) -> Answer + Send + Sync + 'static) -> Sick {
     let folder = tempfile::tempdir().unwrap();
     let socket: PathBuf = folder.path().join("engine.sock");
@@ -75,7 +76,7 @@ async fn serve(mut stream: tokio::net::UnixStream, answers: Arc<Answers>) {
     }
 }
 
-/// The list with one container of ours in this state.
+/// A list with one container of this installation in this state.
 fn listed(name: &str, state: &str) -> Answer {
     Answer::Say(200, listed_json(name, state).to_string())
 }
@@ -94,7 +95,7 @@ fn message(status: u16, text: &str) -> Answer {
 async fn an_engine_that_never_answers_ends_each_verb_by_its_deadline() {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("engine.sock");
-    // It takes connections and says nothing, as a frozen engine does (M7).
+    // The socket accepts connections and never answers, as a frozen engine does.
     let _listener = UnixListener::bind(&socket).unwrap();
     let engine = DockerEngine::connect(&socket, installation()).unwrap();
     let begun = tokio::time::Instant::now();
@@ -128,7 +129,7 @@ async fn an_answer_that_breaks_off_is_an_unreachable_engine() {
 }
 
 #[tokio::test]
-async fn a_removal_by_somebody_else_is_waited_for() {
+async fn remove_waits_for_a_removal_by_another_client() {
     let lists = std::sync::atomic::AtomicUsize::new(0);
     let sick = engine_that(move |request| {
         if request.starts_with("DELETE") {
@@ -151,7 +152,7 @@ async fn a_removal_that_never_ends_is_a_conflict_by_its_deadline() {
 }
 
 #[tokio::test]
-async fn a_full_disk_is_named_whatever_was_asked() {
+async fn a_full_disk_is_named_for_every_verb() {
     let sick = engine_that(|request| match request.contains("/start") {
         true => message(500, "mkdir /var/lib/docker/overlay2/7/merged: no space left on device"),
         false => listed("web", "created"),
@@ -161,7 +162,7 @@ async fn a_full_disk_is_named_whatever_was_asked() {
 }
 
 #[tokio::test]
-async fn one_container_with_labels_that_make_no_sense_does_not_hide_the_others() {
+async fn one_container_with_invalid_labels_does_not_hide_the_others() {
     let sick = engine_that(|_| {
         let mut list = listed_json("web", "running");
         list.as_array_mut().unwrap().push(serde_json::json!({ "Id": "c2", "Names": ["/odd"], "State": "running",

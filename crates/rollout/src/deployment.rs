@@ -1,4 +1,4 @@
-//! One try to make a spec real: its stages, the phase that clients see, and what each stage waits for.
+//! One attempt to make a spec real: its stages, the phase that clients see, and what each stage waits for.
 
 use std::collections::BTreeMap;
 
@@ -9,35 +9,35 @@ use crate::ids::ComponentName;
 use crate::job::JobOutcome;
 use crate::plan::RolloutStatus;
 
-/// Where a deployment stands. Finer than [`Phase`], which is what clients know.
+/// Where a deployment stands. More detailed than [`Phase`], which clients see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
-    /// Accepted; waits for its turn.
+    /// Accepted; waits for earlier deployments.
     Pending,
     /// Fetches sources, builds or pulls images.
     Building,
-    /// Built; waits for the app's rollout to be free.
+    /// All images are ready; waits until no other deployment of the app is rolling.
     Built,
-    /// Databases come up, then PRE_DEPLOY jobs run. Nothing that serves has changed yet.
+    /// Databases start, then PRE_DEPLOY jobs run. No serving instance has changed yet.
     Preparing,
     /// Instances are replaced.
     Rolling,
     /// POST_DEPLOY jobs run.
     Finishing,
-    /// Failed after instances were replaced: the previous targets are rolled back.
+    /// The deployment failed after it replaced instances: the controller restores the previous targets.
     RollingBack,
-    /// Serves.
+    /// Serves traffic.
     Active,
-    /// Served, until a newer one did; or was absorbed by a newer one while it waited.
+    /// A newer deployment replaced it, either while it served or while it waited.
     Superseded,
-    /// Failed; what served before serves on.
+    /// Failed; the version that served before still serves.
     Failed,
-    /// Ended by a person.
+    /// A person canceled it.
     Canceled,
 }
 
-/// Deployment phases as App Platform's clients know them.
+/// Deployment phases, with the names that App Platform's clients know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[allow(missing_docs, reason = "the words are the clients' own")]
@@ -55,43 +55,43 @@ pub enum Phase {
 /// What can happen to a deployment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Event {
-    /// Its turn has come.
+    /// The deployment may begin.
     Begun,
-    /// Its turn has come, and it is a restart: its targets are a copy of those in force. Nothing is built or prepared.
+    /// The deployment may begin, and it is a restart: it copies the targets in force, and builds and prepares nothing.
     RestartBegun,
     /// Every component has an image, and targets are frozen.
     ImagesReady,
-    /// The app's rollout is free for it.
+    /// No other deployment of the app is rolling.
     RolloutFree,
     /// Databases answer and PRE_DEPLOY jobs have succeeded.
     Prepared,
-    /// Every instance is ready and routed, every replaced one is gone.
+    /// Every instance is ready and routed, and every replaced instance is gone.
     Rolled,
     /// POST_DEPLOY jobs have succeeded.
     Succeeded,
-    /// Something failed. Before any instance was replaced nothing has to be undone.
+    /// Something failed. If no instance was replaced yet, there is nothing to roll back.
     Broke,
-    /// A restart failed before it made a container.
+    /// A restart failed before it created a container.
     Refused,
-    /// A person ended a restart before it made a container.
+    /// A person canceled a restart before it created a container.
     Withdrawn,
     /// The previous targets serve again.
     RolledBack,
-    /// The previous targets cannot be restored: what serves is kept instead.
+    /// The previous targets cannot be restored: the instances that serve now stay.
     Abandoned,
-    /// A person ended it.
+    /// A person canceled the deployment.
     CancelAsked,
-    /// A newer one took its place.
+    /// A newer deployment took its place.
     Displaced,
 }
 
-/// A move that does not exist.
+/// An event that the stage does not accept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("a deployment that is {from:?} cannot see {event:?}")]
 pub struct IllegalMove {
-    /// Where it stood.
+    /// The stage.
     pub from: Stage,
-    /// What was said to have happened.
+    /// The event that was reported.
     pub event: Event,
 }
 
@@ -111,7 +111,7 @@ impl Stage {
         Self::Canceled,
     ];
 
-    /// The stage after `event`. Errors: [`IllegalMove`] for every pair not written here.
+    /// The stage after `event`. Errors: [`IllegalMove`] for every pair that is not listed here.
     pub fn next(self, event: Event) -> Result<Self, IllegalMove> {
         use Event as E;
         use Stage as S;
@@ -130,29 +130,29 @@ impl Stage {
             (S::Rolling, E::Withdrawn) => Ok(S::Canceled),
             (S::RollingBack, E::RolledBack | E::Abandoned) => Ok(S::Failed),
             (S::Pending | S::Building | S::Built | S::Preparing, E::CancelAsked) => Ok(S::Canceled),
-            // Asked for while it rolled: what was replaced has been rolled back.
+            // A person canceled it while it rolled, and the rollback is complete.
             (S::RollingBack, E::CancelAsked) => Ok(S::Canceled),
             (S::Pending | S::Active, E::Displaced) => Ok(S::Superseded),
             (from, event) => Err(IllegalMove { from, event }),
         }
     }
 
-    /// Nothing more will happen to it by itself.
+    /// Final: the deployment does no more work.
     pub fn is_ended(self) -> bool {
         self >= Self::Active
     }
 
-    /// It uses the app's builder.
+    /// Uses the app's builder.
     pub fn builds(self) -> bool {
         matches!(self, Self::Building)
     }
 
-    /// It owns the app's instances: no other deployment may roll.
+    /// Controls the app's instances: no other deployment of the app may roll.
     pub fn rolls(self) -> bool {
         matches!(self, Self::Preparing | Self::Rolling | Self::Finishing | Self::RollingBack)
     }
 
-    /// What clients see.
+    /// The phase that clients see.
     pub fn phase(self) -> Phase {
         match self {
             Self::Pending => Phase::PendingBuild,
@@ -168,7 +168,7 @@ impl Stage {
 }
 
 impl Phase {
-    /// The word on the wire.
+    /// The name in the API.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::PendingBuild => "PENDING_BUILD",
@@ -189,11 +189,11 @@ impl std::fmt::Display for Phase {
     }
 }
 
-/// What is known of a deployment's parts, for its next move.
+/// What the controller knows about a deployment's parts. Input for the next move.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Facts {
-    /// Images by component: of all services, workers and jobs while it builds, and of the components that a restart replaces
-    /// before it makes the first container.
+    /// Images by component. A build lists all services, workers and jobs. A restart lists the components that it
+    /// replaces, until it creates its first container.
     pub images: BTreeMap<ComponentName, Part>,
     /// Databases.
     pub databases: BTreeMap<ComponentName, Part>,
@@ -201,74 +201,75 @@ pub struct Facts {
     pub pre_deploy: Vec<(ComponentName, JobOutcome)>,
     /// POST_DEPLOY jobs in their order.
     pub post_deploy: Vec<(ComponentName, JobOutcome)>,
-    /// Another deployment of the app rolls.
+    /// Another deployment of the app is rolling.
     pub rollout_taken: bool,
-    /// Where the instances stand against the targets in force.
+    /// Progress of the instances towards the targets in force.
     pub rollout_status: Option<RolloutStatus>,
-    /// A new instance was given up; the sentence says which and why.
+    /// The controller gave up a new instance; the failure says which one and why.
     pub given_up: Option<Failure>,
-    /// While it rolls back: an instance of the previous targets was given up; the sentence says which and why.
+    /// During a rollback: the controller gave up an instance of the previous targets; the sentence says which one and
+    /// why.
     pub restore_failed: Option<String>,
-    /// While it rolls back: a newer deployment waits for it to end.
+    /// During a rollback: a newer deployment waits for it to end.
     pub newer_waits: bool,
-    /// It is a restart.
+    /// The deployment is a restart.
     pub is_restart: bool,
-    /// It is a restart that rolls and has made no container yet: nothing has to be rolled back.
+    /// The deployment is a restart that is rolling and has not created a container yet: there is nothing to roll back.
     pub is_untouched: bool,
-    /// A person asked for its end.
+    /// A person asked to cancel the deployment.
     pub cancel_requested: bool,
     /// The deadline of its stage has passed. Every stage ends by its deadline: see [`crate::limits`].
     pub overdue: bool,
 }
 
-/// One part that a deployment needs.
+/// One image or database that a deployment needs.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Part {
-    /// Nothing was done for it.
+    /// Work on it has not started.
     #[default]
     Missing,
-    /// Being worked on.
+    /// Work on it is in progress.
     UnderWay,
-    /// There.
+    /// It is available.
     Ready,
-    /// It cannot be had.
+    /// It cannot be provided; the sentence says why.
     Failed(String),
 }
 
 /// Why a deployment failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
-    /// The component it is about, where it is about one.
+    /// The component that failed, if the failure concerns one.
     pub component: Option<ComponentName>,
     /// A short code for programs, as App Platform's reasons have one.
     pub code: String,
-    /// A sentence: what happened, what serves, what to do.
+    /// A sentence for people: what happened, what still serves, and what to do.
     pub message: String,
 }
 
-/// What a deployment needs next.
+/// The next action for a deployment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Move {
-    /// Write this move down.
+    /// Record this event.
     Go(Event),
-    /// Write this failure and its move down.
+    /// Record this failure and its event.
     Fail(Failure),
-    /// Write this failure down and end the deployment: nothing has to be rolled back.
+    /// Record this failure and end the deployment: there is nothing to roll back.
     Refuse(Failure),
-    /// End the rollback without having restored the previous targets. The sentence says why; what each component runs from
-    /// then on is decided by [`crate::rollback::keep_serving`].
+    /// End the rollback without restoring the previous targets. The sentence says why.
+    /// [`crate::rollback::keep_serving`] decides what each component runs from then on.
     Abandon(String),
-    /// Get the image of this component; for a restart, check that it is on the engine.
+    /// Provide the image of this component; for a restart, check that the engine has it.
     Build(ComponentName),
-    /// Have this database up.
+    /// Start this database.
     Database(ComponentName),
-    /// Take this job a step further.
+    /// Carry out the next step of this job.
     Job(ComponentName),
-    /// Nothing but waiting.
+    /// Wait.
     Wait,
 }
 
-/// The next move of a deployment at `stage`. `parallel_builds` bounds how many images are worked on at once.
+/// The next move of a deployment at `stage`. `parallel_builds` limits how many images are in progress at once.
 pub fn next_move(stage: Stage, facts: &Facts, parallel_builds: usize) -> Move {
     if facts.is_untouched
         && let Some(next) = untouched_move(facts)
@@ -308,7 +309,8 @@ pub fn next_move(stage: Stage, facts: &Facts, parallel_builds: usize) -> Move {
     }
 }
 
-/// A restart asks the engine for every image that it needs before it makes the first container. `None`: all are there.
+/// Before it creates its first container, a restart asks the engine for every image it needs. `None`: the engine has
+/// all of them.
 fn untouched_move(facts: &Facts) -> Option<Move> {
     if facts.cancel_requested {
         return Some(Move::Go(Event::Withdrawn));
@@ -322,9 +324,10 @@ fn untouched_move(facts: &Facts) -> Option<Move> {
     }
 }
 
-/// A rollback ends when the previous targets serve again. When they cannot be restored, it is abandoned by its deadline, or
-/// earlier if a person cancels or a newer deployment waits. One failed try is enough for that: a newer deployment must
-/// not wait for more tries of something that just failed, and what serves goes on serving.
+/// A rollback ends when the previous targets serve again. It is abandoned when its deadline passes, or when a restored
+/// instance stops answering. It is abandoned earlier if an instance could not be restored and a person cancels or a newer
+/// deployment waits: the newer deployment should not wait for more attempts of what just failed, and the instances that
+/// serve stay.
 fn rollback_move(facts: &Facts) -> Move {
     match (&facts.rollout_status, &facts.restore_failed) {
         (Some(RolloutStatus::Complete), _) => Move::Go(Event::RolledBack),
@@ -332,12 +335,14 @@ fn rollback_move(facts: &Facts) -> Move {
             Move::Abandon(format!("{instance} was restored and stopped answering"))
         }
         (_, Some(why)) if facts.cancel_requested || facts.newer_waits || facts.overdue => Move::Abandon(why.clone()),
-        _ if facts.overdue => Move::Abandon("the previous version did not serve again in the time that has".into()),
+        _ if facts.overdue => {
+            Move::Abandon("the previous version did not serve again before the deadline of the rollback".into())
+        }
         _ => Move::Wait,
     }
 }
 
-/// The next move for parts that are independent of each other; `None` when all are ready.
+/// The next move for parts that do not depend on each other; `None` when all of them are ready.
 fn parts(
     parts: &BTreeMap<ComponentName, Part>,
     at_once: usize,
@@ -400,7 +405,7 @@ mod tests {
     }
 
     #[test]
-    fn stages_only_go_forward_and_what_ended_stays_ended() {
+    fn stages_only_move_forward_and_final_stages_stay() {
         for from in Stage::ALL {
             for event in EVENTS {
                 let Ok(to) = from.next(event) else { continue };
@@ -411,7 +416,7 @@ mod tests {
     }
 
     #[test]
-    fn every_stage_under_way_can_end_badly_and_only_those_that_replaced_something_roll_back() {
+    fn every_open_stage_can_fail_and_only_those_that_replaced_instances_roll_back() {
         for from in Stage::ALL.into_iter().filter(|it| !it.is_ended() && *it != Stage::RollingBack) {
             let expected = if from >= Stage::Rolling { Stage::RollingBack } else { Stage::Failed };
             assert_eq!(from.next(Event::Broke), Ok(expected));
@@ -419,7 +424,7 @@ mod tests {
     }
 
     #[test]
-    fn images_are_had_a_few_at_a_time_and_the_first_failure_ends_it() {
+    fn a_few_images_are_built_at_a_time_and_the_first_failure_ends_the_deployment() {
         let building = |images: &[(&str, Part)]| {
             next_move(Stage::Building, &Facts { images: parts(images), ..Facts::default() }, 2)
         };
@@ -435,7 +440,7 @@ mod tests {
     }
 
     #[test]
-    fn a_restart_rolls_at_once_when_no_other_deployment_does() {
+    fn a_restart_rolls_immediately_if_no_other_deployment_rolls() {
         let restart = Facts { is_restart: true, ..Facts::default() };
         for stage in [Stage::Pending, Stage::Building, Stage::Built, Stage::Preparing] {
             assert_eq!(next_move(stage, &restart, 2), Move::Go(Event::RestartBegun), "{stage:?}");
@@ -446,7 +451,7 @@ mod tests {
     }
 
     #[test]
-    fn a_restart_checks_its_images_before_it_makes_a_container_and_has_nothing_to_roll_back_until_then() {
+    fn a_restart_checks_its_images_before_the_first_container_and_has_nothing_to_roll_back_until_then() {
         use Part::{Failed, Missing, Ready, UnderWay};
         let untouched = |images: &[(&str, Part)]| Facts {
             is_restart: true,
@@ -491,7 +496,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rollout_ends_when_all_is_done_or_something_was_given_up() {
+    fn a_rollout_ends_when_it_is_complete_or_an_instance_was_given_up() {
         let rolling = |rollout_status, given_up| {
             next_move(Stage::Rolling, &Facts { rollout_status: Some(rollout_status), given_up, ..Facts::default() }, 2)
         };
@@ -519,7 +524,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cancel_ends_what_has_changed_nothing_and_rolls_back_the_rest_once() {
+    fn a_cancel_ends_a_deployment_that_changed_nothing_and_rolls_back_others_once() {
         let asked =
             Facts { cancel_requested: true, rollout_status: Some(RolloutStatus::Progressing), ..Facts::default() };
         for stage in Stage::ALL.into_iter().filter(|it| !it.is_ended() && *it != Stage::RollingBack) {
@@ -529,7 +534,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rollback_that_cannot_succeed_makes_way_for_a_cancel_a_newer_deployment_and_its_deadline() {
+    fn a_rollback_that_cannot_succeed_ends_on_a_cancel_a_newer_deployment_or_its_deadline() {
         let failed = Some("web.0 ended with exit code 3".to_owned());
         let coming = Facts { rollout_status: Some(RolloutStatus::Progressing), ..Facts::default() };
         let trying_again = Facts { restore_failed: failed.clone(), ..coming.clone() };

@@ -1,4 +1,4 @@
-//! Why an instance did not pass its health check: what was asked, and what came back.
+//! Why an instance did not pass its health check: the request and the response.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -9,15 +9,15 @@ use serde::{Deserialize, Serialize};
 /// One health check that did not pass.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProbeFailure {
-    /// Where the instance was asked: its own address in the app's network, and the port of the check.
+    /// The instance's address in the app's network, and the port of the check.
     pub address: SocketAddr,
-    /// The request; `None` where a connection is all that is asked for.
+    /// The HTTP request; `None` if the check only opens a TCP connection.
     pub request: Option<ProbeRequest>,
-    /// What came back.
+    /// What went wrong.
     pub fault: ProbeFault,
 }
 
-/// A request of a health check.
+/// The HTTP request of a health check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProbeRequest {
     /// The path, with its query.
@@ -32,24 +32,24 @@ pub struct ProbeRequest {
 pub enum ProbeFault {
     /// Nothing listens at the address and port.
     Refused,
-    /// No whole answer within the check's time limit.
+    /// No complete response within the check's time limit.
     TimedOut {
         /// The limit.
         after: Duration,
     },
-    /// An answer with another status than 2xx or 3xx.
+    /// A response with a status other than 2xx or 3xx.
     Status {
         /// The status.
         code: u16,
     },
-    /// What came back is no answer in the check's protocol, or the connection ended before one.
+    /// The response is not valid HTTP, or the connection ended before a response.
     Protocol {
-        /// In the library's words.
+        /// The HTTP library's message.
         detail: String,
     },
     /// The address cannot be reached at all.
     Unreachable {
-        /// In the system's words.
+        /// The operating system's message.
         detail: String,
     },
 }
@@ -72,7 +72,7 @@ impl fmt::Display for ProbeFailure {
 }
 
 impl ProbeFailure {
-    /// What usually causes it in an app, in one sentence; `None` where the answer itself says it.
+    /// The usual cause in an app, in one sentence; `None` where the failure itself is clear enough.
     pub fn usual_cause(&self) -> Option<String> {
         let port = self.address.port();
         let causes = format!("the app listens on 127.0.0.1 instead of 0.0.0.0, or on another port than {port}");
@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_failure_names_address_port_path_host_and_what_came_back() {
+    fn a_failure_names_address_port_path_host_and_response() {
         let request = Some(ProbeRequest { path: "/health".into(), host: "shop.localhost".into() });
         let second = Duration::from_secs(1);
         let cases = [

@@ -1,4 +1,4 @@
-//! Names and ids as types of their own, so that one cannot be passed for another.
+//! Types for names and ids, so that the compiler rejects one kind in place of another.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +10,7 @@ macro_rules! text_id {
         pub struct $name(String);
 
         impl $name {
-            /// Wraps the text as it is.
+            /// Wraps the text unchanged.
             pub fn new(text: impl Into<String>) -> Self {
                 Self(text.into())
             }
@@ -36,22 +36,23 @@ macro_rules! text_id {
 }
 
 text_id!(
-    /// An app: a lower-case UUID.
+    /// The id of an app: a lower-case UUID.
     AppId
 );
 text_id!(
-    /// A deployment: a lower-case UUID.
+    /// The id of a deployment: a lower-case UUID.
     DeploymentId
 );
 text_id!(
-    /// A component's name, unique in its app over all kinds.
+    /// A component's name, unique among all components of its app.
     ComponentName
 );
 text_id!(
-    /// The identity of what a component's instances run: a hash over image, command, environment, ports, probes, limits.
+    /// The identity of what a component's instances run: a hash over image, command, environment, ports, probe and
+    /// limits.
     RevisionId
 );
 text_id!(
-    /// An instance's name: that of its container, never used twice.
+    /// An instance's name, which is also its container's name. Names are never reused.
     InstanceName
 );

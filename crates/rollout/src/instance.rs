@@ -1,28 +1,29 @@
-//! The life of one instance, as we record it. Only this table says which moves exist; what drains never serves again.
+//! The life of one instance, as the controller records it. Only this table says which moves exist; an instance that
+//! drains never serves again.
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// Where an instance stands. Written before and after each act on it, and never moved backwards, save that a serving
-/// instance may fail its probe and pass it again.
+/// Where an instance stands. The controller records the phase before and after each action. A phase never moves
+/// backwards, with one exception: a serving instance may fail its probe and pass it again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum InstancePhase {
-    /// Written down, with its name and address; the engine may or may not have heard of it.
+    /// Recorded with its name and address; the engine may or may not have created the container.
     Intended,
-    /// The container exists and was never started.
+    /// The engine has created the container and never started it.
     Created,
-    /// The process was started and has not passed its probe.
+    /// The engine has started the process, and the process has not passed its probe yet.
     Starting,
-    /// Passed its probe; belongs into the routes.
+    /// Passed its probe; the ingress should route it.
     Ready,
-    /// Served, and fails its probe or lost its process.
+    /// Served before, and now fails its probe or has lost its process.
     Unready,
-    /// Gets no new request; finishes those it has.
+    /// Gets no new requests; finishes open ones.
     Draining,
-    /// Was asked to end.
+    /// The controller has asked the engine to stop it.
     Stopping,
-    /// The process has ended; the container is to be removed.
+    /// The process has ended; the container can be removed.
     Stopped,
 }
 
@@ -37,26 +38,26 @@ pub enum InstanceEvent {
     Passed,
     /// The probe failed often enough, or the process is gone.
     Lost,
-    /// It was chosen to go, and may have served.
+    /// The controller replaces or removes the instance, which may have served.
     DrainBegan,
-    /// It was chosen to go, and TERM is due.
+    /// The controller replaces or removes the instance, and the stop signal is due.
     StopBegan,
-    /// The process has ended, or there never was one.
+    /// The process has ended, or never existed.
     Ended,
 }
 
-/// A move that does not exist.
+/// An event that the phase does not accept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("an instance that is {from:?} cannot see {event:?}")]
 pub struct IllegalMove {
-    /// Where it stood.
+    /// The phase.
     pub from: InstancePhase,
-    /// What was said to have happened.
+    /// The event that was reported.
     pub event: InstanceEvent,
 }
 
 impl InstancePhase {
-    /// All phases, in the order of a life.
+    /// All phases, in order.
     pub const ALL: [Self; 8] = [
         Self::Intended,
         Self::Created,
@@ -68,7 +69,7 @@ impl InstancePhase {
         Self::Stopped,
     ];
 
-    /// The phase after `event`. Errors: [`IllegalMove`] for every pair not written here.
+    /// The phase after `event`. Errors: [`IllegalMove`] for every pair that is not listed here.
     pub fn next(self, event: InstanceEvent) -> Result<Self, IllegalMove> {
         use InstanceEvent as E;
         use InstancePhase as P;
@@ -78,24 +79,25 @@ impl InstancePhase {
             (P::Starting | P::Unready, E::Passed) => Ok(P::Ready),
             (P::Ready, E::Lost) => Ok(P::Unready),
             (P::Ready | P::Unready, E::DrainBegan) => Ok(P::Draining),
-            // What never served has nothing to drain. A created one may run: its start was not written down.
+            // An instance that never served has no requests to drain. A `Created` instance may run already: the
+            // controller may have started it without recording that.
             (P::Created | P::Starting | P::Draining, E::StopBegan) => Ok(P::Stopping),
             (P::Intended | P::Created | P::Starting | P::Draining | P::Stopping, E::Ended) => Ok(P::Stopped),
             (from, event) => Err(IllegalMove { from, event }),
         }
     }
 
-    /// Not on its way out.
+    /// Not draining, stopping or stopped.
     pub fn is_alive(self) -> bool {
         self < Self::Draining
     }
 
-    /// On its way in: has never passed a probe.
+    /// Has never passed a probe.
     pub fn is_coming(self) -> bool {
         self < Self::Ready
     }
 
-    /// Passed a probe once and is still wanted.
+    /// Passed a probe once, and does not drain or stop.
     pub fn has_served(self) -> bool {
         matches!(self, Self::Ready | Self::Unready)
     }
@@ -128,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn what_drains_is_never_ready_again() {
+    fn a_draining_instance_is_never_ready_again() {
         for from in [InstancePhase::Draining, InstancePhase::Stopping, InstancePhase::Stopped] {
             for event in EVENTS {
                 assert!(!matches!(from.next(event), Ok(to) if to.is_alive()), "{from:?} {event:?}");
@@ -137,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn every_phase_but_the_last_has_a_way_on() {
+    fn every_phase_but_the_last_has_a_next_phase() {
         for from in InstancePhase::ALL {
             let ways = EVENTS.iter().filter(|event| from.next(**event).is_ok()).count();
             assert_eq!(ways == 0, from == InstancePhase::Stopped, "{from:?}");

@@ -1,4 +1,5 @@
-//! One run of a job, at most once: written down, created, its container's id stored, started, its code taken.
+//! One run of a job. A job runs at most once: the controller records the run, creates the container, stores the
+//! container's id, starts it, and stores its exit code.
 
 use std::time::Duration;
 
@@ -6,33 +7,33 @@ use serde::{Deserialize, Serialize};
 
 use crate::time::Timestamp;
 
-/// What we wrote down about a run.
+/// The recorded phase of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "phase", rename_all = "snake_case")]
 pub enum JobPhase {
-    /// Its container's name is decided; whether the engine has heard of it is not known.
+    /// The container's name is decided; the engine may or may not have created the container.
     Intended,
-    /// The container exists and its id is stored. It may have been started since.
+    /// The container exists and its id is stored. The process may have been started since.
     Created {
         /// The engine's id.
         container: String,
-        /// When it was stored: the run's time limit counts from here.
+        /// When the id was stored: the run's time limit counts from here.
         since: Timestamp,
     },
-    /// It ended, and this is its code.
+    /// The process ended with this code.
     Ended {
         /// Exit code.
         code: i64,
     },
-    /// The kernel ended it, because it took more memory than it may.
+    /// The kernel killed the process because it exceeded its memory limit.
     OutOfMemory,
-    /// It was ended by us after its time limit.
+    /// The controller ended it at its time limit.
     TimedOut,
-    /// It cannot be said whether it ran. It is not run again.
+    /// The controller cannot tell whether the job ran, and does not run it again.
     Unknown,
-    /// The engine refused to create or start it: it never ran.
+    /// The engine refused to create or start the container: the job never ran.
     Refused {
-        /// The engine's words.
+        /// The engine's message.
         message: String,
     },
 }
@@ -42,49 +43,50 @@ pub enum JobPhase {
 pub enum JobSeen {
     /// No such container.
     Missing,
-    /// Exists, was never started.
+    /// Exists, and was never started.
     Created,
     /// Runs.
     Running,
     /// Has ended.
     Exited {
-        /// Exit code, where the engine's list shows it.
+        /// Exit code, if the engine's list shows it.
         code: Option<i64>,
     },
 }
 
-/// The next act on a run.
+/// The next action for a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JobStep {
-    /// Create the container (or find it by its name) and store its id.
+    /// Create the container (or find it by name) and store its id.
     Create,
-    /// Start it.
+    /// Start the container.
     Start,
-    /// Wait for its end and store its code.
+    /// Wait until the process ends and store its code.
     Await,
-    /// End it: its time is over.
+    /// Stop it: its time limit has passed.
     TimeOut,
-    /// Write down that it is not known whether it ran.
+    /// Record that it is unknown whether the job ran.
     GiveUp,
-    /// It has ended.
+    /// The run has ended; there is nothing to do.
     Nothing,
 }
 
-/// How a run stands, for its deployment.
+/// The state of a run, as its deployment sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum JobOutcome {
-    /// There is something to do.
+    /// The run needs an action.
     Open,
-    /// Being worked on.
+    /// An action is in progress.
     UnderWay,
     /// Ended with code 0.
     Succeeded,
-    /// Ended otherwise; the sentence says how.
+    /// Ended in another way; the sentence says how.
     Failed(String),
 }
 
-/// The next act on a run. After a crash: no id and no such name, it never ran; created, start it; running or ended, wait
-/// or take its code; its id stored but the container gone: it was removed, and it is not known whether the job ran.
+/// The next action for a run. After a crash of the controller: if no id is stored, the process never started, so create
+/// the container or find it by name. If the container was created, start it; if it runs or has ended, wait for its
+/// code. If an id is stored and the container is gone, somebody removed it, and it is unknown whether the job ran.
 pub fn next_step(phase: &JobPhase, seen: JobSeen, limit: Duration, now: Timestamp) -> JobStep {
     match (phase, seen) {
         (JobPhase::Intended, _) => JobStep::Create,
@@ -98,7 +100,7 @@ pub fn next_step(phase: &JobPhase, seen: JobSeen, limit: Duration, now: Timestam
 }
 
 impl JobPhase {
-    /// How the run stands; `busy` when an act on it is under way.
+    /// The state of the run; `busy` while an action on it is in progress.
     pub fn outcome(&self, busy: bool) -> JobOutcome {
         match self {
             Self::Ended { code: 0 } => JobOutcome::Succeeded,
@@ -122,7 +124,7 @@ mod tests {
     const LIMIT: Duration = Duration::from_secs(1800);
 
     #[test]
-    fn after_a_crash_the_next_act_follows_from_what_was_stored_and_what_is_there() {
+    fn after_a_crash_the_next_step_follows_from_the_record_and_the_container() {
         let created = JobPhase::Created { container: "c1".into(), since: Timestamp(1_000) };
         let cases = [
             ("written down, never created", JobPhase::Intended, JobSeen::Missing, JobStep::Create),
@@ -140,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_is_ended_when_its_time_is_over_and_never_started_twice() {
+    fn a_run_is_stopped_at_its_time_limit_and_never_started_twice() {
         let phase = JobPhase::Created { container: "c1".into(), since: Timestamp(0) };
         let late = Timestamp(0).plus(LIMIT);
         assert_eq!(next_step(&phase, JobSeen::Running, LIMIT, late), JobStep::TimeOut);

@@ -1,20 +1,21 @@
-//! What should happen next.
+//! Decides what should happen next.
 //!
-//! [`plan::plan`] takes what is wanted, what is there and what time it is, and returns steps as plain data, in order,
-//! and why it holds still where it does. There is no I/O here, no async and no clock, so nothing in this crate can fail
-//! for lack of a network; `clippy.toml` keeps it so.
+//! [`plan::plan`] takes the targets, the observed state and the current time. It returns an ordered list of steps as
+//! plain data, and a reason wherever it waits. This crate has no I/O, no async and no clock, so it cannot fail because
+//! of a network; `clippy.toml` enforces that.
 //!
 //! In reading order:
 //! - [`ids`] and [`time`]: the small types;
-//! - [`instance`]: the life of one container of a component, as a state machine that never goes back;
-//! - [`target`]: what is wanted of each component; [`revision`]: what its instances run; [`resolve`]: from a spec and images to
-//!   both; [`observed`]: what is there; [`health`]: why a check did not pass;
+//! - [`instance`]: the life of one container of a component, as a state machine that never moves backwards;
+//! - [`target`]: what each component should run; [`revision`]: what its instances run; [`resolve`]: from a spec and
+//!   images to both; [`observed`]: what exists; [`health`]: why a check did not pass;
 //! - [`step`]: the steps and the reasons for waiting;
-//! - [`plan`]: from wanted and observed to steps;
-//! - [`deployment`]: the stages of one deployment; [`limits`]: how long each may take; [`rollback`]: what serves on when a
-//!   rollback is abandoned; [`job`]: the life of one job run; [`queue`]: what a new request does
-//!   to the ones before it; [`repeat`]: requests that need no deployment of their own; [`progress`]: the tree of steps that people and clients see;
-//! - [`simulate`]: applies plans to a model until nothing is left to do, for previews and for tests.
+//! - [`plan`]: from targets and observed state to steps;
+//! - [`deployment`]: the stages of one deployment; [`limits`]: how long each stage may take; [`rollback`]: what each
+//!   component runs after an abandoned rollback; [`job`]: the life of one job run; [`queue`]: how a new request affects
+//!   earlier ones; [`repeat`]: requests that need no new deployment; [`progress`]: the tree of steps that people and
+//!   clients see;
+//! - [`simulate`]: applies plans to a model until nothing is left to do, for previews and tests.
 #![warn(missing_docs)]
 
 pub mod deployment;

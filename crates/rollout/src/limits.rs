@@ -4,23 +4,24 @@ use std::time::Duration;
 
 use crate::target::Target;
 
-/// A whole deployment, from the fetch to the last job, without its rollback: 2 h: an hour's build and an hour's rollout.
-/// Also what an outage of the engine or the ingress may take before the deployment fails.
+/// Limit of a whole deployment without its rollback, from the fetch to the last job: 2 h, enough for an hour of
+/// building and an hour of rolling. It also limits how long an outage of the engine or the ingress may last before the
+/// deployment fails.
 pub const DEPLOYMENT: Duration = Duration::from_secs(2 * 60 * 60);
 
-/// One run of a job: 30 min, as on App Platform.
+/// Limit of one run of a job: 30 min, as on App Platform.
 pub const JOB: Duration = Duration::from_secs(30 * 60);
 
-/// From the start of a database's container to its first connection: 180 s; the first start makes the cluster, which
-/// takes a while on a slow disk.
+/// From the start of a database's container to its first connection: 180 s. The first start initializes the database
+/// cluster, which takes a while on a slow disk.
 pub const DATABASE: Duration = Duration::from_secs(180);
 
-/// What every rollback has on top of the times of its instances: 60 s, for the engine's own work.
+/// Every rollback gets this much on top of the times of its instances, for the engine's work: 60 s.
 pub const ROLLBACK_AT_LEAST: Duration = Duration::from_secs(60);
 
-/// How long a rollback from `failed` to `previous` may take: the start-up times of all instances to be restored, one after
-/// the other, then the drain and grace of those that go, plus [`ROLLBACK_AT_LEAST`]. Components that stay as they are cost
-/// nothing.
+/// How long a rollback from `failed` to `previous` may take: the start-up times of all instances to restore, one after
+/// the other, then the longest drain and grace of one replaced instance, plus [`ROLLBACK_AT_LEAST`]. Unchanged
+/// components add nothing.
 pub fn rollback(previous: &[Target], failed: &[Target]) -> Duration {
     let is_restored = |target: &&Target| {
         let same = |it: &&Target| it.component == target.component;
@@ -37,7 +38,7 @@ mod tests {
     use crate::plan::tests::wants;
 
     #[test]
-    fn a_rollback_has_the_start_up_times_of_what_it_restores_and_one_way_out() {
+    fn a_rollback_may_take_the_start_up_times_of_restored_instances_plus_one_stop() {
         let seconds = Duration::from_secs;
         let old = |it: Target| Target { revision: "old".into(), ..it };
         let (web, api) = (old(wants("web", 2)), old(wants("api", 1)));

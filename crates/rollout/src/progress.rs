@@ -1,7 +1,8 @@
-//! The tree of steps that clients see of a deployment, as App Platform draws it.
+//! The tree of steps that clients see of a deployment, in the form that App Platform uses.
 //!
-//! The number of leaves is fixed when the deployment is accepted, so that counting waiters never see a short false
-//! success; an ended deployment that did not serve always has a leaf in ERROR, so that they never wait in vain.
+//! The number of leaves is fixed when the deployment is accepted. A client that counts finished leaves therefore never
+//! sees success too early. A deployment that ended without serving always has a leaf in ERROR, so that a waiting client
+//! learns of the failure.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,20 +16,20 @@ pub struct Progress {
     pub leaves: Vec<Leaf>,
 }
 
-/// One step that people see.
+/// One step in the tree.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Leaf {
-    /// Which one it is.
+    /// Its place in the tree.
     pub key: LeafKey,
-    /// The kind of its component, as a word for people: "service".
+    /// The kind of its component, as people read it: "service".
     pub noun: String,
-    /// How it stands.
+    /// Its status.
     pub status: Status,
-    /// When it began.
+    /// When the step began.
     pub started: Option<Timestamp>,
-    /// When it ended.
+    /// When the step ended.
     pub ended: Option<Timestamp>,
-    /// Why it stands so, where there is something to say.
+    /// The reason for its status, if there is one.
     pub reason: Option<Reason>,
 }
 
@@ -40,9 +41,9 @@ pub enum LeafKey {
     BuildInitialize,
     /// build › components › NAME
     Build(ComponentName),
-    /// deploy › initialize: databases come up.
+    /// deploy › initialize: databases start.
     DeployInitialize,
-    /// deploy › components › NAME › deploy: new instances are started; a job runs.
+    /// deploy › components › NAME › deploy: new instances start, or a job runs.
     Deploy(ComponentName),
     /// deploy › components › NAME › wait: new instances become ready and replace the old ones.
     Wait(ComponentName),
@@ -50,7 +51,7 @@ pub enum LeafKey {
     Finalize,
 }
 
-/// How a step stands.
+/// The status of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[allow(missing_docs, reason = "the words are the clients' own")]
@@ -61,7 +62,7 @@ pub enum Status {
     Error,
 }
 
-/// Why a step stands as it does.
+/// The reason for a step's status.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reason {
     /// For programs, as App Platform writes them: `PreBuiltImage`.
@@ -77,7 +78,7 @@ pub struct Shown {
     pub component: ComponentName,
     /// "service", "worker", "job".
     pub noun: &'static str,
-    /// Instances are waited for; a job is only run.
+    /// The tree shows a wait for its instances; a job only runs.
     pub waits: bool,
 }
 
@@ -110,7 +111,7 @@ impl Progress {
         self.leaves.iter().find(|leaf| leaf.key == *key)
     }
 
-    /// It began, if it was pending. Returns whether anything changed.
+    /// Marks a pending leaf as running. Returns whether anything changed.
     pub fn start(&mut self, key: &LeafKey, now: Timestamp) -> bool {
         self.change(key, |leaf| {
             let begins = leaf.status == Status::Pending;
@@ -122,24 +123,25 @@ impl Progress {
         })
     }
 
-    /// It is done. Returns whether anything changed.
+    /// Marks the leaf as succeeded. Returns whether anything changed.
     pub fn succeed(&mut self, key: &LeafKey, reason: Option<Reason>, now: Timestamp) -> bool {
         self.change(key, |leaf| leaf.end(Status::Success, reason, now))
     }
 
-    /// It failed. Returns whether anything changed.
+    /// Marks the leaf as failed. Returns whether anything changed.
     pub fn fail(&mut self, key: &LeafKey, reason: Reason, now: Timestamp) -> bool {
         self.change(key, |leaf| leaf.end(Status::Error, Some(reason), now))
     }
 
-    /// Everything still open is done: the deployment serves.
+    /// Marks every open leaf as succeeded: the deployment serves.
     pub fn succeed_all(&mut self, now: Timestamp) {
         for leaf in &mut self.leaves {
             leaf.end(Status::Success, None, now);
         }
     }
 
-    /// The deployment ended without serving: unless a leaf says so already, the running or else the next one does.
+    /// Records that the deployment ended without serving. Unless a leaf is already in ERROR, marks the running one, or
+    /// else the next one, as failed.
     pub fn end_without_success(&mut self, reason: Reason, now: Timestamp) {
         if !self.leaves.iter().any(|leaf| leaf.status == Status::Error) {
             let place = |status: Status| self.leaves.iter().position(|leaf| leaf.status == status);
@@ -150,7 +152,7 @@ impl Progress {
             leaf.reason = Some(reason);
         }
         for leaf in self.leaves.iter_mut().filter(|leaf| leaf.status == Status::Running) {
-            // It did not fail itself; it will never go on.
+            // This leaf did not fail itself, and will not continue.
             leaf.status = Status::Pending;
             leaf.started = None;
         }
@@ -189,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn every_leaf_is_counted_from_the_first_answer_on() {
+    fn the_first_answer_contains_every_leaf() {
         let progress = progress();
         assert_eq!(progress.leaves.len(), 8);
         assert_eq!(progress.count(Status::Pending), 8);
@@ -215,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn what_failed_stays_failed_and_keeps_its_reason() {
+    fn a_failed_leaf_stays_failed_and_keeps_its_reason() {
         let mut progress = progress();
         let key = LeafKey::Wait("web".into());
         let reason =

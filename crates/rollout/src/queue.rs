@@ -1,6 +1,8 @@
-//! What a new request does to the ones before it: one running deployment per app and one waiting place that merges.
+//! How a new request affects earlier ones: an app has one running deployment and one waiting place, where requests
+//! merge.
 //!
-//! A restart never displaces a spec or a rebuild, and runs at once while the running deployment only fetches or builds.
+//! A restart never displaces a new spec or a rebuild. It runs immediately while the running deployment only fetches or
+//! builds.
 
 use std::collections::BTreeSet;
 
@@ -9,69 +11,69 @@ use serde::{Deserialize, Serialize};
 use crate::deployment::Stage;
 use crate::ids::ComponentName;
 
-/// What a deployment was asked to do. Two requests merge into one that satisfies both.
+/// What a deployment is asked to do. Two requests merge into one that satisfies both.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {
-    /// It brings a spec of its own, or resolves sources anew.
+    /// How much to build. Everything but `Frozen` brings a new spec or fetches sources again.
     pub build: Build,
-    /// Services and workers to replace even if their revision stays.
+    /// Services and workers to replace even if their revision does not change.
     pub restart: Restart,
 }
 
-/// How much building was asked for; a later one is stronger.
+/// How much building is requested; later variants are stronger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Build {
-    /// None: the frozen revisions of the ACTIVE deployment.
+    /// Nothing: reuse the frozen revisions of the ACTIVE deployment.
     Frozen,
-    /// Fetch; build what has no image yet.
+    /// Fetch, and build what has no image yet.
     Reuse,
-    /// Fetch; build even what was built before.
+    /// Fetch, and build even what was built before.
     Force,
-    /// As `Force`, with every step run again.
+    /// Like `Force`, and run every build step again.
     ForceWithoutCache,
 }
 
-/// Which components to replace even if their revision stays.
+/// Which components to replace even if their revision does not change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Restart {
-    /// Those of these names; empty: none.
+    /// Components with these names; an empty set means none.
     Only(BTreeSet<ComponentName>),
     /// All services and workers.
     All,
 }
 
-/// What becomes of a new request.
+/// The decision about a new request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Admission {
     /// Begins now.
     Begin,
     /// Begins now, beside a deployment that only fetches or builds.
     BeginBeside,
-    /// Takes the empty waiting place.
+    /// Waits in the empty waiting place.
     Wait,
-    /// Takes the waiting place as this merged request; the one that waited ends SUPERSEDED by it.
+    /// Waits as this merged request; the request that waited before becomes SUPERSEDED.
     Absorb(Request),
 }
 
 impl Request {
-    /// Replaces the chosen components with what is frozen.
+    /// A restart: replaces the chosen components with their frozen revisions.
     pub fn restart(restart: Restart) -> Self {
         Self { build: Build::Frozen, restart }
     }
 
-    /// A spec change, a push, or a plain create-deployment.
+    /// A spec change, a push, or a plain create-deployment request.
     pub fn deploy() -> Self {
         Self { build: Build::Reuse, restart: Restart::none() }
     }
 
-    /// A force rebuild: replaces all services and workers, even if an image came out the same.
+    /// A force rebuild: replaces all services and workers, even if the new image is the same.
     pub fn rebuild(clear_cache: bool) -> Self {
         Self { build: if clear_cache { Build::ForceWithoutCache } else { Build::Force }, restart: Restart::All }
     }
 
-    /// Only replaces: fetches and builds nothing.
+    /// Only replaces instances: fetches and builds nothing.
     pub fn is_restart(&self) -> bool {
         self.build == Build::Frozen
     }
@@ -83,7 +85,7 @@ impl Request {
 }
 
 impl Restart {
-    /// Replaces nothing whose revision stays.
+    /// Replaces nothing whose revision does not change.
     pub fn none() -> Self {
         Self::Only(BTreeSet::new())
     }
@@ -104,13 +106,13 @@ impl Restart {
     }
 }
 
-/// Decides over a new request. `running` holds the stages of the app's deployments under way (two at most: a restart
-/// beside a build), `waiting` what sits in the waiting place.
+/// Decides about a new request. `running` holds the stages of the app's running deployments (at most two: a restart
+/// beside a build), and `waiting` the request in the waiting place.
 pub fn admit(running: &[Stage], waiting: Option<&Request>, new: &Request) -> Admission {
     if running.is_empty() && waiting.is_none() {
         return Admission::Begin;
     }
-    // `Built` waits for the rollout to be free, and a restart is free to have it first.
+    // `Built` waits until no deployment rolls, so a restart may roll first.
     let only_builds = running.iter().all(|stage| matches!(stage, Stage::Pending | Stage::Building | Stage::Built));
     if new.is_restart() && only_builds {
         return Admission::BeginBeside;
@@ -124,19 +126,19 @@ pub fn admit(running: &[Stage], waiting: Option<&Request>, new: &Request) -> Adm
 /// A deployment of an app that has not ended.
 #[derive(Debug, Clone, Copy)]
 pub struct Queued<'a> {
-    /// 1, 2, 3 … within the app: which one it is, and since when it waits.
+    /// 1, 2, 3 … within the app. Identifies the deployment and gives its place in the order.
     pub number: u64,
     /// Where it stands.
     pub stage: Stage,
     /// What it was asked to do.
     pub request: &'a Request,
-    /// A person asked for its end.
+    /// A person asked to cancel the deployment.
     pub cancel_requested: bool,
 }
 
-/// Numbers of the deployments that may be taken further now, in the order in which to try: those under way, and of the
-/// pending ones the oldest when nothing else is under way, and restarts while the others only build. A restart comes first:
-/// it is what an app that hangs waits for.
+/// Numbers of the deployments that may advance now, in the order to try: all running ones; pending ones that a person
+/// canceled; the oldest pending one if no other is running; and restarts while the others only build. A restart comes
+/// first, because an app that hangs may be waiting for it.
 pub fn to_advance(open: &[Queued<'_>]) -> Vec<u64> {
     let begun = || open.iter().filter(|it| it.stage != Stage::Pending);
     let only_build = begun().all(|it| matches!(it.stage, Stage::Building | Stage::Built));
@@ -152,19 +154,19 @@ pub fn to_advance(open: &[Queued<'_>]) -> Vec<u64> {
     ready.into_iter().map(|it| it.number).collect()
 }
 
-/// Where a new request stands among the deployments that have not ended.
+/// Position of a new request among the open deployments.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueuePosition {
-    /// What becomes of it.
+    /// The decision about the request.
     pub admission: Admission,
-    /// Numbers of those under way and of those whose turn is next, the oldest first.
+    /// Numbers of the running deployments and of those that begin next, oldest first.
     pub running: Vec<u64>,
-    /// Number of the one in the waiting place.
+    /// Number of the deployment in the waiting place.
     pub waiting: Option<u64>,
 }
 
 impl QueuePosition {
-    /// The position of `new`. A pending deployment that a person canceled is not merged into anything.
+    /// The position of `new`. A pending deployment that a person canceled does not merge with other requests.
     pub fn of(open: &[Queued<'_>], new: &Request) -> Self {
         let mut open = open.to_vec();
         open.sort_by_key(|it| it.number);
@@ -199,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn an_idle_app_begins_whatever_is_asked() {
+    fn an_idle_app_begins_every_request_immediately() {
         for (name, request) in kinds() {
             assert_eq!(admit(&[], None, &request), Admission::Begin, "{name}");
         }
@@ -226,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn the_waiting_place_merges_every_pair_into_what_satisfies_both() {
+    fn the_waiting_place_merges_two_requests_into_one_that_satisfies_both() {
         for (waiting_name, waiting) in kinds() {
             for (new_name, new) in kinds() {
                 let Admission::Absorb(merged) = admit(&[Stage::Rolling], Some(&waiting), &new) else {
@@ -253,7 +255,7 @@ mod tests {
         assert_eq!(merged, Request::restart(only(&["web", "api"])));
     }
 
-    /// Deployments by number: what they were asked to do, and where they stand.
+    /// Deployments by number, with their requests and stages.
     fn queued<'a>(open: &[(u64, &'a Request, Stage)]) -> Vec<Queued<'a>> {
         let of = |(number, request, stage): &(u64, &'a Request, Stage)| Queued {
             number: *number,
@@ -265,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn one_deployment_has_its_turn_and_a_restart_beside_those_that_only_build() {
+    fn one_deployment_advances_and_restarts_run_beside_those_that_only_build() {
         use Stage::{Building, Built, Pending, Rolling};
         let (deploy, restart) = (&Request::deploy(), &Request::restart(Restart::All));
         type Open<'a> = &'a [(u64, &'a Request, Stage)];
@@ -287,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_request_finds_its_position_among_those_that_are_open() {
+    fn a_new_request_gets_its_position_among_open_deployments() {
         use Stage::{Building, Pending, Rolling};
         let (deploy, restart) = (&Request::deploy(), &Request::restart(Restart::All));
         let position = |open: &[Queued<'_>], new: &Request| {

@@ -1,4 +1,4 @@
-//! Requests that need no deployment of their own, because an accepted one does what they ask for.
+//! Requests that need no new deployment, because an accepted one already does what they ask for.
 
 use std::time::Duration;
 
@@ -6,33 +6,33 @@ use crate::deployment::Stage;
 use crate::queue::{Build, Request};
 use crate::time::Timestamp;
 
-/// An equal restart or force rebuild of one caller within this of the first is the same one: 5 s, so that a click or a command
-/// that is repeated by accident does nothing twice.
+/// If one caller sends an equal restart or force rebuild within 5 s of the first, the second one is a repeat. An
+/// accidental second click or command then does nothing.
 const REPEAT_WITHIN: Duration = Duration::from_secs(5);
 
-/// A deployment that was accepted before.
+/// A deployment that was accepted earlier.
 #[derive(Debug, Clone, Copy)]
 pub struct Accepted<'a> {
     /// Where it stands.
     pub stage: Stage,
     /// When it was accepted.
     pub created: Timestamp,
-    /// Who asked for it.
+    /// The caller who asked for it.
     pub caller: &'a str,
     /// What it was asked to do.
     pub request: &'a Request,
 }
 
-/// Whether a restart or a force rebuild that `caller` asks for now is the accepted one again. A plain deployment never is: it
-/// may bring what was pushed meanwhile.
+/// Whether this restart or force rebuild by `caller` repeats the accepted one. A plain deployment never counts as a
+/// repeat: it may bring a newer push.
 pub fn is_repeat(accepted: &Accepted<'_>, caller: &str, request: &Request, now: Timestamp) -> bool {
     let is_soon = now.since(accepted.created) < REPEAT_WITHIN && !accepted.stage.is_ended();
     let is_same = accepted.caller == caller && accepted.request == request;
     request.build != Build::Reuse && is_same && (is_soon || accepted.stage == Stage::Pending)
 }
 
-/// Whether a deployment makes its spec real or has done so: then asking for the same spec again changes nothing. One that
-/// failed or is being ended is tried again.
+/// Whether a deployment applies its spec or has applied it. If so, the same spec again changes nothing. If the
+/// deployment failed or is being canceled, the same spec starts a new attempt.
 pub fn makes_real(stage: Stage, cancel_requested: bool) -> bool {
     let fails = matches!(stage, Stage::RollingBack | Stage::Failed | Stage::Canceled | Stage::Superseded);
     !fails && !cancel_requested
@@ -44,7 +44,7 @@ mod tests {
     use crate::queue::Restart;
 
     #[test]
-    fn an_equal_restart_or_rebuild_is_the_same_one_while_it_waits_and_for_a_moment_after_it_was_accepted() {
+    fn an_equal_restart_or_rebuild_by_the_same_caller_is_a_repeat_while_it_waits_or_for_a_few_seconds() {
         let (restart, rebuild) = (Request::restart(Restart::All), Request::rebuild(false));
         let (soon, late) = (4_999, 5_000);
         let cases = [
@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn a_spec_that_serves_or_is_on_its_way_is_not_deployed_again() {
+    fn a_spec_that_serves_or_is_being_deployed_is_not_deployed_again() {
         use Stage as S;
         let real = [S::Pending, S::Building, S::Built, S::Preparing, S::Rolling, S::Finishing, S::Active];
         for stage in S::ALL {

@@ -4,38 +4,38 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{AppId, ComponentName, RevisionId};
 
-/// What a component's instances, or a job's runs, are made from. It holds the resolved environment, so the store keeps it
-/// sealed.
+/// What a component's instances, or a job's runs, are made from. It contains the resolved environment, so the store
+/// encrypts it.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct Revision {
     /// A hash over everything below.
     pub id: RevisionId,
-    /// The app.
+    /// The app that it belongs to.
     pub app: AppId,
     /// The service, worker or job.
     pub component: ComponentName,
     /// The engine's image id.
     pub image: String,
-    /// In place of the image's own command.
+    /// Replaces the image's command.
     pub command: Option<Vec<String>>,
-    /// Resolved, in order; holds secrets.
+    /// The resolved variables, in order. Contains secrets.
     pub env: Vec<(String, String)>,
-    /// Names of the variables whose values no log may show.
+    /// Names of the variables whose values must not appear in logs.
     #[serde(default)]
     pub secret_keys: Vec<String>,
-    /// A keyed hash of the environment: shows whether two are equal, and nothing else.
+    /// A keyed hash of the environment: tells whether two environments are equal, and nothing else.
     pub environment_hash: String,
     /// Thousandths of a CPU.
     pub cpu_millis: u32,
-    /// The most memory that an instance gets.
+    /// Memory limit of an instance.
     pub memory_bytes: u64,
-    /// Port that gets requests; `None` for workers and jobs.
+    /// Port that receives requests; `None` for workers and jobs.
     pub port: Option<u16>,
-    /// `None`: it is not asked.
+    /// `None`: no health check.
     pub probe: Option<Probe>,
 }
 
-/// How an instance is asked whether it is well.
+/// How the controller checks the health of an instance.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "the fields are those of the spec's health check")]
 pub struct Probe {

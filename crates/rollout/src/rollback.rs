@@ -1,24 +1,24 @@
-//! What an app runs when a rollback is abandoned: what serves goes on serving.
+//! What an app runs after an abandoned rollback: the instances that serve stay.
 
 use crate::ids::ComponentName;
 use crate::instance::InstancePhase;
 use crate::observed::Observed;
 use crate::target::Target;
 
-/// What becomes of one component when a rollback is abandoned.
+/// What one component runs after an abandoned rollback.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kept {
     /// The target from now on.
     pub target: Target,
-    /// It is the target of the failed deployment, since that is what serves.
+    /// The target comes from the failed deployment, because its instances serve.
     pub is_failed: bool,
-    /// Ready instances that it wants.
+    /// How many ready instances match the target.
     pub ready: usize,
 }
 
-/// The targets after an abandoned rollback from `failed` to `previous`: for each component the one that more of its ready
-/// instances run, and of two with equally many the failed deployment's, since the previous one is what could not be
-/// restored. A component that only the failed deployment has is kept if an instance of it is ready.
+/// The targets after an abandoned rollback from `failed` to `previous`. Each component keeps the target that more of
+/// its ready instances match. With equal numbers it keeps the failed deployment's target, because the previous one
+/// could not be restored. A component that only the failed deployment has stays if one of its instances is ready.
 pub fn keep_serving(previous: &[Target], failed: &[Target], observed: &Observed) -> Vec<Kept> {
     let ready = |target: &Target| {
         let of = observed.instances.iter().filter(|it| it.component == target.component);
@@ -27,7 +27,7 @@ pub fn keep_serving(previous: &[Target], failed: &[Target], observed: &Observed)
     let in_failed = |component: &ComponentName| failed.iter().find(|it| it.component == *component);
     let keep = |target: &Target, is_failed| Kept { target: target.clone(), is_failed, ready: ready(target) };
     let kept = previous.iter().map(|target| match in_failed(&target.component) {
-        // Unchanged or only restarted: what the failed deployment made is what the previous target wants.
+        // Unchanged or only restarted: the instances of the failed deployment match the previous target.
         Some(new) if target.wants(&new.revision, new.generation) => keep(target, false),
         Some(new) if ready(target) < target.count as usize && ready(new) > 0 && ready(new) >= ready(target) => {
             keep(new, true)
@@ -46,7 +46,7 @@ mod tests {
     use crate::plan::tests::{instance, there, wants};
 
     #[test]
-    fn each_component_keeps_what_more_of_its_ready_instances_run() {
+    fn each_component_keeps_the_version_that_most_of_its_ready_instances_run() {
         let target = |component, count, revision: &str| Target { revision: revision.into(), ..wants(component, count) };
         let (old, new) = (target("web", 2, "old"), target("web", 2, "new"));
         let web = |slot, revision, phase| instance("web", slot, revision, phase);
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_restart_that_could_not_be_taken_back_the_target_stays_the_previous_one() {
+    fn a_restart_that_could_not_be_rolled_back_keeps_the_previous_target() {
         let before = wants("web", 1);
         let restarted = Target { generation: 2, min_generation: 2, ..before.clone() };
         let mut new = instance("web", 0, "new", Ready);
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn a_component_that_only_the_failed_deployment_has_is_kept_while_it_serves() {
+    fn a_component_that_only_the_failed_deployment_has_stays_while_it_serves() {
         let (web, mail, cache) = (wants("web", 1), wants("mail", 1), wants("cache", 1));
         let observed = there(vec![instance("web", 0, "new", Ready), instance("mail", 0, "new", Ready)]);
         let kept = keep_serving(std::slice::from_ref(&web), &[web.clone(), mail.clone(), cache], &observed);

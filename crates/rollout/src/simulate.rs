@@ -1,6 +1,6 @@
-//! A model in which every step succeeds: what a plan would lead to, without touching anything.
+//! A model in which every step succeeds. It shows where a plan leads without touching anything.
 //!
-//! `--dry-run` shows its journal; the planner's tests drive it from random states to the end.
+//! `--dry-run` prints its journal; the planner's tests run it from random states until it settles.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -16,24 +16,24 @@ use crate::time::Timestamp;
 /// The model.
 #[derive(Debug, Clone)]
 pub struct World {
-    /// What is there.
+    /// The simulated state.
     pub observed: Observed,
-    /// The model's own time; it moves only when nothing else can.
+    /// The model's clock; it advances only when no step can be done.
     pub now: Timestamp,
     /// Revisions whose instances never pass a probe.
     pub broken: BTreeSet<RevisionId>,
-    /// Instances that were given up.
+    /// Instances that the plan gave up.
     pub given_up: Vec<InstanceName>,
     made: u64,
 }
 
 impl World {
-    /// A world that looks like this.
+    /// A world that starts from this state.
     pub fn new(observed: Observed, now: Timestamp) -> Self {
         Self { observed, now, broken: BTreeSet::new(), given_up: Vec::new(), made: 0 }
     }
 
-    /// Does the next step, or lets time pass until something changes. `None`: settled, nothing more will happen.
+    /// Does the next step, or advances the clock until something changes. `None`: the world has settled.
     pub fn turn(&mut self, targets: &[Target]) -> Option<Turn> {
         let plan = plan(targets, &self.observed, self.now);
         if let Some(step) = plan.next().cloned() {
@@ -46,13 +46,13 @@ impl World {
         })
     }
 
-    /// All steps until nothing is left to do, `limit` turns at most.
+    /// Takes turns until the world settles or `limit` turns have passed. Returns the steps.
     pub fn settle(&mut self, targets: &[Target], limit: usize) -> Vec<Step> {
         let turns = std::iter::from_fn(|| self.turn(targets)).take(limit);
         turns.filter_map(|turn| if let Turn::Did(step) = turn { Some(step) } else { None }).collect()
     }
 
-    /// Carries one step out, faultlessly.
+    /// Applies one step, which always succeeds.
     pub fn apply(&mut self, targets: &[Target], step: &Step) {
         match step {
             Step::Add { .. } => self.add(targets, step),
@@ -81,7 +81,10 @@ impl World {
 
     fn add(&mut self, targets: &[Target], step: &Step) {
         let Step::Add { component, slot, revision, generation } = step else { return };
-        let target = targets.iter().find(|target| target.component == *component).expect("only targets are added to");
+        let target = targets
+            .iter()
+            .find(|target| target.component == *component)
+            .expect("the planner adds instances only for targets");
         self.made += 1;
         self.observed.instances.push(Instance {
             name: InstanceName::new(format!("{component}-{slot}-new{}", self.made)),
@@ -114,7 +117,7 @@ impl World {
     fn move_on(&mut self, name: &InstanceName, event: InstanceEvent) {
         let now = self.now;
         self.with(name, |it| {
-            it.phase = it.phase.next(event).expect("the planner asks for legal moves only");
+            it.phase = it.phase.next(event).expect("the planner plans only legal moves");
             it.since = now;
         });
     }
@@ -140,7 +143,7 @@ impl World {
         }
     }
 
-    /// Probes come in, requests end, and the clock moves to where the plan wants to look again.
+    /// Probes report, requests end, and the clock advances to the plan's next time to look.
     fn pass_time(&mut self, plan: &Plan) {
         let later = plan.look_again_at().unwrap_or(self.now);
         self.now = later.max(self.now.plus(Duration::from_millis(1)));

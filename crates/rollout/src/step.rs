@@ -1,4 +1,4 @@
-//! The next acts, and the reasons for holding still, as plain data.
+//! The next actions, and the reasons for waiting, as plain data.
 
 use std::fmt;
 use std::time::Duration;
@@ -10,11 +10,12 @@ use crate::ids::{ComponentName, InstanceName, RevisionId};
 use crate::observed::{Open, Routes};
 use crate::time::Timestamp;
 
-/// One act on an app's instances or routes. The shell writes it down, does it, writes the result, and looks again.
+/// One action on an app's instances or routes. The controller records it, carries it out, records the result, and plans
+/// again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "step", rename_all = "snake_case")]
 pub enum Step {
-    /// Write down a new instance with a name and an address of its own, and create its container.
+    /// Record a new instance with a name and an address, and create its container.
     Add {
         /// The component.
         component: ComponentName,
@@ -22,62 +23,62 @@ pub enum Step {
         slot: u32,
         /// What it will run.
         revision: RevisionId,
-        /// The generation it is made for.
+        /// Its restart generation.
         generation: u64,
     },
-    /// Create the container of an instance that is written down.
+    /// Create the container of an instance that is already recorded.
     Create {
         /// The instance.
         instance: InstanceName,
     },
-    /// Start its process for the first time.
+    /// Start the process for the first time.
     Start {
         /// The instance.
         instance: InstanceName,
     },
-    /// Record that it passed its probe.
+    /// Record that the instance passed its probe.
     MarkReady {
         /// The instance.
         instance: InstanceName,
     },
-    /// Record that it lost its process or fails its probe.
+    /// Record that the instance lost its process or fails its probe.
     MarkUnready {
         /// The instance.
         instance: InstanceName,
     },
-    /// Have the ingress route exactly these, and wait for its acknowledgement.
+    /// Tell the ingress to route exactly these instances, and wait for its acknowledgement.
     Route {
         /// Ready instances by service.
         routes: Routes,
     },
-    /// Have the engine start it again by itself from now on.
+    /// Set the engine's restart policy, so that the engine restarts the instance when its process ends.
     KeepAlive {
         /// The instance.
         instance: InstanceName,
     },
-    /// Bring back an instance that served and that a person stopped, paused or disconnected.
+    /// Bring back an instance that served before a person stopped, paused or disconnected it.
     Revive {
         /// The instance.
         instance: InstanceName,
     },
-    /// Record that it gets no new request from the next routes on.
+    /// Record that the instance gets no new requests once the next routes apply.
     Drain {
         /// The instance.
         instance: InstanceName,
     },
-    /// Ask it to end, and end it after the grace.
+    /// Send the stop signal, and kill the process after the grace.
     Stop {
         /// The instance.
         instance: InstanceName,
         /// From TERM to KILL.
         grace: Duration,
     },
-    /// Remove its container and forget it.
+    /// Remove the container and delete the instance's record.
     Remove {
         /// The instance.
         instance: InstanceName,
     },
-    /// A new instance did not come up: keep its log tail, remove it, and say so.
+    /// A new instance did not become ready: keep its last log lines, remove it, and report the reason.
     GiveUp {
         /// The instance.
         instance: InstanceName,
@@ -86,40 +87,40 @@ pub enum Step {
     },
 }
 
-/// Why a new instance did not come up.
+/// Why a new instance did not become ready.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "reason", rename_all = "snake_case")]
 pub enum Reason {
     /// It did not pass its health check in time.
     NotReady {
-        /// How long it had.
+        /// How much time it had.
         within: Duration,
-        /// Why the newest check did not pass; `None` for one that has no check, or was not asked.
+        /// Why the newest check did not pass; `None` if it has no check, or if no check ran.
         check: Option<ProbeFailure>,
-        /// Its limit of processes and threads, when it had reached it.
+        /// Its limit of processes and threads, if it had reached the limit.
         #[serde(default)]
         process_limit: Option<u64>,
     },
-    /// Its process ended before it was ready.
+    /// Its process ended before it became ready.
     Exited {
-        /// With this code, where the engine showed it.
+        /// The exit code, if the engine showed it.
         code: Option<i64>,
     },
-    /// The kernel ended its process, because it took more memory than it may.
+    /// The kernel killed its process because it exceeded its memory limit.
     OutOfMemory {
-        /// What it may take, in bytes.
+        /// Its memory limit in bytes.
         limit: u64,
     },
-    /// Its container was removed by somebody else before it was ready.
+    /// Somebody else removed its container before it became ready.
     Gone,
-    /// The engine refused to create or start it; in the engine's words.
+    /// The engine refused to create or start it.
     Refused {
-        /// The whole chain.
+        /// The engine's message with all causes.
         message: String,
     },
 }
 
-/// Why nothing more can be done right now, and until when.
+/// Why a step waits, and until when.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "waiting", rename_all = "snake_case")]
 pub enum Waiting {
@@ -131,7 +132,7 @@ pub enum Waiting {
         slot: u32,
         /// The instance.
         instance: InstanceName,
-        /// When it is given up.
+        /// When the planner gives it up.
         deadline: Timestamp,
         /// Why the newest check did not pass.
         check: Option<ProbeFailure>,
@@ -142,7 +143,7 @@ pub enum Waiting {
         component: ComponentName,
         /// The slot.
         slot: u32,
-        /// When it has stayed up long enough, or is given up.
+        /// When it has stayed up long enough, or when the planner gives it up.
         until: Timestamp,
     },
     /// For open requests to end.
@@ -153,31 +154,31 @@ pub enum Waiting {
         slot: u32,
         /// The instance.
         instance: InstanceName,
-        /// What is open.
+        /// Open requests and connections.
         open: Open,
-        /// When TERM is sent whatever is open.
+        /// When it gets its stop signal, even with open requests.
         deadline: Timestamp,
     },
     /// For other instances to finish draining first.
     ForRoomToDrain {
-        /// How many drain now.
+        /// How many instances drain now.
         draining: usize,
     },
-    /// With the stop of a drained instance, until the engine is done with a start: the two slow each other down.
+    /// To stop a drained instance until the engine has finished a start: doing both at once slows both down.
     ForQuiet {
         /// The component.
         component: ComponentName,
         /// The slot.
         slot: u32,
     },
-    /// For its turn to start: another is starting. Its container is there already.
+    /// For another instance to start first. The container exists already.
     ForTurn {
         /// The component.
         component: ComponentName,
         /// The slot.
         slot: u32,
     },
-    /// For an instance that served to come back: to pass its health check again, or to stay up again.
+    /// For an instance that served before to recover: to pass its health check again, or to stay up again.
     ForRecovery {
         /// The component.
         component: ComponentName,
@@ -186,53 +187,53 @@ pub enum Waiting {
         /// Why the newest check did not pass.
         check: Option<ProbeFailure>,
     },
-    /// For an act that is under way.
+    /// For an action that is in progress.
     ForStep {
         /// The component.
         component: ComponentName,
         /// The slot.
         slot: u32,
-        /// What is done.
+        /// The action.
         act: Act,
     },
-    /// For the next try at a slot whose repair failed.
+    /// For the next attempt at a slot whose repair failed.
     ForRetry {
         /// The component.
         component: ComponentName,
         /// The slot.
         slot: u32,
-        /// Not before this.
+        /// When the next attempt begins.
         at: Timestamp,
-        /// Why the last try failed.
+        /// Why the last attempt failed.
         reason: String,
     },
-    /// For the next try to end a container that the engine cannot stop or remove. Nothing else waits for it.
+    /// For the next attempt to end a container that the engine cannot stop or remove. Nothing else waits for it.
     ForStuck {
         /// The component.
         component: ComponentName,
         /// The slot.
         slot: u32,
-        /// The instance: the name of its container, which a person may have to remove.
+        /// The instance. Its name is that of the container, which a person may have to remove.
         instance: InstanceName,
-        /// Not before this; `None` while a try is under way.
+        /// When the next attempt begins; `None` while one is in progress.
         again_at: Option<Timestamp>,
     },
-    /// For the engine to answer: nothing is concluded from its silence.
+    /// For the engine to answer. The planner concludes nothing from the missing answer.
     ForEngine,
     /// For the ingress to report which routes it serves.
     ForIngress,
 }
 
-/// What is being done to an instance, for people.
+/// The action that is in progress on an instance, for people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs, reason = "the words say it")]
 pub enum Act {
     Creating,
     Starting,
-    /// It did not come up: its last log lines are kept.
+    /// It did not become ready: the controller keeps its last log lines.
     GivingUp,
-    /// The engine gets the restart policy with which it starts the instance again by itself.
+    /// The controller sets the restart policy with which the engine restarts the instance.
     KeepingUp,
     BringingBack,
     Stopping,
@@ -254,7 +255,7 @@ impl fmt::Display for Act {
 }
 
 impl Waiting {
-    /// When to look again if nothing else happens; `None` when only news can change it.
+    /// When to plan again if no news arrives; `None` if only news can change the situation.
     pub fn until(&self) -> Option<Timestamp> {
         match self {
             Self::ForReady { deadline, .. } | Self::ForDrain { deadline, .. } => Some(*deadline),
@@ -308,7 +309,7 @@ impl Waiting {
     }
 }
 
-/// What the newest health check said, after a colon.
+/// The newest health check's failure, after a colon.
 fn so_far(check: Option<&ProbeFailure>) -> String {
     let Some(check) = check else { return String::new() };
     let cause = check.usual_cause().map(|it| format!("; {it}")).unwrap_or_default();
@@ -347,7 +348,7 @@ impl fmt::Display for Reason {
 }
 
 impl Step {
-    /// The instance it is about; `None` for one that is not there yet, and for routes.
+    /// The instance that the step concerns; `None` for one that does not exist yet, and for routes.
     pub fn instance(&self) -> Option<&InstanceName> {
         match self {
             Self::Add { .. } | Self::Route { .. } => None,

@@ -1,4 +1,4 @@
-//! What is wanted of an app's services and workers.
+//! The targets of an app's services and workers.
 
 use std::time::Duration;
 
@@ -7,34 +7,34 @@ use serde::{Deserialize, Serialize};
 use crate::ids::{ComponentName, RevisionId};
 use crate::queue::Restart;
 
-/// What is wanted of one component: frozen with the deployment that wanted it, so that a restart can copy it.
+/// What one component should run. The deployment that creates a target freezes it, so that a restart can copy it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Target {
     /// The component.
     pub component: ComponentName,
     /// Services are routed and roll before workers.
     pub kind: ComponentKind,
-    /// How many instances.
+    /// Number of instances.
     pub count: u32,
     /// What they run.
     pub revision: RevisionId,
-    /// The restart generation given to new instances.
+    /// The restart generation of new instances.
     pub generation: u64,
-    /// Instances of this generation or a later one count as current. It is below `generation` only after a restart
-    /// failed half-way: what was replaced stays, and so does what was not.
+    /// Instances of this generation or a later one count as current. It is lower than `generation` only after a restart
+    /// failed half-way: then both replaced and unreplaced instances stay.
     pub min_generation: u64,
-    /// Waits and limits of the revision.
+    /// Timeouts and waits of the revision.
     pub timing: Timing,
 }
 
 impl Target {
-    /// Whether an instance of the component that runs this, of that generation, is what is wanted.
+    /// Whether an instance with this revision and generation matches the target.
     pub fn wants(&self, revision: &RevisionId, generation: u64) -> bool {
         self.revision == *revision && generation >= self.min_generation
     }
 }
 
-/// The targets of a restart: those in force, with the chosen components to be replaced by copies of `generation`.
+/// The targets of a restart: those in force, where the chosen components get the new `generation`.
 pub fn restarted(in_force: &[Target], restart: &Restart, generation: u64) -> Vec<Target> {
     let mut targets = in_force.to_vec();
     for target in targets.iter_mut().filter(|it| restart.names(&it.component)) {
@@ -43,13 +43,13 @@ pub fn restarted(in_force: &[Target], restart: &Restart, generation: u64) -> Vec
     targets
 }
 
-/// The two kinds that have instances which serve.
+/// The two kinds of components with serving instances.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ComponentKind {
-    /// Gets requests.
+    /// Receives requests.
     Service,
-    /// Gets none.
+    /// Receives no requests.
     Worker,
 }
 
@@ -58,9 +58,9 @@ pub enum ComponentKind {
 pub struct Timing {
     /// When a new instance counts as ready.
     pub readiness: Readiness,
-    /// From its start to its first passed probe, at most.
+    /// The longest time from an instance's start to its first passed probe.
     pub ready_within: Duration,
-    /// For open requests of a draining instance. Default 60 s (`termination.drain_seconds`).
+    /// Time limit for the open requests of a draining instance. Default 60 s (`termination.drain_seconds`).
     pub drain: Duration,
     /// From TERM to KILL. Default 120 s (`termination.grace_period_seconds`).
     pub grace: Duration,
@@ -70,17 +70,17 @@ pub struct Timing {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Readiness {
-    /// A probe from outside has to pass.
+    /// A probe by the controller has to pass.
     Probe,
     /// The process has to stay up this long.
     StaysUp(Duration),
 }
 
-/// How long an instance may take to leave: fixed when the instance is made, so that no later change of the spec, and no
-/// removal of its component, takes it away.
+/// How long an instance may take to drain and stop. Fixed when the instance is created, so that neither a later spec
+/// change nor removal of its component changes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StopTimes {
-    /// For its open requests, from the moment when no new request reaches it.
+    /// Time limit for open requests, from the moment when no new request reaches the instance.
     pub drain: Duration,
     /// From the stop signal to KILL.
     pub grace: Duration,
@@ -93,7 +93,7 @@ impl Default for StopTimes {
 }
 
 impl Timing {
-    /// The times that an instance keeps for its way out.
+    /// The stop times that a new instance gets.
     pub fn stop_times(&self) -> StopTimes {
         StopTimes { drain: self.drain, grace: self.grace }
     }
@@ -110,13 +110,13 @@ impl Default for Timing {
     }
 }
 
-/// Upgraded connections (websockets) hold a drain no longer than this: 15 s; they are open-ended by nature.
+/// Upgraded connections (websockets) delay a drain by at most 15 s, because they may stay open without end.
 pub const UPGRADED_DRAIN: Duration = Duration::from_secs(15);
 
-/// So many instances may drain while replacing goes on: 4; each holds its memory meanwhile.
+/// How many instances may drain while replacing continues: 4, because each holds its memory meanwhile.
 pub const DRAINING_AT_ONCE: usize = 4;
 
-/// So many instances may come up at once where nothing serves yet: 4, so that a small host is not swamped.
+/// How many instances may start at once where none serves yet: 4, so that a small host is not overloaded.
 pub const FILLING_AT_ONCE: usize = 4;
 
 #[cfg(test)]
@@ -125,7 +125,7 @@ mod tests {
     use crate::plan::tests::wants;
 
     #[test]
-    fn a_restart_raises_the_generation_of_what_it_names_and_nothing_else() {
+    fn a_restart_raises_the_generation_of_the_named_components_only() {
         let in_force = [wants("web", 2), wants("api", 1)];
         let generations = |restart: &Restart| -> Vec<_> {
             restarted(&in_force, restart, 7).iter().map(|it| (it.generation, it.min_generation)).collect()

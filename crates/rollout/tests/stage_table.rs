@@ -1,5 +1,5 @@
-//! `docs/deployments.md`: every stage of a deployment, everything that may never end in it, and what ends it. What becomes of
-//! the deployment is not written by hand: it is what [`next_move`] does.
+//! Generates `docs/deployments.md`: every stage of a deployment, everything in it that may never end, and what ends it.
+//! [`next_move`] computes each outcome, so the table cannot differ from the code.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
@@ -13,13 +13,13 @@ use rollout::limits;
 use rollout::plan::RolloutStatus;
 use rollout::queue::{Admission, Request, Restart, admit};
 
-/// Something that may never end by itself.
+/// Something that may never end without a limit.
 struct Obstacle {
     stage: Stage,
     what: &'static str,
-    /// What ends it, at the latest.
+    /// What ends it at the latest.
     ended_by: String,
-    /// What is known at that moment.
+    /// The facts at that moment.
     facts: Facts,
 }
 
@@ -96,7 +96,7 @@ fn obstacles() -> Vec<Obstacle> {
 
 const NO_ENGINE: &str = "the engine does not answer";
 
-/// What the deployment does then, in the words of the documentation.
+/// What the deployment does then, as the documentation says it.
 fn outcome(stage: Stage, facts: &Facts) -> &'static str {
     let (event, kept) = match next_move(stage, facts, 2) {
         Move::Go(event) => (event, false),
@@ -117,7 +117,7 @@ fn outcome(stage: Stage, facts: &Facts) -> &'static str {
     }
 }
 
-/// What a cancel does.
+/// How a cancel affects a deployment at this stage.
 fn cancel(stage: Stage) -> String {
     let facts = Facts { cancel_requested: true, rollout_status: Some(RolloutStatus::Progressing), ..Facts::default() };
     if next_move(stage, &facts, 2) != Move::Wait {
@@ -127,7 +127,7 @@ fn cancel(stage: Stage) -> String {
     format!("goes on; after the first instance that cannot be restored: {}", outcome(stage, &failed))
 }
 
-/// What becomes of a newer request.
+/// How a deployment at this stage affects a newer request.
 fn newer(stage: Stage) -> String {
     let waits = |request: &Request| match admit(&[stage], None, request) {
         Admission::BeginBeside => "begins at once",
@@ -196,7 +196,7 @@ does when there is space again.
 }
 
 #[test]
-fn the_documented_table_is_what_the_code_does() {
+fn the_documented_table_matches_the_code() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/deployments.md");
     let wanted = document();
     if std::env::var_os("UPDATE_DOCS").is_some() {

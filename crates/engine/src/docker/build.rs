@@ -1,7 +1,8 @@
-//! Builds through BuildKit: the context goes up as it is made, the progress comes back as events, a drop cancels.
+//! Builds through BuildKit: the caller streams the context, the engine reports progress as events, and dropping the
+//! stream cancels the build.
 //!
-//! The engine's own `pull` flag is never set: it fails for bases that exist only here. No URL is ever handed to the engine,
-//! and no secret: build arguments are part of the image's history.
+//! The engine's `pull` flag is never set, because it fails for base images that exist only locally. The engine never
+//! receives a URL to fetch, and never a secret: build arguments are part of the image's history.
 
 use std::collections::HashMap;
 use std::io;
@@ -22,13 +23,13 @@ use crate::error::EngineError;
 use crate::port::{BuildEvent, BuildEvents, BuildSpec, Context};
 use crate::reference;
 
-/// Events between the builder and a slow reader.
+/// Number of events that may wait for a slow reader.
 const WAITING_EVENTS: usize = 256;
-/// How long the conversation with the engine may take to end once the image is known; it takes milliseconds.
+/// How long the session with the engine may take to end once the image's id is known; normally milliseconds.
 const SETTLE_DEADLINE: Duration = Duration::from_secs(5);
 
-/// Build arguments travel in the address of the request, which the HTTP client bounds at 65,534 bytes; the rest is for the
-/// other options.
+/// Limit for build arguments. They are part of the request's URL, which the HTTP client limits to 65,534 bytes; the
+/// rest of that is for the other options.
 const ARGUMENTS_LIMIT: usize = 60_000;
 
 type Sender = mpsc::Sender<Result<BuildEvent, EngineError>>;
@@ -44,10 +45,10 @@ impl DockerEngine {
         tokio::spawn(async move {
             let reader_gone = events.clone();
             tokio::select! {
-                // Dropping the request is the cancel: the engine ends the step and keeps nothing.
+                // Dropping the request cancels the build: the engine ends the step and keeps nothing.
                 () = reader_gone.closed() => {}
                 outcome = build.run(options, context, &events) => {
-                    // A reader that left does not want to know.
+                    // The send fails only if the reader is gone, and then the outcome does not matter.
                     let _ = events.send(outcome.map(|image| BuildEvent::Built { image })).await;
                 }
             }
@@ -64,7 +65,7 @@ struct Build {
     tag: String,
 }
 
-/// What the context stream did, as seen from outside the request that swallows it.
+/// State of the context stream. The request owns the stream, so the build watches it through this.
 #[derive(Default)]
 struct ContextWatch {
     bytes: AtomicU64,
@@ -80,7 +81,7 @@ impl ContextWatch {
                 Ok(chunk)
             }
             Err(error) => {
-                // The request ends with a copy; the original is what the caller gets to see.
+                // The request fails with a copy; the caller gets the original error.
                 let copy = io::Error::new(error.kind(), "the build context ended with an error");
                 *watch.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
                 Err(copy)
@@ -95,7 +96,7 @@ impl ContextWatch {
 }
 
 impl Build {
-    /// Builds, tags, and returns the image's id.
+    /// Builds and tags the image, and returns its id.
     async fn run(self, options: BuildImageOptions, context: Context, events: &Sender) -> Result<String, EngineError> {
         let watch = Arc::new(ContextWatch::default());
         let body = body_try_stream(watch.watch(context));
@@ -103,12 +104,12 @@ impl Build {
         let mut progress = Progress::default();
         let mut image = None;
         loop {
-            // The id may come before the last of the progress.
+            // The id may arrive before the last progress events.
             let message = match &image {
                 None => next_message(&mut messages, &watch).await?,
                 Some(_) => tokio::time::timeout(SETTLE_DEADLINE, messages.next()).await.unwrap_or(None),
             };
-            // A context that broke ends the build, whatever the engine made of it.
+            // A context that failed ends the build, whatever the engine did with the part it received.
             if let Some(failure) = watch.failure() {
                 return Err(failure);
             }
@@ -121,7 +122,7 @@ impl Build {
             match message.aux {
                 Some(BuildInfoAux::BuildKit(status)) => {
                     for event in progress.apply(status) {
-                        // Cannot fail while this runs: a reader that leaves ends it at the next turn.
+                        // Fails only if the reader is gone, and then the caller ends this function anyway.
                         let _ = events.send(Ok(event)).await;
                     }
                 }
@@ -131,7 +132,7 @@ impl Build {
         }
     }
 
-    /// Old engines report the id before they tag, so we tag as well: harmless twice.
+    /// Old engines report the id before they tag the image, so we tag it too. Tagging twice is harmless.
     async fn finish(&self, image: Option<String>) -> Result<String, EngineError> {
         let Some(id) = image else {
             let message = "the engine ended the build without an error and without an image".to_owned();
@@ -151,14 +152,16 @@ impl Build {
 
     fn refused(&self, error: bollard::errors::Error) -> EngineError {
         match failure::translate(&self.socket, "build", error) {
-            // The tag is ours and well-formed, so what is refused before the build begins is the Dockerfile or its path.
+            // We choose the tag and it is well-formed. So if the engine refuses before the build begins, the Dockerfile
+            // or its path is wrong.
             EngineError::Other { status: Some(400), message, .. } => EngineError::DockerfileInvalid { message },
             other => other,
         }
     }
 }
 
-/// The next message; an error when neither a message nor a byte of context moved for the stall deadline.
+/// The next message. An error if, for the whole stall deadline, no message arrived and the engine read no byte of the
+/// context.
 async fn next_message<S>(messages: &mut S, watch: &ContextWatch) -> Result<Option<S::Item>, EngineError>
 where
     S: Stream<Item = Result<BuildInfo, bollard::errors::Error>> + Unpin,
@@ -176,9 +179,9 @@ where
     }
 }
 
-/// Refuses arguments that would not fit. Errors: `BuildArgumentsTooLarge`, with the size they have in the address.
+/// Refuses arguments that do not fit. Errors: `BuildArgumentsTooLarge`, with their size in the URL.
 fn check_arguments(spec: &BuildSpec) -> Result<(), EngineError> {
-    // As JSON inside an address: quotes and backslashes are escaped twice, control characters become `\u00…`.
+    // The arguments are JSON inside a URL: quotes and backslashes are escaped twice, control characters become `\u00…`.
     let in_address = |b: u8| match b {
         b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'*' | b'-' | b'.' | b'_' | b' ' => 1,
         b'"' | b'\\' => 6,
@@ -205,7 +208,7 @@ fn options(spec: &BuildSpec) -> BuildImageOptions {
         .buildargs(&owned(&spec.args))
         .labels(&owned(&spec.labels))
         .version(BuilderVersion::BuilderBuildKit)
-        // Unique, or two builds would share one conversation with the engine.
+        // Must be unique, or two builds would share one session with the engine.
         .session(&uuid::Uuid::new_v4().to_string())
         .build()
 }
@@ -225,11 +228,11 @@ mod tests {
     }
 
     #[test]
-    fn arguments_that_do_not_fit_into_the_request_are_refused_with_the_limit() {
+    fn arguments_that_exceed_the_request_are_refused_with_the_limit() {
         assert!(check_arguments(&spec("a".repeat(50_000))).is_ok());
         let error = check_arguments(&spec("a".repeat(61_000))).expect_err("too long");
         assert!(error.to_string().contains("at most about 60000"), "{error}");
-        // What an address escapes counts threefold.
+        // A character that a URL escapes counts as three bytes.
         assert!(check_arguments(&spec("%".repeat(25_000))).is_err());
     }
 }

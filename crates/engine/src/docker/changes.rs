@@ -1,4 +1,4 @@
-//! What can change on a container that exists: its network, name, limits and restart policy.
+//! Changes to an existing container: its network, name, limits and restart policy.
 
 use std::collections::HashMap;
 
@@ -15,11 +15,11 @@ use crate::port::*;
 impl DockerEngine {
     pub(super) async fn join_network(&self, name: &str, join: &NetworkJoin) -> Result<Changed, EngineError> {
         let container = self.find(name).await?.ok_or_else(|| missing(name))?;
-        // The list leaves aliases out.
+        // The engine's list does not contain aliases.
         let details = self.raw_inspect(&container.id).await?.ok_or_else(|| missing(name))?;
         let networks = details.network_settings.and_then(|settings| settings.networks).unwrap_or_default();
-        // The engine keys them by id until the first start and by name after it. An endpoint of a network that was removed
-        // keeps the old id under the name.
+        // The engine keys the endpoints by network id until the first start, and by network name afterwards. An
+        // endpoint of a removed network keeps the old id under the name.
         let here = networks.into_iter().filter(|(key, endpoint)| {
             endpoint.network_id.as_deref() == Some(&join.network_id)
                 || *key == join.network_id
@@ -57,7 +57,8 @@ impl DockerEngine {
         }
     }
 
-    /// Who else has an address that this container was to have. `None` when the engine shows nobody.
+    /// The container that already has an address that this container needs. `None` if the engine shows no such
+    /// container.
     pub(super) async fn holder(&self, id: &str, networks: &HashMap<String, EndpointSettings>) -> Option<Holder> {
         for (network, endpoint) in networks {
             let Some(address) = address(endpoint) else { continue };
@@ -133,7 +134,8 @@ impl DockerEngine {
     }
 }
 
-/// Whether an endpoint is what [`profile::endpoint`] asks for. One without a network's id was never started.
+/// Whether an endpoint matches what [`profile::endpoint`] requests. An endpoint without a network id belongs to a
+/// container that was never started.
 fn has_place(endpoint: &EndpointSettings, join: &NetworkJoin) -> bool {
     let network = endpoint.network_id.as_deref().unwrap_or_default();
     let has_alias = |alias: &String| endpoint.aliases.iter().flatten().any(|it| it == alias);
@@ -153,7 +155,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_place_is_a_network_an_address_and_the_aliases() {
+    fn an_endpoint_has_a_network_an_address_and_aliases() {
         let join = NetworkJoin {
             network_id: "n".into(),
             network_name: "net".into(),

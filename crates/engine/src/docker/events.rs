@@ -1,4 +1,4 @@
-//! The engine's events as hints. They may be late, doubled or missing: who gets one looks at the list.
+//! The engine's events, as hints. Events may be late, duplicated or missing, so a receiver must look at the list.
 
 use std::collections::HashMap;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -19,31 +19,31 @@ const NETWORK_EVENTS: [&str; 3] = ["connect", "disconnect", "destroy"];
 
 impl DockerEngine {
     pub(super) async fn watch(&self) -> Result<BoxStream<'static, Event>, EngineError> {
-        // The requests go out at the first poll. What happens until then is asked for by its time, so that a caller who
+        // The requests go out at the first poll. `since` also asks for the events before that, so that a caller who
         // subscribes and then lists misses nothing in between.
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let since = format!("{}.{:09}", since.as_secs(), since.subsec_nanos());
-        // An engine that is down would look like a silent one.
+        // Without this check, an engine that is down would look like one that has no events.
         self.call("events", DEADLINE, self.docker.ping()).await?;
         self.list_networks().await?;
         let mut ours = self.ours();
         ours.insert("type", vec!["container".into()]);
         ours.insert("event", CONTAINER_EVENTS.map(String::from).into());
-        // Network events carry no labels: all come, and those of networks that are not ours are dropped.
+        // Network events carry no labels. So the engine sends those of all networks, and we drop those of other owners.
         let networks =
             HashMap::from([("type", vec!["network".to_owned()]), ("event", NETWORK_EVENTS.map(String::from).into())]);
         let known = self.known_networks.clone();
         let of_containers = self.raw_events(&ours, &since).map(|message| message.map(container_event));
         let of_networks =
             self.raw_events(&networks, &since).map(move |message| message.map(|m| network_event(m, &known)));
-        // The first of the two to end ends the whole.
+        // When one of the two streams ends, the combined stream ends.
         let events = futures::stream::select(of_containers, of_networks)
             .take_while(|item| std::future::ready(item.is_some()))
             .filter_map(|item| std::future::ready(item.flatten()));
         Ok(events.boxed())
     }
 
-    /// The events as they come, then `None` once, when the connection ends.
+    /// The events as they arrive, then one `None` when the connection ends.
     fn raw_events(
         &self,
         filters: &HashMap<&'static str, Vec<String>>,
@@ -66,7 +66,7 @@ fn container_event(message: EventMessage) -> Option<Event> {
     })
 }
 
-/// The container is an id here, and empty when the whole network went.
+/// The container is an id here, and empty if the event concerns the whole network.
 fn network_event(message: EventMessage, known: &KnownNetworks) -> Option<Event> {
     let actor = message.actor?;
     let app = known.app(&actor.id?)?;

@@ -1,4 +1,5 @@
-//! Turns the engine's and the client library's failures into ours. The only reader of the engine's prose.
+//! Translates failures of the engine and of the client library into [`EngineError`]. Only this file interprets the
+//! engine's messages.
 
 use std::io;
 use std::path::Path;
@@ -8,7 +9,7 @@ use bollard::errors::Error;
 use crate::error::EngineError;
 use crate::exit_message::command_failure;
 
-/// The general translation; verbs that know more look at [`status`] first.
+/// The general translation; verbs that know more check [`status`] first.
 pub(super) fn translate(socket: &Path, verb: &'static str, error: Error) -> EngineError {
     match error {
         Error::DockerResponseServerError { status_code, message } => refused(verb, Some(status_code), message),
@@ -21,7 +22,7 @@ pub(super) fn translate(socket: &Path, verb: &'static str, error: Error) -> Engi
     }
 }
 
-/// The engine said no.
+/// The engine refused the request.
 pub(super) fn refused(verb: &'static str, status: Option<u16>, message: String) -> EngineError {
     if is_disk_full(&message) {
         return EngineError::DiskFull { detail: message };
@@ -29,7 +30,7 @@ pub(super) fn refused(verb: &'static str, status: Option<u16>, message: String) 
     EngineError::Other { verb, status, message }
 }
 
-/// The HTTP status of a refusal that nobody has given a better name yet.
+/// The HTTP status of a refusal that is not translated further.
 pub(super) fn status(error: &EngineError) -> Option<u16> {
     match error {
         EngineError::Other { status, .. } => *status,
@@ -37,7 +38,7 @@ pub(super) fn status(error: &EngineError) -> Option<u16> {
     }
 }
 
-/// Gives a refusal of `what` in its present state or use its name, and leaves other errors as they are.
+/// Turns a refusal because of the state or use of `what` into a conflict, and leaves other errors unchanged.
 pub(super) fn conflict(what: &str, error: EngineError) -> EngineError {
     match error {
         EngineError::Other { status: Some(403 | 409), message, .. } => {
@@ -86,7 +87,7 @@ fn broken_connection(socket: &Path, error: &(dyn std::error::Error + 'static)) -
         }
         cause = error.source();
     }
-    // No I/O error below: the engine closed the connection before it had answered.
+    // There is no I/O error below: the engine closed the connection before it answered.
     let text = error.source().map_or_else(|| error.to_string(), |source| source.to_string());
     unreachable_at(socket, io::Error::new(io::ErrorKind::ConnectionAborted, text))
 }
@@ -130,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_that_may_not_be_opened_is_told_from_one_that_nobody_listens_on() {
+    fn a_socket_without_permission_differs_from_one_without_a_listener() {
         let socket = Path::new("/run/x.sock");
         let denied = unreachable_at(socket, io::ErrorKind::PermissionDenied.into());
         assert!(matches!(denied, EngineError::Forbidden { .. }), "{denied}");

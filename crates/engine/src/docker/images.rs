@@ -1,4 +1,4 @@
-//! Images: find, pull, tag, list tags, remove. An image is never removed by force: one in use stays.
+//! Images: find, pull, tag, list tags, remove. Removal never uses force: an image in use stays.
 
 use bollard::models::ErrorDetail;
 use bollard::query_parameters::{

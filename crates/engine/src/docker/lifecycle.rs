@@ -1,7 +1,7 @@
 //! The life of a container: create, start, stop, remove, wait.
 //!
-//! Verbs take the name that a container was made under, find the container, and act on its id: a name that another container
-//! took in between is never acted upon.
+//! Verbs take the name under which a container was created, find the container, and act on its id. So they never act on
+//! another container that took the name in between.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -19,11 +19,11 @@ use super::{DEADLINE, DockerEngine, Host, failure, profile};
 use crate::error::EngineError;
 use crate::port::*;
 
-/// Beyond the grace, what the engine may take to kill and clean up.
+/// How long the engine may take to kill and clean up after the grace.
 const STOP_SLACK: Duration = Duration::from_secs(30);
-/// A removal kills, unmounts and deletes a file system, which takes a slow disk its time.
+/// A removal kills the process, unmounts, and deletes a file system, which takes time on a slow disk.
 const REMOVE_DEADLINE: Duration = Duration::from_secs(60);
-/// How often to look again while somebody else creates or removes.
+/// How often to check while another client creates or removes the container.
 const POLL: Duration = Duration::from_millis(50);
 
 impl DockerEngine {
@@ -32,10 +32,11 @@ impl DockerEngine {
         if let Some(mount) = &spec.volume
             && !self.has_volume(&mount.volume).await?
         {
-            // The engine would make an empty one without a word, and a database would begin anew on it.
+            // The engine would silently create an empty volume, and a database would start without its data.
             return Err(EngineError::NotFound { what: format!("volume {}", mount.volume) });
         }
-        // It exists, and somebody renamed it: its name is free, and a second one must not take it.
+        // The container exists under another name, because somebody renamed it. Its name is free, but a second
+        // container must not take it.
         if !self.made.ids_of(&spec.name).is_empty()
             && let Some(container) = self.find(&spec.name).await?
         {
@@ -55,8 +56,8 @@ impl DockerEngine {
         })
     }
 
-    /// One try. `None` when the name is taken and nobody is seen to have it: the engine reserves a name before it lists
-    /// the container, and frees it after.
+    /// One attempt. `None` if the name is taken and the list shows no container with it: the engine reserves a name
+    /// before it lists the container, and frees the name after it stops listing the container.
     async fn try_create(&self, spec: &ContainerSpec, host: Host) -> Result<Option<String>, EngineError> {
         let options = CreateContainerOptionsBuilder::default().name(&spec.name).build();
         let body = profile::create_body(spec, &self.installation, host);
@@ -76,7 +77,8 @@ impl DockerEngine {
         }
     }
 
-    /// Who has the name: from one list, or a container that appears between two would pass for somebody else's.
+    /// The container that has the name. Uses a single list: if it used two, a container that appears between them would
+    /// look like somebody else's.
     async fn holder_of_name(&self, spec: &ContainerSpec) -> Result<Option<String>, EngineError> {
         let filters = HashMap::from([("name", vec![format!("^/?{}$", spec.name)])]);
         let has_it = |summary: &ContainerSummary| called(summary).as_deref() == Some(&spec.name);
@@ -91,7 +93,8 @@ impl DockerEngine {
         let Found { container, networks } = self.find_with_networks(name).await?.ok_or_else(|| missing(name))?;
         let started = match container.state {
             ContainerState::Running | ContainerState::Restarting => return Ok(Changed::AlreadySo),
-            // Paused by hand; the engine refuses to start it, while what is asked for is a running process.
+            // A person paused it. The engine refuses to start a paused container, and the caller asks for a running
+            // process.
             ContainerState::Paused => self.call("start", DEADLINE, self.docker.unpause_container(&container.id)).await,
             ContainerState::Created | ContainerState::Exited { .. } | ContainerState::Removing => {
                 let request = self.docker.start_container(&container.id, None::<StartContainerOptions>);
@@ -125,7 +128,7 @@ impl DockerEngine {
 
     pub(super) async fn remove_container(&self, name: &str) -> Result<Changed, EngineError> {
         let Some(container) = self.find(name).await? else { return Ok(Changed::AlreadySo) };
-        // With its anonymous volumes, which would stay for ever.
+        // Also removes its anonymous volumes, which would otherwise stay for ever.
         let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
         let request = self.docker.remove_container(&container.id, Some(options));
         match self.call("remove", REMOVE_DEADLINE, request).await {
@@ -138,7 +141,7 @@ impl DockerEngine {
         }
     }
 
-    /// Somebody else removes it: done when it is gone.
+    /// Another client is removing it: wait until it is gone.
     async fn await_removal(&self, name: &str, id: &str) -> Result<Changed, EngineError> {
         let gone = async {
             while self.find(name).await?.is_some_and(|container| container.id == id) {
@@ -156,7 +159,7 @@ impl DockerEngine {
 
     pub(super) async fn wait_for_exit(&self, name: &str) -> Result<i64, EngineError> {
         let container = self.find(name).await?.ok_or_else(|| missing(name))?;
-        // The engine would answer 0 at once for one that never ran.
+        // For a container that never ran, the engine would return 0 immediately.
         if container.state == ContainerState::Created {
             return Err(EngineError::Conflict {
                 what: format!("container {name}"),
@@ -176,7 +179,7 @@ impl DockerEngine {
     }
 }
 
-/// A name conflict with one of ours is no conflict when it is the very container that was asked for.
+/// If the existing container is the requested one, the name conflict is not an error.
 fn same_container(spec: &ContainerSpec, holder: Container) -> Result<String, EngineError> {
     if holder.identity != spec.identity {
         return Err(EngineError::NameTaken { name: spec.name.clone() });

@@ -1,7 +1,8 @@
 //! Container output, line by line.
 //!
-//! The engine sends one frame per piece of at most 16 KiB, each stamped; pieces of a longer line follow each other without a
-//! line end. They are joined here, cut at 64 KiB with a count of what is missing, and keep the stamp of their first piece.
+//! The engine sends one frame for each piece of at most 16 KiB, with a timestamp. The pieces of a longer line follow
+//! each other without a line end. This module joins them, cuts lines at 64 KiB and counts the bytes it cut, and keeps
+//! the timestamp of the first piece.
 
 use std::collections::VecDeque;
 
@@ -15,7 +16,7 @@ use super::{DEADLINE, DockerEngine, failure};
 use crate::error::EngineError;
 use crate::port::{LogLine, LogLines, LogQuery, LogStream};
 
-/// Longest line that is kept; of the rest only the length is.
+/// Longest line that is kept; the rest is only counted.
 const LINE_LIMIT: usize = 64 * 1024;
 
 impl DockerEngine {
@@ -38,7 +39,7 @@ impl DockerEngine {
     }
 }
 
-/// State of the line stream: what came, what is not a whole line yet.
+/// State of the line stream: frames still to read, and incomplete lines.
 struct Reader<S> {
     frames: S,
     follow: bool,
@@ -67,7 +68,7 @@ where
 
 impl<S: Stream<Item = Result<LogOutput, EngineError>> + Unpin> Reader<S> {
     async fn read(&mut self) {
-        // A follower may wait for ever on a silent container; a reader of what is kept may not.
+        // A reader that follows may wait without limit for a silent container; a reader of existing output may not.
         let frame = if self.follow {
             self.frames.next().await
         } else {
@@ -96,7 +97,7 @@ impl<S: Stream<Item = Result<LogOutput, EngineError>> + Unpin> Reader<S> {
     }
 }
 
-/// Joins pieces to lines, per stream.
+/// Joins pieces to lines, for each output stream.
 #[derive(Default)]
 struct Joiner {
     out: Option<Piece>,
@@ -110,7 +111,7 @@ struct Piece {
 }
 
 impl Joiner {
-    /// Takes one frame, `STAMP text`; gives the line when it is whole.
+    /// Takes one frame, `STAMP text`; returns the line when it is complete.
     fn push(&mut self, stream: LogStream, frame: &Bytes) -> std::option::IntoIter<LogLine> {
         let (timestamp, text) = split_stamp(frame);
         let whole = text.ends_with(b"\n");
@@ -124,7 +125,7 @@ impl Joiner {
         line.into_iter()
     }
 
-    /// Unfinished lines at the end of the log.
+    /// Incomplete lines at the end of the log.
     fn rest(&mut self) -> Vec<LogLine> {
         let mut rest: Vec<LogLine> = [LogStream::Out, LogStream::Err]
             .into_iter()
@@ -197,7 +198,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_error_comes_after_what_was_read_before_it() {
+    async fn an_error_comes_after_the_lines_read_before_it() {
         let broken = Err(EngineError::Other { verb: "logs", status: None, message: "cut".into() });
         let lines: Vec<_> = lines(futures::stream::iter(vec![out("T half"), broken]), false).collect().await;
         assert!(lines[0].is_ok() && lines[1].is_err() && lines.len() == 2);

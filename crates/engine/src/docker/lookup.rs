@@ -1,6 +1,6 @@
-//! Finding containers: list, inspect, and what their answers mean.
+//! Finding containers: list and inspect, and the meaning of their answers.
 //!
-//! A container is found by the name that it was made under, also after somebody renamed it.
+//! A container is found by the name under which it was created, even after somebody renamed it.
 
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
@@ -18,7 +18,7 @@ use crate::error::EngineError;
 use crate::identity::Kind;
 use crate::port::*;
 
-/// A container of this installation with the networks it is on.
+/// A container of this installation, with its networks.
 pub(super) struct Found {
     pub(super) container: Container,
     pub(super) networks: HashMap<String, EndpointSettings>,
@@ -34,7 +34,7 @@ impl DockerEngine {
         Ok(found.map(|found| found.container).collect())
     }
 
-    /// The container of ours that was made under this name, by way of the list.
+    /// The container of this installation that was created under this name, found through the list.
     pub(super) async fn find(&self, name: &str) -> Result<Option<Container>, EngineError> {
         Ok(self.find_with_networks(name).await?.map(|found| found.container))
     }
@@ -42,7 +42,8 @@ impl DockerEngine {
     pub(super) async fn find_with_networks(&self, name: &str) -> Result<Option<Found>, EngineError> {
         let is_it = |found: &Found| found.container.name == name;
         let mut filters = self.ours();
-        // A regular expression to the engine, so it may find too much: the comparison decides.
+        // The engine treats the name as a regular expression and may return too many containers, so the comparison
+        // decides.
         filters.insert("name", vec![format!("^/?{name}$")]);
         if let Some(found) = self.found(filters).await?.into_iter().find(is_it) {
             return Ok(Some(found));
@@ -87,7 +88,7 @@ impl DockerEngine {
     }
 
     pub(super) async fn inspect_container(&self, name: &str) -> Result<Option<ContainerDetails>, EngineError> {
-        // The engine also takes a prefix of an id for a name, and a container may have the name of another by now.
+        // The engine also accepts an id prefix as a name, and another container may have the name by now.
         for name_or_id in [name.to_owned()].into_iter().chain(self.made.ids_of(name)) {
             let details = self.raw_inspect(&name_or_id).await?.and_then(|answer| self.details(answer));
             if let Some(details) = details.filter(|details| details.container.name == name) {
@@ -149,15 +150,16 @@ impl DockerEngine {
             restart_count: answer.restart_count.and_then(|count| u64::try_from(count).ok()).unwrap_or_default(),
             restart_policy: match host.restart_policy.and_then(|policy| policy.name) {
                 Some(RestartPolicyNameEnum::ALWAYS) => RestartPolicy::Always,
-                // Others are never set by us; what somebody set by hand counts as not `always`, and is put right.
+                // Boatyard never sets other policies. A policy that somebody set counts as different from `always`, and
+                // the controller corrects it.
                 _ => RestartPolicy::No,
             },
         })
     }
 
-    /// Containers that mount a volume, from one list of all containers that there are.
+    /// Containers that mount a volume, from one list of all containers on the engine.
     pub(super) async fn mounting(&self, volume: &str, owner: &str) -> Result<Vec<VolumeUser>, EngineError> {
-        // The filter also finds a volume that is mounted at a path of this name: the comparison decides.
+        // The filter also finds volumes that are mounted at a path of this name, so the comparison decides.
         let listed = self.summaries(HashMap::from([("volume", vec![volume.to_owned()])])).await?;
         let mounts = |summary: &ContainerSummary| {
             summary.mounts.iter().flatten().any(|mount| mount.name.as_deref() == Some(volume))
@@ -201,7 +203,7 @@ fn listed_state(state: ContainerSummaryStateEnum, status: &str) -> ContainerStat
     }
 }
 
-/// The list tells the code in words only: `Exited (137) 3 seconds ago`.
+/// The list contains the exit code only as text: `Exited (137) 3 seconds ago`.
 fn code_in(status: &str) -> Option<i64> {
     status.split_once('(')?.1.split_once(')')?.0.parse().ok()
 }
@@ -218,27 +220,27 @@ fn inspected_state(status: Option<ContainerStateStatusEnum>, code: Option<i64>) 
     }
 }
 
-/// The name that the engine shows. Other entries of the list are link aliases, `/other/alias`.
+/// The name that the engine shows. Other entries are link aliases, `/other/alias`.
 pub(super) fn called(summary: &ContainerSummary) -> Option<String> {
     let names = summary.names.iter().flatten();
     names.filter_map(|name| name.strip_prefix('/')).find(|name| !name.contains('/')).map(str::to_owned)
 }
 
-/// One for each network; somebody may have joined it to more networks by hand.
+/// One address per network; somebody may have connected the container to more networks.
 fn addresses(networks: &HashMap<String, EndpointSettings>) -> Vec<Ipv4Addr> {
     let mut addresses: Vec<_> = networks.values().filter_map(address).collect();
     addresses.sort();
     addresses
 }
 
-/// The address that it has, or the one that was chosen for it, to be had from the next start on.
+/// Its current address, or the address that it gets at the next start.
 pub(super) fn address(endpoint: &EndpointSettings) -> Option<Ipv4Addr> {
     let given = endpoint.ip_address.as_ref().and_then(|address| address.parse().ok());
     let chosen = || endpoint.ipam_config.as_ref()?.ipv4_address.as_ref()?.parse().ok();
     given.or_else(chosen)
 }
 
-/// What the engine holds a container to; a negative limit is none at all.
+/// The limits that the engine enforces; a negative limit means none.
 fn limits(host: &HostConfig) -> Limits {
     let memory_bytes = host.memory.map_or(0, |bytes| u64::try_from(bytes).unwrap_or(u64::MAX));
     let cpu_millis = host.nano_cpus.map_or(0, |nanos| u32::try_from(nanos / 1_000_000).unwrap_or(u32::MAX));
@@ -257,7 +259,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_exit_code_is_read_from_the_lists_words() {
+    fn the_exit_code_is_read_from_the_lists_status_text() {
         assert_eq!(code_in("Exited (137) 3 seconds ago"), Some(137));
         assert_eq!(code_in("Exited (0) About an hour ago"), Some(0));
         assert_eq!(code_in("Up 3 seconds"), None);
@@ -271,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn every_network_gives_one_address_and_the_present_one_counts_before_the_chosen_one() {
+    fn every_network_gives_one_address_and_the_current_one_wins_over_the_configured_one() {
         let endpoint = |given: &str, chosen: Option<[u8; 4]>| EndpointSettings {
             ip_address: Some(given.into()),
             ipam_config: chosen.map(|it| EndpointIpamConfig {

@@ -1,6 +1,6 @@
-//! Which container was made under which name: how one is recognised that somebody renamed.
+//! Remembers under which name each container was created, to recognise containers that somebody renamed.
 //!
-//! An engine never gives an id twice, so what is remembered of one can become useless, but not wrong.
+//! An engine never reuses an id, so a remembered entry can become useless, but not wrong.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::identity::{Installation, Kind};
 use crate::port::Identity;
 
-/// Names by container id.
+/// Names at creation, by container id.
 #[derive(Debug, Default)]
 pub(super) struct MadeNames(Mutex<HashMap<String, String>>);
 
@@ -17,23 +17,23 @@ impl MadeNames {
         self.lock().insert(id, name);
     }
 
-    /// Ids of containers, living or gone, that were made under this name.
+    /// Ids of existing and removed containers that were created under this name.
     pub fn ids_of(&self, name: &str) -> Vec<String> {
         self.lock().iter().filter(|(_, made_as)| *made_as == name).map(|(id, _)| id.clone()).collect()
     }
 
-    /// All ids. To be taken before a full list is asked for, see [`MadeNames::forget_gone`].
+    /// All ids. Take them before requesting a full list; see [`MadeNames::forget_gone`].
     pub fn ids(&self) -> BTreeSet<String> {
         self.lock().keys().cloned().collect()
     }
 
-    /// Forgets those that were known before a full list was asked for and are not in it.
+    /// Forgets containers that were known before the full list was requested and that the list does not contain.
     pub fn forget_gone(&self, known_before: &BTreeSet<String>, listed: &BTreeSet<String>) {
         self.lock().retain(|id, _| !known_before.contains(id) || listed.contains(id));
     }
 
-    /// The name that a container was made under and its identity, if its labels carry our MAC for that name: for the one
-    /// that it has now, or else for the one that is remembered with its id.
+    /// The name under which a container was created, and its identity, if its labels carry this installation's MAC for
+    /// that name. Tries the container's present name first, then the remembered name of its id.
     pub fn identify(
         &self,
         installation: &Installation,

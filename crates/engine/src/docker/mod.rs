@@ -1,9 +1,9 @@
-//! The Docker Engine behind the port: the one place that names Docker's types.
+//! The port implemented on a Docker Engine. Only this module names Docker types.
 //!
-//! It remembers nothing that the engine could contradict: the size of the host, which networks it has seen, and under which
-//! name a container was made ([`made`]). It acts only on objects whose labels carry our MAC, finds them by the engine's
-//! *list*, which stays quick when one container is wedged, and then goes by id. It has no shell, no `docker` command, no
-//! archive endpoint, and passes nothing through.
+//! It remembers only what the engine cannot contradict: the size of the host, which networks it has seen, and under
+//! which name a container was created ([`made`]). It acts only on objects whose labels carry this installation's MAC.
+//! It finds them through the engine's *list*, which stays fast when one container hangs, and then uses their ids. It
+//! has no shell, no `docker` command, no archive endpoint, and no way to send raw requests.
 
 mod build;
 mod changes;
@@ -34,16 +34,16 @@ use crate::error::EngineError;
 use crate::identity::{INSTALLATION, Installation};
 use crate::port::*;
 
-/// Deadline of a verb that says nothing else.
+/// Default deadline of a verb.
 const DEADLINE: Duration = Duration::from_secs(30);
-/// Deadline of a list: reconciling hangs on it, so it gives up sooner.
+/// Deadline of a list. Shorter, because reconciliation waits for it.
 const LIST_DEADLINE: Duration = Duration::from_secs(15);
-/// How long a build or a pull may stand without a sign of life.
+/// How long a build or a pull may go on without any activity.
 const STALL_DEADLINE: Duration = Duration::from_secs(600);
-/// bollard's own timeout, out of the way: every call here has a deadline of its own.
+/// bollard's timeout, long enough never to apply: every call here has its own deadline.
 const CLIENT_TIMEOUT_SECONDS: u64 = 7 * 24 * 3600;
 
-/// A Docker Engine at a Unix socket, as one installation sees it. Cheap to share behind an `Arc`.
+/// A Docker Engine at a Unix socket, seen by one installation. Share it through an `Arc`.
 pub struct DockerEngine {
     docker: Docker,
     socket: PathBuf,
@@ -53,7 +53,8 @@ pub struct DockerEngine {
     made: made::MadeNames,
 }
 
-/// Networks of ours seen so far, by id, and whose they are: events of networks carry no labels. Shared with event streams.
+/// Networks of this installation seen so far: app by network id. Needed because network events carry no labels. Shared
+/// with event streams.
 #[derive(Debug, Clone, Default)]
 struct KnownNetworks(Arc<Mutex<HashMap<String, String>>>);
 
@@ -72,28 +73,29 @@ impl KnownNetworks {
     }
 }
 
-/// What limits are clamped to.
+/// The size of the host, which limits may not exceed.
 #[derive(Debug, Clone, Copy)]
 struct Host {
     cpus: u32,
     memory_bytes: u64,
-    /// Whether the kernel can hold a CPU quota; where it cannot, the engine refuses to create with one.
+    /// Whether the kernel can enforce a CPU quota; if not, the engine refuses to create a container with one.
     cpu_quota: bool,
-    /// Most open files that a container may be given.
+    /// The highest open-files limit that a container may get.
     open_files: i64,
 }
 
-/// Our own hard limit stands for the engine's, which it does not tell: both come from the same service manager or, in a
-/// confined environment, from the same parent. An engine that may not raise its own refuses to start a container with more.
+/// The hard limit of this process. The engine does not report its limit, but both usually get theirs from the same
+/// service manager or, in a confined environment, from the same parent. An engine that may not raise its limit refuses
+/// to start a container with a higher one.
 fn open_files_here() -> i64 {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum;
     limit.and_then(|files| i64::try_from(files).ok()).unwrap_or(i64::MAX)
 }
 
 impl DockerEngine {
-    /// Binds to the socket. Sends nothing yet, so an engine that is down shows at the first verb.
+    /// Prepares a client for the socket. It sends nothing yet, so an engine that is down is noticed at the first verb.
     ///
-    /// Errors: [`EngineError::Unreachable`] when there is no such socket.
+    /// Errors: [`EngineError::Unreachable`] if there is no such socket.
     pub fn connect(socket: &Path, installation: Installation) -> Result<DockerEngine, EngineError> {
         let docker = Docker::connect_with_unix(&socket.to_string_lossy(), CLIENT_TIMEOUT_SECONDS, API_DEFAULT_VERSION)
             .map_err(|error| failure::translate(socket, "connect", error))?;
@@ -107,7 +109,7 @@ impl DockerEngine {
         })
     }
 
-    /// One request under a deadline, its failure in our words.
+    /// Makes one request under a deadline and translates its failure.
     async fn call<T>(
         &self,
         verb: &'static str,
@@ -120,7 +122,7 @@ impl DockerEngine {
         }
     }
 
-    /// Filter that keeps this installation's objects. A hint: the MAC decides.
+    /// Filter for this installation's objects. Only a first selection: the MAC decides.
     fn ours(&self) -> HashMap<&'static str, Vec<String>> {
         HashMap::from([("label", vec![format!("{INSTALLATION}={}", self.installation.id)])])
     }
@@ -157,7 +159,7 @@ impl DockerEngine {
     }
 }
 
-/// The port, verb by verb; the work is in the module named after what the verb acts on.
+/// The port, verb by verb. Each verb is implemented in the module of the objects on which it acts.
 #[async_trait]
 impl Engine for DockerEngine {
     async fn info(&self) -> Result<EngineInfo, EngineError> {

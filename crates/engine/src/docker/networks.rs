@@ -1,7 +1,7 @@
-//! Networks: one bridge per app, with a subnet of our choosing.
+//! Networks: one bridge per app, with a subnet that we choose.
 //!
-//! Old engines create a second network of the same name without a word, and then refuse both as ambiguous. So creating is
-//! serialised within the process, looks by label first, and everything refers by id.
+//! Old engines silently create a second network of the same name and then refuse both as ambiguous. So creation is
+//! serialised within the process and first looks for the network by label, and later calls use its id.
 
 use std::collections::HashMap;
 
@@ -14,7 +14,7 @@ use crate::error::EngineError;
 use crate::identity::Kind;
 use crate::port::{Changed, Network, NetworkMember, NetworkSpec};
 
-/// Held while a network is looked for and made, across all engines of this process.
+/// Held while a network is looked up and created, across all engines of this process.
 static CREATING: Mutex<()> = Mutex::const_new(());
 
 impl DockerEngine {
@@ -68,7 +68,7 @@ impl DockerEngine {
         }
     }
 
-    /// Another process of this installation may have made it at the same time: then its network is the one.
+    /// Another process of this installation may have created it at the same time. If so, uses that network.
     async fn after_refusal(&self, spec: &NetworkSpec, error: EngineError) -> Result<Network, EngineError> {
         let EngineError::Other { status, message, verb } = error else { return Err(error) };
         let lower = message.to_lowercase();
@@ -116,7 +116,7 @@ impl DockerEngine {
             Err(error) => match failure::conflict(&format!("network {name}"), error) {
                 EngineError::Conflict { what, detail } => {
                     let by: Vec<_> = self.members(&network.id).await?.into_iter().map(|it| it.called).collect();
-                    // Those that were on it a moment ago may have left.
+                    // Containers that were on the network a moment ago may have left.
                     let is_free = by.is_empty();
                     let in_use = EngineError::NetworkInUse { network: name.to_owned(), by };
                     Err(if is_free { EngineError::Conflict { what, detail } } else { in_use })
@@ -126,7 +126,7 @@ impl DockerEngine {
         }
     }
 
-    /// Every endpoint on a network; none when there is no such network.
+    /// Every endpoint on a network; empty if there is no such network.
     pub(super) async fn members(&self, id: &str) -> Result<Vec<NetworkMember>, EngineError> {
         let request = self.docker.inspect_network(id, None::<InspectNetworkOptions>);
         let network = match self.call("network_members", DEADLINE, request).await {

@@ -1,7 +1,8 @@
-//! The one shape that containers of ours have (T6): what an app may do on the host, and the engine habits switched off.
+//! The security profile of every container that Boatyard creates: what an app may do on the host, and which engine
+//! defaults are off.
 //!
-//! There is no way in from a spec to a bind, a device, a privilege, a host namespace or a published port: they are not in
-//! [`ContainerSpec`], and not named here.
+//! A spec cannot ask for a bind mount, a device, a privilege, a host namespace or a published port: neither
+//! [`ContainerSpec`] nor this file has a field for them.
 
 use std::collections::HashMap;
 
@@ -14,28 +15,29 @@ use super::Host;
 use crate::identity::{Installation, Kind};
 use crate::port::{ContainerSpec, Limits, NetworkJoin, VolumeMount};
 
-/// Capabilities that ordinary images need to drop to a user, own their files and bind port 80.
+/// Capabilities that ordinary images need to switch to another user, own their files and bind port 80.
 const CAPABILITIES: [&str; 7] = ["CHOWN", "DAC_OVERRIDE", "FOWNER", "SETUID", "SETGID", "KILL", "NET_BIND_SERVICE"];
-/// Memory for each process or thread that is allowed: 512 KiB. A thread takes 16 KiB of the kernel's memory and, in most
-/// runtimes, more of its own; so the memory limit is met first by ordinary programs, and a fork bomb is stopped early.
+/// Memory for each allowed process or thread: 512 KiB. A thread takes 16 KiB of kernel memory and, in most runtimes,
+/// more of its own memory. So ordinary programs reach the memory limit first, and a fork bomb is stopped early.
 const MEMORY_PER_PROCESS: u64 = 512 << 10;
-/// Never fewer, whatever the memory limit; never more, also without one.
+/// Lowest and highest process limit, for any memory limit or none.
 const PROCESSES: std::ops::RangeInclusive<u64> = 1024..=32_768;
 const OPEN_FILES: i64 = 65_536;
 const STOP_SIGNAL: &str = "SIGTERM";
 
-/// The create request of a spec on a host of this size.
+/// The create request for a spec on a host of this size.
 pub(super) fn create_body(spec: &ContainerSpec, installation: &Installation, host: Host) -> ContainerCreateBody {
     ContainerCreateBody {
         image: Some(spec.image.clone()),
-        // The command as entrypoint: the engine then ignores the image's own entrypoint and command.
+        // The command is set as the entrypoint: the engine then ignores the image's entrypoint and command.
         entrypoint: spec.command.clone(),
-        // A JSON array, so a value may hold line ends.
+        // Docker sends the list as a JSON array, so a value may contain line breaks.
         env: Some(spec.env.iter().map(|(key, value)| format!("{key}={value}")).collect()),
         labels: Some(installation.labels(Kind::Container, &spec.name, &spec.identity)),
-        // The image's health check would run beside our probes, and its verdict is not to be trusted.
+        // Off: the image's health check would run in addition to our probes, and we do not use its result.
         healthcheck: Some(HealthConfig { test: Some(vec!["NONE".into()]), ..Default::default() }),
-        // Never left to the image: a SIGSTOP there would make every stop a kill. Who makes the spec has chosen.
+        // Always set, never left to the image: a SIGSTOP there would turn every stop into a kill. The caller that
+        // builds the spec has checked the image's signal.
         stop_signal: Some(spec.stop_signal.clone().unwrap_or_else(|| STOP_SIGNAL.into())),
         stop_timeout: Some(whole_seconds(spec.stop_grace)),
         host_config: Some(host_config(spec, host)),
@@ -46,7 +48,7 @@ pub(super) fn create_body(spec: &ContainerSpec, installation: &Installation, hos
     }
 }
 
-/// A container's place on a network, for create and for a later connect.
+/// A container's endpoint on a network, for create and for a later connect.
 pub(super) fn endpoint(join: &NetworkJoin) -> EndpointSettings {
     EndpointSettings {
         ipam_config: Some(EndpointIpamConfig { ipv4_address: Some(join.address.to_string()), ..Default::default() }),
@@ -55,7 +57,7 @@ pub(super) fn endpoint(join: &NetworkJoin) -> EndpointSettings {
     }
 }
 
-/// Rounded up, since the engine counts whole seconds and a grace is a promise.
+/// Rounded up: the engine counts whole seconds, and a container must get at least its grace.
 pub(super) fn whole_seconds(duration: std::time::Duration) -> i64 {
     i64::try_from(duration.as_millis().div_ceil(1000)).unwrap_or(i64::MAX)
 }
@@ -76,7 +78,7 @@ fn host_config(spec: &ContainerSpec, host: Host) -> HostConfig {
             soft: Some(OPEN_FILES.min(host.open_files)),
             hard: Some(OPEN_FILES.min(host.open_files)),
         }]),
-        // An init process passes TERM on and reaps, so that a program without a handler ends at once.
+        // An init process forwards TERM and reaps zombies, so a program without a signal handler ends immediately.
         init: Some(true),
         log_config: Some(HostConfigLogConfig {
             typ: Some("json-file".into()),
@@ -98,7 +100,7 @@ fn mount(volume: &VolumeMount) -> Mount {
     }
 }
 
-/// Processes and threads together, as the kernel counts them: they grow with the memory.
+/// The limit for processes and threads together, as the kernel counts them. It grows with the memory limit.
 fn processes(limits: Limits) -> i64 {
     let allowed = match limits.memory_bytes {
         0 => *PROCESSES.end(),
@@ -107,7 +109,7 @@ fn processes(limits: Limits) -> i64 {
     i64::try_from(allowed).unwrap_or(i64::MAX)
 }
 
-/// No more than the host has: the engine refuses more CPUs than that, and more memory would be no limit.
+/// Limits the request to the host's size: the engine refuses more CPUs, and more memory would be no limit.
 pub(super) fn clamp(wanted: Limits, host: Host) -> Limits {
     let most = Limits { cpu_millis: host.cpus.saturating_mul(1000), memory_bytes: host.memory_bytes };
     let limits = wanted.at_most(most);
@@ -117,12 +119,12 @@ pub(super) fn clamp(wanted: Limits, host: Host) -> Limits {
     limits
 }
 
-/// Memory as the engine takes it. Swap is set to the same, so that none is used.
+/// Memory as the engine expects it. The swap limit is the same, so no swap is used.
 pub(super) fn memory(limits: Limits) -> Option<i64> {
     (limits.memory_bytes > 0).then(|| i64::try_from(limits.memory_bytes).unwrap_or(i64::MAX))
 }
 
-/// CPU as the engine takes it; none where the kernel cannot hold a quota.
+/// CPU as the engine expects it; none if the kernel cannot enforce a quota.
 pub(super) fn nano_cpus(limits: Limits, host: Host) -> Option<i64> {
     (limits.cpu_millis > 0 && host.cpu_quota).then(|| i64::from(limits.cpu_millis) * 1_000_000)
 }
@@ -197,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_confined_host_gets_what_it_can_hold_and_zero_means_no_limit() {
+    fn limits_respect_a_confined_host_and_zero_means_no_limit() {
         let installation = Installation { id: "i".into(), key: [1; 32] };
         let old = create_body(&spec(), &installation, Host { cpu_quota: false, ..HOST });
         assert_eq!(old.host_config.expect("set").nano_cpus, None);
@@ -219,14 +221,14 @@ mod tests {
     }
 
     #[test]
-    fn a_grace_is_rounded_up_to_the_engines_seconds() {
+    fn a_grace_is_rounded_up_to_whole_seconds() {
         assert_eq!(body(&spec()).stop_timeout, Some(2));
         assert_eq!(whole_seconds(Duration::ZERO), 0);
         assert_eq!(whole_seconds(Duration::from_secs(3)), 3);
     }
 
     #[test]
-    fn without_a_network_a_container_has_none_at_all() {
+    fn a_spec_without_a_network_disables_networking() {
         let body = body(&ContainerSpec { network: None, ..spec() });
         assert_eq!(body.host_config.expect("set").network_mode.as_deref(), Some("none"));
         assert!(body.networking_config.is_none());

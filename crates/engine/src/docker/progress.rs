@@ -1,4 +1,4 @@
-//! What a build reports, from BuildKit's trace to our events. Pure: takes messages, gives events.
+//! Turns BuildKit's trace of a build into events. Pure: takes messages, returns events.
 
 use std::collections::HashMap;
 
@@ -9,14 +9,14 @@ use crate::port::{BuildEvent, BuildStepState};
 
 use super::failure;
 
-/// Longest line of output that is held back for its end.
+/// Longest incomplete line of output that is held back until it ends.
 const LINE_LIMIT: usize = 64 * 1024;
 
-/// The steps of one build, as far as they are known.
+/// The known steps of one build.
 #[derive(Default)]
 pub(super) struct Progress {
     steps: HashMap<String, Step>,
-    /// Output without its line end yet, by step.
+    /// Incomplete lines of output, by step.
     partial: HashMap<String, Vec<u8>>,
     failed: Option<FailedStep>,
 }
@@ -36,7 +36,7 @@ impl Progress {
     /// The events of one message, in order.
     pub(super) fn apply(&mut self, status: StatusResponse) -> Vec<BuildEvent> {
         let mut events = Vec::new();
-        // Output before ends: the last words of a step come with the message that ends it.
+        // Output comes before step ends, because a step's last output arrives in the message that ends the step.
         for vertex in status.vertexes.iter().filter(|vertex| vertex.completed.is_none()) {
             self.begin(vertex, &mut events);
         }
@@ -71,7 +71,7 @@ impl Progress {
             ("", false) => BuildStepState::Done,
             _ => BuildStepState::Failed,
         };
-        // Steps beside the failing one end too, as cancelled: not the reason.
+        // Steps that run beside a failing step end as cancelled. They are not the cause.
         if state == BuildStepState::Failed && self.failed.is_none() && !vertex.error.contains("context canceled") {
             self.failed = Some(FailedStep { name: vertex.name.clone(), message: vertex.error.clone() });
         }
@@ -97,7 +97,7 @@ impl Progress {
         }
     }
 
-    /// What the whole build's failure means, given the step that failed.
+    /// Translates the failure of the whole build, using the step that failed.
     pub(super) fn failure(self, message: &str) -> EngineError {
         let cause = plain(message).to_owned();
         if failure::is_disk_full(&cause) {
@@ -121,14 +121,15 @@ impl Progress {
     }
 }
 
-/// One line for people: without its carriage returns (a progress bar's last state is what counts), invalid text replaced.
+/// Text for people: the last state of a progress bar (the part after the last carriage return), with invalid UTF-8
+/// replaced.
 fn text_of(line: &[u8]) -> String {
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     let last = line.rsplit(|byte| *byte == b'\r').next().unwrap_or(line);
     String::from_utf8_lossy(last).into_owned()
 }
 
-/// Without the builder's layers of "failed to …", which name its insides.
+/// Removes the builder's "failed to …" prefixes, which describe BuildKit's internals.
 fn plain(message: &str) -> &str {
     let layers = [
         "failed to solve with frontend dockerfile.v0: ",
@@ -170,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_step_starts_once_and_ends_once_however_often_it_is_told() {
+    fn a_step_starts_and_ends_once_even_if_reported_several_times() {
         let mut progress = Progress::default();
         let run = "[2/2] RUN make";
         let started = vec![step(run, BuildStepState::Started)];
@@ -182,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cached_step_is_told_as_such() {
+    fn a_cached_step_is_reported_as_cached() {
         let mut progress = Progress::default();
         let events = progress.apply(vertexes(vec![ended("a", "[2/2] COPY . .", true, "")]));
         assert_eq!(events, vec![step("[2/2] COPY . .", BuildStepState::Cached)]);
@@ -199,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_without_end_is_not_held_for_ever() {
+    fn a_line_without_an_end_is_not_held_back_for_ever() {
         let mut progress = Progress::default();
         let events = progress.apply(output("a", &vec![b'x'; LINE_LIMIT + 1]));
         assert!(matches!(&events[..], [BuildEvent::Log(text)] if text.len() == LINE_LIMIT));
@@ -222,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_outside_the_steps_have_names_of_their_own() {
+    fn failures_outside_the_steps_have_specific_errors() {
         let failure_at = |step: &str, error: &str| {
             let mut progress = Progress::default();
             progress.apply(vertexes(vec![ended("a", step, false, error)]));

@@ -1,4 +1,4 @@
-//! Named volumes of databases. A volume is only ever removed by [`crate::Engine::remove_volume`].
+//! Named volumes of databases. Only [`crate::Engine::remove_volume`] removes a volume.
 
 use bollard::models::VolumeCreateRequest;
 use bollard::query_parameters::{ListVolumesOptionsBuilder, RemoveVolumeOptions};
@@ -16,7 +16,7 @@ impl DockerEngine {
         Ok(volumes.into_iter().filter_map(|volume| self.recognise_volume(volume)).collect())
     }
 
-    /// Whether there is a volume of ours with this name.
+    /// Whether this installation has a volume of this name.
     pub(super) async fn has_volume(&self, name: &str) -> Result<bool, EngineError> {
         Ok(self.list_volumes().await?.iter().any(|volume| volume.name == name))
     }
@@ -35,7 +35,8 @@ impl DockerEngine {
             labels: Some(self.installation.labels(Kind::Volume, name, identity)),
             ..Default::default()
         };
-        // The engine answers with the volume of that name that exists, whoever made it: the labels tell.
+        // The engine returns any existing volume of that name, so the labels show whether it belongs to this
+        // installation.
         let made = match self.call("ensure_volume", DEADLINE, self.docker.create_volume(request)).await {
             Ok(volume) => self.recognise_volume(volume),
             Err(error) if failure::status(&error) == Some(409) => None,

@@ -1,4 +1,4 @@
-//! Builds: steps, cache, failures that name their step, cancel, and contexts that break.
+//! Builds: steps, cache, failures that name their step, cancellation, and contexts that fail.
 
 use std::time::Duration;
 
@@ -23,9 +23,9 @@ async fn a_build_reports_steps_and_output_and_leaves_its_tag_and_labels() {
 }
 
 #[tokio::test]
-async fn a_second_build_comes_from_the_cache_unless_told_otherwise() {
+async fn a_second_build_comes_from_the_cache_unless_no_cache_is_set() {
     let world = World::new().await;
-    // Steps of its own: BuildKit makes one of equal steps that run at the same time.
+    // The steps must be unique: BuildKit merges equal steps that run at the same time.
     let id = &world.installation.id;
     let dockerfile = format!("FROM scratch\nCOPY helper /bin/sh\nRUN say hello {id}\nRUN say goodbye {id}\n");
     let run = |events: &[BuildEvent], state| steps(events, state).iter().filter(|name| name.contains("RUN")).count();
@@ -39,7 +39,7 @@ async fn a_second_build_comes_from_the_cache_unless_told_otherwise() {
 }
 
 #[tokio::test]
-async fn a_base_that_exists_only_here_needs_no_registry() {
+async fn a_base_image_that_exists_only_locally_needs_no_registry() {
     let world = World::new().await;
     world.image().await;
     let dockerfile = format!("FROM {} AS base\nRUN say one\nFROM base\nRUN say two\n", world.tag("image"));
@@ -87,7 +87,7 @@ async fn a_file_that_is_not_in_the_context_fails_its_step() {
 }
 
 #[tokio::test]
-async fn a_dockerfile_that_is_none_is_told_as_such() {
+async fn an_invalid_dockerfile_is_reported_as_invalid() {
     let world = World::new().await;
     for dockerfile in ["FORM scratch\n", "", "RUN say early\n"] {
         let error = world.build("app", dockerfile).await.unwrap_err();
@@ -143,7 +143,7 @@ async fn dropping_a_build_ends_its_step_and_leaves_nothing() {
     assert_eq!(world.engine.image(&world.tag("app")).await.unwrap(), None);
 }
 
-/// Whether some process of this machine has this word in its command line.
+/// Whether a process on this machine has this word in its command line.
 fn runs_here(word: &str) -> bool {
     let processes = std::fs::read_dir("/proc").expect("a Linux machine").flatten();
     let mut lines = processes.filter_map(|process| std::fs::read(process.path().join("cmdline")).ok());
@@ -151,7 +151,7 @@ fn runs_here(word: &str) -> bool {
 }
 
 #[tokio::test]
-async fn a_context_that_breaks_ends_the_build_with_its_own_error() {
+async fn a_context_that_fails_ends_the_build_with_the_contexts_error() {
     let world = World::new().await;
     let broken = std::io::Error::new(std::io::ErrorKind::InvalidData, "blob 4f2a is missing");
     let files = context(&[("Dockerfile", RUNS.as_bytes()), ("helper", helper())]);

@@ -1,4 +1,4 @@
-//! What people do by hand to containers of ours: it is recognised, told, and put right.
+//! Manual changes to Boatyard's containers: the engine crate recognises and reports them, and can undo them.
 
 use std::collections::HashMap;
 
@@ -23,7 +23,7 @@ impl World {
         self.other.disconnect_network(&network.id, request).await.expect("others may disconnect");
     }
 
-    /// A running container of somebody else, on a network of ours or with a volume of ours.
+    /// A running container of another owner, on this installation's network or with its volume.
     async fn neighbour(&self, what: &str, image: &str, join: Option<&NetworkJoin>, volume: Option<&str>) -> String {
         let name = self.name(what);
         let endpoint = |join: &NetworkJoin| EndpointSettings {
@@ -42,7 +42,7 @@ impl World {
         let body = ContainerCreateBody {
             image: Some(image.into()),
             entrypoint: Some(vec!["/bin/sh".into(), "serve".into()]),
-            // So that the test's guard finds it.
+            // Lets the test's guard find it.
             labels: Some(HashMap::from([("io.boatyard.installation".to_owned(), self.installation.id.clone())])),
             host_config: Some(HostConfig {
                 network_mode: join.map(|join| join.network_id.clone()),
@@ -62,7 +62,7 @@ impl World {
 }
 
 #[tokio::test]
-async fn a_renamed_container_answers_to_the_name_it_was_made_under_and_gets_it_back() {
+async fn a_renamed_container_is_found_by_its_original_name_and_gets_it_back() {
     let world = World::new().await;
     let image = world.image().await;
     let spec = world.spec("web", &image, &["serve"]);
@@ -88,7 +88,7 @@ async fn a_renamed_container_answers_to_the_name_it_was_made_under_and_gets_it_b
 }
 
 #[tokio::test]
-async fn a_new_process_recognises_a_renamed_container_by_the_id_it_is_told() {
+async fn a_new_process_recognises_a_renamed_container_by_a_remembered_id() {
     let world = World::new().await;
     let image = world.image().await;
     let spec = world.spec("web", &image, &["serve"]);
@@ -102,7 +102,7 @@ async fn a_new_process_recognises_a_renamed_container_by_the_id_it_is_told() {
 }
 
 #[tokio::test]
-async fn two_containers_that_swapped_names_are_not_mistaken_for_each_other() {
+async fn two_containers_that_swapped_names_are_still_told_apart() {
     let world = World::new().await;
     let image = world.image().await;
     let (one, two) = (world.spec("one", &image, &["serve"]), world.spec("two", &image, &["serve"]));
@@ -123,7 +123,7 @@ async fn two_containers_that_swapped_names_are_not_mistaken_for_each_other() {
 }
 
 #[tokio::test]
-async fn who_holds_an_address_is_named_and_a_container_that_never_ran_can_have_another() {
+async fn the_holder_of_an_address_is_named_and_a_container_that_never_ran_can_get_another_address() {
     let world = World::new().await;
     let image = world.image().await;
     let (network, net) = world.network("net").await;
@@ -149,7 +149,7 @@ async fn who_holds_an_address_is_named_and_a_container_that_never_ran_can_have_a
 }
 
 #[tokio::test]
-async fn a_container_joined_at_another_address_or_without_its_alias_gets_its_place_back() {
+async fn a_container_connected_at_another_address_or_without_its_alias_gets_its_endpoint_back() {
     let world = World::new().await;
     let image = world.image().await;
     let (network, net) = world.network("net").await;
@@ -199,7 +199,7 @@ async fn a_container_whose_network_was_removed_starts_again_on_the_new_one() {
 }
 
 #[tokio::test]
-async fn limits_changed_by_hand_are_seen_and_set_back_while_it_runs() {
+async fn limits_changed_by_hand_are_visible_and_can_be_reset_while_the_container_runs() {
     let world = World::new().await;
     let image = world.image().await;
     let spec = world.spec("web", &image, &["serve"]);
@@ -218,7 +218,7 @@ async fn limits_changed_by_hand_are_seen_and_set_back_while_it_runs() {
 }
 
 #[tokio::test]
-async fn all_who_mount_a_volume_are_told_also_a_renamed_one_that_nobody_remembers() {
+async fn all_containers_that_mount_a_volume_are_listed_even_a_renamed_one_without_a_record() {
     let world = World::new().await;
     let image = world.image().await;
     let volume = world.name("data");
@@ -240,7 +240,7 @@ async fn all_who_mount_a_volume_are_told_also_a_renamed_one_that_nobody_remember
 }
 
 #[tokio::test]
-async fn a_pause_and_a_rename_are_told_as_events() {
+async fn a_pause_and_a_rename_send_events() {
     let world = World::new().await;
     let image = world.image().await;
     let spec = world.spec("web", &image, &["serve"]);
@@ -254,10 +254,10 @@ async fn a_pause_and_a_rename_are_told_as_events() {
             missing.retain(|action| *action != event.action);
         }
     });
-    // The streams are asked for at their first poll.
+    // The streams send their requests at the first poll.
     tokio::task::yield_now().await;
     world.other.pause_container(&id).await.unwrap();
     assert_eq!(world.engine.start(&spec.name).await.unwrap(), Changed::Done, "it goes on");
     world.rename(&id, &world.name("aside")).await;
-    tokio::time::timeout(ENDS_WITHIN, heard).await.expect("all are told").unwrap();
+    tokio::time::timeout(ENDS_WITHIN, heard).await.expect("all events arrive").unwrap();
 }

@@ -1,5 +1,5 @@
-//! The program inside the images of these tests, compiled statically by the tests themselves. As `/bin/sh` it also serves
-//! RUN lines: one command per line, its words split at blanks.
+//! The program inside these tests' images; the tests compile it statically. As `/bin/sh` it also runs RUN lines: one
+//! command per line, with its words split at blanks.
 
 use std::io::Write;
 use std::time::Duration;
@@ -18,7 +18,7 @@ fn main() {
         Some("env") => println!("{:?}", std::env::var(&rest)),
         Some("args") => println!("{rest}"),
         Some("long") => println!("{}", "x".repeat(100 * 1024)),
-        // Takes memory, and writes to all of it, until it is ended.
+        // Allocates memory and writes to it until it is killed.
         Some("hog") => {
             let mut held = Vec::new();
             loop {

@@ -1,4 +1,4 @@
-//! Images: found, tagged, listed, removed, and pulls that fail with a reason.
+//! Images: find, tag, list, remove, and failed pulls with a reason.
 
 use engine::*;
 
@@ -28,7 +28,7 @@ async fn an_image_is_found_by_tag_and_by_id_and_is_gone_after_its_last_tag() {
 async fn an_image_in_use_is_not_removed() {
     let world = World::new().await;
     let image = world.build("used", "FROM scratch\nCOPY helper /bin/used\n").await.unwrap();
-    // A pin (M10): created, never started.
+    // A container that only keeps the image: created, never started.
     world.engine.create(&world.spec("pin", &image, &["serve"])).await.unwrap();
     let error = world.engine.remove_image(&world.tag("used")).await.unwrap_err();
     assert!(matches!(error, EngineError::Conflict { .. }), "{error}");
@@ -36,7 +36,7 @@ async fn an_image_in_use_is_not_removed() {
 }
 
 #[tokio::test]
-async fn tagging_what_is_not_here_names_it() {
+async fn tagging_a_missing_image_names_it() {
     let world = World::new().await;
     let error = world.engine.tag(&world.tag("nothing"), &world.tag("new")).await.unwrap_err();
     assert!(matches!(error, EngineError::ImageMissing { .. }), "{error}");
@@ -45,7 +45,7 @@ async fn tagging_what_is_not_here_names_it() {
 #[tokio::test]
 async fn a_pull_that_fails_names_the_image_and_the_cause() {
     let world = World::new().await;
-    // Nothing listens on that port of the engine's own host.
+    // Nothing listens on that port of the engine's host.
     let reference = "127.0.0.1:1/nothing:1";
     let error = world.engine.pull(reference).await.unwrap_err();
     assert!(matches!(&error, EngineError::PullFailed { cause, .. } if !cause.is_empty()), "{error}");
@@ -53,7 +53,7 @@ async fn a_pull_that_fails_names_the_image_and_the_cause() {
 }
 
 #[tokio::test]
-async fn a_socket_that_is_not_there_or_that_nobody_listens_on_is_unreachable() {
+async fn a_missing_socket_or_one_without_a_listener_is_unreachable() {
     let folder = tempfile::tempdir().unwrap();
     let installation = Installation { id: "t".into(), key: [0; 32] };
     let missing = folder.path().join("missing.sock");

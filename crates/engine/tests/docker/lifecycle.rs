@@ -1,4 +1,4 @@
-//! Create, start, stop, remove, wait, restart policy, limits: each twice, and each on what is not there.
+//! Create, start, stop, remove, wait, restart policy, limits: each twice, and each on a container that does not exist.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use futures::StreamExt;
 use crate::support::World;
 
 #[tokio::test]
-async fn every_step_of_a_life_may_be_asked_for_twice() {
+async fn every_verb_may_be_called_twice() {
     let world = World::new().await;
     let image = world.image().await;
     let spec = world.spec("web", &image, &["serve"]);
@@ -27,7 +27,7 @@ async fn every_step_of_a_life_may_be_asked_for_twice() {
     world.serving(&spec.name).await;
     assert_eq!(engine.stop(&spec.name, Duration::from_secs(5)).await.unwrap(), Changed::Done);
     assert_eq!(engine.stop(&spec.name, Duration::from_secs(5)).await.unwrap(), Changed::AlreadySo);
-    // 143: ended by TERM, which the init process passed on to a program without a handler.
+    // 143: ended by TERM, which the init process forwarded to a program without a handler.
     assert_eq!(engine.list().await.unwrap()[0].state, ContainerState::Exited { code: Some(143) });
     assert_eq!(engine.remove(&spec.name).await.unwrap(), Changed::Done);
     assert_eq!(engine.remove(&spec.name).await.unwrap(), Changed::AlreadySo);
@@ -35,7 +35,7 @@ async fn every_step_of_a_life_may_be_asked_for_twice() {
 }
 
 #[tokio::test]
-async fn verbs_on_a_container_that_is_not_there_say_so() {
+async fn verbs_on_a_missing_container_report_it() {
     let world = World::new().await;
     let name = world.name("nobody");
     let engine = &world.engine;
@@ -72,10 +72,10 @@ async fn the_restart_policy_is_no_at_first_and_can_be_changed_while_running() {
 }
 
 #[tokio::test]
-async fn a_process_that_does_not_heed_its_signal_is_killed_after_the_grace() {
+async fn a_process_that_ignores_its_signal_is_killed_after_the_grace() {
     let world = World::new().await;
     let image = world.image().await;
-    // A signal that every process ignores unless told otherwise.
+    // A process ignores this signal unless it installs a handler.
     let spec = ContainerSpec { stop_signal: Some("SIGWINCH".into()), ..world.spec("web", &image, &["serve"]) };
     world.engine.create(&spec).await.unwrap();
     world.engine.start(&spec.name).await.unwrap();
@@ -88,7 +88,7 @@ async fn a_process_that_does_not_heed_its_signal_is_killed_after_the_grace() {
 }
 
 #[tokio::test]
-async fn waiting_gives_the_code_before_and_after_the_end_but_none_without_a_start() {
+async fn wait_returns_the_code_before_and_after_the_exit_but_fails_without_a_start() {
     let world = World::new().await;
     let image = world.image().await;
     let spec = world.spec("job", &image, &["exit", "7"]);
@@ -105,7 +105,7 @@ async fn waiting_gives_the_code_before_and_after_the_end_but_none_without_a_star
 }
 
 #[tokio::test]
-async fn twenty_creates_at_once_make_one_container() {
+async fn twenty_concurrent_creates_make_one_container() {
     let world = World::new().await;
     let image = world.image().await;
     let spec = world.spec("web", &image, &["serve"]);
@@ -116,7 +116,7 @@ async fn twenty_creates_at_once_make_one_container() {
 }
 
 #[tokio::test]
-async fn limits_beyond_the_host_are_clamped_and_the_profile_is_what_the_engine_holds() {
+async fn limits_beyond_the_host_are_clamped_and_the_engine_applies_the_profile() {
     let world = World::new().await;
     let image = world.image().await;
     let limits = Limits { cpu_millis: 64_000, memory_bytes: 1 << 50 };
@@ -135,7 +135,7 @@ async fn limits_beyond_the_host_are_clamped_and_the_profile_is_what_the_engine_h
 }
 
 #[tokio::test]
-async fn an_image_tells_what_its_process_is_and_how_it_is_asked_to_end() {
+async fn image_defaults_contain_the_command_and_the_stop_signal() {
     let world = World::new().await;
     let dockerfile = "FROM scratch\nCOPY helper /bin/sh\nSTOPSIGNAL SIGQUIT\nENTRYPOINT [\"/bin/sh\"]\nCMD serve now\n";
     let image = world.build("defaults", dockerfile).await.unwrap();
@@ -147,7 +147,7 @@ async fn an_image_tells_what_its_process_is_and_how_it_is_asked_to_end() {
 }
 
 #[tokio::test]
-async fn anonymous_volumes_of_an_image_go_with_its_container() {
+async fn anonymous_volumes_are_removed_with_their_container() {
     let world = World::new().await;
     let image = world.build("volumes", "FROM scratch\nCOPY helper /bin/sh\nVOLUME /data\n").await.unwrap();
     let spec = world.spec("web", &image, &["serve"]);
@@ -156,13 +156,13 @@ async fn anonymous_volumes_of_an_image_go_with_its_container() {
     let seen = world.other.inspect_container(&id, None::<InspectContainerOptions>).await.unwrap();
     let volume = seen.mounts.unwrap()[0].name.clone().expect("the engine made a volume");
     assert!(world.other.inspect_volume(&volume).await.is_ok());
-    // Running, so that this also shows that a removal kills.
+    // The container runs, so this also shows that a removal kills it.
     assert_eq!(world.engine.remove(&spec.name).await.unwrap(), Changed::Done);
     assert!(world.other.inspect_volume(&volume).await.is_err());
 }
 
 #[tokio::test]
-async fn an_image_that_is_not_here_is_named() {
+async fn a_missing_image_is_named() {
     let world = World::new().await;
     let spec = world.spec("web", "sha256:0000000000000000000000000000000000000000000000000000000000000000", &["serve"]);
     let error = world.engine.create(&spec).await.unwrap_err();
@@ -170,7 +170,7 @@ async fn an_image_that_is_not_here_is_named() {
 }
 
 #[tokio::test]
-async fn a_container_paused_by_hand_is_running_again_after_a_start() {
+async fn a_start_resumes_a_container_paused_by_hand() {
     let world = World::new().await;
     let image = world.image().await;
     let spec = world.spec("web", &image, &["serve"]);
@@ -183,7 +183,7 @@ async fn a_container_paused_by_hand_is_running_again_after_a_start() {
 }
 
 #[tokio::test]
-async fn events_tell_of_this_installation_and_its_app() {
+async fn events_cover_only_this_installation_and_name_the_app() {
     let world = World::new().await;
     let other = World::new().await;
     let image = world.image().await;
@@ -215,7 +215,7 @@ async fn events_tell_of_this_installation_and_its_app() {
 }
 
 #[tokio::test]
-async fn lack_of_memory_is_told_by_the_containers_state_and_by_events() {
+async fn running_out_of_memory_shows_in_the_containers_state_and_in_events() {
     let world = World::new().await;
     let image = world.image().await;
     let spec = world.spec("web", &image, &["hog"]);
@@ -240,7 +240,7 @@ async fn lack_of_memory_is_told_by_the_containers_state_and_by_events() {
 }
 
 #[tokio::test]
-async fn the_processes_of_a_running_container_are_counted_beside_their_limit() {
+async fn the_process_count_of_a_running_container_includes_its_limit() {
     let world = World::new().await;
     let image = world.image().await;
     let spec = world.spec("web", &image, &["serve"]);

@@ -1,4 +1,5 @@
-//! The Docker engine behind the port, against a real one. Without an engine these tests fail: they prove nothing then.
+//! Tests of the Docker implementation of the port on a real engine. Without an engine they fail, because they would
+//! prove nothing.
 
 #![allow(clippy::unwrap_used)]
 

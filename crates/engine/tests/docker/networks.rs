@@ -1,4 +1,4 @@
-//! Networks and volumes, and addresses that stay.
+//! Networks and volumes, and addresses that do not change.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use futures::StreamExt;
 use crate::support::{ENDS_WITHIN, World};
 
 #[tokio::test]
-async fn a_network_asked_for_many_times_at_once_is_one_network() {
+async fn many_concurrent_ensures_of_one_network_give_one_network() {
     let world = World::new().await;
     let (network, spec) = world.network("net").await;
     let again = futures::future::join_all((0..8).map(|_| world.engine.ensure_network(&spec))).await;
@@ -21,7 +21,7 @@ async fn a_network_asked_for_many_times_at_once_is_one_network() {
 }
 
 #[tokio::test]
-async fn a_new_network_created_from_many_sides_at_once_is_one_network() {
+async fn many_concurrent_creates_of_a_new_network_give_one_network() {
     let world = World::new().await;
     for _ in 0..20 {
         let spec = world.network_spec("net");
@@ -46,7 +46,7 @@ async fn a_subnet_in_use_is_named() {
 }
 
 #[tokio::test]
-async fn an_address_stays_with_its_container_and_is_refused_to_another() {
+async fn an_address_stays_with_its_container_and_another_cannot_use_it() {
     let world = World::new().await;
     let image = world.image().await;
     let (network, net) = world.network("net").await;
@@ -68,7 +68,7 @@ async fn an_address_stays_with_its_container_and_is_refused_to_another() {
 }
 
 #[tokio::test]
-async fn a_container_disconnected_by_hand_joins_again_at_its_address() {
+async fn a_container_disconnected_by_hand_reconnects_at_its_address() {
     let world = World::new().await;
     let image = world.image().await;
     let (network, net) = world.network("net").await;
@@ -98,7 +98,7 @@ async fn a_network_in_use_is_not_removed() {
 }
 
 #[tokio::test]
-async fn a_start_on_a_network_that_is_gone_says_what_is_missing() {
+async fn a_start_on_a_removed_network_names_what_is_missing() {
     let world = World::new().await;
     let image = world.image().await;
     let (network, net) = world.network("net").await;
@@ -111,7 +111,7 @@ async fn a_start_on_a_network_that_is_gone_says_what_is_missing() {
 }
 
 #[tokio::test]
-async fn a_container_is_not_made_on_a_volume_that_is_gone() {
+async fn a_container_is_not_created_on_a_missing_volume() {
     let world = World::new().await;
     let image = world.image().await;
     let volume = Some(VolumeMount { volume: world.name("data"), path: "/data".into() });
@@ -122,7 +122,7 @@ async fn a_container_is_not_made_on_a_volume_that_is_gone() {
 }
 
 #[tokio::test]
-async fn events_tell_when_a_container_leaves_our_network() {
+async fn events_report_a_container_that_leaves_a_network() {
     let world = World::new().await;
     let image = world.image().await;
     let mut events = world.engine.events().await.unwrap();
@@ -141,13 +141,13 @@ async fn events_tell_when_a_container_leaves_our_network() {
             }
         }
     };
-    // Other tests' containers leave their networks all the time: those are not told.
-    let event = tokio::time::timeout(ENDS_WITHIN, next).await.expect("it is told");
+    // Containers of other tests leave their networks all the time, and this stream must not report those.
+    let event = tokio::time::timeout(ENDS_WITHIN, next).await.expect("the event arrives");
     assert_eq!((event.app.as_str(), event.container), ("5e7b", id));
 }
 
 #[tokio::test]
-async fn a_volume_is_made_once_mounted_and_removed_only_when_free() {
+async fn a_volume_is_created_once_and_removed_only_when_unused() {
     let world = World::new().await;
     let image = world.image().await;
     let (name, identity) = (world.name("data"), world.identity(Role::Volume, "db"));
@@ -160,7 +160,7 @@ async fn a_volume_is_made_once_mounted_and_removed_only_when_free() {
     let error = world.engine.remove_volume(&name).await.unwrap_err();
     assert!(matches!(error, EngineError::Conflict { .. }), "{error}");
     world.engine.remove(&spec.name).await.unwrap();
-    // Removing the container takes its anonymous volumes, never this one.
+    // Removing the container removes its anonymous volumes, never this one.
     assert_eq!(world.engine.volumes().await.unwrap().len(), 1);
     assert_eq!(world.engine.remove_volume(&name).await.unwrap(), Changed::Done);
     assert_eq!(world.engine.remove_volume(&name).await.unwrap(), Changed::AlreadySo);

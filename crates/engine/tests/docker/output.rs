@@ -1,4 +1,4 @@
-//! What containers are given and what they say.
+//! What containers receive, and what they write.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ async fn run(world: &World, what: &str, command: &[&str], env: Vec<(String, Stri
 }
 
 #[tokio::test]
-async fn a_value_with_line_ends_and_quotes_arrives_whole() {
+async fn a_value_with_line_breaks_and_quotes_arrives_unchanged() {
     let world = World::new().await;
     let value = "one\ntwo=3 \"four\" $FIVE \u{1f6a2}".to_owned();
     let lines = run(&world, "env", &["env", "TRICKY"], vec![("TRICKY".into(), value.clone())]).await;
@@ -24,14 +24,14 @@ async fn a_value_with_line_ends_and_quotes_arrives_whole() {
 }
 
 #[tokio::test]
-async fn the_command_replaces_the_images_own_and_its_words_stay_apart() {
+async fn the_command_replaces_the_images_command_and_its_words_stay_separate() {
     let world = World::new().await;
     let lines = run(&world, "args", &["args", "a  b", "$HOME", "'c'"], vec![]).await;
     assert_eq!(lines, vec!["a  b $HOME 'c'"]);
 }
 
 #[tokio::test]
-async fn without_a_command_the_images_own_runs() {
+async fn without_a_command_the_images_command_runs() {
     let world = World::new().await;
     let dockerfile = "FROM scratch\nCOPY helper /bin/sh\nENTRYPOINT [\"/bin/sh\", \"say\"]\nCMD [\"from the image\"]\n";
     let image = world.build("own", dockerfile).await.unwrap();
@@ -85,12 +85,12 @@ async fn a_follower_gets_lines_as_they_come_and_ends_with_the_container() {
 }
 
 #[tokio::test]
-async fn a_command_that_the_image_lacks_is_told_by_name() {
+async fn a_command_that_the_image_lacks_is_reported_by_name() {
     let world = World::new().await;
     let image = world.image().await;
     let spec = ContainerSpec { command: Some(vec!["/bin/nothing".into()]), ..world.spec("web", &image, &[]) };
     world.engine.create(&spec).await.unwrap();
-    // The init process starts in any case, and finds that it has nothing to run.
+    // The init process starts in any case, and then finds no program to run.
     world.engine.start(&spec.name).await.unwrap();
     let lines = world.output(&spec.name).await;
     let code = world.engine.wait(&spec.name).await.unwrap();

@@ -1,4 +1,4 @@
-//! What is not ours is never listed, adopted, stopped or removed, whatever its labels say.
+//! Boatyard never lists, adopts, stops or removes another owner's objects, whatever their labels say.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use engine::*;
 use crate::support::World;
 
 impl World {
-    /// A container that somebody else makes; with a label, so that the test's guard finds it.
+    /// A container that another client creates. Its label lets the test's guard find it.
     async fn foreign(&self, name: &str, image: &str, labels: HashMap<String, String>) -> String {
         let mut labels = labels;
         labels.entry("io.boatyard.installation".into()).or_insert_with(|| self.installation.id.clone());
@@ -22,7 +22,7 @@ impl World {
 }
 
 #[tokio::test]
-async fn a_name_that_somebody_else_has_is_left_to_them() {
+async fn a_name_of_another_owners_container_is_not_taken() {
     let world = World::new().await;
     let image = world.image().await;
     let spec = world.spec("web", &image, &["serve"]);
@@ -37,7 +37,7 @@ async fn a_name_that_somebody_else_has_is_left_to_them() {
 }
 
 #[tokio::test]
-async fn a_container_of_ours_with_another_identity_keeps_its_name() {
+async fn a_container_with_another_identity_keeps_its_name() {
     let world = World::new().await;
     let image = world.image().await;
     let spec = world.spec("web", &image, &["serve"]);
@@ -48,9 +48,9 @@ async fn a_container_of_ours_with_another_identity_keeps_its_name() {
 }
 
 #[tokio::test]
-async fn labels_forged_by_an_image_or_copied_to_another_name_are_not_ours() {
+async fn labels_forged_by_an_image_or_copied_to_another_name_are_not_recognised() {
     let world = World::new().await;
-    // The true labels of a container of ours, baked into an image, as `docker commit` would.
+    // Valid labels of a Boatyard container, in an image, as `docker commit` would put them there.
     let ours = world.installation.labels(Kind::Container, &world.name("web"), &world.identity(Role::Instance, "web"));
     let lines: String = ours.iter().map(|(key, value)| format!("LABEL {key}={value:?}\n")).collect();
     let image = world.build("forged", &format!("FROM scratch\nCOPY helper /bin/sh\n{lines}")).await.unwrap();
@@ -62,7 +62,7 @@ async fn labels_forged_by_an_image_or_copied_to_another_name_are_not_ours() {
 }
 
 #[tokio::test]
-async fn an_image_with_our_labels_does_not_change_who_our_container_is() {
+async fn an_image_with_boatyards_labels_does_not_change_a_containers_identity() {
     let world = World::new().await;
     let liar = "FROM scratch\nCOPY helper /bin/sh\nLABEL io.boatyard.app=evil io.boatyard.revision=evil\n";
     let image = world.build("liar", liar).await.unwrap();
@@ -83,7 +83,7 @@ async fn two_installations_do_not_see_each_other() {
 }
 
 #[tokio::test]
-async fn networks_and_volumes_of_others_keep_their_names() {
+async fn networks_and_volumes_of_other_owners_are_not_taken() {
     let world = World::new().await;
     let label = HashMap::from([("io.boatyard.installation".to_owned(), world.installation.id.clone())]);
     let (network, volume) = (world.network_spec("net"), world.name("data"));

@@ -1,4 +1,4 @@
-//! A world per test on the real engine: its own installation, names and network, and a guard that removes all of it.
+//! Gives each test on the real engine an installation, names, a network, and a guard that removes everything.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::Ipv4Addr;
@@ -15,14 +15,14 @@ use futures::StreamExt;
 
 const INSTALLATION: &str = "io.boatyard.installation";
 
-/// Deadline of every wait. It only ends a wait for something that never comes: no slow machine reaches it.
+/// Deadline of every wait. It only ends a wait for something that never happens: even a slow machine is much faster.
 pub const ENDS_WITHIN: Duration = Duration::from_secs(300);
 
-/// Everything one test makes is under its installation's id.
+/// Everything that one test creates carries the test's installation id.
 pub struct World {
     pub engine: DockerEngine,
     pub installation: Installation,
-    /// The test's own way to the engine: for what other people do on it.
+    /// A second client, which plays other users of the engine.
     pub other: Docker,
 }
 
@@ -40,7 +40,7 @@ impl World {
         World { engine, installation, other: client(&socket) }
     }
 
-    /// A name of this test's own.
+    /// A name that is unique to this test.
     pub fn name(&self, what: &str) -> String {
         format!("by-{}-{what}", self.installation.id)
     }
@@ -49,7 +49,7 @@ impl World {
         format!("boatyard-test/{}:{what}", self.installation.id)
     }
 
-    /// An image with the helper as its shell, its server and its command.
+    /// An image with the helper program as its shell, its server and its command.
     pub async fn image(&self) -> String {
         self.build("image", "FROM scratch\nCOPY helper /bin/sh\nCMD [\"/bin/sh\", \"serve\"]\n")
             .await
@@ -108,7 +108,7 @@ impl World {
         }
     }
 
-    /// A network on a subnet that is free, and that subnet's first three bytes.
+    /// A network on a free subnet, and the subnet's first three bytes.
     pub async fn network(&self, what: &str) -> (Network, NetworkSpec) {
         for _ in 0..20 {
             let spec = self.network_spec(what);
@@ -121,7 +121,7 @@ impl World {
         panic!("twenty subnets at random, all taken");
     }
 
-    /// Some subnet out of 10.208.0.0/12.
+    /// A random subnet in 10.208.0.0/12.
     pub fn network_spec(&self, what: &str) -> NetworkSpec {
         let [a, b, ..] = *uuid::Uuid::new_v4().as_bytes();
         let (a, b) = (208 + a % 16, b);
@@ -143,14 +143,14 @@ impl World {
         }
     }
 
-    /// Waits until the helper serves: before it runs, a signal that should end it may find nobody.
+    /// Waits until the helper serves: before that, it has no handler for a stop signal.
     pub async fn serving(&self, name: &str) {
         let query = LogQuery { follow: true, tail: None };
         let mut lines = self.engine.logs(name, &query).await.expect("it has a log");
         assert_eq!(lines.next().await.expect("a line").expect("a line").text, "serving");
     }
 
-    /// All lines that a container has written, once it has ended.
+    /// All lines that a container wrote, after it has ended.
     pub async fn output(&self, name: &str) -> Vec<String> {
         self.engine.wait(name).await.expect("it ends");
         let query = LogQuery { follow: false, tail: None };
@@ -159,7 +159,8 @@ impl World {
     }
 }
 
-/// Removes what the test made, also when it failed. On a thread of its own: a test's runtime may be gone already.
+/// Removes what the test created, even if the test failed. Uses another thread, because the test's runtime may be gone
+/// already.
 impl Drop for World {
     fn drop(&mut self) {
         let id = self.installation.id.clone();
@@ -188,7 +189,7 @@ async fn remove_all(docker: &Docker, id: &str) {
             let _ = docker.remove_volume(&volume.name, None::<RemoveVolumeOptions>).await;
         }
     }
-    // By label, since a second build under a tag leaves the first one without any.
+    // By label, since a second build under a tag leaves the first image without a tag.
     let options = ListImagesOptionsBuilder::default().filters(&label).build();
     for image in docker.list_images(Some(options)).await.unwrap_or_default() {
         let options = RemoveImageOptionsBuilder::default().force(true).build();
@@ -208,7 +209,7 @@ pub async fn collect(mut events: BuildEvents) -> Result<(String, Vec<BuildEvent>
     panic!("the build ended without an image or an error: {seen:?}");
 }
 
-/// The names of steps that ended like this.
+/// The names of the steps that ended in this state.
 pub fn steps(events: &[BuildEvent], wanted: BuildStepState) -> Vec<&str> {
     let name = |event| match event {
         &BuildEvent::Step { ref name, state } if state == wanted => Some(name.as_str()),
@@ -217,7 +218,7 @@ pub fn steps(events: &[BuildEvent], wanted: BuildStepState) -> Vec<&str> {
     events.iter().filter_map(name).collect()
 }
 
-/// A build context of these files.
+/// A build context that contains these files.
 pub fn context(files: &[(&str, &[u8])]) -> Context {
     let mut archive = tar::Builder::new(Vec::new());
     for (path, content) in files {
@@ -256,7 +257,7 @@ pub fn helper() -> &'static [u8] {
     })
 }
 
-/// The engine's socket: `DOCKER_HOST` where it names one, else the usual place.
+/// The engine's socket: from `DOCKER_HOST` if set, else the usual path.
 pub fn socket() -> PathBuf {
     let host = std::env::var("DOCKER_HOST").unwrap_or_default();
     host.strip_prefix("unix://").unwrap_or("/var/run/docker.sock").into()

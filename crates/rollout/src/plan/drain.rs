@@ -1,4 +1,4 @@
-//! The way out: unrouted, drained, stopped, removed.
+//! How instances leave: unrouted, drained, stopped, removed.
 
 use super::{Plan, View};
 use crate::instance::InstancePhase;
@@ -7,7 +7,7 @@ use crate::step::{Step, Waiting};
 use crate::target::{DRAINING_AT_ONCE, Readiness, Target, UPGRADED_DRAIN};
 use crate::time::Timestamp;
 
-/// Takes every instance on its way out one step further, if it may go.
+/// Plans the next step, if it is due, for every instance that leaves.
 pub(super) fn go_on(view: &View<'_>, plan: &mut Plan) {
     let going = view.observed.instances.iter().filter(|instance| !instance.phase.is_alive()).count();
     let hold_stops = going < DRAINING_AT_ONCE && is_starting_one(view);
@@ -15,7 +15,7 @@ pub(super) fn go_on(view: &View<'_>, plan: &mut Plan) {
         let name = instance.name.clone();
         let gone = matches!(instance.container, ContainerSeen::Missing | ContainerSeen::Exited { .. });
         match instance.phase {
-            // A stop is a stop with its full grace, however often we were killed in the middle of it.
+            // After a restart of the controller, an interrupted stop begins again with its full grace.
             InstancePhase::Stopping if !gone => {
                 plan.steps.push(Step::Stop { instance: name, grace: instance.stop_times.grace })
             }
@@ -27,15 +27,16 @@ pub(super) fn go_on(view: &View<'_>, plan: &mut Plan) {
     }
 }
 
-/// Its address may be given again afterwards, so nothing may point at it any more.
+/// Another instance may get the address afterwards, so no route may contain it any more.
 fn remove(view: &View<'_>, instance: &Instance, plan: &mut Plan) {
     if !view.observed.may_be_routed(instance) {
         plan.steps.push(Step::Remove { instance: instance.name.clone() });
     }
 }
 
-/// The engine is at work on an instance that people wait for, or about to be. One that only has to stay up for a while
-/// leaves the engine alone meanwhile, and so does the next, which waits for it.
+/// Whether the engine starts, or is about to start, an instance that the rollout waits for. A component without a
+/// health check only has to stay up for a while: that needs no work of the engine, and neither does the next instance,
+/// which waits for it.
 fn is_starting_one(view: &View<'_>) -> bool {
     let coming = || view.observed.instances.iter().filter(|instance| instance.phase.is_coming());
     let stays_up = |target: &Target| matches!(target.timing.readiness, Readiness::StaysUp(_));
@@ -45,7 +46,8 @@ fn is_starting_one(view: &View<'_>) -> bool {
     coming().any(|it| !only_stays_up(it) && !waits(it))
 }
 
-/// A stop is held back while a start is under way, so that what is new serves sooner; never past the drain's own limit.
+/// Delays a stop while a start is in progress, so that the new instance serves sooner. It never delays a stop beyond
+/// the drain deadline.
 fn drain(view: &View<'_>, instance: &Instance, hold_stops: bool, plan: &mut Plan) {
     let deadline = drained_at(instance);
     let is_empty = instance.open.requests == 0 && instance.open.upgraded == 0;
@@ -65,7 +67,7 @@ fn drain(view: &View<'_>, instance: &Instance, hold_stops: bool, plan: &mut Plan
     }
 }
 
-/// Requests get the whole limit; when only upgraded connections are left, theirs is shorter.
+/// Requests get the full limit. When only upgraded connections are left, their shorter limit applies.
 fn drained_at(instance: &Instance) -> Timestamp {
     let limit = instance.stop_times.drain;
     let limit = if instance.open.requests == 0 { limit.min(UPGRADED_DRAIN) } else { limit };

@@ -1,4 +1,4 @@
-//! One instance at a time: from its record and what is seen of it to its own next step, whatever the others do.
+//! Each instance on its own: its next step follows from its record and its observed state, whatever other instances do.
 
 use super::{Plan, View};
 use crate::instance::InstancePhase;
@@ -6,7 +6,7 @@ use crate::observed::{ContainerSeen, Instance, ProbeSeen};
 use crate::step::{Act, Reason, Step, Waiting};
 use crate::target::{Readiness, Target};
 
-/// Lets new instances come up, gives up those that do not, and keeps the serving ones as they should be.
+/// Starts new instances, gives up those that do not become ready, and keeps the serving ones as they should be.
 pub(super) fn advance(view: &View<'_>, plan: &mut Plan) {
     for instance in &view.observed.instances {
         if instance.busy {
@@ -18,13 +18,13 @@ pub(super) fn advance(view: &View<'_>, plan: &mut Plan) {
             Some(target) if instance.phase.is_coming() => come_up(view, instance, target, plan),
             Some(target) => stay_up(view, instance, Some(target), plan),
             None if instance.phase.is_coming() => turn_back(instance, plan),
-            // On its way out, or still serving until it is replaced.
+            // It leaves, or it serves until it is replaced.
             None => stay_up(view, instance, None, plan),
         }
     }
 }
 
-/// What is being done to a busy instance.
+/// The action that is in progress on a busy instance.
 fn act(instance: &Instance) -> Act {
     match instance.phase {
         InstancePhase::Intended => Act::Creating,
@@ -45,7 +45,7 @@ fn come_up(view: &View<'_>, instance: &Instance, target: &Target, plan: &mut Pla
     }
     match (instance.phase, instance.container) {
         (InstancePhase::Intended, _) => plan.steps.push(Step::Create { instance: name }),
-        // It was never started: a `prune` removed it. Another one is made.
+        // It was never started, and a `prune` removed it. The planner adds another one.
         (InstancePhase::Created, ContainerSeen::Missing) => plan.steps.push(Step::Remove { instance: name }),
         (_, ContainerSeen::Missing) => plan.steps.push(Step::GiveUp { instance: name, reason: Reason::Gone }),
         (InstancePhase::Created, _) if view.is_ahead(instance) => {
@@ -56,7 +56,7 @@ fn come_up(view: &View<'_>, instance: &Instance, target: &Target, plan: &mut Pla
         (_, ContainerSeen::Exited { code }) => {
             plan.steps.push(Step::GiveUp { instance: name, reason: Reason::Exited { code } });
         }
-        // It cannot become ready like this, and has until its deadline to be brought back.
+        // It cannot become ready in this state. A person may bring it back until its deadline.
         (_, ContainerSeen::Paused | ContainerSeen::Disconnected)
             if view.now < instance.since.plus(target.timing.ready_within) =>
         {
@@ -93,8 +93,8 @@ fn await_ready(view: &View<'_>, instance: &Instance, target: &Target, plan: &mut
     });
 }
 
-/// It was on its way in and is no longer wanted. A process that runs gets its signal and its grace like any other, also
-/// one whose start is not on record yet.
+/// Removes an instance that never served and is no longer wanted. A running process gets its stop signal and its grace,
+/// even if its start is not recorded yet.
 fn turn_back(instance: &Instance, plan: &mut Plan) {
     let name = instance.name.clone();
     if instance.phase != InstancePhase::Intended && instance.container == ContainerSeen::Running {
@@ -104,7 +104,7 @@ fn turn_back(instance: &Instance, plan: &mut Plan) {
     }
 }
 
-/// Keeps a serving instance serving, against accidents and against people's hands.
+/// Keeps a serving instance serving after accidents and manual changes.
 fn stay_up(view: &View<'_>, instance: &Instance, target: Option<&Target>, plan: &mut Plan) {
     if !instance.phase.has_served() {
         return;
@@ -113,7 +113,7 @@ fn stay_up(view: &View<'_>, instance: &Instance, target: Option<&Target>, plan: 
     let healthy = instance.container == ContainerSeen::Running && instance.probe != ProbeSeen::Failing;
     match (instance.phase, instance.container) {
         (InstancePhase::Ready, ContainerSeen::Missing) => plan.steps.push(Step::MarkUnready { instance: name() }),
-        // Its address stays taken until no table names it: then its slot is filled again by `rolling`.
+        // Its address stays reserved until no acknowledged route contains it. Then `rolling` fills its slot again.
         (_, ContainerSeen::Missing) if view.observed.may_be_routed(instance) => {}
         (_, ContainerSeen::Missing) => plan.steps.push(Step::Remove { instance: name() }),
         (_, ContainerSeen::Exited { .. } | ContainerSeen::Paused | ContainerSeen::Disconnected) => {
@@ -139,7 +139,7 @@ fn stay_up(view: &View<'_>, instance: &Instance, target: Option<&Target>, plan: 
     }
 }
 
-/// Passes its probe again; one without a probe has to stay up again.
+/// Passes its probe again. Without a probe, it has to stay up again.
 fn has_recovered(view: &View<'_>, instance: &Instance, target: Option<&Target>) -> bool {
     match target.map(|target| target.timing.readiness) {
         Some(Readiness::StaysUp(long)) => view.now >= instance.since.plus(long),

@@ -1,7 +1,7 @@
-//! From wanted and observed to the next steps.
+//! From targets and observed state to the next steps.
 //!
-//! The plan is made anew at every look. Its steps are in the order in which they should be begun; all of them may be
-//! begun now. What cannot be begun yet is not in it: the reasons for that are in `waiting`.
+//! Every turn makes a new plan. All of its steps may begin now, and their order is the order in which to begin them.
+//! The plan leaves out steps that cannot begin yet; `waiting` holds the reasons.
 
 mod drain;
 mod instances;
@@ -26,9 +26,9 @@ use crate::time::Timestamp;
 /// What to do now, and why not more.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Plan {
-    /// To be begun now, in this order.
+    /// Steps to begin now, in this order.
     pub steps: Vec<Step>,
-    /// Why the rest holds still.
+    /// Why the remaining steps wait.
     pub waiting: Vec<Waiting>,
 }
 
@@ -38,19 +38,19 @@ impl Plan {
         self.steps.first()
     }
 
-    /// Nothing to do and nothing to wait for: what is wanted is there, and nothing else.
+    /// Nothing to do and nothing to wait for: exactly the wanted instances and routes exist.
     pub fn is_settled(&self) -> bool {
         self.steps.is_empty() && self.waiting.is_empty()
     }
 
-    /// The next point at which to look again without any news.
+    /// When to plan again if no news arrives.
     pub fn look_again_at(&self) -> Option<Timestamp> {
         self.waiting.iter().filter_map(Waiting::until).min()
     }
 }
 
-/// What to do about an app's instances and routes so that `targets` come true: services in their order, then workers.
-/// `targets` empty means that nothing is to be left. Linear in the number of instances, but for sorting.
+/// The steps that bring an app's instances and routes to `targets`: services in their order, then workers. Empty
+/// `targets` means that no instance may remain. Runs in linear time apart from sorting.
 pub fn plan(targets: &[Target], observed: &Observed, now: Timestamp) -> Plan {
     let stuck = stuck::stuck(observed, now);
     let observed = &*stuck::without(observed, &stuck);
@@ -68,26 +68,29 @@ pub fn plan(targets: &[Target], observed: &Observed, now: Timestamp) -> Plan {
     plan
 }
 
-/// How far the instances are from what is wanted.
+/// How far the instances are from the targets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RolloutStatus {
-    /// Every wanted instance is ready, routed and kept alive, and nothing else is left but what is stuck.
+    /// Every wanted instance is ready, routed and restarted by the engine when it ends. No other instance is left,
+    /// except stuck ones.
     Complete,
-    /// Every wanted instance is ready and routed; replaced ones are still on their way out.
+    /// Every wanted instance is ready and routed; replaced instances are still leaving.
     Draining,
-    /// Something is still to come up.
+    /// A wanted instance is not ready yet.
     Progressing,
-    /// An instance of the new targets served, then stopped serving, and did not recover in the time a new one has.
+    /// An instance of the new targets served, stopped serving, and did not recover in the time that a new instance
+    /// gets.
     Failed(InstanceName),
 }
 
-/// Where the instances stand against `targets`: what a deployment waits for.
+/// Progress of the instances towards `targets`: what a deployment waits for.
 pub fn rollout_status(targets: &[Target], observed: &Observed, now: Timestamp) -> RolloutStatus {
     rollout_status_of(targets, observed, |_| true, now)
 }
 
-/// As [`rollout_status`], for a rollout that made only the instances that `is_its_own` names. Another one that served before
-/// and fails is repaired on its own: no rollout waits for it, and none fails by it.
+/// Like [`rollout_status`], for a rollout that created only the instances for which `is_its_own` returns true. If
+/// another instance served before and fails, the planner repairs it: the rollout neither waits for it nor fails because
+/// of it.
 pub fn rollout_status_of(
     targets: &[Target],
     observed: &Observed,
@@ -121,21 +124,21 @@ pub fn rollout_status_of(
     }
 }
 
-/// One place of a component.
+/// One slot of a component.
 type Slot<'a> = (&'a ComponentName, u32);
 
-/// Everything the parts of the planner look at, grouped once.
+/// Input that all parts of the planner share, grouped once.
 struct View<'a> {
     targets: &'a [Target],
     observed: &'a Observed,
     now: Timestamp,
     by_component: BTreeMap<&'a ComponentName, Vec<&'a Instance>>,
     target_by_component: BTreeMap<&'a ComponentName, &'a Target>,
-    /// For each wanted slot the one instance that fills it, or is about to.
+    /// The instance that fills each wanted slot, or is about to fill it.
     keepers: BTreeMap<Slot<'a>, &'a Instance>,
-    /// Slots in which something serves, or served.
+    /// Slots with an instance that serves or has served.
     served: BTreeSet<Slot<'a>>,
-    /// The first component in the order of rolling that does not stand yet.
+    /// The first component, in rolling order, whose rollout is not complete.
     front: Option<&'a ComponentName>,
 }
 
@@ -163,21 +166,22 @@ impl<'a> View<'a> {
         view
     }
 
-    /// The order of rolling: services as written, then workers.
+    /// The rolling order: services as in the spec, then workers.
     fn in_order(&self) -> impl Iterator<Item = &'a Target> + use<'a> {
         let targets = self.targets;
         let of = |kind: ComponentKind| targets.iter().filter(move |target| target.kind == kind);
         of(ComponentKind::Service).chain(of(ComponentKind::Worker))
     }
 
-    /// Every slot has an up-to-date instance that serves, or served and is being repaired, and all older ones are draining.
+    /// Every slot has an up-to-date instance that serves, or served and is being repaired. All older instances are
+    /// draining.
     fn stands(&self, target: &Target) -> bool {
         let served = || self.of(&target.component).iter().filter(|instance| instance.phase.has_served());
         let current = served().filter(|instance| self.is_current(instance)).count();
         current == target.count as usize && served().count() == current
     }
 
-    /// The target of an instance's component, if the component is still wanted.
+    /// The target of an instance's component, if the spec still has the component.
     fn target_of(&self, instance: &Instance) -> Option<&'a Target> {
         self.target_by_component.get(&instance.component).copied()
     }
@@ -187,22 +191,22 @@ impl<'a> View<'a> {
         self.by_component.get(component).map_or(&[], Vec::as_slice)
     }
 
-    /// What fills a wanted slot, or is about to.
+    /// The instance that fills a wanted slot, or is about to fill it.
     fn current_in(&self, component: &'a ComponentName, slot: u32) -> Option<&'a Instance> {
         self.keepers.get(&(component, slot)).copied()
     }
 
-    /// Fills a wanted slot with what is wanted there, or is about to.
+    /// Fills a wanted slot with the wanted revision, or is about to.
     fn is_current(&self, instance: &Instance) -> bool {
         self.keepers.get(&(&instance.component, instance.slot)).is_some_and(|keeper| keeper.name == instance.name)
     }
 
-    /// Something serves, or served, in this slot.
+    /// An instance in this slot serves or has served.
     fn is_served(&self, component: &ComponentName, slot: u32) -> bool {
         self.served.contains(&(component, slot))
     }
 
-    /// It replaces one that serves, and it is another's turn to start.
+    /// The instance replaces a serving one, and another instance must start first.
     fn is_ahead(&self, instance: &Instance) -> bool {
         let comes_before = |it: &&Instance| it.phase.is_coming() && it.slot < instance.slot && self.is_current(it);
         self.is_served(&instance.component, instance.slot)
@@ -214,7 +218,8 @@ fn fits(target: &Target, instance: &Instance) -> bool {
     instance.phase.is_alive() && target.wants(&instance.revision, instance.generation) && instance.slot < target.count
 }
 
-/// Of two that fit one slot the one further on in life stays, then the younger generation.
+/// Rank of an instance that fits a slot; the highest one stays. A ready instance wins, then the later phase, then the
+/// higher generation.
 fn worth(instance: &Instance) -> (bool, InstancePhase, u64) {
     (instance.phase == InstancePhase::Ready, instance.phase, instance.generation)
 }

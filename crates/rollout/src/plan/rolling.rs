@@ -1,5 +1,5 @@
-//! Replacing instances: the new one first, one at a time, never fewer than asked. While one starts, the container of the
-//! next is made, so that it can start at once when its turn comes.
+//! Replaces instances: the new one starts first, one at a time, and capacity never falls below the target. While one
+//! instance starts, the engine creates the container of the next one, so that it can start without delay.
 
 use super::{Plan, View};
 use crate::instance::InstancePhase;
@@ -8,8 +8,8 @@ use crate::step::{Step, Waiting};
 use crate::target::{ComponentKind, DRAINING_AT_ONCE, FILLING_AT_ONCE, Target};
 use crate::time::Timestamp;
 
-/// Adds what is missing, lets go what has been replaced. Services in their order, then workers; a component is begun when
-/// the one before it stands.
+/// Adds missing instances and drains replaced ones. Services come in their order, then workers; a component begins when
+/// the one before it is complete.
 pub(super) fn replace(view: &View<'_>, plan: &mut Plan) {
     let mut room = DRAINING_AT_ONCE.saturating_sub(count_draining(view));
     for target in view.in_order() {
@@ -17,7 +17,7 @@ pub(super) fn replace(view: &View<'_>, plan: &mut Plan) {
         if view.front == Some(&target.component) {
             add_missing(view, target, plan);
             make_next(view, plan);
-            // A later component may lose what it no longer needs only after the earlier ones stand.
+            // A later component may lose instances only after all earlier components are complete.
             return;
         }
     }
@@ -30,26 +30,28 @@ pub(super) fn replace(view: &View<'_>, plan: &mut Plan) {
     }
 }
 
-/// A component that is not wanted any more may have been renamed: until the new one's routes are acknowledged, it serves.
+/// A person may have renamed a component that is no longer wanted: it serves until the ingress acknowledges the routes
+/// of the new one.
 fn new_ones_are_routed(view: &View<'_>) -> bool {
     let mut services = view.observed.instances.iter().filter(|it| it.kind == ComponentKind::Service);
     services.all(|it| !view.is_current(it) || it.phase != InstancePhase::Ready || view.observed.is_acknowledged(it))
 }
 
-/// Comes before adding, so that the new routes gain one and lose one in the same table.
+/// Runs before `add_missing`, so that one update of the routes both adds the new instance and removes the old one.
 fn let_go_replaced<'a>(view: &View<'a>, target: &'a Target, room: &mut usize, plan: &mut Plan) {
     let instances = view.of(&target.component);
     let is_ready = |instance: &&&Instance| instance.phase == InstancePhase::Ready;
     let mut surplus = instances.iter().filter(is_ready).count().saturating_sub(target.count as usize);
     let all_are_ready =
         instances.iter().filter(is_ready).filter(|it| view.is_current(it)).count() >= target.count as usize;
-    // Enough serves without it: its slot's successor is ready, or its slot is not wanted and all that are have one.
+    // Enough instances serve without it: its slot has a ready successor, or its slot is not wanted and every wanted
+    // slot has one.
     let is_replaced = |old: &Instance| match old.slot < target.count {
         true => view.current_in(&target.component, old.slot).is_some_and(|it| it.phase == InstancePhase::Ready),
         false => all_are_ready,
     };
     for instance in instances.iter().filter(|instance| instance.phase.has_served() && !view.is_current(instance)) {
-        // What is not ready takes no capacity with it when it goes.
+        // Draining an instance that is not ready costs no capacity.
         let cost = usize::from(instance.phase == InstancePhase::Ready);
         if !instance.busy && cost <= surplus && is_replaced(instance) {
             surplus -= cost;
@@ -58,7 +60,7 @@ fn let_go_replaced<'a>(view: &View<'a>, target: &'a Target, room: &mut usize, pl
     }
 }
 
-/// Where something serves, one is replaced at a time; where nothing does, several may come up at once.
+/// Where an instance serves, the planner replaces one at a time; where none serves, several may start at once.
 fn add_missing<'a>(view: &View<'a>, target: &'a Target, plan: &mut Plan) {
     let mut coming = view.of(&target.component).iter().filter(|instance| instance.phase.is_coming()).count();
     for slot in 0..target.count {
@@ -70,23 +72,23 @@ fn add_missing<'a>(view: &View<'a>, target: &'a Target, plan: &mut Plan) {
     }
 }
 
-/// Makes the container that is to start after the one that starts now: that costs no time then, and nothing that serves
-/// any capacity meanwhile.
+/// Creates the container that starts after the current one. That saves time later, and costs the serving instances no
+/// capacity.
 fn make_next(view: &View<'_>, plan: &mut Plan) {
     let mut coming = view.observed.instances.iter().filter(|it| it.phase.is_coming() && view.is_current(it));
     let (Some(first), None) = (coming.next(), coming.next()) else { return };
-    // Its own container comes first.
+    // The current instance's own container comes first.
     let starts = first.phase == InstancePhase::Starting || first.phase == InstancePhase::Created && first.busy;
     if !starts || plan.steps.iter().any(|step| matches!(step, Step::Add { .. })) {
         return;
     }
-    // Those before it in the order wait for a retry, and start when nothing else does.
+    // Slots before it in the order wait for a retry, and start when no other instance does.
     let slots = view.in_order().flat_map(|target| (0..target.count).map(move |slot| (target, slot)));
     let is_first = |target: &Target, slot| target.component == first.component && slot == first.slot;
     let after_it = slots.skip_while(|(target, slot)| !is_first(target, *slot)).skip(1);
     let mut empty = after_it.filter(|(target, slot)| view.current_in(&target.component, *slot).is_none());
     let Some((target, slot)) = empty.next() else { return };
-    // What fills an empty place waits for its component's turn: it may come up beside others then.
+    // An empty slot waits for its component, since several empty slots may then start at once.
     if view.is_served(&target.component, slot) && may_try(view, target, slot, plan) {
         plan.steps.push(add(target, slot));
     }
@@ -101,7 +103,7 @@ fn add(target: &Target, slot: u32) -> Step {
     }
 }
 
-/// A slot whose repair failed is tried again after 10 s, doubling to 5 min.
+/// The planner retries a slot whose repair failed after 10 s, doubling the delay up to 5 min.
 fn may_try(view: &View<'_>, target: &Target, slot: u32, plan: &mut Plan) -> bool {
     let backoff = view.observed.retry_backoffs.iter().find(|it| it.component == target.component && it.slot == slot);
     match backoff.map(|it| (it.try_again_at(), &it.reason)) {

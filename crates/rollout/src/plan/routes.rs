@@ -1,4 +1,4 @@
-//! Which instances the ingress should route, and whether it does.
+//! Which instances the ingress should route, and whether it has acknowledged them.
 
 use super::{Plan, RolloutStatus, View};
 use crate::deployment::Stage;
@@ -7,12 +7,13 @@ use crate::observed::{ContainerSeen, Observed, Routes};
 use crate::step::{Step, Waiting};
 use crate::target::ComponentKind;
 
-/// Asks for the routes that should be, when the acknowledged ones differ.
+/// Plans an update of the routes if the acknowledged ones differ.
 pub(super) fn align(view: &View<'_>, plan: &mut Plan) {
     let wanted = wanted(view.observed);
     match &view.observed.routes {
         Some(routes) if *routes == wanted => {}
-        // Before the ingress was heard of, it serves its own snapshot; sending a table is how to hear of it.
+        // Until the ingress answers, it serves its own snapshot. Its acknowledgement of this update is its first
+        // answer.
         _ => plan.steps.push(Step::Route { routes: wanted }),
     }
     if view.observed.routes.is_none() {
@@ -20,15 +21,15 @@ pub(super) fn align(view: &View<'_>, plan: &mut Plan) {
     }
 }
 
-/// The routes that should be: of every service its ready instances; if none is ready, those that served last, since a
-/// failing probe is no reason to turn everybody away.
+/// The wanted routes: the ready instances of every service. If none is ready, the instances that served last stay
+/// routed, because a failing probe is no reason to reject every request.
 pub fn wanted(observed: &Observed) -> Routes {
     let mut ready = Routes::new();
     let mut last = Routes::new();
     for instance in observed.instances.iter().filter(|instance| instance.kind == ComponentKind::Service) {
         let routes = match instance.phase {
             InstancePhase::Ready => &mut ready,
-            // What is gone cannot come back to life behind its address.
+            // A container that no longer exists cannot recover at its address.
             InstancePhase::Unready if instance.container != ContainerSeen::Missing => &mut last,
             _ => continue,
         };
@@ -40,14 +41,15 @@ pub fn wanted(observed: &Observed) -> Routes {
     ready
 }
 
-/// Whether the routing rules of a deployment that rolls count, rather than those of the active one. They count once the new
-/// instances serve: before that they would lead to what is not there yet. When a deployment that got so far (`has_served`)
-/// is rolled back, they count until what served before it does again. `is_first`: no deployment of the app was ever active.
+/// Whether the ingress uses the routing rules of the rolling deployment rather than those of the active one. It uses
+/// the new rules once the new instances serve; before that they would route to instances that are not there yet. If a
+/// deployment that served (`has_served`) rolls back, the new rules stay until the previous version serves again.
+/// `is_first`: no deployment of the app was ever active.
 pub fn new_rules_count(stage: Stage, status: &RolloutStatus, has_served: bool, is_first: bool) -> bool {
     match (stage, status) {
         (Stage::Finishing, _) => true,
         (Stage::Rolling, RolloutStatus::Complete | RolloutStatus::Draining) => true,
-        // All that is missing may be the very rule that routes the new instances.
+        // The new instances may be waiting for the very rule that routes them.
         (Stage::Rolling, RolloutStatus::Progressing) => is_first,
         (Stage::RollingBack, RolloutStatus::Progressing) => has_served,
         _ => false,
@@ -59,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn new_rules_count_from_the_moment_the_new_instances_serve_until_the_old_ones_do_again() {
+    fn new_rules_apply_from_when_the_new_instances_serve_until_the_old_ones_serve_again() {
         use RolloutStatus::{Complete, Draining, Failed, Progressing};
         use Stage::{Building, Finishing, Preparing, Rolling, RollingBack};
         let cases = [

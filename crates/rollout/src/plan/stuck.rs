@@ -1,5 +1,5 @@
-//! Instances that do not end: the engine was asked to stop or remove them, and cannot. Nothing waits for them; the engine is
-//! asked again from time to time.
+//! Stuck instances: the engine was asked to stop or remove them and cannot. Rollouts do not wait for them, and the
+//! planner asks the engine again from time to time.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -10,19 +10,20 @@ use crate::observed::{ContainerSeen, Instance, Observed, StopAttempt};
 use crate::step::{Step, Waiting};
 use crate::time::Timestamp;
 
-/// Beyond the grace, what a stop may take before it is not waited for any more.
+/// How long a stop may take beyond its grace before the instance counts as stuck.
 const STOPPED_WITHIN: Duration = Duration::from_secs(30);
-/// The same for a removal: 60 s; a slow disk needs its time for a file system.
+/// How long a removal may take before the instance counts as stuck: 60 s, because a slow disk needs time to delete a
+/// file system.
 const REMOVED_WITHIN: Duration = Duration::from_secs(60);
-/// Between two tries, at least and at most.
+/// Shortest and longest pause between two attempts.
 const PAUSE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(300));
 
-/// Instances that do not end. Neither a rollout nor a slot waits for them.
+/// Stuck instances. Neither a rollout nor a slot waits for them.
 pub fn stuck(observed: &Observed, now: Timestamp) -> Vec<&Instance> {
     observed.instances.iter().filter(|it| abandoned_at(it).is_some_and(|at| now >= at)).collect()
 }
 
-/// The same look without them.
+/// The observed state without stuck instances.
 pub(super) fn without<'a>(observed: &'a Observed, stuck: &[&Instance]) -> Cow<'a, Observed> {
     if stuck.is_empty() {
         return Cow::Borrowed(observed);
@@ -32,7 +33,7 @@ pub(super) fn without<'a>(observed: &'a Observed, stuck: &[&Instance]) -> Cow<'a
     Cow::Owned(rest)
 }
 
-/// Asks the engine again, each time after a longer while.
+/// Asks the engine again, with a growing pause between attempts.
 pub(super) fn try_again(stuck: &[&Instance], now: Timestamp, plan: &mut Plan) {
     for instance in stuck {
         let next = next_try(instance).filter(|at| now < *at);
@@ -58,7 +59,7 @@ fn abandoned_at(instance: &Instance) -> Option<Timestamp> {
     }))
 }
 
-/// It rests for as long again as it has been stuck.
+/// The pause is as long as the instance has been stuck so far.
 fn next_try(instance: &Instance) -> Option<Timestamp> {
     let failed = instance.stop_attempt?.failed?;
     let rest = failed.since(abandoned_at(instance)?);

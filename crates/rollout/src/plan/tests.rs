@@ -14,7 +14,7 @@ use crate::time::Timestamp;
 
 pub(super) const NOW: Timestamp = Timestamp(1_000_000);
 
-/// `count` instances of revision `new`, generation 1.
+/// A target of `count` instances of revision `new`, generation 1.
 pub(crate) fn wants(component: &str, count: u32) -> Target {
     Target {
         component: component.into(),
@@ -31,7 +31,7 @@ pub(super) fn worker(component: &str, count: u32) -> Target {
     Target { kind: ComponentKind::Worker, ..wants(component, count) }
 }
 
-/// An instance in this phase, with everything else as it is when nothing is wrong.
+/// A healthy instance in this phase.
 pub(crate) fn instance(component: &str, slot: u32, revision: &str, phase: InstancePhase) -> Instance {
     use InstancePhase as P;
     let container = match phase {
@@ -61,7 +61,7 @@ pub(crate) fn instance(component: &str, slot: u32, revision: &str, phase: Instan
     }
 }
 
-/// These instances, routed as they should be.
+/// These instances, with the routes that they should have.
 pub(crate) fn there(instances: Vec<Instance>) -> Observed {
     let mut observed = Observed { instances, ..Observed::default() };
     observed.routes = Some(super::routes::wanted(&observed));

@@ -1,8 +1,7 @@
-//! A `run_command` as the engine needs it: a list of words, with a shell only where one is needed.
+//! Turns a `run_command` into the list of words that the engine needs, with a shell only if necessary.
 //!
-//! A simple command runs directly, so that it needs no shell in its image. Anything else is a shell's to read, as a whole:
-//! nothing is changed in it. How the stop signal passes that shell is the
-//! controller's.
+//! A simple command runs directly, so its image needs no shell. Anything else goes to a shell unchanged. The controller
+//! decides how the shell forwards the stop signal.
 
 use app_spec::interpreter;
 
@@ -18,7 +17,7 @@ pub(super) fn words(text: &str) -> Vec<String> {
     }
 }
 
-/// Splits what needs no shell: words, quotes without expansions. `None` when a shell has to read it.
+/// Splits a command that needs no shell: plain words and quotes without expansions. `None` if a shell has to read it.
 fn simple(text: &str) -> Option<Vec<String>> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
@@ -48,7 +47,7 @@ fn simple(text: &str) -> Option<Vec<String>> {
     (!needs_shell).then_some(words)
 }
 
-/// Built into the shell, a keyword of its, or an assignment.
+/// A shell builtin, a shell keyword, or an assignment.
 fn is_for_the_shell(word: &str) -> bool {
     const OWN: [&str; 31] = [
         "cd", "exec", "export", "set", "unset", "trap", "ulimit", "umask", "wait", "eval", "exit", ".", "source",
@@ -82,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_left_to_a_shell_as_it_is_written() {
+    fn any_other_command_goes_to_a_shell_unchanged() {
         for text in [
             "gunicorn -b 0.0.0.0:$PORT app",
             "migrate && serve --port 80",
@@ -101,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn a_first_line_with_an_interpreter_is_followed() {
+    fn a_first_line_that_names_an_interpreter_selects_it() {
         let text = "#!/bin/bash\nset -euo pipefail\nserve\n";
         assert_eq!(words(text), ["/bin/bash", "-c", text]);
         let refused = "#!/usr/bin/perl\nprint 1";

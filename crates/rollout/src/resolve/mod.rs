@@ -1,4 +1,4 @@
-//! From a spec and its images to revisions and targets: what a deployment keeps, and a restart copies.
+//! From a spec and its images to revisions and targets, which a deployment stores and a restart copies.
 
 mod command;
 
@@ -13,49 +13,50 @@ use crate::queue::Request;
 use crate::revision::{Probe, Revision};
 use crate::target::{ComponentKind, Readiness, StopTimes, Target, Timing};
 
-/// What targets are resolved from.
+/// Input from which targets are resolved.
 pub struct ResolveInput<'a> {
     /// The app.
     pub app: &'a AppId,
-    /// With its secrets.
+    /// The spec, with its secrets.
     pub spec: &'a AppSpec,
-    /// What references in the spec may name.
+    /// Values that references in the spec may name.
     pub facts: &'a Facts,
     /// Image ids by component.
     pub images: &'a BTreeMap<ComponentName, String>,
-    /// What the deployment was asked to do.
+    /// What the deployment is asked to do.
     pub request: &'a Request,
-    /// What serves now.
+    /// The targets that serve now.
     pub active: &'a [Target],
-    /// What it is made from.
+    /// The spec and revisions behind `active`.
     pub serving: Option<Serving<'a>>,
-    /// Given to components that are replaced though their revision stays.
+    /// The restart generation of components that are replaced although their revision does not change.
     pub generation: u64,
-    /// A keyed hash of an environment, for "equal or not".
+    /// A keyed hash of an environment, used to compare environments.
     pub hash: &'a dyn Fn(&str) -> String,
 }
 
 /// The spec that serves, with the revisions of its services, workers and jobs.
 pub struct Serving<'a> {
-    /// With its secrets.
+    /// The spec, with its secrets.
     pub spec: &'a AppSpec,
-    /// Those that its targets and jobs name.
+    /// The revisions that its targets and jobs name.
     pub revisions: Vec<&'a Revision>,
 }
 
-/// What a deployment is to bring.
+/// What a deployment should run.
 pub struct ResolvedTargets {
-    /// Of all services, workers and jobs.
+    /// Revisions of all services, workers and jobs.
     pub revisions: Vec<Revision>,
-    /// Of services and workers.
+    /// Targets of services and workers.
     pub targets: Vec<Target>,
     /// Revisions of jobs.
     pub jobs: BTreeMap<ComponentName, RevisionId>,
-    /// Things a person should know: references that stayed text.
+    /// Notes for people: references that could not be resolved and stayed as text.
     pub notes: Vec<String>,
 }
 
-/// Resolves all services, workers and jobs. Errors: one sentence for each problem, naming the component and the variable.
+/// Resolves all services, workers and jobs. Errors: one sentence for each problem, which names the component and the
+/// variable.
 pub fn resolve_targets(from: &ResolveInput<'_>) -> Result<ResolvedTargets, String> {
     let mut resolved =
         ResolvedTargets { revisions: Vec::new(), targets: Vec::new(), jobs: BTreeMap::new(), notes: Vec::new() };
@@ -66,7 +67,7 @@ pub fn resolve_targets(from: &ResolveInput<'_>) -> Result<ResolvedTargets, Strin
             Component::Service(_) => resolved.targets.push(target(from, component, &revision, ComponentKind::Service)),
             Component::Worker(_) => resolved.targets.push(target(from, component, &revision, ComponentKind::Worker)),
             Component::Job(_) => drop(resolved.jobs.insert(name, revision.id.clone())),
-            // Refused as "not yet" when the spec was accepted.
+            // The API rejects specs with these components as not supported yet.
             Component::StaticSite(_) | Component::Function(_) => continue,
         }
         resolved.revisions.push(revision);
@@ -75,7 +76,7 @@ pub fn resolve_targets(from: &ResolveInput<'_>) -> Result<ResolvedTargets, Strin
 }
 
 impl ResolvedTargets {
-    /// Whether a plain deployment comes out the same as what serves: images, environments, counts and jobs.
+    /// Whether a plain deployment would change nothing: the same images, environments, counts and jobs serve already.
     pub fn is_what_serves(
         &self,
         request: &Request,
@@ -118,8 +119,8 @@ fn revision(from: &ResolveInput<'_>, component: Component<'_>, notes: &mut Vec<S
     Ok(revision)
 }
 
-/// The serving revision that is made from the same things. Its command may have been formed in another way, by an older
-/// version: that alone replaces nothing. Instances that are made from now on run the new form.
+/// The serving revision that is made from the same input. An older version of Boatyard may have formed its command in
+/// another way. That difference alone replaces nothing; new instances run the new form.
 fn same_as<'a>(serving: &Serving<'a>, common: &Common, revision: &Revision) -> Option<&'a Revision> {
     let component = serving.spec.components().find(|it| it.name() == revision.component.as_str())?;
     let has_same_text = component.common()?.run_command == common.run_command;
@@ -128,7 +129,8 @@ fn same_as<'a>(serving: &Serving<'a>, common: &Common, revision: &Revision) -> O
     serving.revisions.iter().find(is_same).copied().filter(|_| has_same_text)
 }
 
-/// The identity of what instances run. The environment enters as its keyed hash: an id does not show what is in it.
+/// The identity of what instances run. The environment enters as a keyed hash, so that an id reveals nothing about the
+/// values.
 fn identity(revision: &Revision) -> RevisionId {
     let fields = [
         revision.image.clone(),
@@ -144,7 +146,7 @@ fn identity(revision: &Revision) -> RevisionId {
     RevisionId::new(hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect::<String>())
 }
 
-/// Length-prefixed: no two environments can be mistaken for each other.
+/// Length-prefixed, so that two different environments never have the same encoding.
 fn canonical(env: &[(String, String)]) -> String {
     env.iter().map(|(key, value)| format!("{}:{key}{}:{value}", key.len(), value.len())).collect()
 }
@@ -156,7 +158,8 @@ fn port(spec: &AppSpec, component: Component<'_>) -> Option<u16> {
     }
 }
 
-/// A service is asked on its check's port, else its HTTP port, else its first internal one; a worker is not asked.
+/// The probe of a service uses the port of its check, else its HTTP port, else its first internal port. A worker has no
+/// probe.
 fn probe(spec: &AppSpec, component: Component<'_>) -> Option<Probe> {
     let Component::Service(service) = component else { return None };
     let default = HealthCheck::default();
@@ -178,7 +181,7 @@ fn target(from: &ResolveInput<'_>, component: Component<'_>, revision: &Revision
     let before = from.active.iter().find(|target| target.component == revision.component);
     let unchanged = before.filter(|target| target.revision == revision.id);
     let (generation, min_generation) = match unchanged {
-        // Nothing to replace: what serves is what is wanted.
+        // Nothing to replace: the target that serves already matches.
         Some(target) if !from.request.restart.names(&revision.component) => (target.generation, target.min_generation),
         _ => (from.generation, from.generation),
     };
@@ -193,9 +196,10 @@ fn target(from: &ResolveInput<'_>, component: Component<'_>, revision: &Revision
     }
 }
 
-/// A probe that fails quickly once an app runs says nothing of how long the app takes to start: 30 s at least.
+/// A probe with a short failure time says nothing about how long the app takes to start: an instance gets at least 30
+/// s.
 const READY_WITHIN_AT_LEAST: Duration = Duration::from_secs(30);
-/// A worker without a probe is ready after it stayed up for 1 s.
+/// A worker without a probe is ready when it has stayed up for 1 s.
 const STAYS_UP: Duration = Duration::from_secs(1);
 
 fn timing(component: Component<'_>, revision: &Revision) -> Timing {
@@ -212,7 +216,7 @@ fn timing(component: Component<'_>, revision: &Revision) -> Timing {
     Timing { readiness, ready_within, drain, grace }
 }
 
-/// What the spec says about the way out of a component's containers, jobs included.
+/// The spec's drain and grace times for a component's containers, including those of jobs.
 fn stop_times(component: Component<'_>) -> StopTimes {
     let (drain, grace) = match component {
         Component::Service(service) => {
@@ -227,7 +231,7 @@ fn stop_times(component: Component<'_>) -> StopTimes {
     StopTimes { drain: seconds(drain, default.drain), grace: seconds(grace, default.grace) }
 }
 
-/// From the stop signal to KILL for a job of this spec.
+/// The time from the stop signal to KILL for a job of this spec.
 pub fn job_grace(spec: &AppSpec, job: &ComponentName) -> Duration {
     let component = spec.components().find(|it| it.name() == job.as_str());
     component.map_or_else(StopTimes::default, stop_times).grace
@@ -290,7 +294,7 @@ jobs:
     }
 
     #[test]
-    fn the_grace_of_a_job_is_what_the_spec_says() {
+    fn a_job_has_the_grace_of_the_spec() {
         let grace = |spec: &str| {
             let spec = AppSpec::from_yaml(spec).expect("the test's spec is good").spec;
             job_grace(&spec, &"migrate".into()).as_secs()
@@ -314,9 +318,9 @@ jobs:
         assert_eq!(generations(&Request::deploy(), &SPEC.replace("hello", "bye")), [9, 3], "its revision changed");
     }
 
-    /// As after an upgrade: the row that serves has a command that an older version formed.
+    /// As after an upgrade: an older version formed the command of the stored, serving revision.
     #[test]
-    fn a_revision_keeps_its_id_while_what_it_is_made_from_stays() {
+    fn a_revision_keeps_its_id_while_its_input_stays_the_same() {
         let older = |spec: &str| {
             let resolved = resolved(spec, &Request::deploy(), &[]);
             let form = |it: Revision| Revision {
@@ -356,7 +360,7 @@ jobs:
     }
 
     #[test]
-    fn a_plain_deployment_that_comes_out_the_same_brings_nothing() {
+    fn a_plain_deployment_with_the_same_result_changes_nothing() {
         let deploy = Request::deploy();
         let before = resolved(SPEC, &deploy, &[]);
         let brings_nothing = |spec: &str, request: &Request| {

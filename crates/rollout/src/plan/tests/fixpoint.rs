@@ -1,4 +1,4 @@
-//! From any state, planning and doing until nothing is left leads to what is wanted, and on the way enough serves.
+//! From any state, repeated planning and acting reaches the targets, and enough instances serve all the way.
 
 use proptest::prelude::*;
 
@@ -9,7 +9,7 @@ use crate::simulate::{Turn, World};
 use crate::target::DRAINING_AT_ONCE;
 
 const COMPONENTS: [&str; 3] = ["web", "api", "jobs"];
-/// More than any of these worlds needs; a plan that never settles fails the test here.
+/// More turns than any of these worlds needs; a plan that never settles fails the test at this limit.
 const TURNS: usize = 2_000;
 
 fn any_instance() -> impl Strategy<Value = Instance> {
@@ -30,11 +30,11 @@ fn any_instance() -> impl Strategy<Value = Instance> {
             it.probe = probe;
             it.busy = busy;
             it.open.requests = requests;
-            // Some of those that end do not, and were given up waiting for.
+            // Some stopping instances are stuck.
             if phase >= InstancePhase::Stopping && requests == 2 {
                 it.stop_attempt = Some(StopAttempt { since: Timestamp(NOW.0 - 500_000), failed: Some(NOW) });
             }
-            // What was never created cannot be seen in another state.
+            // A container that was never created cannot be in another state.
             if let Some(container) = container.filter(|_| phase > InstancePhase::Created) {
                 it.container = container;
             }
@@ -51,7 +51,7 @@ fn any_observed() -> impl Strategy<Value = Observed> {
             }
             let mut observed = there(instances);
             if all {
-                // The ingress still serves an older table, with whatever is on record.
+                // The ingress still serves older routes, which may contain any recorded instance.
                 let mut routes = Routes::new();
                 for it in observed.instances.iter().filter(|it| it.kind == ComponentKind::Service) {
                     routes.entry(it.component.clone()).or_default().insert(it.name.clone());
@@ -90,7 +90,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 1_000, ..ProptestConfig::default() })]
 
     #[test]
-    fn every_world_settles_where_it_was_wanted(observed in any_observed(), targets in any_targets()) {
+    fn every_world_settles_at_its_targets(observed in any_observed(), targets in any_targets()) {
         let mut world = World::new(observed, NOW);
         let mut turns = 0;
         while world.turn(&targets).is_some() {
@@ -100,15 +100,15 @@ proptest! {
         prop_assert_eq!(rollout_status(&targets, &world.observed, world.now), RolloutStatus::Complete);
     }
 
-    /// I2: never fewer ready instances than asked, or than there were, because of us.
+    /// No step reduces the number of ready instances below the target, or below the number before it if that was lower.
     #[test]
-    fn on_the_way_no_step_of_ours_costs_capacity(observed in any_observed(), targets in any_targets()) {
+    fn no_planned_step_reduces_capacity(observed in any_observed(), targets in any_targets()) {
         let mut world = World::new(observed, NOW);
         for _ in 0..TURNS {
             let before: Vec<_> = targets.iter().map(|it| serving(&world.observed, it.component.as_str())).collect();
             let Some(turn) = world.turn(&targets) else { break };
             let Turn::Did(step) = turn else { continue };
-            // What is lost without us is no act of ours.
+            // These steps only record a loss that already happened.
             if matches!(step, Step::MarkUnready { .. } | Step::Remove { .. }) { continue }
             for (target, before) in targets.iter().zip(before) {
                 let after = serving(&world.observed, target.component.as_str());
@@ -117,9 +117,9 @@ proptest! {
         }
     }
 
-    /// I6, and the order of a stop: routes hold only what passed a probe, and nothing routed is stopped or removed.
+    /// Routes contain only instances that passed a probe, and no routed instance is stopped or removed.
     #[test]
-    fn nothing_that_may_get_requests_is_stopped(observed in any_observed(), targets in any_targets()) {
+    fn no_instance_that_may_get_requests_is_stopped(observed in any_observed(), targets in any_targets()) {
         let mut world = World::new(observed, NOW);
         for _ in 0..TURNS {
             let seen = world.observed.clone();
@@ -144,7 +144,7 @@ proptest! {
         }
     }
 
-    /// Surge 1: what replaces one that serves is not started while another one of its component comes up before it.
+    /// A replacement of a serving instance does not start while another instance of its component starts before it.
     #[test]
     fn replacements_start_one_after_the_other(observed in any_observed(), targets in any_targets()) {
         let mut world = World::new(observed, NOW);
@@ -160,7 +160,7 @@ proptest! {
         }
     }
 
-    /// A revision that never gets ready costs nothing that serves: the old instances stay.
+    /// A revision that never becomes ready does not affect serving instances: the old ones stay.
     #[test]
     fn a_broken_revision_leaves_the_old_instances_serving(count in 1u32..4, slots in 1u32..4) {
         let olds = (0..slots).map(|slot| instance("web", slot, "old", InstancePhase::Ready)).collect();
@@ -175,8 +175,8 @@ proptest! {
 }
 
 #[test]
-fn a_plan_for_a_thousand_instances_grows_linearly_in_steps_looked_at() {
-    // Not a timed test: the plan itself must stay small however many instances there are.
+fn a_plan_for_a_thousand_instances_stays_small() {
+    // This test does not measure time: the plan itself must stay small with any number of instances.
     let olds: Vec<_> = (0..1_000).map(|slot| instance("web", slot, "old", InstancePhase::Ready)).collect();
     let plan = crate::plan::plan(&[wants("web", 1_000)], &there(olds), NOW);
     assert_eq!(plan.steps, vec![add("web", 0)]);

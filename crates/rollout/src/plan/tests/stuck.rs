@@ -1,4 +1,4 @@
-//! Nothing waits for a container that does not end.
+//! Rollouts do not wait for a container that does not end.
 
 use super::*;
 use crate::observed::StopAttempt;
@@ -8,7 +8,8 @@ use crate::target::DRAINING_AT_ONCE;
 
 const SECOND: u64 = 1_000;
 
-/// Asked to go so many seconds ago; the newest try failed so many seconds ago.
+/// An instance that the controller began to stop `since` seconds ago, with the newest attempt failed `failed` seconds
+/// ago.
 fn being_stopped(name: &str, phase: InstancePhase, since: u64, failed: Option<u64>) -> Instance {
     let ago = |seconds: u64| Timestamp(NOW.0 - seconds * SECOND);
     Instance {
@@ -23,7 +24,7 @@ fn serves() -> Instance {
 }
 
 #[test]
-fn a_rollout_waits_for_a_stop_no_longer_than_its_grace_and_thirty_seconds() {
+fn a_rollout_waits_for_a_stop_at_most_its_grace_plus_thirty_seconds() {
     for (phase, since, expected) in [
         (InstancePhase::Stopping, 149, RolloutStatus::Draining),
         (InstancePhase::Stopping, 150, RolloutStatus::Complete),
@@ -44,7 +45,7 @@ fn a_rollout_waits_for_a_stop_no_longer_than_its_grace_and_thirty_seconds() {
 }
 
 #[test]
-fn an_instance_with_a_longer_grace_is_waited_for_longer() {
+fn a_rollout_waits_longer_for_an_instance_with_a_longer_grace() {
     let mut slow = being_stopped("web-x", InstancePhase::Stopping, 629, None);
     slow.stop_times.grace = Duration::from_secs(600);
     assert_eq!(rollout_status(&[wants("web", 1)], &there(vec![serves(), slow.clone()]), NOW), RolloutStatus::Draining);
@@ -53,8 +54,8 @@ fn an_instance_with_a_longer_grace_is_waited_for_longer() {
 }
 
 #[test]
-fn what_is_stuck_is_asked_again_after_as_long_as_it_has_been_stuck() {
-    // Abandoned after 150 s, the newest try failed just now.
+fn the_pause_before_the_next_stop_is_as_long_as_the_instance_has_been_stuck() {
+    // Stuck after 150 s; the newest attempt failed just now.
     for (since, rests) in [(151, 10), (165, 15), (250, 100), (900, 300)] {
         let observed = there(vec![serves(), being_stopped("web-x", InstancePhase::Stopping, since, Some(0))]);
         let seen = |at: Timestamp| plan(&[wants("web", 1)], &observed, at);
@@ -69,7 +70,7 @@ fn what_is_stuck_is_asked_again_after_as_long_as_it_has_been_stuck() {
 }
 
 #[test]
-fn a_process_that_ended_after_all_is_removed() {
+fn a_stuck_instance_is_removed_once_its_process_ends() {
     let gone = Instance {
         container: ContainerSeen::Exited { code: None },
         ..being_stopped("web-x", InstancePhase::Stopping, 500, Some(400))
@@ -79,14 +80,14 @@ fn a_process_that_ended_after_all_is_removed() {
 }
 
 #[test]
-fn a_try_under_way_is_not_begun_again() {
+fn an_attempt_in_progress_is_not_started_again() {
     let busy = Instance { busy: true, ..being_stopped("web-x", InstancePhase::Stopping, 500, Some(400)) };
     let plan = plan(&[wants("web", 1)], &there(vec![serves(), busy]), NOW);
     assert_eq!((plan.steps.len(), plan.look_again_at()), (0, None));
 }
 
 #[test]
-fn what_is_stuck_takes_no_room_from_what_drains_nor_does_silence_about_it_stop_the_others() {
+fn stuck_instances_neither_count_as_draining_nor_block_others_when_their_state_is_unknown() {
     let of = |at| Instance {
         container: ContainerSeen::Unknown,
         ..being_stopped(&format!("web-x{at}"), InstancePhase::Stopping, 500, Some(1))

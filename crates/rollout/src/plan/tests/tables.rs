@@ -1,4 +1,4 @@
-//! One row a situation: these instances, this wish, so these steps now.
+//! One row per situation: with these instances and these targets, the plan has these steps.
 
 use std::time::Duration;
 
@@ -62,7 +62,7 @@ fn remove(instance: crate::ids::InstanceName) -> Step {
 }
 
 #[test]
-fn replacing_goes_one_at_a_time_and_never_below_what_was_asked() {
+fn instances_are_replaced_one_at_a_time_and_never_fall_below_the_target() {
     check(vec![
         case("nothing wanted, nothing there", vec![], there(vec![]), vec![]),
         case("all as wanted", vec![wants("web", 2)], there(vec![new(0, P::Ready), new(1, P::Ready)]), vec![]),
@@ -132,7 +132,7 @@ fn components_roll_in_order_services_before_workers() {
 }
 
 #[test]
-fn the_next_container_is_made_while_one_starts_and_waits_for_its_turn() {
+fn the_next_container_is_created_while_one_instance_starts_and_waits_for_its_turn() {
     let two = || vec![old(0), old(1)];
     let beside = |olds: Vec<Instance>, news: Vec<Instance>| there([olds, news].concat());
     let busy = |it| with(it, |it| it.busy = true);
@@ -209,7 +209,7 @@ fn a_generation_replaces_the_same_revision() {
     let add = Step::Add { component: "web".into(), slot: 0, revision: "new".into(), generation: 2 };
     assert_eq!(plan_now.steps, vec![add]);
 
-    // A restart that failed half-way: both the replaced and the unreplaced one are what is wanted.
+    // A restart failed half-way: the targets accept both replaced and unreplaced instances.
     let target = Target { min_generation: 1, count: 2, ..target };
     let replaced = with(new(0, P::Ready), |it| it.generation = 2);
     let plan_now = plan(&[target], &there(vec![replaced, new(1, P::Ready)]), NOW);
@@ -217,7 +217,7 @@ fn a_generation_replaces_the_same_revision() {
 }
 
 #[test]
-fn a_new_instance_comes_up_or_is_given_up() {
+fn a_new_instance_becomes_ready_or_is_given_up() {
     let late = |seconds: u64| Timestamp(NOW.0 - seconds * 1_000);
     let starting = || new(0, P::Starting);
     let exited = |code| ContainerSeen::Exited { code: Some(code) };
@@ -294,9 +294,9 @@ fn a_new_instance_comes_up_or_is_given_up() {
     ]);
 }
 
-/// The times were fixed when the instance was made. Neither a newer target nor the removal of the component changes them.
+/// Stop times are fixed when the instance is created. Neither a newer target nor removal of the component changes them.
 #[test]
-fn an_instance_leaves_by_its_own_drain_and_grace_whatever_the_targets_say() {
+fn an_instance_keeps_its_drain_and_grace_when_the_targets_change() {
     let own = StopTimes { drain: Duration::from_secs(7), grace: Duration::from_secs(300) };
     let mut newer = wants("web", 1);
     newer.timing.drain = Duration::from_secs(1);
@@ -327,7 +327,7 @@ fn an_instance_leaves_by_its_own_drain_and_grace_whatever_the_targets_say() {
 }
 
 #[test]
-fn a_worker_without_a_probe_is_ready_after_it_stayed_up() {
+fn a_worker_without_a_probe_is_ready_after_it_has_stayed_up() {
     let mut target = worker("jobs", 1);
     target.timing.readiness = Readiness::StaysUp(Duration::from_secs(1));
     let up_for = |ms| {
@@ -340,7 +340,7 @@ fn a_worker_without_a_probe_is_ready_after_it_stayed_up() {
     assert_eq!((early.steps.len(), early.look_again_at()), (0, Some(NOW.plus(Duration::from_millis(1)))));
     assert_eq!(plan(std::slice::from_ref(&target), &up_for(1_000), NOW).steps, vec![named(ready, "jobs-0-new")]);
 
-    // Frozen by hand meanwhile: it is brought back, until its time is over.
+    // A person paused it meanwhile: it may be brought back until its deadline.
     let mut frozen = up_for(1_000);
     frozen.instances[0].container = ContainerSeen::Paused;
     let plan_now = plan(std::slice::from_ref(&target), &frozen, NOW);
@@ -366,7 +366,7 @@ fn a_worker_without_a_probe_recovers_by_staying_up() {
 }
 
 #[test]
-fn an_instance_that_failed_before_a_rollout_neither_holds_it_up_nor_ends_it() {
+fn an_instance_that_failed_before_a_rollout_neither_blocks_nor_fails_it() {
     let ill = with(instance("api", 0, "new", P::Unready), |it| it.since = Timestamp(NOW.0 - 90_000));
     let targets = [wants("web", 1), wants("api", 1)];
     let stands = |web, is_its_own: fn(&Instance) -> bool| {
@@ -379,7 +379,7 @@ fn an_instance_that_failed_before_a_rollout_neither_holds_it_up_nor_ends_it() {
 }
 
 #[test]
-fn what_serves_is_kept_serving_against_accidents_and_hands() {
+fn a_serving_instance_is_restored_after_accidents_and_manual_changes() {
     let web = || vec![wants("web", 1)];
     let seen = |container| there(vec![with(new(0, P::Ready), |it| it.container = container)]);
     let gone = || {
@@ -477,7 +477,7 @@ fn an_instance_is_drained_then_stopped_then_removed() {
 }
 
 #[test]
-fn a_drained_instance_is_stopped_when_the_engine_is_done_with_a_start() {
+fn a_drained_instance_is_stopped_after_the_engine_finishes_a_start() {
     let drained = |slot| with(old(slot), |it| it.phase = P::Draining);
     let web = || vec![wants("web", 2)];
     let mut staying_up = worker("jobs", 1);
@@ -514,7 +514,7 @@ fn a_drained_instance_is_stopped_when_the_engine_is_done_with_a_start() {
 }
 
 #[test]
-fn nothing_is_stopped_before_the_ingress_was_heard_of() {
+fn no_instance_is_stopped_before_the_ingress_answers() {
     let mut observed = there(vec![new(0, P::Ready), with(old(0), |it| it.phase = P::Draining)]);
     observed.routes = None;
     let plan_now = plan(&[wants("web", 1)], &observed, NOW);
@@ -539,7 +539,7 @@ fn at_most_four_drain_at_a_time() {
 }
 
 #[test]
-fn a_repair_that_failed_is_tried_again_after_longer_and_longer() {
+fn a_failed_repair_is_retried_with_a_growing_delay() {
     use crate::observed::RetryBackoff;
     let waits = |failures, seconds_ago: u64| {
         let last = Timestamp(NOW.0 - seconds_ago * 1_000);
@@ -554,7 +554,7 @@ fn a_repair_that_failed_is_tried_again_after_longer_and_longer() {
 }
 
 #[test]
-fn where_a_rollout_stands_is_told_apart() {
+fn the_rollout_status_distinguishes_every_situation() {
     let web = [wants("web", 1)];
     let stands = |observed: Observed| rollout_status(&web, &observed, NOW);
     assert_eq!(stands(there(vec![new(0, P::Ready)])), RolloutStatus::Complete);
@@ -572,7 +572,7 @@ fn where_a_rollout_stands_is_told_apart() {
 }
 
 #[test]
-fn why_lines_name_what_is_waited_for_and_how_long() {
+fn waiting_messages_name_the_cause_and_the_remaining_time() {
     let drain = Waiting::ForDrain {
         component: "web".into(),
         slot: 0,
@@ -584,7 +584,7 @@ fn why_lines_name_what_is_waited_for_and_how_long() {
 }
 
 #[test]
-fn what_is_waited_for_is_said_in_the_words_of_the_spec() {
+fn waiting_messages_use_the_terms_of_the_spec() {
     use crate::health::{ProbeFailure, ProbeFault};
     let refused =
         || Some(ProbeFailure { address: ([10, 0, 0, 5], 80).into(), request: None, fault: ProbeFault::Refused });
@@ -614,7 +614,7 @@ fn what_is_waited_for_is_said_in_the_words_of_the_spec() {
 }
 
 #[test]
-fn one_that_is_given_up_takes_what_its_last_check_said_along() {
+fn the_reason_for_giving_up_includes_the_last_failed_check() {
     use crate::health::{ProbeFailure, ProbeFault};
     let check =
         ProbeFailure { address: ([10, 0, 0, 5], 80).into(), request: None, fault: ProbeFault::Status { code: 401 } };
