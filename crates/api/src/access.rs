@@ -10,10 +10,10 @@ use controller::view::{AppView, Caller, DeploymentView, PageQuery};
 use rollout::ids::{AppId, DeploymentId};
 use subtle::ConstantTimeEq;
 
-use crate::control::Control;
 use crate::error::ApiError;
 use crate::server::ClientConnection;
 use crate::state::{ApiState, sha256};
+use controller::Control;
 
 /// Access to the controller for an authenticated request.
 pub(crate) struct Access {

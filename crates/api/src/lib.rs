@@ -5,7 +5,6 @@
 //! loopback; [`is_local`] checks an address for that.
 //!
 //! In reading order:
-//! - [`control`]: the calls to the controller;
 //! - `routes`: every path with its handler, in one table;
 //! - `access`: checks the token; `allowed_hosts`: checks the Host header; `body` and `query`: read the request; `error`:
 //!   error answers;
@@ -17,7 +16,6 @@
 mod access;
 mod allowed_hosts;
 mod body;
-pub mod control;
 mod error;
 mod query;
 mod render;
@@ -32,5 +30,5 @@ mod view;
 mod tests;
 
 pub use allowed_hosts::is_local;
-pub use control::Control;
+pub use controller::Control;
 pub use server::{ShutdownReason, serve};

@@ -21,10 +21,10 @@ use tracing::{debug, warn};
 use uuid::Uuid;
 
 use crate::allowed_hosts;
-use crate::control::Control;
 use crate::error::ApiError;
 use crate::routes::router;
 use crate::state::{ApiState, MAX_LOG_STREAMS};
+use controller::Control;
 
 /// Deadline of a response. A stream only has to start within it.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 use tokio::sync::{Semaphore, watch};
 
-use crate::control::Control;
 use crate::tickets::Tickets;
+use controller::Control;
 
 /// Open log streams. More are refused with 429. Each one holds a connection and a stream of the engine.
 pub(crate) const MAX_LOG_STREAMS: usize = 256;

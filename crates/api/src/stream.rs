@@ -21,9 +21,9 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::access::trust;
-use crate::control::{Control, LogLines};
 use crate::error::ApiError;
 use crate::state::ApiState;
+use controller::{Control, LogLines};
 
 /// Keeps proxies from closing an idle stream.
 const PING_INTERVAL: Duration = Duration::from_secs(20);

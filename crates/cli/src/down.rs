@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ::ingress::{ControlClient, socket_path};
 use anyhow::{Context, bail};
-use controller::Controller;
+use controller::{Control, Controller};
 use data_dir::{DataDir, DataDirError};
 use serde_json::json;
 

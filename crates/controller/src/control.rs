@@ -8,6 +8,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use app_spec::AppSpec;
+use async_trait::async_trait;
 use engine::ContainerDetails;
 use rollout::deployment::Stage;
 use rollout::ids::{AppId, ComponentName, DeploymentId};
@@ -21,10 +23,11 @@ pub(crate) use down::{Graces, stop_all};
 use crate::app::{AppCommand, AppHandle, DeployRequest};
 use crate::config::Config;
 use crate::error::{ControlError, StartError, closest};
-use crate::logs::{Entries, Logs};
+pub use crate::logs::LogLines;
+use crate::logs::Logs;
 use crate::start::{self, ControllerState};
 use crate::unknown::{self, UnknownApp, UnknownList};
-use crate::view::{AppView, Caller, DeployOptions, DeploymentView, InstanceView, LogRequest, Page, PageQuery};
+use crate::view::{AppView, Caller, DeployOptions, DeploymentView, InstanceView, LogRequest, Page, PageQuery, Preview};
 
 /// A running controller. Cheap to clone.
 #[derive(Clone)]
@@ -32,6 +35,90 @@ pub struct Controller(pub(crate) Arc<ControllerState>);
 
 /// How long `down` waits for open requests: as long as a draining instance waits.
 const DOWN_DRAIN: Duration = Duration::from_secs(60);
+
+/// What the API and the CLI ask of a controller. A trait, so that tests of the API run without an engine.
+#[async_trait]
+pub trait Control: Send + Sync + 'static {
+    /// SHA-256 of the admin token, in hexadecimal. Compare in constant time.
+    fn token_hash(&self) -> String;
+
+    /// The installation's id, which is part of every name on the engine.
+    fn installation_id(&self) -> &str;
+
+    /// Creates an app and its first deployment. Errors: the name is taken; the spec cannot run here; a secret has no
+    /// value.
+    async fn create_app(&self, spec: AppSpec, caller: &Caller) -> Result<AppView, ControlError>;
+
+    /// Replaces an app's spec. An equal spec changes nothing. Errors: those of [`Self::create_app`]; the name differs.
+    async fn update_app(&self, app: &AppId, spec: AppSpec, caller: &Caller) -> Result<AppView, ControlError>;
+
+    /// Deletes an app: instances drain, and databases stop and keep their volumes. Returns when the deletion is
+    /// recorded, not when it is complete.
+    async fn delete_app(&self, app: &AppId) -> Result<(), ControlError>;
+
+    /// Finds an app by id, or by name if no app has that id.
+    async fn find_app(&self, id_or_name: &str) -> Result<AppView, ControlError>;
+
+    /// Returns all apps, sorted by name.
+    async fn apps(&self, page: PageQuery) -> Result<Page<AppView>, ControlError>;
+
+    /// Replaces the chosen services and workers, or all of them if `components` is empty, with exact copies. Errors:
+    /// the app was never active; a name is unknown, or names a job or a database.
+    async fn restart(
+        &self,
+        app: &AppId,
+        components: &[String],
+        caller: &Caller,
+    ) -> Result<DeploymentView, ControlError>;
+
+    /// Starts a deployment: fetches sources, builds what `options` ask for, and replaces the components that changed.
+    async fn deploy(
+        &self,
+        app: &AppId,
+        options: DeployOptions,
+        caller: &Caller,
+    ) -> Result<DeploymentView, ControlError>;
+
+    /// Returns an app's deployments, newest first.
+    async fn deployments(&self, app: &AppId, page: PageQuery) -> Result<Page<DeploymentView>, ControlError>;
+
+    /// Returns one deployment of an app.
+    async fn deployment(&self, app: &AppId, id: &DeploymentId) -> Result<DeploymentView, ControlError>;
+
+    /// Cancels a deployment in progress, and rolls back what it already replaced.
+    async fn cancel(&self, app: &AppId, id: &DeploymentId) -> Result<DeploymentView, ControlError>;
+
+    /// Returns instances, databases and job runs, with the state that the engine reports.
+    async fn instances(&self, app: &AppId) -> Result<Vec<InstanceView>, ControlError>;
+
+    /// Returns log lines of builds, jobs or instances.
+    async fn logs(&self, question: LogRequest) -> Result<LogLines, ControlError>;
+
+    /// Previews an update to this spec, or a new app if `app` is `None`. Errors: those of the update.
+    async fn preview_update(&self, app: Option<&AppId>, spec: AppSpec) -> Result<Preview, ControlError>;
+
+    /// Like [`Self::preview_update`], but values may be missing: the preview lists them, and shows the steps as if they
+    /// were given.
+    async fn propose(&self, app: Option<&AppId>, spec: AppSpec) -> Result<Preview, ControlError>;
+
+    /// Previews a restart. Errors: those of the restart.
+    async fn preview_restart(&self, app: &AppId, components: &[String]) -> Result<Preview, ControlError>;
+
+    /// Previews a deployment. Only a fetch shows whether a source has changed, so the steps assume that it has not.
+    async fn preview_deploy(&self, app: &AppId, options: DeployOptions) -> Result<Preview, ControlError>;
+
+    /// Stops the ingress gracefully, and with `remove_apps` then the containers of all apps, which get no more requests
+    /// by then. Records and volumes stay, and `serve` starts everything again. Errors: what could not be stopped;
+    /// everything else is stopped. In both cases this controller no longer works and must exit.
+    async fn down(&self, remove_apps: bool) -> Result<(), ControlError>;
+
+    /// Returns containers and routes that no record explains, with notices for the operator.
+    async fn unknown(&self) -> Result<UnknownList, ControlError>;
+
+    /// Stops and removes an app's unknown containers and networks, and returns them; volumes stay. Errors: the app has
+    /// nothing unknown, or one of the containers serves an app that is on record.
+    async fn delete_unknown(&self, app: &AppId) -> Result<UnknownApp, ControlError>;
+}
 
 impl Controller {
     /// Opens the data directory, connects to the engine and the ingress, and takes over every app on record. Errors:
@@ -55,19 +142,9 @@ impl Controller {
         self.0.directory.admin_token_file()
     }
 
-    /// SHA-256 of the admin token, in hexadecimal. Compare in constant time.
-    pub fn token_hash(&self) -> String {
-        self.0.token_hash.clone()
-    }
-
     /// SHA-256 of any token, in hexadecimal.
     pub fn hash_token(token: &str) -> String {
         start::hash_token(token)
-    }
-
-    /// The installation's id, which is part of every name on the engine.
-    pub fn installation_id(&self) -> &str {
-        self.0.directory.installation()
     }
 
     /// The engine's version, as text for a banner.
@@ -88,65 +165,6 @@ impl Controller {
         if let Err(error) = self.0.directory.remove_runtime() {
             tracing::warn!(%error, "the runtime file could not be removed");
         }
-    }
-
-    /// Deletes an app: instances drain, and databases stop and keep their volumes. Returns when the deletion is
-    /// recorded, not when it is complete.
-    pub async fn delete_app(&self, app: &AppId) -> Result<(), ControlError> {
-        self.ask_task(app, |reply| AppCommand::Delete { reply }).await
-    }
-
-    /// Finds an app by id, or by name if no app has that id.
-    pub async fn find_app(&self, id_or_name: &str) -> Result<AppView, ControlError> {
-        let store = &self.0.shared.store;
-        let found = match store.app(&AppId::from(id_or_name)).await? {
-            Some(app) => Some(app),
-            None => store.app_by_name(id_or_name).await?,
-        };
-        match found {
-            Some(app) => self.view(app).await,
-            None => {
-                let names: Vec<String> = store.apps().await?.into_iter().map(|it| it.name).collect();
-                Err(ControlError::NotFound(format!("no app {id_or_name:?}.{}", closest(id_or_name, &names))))
-            }
-        }
-    }
-
-    /// Returns all apps, sorted by name.
-    pub async fn apps(&self, page: PageQuery) -> Result<Page<AppView>, ControlError> {
-        let mut apps = self.0.shared.store.apps().await?;
-        apps.sort_by(|a, b| a.name.cmp(&b.name));
-        let total = apps.len() as u64;
-        let mut items = Vec::new();
-        for app in apps.into_iter().skip(skipped(page)).take(taken_per(page)) {
-            items.push(self.view(app).await?);
-        }
-        Ok(Page { items, total })
-    }
-
-    /// Replaces the chosen services and workers, or all of them if `components` is empty, with exact copies. Errors:
-    /// the app was never active; a name is unknown, or names a job or a database.
-    pub async fn restart(
-        &self,
-        app: &AppId,
-        components: &[String],
-        caller: &Caller,
-    ) -> Result<DeploymentView, ControlError> {
-        let (restart, cause) = chosen(components);
-        let ask = DeployRequest { request: Request::restart(restart), spec: None, cause, caller: caller.clone() };
-        self.deployed(app, ask).await
-    }
-
-    /// Starts a deployment: fetches sources, builds what `options` ask for, and replaces the components that changed.
-    pub async fn deploy(
-        &self,
-        app: &AppId,
-        options: DeployOptions,
-        caller: &Caller,
-    ) -> Result<DeploymentView, ControlError> {
-        let (request, cause) = asked(options);
-        let ask = DeployRequest { request, spec: None, cause: cause.into(), caller: caller.clone() };
-        self.deployed(app, ask).await
     }
 
     async fn deployed(&self, app: &AppId, ask: DeployRequest) -> Result<DeploymentView, ControlError> {
@@ -172,25 +190,6 @@ impl Controller {
         answer
     }
 
-    /// Returns an app's deployments, newest first.
-    pub async fn deployments(&self, app: &AppId, page: PageQuery) -> Result<Page<DeploymentView>, ControlError> {
-        self.record(app).await?;
-        let (skip, take) = (skipped(page) as u64, taken_per(page) as u64);
-        let (items, total) = self.0.shared.store.deployments(app, skip, take).await?;
-        let mut views = Vec::new();
-        for deployment in items {
-            views.push(self.with_waiting(deployment).await);
-        }
-        Ok(Page { items: views, total })
-    }
-
-    /// Returns one deployment of an app.
-    pub async fn deployment(&self, app: &AppId, id: &DeploymentId) -> Result<DeploymentView, ControlError> {
-        let found = self.0.shared.store.deployment(id).await?.filter(|it| it.app == *app);
-        let deployment = found.ok_or_else(|| ControlError::NotFound(format!("no deployment {id} of this app")))?;
-        Ok(self.with_waiting(deployment).await)
-    }
-
     async fn with_waiting(&self, deployment: Deployment) -> DeploymentView {
         // The app's task publishes the waits after the record, so they may be briefly out of date.
         if deployment.stage.is_ended() {
@@ -199,38 +198,6 @@ impl Controller {
         let handle = self.0.apps.read().await.get(&deployment.app).cloned();
         let lines = handle.and_then(|handle| handle.waiting.borrow().deployments.get(&deployment.id).cloned());
         DeploymentView { deployment, waiting: lines.unwrap_or_default() }
-    }
-
-    /// Cancels a deployment in progress, and rolls back what it already replaced.
-    pub async fn cancel(&self, app: &AppId, id: &DeploymentId) -> Result<DeploymentView, ControlError> {
-        self.deployment(app, id).await?;
-        let deployment = self.ask_task(app, |reply| AppCommand::Cancel { deployment: id.clone(), reply }).await?;
-        Ok(DeploymentView { deployment, waiting: Vec::new() })
-    }
-
-    /// Returns instances, databases and job runs, with the state that the engine reports.
-    pub async fn instances(&self, app: &AppId) -> Result<Vec<InstanceView>, ControlError> {
-        let shared = &self.0.shared;
-        let state =
-            shared.store.app_state(app).await?.ok_or_else(|| ControlError::NotFound(format!("no app {app}")))?;
-        let mut views = Vec::new();
-        for row in &state.instances {
-            let kind = match row.kind {
-                rollout::target::ComponentKind::Service => "SERVICE",
-                rollout::target::ComponentKind::Worker => "WORKER",
-            };
-            let alias = format!("{}-{}", row.component, row.slot);
-            let view = self.instance_view(&row.name, &row.component, kind, alias, Some(row.phase)).await;
-            views.push(InstanceView { restarts: row.restarts.count, last_end: row.restarts.last.clone(), ..view });
-        }
-        for database in state.databases.iter().filter(|it| it.wanted) {
-            let alias = database.name.to_string();
-            views.push(self.instance_view(&database.container, &database.name, "DATABASE", alias, None).await);
-        }
-        for run in state.job_runs.iter().filter(|it| !it.collected) {
-            views.push(self.instance_view(&run.name, &run.job, "JOB", run.job.to_string(), None).await);
-        }
-        Ok(views)
     }
 
     async fn instance_view(
@@ -261,57 +228,9 @@ impl Controller {
         }
     }
 
-    /// Returns log lines of builds, jobs or instances.
-    pub async fn logs(&self, question: LogRequest) -> Result<Entries, ControlError> {
-        self.record(&question.app).await?;
-        let shared = &self.0.shared;
-        let (store, engine, logbook) = (shared.store.clone(), shared.engine.clone(), shared.logbook.clone());
-        Logs { store, engine, logbook, changes: self.changes() }.read(question).await
-    }
-
-    /// Returns containers and routes that no record explains, with notices for the operator.
-    pub async fn unknown(&self) -> Result<UnknownList, ControlError> {
-        unknown::list(&self.0.shared).await
-    }
-
-    /// Stops and removes an app's unknown containers and networks, and returns them; volumes stay. Errors: the app has
-    /// nothing unknown, or one of the containers serves an app that is on record.
-    pub async fn delete_unknown(&self, app: &AppId) -> Result<UnknownApp, ControlError> {
-        self.in_charge()?;
-        let (shared, app) = (self.0.shared.clone(), app.clone());
-        // Runs as a task, so that it completes even if the caller disconnects: stopping processes takes time.
-        let deleted = tokio::spawn(async move { unknown::delete(&shared, &app).await }).await;
-        deleted.map_err(|error| ControlError::Internal {
-            message: "not everything could be removed; try again".into(),
-            cause: error.into(),
-        })?
-    }
-
     /// Ticks whenever the records of an app change.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.0.shared.changes.subscribe()
-    }
-
-    /// Stops the ingress gracefully, and with `remove_apps` then the containers of all apps, which get no more requests
-    /// by then. Records and volumes stay, and `serve` starts everything again. Errors: what could not be stopped;
-    /// everything else is stopped. In both cases this controller no longer works and must exit.
-    pub async fn down(&self, remove_apps: bool) -> Result<(), ControlError> {
-        let shared = &self.0.shared;
-        // If the ingress is being restarted, wait for it: otherwise it would come up after this shutdown.
-        shared.ingress.back().await;
-        shared.stop.cancel();
-        let ingress = shared.ingress.shutdown(DOWN_DRAIN).await;
-        let apps = match remove_apps {
-            true => stop_all(shared.engine.as_ref(), &Graces::on_record(&shared.store).await).await,
-            false => Ok(()),
-        };
-        let wrong: Vec<_> = [ingress, apps].into_iter().filter_map(Result::err).collect();
-        if wrong.is_empty() {
-            return Ok(());
-        }
-        let next = "repeat `boatyard down`, or bring everything back by `boatyard serve`";
-        let message = format!("{}; {next}", wrong.join("; "));
-        Err(ControlError::Internal { cause: anyhow::anyhow!(message.clone()), message })
     }
 
     async fn record(&self, app: &AppId) -> Result<App, ControlError> {
@@ -365,6 +284,181 @@ impl Controller {
             waiting_for,
             app,
         })
+    }
+}
+
+#[async_trait]
+impl Control for Controller {
+    fn token_hash(&self) -> String {
+        self.0.token_hash.clone()
+    }
+
+    fn installation_id(&self) -> &str {
+        self.0.directory.installation()
+    }
+
+    async fn create_app(&self, spec: AppSpec, caller: &Caller) -> Result<AppView, ControlError> {
+        self.create(spec, caller).await
+    }
+
+    async fn update_app(&self, app: &AppId, spec: AppSpec, caller: &Caller) -> Result<AppView, ControlError> {
+        self.update(app, spec, caller).await
+    }
+
+    async fn delete_app(&self, app: &AppId) -> Result<(), ControlError> {
+        self.ask_task(app, |reply| AppCommand::Delete { reply }).await
+    }
+
+    async fn find_app(&self, id_or_name: &str) -> Result<AppView, ControlError> {
+        let store = &self.0.shared.store;
+        let found = match store.app(&AppId::from(id_or_name)).await? {
+            Some(app) => Some(app),
+            None => store.app_by_name(id_or_name).await?,
+        };
+        match found {
+            Some(app) => self.view(app).await,
+            None => {
+                let names: Vec<String> = store.apps().await?.into_iter().map(|it| it.name).collect();
+                Err(ControlError::NotFound(format!("no app {id_or_name:?}.{}", closest(id_or_name, &names))))
+            }
+        }
+    }
+
+    async fn apps(&self, page: PageQuery) -> Result<Page<AppView>, ControlError> {
+        let mut apps = self.0.shared.store.apps().await?;
+        apps.sort_by(|a, b| a.name.cmp(&b.name));
+        let total = apps.len() as u64;
+        let mut items = Vec::new();
+        for app in apps.into_iter().skip(skipped(page)).take(taken_per(page)) {
+            items.push(self.view(app).await?);
+        }
+        Ok(Page { items, total })
+    }
+
+    async fn restart(
+        &self,
+        app: &AppId,
+        components: &[String],
+        caller: &Caller,
+    ) -> Result<DeploymentView, ControlError> {
+        let (restart, cause) = chosen(components);
+        let ask = DeployRequest { request: Request::restart(restart), spec: None, cause, caller: caller.clone() };
+        self.deployed(app, ask).await
+    }
+
+    async fn deploy(
+        &self,
+        app: &AppId,
+        options: DeployOptions,
+        caller: &Caller,
+    ) -> Result<DeploymentView, ControlError> {
+        let (request, cause) = asked(options);
+        let ask = DeployRequest { request, spec: None, cause: cause.into(), caller: caller.clone() };
+        self.deployed(app, ask).await
+    }
+
+    async fn deployments(&self, app: &AppId, page: PageQuery) -> Result<Page<DeploymentView>, ControlError> {
+        self.record(app).await?;
+        let (skip, take) = (skipped(page) as u64, taken_per(page) as u64);
+        let (items, total) = self.0.shared.store.deployments(app, skip, take).await?;
+        let mut views = Vec::new();
+        for deployment in items {
+            views.push(self.with_waiting(deployment).await);
+        }
+        Ok(Page { items: views, total })
+    }
+
+    async fn deployment(&self, app: &AppId, id: &DeploymentId) -> Result<DeploymentView, ControlError> {
+        let found = self.0.shared.store.deployment(id).await?.filter(|it| it.app == *app);
+        let deployment = found.ok_or_else(|| ControlError::NotFound(format!("no deployment {id} of this app")))?;
+        Ok(self.with_waiting(deployment).await)
+    }
+
+    async fn cancel(&self, app: &AppId, id: &DeploymentId) -> Result<DeploymentView, ControlError> {
+        self.deployment(app, id).await?;
+        let deployment = self.ask_task(app, |reply| AppCommand::Cancel { deployment: id.clone(), reply }).await?;
+        Ok(DeploymentView { deployment, waiting: Vec::new() })
+    }
+
+    async fn instances(&self, app: &AppId) -> Result<Vec<InstanceView>, ControlError> {
+        let shared = &self.0.shared;
+        let state =
+            shared.store.app_state(app).await?.ok_or_else(|| ControlError::NotFound(format!("no app {app}")))?;
+        let mut views = Vec::new();
+        for row in &state.instances {
+            let kind = match row.kind {
+                rollout::target::ComponentKind::Service => "SERVICE",
+                rollout::target::ComponentKind::Worker => "WORKER",
+            };
+            let alias = format!("{}-{}", row.component, row.slot);
+            let view = self.instance_view(&row.name, &row.component, kind, alias, Some(row.phase)).await;
+            views.push(InstanceView { restarts: row.restarts.count, last_end: row.restarts.last.clone(), ..view });
+        }
+        for database in state.databases.iter().filter(|it| it.wanted) {
+            let alias = database.name.to_string();
+            views.push(self.instance_view(&database.container, &database.name, "DATABASE", alias, None).await);
+        }
+        for run in state.job_runs.iter().filter(|it| !it.collected) {
+            views.push(self.instance_view(&run.name, &run.job, "JOB", run.job.to_string(), None).await);
+        }
+        Ok(views)
+    }
+
+    async fn logs(&self, question: LogRequest) -> Result<LogLines, ControlError> {
+        self.record(&question.app).await?;
+        let shared = &self.0.shared;
+        let (store, engine, logbook) = (shared.store.clone(), shared.engine.clone(), shared.logbook.clone());
+        Logs { store, engine, logbook, changes: self.changes() }.read(question).await
+    }
+
+    async fn preview_update(&self, app: Option<&AppId>, spec: AppSpec) -> Result<Preview, ControlError> {
+        self.simulate_update(app, spec).await
+    }
+
+    async fn propose(&self, app: Option<&AppId>, spec: AppSpec) -> Result<Preview, ControlError> {
+        self.simulate_proposal(app, spec).await
+    }
+
+    async fn preview_restart(&self, app: &AppId, components: &[String]) -> Result<Preview, ControlError> {
+        self.simulate_restart(app, components).await
+    }
+
+    async fn preview_deploy(&self, app: &AppId, options: DeployOptions) -> Result<Preview, ControlError> {
+        self.simulate_deploy(app, options).await
+    }
+
+    async fn down(&self, remove_apps: bool) -> Result<(), ControlError> {
+        let shared = &self.0.shared;
+        // If the ingress is being restarted, wait for it: otherwise it would come up after this shutdown.
+        shared.ingress.back().await;
+        shared.stop.cancel();
+        let ingress = shared.ingress.shutdown(DOWN_DRAIN).await;
+        let apps = match remove_apps {
+            true => stop_all(shared.engine.as_ref(), &Graces::on_record(&shared.store).await).await,
+            false => Ok(()),
+        };
+        let wrong: Vec<_> = [ingress, apps].into_iter().filter_map(Result::err).collect();
+        if wrong.is_empty() {
+            return Ok(());
+        }
+        let next = "repeat `boatyard down`, or bring everything back by `boatyard serve`";
+        let message = format!("{}; {next}", wrong.join("; "));
+        Err(ControlError::Internal { cause: anyhow::anyhow!(message.clone()), message })
+    }
+
+    async fn unknown(&self) -> Result<UnknownList, ControlError> {
+        unknown::list(&self.0.shared).await
+    }
+
+    async fn delete_unknown(&self, app: &AppId) -> Result<UnknownApp, ControlError> {
+        self.in_charge()?;
+        let (shared, app) = (self.0.shared.clone(), app.clone());
+        // Runs as a task, so that it completes even if the caller disconnects: stopping processes takes time.
+        let deleted = tokio::spawn(async move { unknown::delete(&shared, &app).await }).await;
+        deleted.map_err(|error| ControlError::Internal {
+            message: "not everything could be removed; try again".into(),
+            cause: error.into(),
+        })?
     }
 }
 

@@ -41,6 +41,6 @@ pub mod unknown;
 pub mod view;
 
 pub use config::{Config, NetworkPool, SpecialNetwork};
-pub use control::Controller;
+pub use control::{Control, Controller, LogLines};
 pub use error::{ControlError, StartError};
 pub use start::uninstall;

@@ -25,7 +25,7 @@ use crate::redact::Secrets;
 use crate::view::{LogEntry, LogKind, LogRequest};
 
 /// A stream of log lines and errors.
-pub(crate) type Entries = BoxStream<'static, Result<LogEntry, ControlError>>;
+pub type LogLines = BoxStream<'static, Result<LogEntry, ControlError>>;
 
 /// How often a followed file is read. Another task writes it, so a line may arrive this much later.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -43,7 +43,7 @@ pub(crate) struct Logs {
 
 impl Logs {
     /// Returns the requested lines. Errors: the deployment or component is unknown, or has no log of that kind.
-    pub async fn read(self, question: LogRequest) -> Result<Entries, ControlError> {
+    pub async fn read(self, question: LogRequest) -> Result<LogLines, ControlError> {
         match question.kind {
             LogKind::Run => self.running(question).await,
             LogKind::RunRestarted => self.restarted(&question).await,
@@ -52,7 +52,7 @@ impl Logs {
         }
     }
 
-    async fn running(self, question: LogRequest) -> Result<Entries, ControlError> {
+    async fn running(self, question: LogRequest) -> Result<LogLines, ControlError> {
         if question.follow {
             return Ok(Following::begin(self, question).await?.lines().boxed());
         }
@@ -75,7 +75,7 @@ impl Logs {
     }
 
     /// Returns what instances wrote before the engine last restarted them.
-    async fn restarted(&self, question: &LogRequest) -> Result<Entries, ControlError> {
+    async fn restarted(&self, question: &LogRequest) -> Result<LogLines, ControlError> {
         let mut all = Vec::new();
         let secrets = self.secrets(question).await?;
         for (component, name) in self.containers(question).await? {
@@ -122,7 +122,7 @@ impl Logs {
         }
     }
 
-    async fn kept(&self, question: &LogRequest, chapter: Chapter) -> Result<Entries, ControlError> {
+    async fn kept(&self, question: &LogRequest, chapter: Chapter) -> Result<LogLines, ControlError> {
         let deployment = self.deployment(question).await?;
         let spec = app_spec::AppSpec::from_stored(&deployment.spec).unwrap_or_default();
         let names: Vec<String> = spec.components().map(|it| it.name().to_owned()).collect();
@@ -162,7 +162,7 @@ impl Logs {
         found.filter(of_app).ok_or_else(|| ControlError::NotFound("no such deployment of this app".into()))
     }
 
-    fn file(&self, path: PathBuf, component: String, question: &LogRequest, ended: Ended) -> Entries {
+    fn file(&self, path: PathBuf, component: String, question: &LogRequest, ended: Ended) -> LogLines {
         let (follow, tail) = (question.follow, question.tail);
         stream::once(async move { lines_of(path, component, follow, tail, ended).await }).flatten().boxed()
     }
@@ -180,7 +180,7 @@ impl Ended {
     }
 }
 
-async fn lines_of(path: PathBuf, component: String, follow: bool, tail: Option<usize>, ended: Ended) -> Entries {
+async fn lines_of(path: PathBuf, component: String, follow: bool, tail: Option<usize>, ended: Ended) -> LogLines {
     let mut first = Vec::new();
     let mut reader = open(&path).await;
     if let Some(reader) = &mut reader {

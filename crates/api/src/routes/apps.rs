@@ -15,7 +15,7 @@ use crate::render::{self, PendingDeployment};
 
 pub(super) async fn list(access: Access, params: QueryParams) -> JsonResult {
     let owner = access.control.installation_id();
-    let as_json = |view: &AppView| render::app(view, &owner, PendingDeployment::Waiting);
+    let as_json = |view: &AppView| render::app(view, owner, PendingDeployment::Waiting);
     let url = format!("{}/v2/apps", access.base);
     let query = params.page()?;
     if let Some(name) = params.get("name") {
@@ -44,7 +44,7 @@ pub(super) async fn create(access: Access, params: QueryParams, content: Request
 
 pub(super) async fn get(access: Access, PathParams(app): PathParams<String>) -> JsonResult {
     let view = access.app(&app).await?;
-    Ok(Json(json!({ "app": render::app(&view, &access.control.installation_id(), PendingDeployment::Waiting) })))
+    Ok(Json(json!({ "app": render::app(&view, access.control.installation_id(), PendingDeployment::Waiting) })))
 }
 
 pub(super) async fn update(
@@ -70,7 +70,7 @@ fn newest(view: &AppView) -> Option<u64> {
 /// The app with its newest deployment as the pending one, which clients wait for, and whether this request started it.
 fn app_with_deployment(access: &Access, view: &AppView, parsed: &Parsed, started: bool) -> Value {
     json!({
-        "app": render::app(view, &access.control.installation_id(), PendingDeployment::Newest),
+        "app": render::app(view, access.control.installation_id(), PendingDeployment::Newest),
         "boatyard": { "deployment_started": started, "warnings": parsed.warnings, "no_effect": parsed.no_effect() },
     })
 }

@@ -15,8 +15,8 @@ use rollout::ids::{AppId, DeploymentId};
 use store::records::Deployment;
 
 use super::samples;
-use crate::control::{Control, LogLines};
 use crate::state::sha256;
+use controller::{Control, LogLines};
 
 pub const TOKEN: &str = "tok";
 
@@ -76,8 +76,8 @@ impl Control for FakeControl {
         hex::encode(sha256(TOKEN))
     }
 
-    fn installation_id(&self) -> String {
-        "installation".into()
+    fn installation_id(&self) -> &str {
+        "installation"
     }
 
     async fn create_app(&self, spec: AppSpec, caller: &Caller) -> Result<AppView, ControlError> {

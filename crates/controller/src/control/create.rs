@@ -8,6 +8,7 @@ use store::records::{App, AppState};
 use uuid::Uuid;
 
 use super::Controller;
+use crate::Control;
 use crate::app::{AppCommand, AppHandle, DeployRequest};
 use crate::clock;
 use crate::error::ControlError;
@@ -16,9 +17,7 @@ use crate::specs::{NeedsValues, Specs};
 use crate::view::{AppView, Caller};
 
 impl Controller {
-    /// Creates an app and its first deployment. Errors: the name is taken; the spec cannot run here; a secret has no
-    /// value.
-    pub async fn create_app(&self, spec: AppSpec, caller: &Caller) -> Result<AppView, ControlError> {
+    pub(super) async fn create(&self, spec: AppSpec, caller: &Caller) -> Result<AppView, ControlError> {
         self.in_charge()?;
         runnable(&spec)?;
         self.fetchable(&spec)?;
@@ -113,8 +112,7 @@ impl Controller {
         })
     }
 
-    /// Replaces an app's spec. An equal spec changes nothing. Errors: those of [`Self::create_app`]; the name differs.
-    pub async fn update_app(&self, app: &AppId, spec: AppSpec, caller: &Caller) -> Result<AppView, ControlError> {
+    pub(super) async fn update(&self, app: &AppId, spec: AppSpec, caller: &Caller) -> Result<AppView, ControlError> {
         let (spec, needed) = self.completed(app, spec).await?;
         let spec = needed.none_of(spec).map_err(needs_values)?;
         let ask = DeployRequest {

@@ -7,6 +7,7 @@ use store::records::Deployment;
 
 use super::cluster::{TestCluster, caller};
 use super::simulation::simulate;
+use crate::Control;
 
 const SPEC: &str = "
 name: site

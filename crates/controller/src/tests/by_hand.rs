@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::cluster::TestCluster;
 use super::simulation::simulate;
+use crate::Control;
 
 async fn one_web(cluster: &TestCluster, app: &AppId) -> String {
     cluster.names(app, "web").await.pop_first().unwrap()

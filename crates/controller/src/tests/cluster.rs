@@ -26,6 +26,7 @@ mod checks;
 use super::image_builder::MemoryImageBuilder;
 use super::ingress::MemoryIngress;
 use super::simulation;
+use crate::Control;
 use crate::config::{Config, NetworkPool};
 use crate::control::Controller;
 use crate::probe::{Asker, Question};

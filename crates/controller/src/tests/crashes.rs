@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep};
 
 use super::cluster::TestCluster;
 use super::simulation::simulate;
+use crate::Control;
 
 /// What the controller is doing when it dies.
 #[derive(Clone, Copy, PartialEq)]

@@ -9,6 +9,7 @@ use tokio::time::sleep;
 
 use super::cluster::TestCluster;
 use super::simulation::simulate;
+use crate::Control;
 
 #[test]
 fn no_container_is_stopped_before_the_ingress_has_drained() {

@@ -11,6 +11,7 @@ use tokio::time::sleep;
 
 use super::cluster::TestCluster;
 use super::simulation::simulate;
+use crate::Control;
 
 async fn one_web(cluster: &TestCluster, app: &AppId) -> String {
     cluster.names(app, "web").await.pop_first().unwrap()

@@ -6,6 +6,7 @@ use rollout::ids::AppId;
 
 use super::cluster::TestCluster;
 use super::simulation::simulate;
+use crate::Control;
 
 /// The operation during which a call fails.
 #[derive(Clone, Copy)]

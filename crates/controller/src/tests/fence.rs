@@ -7,6 +7,7 @@ use tokio::time::sleep;
 
 use super::cluster::{TestCluster, caller, spec};
 use super::simulation::simulate;
+use crate::Control;
 use crate::fence::identity;
 
 /// Raises the fence on the engine, as another controller of the installation does when it takes over.

@@ -11,6 +11,7 @@ use rollout::ids::AppId;
 
 use super::cluster::{TestCluster, caller, spec};
 use super::simulation::simulate;
+use crate::Control;
 use crate::view::{LogKind, LogRequest};
 
 /// A cluster whose jobs exit with this code, and whose engine is slow to return their output.

@@ -7,6 +7,7 @@ use rollout::ids::AppId;
 
 use super::cluster::{TestCluster, caller, spec};
 use super::simulation::simulate;
+use crate::Control;
 use crate::error::ControlError;
 use crate::view::DeployOptions;
 

@@ -9,6 +9,7 @@ use tokio::time::sleep;
 
 use super::cluster::{DEPLOYMENT_LIMIT, TestCluster, caller, spec};
 use super::simulation::simulate;
+use crate::Control;
 use crate::view::{Caller, DeployOptions};
 
 const REBUILD: DeployOptions = DeployOptions { force_build: true, clear_cache: false };

@@ -11,6 +11,7 @@ use tokio::time::sleep;
 
 use super::cluster::TestCluster;
 use super::simulation::simulate;
+use crate::Control;
 
 /// Names of all instances.
 async fn instances(cluster: &TestCluster, app: &AppId) -> Vec<String> {

@@ -12,6 +12,7 @@ use tokio::time::sleep;
 
 use super::cluster::{TestCluster, caller, spec};
 use super::simulation::simulate;
+use crate::Control;
 use crate::error::ControlError;
 use crate::unknown::KeptVolume;
 

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::cluster::{TestCluster, caller, spec};
 use super::simulation::simulate;
+use crate::Control;
 use crate::view::DeployOptions;
 
 #[test]

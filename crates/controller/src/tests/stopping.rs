@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::cluster::{TestCluster, caller, spec};
 use super::simulation::simulate;
+use crate::Control;
 
 /// Longer than every default.
 const GRACE: u64 = 300;

@@ -8,6 +8,7 @@ use rollout::ids::AppId;
 
 use super::cluster::TestCluster;
 use super::simulation::simulate;
+use crate::Control;
 use crate::view::{LogKind, LogRequest};
 
 /// Waits until a wait of the app contains this text. Returns how many instances serve.

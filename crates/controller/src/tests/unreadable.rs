@@ -9,6 +9,7 @@ use tokio::time::sleep;
 
 use super::cluster::{TestCluster, caller, spec};
 use super::simulation::simulate;
+use crate::Control;
 
 #[test]
 fn an_app_whose_deployment_cannot_be_read_is_left_as_it_is_while_others_come_and_go() {

@@ -17,6 +17,7 @@ use tokio::time::sleep;
 
 use super::cluster::TestCluster;
 use super::simulation::simulate;
+use crate::Control;
 use crate::config::NetworkPool;
 use crate::ingress_client::IngressConnection;
 use crate::names::Names;

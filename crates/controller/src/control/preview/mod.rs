@@ -16,14 +16,14 @@ use uuid::Uuid;
 use self::simulate::{Simulation, SimulationInput};
 use super::create::{needs_values, runnable};
 use super::{Controller, asked, chosen};
+use crate::Control;
 use crate::app::{active, build_args, queued, unchanged};
 use crate::error::ControlError;
 use crate::specs::{NeedsValues, Specs};
 use crate::view::{DeployOptions, Preview};
 
 impl Controller {
-    /// Previews an update to this spec, or a new app if `app` is `None`. Errors: those of the update.
-    pub async fn preview_update(&self, app: Option<&AppId>, spec: AppSpec) -> Result<Preview, ControlError> {
+    pub(super) async fn simulate_update(&self, app: Option<&AppId>, spec: AppSpec) -> Result<Preview, ControlError> {
         let plan = self.propose(app, spec).await?;
         match plan.needs_values.is_empty() {
             true => Ok(plan),
@@ -31,9 +31,7 @@ impl Controller {
         }
     }
 
-    /// Like [`Self::preview_update`], but values may be missing: the preview lists them, and shows the steps as if they
-    /// were given.
-    pub async fn propose(&self, app: Option<&AppId>, spec: AppSpec) -> Result<Preview, ControlError> {
+    pub(super) async fn simulate_proposal(&self, app: Option<&AppId>, spec: AppSpec) -> Result<Preview, ControlError> {
         let Some(app) = app else { return self.propose_new(spec).await };
         let (spec, NeedsValues(needs_values)) = self.completed(app, spec).await?;
         let state = self.state(app).await?;
@@ -62,8 +60,7 @@ impl Controller {
         Ok(Preview { changes: Vec::new(), steps, needs_values })
     }
 
-    /// Previews a restart. Errors: those of the restart.
-    pub async fn preview_restart(&self, app: &AppId, components: &[String]) -> Result<Preview, ControlError> {
+    pub(super) async fn simulate_restart(&self, app: &AppId, components: &[String]) -> Result<Preview, ControlError> {
         let state = self.state(app).await?;
         let active = active(&state).ok_or_else(|| {
             ControlError::Conflict(format!("app {} was never active, so there is nothing to restart", state.app.name))
@@ -90,8 +87,7 @@ impl Controller {
         Ok(())
     }
 
-    /// Previews a deployment. Only a fetch shows whether a source has changed, so the steps assume that it has not.
-    pub async fn preview_deploy(&self, app: &AppId, options: DeployOptions) -> Result<Preview, ControlError> {
+    pub(super) async fn simulate_deploy(&self, app: &AppId, options: DeployOptions) -> Result<Preview, ControlError> {
         let state = self.state(app).await?;
         let spec = self.opened(&state, &state.app.spec)?;
         let (request, _) = asked(options);

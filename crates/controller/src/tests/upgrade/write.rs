@@ -14,6 +14,7 @@ use tokio::time::sleep;
 use super::super::cluster::TestCluster;
 use super::super::simulation::simulate;
 use super::{Left, RECORDS};
+use crate::Control;
 
 #[test]
 #[ignore = "replaces what the previous version wrote; for a release"]
