@@ -11,7 +11,7 @@ use futures::TryStreamExt;
 
 use crate::engine::connect;
 
-/// One container, by id: whatever it is called.
+/// One container, by id, so that it is found after a rename.
 pub struct ByHand {
     docker: Docker,
     id: String,
@@ -27,7 +27,7 @@ impl ByHand {
         Ok(self.docker.rename_container(&self.id, options).await?)
     }
 
-    /// Ends its process with SIGKILL.
+    /// Kills its process with SIGKILL.
     pub async fn kill(&self) -> Result<()> {
         Ok(self.docker.kill_container(&self.id, None::<KillContainerOptions>).await?)
     }
@@ -36,7 +36,7 @@ impl ByHand {
         Ok(self.docker.pause_container(&self.id).await?)
     }
 
-    /// Takes it off all its networks.
+    /// Disconnects it from all its networks.
     pub async fn disconnect(&self) -> Result<()> {
         for (network, _) in self.networks().await? {
             let request = NetworkDisconnectRequest { container: self.id.clone(), force: Some(true) };
@@ -45,7 +45,7 @@ impl ByHand {
         Ok(())
     }
 
-    /// Joins it to a network at an address.
+    /// Connects it to a network at an address.
     pub async fn connect(&self, network: &str, address: &str) -> Result<()> {
         let ipam = EndpointIpamConfig { ipv4_address: Some(address.to_owned()), ..EndpointIpamConfig::default() };
         let endpoint = EndpointSettings { ipam_config: Some(ipam), ..EndpointSettings::default() };
@@ -60,18 +60,18 @@ impl ByHand {
         Ok(networks.into_iter().map(|(name, it)| (name, it.ip_address.unwrap_or_default())).collect())
     }
 
-    /// The name that it has now.
+    /// Its current name.
     pub async fn called(&self) -> Result<String> {
         let details = self.docker.inspect_container(&self.id, None::<InspectContainerOptions>).await?;
         Ok(details.name.unwrap_or_default().trim_start_matches('/').to_owned())
     }
 
-    /// Removes a network; nothing may be on it.
+    /// Removes a network. No container may be connected to it.
     pub async fn remove_network(&self, network: &str) -> Result<()> {
         Ok(self.docker.remove_network(network).await?)
     }
 
-    /// Runs a statement in a PostgreSQL container of Boatyard's, through its own socket.
+    /// Runs a statement in one of Boatyard's PostgreSQL containers, through the container's local socket.
     pub async fn sql(&self, statement: &str) -> Result<String> {
         let shell = r#"exec psql -At -U "$POSTGRES_USER" "$POSTGRES_DB" -c "$0""#;
         let config = ExecConfig {

@@ -1,9 +1,9 @@
-//! The demo: a small app is deployed, restarted, rebuilt and broken on this machine's engine under load, and what that costs
-//! its users is counted. Every claim is checked, and the demo fails if one does not hold. No claim is about time: times are
-//! printed as ratios, because they say more about the machine than about the program.
+//! The demo deploys a small app on this machine's engine, restarts, rebuilds and breaks it under load, and counts what
+//! that costs the app's users. The demo checks every claim and fails if one does not hold. No claim is about time.
+//! Times are printed as ratios, because they depend more on the machine than on the program.
 //!
-//! In reading order: [`harbor`] is the app, [`traffic`] its load; [`action`] does one thing to it; [`claims`] checks what
-//! happened; [`figures`] prints the tables at the end.
+//! In reading order: [`harbor`] is the app, [`traffic`] its load; [`action`] makes one change to it; [`claims`] checks
+//! the result; [`figures`] prints the tables at the end.
 
 mod action;
 mod claims;
@@ -26,7 +26,7 @@ use traffic::Traffic;
 
 const SERVICES_AND_WORKERS: &[&str] = &["web", "api", "worker"];
 const ALL_IMAGES: &[&str] = &["web", "api", "worker", "migrate"];
-/// For the load to become steady before anything is measured.
+/// Time for the load to become steady before the demo measures anything.
 const WARM_UP: Duration = Duration::from_secs(2);
 
 const INTRODUCTION: &str = "\
@@ -45,7 +45,7 @@ takes about a minute and removes everything again.";
 pub async fn run() -> Result<bool> {
     println!("{INTRODUCTION}");
     let mut report = Report::new();
-    report.section("An installation of its own, in a temporary directory");
+    report.section("A separate installation, in a temporary directory");
     let at = Installation::start(sibling_program()).await?;
     report.step(&format!("boatyard serve is up: API {}, ingress {}", at.api(), at.http()));
     let harbor = Harbor::new(&at.sources())?;
@@ -165,7 +165,7 @@ async fn deploy_broken(report: &mut Report, subject: &Subject<'_>, harbor: &Harb
     Ok(action)
 }
 
-/// Both services answer, and the page has this heading.
+/// Checks that both services answer and that the page has this heading.
 async fn pages(report: &mut Report, subject: &Subject<'_>, heading: &str) -> Result<()> {
     let page = harbor::answers(subject.at, "/", &format!("<h1>{heading}</h1>")).await?;
     report.claim(page, format!("the page says \"{heading}\""));

@@ -1,4 +1,4 @@
-//! The engine seen without Boatyard: what is really there, and how fast raw API calls are.
+//! The engine as seen without Boatyard: what really exists, and how fast raw API calls are.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant, SystemTime};
@@ -58,17 +58,17 @@ pub async fn tags_of(installation: &str) -> Result<Vec<String>> {
     Ok(tags)
 }
 
-/// Counts the containers that the engine starts for an installation, by component. It reads the engine's events as they
-/// come, because the engine keeps only its last 256, those of other users included.
+/// Counts the containers that the engine starts for an installation, by component. It reads events as they arrive,
+/// because the engine keeps only its last 256 events, including those of other users.
 pub struct Starts {
     docker: Docker,
-    /// Name of a volume. The event of its creation ends the count.
+    /// Name of a volume. Its creation event ends the count.
     end: String,
     counting: JoinHandle<Result<BTreeMap<String, usize>>>,
 }
 
 impl Starts {
-    /// Counts from now on.
+    /// Starts to count.
     pub fn watch(installation: String) -> Result<Self> {
         let (docker, end) = (connect()?, format!("by-count-end-{}", uuid::Uuid::new_v4().simple()));
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
@@ -94,7 +94,7 @@ impl Starts {
         Ok(Self { docker, end, counting })
     }
 
-    /// The containers started until now.
+    /// The containers started so far.
     pub async fn count(self) -> Result<BTreeMap<String, usize>> {
         let volume = VolumeCreateRequest { name: Some(self.end.clone()), ..VolumeCreateRequest::default() };
         self.docker.create_volume(volume).await?;
@@ -103,14 +103,14 @@ impl Starts {
     }
 }
 
-/// The engine's floor: create, start, first answer of one container by raw API calls, the least of `tries`. The container
-/// is on a bridge network of its own at an address that was chosen for it, as every app's containers are, since that costs
-/// the engine time (about 45 ms a start, measured on 20.10); limits and security settings, which cost it none, are left out.
+/// The engine's floor: create, start and first answer of one container by raw API calls, the minimum of `tries`. The
+/// container is on a separate bridge network at a chosen address, as every app's containers are, because that costs the
+/// engine time (about 45 ms per start, measured on 20.10). Limits and security settings cost no time and are left out.
 pub async fn floor(image: &str, env: &[&str], port: u16, tries: usize) -> Result<Duration> {
     least(image, env, Some(port), tries).await
 }
 
-/// The floor of what never answers: create and start, the least of `tries`.
+/// The floor of a container that never answers: create and start, the minimum of `tries`.
 pub async fn floor_of_start(image: &str, env: &[&str], tries: usize) -> Result<Duration> {
     least(image, env, None, tries).await
 }
@@ -130,10 +130,10 @@ async fn least(image: &str, env: &[&str], port: Option<u16>, tries: usize) -> Re
     failed.map_or(Ok(best), Err)
 }
 
-/// A network with a subnet of its own.
+/// A network with a separate subnet.
 struct FloorNetwork {
     name: String,
-    /// The one address that is used in it.
+    /// The only address that is used in it.
     address: String,
 }
 
@@ -193,12 +193,12 @@ async fn once(
     measured
 }
 
-/// Whether it was there.
+/// Returns whether the container existed.
 async fn remove(docker: &Docker, name: &str) -> Result<bool> {
     let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
     match docker.remove_container(name, Some(options)).await {
         Err(bollard::errors::Error::DockerResponseServerError { status_code: 404, .. }) => Ok(false),
-        // 409: it is being removed.
+        // 409: the engine is removing it already.
         Err(bollard::errors::Error::DockerResponseServerError { status_code: 409, .. }) => Ok(true),
         removed => Ok(removed.map(|()| true)?),
     }
@@ -210,7 +210,7 @@ struct RemoveOnDrop(Option<String>);
 impl Drop for RemoveOnDrop {
     fn drop(&mut self) {
         let Some(name) = self.0.take() else { return };
-        // A thread and a runtime of its own: the one we are dropped in may be about to end.
+        // Uses a separate thread and runtime, because the current runtime may be about to end.
         let removal = std::thread::spawn(move || -> Result<()> {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(remove_even_if_created_late(&name))
@@ -221,7 +221,7 @@ impl Drop for RemoveOnDrop {
     }
 }
 
-/// The engine may carry out a create a moment after its client is gone.
+/// Removes the container, and tries again for a while: the engine may still create the container after its client has gone.
 async fn remove_even_if_created_late(name: &str) -> Result<()> {
     let (docker, deadline) = (connect()?, Instant::now() + Duration::from_secs(2));
     while !remove(&docker, name).await? && Instant::now() < deadline {

@@ -1,4 +1,4 @@
-//! One request, one answer: enough of a client for stories.
+//! A minimal HTTP client for the stories: one request, one answer.
 
 use std::net::SocketAddr;
 
@@ -58,7 +58,7 @@ pub async fn page(target: SocketAddr, host: &str, path: &str) -> Result<(u16, St
     Ok((status, String::from_utf8_lossy(&body).into_owned()))
 }
 
-/// Sends one request on a connection of its own.
+/// Sends one request on a new connection.
 pub async fn send(target: SocketAddr, request: Request<Full<Bytes>>) -> Result<(u16, Bytes)> {
     let exchange = async {
         let stream = TcpStream::connect(target).await?;

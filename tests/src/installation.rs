@@ -1,5 +1,5 @@
-//! One installation of the real binary for one test: its own data directory, ports, names and subnets, on the machine's
-//! engine; everything is removed again when it goes out of scope.
+//! An installation of the real binary for one test, on the machine's engine, with a separate data directory, ports,
+//! names and subnets. Dropping it removes everything.
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -26,8 +26,8 @@ pub struct Installation {
     token: String,
 }
 
-/// Deadline of every wait in the stories and the demo. It only ends a wait for something that never comes, so that the test
-/// fails with a reason. No busy machine reaches it, and the test runner's own limit is longer.
+/// Deadline of every wait in the stories and the demo. It only ends a wait for something that never comes, so that the
+/// test fails with a reason. No busy machine reaches it, and the test runner's limit is longer.
 pub const ENDS_WITHIN: Duration = Duration::from_secs(300);
 const LOOK_EVERY: Duration = Duration::from_millis(25);
 
@@ -37,7 +37,7 @@ impl Installation {
         Self::start_in(program.into(), new_directory()?, None).await
     }
 
-    /// As [`Installation::start`], with the data directory on a disk of its own of so many bytes. Needs root.
+    /// Like [`Installation::start`], with the data directory on a separate disk of `bytes` bytes. Needs root.
     pub async fn start_on_small_disk(program: impl Into<PathBuf>, bytes: u64) -> Result<Self> {
         let directory = new_directory()?;
         let disk = SmallDisk::mount(&directory.path().join("disk"), bytes)?;
@@ -91,7 +91,7 @@ impl Installation {
         }
     }
 
-    /// Ends `serve` with SIGKILL, wherever it is. Traffic must not notice.
+    /// Kills `serve` with SIGKILL. Traffic must not notice.
     pub fn kill_serve(&mut self) {
         if let Some(mut child) = self.serve.take() {
             child.kill().expect("a child can be killed");
@@ -99,7 +99,7 @@ impl Installation {
         }
     }
 
-    /// Ends `serve` as a person would, with SIGTERM.
+    /// Stops `serve` with SIGTERM, as a person would.
     pub fn stop_serve(&mut self) -> Result<()> {
         let mut child = self.serve.take().context("serve does not run")?;
         signal(child.id(), rustix::process::Signal::TERM);
@@ -111,7 +111,7 @@ impl Installation {
         Ok(())
     }
 
-    /// Waits until `serve` has ended by itself, as after `down`.
+    /// Waits until `serve` has exited, for example after `down`.
     pub async fn ended(&mut self) -> Result<()> {
         let mut child = self.serve.take().context("serve does not run")?;
         let deadline = Instant::now() + ENDS_WITHIN;
@@ -122,20 +122,20 @@ impl Installation {
         Ok(())
     }
 
-    /// Ends the ingress with SIGKILL. `serve` starts another one.
+    /// Kills the ingress with SIGKILL. `serve` starts another one.
     pub fn kill_ingress(&self) -> Result<()> {
         let pid = self.ingress_pid()?;
         signal(pid, rustix::process::Signal::KILL);
         Ok(())
     }
 
-    /// Stops the ingress wherever it is, until [`Installation::thaw_ingress`].
+    /// Suspends the ingress until [`Installation::thaw_ingress`].
     pub fn freeze_ingress(&self) -> Result<()> {
         signal(self.ingress_pid()?, rustix::process::Signal::STOP);
         Ok(())
     }
 
-    /// Lets a frozen ingress go on.
+    /// Resumes a suspended ingress.
     pub fn thaw_ingress(&self) -> Result<()> {
         signal(self.ingress_pid()?, rustix::process::Signal::CONT);
         Ok(())
@@ -161,24 +161,24 @@ impl Installation {
         self.serve.as_ref().map(Child::id)
     }
 
-    /// Asks the API. `body: None` sends none.
+    /// Calls the API. `body: None` sends no body.
     pub async fn call(&self, method: &str, path: &str, body: Option<&Value>) -> Result<(u16, Value)> {
         http::json(self.api, method, path, &self.token, body).await
     }
 
-    /// Asks the API and insists on a 200.
+    /// Calls the API and expects a 200.
     pub async fn ok(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value> {
         let (status, answer) = self.call(method, path, body).await?;
         ensure!(status == 200, "{method} {path} answered {status}: {answer}");
         Ok(answer)
     }
 
-    /// Makes an app from a spec in YAML and waits until it serves.
+    /// Creates an app from a spec in YAML and waits until it serves.
     pub async fn create(&self, spec: &str) -> Result<Value> {
         let (status, answer) = http::yaml(self.api, "/v2/apps", &self.token, spec).await?;
         let gave_up = answer["message"].as_str().is_some_and(|it| it.starts_with("no answer within"));
         if status == 500 && gave_up {
-            // On a busy machine the API stops waiting after 30 s. The app is created all the same.
+            // On a busy machine the API stops waiting after 30 s, but still creates the app.
             let name = spec.lines().find_map(|line| line.strip_prefix("name: ")).context("the spec has a name")?;
             return self.wait_created(name).await;
         }
@@ -209,25 +209,26 @@ impl Installation {
         text(&answer, "/app/pending_deployment/id")
     }
 
-    /// Restarts components (none named: all); returns the deployment's id at once.
+    /// Restarts components (all if none is named). Returns the deployment's id without waiting.
     pub async fn restart(&self, app: &str, components: &[&str]) -> Result<String> {
         let body = serde_json::json!({ "components": components });
         let answer = self.ok("POST", &format!("/v2/apps/{app}/restart"), Some(&body)).await?;
         text(&answer, "/deployment/id")
     }
 
-    /// Makes a deployment; returns its id at once.
+    /// Creates a deployment. Returns its id without waiting.
     pub async fn deploy(&self, app: &str, options: Value) -> Result<String> {
         let answer = self.ok("POST", &format!("/v2/apps/{app}/deployments"), Some(&options)).await?;
         text(&answer, "/deployment/id")
     }
 
-    /// Waits until a deployment has ended, well or badly.
+    /// Waits until a deployment has ended, successfully or not.
     pub async fn wait(&self, app: &str, deployment: &str) -> Result<Value> {
         self.follow(app, deployment, |_| ()).await
     }
 
-    /// As [`Installation::wait`], showing each state of the deployment. An API that is gone for a moment is asked again.
+    /// Like [`Installation::wait`], and shows each state of the deployment. Asks again if the API is briefly
+    /// unavailable.
     pub async fn follow(&self, app: &str, deployment: &str, mut show: impl FnMut(&Value)) -> Result<Value> {
         let deadline = Instant::now() + ENDS_WITHIN;
         let path = format!("/v2/apps/{app}/deployments/{deployment}");
@@ -246,7 +247,7 @@ impl Installation {
         bail!("deployment {deployment} did not end: {last:#}\n{}", self.log())
     }
 
-    /// Waits until a deployment under way says that it waits for something like this.
+    /// Waits until a deployment under way reports that it waits for `what`.
     pub async fn until_waiting(&self, app: &str, deployment: &str, what: &str) -> Result<()> {
         let deadline = Instant::now() + ENDS_WITHIN;
         let path = format!("/v2/apps/{app}/deployments/{deployment}");
@@ -261,14 +262,14 @@ impl Installation {
         }
     }
 
-    /// Waits for a deployment and insists that it serves.
+    /// Waits for a deployment and expects it to serve.
     pub async fn wait_active(&self, app: &str, deployment: &str) -> Result<Value> {
         let ended = self.wait(app, deployment).await?;
         ensure!(ended["phase"] == "ACTIVE", "deployment ended {}: {ended:#}\n{}", ended["phase"], self.log());
         Ok(ended)
     }
 
-    /// Deletes an app and waits until nothing of it is on record.
+    /// Deletes an app and waits until none of its records are left.
     pub async fn delete(&self, app: &str) -> Result<()> {
         self.ok("DELETE", &format!("/v2/apps/{app}"), None).await?;
         let deadline = Instant::now() + ENDS_WITHIN;
@@ -285,9 +286,9 @@ impl Installation {
         Ok(answer["status"]["instances"].as_array().cloned().unwrap_or_default())
     }
 
-    /// Whether the engine holds exactly what the records of these apps explain, and no others are there: containers by
-    /// name, one network each, a volume for each database and the fence's, and no image that no deployment names.
-    /// Housekeeping gets its time.
+    /// Checks that the engine holds exactly what the records of these apps explain, and that there are no other apps:
+    /// containers by name, one network per app, a volume for each database and for the fence, and no image that no
+    /// deployment names. Waits for maintenance to finish.
     pub async fn check_explained(&self, apps: &[&str]) -> Result<()> {
         let deadline = Instant::now() + ENDS_WITHIN;
         loop {
@@ -322,7 +323,7 @@ impl Installation {
         }))
     }
 
-    /// Removes everything, as a person would, and fails unless nothing of it is left on the engine or the disk.
+    /// Uninstalls as a person would, and fails unless nothing is left on the engine or the disk.
     pub async fn uninstall(&mut self) -> Result<()> {
         let id = self.id()?;
         self.kill_serve();
@@ -343,7 +344,7 @@ impl Installation {
         Ok(ids)
     }
 
-    /// Runs the CLI against this installation to its end.
+    /// Runs a CLI command against this installation and waits for it to exit.
     pub async fn cli(&self, args: &[&str]) -> Result<std::process::Output> {
         let mut command = tokio::process::Command::from(self.command(args));
         let output = command.stdin(Stdio::null()).output();
@@ -376,7 +377,7 @@ impl Installation {
         &self.token
     }
 
-    /// Where repositories may lie.
+    /// The directory for repositories.
     pub fn sources(&self) -> PathBuf {
         self.directory.path().join("sources")
     }
@@ -390,12 +391,12 @@ impl Installation {
         self.directory.path().join("serve.log")
     }
 
-    /// How many lines of `serve` hold this text.
+    /// How many lines of the log of `serve` contain this text.
     pub fn count_in_log(&self, text: &str) -> usize {
         std::fs::read_to_string(self.serve_log()).unwrap_or_default().lines().filter(|it| it.contains(text)).count()
     }
 
-    /// What `serve` has said so far: for messages of failed tests.
+    /// The log of `serve` so far, for messages of failed tests.
     pub fn log(&self) -> String {
         let text = std::fs::read_to_string(self.serve_log()).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
@@ -438,18 +439,18 @@ fn new_directory() -> Result<TempDir> {
 
 /// Two ports that were free a moment ago.
 fn free_addresses() -> Result<[SocketAddr; 2]> {
-    // Held at once: the second must not be the first again.
+    // Both are bound at the same time, so that they differ.
     let (one, other) = (TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?);
     Ok([one.local_addr()?, other.local_addr()?])
 }
 
 fn signal(pid: u32, signal: rustix::process::Signal) {
     let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw).expect("a process id");
-    // It may have ended by itself meanwhile.
+    // The process may have exited already.
     let _ = rustix::process::kill_process(pid, signal);
 }
 
-/// A text inside an answer, by JSON pointer.
+/// A text in an answer, by JSON pointer.
 pub fn text(answer: &Value, pointer: &str) -> Result<String> {
     answer
         .pointer(pointer)
@@ -458,8 +459,8 @@ pub fn text(answer: &Value, pointer: &str) -> Result<String> {
         .with_context(|| format!("no {pointer} in {answer}"))
 }
 
-/// From an asking until the deployment's new instances served alone, as its record says; `None` where they never did. The
-/// record's clock is this host's.
+/// Time from a request until only the deployment's new instances served, according to its record. `None` if they never
+/// did. The record uses this host's clock.
 pub fn served_after(asked: SystemTime, deployment: &Value) -> Option<Duration> {
     let since = deployment.pointer("/boatyard/record/serving_since")?.as_str()?;
     let since: SystemTime = chrono::DateTime::parse_from_rfc3339(since).ok()?.into();

@@ -1,12 +1,13 @@
-//! Steady HTTP traffic, and a count of what became of every request.
+//! Steady HTTP traffic, with the result of every request.
 //!
-//! [`Load::start`] keeps connections open to one address and sends requests over them until it is stopped. Every request
-//! is counted: answered as expected, or failed. [`Load::snapshot`] marks a moment, so that one restart can be told from the
-//! rest.
+//! [`Load::start`] keeps connections open to one address and sends requests over them until it is stopped. Every
+//! request is counted: answered as expected, or failed. [`Load::snapshot`] marks a moment, so that one restart can be
+//! evaluated separately.
 //!
-//! Failed is: a refused or reset connection, no answer, an answer cut short, a status other than 2xx, another body than
-//! expected, or no whole answer by the deadline. A server that closes a connection *between* two requests has not failed
-//! one: HTTP allows it, and the load connects again. No request is sent twice, and none is left out of the count.
+//! A request fails on a refused or reset connection, no answer, a truncated answer, a status other than 2xx, an
+//! unexpected body, or no complete answer by the deadline. A server that closes a connection *between* two requests
+//! causes no failure: HTTP allows it, and the load connects again. The load sends no request twice and counts every
+//! one.
 
 mod exchange;
 mod plan;
@@ -29,9 +30,10 @@ pub use report::LoadReport;
 use exchange::Connection;
 use report::Sample;
 
-/// After a failure. Without it, requests to a server that refuses connections are counted as fast as they can fail.
+/// Pause after a failure. Without it, a server that refuses connections would cause failures as fast as they can be
+/// counted.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(5);
-/// Failures whose text is kept. All are counted.
+/// How many failures keep their text. All are counted.
 const MESSAGES_KEPT: usize = 1_000;
 
 /// Running traffic. Dropping it ends the traffic at once; [`Load::stop`] lets open requests finish.
@@ -45,7 +47,7 @@ pub struct Load {
 #[derive(Clone, Copy, Debug)]
 pub struct Snapshot {
     at: Instant,
-    /// Requests that had ended by then, the failed ones included.
+    /// Requests that had ended by then, including the failed ones.
     pub sent: usize,
 }
 
@@ -60,7 +62,7 @@ struct Shared {
 #[derive(Default)]
 struct Log {
     samples: Vec<Sample>,
-    /// What failed, with its index among the samples.
+    /// The failures, each with its index among the samples.
     messages: Vec<(usize, String)>,
 }
 
@@ -68,7 +70,7 @@ impl Load {
     /// Starts the traffic of `plan`.
     ///
     /// # Panics
-    /// If the plan has no request, no connection, or a rate that is not above zero: such a load would prove nothing.
+    /// If the plan has no request, no connection, or a rate that is not positive: such a load would prove nothing.
     pub fn start(plan: LoadPlan) -> Load {
         plan.assert_sends_something();
         let count = plan.connections;
@@ -108,7 +110,7 @@ impl Load {
         }
     }
 
-    /// Sends nothing new, waits for open requests, and reports everything.
+    /// Stops sending, waits for open requests, and reports everything.
     pub async fn stop(mut self) -> LoadReport {
         self.stop.send_replace(true);
         while let Some(ended) = self.connections.join_next().await {
@@ -133,7 +135,8 @@ impl Shared {
         }
     }
 
-    /// The next request once it is due, and when it was due: its time counts from then. `None` when the load was stopped.
+    /// The next request once it is due, and when it was due, from which its time counts. `None` if the load was
+    /// stopped.
     async fn next_request(&self, stopped: &mut watch::Receiver<bool>) -> Option<(&Request, Instant)> {
         if *stopped.borrow() {
             return None;
@@ -161,7 +164,7 @@ impl Shared {
 }
 
 impl Log {
-    /// Copied, so that sorting does not hold up the traffic.
+    /// A copy, so that sorting does not delay the traffic.
     fn window(&self, from: usize, to: usize) -> (Vec<Sample>, Vec<String>) {
         let inside = self.messages.iter().filter(|(index, _)| (from..to).contains(index));
         (self.samples[from..to].to_vec(), inside.map(|(_, text)| text.clone()).collect())

@@ -1,4 +1,4 @@
-//! A git repository to deploy from, made and changed by a test.
+//! A git repository to deploy from, which a test creates and changes.
 
 use std::path::{Path, PathBuf};
 
@@ -35,7 +35,7 @@ impl Repo {
         copy(folder, &self.path)
     }
 
-    /// Commits everything that is there; returns the commit's id.
+    /// Commits all files. Returns the commit's id.
     pub fn commit(&self, message: &str) -> Result<String> {
         let mut index = self.repository.index()?;
         index.add_all(["."], IndexAddOption::DEFAULT, None)?;
@@ -49,12 +49,12 @@ impl Repo {
         Ok(id.to_string())
     }
 
-    /// Where it lies, for `repo_clone_url`.
+    /// The URL of the repository, for `repo_clone_url`.
     pub fn url(&self) -> String {
         self.path.display().to_string()
     }
 
-    /// Removes it from the disk.
+    /// Removes the repository from the disk.
     pub fn remove(self) -> Result<()> {
         Ok(std::fs::remove_dir_all(&self.path)?)
     }

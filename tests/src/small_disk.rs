@@ -19,10 +19,10 @@ impl SmallDisk {
         Ok(Self(at.to_owned()))
     }
 
-    /// Takes all the room that is left. May be called again after something was deleted.
+    /// Uses all the space that is left. May be called again after something was deleted.
     pub fn fill(&self) -> Result<()> {
         let mut filler = File::options().create(true).append(true).open(self.filler())?;
-        // The last bytes need small pieces.
+        // Small writes fill the last bytes.
         for piece in [vec![b' '; 64 << 10], vec![b' '; 1]] {
             loop {
                 match filler.write_all(&piece) {
@@ -35,7 +35,7 @@ impl SmallDisk {
         Ok(())
     }
 
-    /// Gives back what [`SmallDisk::fill`] took.
+    /// Frees the space that [`SmallDisk::fill`] used.
     pub fn free(&self) -> Result<()> {
         Ok(std::fs::remove_file(self.filler())?)
     }

@@ -21,7 +21,7 @@ async fn a_rebuild_shows_the_commit_and_a_restart_needs_no_repository() {
     let ended = at.wait_active(&app, &deployment).await.unwrap();
     assert_eq!(ended["services"][0]["source_commit_hash"], commit.as_str());
     assert!(page(&at, "/").await.contains("web 2"));
-    // Every step ran again, and the base was asked for where it might come from.
+    // Every step ran again, and the build tried to pull the base image.
     for component in ["web", "api"] {
         let log = build_log(&at, component, &deployment).await;
         assert!(log.contains("COPY page /page") && !log.contains("COPY page /page (cached)"), "{log}");
@@ -29,7 +29,7 @@ async fn a_rebuild_shows_the_commit_and_a_restart_needs_no_repository() {
         assert!(log.contains("using the local image"), "{log}");
     }
 
-    // No access to git at all: the repositories are gone.
+    // git reaches no repository, because both are removed.
     web.remove().unwrap();
     api.remove().unwrap();
     let before = at.container_ids(&app, "web").await.unwrap();
@@ -71,7 +71,7 @@ async fn an_unchanged_tree_builds_nothing_and_replaces_nothing() {
     assert_ne!(at.container_ids(&app, "api").await.unwrap(), api_before);
 }
 
-/// `web` has rolled when `api` turns out to be broken: `web` goes back, and no request is lost.
+/// `web` has rolled when `api` turns out to be broken: `web` rolls back, and no request is lost.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broken_second_service_takes_the_first_one_back() {
     let at = installation().await;
@@ -130,7 +130,7 @@ async fn a_failing_build_changes_nothing_that_serves() {
     assert!(page(&at, "/").await.contains("web 1"));
 }
 
-/// Staging and production come from one repository: the second reuses the image, and each forgets its own name for it.
+/// Staging and production use one repository: the second app reuses the image, and each app removes only its tag.
 #[tokio::test(flavor = "multi_thread")]
 async fn apps_that_share_an_image_do_not_need_each_other() {
     let at = installation().await;
@@ -154,13 +154,13 @@ async fn apps_that_share_an_image_do_not_need_each_other() {
     assert_eq!(tags().await, Vec::<String>::new());
 }
 
-/// What an ordinary build builds, a build with a cleared cache builds as well, whatever the Dockerfile calls its bases; and
-/// its cache mounts are empty.
+/// A build with a cleared cache builds the same as an ordinary build, whatever names the Dockerfile uses for its bases,
+/// and its cache mounts are empty.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cleared_cache_builds_what_an_ordinary_build_builds() {
     let at = installation().await;
     let (web, api) = (versioned(&at, "web"), versioned(&at, "api"));
-    // The name of the first argument is the beginning of the second's.
+    // The name of the first argument is a prefix of the second's.
     web.write(
         "Dockerfile",
         &format!(
@@ -172,7 +172,7 @@ async fn a_cleared_cache_builds_what_an_ordinary_build_builds() {
     )
     .unwrap();
     web.commit("arguments before FROM").unwrap();
-    // The default leads nowhere; the build argument decides.
+    // The default names no existing image; the build argument decides.
     let dockerfile = "ARG BASE_IMAGE=registry.invalid/team/testapp:1\nFROM ${BASE_IMAGE}\nCOPY page /page\n";
     api.write("Dockerfile", dockerfile).unwrap();
     api.commit("a base from outside").unwrap();

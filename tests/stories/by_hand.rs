@@ -1,4 +1,4 @@
-//! People change containers by hand: what is theirs to break is put right, and no data is at risk.
+//! People change containers by hand: Boatyard repairs the changes, and no data is at risk.
 
 use std::time::{Duration, Instant};
 
@@ -78,7 +78,7 @@ async fn a_database_that_is_renamed_paused_or_disconnected_stays_the_one_server_
     at.serve().await.unwrap();
     until(&at, "joined elsewhere without serve: back at its address", is_back).await;
 
-    // The whole network goes: nothing may be on it then.
+    // The whole network is removed, so no container may be connected to it.
     at.kill_serve();
     let web = ByHand::on(&web).unwrap();
     database.disconnect().await.unwrap();
@@ -104,7 +104,7 @@ async fn a_database_that_is_renamed_paused_or_disconnected_stays_the_one_server_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_instance_that_is_renamed_or_moved_is_the_same_and_serves_again_although_it_is_the_only_one() {
+async fn the_only_instance_of_an_app_serves_again_after_it_was_renamed_or_moved() {
     let mut at = installation().await;
     at.create(&spec()).await.unwrap();
     let app = app_id(&at, "shop").await;
@@ -131,7 +131,7 @@ async fn an_instance_that_is_renamed_or_moved_is_the_same_and_serves_again_altho
     assert_eq!(only(&at, &app, "web").await, id, "the same container all along");
     assert_eq!(at.engine_containers().await.unwrap(), everything);
 
-    // Renamed for good: nothing of the app is left after its deletion.
+    // Renamed once more: a deletion still leaves nothing of the app.
     at.kill_serve();
     web.rename(&format!("{name}-aside")).await.unwrap();
     at.serve().await.unwrap();

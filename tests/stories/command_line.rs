@@ -1,4 +1,4 @@
-//! The command line as people and scripts use it: a process with words in, lines out and a code at the end.
+//! The command line as people and scripts use it: arguments in, lines out, and an exit code.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use tokio::process::{Child, Command};
 
 use crate::support::*;
 
-/// A command that goes on while the story does.
+/// A command that runs while the test continues.
 fn begin(at: &Installation, args: &[&str]) -> Child {
     let mut command = Command::new(PROGRAM);
     command.args(args).arg("--data-dir").arg(at.data());
@@ -34,7 +34,7 @@ async fn create_restart_and_deploy_end_with_lines_for_people_and_codes_for_scrip
     assert_eq!(restarted.code, Some(0), "{}", restarted.err);
     assert!(restarted.err.contains("api: same image"), "{}", restarted.err);
 
-    // Nothing is built from images, and none has changed.
+    // The app builds nothing from sources, and no image has changed.
     let unchanged = run_cli(&at, &["apps", "create-deployment", "shop", "--wait"]).await;
     assert_eq!(unchanged.code, Some(0), "{}", unchanged.err);
     assert!(unchanged.err.contains("Nothing to do: shop serves deployment 3"), "{}", unchanged.err);
@@ -53,12 +53,12 @@ async fn create_restart_and_deploy_end_with_lines_for_people_and_codes_for_scrip
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_failed_deployment_ends_with_its_last_lines_and_a_code_of_its_own() {
+async fn a_failed_deployment_ends_with_its_last_lines_and_a_specific_exit_code() {
     let at = installation().await;
     at.create(&shop()).await.unwrap();
     let app = app_id(&at, "shop").await;
     let before = at.container_ids(&app, "web").await.unwrap();
-    // `web` rolls first and is fine; `api` ends at once.
+    // `web` rolls first and succeeds; `api` exits at once.
     let broken = "{key: EXIT_AFTER_MS, value: '1'}, {key: EXIT_CODE, value: '7'}, {key: NO_LISTEN, value: '1'}, {key: PRINT, value: the-till-is-empty}";
     let spec = shop().replacen("{key: NAME, value: web}", "{key: NAME, value: web}, {key: NEW, value: '1'}", 1);
     let spec = spec.replacen("{key: NAME, value: api}", &format!("{{key: NAME, value: api}}, {broken}"), 1);
@@ -72,11 +72,11 @@ async fn a_failed_deployment_ends_with_its_last_lines_and_a_code_of_its_own() {
     assert!(page(&at, "/").await.contains("web"));
 }
 
-/// Ctrl-C leaves the watching, not the work.
+/// Ctrl-C stops the watching, not the deployment.
 #[tokio::test(flavor = "multi_thread")]
-async fn leaving_a_wait_detaches_and_names_the_command_to_follow_it() {
+async fn ctrl_c_detaches_and_names_the_command_to_follow_the_deployment() {
     let at = installation().await;
-    // Slow to start, so that the restart goes on for longer than we take to leave.
+    // It starts slowly, so that the restart takes longer than the test needs to press Ctrl-C.
     let slow = "{key: NAME, value: web}, {key: START_DELAY_MS, value: '3000'}";
     at.create(&shop().replacen("{key: NAME, value: web}", slow, 1)).await.unwrap();
     let app = app_id(&at, "shop").await;
@@ -124,13 +124,13 @@ async fn a_followed_log_goes_on_over_a_restart_and_a_crash() {
     at.wait_active(&app, &deployment).await.unwrap();
     greeted().await;
 
-    // One that is killed is started again, under the same name.
+    // The engine restarts a killed instance under the same name.
     let docker = boatyard_tests::engine::connect().unwrap();
     docker.kill_container(&at.container_ids(&app, "api").await.unwrap()[0], None).await.unwrap();
     greeted().await;
 }
 
-/// `down --apps` stops everything, and `serve` brings it back as it was: kept alive by the engine, too.
+/// `down --apps` stops everything, and `serve` brings it back as it was, with the restart policy of the engine.
 #[tokio::test(flavor = "multi_thread")]
 async fn down_and_serve_again_bring_everything_back() {
     let mut at = installation().await;

@@ -1,4 +1,4 @@
-//! Killed at any line: traffic goes on, and what was under way ends.
+//! The controller is killed at any moment: traffic continues, and the work under way completes.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::support::*;
 
-/// Kills `serve` after a random while, starts it again, and waits for the deployment's end.
+/// Kills `serve` after a random time, starts it again, and waits for the deployment to end.
 async fn kill_and_wait(at: &mut Installation, app: &str, deployment: &str, within_ms: u64) -> serde_json::Value {
     let moment = rand::rng().random_range(0..within_ms);
     tokio::time::sleep(Duration::from_millis(moment)).await;
@@ -59,7 +59,7 @@ async fn control_killed_at_any_moment_of_a_rebuild_costs_no_request() {
     at.check_explained(&[&app]).await.unwrap();
 }
 
-/// With control dead traffic goes on as long as one likes, and its end leaves the ingress alone.
+/// Traffic continues while the controller is dead, and the ingress survives the controller's end.
 #[tokio::test(flavor = "multi_thread")]
 async fn traffic_does_not_need_control() {
     let mut at = installation().await;

@@ -1,5 +1,5 @@
-//! The engine dies while the controller is dead, and comes back: the ingress, alone with its old table, must not send one
-//! app's requests to another's instance. Needs an engine that may be killed: `make sweep` gives one.
+//! The engine dies while the controller is dead, and comes back. The ingress has only its old table and must not send
+//! one app's requests to an instance of another app. Needs an engine that may be killed, which `make sweep` provides.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -16,7 +16,7 @@ use crate::support::*;
 const APPS: [&str; 4] = ["red", "green", "blue", "grey"];
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "kills the engine: make sweep, which gives it one of its own"]
+#[ignore = "kills the engine: make sweep, which starts a separate one"]
 async fn an_engine_killed_while_the_controller_is_dead_sends_no_request_to_another_app() {
     let engine = PathBuf::from(std::env::var("BOATYARD_PRIVATE_ENGINE").expect("run by scripts/private-engine"));
     let mut at = installation().await;
@@ -46,7 +46,7 @@ async fn an_engine_killed_while_the_controller_is_dead_sends_no_request_to_anoth
         let deployment = at.restart(&id, &[]).await.unwrap();
         at.wait_active(&id, &deployment).await.unwrap();
     }
-    // Fewer would prove nothing.
+    // With fewer requests the test would prove nothing.
     tokio::time::timeout(ENDS_WITHIN, async {
         while right.load(Ordering::Relaxed) < 100 {
             sleep(Duration::from_millis(2)).await;
@@ -64,7 +64,7 @@ async fn answers(target: std::net::SocketAddr, app: &str) -> bool {
     page.is_ok_and(|(status, text)| status == 200 && text.contains(app))
 }
 
-/// Asks again and again. A failure is the engine's; an answer of another app is a fault of Boatyard.
+/// Sends requests all the time. A failed request is the engine's fault; an answer of another app is Boatyard's.
 async fn hammer(target: std::net::SocketAddr, app: &str, wrong: Arc<AtomicU64>, right: Arc<AtomicU64>) {
     let host = format!("{app}.localhost");
     loop {

@@ -1,4 +1,5 @@
-//! The ingress is frozen while a deployment rolls, and goes on: everything ends, and everything serves again.
+//! The ingress is suspended while a deployment rolls, and then resumes: the deployment ends, and everything serves
+//! again.
 
 use std::time::{Duration, Instant};
 
@@ -6,18 +7,19 @@ use serde_json::json;
 
 use crate::support::*;
 
-/// A line of `serve` for each connection to the ingress that it gave up, after 10 s without an answer.
+/// The log line of `serve` for each ingress connection that it closed after 10 s without an answer.
 const GIVEN_UP: &str = "connection to the ingress is lost";
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "takes a minute, since the ingress is given up only after 10 s: make sweep"]
-async fn an_ingress_that_was_frozen_while_a_deployment_rolled_is_steered_again_within_seconds() {
+async fn an_ingress_that_was_suspended_during_a_rollout_takes_new_routes_again_within_seconds() {
     let at = installation().await;
     at.create(&shop()).await.unwrap();
     let app = app_id(&at, "shop").await;
     let deployment = at.restart(&app, &[]).await.unwrap();
     at.freeze_ingress().unwrap();
-    // The first is given up for its table, the others for their hello: these are what arrives late.
+    // `serve` gives up the first connection when its table gets no answer, the others when their hello gets none. The
+    // ingress reads these messages once it resumes.
     let deadline = Instant::now() + Duration::from_secs(180);
     while at.count_in_log(GIVEN_UP) + at.count_in_log("did not answer hello") < 2 {
         assert!(Instant::now() < deadline, "nothing was given up:\n{}", at.log());

@@ -1,11 +1,11 @@
-//! The disk with the data directory is full: everything starts again and serves, and changes work once there is room.
+//! The disk with the data directory is full: everything starts again and serves, and changes work once there is space.
 
 use boatyard_tests::by_hand::ByHand;
 use boatyard_tests::installation::Installation;
 
 use crate::support::*;
 
-/// Room for the database, the logs and the ballast.
+/// Space for the database, the logs and the ballast.
 const DISK: u64 = 24 << 20;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -17,7 +17,7 @@ async fn a_server_that_is_killed_on_a_full_disk_starts_again_and_serves() {
     let load = traffic(&at, 4);
     at.disk().unwrap().fill().unwrap();
     at.kill_serve();
-    // Also what was left for clean-ups is gone.
+    // Uses up the space that was reserved for clean-ups, too.
     std::fs::remove_file(at.data().join("ballast")).ok();
     at.disk().unwrap().fill().unwrap();
     at.serve().await.unwrap();

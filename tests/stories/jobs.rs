@@ -64,7 +64,7 @@ async fn a_restart_and_a_rebuild_leave_the_database_alone_and_only_the_rebuild_r
     at.wait_active(&app, &deployment).await.unwrap();
     assert_eq!(database(&at, &app).await, before);
     assert!(job_log(&at, "migrate").await.contains("migrating"));
-    // Collecting is housekeeping: it comes after the deployment has ended.
+    // Maintenance collects job runs after the deployment has ended.
     let deadline = tokio::time::Instant::now() + ENDS_WITHIN;
     while at.engine_containers().await.unwrap().len() != 2 {
         assert!(tokio::time::Instant::now() < deadline, "ended jobs are not collected:\n{}", at.log());
@@ -72,7 +72,8 @@ async fn a_restart_and_a_rebuild_leave_the_database_alone_and_only_the_rebuild_r
     }
 }
 
-/// Containers, network, volumes, images and the data directory: everything of the installation is gone, and was listed before.
+/// `uninstall` lists and then removes everything of the installation: containers, network, volumes, images and the data
+/// directory.
 #[tokio::test(flavor = "multi_thread")]
 async fn uninstalling_leaves_nothing() {
     let mut at = installation().await;

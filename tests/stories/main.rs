@@ -1,6 +1,7 @@
-//! End-to-end tests of the real binary on a real engine. Each test has an installation of its own and removes it again.
+//! End-to-end tests of the real binary on a real engine. Each test creates a separate installation and removes it
+//! again.
 //!
-//! They need what `scripts/setup` makes: an engine that answers, and the local images.
+//! They need what `scripts/setup` creates: an engine that answers, and the local images.
 #![allow(clippy::unwrap_used)]
 
 mod builds;

@@ -6,7 +6,7 @@ use futures::{StreamExt, stream};
 
 use crate::support::*;
 
-/// A hundred is the number promised; it takes minutes, so it is run by `make sweep`.
+/// Boatyard promises 100 apps. The test takes minutes, so only `make sweep` runs it.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "takes minutes: make sweep"]
 async fn a_hundred_apps_come_and_go_and_leave_nothing() {

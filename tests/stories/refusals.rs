@@ -1,4 +1,4 @@
-//! Bad input gets a clear answer, and nothing is lost by it.
+//! Bad input gets a clear answer, and nothing is lost.
 
 use boatyard_tests::installation::{ENDS_WITHIN, Installation};
 use serde_json::{Value, json};
@@ -36,7 +36,8 @@ async fn wrong_requests_name_the_thing_and_the_next_move() {
     assert_eq!(at.instances(&app).await.unwrap(), before, "nothing was changed");
 }
 
-/// Jobs run in deployments only, and a database is never at risk: a restart that names one says so, and changes nothing.
+/// Jobs run only in deployments, and a restart never puts a database at risk. A restart that names one is refused with
+/// the reason and changes nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_that_names_a_job_or_a_database_is_refused_with_the_reason() {
     let at = installation().await;
@@ -60,7 +61,7 @@ jobs: [{{name: migrate, kind: PRE_DEPLOY, image: {TESTAPP}, run_command: /bin/te
     assert_eq!(at.instances(&app).await.unwrap(), before, "web was not restarted either");
 }
 
-/// The app's instances, once the runs of its jobs are collected, which may be after their deployment has ended.
+/// The app's instances once its job runs are collected, which may be after their deployment has ended.
 async fn without_jobs(at: &Installation, app: &str) -> Vec<Value> {
     let deadline = tokio::time::Instant::now() + ENDS_WITHIN;
     loop {
@@ -73,8 +74,8 @@ async fn without_jobs(at: &Installation, app: &str) -> Vec<Value> {
     }
 }
 
-/// What a rootless engine says of itself; it is asked for nothing else. It answers until it is aborted, and fails where a
-/// request is none.
+/// Answers every request as a rootless engine describes itself, which is all that `serve` asks for. Runs until it is
+/// aborted, and panics if a connection ends without a request.
 fn play_a_rootless_engine(socket: &std::path::Path) -> tokio::task::JoinHandle<()> {
     let listener = tokio::net::UnixListener::bind(socket).unwrap();
     tokio::spawn(async move {
@@ -98,9 +99,9 @@ fn play_a_rootless_engine(socket: &std::path::Path) -> tokio::task::JoinHandle<(
     })
 }
 
-/// Everything is refused before it is touched, with what to do.
+/// `serve` refuses before it changes anything, and says what to do.
 #[tokio::test(flavor = "multi_thread")]
-async fn serve_does_not_start_without_an_engine_of_the_host_or_its_front_door() {
+async fn serve_does_not_start_without_a_suitable_engine_and_a_free_ingress_port() {
     let directory = tempfile::tempdir().unwrap();
     let run = async |more: &[&str]| {
         let mut command = tokio::process::Command::new(PROGRAM);
@@ -135,14 +136,15 @@ async fn serve_does_not_start_without_an_engine_of_the_host_or_its_front_door() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sources_that_are_not_there_are_named() {
+async fn the_error_names_sources_that_do_not_exist() {
     let at = installation().await;
     let repo = versioned(&at, "web");
     let spec = |url: &str, branch: &str| {
         format!("name: shop\nservices:\n- name: web\n  git: {{repo_clone_url: '{url}', branch: {branch}}}\n")
     };
     let missing = at.sources().join("nowhere").display().to_string();
-    // What may not be fetched from here, whatever lies there, is refused at once, and a login is not repeated.
+    // URLs that must not be fetched from here are refused at once, whatever they point to, and the message does not
+    // repeat a login.
     for (url, word) in [
         ("/etc", "--local-sources"),
         ("http://example.com/a/b.git", "https://"),
@@ -165,7 +167,7 @@ async fn sources_that_are_not_there_are_named() {
         assert_eq!(ended["phase"], "ERROR");
         let why = ended["boatyard"]["failure"]["message"].as_str().unwrap().to_owned();
         assert!(why.contains(word), "{url} {branch}: {why}");
-        // Never active: there is nothing to restart.
+        // The app was never active, so there is nothing to restart.
         let (status, answer) = at.call("POST", &format!("/v2/apps/{app}/restart"), Some(&json!({}))).await.unwrap();
         assert_eq!(status, 409, "{answer}");
         at.delete(app).await.unwrap();
@@ -173,7 +175,7 @@ async fn sources_that_are_not_there_are_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_second_serve_on_the_same_data_directory_is_turned_away() {
+async fn a_second_serve_on_the_same_data_directory_is_refused() {
     let at = installation().await;
     let output = at.cli(&["serve", "--api", "127.0.0.1:0", "--http", "127.0.0.1:0"]).await.unwrap();
     assert_eq!(output.status.code(), Some(75));

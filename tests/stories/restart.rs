@@ -1,4 +1,4 @@
-//! Restart: an exact copy, one instance at a time, without a lost request.
+//! A restart makes exact copies, one instance at a time, without losing a request.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ async fn twenty_full_restarts_in_a_row_lose_no_request() {
         let ended = at.wait_active(&app, &deployment).await.unwrap();
         assert_eq!(failed_in_record(&ended), 0, "by the ingress's own count");
     }
-    // Fewer would prove nothing.
+    // With fewer requests the test would prove nothing.
     load.reach(2_000, ENDS_WITHIN).await.unwrap();
     let report = load.stop().await;
     println!("20 full restarts, 50 keep-alive connections: {report}");
@@ -51,7 +51,7 @@ async fn a_restart_replaces_what_was_named_and_leaves_the_rest_alone() {
     assert_eq!(unchanged.len(), 1, "the record says what stayed the same: {unchanged:?}");
     assert!(unchanged[0]["image"].as_str().unwrap().starts_with("sha256:"));
 
-    // Without any body at all: everything.
+    // A request without a body restarts everything.
     let answer = at.ok("POST", &format!("/v2/apps/{app}/restart"), None).await.unwrap();
     at.wait_active(&app, &text(&answer, "/deployment/id").unwrap()).await.unwrap();
     let after = (ids("web").await, ids("api").await, ids("mill").await);
@@ -60,8 +60,8 @@ async fn a_restart_replaces_what_was_named_and_leaves_the_rest_alone() {
     assert_eq!(at.engine_containers().await.unwrap().len(), 4, "nothing is left behind");
 }
 
-/// A response that takes 20 s and an upload that takes as long are both open while everything is replaced under them, and
-/// fifty others never stop asking.
+/// A response that takes 20 s and an upload that takes as long are open while a restart replaces all instances, and
+/// fifty other connections keep sending requests.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_cuts_neither_a_long_stream_nor_a_slow_upload() {
     let at = installation().await;
@@ -86,7 +86,7 @@ async fn a_restart_cuts_neither_a_long_stream_nor_a_slow_upload() {
     assert_eq!((report.failed_count, failed_in_record(&ended)), (0, 0), "{report}");
 }
 
-/// Sends `pieces` of 1 KiB with a pause between them: time passes on the wire, which is the point here.
+/// Sends `pieces` of 1 KiB with a pause between them. The pause is real, because the test needs a slow upload.
 async fn slow_upload(target: std::net::SocketAddr, pieces: usize, pause: Duration) -> (u16, String) {
     let stream = TcpStream::connect(target).await.unwrap();
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
@@ -103,7 +103,7 @@ async fn slow_upload(target: std::net::SocketAddr, pieces: usize, pause: Duratio
     (status, String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// Drift: what people do by hand is repaired without anybody asking.
+/// Drift: Boatyard repairs what people change by hand, without a request.
 #[tokio::test(flavor = "multi_thread")]
 async fn instances_removed_or_stopped_by_hand_come_back() {
     let at = installation().await;
@@ -128,8 +128,8 @@ async fn instances_removed_or_stopped_by_hand_come_back() {
     }
 }
 
-/// An answer that never ends, an upload that never ends, and a websocket: open when the roll begins, and still open when the
-/// time to drain is over.
+/// A response that never ends, an upload that never ends, and a websocket are open when the rollout begins, and still
+/// open when the drain time is over.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_an_upload_and_a_websocket_that_a_restart_cuts_are_in_its_record() {
     let at = installation().await;

@@ -1,4 +1,4 @@
-//! A backup of the data directory is put back on a host whose apps run on.
+//! A backup of the data directory is restored on a host whose apps keep running.
 
 use std::path::Path;
 use std::process::Command;
@@ -14,7 +14,7 @@ fn copy(from: &Path, to: &Path) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_backup_put_back_takes_nothing_from_what_serves_and_a_restart_brings_the_records_up_to_date() {
+async fn a_restored_backup_leaves_running_apps_alone_and_a_restart_brings_the_records_up_to_date() {
     let mut at = installation().await;
     at.create(&shop()).await.unwrap();
     let app = app_id(&at, "shop").await;

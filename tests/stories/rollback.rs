@@ -1,4 +1,4 @@
-//! A rollback that cannot succeed: what serves goes on, and the fix gets in.
+//! A rollback that cannot succeed: what serves stays in place, and a fix can be deployed.
 
 use std::time::Instant;
 
@@ -7,7 +7,7 @@ use boatyard_tests::repo::Repo;
 
 use crate::support::*;
 
-/// `web` asks `licence` at its start whether its key is good, then serves for as long as it runs.
+/// `web` asks `licence` at startup whether its key is valid, then serves for as long as it runs.
 const START: &str = "
 import os, urllib.request
 if os.environ['KEY'] == 'old':
@@ -15,7 +15,7 @@ if os.environ['KEY'] == 'old':
 os.execv('/bin/testapp', ['/bin/testapp', 'serve'])
 ";
 
-/// The old key is good until somebody asks for `/expire`.
+/// The old key is valid until a request for `/expire`.
 const LICENCE: &str = "
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 class Handler(BaseHTTPRequestHandler):
@@ -58,8 +58,8 @@ services:
     )
 }
 
-/// The old version's key expires; an update brings a good one, and a typo in another component, so that it fails after `web`
-/// was replaced. `web` cannot be restored, and does not have to be.
+/// The key of the old version expires. An update has a valid key, but also a typo in another component, so it fails
+/// after it has replaced `web`. `web` cannot be restored, and does not have to be.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fix_is_deployed_though_the_version_before_cannot_be_restored() {
     let at = installation().await;

@@ -1,4 +1,5 @@
-//! Every process that is to end gets the stop signal and its whole grace: whatever starts it, whatever ends it.
+//! Every process that Boatyard ends gets its stop signal and the whole grace period, however it was started and
+//! whatever ends it.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -12,7 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::support::*;
 
-/// How a worker is started: a name, its `run_command` or the Dockerfile whose own command it is, and its stop signal.
+/// How a worker is started: a name, its `run_command` or the last lines of its Dockerfile, and its stop signal.
 struct Form {
     name: &'static str,
     start: Start,
@@ -39,7 +40,7 @@ const SOME: [Form; 3] = [
     image("image-int", "STOPSIGNAL SIGINT\nCMD cd /app && python3 worker.py", "SIGINT"),
 ];
 
-/// As people write them.
+/// Commands as people write them.
 const ALL: [Form; 17] = [
     command("plain", "python3 worker.py"),
     command("bash-c", "bash -c \"MODE=x python3 worker.py\""),
@@ -65,7 +66,7 @@ async fn a_process_gets_its_signal_and_its_grace_on_every_way_out() {
     every_way_out(&SOME, 1).await;
 }
 
-/// With more time for the work than any default of the engine gives.
+/// The work takes longer than any default grace period of the engine.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "takes minutes: make sweep"]
 async fn every_form_of_a_command_gets_its_signal_and_its_grace_on_every_way_out() {
@@ -99,7 +100,7 @@ async fn every_way_out(forms: &[Form], finish_seconds: u64) {
     table.gone("docker stop", 1).await;
     table.up("second", 3).await;
 
-    // A job after the roll holds the deployment open, and is asked to end as well.
+    // A job after the rollout keeps the deployment open, and also has to end.
     let mut held = spec("canceled", 1);
     held["jobs"] = json!([with_source(
         &repo,
@@ -139,7 +140,7 @@ async fn every_way_out(forms: &[Form], finish_seconds: u64) {
 
 const JOB: &str = "tidy";
 
-/// Everything in one repository: a Dockerfile for each form that an image has.
+/// One repository with a Dockerfile for each form of image.
 fn repository(at: &Installation, forms: &[Form]) -> Repo {
     let repo = Repo::init(at.sources().join("mill")).unwrap();
     repo.write("worker.py", include_str!("signals/worker.py")).unwrap();
@@ -185,7 +186,7 @@ async fn update(at: &Installation, app: &str, spec: Value) {
     at.wait_active(app, &deployment).await.unwrap();
 }
 
-/// As a person would: the engine takes the time from the container itself.
+/// Stops containers as a person would: the engine takes the grace period from the container.
 async fn stop_by_hand(at: &Installation, app: &str) {
     let docker = boatyard_tests::engine::connect().unwrap();
     let ids: Vec<String> =
@@ -196,7 +197,7 @@ async fn stop_by_hand(at: &Installation, app: &str) {
     }
 }
 
-/// What the workers said, and what became of their connections.
+/// What the workers reported, and how their connections ended.
 struct Workers {
     port: u16,
     heard: Arc<Mutex<Heard>>,
@@ -254,7 +255,7 @@ async fn follow(connection: TcpStream, heard: Arc<Mutex<Heard>>) {
     heard.lock().unwrap().gone.push(gone);
 }
 
-/// Forms by ways out.
+/// The results by form and by the way in which a process ended.
 struct Table<'a> {
     forms: &'a [Form],
     workers: &'a Workers,
@@ -267,7 +268,7 @@ impl<'a> Table<'a> {
         Self { forms, workers, rows: Vec::new(), seen: BTreeMap::new() }
     }
 
-    /// Waits until each form has been started so often in this round.
+    /// Waits until each form has started `times` times in this round.
     async fn up(&self, round: &str, times: usize) {
         let is_up = |form: &Form| {
             let heard = self.workers.heard.lock().unwrap();
@@ -280,7 +281,7 @@ impl<'a> Table<'a> {
         until("the job runs", || self.workers.heard.lock().unwrap().up.iter().any(|(name, _)| name == JOB)).await;
     }
 
-    /// Waits until so many more instances of each form have ended, and notes how.
+    /// Waits until `count` more instances of each form have ended, and notes how.
     async fn gone(&mut self, way: &str, count: usize) {
         let mut row = Vec::new();
         for form in self.forms {

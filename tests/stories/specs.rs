@@ -1,4 +1,4 @@
-//! Specs sent to the API and read back: what is accepted comes back equal, and what is secret stays with its app.
+//! Specs sent to the API and read back: an accepted spec comes back equal, and its secrets work only in its app.
 
 use std::path::PathBuf;
 
@@ -20,7 +20,7 @@ fn samples() -> Vec<(String, AppSpec)> {
     files.iter().map(|path| (name(path), read(path))).collect()
 }
 
-/// As API clients send it.
+/// The request body that API clients send.
 fn body(spec: &AppSpec) -> Value {
     json!({ "spec": spec.to_json_value(&|_, secret| secret.expose().to_owned()) })
 }
@@ -45,7 +45,7 @@ async fn every_sample_is_accepted_by_serve() {
     at.check_explained(&[]).await.unwrap();
 }
 
-/// Deleted at once: its deployment asks hosts that cannot be reached.
+/// Deletes the app at once, because its deployment contacts hosts that cannot be reached.
 async fn comes_back_equal(at: &Installation, file: &str, sent: &AppSpec) {
     let created = at.ok("POST", "/v2/apps", Some(&body(sent))).await.expect(file);
     let app = created["app"]["id"].as_str().unwrap();
@@ -55,7 +55,7 @@ async fn comes_back_equal(at: &Installation, file: &str, sent: &AppSpec) {
     back.to_json_value(&|path, _| panic!("{file}: {path} comes back unsealed"));
 }
 
-/// With every default written out, and one text for all secrets.
+/// The spec with every default written out, and one text for all secrets.
 fn comparable(spec: &AppSpec) -> Value {
     let mut spec = spec.completed();
     spec.unseal(&|_, _| Some(SecretText::new("(secret)")));
@@ -88,7 +88,7 @@ services:
     )
 }
 
-/// The spec as the API has it.
+/// The spec that the API returns.
 async fn spec_of(at: &Installation, app: &str) -> Value {
     at.ok("GET", &format!("/v2/apps/{app}"), None).await.unwrap()["app"]["spec"].take()
 }
@@ -98,7 +98,7 @@ fn token_in(spec: &Value) -> &str {
     envs.iter().find(|it| it["key"] == "TOKEN").unwrap()["value"].as_str().unwrap()
 }
 
-/// The value that an app's container has.
+/// The value in the app's container.
 async fn env(at: &Installation, app: &str, key: &str) -> String {
     let page = http::page(at.http(), &format!("{app}.localhost"), &format!("/env?key={key}")).await;
     let (status, value) = page.unwrap();
@@ -107,7 +107,7 @@ async fn env(at: &Installation, app: &str, key: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_sealed_value_goes_round_and_a_foreign_one_is_asked_for_again() {
+async fn a_sealed_value_is_accepted_back_and_the_value_of_another_app_is_asked_for_again() {
     let at = installation().await;
     at.create(&vault("shop", "open-sesame")).await.unwrap();
     it_is_sealed_for_everyone_but_the_container(&at).await;
@@ -147,10 +147,10 @@ async fn it_goes_round_by_the_api_and_by_the_command_line(at: &Installation) {
     assert_eq!(env(at, "shop", "TOKEN").await, "open-sesame", "opened for the new container");
 }
 
-/// For an app that is new, and for one that has a value; with the app's name.
+/// Commands for a new app and for one that has a value, each with the app's name.
 const COMMANDS: [(&[&str], &str); 2] = [(&["apps", "create"], "third"), (&["apps", "update", "shop"], "shop")];
 
-/// By the API and by the command line, for a new app and for one that has a value.
+/// The API and the command line both ask for the value, for a new app and for one that has a value.
 async fn it_is_asked_for_again(at: &Installation, foreign: &str) {
     let ask = ["TOKEN of web", "--env KEY=value"];
     let (status, refused) = http::yaml(at.api(), "/v2/apps", at.token(), &vault("third", foreign)).await.unwrap();
@@ -171,7 +171,7 @@ async fn it_is_asked_for_again(at: &Installation, foreign: &str) {
     }
 }
 
-/// A plan costs no value, and one for a name that is taken is no plan of a new app.
+/// A proposal needs no value. A proposal of a new app fails if the name is taken.
 async fn it_is_named_by_a_proposal(at: &Installation, foreign: &str) {
     for (words, app) in [(&["apps", "propose"][..], "third"), (&["apps", "propose", "--app", "shop"], "shop")] {
         let file = spec_file(at, &vault(app, foreign));
@@ -227,7 +227,7 @@ async fn a_dry_run_touches_nothing() {
     assert_eq!(all_of_shop(&at).await, before);
 }
 
-/// The app with its spec, its deployments, its instances with their containers.
+/// The app with its spec, its deployments, and its instances with their containers.
 async fn all_of_shop(at: &Installation) -> (Value, Value, Vec<Value>) {
     let app = at.ok("GET", "/v2/apps/shop", None).await.unwrap();
     let deployments = at.ok("GET", "/v2/apps/shop/deployments", None).await.unwrap();

@@ -5,7 +5,7 @@ use boatyard_tests::load::{Load, LoadPlan, Request};
 use boatyard_tests::repo::Repo;
 use serde_json::Value;
 
-/// The binary that this very build made.
+/// The binary from the same build.
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_boatyard");
 
 /// A fresh installation.
@@ -13,7 +13,7 @@ pub async fn installation() -> Installation {
     Installation::start(PROGRAM).await.unwrap()
 }
 
-/// The image that misbehaves as it is asked to.
+/// The image that misbehaves as its environment says.
 pub const TESTAPP: &str = "{registry_type: DOCKER_HUB, registry: boatyard-local, repository: testapp, tag: '1'}";
 
 /// A service `web` of two instances that close idle connections after 2 s, a service `api` under `/api`, a worker `mill`.
@@ -64,27 +64,27 @@ fn shop_plan(at: &Installation) -> LoadPlan {
         .with(Request::echo("/api/echo", vec![b'y'; 200]))
 }
 
-/// The id of an app's first deployment's app, from a deployment's answer.
+/// The id of an app, by name.
 pub async fn app_id(at: &Installation, name: &str) -> String {
     let app = at.ok("GET", &format!("/v2/apps/{name}"), None).await.unwrap();
     app["app"]["id"].as_str().unwrap().to_owned()
 }
 
-/// What a command wrote and how it ended.
+/// The output of a command and its exit code.
 pub struct Output {
     pub code: Option<i32>,
     pub out: String,
     pub err: String,
 }
 
-/// Runs a command to its end.
+/// Runs a command and waits for it to exit.
 pub async fn run_cli(at: &Installation, args: &[&str]) -> Output {
     let output = at.cli(args).await.unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     Output { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
 }
 
-/// Where this spec lies for a command to read.
+/// Writes a spec to a file. Returns the path, for a command.
 pub fn spec_file(at: &Installation, spec: &str) -> String {
     let path = at.sources().join("app.yaml");
     std::fs::write(&path, spec).unwrap();
@@ -99,7 +99,7 @@ pub fn versioned(at: &Installation, name: &str) -> Repo {
     repo
 }
 
-/// Changes what the repository's image answers; `more` are further lines of its Dockerfile.
+/// Changes what the repository's image answers. `more`: additional lines of its Dockerfile.
 pub fn write_version(repo: &Repo, version: &str, more: &str) {
     repo.write(
         "Dockerfile",
@@ -140,12 +140,12 @@ pub async fn page(at: &Installation, path: &str) -> String {
     text
 }
 
-/// What a deployment's record says was served while it rolled.
+/// How many requests failed during a rollout, according to the deployment's record.
 pub fn failed_in_record(deployment: &Value) -> u64 {
     deployment["boatyard"]["record"]["served"]["failed"].as_u64().unwrap_or(u64::MAX)
 }
 
-/// Long enough for traffic to have met every instance, counted in requests, not in seconds.
+/// Waits until traffic has reached every instance. Counts requests, not seconds.
 pub async fn some_traffic(load: &Load) {
     load.reach(load.snapshot().sent + 200, ENDS_WITHIN).await.unwrap();
 }

@@ -1,4 +1,4 @@
-//! The command line on a terminal: what it asks for there, and what it never shows.
+//! The command line on a terminal: what it prompts for, and what it never shows.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
@@ -15,7 +15,7 @@ use crate::support::*;
 
 const CTRL_C: &str = "\x03";
 
-/// A command whose standard streams are a terminal of its own.
+/// A command with a separate terminal as its standard streams.
 struct Terminal {
     keyboard: File,
     screen: Receiver<Vec<u8>>,
@@ -65,7 +65,7 @@ impl Terminal {
         tcgetattr(&self.keyboard).unwrap().local_modes.contains(LocalModes::ECHO)
     }
 
-    /// The code at the end, and everything that was shown.
+    /// The exit code, and everything that was shown.
     fn end(&mut self) -> (Option<i32>, String) {
         let code = self.child.wait().unwrap().code();
         for more in self.screen.iter() {
@@ -76,14 +76,14 @@ impl Terminal {
 }
 
 impl Drop for Terminal {
-    /// One that has ended is not killed again.
+    /// Kills the command if it has not ended yet.
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// What appears on a terminal, until the last process has closed it.
+/// The output on a terminal, until the last process has closed it.
 fn watched(mut terminal: File) -> Receiver<Vec<u8>> {
     let (seen, screen) = channel();
     std::thread::spawn(move || {

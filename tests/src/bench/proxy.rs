@@ -1,4 +1,4 @@
-//! The ingress against nginx as a reverse proxy: the same upstream, the same load, interleaved rounds.
+//! Compares the ingress with nginx as a reverse proxy: the same upstream, the same load, interleaved rounds.
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
@@ -17,7 +17,7 @@ const ROUNDS: usize = 5;
 const ROUND: Duration = Duration::from_secs(3);
 const CONNECTIONS: usize = 32;
 
-/// Requests per second and CPU time per request. Empty, and the reason printed, where nginx is not installed.
+/// Requests per second and CPU time per request. If nginx is not installed, prints that and returns nothing.
 pub async fn against_nginx(at: &Installation) -> Result<Vec<Line>> {
     if Command::new("nginx").arg("-v").stderr(Stdio::null()).status().is_err() {
         println!("no nginx here: its rows are left out (apt-get install nginx-light)");
@@ -50,7 +50,7 @@ pub async fn against_nginx(at: &Installation) -> Result<Vec<Line>> {
     ])
 }
 
-/// Address of the app's only instance, as the engine has it.
+/// Address of the app's only instance, according to the engine.
 async fn upstream(at: &Installation, app: &str) -> Result<SocketAddr> {
     let instances = at.instances(app).await?;
     let id = instances.first().and_then(|it| it["container_id"].as_str()).context("an instance")?;
@@ -83,7 +83,7 @@ fn cpu_ticks(pids: &[u32]) -> Result<u64> {
     pids.iter().map(of).sum()
 }
 
-/// An nginx of our own, in a folder of its own, on a free port.
+/// A separate nginx with a temporary folder, on a free port.
 struct Nginx {
     child: Child,
     address: SocketAddr,
@@ -118,7 +118,7 @@ impl Nginx {
         anyhow::bail!("nginx did not start")
     }
 
-    /// Master and workers.
+    /// Process ids of the master and the workers.
     fn pids(&self) -> Result<Vec<u32>> {
         let master = self.child.id();
         let children = fs::read_to_string(format!("/proc/{master}/task/{master}/children"))?;
@@ -129,7 +129,7 @@ impl Nginx {
 
 impl Drop for Nginx {
     fn drop(&mut self) {
-        // TERM reaches the workers through their master; KILL would leave them behind.
+        // The master passes TERM on to the workers. KILL would leave them running.
         let pid = i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw);
         if let Some(pid) = pid {
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);

@@ -11,10 +11,10 @@ use serde_json::json;
 use crate::Line;
 
 const IMAGE: &str = "{registry_type: DOCKER_HUB, registry: boatyard-local, repository: testapp, tag: '1'}";
-/// The median of so many rounds is printed.
+/// The number of rounds. Their median is printed.
 const ROUNDS: usize = 5;
 
-/// A service of so many instances, restarted again and again.
+/// Restarts a service of `instances` instances again and again.
 pub async fn against_the_floor(at: &Installation, instances: usize) -> Result<[Line; 2]> {
     let name = format!("roll-{instances}");
     let spec = format!(
@@ -40,14 +40,14 @@ pub async fn against_the_floor(at: &Installation, instances: usize) -> Result<[L
         ratio: Some(time.as_secs_f64() / floor.as_secs_f64()),
         goal,
     };
-    // A floor holds no stop.
+    // The floor includes no stop.
     Ok([
         line("until the new serve alone", median(served), "1.10 or less"),
         line("until the old are gone, too", median(ended), "-"),
     ])
 }
 
-/// A deployment that has nothing to do.
+/// Measures a deployment that has nothing to do.
 pub async fn unchanged_tree(at: &Installation) -> Result<Line> {
     let repo = Repo::init(at.sources().join("bench"))?;
     repo.write("Dockerfile", "FROM boatyard-local/testapp:1\n")?;

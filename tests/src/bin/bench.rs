@@ -1,6 +1,6 @@
-//! `make bench`: Boatyard beside the alternatives, measured in one run on one machine, printed as ratios.
+//! `make bench`: compares Boatyard with the alternatives in one run on one machine, and prints ratios.
 //!
-//! Absolute times say more about the machine than about the program; nothing here passes or fails.
+//! Absolute times depend more on the machine than on the program, so nothing here passes or fails.
 
 #[path = "../bench/proxy.rs"]
 mod proxy;

@@ -1,5 +1,5 @@
-//! `make demo`: the whole path on this machine's engine, in about a minute. Exit 0 if every claim holds, 1 if one does
-//! not or the demo could not go on, 130 after Ctrl-C. Whatever happens, it removes what it made.
+//! `make demo`: runs the whole demo on this machine's engine in about a minute. Exits with 0 if every claim holds, 1 if
+//! one does not or the demo could not continue, and 130 after Ctrl-C. It always removes what it created.
 
 use std::process::ExitCode;
 
@@ -8,7 +8,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    // Whichever ends first drops the other; dropping the demo removes its installation.
+    // The future that ends first drops the other. Dropping the demo removes its installation.
     tokio::select! {
         outcome = demo::run() => match outcome {
             Ok(true) => ExitCode::SUCCESS,
@@ -22,7 +22,7 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Ends at Ctrl-C or TERM.
+/// Returns at Ctrl-C or SIGTERM.
 async fn interrupted() {
     let mut term = signal(SignalKind::terminate()).expect("TERM can be listened to");
     tokio::select! {

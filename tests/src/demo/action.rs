@@ -1,4 +1,4 @@
-//! One action on the app: how long it took, which containers ran before and after, and what the load noticed.
+//! One action on the app: how long it took, which containers ran before and after, and how the load was affected.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant, SystemTime};
@@ -11,28 +11,28 @@ use super::traffic::{Traffic, Visits};
 use crate::engine::Starts;
 use crate::installation::{Installation, served_after};
 
-/// What an action leaves behind may fail a request a moment later: that moment counts as part of it.
+/// An action may make a request fail a moment later, so this much time after it counts as part of it.
 const TAIL: Duration = Duration::from_secs(1);
 
 /// An action that has ended.
 pub(super) struct Action {
     pub name: &'static str,
-    /// From the request to the API until the deployment had ended.
+    /// Time from the API request until the deployment had ended.
     pub took: Duration,
-    /// From the request until only the new instances served, as the deployment's record says; `None` where they never did.
-    /// The last replaced container goes after that.
+    /// Time from the request until only the new instances served, according to the deployment's record. `None` if they
+    /// never did. Boatyard removes the last replaced container after that.
     pub served_after: Option<Duration>,
-    /// The deployment as it ended.
+    /// The deployment at its end.
     pub deployment: Value,
     pub before: Containers,
     pub after: Containers,
-    /// Containers that the engine started meanwhile, by component, jobs included.
+    /// Containers that the engine started during the action, by component, including jobs.
     starts: BTreeMap<String, usize>,
     /// `None` for the first deployment, which has no load.
     pub visits: Option<Visits>,
 }
 
-/// The app that actions are done to.
+/// The app that the actions change.
 pub(super) struct Subject<'a> {
     pub at: &'a Installation,
     pub app: &'a str,
@@ -40,7 +40,8 @@ pub(super) struct Subject<'a> {
 }
 
 impl Subject<'_> {
-    /// Requests a deployment, waits for its end, and looks at the app again. `request` gives the deployment's id.
+    /// Requests a deployment, waits for its end, and reads the app's containers again. `request` returns the
+    /// deployment's id.
     pub async fn act(
         &self,
         report: &Report,
@@ -93,7 +94,7 @@ fn ended_parts(step: &Value) -> Vec<String> {
 
 fn ended_part(leaf: &Value) -> Option<String> {
     let (component, doing) = (leaf["component_name"].as_str()?, leaf["message_base"].as_str()?);
-    // "Waiting for" a service or worker says the same a moment after "Deploying".
+    // "Waiting for" a service or worker repeats "Deploying" a moment later.
     let took_time =
         leaf["started_at"] != leaf["ended_at"] && !matches!(doing, "Deploying service" | "Deploying worker");
     let otherwise = match leaf["status"].as_str()? {
@@ -105,7 +106,7 @@ fn ended_part(leaf: &Value) -> Option<String> {
 }
 
 impl Action {
-    /// What Boatyard shows beside App Platform's fields.
+    /// The fields that Boatyard adds to App Platform's.
     pub fn record(&self) -> &Value {
         &self.deployment["boatyard"]
     }
@@ -124,7 +125,7 @@ impl Containers {
         let mut all = BTreeMap::<_, BTreeMap<_, _>>::new();
         for instance in at.instances(app).await? {
             let field = |name: &str| instance[name].as_str().map(str::to_owned);
-            // Without a start time it has no container yet.
+            // An instance without a start time has no container yet.
             if let (Some(component), Some(id), Some(started)) =
                 (field("component_name"), field("container_id"), field("started_at"))
                 && instance["component_type"] != "JOB"
@@ -139,12 +140,12 @@ impl Containers {
         self.0.get(component).into_iter().flat_map(|it| it.keys()).map(String::as_str).collect()
     }
 
-    /// Same containers, started at the same time.
+    /// Whether the containers are the same and were not restarted.
     pub fn kept(&self, later: &Containers, component: &str) -> bool {
         self.0.contains_key(component) && self.0.get(component) == later.0.get(component)
     }
 
-    /// As many containers as before, and none of those.
+    /// Whether there are as many containers as before, and all of them are new.
     pub fn replaced(&self, later: &Containers, component: &str) -> bool {
         let (before, after) = (self.ids(component), later.ids(component));
         !before.is_empty() && before.len() == after.len() && before.is_disjoint(&after)

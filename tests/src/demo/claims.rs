@@ -1,5 +1,5 @@
-//! The output of the demo while it runs: steps with the seconds since it began, and claims about each action, checked against
-//! the containers, the load and the deployment's record.
+//! The output of the demo while it runs: steps with the seconds since the start, and claims about each action, checked
+//! against the containers, the load and the deployment's record.
 
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -8,10 +8,10 @@ use serde_json::Value;
 
 use super::action::Action;
 
-/// Components whose containers run all the time, in the order in which the tables show them.
+/// Components whose containers run all the time, in the order of the tables.
 pub(super) const COMPONENTS: [&str; 4] = ["web", "api", "worker", "db"];
 
-/// Prints, and counts the claims that hold.
+/// Prints claims and counts those that hold.
 pub(super) struct Report {
     began: Instant,
     held: usize,
@@ -35,7 +35,7 @@ impl Report {
         println!("\n── {title}");
     }
 
-    /// A step that was done.
+    /// Prints a completed step.
     pub fn step(&self, text: &str) {
         println!("{:6.1} s  {text}", self.began.elapsed().as_secs_f64());
     }
@@ -96,7 +96,7 @@ impl Report {
         self.claim(named == components.iter().copied().collect(), claim);
     }
 
-    /// No request failed, by the load's count and by that of the ingress, and some were sent.
+    /// Some requests were sent and none failed, according to the load and to the ingress.
     pub fn no_request_failed(&mut self, action: &Action) {
         let Some(visits) = &action.visits else { return };
         let claim = format!("{} of {} requests failed", visits.failed, visits.sent);

@@ -10,18 +10,18 @@ use crate::engine;
 use crate::installation::Installation;
 
 const TRIES: usize = 3;
-/// A worker has no port to check: Boatyard counts it as ready when it has run for this long. Its floor is create and start,
-/// which is measured, and this time, which is not.
+/// A worker has no port to check, so Boatyard counts it as ready after it has run for this long. Its floor is create
+/// and start, which the demo measures, plus this time, which it does not.
 const WORKER_STAYS_UP: Duration = Duration::from_secs(1);
 
-/// What the engine alone needs for one container: the same images, created, started and answering by raw API calls under
-/// the same load. A program that replaces containers one by one cannot be quicker than the sum.
+/// What the engine alone needs for one container: the same images, created, started and answering by raw API calls
+/// under the same load. A program that replaces containers one by one cannot be faster than the sum.
 pub(super) struct Floor([(&'static str, Duration); 3]);
 
 impl Floor {
     /// Measures the images of a deployment.
     pub async fn measure(deployed: &Action) -> Result<Self> {
-        // The database is not asked, but the programs end without its address.
+        // The programs do not query the database here, but they exit if they have no address for it.
         let env = ["PORT=8080", "DATABASE_URL=postgres://user@127.0.0.1/nothing"];
         let image = |component| {
             let image = deployed.record()["images"][component]["id"].as_str();
@@ -34,8 +34,8 @@ impl Floor {
         ]))
     }
 
-    /// For all services and workers that an action started. `None` where it started none or failed, and for the first
-    /// deployment, which made the database, too.
+    /// The sum over all services and workers that an action started. `None` if the action started none or failed, and
+    /// for the first deployment, which also created the database.
     fn of(&self, action: &Action) -> Option<Duration> {
         if action.visits.is_none() || action.deployment["phase"] != "ACTIVE" {
             return None;
@@ -45,7 +45,7 @@ impl Floor {
         (!sum.is_zero()).then_some(sum)
     }
 
-    /// Time until only the new instances served, in floors.
+    /// Time until only the new instances served, as a multiple of the floor.
     pub fn ratio(&self, action: &Action) -> Option<f64> {
         Some(action.served_after?.as_secs_f64() / self.of(action)?.as_secs_f64())
     }
@@ -123,7 +123,7 @@ fn memory(name: &str, pid: u32) -> Result<Vec<String>> {
     Ok(vec![name.to_owned(), field("status", "VmRSS:")?, field("smaps_rollup", "Pss:")?])
 }
 
-/// Aligned columns: the first to the left, the others to the right. `titles` are separated by `|`.
+/// Aligned columns: the first to the left, the others to the right. `|` separates the `titles`.
 fn print_rows(titles: &str, rows: impl IntoIterator<Item = Vec<String>>) {
     let mut table = vec![titles.split('|').map(str::to_owned).collect::<Vec<_>>()];
     table.extend(rows);

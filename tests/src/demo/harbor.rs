@@ -1,4 +1,4 @@
-//! The app of the demo, `examples/harbor`, in a repository of its own, and the changes that are committed to it.
+//! The app of the demo, `examples/harbor`, in a separate repository, and the changes that the demo commits to it.
 
 use std::path::{Path, PathBuf};
 
@@ -10,20 +10,20 @@ use crate::repo::Repo;
 
 /// Its host name at the ingress.
 pub(super) const HOST: &str = "harbor.localhost";
-/// Headings of its page, from commit to commit.
+/// The headings of its page in successive commits.
 pub(super) const FIRST: &str = "Welcome to the harbor";
 pub(super) const REBUILT: &str = "Welcome to the rebuilt harbor";
 const NEVER_TO_STAY: &str = "Welcome to a harbor that must not stay";
 /// What the broken API prints before it ends.
 pub(super) const EXIT_MESSAGE: &str = "broken on purpose: the tide table is lost";
 
-/// As `app.yaml` names its repository.
+/// The repository URL in `app.yaml`.
 const REPOSITORY_IN_SPEC: &str = "file:///srv/git/harbor.git";
 
 pub(super) struct Harbor {
     path: PathBuf,
     repo: Repo,
-    /// The spec with this repository in it.
+    /// The spec with the URL of this repository.
     pub spec: String,
 }
 
@@ -41,13 +41,13 @@ impl Harbor {
         Ok(Self { path, repo, spec })
     }
 
-    /// Commits another heading of the page; returns the commit, shortened.
+    /// Commits another heading of the page. Returns the shortened commit id.
     pub fn change_page(&self) -> Result<String> {
         self.edit("web/page.html", FIRST, REBUILT)?;
         self.commit("Another heading")
     }
 
-    /// Commits a page that works and an API that ends as soon as it starts.
+    /// Commits a page that works and an API that exits as soon as it starts.
     pub fn break_api(&self) -> Result<String> {
         self.edit("web/page.html", REBUILT, NEVER_TO_STAY)?;
         self.edit("api/main.py", "import json\n", &format!("import json\n\nraise SystemExit(\"{EXIT_MESSAGE}\")\n"))?;
@@ -80,7 +80,7 @@ impl Harbor {
     }
 }
 
-/// Whether every answer of a page contains a text, asked often enough to reach every instance.
+/// Whether every answer of a page contains a text. Asks often enough to reach every instance.
 pub(super) async fn answers(at: &Installation, path: &str, text: &str) -> Result<bool> {
     for _ in 0..8 {
         let (status, body) = http::page(at.http(), HOST, path).await?;

@@ -1,6 +1,6 @@
-//! The load on the app: a steady stream at a fixed rate, and a burst every two seconds. The burst makes the ingress open more
-//! connections to the app than the stream needs, and the app closes those after two idle seconds, just when the next burst
-//! comes. A proxy loses requests easily there.
+//! The load on the app: a steady stream at a fixed rate, and a burst every two seconds. The burst makes the ingress
+//! open more connections to the app than the stream needs. The app closes those after two idle seconds, just when the
+//! next burst arrives. A proxy easily loses requests at that moment.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::load::{Expected, Load, LoadPlan, Request, Snapshot};
 pub(super) const RATE: f64 = 250.0;
 const STREAM_CONNECTIONS: usize = 32;
 const BURST_CONNECTIONS: usize = 12;
-/// As long as the app keeps an idle connection.
+/// How long the app keeps an idle connection.
 const BURST_PAUSE: Duration = Duration::from_secs(2);
 
 pub(super) struct Traffic {
@@ -20,12 +20,12 @@ pub(super) struct Traffic {
     bursts: Load,
 }
 
-/// What both came to in a window.
+/// The totals of both in a window.
 pub(super) struct Visits {
     pub sent: usize,
     pub failed: usize,
     pub per_second: f64,
-    /// Of the stream, counted from the moment each request was due.
+    /// Times of the stream, counted from the moment each request was due.
     pub p99: Duration,
     pub slowest: Duration,
     /// The first failures.
@@ -55,7 +55,7 @@ impl Traffic {
         }
     }
 
-    /// Waits for open requests; returns requests sent and failed from first to last.
+    /// Waits for open requests. Returns how many requests were sent and failed in total.
     pub async fn stop(self) -> (usize, usize) {
         let (stream, bursts) = (self.stream.stop().await, self.bursts.stop().await);
         (stream.sent + bursts.sent, stream.failed_count + bursts.failed_count)

@@ -1,8 +1,8 @@
 //! One keep-alive connection, and one request with its answer.
 //!
-//! A server may close a connection while it is idle. The connection is therefore checked right before each use and opened
-//! again if it was closed; a request that hyper returns unsent goes over the new one. A request of which a byte may have
-//! been sent is never sent again: without an answer it has failed.
+//! A server may close an idle connection. The load therefore checks the connection right before each use and opens it
+//! again if it was closed. If hyper returns a request unsent, the request goes over a new connection. The load never
+//! repeats a request of which a byte may have been sent: without an answer it has failed.
 
 use anyhow::{Context, Result, anyhow, ensure};
 use bytes::{Bytes, BytesMut};
@@ -24,7 +24,7 @@ pub(super) struct Connection<'a> {
 
 struct Open {
     sender: SendRequest<Full<Bytes>>,
-    /// The same socket, only to see whether the server has closed it.
+    /// The same socket, used only to check whether the server has closed it.
     socket: std::net::TcpStream,
 }
 
@@ -33,7 +33,7 @@ impl<'a> Connection<'a> {
         Connection { plan, open: None }
     }
 
-    /// Sends one request and reads its whole answer. A failure closes the connection.
+    /// Sends one request and reads the complete answer. A failure closes the connection.
     pub(super) async fn exchange(&mut self, request: &Request) -> Result<()> {
         let deadline = self.plan.deadline;
         let done = timeout(deadline, self.send_and_check(request)).await;
@@ -73,7 +73,7 @@ impl<'a> Connection<'a> {
                     return Ok(answer);
                 }
                 Err(mut error) => match error.take_message() {
-                    // No byte of it was sent: the connection ended while it was idle.
+                    // hyper sent no byte of it: the connection ended while it was idle.
                     Some(unsent) => message = unsent,
                     None => return Err(error.into_error()).context("no answer"),
                 },
@@ -92,7 +92,7 @@ impl<'a> Connection<'a> {
         let socket = stream.try_clone()?;
         let stream = TokioIo::new(TcpStream::from_std(stream)?);
         let (sender, connection) = http1::handshake(stream).await.context("cannot connect")?;
-        // Its error reaches the request that it fails.
+        // An error of the connection reaches the request that it fails.
         tokio::spawn(connection);
         Ok(Open { sender, socket })
     }
@@ -105,9 +105,10 @@ impl<'a> Connection<'a> {
 }
 
 impl Open {
-    /// Idle, and not closed by the server as far as this host knows, though hyper may not have noticed yet.
+    /// Whether the connection is idle and the server has not closed it, as far as this host knows. hyper may not have
+    /// noticed yet.
     async fn is_usable(&mut self) -> bool {
-        // Nothing to read: neither the end nor unexpected bytes.
+        // There is nothing to read: neither the end nor unexpected bytes.
         let is_open = |error: std::io::Error| error.kind() == std::io::ErrorKind::WouldBlock;
         self.sender.ready().await.is_ok() && self.socket.peek(&mut [0]).is_err_and(is_open)
     }

@@ -19,7 +19,7 @@ pub struct LoadPlan {
     pub(super) requests: Vec<Request>,
 }
 
-/// One request, to be sent again and again.
+/// One request, which the load sends again and again.
 #[derive(Clone, Debug)]
 pub struct Request {
     pub(super) method: Method,
@@ -28,7 +28,7 @@ pub struct Request {
     pub(super) expected: Expected,
 }
 
-/// The body of a good answer, whose status is 2xx.
+/// The expected body of a good answer. The status of a good answer is 2xx.
 #[derive(Clone, Debug)]
 pub enum Expected {
     Anything,
@@ -37,8 +37,8 @@ pub enum Expected {
 }
 
 impl LoadPlan {
-    /// No requests yet; 8 connections that send as fast as answers come. The deadline of a request is 120 s: it fails a
-    /// request without an answer, not one that a busy machine answers late.
+    /// No requests yet, and 8 connections that send as fast as answers come. The deadline of a request is 120 s: a
+    /// request without an answer fails, but one that a busy machine answers late does not.
     pub fn new(target: SocketAddr, host: impl Into<String>) -> LoadPlan {
         LoadPlan {
             target,
@@ -51,19 +51,19 @@ impl LoadPlan {
         }
     }
 
-    /// Adds a request. All are sent in turn, over and over.
+    /// Adds a request. The load sends all its requests in turn, again and again.
     pub fn with(mut self, request: Request) -> LoadPlan {
         self.requests.push(request);
         self
     }
 
-    /// Connections that are kept open. Each has at most one open request.
+    /// How many connections are open. Each has at most one open request.
     pub fn connections(self, connections: usize) -> LoadPlan {
         LoadPlan { connections, ..self }
     }
 
-    /// Requests per second over all connections. They are due at fixed moments and their time counts from then, so that a
-    /// server that stalls is charged for the requests it held up.
+    /// Requests per second over all connections. Requests are due at fixed moments and their time counts from then, so
+    /// that a server that stalls is charged for the requests that it delayed.
     pub fn rate(self, per_second: f64) -> LoadPlan {
         LoadPlan { rate: Some(per_second), ..self }
     }
@@ -86,23 +86,23 @@ impl LoadPlan {
 }
 
 impl Request {
-    /// A GET. Any whole 2xx answer is good.
+    /// A GET. Any complete 2xx answer is good.
     pub fn get(path: &str) -> Request {
         Request { method: Method::GET, path: path.to_owned(), body: Bytes::new(), expected: Expected::Anything }
     }
 
-    /// A POST. Any whole 2xx answer is good.
+    /// A POST. Any complete 2xx answer is good.
     pub fn post(path: &str, body: impl Into<Bytes>) -> Request {
         Request { method: Method::POST, body: body.into(), ..Request::get(path) }
     }
 
-    /// A POST whose good answer is its own body.
+    /// A POST. A good answer returns the body of the request.
     pub fn echo(path: &str, body: impl Into<Bytes>) -> Request {
         let body = body.into();
         Request::post(path, body.clone()).answered(Expected::Exactly(body))
     }
 
-    /// Only such a body is good.
+    /// Only this body is good.
     pub fn answered(self, expected: Expected) -> Request {
         Request { expected, ..self }
     }

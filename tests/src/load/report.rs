@@ -10,7 +10,7 @@ pub(super) struct Sample {
     pub(super) failed: bool,
 }
 
-/// Figures over all requests that ended in the window, the failed ones included.
+/// Figures over all requests that ended in the window, including the failed ones.
 #[derive(Clone, Debug)]
 pub struct LoadReport {
     /// Requests that ended.
@@ -44,7 +44,7 @@ impl LoadReport {
     }
 }
 
-/// The smallest time that `percent` of all do not exceed. `times` is sorted; zero if there are none.
+/// The smallest time that at least `percent` of all times do not exceed. `times` is sorted. Zero if there are none.
 fn nearest_rank(times: &[Duration], percent: usize) -> Duration {
     let rank = (times.len() * percent).div_ceil(100);
     times.get(rank.saturating_sub(1)).copied().unwrap_or_default()

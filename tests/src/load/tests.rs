@@ -1,4 +1,4 @@
-//! Against servers that behave, and servers that misbehave in one way each.
+//! Tests against servers that behave, and against servers that misbehave in one way each.
 #![allow(clippy::unwrap_used)]
 
 mod counting;
@@ -13,7 +13,7 @@ use server::{Server, answer, read_request};
 /// For a wait that ends in milliseconds unless something is broken.
 const SOON: Duration = Duration::from_secs(300);
 
-/// A few connections' worth of traffic, until `count` requests have ended.
+/// Sends traffic over a few connections until `count` requests have ended.
 async fn report_after(count: usize, plan: LoadPlan) -> LoadReport {
     let load = Load::start(plan);
     load.reach(count, SOON).await.expect("the traffic flows");
@@ -24,7 +24,7 @@ fn plan_for(server: &Server) -> LoadPlan {
     LoadPlan::new(server.address, "shop.localhost").connections(2)
 }
 
-/// Every request failed, and the first message says `why`.
+/// Checks that every request failed and that the first message contains `why`.
 fn assert_all_failed(report: &LoadReport, why: &str) {
     assert!(report.sent > 0, "{report}");
     assert_eq!(report.failed_count, report.sent, "{report}");

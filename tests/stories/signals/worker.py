@@ -1,4 +1,4 @@
-"""Tells the test over a connection that it is up, that it was asked to end, and that it finished its work then."""
+"""Reports to the test over a connection when it is up, when it is asked to end, and when it has finished its work."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ def gateway():
 
 def tell(word):
     connection.sendall(f"{word}\n".encode())
-    # What it says on its output has to get through as well, as in a pipe.
+    # The output must arrive as well, also through a pipe.
     print(word, flush=True)
 
 

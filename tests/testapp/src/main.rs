@@ -1,5 +1,5 @@
-//! The application that Boatyard's tests deploy: one static binary that serves, works or runs a job. Its environment
-//! tells it what to answer and how to fail.
+//! The application that Boatyard's tests deploy: one static binary that serves, works or runs a job. Environment
+//! variables configure what it answers and how it fails.
 //!
 //! Usage: `testapp [serve|work|job]`
 
@@ -50,7 +50,7 @@ async fn work(settings: &Settings, mut term: Signal) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Prints its line and ends with the exit code that it was given.
+/// Prints the configured line and exits with the configured code.
 fn job(settings: &Settings) -> ExitCode {
     if let Some(line) = &settings.job_print {
         println!("{line}");

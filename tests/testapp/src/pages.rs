@@ -71,7 +71,8 @@ fn stream(request: &Request<Incoming>) -> Answer {
     Response::new(StreamBody::new(lines).boxed_unsync())
 }
 
-/// Switches to a protocol in which every byte comes back. It may be called websocket, because the ingress passes on no other.
+/// Switches to a protocol that returns every byte. Clients may call it websocket, because the ingress forwards no
+/// other.
 fn upgrade(mut request: Request<Incoming>) -> Answer {
     let Some(protocol) = request.headers().get(UPGRADE).cloned() else {
         return text(StatusCode::UPGRADE_REQUIRED, "send: Connection: Upgrade, Upgrade: websocket\n");

@@ -34,7 +34,7 @@ pub async fn run(settings: Settings, mut term: Signal) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Returns only when it cannot listen.
+/// Returns only if it cannot listen.
 async fn start_and_accept(settings: Settings, stop: &watch::Sender<()>) -> ExitCode {
     sleep(settings.start_delay).await;
     if let Some((after, code)) = settings.exit_after {
@@ -57,12 +57,12 @@ async fn start_and_accept(settings: Settings, stop: &watch::Sender<()>) -> ExitC
     };
     println!("{} {} listens on port {}", settings.name, settings.version, settings.port);
     let mut http = http1::Builder::new();
-    // hyper measures this also between two requests, and closes without an answer.
+    // hyper also applies this time between two requests, and closes without an answer.
     http.timer(TokioTimer::new()).header_read_timeout(settings.idle_close);
     let site = Arc::new(Site::new(settings));
     loop {
         let Ok((stream, _)) = listener.accept().await else {
-            // Out of descriptors, most likely: a connection has to end first.
+            // The process is most likely out of file descriptors: a connection has to end first.
             sleep(Duration::from_millis(10)).await;
             continue;
         };

@@ -1,4 +1,4 @@
-//! Taking requests in: checked against what serves, written down as deployments, merged where one waits already.
+//! Accepts requests: checks them against what serves, records them as deployments, and merges them with a waiting one.
 
 use app_spec::{AppSpec, Component};
 use rollout::deployment::{Event, Stage};
@@ -22,16 +22,16 @@ use crate::view::Caller;
 /// A request for a deployment of an app.
 pub(crate) struct DeployRequest {
     pub request: Request,
-    /// The new spec, where it brings one.
+    /// The new spec, if the request contains one.
     pub spec: Option<AppSpec>,
-    /// Why, for people.
+    /// The cause, in words for people.
     pub cause: String,
     pub caller: Caller,
 }
 
 impl AppTask {
     pub(super) async fn answer(&mut self, snapshot: &Snapshot, request: AppCommand) {
-        // A caller who left does not undo what is written down.
+        // If the caller has left, the reply is lost, but the request stays recorded.
         match request {
             AppCommand::Deploy { request, reply } => drop(reply.send(self.accept(snapshot, *request).await)),
             AppCommand::Cancel { deployment, reply } => drop(reply.send(self.cancel(&deployment).await)),
@@ -65,7 +65,7 @@ impl AppTask {
         self.admit_deployment(snapshot, app, deployment, &ask.caller).await
     }
 
-    /// Puts it in line; what waited before may be absorbed by it.
+    /// Queues a deployment. It may absorb the one that waited before it.
     async fn admit_deployment(
         &mut self,
         snapshot: &Snapshot,
@@ -81,7 +81,7 @@ impl AppTask {
         if let Admission::Absorb(merged) = admission {
             let mut waited = waiting.expect("only what waits is absorbed").clone();
             if merged.build != Build::Frozen && deployment.request.is_restart() {
-                // The newest spec stays the one to make real.
+                // The merged deployment must still deploy the newest spec.
                 deployment.spec = self.cx.records.app.spec.clone();
                 let shown = self.cx.records.specs().open(&deployment.spec).map(|spec| shown(&spec)).unwrap_or_default();
                 deployment.progress = Progress::new(&shown);
@@ -150,7 +150,7 @@ impl AppTask {
         }
     }
 
-    /// Only services and workers of what serves can be restarted; everything else is refused with the reason.
+    /// Accepts a restart only for services and workers of what serves. Refuses any other with the reason.
     fn check_restart(&self, request: &Request) -> Result<(), ControlError> {
         if !request.is_restart() {
             return Ok(());
@@ -165,7 +165,8 @@ impl AppTask {
         check_restart(name, &spec, &request.restart)
     }
 
-    /// The same request again: by its key, or, for restarts and force rebuilds, by being equal and soon.
+    /// The deployment of an earlier, identical request. Requests match by idempotency key. Restarts and force rebuilds
+    /// also match if they are equal and close in time.
     async fn repeated(&self, ask: &DeployRequest) -> Result<Option<Deployment>, ControlError> {
         let now = clock::now();
         if let Some(key) = &ask.caller.idempotency_key
@@ -201,7 +202,7 @@ impl AppTask {
         Ok(deployment)
     }
 
-    /// The tombstone comes first: a deletion once accepted ends in the app being gone.
+    /// Writes the tombstone first, so that an accepted deletion always completes.
     async fn delete(&mut self) -> Result<(), ControlError> {
         let mut app = self.cx.records.app.clone();
         app.deleting = true;
@@ -221,7 +222,7 @@ impl AppTask {
     }
 }
 
-/// The deployment that already makes this spec real, if there is one.
+/// The deployment that already deploys this spec, if there is one.
 pub(crate) fn unchanged<'a>(state: &'a AppState, specs: &Specs<'_>, spec: &AppSpec) -> Option<&'a Deployment> {
     let newest = &state.app.spec;
     let equal = specs.open(newest).is_some_and(|before| before == *spec);
@@ -229,7 +230,7 @@ pub(crate) fn unchanged<'a>(state: &'a AppState, specs: &Specs<'_>, spec: &AppSp
     state.deployments.iter().filter(|_| equal).filter(is_real).max_by_key(|it| it.number)
 }
 
-/// Whether everything that a restart names can be restarted.
+/// Checks that everything that a restart names can be restarted.
 pub(crate) fn check_restart(app: &str, spec: &AppSpec, restart: &Restart) -> Result<(), ControlError> {
     match restart {
         Restart::All => Ok(()),

@@ -23,15 +23,15 @@ use crate::clock;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Subject {
     Instance(InstanceName),
-    /// A run of a job, by its container.
+    /// A job run, by its container.
     Job(InstanceName),
-    /// The wait for the end of a job run.
+    /// The wait for a job run to end.
     JobEnd(InstanceName),
     /// A database, by its container.
     Database(InstanceName),
     /// A container that no record explains.
     Stray(InstanceName),
-    /// A look at how an instance's process ended.
+    /// The inspection of how an instance's process ended.
     Inspection(InstanceName),
     Image(DeploymentId, ComponentName),
     Routes,
@@ -42,7 +42,7 @@ pub(super) enum Subject {
 }
 
 impl Subject {
-    /// The container that it is about.
+    /// The container that the subject refers to.
     pub fn container(&self) -> Option<&InstanceName> {
         match self {
             Self::Instance(name)
@@ -56,23 +56,23 @@ impl Subject {
     }
 }
 
-/// What an action reports.
+/// The result of an action.
 pub(super) enum ActionResult {
     Instance {
         name: InstanceName,
         action: InstanceAction,
         result: Result<(), EngineError>,
     },
-    /// An instance did not come up: the reason, and the last lines of its log.
+    /// An instance failed to start: the reason, and the last lines of its log.
     GivenUp {
         name: InstanceName,
         reason: Reason,
         tail: Vec<String>,
     },
-    /// An instance whose process may have ended and been started again.
+    /// The inspection of an instance whose process may have ended and restarted.
     Inspected {
         name: InstanceName,
-        /// As events said.
+        /// The exit code, as events reported it.
         code: Option<i64>,
         out_of_memory: bool,
         result: Result<Option<ContainerDetails>, EngineError>,
@@ -92,7 +92,7 @@ pub(super) enum ActionResult {
         component: ComponentName,
         result: Result<ImageReady, String>,
     },
-    /// An image that a restart needs is on the engine, or it is not.
+    /// Whether the engine has an image that a restart needs.
     ImageChecked {
         deployment: DeploymentId,
         component: ComponentName,
@@ -130,7 +130,7 @@ pub(super) enum ActionResult {
     Paused,
 }
 
-/// What is done to an instance's container.
+/// An action on an instance's container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum InstanceAction {
     Create,
@@ -145,16 +145,16 @@ pub(super) enum InstanceAction {
 #[derive(Clone)]
 pub(super) struct ImageReady {
     pub image: Image,
-    /// To be remembered for later builds.
+    /// Recorded for later builds.
     pub built: Option<Built>,
 }
 
-/// An action that failed and is tried again.
+/// An action that failed and will be tried again.
 struct FailedAction {
-    /// Who could not do what, and why.
+    /// The subject, what failed, and why.
     what: String,
     again_at: Timestamp,
-    /// Failures in a row.
+    /// Consecutive failures.
     failures: u32,
 }
 
@@ -165,7 +165,7 @@ pub(super) struct Actions {
     failed: BTreeMap<Subject, FailedAction>,
 }
 
-/// What an action that ended leaves.
+/// The report of an action that ended.
 pub(super) struct Report {
     pub subject: Subject,
     pub result: ActionResult,
@@ -173,14 +173,14 @@ pub(super) struct Report {
 }
 
 impl Actions {
-    /// Begins an action. Its subject is busy until the report is taken.
+    /// Begins an action. Its subject stays busy until the task takes the report.
     pub fn begin(&mut self, subject: Subject, action: impl Future<Output = ActionResult> + Send + 'static) {
         let about = subject.clone();
         let handle = self.tasks.spawn(async move { (about, action.await) }.in_current_span());
         self.running.insert(subject, handle);
     }
 
-    /// Keeps the subject busy for so long: what failed is not tried again in a tight loop.
+    /// Keeps the subject busy for this long, so that a failed action is not tried again in a tight loop.
     pub fn pause(&mut self, subject: Subject, long: Duration) {
         self.begin(subject, async move {
             tokio::time::sleep(long).await;
@@ -188,7 +188,7 @@ impl Actions {
         });
     }
 
-    /// Ends an action that is not needed any more. It will not report.
+    /// Aborts an action that is no longer needed. It does not report.
     pub fn end(&mut self, subject: &Subject) {
         if let Some(handle) = self.running.remove(subject) {
             handle.abort();
@@ -208,7 +208,7 @@ impl Actions {
         self.running.keys()
     }
 
-    /// The next report that is there.
+    /// The next report, without waiting for one.
     pub fn try_next(&mut self) -> Option<Report> {
         while let Some(ended) = self.tasks.try_join_next_with_id() {
             if let Some(report) = self.report(ended) {
@@ -232,13 +232,13 @@ impl Actions {
         }
     }
 
-    /// `None`: the action was ended.
+    /// `None` if the action was aborted.
     fn report(&mut self, ended: Result<(Id, (Subject, ActionResult)), JoinError>) -> Option<Report> {
         let (id, (subject, result)) = match ended {
             Ok(ended) => ended,
             Err(ended) if ended.is_cancelled() => return None,
-            // Which action it was is not known, and the others must not be begun twice: the task begins again from its
-            // records.
+            // It is unknown which action panicked, and the others must not begin twice. Panic here as well: the task
+            // then starts again from its records.
             Err(ended) => std::panic::resume_unwind(ended.into_panic()),
         };
         if self.running.get(&subject).is_none_or(|handle| handle.id() != id) {
@@ -249,8 +249,8 @@ impl Actions {
         Some(Report { subject, result, failures_before })
     }
 
-    /// Remembers for people that an action failed. Returns the pause before the next try: it begins with `first` and doubles
-    /// up to `longest`.
+    /// Notes a failure, so that people can see it. Returns the pause before the next attempt: `first`, doubled after
+    /// each failure up to `longest`.
     pub fn failed(&mut self, subject: &Subject, what: String, first: Duration, longest: Duration) -> Duration {
         let failures = self.failed.get(subject).map_or(0, |it| it.failures) + 1;
         let pause = first.saturating_mul(1 << (failures - 1).min(16)).min(longest);
@@ -259,7 +259,7 @@ impl Actions {
         pause
     }
 
-    /// After a report was handled: a failure that did not happen again is over.
+    /// After the task handled a report: clears the failure unless the action failed again.
     pub fn handled(&mut self, subject: &Subject, is_pause: bool, failures_before: Option<u32>) {
         let now = self.failed.get(subject).map(|it| it.failures);
         if !is_pause && now.is_some() && now == failures_before {
@@ -267,14 +267,14 @@ impl Actions {
         }
     }
 
-    /// What failed last and is tried again, in sentences.
+    /// The last failures of actions that will be tried again, as sentences.
     pub fn failures(&self, now: Timestamp) -> impl Iterator<Item = String> {
         self.failed.values().map(move |FailedAction { what, again_at, .. }| {
             format!("{what}; trying again, {} s left", again_at.since(now).as_secs())
         })
     }
 
-    /// The clock was set, or the host slept: moves all waits along.
+    /// After the clock was set or the host slept: shifts all waits.
     pub fn follow_clock(&mut self, by: i64) {
         self.failed.values_mut().for_each(|it| it.again_at = clock::moved(it.again_at, by));
     }

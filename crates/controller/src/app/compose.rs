@@ -1,4 +1,4 @@
-//! What a deployment comes to once its images are known: databases, revisions, targets. A dry run asks the same.
+//! Computes a deployment's databases, revisions and targets from its images. A dry run computes the same.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,14 +14,14 @@ use super::Shared;
 use super::databases::databases_for;
 use crate::specs::Specs;
 
-/// What came of it. Nothing of it is written down yet.
+/// The result. None of it is recorded yet.
 pub(crate) struct Composed {
-    /// Those of the spec, with what they have or will have.
+    /// The databases of the spec.
     pub databases: Vec<Database>,
     pub resolved: ResolvedTargets,
 }
 
-/// Errors: why the deployment fails before anything that serves is changed.
+/// Errors: why the deployment fails before it changes anything that serves.
 pub(crate) fn compose(
     shared: &Shared,
     state: &AppState,
@@ -52,8 +52,8 @@ pub(crate) fn compose(
 }
 
 impl Composed {
-    /// A plain deployment that came out the same in everything: images, environments, counts, jobs, databases, spec.
-    /// `active`: the active deployment, with its spec.
+    /// Whether a plain deployment results in what serves already: images, environments, counts, jobs, databases and
+    /// spec are the same. `active`: the active deployment with its spec.
     pub fn is_what_serves(
         &self,
         state: &AppState,
@@ -74,14 +74,14 @@ pub(crate) fn active(state: &AppState) -> Option<&Deployment> {
     state.deployments.iter().find(|it| Some(&it.id) == state.app.active.as_ref())
 }
 
-/// What a deployment's instances and jobs are made from.
+/// The revisions that a deployment's instances and jobs run.
 fn revisions<'a>(state: &'a AppState, deployment: &Deployment) -> Vec<&'a Revision> {
     let of_targets = deployment.targets.iter().flatten().map(|it| &it.revision);
     let ids: BTreeSet<_> = of_targets.chain(deployment.job_revisions.values()).collect();
     state.revisions.iter().filter(|it| ids.contains(&it.id)).collect()
 }
 
-/// What references in the spec may name.
+/// The values that references in the spec may name.
 fn facts(shared: &Shared, app: &App, databases: &[Database], images: &BTreeMap<ComponentName, Image>) -> Facts {
     let of_database = |it: &Database| DatabaseFacts {
         host: it.name.to_string(),
@@ -100,7 +100,7 @@ fn facts(shared: &Shared, app: &App, databases: &[Database], images: &BTreeMap<C
     }
 }
 
-/// Says where a component asks for more than the host has: the engine port clamps it to that.
+/// A note if a component asks for more than the host has. Its limits are reduced to what the host has.
 pub(super) fn clamped(revision: &Revision, host: Limits) -> Option<String> {
     let mut lacks = Vec::new();
     if revision.cpu_millis > host.cpu_millis {
@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_host_does_not_have_is_said() {
+    fn a_request_for_more_than_the_host_has_is_reported() {
         let web = &Revision {
             id: "r".into(),
             app: "a".into(),

@@ -1,4 +1,5 @@
-//! Containers of an app as the engine is asked for them: what they run, their place on the network, and how they are made.
+//! How the task requests an app's containers from the engine: what they run, their place on the network, and how they
+//! are created.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -13,7 +14,7 @@ use super::{Shared, databases};
 use crate::process::{Process, process};
 
 impl Records {
-    /// What the record says about a container. `host`: what the engine's host has.
+    /// The expected state of a container, from its record. `host`: CPUs and memory of the engine's host.
     pub fn expected(&self, name: &InstanceName, host: Limits) -> Option<Expected> {
         let limits = |revision: &RevisionId| {
             let revision = self.revision(revision)?;
@@ -58,8 +59,8 @@ pub(super) fn network_spec(shared: &Shared, records: &Records) -> NetworkSpec {
     }
 }
 
-/// A container that runs a revision. The network's id, the command and the stop signal are completed by [`create_process`],
-/// which asks the engine.
+/// The spec of a container that runs a revision. [`create_process`] asks the engine and fills in the network's id, the
+/// command and the stop signal.
 pub(super) fn container_spec(
     revision: &Revision,
     name: &InstanceName,
@@ -82,7 +83,7 @@ pub(super) fn container_spec(
     }
 }
 
-/// As [`create_in_network`], for a container that runs an app's image: its command passes the stop signal on.
+/// Like [`create_in_network`], for a container that runs an app's image: its command forwards the stop signal.
 pub(super) async fn create_process(
     shared: &Shared,
     network: NetworkSpec,
@@ -94,7 +95,7 @@ pub(super) async fn create_process(
         .await
 }
 
-/// Creates the network where it is missing, then the container in it.
+/// Creates the network if it is missing, then the container in it.
 pub(super) async fn create_in_network(
     shared: &Shared,
     network: NetworkSpec,
@@ -107,7 +108,7 @@ pub(super) async fn create_in_network(
     shared.engine.create(&spec).await
 }
 
-/// Where a container belongs: a network, an address there, and the names under which others find it.
+/// The place of a container: a network, an address there, and the names under which other containers find it.
 #[derive(Debug, Clone)]
 pub(super) struct Place {
     pub network: NetworkSpec,
@@ -120,7 +121,7 @@ impl Place {
         Self { network: network_spec(shared, records), address: expected.address, aliases: expected.aliases.clone() }
     }
 
-    /// Creates the network where it is missing, and puts the container at its address there.
+    /// Creates the network if it is missing, and connects the container at its address there.
     pub async fn take(&self, engine: &dyn Engine, name: &str) -> Result<(), EngineError> {
         let network = engine.ensure_network(&self.network).await?;
         let join = NetworkJoin {
@@ -133,7 +134,7 @@ impl Place {
     }
 }
 
-/// Starts a container that may run already, after putting it at its place where one is given.
+/// Starts a container, which may run already. Connects it at `place` first, if one is given.
 pub(super) async fn start_at(engine: &dyn Engine, name: &str, place: Option<Place>) -> Result<(), EngineError> {
     if let Some(place) = place {
         place.take(engine, name).await?;
@@ -141,7 +142,7 @@ pub(super) async fn start_at(engine: &dyn Engine, name: &str, place: Option<Plac
     engine.start(name).await.map(drop)
 }
 
-/// Whether the kernel ended the container's process for lack of memory, as far as the engine can say.
+/// Whether the kernel killed the container's process because it ran out of memory, as far as the engine knows.
 pub(super) async fn ran_out_of_memory(engine: &dyn Engine, name: &str) -> bool {
     matches!(engine.inspect(name).await, Ok(Some(details)) if details.oom_killed)
 }

@@ -1,4 +1,4 @@
-//! What every part of an app's task works with: the records, what is seen, and the actions under way.
+//! What every part of an app's task works with: the records, the observer and the running actions.
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -41,37 +41,38 @@ impl Context {
         self.records.commit(changes).await
     }
 
-    /// Writes one move of an instance down.
+    /// Applies an event to an instance's phase and records the new phase.
     pub async fn record_event(&mut self, name: &InstanceName, event: InstanceEvent) -> Result<(), StoreError> {
         let Some(mut row) = self.records.instance(name).cloned() else { return Ok(()) };
         match row.phase.next(event) {
             Ok(phase) => {
                 info!(instance = %name, from = ?row.phase, to = ?phase, "instance moved");
                 if phase.is_alive() {
-                    // It is wanted again: an earlier attempt to stop it does not count any more.
+                    // The instance is wanted again, so an earlier stop attempt no longer counts.
                     self.observer.forget_stop_attempt(name);
                 }
                 (row.phase, row.since) = (phase, clock::now());
                 self.commit(vec![Change::Instance(row)]).await
             }
             Err(illegal) => {
-                tracing::error!(instance = %name, %illegal, "left out a move that does not exist");
+                tracing::error!(instance = %name, %illegal, "ignored an illegal move");
                 Ok(())
             }
         }
     }
 
-    /// Writes down that the engine refused an instance: the next plan gives it up.
+    /// Records that the engine refused an instance. The next plan gives the instance up.
     pub async fn refuse(&mut self, name: &InstanceName, message: String) -> Result<(), StoreError> {
         let Some(mut row) = self.records.instance(name).cloned() else { return Ok(()) };
         row.refused = Some(message);
         self.commit(vec![Change::Instance(row)]).await
     }
 
-    /// The engine did not do it now. The next plan does it again, after a new list of the engine and a pause.
+    /// The engine could not carry out an action now. The next plan tries again, after a pause and with a new list from
+    /// the engine.
     pub fn hold_off(&mut self, subject: Subject, what: &str, error: &EngineError) {
         if let Some(name) = subject.container() {
-            // The action may have had its effect all the same: only a list that is asked for from now on can say.
+            // The action may have taken effect anyway. Only a list that is requested from now on shows whether it did.
             self.observer.acted(name, ContainerSeen::Unknown);
         }
         let title = self.records.title(&subject);
@@ -81,8 +82,8 @@ impl Context {
         self.actions.pause(subject, pause);
     }
 
-    /// An address that nothing has, neither on record nor on the engine: the one after the newest, so that an address rests
-    /// as long as possible before it is given again. `None`: all are taken.
+    /// A free address, which neither a record nor the engine uses. Takes the one after the newest instance's, so that an
+    /// address stays unused as long as possible before it is assigned again. `None` if all addresses are taken.
     pub fn free_address(&self, snapshot: &Snapshot) -> Option<Ipv4Addr> {
         let network = self.shared.config.network_pool.network(self.records.app.network);
         let mut taken = self.records.addresses();
@@ -92,33 +93,33 @@ impl Context {
         network.free(&taken, newest)
     }
 
-    /// Addresses of every container of this app: those that no record explains have one, too.
+    /// Addresses of all containers of this app, including containers that no record explains.
     fn addresses_on_engine(&self, snapshot: &Snapshot) -> BTreeSet<Ipv4Addr> {
         let app = self.records.app.id.as_str();
         let of_app = snapshot.engine.containers.values().filter(|it| it.identity.app == app);
         of_app.flat_map(|it| it.addresses.iter().copied()).collect()
     }
 
-    /// Something else holds the address of this instance. It gets another one, and joins the network there at its next start.
-    /// Returns whether there was one to give.
+    /// Assigns another address to an instance, because something else holds the old one. The instance joins the network
+    /// at the new address at its next start. Returns whether there was a free address.
     pub async fn give_another_address(&mut self, snapshot: &Snapshot, name: &InstanceName) -> Result<bool, StoreError> {
         let Some(row) = self.records.instance(name).cloned() else { return Ok(false) };
         self.observer.hold_address(row.address);
         let Some(address) = self.free_address(snapshot) else { return Ok(false) };
         info!(instance = %name, held = %row.address, %address, "another container holds its address; using another one");
-        // Its health check asks at the old one.
+        // Its health check still uses the old address.
         self.observer.probes.forget(name);
         self.commit(vec![Change::Instance(Instance { address, ..row })]).await?;
         Ok(true)
     }
 
-    /// Where a container belongs. `None`: it is on no record.
+    /// The place of a container on the network. `None` if no record names the container.
     pub fn place(&self, name: &InstanceName) -> Option<Place> {
         let expected = self.records.expected(name, self.shared.host)?;
         Some(Place::of(&self.shared, &self.records, &expected))
     }
 
-    /// Where a container that is about to start belongs, if it may have been made for another place.
+    /// The place of a container that is about to start, if the container may have been created for another place.
     pub fn place_if_moved(&self, snapshot: &Snapshot, name: &InstanceName) -> Option<Place> {
         let place = self.place(name)?;
         let container = snapshot.engine.containers.get(name.as_str());

@@ -1,5 +1,5 @@
-//! The end of a deleted app. The planner ends its instances and `jobs` its job runs; then its databases go, its network and
-//! images, and at last its records.
+//! Deletes an app. The planner ends its instances and `jobs` its job runs. Then this module stops its
+//! databases, whose volumes stay, and removes its network, its images and finally its records.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use super::actions::{ActionResult, Subject};
 use super::context::Context;
 use super::{STORE_PAUSE, Shared, databases, gc};
 
-/// The longest pause between two tries to remove what is left of a deleted app.
+/// The longest pause between two attempts to remove what is left of a deleted app.
 pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// Begins the next part of the removal. Returns whether there was one.
@@ -35,7 +35,7 @@ pub(super) async fn advance(cx: &mut Context) -> Result<bool, StoreError> {
     Ok(true)
 }
 
-/// The records of a deleted app go when the engine has nothing of it any more.
+/// Removes the records of a deleted app once the engine has nothing left of it.
 pub(super) async fn removed(cx: &mut Context, result: Result<(), EngineError>) -> Result<(), StoreError> {
     if let Err(error) = result {
         warn!(%error, "the app cannot be deleted yet; trying again");
@@ -64,7 +64,8 @@ pub(super) async fn removed(cx: &mut Context, result: Result<(), EngineError>) -
 async fn remove_network_and_images(shared: &Shared, app: &AppId) -> Result<(), EngineError> {
     shared.engine.remove_network(&shared.names.network(app)).await?;
     for (tag, _) in shared.engine.tags(&shared.names.repositories_of(app)).await? {
-        // Another app may have been built into the same image; only the name goes, and the layers with the last name.
+        // Another app may use the same image. This removes only the tag; the engine removes the layers with the last
+        // tag.
         gc::report(&tag, shared.engine.remove_image(&tag).await);
     }
     Ok(())

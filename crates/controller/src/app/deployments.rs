@@ -1,4 +1,4 @@
-//! Taking deployments through their stages.
+//! Moves deployments through their stages.
 
 use std::sync::Arc;
 
@@ -27,12 +27,12 @@ use super::{images, jobs, restart, rollout_report};
 use crate::clock;
 
 impl AppTask {
-    /// Takes one deployment one move further. Returns whether there was a move.
+    /// Makes one move of one deployment. Returns whether there was a move.
     pub(super) async fn advance_deployments(&mut self, snapshot: &Snapshot) -> Result<bool, StoreError> {
         for number in to_advance(&queued(&self.cx.records)) {
             let of_number = self.cx.records.deployments.iter().find(|it| it.number == number);
             let Some(deployment) = of_number.cloned() else { continue };
-            // Rolling back needs no spec, and cannot fail for lack of one.
+            // A rollback needs no spec, so a missing spec must not make it fail.
             let rolls_back = deployment.stage == Stage::RollingBack;
             let Some(spec) = self.cx.records.spec_of(&deployment).or_else(|| rolls_back.then(Arc::default)) else {
                 let message = "its stored spec cannot be read by this version".to_owned();
@@ -71,7 +71,7 @@ impl AppTask {
 
     fn facts(&self, snapshot: &Snapshot, deployment: &Deployment, spec: &AppSpec) -> Facts {
         let (cx, stage, now) = (&self.cx, deployment.stage, snapshot.now);
-        // The wait in the queue does not count.
+        // The time in the queue does not count.
         let begun = match stage {
             Stage::Pending => now,
             Stage::RollingBack => deployment.stage_since,
@@ -120,7 +120,7 @@ impl AppTask {
         facts
     }
 
-    /// One legal move, with everything that belongs to it in one commit.
+    /// Makes one legal move. One commit records everything that belongs to it.
     async fn go(
         &mut self,
         snapshot: &Snapshot,
@@ -181,7 +181,7 @@ impl AppTask {
         }
     }
 
-    /// A person ended it before anything that serves was changed.
+    /// Ends a deployment that a person canceled before it changed anything that serves.
     async fn cancel_unchanged(
         &mut self,
         mut deployment: Deployment,
@@ -207,13 +207,14 @@ impl AppTask {
         rollout_report::note_stuck(snapshot, &mut deployment);
         rollout_report::settle(&self.cx, &mut self.routing, &mut deployment).await;
         close_failed(&mut deployment);
-        // A rollback that a person asked for by canceling ends as they asked.
+        // If a person started the rollback by canceling, the deployment ends as canceled.
         let event = if deployment.cancel_requested { Event::CancelAsked } else { event };
         self.advance_to(deployment, event, also).await
     }
 
-    /// The previous targets cannot be restored: each component keeps what serves, and a later restart copies that. Written
-    /// down with the end of the deployment, so that there is no moment in which something else is wanted.
+    /// The previous targets cannot be restored: each component keeps the version that serves, and a later restart
+    /// copies that version. The commit that ends the deployment records this, so that no turn in between sees other
+    /// targets.
     async fn abandon_rollback(
         &mut self,
         snapshot: &Snapshot,
@@ -229,7 +230,7 @@ impl AppTask {
         deployment.record.notes.push(format!("the rollback was abandoned: {why}"));
         deployment.record.notes.extend(kept.iter().filter_map(what_serves));
         let mut changes = Vec::new();
-        // Of an app that never was active nothing is kept.
+        // An app that was never active keeps nothing.
         if records.app.active.is_some() && kept.iter().any(|it| it.is_failed) {
             let mut app = records.app.clone();
             let before = app.kept.take();
@@ -244,7 +245,7 @@ impl AppTask {
         self.end_rollback(snapshot, deployment, Event::Abandoned, changes).await
     }
 
-    /// Writes the next stage down, together with `also`.
+    /// Records the next stage together with `also`.
     async fn advance_to(
         &mut self,
         mut deployment: Deployment,
@@ -260,13 +261,13 @@ impl AppTask {
                 self.cx.commit(also).await
             }
             Err(illegal) => {
-                tracing::error!(deployment = %deployment.id, %illegal, "left out a move that does not exist");
+                tracing::error!(deployment = %deployment.id, %illegal, "ignored an illegal move");
                 Ok(())
             }
         }
     }
 
-    /// Before instances were replaced nothing has to be undone; afterwards the previous targets roll back first.
+    /// Fails a deployment. If it has replaced instances, it rolls back to the previous targets first.
     async fn fail(
         &mut self,
         mut deployment: Deployment,
@@ -286,7 +287,7 @@ impl AppTask {
             None => LeafKey::BuildInitialize,
         };
         let message = match event {
-            // Nothing ran, so there is no log of it.
+            // Nothing ran, so there is no log to point to.
             Event::Refused => failure.message.clone(),
             _ => with_next_command(&self.cx.records.app, &deployment, &failure),
         };
@@ -294,7 +295,7 @@ impl AppTask {
         deployment.failure = Some(failure);
         deployment.progress.fail(&key, reason, now);
         if deployment.stage.next(event) == Ok(Stage::RollingBack) {
-            // Failures of the revision that failed do not hold up the one that served.
+            // Failures of the failed revision must not delay the previous one.
             self.cx.observer.start_failures.clear();
             self.cx.observer.start_failures.restore_failed = None;
         } else {
@@ -304,7 +305,7 @@ impl AppTask {
         self.advance_to(deployment, event, also).await
     }
 
-    /// From images to targets: revisions and databases are written in the same commit.
+    /// Computes the targets from the images. The same commit writes the revisions and databases.
     async fn resolve_targets(&mut self, mut deployment: Deployment, spec: &AppSpec) -> Result<(), StoreError> {
         let (shared, records) = (&self.cx.shared, &self.cx.records);
         let app = App { generation: records.app.generation + 1, ..records.app.clone() };
@@ -330,7 +331,7 @@ impl AppTask {
         self.advance_to(deployment, Event::ImagesReady, changes).await
     }
 
-    /// ACTIVE: written in one transaction with the old one's SUPERSEDED.
+    /// Makes the deployment ACTIVE and the previous one SUPERSEDED in one transaction.
     async fn succeed(&mut self, mut deployment: Deployment, spec: &AppSpec) -> Result<(), StoreError> {
         let now = clock::now();
         let records = &self.cx.records;
@@ -346,7 +347,7 @@ impl AppTask {
         }
         app.active = Some(deployment.id.clone());
         app.kept = match (app.kept.take(), &deployment.targets) {
-            // A restart copies what serves; rules that are a failed deployment's stay with it.
+            // A restart copies what serves. If the rules come from a failed deployment, they stay in force.
             (Some(kept), Some(targets)) if deployment.request.is_restart() && kept.rules.is_some() => {
                 Some(ServingOverride { targets: targets.clone(), ..kept })
             }
@@ -362,7 +363,7 @@ impl AppTask {
     }
 }
 
-/// Why a rollout fails by a new instance that served and stopped.
+/// Explains why a rollout fails when a new instance served and then stopped.
 fn lost(status: &RolloutStatus, snapshot: &Snapshot) -> Option<Failure> {
     let RolloutStatus::Failed(name) = status else { return None };
     let seen = snapshot.observed.instances.iter().find(|it| it.name == *name)?;
@@ -371,7 +372,7 @@ fn lost(status: &RolloutStatus, snapshot: &Snapshot) -> Option<Failure> {
     Some(Failure { component: Some(seen.component.clone()), code: "InstanceLost".into(), message })
 }
 
-/// What a deployment waits for before or after its instances are replaced.
+/// What a deployment waits for before or after it replaces instances.
 pub(super) fn why_beside_rolling(cx: &Context) -> Vec<String> {
     let is_busy = |it: &&Database| cx.actions.is_running(&Subject::Database(it.container.clone()));
     let databases = cx.records.databases.iter().filter(is_busy);
@@ -383,7 +384,7 @@ pub(super) fn why_beside_rolling(cx: &Context) -> Vec<String> {
     databases.chain(runs).chain(checks).collect()
 }
 
-/// For deployments that do not roll yet.
+/// What a deployment waits for before it rolls.
 pub(super) fn why_not_rolling(cx: &Context, deployment: &Deployment) -> Vec<String> {
     let building: Vec<_> = images::of_deployment(cx, &deployment.id).iter().map(|it| it.to_string()).collect();
     match deployment.stage {
@@ -436,7 +437,8 @@ fn what_serves(kept: &Kept) -> Option<String> {
     }
 }
 
-/// Neither a restart, which copies what serves, nor a deployment that came out the same.
+/// Whether a deployment brings something new. A restart copies what serves, and a deployment with nothing to do changes
+/// no component.
 fn brings_something(deployment: &Deployment) -> bool {
     !deployment.request.is_restart() && !deployment.nothing_to_do
 }

@@ -1,12 +1,12 @@
-//! What a container should be against what it is: compared as a whole, and every difference has its repair.
+//! Compares a container with its record. Every difference has a repair.
 //!
-//! Compared are the state, the network with the address and the names on it, CPU and memory, the restart policy, and the
-//! name. Not compared, on purpose:
-//! - image, command, environment and labels: they cannot be changed on a container that exists, and its id or its name with
-//!   the labels' MAC says which container it is;
-//! - what hardens a container or ends it (process limit, capabilities, init, stop signal, stop timeout): the version of
-//!   Boatyard that made the container chose them, and an upgrade replaces nothing by itself;
-//! - further networks that a person joined it to: they take nothing away from the app.
+//! The comparison covers the state, the network with the address and the names on it, CPU and memory, the restart
+//! policy, and the container's name. It leaves out, on purpose:
+//! - image, command, environment and labels: they cannot change on an existing container, and the container's id, or
+//!   its name with the labels' MAC, identifies it;
+//! - process limit, capabilities, init, stop signal and stop timeout: the version of Boatyard that created the
+//!   container chose them, and an upgrade does not replace containers;
+//! - additional networks that a person connected it to: they take nothing away from the app.
 
 use std::net::Ipv4Addr;
 
@@ -22,13 +22,14 @@ pub(super) struct Expected {
     pub address: Ipv4Addr,
     /// Names under which other components find it.
     pub aliases: Vec<String>,
-    /// No more than the host has. `None` where the record of them is gone.
+    /// At most what the host has. `None` if the revision is no longer on record.
     pub limits: Option<Limits>,
-    /// The engine starts it again by itself. A container that may end, or is to prove itself first, has no such rule yet.
+    /// The engine restarts it automatically. A container that may end, or that has not been ready yet, does not have
+    /// this restart policy.
     pub kept_alive: bool,
 }
 
-/// One thing that is not as it should be.
+/// One way in which a container differs from its record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Difference {
     NeverStarted,
@@ -42,31 +43,31 @@ pub(super) enum Difference {
     Elsewhere {
         has: Vec<Ipv4Addr>,
     },
-    /// Others on the network do not find it by this name.
+    /// Other containers on the network do not find it by this name.
     Unnamed {
         lacks: String,
     },
     Limits {
         has: Limits,
     },
-    /// The engine would not start it again.
+    /// The engine would not restart it.
     LetGo,
     Renamed {
         called: String,
     },
 }
 
-/// What puts a difference right while the process runs on and gets requests.
+/// Repairs a difference without replacing the container or restarting its process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum InPlace {
-    /// Takes the container off the network for a moment, since the engine cannot name what is on one.
+    /// Disconnects the container for a moment, because the engine cannot add a name to a connected container.
     Rejoin,
     RestoreName,
     SetLimits,
     KeepAlive,
 }
 
-/// Everything in which a container differs from its record. `settings` is what an inspection has shown, where there was one.
+/// All differences between a container and its record. `settings` are the result of an inspection, if there was one.
 pub(super) fn differences(expected: &Expected, container: &Container, settings: Option<&Settings>) -> Vec<Difference> {
     let mut found = Vec::new();
     match container.state {
@@ -96,14 +97,15 @@ pub(super) fn differences(expected: &Expected, container: &Container, settings: 
     found
 }
 
-/// A limit that the engine does not hold shows as 0: its kernel cannot, and a limit cannot be taken away by hand.
+/// A limit of 0 means that the kernel does not support it: a person cannot remove a limit by hand.
 fn is_held_to(has: Limits, wanted: Limits) -> bool {
     let cpu = has.cpu_millis == wanted.cpu_millis || has.cpu_millis == 0;
     let memory = has.memory_bytes == wanted.memory_bytes || has.memory_bytes == 0;
     cpu && memory
 }
 
-/// The container as the planner knows it, which brings back what does not run or is not where requests go to.
+/// The state of the container for the planner, which brings back or replaces a container that does not run or is not at
+/// its address.
 pub(super) fn seen(container: &Container, differences: &[Difference]) -> ContainerSeen {
     let of_state = differences.iter().find_map(|it| match it {
         Difference::NeverStarted => Some(ContainerSeen::Created),
@@ -115,7 +117,7 @@ pub(super) fn seen(container: &Container, differences: &[Difference]) -> Contain
     if let Some(seen) = of_state {
         return seen;
     }
-    // Between two processes it has no address.
+    // A restarting container has no address between two processes.
     if container.state == ContainerState::Restarting {
         return ContainerSeen::Restarting;
     }
@@ -123,14 +125,14 @@ pub(super) fn seen(container: &Container, differences: &[Difference]) -> Contain
     if differences.iter().any(is_away) { ContainerSeen::Disconnected } else { ContainerSeen::Running }
 }
 
-/// The repairs that are not the planner's.
+/// The repairs that `repair` makes. The planner makes the others.
 pub(super) fn in_place(differences: &[Difference]) -> Vec<InPlace> {
     let repair = |it: &Difference| match it {
         Difference::Renamed { .. } => Some(InPlace::RestoreName),
         Difference::Limits { .. } => Some(InPlace::SetLimits),
         Difference::LetGo => Some(InPlace::KeepAlive),
         Difference::Unnamed { .. } => Some(InPlace::Rejoin),
-        // The planner brings these back, or replaces them.
+        // The planner brings these back or replaces them.
         Difference::NeverStarted
         | Difference::Frozen
         | Difference::Ended { .. }
@@ -190,7 +192,7 @@ mod tests {
         }
     }
 
-    /// What differs after one change to a container that was as it should be.
+    /// The result of one change to a container that matched its record.
     fn after(change: impl FnOnce(&mut Container, &mut Settings)) -> (ContainerSeen, Vec<Difference>, Vec<InPlace>) {
         let (mut container, mut settings) = (container(), settings());
         change(&mut container, &mut settings);
@@ -199,12 +201,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_as_it_should_be_differs_in_nothing() {
+    fn a_container_that_matches_its_record_has_no_differences() {
         assert_eq!(after(|_, _| {}), (ContainerSeen::Running, vec![], vec![]));
         assert_eq!(
             differences(&expected(), &container(), None),
             vec![],
-            "nothing is concluded about what was not inspected"
+            "settings are compared only after an inspection"
         );
     }
 
@@ -241,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn several_differences_are_all_told_and_the_state_counts_first() {
+    fn all_differences_are_reported_and_the_planner_sees_the_state() {
         let (seen, differences, repairs) = after(|it, settings| {
             (it.state, it.addresses, it.called) = (ContainerState::Paused, vec![OTHER], "debug".into());
             settings.restart_policy = RestartPolicy::No;
@@ -252,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_engine_cannot_hold_and_what_the_app_loses_nothing_by_is_no_difference() {
+    fn unsupported_limits_and_harmless_changes_are_no_differences() {
         let unlimited = after(|_, it| it.limits = Limits { cpu_millis: 0, memory_bytes: 0 });
         assert_eq!(unlimited.1, vec![], "the kernel has no such limits");
         let joined = after(|it, _| it.addresses.push(Ipv4Addr::new(172, 17, 0, 4)));
@@ -263,7 +265,7 @@ mod tests {
         assert_eq!(image.1, vec![]);
         let proving = Expected { kept_alive: false, ..expected() };
         let none = Settings { restart_policy: RestartPolicy::No, ..settings() };
-        assert_eq!(differences(&proving, &container(), Some(&none)), vec![], "it has yet to prove itself");
+        assert_eq!(differences(&proving, &container(), Some(&none)), vec![], "it has not been ready yet");
         let (seen, ..) = after(|it, _| (it.state, it.addresses) = (ContainerState::Restarting, vec![]));
         assert_eq!(seen, ContainerSeen::Restarting, "between two processes it has no address");
     }

@@ -1,4 +1,4 @@
-//! Garbage collection: revisions, images and history that nothing needs any more.
+//! Garbage collection: removes revisions, images and history that are no longer needed.
 
 use std::collections::BTreeSet;
 
@@ -14,13 +14,13 @@ use super::context::Context;
 use super::records::serves;
 use crate::clock;
 
-/// The newest deployment when old images and old history were last removed.
+/// The newest deployment when GC last removed old images and history.
 #[derive(Default)]
 pub(super) struct Gc(Option<DeploymentId>);
 
 impl Gc {
-    /// Forgets revisions that nothing runs and no deployment that can come back names; once after each deployment removes
-    /// images and history that are too old. Returns whether there was something to do.
+    /// Forgets revisions that nothing runs and that no deployment in force names. After each deployment, removes images
+    /// and history that are too old. Returns whether there was something to do.
     pub async fn advance(&mut self, cx: &mut Context) -> Result<bool, StoreError> {
         if cx.records.deployments.iter().any(|it| !it.stage.is_ended()) {
             return Ok(false);
@@ -68,7 +68,7 @@ fn unneeded_revisions(cx: &Context) -> Vec<Change> {
     unneeded.map(|it| Change::ForgetRevision(it.app.clone(), it.id.clone())).collect()
 }
 
-/// So many of the newest deployments keep their images: enough to go back to, few enough for a small disk.
+/// How many of the newest deployments keep their images: enough to go back to, few enough for a small disk.
 const DEPLOYMENTS_WITH_IMAGES: u64 = 5;
 
 async fn remove_old_images(shared: &Shared, app: &App) -> anyhow::Result<()> {
@@ -83,7 +83,7 @@ async fn remove_old_images(shared: &Shared, app: &App) -> anyhow::Result<()> {
     }
     let kept: BTreeSet<String> =
         newest.iter().chain(&serving).flat_map(|it| it.images.values()).map(|it| it.reference.clone()).collect();
-    // Forgotten first: a deployment that begins meanwhile must not find what is about to go.
+    // Forget them first, so that a deployment that begins meanwhile does not find an image that is about to be removed.
     let forgotten = shared.store.built_images(&app.id).await?.into_iter().filter(|it| !kept.contains(&it.reference));
     let forgotten: Vec<_> = forgotten.map(|it| Change::ForgetBuiltImage(it.identity)).collect();
     if !forgotten.is_empty() {
@@ -92,18 +92,18 @@ async fn remove_old_images(shared: &Shared, app: &App) -> anyhow::Result<()> {
     for (tag, image) in shared.engine.tags(&shared.names.repositories_of(&app.id)).await? {
         if !kept.contains(&tag) {
             info!(%tag, %image, "removing an image that no recent deployment used");
-            // An image that a container uses stays, and the others go all the same.
+            // The engine keeps an image that a container uses. Continue with the others.
             report(&tag, shared.engine.remove_image(&tag).await);
         }
     }
     Ok(())
 }
 
-/// So many of the newest deployments stay on record, with their logs: 100, more than anyone pages through. The one that
-/// serves stays, too, and each stays as long as its request may be repeated.
+/// How many of the newest deployments stay on record with their logs: 100, more than anyone pages through. The one that
+/// serves also stays, and each stays as long as its request may be repeated.
 const DEPLOYMENTS_ON_RECORD: u64 = 100;
 
-/// Logs go first: what is cut short is found again by its row.
+/// Removes logs first: after an interruption, the row is still there and leads to what is left.
 async fn forget_history(shared: &Shared, app: &App) -> Result<(), StoreError> {
     let (older, _) = shared.store.deployments(&app.id, DEPLOYMENTS_ON_RECORD, u64::MAX).await?;
     let now = clock::now();
@@ -112,7 +112,7 @@ async fn forget_history(shared: &Shared, app: &App) -> Result<(), StoreError> {
         !it.stage.is_ended() || serves(app, &it.id) || is_young
     };
     for old in older.into_iter().filter(|it| !is_needed(it)) {
-        // The container of a run is found by its row.
+        // Without its row, the container of a run could not be found.
         if shared.store.job_runs(&old.id).await?.iter().all(|it| it.collected) {
             shared.logbook.forget_deployment(&app.id, &old.id).await;
             shared.store.commit(vec![Change::ForgetDeployment(old.id)]).await?;

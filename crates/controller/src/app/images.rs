@@ -22,13 +22,14 @@ use crate::redact::Secrets;
 
 type Key = (DeploymentId, ComponentName);
 
-/// What is known of images beside the records.
+/// What is known about images besides the records.
 #[derive(Default)]
 pub(super) struct Images {
     failed: BTreeMap<Key, String>,
-    /// Images that a restart needs and that were found on the engine.
+    /// Images that a restart needs and that the engine has.
     found: HashSet<Key>,
-    /// Images that could not be written down yet: nothing is built twice because a disk is full for a while.
+    /// Images that could not be recorded yet, for example because the disk is full. Kept, so that they are not built
+    /// twice.
     unwritten: BTreeMap<Key, ImageReady>,
 }
 
@@ -42,7 +43,7 @@ impl Images {
         names.map(part).collect()
     }
 
-    /// The images of what a restart replaces.
+    /// The images of the components that a restart replaces.
     pub fn restart_parts(&self, cx: &Context, deployment: &Deployment) -> BTreeMap<ComponentName, Part> {
         let targets = deployment.targets.iter().flatten();
         let part = |name: &ComponentName| {
@@ -54,7 +55,7 @@ impl Images {
         replaced.map(part).collect()
     }
 
-    /// A restart has not found all its images yet, so it makes no container.
+    /// Whether a restart is still checking its images. Until it has found all of them, it creates no container.
     pub fn is_checking(&self, cx: &Context) -> bool {
         let untouched = cx.records.rolling().filter(|it| restart::is_untouched(cx, it));
         untouched.is_some_and(|it| self.restart_parts(cx, it).values().any(|part| *part != Part::Ready))
@@ -71,8 +72,8 @@ impl Images {
         }
     }
 
-    /// Begins to build or pull the image of one component. The commit of a repository is resolved first, and written down
-    /// before anything is built from it.
+    /// Begins to build or pull the image of one component. For a repository, the first action resolves the commit, and
+    /// the task records the commit before the build starts.
     pub async fn begin(
         &mut self,
         cx: &mut Context,
@@ -95,7 +96,7 @@ impl Images {
             (_, commit) => recipe(cx, &deployment, spec, &component, common).and_then(|recipe| work(recipe, commit)),
         };
         let (app, goes_on) = (&cx.records.app.id, commit.is_some());
-        // The secrets of the spec that is built are in no revision yet.
+        // No revision contains the secrets of the new spec yet.
         let secrets = Secrets::new(&[secret_values(&cx.records), written_secrets(spec)].concat());
         let sink = cx.shared.logbook.build_sink(app, &id, &component, &secrets, goes_on);
         if let Ok(Work::Resolve(_)) = &work
@@ -123,8 +124,8 @@ impl Images {
         Ok(())
     }
 
-    /// A restart builds and fetches nothing: each image that it needs has to be on the engine, which is asked before anything
-    /// is touched.
+    /// A restart builds and pulls nothing, so the engine must have every image that it needs. Asks the engine before
+    /// the restart changes anything.
     pub fn begin_check(&mut self, cx: &mut Context, deployment: &Deployment, component: ComponentName) {
         let id = deployment.id.clone();
         let target = deployment.targets.iter().flatten().find(|it| it.component == component);
@@ -152,7 +153,7 @@ impl Images {
         }
     }
 
-    /// Writes an image down, or why there is none.
+    /// Records an image, or why it could not be built or found.
     pub async fn ready(
         &mut self,
         cx: &mut Context,
@@ -177,13 +178,13 @@ impl Images {
         written
     }
 
-    /// Tries again to write an image down. Returns whether there was one.
+    /// Tries again to record an image. Returns whether there was one.
     pub async fn write_late(&mut self, cx: &mut Context) -> Result<bool, StoreError> {
         let Some((key, image)) = self.unwritten.pop_first() else { return Ok(false) };
         self.ready(cx, key, Ok(image)).await.map(|()| true)
     }
 
-    /// Ends what is built or checked for a deployment that will not need it.
+    /// Aborts the builds and checks of a deployment that no longer needs them.
     pub fn end(&mut self, cx: &mut Context, deployment: &DeploymentId) {
         for component in of_deployment(cx, deployment) {
             cx.actions.end(&Subject::Image(deployment.clone(), component));
@@ -191,14 +192,14 @@ impl Images {
         self.forget(deployment);
     }
 
-    /// A deployment has all its images.
+    /// Drops the results of a deployment that has all its images or has ended.
     pub fn forget(&mut self, deployment: &DeploymentId) {
         self.failed.retain(|(id, _), _| id != deployment);
         self.found.retain(|(id, _)| id != deployment);
     }
 }
 
-/// Components whose image is worked on for a deployment.
+/// Components whose image an action is building, pulling or checking for a deployment.
 pub(super) fn of_deployment(cx: &Context, deployment: &DeploymentId) -> Vec<ComponentName> {
     let component = |subject: &Subject| match subject {
         Subject::Image(id, component) if id == deployment => Some(component.clone()),
@@ -207,7 +208,7 @@ pub(super) fn of_deployment(cx: &Context, deployment: &DeploymentId) -> Vec<Comp
     cx.actions.subjects().filter_map(component).collect()
 }
 
-/// Writes down which commit is built, before it is.
+/// Records which commit will be built.
 pub(super) async fn commit_resolved(
     cx: &mut Context,
     id: &DeploymentId,
@@ -280,10 +281,10 @@ fn recipe(
     })
 }
 
-/// Why a restart that needs an image is refused without it.
+/// The error message for a restart whose image is missing.
 pub(crate) fn image_is_gone(app: &str, image: &str) -> String {
     format!(
-        "its image {image} is not on the engine any more, so there is nothing to make an exact copy of; nothing was changed. \
+        "its image {image} is no longer on the engine, so the restart cannot make an exact copy; nothing was changed. \
          To build or pull it again: boatyard apps create-deployment {app}"
     )
 }
@@ -302,8 +303,8 @@ fn work(recipe: Recipe, commit: Option<&String>) -> Result<Work, String> {
     }
 }
 
-/// Build-scope variables as build arguments, and the names of those that are none because they are secrets: arguments stay
-/// in the image's history.
+/// Build-scope variables as build arguments, and the names of the secrets among them, which are left out: build
+/// arguments stay in the image's history.
 pub(crate) fn build_args(spec: &AppSpec, component: &ComponentName) -> (BTreeMap<String, String>, Vec<String>) {
     let environment =
         resolve_envs(spec, component.as_str(), Scope::DockerfileBuild, &Facts::default()).unwrap_or_default();
@@ -312,13 +313,13 @@ pub(crate) fn build_args(spec: &AppSpec, component: &ComponentName) -> (BTreeMap
     (given.collect(), secrets.into_iter().map(|(key, _)| key).collect())
 }
 
-/// A line of the build log about secrets that a person may look for in the build.
+/// A line of the build log that names the secrets that a person may expect in the build.
 fn withheld(spec: &AppSpec, component: &ComponentName) -> Option<String> {
     let (_, secrets) = build_args(spec, component);
     (!secrets.is_empty()).then(|| {
         format!(
-            "Not given to the build: {}. A build argument stays readable in the image's history, and these are secrets; \
-             they are there when it runs, if their scope says so",
+            "Not given to the build: {}. A build argument stays readable in the image's history, and these are secrets. \
+             The component gets them when it runs, if their scope includes that",
             secrets.join(", ")
         )
     })
@@ -350,7 +351,7 @@ async fn build(shared: &Shared, recipe: &Recipe, commit: &CommitId, sink: LogSin
     Ok(ImageReady { image, built: Some(built) })
 }
 
-/// Secrets as a spec has them.
+/// The secret values of a spec.
 fn written_secrets(spec: &AppSpec) -> Vec<String> {
     let all = std::cell::RefCell::new(Vec::new());
     spec.to_json_value(&|_, secret| {
@@ -360,8 +361,8 @@ fn written_secrets(spec: &AppSpec) -> Vec<String> {
     all.into_inner()
 }
 
-/// A prebuilt image: the local one, unless it is to be resolved again; the registry's otherwise. Where no registry
-/// answers, the local one is used and the log says so.
+/// A prebuilt image: the local one, unless `force` requires a new pull. If the registry does not answer, the local
+/// image is used and the log says so.
 async fn find_or_pull(
     shared: &Shared,
     source: &ImageSource,
@@ -386,8 +387,8 @@ async fn find_or_pull(
     Ok(ImageReady { image, built: None })
 }
 
-/// An answer of the engine, asked for again while the engine is away for a moment: a deployment does not fail by that. The
-/// deployment's own deadline ends this.
+/// Asks the engine, and asks again while the engine is briefly unavailable, so that the deployment does not fail. The
+/// deployment's deadline limits the wait.
 async fn patiently<'a, T>(
     ask: impl Fn() -> BoxFuture<'a, Result<T, EngineError>>,
     sink: &LogSink,
@@ -401,7 +402,7 @@ async fn patiently<'a, T>(
     }
 }
 
-/// A message with everything below it that it does not say itself.
+/// An error message, with the messages of its sources that it does not contain already.
 fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut below = error.source();

@@ -1,4 +1,4 @@
-//! The planner's steps on instances, and what their actions report.
+//! Carries out the planner's steps on instances, and records their results.
 
 use std::time::Duration;
 
@@ -25,17 +25,17 @@ use crate::clock;
 use crate::logbook::Lines;
 use crate::redact::Secrets;
 
-/// Lines of a failed instance's log that its deployment keeps.
+/// How many lines of a failed instance's log its deployment keeps.
 const TAIL: usize = 60;
-/// For reading them.
+/// Time limit for reading these lines.
 const TAIL_WITHIN: Duration = Duration::from_secs(5);
 
-/// Why the last plan holds still.
+/// What the last plan waits for.
 #[derive(Default)]
 pub(super) struct Instances {
     /// In sentences, for people.
     pub waiting: Vec<String>,
-    /// When to plan again without news.
+    /// When to plan again if nothing else wakes the task.
     pub look_again: Option<Timestamp>,
 }
 
@@ -46,7 +46,7 @@ impl Instances {
         let plan = plan(&snapshot.targets, &snapshot.observed, now);
         self.waiting = plan.waiting.iter().map(|it| it.why(now)).collect();
         self.look_again = plan.look_again_at();
-        // Routes are compared as a whole, rules included, by `routing`.
+        // `routing` compares the routes as a whole, including their rules.
         let Some(step) = plan.steps.into_iter().find(|it| !matches!(it, Step::Route { .. })) else { return Ok(false) };
         debug!(?step, "next step");
         if let Step::Add { component, slot, .. } = step {
@@ -56,8 +56,8 @@ impl Instances {
         Ok(true)
     }
 
-    /// Writes the instance down, with its name and its address; its container follows from that. Returns whether there was an
-    /// address to give.
+    /// Records the instance with its name and its address. A later step creates its container. Returns whether there
+    /// was a free address.
     async fn add(
         &mut self,
         cx: &mut Context,
@@ -76,13 +76,13 @@ impl Instances {
         Ok(true)
     }
 
-    /// The clock was set, or the host slept.
+    /// After the clock was set or the host slept: shifts the wait.
     pub fn follow_clock(&mut self, by: i64) {
         self.look_again = self.look_again.map(|at| clock::moved(at, by));
     }
 }
 
-/// The first instance that a deployment will make, if the planner can begin with it now. Not written down yet.
+/// The first instance that a deployment will create, if the planner can begin with it now. It is not recorded yet.
 pub(super) fn first_of(cx: &Context, snapshot: &Snapshot, app: &mut App, deployment: &Deployment) -> Option<Instance> {
     let targets = deployment.targets.as_deref().filter(|_| snapshot.has_engine())?;
     let plan = plan(targets, &snapshot.observed, snapshot.now);
@@ -93,7 +93,7 @@ pub(super) fn first_of(cx: &Context, snapshot: &Snapshot, app: &mut App, deploym
     })
 }
 
-/// A new instance, with a name and an address that no other has. `None`: there is no free address.
+/// A new instance with a unique name and address. `None` if no address is free.
 fn new(
     cx: &Context,
     snapshot: &Snapshot,
@@ -188,10 +188,10 @@ fn keep_alive(cx: &mut Context, name: InstanceName) {
     });
 }
 
-/// Starts an instance that a person stopped, lets a paused one go on, and brings one back to its place on the network.
+/// Starts an instance that a person stopped, unpauses a paused one, and reconnects one at its place on the network.
 fn revive(cx: &mut Context, snapshot: &Snapshot, name: InstanceName) {
     let Some(place) = cx.place(&name) else { return };
-    info!(instance = %name, seen = ?snapshot.container(&name), "a person changed it; bringing it back");
+    info!(instance = %name, seen = ?snapshot.container(&name), "a person changed the instance; bringing it back");
     let (engine, container) = (cx.shared.engine.clone(), name.clone());
     begin(
         cx,
@@ -201,7 +201,7 @@ fn revive(cx: &mut Context, snapshot: &Snapshot, name: InstanceName) {
     );
 }
 
-/// Sets the restart policy first: an engine that is killed in the middle of a stop would bring the container back.
+/// Clears the restart policy first: an engine that is killed during the stop would otherwise start the container again.
 async fn stop(cx: &mut Context, name: InstanceName, grace: Duration) -> Result<(), StoreError> {
     if cx.records.instance(&name).is_some_and(|it| it.phase != InstancePhase::Stopping) {
         cx.record_event(&name, InstanceEvent::StopBegan).await?;
@@ -221,7 +221,7 @@ fn remove(cx: &mut Context, name: InstanceName) {
     begin(cx, name, InstanceAction::Remove, async move { engine.remove(container.as_str()).await.map(drop) });
 }
 
-/// Reads the last lines of its log, and whether it ran out of memory; the report writes the failure down.
+/// Reads the last lines of the log and checks whether the instance ran out of memory. The report records the failure.
 fn give_up(cx: &mut Context, name: InstanceName, reason: Reason) {
     let (engine, secrets) = (cx.shared.engine.clone(), cx.records.secrets());
     let revision = cx.records.instance(&name).and_then(|it| cx.records.revision(&it.revision));
@@ -242,7 +242,7 @@ fn give_up(cx: &mut Context, name: InstanceName, reason: Reason) {
     });
 }
 
-/// Writes down what an action did to an instance.
+/// Records the result of an action on an instance.
 pub(super) async fn finish(
     cx: &mut Context,
     snapshot: &Snapshot,
@@ -309,7 +309,8 @@ async fn kept_alive(cx: &mut Context, name: InstanceName, result: Result<(), Eng
     cx.commit(vec![Change::Instance(Instance { kept_alive: true, ..row })]).await
 }
 
-/// Its restart policy may have been changed when it was stopped, as `down --apps` does. The next plan sets it again.
+/// The restart policy may have changed when the instance was stopped, as with `down --apps`. The next plan sets it
+/// again.
 async fn revived(
     cx: &mut Context,
     snapshot: &Snapshot,
@@ -355,7 +356,7 @@ async fn removed(cx: &mut Context, name: InstanceName, result: Result<(), Engine
     cx.commit(vec![Change::ForgetInstance(name)]).await
 }
 
-/// A rollout fails by an instance that does not come up; a repair is tried again later.
+/// During a rollout, an instance that does not start makes the rollout fail. Otherwise the task tries again later.
 pub(super) async fn given_up(
     cx: &mut Context,
     snapshot: &Snapshot,
@@ -384,7 +385,8 @@ pub(super) async fn given_up(
             cx.observer.start_failures.add(&row.component, row.slot, why);
         }
     }
-    // It goes like any other instance, whatever phase it was in: a running process gets its signal and its grace.
+    // The instance ends like any other, whatever its phase was: a running process gets its stop signal and grace
+    // period.
     let seen = snapshot.container(&name);
     let has_ended = matches!(seen, ContainerSeen::Missing | ContainerSeen::Created | ContainerSeen::Exited { .. });
     row.phase = if has_ended { InstancePhase::Stopped } else { InstancePhase::Stopping };
@@ -393,7 +395,7 @@ pub(super) async fn given_up(
     cx.commit(changes).await
 }
 
-/// Which instances of a component serve while a new one of it does not.
+/// Says which instances of a component still serve while a new one does not.
 fn what_still_serves(cx: &Context, failed: &Instance) -> String {
     let component = &failed.component;
     let is_ready = |it: &&Instance| it.component == *component && it.phase == InstancePhase::Ready;
@@ -411,7 +413,7 @@ fn what_still_serves(cx: &Context, failed: &Instance) -> String {
     }
 }
 
-/// The reason in words; where the container's last line says that nothing could be run, that line explained.
+/// The reason in words. If the last log line shows that the container could not run its command, explains that line.
 fn why(alias: &str, reason: &Reason, tail: &[String]) -> String {
     let explained = match reason {
         Reason::Exited { code: Some(code) } => {
@@ -422,7 +424,7 @@ fn why(alias: &str, reason: &Reason, tail: &[String]) -> String {
     explained.map_or_else(|| format!("{alias} {reason}"), |error| error.to_string())
 }
 
-/// As App Platform writes them.
+/// The codes that App Platform uses.
 fn code(reason: &Reason) -> &'static str {
     match reason {
         Reason::NotReady { .. } => "DeployContainerHealthChecksFailed",
@@ -432,13 +434,13 @@ fn code(reason: &Reason) -> &'static str {
     }
 }
 
-/// The container's limit of processes and threads, if it has reached it.
+/// The container's limit of processes and threads, if the container has reached it.
 async fn process_limit_reached(engine: &dyn Engine, name: &str) -> Option<u64> {
     let count = engine.process_count(name).await.ok().flatten()?;
     count.is_at_limit().then_some(count.limit)
 }
 
-/// The last lines of a container's log, without secrets; empty where they cannot be read in a few seconds.
+/// The last lines of a container's log, without secrets. Empty if they cannot be read in time.
 async fn tail(engine: &dyn Engine, name: &str, secrets: &Secrets) -> Vec<String> {
     let mut shown = Lines::new(secrets);
     let read = async {

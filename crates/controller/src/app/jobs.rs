@@ -1,4 +1,4 @@
-//! Jobs: run at most once, by what was written down and what is there.
+//! Jobs. The records and the state of the engine ensure that each job runs at most once per deployment.
 
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ pub(super) fn outcome(cx: &Context, deployment: &Deployment, job: &ComponentName
     run_of(cx, &deployment.id, job).map_or(JobOutcome::Open, |run| run.phase.outcome(is_busy(cx, run)))
 }
 
-/// Takes a run one step further. Returns whether there was a step to take now: there is none while the engine is silent.
+/// Takes a run one step further. Returns whether there was a step. There is none while the engine does not answer.
 pub(super) async fn advance(
     cx: &mut Context,
     snapshot: &Snapshot,
@@ -57,7 +57,7 @@ pub(super) async fn advance(
     Ok(true)
 }
 
-/// What is known of its container; `None` while the engine does not answer: unknown is not missing.
+/// The observed state of a run's container. `None` while the engine does not answer: unknown is not missing.
 fn seen(snapshot: &Snapshot, name: &InstanceName) -> Option<JobSeen> {
     match snapshot.container(name) {
         ContainerSeen::Unknown => None,
@@ -74,7 +74,7 @@ async fn intend(
     deployment: &Deployment,
     job: &ComponentName,
 ) -> Result<bool, StoreError> {
-    // Jobs of two deployments never run side by side: what is left of an ended deployment is ended first.
+    // Jobs of two deployments never run at the same time. The runs of an ended deployment have to end first.
     let left = |it: &JobRun| it.deployment != deployment.id && !it.collected && !is_over(it);
     if cx.records.job_runs.iter().any(left) {
         return Ok(false);
@@ -140,7 +140,7 @@ fn act(cx: &mut Context, snapshot: &Snapshot, run: JobRun, step: JobStep) {
     cx.actions.begin(subject, async move {
         let result = take_step(shared.engine.as_ref(), &run, step, left, place).await;
         if result.as_ref().is_ok_and(was_seen_to_end) {
-            // Before its end is written down: the deployment may end with it, and its log is read then.
+            // Keep the log before the end is recorded: the deployment may end with this run, and its log is read then.
             keep_log(&shared, &run, &secrets).await;
         }
         ActionResult::JobMoved { name: run.name, result }
@@ -155,7 +155,7 @@ pub(super) async fn moved(
 ) -> Result<(), StoreError> {
     let Some(run) = cx.records.job_run(&name).cloned() else { return Ok(()) };
     match result {
-        // It was started, or the wait for its end was over before its end: it runs.
+        // The run was started, or the wait was over before the run ended. It is still running.
         Ok(phase) if phase == run.phase => {
             cx.observer.acted(&name, ContainerSeen::Running);
             Ok(())
@@ -211,18 +211,18 @@ async fn record(cx: &mut Context, mut run: JobRun, phase: JobPhase) -> Result<()
     cx.commit(changes).await
 }
 
-/// Removes the container of an ended run, and first keeps its log where that was not done. Returns whether there was one.
+/// Removes the container of an ended run, and first keeps its log if that was not done. Returns whether there was one.
 pub(super) fn collect(cx: &mut Context) -> bool {
     let open: Vec<_> = cx.records.job_runs.iter().filter(|it| !it.collected).collect();
     let ended = open.into_iter().filter(|it| has_ended(it, cx.records.deployment(&it.deployment)));
     let ended: Vec<_> = ended.cloned().collect();
-    // Nothing waits for the end of a run whose deployment was canceled, failed or went with its app.
+    // Stop waiting for runs whose deployment was canceled, failed or was deleted with its app.
     ended.iter().for_each(|run| cx.actions.end(&Subject::JobEnd(run.name.clone())));
     let Some(run) = ended.into_iter().find(|it| !is_busy(cx, it)) else { return false };
     let (shared, secrets) = (cx.shared.clone(), cx.records.secrets());
     cx.actions.begin(Subject::Job(run.name.clone()), async move {
         if matches!(run.phase, JobPhase::Created { .. }) {
-            // The removal does what a stop cannot do.
+            // If the stop fails, the removal still ends the container.
             drop(shared.engine.stop(run.name.as_str(), grace(&run)).await);
         }
         let (app, deployment) = (&run.app, &run.deployment);
@@ -250,7 +250,7 @@ pub(super) async fn collected(
     cx.commit(vec![Change::JobRun(JobRun { collected: true, ..run })]).await
 }
 
-/// From the stop signal to KILL. Rows of older versions do not say it: the default.
+/// Time from the stop signal to SIGKILL. Rows of older versions lack it and get the default.
 pub(crate) fn grace(run: &JobRun) -> Duration {
     run.grace.unwrap_or(StopTimes::default().grace)
 }
@@ -265,7 +265,8 @@ async fn take_step(
     let name = run.name.as_str();
     match step {
         JobStep::Start => match engine.inspect(name).await? {
-            // A controller that was killed before it saw the start started it: it is never started twice.
+            // A controller that was killed before it recorded the start has started the job already. Never start a job
+            // twice.
             Some(details) if details.started_at.is_some() => Ok(run.phase.clone()),
             _ => start_at(engine, name, moved).await.map(|()| run.phase.clone()),
         },
@@ -273,7 +274,7 @@ async fn take_step(
         _ => match tokio::time::timeout(left, engine.wait(name)).await {
             Ok(Ok(code)) if code != 0 && ran_out_of_memory(engine, name).await => Ok(JobPhase::OutOfMemory),
             Ok(code) => code.map(|code| JobPhase::Ended { code }),
-            // Its time is over: the next step ends it.
+            // The time limit is over. The next step stops the job.
             Err(_) => Ok(run.phase.clone()),
         },
     }
@@ -284,12 +285,12 @@ async fn keep_log(shared: &Shared, run: &JobRun, secrets: &Secrets) {
     shared.logbook.keep_container_log(engine, &run.app, &run.deployment, &run.job, container, secrets).await;
 }
 
-/// Its log was kept by the action that saw its end.
+/// Whether an action saw the run end. That action has kept the log.
 fn was_seen_to_end(phase: &JobPhase) -> bool {
     matches!(phase, JobPhase::Ended { .. } | JobPhase::OutOfMemory | JobPhase::TimedOut)
 }
 
-/// It ended, or its deployment did.
+/// Whether the run or its deployment has ended.
 fn has_ended(run: &JobRun, deployment: Option<&Deployment>) -> bool {
     is_over(run) || deployment.is_none_or(|it| it.stage.is_ended())
 }

@@ -1,17 +1,20 @@
 //! One task owns one app: it alone changes the app's records, containers and routes.
 //!
-//! A turn of the task ([`task`]) takes one snapshot, asks `rollout` for the next step, writes it down and begins it. Long
-//! actions (a start, a stop, a build) run beside the task and report; requests and news only wake it up. The task may be killed
-//! between any two lines: what it needs to go on is in the store and on the engine.
+//! A turn of the task ([`task`]) takes one snapshot, asks `rollout` for the next step, records the step and begins it.
+//! Long actions (a start, a stop, a build) run beside the task and report when they end. Requests and events only wake
+//! the task up. The process may be killed between any two lines: everything that the task needs to continue is in the
+//! store and on the engine.
 //!
 //! In reading order:
-//! - [`records`]: what is on record; [`observe`] with [`probes`] and [`drift`]: what is there; [`actions`]: what is under way;
-//!   [`context`]: the three together;
-//! - [`accept`]: requests become deployments; [`deployments`]: their stages; [`restart`]: copies of what serves; [`compose`]: what a deployment comes to;
-//! - [`instances`], [`containers`], [`routing`], [`images`], [`databases`], [`jobs`]: what each stage has done;
-//! - [`rollout_report`]: what a rollout shows of itself;
-//! - [`restart_counter`], [`repair`], [`newer`], [`strays`], [`network_move`]: what others do to containers, networks and records;
-//! - [`gc`], [`deletion`]: what goes.
+//! - [`records`]: the app's stored records; [`observe`] with [`probes`] and [`drift`]: the observed state; [`actions`]:
+//!   the running actions; [`context`]: these three together;
+//! - [`accept`]: turns requests into deployments; [`deployments`]: moves deployments through their stages; [`restart`]:
+//!   copies what serves; [`compose`]: computes a deployment's databases, revisions and targets;
+//! - [`instances`], [`containers`], [`routing`], [`images`], [`databases`], [`jobs`]: carry out the work of each stage;
+//! - [`rollout_report`]: reports how a rollout went;
+//! - [`restart_counter`], [`repair`], [`newer`], [`strays`], [`network_move`]: handle changes to containers, networks
+//!   and records that the task did not make;
+//! - [`gc`], [`deletion`]: remove what is no longer needed.
 
 mod accept;
 mod actions;
@@ -81,27 +84,27 @@ pub(crate) struct Shared {
     pub engine: Arc<dyn Engine>,
     pub watch: EngineWatch,
     pub ingress: IngressClient,
-    /// Asks instances and databases whether they are well.
+    /// Probes the health of instances and databases.
     pub asker: Arc<dyn Asker>,
-    /// Makes images from sources.
+    /// Builds images from sources.
     pub image_builder: Arc<dyn ImageBuilder>,
     pub names: Names,
     pub sealer: Sealer,
     pub logbook: Logbook,
-    /// Ticks whenever any app's records changed.
+    /// Incremented whenever the records of any app change.
     pub changes: watch::Sender<u64>,
-    /// Nothing is begun or written any more: the process ends, or the fence is lost.
+    /// Once it is cancelled, no task begins or writes anything: the process is ending, or it has lost the fence.
     pub stop: CancellationToken,
     /// CPUs and memory of the engine's host.
     pub host: engine::Limits,
     pub fence: Arc<Fence>,
-    /// The database is older than what this installation has done; found at the start.
+    /// The database is older than the last known state of this installation. Determined at startup.
     pub older_database: bool,
-    /// Network numbers being given out.
+    /// Held while a task assigns a network number.
     pub networks: tokio::sync::Mutex<()>,
 }
 
-/// The way to an app's task.
+/// Sends requests to an app's task.
 #[derive(Clone)]
 pub(crate) struct AppHandle {
     requests: mpsc::Sender<AppCommand>,
@@ -112,29 +115,29 @@ pub(crate) struct AppHandle {
 /// What an app waits for, in sentences for people.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Waits {
-    /// By deployment, for those under way.
+    /// For each deployment under way.
     pub deployments: BTreeMap<DeploymentId, Vec<String>>,
     /// What the app itself waits for, whether a deployment is under way or not.
     pub app: Vec<String>,
 }
 
-/// Asked of an app's task. Answered once it is written down.
+/// A request to an app's task. The task replies once it has recorded the result.
 pub(crate) enum AppCommand {
     Deploy { request: Box<DeployRequest>, reply: oneshot::Sender<Result<Deployment, ControlError>> },
     Cancel { deployment: DeploymentId, reply: oneshot::Sender<Result<Deployment, ControlError>> },
     Delete { reply: oneshot::Sender<Result<(), ControlError>> },
 }
 
-/// How long a caller waits for its request to be written down.
+/// How long a caller waits for the task to record its request.
 const ANSWER_WITHIN: Duration = Duration::from_secs(20);
-/// A change that no event reports is found this soon.
+/// The longest time between two turns, so that the task finds changes that no event reports.
 const LOOK_AT_LEAST_EVERY: Duration = Duration::from_secs(10);
-/// After the store refused: its disk may be full, or it is being looked at.
+/// Pause after the store refused a write, for example because the disk is full.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
 
 impl AppHandle {
-    /// Starts the task of an app that is on record. A task that panics is started again from the records; the other apps are
-    /// not affected.
+    /// Starts the task of an app that is on record. A task that panics starts again from the records; the other apps
+    /// are not affected.
     pub fn start(shared: Arc<Shared>, state: AppState) -> Self {
         let (requests, inbox) = mpsc::channel(64);
         let (waiting_sender, waiting) = watch::channel(Arc::default());
@@ -168,18 +171,18 @@ impl AppHandle {
         Self { requests, task: task.abort_handle(), waiting }
     }
 
-    /// Ends the task and its actions wherever they are, as a crash does.
+    /// Aborts the task and its actions immediately, as a crash would.
     pub fn end(&self) {
         self.task.abort();
     }
 
-    /// The app is gone, or its task is.
+    /// Whether the task has ended: the app is deleted, or the task was aborted.
     pub fn has_ended(&self) -> bool {
         self.requests.is_closed()
     }
 
-    /// Asks and waits for the answer. Errors: the task's own, and [`ControlError::Unavailable`] when the task ended,
-    /// panicked or is busy; whether the app still exists is for the caller to find out.
+    /// Sends a request and waits for the reply. Errors: those of the task, and [`ControlError::Unavailable`] if the
+    /// task ended, panicked or is busy. The caller has to find out whether the app still exists.
     pub async fn ask<T>(
         &self,
         request: impl FnOnce(oneshot::Sender<Result<T, ControlError>>) -> AppCommand,
@@ -190,7 +193,7 @@ impl AppHandle {
         match tokio::time::timeout(ANSWER_WITHIN, answer).await {
             Ok(answer) => answer.map_err(|_| ended())?,
             Err(_) => Err(ControlError::Unavailable(format!(
-                "the request was not taken within {} s; look again before repeating it",
+                "the app did not accept the request within {} s; check its state before repeating it",
                 ANSWER_WITHIN.as_secs()
             ))),
         }
@@ -198,19 +201,19 @@ impl AppHandle {
 }
 
 impl Shared {
-    /// Wakes up what shows apps.
+    /// Notifies everything that displays apps.
     pub fn changed(&self) {
         self.changes.send_modify(|ticks| *ticks += 1);
     }
 
-    /// What people should know when the database is older than the installation.
+    /// A message for people if the database is older than the installation.
     pub fn older_database(&self) -> Option<String> {
-        let sentence = "the database is older than what this installation has done: it was put back from a backup, or lost \
-                        its last commits. What runs and is newer stays as it is: boatyard unknown list";
+        let sentence = "the database is older than the last known state of this installation: it was restored from a backup, \
+                        or lost its last commits. Newer containers keep running. See: boatyard unknown list";
         self.older_database.then(|| sentence.to_owned())
     }
 
-    /// Remembers that a deleted app's volume was left on purpose: nothing exists that the store does not explain.
+    /// Records that a deleted app's volume was kept on purpose, so that the store explains everything that exists.
     pub async fn keep_volume(
         &self,
         app: &store::records::App,

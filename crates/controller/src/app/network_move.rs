@@ -1,4 +1,4 @@
-//! Another network for an app, where something else on the host uses the subnet that was chosen for it.
+//! Moves an app to another network if something else on the host uses the subnet that was chosen for it.
 
 use engine::EngineError;
 use rollout::instance::InstancePhase;
@@ -10,14 +10,14 @@ use tracing::info;
 use super::context::Context;
 use crate::network::free_number;
 
-/// Gives the app the next free network, and everything with an address the same place in it, as long as no container was
-/// made in the old one. Returns why not, where it cannot.
+/// Assigns the next free network to the app and moves every address to the same place in it, as long as no container
+/// was created in the old network. Otherwise returns the reason.
 pub(super) async fn move_network(cx: &mut Context, error: &EngineError) -> Result<Option<String>, StoreError> {
     let (shared, records) = (cx.shared.clone(), &cx.records);
     let pool = shared.config.network_pool;
     let chosen = pool.network(records.app.network).subnet();
     if matches!(error, EngineError::SubnetTaken { subnet, .. } if *subnet != chosen) {
-        // It was moved since that was asked for.
+        // The app has moved since that request.
         return Ok(None);
     }
     let is_open = |it: &JobRun| !it.collected && it.phase != JobPhase::Intended;
@@ -32,7 +32,7 @@ pub(super) async fn move_network(cx: &mut Context, error: &EngineError) -> Resul
     let Some(number) = free_number(pool, &taken, records.app.network + 1) else {
         return Ok(Some("every network of the pool is taken; start with another --network-pool".into()));
     };
-    info!(%error, number, "the network is taken by something else; using another one");
+    info!(%error, number, "something else uses the network; using another one");
     let network = pool.network(number);
     let mut changes = vec![Change::App(App { network: number, ..records.app.clone() })];
     let moved = |address| network.at_the_place_of(address);

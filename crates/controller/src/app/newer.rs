@@ -1,8 +1,9 @@
-//! Containers of an app that are newer than its records: the database was put back from a backup, or lost its last commits.
+//! Containers of an app that are newer than its records, because the database was restored from a backup or lost its
+//! last commits.
 //!
-//! They are remembered by name before anything else of the app is touched. While one of them serves, instances and routes
-//! stay as they are. The next deployment or restart that a person asks for replaces them like older instances; after it has
-//! succeeded they drain, stop and go. Databases among them stay for good.
+//! The task records their names before it changes anything else of the app. While one of them serves, instances and
+//! routes stay as they are. The next deployment or restart that a person requests replaces them like older instances.
+//! Once it has succeeded, they drain, stop and are removed. Databases among them are never removed.
 
 use engine::{Container, Role};
 use ingress::protocol::{Open, Upstream};
@@ -25,14 +26,14 @@ impl Records {
         self.app.newer.containers.contains(&InstanceName::new(name))
     }
 
-    /// A deployment that was accepted after they were found has succeeded.
+    /// Whether a deployment that was accepted after they were found has succeeded.
     pub fn newer_is_replaced(&self) -> bool {
         self.active().is_some_and(|it| it.number > self.app.newer.deployments)
     }
 }
 
-/// Remembers containers that are newer than the records, and gives no name a second time. Returns whether there are new
-/// ones.
+/// Records containers that are newer than the records, and makes sure that no name is used twice. Returns whether there
+/// are new ones.
 pub(super) async fn note(cx: &mut Context, snapshot: &Snapshot) -> Result<bool, StoreError> {
     let app = &cx.records.app;
     if !snapshot.has_engine() || app.deleting {
@@ -58,8 +59,8 @@ pub(super) async fn note(cx: &mut Context, snapshot: &Snapshot) -> Result<bool, 
     Ok(true)
 }
 
-/// The serial in the name of an instance or a job run of this app. A row always has its serial before the engine hears the
-/// name, so a serial above the app's is from a newer database.
+/// The serial in the name of an instance or a job run of this app. The store always has the serial before the engine
+/// gets the name, so a serial above the app's is from a newer database.
 fn serial_of(cx: &Context, container: &Container) -> Option<(InstanceName, u64)> {
     let (identity, app) = (&container.identity, &cx.records.app.id);
     let of_app = identity.app == app.as_str() && matches!(identity.role, Role::Instance | Role::Job);
@@ -82,11 +83,11 @@ pub(super) fn hold_everything(cx: &Context, snapshot: &Snapshot) -> bool {
     let rules = || part.iter().flat_map(|it| &it.rules);
     let is_routed = |it: &Container| rules().flat_map(|rule| &rule.upstreams).any(|upstream| upstream.id == it.name);
     let is_behind_routes = |it: &Container| rules().any(|rule| rule.component == it.identity.component);
-    // Where the ingress is as old as the database, the records are the only way to serve again.
+    // If the routes of the ingress are as old as the database, only the records can bring the app back.
     running.iter().any(|it| is_routed(it)) || !running.is_empty() && !running.iter().any(|it| is_behind_routes(it))
 }
 
-/// Newer instances of a component that the ingress routes to and that still run.
+/// Newer instances of a component that still run and that the ingress routes to.
 pub(super) fn upstreams(shared: &Shared, records: &Records, engine: &EngineView, component: &str) -> Vec<Upstream> {
     if records.app.newer.containers.is_empty() {
         return Vec::new();
@@ -98,16 +99,16 @@ pub(super) fn upstreams(shared: &Shared, records: &Records, engine: &EngineView,
     upstreams.into_iter().filter(|it| records.is_newer(&it.id) && runs(it)).collect()
 }
 
-/// Lets a replaced newer instance drain, stops it and removes it.
+/// Drains, stops and removes a newer instance that was replaced.
 pub(super) fn end(cx: &mut Context, name: InstanceName) {
     let shared = cx.shared.clone();
-    // The record that would say the times of this instance is lost.
+    // The record with the stop times of this instance is lost.
     let times = StopTimes::default();
     cx.actions.begin(Subject::Stray(name.clone()), async move {
         let mut changes = shared.ingress.changes();
         let drained =
             async { while shared.ingress.open(name.as_str()) != Open::default() && changes.changed().await.is_ok() {} };
-        // Past the deadline it is stopped all the same.
+        // After the deadline, stop it anyway.
         let _ = tokio::time::timeout(times.drain, drained).await;
         let result = unknown::remove(shared.engine.as_ref(), name.as_str(), times.grace).await;
         ActionResult::StrayRemoved { name, result }

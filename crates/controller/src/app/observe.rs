@@ -1,4 +1,4 @@
-//! One snapshot a turn: the records joined with what the engine, the probes and the ingress show.
+//! One snapshot per turn: the records joined with what the engine, the probes and the ingress report.
 
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
@@ -23,10 +23,10 @@ use super::routing::{Routing, WantedRoutes};
 use crate::clock;
 use crate::engine_watch::EngineView;
 
-/// An address that something else held is not given for this long.
+/// How long an address that something else held is not assigned.
 const HELD_FOR: Duration = Duration::from_secs(600);
 
-/// What one turn decides on.
+/// The state on which one turn decides.
 pub(super) struct Snapshot {
     pub now: Timestamp,
     /// The engine's newest list.
@@ -34,7 +34,7 @@ pub(super) struct Snapshot {
     containers: HashMap<InstanceName, ContainerOnRecord>,
     /// Instances and routes, as the planner takes them.
     pub observed: Observed,
-    /// What is wanted of services and workers.
+    /// The targets of services and workers.
     pub targets: Vec<Target>,
     /// How far the instances are from the targets.
     pub status: RolloutStatus,
@@ -42,10 +42,10 @@ pub(super) struct Snapshot {
     pub routes: WantedRoutes,
 }
 
-/// What is known of a container that a record names.
+/// The observed state of a container that a record names.
 struct ContainerOnRecord {
     seen: ContainerSeen,
-    /// In what it differs from its record. Empty for one that an action changed since the newest list.
+    /// How it differs from its record. Empty if an action changed it after the newest list.
     differences: Vec<Difference>,
 }
 
@@ -55,29 +55,29 @@ impl Snapshot {
         self.containers.get(name).map_or(ContainerSeen::Unknown, |it| it.seen)
     }
 
-    /// In what a container differs from its record, as far as the newest look shows.
+    /// How a container differs from its record, as far as the newest list shows.
     pub fn differences(&self, name: &InstanceName) -> &[Difference] {
         self.containers.get(name).map_or(&[], |it| &it.differences)
     }
 
-    /// The engine's list is there, and the engine answers.
+    /// Whether the engine has sent a list and is reachable.
     pub fn has_engine(&self) -> bool {
         self.engine.asked.is_some() && self.engine.unreachable.is_none()
     }
 }
 
-/// Sees what happens to the app's containers.
+/// Observes the app's containers.
 pub(super) struct Observer {
     shared: Arc<Shared>,
     engine: watch::Receiver<Arc<EngineView>>,
     pub probes: Probes,
-    /// Containers whose state an action changed after the engine's list was asked for.
+    /// Containers whose state an action changed after the engine's list was requested.
     acted: HashMap<InstanceName, (ContainerSeen, Instant)>,
-    /// When an action on a container ended last: what was inspected before may be out of date.
+    /// When the last action on a container ended. Earlier inspections may be out of date.
     touched: HashMap<InstanceName, Instant>,
-    /// Addresses of the app's network that something else held when they were needed, and when that was.
+    /// Addresses in the app's network that turned out to be held by something else, and when.
     held: HashMap<Ipv4Addr, Instant>,
-    /// Instances that the engine was asked to stop or remove.
+    /// Instances that the controller has asked the engine to stop or remove.
     stop_attempts: HashMap<InstanceName, StopAttempt>,
     pub start_failures: StartFailures,
 }
@@ -96,16 +96,16 @@ impl Observer {
         }
     }
 
-    /// The snapshot of this turn. Is called once a turn.
+    /// Takes the snapshot of this turn. Call it once per turn.
     pub fn observe(&mut self, records: &Records, actions: &Actions, routing: &Routing) -> Snapshot {
         self.probes.follow(&self.shared, records);
         let engine = self.engine.borrow_and_update().clone();
         if let Some(asked) = engine.asked {
-            // A list that was asked for after an action knows better.
+            // A list that was requested after an action shows that action's effect.
             self.acted.retain(|_, (_, at)| *at >= asked);
         }
         if engine.unreachable.is_some() {
-            // The containers cannot help it.
+            // While the engine is unreachable, a slow stop is not the container's fault.
             self.stop_attempts.clear();
         }
         self.held.retain(|_, met| met.elapsed() < HELD_FOR);
@@ -166,33 +166,33 @@ impl Observer {
         let Some(expected) = records.expected(name, self.shared.host) else {
             return without_differences(ContainerSeen::Unknown);
         };
-        // What was inspected before the last action on the container may be the state before that action.
+        // An inspection from before the last action on the container may show the state before that action.
         let settings = engine.settings.get(&container.id);
         let settings = settings.filter(|it| self.touched.get(name).is_none_or(|at| it.asked > *at));
         let differences = drift::differences(&expected, container, settings);
         let seen = drift::seen(container, &differences);
-        // So may the list.
+        // The same holds for the list.
         let is_current = self.touched.get(name).is_none_or(|at| engine.asked.is_some_and(|asked| asked > *at));
         ContainerOnRecord { seen, differences: if is_current { differences } else { Vec::new() } }
     }
 
-    /// What an action just made true, until a newer list says otherwise.
+    /// Assumes the state that an action just produced, until a newer list replaces it.
     pub fn acted(&mut self, name: &InstanceName, seen: ContainerSeen) {
         self.acted.insert(name.clone(), (seen, Instant::now()));
         self.touched(name);
     }
 
-    /// An action on a container ended.
+    /// Notes that an action on a container just ended.
     pub fn touched(&mut self, name: &InstanceName) {
         self.touched.insert(name.clone(), Instant::now());
     }
 
-    /// An action changed it, and no list since then shows it.
+    /// Whether an action changed the container and no list since then shows the change.
     pub fn has_acted_on(&self, name: &InstanceName) -> bool {
         self.acted.contains_key(name)
     }
 
-    /// Something else was met at an address.
+    /// Notes that something else holds an address.
     pub fn hold_address(&mut self, address: Ipv4Addr) {
         self.held.insert(address, Instant::now());
     }
@@ -201,7 +201,8 @@ impl Observer {
         self.held.keys().copied()
     }
 
-    /// The engine is asked to stop or remove an instance. How long that takes counts from the first time.
+    /// Notes that the controller asks the engine to stop or remove an instance. The duration counts from the first
+    /// attempt.
     pub fn begin_stop_attempt(&mut self, name: &InstanceName) {
         self.stop_attempts.entry(name.clone()).or_insert(StopAttempt { since: clock::now(), failed: None });
     }
@@ -225,7 +226,7 @@ impl Observer {
         }
     }
 
-    /// The clock was set, or the host slept: moves all waits along, but none beyond `now`.
+    /// After the clock was set or the host slept: shifts all waits, but none past `now`.
     pub fn follow_clock(&mut self, by: i64, now: Timestamp) {
         let shift = |at: &mut Timestamp| *at = clock::moved(*at, by).min(now);
         self.start_failures.backoffs.iter_mut().for_each(|it| shift(&mut it.last));
@@ -236,7 +237,8 @@ impl Observer {
     }
 }
 
-/// How far the instances are from the targets. No rollout waits for an instance that it did not make and that served before.
+/// How far the instances are from the targets. A rollout does not wait for an instance that another deployment created
+/// and that served before.
 fn status(records: &Records, targets: &[Target], observed: &Observed, now: Timestamp) -> RolloutStatus {
     let rolling = records.rolling().map(|it| &it.id);
     let is_its_own = |it: &Instance| {
@@ -246,11 +248,11 @@ fn status(records: &Records, targets: &[Target], observed: &Observed, now: Times
     rollout_status_of(targets, observed, is_its_own, now)
 }
 
-/// Instances that did not come up.
+/// Instances that failed to start.
 #[derive(Default)]
 pub(super) struct StartFailures {
     backoffs: Vec<RetryBackoff>,
-    /// Why an instance of the previous targets did not come up in the rollback under way.
+    /// Why an instance of the previous targets failed to start during the current rollback.
     pub restore_failed: Option<String>,
 }
 
@@ -263,7 +265,7 @@ impl StartFailures {
         }
     }
 
-    /// Something else is wanted now: what failed before is no reason to wait with it.
+    /// The targets changed, so earlier failures no longer delay new attempts.
     pub fn clear(&mut self) {
         self.backoffs.clear();
     }

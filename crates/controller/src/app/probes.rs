@@ -24,7 +24,8 @@ impl Probes {
         Self { probers: HashMap::new(), health: HashMap::new(), sender, news }
     }
 
-    /// Probes every started instance that has a health check, and no other. Takes what the probers found so far.
+    /// Probes every started instance that has a health check, and no others. Also takes the results that the probers
+    /// have so far.
     pub fn follow(&mut self, shared: &Shared, records: &Records) {
         let is_probed =
             |phase| matches!(phase, InstancePhase::Starting | InstancePhase::Ready | InstancePhase::Unready);
@@ -59,15 +60,15 @@ impl Probes {
         self.health.get(name)
     }
 
-    /// Stops probing an instance; [`Self::follow`] begins anew.
+    /// Stops probing an instance. [`Self::follow`] starts again.
     pub fn forget(&mut self, name: &InstanceName) {
         self.probers.remove(name);
         self.health.remove(name);
     }
 }
 
-/// What a health check asks an instance, by the name under which its callers know it: the app's own host, or inside the
-/// app the component's name where no route leads to it.
+/// What a health check asks an instance. The host is the name that callers use: the app's host, or the component's name
+/// inside the app if no route leads to it.
 fn question(shared: &Shared, records: &Records, row: &Instance) -> Option<Question> {
     let revision = records.revision(&row.revision)?;
     let probe = revision.probe.clone()?;

@@ -1,4 +1,4 @@
-//! The task's copy of its app's records. A change is made here only after the store has it.
+//! The task's copy of its app's records. It changes only after the store has committed the change.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::Ipv4Addr;
@@ -21,13 +21,13 @@ use crate::redact::Secrets;
 use crate::specs::Specs;
 use crate::supervise::lock;
 
-/// Reads as [`AppState`]; only [`Records::commit`] changes what the store has, too.
+/// Reads like [`AppState`]. Only [`Records::commit`] changes it, together with the store.
 pub(super) struct Records {
     shared: Arc<Shared>,
     state: AppState,
     /// Specs of deployments, with their secrets.
     specs: Mutex<HashMap<DeploymentId, Arc<AppSpec>>>,
-    /// The app was deleted: nothing of it is on record any more.
+    /// The app is deleted, and none of its records are left.
     pub is_forgotten: bool,
 }
 
@@ -45,7 +45,7 @@ impl Records {
         Self { shared, state, specs: Mutex::default(), is_forgotten: false }
     }
 
-    /// Writes all changes or none. Errors: the store refused; nothing is changed here either.
+    /// Writes all changes or none. Errors: the store refused them, and this copy is unchanged as well.
     pub async fn commit(&mut self, changes: Vec<Change>) -> Result<(), StoreError> {
         self.shared.store.commit(changes.clone()).await?;
         for change in changes {
@@ -91,7 +91,7 @@ impl Records {
         super::active(&self.state)
     }
 
-    /// The deployment that owns the instances, if one rolls.
+    /// The deployment that controls the instances, if one rolls.
     pub fn rolling(&self) -> Option<&Deployment> {
         self.deployments.iter().find(|it| it.stage.rolls())
     }
@@ -108,7 +108,7 @@ impl Records {
         self.job_runs.iter().find(|it| it.name == *name)
     }
 
-    /// The targets of services and workers that instances are made for now.
+    /// The current targets of services and workers.
     pub fn targets(&self) -> &[Target] {
         if self.app.deleting {
             return &[];
@@ -124,7 +124,7 @@ impl Records {
         Specs::of(&self.app.id, &self.shared.sealer)
     }
 
-    /// The spec of a deployment, with its secrets. `None`: this version cannot read it.
+    /// The spec of a deployment, with its secrets. `None` if this version cannot read it.
     pub fn spec_of(&self, deployment: &Deployment) -> Option<Arc<AppSpec>> {
         let mut opened = lock(&self.specs);
         if let Some(spec) = opened.get(&deployment.id) {
@@ -136,7 +136,7 @@ impl Records {
         Some(spec)
     }
 
-    /// Addresses in the app's network that a record names.
+    /// Addresses in the app's network that the records use.
     pub fn addresses(&self) -> BTreeSet<Ipv4Addr> {
         let instances = self.instances.iter().map(|it| it.address);
         let jobs = self.job_runs.iter().filter(|it| !it.collected).map(|it| it.address);
@@ -144,12 +144,12 @@ impl Records {
         instances.chain(jobs).chain(databases).collect()
     }
 
-    /// Values that no log may show.
+    /// Secret values, which no log may show.
     pub fn secrets(&self) -> Secrets {
         Secrets::new(&secret_values(&self.state))
     }
 
-    /// What people call it: `web.0`, `database db`, `job migrate`.
+    /// The name that people use: `web.0`, `database db`, `job migrate`.
     pub fn title(&self, subject: &Subject) -> String {
         let Some(name) = subject.container() else { return format!("app {}", self.app.name) };
         let instance = || self.instance(name).map(|it| format!("{}.{}", it.component, it.slot));
@@ -159,13 +159,13 @@ impl Records {
         instance().or_else(database).or_else(job).unwrap_or_else(|| name.to_string())
     }
 
-    /// The clock was set, or the host slept: moves all open waits along, but none beyond `now`.
+    /// After the clock was set or the host slept: shifts all open waits, but none past `now`.
     pub fn follow_clock(&mut self, by: i64, now: Timestamp) {
         clock::move_waits(by, &mut self.state);
         clock::not_after(now, &mut self.state);
     }
 
-    /// Forgets ended deployments that the task needs no more. The store still has them.
+    /// Drops ended deployments that the task no longer needs. The store keeps them.
     pub fn drop_old_deployments(&mut self) {
         let state = &mut self.state;
         let newest = state.deployments.iter().map(|it| it.number).max();
@@ -176,7 +176,7 @@ impl Records {
     }
 }
 
-/// Deployments of an app that have not ended, as the queue takes them.
+/// Deployments of an app that have not ended, in the form that the queue takes.
 pub(crate) fn queued(state: &AppState) -> Vec<Queued<'_>> {
     let open = state.deployments.iter().filter(|it| !it.stage.is_ended());
     open.map(|it| Queued {
@@ -188,7 +188,7 @@ pub(crate) fn queued(state: &AppState) -> Vec<Queued<'_>> {
     .collect()
 }
 
-/// What serves comes from this deployment: it is the active one, or part of it serves on after an abandoned rollback.
+/// Whether this deployment provides what serves: it is active, or part of it stayed after an abandoned rollback.
 pub(super) fn serves(app: &App, deployment: &DeploymentId) -> bool {
     let kept = app.kept.iter().flat_map(|it| it.deployments.iter().chain(&it.rules));
     app.active.iter().chain(kept).any(|it| it == deployment)
@@ -201,7 +201,7 @@ fn put<T, K: PartialEq>(list: &mut Vec<T>, new: T, key: impl Fn(&T) -> K) {
     }
 }
 
-/// Values that no log of an app may show.
+/// Secret values, which no log of an app may show.
 pub(crate) fn secret_values(state: &AppState) -> Vec<String> {
     let secret = |it: &Revision| -> Vec<String> {
         it.env.iter().filter(|(key, _)| it.secret_keys.contains(key)).map(|(_, value)| value.clone()).collect()

@@ -1,4 +1,4 @@
-//! Repairs of containers that a person changed by hand, while they run on.
+//! Repairs running containers that a person changed by hand.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -21,18 +21,18 @@ use super::jobs;
 use super::observe::Snapshot;
 use super::records::Records;
 
-/// Pause between two tries, doubled after each: what cannot be put right is not tried in a tight loop.
+/// Pause between two attempts, doubled after each, so that a failing repair does not run in a tight loop.
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
 const LAST_PAUSE: Duration = Duration::from_secs(300);
 
-/// Tries to put one container right.
+/// Attempts to repair one container.
 #[derive(Debug, Clone, Copy)]
 struct Tries {
     count: u32,
     next: Instant,
 }
 
-/// Containers that differ from their records in what can be put right while they run.
+/// Containers with differences that can be repaired while they run.
 #[derive(Default)]
 pub(super) struct Repairs(HashMap<InstanceName, Tries>);
 
@@ -46,7 +46,7 @@ impl Repairs {
         }
         for subject in subjects {
             let Some(name) = subject.container().cloned() else { continue };
-            // A container that lacks memory may be seen between two of its crashes.
+            // A container that runs out of memory may be observed between two of its crashes.
             let runs = matches!(snapshot.container(&name), ContainerSeen::Running | ContainerSeen::Restarting);
             let is_awaited = cx.records.job_run(&name).is_some_and(|run| jobs::is_busy(cx, run));
             if !runs || is_awaited || cx.actions.is_running(&subject) {
@@ -66,7 +66,7 @@ impl Repairs {
             let count = tries.map_or(0, |it| it.count);
             let pause = FIRST_PAUSE.saturating_mul(1 << count.min(10)).min(LAST_PAUSE);
             self.0.insert(name.clone(), Tries { count: count + 1, next: Instant::now() + pause });
-            info!(container = %name, ?differences, "a person changed it; putting it right");
+            info!(container = %name, ?differences, "a person changed the container; repairing it");
             let (shared, place) = (cx.shared.clone(), Place::of(&cx.shared, &cx.records, &expected));
             cx.actions.begin(subject, async move {
                 let result = repair(&shared, &expected, &repairs, place).await;
@@ -92,12 +92,12 @@ fn repairable(records: &Records) -> Vec<Subject> {
 pub(super) fn repaired(cx: &mut Context, name: &InstanceName, result: Result<(), EngineError>) {
     cx.observer.touched(name);
     if let Err(error) = result {
-        warn!(container = %name, %error, "cannot be put right now; it is tried again after a pause");
+        warn!(container = %name, %error, "the repair failed; trying again after a pause");
     }
 }
 
-/// Writes down which containers the names on record stand for, so that one is recognised after a person renamed it. Returns
-/// whether there was one to write down.
+/// Records the container id for each name on record, so that a container is recognised after a person renamed it.
+/// Returns whether there was one to record.
 pub(super) async fn note_containers(cx: &mut Context, snapshot: &Snapshot) -> Result<bool, StoreError> {
     let new_id = |name: &InstanceName, known: &Option<String>| {
         let id = snapshot.engine.containers.get(name.as_str()).map(|it| &it.id);

@@ -1,5 +1,5 @@
-//! Restarts: exact copies of what serves. A restart rolls from the commit that begins it; until it has made a container, it can
-//! end without a trace.
+//! Restarts: exact copies of what serves. A restart rolls as soon as the commit that begins it is written. Until it has
+//! created a container, it can end without a trace.
 
 use rollout::deployment::{Event, Stage};
 use rollout::ids::ComponentName;
@@ -16,8 +16,9 @@ use super::records::Records;
 use super::{instances, rollout_report};
 use crate::clock;
 
-/// A restart copies what serves: spec, images and targets, with the generation of the chosen components raised. It is
-/// written down together with its first instance, in one commit. `app`: with what else the commit changes in it.
+/// Begins a restart. It copies the spec, images and targets that serve, and raises the generation of the chosen
+/// components. One commit records it together with its first instance. `app`: the app, with the other changes of that
+/// commit.
 pub(super) fn begin(cx: &mut Context, snapshot: &Snapshot, mut app: App, deployment: &mut Deployment) -> Vec<Change> {
     let now = clock::now();
     app.generation += 1;
@@ -33,7 +34,7 @@ pub(super) fn begin(cx: &mut Context, snapshot: &Snapshot, mut app: App, deploym
     instance.map(Change::Instance).into_iter().chain([Change::App(app)]).collect()
 }
 
-/// A restart that rolls and has made no container yet, as far as the records say.
+/// Whether a restart rolls and has created no container yet, according to the records.
 pub(super) fn is_untouched(cx: &Context, deployment: &Deployment) -> bool {
     let made = |it: &Instance| {
         let is_its_own = it.deployment == deployment.id;
@@ -53,7 +54,7 @@ pub(super) fn unmade_instances(records: &Records, snapshot: &Snapshot, deploymen
     unmade.map(|it| Change::ForgetInstance(it.name.clone())).collect()
 }
 
-/// A restart that made nothing did not roll: nothing was counted for it.
+/// A restart that created nothing did not roll, so its record must not contain a count.
 pub(super) fn forget_roll(deployment: &mut Deployment, event: Event) {
     if matches!(event, Event::Refused | Event::Withdrawn) {
         deployment.record.roll_began = None;
@@ -73,14 +74,14 @@ fn copy_active(records: &Records, generation: u64, deployment: &mut Deployment) 
     deployment.job_revisions = active.job_revisions.clone();
     deployment.cloned_from = Some(active.id.clone());
     deployment.spec = active.spec.clone();
-    // A restart builds nothing: its build leaves say so.
+    // A restart builds nothing, and its build leaves say so.
     for name in deployment.images.keys() {
         let reason = Reason { code: "PreviousBuildReused".into(), message: "restart: the image that serves".into() };
         deployment.progress.succeed(&LeafKey::Build(name.clone()), Some(reason), clock::now());
     }
 }
 
-/// Images of components that go on with the version of a failed deployment.
+/// Images of components that still run the version of a failed deployment.
 fn kept_images(records: &Records) -> impl Iterator<Item = (&ComponentName, &Image)> {
     let kept = records.app.kept.iter();
     let targets = kept.flat_map(|kept| kept.targets.iter().map(move |target| (target, &kept.deployments)));

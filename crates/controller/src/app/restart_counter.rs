@@ -1,5 +1,5 @@
-//! Counting unrequested ends of serving processes. The engine starts most of them again within a moment, so that no
-//! list shows them: an event says that there was one, and an inspection of the container how it ended.
+//! Counts unrequested ends of serving processes. The engine restarts most of them within a moment, so no list shows
+//! them. An event reports that a process ended, and an inspection of the container shows how.
 
 use std::collections::HashMap;
 
@@ -15,18 +15,18 @@ use super::context::Context;
 use super::observe::Snapshot;
 use crate::engine_watch::Ends;
 
-/// What was known when a container was inspected: what was heard of its ends, and how often events may have been missed.
+/// What was known at an inspection: how often events may have been missed, and the ends that events reported.
 type Heard = (u64, Ends);
 
 /// The exit code of a killed process: 128 + SIGKILL.
 const KILLED: i64 = 137;
 
-/// What was heard of the ends of each serving instance when it was inspected last.
+/// What events had reported about each serving instance when it was last inspected.
 #[derive(Default)]
 pub(super) struct RestartCounter(HashMap<InstanceName, Heard>);
 
 impl RestartCounter {
-    /// Inspects every serving instance of which an end was heard, or may have been missed.
+    /// Inspects every serving instance if an event reported an end or may have been missed.
     pub fn follow(&mut self, cx: &mut Context, snapshot: &Snapshot) {
         if !snapshot.has_engine() {
             return;
@@ -66,7 +66,7 @@ impl RestartCounter {
             return Ok(());
         };
         let (Some(details), Some(mut row)) = (details, cx.records.instance(name).cloned()) else { return Ok(()) };
-        // An instance that is on its way out was asked to end.
+        // A stopping instance was asked to end, so its end does not count.
         let Some(restarts) = counted(&row.restarts, &details, heard).filter(|_| row.phase.has_served()) else {
             return Ok(());
         };
@@ -78,8 +78,8 @@ impl RestartCounter {
     }
 }
 
-/// The count after an inspection; `None` where it shows nothing new. `heard`: exit code and lack of memory as events said,
-/// since the engine forgets both when it starts the process again.
+/// The count after an inspection. `None` if the inspection shows nothing new. `heard`: the exit code and whether memory
+/// ran out, from events, because the engine forgets both when it restarts the process.
 fn counted(before: &Restarts, details: &ContainerDetails, heard: (Option<i64>, bool)) -> Option<Restarts> {
     let (code, heard_memory) = heard;
     let at = details.finished_at.as_ref()?;
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn each_end_is_counted_once_by_whoever_repaired_it() {
+    fn each_end_is_counted_once_whether_the_engine_or_a_person_restarted_the_process() {
         let last = |at: &str, out_of_memory| Some(LastEnd { at: at.into(), code: Some(137), out_of_memory });
         let before = Restarts { count: 2, by_engine: 2, last: last("t1", false) };
         let killed = (Some(137), false);
@@ -146,7 +146,12 @@ mod tests {
             ("seen before", details(Some("t1"), 2, false), killed, None),
             ("once more, by the engine", details(Some("t2"), 3, false), killed, Some((3, false))),
             ("twice between two inspections", details(Some("t3"), 4, false), killed, Some((4, false))),
-            ("started by hand: the engine counts anew", details(Some("t2"), 0, false), killed, Some((3, false))),
+            (
+                "started by hand: the engine counts from zero again",
+                details(Some("t2"), 0, false),
+                killed,
+                Some((3, false)),
+            ),
             ("out of memory by the engine's state", details(Some("t2"), 3, true), killed, Some((3, true))),
             ("out of memory by an event", details(Some("t2"), 3, false), (Some(137), true), Some((3, true))),
             (

@@ -1,5 +1,5 @@
-//! The report of a rollout: what was served meanwhile, what stayed the same, what was left behind; and the leaves of the
-//! progress that follow from its instances.
+//! The report of a rollout: the requests served, what stayed the same, what was left behind, and the leaves of the
+//! progress that depend on its instances.
 
 use rollout::deployment::Stage;
 use rollout::instance::InstancePhase;
@@ -16,13 +16,13 @@ use super::observe::Snapshot;
 use super::records::Records;
 use super::routing::Routing;
 
-/// Notes which ingress process begins to count, and from where.
+/// Notes which ingress process starts to count, and its current count.
 pub(super) fn begin_counting(cx: &Context, deployment: &mut Deployment) {
     let counted = cx.shared.ingress.counted(cx.records.app.id.as_str(), deployment.id.as_str());
     counted.into_iter().for_each(|it| keep_count(&mut deployment.record, it));
 }
 
-/// Sums up what was served. Of an ingress process that died it is what was last read.
+/// Sums up the requests served. For an ingress process that died, uses its last reading.
 pub(super) async fn settle(cx: &Context, routing: &mut Routing, deployment: &mut Deployment) {
     routing.forget_counted();
     let counted = cx.shared.ingress.count(cx.records.app.id.as_str(), deployment.id.as_str()).await;
@@ -34,7 +34,7 @@ pub(super) async fn settle(cx: &Context, routing: &mut Routing, deployment: &mut
     deployment.record.served = sum.map(|it| Served { at_least, ..it });
 }
 
-/// What a restart leaves as it is, component by component.
+/// What a restart leaves unchanged in each component.
 pub(super) fn unchanged(records: &Records, targets: &[Target], deployment: &Deployment) -> Vec<Unchanged> {
     let named = targets.iter().filter(|it| deployment.request.restart.names(&it.component));
     let of = |target: &Target| {
@@ -49,7 +49,7 @@ pub(super) fn unchanged(records: &Records, targets: &[Target], deployment: &Depl
     named.filter_map(of).collect()
 }
 
-/// Notes what the engine cannot stop or remove: the deployment does not wait for it.
+/// Notes instances that the engine cannot stop or remove. The deployment does not wait for them.
 pub(super) fn note_stuck(snapshot: &Snapshot, deployment: &mut Deployment) {
     for it in stuck(&snapshot.observed, snapshot.now) {
         let (component, slot, name) = (&it.component, it.slot, &it.name);
@@ -63,8 +63,8 @@ pub(super) fn note_stuck(snapshot: &Snapshot, deployment: &mut Deployment) {
     }
 }
 
-/// Writes down how far the rollout is: leaves of the tree, the moment from which the new instances serve alone, and what was
-/// counted so far. Returns whether anything changed.
+/// Records how far the rollout is: the leaves of the progress, the moment from which only the new instances serve, and
+/// the requests counted so far. Returns whether anything changed.
 pub(super) async fn advance(cx: &mut Context, routing: &Routing, snapshot: &Snapshot) -> Result<bool, StoreError> {
     let Some(mut deployment) = cx.records.rolling().cloned() else { return Ok(false) };
     let before = (deployment.progress.clone(), deployment.record.clone());
@@ -74,7 +74,7 @@ pub(super) async fn advance(cx: &mut Context, routing: &Routing, snapshot: &Snap
         for target in deployment.targets.iter().flatten() {
             move_leaves(&cx.records, target, &mut deployment.progress, snapshot.now);
         }
-        // Every wanted instance is ready and routed, and no other is: replaced ones may still be on their way out.
+        // Every wanted instance is ready and routed, and no other is routed. Replaced instances may still be draining.
         let serves = matches!(snapshot.status, RolloutStatus::Draining | RolloutStatus::Complete);
         if serves && snapshot.routes.is_acknowledged {
             deployment.record.serving_since.get_or_insert(snapshot.now);
@@ -87,7 +87,7 @@ pub(super) async fn advance(cx: &mut Context, routing: &Routing, snapshot: &Snap
     Ok(changed)
 }
 
-/// Leaves of a component that is complete are done; of one that has instances to wait for, running.
+/// Completes the leaves of a component that has all its instances, and starts those of a component that has some.
 fn move_leaves(records: &Records, target: &Target, progress: &mut Progress, now: Timestamp) {
     let is_current = |it: &&Instance| it.component == target.component && target.wants(&it.revision, it.generation);
     let current = || records.instances.iter().filter(is_current);
@@ -107,7 +107,7 @@ fn move_leaves(records: &Records, target: &Target, progress: &mut Progress, now:
     }
 }
 
-/// The newest reading of each ingress process counts.
+/// Keeps the newest reading of each ingress process.
 fn keep_count(record: &mut Record, counted: IngressCounts) {
     match record.counted.iter_mut().find(|it| it.boot_id == counted.boot_id) {
         Some(before) => *before = counted,

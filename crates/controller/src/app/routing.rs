@@ -1,4 +1,4 @@
-//! The app's part of the route table: rules of the spec in force, upstreams of the planner's routes.
+//! The app's part of the route table: rules from the spec in force, upstreams from the planner's routes.
 
 use std::sync::Arc;
 
@@ -23,16 +23,16 @@ use crate::engine_watch::EngineView;
 pub(super) struct WantedRoutes {
     routes: Routes,
     part: AppRoutes,
-    /// The ingress acknowledged exactly this.
+    /// The ingress has acknowledged exactly these routes.
     pub is_acknowledged: bool,
 }
 
 pub(super) struct Routing {
     shared: Arc<Shared>,
     ingress: watch::Receiver<u64>,
-    /// Acknowledged by the ingress, and the part of the table it came from.
+    /// The routes that the ingress acknowledged last, and the part of the table that contained them.
     acknowledged: Option<(Routes, AppRoutes)>,
-    /// The count of the ingress at the acknowledgement, and the deployment that it counts for.
+    /// The deployment that the ingress counts requests for, and the count at the acknowledgement.
     counted: Option<(String, IngressCounts)>,
 }
 
@@ -45,7 +45,7 @@ impl Routing {
         self.acknowledged.as_ref().map(|(routes, _)| routes)
     }
 
-    /// An instance that the ingress may still send requests to.
+    /// Whether the ingress may still send requests to an instance.
     pub fn names(&self, upstream: &str) -> bool {
         let Some((_, part)) = &self.acknowledged else { return true };
         part.rules.iter().flat_map(|it| &it.upstreams).any(|it| it.id == upstream)
@@ -64,10 +64,10 @@ impl Routing {
         WantedRoutes { routes, part, is_acknowledged }
     }
 
-    /// Sends the app's routes where they differ from the acknowledged ones. Returns whether anything changed.
+    /// Sends the app's routes if they differ from the acknowledged ones. Returns whether anything changed.
     pub fn advance(&mut self, cx: &mut Context, snapshot: &Snapshot) -> bool {
-        // Until its first deployment is on record an app has no place in the table. Until the engine was looked at, what is
-        // newer than the records is not known, and the ingress keeps the routes that it has.
+        // An app has no place in the table until its first deployment is on record. Until the engine's first list,
+        // containers that are newer than the records are unknown, and the ingress keeps its current routes.
         let is_sending = cx.actions.is_running(&Subject::Routes);
         if is_sending || cx.records.app.deployments == 0 || snapshot.engine.asked.is_none() {
             return false;
@@ -75,7 +75,7 @@ impl Routing {
         let WantedRoutes { routes, part, is_acknowledged } = &snapshot.routes;
         let (routes, part) = (routes.clone(), part.clone());
         if *is_acknowledged {
-            // Equal tables mean the same, but the planner's names may differ.
+            // Equal tables route the same, but the planner's names may differ.
             let differ = self.acknowledged() != Some(&routes);
             self.acknowledged = Some((routes, part));
             return differ;
@@ -84,7 +84,7 @@ impl Routing {
         cx.actions.begin(Subject::Routes, async move {
             let result = ingress.set(part.clone()).await;
             if result.is_err() {
-                // The connection is made again beside this; meanwhile the ingress is not asked in a tight loop.
+                // Another task reconnects to the ingress. The pause avoids a tight loop until then.
                 tokio::time::sleep(STORE_PAUSE).await;
             }
             ActionResult::Routed { routes, part, result }
@@ -103,13 +103,13 @@ impl Routing {
         }
     }
 
-    /// What was counted for a deployment until its newest table was acknowledged.
+    /// What the ingress had counted for a deployment when it acknowledged the newest table.
     pub fn counted(&self, deployment: &Deployment) -> Option<&IngressCounts> {
         let (window, counted) = self.counted.as_ref()?;
         (window == deployment.id.as_str()).then_some(counted)
     }
 
-    /// What was counted with a table is older than what was just read.
+    /// Drops the count that came with a table, because a newer count will be read.
     pub fn forget_counted(&mut self) {
         self.counted = None;
     }
@@ -127,14 +127,14 @@ impl Routing {
         let upstreams = |component: &str| self.upstreams(records, engine, routes, component);
         let rules = match rules.filter(|_| !app.deleting).map(|it| records.spec_of(it)) {
             Some(Some(spec)) => rules_of(&spec, upstreams),
-            // This version cannot read the spec that serves: the rules that the ingress has stay.
+            // This version cannot read the spec that serves, so the ingress keeps its current rules.
             Some(None) => {
                 let present = self.shared.ingress.part(app.id.as_str()).map(|it| it.rules).unwrap_or_default();
                 present.into_iter().map(|it| Rule { upstreams: upstreams(&it.component), ..it }).collect()
             }
             None => Vec::new(),
         };
-        // Nothing that serves changes before databases are up and PRE_DEPLOY jobs have ended.
+        // While a deployment waits for databases and PRE_DEPLOY jobs, the active one still serves.
         let rolling = records.rolling().filter(|it| it.stage != Stage::Preparing);
         let window = rolling.or_else(|| records.active()).map(|it| it.id.to_string()).unwrap_or_default();
         AppRoutes {
@@ -160,7 +160,7 @@ impl Routing {
     }
 }
 
-/// The deployment whose routing rules count.
+/// The deployment whose routing rules are in force.
 pub(super) fn rules_in_force<'a>(records: &'a Records, status: &RolloutStatus) -> Option<&'a Deployment> {
     let is_first = records.active().is_none();
     let rolling = records.rolling();

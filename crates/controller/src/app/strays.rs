@@ -1,5 +1,5 @@
-//! Containers of this app that no record explains: left by an action that the engine finished late, or newer than the
-//! records and replaced meanwhile.
+//! Containers of this app that no record explains: an action that the engine finished late left them behind, or they
+//! are newer than the records and were replaced.
 
 use engine::{Container, EngineError, Role};
 use rollout::ids::InstanceName;
@@ -15,7 +15,7 @@ use super::newer;
 use super::observe::Snapshot;
 use super::routing::Routing;
 
-/// Begins to remove one. Returns whether there was one.
+/// Begins to remove one such container. Returns whether there was one.
 pub(super) fn remove(cx: &mut Context, routing: &Routing, snapshot: &Snapshot) -> bool {
     if snapshot.engine.unreachable.is_some() {
         return false;
@@ -32,7 +32,7 @@ pub(super) fn remove(cx: &mut Context, routing: &Routing, snapshot: &Snapshot) -
     }
     let engine = cx.shared.engine.clone();
     cx.actions.begin(Subject::Stray(name.clone()), async move {
-        // The removal does what a stop cannot do.
+        // If the stop fails, the removal still ends the container.
         drop(engine.stop(name.as_str(), StopTimes::default().grace).await);
         let result = engine.remove(name.as_str()).await.map(drop);
         ActionResult::StrayRemoved { name, result }
@@ -54,14 +54,14 @@ fn may_remove(cx: &Context, routing: &Routing, container: &Container) -> bool {
         return true;
     }
     if container.identity.role == Role::Database {
-        // Its volume would survive, but nothing proves that the server is not needed.
+        // Its volume would survive, but the server may still be needed.
         return false;
     }
     if cx.records.is_newer(&container.name) {
         let is_replaced = cx.records.newer_is_replaced() && cx.records.rolling().is_none();
         return is_replaced && !routing.names(&container.name);
     }
-    // What a record says that cannot be read, or one that was lost, is not known: it may explain this container.
+    // A record that is lost or cannot be read may explain this container.
     cx.shared.store.damaged().is_empty() && cx.shared.store.lost_commits().is_none()
 }
 

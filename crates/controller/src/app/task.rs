@@ -1,4 +1,4 @@
-//! The task of one app: turn by turn, one snapshot each.
+//! The task of one app. It works in turns, with one snapshot per turn.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +24,7 @@ use super::{
 };
 use crate::clock;
 
-/// The records are what the store has; everything else is seen again after a restart.
+/// Only the records are persistent. After a restart the task observes everything else again.
 pub(super) struct AppTask {
     pub(super) cx: Context,
     pub(super) images: Images,
@@ -39,11 +39,11 @@ pub(super) struct AppTask {
     pace: clock::Pace,
 }
 
-/// What a turn begins with.
+/// What starts a turn.
 enum News {
     Report(Box<Report>),
     Command(AppCommand),
-    /// Nothing in particular: the turn looks at everything.
+    /// Neither a report nor a command: the turn checks everything.
     Nothing,
 }
 
@@ -86,7 +86,7 @@ impl AppTask {
             };
             self.publish_waits();
             news = tokio::select! {
-                // First: news may lead to a write.
+                // Check `stop` first: handling news may write to the store.
                 biased;
                 () = stop.cancelled() => return,
                 news = self.next_news(pause) => news,
@@ -94,7 +94,8 @@ impl AppTask {
         }
     }
 
-    /// Does one thing, if there is one to do. Errors: the store refused; nothing was begun.
+    /// Does at most one thing. Returns whether it did something. Errors: the store refused a write, and nothing was
+    /// begun.
     async fn turn(&mut self, news: News) -> Result<bool, StoreError> {
         self.follow_clock();
         let Context { records, observer, actions, .. } = &mut self.cx;
@@ -102,7 +103,8 @@ impl AppTask {
         match news {
             News::Report(report) => return self.finish(&snapshot, *report).await.map(|()| true),
             News::Command(command) => {
-                // A restart gives a name: no container that is newer than the records may have it.
+                // A restart assigns a name to an instance. Find the containers that are newer than the records first,
+                // because one of them may have that name.
                 let noted = newer::note(&mut self.cx, &snapshot).await;
                 self.answer(&snapshot, command).await;
                 return noted.map(|_| true);
@@ -127,7 +129,7 @@ impl AppTask {
             || self.run_maintenance(&snapshot).await?)
     }
 
-    /// One piece of what is left when nothing rolls. Returns whether there was one.
+    /// Does one piece of maintenance, which comes after all rollout work. Returns whether there was one.
     async fn run_maintenance(&mut self, snapshot: &Snapshot) -> Result<bool, StoreError> {
         let cx = &mut self.cx;
         if self.databases.keep(cx, snapshot) || jobs::collect(cx) || strays::remove(cx, &self.routing, snapshot) {
@@ -139,7 +141,7 @@ impl AppTask {
         }
     }
 
-    /// Writes the result of an action down. What cannot be written is seen on the engine by the next snapshot.
+    /// Records the result of an action. If that fails, the next snapshot shows the result on the engine.
     async fn finish(&mut self, snapshot: &Snapshot, report: Report) -> Result<(), StoreError> {
         let Report { subject, result, failures_before } = report;
         let is_pause = matches!(result, ActionResult::Paused);
@@ -191,15 +193,15 @@ impl AppTask {
         }
     }
 
-    /// Where the system's clock moved apart from the time that passed, every open wait moves along. Comes before anything is
-    /// written in a turn.
+    /// If the system clock jumped, shifts the start of every open wait by the same amount. Must run before the turn
+    /// writes anything.
     fn follow_clock(&mut self) {
         let by = self.pace.jump();
         if by == 0 {
             return;
         }
-        info!(seconds = by / 1000, "the system's clock moved apart from the time that passed; waits go on as before");
-        // What was written in the moment of the jump is not moved beyond now: it would hang.
+        info!(seconds = by / 1000, "the system clock jumped; waits continue as before");
+        // A time written at the moment of the jump must not move past `now`: its wait would never end.
         let now = clock::now();
         self.cx.records.follow_clock(by, now);
         self.cx.observer.follow_clock(by, now);
@@ -207,7 +209,7 @@ impl AppTask {
         self.instances.follow_clock(by);
     }
 
-    /// A report or a command that is there.
+    /// The next report or command, without waiting for one.
     fn news_at_hand(&mut self) -> News {
         if let Some(report) = self.cx.actions.try_next() {
             return News::Report(Box::new(report));
@@ -215,7 +217,7 @@ impl AppTask {
         self.commands.try_recv().map_or(News::Nothing, News::Command)
     }
 
-    /// Waits for anything that may change the plan; after an error of the store, for so long.
+    /// Waits for anything that may change the plan. After an error of the store, waits for `pause` instead.
     async fn next_news(&mut self, pause: Option<Duration>) -> News {
         if let Some(pause) = pause {
             tokio::time::sleep(pause).await;

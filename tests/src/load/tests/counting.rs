@@ -1,4 +1,4 @@
-//! Good traffic is counted as good, windows add up, and the end is an orderly one.
+//! Good traffic counts as good, windows add up, and the load ends in order.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -90,7 +90,7 @@ async fn a_window_holds_only_what_ended_in_it() {
     let during = load.snapshot();
     load.reach(during.sent + 20, SOON).await.unwrap();
     broken.store(false, Ordering::SeqCst);
-    // Up to one answer per connection may still carry the old word.
+    // Up to one answer per connection may still be a failure.
     let after = load.reach(load.snapshot().sent + 5, SOON).await.unwrap();
     load.reach(after.sent + 20, SOON).await.unwrap();
 
@@ -129,7 +129,8 @@ async fn a_stalled_server_is_charged_for_the_requests_it_held_up() {
     let load = Load::start(plan_for(&server).connections(1).with(Request::get("/")).rate(50.0));
     let beginning = load.snapshot();
     let tenth = load.reach(10, SOON).await.unwrap();
-    // The first took 200 ms; the second was due 20 ms later and waited for it. A slow machine only holds up more.
+    // The first request took 200 ms. The second was due 20 ms later and waited for it. A slow machine only delays them
+    // more.
     let report = load.between(beginning, tenth);
     assert!(report.p50 >= Duration::from_millis(50), "{report}");
 }

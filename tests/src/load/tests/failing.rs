@@ -1,4 +1,4 @@
-//! Each way in which a request can be lost is counted as lost, and said.
+//! The load counts and reports each way in which a request can be lost.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use tokio::net::{TcpSocket, TcpStream};
 
 use super::*;
 
-/// Sends `bytes` as the answer to the first request, then closes in order.
+/// Answers the first request with `bytes`, then closes the connection cleanly.
 async fn answer_and_close(mut stream: TcpStream, bytes: &'static [u8]) {
     read_request(&mut stream).await;
     let _ = stream.write_all(bytes).await;
@@ -20,7 +20,7 @@ async fn reset(stream: TcpStream) {
 
 #[tokio::test]
 async fn a_refused_connection_fails() {
-    // Bound, so that no other process gets the port, and not listening.
+    // Bound, so that no other process gets the port, but not listening.
     let bound = TcpSocket::new_v4().unwrap();
     bound.bind(([127, 0, 0, 1], 0).into()).unwrap();
     let plan = LoadPlan::new(bound.local_addr().unwrap(), "shop.localhost").connections(2).with(Request::get("/"));
@@ -67,7 +67,7 @@ async fn a_body_that_ends_in_a_reset_fails() {
         reset(stream).await;
     })
     .await;
-    // The reset may overtake the head, so the message is one of two; that it failed is certain.
+    // The reset may arrive before the head, so there are two possible messages. The request fails in both cases.
     assert_all_failed(&report_after(3, plan_for(&server).with(Request::get("/"))).await, "GET /: ");
 }
 
@@ -119,6 +119,6 @@ async fn a_request_that_got_no_answer_is_not_sent_again() {
     let plan =
         plan_for(&server).connections(1).with(Request::post("/orders", "one")).deadline(Duration::from_millis(200));
     let report = report_after(2, plan).await;
-    // One whose time was over before it was written counts as sent and never came.
+    // A request whose deadline passed before it was written counts as sent, but never reached the server.
     assert!(server.requests() <= report.sent, "{} came: {report}", server.requests());
 }

@@ -1,4 +1,4 @@
-//! A server whose every connection is one small script.
+//! A test server that runs one small script on every connection.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -14,7 +14,7 @@ pub(super) struct Server {
     requests: Arc<AtomicUsize>,
 }
 
-/// What reached the server.
+/// What the server received.
 pub(super) struct Received {
     pub(super) head: String,
     pub(super) body: Vec<u8>,
@@ -40,7 +40,7 @@ impl Server {
         Server { address, connections, requests: Arc::default() }
     }
 
-    /// Answers each request on a kept connection with the bytes that `reply` makes of it.
+    /// Answers each request with the bytes that `reply` returns, and keeps the connection open.
     pub(super) async fn on_request(reply: impl Fn(&Received) -> Vec<u8> + Send + Sync + 'static) -> Server {
         let (requests, reply) = (Arc::new(AtomicUsize::new(0)), Arc::new(reply));
         let seen = requests.clone();
@@ -71,7 +71,7 @@ impl Server {
     }
 }
 
-/// A whole answer with its length.
+/// A complete answer with its length.
 pub(super) fn answer(status: &str, body: &[u8]) -> Vec<u8> {
     let mut bytes = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n", body.len()).into_bytes();
     bytes.extend_from_slice(body);

@@ -1,4 +1,4 @@
-//! Databases that specs name: what each has or will have.
+//! The databases that specs declare, with their properties.
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -10,11 +10,12 @@ use store::records::{AppState, Database};
 
 use crate::app::Shared;
 
-/// PostgreSQL without a version in the spec: the newest that App Platform names.
+/// The PostgreSQL version if the spec names none: the newest that App Platform names.
 const PG_DEFAULT: &str = "17";
 const PG_PORT: u16 = 5432;
 
-/// Databases of a spec with what they have or will have: password, address, volume. Errors: a sentence.
+/// The databases of a spec with password, address and volume: the recorded ones, and new ones for the rest. Errors: a
+/// sentence.
 pub(crate) fn databases_for(shared: &Shared, state: &AppState, spec: &AppSpec) -> Result<Vec<Database>, String> {
     let network = shared.config.network_pool.network(state.app.network);
     let mut taken: BTreeSet<_> = state.databases.iter().map(|it| it.address).collect();
@@ -24,7 +25,8 @@ pub(crate) fn databases_for(shared: &Shared, state: &AppState, spec: &AppSpec) -
     for wanted in &spec.databases {
         let name = ComponentName::from(wanted.name.as_str());
         if let Some(known) = state.databases.iter().find(|it| it.name == name) {
-            // One that comes back into the spec may begin on an empty volume: its own may have been removed since.
+            // A database that returns to the spec may start on an empty volume, because its old one may have been
+            // removed.
             let created = known.created && known.wanted;
             databases.push(Database { wanted: true, created, ..known.clone() });
             continue;
@@ -63,19 +65,20 @@ fn database_image(shared: &Shared, engine: &str, version: &str) -> String {
     configured.map_or_else(|| format!("postgres:{version}"), |(_, image)| image.clone())
 }
 
-/// Those that were wanted and are not any more: stopped once the deployment has succeeded.
+/// Databases that are wanted now but missing from this spec. They stop once the deployment has succeeded.
 pub(crate) fn databases_unwanted_by<'a>(state: &'a AppState, spec: &AppSpec) -> impl Iterator<Item = &'a Database> {
     state.databases.iter().filter(|it| it.wanted && spec.database(it.name.as_str()).is_none())
 }
 
-/// A sentence where the spec asks for another version than the database has: its files are of that version.
+/// A sentence if the spec asks for another version than the database has. The database's files require its current
+/// version.
 pub(crate) fn kept_version(database: &Database, spec: &AppSpec) -> Option<String> {
     let asked = spec.database(database.name.as_str())?.version.as_ref().filter(|it| **it != database.version)?;
     let (name, version) = (&database.name, &database.version);
     Some(format!("database {name} stays at version {version}, not {asked}: its files are of that version"))
 }
 
-/// 32 letters and digits: no reader of a URL has to escape them.
+/// 32 letters and digits, so that no URL has to escape them.
 fn random_password() -> String {
     const LETTERS: &[u8] = b"ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz23456789";
     let mut random = rand::rng();

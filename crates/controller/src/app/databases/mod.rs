@@ -1,4 +1,5 @@
-//! Databases: a container with a named volume, created when first named in a spec, and from then on only kept up.
+//! Databases. Each is a container with a named volume. The first spec that names a database creates it; afterwards the
+//! task only keeps it running.
 
 mod declared;
 mod server;
@@ -24,20 +25,20 @@ use super::context::Context;
 use super::network_move::move_network;
 use super::observe::Snapshot;
 
-/// As App Platform's dev databases have it.
+/// The limits of App Platform's dev databases.
 pub(super) const LIMITS: Limits = Limits { cpu_millis: 1000, memory_bytes: 512 << 20 };
-/// From the stop signal to KILL: a database writes its buffers first.
+/// Time from the stop signal to SIGKILL: a database writes its buffers first.
 pub(crate) const STOP_GRACE: Duration = Duration::from_secs(60);
-/// A database that does not come up, such as one whose image cannot be pulled, is tried again after this.
+/// Pause before another attempt to bring up a database, for example one whose image cannot be pulled.
 const TRY_AGAIN_AFTER: Duration = Duration::from_secs(10);
 
 /// Which databases are up.
 #[derive(Default)]
 pub(super) struct Databases {
     up: HashSet<ComponentName>,
-    /// Why a database did not come up for the rollout under way, which fails by it.
+    /// Why a database did not come up for the current rollout, which fails because of it.
     failed: BTreeMap<ComponentName, String>,
-    /// Why a wanted database is not up, by the newest try.
+    /// Why a wanted database is not up, from the newest attempt.
     down: HashMap<ComponentName, String>,
 }
 
@@ -56,7 +57,8 @@ impl Databases {
         names(spec).map(|it| (it.clone(), part(&it))).collect()
     }
 
-    /// Brings a database up: what is there stays as it is, what is missing is made. Returns whether it is on record.
+    /// Begins to bring a database up: keeps what exists and creates what is missing. Returns whether the database is on
+    /// record.
     pub fn bring_up(&self, cx: &mut Context, name: &ComponentName) -> bool {
         let Some(database) = cx.records.databases.iter().find(|it| it.name == *name).cloned() else { return false };
         let (shared, network) = (cx.shared.clone(), network_spec(&cx.shared, &cx.records));
@@ -83,7 +85,7 @@ impl Databases {
                 self.failed.remove(&name);
                 self.down.remove(&name);
                 cx.observer.acted(&container, ContainerSeen::Running);
-                // The row may have changed meanwhile.
+                // The row may have changed since the action began.
                 let row = cx.records.databases.iter().find(|it| it.name == name && !it.created).cloned();
                 if let Some(row) = row {
                     cx.commit(vec![Change::Database(Database { created: true, ..row })]).await?;
@@ -114,24 +116,24 @@ impl Databases {
         Ok(())
     }
 
-    /// Notes for the record of a deployment about databases that its app needs and that are not up. A restart does not wait
-    /// for them, and must not look as if all were well.
+    /// Notes for a deployment's record about databases that the app needs and that are not up. A restart does not wait
+    /// for them, but its record must not look as if all were well.
     pub fn notes(&self, spec: &AppSpec) -> Vec<String> {
         let down = names(spec).filter(|name| !self.up.contains(name));
         let note = |name: ComponentName| match self.down.get(&name) {
-            Some(why) => format!("database {name} is down: {why}. It is tried again until it answers"),
-            None => format!("database {name} is not up yet: it is being brought up"),
+            Some(why) => format!("database {name} is down: {why}. Boatyard tries again until it answers"),
+            None => format!("database {name} is not up yet: Boatyard is starting it"),
         };
         down.map(note).collect()
     }
 
-    /// Brings back a database that a person stopped, paused, removed or took off its network, and stops one that the spec no
+    /// Brings back a database that a person stopped, paused, removed or disconnected, and stops one that the spec no
     /// longer names. Returns whether there was one.
     pub fn keep(&mut self, cx: &mut Context, snapshot: &Snapshot) -> bool {
         if cx.records.app.deleting {
             return false;
         }
-        // A failed one is tried again by the next deployment.
+        // A failure counts only for the rollout in which it happened.
         if cx.records.rolling().is_none() {
             self.failed.clear();
         }
@@ -158,7 +160,7 @@ impl Databases {
     }
 }
 
-/// Stops a database in order and removes its container; its volume stays.
+/// Stops a database gracefully and removes its container. Its volume stays.
 pub(super) fn stop(cx: &mut Context, database: Database) {
     let engine = cx.shared.engine.clone();
     cx.actions.begin(Subject::Database(database.container.clone()), async move {

@@ -1,4 +1,4 @@
-//! The server of one database: exactly one container on its volume, brought up and waited for.
+//! The server of one database: exactly one container on its volume. The task starts it and waits until it answers.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -18,16 +18,16 @@ use crate::app::containers::{Place, create_in_network};
 use crate::app::{STORE_PAUSE, Shared};
 
 const PG_DATA: &str = "/var/lib/postgresql/data";
-/// Between two questions whether it takes connections.
+/// Pause between two checks whether it accepts connections.
 const ASK_EVERY: Duration = Duration::from_millis(100);
 
 /// Why a database is not up.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DatabaseDown {
-    /// Its container cannot be made or started.
+    /// The engine cannot create or start its container.
     #[error("{0}")]
     Engine(#[from] EngineError),
-    /// Something else runs on its volume.
+    /// Another container runs on its volume.
     #[error(
         "the container {holder} runs with its volume {volume} mounted, and two servers on one volume destroy the data. End that one first. Run: docker stop {holder}"
     )]
@@ -35,7 +35,7 @@ pub(crate) enum DatabaseDown {
     /// Its server does not answer.
     #[error("it did not take connections within {} s: {check}", limits::DATABASE.as_secs())]
     Silent { check: ProbeFailure },
-    /// Its container did not stay up while that was waited for.
+    /// Its container stopped running during the wait.
     #[error("it did not stay up: {0}")]
     Lost(String),
 }
@@ -46,8 +46,8 @@ impl DatabaseDown {
     }
 }
 
-/// Starts its container at its place, then waits until it takes connections. A container that is lost meanwhile is brought
-/// back at once.
+/// Starts the container at its place, then waits until it accepts connections. A container that is lost during the wait
+/// is started again at once.
 pub(super) async fn bring_up(
     shared: &Shared,
     network: NetworkSpec,
@@ -56,7 +56,7 @@ pub(super) async fn bring_up(
     let deadline = Instant::now() + limits::DATABASE;
     loop {
         while let Err(error) = start(shared, network.clone(), &database).await {
-            // Every part of it may be done twice.
+            // Every part of the start can safely be repeated.
             if !error.is_transient() || Instant::now() >= deadline {
                 return Err(error);
             }
@@ -81,7 +81,7 @@ enum Answer {
     Silent {
         check: ProbeFailure,
     },
-    /// Its container does not run at its place any more.
+    /// Its container no longer runs at its place.
     Lost(String),
 }
 
@@ -92,7 +92,7 @@ async fn await_answer(shared: &Shared, database: &Database, deadline: Instant) -
         if Instant::now() >= deadline {
             return Answer::Silent { check };
         }
-        // Older looks may not show the start.
+        // A list from before the start may not show it.
         let seen = view.borrow().clone();
         if seen.unreachable.is_none()
             && seen.asked.is_some_and(|asked| asked > started)
@@ -105,7 +105,7 @@ async fn await_answer(shared: &Shared, database: &Database, deadline: Instant) -
     Answer::Up
 }
 
-/// Why a database cannot answer in this container any more; `None` while it still may.
+/// Why the container can no longer answer. `None` while it still may.
 fn lost(container: Option<&Container>, address: Ipv4Addr) -> Option<String> {
     let Some(container) = container else { return Some("its container was removed".into()) };
     match container.state {
@@ -113,7 +113,7 @@ fn lost(container: Option<&Container>, address: Ipv4Addr) -> Option<String> {
         ContainerState::Exited { code: None } => Some("its container exited".into()),
         ContainerState::Paused => Some("its container was paused".into()),
         ContainerState::Removing => Some("its container is being removed".into()),
-        ContainerState::Created => Some("its container was made anew by something else".into()),
+        ContainerState::Created => Some("something else created its container again".into()),
         ContainerState::Running if !container.has_address(address) => {
             Some(format!("its container is not at {address} on the app's network"))
         }
@@ -121,19 +121,19 @@ fn lost(container: Option<&Container>, address: Ipv4Addr) -> Option<String> {
     }
 }
 
-/// Which process uses a database's volume.
+/// Which container uses a database's volume.
 #[derive(Debug, PartialEq)]
 enum OnVolume<'a> {
-    /// None that counts: a container is to be made.
+    /// No running container: one has to be created.
     None,
-    /// The database's own container, whatever it is called.
+    /// The database's container, whatever its name is now.
     Own(&'a Container),
-    /// Another process.
+    /// Another running container.
     Held { by: &'a str },
 }
 
-/// A volume has one server at most. Another container that does not run, such as one that made a backup and ended, does not
-/// matter: the engine has no process of it, and starting it later is its owner's act.
+/// A volume has at most one server. Another container that does not run, such as a finished backup, does not matter: it
+/// has no process, and starting it later is its owner's decision.
 fn on_volume<'a>(users: &'a [VolumeUser], database: &Database) -> OnVolume<'a> {
     let is_own = |it: &&VolumeUser| it.container.as_ref().is_some_and(|it| it.name == database.container.as_str());
     let own = users.iter().find(is_own);
@@ -146,7 +146,7 @@ fn on_volume<'a>(users: &'a [VolumeUser], database: &Database) -> OnVolume<'a> {
     }
 }
 
-/// Starts exactly one container of a database: on its network, at its address, under its name, with its limits.
+/// Starts exactly one container of a database, with its network, address, name and limits.
 async fn start(shared: &Shared, network: NetworkSpec, database: &Database) -> Result<(), DatabaseDown> {
     let engine = &shared.engine;
     let name = database.container.as_str();
@@ -163,7 +163,7 @@ async fn start(shared: &Shared, network: NetworkSpec, database: &Database) -> Re
             let place = Place { network, address: database.address, aliases: vec![database.name.to_string()] };
             place.take(engine.as_ref(), name).await?;
             if let Err(error) = engine.set_limits(name, LIMITS).await {
-                // It serves with other limits, too; `repair` tries again.
+                // The database also serves with other limits. `repair` tries again.
                 warn!(database = %database.name, %error, "its limits cannot be set");
             }
         }
@@ -174,11 +174,12 @@ async fn start(shared: &Shared, network: NetworkSpec, database: &Database) -> Re
     Ok(())
 }
 
-/// Where another container has the name by now, the database goes on without it: only people use the name.
+/// Restores the container's name. If another container has the name now, the database runs on without it, because only
+/// people use the name.
 async fn give_name_back(shared: &Shared, name: &str) -> Result<(), EngineError> {
     match shared.engine.restore_name(name).await {
         Err(error @ EngineError::NameTaken { .. }) => {
-            warn!(container = %name, %error, "cannot have its name back");
+            warn!(container = %name, %error, "its name cannot be restored");
             Ok(())
         }
         other => other.map(drop),
@@ -193,7 +194,7 @@ async fn create(shared: &Shared, network: NetworkSpec, database: &Database) -> R
     };
     let identity = |role| identity(database, role);
     if database.created && !engine.volumes().await?.iter().any(|it| it.name == database.volume) {
-        // An empty one would pass for the data that is gone.
+        // An empty volume would hide that the data is gone.
         return Err(EngineError::NotFound { what: format!("volume {}", database.volume) });
     }
     engine.ensure_volume(&database.volume, &identity(Role::Volume)).await?;
@@ -235,7 +236,7 @@ fn container(database: &Database, image: String, identity: Identity) -> Containe
         volume: Some(VolumeMount { volume: database.volume.clone(), path: PG_DATA.into() }),
         limits: LIMITS,
         stop_grace: STOP_GRACE,
-        // PostgreSQL's fast shutdown: TERM would wait for every client to leave.
+        // PostgreSQL's fast shutdown. TERM would wait for every client to disconnect.
         stop_signal: Some("SIGINT".into()),
     }
 }
@@ -285,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn there_is_one_server_on_a_volume() {
+    fn a_volume_has_at_most_one_server() {
         let exited = ContainerState::Exited { code: Some(0) };
         let running = |called: &str| user(called, true, Some(own(called, ContainerState::Running)));
         let stopped = |called: &str| user(called, false, Some(own(called, exited)));
@@ -300,13 +301,17 @@ mod tests {
         assert_eq!(who(&[running("renamed")]), "own renamed");
         assert_eq!(who(&[stopped("renamed")]), "own renamed");
         assert_eq!(who(std::slice::from_ref(&theirs)), "held by theirs");
-        assert_eq!(who(&[stopped("renamed"), theirs.clone()]), "held by theirs", "it is not started beside that one");
-        assert_eq!(who(&[theirs, running("renamed")]), "own renamed", "it is not ended for that one");
+        assert_eq!(
+            who(&[stopped("renamed"), theirs.clone()]),
+            "held by theirs",
+            "a stopped database does not start beside another server"
+        );
+        assert_eq!(who(&[theirs, running("renamed")]), "own renamed", "a running database keeps running");
         assert_eq!(who(&[ended]), "none", "a container that does not run does not matter");
     }
 
     #[test]
-    fn a_wait_ends_when_nobody_can_answer_any_more() {
+    fn a_wait_ends_when_the_container_can_no_longer_answer() {
         let of = |state| lost(Some(&own("by-i-a-db-db", state)), ADDRESS);
         assert_eq!(of(ContainerState::Running), None);
         assert_eq!(of(ContainerState::Restarting), None, "the engine starts it again");
