@@ -1,4 +1,4 @@
-//! Addresses, paths and commands that no host could use are refused when a spec comes in, at their place.
+//! Addresses, paths and commands that no host could use are refused, with a place.
 #![allow(clippy::unwrap_used)]
 
 use app_spec::{AppSpec, Diagnostics};

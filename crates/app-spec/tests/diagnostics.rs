@@ -1,4 +1,4 @@
-//! What people see when a spec is wrong: each case is a text and what is said about it, to the letter.
+//! The messages for wrong specs. Each case is a text and the exact messages for it.
 #![allow(clippy::unwrap_used)]
 
 mod support;

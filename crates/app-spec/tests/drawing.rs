@@ -1,4 +1,4 @@
-//! How problems are drawn: the line, the caret, the other place; never a secret, never a line that is too long.
+//! Drawings of problems: the line, the caret and the other place. A drawing never shows a secret or an overlong line.
 #![allow(clippy::unwrap_used)]
 
 mod support;

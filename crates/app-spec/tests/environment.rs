@@ -1,4 +1,4 @@
-//! What variables a component gets, in containers and in builds.
+//! The variables that a component gets in containers and in builds.
 #![allow(clippy::unwrap_used)]
 
 use app_spec::{AppSpec, Code, DatabaseFacts, EnvValue, Environment, Facts, Scope, SecretText, Why, resolve_envs};
@@ -131,7 +131,7 @@ fn circles_stay_as_text() {
     );
     let text = |key| environment.get(key).unwrap().text.as_str();
     assert_eq!((text("A"), text("B"), text("C"), text("D")), ("a${B}", "b${A}", "ca${B}", "${D}"));
-    // The app's own names come first, so that this is no circle.
+    // The reserved names of the app take precedence, so this is not circular.
     assert_eq!(
         run("", "{key: APP_URL, value: '${APP_URL}/x'}").get("APP_URL").unwrap().text,
         "http://shop.localhost:8080/x"
@@ -300,7 +300,11 @@ fn what_waits_for_a_value_keeps_the_one_it_had() {
     );
     after.keep_values(&before);
     let open: Vec<String> = after.needed_values().into_iter().map(|n| n.key).collect();
-    assert_eq!(open, ["C", "D", "E"], "they never had one, or another one is meant");
+    assert_eq!(
+        open,
+        ["C", "D", "E"],
+        "C and D have no earlier value; E is sealed, so its earlier value does not apply"
+    );
     assert_eq!(after.envs[0].value, EnvValue::Plain("app".to_owned()));
     assert_eq!(after.services[0].common.envs[0].value, EnvValue::Secret(SecretText::new("s3")));
     assert_eq!(after.services[0].common.envs[1].value, EnvValue::Secret(SecretText::new("plain")));

@@ -1,4 +1,4 @@
-//! Texts that want to cost memory or time are refused at the limits, whatever they look like.
+//! Texts made to use much memory or time are refused at the limits.
 #![allow(clippy::unwrap_used)]
 
 use app_spec::{AppSpec, Code};

@@ -1,4 +1,4 @@
-//! The forms in which people and clients write one and the same spec.
+//! The different ways in which people and clients write the same spec.
 #![allow(clippy::unwrap_used)]
 
 use app_spec::{

@@ -1,4 +1,4 @@
-//! No error shows a secret: not in a drawing, not in a message, not in JSON; whatever else is wrong around it.
+//! No error shows a secret in a drawing, a message or JSON, whatever else is wrong in the text.
 #![allow(clippy::unwrap_used)]
 
 use app_spec::{AppSpec, Diagnostics};
@@ -86,7 +86,7 @@ const LINES: &[&str] = &[
     "envs: [{key: DB_PASSWORD, value: x, type: SECRET, scop: RUN_TIME}] # before: s3cr3t",
     "envs: [{key: A, value: 'x # y', type: SECRET, scop: RUN_TIME}] # before: s3cr3t",
     "image:\n    repository: u: s3cr3t",
-    // Slips that glue a secret to a name, or take it for one.
+    // Typing errors that join a secret to a name, or put it in place of a name.
     "envs: [{key: A, value:* s3cr3t, type: SECRET}]",
     "envs: [{key: A, value: &s3cr3t, type: SECRET, x: 1}]",
     "envs: [{key: A s3cr3t}]",

@@ -1,4 +1,4 @@
-//! What is stored stays readable, whatever rules have come since.
+//! A stored spec stays readable when the rules change.
 #![allow(clippy::unwrap_used)]
 
 use app_spec::{AppSpec, Code};
@@ -8,7 +8,7 @@ fn stored_again(spec: &AppSpec) -> Value {
     spec.to_json_value(&|_, secret| secret.expose().to_owned())
 }
 
-/// Breaks rules of every kind: forms, limits, required fields, what must hold between fields.
+/// A spec that breaks every kind of rule: forms, limits, required fields, rules between fields.
 fn of_other_times() -> Value {
     json!({
         "name": "Shop!",
