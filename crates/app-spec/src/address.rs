@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn the_forms_that_people_write_are_read() {
+    fn common_forms_of_addresses_are_parsed() {
         let http = RepoAddress::Http { secure: false, host: "git.example.com".to_owned(), port: Some(3000) };
         let local = |path: &str| RepoAddress::Local { path: path.to_owned() };
         for (text, expected) in [
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn a_login_or_a_token_is_refused_wherever_it_stands_and_not_repeated() {
+    fn a_login_or_a_token_is_refused_anywhere_and_not_repeated() {
         for text in [
             "https://user:hunter2@example.com/a",
             "https://hunter2@example.com/a",

@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn hints_are_not_yet_without_a_dockerfile_and_in_vain_with_it_or_with_an_image() {
+    fn build_hints_need_language_detection_and_have_no_effect_with_a_dockerfile_or_an_image() {
         let git = "  git: {repo_clone_url: 'https://example.com/r.git'}\n";
         let image = "  image: {registry_type: DOCKER_HUB, registry: library, repository: nginx}\n";
         let hints = "  environment_slug: node-js\n  build_command: npm run build\n";

@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn every_row_is_a_known_field_and_stands_once() {
+    fn every_row_is_a_known_field_and_appears_once() {
         let known = known_paths();
         let mut seen = std::collections::BTreeSet::new();
         for path in TABLE.iter().flat_map(|(path, _)| expand(path)) {
@@ -345,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn no_row_below_a_refused_field_says_otherwise() {
+    fn no_row_is_below_a_field_that_does_not_work() {
         for path in rows().keys() {
             let Some((parent, _)) = path.rsplit_once('.') else { continue };
             let parent = parent.strip_suffix("[]").unwrap_or(parent);
@@ -354,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_run_yet_is_named_with_its_place() {
+    fn fields_that_cannot_run_yet_are_reported_with_their_places() {
         let text = "name: shop\nservices:\n- name: web\n  image: {registry_type: DOCR, repository: web}\n  \
                     protocol: http2\n  alerts:\n  - rule: CPU_UTILIZATION\njobs:\n- name: tidy\n  kind: SCHEDULED\n  \
                     schedule: {cron: '0 1 * * *'}\n  git: {repo_clone_url: 'https://example.com/r.git'}\n\

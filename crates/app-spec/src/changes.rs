@@ -179,7 +179,7 @@ services:
     }
 
     #[test]
-    fn another_secret_is_reported_and_neither_is_shown() {
+    fn a_changed_secret_is_reported_but_not_shown() {
         let with = |value: &str| BEFORE.replace("EV[1:a:b]", value);
         let wanted = ["~ services.web.envs.TOKEN.value: (secret) → (another secret)"];
         assert_eq!(changed(&with("hunter2"), &with("hunter3")), wanted);
@@ -192,7 +192,7 @@ services:
     }
 
     #[test]
-    fn what_is_given_twice_is_compared_twice() {
+    fn duplicate_items_are_compared_separately() {
         let envs = |envs: &str| BEFORE.replace("  - {key: A, value: one}\n", envs);
         let twice = envs("  - {key: A, value: one}\n  - {key: A, value: two}\n");
         let other = envs("  - {key: A, value: one}\n  - {key: A, value: three}\n");
@@ -202,7 +202,7 @@ services:
     }
 
     #[test]
-    fn a_spec_and_what_is_filled_into_it_are_the_same() {
+    fn filling_in_defaults_is_not_a_change() {
         let spec = AppSpec::from_yaml(BEFORE).unwrap().spec;
         assert_eq!(changes(&spec, &spec.completed()), []);
     }

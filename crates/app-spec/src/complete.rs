@@ -162,7 +162,7 @@ jobs:
 
     /// The schema gives editors the same defaults that `completed` writes out.
     #[test]
-    fn what_is_written_out_is_what_the_declarations_say() {
+    fn completed_defaults_match_the_declarations() {
         let text = TEXT.to_owned()
             + "  schedule: {cron: '0 1 * * *'}\n  kind: SCHEDULED\n"
             + "workers:\n- {name: work, git: {repo_clone_url: /x}, liveness_health_check: {port: 90}}\n"
@@ -200,7 +200,7 @@ jobs:
     }
 
     #[test]
-    fn completing_changes_no_routing_and_completing_twice_changes_nothing_more() {
+    fn completing_does_not_change_routing_and_is_idempotent() {
         let spec = AppSpec::from_yaml(TEXT).unwrap().spec;
         let completed = spec.completed();
         assert_eq!(routes(&completed), routes(&spec));

@@ -14,7 +14,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_steers_a_terminal_or_hides_text_is_found_and_letters_and_emoji_are_not() {
+    fn terminal_controls_and_hidden_characters_are_deceptive_and_letters_and_emoji_are_not() {
         for c in ['\n', '\u{1b}', '\u{9b}', '\u{61c}', '\u{202e}', '\u{2028}', '\u{2029}', '\u{e0041}', '\u{feff}'] {
             assert!(is_deceptive(c), "{c:?}");
         }

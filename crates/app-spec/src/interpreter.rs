@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_line_names_who_runs_the_text() {
+    fn the_first_line_names_the_interpreter() {
         for (text, expected) in [
             ("#!/bin/bash\nset -euo pipefail\nserve", "/bin/bash -c"),
             ("#! /bin/sh -e\nserve", "/bin/sh -e -c"),

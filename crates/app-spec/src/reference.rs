@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn references_are_distinguished_from_what_only_looks_like_one() {
+    fn references_are_distinguished_from_similar_text() {
         let cases: &[(&str, &[&str])] = &[
             ("${db.DATABASE_URL}", &["${db.DATABASE_URL}"]),
             ("postgres://u:${db-1.PASSWORD}@${db-1.HOSTNAME}/x", &["${db-1.PASSWORD}", "${db-1.HOSTNAME}"]),

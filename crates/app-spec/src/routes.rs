@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn ingress_rules_win_and_are_ordered_most_specific_first() {
+    fn ingress_rules_override_routes_and_are_ordered_most_specific_first() {
         let text = format!(
             "name: shop\nservices:\n{}{}ingress:\n  rules:\n  - component: {{name: web}}\n  \
              - {{match: {{path: {{prefix: /api}}}}, component: {{name: api}}}}\n  \

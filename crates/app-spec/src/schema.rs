@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn no_description_leads_into_the_code() {
+    fn no_description_links_to_code() {
         fn look(schema: &Value) {
             if let Some(text) = schema["description"].as_str() {
                 assert!(!text.contains('['), "{text}");

@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn near_slugs_are_named() {
+    fn near_slugs_are_suggested() {
         assert_eq!(near("basic_xxs"), "did you mean `basic-xxs`?");
         assert_eq!(near("apps-s-1vcpu-05gb"), "did you mean `apps-s-1vcpu-0.5gb`?");
         assert!(near("professional-gigantic").starts_with("known: professional-xs"));

@@ -132,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_nearest_known_word_is_offered_only_when_it_is_near() {
+    fn the_nearest_known_word_is_suggested_only_if_it_is_near() {
         let known = ["http_port", "dockerfile_path", "envs", "name", "instance_count", "routes"];
         let cases = [
             ("htp_port", Some("http_port")),

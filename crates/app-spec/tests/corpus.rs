@@ -81,7 +81,7 @@ fn errors(problems: &Diagnostics) -> String {
 }
 
 #[test]
-fn every_file_of_the_corpus_is_read_as_a_person_reads_it() {
+fn every_corpus_file_gives_the_expected_result() {
     let Some(folder) = corpus() else { return };
     let expected = expectations();
     let mut classes: BTreeMap<String, usize> = BTreeMap::new();
@@ -115,7 +115,7 @@ const MISSPELT: [(&str, u32, &str, &str); 2] =
     [("010", 19, "type", "`SECRET`"), ("090", 20, "registry_type", "`DOCR`")];
 
 #[test]
-fn words_in_other_letters_are_reported_where_they_stand() {
+fn misspelt_words_are_reported_on_their_lines() {
     let Some(folder) = corpus() else { return };
     let files: BTreeMap<String, String> = files(&folder).into_iter().collect();
     for (name, line, field, meant) in MISSPELT {
@@ -133,7 +133,7 @@ fn words_in_other_letters_are_reported_where_they_stand() {
 const OF_FORM: [Code; 5] = [Code::Syntax, Code::TooLarge, Code::TagNotAllowed, Code::UnknownField, Code::WrongType];
 
 #[test]
-fn what_a_client_reads_has_the_form_of_a_spec() {
+fn a_file_that_a_client_reads_has_no_errors_of_form() {
     let Some(folder) = corpus() else { return };
     let expected = expectations();
     for (name, text) in files(&folder) {
@@ -150,7 +150,7 @@ fn what_a_client_reads_has_the_form_of_a_spec() {
 }
 
 #[test]
-fn every_file_of_the_corpus_can_be_drawn_and_survives_writing() {
+fn every_corpus_file_can_be_rendered_and_survives_writing() {
     let Some(folder) = corpus() else { return };
     for (name, text) in files(&folder) {
         match AppSpec::from_yaml(&text) {

@@ -75,7 +75,7 @@ fn value(text: &str) -> String {
 }
 
 #[test]
-fn a_block_at_the_end_says_what_it_says_to_libyaml() {
+fn a_block_at_the_end_of_a_text_reads_as_in_libyaml() {
     for (written, wanted) in ENDINGS {
         for text in texts(written) {
             assert_eq!(value(&text), wanted, "{text:?}");

@@ -155,7 +155,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_is_written_is_read_back_equal(spec in spec()) {
+    fn a_written_spec_is_read_back_equal(spec in spec()) {
         let yaml = spec.to_yaml(&open);
         let json = spec.to_json_value(&open);
         let from_yaml = AppSpec::from_yaml(&yaml).map_err(|e| TestCaseError::fail(format!("{}\n{yaml}", e)))?;

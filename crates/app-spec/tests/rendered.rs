@@ -22,7 +22,7 @@ fn drawn(text: &str) -> String {
 }
 
 #[test]
-fn problems_are_drawn_as_they_were_read_and_found_good() {
+fn problems_are_drawn_as_recorded() {
     let update = std::env::var_os("UPDATE_RENDERED").is_some();
     let files = files();
     assert!(files.len() >= 60, "{} files", files.len());

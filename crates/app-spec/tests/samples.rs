@@ -27,7 +27,7 @@ const REMARKS: &[(&str, &[Code])] =
 const RUNNING: [&str; 13] = ["01", "02", "04", "05", "06", "07", "08", "09", "13", "14", "24", "25", "27"];
 
 #[test]
-fn every_sample_is_read_without_a_remark() {
+fn every_sample_is_read_without_unexpected_warnings() {
     let samples = samples();
     assert!(samples.len() >= 25);
     println!("{:<40}{:<10}no effect", "sample", "not yet");
@@ -44,7 +44,7 @@ fn every_sample_is_read_without_a_remark() {
 }
 
 #[test]
-fn what_has_no_effect_is_reported_once_each() {
+fn each_field_without_effect_is_reported_once() {
     let (name, text) = samples().into_iter().find(|(name, _)| name.starts_with("24")).unwrap();
     let parsed = AppSpec::from_yaml(&text).unwrap();
     let paths: Vec<String> = parsed.no_effect().into_iter().map(|d| d.path).collect();
@@ -77,7 +77,7 @@ fn every_sample_follows_the_schema() {
 
 /// Absent, null and zero values mean the same.
 #[test]
-fn what_is_absent_zero_or_in_lower_case_follows_the_schema() {
+fn absent_zero_and_lower_case_values_follow_the_schema() {
     let text = "name: shop\nregion: ''\nworkers:\ningress: null\nenvs: [{key: A, value: , type: secret}, {key: B}]\n\
                 services:\n- name: web\n  image: {registry_type: docr, registry: '', repository: web, tag: ''}\n  \
                 instance_count: 0\n  instance_size_slug: ''\n  http_port: 0\n  protocol: ''\n  internal_ports: []\n  \
@@ -91,7 +91,7 @@ fn what_is_absent_zero_or_in_lower_case_follows_the_schema() {
 }
 
 #[test]
-fn an_editor_marks_what_is_refused() {
+fn values_that_the_reader_refuses_violate_the_schema() {
     let rule = |redirect: &str| format!("ingress: {{rules: [{{redirect: {redirect}}}]}}");
     let service = |more: &str| format!("services: [{{name: web, git: {{repo_clone_url: /x}}, {more}}}]");
     let cases = [

@@ -280,7 +280,7 @@ fn the_worst_texts_need_little_memory() {
 
 #[test]
 #[ignore = "two thousand texts: make fuzz"]
-fn no_unit_in_no_context_needs_much_memory() {
+fn no_unit_needs_much_memory_in_any_context() {
     let mut costs: Vec<_> = combinations().into_iter().map(|(name, _)| cost(name)).collect();
     need_little_memory(&costs);
     for worst in [|it: &Cost| it.memory, |it: &Cost| it.read_ms] {

@@ -66,7 +66,7 @@ mod tests {
     use super::closes_what_it_opens;
 
     #[test]
-    fn brackets_of_a_regular_expression_have_partners() {
+    fn brackets_of_a_regular_expression_must_be_closed() {
         for good in ["", "^https://(www|app)\\.example\\.com$", "[^]()]+", "\\(", "a]", "[(]"] {
             assert!(closes_what_it_opens(good), "{good}");
         }

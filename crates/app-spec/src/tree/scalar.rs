@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_core_schema_decides_what_an_unquoted_word_is() {
+    fn the_core_schema_decides_the_type_of_an_unquoted_scalar() {
         let cases = [
             ("", Plain::Null),
             ("~", Plain::Null),
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn words_that_older_readers_take_differently_are_ambiguous() {
+    fn words_that_yaml_1_1_reads_differently_are_ambiguous() {
         for text in ["on", "No", "y", "1:30", "1_000", "2024-01-31", "0b11", "012", "null", ""] {
             assert!(is_ambiguous(text), "{text:?}");
         }

@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn names_follow_the_rule_and_the_nearest_one_is_offered() {
+    fn names_follow_the_rule_and_the_nearest_valid_name_is_suggested() {
         for good in ["ab", "web", "a-1", "a1234567890123456789012345678901"] {
             assert!(name(good).is_ok(), "{good}");
         }

@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_repository_is_two_parts_and_an_address_is_turned_into_them() {
+    fn a_repository_has_two_parts_and_an_address_is_converted_to_them() {
         assert!(owner_and_repo("digitalocean/sample-golang").is_ok());
         for address in
             ["https://github.com/a/b.git", "git@github.com:a/b", "github.com/a/b", "https://u:p@github.com/a/b"]
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn image_parts_tags_and_digests_have_their_forms() {
+    fn image_names_tags_and_digests_must_have_the_right_form() {
         assert!(tag("1.27-alpine").is_ok() && tag("latest").is_ok() && tag("_x").is_ok());
         assert_eq!(says(tag("${TAG}")).0, Code::Unsubstituted);
         assert_eq!(says(tag("a b")).0, Code::BadFormat);

@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_zone_is_a_name_and_no_offset() {
+    fn a_time_zone_is_a_name_and_not_an_offset() {
         for good in ["UTC", "Europe/Berlin", "America/Argentina/Buenos_Aires", "Etc/GMT+5"] {
             assert!(time_zone(good).is_ok(), "{good}");
         }

@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_begins_with_a_slash_and_an_address_has_one() {
+    fn a_path_begins_with_a_slash_and_an_address_is_converted_to_its_path() {
         assert!(request_path("/api").is_ok() && request_path("").is_ok());
         for (text, path) in [("api", "/api"), ("https://x/y", "/y"), ("https://u:p@x", "/")] {
             assert_eq!(says(request_path(text)), (Code::BadFormat, Some(format!("did you mean `{path}`?"))), "{text}");
