@@ -1,13 +1,14 @@
-//! Addresses of repositories, by their form alone: which there are, and which are refused wherever they come from.
+//! Parses repository addresses. Looks at the text alone and refuses forms that Boatyard never supports.
 //!
-//! No error repeats a part of the address: what stands at a wrong place in it may be a token.
+//! No error repeats a part of the address: any part of a malformed address may be a token.
 
 use std::net::Ipv6Addr;
 
-/// The longest address that is read.
+/// The longest accepted address, in bytes.
 const MAX_LEN: usize = 2048;
 
-/// Transports that an error may name. Any other word before `://` may be something else.
+/// Transports that an error message may name. The text before `://` may be a secret, so an error never repeats any
+/// other word.
 const REFUSED_SCHEMES: [&str; 8] = ["git", "ftp", "ftps", "svn", "hg", "ext", "fd", "git+ssh"];
 
 /// The address of a repository.
@@ -19,7 +20,7 @@ pub enum RepoAddress {
         secure: bool,
         /// In lower case; an IPv6 address keeps its brackets.
         host: String,
-        /// None: the scheme's own.
+        /// `None` means the default port of the scheme.
         port: Option<u16>,
     },
     /// `ssh://user@host/path` or `user@host:path`.
@@ -28,10 +29,10 @@ pub enum RepoAddress {
         user: Option<String>,
         /// In lower case; an IPv6 address keeps its brackets.
         host: String,
-        /// 22 unless another is named.
+        /// 22 unless the address gives another port.
         port: u16,
     },
-    /// `/path` or `file:///path`: a directory on the host of Boatyard.
+    /// `/path` or `file:///path`: a directory on the host where Boatyard runs.
     Local {
         /// The absolute path, as written.
         path: String,
@@ -41,34 +42,34 @@ pub enum RepoAddress {
 /// Why a text is refused as the address of a repository.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
-    /// Longer than 2048 bytes, or nothing.
+    /// The text is empty or longer than 2048 bytes.
     #[error("a repository address must have 1 to {MAX_LEN} characters")]
     Length,
-    /// A space, a control character, a quote or the like.
+    /// A character that no address needs, such as a space, a control character or a quote.
     #[error("the repository address contains {0:?}, which no address needs")]
     Character(char),
-    /// A leading dash in the address, its user, host or path.
+    /// The address, user, host or path starts with a dash, so a program could take it for an option.
     #[error("a repository address, its user, host and path must not start with a dash")]
     Dash,
     /// A transport that is not supported.
     #[error("{} are not supported; use https:// or ssh://", scheme.map_or("repositories of this kind".to_owned(), |it| format!("`{it}` repositories")))]
     Scheme {
-        /// The scheme, if it is one that is known.
+        /// The scheme, if it is in the list of known schemes.
         scheme: Option<&'static str>,
     },
-    /// A user, password or token before the host.
+    /// The address contains a user, password or token before the host.
     #[error("the repository address contains a login")]
     Login,
-    /// Something behind `?` or `#`.
+    /// The address has a query or a fragment.
     #[error("the repository address ends with a query or a fragment, which may hold a token and is never needed")]
     Query,
-    /// No host, no host name, or no port where one should be.
+    /// The host is missing or not a host name, or the port is not a number from 1 to 65535.
     #[error("the host of the repository address is not a host name with an optional port")]
     Host,
-    /// No path after the host, or one with `..`.
+    /// The path after the host is missing or contains `..`.
     #[error("the repository address needs a path such as /owner/name.git behind its host, without \"..\"")]
     Path,
-    /// A relative path, or text that is no address at all.
+    /// A relative path, or text that is not an address.
     #[error(
         "this is not a repository address; use https://host/owner/name.git, git@host:owner/name.git or an absolute path"
     )]
@@ -76,7 +77,7 @@ pub enum AddressError {
 }
 
 impl AddressError {
-    /// What to do instead, where the message does not say it.
+    /// Advice for the user, if the message does not already contain it.
     pub fn help(&self) -> Option<&'static str> {
         match self {
             Self::Login | Self::Query => Some(
@@ -95,7 +96,7 @@ impl AddressError {
 }
 
 impl RepoAddress {
-    /// Reads an address. Errors: [`AddressError`], which never repeats any of the text.
+    /// Parses an address. Errors: [`AddressError`], which never repeats the text.
     pub fn parse(text: &str) -> Result<Self, AddressError> {
         if text.is_empty() || text.len() > MAX_LEN {
             return Err(AddressError::Length);
@@ -145,17 +146,17 @@ fn ssh(rest: &str) -> Result<RepoAddress, AddressError> {
     Ok(RepoAddress::Ssh { user, host, port: port.unwrap_or(22) })
 }
 
-/// `git@host:owner/name.git`: no scheme, a colon before the first slash.
+/// Parses `git@host:owner/name.git`: no scheme, and a colon before the first slash.
 fn scp_like(text: &str) -> Result<RepoAddress, AddressError> {
     let (before, path) = text.split_once(':').ok_or(AddressError::NotAnAddress)?;
     if before.contains('/') {
         return Err(AddressError::NotAnAddress);
     }
-    // `ext::sh -c …` and other remote helpers of git have this form.
+    // Remote helpers of git, such as `ext::sh -c …`, have this form.
     if path.starts_with(':') {
         return Err(refused_scheme(&before.to_ascii_lowercase()));
     }
-    // `user:password@host/…`, and `https:/user:password@host/…`.
+    // `user:password@host/…` and `https:/user:password@host/…` end up here.
     if !before.contains('@') {
         return Err(if path.contains('@') { AddressError::Login } else { AddressError::NotAnAddress });
     }
@@ -168,11 +169,11 @@ fn scp_like(text: &str) -> Result<RepoAddress, AddressError> {
     Ok(RepoAddress::Ssh { user, host, port: 22 })
 }
 
-/// Authority and path of what follows `://`.
+/// Splits the text after `://` into authority and path.
 fn split_path(rest: &str) -> Result<(&str, &str), AddressError> {
     let authority_end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at(authority_end);
-    // A password may hold a slash, so that what looks like a path still stands before the host.
+    // A password may contain a slash. Then text that looks like the path still comes before the host.
     if !authority.contains('@') && split_port(authority).is_none() && path.contains('@') {
         return Err(AddressError::Login);
     }
@@ -182,7 +183,7 @@ fn split_path(rest: &str) -> Result<(&str, &str), AddressError> {
     Ok((authority, path))
 }
 
-/// Splits `host:port`, where the host may be an IPv6 address in brackets. None when the port is no port.
+/// Splits `host:port`. The host may be an IPv6 address in brackets. Returns `None` if the port is not valid.
 pub fn split_port(authority: &str) -> Option<(&str, Option<u16>)> {
     let after_bracket = authority.rfind(']').map_or(0, |at| at + 1);
     let Some(colon) = authority[after_bracket..].find(':') else { return Some((authority, None)) };
@@ -201,7 +202,7 @@ fn user_and_rest(authority: &str) -> Result<(Option<String>, &str), AddressError
     }
     let odd = user.chars().find(|c| !(c.is_ascii_alphanumeric() || "-_.".contains(*c)));
     match odd {
-        // The character may be one of a password.
+        // The character may be part of a password.
         Some(_) => Err(AddressError::Login),
         None if user.is_empty() => Err(AddressError::Host),
         None => Ok((Some(user.to_owned()), rest)),
@@ -225,7 +226,7 @@ fn host_and_port(authority: &str) -> Result<(String, Option<u16>), AddressError>
     Ok((host.to_ascii_lowercase(), port))
 }
 
-/// A path holds only characters that mean the same to every server, and no way up.
+/// Accepts only characters that mean the same to every server, and refuses `..`.
 fn check_path(path: &str) -> Result<(), AddressError> {
     let inner = path.trim_start_matches('/');
     if inner.trim_matches('/').is_empty() || inner.split('/').any(|part| part == "..") {
@@ -234,7 +235,7 @@ fn check_path(path: &str) -> Result<(), AddressError> {
     if inner.starts_with('-') {
         return Err(AddressError::Dash);
     }
-    // Two addresses in one, or a login at the wrong place.
+    // Either two addresses in one, or a login in the wrong place.
     if path.split_once(':').is_some_and(|(_, behind)| behind.contains('@')) {
         return Err(AddressError::Login);
     }
@@ -247,7 +248,7 @@ fn check_path(path: &str) -> Result<(), AddressError> {
     Ok(())
 }
 
-/// Whether a percent sign is not followed by two digits, or stands for a control character, a slash or a dot.
+/// Whether a percent sign is not followed by two hexadecimal digits, or encodes a control character, a slash or a dot.
 fn hides_a_character(path: &str) -> bool {
     path.split('%').skip(1).any(|after| {
         let code = after.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
@@ -269,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn the_forms_that_people_write_are_read() {
+    fn common_forms_of_addresses_are_parsed() {
         let http = RepoAddress::Http { secure: false, host: "git.example.com".to_owned(), port: Some(3000) };
         let local = |path: &str| RepoAddress::Local { path: path.to_owned() };
         for (text, expected) in [
@@ -287,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn a_login_or_a_token_is_refused_wherever_it_stands_and_not_repeated() {
+    fn a_login_or_a_token_is_refused_anywhere_and_not_repeated() {
         for text in [
             "https://user:hunter2@example.com/a",
             "https://hunter2@example.com/a",

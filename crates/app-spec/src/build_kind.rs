@@ -1,19 +1,20 @@
-//! How what a component runs comes to be: built with a Dockerfile, built for a language, or pulled as an image. Here is
-//! what the table of [`crate::capability`] cannot say, because it depends on which of them it is.
+//! How Boatyard gets the image of a component: it builds with a Dockerfile, builds for a detected language, or pulls an
+//! image. This module also reports what the table in [`crate::capability`] cannot express, because it depends on that
+//! choice.
 
 use crate::address::RepoAddress;
 use crate::capability;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::spec::{Common, Component, RegistryType, Source};
 
-/// How it comes to be.
+/// How Boatyard gets the image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BuildKind {
-    /// With the Dockerfile that is named, or else the one that lies there.
+    /// With the Dockerfile that `dockerfile_path` names, or with the one in the source directory.
     WithDockerfile,
-    /// For a language that is detected, with the help of a slug or a command.
+    /// For a detected language, with `environment_slug` as a hint.
     ForLanguage,
-    /// Not at all: an image that exists already, or a component without a source.
+    /// Nothing is built: the component names an existing image or has no source.
     NotBuilt,
 }
 
@@ -31,13 +32,13 @@ pub(crate) fn build_kind(component: Component<'_>) -> BuildKind {
     if for_language { BuildKind::ForLanguage } else { BuildKind::WithDockerfile }
 }
 
-/// What this version cannot do for the component.
+/// Errors for what this version cannot do for the component.
 pub(crate) fn not_yet(path: &str, component: Component<'_>) -> Vec<Diagnostic> {
     let by_ssh = by_ssh(path, component);
     undetected_language(path, component).into_iter().chain(unnamed_registry(path, component)).chain(by_ssh).collect()
 }
 
-/// Boatyard has no setting yet for trusted host keys or for a login key.
+/// Reports ssh addresses. Boatyard has no setting yet for trusted host keys or for a login key.
 fn by_ssh(path: &str, component: Component<'_>) -> Option<Diagnostic> {
     let Source::Git(git) = component.source() else { return None };
     let is_ssh = matches!(RepoAddress::parse(&git.repo_clone_url), Ok(RepoAddress::Ssh { .. }));
@@ -45,14 +46,14 @@ fn by_ssh(path: &str, component: Component<'_>) -> Option<Diagnostic> {
     is_ssh.then(|| capability::not_yet(&format!("{path}.git.repo_clone_url"), reason))
 }
 
-/// A slug without a Dockerfile: no language is detected yet.
+/// Reports a language slug without a Dockerfile, because Boatyard does not detect languages yet.
 fn undetected_language(path: &str, component: Component<'_>) -> Option<Diagnostic> {
     component.common().filter(|_| build_kind(component) == BuildKind::ForLanguage)?;
     let reason = "languages are not detected; give a Dockerfile and name it by `dockerfile_path`";
     Some(capability::not_yet(&format!("{path}.environment_slug"), reason))
 }
 
-/// A build for which no Dockerfile is named needs one, which is only found out when the source has been fetched.
+/// Warns that the build needs a Dockerfile when the spec names none. Only the fetched source shows whether it is there.
 pub(crate) fn needs_dockerfile(path: &str, component: Component<'_>) -> Option<Diagnostic> {
     component
         .common()
@@ -62,7 +63,7 @@ pub(crate) fn needs_dockerfile(path: &str, component: Component<'_>) -> Option<D
     Some(Diagnostic::warning(Code::Doubtful, path, message).help("name the Dockerfile by `dockerfile_path`"))
 }
 
-/// On the platform an account has one registry; here it is not known.
+/// Reports a DOCR image without `registry`. On the platform each account has one registry; Boatyard does not know it.
 fn unnamed_registry(path: &str, component: Component<'_>) -> Option<Diagnostic> {
     let Source::Image(image) = component.source() else { return None };
     let unnamed = image.registry_type == Some(RegistryType::Docr) && image.registry.is_none();
@@ -71,14 +72,14 @@ fn unnamed_registry(path: &str, component: Component<'_>) -> Option<Diagnostic> 
     unnamed.then(|| capability::not_yet(&format!("{path}.image.registry_type"), reason))
 }
 
-/// What describes a build where none takes place.
+/// Warnings for build fields of a component that is not built.
 pub(crate) fn no_effect(path: &str, component: Component<'_>) -> Vec<Diagnostic> {
     let (Source::Image(_), Some(common)) = (component.source(), component.common()) else { return Vec::new() };
     let reason = "nothing is built where an image is given";
     given(common).into_iter().map(|field| capability::no_effect(&format!("{path}.{field}"), reason)).collect()
 }
 
-/// The fields about builds that have a value.
+/// The build fields that have a value.
 fn given(common: &Common) -> Vec<&'static str> {
     let fields = [
         ("source_dir", &common.source_dir),
@@ -94,7 +95,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use crate::{AppSpec, Diagnostics};
 
-    /// The fields that are not yet, and those without effect, of a service with `more` lines in it.
+    /// The paths of the "not yet" fields and of the fields without effect, for a service with the lines `more` added.
     fn said(more: &str) -> [Vec<String>; 2] {
         let text = format!("name: shop\nservices:\n- name: web\n{more}");
         let parsed = AppSpec::from_yaml(&text).unwrap();
@@ -108,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn hints_are_not_yet_without_a_dockerfile_and_in_vain_with_it_or_with_an_image() {
+    fn build_hints_need_language_detection_and_have_no_effect_with_a_dockerfile_or_an_image() {
         let git = "  git: {repo_clone_url: 'https://example.com/r.git'}\n";
         let image = "  image: {registry_type: DOCKER_HUB, registry: library, repository: nginx}\n";
         let hints = "  environment_slug: node-js\n  build_command: npm run build\n";
@@ -117,7 +118,7 @@ mod tests {
             "environment_slug: languages are not detected; give a Dockerfile and name it by `dockerfile_path`";
         let ignored = "build_command: the Dockerfile says how it is built";
         assert_eq!(said(&format!("{git}{hints}")), [vec![undetected.to_owned()], vec![ignored.to_owned()]]);
-        // A Dockerfile that is there is used, whatever `build_command` says.
+        // Boatyard uses a Dockerfile that exists, whatever `build_command` says.
         assert_eq!(said(&format!("{git}  build_command: make\n")), [vec![], vec![ignored.to_owned()]]);
         let with_dockerfile = format!("{git}{hints}  dockerfile_path: Dockerfile\n");
         assert_eq!(said(&with_dockerfile), [vec![], both("the Dockerfile says how it is built")]);

@@ -1,8 +1,8 @@
-//! What this version does with each field of a spec: one table, field by field.
+//! What this version does with each field of a spec, in one table.
 //!
-//! A field that *works* has a row of its own. A row for what does *not yet* run, or has *no effect here*, also covers
-//! everything below it. `path=WORD` decides about one word of a field. `{a,b}` stands for several paths. A test holds
-//! the table against the fields that the reader knows, in both directions.
+//! Each field that works has a separate row. A row for a field that does not run yet or has no effect here also covers
+//! every field below it. `path=WORD` sets the support for one word of a field. `{a,b}` expands to several paths. A test
+//! compares the table with the fields that the reader knows, in both directions.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -13,23 +13,23 @@ use crate::spec::AppSpec;
 use crate::tree::{Kind, Node};
 use crate::value::{Field, Object, Shape};
 
-/// What happens with a field.
+/// What Boatyard does with a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Support {
-    /// It does what it says.
+    /// The field has its documented effect.
     Works,
-    /// It is kept and returned unchanged, and changes nothing on one host. With the reason.
+    /// Boatyard stores the field and returns it unchanged, but it has no effect on one host. Holds the reason.
     NoEffectHere(&'static str),
-    /// It is understood, but an app that uses it is refused. With the reason.
+    /// Boatyard knows the field but refuses an app that uses it. Holds the reason.
     NotYet(&'static str),
 }
 
-/// One field and what happens with it.
+/// One field and its support.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Capability {
     /// For example `services[].envs[].key`, or `jobs[].kind=SCHEDULED`.
     pub path: String,
-    /// What happens with it.
+    /// What Boatyard does with the field.
     pub support: Support,
 }
 
@@ -48,7 +48,6 @@ const SERVERLESS: Support = NotYet("functions cannot run");
 const DOCKERFILE_SAYS: Support = NoEffectHere("the Dockerfile says how it is built");
 const MADE_HERE: Support = NoEffectHere("the database is a container made for the app");
 
-/// The table.
 const TABLE: &[(&str, Support)] = &[
     ("name", Works),
     ("region", ONE_HOST),
@@ -179,7 +178,7 @@ const TABLE: &[(&str, Support)] = &[
     ("enhanced_threat_control_enabled", NO_EDGE),
 ];
 
-/// Every field that the reader knows, and every word that is decided about on its own, in the order of paths.
+/// Every field that the reader knows and every word with a separate row, sorted by path.
 pub fn capabilities() -> &'static [Capability] {
     static ALL: LazyLock<Vec<Capability>> = LazyLock::new(|| {
         let words = rows().keys().filter(|path| path.contains('=')).cloned();
@@ -190,7 +189,7 @@ pub fn capabilities() -> &'static [Capability] {
     &ALL
 }
 
-/// For a field that someone forgot to decide about: refusing is the careful answer. A test sees to it that none is.
+/// Support for a field without a row. Refusing is the safe choice. A test checks that every field has a row.
 const UNDECIDED: Support = NotYet("it has not been decided what it does here");
 
 fn rows() -> &'static BTreeMap<String, Support> {
@@ -208,7 +207,7 @@ fn expand(path: &str) -> Vec<String> {
     }
 }
 
-/// The row of the path itself, or of something around it that is not `Works`.
+/// The row of the path, or of the nearest field around it whose row is not `Works`.
 fn support(path: &str) -> Option<Support> {
     if let Some(support) = rows().get(path) {
         return Some(*support);
@@ -233,7 +232,7 @@ fn collect(fields: &[Field], parent: &str, paths: &mut Vec<String>) {
 }
 
 impl AppSpec {
-    /// What the spec uses that this version cannot run: errors, one per field. An app with any is refused.
+    /// Errors for what this version cannot run, one per field. Boatyard refuses an app that has any.
     /// [`Parsed::not_yet`](crate::Parsed::not_yet) adds the places.
     pub fn not_yet(&self) -> Diagnostics {
         let mut found = Diagnostics::default();
@@ -248,7 +247,7 @@ impl AppSpec {
         found
     }
 
-    /// What the spec uses that is kept but changes nothing here: warnings, one per field.
+    /// Warnings for fields that Boatyard stores but that have no effect, one per field.
     pub fn no_effect(&self) -> Diagnostics {
         let not_yet = self.not_yet();
         let mut found = Diagnostics::default();
@@ -278,7 +277,8 @@ pub(crate) fn no_effect(path: &str, reason: &str) -> Diagnostic {
     Diagnostic::warning(Code::NoEffect, path, format!("accepted, no effect here: {reason}"))
 }
 
-/// Goes through what is written, with the path as it stands there and the path as the table has it.
+/// Walks through the fields of a spec. Passes on each path as in the spec, and uses the path as in the table to look up
+/// the support.
 fn walk(node: &Node, path: &str, pattern: &str, take: &mut dyn FnMut(&str, Support)) {
     match &node.kind {
         Kind::Mapping(fields) => {
@@ -289,7 +289,7 @@ fn walk(node: &Node, path: &str, pattern: &str, take: &mut dyn FnMut(&str, Suppo
                 let (path, pattern) = (join(path), join(pattern));
                 match support(&pattern).unwrap_or(UNDECIDED) {
                     Works => walk(&field.value, &path, &pattern, take),
-                    // An empty match string is kept, and matches everything.
+                    // An empty match string is stored and matches every host, so it needs no support.
                     _ if field.value.is_empty_text() => {}
                     other => take(&path, other),
                 }
@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn every_row_is_a_known_field_and_stands_once() {
+    fn every_row_is_a_known_field_and_appears_once() {
         let known = known_paths();
         let mut seen = std::collections::BTreeSet::new();
         for path in TABLE.iter().flat_map(|(path, _)| expand(path)) {
@@ -345,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn no_row_below_a_refused_field_says_otherwise() {
+    fn no_row_is_below_a_field_that_does_not_work() {
         for path in rows().keys() {
             let Some((parent, _)) = path.rsplit_once('.') else { continue };
             let parent = parent.strip_suffix("[]").unwrap_or(parent);
@@ -354,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_run_yet_is_named_with_its_place() {
+    fn fields_that_cannot_run_yet_are_reported_with_their_places() {
         let text = "name: shop\nservices:\n- name: web\n  image: {registry_type: DOCR, repository: web}\n  \
                     protocol: http2\n  alerts:\n  - rule: CPU_UTILIZATION\njobs:\n- name: tidy\n  kind: SCHEDULED\n  \
                     schedule: {cron: '0 1 * * *'}\n  git: {repo_clone_url: 'https://example.com/r.git'}\n\

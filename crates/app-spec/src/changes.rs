@@ -1,7 +1,7 @@
-//! What differs between two specs, field by field: for people who want to see what an update would change.
+//! Compares two specs field by field, to show what an update would change.
 //!
-//! Defaults count as written, so that leaving one out is no change. That a secret has another value is reported, the values
-//! are not. One that is sealed or left out has no other value than any.
+//! Defaults count as written, so leaving out a default is not a change. A changed secret is reported without its
+//! values. A sealed or missing secret never counts as changed, because its value is unknown.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -14,11 +14,12 @@ use crate::tree::{Kind, Node};
 /// One difference.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// By names where there are names, as in `services.web.instance_count`. `envs.A (2)` is the second of that name.
+    /// The path, with names instead of positions where items have names: `services.web.instance_count`. `envs.A (2)` is
+    /// the second item named `A`.
     pub path: String,
-    /// What was there; `None`: nothing. Empty for something that has fields of its own.
+    /// The old value. `None` if there was none, empty for a value that has fields.
     pub before: Option<String>,
-    /// What is there now.
+    /// The new value. `None` if there is none, empty for a value that has fields.
     pub after: Option<String>,
 }
 
@@ -38,17 +39,17 @@ impl fmt::Display for Change {
     }
 }
 
-/// What makes `after` another spec than `before`, in the order of `after`.
+/// The differences between `before` and `after`: first in the order of `after`, then what was removed.
 pub fn changes(before: &AppSpec, after: &AppSpec) -> Vec<Change> {
     let mut found = Vec::new();
     compare(Some(&comparable(before)), Some(&comparable(after)), "", &mut found);
     found
 }
 
-/// Stands before the text of a secret while specs are compared; no other text may hold it.
+/// Marks the text of a secret during the comparison. No other text in a spec may contain this character.
 const SECRET: char = '\0';
 
-/// The completed spec as JSON, its objects' fields in order, each secret marked. A secret that is not known is only marked.
+/// The completed spec as a tree with every secret marked. A secret whose value is unknown becomes an empty one.
 fn comparable(spec: &AppSpec) -> Node {
     let mut spec = spec.completed();
     spec.unseal(&|_, _| Some(SecretText::new("")));
@@ -58,7 +59,7 @@ fn comparable(spec: &AppSpec) -> Node {
     spec.to_node(&|_, secret| format!("{SECRET}{}", secret.expose()))
 }
 
-/// The text of a secret, empty for one that is not known.
+/// The text of a secret, empty if its value is unknown. `None` if the node is not a secret.
 fn secret(node: &Node) -> Option<&str> {
     if let Kind::Scalar(scalar) = &node.kind { scalar.text.strip_prefix(SECRET) } else { None }
 }
@@ -86,7 +87,7 @@ fn compare(before: Option<&Node>, after: Option<&Node>, path: &str, found: &mut 
     }
 }
 
-/// The fields of an object; the items of a list by what names them, else by their position.
+/// The fields of an object, or the items of a list keyed by name or else by position.
 fn parts(node: &Node) -> Option<Vec<(String, &Node)>> {
     match &node.kind {
         Kind::Mapping(fields) => Some(fields.iter().map(|field| (field.key.to_string(), &field.value)).collect()),
@@ -95,7 +96,7 @@ fn parts(node: &Node) -> Option<Vec<(String, &Node)>> {
     }
 }
 
-/// A label that comes again is numbered.
+/// The items with their labels. A repeated label gets a number.
 fn labelled(items: &[Node]) -> Vec<(String, &Node)> {
     let mut counts: HashMap<String, usize> = HashMap::new();
     let numbered = |(index, item)| {
@@ -178,7 +179,7 @@ services:
     }
 
     #[test]
-    fn another_secret_is_reported_and_neither_is_shown() {
+    fn a_changed_secret_is_reported_but_not_shown() {
         let with = |value: &str| BEFORE.replace("EV[1:a:b]", value);
         let wanted = ["~ services.web.envs.TOKEN.value: (secret) → (another secret)"];
         assert_eq!(changed(&with("hunter2"), &with("hunter3")), wanted);
@@ -191,7 +192,7 @@ services:
     }
 
     #[test]
-    fn what_is_given_twice_is_compared_twice() {
+    fn duplicate_items_are_compared_separately() {
         let envs = |envs: &str| BEFORE.replace("  - {key: A, value: one}\n", envs);
         let twice = envs("  - {key: A, value: one}\n  - {key: A, value: two}\n");
         let other = envs("  - {key: A, value: one}\n  - {key: A, value: three}\n");
@@ -201,7 +202,7 @@ services:
     }
 
     #[test]
-    fn a_spec_and_what_is_filled_into_it_are_the_same() {
+    fn filling_in_defaults_is_not_a_change() {
         let spec = AppSpec::from_yaml(BEFORE).unwrap().spec;
         assert_eq!(changes(&spec, &spec.completed()), []);
     }

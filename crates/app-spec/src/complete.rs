@@ -1,7 +1,7 @@
-//! What App Platform fills into a spec before it answers with it.
+//! Fills in the defaults that App Platform adds to a spec before it returns the spec.
 //!
-//! Left out on purpose: termination, whose defaults here differ from the platform's and belong to the controller, and
-//! region and features, which mean nothing on one host.
+//! Leaves out termination on purpose, because its defaults here differ from the platform's and belong to the
+//! controller. Also leaves out region and features, which have no meaning on one host.
 
 use crate::routes::{Forward, Origin, RoutePath, RouteRule, origin, routes};
 use crate::size::DEFAULT;
@@ -11,8 +11,8 @@ use crate::spec::{
 };
 
 impl AppSpec {
-    /// The spec with every default written out. Routes of components become ingress rules. Completing twice changes
-    /// nothing more.
+    /// The spec with every default written out. Routes of components become ingress rules. Completing a completed spec
+    /// changes nothing.
     pub fn completed(&self) -> AppSpec {
         let mut spec = self.clone();
         let ports: Vec<Option<u16>> = self.services.iter().map(|service| self.http_port(service)).collect();
@@ -65,7 +65,7 @@ fn env(env: &mut EnvVar) {
     env.kind.get_or_insert(EnvKind::General);
 }
 
-/// The delay's default is 0, which is the same as absent.
+/// Leaves the delay alone: its default is 0, which is the same as absent.
 fn health_check(check: &mut HealthCheck) {
     check.period_seconds.get_or_insert(10);
     check.timeout_seconds.get_or_insert(1);
@@ -160,9 +160,9 @@ jobs:
         assert_eq!(json["ingress"]["rules"][0]["component"]["name"], "web");
     }
 
-    /// The declarations give editors the same defaults that are written out here.
+    /// The schema gives editors the same defaults that `completed` writes out.
     #[test]
-    fn what_is_written_out_is_what_the_declarations_say() {
+    fn completed_defaults_match_the_declarations() {
         let text = TEXT.to_owned()
             + "  schedule: {cron: '0 1 * * *'}\n  kind: SCHEDULED\n"
             + "workers:\n- {name: work, git: {repo_clone_url: /x}, liveness_health_check: {port: 90}}\n"
@@ -200,7 +200,7 @@ jobs:
     }
 
     #[test]
-    fn completing_changes_no_routing_and_completing_twice_changes_nothing_more() {
+    fn completing_does_not_change_routing_and_is_idempotent() {
         let spec = AppSpec::from_yaml(TEXT).unwrap().spec;
         let completed = spec.completed();
         assert_eq!(routes(&completed), routes(&spec));

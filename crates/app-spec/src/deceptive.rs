@@ -1,7 +1,7 @@
-//! Characters that are not shown as they are in text from elsewhere.
+//! Characters that a display does not show as they are.
 
-/// Whether a character steers a terminal, ends a line, turns the direction of text, or cannot be seen. The characters that
-/// join letters and emoji are not among them.
+/// Whether a character controls a terminal, ends a line, changes the direction of text, or is invisible. Characters
+/// that join letters or emoji are allowed.
 pub fn is_deceptive(c: char) -> bool {
     let turns = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let ends_a_line = matches!(c, '\u{2028}' | '\u{2029}');
@@ -14,7 +14,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_steers_a_terminal_or_hides_text_is_found_and_letters_and_emoji_are_not() {
+    fn terminal_controls_and_hidden_characters_are_deceptive_and_letters_and_emoji_are_not() {
         for c in ['\n', '\u{1b}', '\u{9b}', '\u{61c}', '\u{202e}', '\u{2028}', '\u{2029}', '\u{e0041}', '\u{feff}'] {
             assert!(is_deceptive(c), "{c:?}");
         }

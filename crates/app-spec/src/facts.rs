@@ -1,4 +1,5 @@
-//! What is known about an app that runs, and what its databases are called by: the values behind references.
+//! The facts about a running app from which references get their values, and the names under which databases offer
+//! theirs.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,7 +8,7 @@ use crate::resolve::{ResolvedValue, plain};
 use crate::secret::SecretText;
 use crate::spec::Engine;
 
-/// What is known about an app that runs, beyond its spec.
+/// The facts about a running app that are not in its spec.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Facts {
     /// `${APP_ID}`.
@@ -16,24 +17,24 @@ pub struct Facts {
     pub app_url: String,
     /// `${APP_DOMAIN}`: the host alone.
     pub app_domain: String,
-    /// By the database's name in the spec.
+    /// Connection facts by the database's name in the spec.
     pub databases: BTreeMap<String, DatabaseFacts>,
-    /// The commit each component was built from. Absent: an image, or not built yet.
+    /// The commit each component was built from. A component has none if it uses an image or is not built yet.
     pub commits: BTreeMap<String, String>,
 }
 
-/// How a database is reached.
+/// How to connect to a database.
 #[derive(Clone, PartialEq)]
 pub struct DatabaseFacts {
-    /// Host on the app's network.
+    /// The host name on the app's network.
     pub host: String,
-    /// Port.
+    /// The port.
     pub port: u16,
-    /// User.
+    /// The user name.
     pub username: String,
     /// The user's password.
     pub password: SecretText,
-    /// The database inside the server.
+    /// The name of the database inside the server.
     pub database: String,
 }
 
@@ -44,7 +45,7 @@ impl fmt::Debug for DatabaseFacts {
 }
 
 impl DatabaseFacts {
-    /// The value of `${db.what}`. TLS is not used on the app's own network, so `CA_CERT` is empty.
+    /// The value of `${db.what}`. Connections inside the app's network do not use TLS, so `CA_CERT` is empty.
     pub(crate) fn value(&self, engine: Engine, what: &str) -> ResolvedValue {
         match what {
             "HOSTNAME" => plain(self.host.clone()),
@@ -80,7 +81,7 @@ impl DatabaseFacts {
     }
 }
 
-/// Percent-encodes all but what RFC 3986 leaves unreserved, so that any password fits into an address.
+/// Percent-encodes every character that RFC 3986 does not list as unreserved, so that any password fits into a URL.
 fn encoded(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {

@@ -1,15 +1,16 @@
-//! The name by which an engine knows an image source.
+//! Turns an image source into the image reference that an engine uses.
 
 use crate::spec::{ImageSource, RegistryType};
 
 const GHCR: &str = "ghcr.io";
 const DOCR: &str = "registry.digitalocean.com";
 
-/// The image's reference, for example `library/nginx:1.27`, `ghcr.io/acme/web@sha256:…` or
+/// The image reference, for example `library/nginx:1.27`, `ghcr.io/acme/web@sha256:…` or
 /// `registry.digitalocean.com/acme/web:latest`.
 ///
-/// Docker Hub is not written out: an engine takes a name without a host for Docker Hub, and looks for a local image of
-/// that very name first. Names have small letters only, tags have both. So `registry: boatyard-local`, `repository: app` is the local image `boatyard-local/app`.
+/// A Docker Hub reference has no host. An engine first looks for a local image of that name and then asks Docker Hub,
+/// so `registry: boatyard-local` with `repository: app` is the local image `boatyard-local/app`. Names are converted to
+/// lower case; tags keep their case.
 pub fn image_reference(image: &ImageSource) -> String {
     let path = path_in_registry(image);
     let name = host(image).map_or_else(|| path.clone(), |host| format!("{host}/{path}"));
@@ -19,8 +20,8 @@ pub fn image_reference(image: &ImageSource) -> String {
     }
 }
 
-/// Owner and repository, as they are known inside the registry. People write the host into `registry` too, alone or
-/// before the owner, where the platform wants the owner.
+/// The owner and the repository inside the registry. The platform expects only the owner in `registry`, but people also
+/// write the host there, alone or before the owner. This function removes it.
 pub(crate) fn path_in_registry(image: &ImageSource) -> String {
     let parts = [image.registry.as_deref(), Some(image.repository.as_str())];
     let path = parts.into_iter().flatten().collect::<Vec<_>>().join("/").to_ascii_lowercase();

@@ -1,11 +1,11 @@
 //! Which program runs a `run_command` that begins with `#!`.
 
-/// The words to put before the text of a command that begins with `#!`, such as `bash -e -c`. `None`: it does not begin so,
-/// and `/bin/sh -c` runs it. Errors: a sentence, for a program that cannot be given a text.
+/// The arguments to put before the text of a command that begins with `#!`, such as `bash -e -c`. Returns `None` for
+/// any other command, which `/bin/sh -c` runs. Errors: a sentence, if the program cannot take a command as text.
 pub fn interpreter(run_command: &str) -> Option<Result<Vec<String>, String>> {
     let first_line = run_command.trim_start().strip_prefix("#!")?.lines().next().unwrap_or_default();
     let mut words = first_line.split_whitespace().map(String::from).peekable();
-    // `/usr/bin/env bash` looks for bash as the engine does.
+    // `/usr/bin/env bash` and `bash` are the same: the engine also searches `PATH`.
     if words.peek().is_some_and(|it| name(it) == "env") {
         words.next();
         words.next_if(|it| it == "-S");
@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_line_names_who_runs_the_text() {
+    fn the_first_line_names_the_interpreter() {
         for (text, expected) in [
             ("#!/bin/bash\nset -euo pipefail\nserve", "/bin/bash -c"),
             ("#! /bin/sh -e\nserve", "/bin/sh -e -c"),

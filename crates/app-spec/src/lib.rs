@@ -1,4 +1,4 @@
-//! The app spec: what people write, read into types, with everything that is wrong named by line and column.
+//! The app spec: parses what people write into types, and reports every problem with its line and column.
 //!
 //! ```
 //! use app_spec::AppSpec;
@@ -15,13 +15,13 @@
 //! assert_eq!(problems[0].line(), Some(6));
 //! ```
 //!
-//! In reading order: `tree` turns a text into a located tree, `value` turns the tree into types and back, `spec` declares
-//! the types, `check` looks at what must hold between fields, `capability` says what this version does with each field.
-//! `address` reads the addresses of repositories. `routes`, `resolve`, `size` and `image` derive from a spec what others need. `render` draws problems for people,
-//! `schema` tells editors which fields there are.
+//! In reading order: `tree` parses a text into a tree with places, `value` turns the tree into types and back, `spec`
+//! declares the types, `check` holds the rules between fields, and `capability` says what this version does with each
+//! field. `address` parses repository addresses. `routes`, `resolve`, `size` and `image` derive from a spec what other
+//! crates need. `render` draws problems for people, and `schema` gives editors the list of fields.
 //!
-//! Nothing here is asynchronous, reads a file, asks the network or knows the time. Secrets stay inside
-//! [`SecretText`]; writers hand them to a sealing function.
+//! Nothing here is asynchronous, reads a file, uses the network or reads the clock. Secrets stay inside [`SecretText`];
+//! writers pass them to a sealing function.
 #![warn(missing_docs)]
 
 mod address;

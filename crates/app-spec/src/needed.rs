@@ -1,51 +1,52 @@
-//! Which values must be given before an app can run, and giving them.
+//! Finds the values that a spec still needs before the app can run, and fills them in.
 
 use std::collections::HashSet;
 
 use crate::secret::{SecretText, SecretValue};
 use crate::spec::{AppSpec, Common, EnvValue, EnvVar, ImageSource, Source};
 
-/// A value that must be given before the app can run.
+/// A value that the user must supply before the app can run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NeededValue {
     /// The component, or `None` for a variable of the whole app.
     pub component: Option<String>,
-    /// The variable, or `registry_credentials`.
+    /// The name of the variable, or `registry_credentials`.
     pub key: String,
     /// Its path in the spec.
     pub path: String,
-    /// What there is in its place.
+    /// Why the value is needed.
     pub why: Why,
-    /// Whether it should not be shown while it is typed.
+    /// Whether a prompt should hide the input.
     pub secret: bool,
 }
 
 impl NeededValue {
-    /// A component may also have a variable of that name, so the path decides.
+    /// Decides by the path, because a component may also have a variable named `registry_credentials`.
     fn is_credentials(&self) -> bool {
         self.path.ends_with(".registry_credentials")
     }
 
-    /// Where the variable stands in its list.
+    /// The position of the variable in its list.
     fn position(&self) -> Option<usize> {
         self.path.strip_suffix("].value")?.rsplit_once('[')?.1.parse().ok()
     }
 }
 
-/// Why a value must be given.
+/// Why the user must supply a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Why {
-    /// A secret without a value.
+    /// A secret has no value.
     Empty,
-    /// `KEY: ${KEY}`, which a deploy tool was to fill in.
+    /// `KEY: ${KEY}`, a placeholder for a deploy tool.
     Placeholder,
-    /// `EV[…]` that was sealed by someone else.
+    /// An `EV[…]` value that another installation sealed.
     SealedElsewhere,
 }
 
 impl AppSpec {
-    /// The values that must be given: secrets without one or sealed elsewhere, and `KEY: ${KEY}` where the app has no
-    /// variable of that name to hand on. Of a variable that is given twice, the last one counts.
+    /// The values that the user must supply: missing secrets, secrets sealed by another installation, and `KEY: ${KEY}`
+    /// where the app has no variable of that name to inherit from. If a variable is defined twice, only the effective
+    /// definition counts.
     pub fn needed_values(&self) -> Vec<NeededValue> {
         let mut needed = Vec::new();
         let mut look = |component: Option<&str>, list: &str, envs: &[EnvVar]| {
@@ -68,7 +69,7 @@ impl AppSpec {
         needed
     }
 
-    /// Registry credentials that must be given.
+    /// The registry credentials that the user must supply.
     pub(crate) fn needed_credentials(&self) -> impl Iterator<Item = NeededValue> {
         self.components_with_paths().filter_map(|(path, component)| {
             let Source::Image(image) = component.source() else { return None };
@@ -83,7 +84,8 @@ impl AppSpec {
         })
     }
 
-    /// Why a variable waits for a value, if it does. `of_component`: it may hand on the app's variable of that name.
+    /// Why a variable needs a value, or `None` if it does not. With `of_component`, the variable may inherit the app's
+    /// variable of that name.
     pub(crate) fn why_needed(&self, env: &EnvVar, of_component: bool) -> Option<Why> {
         match &env.value {
             EnvValue::Missing => Some(Why::Empty),
@@ -102,8 +104,8 @@ impl AppSpec {
         is_itself && !is_bindable && !is_handed_on()
     }
 
-    /// Gives `value` to whatever waits for one under that name: variables of the app and of its components, or of one
-    /// component alone, or registry credentials. Returns how many there were.
+    /// Sets every needed value named `key` to `value`: variables of the app and its components, and registry
+    /// credentials. With `component`, sets only those of that component. Returns how many it set.
     pub fn give(&mut self, component: Option<&str>, key: &str, value: &str) -> usize {
         let needed = self.needed_values();
         let is_meant =
@@ -115,9 +117,9 @@ impl AppSpec {
         meant.len()
     }
 
-    /// Takes from `before`, an earlier spec of the same app, what this one leaves open and has a value there. A secret is
-    /// only kept as a secret, and credentials only for the registry that they were given for. What was sealed elsewhere is
-    /// not open: someone meant another value.
+    /// Copies needed values from `before`, an earlier spec of the same app. A secret is copied only to a secret, and
+    /// credentials only for the same registry. A value sealed by another installation is not replaced, because the user
+    /// meant a different value.
     pub fn keep_values(&mut self, before: &AppSpec) {
         let needed = self.needed_values();
         for needed in needed.into_iter().filter(|it| it.why != Why::SealedElsewhere) {
@@ -127,7 +129,7 @@ impl AppSpec {
         }
     }
 
-    /// The value here for what `new` waits for.
+    /// The value in this spec for the value that `new` needs.
     fn kept_for(&self, new: &AppSpec, needed: &NeededValue) -> Option<String> {
         let component = needed.component.as_deref();
         if needed.is_credentials() {
@@ -188,7 +190,7 @@ impl AppSpec {
         envs.iter_mut().chain(of_services).chain(of_workers).chain(of_jobs).chain(of_sites).chain(of_functions)
     }
 
-    /// What services, workers and jobs have in common: they alone may run an image.
+    /// The common fields of services, workers and jobs, the only components that may run an image.
     fn commons_mut(&mut self) -> impl Iterator<Item = &mut Common> {
         let services = self.services.iter_mut().map(|it| &mut it.common);
         let workers = self.workers.iter_mut().map(|it| &mut it.common);
@@ -201,7 +203,7 @@ impl AppSpec {
         component.map_or(Some(&self.envs[..]), |name| self.component(name).map(|it| it.envs()))
     }
 
-    /// The same, to be changed.
+    /// The same, mutable.
     fn envs_of_mut(&mut self, component: Option<&str>) -> Option<&mut Vec<EnvVar>> {
         let Some(component) = component else { return Some(&mut self.envs) };
         let AppSpec { services, workers, jobs, static_sites, functions, .. } = self;
@@ -215,7 +217,8 @@ impl AppSpec {
     }
 }
 
-/// The variables that no later one of the same name replaces wherever they exist, and their positions.
+/// The effective definitions and their positions: those that no later definition of the same name replaces in every
+/// scope.
 pub(crate) fn in_force(envs: &[EnvVar]) -> Vec<(usize, &EnvVar)> {
     let (mut of_runs, mut of_builds) = (HashSet::new(), HashSet::new());
     let counts = |(_, env): &(usize, &'_ EnvVar)| {
@@ -233,7 +236,7 @@ fn share_a_scope(one: &EnvVar, other: &EnvVar) -> bool {
     (one.is_run_time() && other.is_run_time()) || (one.is_build_time() && other.is_build_time())
 }
 
-/// `${USER}:${TOKEN}`: what a deploy tool was to fill in.
+/// Whether the credentials contain a placeholder for a deploy tool, such as `${USER}:${TOKEN}`.
 fn holds_placeholder(credentials: &str) -> bool {
     let is_reference = |part: &crate::reference::Part<'_>| matches!(part, crate::reference::Part::Reference(_));
     crate::reference::parts(credentials).iter().any(is_reference)

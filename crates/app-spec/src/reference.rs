@@ -1,5 +1,5 @@
-//! References in the values of variables: `${NAME}` and `${component.NAME}`. Here is only their form and what they can
-//! name; their values are found by [`crate::resolve`].
+//! Parses references in the values of variables, `${NAME}` and `${component.NAME}`, and finds what they name.
+//! [`crate::resolve`] finds their values.
 
 use crate::spec::{AppSpec, Component, ComponentKind, Database, Engine};
 
@@ -13,13 +13,13 @@ pub(crate) enum Part<'t> {
 /// `${owner.name}` or `${name}`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Reference<'t> {
-    /// As it was written, braces and all.
+    /// The reference as written, with its braces.
     pub written: &'t str,
     pub owner: Option<&'t str>,
     pub name: &'t str,
 }
 
-/// Cuts a value into text and references. What only looks like one (`${VAR:-x}`, `$VAR`, `$(VAR)`) stays text.
+/// Splits a value into text and references. Similar forms (`${VAR:-x}`, `$VAR`, `$(VAR)`) stay text.
 pub(crate) fn parts(value: &str) -> Vec<Part<'_>> {
     let mut parts = Vec::new();
     let (mut text_from, mut at) = (0, 0);
@@ -52,16 +52,16 @@ fn reference(written: &str) -> Option<Reference<'_>> {
         let good = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
         (1..=32).contains(&owner.len()) && owner.bytes().all(good)
     };
-    // A pool of a database adds a part: `${db.pool.DATABASE_URL}`.
+    // A connection pool of a database adds a part: `${db.pool.DATABASE_URL}`.
     let good = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || (owner.is_some() && (b == b'.' || b == b'-'));
     let name_is_good = name.bytes().all(good) && name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
     (name_is_good && owner.is_none_or(owner_is_good)).then_some(Reference { written, owner, name })
 }
 
-/// What belongs to the whole app.
+/// The names that belong to the whole app.
 pub(crate) const OF_APP: &[&str] = &["APP_ID", "APP_DOMAIN", "APP_URL"];
 
-/// What a component of this kind offers.
+/// The names that a component of this kind offers.
 pub(crate) fn of_component(kind: ComponentKind) -> &'static [&'static str] {
     match kind {
         ComponentKind::Service => {
@@ -75,7 +75,7 @@ pub(crate) fn of_component(kind: ComponentKind) -> &'static [&'static str] {
     }
 }
 
-/// What a database of this engine offers.
+/// The names that a database of this engine offers.
 pub(crate) fn of_database(engine: Engine) -> &'static [&'static str] {
     match engine {
         Engine::Pg | Engine::Mysql | Engine::Unset => {
@@ -89,8 +89,8 @@ pub(crate) fn of_database(engine: Engine) -> &'static [&'static str] {
     }
 }
 
-/// The value that a reference to a database asks for. A connection pool stands before it, as in
-/// `${db.pool.DATABASE_URL}`; there are no pools here, and the database itself answers.
+/// The name without the connection pool before it, as in `${db.pool.DATABASE_URL}`. Boatyard has no pools, so the
+/// reference means the database.
 pub(crate) fn without_pool(engine: Engine, name: &str) -> &str {
     match name.split_once('.') {
         Some((_, value)) if matches!(engine, Engine::Pg | Engine::Unset) && of_database(engine).contains(&value) => {
@@ -106,13 +106,13 @@ pub(crate) enum Meaning<'a> {
     App,
     Database(&'a Database, &'static [&'static str]),
     Component(Component<'a>, &'static [&'static str]),
-    /// Another variable, perhaps.
+    /// A variable, which may not exist.
     Variable,
     /// No component or database has that name.
     NoOwner,
 }
 
-/// What `reference` names when it stands in a variable of `holder`, or of the app itself.
+/// What `reference` names in a variable of `holder`, or of the app if `holder` is `None`.
 pub(crate) fn meaning<'a>(spec: &'a AppSpec, holder: Option<Component<'a>>, reference: Reference<'_>) -> Meaning<'a> {
     let Some(owner) = reference.owner else {
         return if OF_APP.contains(&reference.name) { Meaning::App } else { Meaning::Variable };
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn references_are_distinguished_from_what_only_looks_like_one() {
+    fn references_are_distinguished_from_similar_text() {
         let cases: &[(&str, &[&str])] = &[
             ("${db.DATABASE_URL}", &["${db.DATABASE_URL}"]),
             ("postgres://u:${db-1.PASSWORD}@${db-1.HOSTNAME}/x", &["${db-1.PASSWORD}", "${db-1.HOSTNAME}"]),

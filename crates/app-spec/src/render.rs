@@ -1,7 +1,7 @@
-//! Drawing problems for people: the line, a caret under the spot, and what to write instead.
+//! Draws problems for people: the line, a caret below the place, and what to write instead.
 //!
-//! Plain text without colours. The bytes of secrets are masked, and a line that could not be parsed is not shown at all, so
-//! that a terminal log holds no secret.
+//! The output is plain text without colours. Bytes of secrets are masked, and a line that could not be parsed is not
+//! shown, so that a terminal log contains no secret.
 
 use std::ops::Range;
 
@@ -10,14 +10,14 @@ use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet}
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, Place, Severity};
 use crate::suggest::drawable;
 
-/// Columns of a drawn line.
+/// The most columns of a drawn line.
 const WIDTH: usize = 120;
-/// Bytes of a line around the spot that are looked at. A line may be as long as the text.
+/// How many bytes around the place are read. A line may be as long as the text.
 const AROUND: usize = 4 * WIDTH;
 
 impl Diagnostics {
-    /// All problems with their lines from `text`, which must be the text that was read, and a count at the end.
-    /// `file` is how the text is called, for example `app.yaml`.
+    /// All problems with their lines from `text`, and a count at the end. `text` must be the text that was parsed.
+    /// `file` is the name to show, for example `app.yaml`.
     pub fn render(&self, file: &str, text: &str) -> String {
         let drawn: String = self.iter().map(|diagnostic| draw(diagnostic, file, text, &self.hidden) + "\n").collect();
         let errors = self.iter().filter(|d| d.is_error()).count();
@@ -60,7 +60,7 @@ fn draw(diagnostic: &Diagnostic, file: &str, text: &str, hidden: &[Range<usize>]
         group = group.element(Level::HELP.message(&**help));
     }
     let drawn = Renderer::plain().term_width(WIDTH).render(&[group]);
-    // The renderer takes the origin and the line for two places, and draws a gap between them.
+    // The renderer treats the origin and the line as two places and draws a gap between them.
     let drawn = drawn.lines().filter(|line| line.trim() != ":::");
     drawn.map(|line| format!("{}\n", line.trim_end())).collect()
 }
@@ -70,11 +70,11 @@ fn is_unreadable(code: Code) -> bool {
     matches!(code, Code::Syntax | Code::TagNotAllowed)
 }
 
-/// A line as it may be shown.
+/// A line that is safe to show.
 struct Line {
     number: usize,
     shown: String,
-    /// The bytes of it that the problem is about.
+    /// The range in `shown` that the problem is about.
     marked: Range<usize>,
 }
 
@@ -86,7 +86,7 @@ impl Line {
         let mut line = Line { number: place.line as usize, shown: String::new(), marked: 0..0 };
         let start = floor_boundary(text, start.max(at.saturating_sub(AROUND)));
         let end = floor_boundary(text, (at + length).min(at + AROUND));
-        // A comment in a line with a secret may be an older one.
+        // A comment in a line with a secret may contain an older secret.
         let mut in_comment = false;
         for (i, c) in text[start..end].char_indices() {
             if start + i == at {
@@ -116,7 +116,7 @@ fn is_inside(ranges: &[Range<usize>], at: usize) -> bool {
     ranges.get(next).is_some_and(|range| range.contains(&at))
 }
 
-/// The nearest character border at or before `at`: a place of another text must not panic.
+/// The nearest character boundary at or before `at`. Prevents a panic if the place belongs to a different text.
 fn floor_boundary(text: &str, at: usize) -> usize {
     let mut at = at.min(text.len());
     while !text.is_char_boundary(at) {

@@ -1,7 +1,7 @@
-//! The environment of a component: variables in force, references replaced by values.
+//! Computes the environment of a component: merges variables and replaces references by values.
 //!
-//! Nothing here looks anything up: what is not in the spec comes from [`Facts`]. A reference that names nothing, that
-//! leads in a circle, or that has no value in this scope stays as the text it is, as on App Platform.
+//! Values that are not in the spec come from [`Facts`]. As on App Platform, a reference stays as text if it names
+//! nothing, is circular, or has no value in the scope.
 
 use std::fmt;
 
@@ -12,29 +12,29 @@ use crate::routes::routes;
 use crate::spec::{AppSpec, Component, Database, EnvValue, EnvVar};
 use crate::suggest::shown;
 
-/// Longest value that a Linux process can be given (MAX_ARG_STRLEN).
+/// The longest string that Linux passes to a process, in bytes (`MAX_ARG_STRLEN`).
 const LONGEST: usize = 128 * 1024;
-/// References followed for one value, and one inside another.
+/// The most references followed for one value. `DEEPEST` limits how deeply they nest.
 const MOST_REFERENCES: usize = 1000;
 const DEEPEST: usize = 32;
 
-/// Where the variables are for.
+/// Where the environment is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Scope {
-    /// A container: every reference has its value.
+    /// A container. Every reference has a value.
     Run,
-    /// A build for a detected language: no databases, no private addresses.
+    /// A build for a detected language. Databases and private addresses have no values.
     Build,
-    /// A build with a Dockerfile: no references at all.
+    /// A build with a Dockerfile. References are not replaced.
     DockerfileBuild,
 }
 
-/// A variable's value, ready to be used.
+/// The final value of a variable.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ResolvedValue {
-    /// The text. Show it only if it is no secret.
+    /// The text. Show it only if `secret` is false.
     pub text: String,
-    /// It is a secret, or a secret is part of it.
+    /// Whether the value is a secret or contains one.
     pub secret: bool,
 }
 
@@ -47,27 +47,27 @@ impl fmt::Debug for ResolvedValue {
     }
 }
 
-/// A component's environment.
+/// The environment of a component.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Environment {
-    /// Each name once: the app's variables, then the component's, then `PORT` if no variable sets it.
+    /// Each name once: the variables of the app, then those of the component, then `PORT` if no variable sets it.
     pub vars: Vec<(String, ResolvedValue)>,
-    /// References that stayed text.
+    /// Warnings for references that stay as text.
     pub warnings: Diagnostics,
 }
 
 impl Environment {
-    /// The value of a variable.
+    /// The value of one variable.
     pub fn get(&self, key: &str) -> Option<&ResolvedValue> {
         self.vars.iter().find(|(name, _)| name == key).map(|(_, value)| value)
     }
 }
 
-/// The environment of `component` in `scope`.
+/// Computes the environment of `component` in `scope`.
 ///
-/// A component's variable wins over the app's; a service gets `PORT` if no variable sets it and it has an HTTP port.
-/// Errors: `unknown_component`; `needs_value` for each secret that is missing or sealed; `missing` for a database of
-/// which `facts` knows nothing; `too_large` for a value that no process can be given.
+/// A variable of the component overrides one of the app. A service with an HTTP port gets `PORT` if no variable sets
+/// it. Errors: `unknown_component`; `needs_value` for each secret that is missing or sealed; `missing` for a database
+/// that `facts` does not contain; `too_large` for a value longer than a process can take.
 pub fn resolve_envs(spec: &AppSpec, component: &str, scope: Scope, facts: &Facts) -> Result<Environment, Diagnostics> {
     let Some(holder) = spec.component(component) else {
         let message = format!("the app has no component `{}`", shown(component));
@@ -90,12 +90,12 @@ pub fn resolve_envs(spec: &AppSpec, component: &str, scope: Scope, facts: &Facts
     }
 }
 
-/// A variable that this component has in this scope.
+/// A variable that the component has in this scope.
 struct InForce<'a> {
     env: &'a EnvVar,
     path: String,
     of_app: bool,
-    /// The component has one of the same name, which wins and may hand this one on.
+    /// A variable of the component overrides this one of the app, but may refer to it.
     shadowed: bool,
 }
 
@@ -105,7 +105,7 @@ struct Resolver<'a> {
     scope: Scope,
     facts: &'a Facts,
     in_force: Vec<InForce<'a>>,
-    /// Positions in `in_force` that are being resolved, outermost first.
+    /// Positions in `in_force` of the variables being resolved, outermost first.
     stack: Vec<usize>,
     references_left: usize,
     problems: Diagnostics,
@@ -114,13 +114,13 @@ struct Resolver<'a> {
 
 /// Why a reference has no value.
 enum Stays {
-    /// As on the platform, without a warning.
+    /// Stays as text without a warning, as on the platform.
     Silently,
-    /// With a warning.
+    /// Stays as text with a warning.
     Doubtful(String),
-    /// It leads back to the variable at this position, which keeps it as text.
+    /// The reference is circular: it leads back to the variable at this position, where it stays as text.
     Circle(usize),
-    /// The whole value cannot be made; a problem was reported.
+    /// The value cannot be computed, and a problem was reported.
     Failed,
 }
 
@@ -143,7 +143,7 @@ impl<'a> Resolver<'a> {
         resolver
     }
 
-    /// Later ones win, and keep the place of the first.
+    /// Adds variables. A later definition replaces an earlier one but keeps its position.
     fn put_in_force(&mut self, envs: &'a [EnvVar], list: &str, of_app: bool) {
         for (i, env) in envs.iter().enumerate() {
             let exists = match self.scope {
@@ -266,7 +266,8 @@ impl<'a> Resolver<'a> {
         self.variable(index)
     }
 
-    /// The variable of that name. From within itself it is the app's, which it then hands on.
+    /// The position of the variable with that name. A variable of a component that refers to its own name gets the
+    /// app's variable.
     fn named(&self, key: &str) -> Option<usize> {
         let position = |shadowed: bool| self.in_force.iter().position(|e| e.env.key == key && e.shadowed == shadowed);
         let own = position(false)?;
@@ -323,7 +324,7 @@ impl<'a> Resolver<'a> {
 
     fn public_address(&self, name: &str, what: &str) -> Result<ResolvedValue, Stays> {
         let rules = routes(self.spec);
-        // The shortest path is the component's own; longer ones are special cases of it.
+        // A component's main route is its shortest path. Longer ones are special cases of it.
         let Some(rule) = rules.iter().rfind(|rule| rule.component == name) else {
             return Err(Stays::Doubtful("the component has no public route".to_owned()));
         };
@@ -334,7 +335,7 @@ impl<'a> Resolver<'a> {
         }))
     }
 
-    /// The `PORT` that the platform sets for services comes last.
+    /// The `PORT` that the platform sets for services without one.
     fn port_by_default(&self) -> Option<(String, ResolvedValue)> {
         let Component::Service(service) = self.holder else { return None };
         let is_set =

@@ -1,43 +1,44 @@
-//! Which component answers which path, as a list to be tried from the top.
+//! Which component serves which path, as a list that is tried from the top.
 //!
-//! Ingress rules win over the routes of components. Where a spec has neither, its HTTP components get paths: the first `/`, each further one `/<name>`. Rules that redirect or that match a host name are left out: a
-//! spec that has them is refused as "not yet".
+//! Ingress rules override the routes of components. If a spec has neither, the first HTTP component gets `/` and each
+//! further one gets `/<name>`. Rules that redirect or match a host name are left out, because a spec that has them is
+//! refused as "not yet".
 
 use crate::spec::{AppSpec, Component, IngressRule, Match, Route, Service};
 
 /// One routing rule of the ingress.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RouteRule {
-    /// Which requests.
+    /// Which requests match.
     pub path: RoutePath,
-    /// The component that answers.
+    /// The component that serves them.
     pub component: String,
-    /// With which path it is asked.
+    /// How the path is changed before the request goes to the component.
     pub forward: Forward,
 }
 
-/// Which paths a rule is for. Begins with `/`; a prefix ends without one, unless it is `/` itself.
+/// The paths that a rule matches. Begins with `/`. A prefix has no final `/`, unless it is only `/`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum RoutePath {
-    /// `/api` is for `/api` and `/api/x`, not for `/apix`.
+    /// Matches whole segments: `/api` matches `/api` and `/api/x`, not `/apix`.
     Prefix(String),
-    /// This path only.
+    /// Matches this path only.
     Exact(String),
 }
 
-/// What becomes of the matched prefix.
+/// What happens to the matched prefix.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Forward {
-    /// It is cut off: the default.
+    /// The prefix is cut off. This is the default.
     Strip,
-    /// The path goes through unchanged.
+    /// The path stays unchanged.
     Preserve,
-    /// It is replaced; the rest is appended.
+    /// This text replaces the prefix; the rest of the path follows it.
     Rewrite(String),
 }
 
 impl RoutePath {
-    /// The path without saying how it is matched.
+    /// The path without the kind of match.
     pub fn as_str(&self) -> &str {
         match self {
             RoutePath::Prefix(path) | RoutePath::Exact(path) => path,
@@ -45,7 +46,7 @@ impl RoutePath {
     }
 }
 
-/// The rules in the order they are tried: exact before prefix, longer before shorter, then as written.
+/// The rules in the order they are tried: exact before prefix, longer before shorter, then in the order of the spec.
 pub fn routes(spec: &AppSpec) -> Vec<RouteRule> {
     let mut rules: Vec<RouteRule> = match origin(spec) {
         Origin::Ingress(rules) => rules.iter().filter_map(from_ingress).collect(),
@@ -59,7 +60,7 @@ pub fn routes(spec: &AppSpec) -> Vec<RouteRule> {
     rules
 }
 
-/// Where a spec's rules come from.
+/// Where the rules of a spec come from.
 pub(crate) enum Origin<'a> {
     Ingress(&'a [IngressRule]),
     Routes,
@@ -88,7 +89,7 @@ fn from_ingress(rule: &IngressRule) -> Option<RouteRule> {
     Some(RouteRule { path, component: target.name.clone(), forward })
 }
 
-/// No match at all, and an empty prefix, stand for every path.
+/// An absent match and an empty prefix match every path.
 pub(crate) fn route_path(path: Option<&Match>) -> RoutePath {
     match path {
         Some(Match { exact: Some(exact), .. }) if !exact.is_empty() => RoutePath::Exact(exact.clone()),
@@ -97,7 +98,7 @@ pub(crate) fn route_path(path: Option<&Match>) -> RoutePath {
     }
 }
 
-/// A prefix in its one form: `/api`, never `api/` or `/api/`.
+/// A prefix in normal form: `/api`, never `api/` or `/api/`.
 pub(crate) fn prefix_of(path: &str) -> String {
     format!("/{}", path.trim_matches('/'))
 }
@@ -126,7 +127,7 @@ fn by_default(spec: &AppSpec) -> Vec<RouteRule> {
     paths.map(|(i, name)| to(name, if i == 0 { "/".to_owned() } else { format!("/{name}") })).collect()
 }
 
-/// The HTTP components that get a path when a spec says nothing about paths.
+/// The HTTP components that get a default path if a spec has no rules and no routes.
 pub(crate) fn default_components(spec: &AppSpec) -> Vec<&str> {
     let answers = |component: &Component<'_>| match component {
         Component::Service(service) => !wants_to_be_internal(service),
@@ -136,14 +137,14 @@ pub(crate) fn default_components(spec: &AppSpec) -> Vec<&str> {
     spec.components().filter(answers).map(Component::name).collect()
 }
 
-/// Internal ports and no HTTP port: made for other components.
+/// Whether the service has internal ports and no HTTP port, so that only other components use it.
 fn wants_to_be_internal(service: &Service) -> bool {
     service.http_port.is_none() && !service.internal_ports.is_empty()
 }
 
 impl AppSpec {
-    /// The port on which the ingress and other components reach a service: `http_port`, else 8080. `None` for a
-    /// service that is internal only: it has `internal_ports`, no `http_port`, and no route points at it.
+    /// The port on which the ingress and other components reach a service: `http_port`, else 8080. `None` for an
+    /// internal service: it has `internal_ports`, no `http_port`, and no route.
     pub fn http_port(&self, service: &Service) -> Option<u16> {
         let is_routed = || routes(self).iter().any(|rule| rule.component == service.common.name);
         match service.http_port {
@@ -205,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn ingress_rules_win_and_are_ordered_most_specific_first() {
+    fn ingress_rules_override_routes_and_are_ordered_most_specific_first() {
         let text = format!(
             "name: shop\nservices:\n{}{}ingress:\n  rules:\n  - component: {{name: web}}\n  \
              - {{match: {{path: {{prefix: /api}}}}, component: {{name: api}}}}\n  \

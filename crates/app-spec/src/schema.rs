@@ -1,7 +1,7 @@
-//! The fields of a spec as a JSON Schema, for editors that complete and check while someone types.
+//! The fields of a spec as a JSON Schema, for completion and checks in editors.
 //!
-//! BuildKind from the same declarations as the reader, so that the two cannot disagree. Whatever the reader takes without a
-//! word fits the schema; what it takes with a warning, such as a number in quotes, may not.
+//! Comes from the same declarations as the reader, so the two cannot disagree. Text that the reader accepts without a
+//! warning fits the schema. Text that it accepts with a warning, such as a number in quotes, may not.
 
 use serde_json::{Map, Value, json};
 
@@ -9,7 +9,7 @@ use crate::spec::{AppSpec, Source};
 use crate::value::rule::{Allowed, Fallback};
 use crate::value::{Field, Object, Rule, Shape};
 
-/// A JSON Schema (draft 7) of app specs, with or without a `spec:` around them.
+/// A JSON Schema (draft 7) of app specs, with or without an enclosing `spec:`.
 pub fn json_schema() -> Value {
     let mut app = object(AppSpec::fields());
     // Keys that begin with `x-` hold anchors and notes.
@@ -69,7 +69,7 @@ fn property(field: &Field) -> Value {
     schema
 }
 
-/// Nothing at all, zero and empty text are what clients write for an absent field.
+/// Allows null, zero and empty text, which clients write for an absent field.
 fn take_absent(schema: &mut Value, shape_of: &Shape) {
     if schema.get("type").is_some() {
         schema["type"] = json!([schema["type"], "null"]);
@@ -86,7 +86,7 @@ fn take_absent(schema: &mut Value, shape_of: &Shape) {
     }
 }
 
-/// The limits of a list's field are those of its items.
+/// The schema of a value. The limits of a list field apply to its items.
 fn shape(shape_of: &Shape, rule: &Rule) -> Value {
     match shape_of {
         Shape::Text => match rule.longest {
@@ -102,7 +102,7 @@ fn shape(shape_of: &Shape, rule: &Rule) -> Value {
     }
 }
 
-/// As they are written first, since editors offer them in this order.
+/// The words as written first, because editors offer them in this order.
 fn in_both_cases(words: &[&str]) -> Vec<String> {
     let other = |word: &&str| match word.chars().any(|c| c.is_ascii_uppercase()) {
         true => word.to_ascii_lowercase(),
@@ -119,7 +119,7 @@ fn integer(rule: &Rule) -> Value {
     schema
 }
 
-/// A doc comment without the sentences that lead into the code.
+/// A doc comment without the sentences that link to code.
 fn plain(doc: &str) -> String {
     let leads_away = |sentence: &&str| !sentence.to_lowercase().contains("see [");
     let sentences = doc.split_inclusive(['.', ';']).filter(leads_away).collect::<String>();
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn no_description_leads_into_the_code() {
+    fn no_description_links_to_code() {
         fn look(schema: &Value) {
             if let Some(text) = schema["description"].as_str() {
                 assert!(!text.contains('['), "{text}");

@@ -1,48 +1,48 @@
-//! Secret text, and the values that may hold one.
+//! Secret text, and values that may hold a secret.
 //!
-//! A secret leaves this crate by [`SecretText::expose`] alone: it has no `Debug`, no `Display`, no `Serialize`, and the
-//! writers hand it to a sealing function that the caller gives.
+//! A secret leaves this crate only through [`SecretText::expose`]: the type has no `Debug`, no `Display` and no
+//! `Serialize`, and writers pass it to a sealing function of the caller.
 
 use std::fmt;
 
 use crate::tree::Node;
 use crate::value::{Reader, Rule, Shape, SpecValue, Unsealer, Writer};
 
-/// How a sealed value begins: `EV[1:<nonce>:<ciphertext>]`.
+/// The prefix of a sealed value: `EV[1:<nonce>:<ciphertext>]`.
 const SEALED: &str = "EV[";
 
-/// A text that is not shown by accident.
+/// A text that cannot be shown by accident.
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct SecretText(String);
 
 impl SecretText {
-    /// Takes a text as a secret.
+    /// Wraps a text as a secret.
     pub fn new(text: impl Into<String>) -> SecretText {
         SecretText(text.into())
     }
 
-    /// The text itself. Name the reason at each use.
+    /// The text itself. Call it only where the plain text is needed, and give the reason there.
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// Whether there is nothing to hide.
+    /// Whether the text is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }
 
-/// Whether `text` has the form of a sealed value. Which key sealed it is known to the store alone.
+/// Whether `text` has the form of a sealed value. Only the store knows which key sealed it.
 pub fn is_sealed(text: &str) -> bool {
     text.starts_with(SEALED) && text.ends_with(']')
 }
 
-/// A field that always holds a secret: registry credentials, tokens.
+/// A field that always holds a secret, such as registry credentials or a token.
 #[derive(Clone, PartialEq, Eq)]
 pub enum SecretValue {
     /// The secret itself.
     Open(SecretText),
-    /// Sealed, as App Platform returns it: `EV[1:…]`.
+    /// A sealed value, as App Platform returns it: `EV[1:…]`.
     Sealed(String),
 }
 

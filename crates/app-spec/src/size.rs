@@ -1,26 +1,26 @@
-//! Instance sizes: what a slug means in CPU and memory.
+//! Instance sizes: the CPU and memory of each slug.
 //!
-//! Shared and dedicated sizes alike are limits here; the controller reduces them to what the host has.
+//! All sizes, shared and dedicated, are limits. The controller reduces them to what the host has.
 
 use crate::suggest::{nearest, one_of};
 
-/// The size of a component that names none.
+/// The size of a component that does not give one.
 pub(crate) const DEFAULT: &str = "apps-s-1vcpu-0.5gb";
 
 /// One size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InstanceSize {
-    /// What specs call it.
+    /// The name in specs.
     pub slug: &'static str,
-    /// CPU in thousandths of one.
+    /// CPU in thousandths of a core.
     pub cpu_millis: u32,
     /// Memory in bytes.
     pub memory_bytes: u64,
-    /// A CPU of its own on the platform.
+    /// Whether the platform reserves the CPU for the instance.
     pub dedicated: bool,
-    /// On the platform, one instance only.
+    /// Whether the platform allows only one instance.
     pub single_instance_only: bool,
-    /// Belongs to plans that are no longer sold.
+    /// Whether the size belongs to a plan that is no longer sold.
     pub deprecated: bool,
 }
 
@@ -89,12 +89,12 @@ pub fn instance_sizes() -> &'static [InstanceSize] {
     SIZES
 }
 
-/// The size of that slug. `None`: there is none, and a spec that names it is refused.
+/// The size of a slug. `None` if there is no such size; a spec that names it is refused.
 pub fn instance_size(slug: &str) -> Option<&'static InstanceSize> {
     SIZES.iter().find(|size| size.slug == slug)
 }
 
-/// The sizes to name when a slug is unknown: the nearest in spelling, else the current ones of its family.
+/// The sizes to suggest for an unknown slug: the nearest in spelling, else the current ones of its family.
 pub(crate) fn near(slug: &str) -> String {
     if let Some(one) = nearest(slug, SIZES.iter().map(|s| s.slug)) {
         return format!("did you mean `{one}`?");
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn near_slugs_are_named() {
+    fn near_slugs_are_suggested() {
         assert_eq!(near("basic_xxs"), "did you mean `basic-xxs`?");
         assert_eq!(near("apps-s-1vcpu-05gb"), "did you mean `apps-s-1vcpu-0.5gb`?");
         assert!(near("professional-gigantic").starts_with("known: professional-xs"));

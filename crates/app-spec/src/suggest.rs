@@ -1,15 +1,15 @@
-//! "Did you mean": the nearest known word to the one that was written.
+//! Finds the known word nearest to a written one, for "did you mean" advice.
 
-/// Longer words are not compared.
+/// The longest word that is compared.
 const LONGEST: usize = 64;
 
-/// Longer text is not shown in full: the digest of an image just fits.
+/// The longest text that is shown in full. The digest of an image just fits.
 const LONGEST_SHOWN: usize = 72;
 
-/// More words are not compared: real lists are shorter.
+/// The most words that are compared. Real lists are shorter.
 const MOST: usize = 200;
 
-/// Words that people write for another, where spelling alone would not lead there.
+/// Words that people write instead of another, where comparing the spelling does not help.
 const ALIASES: &[(&str, &str)] = &[
     ("environment", "envs"),
     ("environments", "envs"),
@@ -45,10 +45,10 @@ const ALIASES: &[(&str, &str)] = &[
     ("BUILDTIME", "BUILD_TIME"),
 ];
 
-/// The known word nearest to `written`, if one is near enough to be meant.
+/// The known word nearest to `written`, if it is near enough.
 ///
-/// Case, `-` and camel case do not count: `dockerfilePath` is `dockerfile_path`. A word that is the beginning or the end of one
-/// known word, such as `timeout` of `timeout_seconds`, is meant for it.
+/// Ignores case, `-` and camel case, so `dockerfilePath` matches `dockerfile_path`. If `written` is the beginning or
+/// the end of exactly one known word, it matches that word, as `timeout` matches `timeout_seconds`.
 pub(crate) fn nearest<'k>(written: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
     if written.is_empty() || written.len() > LONGEST {
         return None;
@@ -69,13 +69,13 @@ pub(crate) fn nearest<'k>(written: &str, known: impl IntoIterator<Item = &'k str
     near.filter(|(distance, word)| *distance <= allowed(word.len().min(wanted.len()))).map(|(_, word)| word)
 }
 
-/// Whether whole words at the beginning or the end of `word` are `part`.
+/// Whether `word` begins or ends with `part`, separated by `_`.
 fn is_part(part: &str, word: &str) -> bool {
     let rest = word.strip_prefix(part).map(|rest| rest.starts_with('_'));
     rest == Some(true) || word.strip_suffix(part).is_some_and(|rest| rest.ends_with('_'))
 }
 
-/// How many slips a word of this length may hold and still be meant.
+/// How many typing errors are allowed in a word of this length.
 fn allowed(length: usize) -> usize {
     match length {
         0..=2 => 0,
@@ -89,7 +89,8 @@ fn flat(word: &str) -> String {
     word.chars().filter(|c| !matches!(c, '_' | '-' | ' ')).flat_map(char::to_lowercase).collect()
 }
 
-/// `text` cut to a length that a message can hold, on one line. Before an `@` may stand a login.
+/// `text` on one line, cut to a length that fits into a message. Leaves out everything before an `@`, which may be a
+/// login.
 pub(crate) fn shown(text: &str) -> String {
     let text = match text.trim_end().rsplit_once('@') {
         Some((_, host)) => &format!("…@{host}"),
@@ -99,7 +100,7 @@ pub(crate) fn shown(text: &str) -> String {
     if text.chars().nth(LONGEST_SHOWN).is_some() { format!("{line}…") } else { line }
 }
 
-/// The name that a key begins with: a mistake may put a value behind it, which may be a secret.
+/// The name at the beginning of a key. By mistake a value may follow it, and the value may be a secret.
 pub(crate) fn shown_key(key: &str) -> String {
     let is_inner = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.');
     match key.find(|c| !is_inner(c)) {
@@ -108,8 +109,8 @@ pub(crate) fn shown_key(key: &str) -> String {
     }
 }
 
-/// What a terminal shows at a place of its own: controls as a blank, what only looks like one or turns text around as a
-/// dot.
+/// Replaces characters that would break a line or mislead: control characters become a space; look-alike spaces,
+/// invisible characters and characters that change the text direction become a dot.
 pub(crate) fn drawable(c: char) -> char {
     match c {
         c if c.is_control() => ' ',
@@ -131,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_nearest_known_word_is_offered_only_when_it_is_near() {
+    fn the_nearest_known_word_is_suggested_only_if_it_is_near() {
         let known = ["http_port", "dockerfile_path", "envs", "name", "instance_count", "routes"];
         let cases = [
             ("htp_port", Some("http_port")),

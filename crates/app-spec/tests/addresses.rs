@@ -1,4 +1,4 @@
-//! Addresses, paths and commands that no host could use are refused when a spec comes in, at their place.
+//! Addresses, paths and commands that no host could use are refused, with a place.
 #![allow(clippy::unwrap_used)]
 
 use app_spec::{AppSpec, Diagnostics};
@@ -8,7 +8,7 @@ fn read(line: &str) -> Result<app_spec::Parsed, Diagnostics> {
 }
 
 #[test]
-fn a_login_in_a_clone_address_is_refused_at_its_place_with_what_to_do() {
+fn a_login_in_a_clone_address_is_refused_with_a_place_and_advice() {
     for address in [
         "https://user:hunter2@github.com/a/b.git",
         "https://github.com/a/b.git?token=hunter2",
@@ -30,7 +30,7 @@ fn a_login_in_a_clone_address_is_refused_at_its_place_with_what_to_do() {
 }
 
 #[test]
-fn a_text_that_is_no_address_is_refused_when_it_comes_in() {
+fn text_that_is_not_an_address_is_refused() {
     for address in ["ftp://x/y", "owner/repo", "not a url", "x", "https://x", "https://x/..", "ext::sh -c x"] {
         let problems = read(&format!("git: {{repo_clone_url: '{address}'}}")).unwrap_err();
         assert_eq!(problems.first_error().unwrap().path, "services[0].git.repo_clone_url", "{address}");
@@ -40,7 +40,7 @@ fn a_text_that_is_no_address_is_refused_when_it_comes_in() {
 }
 
 #[test]
-fn an_ssh_address_cannot_be_fetched_yet_and_says_so() {
+fn an_ssh_address_is_reported_as_not_yet_supported() {
     for address in ["git@github.com:a/b.git", "ssh://git@github.com/a/b.git"] {
         let not_yet = read(&format!("git: {{repo_clone_url: '{address}'}}")).unwrap().not_yet();
         assert_eq!(not_yet.len(), 1, "{address}");
@@ -50,7 +50,7 @@ fn an_ssh_address_cannot_be_fetched_yet_and_says_so() {
 }
 
 #[test]
-fn what_cannot_stand_in_a_request_or_a_command_is_refused() {
+fn text_that_is_invalid_in_a_request_or_a_command_is_refused() {
     let source = "git: {repo_clone_url: 'https://github.com/a/b.git'}\n  ";
     for (line, path) in [
         (r#"health_check: {http_path: "/he alth"}"#, "health_check.http_path"),
@@ -75,7 +75,7 @@ fn what_cannot_stand_in_a_request_or_a_command_is_refused() {
 }
 
 #[test]
-fn what_was_stored_before_stays_readable() {
+fn a_stored_spec_with_a_refused_address_stays_readable() {
     let stored = serde_json::json!({"name": "shop", "services": [{"name": "web", "run_command": "a\u{0}b",
         "git": {"repo_clone_url": "https://user:token@github.com/a/b.git"}}]});
     assert!(AppSpec::from_stored(&stored).is_ok());

@@ -1,6 +1,6 @@
-//! What is said about wrong and doubtful specs. Each file in `cases` holds cases: a line with `====` and what the case shows,
-//! the text, a line with `----`, and each problem as `line:column severity code path: message | help`.
-//! `UPDATE_CASES=1` writes the problems anew; read the difference before keeping it.
+//! The problems reported for wrong and doubtful specs. Each file in `cases` contains cases: a line with `====` and the
+//! purpose of the case, the text, a line with `----`, and each problem as `line:column severity code path: message |
+//! help`. `UPDATE_CASES=1` rewrites the recorded problems; review the difference before you commit it.
 #![allow(clippy::unwrap_used)]
 
 use std::path::PathBuf;

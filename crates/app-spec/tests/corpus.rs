@@ -1,6 +1,6 @@
-//! Specs that people committed to public repositories, where the workspace has them beside it: every file is held
-//! against `corpus/expected.tsv`, which was written by reading the files. Nothing panics, every problem has a place,
-//! and what was read survives writing.
+//! Compares specs from public repositories with `corpus/expected.tsv`, which was written by reading the files. Runs
+//! only if the corpus is next to the workspace. No file causes a panic, every problem has a place, and a spec that was
+//! read survives writing.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
@@ -8,22 +8,22 @@ use std::path::{Path, PathBuf};
 
 use app_spec::{AppSpec, Code, Diagnostics, SecretText};
 
-/// What a person who reads the file expects the reader to say.
+/// The expected result of reading a file.
 #[derive(Debug, PartialEq)]
 struct Expected {
     /// `parsed`, `needs values` or `diagnosed`.
     class: String,
-    /// How many values must be given before it can run.
+    /// How many values the user must supply before the app can run.
     needs: usize,
     /// `line:code` of every error, in the order of the text.
     errors: String,
 }
 
-/// A file of the corpus.
+/// One line of `expected.tsv`.
 struct Row {
-    /// Whether a client refuses it that only knows the fields and their types. Found for every file with Go, in which
-    /// App Platform's own is written: turned into JSON by sigs.k8s.io/yaml, decoded by encoding/json with unknown fields
-    /// disallowed, into types of the fields that this crate knows.
+    /// Whether a client that knows only the fields and their types refuses the file. Determined with Go, the language
+    /// of App Platform's client: convert the file to JSON with sigs.k8s.io/yaml, then decode it with encoding/json into
+    /// types with the fields that this crate knows, with unknown fields disallowed.
     client_refuses: bool,
     expected: Expected,
 }
@@ -40,7 +40,7 @@ fn expectations() -> BTreeMap<String, Row> {
     rows.map(row).collect()
 }
 
-/// The corpus beside the workspace, or where `APP_SPEC_CORPUS` says.
+/// The corpus next to the workspace, or the directory in `APP_SPEC_CORPUS`.
 fn corpus() -> Option<PathBuf> {
     let beside = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/corpus/app-specs");
     let folder = std::env::var_os("APP_SPEC_CORPUS").map_or(beside, PathBuf::from);
@@ -58,7 +58,7 @@ fn files(folder: &Path) -> Vec<(String, String)> {
     paths.iter().map(|path| (name(path), String::from_utf8_lossy(&std::fs::read(path).unwrap()).into_owned())).collect()
 }
 
-/// What the reader says of a file, and what this version could not run of it.
+/// The result of reading a file, and how many features in it this version cannot run.
 fn looked_at(text: &str) -> (Expected, usize) {
     match AppSpec::from_yaml(text) {
         Ok(parsed) => {
@@ -81,7 +81,7 @@ fn errors(problems: &Diagnostics) -> String {
 }
 
 #[test]
-fn every_file_of_the_corpus_is_read_as_a_person_reads_it() {
+fn every_corpus_file_gives_the_expected_result() {
     let Some(folder) = corpus() else { return };
     let expected = expectations();
     let mut classes: BTreeMap<String, usize> = BTreeMap::new();
@@ -110,12 +110,12 @@ fn every_file_of_the_corpus_is_read_as_a_person_reads_it() {
     assert_eq!(files.len(), expected.len(), "rows without a file");
 }
 
-/// What the words of these files should be, none of which refuses a spec: file, line, the field, what is meant.
+/// Misspelt words in corpus files that do not refuse the spec: file, line, field, the correct word.
 const MISSPELT: [(&str, u32, &str, &str); 2] =
     [("010", 19, "type", "`SECRET`"), ("090", 20, "registry_type", "`DOCR`")];
 
 #[test]
-fn words_in_other_letters_are_reported_where_they_stand() {
+fn misspelt_words_are_reported_on_their_lines() {
     let Some(folder) = corpus() else { return };
     let files: BTreeMap<String, String> = files(&folder).into_iter().collect();
     for (name, line, field, meant) in MISSPELT {
@@ -129,11 +129,11 @@ fn words_in_other_letters_are_reported_where_they_stand() {
     }
 }
 
-/// Errors of the form of a spec: what a client refuses that knows the fields and their types alone.
+/// Errors in the form of a spec. A client that knows only the fields and their types finds these too.
 const OF_FORM: [Code; 5] = [Code::Syntax, Code::TooLarge, Code::TagNotAllowed, Code::UnknownField, Code::WrongType];
 
 #[test]
-fn what_a_client_reads_has_the_form_of_a_spec() {
+fn a_file_that_a_client_reads_has_no_errors_of_form() {
     let Some(folder) = corpus() else { return };
     let expected = expectations();
     for (name, text) in files(&folder) {
@@ -150,7 +150,7 @@ fn what_a_client_reads_has_the_form_of_a_spec() {
 }
 
 #[test]
-fn every_file_of_the_corpus_can_be_drawn_and_survives_writing() {
+fn every_corpus_file_can_be_rendered_and_survives_writing() {
     let Some(folder) = corpus() else { return };
     for (name, text) in files(&folder) {
         match AppSpec::from_yaml(&text) {

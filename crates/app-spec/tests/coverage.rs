@@ -1,5 +1,5 @@
-//! What specs in the wild use, row by row, and what this version does with it: `docs/app-spec.md` is written from the
-//! samples and the capability table. `UPDATE_DOCS=1` writes it anew.
+//! Which features public specs use, and what this version does with each. Generates `docs/app-spec.md` from the samples
+//! and the capability table. `UPDATE_DOCS=1` rewrites the document.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
@@ -8,10 +8,10 @@ use std::path::PathBuf;
 
 use app_spec::{AppSpec, Diagnostics, Support, capabilities};
 
-/// What people use, and the samples that show it.
+/// One feature, and the samples that use it.
 struct Row {
     use_: &'static str,
-    /// How many of a hundred specs need it: of 207 public repositories, one spec each, 2026.
+    /// How many of a hundred specs use the feature. Measured in 2026 on 207 public repositories, one spec each.
     of_hundred: u8,
     samples: &'static [&'static str],
 }
@@ -20,7 +20,7 @@ const fn row(use_: &'static str, of_hundred: u8, samples: &'static [&'static str
     Row { use_, of_hundred, samples }
 }
 
-/// In the order in which each serves the most specs beside those above it.
+/// Ordered so that each row, together with those above it, covers as many specs as possible.
 const ROWS: &[Row] = &[
     row(
         "services from git with a Dockerfile, variables for builds and containers, a health check",
@@ -60,7 +60,7 @@ fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// Each sample's name by its number, with what it cannot use and what has no effect.
+/// The name of each sample by its number, with its "not yet" errors and its fields without effect.
 fn samples() -> BTreeMap<String, (String, Diagnostics, Diagnostics)> {
     let folder = std::fs::read_dir(root().join("app-spec-samples")).unwrap();
     let names = folder.map(|entry| entry.unwrap().file_name().into_string().unwrap()).filter(|n| n != "README.md");
@@ -103,7 +103,7 @@ fn document() -> String {
     out
 }
 
-/// `works`, or what is refused and what has no effect, without its position in a list.
+/// `works`, or the refused fields and the fields without effect, without list positions.
 fn verdict(numbers: &[&str], samples: &BTreeMap<String, (String, Diagnostics, Diagnostics)>) -> String {
     let paths = |pick: fn(&(String, Diagnostics, Diagnostics)) -> &Diagnostics| {
         let found = numbers.iter().flat_map(|n| pick(&samples[*n]).iter());
@@ -125,7 +125,7 @@ fn without_positions(path: &str) -> String {
     path.split('[').map(|part| part.split_once(']').map_or(part, |(_, rest)| rest)).collect::<Vec<_>>().join("[]")
 }
 
-/// A field below one that has the same to say is left out.
+/// Whether the document lists a field. It leaves out a field with the same support as its parent.
 fn is_told(path: &str) -> bool {
     let of = |path: &str| capabilities().iter().find(|it| it.path == path).map(|it| it.support);
     let Some((parent, _)) = path.rsplit_once('.').filter(|_| !path.contains('=')) else { return true };

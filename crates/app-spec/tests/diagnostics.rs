@@ -1,4 +1,4 @@
-//! What people see when a spec is wrong: each case is a text and what is said about it, to the letter.
+//! The messages for wrong specs. Each case is a text and the exact messages for it.
 #![allow(clippy::unwrap_used)]
 
 mod support;
@@ -7,7 +7,7 @@ use app_spec::{AppSpec, Code, Diagnostics, Severity};
 use support::{problems, service};
 
 #[test]
-fn what_cannot_run_yet_is_reported_beside_what_is_wrong() {
+fn fields_that_cannot_run_yet_are_reported_together_with_errors() {
     let text = service("  http_prt: 80\ndomains: [{domain: example.com}]\n");
     let problems = AppSpec::from_yaml(&text).unwrap_err();
     let codes: Vec<&str> = problems.iter().map(|d| d.code.as_str()).collect();
@@ -32,7 +32,7 @@ fn all_problems_are_reported_at_once_in_the_order_of_the_text() {
 }
 
 #[test]
-fn the_api_is_answered_in_its_own_words() {
+fn api_messages_have_the_form_of_app_platform() {
     let problems = problems(&service("  http_port: 70000\n"));
     let wanted =
         "error validating app spec field \"services.http_port\": 70000 is out of range; allowed: 1 to 65535 (line 5)";
@@ -47,7 +47,7 @@ fn the_api_is_answered_in_its_own_words() {
 }
 
 #[test]
-fn too_many_problems_are_counted_and_not_kept() {
+fn problems_beyond_the_limit_are_counted_but_not_kept() {
     let text = service(&(0..500).map(|i| format!("  bogus{i}: 1\n")).collect::<String>());
     let problems = problems(&text);
     assert_eq!(problems.len(), Diagnostics::LIMIT);
@@ -56,7 +56,7 @@ fn too_many_problems_are_counted_and_not_kept() {
 }
 
 #[test]
-fn an_error_behind_more_warnings_than_are_kept_refuses_the_spec() {
+fn an_error_after_more_warnings_than_the_limit_refuses_the_spec() {
     let envs: String = (0..300).map(|i| format!("  - {{key: K{i}, value: {i}}}\n")).collect();
     let text = service(&format!("  envs:\n{envs}  bogus: 1\n  protocol: FTP\n"));
     let problems = problems(&text);

@@ -1,4 +1,4 @@
-//! How problems are drawn: the line, the caret, the other place; never a secret, never a line that is too long.
+//! Drawings of problems: the line, the caret and the other place. A drawing never shows a secret or an overlong line.
 #![allow(clippy::unwrap_used)]
 
 mod support;
@@ -54,7 +54,7 @@ fn a_drawing_never_shows_a_secret() {
 }
 
 #[test]
-fn long_lines_are_cut_around_the_spot() {
+fn long_lines_are_cut_around_the_place() {
     let text = service(&format!("  envs: [{{key: A, value: {}, bogus: 1}}]\n", "x".repeat(5000)));
     let drawn = problems(&text).render("app.yaml", &text);
     assert!(drawn.lines().all(|line| line.chars().count() < 140), "{drawn}");
@@ -66,7 +66,7 @@ fn long_lines_are_cut_around_the_spot() {
 }
 
 #[test]
-fn carets_stand_below_what_they_mean_whatever_is_before_them() {
+fn carets_are_below_the_right_text_whatever_comes_before() {
     let under = |text: &str| {
         let drawn = problems(text).render("app.yaml", text);
         let lines: Vec<&str> = drawn.lines().collect();

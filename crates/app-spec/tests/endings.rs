@@ -1,9 +1,9 @@
-//! A text that ends in a block scalar, with a line's end or without: what is read is what libyaml reads.
+//! A text that ends in a block scalar, with or without a final line end, reads as in libyaml.
 #![allow(clippy::unwrap_used)]
 
 use app_spec::{AppSpec, EnvValue};
 
-/// What stands behind `value:` at the end of a text, and what libyaml 0.2.5 reads there, written down from it.
+/// The text after `value:` at the end of a spec, and the value that libyaml 0.2.5 reads there.
 const ENDINGS: [(&str, &str); 51] = [
     ("|\n    a\n    b", "a\nb"),
     ("|\n    a", "a"),
@@ -58,7 +58,8 @@ const ENDINGS: [(&str, &str); 51] = [
     ("|\n    a\n...", "a\n"),
 ];
 
-/// `value:` with what follows, in a spec whose lines end as those do. With more in it, the fields will be sorted.
+/// A spec that ends in `value:` and the given text, with the same kind of line ends. The second form also has a comment
+/// and more fields, in a different order.
 fn texts(value: &str) -> [String; 2] {
     let ends = if value.contains("\r\n") { "\r\n" } else { ["\n", "\r"][usize::from(value.contains('\r'))] };
     let before = ["- key: A\n  ", "- # first\n  scope: RUN_TIME\n  key: A\n\n  "];
@@ -74,7 +75,7 @@ fn value(text: &str) -> String {
 }
 
 #[test]
-fn a_block_at_the_end_says_what_it_says_to_libyaml() {
+fn a_block_at_the_end_of_a_text_reads_as_in_libyaml() {
     for (written, wanted) in ENDINGS {
         for text in texts(written) {
             assert_eq!(value(&text), wanted, "{text:?}");

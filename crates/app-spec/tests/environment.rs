@@ -1,4 +1,4 @@
-//! What variables a component gets, in containers and in builds.
+//! The variables that a component gets in containers and in builds.
 #![allow(clippy::unwrap_used)]
 
 use app_spec::{AppSpec, Code, DatabaseFacts, EnvValue, Environment, Facts, Scope, SecretText, Why, resolve_envs};
@@ -77,7 +77,7 @@ fn references_have_their_values() {
 }
 
 #[test]
-fn what_names_nothing_stays_as_text_with_a_warning() {
+fn a_reference_that_names_nothing_stays_as_text_with_a_warning() {
     for reference in [
         "${NOBODY}",
         "${nobody.URL}",
@@ -97,7 +97,7 @@ fn what_names_nothing_stays_as_text_with_a_warning() {
 }
 
 #[test]
-fn a_components_variables_win_and_the_port_comes_last() {
+fn variables_of_a_component_override_those_of_the_app_and_port_comes_last() {
     let keys = |environment: &Environment| -> Vec<String> {
         environment.vars.iter().map(|(key, value)| format!("{key}={}", value.text)).collect()
     };
@@ -112,7 +112,7 @@ fn a_components_variables_win_and_the_port_comes_last() {
 }
 
 #[test]
-fn variables_may_name_others_and_what_embeds_a_secret_is_secret() {
+fn variables_may_refer_to_others_and_a_value_with_a_secret_is_secret() {
     let app = "{key: HOST, value: 'app-host'}, {key: TOKEN, value: s3cret, type: SECRET}";
     let own =
         "{key: HOST, value: 'own-host'}, {key: URL, value: 'https://${TOKEN}@${HOST}/'}, {key: ALL, value: '<${URL}>'}";
@@ -124,14 +124,14 @@ fn variables_may_name_others_and_what_embeds_a_secret_is_secret() {
 }
 
 #[test]
-fn circles_stay_as_text() {
+fn circular_references_stay_as_text() {
     let environment = run(
         "",
         "{key: A, value: 'a${B}'}, {key: B, value: 'b${A}'}, {key: C, value: 'c${A}'}, {key: D, value: '${D}'}",
     );
     let text = |key| environment.get(key).unwrap().text.as_str();
     assert_eq!((text("A"), text("B"), text("C"), text("D")), ("a${B}", "b${A}", "ca${B}", "${D}"));
-    // The app's own names come first, so that this is no circle.
+    // The reserved names of the app take precedence, so this is not circular.
     assert_eq!(
         run("", "{key: APP_URL, value: '${APP_URL}/x'}").get("APP_URL").unwrap().text,
         "http://shop.localhost:8080/x"
@@ -160,7 +160,7 @@ fn builds_see_build_time_variables_and_no_databases() {
 }
 
 #[test]
-fn what_is_missing_is_named_all_at_once() {
+fn all_missing_values_are_reported_at_once() {
     let own = "{key: A, type: SECRET}, {key: B, value: 'EV[1:a:b]', type: SECRET}, {key: C, value: '${db-1.PORT}'}, \
                {key: D, value: '${A}'}";
     let facts = Facts { databases: Default::default(), ..facts() };
@@ -177,7 +177,7 @@ fn what_is_missing_is_named_all_at_once() {
 }
 
 #[test]
-fn needed_values_are_secrets_without_one_and_placeholders() {
+fn needed_values_are_missing_secrets_and_placeholders() {
     let spec = spec(
         "{key: T, value: '${T}'}",
         "{key: A, type: SECRET}, {key: APP_URL, value: '${APP_URL}'}, {key: X, value: y}",
@@ -188,7 +188,7 @@ fn needed_values_are_secrets_without_one_and_placeholders() {
 }
 
 #[test]
-fn a_component_may_hand_on_the_variable_of_the_app() {
+fn a_component_may_inherit_a_variable_of_the_app() {
     let handed_on = "{key: T, value: 'x${T}', type: SECRET}, {key: U, value: '${U}'}, {key: V, value: '<${T}>'}";
     let app = "{key: T, value: token}, {key: U, value: '${V}'}";
     let spec = spec(app, handed_on);
@@ -199,7 +199,7 @@ fn a_component_may_hand_on_the_variable_of_the_app() {
 }
 
 #[test]
-fn values_that_are_needed_can_be_given_by_name() {
+fn needed_values_can_be_set_by_name() {
     let mut spec =
         spec("{key: T, value: '${T}'}", "{key: T, type: SECRET}, {key: A, value: 'EV[1:a:b]', type: SECRET}");
     let why: Vec<(String, Why, bool)> = spec.needed_values().into_iter().map(|n| (n.path, n.why, n.secret)).collect();
@@ -218,7 +218,7 @@ fn values_that_are_needed_can_be_given_by_name() {
 }
 
 #[test]
-fn a_value_may_be_given_to_one_component_alone() {
+fn a_value_can_be_set_for_one_component_only() {
     let text = "name: shop\nservices: [{name: web, IMAGE, envs: [{key: T, type: SECRET}]}]\n\
                 workers: [{name: mill, IMAGE, envs: [{key: T, type: SECRET}]}]\n";
     let mut spec =
@@ -233,7 +233,7 @@ fn a_value_may_be_given_to_one_component_alone() {
 }
 
 #[test]
-fn of_a_variable_that_is_given_twice_only_the_last_one_waits() {
+fn if_a_variable_is_defined_twice_only_the_last_definition_needs_a_value() {
     let mut given = spec("", "{key: A, value: '${A}'}, {key: A, value: real}");
     assert_eq!((given.needed_values(), given.give(None, "A", "x")), (vec![], 0));
     let mut open = spec("", "{key: A, value: real}, {key: A, value: '${A}'}");
@@ -244,7 +244,7 @@ fn of_a_variable_that_is_given_twice_only_the_last_one_waits() {
 }
 
 #[test]
-fn a_variable_of_builds_and_one_of_runs_may_both_wait() {
+fn a_build_time_and_a_run_time_variable_may_both_need_a_value() {
     let two = |build: &str, run: &str| {
         spec("", &format!("{{key: A, value: {build}, scope: BUILD_TIME}}, {{key: A, value: {run}, scope: RUN_TIME}}"))
     };
@@ -257,7 +257,7 @@ fn a_variable_of_builds_and_one_of_runs_may_both_wait() {
 }
 
 #[test]
-fn a_value_is_kept_from_the_variable_that_was_in_force() {
+fn a_kept_value_comes_from_the_effective_definition() {
     let before = spec("", "{key: A, value: replaced}, {key: A, value: real}");
     let mut after = spec("", "{key: A, value: '${A}'}");
     after.keep_values(&before);
@@ -276,7 +276,7 @@ fn of_registry(registry: &str, credentials: &str) -> AppSpec {
 }
 
 #[test]
-fn registry_credentials_may_be_needed_and_given_too() {
+fn registry_credentials_can_be_needed_and_set() {
     let why =
         |credentials| of_registry("a", credentials).needed_values().into_iter().map(|n| n.why).collect::<Vec<_>>();
     assert_eq!(why("${OWNER}:${TOKEN}"), [Why::Placeholder]);
@@ -288,7 +288,7 @@ fn registry_credentials_may_be_needed_and_given_too() {
 }
 
 #[test]
-fn what_waits_for_a_value_keeps_the_one_it_had() {
+fn a_needed_value_is_kept_from_the_earlier_spec() {
     let before = spec(
         "{key: T, value: app}",
         "{key: A, value: s3, type: SECRET}, {key: B, value: plain}, {key: C, value: '${C}'}, {key: E, value: x}",
@@ -300,14 +300,18 @@ fn what_waits_for_a_value_keeps_the_one_it_had() {
     );
     after.keep_values(&before);
     let open: Vec<String> = after.needed_values().into_iter().map(|n| n.key).collect();
-    assert_eq!(open, ["C", "D", "E"], "they never had one, or another one is meant");
+    assert_eq!(
+        open,
+        ["C", "D", "E"],
+        "C and D have no earlier value; E is sealed, so its earlier value does not apply"
+    );
     assert_eq!(after.envs[0].value, EnvValue::Plain("app".to_owned()));
     assert_eq!(after.services[0].common.envs[0].value, EnvValue::Secret(SecretText::new("s3")));
     assert_eq!(after.services[0].common.envs[1].value, EnvValue::Secret(SecretText::new("plain")));
 }
 
 #[test]
-fn what_is_kept_is_shown_to_nobody_new() {
+fn a_kept_secret_stays_secret_and_keeps_its_registry() {
     let before = spec("", "{key: A, value: s3, type: SECRET}");
     let mut after = spec("", "{key: A, value: '${A}'}");
     after.keep_values(&before);
@@ -322,7 +326,7 @@ fn what_is_kept_is_shown_to_nobody_new() {
 }
 
 #[test]
-fn values_that_grow_without_end_are_refused() {
+fn values_that_grow_without_limit_are_refused() {
     let doubling: String =
         (0..20).map(|i| format!("{{key: K{i}, value: '${{K{n}}}${{K{n}}}'}}, ", n = i + 1)).collect();
     let own = format!("{doubling}{{key: K20, value: {}}}", "x".repeat(100));

@@ -1,4 +1,4 @@
-//! Texts that want to cost memory or time are refused at the limits, whatever they look like.
+//! Texts made to use much memory or time are refused at the limits.
 #![allow(clippy::unwrap_used)]
 
 use app_spec::{AppSpec, Code};
@@ -8,7 +8,7 @@ fn refused_as(text: &str) -> Code {
 }
 
 #[test]
-fn each_limit_refuses_what_is_beyond_it() {
+fn each_limit_refuses_a_text_beyond_it() {
     let nested = |depth: usize| format!("name: shop\nx-deep: {}{}\n", "[".repeat(depth), "]".repeat(depth));
     let aliases = |n: usize| format!("x-a: &a 1\nx-b: [{}]\nname: shop\n", "*a, ".repeat(n));
     let items = |n: usize| format!("name: shop\nx-list: [{}]\n", "1, ".repeat(n));
@@ -74,7 +74,7 @@ fn json_from_clients_has_the_same_limits() {
 }
 
 #[test]
-fn texts_full_of_mistakes_are_counted_and_not_worded() {
+fn a_text_full_of_mistakes_reports_only_the_limit_of_problems() {
     let unknown: String = (0..4_900).map(|i| format!("k{i}: 1\n")).collect();
     let words = format!("name: shop\nenvs: [{}]\n", "{key: A, scope: x}, ".repeat(1_800));
     let rules = format!("name: shop\ningress: {{rules: [{}]}}\n", "{component: {name: xy}}, ".repeat(1_600));

@@ -1,4 +1,4 @@
-//! For all specs: what is written is read back equal. For all texts: no panic.
+//! A written spec is read back equal, for all specs. No text causes a panic.
 #![allow(clippy::unwrap_used)]
 
 use app_spec::{
@@ -14,10 +14,10 @@ fn open(_: &str, secret: &SecretText) -> String {
     secret.expose().to_owned()
 }
 
-/// Text that tempts a writer to leave out quotes, or a reader to take it for something else.
+/// Text that a writer may fail to quote, or that a reader may read as another type.
 fn text() -> impl Strategy<Value = String> {
     prop_oneof![
-        // No program, path or request can hold a NUL, so no spec may.
+        // No program argument, path or request can contain a NUL, so a spec cannot either.
         any::<String>().prop_map(|text| text.replace('\0', "")),
         "[ -~]{0,20}",
         "[a-z:#\\-'\" \n\t|>&*!%@`{}\\[\\],?]{0,12}",
@@ -139,7 +139,7 @@ fn spec() -> impl Strategy<Value = AppSpec> {
     })
 }
 
-/// A sample with one piece of it cut out, doubled or replaced.
+/// A sample in which one piece is removed or replaced.
 fn broken_sample() -> impl Strategy<Value = String> {
     let sample = include_str!("../../../app-spec-samples/07-routing.yaml");
     let characters: Vec<char> = sample.chars().collect();
@@ -151,11 +151,11 @@ fn broken_sample() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    // No file of failures: what was found becomes a case of its own in the other tests.
+    // Does not persist failures: each failure becomes a case in the other tests.
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_is_written_is_read_back_equal(spec in spec()) {
+    fn a_written_spec_is_read_back_equal(spec in spec()) {
         let yaml = spec.to_yaml(&open);
         let json = spec.to_json_value(&open);
         let from_yaml = AppSpec::from_yaml(&yaml).map_err(|e| TestCaseError::fail(format!("{}\n{yaml}", e)))?;

@@ -1,4 +1,4 @@
-//! The forms in which people and clients write one and the same spec.
+//! The different ways in which people and clients write the same spec.
 #![allow(clippy::unwrap_used)]
 
 use app_spec::{
@@ -45,13 +45,13 @@ fn wrappers_marks_line_ends_json_and_anchors_make_no_difference() {
 }
 
 #[test]
-fn escapes_that_only_json_knows_are_read() {
+fn escapes_that_only_json_allows_are_read() {
     let text = r#"{"name": "shop", "envs": [{"key": "A", "value": "\ud83d\ude00 \/"}], "databases": [{"name": "db"}]}"#;
     assert_eq!(read(text).spec.envs[0].value, EnvValue::Plain("😀 /".to_owned()));
 }
 
 #[test]
-fn of_a_key_that_is_given_twice_the_last_one_counts_with_a_warning() {
+fn if_a_key_is_given_twice_the_last_one_counts_with_a_warning() {
     let compact = r#"{"name": "shop", "databases": [{"name": "db", "name": "eb"}]}"#;
     let with_escape = r#"{"name": "shop", "envs": [{"key": "A", "value": "\ud83d\ude00"}], "databases": [{"name": "db", "name": "eb"}]}"#;
     let yaml = "name: shop\ndatabases:\n- name: db\n  name: eb\n";
@@ -65,7 +65,7 @@ fn of_a_key_that_is_given_twice_the_last_one_counts_with_a_warning() {
 }
 
 #[test]
-fn a_variable_holds_no_nul() {
+fn a_variable_cannot_contain_nul() {
     let sent = json!({"name": "shop", "databases": [{"name": "db"}], "envs": [{"key": "A", "value": "a\0b"}]});
     let problems = AppSpec::from_json(&sent).unwrap_err();
     assert_eq!((problems[0].code.as_str(), problems[0].path.as_str()), ("bad_format", "envs[0].value"));
@@ -83,7 +83,7 @@ fn absent_and_zero_are_the_same() {
 }
 
 #[test]
-fn empty_text_is_no_number_and_no_boolean() {
+fn empty_text_is_neither_a_number_nor_a_boolean() {
     let parsed = read(&format!("{PLAIN}  instance_count: ''\n  routes: [{{path: /, preserve_path_prefix: ''}}]\n"));
     assert!(parsed.warnings.is_empty(), "{}", parsed.warnings);
     assert_eq!(parsed.spec.services[0].common.instance_count, None);
@@ -111,7 +111,7 @@ fn words_are_read_in_any_case_and_written_in_upper_case() {
 }
 
 #[test]
-fn values_of_variables_stay_what_was_written() {
+fn values_of_variables_stay_as_written() {
     for written in ["012", "1.10", "on", "0x1F", "true", "~user", "1e3", "+5"] {
         let text = format!("name: shop\ndatabases: [{{name: db}}]\nenvs:\n- key: A\n  value: {written}\n");
         assert_eq!(read(&text).spec.envs[0].value, EnvValue::Plain(written.to_owned()));
@@ -133,7 +133,7 @@ const SECRETS: &str = "name: shop\nenvs:\n- {key: TOP, value: s1, type: SECRET}\
     - {key: PLAIN, value: p}\n  - {key: OWN, value: s3, type: SECRET}\n";
 
 #[test]
-fn secrets_leave_only_sealed_and_their_paths_do_not_depend_on_positions() {
+fn secrets_are_written_only_sealed_and_their_paths_do_not_depend_on_positions() {
     let spec = read(SECRETS).spec;
     let json = spec.to_json_value(&|path, _| format!("EV[1:{path}]"));
     assert_eq!(json["envs"][0]["value"], "EV[1:envs.TOP.value]");
@@ -169,7 +169,7 @@ fn sealed_values_come_back_equal_and_can_be_opened() {
 }
 
 #[test]
-fn sources_say_where_to_clone_from_or_which_image_to_pull() {
+fn sources_give_the_clone_address_or_the_image() {
     let source = |text: &str| {
         let text = format!("name: shop\nservices: [{{name: web, {text}}}]\n");
         read(&text).spec.services.remove(0).common.source

@@ -1,5 +1,5 @@
-//! Problems as people see them: each file in `rendered` holds a text, a line of dashes, and what is drawn for it.
-//! `UPDATE_RENDERED=1` writes the drawings anew; read the difference before keeping it.
+//! Problems as people see them. Each file in `rendered` contains a text, a line of dashes, and the drawing of its
+//! problems. `UPDATE_RENDERED=1` rewrites the drawings; review the difference before you commit it.
 #![allow(clippy::unwrap_used)]
 
 use std::path::PathBuf;
@@ -15,14 +15,14 @@ fn files() -> Vec<PathBuf> {
     files
 }
 
-/// Everything there is to say about a text, as the command line says it.
+/// The drawing of all problems of a text, as the command line prints it.
 fn drawn(text: &str) -> String {
     let found = AppSpec::from_yaml(text).map_or_else(|problems| problems, |parsed| parsed.remarks());
     if found.is_empty() { String::new() } else { found.render("app.yaml", text) }
 }
 
 #[test]
-fn problems_are_drawn_as_they_were_read_and_found_good() {
+fn problems_are_drawn_as_recorded() {
     let update = std::env::var_os("UPDATE_RENDERED").is_some();
     let files = files();
     assert!(files.len() >= 60, "{} files", files.len());

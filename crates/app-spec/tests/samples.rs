@@ -1,4 +1,4 @@
-//! Every sample is read without a remark, survives writing and reading, and is marked by no editor.
+//! Every sample is read without warnings, survives writing and reading, and fits the JSON Schema.
 #![allow(clippy::unwrap_used)]
 
 use std::path::PathBuf;
@@ -19,7 +19,7 @@ fn open(_: &str, secret: &SecretText) -> String {
     secret.expose().to_owned()
 }
 
-/// Samples about what is remarked upon, with the remarks.
+/// Samples that cause warnings, with the codes of the warnings.
 const REMARKS: &[(&str, &[Code])] =
     &[("14-values-to-give.yaml", &[Code::NeedsValue, Code::NeedsValue, Code::NeedsValue])];
 
@@ -27,7 +27,7 @@ const REMARKS: &[(&str, &[Code])] =
 const RUNNING: [&str; 13] = ["01", "02", "04", "05", "06", "07", "08", "09", "13", "14", "24", "25", "27"];
 
 #[test]
-fn every_sample_is_read_without_a_remark() {
+fn every_sample_is_read_without_unexpected_warnings() {
     let samples = samples();
     assert!(samples.len() >= 25);
     println!("{:<40}{:<10}no effect", "sample", "not yet");
@@ -44,7 +44,7 @@ fn every_sample_is_read_without_a_remark() {
 }
 
 #[test]
-fn what_has_no_effect_is_reported_once_each() {
+fn each_field_without_effect_is_reported_once() {
     let (name, text) = samples().into_iter().find(|(name, _)| name.starts_with("24")).unwrap();
     let parsed = AppSpec::from_yaml(&text).unwrap();
     let paths: Vec<String> = parsed.no_effect().into_iter().map(|d| d.path).collect();
@@ -63,7 +63,7 @@ fn what_has_no_effect_is_reported_once_each() {
     assert_eq!(json["egress"]["type"], "DEDICATED_IP");
 }
 
-/// What the reader takes, an editor with the schema does not mark, and the other way round.
+/// Text that the reader accepts fits the schema, as does what the writer writes.
 #[test]
 fn every_sample_follows_the_schema() {
     for (name, text) in samples() {
@@ -75,9 +75,9 @@ fn every_sample_follows_the_schema() {
     }
 }
 
-/// As everywhere, absent, zero and nothing are the same.
+/// Absent, null and zero values mean the same.
 #[test]
-fn what_is_absent_zero_or_in_lower_case_follows_the_schema() {
+fn absent_zero_and_lower_case_values_follow_the_schema() {
     let text = "name: shop\nregion: ''\nworkers:\ningress: null\nenvs: [{key: A, value: , type: secret}, {key: B}]\n\
                 services:\n- name: web\n  image: {registry_type: docr, registry: '', repository: web, tag: ''}\n  \
                 instance_count: 0\n  instance_size_slug: ''\n  http_port: 0\n  protocol: ''\n  internal_ports: []\n  \
@@ -91,7 +91,7 @@ fn what_is_absent_zero_or_in_lower_case_follows_the_schema() {
 }
 
 #[test]
-fn an_editor_marks_what_is_refused() {
+fn values_that_the_reader_refuses_violate_the_schema() {
     let rule = |redirect: &str| format!("ingress: {{rules: [{{redirect: {redirect}}}]}}");
     let service = |more: &str| format!("services: [{{name: web, git: {{repo_clone_url: /x}}, {more}}}]");
     let cases = [
@@ -116,7 +116,7 @@ fn an_editor_marks_what_is_refused() {
     }
 }
 
-/// As another parser has it, merge keys applied.
+/// The value that another parser reads, with merge keys applied.
 fn value_of(name: &str, text: &str) -> Value {
     if name.ends_with(".json") {
         return serde_json::from_str(text).unwrap();
@@ -132,7 +132,8 @@ fn marked(spec: &Value) -> Vec<String> {
     wrong
 }
 
-/// As much of JSON Schema as the schema of specs uses, except patterns, which need an engine for regular expressions.
+/// Checks a value against the parts of JSON Schema that the schema of specs uses. Leaves out patterns, which need a
+/// regular expression engine.
 fn follow(schema: &Value, value: &Value, path: &str, wrong: &mut Vec<String>) {
     if schema.get("type").is_none() {
         return;

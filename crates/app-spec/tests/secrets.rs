@@ -1,4 +1,4 @@
-//! No error shows a secret: not in a drawing, not in a message, not in JSON; whatever else is wrong around it.
+//! No error shows a secret in a drawing, a message or JSON, whatever else is wrong in the text.
 #![allow(clippy::unwrap_used)]
 
 use app_spec::{AppSpec, Diagnostics};
@@ -86,7 +86,7 @@ const LINES: &[&str] = &[
     "envs: [{key: DB_PASSWORD, value: x, type: SECRET, scop: RUN_TIME}] # before: s3cr3t",
     "envs: [{key: A, value: 'x # y', type: SECRET, scop: RUN_TIME}] # before: s3cr3t",
     "image:\n    repository: u: s3cr3t",
-    // Slips that glue a secret to a name, or take it for one.
+    // Typing errors that join a secret to a name, or put it in place of a name.
     "envs: [{key: A, value:* s3cr3t, type: SECRET}]",
     "envs: [{key: A, value: &s3cr3t, type: SECRET, x: 1}]",
     "envs: [{key: A s3cr3t}]",
@@ -107,7 +107,7 @@ fn everything(found: &Diagnostics, text: &str) -> String {
 }
 
 #[test]
-fn no_mistake_brings_a_secret_into_an_error() {
+fn no_error_contains_a_secret_whatever_the_mistake() {
     for line in LINES {
         let text = format!("name: shop\nservices:\n- name: web\n  {line}\n");
         let said =
@@ -117,7 +117,7 @@ fn no_mistake_brings_a_secret_into_an_error() {
 }
 
 #[test]
-fn no_secret_of_an_api_client_comes_into_an_error() {
+fn no_error_for_an_api_client_contains_a_secret() {
     for line in LINES {
         let text = format!("name: shop\nservices:\n- name: web\n  {line}\n");
         let Ok(json) = serde_yaml::from_str::<serde_json::Value>(&text) else { continue };
@@ -128,7 +128,7 @@ fn no_secret_of_an_api_client_comes_into_an_error() {
 }
 
 #[test]
-fn a_mask_ends_with_the_secret() {
+fn a_mask_covers_only_the_secret() {
     let item = "  - key: A\n    type: SECRET\n    value: |\n      s3cr3t\n    scoope: RUN_TIME\n";
     let text = format!("name: shop\nenvs:\n{item}");
     let drawn = AppSpec::from_yaml(&text).unwrap_err().render("app.yaml", &text);

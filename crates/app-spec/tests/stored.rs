@@ -1,4 +1,4 @@
-//! What is stored stays readable, whatever rules have come since.
+//! A stored spec stays readable when the rules change.
 #![allow(clippy::unwrap_used)]
 
 use app_spec::{AppSpec, Code};
@@ -8,7 +8,7 @@ fn stored_again(spec: &AppSpec) -> Value {
     spec.to_json_value(&|_, secret| secret.expose().to_owned())
 }
 
-/// Breaks rules of every kind: forms, limits, required fields, what must hold between fields.
+/// A spec that breaks every kind of rule: forms, limits, required fields, rules between fields.
 fn of_other_times() -> Value {
     json!({
         "name": "Shop!",
@@ -32,7 +32,7 @@ fn of_other_times() -> Value {
 }
 
 #[test]
-fn a_spec_that_breaks_the_rules_of_today_opens_with_all_its_fields() {
+fn a_stored_spec_that_breaks_current_rules_is_read_with_all_its_fields() {
     let stored = of_other_times();
     assert!(AppSpec::from_json(&stored).unwrap_err().len() > 8, "they are broken");
     let spec = AppSpec::from_stored(&stored).unwrap();
@@ -41,7 +41,7 @@ fn a_spec_that_breaks_the_rules_of_today_opens_with_all_its_fields() {
 }
 
 #[test]
-fn what_has_grown_beyond_the_limits_of_a_text_opens() {
+fn a_stored_spec_beyond_the_limits_of_a_text_is_read() {
     let envs: Vec<Value> = (0..5_000).map(|i| json!({"key": format!("K{i}"), "value": "v".repeat(200)})).collect();
     let stored = json!({"name": "shop", "envs": envs});
     assert_eq!(AppSpec::from_json(&stored).unwrap_err()[0].code, Code::TooLarge);
@@ -49,7 +49,7 @@ fn what_has_grown_beyond_the_limits_of_a_text_opens() {
 }
 
 #[test]
-fn what_this_version_has_no_place_for_is_refused_rather_than_left_out() {
+fn unknown_content_of_a_stored_spec_is_refused_rather_than_dropped() {
     let cases = [
         (json!({"name": "shop", "of_tomorrow": true}), Code::UnknownField),
         (json!({"name": "shop", "nmae": "web"}), Code::UnknownField),

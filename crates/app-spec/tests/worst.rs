@@ -1,5 +1,5 @@
-//! The worst texts of 256 KiB: each is read in a process of its own, which must not need more than 16 MiB for it.
-//! Times are printed and not asserted.
+//! The most expensive texts of 256 KiB. A separate process reads each text and must not use more than 16 MiB for it.
+//! The test prints times but does not assert them.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used)]
 
@@ -11,13 +11,14 @@ use app_spec::AppSpec;
 const LARGEST: usize = 256 * 1024;
 const MEMORY: u64 = 16 * 1024;
 const MARKS: usize = 16_000;
-/// Names the case to a child.
+/// The environment variable that passes the name of the case to the child process.
 const CASE: &str = "WORST_CASE";
 
 const SOURCE: &str = "git: {repo_clone_url: /x}";
 
-/// `head`, then as many of `unit` as are let in (`§` is replaced by a number), then `tail`; before it all a comment, if
-/// they need not be as many bytes. With `,,` in the unit, as many as there is place for, each with one of them.
+/// A text of at most `LARGEST` bytes: `head`, then `unit` as often as the limits allow, then `tail`. A number replaces
+/// `§` in the unit. If the limit on marks leaves the text short, a comment before it fills the rest. With `,,` in the
+/// unit, which stands for one comma, the limit on marks does not apply.
 fn filled([head, unit, tail]: &[String; 3]) -> String {
     let is_unbound = unit.contains(",,");
     let unit = unit.replace(",,", ",");
@@ -36,17 +37,17 @@ fn filled([head, unit, tail]: &[String; 3]) -> String {
     if left < 1000 { text } else { format!("#{}\n{text}", "x".repeat(left - 2)) }
 }
 
-/// More of them refuse the text before it is read.
+/// The number of YAML marks in a text. The reader refuses a text with more than `MARKS` before it parses the text.
 fn marks(text: &str) -> usize {
     text.bytes().filter(|byte| b"[]{},:?!&*".contains(byte)).count()
 }
 
-/// Each with its name, and the beginning, the unit and the end of its text.
+/// The cases: a name, and the head, the unit and the tail of the text.
 fn cases() -> Vec<(String, [String; 3])> {
     let envs = "name: shop\nenvs:\n";
     let services = "name: shop\nservices:\n";
     let rules = format!("name: shop\nservices: [{{name: web, {SOURCE}}}]\ningress:\n  rules:\n");
-    // As deep as a spec may go.
+    // The deepest nesting that a spec may have.
     let deep: String = (0..30).map(|depth| format!("{}a:\n", "  ".repeat(depth))).collect();
     let (pad, blanks) = ("x".repeat(120), " ".repeat(70));
     let asking = format!(
@@ -81,7 +82,7 @@ fn cases() -> Vec<(String, [String; 3])> {
         case("misspelt words", "name: shop\nalerts:\n", "- {rule: CPU_UTILISATION}\n", ""),
         case("aliases of a list", "x-a: &a [1,2,3,4,5,6,7,8]\nx-b: [", "*a,", "]\nname: shop\n"),
         case("merge keys", "x-a: &a {k: 1}\nname: shop\nx-b: [", "{<<: *a},", "]\n"),
-        // Just within the number of values, so that everything is read and checked.
+        // Just below the limit on values, so that the reader reads and checks everything.
         case("long variables in a chain", envs, &format!("- {{key: A§, value: '{pad}${{A§1}}'}}\n"), ""),
         case("long variables in circles", envs, &format!("- {{key: A§, value: '{pad}${{A0}}${{A1}}${{A9}}'}}\n"), ""),
         case("services that ask each other", services, &asking, ""),
@@ -106,10 +107,10 @@ fn cases() -> Vec<(String, [String; 3])> {
             &format!("- {{protocol: HTTP, name: web{blanks}{blanks}}}\n"),
             "",
         ),
-        // For warnings and masks.
+        // Texts with many warnings and masked ranges.
         case("anchors of nothing", "name: shop\nx-a: [", "&a ,", "]\n"),
         case("anchors of nothing under many keys", "name: shop\nx-a: [", "{abcdef: &a },", "]\n"),
-        // The parser looks ahead to the end of what stands in two brackets, and remembers everything.
+        // The parser looks ahead to the end of two open brackets and stores every event on the way.
         case("values in two brackets", "name: shop\nx-a: [[", "a,", "]]\n"),
         case("pairs in two brackets", "name: shop\nx-a: [[", "a: b,", "]]\n"),
         case("far more values in two brackets", "name: shop\nx-a: [[", "a,,", "]]\n"),
@@ -145,7 +146,7 @@ fn cases() -> Vec<(String, [String; 3])> {
     ]
 }
 
-/// Beginnings of texts, each in another context of YAML.
+/// Text heads, each in a different YAML context.
 const HEADS: [&str; 17] = [
     "",
     "x: ",
@@ -165,7 +166,7 @@ const HEADS: [&str; 17] = [
     "? ",
     "x: &a ",
 ];
-/// What is repeated then.
+/// The units that follow the head.
 const UNITS: [&str; 57] = [
     "a ",
     "a: ",
@@ -226,19 +227,19 @@ const UNITS: [&str; 57] = [
     "key: A val: b ",
 ];
 
-/// Every beginning with every unit, left open and ended by a line's end.
+/// Every head with every unit, with and without a final line end.
 fn combinations() -> Vec<(String, [String; 3])> {
     let units = HEADS.iter().flat_map(|head| UNITS.iter().map(move |unit| (head, unit)));
     let texts = units.flat_map(|(head, unit)| ["", "\n"].map(|tail| [*head, *unit, tail]));
     texts.map(|parts| (format!("{parts:?}"), parts.map(str::to_owned))).collect()
 }
 
-/// What reading one text took, in a process of its own.
+/// The cost of reading one text in a separate process.
 struct Cost {
     name: String,
     read_ms: u64,
     memory: u64,
-    /// Whether it was read.
+    /// Whether the text was read without errors.
     came_of_it: String,
 }
 
@@ -279,7 +280,7 @@ fn the_worst_texts_need_little_memory() {
 
 #[test]
 #[ignore = "two thousand texts: make fuzz"]
-fn no_unit_in_no_context_needs_much_memory() {
+fn no_unit_needs_much_memory_in_any_context() {
     let mut costs: Vec<_> = combinations().into_iter().map(|(name, _)| cost(name)).collect();
     need_little_memory(&costs);
     for worst in [|it: &Cost| it.memory, |it: &Cost| it.read_ms] {
@@ -288,7 +289,7 @@ fn no_unit_in_no_context_needs_much_memory() {
     }
 }
 
-/// Does nothing unless it was started by a test above.
+/// Runs in the child process. Does nothing unless a test above starts it.
 #[test]
 fn one_text_is_read() {
     let Some(name) = std::env::var(CASE).ok() else { return };
@@ -304,7 +305,7 @@ fn one_text_is_read() {
     println!("measured {took} {} {}", memory("VmHWM:") - before, read.is_ok());
 }
 
-/// Memory of this process in KiB: `VmRSS:` now, `VmHWM:` at its most.
+/// Memory of this process in KiB. `VmRSS:` is the current use, `VmHWM:` the peak.
 fn memory(field: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix(field)).unwrap();

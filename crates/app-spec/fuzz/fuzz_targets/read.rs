@@ -1,4 +1,4 @@
-//! Any text: nothing panics or hangs, what is read survives writing and completing.
+//! Reads any text: nothing may panic or hang, and a spec that was read must survive writing and completing.
 #![no_main]
 
 use app_spec::{AppSpec, SecretText, routes};

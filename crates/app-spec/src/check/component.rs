@@ -1,4 +1,4 @@
-//! Rules inside one component: sizes, directories, schedules, checks.
+//! Rules inside one component: sizes, directories, schedules, health checks.
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::interpreter::interpreter;
@@ -65,7 +65,7 @@ fn size(path: &str, common: &Common, found: &mut Vec<Diagnostic>) {
     }
 }
 
-/// If a `#!` line were ignored, another program than the one it names would run the command.
+/// Without the interpreter that `#!` names, a different program would run the command.
 fn run_command(path: &str, common: &Common, found: &mut Vec<Diagnostic>) {
     let Some(Err(message)) = common.run_command.as_deref().and_then(interpreter) else { return };
     let wrong = Diagnostic::error(Code::BadFormat, format!("{path}.run_command"), message);

@@ -1,4 +1,4 @@
-//! CORS policies: an origin says in one way, and one that can be read, which origins it means.
+//! CORS policies: each origin is given in exactly one way, and its regular expression is well formed.
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::spec::{AppSpec, Component, Cors, StringMatch};
@@ -37,7 +37,7 @@ fn origins(path: &str, cors: Option<&Cors>, found: &mut Vec<Diagnostic>) {
     }
 }
 
-/// Whether groups and classes are closed: what can be checked of a regular expression without parsing it.
+/// Whether all groups and character classes are closed. This is all that can be checked without parsing the expression.
 fn closes_what_it_opens(regex: &str) -> bool {
     let (mut groups, mut in_class) = (0_u32, false);
     let mut characters = regex.chars().peekable();
@@ -48,7 +48,7 @@ fn closes_what_it_opens(regex: &str) -> bool {
             _ if in_class => {}
             '[' => {
                 in_class = true;
-                // A `]` right after the beginning, or after `^`, stands for itself.
+                // A `]` at the start of a class, or after `^`, is a literal character.
                 characters.next_if_eq(&'^');
                 characters.next_if_eq(&']');
             }
@@ -66,7 +66,7 @@ mod tests {
     use super::closes_what_it_opens;
 
     #[test]
-    fn brackets_of_a_regular_expression_have_partners() {
+    fn brackets_of_a_regular_expression_must_be_closed() {
         for good in ["", "^https://(www|app)\\.example\\.com$", "[^]()]+", "\\(", "a]", "[(]"] {
             assert!(closes_what_it_opens(good), "{good}");
         }

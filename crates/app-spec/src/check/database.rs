@@ -1,4 +1,4 @@
-//! Databases: two that are one on the platform are two here.
+//! Databases: two entries that share a database on the platform get two separate databases here.
 
 use std::collections::HashMap;
 

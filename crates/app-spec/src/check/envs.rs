@@ -1,4 +1,4 @@
-//! Variables: given once, references that name something, a `PORT` that is the port.
+//! Variables: no duplicates, references that resolve, and a `PORT` that agrees with `http_port`.
 
 use std::collections::{HashMap, HashSet};
 
@@ -82,7 +82,7 @@ fn needed(path: &str, key: &str, why: Why) -> Diagnostic {
     Diagnostic::warning(Code::NeedsValue, format!("{path}.{field}"), message).help(help)
 }
 
-/// Requests go to `http_port`, whatever `PORT` says.
+/// Warns if `PORT` differs from `http_port`: the ingress sends requests to `http_port`, whatever `PORT` says.
 fn port(spec: &AppSpec, path: &str, service: &Service, found: &mut Vec<Diagnostic>) {
     let is_port = |env: &EnvVar| env.key == "PORT" && env.scope().is_run_time();
     let last = |envs: &'_ [EnvVar], list: String| envs.iter().rposition(is_port).map(|i| format!("{list}[{i}].value"));

@@ -1,4 +1,4 @@
-//! Images: which registry is meant, whose image it is, which of its versions.
+//! Images: the registry, the owner, and the tag or digest.
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::image::{image_reference, path_in_registry};
@@ -35,7 +35,7 @@ fn unnamed_owner(path: &str, image: &ImageSource, found: &mut Vec<Diagnostic>) {
     }
 }
 
-/// The platform refuses an image of Docker Hub without an owner.
+/// The platform refuses a Docker Hub image without an owner.
 fn owner_on_docker_hub(path: &str, image: &ImageSource, found: &mut Vec<Diagnostic>) {
     if image.registry_type != Some(RegistryType::DockerHub) || image.repository.is_empty() {
         return;
@@ -65,7 +65,8 @@ fn tag_or_digest(path: &str, image: &ImageSource, found: &mut Vec<Diagnostic>) {
     }
 }
 
-/// `nginx:1.27` as the name: no engine takes a name with two tags. One with a tag and a digest it does.
+/// Reports a name that contains a tag, such as `nginx:1.27`. No engine accepts a name with two tags; a tag together
+/// with a digest is allowed.
 fn tag_in_the_name(path: &str, image: &ImageSource, found: &mut Vec<Diagnostic>) {
     let last = image.repository.rsplit('/').next().unwrap_or_default();
     let Some((_, tag)) = last.split_once(':') else { return };
@@ -85,7 +86,7 @@ fn tag_in_the_name(path: &str, image: &ImageSource, found: &mut Vec<Diagnostic>)
     });
 }
 
-/// An engine knows images by small letters only.
+/// Engines accept only lower-case image names.
 fn capitals(path: &str, image: &ImageSource, found: &mut Vec<Diagnostic>) {
     let named = [("registry", image.registry.as_deref()), ("repository", Some(image.repository.as_str()))];
     for (field, text) in named {

@@ -1,7 +1,7 @@
-//! What must hold between the fields of a spec: each rule is a function from the spec to what it finds.
+//! Rules between the fields of a spec. Each rule is a function from the spec to the problems it finds.
 //!
-//! Limits and forms of single fields are checked while reading; here is only what needs more than one field. Rules know
-//! paths, not places: the reader adds those.
+//! The reader already checks the limits and forms of single fields, so these rules each need more than one field. Rules
+//! report paths; the reader adds the places.
 
 mod component;
 mod cors;
@@ -17,7 +17,8 @@ mod templates;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::spec::AppSpec;
 
-/// Everything that is wrong or doubtful. `partial`: reading found errors, so that fields may be missing that are there.
+/// All problems between fields. `partial` means that reading found errors, so a field may be missing only because it
+/// could not be read.
 pub(crate) fn check(spec: &AppSpec, partial: bool) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     names::check(spec, &mut found);

@@ -1,4 +1,4 @@
-//! Names are unique: over all components and databases, and among domains.
+//! Names: unique among all components and databases, and domains unique among domains.
 
 use std::collections::HashMap;
 
@@ -41,7 +41,7 @@ fn domains(spec: &AppSpec, found: &mut Vec<Diagnostic>) {
         let path = format!("domains[{i}].domain");
         let name = domain.domain.trim_end_matches('.').to_ascii_lowercase();
         match first.get(&name) {
-            // It could not be read.
+            // The name could not be read, and the reader has reported it.
             _ if name.is_empty() => {}
             None => _ = first.insert(name, path),
             Some(before) => {

@@ -1,5 +1,5 @@
-//! References in the values of variables: those that stay as text, and those without a value in the only place where
-//! the variable is, a build.
+//! References in the values of variables. Reports references that stay as text, and references that have no value in a
+//! build when the variable exists only in builds.
 
 use std::collections::HashSet;
 
@@ -10,14 +10,14 @@ use crate::routes::{Origin, default_components, origin};
 use crate::spec::{AppSpec, Component, EnvScope, EnvValue, EnvVar};
 use crate::suggest::{nearest, one_of, shown};
 
-/// A spec, seen by the references in it.
+/// Checks the references of one spec.
 pub(super) struct References<'a> {
     pub(super) spec: &'a AppSpec,
-    /// The components that requests from outside reach.
+    /// The components that are reachable from outside the app.
     public: HashSet<&'a str>,
 }
 
-/// What is wrong with a reference, and what to do.
+/// What is wrong with a reference, and the advice.
 struct Complaint {
     message: String,
     help: String,
@@ -39,7 +39,8 @@ impl<'a> References<'a> {
         References { spec, public }
     }
 
-    /// `holder`: the component that has the variable; `None` for one of the app. `path`: of the value.
+    /// `holder` is the component that has the variable, or `None` for a variable of the app. `path` is the path of the
+    /// value.
     pub(super) fn check(
         &self,
         holder: Option<Component<'a>>,
@@ -61,11 +62,11 @@ impl<'a> References<'a> {
         }
     }
 
-    /// Why a reference stays as text wherever the variable is, if it does.
+    /// Why a reference stays as text in every scope, or `None` if it does not.
     fn stays(&self, holder: Option<Component<'a>>, env: &EnvVar, reference: Reference<'_>) -> Option<Complaint> {
         let meaning = meaning(self.spec, holder, reference);
         let Complaint { message, help } = self.fault(&meaning, holder, env, reference)?;
-        // Inside a secret it may be a piece of it, unless it begins with a known name.
+        // In a secret, the text may be part of the secret. It is quoted only if it begins with a known name.
         let is_of_someone = matches!(meaning, Meaning::Database(..) | Meaning::Component(..));
         let is_shown = is_of_someone || reference.owner == Some("_self") || is_quotable(env, reference);
         let written =
@@ -73,7 +74,7 @@ impl<'a> References<'a> {
         complaint(format!("{written} {message}"), help)
     }
 
-    /// What a message says behind the reference.
+    /// The part of the message that follows the reference, and the advice.
     fn fault(
         &self,
         meaning: &Meaning<'a>,
@@ -110,7 +111,7 @@ impl<'a> References<'a> {
         }
     }
 
-    /// In a variable of the app, `_self` is each component in turn.
+    /// Checks a `_self` reference in a variable of the app, where `_self` stands for each component in turn.
     fn of_each(&self, reference: Reference<'_>) -> Option<Complaint> {
         let lacks = |component: &Component<'_>| !of_component(component.kind()).contains(&reference.name);
         let component = self.spec.components().find(lacks)?;
@@ -118,7 +119,7 @@ impl<'a> References<'a> {
         complaint(message, offers(component, of_component(component.kind())))
     }
 
-    /// A variable of the app may name one that only some components have.
+    /// Advice if no variable has the name. A variable of the app may refer to one that only some components have.
     fn variable(&self, holder: Option<Component<'a>>, name: &str) -> Option<String> {
         let known = || {
             let of_holder = holder.into_iter().flat_map(|c| c.envs().iter());
@@ -151,7 +152,7 @@ impl<'a> References<'a> {
         }
     }
 
-    /// Why a variable that exists in builds alone does not have its value there, if so.
+    /// Why a reference has no value in a build, for a variable that exists only in builds. `None` if it has one.
     fn in_a_build(&self, holder: Option<Component<'a>>, env: &'a EnvVar) -> Option<Complaint> {
         let known = || references(&env.value).filter(|it| self.stays(holder, env, *it).is_none());
         let of_database = known().find_map(|it| self.of_database(holder, it));
@@ -163,7 +164,7 @@ impl<'a> References<'a> {
         })
     }
 
-    /// Whether a component that gets the variable is built with a Dockerfile.
+    /// Whether any component that gets the variable is built with a Dockerfile.
     fn uses_dockerfile(&self, holder: Option<Component<'a>>) -> bool {
         let mut components = self.spec.components().filter(|it| holder.is_none_or(|holder| holder.name() == it.name()));
         components.any(|component| build_kind(component) == BuildKind::WithDockerfile)
@@ -176,7 +177,7 @@ impl<'a> References<'a> {
     }
 }
 
-/// A static site is only built: there is no other time that its variable could be for.
+/// The advice for `holder`. A static site is only built, so another scope would not help there.
 fn advice(holder: Option<Component<'_>>, otherwise: &'static str) -> &'static str {
     match holder {
         Some(Component::StaticSite(_)) => "a static site is only built: write the value out",
@@ -188,14 +189,14 @@ fn offers(component: Component<'_>, known: &[&str]) -> String {
     format!("{} `{}` has {}", component.kind().as_str(), component.name(), one_of(known.iter().copied()))
 }
 
-/// The first of some names.
+/// Lists the first few names.
 fn listed(names: &[&str]) -> String {
     let more = if names.len() > MOST_LISTED { " and others" } else { "" };
     let names: Vec<String> = names.iter().take(MOST_LISTED).map(|name| format!("`{}`", shown(name))).collect();
     format!("{}{more}", names.join(", "))
 }
 
-/// Names in one message.
+/// The most names listed in one message.
 const MOST_LISTED: usize = 8;
 
 fn references(value: &EnvValue) -> impl Iterator<Item = Reference<'_>> {
@@ -210,7 +211,7 @@ fn references(value: &EnvValue) -> impl Iterator<Item = Reference<'_>> {
     })
 }
 
-/// Whether a reference may be quoted: in a secret only where it is all of it.
+/// Whether a message may quote a reference. In a secret it may only if the reference is the whole value.
 fn is_quotable(env: &EnvVar, reference: Reference<'_>) -> bool {
     match &env.value {
         EnvValue::Secret(secret) => secret.expose() == reference.written,

@@ -1,4 +1,4 @@
-//! Routing: rules that name a component, paths that clash, what wins over what.
+//! Routing: rules that name an unknown component, paths that clash, and routes that another route overrides.
 
 use std::collections::HashMap;
 
@@ -7,7 +7,7 @@ use crate::routes::{Origin, RoutePath, default_components, origin, prefix_of, ro
 use crate::spec::{AppSpec, Component, IngressRule, Match, REDIRECT_CODES, Redirect, RouteMatch};
 use crate::suggest::{nearest, one_of, shown};
 
-/// `partial`: fields may be missing because they could not be read.
+/// `partial` means that a field may be missing because it could not be read.
 pub(super) fn check(spec: &AppSpec, partial: bool, found: &mut Vec<Diagnostic>) {
     component_routes(spec, found);
     match origin(spec) {
@@ -42,7 +42,7 @@ fn component_routes(spec: &AppSpec, found: &mut Vec<Diagnostic>) {
     }
 }
 
-/// Reports the second use of a key.
+/// Reports a key that was used before.
 fn clash(first: &mut HashMap<String, String>, key: String, shown_as: &str, path: String, found: &mut Vec<Diagnostic>) {
     match first.get(&key) {
         None => _ = first.insert(key, path),
@@ -110,7 +110,7 @@ fn elsewhere(path: &str, redirect: &Redirect, found: &mut Vec<Diagnostic>) {
 }
 
 fn names_a_component(spec: &AppSpec, path: String, name: &str, found: &mut Vec<Diagnostic>) {
-    // A name that could not be read is a problem of its own, and may be the one that is meant.
+    // The reader has already reported a name that it could not read, and that name may be the one meant here.
     if name.is_empty() || spec.components().any(|c| c.name().is_empty()) {
         return;
     }
@@ -163,10 +163,10 @@ fn begins_with_slash(path: &str, by: &Match, found: &mut Vec<Diagnostic>) {
     }
 }
 
-/// The platform does not document these paths, so a spec should not rely on them.
+/// Warns about default paths. The platform does not document them, so a spec should not rely on them.
 fn defaults(spec: &AppSpec, found: &mut Vec<Diagnostic>) {
     let [first, others @ ..] = &default_components(spec)[..] else { return };
-    // A name that is missing is a problem of its own.
+    // The reader reports a missing name.
     let all_named = !first.is_empty() && others.iter().all(|name| !name.is_empty());
     if !others.is_empty() && all_named {
         let paths = others.iter().map(|name| format!("`/{name}`")).collect::<Vec<_>>().join(", ");
@@ -178,7 +178,7 @@ fn defaults(spec: &AppSpec, found: &mut Vec<Diagnostic>) {
     }
 }
 
-/// Names are short, but there may be many.
+/// Limits the length of the message: each name is short, but there may be many.
 fn shown_whole(message: String) -> String {
     if message.chars().count() <= 300 { message } else { message.chars().take(299).chain(['…']).collect() }
 }

@@ -1,4 +1,4 @@
-//! Autoscaling: what it excludes and what it watches.
+//! Autoscaling: which fields it excludes, and which metrics it can use.
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::spec::{AppSpec, Autoscaling, AutoscalingMetrics, Common};
@@ -42,7 +42,7 @@ fn bounds(path: &str, autoscaling: &Autoscaling, found: &mut Vec<Diagnostic>) {
     }
 }
 
-/// A worker has no requests to count.
+/// Reports request metrics of a worker, which serves no requests.
 fn requests_of_a_worker(path: &str, autoscaling: &Autoscaling, found: &mut Vec<Diagnostic>) {
     let Some(metrics) = &autoscaling.metrics else { return };
     let of_requests = [

@@ -1,4 +1,4 @@
-//! Values that look as if something were to be replaced in them, and will not be: they stay as text.
+//! Values that look like templates but that nothing replaces, so they stay as text.
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::reference::{Part, parts};
@@ -6,7 +6,7 @@ use crate::secret::is_sealed;
 use crate::spec::{EnvValue, EnvVar};
 use crate::suggest::shown;
 
-/// One warning for a value at most.
+/// Adds at most one warning per value.
 pub(super) fn check(path: &str, env: &EnvVar, found: &mut Vec<Diagnostic>) {
     let remark = match &env.value {
         EnvValue::Plain(text) => sealed(&env.key, text).or_else(|| template(text)),
@@ -36,10 +36,11 @@ fn template(text: &str) -> Remark {
     Some((message, FORM))
 }
 
-/// Templates quoted in one message.
+/// The most templates quoted in one message.
 const MOST_QUOTED: usize = 5;
 
-/// A secret is not quoted, and may hold any characters: only one that is nothing but a template is reported.
+/// Reports a secret only if the whole value is a template. A message never quotes a secret, and a secret may contain
+/// any characters.
 fn secret_template(key: &str, text: &str) -> Remark {
     let is_template = templates(text) == [text] && text.ends_with('}');
     is_template.then(|| (format!("the value of `{}` is a template that nothing replaces", shown(key)), FORM))
@@ -47,7 +48,7 @@ fn secret_template(key: &str, text: &str) -> Remark {
 
 const FORM: &str = "references are `${NAME}` and `${component.NAME}`";
 
-/// Each `${…}` that is not a reference, and each `{{ … }}`.
+/// Every `${…}` that is not a reference, and every `{{ … }}`.
 fn templates(text: &str) -> Vec<&str> {
     let mut found = Vec::new();
     for part in parts(text) {
@@ -67,7 +68,7 @@ fn dollar(text: &str) -> Option<&str> {
     Some(rest.find(closing).map_or(rest, |end| &rest[..end + closing.len()]))
 }
 
-/// `{{ name }}` or `{{ .Name }}`; not the braces of other languages.
+/// Finds `{{ name }}` or `{{ .Name }}`, but not the braces of other languages.
 fn double_braces(text: &str) -> Option<&str> {
     let start = text.find("{{")?;
     let inner = text[start + 2..].trim_start();

@@ -4,15 +4,15 @@ use std::fmt;
 
 use serde::Serialize;
 
-/// What kind of problem it is: stable words for programs.
+/// What kind of problem a diagnostic reports. The words are stable, so programs may rely on them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Code {
-    /// Not YAML or JSON.
+    /// The text is not YAML or JSON.
     Syntax,
-    /// Larger, deeper or more repetitive than a spec may be.
+    /// The text is larger, deeper or more repetitive than a spec may be.
     TooLarge,
-    /// A key is given twice in one mapping.
+    /// A mapping contains a key twice.
     DuplicateKey,
     /// A YAML tag such as `!!str` or `!Ref`.
     TagNotAllowed,
@@ -20,37 +20,37 @@ pub enum Code {
     UnknownField,
     /// A list where text belongs, text where a number belongs, and so on.
     WrongType,
-    /// A word that is not among those allowed.
+    /// A word that is not one of the allowed words.
     UnknownValue,
     /// A number or a text length outside its limits.
     OutOfRange,
     /// A name that breaks the rule for names.
     BadName,
-    /// A value that has not the form it should have.
+    /// A value that does not have the required form.
     BadFormat,
-    /// Text that a deploy tool should have replaced: `${NAME}` or `{{ name }}`.
+    /// A placeholder that a deploy tool should have replaced: `${NAME}` or `{{ name }}`.
     Unsubstituted,
     /// A required field is absent.
     Missing,
     /// Two fields that exclude each other.
     Conflict,
-    /// Two components or databases with one name.
+    /// Two components or databases have the same name.
     NameClash,
-    /// Two components on one path.
+    /// Two components have the same path.
     RouteClash,
-    /// A rule names a component that is not there.
+    /// A rule names a component that does not exist.
     UnknownComponent,
     /// A reference that stays as text because nothing has that name.
     UnknownReference,
-    /// A number or a boolean taken as text, or text taken as a number.
+    /// A number or boolean was read as text, or text as a number.
     Converted,
-    /// Accepted, but probably not what was meant.
+    /// Accepted, but probably a mistake.
     Doubtful,
-    /// The field is understood, but this version cannot run it.
+    /// Boatyard knows the field, but this version cannot run it.
     NotYet,
-    /// The field is kept and returned, and changes nothing on one host.
+    /// Boatyard stores and returns the field, but it has no effect on one host.
     NoEffect,
-    /// The value is missing or sealed by someone else, and must be given before the app can run.
+    /// The value is missing or sealed by another installation. The user must supply it before the app can run.
     NeedsValue,
 }
 

@@ -1,4 +1,4 @@
-//! All problems of one reading.
+//! The problems found while reading a spec.
 
 use std::fmt;
 use std::ops::Range;
@@ -7,24 +7,24 @@ use serde::Serialize;
 
 use super::{Code, Diagnostic};
 
-/// All problems of one reading, errors first. Holds at most [`Diagnostics::LIMIT`] of them.
+/// The problems found while reading a spec, errors first. Holds at most [`Diagnostics::LIMIT`] problems.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Diagnostics {
     list: Vec<Diagnostic>,
-    /// How many more there were than are kept.
+    /// How many problems were dropped because the list was full.
     omitted: usize,
-    /// How many of those refuse the spec.
+    /// How many of the dropped problems were errors.
     omitted_errors: usize,
-    /// Byte ranges that the renderer must not show: secrets, and what may be one. In order once the reading has ended.
+    /// Byte ranges that the renderer must not show: secrets and possible secrets. Sorted once reading has ended.
     pub(crate) hidden: Vec<Range<usize>>,
 }
 
 impl Diagnostics {
-    /// A text with more problems than this is not a spec; the rest is only counted.
+    /// The most problems kept. A text with more is not a spec, so further problems are only counted.
     pub const LIMIT: usize = 200;
 
-    /// Adds one, or counts it when there are too many already. An error takes the place of a warning: it must refuse the
-    /// spec, however much else there is to say.
+    /// Adds a problem, or counts it if the list is full. An error then replaces a warning, so that the spec is always
+    /// refused.
     pub fn push(&mut self, diagnostic: Diagnostic) {
         if self.list.len() >= Self::LIMIT {
             self.omitted += 1;
@@ -38,7 +38,7 @@ impl Diagnostics {
         self.list.push(diagnostic);
     }
 
-    /// Whether further errors are only counted, so that no work should go into wording them.
+    /// Whether further errors are only counted, so that the caller need not build their messages.
     pub(crate) fn is_full(&self) -> bool {
         self.list.len() >= Self::LIMIT && self.list.iter().all(Diagnostic::is_error)
     }
@@ -49,7 +49,7 @@ impl Diagnostics {
         self.omitted_errors += 1;
     }
 
-    /// Whether a warning would only be counted; then it is, and need not be worded.
+    /// Whether a warning would only be counted. If so, counts it, so that the caller need not build the message.
     pub(crate) fn counts_warning(&mut self) -> bool {
         let is_counted = self.list.len() >= Self::LIMIT;
         self.omitted += usize::from(is_counted);
@@ -61,12 +61,12 @@ impl Diagnostics {
         self.omitted
     }
 
-    /// How many of those were errors when they were found.
+    /// How many of the omitted problems were errors.
     pub fn omitted_errors(&self) -> usize {
         self.omitted_errors
     }
 
-    /// Whether anything in it refuses the spec.
+    /// Whether any problem refuses the spec.
     pub fn has_errors(&self) -> bool {
         self.list.iter().any(Diagnostic::is_error)
     }
@@ -76,13 +76,12 @@ impl Diagnostics {
         self.list.iter().find(|d| d.is_error())
     }
 
-    /// The same without problems of one kind.
+    /// The same list without the problems of one kind.
     pub fn without(mut self, code: Code) -> Diagnostics {
         self.list.retain(|d| d.code != code);
         self
     }
 
-    /// The list itself.
     pub fn as_slice(&self) -> &[Diagnostic] {
         &self.list
     }
@@ -91,14 +90,15 @@ impl Diagnostics {
         self.list.iter_mut()
     }
 
-    /// Drops what is found again at the same place: the value of an anchor is read wherever it is used. The list is in order.
+    /// Removes duplicates at the same place: the value of an anchor is read at every use. The list must be sorted.
     pub(crate) fn drop_repetitions(&mut self) {
         self.list.dedup_by(|next, first| {
             next.place.is_some() && (next.place, next.code, &next.message) == (first.place, first.code, &first.message)
         });
     }
 
-    /// Errors first, each kind in the order of the text; what has no place comes last, in the order it was found.
+    /// Sorts errors before warnings, then by position in the text. Problems without a place come last, in the order
+    /// they were found.
     pub(crate) fn sort(&mut self) {
         self.list.sort_by_key(|d| (d.severity, d.place.map_or(usize::MAX, |p| p.start)));
         self.hidden.sort_by_key(|range| (range.start, range.end));
@@ -155,7 +155,7 @@ impl Serialize for Diagnostics {
 }
 
 impl fmt::Display for Diagnostics {
-    /// One line per problem, errors and warnings alike.
+    /// Writes one line per problem, for errors and warnings alike.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, diagnostic) in self.list.iter().enumerate() {
             let newline = if i == 0 { "" } else { "\n" };

@@ -1,8 +1,8 @@
-//! What is wrong with a spec, where, and what to write instead.
+//! Diagnostics: what is wrong with a spec, where, and what to write instead.
 //!
-//! A [`Diagnostic`] is plain data: the renderer in [`crate::render`] draws it for people, `Serialize` writes it for
-//! programs, [`Diagnostic::api_message`] words it for API clients. Messages quote names, numbers and enum words; they
-//! never quote the value of an environment variable or a credential.
+//! A [`Diagnostic`] is plain data. The renderer in [`crate::render`] draws it for people, `Serialize` writes it for
+//! programs, and [`Diagnostic::api_message`] words it for API clients. Messages quote names, numbers and enum words.
+//! They never quote the value of an environment variable or a credential.
 
 mod code;
 mod list;
@@ -15,25 +15,25 @@ use std::fmt;
 use serde::Serialize;
 use serde::ser::SerializeStruct;
 
-/// A place in the text: where a key or a value stands.
+/// A place in the text: the range of a key or a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Place {
     /// Line, from 1.
     pub line: u32,
     /// Column in characters, from 1.
     pub column: u32,
-    /// First byte in the text as it was given.
+    /// Offset of the first byte in the original text.
     pub start: usize,
-    /// Byte after the last.
+    /// Offset of the byte after the last one.
     pub end: usize,
 }
 
-/// Whether the spec is refused or only remarked upon.
+/// Whether a problem refuses the spec or is only a warning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
     /// The spec is refused.
     Error,
-    /// The spec is accepted; something was converted, has no effect or may not be what was meant.
+    /// The spec is accepted, but something was converted, has no effect or may be a mistake.
     Warning,
 }
 
@@ -47,43 +47,43 @@ impl Severity {
     }
 }
 
-/// One problem, with its place.
+/// One problem and its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
-    /// Whether the spec is refused because of it.
+    /// Whether the problem refuses the spec.
     pub severity: Severity,
     /// What kind of problem.
     pub code: Code,
-    /// Which field, as in `services[0].http_port`; empty for the whole text.
+    /// The path of the field, such as `services[0].http_port`. Empty for the whole text.
     pub path: String,
-    /// Where; `None` when the spec did not come from a text.
+    /// The place in the text. `None` if the spec did not come from a text.
     pub place: Option<Place>,
-    /// What is wrong, one sentence without a final dot.
+    /// What is wrong: one sentence without a final dot.
     pub message: String,
-    /// What to write instead, when we know.
+    /// What to write instead, if known.
     pub help: Option<Box<str>>,
-    /// A second place that explains the first: where a duplicate was given before.
+    /// A second place that explains the problem, such as the first use of a duplicate.
     pub related: Option<Box<Related>>,
 }
 
-/// The other place of a clash.
+/// The other place of a conflict.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Related {
-    /// The path of the other field; may be empty.
+    /// The path of the other field. May be empty.
     pub path: String,
-    /// Where it stands, when known.
+    /// The place in the text, if known.
     pub place: Option<Place>,
-    /// What it says there, for example "first given here".
+    /// The note at that place, for example "first given here".
     pub message: String,
 }
 
 impl Diagnostic {
-    /// A problem that refuses the spec.
+    /// Creates a problem that refuses the spec.
     pub fn error(code: Code, path: impl Into<String>, message: impl Into<String>) -> Diagnostic {
         Diagnostic::new(Severity::Error, code, path.into(), message.into())
     }
 
-    /// A remark that does not refuse the spec.
+    /// Creates a warning, which does not refuse the spec.
     pub fn warning(code: Code, path: impl Into<String>, message: impl Into<String>) -> Diagnostic {
         Diagnostic::new(Severity::Warning, code, path.into(), message.into())
     }
@@ -92,43 +92,43 @@ impl Diagnostic {
         Diagnostic { severity, code, path, place: None, message, help: None, related: None }
     }
 
-    /// The same with advice.
+    /// Adds advice.
     pub fn help(mut self, help: impl Into<String>) -> Diagnostic {
         self.help = Some(help.into().into_boxed_str());
         self
     }
 
-    /// The same at a place.
+    /// Sets the place.
     pub fn at(mut self, place: Option<Place>) -> Diagnostic {
         self.place = place;
         self
     }
 
-    /// The same with the other place of the clash.
+    /// Adds the other place of a conflict.
     pub fn related(mut self, path: impl Into<String>, place: Option<Place>, message: impl Into<String>) -> Diagnostic {
         self.related = Some(Box::new(Related { path: path.into(), place, message: message.into() }));
         self
     }
 
-    /// Line, from 1, when known.
+    /// The line, from 1, if known.
     pub fn line(&self) -> Option<u32> {
         self.place.map(|p| p.line)
     }
 
-    /// Column in characters, from 1, when known.
+    /// The column in characters, from 1, if known.
     pub fn column(&self) -> Option<u32> {
         self.place.map(|p| p.column)
     }
 
-    /// Whether it refuses the spec.
+    /// Whether the problem refuses the spec.
     pub fn is_error(&self) -> bool {
         self.severity == Severity::Error
     }
 
-    /// The problem in the words App Platform's clients know:
-    /// `error validating app spec field "services.http_port": 70000 is out of range`, plus the line when known.
+    /// The problem in the form that App Platform's clients know: `error validating app spec field "services.http_port":
+    /// 70000 is out of range`, plus the line if known.
     ///
-    /// The field has no list positions, as in the original. A remark does not call itself an error.
+    /// As in the original, the field has no list positions. A warning does not use the word "error".
     pub fn api_message(&self) -> String {
         let mut text = String::from(if self.is_error() { "error validating app spec" } else { "app spec" });
         if !self.path.is_empty() {
@@ -161,7 +161,7 @@ fn without_positions(path: &str) -> String {
 }
 
 impl fmt::Display for Diagnostic {
-    /// One line: `12:7 services[0].http_port: 70000 is out of range (help)`.
+    /// Writes one line: `12:7 services[0].http_port: 70000 is out of range (help)`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(place) = self.place {
             write!(f, "{}:{} ", place.line, place.column)?;
@@ -178,7 +178,7 @@ impl fmt::Display for Diagnostic {
 }
 
 impl Serialize for Diagnostic {
-    /// `{"severity","code","path","line","column","message","help"}`; what is not known is null.
+    /// Writes `{"severity","code","path","line","column","message","help"}`. Unknown values are null.
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut out = serializer.serialize_struct("Diagnostic", 7)?;
         out.serialize_field("severity", self.severity.as_str())?;

@@ -1,4 +1,4 @@
-//! The app, how it is written, and one view over components of every kind.
+//! The app, the ways to write it, and a common view of components of every kind.
 
 use super::component::{Common, Job, Service, Worker};
 use super::database::Database;
@@ -17,13 +17,13 @@ use crate::value::{Object, Seal, SpecValue, Trail, Unsealer, Writer, object};
 object! {
     /// An app spec.
     "an app spec" struct AppSpec {
-        /// Unique among the apps of an installation.
+        /// The name of the app, unique in an installation.
         name: String = NAME,
-        /// Kept; there is one host.
+        /// Stored without effect, because there is only one host.
         region: Option<String> = ANY,
-        /// Kept: switches of the platform's build stack.
+        /// Stored without effect: switches of the platform's build stack.
         features: Vec<String> = ANY,
-        /// Variables of every component; a component's own win.
+        /// Variables of every component. A component's variables override them.
         envs: Vec<EnvVar> = ANY,
         /// Components that serve requests.
         services: Vec<Service> = ANY,
@@ -37,43 +37,44 @@ object! {
         functions: Vec<Function> = ANY,
         /// Databases.
         databases: Vec<Database> = ANY,
-        /// Further host names.
+        /// Additional host names.
         domains: Vec<Domain> = ANY,
-        /// Routing; wins over the routes of components.
+        /// Routing rules. They override the routes of components.
         ingress: Option<Ingress> = ANY,
-        /// Kept; has no effect on one host.
+        /// Stored without effect on one host.
         egress: Opaque = ANY,
-        /// Kept; has no effect on one host.
+        /// Stored without effect on one host.
         alerts: Opaque = ANY,
         /// Maintenance mode.
         maintenance: Option<Maintenance> = ANY,
-        /// Kept; has no effect on one host.
+        /// Stored without effect on one host.
         vpc: Opaque = ANY,
-        /// Kept; there is no edge cache.
+        /// Stored without effect, because there is no edge cache.
         disable_edge_cache: Opaque = ANY,
-        /// Kept; addresses are never touched.
+        /// Stored without effect: Boatyard never changes email addresses in responses.
         disable_email_obfuscation: Opaque = ANY,
-        /// Kept; has no effect on one host.
+        /// Stored without effect on one host.
         enhanced_threat_control_enabled: Opaque = ANY,
     }
 }
 
 impl AppSpec {
-    /// What is wrong between the fields of a spec that was put together or changed by hand: clashing names and routes,
-    /// rules that name no component, sizes that do not exist. Reading a spec includes these checks.
+    /// Checks the rules between fields of a spec built or changed in code: clashing names and routes, rules that name
+    /// no component, sizes that do not exist. Reading a spec includes these checks.
     pub fn check(&self) -> Diagnostics {
         let mut found = Diagnostics::default();
         found.extend(crate::check::check(self, false));
         found
     }
 
-    /// The spec as App Platform's API has it: snake_case, nothing that is absent or zero. Secrets go through `seal`.
+    /// The spec in the form of App Platform's API: snake_case, without absent or zero values. Writes secrets through
+    /// `seal`.
     pub fn to_json_value(&self, seal: Seal<'_>) -> serde_json::Value {
         serde_json::to_value(self.to_node(seal)).expect("a spec has only keys that are text")
     }
 
-    /// The spec as a file, fields in the order of the reference. Secrets go through `seal`. Text that a reader of YAML 1.1 would
-    /// take for something else, such as `on` and `1:30`, is quoted.
+    /// The spec as a YAML file, with fields in the order of the reference. Writes secrets through `seal`. Quotes text
+    /// that a YAML 1.1 reader would read as another type, such as `on` and `1:30`.
     pub fn to_yaml(&self, seal: Seal<'_>) -> String {
         let options = serde_saphyr::ser_options! { prefer_block_scalars: false };
         serde_saphyr::to_string_with_options(&self.to_node(seal), options).expect("writing to a String cannot fail")
@@ -84,8 +85,8 @@ impl AppSpec {
         self.write(&mut writer).expect("an object is always written")
     }
 
-    /// Opens sealed values, `EV[…]`, where `open` can, given the path by names as [`Seal`] has it and the sealed text.
-    /// Returns the paths of those that stay sealed: someone must give them again.
+    /// Replaces sealed values (`EV[…]`) by their secrets. `open` gets the path by names, as for [`Seal`], and the
+    /// sealed text. Returns the paths of the values that it could not open; the user must supply those again.
     pub fn unseal(&mut self, open: &dyn Fn(&str, &str) -> Option<SecretText>) -> Vec<String> {
         let mut unsealer = Unsealer { trail: Trail::default(), open, closed: Vec::new() };
         self.unseal_fields(&mut unsealer);
@@ -102,7 +103,7 @@ impl AppSpec {
         services.chain(sites).chain(functions).chain(workers).chain(jobs)
     }
 
-    /// Every component with its path, for example `services[0]`.
+    /// Every component with its path, for example `services[0]`, in the same order.
     pub(crate) fn components_with_paths(&self) -> impl Iterator<Item = (String, Component<'_>)> {
         let mut before: Option<(ComponentKind, usize)> = None;
         self.components().map(move |component| {
@@ -113,17 +114,17 @@ impl AppSpec {
         })
     }
 
-    /// The component of that name.
+    /// The component with the given name.
     pub fn component(&self, name: &str) -> Option<Component<'_>> {
         self.components().find(|component| component.name() == name)
     }
 
-    /// The service of that name.
+    /// The service with the given name.
     pub fn service(&self, name: &str) -> Option<&Service> {
         self.services.iter().find(|service| service.common.name == name)
     }
 
-    /// The database of that name.
+    /// The database with the given name.
     pub fn database(&self, name: &str) -> Option<&Database> {
         self.databases.iter().find(|database| database.name == name)
     }
@@ -134,9 +135,9 @@ impl AppSpec {
 pub enum Component<'a> {
     /// Serves requests.
     Service(&'a Service),
-    /// Files.
+    /// Static files.
     StaticSite(&'a StaticSite),
-    /// Serverless.
+    /// A serverless function.
     Function(&'a Function),
     /// Runs all the time.
     Worker(&'a Worker),
@@ -144,14 +145,14 @@ pub enum Component<'a> {
     Job(&'a Job),
 }
 
-/// What kind of component it is.
+/// The kind of a component.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ComponentKind {
     /// Serves requests.
     Service,
-    /// Files.
+    /// Static files.
     StaticSite,
-    /// Serverless.
+    /// A serverless function.
     Function,
     /// Runs all the time.
     Worker,
@@ -160,7 +161,7 @@ pub enum ComponentKind {
 }
 
 impl ComponentKind {
-    /// In the words of a message: `static site`.
+    /// The name for messages, for example `static site`.
     pub fn as_str(self) -> &'static str {
         match self {
             ComponentKind::Service => "service",
@@ -171,12 +172,12 @@ impl ComponentKind {
         }
     }
 
-    /// Whether it answers requests.
+    /// Whether components of this kind serve requests.
     pub fn has_routes(self) -> bool {
         matches!(self, ComponentKind::Service | ComponentKind::StaticSite | ComponentKind::Function)
     }
 
-    /// The list of the spec that holds such components: `static_sites`.
+    /// The field of the spec that lists such components, for example `static_sites`.
     pub fn field(self) -> &'static str {
         match self {
             ComponentKind::Service => "services",
@@ -189,7 +190,7 @@ impl ComponentKind {
 }
 
 impl<'a> Component<'a> {
-    /// What kind it is.
+    /// The kind of this component.
     pub fn kind(self) -> ComponentKind {
         match self {
             Component::Service(_) => ComponentKind::Service,
@@ -200,7 +201,7 @@ impl<'a> Component<'a> {
         }
     }
 
-    /// What services, workers and jobs share; `None` for static sites and functions.
+    /// The common fields of services, workers and jobs. `None` for static sites and functions.
     pub fn common(self) -> Option<&'a Common> {
         match self {
             Component::Service(service) => Some(&service.common),
@@ -210,7 +211,7 @@ impl<'a> Component<'a> {
         }
     }
 
-    /// Its name.
+    /// The name of this component.
     pub fn name(self) -> &'a str {
         match self {
             Component::Service(service) => &service.common.name,
@@ -221,7 +222,7 @@ impl<'a> Component<'a> {
         }
     }
 
-    /// Its own variables.
+    /// The variables of this component, without those of the app.
     pub fn envs(self) -> &'a [EnvVar] {
         match self {
             Component::Service(service) => &service.common.envs,
@@ -232,7 +233,7 @@ impl<'a> Component<'a> {
         }
     }
 
-    /// Where it comes from.
+    /// The source of this component.
     pub fn source(self) -> &'a Source {
         match self {
             Component::Service(service) => &service.common.source,
@@ -243,7 +244,7 @@ impl<'a> Component<'a> {
         }
     }
 
-    /// Its own routes; workers and jobs have none.
+    /// The routes of this component. Workers and jobs have none.
     pub fn routes(self) -> &'a [Route] {
         match self {
             Component::Service(service) => &service.routes,

@@ -14,22 +14,23 @@ object! {
     /// What services, workers and jobs have in common.
     "a component" struct Common {
         .. {
-            /// Where it comes from.
+            /// The source.
             source: Source,
         }
         /// Unique among all components and databases of the app.
         name: String = NAME,
         /// Root of the build context, relative to the repository; absent: the repository's root.
         source_dir: Option<String> = ANY.of_form(form::inside_repository),
-        /// Relative to the repository's root, not to `source_dir`. Absent: one is looked for, else the language decides.
+        /// Relative to the repository's root, not to `source_dir`. Absent: a Dockerfile in `source_dir`, else a build
+        /// for the detected language.
         dockerfile_path: Option<String> = ANY.of_form(form::inside_repository),
-        /// An extra build step; ignored with a Dockerfile or an image.
+        /// An extra build step. Ignored with a Dockerfile or an image.
         build_command: Option<String> = ANY,
-        /// Replaces the image's start command. Run through a shell.
+        /// Replaces the image's start command. Runs in a shell.
         run_command: Option<String> = ANY,
-        /// A hint which language it is; never an error.
+        /// A hint at the language. Any value is accepted.
         environment_slug: Option<String> = ANY,
-        /// Variables; they win over the app's of the same name.
+        /// Variables. They override variables of the app with the same name.
         envs: Vec<EnvVar> = ANY,
         /// 1 to 250; see [`Common::instance_count`].
         instance_count: Option<u32> = range(1, 250).or_number(1),
@@ -43,31 +44,31 @@ object! {
 }
 
 object! {
-    /// Serves requests, on a port.
+    /// Serves requests on a port.
     "a service" struct Service labelled common.name finish finish {
         .. {
-            /// Name, source, variables, size.
+            /// The name, source, variables and size.
             common: Common,
         }
         /// The port that the process listens on. See [`AppSpec::http_port`](crate::AppSpec::http_port).
         http_port: Option<u16> = PORT.or_number(8080),
-        /// How the ingress talks to it.
+        /// The protocol between the ingress and the service.
         protocol: Option<Protocol> = ANY.or("HTTP"),
-        /// Ports for other components only.
+        /// Ports for other components of the app only.
         internal_ports: Vec<u16> = PORT,
-        /// When an instance is ready. Absent: when the port accepts a connection.
+        /// When an instance is ready. Absent: when the port accepts connections.
         health_check: Option<HealthCheck> = ANY,
-        /// When a running instance must be restarted.
+        /// When to restart a running instance.
         liveness_health_check: Option<LivenessHealthCheck> = ANY,
-        /// Requests by path prefix. Older than `ingress`, which wins over it.
+        /// Path prefixes of the service. Older than `ingress`, which overrides it.
         routes: Vec<Route> = ANY,
-        /// Deprecated: belongs to ingress rules.
+        /// Deprecated: use `cors` of ingress rules.
         cors: Option<Cors> = ANY,
-        /// Instances by load.
+        /// Scales the number of instances with the load.
         autoscaling: Option<Autoscaling> = ANY,
-        /// How an instance is stopped.
+        /// How to stop an instance.
         termination: Option<ServiceTermination> = ANY,
-        /// Stops the service while it has no requests.
+        /// Stops the service while it receives no requests.
         inactivity_sleep: Opaque = ANY,
     }
 }
@@ -76,14 +77,14 @@ object! {
     /// Runs all the time and takes no requests.
     "a worker" struct Worker labelled common.name finish finish {
         .. {
-            /// Name, source, variables, size.
+            /// The name, source, variables and size.
             common: Common,
         }
-        /// When a running instance must be restarted. A worker has no port of its own, so it must name one.
+        /// When to restart a running instance. A worker has no HTTP port, so the check must name a port.
         liveness_health_check: Option<LivenessHealthCheck> = ANY,
-        /// Instances by load.
+        /// Scales the number of instances with the load.
         autoscaling: Option<Autoscaling> = ANY,
-        /// How an instance is stopped.
+        /// How to stop an instance.
         termination: Option<Termination> = ANY,
     }
 }
@@ -92,16 +93,16 @@ object! {
     /// Runs once around a deployment, or on a schedule.
     "a job" struct Job labelled common.name finish finish {
         .. {
-            /// Name, source, variables, size.
+            /// The name, source, variables and size.
             common: Common,
         }
         /// When it runs; see [`Job::kind`].
         kind: Option<JobKind> = ANY.or("POST_DEPLOY"),
-        /// Of a scheduled job.
+        /// The times of a scheduled job.
         schedule: Option<Schedule> = ANY,
-        /// After which it is stopped: a duration such as `1h30m`; the platform's default is 30 minutes.
+        /// The time after which the job is stopped: a duration such as `1h30m`. The platform's default is 30 minutes.
         timeout: Option<String> = ANY.of_form(form::duration).like(form::DURATION).or("30m"),
-        /// How it is stopped.
+        /// How to stop the job.
         termination: Option<Termination> = ANY,
     }
 }
@@ -111,17 +112,17 @@ object! {
     "a schedule" struct Schedule {
         /// Five fields: minute, hour, day, month, weekday.
         cron: String = ANY.required().of_form(form::cron),
-        /// A name such as `Europe/Berlin`; UTC when absent.
+        /// A time zone name such as `Europe/Berlin`. UTC when absent.
         time_zone: Option<String> = ANY.of_form(form::time_zone).or("UTC"),
     }
 }
 
 words! {
-    /// How the ingress talks to a service.
+    /// The protocol between the ingress and a service.
     enum Protocol {
-        /// HTTP/1.1: the default.
+        /// HTTP/1.1, the default.
         Http = "HTTP",
-        /// HTTP/2 in clear text with prior knowledge.
+        /// HTTP/2 over clear text with prior knowledge.
         Http2 = "HTTP2",
     }
 }
@@ -133,11 +134,11 @@ words! {
         Unspecified = "UNSPECIFIED",
         /// After the build, before the first instance is replaced.
         PreDeploy = "PRE_DEPLOY",
-        /// When everything is routed.
+        /// After all new instances receive traffic.
         PostDeploy = "POST_DEPLOY",
         /// After a failed deployment.
         FailedDeploy = "FAILED_DEPLOY",
-        /// By cron.
+        /// At the times of a cron schedule.
         Scheduled = "SCHEDULED",
     }
 }
@@ -145,28 +146,28 @@ words! {
 const SOURCES: &str = "`git`, `github`, `gitlab`, `bitbucket`, `image`";
 
 impl Common {
-    /// How many instances are wanted: 1 when nothing is said.
+    /// The number of instances. Defaults to 1.
     pub fn instance_count(&self) -> u32 {
         self.instance_count.unwrap_or(1)
     }
 
-    /// The size's slug: `apps-s-1vcpu-0.5gb` when nothing is said.
+    /// The slug of the size. Defaults to `apps-s-1vcpu-0.5gb`.
     pub fn instance_size_slug(&self) -> &str {
         self.instance_size_slug.as_deref().unwrap_or(crate::size::DEFAULT)
     }
 
-    /// `source_dir` without `/` or `./` around it; empty for the root of the repository.
+    /// `source_dir` without surrounding `/` or `./`. Empty for the repository's root.
     pub fn source_dir(&self) -> String {
         self.source_dir.as_deref().map(normalise).unwrap_or_default()
     }
 
-    /// `dockerfile_path` without a leading `/` or `./`, relative to the root of the repository.
+    /// `dockerfile_path` without a leading `/` or `./`, relative to the repository's root.
     pub fn dockerfile_path(&self) -> Option<String> {
         self.dockerfile_path.as_deref().map(normalise).filter(|p| !p.is_empty())
     }
 }
 
-/// `/app/`, `./app`, `app/.` → `app`; `/` and `.` → nothing.
+/// `/app/`, `./app` and `app/.` become `app`; `/` and `.` become the empty text.
 pub(crate) fn normalise(path: &str) -> String {
     path.split('/').filter(|part| !part.is_empty() && *part != ".").collect::<Vec<_>>().join("/")
 }
@@ -184,7 +185,7 @@ impl Worker {
 }
 
 impl Job {
-    /// When it runs; POST_DEPLOY when nothing is said.
+    /// When the job runs. Defaults to POST_DEPLOY.
     pub fn kind(&self) -> JobKind {
         match self.kind {
             None | Some(JobKind::Unspecified) => JobKind::PostDeploy,

@@ -7,31 +7,31 @@ use crate::value::{object, words};
 object! {
     /// A database of the app.
     "a database" struct Database labelled name {
-        /// Unique among all components and databases; begins the references, as in `${db.DATABASE_URL}`.
+        /// Unique among all components and databases. References begin with it, as in `${db.DATABASE_URL}`.
         name: String = NAME,
-        /// Which database it is; see [`Database::engine`].
+        /// The kind of database; see [`Database::engine`].
         engine: Option<Engine> = ANY.or("PG"),
-        /// The major version, for example `16`; absent: a current one.
+        /// The major version, for example `16`. Absent: a current version.
         version: Option<String> = ANY.of_form(form::database_version).like(form::TAG),
-        /// A managed cluster of the account in place of one made for the app.
+        /// Uses a managed cluster of the account instead of a database made for the app.
         production: bool = ANY,
-        /// The managed cluster's name.
+        /// The name of the managed cluster.
         cluster_name: Option<String> = ANY,
-        /// The database inside the cluster.
+        /// The name of the database in the cluster.
         db_name: Option<String> = ANY,
-        /// The user inside the cluster.
+        /// The name of the user in the cluster.
         db_user: Option<String> = ANY,
-        /// Deprecated: the cluster's size.
+        /// Deprecated: the size of the cluster.
         size: Option<String> = ANY,
-        /// Deprecated: the cluster's nodes.
+        /// Deprecated: the number of nodes in the cluster.
         num_nodes: Option<u32> = range(1, i64::MAX),
     }
 }
 
 words! {
-    /// Which database it is.
+    /// The kind of database.
     enum Engine {
-        /// Not said: PostgreSQL.
+        /// Not given, so PostgreSQL.
         Unset = "UNSET",
         /// MySQL.
         Mysql = "MYSQL",
@@ -51,7 +51,7 @@ words! {
 }
 
 impl Database {
-    /// Which database it is; PostgreSQL when nothing is said.
+    /// The kind of database. Defaults to PostgreSQL.
     pub fn engine(&self) -> Engine {
         match self.engine {
             None | Some(Engine::Unset) => Engine::Pg,

@@ -13,13 +13,13 @@ use crate::value::{READ_OTHERWISE, Reader, Rule, Shape, SpecValue, Unsealer, Wri
 object! {
     /// One variable, of a component or of the whole app.
     "an environment variable" struct EnvVar labelled key finish sort_out_secret {
-        /// The variable's name: letters, digits and `_`, no digit first.
+        /// The variable's name: letters, digits and `_`, not starting with a digit.
         key: String = ANY.required().of_form(variable_name).private().like("^[_A-Za-z][_A-Za-z0-9]*$"),
-        /// Literal text with references, or a secret.
+        /// Text with references, or a secret.
         value: EnvValue = ANY,
         /// When the variable exists; see [`EnvVar::scope`] for the default.
         scope: Option<EnvScope> = ANY.or("RUN_AND_BUILD_TIME"),
-        /// Whether the value is a secret; no when absent.
+        /// Whether the value is a secret. Not a secret when absent.
         kind as "type": Option<EnvKind> = ANY.or("GENERAL"),
     }
 }
@@ -27,13 +27,13 @@ object! {
 words! {
     /// When a variable exists.
     enum EnvScope {
-        /// The same as both.
+        /// The same as RUN_AND_BUILD_TIME.
         Unset = "UNSET",
         /// In containers only.
         RunTime = "RUN_TIME",
         /// In builds only.
         BuildTime = "BUILD_TIME",
-        /// In both: the default.
+        /// In containers and builds, the default.
         RunAndBuildTime = "RUN_AND_BUILD_TIME",
     }
 }
@@ -41,7 +41,7 @@ words! {
 words! {
     /// Whether a value is shown.
     enum EnvKind {
-        /// Shown to everybody who may read the spec.
+        /// Shown to everyone who may read the spec.
         General = "GENERAL",
         /// Stored sealed, never shown.
         Secret = "SECRET",
@@ -51,13 +51,13 @@ words! {
 /// The value of a variable.
 #[derive(Clone, PartialEq, Eq)]
 pub enum EnvValue {
-    /// Text as it was written, references unresolved. Absent and empty are the same.
+    /// The text as written, with unresolved references. Absent and empty are the same.
     Plain(String),
     /// `type: SECRET` with its value.
     Secret(SecretText),
     /// `type: SECRET` with a sealed value, `EV[1:…]`.
     Sealed(String),
-    /// `type: SECRET` without a value: must be given, or kept from before.
+    /// `type: SECRET` without a value. The user must supply it, or it is copied from the previous spec.
     Missing,
 }
 
@@ -115,7 +115,7 @@ impl EnvVar {
         EnvVar { key: key.into(), value, scope: None, kind: Some(EnvKind::Secret) }
     }
 
-    /// `type` may stand after `value` in the text, so that only now it is known what the value is.
+    /// Runs once all fields are read, because `type` may come after `value` in the text.
     fn sort_out_secret(&mut self, node: &Node, reader: &mut Reader) {
         if let Kind::Mapping(entries) = &node.kind
             && !entries.iter().all(is_public)
@@ -135,7 +135,7 @@ impl EnvVar {
     }
 }
 
-/// Whether an entry belongs to a variable that is not a secret. A misspelt `type` may be that of a secret.
+/// Whether an entry belongs to a variable that is not a secret. With a misspelt `type`, the variable may be a secret.
 fn is_public(entry: &Entry) -> bool {
     let is_general = || match &entry.value.kind {
         Kind::Scalar(scalar) => scalar.text.is_empty() || scalar.text.eq_ignore_ascii_case("GENERAL"),
@@ -144,7 +144,7 @@ fn is_public(entry: &Entry) -> bool {
     matches!(&*entry.key, "key" | "value" | "scope") || &*entry.key == "type" && is_general()
 }
 
-/// The form of a key. No more of it is quoted than the name that it begins with: a value may be glued to it.
+/// Checks the form of a key. A message quotes only the name at its start, because a value may follow it by mistake.
 fn variable_name(text: &str) -> Result<(), Complaint> {
     form::env_key(text).map_err(|complaint| {
         let message = complaint.message.replace(&shown(text), &shown_key(text));
@@ -157,7 +157,7 @@ impl SpecValue for EnvValue {
         Shape::Text
     }
 
-    /// Takes the text verbatim: `012`, `1.10` and `on` stay what was written.
+    /// Reads the text verbatim: `012`, `1.10` and `on` stay as written.
     fn read(node: &Node, _: &Rule, reader: &mut Reader) -> Option<EnvValue> {
         let text = reader.text(node)?;
         if text.contains('\0') && !reader.is_stored() {

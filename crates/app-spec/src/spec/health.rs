@@ -5,21 +5,21 @@ use crate::value::object;
 use crate::value::rule::{ANY, PORT, range};
 
 object! {
-    /// When an instance of a service is ready. The methods give the defaults of the reference (1.3.5).
+    /// When an instance of a service is ready. The methods return the defaults of the reference (1.3.5).
     "a health check" struct HealthCheck {
-        /// Asked with GET; absent: a TCP connect is enough.
+        /// The path for a GET request. Absent: a TCP connection is enough.
         http_path: Option<String> = ANY.of_form(form::request_target),
         /// Absent: the service's port.
         port: Option<u16> = PORT,
-        /// Before the first check; failures in it do not count.
+        /// Seconds before the first check. Failures in this time do not count.
         initial_delay_seconds: Option<u32> = range(0, 3600),
-        /// Between checks.
+        /// Seconds between checks.
         period_seconds: Option<u32> = range(1, 300).or_number(10),
-        /// Of one check.
+        /// Time limit of one check in seconds.
         timeout_seconds: Option<u32> = range(1, 120).or_number(1),
-        /// Passes in a row until it is healthy.
+        /// Passes in a row until the instance counts as healthy.
         success_threshold: Option<u32> = range(1, 50).or_number(1),
-        /// Failures in a row until it is not.
+        /// Failures in a row until the instance counts as unhealthy.
         failure_threshold: Option<u32> = range(1, 50).or_number(9),
         /// Deprecated name of `http_path`.
         path: Option<String> = ANY.of_form(form::request_target),
@@ -27,71 +27,71 @@ object! {
 }
 
 object! {
-    /// When a running instance must be restarted. Without one, nothing is checked.
+    /// When to restart a running instance. Absent: running instances are not checked.
     "a liveness check" struct LivenessHealthCheck {
-        /// Asked with GET; absent: a TCP connect is enough.
+        /// The path for a GET request. Absent: a TCP connection is enough.
         http_path: Option<String> = ANY.of_form(form::request_target),
         /// Absent: the service's port. A worker must name one.
         port: Option<u16> = PORT,
-        /// Before the first check; 5 by default.
+        /// Seconds before the first check. Defaults to 5.
         initial_delay_seconds: Option<u32> = range(0, 3600).or_number(5),
-        /// Between checks; 10 by default.
+        /// Seconds between checks. Defaults to 10.
         period_seconds: Option<u32> = range(1, 300).or_number(10),
-        /// Of one check; 1 by default.
+        /// Time limit of one check in seconds. Defaults to 1.
         timeout_seconds: Option<u32> = range(1, 120).or_number(1),
         /// Always 1.
         success_threshold: Option<u32> = range(1, 1).or_number(1),
-        /// Failures in a row until it is restarted; 18 by default.
+        /// Failures in a row until the instance is restarted. Defaults to 18.
         failure_threshold: Option<u32> = range(1, 50).or_number(18),
     }
 }
 
 object! {
-    /// How an instance of a service is stopped. Absent numbers stay absent: the controller has defaults of its own.
+    /// How to stop an instance of a service. Absent numbers stay absent, because the controller sets the defaults.
     "termination of a service" struct ServiceTermination {
-        /// From the last route to TERM; open requests end in it.
+        /// Seconds between the removal of the last route and SIGTERM, in which open requests can finish.
         drain_seconds: Option<u32> = range(1, 110),
-        /// From TERM to KILL.
+        /// Seconds between SIGTERM and SIGKILL.
         grace_period_seconds: Option<u32> = range(1, 600),
     }
 }
 
 object! {
-    /// How a worker or a job is stopped.
+    /// How to stop an instance of a worker or a job.
     "termination" struct Termination {
-        /// From TERM to KILL.
+        /// Seconds between SIGTERM and SIGKILL.
         grace_period_seconds: Option<u32> = range(1, 600),
     }
 }
 
 object! {
-    /// Instances by load.
+    /// Scales the number of instances with the load.
     "autoscaling" struct Autoscaling {
-        /// Never fewer.
+        /// The lowest number of instances.
         min_instance_count: Option<u32> = range(1, 250).required(),
-        /// Never more.
+        /// The highest number of instances.
         max_instance_count: Option<u32> = range(1, 250).required(),
-        /// What decides.
+        /// The metrics that decide.
         metrics: Option<AutoscalingMetrics> = ANY.required(),
     }
 }
 
 object! {
-    /// What autoscaling watches.
+    /// The metrics that autoscaling uses.
     "metrics of autoscaling" struct AutoscalingMetrics {
-        /// CPU in use.
+        /// CPU use.
         cpu: Option<AutoscalingCpu> = ANY,
-        /// Requests; services only.
+        /// Request rate, for services only.
         requests_per_second: Option<AutoscalingRequestRate> = ANY,
-        /// Time of requests; services only.
+        /// Request duration, for services only.
         request_duration: Option<AutoscalingRequestDuration> = ANY,
     }
 }
 
 object! {
-    /// CPU in use.
+    /// CPU use.
     "the CPU metric" struct AutoscalingCpu {
-        /// Mean over all instances, in percent.
+        /// Average over all instances, in percent.
         percent: Option<u32> = range(1, 100).or_number(80),
     }
 }
@@ -99,13 +99,13 @@ object! {
 object! {
     /// Requests per second.
     "the request metric" struct AutoscalingRequestRate {
-        /// Of one instance.
+        /// Requests per second of one instance.
         per_instance: Option<u32> = range(1, i64::MAX),
     }
 }
 
 object! {
-    /// Time that requests take.
+    /// Request duration.
     "the duration metric" struct AutoscalingRequestDuration {
         /// 95th percentile, in milliseconds.
         p95_milliseconds: Option<u32> = range(1, i64::MAX),
@@ -113,7 +113,7 @@ object! {
 }
 
 impl HealthCheck {
-    /// The path to GET, under either of its names; `None`: a TCP connect.
+    /// The path for a GET request, from either field. `None` for a TCP connection.
     pub fn http_path(&self) -> Option<&str> {
         self.http_path.as_deref().or(self.path.as_deref())
     }

@@ -1,4 +1,4 @@
-//! Who gets which request: ingress rules, and the older routes of components.
+//! Which component gets which request: ingress rules, and the older routes of components.
 
 use super::opaque::Opaque;
 use crate::value::form;
@@ -10,27 +10,27 @@ object! {
     "ingress" struct Ingress {
         /// The rules; see [`routes`](crate::routes) for their order.
         rules: Vec<IngressRule> = ANY,
-        /// Shown when the app cannot be reached.
+        /// The page to show when the app is unreachable.
         custom_error_page_url: Option<String> = ANY.of_form(form::https_url).like(form::HTTPS_URL),
         /// A header that the platform adds to requests.
         secure_header: Opaque = ANY,
-        /// Old; today.
+        /// Legacy: the kind of load balancer.
         load_balancer: Opaque = ANY,
-        /// Old; today.
+        /// Legacy: the size of the load balancer.
         load_balancer_size: Opaque = ANY,
     }
 }
 
 object! {
-    /// Requests that match go to a component or are redirected.
+    /// Sends matching requests to a component, or redirects them.
     "an ingress rule" struct IngressRule {
-        /// Which requests; absent: all.
+        /// Which requests match. Absent: all.
         on as "match": Option<RouteMatch> = ANY,
-        /// Who answers.
+        /// The component that serves the requests.
         component: Option<IngressComponent> = ANY,
-        /// Where else the client is sent.
+        /// Where to redirect the client.
         redirect: Option<Redirect> = ANY,
-        /// What other origins may do.
+        /// Access from other origins.
         cors: Option<Cors> = ANY,
     }
 }
@@ -46,21 +46,21 @@ object! {
 }
 
 object! {
-    /// A text that must be equal, or begin in the same way. Empty text is kept.
+    /// Text to compare with, in full or as a prefix. Empty text is kept.
     "a match of path or authority" struct Match {
-        /// Must begin with it; for paths by whole segments.
+        /// The value must begin with this text. Paths match by whole segments.
         prefix: Option<String> = up_to(256).keeps_empty().of_form(form::one_line),
-        /// Must be equal.
+        /// The value must equal this text.
         exact: Option<String> = up_to(256).keeps_empty().of_form(form::one_line),
     }
 }
 
 object! {
-    /// The component that answers.
+    /// The component that serves the requests.
     "the component of a rule" struct IngressComponent {
         /// A service, static site or function.
         name: String = ANY.required(),
-        /// Send the path through unchanged; otherwise the matched prefix is cut off.
+        /// Forwards the path unchanged. Otherwise the matched prefix is cut off.
         preserve_path_prefix: bool = ANY,
         /// Replaces the matched prefix. Excludes `preserve_path_prefix`.
         rewrite: Option<String> = ANY.of_form(form::one_line),
@@ -68,75 +68,75 @@ object! {
 }
 
 object! {
-    /// Sends the client elsewhere.
+    /// Redirects the client.
     "a redirect" struct Redirect {
-        /// Replaces the whole path; absent: the path is kept.
+        /// The new path. Absent: the path stays the same.
         uri: Option<String> = ANY.of_form(form::one_line),
-        /// Another host; absent: the same.
+        /// The new host. Absent: the host stays the same.
         authority: Option<String> = ANY.of_form(form::one_line),
-        /// Another port.
+        /// The new port.
         port: Option<u16> = PORT,
-        /// `https` by default.
+        /// The new scheme, `https` by default.
         scheme: Option<Scheme> = ANY.or("https"),
         /// 300, 301, 302 (default), 303, 304, 307 or 308.
         redirect_code: Option<u16> = ANY.one_of_numbers(&REDIRECT_CODES).or_number(302),
     }
 }
 
-/// Codes that send a client elsewhere.
+/// The status codes allowed for redirects.
 pub(crate) const REDIRECT_CODES: [i64; 7] = [300, 301, 302, 303, 304, 307, 308];
 
 /// `http` or `https`, written in lower case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scheme {
-    /// Clear text.
+    /// Without TLS.
     Http,
-    /// TLS.
+    /// With TLS.
     Https,
 }
 
 object! {
-    /// What pages of other origins may do.
+    /// Access for pages from other origins.
     "a CORS policy" struct Cors {
-        /// Origins that are echoed.
+        /// Allowed origins.
         allow_origins: Vec<StringMatch> = ANY,
-        /// Methods allowed.
+        /// Allowed methods.
         allow_methods: Vec<String> = ANY,
-        /// Headers allowed in requests.
+        /// Allowed request headers.
         allow_headers: Vec<String> = ANY,
-        /// Headers shown to pages.
+        /// Response headers that pages may read.
         expose_headers: Vec<String> = ANY,
-        /// How long an answer may be remembered: a duration such as `5h30m`.
+        /// How long a browser may cache the answer: a duration such as `5h30m`.
         max_age: Option<String> = ANY.of_form(form::duration).like(form::DURATION),
-        /// Whether cookies may be sent.
+        /// Whether requests may carry cookies.
         allow_credentials: bool = ANY,
     }
 }
 
 object! {
-    /// An origin: one of the three.
+    /// An origin. Exactly one of the fields is set.
     "an origin" struct StringMatch {
-        /// Equal to it.
+        /// The origin equals this text.
         exact: Option<String> = up_to(256),
-        /// Deprecated: begins with it.
+        /// Deprecated: the origin begins with this text.
         prefix: Option<String> = up_to(256),
-        /// Matched by a regular expression.
+        /// The origin matches this regular expression.
         regex: Option<String> = up_to(256),
     }
 }
 
 object! {
-    /// A path prefix of one component: the form older than ingress rules.
+    /// A path prefix of one component, the form older than ingress rules.
     "a route" struct Route {
         /// The prefix; `/` when absent.
         path: Option<String> = up_to(256).of_form(form::request_path).like("^/").or("/"),
-        /// Send the path through unchanged; otherwise the prefix is cut off.
+        /// Forwards the path unchanged. Otherwise the prefix is cut off.
         preserve_path_prefix: bool = ANY,
     }
 }
 
 impl RouteMatch {
-    /// The host names that the rule is for. `None`: any. An empty text is any host, as on the platform.
+    /// The host names that the rule matches. `None` means any host. As on the platform, empty text also means any host.
     pub(crate) fn authority(&self) -> Option<&Match> {
         let is_some = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
         self.authority.as_ref().filter(|by| is_some(&by.prefix) || is_some(&by.exact))

@@ -1,7 +1,7 @@
-//! The types of an app spec: every object and field of the reference, in the reference's words.
+//! The types of an app spec: every object and field of the reference, under the same names.
 //!
-//! Optional numbers and words stay `None` when the text has none; [`AppSpec::completed`] fills in what App Platform
-//! fills in. Absent and zero are the same thing throughout.
+//! Optional numbers and words stay `None` if the text has none; [`AppSpec::completed`] fills in App Platform's
+//! defaults. Absent and zero mean the same everywhere.
 
 mod app;
 mod component;

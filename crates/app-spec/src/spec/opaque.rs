@@ -1,11 +1,11 @@
-//! Blocks that this version only keeps.
+//! Blocks that this version stores without reading them.
 
 use std::fmt;
 
 use crate::tree::{Kind, Node};
 use crate::value::{Reader, Rule, Shape, SpecValue, Writer};
 
-/// A block of the spec that has no effect here: kept as it was written, and returned unchanged.
+/// A block of the spec without effect here. Boatyard stores it as written and returns it unchanged.
 #[derive(Clone, Default)]
 pub struct Opaque(Option<Node>);
 
@@ -16,7 +16,7 @@ impl PartialEq for Opaque {
 }
 
 impl fmt::Debug for Opaque {
-    /// It may hold secrets, such as the token of a log destination.
+    /// Hides the content, which may hold secrets such as the token of a log destination.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.is_zero() { "Opaque" } else { "Opaque(…)" })
     }

@@ -5,19 +5,19 @@ use crate::value::rule::ANY;
 use crate::value::{object, words};
 
 object! {
-    /// A further host name of the app.
+    /// An additional host name of the app.
     "a domain" struct Domain labelled domain {
         /// The host name.
         domain: String = ANY.required().of_form(form::domain).like(form::DOMAIN),
-        /// At most one is PRIMARY.
+        /// What the domain is for. At most one domain is PRIMARY.
         kind as "type": Option<DomainKind> = ANY,
-        /// All sub-domains too.
+        /// Whether all subdomains are included.
         wildcard: bool = ANY,
-        /// A DNS zone that the platform should manage.
+        /// A DNS zone for the platform to manage.
         zone: Option<String> = ANY,
-        /// `1.2` or `1.3`.
+        /// The oldest TLS version to accept: `1.2` or `1.3`.
         minimum_tls_version: Option<String> = ANY.of_form(form::tls_version).one_of(&form::TLS_VERSIONS),
-        /// A certificate of the account.
+        /// The id of a certificate of the account.
         certificate: Option<String> = ANY,
     }
 }
@@ -25,13 +25,13 @@ object! {
 words! {
     /// What a domain is for.
     enum DomainKind {
-        /// Not said.
+        /// Not given.
         Unspecified = "UNSPECIFIED",
-        /// The platform's own.
+        /// The host name that the platform assigns.
         Default = "DEFAULT",
-        /// The one shown to people, and in `APP_URL`.
+        /// The main host name, shown to people and used in `APP_URL`.
         Primary = "PRIMARY",
-        /// Another one.
+        /// An additional host name.
         Alias = "ALIAS",
     }
 }
@@ -39,11 +39,11 @@ words! {
 object! {
     /// Maintenance mode.
     "maintenance" struct Maintenance {
-        /// Show a page in place of the app.
+        /// Whether to show a page instead of the app.
         enabled: bool = ANY,
-        /// Stop the app as well.
+        /// Whether to stop the app too.
         archive: bool = ANY,
-        /// A page of one's own.
+        /// The URL of a custom page.
         offline_page_url: Option<String> = ANY,
     }
 }

@@ -1,4 +1,4 @@
-//! How a spec is read: from a text, from a client's JSON, from what was stored.
+//! Reads a spec from a text, from a client's JSON or from stored JSON.
 
 use serde::Deserialize;
 
@@ -7,28 +7,28 @@ use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::tree::{self, Entry, Kind, Node};
 use crate::value::{Places, Reader};
 
-/// A spec that was read, with what there is to say about it.
+/// A spec with the warnings found while reading it.
 #[derive(Clone, Debug)]
 pub struct Parsed {
     /// The spec.
     pub spec: AppSpec,
-    /// What was converted or is doubtful.
+    /// Values that were converted, and values that may be mistakes.
     pub warnings: Diagnostics,
     places: Places,
 }
 
 impl Parsed {
-    /// What this version cannot run, each with its place. Not empty: refuse to create the app.
+    /// Errors for what this version cannot run, with places. If there are any, refuse to create the app.
     pub fn not_yet(&self) -> Diagnostics {
         self.located(self.spec.not_yet())
     }
 
-    /// What is kept and returned but changes nothing here, each with its place.
+    /// Warnings for what Boatyard stores but that has no effect, with places.
     pub fn no_effect(&self) -> Diagnostics {
         self.located(self.spec.no_effect())
     }
 
-    /// Everything there is to say, errors first: the warnings, what has no effect, what cannot run.
+    /// All warnings, fields without effect and fields that cannot run, errors first.
     pub fn remarks(&self) -> Diagnostics {
         let mut remarks = self.warnings.clone();
         remarks.extend(self.spec.no_effect());
@@ -48,17 +48,17 @@ impl Parsed {
 }
 
 impl AppSpec {
-    /// Reads a spec as people write it: YAML 1.2 or JSON, with or without a `spec:` around it.
+    /// Reads a spec as people write it: YAML 1.2 or JSON, with or without an enclosing `spec:`.
     ///
-    /// Errors: everything that is wrong, together with the warnings.
+    /// Errors: all errors, together with the warnings.
     pub fn from_yaml(text: &str) -> Result<Parsed, Diagnostics> {
         AppSpec::from_text(text, Rules::All)
     }
 
-    /// Reads a spec without the rules between fields: fields, their types, limits and forms alone. For looking at a spec,
-    /// never for running it.
+    /// Reads a spec and checks single fields only: names, types, limits and forms. Use it to inspect a spec, never to
+    /// run it.
     ///
-    /// Errors: everything that is wrong with single fields, together with the warnings.
+    /// Errors: all errors of single fields, together with the warnings.
     pub fn from_yaml_schema_only(text: &str) -> Result<Parsed, Diagnostics> {
         AppSpec::from_text(text, Rules::OfFields)
     }
@@ -66,7 +66,7 @@ impl AppSpec {
     fn from_text(text: &str, rules: Rules) -> Result<Parsed, Diagnostics> {
         match tree::parse(text) {
             Ok((root, problems)) => AppSpec::from_tree(&root, problems, rules),
-            // JSON may hold escapes that YAML has not; such a text has no places.
+            // JSON allows escapes that YAML does not. Problems of such a text have no places.
             Err(problems) if problems.iter().all(|p| p.code == Code::Syntax) => {
                 let root: Node = serde_json::from_str(text.trim_start_matches('\u{feff}')).map_err(|_| problems)?;
                 AppSpec::from_tree(&root.within_limits()?, Diagnostics::default(), rules)
@@ -75,25 +75,25 @@ impl AppSpec {
         }
     }
 
-    /// Reads a spec as an API client sent it. The problems have paths but no places.
+    /// Reads a spec that an API client sent. The problems have paths but no places.
     ///
-    /// Errors: everything that is wrong, together with the warnings.
+    /// Errors: all errors, together with the warnings.
     pub fn from_json_text(text: &str) -> Result<Parsed, Diagnostics> {
         let not_json = |error| Diagnostic::error(Code::Syntax, "", format!("the spec is not JSON: {error}"));
         let root: Node = serde_json::from_str(text).map_err(not_json)?;
         AppSpec::from_tree(&root.within_limits()?, Diagnostics::default(), Rules::All)
     }
 
-    /// Reads a spec from a JSON value. The same rules; the problems have paths but no places.
+    /// Reads a spec from a JSON value, by the same rules. The problems have paths but no places.
     pub fn from_json(value: &serde_json::Value) -> Result<Parsed, Diagnostics> {
         AppSpec::from_tree(&node_of(value).within_limits()?, Diagnostics::default(), Rules::All)
     }
 
-    /// Reads a spec as it is stored and as the API answers it. No rule is applied, so that what was stored stays readable,
-    /// with all its fields, whatever rules come later.
+    /// Reads a stored spec, in the form of API responses. Applies no rules, so that a stored spec stays readable with
+    /// all its fields after the rules change.
     ///
-    /// Errors: what this version has no place for, such as a field, a word or a type that it does not know; no name, without
-    /// which nothing was ever stored.
+    /// Errors: anything that the types cannot hold, such as an unknown field, word or type; a missing name, because
+    /// every stored spec has one.
     pub fn from_stored(value: &serde_json::Value) -> Result<AppSpec, Diagnostics> {
         let mut reader = Reader::of_stored();
         let spec: Option<AppSpec> = reader.object(&node_of(value));
@@ -112,7 +112,7 @@ impl AppSpec {
         if let (Some(spec), Rules::All) = (&spec, rules) {
             let mut checks = checks(spec, &found);
             if found.has_errors() || checks.iter().any(Diagnostic::is_error) {
-                // Otherwise it would only be found once everything else is right.
+                // Without these, the user would see these errors only after fixing all others.
                 let is_wrong = |d: &Diagnostic| found.iter().chain(&checks).any(|f| f.is_error() && f.path == d.path);
                 let not_yet = spec.not_yet().into_iter().filter(|d| !is_wrong(d)).collect::<Vec<_>>();
                 checks.extend(not_yet);
@@ -133,16 +133,16 @@ fn node_of(value: &serde_json::Value) -> Node {
     Node::deserialize(value).expect("every JSON value is a node")
 }
 
-/// Which rules a spec is held against.
+/// Which rules to check.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Rules {
-    /// Those of single fields and those between fields.
+    /// Rules for single fields and rules between fields.
     All,
-    /// Those of single fields.
+    /// Rules for single fields only.
     OfFields,
 }
 
-/// What is wrong between fields, but for errors that come only from a field that could not be read.
+/// Problems between fields, without errors that come only from a field that could not be read.
 fn checks(spec: &AppSpec, found: &Diagnostics) -> Vec<Diagnostic> {
     let is_inside = |path: &str, outer: &str| {
         path.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
@@ -160,7 +160,7 @@ fn checks(spec: &AppSpec, found: &Diagnostics) -> Vec<Diagnostic> {
     checks
 }
 
-/// The spec in a mapping with `spec:`, the form of `deploy.template.yaml`. Nothing but `x-…` may stand beside it.
+/// The spec inside an enclosing `spec:`, the form of `deploy.template.yaml`. Only `x-…` keys may stand beside `spec`.
 fn unwrapped<'n>(root: &'n Node, problems: &mut Diagnostics) -> &'n Node {
     let Kind::Mapping(entries) = &root.kind else { return root };
     let Some(spec) = entries.iter().find(|entry| &*entry.key == "spec") else { return root };

@@ -1,4 +1,4 @@
-//! Components without containers of their own: static sites and functions.
+//! Components without containers: static sites and functions.
 
 use super::env::EnvVar;
 use super::ingress::{Cors, Route};
@@ -10,10 +10,10 @@ use crate::value::rule::{ANY, NAME};
 use crate::value::{Reader, object};
 
 object! {
-    /// Files that are built once and served by the ingress.
+    /// Files that a build produces once and the ingress serves.
     "a static site" struct StaticSite labelled name finish finish {
         .. {
-            /// A repository; an image is refused.
+            /// A repository. Images are refused.
             source: Source,
         }
         /// Unique among all components and databases of the app.
@@ -24,25 +24,25 @@ object! {
         dockerfile_path: Option<String> = ANY.of_form(form::inside_repository),
         /// The build step.
         build_command: Option<String> = ANY,
-        /// Listed for static sites by one of the references;.
+        /// Start command. One of the platform's references lists it for static sites.
         run_command: Option<String> = ANY,
-        /// A hint which language builds it.
+        /// A hint at the language of the build.
         environment_slug: Option<String> = ANY,
         /// Variables of the build.
         envs: Vec<EnvVar> = ANY,
-        /// Where the files are after the build.
+        /// The directory that holds the files after the build.
         output_dir: Option<String> = ANY,
-        /// `index.html` by default.
+        /// The index file, `index.html` by default.
         index_document: Option<String> = ANY.or("index.html"),
-        /// `404.html` by default. Excludes `catchall_document`.
+        /// The error page, `404.html` by default. Excludes `catchall_document`.
         error_document: Option<String> = ANY.or("404.html"),
-        /// Served for every path without a file. Excludes `error_document`.
+        /// The file for every path without a file. Excludes `error_document`.
         catchall_document: Option<String> = ANY,
-        /// Requests by path prefix.
+        /// Path prefixes of the site.
         routes: Vec<Route> = ANY,
-        /// Deprecated: belongs to ingress rules.
+        /// Deprecated: use `cors` of ingress rules.
         cors: Option<Cors> = ANY,
-        /// Listed for static sites by one of the references;.
+        /// Where logs are forwarded. One of the platform's references lists it for static sites.
         log_destinations: Opaque = ANY,
     }
 }
@@ -51,7 +51,7 @@ object! {
     /// A package of serverless functions.
     "a function" struct Function labelled name finish finish {
         .. {
-            /// A repository; an image is refused.
+            /// A repository. Images are refused.
             source: Source,
         }
         /// Unique among all components and databases of the app.
@@ -60,13 +60,13 @@ object! {
         source_dir: Option<String> = ANY.of_form(form::inside_repository),
         /// Variables.
         envs: Vec<EnvVar> = ANY,
-        /// Kept; has no effect on one host.
+        /// Stored without effect on one host.
         alerts: Opaque = ANY,
         /// Where logs are forwarded.
         log_destinations: Opaque = ANY,
-        /// Requests by path prefix.
+        /// Path prefixes of the function.
         routes: Vec<Route> = ANY,
-        /// Deprecated: belongs to ingress rules.
+        /// Deprecated: use `cors` of ingress rules.
         cors: Option<Cors> = ANY,
     }
 }

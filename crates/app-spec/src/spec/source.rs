@@ -1,4 +1,4 @@
-//! Where a component comes from: exactly one of five kinds.
+//! The source of a component: exactly one of five kinds.
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::secret::SecretValue;
@@ -10,27 +10,27 @@ use crate::value::{Field, Object, Reader, SpecValue, Unsealer, Writer, field_nam
 /// The source of a component.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Source {
-    /// None was given. [`AppSpec::from_yaml`](crate::AppSpec::from_yaml) refuses such a component, so this occurs only
-    /// in a spec that was put together by hand.
+    /// No source. [`AppSpec::from_yaml`](crate::AppSpec::from_yaml) refuses such a component, so this occurs only in a
+    /// spec built in code.
     #[default]
     Missing,
-    /// Any repository that can be cloned.
+    /// Any Git repository.
     Git(GitSource),
-    /// A GitHub repository; cloned from `https://github.com/<repo>.git`.
+    /// A GitHub repository, cloned from `https://github.com/<repo>.git`.
     Github(HostedSource),
     /// A GitLab project.
     Gitlab(HostedSource),
     /// A Bitbucket repository.
     Bitbucket(HostedSource),
-    /// An image that exists already; nothing is built.
+    /// An existing image. Nothing is built.
     Image(ImageSource),
 }
 
 object! {
-    /// A repository that can be cloned without logging in.
+    /// A repository that can be cloned without a login.
     "a git source" struct GitSource {
-        /// Clone address, without a login: `https://`, or a path on this host where that is allowed. Repositories by ssh
-        /// cannot be fetched yet.
+        /// Clone address without a login: `https://`, or a path on this host if paths are allowed. Boatyard cannot
+        /// fetch repositories by ssh yet.
         repo_clone_url: String = up_to(255).required().of_form(form::clone_address).private(),
         /// Absent: the repository's default branch.
         branch: Option<String> = up_to(255).of_form(form::unsubstituted),
@@ -40,11 +40,11 @@ object! {
 object! {
     /// A repository of a hosting service.
     "a hosted source" struct HostedSource {
-        /// `owner/repo`; GitLab and Bitbucket may have more parts.
+        /// `owner/repo`. GitLab and Bitbucket allow more parts.
         repo: String = up_to(255).required().of_form(form::owner_and_repo).private().like(form::OWNER_AND_REPO),
         /// Absent: the repository's default branch.
         branch: Option<String> = up_to(255).of_form(form::unsubstituted),
-        /// Deploy again when the branch moves.
+        /// Whether to deploy again when the branch changes.
         deploy_on_push: bool = ANY,
     }
 }
@@ -52,7 +52,7 @@ object! {
 object! {
     /// An image in a registry. See [`image_reference`](crate::image_reference).
     "an image source" struct ImageSource {
-        /// Which registry.
+        /// The kind of registry.
         registry_type: Option<RegistryType> = ANY.required(),
         /// Docker Hub: user or organisation, `library` for official images. GHCR: owner. DOCR: usually absent.
         registry: Option<String> = up_to(192).of_form(form::repository).like(form::REPOSITORY),
@@ -62,17 +62,17 @@ object! {
         tag: Option<String> = up_to(192).of_form(form::tag).like(form::TAG).or("latest"),
         /// `sha256:…`: pins the image. Excludes `tag`.
         digest: Option<String> = up_to(192).of_form(form::digest).like("^sha256:[0-9a-f]{64}$"),
-        /// `user:token`.
+        /// The login, as `user:token`.
         registry_credentials: Option<SecretValue> = ANY,
-        /// Deploy again when the tag moves (DOCR only).
+        /// Whether to deploy again when the tag changes (DOCR only).
         deploy_on_push: Option<ImageDeployOnPush> = ANY,
     }
 }
 
 object! {
-    /// Whether a moved tag deploys.
+    /// Whether to deploy when the tag changes.
     "deploy_on_push of an image" struct ImageDeployOnPush {
-        /// Off by default.
+        /// Whether it is on. Off by default.
         enabled: bool = ANY,
     }
 }
@@ -80,7 +80,7 @@ object! {
 words! {
     /// The registry an image comes from.
     enum RegistryType {
-        /// Not said.
+        /// Not given.
         Unspecified = "UNSPECIFIED",
         /// Docker Hub.
         DockerHub = "DOCKER_HUB",
@@ -92,7 +92,7 @@ words! {
 }
 
 impl Source {
-    /// The image, if the source is one.
+    /// The image, if the source is an image.
     pub fn image(&self) -> Option<&ImageSource> {
         match self {
             Source::Image(image) => Some(image),
@@ -100,7 +100,7 @@ impl Source {
         }
     }
 
-    /// Where to clone from and which branch, if the source is a repository. `None` as branch: the default branch.
+    /// The clone address and the branch, if the source is a repository. Without a branch, the default branch applies.
     pub fn repository(&self) -> Option<(String, Option<&str>)> {
         match self {
             Source::Git(git) => Some((git.repo_clone_url.clone(), git.branch.as_deref())),
@@ -111,7 +111,7 @@ impl Source {
         }
     }
 
-    /// The field that gave it, for example `github`; empty when it is missing.
+    /// The name of the field that gave the source, for example `github`. Empty if there is no source.
     pub fn field(&self) -> &'static str {
         match self {
             Source::Missing => "",
@@ -130,7 +130,7 @@ impl HostedSource {
     }
 }
 
-/// Reads one of the five fields into the enum, and refuses a second one.
+/// Reads one of the five fields into the enum and refuses a second one.
 macro_rules! sources {
     ($( $(#[doc = $doc:literal])* $field:ident => $Variant:ident($Inner:ty) ),* $(,)?) => {
         impl Object for Source {
@@ -190,20 +190,20 @@ macro_rules! sources {
 }
 
 sources! {
-    /// Any repository that can be cloned without logging in.
+    /// A repository that can be cloned without a login.
     git => Git(GitSource),
-    /// A GitHub repository that can be cloned without logging in.
+    /// A GitHub repository that can be cloned without a login.
     github => Github(HostedSource),
     /// A GitLab project.
     gitlab => Gitlab(HostedSource),
     /// A Bitbucket repository.
     bitbucket => Bitbucket(HostedSource),
-    /// An image that exists already; nothing is built.
+    /// An existing image. Nothing is built.
     image => Image(ImageSource),
 }
 
 impl Source {
-    /// Takes the source that was read last, and reports a second one.
+    /// Sets the source and reports it if there already is one.
     fn take(&mut self, last: Source, entry: &Entry, reader: &mut Reader) {
         let first = std::mem::replace(self, last);
         if first != Source::Missing {
@@ -215,7 +215,7 @@ impl Source {
         }
     }
 
-    /// Refuses a component that has none of `allowed`. Called once the component has been read.
+    /// Refuses a component that has none of the sources in `allowed`. Called after all fields are read.
     pub(crate) fn require(&self, what: &str, allowed: &str, node: &Node, reader: &mut Reader) {
         if *self == Source::Missing {
             let start = node.place.map(|p| crate::Place { end: p.start, ..p });

@@ -1,7 +1,7 @@
-//! From events to a tree, iteratively, so that no nesting can exhaust the stack.
+//! Builds a tree from parser events. It does so without recursion, so that deep nesting cannot exhaust the stack.
 //!
-//! A second document, an alias inside its own value and whatever breaks a limit end it. Tags and keys that are not text are
-//! reported, and the tree goes on without them.
+//! A second document, an alias inside the value that it names, or an exceeded limit ends the parse. Tags and keys that
+//! are not text are reported, and the parse continues without them.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use super::places::TextPlaces;
 use super::{Entry, Kind, Node, Scalar, Style};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, Place};
 
-/// A list or mapping that is not closed yet. The children of a mapping are keys and values by turns.
+/// A list or mapping that is still open. The children of a mapping alternate between keys and values.
 struct Open {
     place: Place,
     anchor: usize,
@@ -59,7 +59,7 @@ impl<'t> Builder<'t> {
             Event::SequenceStart(anchor, tag) => self.open(place, anchor, false, tag.is_some()),
             Event::MappingStart(anchor, tag) => self.open(place, anchor, true, tag.is_some()),
             Event::SequenceEnd | Event::MappingEnd => {
-                // The parser adds the blanks and the comment behind a bracket.
+                // The parser includes blanks and a comment after the bracket.
                 self.close(place.end.min(place.start + 1));
                 Ok(())
             }
@@ -73,7 +73,7 @@ impl<'t> Builder<'t> {
         }
     }
 
-    /// The innermost bracket or brace that is open.
+    /// The innermost open bracket or brace.
     pub fn bracket(&self) -> Option<Place> {
         let is_bracket = |place: &Place| self.places.text(*place).ends_with(['{', '[']);
         self.stack.iter().rev().map(|open| open.place).find(is_bracket)
@@ -86,7 +86,7 @@ impl<'t> Builder<'t> {
         }
     }
 
-    /// Ends the parse: what was found so far, and what ends it.
+    /// Ends the parse. Returns the problems so far and the fatal one.
     pub fn refuse(mut self, fatal: Diagnostic) -> Diagnostics {
         self.problems.push(fatal);
         self.problems.sort();
@@ -132,7 +132,7 @@ impl<'t> Builder<'t> {
         Ok(())
     }
 
-    /// Puts a finished value where it belongs, and keeps it under its anchor.
+    /// Adds a finished value to its parent and records it under its anchor.
     fn attach(&mut self, node: Node, anchor: usize) {
         if anchor != 0 {
             self.anchors.insert(anchor, node.clone());
@@ -143,7 +143,8 @@ impl<'t> Builder<'t> {
         }
     }
 
-    /// A mapping with what `<<` brings: its own keys win, earlier sources win over later ones.
+    /// Builds a mapping and applies `<<`. Keys of the mapping override merged keys, and earlier sources override later
+    /// ones.
     fn mapping(&mut self, children: Vec<Node>, place: Place) -> Kind {
         let (mut entries, mut merged) = (Vec::with_capacity(children.len() / 2), Vec::new());
         let mut children = children.into_iter();
@@ -154,7 +155,7 @@ impl<'t> Builder<'t> {
                     Kind::Mapping(_) | Kind::Scalar(_) => merged.push(value),
                 },
                 Kind::Scalar(scalar) => entries.push(Entry { key: scalar.text.clone(), key_place: key.place, value }),
-                // `{{ name }}` reads as a mapping whose key is a mapping.
+                // The parser reads `{{ name }}` as a mapping whose key is a mapping.
                 Kind::Mapping(_) if self.places.text(place).starts_with("{{") => {
                     return Kind::Scalar(Scalar { text: Arc::from(self.places.text(place)), style: Style::Template });
                 }

@@ -1,4 +1,4 @@
-//! A tree from JSON and to JSON and YAML.
+//! Converts trees from JSON, and to JSON and YAML.
 
 use std::fmt;
 
@@ -91,7 +91,7 @@ impl Serialize for Node {
                 match if *style == Style::Plain { Plain::of(text) } else { Plain::Text } {
                     Plain::Null => serializer.serialize_unit(),
                     Plain::Bool(truth) => serializer.serialize_bool(truth),
-                    // A number in another spelling, such as `0123` or `1.10`, stays the text that it is.
+                    // A number in a different spelling, such as `0123` or `1.10`, stays text.
                     Plain::Integer(integer) if integer.to_string() == **text => serializer.serialize_i64(integer),
                     Plain::Number(number) if number.to_string() == **text => serializer.serialize_f64(number),
                     Plain::Text if reads_the_same_as_a_block(text) => LitStr(text).serialize(serializer),
@@ -102,7 +102,7 @@ impl Serialize for Node {
     }
 }
 
-/// Whether every reader of YAML takes a block with these lines for this text. Other text of several lines is quoted.
+/// Whether every YAML reader reads this text back unchanged from a block scalar. Other text of several lines is quoted.
 fn reads_the_same_as_a_block(text: &str) -> bool {
     let lines = text.strip_suffix('\n').unwrap_or(text);
     let is_plain =

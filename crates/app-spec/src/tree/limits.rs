@@ -1,22 +1,22 @@
-//! How large a spec may be. Real ones have 1 KiB in the median and 24 KiB at most; a text that needs more than this is
-//! an attack or a mistake, and is refused before it costs anything.
+//! Limits on the size of a spec. Real specs have a median size of 1 KiB and a maximum of 24 KiB. A text that exceeds a
+//! limit is an attack or a mistake, and is refused before it uses much time or memory.
 
 use crate::diagnostic::{Code, Diagnostic, Place};
 
-/// Bytes of text.
+/// The most bytes of text.
 pub(crate) const BYTES: usize = 256 * 1024;
-/// Lists and mappings inside each other.
+/// The deepest nesting of lists and mappings.
 pub(crate) const DEPTH: usize = 32;
-/// Characters that may be marks of YAML, in brackets inside brackets. A variable takes five of them.
+/// The most characters inside nested brackets that may be YAML marks. One variable uses five.
 pub(crate) const MARKS: usize = 16_000;
-/// `*alias` uses.
+/// The most uses of an alias (`*alias`).
 pub(crate) const ALIASES: usize = 50;
-/// Values, counted after aliases are expanded.
+/// The most values, counted after aliases are expanded.
 pub(crate) const NODES: usize = 10_000;
-/// Bytes of scalar text after aliases are expanded: aliases may repeat a long text, but not without end.
+/// The most bytes of scalar text after aliases are expanded. Aliases may repeat a long text, but not without limit.
 pub(crate) const EXPANDED_BYTES: usize = 2 * BYTES;
 
-/// Counts what a tree costs, and refuses at the first excess.
+/// Counts what a tree uses and refuses it at the first excess.
 #[derive(Default)]
 pub(crate) struct Budget {
     nodes: usize,

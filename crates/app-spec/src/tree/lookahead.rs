@@ -1,7 +1,7 @@
-//! A bound on how far the parser looks ahead.
+//! Limits how far the parser looks ahead.
 //!
-//! In brackets inside brackets the parser reads on to their end before it returns an event, and keeps some 300 bytes for each
-//! bracket, comma and colon on the way. Without a bound, a text of 256 KiB could take 50 MiB.
+//! For brackets inside brackets, the parser reads to the closing bracket before it returns an event, and stores about
+//! 300 bytes for each bracket, comma and colon on the way. Without a limit, a text of 256 KiB could use 50 MiB.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -9,17 +9,17 @@ use std::rc::Rc;
 use super::limits::MARKS;
 use super::places::quoted_length;
 
-/// Shared by what feeds the parser and what takes its events.
+/// Shared by the iterator that feeds the parser and the code that takes its events.
 #[derive(Clone, Default)]
 pub(super) struct Lookahead {
-    /// Marks that were fed since the last event.
+    /// The marks that the parser read since the last event.
     marks: Rc<Cell<usize>>,
-    /// Characters up to here are the text of one scalar, whatever they look like.
+    /// All characters before this position belong to one scalar, so they are not marks.
     scalar_until: Rc<Cell<usize>>,
 }
 
 impl Lookahead {
-    /// The characters of a text. They end where the bound is reached.
+    /// The characters of a text. The iterator ends when the limit is reached.
     pub fn chars<'t>(&self, text: &'t str) -> impl Iterator<Item = char> + use<'t> {
         let bound = self.clone();
         text.chars()
@@ -39,8 +39,8 @@ impl Lookahead {
         self.marks.get() > MARKS
     }
 
-    /// Called after each event. `read`: the characters up to its end; `rest`: the text behind it; `in_brackets`: whether it
-    /// stands in brackets, where the text of a block cannot begin.
+    /// Call this after each event. `read` is the number of characters up to the end of the event, and `rest` is the
+    /// text after it. `in_brackets` says whether the event is inside brackets, where a block scalar cannot begin.
     pub fn after_event(&self, read: usize, rest: &str, in_brackets: bool) {
         self.marks.set(0);
         let value = rest.trim_start_matches(|c: char| c.is_whitespace() || matches!(c, ':' | '-' | '?'));

@@ -1,7 +1,7 @@
-//! The located tree: what a text says, before its meaning is looked at.
+//! The tree of a text, before its fields are interpreted.
 //!
-//! YAML 1.2 (and JSON, which is read by the same path) becomes [`Node`]s that know their place. Anchors, aliases and
-//! merge keys are already applied, the limits of a spec already enforced. Nothing here knows a field name.
+//! Parses YAML 1.2 (and JSON, by the same code) into [`Node`]s with places. Anchors, aliases and merge keys are already
+//! applied, and the limits already enforced. This module knows no field names.
 
 mod builder;
 mod json;
@@ -19,10 +19,10 @@ use std::sync::Arc;
 
 use crate::diagnostic::Place;
 
-/// A value with its place. Cheap to clone: what an alias repeats is shared, not copied.
+/// A value and its place. Cloning is cheap, because clones share the content.
 #[derive(Clone, Debug)]
 pub(crate) struct Node {
-    /// Where it stands; `None` for a tree that was not made from a text.
+    /// The place in the text. `None` if the tree does not come from a text.
     pub place: Option<Place>,
     pub kind: Kind,
 }
@@ -34,7 +34,7 @@ pub(crate) enum Kind {
     Mapping(Arc<Vec<Entry>>),
 }
 
-/// Text as it was written, whether or not it is a number.
+/// A scalar as written, whether or not it is a number.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Scalar {
     pub text: Arc<str>,
@@ -44,9 +44,9 @@ pub(crate) struct Scalar {
 /// How a scalar is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Style {
-    /// Without quotes, so that `8080`, `true` and `null` are not text.
+    /// Without quotes, so `8080`, `true` and `null` are not text.
     Plain,
-    /// In quotes or as a block: always text.
+    /// In quotes or as a block, so always text.
     Quoted,
     /// `{{ name }}`, which a deploy tool should have replaced.
     Template,
@@ -67,7 +67,7 @@ impl Entry {
 }
 
 impl Node {
-    /// Text.
+    /// Creates a text.
     pub fn text(text: impl AsRef<str>) -> Node {
         Node { place: None, kind: Kind::Scalar(Scalar { text: Arc::from(text.as_ref()), style: Style::Quoted }) }
     }
@@ -80,12 +80,12 @@ impl Node {
         Node { place: None, kind: Kind::Mapping(Arc::new(entries)) }
     }
 
-    /// A number, a boolean or `null`.
+    /// Creates a number, a boolean or `null`.
     pub fn plain(value: impl ToString) -> Node {
         Node { place: None, kind: Kind::Scalar(Scalar { text: Arc::from(value.to_string()), style: Style::Plain }) }
     }
 
-    /// What it is, in the words of a diagnostic.
+    /// The kind of value, as named in diagnostics.
     pub fn what(&self) -> &'static str {
         match &self.kind {
             Kind::Sequence(_) => "a list",
@@ -99,17 +99,17 @@ impl Node {
         }
     }
 
-    /// Empty text, which clients send for what is absent.
+    /// Whether the node is empty text, which clients send for an absent value.
     pub fn is_empty_text(&self) -> bool {
         matches!(&self.kind, Kind::Scalar(scalar) if scalar.text.is_empty())
     }
 
-    /// `null`, `~` or no value at all.
+    /// Whether the node is `null`, `~` or has no value.
     pub fn is_null(&self) -> bool {
         matches!(&self.kind, Kind::Scalar(scalar) if scalar.meaning() == Plain::Null)
     }
 
-    /// How many values it holds, and how many bytes of text.
+    /// The number of values in the node, and their bytes of text.
     pub fn size(&self) -> (usize, usize) {
         let add = |(nodes, bytes): (usize, usize), (more, length): (usize, usize)| (nodes + more, bytes + length);
         match &self.kind {
@@ -121,7 +121,7 @@ impl Node {
         }
     }
 
-    /// How deep lists and mappings are nested in it.
+    /// The nesting depth of lists and mappings in the node.
     pub fn depth(&self) -> usize {
         match &self.kind {
             Kind::Scalar(_) => 0,
@@ -132,7 +132,7 @@ impl Node {
 }
 
 impl Scalar {
-    /// What YAML's core schema takes the scalar for.
+    /// The meaning of the scalar in YAML's core schema.
     pub fn meaning(&self) -> Plain {
         if self.style == Style::Plain { Plain::of(&self.text) } else { Plain::Text }
     }

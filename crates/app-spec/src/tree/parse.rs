@@ -1,4 +1,4 @@
-//! From YAML text to a tree. A broken text ends at its first error, because nothing behind it can be relied on.
+//! Parses YAML text into a tree. Parsing stops at the first syntax error, because the text after it is unreliable.
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span};
 
@@ -8,7 +8,7 @@ use super::places::TextPlaces;
 use super::{Node, limits, syntax};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 
-/// Parses `text`. The problems beside the tree refuse the spec as well. Errors: syntax and limits.
+/// Parses `text`. Any problem returned with the tree also refuses the spec. Errors: syntax errors and exceeded limits.
 pub(crate) fn parse(text: &str) -> Result<(Node, Diagnostics), Diagnostics> {
     limits::check_bytes(text.len())?;
     let body = text.strip_prefix('\u{feff}').unwrap_or(text);
@@ -41,7 +41,8 @@ pub(crate) fn parse(text: &str) -> Result<(Node, Diagnostics), Diagnostics> {
     builder.finish()
 }
 
-/// The parser adds a line's end to a block that the text ends with. The platform's client takes the text as it is.
+/// Removes the line end that the parser adds to a block scalar at the end of the text. The platform's client does not
+/// add one.
 fn without_added_line<'e>(event: Event<'e>, span: &Span, places: &TextPlaces<'_>) -> Event<'e> {
     let is_added = places.behind(span.end.index()).is_empty() && places.last_line().len() >= span.start.col().max(1);
     match event {

@@ -1,4 +1,4 @@
-//! From the parser's positions, which count characters, to bytes, lines and columns.
+//! Converts the parser's positions, which count characters, to bytes, lines and columns.
 
 use saphyr_parser::{ScalarStyle, Span};
 
@@ -7,9 +7,9 @@ use crate::diagnostic::Place;
 /// The positions of one text.
 pub(super) struct TextPlaces<'t> {
     body: &'t str,
-    /// Bytes before `body`: a byte order mark.
+    /// The number of bytes before `body`: a byte order mark.
     skipped: usize,
-    /// The byte at which each character begins, and the end of the text.
+    /// The offset of each character, and the end of the text.
     bytes: Vec<u32>,
     /// The first character of each line. Lines end with `\n`, `\r\n` or `\r`.
     lines: Vec<usize>,
@@ -34,7 +34,7 @@ impl<'t> TextPlaces<'t> {
         self.of_characters(span.start.index(), span.end.index())
     }
 
-    /// The place from one character up to another.
+    /// The place between two characters.
     pub fn of_characters(&self, start: usize, end: usize) -> Place {
         let last = self.bytes.len() - 1;
         let (start, end) = (start.min(last), end.clamp(start.min(last), last));
@@ -44,18 +44,18 @@ impl<'t> TextPlaces<'t> {
         Place { line: to_u32(line), column: to_u32(column), start: byte(start), end: byte(end) }
     }
 
-    /// The place of some bytes of the body.
+    /// The place of a byte range of the body.
     pub fn of_bytes(&self, bytes: std::ops::Range<usize>) -> Place {
         let character = |byte: usize| self.bytes.partition_point(|at| (*at as usize) < byte);
         self.of_characters(character(bytes.start), character(bytes.end))
     }
 
-    /// What stands at a place.
+    /// The text at a place.
     pub fn text(&self, place: Place) -> &'t str {
         &self.body[place.start - self.skipped..place.end - self.skipped]
     }
 
-    /// What stands behind a character.
+    /// The text from a character on.
     pub fn behind(&self, character: usize) -> &'t str {
         &self.body[self.bytes[character.min(self.bytes.len() - 1)] as usize..]
     }
@@ -64,12 +64,12 @@ impl<'t> TextPlaces<'t> {
         self.body.rsplit(['\n', '\r']).next().unwrap_or_default()
     }
 
-    /// The byte of the body at which a character begins.
+    /// The offset in the body of a character.
     pub fn byte(&self, character: usize) -> usize {
         self.bytes[character.min(self.bytes.len() - 1)] as usize
     }
 
-    /// The place of a scalar without what the parser adds: a comment behind quotes, the empty lines behind a block.
+    /// The place of a scalar, without what the parser includes: a comment after quotes, or empty lines after a block.
     pub fn of_scalar(&self, place: Place, style: ScalarStyle) -> Place {
         let text = self.text(place);
         let length = match style {
@@ -87,7 +87,7 @@ fn to_u32(n: usize) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)
 }
 
-/// How long a quoted text is, quotes included. In single quotes two of them stand for one.
+/// The length of a quoted text with its quotes. In single quotes, a doubled quote stands for one.
 pub(super) fn quoted_length(text: &str, quote: char) -> Option<usize> {
     let mut rest = text.char_indices().skip(1).peekable();
     while let Some((at, c)) = rest.next() {

@@ -1,18 +1,18 @@
-//! What an unquoted scalar means: YAML 1.2's core schema, and the words that older readers take differently.
+//! The meaning of unquoted scalars in YAML 1.2's core schema, and the words that YAML 1.1 reads differently.
 
 /// The meaning of an unquoted scalar.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Plain {
     Null,
     Bool(bool),
-    /// Fits 64 bits; a larger one is a [`Plain::Number`].
+    /// Fits into 64 bits. A larger integer is a [`Plain::Number`].
     Integer(i64),
     Number(f64),
     Text,
 }
 
 impl Plain {
-    /// Reads by the core schema: `null ~ true False 12 -3 0o17 0x1F 1.5 .inf`.
+    /// Applies the core schema: `null ~ true False 12 -3 0o17 0x1F 1.5 .inf`.
     pub fn of(text: &str) -> Plain {
         match text {
             "" | "~" | "null" | "Null" | "NULL" => return Plain::Null,
@@ -42,7 +42,7 @@ fn integer(text: &str) -> Option<i64> {
     if all_digits { text.parse().ok() } else { None }
 }
 
-/// `from_str_radix` alone would take a sign after the prefix.
+/// `from_str_radix` would also accept a sign after the prefix.
 fn digits(text: &str, radix: u32) -> Option<i64> {
     let valid = !text.is_empty() && text.chars().all(|c| c.is_digit(radix));
     if valid { i64::from_str_radix(text, radix).ok() } else { None }
@@ -55,24 +55,24 @@ fn number(text: &str) -> Option<f64> {
         _ if matches!(text, ".nan" | ".NaN" | ".NAN") => return Some(f64::NAN),
         _ => {}
     }
-    // Rust's own parser also takes "inf", "nan" and "infinity", which YAML reads as text.
+    // Rust's parser also accepts "inf", "nan" and "infinity", which are text in YAML.
     let numeric = unsigned.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'e' | b'E' | b'-' | b'+'));
     let starts_well = unsigned.starts_with(|c: char| c.is_ascii_digit() || c == '.');
     if numeric && starts_well && unsigned.bytes().any(|b| b.is_ascii_digit()) { text.parse().ok() } else { None }
 }
 
-/// Whether unquoted `text` is not plain text to every reader: YAML 1.1 takes `on`, `no` and `1:30` for something else.
+/// Whether some YAML reader does not read unquoted `text` as text: YAML 1.1 reads `on`, `no` and `1:30` as other types.
 pub(crate) fn is_ambiguous(text: &str) -> bool {
     Plain::of(text) != Plain::Text || is_old_boolean(text) || is_old_number(text)
 }
 
-/// The words that YAML 1.1 takes for a boolean.
+/// Whether YAML 1.1 reads the word as a boolean.
 pub(crate) fn is_old_boolean(text: &str) -> bool {
     ["y", "n", "yes", "no", "on", "off"].iter().any(|word| word.eq_ignore_ascii_case(text))
 }
 
-/// Numbers with underscores or in base 60, dates, `0b11`: all begin like a number and hold nothing but such characters;
-/// `0.0.0.0` and `1.2.3` are text to everyone.
+/// Whether YAML 1.1 may read the text as a number or date: underscores, base 60, dates, `0b11`. Such a text begins like
+/// a number and contains only characters of numbers and dates. `0.0.0.0` and `1.2.3` are text for every reader.
 fn is_old_number(text: &str) -> bool {
     let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
     let starts_like_number = unsigned.starts_with(|c: char| c.is_ascii_digit() || c == '.');
@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_core_schema_decides_what_an_unquoted_word_is() {
+    fn the_core_schema_decides_the_type_of_an_unquoted_scalar() {
         let cases = [
             ("", Plain::Null),
             ("~", Plain::Null),
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn words_that_older_readers_take_differently_are_ambiguous() {
+    fn words_that_yaml_1_1_reads_differently_are_ambiguous() {
         for text in ["on", "No", "y", "1:30", "1_000", "2024-01-31", "0b11", "012", "null", ""] {
             assert!(is_ambiguous(text), "{text:?}");
         }

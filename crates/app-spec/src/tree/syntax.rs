@@ -1,23 +1,23 @@
-//! Why a text is not YAML, in the words of the mistakes that people make. Nothing of the text is quoted: any word of it may be
-//! a secret.
+//! Explains syntax errors by the mistakes that people make. A message never quotes the text, because any word may be a
+//! secret.
 
 use saphyr_parser::ScanError;
 
 use super::builder::Builder;
 use crate::diagnostic::{Code, Diagnostic};
 
-/// Where the parser stopped.
+/// The position where the parser stopped.
 struct Stop<'t> {
     body: &'t str,
-    /// The byte.
+    /// The offset of the byte.
     at: usize,
-    /// The line of that byte, from its first to its last byte.
+    /// The byte range of its line.
     line: std::ops::Range<usize>,
-    /// The parser's words.
+    /// The parser's message.
     info: &'t str,
 }
 
-/// What is wrong, from byte to byte, and what to do.
+/// The byte range, the message and the advice.
 type Explained = (std::ops::Range<usize>, String, &'static str);
 
 pub(super) fn explain(error: &ScanError, body: &str, builder: &Builder<'_>) -> Diagnostic {
@@ -47,7 +47,7 @@ fn merge_conflict(body: &str) -> Option<Explained> {
     Some((mark..mark + 7, "a merge conflict is not resolved".to_owned(), help))
 }
 
-/// What the line shows in which the parser stopped, or the one above it.
+/// Looks for a mistake in the line where the parser stopped and in the line above.
 fn in_line(stop: &Stop<'_>) -> Option<Explained> {
     let above = stop.body[..stop.line.start].trim_end().rfind('\n').map_or(0, |newline| newline + 1);
     for start in [stop.line.start, above] {

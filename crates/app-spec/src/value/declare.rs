@@ -1,9 +1,9 @@
-//! [`object!`] and [`words!`]: a type of the spec, declared once.
+//! [`object!`] and [`words!`] declare a type of the spec once.
 //!
-//! `object!` makes the struct, the description of its fields, its reader and its writer. A line is
-//! `field: Type = RULE`; `as "type"` gives the name in the text where it is not a good name in Rust. Fields under
-//! `..` stand in the text beside the others. `labelled` names the field that distinguishes items of a list, `finish` a
-//! function that is called once after the last field was read.
+//! `object!` generates the struct, the description of its fields, its reader and its writer. A line is `field: Type =
+//! RULE`. `as "type"` gives the name in the text if it differs from the Rust name. In the text, fields under `..`
+//! appear at the same level as the others. `labelled` names the field that identifies an item of a list. `finish` names
+//! a function that is called once after the last field is read.
 
 /// The name of a field in the text.
 macro_rules! field_name {
@@ -123,7 +123,7 @@ macro_rules! object {
             fn write(&self, writer: &mut $crate::value::Writer<'_>) -> Option<$crate::tree::Node> {
                 let mut fields = Vec::new();
                 $crate::value::Object::write_fields(self, writer, &mut fields);
-                // The name first: people look for it.
+                // Writes the name first, because people look for it.
                 fields.sort_by_key(|field| &*field.key != "name");
                 Some($crate::tree::Node::mapping(fields))
             }
@@ -139,7 +139,7 @@ macro_rules! object {
     };
 }
 
-/// An enum of upper-case words. Any case is read, upper case is written.
+/// Declares an enum of upper-case words. Reads any case and writes upper case.
 macro_rules! words {
     (
         $(#[$meta:meta])*
@@ -150,15 +150,15 @@ macro_rules! words {
         pub enum $Name { $( $(#[$variant_meta])* $Variant, )+ }
 
         impl $Name {
-            /// Every word, in the order of the reference.
+            /// All words, in the order of the reference.
             pub const WORDS: &'static [&'static str] = &[$($word),+];
 
-            /// The word as it is written.
+            /// The word as written in a spec.
             pub fn as_str(self) -> &'static str {
                 match self { $( $Name::$Variant => $word, )+ }
             }
 
-            /// Reads the word in any case.
+            /// Parses the word in any case.
             pub fn from_word(word: &str) -> Option<$Name> {
                 match word.to_ascii_uppercase().replace('-', "_").as_str() {
                     $( $word => Some($Name::$Variant), )+
@@ -202,7 +202,7 @@ use crate::suggest::{nearest, one_of, shown_key};
 use crate::tree::Node;
 
 impl Reader {
-    /// Reads one of `words`. Empty text is no word at all.
+    /// Reads one of `words`. Empty text counts as absent.
     pub fn word<T>(&mut self, node: &Node, words: &[&'static str], from: fn(&str) -> Option<T>) -> Option<T> {
         let text = self.text(node)?;
         if text.is_empty() {
@@ -226,7 +226,7 @@ impl Reader {
         None
     }
 
-    /// App Platform's API takes the word only in its own letters.
+    /// Warns about the spelling, because App Platform's API accepts only the exact one.
     fn warn_of_spelling(&mut self, text: &str, words: &[&'static str]) {
         let is_same = |word: &&&str| word.eq_ignore_ascii_case(&text.replace('-', "_"));
         let Some(word) = words.iter().find(is_same).filter(|word| **word != text) else {
@@ -237,7 +237,7 @@ impl Reader {
     }
 }
 
-/// The words that say something.
+/// The words to suggest, without those that mean "not given".
 fn allowed(words: &[&'static str]) -> impl Iterator<Item = &'static str> {
     words.iter().copied().filter(|w| !w.starts_with("UNSPECIFIED") && *w != "UNSET" && *w != "UNKNOWN")
 }

@@ -1,4 +1,4 @@
-//! Lists, and things that may be absent.
+//! Lists and optional values.
 //!
 //! App Platform's clients leave out empty text, 0, `false` and empty lists, so those are read as absent.
 
@@ -26,7 +26,7 @@ impl Reader {
         self.report(help.into_iter().fold(problem, Diagnostic::help));
     }
 
-    /// Zero means absent, which an item of a list cannot be.
+    /// Refuses zero in a list: zero means absent, but an item of a list cannot be absent.
     fn is_present<T: SpecValue>(&mut self, number: &T, rule: &Rule) -> bool {
         if number.is_zero() && rule.min > 0 {
             let problem = Diagnostic::error(Code::OutOfRange, "", "0 is out of range");
@@ -68,7 +68,7 @@ impl<T: SpecValue> SpecValue for Vec<T> {
         Shape::List(Box::new(T::shape()))
     }
 
-    /// An item that cannot be read keeps its place, so that positions are those of the text.
+    /// Adds a placeholder for an item that cannot be read, so that positions match the text.
     fn read(node: &Node, rule: &Rule, reader: &mut Reader) -> Option<Vec<T>> {
         let Kind::Sequence(items) = &node.kind else {
             if !node.is_empty_text() {

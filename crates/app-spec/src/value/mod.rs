@@ -1,7 +1,7 @@
-//! How values cross the border between text and types: one trait, implemented once for each kind of value.
+//! Converts values between text and types, with one trait that each kind of value implements.
 //!
-//! The object types themselves are declared with [`object!`] and [`words!`], which derive reading, writing and the
-//! description of the fields from one declaration, so that the three cannot disagree.
+//! [`object!`] and [`words!`] declare the types of objects and words. They derive reading, writing and the description
+//! of the fields from one declaration, so the three cannot disagree.
 
 mod declare;
 pub(crate) mod form;
@@ -27,84 +27,84 @@ use crate::tree::{Entry, Node};
 
 /// A value that a spec can hold.
 pub(crate) trait SpecValue: Sized {
-    /// The field that distinguishes the items of a list.
+    /// The field that identifies an item of a list.
     const LABEL: Option<&'static str> = None;
 
-    /// What stands in a list for an item that cannot be read.
+    /// The placeholder in a list for an item that cannot be read.
     fn placeholder() -> Option<Self> {
         None
     }
 
-    /// What it looks like in a text.
+    /// The form of the value in a text.
     fn shape() -> Shape;
 
-    /// Reads it. `None`: it is not there, or a problem was reported.
+    /// Reads the value. `None` if it is absent or a problem was reported.
     fn read(node: &Node, rule: &Rule, reader: &mut Reader) -> Option<Self>;
 
-    /// Writes it. `None`: it is absent, or zero, which is the same.
+    /// Writes the value. `None` if it is absent or zero, which mean the same.
     fn write(&self, writer: &mut Writer<'_>) -> Option<Node>;
 
-    /// Empty text, 0, `false`, an empty list: what App Platform's clients leave out.
+    /// Whether the value is empty text, 0, `false` or an empty list. App Platform's clients leave those out.
     fn is_zero(&self) -> bool {
         false
     }
 
-    /// What names it among its neighbours in a list, for paths that survive a change of order.
+    /// The name of the value in a list. Paths use it, so that they stay the same when the order changes.
     fn label(&self) -> Option<&str> {
         None
     }
 
-    /// Opens the sealed secrets inside.
+    /// Replaces sealed values by their secrets.
     fn unseal(&mut self, _unsealer: &mut Unsealer<'_>) {}
 }
 
-/// A value made of fields.
+/// A value with fields.
 pub(crate) trait Object: Default {
-    /// In the words of a diagnostic, for example "a service".
+    /// The name for diagnostics, for example "a service".
     const WHAT: &'static str;
 
-    /// Its fields in the order they are written.
+    /// The fields in the order they are written.
     fn fields() -> &'static [Field];
 
-    /// Reads one field. `false`: it has no such field.
+    /// Reads one field. Returns `false` if there is no such field.
     fn read_field(&mut self, entry: &Entry, reader: &mut Reader) -> bool;
 
-    /// Writes all fields that are not absent.
+    /// Writes all fields that are present.
     fn write_fields(&self, writer: &mut Writer<'_>, out: &mut Vec<Entry>);
 
-    /// Opens the sealed secrets inside.
+    /// Replaces sealed values by their secrets.
     fn unseal_fields(&mut self, unsealer: &mut Unsealer<'_>);
 
-    /// Called once after the last field was read.
+    /// Called once after the last field is read.
     fn finish(&mut self, _node: &Node, _reader: &mut Reader) {}
 }
 
-/// A field of an object, as described to tests, tables and editors.
+/// The description of a field, for tests, tables and editors.
 #[derive(Clone)]
 pub(crate) struct Field {
     pub name: &'static str,
-    /// What it is for, in the words of its documentation.
+    /// The doc comment of the field.
     pub doc: &'static str,
     pub shape: Shape,
     pub rule: Rule,
 }
 
-/// What a value looks like in a text.
+/// The form of a value in a text.
 #[derive(Clone)]
 pub(crate) enum Shape {
     Text,
     Boolean,
     Integer,
-    /// One of these.
+    /// One of the words.
     Word(&'static [&'static str]),
     List(Box<Shape>),
     Object(&'static [Field]),
-    /// Whatever it is.
+    /// Any value.
     Any,
 }
 
 impl Shape {
-    /// The fields of the object, or of the objects in the list.
+    /// The fields of the object, or of the objects in the list. Empty for other values.
     pub fn fields(&self) -> &'static [Field] {
         match self {
             Shape::Object(fields) => fields,
@@ -114,16 +114,16 @@ impl Shape {
     }
 }
 
-/// Opens sealed values on its way through a spec.
+/// Replaces sealed values while it walks through a spec.
 pub(crate) struct Unsealer<'a> {
     pub trail: Trail,
     pub open: &'a dyn Fn(&str, &str) -> Option<SecretText>,
-    /// The paths that could not be opened.
+    /// The paths of the values that could not be opened.
     pub closed: Vec<String>,
 }
 
 impl Unsealer<'_> {
-    /// The secret in `sealed`, or a note that it stays sealed.
+    /// The secret in `sealed`. If it cannot be opened, records the path.
     pub fn open(&mut self, sealed: &str) -> Option<SecretText> {
         let path = self.trail.path();
         let opened = (self.open)(&path, sealed);

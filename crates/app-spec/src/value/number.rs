@@ -1,4 +1,4 @@
-//! Numbers and booleans. Text that holds one is taken for it, with a warning.
+//! Numbers and booleans. Text that holds a number or a boolean is converted, with a warning.
 
 use super::form::unsubstituted;
 use super::{Reader, Rule, Shape, SpecValue, Writer};
@@ -34,7 +34,7 @@ impl Reader {
         self.in_range(integer, rule)
     }
 
-    /// `"3000"` is taken for 3000; a template has a message of its own.
+    /// Converts `"3000"` to 3000. A template gets a separate message.
     fn integer_in_text(&mut self, scalar: &Scalar, node: &Node) -> Option<i64> {
         match Plain::of(scalar.text.trim()) {
             Plain::Integer(integer) => {
@@ -53,7 +53,7 @@ impl Reader {
         self.report(Diagnostic::warning(Code::Converted, "", message).help("leave out the quotes"));
     }
 
-    /// Empty text is no value at all, as clients send it.
+    /// Reports text that holds no value. Empty text counts as absent, because clients send it.
     fn no_value_in_text(&mut self, scalar: &Scalar, wanted: &str, node: &Node) {
         match unsubstituted(&scalar.text) {
             Err(complaint) => self.report(complaint.into_problem("")),

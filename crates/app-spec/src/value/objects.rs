@@ -1,4 +1,4 @@
-//! Reading objects: the fields they know, and those they do not.
+//! Reads objects and reports unknown fields.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use crate::suggest::{nearest, one_of, shown_key};
 use crate::tree::{Entry, Kind, Node, Plain};
 
 impl Reader {
-    /// Reads an object: every field it knows, a problem for every field it does not.
+    /// Reads an object and reports every unknown field.
     pub fn object<T: Object>(&mut self, node: &Node) -> Option<T> {
         let Kind::Mapping(entries) = &node.kind else {
             self.not_an_object::<T>(node);
@@ -33,7 +33,7 @@ impl Reader {
         Some(object)
     }
 
-    /// The position of the last entry of each key. A key that is given twice is only a warning, as on the platform.
+    /// The position of the last entry of each key. As on the platform, a duplicate key is only a warning.
     fn last_of_each<'e>(&mut self, entries: &'e [Entry]) -> HashMap<&'e str, usize> {
         let mut last = HashMap::with_capacity(entries.len());
         for (i, entry) in entries.iter().enumerate() {
@@ -81,8 +81,8 @@ impl Reader {
         }
     }
 
-    /// Reports the field. If it is a misspelling of another field, that field is returned and its value is checked, so that
-    /// everything that is wrong is reported at once.
+    /// Reports an unknown field. If it looks like a misspelt field, reads its value as that field, so that all errors
+    /// are reported at once, and returns the field's name.
     fn unknown_field<T: Object>(&mut self, object: &mut T, entry: &Entry, all: &[Entry]) -> Option<&'static str> {
         let is_extension = self.is_at_root() && entry.key.starts_with("x-");
         if is_extension || self.is_full() {
@@ -114,7 +114,7 @@ impl Reader {
         Some(near)
     }
 
-    /// The object that has a field of that name, when the one at hand has not.
+    /// Advice on which object has a field of that name.
     fn where_it_belongs<T: Object>(&self, entry: &Entry) -> Option<String> {
         let name = &*entry.key;
         let has = |fields: &[Field]| fields.iter().any(|field| field.name == name);
@@ -136,16 +136,16 @@ impl Reader {
     }
 }
 
-/// Fields of so many objects that their name says nothing about where they belong.
+/// Fields that occur in too many objects to suggest one of them.
 const ANYWHERE: [&str; 5] = ["id", "key", "name", "type", "value"];
 
-/// Objects named in one message.
+/// The most objects named in one message.
 const MOST_OWNERS: usize = 3;
 
-/// Fields named in one message.
+/// The most fields named in one message.
 const MOST_FIELDS: usize = 8;
 
-/// Null, empty text, or a number that is 0: what clients leave out.
+/// Whether a value counts as absent: null, empty text, or 0 for a number field. Clients leave such fields out.
 fn is_absent(node: &Node, fields: &[Field], name: &str) -> bool {
     let Kind::Scalar(scalar) = &node.kind else { return false };
     let is_integer = fields.iter().any(|field| field.name == name && matches!(field.shape, Shape::Integer));

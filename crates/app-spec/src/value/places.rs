@@ -1,16 +1,17 @@
-//! Where the fields of a text stand.
+//! The places of fields in a text.
 
 use std::collections::HashMap;
 
 use crate::diagnostic::{Diagnostic, Place};
 use crate::tree::{Kind, Node};
 
-/// The place of each field of a text, by its path.
+/// The place of each field in a text, by path.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Places(HashMap<String, Place>);
 
 impl Places {
-    /// Notes where a value stands. Problems point at a scalar in the line of its key, and at the key of anything else.
+    /// Records the place of a value. A problem points at a scalar if it is on the line of its key, otherwise at the
+    /// key.
     pub fn remember(&mut self, path: String, node: &Node, key_place: Option<Place>) {
         let is_beside_key =
             |value: &Place| key_place.is_none_or(|key| key.line == value.line) && value.end > value.start;
@@ -20,7 +21,7 @@ impl Places {
         }
     }
 
-    /// The place of a field, or of the nearest thing around it.
+    /// The place of a field, or of the nearest enclosing field.
     pub fn nearest(&self, path: &str) -> Option<Place> {
         let mut path = path;
         loop {
@@ -31,7 +32,7 @@ impl Places {
         }
     }
 
-    /// Gives places to diagnostics that only know a path.
+    /// Adds places to diagnostics that have only a path.
     pub fn locate<'d>(&self, diagnostics: impl IntoIterator<Item = &'d mut Diagnostic>) {
         for diagnostic in diagnostics {
             diagnostic.place = diagnostic.place.or_else(|| self.nearest(&diagnostic.path));

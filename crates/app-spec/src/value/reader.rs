@@ -1,16 +1,16 @@
-//! The reader: walks the located tree, knows where it is, collects every problem.
+//! The reader walks through the tree, tracks the path, and collects all problems.
 
 use super::{Field, Places, Rule, SpecValue, form};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, Place};
 use crate::tree::{Entry, Kind, Node, Style};
 
-/// Walks a tree and collects problems.
+/// Walks through a tree and collects problems.
 pub(crate) struct Reader {
     is_stored: bool,
     path: Vec<Step>,
     pub problems: Diagnostics,
     pub places: Places,
-    /// The fields of the object at hand and of those around it, the outermost first.
+    /// The fields of the current object and of the enclosing ones, the outermost first.
     pub around: Vec<&'static [Field]>,
 }
 
@@ -20,23 +20,23 @@ enum Step {
 }
 
 impl Reader {
-    /// A reader at the root. `problems` are those that the text itself has.
+    /// Creates a reader at the root. `problems` are the problems found while parsing the text.
     pub fn new(problems: Diagnostics) -> Reader {
         Reader { is_stored: false, path: Vec::new(), problems, places: Places::default(), around: Vec::new() }
     }
 
-    /// A reader of a stored spec, which other rules may have let in: no rule holds, and only what the types cannot hold is
-    /// reported.
+    /// Creates a reader of a stored spec. Other rules may have applied when it was stored, so this reader applies no
+    /// rules and reports only what the types cannot hold.
     pub fn of_stored() -> Reader {
         Reader { is_stored: true, ..Reader::new(Diagnostics::default()) }
     }
 
-    /// Whether what is read was stored, when other rules may have held.
+    /// Whether the reader reads a stored spec, which need not satisfy the current rules.
     pub fn is_stored(&self) -> bool {
         self.is_stored
     }
 
-    /// What a value is held against: what is stored against no rule.
+    /// The rule that applies to a value. A stored value has no limits and no form.
     fn in_force(&self, rule: &Rule) -> Rule {
         match self.is_stored() {
             true => Rule { min: i64::MIN, max: i64::MAX, longest: usize::MAX, form: None, ..*rule },
@@ -44,30 +44,30 @@ impl Reader {
         }
     }
 
-    /// Whether it stands at the whole spec.
+    /// Whether the reader is at the root of the spec.
     pub fn is_at_root(&self) -> bool {
         self.path.is_empty()
     }
 
-    /// The field at hand, or the list that the item at hand is in.
+    /// The current field, or the field of the list that contains the current item.
     pub fn field_name(&self) -> Option<&'static str> {
         self.path.iter().rev().find_map(|step| if let Step::Field(name) = step { Some(*name) } else { None })
     }
 
-    /// The path of a field of the object at hand.
+    /// The path of a field of the current object.
     pub fn path_of(&self, field: &str) -> String {
         let here = self.path();
         if here.is_empty() { field.to_owned() } else { format!("{here}.{field}") }
     }
 
-    /// Where a value stands, or its key where that is in another line.
+    /// The place of a value, or of its key if the key is on a different line.
     pub fn place_of(&self, node: &Node) -> Option<Place> {
         let known = self.places.nearest(&self.path());
         let own = node.place.filter(|own| own.end > own.start);
         own.filter(|own| known.is_none_or(|known| known.line == own.line)).or(known).or(node.place)
     }
 
-    /// Where the reader stands, as in `services[0].http_port`.
+    /// The current path, such as `services[0].http_port`.
     pub fn path(&self) -> String {
         let mut path = String::new();
         for step in &self.path {
@@ -80,7 +80,7 @@ impl Reader {
         path
     }
 
-    /// Reads a value. `None`: there is none, or a problem was reported.
+    /// Reads a value. `None` if it is absent or a problem was reported.
     pub fn value<T: SpecValue>(&mut self, node: &Node, rule: &Rule) -> Option<T> {
         match &node.kind {
             _ if node.is_null() => None,
@@ -110,7 +110,7 @@ impl Reader {
         value
     }
 
-    /// Reports a problem with the value at hand.
+    /// Reports a problem with the current value.
     pub fn report(&mut self, mut diagnostic: Diagnostic) {
         if self.is_stored && (!diagnostic.is_error() || diagnostic.code == Code::Missing) {
             return;
@@ -130,8 +130,8 @@ impl Reader {
         self.report(problem.at(self.place_of(node)));
     }
 
-    /// Whether there are more errors than anyone reads. The next one is then only counted: wording it costs time, and
-    /// a hostile text has thousands.
+    /// Whether the list of problems is full. If so, counts one more error. The caller then skips building the message,
+    /// because a hostile text has thousands of errors.
     pub fn is_full(&mut self) -> bool {
         let is_full = self.problems.is_full();
         if is_full {
@@ -140,7 +140,7 @@ impl Reader {
         is_full
     }
 
-    /// Checks a number against the limits of its field. Zero is absent and always allowed.
+    /// Checks a number against the limits of its field. Zero means absent and is always allowed.
     pub fn in_range(&mut self, number: i64, rule: &Rule) -> Option<i64> {
         if number == 0 || (rule.min..=rule.max).contains(&number) {
             return Some(number);
@@ -149,7 +149,7 @@ impl Reader {
         None
     }
 
-    /// Refuses a number as it was written.
+    /// Refuses a number, shown as written.
     pub fn out_of_range(&mut self, number: &str, rule: &Rule) {
         let limits = match (rule.min, rule.max) {
             (min, i64::MAX) => format!("at least {min}"),
@@ -159,7 +159,7 @@ impl Reader {
         self.report(problem.help(format!("allowed: {limits}")));
     }
 
-    /// Never shows these bytes to anyone.
+    /// Marks the bytes of a value as hidden, so that the renderer never shows them.
     pub fn hide(&mut self, node: &Node) {
         self.hide_place(node.place);
     }

@@ -1,51 +1,51 @@
-//! What a field demands of its value beyond its type: limits, form, presence.
+//! The rules for a field's value beyond its type: limits, form, presence.
 
 use super::form;
 use crate::diagnostic::{Code, Diagnostic, Severity};
 use crate::suggest::shown;
 
-/// The demands of one field.
+/// The rules for one field.
 #[derive(Clone, Copy)]
 pub(crate) struct Rule {
-    /// Must be present and not empty.
+    /// The field must be present and not empty.
     pub required: bool,
-    /// Smallest and largest number. Zero always means absent, so `min` 1 does not refuse it.
+    /// The lowest number. Zero always means absent, so `min` 1 does not refuse it.
     pub min: i64,
     pub max: i64,
-    /// Longest text, in characters.
+    /// The longest text, in characters.
     pub longest: usize,
-    /// Empty text differs from no text (App Platform: only the match strings of ingress rules).
+    /// Whether empty text differs from absent text. On App Platform, only in the match strings of ingress rules.
     pub keeps_empty: bool,
-    /// Text that is refused is not shown: it may hold a login.
+    /// Whether refused text must not be shown, because it may hold a login.
     pub may_hold_login: bool,
-    /// The form that text must have.
+    /// The form that the text must have.
     pub form: Option<Form>,
     /// The form as a regular expression, for editors.
     pub pattern: Option<&'static str>,
-    /// The only values there are, for editors.
+    /// The only allowed values, for editors.
     pub allowed: Option<Allowed>,
-    /// What App Platform takes when the field is absent. Told to editors; [`crate::AppSpec::completed`] writes it out.
+    /// App Platform's default. The schema gives it to editors, and [`crate::AppSpec::completed`] writes it out.
     pub fallback: Option<Fallback>,
 }
 
-/// The only values of a field, where its type does not say it.
+/// The only allowed values of a field whose type does not list them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Allowed {
     Texts(&'static [&'static str]),
     Integers(&'static [i64]),
 }
 
-/// What holds when a field is absent.
+/// The default of a field.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Fallback {
     Text(&'static str),
     Integer(i64),
 }
 
-/// Says what is wrong with a text.
+/// Checks a text and says what is wrong with it.
 pub(crate) type Form = fn(&str) -> Result<(), Complaint>;
 
-/// Why a text has not the form it should have.
+/// Why a text does not have the required form.
 pub(crate) struct Complaint {
     pub code: Code,
     pub message: String,
@@ -69,7 +69,7 @@ pub(crate) const ANY: Rule = Rule {
 /// A TCP port.
 pub(crate) const PORT: Rule = range(1, 65535);
 
-/// The name of an app, a component, a database.
+/// The name of an app, a component or a database.
 pub(crate) const NAME: Rule = ANY.required().of_form(form::name).like("^[a-z][a-z0-9-]{0,30}[a-z0-9]$");
 
 /// A number from `min` to `max`.
@@ -95,32 +95,32 @@ impl Rule {
         Rule { form: Some(form), ..self }
     }
 
-    /// Does not show text that is refused.
+    /// Hides refused text.
     pub(crate) const fn private(self) -> Rule {
         Rule { may_hold_login: true, ..self }
     }
 
-    /// The form in the words of editors.
+    /// Gives editors the form as a regular expression.
     pub(crate) const fn like(self, pattern: &'static str) -> Rule {
         Rule { pattern: Some(pattern), ..self }
     }
 
-    /// The texts that the form, or a check between fields, takes, for editors.
+    /// Gives editors the allowed texts. The form or a check between fields enforces them.
     pub(crate) const fn one_of(self, texts: &'static [&'static str]) -> Rule {
         Rule { allowed: Some(Allowed::Texts(texts)), ..self }
     }
 
-    /// The numbers that a check between fields takes, for editors.
+    /// Gives editors the allowed numbers. A check between fields enforces them.
     pub(crate) const fn one_of_numbers(self, numbers: &'static [i64]) -> Rule {
         Rule { allowed: Some(Allowed::Integers(numbers)), ..self }
     }
 
-    /// Text or a word that holds when the field is absent.
+    /// Sets a default that is text or a word.
     pub(crate) const fn or(self, text: &'static str) -> Rule {
         Rule { fallback: Some(Fallback::Text(text)), ..self }
     }
 
-    /// A number that holds when the field is absent.
+    /// Sets a default that is a number.
     pub(crate) const fn or_number(self, number: i64) -> Rule {
         Rule { fallback: Some(Fallback::Integer(number)), ..self }
     }
@@ -136,7 +136,7 @@ impl Complaint {
         self
     }
 
-    /// The problem that it is.
+    /// Converts the complaint to an error.
     pub(crate) fn into_problem(self, path: impl Into<String>) -> Diagnostic {
         let problem = Diagnostic::error(self.code, path, self.message);
         match self.help {
@@ -145,12 +145,12 @@ impl Complaint {
         }
     }
 
-    /// The same where it refuses nothing.
+    /// Converts the complaint to a warning.
     pub(crate) fn into_warning(self, path: impl Into<String>) -> Diagnostic {
         Diagnostic { severity: Severity::Warning, ..self.into_problem(path) }
     }
 
-    /// Offers the text that was meant.
+    /// Suggests the text that was probably meant.
     pub(crate) fn meant(self, text: impl Into<String>) -> Complaint {
         self.help(format!("did you mean `{}`?", shown(&text.into())))
     }

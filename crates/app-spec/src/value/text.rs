@@ -1,11 +1,11 @@
-//! Text: as it is written, of the form that its field demands.
+//! Reads text and checks its form.
 
 use super::{Reader, Rule, Shape, SpecValue, Writer};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::tree::{Kind, Node, Plain, Style, is_old_boolean};
 
 impl Reader {
-    /// The text of a scalar exactly as it was written. Numbers and booleans are taken as text, with a warning.
+    /// The text of a scalar exactly as written. Numbers and booleans are read as text, with a warning.
     pub fn text(&mut self, node: &Node) -> Option<String> {
         let text = self.scalar_text(node)?;
         self.warn_of_conversion(node);
@@ -59,7 +59,7 @@ impl Reader {
     }
 }
 
-/// The warning for text that YAML 1.1 takes for something else.
+/// The warning for text that YAML 1.1 reads as another type.
 pub(crate) const READ_OTHERWISE: &str = "taken as text as it is written; older YAML readers take it for something else";
 
 impl SpecValue for String {

@@ -1,12 +1,12 @@
-//! Writing values: a tree without places, from which both JSON and YAML are made.
+//! Writes values to a tree without places, which becomes JSON or YAML.
 
 use crate::secret::SecretText;
 
-/// Turns a secret into what a reader may see. Given the secret's path by names, such as `services.web.envs.TOKEN`, which
-/// stays the same when lists change their order.
+/// Replaces a secret by text that is safe to write. Gets the secret's path by names, such as `services.web.envs.TOKEN`,
+/// which stays the same when the order of a list changes.
 pub type Seal<'a> = &'a dyn Fn(&str, &SecretText) -> String;
 
-/// Writes a spec; secrets leave only through `seal`.
+/// Writes a spec. Every secret passes through `seal`.
 pub(crate) struct Writer<'a> {
     pub trail: Trail,
     pub seal: Seal<'a>,
@@ -18,7 +18,7 @@ impl Writer<'_> {
     }
 }
 
-/// Where a writer is, by names rather than by numbers.
+/// The current path of a writer, with names instead of positions.
 #[derive(Default)]
 pub(crate) struct Trail(Vec<String>);
 
@@ -27,7 +27,7 @@ impl Trail {
         self.0.push(step.into());
     }
 
-    /// Steps into an item of a list: by its name where it has one.
+    /// Enters an item of a list, by name if it has one.
     pub fn push_item(&mut self, label: Option<&str>, index: usize) {
         self.0.push(label.map_or_else(|| index.to_string(), str::to_owned));
     }

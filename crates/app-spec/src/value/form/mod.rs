@@ -1,5 +1,5 @@
-//! The forms of text that a spec knows. Names are here; `source`, `web` and `time` hold those of their fields. A constant
-//! is a form as a regular expression, for editors: it may take more than the function, never less.
+//! The required forms of text. Names are in this file; `source`, `web` and `time` hold the forms of their fields. Each
+//! constant is a form as a regular expression for editors. It may accept more than the function, never less.
 
 mod source;
 mod time;
@@ -18,7 +18,7 @@ use super::rule::Complaint;
 use crate::diagnostic::Code;
 use crate::suggest::shown;
 
-/// `^[a-z][a-z0-9-]{0,30}[a-z0-9]$`: apps, components, databases.
+/// A name of an app, component or database: `^[a-z][a-z0-9-]{0,30}[a-z0-9]$`.
 pub(crate) fn name(text: &str) -> Result<(), Complaint> {
     if is_name(text) {
         return Ok(());
@@ -27,7 +27,7 @@ pub(crate) fn name(text: &str) -> Result<(), Complaint> {
     let rule = "2 to 32 lower-case letters, digits and hyphens, a letter first, no hyphen last";
     let complaint = Complaint::new(Code::BadName, format!("`{}` is not a name: {rule}", shown(text)));
     let candidate = as_name(text);
-    // An address is no name, and its password would be seen in one that is made of it.
+    // Suggests no name for an address, because the name would contain the address's password.
     let is_meant = is_name(&candidate) && !text.contains(['@', '=']) && !text.contains("://");
     Err(if is_meant { complaint.meant(candidate) } else { complaint })
 }
@@ -41,7 +41,7 @@ pub(crate) fn is_name(text: &str) -> bool {
         && bytes.last() != Some(&b'-')
 }
 
-/// The nearest name to any text: `My App` → `my-app`.
+/// Converts a text to the nearest valid name: `My App` becomes `my-app`.
 fn as_name(text: &str) -> String {
     let lower = text.trim().to_ascii_lowercase();
     let hyphened: String = lower.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
@@ -49,7 +49,7 @@ fn as_name(text: &str) -> String {
     start.chars().take(32).collect::<String>().trim_end_matches('-').to_owned()
 }
 
-/// `^[_A-Za-z][_A-Za-z0-9]*$`: environment variables.
+/// A name of an environment variable: `^[_A-Za-z][_A-Za-z0-9]*$`.
 pub(crate) fn env_key(text: &str) -> Result<(), Complaint> {
     let inner = |b: u8| b == b'_' || b.is_ascii_alphanumeric();
     if text.bytes().all(inner) && !text.starts_with(|c: char| c.is_ascii_digit()) {
@@ -60,7 +60,7 @@ pub(crate) fn env_key(text: &str) -> Result<(), Complaint> {
     Err(Complaint::new(Code::BadName, format!("`{}` is not the name of a variable: {rule}", shown(text))))
 }
 
-/// Refuses what a deploy tool should have replaced: `${NAME}`, `$NAME`, `{{ name }}`, `<name>`.
+/// Refuses placeholders that a deploy tool should have replaced: `${NAME}`, `$NAME`, `{{ name }}`, `<name>`.
 pub(crate) fn unsubstituted(text: &str) -> Result<(), Complaint> {
     let variable = text.strip_prefix('$').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_uppercase()));
     let bracketed = text.starts_with('<') && text.ends_with('>');
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn names_follow_the_rule_and_the_nearest_one_is_offered() {
+    fn names_follow_the_rule_and_the_nearest_valid_name_is_suggested() {
         for good in ["ab", "web", "a-1", "a1234567890123456789012345678901"] {
             assert!(name(good).is_ok(), "{good}");
         }

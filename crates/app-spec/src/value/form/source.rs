@@ -1,4 +1,4 @@
-//! Where a component comes from: repositories, images, paths inside them.
+//! Forms of sources: repositories, images, and paths inside repositories.
 
 use super::unsubstituted;
 use crate::address::RepoAddress;
@@ -6,15 +6,15 @@ use crate::diagnostic::Code;
 use crate::suggest::shown;
 use crate::value::rule::Complaint;
 
-/// A tag of an image.
+/// An image tag.
 pub(crate) const TAG: &str = "^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$";
 
-/// A tag of an image: a text like [`TAG`].
+/// An image tag, as in [`TAG`].
 pub(crate) fn tag(text: &str) -> Result<(), Complaint> {
     as_tag(text, "is not an image tag")
 }
 
-/// The version of a database: its image has it as tag.
+/// The version of a database, which becomes the tag of its image.
 pub(crate) fn database_version(text: &str) -> Result<(), Complaint> {
     as_tag(text, "cannot be a version")
 }
@@ -43,8 +43,9 @@ pub(crate) fn digest(text: &str) -> Result<(), Complaint> {
 /// See [`repository`].
 pub(crate) const REPOSITORY: &str = "^[A-Za-z0-9._:-]+(/[A-Za-z0-9._:-]+)*$";
 
-/// A path of an image's name: parts separated by `/`, a port allowed in the first. Capitals are allowed, since people
-/// write owners as they are spelt; engines know only small letters, and [`crate::image_reference`] gives those.
+/// A part of an image name: segments separated by `/`, with an optional port in the first. Upper case is accepted,
+/// because people write owners that way. Engines accept only lower case, so [`crate::image_reference`] converts the
+/// name.
 pub(crate) fn repository(text: &str) -> Result<(), Complaint> {
     let part = |b: u8| b.is_ascii_alphanumeric() || b"._-/:".contains(&b);
     if text.bytes().all(part) && !text.split('/').any(str::is_empty) {
@@ -58,7 +59,7 @@ pub(crate) fn repository(text: &str) -> Result<(), Complaint> {
 /// See [`owner_and_repo`].
 pub(crate) const OWNER_AND_REPO: &str = "^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)+$";
 
-/// The address of a repository. What is wrong with it is said without repeating it: it may hold a token.
+/// A repository address. Messages never repeat it, because it may hold a token.
 pub(crate) fn clone_address(text: &str) -> Result<(), Complaint> {
     let Err(error) = RepoAddress::parse(text) else { return Ok(()) };
     if !may_hold_login(text) {
@@ -71,12 +72,12 @@ pub(crate) fn clone_address(text: &str) -> Result<(), Complaint> {
     })
 }
 
-/// Whether a text that is no valid address could hold a login or a token.
+/// Whether a text that is not a valid address may contain a login or a token.
 pub(crate) fn may_hold_login(text: &str) -> bool {
     text.contains(['@', ':', '?', '=', '#'])
 }
 
-/// `owner/repo`, or deeper where groups are.
+/// `owner/repo`, with more segments for groups.
 pub(crate) fn owner_and_repo(text: &str) -> Result<(), Complaint> {
     let parts: Vec<&str> = text.split('/').collect();
     if text.contains("://") || text.starts_with("git@") || text.starts_with("github.com/") {
@@ -98,11 +99,11 @@ pub(crate) fn owner_and_repo(text: &str) -> Result<(), Complaint> {
     Err(Complaint::new(Code::BadFormat, format!("`{}` is not `owner/repo`", shown(text))))
 }
 
-/// `https://github.com/a/b/tree/main` → `a/b`. Behind other hosts groups may be deeper.
+/// `https://github.com/a/b/tree/main` becomes `a/b`. On other hosts the path may have more segments for groups.
 fn path_of_address(text: &str) -> Option<String> {
     let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
     let authority = rest.find('/').unwrap_or(rest.len());
-    // What stands before the host may be a password.
+    // The text before the host may be a password.
     let rest = rest[..authority].rfind('@').map_or(rest, |at| &rest[at + 1..]);
     let (host, path) = rest.split_once(['/', ':'])?;
     let path = path.split(['?', '#']).next().unwrap_or_default().trim_end_matches('/');
@@ -113,7 +114,7 @@ fn path_of_address(text: &str) -> Option<String> {
     (parts.len() >= 2 && parts.iter().all(|part| !part.is_empty())).then(|| path.to_owned())
 }
 
-/// A path inside the repository: `/`, `.`, `app`, `/app`, `./app`; never out of it.
+/// A path inside the repository: `/`, `.`, `app`, `/app`, `./app`. It must not leave the repository.
 pub(crate) fn inside_repository(text: &str) -> Result<(), Complaint> {
     match text.split('/').any(|part| part == "..") {
         false => unsubstituted(text),
@@ -130,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_repository_is_two_parts_and_an_address_is_turned_into_them() {
+    fn a_repository_has_two_parts_and_an_address_is_converted_to_them() {
         assert!(owner_and_repo("digitalocean/sample-golang").is_ok());
         for address in
             ["https://github.com/a/b.git", "git@github.com:a/b", "github.com/a/b", "https://u:p@github.com/a/b"]
@@ -147,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn image_parts_tags_and_digests_have_their_forms() {
+    fn image_names_tags_and_digests_must_have_the_right_form() {
         assert!(tag("1.27-alpine").is_ok() && tag("latest").is_ok() && tag("_x").is_ok());
         assert_eq!(says(tag("${TAG}")).0, Code::Unsubstituted);
         assert_eq!(says(tag("a b")).0, Code::BadFormat);

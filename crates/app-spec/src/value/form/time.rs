@@ -1,4 +1,4 @@
-//! Time as specs write it: durations, cron lines, time zones.
+//! Forms of time: durations, cron expressions, time zones.
 
 use super::unsubstituted;
 use crate::diagnostic::Code;
@@ -38,7 +38,7 @@ fn is_duration(text: &str) -> bool {
     !text.is_empty()
 }
 
-/// The five fields of a cron line, with what each may hold.
+/// The five fields of a cron expression, with the range and the names of each.
 const CRON: [(&str, u8, u8, &[&str]); 5] = [
     ("minute", 0, 59, &[]),
     ("hour", 0, 23, &[]),
@@ -47,7 +47,7 @@ const CRON: [(&str, u8, u8, &[&str]); 5] = [
     ("weekday", 0, 7, &["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"]),
 ];
 
-/// Five fields: minute, hour, day, month, weekday.
+/// A cron expression of five fields: minute, hour, day, month, weekday.
 pub(crate) fn cron(text: &str) -> Result<(), Complaint> {
     let fields: Vec<&str> = text.split_whitespace().collect();
     let wrong = || Complaint::new(Code::BadFormat, format!("`{}` is not a cron line", shown(text)));
@@ -78,7 +78,7 @@ fn spelt_out(text: &str) -> Option<&'static str> {
     })
 }
 
-/// `*`, `5`, `1-5`, `MON-FRI`, and each of them with `/step`.
+/// `*`, `5`, `1-5` or `MON-FRI`, each with an optional `/step`.
 fn is_cron_part(part: &str, least: u8, most: u8, names: &[&str]) -> bool {
     let (span, step) = part.split_once('/').map_or((part, None), |(span, step)| (span, Some(step)));
     let number = |text: &str| match names.iter().position(|name| name.eq_ignore_ascii_case(text)) {
@@ -91,14 +91,14 @@ fn is_cron_part(part: &str, least: u8, most: u8, names: &[&str]) -> bool {
         Some((from, to)) => matches!((within(from), within(to)), (Some(from), Some(to)) if from <= to),
         None => span == "*" || within(span).is_some(),
     };
-    // A step is a count, never a name.
+    // A step is a number, never a name.
     let count = |text: &str| if text.bytes().all(|b| b.is_ascii_digit()) { text.parse().ok() } else { None };
     let good_step = step.is_none_or(|step| count(step).is_some_and(|n: u8| (1..=most).contains(&n)));
     good_span && good_step
 }
 
-/// A name of the time zone database, such as `Europe/Berlin` or `UTC`. Whether the zone exists is
-/// found out when the job is scheduled.
+/// A name from the time zone database, such as `Europe/Berlin` or `UTC`. Does not check whether the zone exists; that
+/// happens when the job is scheduled.
 pub(crate) fn time_zone(text: &str) -> Result<(), Complaint> {
     let inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '+');
     let part = |part: &str| part.starts_with(|c: char| c.is_ascii_alphabetic()) && part.chars().all(inner);
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_zone_is_a_name_and_no_offset() {
+    fn a_time_zone_is_a_name_and_not_an_offset() {
         for good in ["UTC", "Europe/Berlin", "America/Argentina/Buenos_Aires", "Etc/GMT+5"] {
             assert!(time_zone(good).is_ok(), "{good}");
         }

@@ -1,11 +1,11 @@
-//! What requests are known by: paths, hosts, addresses.
+//! Forms of paths, hosts and URLs.
 
 use super::unsubstituted;
 use crate::diagnostic::Code;
 use crate::suggest::shown;
 use crate::value::rule::Complaint;
 
-/// A text that becomes the target of a request: a blank or a control character would end it or begin another line.
+/// The target of a request. A space or a control character would end it or begin another line.
 pub(crate) fn request_target(text: &str) -> Result<(), Complaint> {
     match text.chars().find(|c| c.is_control() || *c == ' ') {
         None => Ok(()),
@@ -16,7 +16,7 @@ pub(crate) fn request_target(text: &str) -> Result<(), Complaint> {
     }
 }
 
-/// A path without control characters, which no request can have in it.
+/// A path without control characters, because no request can contain one.
 pub(crate) fn one_line(text: &str) -> Result<(), Complaint> {
     match text.chars().find(|c| c.is_control()) {
         None => Ok(()),
@@ -24,7 +24,7 @@ pub(crate) fn one_line(text: &str) -> Result<(), Complaint> {
     }
 }
 
-/// A path of requests: begins with `/`. Empty text stands for everything.
+/// A request path, which begins with `/`. Empty text stands for every path.
 pub(crate) fn request_path(text: &str) -> Result<(), Complaint> {
     one_line(text)?;
     if text.is_empty() || text.starts_with('/') {
@@ -35,7 +35,7 @@ pub(crate) fn request_path(text: &str) -> Result<(), Complaint> {
     Err(complaint.meant(as_path(text)))
 }
 
-/// `api` → `/api`, `https://example.com/api` → `/api`.
+/// `api` becomes `/api`, and `https://example.com/api` becomes `/api`.
 fn as_path(text: &str) -> String {
     let Some((_, address)) = text.split_once("://") else { return format!("/{text}") };
     address.find('/').map_or("/", |path| &address[path..]).to_owned()
@@ -68,7 +68,7 @@ pub(crate) fn domain(text: &str) -> Result<(), Complaint> {
 /// See [`https_url`].
 pub(crate) const HTTPS_URL: &str = "^https://.";
 
-/// An address that begins with `https://`.
+/// A URL that begins with `https://`.
 pub(crate) fn https_url(text: &str) -> Result<(), Complaint> {
     if text.strip_prefix("https://").is_some_and(|rest| !rest.is_empty()) {
         return Ok(());
@@ -77,7 +77,7 @@ pub(crate) fn https_url(text: &str) -> Result<(), Complaint> {
     Err(Complaint::new(Code::BadFormat, format!("`{}` does not begin with `https://`", shown(text))))
 }
 
-/// The minimum versions of TLS that a domain may have.
+/// The minimum TLS versions that a domain may require.
 pub(crate) const TLS_VERSIONS: [&str; 2] = ["1.2", "1.3"];
 
 /// One of [`TLS_VERSIONS`].
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_begins_with_a_slash_and_an_address_has_one() {
+    fn a_path_begins_with_a_slash_and_an_address_is_converted_to_its_path() {
         assert!(request_path("/api").is_ok() && request_path("").is_ok());
         for (text, path) in [("api", "/api"), ("https://x/y", "/y"), ("https://u:p@x", "/")] {
             assert_eq!(says(request_path(text)), (Code::BadFormat, Some(format!("did you mean `{path}`?"))), "{text}");
