@@ -82,6 +82,7 @@ impl Diagnostics {
         self
     }
 
+    /// The diagnostics, in the order in which they are printed.
     pub fn as_slice(&self) -> &[Diagnostic] {
         &self.list
     }
