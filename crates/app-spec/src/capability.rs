@@ -39,7 +39,7 @@ const ONE_HOST: Support = NoEffectHere("there is one host");
 const NO_EDGE: Support = NoEffectHere("no edge network stands before the app");
 const NOT_SENT: Support = NoEffectHere("alerts are not sent");
 const NOT_WATCHED: Support =
-    NoEffectHere("repositories are not watched; a deployment is started by hand or by a webhook");
+    NoEffectHere("repositories are not watched; boatyard apps create-deployment starts a deployment");
 const LOGS_STAY: Support = NotYet("logs are not forwarded; leave it out to run without");
 const OWN_HOST: Support = NotYet("an app is reached by its own host name only; leave it out to run without");
 const CORS_OF_APP: Support = NotYet("CORS headers are left to the app; leave it out to run without");

@@ -79,7 +79,7 @@ impl Traffic {
         let requests = counted(self.requests, "request");
         let mut text = format!("served {at_least}{requests} through the ingress during this rollout");
         if self.open_at_start > 0 {
-            text.push_str(&format!(" and {} that were open when it started", grouped(self.open_at_start)));
+            text.push_str(&format!(" and {} already open when it started", grouped(self.open_at_start)));
         }
         text.push_str(&format!(", {} failed", grouped(self.failed)));
         if self.requests > 0 {
@@ -128,7 +128,7 @@ mod tests {
             upgraded_cut: 2,
             ..Traffic::default()
         };
-        let expected = "served 5 requests through the ingress during this rollout and 2 that were open when it started, \
+        let expected = "served 5 requests through the ingress during this rollout and 2 already open when it started, \
                         2 failed, slowest 3 ms, 1 request, 1 upload and 2 websockets cut at the drain limit";
         assert_eq!(traffic.summary(), expected);
     }
