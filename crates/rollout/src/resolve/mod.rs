@@ -263,6 +263,16 @@ jobs:
 ";
 
     fn resolved(spec: &str, request: &Request, active: &[Target]) -> ResolvedTargets {
+        resolved_beside(None, spec, request, active)
+    }
+
+    /// Like [`resolved`], while `serving` serves.
+    fn resolved_beside(
+        serving: Option<Serving<'_>>,
+        spec: &str,
+        request: &Request,
+        active: &[Target],
+    ) -> ResolvedTargets {
         let spec = AppSpec::from_yaml(spec).expect("the test's spec is good").spec;
         let images = ["web", "mill", "migrate"].map(|name| (name.into(), "sha256:1".to_owned())).into();
         let from = ResolveInput {
@@ -272,7 +282,7 @@ jobs:
             images: &images,
             request,
             active,
-            serving: None,
+            serving,
             generation: 9,
             hash: &|text| format!("hash of {text}"),
         };
@@ -333,20 +343,8 @@ jobs:
         let served = AppSpec::from_yaml(SPEC).expect("the test's spec is good").spec;
         let rows = older(SPEC);
         let ids = |spec: &str| -> Vec<_> {
-            let spec = AppSpec::from_yaml(spec).expect("the test's spec is good").spec;
-            let images = ["web", "mill", "migrate"].map(|name| (name.into(), "sha256:1".to_owned())).into();
-            let from = ResolveInput {
-                app: &"a1".into(),
-                spec: &spec,
-                facts: &Facts::default(),
-                images: &images,
-                request: &Request::deploy(),
-                active: &[],
-                serving: Some(Serving { spec: &served, revisions: rows.iter().collect() }),
-                generation: 9,
-                hash: &|text| format!("hash of {text}"),
-            };
-            let resolved = resolve_targets(&from).expect("nothing is missing");
+            let serving = Serving { spec: &served, revisions: rows.iter().collect() };
+            let resolved = resolved_beside(Some(serving), spec, &Request::deploy(), &[]);
             assert_ne!(resolved.revisions[0].command, rows[0].command, "new instances run the new form");
             resolved.revisions.into_iter().map(|it| it.id.to_string()).collect()
         };
