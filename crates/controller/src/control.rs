@@ -278,7 +278,6 @@ impl Controller {
             newest: deployments.iter().max_by_key(|it| it.number).cloned(),
             live_url: shared.ingress.url(&app.name),
             live_domain: shared.ingress.domain(&app.name),
-            instances: Vec::new(),
             ready,
             wanted,
             waiting_for,

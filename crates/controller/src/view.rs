@@ -23,8 +23,6 @@ pub struct AppView {
     pub live_url: String,
     /// The host name of `live_url`, without the port.
     pub live_domain: String,
-    /// The app's instances.
-    pub instances: Vec<InstanceView>,
     /// How many instances of services and workers are ready.
     pub ready: usize,
     /// How many instances the active deployment wants.

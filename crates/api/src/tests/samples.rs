@@ -73,7 +73,6 @@ pub fn app(deployments: &[Deployment]) -> AppView {
         newest: deployments.iter().max_by_key(|it| it.number).cloned(),
         live_url: "http://shop.localhost:8080".into(),
         live_domain: "shop.localhost".into(),
-        instances: instances(),
         ready: 1,
         wanted: 2,
         waiting_for: vec!["waiting for web.1 to recover".into()],
