@@ -17,7 +17,7 @@ pub enum DataDirError {
         holder: String,
     },
     /// Group or others have rights on it.
-    #[error("{} can be opened by others (mode {mode:04o}); nothing was changed. If nobody else has read it, run: chmod {wanted:o} {}", path.display(), path.display())]
+    #[error("{} can be opened by others (mode {mode:04o}); nothing was changed. If no other user has read it, run: chmod {wanted:o} {}", path.display(), path.display())]
     OpenToOthers {
         /// The directory or file.
         path: PathBuf,
