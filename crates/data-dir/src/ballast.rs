@@ -8,10 +8,10 @@ use rand::RngCore;
 use crate::error::{DataDirError, write};
 use crate::private_files;
 
-/// Size of the ballast: 1 MiB, our choice. SQLite needs a few pages to finish a clean-up on a full disk.
+/// Size of the ballast: 1 MiB. SQLite needs a few pages to finish a clean-up on a full disk.
 pub const BALLAST_BYTES: usize = 1024 * 1024;
 
-/// 1 MiB in a file of its own, given back to a full disk, so that what has to be written down then can be.
+/// A file of 1 MiB. It is deleted when the disk is full, so that the controller can still write its records.
 #[derive(Debug, Clone)]
 pub struct Ballast {
     path: PathBuf,
@@ -22,7 +22,7 @@ impl Ballast {
         Self { path }
     }
 
-    /// Gives the 1 MiB back. Does nothing when it was given back before.
+    /// Deletes the file. Does nothing if it was deleted before.
     pub fn release(&self) {
         if !self.path.exists() {
             return;
@@ -56,7 +56,7 @@ impl Ballast {
     }
 }
 
-/// 16 MiB, ours: many times what is taken.
+/// Free space required before the ballast is restored: 16 times its size, so that the ballast itself cannot fill the disk.
 const ROOM_TO_SPARE: u64 = 16 * 1024 * 1024;
 
 /// Bytes that this user may still write.

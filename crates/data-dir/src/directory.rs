@@ -134,7 +134,7 @@ impl DataDir {
         Ballast::at(self.root.join("ballast"))
     }
 
-    /// Keeps the directory ours while a store is open in it.
+    /// The lock of the directory. A store holds it while the database is open, so that no second process uses the directory.
     pub fn lock(&self) -> Arc<File> {
         Arc::clone(&self.lock)
     }

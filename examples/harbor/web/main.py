@@ -39,7 +39,7 @@ class Web(Handler):
         try:
             [[visits]] = DATABASE.ask("SELECT nextval('visits')")
         except Away:
-            visits = "nobody knows how many"
+            visits = "unknown"
         text = PAGE.substitute(version=VERSION, visits=visits, instance=socket.gethostname())
         self.reply(200, text, kind="text/html; charset=utf-8")
 

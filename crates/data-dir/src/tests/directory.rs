@@ -102,7 +102,7 @@ fn token_and_runtime_file_are_replaced_whole() {
     let directory = DataDir::open(place.path().join("data")).unwrap();
     assert_eq!(directory.admin_token().unwrap(), None);
     directory.write_admin_token("a longer first token").unwrap();
-    // A draft left by a crash, open to all, lends its mode to nothing.
+    // A crash left a draft that everybody may read. The new file must not inherit its mode.
     fs::write(directory.root().join("admin-token.new"), "half").unwrap();
     chmod(&directory.root().join("admin-token.new"), 0o666);
     directory.write_admin_token("second").unwrap();
