@@ -62,6 +62,12 @@ impl ApiError {
         Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", message)
     }
 
+    /// Unlike after any other error, the request may still take effect.
+    pub fn gateway_timeout(message: impl Into<String>) -> Self {
+        let cause = "the handler did not finish in time".to_owned();
+        Self { cause: Some(cause), ..Self::new(StatusCode::GATEWAY_TIMEOUT, "gateway_timeout", message) }
+    }
+
     /// 501 is the only 5xx status after which no client retries.
     pub fn not_implemented(message: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_IMPLEMENTED, "not_implemented", message)

@@ -193,8 +193,9 @@ fn check_host(state: &ApiState, headers: &HeaderMap) -> Result<(), ApiError> {
 
 /// An accepted request continues after the timeout. A client that repeats a restart gets the same deployment.
 fn timed_out() -> ApiError {
-    let message = "the request was not answered within 30 s and may still take effect. Check before you repeat it: boatyard apps list";
-    ApiError::server_error(message, "the handler did not finish in time".into())
+    ApiError::gateway_timeout(
+        "the request was not answered within 30 s and may still take effect. Check before you repeat it: boatyard apps list",
+    )
 }
 
 fn add_headers(headers: &mut HeaderMap, id: &str) {
