@@ -128,6 +128,30 @@ async fn an_answer_that_breaks_off_is_an_unreachable_engine() {
     assert!(matches!(error, EngineError::Unreachable { .. }) && error.is_transient(), "{error:?}");
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_update_waits_until_the_engine_has_processed_the_exit_of_the_container() {
+    let gone = "Cannot update container c1: cannot update a stopped container: unknown";
+    let inspected = || {
+        let labels = installation().labels(Kind::Container, "web", &identity());
+        serde_json::json!({ "Id": "c1", "Name": "/web", "Image": "sha256:1", "State": { "Status": "running" },
+            "HostConfig": { "RestartPolicy": { "Name": "always" } }, "Config": { "Image": "x", "Labels": labels } })
+    };
+    let answers = move |refusals: usize| {
+        let updates = std::sync::atomic::AtomicUsize::new(0);
+        engine_that(move |request| {
+            if request.contains("/update") {
+                let earlier = updates.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                return if earlier < refusals { message(500, gone) } else { Answer::Say(200, "{}".into()) };
+            }
+            let is_inspect = request.contains("/web/json");
+            if is_inspect { Answer::Say(200, inspected().to_string()) } else { listed("web", "running") }
+        })
+    };
+    assert_eq!(answers(3).engine.set_restart_policy("web", RestartPolicy::No).await.unwrap(), Changed::Done);
+    let error = answers(usize::MAX).engine.set_restart_policy("web", RestartPolicy::No).await.unwrap_err();
+    assert!(error.to_string().contains("cannot update a stopped container"), "{error}");
+}
+
 #[tokio::test]
 async fn remove_waits_for_a_removal_by_another_client() {
     let lists = std::sync::atomic::AtomicUsize::new(0);

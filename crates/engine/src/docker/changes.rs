@@ -1,16 +1,22 @@
 //! Changes to an existing container: its network, name, limits and restart policy.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use bollard::models::{
     ContainerUpdateBody, EndpointSettings, NetworkConnectRequest, NetworkDisconnectRequest, RestartPolicyNameEnum,
 };
 use bollard::query_parameters::RenameContainerOptionsBuilder;
+use tokio::time::{Instant, sleep};
 
 use super::lookup::{address, missing};
 use super::{DEADLINE, DockerEngine, failure, profile};
 use crate::error::{EngineError, Holder};
 use crate::port::*;
+
+/// How long the engine may take to process the exit of a container, which is usually a matter of milliseconds.
+const EXIT_DEADLINE: Duration = Duration::from_secs(10);
+const EXIT_POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 impl DockerEngine {
     pub(super) async fn join_network(&self, name: &str, join: &NetworkJoin) -> Result<Changed, EngineError> {
@@ -126,10 +132,17 @@ impl DockerEngine {
         verb: &'static str,
         body: ContainerUpdateBody,
     ) -> Result<Changed, EngineError> {
-        match self.call(verb, DEADLINE, self.docker.update_container(id, body)).await {
-            Ok(_) => Ok(Changed::Done),
-            Err(error) if failure::status(&error) == Some(404) => Err(missing(name)),
-            Err(error) => Err(failure::conflict(&format!("container {name}"), error)),
+        let deadline = Instant::now() + EXIT_DEADLINE;
+        loop {
+            match self.call(verb, DEADLINE, self.docker.update_container(id, body.clone())).await {
+                Ok(_) => return Ok(Changed::Done),
+                Err(error) if failure::status(&error) == Some(404) => return Err(missing(name)),
+                // The engine still takes the container for a running one. Once it has processed the exit, it accepts.
+                Err(error) if failure::is_process_gone(&error) && Instant::now() < deadline => {
+                    sleep(EXIT_POLL_INTERVAL).await;
+                }
+                Err(error) => return Err(failure::conflict(&format!("container {name}"), error)),
+            }
         }
     }
 }

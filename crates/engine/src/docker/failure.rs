@@ -38,6 +38,13 @@ pub(super) fn status(error: &EngineError) -> Option<u16> {
     }
 }
 
+/// Whether the engine refused to update a container because its process has just ended. containerd notices the end of a
+/// process before the engine does.
+pub(super) fn is_process_gone(error: &EngineError) -> bool {
+    let gone = ["cannot update a stopped container", "cannot update a deleted process"];
+    matches!(error, EngineError::Other { message, .. } if gone.iter().any(|text| message.contains(text)))
+}
+
 /// Turns a refusal because of the state or use of `what` into a conflict, and leaves other errors unchanged.
 pub(super) fn conflict(what: &str, error: EngineError) -> EngineError {
     match error {
