@@ -1,7 +1,7 @@
 //! Computes the environment of a component: merges variables and replaces references by values.
 //!
 //! Values that are not in the spec come from [`Facts`]. As on App Platform, a reference stays as text if it names
-//! nothing, is circular, or has no value in the scope.
+//! nothing, is circular, or belongs to a build.
 
 use std::fmt;
 
@@ -23,10 +23,8 @@ const DEEPEST: usize = 32;
 pub enum Scope {
     /// A container. Every reference has a value.
     Run,
-    /// A build for a detected language. Databases and private addresses have no values.
+    /// A build. References are not replaced.
     Build,
-    /// A build with a Dockerfile. References are not replaced.
-    DockerfileBuild,
 }
 
 /// The final value of a variable.
@@ -114,8 +112,6 @@ struct Resolver<'a> {
 
 /// Why a reference has no value.
 enum Stays {
-    /// Stays as text without a warning, as on the platform.
-    Silently,
     /// Stays as text with a warning.
     Doubtful(String),
     /// The reference is circular: it leads back to the variable at this position, where it stays as text.
@@ -148,7 +144,7 @@ impl<'a> Resolver<'a> {
         for (i, env) in envs.iter().enumerate() {
             let exists = match self.scope {
                 Scope::Run => env.scope().is_run_time(),
-                Scope::Build | Scope::DockerfileBuild => env.scope().is_build_time(),
+                Scope::Build => env.scope().is_build_time(),
             };
             if !exists {
                 continue;
@@ -186,7 +182,7 @@ impl<'a> Resolver<'a> {
                 );
             }
         };
-        if self.scope == Scope::DockerfileBuild {
+        if self.scope == Scope::Build {
             return Ok(ResolvedValue { text: text.to_owned(), secret });
         }
         self.stack.push(index);
@@ -226,7 +222,6 @@ impl<'a> Resolver<'a> {
             Err(Stays::Circle(target)) if target != index => return Err(Stays::Circle(target)),
             Err(Stays::Circle(_)) => self.warn(index, reference, "it leads back to this variable"),
             Err(Stays::Doubtful(why)) => self.warn(index, reference, &why),
-            Err(Stays::Silently) => {}
         }
         out.text.push_str(reference.written);
         Ok(())
@@ -237,7 +232,6 @@ impl<'a> Resolver<'a> {
             Meaning::App => return Ok(plain(self.of_app(reference.name))),
             Meaning::Variable => return self.of_variable(reference.name),
             Meaning::NoOwner => return Err(Stays::Doubtful("no component or database has that name".to_owned())),
-            Meaning::Database(..) if self.scope == Scope::Build => return Err(Stays::Silently),
             Meaning::Database(database, known) => {
                 let what = without_pool(database.engine(), reference.name);
                 if known.contains(&what) {
@@ -305,15 +299,10 @@ impl<'a> Resolver<'a> {
         if what.starts_with("PUBLIC_") {
             return self.public_address(name, what);
         }
-        if self.scope == Scope::Build || matches!(component, Component::Function(_)) {
-            return Err(Stays::Silently);
-        }
-        let port = match component {
-            Component::Service(service) => {
-                self.spec.http_port(service).or_else(|| service.internal_ports.first().copied())
-            }
-            Component::StaticSite(_) | Component::Function(_) | Component::Worker(_) | Component::Job(_) => None,
+        let Component::Service(service) = component else {
+            return Err(Stays::Doubtful("the component does not run".to_owned()));
         };
+        let port = self.spec.http_port(service).or_else(|| service.internal_ports.first().copied());
         let port = port.map(|p| p.to_string()).unwrap_or_default();
         Ok(plain(match what {
             "PRIVATE_DOMAIN" => name.to_owned(),
