@@ -8,7 +8,7 @@ use crate::suggest::{shown, shown_key};
 use crate::tree::{Entry, Kind, Node, Style, is_ambiguous, is_old_boolean};
 use crate::value::form;
 use crate::value::rule::{ANY, Complaint};
-use crate::value::{READ_OTHERWISE, Reader, Rule, Shape, SpecValue, Unsealer, Writer, object, words};
+use crate::value::{READ_OTHERWISE, Reader, Rule, Shape, SpecValue, Writer, object, words};
 
 object! {
     /// One variable, of a component or of the whole app.
@@ -186,13 +186,5 @@ impl SpecValue for EnvValue {
 
     fn is_zero(&self) -> bool {
         matches!(self, EnvValue::Plain(text) if text.is_empty())
-    }
-
-    fn unseal(&mut self, unsealer: &mut Unsealer<'_>) {
-        if let EnvValue::Sealed(sealed) = self
-            && let Some(secret) = unsealer.open(sealed)
-        {
-            *self = EnvValue::Secret(secret);
-        }
     }
 }

@@ -5,7 +5,7 @@ use crate::secret::SecretValue;
 use crate::tree::{Entry, Node};
 use crate::value::form;
 use crate::value::rule::{ANY, up_to};
-use crate::value::{Field, Object, Reader, SpecValue, Unsealer, Writer, field_name, object, words};
+use crate::value::{Field, Object, Reader, SpecValue, Writer, field_name, object, words};
 
 /// The source of a component.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -175,15 +175,6 @@ macro_rules! sources {
                         writer.trail.pop();
                     } )*
                 }
-            }
-
-            fn unseal_fields(&mut self, unsealer: &mut Unsealer<'_>) {
-                unsealer.trail.push(self.field());
-                match self {
-                    Source::Missing => {}
-                    $( Source::$Variant(inner) => inner.unseal(unsealer), )*
-                }
-                unsealer.trail.pop();
             }
         }
     };

@@ -87,15 +87,6 @@ macro_rules! object {
                 } )*
             }
 
-            fn unseal_fields(&mut self, unsealer: &mut $crate::value::Unsealer<'_>) {
-                $($( $crate::value::Object::unseal_fields(&mut self.$inner, unsealer); )+)?
-                $(
-                    unsealer.trail.push($crate::value::field_name!($field $($name)?));
-                    $crate::value::SpecValue::unseal(&mut self.$field, unsealer);
-                    unsealer.trail.pop();
-                )*
-            }
-
             $( fn finish(&mut self, node: &$crate::tree::Node, reader: &mut $crate::value::Reader) {
                 self.$finish(node, reader);
             } )?
@@ -131,15 +122,11 @@ macro_rules! object {
             $( fn label(&self) -> Option<&str> {
                 Some(&self.$($label).+).filter(|l| !l.is_empty()).map(|l| l.as_str())
             } )?
-
-            fn unseal(&mut self, unsealer: &mut $crate::value::Unsealer<'_>) {
-                $crate::value::Object::unseal_fields(self, unsealer);
-            }
         }
     };
 }
 
-/// Declares an enum of upper-case words. Reads any case and writes upper case.
+/// Declares an enum of words. Reads any case.
 macro_rules! words {
     (
         $(#[$meta:meta])*
@@ -158,13 +145,6 @@ macro_rules! words {
                 match self { $( $Name::$Variant => $word, )+ }
             }
 
-            /// Parses the word in any case.
-            pub fn from_word(word: &str) -> Option<$Name> {
-                match word.to_ascii_uppercase().replace('-', "_").as_str() {
-                    $( $word => Some($Name::$Variant), )+
-                    _ => None,
-                }
-            }
         }
 
         impl std::fmt::Display for $Name {
@@ -183,7 +163,8 @@ macro_rules! words {
                 _: &$crate::value::Rule,
                 reader: &mut $crate::value::Reader,
             ) -> Option<$Name> {
-                reader.word(node, $Name::WORDS, $Name::from_word)
+                let word = reader.word(node, $Name::WORDS)?;
+                [$($Name::$Variant),+].into_iter().find(|it| it.as_str() == word)
             }
 
             fn write(&self, _: &mut $crate::value::Writer<'_>) -> Option<$crate::tree::Node> {
@@ -202,38 +183,36 @@ use crate::suggest::{nearest, one_of, shown_key};
 use crate::tree::Node;
 
 impl Reader {
-    /// Reads one of `words`. Empty text counts as absent.
-    pub fn word<T>(&mut self, node: &Node, words: &[&'static str], from: fn(&str) -> Option<T>) -> Option<T> {
+    /// Reads one of `words`, in any case. Empty text counts as absent.
+    pub fn word(&mut self, node: &Node, words: &[&'static str]) -> Option<&'static str> {
         let text = self.text(node)?;
         if text.is_empty() {
             return None;
         }
-        let known = from(&text);
-        if known.is_some() || self.is_full() {
-            self.warn_of_spelling(&text, words);
-            return known;
+        let shown = shown_key(&text);
+        if let Some(word) = words.iter().find(|word| word.eq_ignore_ascii_case(&text.replace('-', "_"))) {
+            // App Platform's API accepts only the exact spelling.
+            if *word != text {
+                let message = format!("`{shown}` is read as `{word}`");
+                self.report(Diagnostic::warning(Code::Converted, "", message).help(format!("write `{word}`")));
+            }
+            return Some(word);
         }
-        if let Err(complaint) = unsubstituted(&text) {
-            let help = format!("write {}", one_of(allowed(words)));
-            self.report(Diagnostic::error(complaint.code, "", complaint.message).help(help));
+        if self.is_full() {
             return None;
         }
-        let problem = Diagnostic::error(Code::UnknownValue, "", format!("`{}` is not allowed here", shown_key(&text)));
-        self.report(problem.help(match nearest(&text, words.iter().copied()) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => format!("allowed: {}", one_of(allowed(words))),
-        }));
-        None
-    }
-
-    /// Warns about the spelling, because App Platform's API accepts only the exact one.
-    fn warn_of_spelling(&mut self, text: &str, words: &[&'static str]) {
-        let is_same = |word: &&&str| word.eq_ignore_ascii_case(&text.replace('-', "_"));
-        let Some(word) = words.iter().find(is_same).filter(|word| **word != text) else {
-            return;
+        let problem = match unsubstituted(&text) {
+            Err(complaint) => Diagnostic::error(complaint.code, "", complaint.message)
+                .help(format!("write {}", one_of(allowed(words)))),
+            Ok(()) => Diagnostic::error(Code::UnknownValue, "", format!("`{shown}` is not allowed here")).help(
+                match nearest(&text, words.iter().copied()) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => format!("allowed: {}", one_of(allowed(words))),
+                },
+            ),
         };
-        let message = format!("`{}` is taken as `{word}`", shown_key(text));
-        self.report(Diagnostic::warning(Code::Converted, "", message).help(format!("write `{word}`")));
+        self.report(problem);
+        None
     }
 }
 

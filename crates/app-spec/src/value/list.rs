@@ -2,7 +2,7 @@
 //!
 //! App Platform's clients leave out empty text, 0, `false` and empty lists, so those are read as absent.
 
-use super::{Reader, Rule, Shape, SpecValue, Unsealer, Writer};
+use super::{Reader, Rule, Shape, SpecValue, Writer};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::suggest::shown_key;
 use crate::tree::{Kind, Node};
@@ -55,12 +55,6 @@ impl<T: SpecValue> SpecValue for Option<T> {
     fn is_zero(&self) -> bool {
         self.is_none()
     }
-
-    fn unseal(&mut self, unsealer: &mut Unsealer<'_>) {
-        if let Some(value) = self {
-            value.unseal(unsealer);
-        }
-    }
 }
 
 impl<T: SpecValue> SpecValue for Vec<T> {
@@ -106,13 +100,5 @@ impl<T: SpecValue> SpecValue for Vec<T> {
 
     fn is_zero(&self) -> bool {
         self.is_empty()
-    }
-
-    fn unseal(&mut self, unsealer: &mut Unsealer<'_>) {
-        for (index, item) in self.iter_mut().enumerate() {
-            unsealer.trail.push_item(item.label(), index);
-            item.unseal(unsealer);
-            unsealer.trail.pop();
-        }
     }
 }

@@ -22,7 +22,6 @@ pub(crate) use text::READ_OTHERWISE;
 pub use writer::Seal;
 pub(crate) use writer::{Trail, Writer};
 
-use crate::secret::SecretText;
 use crate::tree::{Entry, Node};
 
 /// A value that a spec can hold.
@@ -53,9 +52,6 @@ pub(crate) trait SpecValue: Sized {
     fn label(&self) -> Option<&str> {
         None
     }
-
-    /// Replaces sealed values by their secrets.
-    fn unseal(&mut self, _unsealer: &mut Unsealer<'_>) {}
 }
 
 /// A value with fields.
@@ -71,9 +67,6 @@ pub(crate) trait Object: Default {
 
     /// Writes all fields that are present.
     fn write_fields(&self, writer: &mut Writer<'_>, out: &mut Vec<Entry>);
-
-    /// Replaces sealed values by their secrets.
-    fn unseal_fields(&mut self, unsealer: &mut Unsealer<'_>);
 
     /// Called once after the last field is read.
     fn finish(&mut self, _node: &Node, _reader: &mut Reader) {}
@@ -111,25 +104,5 @@ impl Shape {
             Shape::List(items) => items.fields(),
             Shape::Text | Shape::Boolean | Shape::Integer | Shape::Word(_) | Shape::Any => &[],
         }
-    }
-}
-
-/// Replaces sealed values while it walks through a spec.
-pub(crate) struct Unsealer<'a> {
-    pub trail: Trail,
-    pub open: &'a dyn Fn(&str, &str) -> Option<SecretText>,
-    /// The paths of the values that could not be opened.
-    pub closed: Vec<String>,
-}
-
-impl Unsealer<'_> {
-    /// The secret in `sealed`. If it cannot be opened, records the path.
-    pub fn open(&mut self, sealed: &str) -> Option<SecretText> {
-        let path = self.trail.path();
-        let opened = (self.open)(&path, sealed);
-        if opened.is_none() {
-            self.closed.push(path);
-        }
-        opened
     }
 }
