@@ -8,11 +8,11 @@ use crate::suggest::{shown, shown_key};
 use crate::tree::{Entry, Kind, Node, Style, is_ambiguous, is_old_boolean};
 use crate::value::form;
 use crate::value::rule::{ANY, Complaint};
-use crate::value::{READ_OTHERWISE, Reader, Rule, Shape, SpecValue, Writer, object, words};
+use crate::value::{AMBIGUOUS, Reader, Rule, Shape, SpecValue, Writer, object, words};
 
 object! {
     /// One variable, of a component or of the whole app.
-    "an environment variable" struct EnvVar labelled key finish sort_out_secret {
+    "an environment variable" struct EnvVar labelled key finish classify_value {
         /// The variable's name: letters, digits and `_`, not starting with a digit.
         key: String = ANY.required().of_form(variable_name).private().like("^[_A-Za-z][_A-Za-z0-9]*$"),
         /// Text with references, or a secret.
@@ -116,7 +116,7 @@ impl EnvVar {
     }
 
     /// Runs once all fields are read, because `type` may come after `value` in the text.
-    fn sort_out_secret(&mut self, node: &Node, reader: &mut Reader) {
+    fn classify_value(&mut self, node: &Node, reader: &mut Reader) {
         if let Kind::Mapping(entries) = &node.kind
             && !entries.iter().all(is_public)
         {
@@ -158,19 +158,15 @@ impl SpecValue for EnvValue {
     }
 
     /// Reads the text verbatim: `012`, `1.10` and `on` stay as written.
-    fn read(node: &Node, _: &Rule, reader: &mut Reader) -> Option<EnvValue> {
-        let text = reader.text(node)?;
-        if text.contains('\0') && !reader.is_stored() {
-            reader.report(Diagnostic::error(Code::BadFormat, "", "no process can be given U+0000 in a variable"));
-            return None;
-        }
+    fn read(node: &Node, rule: &Rule, reader: &mut Reader) -> Option<EnvValue> {
+        let text = reader.checked_text(node, rule)?;
         if let Kind::Scalar(scalar) = &node.kind
             && scalar.style == Style::Plain
             && scalar.meaning() == crate::tree::Plain::Text
             && is_ambiguous(&text)
             && !is_old_boolean(&text)
         {
-            reader.report(Diagnostic::warning(Code::Converted, "", READ_OTHERWISE).help("put it in quotes"));
+            reader.report(Diagnostic::warning(Code::Converted, "", AMBIGUOUS).help("put it in quotes"));
         }
         Some(EnvValue::Plain(text))
     }

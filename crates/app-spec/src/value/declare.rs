@@ -198,9 +198,6 @@ impl Reader {
             }
             return Some(word);
         }
-        if self.is_full() {
-            return None;
-        }
         let problem = match unsubstituted(&text) {
             Err(complaint) => Diagnostic::error(complaint.code, "", complaint.message)
                 .help(format!("write {}", one_of(allowed(words)))),

@@ -28,12 +28,11 @@ impl Reader {
 
     /// Refuses zero in a list: zero means absent, but an item of a list cannot be absent.
     fn is_present<T: SpecValue>(&mut self, number: &T, rule: &Rule) -> bool {
-        if number.is_zero() && rule.min > 0 {
-            let problem = Diagnostic::error(Code::OutOfRange, "", "0 is out of range");
-            self.report(problem.help(format!("allowed: {} to {}", rule.min, rule.max)));
-            return false;
+        let is_absent = number.is_zero() && rule.min > 0;
+        if is_absent {
+            self.out_of_range("0", rule);
         }
-        true
+        !is_absent
     }
 }
 

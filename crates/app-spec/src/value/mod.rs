@@ -18,7 +18,7 @@ pub(crate) use declare::{field_name, last_name, object, words};
 pub(crate) use places::Places;
 pub(crate) use reader::Reader;
 pub(crate) use rule::Rule;
-pub(crate) use text::READ_OTHERWISE;
+pub(crate) use text::AMBIGUOUS;
 pub use writer::Seal;
 pub(crate) use writer::{Trail, Writer};
 

@@ -24,26 +24,27 @@ impl Reader {
         let Kind::Scalar(scalar) = &node.kind else { return };
         let message = match scalar.meaning() {
             Plain::Bool(_) | Plain::Integer(_) | Plain::Number(_) => {
-                format!("{} where text is expected, taken as text as it is written", node.what())
+                format!("{} where text is expected, read as text", node.what())
             }
-            Plain::Text if scalar.style == Style::Plain && is_old_boolean(&scalar.text) => READ_OTHERWISE.to_owned(),
+            Plain::Text if scalar.style == Style::Plain && is_old_boolean(&scalar.text) => AMBIGUOUS.to_owned(),
             Plain::Text | Plain::Null => return,
         };
         self.report(Diagnostic::warning(Code::Converted, "", message).help("put it in quotes"));
     }
 
-    fn checked_text(&mut self, node: &Node, rule: &Rule) -> Option<String> {
+    /// The text of a scalar if it has the form that `rule` asks for.
+    pub fn checked_text(&mut self, node: &Node, rule: &Rule) -> Option<String> {
         let text = self.scalar_text(node)?;
-        if self.is_stored() || text.is_empty() {
+        if self.is_stored || text.is_empty() {
             return Some(text);
         }
         if text.contains('\0') {
-            let message = "contains a NUL character, which no program, path or request can hold";
+            let message = "the text contains a NUL character, which no program, path or request accepts";
             self.report(Diagnostic::error(Code::BadFormat, "", message));
             return None;
         }
         if text.chars().nth(rule.longest).is_some() {
-            let message = format!("longer than {} characters", rule.longest);
+            let message = format!("the text is longer than {} characters", rule.longest);
             self.report(Diagnostic::error(Code::OutOfRange, "", message));
             return None;
         }
@@ -60,7 +61,7 @@ impl Reader {
 }
 
 /// The warning for text that YAML 1.1 reads as another type.
-pub(crate) const READ_OTHERWISE: &str = "taken as text as it is written; older YAML readers take it for something else";
+pub(crate) const AMBIGUOUS: &str = "read as text; older YAML parsers read it as another type";
 
 impl SpecValue for String {
     fn shape() -> Shape {
