@@ -42,7 +42,7 @@ pub enum AddressError {
     #[error("a repository address must have 1 to {MAX_LEN} characters")]
     Length,
     /// A character that no address needs, such as a space, a control character or a quote.
-    #[error("the repository address contains {0:?}, which no address needs")]
+    #[error("the repository address contains {0:?}, which is not allowed in addresses")]
     Character(char),
     /// The address, user, host or path starts with a dash, so a program could take it for an option.
     #[error("a repository address, its user, host and path must not start with a dash")]
@@ -54,13 +54,13 @@ pub enum AddressError {
     #[error("the repository address contains a login")]
     Login,
     /// The address has a query or a fragment.
-    #[error("the repository address ends with a query or a fragment, which may hold a token and is never needed")]
+    #[error("the repository address ends with a query or a fragment, which may contain a token and is not needed")]
     Query,
     /// The host is missing or not a host name, or the port is not a number from 1 to 65535.
     #[error("the host of the repository address is not a host name with an optional port")]
     Host,
     /// The path after the host is missing or contains `..`.
-    #[error("the repository address needs a path such as /owner/name.git behind its host, without \"..\"")]
+    #[error("the repository address needs a path such as /owner/name.git after its host, without \"..\"")]
     Path,
     /// A relative path, or text that is not an address.
     #[error("this is not a repository address; use https://host/owner/name.git or an absolute path")]
@@ -72,8 +72,8 @@ impl AddressError {
     pub fn help(&self) -> Option<&'static str> {
         match self {
             Self::Login | Self::Query => Some(
-                "remove it, and replace the token if others may have seen it; to deploy from a private repository, keep a \
-                 clone in a directory that `boatyard serve --local-sources` names, and give its path",
+                "remove it, and revoke the token if others may have seen it; to deploy from a private repository, keep a \
+                 clone in a directory that `boatyard serve --local-sources` allows, and give its path",
             ),
             _ => None,
         }

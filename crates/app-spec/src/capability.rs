@@ -36,14 +36,14 @@ pub struct Capability {
 use Support::{NoEffectHere, NotYet, Works};
 
 const ONE_HOST: Support = NoEffectHere("there is one host");
-const NO_EDGE: Support = NoEffectHere("no edge network stands before the app");
+const NO_EDGE: Support = NoEffectHere("there is no edge network");
 const NOT_SENT: Support = NoEffectHere("alerts are not sent");
 const NOT_WATCHED: Support =
     NoEffectHere("repositories are not watched; boatyard apps create-deployment starts a deployment");
-const LOGS_STAY: Support = NotYet("logs are not forwarded; leave it out to run without");
-const OWN_HOST: Support = NotYet("an app is reached by its own host name only; leave it out to run without");
-const CORS_OF_APP: Support = NotYet("CORS headers are left to the app; leave it out to run without");
-const DOCKERFILE_SAYS: Support = NoEffectHere("the Dockerfile says how it is built");
+const LOGS_STAY: Support = NotYet("logs are not forwarded; remove it to deploy without");
+const OWN_HOST: Support = NotYet("an app has only the host name that Boatyard gives it; remove it to deploy without");
+const CORS_OF_APP: Support = NotYet("the app itself must send CORS headers; remove it to deploy without");
+const DOCKERFILE_SAYS: Support = NoEffectHere("the Dockerfile decides how it is built");
 
 const TABLE: &[(&str, Support)] = &[
     ("name", Works),
@@ -71,22 +71,22 @@ const TABLE: &[(&str, Support)] = &[
     ("{services,workers}[].autoscaling", NotYet("the number of instances is fixed; give `instance_count`")),
     (
         "{services,workers}[].liveness_health_check",
-        NotYet("only readiness is checked, by `health_check`; leave it out to run without"),
+        NotYet("only readiness is checked, by `health_check`; remove it to deploy without"),
     ),
     ("{services,workers,jobs}[].termination{,.grace_period_seconds}", Works),
     // Services.
     ("services[].termination.drain_seconds", Works),
     ("services[].{http_port,protocol,internal_ports}", Works),
-    ("services[].protocol=HTTP2", NotYet("services are spoken to in HTTP/1.1")),
+    ("services[].protocol=HTTP2", NotYet("services receive HTTP/1.1 only")),
     ("services[].health_check{,.http_path,.path,.port,.initial_delay_seconds,.period_seconds}", Works),
     ("services[].health_check.{timeout_seconds,success_threshold,failure_threshold}", Works),
     ("services[].routes{,[].path,[].preserve_path_prefix}", Works),
     ("services[].cors", CORS_OF_APP),
-    ("services[].inactivity_sleep", NotYet("services run all the time; leave it out to run without")),
+    ("services[].inactivity_sleep", NotYet("services run all the time; remove it to deploy without")),
     // Jobs.
     ("jobs[].kind", Works),
     ("jobs[].{kind=FAILED_DEPLOY,kind=SCHEDULED,schedule}", NotYet("only PRE_DEPLOY and POST_DEPLOY jobs run")),
-    ("jobs[].timeout", NotYet("every job has the same 30 minutes; leave it out to run with them")),
+    ("jobs[].timeout", NotYet("every job has a limit of 30 minutes; remove it to deploy with that limit")),
     // Other kinds of components.
     ("static_sites", NotYet("static sites are not served")),
     ("functions", NotYet("functions cannot run")),
@@ -104,16 +104,16 @@ const TABLE: &[(&str, Support)] = &[
     ("ingress.rules[].match{,.path,.path.prefix,.path.exact,.authority}", Works),
     ("ingress.rules[].match.authority.{prefix,exact}", OWN_HOST),
     ("ingress.rules[].component{,.name,.preserve_path_prefix,.rewrite}", Works),
-    ("ingress.rules[].redirect", NotYet("requests are not redirected; leave the rule out to run without")),
+    ("ingress.rules[].redirect", NotYet("requests are not redirected; remove the rule to deploy without")),
     ("ingress.rules[].cors", CORS_OF_APP),
-    ("ingress.custom_error_page_url", NotYet("there is one error page; leave it out to run without")),
-    ("ingress.secure_header", NotYet("no header is added; leave it out to run without")),
+    ("ingress.custom_error_page_url", NotYet("there is one error page; remove it to deploy without")),
+    ("ingress.secure_header", NotYet("no header is added; remove it to deploy without")),
     ("ingress.{load_balancer,load_balancer_size}", NO_EDGE),
     // The platform around the app.
     ("{egress,vpc}", ONE_HOST),
     ("alerts", NOT_SENT),
     ("maintenance", Works),
-    ("maintenance.enabled", NotYet("there is no maintenance page; leave it out to run without")),
+    ("maintenance.enabled", NotYet("there is no maintenance page; remove it to deploy without")),
     ("maintenance.archive", NotYet("an app cannot be archived")),
     ("maintenance.offline_page_url", NoEffectHere("there is no maintenance page")),
     ("{disable_edge_cache,disable_email_obfuscation,enhanced_threat_control_enabled}", NO_EDGE),
@@ -131,7 +131,7 @@ pub fn capabilities() -> &'static [Capability] {
 }
 
 /// Support for a field without a row. Refusing is the safe choice. A test checks that every field has a row.
-const UNDECIDED: Support = NotYet("it has not been decided what it does here");
+const UNDECIDED: Support = NotYet("its effect here is undecided");
 
 fn rows() -> &'static BTreeMap<String, Support> {
     static ROWS: LazyLock<BTreeMap<String, Support>> = LazyLock::new(|| {
@@ -266,7 +266,7 @@ mod tests {
         for path in TABLE.iter().flat_map(|(path, _)| expand(path)) {
             let field = path.split('=').next().unwrap().to_owned();
             assert!(known.contains(&field), "{path} is no field");
-            assert!(seen.insert(path.clone()), "{path} stands twice");
+            assert!(seen.insert(path.clone()), "{path} has two rows");
         }
     }
 
@@ -313,6 +313,6 @@ mod tests {
         assert_eq!(list(parsed.not_yet()), wanted.map(|(p, l)| (p.to_owned(), l)));
         let wanted = [("services[0].alerts", 6), ("region", 17)];
         assert_eq!(list(parsed.no_effect()), wanted.map(|(p, l)| (p.to_owned(), l)));
-        assert_eq!(parsed.not_yet()[1].message, "not yet: services are spoken to in HTTP/1.1");
+        assert_eq!(parsed.not_yet()[1].message, "not yet: services receive HTTP/1.1 only");
     }
 }

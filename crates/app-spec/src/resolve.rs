@@ -177,7 +177,7 @@ impl<'a> Resolver<'a> {
                 return self.fail(
                     index,
                     Code::NeedsValue,
-                    "the secret was sealed elsewhere and cannot be read",
+                    "the secret was sealed by another installation and cannot be opened",
                     GIVE_IT,
                 );
             }
@@ -200,7 +200,7 @@ impl<'a> Resolver<'a> {
             }
             if out.text.len() > LONGEST {
                 let message = format!("the value is longer than {LONGEST} bytes once its references are replaced");
-                return self.fail(index, Code::TooLarge, &message, "a process can be given no longer one");
+                return self.fail(index, Code::TooLarge, &message, "Linux limits the length of a variable");
             }
         }
         Ok(out)
@@ -208,8 +208,8 @@ impl<'a> Resolver<'a> {
 
     fn insert(&mut self, index: usize, reference: Reference<'_>, out: &mut ResolvedValue) -> Result<(), Stays> {
         if self.references_left == 0 {
-            let message = format!("the value needs more than {MOST_REFERENCES} references");
-            return self.fail(index, Code::TooLarge, &message, "write some of them out");
+            let message = format!("the value contains more than {MOST_REFERENCES} references");
+            return self.fail(index, Code::TooLarge, &message, "replace some of them by their values");
         }
         self.references_left -= 1;
         match self.lookup(reference) {
@@ -220,7 +220,7 @@ impl<'a> Resolver<'a> {
             }
             Err(Stays::Failed) => return Err(Stays::Failed),
             Err(Stays::Circle(target)) if target != index => return Err(Stays::Circle(target)),
-            Err(Stays::Circle(_)) => self.warn(index, reference, "it leads back to this variable"),
+            Err(Stays::Circle(_)) => self.warn(index, reference, "it is circular"),
             Err(Stays::Doubtful(why)) => self.warn(index, reference, &why),
         }
         out.text.push_str(reference.written);
@@ -244,7 +244,7 @@ impl<'a> Resolver<'a> {
             }
             Meaning::Component(_, known) => known,
         };
-        Err(Stays::Doubtful(format!("known are {}", crate::suggest::one_of(known.iter().copied()))))
+        Err(Stays::Doubtful(format!("allowed: {}", crate::suggest::one_of(known.iter().copied()))))
     }
 
     fn of_variable(&mut self, key: &str) -> Result<ResolvedValue, Stays> {
@@ -285,7 +285,7 @@ impl<'a> Resolver<'a> {
             Some(facts) => Ok(facts.value(database.engine(), what)),
             None => {
                 let index = self.stack.last().copied().unwrap_or_default();
-                let message = format!("the database `{name}` is not there yet");
+                let message = format!("the database `{name}` does not exist yet");
                 self.fail(index, Code::Missing, &message, "wait until it has been created")
             }
         }

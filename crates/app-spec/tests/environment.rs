@@ -79,8 +79,8 @@ fn references_have_their_values() {
 #[test]
 fn a_reference_that_names_nothing_stays_as_text_with_a_warning() {
     for reference in [
-        "${NOBODY}",
-        "${nobody.URL}",
+        "${MISSING}",
+        "${missing.URL}",
         "${api.URL}",
         "${db-1.pool.URL}",
         "${cache.pool.REDIS_URL}",
@@ -160,7 +160,7 @@ fn all_missing_values_are_reported_at_once() {
         (Code::Missing, "services[0].envs[2].value"),
     ];
     assert_eq!(found, wanted);
-    let problems = resolve_envs(&spec("", ""), "nobody", Scope::Run, &facts).unwrap_err();
+    let problems = resolve_envs(&spec("", ""), "missing", Scope::Run, &facts).unwrap_err();
     assert_eq!(problems[0].code, Code::UnknownComponent);
 }
 
@@ -250,9 +250,9 @@ fn a_kept_value_comes_from_the_effective_definition() {
     let mut after = spec("", "{key: A, value: '${A}'}");
     after.keep_values(&before);
     assert_eq!(after, spec("", "{key: A, value: real}"));
-    let mut elsewhere = spec("", "{key: A, value: '${A}', scope: BUILD_TIME}");
-    elsewhere.keep_values(&spec("", "{key: A, value: real, scope: RUN_TIME}"));
-    assert_eq!(elsewhere, spec("", "{key: A, value: real, scope: BUILD_TIME}"));
+    let mut other_scope = spec("", "{key: A, value: '${A}', scope: BUILD_TIME}");
+    other_scope.keep_values(&spec("", "{key: A, value: real, scope: RUN_TIME}"));
+    assert_eq!(other_scope, spec("", "{key: A, value: real, scope: BUILD_TIME}"));
 }
 
 fn of_registry(registry: &str, credentials: &str) -> AppSpec {
@@ -306,11 +306,11 @@ fn a_kept_secret_stays_secret_and_keeps_its_registry() {
     assert_eq!(after.needed_values().len(), 1, "a secret does not become a plain value");
 
     let before = of_registry("a", "me:secret");
-    let (mut same, mut other) = (of_registry("a", "${X}"), of_registry("elsewhere", "${X}"));
+    let (mut same, mut other) = (of_registry("a", "${X}"), of_registry("other", "${X}"));
     same.keep_values(&before);
     other.keep_values(&before);
     assert_eq!(same, before);
-    assert_eq!(other, of_registry("elsewhere", "${X}"));
+    assert_eq!(other, of_registry("other", "${X}"));
 }
 
 #[test]

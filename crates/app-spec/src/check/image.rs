@@ -21,7 +21,7 @@ pub(super) fn check(spec: &AppSpec, found: &mut Vec<Diagnostic>) {
 
 fn unnamed_registry(path: &str, image: &ImageSource, found: &mut Vec<Diagnostic>) {
     if image.registry_type == Some(RegistryType::Unspecified) {
-        let message = "no registry is named, so the image is taken from Docker Hub";
+        let message = "no registry is given, so the image is pulled from Docker Hub";
         let doubtful = Diagnostic::warning(Code::Doubtful, format!("{path}.registry_type"), message);
         found.push(doubtful.help("write `DOCKER_HUB`, `GHCR` or `DOCR`"));
     }

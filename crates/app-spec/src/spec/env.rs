@@ -12,7 +12,7 @@ use crate::value::{AMBIGUOUS, Reader, Rule, Shape, SpecValue, Writer, object, wo
 
 object! {
     /// One variable, of a component or of the whole app.
-    "an environment variable" struct EnvVar labelled key finish classify_value {
+    "an environment variable" struct EnvVar labelled "key" key finish classify_value {
         /// The variable's name: letters, digits and `_`, not starting with a digit.
         key: String = ANY.required().of_form(variable_name).private().like("^[_A-Za-z][_A-Za-z0-9]*$"),
         /// Text with references, or a secret.

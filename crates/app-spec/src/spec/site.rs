@@ -4,14 +4,13 @@ use super::env::EnvVar;
 use super::ingress::{Cors, Route};
 use super::opaque::Opaque;
 use super::source::Source;
-use crate::tree::Node;
 use crate::value::form;
+use crate::value::object;
 use crate::value::rule::{ANY, NAME};
-use crate::value::{Reader, object};
 
 object! {
     /// Files that a build produces once and the ingress serves.
-    "a static site" struct StaticSite labelled name finish finish {
+    "a static site" struct StaticSite labelled "name" name {
         .. {
             /// A repository. Images are refused.
             source: Source,
@@ -49,7 +48,7 @@ object! {
 
 object! {
     /// A package of serverless functions.
-    "a function" struct Function labelled name finish finish {
+    "a function" struct Function labelled "name" name {
         .. {
             /// A repository. Images are refused.
             source: Source,
@@ -68,19 +67,5 @@ object! {
         routes: Vec<Route> = ANY,
         /// Deprecated: use `cors` of ingress rules.
         cors: Option<Cors> = ANY,
-    }
-}
-
-const SOURCES: &str = "`git`, `github`, `gitlab`, `bitbucket`";
-
-impl StaticSite {
-    fn finish(&mut self, node: &Node, reader: &mut Reader) {
-        self.source.require("a static site", SOURCES, node, reader);
-    }
-}
-
-impl Function {
-    fn finish(&mut self, node: &Node, reader: &mut Reader) {
-        self.source.require("a function", SOURCES, node, reader);
     }
 }

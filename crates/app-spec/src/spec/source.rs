@@ -166,6 +166,14 @@ macro_rules! sources {
                 }
             }
 
+            fn finish(&mut self, what: &str, node: &Node, reader: &mut Reader) {
+                if *self == Source::Missing {
+                    let start = node.place.map(|p| crate::Place { end: p.start, ..p });
+                    let message = format!("{what} needs a source, such as `git` or `github`");
+                    reader.report(Diagnostic::error(Code::Missing, reader.path(), message).at(start));
+                }
+            }
+
             fn write_fields(&self, writer: &mut Writer<'_>, out: &mut Vec<Entry>) {
                 match self {
                     Source::Missing => {}
@@ -198,20 +206,12 @@ impl Source {
     fn take(&mut self, last: Source, entry: &Entry, reader: &mut Reader) {
         let first = std::mem::replace(self, last);
         if first != Source::Missing {
-            let message = format!("a component has one source, here are `{}` and `{}`", first.field(), self.field());
+            let message =
+                format!("a component has exactly one source, found `{}` and `{}`", first.field(), self.field());
             let clash = Diagnostic::error(Code::Conflict, reader.path_of(self.field()), message).at(entry.key_place);
             let path = reader.path_of(first.field());
             let place = reader.places.nearest(&path);
             reader.report(clash.related(path, place, "the other source").help("keep one of them"));
-        }
-    }
-
-    /// Refuses a component that has none of the sources in `allowed`. Called after all fields are read.
-    pub(crate) fn require(&self, what: &str, allowed: &str, node: &Node, reader: &mut Reader) {
-        if *self == Source::Missing {
-            let start = node.place.map(|p| crate::Place { end: p.start, ..p });
-            let message = format!("{what} needs a source: one of {allowed}");
-            reader.report(Diagnostic::error(Code::Missing, reader.path(), message).at(start));
         }
     }
 }

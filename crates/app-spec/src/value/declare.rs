@@ -2,7 +2,7 @@
 //!
 //! `object!` generates the struct, the description of its fields, its reader and its writer. A line is `field: Type =
 //! RULE`. `as "type"` gives the name in the text if it differs from the Rust name. In the text, fields under `..`
-//! appear at the same level as the others. `labelled` names the field that identifies an item of a list. `finish` names
+//! appear at the same level as the others. `labelled` gives the field that identifies an item of a list. `finish` names
 //! a function that is called once after the last field is read.
 
 /// The name of a field in the text.
@@ -15,20 +15,10 @@ macro_rules! field_name {
     };
 }
 
-/// The last of several names, as text.
-macro_rules! last_name {
-    ($name:ident) => {
-        stringify!($name)
-    };
-    ($first:ident $($more:ident)+) => {
-        $crate::value::last_name!($($more)+)
-    };
-}
-
 macro_rules! object {
     (
         $(#[$meta:meta])*
-        $what:literal struct $Name:ident $(labelled $($label:ident).+)? $(finish $finish:ident)? {
+        $what:literal struct $Name:ident $(labelled $label_name:literal $($label:ident).+)? $(finish $finish:ident)? {
             $(.. { $( $(#[$inner_meta:meta])* $inner:ident: $Inner:ty, )+ })?
             $( $(#[doc = $doc:literal])* $field:ident $(as $name:literal)?: $ty:ty = $rule:expr, )*
         }
@@ -87,13 +77,15 @@ macro_rules! object {
                 } )*
             }
 
-            $( fn finish(&mut self, node: &$crate::tree::Node, reader: &mut $crate::value::Reader) {
-                self.$finish(node, reader);
-            } )?
+            fn finish(&mut self, what: &str, node: &$crate::tree::Node, reader: &mut $crate::value::Reader) {
+                $($( $crate::value::Object::finish(&mut self.$inner, what, node, reader); )+)?
+                $( self.$finish(node, reader); )?
+                let _ = (what, node, reader);
+            }
         }
 
         impl $crate::value::SpecValue for $Name {
-            $( const LABEL: Option<&'static str> = Some($crate::value::last_name!($($label)+)); )?
+            $( const LABEL: Option<&'static str> = Some($label_name); )?
 
             fn placeholder() -> Option<$Name> {
                 Some($Name::default())
@@ -174,7 +166,7 @@ macro_rules! words {
     };
 }
 
-pub(crate) use {field_name, last_name, object, words};
+pub(crate) use {field_name, object, words};
 
 use super::Reader;
 use super::form::unsubstituted;

@@ -14,7 +14,7 @@ pub(crate) mod rule;
 mod text;
 mod writer;
 
-pub(crate) use declare::{field_name, last_name, object, words};
+pub(crate) use declare::{field_name, object, words};
 pub(crate) use places::Places;
 pub(crate) use reader::Reader;
 pub(crate) use rule::Rule;
@@ -68,8 +68,8 @@ pub(crate) trait Object: Default {
     /// Writes all fields that are present.
     fn write_fields(&self, writer: &mut Writer<'_>, out: &mut Vec<Entry>);
 
-    /// Called once after the last field is read.
-    fn finish(&mut self, _node: &Node, _reader: &mut Reader) {}
+    /// Called once after the last field is read. `what` is the name of the object for diagnostics.
+    fn finish(&mut self, what: &str, node: &Node, reader: &mut Reader);
 }
 
 /// The description of a field, for tests, tables and editors.

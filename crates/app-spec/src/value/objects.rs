@@ -28,7 +28,7 @@ impl Reader {
             given.extend(name.filter(|name| !is_absent(&entry.value, T::fields(), name)));
         }
         self.report_missing::<T>(&given, node);
-        object.finish(node, self);
+        object.finish(T::WHAT, node, self);
         self.enclosing.pop();
         Some(object)
     }
@@ -41,7 +41,7 @@ impl Reader {
             self.hide(&entries[before].value);
             let name = shown_key(&entry.key);
             let line = entries[before].key_place.map(|place| format!(", first in line {}", place.line));
-            let message = format!("`{name}` is given twice{}; the last one counts", line.unwrap_or_default());
+            let message = format!("`{name}` is given twice{}; the last one applies", line.unwrap_or_default());
             let twice = Diagnostic::warning(Code::DuplicateKey, self.path_of(&name), message).at(entry.key_place);
             self.report(twice.related("", entries[before].key_place, "first given here").help("keep one of them"));
         }
