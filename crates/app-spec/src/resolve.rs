@@ -111,9 +111,9 @@ struct Resolver<'a> {
 }
 
 /// Why a reference has no value.
-enum Stays {
-    /// Stays as text with a warning.
-    Doubtful(String),
+enum Unresolved {
+    /// Unresolved as text with a warning.
+    Warn(String),
     /// The reference is circular: it leads back to the variable at this position, where it stays as text.
     Circle(usize),
     /// The value cannot be computed, and a problem was reported.
@@ -167,7 +167,7 @@ impl<'a> Resolver<'a> {
         self.variable(index).ok()
     }
 
-    fn variable(&mut self, index: usize) -> Result<ResolvedValue, Stays> {
+    fn variable(&mut self, index: usize) -> Result<ResolvedValue, Unresolved> {
         let env = self.in_force[index].env;
         let (text, secret) = match &env.value {
             EnvValue::Plain(text) => (text.as_str(), false),
@@ -191,7 +191,7 @@ impl<'a> Resolver<'a> {
         value
     }
 
-    fn expand(&mut self, index: usize, value: &str, secret: bool) -> Result<ResolvedValue, Stays> {
+    fn expand(&mut self, index: usize, value: &str, secret: bool) -> Result<ResolvedValue, Unresolved> {
         let mut out = ResolvedValue { text: String::with_capacity(value.len()), secret };
         for part in parts(value) {
             match part {
@@ -206,7 +206,7 @@ impl<'a> Resolver<'a> {
         Ok(out)
     }
 
-    fn insert(&mut self, index: usize, reference: Reference<'_>, out: &mut ResolvedValue) -> Result<(), Stays> {
+    fn insert(&mut self, index: usize, reference: Reference<'_>, out: &mut ResolvedValue) -> Result<(), Unresolved> {
         if self.references_left == 0 {
             let message = format!("the value contains more than {MOST_REFERENCES} references");
             return self.fail(index, Code::TooLarge, &message, "replace some of them by their values");
@@ -218,20 +218,20 @@ impl<'a> Resolver<'a> {
                 out.secret |= value.secret;
                 return Ok(());
             }
-            Err(Stays::Failed) => return Err(Stays::Failed),
-            Err(Stays::Circle(target)) if target != index => return Err(Stays::Circle(target)),
-            Err(Stays::Circle(_)) => self.warn(index, reference, "it is circular"),
-            Err(Stays::Doubtful(why)) => self.warn(index, reference, &why),
+            Err(Unresolved::Failed) => return Err(Unresolved::Failed),
+            Err(Unresolved::Circle(target)) if target != index => return Err(Unresolved::Circle(target)),
+            Err(Unresolved::Circle(_)) => self.warn(index, reference, "it is circular"),
+            Err(Unresolved::Warn(why)) => self.warn(index, reference, &why),
         }
         out.text.push_str(reference.written);
         Ok(())
     }
 
-    fn lookup(&mut self, reference: Reference<'_>) -> Result<ResolvedValue, Stays> {
+    fn lookup(&mut self, reference: Reference<'_>) -> Result<ResolvedValue, Unresolved> {
         let known = match meaning(self.spec, Some(self.holder), reference) {
             Meaning::App => return Ok(plain(self.of_app(reference.name))),
             Meaning::Variable => return self.of_variable(reference.name),
-            Meaning::NoOwner => return Err(Stays::Doubtful("no component or database has that name".to_owned())),
+            Meaning::NoOwner => return Err(Unresolved::Warn("no component or database has that name".to_owned())),
             Meaning::Database(database, known) => {
                 let what = without_pool(database.engine(), reference.name);
                 if known.contains(&what) {
@@ -244,18 +244,18 @@ impl<'a> Resolver<'a> {
             }
             Meaning::Component(_, known) => known,
         };
-        Err(Stays::Doubtful(format!("allowed: {}", crate::suggest::one_of(known.iter().copied()))))
+        Err(Unresolved::Warn(format!("allowed: {}", crate::suggest::one_of(known.iter().copied()))))
     }
 
-    fn of_variable(&mut self, key: &str) -> Result<ResolvedValue, Stays> {
+    fn of_variable(&mut self, key: &str) -> Result<ResolvedValue, Unresolved> {
         let Some(index) = self.named(key) else {
-            return Err(Stays::Doubtful("no variable has that name".to_owned()));
+            return Err(Unresolved::Warn("no variable has that name".to_owned()));
         };
         if self.stack.contains(&index) {
-            return Err(Stays::Circle(index));
+            return Err(Unresolved::Circle(index));
         }
         if self.stack.len() >= DEEPEST {
-            return Err(Stays::Doubtful(format!("variables refer to each other more than {DEEPEST} deep")));
+            return Err(Unresolved::Warn(format!("variables refer to each other more than {DEEPEST} deep")));
         }
         self.variable(index)
     }
@@ -279,7 +279,7 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    fn of_database(&mut self, database: &Database, what: &str) -> Result<ResolvedValue, Stays> {
+    fn of_database(&mut self, database: &Database, what: &str) -> Result<ResolvedValue, Unresolved> {
         let name = &database.name;
         match self.facts.databases.get(name) {
             Some(facts) => Ok(facts.value(database.engine(), what)),
@@ -291,7 +291,7 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    fn of_component(&self, component: Component<'_>, what: &str) -> Result<ResolvedValue, Stays> {
+    fn of_component(&self, component: Component<'_>, what: &str) -> Result<ResolvedValue, Unresolved> {
         let name = component.name();
         if what == "COMMIT_HASH" {
             return Ok(plain(self.facts.commits.get(name).cloned().unwrap_or_default()));
@@ -300,7 +300,7 @@ impl<'a> Resolver<'a> {
             return self.public_address(name, what);
         }
         let Component::Service(service) = component else {
-            return Err(Stays::Doubtful("the component does not run".to_owned()));
+            return Err(Unresolved::Warn("the component does not run".to_owned()));
         };
         let port = self.spec.http_port(service).or_else(|| service.internal_ports.first().copied());
         let port = port.map(|p| p.to_string()).unwrap_or_default();
@@ -311,11 +311,11 @@ impl<'a> Resolver<'a> {
         }))
     }
 
-    fn public_address(&self, name: &str, what: &str) -> Result<ResolvedValue, Stays> {
+    fn public_address(&self, name: &str, what: &str) -> Result<ResolvedValue, Unresolved> {
         let rules = routes(self.spec);
         // A component's main route is its shortest path. Longer ones are special cases of it.
         let Some(rule) = rules.iter().rfind(|rule| rule.component == name) else {
-            return Err(Stays::Doubtful("the component has no public route".to_owned()));
+            return Err(Unresolved::Warn("the component has no public route".to_owned()));
         };
         let path = rule.path.as_str();
         Ok(plain(match what {
@@ -335,14 +335,14 @@ impl<'a> Resolver<'a> {
         self.spec.http_port(service).map(|port| ("PORT".to_owned(), plain(port.to_string())))
     }
 
-    fn fail<T>(&mut self, index: usize, code: Code, message: &str, help: &str) -> Result<T, Stays> {
+    fn fail<T>(&mut self, index: usize, code: Code, message: &str, help: &str) -> Result<T, Unresolved> {
         let InForce { env, path, .. } = &self.in_force[index];
         let known = self.problems.iter().any(|p| p.path == *path && p.code == code);
         if !known {
             let message = format!("{}: {message}", env.key);
             self.problems.push(Diagnostic::error(code, path.clone(), message).help(help));
         }
-        Err(Stays::Failed)
+        Err(Unresolved::Failed)
     }
 
     fn warn(&mut self, index: usize, reference: Reference<'_>, why: &str) {

@@ -40,24 +40,13 @@ pub(crate) fn check(spec: &AppSpec, partial: bool) -> Vec<Diagnostic> {
     found
 }
 
-/// The path of the first use of each key.
-struct FirstUses<K>(HashMap<K, String>);
-
-impl<K> Default for FirstUses<K> {
-    fn default() -> FirstUses<K> {
-        FirstUses(HashMap::new())
-    }
-}
-
-impl<K: Eq + Hash> FirstUses<K> {
-    /// Records a use at `path`. Returns the path of the first use if the key was used before.
-    fn record(&mut self, key: K, path: &str) -> Option<String> {
-        match self.0.entry(key) {
-            Entry::Occupied(first) => Some(first.get().clone()),
-            Entry::Vacant(unused) => {
-                unused.insert(path.to_owned());
-                None
-            }
+/// Records that `key` is used at `path`. Returns the path of the first use if there was one.
+fn record_use<K: Eq + Hash>(uses: &mut HashMap<K, String>, key: K, path: &str) -> Option<String> {
+    match uses.entry(key) {
+        Entry::Occupied(first) => Some(first.get().clone()),
+        Entry::Vacant(unused) => {
+            unused.insert(path.to_owned());
+            None
         }
     }
 }

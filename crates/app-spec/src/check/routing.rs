@@ -1,6 +1,8 @@
 //! Routing: rules that name an unknown component, paths that clash, and routes that another route overrides.
 
-use super::{FirstUses, not_both};
+use std::collections::HashMap;
+
+use super::{not_both, record_use};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::routes::{Origin, RoutePath, default_components, origin, prefix_of, route_path};
 use crate::spec::{AppSpec, Component, IngressRule, Match, REDIRECT_CODES, Redirect, RouteMatch};
@@ -20,7 +22,7 @@ pub(super) fn check(spec: &AppSpec, partial: bool, found: &mut Vec<Diagnostic>) 
 /// Legacy routes: ignored beside ingress rules, otherwise unique.
 fn component_routes(spec: &AppSpec, found: &mut Vec<Diagnostic>) {
     let is_ignored = matches!(origin(spec), Origin::Ingress(_));
-    let mut uses = FirstUses::default();
+    let mut uses = HashMap::new();
     for (path, component) in spec.components_with_paths().filter(|(_, it)| !it.routes().is_empty()) {
         if is_ignored {
             let message = "the app has ingress rules, so these routes have no effect";
@@ -41,15 +43,15 @@ fn component_routes(spec: &AppSpec, found: &mut Vec<Diagnostic>) {
 }
 
 /// Reports a path that was used before. `key` is the path and what else distinguishes the routes.
-fn clash(uses: &mut FirstUses<String>, key: String, shown_as: &str, path: String, found: &mut Vec<Diagnostic>) {
-    if let Some(first) = uses.record(key, &path) {
+fn clash(uses: &mut HashMap<String, String>, key: String, shown_as: &str, path: String, found: &mut Vec<Diagnostic>) {
+    if let Some(first) = record_use(uses, key, &path) {
         let message = format!("the path `{}` is already used by `{first}`", shown(shown_as));
         found.push(Diagnostic::error(Code::RouteClash, path, message).related(first, None, "first used here"));
     }
 }
 
 fn ingress(spec: &AppSpec, rules: &[IngressRule], found: &mut Vec<Diagnostic>) {
-    let mut uses = FirstUses::default();
+    let mut uses = HashMap::new();
     for (i, rule) in rules.iter().enumerate() {
         if found.len() >= Diagnostics::LIMIT {
             return;

@@ -26,7 +26,7 @@ object! {
         envs: Vec<EnvVar> = ANY,
         /// Components that serve requests.
         services: Vec<Service> = ANY,
-        /// Components that run all the time and take no requests.
+        /// Components that run all the time and do not receive requests.
         workers: Vec<Worker> = ANY,
         /// Components that run once around a deployment, or on a schedule.
         jobs: Vec<Job> = ANY,

@@ -73,7 +73,7 @@ object! {
 }
 
 object! {
-    /// Runs all the time and takes no requests.
+    /// Runs all the time and does not receive requests.
     "a worker" struct Worker labelled "name" common.name {
         .. {
             /// The name, source, variables and size.

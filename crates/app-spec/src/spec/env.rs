@@ -104,17 +104,6 @@ impl EnvVar {
         self.kind == Some(EnvKind::Secret)
     }
 
-    /// A plain variable for both scopes.
-    pub fn plain(key: impl Into<String>, value: impl Into<String>) -> EnvVar {
-        EnvVar { key: key.into(), value: EnvValue::Plain(value.into()), ..EnvVar::default() }
-    }
-
-    /// A secret for both scopes.
-    pub fn secret(key: impl Into<String>, value: impl Into<String>) -> EnvVar {
-        let value = EnvValue::Secret(SecretText::new(value));
-        EnvVar { key: key.into(), value, scope: None, kind: Some(EnvKind::Secret) }
-    }
-
     /// Runs once all fields are read, because `type` may come after `value` in the text.
     fn classify_value(&mut self, node: &Node, reader: &mut Reader) {
         if let Kind::Mapping(entries) = &node.kind

@@ -62,7 +62,7 @@ object! {
         name: String = ANY.required(),
         /// Forwards the path unchanged. Otherwise the matched prefix is cut off.
         preserve_path_prefix: bool = ANY,
-        /// Replaces the matched prefix. Excludes `preserve_path_prefix`.
+        /// Replaces the matched prefix. Cannot be combined with `preserve_path_prefix`.
         rewrite: Option<String> = ANY.of_form(form::one_line),
     }
 }

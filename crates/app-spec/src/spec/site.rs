@@ -33,9 +33,9 @@ object! {
         output_dir: Option<String> = ANY,
         /// The index file, `index.html` by default.
         index_document: Option<String> = ANY.or("index.html"),
-        /// The error page, `404.html` by default. Excludes `catchall_document`.
+        /// The error page, `404.html` by default. Cannot be combined with `catchall_document`.
         error_document: Option<String> = ANY.or("404.html"),
-        /// The file for every path without a file. Excludes `error_document`.
+        /// The file for every path without a file. Cannot be combined with `error_document`.
         catchall_document: Option<String> = ANY,
         /// Path prefixes of the site.
         routes: Vec<Route> = ANY,

@@ -58,9 +58,9 @@ object! {
         registry: Option<String> = up_to(192).of_form(form::repository).like(form::REPOSITORY),
         /// The repository inside the registry.
         repository: String = up_to(192).required().of_form(form::repository).like(form::REPOSITORY),
-        /// Absent: `latest`, unless a digest is given. Excludes `digest`.
+        /// Absent: `latest`, unless a digest is given. Cannot be combined with `digest`.
         tag: Option<String> = up_to(192).of_form(form::tag).like(form::TAG).or("latest"),
-        /// `sha256:…`: pins the image. Excludes `tag`.
+        /// `sha256:…`: pins the image. Cannot be combined with `tag`.
         digest: Option<String> = up_to(192).of_form(form::digest).like("^sha256:[0-9a-f]{64}$"),
         /// The login, as `user:token`.
         registry_credentials: Option<SecretValue> = ANY,
