@@ -79,7 +79,8 @@ pub(crate) fn unsubstituted(text: &str) -> Result<(), Complaint> {
 mod tests {
     use super::*;
 
-    fn says(outcome: Result<(), Complaint>) -> (Code, Option<String>) {
+    /// The code and the advice of a refusal.
+    pub(super) fn refusal(outcome: Result<(), Complaint>) -> (Code, Option<String>) {
         outcome.err().map(|c| (c.code, c.help)).expect("refused")
     }
 
@@ -100,9 +101,9 @@ mod tests {
         ];
         for (text, offered) in cases {
             let help = offered.map(|o| format!("did you mean `{o}`?"));
-            assert_eq!(says(name(text)), (Code::BadName, help), "{text}");
+            assert_eq!(refusal(name(text)), (Code::BadName, help), "{text}");
         }
-        assert_eq!(says(name("${APP_NAME}")).0, Code::Unsubstituted);
-        assert_eq!(says(name("app-{{env}}")).0, Code::Unsubstituted);
+        assert_eq!(refusal(name("${APP_NAME}")).0, Code::Unsubstituted);
+        assert_eq!(refusal(name("app-{{env}}")).0, Code::Unsubstituted);
     }
 }

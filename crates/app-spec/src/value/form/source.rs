@@ -111,10 +111,7 @@ pub(crate) fn inside_repository(text: &str) -> Result<(), Complaint> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn says(outcome: Result<(), Complaint>) -> (Code, Option<String>) {
-        outcome.err().map(|c| (c.code, c.help)).expect("refused")
-    }
+    use crate::value::form::tests::refusal;
 
     #[test]
     fn a_repository_has_two_parts_and_an_address_is_converted_to_them() {
@@ -123,23 +120,23 @@ mod tests {
             ["https://github.com/a/b.git", "git@github.com:a/b", "github.com/a/b", "https://u:p@github.com/a/b"]
         {
             assert_eq!(
-                says(owner_and_repo(address)),
+                refusal(owner_and_repo(address)),
                 (Code::BadFormat, Some("did you mean `a/b`?".into())),
                 "{address}"
             );
         }
         for bad in ["a", "a/", "../b", "a/b c"] {
-            assert_eq!(says(owner_and_repo(bad)).0, Code::BadFormat, "{bad}");
+            assert_eq!(refusal(owner_and_repo(bad)).0, Code::BadFormat, "{bad}");
         }
     }
 
     #[test]
     fn image_names_tags_and_digests_must_have_the_right_form() {
         assert!(tag("1.27-alpine").is_ok() && tag("latest").is_ok() && tag("_x").is_ok());
-        assert_eq!(says(tag("${TAG}")).0, Code::Unsubstituted);
-        assert_eq!(says(tag("a b")).0, Code::BadFormat);
+        assert_eq!(refusal(tag("${TAG}")).0, Code::Unsubstituted);
+        assert_eq!(refusal(tag("a b")).0, Code::BadFormat);
         assert!(digest(&format!("sha256:{}", "0a".repeat(32))).is_ok());
-        assert_eq!(says(digest("sha256:12")).0, Code::BadFormat);
+        assert_eq!(refusal(digest("sha256:12")).0, Code::BadFormat);
         assert!(repository("library/nginx").is_ok());
         assert!(repository("Acme/Web").is_ok());
         for bad in ["a b", "/web", "a//b", "${X}"] {

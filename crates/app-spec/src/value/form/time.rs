@@ -89,10 +89,7 @@ pub(crate) fn time_zone(text: &str) -> Result<(), Complaint> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn help(outcome: Result<(), Complaint>) -> Option<String> {
-        outcome.expect_err("refused").help
-    }
+    use crate::value::form::tests::refusal;
 
     #[test]
     fn durations_are_numbers_with_units() {
@@ -102,7 +99,7 @@ mod tests {
         for bad in ["", "h", "1", "1 h", "1d", "-1s", "1h30", ".5h", "1..2s"] {
             assert!(duration(bad).is_err(), "{bad}");
         }
-        assert_eq!(help(duration("86400")).as_deref(), Some("did you mean `86400s`?"));
+        assert_eq!(refusal(duration("86400")).1.as_deref(), Some("did you mean `86400s`?"));
     }
 
     #[test]
@@ -124,7 +121,7 @@ mod tests {
         ] {
             assert!(cron(bad).is_err(), "{bad}");
         }
-        assert_eq!(help(cron("0 24 * * *")).as_deref(), Some("`24` is not a valid hour (0 to 23)"));
+        assert_eq!(refusal(cron("0 24 * * *")).1.as_deref(), Some("`24` is not a valid hour (0 to 23)"));
     }
 
     #[test]

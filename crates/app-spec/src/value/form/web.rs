@@ -75,16 +75,17 @@ pub(crate) fn tls_version(text: &str) -> Result<(), Complaint> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn says(outcome: Result<(), Complaint>) -> (Code, Option<String>) {
-        outcome.err().map(|c| (c.code, c.help)).expect("refused")
-    }
+    use crate::value::form::tests::refusal;
 
     #[test]
     fn a_path_begins_with_a_slash_and_an_address_is_converted_to_its_path() {
         assert!(request_path("/api").is_ok() && request_path("").is_ok());
         for (text, path) in [("api", "/api"), ("https://x/y", "/y"), ("https://u:p@x", "/")] {
-            assert_eq!(says(request_path(text)), (Code::BadFormat, Some(format!("did you mean `{path}`?"))), "{text}");
+            assert_eq!(
+                refusal(request_path(text)),
+                (Code::BadFormat, Some(format!("did you mean `{path}`?"))),
+                "{text}"
+            );
         }
     }
 
@@ -93,8 +94,8 @@ mod tests {
         for good in ["example.com", "xn--bcher-kva.example", "a.b.c."] {
             assert!(domain(good).is_ok(), "{good}");
         }
-        assert_eq!(says(domain("https://example.com")).1.as_deref(), Some("leave out the scheme and the path"));
-        let wildcard = says(domain("*.example.com")).1;
+        assert_eq!(refusal(domain("https://example.com")).1.as_deref(), Some("leave out the scheme and the path"));
+        let wildcard = refusal(domain("*.example.com")).1;
         assert_eq!(wildcard.as_deref(), Some("write `domain: example.com` and `wildcard: true`"));
         for bad in ["localhost", "a..b", "-a.com", "a b.com"] {
             assert!(domain(bad).is_err(), "{bad}");
