@@ -21,7 +21,7 @@ pub(super) fn check(spec: &AppSpec, found: &mut Vec<Diagnostic>) {
     found.extend(spec.needed_credentials().map(|credentials| {
         let message = match credentials.why {
             Why::SealedElsewhere => {
-                "the registry credentials were sealed by another installation, and only it can open them"
+                "the registry credentials were sealed by another installation, and only that installation can open them"
             }
             Why::Placeholder | Why::Empty => "the registry credentials contain a placeholder that nothing has replaced",
         };
@@ -75,7 +75,7 @@ fn needed(path: &str, key: &str, why: Why) -> Diagnostic {
         ),
         Why::SealedElsewhere => (
             "key",
-            format!("the value of `{key}` was sealed by another installation, and only it can open the value"),
+            format!("the value of `{key}` was sealed by another installation, and only that installation can open it"),
             "give it again when you create the app; an update keeps the stored value",
         ),
     };

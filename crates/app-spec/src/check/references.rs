@@ -167,7 +167,7 @@ impl<'a> References<'a> {
 
     fn of_database(&self, holder: Option<Component<'a>>, reference: Reference<'_>) -> Fault {
         let Meaning::Database(database, _) = meaning(self.spec, holder, reference) else { return None };
-        let message = format!("database `{}` has no values while something is built", database.name);
+        let message = format!("database `{}` has no values during a build", database.name);
         fault(message, advice(holder, "give the variable `scope: RUN_TIME`"))
     }
 }

@@ -7,7 +7,7 @@ use crate::value::{object, words};
 
 object! {
     /// Routing of requests.
-    "ingress" struct Ingress {
+    "the ingress" struct Ingress {
         /// The rules; see [`routes`](crate::routes) for their order.
         rules: Vec<IngressRule> = ANY,
         /// The page to show when the app is unreachable.
@@ -47,7 +47,7 @@ object! {
 
 object! {
     /// Text to compare with, in full or as a prefix. Empty text is kept.
-    "a match of path or authority" struct Match {
+    "a path or authority match" struct Match {
         /// The value must begin with this text. Paths match by whole segments.
         prefix: Option<String> = up_to(256).keeps_empty().of_form(form::one_line),
         /// The value must equal this text.

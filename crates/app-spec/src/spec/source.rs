@@ -39,7 +39,7 @@ object! {
 
 object! {
     /// A repository of a hosting service.
-    "a hosted source" struct HostedSource {
+    "a GitHub, GitLab or Bitbucket source" struct HostedSource {
         /// `owner/repo`. GitLab and Bitbucket allow more parts.
         repo: String = up_to(255).required().of_form(form::owner_and_repo).private().like(form::OWNER_AND_REPO),
         /// Absent: the repository's default branch.
