@@ -61,9 +61,9 @@ impl SpecValue for SecretValue {
         Shape::Text
     }
 
-    fn read(node: &Node, _: &Rule, reader: &mut Reader) -> Option<SecretValue> {
+    fn read(node: &Node, rule: &Rule, reader: &mut Reader) -> Option<SecretValue> {
         reader.hide(node);
-        let text = reader.text(node)?;
+        let text = reader.text(node, rule)?;
         Some(match is_sealed(&text) {
             true => SecretValue::Sealed(text),
             false => SecretValue::Open(SecretText::new(text)),

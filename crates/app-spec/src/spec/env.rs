@@ -148,7 +148,7 @@ impl SpecValue for EnvValue {
 
     /// Reads the text verbatim: `012`, `1.10` and `on` stay as written.
     fn read(node: &Node, rule: &Rule, reader: &mut Reader) -> Option<EnvValue> {
-        let text = reader.checked_text(node, rule)?;
+        let text = reader.text(node, rule)?;
         if let Kind::Scalar(scalar) = &node.kind
             && scalar.style == Style::Plain
             && scalar.meaning() == crate::tree::Plain::Text

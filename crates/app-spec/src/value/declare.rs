@@ -37,7 +37,7 @@ macro_rules! object {
                 static FIELDS: std::sync::LazyLock<Vec<$crate::value::Field>> = std::sync::LazyLock::new(|| {
                     let inner: &[&[$crate::value::Field]] = &[$($( <$Inner as $crate::value::Object>::fields(), )+)?];
                     let own = [$( $crate::value::Field {
-                        name: $crate::value::field_name!($field $($name)?),
+                        name: $crate::value::declare::field_name!($field $($name)?),
                         doc: concat!($($doc),*),
                         shape: <$ty as $crate::value::SpecValue>::shape(),
                         rule: $rule,
@@ -49,8 +49,8 @@ macro_rules! object {
 
             fn read_field(&mut self, entry: &$crate::tree::Entry, reader: &mut $crate::value::Reader) -> bool {
                 $($( if $crate::value::Object::read_field(&mut self.$inner, entry, reader) { return true; } )+)?
-                $( if &*entry.key == $crate::value::field_name!($field $($name)?) {
-                    let value = reader.field($crate::value::field_name!($field $($name)?), entry, |reader| {
+                $( if &*entry.key == $crate::value::declare::field_name!($field $($name)?) {
+                    let value = reader.field($crate::value::declare::field_name!($field $($name)?), entry, |reader| {
                         reader.value::<$ty>(&entry.value, &$rule)
                     });
                     if let Some(value) = value {
@@ -69,7 +69,7 @@ macro_rules! object {
             ) {
                 $($( $crate::value::Object::write_fields(&self.$inner, writer, out); )+)?
                 $( if !$crate::value::SpecValue::is_zero(&self.$field) {
-                    let name = $crate::value::field_name!($field $($name)?);
+                    let name = $crate::value::declare::field_name!($field $($name)?);
                     writer.trail.push(name);
                     let value = $crate::value::SpecValue::write(&self.$field, writer);
                     out.extend(value.map(|value| $crate::tree::Entry::new(name, value)));
@@ -170,6 +170,7 @@ pub(crate) use {field_name, object, words};
 
 use super::Reader;
 use super::form::unsubstituted;
+use super::rule::ANY;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::suggest::{nearest, one_of, shown_key};
 use crate::tree::Node;
@@ -177,7 +178,7 @@ use crate::tree::Node;
 impl Reader {
     /// Reads one of `words`, in any case. Empty text counts as absent.
     pub fn word(&mut self, node: &Node, words: &[&'static str]) -> Option<&'static str> {
-        let text = self.text(node)?;
+        let text = self.text(node, &ANY)?;
         if text.is_empty() {
             return None;
         }

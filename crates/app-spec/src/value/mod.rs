@@ -3,7 +3,7 @@
 //! [`object!`] and [`words!`] declare the types of objects and words. They derive reading, writing and the description
 //! of the fields from one declaration, so the three cannot disagree.
 
-mod declare;
+pub(crate) mod declare;
 pub(crate) mod form;
 mod list;
 mod number;
@@ -14,7 +14,7 @@ pub(crate) mod rule;
 mod text;
 mod writer;
 
-pub(crate) use declare::{field_name, object, words};
+pub(crate) use declare::{object, words};
 pub(crate) use places::Places;
 pub(crate) use reader::Reader;
 pub(crate) use rule::Rule;
