@@ -7,10 +7,6 @@ use std::net::Ipv6Addr;
 /// The longest accepted address, in bytes.
 const MAX_LEN: usize = 2048;
 
-/// Transports that an error message may name. The text before `://` may be a secret, so an error never repeats any
-/// other word.
-const REFUSED_SCHEMES: [&str; 8] = ["git", "ftp", "ftps", "svn", "hg", "ext", "fd", "git+ssh"];
-
 /// The address of a repository.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RepoAddress {
@@ -46,33 +42,28 @@ pub enum AddressError {
     #[error("a repository address must have 1 to {MAX_LEN} characters")]
     Length,
     /// A character that no address needs, such as a space, a control character or a quote.
-    #[error("the repository address contains {0:?}, which no address needs")]
+    #[error("the repository address contains {0:?}, which is not allowed in addresses")]
     Character(char),
     /// The address, user, host or path starts with a dash, so a program could take it for an option.
     #[error("a repository address, its user, host and path must not start with a dash")]
     Dash,
-    /// A transport that is not supported.
-    #[error("{} are not supported; use https:// or ssh://", scheme.map_or("repositories of this kind".to_owned(), |it| format!("`{it}` repositories")))]
-    Scheme {
-        /// The scheme, if it is in the list of known schemes.
-        scheme: Option<&'static str>,
-    },
+    /// A transport that is not supported. The text before `://` may be a secret, so the message does not repeat it.
+    #[error("the scheme of the repository address is not supported; use https:// or an absolute path")]
+    Scheme,
     /// The address contains a user, password or token before the host.
     #[error("the repository address contains a login")]
     Login,
     /// The address has a query or a fragment.
-    #[error("the repository address ends with a query or a fragment, which may hold a token and is never needed")]
+    #[error("the repository address ends with a query or a fragment, which may contain a token and is not needed")]
     Query,
     /// The host is missing or not a host name, or the port is not a number from 1 to 65535.
     #[error("the host of the repository address is not a host name with an optional port")]
     Host,
     /// The path after the host is missing or contains `..`.
-    #[error("the repository address needs a path such as /owner/name.git behind its host, without \"..\"")]
+    #[error("the repository address needs a path such as /owner/name.git after its host, without \"..\"")]
     Path,
     /// A relative path, or text that is not an address.
-    #[error(
-        "this is not a repository address; use https://host/owner/name.git, git@host:owner/name.git or an absolute path"
-    )]
+    #[error("this is not a repository address; use https://host/owner/name.git or an absolute path")]
     NotAnAddress,
 }
 
@@ -81,16 +72,10 @@ impl AddressError {
     pub fn help(&self) -> Option<&'static str> {
         match self {
             Self::Login | Self::Query => Some(
-                "remove it, and replace the token if others may have seen it; to deploy from a private repository, keep a \
-                 clone in a directory that `boatyard serve --local-sources` names, and give its path",
+                "remove it, and revoke the token if others may have seen it; to deploy from a private repository, keep a \
+                 clone in a directory that `boatyard serve --local-sources` allows, and give its path",
             ),
-            Self::Length
-            | Self::Character(_)
-            | Self::Dash
-            | Self::Scheme { .. }
-            | Self::Host
-            | Self::Path
-            | Self::NotAnAddress => None,
+            _ => None,
         }
     }
 }
@@ -110,22 +95,19 @@ impl RepoAddress {
         if text.starts_with('/') {
             return Ok(Self::Local { path: text.to_owned() });
         }
-        match text.split_once("://") {
-            Some((scheme, rest)) => match scheme.to_ascii_lowercase().as_str() {
-                "https" => http(rest, true),
-                "http" => http(rest, false),
-                "ssh" => ssh(rest),
-                "file" if rest.starts_with('/') => Ok(Self::Local { path: rest.to_owned() }),
-                "file" => Err(AddressError::NotAnAddress),
-                other => Err(refused_scheme(other)),
-            },
-            None => scp_like(text),
+        let Some((scheme, rest)) = text.split_once("://") else { return scp_like(text) };
+        match scheme.to_ascii_lowercase().as_str() {
+            "https" => http(rest, true),
+            "http" => http(rest, false),
+            "ssh" => {
+                let (authority, path) = split_path(rest)?;
+                ssh(authority, path)
+            }
+            "file" if rest.starts_with('/') => Ok(Self::Local { path: rest.to_owned() }),
+            "file" => Err(AddressError::NotAnAddress),
+            _ => Err(AddressError::Scheme),
         }
     }
-}
-
-fn refused_scheme(scheme: &str) -> AddressError {
-    AddressError::Scheme { scheme: REFUSED_SCHEMES.into_iter().find(|known| *known == scheme) }
 }
 
 fn http(rest: &str, secure: bool) -> Result<RepoAddress, AddressError> {
@@ -138,35 +120,34 @@ fn http(rest: &str, secure: bool) -> Result<RepoAddress, AddressError> {
     Ok(RepoAddress::Http { secure, host, port })
 }
 
-fn ssh(rest: &str) -> Result<RepoAddress, AddressError> {
-    let (authority, path) = split_path(rest)?;
-    let (user, authority) = user_and_rest(authority)?;
-    let (host, port) = host_and_port(authority)?;
+fn ssh(authority: &str, path: &str) -> Result<RepoAddress, AddressError> {
+    let (user, host) = match authority.rsplit_once('@') {
+        Some((user, host)) => (Some(check_user(user)?), host),
+        None => (None, authority),
+    };
+    let (host, port) = host_and_port(host)?;
     check_path(path)?;
     Ok(RepoAddress::Ssh { user, host, port: port.unwrap_or(22) })
 }
 
 /// Parses `git@host:owner/name.git`: no scheme, and a colon before the first slash.
 fn scp_like(text: &str) -> Result<RepoAddress, AddressError> {
-    let (before, path) = text.split_once(':').ok_or(AddressError::NotAnAddress)?;
-    if before.contains('/') {
+    let (authority, path) = text.split_once(':').ok_or(AddressError::NotAnAddress)?;
+    if authority.contains('/') {
         return Err(AddressError::NotAnAddress);
     }
     // Remote helpers of git, such as `ext::sh -c …`, have this form.
     if path.starts_with(':') {
-        return Err(refused_scheme(&before.to_ascii_lowercase()));
+        return Err(AddressError::Scheme);
     }
     // `user:password@host/…` and `https:/user:password@host/…` end up here.
-    if !before.contains('@') {
+    if !authority.contains('@') {
         return Err(if path.contains('@') { AddressError::Login } else { AddressError::NotAnAddress });
     }
     if path.contains(['?', '#']) {
         return Err(AddressError::Query);
     }
-    let (user, host) = user_and_rest(before)?;
-    let (host, _) = host_and_port(host)?;
-    check_path(path)?;
-    Ok(RepoAddress::Ssh { user, host, port: 22 })
+    ssh(authority, path)
 }
 
 /// Splits the text after `://` into authority and path.
@@ -192,34 +173,22 @@ pub fn split_port(authority: &str) -> Option<(&str, Option<u16>)> {
     Some((host, Some(port)))
 }
 
-fn user_and_rest(authority: &str) -> Result<(Option<String>, &str), AddressError> {
-    let Some((user, rest)) = authority.rsplit_once('@') else { return Ok((None, authority)) };
-    if user.contains(':') {
-        return Err(AddressError::Login);
-    }
-    if user.starts_with('-') {
-        return Err(AddressError::Dash);
-    }
-    let odd = user.chars().find(|c| !(c.is_ascii_alphanumeric() || "-_.".contains(*c)));
-    match odd {
-        // The character may be part of a password.
-        Some(_) => Err(AddressError::Login),
-        None if user.is_empty() => Err(AddressError::Host),
-        None => Ok((Some(user.to_owned()), rest)),
+/// Characters that no user name needs may be part of a password.
+fn check_user(user: &str) -> Result<String, AddressError> {
+    match user.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)) {
+        true if user.starts_with('-') => Err(AddressError::Dash),
+        true if !user.is_empty() => Ok(user.to_owned()),
+        _ => Err(AddressError::Login),
     }
 }
 
 fn host_and_port(authority: &str) -> Result<(String, Option<u16>), AddressError> {
     let (host, port) = split_port(authority).ok_or(AddressError::Host)?;
-    if host.starts_with('-') {
-        return Err(AddressError::Dash);
-    }
     let in_brackets = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
     let is_ipv6 = in_brackets.is_some_and(|host| host.parse::<Ipv6Addr>().is_ok());
-    let is_name = !host.is_empty()
-        && host.len() <= 253
+    let is_name = host.len() <= 253
         && host.split('.').all(|label| !label.is_empty() && !label.starts_with('-'))
-        && host.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'.' || b == b'-' || b == b'_');
+        && host.bytes().all(|b| b.is_ascii_alphanumeric() || b".-_".contains(&b));
     if !is_ipv6 && !is_name {
         return Err(AddressError::Host);
     }
@@ -236,20 +205,20 @@ fn check_path(path: &str) -> Result<(), AddressError> {
         return Err(AddressError::Dash);
     }
     // Either two addresses in one, or a login in the wrong place.
-    if path.split_once(':').is_some_and(|(_, behind)| behind.contains('@')) {
+    if path.split_once(':').is_some_and(|(_, rest)| rest.contains('@')) {
         return Err(AddressError::Login);
     }
-    if let Some(odd) = path.chars().find(|c| !(c.is_ascii_alphanumeric() || "-._~/+@%:,=".contains(*c))) {
-        return Err(AddressError::Character(odd));
+    if let Some(bad) = path.chars().find(|c| !(c.is_ascii_alphanumeric() || "-._~/+@%:,=".contains(*c))) {
+        return Err(AddressError::Character(bad));
     }
-    if hides_a_character(path) {
+    if encodes_a_delimiter(path) {
         return Err(AddressError::Character('%'));
     }
     Ok(())
 }
 
 /// Whether a percent sign is not followed by two hexadecimal digits, or encodes a control character, a slash or a dot.
-fn hides_a_character(path: &str) -> bool {
+fn encodes_a_delimiter(path: &str) -> bool {
     path.split('%').skip(1).any(|after| {
         let code = after.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
         code.is_none_or(|code| code < 0x20 || code == 0x7f || matches!(code, b'/' | b'.' | b'\\' | b'-'))

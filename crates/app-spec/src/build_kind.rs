@@ -49,7 +49,7 @@ fn by_ssh(path: &str, component: Component<'_>) -> Option<Diagnostic> {
 /// Reports a language slug without a Dockerfile, because Boatyard does not detect languages yet.
 fn undetected_language(path: &str, component: Component<'_>) -> Option<Diagnostic> {
     component.common().filter(|_| build_kind(component) == BuildKind::ForLanguage)?;
-    let reason = "languages are not detected; give a Dockerfile and name it by `dockerfile_path`";
+    let reason = "languages are not detected; add a Dockerfile, and give its path as `dockerfile_path`";
     Some(capability::not_yet(&format!("{path}.environment_slug"), reason))
 }
 
@@ -58,16 +58,18 @@ pub(crate) fn needs_dockerfile(path: &str, component: Component<'_>) -> Option<D
     component
         .common()
         .filter(|common| common.dockerfile_path.is_none() && build_kind(component) == BuildKind::WithDockerfile)?;
-    let message = "this is built with the Dockerfile in its directory; without one the build fails, because languages are not detected";
+    let message = "this component is built with the Dockerfile in its directory; without one the build fails, because languages are not detected";
     let path = format!("{path}.{}", component.source().field());
-    Some(Diagnostic::warning(Code::Doubtful, path, message).help("name the Dockerfile by `dockerfile_path`"))
+    Some(
+        Diagnostic::warning(Code::Doubtful, path, message).help("give the path of the Dockerfile as `dockerfile_path`"),
+    )
 }
 
 /// Reports a DOCR image without `registry`. On the platform each account has one registry; Boatyard does not know it.
 fn unnamed_registry(path: &str, component: Component<'_>) -> Option<Diagnostic> {
     let Source::Image(image) = component.source() else { return None };
     let unnamed = image.registry_type == Some(RegistryType::Docr) && image.registry.is_none();
-    let reason = "the registry of the account is not known here, and images are pulled without logging in; push the image to \
+    let reason = "Boatyard does not know the account's registry, and images are pulled without logging in; push the image to \
                   a public registry, or build it from git";
     unnamed.then(|| capability::not_yet(&format!("{path}.image.registry_type"), reason))
 }
@@ -75,7 +77,7 @@ fn unnamed_registry(path: &str, component: Component<'_>) -> Option<Diagnostic> 
 /// Warnings for build fields of a component that is not built.
 pub(crate) fn no_effect(path: &str, component: Component<'_>) -> Vec<Diagnostic> {
     let (Source::Image(_), Some(common)) = (component.source(), component.common()) else { return Vec::new() };
-    let reason = "nothing is built where an image is given";
+    let reason = "nothing is built, because the component uses an image";
     given(common).into_iter().map(|field| capability::no_effect(&format!("{path}.{field}"), reason)).collect()
 }
 
@@ -115,15 +117,15 @@ mod tests {
         let hints = "  environment_slug: node-js\n  build_command: npm run build\n";
         let both = |reason: &str| vec![format!("environment_slug: {reason}"), format!("build_command: {reason}")];
         let undetected =
-            "environment_slug: languages are not detected; give a Dockerfile and name it by `dockerfile_path`";
-        let ignored = "build_command: the Dockerfile says how it is built";
+            "environment_slug: languages are not detected; add a Dockerfile, and give its path as `dockerfile_path`";
+        let ignored = "build_command: the Dockerfile decides how it is built";
         assert_eq!(said(&format!("{git}{hints}")), [vec![undetected.to_owned()], vec![ignored.to_owned()]]);
         // Boatyard uses a Dockerfile that exists, whatever `build_command` says.
         assert_eq!(said(&format!("{git}  build_command: make\n")), [vec![], vec![ignored.to_owned()]]);
         let with_dockerfile = format!("{git}{hints}  dockerfile_path: Dockerfile\n");
-        assert_eq!(said(&with_dockerfile), [vec![], both("the Dockerfile says how it is built")]);
+        assert_eq!(said(&with_dockerfile), [vec![], both("the Dockerfile decides how it is built")]);
 
-        let reason = "nothing is built where an image is given";
+        let reason = "nothing is built, because the component uses an image";
         let [not_yet, no_effect] = said(&format!("{image}{hints}  dockerfile_path: Dockerfile\n  source_dir: app\n"));
         assert_eq!(not_yet, Vec::<String>::new());
         let others = [format!("dockerfile_path: {reason}"), format!("source_dir: {reason}")];

@@ -1,8 +1,8 @@
 //! What this version does with each field of a spec, in one table.
 //!
 //! Each field that works has a separate row. A row for a field that does not run yet or has no effect here also covers
-//! every field below it. `path=WORD` sets the support for one word of a field. `{a,b}` expands to several paths. A test
-//! compares the table with the fields that the reader knows, in both directions.
+//! every field below it. `path=WORD` sets the support for one word of a field. `{a,b}` expands to several paths, as in
+//! a shell. A test compares the table with the fields that the reader knows, in both directions.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -36,146 +36,87 @@ pub struct Capability {
 use Support::{NoEffectHere, NotYet, Works};
 
 const ONE_HOST: Support = NoEffectHere("there is one host");
-const NO_EDGE: Support = NoEffectHere("no edge network stands before the app");
+const NO_EDGE: Support = NoEffectHere("there is no edge network");
 const NOT_SENT: Support = NoEffectHere("alerts are not sent");
 const NOT_WATCHED: Support =
     NoEffectHere("repositories are not watched; boatyard apps create-deployment starts a deployment");
-const LOGS_STAY: Support = NotYet("logs are not forwarded; leave it out to run without");
-const OWN_HOST: Support = NotYet("an app is reached by its own host name only; leave it out to run without");
-const CORS_OF_APP: Support = NotYet("CORS headers are left to the app; leave it out to run without");
-const STATIC: Support = NotYet("static sites are not served");
-const SERVERLESS: Support = NotYet("functions cannot run");
-const DOCKERFILE_SAYS: Support = NoEffectHere("the Dockerfile says how it is built");
-const MADE_HERE: Support = NoEffectHere("the database is a container made for the app");
+const LOGS_STAY: Support = NotYet("logs are not forwarded; remove it to deploy without");
+const OWN_HOST: Support = NotYet("an app has only the host name that Boatyard gives it; remove it to deploy without");
+const CORS_OF_APP: Support = NotYet("the app itself must send CORS headers; remove it to deploy without");
+const DOCKERFILE_SAYS: Support = NoEffectHere("the Dockerfile decides how it is built");
 
 const TABLE: &[(&str, Support)] = &[
     ("name", Works),
     ("region", ONE_HOST),
     ("features", NoEffectHere("there is one build stack")),
-    ("{envs,envs[].key,envs[].value,envs[].scope,envs[].type}", Works),
+    ("envs{,[].key,[].value,[].scope,[].type}", Works),
     // Components.
     ("{services,workers,jobs}", Works),
-    ("{services,workers,jobs}[].name", Works),
-    ("{services,workers,jobs}[].git", Works),
-    ("{services,workers,jobs}[].git.repo_clone_url", Works),
-    ("{services,workers,jobs}[].git.branch", Works),
-    ("{services,workers,jobs}[].github", Works),
-    ("{services,workers,jobs}[].github.repo", Works),
-    ("{services,workers,jobs}[].github.branch", Works),
-    ("{services,workers,jobs}[].github.deploy_on_push", NOT_WATCHED),
-    ("{services,workers,jobs}[].gitlab", NotYet("give the repository as `git` with `repo_clone_url`")),
-    ("{services,workers,jobs}[].bitbucket", NotYet("give the repository as `git` with `repo_clone_url`")),
-    ("{services,workers,jobs}[].image", Works),
-    ("{services,workers,jobs}[].image.registry_type", Works),
-    ("{services,workers,jobs}[].image.registry", Works),
-    ("{services,workers,jobs}[].image.repository", Works),
-    ("{services,workers,jobs}[].image.tag", Works),
-    ("{services,workers,jobs}[].image.digest", Works),
+    ("{services,workers,jobs}[].{name,source_dir,dockerfile_path,run_command,instance_size_slug}", Works),
+    ("{services,workers,jobs}[].git{,.repo_clone_url,.branch}", Works),
+    ("{services,workers,jobs}[].github{,.repo,.branch}", Works),
+    ("{services,workers,jobs}[].{github,image}.deploy_on_push", NOT_WATCHED),
+    ("{services,workers,jobs}[].{gitlab,bitbucket}", NotYet("give the repository as `git` with `repo_clone_url`")),
+    ("{services,workers,jobs}[].image{,.registry_type,.registry,.repository,.tag,.digest}", Works),
     (
         "{services,workers,jobs}[].image.registry_credentials",
         NotYet("images are pulled without logging in; push the image to a public registry, or build it from git"),
     ),
-    ("{services,workers,jobs}[].image.deploy_on_push", NOT_WATCHED),
-    ("{services,workers,jobs}[].source_dir", Works),
-    ("{services,workers,jobs}[].dockerfile_path", Works),
-    ("{services,workers,jobs}[].build_command", DOCKERFILE_SAYS),
-    ("{services,workers,jobs}[].run_command", Works),
-    ("{services,workers,jobs}[].environment_slug", DOCKERFILE_SAYS),
-    ("{services,workers,jobs}[].envs", Works),
-    ("{services,workers,jobs}[].envs[].key", Works),
-    ("{services,workers,jobs}[].envs[].value", Works),
-    ("{services,workers,jobs}[].envs[].scope", Works),
-    ("{services,workers,jobs}[].envs[].type", Works),
+    ("{services,workers,jobs}[].{build_command,environment_slug}", DOCKERFILE_SAYS),
+    ("{services,workers,jobs}[].envs{,[].key,[].value,[].scope,[].type}", Works),
     ("{services,workers}[].instance_count", Works),
     ("jobs[].instance_count", NoEffectHere("a job runs once")),
-    ("{services,workers,jobs}[].instance_size_slug", Works),
     ("{services,workers,jobs}[].alerts", NOT_SENT),
     ("{services,workers,jobs}[].log_destinations", LOGS_STAY),
     ("{services,workers}[].autoscaling", NotYet("the number of instances is fixed; give `instance_count`")),
     (
         "{services,workers}[].liveness_health_check",
-        NotYet("only readiness is checked, by `health_check`; leave it out to run without"),
+        NotYet("only readiness is checked, by `health_check`; remove it to deploy without"),
     ),
-    ("{services,workers,jobs}[].termination", Works),
-    ("{services,workers,jobs}[].termination.grace_period_seconds", Works),
+    ("{services,workers,jobs}[].termination{,.grace_period_seconds}", Works),
     // Services.
     ("services[].termination.drain_seconds", Works),
-    ("services[].http_port", Works),
-    ("services[].protocol", Works),
-    ("services[].protocol=HTTP2", NotYet("services are spoken to in HTTP/1.1")),
-    ("services[].internal_ports", Works),
-    ("services[].health_check", Works),
-    ("services[].health_check.http_path", Works),
-    ("services[].health_check.path", Works),
-    ("services[].health_check.port", Works),
-    ("services[].health_check.initial_delay_seconds", Works),
-    ("services[].health_check.period_seconds", Works),
-    ("services[].health_check.timeout_seconds", Works),
-    ("services[].health_check.success_threshold", Works),
-    ("services[].health_check.failure_threshold", Works),
-    ("services[].routes", Works),
-    ("services[].routes[].path", Works),
-    ("services[].routes[].preserve_path_prefix", Works),
+    ("services[].{http_port,protocol,internal_ports}", Works),
+    ("services[].protocol=HTTP2", NotYet("services receive HTTP/1.1 only")),
+    ("services[].health_check{,.http_path,.path,.port,.initial_delay_seconds,.period_seconds}", Works),
+    ("services[].health_check.{timeout_seconds,success_threshold,failure_threshold}", Works),
+    ("services[].routes{,[].path,[].preserve_path_prefix}", Works),
     ("services[].cors", CORS_OF_APP),
-    ("services[].inactivity_sleep", NotYet("services run all the time; leave it out to run without")),
+    ("services[].inactivity_sleep", NotYet("services run all the time; remove it to deploy without")),
     // Jobs.
     ("jobs[].kind", Works),
-    ("jobs[].kind=FAILED_DEPLOY", NotYet("only PRE_DEPLOY and POST_DEPLOY jobs run")),
-    ("jobs[].kind=SCHEDULED", NotYet("only PRE_DEPLOY and POST_DEPLOY jobs run")),
-    ("jobs[].schedule", NotYet("only PRE_DEPLOY and POST_DEPLOY jobs run")),
-    ("jobs[].timeout", NotYet("every job has the same 30 minutes; leave it out to run with them")),
+    ("jobs[].{kind=FAILED_DEPLOY,kind=SCHEDULED,schedule}", NotYet("only PRE_DEPLOY and POST_DEPLOY jobs run")),
+    ("jobs[].timeout", NotYet("every job has a limit of 30 minutes; remove it to deploy with that limit")),
     // Other kinds of components.
-    ("static_sites", STATIC),
-    ("functions", SERVERLESS),
+    ("static_sites", NotYet("static sites are not served")),
+    ("functions", NotYet("functions cannot run")),
     // Databases.
-    ("databases", Works),
-    ("databases[].name", Works),
-    ("databases[].engine", Works),
-    ("databases[].engine=MYSQL", NotYet("PG is the only engine")),
-    ("databases[].engine=REDIS", NotYet("PG is the only engine")),
-    ("databases[].engine=VALKEY", NotYet("PG is the only engine")),
-    ("databases[].engine=MONGODB", NotYet("PG is the only engine")),
-    ("databases[].engine=KAFKA", NotYet("PG is the only engine")),
-    ("databases[].engine=OPENSEARCH", NotYet("PG is the only engine")),
-    ("databases[].version", Works),
+    ("databases{,[].name,[].engine,[].version}", Works),
+    ("databases[].engine={MYSQL,REDIS,VALKEY,MONGODB,KAFKA,OPENSEARCH}", NotYet("PG is the only engine")),
     ("databases[].production", NoEffectHere("the database is a container made for the app, and empty at first")),
-    ("databases[].cluster_name", MADE_HERE),
-    ("databases[].db_name", MADE_HERE),
-    ("databases[].db_user", MADE_HERE),
-    ("databases[].size", MADE_HERE),
-    ("databases[].num_nodes", MADE_HERE),
+    (
+        "databases[].{cluster_name,db_name,db_user,size,num_nodes}",
+        NoEffectHere("the database is a container made for the app"),
+    ),
     // Routing.
     ("domains", OWN_HOST),
-    ("ingress", Works),
-    ("ingress.rules", Works),
-    ("ingress.rules[].match", Works),
-    ("ingress.rules[].match.path", Works),
-    ("ingress.rules[].match.path.prefix", Works),
-    ("ingress.rules[].match.path.exact", Works),
-    ("ingress.rules[].match.authority", Works),
-    ("ingress.rules[].match.authority.prefix", OWN_HOST),
-    ("ingress.rules[].match.authority.exact", OWN_HOST),
-    ("ingress.rules[].component", Works),
-    ("ingress.rules[].component.name", Works),
-    ("ingress.rules[].component.preserve_path_prefix", Works),
-    ("ingress.rules[].component.rewrite", Works),
-    ("ingress.rules[].redirect", NotYet("requests are not redirected; leave the rule out to run without")),
+    ("ingress{,.rules}", Works),
+    ("ingress.rules[].match{,.path,.path.prefix,.path.exact,.authority}", Works),
+    ("ingress.rules[].match.authority.{prefix,exact}", OWN_HOST),
+    ("ingress.rules[].component{,.name,.preserve_path_prefix,.rewrite}", Works),
+    ("ingress.rules[].redirect", NotYet("requests are not redirected; remove the rule to deploy without")),
     ("ingress.rules[].cors", CORS_OF_APP),
-    ("ingress.custom_error_page_url", NotYet("there is one error page; leave it out to run without")),
-    ("ingress.secure_header", NotYet("no header is added; leave it out to run without")),
-    ("ingress.load_balancer", NO_EDGE),
-    ("ingress.load_balancer_size", NO_EDGE),
+    ("ingress.custom_error_page_url", NotYet("there is one error page; remove it to deploy without")),
+    ("ingress.secure_header", NotYet("no header is added; remove it to deploy without")),
+    ("ingress.{load_balancer,load_balancer_size}", NO_EDGE),
     // The platform around the app.
-    ("egress", ONE_HOST),
+    ("{egress,vpc}", ONE_HOST),
     ("alerts", NOT_SENT),
     ("maintenance", Works),
-    ("maintenance.enabled", NotYet("there is no maintenance page; leave it out to run without")),
+    ("maintenance.enabled", NotYet("there is no maintenance page; remove it to deploy without")),
     ("maintenance.archive", NotYet("an app cannot be archived")),
     ("maintenance.offline_page_url", NoEffectHere("there is no maintenance page")),
-    ("vpc", ONE_HOST),
-    ("disable_edge_cache", NO_EDGE),
-    ("disable_email_obfuscation", NO_EDGE),
-    ("enhanced_threat_control_enabled", NO_EDGE),
+    ("{disable_edge_cache,disable_email_obfuscation,enhanced_threat_control_enabled}", NO_EDGE),
 ];
 
 /// Every field that the reader knows and every word with a separate row, sorted by path.
@@ -190,7 +131,7 @@ pub fn capabilities() -> &'static [Capability] {
 }
 
 /// Support for a field without a row. Refusing is the safe choice. A test checks that every field has a row.
-const UNDECIDED: Support = NotYet("it has not been decided what it does here");
+const UNDECIDED: Support = NotYet("its effect here is undecided");
 
 fn rows() -> &'static BTreeMap<String, Support> {
     static ROWS: LazyLock<BTreeMap<String, Support>> = LazyLock::new(|| {
@@ -199,12 +140,11 @@ fn rows() -> &'static BTreeMap<String, Support> {
     &ROWS
 }
 
-/// `{a,b}[].c` → `a[].c`, `b[].c`.
+/// `{a,b}[].c{,.d}` → `a[].c`, `a[].c.d`, `b[].c`, `b[].c.d`.
 fn expand(path: &str) -> Vec<String> {
-    match path.strip_prefix('{').and_then(|rest| rest.split_once('}')) {
-        Some((heads, tail)) => heads.split(',').map(|head| format!("{head}{tail}")).collect(),
-        None => vec![path.to_owned()],
-    }
+    let Some((head, rest)) = path.split_once('{') else { return vec![path.to_owned()] };
+    let (choices, tail) = rest.split_once('}').expect("the table closes every brace");
+    choices.split(',').flat_map(|choice| expand(&format!("{head}{choice}{tail}"))).collect()
 }
 
 /// The row of the path, or of the nearest field around it whose row is not `Works`.
@@ -326,7 +266,7 @@ mod tests {
         for path in TABLE.iter().flat_map(|(path, _)| expand(path)) {
             let field = path.split('=').next().unwrap().to_owned();
             assert!(known.contains(&field), "{path} is no field");
-            assert!(seen.insert(path.clone()), "{path} stands twice");
+            assert!(seen.insert(path.clone()), "{path} has two rows");
         }
     }
 
@@ -373,6 +313,6 @@ mod tests {
         assert_eq!(list(parsed.not_yet()), wanted.map(|(p, l)| (p.to_owned(), l)));
         let wanted = [("services[0].alerts", 6), ("region", 17)];
         assert_eq!(list(parsed.no_effect()), wanted.map(|(p, l)| (p.to_owned(), l)));
-        assert_eq!(parsed.not_yet()[1].message, "not yet: services are spoken to in HTTP/1.1");
+        assert_eq!(parsed.not_yet()[1].message, "not yet: services receive HTTP/1.1 only");
     }
 }

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::fmt;
 
 use crate::secret::SecretText;
-use crate::spec::{AppSpec, EnvValue};
+use crate::spec::{AppSpec, EnvValue, EnvVar};
 use crate::suggest::shown;
 use crate::tree::{Kind, Node};
 
@@ -53,9 +53,13 @@ const SECRET: char = '\0';
 fn comparable(spec: &AppSpec) -> Node {
     let mut spec = spec.completed();
     spec.unseal(&|_, _| Some(SecretText::new("")));
-    for env in spec.all_envs_mut().filter(|env| env.value == EnvValue::Missing) {
-        env.value = EnvValue::Secret(SecretText::new(""));
-    }
+    let fill = |env: &mut EnvVar| {
+        if env.value == EnvValue::Missing {
+            env.value = EnvValue::Secret(SecretText::new(""));
+        }
+    };
+    spec.envs.iter_mut().for_each(fill);
+    spec.components_mut().flat_map(|component| component.envs).for_each(fill);
     spec.to_node(&|_, secret| format!("{SECRET}{}", secret.expose()))
 }
 

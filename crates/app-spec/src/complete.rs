@@ -6,8 +6,8 @@
 use crate::routes::{Forward, Origin, RoutePath, RouteRule, origin, routes};
 use crate::size::DEFAULT;
 use crate::spec::{
-    AppSpec, Autoscaling, Common, EnvKind, EnvScope, EnvVar, HealthCheck, ImageSource, Ingress, IngressComponent,
-    IngressRule, JobKind, LivenessHealthCheck, Match, Redirect, RouteMatch, Scheme, Source,
+    AppSpec, Autoscaling, Common, EnvKind, EnvVar, HealthCheck, ImageSource, Ingress, IngressComponent, IngressRule,
+    LivenessHealthCheck, Match, Redirect, RouteMatch, Scheme, Source,
 };
 
 impl AppSpec {
@@ -28,9 +28,7 @@ impl AppSpec {
         }
         for job in &mut spec.jobs {
             common(&mut job.common, None);
-            if matches!(job.kind, None | Some(JobKind::Unspecified)) {
-                job.kind = Some(JobKind::PostDeploy);
-            }
+            job.kind = Some(job.kind());
         }
         for site in &mut spec.static_sites {
             site.envs.iter_mut().for_each(env);
@@ -58,19 +56,16 @@ fn common(common: &mut Common, autoscaling: Option<&Autoscaling>) {
 }
 
 fn env(env: &mut EnvVar) {
-    env.scope = Some(match env.scope() {
-        EnvScope::Unset => EnvScope::RunAndBuildTime,
-        scope => scope,
-    });
+    env.scope = Some(env.scope());
     env.kind.get_or_insert(EnvKind::General);
 }
 
 /// Leaves the delay alone: its default is 0, which is the same as absent.
 fn health_check(check: &mut HealthCheck) {
-    check.period_seconds.get_or_insert(10);
-    check.timeout_seconds.get_or_insert(1);
-    check.success_threshold.get_or_insert(1);
-    check.failure_threshold.get_or_insert(9);
+    check.period_seconds = Some(check.period_seconds());
+    check.timeout_seconds = Some(check.timeout_seconds());
+    check.success_threshold = Some(check.success_threshold());
+    check.failure_threshold = Some(check.failure_threshold());
 }
 
 fn liveness(check: &mut LivenessHealthCheck) {

@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
 use crate::resolve::{ResolvedValue, plain};
 use crate::secret::SecretText;
 use crate::spec::Engine;
@@ -81,14 +83,9 @@ impl DatabaseFacts {
     }
 }
 
-/// Percent-encodes every character that RFC 3986 does not list as unreserved, so that any password fits into a URL.
+/// Every character but those that RFC 3986 lists as unreserved, so that any password fits into a URL.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
 fn encoded(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(char::from(byte)),
-            _ => out.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    out
+    utf8_percent_encode(text, RESERVED).to_string()
 }

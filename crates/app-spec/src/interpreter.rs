@@ -14,7 +14,7 @@ pub fn interpreter(run_command: &str) -> Option<Result<Vec<String>, String>> {
     let takes_text = words.first().is_some_and(|it| takes_text(name(it)));
     if !takes_text || words[1..].iter().any(|it| !it.starts_with('-')) {
         let message = format!(
-            "`#!{}` cannot be followed without a file: only shells and Python can, with options that begin with `-`",
+            "`#!{}` needs a script file: only shells and Python can run a command without one, with options that begin with `-`",
             first_line.trim_end()
         );
         return Some(Err(message));

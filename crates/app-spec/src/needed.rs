@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use crate::secret::{SecretText, SecretValue};
-use crate::spec::{AppSpec, Common, EnvValue, EnvVar, ImageSource, Source};
+use crate::spec::{AppSpec, EnvValue, EnvVar, ImageSource, Source};
 
 /// A value that the user must supply before the app can run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -161,16 +161,20 @@ impl AppSpec {
     }
 
     fn fill(&mut self, needed: &NeededValue, value: &str) {
-        if needed.is_credentials() {
-            let mut commons = self.commons_mut();
-            let common = commons.find(|common| Some(&common.name) == needed.component.as_ref());
-            if let Some(Common { source: Source::Image(image), .. }) = common {
-                image.registry_credentials = Some(SecretValue::Open(SecretText::new(value)));
+        let envs = match &needed.component {
+            None => &mut self.envs,
+            Some(name) => {
+                let Some(component) = self.components_mut().find(|it| it.name == name) else { return };
+                if needed.is_credentials() {
+                    if let Source::Image(image) = component.source {
+                        image.registry_credentials = Some(SecretValue::Open(SecretText::new(value)));
+                    }
+                    return;
+                }
+                component.envs
             }
-            return;
-        }
-        let envs = self.envs_of_mut(needed.component.as_deref()).zip(needed.position());
-        let env = envs.and_then(|(envs, position)| envs.get_mut(position));
+        };
+        let env = needed.position().and_then(|position| envs.get_mut(position));
         if let Some(env) = env.filter(|env| env.key == needed.key) {
             env.value = match env.is_secret() {
                 true => EnvValue::Secret(SecretText::new(value)),
@@ -179,41 +183,9 @@ impl AppSpec {
         }
     }
 
-    /// Every variable of the app and of its components.
-    pub(crate) fn all_envs_mut(&mut self) -> impl Iterator<Item = &mut EnvVar> {
-        let AppSpec { envs, services, workers, jobs, static_sites, functions, .. } = self;
-        let of_services = services.iter_mut().flat_map(|it| &mut it.common.envs);
-        let of_workers = workers.iter_mut().flat_map(|it| &mut it.common.envs);
-        let of_jobs = jobs.iter_mut().flat_map(|it| &mut it.common.envs);
-        let of_sites = static_sites.iter_mut().flat_map(|it| &mut it.envs);
-        let of_functions = functions.iter_mut().flat_map(|it| &mut it.envs);
-        envs.iter_mut().chain(of_services).chain(of_workers).chain(of_jobs).chain(of_sites).chain(of_functions)
-    }
-
-    /// The common fields of services, workers and jobs, the only components that may run an image.
-    fn commons_mut(&mut self) -> impl Iterator<Item = &mut Common> {
-        let services = self.services.iter_mut().map(|it| &mut it.common);
-        let workers = self.workers.iter_mut().map(|it| &mut it.common);
-        let jobs = self.jobs.iter_mut().map(|it| &mut it.common);
-        services.chain(workers).chain(jobs)
-    }
-
     /// The variables of a component, or of the app.
     fn envs_of(&self, component: Option<&str>) -> Option<&[EnvVar]> {
         component.map_or(Some(&self.envs[..]), |name| self.component(name).map(|it| it.envs()))
-    }
-
-    /// The same, mutable.
-    fn envs_of_mut(&mut self, component: Option<&str>) -> Option<&mut Vec<EnvVar>> {
-        let Some(component) = component else { return Some(&mut self.envs) };
-        let AppSpec { services, workers, jobs, static_sites, functions, .. } = self;
-        let of_services = services.iter_mut().map(|it| (&it.common.name, &mut it.common.envs));
-        let of_workers = workers.iter_mut().map(|it| (&it.common.name, &mut it.common.envs));
-        let of_jobs = jobs.iter_mut().map(|it| (&it.common.name, &mut it.common.envs));
-        let of_sites = static_sites.iter_mut().map(|it| (&it.name, &mut it.envs));
-        let of_functions = functions.iter_mut().map(|it| (&it.name, &mut it.envs));
-        let all = of_services.chain(of_workers).chain(of_jobs).chain(of_sites).chain(of_functions);
-        all.into_iter().find(|(name, _)| *name == component).map(|(_, envs)| envs)
     }
 }
 

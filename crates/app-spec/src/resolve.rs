@@ -1,7 +1,7 @@
 //! Computes the environment of a component: merges variables and replaces references by values.
 //!
 //! Values that are not in the spec come from [`Facts`]. As on App Platform, a reference stays as text if it names
-//! nothing, is circular, or has no value in the scope.
+//! nothing, is circular, or belongs to a build.
 
 use std::fmt;
 
@@ -23,10 +23,8 @@ const DEEPEST: usize = 32;
 pub enum Scope {
     /// A container. Every reference has a value.
     Run,
-    /// A build for a detected language. Databases and private addresses have no values.
+    /// A build. References are not replaced.
     Build,
-    /// A build with a Dockerfile. References are not replaced.
-    DockerfileBuild,
 }
 
 /// The final value of a variable.
@@ -113,11 +111,9 @@ struct Resolver<'a> {
 }
 
 /// Why a reference has no value.
-enum Stays {
-    /// Stays as text without a warning, as on the platform.
-    Silently,
-    /// Stays as text with a warning.
-    Doubtful(String),
+enum Unresolved {
+    /// Unresolved as text with a warning.
+    Warn(String),
     /// The reference is circular: it leads back to the variable at this position, where it stays as text.
     Circle(usize),
     /// The value cannot be computed, and a problem was reported.
@@ -148,7 +144,7 @@ impl<'a> Resolver<'a> {
         for (i, env) in envs.iter().enumerate() {
             let exists = match self.scope {
                 Scope::Run => env.scope().is_run_time(),
-                Scope::Build | Scope::DockerfileBuild => env.scope().is_build_time(),
+                Scope::Build => env.scope().is_build_time(),
             };
             if !exists {
                 continue;
@@ -171,7 +167,7 @@ impl<'a> Resolver<'a> {
         self.variable(index).ok()
     }
 
-    fn variable(&mut self, index: usize) -> Result<ResolvedValue, Stays> {
+    fn variable(&mut self, index: usize) -> Result<ResolvedValue, Unresolved> {
         let env = self.in_force[index].env;
         let (text, secret) = match &env.value {
             EnvValue::Plain(text) => (text.as_str(), false),
@@ -181,12 +177,12 @@ impl<'a> Resolver<'a> {
                 return self.fail(
                     index,
                     Code::NeedsValue,
-                    "the secret was sealed elsewhere and cannot be read",
+                    "the secret was sealed by another installation and cannot be opened",
                     GIVE_IT,
                 );
             }
         };
-        if self.scope == Scope::DockerfileBuild {
+        if self.scope == Scope::Build {
             return Ok(ResolvedValue { text: text.to_owned(), secret });
         }
         self.stack.push(index);
@@ -195,7 +191,7 @@ impl<'a> Resolver<'a> {
         value
     }
 
-    fn expand(&mut self, index: usize, value: &str, secret: bool) -> Result<ResolvedValue, Stays> {
+    fn expand(&mut self, index: usize, value: &str, secret: bool) -> Result<ResolvedValue, Unresolved> {
         let mut out = ResolvedValue { text: String::with_capacity(value.len()), secret };
         for part in parts(value) {
             match part {
@@ -204,16 +200,16 @@ impl<'a> Resolver<'a> {
             }
             if out.text.len() > LONGEST {
                 let message = format!("the value is longer than {LONGEST} bytes once its references are replaced");
-                return self.fail(index, Code::TooLarge, &message, "a process can be given no longer one");
+                return self.fail(index, Code::TooLarge, &message, "Linux limits the length of a variable");
             }
         }
         Ok(out)
     }
 
-    fn insert(&mut self, index: usize, reference: Reference<'_>, out: &mut ResolvedValue) -> Result<(), Stays> {
+    fn insert(&mut self, index: usize, reference: Reference<'_>, out: &mut ResolvedValue) -> Result<(), Unresolved> {
         if self.references_left == 0 {
-            let message = format!("the value needs more than {MOST_REFERENCES} references");
-            return self.fail(index, Code::TooLarge, &message, "write some of them out");
+            let message = format!("the value contains more than {MOST_REFERENCES} references");
+            return self.fail(index, Code::TooLarge, &message, "replace some of them by their values");
         }
         self.references_left -= 1;
         match self.lookup(reference) {
@@ -222,22 +218,20 @@ impl<'a> Resolver<'a> {
                 out.secret |= value.secret;
                 return Ok(());
             }
-            Err(Stays::Failed) => return Err(Stays::Failed),
-            Err(Stays::Circle(target)) if target != index => return Err(Stays::Circle(target)),
-            Err(Stays::Circle(_)) => self.warn(index, reference, "it leads back to this variable"),
-            Err(Stays::Doubtful(why)) => self.warn(index, reference, &why),
-            Err(Stays::Silently) => {}
+            Err(Unresolved::Failed) => return Err(Unresolved::Failed),
+            Err(Unresolved::Circle(target)) if target != index => return Err(Unresolved::Circle(target)),
+            Err(Unresolved::Circle(_)) => self.warn(index, reference, "it is circular"),
+            Err(Unresolved::Warn(why)) => self.warn(index, reference, &why),
         }
         out.text.push_str(reference.written);
         Ok(())
     }
 
-    fn lookup(&mut self, reference: Reference<'_>) -> Result<ResolvedValue, Stays> {
+    fn lookup(&mut self, reference: Reference<'_>) -> Result<ResolvedValue, Unresolved> {
         let known = match meaning(self.spec, Some(self.holder), reference) {
             Meaning::App => return Ok(plain(self.of_app(reference.name))),
             Meaning::Variable => return self.of_variable(reference.name),
-            Meaning::NoOwner => return Err(Stays::Doubtful("no component or database has that name".to_owned())),
-            Meaning::Database(..) if self.scope == Scope::Build => return Err(Stays::Silently),
+            Meaning::NoOwner => return Err(Unresolved::Warn("no component or database has that name".to_owned())),
             Meaning::Database(database, known) => {
                 let what = without_pool(database.engine(), reference.name);
                 if known.contains(&what) {
@@ -250,18 +244,18 @@ impl<'a> Resolver<'a> {
             }
             Meaning::Component(_, known) => known,
         };
-        Err(Stays::Doubtful(format!("known are {}", crate::suggest::one_of(known.iter().copied()))))
+        Err(Unresolved::Warn(format!("allowed: {}", crate::suggest::one_of(known.iter().copied()))))
     }
 
-    fn of_variable(&mut self, key: &str) -> Result<ResolvedValue, Stays> {
+    fn of_variable(&mut self, key: &str) -> Result<ResolvedValue, Unresolved> {
         let Some(index) = self.named(key) else {
-            return Err(Stays::Doubtful("no variable has that name".to_owned()));
+            return Err(Unresolved::Warn("no variable has that name".to_owned()));
         };
         if self.stack.contains(&index) {
-            return Err(Stays::Circle(index));
+            return Err(Unresolved::Circle(index));
         }
         if self.stack.len() >= DEEPEST {
-            return Err(Stays::Doubtful(format!("variables refer to each other more than {DEEPEST} deep")));
+            return Err(Unresolved::Warn(format!("variables refer to each other more than {DEEPEST} deep")));
         }
         self.variable(index)
     }
@@ -285,19 +279,19 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    fn of_database(&mut self, database: &Database, what: &str) -> Result<ResolvedValue, Stays> {
+    fn of_database(&mut self, database: &Database, what: &str) -> Result<ResolvedValue, Unresolved> {
         let name = &database.name;
         match self.facts.databases.get(name) {
             Some(facts) => Ok(facts.value(database.engine(), what)),
             None => {
                 let index = self.stack.last().copied().unwrap_or_default();
-                let message = format!("the database `{name}` is not there yet");
+                let message = format!("the database `{name}` does not exist yet");
                 self.fail(index, Code::Missing, &message, "wait until it has been created")
             }
         }
     }
 
-    fn of_component(&self, component: Component<'_>, what: &str) -> Result<ResolvedValue, Stays> {
+    fn of_component(&self, component: Component<'_>, what: &str) -> Result<ResolvedValue, Unresolved> {
         let name = component.name();
         if what == "COMMIT_HASH" {
             return Ok(plain(self.facts.commits.get(name).cloned().unwrap_or_default()));
@@ -305,15 +299,10 @@ impl<'a> Resolver<'a> {
         if what.starts_with("PUBLIC_") {
             return self.public_address(name, what);
         }
-        if self.scope == Scope::Build || matches!(component, Component::Function(_)) {
-            return Err(Stays::Silently);
-        }
-        let port = match component {
-            Component::Service(service) => {
-                self.spec.http_port(service).or_else(|| service.internal_ports.first().copied())
-            }
-            Component::StaticSite(_) | Component::Function(_) | Component::Worker(_) | Component::Job(_) => None,
+        let Component::Service(service) = component else {
+            return Err(Unresolved::Warn("the component does not run".to_owned()));
         };
+        let port = self.spec.http_port(service).or_else(|| service.internal_ports.first().copied());
         let port = port.map(|p| p.to_string()).unwrap_or_default();
         Ok(plain(match what {
             "PRIVATE_DOMAIN" => name.to_owned(),
@@ -322,11 +311,11 @@ impl<'a> Resolver<'a> {
         }))
     }
 
-    fn public_address(&self, name: &str, what: &str) -> Result<ResolvedValue, Stays> {
+    fn public_address(&self, name: &str, what: &str) -> Result<ResolvedValue, Unresolved> {
         let rules = routes(self.spec);
         // A component's main route is its shortest path. Longer ones are special cases of it.
         let Some(rule) = rules.iter().rfind(|rule| rule.component == name) else {
-            return Err(Stays::Doubtful("the component has no public route".to_owned()));
+            return Err(Unresolved::Warn("the component has no public route".to_owned()));
         };
         let path = rule.path.as_str();
         Ok(plain(match what {
@@ -346,14 +335,14 @@ impl<'a> Resolver<'a> {
         self.spec.http_port(service).map(|port| ("PORT".to_owned(), plain(port.to_string())))
     }
 
-    fn fail<T>(&mut self, index: usize, code: Code, message: &str, help: &str) -> Result<T, Stays> {
+    fn fail<T>(&mut self, index: usize, code: Code, message: &str, help: &str) -> Result<T, Unresolved> {
         let InForce { env, path, .. } = &self.in_force[index];
         let known = self.problems.iter().any(|p| p.path == *path && p.code == code);
         if !known {
             let message = format!("{}: {message}", env.key);
             self.problems.push(Diagnostic::error(code, path.clone(), message).help(help));
         }
-        Err(Stays::Failed)
+        Err(Unresolved::Failed)
     }
 
     fn warn(&mut self, index: usize, reference: Reference<'_>, why: &str) {

@@ -55,7 +55,7 @@ fn property(field: &Field) -> Value {
         None => {}
     }
     if !field.rule.required {
-        take_absent(&mut schema, &field.shape);
+        allow_absent(&mut schema, &field.shape);
     }
     let description = plain(field.doc);
     if !description.is_empty() {
@@ -70,7 +70,7 @@ fn property(field: &Field) -> Value {
 }
 
 /// Allows null, zero and empty text, which clients write for an absent field.
-fn take_absent(schema: &mut Value, shape_of: &Shape) {
+fn allow_absent(schema: &mut Value, shape_of: &Shape) {
     if schema.get("type").is_some() {
         schema["type"] = json!([schema["type"], "null"]);
     }

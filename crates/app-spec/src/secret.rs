@@ -5,8 +5,9 @@
 
 use std::fmt;
 
+use crate::spec::{AppSpec, EnvValue, EnvVar, Source};
 use crate::tree::Node;
-use crate::value::{Reader, Rule, Shape, SpecValue, Unsealer, Writer};
+use crate::value::{Reader, Rule, Shape, SpecValue, Writer};
 
 /// The prefix of a sealed value: `EV[1:<nonce>:<ciphertext>]`.
 const SEALED: &str = "EV[";
@@ -60,9 +61,9 @@ impl SpecValue for SecretValue {
         Shape::Text
     }
 
-    fn read(node: &Node, _: &Rule, reader: &mut Reader) -> Option<SecretValue> {
+    fn read(node: &Node, rule: &Rule, reader: &mut Reader) -> Option<SecretValue> {
         reader.hide(node);
-        let text = reader.text(node)?;
+        let text = reader.text(node, rule)?;
         Some(match is_sealed(&text) {
             true => SecretValue::Sealed(text),
             false => SecretValue::Open(SecretText::new(text)),
@@ -79,12 +80,43 @@ impl SpecValue for SecretValue {
     fn is_zero(&self) -> bool {
         matches!(self, SecretValue::Open(secret) if secret.is_empty())
     }
+}
 
-    fn unseal(&mut self, unsealer: &mut Unsealer<'_>) {
-        if let SecretValue::Sealed(sealed) = self
-            && let Some(secret) = unsealer.open(sealed)
+impl AppSpec {
+    /// Replaces sealed values (`EV[…]`) by their secrets. `open` gets the path by names, as for
+    /// [`Seal`](crate::Seal), and the sealed text. Returns the paths of the values that it could not open; the user
+    /// must supply those again.
+    pub fn unseal(&mut self, open: &dyn Fn(&str, &str) -> Option<SecretText>) -> Vec<String> {
+        let mut closed = Vec::new();
+        let mut open = |path: String, sealed: &str| {
+            let opened = open(&path, sealed);
+            if opened.is_none() {
+                closed.push(path);
+            }
+            opened
+        };
+        unseal_envs("envs", &mut self.envs, &mut open);
+        for component in self.components_mut() {
+            let path = component.path();
+            if let Source::Image(image) = component.source
+                && let Some(SecretValue::Sealed(sealed)) = &image.registry_credentials
+                && let Some(secret) = open(format!("{path}.image.registry_credentials"), sealed)
+            {
+                image.registry_credentials = Some(SecretValue::Open(secret));
+            }
+            unseal_envs(&format!("{path}.envs"), component.envs, &mut open);
+        }
+        closed
+    }
+}
+
+fn unseal_envs(path: &str, envs: &mut [EnvVar], open: &mut impl FnMut(String, &str) -> Option<SecretText>) {
+    for (index, env) in envs.iter_mut().enumerate() {
+        let label = if env.key.is_empty() { index.to_string() } else { env.key.clone() };
+        if let EnvValue::Sealed(sealed) = &env.value
+            && let Some(secret) = open(format!("{path}.{label}.value"), sealed)
         {
-            *self = SecretValue::Open(secret);
+            env.value = EnvValue::Secret(secret);
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Finds the known word nearest to a written one, for "did you mean" advice.
 
+use crate::deceptive::is_deceptive;
+
 /// The longest word that is compared.
 const LONGEST: usize = 64;
 
@@ -114,8 +116,8 @@ pub(crate) fn shown_key(key: &str) -> String {
 pub(crate) fn drawable(c: char) -> char {
     match c {
         c if c.is_control() => ' ',
-        c if !c.is_ascii() && c.is_whitespace() => '·',
-        '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' => '·',
+        c if is_deceptive(c) || !c.is_ascii() && c.is_whitespace() => '·',
+        '\u{200b}'..='\u{200d}' | '\u{2060}'..='\u{2065}' => '·',
         c => c,
     }
 }

@@ -30,11 +30,7 @@ fn a_login_in_a_clone_address_is_refused_with_a_place_and_advice() {
 }
 
 #[test]
-fn text_that_is_not_an_address_is_refused() {
-    for address in ["ftp://x/y", "owner/repo", "not a url", "x", "https://x", "https://x/..", "ext::sh -c x"] {
-        let problems = read(&format!("git: {{repo_clone_url: '{address}'}}")).unwrap_err();
-        assert_eq!(problems.first_error().unwrap().path, "services[0].git.repo_clone_url", "{address}");
-    }
+fn a_placeholder_for_an_address_is_reported_as_such() {
     let template = read("git: {repo_clone_url: '<your repository>'}").unwrap_err();
     assert!(template.first_error().unwrap().message.contains("placeholder"), "{template:?}");
 }

@@ -121,11 +121,11 @@ fn misspelt_words_are_reported_on_their_lines() {
     for (name, line, field, meant) in MISSPELT {
         let text = &files[name];
         let found = AppSpec::from_yaml(text).map_or_else(|problems| problems, |parsed| parsed.warnings);
-        let is_told = |d: &app_spec::Diagnostic| {
+        let is_reported = |d: &app_spec::Diagnostic| {
             let says = d.help.as_ref().is_some_and(|help| help.contains(meant));
             d.line() == Some(line) && d.path.ends_with(field) && says
         };
-        assert!(found.iter().any(is_told), "{name}: {}", found.render(name, text));
+        assert!(found.iter().any(is_reported), "{name}: {}", found.render(name, text));
     }
 }
 

@@ -92,7 +92,7 @@ fn document() -> String {
     out.push_str(
         "\n## Field by field\n\nWhat is not listed is covered by the field around it.\n\n| field | here |\n|---|---|\n",
     );
-    for capability in capabilities().iter().filter(|it| is_told(&it.path)) {
+    for capability in capabilities().iter().filter(|it| is_listed(&it.path)) {
         let here = match capability.support {
             Support::Works => "works".to_owned(),
             Support::NoEffectHere(why) => format!("kept, no effect: {why}"),
@@ -126,7 +126,7 @@ fn without_positions(path: &str) -> String {
 }
 
 /// Whether the document lists a field. It leaves out a field with the same support as its parent.
-fn is_told(path: &str) -> bool {
+fn is_listed(path: &str) -> bool {
     let of = |path: &str| capabilities().iter().find(|it| it.path == path).map(|it| it.support);
     let Some((parent, _)) = path.rsplit_once('.').filter(|_| !path.contains('=')) else { return true };
     let parent = parent.strip_suffix("[]").unwrap_or(parent);

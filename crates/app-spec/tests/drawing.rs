@@ -10,7 +10,7 @@ fn a_problem_is_drawn_with_its_line_a_caret_and_the_other_place() {
     let text = "name: shop\r\nservices:\r\n- name: wéb\r\n  git: {repo_clone_url: /x}\r\nname: again\r\n";
     let once = text.replace("wéb", "web");
     let wanted = "\
-warning[duplicate_key]: name: `name` is given twice, first in line 1; the last one counts
+warning[duplicate_key]: name: `name` is given twice, first in line 1; the last one applies
  --> app.yaml:5:1
   |
 5 | name: again

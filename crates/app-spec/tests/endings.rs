@@ -79,7 +79,7 @@ fn a_block_at_the_end_of_a_text_reads_as_in_libyaml() {
     for (written, wanted) in ENDINGS {
         for text in texts(written) {
             assert_eq!(value(&text), wanted, "{text:?}");
-            assert_eq!(value(&format!("\u{feff}{text}")), wanted, "{text:?} behind a mark");
+            assert_eq!(value(&format!("\u{feff}{text}")), wanted, "{text:?} after a byte order mark");
             let other: serde_yaml::Value = serde_yaml::from_str(&text).unwrap();
             assert_eq!(other["envs"][0]["value"].as_str(), Some(wanted), "another reader, {text:?}");
         }

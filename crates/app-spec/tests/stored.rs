@@ -14,7 +14,7 @@ fn of_other_times() -> Value {
         "name": "Shop!",
         "region": "r".repeat(5000),
         "domains": [{"domain": "not a domain"}],
-        "envs": [{"key": "9 lives", "value": "a\u{0}b"}, {"key": "9 lives", "value": "${nobody.URL}"}],
+        "envs": [{"key": "9 lives", "value": "a\u{0}b"}, {"key": "9 lives", "value": "${missing.URL}"}],
         "databases": [{"name": "db", "version": "sixteen or so"}, {"name": "db"}],
         "services": [
             {

@@ -1,9 +1,10 @@
 //! Rules inside one component: sizes, directories, schedules, health checks.
 
+use super::not_both;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::interpreter::interpreter;
 use crate::size::{instance_size, near};
-use crate::spec::{AppSpec, Common, Component, HealthCheck, Job, JobKind, LivenessHealthCheck, Source, StaticSite};
+use crate::spec::{AppSpec, Common, Component, HealthCheck, Job, JobKind, LivenessHealthCheck, Source};
 use crate::suggest::shown;
 use crate::value::form::{request_path, unsubstituted};
 
@@ -23,24 +24,18 @@ pub(super) fn check(spec: &AppSpec, found: &mut Vec<Diagnostic>) {
                 liveness(&path, worker.liveness_health_check.as_ref(), found);
                 if worker.liveness_health_check.as_ref().is_some_and(|check| check.port.is_none()) {
                     let path = format!("{path}.liveness_health_check.port");
-                    let message = "a worker has no port of its own, so its check must name one";
+                    let message = "a worker has no HTTP port, so its check must name a port";
                     found.push(Diagnostic::error(Code::Missing, path, message));
                 }
             }
             Component::Job(job) => schedule(&path, job, found),
             Component::StaticSite(site) => {
-                documents(&path, site, found);
+                let error = ("error_document", site.error_document.is_some());
+                not_both(&path, error, ("catchall_document", site.catchall_document.is_some()), found);
                 refuse_image(&path, component, found);
             }
             Component::Function(_) => refuse_image(&path, component, found),
         }
-    }
-}
-
-fn documents(path: &str, site: &StaticSite, found: &mut Vec<Diagnostic>) {
-    if site.error_document.is_some() && site.catchall_document.is_some() {
-        let message = "`error_document` and `catchall_document` exclude each other";
-        found.push(Diagnostic::error(Code::Conflict, format!("{path}.catchall_document"), message));
     }
 }
 
@@ -84,10 +79,10 @@ fn two_parts(path: &str, source: &Source, found: &mut Vec<Diagnostic>) {
 fn health_check(path: &str, check: Option<&HealthCheck>, found: &mut Vec<Diagnostic>) {
     let Some(check) = check else { return };
     let path = format!("{path}.health_check");
-    if let (Some(wins), Some(old)) = (&check.http_path, &check.path)
-        && wins != old
+    if let (Some(new), Some(old)) = (&check.http_path, &check.path)
+        && new != old
     {
-        let message = format!("`path` is the old name of `http_path`, which wins with `{}`", shown(wins));
+        let message = "`path` is the old name of `http_path`; both are given, and `http_path` takes precedence";
         found.push(Diagnostic::warning(Code::Doubtful, format!("{path}.path"), message).help("keep one of them"));
     }
     http_path(format!("{path}.http_path"), check.http_path.as_deref(), found);
@@ -119,7 +114,7 @@ fn schedule(path: &str, job: &Job, found: &mut Vec<Diagnostic>) {
             let message = format!("a {kind} job has no schedule");
             let conflict = Diagnostic::error(Code::Conflict, format!("{path}.schedule"), message);
             let conflict = conflict.related(format!("{path}.kind"), None, "the kind is given here");
-            found.push(conflict.help("`kind: SCHEDULED` runs by schedule"));
+            found.push(conflict.help("write `kind: SCHEDULED` to run the job on a schedule"));
         }
     }
 }

@@ -21,9 +21,9 @@ pub(super) fn check(spec: &AppSpec, found: &mut Vec<Diagnostic>) {
     found.extend(spec.needed_credentials().map(|credentials| {
         let message = match credentials.why {
             Why::SealedElsewhere => {
-                "the registry credentials are sealed, and only the installation that sealed them can open them"
+                "the registry credentials were sealed by another installation, and only that installation can open them"
             }
-            Why::Placeholder | Why::Empty => "the registry credentials hold a placeholder that nothing has replaced",
+            Why::Placeholder | Why::Empty => "the registry credentials contain a placeholder that nothing has replaced",
         };
         Diagnostic::warning(Code::NeedsValue, credentials.path, message).help("give them as `user:token`")
     }));
@@ -42,9 +42,9 @@ fn list<'a>(
         let in_runs = env.scope().is_run_time().then(|| of_runs.insert(&env.key, i)).flatten();
         let in_builds = env.scope().is_build_time().then(|| of_builds.insert(&env.key, i)).flatten();
         if let Some(before) = in_runs.max(in_builds).filter(|before| !counts.contains(before)) {
-            let message = format!("the variable `{}` is given twice; the last one counts", shown(&env.key));
+            let message = format!("the variable `{}` is given twice; the last one applies", shown(&env.key));
             let twice = Diagnostic::warning(Code::Doubtful, format!("{path}[{i}].key"), message);
-            found.push(twice.related(format!("{path}[{before}].key"), None, "given before here"));
+            found.push(twice.related(format!("{path}[{before}].key"), None, "first given here"));
         }
         if !counts.contains(&i) {
             continue;
@@ -66,7 +66,7 @@ fn needed(path: &str, key: &str, why: Why) -> Diagnostic {
         Why::Empty => (
             "key",
             format!("the secret `{key}` has no value yet"),
-            "give it at create; an update keeps the stored value",
+            "give it when you create the app; an update keeps the stored value",
         ),
         Why::Placeholder => (
             "value",
@@ -75,8 +75,8 @@ fn needed(path: &str, key: &str, why: Why) -> Diagnostic {
         ),
         Why::SealedElsewhere => (
             "key",
-            format!("the value of `{key}` is sealed, and only the installation that sealed it can open it"),
-            "give it again at create; an app keeps the values that were sealed for it here",
+            format!("the value of `{key}` was sealed by another installation, and only that installation can open it"),
+            "give it again when you create the app; an update keeps the stored value",
         ),
     };
     Diagnostic::warning(Code::NeedsValue, format!("{path}.{field}"), message).help(help)
@@ -85,15 +85,16 @@ fn needed(path: &str, key: &str, why: Why) -> Diagnostic {
 /// Warns if `PORT` differs from `http_port`: the ingress sends requests to `http_port`, whatever `PORT` says.
 fn port(spec: &AppSpec, path: &str, service: &Service, found: &mut Vec<Diagnostic>) {
     let is_port = |env: &EnvVar| env.key == "PORT" && env.scope().is_run_time();
-    let last = |envs: &'_ [EnvVar], list: String| envs.iter().rposition(is_port).map(|i| format!("{list}[{i}].value"));
-    let own = last(&service.common.envs, format!("{path}.envs"));
-    let requests = if own.is_some() { String::new() } else { format!(" to `{}`", shown(&service.common.name)) };
-    let Some(path) = own.or_else(|| last(&spec.envs, "envs".to_owned())) else { return };
-    let own_or_app = service.common.envs.iter().rev().chain(spec.envs.iter().rev()).find(|env| is_port(env));
-    let Some(EnvValue::Plain(text)) = own_or_app.map(|env| &env.value) else { return };
+    let is_own = service.common.envs.iter().any(is_port);
+    let (list, envs) =
+        if is_own { (format!("{path}.envs"), &service.common.envs) } else { ("envs".into(), &spec.envs) };
+    let Some(i) = envs.iter().rposition(is_port) else { return };
+    let EnvValue::Plain(text) = &envs[i].value else { return };
     let (Ok(set), Some(port)) = (text.trim().parse::<u16>(), spec.http_port(service)) else { return };
     if set != port {
+        let requests = if is_own { String::new() } else { format!(" to `{}`", shown(&service.common.name)) };
         let message = format!("PORT is {set}, but requests{requests} go to port {port}");
-        found.push(Diagnostic::warning(Code::Doubtful, path, message).help(format!("set `http_port: {set}`")));
+        let doubtful = Diagnostic::warning(Code::Doubtful, format!("{list}[{i}].value"), message);
+        found.push(doubtful.help(format!("set `http_port: {set}`")));
     }
 }

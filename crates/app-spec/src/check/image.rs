@@ -1,5 +1,6 @@
 //! Images: the registry, the owner, and the tag or digest.
 
+use super::not_both;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::image::{image_reference, path_in_registry};
 use crate::spec::{AppSpec, ImageSource, RegistryType, Source};
@@ -12,15 +13,15 @@ pub(super) fn check(spec: &AppSpec, found: &mut Vec<Diagnostic>) {
         unnamed_registry(&path, image, found);
         unnamed_owner(&path, image, found);
         owner_on_docker_hub(&path, image, found);
-        tag_or_digest(&path, image, found);
+        not_both(&path, ("tag", image.tag.is_some()), ("digest", image.digest.is_some()), found);
         tag_in_the_name(&path, image, found);
-        capitals(&path, image, found);
+        upper_case(&path, image, found);
     }
 }
 
 fn unnamed_registry(path: &str, image: &ImageSource, found: &mut Vec<Diagnostic>) {
     if image.registry_type == Some(RegistryType::Unspecified) {
-        let message = "no registry is named, so the image is taken from Docker Hub";
+        let message = "no registry is given, so the image is pulled from Docker Hub";
         let doubtful = Diagnostic::warning(Code::Doubtful, format!("{path}.registry_type"), message);
         found.push(doubtful.help("write `DOCKER_HUB`, `GHCR` or `DOCR`"));
     }
@@ -29,7 +30,7 @@ fn unnamed_registry(path: &str, image: &ImageSource, found: &mut Vec<Diagnostic>
 fn unnamed_owner(path: &str, image: &ImageSource, found: &mut Vec<Diagnostic>) {
     let is_owned = path_in_registry(image).contains('/');
     if image.registry_type == Some(RegistryType::Ghcr) && !image.repository.is_empty() && !is_owned {
-        let message = format!("an image of GHCR has an owner, and `{}` names none", shown(&image_reference(image)));
+        let message = format!("a GHCR image needs an owner, and `{}` has none", shown(&image_reference(image)));
         let doubtful = Diagnostic::warning(Code::Doubtful, format!("{path}.registry"), message);
         found.push(doubtful.help("give the owner as `registry`"));
     }
@@ -41,11 +42,9 @@ fn owner_on_docker_hub(path: &str, image: &ImageSource, found: &mut Vec<Diagnost
         return;
     }
     let (path, help) =
-        (format!("{path}.registry"), "an official image has `registry: library`; another has its owner there");
+        (format!("{path}.registry"), "write `registry: library` for an official image, else the owner of the image");
     match image.registry.as_deref() {
-        None => {
-            found.push(Diagnostic::error(Code::Missing, path, "an image of Docker Hub needs `registry`").help(help))
-        }
+        None => found.push(Diagnostic::error(Code::Missing, path, "a Docker Hub image needs `registry`").help(help)),
         Some("docker.io" | "index.docker.io") => {
             let message = "`registry` is the owner of the image, not the host of Docker Hub";
             found.push(Diagnostic::error(Code::BadFormat, path, message).help(help));
@@ -54,45 +53,26 @@ fn owner_on_docker_hub(path: &str, image: &ImageSource, found: &mut Vec<Diagnost
     }
 }
 
-fn tag_or_digest(path: &str, image: &ImageSource, found: &mut Vec<Diagnostic>) {
-    if image.tag.is_some() && image.digest.is_some() {
-        let conflict = Diagnostic::error(
-            Code::Conflict,
-            format!("{path}.digest"),
-            "`tag` and `digest` exclude each other; the digest alone pins the image",
-        );
-        found.push(conflict.related(format!("{path}.tag"), None, "the tag is given here"));
-    }
-}
-
 /// Reports a name that contains a tag, such as `nginx:1.27`. No engine accepts a name with two tags; a tag together
 /// with a digest is allowed.
 fn tag_in_the_name(path: &str, image: &ImageSource, found: &mut Vec<Diagnostic>) {
-    let last = image.repository.rsplit('/').next().unwrap_or_default();
-    let Some((_, tag)) = last.split_once(':') else { return };
-    let path = format!("{path}.repository");
-    let name = shown(&image.repository[..image.repository.len() - tag.len() - 1]);
-    let tag = shown(tag);
+    let Some((name, tag)) = image.repository.rsplit_once(':').filter(|(_, tag)| !tag.contains('/')) else { return };
+    let (path, name, tag) = (format!("{path}.repository"), shown(name), shown(tag));
+    let message = format!("`repository` contains the tag `{tag}`");
     found.push(match &image.digest {
-        Some(_) => {
-            let message = format!("the digest alone pins the image; `:{tag}` says nothing");
-            Diagnostic::warning(Code::Doubtful, path, message).help(format!("write `repository: {name}`"))
-        }
-        None => {
-            let message = format!("the tag `{tag}` is no part of the name");
-            let problem = Diagnostic::error(Code::BadFormat, path, message);
-            problem.help(format!("write `repository: {name}` and `tag: '{tag}'`"))
-        }
+        Some(_) => Diagnostic::warning(Code::Doubtful, path, format!("{message}, and the digest overrides it"))
+            .help(format!("write `repository: {name}`")),
+        None => Diagnostic::error(Code::BadFormat, path, message)
+            .help(format!("write `repository: {name}` and `tag: '{tag}'`")),
     });
 }
 
 /// Engines accept only lower-case image names.
-fn capitals(path: &str, image: &ImageSource, found: &mut Vec<Diagnostic>) {
+fn upper_case(path: &str, image: &ImageSource, found: &mut Vec<Diagnostic>) {
     let named = [("registry", image.registry.as_deref()), ("repository", Some(image.repository.as_str()))];
     for (field, text) in named {
         let Some(text) = text.filter(|text| text.bytes().any(|b| b.is_ascii_uppercase())) else { continue };
-        let message =
-            format!("names of images have small letters only: `{}` is pulled", shown(&text.to_ascii_lowercase()));
+        let message = format!("image names are lower case, so `{}` is pulled", shown(&text.to_ascii_lowercase()));
         found.push(Diagnostic::warning(Code::Doubtful, format!("{path}.{field}"), message));
     }
 }

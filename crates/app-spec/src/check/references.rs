@@ -18,13 +18,10 @@ pub(super) struct References<'a> {
 }
 
 /// What is wrong with a reference, and the advice.
-struct Complaint {
-    message: String,
-    help: String,
-}
+type Fault = Option<(String, String)>;
 
-fn complaint(message: String, help: impl Into<String>) -> Option<Complaint> {
-    Some(Complaint { message, help: help.into() })
+fn fault(message: impl Into<String>, help: impl Into<String>) -> Fault {
+    Some((message.into(), help.into()))
 }
 
 impl<'a> References<'a> {
@@ -52,26 +49,26 @@ impl<'a> References<'a> {
             if found.len() >= Diagnostics::LIMIT {
                 return;
             }
-            if let Some(Complaint { message, help }) = self.stays(holder, env, reference) {
+            if let Some((message, help)) = self.why_unresolved(holder, env, reference) {
                 found.push(Diagnostic::warning(Code::UnknownReference, path, message).help(help));
             }
         }
         let only_in_builds = matches!(holder, Some(Component::StaticSite(_))) || env.scope() == EnvScope::BuildTime;
-        if only_in_builds && let Some(Complaint { message, help }) = self.in_a_build(holder, env) {
+        if only_in_builds && let Some((message, help)) = self.in_a_build(holder, env) {
             found.push(Diagnostic::warning(Code::Doubtful, path, message).help(help));
         }
     }
 
     /// Why a reference stays as text in every scope, or `None` if it does not.
-    fn stays(&self, holder: Option<Component<'a>>, env: &EnvVar, reference: Reference<'_>) -> Option<Complaint> {
+    fn why_unresolved(&self, holder: Option<Component<'a>>, env: &EnvVar, reference: Reference<'_>) -> Fault {
         let meaning = meaning(self.spec, holder, reference);
-        let Complaint { message, help } = self.fault(&meaning, holder, env, reference)?;
+        let (message, help) = self.fault(&meaning, holder, env, reference)?;
         // In a secret, the text may be part of the secret. It is quoted only if it begins with a known name.
-        let is_of_someone = matches!(meaning, Meaning::Database(..) | Meaning::Component(..));
-        let is_shown = is_of_someone || reference.owner == Some("_self") || is_quotable(env, reference);
+        let has_owner = matches!(meaning, Meaning::Database(..) | Meaning::Component(..));
+        let is_shown = has_owner || reference.owner == Some("_self") || is_quotable(env, reference);
         let written =
             if is_shown { format!("`{}`", shown(reference.written)) } else { "a reference in this value".into() };
-        complaint(format!("{written} {message}"), help)
+        fault(format!("{written} {message}"), help)
     }
 
     /// The part of the message that follows the reference, and the advice.
@@ -81,29 +78,29 @@ impl<'a> References<'a> {
         holder: Option<Component<'a>>,
         env: &EnvVar,
         reference: Reference<'_>,
-    ) -> Option<Complaint> {
+    ) -> Fault {
         let key = &*env.key;
-        let names_nothing = |help| complaint("names nothing and stays as text".to_owned(), help);
+        let names_nothing = |help| fault("names nothing and stays as text", help);
         match *meaning {
             Meaning::App => None,
             Meaning::Variable if reference.name == key => {
-                let is_handed_on = holder.is_some() && self.spec.envs.iter().any(|env| env.key == key);
-                let message = "is this variable itself and stays as text".to_owned();
-                if is_handed_on { None } else { complaint(message, "write its value out") }
+                let is_inherited = holder.is_some() && self.spec.envs.iter().any(|env| env.key == key);
+                let message = "refers to this variable itself and stays as text";
+                if is_inherited { None } else { fault(message, "write the value out") }
             }
             Meaning::Variable => names_nothing(self.variable(holder, reference.name)?),
             Meaning::Database(_, known) if known.contains(&reference.name) => None,
             Meaning::Database(database, known) if known.contains(&without_pool(database.engine(), reference.name)) => {
-                let message = "names a connection pool, and here the database itself answers".to_owned();
-                complaint(message, format!("`{}` has no pools; leave the name of the pool out", database.name))
+                let message = "names a connection pool; Boatyard has none and uses the database itself";
+                fault(message, format!("leave out the name of the pool: `{}` has no pools", database.name))
             }
             Meaning::Database(database, known) => {
                 names_nothing(format!("database `{}` has {}", database.name, one_of(known.iter().copied())))
             }
             Meaning::Component(component, known) if known.contains(&reference.name) => {
                 let has_value = !reference.name.starts_with("PUBLIC_") || self.public.contains(component.name());
-                let message = "has no value and stays as text".to_owned();
-                if has_value { None } else { complaint(message, format!("no route leads to `{}`", component.name())) }
+                let help = || format!("no route leads to `{}`", component.name());
+                if has_value { None } else { fault("has no value and stays as text", help()) }
             }
             Meaning::Component(component, known) => names_nothing(offers(component, known)),
             Meaning::NoOwner if reference.owner == Some("_self") => self.of_each(reference),
@@ -112,11 +109,11 @@ impl<'a> References<'a> {
     }
 
     /// Checks a `_self` reference in a variable of the app, where `_self` stands for each component in turn.
-    fn of_each(&self, reference: Reference<'_>) -> Option<Complaint> {
+    fn of_each(&self, reference: Reference<'_>) -> Fault {
         let lacks = |component: &Component<'_>| !of_component(component.kind()).contains(&reference.name);
         let component = self.spec.components().find(lacks)?;
         let message = format!("names nothing in `{}` and stays as text there", component.name());
-        complaint(message, offers(component, of_component(component.kind())))
+        fault(message, offers(component, of_component(component.kind())))
     }
 
     /// Advice if no variable has the name. A variable of the app may refer to one that only some components have.
@@ -146,21 +143,19 @@ impl<'a> References<'a> {
         match nearest(owner, names.iter().copied()) {
             Some(near) => format!("did you mean `{near}`?"),
             None if is_quotable(env, reference) => format!("no component or database is named `{}`", shown(owner)),
-            None if names.is_empty() => "there is no component and no database".to_owned(),
-            None if names.len() == 1 => format!("the only component or database is {}", listed(&names)),
-            None => format!("the components and databases are {}", listed(&names)),
+            None => "no component or database has that name".to_owned(),
         }
     }
 
     /// Why a reference has no value in a build, for a variable that exists only in builds. `None` if it has one.
-    fn in_a_build(&self, holder: Option<Component<'a>>, env: &'a EnvVar) -> Option<Complaint> {
-        let known = || references(&env.value).filter(|it| self.stays(holder, env, *it).is_none());
+    fn in_a_build(&self, holder: Option<Component<'a>>, env: &'a EnvVar) -> Fault {
+        let known = || references(&env.value).filter(|it| self.why_unresolved(holder, env, *it).is_none());
         let of_database = known().find_map(|it| self.of_database(holder, it));
         of_database.or_else(|| {
             let reference = known().next().filter(|_| self.uses_dockerfile(holder))?;
             let written = shown(reference.written);
             let message = format!("a build with a Dockerfile replaces no references: `{written}` stays as text");
-            complaint(message, advice(holder, "write the value out, or give the variable `scope: RUN_TIME`"))
+            fault(message, advice(holder, "write the value out, or give the variable `scope: RUN_TIME`"))
         })
     }
 
@@ -170,10 +165,10 @@ impl<'a> References<'a> {
         components.any(|component| build_kind(component) == BuildKind::WithDockerfile)
     }
 
-    fn of_database(&self, holder: Option<Component<'a>>, reference: Reference<'_>) -> Option<Complaint> {
+    fn of_database(&self, holder: Option<Component<'a>>, reference: Reference<'_>) -> Fault {
         let Meaning::Database(database, _) = meaning(self.spec, holder, reference) else { return None };
-        let message = format!("database `{}` has no values while something is built", database.name);
-        complaint(message, advice(holder, "give the variable `scope: RUN_TIME`"))
+        let message = format!("database `{}` has no values during a build", database.name);
+        fault(message, advice(holder, "give the variable `scope: RUN_TIME`"))
     }
 }
 
@@ -188,16 +183,6 @@ fn advice(holder: Option<Component<'_>>, otherwise: &'static str) -> &'static st
 fn offers(component: Component<'_>, known: &[&str]) -> String {
     format!("{} `{}` has {}", component.kind().as_str(), component.name(), one_of(known.iter().copied()))
 }
-
-/// Lists the first few names.
-fn listed(names: &[&str]) -> String {
-    let more = if names.len() > MOST_LISTED { " and others" } else { "" };
-    let names: Vec<String> = names.iter().take(MOST_LISTED).map(|name| format!("`{}`", shown(name))).collect();
-    format!("{}{more}", names.join(", "))
-}
-
-/// The most names listed in one message.
-const MOST_LISTED: usize = 8;
 
 fn references(value: &EnvValue) -> impl Iterator<Item = Reference<'_>> {
     let text = match value {

@@ -20,8 +20,12 @@ pub(super) fn check(path: &str, env: &EnvVar, found: &mut Vec<Diagnostic>) {
 type Remark = Option<(String, &'static str)>;
 
 fn sealed(key: &str, text: &str) -> Remark {
-    let message =
-        || format!("the value of `{}` is sealed, and without a type it is passed on as it stands", shown(key));
+    let message = || {
+        format!(
+            "the value of `{}` is sealed, and without `type: SECRET` the sealed text itself is passed on",
+            shown(key)
+        )
+    };
     is_sealed(text).then(|| (message(), "add `type: SECRET`"))
 }
 

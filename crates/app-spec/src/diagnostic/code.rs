@@ -2,11 +2,8 @@
 
 use std::fmt;
 
-use serde::Serialize;
-
 /// What kind of problem a diagnostic reports. The words are stable, so programs may rely on them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Code {
     /// The text is not YAML or JSON.
     Syntax,
@@ -32,7 +29,7 @@ pub enum Code {
     Unsubstituted,
     /// A required field is absent.
     Missing,
-    /// Two fields that exclude each other.
+    /// Two fields that cannot be combined.
     Conflict,
     /// Two components or databases have the same name.
     NameClash,

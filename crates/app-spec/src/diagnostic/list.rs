@@ -38,24 +38,6 @@ impl Diagnostics {
         self.list.push(diagnostic);
     }
 
-    /// Whether further errors are only counted, so that the caller need not build their messages.
-    pub(crate) fn is_full(&self) -> bool {
-        self.list.len() >= Self::LIMIT && self.list.iter().all(Diagnostic::is_error)
-    }
-
-    /// Counts an error without a message.
-    pub(crate) fn count_error(&mut self) {
-        self.omitted += 1;
-        self.omitted_errors += 1;
-    }
-
-    /// Whether a warning would only be counted. If so, counts it, so that the caller need not build the message.
-    pub(crate) fn counts_warning(&mut self) -> bool {
-        let is_counted = self.list.len() >= Self::LIMIT;
-        self.omitted += usize::from(is_counted);
-        is_counted
-    }
-
     /// How many problems were found beyond those kept.
     pub fn omitted(&self) -> usize {
         self.omitted

@@ -147,17 +147,7 @@ impl Diagnostic {
 
 /// `services[0].http_port` → `services.http_port`.
 fn without_positions(path: &str) -> String {
-    let mut out = String::with_capacity(path.len());
-    let mut inside = false;
-    for c in path.chars() {
-        match c {
-            '[' => inside = true,
-            ']' => inside = false,
-            c if !inside => out.push(c),
-            _ => {}
-        }
-    }
-    out
+    path.split('[').map(|part| part.split_once(']').map_or(part, |(_, rest)| rest)).collect()
 }
 
 impl fmt::Display for Diagnostic {

@@ -9,10 +9,9 @@ use super::platform::{Domain, Maintenance};
 use super::site::{Function, StaticSite};
 use super::source::Source;
 use crate::diagnostic::Diagnostics;
-use crate::secret::SecretText;
 use crate::tree::Node;
 use crate::value::rule::{ANY, NAME};
-use crate::value::{Object, Seal, SpecValue, Trail, Unsealer, Writer, object};
+use crate::value::{Seal, SpecValue, Trail, Writer, object};
 
 object! {
     /// An app spec.
@@ -27,7 +26,7 @@ object! {
         envs: Vec<EnvVar> = ANY,
         /// Components that serve requests.
         services: Vec<Service> = ANY,
-        /// Components that run all the time and take no requests.
+        /// Components that run all the time and do not receive requests.
         workers: Vec<Worker> = ANY,
         /// Components that run once around a deployment, or on a schedule.
         jobs: Vec<Job> = ANY,
@@ -85,14 +84,6 @@ impl AppSpec {
         self.write(&mut writer).expect("an object is always written")
     }
 
-    /// Replaces sealed values (`EV[…]`) by their secrets. `open` gets the path by names, as for [`Seal`], and the
-    /// sealed text. Returns the paths of the values that it could not open; the user must supply those again.
-    pub fn unseal(&mut self, open: &dyn Fn(&str, &str) -> Option<SecretText>) -> Vec<String> {
-        let mut unsealer = Unsealer { trail: Trail::default(), open, closed: Vec::new() };
-        self.unseal_fields(&mut unsealer);
-        unsealer.closed
-    }
-
     /// Every component in the order services, static sites, functions, workers, jobs. Databases are not components.
     pub fn components(&self) -> impl Iterator<Item = Component<'_>> {
         let services = self.services.iter().map(Component::Service);
@@ -100,6 +91,25 @@ impl AppSpec {
         let functions = self.functions.iter().map(Component::Function);
         let workers = self.workers.iter().map(Component::Worker);
         let jobs = self.jobs.iter().map(Component::Job);
+        services.chain(sites).chain(functions).chain(workers).chain(jobs)
+    }
+
+    /// The parts of every component that may hold secrets.
+    pub(crate) fn components_mut(&mut self) -> impl Iterator<Item = ComponentMut<'_>> {
+        let services = self.services.iter_mut().enumerate();
+        let workers = self.workers.iter_mut().enumerate();
+        let jobs = self.jobs.iter_mut().enumerate();
+        let sites = self.static_sites.iter_mut().enumerate().map(|(index, it)| {
+            let StaticSite { name, source, envs, .. } = it;
+            ComponentMut { kind: ComponentKind::StaticSite, index, name, source, envs }
+        });
+        let functions = self.functions.iter_mut().enumerate().map(|(index, it)| {
+            let Function { name, source, envs, .. } = it;
+            ComponentMut { kind: ComponentKind::Function, index, name, source, envs }
+        });
+        let services = services.map(|(i, it)| ComponentMut::of(ComponentKind::Service, i, &mut it.common));
+        let workers = workers.map(|(i, it)| ComponentMut::of(ComponentKind::Worker, i, &mut it.common));
+        let jobs = jobs.map(|(i, it)| ComponentMut::of(ComponentKind::Job, i, &mut it.common));
         services.chain(sites).chain(functions).chain(workers).chain(jobs)
     }
 
@@ -189,16 +199,35 @@ impl ComponentKind {
     }
 }
 
+/// The fields that components of every kind have.
+struct Fields<'a> {
+    kind: ComponentKind,
+    name: &'a str,
+    source: &'a Source,
+    envs: &'a [EnvVar],
+    routes: &'a [Route],
+}
+
 impl<'a> Component<'a> {
+    fn fields(self) -> Fields<'a> {
+        let of_common =
+            |kind, Common { name, source, envs, .. }: &'a Common| Fields { kind, name, source, envs, routes: &[] };
+        match self {
+            Component::Service(it) => Fields { routes: &it.routes, ..of_common(ComponentKind::Service, &it.common) },
+            Component::Worker(it) => of_common(ComponentKind::Worker, &it.common),
+            Component::Job(it) => of_common(ComponentKind::Job, &it.common),
+            Component::StaticSite(StaticSite { name, source, envs, routes, .. }) => {
+                Fields { kind: ComponentKind::StaticSite, name, source, envs, routes }
+            }
+            Component::Function(Function { name, source, envs, routes, .. }) => {
+                Fields { kind: ComponentKind::Function, name, source, envs, routes }
+            }
+        }
+    }
+
     /// The kind of this component.
     pub fn kind(self) -> ComponentKind {
-        match self {
-            Component::Service(_) => ComponentKind::Service,
-            Component::StaticSite(_) => ComponentKind::StaticSite,
-            Component::Function(_) => ComponentKind::Function,
-            Component::Worker(_) => ComponentKind::Worker,
-            Component::Job(_) => ComponentKind::Job,
-        }
+        self.fields().kind
     }
 
     /// The common fields of services, workers and jobs. `None` for static sites and functions.
@@ -213,44 +242,44 @@ impl<'a> Component<'a> {
 
     /// The name of this component.
     pub fn name(self) -> &'a str {
-        match self {
-            Component::Service(service) => &service.common.name,
-            Component::StaticSite(site) => &site.name,
-            Component::Function(function) => &function.name,
-            Component::Worker(worker) => &worker.common.name,
-            Component::Job(job) => &job.common.name,
-        }
+        self.fields().name
     }
 
     /// The variables of this component, without those of the app.
     pub fn envs(self) -> &'a [EnvVar] {
-        match self {
-            Component::Service(service) => &service.common.envs,
-            Component::StaticSite(site) => &site.envs,
-            Component::Function(function) => &function.envs,
-            Component::Worker(worker) => &worker.common.envs,
-            Component::Job(job) => &job.common.envs,
-        }
+        self.fields().envs
     }
 
     /// The source of this component.
     pub fn source(self) -> &'a Source {
-        match self {
-            Component::Service(service) => &service.common.source,
-            Component::StaticSite(site) => &site.source,
-            Component::Function(function) => &function.source,
-            Component::Worker(worker) => &worker.common.source,
-            Component::Job(job) => &job.common.source,
-        }
+        self.fields().source
     }
 
     /// The routes of this component. Workers and jobs have none.
     pub fn routes(self) -> &'a [Route] {
-        match self {
-            Component::Service(service) => &service.routes,
-            Component::StaticSite(site) => &site.routes,
-            Component::Function(function) => &function.routes,
-            Component::Worker(_) | Component::Job(_) => &[],
-        }
+        self.fields().routes
+    }
+}
+
+/// The parts of a component that may hold secrets.
+pub(crate) struct ComponentMut<'a> {
+    kind: ComponentKind,
+    /// The position among the components of this kind.
+    index: usize,
+    pub name: &'a str,
+    pub source: &'a mut Source,
+    pub envs: &'a mut Vec<EnvVar>,
+}
+
+impl<'a> ComponentMut<'a> {
+    fn of(kind: ComponentKind, index: usize, common: &'a mut Common) -> ComponentMut<'a> {
+        let Common { name, source, envs, .. } = common;
+        ComponentMut { kind, index, name, source, envs }
+    }
+
+    /// The path by name, as for [`Seal`].
+    pub fn path(&self) -> String {
+        let label = if self.name.is_empty() { self.index.to_string() } else { self.name.to_owned() };
+        format!("{}.{label}", self.kind.field())
     }
 }

@@ -5,10 +5,9 @@ use super::health::{Autoscaling, HealthCheck, LivenessHealthCheck, ServiceTermin
 use super::ingress::{Cors, Route};
 use super::opaque::Opaque;
 use super::source::Source;
-use crate::tree::Node;
 use crate::value::form;
 use crate::value::rule::{ANY, NAME, PORT, range};
-use crate::value::{Reader, object, words};
+use crate::value::{object, words};
 
 object! {
     /// What services, workers and jobs have in common.
@@ -45,7 +44,7 @@ object! {
 
 object! {
     /// Serves requests on a port.
-    "a service" struct Service labelled common.name finish finish {
+    "a service" struct Service labelled "name" common.name {
         .. {
             /// The name, source, variables and size.
             common: Common,
@@ -74,8 +73,8 @@ object! {
 }
 
 object! {
-    /// Runs all the time and takes no requests.
-    "a worker" struct Worker labelled common.name finish finish {
+    /// Runs all the time and does not receive requests.
+    "a worker" struct Worker labelled "name" common.name {
         .. {
             /// The name, source, variables and size.
             common: Common,
@@ -91,7 +90,7 @@ object! {
 
 object! {
     /// Runs once around a deployment, or on a schedule.
-    "a job" struct Job labelled common.name finish finish {
+    "a job" struct Job labelled "name" common.name {
         .. {
             /// The name, source, variables and size.
             common: Common,
@@ -143,8 +142,6 @@ words! {
     }
 }
 
-const SOURCES: &str = "`git`, `github`, `gitlab`, `bitbucket`, `image`";
-
 impl Common {
     /// The number of instances. Defaults to 1.
     pub fn instance_count(&self) -> u32 {
@@ -172,18 +169,6 @@ pub(crate) fn normalise(path: &str) -> String {
     path.split('/').filter(|part| !part.is_empty() && *part != ".").collect::<Vec<_>>().join("/")
 }
 
-impl Service {
-    fn finish(&mut self, node: &Node, reader: &mut Reader) {
-        self.common.source.require("a service", SOURCES, node, reader);
-    }
-}
-
-impl Worker {
-    fn finish(&mut self, node: &Node, reader: &mut Reader) {
-        self.common.source.require("a worker", SOURCES, node, reader);
-    }
-}
-
 impl Job {
     /// When the job runs. Defaults to POST_DEPLOY.
     pub fn kind(&self) -> JobKind {
@@ -191,10 +176,6 @@ impl Job {
             None | Some(JobKind::Unspecified) => JobKind::PostDeploy,
             Some(kind) => kind,
         }
-    }
-
-    fn finish(&mut self, node: &Node, reader: &mut Reader) {
-        self.common.source.require("a job", SOURCES, node, reader);
     }
 }
 

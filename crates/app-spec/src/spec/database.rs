@@ -6,7 +6,7 @@ use crate::value::{object, words};
 
 object! {
     /// A database of the app.
-    "a database" struct Database labelled name {
+    "a database" struct Database labelled "name" name {
         /// Unique among all components and databases. References begin with it, as in `${db.DATABASE_URL}`.
         name: String = NAME,
         /// The kind of database; see [`Database::engine`].

@@ -8,11 +8,11 @@ use crate::suggest::{shown, shown_key};
 use crate::tree::{Entry, Kind, Node, Style, is_ambiguous, is_old_boolean};
 use crate::value::form;
 use crate::value::rule::{ANY, Complaint};
-use crate::value::{READ_OTHERWISE, Reader, Rule, Shape, SpecValue, Unsealer, Writer, object, words};
+use crate::value::{AMBIGUOUS, Reader, Rule, Shape, SpecValue, Writer, object, words};
 
 object! {
     /// One variable, of a component or of the whole app.
-    "an environment variable" struct EnvVar labelled key finish sort_out_secret {
+    "an environment variable" struct EnvVar labelled "key" key finish classify_value {
         /// The variable's name: letters, digits and `_`, not starting with a digit.
         key: String = ANY.required().of_form(variable_name).private().like("^[_A-Za-z][_A-Za-z0-9]*$"),
         /// Text with references, or a secret.
@@ -104,19 +104,8 @@ impl EnvVar {
         self.kind == Some(EnvKind::Secret)
     }
 
-    /// A plain variable for both scopes.
-    pub fn plain(key: impl Into<String>, value: impl Into<String>) -> EnvVar {
-        EnvVar { key: key.into(), value: EnvValue::Plain(value.into()), ..EnvVar::default() }
-    }
-
-    /// A secret for both scopes.
-    pub fn secret(key: impl Into<String>, value: impl Into<String>) -> EnvVar {
-        let value = EnvValue::Secret(SecretText::new(value));
-        EnvVar { key: key.into(), value, scope: None, kind: Some(EnvKind::Secret) }
-    }
-
     /// Runs once all fields are read, because `type` may come after `value` in the text.
-    fn sort_out_secret(&mut self, node: &Node, reader: &mut Reader) {
+    fn classify_value(&mut self, node: &Node, reader: &mut Reader) {
         if let Kind::Mapping(entries) = &node.kind
             && !entries.iter().all(is_public)
         {
@@ -158,19 +147,15 @@ impl SpecValue for EnvValue {
     }
 
     /// Reads the text verbatim: `012`, `1.10` and `on` stay as written.
-    fn read(node: &Node, _: &Rule, reader: &mut Reader) -> Option<EnvValue> {
-        let text = reader.text(node)?;
-        if text.contains('\0') && !reader.is_stored() {
-            reader.report(Diagnostic::error(Code::BadFormat, "", "no process can be given U+0000 in a variable"));
-            return None;
-        }
+    fn read(node: &Node, rule: &Rule, reader: &mut Reader) -> Option<EnvValue> {
+        let text = reader.text(node, rule)?;
         if let Kind::Scalar(scalar) = &node.kind
             && scalar.style == Style::Plain
             && scalar.meaning() == crate::tree::Plain::Text
             && is_ambiguous(&text)
             && !is_old_boolean(&text)
         {
-            reader.report(Diagnostic::warning(Code::Converted, "", READ_OTHERWISE).help("put it in quotes"));
+            reader.report(Diagnostic::warning(Code::Converted, "", AMBIGUOUS).help("put it in quotes"));
         }
         Some(EnvValue::Plain(text))
     }
@@ -186,13 +171,5 @@ impl SpecValue for EnvValue {
 
     fn is_zero(&self) -> bool {
         matches!(self, EnvValue::Plain(text) if text.is_empty())
-    }
-
-    fn unseal(&mut self, unsealer: &mut Unsealer<'_>) {
-        if let EnvValue::Sealed(sealed) = self
-            && let Some(secret) = unsealer.open(sealed)
-        {
-            *self = EnvValue::Secret(secret);
-        }
     }
 }

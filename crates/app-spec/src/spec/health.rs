@@ -78,7 +78,7 @@ object! {
 
 object! {
     /// The metrics that autoscaling uses.
-    "metrics of autoscaling" struct AutoscalingMetrics {
+    "the metrics object" struct AutoscalingMetrics {
         /// CPU use.
         cpu: Option<AutoscalingCpu> = ANY,
         /// Request rate, for services only.

@@ -2,12 +2,12 @@
 
 use super::opaque::Opaque;
 use crate::value::form;
-use crate::value::object;
 use crate::value::rule::{ANY, PORT, up_to};
+use crate::value::{object, words};
 
 object! {
     /// Routing of requests.
-    "ingress" struct Ingress {
+    "the ingress" struct Ingress {
         /// The rules; see [`routes`](crate::routes) for their order.
         rules: Vec<IngressRule> = ANY,
         /// The page to show when the app is unreachable.
@@ -47,7 +47,7 @@ object! {
 
 object! {
     /// Text to compare with, in full or as a prefix. Empty text is kept.
-    "a match of path or authority" struct Match {
+    "a path or authority match" struct Match {
         /// The value must begin with this text. Paths match by whole segments.
         prefix: Option<String> = up_to(256).keeps_empty().of_form(form::one_line),
         /// The value must equal this text.
@@ -62,7 +62,7 @@ object! {
         name: String = ANY.required(),
         /// Forwards the path unchanged. Otherwise the matched prefix is cut off.
         preserve_path_prefix: bool = ANY,
-        /// Replaces the matched prefix. Excludes `preserve_path_prefix`.
+        /// Replaces the matched prefix. Cannot be combined with `preserve_path_prefix`.
         rewrite: Option<String> = ANY.of_form(form::one_line),
     }
 }
@@ -86,13 +86,14 @@ object! {
 /// The status codes allowed for redirects.
 pub(crate) const REDIRECT_CODES: [i64; 7] = [300, 301, 302, 303, 304, 307, 308];
 
-/// `http` or `https`, written in lower case.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scheme {
-    /// Without TLS.
-    Http,
-    /// With TLS.
-    Https,
+words! {
+    /// The scheme of a redirect's target.
+    enum Scheme {
+        /// Without TLS.
+        Http = "http",
+        /// With TLS.
+        Https = "https",
+    }
 }
 
 object! {
@@ -140,40 +141,5 @@ impl RouteMatch {
     pub(crate) fn authority(&self) -> Option<&Match> {
         let is_some = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
         self.authority.as_ref().filter(|by| is_some(&by.prefix) || is_some(&by.exact))
-    }
-}
-
-impl Scheme {
-    /// Every word.
-    pub const WORDS: &'static [&'static str] = &["http", "https"];
-
-    /// The word as it is written.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Scheme::Http => "http",
-            Scheme::Https => "https",
-        }
-    }
-
-    fn from_word(word: &str) -> Option<Scheme> {
-        match word.to_ascii_lowercase().as_str() {
-            "http" => Some(Scheme::Http),
-            "https" => Some(Scheme::Https),
-            _ => None,
-        }
-    }
-}
-
-impl crate::value::SpecValue for Scheme {
-    fn shape() -> crate::value::Shape {
-        crate::value::Shape::Word(Scheme::WORDS)
-    }
-
-    fn read(node: &crate::tree::Node, _: &crate::value::Rule, reader: &mut crate::value::Reader) -> Option<Scheme> {
-        reader.word(node, Scheme::WORDS, Scheme::from_word)
-    }
-
-    fn write(&self, _: &mut crate::value::Writer<'_>) -> Option<crate::tree::Node> {
-        Some(crate::tree::Node::text(self.as_str()))
     }
 }

@@ -6,7 +6,7 @@ use crate::value::{object, words};
 
 object! {
     /// An additional host name of the app.
-    "a domain" struct Domain labelled domain {
+    "a domain" struct Domain labelled "domain" domain {
         /// The host name.
         domain: String = ANY.required().of_form(form::domain).like(form::DOMAIN),
         /// What the domain is for. At most one domain is PRIMARY.

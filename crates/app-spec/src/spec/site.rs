@@ -4,14 +4,13 @@ use super::env::EnvVar;
 use super::ingress::{Cors, Route};
 use super::opaque::Opaque;
 use super::source::Source;
-use crate::tree::Node;
 use crate::value::form;
+use crate::value::object;
 use crate::value::rule::{ANY, NAME};
-use crate::value::{Reader, object};
 
 object! {
     /// Files that a build produces once and the ingress serves.
-    "a static site" struct StaticSite labelled name finish finish {
+    "a static site" struct StaticSite labelled "name" name {
         .. {
             /// A repository. Images are refused.
             source: Source,
@@ -34,9 +33,9 @@ object! {
         output_dir: Option<String> = ANY,
         /// The index file, `index.html` by default.
         index_document: Option<String> = ANY.or("index.html"),
-        /// The error page, `404.html` by default. Excludes `catchall_document`.
+        /// The error page, `404.html` by default. Cannot be combined with `catchall_document`.
         error_document: Option<String> = ANY.or("404.html"),
-        /// The file for every path without a file. Excludes `error_document`.
+        /// The file for every path without a file. Cannot be combined with `error_document`.
         catchall_document: Option<String> = ANY,
         /// Path prefixes of the site.
         routes: Vec<Route> = ANY,
@@ -49,7 +48,7 @@ object! {
 
 object! {
     /// A package of serverless functions.
-    "a function" struct Function labelled name finish finish {
+    "a function" struct Function labelled "name" name {
         .. {
             /// A repository. Images are refused.
             source: Source,
@@ -68,19 +67,5 @@ object! {
         routes: Vec<Route> = ANY,
         /// Deprecated: use `cors` of ingress rules.
         cors: Option<Cors> = ANY,
-    }
-}
-
-const SOURCES: &str = "`git`, `github`, `gitlab`, `bitbucket`";
-
-impl StaticSite {
-    fn finish(&mut self, node: &Node, reader: &mut Reader) {
-        self.source.require("a static site", SOURCES, node, reader);
-    }
-}
-
-impl Function {
-    fn finish(&mut self, node: &Node, reader: &mut Reader) {
-        self.source.require("a function", SOURCES, node, reader);
     }
 }

@@ -1,11 +1,13 @@
 //! The source of a component: exactly one of five kinds.
 
+use std::sync::LazyLock;
+
 use crate::diagnostic::{Code, Diagnostic};
 use crate::secret::SecretValue;
 use crate::tree::{Entry, Node};
 use crate::value::form;
 use crate::value::rule::{ANY, up_to};
-use crate::value::{Field, Object, Reader, SpecValue, Unsealer, Writer, field_name, object, words};
+use crate::value::{Field, Object, Reader, SpecValue, Writer, object, words};
 
 /// The source of a component.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -39,7 +41,7 @@ object! {
 
 object! {
     /// A repository of a hosting service.
-    "a hosted source" struct HostedSource {
+    "a GitHub, GitLab or Bitbucket source" struct HostedSource {
         /// `owner/repo`. GitLab and Bitbucket allow more parts.
         repo: String = up_to(255).required().of_form(form::owner_and_repo).private().like(form::OWNER_AND_REPO),
         /// Absent: the repository's default branch.
@@ -58,9 +60,9 @@ object! {
         registry: Option<String> = up_to(192).of_form(form::repository).like(form::REPOSITORY),
         /// The repository inside the registry.
         repository: String = up_to(192).required().of_form(form::repository).like(form::REPOSITORY),
-        /// Absent: `latest`, unless a digest is given. Excludes `digest`.
+        /// Absent: `latest`, unless a digest is given. Cannot be combined with `digest`.
         tag: Option<String> = up_to(192).of_form(form::tag).like(form::TAG).or("latest"),
-        /// `sha256:…`: pins the image. Excludes `tag`.
+        /// `sha256:…`: pins the image. Cannot be combined with `tag`.
         digest: Option<String> = up_to(192).of_form(form::digest).like("^sha256:[0-9a-f]{64}$"),
         /// The login, as `user:token`.
         registry_credentials: Option<SecretValue> = ANY,
@@ -131,75 +133,68 @@ impl HostedSource {
 }
 
 /// Reads one of the five fields into the enum and refuses a second one.
-macro_rules! sources {
-    ($( $(#[doc = $doc:literal])* $field:ident => $Variant:ident($Inner:ty) ),* $(,)?) => {
-        impl Object for Source {
-            const WHAT: &'static str = "a source";
+impl Object for Source {
+    const WHAT: &'static str = "a source";
 
-            fn fields() -> &'static [Field] {
-                static FIELDS: std::sync::LazyLock<Vec<Field>> = std::sync::LazyLock::new(|| {
-                    vec![$( Field {
-                        name: field_name!($field),
-                        doc: concat!($($doc),*),
-                        shape: <$Inner as SpecValue>::shape(),
-                        rule: ANY,
-                    } ),*]
-                });
-                &FIELDS
-            }
+    fn fields() -> &'static [Field] {
+        static FIELDS: LazyLock<[Field; 5]> = LazyLock::new(|| {
+            [
+                field::<GitSource>("git", "A repository that can be cloned without a login."),
+                field::<HostedSource>("github", "A GitHub repository that can be cloned without a login."),
+                field::<HostedSource>("gitlab", "A GitLab project."),
+                field::<HostedSource>("bitbucket", "A Bitbucket repository."),
+                field::<ImageSource>("image", "An existing image. Nothing is built."),
+            ]
+        });
+        &*FIELDS
+    }
 
-            fn read_field(&mut self, entry: &Entry, reader: &mut Reader) -> bool {
-                match &*entry.key {
-                    $( field_name if field_name == field_name!($field) => {
-                        let read = reader.field(field_name!($field), entry, |reader| {
-                            match entry.value.is_null() {
-                                true => None,
-                                false => Some(<$Inner as SpecValue>::read(&entry.value, &ANY, reader)),
-                            }
-                        });
-                        if let Some(inner) = read {
-                            self.take(Source::$Variant(inner.unwrap_or_default()), entry, reader);
-                        }
-                        true
-                    } )*
-                    _ => false,
-                }
-            }
-
-            fn write_fields(&self, writer: &mut Writer<'_>, out: &mut Vec<Entry>) {
-                match self {
-                    Source::Missing => {}
-                    $( Source::$Variant(inner) => {
-                        writer.trail.push(field_name!($field));
-                        out.extend(inner.write(writer).map(|value| Entry::new(field_name!($field), value)));
-                        writer.trail.pop();
-                    } )*
-                }
-            }
-
-            fn unseal_fields(&mut self, unsealer: &mut Unsealer<'_>) {
-                unsealer.trail.push(self.field());
-                match self {
-                    Source::Missing => {}
-                    $( Source::$Variant(inner) => inner.unseal(unsealer), )*
-                }
-                unsealer.trail.pop();
-            }
+    fn read_field(&mut self, entry: &Entry, reader: &mut Reader) -> bool {
+        let Some(Field { name, .. }) = Source::fields().iter().find(|field| *field.name == *entry.key) else {
+            return false;
+        };
+        let source = reader.field(name, entry, |reader| match *name {
+            _ if entry.value.is_null() => None,
+            "git" => Some(Source::Git(read(entry, reader))),
+            "github" => Some(Source::Github(read(entry, reader))),
+            "gitlab" => Some(Source::Gitlab(read(entry, reader))),
+            "bitbucket" => Some(Source::Bitbucket(read(entry, reader))),
+            _ => Some(Source::Image(read(entry, reader))),
+        });
+        if let Some(source) = source {
+            self.take(source, entry, reader);
         }
-    };
+        true
+    }
+
+    fn finish(&mut self, what: &str, node: &Node, reader: &mut Reader) {
+        if *self == Source::Missing {
+            let start = node.place.map(|p| crate::Place { end: p.start, ..p });
+            let message = format!("{what} needs a source, such as `git` or `github`");
+            reader.report(Diagnostic::error(Code::Missing, reader.path(), message).at(start));
+        }
+    }
+
+    fn write_fields(&self, writer: &mut Writer<'_>, out: &mut Vec<Entry>) {
+        writer.trail.push(self.field());
+        let value = match self {
+            Source::Missing => None,
+            Source::Git(git) => git.write(writer),
+            Source::Github(hosted) | Source::Gitlab(hosted) | Source::Bitbucket(hosted) => hosted.write(writer),
+            Source::Image(image) => image.write(writer),
+        };
+        out.extend(value.map(|value| Entry::new(self.field(), value)));
+        writer.trail.pop();
+    }
 }
 
-sources! {
-    /// A repository that can be cloned without a login.
-    git => Git(GitSource),
-    /// A GitHub repository that can be cloned without a login.
-    github => Github(HostedSource),
-    /// A GitLab project.
-    gitlab => Gitlab(HostedSource),
-    /// A Bitbucket repository.
-    bitbucket => Bitbucket(HostedSource),
-    /// An existing image. Nothing is built.
-    image => Image(ImageSource),
+fn field<T: SpecValue>(name: &'static str, doc: &'static str) -> Field {
+    Field { name, doc, shape: T::shape(), rule: ANY }
+}
+
+/// A source that cannot be read still counts as given.
+fn read<T: SpecValue + Default>(entry: &Entry, reader: &mut Reader) -> T {
+    T::read(&entry.value, &ANY, reader).unwrap_or_default()
 }
 
 impl Source {
@@ -207,20 +202,12 @@ impl Source {
     fn take(&mut self, last: Source, entry: &Entry, reader: &mut Reader) {
         let first = std::mem::replace(self, last);
         if first != Source::Missing {
-            let message = format!("a component has one source, here are `{}` and `{}`", first.field(), self.field());
+            let message =
+                format!("a component has exactly one source, found `{}` and `{}`", first.field(), self.field());
             let clash = Diagnostic::error(Code::Conflict, reader.path_of(self.field()), message).at(entry.key_place);
             let path = reader.path_of(first.field());
             let place = reader.places.nearest(&path);
             reader.report(clash.related(path, place, "the other source").help("keep one of them"));
-        }
-    }
-
-    /// Refuses a component that has none of the sources in `allowed`. Called after all fields are read.
-    pub(crate) fn require(&self, what: &str, allowed: &str, node: &Node, reader: &mut Reader) {
-        if *self == Source::Missing {
-            let start = node.place.map(|p| crate::Place { end: p.start, ..p });
-            let message = format!("{what} needs a source: one of {allowed}");
-            reader.report(Diagnostic::error(Code::Missing, reader.path(), message).at(start));
         }
     }
 }

@@ -65,7 +65,7 @@ impl<'t> Builder<'t> {
             }
             Event::Alias(anchor) => self.alias(anchor, place),
             Event::DocumentStart(_) if self.root.is_some() => {
-                let message = "a spec is one YAML document; here a second one begins";
+                let message = "a spec is one YAML document, and a second one begins here";
                 Err(Diagnostic::error(Code::Syntax, "", message).at(Some(place)))
             }
             Event::DocumentStart(_) | Event::DocumentEnd => Ok(()),
@@ -95,8 +95,11 @@ impl<'t> Builder<'t> {
 
     fn report_tag(&mut self, is_tagged: bool, place: Place) {
         if is_tagged {
-            let problem =
-                Diagnostic::error(Code::TagNotAllowed, "", "a YAML tag, which `!` begins, has no meaning in a spec");
+            let problem = Diagnostic::error(
+                Code::TagNotAllowed,
+                "",
+                "YAML tags, which begin with `!`, have no meaning in a spec",
+            );
             self.problems
                 .push(problem.at(Some(place)).help("remove the tag, or put text that begins with `!` in quotes"));
         }
@@ -122,7 +125,7 @@ impl<'t> Builder<'t> {
     fn alias(&mut self, anchor: usize, place: Place) -> Result<(), Diagnostic> {
         self.budget.alias(Some(place))?;
         let Some(node) = self.anchors.get(&anchor).cloned() else {
-            let message = "this alias stands inside the value that it names";
+            let message = "this alias is inside the value that it refers to";
             return Err(Diagnostic::error(Code::Syntax, "", message).at(Some(place)));
         };
         let (nodes, bytes) = node.size();
@@ -175,7 +178,7 @@ impl<'t> Builder<'t> {
         let mut seen: HashSet<Arc<str>> = entries.iter().map(|entry| entry.key.clone()).collect();
         for source in sources {
             let Kind::Mapping(inherited) = &source.kind else {
-                let message = format!("`<<` takes a mapping or a list of mappings, and here is {}", source.what());
+                let message = format!("`<<` needs a mapping or a list of mappings, found {}", source.what());
                 self.problems.push(Diagnostic::error(Code::WrongType, "", message).at(source.place));
                 continue;
             };

@@ -58,13 +58,13 @@ pub(crate) fn check_depth(depth: usize, place: Option<Place>) -> Result<(), Diag
 
 pub(crate) fn check_bytes(bytes: usize) -> Result<(), Diagnostic> {
     match bytes > BYTES {
-        true => Err(too_large(format!("the text has more than {BYTES} bytes, which is the most for a spec"), None)),
+        true => Err(too_large(format!("the text has more than {BYTES} bytes, the limit for a spec"), None)),
         false => Ok(()),
     }
 }
 
 pub(crate) fn looked_too_far_ahead(place: Place) -> Diagnostic {
-    too_large(format!("brackets inside brackets hold more than {MARKS} marks, such as commas and colons"), Some(place))
+    too_large(format!("nested brackets contain more than {MARKS} marks, such as commas and colons"), Some(place))
 }
 
 fn too_large(message: String, place: Option<Place>) -> Diagnostic {

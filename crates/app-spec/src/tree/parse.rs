@@ -14,10 +14,10 @@ pub(crate) fn parse(text: &str) -> Result<(Node, Diagnostics), Diagnostics> {
     let body = text.strip_prefix('\u{feff}').unwrap_or(text);
     let skipped = text.len() - body.len();
     if let Some(at) = body.find(|c: char| c < ' ' && !matches!(c, '\t' | '\n' | '\r')) {
-        let message = format!("the text holds the control character U+{:04X}", body.as_bytes()[at]);
+        let message = format!("the text contains the control character U+{:04X}", body.as_bytes()[at]);
         let problem = Diagnostic::error(Code::Syntax, "", message);
         let problem = problem.at(Some(TextPlaces::new(body, skipped).of_bytes(at..at + 1)));
-        return Err(problem.help("in double quotes it can be written as an escape, such as `\\x1b`").into());
+        return Err(problem.help("remove it, or write it in double quotes as an escape, such as `\\x1b`").into());
     }
     let mut builder = Builder::new(body, skipped);
     let lookahead = Lookahead::default();
@@ -36,7 +36,7 @@ pub(crate) fn parse(text: &str) -> Result<(Node, Diagnostics), Diagnostics> {
         if let Some(fatal) = fatal {
             return Err(builder.refuse(fatal));
         }
-        lookahead.after_event(read, builder.places.behind(read), builder.bracket().is_some());
+        lookahead.after_event(read, builder.places.text_from(read), builder.bracket().is_some());
     }
     builder.finish()
 }
@@ -44,7 +44,7 @@ pub(crate) fn parse(text: &str) -> Result<(Node, Diagnostics), Diagnostics> {
 /// Removes the line end that the parser adds to a block scalar at the end of the text. The platform's client does not
 /// add one.
 fn without_added_line<'e>(event: Event<'e>, span: &Span, places: &TextPlaces<'_>) -> Event<'e> {
-    let is_added = places.behind(span.end.index()).is_empty() && places.last_line().len() >= span.start.col().max(1);
+    let is_added = places.text_from(span.end.index()).is_empty() && places.last_line().len() >= span.start.col().max(1);
     match event {
         Event::Scalar(text, style @ (ScalarStyle::Literal | ScalarStyle::Folded), anchor, tag) if is_added => {
             let text = text.strip_suffix('\n').unwrap_or(&text).to_owned();

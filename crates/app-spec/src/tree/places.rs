@@ -56,7 +56,7 @@ impl<'t> TextPlaces<'t> {
     }
 
     /// The text from a character on.
-    pub fn behind(&self, character: usize) -> &'t str {
+    pub fn text_from(&self, character: usize) -> &'t str {
         &self.body[self.bytes[character.min(self.bytes.len() - 1)] as usize..]
     }
 

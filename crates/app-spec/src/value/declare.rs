@@ -2,7 +2,7 @@
 //!
 //! `object!` generates the struct, the description of its fields, its reader and its writer. A line is `field: Type =
 //! RULE`. `as "type"` gives the name in the text if it differs from the Rust name. In the text, fields under `..`
-//! appear at the same level as the others. `labelled` names the field that identifies an item of a list. `finish` names
+//! appear at the same level as the others. `labelled` gives the field that identifies an item of a list. `finish` names
 //! a function that is called once after the last field is read.
 
 /// The name of a field in the text.
@@ -15,20 +15,10 @@ macro_rules! field_name {
     };
 }
 
-/// The last of several names, as text.
-macro_rules! last_name {
-    ($name:ident) => {
-        stringify!($name)
-    };
-    ($first:ident $($more:ident)+) => {
-        $crate::value::last_name!($($more)+)
-    };
-}
-
 macro_rules! object {
     (
         $(#[$meta:meta])*
-        $what:literal struct $Name:ident $(labelled $($label:ident).+)? $(finish $finish:ident)? {
+        $what:literal struct $Name:ident $(labelled $label_name:literal $($label:ident).+)? $(finish $finish:ident)? {
             $(.. { $( $(#[$inner_meta:meta])* $inner:ident: $Inner:ty, )+ })?
             $( $(#[doc = $doc:literal])* $field:ident $(as $name:literal)?: $ty:ty = $rule:expr, )*
         }
@@ -47,7 +37,7 @@ macro_rules! object {
                 static FIELDS: std::sync::LazyLock<Vec<$crate::value::Field>> = std::sync::LazyLock::new(|| {
                     let inner: &[&[$crate::value::Field]] = &[$($( <$Inner as $crate::value::Object>::fields(), )+)?];
                     let own = [$( $crate::value::Field {
-                        name: $crate::value::field_name!($field $($name)?),
+                        name: $crate::value::declare::field_name!($field $($name)?),
                         doc: concat!($($doc),*),
                         shape: <$ty as $crate::value::SpecValue>::shape(),
                         rule: $rule,
@@ -59,8 +49,8 @@ macro_rules! object {
 
             fn read_field(&mut self, entry: &$crate::tree::Entry, reader: &mut $crate::value::Reader) -> bool {
                 $($( if $crate::value::Object::read_field(&mut self.$inner, entry, reader) { return true; } )+)?
-                $( if &*entry.key == $crate::value::field_name!($field $($name)?) {
-                    let value = reader.field($crate::value::field_name!($field $($name)?), entry, |reader| {
+                $( if &*entry.key == $crate::value::declare::field_name!($field $($name)?) {
+                    let value = reader.field($crate::value::declare::field_name!($field $($name)?), entry, |reader| {
                         reader.value::<$ty>(&entry.value, &$rule)
                     });
                     if let Some(value) = value {
@@ -79,7 +69,7 @@ macro_rules! object {
             ) {
                 $($( $crate::value::Object::write_fields(&self.$inner, writer, out); )+)?
                 $( if !$crate::value::SpecValue::is_zero(&self.$field) {
-                    let name = $crate::value::field_name!($field $($name)?);
+                    let name = $crate::value::declare::field_name!($field $($name)?);
                     writer.trail.push(name);
                     let value = $crate::value::SpecValue::write(&self.$field, writer);
                     out.extend(value.map(|value| $crate::tree::Entry::new(name, value)));
@@ -87,22 +77,15 @@ macro_rules! object {
                 } )*
             }
 
-            fn unseal_fields(&mut self, unsealer: &mut $crate::value::Unsealer<'_>) {
-                $($( $crate::value::Object::unseal_fields(&mut self.$inner, unsealer); )+)?
-                $(
-                    unsealer.trail.push($crate::value::field_name!($field $($name)?));
-                    $crate::value::SpecValue::unseal(&mut self.$field, unsealer);
-                    unsealer.trail.pop();
-                )*
+            fn finish(&mut self, what: &str, node: &$crate::tree::Node, reader: &mut $crate::value::Reader) {
+                $($( $crate::value::Object::finish(&mut self.$inner, what, node, reader); )+)?
+                $( self.$finish(node, reader); )?
+                let _ = (what, node, reader);
             }
-
-            $( fn finish(&mut self, node: &$crate::tree::Node, reader: &mut $crate::value::Reader) {
-                self.$finish(node, reader);
-            } )?
         }
 
         impl $crate::value::SpecValue for $Name {
-            $( const LABEL: Option<&'static str> = Some($crate::value::last_name!($($label)+)); )?
+            $( const LABEL: Option<&'static str> = Some($label_name); )?
 
             fn placeholder() -> Option<$Name> {
                 Some($Name::default())
@@ -131,15 +114,11 @@ macro_rules! object {
             $( fn label(&self) -> Option<&str> {
                 Some(&self.$($label).+).filter(|l| !l.is_empty()).map(|l| l.as_str())
             } )?
-
-            fn unseal(&mut self, unsealer: &mut $crate::value::Unsealer<'_>) {
-                $crate::value::Object::unseal_fields(self, unsealer);
-            }
         }
     };
 }
 
-/// Declares an enum of upper-case words. Reads any case and writes upper case.
+/// Declares an enum of words. Reads any case.
 macro_rules! words {
     (
         $(#[$meta:meta])*
@@ -158,13 +137,6 @@ macro_rules! words {
                 match self { $( $Name::$Variant => $word, )+ }
             }
 
-            /// Parses the word in any case.
-            pub fn from_word(word: &str) -> Option<$Name> {
-                match word.to_ascii_uppercase().replace('-', "_").as_str() {
-                    $( $word => Some($Name::$Variant), )+
-                    _ => None,
-                }
-            }
         }
 
         impl std::fmt::Display for $Name {
@@ -183,7 +155,8 @@ macro_rules! words {
                 _: &$crate::value::Rule,
                 reader: &mut $crate::value::Reader,
             ) -> Option<$Name> {
-                reader.word(node, $Name::WORDS, $Name::from_word)
+                let word = reader.word(node, $Name::WORDS)?;
+                [$($Name::$Variant),+].into_iter().find(|it| it.as_str() == word)
             }
 
             fn write(&self, _: &mut $crate::value::Writer<'_>) -> Option<$crate::tree::Node> {
@@ -193,47 +166,43 @@ macro_rules! words {
     };
 }
 
-pub(crate) use {field_name, last_name, object, words};
+pub(crate) use {field_name, object, words};
 
 use super::Reader;
 use super::form::unsubstituted;
+use super::rule::ANY;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::suggest::{nearest, one_of, shown_key};
 use crate::tree::Node;
 
 impl Reader {
-    /// Reads one of `words`. Empty text counts as absent.
-    pub fn word<T>(&mut self, node: &Node, words: &[&'static str], from: fn(&str) -> Option<T>) -> Option<T> {
-        let text = self.text(node)?;
+    /// Reads one of `words`, in any case. Empty text counts as absent.
+    pub fn word(&mut self, node: &Node, words: &[&'static str]) -> Option<&'static str> {
+        let text = self.text(node, &ANY)?;
         if text.is_empty() {
             return None;
         }
-        let known = from(&text);
-        if known.is_some() || self.is_full() {
-            self.warn_of_spelling(&text, words);
-            return known;
+        let shown = shown_key(&text);
+        if let Some(word) = words.iter().find(|word| word.eq_ignore_ascii_case(&text.replace('-', "_"))) {
+            // App Platform's API accepts only the exact spelling.
+            if *word != text {
+                let message = format!("`{shown}` is read as `{word}`");
+                self.report(Diagnostic::warning(Code::Converted, "", message).help(format!("write `{word}`")));
+            }
+            return Some(word);
         }
-        if let Err(complaint) = unsubstituted(&text) {
-            let help = format!("write {}", one_of(allowed(words)));
-            self.report(Diagnostic::error(complaint.code, "", complaint.message).help(help));
-            return None;
-        }
-        let problem = Diagnostic::error(Code::UnknownValue, "", format!("`{}` is not allowed here", shown_key(&text)));
-        self.report(problem.help(match nearest(&text, words.iter().copied()) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => format!("allowed: {}", one_of(allowed(words))),
-        }));
-        None
-    }
-
-    /// Warns about the spelling, because App Platform's API accepts only the exact one.
-    fn warn_of_spelling(&mut self, text: &str, words: &[&'static str]) {
-        let is_same = |word: &&&str| word.eq_ignore_ascii_case(&text.replace('-', "_"));
-        let Some(word) = words.iter().find(is_same).filter(|word| **word != text) else {
-            return;
+        let problem = match unsubstituted(&text) {
+            Err(complaint) => Diagnostic::error(complaint.code, "", complaint.message)
+                .help(format!("write {}", one_of(allowed(words)))),
+            Ok(()) => Diagnostic::error(Code::UnknownValue, "", format!("`{shown}` is not allowed here")).help(
+                match nearest(&text, words.iter().copied()) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => format!("allowed: {}", one_of(allowed(words))),
+                },
+            ),
         };
-        let message = format!("`{}` is taken as `{word}`", shown_key(text));
-        self.report(Diagnostic::warning(Code::Converted, "", message).help(format!("write `{word}`")));
+        self.report(problem);
+        None
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! App Platform's clients leave out empty text, 0, `false` and empty lists, so those are read as absent.
 
-use super::{Reader, Rule, Shape, SpecValue, Unsealer, Writer};
+use super::{Reader, Rule, Shape, SpecValue, Writer};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::suggest::shown_key;
 use crate::tree::{Kind, Node};
@@ -28,12 +28,11 @@ impl Reader {
 
     /// Refuses zero in a list: zero means absent, but an item of a list cannot be absent.
     fn is_present<T: SpecValue>(&mut self, number: &T, rule: &Rule) -> bool {
-        if number.is_zero() && rule.min > 0 {
-            let problem = Diagnostic::error(Code::OutOfRange, "", "0 is out of range");
-            self.report(problem.help(format!("allowed: {} to {}", rule.min, rule.max)));
-            return false;
+        let is_absent = number.is_zero() && rule.min > 0;
+        if is_absent {
+            self.out_of_range("0", rule);
         }
-        true
+        !is_absent
     }
 }
 
@@ -54,12 +53,6 @@ impl<T: SpecValue> SpecValue for Option<T> {
 
     fn is_zero(&self) -> bool {
         self.is_none()
-    }
-
-    fn unseal(&mut self, unsealer: &mut Unsealer<'_>) {
-        if let Some(value) = self {
-            value.unseal(unsealer);
-        }
     }
 }
 
@@ -106,13 +99,5 @@ impl<T: SpecValue> SpecValue for Vec<T> {
 
     fn is_zero(&self) -> bool {
         self.is_empty()
-    }
-
-    fn unseal(&mut self, unsealer: &mut Unsealer<'_>) {
-        for (index, item) in self.iter_mut().enumerate() {
-            unsealer.trail.push_item(item.label(), index);
-            item.unseal(unsealer);
-            unsealer.trail.pop();
-        }
     }
 }

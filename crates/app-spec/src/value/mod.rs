@@ -3,7 +3,7 @@
 //! [`object!`] and [`words!`] declare the types of objects and words. They derive reading, writing and the description
 //! of the fields from one declaration, so the three cannot disagree.
 
-mod declare;
+pub(crate) mod declare;
 pub(crate) mod form;
 mod list;
 mod number;
@@ -14,15 +14,14 @@ pub(crate) mod rule;
 mod text;
 mod writer;
 
-pub(crate) use declare::{field_name, last_name, object, words};
+pub(crate) use declare::{object, words};
 pub(crate) use places::Places;
 pub(crate) use reader::Reader;
 pub(crate) use rule::Rule;
-pub(crate) use text::READ_OTHERWISE;
+pub(crate) use text::AMBIGUOUS;
 pub use writer::Seal;
 pub(crate) use writer::{Trail, Writer};
 
-use crate::secret::SecretText;
 use crate::tree::{Entry, Node};
 
 /// A value that a spec can hold.
@@ -53,9 +52,6 @@ pub(crate) trait SpecValue: Sized {
     fn label(&self) -> Option<&str> {
         None
     }
-
-    /// Replaces sealed values by their secrets.
-    fn unseal(&mut self, _unsealer: &mut Unsealer<'_>) {}
 }
 
 /// A value with fields.
@@ -72,11 +68,8 @@ pub(crate) trait Object: Default {
     /// Writes all fields that are present.
     fn write_fields(&self, writer: &mut Writer<'_>, out: &mut Vec<Entry>);
 
-    /// Replaces sealed values by their secrets.
-    fn unseal_fields(&mut self, unsealer: &mut Unsealer<'_>);
-
-    /// Called once after the last field is read.
-    fn finish(&mut self, _node: &Node, _reader: &mut Reader) {}
+    /// Called once after the last field is read. `what` is the name of the object for diagnostics.
+    fn finish(&mut self, what: &str, node: &Node, reader: &mut Reader);
 }
 
 /// The description of a field, for tests, tables and editors.
@@ -111,25 +104,5 @@ impl Shape {
             Shape::List(items) => items.fields(),
             Shape::Text | Shape::Boolean | Shape::Integer | Shape::Word(_) | Shape::Any => &[],
         }
-    }
-}
-
-/// Replaces sealed values while it walks through a spec.
-pub(crate) struct Unsealer<'a> {
-    pub trail: Trail,
-    pub open: &'a dyn Fn(&str, &str) -> Option<SecretText>,
-    /// The paths of the values that could not be opened.
-    pub closed: Vec<String>,
-}
-
-impl Unsealer<'_> {
-    /// The secret in `sealed`. If it cannot be opened, records the path.
-    pub fn open(&mut self, sealed: &str) -> Option<SecretText> {
-        let path = self.trail.path();
-        let opened = (self.open)(&path, sealed);
-        if opened.is_none() {
-            self.closed.push(path);
-        }
-        opened
     }
 }

@@ -15,7 +15,6 @@ impl Reader {
         let integer = match scalar.meaning() {
             Plain::Null => return None,
             Plain::Integer(integer) => integer,
-            Plain::Text => self.integer_in_text(scalar, node)?,
             Plain::Number(number) if number.fract() == 0.0 && number.abs() < 1e15 => number as i64,
             Plain::Number(number) if number.fract() == 0.0 => {
                 self.out_of_range(&shown(&scalar.text), rule);
@@ -30,27 +29,22 @@ impl Reader {
                 self.wrong_type("a number", node);
                 return None;
             }
+            Plain::Text => {
+                let Plain::Integer(integer) = Plain::of(scalar.text.trim()) else {
+                    self.no_value_in_text(scalar, "a number", node);
+                    return None;
+                };
+                let message = format!("text where a number is expected, read as {integer}");
+                self.report(Diagnostic::warning(Code::Converted, "", message).help("leave out the quotes"));
+                integer
+            }
         };
-        self.in_range(integer, rule)
-    }
-
-    /// Converts `"3000"` to 3000. A template gets a separate message.
-    fn integer_in_text(&mut self, scalar: &Scalar, node: &Node) -> Option<i64> {
-        match Plain::of(scalar.text.trim()) {
-            Plain::Integer(integer) => {
-                self.number_in_text(integer);
-                Some(integer)
-            }
-            Plain::Null | Plain::Bool(_) | Plain::Number(_) | Plain::Text => {
-                self.no_value_in_text(scalar, "a number", node);
-                None
-            }
+        // Zero means absent and is always allowed.
+        if integer != 0 && !(rule.min..=rule.max).contains(&integer) {
+            self.out_of_range(&integer.to_string(), rule);
+            return None;
         }
-    }
-
-    fn number_in_text(&mut self, number: impl std::fmt::Display) {
-        let message = format!("text where a number is expected, taken as {number}");
-        self.report(Diagnostic::warning(Code::Converted, "", message).help("leave out the quotes"));
+        Some(integer)
     }
 
     /// Reports text that holds no value. Empty text counts as absent, because clients send it.
@@ -84,7 +78,7 @@ impl SpecValue for bool {
                 return None;
             }
         };
-        let message = format!("text where a boolean is expected, taken as {truth}");
+        let message = format!("text where a boolean is expected, read as {truth}");
         reader.report(Diagnostic::warning(Code::Converted, "", message).help(format!("write {truth} without quotes")));
         Some(truth)
     }

@@ -15,7 +15,7 @@ impl Reader {
             self.not_an_object::<T>(node);
             return None;
         };
-        self.around.push(T::fields());
+        self.enclosing.push(T::fields());
         let mut object = T::default();
         let mut given: Vec<&str> = Vec::new();
         let last = self.last_of_each(entries);
@@ -28,8 +28,8 @@ impl Reader {
             given.extend(name.filter(|name| !is_absent(&entry.value, T::fields(), name)));
         }
         self.report_missing::<T>(&given, node);
-        object.finish(node, self);
-        self.around.pop();
+        object.finish(T::WHAT, node, self);
+        self.enclosing.pop();
         Some(object)
     }
 
@@ -39,12 +39,9 @@ impl Reader {
         for (i, entry) in entries.iter().enumerate() {
             let Some(before) = last.insert(&*entry.key, i) else { continue };
             self.hide(&entries[before].value);
-            if self.problems.counts_warning() {
-                continue;
-            }
             let name = shown_key(&entry.key);
             let line = entries[before].key_place.map(|place| format!(", first in line {}", place.line));
-            let message = format!("`{name}` is given twice{}; the last one counts", line.unwrap_or_default());
+            let message = format!("`{name}` is given twice{}; the last one applies", line.unwrap_or_default());
             let twice = Diagnostic::warning(Code::DuplicateKey, self.path_of(&name), message).at(entry.key_place);
             self.report(twice.related("", entries[before].key_place, "first given here").help("keep one of them"));
         }
@@ -85,7 +82,7 @@ impl Reader {
     /// are reported at once, and returns the field's name.
     fn unknown_field<T: Object>(&mut self, object: &mut T, entry: &Entry, all: &[Entry]) -> Option<&'static str> {
         let is_extension = self.is_at_root() && entry.key.starts_with("x-");
-        if is_extension || self.is_full() {
+        if is_extension {
             return None;
         }
         if let Err(complaint) = form::unsubstituted(&entry.key) {
@@ -106,7 +103,7 @@ impl Reader {
         };
         if all.iter().any(|entry| *entry.key == *near) {
             self.hide(&entry.value);
-            self.report(problem.help(format!("`{near}` is given too: leave this out")));
+            self.report(problem.help(format!("`{near}` is given too; remove this one")));
             return None;
         }
         self.report(problem.help(format!("did you mean `{near}`?")));
@@ -118,10 +115,6 @@ impl Reader {
     fn where_it_belongs<T: Object>(&self, entry: &Entry) -> Option<String> {
         let name = &*entry.key;
         let has = |fields: &[Field]| fields.iter().any(|field| field.name == name);
-        if let (Kind::Scalar(kind), "type") = (&entry.value.kind, name) {
-            let lists = self.around.first().copied().unwrap_or_default().iter().map(|field| field.name);
-            return nearest(&format!("{}s", kind.text), lists).map(|list| format!("put it under `{list}`"));
-        }
         if ANYWHERE.contains(&name) {
             return None;
         }
@@ -130,9 +123,9 @@ impl Reader {
         if (1..=MOST_OWNERS).contains(&inner.len()) {
             return Some(format!("`{name}` belongs under {}", one_of(inner.iter().map(String::as_str))));
         }
-        let outer = self.around.iter().rev().nth(1)?;
-        let beside = self.field_name().filter(|beside| has(outer) && *beside != name)?;
-        Some(format!("`{name}` belongs one level up, beside `{beside}`"))
+        let outer = self.enclosing.iter().rev().nth(1)?;
+        let object = self.field_name().filter(|object| has(outer) && *object != name)?;
+        Some(format!("`{name}` belongs one level up, beside `{object}`"))
     }
 }
 

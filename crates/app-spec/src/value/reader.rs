@@ -6,12 +6,13 @@ use crate::tree::{Entry, Kind, Node, Style};
 
 /// Walks through a tree and collects problems.
 pub(crate) struct Reader {
-    is_stored: bool,
+    /// Whether the spec is a stored one, which need not satisfy the current rules.
+    pub is_stored: bool,
     path: Vec<Step>,
     pub problems: Diagnostics,
     pub places: Places,
     /// The fields of the current object and of the enclosing ones, the outermost first.
-    pub around: Vec<&'static [Field]>,
+    pub enclosing: Vec<&'static [Field]>,
 }
 
 enum Step {
@@ -22,7 +23,7 @@ enum Step {
 impl Reader {
     /// Creates a reader at the root. `problems` are the problems found while parsing the text.
     pub fn new(problems: Diagnostics) -> Reader {
-        Reader { is_stored: false, path: Vec::new(), problems, places: Places::default(), around: Vec::new() }
+        Reader { is_stored: false, path: Vec::new(), problems, places: Places::default(), enclosing: Vec::new() }
     }
 
     /// Creates a reader of a stored spec. Other rules may have applied when it was stored, so this reader applies no
@@ -31,14 +32,9 @@ impl Reader {
         Reader { is_stored: true, ..Reader::new(Diagnostics::default()) }
     }
 
-    /// Whether the reader reads a stored spec, which need not satisfy the current rules.
-    pub fn is_stored(&self) -> bool {
-        self.is_stored
-    }
-
     /// The rule that applies to a value. A stored value has no limits and no form.
-    fn in_force(&self, rule: &Rule) -> Rule {
-        match self.is_stored() {
+    fn rule_for(&self, rule: &Rule) -> Rule {
+        match self.is_stored {
             true => Rule { min: i64::MIN, max: i64::MAX, longest: usize::MAX, form: None, ..*rule },
             false => *rule,
         }
@@ -88,7 +84,7 @@ impl Reader {
                 self.report(form::unsubstituted(&scalar.text).err()?.into_problem(""));
                 None
             }
-            _ => T::read(node, &self.in_force(rule), self),
+            _ => T::read(node, &self.rule_for(rule), self),
         }
     }
 
@@ -128,25 +124,6 @@ impl Reader {
         self.hide(node);
         let problem = Diagnostic::error(Code::WrongType, "", format!("expected {wanted}, found {}", node.what()));
         self.report(problem.at(self.place_of(node)));
-    }
-
-    /// Whether the list of problems is full. If so, counts one more error. The caller then skips building the message,
-    /// because a hostile text has thousands of errors.
-    pub fn is_full(&mut self) -> bool {
-        let is_full = self.problems.is_full();
-        if is_full {
-            self.problems.count_error();
-        }
-        is_full
-    }
-
-    /// Checks a number against the limits of its field. Zero means absent and is always allowed.
-    pub fn in_range(&mut self, number: i64, rule: &Rule) -> Option<i64> {
-        if number == 0 || (rule.min..=rule.max).contains(&number) {
-            return Some(number);
-        }
-        self.out_of_range(&number.to_string(), rule);
-        None
     }
 
     /// Refuses a number, shown as written.

@@ -131,18 +131,16 @@ impl Complaint {
         Complaint { code, message: message.into(), help: None }
     }
 
+    /// Adds advice, unless there is some.
     pub(crate) fn help(mut self, help: impl Into<String>) -> Complaint {
-        self.help = Some(help.into());
+        self.help.get_or_insert_with(|| help.into());
         self
     }
 
     /// Converts the complaint to an error.
     pub(crate) fn into_problem(self, path: impl Into<String>) -> Diagnostic {
         let problem = Diagnostic::error(self.code, path, self.message);
-        match self.help {
-            Some(help) => problem.help(help),
-            None => problem,
-        }
+        self.help.into_iter().fold(problem, Diagnostic::help)
     }
 
     /// Converts the complaint to a warning.

@@ -2,48 +2,30 @@
 
 use super::{Reader, Rule, Shape, SpecValue, Writer};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::tree::{Kind, Node, Plain, Style, is_old_boolean};
+use crate::tree::{Kind, Node, Plain, Scalar, Style, is_old_boolean};
 
 impl Reader {
-    /// The text of a scalar exactly as written. Numbers and booleans are read as text, with a warning.
-    pub fn text(&mut self, node: &Node) -> Option<String> {
-        let text = self.scalar_text(node)?;
-        self.warn_of_conversion(node);
-        Some(text)
-    }
-
-    fn scalar_text(&mut self, node: &Node) -> Option<String> {
+    /// The text of a scalar exactly as written, if it has the form that `rule` asks for. Numbers and booleans are read
+    /// as text, with a warning.
+    pub fn text(&mut self, node: &Node, rule: &Rule) -> Option<String> {
         let Kind::Scalar(scalar) = &node.kind else {
             self.wrong_type("text", node);
             return None;
         };
-        (scalar.meaning() != Plain::Null).then(|| scalar.text.to_string())
-    }
-
-    fn warn_of_conversion(&mut self, node: &Node) {
-        let Kind::Scalar(scalar) = &node.kind else { return };
-        let message = match scalar.meaning() {
-            Plain::Bool(_) | Plain::Integer(_) | Plain::Number(_) => {
-                format!("{} where text is expected, taken as text as it is written", node.what())
-            }
-            Plain::Text if scalar.style == Style::Plain && is_old_boolean(&scalar.text) => READ_OTHERWISE.to_owned(),
-            Plain::Text | Plain::Null => return,
-        };
-        self.report(Diagnostic::warning(Code::Converted, "", message).help("put it in quotes"));
-    }
-
-    fn checked_text(&mut self, node: &Node, rule: &Rule) -> Option<String> {
-        let text = self.scalar_text(node)?;
-        if self.is_stored() || text.is_empty() {
+        if scalar.meaning() == Plain::Null {
+            return None;
+        }
+        let text = scalar.text.to_string();
+        if self.is_stored || text.is_empty() {
             return Some(text);
         }
         if text.contains('\0') {
-            let message = "contains a NUL character, which no program, path or request can hold";
+            let message = "the text contains a NUL character, which no program, path or request accepts";
             self.report(Diagnostic::error(Code::BadFormat, "", message));
             return None;
         }
         if text.chars().nth(rule.longest).is_some() {
-            let message = format!("longer than {} characters", rule.longest);
+            let message = format!("the text is longer than {} characters", rule.longest);
             self.report(Diagnostic::error(Code::OutOfRange, "", message));
             return None;
         }
@@ -54,13 +36,24 @@ impl Reader {
             self.report(complaint.into_problem(""));
             return None;
         }
-        self.warn_of_conversion(node);
+        self.warn_of_conversion(node, scalar);
         Some(text)
+    }
+
+    fn warn_of_conversion(&mut self, node: &Node, scalar: &Scalar) {
+        let message = match scalar.meaning() {
+            Plain::Bool(_) | Plain::Integer(_) | Plain::Number(_) => {
+                format!("{} where text is expected, read as text", node.what())
+            }
+            Plain::Text if scalar.style == Style::Plain && is_old_boolean(&scalar.text) => AMBIGUOUS.to_owned(),
+            Plain::Text | Plain::Null => return,
+        };
+        self.report(Diagnostic::warning(Code::Converted, "", message).help("put it in quotes"));
     }
 }
 
 /// The warning for text that YAML 1.1 reads as another type.
-pub(crate) const READ_OTHERWISE: &str = "taken as text as it is written; older YAML readers take it for something else";
+pub(crate) const AMBIGUOUS: &str = "read as text; older YAML parsers read it as another type";
 
 impl SpecValue for String {
     fn shape() -> Shape {
@@ -68,7 +61,7 @@ impl SpecValue for String {
     }
 
     fn read(node: &Node, rule: &Rule, reader: &mut Reader) -> Option<String> {
-        reader.checked_text(node, rule)
+        reader.text(node, rule)
     }
 
     fn write(&self, _: &mut Writer<'_>) -> Option<Node> {

@@ -306,8 +306,7 @@ fn work(recipe: Recipe, commit: Option<&String>) -> Result<Work, String> {
 /// Build-scope variables as build arguments, and the names of the secrets among them, which are left out: build
 /// arguments stay in the image's history.
 pub(crate) fn build_args(spec: &AppSpec, component: &ComponentName) -> (BTreeMap<String, String>, Vec<String>) {
-    let environment =
-        resolve_envs(spec, component.as_str(), Scope::DockerfileBuild, &Facts::default()).unwrap_or_default();
+    let environment = resolve_envs(spec, component.as_str(), Scope::Build, &Facts::default()).unwrap_or_default();
     let (secrets, given): (Vec<_>, Vec<_>) = environment.vars.into_iter().partition(|(_, value)| value.secret);
     let given = given.into_iter().map(|(key, value)| (key, value.text));
     (given.collect(), secrets.into_iter().map(|(key, _)| key).collect())

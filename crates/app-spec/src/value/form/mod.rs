@@ -18,18 +18,25 @@ use super::rule::Complaint;
 use crate::diagnostic::Code;
 use crate::suggest::shown;
 
-/// A name of an app, component or database: `^[a-z][a-z0-9-]{0,30}[a-z0-9]$`.
-pub(crate) fn name(text: &str) -> Result<(), Complaint> {
-    if is_name(text) {
+/// Returns `Ok` if `is_valid`. Otherwise refuses the text as a placeholder, or with `fault`, which follows the text in
+/// the message.
+fn check(is_valid: bool, code: Code, text: &str, fault: &str) -> Result<(), Complaint> {
+    if is_valid {
         return Ok(());
     }
     unsubstituted(text)?;
-    let rule = "2 to 32 lower-case letters, digits and hyphens, a letter first, no hyphen last";
-    let complaint = Complaint::new(Code::BadName, format!("`{}` is not a name: {rule}", shown(text)));
-    let candidate = as_name(text);
-    // Suggests no name for an address, because the name would contain the address's password.
-    let is_meant = is_name(&candidate) && !text.contains(['@', '=']) && !text.contains("://");
-    Err(if is_meant { complaint.meant(candidate) } else { complaint })
+    Err(Complaint::new(code, format!("`{}` {fault}", shown(text))))
+}
+
+/// A name of an app, component or database: `^[a-z][a-z0-9-]{0,30}[a-z0-9]$`.
+pub(crate) fn name(text: &str) -> Result<(), Complaint> {
+    let fault = "is not a name: 2 to 32 lower-case letters, digits and hyphens, a letter first, no hyphen last";
+    check(is_name(text), Code::BadName, text, fault).map_err(|complaint| {
+        let candidate = as_name(text);
+        // Suggests no name for an address, because the name would contain the address's password.
+        let is_meant = is_name(&candidate) && !text.contains(['@', '=']) && !text.contains("://");
+        if is_meant { complaint.meant(candidate) } else { complaint }
+    })
 }
 
 pub(crate) fn is_name(text: &str) -> bool {
@@ -51,13 +58,9 @@ fn as_name(text: &str) -> String {
 
 /// A name of an environment variable: `^[_A-Za-z][_A-Za-z0-9]*$`.
 pub(crate) fn env_key(text: &str) -> Result<(), Complaint> {
-    let inner = |b: u8| b == b'_' || b.is_ascii_alphanumeric();
-    if text.bytes().all(inner) && !text.starts_with(|c: char| c.is_ascii_digit()) {
-        return Ok(());
-    }
-    unsubstituted(text)?;
-    let rule = "letters, digits and `_`, no digit first";
-    Err(Complaint::new(Code::BadName, format!("`{}` is not the name of a variable: {rule}", shown(text))))
+    let is_inner = |b: u8| b == b'_' || b.is_ascii_alphanumeric();
+    let is_key = text.bytes().all(is_inner) && !text.starts_with(|c: char| c.is_ascii_digit());
+    check(is_key, Code::BadName, text, "is not the name of a variable: letters, digits and `_`, no digit first")
 }
 
 /// Refuses placeholders that a deploy tool should have replaced: `${NAME}`, `$NAME`, `{{ name }}`, `<name>`.
@@ -76,7 +79,8 @@ pub(crate) fn unsubstituted(text: &str) -> Result<(), Complaint> {
 mod tests {
     use super::*;
 
-    fn says(outcome: Result<(), Complaint>) -> (Code, Option<String>) {
+    /// The code and the advice of a refusal.
+    pub(super) fn refusal(outcome: Result<(), Complaint>) -> (Code, Option<String>) {
         outcome.err().map(|c| (c.code, c.help)).expect("refused")
     }
 
@@ -97,9 +101,9 @@ mod tests {
         ];
         for (text, offered) in cases {
             let help = offered.map(|o| format!("did you mean `{o}`?"));
-            assert_eq!(says(name(text)), (Code::BadName, help), "{text}");
+            assert_eq!(refusal(name(text)), (Code::BadName, help), "{text}");
         }
-        assert_eq!(says(name("${APP_NAME}")).0, Code::Unsubstituted);
-        assert_eq!(says(name("app-{{env}}")).0, Code::Unsubstituted);
+        assert_eq!(refusal(name("${APP_NAME}")).0, Code::Unsubstituted);
+        assert_eq!(refusal(name("app-{{env}}")).0, Code::Unsubstituted);
     }
 }

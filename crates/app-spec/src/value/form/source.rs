@@ -1,9 +1,8 @@
 //! Forms of sources: repositories, images, and paths inside repositories.
 
-use super::unsubstituted;
+use super::{check, unsubstituted};
 use crate::address::RepoAddress;
 use crate::diagnostic::Code;
-use crate::suggest::shown;
 use crate::value::rule::Complaint;
 
 /// An image tag.
@@ -11,33 +10,27 @@ pub(crate) const TAG: &str = "^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$";
 
 /// An image tag, as in [`TAG`].
 pub(crate) fn tag(text: &str) -> Result<(), Complaint> {
-    as_tag(text, "is not an image tag")
+    let fault = "is not an image tag: letters, digits, `_`, `.`, `-`, at most 128";
+    check(is_tag(text), Code::BadFormat, text, fault)
 }
 
 /// The version of a database, which becomes the tag of its image.
 pub(crate) fn database_version(text: &str) -> Result<(), Complaint> {
-    as_tag(text, "cannot be a version")
+    let fault = "cannot be a version: letters, digits, `_`, `.`, `-`, at most 128";
+    check(is_tag(text), Code::BadFormat, text, fault)
 }
 
-fn as_tag(text: &str, complaint: &str) -> Result<(), Complaint> {
-    let inner = |b: u8| b == b'_' || b == b'.' || b == b'-' || b.is_ascii_alphanumeric();
-    if text.len() <= 128 && text.bytes().all(inner) && !text.starts_with(['.', '-']) {
-        return Ok(());
-    }
-    unsubstituted(text)?;
-    let rule = "letters, digits, `_`, `.`, `-`, at most 128";
-    Err(Complaint::new(Code::BadFormat, format!("`{}` {complaint}: {rule}", shown(text))))
+fn is_tag(text: &str) -> bool {
+    let is_inner = |b: u8| b.is_ascii_alphanumeric() || b"_.-".contains(&b);
+    text.len() <= 128 && text.bytes().all(is_inner) && !text.starts_with(['.', '-'])
 }
 
 /// `sha256:` and 64 hexadecimal digits.
 pub(crate) fn digest(text: &str) -> Result<(), Complaint> {
     let hex = text.strip_prefix("sha256:").unwrap_or_default();
-    if hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) {
-        return Ok(());
-    }
-    unsubstituted(text)?;
-    let rule = "`sha256:` and 64 lower-case hexadecimal digits";
-    Err(Complaint::new(Code::BadFormat, format!("`{}` is not an image digest: {rule}", shown(text))))
+    let is_digest = hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    let fault = "is not an image digest: `sha256:` and 64 lower-case hexadecimal digits";
+    check(is_digest, Code::BadFormat, text, fault)
 }
 
 /// See [`repository`].
@@ -47,13 +40,10 @@ pub(crate) const REPOSITORY: &str = "^[A-Za-z0-9._:-]+(/[A-Za-z0-9._:-]+)*$";
 /// because people write owners that way. Engines accept only lower case, so [`crate::image_reference`] converts the
 /// name.
 pub(crate) fn repository(text: &str) -> Result<(), Complaint> {
-    let part = |b: u8| b.is_ascii_alphanumeric() || b"._-/:".contains(&b);
-    if text.bytes().all(part) && !text.split('/').any(str::is_empty) {
-        return Ok(());
-    }
-    unsubstituted(text)?;
-    let rule = "letters, digits, `.`, `_`, `-`, `/`, and `:` before a port";
-    Err(Complaint::new(Code::BadFormat, format!("`{}` cannot be part of an image's name: {rule}", shown(text))))
+    let is_inner = |b: u8| b.is_ascii_alphanumeric() || b"._-/:".contains(&b);
+    let is_part = text.bytes().all(is_inner) && !text.split('/').any(str::is_empty);
+    let fault = "cannot be part of an image's name: letters, digits, `.`, `_`, `-`, `/`, and `:` before a port";
+    check(is_part, Code::BadFormat, text, fault)
 }
 
 /// See [`owner_and_repo`].
@@ -81,22 +71,19 @@ pub(crate) fn may_hold_login(text: &str) -> bool {
 pub(crate) fn owner_and_repo(text: &str) -> Result<(), Complaint> {
     let parts: Vec<&str> = text.split('/').collect();
     if text.contains("://") || text.starts_with("git@") || text.starts_with("github.com/") {
-        let complaint = Complaint::new(Code::BadFormat, "a repository here is `owner/repo`, not an address");
+        let complaint = Complaint::new(Code::BadFormat, "expected `owner/repo`, not an address");
         return Err(match path_of_address(text) {
             Some(path) => complaint.meant(path),
             None => complaint,
         });
     }
-    let inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    let valid = |part: &&str| !part.is_empty() && part.chars().all(inner) && !matches!(*part, "." | "..");
-    if parts.len() >= 2 && parts.iter().all(valid) {
-        return Ok(());
+    let is_inner = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    let is_valid = |part: &&str| !part.is_empty() && part.chars().all(is_inner) && !matches!(*part, "." | "..");
+    let is_repo = parts.len() >= 2 && parts.iter().all(is_valid);
+    if !is_repo && may_hold_login(text) {
+        return Err(Complaint::new(Code::BadFormat, "expected `owner/repo`, without a login or a host"));
     }
-    if may_hold_login(text) {
-        return Err(Complaint::new(Code::BadFormat, "a repository here is `owner/repo`, without a login or a host"));
-    }
-    unsubstituted(text)?;
-    Err(Complaint::new(Code::BadFormat, format!("`{}` is not `owner/repo`", shown(text))))
+    check(is_repo, Code::BadFormat, text, "is not `owner/repo`")
 }
 
 /// `https://github.com/a/b/tree/main` becomes `a/b`. On other hosts the path may have more segments for groups.
@@ -116,19 +103,15 @@ fn path_of_address(text: &str) -> Option<String> {
 
 /// A path inside the repository: `/`, `.`, `app`, `/app`, `./app`. It must not leave the repository.
 pub(crate) fn inside_repository(text: &str) -> Result<(), Complaint> {
-    match text.split('/').any(|part| part == "..") {
-        false => unsubstituted(text),
-        true => Err(Complaint::new(Code::BadFormat, format!("`{}` leads out of the repository", shown(text)))),
-    }
+    unsubstituted(text)?;
+    let is_outside = text.split('/').any(|part| part == "..");
+    check(!is_outside, Code::BadFormat, text, "leads out of the repository")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn says(outcome: Result<(), Complaint>) -> (Code, Option<String>) {
-        outcome.err().map(|c| (c.code, c.help)).expect("refused")
-    }
+    use crate::value::form::tests::refusal;
 
     #[test]
     fn a_repository_has_two_parts_and_an_address_is_converted_to_them() {
@@ -137,23 +120,23 @@ mod tests {
             ["https://github.com/a/b.git", "git@github.com:a/b", "github.com/a/b", "https://u:p@github.com/a/b"]
         {
             assert_eq!(
-                says(owner_and_repo(address)),
+                refusal(owner_and_repo(address)),
                 (Code::BadFormat, Some("did you mean `a/b`?".into())),
                 "{address}"
             );
         }
         for bad in ["a", "a/", "../b", "a/b c"] {
-            assert_eq!(says(owner_and_repo(bad)).0, Code::BadFormat, "{bad}");
+            assert_eq!(refusal(owner_and_repo(bad)).0, Code::BadFormat, "{bad}");
         }
     }
 
     #[test]
     fn image_names_tags_and_digests_must_have_the_right_form() {
         assert!(tag("1.27-alpine").is_ok() && tag("latest").is_ok() && tag("_x").is_ok());
-        assert_eq!(says(tag("${TAG}")).0, Code::Unsubstituted);
-        assert_eq!(says(tag("a b")).0, Code::BadFormat);
+        assert_eq!(refusal(tag("${TAG}")).0, Code::Unsubstituted);
+        assert_eq!(refusal(tag("a b")).0, Code::BadFormat);
         assert!(digest(&format!("sha256:{}", "0a".repeat(32))).is_ok());
-        assert_eq!(says(digest("sha256:12")).0, Code::BadFormat);
+        assert_eq!(refusal(digest("sha256:12")).0, Code::BadFormat);
         assert!(repository("library/nginx").is_ok());
         assert!(repository("Acme/Web").is_ok());
         for bad in ["a b", "/web", "a//b", "${X}"] {

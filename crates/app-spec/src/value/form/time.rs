@@ -1,6 +1,6 @@
 //! Forms of time: durations, cron expressions, time zones.
 
-use super::unsubstituted;
+use super::check;
 use crate::diagnostic::Code;
 use crate::suggest::shown;
 use crate::value::rule::Complaint;
@@ -10,14 +10,10 @@ pub(crate) const DURATION: &str = "^([0-9][0-9.]*(ns|us|µs|ms|s|m|h))+$";
 
 /// Numbers with units, as in `1h30m` or `90s`.
 pub(crate) fn duration(text: &str) -> Result<(), Complaint> {
-    if is_duration(text) {
-        return Ok(());
-    }
-    unsubstituted(text)?;
-    let complaint =
-        Complaint::new(Code::BadFormat, format!("`{}` is not a duration such as `1h30m` or `90s`", shown(text)));
-    let seconds = format!("{text}s");
-    Err(if is_duration(&seconds) { complaint.meant(seconds) } else { complaint })
+    check(is_duration(text), Code::BadFormat, text, "is not a duration such as `1h30m` or `90s`").map_err(|complaint| {
+        let seconds = format!("{text}s");
+        if is_duration(&seconds) { complaint.meant(seconds) } else { complaint }
+    })
 }
 
 fn is_duration(text: &str) -> bool {
@@ -50,32 +46,16 @@ const CRON: [(&str, u8, u8, &[&str]); 5] = [
 /// A cron expression of five fields: minute, hour, day, month, weekday.
 pub(crate) fn cron(text: &str) -> Result<(), Complaint> {
     let fields: Vec<&str> = text.split_whitespace().collect();
-    let wrong = || Complaint::new(Code::BadFormat, format!("`{}` is not a cron line", shown(text)));
-    let rule = "five fields: minute, hour, day of the month, month, day of the week, as in `30 4 * * 1-5`";
-    if fields.len() != CRON.len() {
-        unsubstituted(text)?;
-        return Err(match spelt_out(text) {
-            Some(line) => wrong().meant(line),
-            None => wrong().help(rule),
-        });
-    }
+    let fault = "is not a cron expression";
+    check(fields.len() == CRON.len(), Code::BadFormat, text, fault).map_err(|complaint| {
+        complaint.help("five fields: minute, hour, day of the month, month, day of the week, as in `30 4 * * 1-5`")
+    })?;
     for (field, (name, least, most, names)) in fields.into_iter().zip(CRON) {
-        if !field.split(',').all(|part| is_cron_part(part, least, most, names)) {
-            return Err(wrong().help(format!("`{}` is no {name}: {least} to {most}", shown(field))));
-        }
+        let is_field = field.split(',').all(|part| is_cron_part(part, least, most, names));
+        check(is_field, Code::BadFormat, text, fault)
+            .map_err(|it| it.help(format!("`{}` is not a valid {name} ({least} to {most})", shown(field))))?;
     }
     Ok(())
-}
-
-fn spelt_out(text: &str) -> Option<&'static str> {
-    Some(match text.trim() {
-        "@hourly" => "0 * * * *",
-        "@daily" | "@midnight" => "0 0 * * *",
-        "@weekly" => "0 0 * * 0",
-        "@monthly" => "0 0 1 * *",
-        "@yearly" | "@annually" => "0 0 1 1 *",
-        _ => return None,
-    })
 }
 
 /// `*`, `5`, `1-5` or `MON-FRI`, each with an optional `/step`.
@@ -100,23 +80,16 @@ fn is_cron_part(part: &str, least: u8, most: u8, names: &[&str]) -> bool {
 /// A name from the time zone database, such as `Europe/Berlin` or `UTC`. Does not check whether the zone exists; that
 /// happens when the job is scheduled.
 pub(crate) fn time_zone(text: &str) -> Result<(), Complaint> {
-    let inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '+');
-    let part = |part: &str| part.starts_with(|c: char| c.is_ascii_alphabetic()) && part.chars().all(inner);
-    if text.split('/').all(part) {
-        return Ok(());
-    }
-    unsubstituted(text)?;
-    let complaint = Complaint::new(Code::BadFormat, format!("`{}` is not the name of a time zone", shown(text)));
-    Err(complaint.help("for example `Europe/Berlin` or `UTC`"))
+    let is_inner = |c: char| c.is_ascii_alphanumeric() || "_-+".contains(c);
+    let is_part = |part: &str| part.starts_with(|c: char| c.is_ascii_alphabetic()) && part.chars().all(is_inner);
+    check(text.split('/').all(is_part), Code::BadFormat, text, "is not the name of a time zone")
+        .map_err(|complaint| complaint.help("for example `Europe/Berlin` or `UTC`"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn help(outcome: Result<(), Complaint>) -> Option<String> {
-        outcome.expect_err("refused").help
-    }
+    use crate::value::form::tests::refusal;
 
     #[test]
     fn durations_are_numbers_with_units() {
@@ -126,16 +99,17 @@ mod tests {
         for bad in ["", "h", "1", "1 h", "1d", "-1s", "1h30", ".5h", "1..2s"] {
             assert!(duration(bad).is_err(), "{bad}");
         }
-        assert_eq!(help(duration("86400")).as_deref(), Some("did you mean `86400s`?"));
+        assert_eq!(refusal(duration("86400")).1.as_deref(), Some("did you mean `86400s`?"));
     }
 
     #[test]
-    fn a_cron_line_has_five_fields_within_their_limits() {
+    fn a_cron_expression_has_five_fields_within_their_limits() {
         for good in ["0 8 * * *", "*/5 * * * *", "30 4 1,15 * 1-5", "0 0 * JAN-mar SUN", "0-30/10 0 * * 7"] {
             assert!(cron(good).is_ok(), "{good}");
         }
         for bad in [
             "",
+            "@daily",
             "* * * *",
             "0 0 * * * *",
             "60 * * * *",
@@ -147,8 +121,7 @@ mod tests {
         ] {
             assert!(cron(bad).is_err(), "{bad}");
         }
-        assert_eq!(help(cron("@daily")).as_deref(), Some("did you mean `0 0 * * *`?"));
-        assert_eq!(help(cron("0 24 * * *")).as_deref(), Some("`24` is no hour: 0 to 23"));
+        assert_eq!(refusal(cron("0 24 * * *")).1.as_deref(), Some("`24` is not a valid hour (0 to 23)"));
     }
 
     #[test]

@@ -1,38 +1,31 @@
 //! Forms of paths, hosts and URLs.
 
-use super::unsubstituted;
+use super::check;
 use crate::diagnostic::Code;
 use crate::suggest::shown;
 use crate::value::rule::Complaint;
 
 /// The target of a request. A space or a control character would end it or begin another line.
 pub(crate) fn request_target(text: &str) -> Result<(), Complaint> {
-    match text.chars().find(|c| c.is_control() || *c == ' ') {
-        None => Ok(()),
-        Some(bad) => {
-            let message = format!("{bad:?} cannot stand in the path of a request");
-            Err(Complaint::new(Code::BadFormat, message).help("write it as %20, %0A and so on if it is meant"))
-        }
-    }
+    check_characters(text, |c| c.is_control() || c == ' ')
 }
 
 /// A path without control characters, because no request can contain one.
 pub(crate) fn one_line(text: &str) -> Result<(), Complaint> {
-    match text.chars().find(|c| c.is_control()) {
-        None => Ok(()),
-        Some(bad) => Err(Complaint::new(Code::BadFormat, format!("{bad:?} cannot stand in the path of a request"))),
-    }
+    check_characters(text, char::is_control)
+}
+
+fn check_characters(text: &str, is_bad: fn(char) -> bool) -> Result<(), Complaint> {
+    let Some(bad) = text.chars().find(|c| is_bad(*c)) else { return Ok(()) };
+    let complaint = Complaint::new(Code::BadFormat, format!("the path of a request cannot contain {bad:?}"));
+    Err(complaint.help("percent-encode it, as in `%20` for a space"))
 }
 
 /// A request path, which begins with `/`. Empty text stands for every path.
 pub(crate) fn request_path(text: &str) -> Result<(), Complaint> {
     one_line(text)?;
-    if text.is_empty() || text.starts_with('/') {
-        return Ok(());
-    }
-    unsubstituted(text)?;
-    let complaint = Complaint::new(Code::BadFormat, format!("the path `{}` does not begin with `/`", shown(text)));
-    Err(complaint.meant(as_path(text)))
+    let is_path = text.is_empty() || text.starts_with('/');
+    check(is_path, Code::BadFormat, text, "does not begin with `/`").map_err(|it| it.meant(as_path(text)))
 }
 
 /// `api` becomes `/api`, and `https://example.com/api` becomes `/api`.
@@ -53,14 +46,10 @@ pub(crate) fn domain(text: &str) -> Result<(), Complaint> {
             && !part.starts_with('-')
             && !part.ends_with('-')
     };
-    if (4..=253).contains(&text.len()) && labels.contains('.') && labels.split('.').all(label) {
-        return Ok(());
-    }
-    unsubstituted(text)?;
-    let complaint = Complaint::new(Code::BadFormat, format!("`{}` is not a host name", shown(text)));
-    Err(match text.strip_prefix("*.") {
+    let is_host = (4..=253).contains(&text.len()) && labels.contains('.') && labels.split('.').all(label);
+    check(is_host, Code::BadFormat, text, "is not a host name").map_err(|complaint| match text.strip_prefix("*.") {
         Some(rest) => complaint.help(format!("write `domain: {}` and `wildcard: true`", shown(rest))),
-        None if text.contains("://") => complaint.help("leave the scheme and the path out"),
+        None if text.contains("://") => complaint.help("leave out the scheme and the path"),
         None => complaint,
     })
 }
@@ -70,11 +59,8 @@ pub(crate) const HTTPS_URL: &str = "^https://.";
 
 /// A URL that begins with `https://`.
 pub(crate) fn https_url(text: &str) -> Result<(), Complaint> {
-    if text.strip_prefix("https://").is_some_and(|rest| !rest.is_empty()) {
-        return Ok(());
-    }
-    unsubstituted(text)?;
-    Err(Complaint::new(Code::BadFormat, format!("`{}` does not begin with `https://`", shown(text))))
+    let is_https = text.strip_prefix("https://").is_some_and(|rest| !rest.is_empty());
+    check(is_https, Code::BadFormat, text, "does not begin with `https://`")
 }
 
 /// The minimum TLS versions that a domain may require.
@@ -82,27 +68,24 @@ pub(crate) const TLS_VERSIONS: [&str; 2] = ["1.2", "1.3"];
 
 /// One of [`TLS_VERSIONS`].
 pub(crate) fn tls_version(text: &str) -> Result<(), Complaint> {
-    if TLS_VERSIONS.contains(&text) {
-        return Ok(());
-    }
-    unsubstituted(text)?;
-    let complaint = Complaint::new(Code::UnknownValue, format!("`{}` is not allowed here", shown(text)));
-    Err(complaint.help("allowed: 1.2 or 1.3"))
+    check(TLS_VERSIONS.contains(&text), Code::UnknownValue, text, "is not allowed here")
+        .map_err(|complaint| complaint.help("allowed: 1.2 or 1.3"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn says(outcome: Result<(), Complaint>) -> (Code, Option<String>) {
-        outcome.err().map(|c| (c.code, c.help)).expect("refused")
-    }
+    use crate::value::form::tests::refusal;
 
     #[test]
     fn a_path_begins_with_a_slash_and_an_address_is_converted_to_its_path() {
         assert!(request_path("/api").is_ok() && request_path("").is_ok());
         for (text, path) in [("api", "/api"), ("https://x/y", "/y"), ("https://u:p@x", "/")] {
-            assert_eq!(says(request_path(text)), (Code::BadFormat, Some(format!("did you mean `{path}`?"))), "{text}");
+            assert_eq!(
+                refusal(request_path(text)),
+                (Code::BadFormat, Some(format!("did you mean `{path}`?"))),
+                "{text}"
+            );
         }
     }
 
@@ -111,8 +94,8 @@ mod tests {
         for good in ["example.com", "xn--bcher-kva.example", "a.b.c."] {
             assert!(domain(good).is_ok(), "{good}");
         }
-        assert_eq!(says(domain("https://example.com")).1.as_deref(), Some("leave the scheme and the path out"));
-        let wildcard = says(domain("*.example.com")).1;
+        assert_eq!(refusal(domain("https://example.com")).1.as_deref(), Some("leave out the scheme and the path"));
+        let wildcard = refusal(domain("*.example.com")).1;
         assert_eq!(wildcard.as_deref(), Some("write `domain: example.com` and `wildcard: true`"));
         for bad in ["localhost", "a..b", "-a.com", "a b.com"] {
             assert!(domain(bad).is_err(), "{bad}");
