@@ -1,4 +1,4 @@
-//! The key and the installation id, each made once.
+//! The key and the installation id. Each is generated once.
 
 use std::fs;
 use std::io;
@@ -11,7 +11,7 @@ use crate::error::{DataDirError, failed, read, write};
 
 pub(crate) const KEY_BYTES: usize = 32;
 const INSTALLATION_CHARS: usize = 10;
-/// Letters and digits that are not mistaken for one another, and that every engine takes in a name.
+/// Letters and digits that are hard to confuse, and that every engine accepts in names.
 const INSTALLATION_ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 
 pub(crate) fn load_key(root: &Path) -> Result<[u8; KEY_BYTES], DataDirError> {
