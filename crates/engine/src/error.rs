@@ -207,7 +207,7 @@ mod tests {
         let in_use = EngineError::NetworkInUse { network: "by-i-shop".into(), by: vec!["a".into(), "b".into()] };
         let text = in_use.to_string();
         assert!(text.contains("the containers a, b are on it") && text.ends_with("by-i-shop a"), "{text}");
-        assert!(in_use.is_transient(), "it goes once they are gone");
+        assert!(in_use.is_transient(), "it passes once the containers have left");
     }
 
     #[test]
