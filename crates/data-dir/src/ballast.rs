@@ -28,8 +28,8 @@ impl Ballast {
             return;
         }
         match private_files::remove(&self.path) {
-            Ok(()) => tracing::warn!("the disk with the data directory is full: 1 MiB kept for this was given back"),
-            Err(error) => tracing::warn!(%error, "the room kept for a full disk could not be given back"),
+            Ok(()) => tracing::warn!("the disk with the data directory is full: released the reserved 1 MiB"),
+            Err(error) => tracing::warn!(%error, "cannot release the disk space reserved for a full disk"),
         }
     }
 
@@ -50,8 +50,8 @@ impl Ballast {
             return;
         }
         match self.restore() {
-            Ok(()) => tracing::info!("the disk has room again: 1 MiB of it is kept for the next time"),
-            Err(error) => tracing::debug!(%error, "no room is kept for a full disk yet"),
+            Ok(()) => tracing::info!("the disk has free space again: reserved 1 MiB for the next full disk"),
+            Err(error) => tracing::debug!(%error, "cannot reserve disk space for a full disk yet"),
         }
     }
 }

@@ -45,7 +45,7 @@ impl DataDir {
             private_files::make_directory(&inner).map_err(|cause| failed("create", &inner, cause))?;
         }
         if let Err(cause) = directory.ballast().restore() {
-            tracing::warn!(error = &cause as &dyn std::error::Error, "no ballast: the disk is nearly full");
+            tracing::warn!(error = &cause as &dyn std::error::Error, "cannot reserve disk space for a full disk");
         }
         Ok(directory)
     }
@@ -164,7 +164,7 @@ fn make_root(root: &Path) -> Result<(), DataDirError> {
 }
 
 fn refuse_open_to_others(path: &Path, wanted: u32) -> Result<(), DataDirError> {
-    match private_files::open_to_others(path).map_err(|cause| failed("look at", path, cause))? {
+    match private_files::open_to_others(path).map_err(|cause| failed("check the mode of", path, cause))? {
         Some(mode) => Err(DataDirError::OpenToOthers { path: path.to_owned(), mode, wanted }),
         None => Ok(()),
     }
@@ -180,7 +180,7 @@ fn take_lock(path: &Path) -> Result<File, DataDirError> {
     // Only error messages use the process id. Without it, for example on a full disk, the lock still works.
     let written = lock.set_len(0).and_then(|()| writeln!(lock, "{}", std::process::id()));
     if let Err(cause) = written {
-        tracing::warn!(error = &cause as &dyn std::error::Error, "cannot note in the lock file who holds it");
+        tracing::warn!(error = &cause as &dyn std::error::Error, "cannot write the process id to the lock file");
     }
     Ok(lock)
 }

@@ -11,7 +11,9 @@ use crate::private_files;
 #[derive(Debug, Error)]
 pub enum DataDirError {
     /// Another process holds the directory. The binary then exits with code 75.
-    #[error("the data directory is held by {holder}; nothing was changed. Stop that one, or choose another directory")]
+    #[error(
+        "the data directory is in use by {holder}; nothing was changed. Stop that process, or choose another directory"
+    )]
     Held {
         /// "process 4711", or "another process" if its id is unknown.
         holder: String,
@@ -33,13 +35,13 @@ pub enum DataDirError {
         path: PathBuf,
     },
     /// A database exists, but not its key.
-    #[error("{} is missing, and the database beside it cannot be read without it; nothing was changed. Put the key back from your backup", path.display())]
+    #[error("{} is missing, and the database beside it cannot be read without it; nothing was changed. Restore the key from a backup", path.display())]
     KeyMissing {
         /// Path of the missing key.
         path: PathBuf,
     },
     /// The key, the installation id or the admin token has invalid content.
-    #[error("{} does not hold {expected}; nothing was changed. Put it back from your backup", path.display())]
+    #[error("{} does not contain {expected}; nothing was changed. Restore it from a backup", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
