@@ -46,7 +46,7 @@ pub struct Built {
     pub built: bool,
 }
 
-/// Why the image is not available. `Display` is for people; the error's sources have the details.
+/// Why the image is not available. `Display` is a short message; the error's sources have the details.
 #[derive(Debug, Error)]
 pub enum BuildError {
     /// The source could not be fetched or read. Nothing was built.
@@ -257,7 +257,7 @@ fn single_line(name: &str) -> String {
     name.replace('\r', "\\r").replace('\n', "\\n")
 }
 
-/// Builders that do not support here-documents take their lines for instructions. Explains that.
+/// Explains the error of a builder that does not support here-documents and parses their lines as instructions.
 fn explain_heredocs(error: EngineError, dockerfile: &str) -> EngineError {
     match error {
         EngineError::DockerfileInvalid { message }

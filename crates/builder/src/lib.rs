@@ -5,7 +5,7 @@
 //! - [`bases`]: the base images of a Dockerfile;
 //! - [`build`]: the steps of a build, with a streaming log.
 //!
-//! This crate has no memory of earlier builds: the caller looks them up. It never runs a program from the source; only
+//! This crate does not record builds: the caller looks up earlier ones. It never runs a program from the source; only
 //! the engine does.
 #![warn(missing_docs)]
 

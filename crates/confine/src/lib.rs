@@ -29,7 +29,7 @@ pub enum ConfineError {
     NoFilter(String),
 }
 
-/// System calls that neither a proxy nor a git client makes. Each is a step of a known attack.
+/// System calls that neither a proxy nor a git client makes, and that known attacks use.
 const REFUSED: &[i64] = &[
     // Running other programs.
     libc::SYS_execve,
@@ -86,14 +86,14 @@ const REFUSED: &[i64] = &[
     libc::SYS_setdomainname,
 ];
 
-/// Gives up every capability except `keep`, the means to gain privileges, and the system calls in the list above. Only
+/// Gives up every capability except `keep`, the ability to gain privileges, and the system calls in the list above. Only
 /// sockets of `families` can be created afterwards; an empty list allows all families.
 ///
 /// This applies to the calling thread and to threads that it starts later, so call it before starting others. The filter
 /// is installed even if a capability cannot be dropped.
 ///
 /// # Errors
-/// The first step that failed. The process can go on with the rights it still has.
+/// The first step that failed. The process can continue with its remaining rights.
 pub fn confine(keep: CapabilitySet, families: &[AddressFamily]) -> Result<(), ConfineError> {
     let dropped = set_no_new_privs(true).and_then(|()| drop_capabilities(keep));
     let architecture =

@@ -1,7 +1,7 @@
-//! Opening and locking the directory, and the layout of what is in it.
+//! Opens and locks the directory, and defines its layout.
 //!
-//! It refuses a directory or a secret file that others may read, and never makes a new key beside a database that was sealed
-//! with another one.
+//! Refuses a directory or a secret file that others may read. Never creates a new key beside a database, because the
+//! database is sealed with another key.
 
 use std::fs::{self, File, TryLockError};
 use std::io::Write;
@@ -17,7 +17,7 @@ use crate::sealing::{Sealer, keyed_digest};
 /// File name of the database.
 pub(crate) const DATABASE: &str = "boatyard.db";
 
-/// The data directory. This process holds it as long as this value, or a store opened in it, lives.
+/// The data directory. This process holds its lock until this value and every store opened in it are dropped.
 pub struct DataDir {
     root: PathBuf,
     key: [u8; KEY_BYTES],
@@ -26,11 +26,11 @@ pub struct DataDir {
 }
 
 impl DataDir {
-    /// Takes the directory, making it (0700) with its key and installation id when it is new. A full disk is no
-    /// obstacle to one that exists.
+    /// Opens and locks the directory. Creates it (mode 0700) with its key and installation id if it does not exist. An
+    /// existing directory can be opened even if the disk is full.
     ///
-    /// Errors: [`DataDirError::Held`] while another process has it; [`DataDirError::OpenToOthers`] when it, or a
-    /// secret in it, may be read by group or others.
+    /// Errors: [`DataDirError::Held`] if another process holds it; [`DataDirError::OpenToOthers`] if group or others
+    /// have any permission on the directory or on a secret in it.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, DataDirError> {
         let root = path.as_ref().to_owned();
         make_root(&root)?;
@@ -45,22 +45,22 @@ impl DataDir {
             private_files::make_directory(&inner).map_err(|cause| failed("create", &inner, cause))?;
         }
         if let Err(cause) = directory.ballast().restore() {
-            tracing::warn!(error = &cause as &dyn std::error::Error, "no ballast: the disk is nearly full");
+            tracing::warn!(error = &cause as &dyn std::error::Error, "cannot reserve disk space for a full disk");
         }
         Ok(directory)
     }
 
-    /// The directory itself.
+    /// Path of the directory.
     pub fn root(&self) -> &Path {
         &self.root
     }
 
-    /// The installation's id: 10 lower-case letters and digits, made once.
+    /// The installation's id: 10 lower-case letters and digits, generated once.
     pub fn installation(&self) -> &str {
         &self.installation
     }
 
-    /// A key for one purpose: HMAC-SHA256 over its name. Knowing it tells nothing of the key file or of other purposes.
+    /// A key for one purpose: HMAC-SHA256 of the purpose's name. It reveals neither the key file nor the other keys.
     pub fn derived_key(&self, purpose: &str) -> [u8; 32] {
         keyed_digest(&self.key, "derived-key", purpose.as_bytes())
     }
@@ -70,42 +70,42 @@ impl DataDir {
         Sealer::new(self.derived_key("sealing"))
     }
 
-    /// The database.
+    /// Path of the database.
     pub fn database(&self) -> PathBuf {
         self.root.join(DATABASE)
     }
 
-    /// Build and job logs.
+    /// Directory of build and job logs.
     pub fn logs(&self) -> PathBuf {
         self.root.join("logs")
     }
 
-    /// Mirrors of repositories.
+    /// Directory of repository mirrors.
     pub fn sources(&self) -> PathBuf {
         self.root.join("sources")
     }
 
-    /// Control socket, snapshot and log of the ingress.
+    /// Directory of the ingress: its control socket, snapshot and log.
     pub fn ingress(&self) -> PathBuf {
         self.root.join("ingress")
     }
 
-    /// Where the admin token lies, for the command line on the same host.
+    /// Path of the admin token, which the command line on this host reads.
     pub fn admin_token_file(&self) -> PathBuf {
         self.root.join("admin-token")
     }
 
-    /// Where the running server says how it is reached.
+    /// Path of the runtime file, in which the running server publishes its address.
     pub fn runtime_file(&self) -> PathBuf {
         Self::runtime_file_of(&self.root)
     }
 
-    /// The runtime file of a directory that somebody else holds: the command line reads it.
+    /// Path of the runtime file in a directory that another process holds. The command line reads it.
     pub fn runtime_file_of(root: &Path) -> PathBuf {
         root.join("runtime.json")
     }
 
-    /// The admin token; `None` before one was written.
+    /// The admin token; `None` if it has not been written yet.
     pub fn admin_token(&self) -> Result<Option<String>, DataDirError> {
         let path = self.admin_token_file();
         let Some(bytes) = read(&path)? else { return Ok(None) };
@@ -113,23 +113,23 @@ impl DataDir {
         Ok(Some(text.trim_end().to_owned()))
     }
 
-    /// Writes the admin token (0600), whole or not at all.
+    /// Writes the admin token (mode 0600) atomically.
     pub fn write_admin_token(&self, token: &str) -> Result<(), DataDirError> {
         write(&self.admin_token_file(), format!("{token}\n").as_bytes())
     }
 
-    /// Writes the runtime file (0600), whole or not at all.
+    /// Writes the runtime file (mode 0600) atomically.
     pub fn write_runtime(&self, bytes: &[u8]) -> Result<(), DataDirError> {
         write(&self.runtime_file(), bytes)
     }
 
-    /// Removes the runtime file; one that is gone already is fine.
+    /// Removes the runtime file if it exists.
     pub fn remove_runtime(&self) -> Result<(), DataDirError> {
         let path = self.runtime_file();
         private_files::remove(&path).map_err(|cause| failed("remove", &path, cause))
     }
 
-    /// The room that is kept for a full disk.
+    /// Disk space reserved for a full disk.
     pub fn ballast(&self) -> Ballast {
         Ballast::at(self.root.join("ballast"))
     }
@@ -139,7 +139,7 @@ impl DataDir {
         Arc::clone(&self.lock)
     }
 
-    /// Notes how far the database has come, outside of it.
+    /// Path of the number of the last commit. The store keeps it outside the database, to detect lost commits.
     pub fn high_water_file(&self) -> PathBuf {
         self.root.join("high-water")
     }
@@ -164,7 +164,7 @@ fn make_root(root: &Path) -> Result<(), DataDirError> {
 }
 
 fn refuse_open_to_others(path: &Path, wanted: u32) -> Result<(), DataDirError> {
-    match private_files::open_to_others(path).map_err(|cause| failed("look at", path, cause))? {
+    match private_files::open_to_others(path).map_err(|cause| failed("check the mode of", path, cause))? {
         Some(mode) => Err(DataDirError::OpenToOthers { path: path.to_owned(), mode, wanted }),
         None => Ok(()),
     }
@@ -177,10 +177,10 @@ fn take_lock(path: &Path) -> Result<File, DataDirError> {
         Err(TryLockError::WouldBlock) => return Err(DataDirError::Held { holder: holder_in(path) }),
         Err(TryLockError::Error(cause)) => return Err(failed("lock", path, cause)),
     }
-    // Only for people: the lock holds without it, also on a full disk.
-    let noted = lock.set_len(0).and_then(|()| writeln!(lock, "{}", std::process::id()));
-    if let Err(cause) = noted {
-        tracing::warn!(error = &cause as &dyn std::error::Error, "cannot note in the lock file who holds it");
+    // Only error messages use the process id. Without it, for example on a full disk, the lock still works.
+    let written = lock.set_len(0).and_then(|()| writeln!(lock, "{}", std::process::id()));
+    if let Err(cause) = written {
+        tracing::warn!(error = &cause as &dyn std::error::Error, "cannot write the process id to the lock file");
     }
     Ok(lock)
 }

@@ -10,62 +10,64 @@ use crate::private_files;
 /// Why a data directory cannot be used.
 #[derive(Debug, Error)]
 pub enum DataDirError {
-    /// Another process has it. The binary exits 75.
-    #[error("the data directory is held by {holder}; nothing was changed. Stop that one, or choose another directory")]
+    /// Another process holds the directory. The binary then exits with code 75.
+    #[error(
+        "the data directory is in use by {holder}; nothing was changed. Stop that process, or choose another directory"
+    )]
     Held {
-        /// "process 4711", or what is known of it.
+        /// "process 4711", or "another process" if its id is unknown.
         holder: String,
     },
-    /// Group or others have rights on it.
+    /// Group or others have permissions on the directory or on a secret in it.
     #[error("{} can be opened by others (mode {mode:04o}); nothing was changed. If no other user has read it, run: chmod {wanted:o} {}", path.display(), path.display())]
     OpenToOthers {
         /// The directory or file.
         path: PathBuf,
         /// Its mode.
         mode: u32,
-        /// The mode it should have.
+        /// The required mode.
         wanted: u32,
     },
-    /// A file stands where the directory should be.
+    /// The path is a file.
     #[error("{} is not a directory; nothing was changed. Choose another data directory", path.display())]
     NotADirectory {
-        /// What was given.
+        /// The path.
         path: PathBuf,
     },
-    /// There is a database, and the key that opens it is gone.
-    #[error("{} is missing, and the database beside it cannot be read without it; nothing was changed. Put the key back from your backup", path.display())]
+    /// A database exists, but not its key.
+    #[error("{} is missing, and the database beside it cannot be read without it; nothing was changed. Restore the key from a backup", path.display())]
     KeyMissing {
-        /// Where the key belongs.
+        /// Path of the missing key.
         path: PathBuf,
     },
-    /// The content of one of our small files is not what we wrote.
-    #[error("{} does not hold {expected}; nothing was changed. Put it back from your backup", path.display())]
+    /// The key, the installation id or the admin token has invalid content.
+    #[error("{} does not contain {expected}; nothing was changed. Restore it from a backup", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What it should hold.
+        /// What the file should contain.
         expected: &'static str,
     },
-    /// The file system refused.
+    /// A file operation failed.
     #[error("cannot {doing} {}", path.display())]
     File {
-        /// What was tried: "create", "read".
+        /// The operation, as a verb: "create", "read".
         doing: &'static str,
-        /// On which file or directory.
+        /// The file or directory.
         path: PathBuf,
-        /// What the file system said.
+        /// The error from the file system.
         #[source]
         cause: io::Error,
     },
 }
 
 impl DataDirError {
-    /// May pass by itself: the holder ends, or room is made.
+    /// Whether a retry may succeed later, because the other process ends or disk space is freed.
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Held { .. }) || self.is_disk_full()
     }
 
-    /// The disk, or the quota on it, is used up.
+    /// Whether the disk is full or its quota is used up.
     pub fn is_disk_full(&self) -> bool {
         matches!(self, Self::File { cause, .. }
             if matches!(cause.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))

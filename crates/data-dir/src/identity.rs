@@ -1,4 +1,4 @@
-//! The key and the installation id, each made once.
+//! The key and the installation id. Each is generated once.
 
 use std::fs;
 use std::io;
@@ -11,21 +11,19 @@ use crate::error::{DataDirError, failed, read, write};
 
 pub(crate) const KEY_BYTES: usize = 32;
 const INSTALLATION_CHARS: usize = 10;
-/// Letters and digits that are not mistaken for one another, and that every engine takes in a name.
+/// Letters and digits that are hard to confuse, and that every engine accepts in names.
 const INSTALLATION_ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 
 pub(crate) fn load_key(root: &Path) -> Result<[u8; KEY_BYTES], DataDirError> {
     let path = root.join("key");
     if let Some(bytes) = read(&path)? {
-        return bytes.try_into().map_err(|_| DataDirError::Damaged { path, expected: "32 bytes of key" });
+        return bytes.try_into().map_err(|_| DataDirError::Damaged { path, expected: "a key of 32 bytes" });
     }
     if fs::metadata(root.join(DATABASE)).is_ok_and(|found| found.len() > 0) {
         return Err(DataDirError::KeyMissing { path });
     }
     let mut key = [0; KEY_BYTES];
-    rand::rngs::OsRng
-        .try_fill_bytes(&mut key)
-        .map_err(|cause| failed("draw randomness for", &path, io::Error::other(cause)))?;
+    rand::rngs::OsRng.try_fill_bytes(&mut key).map_err(|cause| failed("generate", &path, io::Error::other(cause)))?;
     write(&path, &key)?;
     Ok(key)
 }

@@ -1,6 +1,6 @@
 //! The data directory: which process holds it, its key and installation id, and where everything else is stored.
 //!
-//! It knows nothing of what the files hold, except for its own small ones.
+//! This crate reads only the key, the installation id, the admin token and the lock. It does not interpret other files.
 
 mod ballast;
 mod directory;

@@ -21,7 +21,7 @@ pub struct Sealer {
     hash_key: [u8; 32],
 }
 
-/// Why a sealed text did not open. Contains nothing of the text.
+/// Why a sealed text did not open. Contains no part of the text.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum SealError {
     /// The text does not have the form `EV[1:…:…]`.
@@ -52,8 +52,8 @@ impl Sealer {
         text.starts_with("EV[") && text.ends_with(']')
     }
 
-    /// The sealed text, `EV[1:nonce:ciphertext]` in base64. `place` says where it may be opened: "env/APP". Each call
-    /// returns another text, so equal secrets cannot be recognised.
+    /// The sealed text, `EV[1:nonce:ciphertext]` in base64. It opens only in `place`, for example "env/APP". Each call
+    /// returns a different text, so equal secrets cannot be recognised.
     pub fn seal(&self, place: &str, plain: &[u8]) -> String {
         let bytes = self.seal_bytes(place, plain);
         let (nonce, ciphertext) = bytes[1..].split_at(NONCE_BYTES);

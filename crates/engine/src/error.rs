@@ -26,7 +26,7 @@ pub enum EngineError {
     },
     /// The socket exists, but this user may not open it.
     #[error(
-        "this user may not open the engine's socket {}: add the user to the group that owns it (usually `docker`, which equals root) and log in again",
+        "this user may not open the engine's socket {}: add the user to the group that owns it (usually `docker`, whose members are equivalent to root) and log in again",
         socket.display()
     )]
     Forbidden { socket: PathBuf },
@@ -77,7 +77,7 @@ pub enum EngineError {
     )]
     WrongArchitecture { name: String, command: String },
     /// The engine's disk has no free bytes or no free inodes.
-    #[error("the engine's disk is full: {detail}. Nothing that runs was touched; free space there and try again")]
+    #[error("the engine's disk is full: {detail}. No running container was changed; free space there and try again")]
     DiskFull { detail: String },
     /// A step of a build failed.
     #[error("the build failed at {step}: {message}")]
@@ -207,7 +207,7 @@ mod tests {
         let in_use = EngineError::NetworkInUse { network: "by-i-shop".into(), by: vec!["a".into(), "b".into()] };
         let text = in_use.to_string();
         assert!(text.contains("the containers a, b are on it") && text.ends_with("by-i-shop a"), "{text}");
-        assert!(in_use.is_transient(), "it goes once they are gone");
+        assert!(in_use.is_transient(), "it passes once the containers have left");
     }
 
     #[test]

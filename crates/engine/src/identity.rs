@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn what_we_label_we_recognise() {
+    fn labels_that_boatyard_writes_are_recognised() {
         for kind in [Kind::Container, Kind::Network, Kind::Volume] {
             let labels = installation().labels(kind, "by-web-2", &identity());
             assert_eq!(installation().identify(kind, "by-web-2", &labels), Some(identity()));
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn every_role_survives_its_label() {
+    fn every_role_can_be_read_from_its_label() {
         for role in [Role::Instance, Role::Job, Role::Database, Role::Pin, Role::Fence, Role::Network, Role::Volume] {
             assert_eq!(Role::from_label(role.as_str()), Some(role));
         }

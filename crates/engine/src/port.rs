@@ -1,6 +1,6 @@
 //! The port: every verb that Boatyard needs from a container engine, in Boatyard's terms.
 //!
-//! Each verb is idempotent (calling it twice is harmless) and has its own deadline. The port knows containers,
+//! Each verb is idempotent (calling it twice is harmless) and has a deadline. The port knows containers,
 //! networks, volumes and images. Of apps, routes and deployments it knows only the [`Identity`] that it writes as
 //! labels.
 
@@ -17,8 +17,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::EngineError;
 
-/// What a container is for Boatyard. Written as labels with a MAC over all fields; a container without a valid MAC does
-/// not belong to this installation.
+/// What an engine object is used for in Boatyard. Written as labels with a MAC over all fields; an object without a
+/// valid MAC does not belong to this installation.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Identity {
     /// Its purpose in the app.
@@ -75,7 +75,7 @@ pub struct ContainerSpec {
     pub volume: Option<VolumeMount>,
     /// Resource limits. The engine crate reduces them to the host's size.
     pub limits: Limits,
-    /// Time from the stop signal to KILL when somebody other than Boatyard stops the container: `docker stop`, engine
+    /// Time from the stop signal to KILL when a client other than Boatyard stops the container: `docker stop`, engine
     /// shutdown.
     pub stop_grace: Duration,
     /// Signal that asks the process to end. `None` means SIGTERM, whatever the image says.
@@ -146,7 +146,7 @@ pub enum RestartPolicy {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Container {
     pub id: String,
-    /// The name under which it was created. Verbs and records use this name, even after somebody renamed the container.
+    /// The name under which it was created. Verbs and records use this name, even after a user renamed the container.
     pub name: String,
     /// The name that the engine shows now. Differs from `name` after `docker rename`.
     pub called: String,
@@ -246,7 +246,7 @@ pub struct NetworkMember {
     pub address: Option<Ipv4Addr>,
 }
 
-/// What an image says about the process of its containers.
+/// An image's defaults for the process of its containers.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ImageDefaults {
     /// Entrypoint and command, joined as the engine joins them.
@@ -406,7 +406,7 @@ pub trait Engine: Send + Sync + 'static {
     /// container's id. Errors: [`EngineError::NameTaken`] if another owner's container has the name;
     /// [`EngineError::NotFound`] if the volume does not exist, because the engine would create an empty one.
     async fn create(&self, spec: &ContainerSpec) -> Result<String, EngineError>;
-    /// Starts the container, or resumes it if somebody paused it. Succeeds even if the image lacks the command: see
+    /// Starts the container, or resumes it if a user paused it. Succeeds even if the image lacks the command: see
     /// [`crate::exit_message`].
     async fn start(&self, name: &str) -> Result<Changed, EngineError>;
     async fn set_restart_policy(&self, name: &str, policy: RestartPolicy) -> Result<Changed, EngineError>;

@@ -1,5 +1,5 @@
-//! Engines that hang, drop connections or answer with errors, played by a small server, because a healthy engine does
-//! none of this.
+//! Engines that hang, drop connections or answer with errors. A small server simulates them, because a healthy engine
+//! does none of this.
 
 #![allow(clippy::unwrap_used)]
 
@@ -92,7 +92,7 @@ fn message(status: u16, text: &str) -> Answer {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_engine_that_never_answers_ends_each_verb_by_its_deadline() {
+async fn each_verb_fails_at_its_deadline_if_the_engine_never_answers() {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("engine.sock");
     // The socket accepts connections and never answers, as a frozen engine does.
@@ -109,7 +109,7 @@ async fn an_engine_that_never_answers_ends_each_verb_by_its_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stop_that_hangs_ends_thirty_seconds_after_its_grace() {
+async fn a_stop_that_hangs_fails_thirty_seconds_after_its_grace() {
     let sick = engine_that(|request| match request.contains("/stop") {
         true => Answer::Hang,
         false => listed("web", "running"),
@@ -122,7 +122,7 @@ async fn a_stop_that_hangs_ends_thirty_seconds_after_its_grace() {
 }
 
 #[tokio::test]
-async fn an_answer_that_breaks_off_is_an_unreachable_engine() {
+async fn an_answer_that_breaks_off_is_reported_as_an_unreachable_engine() {
     let sick = engine_that(|_| Answer::BreakOff);
     let error = sick.engine.list().await.unwrap_err();
     assert!(matches!(error, EngineError::Unreachable { .. }) && error.is_transient(), "{error:?}");
@@ -166,7 +166,7 @@ async fn remove_waits_for_a_removal_by_another_client() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_removal_that_never_ends_is_a_conflict_by_its_deadline() {
+async fn a_removal_that_never_ends_is_reported_as_a_conflict_at_its_deadline() {
     let sick = engine_that(|request| match request.starts_with("DELETE") {
         true => message(409, "removal of container c1 is already in progress"),
         false => listed("web", "removing"),

@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn an_active_app_with_missing_instances_says_so() {
+    fn the_status_of_an_active_app_counts_missing_instances() {
         let statuses = [0, 1, 2].map(|ready| app(ready).status());
         assert_eq!(statuses, ["ACTIVE (no instance serves)", "ACTIVE (1 of 2 instances serve)", "ACTIVE"]);
         assert_eq!(app(0).phase(), "ACTIVE");

@@ -1,4 +1,4 @@
-//! A deployment as people read it.
+//! A human-readable view of a deployment.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use crate::progress::{Progress, Status};
 use crate::record::Record;
 use crate::time;
 
-/// The fields of a deployment that people read. App Platform's clients get more fields from the API.
+/// The fields of a deployment that Boatyard shows to users. App Platform's clients get more fields from the API.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Deployment {
     /// The id.
@@ -77,7 +77,7 @@ pub struct Image {
     pub commit: Option<String>,
     /// Whether it was built for this deployment rather than reused.
     pub built: bool,
-    /// A sentence for people.
+    /// A human-readable sentence.
     pub note: String,
 }
 
@@ -87,14 +87,14 @@ pub struct Image {
 pub struct Failure {
     /// The component that failed, if one did.
     pub component: Option<String>,
-    /// For programs: `BuildFailed`.
+    /// Machine-readable code: `BuildFailed`.
     pub code: String,
-    /// For people: what happened, what still serves, and what to do.
+    /// Human-readable message: what happened, what still serves, and what to do.
     pub message: String,
 }
 
 impl Deployment {
-    /// Whether it will not change any more.
+    /// Whether it has ended, successfully or not.
     pub fn has_ended(&self) -> bool {
         matches!(self.phase.as_str(), "ACTIVE" | "SUPERSEDED" | "ERROR" | "CANCELED")
     }

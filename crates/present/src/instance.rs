@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_instance_at_its_process_limit_says_so() {
+    fn the_status_of_an_instance_at_its_process_limit_includes_the_limit() {
         let status = |processes: u64| {
             let phase = Some("ready".into());
             let boatyard =
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn restarts_say_how_the_process_last_ended() {
+    fn restarts_include_how_the_process_last_ended() {
         let restarts = |last_end: Option<LastEnd>| {
             let boatyard = InstanceDetails { restarts: 3, last_end, ..Default::default() };
             Instance { boatyard, ..Instance::default() }.restarts()

@@ -1,13 +1,13 @@
-//! What people read about apps and deployments: the views that the API sends, and the words for them.
+//! Human-readable views of apps and deployments, and the text for them.
 //!
-//! The API fills these views, and the command line reads them back and prints their words, so both say the same. Nothing
+//! The API sends these views. The command line parses them and prints their text, so both show the same text. Nothing
 //! here colours, escapes or lays out text: that depends on the terminal or the page.
 //!
 //! In reading order:
 //! - [`Deployment`] with its [`Progress`], [`Record`] and [`Traffic`];
 //! - [`App`], [`Instance`] and [`Plan`];
 //! - [`outcome`]: how a deployment ended; [`news`]: what changed between two views of it;
-//! - [`text`]: numbers, durations and lists in sentences; [`command`]: the next command to type.
+//! - [`text`]: numbers, durations and lists in sentences; [`command`]: suggested commands.
 #![warn(missing_docs)]
 
 mod app;

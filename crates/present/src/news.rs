@@ -1,4 +1,4 @@
-//! What changed between two views of a deployment, and one view as a whole.
+//! What changed between two views of a deployment, and a summary of one view.
 
 use chrono::{DateTime, Utc};
 
@@ -27,16 +27,16 @@ pub fn changes(before: Option<&Deployment>, now: &Deployment) -> Vec<String> {
     lines
 }
 
-/// The whole deployment for a screen of `height` lines: the leaves that have started, and what it waits for. Leaves out the
-/// oldest leaves if the screen is too small.
+/// A summary of the deployment for a screen of `height` lines: the leaves that have started, and what it waits for.
+/// Leaves out the oldest leaves if the screen is too small.
 pub fn frame(deployment: &Deployment, now: DateTime<Utc>, height: usize) -> Vec<String> {
     let leaves = deployment.progress.leaves();
     let started = leaves.iter().filter(|it| it.status != Status::Pending);
     let mut lines: Vec<_> = started.map(|it| format!("  {}", line(it, it.ended.or(Some(now))))).collect();
     lines.extend(deployment.boatyard.waiting.iter().map(|why| format!("  … {why}")));
-    let room = height.saturating_sub(2).max(3);
-    if lines.len() > room {
-        lines.drain(..lines.len() - room);
+    let most = height.saturating_sub(2).max(3);
+    if lines.len() > most {
+        lines.drain(..lines.len() - most);
     }
     let done = leaves.iter().filter(|it| it.status == Status::Success).count();
     let (number, phase) = (deployment.boatyard.number, &deployment.phase);
@@ -59,7 +59,7 @@ fn took(from: Option<DateTime<Utc>>, until: Option<DateTime<Utc>>) -> Option<Str
     Some(duration((until? - from?).num_milliseconds().max(0)))
 }
 
-/// A sentence that counts down is the same sentence with another number.
+/// Makes the lines of one countdown equal, because they differ only in numbers.
 fn without_numbers(line: &str) -> String {
     line.split(' ').filter(|word| !word.chars().all(|c| c.is_ascii_digit())).collect::<Vec<_>>().join(" ")
 }

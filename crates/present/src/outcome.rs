@@ -3,14 +3,14 @@
 use crate::text::duration;
 use crate::{Deployment, Status, command};
 
-/// A deployment was started and the caller does not wait for it.
+/// Reports that a deployment has started, for a caller that does not wait for it.
 pub fn started(app: &str, deployment: &Deployment) -> String {
     let number = deployment.boatyard.number;
     let follow = command::follow(app, &number.to_string());
     format!("Deployment {number} ({}) has started. Follow it: {follow}", deployment.cause)
 }
 
-/// A cancelation was accepted. What follows depends on how far the deployment has come.
+/// Reports that a cancelation was accepted, and its effect, which depends on the progress of the deployment.
 pub fn cancel_accepted(deployment: &Deployment) -> String {
     let details = &deployment.boatyard;
     let effect = match (details.record.roll_began, details.kind.as_str()) {
@@ -21,7 +21,7 @@ pub fn cancel_accepted(deployment: &Deployment) -> String {
     format!("Deployment {} is being canceled; {effect}", details.number)
 }
 
-/// A request or a deployment had nothing to build or roll out.
+/// Reports that a request or a deployment had nothing to build or roll out.
 pub fn nothing_changed(app: &str, active: &Deployment) -> String {
     format!("Nothing to do: {app} serves deployment {}, and no component changed.", active.boatyard.number)
 }
@@ -77,7 +77,7 @@ fn failure(app: &str, deployment: &Deployment) -> Vec<String> {
     lines
 }
 
-/// The failure, else the reason of the first leaf that has one, if that leaf failed.
+/// The message of the failure. Without one, the reason of the first leaf that has a reason, if that leaf failed.
 fn reason(deployment: &Deployment) -> String {
     if let Some(failure) = &deployment.boatyard.failure {
         return failure.message.clone();
@@ -94,7 +94,7 @@ mod tests {
     use crate::{Failure, Image, Traffic};
 
     #[test]
-    fn a_cancelation_says_what_happens_to_replaced_instances() {
+    fn a_cancelation_reports_what_happens_to_replaced_instances() {
         let mut it = deployment("DEPLOYING", "SUCCESS", "RUNNING", "PENDING");
         assert_eq!(cancel_accepted(&it), "Deployment 42 is being canceled; replaced instances are rolled back first");
         it.boatyard.kind = "restart".into();
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn success_ends_with_the_traffic() {
+    fn the_report_of_a_success_ends_with_the_traffic() {
         let mut it = deployment("ACTIVE", "SUCCESS", "SUCCESS", "SUCCESS");
         it.boatyard.record.served =
             Some(Traffic { requests: 48_211, slowest_ms: 212, upgraded_cut: 3, ..Traffic::default() });
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_deployment_that_built_and_replaced_nothing_says_so() {
+    fn a_deployment_that_built_and_replaced_nothing_is_reported_as_nothing_to_do() {
         let mut it = deployment("ACTIVE", "SUCCESS", "SUCCESS", "SUCCESS");
         let nothing = "Nothing to do: shop serves deployment 42, and no component changed.";
         assert_eq!(ended("shop", &it, true), [nothing]);
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn failure_ends_with_the_reason_the_log_tail_and_the_next_command() {
+    fn the_report_of_a_failure_ends_with_the_reason_the_log_tail_and_the_next_command() {
         let mut it = failed("web", "c", "web.0 was not ready; web.1 serves");
         it.boatyard.log_tail = vec!["cannot bind".into()];
         assert_eq!(

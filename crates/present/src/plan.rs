@@ -54,7 +54,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plan_without_changes_says_so() {
+    fn a_plan_without_changes_reports_that_no_field_differs() {
         assert_eq!(Plan::default().change_lines(), ["No field differs."]);
         assert_eq!(Plan::default().needed_line(), None);
     }

@@ -34,7 +34,7 @@ pub struct Step {
     /// When the step ended.
     #[serde(default, with = "time", skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<DateTime<Utc>>,
-    /// Why the step has this status, if there is something to say.
+    /// Why the step has this status, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Reason>,
     /// The component, for a step of a component.
@@ -49,9 +49,9 @@ pub struct Step {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Reason {
-    /// For programs: `PreBuiltImage`.
+    /// Machine-readable code: `PreBuiltImage`.
     pub code: String,
-    /// For people.
+    /// Human-readable message.
     pub message: String,
 }
 
@@ -68,7 +68,7 @@ pub enum Status {
     Pending,
 }
 
-/// A step without steps below it, as people read it.
+/// A step without steps below it, in human-readable form.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Leaf {
     /// "web: building service".

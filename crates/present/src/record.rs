@@ -26,7 +26,7 @@ pub struct Record {
     pub served: Option<Traffic>,
     /// What a restart left unchanged.
     pub unchanged: Vec<Unchanged>,
-    /// Notes for people.
+    /// Human-readable notes.
     pub notes: Vec<String>,
 }
 

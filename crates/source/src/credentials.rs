@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::repo_url::{RepoLocation, RepoUrl};
 
-/// A secret text that never appears in `Debug`, logs or errors.
+/// A secret string that never appears in `Debug`, logs or errors.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Secret(String);
 

@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_made_to_backtrack_is_matched_quickly() {
+    fn a_pattern_designed_to_backtrack_is_matched_quickly() {
         let ignore = Dockerignore::parse(&format!("{}b", "*a**/*".repeat(50))).unwrap();
         assert!(!ignore.excludes(&"a".repeat(500)));
     }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 /// A network whose services trust every client that can connect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SpecialNetwork {
-    /// This host: `127.0.0.0/8`, `::1`, and the unspecified addresses, which lead to it as well.
+    /// This host: `127.0.0.0/8`, `::1`, and the unspecified addresses, which reach it as well.
     Loopback,
     /// The local link: `169.254.0.0/16` and `fe80::/10`, where clouds serve the machine's credentials.
     LinkLocal,
@@ -20,8 +20,8 @@ pub enum SpecialNetwork {
 const METADATA_IPV6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
 
 impl SpecialNetwork {
-    /// The special network that an address is in; `None` if fetching from it needs no permission. IPv4 addresses count
-    /// in every form in which IPv6 can carry them.
+    /// The special network that an address is in; `None` if fetching from it needs no permission. Recognises
+    /// IPv4 addresses in every form in which IPv6 can contain them.
     pub fn of(address: IpAddr) -> Option<Self> {
         match address {
             IpAddr::V4(address) => Self::of_ipv4(address),

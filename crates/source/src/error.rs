@@ -37,7 +37,9 @@ pub enum SourceError {
     )]
     HostKeyUnknown { host: String, fingerprint: String },
     /// An ssh host key that differs from the known one.
-    #[error("the ssh host key of {host} has changed to {fingerprint}; someone may be in between, nothing was fetched")]
+    #[error(
+        "the ssh host key of {host} has changed to {fingerprint}; nothing was fetched, because the connection may be intercepted"
+    )]
     HostKeyChanged { host: String, fingerprint: String },
     /// A redirect to another host.
     #[error("{repo} redirects to another host, which is not followed: {why}; use the new address")]

@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 pub enum GitRef {
     /// The branch that the repository's HEAD names.
     DefaultBranch,
-    /// A branch, without `refs/heads/`. Make one with [`GitRef::branch`].
+    /// A branch, without `refs/heads/`. Create one with [`GitRef::branch`].
     Branch(RefName),
-    /// A tag, without `refs/tags/`. Make one with [`GitRef::tag`].
+    /// A tag, without `refs/tags/`. Create one with [`GitRef::tag`].
     Tag(RefName),
     /// A commit by its full id.
     Commit(CommitId),
@@ -142,7 +142,7 @@ macro_rules! object_id {
                 &self.0
             }
 
-            /// The first 7 digits, for people.
+            /// The first 7 digits, for display.
             pub fn short(&self) -> &str {
                 &self.0[..7]
             }

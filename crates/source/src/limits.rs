@@ -22,7 +22,7 @@ pub struct Limits {
     pub text_bytes: u64,
     /// Bytes received from a server in one fetch, and the largest file a worker may write. Default 4 GiB.
     pub fetch_bytes: u64,
-    /// Address space of a worker: room for one file with its delta base, and mapped packs. Default 4 GiB.
+    /// Address space of a worker. One file with its delta base and mapped packs fit into it. Default 4 GiB.
     pub memory_bytes: u64,
     /// A worker that reports nothing for this long is killed. Default 30 s.
     pub stall: Duration,

@@ -1,7 +1,7 @@
 //! Checks that the open database files are still the files at their paths.
 //!
-//! If the data directory is deleted or replaced while it is open, SQLite goes on writing to files that no path leads to,
-//! and acknowledged commits would be lost.
+//! If the data directory is deleted or replaced while it is open, SQLite keeps writing to the old files, and
+//! acknowledged commits would be lost.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;

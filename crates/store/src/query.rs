@@ -1,5 +1,5 @@
-//! Reads rows into records. Lists skip a row that cannot be read and report it. A row that is requested by its key is an
-//! error instead: a caller that took it for absent would delete what belongs to it.
+//! Reads rows into records. Lists skip and report rows that cannot be read. A lookup by key returns an error for such a
+//! row: a caller that treated the row as absent would delete what belongs to it.
 
 use rusqlite::{Connection, Params};
 

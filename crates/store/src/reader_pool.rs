@@ -1,4 +1,4 @@
-//! A pool of read-only connections. Each read has a connection to itself, on a blocking thread, for at most 5 s.
+//! A pool of read-only connections. Each read uses one connection exclusively, on a blocking thread, for at most 5 s.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};

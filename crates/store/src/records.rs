@@ -80,7 +80,7 @@ pub struct Deployment {
     pub created: Timestamp,
     pub updated: Timestamp,
     pub request: Request,
-    /// Why it was started, for people: "app spec updated", "restart of web, api".
+    /// Human-readable reason for the deployment: "app spec updated", "restart of web, api".
     pub cause: String,
     /// The spec, with secrets as `EV[…]`.
     pub spec: serde_json::Value,
@@ -124,7 +124,7 @@ pub struct Image {
     pub commit: Option<String>,
     /// Whether it was built for this deployment rather than reused.
     pub built: bool,
-    /// One sentence for people: "reused: tree unchanged since deployment 41".
+    /// One human-readable sentence: "reused: tree unchanged since deployment 41".
     pub note: String,
 }
 
@@ -147,7 +147,7 @@ pub struct Record {
     pub counted: Vec<IngressCounts>,
     /// What a restart left unchanged.
     pub unchanged: Vec<Unchanged>,
-    /// Notes for people, such as clamped limits and reused images.
+    /// Human-readable notes, such as clamped limits and reused images.
     pub notes: Vec<String>,
 }
 
@@ -381,8 +381,8 @@ impl AppState {
         }
     }
 
-    /// Drain and grace periods of an instance. A row of an older version does not have them: then those of the target that the
-    /// instance was created for apply, or of the newest target of its component.
+    /// Drain and grace periods of an instance. Rows of older versions lack them. Then the target that the instance was
+    /// created for provides them, or else the newest target of its component.
     pub fn stop_times(&self, instance: &Instance) -> StopTimes {
         let of = |it: &&Deployment| {
             let target = it.targets.iter().flatten().find(|target| target.component == instance.component)?;
@@ -403,9 +403,9 @@ impl AppState {
         instances.chain(runs).chain(databases)
     }
 
-    /// Whether the active deployment and the revisions of all instances could be read. If not, the controller must not act on
-    /// this state: without the deployment no instance would seem to be needed, and without a revision an instance cannot be
-    /// routed.
+    /// Whether the active deployment and the revisions of all instances could be read. If not, the controller must not
+    /// act on this state: without the deployment it would treat all instances as unneeded, and without its revision an
+    /// instance cannot be routed.
     pub fn is_complete(&self) -> bool {
         let is_present = |id: &DeploymentId| self.deployments.iter().any(|it| it.id == *id);
         let has_revision = |it: &Instance| self.revisions.iter().any(|revision| revision.id == it.revision);

@@ -25,7 +25,7 @@ pub(crate) trait Table: Serialize + DeserializeOwned {
         self.key_values().join("/")
     }
 
-    /// What a sealed body is bound to, so that it does not open in another row.
+    /// The context that a sealed body is bound to, so that the body does not open in another row.
     fn seal_context(key: &str) -> String {
         format!("{}/{key}", Self::NAME)
     }

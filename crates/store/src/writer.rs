@@ -17,7 +17,7 @@ const CHECKPOINT_AFTER: Duration = Duration::from_secs(2);
 /// The writer warns about a write-ahead log with more pages than this: 64 MiB in pages of 4 KiB, our choice.
 const LARGE_LOG_PAGES: i64 = 16 * 1024;
 
-/// A task for the writer. It sends its result to the caller itself.
+/// A task for the writer. The task sends its result to the caller.
 pub(crate) type WriteTask = Box<dyn FnOnce(&mut Writer) + Send>;
 
 pub(crate) struct Writer {

@@ -1,4 +1,4 @@
-//! The data directory: whose it is, who may look, what it holds.
+//! The lock, the permissions and the files of the data directory.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -17,7 +17,7 @@ fn chmod(path: &Path, mode: u32) {
 }
 
 #[test]
-fn a_second_open_names_the_holder_until_the_first_is_gone() {
+fn a_directory_in_use_is_refused_with_the_id_of_the_process_that_holds_it() {
     let place = TempDir::new().unwrap();
     let first = DataDir::open(place.path().join("data")).unwrap();
     let error = DataDir::open(first.root()).unwrap_err();
@@ -29,18 +29,18 @@ fn a_second_open_names_the_holder_until_the_first_is_gone() {
 }
 
 #[test]
-fn a_directory_open_to_others_is_refused_with_the_remedy() {
+fn a_directory_open_to_others_is_refused_with_the_chmod_command() {
     let place = TempDir::new().unwrap();
     chmod(place.path(), 0o750);
     let error = DataDir::open(place.path()).unwrap_err();
     assert!(error.to_string().contains(&format!("chmod 700 {}", place.path().display())), "{error}");
-    assert_eq!(fs::read_dir(place.path()).unwrap().count(), 0, "nothing was made");
+    assert_eq!(fs::read_dir(place.path()).unwrap().count(), 0, "nothing was created");
     chmod(place.path(), 0o700);
     DataDir::open(place.path()).unwrap();
 }
 
 #[test]
-fn a_file_in_its_place_is_refused() {
+fn a_path_of_a_file_is_refused() {
     let place = TempDir::new().unwrap();
     let path = place.path().join("data");
     fs::write(&path, "").unwrap();
@@ -48,7 +48,7 @@ fn a_file_in_its_place_is_refused() {
 }
 
 #[test]
-fn key_and_installation_are_made_once() {
+fn key_and_installation_id_are_generated_once() {
     let place = TempDir::new().unwrap();
     let directory = DataDir::open(place.path().join("a/b/data")).unwrap();
     let (id, key, root) =
@@ -64,7 +64,7 @@ fn key_and_installation_are_made_once() {
 }
 
 #[test]
-fn each_purpose_has_a_key_of_its_own_and_none_is_the_key_file() {
+fn each_purpose_has_a_separate_key_that_differs_from_the_key_file() {
     let place = TempDir::new().unwrap();
     let directory = DataDir::open(place.path().join("data")).unwrap();
     let key = fs::read(directory.root().join("key")).unwrap();
@@ -74,7 +74,7 @@ fn each_purpose_has_a_key_of_its_own_and_none_is_the_key_file() {
 }
 
 #[test]
-fn a_key_or_id_that_is_not_ours_is_refused() {
+fn a_damaged_key_or_installation_id_is_refused() {
     for name in ["key", "installation"] {
         let place = TempDir::new().unwrap();
         let root = DataDir::open(place.path().join("data")).unwrap().root().to_owned();
@@ -84,7 +84,7 @@ fn a_key_or_id_that_is_not_ours_is_refused() {
 }
 
 #[test]
-fn the_ballast_gives_its_room_back_and_takes_it_again() {
+fn the_ballast_can_be_released_and_restored() {
     let place = TempDir::new().unwrap();
     let directory = DataDir::open(place.path().join("data")).unwrap();
     let ballast = directory.root().join("ballast");
@@ -97,12 +97,12 @@ fn the_ballast_gives_its_room_back_and_takes_it_again() {
 }
 
 #[test]
-fn token_and_runtime_file_are_replaced_whole() {
+fn token_and_runtime_file_can_be_replaced_after_a_crash_during_a_write() {
     let place = TempDir::new().unwrap();
     let directory = DataDir::open(place.path().join("data")).unwrap();
     assert_eq!(directory.admin_token().unwrap(), None);
     directory.write_admin_token("a longer first token").unwrap();
-    // A crash left a draft that everybody may read. The new file must not inherit its mode.
+    // A crash left a draft that all users may read. The new file must not inherit its mode.
     fs::write(directory.root().join("admin-token.new"), "half").unwrap();
     chmod(&directory.root().join("admin-token.new"), 0o666);
     directory.write_admin_token("second").unwrap();

@@ -48,7 +48,7 @@ impl DockerEngine {
                 // Dropping the request cancels the build: the engine ends the step and keeps nothing.
                 () = reader_gone.closed() => {}
                 outcome = build.run(options, context, &events) => {
-                    // The send fails only if the reader is gone, and then the outcome does not matter.
+                    // The send fails only if the reader was dropped, and then the outcome does not matter.
                     let _ = events.send(outcome.map(|image| BuildEvent::Built { image })).await;
                 }
             }
@@ -122,7 +122,7 @@ impl Build {
             match message.aux {
                 Some(BuildInfoAux::BuildKit(status)) => {
                     for event in progress.apply(status) {
-                        // Fails only if the reader is gone, and then the caller ends this function anyway.
+                        // Fails only if the reader was dropped, and then the caller ends this function anyway.
                         let _ = events.send(Ok(event)).await;
                     }
                 }

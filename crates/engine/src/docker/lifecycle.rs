@@ -35,7 +35,7 @@ impl DockerEngine {
             // The engine would silently create an empty volume, and a database would start without its data.
             return Err(EngineError::NotFound { what: format!("volume {}", mount.volume) });
         }
-        // The container exists under another name, because somebody renamed it. Its name is free, but a second
+        // The container exists under another name, because a user renamed it. Its name is free, but a second
         // container must not take it.
         if !self.made.ids_of(&spec.name).is_empty()
             && let Some(container) = self.find(&spec.name).await?
@@ -78,7 +78,7 @@ impl DockerEngine {
     }
 
     /// The container that has the name. Uses a single list: if it used two, a container that appears between them would
-    /// look like somebody else's.
+    /// look like another owner's.
     async fn holder_of_name(&self, spec: &ContainerSpec) -> Result<Option<String>, EngineError> {
         let filters = HashMap::from([("name", vec![format!("^/?{}$", spec.name)])]);
         let has_it = |summary: &ContainerSummary| called(summary).as_deref() == Some(&spec.name);
@@ -93,7 +93,7 @@ impl DockerEngine {
         let Found { container, networks } = self.find_with_networks(name).await?.ok_or_else(|| missing(name))?;
         let started = match container.state {
             ContainerState::Running | ContainerState::Restarting => return Ok(Changed::AlreadySo),
-            // A person paused it. The engine refuses to start a paused container, and the caller asks for a running
+            // A user paused it. The engine refuses to start a paused container, and the caller asks for a running
             // process.
             ContainerState::Paused => self.call("start", DEADLINE, self.docker.unpause_container(&container.id)).await,
             ContainerState::Created | ContainerState::Exited { .. } | ContainerState::Removing => {
@@ -141,7 +141,7 @@ impl DockerEngine {
         }
     }
 
-    /// Another client is removing it: wait until it is gone.
+    /// Another client is removing it: wait until it no longer exists.
     async fn await_removal(&self, name: &str, id: &str) -> Result<Changed, EngineError> {
         let gone = async {
             while self.find(name).await?.is_some_and(|container| container.id == id) {

@@ -1,6 +1,6 @@
 //! Finding containers: list and inspect, and the meaning of their answers.
 //!
-//! A container is found by the name under which it was created, even after somebody renamed it.
+//! A container is found by the name under which it was created, even after a user renamed it.
 
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
@@ -42,8 +42,8 @@ impl DockerEngine {
     pub(super) async fn find_with_networks(&self, name: &str) -> Result<Option<Found>, EngineError> {
         let is_it = |found: &Found| found.container.name == name;
         let mut filters = self.ours();
-        // The engine treats the name as a regular expression and may return too many containers, so the comparison
-        // decides.
+        // The engine treats the name as a regular expression and may return too many containers, so the names
+        // are compared below.
         filters.insert("name", vec![format!("^/?{name}$")]);
         if let Some(found) = self.found(filters).await?.into_iter().find(is_it) {
             return Ok(Some(found));
@@ -150,7 +150,7 @@ impl DockerEngine {
             restart_count: answer.restart_count.and_then(|count| u64::try_from(count).ok()).unwrap_or_default(),
             restart_policy: match host.restart_policy.and_then(|policy| policy.name) {
                 Some(RestartPolicyNameEnum::ALWAYS) => RestartPolicy::Always,
-                // Boatyard never sets other policies. A policy that somebody set counts as different from `always`, and
+                // Boatyard never sets other policies. A policy that a user set counts as different from `always`, and
                 // the controller corrects it.
                 _ => RestartPolicy::No,
             },
@@ -159,7 +159,7 @@ impl DockerEngine {
 
     /// Containers that mount a volume, from one list of all containers on the engine.
     pub(super) async fn mounting(&self, volume: &str, owner: &str) -> Result<Vec<VolumeUser>, EngineError> {
-        // The filter also finds volumes that are mounted at a path of this name, so the comparison decides.
+        // The filter also finds volumes that are mounted at a path of this name, so the names are compared below.
         let listed = self.summaries(HashMap::from([("volume", vec![volume.to_owned()])])).await?;
         let mounts = |summary: &ContainerSummary| {
             summary.mounts.iter().flatten().any(|mount| mount.name.as_deref() == Some(volume))
@@ -226,7 +226,7 @@ pub(super) fn called(summary: &ContainerSummary) -> Option<String> {
     names.filter_map(|name| name.strip_prefix('/')).find(|name| !name.contains('/')).map(str::to_owned)
 }
 
-/// One address per network; somebody may have connected the container to more networks.
+/// One address per network. A user may have connected the container to more networks.
 fn addresses(networks: &HashMap<String, EndpointSettings>) -> Vec<Ipv4Addr> {
     let mut addresses: Vec<_> = networks.values().filter_map(address).collect();
     addresses.sort();
@@ -293,7 +293,7 @@ mod tests {
             on(vec![endpoint("10.208.0.5", Some([10, 208, 0, 5])), endpoint("172.17.0.9", None)]),
             vec![ours, theirs]
         );
-        assert_eq!(on(vec![endpoint("172.17.0.9", Some([10, 208, 0, 5]))]), vec![theirs], "what it has is what counts");
+        assert_eq!(on(vec![endpoint("172.17.0.9", Some([10, 208, 0, 5]))]), vec![theirs], "the current address wins");
     }
 
     #[test]

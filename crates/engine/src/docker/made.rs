@@ -1,4 +1,4 @@
-//! Remembers under which name each container was created, to recognise containers that somebody renamed.
+//! Remembers under which name each container was created, to recognise containers that a user renamed.
 //!
 //! An engine never reuses an id, so a remembered entry can become useless, but not wrong.
 
@@ -84,9 +84,9 @@ mod tests {
     fn a_renamed_container_is_recognised_by_its_id_and_its_copy_is_not() {
         let made = MadeNames::default();
         let who = |id, called| made.identify(&installation(), id, called, &labels()).map(|(name, _)| name);
-        assert_eq!(who("1f", "debug"), None, "nothing is known of it yet");
+        assert_eq!(who("1f", "debug"), None, "its id is not known yet");
         assert_eq!(who("1f", "web.0").as_deref(), Some("web.0"), "its labels prove this name");
-        assert_eq!(who("1f", "debug").as_deref(), Some("web.0"), "it was seen under its name");
+        assert_eq!(who("1f", "debug").as_deref(), Some("web.0"), "its id is remembered");
         assert_eq!(who("2e", "debug"), None, "an image committed from it carries the labels, not the id");
     }
 
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_forgotten_when_a_list_that_was_asked_for_later_lacks_the_container() {
+    fn a_name_is_forgotten_when_a_later_list_lacks_the_container() {
         let made = MadeNames::default();
         made.learn("1f".into(), "web.0".into());
         let before = made.ids();

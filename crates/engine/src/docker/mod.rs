@@ -1,4 +1,4 @@
-//! The port implemented on a Docker Engine. Only this module names Docker types.
+//! Implements the port on a Docker Engine. Only this module names Docker types.
 //!
 //! It remembers only what the engine cannot contradict: the size of the host, which networks it has seen, and under
 //! which name a container was created ([`made`]). It acts only on objects whose labels carry this installation's MAC.
@@ -38,9 +38,9 @@ use crate::port::*;
 const DEADLINE: Duration = Duration::from_secs(30);
 /// Deadline of a list. Shorter, because reconciliation waits for it.
 const LIST_DEADLINE: Duration = Duration::from_secs(15);
-/// How long a build or a pull may go on without any activity.
+/// How long a build or a pull may continue without any activity.
 const STALL_DEADLINE: Duration = Duration::from_secs(600);
-/// bollard's timeout, long enough never to apply: every call here has its own deadline.
+/// bollard's timeout, long enough never to apply: every call here has a separate deadline.
 const CLIENT_TIMEOUT_SECONDS: u64 = 7 * 24 * 3600;
 
 /// A Docker Engine at a Unix socket, seen by one installation. Share it through an `Arc`.

@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_hold_swap_equal_to_memory_and_never_pass_the_host() {
+    fn the_swap_limit_equals_the_memory_limit_and_no_limit_exceeds_the_host() {
         let host = body(&spec()).host_config.expect("set");
         assert_eq!((host.memory, host.memory_swap), (Some(256 << 20), Some(256 << 20)));
         assert_eq!(host.nano_cpus, Some(500_000_000));

@@ -121,7 +121,7 @@ impl Progress {
     }
 }
 
-/// Text for people: the last state of a progress bar (the part after the last carriage return), with invalid UTF-8
+/// Human-readable text: the last state of a progress bar (the part after the last carriage return), with invalid UTF-8
 /// replaced.
 fn text_of(line: &[u8]) -> String {
     let line = line.strip_suffix(b"\r").unwrap_or(line);

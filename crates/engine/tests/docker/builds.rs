@@ -132,7 +132,7 @@ async fn dropping_a_build_ends_its_step_and_leaves_nothing() {
         panic!("the build ended before its step began");
     };
     tokio::time::timeout(ENDS_WITHIN, begun).await.expect("the step begins");
-    assert!(runs_here(&mark), "the step's process is one of this machine");
+    assert!(runs_here(&mark), "the step's process runs on this machine");
     drop(events);
     let ended = async {
         while runs_here(&mark) {

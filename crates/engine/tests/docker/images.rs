@@ -5,7 +5,7 @@ use engine::*;
 use crate::support::World;
 
 #[tokio::test]
-async fn an_image_is_found_by_tag_and_by_id_and_is_gone_after_its_last_tag() {
+async fn an_image_is_found_by_tag_and_by_id_and_does_not_exist_after_its_last_tag_is_removed() {
     let world = World::new().await;
     let image = world.image().await;
     let (first, second) = (world.tag("image"), world.tag("second"));

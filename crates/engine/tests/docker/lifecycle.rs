@@ -37,7 +37,7 @@ async fn every_verb_may_be_called_twice() {
 #[tokio::test]
 async fn verbs_on_a_missing_container_report_it() {
     let world = World::new().await;
-    let name = world.name("nobody");
+    let name = world.name("missing");
     let engine = &world.engine;
     assert_eq!(engine.stop(&name, Duration::ZERO).await.unwrap(), Changed::AlreadySo);
     assert_eq!(engine.remove(&name).await.unwrap(), Changed::AlreadySo);
@@ -228,7 +228,7 @@ async fn running_out_of_memory_shows_in_the_containers_state_and_in_events() {
     assert!(details.oom_killed, "{details:?}");
     let mut actions = Vec::new();
     loop {
-        let event = events.next().await.expect("the stream goes on");
+        let event = events.next().await.expect("the stream continues");
         if event.container == spec.name {
             actions.push((event.action.clone(), event.exit_code));
         }

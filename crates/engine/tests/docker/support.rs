@@ -22,7 +22,7 @@ pub const ENDS_WITHIN: Duration = Duration::from_secs(300);
 pub struct World {
     pub engine: DockerEngine,
     pub installation: Installation,
-    /// A second client, which plays other users of the engine.
+    /// A second client, which acts as another user of the engine.
     pub other: Docker,
 }
 
@@ -159,8 +159,8 @@ impl World {
     }
 }
 
-/// Removes what the test created, even if the test failed. Uses another thread, because the test's runtime may be gone
-/// already.
+/// Removes what the test created, even if the test failed. Uses another thread, because the test's runtime may have
+/// shut down.
 impl Drop for World {
     fn drop(&mut self) {
         let id = self.installation.id.clone();

@@ -22,7 +22,7 @@ use crate::protocol::{CHUNK, FrameKind, Opened, write_frame};
 
 /// Zip archives cannot store earlier times, and tools that create them during a build fail on 1970.
 const EARLIEST_MTIME: i64 = 315_619_200; // 1980-01-02
-const LATEST_MTIME: i64 = 0o77_777_777_777; // what 11 octal digits hold
+const LATEST_MTIME: i64 = 0o77_777_777_777; // the largest value of 11 octal digits
 /// Submodules and LFS pointers that are reported one by one.
 const MAX_NOTES: u64 = 20;
 /// Entries that may be visited for each file that may be sent: 1,000,000 by default.
@@ -189,7 +189,7 @@ impl<'a, W: Write> ContextWriter<'a, W> {
         self.add(path, EntryType::Symlink, 0o777, target)
     }
 
-    /// Reads a whole object. The result borrows the database, not this writer, so writing can go on.
+    /// Reads a whole object. The result borrows the database, not this writer, so writing can continue.
     fn read(&self, id: Oid) -> Result<OdbObject<'a>, SourceError> {
         self.odb.read(id).map_err(|error| damaged(&error, self.reader.repo))
     }

@@ -37,10 +37,10 @@ pub(super) fn open(path: &Path, rules: &UrlRules) -> Result<Repository, SourceEr
 /// Whether tracked files of the work tree differ from the last commit. Untracked files do not count.
 pub(super) fn has_uncommitted_changes(repo: &Repository, path: &Path) -> bool {
     // The configuration may name another directory as the work tree.
-    let is_its_own = repo.workdir().and_then(|it| it.canonicalize().ok()).is_some_and(|workdir| workdir == path);
+    let is_work_tree = repo.workdir().and_then(|it| it.canonicalize().ok()).is_some_and(|workdir| workdir == path);
     let mut options = StatusOptions::new();
     options.include_untracked(false).include_ignored(false).exclude_submodules(true).update_index(false);
-    is_its_own && repo.statuses(Some(&mut options)).is_ok_and(|statuses| !statuses.is_empty())
+    is_work_tree && repo.statuses(Some(&mut options)).is_ok_and(|statuses| !statuses.is_empty())
 }
 
 /// The directory that `.git` refers to, as a link or as a file that contains the path.

@@ -1,5 +1,5 @@
-//! Privileges that the worker gives up before it reads untrusted bytes: all capabilities, the means to gain privileges,
-//! and system calls that git never makes. [`restrict_files`] then restricts the file system.
+//! Privileges that the worker gives up before it reads untrusted bytes: all capabilities, the ability to gain
+//! privileges, and system calls that git never makes. [`restrict_files`] then restricts the file system.
 //!
 //! These apply to the calling thread and to threads that it starts later, so the worker calls them while it has a
 //! single thread.
@@ -43,11 +43,11 @@ const SYSTEM_FILES: [&str; 22] = [
     "/dev",
 ];
 
-/// Gives up all capabilities, the means to gain privileges, and system calls that git does not make. Errors: the kernel
-/// refuses to drop capabilities; the worker must not read anything then.
+/// Gives up all capabilities, the ability to gain privileges, and system calls that git does not make. Errors: the
+/// kernel refuses to drop capabilities; the worker must not read anything then.
 pub(super) fn drop_privileges() -> Result<(), SourceError> {
     match confine::confine(CapabilitySet::empty(), &[]) {
-        // A kernel without system call filters is no reason to stop: the capabilities are gone.
+        // Without system call filters in the kernel the worker continues: it has no capabilities any more.
         Ok(()) | Err(ConfineError::NoFilter(_)) => Ok(()),
         Err(error) => Err(SourceError::Worker { why: format!("it cannot give up its privileges: {}", chain(&error)) }),
     }

@@ -26,7 +26,7 @@ const STACK: usize = 128 * 1024;
 pub(super) enum Transport {
     /// Through the relay at this address, as an HTTP proxy.
     Proxy { url: String, failed: Failed },
-    /// Directly, at this address instead of the repository's own.
+    /// Directly, at this address instead of the repository's address.
     Address(String),
 }
 
@@ -128,7 +128,7 @@ fn with_address(text: &str, address: SocketAddr) -> String {
 struct Relay {
     /// Without brackets.
     host: String,
-    /// Only TLS is relayed.
+    /// Relay only TLS.
     secure: bool,
     addresses: Vec<SocketAddr>,
     timeout: Duration,
@@ -144,7 +144,7 @@ impl Relay {
         spawn(move || {
             for client in listener.incoming().flatten() {
                 let relay = relay.clone();
-                // If no thread can be started git2 gets no answer, and reports that.
+                // If the system cannot start a thread, git2 gets no answer and reports that.
                 let _ = spawn(move || relay.serve(client));
             }
         })?;

@@ -145,7 +145,7 @@ pub(super) fn peel<'r>(opened: &'r Repository, repo: &RepoUrl, id: Oid) -> Resul
     opened.find_object(id, None).and_then(|object| object.peel_to_commit()).map_err(|error| damaged(&error, repo))
 }
 
-/// Describes a commit for people.
+/// Describes a commit.
 pub(super) fn describe(commit: &Commit<'_>, branch: Option<String>, received: bool) -> Result<Resolved, SourceError> {
     let message = String::from_utf8_lossy(commit.message_bytes()).into_owned();
     Ok(Resolved {
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_for_a_branch_says_if_the_name_is_a_tag_or_a_commit() {
+    fn an_error_for_a_branch_reports_if_the_name_is_a_tag_or_a_commit() {
         let heads = heads(&["refs/heads/main", "refs/tags/v1"]);
         let says = |branch: &str| heads.find(&GitRef::branch(branch).unwrap(), &repo()).unwrap_err().to_string();
         assert!(

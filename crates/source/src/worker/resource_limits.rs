@@ -1,4 +1,4 @@
-//! Resource limits of the worker, and its exit when the parent is gone.
+//! Resource limits of the worker, and its exit when the parent exits.
 
 use std::io::Read;
 use std::thread;

@@ -52,10 +52,10 @@ impl<'a, W: Write> Session<'a, W> {
         }
     }
 
-    /// The address that git2 should connect to, or name to the proxy. Errors: the host may not be fetched from.
+    /// The address that git2 should connect to, or request from the proxy. Errors: the host is not allowed.
     pub(super) fn connect_address(&self) -> Result<&str, SourceError> {
         if self.transport.get().is_none() {
-            // It was checked to be empty.
+            // Cannot fail: the cell is empty.
             let _ = self.transport.set(Transport::to(self.repo, self.request)?);
         }
         Ok(match self.transport.get() {
@@ -73,7 +73,7 @@ impl<'a, W: Write> Session<'a, W> {
         options
     }
 
-    /// Callbacks that refer to this session. Each git2 call needs its own set.
+    /// Callbacks that refer to this session. Each git2 call needs a separate set.
     pub(super) fn callbacks(&self) -> RemoteCallbacks<'_> {
         let mut callbacks = RemoteCallbacks::new();
         callbacks.credentials(|url, user, allowed| self.credentials(url, user, allowed));
@@ -103,7 +103,7 @@ impl<'a, W: Write> Session<'a, W> {
         stopped.unwrap_or_else(|| errors::session_error(error, self.repo, self.login_offered.get()))
     }
 
-    /// Writes progress at limited frequency. Returns false if the parent is gone.
+    /// Writes progress at limited frequency. Returns false if the parent has exited.
     pub(super) fn report_progress(&self, progress: &FetchProgress) -> bool {
         if self.last_progress.get().is_some_and(|last| last.elapsed() < PROGRESS_INTERVAL) {
             return true;

@@ -7,9 +7,9 @@ use crate::fixture::{DIRECTORY, EXECUTABLE, FILE, Fixture, LINK, SUBMODULE, WHEN
 use crate::{Case, wait};
 
 pub const CASES: &[Case] = &[
-    ("a context contains files, modes and links as in git", holds_what_git_has),
+    ("a context contains files, modes and links as in git", contains_files_as_in_git),
     ("the same commit gives the same bytes, and the same tree the same identity in any repository", is_deterministic),
-    ("long names and long link targets are complete", long_names_arrive),
+    ("long names and long link targets are complete", long_names_are_complete),
     ("a context contains one directory of the repository and nothing else", a_directory_only),
     ("a Dockerfile outside the context is added under a reserved name", dockerfile_outside),
     ("a dockerfile_path that only exists below source_dir is used, with a note", dockerfile_below_source_dir),
@@ -27,7 +27,7 @@ pub const CASES: &[Case] = &[
     ("the identity changes with everything that changes the build", identity_changes),
 ];
 
-fn holds_what_git_has() {
+fn contains_files_as_in_git() {
     let fixture = Fixture::new();
     fixture.commit(&[
         ("Dockerfile", FILE, "FROM scratch\n"),
@@ -69,7 +69,7 @@ fn is_deterministic() {
     assert_eq!(identity(&one).hash().len(), 64);
 }
 
-fn long_names_arrive() {
+fn long_names_are_complete() {
     let long = format!("{}/{}/{}", "d".repeat(120), "e".repeat(120), "f".repeat(200));
     let target = "t/".repeat(150);
     let fixture = Fixture::new();

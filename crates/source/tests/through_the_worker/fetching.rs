@@ -13,13 +13,13 @@ use crate::{Case, wait};
 
 pub const CASES: &[Case] = &[
     ("a local repository is resolved in place and not copied", local_in_place),
-    ("a local work tree is as good as a bare repository", local_work_tree),
+    ("a local work tree works like a bare repository", local_work_tree),
     ("an error for a missing branch lists the existing branches", missing_branch),
     ("a local repository outside the allowed directories is refused before and inside the worker", outside),
     ("a work tree with objects outside the allowed directories is refused", objects_elsewhere),
     ("links and alternates that lead out of the allowed directories are refused, others are followed", linked_objects),
     ("formats that cannot be read and missing permissions are named", unreadable),
-    ("an error for a branch says if the name is a tag", tag_for_branch),
+    ("an error for a branch reports if the name is a tag", tag_for_branch),
     ("uncommitted changes are reported", uncommitted),
     ("fetching from this host needs permission in every spelling", this_host),
     ("an empty repository is an error", empty),
@@ -257,7 +257,7 @@ fn this_host() {
             assert!(error.to_string().contains("--allow-sources-from loopback"), "{error}");
         }
     }
-    assert!(server.requests().is_empty(), "nothing was asked");
+    assert!(server.requests().is_empty(), "the server received no request");
     let metadata = fixture.source().repo_url("http://169.254.169.254/latest/meta-data").unwrap();
     let error = fetch(&fixture, &metadata, &main_branch()).unwrap_err();
     assert!(error.to_string().contains("--allow-sources-from link-local"), "{error}");
@@ -305,7 +305,7 @@ fn not_again() {
     assert_eq!(posts(), after_first);
     let requests = server.requests().len();
     fetch(&fixture, &url, &GitRef::Commit(fixture.head())).unwrap();
-    assert_eq!(server.requests().len(), requests, "a commit at hand needs no network");
+    assert_eq!(server.requests().len(), requests, "a commit in the mirror needs no network");
 }
 
 fn by_id() {
@@ -525,5 +525,5 @@ fn too_much() {
     let error = fetch(&fixture, &url, &main_branch()).unwrap_err();
     assert!(matches!(error, SourceError::TooLarge { .. }), "{error:?}");
     fixture.settings.limits.fetch_bytes = 100_000_000;
-    assert!(fetch(&fixture, &url, &main_branch()).is_ok(), "the next fetch is not hindered by the leftovers");
+    assert!(fetch(&fixture, &url, &main_branch()).is_ok(), "leftovers do not block the next fetch");
 }

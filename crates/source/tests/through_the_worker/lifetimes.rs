@@ -17,7 +17,7 @@ pub const CASES: &[Case] = &[
     ("a killed worker is an error and never the end of a tar", killed_is_an_error),
     ("a worker ends when its parent closes the pipe", orphans_end),
     ("a silent worker is killed", silent_is_ended),
-    ("a program that is not a worker is an error", strangers),
+    ("a program that is not a worker is an error", not_a_worker),
     ("a worker program that does not exist is an error", no_program),
     ("a worker without a valid request exits with code 2", no_request),
     ("a worker has an empty environment and resource limits", confined),
@@ -110,13 +110,13 @@ fn killed_is_an_error() {
         }
         let error = last.unwrap().unwrap_err();
         // The output may end before the process does, and on a busy machine later than the parent waits for the exit.
-        let is_told = |how: &str| matches!(how, "signal 9" | "it closed its output");
-        assert!(matches!(&error, SourceError::WorkerDied { how, .. } if is_told(how)), "{error}");
+        let is_expected = |how: &str| matches!(how, "signal 9" | "it closed its output");
+        assert!(matches!(&error, SourceError::WorkerDied { how, .. } if is_expected(how)), "{error}");
     });
 }
 
 fn orphans_end() {
-    // A worker waits for a server, and its pipe closes although no one kills it.
+    // A worker waits for a server, and its pipe closes, but nothing kills it.
     let fixture = Fixture::new();
     let hanging = Server::start(Manner::Hang);
     let mut child = std::process::Command::new(&fixture.settings.worker)
@@ -129,7 +129,7 @@ fn orphans_end() {
     let request = request(&fixture, &hanging.url);
     std::io::Write::write_all(&mut stdin, request.as_bytes()).unwrap();
     while hanging.requests().is_empty() {
-        assert_eq!(child.try_wait().unwrap(), None, "it ended without asking the server");
+        assert_eq!(child.try_wait().unwrap(), None, "the worker ended before it contacted the server");
         std::thread::yield_now();
     }
     drop(stdin);
@@ -157,7 +157,7 @@ fn silent_is_ended() {
     assert!(matches!(error, Err(SourceError::Stalled { .. })), "{error:?}");
 }
 
-fn strangers() {
+fn not_a_worker() {
     let mut fixture = Fixture::with_files(&[("Dockerfile", "")]);
     fixture.settings.worker_args = vec!["source-worker-babbling".into()];
     let error = wait(fixture.source().fetch(&fixture.url(), &GitRef::DefaultBranch, FetchOptions::default(), |_| {}));

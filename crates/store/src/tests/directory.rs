@@ -19,7 +19,7 @@ fn chmod(path: &Path, mode: u32) {
 }
 
 #[tokio::test]
-async fn an_open_store_holds_the_directory_by_itself() {
+async fn an_open_store_keeps_the_directory_locked() {
     let place = TempDir::new().unwrap();
     let directory = DataDir::open(place.path().join("data")).unwrap();
     let root = directory.root().to_owned();
@@ -31,7 +31,7 @@ async fn an_open_store_holds_the_directory_by_itself() {
 }
 
 #[tokio::test]
-async fn everything_in_it_is_the_owners_alone() {
+async fn only_the_owner_has_permissions_on_the_directory_and_its_files() {
     let place = TempDir::new().unwrap();
     let directory = DataDir::open(place.path().join("data")).unwrap();
     let store = Store::open(&directory).unwrap();
@@ -52,7 +52,7 @@ async fn everything_in_it_is_the_owners_alone() {
 }
 
 #[test]
-fn a_secret_file_open_to_others_is_refused_with_the_remedy() {
+fn a_secret_file_open_to_others_is_refused_with_the_chmod_command() {
     for name in ["key", "admin-token", "boatyard.db"] {
         let place = TempDir::new().unwrap();
         let directory = DataDir::open(place.path().join("data")).unwrap();
@@ -63,12 +63,12 @@ fn a_secret_file_open_to_others_is_refused_with_the_remedy() {
         chmod(&root.join(name), 0o644);
         let error = DataDir::open(&root).unwrap_err();
         assert!(error.to_string().contains(&format!("chmod 600 {}", root.join(name).display())), "{error}");
-        assert_eq!(mode(&root.join(name)), 0o644, "it is not repaired in silence");
+        assert_eq!(mode(&root.join(name)), 0o644, "opening does not change the mode");
     }
 }
 
 #[test]
-fn no_new_key_is_made_beside_a_database() {
+fn no_new_key_is_generated_beside_a_database() {
     let place = TempDir::new().unwrap();
     let directory = DataDir::open(place.path().join("data")).unwrap();
     Store::open(&directory).unwrap();

@@ -21,7 +21,7 @@ const ROUNDS: usize = 20;
 const MOST_COMMITS: u64 = 5_000;
 
 #[tokio::test]
-async fn commits_are_there_after_reopening() {
+async fn commits_survive_reopening() {
     let test = TestStore::with_app("shop").await;
     test.store.commit(records_of("shop")).await.unwrap();
     let before = test.store.app_state(&"shop".into()).await.unwrap().unwrap();

@@ -68,8 +68,8 @@ fn a_row_without_stop_times_gets_those_of_its_target() {
     let grace = |deployments, row: &Instance| {
         AppState { deployments, ..AppState::new(app("shop", 1)) }.stop_times(row).grace.as_secs()
     };
-    assert_eq!(grace(vec![made_by(1, 300), made_by(2, 7)], &row), 300, "the deployment that made it");
-    assert_eq!(grace(vec![made_by(2, 7)], &row), 7, "one that is still on record");
+    assert_eq!(grace(vec![made_by(1, 300), made_by(2, 7)], &row), 300, "the deployment that created it");
+    assert_eq!(grace(vec![made_by(2, 7)], &row), 7, "the newest recorded deployment");
     assert_eq!(grace(vec![], &row), 120, "the default");
     let own = StopTimes { grace: Duration::from_secs(9), ..StopTimes::default() };
     assert_eq!(grace(vec![made_by(1, 300)], &Instance { stop_times: Some(own), ..row.clone() }), 9);
