@@ -45,8 +45,8 @@ impl Ballast {
     }
 
     /// Reserves the 1 MiB again if it is not reserved and the disk has 16 MiB of free space.
-    pub fn restore_if_there_is_room(&self) {
-        if self.path.exists() || self.path.parent().is_none_or(|it| room(it) < ROOM_TO_SPARE) {
+    pub fn restore_if_space_allows(&self) {
+        if self.path.exists() || self.path.parent().is_none_or(|it| free_bytes(it) < FREE_SPACE_REQUIRED) {
             return;
         }
         match self.restore() {
@@ -57,9 +57,9 @@ impl Ballast {
 }
 
 /// Free space required before the ballast is restored: 16 times its size, so that the ballast itself cannot fill the disk.
-const ROOM_TO_SPARE: u64 = 16 * 1024 * 1024;
+const FREE_SPACE_REQUIRED: u64 = 16 * 1024 * 1024;
 
 /// Free bytes that this user may use; 0 if unknown.
-fn room(directory: &Path) -> u64 {
+fn free_bytes(directory: &Path) -> u64 {
     rustix::fs::statvfs(directory).map_or(0, |it| it.f_bavail.saturating_mul(it.f_frsize))
 }

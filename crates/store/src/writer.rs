@@ -43,7 +43,7 @@ impl Writer {
                 }
                 Err(RecvTimeoutError::Timeout) => {
                     self.checkpoint();
-                    self.ballast.restore_if_there_is_room();
+                    self.ballast.restore_if_space_allows();
                     changed = false;
                 }
                 Err(RecvTimeoutError::Disconnected) => return,
