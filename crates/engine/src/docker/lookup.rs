@@ -27,7 +27,7 @@ pub(super) struct Found {
 impl DockerEngine {
     pub(super) async fn list_containers(&self) -> Result<Vec<Container>, EngineError> {
         let known_before = self.made.ids();
-        let summaries = self.summaries(self.ours()).await?;
+        let summaries = self.summaries(self.installation_filter()).await?;
         let listed = summaries.iter().filter_map(|summary| summary.id.clone()).collect();
         self.made.forget_gone(&known_before, &listed);
         let found = summaries.into_iter().filter_map(|summary| self.recognise(summary));
@@ -41,7 +41,7 @@ impl DockerEngine {
 
     pub(super) async fn find_with_networks(&self, name: &str) -> Result<Option<Found>, EngineError> {
         let is_it = |found: &Found| found.container.name == name;
-        let mut filters = self.ours();
+        let mut filters = self.installation_filter();
         // The engine treats the name as a regular expression and may return too many containers, so the comparison
         // decides.
         filters.insert("name", vec![format!("^/?{name}$")]);
@@ -52,7 +52,7 @@ impl DockerEngine {
         if ids.is_empty() {
             return Ok(None);
         }
-        let mut filters = self.ours();
+        let mut filters = self.installation_filter();
         filters.insert("id", ids);
         Ok(self.found(filters).await?.into_iter().find(is_it))
     }
@@ -286,14 +286,14 @@ mod tests {
             let networks = endpoints.into_iter().enumerate().map(|(at, it)| (at.to_string(), it));
             addresses(&networks.collect())
         };
-        let (ours, theirs) = (Ipv4Addr::new(10, 208, 0, 5), Ipv4Addr::new(172, 17, 0, 9));
+        let (first, second) = (Ipv4Addr::new(10, 208, 0, 5), Ipv4Addr::new(172, 17, 0, 9));
         assert!(on(vec![]).is_empty());
-        assert_eq!(on(vec![endpoint("", Some([10, 208, 0, 5]))]), vec![ours], "stopped");
+        assert_eq!(on(vec![endpoint("", Some([10, 208, 0, 5]))]), vec![first], "stopped");
         assert_eq!(
             on(vec![endpoint("10.208.0.5", Some([10, 208, 0, 5])), endpoint("172.17.0.9", None)]),
-            vec![ours, theirs]
+            vec![first, second]
         );
-        assert_eq!(on(vec![endpoint("172.17.0.9", Some([10, 208, 0, 5]))]), vec![theirs], "what it has is what counts");
+        assert_eq!(on(vec![endpoint("172.17.0.9", Some([10, 208, 0, 5]))]), vec![second], "the current address counts");
     }
 
     #[test]

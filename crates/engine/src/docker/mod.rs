@@ -123,7 +123,7 @@ impl DockerEngine {
     }
 
     /// Filter for this installation's objects. Only a first selection: the MAC decides.
-    fn ours(&self) -> HashMap<&'static str, Vec<String>> {
+    fn installation_filter(&self) -> HashMap<&'static str, Vec<String>> {
         HashMap::from([("label", vec![format!("{INSTALLATION}={}", self.installation.id)])])
     }
 

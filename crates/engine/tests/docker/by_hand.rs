@@ -24,7 +24,13 @@ impl World {
     }
 
     /// A running container of another owner, on this installation's network or with its volume.
-    async fn neighbour(&self, what: &str, image: &str, join: Option<&NetworkJoin>, volume: Option<&str>) -> String {
+    async fn foreign_container(
+        &self,
+        what: &str,
+        image: &str,
+        join: Option<&NetworkJoin>,
+        volume: Option<&str>,
+    ) -> String {
         let name = self.name(what);
         let endpoint = |join: &NetworkJoin| EndpointSettings {
             ipam_config: Some(EndpointIpamConfig {
@@ -36,7 +42,7 @@ impl World {
         let mount = |volume: &str| Mount {
             typ: Some(MountType::VOLUME),
             source: Some(volume.into()),
-            target: Some("/theirs".into()),
+            target: Some("/foreign".into()),
             ..Default::default()
         };
         let body = ContainerCreateBody {
@@ -102,7 +108,7 @@ async fn a_new_process_recognises_a_renamed_container_by_a_remembered_id() {
 }
 
 #[tokio::test]
-async fn two_containers_that_swapped_names_are_still_told_apart() {
+async fn two_containers_that_swapped_names_are_still_distinguished() {
     let world = World::new().await;
     let image = world.image().await;
     let (one, two) = (world.spec("one", &image, &["serve"]), world.spec("two", &image, &["serve"]));
@@ -128,14 +134,14 @@ async fn the_holder_of_an_address_is_named_and_a_container_that_never_ran_can_ge
     let image = world.image().await;
     let (network, net) = world.network("net").await;
     let join = world.join(&network, &net, 7);
-    let theirs = world.neighbour("theirs", &image, Some(&join), None).await;
+    let foreign = world.foreign_container("foreign", &image, Some(&join), None).await;
     let spec = ContainerSpec { network: Some(join.clone()), ..world.spec("web", &image, &["serve"]) };
     world.engine.create(&spec).await.unwrap();
     let error = world.engine.start(&spec.name).await.unwrap_err();
     let EngineError::AddressTaken { holder: Some(holder), .. } = &error else { panic!("{error}") };
-    assert_eq!((&holder.container, holder.address), (&theirs, join.address));
+    assert_eq!((&holder.container, holder.address), (&foreign, join.address));
     let members = world.engine.network_members(&net.name).await.unwrap();
-    assert!(members.iter().any(|it| it.called == theirs && it.address == Some(join.address)), "{members:?}");
+    assert!(members.iter().any(|it| it.called == foreign && it.address == Some(join.address)), "{members:?}");
     let free = world.join(&network, &net, 8);
     assert_eq!(world.engine.connect(&spec.name, &free).await.unwrap(), Changed::Done);
     assert_eq!(world.engine.connect(&spec.name, &free).await.unwrap(), Changed::AlreadySo);
@@ -143,9 +149,9 @@ async fn the_holder_of_an_address_is_named_and_a_container_that_never_ran_can_ge
     assert_eq!(world.engine.list().await.unwrap()[0].addresses, vec![free.address]);
     assert_eq!(world.engine.connect(&spec.name, &free).await.unwrap(), Changed::AlreadySo);
     let error = world.engine.connect(&spec.name, &join).await.unwrap_err();
-    assert!(matches!(&error, EngineError::AddressTaken { holder: Some(it), .. } if it.container == theirs), "{error}");
+    assert!(matches!(&error, EngineError::AddressTaken { holder: Some(it), .. } if it.container == foreign), "{error}");
     let error = world.engine.remove_network(&net.name).await.unwrap_err();
-    assert!(matches!(&error, EngineError::NetworkInUse { by, .. } if by.contains(&theirs)), "{error}");
+    assert!(matches!(&error, EngineError::NetworkInUse { by, .. } if by.contains(&foreign)), "{error}");
 }
 
 #[tokio::test]
@@ -229,12 +235,12 @@ async fn all_containers_that_mount_a_volume_are_listed_even_a_renamed_one_withou
     let id = world.engine.create(&spec).await.unwrap();
     let called = world.name("aside");
     world.rename(&id, &called).await;
-    let theirs = world.neighbour("theirs", &image, None, Some(&volume)).await;
+    let foreign = world.foreign_container("foreign", &image, None, Some(&volume)).await;
     let fresh = DockerEngine::connect(&socket(), world.installation.clone()).unwrap();
     let users = fresh.volume_users(&volume, &spec.name).await.unwrap();
-    let mut told: Vec<_> = users.iter().map(|it| (it.called.clone(), it.runs, it.container.is_some())).collect();
-    told.sort();
-    assert_eq!(told, vec![(called, false, true), (theirs, true, false)]);
+    let mut users: Vec<_> = users.iter().map(|it| (it.called.clone(), it.runs, it.container.is_some())).collect();
+    users.sort();
+    assert_eq!(users, vec![(called, false, true), (foreign, true, false)]);
     assert_eq!(fresh.create(&spec).await.unwrap(), id, "from then on it is known");
     assert_eq!(fresh.volume_users("/data", &spec.name).await.unwrap(), vec![], "a path is no volume");
 }
@@ -247,7 +253,7 @@ async fn a_pause_and_a_rename_send_events() {
     let id = world.engine.create(&spec).await.unwrap();
     world.engine.start(&spec.name).await.unwrap();
     let mut events = world.engine.events().await.unwrap();
-    let heard = tokio::spawn(async move {
+    let events_arrive = tokio::spawn(async move {
         let mut missing = vec!["pause", "unpause", "rename"];
         while !missing.is_empty() {
             let event = events.next().await.expect("the engine is up");
@@ -259,5 +265,5 @@ async fn a_pause_and_a_rename_send_events() {
     world.other.pause_container(&id).await.unwrap();
     assert_eq!(world.engine.start(&spec.name).await.unwrap(), Changed::Done, "it goes on");
     world.rename(&id, &world.name("aside")).await;
-    tokio::time::timeout(ENDS_WITHIN, heard).await.expect("all events arrive").unwrap();
+    tokio::time::timeout(ENDS_WITHIN, events_arrive).await.expect("all events arrive").unwrap();
 }

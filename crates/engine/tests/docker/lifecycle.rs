@@ -37,7 +37,7 @@ async fn every_verb_may_be_called_twice() {
 #[tokio::test]
 async fn verbs_on_a_missing_container_report_it() {
     let world = World::new().await;
-    let name = world.name("nobody");
+    let name = world.name("missing");
     let engine = &world.engine;
     assert_eq!(engine.stop(&name, Duration::ZERO).await.unwrap(), Changed::AlreadySo);
     assert_eq!(engine.remove(&name).await.unwrap(), Changed::AlreadySo);
