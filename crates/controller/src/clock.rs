@@ -35,13 +35,13 @@ pub(crate) fn now() -> Timestamp {
 
 /// Compares the system clock with the monotonic clock between two calls of [`Pace::jump`].
 pub(crate) struct Pace {
-    told: Timestamp,
-    at: Instant,
+    system: Timestamp,
+    monotonic: Instant,
 }
 
 impl Pace {
     pub fn new() -> Self {
-        Self { told: now(), at: Instant::now() }
+        Self { system: now(), monotonic: Instant::now() }
     }
 
     /// How many milliseconds the system clock moved ahead of the time that passed since the last call. It jumps when
@@ -49,7 +49,7 @@ impl Pace {
     /// less than a second.
     pub fn jump(&mut self) -> i64 {
         let before = std::mem::replace(self, Self::new());
-        jump(before.told, self.told, self.at - before.at)
+        jump(before.system, self.system, self.monotonic - before.monotonic)
     }
 }
 
@@ -125,13 +125,13 @@ pub(crate) mod tests {
     fn a_clock_jump_is_distinguished_from_time_that_passes() {
         let minute = Duration::from_secs(60);
         let begin = Timestamp(1_767_225_600_000);
-        for (name, told, expected) in [
+        for (name, shown, expected) in [
             ("left alone", 60_000, 0),
             ("adjusted a little", 60_900, 0),
             ("set an hour ahead, or the host slept for an hour", 60_000 + HOUR, HOUR),
             ("set an hour back", 60_000 - HOUR, -HOUR),
         ] {
-            assert_eq!(jump(begin, moved(begin, told), minute), expected, "{name}");
+            assert_eq!(jump(begin, moved(begin, shown), minute), expected, "{name}");
         }
         assert_eq!(jump(begin, Timestamp(0), minute), -1_767_225_660_000, "1970");
     }

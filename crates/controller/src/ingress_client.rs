@@ -122,10 +122,10 @@ impl IngressClient {
     pub async fn set(&self, part: AppRoutes) -> Result<(), String> {
         lock(&self.shared.unknown).remove(&part.app);
         lock(&self.shared.parts).insert(part.app.clone(), part);
-        let (told, heard) = oneshot::channel();
+        let (reply, replied) = oneshot::channel();
         let gone = || "the controller is stopping".to_owned();
-        self.work.send(Work::Send(told)).await.map_err(|_| gone())?;
-        tokio::time::timeout(ACKNOWLEDGED_WITHIN, heard)
+        self.work.send(Work::Send(reply)).await.map_err(|_| gone())?;
+        tokio::time::timeout(ACKNOWLEDGED_WITHIN, replied)
             .await
             .map_err(|_| format!("not acknowledged within {} s", ACKNOWLEDGED_WITHIN.as_secs()))?
             .map_err(|_| gone())?
@@ -159,9 +159,9 @@ impl IngressClient {
     pub async fn forget(&self, app: &str) {
         lock(&self.shared.unknown).remove(app);
         lock(&self.shared.parts).remove(app);
-        let (told, heard) = oneshot::channel();
-        if self.work.send(Work::Send(told)).await.is_ok() {
-            drop(tokio::time::timeout(ACKNOWLEDGED_WITHIN, heard).await);
+        let (reply, replied) = oneshot::channel();
+        if self.work.send(Work::Send(reply)).await.is_ok() {
+            drop(tokio::time::timeout(ACKNOWLEDGED_WITHIN, replied).await);
         }
     }
 
@@ -401,16 +401,16 @@ impl ConnectionTask {
             tokio::select! {
                 work = self.inbox.recv() => {
                     let Some(Work::Send(first)) = work else { return Ended::Idle };
-                    let mut told = vec![first];
+                    let mut callers = vec![first];
                     while let Ok(Work::Send(next)) = self.inbox.try_recv() {
-                        told.push(next);
+                        callers.push(next);
                     }
-                    if let Err(unsent) = self.send(control.as_ref(), told).await {
+                    if let Err(unsent) = self.send(control.as_ref(), callers).await {
                         return unsent.into();
                     }
                 }
                 message = news.recv() => match message {
-                    Ok(IngressEvent::Draining { upstream, open }) => self.heard(upstream, open),
+                    Ok(IngressEvent::Draining { upstream, open }) => self.set_open(upstream, open),
                     // Missed events are in the status that follows the next table. If an end of a drain is lost, the
                     // drain's deadline ends it.
                     Err(RecvError::Lagged(_)) => {}
@@ -427,10 +427,10 @@ impl ConnectionTask {
     async fn send(
         &mut self,
         control: &dyn IngressConnection,
-        told: Vec<oneshot::Sender<Result<(), String>>>,
+        callers: Vec<oneshot::Sender<Result<(), String>>>,
     ) -> Result<(), Unsent> {
         let sent = self.exchange(control).await;
-        for caller in told {
+        for caller in callers {
             drop(caller.send(sent.clone().map_err(Unsent::why)));
         }
         sent
@@ -443,7 +443,7 @@ impl ConnectionTask {
         self.version = version;
         self.refusals.reset();
         let mut status = control.status().await.map_err(Unsent::Gone)?;
-        self.tell_refused(std::mem::take(&mut status.refused));
+        self.log_refused(std::mem::take(&mut status.refused));
         *lock(&self.shared.open) = std::mem::take(&mut status.open);
         *lock(&self.shared.unsaved) = status.unsaved.take();
         *lock(&self.shared.tallies) = Some(status.into());
@@ -452,14 +452,14 @@ impl ConnectionTask {
     }
 
     /// Logs each route that the ingress leaves out once, not with every table.
-    fn tell_refused(&mut self, refused: Vec<RouteRefused>) {
+    fn log_refused(&mut self, refused: Vec<RouteRefused>) {
         for it in refused.iter().filter(|it| !self.refused.contains(it)) {
             warn!(app = it.app, reason = it.reason, "the ingress left out some of an app's routes");
         }
         self.refused = refused;
     }
 
-    fn heard(&self, upstream: String, open: Open) {
+    fn set_open(&self, upstream: String, open: Open) {
         let mut all = lock(&self.shared.open);
         match open == Open::default() {
             true => drop(all.remove(&upstream)),

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use super::Shared;
 use super::records::Records;
-use crate::probe::{Health, News, Prober, Question};
+use crate::probe::{Health, HealthCheck, News, Prober};
 
 pub(super) struct Probes {
     probers: HashMap<InstanceName, Prober>,
@@ -41,9 +41,9 @@ impl Probes {
             if self.probers.contains_key(&row.name) {
                 continue;
             }
-            let Some(question) = question(shared, records, row) else { continue };
+            let Some(check) = check(shared, records, row) else { continue };
             let (name, served) = (row.name.clone(), row.phase.has_served());
-            let prober = Prober::start(shared.asker.clone(), name.clone(), question, served, self.sender.clone());
+            let prober = Prober::start(shared.health_checker.clone(), name.clone(), check, served, self.sender.clone());
             self.probers.insert(name.clone(), prober);
             self.health.insert(name, Health::default());
         }
@@ -69,12 +69,12 @@ impl Probes {
 
 /// What a health check asks an instance. The host is the name that callers use: the app's host, or the component's name
 /// inside the app if no route leads to it.
-fn question(shared: &Shared, records: &Records, row: &Instance) -> Option<Question> {
+fn check(shared: &Shared, records: &Records, row: &Instance) -> Option<HealthCheck> {
     let revision = records.revision(&row.revision)?;
     let probe = revision.probe.clone()?;
     let host = match revision.port {
         Some(_) => shared.ingress.authority(&records.app.name),
         None => format!("{}:{}", row.component, probe.port),
     };
-    Some(Question { address: (row.address, probe.port).into(), probe, host })
+    Some(HealthCheck { address: (row.address, probe.port).into(), probe, host })
 }

@@ -29,11 +29,11 @@ fn an_active_app_without_image_and_instances_says_what_is_retried() {
     simulate(async {
         let (cluster, app) = TestCluster::with_app().await;
         for reference in ["test/web:1", "test/mill:1"] {
-            cluster.engine.remove_image_behind_our_back(reference);
+            cluster.engine.remove_image_by_hand(reference);
         }
         for component in ["web", "mill"] {
             for name in cluster.names(&app, component).await {
-                cluster.engine.remove_behind_our_back(&name);
+                cluster.engine.remove_by_hand(&name);
             }
         }
         let (ready, wanted) = says(&cluster, &app, "trying web.0 again, ").await;

@@ -91,7 +91,7 @@ fn a_restart_waits_for_an_ingress_that_is_down() {
         sleep(Duration::from_secs(120)).await;
         let calls = cluster.engine.calls().split_off(since);
         let stopped = calls.iter().any(|it| it.verb == Verb::Stop && old.contains(&it.what));
-        assert!(!stopped, "nobody confirmed that the old ones get no more requests");
+        assert!(!stopped, "the ingress did not confirm that the old ones get no more requests");
         cluster.ingress.recover();
         cluster.settle(&app, Stage::Active).await;
         cluster.check_capacity(since);

@@ -354,7 +354,7 @@ fn a_restart_whose_image_is_gone_fails_before_anything_is_touched_and_says_what_
     simulate(async {
         let (cluster, app) = TestCluster::with_app().await;
         let (web, mill) = (cluster.names(&app, "web").await, cluster.names(&app, "mill").await);
-        cluster.engine.remove_image_behind_our_back("test/web:1");
+        cluster.engine.remove_image_by_hand("test/web:1");
         let refused = cluster.controller().preview_restart(&app, &[]).await.unwrap_err().to_string();
         assert!(refused.contains("web: its image") && refused.contains("create-deployment shop"), "{refused}");
         let since = cluster.engine.calls().len();

@@ -142,7 +142,7 @@ fn a_container_frozen_by_hand_goes_on_and_is_not_killed() {
         let (cluster, app) = TestCluster::with_app().await;
         let name = cluster.names(&app, "mill").await.pop_first().unwrap();
         let since = cluster.engine.calls().len();
-        cluster.engine.pause_behind_our_back(&name);
+        cluster.engine.pause_by_hand(&name);
         cluster.called(since, Verb::Start, &name).await;
         cluster.end(&app, Stage::Active).await;
         assert!(cluster.engine.calls()[since..].iter().all(|it| it.verb != Verb::Stop));

@@ -1,8 +1,8 @@
 //! Previews: shows what a request would do. A preview makes the same decisions as a deployment, and then runs the
 //! planner on a model of the current state.
 
+mod describe;
 mod simulate;
-mod tell;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -108,12 +108,12 @@ impl Controller {
         };
         let shared = self.0.shared.clone();
         // Planning for an app with hundreds of instances takes a while, so it must not block the runtime.
-        let told = tokio::task::spawn_blocking(move || {
+        let steps = tokio::task::spawn_blocking(move || {
             let input = SimulationInput { state: &state, serving: serving.as_ref(), spec: &spec, request: &request };
             let simulation = Simulation::of(&shared, &input, &images);
-            [lines, tell::steps(&input, &images, simulation)].concat()
+            [lines, describe::steps(&input, &images, simulation)].concat()
         });
-        told.await.map_err(|error| ControlError::Internal {
+        steps.await.map_err(|error| ControlError::Internal {
             message: "the steps could not be worked out. See the log of `boatyard serve`".into(),
             cause: error.into(),
         })
