@@ -213,7 +213,10 @@ impl Controller {
             let at = it.finished_at.clone().filter(|_| it.restart_count > 0)?;
             Some(LastEnd { at, code: it.exit_code, out_of_memory: it.oom_killed })
         };
-        let processes = self.0.shared.engine.process_count(name.as_str()).await.ok().flatten();
+        let processes = match &details {
+            Some(it) => self.0.shared.engine.process_count(&it.container).await.ok().flatten(),
+            None => None,
+        };
         InstanceView {
             processes,
             restarts: details.as_ref().map_or(0, |it| it.restart_count),

@@ -119,7 +119,8 @@ impl Engine for FakeEngine {
         .await
     }
 
-    async fn process_count(&self, name: &str) -> Result<Option<ProcessCount>, EngineError> {
+    async fn process_count(&self, container: &Container) -> Result<Option<ProcessCount>, EngineError> {
+        let name = &container.name;
         let counted = |world: &mut World| world.find(name).and_then(|process| process.process_count);
         self.perform(Verb::ProcessCount, name, |world| Ok(counted(world))).await
     }

@@ -98,10 +98,9 @@ impl DockerEngine {
         Ok(None)
     }
 
-    pub(super) async fn count_processes(&self, name: &str) -> Result<Option<ProcessCount>, EngineError> {
-        let Some(container) = self.find(name).await? else { return Ok(None) };
+    pub(super) async fn count_processes(&self, id: &str) -> Result<Option<ProcessCount>, EngineError> {
         let options = StatsOptionsBuilder::default().stream(false).one_shot(true).build();
-        let mut answers = pin!(self.docker.stats(&container.id, Some(options)));
+        let mut answers = pin!(self.docker.stats(id, Some(options)));
         let first = async { answers.next().await.transpose() };
         let counted = match self.call("stats", DEADLINE, first).await {
             Ok(answer) => answer.and_then(|it| it.pids_stats),
