@@ -15,12 +15,12 @@ use rollout::deployment::Stage;
 use rollout::ids::{AppId, ComponentName, DeploymentId};
 use rollout::instance::InstancePhase;
 use rollout::queue::{Request, Restart};
-use store::records::{App, Deployment, LastEnd};
+use store::records::{App, AppState, Deployment, LastEnd};
 use tokio::sync::{oneshot, watch};
 
 pub(crate) use down::{Graces, stop_all};
 
-use crate::app::{AppCommand, AppHandle, DeployRequest};
+use crate::app::{AppCommand, AppHandle, DeployRequest, Waits};
 use crate::config::Config;
 use crate::error::{ControlError, StartError, closest};
 pub use crate::logs::LogLines;
@@ -168,8 +168,7 @@ impl Controller {
     }
 
     async fn deployed(&self, app: &AppId, ask: DeployRequest) -> Result<DeploymentView, ControlError> {
-        let deployment = self.ask_app(app, ask).await?;
-        Ok(DeploymentView { deployment, waiting: Vec::new() })
+        Ok(DeploymentView::new(self.ask_app(app, ask).await?, &Waits::default()))
     }
 
     async fn ask_app(&self, app: &AppId, ask: DeployRequest) -> Result<Deployment, ControlError> {
@@ -190,14 +189,9 @@ impl Controller {
         answer
     }
 
-    async fn with_waiting(&self, deployment: Deployment) -> DeploymentView {
-        // The app's task publishes the waits after the record, so they may be briefly out of date.
-        if deployment.stage.is_ended() {
-            return DeploymentView { deployment, waiting: Vec::new() };
-        }
-        let handle = self.0.apps.read().await.get(&deployment.app).cloned();
-        let lines = handle.and_then(|handle| handle.waiting.borrow().deployments.get(&deployment.id).cloned());
-        DeploymentView { deployment, waiting: lines.unwrap_or_default() }
+    /// What the app's task last published.
+    async fn waits(&self, app: &AppId) -> Arc<Waits> {
+        self.0.apps.read().await.get(app).map(|handle| handle.waiting.borrow().clone()).unwrap_or_default()
     }
 
     async fn instance_view(
@@ -260,32 +254,35 @@ impl Controller {
     }
 
     async fn app(&self, id: &AppId) -> Result<AppView, ControlError> {
-        let record = self.record(id).await?;
-        self.view(record).await
+        match self.0.shared.store.app_state(id).await? {
+            Some(state) => Ok(self.view(state).await),
+            None => Err(ControlError::NotFound(format!("no app {id}"))),
+        }
     }
 
-    async fn view(&self, app: App) -> Result<AppView, ControlError> {
-        let shared = &self.0.shared;
-        let state = shared.store.app_state(&app.id).await?;
-        let ready = state.iter().flat_map(|it| &it.instances).filter(|it| it.phase == InstancePhase::Ready).count();
-        let wanted = state.iter().flat_map(|it| it.targets_in_force()).map(|it| it.count as usize).sum();
-        let deployments = state.map(|it| it.deployments).unwrap_or_default();
-        let handle = self.0.apps.read().await.get(&app.id).cloned();
-        let waiting_for = handle.map(|handle| handle.waiting.borrow().app.clone()).unwrap_or_default();
-        let find = |wanted: &dyn Fn(&Deployment) -> bool| deployments.iter().find(|it| wanted(it)).cloned();
+    async fn view(&self, state: AppState) -> AppView {
+        let waits = self.waits(&state.app.id).await;
+        let (app, deployments, ingress) = (&state.app, &state.deployments, &self.0.shared.ingress);
+        let find = |wanted: &dyn Fn(&Deployment) -> bool| deployments.iter().find(|it| wanted(it));
         let under_way = |it: &Deployment| !it.stage.is_ended() && it.stage != Stage::Pending;
-        Ok(AppView {
-            active: find(&|it| Some(&it.id) == app.active.as_ref()),
-            in_progress: find(&|it| it.stage.rolls()).or_else(|| find(&under_way)),
-            waiting: find(&|it| it.stage == Stage::Pending),
-            newest: deployments.iter().max_by_key(|it| it.number).cloned(),
-            live_url: shared.ingress.url(&app.name),
-            live_domain: shared.ingress.domain(&app.name),
-            ready,
-            wanted,
-            waiting_for,
-            app,
-        })
+        let view = |it: Option<&Deployment>| it.map(|it| DeploymentView::new(it.clone(), &waits));
+        AppView {
+            active: view(find(&|it| Some(&it.id) == app.active.as_ref())),
+            in_progress: view(find(&|it| it.stage.rolls()).or_else(|| find(&under_way))),
+            pending: view(find(&|it| it.stage == Stage::Pending)),
+            newest: view(deployments.iter().max_by_key(|it| it.number)),
+            live_url: ingress.url(&app.name),
+            live_domain: ingress.domain(&app.name),
+            ready: state.instances.iter().filter(|it| it.phase == InstancePhase::Ready).count(),
+            wanted: state.targets_in_force().iter().map(|it| it.count as usize).sum(),
+            waiting: waits.app.clone(),
+            id: state.app.id,
+            name: state.app.name,
+            spec: state.app.spec,
+            created: state.app.created,
+            updated: state.app.updated,
+            deleting: state.app.deleting,
+        }
     }
 }
 
@@ -313,12 +310,11 @@ impl Control for Controller {
 
     async fn find_app(&self, id_or_name: &str) -> Result<AppView, ControlError> {
         let store = &self.0.shared.store;
-        let found = match store.app(&AppId::from(id_or_name)).await? {
-            Some(app) => Some(app),
-            None => store.app_by_name(id_or_name).await?,
-        };
-        match found {
-            Some(app) => self.view(app).await,
+        if let Some(state) = store.app_state(&AppId::from(id_or_name)).await? {
+            return Ok(self.view(state).await);
+        }
+        match store.app_by_name(id_or_name).await? {
+            Some(app) => self.app(&app.id).await,
             None => {
                 let names: Vec<String> = store.apps().await?.into_iter().map(|it| it.name).collect();
                 Err(ControlError::NotFound(format!("no app {id_or_name:?}.{}", closest(id_or_name, &names))))
@@ -327,13 +323,9 @@ impl Control for Controller {
     }
 
     async fn apps(&self, page: PageQuery) -> Result<Page<AppView>, ControlError> {
-        let mut apps = self.0.shared.store.apps().await?;
-        apps.sort_by(|a, b| a.name.cmp(&b.name));
-        let total = apps.len() as u64;
-        let mut items = Vec::new();
-        for app in apps.into_iter().skip(skipped(page)).take(taken_per(page)) {
-            items.push(self.view(app).await?);
-        }
+        let (skip, take) = bounds(page);
+        let (states, total) = self.0.shared.store.app_states(skip, take).await?;
+        let items = futures::future::join_all(states.into_iter().map(|it| self.view(it))).await;
         Ok(Page { items, total })
     }
 
@@ -361,25 +353,22 @@ impl Control for Controller {
 
     async fn deployments(&self, app: &AppId, page: PageQuery) -> Result<Page<DeploymentView>, ControlError> {
         self.record(app).await?;
-        let (skip, take) = (skipped(page) as u64, taken_per(page) as u64);
+        let (skip, take) = bounds(page);
         let (items, total) = self.0.shared.store.deployments(app, skip, take).await?;
-        let mut views = Vec::new();
-        for deployment in items {
-            views.push(self.with_waiting(deployment).await);
-        }
-        Ok(Page { items: views, total })
+        let waits = self.waits(app).await;
+        Ok(Page { items: items.into_iter().map(|it| DeploymentView::new(it, &waits)).collect(), total })
     }
 
     async fn deployment(&self, app: &AppId, id: &DeploymentId) -> Result<DeploymentView, ControlError> {
         let found = self.0.shared.store.deployment(id).await?.filter(|it| it.app == *app);
         let deployment = found.ok_or_else(|| ControlError::NotFound(format!("no deployment {id} of this app")))?;
-        Ok(self.with_waiting(deployment).await)
+        Ok(DeploymentView::new(deployment, &*self.waits(app).await))
     }
 
     async fn cancel(&self, app: &AppId, id: &DeploymentId) -> Result<DeploymentView, ControlError> {
         self.deployment(app, id).await?;
         let deployment = self.ask_task(app, |reply| AppCommand::Cancel { deployment: id.clone(), reply }).await?;
-        Ok(DeploymentView { deployment, waiting: Vec::new() })
+        Ok(DeploymentView::new(deployment, &Waits::default()))
     }
 
     async fn instances(&self, app: &AppId) -> Result<Vec<InstanceView>, ControlError> {
@@ -464,12 +453,9 @@ impl Control for Controller {
     }
 }
 
-fn skipped(page: PageQuery) -> usize {
-    usize::try_from((page.page.max(1) - 1).saturating_mul(page.per_page)).unwrap_or(usize::MAX)
-}
-
-fn taken_per(page: PageQuery) -> usize {
-    usize::try_from(page.per_page.clamp(1, 200)).unwrap_or(200)
+/// How many items come before a page, and how many it has at most.
+fn bounds(page: PageQuery) -> (u64, u64) {
+    ((page.page.max(1) - 1).saturating_mul(page.per_page), page.per_page.clamp(1, 200))
 }
 
 fn chosen(components: &[String]) -> (Restart, String) {

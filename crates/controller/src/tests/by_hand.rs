@@ -249,7 +249,7 @@ fn a_database_is_not_started_beside_another_container_on_its_volume() {
         cluster.engine.remove_by_hand(&name);
         let note = cluster
             .until(async || {
-                let restarted = cluster.restart(&app).await.deployment.id;
+                let restarted = cluster.restart(&app).await.id;
                 let ended = cluster.reach(&restarted, Stage::Active).await;
                 let notes = ended.record.notes;
                 let note = notes.iter().find(|it| it.contains("docker stop backup")).cloned();

@@ -198,7 +198,7 @@ impl TestCluster {
     }
 
     pub async fn create(&self, tag: &str) -> AppId {
-        self.controller().create_app(spec(tag), &caller()).await.unwrap().app.id
+        self.controller().create_app(spec(tag), &caller()).await.unwrap().id
     }
 
     pub async fn update(&self, app: &AppId, tag: &str) {

@@ -16,9 +16,9 @@ async fn says(cluster: &TestCluster, app: &AppId, part: &str) -> (usize, usize) 
     cluster
         .until(async || {
             let view = cluster.controller().find_app(app.as_str()).await.map_err(|error| error.to_string())?;
-            match view.waiting_for.iter().any(|it| it.contains(part)) {
+            match view.waiting.iter().any(|it| it.contains(part)) {
                 true => Ok((view.ready, view.wanted)),
-                false => Err(format!("{:?}", view.waiting_for)),
+                false => Err(format!("{:?}", view.waiting)),
             }
         })
         .await
@@ -67,7 +67,7 @@ fn an_app_shows_what_the_engine_refuses_until_it_succeeds() {
         says(&cluster, &app, "its restart policy could not be set: ").await;
         cluster.end(&app, Stage::Active).await;
         let view = cluster.controller().find_app(app.as_str()).await.unwrap();
-        assert_eq!(view.waiting_for, Vec::<String>::new());
+        assert_eq!(view.waiting, Vec::<String>::new());
     });
 }
 

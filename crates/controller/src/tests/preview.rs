@@ -89,7 +89,7 @@ fn the_preview_of_an_update_shows_each_field_and_each_step() {
 fn another_secret_is_a_change_that_shows_neither() {
     simulate(async {
         let cluster = TestCluster::new().await;
-        let app = cluster.controller().create_app(with_secret("hunter2"), &caller()).await.unwrap().app.id;
+        let app = cluster.controller().create_app(with_secret("hunter2"), &caller()).await.unwrap().id;
         cluster.settle(&app, Stage::Active).await;
         let plan = cluster.controller().preview_update(Some(&app), with_secret("hunter3")).await.unwrap();
         assert_eq!(plan.changes, ["~ services.web.envs.TOKEN.value: (secret) → (another secret)"]);
@@ -278,7 +278,7 @@ fn a_preview_includes_the_pending_deployment() {
         for step in ["use image test/web:2 for web", "run job migrate", "stop the old mill.0"] {
             assert!(steps.iter().any(|it| it == step), "{step}: {steps:#?}");
         }
-        let merged = cluster.restart(&app).await.deployment;
+        let merged = cluster.restart(&app).await;
         assert_eq!(cluster.deployment(&merged.id).await.request.build, rollout::queue::Build::Reuse);
         cluster.settle(&app, Stage::Active).await;
     });

@@ -23,7 +23,7 @@ fn an_app_whose_deployment_cannot_be_read_is_left_as_it_is_while_others_come_and
 
         let mut other = spec("2");
         other.name = "other".into();
-        let other = cluster.controller().create_app(other, &caller()).await.unwrap().app.id;
+        let other = cluster.controller().create_app(other, &caller()).await.unwrap().id;
         cluster
             .until(async || match cluster.newest(&other).await.stage {
                 Stage::Active => Ok(()),
