@@ -53,12 +53,12 @@ fn an_active_spec_that_cannot_be_read_leaves_the_rules_as_they_are_over_the_inst
         sleep(Duration::from_secs(60)).await;
         assert_eq!(rules(), before);
 
-        let lost = before[0].upstreams[0].id.clone();
+        let lost = before[0].upstreams()[0].id.clone();
         cluster.engine.remove_by_hand(&lost);
         cluster.end(&app, Stage::Active).await;
         let after = rules();
-        assert_eq!((after.len(), after[0].upstreams.len()), (before.len(), 2));
-        assert!(after[0].upstreams.iter().all(|it| it.id != lost), "the one that took its place is routed");
+        assert_eq!((after.len(), after[0].upstreams().len()), (before.len(), 2));
+        assert!(after[0].upstreams().iter().all(|it| it.id != lost), "the one that took its place is routed");
     });
 }
 
