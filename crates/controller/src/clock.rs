@@ -1,7 +1,7 @@
 //! The only module that reads the clock.
 //!
 //! Records show the system clock, so the times that people read are correct as soon as the clock was set or the host
-//! woke up. Waits follow the monotonic clock: when the two clocks move apart, [`Pace`] measures the difference and
+//! woke up. Waits follow the monotonic clock: when the two clocks move apart, [`ClockJumps`] measures the difference and
 //! [`move_waits`] moves the start of every open wait by it. So no deadline passes early, and no wait hangs.
 
 use std::time::Duration;
@@ -33,13 +33,13 @@ pub(crate) fn now() -> Timestamp {
     Timestamp(millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()))
 }
 
-/// Compares the system clock with the monotonic clock between two calls of [`Pace::jump`].
-pub(crate) struct Pace {
+/// Compares the system clock with the monotonic clock between two calls of [`ClockJumps::jump`].
+pub(crate) struct ClockJumps {
     system: Timestamp,
     monotonic: Instant,
 }
 
-impl Pace {
+impl ClockJumps {
     pub fn new() -> Self {
         Self { system: now(), monotonic: Instant::now() }
     }

@@ -167,17 +167,17 @@ impl Controller {
         }
     }
 
-    async fn deployed(&self, app: &AppId, ask: DeployRequest) -> Result<DeploymentView, ControlError> {
-        Ok(DeploymentView::new(self.ask_app(app, ask).await?, &Waits::default()))
+    async fn start_deployment(&self, app: &AppId, request: DeployRequest) -> Result<DeploymentView, ControlError> {
+        Ok(DeploymentView::new(self.request_deployment(app, request).await?, &Waits::default()))
     }
 
-    async fn ask_app(&self, app: &AppId, ask: DeployRequest) -> Result<Deployment, ControlError> {
-        self.ask_task(app, |reply| AppCommand::Deploy { request: Box::new(ask), reply }).await
+    async fn request_deployment(&self, app: &AppId, request: DeployRequest) -> Result<Deployment, ControlError> {
+        self.send_command(app, |reply| AppCommand::Deploy { request: Box::new(request), reply }).await
     }
 
     /// Sends a request to the app's task. Errors: [`ControlError::NotFound`] only if no record of the app exists,
     /// because clients read it as "the app was deleted".
-    async fn ask_task<T>(
+    async fn send_command<T>(
         &self,
         app: &AppId,
         request: impl FnOnce(oneshot::Sender<Result<T, ControlError>>) -> AppCommand,
@@ -301,11 +301,20 @@ impl Control for Controller {
     }
 
     async fn update_app(&self, app: &AppId, spec: AppSpec, caller: &Caller) -> Result<AppView, ControlError> {
-        self.update(app, spec, caller).await
+        let (spec, needed) = self.completed(app, spec).await?;
+        let spec = needed.none_of(spec).map_err(create::needs_values)?;
+        let request = DeployRequest {
+            request: Request::deploy(),
+            spec: Some(spec),
+            cause: "app spec updated".into(),
+            caller: caller.clone(),
+        };
+        self.request_deployment(app, request).await?;
+        self.app(app).await
     }
 
     async fn delete_app(&self, app: &AppId) -> Result<(), ControlError> {
-        self.ask_task(app, |reply| AppCommand::Delete { reply }).await
+        self.send_command(app, |reply| AppCommand::Delete { reply }).await
     }
 
     async fn find_app(&self, id_or_name: &str) -> Result<AppView, ControlError> {
@@ -335,9 +344,9 @@ impl Control for Controller {
         components: &[String],
         caller: &Caller,
     ) -> Result<DeploymentView, ControlError> {
-        let (restart, cause) = chosen(components);
-        let ask = DeployRequest { request: Request::restart(restart), spec: None, cause, caller: caller.clone() };
-        self.deployed(app, ask).await
+        let (restart, cause) = restart_request(components);
+        let request = DeployRequest { request: Request::restart(restart), spec: None, cause, caller: caller.clone() };
+        self.start_deployment(app, request).await
     }
 
     async fn deploy(
@@ -346,9 +355,9 @@ impl Control for Controller {
         options: DeployOptions,
         caller: &Caller,
     ) -> Result<DeploymentView, ControlError> {
-        let (request, cause) = asked(options);
-        let ask = DeployRequest { request, spec: None, cause: cause.into(), caller: caller.clone() };
-        self.deployed(app, ask).await
+        let (request, cause) = deploy_request(options);
+        let request = DeployRequest { request, spec: None, cause: cause.into(), caller: caller.clone() };
+        self.start_deployment(app, request).await
     }
 
     async fn deployments(&self, app: &AppId, page: PageQuery) -> Result<Page<DeploymentView>, ControlError> {
@@ -367,7 +376,7 @@ impl Control for Controller {
 
     async fn cancel(&self, app: &AppId, id: &DeploymentId) -> Result<DeploymentView, ControlError> {
         self.deployment(app, id).await?;
-        let deployment = self.ask_task(app, |reply| AppCommand::Cancel { deployment: id.clone(), reply }).await?;
+        let deployment = self.send_command(app, |reply| AppCommand::Cancel { deployment: id.clone(), reply }).await?;
         Ok(DeploymentView::new(deployment, &Waits::default()))
     }
 
@@ -421,7 +430,7 @@ impl Control for Controller {
     async fn down(&self, remove_apps: bool) -> Result<(), ControlError> {
         let shared = &self.0.shared;
         // If the ingress is being restarted, wait for it: otherwise it would come up after this shutdown.
-        shared.ingress.back().await;
+        shared.ingress.wait_until_connected().await;
         shared.stop.cancel();
         let ingress = shared.ingress.shutdown(DOWN_DRAIN).await;
         let apps = match remove_apps {
@@ -458,7 +467,7 @@ fn bounds(page: PageQuery) -> (u64, u64) {
     ((page.page.max(1) - 1).saturating_mul(page.per_page), page.per_page.clamp(1, 200))
 }
 
-fn chosen(components: &[String]) -> (Restart, String) {
+fn restart_request(components: &[String]) -> (Restart, String) {
     if components.is_empty() {
         return (Restart::All, "restart of everything".into());
     }
@@ -466,7 +475,7 @@ fn chosen(components: &[String]) -> (Restart, String) {
     (Restart::Only(names), format!("restart of {}", components.join(", ")))
 }
 
-fn asked(options: DeployOptions) -> (Request, &'static str) {
+fn deploy_request(options: DeployOptions) -> (Request, &'static str) {
     match (options.force_build || options.clear_cache, options.clear_cache) {
         (false, _) => (Request::deploy(), "manual"),
         (true, false) => (Request::rebuild(false), "force rebuild"),

@@ -37,7 +37,7 @@ use crate::supervise::{Backoff, lock};
 const RETRY: Duration = Duration::from_millis(100);
 const LONGEST_RETRY: Duration = Duration::from_secs(2);
 /// How long a shutdown waits for an ingress that is being restarted.
-const BACK_WITHIN: Duration = Duration::from_secs(5);
+const RECONNECTED_WITHIN: Duration = Duration::from_secs(5);
 /// Timeout for an acknowledgement. It includes restarting an ingress that is gone.
 const ACKNOWLEDGED_WITHIN: Duration = Duration::from_secs(15);
 
@@ -207,15 +207,15 @@ impl IngressClient {
         }
     }
 
-    /// Waits until an ingress that died is restarted, at most [`BACK_WITHIN`].
-    pub async fn back(&self) {
-        let back = async {
+    /// Waits until an ingress that died is restarted, at most [`RECONNECTED_WITHIN`].
+    pub async fn wait_until_connected(&self) {
+        let connected = async {
             while self.control().is_none() {
                 tokio::time::sleep(RETRY).await;
             }
         };
         // On a timeout the caller's next call to the ingress fails and reports it.
-        let _ = tokio::time::timeout(BACK_WITHIN, back).await;
+        let _ = tokio::time::timeout(RECONNECTED_WITHIN, connected).await;
     }
 
     /// Stops the ingress gracefully; open requests get `drain` to end. Returns when the process is gone.

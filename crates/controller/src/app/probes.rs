@@ -9,13 +9,13 @@ use tokio::sync::mpsc;
 
 use super::Shared;
 use super::records::Records;
-use crate::probe::{Health, HealthCheck, News, Prober};
+use crate::probe::{Health, HealthChange, HealthCheck, Prober};
 
 pub(super) struct Probes {
     probers: HashMap<InstanceName, Prober>,
     health: HashMap<InstanceName, Health>,
-    sender: mpsc::UnboundedSender<News>,
-    news: mpsc::UnboundedReceiver<News>,
+    sender: mpsc::UnboundedSender<HealthChange>,
+    news: mpsc::UnboundedReceiver<HealthChange>,
 }
 
 impl Probes {
@@ -32,7 +32,7 @@ impl Probes {
         let rows: Vec<_> = records.instances.iter().filter(|it| is_probed(it.phase)).collect();
         self.probers.retain(|name, _| rows.iter().any(|it| it.name == *name));
         self.health.retain(|name, _| rows.iter().any(|it| it.name == *name));
-        while let Ok(News { instance, health }) = self.news.try_recv() {
+        while let Ok(HealthChange { instance, health }) = self.news.try_recv() {
             if self.probers.contains_key(&instance) {
                 self.health.insert(instance, health);
             }
@@ -51,7 +51,7 @@ impl Probes {
 
     /// Returns when a prober found something new.
     pub async fn changed(&mut self) {
-        if let Some(News { instance, health }) = self.news.recv().await {
+        if let Some(HealthChange { instance, health }) = self.news.recv().await {
             self.health.insert(instance, health);
         }
     }

@@ -34,7 +34,7 @@ pub(crate) struct Health {
 }
 
 /// A change of the verdict, or of the reason why checks fail.
-pub(crate) struct News {
+pub(crate) struct HealthChange {
     pub instance: InstanceName,
     pub health: Health,
 }
@@ -56,7 +56,7 @@ impl Prober {
         instance: InstanceName,
         check: HealthCheck,
         served: bool,
-        news: mpsc::UnboundedSender<News>,
+        news: mpsc::UnboundedSender<HealthChange>,
     ) -> Self {
         let task = tokio::spawn(async move {
             let probe = &check.probe;
@@ -74,7 +74,7 @@ impl Prober {
                 let changed = counts.then(|| verdict.take(passed)).flatten();
                 let health = Health { seen: changed.unwrap_or(reported.seen), failure };
                 if health != reported {
-                    if news.send(News { instance: instance.clone(), health: health.clone() }).is_err() {
+                    if news.send(HealthChange { instance: instance.clone(), health: health.clone() }).is_err() {
                         return;
                     }
                     reported = health;

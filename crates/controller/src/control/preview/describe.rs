@@ -68,19 +68,19 @@ fn image_line(
     stays: bool,
 ) -> Option<String> {
     let name = component.name();
-    let is_here = images.get(&ComponentName::from(name)).is_some_and(|it| it.is_here);
+    let is_available = images.get(&ComponentName::from(name)).is_some_and(|it| it.is_available);
     let Some(image) = component.source().image() else {
         return Some(match build {
             Build::Frozen => return None,
-            Build::Reuse if is_here && stays => {
+            Build::Reuse if is_available && stays => {
                 format!("fetch the source of {name}; only if its tree changed, build it and replace its instances")
             }
-            Build::Reuse if is_here => format!("fetch the source of {name}, and build it if its tree changed"),
+            Build::Reuse if is_available => format!("fetch the source of {name}, and build it if its tree changed"),
             Build::Reuse | Build::Force => format!("fetch the source of {name} and build it"),
             Build::ForceWithoutCache => format!("fetch the source of {name} and build it without the build cache"),
         });
     };
-    let verb = if build == Build::Reuse && is_here { "use" } else { "pull" };
+    let verb = if build == Build::Reuse && is_available { "use" } else { "pull" };
     Some(format!("{verb} image {} for {name}", image_reference(image)))
 }
 
