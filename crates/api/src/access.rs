@@ -68,9 +68,9 @@ impl Access {
     async fn deployment_by_number(&self, app: &AppId, number: u64) -> Result<DeploymentView, ApiError> {
         for page in 1.. {
             let items = self.control.deployments(app, PageQuery { page, per_page: 200 }).await?.items;
-            let is_past = items.iter().any(|it| it.deployment.number < number);
+            let is_past = items.iter().any(|it| it.number < number);
             let is_last = items.is_empty();
-            if let Some(found) = items.into_iter().find(|it| it.deployment.number == number) {
+            if let Some(found) = items.into_iter().find(|it| it.number == number) {
                 return Ok(found);
             }
             if is_past || is_last {

@@ -1,16 +1,13 @@
-//! Converts the controller's views into the views that people and clients read. Only this module and the tests name the
-//! records of the store.
+//! Converts the controller's views into the views that people and clients read.
 
 use chrono::{DateTime, Utc};
-use controller::view::{AppView, InstanceView};
+use controller::view::{
+    AppView, DeploymentKind, DeploymentView, Image, InstanceView, LastEnd, RolloutView, Served, Unchanged,
+};
 use present::{AppDetails, DeploymentDetails, InstanceCounts, InstanceDetails, Status, Step, Traffic};
-use rollout::deployment::Stage;
 use rollout::progress::{Leaf, LeafKey};
-use rollout::queue::Build;
 use rollout::time::Timestamp;
 use serde_json::Value;
-pub(crate) use store::records::{Deployment, Image};
-use store::records::{LastEnd, Record, Served, Unchanged};
 
 /// A time in UTC. `None` for a time that no calendar has.
 pub(crate) fn time(at: Timestamp) -> Option<DateTime<Utc>> {
@@ -20,9 +17,9 @@ pub(crate) fn time(at: Timestamp) -> Option<DateTime<Utc>> {
 /// What Boatyard adds to an app.
 pub(crate) fn app_details(view: &AppView) -> AppDetails {
     AppDetails {
-        deleting: view.app.deleting,
+        deleting: view.deleting,
         instances: InstanceCounts { ready: view.ready as u64, wanted: view.wanted as u64 },
-        waiting: view.waiting_for.clone(),
+        waiting: view.waiting.clone(),
     }
 }
 
@@ -49,8 +46,8 @@ fn last_end(end: &LastEnd) -> present::LastEnd {
     present::LastEnd { at: end.at.clone(), code: end.code, out_of_memory: end.out_of_memory }
 }
 
-/// A deployment. `waiting`: what it waits for.
-pub(crate) fn deployment(it: &Deployment, waiting: &[String]) -> present::Deployment {
+/// A deployment. `waiting`: what it waits for, which is left out inside an app.
+pub(crate) fn deployment(it: &DeploymentView, waiting: &[String]) -> present::Deployment {
     present::Deployment {
         id: it.id.to_string(),
         phase: it.stage.phase().as_str().to_owned(),
@@ -62,10 +59,10 @@ pub(crate) fn deployment(it: &Deployment, waiting: &[String]) -> present::Deploy
         boatyard: DeploymentDetails {
             number: it.number,
             stage: name(&it.stage),
-            kind: kind(it).to_owned(),
-            rolled_back: is_rolled_back(it),
+            kind: kind(it.kind).to_owned(),
+            rolled_back: it.rolled_back,
             waiting: waiting.to_vec(),
-            record: record(&it.record),
+            record: record(&it.rollout),
             images: it.images.iter().map(|(name, it)| (name.to_string(), image(it))).collect(),
             failure: it.failure.as_ref().map(|it| present::Failure {
                 component: it.component.as_ref().map(ToString::to_string),
@@ -86,23 +83,15 @@ fn name(variant: &impl serde::Serialize) -> String {
     }
 }
 
-fn kind(it: &Deployment) -> &'static str {
-    match it.request.build {
-        Build::Frozen => "restart",
-        Build::Reuse => "deploy",
-        Build::Force | Build::ForceWithoutCache => "rebuild",
+fn kind(kind: DeploymentKind) -> &'static str {
+    match kind {
+        DeploymentKind::Restart => "restart",
+        DeploymentKind::Deploy => "deploy",
+        DeploymentKind::Rebuild => "rebuild",
     }
 }
 
-/// The rollout failed after it had replaced instances, and the previous version serves again or will. A restart is not
-/// rolled back, because its new instances equal the old ones.
-fn is_rolled_back(it: &Deployment) -> bool {
-    let failed = matches!(it.stage, Stage::RollingBack | Stage::Failed);
-    let replaced = it.record.roll_began.is_some() && it.previous.is_some();
-    failed && replaced && it.request.build != Build::Frozen && !it.record.rollback_abandoned
-}
-
-fn record(it: &Record) -> present::Record {
+fn record(it: &RolloutView) -> present::Record {
     let unchanged = |it: &Unchanged| present::Unchanged {
         component: it.component.to_string(),
         image: it.image.clone(),
@@ -111,8 +100,8 @@ fn record(it: &Record) -> present::Record {
     };
     present::Record {
         serving_since: it.serving_since.and_then(time),
-        roll_began: it.roll_began.and_then(time),
-        roll_ended: it.roll_ended.and_then(time),
+        roll_began: it.began.and_then(time),
+        roll_ended: it.ended.and_then(time),
         rollback_abandoned: it.rollback_abandoned,
         served: it.served.map(traffic),
         unchanged: it.unchanged.iter().map(unchanged).collect(),
@@ -142,7 +131,7 @@ fn image(it: &Image) -> present::Image {
 }
 
 /// The tree of steps with its counters, which count leaves. The two top steps name the next command if they failed.
-fn progress(it: &Deployment) -> present::Progress {
+fn progress(it: &DeploymentView) -> present::Progress {
     let leaves = &it.progress.leaves;
     let count = |status: Status| leaves.iter().filter(|leaf| status_of(leaf) == status).count();
     let mut steps = tree(leaves, it.stage.is_ended());
@@ -168,7 +157,7 @@ fn is_build(leaf: &Leaf) -> bool {
     matches!(leaf.key, LeafKey::BuildInitialize | LeafKey::Build(_))
 }
 
-fn next_command(it: &Deployment, leaf: &Leaf) -> String {
+fn next_command(it: &DeploymentView, leaf: &Leaf) -> String {
     let app = it.spec.get("name").and_then(Value::as_str).unwrap_or(it.app.as_str());
     let component = match &leaf.key {
         LeafKey::Build(name) | LeafKey::Deploy(name) | LeafKey::Wait(name) => Some(name.as_str()),

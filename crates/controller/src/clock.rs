@@ -1,7 +1,7 @@
 //! The only module that reads the clock.
 //!
 //! Records show the system clock, so the times that people read are correct as soon as the clock was set or the host
-//! woke up. Waits follow the monotonic clock: when the two clocks move apart, [`Pace`] measures the difference and
+//! woke up. Waits follow the monotonic clock: when the two clocks move apart, [`ClockJumps`] measures the difference and
 //! [`move_waits`] moves the start of every open wait by it. So no deadline passes early, and no wait hangs.
 
 use std::time::Duration;
@@ -33,15 +33,15 @@ pub(crate) fn now() -> Timestamp {
     Timestamp(millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()))
 }
 
-/// Compares the system clock with the monotonic clock between two calls of [`Pace::jump`].
-pub(crate) struct Pace {
-    told: Timestamp,
-    at: Instant,
+/// Compares the system clock with the monotonic clock between two calls of [`ClockJumps::jump`].
+pub(crate) struct ClockJumps {
+    system: Timestamp,
+    monotonic: Instant,
 }
 
-impl Pace {
+impl ClockJumps {
     pub fn new() -> Self {
-        Self { told: now(), at: Instant::now() }
+        Self { system: now(), monotonic: Instant::now() }
     }
 
     /// How many milliseconds the system clock moved ahead of the time that passed since the last call. It jumps when
@@ -49,7 +49,7 @@ impl Pace {
     /// less than a second.
     pub fn jump(&mut self) -> i64 {
         let before = std::mem::replace(self, Self::new());
-        jump(before.told, self.told, self.at - before.at)
+        jump(before.system, self.system, self.monotonic - before.monotonic)
     }
 }
 
@@ -125,13 +125,13 @@ pub(crate) mod tests {
     fn a_clock_jump_is_distinguished_from_time_that_passes() {
         let minute = Duration::from_secs(60);
         let begin = Timestamp(1_767_225_600_000);
-        for (name, told, expected) in [
+        for (name, shown, expected) in [
             ("left alone", 60_000, 0),
             ("adjusted a little", 60_900, 0),
             ("set an hour ahead, or the host slept for an hour", 60_000 + HOUR, HOUR),
             ("set an hour back", 60_000 - HOUR, -HOUR),
         ] {
-            assert_eq!(jump(begin, moved(begin, told), minute), expected, "{name}");
+            assert_eq!(jump(begin, moved(begin, shown), minute), expected, "{name}");
         }
         assert_eq!(jump(begin, Timestamp(0), minute), -1_767_225_660_000, "1970");
     }

@@ -15,12 +15,12 @@ use rollout::deployment::Stage;
 use rollout::ids::{AppId, ComponentName, DeploymentId};
 use rollout::instance::InstancePhase;
 use rollout::queue::{Request, Restart};
-use store::records::{App, Deployment, LastEnd};
+use store::records::{App, AppState, Deployment, LastEnd};
 use tokio::sync::{oneshot, watch};
 
 pub(crate) use down::{Graces, stop_all};
 
-use crate::app::{AppCommand, AppHandle, DeployRequest};
+use crate::app::{AppCommand, AppHandle, DeployRequest, Waits};
 use crate::config::Config;
 use crate::error::{ControlError, StartError, closest};
 pub use crate::logs::LogLines;
@@ -167,18 +167,17 @@ impl Controller {
         }
     }
 
-    async fn deployed(&self, app: &AppId, ask: DeployRequest) -> Result<DeploymentView, ControlError> {
-        let deployment = self.ask_app(app, ask).await?;
-        Ok(DeploymentView { deployment, waiting: Vec::new() })
+    async fn start_deployment(&self, app: &AppId, request: DeployRequest) -> Result<DeploymentView, ControlError> {
+        Ok(DeploymentView::new(self.request_deployment(app, request).await?, &Waits::default()))
     }
 
-    async fn ask_app(&self, app: &AppId, ask: DeployRequest) -> Result<Deployment, ControlError> {
-        self.ask_task(app, |reply| AppCommand::Deploy { request: Box::new(ask), reply }).await
+    async fn request_deployment(&self, app: &AppId, request: DeployRequest) -> Result<Deployment, ControlError> {
+        self.send_command(app, |reply| AppCommand::Deploy { request: Box::new(request), reply }).await
     }
 
     /// Sends a request to the app's task. Errors: [`ControlError::NotFound`] only if no record of the app exists,
     /// because clients read it as "the app was deleted".
-    async fn ask_task<T>(
+    async fn send_command<T>(
         &self,
         app: &AppId,
         request: impl FnOnce(oneshot::Sender<Result<T, ControlError>>) -> AppCommand,
@@ -190,14 +189,9 @@ impl Controller {
         answer
     }
 
-    async fn with_waiting(&self, deployment: Deployment) -> DeploymentView {
-        // The app's task publishes the waits after the record, so they may be briefly out of date.
-        if deployment.stage.is_ended() {
-            return DeploymentView { deployment, waiting: Vec::new() };
-        }
-        let handle = self.0.apps.read().await.get(&deployment.app).cloned();
-        let lines = handle.and_then(|handle| handle.waiting.borrow().deployments.get(&deployment.id).cloned());
-        DeploymentView { deployment, waiting: lines.unwrap_or_default() }
+    /// What the app's task last published.
+    async fn waits(&self, app: &AppId) -> Arc<Waits> {
+        self.0.apps.read().await.get(app).map(|handle| handle.waiting.borrow().clone()).unwrap_or_default()
     }
 
     async fn instance_view(
@@ -213,7 +207,10 @@ impl Controller {
             let at = it.finished_at.clone().filter(|_| it.restart_count > 0)?;
             Some(LastEnd { at, code: it.exit_code, out_of_memory: it.oom_killed })
         };
-        let processes = self.0.shared.engine.process_count(name.as_str()).await.ok().flatten();
+        let processes = match &details {
+            Some(it) => self.0.shared.engine.process_count(&it.container).await.ok().flatten(),
+            None => None,
+        };
         InstanceView {
             processes,
             restarts: details.as_ref().map_or(0, |it| it.restart_count),
@@ -257,32 +254,35 @@ impl Controller {
     }
 
     async fn app(&self, id: &AppId) -> Result<AppView, ControlError> {
-        let record = self.record(id).await?;
-        self.view(record).await
+        match self.0.shared.store.app_state(id).await? {
+            Some(state) => Ok(self.view(state).await),
+            None => Err(ControlError::NotFound(format!("no app {id}"))),
+        }
     }
 
-    async fn view(&self, app: App) -> Result<AppView, ControlError> {
-        let shared = &self.0.shared;
-        let state = shared.store.app_state(&app.id).await?;
-        let ready = state.iter().flat_map(|it| &it.instances).filter(|it| it.phase == InstancePhase::Ready).count();
-        let wanted = state.iter().flat_map(|it| it.targets_in_force()).map(|it| it.count as usize).sum();
-        let deployments = state.map(|it| it.deployments).unwrap_or_default();
-        let handle = self.0.apps.read().await.get(&app.id).cloned();
-        let waiting_for = handle.map(|handle| handle.waiting.borrow().app.clone()).unwrap_or_default();
-        let find = |wanted: &dyn Fn(&Deployment) -> bool| deployments.iter().find(|it| wanted(it)).cloned();
+    async fn view(&self, state: AppState) -> AppView {
+        let waits = self.waits(&state.app.id).await;
+        let (app, deployments, ingress) = (&state.app, &state.deployments, &self.0.shared.ingress);
+        let find = |wanted: &dyn Fn(&Deployment) -> bool| deployments.iter().find(|it| wanted(it));
         let under_way = |it: &Deployment| !it.stage.is_ended() && it.stage != Stage::Pending;
-        Ok(AppView {
-            active: find(&|it| Some(&it.id) == app.active.as_ref()),
-            in_progress: find(&|it| it.stage.rolls()).or_else(|| find(&under_way)),
-            waiting: find(&|it| it.stage == Stage::Pending),
-            newest: deployments.iter().max_by_key(|it| it.number).cloned(),
-            live_url: shared.ingress.url(&app.name),
-            live_domain: shared.ingress.domain(&app.name),
-            ready,
-            wanted,
-            waiting_for,
-            app,
-        })
+        let view = |it: Option<&Deployment>| it.map(|it| DeploymentView::new(it.clone(), &waits));
+        AppView {
+            active: view(find(&|it| Some(&it.id) == app.active.as_ref())),
+            in_progress: view(find(&|it| it.stage.rolls()).or_else(|| find(&under_way))),
+            pending: view(find(&|it| it.stage == Stage::Pending)),
+            newest: view(deployments.iter().max_by_key(|it| it.number)),
+            live_url: ingress.url(&app.name),
+            live_domain: ingress.domain(&app.name),
+            ready: state.instances.iter().filter(|it| it.phase == InstancePhase::Ready).count(),
+            wanted: state.targets_in_force().iter().map(|it| it.count as usize).sum(),
+            waiting: waits.app.clone(),
+            id: state.app.id,
+            name: state.app.name,
+            spec: state.app.spec,
+            created: state.app.created,
+            updated: state.app.updated,
+            deleting: state.app.deleting,
+        }
     }
 }
 
@@ -301,21 +301,29 @@ impl Control for Controller {
     }
 
     async fn update_app(&self, app: &AppId, spec: AppSpec, caller: &Caller) -> Result<AppView, ControlError> {
-        self.update(app, spec, caller).await
+        let (spec, needed) = self.completed(app, spec).await?;
+        let spec = needed.none_of(spec).map_err(create::needs_values)?;
+        let request = DeployRequest {
+            request: Request::deploy(),
+            spec: Some(spec),
+            cause: "app spec updated".into(),
+            caller: caller.clone(),
+        };
+        self.request_deployment(app, request).await?;
+        self.app(app).await
     }
 
     async fn delete_app(&self, app: &AppId) -> Result<(), ControlError> {
-        self.ask_task(app, |reply| AppCommand::Delete { reply }).await
+        self.send_command(app, |reply| AppCommand::Delete { reply }).await
     }
 
     async fn find_app(&self, id_or_name: &str) -> Result<AppView, ControlError> {
         let store = &self.0.shared.store;
-        let found = match store.app(&AppId::from(id_or_name)).await? {
-            Some(app) => Some(app),
-            None => store.app_by_name(id_or_name).await?,
-        };
-        match found {
-            Some(app) => self.view(app).await,
+        if let Some(state) = store.app_state(&AppId::from(id_or_name)).await? {
+            return Ok(self.view(state).await);
+        }
+        match store.app_by_name(id_or_name).await? {
+            Some(app) => self.app(&app.id).await,
             None => {
                 let names: Vec<String> = store.apps().await?.into_iter().map(|it| it.name).collect();
                 Err(ControlError::NotFound(format!("no app {id_or_name:?}.{}", closest(id_or_name, &names))))
@@ -324,13 +332,9 @@ impl Control for Controller {
     }
 
     async fn apps(&self, page: PageQuery) -> Result<Page<AppView>, ControlError> {
-        let mut apps = self.0.shared.store.apps().await?;
-        apps.sort_by(|a, b| a.name.cmp(&b.name));
-        let total = apps.len() as u64;
-        let mut items = Vec::new();
-        for app in apps.into_iter().skip(skipped(page)).take(taken_per(page)) {
-            items.push(self.view(app).await?);
-        }
+        let (skip, take) = bounds(page);
+        let (states, total) = self.0.shared.store.app_states(skip, take).await?;
+        let items = futures::future::join_all(states.into_iter().map(|it| self.view(it))).await;
         Ok(Page { items, total })
     }
 
@@ -340,9 +344,9 @@ impl Control for Controller {
         components: &[String],
         caller: &Caller,
     ) -> Result<DeploymentView, ControlError> {
-        let (restart, cause) = chosen(components);
-        let ask = DeployRequest { request: Request::restart(restart), spec: None, cause, caller: caller.clone() };
-        self.deployed(app, ask).await
+        let (restart, cause) = restart_request(components);
+        let request = DeployRequest { request: Request::restart(restart), spec: None, cause, caller: caller.clone() };
+        self.start_deployment(app, request).await
     }
 
     async fn deploy(
@@ -351,32 +355,29 @@ impl Control for Controller {
         options: DeployOptions,
         caller: &Caller,
     ) -> Result<DeploymentView, ControlError> {
-        let (request, cause) = asked(options);
-        let ask = DeployRequest { request, spec: None, cause: cause.into(), caller: caller.clone() };
-        self.deployed(app, ask).await
+        let (request, cause) = deploy_request(options);
+        let request = DeployRequest { request, spec: None, cause: cause.into(), caller: caller.clone() };
+        self.start_deployment(app, request).await
     }
 
     async fn deployments(&self, app: &AppId, page: PageQuery) -> Result<Page<DeploymentView>, ControlError> {
         self.record(app).await?;
-        let (skip, take) = (skipped(page) as u64, taken_per(page) as u64);
+        let (skip, take) = bounds(page);
         let (items, total) = self.0.shared.store.deployments(app, skip, take).await?;
-        let mut views = Vec::new();
-        for deployment in items {
-            views.push(self.with_waiting(deployment).await);
-        }
-        Ok(Page { items: views, total })
+        let waits = self.waits(app).await;
+        Ok(Page { items: items.into_iter().map(|it| DeploymentView::new(it, &waits)).collect(), total })
     }
 
     async fn deployment(&self, app: &AppId, id: &DeploymentId) -> Result<DeploymentView, ControlError> {
         let found = self.0.shared.store.deployment(id).await?.filter(|it| it.app == *app);
         let deployment = found.ok_or_else(|| ControlError::NotFound(format!("no deployment {id} of this app")))?;
-        Ok(self.with_waiting(deployment).await)
+        Ok(DeploymentView::new(deployment, &*self.waits(app).await))
     }
 
     async fn cancel(&self, app: &AppId, id: &DeploymentId) -> Result<DeploymentView, ControlError> {
         self.deployment(app, id).await?;
-        let deployment = self.ask_task(app, |reply| AppCommand::Cancel { deployment: id.clone(), reply }).await?;
-        Ok(DeploymentView { deployment, waiting: Vec::new() })
+        let deployment = self.send_command(app, |reply| AppCommand::Cancel { deployment: id.clone(), reply }).await?;
+        Ok(DeploymentView::new(deployment, &Waits::default()))
     }
 
     async fn instances(&self, app: &AppId) -> Result<Vec<InstanceView>, ControlError> {
@@ -429,7 +430,7 @@ impl Control for Controller {
     async fn down(&self, remove_apps: bool) -> Result<(), ControlError> {
         let shared = &self.0.shared;
         // If the ingress is being restarted, wait for it: otherwise it would come up after this shutdown.
-        shared.ingress.back().await;
+        shared.ingress.wait_until_connected().await;
         shared.stop.cancel();
         let ingress = shared.ingress.shutdown(DOWN_DRAIN).await;
         let apps = match remove_apps {
@@ -461,15 +462,12 @@ impl Control for Controller {
     }
 }
 
-fn skipped(page: PageQuery) -> usize {
-    usize::try_from((page.page.max(1) - 1).saturating_mul(page.per_page)).unwrap_or(usize::MAX)
+/// How many items come before a page, and how many it has at most.
+fn bounds(page: PageQuery) -> (u64, u64) {
+    ((page.page.max(1) - 1).saturating_mul(page.per_page), page.per_page.clamp(1, 200))
 }
 
-fn taken_per(page: PageQuery) -> usize {
-    usize::try_from(page.per_page.clamp(1, 200)).unwrap_or(200)
-}
-
-fn chosen(components: &[String]) -> (Restart, String) {
+fn restart_request(components: &[String]) -> (Restart, String) {
     if components.is_empty() {
         return (Restart::All, "restart of everything".into());
     }
@@ -477,7 +475,7 @@ fn chosen(components: &[String]) -> (Restart, String) {
     (Restart::Only(names), format!("restart of {}", components.join(", ")))
 }
 
-fn asked(options: DeployOptions) -> (Request, &'static str) {
+fn deploy_request(options: DeployOptions) -> (Request, &'static str) {
     match (options.force_build || options.clear_cache, options.clear_cache) {
         (false, _) => (Request::deploy(), "manual"),
         (true, false) => (Request::rebuild(false), "force rebuild"),

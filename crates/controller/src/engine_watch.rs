@@ -93,15 +93,15 @@ impl EngineWatch {
         let (sender, view) = watch::channel(Arc::new(EngineView::default()));
         let look = Arc::new(Notify::new());
         let (sender, suspects, suspected) = (Arc::new(sender), Arc::new(Mutex::default()), Arc::new(Notify::new()));
-        let heard = Arc::new(Mutex::new(Heard::default()));
+        let reports = Arc::new(Mutex::new(EventReports::default()));
         let list = {
-            let (engine, sender, look, heard) = (engine.clone(), sender.clone(), look.clone(), heard.clone());
-            move || list_forever(engine.clone(), sender.clone(), look.clone(), heard.clone())
+            let (engine, sender, look, reports) = (engine.clone(), sender.clone(), look.clone(), reports.clone());
+            move || list_forever(engine.clone(), sender.clone(), look.clone(), reports.clone())
         };
         let listen = {
             let (engine, look) = (engine.clone(), look.clone());
             let (suspects, suspected) = (suspects.clone(), suspected.clone());
-            move || hear_hints(engine.clone(), look.clone(), heard.clone(), suspects.clone(), suspected.clone())
+            move || follow_events(engine.clone(), look.clone(), reports.clone(), suspects.clone(), suspected.clone())
         };
         let seen = view.clone();
         let inspect =
@@ -125,7 +125,7 @@ impl EngineWatch {
 
 /// What events reported.
 #[derive(Default)]
-struct Heard {
+struct EventReports {
     ends: HashMap<String, Ends>,
     missed: u64,
     /// Containers whose process exited, with the time of the event. The list may still show them as running: the engine
@@ -133,8 +133,8 @@ struct Heard {
     unsettled: HashMap<String, Instant>,
 }
 
-impl Heard {
-    fn hear(&mut self, event: &Event) {
+impl EventReports {
+    fn record(&mut self, event: &Event) {
         let name = &event.container;
         match event.action.as_str() {
             "die" => {
@@ -159,13 +159,13 @@ impl Heard {
     }
 }
 
-type SharedHeard = Arc<Mutex<Heard>>;
+type SharedReports = Arc<Mutex<EventReports>>;
 
 async fn list_forever(
     engine: Arc<dyn Engine>,
     sender: Arc<watch::Sender<Arc<EngineView>>>,
     look: Arc<Notify>,
-    heard: SharedHeard,
+    reports: SharedReports,
 ) {
     let mut settling = BURST;
     loop {
@@ -178,8 +178,8 @@ async fn list_forever(
                 }
                 let containers: HashMap<_, _> = containers.into_iter().map(|it| (it.name.clone(), it)).collect();
                 let (is_behind, ends, missed) = {
-                    let mut heard = lock(&heard);
-                    (heard.settle(&containers), Arc::new(heard.ends.clone()), heard.missed)
+                    let mut reports = lock(&reports);
+                    (reports.settle(&containers), Arc::new(reports.ends.clone()), reports.missed)
                 };
                 settling = if is_behind { (settling * 2).min(SETTLING) } else { BURST };
                 let settings = sender.borrow().settings.clone();
@@ -194,7 +194,7 @@ async fn list_forever(
                 if is_behind { settling } else { FULL_LIST }
             }
             Err(error) => {
-                tell_once(&before, &error);
+                log_once(&before, &error);
                 let unreachable = Some(error.to_string());
                 let last = EngineView::clone(&sender.borrow());
                 sender.send_replace(Arc::new(EngineView { unreachable, ..last }));
@@ -208,7 +208,7 @@ async fn list_forever(
     }
 }
 
-fn tell_once(before: &EngineView, error: &EngineError) {
+fn log_once(before: &EngineView, error: &EngineError) {
     match before.unreachable {
         None => {
             warn!(%error, "the engine does not answer; containers keep running, and nothing changes until it does")
@@ -217,23 +217,23 @@ fn tell_once(before: &EngineView, error: &EngineError) {
     }
 }
 
-async fn hear_hints(
+async fn follow_events(
     engine: Arc<dyn Engine>,
     look: Arc<Notify>,
-    heard: SharedHeard,
+    reports: SharedReports,
     suspects: Arc<Mutex<Suspects>>,
     suspected: Arc<Notify>,
 ) {
     loop {
         if let Ok(mut events) = engine.events().await {
             // The event stream does not repeat older events, so exits and changes may have been missed.
-            lock(&heard).missed += 1;
+            lock(&reports).missed += 1;
             lock(&suspects).all = true;
             suspected.notify_one();
             look.notify_one();
             while let Some(event) = events.next().await {
                 debug!(container = %event.container, action = %event.action, "engine event");
-                lock(&heard).hear(&event);
+                lock(&reports).record(&event);
                 if SETTINGS_CHANGE.contains(&event.action.as_str()) {
                     lock(&suspects).some.insert(event.container);
                     suspected.notify_one();

@@ -11,11 +11,11 @@ pub(crate) trait ImageBuilder: Send + Sync {
     /// Parses the address of a repository. Errors: the address is not allowed.
     fn repo_url(&self, text: &str) -> Result<RepoUrl, RepoUrlError>;
     /// Removes the mirrors of all repositories except these. Returns how many were removed.
-    async fn forget_all_but(&self, keep: &[RepoUrl]) -> Result<u32, SourceError>;
+    async fn remove_mirrors_except(&self, keep: &[RepoUrl]) -> Result<u32, SourceError>;
     /// The commit that a recipe's branch points to now.
     async fn resolve(&self, recipe: &Recipe, log: &LogSink) -> Result<CommitId, BuildError>;
     /// Returns the image of a recipe at a commit; builds it if no image exists.
-    async fn have(
+    async fn ensure_image(
         &self,
         recipe: &Recipe,
         commit: &CommitId,
@@ -30,7 +30,7 @@ impl ImageBuilder for Builder {
         self.source().repo_url(text)
     }
 
-    async fn forget_all_but(&self, keep: &[RepoUrl]) -> Result<u32, SourceError> {
+    async fn remove_mirrors_except(&self, keep: &[RepoUrl]) -> Result<u32, SourceError> {
         self.source().remove_mirrors_except(keep).await
     }
 
@@ -38,7 +38,7 @@ impl ImageBuilder for Builder {
         Builder::resolve(self, recipe, log).await
     }
 
-    async fn have(
+    async fn ensure_image(
         &self,
         recipe: &Recipe,
         commit: &CommitId,

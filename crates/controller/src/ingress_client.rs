@@ -11,6 +11,7 @@
 //! has.
 
 pub(crate) mod connection;
+mod join;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -36,7 +37,7 @@ use crate::supervise::{Backoff, lock};
 const RETRY: Duration = Duration::from_millis(100);
 const LONGEST_RETRY: Duration = Duration::from_secs(2);
 /// How long a shutdown waits for an ingress that is being restarted.
-const BACK_WITHIN: Duration = Duration::from_secs(5);
+const RECONNECTED_WITHIN: Duration = Duration::from_secs(5);
 /// Timeout for an acknowledgement. It includes restarting an ingress that is gone.
 const ACKNOWLEDGED_WITHIN: Duration = Duration::from_secs(15);
 
@@ -122,10 +123,10 @@ impl IngressClient {
     pub async fn set(&self, part: AppRoutes) -> Result<(), String> {
         lock(&self.shared.unknown).remove(&part.app);
         lock(&self.shared.parts).insert(part.app.clone(), part);
-        let (told, heard) = oneshot::channel();
+        let (reply, replied) = oneshot::channel();
         let gone = || "the controller is stopping".to_owned();
-        self.work.send(Work::Send(told)).await.map_err(|_| gone())?;
-        tokio::time::timeout(ACKNOWLEDGED_WITHIN, heard)
+        self.work.send(Work::Send(reply)).await.map_err(|_| gone())?;
+        tokio::time::timeout(ACKNOWLEDGED_WITHIN, replied)
             .await
             .map_err(|_| format!("not acknowledged within {} s", ACKNOWLEDGED_WITHIN.as_secs()))?
             .map_err(|_| gone())?
@@ -151,7 +152,7 @@ impl IngressClient {
     /// Names of all upstreams in the newest table.
     pub fn routed(&self) -> BTreeSet<String> {
         let parts = lock(&self.shared.parts);
-        let upstreams = parts.values().flat_map(|it| &it.rules).flat_map(|it| &it.upstreams);
+        let upstreams = parts.values().flat_map(|it| &it.rules).flat_map(Rule::upstreams);
         upstreams.map(|it| it.id.clone()).collect()
     }
 
@@ -159,9 +160,9 @@ impl IngressClient {
     pub async fn forget(&self, app: &str) {
         lock(&self.shared.unknown).remove(app);
         lock(&self.shared.parts).remove(app);
-        let (told, heard) = oneshot::channel();
-        if self.work.send(Work::Send(told)).await.is_ok() {
-            drop(tokio::time::timeout(ACKNOWLEDGED_WITHIN, heard).await);
+        let (reply, replied) = oneshot::channel();
+        if self.work.send(Work::Send(reply)).await.is_ok() {
+            drop(tokio::time::timeout(ACKNOWLEDGED_WITHIN, replied).await);
         }
     }
 
@@ -206,15 +207,15 @@ impl IngressClient {
         }
     }
 
-    /// Waits until an ingress that died is restarted, at most [`BACK_WITHIN`].
-    pub async fn back(&self) {
-        let back = async {
+    /// Waits until an ingress that died is restarted, at most [`RECONNECTED_WITHIN`].
+    pub async fn wait_until_connected(&self) {
+        let connected = async {
             while self.control().is_none() {
                 tokio::time::sleep(RETRY).await;
             }
         };
         // On a timeout the caller's next call to the ingress fails and reports it.
-        let _ = tokio::time::timeout(BACK_WITHIN, back).await;
+        let _ = tokio::time::timeout(RECONNECTED_WITHIN, connected).await;
     }
 
     /// Stops the ingress gracefully; open requests get `drain` to end. Returns when the process is gone.
@@ -233,28 +234,6 @@ impl IngressClient {
     fn control(&self) -> Option<Arc<dyn IngressConnection>> {
         lock(&self.shared.control).clone()
     }
-}
-
-/// Joins the routes of all apps. A host name belongs to one app. An app without a record keeps a host name until an app
-/// with a record has instances to serve it.
-fn joined(parts: &BTreeMap<String, AppRoutes>, unknown: &BTreeSet<String>) -> Vec<AppRoutes> {
-    let is_unknown = |it: &AppRoutes| unknown.contains(&it.app);
-    let serves = |it: &AppRoutes| it.rules.iter().any(|rule: &Rule| !rule.upstreams.is_empty());
-    let hosts_of = |these: &dyn Fn(&AppRoutes) -> bool| -> BTreeSet<String> {
-        parts.values().filter(|it| these(it)).flat_map(|it| it.hosts.iter().cloned()).collect()
-    };
-    let served = hosts_of(&|it| !is_unknown(it) && serves(it));
-    let of_unknown = hosts_of(&is_unknown);
-    let without_others_hosts = |part: &AppRoutes| {
-        let mut part = part.clone();
-        let may_have = |host: &String| match unknown.contains(&part.app) {
-            true => !served.contains(host),
-            false => served.contains(host) || !of_unknown.contains(host),
-        };
-        part.hosts.retain(may_have);
-        part
-    };
-    parts.values().map(without_others_hosts).collect()
 }
 
 impl Tallies {
@@ -401,16 +380,16 @@ impl ConnectionTask {
             tokio::select! {
                 work = self.inbox.recv() => {
                     let Some(Work::Send(first)) = work else { return Ended::Idle };
-                    let mut told = vec![first];
+                    let mut callers = vec![first];
                     while let Ok(Work::Send(next)) = self.inbox.try_recv() {
-                        told.push(next);
+                        callers.push(next);
                     }
-                    if let Err(unsent) = self.send(control.as_ref(), told).await {
+                    if let Err(unsent) = self.send(control.as_ref(), callers).await {
                         return unsent.into();
                     }
                 }
                 message = news.recv() => match message {
-                    Ok(IngressEvent::Draining { upstream, open }) => self.heard(upstream, open),
+                    Ok(IngressEvent::Draining { upstream, open }) => self.set_open(upstream, open),
                     // Missed events are in the status that follows the next table. If an end of a drain is lost, the
                     // drain's deadline ends it.
                     Err(RecvError::Lagged(_)) => {}
@@ -427,10 +406,10 @@ impl ConnectionTask {
     async fn send(
         &mut self,
         control: &dyn IngressConnection,
-        told: Vec<oneshot::Sender<Result<(), String>>>,
+        callers: Vec<oneshot::Sender<Result<(), String>>>,
     ) -> Result<(), Unsent> {
         let sent = self.exchange(control).await;
-        for caller in told {
+        for caller in callers {
             drop(caller.send(sent.clone().map_err(Unsent::why)));
         }
         sent
@@ -438,12 +417,12 @@ impl ConnectionTask {
 
     async fn exchange(&mut self, control: &dyn IngressConnection) -> Result<(), Unsent> {
         let version = self.version + 1;
-        let apps = joined(&lock(&self.shared.parts), &lock(&self.shared.unknown));
+        let apps = join::joined(&lock(&self.shared.parts), &lock(&self.shared.unknown));
         control.set_table(RouteTable { version, apps }).await?;
         self.version = version;
         self.refusals.reset();
         let mut status = control.status().await.map_err(Unsent::Gone)?;
-        self.tell_refused(std::mem::take(&mut status.refused));
+        self.log_refused(std::mem::take(&mut status.refused));
         *lock(&self.shared.open) = std::mem::take(&mut status.open);
         *lock(&self.shared.unsaved) = status.unsaved.take();
         *lock(&self.shared.tallies) = Some(status.into());
@@ -452,14 +431,14 @@ impl ConnectionTask {
     }
 
     /// Logs each route that the ingress leaves out once, not with every table.
-    fn tell_refused(&mut self, refused: Vec<RouteRefused>) {
+    fn log_refused(&mut self, refused: Vec<RouteRefused>) {
         for it in refused.iter().filter(|it| !self.refused.contains(it)) {
             warn!(app = it.app, reason = it.reason, "the ingress left out some of an app's routes");
         }
         self.refused = refused;
     }
 
-    fn heard(&self, upstream: String, open: Open) {
+    fn set_open(&self, upstream: String, open: Open) {
         let mut all = lock(&self.shared.open);
         match open == Open::default() {
             true => drop(all.remove(&upstream)),
@@ -467,37 +446,5 @@ impl ConnectionTask {
         }
         drop(all);
         self.shared.changes.send_modify(|ticks| *ticks += 1);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use ingress::protocol::{PathMatch, Rewrite, Upstream};
-
-    use super::*;
-
-    fn part(app: &str, host: &str, upstreams: usize) -> (String, AppRoutes) {
-        let upstream = |number: usize| Upstream { id: format!("{app}-{number}"), address: ([10, 0, 0, 1], 80).into() };
-        let rule = Rule {
-            path: PathMatch::Prefix("/".into()),
-            rewrite: Rewrite::Keep,
-            component: "web".into(),
-            upstreams: (0..upstreams).map(upstream).collect(),
-        };
-        let part = AppRoutes { app: app.into(), hosts: vec![host.into()], window: String::new(), rules: vec![rule] };
-        (app.into(), part)
-    }
-
-    #[test]
-    fn a_host_name_stays_with_an_app_without_a_record_until_another_app_of_that_name_serves() {
-        let unknown = BTreeSet::from(["lost".to_owned()]);
-        for (instances, owner) in [(0, "lost"), (1, "new")] {
-            let parts = BTreeMap::from([part("lost", "shop", 2), part("new", "shop", instances), part("b", "b", 0)]);
-            let table = joined(&parts, &unknown);
-            let with_host = |host: &str| -> Vec<_> {
-                table.iter().filter(|it| it.hosts.iter().any(|it| it == host)).map(|it| it.app.as_str()).collect()
-            };
-            assert_eq!((with_host("shop"), with_host("b")), (vec![owner], vec!["b"]));
-        }
     }
 }

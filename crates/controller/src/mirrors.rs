@@ -50,7 +50,7 @@ pub(crate) async fn forget_unused(shared: &Shared) -> Result<(), StoreError> {
     }
     // An address that is no longer allowed needs no mirror, because nothing may fetch from it.
     let keep: Vec<RepoUrl> = needed.iter().filter_map(|it| shared.image_builder.repo_url(it).ok()).collect();
-    match shared.image_builder.forget_all_but(&keep).await {
+    match shared.image_builder.remove_mirrors_except(&keep).await {
         Ok(0) => {}
         Ok(removed) => info!(removed, "removed mirrors of repositories that no app uses any more"),
         Err(error) => warn!(%error, "an unused mirror could not be removed"),

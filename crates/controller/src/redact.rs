@@ -181,7 +181,7 @@ mod tests {
         let cases: &[(&str, &str, &[&str], &[&str])] = &[
             ("in a line", "hunter2hunter2", &["pw=hunter2hunter2;"], &["pw=[secret];"]),
             ("with a line end of its own", "hunter2hunter2\n", &["pw=hunter2hunter2;"], &["pw=[secret];"]),
-            ("too short to be told from text", "short", &["a short word"], &["a short word"]),
+            ("too short to distinguish from text", "short", &["a short word"], &["a short word"]),
             (
                 "over lines",
                 KEY,

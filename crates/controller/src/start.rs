@@ -30,7 +30,7 @@ use crate::ingress_client::{IngressClient, IngressConnector, IngressProcess};
 use crate::logbook::Logbook;
 use crate::mirrors;
 use crate::names::Names;
-use crate::probe::{Asker, OverTheNetwork};
+use crate::probe::{HealthChecker, NetworkHealthChecker};
 use crate::supervise::supervise;
 
 /// The state of a running controller.
@@ -50,7 +50,7 @@ pub(crate) struct Dependencies {
     /// CPUs and memory of the host that the engine runs on.
     pub host: engine::Limits,
     pub connector: Box<dyn IngressConnector>,
-    pub asker: Arc<dyn Asker>,
+    pub health_checker: Arc<dyn HealthChecker>,
     pub image_builder: Arc<dyn ImageBuilder>,
 }
 
@@ -66,7 +66,7 @@ pub(crate) async fn start(config: Config) -> Result<ControllerState, StartError>
         config,
         directory,
         store,
-        Dependencies { engine, host, connector, asker: Arc::new(OverTheNetwork), image_builder },
+        Dependencies { engine, host, connector, health_checker: Arc::new(NetworkHealthChecker), image_builder },
     )
     .await
 }
@@ -78,7 +78,7 @@ pub(crate) async fn take_over(
     store: Store,
     dependencies: Dependencies,
 ) -> Result<ControllerState, StartError> {
-    let Dependencies { engine, host, connector, asker, image_builder } = dependencies;
+    let Dependencies { engine, host, connector, health_checker, image_builder } = dependencies;
     let names = Names::new(directory.installation());
     let fence = Arc::new(Fence::raise(engine.clone(), &store, names.clone()).await?);
     let token_hash = mint_token(&directory)?;
@@ -94,7 +94,7 @@ pub(crate) async fn take_over(
     let ingress = IngressClient::start(config.http, connector, &on_record, &deleted, fence.clone(), stop.clone());
     let ingress = ingress.await.map_err(StartError::Ingress)?;
     let shared = Arc::new(Shared {
-        asker,
+        health_checker,
         image_builder,
         sealer: directory.sealer(),
         logbook: Logbook::new(directory.logs()),

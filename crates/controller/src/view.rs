@@ -1,24 +1,45 @@
 //! The controller's answers: records, joined for one request.
 
+use std::collections::BTreeMap;
+
 use engine::ProcessCount;
+use rollout::deployment::{Failure, Stage};
 use rollout::ids::{AppId, ComponentName, DeploymentId, InstanceName};
 use rollout::instance::InstancePhase;
+use rollout::progress::Progress;
+use rollout::queue::Build;
+use rollout::time::Timestamp;
 use serde::Serialize;
-use store::records::{App, Deployment, LastEnd};
+use serde_json::Value;
+use store::records::Deployment;
+/// Values that records contain and that callers get unchanged.
+pub use store::records::{Image, LastEnd, Served, Unchanged};
+
+use crate::app::Waits;
 
 /// An app with the deployments that clients show.
 #[derive(Debug, Clone)]
 pub struct AppView {
-    /// The app.
-    pub app: App,
+    /// The app's id.
+    pub id: AppId,
+    /// The app's name, unique in the installation.
+    pub name: String,
+    /// The newest spec as App Platform's JSON, with secrets as `EV[…]`.
+    pub spec: Value,
+    /// When the app was created.
+    pub created: Timestamp,
+    /// When the spec was last updated.
+    pub updated: Timestamp,
+    /// The app is being deleted.
+    pub deleting: bool,
     /// The active deployment.
-    pub active: Option<Deployment>,
+    pub active: Option<DeploymentView>,
     /// The deployment that is being built or rolled out; the one that is rolled out if there are both.
-    pub in_progress: Option<Deployment>,
+    pub in_progress: Option<DeploymentView>,
     /// The pending deployment.
-    pub waiting: Option<Deployment>,
+    pub pending: Option<DeploymentView>,
     /// The newest deployment, in any stage.
-    pub newest: Option<Deployment>,
+    pub newest: Option<DeploymentView>,
     /// The app's URL: `http://<app>.localhost:<port>`, with the port of the ingress.
     pub live_url: String,
     /// The host name of `live_url`, without the port.
@@ -27,17 +48,132 @@ pub struct AppView {
     pub ready: usize,
     /// How many instances the active deployment wants.
     pub wanted: usize,
-    /// What the app waits for, with or without a deployment in progress.
-    pub waiting_for: Vec<String>,
+    /// Sentences: what the app waits for, with or without a deployment in progress.
+    pub waiting: Vec<String>,
 }
 
 /// One deployment with what it waits for.
 #[derive(Debug, Clone)]
 pub struct DeploymentView {
-    /// The deployment.
-    pub deployment: Deployment,
+    /// The deployment's id.
+    pub id: DeploymentId,
+    /// The app that it deploys.
+    pub app: AppId,
+    /// 1, 2, 3 … within the app.
+    pub number: u64,
+    /// Where it stands.
+    pub stage: Stage,
+    /// When it reached the stage.
+    pub stage_since: Timestamp,
+    /// When it was accepted.
+    pub created: Timestamp,
+    /// When its record last changed.
+    pub updated: Timestamp,
+    /// What was requested.
+    pub kind: DeploymentKind,
+    /// It failed after it had replaced instances, and the previous version serves again or will.
+    pub rolled_back: bool,
+    /// Why it was started, for people: "app spec updated", "restart of web, api".
+    pub cause: String,
+    /// The spec, with secrets as `EV[…]`.
+    pub spec: Value,
+    /// The deployment that was active when this one was accepted.
+    pub previous: Option<DeploymentId>,
+    /// The deployment whose revisions this restart copies.
+    pub cloned_from: Option<DeploymentId>,
+    /// The deployment that replaced this one before it was active.
+    pub superseded_by: Option<DeploymentId>,
+    /// Images by component, as far as they are ready.
+    pub images: BTreeMap<ComponentName, Image>,
+    /// The progress of each step.
+    pub progress: Progress,
+    /// Why it failed.
+    pub failure: Option<Failure>,
+    /// Last lines of the instance or job that failed.
+    pub log_tail: Vec<String>,
+    /// What the record reports about the rollout.
+    pub rollout: RolloutView,
     /// Sentences: what the deployment waits for, and until when. Empty if it has ended.
     pub waiting: Vec<String>,
+}
+
+/// What a deployment was requested to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeploymentKind {
+    /// Replace instances with exact copies.
+    Restart,
+    /// Replace what changed.
+    Deploy,
+    /// Build all images again, and replace what changed.
+    Rebuild,
+}
+
+/// What a deployment's record reports about its rollout.
+#[derive(Debug, Clone, Default)]
+pub struct RolloutView {
+    /// When the ingress acknowledged the last route.
+    pub serving_since: Option<Timestamp>,
+    /// When the rollout began.
+    pub began: Option<Timestamp>,
+    /// When the rollout ended.
+    pub ended: Option<Timestamp>,
+    /// The rollout failed and the previous version could not be restored. The notes say what serves instead.
+    pub rollback_abandoned: bool,
+    /// Traffic through the ingress during the rollout.
+    pub served: Option<Served>,
+    /// What a restart left unchanged.
+    pub unchanged: Vec<Unchanged>,
+    /// Notes for people, such as clamped limits and reused images.
+    pub notes: Vec<String>,
+}
+
+impl DeploymentView {
+    /// A deployment as recorded, with its waits from those that the app's task last published.
+    pub(crate) fn new(it: Deployment, waits: &Waits) -> Self {
+        // The app's task publishes the waits after the record, so they may be briefly out of date.
+        let waiting = waits.deployments.get(&it.id).filter(|_| !it.stage.is_ended()).cloned().unwrap_or_default();
+        Self {
+            kind: match it.request.build {
+                Build::Frozen => DeploymentKind::Restart,
+                Build::Reuse => DeploymentKind::Deploy,
+                Build::Force | Build::ForceWithoutCache => DeploymentKind::Rebuild,
+            },
+            rolled_back: is_rolled_back(&it),
+            rollout: RolloutView {
+                serving_since: it.record.serving_since,
+                began: it.record.roll_began,
+                ended: it.record.roll_ended,
+                rollback_abandoned: it.record.rollback_abandoned,
+                served: it.record.served,
+                unchanged: it.record.unchanged,
+                notes: it.record.notes,
+            },
+            waiting,
+            id: it.id,
+            app: it.app,
+            number: it.number,
+            stage: it.stage,
+            stage_since: it.stage_since,
+            created: it.created,
+            updated: it.updated,
+            cause: it.cause,
+            spec: it.spec,
+            previous: it.previous,
+            cloned_from: it.cloned_from,
+            superseded_by: it.superseded_by,
+            images: it.images,
+            progress: it.progress,
+            failure: it.failure,
+            log_tail: it.log_tail,
+        }
+    }
+}
+
+/// A restart is not rolled back, because its new instances equal the old ones.
+fn is_rolled_back(it: &Deployment) -> bool {
+    let failed = matches!(it.stage, Stage::RollingBack | Stage::Failed);
+    let replaced = it.record.roll_began.is_some() && it.previous.is_some();
+    failed && replaced && it.request.build != Build::Frozen && !it.record.rollback_abandoned
 }
 
 /// One instance, database or job run.

@@ -125,7 +125,7 @@ impl World {
         };
         self.containers.insert(spec.name.clone(), process);
         self.remembered.insert(id.clone());
-        self.tell(&spec.name, "create");
+        self.report(&spec.name, "create");
         Ok(id)
     }
 
@@ -156,7 +156,7 @@ impl World {
         process.listed_as_running_until = None;
         process.started = Some(Instant::now());
         process.started_at = Some(stamp);
-        self.tell(name, "start");
+        self.report(name, "start");
         Ok(())
     }
 
@@ -180,7 +180,7 @@ impl World {
     pub(super) fn run_out_of_memory(&mut self, name: &str) -> Option<Duration> {
         let process = self.containers.get_mut(name).filter(|process| process.is_live())?;
         process.out_of_memory = true;
-        self.tell(name, "oom");
+        self.report(name, "oom");
         self.exit(name, KILLED, None)
     }
 
@@ -191,7 +191,7 @@ impl World {
             process.state = ContainerState::Exited { code: Some(code) };
             process.finished_at = Some(stamp);
             process.listed_as_running_until = Some(Instant::now() + late);
-            self.tell_end(name, code);
+            self.report_end(name, code);
         }
     }
 
@@ -214,7 +214,7 @@ impl World {
     }
 
     pub(super) fn delete(&mut self, name: &str) -> Changed {
-        self.tell(name, "destroy");
+        self.report(name, "destroy");
         match self.containers.remove(name) {
             Some(_) => Changed::Done,
             None => Changed::AlreadySo,
@@ -291,35 +291,35 @@ impl World {
     pub(super) fn rename(&mut self, name: &str, called: &str) {
         if let Some(process) = self.containers.get_mut(name) {
             process.called = called.to_owned();
-            self.tell(name, "rename");
+            self.report(name, "rename");
         }
     }
 
     pub(super) fn disconnect(&mut self, name: &str) {
         if let Some(process) = self.containers.get_mut(name) {
             process.network = None;
-            self.tell(name, "network disconnect");
+            self.report(name, "network disconnect");
         }
     }
 
     pub(super) fn pause(&mut self, name: &str) {
         if let Some(process) = self.containers.get_mut(name) {
             process.state = ContainerState::Paused;
-            self.tell(name, "pause");
+            self.report(name, "pause");
         }
     }
 
     pub(super) fn move_to(&mut self, name: &str, address: Ipv4Addr) {
         if let Some(join) = self.containers.get_mut(name).and_then(|it| it.network.as_mut()) {
             *join = NetworkJoin { address, aliases: Vec::new(), ..join.clone() };
-            self.tell(name, "network connect");
+            self.report(name, "network connect");
         }
     }
 
     pub(super) fn update(&mut self, name: &str, limits: Limits, policy: RestartPolicy) {
         if let Some(process) = self.containers.get_mut(name) {
             (process.limits, process.policy) = (limits, policy);
-            self.tell(name, "update");
+            self.report(name, "update");
         }
     }
 }

@@ -188,37 +188,37 @@ impl FakeEngine {
         self.change(|world| world.list_late = late);
     }
 
-    pub fn remove_behind_our_back(&self, name: &str) {
+    pub fn remove_by_hand(&self, name: &str) {
         self.change(|world| world.delete(name));
     }
 
     /// Disconnects a running container from its network.
-    pub fn disconnect_behind_our_back(&self, name: &str) {
+    pub fn disconnect_by_hand(&self, name: &str) {
         self.change(|world| world.disconnect(name));
     }
 
     /// Renames a container, as `docker rename` does. Tests keep using its original name.
-    pub fn rename_behind_our_back(&self, name: &str, called: &str) {
+    pub fn rename_by_hand(&self, name: &str, called: &str) {
         self.change(|world| world.rename(name, called));
     }
 
     /// Freezes the process of a running container.
-    pub fn pause_behind_our_back(&self, name: &str) {
+    pub fn pause_by_hand(&self, name: &str) {
         self.change(|world| world.pause(name));
     }
 
     /// Connects a container to its network at another address and without aliases, as `docker network connect` does.
-    pub fn move_behind_our_back(&self, name: &str, address: Ipv4Addr) {
+    pub fn move_by_hand(&self, name: &str, address: Ipv4Addr) {
         self.change(|world| world.move_to(name, address));
     }
 
     /// Changes a container's limits and restart policy, as `docker update` does.
-    pub fn update_behind_our_back(&self, name: &str, limits: Limits, policy: RestartPolicy) {
+    pub fn update_by_hand(&self, name: &str, limits: Limits, policy: RestartPolicy) {
         self.change(|world| world.update(name, limits, policy));
     }
 
     /// Removes a network and all its endpoints, as a person can who disconnects everything first.
-    pub fn remove_network_behind_our_back(&self, name: &str) {
+    pub fn remove_network_by_hand(&self, name: &str) {
         self.change(|world| world.remove_network(name));
     }
 
@@ -228,7 +228,7 @@ impl FakeEngine {
     }
 
     /// Removes an image, even if it is in use, as a forced prune does.
-    pub fn remove_image_behind_our_back(&self, reference: &str) {
+    pub fn remove_image_by_hand(&self, reference: &str) {
         self.change(|world| world.forget_image(reference));
     }
 

@@ -45,7 +45,7 @@ impl FakeEngine {
             Some(Fault::Before) => Err(EngineError::Other {
                 verb: "scripted",
                 status: Some(500),
-                message: format!("{verb:?} of {what:?} was told to fail"),
+                message: format!("{verb:?} of {what:?} fails because the test says so"),
             }),
             _ if full && writes => Err(EngineError::DiskFull { detail: "no space left on device".into() }),
             other => Ok(other),
@@ -119,7 +119,8 @@ impl Engine for FakeEngine {
         .await
     }
 
-    async fn process_count(&self, name: &str) -> Result<Option<ProcessCount>, EngineError> {
+    async fn process_count(&self, container: &Container) -> Result<Option<ProcessCount>, EngineError> {
+        let name = &container.name;
         let counted = |world: &mut World| world.find(name).and_then(|process| process.process_count);
         self.perform(Verb::ProcessCount, name, |world| Ok(counted(world))).await
     }
@@ -143,7 +144,7 @@ impl Engine for FakeEngine {
             if before == policy {
                 return Ok(Changed::AlreadySo);
             }
-            world.tell(name, "update");
+            world.report(name, "update");
             Ok(Changed::Done)
         })
         .await
@@ -218,7 +219,7 @@ impl Engine for FakeEngine {
                 world.check_place(name, join)?;
             }
             world.get_mut(name)?.network = Some(join.clone());
-            world.tell(name, "network connect");
+            world.report(name, "network connect");
             Ok(Changed::Done)
         })
         .await
@@ -234,7 +235,7 @@ impl Engine for FakeEngine {
             if before == limits {
                 return Ok(Changed::AlreadySo);
             }
-            world.tell(name, "update");
+            world.report(name, "update");
             Ok(Changed::Done)
         })
         .await

@@ -79,12 +79,12 @@ impl World {
         format!("2026-01-01T00:{:02}:{:02}.000000000Z", self.counter / 60 % 60, self.counter % 60)
     }
 
-    pub(super) fn tell(&self, name: &str, action: &str) {
+    pub(super) fn report(&self, name: &str, action: &str) {
         let app = self.containers.get(name).map(|process| process.spec.identity.app.as_str()).unwrap_or_default();
         publish(&self.events, app, name, action, None);
     }
 
-    pub(super) fn tell_end(&self, name: &str, code: i64) {
+    pub(super) fn report_end(&self, name: &str, code: i64) {
         let app = self.containers.get(name).map(|process| process.spec.identity.app.as_str()).unwrap_or_default();
         publish(&self.events, app, name, "die", Some(code));
     }
@@ -120,7 +120,7 @@ impl World {
         if !self.networks.values().any(|(id, _)| *id == join.network_id) {
             return Err(EngineError::NotFound { what: format!("network {}", join.network_id) });
         }
-        let same = |theirs: &NetworkJoin| (&theirs.network_id, theirs.address) == (&join.network_id, join.address);
+        let same = |foreign: &NetworkJoin| (&foreign.network_id, foreign.address) == (&join.network_id, join.address);
         let clash =
             |other: &&Process| other.spec.name != name && other.is_live() && other.network.as_ref().is_some_and(same);
         let is_there = |it: &Foreign| it.place.as_ref() == Some(&(join.network_id.clone(), join.address));
@@ -147,21 +147,21 @@ impl World {
 
     /// Every current endpoint on a network.
     pub(super) fn members(&self, network_id: &str) -> Vec<NetworkMember> {
-        let ours = self.containers.values().filter(|it| it.is_live()).filter_map(|it| {
+        let owned = self.containers.values().filter(|it| it.is_live()).filter_map(|it| {
             let join = it.network.as_ref().filter(|join| join.network_id == network_id)?;
             Some(NetworkMember { id: it.id.clone(), called: it.called.clone(), address: Some(join.address) })
         });
-        let theirs = self.foreign.iter().filter_map(|(name, it)| {
+        let foreign = self.foreign.iter().filter_map(|(name, it)| {
             let (_, address) = it.place.as_ref().filter(|(id, _)| id == network_id)?;
             Some(NetworkMember { id: format!("foreign-{name}"), called: name.clone(), address: Some(*address) })
         });
-        ours.chain(theirs).collect()
+        owned.chain(foreign).collect()
     }
 
     /// Every running or stopped container that mounts a volume.
     pub(super) fn volume_users(&mut self, volume: &str, owner: &str) -> Vec<VolumeUser> {
         let mounts = |it: &Process| it.spec.volume.as_ref().is_some_and(|mount| mount.volume == volume);
-        let ours: Vec<_> = self.containers.values().filter(|it| mounts(it)).map(|it| it.id.clone()).collect();
+        let owned: Vec<_> = self.containers.values().filter(|it| mounts(it)).map(|it| it.id.clone()).collect();
         // The labels prove the owner, as on a real engine.
         let proven = self.containers.values().filter(|it| mounts(it) && it.spec.name == owner);
         self.remembered.extend(proven.map(|it| it.id.clone()).collect::<Vec<_>>());
@@ -171,15 +171,15 @@ impl World {
             runs: it.is_live(),
             container: self.is_recognised(it).then(|| it.as_container()),
         };
-        let ours = self.containers.values().filter(|it| ours.contains(&it.id)).map(user);
-        let theirs = self.foreign.iter().filter(|(_, it)| it.volume.as_deref() == Some(volume));
-        let theirs = theirs.map(|(name, _)| VolumeUser {
+        let owned = self.containers.values().filter(|it| owned.contains(&it.id)).map(user);
+        let foreign = self.foreign.iter().filter(|(_, it)| it.volume.as_deref() == Some(volume));
+        let foreign = foreign.map(|(name, _)| VolumeUser {
             id: format!("foreign-{name}"),
             called: name.clone(),
             runs: true,
             container: None,
         });
-        ours.chain(theirs).collect()
+        owned.chain(foreign).collect()
     }
 
     pub(super) fn remove_network(&mut self, name: &str) {

@@ -122,7 +122,7 @@ async fn a_container_listens_as_its_behaviour_says_and_only_while_it_runs_on_its
     assert!(!fake.listening("web.0"));
     tokio::time::sleep(Duration::from_secs(3)).await;
     assert!(fake.listening("web.0"));
-    fake.disconnect_behind_our_back("web.0");
+    fake.disconnect_by_hand("web.0");
     assert!(!fake.listening("web.0"));
     assert_eq!(fake.connect("web.0", &spec.network.unwrap()).await.unwrap(), Changed::Done);
     assert!(fake.listening("web.0"));
@@ -272,7 +272,7 @@ async fn events_name_the_action_and_the_container() {
     fake.create(&spec).await.unwrap();
     fake.start("web.0").await.unwrap();
     fake.exit("web.0", 1);
-    fake.remove_behind_our_back("web.0");
+    fake.remove_by_hand("web.0");
     let seen: Vec<Event> = events.take(4).collect().await;
     assert!(seen.iter().all(|event| event.app == "shop" && event.container == "web.0"));
     assert_eq!(
@@ -288,7 +288,7 @@ async fn images_are_tagged_pulled_and_kept_while_in_use() {
     assert_eq!(fake.tags("mine/").await.unwrap(), vec![("mine/app:7".to_owned(), spec.image.clone())]);
     assert_eq!(fake.remove_image("app:1").await.unwrap(), Changed::Done);
     assert!(matches!(fake.remove_image("mine/app:7").await, Err(EngineError::Conflict { .. })));
-    fake.remove_image_behind_our_back("mine/app:7");
+    fake.remove_image_by_hand("mine/app:7");
     assert_eq!(fake.image(&spec.image).await.unwrap(), None);
     assert_eq!(fake.pull("app:1").await.unwrap(), spec.image);
     assert!(matches!(fake.pull("nowhere:1").await, Err(EngineError::PullFailed { .. })));

@@ -399,9 +399,9 @@ pub trait Engine: Send + Sync + 'static {
     async fn list(&self) -> Result<Vec<Container>, EngineError>;
     /// One container by name; `None` if there is none, or if it belongs to another owner.
     async fn inspect(&self, name: &str) -> Result<Option<ContainerDetails>, EngineError>;
-    /// Counts a container's processes. `None` for a container that does not run or does not exist, and if the engine
-    /// does not count its processes.
-    async fn process_count(&self, name: &str) -> Result<Option<ProcessCount>, EngineError>;
+    /// Counts the processes of a container that this port listed or inspected. `None` for a container that does not run or
+    /// no longer exists, and if the engine does not count its processes.
+    async fn process_count(&self, container: &Container) -> Result<Option<ProcessCount>, EngineError>;
     /// Creates the container, or finds the one of this name with a valid MAC and the same identity. Returns the
     /// container's id. Errors: [`EngineError::NameTaken`] if another owner's container has the name;
     /// [`EngineError::NotFound`] if the volume does not exist, because the engine would create an empty one.

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 /// Increase it only when a message changes its meaning. The controller then replaces the running ingress, and
 /// connections are refused until the new one listens. A new field with `#[serde(default)]` needs no new number, so an
@@ -41,8 +42,32 @@ pub struct Rule {
     pub rewrite: Rewrite,
     /// The target component, for messages and logs.
     pub component: String,
-    /// Ready instances. If empty, requests get a 503.
-    pub upstreams: Vec<Upstream>,
+    /// Its fields are fields of the rule.
+    #[serde(flatten)]
+    pub target: Target,
+}
+
+/// Where a rule sends requests.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Target {
+    Instances {
+        /// Ready instances. If empty, requests get a 503.
+        upstreams: Vec<Upstream>,
+    },
+    /// The fields of a target that this version does not know, because a newer version wrote them. The ingress leaves
+    /// the rule out and lists it in [`Status::refused`].
+    Unknown(Map<String, Value>),
+}
+
+impl Rule {
+    /// The instances that the rule sends requests to.
+    pub fn upstreams(&self) -> &[Upstream] {
+        match &self.target {
+            Target::Instances { upstreams } => upstreams,
+            Target::Unknown(_) => &[],
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -135,8 +160,8 @@ pub struct ListenerRefused {
     pub reason: String,
 }
 
-/// A part of a table that the ingress leaves out: a host that belongs to another app, or a rule without a usable path.
-/// The rest of the table is in force.
+/// A part of a table that the ingress leaves out: a host that belongs to another app, or a rule without a usable path or
+/// with an unknown target. The rest of the table is in force.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RouteRefused {
     pub app: String,

@@ -10,7 +10,7 @@ use tokio::sync::{Notify, broadcast, watch};
 use tokio::time::Instant;
 
 use crate::counters::{AppCounters, CounterRegistry};
-use crate::protocol::{Counters, Message, Open, RouteTable};
+use crate::protocol::{Counters, Message, Open, RouteTable, Rule};
 use crate::table::Table;
 use crate::upstream::Upstream;
 
@@ -141,7 +141,7 @@ impl RoutingState {
 
 fn upstreams_of(table: &RouteTable) -> BTreeSet<(&str, SocketAddr)> {
     let rules = table.apps.iter().flat_map(|app| &app.rules);
-    rules.flat_map(|rule| &rule.upstreams).map(|upstream| (upstream.id.as_str(), upstream.address)).collect()
+    rules.flat_map(Rule::upstreams).map(|upstream| (upstream.id.as_str(), upstream.address)).collect()
 }
 
 /// Reports the counts of draining upstreams as they change: at most every 250 ms each, and at once when they reach

@@ -10,7 +10,7 @@ use hyper::http::uri::PathAndQuery;
 use crate::counters::AppCounters;
 use crate::host;
 use crate::path::{NormalPath, has_prefix, rewritten};
-use crate::protocol::{AppRoutes, PathMatch, Rewrite, RouteRefused, RouteTable, Rule};
+use crate::protocol::{AppRoutes, PathMatch, Rewrite, RouteRefused, RouteTable, Rule, Target};
 use crate::routing_state::Registry;
 use crate::upstream::Upstream;
 
@@ -113,12 +113,15 @@ impl App {
         let counters = registry.app_counters(&routes.app, &routes.window);
         let mut usable = |rule: &&Rule| {
             let (PathMatch::Prefix(path) | PathMatch::Exact(path)) = &rule.path;
-            let usable = path.starts_with('/');
-            if !usable {
-                let reason = format!("route {path:?} does not start with a slash");
-                refused.push(RouteRefused { app: routes.app.clone(), reason });
-            }
-            usable
+            let reason = match &rule.target {
+                _ if !path.starts_with('/') => format!("route {path:?} does not start with a slash"),
+                Target::Unknown(_) => format!(
+                    "route {path:?} needs a newer ingress. Run `boatyard down`, then `boatyard serve`, which starts one"
+                ),
+                Target::Instances { .. } => return true,
+            };
+            refused.push(RouteRefused { app: routes.app.clone(), reason });
+            false
         };
         let usable: Vec<&Rule> = routes.rules.iter().filter(|rule| usable(rule)).collect();
         let rules = usable.into_iter().map(|rule| CompiledRule::compile(rule, registry)).collect();
@@ -154,7 +157,7 @@ impl CompiledRule {
             matcher,
             rewrite: rule.rewrite.clone(),
             component: rule.component.clone(),
-            upstreams: rule.upstreams.iter().map(|wanted| registry.upstream(wanted)).collect(),
+            upstreams: rule.upstreams().iter().map(|wanted| registry.upstream(wanted)).collect(),
             next: AtomicUsize::new(0),
         }
     }

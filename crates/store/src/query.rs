@@ -33,7 +33,11 @@ impl ReadTx<'_> {
 
     /// See [`AppState`].
     pub(crate) fn app_state(&self, id: &AppId) -> Result<Option<AppState>, DbError> {
-        let Some(app) = self.one::<App>("WHERE id = ?1", [id.as_str()])? else { return Ok(None) };
+        self.one::<App>("WHERE id = ?1", [id.as_str()])?.map(|app| self.state_of(app)).transpose()
+    }
+
+    pub(crate) fn state_of(&self, app: App) -> Result<AppState, DbError> {
+        let id = app.id.clone();
         let named = app.active.iter().chain(app.kept.iter().flat_map(|it| it.deployments.iter().chain(&it.rules)));
         let named: Vec<&str> = named.map(DeploymentId::as_str).collect();
         let deployments: Vec<Deployment> = self.many(
@@ -48,14 +52,14 @@ impl ReadTx<'_> {
              ORDER BY deployment, job",
             (id.as_str(), json_list(&shown)),
         )?;
-        Ok(Some(AppState {
+        Ok(AppState {
             instances: self.many("WHERE app = ?1 ORDER BY name", [id.as_str()])?,
             revisions: self.many("WHERE app = ?1 ORDER BY id", [id.as_str()])?,
             databases: self.many("WHERE app = ?1 ORDER BY name", [id.as_str()])?,
             app,
             deployments,
             job_runs,
-        }))
+        })
     }
 
     fn rows<T: Table>(&self, clauses: &str, params: impl Params) -> Result<Vec<(String, Vec<u8>)>, DbError> {

@@ -172,6 +172,20 @@ impl Store {
         self.read(move |tx| tx.app_state(&id)).await
     }
 
+    /// A page of the apps by name, each as in [`Store::app_state`], and their total number. Apps whose rows are damaged
+    /// are left out.
+    pub async fn app_states(&self, offset: u64, limit: u64) -> Result<(Vec<AppState>, u64), StoreError> {
+        let (offset, limit) = (usize::try_from(offset), usize::try_from(limit));
+        let (offset, limit) = (offset.unwrap_or(usize::MAX), limit.unwrap_or(usize::MAX));
+        self.read(move |tx| {
+            let apps: Vec<App> = tx.many("ORDER BY name", [])?;
+            let total = apps.len() as u64;
+            let page = apps.into_iter().skip(offset).take(limit);
+            Ok((page.map(|app| tx.state_of(app)).collect::<Result<_, _>>()?, total))
+        })
+        .await
+    }
+
     /// A page of an app's deployments, newest first, and their total number.
     pub async fn deployments(
         &self,

@@ -2,14 +2,14 @@
 
 use app_spec::Parsed;
 use chrono::{DateTime, Utc};
-use controller::view::{AppView, Preview};
+use controller::view::{AppView, DeploymentView, Preview};
 use present::rfc3339;
 use serde_json::{Value, json};
 
 use super::deployment::within_app;
 use super::object::Object;
 use super::region;
-use crate::view::{Deployment, app_details, time};
+use crate::view::{app_details, time};
 
 /// Which deployment is the `pending_deployment` of the answer.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -22,23 +22,22 @@ pub(crate) enum PendingDeployment {
 
 /// An app. `owner` is the id of the installation.
 pub(crate) fn app(view: &AppView, owner: &str, pending: PendingDeployment) -> Value {
-    let app = &view.app;
     let live = view.active.is_some();
     let url = |shown: bool| shown.then(|| view.live_url.clone());
     let pending = match pending {
-        PendingDeployment::Waiting => view.waiting.as_ref(),
+        PendingDeployment::Waiting => view.pending.as_ref(),
         PendingDeployment::Newest => view.newest.as_ref(),
     };
     Object::new()
-        .set("id", app.id.as_str())
+        .set("id", view.id.as_str())
         .set("owner_uuid", owner)
-        .set("spec", app.spec.clone())
+        .set("spec", view.spec.clone())
         .set("default_ingress", view.live_url.as_str())
         .maybe("live_url", url(live))
         .maybe("live_url_base", url(live))
         .maybe("live_domain", live.then(|| view.live_domain.clone()))
-        .maybe("created_at", time(app.created).map(rfc3339))
-        .maybe("updated_at", time(app.updated).map(rfc3339))
+        .maybe("created_at", time(view.created).map(rfc3339))
+        .maybe("updated_at", time(view.updated).map(rfc3339))
         .maybe("active_deployment", view.active.as_ref().map(within_app))
         .maybe("in_progress_deployment", view.in_progress.as_ref().map(within_app))
         .maybe("pending_deployment", pending.map(within_app))
@@ -50,8 +49,8 @@ pub(crate) fn app(view: &AppView, owner: &str, pending: PendingDeployment) -> Va
         .build()
 }
 
-fn active_since(deployment: &Deployment) -> Option<DateTime<Utc>> {
-    time(deployment.record.serving_since.unwrap_or(deployment.stage_since))
+fn active_since(deployment: &DeploymentView) -> Option<DateTime<Utc>> {
+    time(deployment.rollout.serving_since.unwrap_or(deployment.stage_since))
 }
 
 /// What a spec would do. All costs are 0.

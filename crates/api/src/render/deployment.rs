@@ -1,24 +1,24 @@
 //! A deployment: the view that people read, and the fields that only App Platform's clients need.
 
-use controller::view::DeploymentView;
+use controller::view::{DeploymentKind, DeploymentView, Image};
 use serde_json::{Value, json};
 
 use super::object::Object;
-use crate::view::{self, Deployment, Image};
+use crate::view;
 
 /// A deployment with what it waits for.
-pub(crate) fn deployment(view: &DeploymentView) -> Value {
-    render(&view.deployment, &view.waiting)
+pub(crate) fn deployment(it: &DeploymentView) -> Value {
+    render(it, &it.waiting)
 }
 
 /// A deployment inside an app, without what it waits for.
-pub(super) fn within_app(deployment: &Deployment) -> Value {
-    render(deployment, &[])
+pub(super) fn within_app(it: &DeploymentView) -> Value {
+    render(it, &[])
 }
 
-fn render(it: &Deployment, waiting: &[String]) -> Value {
+fn render(it: &DeploymentView, waiting: &[String]) -> Value {
     let view = view::deployment(it, waiting);
-    let action = if view.boatyard.kind == "restart" { "RESTART" } else { "CREATE_DEPLOYMENT" };
+    let action = if it.kind == DeploymentKind::Restart { "RESTART" } else { "CREATE_DEPLOYMENT" };
     let mut object = Object::with_fields_of(&view)
         .set("spec", it.spec.clone())
         .set("cause_details", json!({ "type": "MANUAL", "digitalocean_user_action": { "name": action } }))
@@ -32,7 +32,7 @@ fn render(it: &Deployment, waiting: &[String]) -> Value {
 }
 
 /// The components of one kind with their sources; `None` if the spec has none.
-fn components(it: &Deployment, kind: &str) -> Option<Vec<Value>> {
+fn components(it: &DeploymentView, kind: &str) -> Option<Vec<Value>> {
     let of_kind = it.spec.get(kind)?.as_array()?;
     let names = of_kind.iter().filter_map(|component| component.get("name")?.as_str());
     let components: Vec<_> = names.map(|name| component(name, it.images.get(&name.into()))).collect();

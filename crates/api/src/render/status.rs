@@ -14,13 +14,19 @@ pub(crate) fn instances(all: &[InstanceView]) -> Vec<present::Instance> {
 
 /// The status of an app: each instance, database and job run with its container, and the deployments that matter with what
 /// they wait for.
-pub(crate) fn status(view: &AppView, instances: &[InstanceView], deployments: &[DeploymentView]) -> Value {
+pub(crate) fn status(view: &AppView, instances: &[InstanceView]) -> Value {
+    let mut deployments: Vec<&DeploymentView> = Vec::new();
+    for it in [&view.pending, &view.in_progress, &view.active, &view.newest].into_iter().flatten() {
+        if deployments.iter().all(|known| known.id != it.id) {
+            deployments.push(it);
+        }
+    }
     Object::new()
-        .set("id", view.app.id.as_str())
-        .set("name", view.app.name.as_str())
-        .set("deleting", view.app.deleting)
+        .set("id", view.id.as_str())
+        .set("name", view.name.as_str())
+        .set("deleting", view.deleting)
         .set("live_url", view.live_url.as_str())
         .serialized("instances", &instances)
-        .set("deployments", deployments.iter().map(deployment).collect::<Vec<_>>())
+        .set("deployments", deployments.into_iter().map(deployment).collect::<Vec<_>>())
         .build()
 }

@@ -56,9 +56,9 @@ pub(super) async fn update(
     let before = access.app(&app).await?;
     let parsed = content.spec()?;
     if params.flag("dry_run")? {
-        return plan_response(access.control.preview_update(Some(&before.app.id), parsed.spec).await?);
+        return plan_response(access.control.preview_update(Some(&before.id), parsed.spec).await?);
     }
-    let view = access.control.update_app(&before.app.id, parsed.spec.clone(), &access.caller).await?;
+    let view = access.control.update_app(&before.id, parsed.spec.clone(), &access.caller).await?;
     let started = newest(&before) != newest(&view);
     Ok(Json(app_with_deployment(&access, &view, &parsed, started)))
 }
@@ -77,8 +77,8 @@ fn app_with_deployment(access: &Access, view: &AppView, parsed: &Parsed, started
 
 pub(super) async fn delete(access: Access, PathParams(app): PathParams<String>) -> JsonResult {
     let view = access.app(&app).await?;
-    access.control.delete_app(&view.app.id).await?;
-    Ok(Json(json!({ "id": view.app.id })))
+    access.control.delete_app(&view.id).await?;
+    Ok(Json(json!({ "id": view.id })))
 }
 
 /// What a spec would do. As in App Platform, a name that is taken is not an error. Neither are a feature that this version
@@ -90,11 +90,11 @@ pub(super) async fn propose(access: Access, content: RequestBody) -> JsonResult 
         None => None,
     };
     let same_name = match access.control.find_app(&parsed.spec.name).await {
-        Ok(view) => Some(view.app.id),
+        Ok(view) => Some(view.id),
         Err(ControlError::NotFound(_)) => None,
         Err(error) => return Err(error.into()),
     };
-    let own = app.as_ref().map(|it| &it.app.id);
+    let own = app.as_ref().map(|it| &it.id);
     let available = same_name.is_none() || same_name.as_ref() == own;
     let plan = match available && parsed.not_yet().is_empty() {
         true => Some(access.control.propose(own, parsed.spec.clone()).await?),
@@ -105,7 +105,7 @@ pub(super) async fn propose(access: Access, content: RequestBody) -> JsonResult 
 
 pub(super) async fn instances(access: Access, PathParams(app): PathParams<String>) -> JsonResult {
     let view = access.app(&app).await?;
-    let all = access.control.instances(&view.app.id).await?;
+    let all = access.control.instances(&view.id).await?;
     Ok(Json(json!({ "instances": render::instances(&all) })))
 }
 

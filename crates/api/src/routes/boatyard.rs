@@ -1,7 +1,6 @@
 //! Paths that App Platform does not have.
 
 use axum::Json;
-use controller::view::DeploymentView;
 use rollout::ids::AppId;
 use serde_json::json;
 
@@ -13,14 +12,8 @@ use crate::render;
 /// Instances with their containers, and the deployments that matter with what they wait for.
 pub(super) async fn status(access: Access, PathParams(app): PathParams<String>) -> JsonResult {
     let view = access.app(&app).await?;
-    let instances = access.control.instances(&view.app.id).await?;
-    let mut deployments: Vec<DeploymentView> = Vec::new();
-    for it in [&view.waiting, &view.in_progress, &view.active, &view.newest].into_iter().flatten() {
-        if deployments.iter().all(|known| known.deployment.id != it.id) {
-            deployments.push(access.control.deployment(&view.app.id, &it.id).await?);
-        }
-    }
-    Ok(Json(json!({ "status": render::status(&view, &instances, &deployments) })))
+    let instances = access.control.instances(&view.id).await?;
+    Ok(Json(json!({ "status": render::status(&view, &instances) })))
 }
 
 /// Containers, networks and routes that no record explains.

@@ -20,9 +20,9 @@ pub(super) async fn restart(
     let view = access.app(&app).await?;
     let components = content.components()?;
     if params.flag("dry_run")? {
-        return plan_response(access.control.preview_restart(&view.app.id, &components).await?);
+        return plan_response(access.control.preview_restart(&view.id, &components).await?);
     }
-    let deployment = access.control.restart(&view.app.id, &components, &access.caller).await?;
+    let deployment = access.control.restart(&view.id, &components, &access.caller).await?;
     Ok(Json(json!({ "deployment": render::deployment(&deployment) })))
 }
 
@@ -38,30 +38,30 @@ pub(super) async fn create(
     let force_build = content.any(&["force_build", "force_rebuild"])? || clear_cache;
     let options = DeployOptions { force_build, clear_cache };
     if params.flag("dry_run")? {
-        return plan_response(access.control.preview_deploy(&view.app.id, options).await?);
+        return plan_response(access.control.preview_deploy(&view.id, options).await?);
     }
-    let deployment = access.control.deploy(&view.app.id, options, &access.caller).await?;
+    let deployment = access.control.deploy(&view.id, options, &access.caller).await?;
     Ok(Json(json!({ "deployment": render::deployment(&deployment) })))
 }
 
 pub(super) async fn list(access: Access, PathParams(app): PathParams<String>, params: QueryParams) -> JsonResult {
     let query = params.page()?;
     let view = access.app(&app).await?;
-    let page = access.control.deployments(&view.app.id, query).await?;
-    let url = format!("{}/v2/apps/{}/deployments", access.base, view.app.id);
+    let page = access.control.deployments(&view.id, query).await?;
+    let url = format!("{}/v2/apps/{}/deployments", access.base, view.id);
     let items = page.items.iter().map(render::deployment).collect();
     Ok(Json(render::paged("deployments", items, page.total, query, &url, "")))
 }
 
 pub(super) async fn get(access: Access, PathParams((app, deployment)): PathParams<(String, String)>) -> JsonResult {
     let view = access.app(&app).await?;
-    let deployment = access.deployment(&view.app.id, &deployment).await?;
+    let deployment = access.deployment(&view.id, &deployment).await?;
     Ok(Json(json!({ "deployment": render::deployment(&deployment) })))
 }
 
 pub(super) async fn cancel(access: Access, PathParams((app, deployment)): PathParams<(String, String)>) -> JsonResult {
     let view = access.app(&app).await?;
-    let found = access.deployment(&view.app.id, &deployment).await?;
-    let deployment = access.control.cancel(&view.app.id, &found.deployment.id).await?;
+    let found = access.deployment(&view.id, &deployment).await?;
+    let deployment = access.control.cancel(&view.id, &found.id).await?;
     Ok(Json(json!({ "deployment": render::deployment(&deployment) })))
 }

@@ -53,11 +53,11 @@ async fn addresses(
     let (kind, follow, tail) = (params.log_kind()?, params.flag("follow")?, params.tail()?);
     let view = access.app(app).await?;
     let deployment = match deployment {
-        Some(id_or_number) => Some(access.deployment(&view.app.id, id_or_number).await?.deployment.id),
+        Some(id_or_number) => Some(access.deployment(&view.id, id_or_number).await?.id),
         None => None,
     };
     let component = component.map(str::to_owned);
-    let query = LogRequest { app: view.app.id, deployment, component, kind, follow, tail };
+    let query = LogRequest { app: view.id, deployment, component, kind, follow, tail };
     let historic = LogRequest { follow: false, ..query.clone() };
     // Requests no lines, so that an unknown component is an error here and not in the stream.
     drop(access.control.logs(LogRequest { tail: Some(0), ..historic.clone() }).await?);

@@ -12,7 +12,6 @@ use controller::view::{
 use futures::{StreamExt, stream};
 use rollout::deployment::Stage;
 use rollout::ids::{AppId, DeploymentId};
-use store::records::Deployment;
 
 use super::samples;
 use crate::state::sha256;
@@ -21,7 +20,7 @@ use controller::{Control, LogLines};
 pub const TOKEN: &str = "tok";
 
 pub struct FakeControl {
-    pub deployments: Vec<Deployment>,
+    pub deployments: Vec<DeploymentView>,
     /// One line for each call.
     pub calls: Mutex<Vec<String>>,
     /// Returned once instead of the result.
@@ -65,8 +64,8 @@ impl FakeControl {
     }
 
     fn newest(&self) -> DeploymentView {
-        let deployment = self.deployments.last().expect("there are two").clone();
-        DeploymentView { deployment, waiting: vec!["waiting for web.0: 2 open requests, 11 s left".into()] }
+        let newest = self.deployments.last().expect("there are two").clone();
+        DeploymentView { waiting: vec!["waiting for web.0: 2 open requests, 11 s left".into()], ..newest }
     }
 }
 
@@ -122,16 +121,14 @@ impl Control for FakeControl {
 
     async fn deployments(&self, _: &AppId, page: PageQuery) -> Result<Page<DeploymentView>, ControlError> {
         let newest_first = self.deployments.iter().rev();
-        let of = |deployment: &Deployment| DeploymentView { deployment: deployment.clone(), waiting: vec![] };
         let skip = ((page.page - 1) * page.per_page) as usize;
-        let items = newest_first.skip(skip).take(page.per_page as usize).map(of).collect();
+        let items = newest_first.skip(skip).take(page.per_page as usize).cloned().collect();
         Ok(Page { items, total: self.deployments.len() as u64 })
     }
 
     async fn deployment(&self, _: &AppId, id: &DeploymentId) -> Result<DeploymentView, ControlError> {
         let found = self.deployments.iter().find(|it| it.id == *id || id.as_str() == "DEP");
-        let deployment = found.cloned().ok_or_else(|| ControlError::NotFound(format!("no deployment {id}")))?;
-        Ok(DeploymentView { deployment, waiting: vec![] })
+        found.cloned().ok_or_else(|| ControlError::NotFound(format!("no deployment {id}")))
     }
 
     async fn cancel(&self, _: &AppId, id: &DeploymentId) -> Result<DeploymentView, ControlError> {

@@ -1,13 +1,11 @@
-//! Records for the fake controller.
+//! Views for the fake controller.
 
-use controller::view::{AppView, InstanceView};
+use controller::view::{AppView, DeploymentKind, DeploymentView, InstanceView, RolloutView};
 use rollout::deployment::Stage;
 use rollout::instance::InstancePhase;
 use rollout::progress::{Progress, Shown};
-use rollout::queue::{Request, Restart};
 use rollout::time::Timestamp;
 use serde_json::json;
-use store::records::{App, Deployment, Record};
 
 pub const APP: &str = "6d2f4c1e-0b7a-4a53-9f0e-3c1f5a9d7b21";
 
@@ -15,13 +13,13 @@ pub fn deployment_id(number: u64) -> String {
     format!("00000000-0000-4000-8000-{number:012}")
 }
 
-pub fn deployment(number: u64, stage: Stage) -> Deployment {
+pub fn deployment(number: u64, stage: Stage) -> DeploymentView {
     let shown = |name: &str, noun, waits| Shown { component: name.into(), noun, waits };
     let mut progress = Progress::new(&[shown("web", "service", true), shown("migrate", "job", false)]);
     if stage == Stage::Active {
         progress.succeed_all(Timestamp(2000));
     }
-    Deployment {
+    DeploymentView {
         id: deployment_id(number).as_str().into(),
         app: APP.into(),
         number,
@@ -29,53 +27,40 @@ pub fn deployment(number: u64, stage: Stage) -> Deployment {
         stage_since: Timestamp(2000),
         created: Timestamp(1000),
         updated: Timestamp(2000),
-        request: Request::restart(Restart::All),
+        kind: DeploymentKind::Restart,
+        rolled_back: false,
         cause: "restart of all".into(),
         spec: json!({ "name": "shop", "services": [{ "name": "web" }], "jobs": [{ "name": "migrate" }] }),
         previous: None,
         cloned_from: None,
         superseded_by: None,
-        cancel_requested: false,
-        caller: "caller".into(),
-        commits: Default::default(),
         images: Default::default(),
-        targets: None,
-        job_revisions: Default::default(),
-        nothing_to_do: false,
         progress,
         failure: None,
         log_tail: Vec::new(),
-        record: Record::default(),
+        rollout: RolloutView::default(),
+        waiting: Vec::new(),
     }
 }
 
-pub fn app(deployments: &[Deployment]) -> AppView {
+pub fn app(deployments: &[DeploymentView]) -> AppView {
     let stage = |wanted: Stage| deployments.iter().find(|it| it.stage == wanted).cloned();
     AppView {
-        app: App {
-            id: APP.into(),
-            name: "shop".into(),
-            network: 1,
-            spec: json!({ "name": "shop", "services": [{ "name": "web" }] }),
-            created: Timestamp(1000),
-            updated: Timestamp(1000),
-            deleting: false,
-            active: stage(Stage::Active).map(|it| it.id),
-            deployments: deployments.len() as u64,
-            serial: 1,
-            newer: Default::default(),
-            generation: 1,
-            kept: None,
-        },
+        id: APP.into(),
+        name: "shop".into(),
+        spec: json!({ "name": "shop", "services": [{ "name": "web" }] }),
+        created: Timestamp(1000),
+        updated: Timestamp(1000),
+        deleting: false,
         active: stage(Stage::Active),
         in_progress: stage(Stage::Rolling),
-        waiting: stage(Stage::Pending),
+        pending: stage(Stage::Pending),
         newest: deployments.iter().max_by_key(|it| it.number).cloned(),
         live_url: "http://shop.localhost:8080".into(),
         live_domain: "shop.localhost".into(),
         ready: 1,
         wanted: 2,
-        waiting_for: vec!["waiting for web.1 to recover".into()],
+        waiting: vec!["waiting for web.1 to recover".into()],
     }
 }
 

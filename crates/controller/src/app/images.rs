@@ -333,7 +333,7 @@ async fn build(shared: &Shared, recipe: &Recipe, commit: &CommitId, sink: LogSin
             Some(KnownImage { image: found.image, reference: found.reference })
         })
     });
-    let built = shared.image_builder.have(recipe, commit, known, sink).await.map_err(|error| chain(&error))?;
+    let built = shared.image_builder.ensure_image(recipe, commit, known, sink).await.map_err(|error| chain(&error))?;
     let short = &built.commit[..built.commit.len().min(12)];
     let note = if built.built {
         format!("built from {short}")

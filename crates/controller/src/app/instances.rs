@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use engine::{Engine, EngineError, Identity, LogQuery, RestartPolicy, Role};
+use engine::{Container, Engine, EngineError, Identity, LogQuery, RestartPolicy, Role};
 use futures::StreamExt;
 use rollout::deployment::{Failure, Stage};
 use rollout::ids::{ComponentName, DeploymentId, InstanceName};
@@ -137,7 +137,7 @@ async fn carry_out(cx: &mut Context, snapshot: &Snapshot, step: Step) -> Result<
         Step::Revive { instance } => revive(cx, snapshot, instance),
         Step::Stop { instance, grace } => stop(cx, instance, grace).await?,
         Step::Remove { instance } => remove(cx, instance),
-        Step::GiveUp { instance, reason } => give_up(cx, instance, reason),
+        Step::GiveUp { instance, reason } => give_up(cx, snapshot, instance, reason),
         Step::Add { .. } | Step::Route { .. } => {}
     }
     Ok(())
@@ -222,9 +222,10 @@ fn remove(cx: &mut Context, name: InstanceName) {
 }
 
 /// Reads the last lines of the log and checks whether the instance ran out of memory. The report records the failure.
-fn give_up(cx: &mut Context, name: InstanceName, reason: Reason) {
+fn give_up(cx: &mut Context, snapshot: &Snapshot, name: InstanceName, reason: Reason) {
     let (engine, secrets) = (cx.shared.engine.clone(), cx.records.secrets());
     let revision = cx.records.instance(&name).and_then(|it| cx.records.revision(&it.revision));
+    let container = snapshot.engine.containers.get(name.as_str()).cloned();
     let memory = revision.map(|it| it.memory_bytes.min(cx.shared.host.memory_bytes));
     cx.actions.begin(Subject::Instance(name.clone()), async move {
         let tail = tail(engine.as_ref(), name.as_str(), &secrets).await;
@@ -233,7 +234,7 @@ fn give_up(cx: &mut Context, name: InstanceName, reason: Reason) {
                 Reason::OutOfMemory { limit }
             }
             (Reason::NotReady { within, check, .. }, _) => {
-                let process_limit = process_limit_reached(engine.as_ref(), name.as_str()).await;
+                let process_limit = process_limit_reached(engine.as_ref(), container).await;
                 Reason::NotReady { within: *within, check: check.clone(), process_limit }
             }
             _ => reason,
@@ -435,8 +436,8 @@ fn code(reason: &Reason) -> &'static str {
 }
 
 /// The container's limit of processes and threads, if the container has reached it.
-async fn process_limit_reached(engine: &dyn Engine, name: &str) -> Option<u64> {
-    let count = engine.process_count(name).await.ok().flatten()?;
+async fn process_limit_reached(engine: &dyn Engine, container: Option<Container>) -> Option<u64> {
+    let count = engine.process_count(&container?).await.ok().flatten()?;
     count.is_at_limit().then_some(count.limit)
 }
 

@@ -66,7 +66,7 @@ use crate::image_builder::ImageBuilder;
 use crate::ingress_client::IngressClient;
 use crate::logbook::Logbook;
 use crate::names::Names;
-use crate::probe::Asker;
+use crate::probe::HealthChecker;
 
 pub(crate) use accept::{DeployRequest, check_restart, unchanged};
 pub(crate) use compose::{Composed, active, compose};
@@ -85,7 +85,7 @@ pub(crate) struct Shared {
     pub watch: EngineWatch,
     pub ingress: IngressClient,
     /// Probes the health of instances and databases.
-    pub asker: Arc<dyn Asker>,
+    pub health_checker: Arc<dyn HealthChecker>,
     /// Builds images from sources.
     pub image_builder: Arc<dyn ImageBuilder>,
     pub names: Names,

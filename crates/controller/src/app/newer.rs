@@ -6,7 +6,7 @@
 //! Once it has succeeded, they drain, stop and are removed. Databases among them are never removed.
 
 use engine::{Container, Role};
-use ingress::protocol::{Open, Upstream};
+use ingress::protocol::{Open, Rule, Upstream};
 use rollout::ids::InstanceName;
 use rollout::target::StopTimes;
 use store::StoreError;
@@ -81,7 +81,7 @@ pub(super) fn hold_everything(cx: &Context, snapshot: &Snapshot) -> bool {
     let running: Vec<_> = containers.filter(|it| records.is_newer(&it.name) && unknown::runs(it)).collect();
     let part = cx.shared.ingress.part(app.id.as_str());
     let rules = || part.iter().flat_map(|it| &it.rules);
-    let is_routed = |it: &Container| rules().flat_map(|rule| &rule.upstreams).any(|upstream| upstream.id == it.name);
+    let is_routed = |it: &Container| rules().flat_map(Rule::upstreams).any(|upstream| upstream.id == it.name);
     let is_behind_routes = |it: &Container| rules().any(|rule| rule.component == it.identity.component);
     // If the routes of the ingress are as old as the database, only the records can bring the app back.
     running.iter().any(|it| is_routed(it)) || !running.is_empty() && !running.iter().any(|it| is_behind_routes(it))
@@ -95,8 +95,8 @@ pub(super) fn upstreams(shared: &Shared, records: &Records, engine: &EngineView,
     let runs = |it: &Upstream| engine.containers.get(&it.id).is_some_and(unknown::runs);
     let part = shared.ingress.part(records.app.id.as_str());
     let rule = part.into_iter().flat_map(|it| it.rules).find(|it| it.component == component);
-    let upstreams = rule.map(|it| it.upstreams).unwrap_or_default();
-    upstreams.into_iter().filter(|it| records.is_newer(&it.id) && runs(it)).collect()
+    let upstreams = rule.iter().flat_map(Rule::upstreams);
+    upstreams.filter(|it| records.is_newer(&it.id) && runs(it)).cloned().collect()
 }
 
 /// Drains, stops and removes a newer instance that was replaced.

@@ -9,13 +9,13 @@ use tokio::sync::mpsc;
 
 use super::Shared;
 use super::records::Records;
-use crate::probe::{Health, News, Prober, Question};
+use crate::probe::{Health, HealthChange, HealthCheck, Prober};
 
 pub(super) struct Probes {
     probers: HashMap<InstanceName, Prober>,
     health: HashMap<InstanceName, Health>,
-    sender: mpsc::UnboundedSender<News>,
-    news: mpsc::UnboundedReceiver<News>,
+    sender: mpsc::UnboundedSender<HealthChange>,
+    news: mpsc::UnboundedReceiver<HealthChange>,
 }
 
 impl Probes {
@@ -32,7 +32,7 @@ impl Probes {
         let rows: Vec<_> = records.instances.iter().filter(|it| is_probed(it.phase)).collect();
         self.probers.retain(|name, _| rows.iter().any(|it| it.name == *name));
         self.health.retain(|name, _| rows.iter().any(|it| it.name == *name));
-        while let Ok(News { instance, health }) = self.news.try_recv() {
+        while let Ok(HealthChange { instance, health }) = self.news.try_recv() {
             if self.probers.contains_key(&instance) {
                 self.health.insert(instance, health);
             }
@@ -41,9 +41,9 @@ impl Probes {
             if self.probers.contains_key(&row.name) {
                 continue;
             }
-            let Some(question) = question(shared, records, row) else { continue };
+            let Some(check) = check(shared, records, row) else { continue };
             let (name, served) = (row.name.clone(), row.phase.has_served());
-            let prober = Prober::start(shared.asker.clone(), name.clone(), question, served, self.sender.clone());
+            let prober = Prober::start(shared.health_checker.clone(), name.clone(), check, served, self.sender.clone());
             self.probers.insert(name.clone(), prober);
             self.health.insert(name, Health::default());
         }
@@ -51,7 +51,7 @@ impl Probes {
 
     /// Returns when a prober found something new.
     pub async fn changed(&mut self) {
-        if let Some(News { instance, health }) = self.news.recv().await {
+        if let Some(HealthChange { instance, health }) = self.news.recv().await {
             self.health.insert(instance, health);
         }
     }
@@ -69,12 +69,12 @@ impl Probes {
 
 /// What a health check asks an instance. The host is the name that callers use: the app's host, or the component's name
 /// inside the app if no route leads to it.
-fn question(shared: &Shared, records: &Records, row: &Instance) -> Option<Question> {
+fn check(shared: &Shared, records: &Records, row: &Instance) -> Option<HealthCheck> {
     let revision = records.revision(&row.revision)?;
     let probe = revision.probe.clone()?;
     let host = match revision.port {
         Some(_) => shared.ingress.authority(&records.app.name),
         None => format!("{}:{}", row.component, probe.port),
     };
-    Some(Question { address: (row.address, probe.port).into(), probe, host })
+    Some(HealthCheck { address: (row.address, probe.port).into(), probe, host })
 }

@@ -16,14 +16,14 @@ use super::observe::Snapshot;
 use crate::engine_watch::Ends;
 
 /// What was known at an inspection: how often events may have been missed, and the ends that events reported.
-type Heard = (u64, Ends);
+type Reported = (u64, Ends);
 
 /// The exit code of a killed process: 128 + SIGKILL.
 const KILLED: i64 = 137;
 
 /// What events had reported about each serving instance when it was last inspected.
 #[derive(Default)]
-pub(super) struct RestartCounter(HashMap<InstanceName, Heard>);
+pub(super) struct RestartCounter(HashMap<InstanceName, Reported>);
 
 impl RestartCounter {
     /// Inspects every serving instance if an event reported an end or may have been missed.
@@ -35,13 +35,14 @@ impl RestartCounter {
         let serving: Vec<_> = serving.map(|it| it.name.clone()).collect();
         self.0.retain(|name, _| serving.contains(name));
         for name in serving {
-            let heard = (snapshot.engine.missed, snapshot.engine.ends.get(name.as_str()).copied().unwrap_or_default());
+            let reported =
+                (snapshot.engine.missed, snapshot.engine.ends.get(name.as_str()).copied().unwrap_or_default());
             let subject = Subject::Inspection(name.clone());
-            if self.0.get(&name) == Some(&heard) || cx.actions.is_running(&subject) {
+            if self.0.get(&name) == Some(&reported) || cx.actions.is_running(&subject) {
                 continue;
             }
-            let known = self.0.insert(name.clone(), heard).map_or(0, |(_, ends)| ends.out_of_memory);
-            let (code, out_of_memory) = (heard.1.code, heard.1.out_of_memory > known);
+            let known = self.0.insert(name.clone(), reported).map_or(0, |(_, ends)| ends.out_of_memory);
+            let (code, out_of_memory) = (reported.1.code, reported.1.out_of_memory > known);
             let engine = cx.shared.engine.clone();
             cx.actions.begin(subject, async move {
                 let result = engine.inspect(name.as_str()).await;
@@ -58,7 +59,7 @@ impl RestartCounter {
         &mut self,
         cx: &mut Context,
         name: &InstanceName,
-        heard: (Option<i64>, bool),
+        reported: (Option<i64>, bool),
         result: Result<Option<ContainerDetails>, EngineError>,
     ) -> Result<(), StoreError> {
         let Ok(details) = result else {
@@ -67,7 +68,7 @@ impl RestartCounter {
         };
         let (Some(details), Some(mut row)) = (details, cx.records.instance(name).cloned()) else { return Ok(()) };
         // A stopping instance was asked to end, so its end does not count.
-        let Some(restarts) = counted(&row.restarts, &details, heard).filter(|_| row.phase.has_served()) else {
+        let Some(restarts) = counted(&row.restarts, &details, reported).filter(|_| row.phase.has_served()) else {
             return Ok(());
         };
         let (last, count) = (restarts.last.as_ref(), restarts.count);
@@ -78,13 +79,13 @@ impl RestartCounter {
     }
 }
 
-/// The count after an inspection. `None` if the inspection shows nothing new. `heard`: the exit code and whether memory
+/// The count after an inspection. `None` if the inspection shows nothing new. `reported`: the exit code and whether memory
 /// ran out, from events, because the engine forgets both when it restarts the process.
-fn counted(before: &Restarts, details: &ContainerDetails, heard: (Option<i64>, bool)) -> Option<Restarts> {
-    let (code, heard_memory) = heard;
+fn counted(before: &Restarts, details: &ContainerDetails, reported: (Option<i64>, bool)) -> Option<Restarts> {
+    let (code, reported_memory) = reported;
     let at = details.finished_at.as_ref()?;
     let code = details.exit_code.or(code);
-    let out_of_memory = details.oom_killed || heard_memory && code == Some(KILLED);
+    let out_of_memory = details.oom_killed || reported_memory && code == Some(KILLED);
     let is_known = before.last.as_ref().filter(|it| it.at == *at);
     if is_known.is_some_and(|it| it.out_of_memory || !out_of_memory) {
         return None;
@@ -162,10 +163,10 @@ mod tests {
             ),
             ("the reason came late", details(Some("t1"), 2, false), (Some(137), true), Some((2, true))),
         ];
-        for (name, details, heard, expected) in cases {
-            let counted = counted(&before, &details, heard);
-            let told = counted.map(|it| (it.count, it.last.is_some_and(|it| it.out_of_memory)));
-            assert_eq!(told, expected, "{name}");
+        for (name, details, reported, expected) in cases {
+            let counted = counted(&before, &details, reported);
+            let result = counted.map(|it| (it.count, it.last.is_some_and(|it| it.out_of_memory)));
+            assert_eq!(result, expected, "{name}");
         }
     }
 }

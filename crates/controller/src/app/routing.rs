@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use app_spec::{AppSpec, Forward, RoutePath, RouteRule};
-use ingress::protocol::{AppRoutes, PathMatch, Rewrite, Rule, Upstream};
+use ingress::protocol::{AppRoutes, PathMatch, Rewrite, Rule, Target, Upstream};
 use rollout::deployment::Stage;
 use rollout::observed::{Observed, Routes};
 use rollout::plan::{RolloutStatus, new_rules_count, wanted_routes};
@@ -48,7 +48,7 @@ impl Routing {
     /// Whether the ingress may still send requests to an instance.
     pub fn names(&self, upstream: &str) -> bool {
         let Some((_, part)) = &self.acknowledged else { return true };
-        part.rules.iter().flat_map(|it| &it.upstreams).any(|it| it.id == upstream)
+        part.rules.iter().flat_map(Rule::upstreams).any(|it| it.id == upstream)
     }
 
     pub fn wanted(
@@ -129,8 +129,13 @@ impl Routing {
             Some(Some(spec)) => rules_of(&spec, upstreams),
             // This version cannot read the spec that serves, so the ingress keeps its current rules.
             Some(None) => {
-                let present = self.shared.ingress.part(app.id.as_str()).map(|it| it.rules).unwrap_or_default();
-                present.into_iter().map(|it| Rule { upstreams: upstreams(&it.component), ..it }).collect()
+                let mut present = self.shared.ingress.part(app.id.as_str()).map(|it| it.rules).unwrap_or_default();
+                for Rule { component, target, .. } in &mut present {
+                    if let Target::Instances { upstreams: routed } = target {
+                        *routed = upstreams(component);
+                    }
+                }
+                present
             }
             None => Vec::new(),
         };
@@ -180,7 +185,7 @@ fn rules_of(spec: &AppSpec, upstreams: impl Fn(&str) -> Vec<Upstream>) -> Vec<Ru
             Forward::Preserve => Rewrite::Keep,
             Forward::Rewrite(path) => Rewrite::Replace(path),
         },
-        upstreams: upstreams(&it.component),
+        target: Target::Instances { upstreams: upstreams(&it.component) },
         component: it.component,
     };
     app_spec::routes(spec).into_iter().map(rule).collect()

@@ -36,11 +36,11 @@ pub(super) struct AppTask {
     gc: Gc,
     commands: OwnedMutexGuard<mpsc::Receiver<AppCommand>>,
     waiting: watch::Sender<Arc<Waits>>,
-    pace: clock::Pace,
+    clock_jumps: clock::ClockJumps,
 }
 
 /// What starts a turn.
-enum News {
+enum TurnInput {
     Report(Box<Report>),
     Command(AppCommand),
     /// Neither a report nor a command: the turn checks everything.
@@ -65,17 +65,17 @@ impl AppTask {
             cx: Context::new(shared, state),
             commands,
             waiting,
-            pace: clock::Pace::new(),
+            clock_jumps: clock::ClockJumps::new(),
         }
     }
 
     pub async fn run(mut self) {
         let stop = self.cx.shared.stop.clone();
-        let mut news = News::Nothing;
+        let mut input = TurnInput::Nothing;
         while !self.cx.records.is_forgotten && !stop.is_cancelled() {
-            let pause = match self.turn(news).await {
+            let pause = match self.turn(input).await {
                 Ok(true) => {
-                    news = self.news_at_hand();
+                    input = self.input_at_hand();
                     continue;
                 }
                 Ok(false) => None,
@@ -85,31 +85,31 @@ impl AppTask {
                 }
             };
             self.publish_waits();
-            news = tokio::select! {
-                // Check `stop` first: handling news may write to the store.
+            input = tokio::select! {
+                // Check `stop` first: handling the input may write to the store.
                 biased;
                 () = stop.cancelled() => return,
-                news = self.next_news(pause) => news,
+                next = self.next_input(pause) => next,
             };
         }
     }
 
     /// Does at most one thing. Returns whether it did something. Errors: the store refused a write, and nothing was
     /// begun.
-    async fn turn(&mut self, news: News) -> Result<bool, StoreError> {
+    async fn turn(&mut self, input: TurnInput) -> Result<bool, StoreError> {
         self.follow_clock();
         let Context { records, observer, actions, .. } = &mut self.cx;
         let snapshot = observer.observe(records, actions, &self.routing);
-        match news {
-            News::Report(report) => return self.finish(&snapshot, *report).await.map(|()| true),
-            News::Command(command) => {
+        match input {
+            TurnInput::Report(report) => return self.finish(&snapshot, *report).await.map(|()| true),
+            TurnInput::Command(command) => {
                 // A restart assigns a name to an instance. Find the containers that are newer than the records first,
                 // because one of them may have that name.
                 let noted = newer::note(&mut self.cx, &snapshot).await;
                 self.answer(&snapshot, command).await;
                 return noted.map(|_| true);
             }
-            News::Nothing => {}
+            TurnInput::Nothing => {}
         }
         self.restarts.follow(&mut self.cx, &snapshot);
         if newer::note(&mut self.cx, &snapshot).await? || self.advance_deployments(&snapshot).await? {
@@ -196,7 +196,7 @@ impl AppTask {
     /// If the system clock jumped, shifts the start of every open wait by the same amount. Must run before the turn
     /// writes anything.
     fn follow_clock(&mut self) {
-        let by = self.pace.jump();
+        let by = self.clock_jumps.jump();
         if by == 0 {
             return;
         }
@@ -210,28 +210,28 @@ impl AppTask {
     }
 
     /// The next report or command, without waiting for one.
-    fn news_at_hand(&mut self) -> News {
+    fn input_at_hand(&mut self) -> TurnInput {
         if let Some(report) = self.cx.actions.try_next() {
-            return News::Report(Box::new(report));
+            return TurnInput::Report(Box::new(report));
         }
-        self.commands.try_recv().map_or(News::Nothing, News::Command)
+        self.commands.try_recv().map_or(TurnInput::Nothing, TurnInput::Command)
     }
 
     /// Waits for anything that may change the plan. After an error of the store, waits for `pause` instead.
-    async fn next_news(&mut self, pause: Option<Duration>) -> News {
+    async fn next_input(&mut self, pause: Option<Duration>) -> TurnInput {
         if let Some(pause) = pause {
             tokio::time::sleep(pause).await;
-            return self.news_at_hand();
+            return self.input_at_hand();
         }
         let until_look = self.instances.look_again.map_or(LOOK_AT_LEAST_EVERY, |at| {
             at.since(clock::now()).min(LOOK_AT_LEAST_EVERY) + Duration::from_millis(1)
         });
         tokio::select! {
-            report = self.cx.actions.next() => News::Report(Box::new(report)),
-            Some(command) = self.commands.recv() => News::Command(command),
-            () = self.cx.observer.changed() => News::Nothing,
-            () = self.routing.changed() => News::Nothing,
-            () = tokio::time::sleep(until_look) => News::Nothing,
+            report = self.cx.actions.next() => TurnInput::Report(Box::new(report)),
+            Some(command) = self.commands.recv() => TurnInput::Command(command),
+            () = self.cx.observer.changed() => TurnInput::Nothing,
+            () = self.routing.changed() => TurnInput::Nothing,
+            () = tokio::time::sleep(until_look) => TurnInput::Nothing,
         }
     }
 

@@ -1,4 +1,4 @@
-//! Creating apps from specs, and updating their specs.
+//! Creating apps from specs, and checking specs.
 
 use app_spec::AppSpec;
 use rollout::ids::AppId;
@@ -19,11 +19,11 @@ use crate::view::{AppView, Caller};
 impl Controller {
     pub(super) async fn create(&self, spec: AppSpec, caller: &Caller) -> Result<AppView, ControlError> {
         self.in_charge()?;
-        runnable(&spec)?;
-        self.fetchable(&spec)?;
+        check_supported(&spec)?;
+        self.check_repositories(&spec)?;
         // Checked before missing values: if the app exists, it may already have them, and the taken name is the useful
         // error.
-        self.name_is_free(&spec.name).await?;
+        self.check_name_is_free(&spec.name).await?;
         let id = AppId::new(Uuid::new_v4().to_string());
         let specs = Specs::of(&id, &self.0.shared.sealer);
         let (spec, needed) = specs.complete(spec, None);
@@ -48,12 +48,13 @@ impl Controller {
         let shared = &self.0.shared;
         // The lock makes names and networks unique: only one app is created at a time.
         let giving = shared.networks.lock().await;
-        self.name_is_free(&spec.name).await?;
+        self.check_name_is_free(&spec.name).await?;
         let state = AppState::new(self.new_app(id.clone(), spec, sealed).await?);
         let handle = AppHandle::start(shared.clone(), state);
-        let ask = DeployRequest { request: Request::deploy(), spec: None, cause: "initial deployment".into(), caller };
+        let request =
+            DeployRequest { request: Request::deploy(), spec: None, cause: "initial deployment".into(), caller };
         // One commit records both the app and its first deployment, so no app exists without a deployment.
-        let accepted = handle.ask(|reply| AppCommand::Deploy { request: Box::new(ask), reply }).await;
+        let accepted = handle.ask(|reply| AppCommand::Deploy { request: Box::new(request), reply }).await;
         // After a timeout the app may be on record all the same, together with its deployment.
         let is_recorded = accepted.is_ok() || !shared.store.app(&id).await.is_ok_and(|it| it.is_none());
         drop(giving);
@@ -70,9 +71,9 @@ impl Controller {
         self.app(&id).await
     }
 
-    pub(super) async fn name_is_free(&self, name: &str) -> Result<(), ControlError> {
+    pub(super) async fn check_name_is_free(&self, name: &str) -> Result<(), ControlError> {
         match self.0.shared.store.app_by_name(name).await? {
-            Some(there) if there.deleting => Err(still_going(name)),
+            Some(there) if there.deleting => Err(deletion_in_progress(name)),
             Some(_) => Err(ControlError::name_taken(name)),
             None => Ok(()),
         }
@@ -112,22 +113,9 @@ impl Controller {
         })
     }
 
-    pub(super) async fn update(&self, app: &AppId, spec: AppSpec, caller: &Caller) -> Result<AppView, ControlError> {
-        let (spec, needed) = self.completed(app, spec).await?;
-        let spec = needed.none_of(spec).map_err(needs_values)?;
-        let ask = DeployRequest {
-            request: Request::deploy(),
-            spec: Some(spec),
-            cause: "app spec updated".into(),
-            caller: caller.clone(),
-        };
-        self.ask_app(app, ask).await?;
-        self.app(app).await
-    }
-
     /// Refuses repositories whose addresses are not allowed. A repository that merely cannot be found is left to the
     /// build, because it may exist by then.
-    pub(super) fn fetchable(&self, spec: &AppSpec) -> Result<(), ControlError> {
+    pub(super) fn check_repositories(&self, spec: &AppSpec) -> Result<(), ControlError> {
         let mut refused = Vec::new();
         for component in spec.components() {
             let Some((address, _)) = component.source().repository() else { continue };
@@ -145,8 +133,8 @@ impl Controller {
     /// Completes a new spec of an existing app with the secrets that it omits, and returns the values that are still
     /// missing. Errors: the spec does not belong to this app.
     pub(super) async fn completed(&self, app: &AppId, spec: AppSpec) -> Result<(AppSpec, NeedsValues), ControlError> {
-        runnable(&spec)?;
-        self.fetchable(&spec)?;
+        check_supported(&spec)?;
+        self.check_repositories(&spec)?;
         let record = self.record(app).await?;
         if spec.name != record.name {
             let (old, new) = (&record.name, &spec.name);
@@ -160,7 +148,7 @@ impl Controller {
     }
 }
 
-fn still_going(name: &str) -> ControlError {
+fn deletion_in_progress(name: &str) -> ControlError {
     ControlError::Conflict(format!(
         "an app named {name} is still being deleted: its open requests and its processes get their time to end; try again \
          when `boatyard apps list` does not show it any more"
@@ -168,7 +156,7 @@ fn still_going(name: &str) -> ControlError {
 }
 
 /// Refuses a spec that uses unsupported features, and lists every place.
-pub(super) fn runnable(spec: &AppSpec) -> Result<(), ControlError> {
+pub(super) fn check_supported(spec: &AppSpec) -> Result<(), ControlError> {
     let not_yet = spec.not_yet();
     if not_yet.is_empty() {
         return Ok(());

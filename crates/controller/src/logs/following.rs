@@ -25,7 +25,7 @@ pub(super) struct Following {
     question: LogRequest,
     /// By container name.
     known: HashMap<String, Known>,
-    lines: SelectAll<BoxStream<'static, Heard>>,
+    lines: SelectAll<BoxStream<'static, Output>>,
 }
 
 /// A container whose lines were requested.
@@ -37,7 +37,7 @@ struct Known {
     last: String,
 }
 
-enum Heard {
+enum Output {
     Line {
         container: String,
         entry: LogEntry,
@@ -72,12 +72,12 @@ impl Following {
         loop {
             let one_ended = self.known.values().any(|it| !it.open);
             tokio::select! {
-                Some(heard) = self.lines.next(), if !self.lines.is_empty() => match heard {
-                    Heard::Line { container, entry } => {
+                Some(output) = self.lines.next(), if !self.lines.is_empty() => match output {
+                    Output::Line { container, entry } => {
                         self.known.entry(container).or_default().last.clone_from(&entry.timestamp);
                         return Some(entry);
                     }
-                    Heard::Ended { container } => {
+                    Output::Ended { container } => {
                         self.known.entry(container).or_default().open = false;
                         continue;
                     }
@@ -117,15 +117,15 @@ impl Following {
             let mut shown = secrets.as_ref().map(Lines::new).expect("just set");
             self.known.insert(name.clone(), Known { open: true, last: last.clone() });
             let container = name.clone();
-            let heard = lines
+            let output = lines
                 .take_while(|line| ready(line.is_ok()))
                 .filter_map(|line| ready(line.ok()))
                 .filter(move |line| ready(line.timestamp > last))
                 .map(move |line| {
                     let entry = entry(&component, line, &mut shown);
-                    Heard::Line { container: container.clone(), entry }
+                    Output::Line { container: container.clone(), entry }
                 });
-            self.lines.push(heard.chain(stream::iter([Heard::Ended { container: name }])).boxed());
+            self.lines.push(output.chain(stream::iter([Output::Ended { container: name }])).boxed());
         }
         Ok(())
     }

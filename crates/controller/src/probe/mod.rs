@@ -2,7 +2,7 @@
 //! is wrong after the engine restarts. Probes go only to the instance's address and port and do not follow redirects,
 //! so an app cannot direct them elsewhere.
 
-mod ask;
+mod health_check;
 mod postgres;
 mod verdict;
 
@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-pub(crate) use ask::{Asker, OverTheNetwork, Question};
+pub(crate) use health_check::{HealthCheck, HealthChecker, NetworkHealthChecker};
 use verdict::Verdict;
 
 /// The pause after the first probe. Each pause is a fifth longer than the last one, so a new instance is found ready
@@ -34,7 +34,7 @@ pub(crate) struct Health {
 }
 
 /// A change of the verdict, or of the reason why checks fail.
-pub(crate) struct News {
+pub(crate) struct HealthChange {
     pub instance: InstanceName,
     pub health: Health,
 }
@@ -52,32 +52,32 @@ impl Prober {
     /// Starts probing and sends every change to `news`. `served`: the instance had passed before this controller
     /// started, so it becomes failing only after as many failures as its spec allows.
     pub fn start(
-        asker: Arc<dyn Asker>,
+        health_checker: Arc<dyn HealthChecker>,
         instance: InstanceName,
-        question: Question,
+        check: HealthCheck,
         served: bool,
-        news: mpsc::UnboundedSender<News>,
+        news: mpsc::UnboundedSender<HealthChange>,
     ) -> Self {
         let task = tokio::spawn(async move {
-            let probe = &question.probe;
+            let probe = &check.probe;
             let began = Instant::now();
             let delay = Duration::from_secs(probe.initial_delay_seconds.into());
             let period = Duration::from_secs(probe.period_seconds.max(1).into());
             let mut pause = if served { period } else { FIRST_PERIOD };
             let mut verdict = Verdict::new(probe, served);
-            let mut told = Health::default();
+            let mut reported = Health::default();
             loop {
-                let failure = asker.instance(&instance, &question).await.err();
+                let failure = health_checker.check_instance(&instance, &check).await.err();
                 let passed = failure.is_none();
                 // During the initial delay failures do not count, but a success counts at once.
                 let counts = passed || served || began.elapsed() >= delay;
                 let changed = counts.then(|| verdict.take(passed)).flatten();
-                let health = Health { seen: changed.unwrap_or(told.seen), failure };
-                if health != told {
-                    if news.send(News { instance: instance.clone(), health: health.clone() }).is_err() {
+                let health = Health { seen: changed.unwrap_or(reported.seen), failure };
+                if health != reported {
+                    if news.send(HealthChange { instance: instance.clone(), health: health.clone() }).is_err() {
                         return;
                     }
-                    told = health;
+                    reported = health;
                 }
                 let settled = verdict.has_passed();
                 tokio::time::sleep(if settled { period } else { pause }).await;

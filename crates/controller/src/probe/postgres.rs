@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::ask::{connect, protocol};
+use super::health_check::{connect, protocol};
 
 const LIMIT: Duration = Duration::from_secs(2);
 
@@ -18,7 +18,7 @@ const LONGEST_ERROR: usize = 4096;
 /// Sends a start-up message and waits for an authentication request (`R`). A server that is still recovering answers
 /// with an error (`E`) instead. No password is sent. Errors: what the server sent.
 pub(crate) async fn accepts(address: SocketAddr, user: &str, database: &str) -> Result<(), ProbeFault> {
-    let asked = async {
+    let exchange = async {
         let mut stream = connect(address).await?;
         stream.write_all(&start_up(user, database)).await.map_err(|error| protocol(&error))?;
         match stream.read_u8().await.map_err(|error| protocol(&error))? {
@@ -27,7 +27,7 @@ pub(crate) async fn accepts(address: SocketAddr, user: &str, database: &str) -> 
             other => Err(ProbeFault::Protocol { detail: format!("a message of type {other}") }),
         }
     };
-    timeout(LIMIT, asked).await.unwrap_or(Err(ProbeFault::TimedOut { after: LIMIT }))
+    timeout(LIMIT, exchange).await.unwrap_or(Err(ProbeFault::TimedOut { after: LIMIT }))
 }
 
 /// Reads the message of an error response. Each field is a type byte and a text that ends with NUL; type `M` is the

@@ -10,7 +10,7 @@ pub(super) struct Verdict {
     failure_threshold: u32,
     in_a_row: u32,
     last: Option<bool>,
-    told: ProbeSeen,
+    current: ProbeSeen,
     passed_once: bool,
 }
 
@@ -24,29 +24,29 @@ impl Verdict {
             failure_threshold: probe.failure_threshold.max(1),
             in_a_row: 0,
             last: None,
-            told: ProbeSeen::Unknown,
+            current: ProbeSeen::Unknown,
             passed_once: served,
         }
     }
 
     /// Whether the verdict is "passing".
     pub fn has_passed(&self) -> bool {
-        self.told == ProbeSeen::Passing
+        self.current == ProbeSeen::Passing
     }
 
     /// Records one result. Returns the new verdict if it changed.
     pub fn take(&mut self, passed: bool) -> Option<ProbeSeen> {
         self.in_a_row = if self.last == Some(passed) { self.in_a_row + 1 } else { 1 };
         self.last = Some(passed);
-        let needed = match (passed, self.passed_once, self.told) {
+        let needed = match (passed, self.passed_once, self.current) {
             (true, true, ProbeSeen::Failing) => self.success_threshold.max(PASSES_TO_COME_BACK),
             (true, _, _) => self.success_threshold,
             (false, _, _) => self.failure_threshold,
         };
         let seen = if passed { ProbeSeen::Passing } else { ProbeSeen::Failing };
-        let changes = self.in_a_row >= needed && self.told != seen;
+        let changes = self.in_a_row >= needed && self.current != seen;
         if changes {
-            self.told = seen;
+            self.current = seen;
             self.passed_once |= passed;
         }
         changes.then_some(seen)
@@ -70,14 +70,14 @@ mod tests {
     }
 
     /// Input: `+` passes, `-` fails. Output for each result: the new verdict P or F, or `.` if it did not change.
-    fn told(success: u32, failure: u32, served: bool, answers: &str) -> String {
+    fn verdicts(success: u32, failure: u32, served: bool, answers: &str) -> String {
         let mut verdict = Verdict::new(&probe(success, failure), served);
-        let tell = |answer| match verdict.take(answer == '+') {
+        let verdict_after = |answer| match verdict.take(answer == '+') {
             Some(ProbeSeen::Passing) => 'P',
             Some(ProbeSeen::Failing) => 'F',
             Some(ProbeSeen::Unknown) | None => '.',
         };
-        answers.chars().map(tell).collect()
+        answers.chars().map(verdict_after).collect()
     }
 
     #[test]
@@ -88,10 +88,10 @@ mod tests {
             ("three failures end it", 1, 3, false, "+--+---", "P.....F"),
             ("it comes back after two passes", 1, 3, false, "+---+-++", "P..F...P"),
             ("one that served is not doubted at the first failure", 1, 3, true, "--+", "..P"),
-            ("told once", 1, 1, false, "++--", "P.F."),
+            ("one result is enough", 1, 1, false, "++--", "P.F."),
         ];
         for (name, success, failure, served, answers, expected) in cases {
-            assert_eq!(told(success, failure, served, answers), expected, "{name}");
+            assert_eq!(verdicts(success, failure, served, answers), expected, "{name}");
         }
     }
 }

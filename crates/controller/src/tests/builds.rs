@@ -28,7 +28,7 @@ async fn cut_short() -> (TestCluster, DeploymentId) {
     cluster.image_builder.push(&commit('1'));
     cluster.image_builder.hold(true);
     let spec = AppSpec::from_yaml(SPEC).unwrap().spec;
-    let app = cluster.controller().create_app(spec, &caller()).await.unwrap().app.id;
+    let app = cluster.controller().create_app(spec, &caller()).await.unwrap().id;
     let web = ComponentName::from("web");
     let id = cluster
         .until(async || {
@@ -76,7 +76,7 @@ fn only_repositories_that_an_app_names_are_kept() {
         let cluster = TestCluster::new().await;
         cluster.image_builder.push(&commit('1'));
         let spec = AppSpec::from_yaml(SPEC).unwrap().spec;
-        let app = cluster.controller().create_app(spec, &caller()).await.unwrap().app.id;
+        let app = cluster.controller().create_app(spec, &caller()).await.unwrap().id;
         let deployment = cluster.newest(&app).await.id;
         cluster.reach(&deployment, Stage::Active).await;
         let two_hours = std::time::Duration::from_secs(2 * 60 * 60);

@@ -46,7 +46,7 @@ fn a_renamed_container_is_the_same_and_gets_its_name_back() {
         let names = [one_web(&cluster, &app).await, database(&cluster, &app).await.container.to_string()];
         let (count, since) = (cluster.engine.containers().len(), cluster.engine.calls().len());
         for (at, name) in names.iter().enumerate() {
-            cluster.engine.rename_behind_our_back(name, &format!("debug-{at}"));
+            cluster.engine.rename_by_hand(name, &format!("debug-{at}"));
             cluster.called(since, Verb::RestoreName, name).await;
             called_so(&cluster, name, name).await;
         }
@@ -63,7 +63,7 @@ fn a_container_renamed_while_no_controller_runs_is_recognised_by_its_id() {
         known(&cluster, &app).await;
         let names = [one_web(&cluster, &app).await, database(&cluster, &app).await.container.to_string()];
         cluster.crash().await;
-        names.iter().for_each(|name| cluster.engine.rename_behind_our_back(name, &format!("{name}-aside")));
+        names.iter().for_each(|name| cluster.engine.rename_by_hand(name, &format!("{name}-aside")));
         cluster.open().await;
         for name in &names {
             called_so(&cluster, name, name).await;
@@ -78,7 +78,7 @@ fn a_renamed_container_whose_name_is_taken_goes_on_and_ends_like_any_other() {
     simulate(async {
         let (cluster, app) = TestCluster::with_app().await;
         let name = one_web(&cluster, &app).await;
-        cluster.engine.rename_behind_our_back(&name, "debug");
+        cluster.engine.rename_by_hand(&name, "debug");
         cluster.engine.add_foreign_container(&name);
         cluster.called(0, Verb::RestoreName, &name).await;
         assert!(cluster.engine.listening(&name));
@@ -95,7 +95,7 @@ fn deleting_an_app_ends_its_renamed_containers_too() {
         known(&cluster, &app).await;
         let names = [one_web(&cluster, &app).await, database(&cluster, &app).await.container.to_string()];
         cluster.crash().await;
-        names.iter().for_each(|name| cluster.engine.rename_behind_our_back(name, &format!("{name}-aside")));
+        names.iter().for_each(|name| cluster.engine.rename_by_hand(name, &format!("{name}-aside")));
         // The old names are taken, so the containers keep their new names.
         names.iter().for_each(|name| cluster.engine.add_foreign_container(name));
         cluster.open().await;
@@ -112,9 +112,7 @@ fn an_instance_joined_at_another_address_is_brought_back_to_its_own() {
         let began = Instant::now();
         for (at, row) in rows.iter().enumerate() {
             let [a, b, c, _] = row.address.octets();
-            cluster
-                .engine
-                .move_behind_our_back(row.name.as_str(), Ipv4Addr::new(a, b, c, 200 + u8::try_from(at).unwrap()));
+            cluster.engine.move_by_hand(row.name.as_str(), Ipv4Addr::new(a, b, c, 200 + u8::try_from(at).unwrap()));
         }
         cluster.end(&app, Stage::Active).await;
         println!("back after {:?} of simulated time", began.elapsed());
@@ -129,7 +127,7 @@ fn an_instance_that_lost_its_name_on_the_network_gets_it_back() {
         let (cluster, app) = TestCluster::with_app().await;
         let row = cluster.state(&app).await.instances.remove(0);
         let since = cluster.engine.calls().len();
-        cluster.engine.move_behind_our_back(row.name.as_str(), row.address);
+        cluster.engine.move_by_hand(row.name.as_str(), row.address);
         cluster.called(since, Verb::Connect, row.name.as_str()).await;
         cluster.end(&app, Stage::Active).await;
     });
@@ -142,7 +140,7 @@ fn a_paused_container_goes_on_where_it_was() {
         let names = [one_web(&cluster, &app).await, database(&cluster, &app).await.container.to_string()];
         let since = cluster.engine.calls().len();
         for name in &names {
-            cluster.engine.pause_behind_our_back(name);
+            cluster.engine.pause_by_hand(name);
             cluster.called(since, Verb::Start, name).await;
         }
         cluster.end(&app, Stage::Active).await;
@@ -163,7 +161,7 @@ fn limits_and_restart_policy_are_set_back_also_when_they_changed_while_no_contro
                 cluster.crash().await;
             }
             let small = Limits { cpu_millis: 10, memory_bytes: 6 << 20 };
-            names.iter().for_each(|name| cluster.engine.update_behind_our_back(name, small, RestartPolicy::No));
+            names.iter().for_each(|name| cluster.engine.update_by_hand(name, small, RestartPolicy::No));
             if while_down {
                 cluster.open().await;
             }
@@ -191,10 +189,10 @@ fn a_database_off_its_network_is_back_as_soon_as_an_instance_would_be() {
         let name = row.container.to_string();
         let began = Instant::now();
         let since = cluster.engine.calls().len();
-        cluster.engine.disconnect_behind_our_back(&name);
+        cluster.engine.disconnect_by_hand(&name);
         cluster.called(since, Verb::Connect, &name).await;
         let [a, b, c, _] = row.address.octets();
-        cluster.engine.move_behind_our_back(&name, Ipv4Addr::new(a, b, c, 200));
+        cluster.engine.move_by_hand(&name, Ipv4Addr::new(a, b, c, 200));
         let listening = async || cluster.engine.listening_at(&name, row.address).then_some(()).ok_or_else(String::new);
         cluster.until(listening).await;
         println!("back after {:?} of simulated time", began.elapsed());
@@ -210,7 +208,7 @@ fn everything_is_back_after_the_network_was_removed_while_no_controller_ran() {
         let row = database(&cluster, &app).await;
         cluster.crash().await;
         let network = cluster.engine.network_specs().remove(0).name;
-        cluster.engine.remove_network_behind_our_back(&network);
+        cluster.engine.remove_network_by_hand(&network);
         cluster.open().await;
         let listening = async || {
             cluster.engine.listening_at(row.container.as_str(), row.address).then_some(()).ok_or_else(String::new)
@@ -233,7 +231,7 @@ fn a_database_of_an_older_version_that_was_renamed_is_found_by_its_volume() {
                 databases.map(|it| Change::Database(Database { container_id: None, ..it })).collect()
             })
             .await;
-        cluster.engine.rename_behind_our_back(&name, "my-db");
+        cluster.engine.rename_by_hand(&name, "my-db");
         cluster.open().await;
         called_so(&cluster, &name, &name).await;
         cluster.end(&app, Stage::Active).await;
@@ -248,14 +246,14 @@ fn a_database_is_not_started_beside_another_container_on_its_volume() {
         let row = database(&cluster, &app).await;
         let name = row.container.to_string();
         cluster.engine.add_foreign_on_volume("backup", &row.volume);
-        cluster.engine.remove_behind_our_back(&name);
+        cluster.engine.remove_by_hand(&name);
         let note = cluster
             .until(async || {
-                let restarted = cluster.restart(&app).await.deployment.id;
+                let restarted = cluster.restart(&app).await.id;
                 let ended = cluster.reach(&restarted, Stage::Active).await;
                 let notes = ended.record.notes;
-                let told = notes.iter().find(|it| it.contains("docker stop backup")).cloned();
-                told.ok_or_else(|| format!("{notes:?}"))
+                let note = notes.iter().find(|it| it.contains("docker stop backup")).cloned();
+                note.ok_or_else(|| format!("{notes:?}"))
             })
             .await;
         assert!(note.contains("database db is down") && note.contains(&row.volume), "{note}");
@@ -274,11 +272,11 @@ fn a_wait_for_a_database_ends_when_its_container_goes() {
         let brisk = Behaviour { ready_after: Duration::from_millis(300), ..Behaviour::default() };
         cluster.engine.add_image("postgres:17", Behaviour { never_ready: true, ..brisk.clone() });
         let since = cluster.engine.calls().len();
-        cluster.engine.remove_behind_our_back(&name);
+        cluster.engine.remove_by_hand(&name);
         cluster.called(since, Verb::Start, &name).await;
         cluster.engine.add_image("postgres:17", brisk);
         let began = Instant::now();
-        cluster.engine.remove_behind_our_back(&name);
+        cluster.engine.remove_by_hand(&name);
         cluster.end(&app, Stage::Active).await;
         assert!(began.elapsed() < Duration::from_secs(30), "{:?} of simulated time", began.elapsed());
     });
@@ -304,7 +302,7 @@ fn the_controller_does_not_use_an_address_of_another_container() {
         assert!(cluster.state(&app).await.instances.iter().all(|it| !theirs.contains(&it.address)));
         // Another container takes the address of an instance that serves.
         let row = cluster.state(&app).await.instances.remove(0);
-        cluster.engine.disconnect_behind_our_back(row.name.as_str());
+        cluster.engine.disconnect_by_hand(row.name.as_str());
         cluster.engine.add_foreign_on_network("thief", &network.name, row.address);
         cluster
             .until(async || {

@@ -29,7 +29,7 @@ use super::simulation;
 use crate::Control;
 use crate::config::{Config, NetworkPool};
 use crate::control::Controller;
-use crate::probe::{Asker, Question};
+use crate::probe::{HealthCheck, HealthChecker};
 use crate::start::{Dependencies, take_over};
 use crate::view::{Caller, DeploymentView};
 
@@ -132,7 +132,7 @@ impl TestCluster {
             engine: Arc::new(self.engine.clone()),
             host: engine::Limits { cpu_millis: 4000, memory_bytes: 8 << 30 },
             connector: Box::new(self.ingress.clone()),
-            asker: Arc::new(self.engine.clone()),
+            health_checker: Arc::new(self.engine.clone()),
             image_builder: Arc::new(self.image_builder.clone()),
         };
         let started = take_over(self.config(), directory, store, dependencies).await.unwrap();
@@ -198,7 +198,7 @@ impl TestCluster {
     }
 
     pub async fn create(&self, tag: &str) -> AppId {
-        self.controller().create_app(spec(tag), &caller()).await.unwrap().app.id
+        self.controller().create_app(spec(tag), &caller()).await.unwrap().id
     }
 
     pub async fn update(&self, app: &AppId, tag: &str) {
@@ -233,9 +233,9 @@ impl TestCluster {
     /// Waits until the engine gets a call of this verb whose name contains `name_part`. `since` is an index into the
     /// journal.
     pub async fn called(&self, since: usize, verb: Verb, name_part: &str) -> Call {
-        let heard = |it: &Call| it.verb == verb && it.what.contains(name_part);
+        let matches = |it: &Call| it.verb == verb && it.what.contains(name_part);
         self.until(async || {
-            let found = self.engine.calls().split_off(since).into_iter().find(heard);
+            let found = self.engine.calls().split_off(since).into_iter().find(matches);
             found.ok_or_else(|| format!("{verb:?} of {name_part} not called"))
         })
         .await
@@ -347,14 +347,14 @@ impl Drop for TestCluster {
 
 /// Answers health checks according to the processes of the fake engine.
 #[async_trait]
-impl Asker for FakeEngine {
-    async fn instance(&self, name: &InstanceName, question: &Question) -> Result<(), ProbeFailure> {
-        let SocketAddr::V4(address) = question.address else { return Err(question.failure(ProbeFault::Refused)) };
+impl HealthChecker for FakeEngine {
+    async fn check_instance(&self, name: &InstanceName, check: &HealthCheck) -> Result<(), ProbeFailure> {
+        let SocketAddr::V4(address) = check.address else { return Err(check.failure(ProbeFault::Refused)) };
         let answers = self.listening_at(name.as_str(), *address.ip());
-        answers.then_some(()).ok_or_else(|| question.failure(ProbeFault::Refused))
+        answers.then_some(()).ok_or_else(|| check.failure(ProbeFault::Refused))
     }
 
-    async fn database(&self, database: &Database) -> Result<(), ProbeFailure> {
+    async fn check_database(&self, database: &Database) -> Result<(), ProbeFailure> {
         let address = (database.address, database.port).into();
         let refused = ProbeFailure { address, request: None, fault: ProbeFault::Refused };
         self.listening_at(database.container.as_str(), database.address).then_some(()).ok_or(refused)

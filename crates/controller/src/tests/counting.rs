@@ -9,14 +9,14 @@ use super::simulation::simulate;
 
 #[derive(Clone, Copy, PartialEq)]
 enum Dies {
-    Nobody,
+    Neither,
     Controller,
     Ingress,
     Both,
 }
 
 /// Sends five requests while the first instance starts, and three later; a process may die in between.
-async fn told(dies: Dies, read_before: bool) -> Served {
+async fn served_when(dies: Dies, read_before: bool) -> Served {
     let (mut cluster, app) = TestCluster::with_app().await;
     cluster.update(&app, "slow").await;
     let id = cluster.newest(&app).await.id;
@@ -71,7 +71,7 @@ async fn until_window(cluster: &TestCluster, app: &AppId, id: &DeploymentId) {
 #[test]
 fn what_is_counted_while_a_deployment_rolls_is_on_its_record() {
     simulate(async {
-        let served = told(Dies::Nobody, true).await;
+        let served = served_when(Dies::Neither, true).await;
         assert_eq!((served.requests, served.slowest_us, served.at_least), (8, 5000, false));
     });
 }
@@ -96,7 +96,7 @@ fn what_is_served_while_a_job_runs_before_the_roll_is_not_on_its_record() {
 fn a_controller_that_dies_loses_no_count() {
     simulate(async {
         for read_before in [true, false] {
-            let served = told(Dies::Controller, read_before).await;
+            let served = served_when(Dies::Controller, read_before).await;
             assert_eq!((served.requests, served.at_least), (8, false));
         }
     });
@@ -106,9 +106,9 @@ fn a_controller_that_dies_loses_no_count() {
 fn if_the_ingress_dies_the_last_counts_stay_and_the_record_says_that_there_were_more() {
     simulate(async {
         for dies in [Dies::Ingress, Dies::Both] {
-            let served = told(dies, true).await;
+            let served = served_when(dies, true).await;
             assert_eq!((served.requests, served.slowest_us, served.at_least), (8, 5000, true));
-            let served = told(dies, false).await;
+            let served = served_when(dies, false).await;
             assert_eq!((served.requests, served.at_least), (3, true), "a lower bound, and called one");
         }
     });

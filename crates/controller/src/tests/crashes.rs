@@ -27,43 +27,43 @@ enum Story {
 type LastCall = fn(&FakeEngine, Verb, usize);
 
 /// The call has no effect.
-fn unheard(engine: &FakeEngine, verb: Verb, nth: usize) {
+fn without_effect(engine: &FakeEngine, verb: Verb, nth: usize) {
     engine.hang(verb, nth);
 }
 
 /// The call has its effect, but the controller dies before the answer.
-fn unanswered(engine: &FakeEngine, verb: Verb, nth: usize) {
+fn without_answer(engine: &FakeEngine, verb: Verb, nth: usize) {
     engine.answer_late(verb, nth, Duration::from_secs(365 * 24 * 3600));
 }
 
 #[test]
 fn a_first_deployment_survives_a_crash_before_any_call() {
-    simulate(crash_at_each_call(Story::Create, unheard));
+    simulate(crash_at_each_call(Story::Create, without_effect));
 }
 
 #[test]
 fn a_first_deployment_survives_a_crash_after_any_call() {
-    simulate(crash_at_each_call(Story::Create, unanswered));
+    simulate(crash_at_each_call(Story::Create, without_answer));
 }
 
 #[test]
 fn a_restart_survives_a_crash_before_any_call() {
-    simulate(crash_at_each_call(Story::Restart, unheard));
+    simulate(crash_at_each_call(Story::Restart, without_effect));
 }
 
 #[test]
 fn a_restart_survives_a_crash_after_any_call() {
-    simulate(crash_at_each_call(Story::Restart, unanswered));
+    simulate(crash_at_each_call(Story::Restart, without_answer));
 }
 
 #[test]
 fn a_rollback_survives_a_crash_before_any_call() {
-    simulate(crash_at_each_call(Story::Fail, unheard));
+    simulate(crash_at_each_call(Story::Fail, without_effect));
 }
 
 #[test]
 fn a_rollback_survives_a_crash_after_any_call() {
-    simulate(crash_at_each_call(Story::Fail, unanswered));
+    simulate(crash_at_each_call(Story::Fail, without_answer));
 }
 
 #[test]
@@ -97,7 +97,7 @@ fn a_deletion_once_promised_is_carried_out_by_the_next_controller() {
             let app = cluster.create("1").await;
             cluster.settle(&app, Stage::Active).await;
             let since = cluster.engine.calls().len();
-            unanswered(&cluster.engine, verb, 1);
+            without_answer(&cluster.engine, verb, 1);
             cluster.controller().delete_app(&app).await.unwrap();
             cluster.called(since, verb, "").await;
             cluster.crash().await;

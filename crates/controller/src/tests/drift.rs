@@ -23,7 +23,7 @@ fn an_instance_that_a_person_removed_is_replaced() {
         let (cluster, app) = TestCluster::with_app().await;
         for component in ["web", "mill"] {
             let gone = cluster.names(&app, component).await.pop_first().unwrap();
-            cluster.engine.remove_behind_our_back(&gone);
+            cluster.engine.remove_by_hand(&gone);
             cluster
                 .until(async || match cluster.names(&app, component).await.contains(&gone) {
                     true => Err(format!("{gone} is still on record")),
@@ -45,7 +45,7 @@ fn an_instance_stopped_or_disconnected_by_hand_is_brought_back() {
         cluster.engine.stop(&name, Duration::ZERO).await.unwrap();
         cluster.called(since, Verb::Start, &name).await;
         cluster.end(&app, Stage::Active).await;
-        cluster.engine.disconnect_behind_our_back(&name);
+        cluster.engine.disconnect_by_hand(&name);
         cluster.called(since, Verb::Connect, &name).await;
         cluster.end(&app, Stage::Active).await;
         assert!(cluster.names(&app, "web").await.contains(&name), "it was brought back, not replaced");
@@ -73,7 +73,7 @@ fn a_database_that_somebody_removed_comes_back_on_its_volume() {
         let database = cluster.state(&app).await.databases.remove(0);
         let name = database.container.to_string();
         let since = cluster.engine.calls().len();
-        cluster.engine.remove_behind_our_back(&name);
+        cluster.engine.remove_by_hand(&name);
         cluster.called(since, Verb::Start, &name).await;
         cluster.end(&app, Stage::Active).await;
         assert_eq!(cluster.engine.spec(&name).unwrap().volume.unwrap().volume, database.volume);

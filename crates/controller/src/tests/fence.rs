@@ -28,7 +28,7 @@ fn a_fenced_controller_sends_no_table_repairs_nothing_and_writes_nothing() {
 
         cluster.ingress.die();
         cluster.ingress.recover();
-        cluster.engine.remove_behind_our_back(&cluster.names(&app, "web").await.pop_first().unwrap());
+        cluster.engine.remove_by_hand(&cluster.names(&app, "web").await.pop_first().unwrap());
         let mut other = spec("1");
         other.name = "other".into();
         for refused in [

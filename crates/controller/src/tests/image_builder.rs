@@ -18,7 +18,7 @@ pub struct MemoryImageBuilder {
     engine: FakeEngine,
     head: Arc<Mutex<String>>,
     vanished: Arc<Mutex<BTreeSet<String>>>,
-    /// The repositories that the last call of `forget_all_but` kept.
+    /// The repositories that the last call of `remove_mirrors_except` kept.
     kept: Arc<Mutex<Option<BTreeSet<String>>>>,
     /// While true, builds start but do not end.
     held: watch::Sender<bool>,
@@ -40,7 +40,7 @@ impl MemoryImageBuilder {
         self.vanished.lock().unwrap().insert(commit.to_owned());
     }
 
-    /// The repositories that the last call of `forget_all_but` kept.
+    /// The repositories that the last call of `remove_mirrors_except` kept.
     pub fn kept(&self) -> Option<BTreeSet<String>> {
         self.kept.lock().unwrap().clone()
     }
@@ -56,7 +56,7 @@ impl ImageBuilder for MemoryImageBuilder {
         RepoUrl::parse(text, &UrlRules::default())
     }
 
-    async fn forget_all_but(&self, keep: &[RepoUrl]) -> Result<u32, SourceError> {
+    async fn remove_mirrors_except(&self, keep: &[RepoUrl]) -> Result<u32, SourceError> {
         *self.kept.lock().unwrap() = Some(keep.iter().map(ToString::to_string).collect());
         Ok(0)
     }
@@ -66,7 +66,7 @@ impl ImageBuilder for MemoryImageBuilder {
         Ok(CommitId::parse(&self.head.lock().unwrap()).unwrap())
     }
 
-    async fn have(
+    async fn ensure_image(
         &self,
         recipe: &Recipe,
         commit: &CommitId,

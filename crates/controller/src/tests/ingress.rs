@@ -71,7 +71,7 @@ impl MemoryIngress {
         let rules = state.taken.last().into_iter().flat_map(|it| &it.table.apps).flat_map(|app| &app.rules);
         let mut names: Vec<_> = rules
             .filter(|rule| rule.component == component)
-            .flat_map(|rule| rule.upstreams.iter().map(|it| it.id.clone()))
+            .flat_map(|rule| rule.upstreams().iter().map(|it| it.id.clone()))
             .collect();
         names.sort();
         names
@@ -152,7 +152,7 @@ impl MemoryIngress {
     fn take(&self, table: RouteTable) -> Result<(), Unsent> {
         let mut listening = BTreeMap::new();
         for rule in table.apps.iter().flat_map(|app| &app.rules) {
-            let serving = rule.upstreams.iter().filter(|it| self.engine.listening(&it.id)).count();
+            let serving = rule.upstreams().iter().filter(|it| self.engine.listening(&it.id)).count();
             listening.insert(rule.component.clone(), serving);
         }
         let calls = self.engine.calls().len();

@@ -27,7 +27,7 @@ async fn house_of_jobs(code: i64) -> TestCluster {
 async fn create_until(cluster: &TestCluster, kind: JobKind, stage: Stage) -> AppId {
     let mut wanted = spec("1");
     wanted.jobs[0].kind = Some(kind);
-    let created = cluster.controller().create_app(wanted, &caller()).await.unwrap().app;
+    let created = cluster.controller().create_app(wanted, &caller()).await.unwrap();
     let job = cluster.called(0, Verb::Start, "-migrate-").await.what;
     cluster.engine.say(&job, LogStream::Out, "moving the tables");
     let deployment = cluster.newest(&created.id).await.id;

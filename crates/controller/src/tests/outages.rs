@@ -50,7 +50,7 @@ fn a_restart_ends_well_when_the_engine_is_restarted_in_the_middle_of_it() {
         let (cluster, app) = TestCluster::with_app().await;
         for verb in MOMENTS {
             let since = cluster.engine.calls().len();
-            let restart = cluster.restart(&app).await.deployment.id;
+            let restart = cluster.restart(&app).await.id;
             cluster.called(since, verb, "").await;
             cluster.engine.restart_engine();
             cluster
@@ -91,7 +91,7 @@ fn a_restart_waits_for_an_ingress_that_is_down() {
         sleep(Duration::from_secs(120)).await;
         let calls = cluster.engine.calls().split_off(since);
         let stopped = calls.iter().any(|it| it.verb == Verb::Stop && old.contains(&it.what));
-        assert!(!stopped, "nobody confirmed that the old ones get no more requests");
+        assert!(!stopped, "the ingress did not confirm that the old ones get no more requests");
         cluster.ingress.recover();
         cluster.settle(&app, Stage::Active).await;
         cluster.check_capacity(since);
@@ -166,7 +166,7 @@ fn a_container_that_cannot_be_stopped_is_left_behind_and_goes_when_it_can() {
         let wedged = cluster.names(&app, "web").await.pop_first().unwrap();
         cluster.engine.wedge(&wedged);
         let began = Instant::now();
-        let restart = cluster.restart(&app).await.deployment.id;
+        let restart = cluster.restart(&app).await.id;
         let ended = cluster.reach(&restart, Stage::Active).await;
         let took = began.elapsed();
         assert!(took < Duration::from_secs(120 + 30 + 30), "its grace and 30 s, and what the others take: {took:?}");
@@ -179,7 +179,7 @@ fn a_container_that_cannot_be_stopped_is_left_behind_and_goes_when_it_can() {
         let tried = tries() - before;
         assert!((10..40).contains(&tried), "at growing pauses: {tried}");
 
-        let next = cluster.restart(&app).await.deployment.id;
+        let next = cluster.restart(&app).await.id;
         let began = Instant::now();
         cluster.reach(&next, Stage::Active).await;
         assert!(began.elapsed() < Duration::from_secs(60), "the next one is not held up at all");

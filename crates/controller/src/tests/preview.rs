@@ -89,7 +89,7 @@ fn the_preview_of_an_update_shows_each_field_and_each_step() {
 fn another_secret_is_a_change_that_shows_neither() {
     simulate(async {
         let cluster = TestCluster::new().await;
-        let app = cluster.controller().create_app(with_secret("hunter2"), &caller()).await.unwrap().app.id;
+        let app = cluster.controller().create_app(with_secret("hunter2"), &caller()).await.unwrap().id;
         cluster.settle(&app, Stage::Active).await;
         let plan = cluster.controller().preview_update(Some(&app), with_secret("hunter3")).await.unwrap();
         assert_eq!(plan.changes, ["~ services.web.envs.TOKEN.value: (secret) → (another secret)"]);
@@ -127,10 +127,10 @@ async fn holds(cluster: &TestCluster, app: &AppId, asked: Asked) -> Vec<String> 
     cluster.reach(&newest, Stage::Active).await;
     cluster.until(async || cluster.is_quiet(app).await).await;
     let mut done: Vec<_> = cluster.engine.calls()[since..].iter().filter_map(done_line).collect();
-    let mut told: Vec<_> = steps.iter().filter_map(|it| told_line(it)).collect();
+    let mut previewed: Vec<_> = steps.iter().filter_map(|it| visible_call(it)).collect();
     done.sort();
-    told.sort();
-    assert_eq!(told, done, "{steps:#?}");
+    previewed.sort();
+    assert_eq!(previewed, done, "{steps:#?}");
     steps
 }
 
@@ -156,11 +156,11 @@ fn done_line(call: &Call) -> Option<String> {
 }
 
 /// The part of a preview's step that the engine sees as a call.
-fn told_line(step: &str) -> Option<String> {
+fn visible_call(step: &str) -> Option<String> {
     let step = step.replace("the old ", "").replace("stop and remove database", "remove database");
     let step = step.split([';', ',']).next().unwrap_or_default().trim_end_matches(" and wait until it is ready");
-    let is_heard = ["create ", "start ", "stop ", "remove ", "run job "].iter().any(|verb| step.starts_with(verb));
-    is_heard.then(|| step.to_owned())
+    let is_call = ["create ", "start ", "stop ", "remove ", "run job "].iter().any(|verb| step.starts_with(verb));
+    is_call.then(|| step.to_owned())
 }
 
 /// The test spec, with `from` replaced by `to`.
@@ -171,9 +171,9 @@ fn edited(from: &str, to: &str) -> AppSpec {
 }
 
 /// One test per edit of the spec: what is replaced by what, and how many instances that creates.
-macro_rules! an_update_does_what_it_is_told_to {
+macro_rules! an_update_does_what_its_preview_shows {
     ($($name:ident: $from:literal => $to:literal, $made:literal;)*) => {
-        mod an_update_does_what_it_is_told_to {
+        mod an_update_does_what_its_preview_shows {
             $(#[test]
             fn $name() {
                 super::simulate(super::edit_holds($from, $to, $made));
@@ -189,7 +189,7 @@ async fn edit_holds(from: &'static str, to: &'static str, made: usize) {
     assert_eq!(steps.iter().filter(is_instance).count(), made, "{steps:#?}");
 }
 
-an_update_does_what_it_is_told_to! {
+an_update_does_what_its_preview_shows! {
     with_another_image: "repository: web, tag: '1'" => "repository: web, tag: '2'", 2;
     with_an_instance_more: "instance_count: 2" => "instance_count: 3", 1;
     with_an_instance_less: "instance_count: 2" => "instance_count: 1", 0;
@@ -278,7 +278,7 @@ fn a_preview_includes_the_pending_deployment() {
         for step in ["use image test/web:2 for web", "run job migrate", "stop the old mill.0"] {
             assert!(steps.iter().any(|it| it == step), "{step}: {steps:#?}");
         }
-        let merged = cluster.restart(&app).await.deployment;
+        let merged = cluster.restart(&app).await;
         assert_eq!(cluster.deployment(&merged.id).await.request.build, rollout::queue::Build::Reuse);
         cluster.settle(&app, Stage::Active).await;
     });

@@ -19,9 +19,9 @@ fn a_restart_begins_at_once_while_another_deployment_only_has_its_images() {
     simulate(async {
         let (cluster, app) = TestCluster::with_app().await;
         cluster.engine.answer_late(Verb::Pull, 1, Duration::from_secs(120));
-        let built = cluster.controller().deploy(&app, REBUILD, &caller()).await.unwrap().deployment;
+        let built = cluster.controller().deploy(&app, REBUILD, &caller()).await.unwrap();
         cluster.reach(&built.id, Stage::Building).await;
-        let restarted = cluster.restart(&app).await.deployment;
+        let restarted = cluster.restart(&app).await;
         cluster.reach(&restarted.id, Stage::Active).await;
         assert_eq!(cluster.deployment(&built.id).await.stage, Stage::Building, "it waits for its image still");
         cluster.reach(&built.id, Stage::Active).await;
@@ -33,12 +33,11 @@ fn a_restart_begins_at_once_while_another_deployment_only_has_its_images() {
 fn a_new_request_absorbs_the_pending_one_and_both_are_done() {
     simulate(async {
         let (cluster, app) = TestCluster::with_app().await;
-        let rolling = cluster.restart(&app).await.deployment;
+        let rolling = cluster.restart(&app).await;
         cluster.reach(&rolling.id, Stage::Rolling).await;
         let (web, mill) = (cluster.names(&app, "web").await, cluster.names(&app, "mill").await);
-        let restart = async |name: &str| {
-            cluster.controller().restart(&app, &[name.to_owned()], &caller()).await.unwrap().deployment.id
-        };
+        let restart =
+            async |name: &str| cluster.controller().restart(&app, &[name.to_owned()], &caller()).await.unwrap().id;
         let (first, second) = (restart("web").await, restart("mill").await);
         let absorbed = cluster.reach(&first, Stage::Superseded).await;
         assert_eq!(absorbed.superseded_by.as_ref(), Some(&second));
@@ -58,7 +57,7 @@ fn a_new_request_absorbs_the_pending_one_and_both_are_done() {
 fn a_deployment_that_has_ended_is_never_shown_to_wait() {
     simulate(async {
         let (cluster, app) = TestCluster::with_app().await;
-        let id = cluster.restart(&app).await.deployment.id;
+        let id = cluster.restart(&app).await.id;
         let shown = async || cluster.controller().deployment(&app, &id).await.unwrap().waiting;
         cluster.until(async || (!shown().await.is_empty()).then_some(()).ok_or("it waits for nothing".into())).await;
         cluster.controller().0.apps.read().await[&app].end();
@@ -72,15 +71,15 @@ fn a_deployment_that_has_ended_is_never_shown_to_wait() {
 fn an_equal_restart_within_5_s_is_the_same_one_and_a_later_one_is_not() {
     simulate(async {
         let (cluster, app) = TestCluster::with_app().await;
-        let first = cluster.restart(&app).await.deployment;
+        let first = cluster.restart(&app).await;
         sleep(Duration::from_secs(1)).await;
-        assert_eq!(cluster.restart(&app).await.deployment.id, first.id);
+        assert_eq!(cluster.restart(&app).await.id, first.id);
         let other = Caller { token_hash: "somebody else".into(), ..caller() };
-        let theirs = cluster.controller().restart(&app, &[], &other).await.unwrap().deployment;
+        let theirs = cluster.controller().restart(&app, &[], &other).await.unwrap();
         assert_ne!(theirs.id, first.id, "another caller means another restart");
         cluster.settle(&app, Stage::Active).await;
         sleep(Duration::from_secs(5)).await;
-        assert_ne!(cluster.restart(&app).await.deployment.id, first.id);
+        assert_ne!(cluster.restart(&app).await.id, first.id);
         cluster.settle(&app, Stage::Active).await;
     });
 }
@@ -90,12 +89,12 @@ fn a_request_with_a_known_key_is_the_first_one_even_after_a_crash() {
     simulate(async {
         let (mut cluster, app) = TestCluster::with_app().await;
         let keyed = Caller { idempotency_key: Some("release-7".into()), ..caller() };
-        let first = cluster.controller().deploy(&app, REBUILD, &keyed).await.unwrap().deployment;
+        let first = cluster.controller().deploy(&app, REBUILD, &keyed).await.unwrap();
         cluster.settle(&app, Stage::Active).await;
         sleep(Duration::from_secs(60)).await;
         cluster.crash().await;
         cluster.open().await;
-        let again = cluster.controller().deploy(&app, REBUILD, &keyed).await.unwrap().deployment;
+        let again = cluster.controller().deploy(&app, REBUILD, &keyed).await.unwrap();
         assert_eq!(again.id, first.id);
         cluster.settle(&app, Stage::Active).await;
         assert_eq!(cluster.newest(&app).await.id, first.id, "nothing new was begun");
@@ -135,7 +134,7 @@ fn a_pending_deployment_can_be_canceled_without_touching_the_rollout() {
         cluster.update(&app, "slow").await;
         let rolling = cluster.newest(&app).await.id;
         cluster.reach(&rolling, Stage::Rolling).await;
-        let waiting = cluster.restart(&app).await.deployment.id;
+        let waiting = cluster.restart(&app).await.id;
         cluster.controller().cancel(&app, &waiting).await.unwrap();
         cluster.reach(&waiting, Stage::Canceled).await;
         cluster.reach(&rolling, Stage::Active).await;
@@ -178,7 +177,7 @@ fn a_deployment_that_takes_longer_than_it_may_is_ended() {
     simulate(async {
         let (cluster, app) = TestCluster::with_app().await;
         cluster.engine.answer_late(Verb::Pull, 1, Duration::from_secs(365 * 24 * 3600));
-        let stuck = cluster.controller().deploy(&app, REBUILD, &caller()).await.unwrap().deployment.id;
+        let stuck = cluster.controller().deploy(&app, REBUILD, &caller()).await.unwrap().id;
         sleep(DEPLOYMENT_LIMIT).await;
         let failed = cluster.reach(&stuck, Stage::Failed).await;
         assert_eq!(failed.failure.unwrap().code, "DeadlineExceeded");
@@ -195,7 +194,7 @@ fn two_concurrent_requests_for_one_name_create_one_app() {
         let (made, refused) = if one.is_ok() { (one, other) } else { (other, one) };
         let why = refused.unwrap_err().to_string();
         assert!(why.contains("shop exists already"), "{why}");
-        let app = made.unwrap().app.id;
+        let app = made.unwrap().id;
         assert_eq!(cluster.store().apps().await.unwrap().len(), 1);
         cluster.settle(&app, Stage::Active).await;
         assert!(cluster.ingress.taken().last().unwrap().table.apps.iter().all(|it| it.app == app.as_str()));

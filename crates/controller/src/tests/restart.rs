@@ -28,7 +28,7 @@ fn a_restart_is_recorded_once_before_its_first_container_is_created() {
         cluster.engine.hang(Verb::Create, 1);
         cluster.ingress.fall_silent_at(1);
         let (before, since) = (cluster.commits(), cluster.engine.calls().len());
-        let restart = cluster.restart(&app).await.deployment;
+        let restart = cluster.restart(&app).await;
         cluster.called(since, Verb::Create, "-web-").await;
         assert_eq!(cluster.commits() - before, 1);
         let state = cluster.state(&app).await;
@@ -45,7 +45,7 @@ fn a_restart_whose_controller_dies_right_after_it_was_accepted_is_done_by_the_ne
         let (mut cluster, app) = TestCluster::with_app().await;
         let before = instances(&cluster, &app).await;
         let since = cluster.engine.calls().len();
-        let id = cluster.restart(&app).await.deployment.id;
+        let id = cluster.restart(&app).await.id;
         cluster.crash().await;
         cluster.open().await;
         cluster.settle(&app, Stage::Active).await;
@@ -63,7 +63,7 @@ fn a_restart_that_is_canceled_while_its_images_are_looked_for_leaves_no_trace() 
         let before = instances(&cluster, &app).await;
         let since = cluster.engine.calls().len();
         cluster.engine.hang(Verb::Image, 1);
-        let id = cluster.restart(&app).await.deployment.id;
+        let id = cluster.restart(&app).await.id;
         cluster.called(since, Verb::Image, "").await;
         cluster.controller().cancel(&app, &id).await.unwrap();
         cluster.settle(&app, Stage::Canceled).await;

@@ -29,7 +29,7 @@ async fn put_back() -> (TestCluster, AppId, AppId, BTreeSet<String>, Vec<String>
     cluster.end(&shop, Stage::Active).await;
     let mut other = spec("2");
     other.name = "other".into();
-    let other = cluster.controller().create_app(other, &caller()).await.unwrap().app.id;
+    let other = cluster.controller().create_app(other, &caller()).await.unwrap().id;
     cluster
         .until(async || match cluster.newest(&other).await.stage {
             Stage::Active => Ok(()),

@@ -32,6 +32,7 @@ fn a_revision_that_never_listens_fails_and_the_same_old_instances_serve_on() {
         assert_eq!(cluster.names(&app, "web").await, old);
         assert_eq!(cluster.ingress.upstreams("web"), old.into_iter().collect::<Vec<_>>());
         let failed = cluster.newest(&app).await;
+        assert!(cluster.controller().deployment(&app, &failed.id).await.unwrap().rolled_back);
         let failure = failed.failure.unwrap();
         assert_eq!(failure.code, "DeployContainerHealthChecksFailed");
         assert_eq!(failure.component.unwrap().as_str(), "web");
@@ -145,11 +146,13 @@ fn a_restart_whose_new_instance_never_listens_leaves_the_old_ones_serving() {
         let (old, active) = (cluster.names(&app, "web").await, cluster.state(&app).await.app.active);
         cluster.engine.add_image("test/web:1", Behaviour { never_ready: true, ..Behaviour::default() });
         let since = cluster.engine.calls().len();
-        let restart = cluster.restart(&app).await.deployment.id;
+        let restart = cluster.restart(&app).await.id;
         let started = cluster.called(since, Verb::Start, "-web-").await;
         cluster.engine.say(&started.what, LogStream::Err, "the licence has run out");
         cluster.settle(&app, Stage::Failed).await;
         cluster.check_capacity(since);
+        let view = cluster.controller().deployment(&app, &restart).await.unwrap();
+        assert!(!view.rolled_back, "a restart copies what serves");
         let failed = cluster.deployment(&restart).await;
         assert_eq!(failed.log_tail, ["the licence has run out"]);
         assert_eq!(failed.failure.unwrap().code, "DeployContainerHealthChecksFailed");
@@ -238,6 +241,8 @@ fn a_fix_gets_in_while_a_rollback_cannot_succeed() {
         cluster.controller().update_app(&app, spec_with("2", "1"), &caller()).await.unwrap();
         cluster.settle(&app, Stage::Active).await;
         println!("the fix served {:?} after it was asked for", asked.elapsed());
+        let view = cluster.controller().deployment(&app, &failing).await.unwrap();
+        assert!(view.rollout.rollback_abandoned && !view.rolled_back);
         let failed = cluster.deployment(&failing).await;
         assert_eq!(failed.stage, Stage::Failed);
         assert_eq!(failed.failure.as_ref().unwrap().component.as_ref().unwrap().as_str(), "mill");
@@ -354,7 +359,7 @@ fn a_restart_whose_image_is_gone_fails_before_anything_is_touched_and_says_what_
     simulate(async {
         let (cluster, app) = TestCluster::with_app().await;
         let (web, mill) = (cluster.names(&app, "web").await, cluster.names(&app, "mill").await);
-        cluster.engine.remove_image_behind_our_back("test/web:1");
+        cluster.engine.remove_image_by_hand("test/web:1");
         let refused = cluster.controller().preview_restart(&app, &[]).await.unwrap_err().to_string();
         assert!(refused.contains("web: its image") && refused.contains("create-deployment shop"), "{refused}");
         let since = cluster.engine.calls().len();

@@ -28,7 +28,7 @@ async fn with_deaf_app() -> (TestCluster, AppId) {
     wanted.services[0].termination.as_mut().unwrap().grace_period_seconds = Some(GRACE as u32);
     wanted.workers[0].termination = Some(Default::default());
     wanted.workers[0].termination.as_mut().unwrap().grace_period_seconds = Some(GRACE as u32);
-    let app = cluster.controller().create_app(wanted, &caller()).await.unwrap().app.id;
+    let app = cluster.controller().create_app(wanted, &caller()).await.unwrap().id;
     cluster.settle(&app, Stage::Active).await;
     (cluster, app)
 }
@@ -90,7 +90,7 @@ fn a_job_keeps_its_grace_when_its_deployment_is_canceled() {
         let mut wanted = spec("1");
         wanted.jobs[0].termination = Some(Default::default());
         wanted.jobs[0].termination.as_mut().unwrap().grace_period_seconds = Some(60);
-        let app = cluster.controller().create_app(wanted, &caller()).await.unwrap().app.id;
+        let app = cluster.controller().create_app(wanted, &caller()).await.unwrap().id;
         let job = cluster.called(0, Verb::Start, "-migrate-").await.what;
         assert_eq!(cluster.engine.spec(&job).unwrap().stop_grace.as_secs(), 60);
         let since = cluster.engine.calls().len();
@@ -142,7 +142,7 @@ fn a_container_frozen_by_hand_goes_on_and_is_not_killed() {
         let (cluster, app) = TestCluster::with_app().await;
         let name = cluster.names(&app, "mill").await.pop_first().unwrap();
         let since = cluster.engine.calls().len();
-        cluster.engine.pause_behind_our_back(&name);
+        cluster.engine.pause_by_hand(&name);
         cluster.called(since, Verb::Start, &name).await;
         cluster.end(&app, Stage::Active).await;
         assert!(cluster.engine.calls()[since..].iter().all(|it| it.verb != Verb::Stop));

@@ -23,7 +23,7 @@ fn an_app_whose_deployment_cannot_be_read_is_left_as_it_is_while_others_come_and
 
         let mut other = spec("2");
         other.name = "other".into();
-        let other = cluster.controller().create_app(other, &caller()).await.unwrap().app.id;
+        let other = cluster.controller().create_app(other, &caller()).await.unwrap().id;
         cluster
             .until(async || match cluster.newest(&other).await.stage {
                 Stage::Active => Ok(()),
@@ -53,12 +53,12 @@ fn an_active_spec_that_cannot_be_read_leaves_the_rules_as_they_are_over_the_inst
         sleep(Duration::from_secs(60)).await;
         assert_eq!(rules(), before);
 
-        let lost = before[0].upstreams[0].id.clone();
-        cluster.engine.remove_behind_our_back(&lost);
+        let lost = before[0].upstreams()[0].id.clone();
+        cluster.engine.remove_by_hand(&lost);
         cluster.end(&app, Stage::Active).await;
         let after = rules();
-        assert_eq!((after.len(), after[0].upstreams.len()), (before.len(), 2));
-        assert!(after[0].upstreams.iter().all(|it| it.id != lost), "the one that took its place is routed");
+        assert_eq!((after.len(), after[0].upstreams().len()), (before.len(), 2));
+        assert!(after[0].upstreams().iter().all(|it| it.id != lost), "the one that took its place is routed");
     });
 }
 

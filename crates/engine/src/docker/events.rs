@@ -26,14 +26,14 @@ impl DockerEngine {
         // Without this check, an engine that is down would look like one that has no events.
         self.call("events", DEADLINE, self.docker.ping()).await?;
         self.list_networks().await?;
-        let mut ours = self.ours();
-        ours.insert("type", vec!["container".into()]);
-        ours.insert("event", CONTAINER_EVENTS.map(String::from).into());
+        let mut filters = self.installation_filter();
+        filters.insert("type", vec!["container".into()]);
+        filters.insert("event", CONTAINER_EVENTS.map(String::from).into());
         // Network events carry no labels. So the engine sends those of all networks, and we drop those of other owners.
         let networks =
             HashMap::from([("type", vec!["network".to_owned()]), ("event", NETWORK_EVENTS.map(String::from).into())]);
         let known = self.known_networks.clone();
-        let of_containers = self.raw_events(&ours, &since).map(|message| message.map(container_event));
+        let of_containers = self.raw_events(&filters, &since).map(|message| message.map(container_event));
         let of_networks =
             self.raw_events(&networks, &since).map(move |message| message.map(|m| network_event(m, &known)));
         // When one of the two streams ends, the combined stream ends.

@@ -84,7 +84,7 @@ impl DockerEngine {
         let has_it = |summary: &ContainerSummary| called(summary).as_deref() == Some(&spec.name);
         let Some(holder) = self.summaries(filters).await?.into_iter().find(has_it) else { return Ok(None) };
         match self.recognise(holder).filter(|found| found.container.name == spec.name) {
-            Some(ours) => same_container(spec, ours.container).map(Some),
+            Some(found) => same_container(spec, found.container).map(Some),
             None => Err(EngineError::NameTaken { name: spec.name.clone() }),
         }
     }

@@ -1,6 +1,6 @@
 //! Finding containers: list and inspect, and the meaning of their answers.
 //!
-//! A container is found by the name under which it was created, even after a user renamed it.
+//! A container is found by the name under which it was created, even after somebody renamed it.
 
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
@@ -27,7 +27,7 @@ pub(super) struct Found {
 impl DockerEngine {
     pub(super) async fn list_containers(&self) -> Result<Vec<Container>, EngineError> {
         let known_before = self.made.ids();
-        let summaries = self.summaries(self.ours()).await?;
+        let summaries = self.summaries(self.installation_filter()).await?;
         let listed = summaries.iter().filter_map(|summary| summary.id.clone()).collect();
         self.made.forget_gone(&known_before, &listed);
         let found = summaries.into_iter().filter_map(|summary| self.recognise(summary));
@@ -41,9 +41,9 @@ impl DockerEngine {
 
     pub(super) async fn find_with_networks(&self, name: &str) -> Result<Option<Found>, EngineError> {
         let is_it = |found: &Found| found.container.name == name;
-        let mut filters = self.ours();
-        // The engine treats the name as a regular expression and may return too many containers, so the names
-        // are compared below.
+        let mut filters = self.installation_filter();
+        // The engine treats the name as a regular expression and may return too many containers, so the comparison
+        // decides.
         filters.insert("name", vec![format!("^/?{name}$")]);
         if let Some(found) = self.found(filters).await?.into_iter().find(is_it) {
             return Ok(Some(found));
@@ -52,7 +52,7 @@ impl DockerEngine {
         if ids.is_empty() {
             return Ok(None);
         }
-        let mut filters = self.ours();
+        let mut filters = self.installation_filter();
         filters.insert("id", ids);
         Ok(self.found(filters).await?.into_iter().find(is_it))
     }
@@ -98,10 +98,9 @@ impl DockerEngine {
         Ok(None)
     }
 
-    pub(super) async fn count_processes(&self, name: &str) -> Result<Option<ProcessCount>, EngineError> {
-        let Some(container) = self.find(name).await? else { return Ok(None) };
+    pub(super) async fn count_processes(&self, id: &str) -> Result<Option<ProcessCount>, EngineError> {
         let options = StatsOptionsBuilder::default().stream(false).one_shot(true).build();
-        let mut answers = pin!(self.docker.stats(&container.id, Some(options)));
+        let mut answers = pin!(self.docker.stats(id, Some(options)));
         let first = async { answers.next().await.transpose() };
         let counted = match self.call("stats", DEADLINE, first).await {
             Ok(answer) => answer.and_then(|it| it.pids_stats),
@@ -150,7 +149,7 @@ impl DockerEngine {
             restart_count: answer.restart_count.and_then(|count| u64::try_from(count).ok()).unwrap_or_default(),
             restart_policy: match host.restart_policy.and_then(|policy| policy.name) {
                 Some(RestartPolicyNameEnum::ALWAYS) => RestartPolicy::Always,
-                // Boatyard never sets other policies. A policy that a user set counts as different from `always`, and
+                // Boatyard never sets other policies. A policy that somebody set counts as different from `always`, and
                 // the controller corrects it.
                 _ => RestartPolicy::No,
             },
@@ -159,7 +158,7 @@ impl DockerEngine {
 
     /// Containers that mount a volume, from one list of all containers on the engine.
     pub(super) async fn mounting(&self, volume: &str, owner: &str) -> Result<Vec<VolumeUser>, EngineError> {
-        // The filter also finds volumes that are mounted at a path of this name, so the names are compared below.
+        // The filter also finds volumes that are mounted at a path of this name, so the comparison decides.
         let listed = self.summaries(HashMap::from([("volume", vec![volume.to_owned()])])).await?;
         let mounts = |summary: &ContainerSummary| {
             summary.mounts.iter().flatten().any(|mount| mount.name.as_deref() == Some(volume))
@@ -226,7 +225,7 @@ pub(super) fn called(summary: &ContainerSummary) -> Option<String> {
     names.filter_map(|name| name.strip_prefix('/')).find(|name| !name.contains('/')).map(str::to_owned)
 }
 
-/// One address per network. A user may have connected the container to more networks.
+/// One address per network; somebody may have connected the container to more networks.
 fn addresses(networks: &HashMap<String, EndpointSettings>) -> Vec<Ipv4Addr> {
     let mut addresses: Vec<_> = networks.values().filter_map(address).collect();
     addresses.sort();
@@ -286,14 +285,14 @@ mod tests {
             let networks = endpoints.into_iter().enumerate().map(|(at, it)| (at.to_string(), it));
             addresses(&networks.collect())
         };
-        let (ours, theirs) = (Ipv4Addr::new(10, 208, 0, 5), Ipv4Addr::new(172, 17, 0, 9));
+        let (first, second) = (Ipv4Addr::new(10, 208, 0, 5), Ipv4Addr::new(172, 17, 0, 9));
         assert!(on(vec![]).is_empty());
-        assert_eq!(on(vec![endpoint("", Some([10, 208, 0, 5]))]), vec![ours], "stopped");
+        assert_eq!(on(vec![endpoint("", Some([10, 208, 0, 5]))]), vec![first], "stopped");
         assert_eq!(
             on(vec![endpoint("10.208.0.5", Some([10, 208, 0, 5])), endpoint("172.17.0.9", None)]),
-            vec![ours, theirs]
+            vec![first, second]
         );
-        assert_eq!(on(vec![endpoint("172.17.0.9", Some([10, 208, 0, 5]))]), vec![theirs], "the current address wins");
+        assert_eq!(on(vec![endpoint("172.17.0.9", Some([10, 208, 0, 5]))]), vec![second], "the current address counts");
     }
 
     #[test]

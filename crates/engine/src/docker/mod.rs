@@ -123,7 +123,7 @@ impl DockerEngine {
     }
 
     /// Filter for this installation's objects. Only a first selection: the MAC decides.
-    fn ours(&self) -> HashMap<&'static str, Vec<String>> {
+    fn installation_filter(&self) -> HashMap<&'static str, Vec<String>> {
         HashMap::from([("label", vec![format!("{INSTALLATION}={}", self.installation.id)])])
     }
 
@@ -178,8 +178,8 @@ impl Engine for DockerEngine {
         self.inspect_container(name).await
     }
 
-    async fn process_count(&self, name: &str) -> Result<Option<ProcessCount>, EngineError> {
-        self.count_processes(name).await
+    async fn process_count(&self, container: &Container) -> Result<Option<ProcessCount>, EngineError> {
+        self.count_processes(&container.id).await
     }
 
     async fn create(&self, spec: &ContainerSpec) -> Result<String, EngineError> {

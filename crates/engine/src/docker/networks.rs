@@ -19,7 +19,7 @@ static CREATING: Mutex<()> = Mutex::const_new(());
 
 impl DockerEngine {
     pub(super) async fn list_networks(&self) -> Result<Vec<Network>, EngineError> {
-        let found = self.raw_networks(self.ours()).await?;
+        let found = self.raw_networks(self.installation_filter()).await?;
         let networks: Vec<Network> = found.into_iter().filter_map(|network| self.recognise_network(network)).collect();
         self.known_networks.learn(&networks);
         Ok(networks)

@@ -10,7 +10,7 @@ use crate::port::{Changed, Identity, Volume};
 
 impl DockerEngine {
     pub(super) async fn list_volumes(&self) -> Result<Vec<Volume>, EngineError> {
-        let options = ListVolumesOptionsBuilder::default().filters(&self.ours()).build();
+        let options = ListVolumesOptionsBuilder::default().filters(&self.installation_filter()).build();
         let answer = self.call("volumes", LIST_DEADLINE, self.docker.list_volumes(Some(options))).await?;
         let volumes = answer.volumes.unwrap_or_default();
         Ok(volumes.into_iter().filter_map(|volume| self.recognise_volume(volume)).collect())

@@ -42,7 +42,7 @@ impl World {
         let mount = |volume: &str| Mount {
             typ: Some(MountType::VOLUME),
             source: Some(volume.into()),
-            target: Some("/theirs".into()),
+            target: Some("/foreign".into()),
             ..Default::default()
         };
         let body = ContainerCreateBody {
@@ -80,16 +80,16 @@ async fn a_renamed_container_is_found_by_its_original_name_and_gets_it_back() {
     let listed = engine.list().await.unwrap();
     assert_eq!(listed.len(), 1);
     assert_eq!((&listed[0].id, &listed[0].name, &listed[0].called), (&id, &spec.name, &called));
-    assert_eq!(engine.create(&spec).await.unwrap(), id, "no second container is created");
+    assert_eq!(engine.create(&spec).await.unwrap(), id, "no second one is made");
     assert_eq!(engine.start(&spec.name).await.unwrap(), Changed::AlreadySo);
     assert_eq!(engine.inspect(&spec.name).await.unwrap().expect("it is there").container, listed[0]);
-    assert_eq!(engine.inspect(&called).await.unwrap(), None, "it was not created under that name");
+    assert_eq!(engine.inspect(&called).await.unwrap(), None, "it was not made under that name");
     assert_eq!(engine.set_restart_policy(&spec.name, RestartPolicy::Always).await.unwrap(), Changed::Done);
     assert_eq!(engine.restore_name(&spec.name).await.unwrap(), Changed::Done);
     assert_eq!(engine.restore_name(&spec.name).await.unwrap(), Changed::AlreadySo);
     assert_eq!(engine.list().await.unwrap()[0].called, spec.name);
     world.rename(&id, &called).await;
-    assert_eq!(engine.remove(&spec.name).await.unwrap(), Changed::Done, "a removal finds the renamed container");
+    assert_eq!(engine.remove(&spec.name).await.unwrap(), Changed::Done, "it also ends under another name");
     assert_eq!(engine.list().await.unwrap(), vec![]);
 }
 
@@ -101,7 +101,7 @@ async fn a_new_process_recognises_a_renamed_container_by_a_remembered_id() {
     let id = world.engine.create(&spec).await.unwrap();
     world.rename(&id, &world.name("debug")).await;
     let fresh = DockerEngine::connect(&socket(), world.installation.clone()).unwrap();
-    assert_eq!(fresh.list().await.unwrap(), vec![], "labels do not prove ownership under another name");
+    assert_eq!(fresh.list().await.unwrap(), vec![], "labels alone do not prove it");
     fresh.remember(vec![MadeContainer { id: id.clone(), name: spec.name.clone() }]);
     assert_eq!(fresh.list().await.unwrap()[0].name, spec.name);
     assert_eq!(fresh.create(&spec).await.unwrap(), id);
@@ -134,14 +134,14 @@ async fn the_holder_of_an_address_is_named_and_a_container_that_never_ran_can_ge
     let image = world.image().await;
     let (network, net) = world.network("net").await;
     let join = world.join(&network, &net, 7);
-    let theirs = world.foreign_container("theirs", &image, Some(&join), None).await;
+    let foreign = world.foreign_container("foreign", &image, Some(&join), None).await;
     let spec = ContainerSpec { network: Some(join.clone()), ..world.spec("web", &image, &["serve"]) };
     world.engine.create(&spec).await.unwrap();
     let error = world.engine.start(&spec.name).await.unwrap_err();
     let EngineError::AddressTaken { holder: Some(holder), .. } = &error else { panic!("{error}") };
-    assert_eq!((&holder.container, holder.address), (&theirs, join.address));
+    assert_eq!((&holder.container, holder.address), (&foreign, join.address));
     let members = world.engine.network_members(&net.name).await.unwrap();
-    assert!(members.iter().any(|it| it.called == theirs && it.address == Some(join.address)), "{members:?}");
+    assert!(members.iter().any(|it| it.called == foreign && it.address == Some(join.address)), "{members:?}");
     let free = world.join(&network, &net, 8);
     assert_eq!(world.engine.connect(&spec.name, &free).await.unwrap(), Changed::Done);
     assert_eq!(world.engine.connect(&spec.name, &free).await.unwrap(), Changed::AlreadySo);
@@ -149,9 +149,9 @@ async fn the_holder_of_an_address_is_named_and_a_container_that_never_ran_can_ge
     assert_eq!(world.engine.list().await.unwrap()[0].addresses, vec![free.address]);
     assert_eq!(world.engine.connect(&spec.name, &free).await.unwrap(), Changed::AlreadySo);
     let error = world.engine.connect(&spec.name, &join).await.unwrap_err();
-    assert!(matches!(&error, EngineError::AddressTaken { holder: Some(it), .. } if it.container == theirs), "{error}");
+    assert!(matches!(&error, EngineError::AddressTaken { holder: Some(it), .. } if it.container == foreign), "{error}");
     let error = world.engine.remove_network(&net.name).await.unwrap_err();
-    assert!(matches!(&error, EngineError::NetworkInUse { by, .. } if by.contains(&theirs)), "{error}");
+    assert!(matches!(&error, EngineError::NetworkInUse { by, .. } if by.contains(&foreign)), "{error}");
 }
 
 #[tokio::test]
@@ -235,14 +235,14 @@ async fn all_containers_that_mount_a_volume_are_listed_even_a_renamed_one_withou
     let id = world.engine.create(&spec).await.unwrap();
     let called = world.name("aside");
     world.rename(&id, &called).await;
-    let theirs = world.foreign_container("theirs", &image, None, Some(&volume)).await;
+    let foreign = world.foreign_container("foreign", &image, None, Some(&volume)).await;
     let fresh = DockerEngine::connect(&socket(), world.installation.clone()).unwrap();
     let users = fresh.volume_users(&volume, &spec.name).await.unwrap();
-    let mut seen: Vec<_> = users.iter().map(|it| (it.called.clone(), it.runs, it.container.is_some())).collect();
-    seen.sort();
-    assert_eq!(seen, vec![(called, false, true), (theirs, true, false)]);
+    let mut users: Vec<_> = users.iter().map(|it| (it.called.clone(), it.runs, it.container.is_some())).collect();
+    users.sort();
+    assert_eq!(users, vec![(called, false, true), (foreign, true, false)]);
     assert_eq!(fresh.create(&spec).await.unwrap(), id, "create finds the renamed container");
-    assert_eq!(fresh.volume_users("/data", &spec.name).await.unwrap(), vec![], "a path is not a volume");
+    assert_eq!(fresh.volume_users("/data", &spec.name).await.unwrap(), vec![], "a path is no volume");
 }
 
 #[tokio::test]
@@ -253,7 +253,7 @@ async fn a_pause_and_a_rename_send_events() {
     let id = world.engine.create(&spec).await.unwrap();
     world.engine.start(&spec.name).await.unwrap();
     let mut events = world.engine.events().await.unwrap();
-    let received = tokio::spawn(async move {
+    let events_arrive = tokio::spawn(async move {
         let mut missing = vec!["pause", "unpause", "rename"];
         while !missing.is_empty() {
             let event = events.next().await.expect("the engine is up");
@@ -263,7 +263,7 @@ async fn a_pause_and_a_rename_send_events() {
     // The streams send their requests at the first poll.
     tokio::task::yield_now().await;
     world.other.pause_container(&id).await.unwrap();
-    assert_eq!(world.engine.start(&spec.name).await.unwrap(), Changed::Done, "the process is resumed");
+    assert_eq!(world.engine.start(&spec.name).await.unwrap(), Changed::Done, "it goes on");
     world.rename(&id, &world.name("aside")).await;
-    tokio::time::timeout(ENDS_WITHIN, received).await.expect("all events arrive").unwrap();
+    tokio::time::timeout(ENDS_WITHIN, events_arrive).await.expect("all events arrive").unwrap();
 }

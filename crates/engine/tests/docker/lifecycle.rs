@@ -245,13 +245,15 @@ async fn the_process_count_of_a_running_container_includes_its_limit() {
     let image = world.image().await;
     let spec = world.spec("web", &image, &["serve"]);
     let engine = &world.engine;
-    assert_eq!(engine.process_count(&spec.name).await.unwrap(), None);
     engine.create(&spec).await.unwrap();
-    assert_eq!(engine.process_count(&spec.name).await.unwrap(), None);
+    let container = engine.inspect(&spec.name).await.unwrap().expect("it was created").container;
+    assert_eq!(engine.process_count(&container).await.unwrap(), None);
     engine.start(&spec.name).await.unwrap();
-    let count = engine.process_count(&spec.name).await.unwrap().expect("it runs");
+    let count = engine.process_count(&container).await.unwrap().expect("it runs");
     assert_eq!(count.limit, 1024);
     assert!(count.running >= 1 && !count.is_at_limit(), "{count:?}");
     engine.stop(&spec.name, Duration::from_secs(5)).await.unwrap();
-    assert_eq!(engine.process_count(&spec.name).await.unwrap(), None);
+    assert_eq!(engine.process_count(&container).await.unwrap(), None);
+    engine.remove(&spec.name).await.unwrap();
+    assert_eq!(engine.process_count(&container).await.unwrap(), None);
 }

@@ -51,8 +51,8 @@ async fn a_container_with_another_identity_keeps_its_name() {
 async fn labels_forged_by_an_image_or_copied_to_another_name_are_not_recognised() {
     let world = World::new().await;
     // Valid labels of a Boatyard container, in an image, as `docker commit` would put them there.
-    let ours = world.installation.labels(Kind::Container, &world.name("web"), &world.identity(Role::Instance, "web"));
-    let lines: String = ours.iter().map(|(key, value)| format!("LABEL {key}={value:?}\n")).collect();
+    let labels = world.installation.labels(Kind::Container, &world.name("web"), &world.identity(Role::Instance, "web"));
+    let lines: String = labels.iter().map(|(key, value)| format!("LABEL {key}={value:?}\n")).collect();
     let image = world.build("forged", &format!("FROM scratch\nCOPY helper /bin/sh\n{lines}")).await.unwrap();
     let options = CreateContainerOptionsBuilder::default().name(&world.name("forged")).build();
     let body = ContainerCreateBody { image: Some(image), cmd: Some(vec!["/bin/sh".into()]), ..Default::default() };

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use serde_json::json;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, UnixStream};
 use tokio::sync::oneshot;
@@ -132,6 +133,27 @@ async fn unusable_parts_of_a_table_are_left_out_and_listed_in_the_status() {
     assert_eq!(control.set_table(bad).await.unwrap(), 2);
     let status = control.status().await.unwrap();
     assert_eq!((status.version, status.refused.len(), status.refused[0].app.as_str()), (2, 1, "shop"));
+}
+
+/// A newer controller may send targets that this ingress does not know, if it kept this ingress running.
+#[tokio::test]
+async fn a_rule_with_an_unknown_target_is_left_out_and_the_rest_of_the_table_takes_effect() {
+    let ingress = Ingress::start();
+    let control = ingress.connect().await;
+    let address = control.hello(vec![http(ANY)]).await.unwrap().status.listeners[0].address;
+    let mut sent = serde_json::to_value(to_echo(1).await).unwrap();
+    let redirect =
+        json!({"match": {"prefix": "/old"}, "rewrite": "keep", "component": "", "redirect": {"uri": "/new"}});
+    sent["apps"][0]["rules"].as_array_mut().unwrap().insert(0, redirect.clone());
+    let other = json!({"app": "blog", "hosts": ["blog"], "window": "d1", "rules": [redirect]});
+    sent["apps"].as_array_mut().unwrap().insert(0, other);
+    control.set_table(serde_json::from_value(sent.clone()).unwrap()).await.unwrap();
+    let refused: Vec<_> = control.status().await.unwrap().refused.into_iter().map(|it| it.app).collect();
+    assert_eq!(refused, ["blog", "shop"]);
+    assert_eq!(get(address).await, 200);
+    // The controller that sent the rules gets them back.
+    let welcome = ingress.connect().await.hello(vec![http(ANY)]).await.unwrap();
+    assert_eq!(serde_json::to_value(welcome.table).unwrap(), sent);
 }
 
 #[tokio::test]

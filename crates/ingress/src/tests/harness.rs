@@ -19,7 +19,9 @@ use tokio_util::task::TaskTracker;
 
 use crate::limits::Limits;
 use crate::listeners::Listeners;
-use crate::protocol::{AppRoutes, Counters, Listener, ListenerKind, PathMatch, Rewrite, RouteTable, Rule, Upstream};
+use crate::protocol::{
+    AppRoutes, Counters, Listener, ListenerKind, PathMatch, Rewrite, RouteTable, Rule, Target, Upstream,
+};
 use crate::proxy::Proxy;
 use crate::routing_state::RoutingState;
 use crate::tunnel::Tunnels;
@@ -48,7 +50,12 @@ pub fn http(address: impl Into<SocketAddr>) -> Listener {
 pub fn rule(prefix: &str, rewrite: Rewrite, upstreams: &[(&str, SocketAddr)]) -> Rule {
     let upstreams =
         upstreams.iter().map(|(id, address)| Upstream { id: (*id).to_owned(), address: *address }).collect();
-    Rule { path: PathMatch::Prefix(prefix.to_owned()), rewrite, component: "web".to_owned(), upstreams }
+    Rule {
+        path: PathMatch::Prefix(prefix.to_owned()),
+        rewrite,
+        component: "web".to_owned(),
+        target: Target::Instances { upstreams },
+    }
 }
 
 /// One app `shop` on host `shop`.

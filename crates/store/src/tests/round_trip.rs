@@ -188,6 +188,22 @@ async fn deployments_come_in_pages_newest_first() {
 }
 
 #[tokio::test]
+async fn the_states_of_apps_come_in_pages_by_name() {
+    let test = TestStore::with_app("shop").await;
+    test.store.commit(records_of("shop")).await.unwrap();
+    test.store.commit(vec![Change::App(app("blog", 2)), Change::App(app("wiki", 3))]).await.unwrap();
+    let (page, total) = test.store.app_states(1, 2).await.unwrap();
+    assert_eq!(
+        (page.iter().map(|it| it.app.name.as_str()).collect::<Vec<_>>(), total),
+        (vec!["name-of-shop", "name-of-wiki"], 3)
+    );
+    let shop = test.store.app_state(&"shop".into()).await.unwrap().unwrap();
+    assert!(!shop.instances.is_empty() && page[0].instances == shop.instances && page[1].instances.is_empty());
+    let (past_the_end, total) = test.store.app_states(u64::MAX, u64::MAX).await.unwrap();
+    assert_eq!((past_the_end.len(), total), (0, 3));
+}
+
+#[tokio::test]
 async fn the_state_of_an_app_holds_its_running_active_and_newest_deployments() {
     let test = TestStore::new();
     let shop = crate::records::App { active: Some(deployment_id("shop", 2)), ..app("shop", 1) };

@@ -88,7 +88,7 @@ enum Answer {
 async fn await_answer(shared: &Shared, database: &Database, deadline: Instant) -> Answer {
     let started = Instant::now();
     let view = shared.watch.view();
-    while let Err(check) = shared.asker.database(database).await {
+    while let Err(check) = shared.health_checker.check_database(database).await {
         if Instant::now() >= deadline {
             return Answer::Silent { check };
         }

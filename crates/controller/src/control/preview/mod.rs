@@ -1,8 +1,8 @@
 //! Previews: shows what a request would do. A preview makes the same decisions as a deployment, and then runs the
 //! planner on a model of the current state.
 
+mod describe;
 mod simulate;
-mod tell;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,8 +14,8 @@ use store::records::{AppState, Deployment, Image};
 use uuid::Uuid;
 
 use self::simulate::{Simulation, SimulationInput};
-use super::create::{needs_values, runnable};
-use super::{Controller, asked, chosen};
+use super::create::{check_supported, needs_values};
+use super::{Controller, deploy_request, restart_request};
 use crate::Control;
 use crate::app::{active, build_args, queued, unchanged};
 use crate::error::ControlError;
@@ -36,7 +36,7 @@ impl Controller {
         let (spec, NeedsValues(needs_values)) = self.completed(app, spec).await?;
         let state = self.state(app).await?;
         let specs = Specs::of(app, &self.0.shared.sealer);
-        let before = self.opened(&state, active(&state).map_or(&state.app.spec, |it| &it.spec))?;
+        let before = self.read_spec(&state, active(&state).map_or(&state.app.spec, |it| &it.spec))?;
         let changes = app_spec::changes(&before, &spec).iter().map(ToString::to_string).collect();
         if let Some(there) = unchanged(&state, &specs, &spec).filter(|_| needs_values.is_empty()) {
             let why = match there.stage.is_ended() {
@@ -45,18 +45,18 @@ impl Controller {
             };
             return Ok(Preview { changes, steps: vec![format!("nothing: {why}")], needs_values });
         }
-        let steps = self.steps(state, given(spec), Request::deploy()).await?;
+        let steps = self.steps(state, with_placeholders(spec), Request::deploy()).await?;
         Ok(Preview { changes, steps, needs_values })
     }
 
     async fn propose_new(&self, spec: AppSpec) -> Result<Preview, ControlError> {
-        runnable(&spec)?;
-        self.fetchable(&spec)?;
-        self.name_is_free(&spec.name).await?;
+        check_supported(&spec)?;
+        self.check_repositories(&spec)?;
+        self.check_name_is_free(&spec.name).await?;
         let id = AppId::new(Uuid::new_v4().to_string());
         let (spec, NeedsValues(needs_values)) = Specs::of(&id, &self.0.shared.sealer).complete(spec, None);
         let state = AppState::new(self.new_app(id, &spec, serde_json::Value::Null).await?);
-        let steps = self.steps(state, given(spec), Request::deploy()).await?;
+        let steps = self.steps(state, with_placeholders(spec), Request::deploy()).await?;
         Ok(Preview { changes: Vec::new(), steps, needs_values })
     }
 
@@ -65,17 +65,17 @@ impl Controller {
         let active = active(&state).ok_or_else(|| {
             ControlError::Conflict(format!("app {} was never active, so there is nothing to restart", state.app.name))
         })?;
-        let spec = self.opened(&state, &active.spec)?;
-        let (restart, _) = chosen(components);
+        let spec = self.read_spec(&state, &active.spec)?;
+        let (restart, _) = restart_request(components);
         crate::app::check_restart(&state.app.name, &spec, &restart)?;
-        self.images_are_here(&state, &restart).await?;
+        self.check_images_exist(&state, &restart).await?;
         let steps = self.steps(state, spec, Request::restart(restart)).await?;
         Ok(Preview { steps, ..Preview::default() })
     }
 
     /// Errors: the engine does not have an image that the restart needs. If the engine does not answer in time, the
     /// check passes.
-    async fn images_are_here(&self, state: &AppState, restart: &Restart) -> Result<(), ControlError> {
+    async fn check_images_exist(&self, state: &AppState, restart: &Restart) -> Result<(), ControlError> {
         for target in state.targets_in_force().iter().filter(|it| restart.names(&it.component)) {
             let Some(revision) = state.revisions.iter().find(|it| it.id == target.revision) else { continue };
             let found = tokio::time::timeout(ENGINE_WITHIN, self.0.shared.engine.image(&revision.image)).await;
@@ -89,18 +89,20 @@ impl Controller {
 
     pub(super) async fn simulate_deploy(&self, app: &AppId, options: DeployOptions) -> Result<Preview, ControlError> {
         let state = self.state(app).await?;
-        let spec = self.opened(&state, &state.app.spec)?;
-        let (request, _) = asked(options);
+        let spec = self.read_spec(&state, &state.app.spec)?;
+        let (request, _) = deploy_request(options);
         Ok(Preview { steps: self.steps(state, spec, request).await?, ..Preview::default() })
     }
 
     async fn steps(&self, state: AppState, spec: AppSpec, request: Request) -> Result<Vec<String>, ControlError> {
         let (spec, Turn { request, lines }) = match Turn::of(&state, &request) {
-            turn if request.is_restart() && !turn.request.is_restart() => (self.opened(&state, &state.app.spec)?, turn),
+            turn if request.is_restart() && !turn.request.is_restart() => {
+                (self.read_spec(&state, &state.app.spec)?, turn)
+            }
             turn => (spec, turn),
         };
         let serving = active(&state).cloned();
-        let before = serving.as_ref().map(|it| self.opened(&state, &it.spec)).transpose()?;
+        let before = serving.as_ref().map(|it| self.read_spec(&state, &it.spec)).transpose()?;
         let serving = serving.zip(before);
         let images = match request.is_restart() {
             true => BTreeMap::new(),
@@ -108,12 +110,12 @@ impl Controller {
         };
         let shared = self.0.shared.clone();
         // Planning for an app with hundreds of instances takes a while, so it must not block the runtime.
-        let told = tokio::task::spawn_blocking(move || {
+        let steps = tokio::task::spawn_blocking(move || {
             let input = SimulationInput { state: &state, serving: serving.as_ref(), spec: &spec, request: &request };
             let simulation = Simulation::of(&shared, &input, &images);
-            [lines, tell::steps(&input, &images, simulation)].concat()
+            [lines, describe::steps(&input, &images, simulation)].concat()
         });
-        told.await.map_err(|error| ControlError::Internal {
+        steps.await.map_err(|error| ControlError::Internal {
             message: "the steps could not be worked out. See the log of `boatyard serve`".into(),
             cause: error.into(),
         })
@@ -141,9 +143,9 @@ impl Controller {
         let local = tokio::time::timeout(ENGINE_WITHIN, self.0.shared.engine.image(reference)).await;
         let local = local.ok().and_then(Result::ok).flatten();
         let served = served.map(|(image, _)| image).filter(|it| it.reference == reference);
-        let is_here = local.is_some();
+        let is_available = local.is_some();
         let id = local.or_else(|| served.map(|it| it.id.clone())).unwrap_or_else(|| format!("new: {reference}"));
-        Expected { image: image(id, reference), is_here }
+        Expected { image: image(id, reference), is_available }
     }
 
     /// Errors: the app does not exist, or is being deleted.
@@ -154,7 +156,7 @@ impl Controller {
     }
 
     /// Reads a stored spec of an app, with its secrets in plain text.
-    fn opened(&self, state: &AppState, stored: &serde_json::Value) -> Result<AppSpec, ControlError> {
+    fn read_spec(&self, state: &AppState, stored: &serde_json::Value) -> Result<AppSpec, ControlError> {
         let name = &state.app.name;
         Specs::of(&state.app.id, &self.0.shared.sealer).open(stored).ok_or_else(|| {
             ControlError::Conflict(format!("the spec of {name} cannot be read by this version; see the log of serve"))
@@ -166,7 +168,7 @@ impl Controller {
 const ENGINE_WITHIN: Duration = Duration::from_secs(5);
 
 /// Fills in placeholders for missing values, so that the steps can be planned.
-fn given(mut spec: AppSpec) -> AppSpec {
+fn with_placeholders(mut spec: AppSpec) -> AppSpec {
     for needed in spec.needed_values() {
         spec.give(needed.component.as_deref(), &needed.key, "given");
     }
@@ -201,14 +203,16 @@ impl Turn {
 struct Expected {
     image: Image,
     /// The image needs no pull or build: the engine has it, or the active deployment built it from the same source.
-    is_here: bool,
+    is_available: bool,
 }
 
 /// An image that was built from the same repository with the same settings counts as unchanged.
 fn from_source(name: &ComponentName, served: Option<(&Image, &AppSpec)>, spec: &AppSpec) -> Expected {
     match served {
-        Some((image, before)) if is_built_alike(name, before, spec) => Expected { image: image.clone(), is_here: true },
-        _ => Expected { image: image(format!("new: {name}"), ""), is_here: false },
+        Some((image, before)) if is_built_alike(name, before, spec) => {
+            Expected { image: image.clone(), is_available: true }
+        }
+        _ => Expected { image: image(format!("new: {name}"), ""), is_available: false },
     }
 }
 

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use engine::{ContainerState, Engine, RestartPolicy};
 use engine_fake::Verb;
+use ingress::protocol::Rule;
 use rollout::deployment::Stage;
 use rollout::ids::AppId;
 use rollout::instance::InstancePhase;
@@ -80,7 +81,7 @@ impl TestCluster {
         let taken = self.ingress.taken();
         let apps = taken.last().into_iter().flat_map(|it| &it.table.apps);
         let rules = apps.filter(|it| it.app == state.app.id.as_str()).flat_map(|it| &it.rules);
-        let upstreams = rules.flat_map(|it| &it.upstreams);
+        let upstreams = rules.flat_map(Rule::upstreams);
         let routed: BTreeMap<_, _> = upstreams.map(|it| (it.id.clone(), it.address)).collect();
         ensure(routed == wanted, || format!("routed {routed:?}, wanted {wanted:?}"))
     }
@@ -104,7 +105,7 @@ impl TestCluster {
             }
             let in_force = taken.iter().rfind(|it| it.calls <= at);
             let rules = in_force.into_iter().flat_map(|it| &it.table.apps).flat_map(|app| &app.rules);
-            let routed = rules.flat_map(|it| &it.upstreams).any(|it| it.id == call.what);
+            let routed = rules.flat_map(Rule::upstreams).any(|it| it.id == call.what);
             assert!(!routed, "{call} while it was routed");
         }
     }

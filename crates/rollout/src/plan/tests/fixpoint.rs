@@ -45,7 +45,7 @@ fn any_instance() -> impl Strategy<Value = Instance> {
 
 fn any_observed() -> impl Strategy<Value = Observed> {
     (prop::collection::vec(any_instance(), 0..12), any::<bool>(), any::<bool>()).prop_map(
-        |(mut instances, heard, all)| {
+        |(mut instances, acknowledged, all)| {
             for (index, it) in instances.iter_mut().enumerate() {
                 it.name = format!("{}-{index}", it.name).as_str().into();
             }
@@ -58,7 +58,7 @@ fn any_observed() -> impl Strategy<Value = Observed> {
                 }
                 observed.routes = Some(routes);
             }
-            if !heard {
+            if !acknowledged {
                 observed.routes = None;
             }
             observed

@@ -38,8 +38,8 @@ fn a_rollout_waits_for_a_stop_at_most_its_grace_plus_thirty_seconds() {
                 expected,
                 "{phase:?} for {since} s, busy {busy}"
             );
-            let told: Vec<_> = stuck(&observed, NOW).into_iter().map(|it| &it.name).collect();
-            assert_eq!(told.is_empty(), expected == RolloutStatus::Draining);
+            let stuck: Vec<_> = stuck(&observed, NOW).into_iter().map(|it| &it.name).collect();
+            assert_eq!(stuck.is_empty(), expected == RolloutStatus::Draining);
         }
     }
 }

@@ -73,7 +73,7 @@ fn instances_are_replaced_one_at_a_time_and_never_fall_below_the_target() {
             vec![add("web", 0)],
         ),
         case(
-            "the successor is on its way: nobody goes, nobody else comes",
+            "the successor is starting: no instance drains, and no other is created",
             vec![wants("web", 2)],
             there(vec![old(0), old(1), new(0, P::Created)]),
             vec![named(start, "web-0-new")],
@@ -172,7 +172,7 @@ fn the_next_container_is_created_while_one_instance_starts_and_waits_for_its_tur
             vec![add("api", 0)],
         ),
         case(
-            "which is begun when what was replaced before it is told to go",
+            "which starts once the replaced instance of the first component drains",
             web_and_api(),
             beside(vec![old(0), api("old", P::Ready)], vec![new(0, P::Ready), api("new", P::Created)]),
             vec![drain("web-0-old")],

@@ -16,9 +16,9 @@ async fn says(cluster: &TestCluster, app: &AppId, part: &str) -> (usize, usize) 
     cluster
         .until(async || {
             let view = cluster.controller().find_app(app.as_str()).await.map_err(|error| error.to_string())?;
-            match view.waiting_for.iter().any(|it| it.contains(part)) {
+            match view.waiting.iter().any(|it| it.contains(part)) {
                 true => Ok((view.ready, view.wanted)),
-                false => Err(format!("{:?}", view.waiting_for)),
+                false => Err(format!("{:?}", view.waiting)),
             }
         })
         .await
@@ -29,11 +29,11 @@ fn an_active_app_without_image_and_instances_says_what_is_retried() {
     simulate(async {
         let (cluster, app) = TestCluster::with_app().await;
         for reference in ["test/web:1", "test/mill:1"] {
-            cluster.engine.remove_image_behind_our_back(reference);
+            cluster.engine.remove_image_by_hand(reference);
         }
         for component in ["web", "mill"] {
             for name in cluster.names(&app, component).await {
-                cluster.engine.remove_behind_our_back(&name);
+                cluster.engine.remove_by_hand(&name);
             }
         }
         let (ready, wanted) = says(&cluster, &app, "trying web.0 again, ").await;
@@ -67,7 +67,7 @@ fn an_app_shows_what_the_engine_refuses_until_it_succeeds() {
         says(&cluster, &app, "its restart policy could not be set: ").await;
         cluster.end(&app, Stage::Active).await;
         let view = cluster.controller().find_app(app.as_str()).await.unwrap();
-        assert_eq!(view.waiting_for, Vec::<String>::new());
+        assert_eq!(view.waiting, Vec::<String>::new());
     });
 }
 

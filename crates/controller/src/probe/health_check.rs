@@ -20,7 +20,7 @@ use super::postgres;
 
 /// One health check.
 #[derive(Debug, Clone)]
-pub(crate) struct Question {
+pub(crate) struct HealthCheck {
     /// The instance's address, with the port of the check.
     pub address: SocketAddr,
     /// The health check of the spec.
@@ -31,30 +31,30 @@ pub(crate) struct Question {
 
 /// Sends health checks.
 #[async_trait]
-pub(crate) trait Asker: Send + Sync {
+pub(crate) trait HealthChecker: Send + Sync {
     /// Checks whether an instance passes its health check. Errors: why it does not.
-    async fn instance(&self, name: &InstanceName, question: &Question) -> Result<(), ProbeFailure>;
+    async fn check_instance(&self, name: &InstanceName, check: &HealthCheck) -> Result<(), ProbeFailure>;
     /// Checks whether a database accepts connections. Errors: why it does not.
-    async fn database(&self, database: &Database) -> Result<(), ProbeFailure>;
+    async fn check_database(&self, database: &Database) -> Result<(), ProbeFailure>;
 }
 
 /// Sends health checks over the network.
-pub(crate) struct OverTheNetwork;
+pub(crate) struct NetworkHealthChecker;
 
 #[async_trait]
-impl Asker for OverTheNetwork {
-    async fn instance(&self, _name: &InstanceName, question: &Question) -> Result<(), ProbeFailure> {
-        question.ask().await.map_err(|fault| question.failure(fault))
+impl HealthChecker for NetworkHealthChecker {
+    async fn check_instance(&self, _name: &InstanceName, check: &HealthCheck) -> Result<(), ProbeFailure> {
+        check.run().await.map_err(|fault| check.failure(fault))
     }
 
-    async fn database(&self, database: &Database) -> Result<(), ProbeFailure> {
+    async fn check_database(&self, database: &Database) -> Result<(), ProbeFailure> {
         let address = SocketAddr::from((database.address, database.port));
-        let asked = postgres::accepts(address, &database.user, &database.database).await;
-        asked.map_err(|fault| ProbeFailure { address, request: None, fault })
+        let result = postgres::accepts(address, &database.user, &database.database).await;
+        result.map_err(|fault| ProbeFailure { address, request: None, fault })
     }
 }
 
-impl Question {
+impl HealthCheck {
     /// Builds the error for a check that failed.
     pub fn failure(&self, fault: ProbeFault) -> ProbeFailure {
         let request =
@@ -63,17 +63,17 @@ impl Question {
     }
 
     /// Passes on status 2xx or 3xx for HTTP, and on an open connection otherwise.
-    async fn ask(&self) -> Result<(), ProbeFault> {
+    async fn run(&self) -> Result<(), ProbeFault> {
         match &self.probe.http_path {
             None => self.in_time(connect(self.address)).await.map(drop),
-            Some(path) => self.ask_http(path).await,
+            Some(path) => self.run_http(path).await,
         }
     }
 
     /// Sends the app's host name first, because some apps check the `Host` header. If the app refuses with a 4xx
     /// status, sends the instance's address instead, as App Platform does: apps written for App Platform may accept
     /// only that. Each request has the full timeout.
-    async fn ask_http(&self, path: &str) -> Result<(), ProbeFault> {
+    async fn run_http(&self, path: &str) -> Result<(), ProbeFault> {
         let status = self.in_time(get(self.address, path, &self.host)).await?;
         if passes(status) {
             return Ok(());
@@ -87,9 +87,9 @@ impl Question {
         Err(ProbeFault::Status { code: status.as_u16() })
     }
 
-    async fn in_time<T>(&self, asked: impl Future<Output = Result<T, ProbeFault>>) -> Result<T, ProbeFault> {
+    async fn in_time<T>(&self, request: impl Future<Output = Result<T, ProbeFault>>) -> Result<T, ProbeFault> {
         let after = Duration::from_secs(self.probe.timeout_seconds.max(1).into());
-        timeout(after, asked).await.unwrap_or(Err(ProbeFault::TimedOut { after }))
+        timeout(after, request).await.unwrap_or(Err(ProbeFault::TimedOut { after }))
     }
 }
 
@@ -140,7 +140,7 @@ mod tests {
 
     use super::*;
 
-    fn question(address: SocketAddr, http_path: Option<&str>) -> Question {
+    fn check(address: SocketAddr, http_path: Option<&str>) -> HealthCheck {
         let probe = Probe {
             port: address.port(),
             http_path: http_path.map(str::to_owned),
@@ -150,7 +150,7 @@ mod tests {
             success_threshold: 1,
             failure_threshold: 1,
         };
-        Question { address, probe, host: "shop.localhost".into() }
+        HealthCheck { address, probe, host: "shop.localhost".into() }
     }
 
     /// Starts a server on a free port. `answer` maps the head of each request to the response.
@@ -185,8 +185,8 @@ mod tests {
         for (answer, expected) in cases {
             let sent = answer.clone();
             let address = serve(move |_| sent.clone()).await;
-            let asked = question(address, Some("/health")).ask().await;
-            assert_eq!(asked, expected, "{answer:?}");
+            let result = check(address, Some("/health")).run().await;
+            assert_eq!(result, expected, "{answer:?}");
         }
     }
 
@@ -196,15 +196,15 @@ mod tests {
         let address = listener.local_addr().unwrap();
         drop(listener);
         for path in [None, Some("/")] {
-            assert_eq!(question(address, path).ask().await, Err(ProbeFault::Refused));
+            assert_eq!(check(address, path).run().await, Err(ProbeFault::Refused));
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_timeout_reports_its_limit() {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-        let asked = question(listener.local_addr().unwrap(), Some("/")).ask().await;
-        assert_eq!(asked, Err(ProbeFault::TimedOut { after: Duration::from_secs(1) }));
+        let result = check(listener.local_addr().unwrap(), Some("/")).run().await;
+        assert_eq!(result, Err(ProbeFault::TimedOut { after: Duration::from_secs(1) }));
     }
 
     #[tokio::test]
@@ -218,9 +218,9 @@ mod tests {
         for address in
             [knows(|host| host == "shop.localhost").await, knows(|host| host.starts_with("127.0.0.1:")).await]
         {
-            assert_eq!(question(address, Some("/")).ask().await, Ok(()));
+            assert_eq!(check(address, Some("/")).run().await, Ok(()));
         }
         let neither = knows(|_| false).await;
-        assert_eq!(question(neither, Some("/")).ask().await, Err(ProbeFault::Status { code: 400 }));
+        assert_eq!(check(neither, Some("/")).run().await, Err(ProbeFault::Status { code: 400 }));
     }
 }

@@ -68,19 +68,19 @@ fn image_line(
     stays: bool,
 ) -> Option<String> {
     let name = component.name();
-    let is_here = images.get(&ComponentName::from(name)).is_some_and(|it| it.is_here);
+    let is_available = images.get(&ComponentName::from(name)).is_some_and(|it| it.is_available);
     let Some(image) = component.source().image() else {
         return Some(match build {
             Build::Frozen => return None,
-            Build::Reuse if is_here && stays => {
+            Build::Reuse if is_available && stays => {
                 format!("fetch the source of {name}; only if its tree changed, build it and replace its instances")
             }
-            Build::Reuse if is_here => format!("fetch the source of {name}, and build it if its tree changed"),
+            Build::Reuse if is_available => format!("fetch the source of {name}, and build it if its tree changed"),
             Build::Reuse | Build::Force => format!("fetch the source of {name} and build it"),
             Build::ForceWithoutCache => format!("fetch the source of {name} and build it without the build cache"),
         });
     };
-    let verb = if build == Build::Reuse && is_here { "use" } else { "pull" };
+    let verb = if build == Build::Reuse && is_available { "use" } else { "pull" };
     Some(format!("{verb} image {} for {name}", image_reference(image)))
 }
 
@@ -104,10 +104,10 @@ fn jobs(spec: &AppSpec, kind: JobKind) -> Vec<String> {
 /// The steps of the planner, and the point at which new routing rules apply.
 fn instance_lines(input: &SimulationInput<'_>, targets: &[Target]) -> Vec<String> {
     let observed = model(input.state);
-    let mut teller = Teller { routed: observed.routes.clone().unwrap_or_default(), names: BTreeMap::new() };
+    let mut describer = StepDescriber { routed: observed.routes.clone().unwrap_or_default(), names: BTreeMap::new() };
     for it in &observed.instances {
         let old = if is_wanted(targets, &it.component, &it.revision, it.generation) { "" } else { "the old " };
-        teller.names.insert(it.name.clone(), format!("{old}{}.{}", it.component, it.slot));
+        describer.names.insert(it.name.clone(), format!("{old}{}.{}", it.component, it.slot));
     }
     let mut new_rules = other_rules(input);
     let mut world = World::new(observed, clock::now());
@@ -127,10 +127,10 @@ fn instance_lines(input: &SimulationInput<'_>, targets: &[Target]) -> Vec<String
         }
         let Some(turn) = world.turn(targets) else { break };
         for it in &world.observed.instances {
-            teller.names.entry(it.name.clone()).or_insert_with(|| format!("{}.{}", it.component, it.slot));
+            describer.names.entry(it.name.clone()).or_insert_with(|| format!("{}.{}", it.component, it.slot));
         }
         if let Turn::Did(step) = turn {
-            lines.extend(teller.tell(&step));
+            lines.extend(describer.describe(&step));
         }
     }
     lines
@@ -143,14 +143,14 @@ fn other_rules(input: &SimulationInput<'_>) -> bool {
 }
 
 /// Describes steps in words.
-struct Teller {
+struct StepDescriber {
     names: BTreeMap<InstanceName, String>,
     routed: Routes,
 }
 
-impl Teller {
+impl StepDescriber {
     /// Describes one step. Returns `None` for bookkeeping.
-    fn tell(&mut self, step: &Step) -> Option<String> {
+    fn describe(&mut self, step: &Step) -> Option<String> {
         Some(match step {
             Step::Add { component, slot, .. } => format!("create {component}.{slot}"),
             Step::Start { instance } => format!("start {} and wait until it is ready", self.name(instance)),
@@ -167,9 +167,9 @@ impl Teller {
         let before = std::mem::replace(&mut self.routed, routes.clone());
         let gone = before.keys().filter(|it| !routes.contains_key(*it)).map(|it| format!("{it} to no instance"));
         let changed = routes.iter().filter(|(component, to)| before.get(*component) != Some(to));
-        let told = changed.filter(|(component, to)| !to.is_empty() || before.contains_key(*component));
-        let told = told.map(|(component, to)| format!("{component} to {}", self.all(to)));
-        let lines: Vec<_> = told.chain(gone).collect();
+        let named = changed.filter(|(component, to)| !to.is_empty() || before.contains_key(*component));
+        let named = named.map(|(component, to)| format!("{component} to {}", self.all(to)));
+        let lines: Vec<_> = named.chain(gone).collect();
         (!lines.is_empty()).then(|| format!("route {}", lines.join(", ")))
     }
 
