@@ -21,12 +21,12 @@ setup: ## check the compiler, the Docker engine and the local images (as root on
 	@scripts/setup
 
 demo: setup ## deploy, restart, rebuild and break a small app under load, and report the effect on its users
-	$(CARGO) build --locked -p boatyard
-	$(CARGO) run --locked -p boatyard-tests --bin demo
+	$(CARGO) build --locked -p boatyard -p boatyard-tests --bins
+	$(target)/debug/demo
 
-# The end-to-end tests run the boatyard binary, which `cargo test` alone would not build.
+# Cargo builds the boatyard binary for the end-to-end tests, which belong to its package. A separate `cargo build` would
+# compile many dependencies once more, because the tests use other features of them.
 test: setup ## run all tests, including those against the Docker engine
-	$(CARGO) build --locked -p boatyard
 	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
 		set -ex; \
 		$(CARGO) test --locked --workspace --doc; \
@@ -40,7 +40,6 @@ test: setup ## run all tests, including those against the Docker engine
 # `make test` always reads data that the previous version wrote: records, container labels, messages of the ingress. This target also
 # runs that version's binary. Building it takes minutes and needs the git history, so `make test` runs this target only after it was built.
 upgrade: setup ## take over the running apps of the previous version under load (builds that version once)
-	$(CARGO) build --locked -p boatyard
 	previous=$$(scripts/previous-version) && \
 		BOATYARD_PREVIOUS=$$previous $(CARGO) test --locked -p boatyard --test stories -- --ignored --nocapture upgrade::
 

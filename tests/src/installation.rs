@@ -26,6 +26,14 @@ pub struct Installation {
     token: String,
 }
 
+/// A container of an app, by the engine's id and start time.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Container {
+    pub component: String,
+    pub id: String,
+    pub started: String,
+}
+
 /// Deadline of every wait in the stories and the demo. It only ends a wait for something that never comes, so that the
 /// test fails with a reason. No busy machine reaches it, and the test runner's limit is longer.
 pub const ENDS_WITHIN: Duration = Duration::from_secs(300);
@@ -283,6 +291,23 @@ impl Installation {
     pub async fn instances(&self, app: &str) -> Result<Vec<Value>> {
         let answer = self.ok("GET", &format!("/v2/boatyard/apps/{app}/status"), None).await?;
         Ok(answer["status"]["instances"].as_array().cloned().unwrap_or_default())
+    }
+
+    /// The containers of an app, without those of jobs, sorted.
+    pub async fn containers(&self, app: &str) -> Result<Vec<Container>> {
+        let container = |instance: &Value| {
+            let field = |name: &str| instance[name].as_str().map(str::to_owned);
+            // An instance without a start time has no container yet.
+            Some(Container {
+                component: field("component_name")?,
+                id: field("container_id")?,
+                started: field("started_at")?,
+            })
+        };
+        let all = self.instances(app).await?;
+        let mut all: Vec<_> = all.iter().filter(|it| it["component_type"] != "JOB").filter_map(container).collect();
+        all.sort();
+        Ok(all)
     }
 
     /// Checks that the engine holds exactly what the records of these apps explain, and that there are no other apps:

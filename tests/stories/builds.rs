@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::support::*;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_rebuild_shows_the_commit_and_a_restart_needs_no_repository() {
+async fn a_rebuild_serves_the_new_commit_and_a_restart_needs_no_repository() {
     let at = installation().await;
     let (web, api) = (versioned(&at, "web"), versioned(&at, "api"));
     at.create(&built_shop(&web, &api)).await.unwrap();
@@ -73,7 +73,7 @@ async fn an_unchanged_tree_builds_nothing_and_replaces_nothing() {
 
 /// `web` has rolled when `api` turns out to be broken: `web` rolls back, and no request is lost.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_broken_second_service_takes_the_first_one_back() {
+async fn a_broken_second_service_rolls_the_first_one_back() {
     let at = installation().await;
     let (web, api) = (versioned(&at, "web"), versioned(&at, "api"));
     at.create(&built_shop(&web, &api)).await.unwrap();
@@ -103,7 +103,7 @@ async fn a_broken_second_service_takes_the_first_one_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_failing_build_changes_nothing_that_serves() {
+async fn a_failing_build_leaves_the_old_version_serving() {
     let at = installation().await;
     let (web, api) = (versioned(&at, "web"), versioned(&at, "api"));
     at.create(&built_shop(&web, &api)).await.unwrap();
@@ -132,7 +132,7 @@ async fn a_failing_build_changes_nothing_that_serves() {
 
 /// Staging and production use one repository: the second app reuses the image, and each app removes only its tag.
 #[tokio::test(flavor = "multi_thread")]
-async fn apps_that_share_an_image_do_not_need_each_other() {
+async fn an_app_works_after_an_app_with_the_same_image_is_deleted() {
     let at = installation().await;
     let repo = versioned(&at, "web");
     let spec = |name: &str| {
@@ -157,7 +157,7 @@ async fn apps_that_share_an_image_do_not_need_each_other() {
 /// A build with a cleared cache builds the same as an ordinary build, whatever names the Dockerfile uses for its bases,
 /// and its cache mounts are empty.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cleared_cache_builds_what_an_ordinary_build_builds() {
+async fn a_build_with_a_cleared_cache_pulls_each_base_image_that_the_dockerfile_names() {
     let at = installation().await;
     let (web, api) = (versioned(&at, "web"), versioned(&at, "api"));
     // The name of the first argument is a prefix of the second's.

@@ -22,9 +22,9 @@ services:
 }
 
 /// Waits for something, and prints how long it took.
-async fn until(at: &Installation, what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+async fn until(at: &Installation, what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let began = Instant::now();
-    while !is_so().await {
+    while !holds().await {
         assert!(began.elapsed() < ENDS_WITHIN, "never: {what}\n{}", at.log());
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -71,12 +71,12 @@ async fn a_database_that_is_renamed_paused_or_disconnected_stays_the_one_server_
     until(&at, "disconnected: back on its network", is_back).await;
 
     let (network, address) = place[0].clone();
-    let elsewhere = format!("{}.200", address.rsplit_once('.').unwrap().0);
+    let other_address = format!("{}.200", address.rsplit_once('.').unwrap().0);
     at.kill_serve();
     database.disconnect().await.unwrap();
-    database.connect(&network, &elsewhere).await.unwrap();
+    database.connect(&network, &other_address).await.unwrap();
     at.serve().await.unwrap();
-    until(&at, "joined elsewhere without serve: back at its address", is_back).await;
+    until(&at, "at another address without serve: back at its address", is_back).await;
 
     // The whole network is removed, so no container may be connected to it.
     at.kill_serve();
@@ -118,10 +118,10 @@ async fn the_only_instance_of_an_app_serves_again_after_it_was_renamed_or_moved(
 
     let place = web.networks().await.unwrap();
     let (network, address) = place[0].clone();
-    let elsewhere = format!("{}.200", address.rsplit_once('.').unwrap().0);
+    let other_address = format!("{}.200", address.rsplit_once('.').unwrap().0);
     at.kill_serve();
     web.disconnect().await.unwrap();
-    web.connect(&network, &elsewhere).await.unwrap();
+    web.connect(&network, &other_address).await.unwrap();
     at.serve().await.unwrap();
     until(&at, "moved without serve: back at its address", async || web.networks().await.unwrap() == place).await;
     until(&at, "and serves", async || serves(&at).await).await;

@@ -21,7 +21,7 @@ fn begin(at: &Installation, args: &[&str]) -> Child {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn create_restart_and_deploy_end_with_lines_for_people_and_codes_for_scripts() {
+async fn create_restart_and_deploy_print_their_result_and_return_an_exit_code() {
     let at = installation().await;
     let file = spec_file(&at, &shop());
     let created = run_cli(&at, &["apps", "create", "--spec", &file, "--wait"]).await;
@@ -53,7 +53,7 @@ async fn create_restart_and_deploy_end_with_lines_for_people_and_codes_for_scrip
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_failed_deployment_ends_with_its_last_lines_and_a_specific_exit_code() {
+async fn a_failed_deployment_prints_the_last_log_lines_and_returns_exit_code_3() {
     let at = installation().await;
     at.create(&shop()).await.unwrap();
     let app = app_id(&at, "shop").await;
@@ -74,7 +74,7 @@ async fn a_failed_deployment_ends_with_its_last_lines_and_a_specific_exit_code()
 
 /// Ctrl-C stops the watching, not the deployment.
 #[tokio::test(flavor = "multi_thread")]
-async fn ctrl_c_detaches_and_names_the_command_to_follow_the_deployment() {
+async fn ctrl_c_leaves_the_deployment_running_and_prints_the_command_that_follows_it() {
     let at = installation().await;
     // It starts slowly, so that the restart takes longer than the test needs to press Ctrl-C.
     let slow = "{key: NAME, value: web}, {key: START_DELAY_MS, value: '3000'}";
@@ -101,7 +101,7 @@ async fn ctrl_c_detaches_and_names_the_command_to_follow_the_deployment() {
 
 /// The lines of the new instances follow those of the old ones in one stream.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_followed_log_goes_on_over_a_restart_and_a_crash() {
+async fn a_followed_log_continues_after_a_restart_and_a_crash() {
     let at = installation().await;
     let spec = shop().replacen("value: api}", "value: api}, {key: PRINT, value: open-for-business}", 1);
     at.create(&spec).await.unwrap();
@@ -132,7 +132,7 @@ async fn a_followed_log_goes_on_over_a_restart_and_a_crash() {
 
 /// `down --apps` stops everything, and `serve` brings it back as it was, with the restart policy of the engine.
 #[tokio::test(flavor = "multi_thread")]
-async fn down_and_serve_again_bring_everything_back() {
+async fn serve_starts_every_app_that_down_has_stopped() {
     let mut at = installation().await;
     at.create(&shop()).await.unwrap();
     let app = app_id(&at, "shop").await;

@@ -20,7 +20,7 @@ async fn kill_and_wait(at: &mut Installation, app: &str, deployment: &str, withi
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn control_killed_at_any_moment_of_a_restart_costs_no_request() {
+async fn a_controller_killed_during_a_restart_loses_no_request() {
     let mut at = installation().await;
     at.create(&shop()).await.unwrap();
     let app = app_id(&at, "shop").await;
@@ -31,14 +31,14 @@ async fn control_killed_at_any_moment_of_a_restart_costs_no_request() {
         assert_eq!(ended["phase"], "ACTIVE", "{ended:#}\n{}", at.log());
     }
     let report = load.stop().await;
-    println!("10 restarts with control killed: {report}");
+    println!("10 restarts with the controller killed: {report}");
     assert_eq!(report.failed_count, 0, "{report}");
     assert_eq!(at.instances(&app).await.unwrap().len(), 4);
     at.check_explained(&[&app]).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn control_killed_at_any_moment_of_a_rebuild_costs_no_request() {
+async fn a_controller_killed_during_a_rebuild_loses_no_request() {
     let mut at = installation().await;
     let (web, api) = (versioned(&at, "web"), versioned(&at, "api"));
     at.create(&built_shop(&web, &api)).await.unwrap();
@@ -53,7 +53,7 @@ async fn control_killed_at_any_moment_of_a_rebuild_costs_no_request() {
         assert!(page(&at, "/").await.contains(&format!("web {round}")));
     }
     let report = load.stop().await;
-    println!("10 rebuilds with control killed: {report}");
+    println!("10 rebuilds with the controller killed: {report}");
     assert_eq!(report.failed_count, 0, "{report}");
     assert_eq!(at.instances(&app).await.unwrap().len(), 3);
     at.check_explained(&[&app]).await.unwrap();
@@ -61,7 +61,7 @@ async fn control_killed_at_any_moment_of_a_rebuild_costs_no_request() {
 
 /// Traffic continues while the controller is dead, and the ingress survives the controller's end.
 #[tokio::test(flavor = "multi_thread")]
-async fn traffic_does_not_need_control() {
+async fn traffic_continues_while_the_controller_is_stopped() {
     let mut at = installation().await;
     at.create(&shop()).await.unwrap();
     let ingress = at.ingress_pid().unwrap();

@@ -17,7 +17,7 @@ const APPS: [&str; 4] = ["red", "green", "blue", "grey"];
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "kills the engine: make sweep, which starts a separate one"]
-async fn an_engine_killed_while_the_controller_is_dead_sends_no_request_to_another_app() {
+async fn no_request_reaches_another_app_after_the_engine_is_killed_while_the_controller_is_dead() {
     let engine = PathBuf::from(std::env::var("BOATYARD_PRIVATE_ENGINE").expect("run by scripts/private-engine"));
     let mut at = installation().await;
     for app in APPS {
@@ -27,7 +27,8 @@ async fn an_engine_killed_while_the_controller_is_dead_sends_no_request_to_anoth
     }
     at.kill_serve();
     let (wrong, right) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
-    let hammers: Vec<_> = APPS.map(|app| tokio::spawn(hammer(at.http(), app, wrong.clone(), right.clone()))).into();
+    let senders: Vec<_> =
+        APPS.map(|app| tokio::spawn(send_requests(at.http(), app, wrong.clone(), right.clone()))).into();
 
     let pid = std::fs::read_to_string(engine.join("docker.pid")).unwrap();
     assert!(Command::new("kill").args(["-9", pid.trim()]).status().unwrap().success());
@@ -35,11 +36,14 @@ async fn an_engine_killed_while_the_controller_is_dead_sends_no_request_to_anoth
     let answered_again = Instant::now();
     for app in APPS {
         while !answers(at.http(), app).await {
-            assert!(answered_again.elapsed() < ENDS_WITHIN, "{app} does not come back without control");
+            assert!(answered_again.elapsed() < ENDS_WITHIN, "{app} does not answer again without the controller");
             sleep(Duration::from_millis(50)).await;
         }
     }
-    println!("all apps answer {} ms after the engine does, control still dead", answered_again.elapsed().as_millis());
+    println!(
+        "all apps answer {} ms after the engine does, the controller still dead",
+        answered_again.elapsed().as_millis()
+    );
     at.serve().await.unwrap();
     for app in APPS {
         let id = app_id(&at, app).await;
@@ -54,7 +58,7 @@ async fn an_engine_killed_while_the_controller_is_dead_sends_no_request_to_anoth
     })
     .await
     .unwrap();
-    hammers.iter().for_each(tokio::task::JoinHandle::abort);
+    senders.iter().for_each(tokio::task::JoinHandle::abort);
     println!("{} right answers", right.load(Ordering::Relaxed));
     assert_eq!(wrong.load(Ordering::Relaxed), 0, "answers of another app's instance");
 }
@@ -65,7 +69,7 @@ async fn answers(target: std::net::SocketAddr, app: &str) -> bool {
 }
 
 /// Sends requests all the time. A failed request is the engine's fault; an answer of another app is Boatyard's.
-async fn hammer(target: std::net::SocketAddr, app: &str, wrong: Arc<AtomicU64>, right: Arc<AtomicU64>) {
+async fn send_requests(target: std::net::SocketAddr, app: &str, wrong: Arc<AtomicU64>, right: Arc<AtomicU64>) {
     let host = format!("{app}.localhost");
     loop {
         if let Ok((200, text)) = http::page(target, &host, "/").await {

@@ -12,7 +12,7 @@ const GIVEN_UP: &str = "connection to the ingress is lost";
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "takes a minute, since the ingress is given up only after 10 s: make sweep"]
-async fn an_ingress_that_was_suspended_during_a_rollout_takes_new_routes_again_within_seconds() {
+async fn an_ingress_suspended_during_a_rollout_accepts_new_routes_once_it_resumes() {
     let at = installation().await;
     at.create(&shop()).await.unwrap();
     let app = app_id(&at, "shop").await;
@@ -30,7 +30,7 @@ async fn an_ingress_that_was_suspended_during_a_rollout_takes_new_routes_again_w
     at.thaw_ingress().unwrap();
     let thawed = Instant::now();
     let ended = at.wait(&app, &deployment).await.unwrap();
-    println!("the deployment ended {} s after the ingress went on: {}", thawed.elapsed().as_secs_f32(), ended["phase"]);
+    println!("the deployment ended {} s after the ingress resumed: {}", thawed.elapsed().as_secs_f32(), ended["phase"]);
     assert!(page(&at, "/").await.contains("web"));
 
     let canceled = at.restart(&app, &[]).await.unwrap();
@@ -39,6 +39,6 @@ async fn an_ingress_that_was_suspended_during_a_rollout_takes_new_routes_again_w
     let other = shop().replace("name: shop", "name: other");
     at.create(&other).await.unwrap();
     at.delete(&app_id(&at, "other").await).await.unwrap();
-    println!("cancel, create and delete ended {} s after the ingress went on", thawed.elapsed().as_secs_f32());
+    println!("cancel, create and delete ended {} s after the ingress resumed", thawed.elapsed().as_secs_f32());
     at.check_explained(&[&app]).await.unwrap();
 }

@@ -10,7 +10,7 @@ const DISK: u64 = 24 << 20;
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "mounts a disk, which needs root: make sweep"]
-async fn a_server_that_is_killed_on_a_full_disk_starts_again_and_serves() {
+async fn a_controller_killed_on_a_full_disk_starts_again_and_apps_keep_serving() {
     let mut at = Installation::start_on_small_disk(PROGRAM, DISK).await.unwrap();
     at.create(&shop()).await.unwrap();
     let app = app_id(&at, "shop").await;

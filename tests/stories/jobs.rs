@@ -22,11 +22,11 @@ jobs:
   image: {TESTAPP}
   run_command: /bin/testapp job
   envs: [{{key: JOB_PRINT, value: migrating}}, {{key: JOB_EXIT, value: '{job_exit}'}}]
-- name: tell
+- name: notify
   kind: POST_DEPLOY
   image: {TESTAPP}
   run_command: /bin/testapp job
-  envs: [{{key: JOB_PRINT, value: telling}}]
+  envs: [{{key: JOB_PRINT, value: notifying}}]
 "
     )
 }
@@ -49,7 +49,7 @@ async fn a_restart_and_a_rebuild_leave_the_database_alone_and_only_the_rebuild_r
     at.create(&spec("hello", 0)).await.unwrap();
     let app = app_id(&at, "shop").await;
     assert!(job_log(&at, "migrate").await.contains("migrating"));
-    assert!(job_log(&at, "tell").await.contains("telling"));
+    assert!(job_log(&at, "notify").await.contains("notifying"));
     let before = database(&at, &app).await;
     let url = page(&at, "/env?key=DATABASE_URL").await;
     assert!(url.contains("@db:5432/db"), "the reference was resolved");
@@ -75,7 +75,7 @@ async fn a_restart_and_a_rebuild_leave_the_database_alone_and_only_the_rebuild_r
 /// `uninstall` lists and then removes everything of the installation: containers, network, volumes, images and the data
 /// directory.
 #[tokio::test(flavor = "multi_thread")]
-async fn uninstalling_leaves_nothing() {
+async fn uninstall_removes_everything_that_boatyard_created() {
     let mut at = installation().await;
     let (web, api) = (versioned(&at, "web"), versioned(&at, "api"));
     at.create(&format!("{}databases: [{{name: db, engine: PG}}]\n", built_shop(&web, &api))).await.unwrap();
@@ -84,7 +84,7 @@ async fn uninstalling_leaves_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_failing_pre_deploy_job_ends_the_deployment_and_the_old_version_serves_on() {
+async fn a_failing_pre_deploy_job_ends_the_deployment_and_the_old_version_keeps_serving() {
     let at = installation().await;
     at.create(&spec("hello", 0)).await.unwrap();
     let app = app_id(&at, "shop").await;

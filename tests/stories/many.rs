@@ -9,16 +9,16 @@ use crate::support::*;
 /// Boatyard promises 100 apps. The test takes minutes, so only `make sweep` runs it.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "takes minutes: make sweep"]
-async fn a_hundred_apps_come_and_go_and_leave_nothing() {
-    come_and_go(100).await;
+async fn a_hundred_apps_are_created_and_deleted_without_remains() {
+    create_and_delete(100).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn eight_apps_come_and_go_and_leave_nothing() {
-    come_and_go(8).await;
+async fn eight_apps_are_created_and_deleted_without_remains() {
+    create_and_delete(8).await;
 }
 
-async fn come_and_go(count: usize) {
+async fn create_and_delete(count: usize) {
     let at = installation().await;
     let spec = |number: usize| {
         format!(

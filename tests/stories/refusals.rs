@@ -11,7 +11,7 @@ fn message(answer: &Value) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn wrong_requests_name_the_thing_and_the_next_move() {
+async fn a_refused_request_names_the_problem_and_the_correct_name() {
     let at = installation().await;
     at.create(&shop()).await.unwrap();
     let app = app_id(&at, "shop").await;
@@ -76,7 +76,7 @@ async fn without_jobs(at: &Installation, app: &str) -> Vec<Value> {
 
 /// Answers every request as a rootless engine describes itself, which is all that `serve` asks for. Runs until it is
 /// aborted, and panics if a connection ends without a request.
-fn play_a_rootless_engine(socket: &std::path::Path) -> tokio::task::JoinHandle<()> {
+fn serve_as_a_rootless_engine(socket: &std::path::Path) -> tokio::task::JoinHandle<()> {
     let listener = tokio::net::UnixListener::bind(socket).unwrap();
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
@@ -116,7 +116,7 @@ async fn serve_does_not_start_without_a_suitable_engine_and_a_free_ingress_port(
     assert!(said.contains(&nowhere) && said.contains("no engine answers"), "{said}");
 
     let rootless = directory.path().join("rootless.sock");
-    let engine = play_a_rootless_engine(&rootless);
+    let engine = serve_as_a_rootless_engine(&rootless);
     let (code, said) = run(&["--http", "127.0.0.1:0", "--engine-socket", &rootless.display().to_string()]).await;
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("rootless") && said.contains("/var/run/docker.sock"), "{said}");
@@ -136,7 +136,7 @@ async fn serve_does_not_start_without_a_suitable_engine_and_a_free_ingress_port(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_error_names_sources_that_do_not_exist() {
+async fn the_error_names_a_source_that_does_not_exist_or_is_refused() {
     let at = installation().await;
     let repo = versioned(&at, "web");
     let spec = |url: &str, branch: &str| {

@@ -34,7 +34,7 @@ async fn twenty_full_restarts_in_a_row_lose_no_request() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_restart_replaces_what_was_named_and_leaves_the_rest_alone() {
+async fn a_restart_replaces_only_the_named_components() {
     let at = installation().await;
     at.create(&shop()).await.unwrap();
     let app = app_id(&at, "shop").await;
@@ -105,7 +105,7 @@ async fn slow_upload(target: std::net::SocketAddr, pieces: usize, pause: Duratio
 
 /// Drift: Boatyard repairs what people change by hand, without a request.
 #[tokio::test(flavor = "multi_thread")]
-async fn instances_removed_or_stopped_by_hand_come_back() {
+async fn instances_removed_or_stopped_by_hand_are_replaced() {
     let at = installation().await;
     at.create(&shop()).await.unwrap();
     let app = app_id(&at, "shop").await;
@@ -131,7 +131,7 @@ async fn instances_removed_or_stopped_by_hand_come_back() {
 /// A response that never ends, an upload that never ends, and a websocket are open when the rollout begins, and still
 /// open when the drain time is over.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_request_an_upload_and_a_websocket_that_a_restart_cuts_are_in_its_record() {
+async fn a_restart_records_the_request_the_upload_and_the_websocket_that_it_cuts() {
     let at = installation().await;
     at.create(ENDLESS).await.unwrap();
     let app = app_id(&at, "endless").await;

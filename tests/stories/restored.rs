@@ -14,7 +14,7 @@ fn copy(from: &Path, to: &Path) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_restored_backup_leaves_running_apps_alone_and_a_restart_brings_the_records_up_to_date() {
+async fn a_restored_backup_changes_no_running_app_and_a_restart_updates_its_records() {
     let mut at = installation().await;
     at.create(&shop()).await.unwrap();
     let app = app_id(&at, "shop").await;
@@ -34,7 +34,7 @@ async fn a_restored_backup_leaves_running_apps_alone_and_a_restart_brings_the_re
     std::fs::remove_dir_all(at.data()).unwrap();
     copy(&backup, &at.data());
     at.serve().await.unwrap();
-    let back = Instant::now();
+    let restored = Instant::now();
 
     some_traffic(&load).await;
     for host in ["shop.localhost", "other.localhost"] {
@@ -50,7 +50,7 @@ async fn a_restored_backup_leaves_running_apps_alone_and_a_restart_brings_the_re
     let restarted = at.restart(&app, &[]).await.unwrap();
     at.wait_active(&app, &restarted).await.unwrap();
     let report = load.stop().await;
-    println!("put back, listed and restarted in {} s: {report}", back.elapsed().as_secs_f32());
+    println!("restored, listed and restarted in {} s: {report}", restored.elapsed().as_secs_f32());
     assert_eq!(report.failed_count, 0, "{report}\n{}", at.log());
 
     let id = at.ok("GET", "/v2/boatyard/unknown", None).await.unwrap();

@@ -61,7 +61,7 @@ services:
 /// The key of the old version expires. An update has a valid key, but also a typo in another component, so it fails
 /// after it has replaced `web`. `web` cannot be restored, and does not have to be.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_fix_is_deployed_though_the_version_before_cannot_be_restored() {
+async fn a_fix_can_be_deployed_after_a_rollback_was_abandoned() {
     let at = installation().await;
     let repo = Repo::init(at.sources().join("keys")).unwrap();
     let dockerfile = "FROM boatyard-local/python:3\n\

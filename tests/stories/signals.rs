@@ -62,18 +62,18 @@ const ALL: [Form; 17] = [
 ];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_process_gets_its_signal_and_its_grace_on_every_way_out() {
-    every_way_out(&SOME, 1).await;
+async fn a_process_gets_its_stop_signal_and_grace_period_whatever_ends_it() {
+    end_in_every_way(&SOME, 1).await;
 }
 
 /// The work takes longer than any default grace period of the engine.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "takes minutes: make sweep"]
-async fn every_form_of_a_command_gets_its_signal_and_its_grace_on_every_way_out() {
-    every_way_out(&ALL, 12).await;
+async fn every_form_of_command_gets_its_stop_signal_and_grace_period_whatever_ends_it() {
+    end_in_every_way(&ALL, 12).await;
 }
 
-async fn every_way_out(forms: &[Form], finish_seconds: u64) {
+async fn end_in_every_way(forms: &[Form], finish_seconds: u64) {
     let mut at = installation().await;
     let workers = Workers::listen().await;
     let repo = repository(&at, forms);
@@ -200,11 +200,11 @@ async fn stop_by_hand(at: &Installation, app: &str) {
 /// What the workers reported, and how their connections ended.
 struct Workers {
     port: u16,
-    heard: Arc<Mutex<Heard>>,
+    reports: Arc<Mutex<Reports>>,
 }
 
 #[derive(Default)]
-struct Heard {
+struct Reports {
     /// Name and round of every start.
     up: Vec<(String, String)>,
     gone: Vec<Gone>,
@@ -222,18 +222,18 @@ struct Gone {
 impl Workers {
     async fn listen() -> Self {
         let listener = TcpListener::bind("0.0.0.0:0").await.unwrap();
-        let (port, heard) = (listener.local_addr().unwrap().port(), Arc::default());
-        let all = Arc::clone(&heard);
+        let (port, reports) = (listener.local_addr().unwrap().port(), Arc::default());
+        let all = Arc::clone(&reports);
         tokio::spawn(async move {
             while let Ok((connection, _)) = listener.accept().await {
                 tokio::spawn(follow(connection, Arc::clone(&all)));
             }
         });
-        Self { port, heard }
+        Self { port, reports }
     }
 }
 
-async fn follow(connection: TcpStream, heard: Arc<Mutex<Heard>>) {
+async fn follow(connection: TcpStream, reports: Arc<Mutex<Reports>>) {
     let mut lines = BufReader::new(connection).lines();
     let mut gone = Gone { name: String::new(), signal: None, finished: false, took: Duration::ZERO };
     let mut asked_at = None;
@@ -242,7 +242,7 @@ async fn follow(connection: TcpStream, heard: Arc<Mutex<Heard>>) {
         match &words[..] {
             [up, name, round] if up == "up" => {
                 gone.name = name.clone();
-                heard.lock().unwrap().up.push((name.clone(), round.clone()));
+                reports.lock().unwrap().up.push((name.clone(), round.clone()));
             }
             [asked, signal] if asked == "asked" => {
                 gone.signal = Some(signal.clone());
@@ -252,7 +252,7 @@ async fn follow(connection: TcpStream, heard: Arc<Mutex<Heard>>) {
         }
     }
     gone.took = asked_at.map(|at| at.elapsed()).unwrap_or_default();
-    heard.lock().unwrap().gone.push(gone);
+    reports.lock().unwrap().gone.push(gone);
 }
 
 /// The results by form and by the way in which a process ended.
@@ -271,14 +271,14 @@ impl<'a> Table<'a> {
     /// Waits until each form has started `times` times in this round.
     async fn up(&self, round: &str, times: usize) {
         let is_up = |form: &Form| {
-            let heard = self.workers.heard.lock().unwrap();
-            heard.up.iter().filter(|(name, of)| name == form.name && of == round).count() >= times
+            let reports = self.workers.reports.lock().unwrap();
+            reports.up.iter().filter(|(name, of)| name == form.name && of == round).count() >= times
         };
         until(&format!("started {times} times in round {round}"), || self.forms.iter().all(is_up)).await;
     }
 
     async fn job_is_up(&self) {
-        until("the job runs", || self.workers.heard.lock().unwrap().up.iter().any(|(name, _)| name == JOB)).await;
+        until("the job runs", || self.workers.reports.lock().unwrap().up.iter().any(|(name, _)| name == JOB)).await;
     }
 
     /// Waits until `count` more instances of each form have ended, and notes how.
@@ -298,8 +298,8 @@ impl<'a> Table<'a> {
     async fn next_gone(&mut self, name: &str, count: usize) -> Vec<Gone> {
         let seen = self.seen.entry(name.to_owned()).or_default();
         let of = || -> Vec<Gone> {
-            let heard = self.workers.heard.lock().unwrap();
-            heard.gone.iter().filter(|it| it.name == name).cloned().collect()
+            let reports = self.workers.reports.lock().unwrap();
+            reports.gone.iter().filter(|it| it.name == name).cloned().collect()
         };
         until(&format!("{name} has ended"), || of().len() >= *seen + count).await;
         let new = of().split_off(*seen);
@@ -323,7 +323,7 @@ impl<'a> Table<'a> {
                 }
             }
         }
-        assert!(wrong.is_empty(), "not asked, or not given the time:\n{}", wrong.join("\n"));
+        assert!(wrong.is_empty(), "no signal, the wrong one, or not enough time:\n{}", wrong.join("\n"));
     }
 }
 

@@ -107,22 +107,22 @@ async fn env(at: &Installation, app: &str, key: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_sealed_value_is_accepted_back_and_the_value_of_another_app_is_asked_for_again() {
+async fn a_sealed_value_is_accepted_only_by_its_own_app() {
     let at = installation().await;
     at.create(&vault("shop", "open-sesame")).await.unwrap();
-    it_is_sealed_for_everyone_but_the_container(&at).await;
-    it_goes_round_by_the_api_and_by_the_command_line(&at).await;
+    only_the_container_reads_the_secret(&at).await;
+    a_spec_that_was_read_can_be_sent_back(&at).await;
 
     let other = http::yaml(at.api(), "/v2/apps", at.token(), &vault("other", "abracadabra")).await.unwrap();
     let of_other = token_in(&other.1["app"]["spec"]).to_owned();
     for foreign in [&of_other, "EV[1:c2FtcGxl:c2FtcGxl]"] {
-        it_is_asked_for_again(&at, foreign).await;
+        a_foreign_value_is_refused(&at, foreign).await;
     }
-    it_is_named_by_a_proposal(&at, &of_other).await;
-    it_is_given_beside_the_spec(&at, &of_other).await;
+    a_proposal_lists_the_missing_value(&at, &of_other).await;
+    an_option_replaces_the_foreign_value(&at, &of_other).await;
 }
 
-async fn it_is_sealed_for_everyone_but_the_container(at: &Installation) {
+async fn only_the_container_reads_the_secret(at: &Installation) {
     assert!(token_in(&spec_of(at, "shop").await).starts_with("EV[1:"));
     for path in ["/v2/apps", "/v2/apps/shop", "/v2/apps/shop/deployments", "/v2/boatyard/apps/shop/status"] {
         let answer = at.ok("GET", path, None).await.unwrap().to_string();
@@ -131,7 +131,7 @@ async fn it_is_sealed_for_everyone_but_the_container(at: &Installation) {
     assert_eq!(env(at, "shop", "TOKEN").await, "open-sesame");
 }
 
-async fn it_goes_round_by_the_api_and_by_the_command_line(at: &Installation) {
+async fn a_spec_that_was_read_can_be_sent_back(at: &Installation) {
     let put = at.ok("PUT", "/v2/apps/shop", Some(&json!({ "spec": spec_of(at, "shop").await }))).await.unwrap();
     assert_eq!(put["boatyard"]["deployment_started"], false, "an equal spec changes nothing: {put}");
 
@@ -151,7 +151,7 @@ async fn it_goes_round_by_the_api_and_by_the_command_line(at: &Installation) {
 const COMMANDS: [(&[&str], &str); 2] = [(&["apps", "create"], "third"), (&["apps", "update", "shop"], "shop")];
 
 /// The API and the command line both ask for the value, for a new app and for one that has a value.
-async fn it_is_asked_for_again(at: &Installation, foreign: &str) {
+async fn a_foreign_value_is_refused(at: &Installation, foreign: &str) {
     let ask = ["TOKEN of web", "--env KEY=value"];
     let (status, refused) = http::yaml(at.api(), "/v2/apps", at.token(), &vault("third", foreign)).await.unwrap();
     assert_eq!(status, 400, "{refused}");
@@ -172,7 +172,7 @@ async fn it_is_asked_for_again(at: &Installation, foreign: &str) {
 }
 
 /// A proposal needs no value. A proposal of a new app fails if the name is taken.
-async fn it_is_named_by_a_proposal(at: &Installation, foreign: &str) {
+async fn a_proposal_lists_the_missing_value(at: &Installation, foreign: &str) {
     for (words, app) in [(&["apps", "propose"][..], "third"), (&["apps", "propose", "--app", "shop"], "shop")] {
         let file = spec_file(at, &vault(app, foreign));
         let output = run_cli(at, &[words, &["--spec", &file]].concat()).await;
@@ -192,7 +192,7 @@ async fn it_is_named_by_a_proposal(at: &Installation, foreign: &str) {
     }
 }
 
-async fn it_is_given_beside_the_spec(at: &Installation, foreign: &str) {
+async fn an_option_replaces_the_foreign_value(at: &Installation, foreign: &str) {
     let give = ["--env", "TOKEN=hocus-pocus", "--wait", "--spec"];
     for (words, app) in COMMANDS {
         let file = spec_file(at, &vault(app, foreign));
@@ -203,7 +203,7 @@ async fn it_is_given_beside_the_spec(at: &Installation, foreign: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_dry_run_touches_nothing() {
+async fn a_dry_run_prints_the_plan_and_changes_nothing() {
     let at = installation().await;
     at.create(&vault("shop", "open-sesame")).await.unwrap();
     let before = all_of_shop(&at).await;

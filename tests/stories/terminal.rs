@@ -98,7 +98,7 @@ fn watched(mut terminal: File) -> Receiver<Vec<u8>> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn open_values_are_asked_for_once_and_secrets_are_never_shown() {
+async fn missing_values_are_prompted_for_once_and_secrets_are_never_shown() {
     let at = installation().await;
     let open = shop().replacen("value: web}", "value: web}, {key: TOKEN, type: SECRET}", 1);
     let open = open.replacen("value: api}", "value: api}, {key: GREETING, value: '${GREETING}'}", 1);

@@ -3,9 +3,9 @@
 use crate::support::*;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_installations_deploy_restart_and_delete_side_by_side() {
+async fn two_installations_on_one_engine_do_not_affect_each_other() {
     let (one, other) = tokio::join!(installation(), installation());
-    let life = async |at: &boatyard_tests::installation::Installation| {
+    let deploy_and_restart = async |at: &boatyard_tests::installation::Installation| {
         at.create(&shop()).await.unwrap();
         let app = app_id(at, "shop").await;
         for _ in 0..2 {
@@ -14,10 +14,10 @@ async fn two_installations_deploy_restart_and_delete_side_by_side() {
         }
         app
     };
-    let (app, others_app) = tokio::join!(life(&one), life(&other));
-    let others = other.container_ids(&others_app, "web").await.unwrap();
+    let (app, other_app) = tokio::join!(deploy_and_restart(&one), deploy_and_restart(&other));
+    let containers = other.container_ids(&other_app, "web").await.unwrap();
     one.delete(&app).await.unwrap();
     assert_eq!(one.engine_containers().await.unwrap(), Vec::<String>::new());
-    assert_eq!(other.container_ids(&others_app, "web").await.unwrap(), others);
+    assert_eq!(other.container_ids(&other_app, "web").await.unwrap(), containers);
     assert!(page(&other, "/").await.contains("web"));
 }

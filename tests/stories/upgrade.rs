@@ -6,11 +6,11 @@ use std::path::PathBuf;
 
 use boatyard_tests::engine;
 use boatyard_tests::http;
-use boatyard_tests::installation::{ENDS_WITHIN, Installation};
+use boatyard_tests::installation::{Container, ENDS_WITHIN, Installation};
 use bollard::errors::Error::DockerContainerWaitError;
 use bollard::query_parameters::WaitContainerOptions;
 use futures::TryStreamExt;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
@@ -53,7 +53,7 @@ async fn this_version_takes_over_the_running_apps_of_the_previous_one_and_no_req
     let target = at.http();
     let stream = tokio::spawn(async move { http::page(target, "shop.localhost", "/stream?seconds=40").await });
     some_traffic(&load).await;
-    let before = running(&at, &app).await;
+    let before = at.containers(&app).await.unwrap();
     let ingress = at.ingress_pid().unwrap();
 
     at.kill_serve();
@@ -61,7 +61,7 @@ async fn this_version_takes_over_the_running_apps_of_the_previous_one_and_no_req
     at.serve().await.unwrap();
     // 30 s of traffic at least, so that every periodic task has run several times.
     load.reach(load.snapshot().sent + 3_000, ENDS_WITHIN).await.unwrap();
-    assert_eq!(running(&at, &app).await, before, "an upgrade changes no container\n{}", at.log());
+    assert_eq!(at.containers(&app).await.unwrap(), before, "an upgrade changes no container\n{}", at.log());
     tunnel.echoes("after the upgrade").await;
     let (status, text) = stream.await.unwrap().unwrap();
     assert_eq!(
@@ -78,10 +78,10 @@ async fn this_version_takes_over_the_running_apps_of_the_previous_one_and_no_req
     let restarted = at.wait_active(&app, &deployment).await.unwrap();
     assert_eq!(failed_in_record(&restarted), 0, "{restarted:#}");
     assert_eq!(ended.await.unwrap(), 42, "the worker got TERM and the time to finish its work");
-    let after = running(&at, &app).await;
-    for (component, container, started) in &before {
-        let kept = after.contains(&(component.clone(), container.clone(), started.clone()));
-        assert_eq!(kept, component == "db", "{component}: {before:?} {after:?}");
+    let after = at.containers(&app).await.unwrap();
+    for container in &before {
+        let kept = after.contains(container);
+        assert_eq!(kept, container.component == "db", "{container:?} {after:?}");
     }
 
     // Neither a deployment nor a new instance count replaces the database.
@@ -92,8 +92,8 @@ async fn this_version_takes_over_the_running_apps_of_the_previous_one_and_no_req
     let deployment = at.update(&app, spec).await.unwrap();
     at.wait_active(&app, &deployment).await.unwrap();
     assert_eq!(at.container_ids(&app, "web").await.unwrap().len(), 3);
-    let database = |all: &[Running]| all.iter().find(|it| it.0 == "db").cloned();
-    assert_eq!(database(&running(&at, &app).await), database(&before));
+    let database = |all: &[Container]| all.iter().find(|it| it.component == "db").cloned();
+    assert_eq!(database(&at.containers(&app).await.unwrap()), database(&before));
 
     let report = load.stop().await;
     println!("upgraded, restarted, deployed and scaled: {report}");
@@ -101,22 +101,6 @@ async fn this_version_takes_over_the_running_apps_of_the_previous_one_and_no_req
     at.check_explained(&[&app]).await.unwrap();
     at.delete(&app).await.unwrap();
     at.uninstall().await.unwrap();
-}
-
-/// Component, container id and start time.
-type Running = (String, String, String);
-
-/// The containers of an app, without those of jobs.
-async fn running(at: &Installation, app: &str) -> Vec<Running> {
-    let text = |it: &Value, key: &str| it[key].as_str().unwrap_or_default().to_owned();
-    let all = at.instances(app).await.unwrap();
-    let mut all: Vec<_> = all
-        .iter()
-        .filter(|it| it["component_type"] != "JOB")
-        .map(|it| (text(it, "component_name"), text(it, "container_id"), text(it, "started_at")))
-        .collect();
-    all.sort();
-    all
 }
 
 /// Waits for a container's end; returns its exit code.

@@ -181,7 +181,11 @@ mod tests {
 
     #[test]
     fn yaml_holds_the_same_objects_as_json() {
-        let object = json!({ "id": "0123", "cause": "on", "progress": { "steps": 2, "tag": "1.10" } });
+        let object = json!({
+            "id": "0123", "cause": "on", "progress": { "steps": 2, "tag": "1.10" },
+            "texts": ["", "~", "null", "1e3", "- a", "a: b # c", " a ", "two\nlines\n", "\t\u{7f}\u{2028}\"é", "x y ".repeat(99)],
+            "others": [null, true, -1, 18446744073709551615_u64, 1.5e300, [], {}],
+        });
         let rendered =
             render_objects(DEPLOYMENTS, std::slice::from_ref(&object), &output("ID", false, OutputFormat::Yaml))
                 .expect("known columns");

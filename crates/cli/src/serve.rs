@@ -11,7 +11,8 @@ use controller::{Config, Controller};
 use data_dir::{DataDir, DataDirError};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
+use tracing::Level;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -176,10 +177,13 @@ fn exit_message(data_dir: &Path, http: SocketAddr) -> String {
     )
 }
 
-/// Logs to standard error. By default at level `info`. Repeated warnings and errors are logged at growing intervals.
+/// Logs to standard error. By default at level `info`; `RUST_LOG` changes that with a list such as `debug,hyper=warn`.
+/// Repeated warnings and errors are logged at growing intervals.
 pub fn start_tracing() {
-    let from_environment = EnvFilter::try_from_default_env();
-    let filter = from_environment.unwrap_or_else(|_| EnvFilter::new("info,bollard=warn,hyper=warn"));
+    let from_environment = std::env::var("RUST_LOG").ok().and_then(|it| it.parse::<Targets>().ok());
+    let filter = from_environment.unwrap_or_else(|| {
+        Targets::new().with_default(Level::INFO).with_targets([("bollard", Level::WARN), ("hyper", Level::WARN)])
+    });
     let terminal = std::io::stderr().is_terminal() && output::colored();
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(terminal);
     tracing_subscriber::registry().with(filter).with(RepeatFilter::default()).with(lines).init();

@@ -1,15 +1,15 @@
 //! One action on the app: how long it took, which containers ran before and after, and how the load was affected.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Result;
 use serde_json::Value;
 
-use super::claims::Report;
+use super::harbor::NAME;
 use super::traffic::{Traffic, Visits};
 use crate::engine::Starts;
-use crate::installation::{Installation, served_after};
+use crate::installation::{Container, Installation, served_after};
 
 /// An action may make a request fail a moment later, so this much time after it counts as part of it.
 const TAIL: Duration = Duration::from_secs(1);
@@ -24,88 +24,52 @@ pub(super) struct Action {
     pub served_after: Option<Duration>,
     /// The deployment at its end.
     pub deployment: Value,
-    pub before: Containers,
-    pub after: Containers,
+    before: Vec<Container>,
+    after: Vec<Container>,
     /// Containers that the engine started during the action, by component, including jobs.
     starts: BTreeMap<String, usize>,
     /// `None` for the first deployment, which has no load.
     pub visits: Option<Visits>,
 }
 
-/// The app that the actions change.
-pub(super) struct Subject<'a> {
-    pub at: &'a Installation,
-    pub app: &'a str,
-    pub traffic: Option<&'a Traffic>,
-}
-
-impl Subject<'_> {
-    /// Requests a deployment, waits for its end, and reads the app's containers again. `request` returns the
-    /// deployment's id.
-    pub async fn act(
-        &self,
-        report: &Report,
+impl Action {
+    /// Requests a deployment, waits for its end, and reads the app's containers again.
+    pub async fn perform(
+        at: &Installation,
+        traffic: Option<&Traffic>,
         name: &'static str,
         request: impl Future<Output = Result<String>>,
-    ) -> Result<Action> {
-        let before = Containers::of(self.at, self.app).await?;
-        let window = self.traffic.map(|it| (it, it.now()));
-        let starts = Starts::watch(self.at.id()?)?;
+    ) -> Result<Self> {
+        // Without traffic there is no app yet.
+        let before = if traffic.is_some() { at.containers(NAME).await? } else { Vec::new() };
+        let window = traffic.map(|it| (it, it.now()));
+        let starts = Starts::watch(at.id()?)?;
         let (since, began) = (SystemTime::now(), Instant::now());
         let id = request.await?;
-        let mut shown = BTreeSet::new();
-        let show_progress = |deployment: &Value| {
-            for part in ended_parts(&deployment["progress"]) {
-                if shown.insert(part.clone()) {
-                    report.step(&format!("  {part}"));
-                }
+        let mut phase = Value::Null;
+        let show_phase = |deployment: &Value| {
+            if deployment["phase"] != phase {
+                phase = deployment["phase"].clone();
+                println!("{:6.2} s {}", began.elapsed().as_secs_f64(), phase.as_str().unwrap_or_default());
             }
         };
-        let deployment = self.at.follow(self.app, &id, show_progress).await?;
+        let deployment = at.follow(NAME, &id, show_phase).await?;
         let took = began.elapsed();
-        report.step(&format!(
-            "ended {} after {:.2} s",
-            deployment["phase"].as_str().unwrap_or("?"),
-            took.as_secs_f64()
-        ));
         if window.is_some() {
             tokio::time::sleep(TAIL).await;
         }
-        Ok(Action {
+        Ok(Self {
             name,
             took,
             served_after: served_after(since, &deployment),
             visits: window.map(|(traffic, from)| traffic.since(from)),
             starts: starts.count().await?,
-            after: Containers::of(self.at, self.app).await?,
+            after: at.containers(NAME).await?,
             before,
             deployment,
         })
     }
-}
 
-/// A line for each part that has ended and took time.
-fn ended_parts(step: &Value) -> Vec<String> {
-    match step["steps"].as_array() {
-        Some(below) => below.iter().flat_map(ended_parts).collect(),
-        None => ended_part(step).into_iter().collect(),
-    }
-}
-
-fn ended_part(leaf: &Value) -> Option<String> {
-    let (component, doing) = (leaf["component_name"].as_str()?, leaf["message_base"].as_str()?);
-    // "Waiting for" a service or worker repeats "Deploying" a moment later.
-    let took_time =
-        leaf["started_at"] != leaf["ended_at"] && !matches!(doing, "Deploying service" | "Deploying worker");
-    let otherwise = match leaf["status"].as_str()? {
-        "SUCCESS" if took_time => "done",
-        "ERROR" if leaf["started_at"].is_string() => "failed",
-        _ => return None,
-    };
-    Some(format!("{doing} {component}: {}", leaf["reason"]["message"].as_str().unwrap_or(otherwise)))
-}
-
-impl Action {
     /// The fields that Boatyard adds to App Platform's.
     pub fn record(&self) -> &Value {
         &self.deployment["boatyard"]
@@ -115,82 +79,64 @@ impl Action {
     pub fn started(&self, component: &str) -> usize {
         self.starts.get(component).copied().unwrap_or_default()
     }
+
+    /// Whether a component has the same containers and none was restarted.
+    pub fn kept(&self, component: &str) -> bool {
+        kept(&of(&self.before, component), &of(&self.after, component))
+    }
+
+    /// Whether a component has as many containers as before and all of them are new.
+    pub fn replaced(&self, component: &str) -> bool {
+        replaced(&of(&self.before, component), &of(&self.after, component))
+    }
+
+    /// Shortened container ids of a component after the action.
+    pub fn ids(&self, component: &str) -> Vec<String> {
+        of(&self.after, component).into_iter().map(|it| format!("{:.8}", it.id)).collect()
+    }
 }
 
-/// The containers of each component, by the engine's ids and start times.
-pub(super) struct Containers(BTreeMap<String, BTreeMap<String, String>>);
+/// The containers of one component.
+fn of<'a>(all: &'a [Container], component: &str) -> Vec<&'a Container> {
+    all.iter().filter(|it| it.component == component).collect()
+}
 
-impl Containers {
-    async fn of(at: &Installation, app: &str) -> Result<Self> {
-        let mut all = BTreeMap::<_, BTreeMap<_, _>>::new();
-        for instance in at.instances(app).await? {
-            let field = |name: &str| instance[name].as_str().map(str::to_owned);
-            // An instance without a start time has no container yet.
-            if let (Some(component), Some(id), Some(started)) =
-                (field("component_name"), field("container_id"), field("started_at"))
-                && instance["component_type"] != "JOB"
-            {
-                all.entry(component).or_default().insert(id, started);
-            }
-        }
-        Ok(Self(all))
-    }
+fn kept(before: &[&Container], after: &[&Container]) -> bool {
+    !before.is_empty() && before == after
+}
 
-    pub fn ids(&self, component: &str) -> BTreeSet<&str> {
-        self.0.get(component).into_iter().flat_map(|it| it.keys()).map(String::as_str).collect()
-    }
-
-    /// Whether the containers are the same and were not restarted.
-    pub fn kept(&self, later: &Containers, component: &str) -> bool {
-        self.0.contains_key(component) && self.0.get(component) == later.0.get(component)
-    }
-
-    /// Whether there are as many containers as before, and all of them are new.
-    pub fn replaced(&self, later: &Containers, component: &str) -> bool {
-        let (before, after) = (self.ids(component), later.ids(component));
-        !before.is_empty() && before.len() == after.len() && before.is_disjoint(&after)
-    }
+fn replaced(before: &[&Container], after: &[&Container]) -> bool {
+    let is_new = |new: &&Container| before.iter().all(|old| old.id != new.id);
+    !before.is_empty() && before.len() == after.len() && after.iter().all(is_new)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     #[test]
-    fn only_parts_that_took_time_are_shown() {
-        let leaf = |doing: &str, status: &str, ended: &str| json!({"name": "x", "component_name": "web", "message_base": doing, "status": status, "started_at": "1", "ended_at": ended});
-        let steps = json!({"steps": [
-            leaf("Building service", "SUCCESS", "2"),
-            {"name": "deploy", "steps": [
-                leaf("Deploying service", "SUCCESS", "2"),
-                leaf("Waiting for service", "SUCCESS", "1"),
-                leaf("Waiting for worker", "RUNNING", "0"),
-                leaf("Deploying job", "ERROR", "2"),
-            ]},
-        ]});
-        assert_eq!(ended_parts(&steps), ["Building service web: done", "Deploying job web: failed"]);
-    }
-
-    fn web(containers: &[(&str, &str)]) -> Containers {
-        let web = containers.iter().map(|(id, started)| ((*id).into(), (*started).into())).collect();
-        Containers(BTreeMap::from([("web".into(), web)]))
-    }
-
-    #[test]
-    fn kept_means_the_same_containers_never_started_again() {
-        let before = web(&[("a", "1"), ("b", "1")]);
-        assert!(before.kept(&before, "web"));
-        assert!(!before.kept(&web(&[("a", "1"), ("b", "2")]), "web"), "one was started again");
-        assert!(!before.kept(&web(&[("a", "1")]), "web"), "one is gone");
-        assert!(!before.kept(&before, "api"), "none was there");
-    }
-
-    #[test]
-    fn replaced_means_as_many_and_none_of_the_old() {
-        let before = web(&[("a", "1"), ("b", "1")]);
-        assert!(before.replaced(&web(&[("c", "2"), ("d", "2")]), "web"));
-        assert!(!before.replaced(&web(&[("a", "1"), ("d", "2")]), "web"), "one is old");
-        assert!(!before.replaced(&web(&[("c", "2")]), "web"), "one is missing");
+    fn kept_means_the_same_containers_not_restarted_and_replaced_means_as_many_all_new() {
+        // Each container is a letter and the number of its start.
+        let containers = |text: &str| -> Vec<Container> {
+            let container = |it: &str| {
+                let (id, started) = it.split_at(1);
+                Container { component: "web".into(), id: id.into(), started: started.into() }
+            };
+            text.split(' ').map(container).collect()
+        };
+        let before = containers("a1 b1");
+        for (what, after, is_kept, is_replaced) in [
+            ("the same", "a1 b1", true, false),
+            ("one was started again", "a1 b2", false, false),
+            ("one is gone", "a1", false, false),
+            ("all are new", "c2 d2", false, true),
+            ("one is old", "a1 d2", false, false),
+            ("one is missing", "c2", false, false),
+        ] {
+            let after = containers(after);
+            let (before, after) = (of(&before, "web"), of(&after, "web"));
+            assert_eq!((kept(&before, &after), replaced(&before, &after)), (is_kept, is_replaced), "{what}");
+        }
+        assert!(!kept(&[], &[]) && !replaced(&[], &[]), "a component without containers is neither");
     }
 }

@@ -1,134 +1,154 @@
-//! The output of the demo while it runs: steps with the seconds since the start, and claims about each action, checked
-//! against the containers, the load and the deployment's record.
+//! Claims about an action, checked against the containers, the load and the deployment's record.
 
 use std::collections::BTreeSet;
-use std::time::Instant;
+use std::fmt;
 
 use serde_json::Value;
 
 use super::action::Action;
+use super::harbor;
+use super::traffic::Visits;
 
-/// Components whose containers run all the time, in the order of the tables.
+/// Components whose containers run all the time.
 pub(super) const COMPONENTS: [&str; 4] = ["web", "api", "worker", "db"];
 
-/// Prints claims and counts those that hold.
-pub(super) struct Report {
-    began: Instant,
-    held: usize,
-    broken: Vec<String>,
+/// A sentence that is true or not.
+pub(super) struct Claim {
+    pub holds: bool,
+    sentence: String,
 }
 
-/// What a deployment that becomes active must have done, and nothing else.
-#[derive(Default)]
+impl Claim {
+    pub fn new(holds: bool, sentence: impl Into<String>) -> Self {
+        Self { holds, sentence: sentence.into() }
+    }
+}
+
+impl fmt::Display for Claim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", if self.holds { "✓" } else { "✗ NOT TRUE:" }, self.sentence)
+    }
+}
+
+/// What an action must have done, and nothing else.
 pub(super) struct Expected {
+    pub phase: &'static str,
+    /// Images that were built.
     pub built: &'static [&'static str],
-    pub replaced: &'static [&'static str],
     pub job_runs: usize,
+    /// Components with new containers.
+    pub replaced: &'static [&'static str],
+    /// Components whose containers are new, or started and went back. All others keep their containers.
+    pub not_compared: &'static [&'static str],
+    /// The heading of the page.
+    pub heading: &'static str,
+    /// Claims about this action only.
+    pub more: fn(&Action, &Expected) -> Vec<Claim>,
 }
 
-impl Report {
-    pub fn new() -> Self {
-        Self { began: Instant::now(), held: 0, broken: Vec::new() }
-    }
+impl Expected {
+    /// The deployment becomes active and changes nothing.
+    pub const ACTIVE: Self = Self {
+        phase: "ACTIVE",
+        built: &[],
+        job_runs: 0,
+        replaced: &[],
+        not_compared: &[],
+        heading: harbor::FIRST,
+        more: |_, _| Vec::new(),
+    };
 
-    pub fn section(&self, title: &str) {
-        println!("\n── {title}");
-    }
-
-    /// Prints a completed step.
-    pub fn step(&self, text: &str) {
-        println!("{:6.1} s  {text}", self.began.elapsed().as_secs_f64());
-    }
-
-    pub fn claim(&mut self, holds: bool, claim: impl Into<String>) {
-        let claim = claim.into();
-        if holds {
-            self.held += 1;
-            println!("        ✓ {claim}");
-        } else {
-            println!("        ✗ NOT TRUE: {claim}");
-            self.broken.push(claim);
+    pub fn check(&self, action: &Action) -> Vec<Claim> {
+        let built = images(action).filter(|(_, image)| image["built"] == true).map(|(name, _)| name);
+        let list = if self.built.is_empty() { "nothing".to_owned() } else { self.built.join(", ") };
+        let failure = action.record()["failure"]["message"].as_str().map(|it| format!(", because {it}"));
+        let mut claims = vec![
+            Claim::new(
+                action.deployment["phase"] == self.phase,
+                format!("the deployment ends {}{}", self.phase, failure.unwrap_or_default()),
+            ),
+            Claim::new(is_exactly(built, self.built), format!("built: {list}")),
+            Claim::new(
+                action.started("migrate") == self.job_runs,
+                format!("runs of the job migrate: {}", self.job_runs),
+            ),
+        ];
+        if let Some(visits) = &action.visits {
+            let served = &action.record()["record"]["served"];
+            let sentence = format!("its record: of {} requests {} failed", served["requests"], served["failed"]);
+            claims.extend([no_request_failed(visits), Claim::new(served["failed"] == 0, sentence)]);
         }
+        let compared = COMPONENTS.into_iter().filter(|it| !self.not_compared.contains(it));
+        claims.extend(compared.map(|component| match self.replaced.contains(&component) {
+            true => replaced(action, component),
+            false => kept(action, component, 0),
+        }));
+        claims.extend((self.more)(action, self));
+        claims
     }
+}
 
-    /// Whether every claim held.
-    pub fn verdict(&self) -> bool {
-        let took = self.began.elapsed().as_secs();
-        if self.broken.is_empty() {
-            println!("\nAll {} claims hold, shown in {took} s.", self.held);
-            return true;
-        }
-        println!("\n{} claims hold, {} do not ({took} s):", self.held, self.broken.len());
-        self.broken.iter().for_each(|claim| println!("  ✗ {claim}"));
-        false
-    }
+/// Requests were sent and none failed, according to the load.
+pub(super) fn no_request_failed(visits: &Visits) -> Claim {
+    let holds = visits.failed() == 0 && visits.sent() > 0;
+    let details = if holds { String::new() } else { format!(": {}\n{}", visits.stream, visits.bursts) };
+    Claim::new(holds, format!("of {} requests {} failed{details}", visits.sent(), visits.failed()))
+}
 
-    pub fn check(&mut self, action: &Action, expected: &Expected) {
-        self.no_request_failed(action);
-        self.ended(action, "ACTIVE");
-        self.built(action, expected.built);
-        self.job_ran(action, expected.job_runs);
-        for component in COMPONENTS {
-            let started = action.started(component);
-            if expected.replaced.contains(&component) {
-                let once = started == action.after.ids(component).len();
-                let all_new = action.before.replaced(&action.after, component);
-                self.claim(all_new && once, format!("{component}: every container is new, and each was started once"));
-            } else {
-                let kept = action.before.kept(&action.after, component) && started == 0;
-                self.claim(kept, format!("{component}: the same containers, running since before"));
-            }
-        }
-    }
+fn replaced(action: &Action, component: &str) -> Claim {
+    let holds = action.replaced(component) && action.started(component) == action.ids(component).len();
+    let ids = action.ids(component).join(" ");
+    Claim::new(holds, format!("{component}: every container is new, and each was started once: {ids}"))
+}
 
-    /// A restart replaces containers, builds nothing, runs no job, and its record names what stayed the same.
-    pub fn restarted(&mut self, action: &Action, components: &'static [&'static str]) {
-        self.check(action, &Expected { replaced: components, ..Expected::default() });
-        let unchanged = action.record()["record"]["unchanged"].as_array();
-        let is_complete = |it: &&Value| {
-            let fields = ["image", "environment_hash", "revision"];
-            fields.iter().all(|field| it[field].as_str().is_some_and(|it| !it.is_empty()))
-        };
-        let named = unchanged.into_iter().flatten().filter(is_complete).filter_map(|it| it["component"].as_str());
-        let named: BTreeSet<_> = named.collect();
-        let list = components.join(", ");
-        let claim = format!("its record names image, environment and revision that stayed the same: {list}");
-        self.claim(named == components.iter().copied().collect(), claim);
-    }
+/// `tried`: how many containers were started beside the old ones and removed again.
+fn kept(action: &Action, component: &str, tried: usize) -> Claim {
+    let holds = action.kept(component) && action.started(component) == tried;
+    let ids = action.ids(component).join(" ");
+    Claim::new(holds, format!("{component}: the same containers, running since before: {ids}"))
+}
 
-    /// Some requests were sent and none failed, according to the load and to the ingress.
-    pub fn no_request_failed(&mut self, action: &Action) {
-        let Some(visits) = &action.visits else { return };
-        let claim = format!("{} of {} requests failed", visits.failed, visits.sent);
-        self.claim(visits.failed == 0 && visits.sent > 0, claim);
-        visits.failures.iter().for_each(|failure| println!("            {failure}"));
-        let served = &action.record()["record"]["served"];
-        if let (Some(requests), Some(failed)) = (served["requests"].as_u64(), served["failed"].as_u64()) {
-            let claim =
-                format!("the deployment's own record: {requests} requests served during the roll, {failed} failed");
-            self.claim(failed == 0, claim);
-        }
-    }
+/// A restart's record names what stayed the same.
+pub(super) fn restarted(action: &Action, expected: &Expected) -> Vec<Claim> {
+    let is_complete = |it: &&Value| {
+        let fields = ["image", "environment_hash", "revision"];
+        fields.iter().all(|field| it[field].as_str().is_some_and(|it| !it.is_empty()))
+    };
+    let unchanged = action.record()["record"]["unchanged"].as_array().into_iter().flatten();
+    let named = unchanged.filter(is_complete).filter_map(|it| it["component"].as_str());
+    let list = expected.replaced.join(", ");
+    let sentence = format!("its record names image, environment and revision that stayed the same: {list}");
+    vec![Claim::new(is_exactly(named, expected.replaced), sentence)]
+}
 
-    pub fn ended(&mut self, action: &Action, phase: &str) {
-        let ended = action.deployment["phase"].as_str().unwrap_or("?");
-        self.claim(ended == phase, format!("{} ends {phase}", action.name));
-        if ended != phase {
-            println!("            it ended {ended}: {}", action.record()["failure"]["message"]);
-        }
-    }
+/// A deployment of an unchanged tree says that it reused every image.
+pub(super) fn reused(action: &Action, _: &Expected) -> Vec<Claim> {
+    let notes: Vec<_> = images(action).filter_map(|(_, image)| image["note"].as_str()).collect();
+    let all_say_so = !notes.is_empty() && notes.iter().all(|it| it.starts_with("reused"));
+    vec![Claim::new(all_say_so, format!("it says so: {:?}", notes.first().unwrap_or(&"nothing")))]
+}
 
-    pub fn built(&mut self, action: &Action, wanted: &[&str]) {
-        let images = action.record()["images"].as_object().into_iter().flatten();
-        let built: BTreeSet<_> =
-            images.filter(|(_, image)| image["built"] == true).map(|(name, _)| name.as_str()).collect();
-        let claim =
-            if wanted.is_empty() { "nothing was built".into() } else { format!("built: {}", wanted.join(", ")) };
-        self.claim(built == wanted.iter().copied().collect(), claim);
-    }
+/// A broken api ends the deployment, and web, which had been replaced before, goes back.
+pub(super) fn rolled_back(action: &Action, _: &Expected) -> Vec<Claim> {
+    let (record, started) = (action.record(), action.started("web"));
+    let failure = &record["failure"];
+    let exit_message = record["log_tail"].to_string().contains(harbor::EXIT_MESSAGE);
+    vec![
+        Claim::new(failure["component"] == "api", format!("it names the component: {}", failure["component"])),
+        Claim::new(exit_message, "the exit message of the broken container is stored with the deployment"),
+        Claim::new(
+            record["rolled_back"] == true,
+            format!("web was replaced and went back ({started} containers started)"),
+        ),
+        kept(action, "api", action.started("api")),
+    ]
+}
 
-    pub fn job_ran(&mut self, action: &Action, times: usize) {
-        let claim = if times == 0 { "no job ran".into() } else { format!("the job migrate ran {times} time(s)") };
-        self.claim(action.started("migrate") == times, claim);
-    }
+/// The images of the deployment, by component.
+fn images(action: &Action) -> impl Iterator<Item = (&str, &Value)> {
+    action.record()["images"].as_object().into_iter().flatten().map(|(name, image)| (name.as_str(), image))
+}
+
+fn is_exactly<'a>(found: impl Iterator<Item = &'a str>, wanted: &[&str]) -> bool {
+    found.collect::<BTreeSet<_>>() == wanted.iter().copied().collect()
 }

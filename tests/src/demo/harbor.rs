@@ -4,10 +4,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
+use super::claims::Claim;
 use crate::http;
 use crate::installation::Installation;
 use crate::repo::Repo;
 
+pub(super) const NAME: &str = "harbor";
 /// Its host name at the ingress.
 pub(super) const HOST: &str = "harbor.localhost";
 /// The headings of its page in successive commits.
@@ -31,7 +33,7 @@ impl Harbor {
     /// A repository with the example as its first commit.
     pub fn new(sources: &Path) -> Result<Self> {
         let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/harbor");
-        let path = sources.join("harbor");
+        let path = sources.join(NAME);
         let repo = Repo::init(&path)?;
         repo.copy_from(&example).with_context(|| format!("{} cannot be copied", example.display()))?;
         repo.commit("The harbor opens")?;
@@ -39,19 +41,6 @@ impl Harbor {
         ensure!(spec.contains(REPOSITORY_IN_SPEC), "app.yaml does not name {REPOSITORY_IN_SPEC}");
         let spec = spec.replace(REPOSITORY_IN_SPEC, &repo.url());
         Ok(Self { path, repo, spec })
-    }
-
-    /// Commits another heading of the page. Returns the shortened commit id.
-    pub fn change_page(&self) -> Result<String> {
-        self.edit("web/page.html", FIRST, REBUILT)?;
-        self.commit("Another heading")
-    }
-
-    /// Commits a page that works and an API that exits as soon as it starts.
-    pub fn break_api(&self) -> Result<String> {
-        self.edit("web/page.html", REBUILT, NEVER_TO_STAY)?;
-        self.edit("api/main.py", "import json\n", &format!("import json\n\nraise SystemExit(\"{EXIT_MESSAGE}\")\n"))?;
-        self.commit("A page that works, an API that does not")
     }
 
     /// Moves the repository away.
@@ -63,6 +52,19 @@ impl Harbor {
         Ok(std::fs::rename(self.hidden(), &self.path)?)
     }
 
+    /// Commits another heading of the page.
+    pub fn change_page(&self) -> Result<()> {
+        self.edit("web/page.html", FIRST, REBUILT)?;
+        self.repo.commit("Another heading").map(drop)
+    }
+
+    /// Commits a page that works and an API that exits as soon as it starts.
+    pub fn break_api(&self) -> Result<()> {
+        self.edit("web/page.html", REBUILT, NEVER_TO_STAY)?;
+        self.edit("api/main.py", "import json\n", &format!("import json\n\nraise SystemExit(\"{EXIT_MESSAGE}\")\n"))?;
+        self.repo.commit("A page that works, an API that does not").map(drop)
+    }
+
     fn hidden(&self) -> PathBuf {
         self.path.with_extension("away")
     }
@@ -72,21 +74,19 @@ impl Harbor {
         ensure!(text.contains(old), "{file} of the example does not say {old:?}");
         self.repo.write(file, &text.replacen(old, new, 1))
     }
-
-    fn commit(&self, message: &str) -> Result<String> {
-        let mut id = self.repo.commit(message)?;
-        id.truncate(12);
-        Ok(id)
-    }
 }
 
-/// Whether every answer of a page contains a text. Asks often enough to reach every instance.
-pub(super) async fn answers(at: &Installation, path: &str, text: &str) -> Result<bool> {
+/// The page has this heading and the API answers. Asks often enough to reach every instance.
+pub(super) async fn pages(at: &Installation, heading: &str) -> Result<[Claim; 2]> {
+    let (mut page, mut api) = (true, true);
     for _ in 0..8 {
-        let (status, body) = http::page(at.http(), HOST, path).await?;
-        if status != 200 || !body.contains(text) {
-            return Ok(false);
-        }
+        page &= answers(at, "/", &format!("<h1>{heading}</h1>")).await?;
+        api &= answers(at, "/api", "metres").await?;
     }
-    Ok(true)
+    Ok([Claim::new(page, format!("the page says \"{heading}\"")), Claim::new(api, "the api answers")])
+}
+
+async fn answers(at: &Installation, path: &str, text: &str) -> Result<bool> {
+    let (status, body) = http::page(at.http(), HOST, path).await?;
+    Ok(status == 200 && body.contains(text))
 }

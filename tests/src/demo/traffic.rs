@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::harbor::HOST;
-use crate::load::{Expected, Load, LoadPlan, Request, Snapshot};
+use crate::load::{Expected, Load, LoadPlan, LoadReport, Request, Snapshot};
 
 /// Requests per second of the stream.
 pub(super) const RATE: f64 = 250.0;
@@ -20,54 +20,52 @@ pub(super) struct Traffic {
     bursts: Load,
 }
 
-/// The totals of both in a window.
+/// The results of both in a window.
 pub(super) struct Visits {
-    pub sent: usize,
-    pub failed: usize,
-    pub per_second: f64,
-    /// Times of the stream, counted from the moment each request was due.
-    pub p99: Duration,
-    pub slowest: Duration,
-    /// The first failures.
-    pub failures: Vec<String>,
+    pub stream: LoadReport,
+    pub bursts: LoadReport,
 }
 
 impl Traffic {
     pub fn start(ingress: SocketAddr) -> Self {
-        let stream = requests(LoadPlan::new(ingress, HOST)).connections(STREAM_CONNECTIONS).rate(RATE);
-        let bursts = requests(LoadPlan::new(ingress, HOST)).connections(BURST_CONNECTIONS).think_time(BURST_PAUSE);
-        Self { stream: Load::start(stream), bursts: Load::start(bursts) }
+        let plan = plan(ingress);
+        Self {
+            stream: Load::start(plan.clone().connections(STREAM_CONNECTIONS).rate(RATE)),
+            bursts: Load::start(plan.connections(BURST_CONNECTIONS).think_time(BURST_PAUSE)),
+        }
     }
 
     pub fn now(&self) -> [Snapshot; 2] {
         [self.stream.snapshot(), self.bursts.snapshot()]
     }
 
-    pub fn since(&self, from: [Snapshot; 2]) -> Visits {
-        let (stream, bursts) = (self.stream.since(from[0]), self.bursts.since(from[1]));
-        Visits {
-            sent: stream.sent + bursts.sent,
-            failed: stream.failed_count + bursts.failed_count,
-            per_second: stream.per_second + bursts.per_second,
-            p99: stream.p99,
-            slowest: stream.max.max(bursts.max),
-            failures: stream.failed.into_iter().chain(bursts.failed).take(5).collect(),
-        }
+    pub fn since(&self, [stream, bursts]: [Snapshot; 2]) -> Visits {
+        Visits { stream: self.stream.since(stream), bursts: self.bursts.since(bursts) }
     }
 
-    /// Waits for open requests. Returns how many requests were sent and failed in total.
-    pub async fn stop(self) -> (usize, usize) {
-        let (stream, bursts) = (self.stream.stop().await, self.bursts.stop().await);
-        (stream.sent + bursts.sent, stream.failed_count + bursts.failed_count)
+    /// Waits for open requests. Returns the results from start to end.
+    pub async fn stop(self) -> Visits {
+        Visits { stream: self.stream.stop().await, bursts: self.bursts.stop().await }
+    }
+}
+
+impl Visits {
+    pub fn sent(&self) -> usize {
+        self.stream.sent + self.bursts.sent
+    }
+
+    pub fn failed(&self) -> usize {
+        self.stream.failed_count + self.bursts.failed_count
     }
 }
 
 /// Five GETs and two POSTs with bodies of 2 KiB, over both services; each answer is checked.
-fn requests(plan: LoadPlan) -> LoadPlan {
+fn plan(ingress: SocketAddr) -> LoadPlan {
     let get = |path, text: &str| Request::get(path).answered(Expected::Containing(text.to_owned()));
     let note = format!("moored at berth 7 {}", "=".repeat(2 * 1024));
     let post = || Request::post("/notes", note.clone()).answered(Expected::Containing(note.clone()));
-    plan.with(get("/", "<h1>Welcome to"))
+    LoadPlan::new(ingress, HOST)
+        .with(get("/", "<h1>Welcome to"))
         .with(post())
         .with(get("/api", "metres"))
         .with(get("/", "<h1>Welcome to"))

@@ -21,7 +21,7 @@ async fn good_answers_are_counted_over_connections_that_stay_open() {
 }
 
 #[tokio::test]
-async fn bodies_arrive_whole_and_come_back() {
+async fn whole_bodies_are_sent_and_compared() {
     let server = Server::on_request(|request| answer("201 Created", &request.body)).await;
     let large: Vec<u8> = (0..300_000u32).map(|n| (n % 251) as u8).collect();
     let plan = plan_for(&server).with(Request::echo("/notes", large)).with(Request::echo("/notes", "short"));
@@ -41,7 +41,7 @@ async fn requests_are_sent_in_turn_with_their_host() {
 }
 
 #[tokio::test]
-async fn a_connection_closed_between_requests_is_no_failure() {
+async fn a_connection_closed_between_requests_causes_no_failure() {
     let closed = Arc::new(Notify::new());
     let closing = closed.clone();
     let server = Server::on_connection(move |mut stream| {
@@ -64,7 +64,7 @@ async fn a_connection_closed_between_requests_is_no_failure() {
 }
 
 #[tokio::test]
-async fn a_connection_the_server_announced_to_close_is_no_failure() {
+async fn a_connection_that_the_server_announced_to_close_causes_no_failure() {
     let server = Server::on_connection(|mut stream| async move {
         read_request(&mut stream).await;
         let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok").await;
@@ -76,7 +76,7 @@ async fn a_connection_the_server_announced_to_close_is_no_failure() {
 }
 
 #[tokio::test]
-async fn a_window_holds_only_what_ended_in_it() {
+async fn a_window_contains_only_the_requests_that_ended_in_it() {
     let broken = Arc::new(AtomicBool::new(false));
     let is_broken = broken.clone();
     let server = Server::on_request(move |_| match is_broken.load(Ordering::SeqCst) {
@@ -114,7 +114,7 @@ async fn requests_are_not_sent_before_they_are_due() {
 }
 
 #[tokio::test]
-async fn a_stalled_server_is_charged_for_the_requests_it_held_up() {
+async fn the_time_of_a_delayed_request_counts_from_the_moment_it_was_due() {
     let server = Server::on_connection(|mut stream| async move {
         read_request(&mut stream).await;
         tokio::time::sleep(Duration::from_millis(200)).await;
@@ -136,7 +136,7 @@ async fn a_stalled_server_is_charged_for_the_requests_it_held_up() {
 }
 
 #[tokio::test]
-async fn stopping_waits_for_the_answer_that_is_under_way() {
+async fn stop_waits_for_open_requests() {
     let (asked, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let (server_asked, server_go) = (asked.clone(), go.clone());
     let server = Server::on_connection(move |mut stream| {
@@ -159,7 +159,7 @@ async fn stopping_waits_for_the_answer_that_is_under_way() {
 }
 
 #[tokio::test]
-async fn a_slow_plan_stops_without_waiting_for_what_is_not_due() {
+async fn stop_does_not_wait_for_requests_that_are_not_due() {
     let server = Server::on_request(|_| answer("200 OK", b"")).await;
     let load = Load::start(plan_for(&server).with(Request::get("/")).rate(0.01));
     load.reach(1, SOON).await.unwrap();
@@ -168,7 +168,7 @@ async fn a_slow_plan_stops_without_waiting_for_what_is_not_due() {
 }
 
 #[tokio::test]
-async fn waiting_for_traffic_that_does_not_come_ends_with_the_reason() {
+async fn a_wait_for_traffic_that_never_comes_ends_with_the_reason() {
     let server = Server::on_request(|_| answer("200 OK", b"")).await;
     let load = Load::start(plan_for(&server).with(Request::get("/")).rate(0.01));
     let error = load.reach(9, Duration::from_millis(100)).await.unwrap_err().to_string();
@@ -196,7 +196,7 @@ fn percentiles_are_exact_and_include_failures() {
 }
 
 #[test]
-fn a_report_shows_the_first_failures_and_how_many_it_leaves_out() {
+fn a_report_shows_the_first_failures_and_counts_the_others() {
     let messages = vec!["GET /: answered 502".to_owned(); 12];
     let text = LoadReport::new(&[sample(3, true); 12], messages, Duration::from_secs(1)).to_string();
     assert!(text.contains("12 requests") && text.contains("12 failed"), "{text}");

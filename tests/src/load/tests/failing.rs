@@ -72,7 +72,7 @@ async fn a_body_that_ends_in_a_reset_fails() {
 }
 
 #[tokio::test]
-async fn a_status_other_than_expected_fails() {
+async fn a_status_other_than_2xx_fails() {
     for status in ["503 Service Unavailable", "502 Bad Gateway", "404 Not Found", "302 Found"] {
         let server = Server::on_request(move |_| answer(status, b"sorry")).await;
         let report = report_after(3, plan_for(&server).with(Request::get("/"))).await;
@@ -81,7 +81,7 @@ async fn a_status_other_than_expected_fails() {
 }
 
 #[tokio::test]
-async fn another_body_than_expected_fails_and_is_shown() {
+async fn an_unexpected_body_fails_and_is_shown() {
     let server = Server::on_request(|_| answer("200 OK", b"someone else's page")).await;
     let containing = Request::get("/").answered(Expected::Containing("my page".to_owned()));
     let exactly = Request::get("/").answered(Expected::Exactly(Bytes::from_static(b"someone else's")));
@@ -108,13 +108,13 @@ async fn a_body_that_never_ends_fails_at_the_deadline() {
 }
 
 #[tokio::test]
-async fn what_does_not_speak_http_fails() {
+async fn an_answer_that_is_not_http_fails() {
     let server = Server::on_connection(|stream| answer_and_close(stream, b"SSH-2.0-harbor\r\n\r\n")).await;
     assert_all_failed(&report_after(2, plan_for(&server).with(Request::get("/"))).await, "no answer");
 }
 
 #[tokio::test]
-async fn a_request_that_got_no_answer_is_not_sent_again() {
+async fn a_request_without_an_answer_is_not_sent_again() {
     let server = Server::on_request(|_| Vec::new()).await;
     let plan =
         plan_for(&server).connections(1).with(Request::post("/orders", "one")).deadline(Duration::from_millis(200));
