@@ -190,11 +190,7 @@ impl OutputFormat {
         match self {
             OutputFormat::Text => None,
             OutputFormat::Json => Some(format!("{value:#}\n")),
-            OutputFormat::Yaml => {
-                let options = serde_saphyr::ser_options! { prefer_block_scalars: false };
-                let written = serde_saphyr::to_string_with_options(value, options);
-                Some(written.expect("every JSON value can be written as YAML"))
-            }
+            OutputFormat::Yaml => Some(serde_yaml::to_string(value).expect("every JSON value can be written as YAML")),
         }
     }
 }
