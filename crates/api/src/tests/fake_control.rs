@@ -100,6 +100,10 @@ impl Control for FakeControl {
     async fn find_app(&self, id_or_name: &str) -> Result<AppView, ControlError> {
         match id_or_name {
             samples::APP | "shop" | "APP" => Ok(self.app()),
+            "never-answers" => {
+                self.record("find never-answers".into())?;
+                std::future::pending().await
+            }
             other => Err(ControlError::NotFound(format!("no app {other:?}. It has: shop"))),
         }
     }

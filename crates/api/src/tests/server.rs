@@ -23,6 +23,20 @@ async fn every_answer_has_rate_headers_and_an_id() {
 }
 
 #[tokio::test]
+async fn a_request_that_is_not_answered_in_time_gets_a_504_that_advises_to_check_first() {
+    let server = Server::start().await;
+    let skip_the_wait = async {
+        while server.control.calls().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        tokio::time::pause();
+    };
+    let (answer, ()) = tokio::join!(server.get("/v2/apps/never-answers"), skip_the_wait);
+    assert_eq!((answer.status.as_u16(), answer.json()["id"].as_str()), (504, Some("gateway_timeout")));
+    assert!(answer.message().contains("may still take effect"), "{}", answer.message());
+}
+
+#[tokio::test]
 async fn an_incomplete_request_does_not_delay_the_shutdown() {
     let mut server = Server::start().await;
     let mut half = TcpStream::connect(server.address).await.expect("the server listens");
