@@ -86,7 +86,7 @@ pub enum JobOutcome {
 
 /// The next action for a run. After a crash of the controller: if no id is stored, the process never started, so create
 /// the container or find it by name. If the container was created, start it; if it runs or has ended, wait for its
-/// code. If an id is stored and the container is gone, somebody removed it, and it is unknown whether the job ran.
+/// code. If an id is stored and the container is missing, it was removed by hand, and it is unknown whether the job ran.
 pub fn next_step(phase: &JobPhase, seen: JobSeen, limit: Duration, now: Timestamp) -> JobStep {
     match (phase, seen) {
         (JobPhase::Intended, _) => JobStep::Create,
@@ -132,7 +132,7 @@ mod tests {
             ("created and stored", created.clone(), JobSeen::Created, JobStep::Start),
             ("running", created.clone(), JobSeen::Running, JobStep::Await),
             ("ended, code not stored", created.clone(), JobSeen::Exited { code: Some(0) }, JobStep::Await),
-            ("stored, then removed by somebody", created, JobSeen::Missing, JobStep::GiveUp),
+            ("stored, then removed by hand", created, JobSeen::Missing, JobStep::GiveUp),
             ("ended", JobPhase::Ended { code: 0 }, JobSeen::Missing, JobStep::Nothing),
             ("unknown stays unknown", JobPhase::Unknown, JobSeen::Missing, JobStep::Nothing),
         ];

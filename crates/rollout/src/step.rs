@@ -111,7 +111,7 @@ pub enum Reason {
         /// Its memory limit in bytes.
         limit: u64,
     },
-    /// Somebody else removed its container before it became ready.
+    /// Its container was removed by hand before it became ready.
     Gone,
     /// The engine refused to create or start it.
     Refused {
