@@ -108,7 +108,7 @@ impl JobPhase {
             Self::OutOfMemory => JobOutcome::Failed("it ran out of memory".into()),
             Self::TimedOut => JobOutcome::Failed("it was ended after its time limit".into()),
             Self::Unknown => JobOutcome::Failed(
-                "its outcome is unknown: its container was removed by somebody else, and it is not run again".into(),
+                "its outcome is unknown: its container was removed by hand, and Boatyard does not run it again".into(),
             ),
             Self::Refused { message } => JobOutcome::Failed(format!("it could not be started: {message}")),
             Self::Intended | Self::Created { .. } if busy => JobOutcome::UnderWay,

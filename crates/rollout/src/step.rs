@@ -341,7 +341,7 @@ impl fmt::Display for Reason {
             Self::OutOfMemory { limit } => {
                 write!(f, "ran out of memory before it was ready: it may take {} MiB", limit >> 20)
             }
-            Self::Gone => write!(f, "was removed by somebody else before it was ready"),
+            Self::Gone => write!(f, "was removed by hand before it was ready"),
             Self::Refused { message } => write!(f, "could not be started: {message}"),
         }
     }

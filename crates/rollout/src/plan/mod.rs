@@ -62,7 +62,7 @@ pub fn plan(targets: &[Target], observed: &Observed, now: Timestamp) -> Plan {
     }
     instances::advance(&view, &mut plan);
     routes::align(&view, &mut plan);
-    drain::go_on(&view, &mut plan);
+    drain::advance(&view, &mut plan);
     rolling::replace(&view, &mut plan);
     stuck::try_again(&stuck, now, &mut plan);
     plan
