@@ -429,7 +429,7 @@ fn what_serves(kept: &Kept) -> Option<String> {
         Some(format!("{component} goes on with the version of this deployment, and a restart copies it"))
     } else if kept.ready < count {
         Some(format!(
-            "{component}: {} of {count} instances of the version before serve; the rest is tried again",
+            "{component}: {} of {count} instances of the previous version serve; Boatyard keeps trying to start the rest",
             kept.ready
         ))
     } else {

@@ -47,7 +47,7 @@ impl Gc {
                 warn!(%error, "old images could not be removed; the next deployment tries again");
             }
             if let Err(error) = forget_history(&shared, &app).await {
-                warn!(%error, "old deployments could not be forgotten; the next one tries again");
+                warn!(%error, "old deployments could not be removed; the next deployment tries again");
             }
             ActionResult::GcEnded
         });

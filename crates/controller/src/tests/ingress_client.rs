@@ -60,7 +60,7 @@ fn an_app_that_has_not_submitted_its_routes_keeps_those_of_the_ingress() {
         let (_dir, ingress, client) = client(&["a", "b"], &["a", "b"]).await;
         let moved = AppRoutes { window: "d2".into(), ..part("a") };
         client.set(moved.clone()).await.unwrap();
-        assert_eq!(newest(&ingress), [moved.clone(), part("b")], "b may never come");
+        assert_eq!(newest(&ingress), [moved.clone(), part("b")], "b may never submit routes");
         ingress.die();
         ingress.recover();
         tokio::time::sleep(Duration::from_secs(1)).await;
