@@ -86,7 +86,7 @@ pub enum JobOutcome {
 
 /// The next action for a run. After a crash of the controller: if no id is stored, the process never started, so create
 /// the container or find it by name. If the container was created, start it; if it runs or has ended, wait for its
-/// code. If an id is stored and the container is missing, it was removed by hand, and it is unknown whether the job ran.
+/// code. If an id is stored and the container is missing, a person removed it: it is unknown whether the job ran.
 pub fn next_step(phase: &JobPhase, seen: JobSeen, limit: Duration, now: Timestamp) -> JobStep {
     match (phase, seen) {
         (JobPhase::Intended, _) => JobStep::Create,

@@ -1,4 +1,5 @@
-//! Accepts requests: checks them against the active deployment, records them as deployments, and merges them with a waiting one.
+//! Accepts requests: checks them against the active deployment, records them as deployments, and merges them with a
+//! waiting one.
 
 use app_spec::{AppSpec, Component};
 use rollout::deployment::{Event, Stage};

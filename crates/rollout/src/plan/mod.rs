@@ -88,8 +88,8 @@ pub fn rollout_status(targets: &[Target], observed: &Observed, now: Timestamp) -
     rollout_status_of(targets, observed, |_| true, now)
 }
 
-/// Like [`rollout_status`], for a rollout that created only the instances for which `created_by_rollout` returns true. If
-/// another instance served before and fails, the planner repairs it: the rollout neither waits for it nor fails because
+/// Like [`rollout_status`], for a rollout that created only the instances for which `created_by_rollout` returns true.
+/// If another instance served before and fails, the planner repairs it: the rollout neither waits for it nor fails because
 /// of it.
 pub fn rollout_status_of(
     targets: &[Target],
