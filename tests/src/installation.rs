@@ -34,8 +34,8 @@ pub struct Container {
     pub started: String,
 }
 
-/// Deadline of every wait in the stories and the demo. It only ends a wait for something that never comes, so that the
-/// test fails with a reason. No busy machine reaches it, and the test runner's limit is longer.
+/// Deadline of every wait in the stories and the demo. It only ends a wait for something that never happens, so that
+/// the test fails with a reason. No busy machine reaches it, and the test runner's limit is longer.
 pub const ENDS_WITHIN: Duration = Duration::from_secs(300);
 const LOOK_EVERY: Duration = Duration::from_millis(25);
 
@@ -93,7 +93,7 @@ impl Installation {
             }
             let ended = self.serve.as_mut().and_then(|child| child.try_wait().ok().flatten());
             if ended.is_some() || Instant::now() > deadline {
-                bail!("serve did not come up ({ended:?}):\n{}", self.log());
+                bail!("serve did not start ({ended:?}):\n{}", self.log());
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }

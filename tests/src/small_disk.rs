@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
-/// A tmpfs, unmounted when it goes out of scope.
+/// A tmpfs, unmounted on drop.
 pub struct SmallDisk(PathBuf);
 
 impl SmallDisk {

@@ -71,9 +71,9 @@ async fn an_unchanged_tree_builds_nothing_and_replaces_nothing() {
     assert_ne!(at.container_ids(&app, "api").await.unwrap(), api_before);
 }
 
-/// `web` has rolled when `api` turns out to be broken: `web` rolls back, and no request is lost.
+/// `web` has been replaced when `api` fails: `web` is rolled back, and no request is lost.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_broken_second_service_rolls_the_first_one_back() {
+async fn the_first_service_is_rolled_back_when_the_second_is_broken() {
     let at = installation().await;
     let (web, api) = (versioned(&at, "web"), versioned(&at, "api"));
     at.create(&built_shop(&web, &api)).await.unwrap();

@@ -21,7 +21,7 @@ services:
     )
 }
 
-/// Waits for something, and prints how long it took.
+/// Waits for a condition, and prints how long that took.
 async fn until(at: &Installation, what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let began = Instant::now();
     while !holds().await {
@@ -38,7 +38,7 @@ async fn only(at: &Installation, app: &str, component: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_database_that_is_renamed_paused_or_disconnected_stays_the_one_server_on_its_volume() {
+async fn a_database_that_is_renamed_paused_or_disconnected_stays_the_only_server_on_its_volume() {
     let mut at = installation().await;
     at.create(&spec()).await.unwrap();
     let app = app_id(&at, "shop").await;

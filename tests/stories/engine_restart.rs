@@ -68,7 +68,7 @@ async fn answers(target: std::net::SocketAddr, app: &str) -> bool {
     page.is_ok_and(|(status, text)| status == 200 && text.contains(app))
 }
 
-/// Sends requests all the time. A failed request is the engine's fault; an answer of another app is Boatyard's.
+/// Sends requests continuously. A failed request is the engine's fault; an answer of another app is Boatyard's.
 async fn send_requests(target: std::net::SocketAddr, app: &str, wrong: Arc<AtomicU64>, right: Arc<AtomicU64>) {
     let host = format!("{app}.localhost");
     loop {

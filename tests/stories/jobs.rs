@@ -1,4 +1,4 @@
-//! Jobs and databases: run in deployments, left alone by restarts.
+//! Jobs and databases: deployments run jobs, and restarts change neither.
 
 use boatyard_tests::installation::{ENDS_WITHIN, Installation};
 use serde_json::json;
@@ -44,7 +44,7 @@ async fn job_log(at: &Installation, job: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_restart_and_a_rebuild_leave_the_database_alone_and_only_the_rebuild_runs_jobs() {
+async fn a_restart_and_a_rebuild_keep_the_database_and_only_the_rebuild_runs_jobs() {
     let at = installation().await;
     at.create(&spec("hello", 0)).await.unwrap();
     let app = app_id(&at, "shop").await;

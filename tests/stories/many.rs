@@ -6,7 +6,7 @@ use futures::{StreamExt, stream};
 
 use crate::support::*;
 
-/// Boatyard promises 100 apps. The test takes minutes, so only `make sweep` runs it.
+/// Boatyard supports 100 apps. The test takes minutes, so only `make sweep` runs it.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "takes minutes: make sweep"]
 async fn a_hundred_apps_are_created_and_deleted_without_remains() {

@@ -59,7 +59,7 @@ services:
 }
 
 /// The key of the old version expires. An update has a valid key, but also a typo in another component, so it fails
-/// after it has replaced `web`. `web` cannot be restored, and does not have to be.
+/// after it has replaced `web`. `web` cannot be restored, and the rollback is abandoned.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fix_can_be_deployed_after_a_rollback_was_abandoned() {
     let at = installation().await;
@@ -95,7 +95,7 @@ async fn a_fix_can_be_deployed_after_a_rollback_was_abandoned() {
     let notes = failed["boatyard"]["record"]["notes"].to_string();
     assert!(notes.contains("the rollback was abandoned: web."), "{notes}");
     assert!(notes.contains("web goes on with the version of this deployment"), "{notes}");
-    // A restart copies what serves.
+    // A restart copies the version that serves.
     let restart = at.restart(&app, &[]).await.unwrap();
     at.wait_active(&app, &restart).await.unwrap();
     some_traffic(&load).await;

@@ -1,4 +1,4 @@
-//! Specs sent to the API and read back: an accepted spec comes back equal, and its secrets work only in its app.
+//! Specs sent to the API and read back: an accepted spec is returned unchanged, and its secrets work only in its app.
 
 use std::path::PathBuf;
 
@@ -52,7 +52,7 @@ async fn comes_back_equal(at: &Installation, file: &str, sent: &AppSpec) {
     let back = AppSpec::from_json(&spec_of(at, app).await).expect(file).spec;
     at.delete(app).await.unwrap();
     assert_eq!(comparable(&back), comparable(sent), "{file}");
-    back.to_json_value(&|path, _| panic!("{file}: {path} comes back unsealed"));
+    back.to_json_value(&|path, _| panic!("{file}: {path} is returned unsealed"));
 }
 
 /// The spec with every default written out, and one text for all secrets.

@@ -13,7 +13,7 @@ pub async fn installation() -> Installation {
     Installation::start(PROGRAM).await.unwrap()
 }
 
-/// The image that misbehaves as its environment says.
+/// The image whose behavior its environment variables configure.
 pub const TESTAPP: &str = "{registry_type: DOCKER_HUB, registry: boatyard-local, repository: testapp, tag: '1'}";
 
 /// A service `web` of two instances that close idle connections after 2 s, a service `api` under `/api`, a worker `mill`.

@@ -146,7 +146,7 @@ fn at_original_position(body: &str, spec: &str) -> String {
     blanks.chain(spec.chars()).collect()
 }
 
-/// All problems, one per line, and the number of those that were left out.
+/// All problems, one per line, and the number of omitted ones.
 pub(crate) fn spec_refused(problems: &Diagnostics) -> ApiError {
     let lines = problems.iter().filter(|it| it.is_error()).map(|it| it.api_message());
     let more = Some(problems.omitted_errors()).filter(|more| *more > 0).map(|more| format!("and {more} more"));
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn problems_in_a_body_of_one_line_name_no_line() {
+    fn problems_in_a_body_of_one_line_have_no_line_number() {
         let message =
             message(json("{\"spec\":{\"name\":\"Shop!\",\"services\":[{\"name\":\"web\",\"htp_port\":80}]}}").spec());
         assert!(message.lines().count() >= 2, "{message}");
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_key_that_is_given_twice_the_last_one_counts() {
+    fn the_last_value_of_a_duplicate_key_counts() {
         for space in [" ", "\n"] {
             let body = format!(
                 "{{\"spec\":{space}{{\"name\":\"shop\",\"region\":\"nyc\",\"region\":\"fra\",\"databases\":[{{\"name\":\"db\"}}]}}}}"
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_that_are_left_out_are_counted() {
+    fn omitted_errors_are_counted() {
         let fields: String = (0..300).map(|i| format!(",\"bogus{i}\":1")).collect();
         let message = message(json(&format!("{{\"spec\":{{\"name\":\"shop\"{fields}}}}}")).spec());
         assert_eq!((message.lines().count(), message.lines().last()), (201, Some("and 100 more")));

@@ -103,7 +103,7 @@ fn plain(lines: LogLines, stop: watch::Receiver<bool>, permit: OwnedSemaphorePer
 }
 
 async fn stopped(mut stop: watch::Receiver<bool>) {
-    // An error means that the server is gone, which is a stop too.
+    // An error means that the server has stopped.
     let _ = stop.wait_for(|stop| *stop).await;
 }
 

@@ -57,7 +57,7 @@ mod tests {
     #[test]
     fn a_ticket_works_once() {
         let (tickets, now) = (Tickets::default(), Instant::now());
-        let secret = tickets.issue(query(), now).expect("room");
+        let secret = tickets.issue(query(), now).expect("below the limit");
         assert!(tickets.redeem("something else", now).is_none());
         assert!(tickets.redeem(&secret, now).is_some());
         assert!(tickets.redeem(&secret, now).is_none());
@@ -66,7 +66,7 @@ mod tests {
     #[test]
     fn a_ticket_expires() {
         let (tickets, now) = (Tickets::default(), Instant::now());
-        let secret = tickets.issue(query(), now).expect("room");
+        let secret = tickets.issue(query(), now).expect("below the limit");
         assert!(tickets.redeem(&secret, now + LIFETIME).is_none());
     }
 
@@ -74,7 +74,7 @@ mod tests {
     fn unused_tickets_are_limited_until_they_expire() {
         let (tickets, now) = (Tickets::default(), Instant::now());
         for _ in 0..MAX_UNUSED {
-            tickets.issue(query(), now).expect("room");
+            tickets.issue(query(), now).expect("below the limit");
         }
         assert!(tickets.issue(query(), now).is_none());
         assert!(tickets.issue(query(), now + LIFETIME).is_some());

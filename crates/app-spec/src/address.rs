@@ -140,7 +140,7 @@ fn scp_like(text: &str) -> Result<RepoAddress, AddressError> {
     if path.starts_with(':') {
         return Err(AddressError::Scheme);
     }
-    // `user:password@host/…` and `https:/user:password@host/…` end up here.
+    // `user:password@host/…` and `https:/user:password@host/…` reach this point.
     if !authority.contains('@') {
         return Err(if path.contains('@') { AddressError::Login } else { AddressError::NotAnAddress });
     }

@@ -60,7 +60,7 @@ fn env(env: &mut EnvVar) {
     env.kind.get_or_insert(EnvKind::General);
 }
 
-/// Leaves the delay alone: its default is 0, which is the same as absent.
+/// Does not fill in the delay: its default is 0, which is the same as absent.
 fn health_check(check: &mut HealthCheck) {
     check.period_seconds = Some(check.period_seconds());
     check.timeout_seconds = Some(check.timeout_seconds());
@@ -139,7 +139,7 @@ jobs:
 ";
 
     #[test]
-    fn completing_writes_the_defaults_out() {
+    fn completing_writes_out_the_defaults() {
         let json = AppSpec::from_yaml(TEXT).unwrap().spec.completed().to_json_value(&|_, _| String::new());
         let web = &json["services"][0];
         assert_eq!(web["http_port"], 8080);

@@ -181,14 +181,14 @@ mod tests {
     }
 
     #[test]
-    fn a_single_service_without_routes_gets_everything() {
+    fn a_single_service_without_routes_gets_every_path() {
         let spec = spec(&format!("name: shop\nservices:\n{}", service("web", "")));
         assert_eq!(table(&spec), [row("/", "web", Forward::Strip)]);
         assert_eq!(spec.http_port(&spec.services[0]), Some(8080));
     }
 
     #[test]
-    fn several_services_without_routes_get_their_names_and_internal_ones_nothing() {
+    fn several_services_without_routes_get_their_names_as_paths_and_internal_ones_get_none() {
         let services =
             [service("web", ""), service("api", "http_port: 3000"), service("rpc", "internal_ports: [9000]")];
         let spec = spec(&format!("name: shop\nservices:\n{}", services.concat()));

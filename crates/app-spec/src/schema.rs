@@ -1,7 +1,7 @@
 //! The fields of a spec as a JSON Schema, for completion and checks in editors.
 //!
-//! Comes from the same declarations as the reader, so the two cannot disagree. Text that the reader accepts without a
-//! warning fits the schema. Text that it accepts with a warning, such as a number in quotes, may not.
+//! Generated from the same declarations as the reader, so the two cannot disagree. Text that the reader accepts
+//! without a warning fits the schema. Text that it accepts with a warning, such as a number in quotes, may not.
 
 use serde_json::{Map, Value, json};
 

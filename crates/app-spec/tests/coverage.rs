@@ -143,7 +143,7 @@ fn every_row_has_samples_and_every_sample_a_row() {
 }
 
 #[test]
-fn the_document_says_what_the_code_does() {
+fn the_document_matches_the_code() {
     let path = root().join("docs/app-spec.md");
     let wanted = document();
     if std::env::var_os("UPDATE_DOCS").is_some() {

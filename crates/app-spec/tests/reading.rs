@@ -51,7 +51,7 @@ fn escapes_that_only_json_allows_are_read() {
 }
 
 #[test]
-fn if_a_key_is_given_twice_the_last_one_counts_with_a_warning() {
+fn the_last_value_of_a_duplicate_key_counts_with_a_warning() {
     let compact = r#"{"name": "shop", "databases": [{"name": "db", "name": "eb"}]}"#;
     let with_escape = r#"{"name": "shop", "envs": [{"key": "A", "value": "\ud83d\ude00"}], "databases": [{"name": "db", "name": "eb"}]}"#;
     let yaml = "name: shop\ndatabases:\n- name: db\n  name: eb\n";
@@ -119,7 +119,7 @@ fn values_of_variables_stay_as_written() {
 }
 
 #[test]
-fn secrets_are_recognised_by_type_wherever_it_stands() {
+fn secrets_are_recognised_by_type_in_any_order_of_fields() {
     let text = "name: shop\ndatabases: [{name: db}]\nenvs:\n- {key: A, value: x, type: SECRET}\n\
                 - {type: SECRET, value: 'EV[1:AA==:BB==]', key: B}\n- {key: C, type: SECRET}\n- {key: D, value: y}\n";
     let values: Vec<EnvValue> = read(text).spec.envs.into_iter().map(|env| env.value).collect();
@@ -147,7 +147,7 @@ fn secrets_are_written_only_sealed_and_their_paths_do_not_depend_on_positions() 
 }
 
 #[test]
-fn sealed_values_come_back_equal_and_can_be_opened() {
+fn sealed_values_are_returned_unchanged_and_can_be_opened() {
     let spec = read(SECRETS).spec;
     let sealed = spec.to_json_value(&|path, _| format!("EV[1:{path}]"));
     let mut again = AppSpec::from_json(&sealed).unwrap().spec;
@@ -184,7 +184,7 @@ fn sources_give_the_clone_address_or_the_image() {
 }
 
 #[test]
-fn every_field_of_the_reference_comes_back_as_it_was_sent() {
+fn every_field_of_the_reference_is_returned_as_it_was_sent() {
     let sent = json!({
         "name": "shop", "region": "fra", "features": ["buildpack-stack=ubuntu-22"],
         "envs": [{"key": "A", "value": "x", "scope": "RUN_TIME", "type": "GENERAL"}],

@@ -32,7 +32,7 @@ fn problems_are_drawn_as_recorded() {
         let (text, wanted) = whole.split_once(BORDER).unwrap_or((whole.trim_end(), ""));
         let text = format!("{text}\n");
         let found = drawn(&text);
-        assert!(!found.is_empty(), "{}: nothing is said", path.display());
+        assert!(!found.is_empty(), "{}: no problem is reported", path.display());
         if update {
             std::fs::write(&path, format!("{}{BORDER}{found}", text.trim_end())).unwrap();
         } else if found != wanted {

@@ -207,7 +207,7 @@ fn assert_little_memory(costs: &[Cost]) {
 }
 
 #[test]
-fn the_worst_texts_assert_little_memory() {
+fn the_worst_texts_need_little_memory() {
     let costs: Vec<_> = cases().into_iter().map(|(name, _)| cost(name)).collect();
     print(&costs);
     assert_little_memory(&costs);

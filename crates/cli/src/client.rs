@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_unreachable_server_is_named() {
+    async fn the_error_names_an_unreachable_server() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         drop(listener);

@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn status_means_phase_and_case_is_ignored() {
+    fn status_means_phase_and_names_ignore_case() {
         let printed = render_objects(DEPLOYMENTS, &[deployment()], &output("id,STATUS", false, OutputFormat::Text))
             .expect("known columns");
         assert_eq!(printed, "ID   Status\nd-1  ACTIVE\n");

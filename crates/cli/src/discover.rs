@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_runtime_file_is_named() {
+    fn the_error_names_a_damaged_runtime_file() {
         let directory = tempfile::tempdir().expect("a directory");
         std::fs::write(DataDir::runtime_file_of(directory.path()), "{\"api_url\":").expect("writable");
         assert!(error(&connection(directory.path())).contains("runtime.json is damaged"));

@@ -11,7 +11,7 @@ use thiserror::Error;
 pub enum Exit {
     /// It succeeded.
     Done,
-    /// It failed. What served before still serves.
+    /// It failed. The version that served before still serves.
     Failed,
     /// The command line is wrong.
     Usage,

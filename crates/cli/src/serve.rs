@@ -85,7 +85,7 @@ fn check_api_address(options: &Serve) -> anyhow::Result<()> {
     .into())
 }
 
-/// If the port is taken by the controller of the same data directory, the error says so.
+/// If the controller of the same data directory uses the port, the error reports that.
 async fn listen(address: SocketAddr, data_dir: &Path) -> anyhow::Result<TcpListener> {
     let error = match TcpListener::bind(address).await {
         Ok(listener) => return Ok(listener),
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_taken_port_is_named_with_the_flag_to_use() {
+    async fn the_error_about_a_taken_port_names_the_port_and_the_flag() {
         let taken = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let directory = tempfile::tempdir().expect("a directory");
         let address = taken.local_addr().expect("an address");

@@ -44,7 +44,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cell_cannot_break_its_line() {
+    fn a_line_break_in_a_cell_does_not_break_the_row() {
         assert_eq!(render(None, &rows(&[&["a\nb\x1b[2J", "c"]])), "a b\\u{1b}[2J  c\n");
     }
 }

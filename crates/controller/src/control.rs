@@ -429,7 +429,7 @@ impl Control for Controller {
 
     async fn down(&self, remove_apps: bool) -> Result<(), ControlError> {
         let shared = &self.0.shared;
-        // If the ingress is being restarted, wait for it: otherwise it would come up after this shutdown.
+        // If the ingress is being restarted, wait for it: otherwise it would start after this shutdown.
         shared.ingress.wait_until_connected().await;
         shared.stop.cancel();
         let ingress = shared.ingress.shutdown(DOWN_DRAIN).await;

@@ -103,7 +103,7 @@ impl Fence {
             let Ok(fences) = fences(self.engine.as_ref()).await else { continue };
             self.compare(&fences);
             if fences.is_empty() {
-                // Someone removed the fence by hand; create it again.
+                // A person removed the fence; create it again.
                 let set = self.engine.ensure_volume(&self.names.fence(self.epoch), &identity(self.epoch)).await;
                 if let Err(error) = set {
                     warn!(%error, "the fence could not be created again");

@@ -330,7 +330,7 @@ impl ConnectionTask {
                     warn!(%why, "the connection to the ingress is lost; connecting again, or starting it again");
                 }
                 Ended::Refused(why) => {
-                    warn!(%why, "the ingress refused the routes; saying hello again");
+                    warn!(%why, "the ingress refused the routes; sending a new hello");
                     tokio::time::sleep(self.refusals.pause()).await;
                 }
                 Ended::Idle => return,

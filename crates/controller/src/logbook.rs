@@ -20,7 +20,7 @@ use tracing::warn;
 use crate::clock;
 use crate::redact::{Redactor, Secrets};
 
-/// The longest log. A longer one is cut, and its last line says so.
+/// The longest log. A longer log is cut, and its last line reports that.
 const FILE_LIMIT: u64 = 16 << 20;
 /// The longest line. It is below 64 KiB, the longest line that doctl reads.
 const LONGEST_LINE: usize = 60 * 1024;
@@ -66,7 +66,7 @@ impl Logbook {
         self.root.join(app.as_str()).join(deployment.as_str())
     }
 
-    /// Returns a sink for the build log of one component. With `goes_on` it appends to the existing log, otherwise it
+    /// Returns a sink for the build log of one component. With `append` it appends to the existing log, otherwise it
     /// starts a new one.
     pub fn build_sink(
         &self,
@@ -74,10 +74,10 @@ impl Logbook {
         deployment: &DeploymentId,
         component: &ComponentName,
         secrets: &Secrets,
-        goes_on: bool,
+        append: bool,
     ) -> LogSink {
         let path = self.file(app, deployment, Chapter::Build, component);
-        let writer = if goes_on { Writer::go_on(&path) } else { Writer::begin(&path) };
+        let writer = if append { Writer::append(&path) } else { Writer::begin(&path) };
         let writer = Mutex::new((secrets.redactor(), writer));
         Arc::new(move |line: &str| {
             let (redactor, writer) = &mut *writer.lock().expect("no code panics while it holds the lock");
@@ -182,7 +182,7 @@ impl Writer {
         Self::open(path, OpenOptions::new().write(true).truncate(true))
     }
 
-    fn go_on(path: &Path) -> Self {
+    fn append(path: &Path) -> Self {
         Self::open(path, OpenOptions::new().append(true))
     }
 
@@ -253,19 +253,19 @@ mod tests {
     }
 
     #[test]
-    fn a_log_that_goes_on_keeps_its_lines_and_one_that_begins_does_not() {
+    fn a_log_is_appended_to_or_started_anew() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("web.build.log");
         let lines = || std::fs::read_to_string(&path).expect("written").lines().count();
         Writer::begin(&path).line("one");
-        Writer::go_on(&path).line("two");
+        Writer::append(&path).line("two");
         assert_eq!(lines(), 2);
         Writer::begin(&path).line("anew");
         assert_eq!(lines(), 1);
     }
 
     #[test]
-    fn a_log_is_cut_at_its_limit_and_says_so() {
+    fn a_log_that_is_cut_at_its_limit_ends_with_a_note() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("a/b/web.build.log");
         let mut writer = Writer::begin(&path);

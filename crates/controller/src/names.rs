@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn apps_and_components_with_dashes_never_share_a_name() {
+    fn dashes_never_give_two_components_the_same_name() {
         let names = Names::new("i");
         let (shop, shop_web) = (app("0aaaaaaa-1", "shop"), app("0bbbbbbb-1", "shop-web"));
         assert_ne!(names.instance(&shop, &"web-api".into(), 0, 1), names.instance(&shop_web, &"api".into(), 0, 1));

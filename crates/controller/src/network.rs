@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn networks_lie_side_by_side_in_the_pool() {
+    fn networks_are_consecutive_in_the_pool() {
         assert_eq!(NetworkPool::default().network(0).subnet(), "10.192.0.0/24");
         assert_eq!(network().subnet(), "10.192.7.0/24");
         assert_eq!(network().gateway(), Ipv4Addr::new(10, 192, 7, 1));
@@ -97,14 +97,14 @@ mod tests {
     }
 
     #[test]
-    fn an_address_keeps_its_place_in_another_network() {
+    fn an_address_keeps_its_last_octet_in_another_network() {
         let moved = network().at_the_place_of(Ipv4Addr::new(10, 192, 3, 200));
         assert_eq!(moved, Ipv4Addr::new(10, 192, 7, 200));
         assert!(network().contains(moved));
     }
 
     #[test]
-    fn addresses_go_round_and_skip_the_taken_ones() {
+    fn addresses_wrap_around_and_skip_taken_ones() {
         let at = |host| Ipv4Addr::new(10, 192, 7, host);
         let free =
             |taken: &[u8], last: Option<u8>| network().free(&taken.iter().map(|it| at(*it)).collect(), last.map(at));
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pool_is_read_or_refused_with_a_sentence() {
+    fn an_invalid_pool_is_refused_with_a_sentence() {
         assert_eq!(NetworkPool::parse("10.192.0.0/12"), Ok(NetworkPool::default()));
         for wrong in ["10.192.0.0", "10.192.0.1/12", "8.8.0.0/16", "10.0.0.0/4", "x/12", "10.192.0.0/33"] {
             assert!(NetworkPool::parse(wrong).is_err_and(|why| why.contains(wrong)), "{wrong}");
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn network_numbers_are_given_from_a_start_and_wrap_around() {
+    fn network_numbers_begin_at_the_given_start_and_wrap_around() {
         let pool = NetworkPool { base: Ipv4Addr::new(10, 0, 0, 0), prefix: 22 };
         assert_eq!(free_number(pool, &BTreeSet::new(), 2), Some(2));
         assert_eq!(free_number(pool, &BTreeSet::from([2, 3]), 2), Some(0));

@@ -141,7 +141,7 @@ mod tests {
                 let made = process.command.expect("the command is wrapped in the stop script");
                 assert_eq!(made[..4], words(&[shell, "-c", CHOOSE_SHELL, shell]), "{command:?}");
                 assert_eq!(made[5..8], words(&["boatyard", "TERM", "16384"]), "{command:?}");
-                assert_eq!(made[8..], words(command), "the command comes whole");
+                assert_eq!(made[8..], words(command), "the command is passed unchanged");
             }
         }
     }

@@ -180,7 +180,7 @@ mod tests {
     fn a_secret_is_hidden_in_every_form() {
         let cases: &[(&str, &str, &[&str], &[&str])] = &[
             ("in a line", "hunter2hunter2", &["pw=hunter2hunter2;"], &["pw=[secret];"]),
-            ("with a line end of its own", "hunter2hunter2\n", &["pw=hunter2hunter2;"], &["pw=[secret];"]),
+            ("with a line end", "hunter2hunter2\n", &["pw=hunter2hunter2;"], &["pw=[secret];"]),
             ("too short to distinguish from text", "short", &["a short word"], &["a short word"]),
             (
                 "over lines",
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn base64_is_hidden_whatever_stands_before_and_after_and_however_it_is_wrapped() {
+    fn base64_is_hidden_with_any_surrounding_text_and_any_wrapping() {
         for value in ["hunter2hunter2", KEY] {
             for before in ["", "a", "ab", "user:"] {
                 for after in ["", ":x", "yz"] {
@@ -225,7 +225,7 @@ mod tests {
 
     /// Secrets are letters and everything else is digits, so every letter in the output belongs to a secret.
     #[test]
-    fn however_lines_are_split_no_more_of_a_secret_is_shown_than_its_first_seven_characters() {
+    fn at_most_the_first_seven_characters_of_a_secret_split_across_lines_are_shown() {
         let mut random = StdRng::seed_from_u64(7);
         let word = |random: &mut StdRng, length: usize| -> String {
             (0..length).map(|_| char::from(random.random_range(b'a'..=b'z'))).collect()

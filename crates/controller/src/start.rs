@@ -197,9 +197,9 @@ async fn sweep(shared: Arc<Shared>) {
         }
         let is_unknown =
             |it: &Identity| it.role != Role::Fence && !apps.contains(&app(it)) && !deleted.contains(&app(it));
-        let mut strangers: Vec<_> = seen.containers.values().filter(|it| is_unknown(&it.identity)).collect();
-        strangers.sort_by(|a, b| a.name.cmp(&b.name));
-        let names: Vec<_> = strangers.into_iter().map(|it| it.name.as_str()).collect();
+        let mut unknown: Vec<_> = seen.containers.values().filter(|it| is_unknown(&it.identity)).collect();
+        unknown.sort_by(|a, b| a.name.cmp(&b.name));
+        let names: Vec<_> = unknown.into_iter().map(|it| it.name.as_str()).collect();
         let names = names.join(", ");
         if !names.is_empty() {
             warn!(

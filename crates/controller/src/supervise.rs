@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_task_that_panics_is_started_again_until_it_ends_by_itself() {
+    async fn a_task_that_panics_is_started_again_until_it_returns() {
         let runs = AtomicUsize::new(0);
         let work = || async {
             assert!(runs.fetch_add(1, SeqCst) >= 3, "a bug");
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_supervised_task_ends_when_the_controller_stops_also_between_two_runs() {
+    async fn a_supervised_task_ends_when_the_controller_stops_even_between_two_runs() {
         let stop = CancellationToken::new();
         let work = || async {
             stop.cancel();

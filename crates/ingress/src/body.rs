@@ -1,4 +1,4 @@
-//! A response body on its way to the client: streamed, and holding what must be held until it has ended.
+//! A response body on its way to the client. It is streamed, and keeps its request counted as open until it has ended.
 
 use std::pin::Pin;
 use std::sync::Arc;

@@ -36,7 +36,7 @@ pub enum ClientError {
     Lost,
     #[error("the ingress did not answer {request} within {} s; it still serves the previous routes", .after.as_secs())]
     Late { request: &'static str, after: Duration },
-    /// The reason is the ingress's own sentence. Nothing was changed.
+    /// The reason is a sentence from the ingress. The ingress changed nothing.
     #[error("the ingress refused {request}: {reason}")]
     Refused { request: &'static str, reason: String },
     #[error(
@@ -67,7 +67,7 @@ pub struct Welcome {
     pub table: RouteTable,
 }
 
-/// What the ingress reports on its own initiative.
+/// What the ingress reports without a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum IngressEvent {
     /// Open requests of an upstream that is not in the table in force. The last event of each upstream has both counts

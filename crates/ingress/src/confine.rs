@@ -10,7 +10,7 @@ use rustix::thread::CapabilitySet;
 /// Keeps one capability, to bind ports below 1024 later as well. Call it while the process has a single thread.
 ///
 /// # Errors
-/// What could not be given up. The ingress works all the same.
+/// Which rights could not be dropped. The ingress works anyway.
 pub fn confine(data_dir: &Path) -> Result<(), ConfineError> {
     let mut keep = CapabilitySet::NET_BIND_SERVICE;
     if !is_own(data_dir) {
@@ -32,7 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_confined_thread_has_one_capability_at_most_and_can_start_no_program_but_open_sockets() {
+    fn a_confined_thread_keeps_at_most_one_capability_and_cannot_start_programs_but_can_open_sockets() {
         let folder = tempfile::tempdir().unwrap();
         // Capabilities and filters apply to a thread: the other tests keep their rights.
         std::thread::spawn(move || {

@@ -34,7 +34,7 @@ struct SlotState {
     evicted: CancellationToken,
 }
 
-/// One accepted connection. Dropping it makes room for another one.
+/// One accepted connection. Dropping it frees its slot.
 #[derive(Debug)]
 pub struct ConnectionSlot {
     number: u64,
@@ -206,7 +206,7 @@ mod tests {
         let flood: Vec<_> = (0..2).map(|_| slots.acquire(peer(1)).unwrap()).collect();
         let guest = slots.acquire(peer(2)).unwrap();
         let _work: Vec<_> = flood.iter().chain([&guest]).map(ConnectionSlot::busy).collect();
-        assert!(slots.acquire(peer(1)).is_none(), "it would replace one of its own");
+        assert!(slots.acquire(peer(1)).is_none(), "it would replace a connection of the same peer");
         let newcomer = slots.acquire(peer(3)).unwrap();
         let _newcomers_work = newcomer.busy();
         assert_eq!(flood.iter().map(is_evicted).collect::<Vec<_>>(), [true, false]);

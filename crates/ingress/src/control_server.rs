@@ -271,7 +271,7 @@ fn is_allowed(stream: &UnixStream) -> bool {
     stream.peer_cred().is_ok_and(|peer| peer.uid() == own_uid || peer.uid() == 0)
 }
 
-/// Writes answers in the order of their requests, and events as they come.
+/// Writes answers in the order of their requests, and events as they occur.
 async fn write_out(
     mut to: OwnedWriteHalf,
     mut answers: mpsc::Receiver<Message>,

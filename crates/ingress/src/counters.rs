@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn a_window_named_again_goes_on_counting() {
+    fn a_window_named_again_continues_counting() {
         let mut registry = CounterRegistry::default();
         RequestRecord::new(&registry.app("shop", "d1"), Instant::now()).finish();
         registry.app("shop", "d2");

@@ -135,8 +135,8 @@ fn tokens(value: &HeaderValue) -> impl Iterator<Item = String> + '_ {
     text.split(',').map(|token| token.trim().to_ascii_lowercase()).filter(|token| !token.is_empty())
 }
 
-/// Whether only a proxy may set this name, or it imitates such a name. CGI-like applications read `X_Real_IP` as
-/// `X-Real-IP`, because they treat every sign like a dash. Other names with such signs are forwarded.
+/// Whether only a proxy may set this name, or whether it imitates such a name. CGI-like applications read `X_Real_IP`
+/// as `X-Real-IP`, because they treat every sign like a dash. Other names with such signs are forwarded.
 fn is_claim(name: &HeaderName) -> bool {
     let text = name.as_str();
     if is_reserved(text) {

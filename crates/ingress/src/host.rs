@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn authorities_are_equal_in_any_spelling_but_not_with_another_port() {
+    fn authorities_with_different_spellings_are_equal_unless_the_ports_differ() {
         assert!(same("Shop:80", "shop"));
         assert!(same("shop.:8080", "shop:8080"));
         assert!(!same("shop:8080", "shop"));

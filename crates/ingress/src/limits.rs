@@ -16,9 +16,9 @@ pub(crate) struct Limits {
     /// How long the body of a request with `Expect: 100-continue` is held back. Then it is sent anyway, because not
     /// every application supports the expectation. Clients that send such requests commonly wait for a second.
     pub continue_wait: Duration,
-    /// After a response that came before the request body was read: how long the client may go on sending, and how long
-    /// it may be silent meanwhile. The ingress discards what it sends. Closing at once would reset the connection, and
-    /// the client might not read the response.
+    /// After a response that came before the request body was read: how long the client may continue to send, and how
+    /// long it may be silent meanwhile. The ingress discards what it sends. Closing at once would reset the connection,
+    /// and the client might not read the response.
     pub linger: Duration,
     pub linger_idle: Duration,
     /// Idle timeout of a client connection.

@@ -52,7 +52,7 @@ impl Listeners {
     }
 
     /// Opens listeners that are wanted and not open, then closes those that are open and not wanted. If one cannot be
-    /// opened nothing is closed: a listener too many is better than none.
+    /// opened nothing is closed: an extra listener is better than none.
     pub async fn apply(&mut self, wanted: &[Listener]) -> Vec<ListenerRefused> {
         let mut refused = Vec::new();
         for listener in wanted {

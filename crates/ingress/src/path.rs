@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn rewrites_are_those_of_app_platform() {
+    fn rewrites_match_app_platforms() {
         let replace = |with: &str| Rewrite::Replace(with.to_owned());
         let cases = [
             ("/api/x", 1, Rewrite::Keep, "/api/x"),

@@ -227,7 +227,7 @@ impl UpstreamSocket {
     }
 }
 
-/// Errors after which the connection is closed, so that reading the rest comes to an end.
+/// Errors after which the connection is closed, so that reading the rest ends.
 fn is_closed_by_peer(error: &io::Error) -> bool {
     use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
     matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset)

@@ -126,7 +126,7 @@ pub enum Request {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Message {
-    /// ResponseBody to [`Request::Hello`].
+    /// Answers [`Request::Hello`].
     Welcome {
         protocol: u32,
         status: Status,

@@ -1,6 +1,6 @@
 //! The real process: started if none answers, found if one does, and alive after its parent has ended.
 //!
-//! Without the usual test harness, because this program is also the one that is started: as `launch ingress DIR`.
+//! Without the usual test harness, because the test starts this same program as the ingress: `launch ingress DIR`.
 #![allow(clippy::unwrap_used)]
 
 use std::path::Path;
@@ -30,7 +30,7 @@ async fn run(args: Vec<String>) {
             eprintln!("it cannot work");
             std::process::exit(7);
         }
-        // `cargo test` may list tests or filter them by a name; there is one, and none that is ignored.
+        // `cargo test` may list tests or filter them by a name. There is one test, and it is not ignored.
         Some("--list") if args.iter().any(|arg| arg == "--ignored") => {}
         Some("--list") => println!("launch: test"),
         _ => tokio::time::timeout(Duration::from_secs(300), launch()).await.unwrap(),
@@ -49,7 +49,7 @@ async fn launch() {
     assert_ne!(status.pid, std::process::id());
     it_inherits_only_its_log(status.pid, &log);
 
-    // Found, not started again. Two starts at once agree on one process.
+    // The running process is found. Two starts at once agree on one process.
     let (second, third) =
         tokio::join!(ensure_running(&program, &args, data_dir, &log), ensure_running(&program, &args, data_dir, &log));
     for other in [second.unwrap(), third.unwrap()] {
@@ -94,7 +94,7 @@ fn it_inherits_only_its_log(pid: u32, log: &Path) {
     let stat = String::from_utf8_lossy(&read("stat")).into_owned();
     let session = stat.rsplit_once(") ").unwrap().1.split(' ').nth(3).unwrap().to_owned();
     assert_eq!(session, pid.to_string(), "it leads a session");
-    // Of every thread, also those that were started later.
+    // Checks every thread, including those that were started later.
     for thread in std::fs::read_dir(format!("/proc/{pid}/task")).unwrap() {
         let status = std::fs::read_to_string(thread.unwrap().path().join("status")).unwrap();
         let field = |name: &str| status.lines().find_map(|it| it.strip_prefix(name)).unwrap().trim().to_owned();

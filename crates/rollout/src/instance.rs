@@ -118,7 +118,7 @@ mod tests {
     ];
 
     #[test]
-    fn no_move_leads_to_a_lower_rank_but_between_ready_and_unready() {
+    fn only_an_unready_instance_may_move_to_an_earlier_phase() {
         for from in InstancePhase::ALL {
             for event in EVENTS {
                 if let Ok(to) = from.next(event) {
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn an_illegal_move_names_both() {
+    fn an_illegal_move_names_the_phase_and_the_event() {
         let refused = InstancePhase::Draining.next(InstanceEvent::Passed).expect_err("draining is final");
         assert_eq!(refused.to_string(), "an instance that is Draining cannot see Passed");
     }

@@ -86,7 +86,7 @@ pub enum JobOutcome {
 
 /// The next action for a run. After a crash of the controller: if no id is stored, the process never started, so create
 /// the container or find it by name. If the container was created, start it; if it runs or has ended, wait for its
-/// code. If an id is stored and the container is gone, somebody removed it, and it is unknown whether the job ran.
+/// code. If an id is stored and the container is missing, a person removed it: it is unknown whether the job ran.
 pub fn next_step(phase: &JobPhase, seen: JobSeen, limit: Duration, now: Timestamp) -> JobStep {
     match (phase, seen) {
         (JobPhase::Intended, _) => JobStep::Create,
@@ -108,7 +108,7 @@ impl JobPhase {
             Self::OutOfMemory => JobOutcome::Failed("it ran out of memory".into()),
             Self::TimedOut => JobOutcome::Failed("it was ended after its time limit".into()),
             Self::Unknown => JobOutcome::Failed(
-                "its outcome is unknown: its container was removed by somebody else, and it is not run again".into(),
+                "its outcome is unknown: its container was removed by hand, and Boatyard does not run it again".into(),
             ),
             Self::Refused { message } => JobOutcome::Failed(format!("it could not be started: {message}")),
             Self::Intended | Self::Created { .. } if busy => JobOutcome::UnderWay,
@@ -132,7 +132,7 @@ mod tests {
             ("created and stored", created.clone(), JobSeen::Created, JobStep::Start),
             ("running", created.clone(), JobSeen::Running, JobStep::Await),
             ("ended, code not stored", created.clone(), JobSeen::Exited { code: Some(0) }, JobStep::Await),
-            ("stored, then removed by somebody", created, JobSeen::Missing, JobStep::GiveUp),
+            ("stored, then removed by hand", created, JobSeen::Missing, JobStep::GiveUp),
             ("ended", JobPhase::Ended { code: 0 }, JobSeen::Missing, JobStep::Nothing),
             ("unknown stays unknown", JobPhase::Unknown, JobSeen::Missing, JobStep::Nothing),
         ];

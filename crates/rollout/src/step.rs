@@ -111,7 +111,7 @@ pub enum Reason {
         /// Its memory limit in bytes.
         limit: u64,
     },
-    /// Somebody else removed its container before it became ready.
+    /// Its container was removed by hand before it became ready.
     Gone,
     /// The engine refused to create or start it.
     Refused {
@@ -341,7 +341,7 @@ impl fmt::Display for Reason {
             Self::OutOfMemory { limit } => {
                 write!(f, "ran out of memory before it was ready: it may take {} MiB", limit >> 20)
             }
-            Self::Gone => write!(f, "was removed by somebody else before it was ready"),
+            Self::Gone => write!(f, "was removed by hand before it was ready"),
             Self::Refused { message } => write!(f, "could not be started: {message}"),
         }
     }

@@ -85,7 +85,7 @@ fn obstacles() -> Vec<Obstacle> {
         (S::Rolling, "the ingress does not answer", whole(), no_answer()),
         (S::Finishing, "a POST_DEPLOY job hangs", job(), Facts { post_deploy: failed_job(), ..none() }),
         (S::Finishing, NO_ENGINE, whole(), Facts { post_deploy: open_job(), ..overdue() }),
-        (S::RollingBack, "the version before cannot start", rollback_or_asked(), in_vain()),
+        (S::RollingBack, "the previous version cannot start", rollback_or_asked(), in_vain()),
         (S::RollingBack, "its image is gone, or the engine refuses the container", rollback_or_asked(), in_vain()),
         (S::RollingBack, "it serves again, then stops answering", start_up(), lost()),
         (S::RollingBack, NO_ENGINE, rollback(), no_answer()),
@@ -96,7 +96,7 @@ fn obstacles() -> Vec<Obstacle> {
 
 const NO_ENGINE: &str = "the engine does not answer";
 
-/// What the deployment does then, as the documentation says it.
+/// What the deployment does then, in the words of the documentation.
 fn outcome(stage: Stage, facts: &Facts) -> &'static str {
     let (event, kept) = match next_move(stage, facts, 2) {
         Move::Go(event) => (event, false),
@@ -108,11 +108,11 @@ fn outcome(stage: Stage, facts: &Facts) -> &'static str {
     };
     match (stage.next(event).unwrap(), kept) {
         (Stage::RollingBack, _) => "rolls back",
-        (Stage::Failed, false) => "ends as ERROR; what served before serves on",
-        (Stage::Canceled, false) => "ends as CANCELED; what served before serves on",
+        (Stage::Failed, false) => "ends as ERROR; what served before keeps serving",
+        (Stage::Canceled, false) => "ends as CANCELED; what served before keeps serving",
         (Stage::Failed, true) => "ends as ERROR; what serves is kept",
         (Stage::Canceled, true) => "ends as CANCELED; what serves is kept",
-        (Stage::Building | Stage::Preparing | Stage::Finishing, _) => "goes on",
+        (Stage::Building | Stage::Preparing | Stage::Finishing, _) => "continues",
         (other, _) => panic!("{stage:?} goes to {other:?}"),
     }
 }
@@ -124,7 +124,7 @@ fn cancel(stage: Stage) -> String {
         return outcome(stage, &facts).into();
     }
     let failed = Facts { restore_failed: Some("web.0 ended".into()), ..facts };
-    format!("goes on; after the first instance that cannot be restored: {}", outcome(stage, &failed))
+    format!("continues; after the first instance that cannot be restored: {}", outcome(stage, &failed))
 }
 
 /// How a deployment at this stage affects a newer request.
@@ -169,7 +169,7 @@ Written by `crates/rollout/tests/stage_table.rs` from the code that decides; do 
 
 A deployment goes through the stages Pending, Building, Built, Preparing (databases, then PRE_DEPLOY jobs), Rolling (instances are
 replaced) and Finishing (POST_DEPLOY jobs), and is Active then. A restart goes from Pending to Rolling at once: it builds and
-prepares nothing, and only checks first that its images are there. If something fails after instances were replaced, it rolls back
+prepares nothing, and first checks only that its images exist. If something fails after instances were replaced, it rolls back
 first: instances of the previous version are started, probed and routed before those that failed are drained.
 
 ## What may never end by itself
@@ -180,16 +180,16 @@ first: instances of the previous version are started, probed and routed before t
 The rollback's deadline is the sum of the start-up times of all instances to be restored, plus the longest drain and grace of one
 instance, plus {least}.
 
-**What serves is kept** when a rollback is abandoned: each component goes on with the version that more of its ready instances
+**What serves is kept** when a rollback is abandoned: each component keeps the version that more of its ready instances
 run, which may be that of the failed deployment. Repairs use it and a later restart copies it, until a deployment succeeds. The
-notes of the failed deployment say which components are meant.
+notes of the failed deployment name these components.
 
-While the disk of the data directory is full, no stage can be written down, so none ends. What runs goes on, and the deployment
-does when there is space again.
+While the disk of the data directory is full, the controller cannot record stages, so none ends. Instances keep running, and the
+deployment continues when there is space again.
 
 ## Cancel, and newer deployments
 
-| stage | a person cancels: the deployment | a newer one is asked for: it |
+| stage | a person cancels: the deployment | a user requests a newer deployment: it |
 |---|---|---|
 {asked}"
     )

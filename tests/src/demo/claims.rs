@@ -38,7 +38,7 @@ pub(super) struct Expected {
     pub job_runs: usize,
     /// Components with new containers.
     pub replaced: &'static [&'static str],
-    /// Components whose containers are new, or started and went back. All others keep their containers.
+    /// Components whose containers are new, or started and rolled back. All others keep their containers.
     pub not_compared: &'static [&'static str],
     /// The heading of the page.
     pub heading: &'static str,
@@ -121,14 +121,14 @@ pub(super) fn restarted(action: &Action, expected: &Expected) -> Vec<Claim> {
     vec![Claim::new(is_exactly(named, expected.replaced), sentence)]
 }
 
-/// A deployment of an unchanged tree says that it reused every image.
+/// The notes of a deployment of an unchanged tree report that it reused every image.
 pub(super) fn reused(action: &Action, _: &Expected) -> Vec<Claim> {
     let notes: Vec<_> = images(action).filter_map(|(_, image)| image["note"].as_str()).collect();
-    let all_say_so = !notes.is_empty() && notes.iter().all(|it| it.starts_with("reused"));
-    vec![Claim::new(all_say_so, format!("it says so: {:?}", notes.first().unwrap_or(&"nothing")))]
+    let all_reused = !notes.is_empty() && notes.iter().all(|it| it.starts_with("reused"));
+    vec![Claim::new(all_reused, format!("its notes report the reuse: {:?}", notes.first().unwrap_or(&"nothing")))]
 }
 
-/// A broken api ends the deployment, and web, which had been replaced before, goes back.
+/// A broken api ends the deployment, and web, which had been replaced before, is rolled back.
 pub(super) fn rolled_back(action: &Action, _: &Expected) -> Vec<Claim> {
     let (record, started) = (action.record(), action.started("web"));
     let failure = &record["failure"];

@@ -37,7 +37,7 @@ pub enum Expected {
 }
 
 impl LoadPlan {
-    /// No requests yet, and 8 connections that send as fast as answers come. The deadline of a request is 120 s: a
+    /// No requests yet, and 8 connections that send as fast as answers arrive. The deadline of a request is 120 s: a
     /// request without an answer fails, but one that a busy machine answers late does not.
     pub fn new(target: SocketAddr, host: impl Into<String>) -> LoadPlan {
         LoadPlan {

@@ -21,7 +21,7 @@ const STREAM_PERIOD: Duration = Duration::from_millis(100);
 
 type Answer = Response<UnsyncBoxBody<Bytes, Infallible>>;
 
-/// What `/` says.
+/// The page `/`.
 #[derive(Debug)]
 pub struct Site {
     greeting: String,

@@ -132,7 +132,7 @@ async fn a_dry_run_returns_the_plan_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_proposal_says_whether_the_name_is_free_and_costs_nothing() {
+async fn a_proposal_reports_whether_the_name_is_free_and_costs_nothing() {
     let server = Server::start().await;
     let taken = server.send("POST", "/v2/apps/propose", &format!("{{\"spec\":{SPEC}}}")).await.json();
     assert_eq!((&taken["app_name_available"], &taken["app_name_suggestion"]), (&json!(false), &json!("shop-2")));

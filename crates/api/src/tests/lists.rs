@@ -57,7 +57,7 @@ async fn deployments_are_newest_first_and_found_by_id_and_by_number() {
 }
 
 #[tokio::test]
-async fn a_deployment_says_what_it_waits_for() {
+async fn a_deployment_reports_what_it_waits_for() {
     let server = Server::start().await;
     let it = server.send("POST", "/v2/apps/shop/restart", "").await.json();
     assert_eq!(it["deployment"]["boatyard"]["waiting"], json!(["waiting for web.0: 2 open requests, 11 s left"]));

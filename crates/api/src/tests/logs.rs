@@ -31,7 +31,7 @@ async fn a_log_address_works_once_and_without_the_token() {
 }
 
 #[tokio::test]
-async fn all_four_paths_make_the_same_query() {
+async fn all_four_paths_send_the_same_query() {
     let server = Server::start().await;
     for (path, asked) in [
         ("logs?type=BUILD", "logs None None Build"),

@@ -5,7 +5,7 @@ use crate::value::object;
 use crate::value::rule::{ANY, PORT, range};
 
 object! {
-    /// When an instance of a service is ready. The methods return the defaults of the reference (1.3.5).
+    /// When an instance of a service is ready. The methods return App Platform's defaults.
     "a health check" struct HealthCheck {
         /// The path for a GET request. Absent: a TCP connection is enough.
         http_path: Option<String> = ANY.of_form(form::request_target),

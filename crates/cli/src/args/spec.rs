@@ -8,7 +8,7 @@ use super::OutputFormat;
 
 #[derive(Debug, Subcommand)]
 pub enum Spec {
-    /// Check a spec on this host alone and say everything that is wrong
+    /// Check a spec without a server and report every problem
     Validate {
         /// The specs, YAML or JSON; - for standard input
         #[arg(required = true, value_name = "FILE")]

@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn an_invalid_spec_is_named() {
+    fn the_error_names_an_invalid_spec() {
         let (_directory, file) = written(&GOOD.replace("name: web", "nmae: web"));
         assert!(read(&file).map(|_| ()).expect_err("misspelt").to_string().contains("app.yaml is not a valid spec"));
     }
@@ -116,14 +116,14 @@ mod tests {
     }
 
     #[test]
-    fn a_large_file_is_too_large_wherever_it_is_cut() {
+    fn a_large_file_is_reported_as_too_large_wherever_it_is_cut() {
         let (_directory, file) = written(&format!("a{}", "é".repeat(3_000_000)));
         let problems = AppSpec::from_yaml(&text(&file).expect("a text")).expect_err("too large");
         assert!(problems[0].message.contains("more than 262144 bytes"), "{problems}");
     }
 
     #[test]
-    fn a_missing_file_is_named() {
+    fn the_error_names_a_missing_file() {
         let error = read(Path::new("/nonexistent/app.yaml")).map(|_| ()).expect_err("there is none");
         assert!(error.to_string().contains("/nonexistent/app.yaml"));
     }

@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn an_argument_wins_over_a_file_and_a_file_may_hold_more() {
+    fn an_argument_overrides_a_file_and_a_file_may_contain_other_values() {
         let file = "# comment\n\nTOKEN=from-file\nexport MAIL='a=b'\nOTHER=x\n";
         assert_eq!(given(&["TOKEN=x=y"], Some(file)).expect("good"), [r#""x=y""#, r#""a=b""#]);
     }

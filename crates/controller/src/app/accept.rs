@@ -1,4 +1,5 @@
-//! Accepts requests: checks them against what serves, records them as deployments, and merges them with a waiting one.
+//! Accepts requests: checks them against the active deployment, records them as deployments, and merges them with a
+//! waiting one.
 
 use app_spec::{AppSpec, Component};
 use rollout::deployment::{Event, Stage};
@@ -31,7 +32,7 @@ pub(crate) struct DeployRequest {
 
 impl AppTask {
     pub(super) async fn answer(&mut self, snapshot: &Snapshot, request: AppCommand) {
-        // If the caller has left, the reply is lost, but the request stays recorded.
+        // If the caller has disconnected, the reply is lost, but the request stays recorded.
         match request {
             AppCommand::Deploy { request, reply } => drop(reply.send(self.accept(snapshot, *request).await)),
             AppCommand::Cancel { deployment, reply } => drop(reply.send(self.cancel(&deployment).await)),
@@ -230,7 +231,7 @@ pub(crate) fn unchanged<'a>(state: &'a AppState, specs: &Specs<'_>, spec: &AppSp
     state.deployments.iter().filter(|_| equal).filter(is_real).max_by_key(|it| it.number)
 }
 
-/// Checks that everything that a restart names can be restarted.
+/// Checks that every component that a restart names can be restarted.
 pub(crate) fn check_restart(app: &str, spec: &AppSpec, restart: &Restart) -> Result<(), ControlError> {
     match restart {
         Restart::All => Ok(()),

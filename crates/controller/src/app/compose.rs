@@ -52,7 +52,7 @@ pub(crate) fn compose(
 }
 
 impl Composed {
-    /// Whether a plain deployment results in what serves already: images, environments, counts, jobs, databases and
+    /// Whether a plain deployment changes nothing: images, environments, counts, jobs, databases and
     /// spec are the same. `active`: the active deployment with its spec.
     pub fn is_what_serves(
         &self,

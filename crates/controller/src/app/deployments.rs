@@ -32,7 +32,7 @@ impl AppTask {
         for number in to_advance(&queued(&self.cx.records)) {
             let of_number = self.cx.records.deployments.iter().find(|it| it.number == number);
             let Some(deployment) = of_number.cloned() else { continue };
-            // A rollback needs no spec, so a missing spec must not make it fail.
+            // A rollback does not need the spec, so it must not fail if the spec is missing.
             let rolls_back = deployment.stage == Stage::RollingBack;
             let Some(spec) = self.cx.records.spec_of(&deployment).or_else(|| rolls_back.then(Arc::default)) else {
                 let message = "its stored spec cannot be read by this version".to_owned();
@@ -295,7 +295,7 @@ impl AppTask {
         deployment.failure = Some(failure);
         deployment.progress.fail(&key, reason, now);
         if deployment.stage.next(event) == Ok(Stage::RollingBack) {
-            // Failures of the failed revision must not delay the previous one.
+            // Failed attempts with the new revision must not delay the previous one.
             self.cx.observer.start_failures.clear();
             self.cx.observer.start_failures.restore_failed = None;
         } else {
@@ -429,7 +429,7 @@ fn what_serves(kept: &Kept) -> Option<String> {
         Some(format!("{component} goes on with the version of this deployment, and a restart copies it"))
     } else if kept.ready < count {
         Some(format!(
-            "{component}: {} of {count} instances of the version before serve; the rest is tried again",
+            "{component}: {} of {count} instances of the previous version serve; Boatyard keeps trying to start the rest",
             kept.ready
         ))
     } else {

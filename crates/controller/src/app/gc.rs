@@ -47,7 +47,7 @@ impl Gc {
                 warn!(%error, "old images could not be removed; the next deployment tries again");
             }
             if let Err(error) = forget_history(&shared, &app).await {
-                warn!(%error, "old deployments could not be forgotten; the next one tries again");
+                warn!(%error, "old deployments could not be removed; the next deployment tries again");
             }
             ActionResult::GcEnded
         });
@@ -68,7 +68,7 @@ fn unneeded_revisions(cx: &Context) -> Vec<Change> {
     unneeded.map(|it| Change::ForgetRevision(it.app.clone(), it.id.clone())).collect()
 }
 
-/// How many of the newest deployments keep their images: enough to go back to, few enough for a small disk.
+/// How many of the newest deployments keep their images: enough to roll back to, few enough for a small disk.
 const DEPLOYMENTS_WITH_IMAGES: u64 = 5;
 
 async fn remove_old_images(shared: &Shared, app: &App) -> anyhow::Result<()> {
@@ -99,7 +99,7 @@ async fn remove_old_images(shared: &Shared, app: &App) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// How many of the newest deployments stay on record with their logs: 100, more than anyone pages through. The one that
+/// How many of the newest deployments stay on record with their logs: 100, more than a person reads. The one that
 /// serves also stays, and each stays as long as its request may be repeated.
 const DEPLOYMENTS_ON_RECORD: u64 = 100;
 

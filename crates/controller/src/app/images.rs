@@ -95,10 +95,10 @@ impl Images {
             (Source::Image(image), _) => Ok(Work::Image(image.clone())),
             (_, commit) => recipe(cx, &deployment, spec, &component, common).and_then(|recipe| work(recipe, commit)),
         };
-        let (app, goes_on) = (&cx.records.app.id, commit.is_some());
+        let (app, append) = (&cx.records.app.id, commit.is_some());
         // No revision contains the secrets of the new spec yet.
         let secrets = Secrets::new(&[secret_values(&cx.records), written_secrets(spec)].concat());
-        let sink = cx.shared.logbook.build_sink(app, &id, &component, &secrets, goes_on);
+        let sink = cx.shared.logbook.build_sink(app, &id, &component, &secrets, append);
         if let Ok(Work::Resolve(_)) = &work
             && let Some(withheld) = withheld(spec, &component)
         {
@@ -361,7 +361,7 @@ fn written_secrets(spec: &AppSpec) -> Vec<String> {
 }
 
 /// A prebuilt image: the local one, unless `force` requires a new pull. If the registry does not answer, the local
-/// image is used and the log says so.
+/// image is used, and the log reports that.
 async fn find_or_pull(
     shared: &Shared,
     source: &ImageSource,

@@ -279,7 +279,7 @@ async fn came_up(
             cx.record_event(&name, event).await
         }
         Err(error) if error.is_transient() => {
-            cx.hold_off(Subject::Instance(name), "could not be brought up yet", &error);
+            cx.hold_off(Subject::Instance(name), "could not be created or started yet", &error);
             Ok(())
         }
         Err(error @ EngineError::SubnetTaken { .. }) => match move_network(cx, &error).await? {
@@ -290,7 +290,7 @@ async fn came_up(
             Some(why) => cx.refuse(&name, why).await,
         },
         Err(error @ EngineError::AddressTaken { .. }) => {
-            warn!(instance = %name, %error, "could not be brought up");
+            warn!(instance = %name, %error, "could not be created or started");
             match cx.give_another_address(snapshot, &name).await? {
                 true => Ok(()),
                 false => cx.refuse(&name, error.to_string()).await,

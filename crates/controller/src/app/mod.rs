@@ -157,7 +157,9 @@ impl AppHandle {
                 while !shared.stop.is_cancelled() {
                     tokio::time::sleep(STORE_PAUSE).await;
                     match shared.store.app_state(&id).await {
-                        Ok(Some(read)) if !read.is_complete() => error!("what serves cannot be read; trying again"),
+                        Ok(Some(read)) if !read.is_complete() => {
+                            error!("some of the records cannot be read; trying again")
+                        }
                         Ok(read) => {
                             state = read;
                             break;

@@ -241,11 +241,11 @@ impl Observer {
 /// and that served before.
 fn status(records: &Records, targets: &[Target], observed: &Observed, now: Timestamp) -> RolloutStatus {
     let rolling = records.rolling().map(|it| &it.id);
-    let is_its_own = |it: &Instance| {
+    let created_by_rollout = |it: &Instance| {
         let made_by = records.instance(&it.name).map(|row| &row.deployment);
         rolling.is_none() || made_by == rolling
     };
-    rollout_status_of(targets, observed, is_its_own, now)
+    rollout_status_of(targets, observed, created_by_rollout, now)
 }
 
 /// Instances that failed to start.

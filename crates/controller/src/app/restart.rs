@@ -74,7 +74,7 @@ fn copy_active(records: &Records, generation: u64, deployment: &mut Deployment) 
     deployment.job_revisions = active.job_revisions.clone();
     deployment.cloned_from = Some(active.id.clone());
     deployment.spec = active.spec.clone();
-    // A restart builds nothing, and its build leaves say so.
+    // A restart builds nothing, and its build leaves give that as their reason.
     for name in deployment.images.keys() {
         let reason = Reason { code: "PreviousBuildReused".into(), message: "restart: the image that serves".into() };
         deployment.progress.succeed(&LeafKey::Build(name.clone()), Some(reason), clock::now());

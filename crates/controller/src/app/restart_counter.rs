@@ -73,7 +73,7 @@ impl RestartCounter {
         };
         let (last, count) = (restarts.last.as_ref(), restarts.count);
         let (code, out_of_memory) = (last.and_then(|it| it.code), last.is_some_and(|it| it.out_of_memory));
-        warn!(instance = %name, code, out_of_memory, count, "its process ended by itself and is started again");
+        warn!(instance = %name, code, out_of_memory, count, "its process exited without a request and was restarted");
         row.restarts = restarts;
         cx.commit(vec![Change::Instance(row)]).await
     }
@@ -161,7 +161,7 @@ mod tests {
                 (Some(1), true),
                 Some((3, false)),
             ),
-            ("the reason came late", details(Some("t1"), 2, false), (Some(137), true), Some((2, true))),
+            ("the reason arrived late", details(Some("t1"), 2, false), (Some(137), true), Some((2, true))),
         ];
         for (name, details, reported, expected) in cases {
             let counted = counted(&before, &details, reported);

@@ -53,9 +53,9 @@ pub(super) fn unchanged(records: &Records, targets: &[Target], deployment: &Depl
 pub(super) fn note_stuck(snapshot: &Snapshot, deployment: &mut Deployment) {
     for it in stuck(&snapshot.observed, snapshot.now) {
         let (component, slot, name) = (&it.component, it.slot, &it.name);
-        warn!(instance = %name, "does not end; left behind");
+        warn!(instance = %name, "the engine cannot stop or remove it; left behind");
         let note = format!(
-            "the engine cannot stop or remove {name} ({component}.{slot}): it was left behind, and is tried again until it goes"
+            "the engine cannot stop or remove {name} ({component}.{slot}): it was left behind, and Boatyard keeps trying to remove it"
         );
         if !deployment.record.notes.contains(&note) {
             deployment.record.notes.push(note);

@@ -99,7 +99,7 @@ impl Routing {
                 self.counted = counted.map(|it| (part.window.clone(), it));
                 self.acknowledged = Some((routes, part));
             }
-            Err(why) => warn!(%why, "the ingress did not take the routes; they are sent again"),
+            Err(why) => warn!(%why, "the ingress did not accept the routes; sending them again"),
         }
     }
 

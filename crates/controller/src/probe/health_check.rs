@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_answer_decides_whether_a_check_passes() {
+    async fn the_response_decides_whether_a_check_passes() {
         let cases: [(String, Result<(), ProbeFault>); 5] = [
             (status(204), Ok(())),
             (status(301), Ok(())),
@@ -201,14 +201,14 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_timeout_reports_its_limit() {
+    async fn a_timeout_error_names_the_limit() {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let result = check(listener.local_addr().unwrap(), Some("/")).run().await;
         assert_eq!(result, Err(ProbeFault::TimedOut { after: Duration::from_secs(1) }));
     }
 
     #[tokio::test]
-    async fn an_app_that_knows_only_its_own_host_passes_and_so_does_one_that_knows_only_its_address() {
+    async fn an_app_passes_whether_it_accepts_only_its_host_name_or_only_its_address() {
         let knows = |host: fn(&str) -> bool| {
             serve(move |head| {
                 let sent = head.lines().find_map(|line| line.strip_prefix("host: ")).unwrap_or_default().to_owned();

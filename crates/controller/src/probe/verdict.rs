@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn verdicts_change_only_after_enough_answers_in_a_row() {
+    fn the_verdict_changes_only_after_enough_equal_results_in_a_row() {
         let cases = [
             ("the first pass is enough by default", 1, 3, false, "--+", "..P"),
             ("two passes are asked for", 2, 3, false, "+-++", "...P"),

@@ -3,7 +3,7 @@
 #
 # $1: the stop signal, for example TERM. $2: its bit in the signal masks of /proc/PID/status.
 
-# Asks each process once to end, in the right order, and waits for the last one.
+# Signals each process once, in the right order, and waits for the last one.
 stop() {
   trap '' TERM "$1"
   signal=$1 bit=$2 asked=' '
@@ -14,7 +14,7 @@ stop() {
   exit "$code"
 }
 
-# Asks those whose turn it is. Fails when no process is left.
+# Signals the processes whose turn it is. Fails when no process is left.
 ask() {
   found=' ' left=
   for directory in /proc/[0-9]*; do
@@ -51,20 +51,20 @@ ask() {
     left=yes
     case $asked in *" $pid "*) continue ;; esac
     if [ -p "/proc/$pid/fd/0" ]; then
-      # It reads what another process writes: it may still finish that.
+      # It reads the output of another process, and may finish reading first.
       for other in $found; do
         if [ "$other" != "$pid" ] && [ "/proc/$other/fd/1" -ef "/proc/$pid/fd/0" ]; then turn=; break; fi
       done
     fi
     [ "$turn" ] || continue
     asked="$asked$pid "
-    # Without a handler, as a shell that waits, it only has to begin nothing new.
+    # A process without a handler, such as a shell that waits, only must not start another program.
     if eval "[ \"\$handles_$pid\" = 0 ]"; then kill -TERM "$pid"; else kill "-$signal" "$pid"; fi
   done 2>/dev/null
   [ "$left" ]
 }
 
-# No variable is set before the command runs: it would change one of that name in its environment.
+# The script sets no variable before the command runs: the command would inherit the changed value.
 trap 'stop "$1" "$2"' TERM "$1"
 (trap - INT QUIT; shift 2; exec "$@") &
 main=$!

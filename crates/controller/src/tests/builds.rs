@@ -1,4 +1,4 @@
-//! A deployment builds the commit that it resolved first, even if a controller dies or somebody pushes meanwhile.
+//! A deployment builds the commit that it resolved first, even if a controller dies or a user pushes meanwhile.
 
 use app_spec::AppSpec;
 use rollout::deployment::Stage;
@@ -22,7 +22,7 @@ fn commit(digit: char) -> String {
     digit.to_string().repeat(40)
 }
 
-/// The controller dies during a build, and somebody force-pushes to the branch.
+/// The controller dies during a build, and a user force-pushes to the branch.
 async fn cut_short() -> (TestCluster, DeploymentId) {
     let mut cluster = TestCluster::new().await;
     cluster.image_builder.push(&commit('1'));
@@ -47,7 +47,7 @@ fn built(deployment: &Deployment) -> Option<&str> {
 }
 
 #[test]
-fn a_build_that_is_begun_again_is_of_the_same_commit() {
+fn an_interrupted_build_starts_again_with_the_same_commit() {
     simulate(async {
         let (cluster, id) = cut_short().await;
         cluster.image_builder.hold(false);
@@ -57,7 +57,7 @@ fn a_build_that_is_begun_again_is_of_the_same_commit() {
 }
 
 #[test]
-fn a_commit_that_has_vanished_is_an_error_and_nothing_newer_is_built_instead() {
+fn a_missing_commit_is_an_error_and_no_newer_commit_is_built_instead() {
     simulate(async {
         let (cluster, id) = cut_short().await;
         cluster.image_builder.vanish(&commit('1'));
@@ -71,7 +71,7 @@ fn a_commit_that_has_vanished_is_an_error_and_nothing_newer_is_built_instead() {
 
 /// The controller removes unused mirrors once an hour.
 #[test]
-fn only_repositories_that_an_app_names_are_kept() {
+fn only_mirrors_of_repositories_that_an_app_names_are_kept() {
     simulate(async {
         let cluster = TestCluster::new().await;
         cluster.image_builder.push(&commit('1'));
@@ -90,7 +90,7 @@ fn only_repositories_that_an_app_names_are_kept() {
 }
 
 #[test]
-fn a_repository_that_may_not_be_fetched_from_here_is_refused_before_anything_is_stored() {
+fn a_forbidden_repository_is_refused_before_anything_is_stored() {
     simulate(async {
         let cluster = TestCluster::new().await;
         for address in ["http://example.com/site.git", "/etc"] {

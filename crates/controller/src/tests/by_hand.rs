@@ -1,4 +1,4 @@
-//! People rename, pause, move, limit and disconnect containers by hand, and create others in their way.
+//! People rename, pause, move, limit and disconnect containers by hand, and create containers that conflict with them.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -40,7 +40,7 @@ async fn called_so(cluster: &TestCluster, name: &str, called: &str) {
 }
 
 #[test]
-fn a_renamed_container_is_the_same_and_gets_its_name_back() {
+fn a_renamed_container_is_recognised_and_gets_its_name_back() {
     simulate(async {
         let (cluster, app) = TestCluster::with_app().await;
         let names = [one_web(&cluster, &app).await, database(&cluster, &app).await.container.to_string()];
@@ -74,7 +74,7 @@ fn a_container_renamed_while_no_controller_runs_is_recognised_by_its_id() {
 }
 
 #[test]
-fn a_renamed_container_whose_name_is_taken_goes_on_and_ends_like_any_other() {
+fn a_renamed_container_whose_name_is_taken_keeps_running_and_stops_like_any_other() {
     simulate(async {
         let (cluster, app) = TestCluster::with_app().await;
         let name = one_web(&cluster, &app).await;
@@ -89,7 +89,7 @@ fn a_renamed_container_whose_name_is_taken_goes_on_and_ends_like_any_other() {
 }
 
 #[test]
-fn deleting_an_app_ends_its_renamed_containers_too() {
+fn deleting_an_app_removes_its_renamed_containers_too() {
     simulate(async {
         let (mut cluster, app) = TestCluster::with_app().await;
         known(&cluster, &app).await;
@@ -105,7 +105,7 @@ fn deleting_an_app_ends_its_renamed_containers_too() {
 }
 
 #[test]
-fn an_instance_joined_at_another_address_is_brought_back_to_its_own() {
+fn an_instance_connected_at_another_address_gets_its_recorded_address_back() {
     simulate(async {
         let (cluster, app) = TestCluster::with_app().await;
         let rows = cluster.state(&app).await.instances;
@@ -134,7 +134,7 @@ fn an_instance_that_lost_its_name_on_the_network_gets_it_back() {
 }
 
 #[test]
-fn a_paused_container_goes_on_where_it_was() {
+fn a_paused_container_is_unpaused_without_a_restart() {
     simulate(async {
         let (cluster, app) = TestCluster::with_app().await;
         let names = [one_web(&cluster, &app).await, database(&cluster, &app).await.container.to_string()];
@@ -150,7 +150,7 @@ fn a_paused_container_goes_on_where_it_was() {
 }
 
 #[test]
-fn limits_and_restart_policy_are_set_back_also_when_they_changed_while_no_controller_ran() {
+fn limits_and_restart_policy_are_restored_even_if_they_changed_while_no_controller_ran() {
     simulate(async {
         let (mut cluster, app) = TestCluster::with_app().await;
         let names = [one_web(&cluster, &app).await, database(&cluster, &app).await.container.to_string()];
@@ -182,7 +182,7 @@ fn limits_and_restart_policy_are_set_back_also_when_they_changed_while_no_contro
 }
 
 #[test]
-fn a_database_off_its_network_is_back_as_soon_as_an_instance_would_be() {
+fn a_disconnected_database_is_reconnected_as_soon_as_an_instance_would_be() {
     simulate(async {
         let (cluster, app) = TestCluster::with_app().await;
         let row = database(&cluster, &app).await;
@@ -202,7 +202,7 @@ fn a_database_off_its_network_is_back_as_soon_as_an_instance_would_be() {
 }
 
 #[test]
-fn everything_is_back_after_the_network_was_removed_while_no_controller_ran() {
+fn a_network_removed_while_no_controller_ran_is_created_again() {
     simulate(async {
         let (mut cluster, app) = TestCluster::with_app().await;
         let row = database(&cluster, &app).await;
@@ -265,7 +265,7 @@ fn a_database_is_not_started_beside_another_container_on_its_volume() {
 }
 
 #[test]
-fn a_wait_for_a_database_ends_when_its_container_goes() {
+fn a_wait_for_a_database_ends_when_its_container_is_removed() {
     simulate(async {
         let (cluster, app) = TestCluster::with_app().await;
         let name = database(&cluster, &app).await.container.to_string();
@@ -316,7 +316,7 @@ fn the_controller_does_not_use_an_address_of_another_container() {
 }
 
 #[test]
-fn a_deletion_waits_for_what_is_on_the_network_and_ends_when_that_has_left() {
+fn a_deletion_completes_once_no_other_container_is_on_the_network() {
     simulate(async {
         let (cluster, app) = TestCluster::with_app().await;
         let network = cluster.engine.network_specs().remove(0);

@@ -69,7 +69,7 @@ async fn until_window(cluster: &TestCluster, app: &AppId, id: &DeploymentId) {
 }
 
 #[test]
-fn what_is_counted_while_a_deployment_rolls_is_on_its_record() {
+fn a_deployments_record_contains_the_requests_counted_during_its_rollout() {
     simulate(async {
         let served = served_when(Dies::Neither, true).await;
         assert_eq!((served.requests, served.slowest_us, served.at_least), (8, 5000, false));
@@ -77,7 +77,7 @@ fn what_is_counted_while_a_deployment_rolls_is_on_its_record() {
 }
 
 #[test]
-fn what_is_served_while_a_job_runs_before_the_roll_is_not_on_its_record() {
+fn a_deployments_record_omits_requests_from_before_its_rollout() {
     simulate(async {
         let (cluster, app) = TestCluster::with_app().await;
         cluster.update(&app, "slow").await;
@@ -93,7 +93,7 @@ fn what_is_served_while_a_job_runs_before_the_roll_is_not_on_its_record() {
 }
 
 #[test]
-fn a_controller_that_dies_loses_no_count() {
+fn a_controller_that_dies_loses_no_counts() {
     simulate(async {
         for read_before in [true, false] {
             let served = served_when(Dies::Controller, read_before).await;
@@ -103,7 +103,7 @@ fn a_controller_that_dies_loses_no_count() {
 }
 
 #[test]
-fn if_the_ingress_dies_the_last_counts_stay_and_the_record_says_that_there_were_more() {
+fn if_the_ingress_dies_the_record_reports_the_last_counts_as_lower_bounds() {
     simulate(async {
         for dies in [Dies::Ingress, Dies::Both] {
             let served = served_when(dies, true).await;
@@ -115,7 +115,7 @@ fn if_the_ingress_dies_the_last_counts_stay_and_the_record_says_that_there_were_
 }
 
 #[test]
-fn what_was_open_before_the_roll_and_what_it_cut_is_on_its_record() {
+fn a_deployments_record_contains_requests_open_before_its_rollout_and_requests_it_cut() {
     simulate(async {
         let (mut cluster, app) = TestCluster::with_app().await;
         cluster.update(&app, "slow").await;
@@ -140,7 +140,7 @@ fn what_was_open_before_the_roll_and_what_it_cut_is_on_its_record() {
 }
 
 #[test]
-fn a_record_of_an_older_version_is_read_with_zeros_for_what_it_did_not_count() {
+fn counters_missing_from_an_older_versions_record_are_read_as_zero() {
     let old = r#"{"requests":8,"failed":1,"app_errors":0,"client_gone":0,"upgraded_cut":1,"slowest_us":5}"#;
     let served: Served = serde_json::from_str(old).unwrap();
     assert_eq!((served.requests, served.upgraded_cut), (8, 1));

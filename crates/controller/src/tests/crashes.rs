@@ -90,7 +90,7 @@ fn a_restart_survives_a_crash_between_any_table_and_its_acknowledgement() {
 }
 
 #[test]
-fn a_deletion_once_promised_is_carried_out_by_the_next_controller() {
+fn the_next_controller_completes_an_accepted_deletion() {
     simulate(async {
         let mut cluster = TestCluster::new().await;
         for verb in [Verb::Stop, Verb::Remove, Verb::RemoveNetwork] {
@@ -108,7 +108,7 @@ fn a_deletion_once_promised_is_carried_out_by_the_next_controller() {
 }
 
 #[test]
-fn a_wait_that_was_begun_while_the_clock_was_ahead_ends_all_the_same() {
+fn a_wait_that_began_while_the_clock_was_ahead_still_ends() {
     simulate(async {
         let (mut cluster, app) = TestCluster::with_app().await;
         let since = cluster.engine.calls().len();
@@ -138,19 +138,19 @@ fn a_wait_that_was_begun_while_the_clock_was_ahead_ends_all_the_same() {
 
 async fn crash_at_each_call(story: Story, last: LastCall) {
     let mut cluster = TestCluster::new().await;
-    let undisturbed = tell(&mut cluster, story, None, last).await;
+    let undisturbed = run_story(&mut cluster, story, None, last).await;
     let changing: Vec<_> = undisturbed.iter().filter(|it| it.verb.changes()).collect();
     assert!(changing.len() > 5, "{changing:?}");
     for (at, call) in changing.iter().enumerate() {
         let nth = changing[..=at].iter().filter(|it| it.verb == call.verb).count();
         eprintln!("{:?} call {nth}: {call}", call.verb);
-        tell(&mut cluster, story, Some((call.verb, nth)), last).await;
+        run_story(&mut cluster, story, Some((call.verb, nth)), last).await;
     }
 }
 
-/// Plays the story once, from an empty cluster to an empty cluster, with a crash at this call. Returns the calls that
+/// Runs the story once, from an empty cluster to an empty cluster, with a crash at this call. Returns the calls that
 /// the story made until the app was deleted.
-async fn tell(cluster: &mut TestCluster, story: Story, crash: Option<(Verb, usize)>, last: LastCall) -> Vec<Call> {
+async fn run_story(cluster: &mut TestCluster, story: Story, crash: Option<(Verb, usize)>, last: LastCall) -> Vec<Call> {
     let mut since = cluster.engine.calls().len();
     let mut app = None;
     if story != Story::Create {

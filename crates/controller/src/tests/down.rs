@@ -37,7 +37,7 @@ fn no_container_is_stopped_before_the_ingress_has_drained() {
 
 /// `down` names a container that the engine cannot stop, and stops all others.
 #[test]
-fn what_cannot_be_stopped_is_named_and_everything_else_stops() {
+fn a_container_that_cannot_be_stopped_is_named_and_all_others_stop() {
     simulate(async {
         let (cluster, app) = TestCluster::with_app().await;
         let stuck = cluster.names(&app, "web").await.pop_first().unwrap();

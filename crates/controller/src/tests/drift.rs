@@ -36,7 +36,7 @@ fn an_instance_that_a_person_removed_is_replaced() {
 }
 
 #[test]
-fn an_instance_stopped_or_disconnected_by_hand_is_brought_back() {
+fn an_instance_stopped_or_disconnected_by_hand_is_restored() {
     simulate(async {
         let (cluster, app) = TestCluster::with_app().await;
         let name = one_web(&cluster, &app).await;
@@ -53,7 +53,7 @@ fn an_instance_stopped_or_disconnected_by_hand_is_brought_back() {
 }
 
 #[test]
-fn a_crash_of_an_instance_is_the_engines_to_repair() {
+fn the_engine_restarts_a_crashed_instance() {
     simulate(async {
         let (cluster, app) = TestCluster::with_app().await;
         let names = cluster.names(&app, "web").await;
@@ -67,7 +67,7 @@ fn a_crash_of_an_instance_is_the_engines_to_repair() {
 }
 
 #[test]
-fn a_database_that_somebody_removed_comes_back_on_its_volume() {
+fn a_database_container_removed_by_hand_is_created_again_on_its_volume() {
     simulate(async {
         let (cluster, app) = TestCluster::with_app().await;
         let database = cluster.state(&app).await.databases.remove(0);
@@ -120,7 +120,7 @@ fn containers_and_networks_of_a_deleted_app_are_removed_and_those_of_an_app_with
 
 /// The engine restarts a crashed container at once: no list shows the crash, but the record counts it.
 #[test]
-fn ends_that_the_engine_repairs_are_counted_and_named() {
+fn exits_after_which_the_engine_restarts_the_process_are_counted_with_their_cause() {
     simulate(async {
         let (mut cluster, app) = TestCluster::with_app().await;
         let name = one_web(&cluster, &app).await;
@@ -155,7 +155,7 @@ fn ends_that_the_engine_repairs_are_counted_and_named() {
 }
 
 #[test]
-fn the_failure_of_a_new_instance_that_runs_out_of_memory_says_so() {
+fn the_error_of_a_new_instance_that_ran_out_of_memory_names_that_cause() {
     simulate(async {
         let (cluster, app) = TestCluster::with_app().await;
         let since = cluster.engine.calls().len();
@@ -168,9 +168,9 @@ fn the_failure_of_a_new_instance_that_runs_out_of_memory_says_so() {
     });
 }
 
-/// When the host sleeps or somebody sets its clock, no wait ends early and none hangs.
+/// When the host sleeps or a person sets its clock, no wait ends early and none hangs.
 #[test]
-fn a_clock_that_jumps_ends_no_wait_early_and_hangs_none() {
+fn after_a_clock_jump_no_wait_ends_early_and_none_hangs() {
     use crate::clock::tests::SET;
     const HOURS: i64 = 8 * 3_600_000;
     simulate(async {
@@ -202,7 +202,7 @@ fn a_clock_that_jumps_ends_no_wait_early_and_hangs_none() {
 /// The engine reports an exit before its list shows it. The controller lists again soon instead of waiting for the full
 /// period.
 #[test]
-fn an_end_that_the_list_shows_late_is_noticed_before_the_next_full_list() {
+fn an_exit_that_the_list_shows_late_is_noticed_before_the_next_full_list() {
     simulate(async {
         let (cluster, app) = TestCluster::with_app().await;
         cluster.engine.list_late(Duration::from_millis(700));

@@ -24,32 +24,32 @@ type Fault = fn(&FakeEngine, Verb, usize);
 const CALLS_OF_A_VERB: usize = 3;
 
 #[test]
-fn a_first_deployment_comes_up_whichever_call_fails() {
+fn a_first_deployment_succeeds_whichever_call_fails() {
     simulate(each_call_once(Story::Create, FakeEngine::fail));
 }
 
 #[test]
-fn a_first_deployment_comes_up_whichever_reply_is_lost() {
+fn a_first_deployment_succeeds_whichever_reply_is_lost() {
     simulate(each_call_once(Story::Create, FakeEngine::fail_after_effect));
 }
 
 #[test]
-fn a_restart_ends_well_whichever_call_fails() {
+fn a_restart_succeeds_whichever_call_fails() {
     simulate(each_call_once(Story::Restart, FakeEngine::fail));
 }
 
 #[test]
-fn a_restart_ends_well_whichever_reply_is_lost() {
+fn a_restart_succeeds_whichever_reply_is_lost() {
     simulate(each_call_once(Story::Restart, FakeEngine::fail_after_effect));
 }
 
 #[test]
-fn an_update_ends_well_whichever_call_fails() {
+fn an_update_succeeds_whichever_call_fails() {
     simulate(each_call_once(Story::Update, FakeEngine::fail));
 }
 
 #[test]
-fn an_update_ends_well_whichever_reply_is_lost() {
+fn an_update_succeeds_whichever_reply_is_lost() {
     simulate(each_call_once(Story::Update, FakeEngine::fail_after_effect));
 }
 
@@ -65,17 +65,17 @@ fn a_deletion_leaves_nothing_whichever_reply_is_lost() {
 
 async fn each_call_once(story: Story, fault: Fault) {
     let cluster = TestCluster::new().await;
-    let undisturbed = tell(&cluster, story, || {}).await;
+    let undisturbed = run_story(&cluster, story, || {}).await;
     for (verb, count) in counted(&undisturbed) {
         for nth in 1..=count.min(CALLS_OF_A_VERB) {
             eprintln!("{verb:?} call {nth}");
-            tell(&cluster, story, || fault(&cluster.engine, verb, nth)).await;
+            run_story(&cluster, story, || fault(&cluster.engine, verb, nth)).await;
         }
     }
 }
 
-/// Plays the story once, from an empty cluster to an empty cluster. Returns the calls made while a fault could occur.
-async fn tell(cluster: &TestCluster, story: Story, go_wrong: impl FnOnce()) -> Vec<Call> {
+/// Runs the story once, from an empty cluster to an empty cluster. Returns the calls made while a fault could occur.
+async fn run_story(cluster: &TestCluster, story: Story, go_wrong: impl FnOnce()) -> Vec<Call> {
     let since;
     let app = if let Story::Create = story {
         since = cluster.engine.calls().len();

@@ -60,7 +60,7 @@ fn an_app_that_has_not_submitted_its_routes_keeps_those_of_the_ingress() {
         let (_dir, ingress, client) = client(&["a", "b"], &["a", "b"]).await;
         let moved = AppRoutes { window: "d2".into(), ..part("a") };
         client.set(moved.clone()).await.unwrap();
-        assert_eq!(newest(&ingress), [moved.clone(), part("b")], "b may never come");
+        assert_eq!(newest(&ingress), [moved.clone(), part("b")], "b may never submit routes");
         ingress.die();
         ingress.recover();
         tokio::time::sleep(Duration::from_secs(1)).await;
@@ -81,7 +81,7 @@ fn only_a_deleted_app_loses_its_routes_and_one_without_a_record_keeps_them() {
 }
 
 #[test]
-fn the_next_table_is_newer_than_the_one_that_the_ingress_has_whatever_the_database_knows() {
+fn the_next_table_is_newer_than_the_one_of_the_ingress_even_with_an_older_database() {
     simulate(async {
         let (_dir, ingress, client) = client(&["a"], &["a"]).await;
         client.set(part("a")).await.unwrap();
@@ -90,7 +90,7 @@ fn the_next_table_is_newer_than_the_one_that_the_ingress_has_whatever_the_databa
 }
 
 #[test]
-fn a_refused_table_is_answered_by_a_hello_and_sent_again() {
+fn after_a_refusal_the_client_sends_a_hello_and_the_table_again() {
     simulate(async {
         let (_dir, ingress, client) = client(&[], &[]).await;
         client.set(part("a")).await.unwrap();
@@ -103,7 +103,7 @@ fn a_refused_table_is_answered_by_a_hello_and_sent_again() {
 }
 
 #[test]
-fn an_ingress_that_comes_back_gets_the_newest_table_at_once() {
+fn a_restarted_ingress_gets_the_newest_table_at_once() {
     simulate(async {
         let (_dir, ingress, client) = client(&[], &[]).await;
         client.set(part("a")).await.unwrap();

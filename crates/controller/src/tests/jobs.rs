@@ -45,7 +45,7 @@ async fn kept_lines(cluster: &TestCluster, app: &AppId) -> Vec<String> {
 }
 
 #[test]
-fn the_log_of_a_job_is_there_when_its_deployment_serves() {
+fn the_log_of_a_job_is_readable_when_its_deployment_is_active() {
     simulate(async {
         let cluster = house_of_jobs(0).await;
         let app = create_until(&cluster, JobKind::PostDeploy, Stage::Active).await;
@@ -56,7 +56,7 @@ fn the_log_of_a_job_is_there_when_its_deployment_serves() {
 }
 
 #[test]
-fn the_log_of_a_job_is_there_when_its_deployment_failed_by_it() {
+fn the_log_of_a_job_is_readable_when_the_job_made_its_deployment_fail() {
     simulate(async {
         let cluster = house_of_jobs(3).await;
         let app = create_until(&cluster, JobKind::PreDeploy, Stage::Failed).await;
@@ -66,7 +66,7 @@ fn the_log_of_a_job_is_there_when_its_deployment_failed_by_it() {
 
 /// The deployment ends before the job: what the job wrote until then is kept.
 #[test]
-fn the_log_of_a_job_that_was_canceled_is_kept() {
+fn the_log_of_a_canceled_job_is_kept() {
     simulate(async {
         let cluster = house_of_jobs(0).await;
         let app = cluster.create("1").await;

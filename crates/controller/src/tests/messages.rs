@@ -25,7 +25,7 @@ async fn says(cluster: &TestCluster, app: &AppId, part: &str) -> (usize, usize) 
 }
 
 #[test]
-fn an_active_app_without_image_and_instances_says_what_is_retried() {
+fn an_active_app_without_image_and_instances_reports_what_is_retried() {
     simulate(async {
         let (cluster, app) = TestCluster::with_app().await;
         for reference in ["test/web:1", "test/mill:1"] {
@@ -43,7 +43,7 @@ fn an_active_app_without_image_and_instances_says_what_is_retried() {
 }
 
 #[test]
-fn a_blocked_deletion_says_what_blocks_it_until_it_is_done() {
+fn a_blocked_deletion_reports_its_cause_until_it_is_complete() {
     simulate(async {
         let (cluster, app) = TestCluster::with_app().await;
         for nth in 1..=6 {
@@ -57,7 +57,7 @@ fn a_blocked_deletion_says_what_blocks_it_until_it_is_done() {
 }
 
 #[test]
-fn an_app_shows_what_the_engine_refuses_until_it_succeeds() {
+fn an_app_reports_an_engine_error_until_the_call_succeeds() {
     simulate(async {
         let (cluster, app) = TestCluster::with_app().await;
         for nth in 1..=20 {

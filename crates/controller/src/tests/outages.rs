@@ -14,7 +14,7 @@ use super::simulation::simulate;
 const MOMENTS: [Verb; 5] = [Verb::Create, Verb::Start, Verb::SetRestartPolicy, Verb::Stop, Verb::Remove];
 
 #[test]
-fn a_restart_waits_for_an_engine_that_is_down_and_goes_on_when_it_is_back() {
+fn a_restart_waits_while_the_engine_is_down_and_continues_afterwards() {
     simulate(async {
         let (cluster, app) = TestCluster::with_app().await;
         for verb in MOMENTS {
@@ -31,7 +31,7 @@ fn a_restart_waits_for_an_engine_that_is_down_and_goes_on_when_it_is_back() {
 }
 
 #[test]
-fn nothing_is_concluded_from_an_engine_that_is_silent() {
+fn the_controller_changes_nothing_while_the_engine_does_not_answer() {
     simulate(async {
         let (cluster, app) = TestCluster::with_app().await;
         let names = cluster.names(&app, "web").await;
@@ -45,7 +45,7 @@ fn nothing_is_concluded_from_an_engine_that_is_silent() {
 }
 
 #[test]
-fn a_restart_ends_well_when_the_engine_is_restarted_in_the_middle_of_it() {
+fn a_restart_succeeds_although_the_engine_restarts_meanwhile() {
     simulate(async {
         let (cluster, app) = TestCluster::with_app().await;
         for verb in MOMENTS {
@@ -68,7 +68,7 @@ fn a_restart_ends_well_when_the_engine_is_restarted_in_the_middle_of_it() {
 }
 
 #[test]
-fn an_engine_restarted_while_no_controller_runs_is_taken_over_as_it_is() {
+fn containers_are_taken_over_unchanged_after_the_engine_restarted_without_a_controller() {
     simulate(async {
         let (mut cluster, app) = TestCluster::with_app().await;
         let names = cluster.names(&app, "web").await;
@@ -137,7 +137,7 @@ fn an_instance_is_stopped_only_when_its_last_request_has_ended() {
 }
 
 #[test]
-fn a_request_that_never_ends_holds_a_restart_no_longer_than_the_drain() {
+fn a_request_that_never_ends_delays_a_restart_by_at_most_the_drain_limit() {
     simulate(async {
         let (cluster, app) = TestCluster::with_app().await;
         let old = cluster.names(&app, "web").await.pop_first().unwrap();
@@ -160,7 +160,7 @@ fn a_job_whose_end_the_engine_does_not_report_gets_its_full_time_and_does_not_ru
 }
 
 #[test]
-fn a_container_that_cannot_be_stopped_is_left_behind_and_goes_when_it_can() {
+fn a_container_that_cannot_be_stopped_is_left_behind_and_removed_later() {
     simulate(async {
         let (cluster, app) = TestCluster::with_app().await;
         let wedged = cluster.names(&app, "web").await.pop_first().unwrap();
@@ -182,7 +182,7 @@ fn a_container_that_cannot_be_stopped_is_left_behind_and_goes_when_it_can() {
         let next = cluster.restart(&app).await.id;
         let began = Instant::now();
         cluster.reach(&next, Stage::Active).await;
-        assert!(began.elapsed() < Duration::from_secs(60), "the next one is not held up at all");
+        assert!(began.elapsed() < Duration::from_secs(60), "the next restart is not delayed");
 
         cluster.engine.free(&wedged);
         cluster.settle(&app, Stage::Active).await;

@@ -23,7 +23,7 @@ fn with_value(value: EnvValue) -> AppSpec {
 }
 
 #[test]
-fn the_preview_of_a_new_app_goes_from_its_images_to_its_routes() {
+fn the_preview_of_a_new_app_lists_every_step_from_images_to_routes() {
     simulate(async {
         let cluster = TestCluster::new().await;
         let since = cluster.engine.calls().len();
@@ -86,7 +86,7 @@ fn the_preview_of_an_update_shows_each_field_and_each_step() {
 }
 
 #[test]
-fn another_secret_is_a_change_that_shows_neither() {
+fn a_changed_secret_is_listed_without_either_value() {
     simulate(async {
         let cluster = TestCluster::new().await;
         let app = cluster.controller().create_app(with_secret("hunter2"), &caller()).await.unwrap().id;
@@ -170,7 +170,7 @@ fn edited(from: &str, to: &str) -> AppSpec {
     AppSpec::from_yaml(&text.replace(from, to)).unwrap().spec
 }
 
-/// One test per edit of the spec: what is replaced by what, and how many instances that creates.
+/// One test per edit of the spec: the old text, the new text, and how many instances the edit creates.
 macro_rules! an_update_does_what_its_preview_shows {
     ($($name:ident: $from:literal => $to:literal, $made:literal;)*) => {
         mod an_update_does_what_its_preview_shows {
@@ -206,7 +206,7 @@ an_update_does_what_its_preview_shows! {
 }
 
 #[test]
-fn a_component_is_replaced_because_of_another_ones_port() {
+fn a_component_is_replaced_when_it_refers_to_a_changed_port() {
     simulate(async {
         let (cluster, app) = TestCluster::with_app().await;
         let asks = |port: &str| {
@@ -221,7 +221,7 @@ fn a_component_is_replaced_because_of_another_ones_port() {
 }
 
 #[test]
-fn a_restart_and_a_rebuild_do_what_their_previews_say() {
+fn a_restart_and_a_rebuild_take_the_steps_of_their_previews() {
     simulate(async {
         let (cluster, app) = TestCluster::with_app().await;
         holds(&cluster, &app, Asked::Restart(vec!["web".into()])).await;
@@ -285,7 +285,7 @@ fn a_preview_includes_the_pending_deployment() {
 }
 
 #[test]
-fn a_preview_is_refused_where_the_real_thing_would_be() {
+fn a_preview_is_refused_when_the_request_would_be() {
     simulate(async {
         let (cluster, _) = TestCluster::with_app().await;
         let controller = cluster.controller();
@@ -319,7 +319,7 @@ fn an_app_that_is_being_deleted_has_no_preview() {
 }
 
 #[test]
-fn a_very_long_preview_is_cut_and_says_so() {
+fn a_very_long_preview_is_cut_and_ends_with_a_note() {
     simulate(async {
         let cluster = TestCluster::new().await;
         let many = edited("instance_count: 2", "instance_count: 250");

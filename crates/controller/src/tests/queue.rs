@@ -15,7 +15,7 @@ use crate::view::{Caller, DeployOptions};
 const REBUILD: DeployOptions = DeployOptions { force_build: true, clear_cache: false };
 
 #[test]
-fn a_restart_begins_at_once_while_another_deployment_only_has_its_images() {
+fn a_restart_begins_at_once_while_another_deployment_only_builds() {
     simulate(async {
         let (cluster, app) = TestCluster::with_app().await;
         cluster.engine.answer_late(Verb::Pull, 1, Duration::from_secs(120));
@@ -23,14 +23,14 @@ fn a_restart_begins_at_once_while_another_deployment_only_has_its_images() {
         cluster.reach(&built.id, Stage::Building).await;
         let restarted = cluster.restart(&app).await;
         cluster.reach(&restarted.id, Stage::Active).await;
-        assert_eq!(cluster.deployment(&built.id).await.stage, Stage::Building, "it waits for its image still");
+        assert_eq!(cluster.deployment(&built.id).await.stage, Stage::Building, "it still waits for its image");
         cluster.reach(&built.id, Stage::Active).await;
         assert_eq!(cluster.deployment(&restarted.id).await.stage, Stage::Superseded);
     });
 }
 
 #[test]
-fn a_new_request_absorbs_the_pending_one_and_both_are_done() {
+fn a_new_request_absorbs_the_pending_one_and_does_what_both_ask_for() {
     simulate(async {
         let (cluster, app) = TestCluster::with_app().await;
         let rolling = cluster.restart(&app).await;
@@ -54,7 +54,7 @@ fn a_new_request_absorbs_the_pending_one_and_both_are_done() {
 
 /// The app's task dies after the deployment ends and before it publishes the end.
 #[test]
-fn a_deployment_that_has_ended_is_never_shown_to_wait() {
+fn a_deployment_that_has_ended_shows_no_waits() {
     simulate(async {
         let (cluster, app) = TestCluster::with_app().await;
         let id = cluster.restart(&app).await.id;
@@ -68,13 +68,13 @@ fn a_deployment_that_has_ended_is_never_shown_to_wait() {
 }
 
 #[test]
-fn an_equal_restart_within_5_s_is_the_same_one_and_a_later_one_is_not() {
+fn an_equal_restart_within_5_s_is_a_repeat_and_a_later_one_is_not() {
     simulate(async {
         let (cluster, app) = TestCluster::with_app().await;
         let first = cluster.restart(&app).await;
         sleep(Duration::from_secs(1)).await;
         assert_eq!(cluster.restart(&app).await.id, first.id);
-        let other = Caller { token_hash: "somebody else".into(), ..caller() };
+        let other = Caller { token_hash: "another caller".into(), ..caller() };
         let theirs = cluster.controller().restart(&app, &[], &other).await.unwrap();
         assert_ne!(theirs.id, first.id, "another caller means another restart");
         cluster.settle(&app, Stage::Active).await;
@@ -85,7 +85,7 @@ fn an_equal_restart_within_5_s_is_the_same_one_and_a_later_one_is_not() {
 }
 
 #[test]
-fn a_request_with_a_known_key_is_the_first_one_even_after_a_crash() {
+fn a_request_with_a_known_key_returns_the_first_deployment_even_after_a_crash() {
     simulate(async {
         let (mut cluster, app) = TestCluster::with_app().await;
         let keyed = Caller { idempotency_key: Some("release-7".into()), ..caller() };
@@ -102,7 +102,7 @@ fn a_request_with_a_known_key_is_the_first_one_even_after_a_crash() {
 }
 
 #[test]
-fn a_roll_canceled_half_way_is_rolled_back_and_ends_canceled() {
+fn a_rollout_canceled_half_way_is_rolled_back_and_ends_canceled() {
     simulate(async {
         let (cluster, app) = TestCluster::with_app().await;
         let before = cluster.state(&app).await;
@@ -143,7 +143,7 @@ fn a_pending_deployment_can_be_canceled_without_touching_the_rollout() {
 }
 
 #[test]
-fn an_app_deleted_while_it_rolls_leaves_nothing() {
+fn an_app_deleted_during_a_rollout_leaves_nothing() {
     simulate(async {
         let cluster = TestCluster::new().await;
         for verb in [Verb::Create, Verb::Start, Verb::SetRestartPolicy, Verb::Stop, Verb::Remove] {
@@ -159,7 +159,7 @@ fn an_app_deleted_while_it_rolls_leaves_nothing() {
 }
 
 #[test]
-fn an_app_deleted_while_it_is_first_deployed_leaves_nothing() {
+fn an_app_deleted_during_its_first_deployment_leaves_nothing() {
     simulate(async {
         let cluster = TestCluster::new().await;
         for part in ["-db", "-migrate-", "-web-", "-mill-"] {
@@ -173,7 +173,7 @@ fn an_app_deleted_while_it_is_first_deployed_leaves_nothing() {
 }
 
 #[test]
-fn a_deployment_that_takes_longer_than_it_may_is_ended() {
+fn a_deployment_that_exceeds_its_time_limit_ends() {
     simulate(async {
         let (cluster, app) = TestCluster::with_app().await;
         cluster.engine.answer_late(Verb::Pull, 1, Duration::from_secs(365 * 24 * 3600));

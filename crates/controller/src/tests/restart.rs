@@ -40,7 +40,7 @@ fn a_restart_is_recorded_once_before_its_first_container_is_created() {
 }
 
 #[test]
-fn a_restart_whose_controller_dies_right_after_it_was_accepted_is_done_by_the_next_one() {
+fn the_next_controller_completes_a_restart_that_was_just_accepted() {
     simulate(async {
         let (mut cluster, app) = TestCluster::with_app().await;
         let before = instances(&cluster, &app).await;
@@ -56,7 +56,7 @@ fn a_restart_whose_controller_dies_right_after_it_was_accepted_is_done_by_the_ne
 }
 
 #[test]
-fn a_restart_that_is_canceled_while_its_images_are_looked_for_leaves_no_trace() {
+fn a_restart_canceled_during_its_image_check_leaves_no_trace() {
     simulate(async {
         let (cluster, app) = TestCluster::with_app().await;
         sleep(Duration::from_secs(60)).await;

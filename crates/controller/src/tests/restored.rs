@@ -49,7 +49,7 @@ fn containers(cluster: &TestCluster) -> BTreeSet<String> {
 }
 
 #[test]
-fn what_is_newer_than_the_database_goes_on_serving_and_is_listed() {
+fn containers_newer_than_the_database_keep_serving_and_are_listed() {
     simulate(async {
         let (cluster, shop, other, ran, routed) = put_back().await;
         sleep(Duration::from_secs(600)).await;
@@ -67,7 +67,7 @@ fn what_is_newer_than_the_database_goes_on_serving_and_is_listed() {
 }
 
 #[test]
-fn a_restart_replaces_what_is_newer_than_the_database_without_a_moment_unrouted() {
+fn a_restart_replaces_newer_containers_and_the_app_stays_routed_throughout() {
     simulate(async {
         let (mut cluster, shop, other, ran, _) = put_back().await;
         sleep(Duration::from_secs(60)).await;
@@ -96,7 +96,7 @@ fn a_restart_replaces_what_is_newer_than_the_database_without_a_moment_unrouted(
 }
 
 #[test]
-fn an_unknown_app_is_removed_by_a_command_and_a_part_that_serves_is_not() {
+fn a_command_removes_an_unknown_app_but_no_unknown_part_that_serves() {
     simulate(async {
         let (cluster, shop, other, _, _) = put_back().await;
         sleep(Duration::from_secs(60)).await;

@@ -18,7 +18,7 @@ use crate::Control;
 use crate::view::DeployOptions;
 
 #[test]
-fn a_revision_that_never_listens_fails_and_the_same_old_instances_serve_on() {
+fn a_revision_that_never_listens_fails_and_the_old_instances_keep_serving() {
     simulate(async {
         let (cluster, app) = TestCluster::with_app().await;
         let old = cluster.names(&app, "web").await;
@@ -110,7 +110,7 @@ fn a_restart_after_a_failed_deployment_copies_what_serves() {
 /// `web` is renamed to `site`, which already serves when a POST_DEPLOY job fails: the new rules stay until `web` serves
 /// again.
 #[test]
-fn a_renamed_service_is_rolled_back_without_a_moment_unserved() {
+fn a_renamed_service_is_rolled_back_without_an_interruption() {
     simulate(async {
         let (cluster, app) = TestCluster::with_app().await;
         let fails = Behaviour { exits_with: Some(3), ready_after: Duration::from_secs(1), ..Behaviour::default() };
@@ -166,7 +166,7 @@ fn a_restart_whose_new_instance_never_listens_leaves_the_old_ones_serving() {
 
 /// A full disk blocks every request, and what runs keeps running.
 #[test]
-fn a_full_disk_fails_what_is_asked_and_leaves_what_serves() {
+fn on_a_full_disk_requests_fail_and_running_instances_keep_serving() {
     simulate(async {
         let (cluster, app) = TestCluster::with_app().await;
         let old = cluster.names(&app, "web").await;
@@ -232,7 +232,7 @@ fn notes_of(deployment: &Deployment) -> String {
 }
 
 #[test]
-fn a_fix_gets_in_while_a_rollback_cannot_succeed() {
+fn a_fix_ends_a_rollback_that_cannot_succeed() {
     simulate(async {
         let (cluster, app) = TestCluster::with_app().await;
         let since = cluster.engine.calls().len();
@@ -256,7 +256,7 @@ fn a_fix_gets_in_while_a_rollback_cannot_succeed() {
 }
 
 #[test]
-fn a_restart_gets_in_while_a_rollback_cannot_succeed_and_copies_what_serves() {
+fn a_restart_ends_a_rollback_that_cannot_succeed_and_copies_what_serves() {
     simulate(async {
         let (cluster, app) = TestCluster::with_app().await;
         let (old, mill) = (revision_of(&cluster, &app, "web").await, revision_of(&cluster, &app, "mill").await);
@@ -275,7 +275,7 @@ fn a_restart_gets_in_while_a_rollback_cannot_succeed_and_copies_what_serves() {
 }
 
 #[test]
-fn a_cancel_ends_a_rollback_that_cannot_succeed_and_what_serves_goes_on() {
+fn a_cancel_ends_a_rollback_that_cannot_succeed_and_what_serves_keeps_serving() {
     simulate(async {
         let (mut cluster, app) = TestCluster::with_app().await;
         let old = revision_of(&cluster, &app, "web").await;
@@ -300,7 +300,7 @@ fn a_cancel_ends_a_rollback_that_cannot_succeed_and_what_serves_goes_on() {
 }
 
 #[test]
-fn a_rollback_that_cannot_succeed_ends_by_its_deadline_even_if_no_request_waits() {
+fn a_rollback_that_cannot_succeed_ends_at_its_deadline_even_if_no_request_waits() {
     simulate(async {
         let (cluster, app) = TestCluster::with_app().await;
         let failing = rolls_back_in_vain(&cluster, &app).await;
@@ -319,7 +319,7 @@ fn a_rollback_that_cannot_succeed_ends_by_its_deadline_even_if_no_request_waits(
 }
 
 #[test]
-fn rules_of_a_renamed_service_stay_where_the_one_before_cannot_come_back() {
+fn the_rules_of_a_renamed_service_stay_if_the_previous_service_cannot_be_restored() {
     simulate(async {
         let (cluster, app) = TestCluster::with_app().await;
         let fails = Behaviour { exits_with: Some(3), ready_after: Duration::from_secs(1), ..Behaviour::default() };
@@ -355,7 +355,7 @@ fn rules_of_a_renamed_service_stay_where_the_one_before_cannot_come_back() {
 }
 
 #[test]
-fn a_restart_whose_image_is_gone_fails_before_anything_is_touched_and_says_what_helps() {
+fn a_restart_whose_image_is_missing_fails_before_any_change_and_names_the_next_command() {
     simulate(async {
         let (cluster, app) = TestCluster::with_app().await;
         let (web, mill) = (cluster.names(&app, "web").await, cluster.names(&app, "mill").await);

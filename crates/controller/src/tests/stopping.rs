@@ -42,7 +42,7 @@ async fn given(cluster: &TestCluster, since: usize, name: &str) -> u64 {
 }
 
 #[test]
-fn a_component_that_left_the_spec_keeps_its_grace() {
+fn a_component_removed_from_the_spec_keeps_its_grace_period() {
     simulate(async {
         let (cluster, app) = with_deaf_app().await;
         let since = cluster.engine.calls().len();
@@ -55,7 +55,7 @@ fn a_component_that_left_the_spec_keeps_its_grace() {
 }
 
 #[test]
-fn a_newer_spec_changes_nothing_for_instances_that_run() {
+fn a_newer_spec_does_not_change_the_grace_period_of_running_instances() {
     simulate(async {
         let (cluster, app) = with_deaf_app().await;
         let since = cluster.engine.calls().len();
@@ -66,7 +66,7 @@ fn a_newer_spec_changes_nothing_for_instances_that_run() {
 }
 
 #[test]
-fn down_and_the_engine_itself_give_every_container_its_own_grace() {
+fn down_and_the_engine_use_the_grace_period_of_each_container() {
     simulate(async {
         let (cluster, app) = with_deaf_app().await;
         let web = cluster.names(&app, "web").await;
@@ -82,7 +82,7 @@ fn down_and_the_engine_itself_give_every_container_its_own_grace() {
 }
 
 #[test]
-fn a_job_keeps_its_grace_when_its_deployment_is_canceled() {
+fn a_job_keeps_its_grace_period_when_its_deployment_is_canceled() {
     simulate(async {
         let cluster = TestCluster::new().await;
         let deaf = Behaviour { ignores_stop: true, ..Behaviour::default() };
@@ -102,7 +102,7 @@ fn a_job_keeps_its_grace_when_its_deployment_is_canceled() {
 }
 
 #[test]
-fn an_instance_that_never_became_ready_is_asked_to_end_before_it_is_removed() {
+fn an_instance_that_never_became_ready_gets_a_stop_signal_before_it_is_removed() {
     simulate(async {
         let (cluster, app) = TestCluster::with_app().await;
         let since = cluster.engine.calls().len();
@@ -117,7 +117,7 @@ fn an_instance_that_never_became_ready_is_asked_to_end_before_it_is_removed() {
 
 /// Rows of an older version have no stop times; the instance's target has them.
 #[test]
-fn the_grace_of_an_older_versions_instance_is_its_targets() {
+fn an_instance_of_an_older_version_gets_the_grace_period_of_its_target() {
     simulate(async {
         let (mut cluster, app) = with_deaf_app().await;
         cluster.crash().await;
@@ -137,7 +137,7 @@ fn the_grace_of_an_older_versions_instance_is_its_targets() {
 }
 
 #[test]
-fn a_container_frozen_by_hand_goes_on_and_is_not_killed() {
+fn a_container_paused_by_hand_is_unpaused_and_not_killed() {
     simulate(async {
         let (cluster, app) = TestCluster::with_app().await;
         let name = cluster.names(&app, "mill").await.pop_first().unwrap();

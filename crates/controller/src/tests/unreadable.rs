@@ -12,7 +12,7 @@ use super::simulation::simulate;
 use crate::Control;
 
 #[test]
-fn an_app_whose_deployment_cannot_be_read_is_left_as_it_is_while_others_come_and_go() {
+fn an_app_with_an_unreadable_deployment_stays_unchanged_while_others_change() {
     simulate(async {
         let (mut cluster, app) = TestCluster::with_app().await;
         let (upstreams, containers) = (cluster.ingress.upstreams("web"), cluster.engine.containers());
@@ -40,7 +40,7 @@ fn an_app_whose_deployment_cannot_be_read_is_left_as_it_is_while_others_come_and
 }
 
 #[test]
-fn an_active_spec_that_cannot_be_read_leaves_the_rules_as_they_are_over_the_instances_there_are() {
+fn with_an_unreadable_active_spec_the_current_rules_route_to_the_current_instances() {
     simulate(async {
         let (mut cluster, app) = TestCluster::with_app().await;
         let ingress = cluster.ingress.clone();
@@ -63,7 +63,7 @@ fn an_active_spec_that_cannot_be_read_leaves_the_rules_as_they_are_over_the_inst
 }
 
 #[test]
-fn a_spec_that_was_stored_before_a_rule_came_is_run_as_it_is() {
+fn a_stored_spec_that_violates_a_newer_rule_still_runs() {
     simulate(async {
         let (mut cluster, app) = TestCluster::with_app().await;
         cluster.crash().await;

@@ -197,7 +197,7 @@ async fn names(cluster: &TestCluster, app: &AppId) -> Vec<String> {
 }
 
 #[test]
-fn a_serving_app_is_taken_over_as_it_is_and_then_restarts_deploys_and_goes() {
+fn a_serving_app_is_taken_over_unchanged_and_can_be_restarted_deployed_and_deleted() {
     simulate(async {
         for moment in ["serving", "failed"] {
             let (mut cluster, left) = killed(moment).await;
@@ -231,7 +231,7 @@ fn a_serving_app_is_taken_over_as_it_is_and_then_restarts_deploys_and_goes() {
 }
 
 #[test]
-fn a_rollout_of_the_previous_version_is_carried_to_its_end() {
+fn a_rollout_of_the_previous_version_is_completed() {
     simulate(async {
         for (moment, end) in
             [("rolling", Stage::Active), ("starting", Stage::Failed), ("rolling_back", Stage::Canceled)]

@@ -14,7 +14,7 @@ use crate::process::{self, IngressError, socket_path};
 use crate::protocol::{Message, Open, PROTOCOL_VERSION, Request, Rewrite, RouteTable};
 use crate::{ClientError, ControlClient, IngressEvent};
 
-/// A complete ingress without a process of its own.
+/// A complete ingress inside the test process.
 struct Ingress {
     data_dir: tempfile::TempDir,
     stop: Option<oneshot::Sender<Duration>>,
@@ -85,7 +85,7 @@ async fn to_echo(version: u64) -> RouteTable {
 }
 
 #[tokio::test]
-async fn a_table_is_in_force_when_it_is_acknowledged_and_the_status_counts_what_it_served() {
+async fn an_acknowledged_table_is_in_force_and_the_status_counts_its_requests() {
     let ingress = Ingress::start();
     let control = ingress.connect().await;
     let welcome = control.hello(vec![http(ANY)]).await.unwrap();

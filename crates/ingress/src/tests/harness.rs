@@ -1,4 +1,4 @@
-//! A proxy without a process of its own, scripted applications, and clients that speak raw HTTP.
+//! A proxy inside the test process, scripted applications, and clients that speak raw HTTP.
 
 use std::convert::Infallible;
 use std::future::Future;

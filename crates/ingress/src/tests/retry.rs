@@ -194,7 +194,7 @@ async fn a_late_response_is_a_504_but_the_time_for_an_upload_does_not_count() {
     assert_eq!(status(&answer), 504);
     assert!(answer.contains("x-boatyard-error: answer-timed-out"), "{answer}");
 
-    // The upload takes longer than the timeout in total, with room for a slow machine between two bytes.
+    // The upload takes longer than the timeout in total, with time for a slow machine between two bytes.
     let proxy = TestProxy::open(Limits { response_head: Duration::from_secs(3), ..Limits::default() }).await;
     proxy.route(1, &[("web", app)]);
     let mut client = proxy.connect().await;

@@ -234,7 +234,7 @@ mod tests {
         let rolling = |facts: &Facts| next_move(Stage::Rolling, facts, 1);
         assert_eq!(rolling(&untouched(&[("a", UnderWay), ("b", Missing)])), Move::Build("b".into()), "all at once");
         assert_eq!(rolling(&untouched(&[("a", UnderWay), ("b", Ready)])), Move::Wait);
-        assert_eq!(rolling(&untouched(&[("a", Ready), ("b", Ready)])), Move::Wait, "its instances come up");
+        assert_eq!(rolling(&untouched(&[("a", Ready), ("b", Ready)])), Move::Wait, "its instances are starting");
         let gone = rolling(&untouched(&[("a", Ready), ("b", Failed("gone".into()))]));
         assert!(matches!(gone, Move::Refuse(it) if it.code == "ImageNotFound"));
         let waits = untouched(&[("a", UnderWay)]);
@@ -271,7 +271,7 @@ mod tests {
         let rolling = |rollout_status, given_up| {
             next_move(Stage::Rolling, &Facts { rollout_status: Some(rollout_status), given_up, ..Facts::default() }, 2)
         };
-        let why = Failure { component: Some("api".into()), code: "X".into(), message: "api.0 did not come up".into() };
+        let why = Failure { component: Some("api".into()), code: "X".into(), message: "api.0 did not start".into() };
         assert_eq!(rolling(RolloutStatus::Progressing, None), Move::Wait);
         assert_eq!(rolling(RolloutStatus::Draining, None), Move::Wait, "replaced ones are still on their way out");
         assert_eq!(rolling(RolloutStatus::Complete, None), Move::Go(Event::Rolled));

@@ -8,7 +8,7 @@ use crate::target::{DRAINING_AT_ONCE, Readiness, Target, UPGRADED_DRAIN};
 use crate::time::Timestamp;
 
 /// Plans the next step, if it is due, for every instance that leaves.
-pub(super) fn go_on(view: &View<'_>, plan: &mut Plan) {
+pub(super) fn advance(view: &View<'_>, plan: &mut Plan) {
     let going = view.observed.instances.iter().filter(|instance| !instance.phase.is_alive()).count();
     let hold_stops = going < DRAINING_AT_ONCE && is_starting_one(view);
     for instance in view.observed.instances.iter().filter(|instance| !instance.phase.is_alive() && !instance.busy) {

@@ -1,4 +1,4 @@
-//! Each instance on its own: its next step follows from its record and its observed state, whatever other instances do.
+//! The next step of a single instance: it depends only on the record and the observed state of that instance.
 
 use super::{Plan, View};
 use crate::instance::InstancePhase;
@@ -6,7 +6,7 @@ use crate::observed::{ContainerSeen, Instance, ProbeSeen};
 use crate::step::{Act, Reason, Step, Waiting};
 use crate::target::{Readiness, Target};
 
-/// Starts new instances, gives up those that do not become ready, and keeps the serving ones as they should be.
+/// Starts new instances, gives up those that do not become ready, and restores serving ones.
 pub(super) fn advance(view: &View<'_>, plan: &mut Plan) {
     for instance in &view.observed.instances {
         if instance.busy {

@@ -62,7 +62,7 @@ pub fn plan(targets: &[Target], observed: &Observed, now: Timestamp) -> Plan {
     }
     instances::advance(&view, &mut plan);
     routes::align(&view, &mut plan);
-    drain::go_on(&view, &mut plan);
+    drain::advance(&view, &mut plan);
     rolling::replace(&view, &mut plan);
     stuck::try_again(&stuck, now, &mut plan);
     plan
@@ -88,17 +88,17 @@ pub fn rollout_status(targets: &[Target], observed: &Observed, now: Timestamp) -
     rollout_status_of(targets, observed, |_| true, now)
 }
 
-/// Like [`rollout_status`], for a rollout that created only the instances for which `is_its_own` returns true. If
-/// another instance served before and fails, the planner repairs it: the rollout neither waits for it nor fails because
+/// Like [`rollout_status`], for a rollout that created only the instances for which `created_by_rollout` returns true.
+/// If another instance served before and fails, the planner repairs it: the rollout neither waits for it nor fails because
 /// of it.
 pub fn rollout_status_of(
     targets: &[Target],
     observed: &Observed,
-    is_its_own: impl Fn(&Instance) -> bool,
+    created_by_rollout: impl Fn(&Instance) -> bool,
     now: Timestamp,
 ) -> RolloutStatus {
     let observed = &*stuck::without(observed, &stuck::stuck(observed, now));
-    let is_left_out = |it: &Instance| it.phase == InstancePhase::Unready && !is_its_own(it);
+    let is_left_out = |it: &Instance| it.phase == InstancePhase::Unready && !created_by_rollout(it);
     let view = View::new(targets, observed, now);
     let mut ready = 0;
     for instance in observed.instances.iter().filter(|instance| view.is_current(instance)) {
@@ -162,7 +162,7 @@ impl<'a> View<'a> {
             }
         }
         let mut view = Self { targets, observed, now, by_component, target_by_component, keepers, served, front: None };
-        view.front = view.in_order().find(|target| !view.stands(target)).map(|target| &target.component);
+        view.front = view.in_order().find(|target| !view.is_rolled_out(target)).map(|target| &target.component);
         view
     }
 
@@ -175,7 +175,7 @@ impl<'a> View<'a> {
 
     /// Every slot has an up-to-date instance that serves, or served and is being repaired. All older instances are
     /// draining.
-    fn stands(&self, target: &Target) -> bool {
+    fn is_rolled_out(&self, target: &Target) -> bool {
         let served = || self.of(&target.component).iter().filter(|instance| instance.phase.has_served());
         let current = served().filter(|instance| self.is_current(instance)).count();
         current == target.count as usize && served().count() == current

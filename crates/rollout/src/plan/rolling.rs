@@ -8,7 +8,7 @@ use crate::step::{Step, Waiting};
 use crate::target::{ComponentKind, DRAINING_AT_ONCE, FILLING_AT_ONCE, Target};
 use crate::time::Timestamp;
 
-/// Adds missing instances and drains replaced ones. Services come in their order, then workers; a component begins when
+/// Adds missing instances and drains replaced ones: services in their order, then workers; a component begins when
 /// the one before it is complete.
 pub(super) fn replace(view: &View<'_>, plan: &mut Plan) {
     let mut room = DRAINING_AT_ONCE.saturating_sub(count_draining(view));
@@ -77,7 +77,7 @@ fn add_missing<'a>(view: &View<'a>, target: &'a Target, plan: &mut Plan) {
 fn make_next(view: &View<'_>, plan: &mut Plan) {
     let mut coming = view.observed.instances.iter().filter(|it| it.phase.is_coming() && view.is_current(it));
     let (Some(first), None) = (coming.next(), coming.next()) else { return };
-    // The current instance's own container comes first.
+    // Create the current instance's container first.
     let starts = first.phase == InstancePhase::Starting || first.phase == InstancePhase::Created && first.busy;
     if !starts || plan.steps.iter().any(|step| matches!(step, Step::Add { .. })) {
         return;

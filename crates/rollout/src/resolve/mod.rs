@@ -375,7 +375,7 @@ jobs:
     }
 
     #[test]
-    fn every_ingredient_changes_the_revision() {
+    fn every_input_changes_the_revision() {
         let revision = |spec: &str| resolved(spec, &Request::deploy(), &[]).revisions[0].id.clone();
         let base = revision(SPEC);
         assert_eq!(revision(SPEC), base);

@@ -168,7 +168,7 @@ async fn stop_does_not_wait_for_requests_that_are_not_due() {
 }
 
 #[tokio::test]
-async fn a_wait_for_traffic_that_never_comes_ends_with_the_reason() {
+async fn a_wait_for_missing_traffic_ends_with_the_reason() {
     let server = Server::on_request(|_| answer("200 OK", b"")).await;
     let load = Load::start(plan_for(&server).with(Request::get("/")).rate(0.01));
     let error = load.reach(9, Duration::from_millis(100)).await.unwrap_err().to_string();

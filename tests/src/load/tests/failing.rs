@@ -91,7 +91,7 @@ async fn an_unexpected_body_fails_and_is_shown() {
 }
 
 #[tokio::test]
-async fn an_answer_that_never_comes_fails_at_the_deadline() {
+async fn a_request_without_an_answer_fails_at_the_deadline() {
     let server =
         Server::on_connection(|mut stream| async move { while read_request(&mut stream).await.is_some() {} }).await;
     let plan = plan_for(&server).with(Request::get("/")).deadline(Duration::from_millis(30));
@@ -120,5 +120,5 @@ async fn a_request_without_an_answer_is_not_sent_again() {
         plan_for(&server).connections(1).with(Request::post("/orders", "one")).deadline(Duration::from_millis(200));
     let report = report_after(2, plan).await;
     // A request whose deadline passed before it was written counts as sent, but never reached the server.
-    assert!(server.requests() <= report.sent, "{} came: {report}", server.requests());
+    assert!(server.requests() <= report.sent, "{} arrived: {report}", server.requests());
 }

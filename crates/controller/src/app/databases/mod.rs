@@ -36,7 +36,7 @@ const TRY_AGAIN_AFTER: Duration = Duration::from_secs(10);
 #[derive(Default)]
 pub(super) struct Databases {
     up: HashSet<ComponentName>,
-    /// Why a database did not come up for the current rollout, which fails because of it.
+    /// Why a database did not start for the current rollout, which fails because of it.
     failed: BTreeMap<ComponentName, String>,
     /// Why a wanted database is not up, from the newest attempt.
     down: HashMap<ComponentName, String>,
@@ -104,12 +104,12 @@ impl Databases {
             }
             Err(other) => other.to_string(),
         };
-        warn!(database = %name, %why, "database does not come up");
+        warn!(database = %name, %why, "database does not start");
         self.down.insert(name.clone(), why.clone());
         if cx.records.rolling().is_some() {
             self.failed.insert(name, why);
         } else {
-            let what = format!("database {name} does not come up: {why}");
+            let what = format!("database {name} does not start: {why}");
             let pause = cx.actions.failed(&subject, what, TRY_AGAIN_AFTER, TRY_AGAIN_AFTER);
             cx.actions.pause(subject, pause);
         }

@@ -194,7 +194,7 @@ async fn create(shared: &Shared, network: NetworkSpec, database: &Database) -> R
     };
     let identity = |role| identity(database, role);
     if database.created && !engine.volumes().await?.iter().any(|it| it.name == database.volume) {
-        // An empty volume would hide that the data is gone.
+        // An empty volume would hide that the data is lost.
         return Err(EngineError::NotFound { what: format!("volume {}", database.volume) });
     }
     engine.ensure_volume(&database.volume, &identity(Role::Volume)).await?;

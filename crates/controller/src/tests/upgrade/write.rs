@@ -59,7 +59,7 @@ async fn until(mut fact: impl AsyncFnMut() -> bool) {
         }
         sleep(Duration::from_millis(1)).await;
     }
-    panic!("the moment did not come");
+    panic!("the moment was not reached");
 }
 
 async fn one_new_instance_is_ready(cluster: &TestCluster, app: &AppId) -> bool {

@@ -65,9 +65,14 @@ fn remove(instance: crate::ids::InstanceName) -> Step {
 fn instances_are_replaced_one_at_a_time_and_never_fall_below_the_target() {
     check(vec![
         case("nothing wanted, nothing there", vec![], there(vec![]), vec![]),
-        case("all as wanted", vec![wants("web", 2)], there(vec![new(0, P::Ready), new(1, P::Ready)]), vec![]),
         case(
-            "two old ones: only the first gets a successor",
+            "everything matches the target",
+            vec![wants("web", 2)],
+            there(vec![new(0, P::Ready), new(1, P::Ready)]),
+            vec![],
+        ),
+        case(
+            "two old instances: only the first gets a successor",
             vec![wants("web", 2)],
             there(vec![old(0), old(1)]),
             vec![add("web", 0)],
@@ -79,32 +84,32 @@ fn instances_are_replaced_one_at_a_time_and_never_fall_below_the_target() {
             vec![named(start, "web-0-new")],
         ),
         case(
-            "the successor is ready: the old one goes and the next successor comes",
+            "the successor is ready: the old instance drains and the next successor is added",
             vec![wants("web", 2)],
             there(vec![old(0), old(1), new(0, P::Ready)]),
             vec![drain("web-0-old"), add("web", 1)],
         ),
         case(
-            "scaled down: the surplus goes at once, since enough is there",
+            "scaled down: the surplus drains at once, since enough instances serve",
             vec![wants("web", 1)],
             there(vec![new(0, P::Ready), new(1, P::Ready)]),
             vec![drain("web-1-new")],
         ),
         case(
-            "scaled down with a new revision: the surplus stays until the wanted one is ready",
+            "scaled down with a new revision: the surplus stays until the wanted instance is ready",
             vec![wants("web", 1)],
             there(vec![old(0), old(1)]),
             vec![add("web", 0)],
         ),
         case(
-            "scaled up from nothing: several come at once, four at most",
+            "scaled up from zero: several instances start at once, four at most",
             vec![wants("web", 6)],
             there(vec![]),
             vec![add("web", 0), add("web", 1), add("web", 2), add("web", 3)],
         ),
-        case("a component that is gone from the spec goes", vec![], there(vec![old(0)]), vec![drain("web-0-old")]),
+        case("a component that is no longer in the spec drains", vec![], there(vec![old(0)]), vec![drain("web-0-old")]),
         case(
-            "but not before the one that may have its name now is routed",
+            "but not before the component that may have been renamed from it is routed",
             vec![wants("site", 1)],
             Observed {
                 routes: Some(routes(&[("web", &["web-0-old"])])),
@@ -120,14 +125,19 @@ fn components_roll_in_order_services_before_workers() {
     let api = |revision, phase| instance("api", 0, revision, phase);
     let targets = || vec![worker("jobs", 1), wants("web", 1), wants("api", 1)];
     check(vec![
-        case("the first service first", targets(), there(vec![old(0), api("old", P::Ready)]), vec![add("web", 0)]),
         case(
-            "the second when the first stands, though its old one still drains",
+            "the first service rolls first",
+            targets(),
+            there(vec![old(0), api("old", P::Ready)]),
+            vec![add("web", 0)],
+        ),
+        case(
+            "the second rolls when the first is complete, though an old instance still drains",
             targets(),
             there(vec![with(old(0), |it| it.phase = P::Draining), new(0, P::Ready), api("old", P::Ready)]),
             vec![stop("web-0-old"), add("api", 0)],
         ),
-        case("workers last", targets(), there(vec![new(0, P::Ready), api("new", P::Ready)]), vec![add("jobs", 0)]),
+        case("workers roll last", targets(), there(vec![new(0, P::Ready), api("new", P::Ready)]), vec![add("jobs", 0)]),
     ]);
 }
 
@@ -141,32 +151,37 @@ fn the_next_container_is_created_while_one_instance_starts_and_waits_for_its_tur
     let unserved = with(new(0, P::Starting), |it| it.probe = ProbeSeen::Unknown);
     check(vec![
         case(
-            "one that starts",
+            "an instance that starts",
             vec![wants("web", 2)],
             beside(two(), vec![busy(new(0, P::Created))]),
             vec![add("web", 1)],
         ),
         case(
-            "one that is probed",
+            "an instance that is probed",
             vec![wants("web", 2)],
             beside(two(), vec![new(0, P::Starting)]),
             vec![add("web", 1)],
         ),
-        case("its own container first", vec![wants("web", 2)], beside(two(), vec![busy(new(0, P::Intended))]), vec![]),
         case(
-            "one ahead, no more",
+            "the container of the current instance first",
+            vec![wants("web", 2)],
+            beside(two(), vec![busy(new(0, P::Intended))]),
+            vec![],
+        ),
+        case(
+            "only one container ahead",
             vec![wants("web", 3)],
             beside(vec![old(0), old(1), old(2)], vec![new(0, P::Starting), new(1, P::Created)]),
             vec![],
         ),
         case(
-            "its turn has come",
+            "it is its turn to start",
             vec![wants("web", 2)],
             beside(two(), vec![new(0, P::Ready), new(1, P::Created)]),
             vec![named(start, "web-1-new"), drain("web-0-old")],
         ),
         case(
-            "of the next component, too",
+            "also a container of the next component",
             web_and_api(),
             beside(vec![old(0), api("old", P::Ready)], vec![new(0, P::Starting)]),
             vec![add("api", 0)],
@@ -178,13 +193,13 @@ fn the_next_container_is_created_while_one_instance_starts_and_waits_for_its_tur
             vec![drain("web-0-old")],
         ),
         case(
-            "one before it that waits for a retry does not start beside it",
+            "an earlier slot that waits for a retry does not start beside it",
             vec![wants("web", 2)],
             beside(two(), vec![new(1, P::Starting)]),
             vec![],
         ),
         case(
-            "pruned by somebody before its turn: made anew",
+            "pruned before its turn: created again",
             vec![wants("web", 2)],
             beside(
                 two(),
@@ -192,9 +207,9 @@ fn the_next_container_is_created_while_one_instance_starts_and_waits_for_its_tur
             ),
             vec![named(remove, "web-1-new")],
         ),
-        case("an empty place is no replacement", web_and_api(), beside(vec![old(0)], vec![unserved]), vec![]),
+        case("an empty slot is no replacement", web_and_api(), beside(vec![old(0)], vec![unserved]), vec![]),
         case(
-            "not wanted any more: removed",
+            "no longer wanted: removed",
             vec![Target { revision: "old".into(), ..wants("web", 2) }],
             beside(two(), vec![new(1, P::Created)]),
             vec![named(remove, "web-1-new")],
@@ -225,16 +240,16 @@ fn a_new_instance_becomes_ready_or_is_given_up() {
     let not_ready = Reason::NotReady { within: Duration::from_secs(90), check: None, process_limit: None };
     let refused = Reason::Refused { message: "no such image".into() };
     check(vec![
-        case("written down only", web(), there(vec![new(0, P::Intended)]), vec![named(create, "web-0-new")]),
+        case("only recorded", web(), there(vec![new(0, P::Intended)]), vec![named(create, "web-0-new")]),
         case(
-            "passes",
+            "its probe passes",
             web(),
             there(vec![with(starting(), |it| it.probe = ProbeSeen::Passing)]),
             vec![named(ready, "web-0-new")],
         ),
-        case("one second left", web(), there(vec![with(starting(), |it| it.since = late(89))]), vec![]),
+        case("one second before its deadline", web(), there(vec![with(starting(), |it| it.since = late(89))]), vec![]),
         case(
-            "too late",
+            "after its deadline",
             web(),
             there(vec![with(starting(), |it| it.since = late(90))]),
             vec![give_up("web-0-new", not_ready)],
@@ -246,19 +261,19 @@ fn a_new_instance_becomes_ready_or_is_given_up() {
             vec![give_up("web-0-new", Reason::Exited { code: Some(3) })],
         ),
         case(
-            "frozen by hand",
+            "paused by hand",
             web(),
             there(vec![with(starting(), |it| it.container = ContainerSeen::Paused)]),
             vec![named(revive, "web-0-new")],
         ),
         case(
-            "taken off the network",
+            "disconnected from the network",
             web(),
             there(vec![with(starting(), |it| it.container = ContainerSeen::Disconnected)]),
             vec![named(revive, "web-0-new")],
         ),
         case(
-            "removed by somebody",
+            "removed by hand",
             web(),
             there(vec![with(starting(), |it| it.container = ContainerSeen::Missing)]),
             vec![give_up("web-0-new", Reason::Gone)],
@@ -269,7 +284,7 @@ fn a_new_instance_becomes_ready_or_is_given_up() {
             there(vec![with(new(0, P::Intended), |it| it.refused = Some("no such image".into()))]),
             vec![give_up("web-0-new", refused)],
         ),
-        case("being worked on", web(), there(vec![with(new(0, P::Created), |it| it.busy = true)]), vec![]),
+        case("an action is in progress", web(), there(vec![with(new(0, P::Created), |it| it.busy = true)]), vec![]),
         case(
             "no longer wanted and never started: removed",
             web(),
@@ -277,13 +292,13 @@ fn a_new_instance_becomes_ready_or_is_given_up() {
             vec![named(remove, "web-0-other")],
         ),
         case(
-            "no longer wanted and running: its TERM and its grace",
+            "no longer wanted and running: stopped with its grace period",
             web(),
             there(vec![new(0, P::Ready), instance("web", 0, "other", P::Starting)]),
             vec![stop("web-0-other")],
         ),
         case(
-            "no longer wanted, and its start is not on record: a process that runs is not killed",
+            "no longer wanted, and its start is not recorded: a running process is not killed",
             web(),
             there(vec![
                 new(0, P::Ready),
@@ -369,13 +384,13 @@ fn a_worker_without_a_probe_recovers_by_staying_up() {
 fn an_instance_that_failed_before_a_rollout_neither_blocks_nor_fails_it() {
     let ill = with(instance("api", 0, "new", P::Unready), |it| it.since = Timestamp(NOW.0 - 90_000));
     let targets = [wants("web", 1), wants("api", 1)];
-    let stands = |web, is_its_own: fn(&Instance) -> bool| {
-        crate::plan::rollout_status_of(&targets, &there(vec![new(0, web), ill.clone()]), is_its_own, NOW)
+    let status = |web, created_by_rollout: fn(&Instance) -> bool| {
+        crate::plan::rollout_status_of(&targets, &there(vec![new(0, web), ill.clone()]), created_by_rollout, NOW)
     };
     let of_web = |it: &Instance| it.component.as_str() == "web";
-    assert_eq!(stands(P::Ready, of_web), RolloutStatus::Complete);
-    assert_eq!(stands(P::Starting, of_web), RolloutStatus::Progressing);
-    assert_eq!(stands(P::Ready, |_| true), RolloutStatus::Failed("api-0-new".into()));
+    assert_eq!(status(P::Ready, of_web), RolloutStatus::Complete);
+    assert_eq!(status(P::Starting, of_web), RolloutStatus::Progressing);
+    assert_eq!(status(P::Ready, |_| true), RolloutStatus::Failed("api-0-new".into()));
 }
 
 #[test]
@@ -389,7 +404,7 @@ fn a_serving_instance_is_restored_after_accidents_and_manual_changes() {
     let both = || vec![named(unready, "web-0-new"), named(revive, "web-0-new")];
     check(vec![
         case("stopped by hand", web(), seen(ContainerSeen::Exited { code: Some(0) }), both()),
-        case("frozen by hand", web(), seen(ContainerSeen::Paused), both()),
+        case("paused by hand", web(), seen(ContainerSeen::Paused), both()),
         case("disconnected by hand", web(), seen(ContainerSeen::Disconnected), both()),
         case(
             "crashed, the engine starts it again",
@@ -404,12 +419,17 @@ fn a_serving_instance_is_restored_after_accidents_and_manual_changes() {
             vec![named(unready, "web-0-new")],
         ),
         case(
-            "not forgotten while a table may name it: its address would be given again",
+            "its record stays while a table may name it: its address could be assigned again",
             web(),
             Observed { routes: Some(routes(&[("web", &["web-0-new"])])), ..gone() },
             vec![Step::Route { routes: Routes::new() }],
         ),
-        case("forgotten once unrouted, and its slot filled", web(), gone(), vec![named(remove, "web-0-new")]),
+        case(
+            "its record is deleted once unrouted, and its slot filled",
+            web(),
+            gone(),
+            vec![named(remove, "web-0-new")],
+        ),
         case(
             "its probe fails",
             web(),
@@ -556,18 +576,18 @@ fn a_failed_repair_is_retried_with_a_growing_delay() {
 #[test]
 fn the_rollout_status_distinguishes_every_situation() {
     let web = [wants("web", 1)];
-    let stands = |observed: Observed| rollout_status(&web, &observed, NOW);
-    assert_eq!(stands(there(vec![new(0, P::Ready)])), RolloutStatus::Complete);
+    let status = |observed: Observed| rollout_status(&web, &observed, NOW);
+    assert_eq!(status(there(vec![new(0, P::Ready)])), RolloutStatus::Complete);
     assert_eq!(
-        stands(there(vec![new(0, P::Ready), with(old(0), |it| it.phase = P::Draining)])),
+        status(there(vec![new(0, P::Ready), with(old(0), |it| it.phase = P::Draining)])),
         RolloutStatus::Draining
     );
-    assert_eq!(stands(there(vec![new(0, P::Starting), old(0)])), RolloutStatus::Progressing);
+    assert_eq!(status(there(vec![new(0, P::Starting), old(0)])), RolloutStatus::Progressing);
     let mut unrouted = there(vec![new(0, P::Ready)]);
     unrouted.routes = Some(Routes::new());
-    assert_eq!(stands(unrouted), RolloutStatus::Progressing);
+    assert_eq!(status(unrouted), RolloutStatus::Progressing);
     let lost = with(new(0, P::Unready), |it| it.since = Timestamp(NOW.0 - 90_000));
-    assert_eq!(stands(there(vec![lost])), RolloutStatus::Failed("web-0-new".into()));
+    assert_eq!(status(there(vec![lost])), RolloutStatus::Failed("web-0-new".into()));
     assert_eq!(rollout_status(&[], &there(vec![]), NOW), RolloutStatus::Complete);
 }
 
