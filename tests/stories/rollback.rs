@@ -94,7 +94,7 @@ async fn a_fix_can_be_deployed_after_a_rollback_was_abandoned() {
     assert_eq!(failed["phase"], "ERROR");
     let notes = failed["boatyard"]["record"]["notes"].to_string();
     assert!(notes.contains("the rollback was abandoned: web."), "{notes}");
-    assert!(notes.contains("web goes on with the version of this deployment"), "{notes}");
+    assert!(notes.contains("web keeps the version of this deployment"), "{notes}");
     // A restart copies the version that serves.
     let restart = at.restart(&app, &[]).await.unwrap();
     at.wait_active(&app, &restart).await.unwrap();

@@ -426,7 +426,7 @@ fn job_outcomes(
 fn what_serves(kept: &Kept) -> Option<String> {
     let (component, count) = (&kept.target.component, kept.target.count as usize);
     if kept.is_failed {
-        Some(format!("{component} goes on with the version of this deployment, and a restart copies it"))
+        Some(format!("{component} keeps the version of this deployment, and a restart copies it"))
     } else if kept.ready < count {
         Some(format!(
             "{component}: {} of {count} instances of the previous version serve; Boatyard keeps trying to start the rest",

@@ -249,7 +249,7 @@ fn a_fix_ends_a_rollback_that_cannot_succeed() {
         let notes = notes_of(&failed);
         assert!(notes.contains("the rollback was abandoned: web."), "{notes}");
         assert!(notes.contains("ended with exit code 3"), "{notes}");
-        assert!(notes.contains("web goes on with the version of this deployment"), "{notes}");
+        assert!(notes.contains("web keeps the version of this deployment"), "{notes}");
         cluster.check_capacity(since);
         assert_eq!(cluster.state(&app).await.app.kept, None, "what succeeded is in force");
     });
@@ -310,7 +310,7 @@ fn a_rollback_that_cannot_succeed_ends_at_its_deadline_even_if_no_request_waits(
         let ended = cluster.deployment(&failing).await;
         let took = ended.stage_since.since(failed.stage_since);
         println!("the rollback was abandoned after {took:?}, its limit is {limit:?}");
-        assert!(notes_of(&ended).contains("web goes on with the version of this deployment"), "{}", notes_of(&ended));
+        assert!(notes_of(&ended).contains("web keeps the version of this deployment"), "{}", notes_of(&ended));
         // Images and history of what serves are kept, whatever follows.
         let kept = cluster.state(&app).await.app.kept.unwrap();
         assert_eq!(kept.deployments, BTreeSet::from([failing]));

@@ -263,7 +263,7 @@ async fn a_pause_and_a_rename_send_events() {
     // The streams send their requests at the first poll.
     tokio::task::yield_now().await;
     world.other.pause_container(&id).await.unwrap();
-    assert_eq!(world.engine.start(&spec.name).await.unwrap(), Changed::Done, "it goes on");
+    assert_eq!(world.engine.start(&spec.name).await.unwrap(), Changed::Done, "it continues");
     world.rename(&id, &world.name("aside")).await;
     tokio::time::timeout(ENDS_WITHIN, events_arrive).await.expect("all events arrive").unwrap();
 }
