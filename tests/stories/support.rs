@@ -51,7 +51,7 @@ pub fn steady_traffic(at: &Installation, connections: usize, per_second: f64) ->
     Load::start(shop_plan(at).connections(connections).rate(per_second))
 }
 
-/// GETs of the front page of `shop` over `connections` keep-alive connections.
+/// GETs of the page of `shop` over `connections` keep-alive connections.
 pub fn web_traffic(at: &Installation, connections: usize) -> Load {
     Load::start(LoadPlan::new(at.http(), "shop.localhost").with(Request::get("/")).connections(connections))
 }
@@ -133,7 +133,7 @@ services:
     )
 }
 
-/// The front page of `shop`, or of its `api` with `/api/`.
+/// The page of `shop`, or of its `api` with `/api/`.
 pub async fn page(at: &Installation, path: &str) -> String {
     let (status, text) = boatyard_tests::http::page(at.http(), "shop.localhost", path).await.unwrap();
     assert_eq!(status, 200, "{path}: {text}");

@@ -139,7 +139,7 @@ struct View<'a> {
     /// Slots with an instance that serves or has served.
     served: BTreeSet<Slot<'a>>,
     /// The first component, in rolling order, whose rollout is not complete.
-    front: Option<&'a ComponentName>,
+    first_incomplete: Option<&'a ComponentName>,
 }
 
 impl<'a> View<'a> {
@@ -161,8 +161,10 @@ impl<'a> View<'a> {
                 }
             }
         }
-        let mut view = Self { targets, observed, now, by_component, target_by_component, keepers, served, front: None };
-        view.front = view.in_order().find(|target| !view.is_rolled_out(target)).map(|target| &target.component);
+        let mut view =
+            Self { targets, observed, now, by_component, target_by_component, keepers, served, first_incomplete: None };
+        view.first_incomplete =
+            view.in_order().find(|target| !view.is_rolled_out(target)).map(|target| &target.component);
         view
     }
 
@@ -210,7 +212,8 @@ impl<'a> View<'a> {
     fn is_ahead(&self, instance: &Instance) -> bool {
         let comes_before = |it: &&Instance| it.phase.is_coming() && it.slot < instance.slot && self.is_current(it);
         self.is_served(&instance.component, instance.slot)
-            && (self.front != Some(&instance.component) || self.of(&instance.component).iter().any(comes_before))
+            && (self.first_incomplete != Some(&instance.component)
+                || self.of(&instance.component).iter().any(comes_before))
     }
 }
 

@@ -14,7 +14,7 @@ pub(super) fn replace(view: &View<'_>, plan: &mut Plan) {
     let mut room = DRAINING_AT_ONCE.saturating_sub(count_draining(view));
     for target in view.in_order() {
         let_go_replaced(view, target, &mut room, plan);
-        if view.front == Some(&target.component) {
+        if view.first_incomplete == Some(&target.component) {
             add_missing(view, target, plan);
             make_next(view, plan);
             // A later component may lose instances only after all earlier components are complete.

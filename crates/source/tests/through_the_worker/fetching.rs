@@ -124,17 +124,17 @@ fn objects_elsewhere() {
     assert!(matches!(error, SourceError::ObjectsOutside { .. }), "{error}");
 }
 
-/// A bare repository inside `sources`, and one elsewhere whose objects it uses.
-fn lender() -> (Fixture, std::path::PathBuf, CommitId) {
+/// A bare repository inside `sources`, and one outside of it whose objects it uses.
+fn repository_with_outside_objects() -> (Fixture, std::path::PathBuf, CommitId) {
     let fixture = Fixture::with_files(&[("Dockerfile", "")]);
-    let elsewhere = fixture.dir.path().join("elsewhere/repo");
-    std::fs::create_dir_all(elsewhere.parent().unwrap()).unwrap();
-    std::fs::rename(fixture.path(), &elsewhere).unwrap();
-    let borrower = git2::Repository::init_bare(fixture.path()).unwrap();
-    let commit = CommitId::parse(&fixture_head(&elsewhere)).unwrap();
-    borrower.set_head("refs/heads/main").unwrap();
+    let outside = fixture.dir.path().join("outside/repo");
+    std::fs::create_dir_all(outside.parent().unwrap()).unwrap();
+    std::fs::rename(fixture.path(), &outside).unwrap();
+    let inside = git2::Repository::init_bare(fixture.path()).unwrap();
+    let commit = CommitId::parse(&fixture_head(&outside)).unwrap();
+    inside.set_head("refs/heads/main").unwrap();
     std::fs::write(fixture.path().join("refs/heads/main"), format!("{commit}\n")).unwrap();
-    (fixture, elsewhere, commit)
+    (fixture, outside, commit)
 }
 
 fn fixture_head(path: &std::path::Path) -> String {
@@ -143,34 +143,34 @@ fn fixture_head(path: &std::path::Path) -> String {
 
 fn linked_objects() {
     use std::os::unix::fs::symlink;
-    type Borrow = fn(&std::path::Path, &std::path::Path);
-    let ways: [(&str, Borrow); 4] = [
-        ("alternates", |repo, lender| {
-            std::fs::write(repo.join("objects/info/alternates"), format!("{}\n", lender.join("objects").display()))
+    type UseOutside = fn(&std::path::Path, &std::path::Path);
+    let ways: [(&str, UseOutside); 4] = [
+        ("alternates", |repo, outside| {
+            std::fs::write(repo.join("objects/info/alternates"), format!("{}\n", outside.join("objects").display()))
                 .unwrap();
         }),
         ("relative alternates", |repo, _| {
-            std::fs::write(repo.join("objects/info/alternates"), "../../../elsewhere/repo/objects\n").unwrap();
+            std::fs::write(repo.join("objects/info/alternates"), "../../../outside/repo/objects\n").unwrap();
         }),
-        ("objects", |repo, lender| {
+        ("objects", |repo, outside| {
             std::fs::remove_dir_all(repo.join("objects")).unwrap();
-            symlink(lender.join("objects"), repo.join("objects")).unwrap();
+            symlink(outside.join("objects"), repo.join("objects")).unwrap();
         }),
-        ("refs", |repo, lender| {
+        ("refs", |repo, outside| {
             std::fs::remove_dir_all(repo.join("refs")).unwrap();
-            symlink(lender.join("refs"), repo.join("refs")).unwrap();
+            symlink(outside.join("refs"), repo.join("refs")).unwrap();
         }),
     ];
-    for (way, borrow) in ways {
-        let (mut fixture, elsewhere, commit) = lender();
-        borrow(&fixture.path(), &elsewhere);
+    for (way, use_outside) in ways {
+        let (mut fixture, outside, commit) = repository_with_outside_objects();
+        use_outside(&fixture.path(), &outside);
         let error = fetch(&fixture, &fixture.url(), &main_branch()).unwrap_err();
         assert!(matches!(error, SourceError::ObjectsOutside { .. }), "{way}: {error}");
         let context = fixture.context_of(&commit, &Selection::parse(None, None).unwrap());
         assert!(matches!(context, Err(SourceError::ObjectsOutside { .. })), "{way}: {context:?}");
 
         // Inside an allowed directory the same is permitted.
-        fixture.settings.local_sources.push(elsewhere.parent().unwrap().to_owned());
+        fixture.settings.local_sources.push(outside.parent().unwrap().to_owned());
         let allowed = fetch(&fixture, &fixture.url(), &main_branch());
         if way != "refs" {
             assert_eq!(allowed.unwrap().commit, commit, "{way}");
