@@ -11,7 +11,7 @@ use rollout::ids::{AppId, DeploymentId};
 use subtle::ConstantTimeEq;
 
 use crate::error::ApiError;
-use crate::server::ClientConnection;
+use crate::server::{BaseUrl, ClientConnection};
 use crate::state::{ApiState, sha256};
 use controller::Control;
 
@@ -19,7 +19,7 @@ use controller::Control;
 pub(crate) struct Access {
     pub control: Arc<dyn Control>,
     pub caller: Caller,
-    /// `http://HOST` with the Host header of the request, for links in the answer.
+    /// `http://HOST` or `https://HOST`, as the client sees the server, for links in the answer.
     pub base: String,
     pub state: ApiState,
 }
@@ -37,7 +37,7 @@ impl FromRequestParts<ApiState> for Access {
         Ok(Self {
             control: state.control.clone(),
             caller: Caller { token_hash: hex::encode(hash), idempotency_key: idempotency_key(&parts.headers)? },
-            base: base(&parts.headers),
+            base: parts.extensions.get::<BaseUrl>().cloned().map(|it| it.0).unwrap_or_default(),
             state: state.clone(),
         })
     }
@@ -110,12 +110,6 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
         Ok(key) if (1..=255).contains(&key.len()) => Ok(Some(key.to_owned())),
         _ => Err(ApiError::bad_request("the header Idempotency-Key must have 1 to 255 printable ASCII characters")),
     }
-}
-
-/// The middleware has already checked the Host header.
-fn base(headers: &HeaderMap) -> String {
-    let host = headers.get(header::HOST).and_then(|value| value.to_str().ok()).unwrap_or("localhost");
-    format!("http://{host}")
 }
 
 #[cfg(test)]

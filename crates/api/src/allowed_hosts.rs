@@ -3,6 +3,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use crate::base_url::{OutsideUrl, split_host};
+
 /// Whether only this host can reach the address.
 pub fn is_local(address: SocketAddr) -> bool {
     address.ip().is_loopback()
@@ -10,27 +12,18 @@ pub fn is_local(address: SocketAddr) -> bool {
 
 /// Whether a server that listens on `bound` answers a request with this `Host` header.
 ///
-/// Allowed names are `localhost` and those that end in `.localhost`. Allowed addresses are loopback addresses and `bound`.
-/// A server that listens on all addresses answers to any address, because DNS cannot redirect an address.
-pub(crate) fn is_allowed(host: &str, bound: SocketAddr) -> bool {
-    let Some(name) = without_port(host) else { return false };
-    match name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
-        Ok(ip) => ip.is_loopback() || ip == bound.ip() || bound.ip().is_unspecified(),
-        Err(_) => {
-            let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
-            name == "localhost" || name.ends_with(".localhost")
-        }
+/// Allowed names are `localhost`, those that end in `.localhost`, and that of the outside address. Allowed addresses are
+/// loopback addresses, `bound` and that of the outside address. A server that listens on all addresses answers to any
+/// address, because DNS cannot redirect an address.
+pub(crate) fn is_allowed(host: &str, bound: SocketAddr, outside: Option<&OutsideUrl>) -> bool {
+    let Some((name, _)) = split_host(host) else { return false };
+    if outside.is_some_and(|it| it.host() == name) {
+        return true;
     }
-}
-
-/// `None` if the part after the colon is not a port, or the name has other characters than host names have.
-fn without_port(host: &str) -> Option<&str> {
-    let (name, port) = match host.rfind(':') {
-        Some(colon) if !host.ends_with(']') => (&host[..colon], Some(&host[colon + 1..])),
-        _ => (host, None),
-    };
-    let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._[]:".contains(&b));
-    (plain && port.is_none_or(|port| port.parse::<u16>().is_ok())).then_some(name)
+    match name.parse::<IpAddr>() {
+        Ok(ip) => ip.is_loopback() || ip == bound.ip() || bound.ip().is_unspecified(),
+        Err(_) => name == "localhost" || name.ends_with(".localhost"),
+    }
 }
 
 #[cfg(test)]
@@ -50,7 +43,7 @@ mod tests {
             "[::1]:7080",
             "[::1]",
         ] {
-            assert!(is_allowed(allowed, loopback), "{allowed}");
+            assert!(is_allowed(allowed, loopback, None), "{allowed}");
         }
         for refused in [
             "",
@@ -65,14 +58,26 @@ mod tests {
             "local host",
             "[::1]x",
         ] {
-            assert!(!is_allowed(refused, loopback), "{refused}");
+            assert!(!is_allowed(refused, loopback, None), "{refused}");
         }
     }
 
     #[test]
     fn a_server_on_all_addresses_allows_any_address_but_no_other_name() {
         let all: SocketAddr = "0.0.0.0:7080".parse().expect("an address");
-        assert!(is_allowed("192.0.2.1:7080", all));
-        assert!(!is_allowed("attacker.example:7080", all));
+        assert!(is_allowed("192.0.2.1:7080", all, None));
+        assert!(!is_allowed("attacker.example:7080", all, None));
+    }
+
+    #[test]
+    fn the_outside_name_is_allowed_with_any_port_and_no_name_beside_it() {
+        let loopback: SocketAddr = "127.0.0.1:7080".parse().expect("an address");
+        let outside = "https://api.example.com:8443".parse().ok();
+        for allowed in ["api.example.com:8443", "API.example.com.", "api.example.com:7080", "localhost"] {
+            assert!(is_allowed(allowed, loopback, outside.as_ref()), "{allowed}");
+        }
+        for refused in ["example.com", "x.api.example.com", "api.example.com.attacker.example", "api.example.com@x"] {
+            assert!(!is_allowed(refused, loopback, outside.as_ref()), "{refused}");
+        }
     }
 }

@@ -1,6 +1,8 @@
 //! Connections, limits and deadlines, and the headers of every response.
 
+use std::convert::Infallible;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -14,6 +16,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use ingress::connection_limit::{BusyGuard, ConnectionLimit, ConnectionSlot};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -21,9 +24,11 @@ use tracing::{debug, warn};
 use uuid::Uuid;
 
 use crate::allowed_hosts;
+use crate::base_url::{OutsideUrl, Scheme, base_url};
 use crate::error::ApiError;
 use crate::routes::router;
 use crate::state::{ApiState, MAX_LOG_STREAMS};
+use crate::tls::Tls;
 use controller::Control;
 
 /// Deadline of a response. A stream only has to start within it.
@@ -48,19 +53,38 @@ pub enum ShutdownReason {
     Down,
 }
 
+/// Where the API listens, and how clients reach it.
+pub struct Listeners {
+    /// Plain HTTP.
+    pub http: TcpListener,
+    /// HTTPS.
+    pub tls: Option<(TcpListener, Tls)>,
+    /// The address of a proxy in front of the API, or another name of this host.
+    pub outside: Option<OutsideUrl>,
+}
+
 /// Serves the API until `shutdown` completes or a client sends `down`. A shutdown ends log streams and waits 3 s for open
-/// responses. Errors: the listener has no address.
+/// responses. Errors: a listener has no address.
 pub async fn serve(
-    listener: TcpListener,
+    listeners: Listeners,
     control: Arc<dyn Control>,
     shutdown: impl Future<Output = ()> + Send,
 ) -> io::Result<ShutdownReason> {
-    let state = ApiState::new(control, listener.local_addr()?);
+    let Listeners { http, tls, outside } = listeners;
+    let state = ApiState::new(control, outside);
     let app = router().layer(from_fn_with_state(state.clone(), middleware)).with_state(state.clone());
     let connections = ConnectionLimit::new(MAX_CONNECTIONS);
+    let listener = |socket: TcpListener, tls: Option<Arc<Tls>>| {
+        let bound = socket.local_addr()?;
+        let (app, connections) = (app.clone(), connections.clone());
+        Ok::<_, io::Error>(Listener { socket, bound, tls, app, connections, stop: state.stop.subscribe() })
+    };
+    let http = listener(http, None)?;
+    let tls = tls.map(|(socket, tls)| listener(socket, Some(Arc::new(tls)))).transpose()?;
     let mut down = state.down.subscribe();
     let ended = tokio::select! {
-        never = accept(&listener, &app, &connections, &state.stop) => match never {},
+        never = http.accept() => match never {},
+        never = with_tls(tls.as_ref()) => match never {},
         () = shutdown => ShutdownReason::Requested,
         _ = down.wait_for(|down| *down) => ShutdownReason::Down,
     };
@@ -76,39 +100,74 @@ pub async fn serve(
     Ok(ended)
 }
 
-async fn accept(
-    listener: &TcpListener,
-    app: &Router,
-    connections: &Arc<ConnectionLimit>,
-    stop: &watch::Sender<bool>,
-) -> std::convert::Infallible {
-    loop {
-        let (stream, address) = match listener.accept().await {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                // Probably out of file descriptors. Other connections will close and free some.
-                warn!(%error, "cannot accept a connection");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                continue;
-            }
-        };
-        let Some(place) = connections.acquire(address.ip()) else {
-            debug!(%address, "closed a new connection: clients with the token hold all of them");
-            continue;
-        };
-        let client = ClientConnection::new(place);
-        // Each request carries its connection, so that a request with the token can protect the connection.
-        let app = app.clone().layer(Extension(client.clone()));
-        let (connection, stop) = (connection(stream, app), stop.subscribe());
-        tokio::spawn(async move {
-            tokio::select! {
-                ended = until_stopped(connection, stop) => if let Err(error) = ended {
-                    debug!(%error, "connection ended");
-                },
-                () = client.lost() => debug!(%address, "closed to make room for another connection"),
-            }
-        });
+/// Accepts connections over TLS, if the API has a listener for them, and renews the certificate.
+async fn with_tls(listener: Option<&Listener>) -> Infallible {
+    let Some((listener, tls)) = listener.and_then(|it| Some((it, it.tls.as_ref()?))) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        never = listener.accept() => never,
+        never = tls.renew() => never,
     }
+}
+
+/// A listening socket, with what its connections need.
+struct Listener {
+    socket: TcpListener,
+    bound: SocketAddr,
+    tls: Option<Arc<Tls>>,
+    app: Router,
+    connections: Arc<ConnectionLimit>,
+    stop: watch::Receiver<bool>,
+}
+
+impl Listener {
+    async fn accept(&self) -> Infallible {
+        loop {
+            let (stream, address) = match self.socket.accept().await {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    // Probably out of file descriptors. Other connections will close and free some.
+                    warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    continue;
+                }
+            };
+            let Some(place) = self.connections.acquire(address.ip()) else {
+                debug!(%address, "closed a new connection: clients with the token hold all of them");
+                continue;
+            };
+            let client = ClientConnection::new(place, self);
+            // Each request carries its connection, so that a request with the token can protect the connection.
+            let app = self.app.clone().layer(Extension(client.clone()));
+            let (tls, stop) = (self.tls.clone(), self.stop.clone());
+            tokio::spawn(async move {
+                tokio::select! {
+                    ended = answer(stream, tls, app, stop) => if let Err(error) = ended {
+                        debug!(error = &*error, "connection ended");
+                    },
+                    () = client.lost() => debug!(%address, "closed to make room for another connection"),
+                }
+            });
+        }
+    }
+}
+
+/// Answers the requests of one connection until it ends or the server stops.
+async fn answer(
+    stream: TcpStream,
+    tls: Option<Arc<Tls>>,
+    app: Router,
+    mut stop: watch::Receiver<bool>,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    // Responses are small and clients wait for them.
+    let _ = stream.set_nodelay(true);
+    let Some(tls) = tls else { return Ok(until_stopped(connection(stream, app), stop).await?) };
+    let stream = tokio::select! {
+        stream = tls.handshake(stream) => stream?,
+        _ = stop.wait_for(|stop| *stop) => return Ok(()),
+    };
+    Ok(until_stopped(connection(stream, app), stop).await?)
 }
 
 /// The connection of a request.
@@ -116,11 +175,18 @@ async fn accept(
 pub(crate) struct ClientConnection {
     place: Arc<ConnectionSlot>,
     trusted: Arc<OnceLock<BusyGuard>>,
+    bound: SocketAddr,
+    scheme: Scheme,
 }
 
+/// The beginning of links in the answer to a request.
+#[derive(Clone)]
+pub(crate) struct BaseUrl(pub String);
+
 impl ClientConnection {
-    fn new(place: ConnectionSlot) -> Self {
-        Self { place: Arc::new(place), trusted: Arc::default() }
+    fn new(place: ConnectionSlot, listener: &Listener) -> Self {
+        let scheme = if listener.tls.is_some() { Scheme::Https } else { Scheme::Http };
+        Self { place: Arc::new(place), trusted: Arc::default(), bound: listener.bound, scheme }
     }
 
     /// Call this for a request with the token or with a ticket. The connection then counts as busy until it closes, so new
@@ -134,11 +200,9 @@ impl ClientConnection {
     }
 }
 
-type Connection = http1::UpgradeableConnection<TokioIo<TcpStream>, TowerToHyperService<Router>>;
+type Connection<S> = http1::UpgradeableConnection<TokioIo<S>, TowerToHyperService<Router>>;
 
-fn connection(stream: TcpStream, app: Router) -> Connection {
-    // Responses are small and clients wait for them.
-    let _ = stream.set_nodelay(true);
+fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S, app: Router) -> Connection<S> {
     http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
@@ -148,7 +212,10 @@ fn connection(stream: TcpStream, app: Router) -> Connection {
 }
 
 /// After `stop`, finishes the open response and accepts no further request.
-async fn until_stopped(connection: Connection, mut stop: watch::Receiver<bool>) -> hyper::Result<()> {
+async fn until_stopped<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    connection: Connection<S>,
+    mut stop: watch::Receiver<bool>,
+) -> hyper::Result<()> {
     let mut connection = pin!(connection);
     tokio::select! {
         ended = connection.as_mut() => return ended,
@@ -159,12 +226,20 @@ async fn until_stopped(connection: Connection, mut stop: watch::Receiver<bool>) 
 }
 
 /// For every request: assigns an id, checks the Host header, sets the deadline and renders errors.
-async fn middleware(State(state): State<ApiState>, request: Request, next: Next) -> Response {
+async fn middleware(
+    State(state): State<ApiState>,
+    Extension(client): Extension<ClientConnection>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let id = Uuid::new_v4().to_string();
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let within = if path == "/v2/boatyard/down" { DOWN_TIMEOUT } else { RESPONSE_TIMEOUT };
-    let result = match check_host(&state, request.headers()) {
-        Ok(()) => timeout(within, next.run(request)).await.map_err(|_| timed_out()),
+    let result = match base_of(&state, &client, &request) {
+        Ok(base) => {
+            request.extensions_mut().insert(base);
+            timeout(within, next.run(request)).await.map_err(|_| timed_out())
+        }
         Err(error) => Err(error),
     };
     let mut response = match result {
@@ -180,14 +255,29 @@ async fn middleware(State(state): State<ApiState>, request: Request, next: Next)
     response
 }
 
-fn check_host(state: &ApiState, headers: &HeaderMap) -> Result<(), ApiError> {
-    let mut hosts = headers.get_all(header::HOST).iter();
+/// The address that the client used. Errors: it is not one of this server.
+fn base_of(state: &ApiState, client: &ClientConnection, request: &Request) -> Result<BaseUrl, ApiError> {
+    let mut hosts = request.headers().get_all(header::HOST).iter();
     let (Some(only), None) = (hosts.next(), hosts.next()) else {
         return Err(ApiError::bad_request("a request must have exactly one Host header"));
     };
-    match only.to_str() {
-        Ok(name) if allowed_hosts::is_allowed(name, state.bound) => Ok(()),
-        _ => Err(ApiError::forbidden("the Host header must be localhost or an address of this server")),
+    let outside = state.outside.as_ref();
+    // RFC 9112, section 3.2.2: a host in the request line replaces the one in the header.
+    let named = match request.uri().authority() {
+        Some(authority) => Some(authority.as_str()),
+        None => only.to_str().ok(),
+    };
+    match named {
+        Some(host) if allowed_hosts::is_allowed(host, client.bound, outside) => {
+            Ok(BaseUrl(base_url(host, client.scheme, outside)))
+        }
+        _ => Err(ApiError::forbidden(match outside {
+            None => {
+                "the Host header must be localhost or an address of this server. Start `boatyard serve` with --api-url \
+                     to add another name"
+            }
+            Some(_) => "the Host header must be localhost, an address of this server or the name of --api-url",
+        })),
     }
 }
 

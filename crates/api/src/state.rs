@@ -1,11 +1,11 @@
 //! The state that all requests share.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 use tokio::sync::{Semaphore, watch};
 
+use crate::base_url::OutsideUrl;
 use crate::tickets::Tickets;
 use controller::Control;
 
@@ -19,8 +19,8 @@ pub(crate) struct ApiState(Arc<Shared>);
 pub(crate) struct Shared {
     pub control: Arc<dyn Control>,
     pub token_hash: [u8; 32],
-    /// The listening address, for the check of the Host header.
-    pub bound: SocketAddr,
+    /// The address behind a proxy, which is allowed in the Host header.
+    pub outside: Option<OutsideUrl>,
     pub tickets: Tickets,
     pub log_streams: Arc<Semaphore>,
     /// True once the server shuts down.
@@ -30,11 +30,11 @@ pub(crate) struct Shared {
 }
 
 impl ApiState {
-    pub fn new(control: Arc<dyn Control>, bound: SocketAddr) -> Self {
+    pub fn new(control: Arc<dyn Control>, outside: Option<OutsideUrl>) -> Self {
         Self(Arc::new(Shared {
             token_hash: decoded(&control.token_hash()),
             control,
-            bound,
+            outside,
             tickets: Tickets::default(),
             log_streams: Arc::new(Semaphore::new(MAX_LOG_STREAMS)),
             stop: watch::channel(false).0,
@@ -52,7 +52,11 @@ impl std::ops::Deref for ApiState {
 }
 
 pub(crate) fn sha256(text: &str) -> [u8; 32] {
-    Sha256::digest(text.as_bytes()).into()
+    sha256_of_bytes(text.as_bytes())
+}
+
+pub(crate) fn sha256_of_bytes(bytes: &[u8]) -> [u8; 32] {
+    Sha256::digest(bytes).into()
 }
 
 /// Decodes a hash. For a malformed one it returns random bytes, which no token matches.

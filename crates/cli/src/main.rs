@@ -25,8 +25,6 @@ mod watch;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use crate::args::{Arguments, Command};
 use crate::exit::Exit;
 
@@ -35,7 +33,7 @@ fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|name| name == "source-worker") {
         return source::run_worker(std::io::stdin(), std::io::stdout());
     }
-    let arguments = Arguments::parse();
+    let arguments = Arguments::read();
     if matches!(arguments.command, Command::Ingress) {
         // Capabilities belong to threads, so drop them while there is only one thread.
         ingress::confine(&arguments);

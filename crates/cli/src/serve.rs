@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
+use api::{Listeners, OutsideUrl, Tls};
 use controller::config::limits;
 use controller::{Config, Controller};
 use data_dir::{DataDir, DataDirError};
@@ -25,10 +26,28 @@ use crate::repeat_filter::RepeatFilter;
 pub async fn run(options: Serve, data_dir: PathBuf) -> anyhow::Result<Exit> {
     start_tracing();
     check_api_address(&options)?;
-    let listener = listen(options.api, &data_dir).await?;
+    let outside = outside(&options)?;
+    let files = options.api_tls_cert.clone().zip(options.api_tls_key.clone());
+    // Unusable files are reported before anything starts.
+    let own = files.map(|(certificate, key)| Tls::from_files(&certificate, &key)).transpose()?;
+    let listener = listen(options.api, "--api", &data_dir).await?;
     let api = listener.local_addr().context("the API's listener has no address")?;
+    let tls_listener = match options.api_tls {
+        Some(address) => Some(listen(address, "--api-tls", &data_dir).await?),
+        None => None,
+    };
     let (http, socket) = (options.http, options.host.socket()?);
     let controller = Controller::start(config(options, &data_dir, api)?).await?;
+    // The controller has created the data directory and holds its lock.
+    let tls = tls_listener
+        .map(|listener| Ok::<_, anyhow::Error>((tls(&listener, own, &data_dir, outside.as_ref())?, listener)));
+    let tls = match tls.transpose() {
+        Ok(tls) => tls.map(|(tls, listener)| (listener, tls)),
+        Err(error) => {
+            controller.shutdown().await;
+            return Err(error);
+        }
+    };
     if let Err(error) = write_runtime_file(&controller, api) {
         // A full disk must not keep `serve` from starting.
         output::note(&format!(
@@ -36,7 +55,9 @@ pub async fn run(options: Serve, data_dir: PathBuf) -> anyhow::Result<Exit> {
             crate::exit::chain(&error)
         ));
     }
-    let result = serve(&controller, listener, &data_dir, api, http, &socket).await;
+    output::note(&banner(&controller, &data_dir, &addresses(api, tls.as_ref(), outside.as_ref()), http, &socket).await);
+    let listeners = Listeners { http: listener, tls, outside };
+    let result = serve(&controller, listeners, &data_dir, http).await;
     controller.remove_runtime();
     controller.shutdown().await;
     result
@@ -44,13 +65,10 @@ pub async fn run(options: Serve, data_dir: PathBuf) -> anyhow::Result<Exit> {
 
 async fn serve(
     controller: &Controller,
-    listener: TcpListener,
+    listeners: Listeners,
     data_dir: &Path,
-    api: SocketAddr,
     http: SocketAddr,
-    socket: &Path,
 ) -> anyhow::Result<Exit> {
-    output::note(&banner(controller, data_dir, api, http, socket).await);
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let fenced = controller.fenced();
     let mut taken_over = false;
@@ -61,7 +79,7 @@ async fn serve(
             () = fenced => taken_over = true,
         }
     };
-    let reason = api::serve(listener, Arc::new(controller.clone()), shutdown).await.context("the API stopped")?;
+    let reason = api::serve(listeners, Arc::new(controller.clone()), shutdown).await.context("the API stopped")?;
     if taken_over {
         return Err(HeldError("another controller has taken over this installation, so this one exits".into()).into());
     }
@@ -78,15 +96,15 @@ fn check_api_address(options: &Serve) -> anyhow::Result<()> {
         return Ok(());
     }
     Err(UsageError(format!(
-        "other hosts can reach --api {}, and the API speaks plain HTTP, so the token could be read on the network. \
-         Use 127.0.0.1 and a tunnel, or add --api-insecure",
+        "other hosts can reach --api {}, and the API speaks plain HTTP there, so the token could be read on the network. \
+         Use --api-tls, or 127.0.0.1 and a tunnel, or add --api-insecure",
         options.api
     ))
     .into())
 }
 
 /// If the controller of the same data directory uses the port, the error reports that.
-async fn listen(address: SocketAddr, data_dir: &Path) -> anyhow::Result<TcpListener> {
+async fn listen(address: SocketAddr, flag: &str, data_dir: &Path) -> anyhow::Result<TcpListener> {
     let error = match TcpListener::bind(address).await {
         Ok(listener) => return Ok(listener),
         Err(error) => error,
@@ -98,7 +116,22 @@ async fn listen(address: SocketAddr, data_dir: &Path) -> anyhow::Result<TcpListe
         std::io::ErrorKind::AddrInUse => "another program listens there".to_owned(),
         _ => error.to_string(),
     };
-    Err(anyhow!("the API cannot listen on {address}: {why}. Choose another address with --api"))
+    Err(anyhow!("the API cannot listen on {address}: {why}. Choose another address with {flag}"))
+}
+
+fn outside(options: &Serve) -> anyhow::Result<Option<OutsideUrl>> {
+    let parsed = options.outside.as_deref().map(str::parse).transpose();
+    parsed.map_err(|why| UsageError(format!("--api-url: {why}")).into())
+}
+
+/// The certificate of the API: the operator's, or one of the authority in the data directory.
+fn tls(listener: &TcpListener, own: Option<Tls>, data_dir: &Path, outside: Option<&OutsideUrl>) -> anyhow::Result<Tls> {
+    if let Some(own) = own {
+        return Ok(own);
+    }
+    let bound = listener.local_addr().context("the API's TLS listener has no address")?;
+    let names = api::server_names(bound, outside);
+    Ok(Tls::from_authority(&DataDir::certificate_authority_of(data_dir), names)?)
 }
 
 fn config(options: Serve, data_dir: &Path, api: SocketAddr) -> anyhow::Result<Config> {
@@ -151,14 +184,26 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
     address
 }
 
-async fn banner(controller: &Controller, data_dir: &Path, api: SocketAddr, http: SocketAddr, socket: &Path) -> String {
+/// The addresses of the API, one per line.
+fn addresses(api: SocketAddr, tls: Option<&(TcpListener, Tls)>, outside: Option<&OutsideUrl>) -> String {
     let warning = if api::is_local(api) {
         ""
     } else {
         "   insecure: other hosts can reach it, and the token is sent unencrypted"
     };
+    let mut lines = vec![format!("http://{api}{warning}")];
+    if let Some((listener, tls)) = tls {
+        let bound = listener.local_addr().map_or_else(|_| "an unknown address".to_owned(), |it| it.to_string());
+        let trust = tls.authority_file().map(|file| format!("   clients have to trust {}", file.display()));
+        lines.push(format!("https://{bound}{}", trust.unwrap_or_default()));
+    }
+    lines.extend(outside.map(|it| format!("{it}   from outside, as --api-url says")));
+    lines.join("\n           ")
+}
+
+async fn banner(controller: &Controller, data_dir: &Path, api: &str, http: SocketAddr, socket: &Path) -> String {
     format!(
-        "boatyard {version}\n  API      http://{api}{warning}\n  ingress  http://{http}\n  data     {data}\n  \
+        "boatyard {version}\n  API      {api}\n  ingress  http://{http}\n  data     {data}\n  \
          token    {token}\n  engine   {engine} at {socket}\nCtrl-C stops the controller. The ingress and all apps keep running.",
         version = env!("CARGO_PKG_VERSION"),
         data = data_dir.display(),
@@ -217,7 +262,7 @@ mod tests {
         let taken = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let directory = tempfile::tempdir().expect("a directory");
         let address = taken.local_addr().expect("an address");
-        let error = listen(address, &directory.path().join("data")).await.expect_err("it is taken");
+        let error = listen(address, "--api", &directory.path().join("data")).await.expect_err("it is taken");
         let message = error.to_string();
         assert!(message.contains(&address.to_string()) && message.contains("--api"), "{message}");
     }
@@ -228,8 +273,33 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let data = directory.path().join("data");
         let _locked = DataDir::open(&data).expect("a free directory");
-        let error = listen(taken.local_addr().expect("an address"), &data).await.expect_err("it is taken");
+        let error = listen(taken.local_addr().expect("an address"), "--api-tls", &data).await.expect_err("it is taken");
         assert_eq!(Exit::of(&error), Exit::Held, "{error}");
+    }
+
+    #[tokio::test]
+    async fn the_banner_lists_all_addresses_and_the_certificate_to_trust() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let bound = listener.local_addr().expect("an address");
+        let outside = outside(&Serve { outside: Some("https://api.example.test".into()), ..options("") });
+        let outside = outside.expect("an address");
+        let tls = tls(&listener, None, directory.path(), outside.as_ref()).expect("an authority");
+        let shown = addresses("127.0.0.1:7080".parse().expect("one"), Some(&(listener, tls)), outside.as_ref());
+        let lines: Vec<_> = shown.lines().map(str::trim).collect();
+        let file = directory.path().join("tls/authority.pem");
+        assert_eq!(
+            lines[..2],
+            ["http://127.0.0.1:7080", &format!("https://{bound}   clients have to trust {}", file.display())]
+        );
+        assert!(lines[2].starts_with("https://api.example.test ") && file.exists(), "{shown}");
+    }
+
+    #[test]
+    fn a_wrong_outside_address_is_wrong_usage() {
+        let error = outside(&Serve { outside: Some("api.example.test".into()), ..options("") }).expect_err("no scheme");
+        assert_eq!(Exit::of(&error), Exit::Usage);
+        assert!(error.to_string().contains("--api-url"), "{error}");
     }
 
     #[test]

@@ -105,6 +105,11 @@ impl DataDir {
         root.join("runtime.json")
     }
 
+    /// Directory of the API's certificate authority, in a data directory that this or another process holds.
+    pub fn certificate_authority_of(root: &Path) -> PathBuf {
+        root.join("tls")
+    }
+
     /// The admin token; `None` if it has not been written yet.
     pub fn admin_token(&self) -> Result<Option<String>, DataDirError> {
         let path = self.admin_token_file();

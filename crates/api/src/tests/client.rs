@@ -13,7 +13,9 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::fake_control::{FakeControl, TOKEN};
-use crate::server::{ShutdownReason, serve};
+use crate::base_url::OutsideUrl;
+use crate::server::{Listeners, ShutdownReason, serve};
+use crate::tls::Tls;
 
 pub struct Server {
     pub address: SocketAddr,
@@ -44,14 +46,22 @@ impl Server {
     }
 
     pub async fn with(control: FakeControl) -> Self {
+        Self::listening(control, None, None).await
+    }
+
+    pub async fn at_outside_url(url: &str) -> Self {
+        Self::listening(FakeControl::default(), None, Some(url.parse().expect("an address"))).await
+    }
+
+    pub async fn listening(control: FakeControl, tls: Option<(TcpListener, Tls)>, outside: Option<OutsideUrl>) -> Self {
         let control = Arc::new(control);
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let address = listener.local_addr().expect("an address");
+        let http = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = http.local_addr().expect("an address");
         let (stop, stopped) = oneshot::channel();
         let shutdown = async {
             let _ = stopped.await;
         };
-        let task = tokio::spawn(serve(listener, control.clone(), shutdown));
+        let task = tokio::spawn(serve(Listeners { http, tls, outside }, control.clone(), shutdown));
         Self { address, control, stop: Some(stop), task }
     }
 

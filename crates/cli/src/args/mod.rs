@@ -7,7 +7,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::Context;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use controller::{NetworkPool, SpecialNetwork};
 
 pub use apps::{Apps, DeployArgs, LogType, WaitArgs};
@@ -37,6 +38,25 @@ pub struct Connection {
     /// Data directory of the installation [default: /var/lib/boatyard as root, else $XDG_DATA_HOME/boatyard]
     #[arg(long, global = true, env = "BOATYARD_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
+}
+
+impl Arguments {
+    /// Reads the command line. Exits if it is wrong, or asks for help.
+    pub fn read() -> Self {
+        Self::from(&Self::command().get_matches()).unwrap_or_else(|error| error.exit())
+    }
+
+    fn from(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let mut arguments = Self::from_arg_matches(matches)?;
+        if let Command::Serve(options) = &mut arguments.command {
+            // The environment variable of the global flag names the server that other commands use.
+            let source = matches.subcommand_matches("serve").and_then(|it| it.value_source("api_url"));
+            if source != Some(ValueSource::CommandLine) {
+                options.outside = None;
+            }
+        }
+        Ok(arguments)
+    }
 }
 
 impl Connection {
@@ -98,6 +118,20 @@ pub struct Serve {
     /// Allow an --api address that other hosts can reach. The token is then sent over the network unencrypted
     #[arg(long)]
     pub api_insecure: bool,
+    /// Address for the API over HTTPS. It may be one that other hosts can reach
+    #[arg(long, value_name = "ADDR")]
+    pub api_tls: Option<SocketAddr>,
+    /// Certificate chain for --api-tls, in PEM format [default: one of an authority in the data directory]
+    #[arg(long, value_name = "FILE", requires = "api_tls", requires = "api_tls_key")]
+    pub api_tls_cert: Option<PathBuf>,
+    /// Key of --api-tls-cert, in PEM format
+    #[arg(long, value_name = "FILE", requires = "api_tls_cert")]
+    pub api_tls_key: Option<PathBuf>,
+    /// Another address under which clients reach the API, such as https://api.example.com behind a proxy. It may have any
+    /// port, and answers to requests under its name contain it
+    // It replaces the global flag of this name, with which other commands find the server.
+    #[arg(id = "api_url", long = "api-url", value_name = "URL")]
+    pub outside: Option<String>,
     /// Address for the traffic of apps
     #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDR")]
     pub http: SocketAddr,
@@ -219,7 +253,6 @@ fn network_pool(text: &str) -> Result<NetworkPool, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     fn apps(line: &str) -> Apps {
         let words = ["boatyard", "apps"].into_iter().chain(line.split(' '));
@@ -232,6 +265,43 @@ mod tests {
     #[test]
     fn the_arguments_are_consistent() {
         Arguments::command().debug_assert();
+    }
+
+    fn serve(line: &str) -> Result<Serve, String> {
+        let words = ["boatyard"].into_iter().chain(line.split(' '));
+        let matches = Arguments::command().try_get_matches_from(words).map_err(|error| error.to_string())?;
+        match Arguments::from(&matches).map(|it| it.command) {
+            Ok(Command::Serve(options)) => Ok(options),
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn serve_takes_its_outside_address_from_the_flag_only() {
+        let outside = |line: &str| serve(line).expect("accepted").outside;
+        assert_eq!(outside("serve"), None);
+        assert_eq!(outside("serve --api-url https://api.example.com").as_deref(), Some("https://api.example.com"));
+        // The flag of other commands may stand before the command, and the environment variable sets it there.
+        let global = Arguments::command().mut_arg("api_url", |it| it.default_value("http://elsewhere"));
+        let matches = global.try_get_matches_from(["boatyard", "serve"]).expect("accepted");
+        let Ok(Arguments { command: Command::Serve(options), .. }) = Arguments::from(&matches) else {
+            panic!("not serve")
+        };
+        assert_eq!(options.outside, None);
+    }
+
+    #[test]
+    fn a_certificate_needs_its_key_and_a_listener() {
+        assert!(serve("serve --api-tls 127.0.0.1:7443").is_ok());
+        assert!(serve("serve --api-tls 127.0.0.1:7443 --api-tls-cert c.pem --api-tls-key k.pem").is_ok());
+        for (line, missing) in [
+            ("serve --api-tls 127.0.0.1:7443 --api-tls-cert c.pem", "--api-tls-key"),
+            ("serve --api-tls 127.0.0.1:7443 --api-tls-key k.pem", "--api-tls-cert"),
+            ("serve --api-tls-cert c.pem --api-tls-key k.pem", "--api-tls <ADDR>"),
+        ] {
+            let error = serve(line).map(|_| ()).expect_err("refused");
+            assert!(error.contains(missing), "{line}: {error}");
+        }
     }
 
     #[test]
