@@ -135,7 +135,7 @@ impl DeploymentView {
         Self {
             kind: match it.request.build {
                 Build::Frozen => DeploymentKind::Restart,
-                Build::Reuse => DeploymentKind::Deploy,
+                Build::KeepSources | Build::Reuse => DeploymentKind::Deploy,
                 Build::Force | Build::ForceWithoutCache => DeploymentKind::Rebuild,
             },
             rolled_back: is_rolled_back(&it),
@@ -226,6 +226,14 @@ pub struct Caller {
     pub token_hash: String,
     /// The `Idempotency-Key` header, if sent.
     pub idempotency_key: Option<String>,
+}
+
+/// Options of a new spec.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct UpdateOptions {
+    /// Deploy the newest version of every source, even if the spec is equal. Otherwise components whose source stays the
+    /// same keep the commit or image that serves.
+    pub update_sources: bool,
 }
 
 /// Options of a new deployment.

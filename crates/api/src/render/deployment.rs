@@ -41,7 +41,8 @@ fn components(it: &DeploymentView, kind: &str) -> Option<Vec<Value>> {
 
 fn component(name: &str, image: Option<&Image>) -> Value {
     let commit = image.and_then(|it| it.commit.clone());
-    // An image that was built from source has a commit. An image that was pulled has a digest.
-    let digest = image.filter(|it| it.commit.is_none()).map(|it| it.id.clone());
+    // An image that was built from source has a commit. A prebuilt image has its registry's digest, or the engine's id.
+    let digest = image.filter(|it| it.commit.is_none()).map(|it| it.digest.as_deref().unwrap_or(&it.id));
+    let digest = digest.map(|it| it.rsplit('@').next().unwrap_or(it));
     Object::new().set("name", name).maybe("source_commit_hash", commit).maybe("source_image_digest", digest).build()
 }

@@ -3,7 +3,7 @@
 use app_spec::Parsed;
 use axum::Json;
 use controller::ControlError;
-use controller::view::{AppView, Preview};
+use controller::view::{AppView, Preview, UpdateOptions};
 use serde_json::{Value, json};
 
 use super::JsonResult;
@@ -36,7 +36,7 @@ pub(super) async fn list(access: Access, params: QueryParams) -> JsonResult {
 pub(super) async fn create(access: Access, params: QueryParams, content: RequestBody) -> JsonResult {
     let parsed = content.spec()?;
     if params.flag("dry_run")? {
-        return plan_response(access.control.preview_update(None, parsed.spec).await?);
+        return plan_response(access.control.preview_update(None, parsed.spec, UpdateOptions::default()).await?);
     }
     let view = access.control.create_app(parsed.spec.clone(), &access.caller).await?;
     Ok(Json(app_with_deployment(&access, &view, &parsed, true)))
@@ -55,10 +55,11 @@ pub(super) async fn update(
 ) -> JsonResult {
     let before = access.app(&app).await?;
     let parsed = content.spec()?;
+    let options = UpdateOptions { update_sources: content.flag("update_all_source_versions")? };
     if params.flag("dry_run")? {
-        return plan_response(access.control.preview_update(Some(&before.id), parsed.spec).await?);
+        return plan_response(access.control.preview_update(Some(&before.id), parsed.spec, options).await?);
     }
-    let view = access.control.update_app(&before.id, parsed.spec.clone(), &access.caller).await?;
+    let view = access.control.update_app(&before.id, parsed.spec.clone(), options, &access.caller).await?;
     let started = newest(&before) != newest(&view);
     Ok(Json(app_with_deployment(&access, &view, &parsed, started)))
 }

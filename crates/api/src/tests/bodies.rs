@@ -132,6 +132,26 @@ async fn a_dry_run_returns_the_plan_and_changes_nothing() {
 }
 
 #[tokio::test]
+async fn an_update_takes_the_newest_sources_only_if_the_client_asks_for_them() {
+    let server = Server::start().await;
+    for (field, newest) in [
+        ("", ""),
+        (",\"update_all_source_versions\":null", ""),
+        (",\"update_all_source_versions\":false", ""),
+        (",\"update_all_source_versions\":true", " newest sources"),
+    ] {
+        let body = format!("{{\"spec\":{SPEC}{field}}}");
+        server.send("PUT", "/v2/apps/shop?dry_run=true", &body).await;
+        server.send("PUT", "/v2/apps/shop", &body).await;
+        let expected = [format!("preview_update true shop{newest}"), format!("update {APP} shop{newest}")];
+        assert_eq!(server.control.calls().split_off(server.control.calls().len() - 2), expected, "{field}");
+    }
+    let body = format!("{{\"spec\":{SPEC},\"update_all_source_versions\":\"yes\"}}");
+    let answer = server.send("PUT", "/v2/apps/shop", &body).await;
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{}", answer.text);
+}
+
+#[tokio::test]
 async fn a_proposal_says_whether_the_name_is_free_and_costs_nothing() {
     let server = Server::start().await;
     let taken = server.send("POST", "/v2/apps/propose", &format!("{{\"spec\":{SPEC}}}")).await.json();

@@ -8,6 +8,7 @@ use controller::ControlError;
 use controller::unknown::{UnknownApp, UnknownList};
 use controller::view::{
     AppView, Caller, DeployOptions, DeploymentView, InstanceView, LogEntry, LogRequest, Page, PageQuery, Preview,
+    UpdateOptions,
 };
 use futures::{StreamExt, stream};
 use rollout::deployment::Stage;
@@ -69,6 +70,10 @@ impl FakeControl {
     }
 }
 
+fn sources(options: UpdateOptions) -> &'static str {
+    if options.update_sources { " newest sources" } else { "" }
+}
+
 #[async_trait]
 impl Control for FakeControl {
     fn token_hash(&self) -> String {
@@ -84,8 +89,14 @@ impl Control for FakeControl {
         Ok(self.app())
     }
 
-    async fn update_app(&self, app: &AppId, spec: AppSpec, _: &Caller) -> Result<AppView, ControlError> {
-        self.record(format!("update {app} {}", spec.name))?;
+    async fn update_app(
+        &self,
+        app: &AppId,
+        spec: AppSpec,
+        options: UpdateOptions,
+        _: &Caller,
+    ) -> Result<AppView, ControlError> {
+        self.record(format!("update {app} {}{}", spec.name, sources(options)))?;
         let mut view = self.app();
         if *self.updated.lock().expect("no panic") {
             view.newest = Some(samples::deployment(3, Stage::Pending));
@@ -160,8 +171,13 @@ impl Control for FakeControl {
         Ok(if self.endless { lines.chain(stream::pending()).boxed() } else { lines.boxed() })
     }
 
-    async fn preview_update(&self, app: Option<&AppId>, spec: AppSpec) -> Result<Preview, ControlError> {
-        self.record(format!("preview_update {} {}", app.is_some(), spec.name))?;
+    async fn preview_update(
+        &self,
+        app: Option<&AppId>,
+        spec: AppSpec,
+        options: UpdateOptions,
+    ) -> Result<Preview, ControlError> {
+        self.record(format!("preview_update {} {}{}", app.is_some(), spec.name, sources(options)))?;
         Ok(Preview { steps: vec!["create web.0".into()], ..Preview::default() })
     }
 

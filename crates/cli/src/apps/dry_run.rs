@@ -17,9 +17,9 @@ pub async fn create(client: &Client, spec: &AppSpec) -> anyhow::Result<Exit> {
 }
 
 /// Shows which fields an update would change and which steps it would take. Errors: those of the update.
-pub async fn update(client: &Client, app: &str, spec: &AppSpec) -> anyhow::Result<Exit> {
+pub async fn update(client: &Client, app: &str, body: &Value) -> anyhow::Result<Exit> {
     let path = format!("/v2/apps/{}?dry_run=true", path_segment(app));
-    let answer = client.put(&path, &json!({ "spec": request_json(spec) })).await?;
+    let answer = client.put(&path, body).await?;
     print_lines(&plan(&answer)?.change_lines());
     print(&answer)
 }

@@ -49,9 +49,10 @@ impl AppTask {
         }
         let mut app = self.cx.records.app.clone();
         let spec = match &ask.spec {
+            // An equal spec changes nothing, unless the newest sources are requested.
             Some(spec) => match unchanged(&self.cx.records, &self.cx.records.specs(), spec) {
-                Some(newest) => return Ok(newest.clone()),
-                None => {
+                Some(newest) if ask.request.build == Build::KeepSources => return Ok(newest.clone()),
+                _ => {
                     app.spec = self.cx.records.specs().seal(spec, Some(&app.spec));
                     app.updated = clock::now();
                     app.spec.clone()
