@@ -75,6 +75,8 @@ pub struct DeploymentView {
     pub rolled_back: bool,
     /// Why it was started, for people: "app spec updated", "restart of web, api".
     pub cause: String,
+    /// A request that it carries out replaced the app's spec.
+    pub updates_spec: bool,
     /// The spec, with secrets as `EV[…]`.
     pub spec: Value,
     /// The deployment that was active when this one was accepted.
@@ -157,6 +159,7 @@ impl DeploymentView {
             created: it.created,
             updated: it.updated,
             cause: it.cause,
+            updates_spec: it.updates_spec,
             spec: it.spec,
             previous: it.previous,
             cloned_from: it.cloned_from,

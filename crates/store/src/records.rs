@@ -83,6 +83,9 @@ pub struct Deployment {
     pub request: Request,
     /// Human-readable reason for the deployment: "app spec updated", "restart of web, api".
     pub cause: String,
+    /// A request that this deployment carries out replaced the app's spec. False in rows of older versions.
+    #[serde(default)]
+    pub updates_spec: bool,
     /// The spec, with secrets as `EV[…]`.
     pub spec: serde_json::Value,
     /// The deployment that was active when this one was accepted.

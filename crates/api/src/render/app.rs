@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::deployment::within_app;
 use super::object::Object;
+use super::owner::owner_uuid;
 use super::region;
 use crate::view::{app_details, time};
 
@@ -30,7 +31,7 @@ pub(crate) fn app(view: &AppView, owner: &str, pending: PendingDeployment) -> Va
     };
     Object::new()
         .set("id", view.id.as_str())
-        .set("owner_uuid", owner)
+        .set("owner_uuid", owner_uuid(owner))
         .set("spec", view.spec.clone())
         .set("default_ingress", view.live_url.as_str())
         .maybe("live_url", url(live))
