@@ -70,6 +70,16 @@ impl FakeControl {
     }
 }
 
+/// Refuses what cannot run yet, and missing values.
+fn refuse(spec: &AppSpec) -> Result<(), ControlError> {
+    let not_yet = spec.not_yet().iter().map(|it| it.api_message()).collect::<Vec<_>>();
+    let needed = spec.needed_values().into_iter().map(|it| format!("{} needs a value", it.path));
+    match not_yet.into_iter().chain(needed).reduce(|all, next| format!("{all}\n{next}")) {
+        Some(problems) => Err(ControlError::InvalidSpec(problems)),
+        None => Ok(()),
+    }
+}
+
 fn sources(options: UpdateOptions) -> &'static str {
     if options.update_sources { " newest sources" } else { "" }
 }
@@ -110,7 +120,7 @@ impl Control for FakeControl {
 
     async fn find_app(&self, id_or_name: &str) -> Result<AppView, ControlError> {
         match id_or_name {
-            samples::APP | "shop" | "APP" => Ok(self.app()),
+            samples::APP | "shop" | "shop-2" | "APP" => Ok(self.app()),
             "never-answers" => {
                 self.record("find never-answers".into())?;
                 std::future::pending().await
@@ -178,6 +188,7 @@ impl Control for FakeControl {
         options: UpdateOptions,
     ) -> Result<Preview, ControlError> {
         self.record(format!("preview_update {} {}{}", app.is_some(), spec.name, sources(options)))?;
+        refuse(&spec)?;
         Ok(Preview { steps: vec!["create web.0".into()], ..Preview::default() })
     }
 
