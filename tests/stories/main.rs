@@ -18,6 +18,7 @@ mod restart;
 mod restored;
 mod rollback;
 mod signals;
+mod sources;
 mod specs;
 mod support;
 mod terminal;

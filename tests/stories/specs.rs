@@ -31,7 +31,8 @@ async fn every_sample_is_accepted_by_serve() {
     let samples = samples();
     assert!(samples.len() >= 25);
     for (file, mut spec) in samples {
-        let proposal = at.ok("POST", "/v2/apps/propose", Some(&body(&spec))).await.expect(&file);
+        let path = "/v2/apps/propose?report_only=true";
+        let proposal = at.ok("POST", path, Some(&body(&spec))).await.expect(&file);
         let count = proposal["boatyard"]["not_yet"].as_array().map(Vec::len);
         assert_eq!(count, Some(spec.not_yet().len()), "{file}: {proposal}");
         for needed in spec.needed_values() {
@@ -62,11 +63,14 @@ fn comparable(spec: &AppSpec) -> Value {
     spec.to_json_value(&|_, _| "(secret)".into())
 }
 
+/// Also by a proposal, which `doctl apps spec validate` sends.
 async fn is_refused_by_name(at: &Installation, file: &str, spec: &AppSpec) {
-    let (status, answer) = at.call("POST", "/v2/apps", Some(&body(spec))).await.unwrap();
-    assert_eq!(status, 400, "{file}: {answer}");
-    for missing in spec.not_yet() {
-        assert!(message(&answer).contains(&missing.api_message()), "{file}: {answer}");
+    for path in ["/v2/apps", "/v2/apps/propose"] {
+        let (status, answer) = at.call("POST", path, Some(&body(spec))).await.unwrap();
+        assert_eq!(status, 400, "{file} to {path}: {answer}");
+        for missing in spec.not_yet() {
+            assert!(message(&answer).contains(&missing.api_message()), "{file} to {path}: {answer}");
+        }
     }
 }
 
@@ -171,8 +175,15 @@ async fn a_foreign_value_is_refused(at: &Installation, foreign: &str) {
     }
 }
 
-/// A proposal needs no value. A proposal of a new app fails if the name is taken.
+/// The CLI's proposal needs no value. A proposal of a new app fails if the name is taken. The API's proposal, which
+/// `doctl apps spec validate` sends, is refused like the update.
 async fn a_proposal_lists_the_missing_value(at: &Installation, foreign: &str) {
+    for app in ["third", "shop"] {
+        let spec = AppSpec::from_yaml(&vault(app, foreign)).unwrap().spec;
+        let (status, answer) = at.call("POST", "/v2/apps/propose", Some(&body(&spec))).await.unwrap();
+        assert_eq!(status, 400, "{app}: {answer}");
+        assert!(message(&answer).contains("TOKEN of web"), "{app}: {answer}");
+    }
     for (words, app) in [(&["apps", "propose"][..], "third"), (&["apps", "propose", "--app", "shop"], "shop")] {
         let file = spec_file(at, &vault(app, foreign));
         let output = run_cli(at, &[words, &["--spec", &file]].concat()).await;
@@ -225,6 +236,15 @@ async fn a_dry_run_prints_the_plan_and_changes_nothing() {
         assert!(!output.out.contains(secret) && !output.err.contains(secret), "{}{}", output.out, output.err);
     }
     assert_eq!(all_of_shop(&at).await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proposal_of_what_cannot_run_yet_names_the_field() {
+    let at = installation().await;
+    let spec = vault("shop", "open-sesame").replace("- name: web\n", "- name: web\n  protocol: HTTP2\n");
+    let refused = run_cli(&at, &["apps", "propose", "--spec", &spec_file(&at, &spec)]).await;
+    assert_eq!(refused.code, Some(1), "{}", refused.out);
+    assert!(refused.err.contains("services[0].protocol: "), "{}", refused.err);
 }
 
 /// The app with its spec, its deployments, and its instances with their containers.

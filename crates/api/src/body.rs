@@ -92,6 +92,11 @@ impl RequestBody {
         Ok(any)
     }
 
+    /// Whether this field beside the spec is true. A body in YAML is only a spec.
+    pub fn flag(&self, name: &str) -> Result<bool, ApiError> {
+        if self.yaml { Ok(false) } else { self.any(&[name]) }
+    }
+
     /// A string field.
     pub fn text(&self, name: &str) -> Result<Option<String>, ApiError> {
         if self.yaml {

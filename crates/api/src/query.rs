@@ -12,6 +12,17 @@ const PER_PAGE: u64 = 20;
 /// App Platform's largest page size.
 const MAX_PER_PAGE: u64 = 200;
 
+/// The types of deployments that App Platform can list.
+const DEPLOYMENT_TYPES: [&str; 7] = [
+    "MANUAL",
+    "DEPLOY_ON_PUSH",
+    "MAINTENANCE",
+    "MANUAL_ROLLBACK",
+    "AUTO_ROLLBACK",
+    "UPDATE_DATABASE_TRUSTED_SOURCES",
+    "AUTOSCALED",
+];
+
 /// All parameters, in order. Like App Platform, the API ignores unknown ones.
 pub(crate) struct QueryParams(Vec<(String, String)>);
 
@@ -29,6 +40,24 @@ impl FromRequestParts<ApiState> for QueryParams {
 impl QueryParams {
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(key, value)| key == name && !value.is_empty()).map(|(_, value)| value.as_str())
+    }
+
+    /// All values of a parameter that may be repeated. Each may be a list with commas.
+    fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        let values = self.0.iter().filter(move |(key, _)| key == name);
+        values.flat_map(|(_, value)| value.split(',')).map(str::trim).filter(|value| !value.is_empty())
+    }
+
+    /// The deployment types to list, in the spelling of the API. Empty means all.
+    pub fn deployment_types(&self) -> Result<Vec<&'static str>, ApiError> {
+        let known = |text: &str| {
+            let found = DEPLOYMENT_TYPES.into_iter().find(|known| known.eq_ignore_ascii_case(text));
+            found.ok_or_else(|| {
+                let all = DEPLOYMENT_TYPES.join(", ");
+                ApiError::bad_request(format!("deployment_types must be among {all}, not {text:?}"))
+            })
+        };
+        self.all("deployment_types").map(known).collect()
     }
 
     /// `true` or `false`; false if absent.
@@ -93,6 +122,18 @@ mod tests {
         assert_eq!(page(&[("page", "3"), ("per_page", "900")]), Some((3, 200)));
         assert_eq!(page(&[("page", "0")]), None);
         assert_eq!(page(&[("per_page", "many")]), None);
+    }
+
+    #[test]
+    fn deployment_types_are_repeated_or_listed_and_must_exist() {
+        let types = |pairs: &[(&str, &str)]| params(pairs).deployment_types().map_err(|error| error.message);
+        assert_eq!(types(&[]), Ok(vec![]));
+        assert_eq!(types(&[("deployment_types", "")]), Ok(vec![]));
+        let both = Ok(vec!["MANUAL", "DEPLOY_ON_PUSH"]);
+        assert_eq!(types(&[("deployment_types", "MANUAL"), ("deployment_types", "DEPLOY_ON_PUSH")]), both);
+        assert_eq!(types(&[("deployment_types", "manual, DEPLOY_ON_PUSH")]), both);
+        let refused = types(&[("deployment_types", "MANUAL,NIGHTLY")]).expect_err("no such type");
+        assert!(refused.contains("MANUAL, DEPLOY_ON_PUSH") && refused.ends_with("not \"NIGHTLY\""), "{refused}");
     }
 
     #[test]

@@ -126,7 +126,7 @@ fn traffic(it: Served) -> Traffic {
 }
 
 fn image(it: &Image) -> present::Image {
-    let Image { id, reference, commit, built, note } = it.clone();
+    let Image { id, reference, commit, built, note, .. } = it.clone();
     present::Image { id, reference, commit, built, note }
 }
 

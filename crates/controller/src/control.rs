@@ -27,7 +27,9 @@ pub use crate::logs::LogLines;
 use crate::logs::Logs;
 use crate::start::{self, ControllerState};
 use crate::unknown::{self, UnknownApp, UnknownList};
-use crate::view::{AppView, Caller, DeployOptions, DeploymentView, InstanceView, LogRequest, Page, PageQuery, Preview};
+use crate::view::{
+    AppView, Caller, DeployOptions, DeploymentView, InstanceView, LogRequest, Page, PageQuery, Preview, UpdateOptions,
+};
 
 /// A running controller. Cheap to clone.
 #[derive(Clone)]
@@ -49,8 +51,15 @@ pub trait Control: Send + Sync + 'static {
     /// value.
     async fn create_app(&self, spec: AppSpec, caller: &Caller) -> Result<AppView, ControlError>;
 
-    /// Replaces an app's spec. An equal spec changes nothing. Errors: those of [`Self::create_app`]; the name differs.
-    async fn update_app(&self, app: &AppId, spec: AppSpec, caller: &Caller) -> Result<AppView, ControlError>;
+    /// Replaces an app's spec. An equal spec changes nothing, unless `options` ask for the newest sources. Errors: those
+    /// of [`Self::create_app`]; the name differs.
+    async fn update_app(
+        &self,
+        app: &AppId,
+        spec: AppSpec,
+        options: UpdateOptions,
+        caller: &Caller,
+    ) -> Result<AppView, ControlError>;
 
     /// Deletes an app: instances drain, and databases stop and keep their volumes. Returns when the deletion is
     /// recorded, not when it is complete.
@@ -95,7 +104,12 @@ pub trait Control: Send + Sync + 'static {
     async fn logs(&self, question: LogRequest) -> Result<LogLines, ControlError>;
 
     /// Previews an update to this spec, or a new app if `app` is `None`. Errors: those of the update.
-    async fn preview_update(&self, app: Option<&AppId>, spec: AppSpec) -> Result<Preview, ControlError>;
+    async fn preview_update(
+        &self,
+        app: Option<&AppId>,
+        spec: AppSpec,
+        options: UpdateOptions,
+    ) -> Result<Preview, ControlError>;
 
     /// Like [`Self::preview_update`], but values may be missing: the preview lists them, and shows the steps as if they
     /// were given.
@@ -300,15 +314,17 @@ impl Control for Controller {
         self.create(spec, caller).await
     }
 
-    async fn update_app(&self, app: &AppId, spec: AppSpec, caller: &Caller) -> Result<AppView, ControlError> {
+    async fn update_app(
+        &self,
+        app: &AppId,
+        spec: AppSpec,
+        options: UpdateOptions,
+        caller: &Caller,
+    ) -> Result<AppView, ControlError> {
         let (spec, needed) = self.completed(app, spec).await?;
         let spec = needed.none_of(spec).map_err(create::needs_values)?;
-        let request = DeployRequest {
-            request: Request::deploy(),
-            spec: Some(spec),
-            cause: "app spec updated".into(),
-            caller: caller.clone(),
-        };
+        let (request, cause) = update_request(options);
+        let request = DeployRequest { request, spec: Some(spec), cause: cause.into(), caller: caller.clone() };
         self.request_deployment(app, request).await?;
         self.app(app).await
     }
@@ -411,12 +427,17 @@ impl Control for Controller {
         Logs { store, engine, logbook, changes: self.changes() }.read(question).await
     }
 
-    async fn preview_update(&self, app: Option<&AppId>, spec: AppSpec) -> Result<Preview, ControlError> {
-        self.simulate_update(app, spec).await
+    async fn preview_update(
+        &self,
+        app: Option<&AppId>,
+        spec: AppSpec,
+        options: UpdateOptions,
+    ) -> Result<Preview, ControlError> {
+        self.simulate_update(app, spec, options).await
     }
 
     async fn propose(&self, app: Option<&AppId>, spec: AppSpec) -> Result<Preview, ControlError> {
-        self.simulate_proposal(app, spec).await
+        self.simulate_proposal(app, spec, UpdateOptions::default()).await
     }
 
     async fn preview_restart(&self, app: &AppId, components: &[String]) -> Result<Preview, ControlError> {
@@ -473,6 +494,13 @@ fn restart_request(components: &[String]) -> (Restart, String) {
     }
     let names = components.iter().map(|it| ComponentName::from(it.as_str())).collect();
     (Restart::Only(names), format!("restart of {}", components.join(", ")))
+}
+
+fn update_request(options: UpdateOptions) -> (Request, &'static str) {
+    match options.update_sources {
+        false => (Request::update(), "app spec updated"),
+        true => (Request::deploy(), "app spec updated, with the newest sources"),
+    }
 }
 
 fn deploy_request(options: DeployOptions) -> (Request, &'static str) {

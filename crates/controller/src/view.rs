@@ -75,6 +75,8 @@ pub struct DeploymentView {
     pub rolled_back: bool,
     /// Why it was started, for people: "app spec updated", "restart of web, api".
     pub cause: String,
+    /// A request that it carries out replaced the app's spec.
+    pub updates_spec: bool,
     /// The spec, with secrets as `EV[…]`.
     pub spec: Value,
     /// The deployment that was active when this one was accepted.
@@ -135,7 +137,7 @@ impl DeploymentView {
         Self {
             kind: match it.request.build {
                 Build::Frozen => DeploymentKind::Restart,
-                Build::Reuse => DeploymentKind::Deploy,
+                Build::KeepSources | Build::Reuse => DeploymentKind::Deploy,
                 Build::Force | Build::ForceWithoutCache => DeploymentKind::Rebuild,
             },
             rolled_back: is_rolled_back(&it),
@@ -157,6 +159,7 @@ impl DeploymentView {
             created: it.created,
             updated: it.updated,
             cause: it.cause,
+            updates_spec: it.updates_spec,
             spec: it.spec,
             previous: it.previous,
             cloned_from: it.cloned_from,
@@ -226,6 +229,14 @@ pub struct Caller {
     pub token_hash: String,
     /// The `Idempotency-Key` header, if sent.
     pub idempotency_key: Option<String>,
+}
+
+/// Options of a new spec.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct UpdateOptions {
+    /// Deploy the newest version of every source, even if the spec is equal. Otherwise components whose source stays the
+    /// same keep the commit or image that serves.
+    pub update_sources: bool,
 }
 
 /// Options of a new deployment.

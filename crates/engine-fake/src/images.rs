@@ -31,8 +31,20 @@ impl World {
         image.tags.insert(tag.to_owned());
     }
 
+    /// The registry's name for the image under a tag, if the image has it from a registry.
+    pub(super) fn digest_of(&self, reference: &str) -> Option<String> {
+        let id = self.find_image(reference)?;
+        let repository = engine::reference::split(reference).0;
+        let pushed = self.registry.iter().any(|(it, (known, _))| *known == id && is_in(it, repository));
+        pushed.then(|| format!("{repository}@{id}"))
+    }
+
     pub(super) fn pull(&mut self, reference: &str) -> Result<String, EngineError> {
-        let Some((id, behaviour)) = self.registry.get(reference).cloned() else {
+        let by_digest = reference.split_once('@').and_then(|(repository, digest)| {
+            let mut pushed = self.registry.iter();
+            pushed.find(|(it, (id, _))| id == digest && is_in(it, repository)).map(|(_, image)| image)
+        });
+        let Some((id, behaviour)) = self.registry.get(reference).or(by_digest).cloned() else {
             let cause = "the registry does not have it".to_owned();
             return Err(EngineError::PullFailed { reference: reference.to_owned(), cause });
         };
@@ -67,4 +79,8 @@ impl World {
             self.images.remove(&id);
         }
     }
+}
+
+fn is_in(reference: &str, repository: &str) -> bool {
+    engine::reference::split(reference).0 == repository
 }

@@ -30,6 +30,7 @@ pub enum Verb {
     RemoveVolume,
     VolumeUsers,
     Image,
+    ImageDigest,
     ImageDefaults,
     Pull,
     Tag,
@@ -54,6 +55,7 @@ impl Verb {
                 | Verb::Volumes
                 | Verb::VolumeUsers
                 | Verb::Image
+                | Verb::ImageDigest
                 | Verb::ImageDefaults
                 | Verb::Tags
                 | Verb::Events

@@ -327,6 +327,10 @@ impl Engine for FakeEngine {
         self.perform(Verb::Image, reference, |world| Ok(world.find_image(reference))).await
     }
 
+    async fn image_digest(&self, reference: &str) -> Result<Option<String>, EngineError> {
+        self.perform(Verb::ImageDigest, reference, |world| Ok(world.digest_of(reference))).await
+    }
+
     async fn image_defaults(&self, image: &str) -> Result<ImageDefaults, EngineError> {
         self.perform(Verb::ImageDefaults, image, |world| match world.find_image(image) {
             Some(_) => Ok(ImageDefaults::default()),

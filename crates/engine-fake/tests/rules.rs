@@ -282,6 +282,20 @@ async fn events_name_the_action_and_the_container() {
 }
 
 #[tokio::test]
+async fn an_image_has_a_digest_for_each_repository_whose_registry_has_it() {
+    let fake = FakeEngine::new();
+    let id = fake.add_image("app:1", Behaviour::default());
+    let digest = format!("app@{id}");
+    fake.tag("app:1", "mine/app:7").await.unwrap();
+    assert_eq!(fake.image_digest("app:1").await.unwrap().as_ref(), Some(&digest));
+    assert_eq!(fake.image_digest("mine/app:7").await.unwrap(), None, "it was never pushed under this name");
+    fake.remove_image_by_hand(&id);
+    assert_eq!(fake.image_digest("app:1").await.unwrap(), None);
+    assert_eq!(fake.pull(&digest).await.unwrap(), id);
+    assert_eq!(fake.image(&id).await.unwrap(), Some(id));
+}
+
+#[tokio::test]
 async fn images_are_tagged_pulled_and_kept_while_in_use() {
     let (fake, spec) = running(Behaviour::default()).await;
     fake.tag("app:1", "mine/app:7").await.unwrap();

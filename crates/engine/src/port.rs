@@ -447,6 +447,9 @@ pub trait Engine: Send + Sync + 'static {
 
     /// The id of a local image, by reference or id; `None` if the engine does not have it.
     async fn image(&self, reference: &str) -> Result<Option<String>, EngineError>;
+    /// `NAME@sha256:…`, under which a registry has the local image with this tag. `None` if the image was built here and
+    /// never pushed, or if the engine does not have it.
+    async fn image_digest(&self, reference: &str) -> Result<Option<String>, EngineError>;
     /// The defaults of a local image. Errors: [`EngineError::ImageMissing`] if the engine does not have it.
     async fn image_defaults(&self, image: &str) -> Result<ImageDefaults, EngineError>;
     async fn pull(&self, reference: &str) -> Result<String, EngineError>;

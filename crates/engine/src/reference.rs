@@ -19,3 +19,18 @@ pub fn split(reference: &str) -> (&str, Option<&str>) {
         _ => (reference, Some("latest")),
     }
 }
+
+/// The repository without tag, digest and what Docker Hub's names may leave out.
+///
+/// ```
+/// use engine::reference::short_repository;
+/// assert_eq!(short_repository("docker.io/library/redis:7"), "redis");
+/// assert_eq!(short_repository("redis@sha256:ab"), "redis");
+/// assert_eq!(short_repository("ghcr.io/acme/shop:1"), "ghcr.io/acme/shop");
+/// ```
+pub fn short_repository(reference: &str) -> &str {
+    let repository = split(reference).0;
+    let repository = repository.split_once('@').map_or(repository, |(repository, _)| repository);
+    let repository = repository.strip_prefix("docker.io/").unwrap_or(repository);
+    repository.strip_prefix("library/").unwrap_or(repository)
+}

@@ -13,12 +13,13 @@
 //! - [`plan`]: from targets and observed state to steps;
 //! - [`deployment`]: the stages of one deployment; [`limits`]: how long each stage may take; [`rollback`]: what each
 //!   component runs after an abandoned rollback; [`job`]: the life of one job run; [`queue`]: how a new request affects
-//!   earlier ones; [`repeat`]: requests that need no new deployment; [`progress`]: the tree of steps that people and
-//!   clients see;
+//!   earlier ones; [`repeat`]: requests that need no new deployment; [`sources`]: which components keep the commit or
+//!   image that serves; [`progress`]: the tree of steps that people and clients see; [`durations`]: how long these took;
 //! - [`simulate`]: applies plans to a model until nothing is left to do, for previews and tests.
 #![warn(missing_docs)]
 
 pub mod deployment;
+pub mod durations;
 pub mod health;
 pub mod ids;
 pub mod instance;
@@ -33,6 +34,7 @@ pub mod resolve;
 pub mod revision;
 pub mod rollback;
 pub mod simulate;
+pub mod sources;
 pub mod step;
 pub mod target;
 pub mod time;

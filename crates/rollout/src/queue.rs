@@ -14,19 +14,22 @@ use crate::ids::ComponentName;
 /// What a deployment is asked to do. Two requests merge into one that satisfies both.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {
-    /// How much to build. Everything but `Frozen` brings a new spec or fetches sources again.
+    /// How much to fetch and build. Everything but `Frozen` brings a new spec or fetches sources again.
     pub build: Build,
     /// Services and workers to replace even if their revision does not change.
     pub restart: Restart,
 }
 
-/// How much building is requested; later variants are stronger.
+/// How much to fetch and build; later variants are stronger. The stored names must stay readable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Build {
     /// Nothing: reuse the frozen revisions of the ACTIVE deployment.
     Frozen,
-    /// Fetch, and build what has no image yet.
+    /// Keep the commit or image that serves where the source stays the same. Fetch only new sources, and build what has
+    /// no image yet.
+    KeepSources,
+    /// Fetch the newest version of every source, and build what has no image yet.
     Reuse,
     /// Fetch, and build even what was built before.
     Force,
@@ -63,7 +66,13 @@ impl Request {
         Self { build: Build::Frozen, restart }
     }
 
-    /// A spec change, a push, or a plain create-deployment request.
+    /// A new spec. Components whose source stays the same keep the commit or image that serves.
+    pub fn update() -> Self {
+        Self { build: Build::KeepSources, restart: Restart::none() }
+    }
+
+    /// The newest version of every source: a plain create-deployment request, or a new spec with
+    /// `update_all_source_versions`.
     pub fn deploy() -> Self {
         Self { build: Build::Reuse, restart: Restart::none() }
     }
@@ -71,6 +80,11 @@ impl Request {
     /// A force rebuild: replaces all services and workers, even if the new image is the same.
     pub fn rebuild(clear_cache: bool) -> Self {
         Self { build: if clear_cache { Build::ForceWithoutCache } else { Build::Force }, restart: Restart::All }
+    }
+
+    /// Replaces only what changed.
+    pub fn is_plain(&self) -> bool {
+        matches!(self.build, Build::KeepSources | Build::Reuse) && self.restart == Restart::none()
     }
 
     /// Only replaces instances: fetches and builds nothing.
@@ -190,10 +204,11 @@ mod tests {
         Restart::Only(names.iter().map(|name| ComponentName::from(*name)).collect())
     }
 
-    fn kinds() -> [(&'static str, Request); 5] {
+    fn kinds() -> [(&'static str, Request); 6] {
         [
             ("restart web", Request::restart(only(&["web"]))),
             ("restart all", Request::restart(Restart::All)),
+            ("update", Request::update()),
             ("deploy", Request::deploy()),
             ("rebuild", Request::rebuild(false)),
             ("rebuild, cache cleared", Request::rebuild(true)),
@@ -253,6 +268,28 @@ mod tests {
     fn two_partial_restarts_become_their_union() {
         let merged = Request::restart(only(&["web"])).merge(&Request::restart(only(&["api"])));
         assert_eq!(merged, Request::restart(only(&["web", "api"])));
+    }
+
+    #[test]
+    fn an_update_takes_the_newest_sources_only_if_a_merged_request_does() {
+        let build = |waiting: &Request, new: &Request| waiting.merge(new).build;
+        let (update, deploy) = (Request::update(), Request::deploy());
+        assert_eq!(build(&update, &update), Build::KeepSources);
+        assert_eq!(build(&update, &Request::restart(Restart::All)), Build::KeepSources);
+        assert_eq!(build(&update, &deploy), Build::Reuse);
+        assert_eq!(build(&deploy, &update), Build::Reuse);
+        assert_eq!(build(&update, &Request::rebuild(false)), Build::Force);
+    }
+
+    #[test]
+    fn requests_that_the_previous_version_stored_are_read() {
+        for (text, expected) in [
+            (r#"{"build":"frozen","restart":"all"}"#, Request::restart(Restart::All)),
+            (r#"{"build":"reuse","restart":{"only":[]}}"#, Request::deploy()),
+            (r#"{"build":"force_without_cache","restart":"all"}"#, Request::rebuild(true)),
+        ] {
+            assert_eq!(serde_json::from_str::<Request>(text).expect(text), expected);
+        }
     }
 
     /// Deployments by number, with their requests and stages.

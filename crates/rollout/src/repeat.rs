@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::deployment::Stage;
-use crate::queue::{Build, Request};
+use crate::queue::Request;
 use crate::time::Timestamp;
 
 /// If one caller sends an equal restart or force rebuild within 5 s of the first, the second one is a repeat. An
@@ -28,7 +28,7 @@ pub struct Accepted<'a> {
 pub fn is_repeat(accepted: &Accepted<'_>, caller: &str, request: &Request, now: Timestamp) -> bool {
     let is_soon = now.since(accepted.created) < REPEAT_WITHIN && !accepted.stage.is_ended();
     let is_same = accepted.caller == caller && accepted.request == request;
-    request.build != Build::Reuse && is_same && (is_soon || accepted.stage == Stage::Pending)
+    !request.is_plain() && is_same && (is_soon || accepted.stage == Stage::Pending)
 }
 
 /// Whether a deployment applies its spec or has applied it. If so, the same spec again changes nothing. If the
@@ -59,9 +59,10 @@ mod tests {
             let accepted = Accepted { stage, created: Timestamp(1_000), caller: "ann", request: &restart };
             assert_eq!(is_repeat(&accepted, caller, asked, Timestamp(1_000 + after)), expected, "{name}");
         }
-        let deploy = Request::deploy();
-        let accepted = Accepted { stage: Stage::Pending, created: Timestamp(0), caller: "ann", request: &deploy };
-        assert!(!is_repeat(&accepted, "ann", &deploy, Timestamp(0)), "something may have been pushed");
+        for plain in [Request::deploy(), Request::update()] {
+            let accepted = Accepted { stage: Stage::Pending, created: Timestamp(0), caller: "ann", request: &plain };
+            assert!(!is_repeat(&accepted, "ann", &plain, Timestamp(0)), "something may have been pushed");
+        }
     }
 
     #[test]

@@ -14,6 +14,7 @@ use rollout::job::JobPhase;
 use rollout::progress::Progress;
 use rollout::queue::Request;
 pub use rollout::revision::{Probe, Revision};
+use rollout::sources::Origin;
 use rollout::target::{ComponentKind, StopTimes, Target};
 use rollout::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -82,6 +83,9 @@ pub struct Deployment {
     pub request: Request,
     /// Human-readable reason for the deployment: "app spec updated", "restart of web, api".
     pub cause: String,
+    /// A request that this deployment carries out replaced the app's spec. False in rows of older versions.
+    #[serde(default)]
+    pub updates_spec: bool,
     /// The spec, with secrets as `EV[…]`.
     pub spec: serde_json::Value,
     /// The deployment that was active when this one was accepted.
@@ -114,7 +118,7 @@ pub struct Deployment {
 }
 
 /// Image of a component.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Image {
     /// The engine's id, `sha256:…`.
     pub id: String,
@@ -126,6 +130,12 @@ pub struct Image {
     pub built: bool,
     /// One human-readable sentence: "reused: tree unchanged since deployment 41".
     pub note: String,
+    /// `NAME@sha256:…`, under which a registry has a prebuilt image. `None` if no registry is known to have it.
+    #[serde(default)]
+    pub digest: Option<String>,
+    /// What it was made from. `None` in rows of older versions; then the deployment's spec has it.
+    #[serde(default)]
+    pub origin: Option<Origin>,
 }
 
 /// What the deployment record reports about a rollout.

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::deployment::within_app;
 use super::object::Object;
+use super::owner::owner_uuid;
 use super::region;
 use crate::view::{app_details, time};
 
@@ -30,7 +31,7 @@ pub(crate) fn app(view: &AppView, owner: &str, pending: PendingDeployment) -> Va
     };
     Object::new()
         .set("id", view.id.as_str())
-        .set("owner_uuid", owner)
+        .set("owner_uuid", owner_uuid(owner))
         .set("spec", view.spec.clone())
         .set("default_ingress", view.live_url.as_str())
         .maybe("live_url", url(live))
@@ -53,8 +54,8 @@ fn active_since(deployment: &DeploymentView) -> Option<DateTime<Utc>> {
     time(deployment.rollout.serving_since.unwrap_or(deployment.stage_since))
 }
 
-/// What a spec would do. All costs are 0.
-pub(crate) fn proposal(parsed: &Parsed, name_available: bool, plan: Option<&Preview>) -> Value {
+/// What a spec would do. All costs are 0. `suggestion`: a free name, if the name of the spec is taken.
+pub(crate) fn proposal(parsed: &Parsed, suggestion: Option<String>, plan: Option<&Preview>) -> Value {
     let spec = &parsed.spec;
     let is_static = !spec.static_sites.is_empty() && spec.components().count() == spec.static_sites.len();
     // These secrets come from the same request, so only the caller sees them.
@@ -65,9 +66,8 @@ pub(crate) fn proposal(parsed: &Parsed, name_available: bool, plan: Option<&Prev
         "no_effect": parsed.no_effect(),
         "not_yet": parsed.not_yet(),
     });
-    let suggestion = (!name_available).then(|| format!("{}-2", spec.name));
     Object::new()
-        .set("app_name_available", name_available)
+        .set("app_name_available", suggestion.is_none())
         .maybe("app_name_suggestion", suggestion)
         .set("app_is_static", is_static)
         .set("app_is_starter", false)

@@ -5,6 +5,8 @@
 use app_spec::InstanceSize;
 use serde_json::{Value, json};
 
+use super::owner::owner_uuid;
+
 /// The host as the only region.
 pub(crate) fn region() -> Value {
     json!({ "slug": "local", "label": "This host", "continent": "", "data_centers": ["local"], "default": true })
@@ -60,9 +62,9 @@ fn size(size: &InstanceSize) -> Value {
 pub(crate) fn account(installation: &str) -> Value {
     json!({ "account": {
         "droplet_limit": 0, "floating_ip_limit": 0, "reserved_ip_limit": 0, "volume_limit": 0,
-        "email": "admin@localhost", "name": "admin", "uuid": installation, "email_verified": true,
+        "email": "admin@localhost", "name": "admin", "uuid": owner_uuid(installation), "email_verified": true,
         "status": "active", "status_message": "",
-        "team": { "name": "boatyard", "uuid": installation },
+        "team": { "name": "boatyard", "uuid": owner_uuid(installation) },
     } })
 }
 

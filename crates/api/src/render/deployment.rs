@@ -4,7 +4,11 @@ use controller::view::{DeploymentKind, DeploymentView, Image};
 use serde_json::{Value, json};
 
 use super::object::Object;
+use super::timing::timing;
 use crate::view;
+
+/// The type of every deployment: a person or a program requested it.
+pub(crate) const TYPE: &str = "MANUAL";
 
 /// A deployment with what it waits for.
 pub(crate) fn deployment(it: &DeploymentView) -> Value {
@@ -18,12 +22,17 @@ pub(super) fn within_app(it: &DeploymentView) -> Value {
 
 fn render(it: &DeploymentView, waiting: &[String]) -> Value {
     let view = view::deployment(it, waiting);
-    let action = if it.kind == DeploymentKind::Restart { "RESTART" } else { "CREATE_DEPLOYMENT" };
+    let action = match it.kind {
+        DeploymentKind::Restart => "RESTART",
+        DeploymentKind::Deploy | DeploymentKind::Rebuild if it.updates_spec => "UPDATE_SPEC",
+        DeploymentKind::Deploy | DeploymentKind::Rebuild => "CREATE_DEPLOYMENT",
+    };
     let mut object = Object::with_fields_of(&view)
         .set("spec", it.spec.clone())
-        .set("cause_details", json!({ "type": "MANUAL", "digitalocean_user_action": { "name": action } }))
+        .set("cause_details", json!({ "type": TYPE, "digitalocean_user_action": { "name": action } }))
         .maybe("cloned_from", it.cloned_from.as_ref().map(|id| id.as_str()))
         .maybe("previous_deployment_id", it.previous.as_ref().map(|id| id.as_str()))
+        .maybe("timing", timing(it.created, &it.progress))
         .set("tier_slug", "basic");
     for kind in ["services", "workers", "jobs", "static_sites"] {
         object = object.maybe(kind, components(it, kind));
@@ -41,7 +50,8 @@ fn components(it: &DeploymentView, kind: &str) -> Option<Vec<Value>> {
 
 fn component(name: &str, image: Option<&Image>) -> Value {
     let commit = image.and_then(|it| it.commit.clone());
-    // An image that was built from source has a commit. An image that was pulled has a digest.
-    let digest = image.filter(|it| it.commit.is_none()).map(|it| it.id.clone());
+    // An image that was built from source has a commit. A prebuilt image has its registry's digest, or the engine's id.
+    let digest = image.filter(|it| it.commit.is_none()).map(|it| it.digest.as_deref().unwrap_or(&it.id));
+    let digest = digest.map(|it| it.rsplit('@').next().unwrap_or(it));
     Object::new().set("name", name).maybe("source_commit_hash", commit).maybe("source_image_digest", digest).build()
 }

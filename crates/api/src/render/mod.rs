@@ -7,11 +7,13 @@ mod app;
 mod catalog;
 mod deployment;
 mod object;
+mod owner;
 mod page;
 mod status;
+mod timing;
 
 pub(crate) use app::{PendingDeployment, app, proposal};
 pub(crate) use catalog::{account, instance_size, instance_sizes, region, regions, tier, tiers, token_info};
-pub(crate) use deployment::deployment;
+pub(crate) use deployment::{TYPE as DEPLOYMENT_TYPE, deployment};
 pub(crate) use page::paged;
 pub(crate) use status::{instances, status};

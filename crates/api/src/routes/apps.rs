@@ -3,7 +3,8 @@
 use app_spec::Parsed;
 use axum::Json;
 use controller::ControlError;
-use controller::view::{AppView, Preview};
+use controller::view::{AppView, Preview, UpdateOptions};
+use rollout::ids::AppId;
 use serde_json::{Value, json};
 
 use super::JsonResult;
@@ -36,7 +37,7 @@ pub(super) async fn list(access: Access, params: QueryParams) -> JsonResult {
 pub(super) async fn create(access: Access, params: QueryParams, content: RequestBody) -> JsonResult {
     let parsed = content.spec()?;
     if params.flag("dry_run")? {
-        return plan_response(access.control.preview_update(None, parsed.spec).await?);
+        return plan_response(access.control.preview_update(None, parsed.spec, UpdateOptions::default()).await?);
     }
     let view = access.control.create_app(parsed.spec.clone(), &access.caller).await?;
     Ok(Json(app_with_deployment(&access, &view, &parsed, true)))
@@ -55,10 +56,11 @@ pub(super) async fn update(
 ) -> JsonResult {
     let before = access.app(&app).await?;
     let parsed = content.spec()?;
+    let options = UpdateOptions { update_sources: content.flag("update_all_source_versions")? };
     if params.flag("dry_run")? {
-        return plan_response(access.control.preview_update(Some(&before.id), parsed.spec).await?);
+        return plan_response(access.control.preview_update(Some(&before.id), parsed.spec, options).await?);
     }
-    let view = access.control.update_app(&before.id, parsed.spec.clone(), &access.caller).await?;
+    let view = access.control.update_app(&before.id, parsed.spec.clone(), options, &access.caller).await?;
     let started = newest(&before) != newest(&view);
     Ok(Json(app_with_deployment(&access, &view, &parsed, started)))
 }
@@ -81,26 +83,70 @@ pub(super) async fn delete(access: Access, PathParams(app): PathParams<String>) 
     Ok(Json(json!({ "id": view.id })))
 }
 
-/// What a spec would do. As in App Platform, a name that is taken is not an error. Neither are a feature that this version
-/// cannot run, which is reported in place of a plan, and a missing value.
-pub(super) async fn propose(access: Access, content: RequestBody) -> JsonResult {
+/// What a spec would do. Errors: those of creating the app or, with `app_id`, of updating it; but as in App Platform, a
+/// name that is taken is not an error. With `?report_only=true`, neither are a feature that this version cannot run, which
+/// is reported in place of a plan, and a missing value.
+pub(super) async fn propose(access: Access, params: QueryParams, content: RequestBody) -> JsonResult {
     let parsed = content.spec()?;
+    let report_only = params.flag("report_only")?;
     let app = match content.text("app_id")? {
         Some(id) => Some(access.app(&id).await?),
         None => None,
     };
-    let same_name = match access.control.find_app(&parsed.spec.name).await {
-        Ok(view) => Some(view.id),
-        Err(ControlError::NotFound(_)) => None,
-        Err(error) => return Err(error.into()),
-    };
+    let same_name = app_named(&access, &parsed.spec.name).await?;
     let own = app.as_ref().map(|it| &it.id);
-    let available = same_name.is_none() || same_name.as_ref() == own;
-    let plan = match available && parsed.not_yet().is_empty() {
-        true => Some(access.control.propose(own, parsed.spec.clone()).await?),
-        false => None,
+    let available = same_name.is_none() || same_name.as_ref().map(|it| &it.id) == own;
+    let plan = match (available, report_only) {
+        (true, true) if parsed.not_yet().is_empty() => Some(access.control.propose(own, parsed.spec.clone()).await?),
+        (_, true) => None,
+        (true, false) => Some(preview(&access, own, &parsed).await?),
+        (false, false) => {
+            // The spec may belong to the app of this name, which then has the values that the spec omits.
+            let app = app.as_ref().or(same_name.as_ref()).filter(|it| !it.deleting);
+            preview(&access, app.map(|it| &it.id), &parsed).await.map(drop).or_else(taken_name)?;
+            None
+        }
     };
-    Ok(Json(render::proposal(&parsed, available, plan.as_ref())))
+    let suggestion = match available {
+        true => None,
+        false => Some(free_name(&access, &parsed.spec.name).await?),
+    };
+    Ok(Json(render::proposal(&parsed, suggestion, plan.as_ref())))
+}
+
+async fn preview(access: &Access, app: Option<&AppId>, parsed: &Parsed) -> Result<Preview, ControlError> {
+    access.control.preview_update(app, parsed.spec.clone(), UpdateOptions::default()).await
+}
+
+/// The answer says that a name is taken.
+fn taken_name(error: ControlError) -> Result<(), ControlError> {
+    if matches!(error, ControlError::Conflict(_)) { Ok(()) } else { Err(error) }
+}
+
+async fn app_named(access: &Access, name: &str) -> Result<Option<AppView>, ControlError> {
+    match access.control.find_app(name).await {
+        Ok(view) => Ok(Some(view)),
+        Err(ControlError::NotFound(_)) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Longest name of an app.
+const MAX_NAME: usize = 32;
+
+/// A name like `name` that no app has: `shop-2`.
+async fn free_name(access: &Access, name: &str) -> Result<String, ControlError> {
+    let mut number = 2u64;
+    loop {
+        let suffix = format!("-{number}");
+        // Names are ASCII.
+        let stem = name.get(..MAX_NAME - suffix.len()).unwrap_or(name).trim_end_matches('-');
+        let candidate = format!("{stem}{suffix}");
+        if app_named(access, &candidate).await?.is_none() {
+            return Ok(candidate);
+        }
+        number += 1;
+    }
 }
 
 pub(super) async fn instances(access: Access, PathParams(app): PathParams<String>) -> JsonResult {

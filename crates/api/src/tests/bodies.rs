@@ -132,10 +132,30 @@ async fn a_dry_run_returns_the_plan_and_changes_nothing() {
 }
 
 #[tokio::test]
+async fn an_update_takes_the_newest_sources_only_if_the_client_asks_for_them() {
+    let server = Server::start().await;
+    for (field, newest) in [
+        ("", ""),
+        (",\"update_all_source_versions\":null", ""),
+        (",\"update_all_source_versions\":false", ""),
+        (",\"update_all_source_versions\":true", " newest sources"),
+    ] {
+        let body = format!("{{\"spec\":{SPEC}{field}}}");
+        server.send("PUT", "/v2/apps/shop?dry_run=true", &body).await;
+        server.send("PUT", "/v2/apps/shop", &body).await;
+        let expected = [format!("preview_update true shop{newest}"), format!("update {APP} shop{newest}")];
+        assert_eq!(server.control.calls().split_off(server.control.calls().len() - 2), expected, "{field}");
+    }
+    let body = format!("{{\"spec\":{SPEC},\"update_all_source_versions\":\"yes\"}}");
+    let answer = server.send("PUT", "/v2/apps/shop", &body).await;
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{}", answer.text);
+}
+
+#[tokio::test]
 async fn a_proposal_reports_whether_the_name_is_free_and_costs_nothing() {
     let server = Server::start().await;
     let taken = server.send("POST", "/v2/apps/propose", &format!("{{\"spec\":{SPEC}}}")).await.json();
-    assert_eq!((&taken["app_name_available"], &taken["app_name_suggestion"]), (&json!(false), &json!("shop-2")));
+    assert_eq!((&taken["app_name_available"], &taken["app_name_suggestion"]), (&json!(false), &json!("shop-3")));
     let own = server.send("POST", "/v2/apps/propose", &format!("{{\"spec\":{SPEC},\"app_id\":\"shop\"}}")).await.json();
     assert_eq!((&own["app_name_available"], &own["app_cost"]), (&json!(true), &json!(0)));
     assert_eq!(own["spec"]["services"][0]["name"], "web");
@@ -143,31 +163,54 @@ async fn a_proposal_reports_whether_the_name_is_free_and_costs_nothing() {
     assert_eq!(own["boatyard"]["plan"]["steps"], json!(["create web.0"]));
 }
 
-/// Creating the app would be refused, but a proposal only reports it.
+/// Specs that creating an app refuses, with the field that the error names.
+fn refused_specs() -> [(String, &'static str); 2] {
+    let news = SPEC.replace("shop", "news");
+    let web = "{\"name\":\"web\"";
+    [
+        (news.replace(web, &format!("{web},\"protocol\":\"HTTP2\"")), "services[0].protocol"),
+        (
+            news.replace(web, &format!("{web},\"envs\":[{{\"key\":\"TOKEN\",\"type\":\"SECRET\"}}]")),
+            "services[0].envs[0].value",
+        ),
+    ]
+}
+
+/// So that `doctl apps spec validate` fails in CI, whether or not the app exists already.
 #[tokio::test]
-async fn a_proposal_reports_what_cannot_run_yet_and_has_no_plan() {
+async fn a_proposal_is_refused_where_creating_the_app_would_be() {
     let server = Server::start().await;
-    let spec = SPEC.replace("{\"name\":\"web\"", "{\"name\":\"web\",\"protocol\":\"HTTP2\"").replace("shop", "news");
-    let answer = server.send("POST", "/v2/apps/propose", &format!("{{\"spec\":{spec}}}")).await;
+    for (spec, field) in refused_specs() {
+        for name in ["news", "shop"] {
+            let body = format!("{{\"spec\":{}}}", spec.replace("news", name));
+            let answer = server.send("POST", "/v2/apps/propose", &body).await;
+            assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{name}: {}", answer.text);
+            let last = field.rsplit('.').next().expect("a path");
+            assert!(answer.message().contains(last), "{name}: {}", answer.text);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_proposal_that_only_reports_names_what_cannot_run_yet_and_has_no_plan() {
+    let server = Server::start().await;
+    let [(spec, field), _] = refused_specs();
+    let answer = server.send("POST", "/v2/apps/propose?report_only=true", &format!("{{\"spec\":{spec}}}")).await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
     let details = &answer.json()["boatyard"];
-    assert_eq!(details["not_yet"][0]["path"], "services[0].protocol");
+    assert_eq!(details["not_yet"][0]["path"], field);
     assert!(details["plan"].is_null(), "{details}");
     assert_eq!(server.control.calls(), [""; 0], "nothing was planned");
 }
 
 #[tokio::test]
-async fn a_proposal_names_missing_values() {
+async fn a_proposal_that_only_reports_names_missing_values() {
     let server = Server::start().await;
-    let envs = "{\"name\":\"web\",\"envs\":[{\"key\":\"TOKEN\",\"type\":\"SECRET\"}]";
-    let spec = SPEC.replace("{\"name\":\"web\"", envs).replace("shop", "news");
-    let answer = server.send("POST", "/v2/apps/propose", &format!("{{\"spec\":{spec}}}")).await;
+    let [_, (spec, field)] = refused_specs();
+    let answer = server.send("POST", "/v2/apps/propose?report_only=true", &format!("{{\"spec\":{spec}}}")).await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
     let plan = &answer.json()["boatyard"]["plan"];
-    assert_eq!(
-        (&plan["needs_values"], &plan["steps"]),
-        (&json!(["services[0].envs[0].value"]), &json!(["create web.0"]))
-    );
+    assert_eq!((&plan["needs_values"], &plan["steps"]), (&json!([field]), &json!(["create web.0"])));
 }
 
 #[tokio::test]

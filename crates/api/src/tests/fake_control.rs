@@ -8,6 +8,7 @@ use controller::ControlError;
 use controller::unknown::{UnknownApp, UnknownList};
 use controller::view::{
     AppView, Caller, DeployOptions, DeploymentView, InstanceView, LogEntry, LogRequest, Page, PageQuery, Preview,
+    UpdateOptions,
 };
 use futures::{StreamExt, stream};
 use rollout::deployment::Stage;
@@ -69,6 +70,20 @@ impl FakeControl {
     }
 }
 
+/// Refuses what cannot run yet, and missing values.
+fn refuse(spec: &AppSpec) -> Result<(), ControlError> {
+    let not_yet = spec.not_yet().iter().map(|it| it.api_message()).collect::<Vec<_>>();
+    let needed = spec.needed_values().into_iter().map(|it| format!("{} needs a value", it.path));
+    match not_yet.into_iter().chain(needed).reduce(|all, next| format!("{all}\n{next}")) {
+        Some(problems) => Err(ControlError::InvalidSpec(problems)),
+        None => Ok(()),
+    }
+}
+
+fn sources(options: UpdateOptions) -> &'static str {
+    if options.update_sources { " newest sources" } else { "" }
+}
+
 #[async_trait]
 impl Control for FakeControl {
     fn token_hash(&self) -> String {
@@ -84,8 +99,14 @@ impl Control for FakeControl {
         Ok(self.app())
     }
 
-    async fn update_app(&self, app: &AppId, spec: AppSpec, _: &Caller) -> Result<AppView, ControlError> {
-        self.record(format!("update {app} {}", spec.name))?;
+    async fn update_app(
+        &self,
+        app: &AppId,
+        spec: AppSpec,
+        options: UpdateOptions,
+        _: &Caller,
+    ) -> Result<AppView, ControlError> {
+        self.record(format!("update {app} {}{}", spec.name, sources(options)))?;
         let mut view = self.app();
         if *self.updated.lock().expect("no panic") {
             view.newest = Some(samples::deployment(3, Stage::Pending));
@@ -99,7 +120,7 @@ impl Control for FakeControl {
 
     async fn find_app(&self, id_or_name: &str) -> Result<AppView, ControlError> {
         match id_or_name {
-            samples::APP | "shop" | "APP" => Ok(self.app()),
+            samples::APP | "shop" | "shop-2" | "APP" => Ok(self.app()),
             "never-answers" => {
                 self.record("find never-answers".into())?;
                 std::future::pending().await
@@ -160,8 +181,14 @@ impl Control for FakeControl {
         Ok(if self.endless { lines.chain(stream::pending()).boxed() } else { lines.boxed() })
     }
 
-    async fn preview_update(&self, app: Option<&AppId>, spec: AppSpec) -> Result<Preview, ControlError> {
-        self.record(format!("preview_update {} {}", app.is_some(), spec.name))?;
+    async fn preview_update(
+        &self,
+        app: Option<&AppId>,
+        spec: AppSpec,
+        options: UpdateOptions,
+    ) -> Result<Preview, ControlError> {
+        self.record(format!("preview_update {} {}{}", app.is_some(), spec.name, sources(options)))?;
+        refuse(&spec)?;
         Ok(Preview { steps: vec!["create web.0".into()], ..Preview::default() })
     }
 

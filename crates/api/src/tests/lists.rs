@@ -1,11 +1,13 @@
 //! Lists and objects, and the fields that clients read.
 
 use axum::http::StatusCode;
+use controller::view::{DeploymentKind, DeploymentView, Image};
+use rollout::deployment::Stage;
 use serde_json::json;
 
 use super::client::Server;
 use super::fake_control::FakeControl;
-use super::samples::{APP, deployment_id};
+use super::samples::{self, APP, deployment_id};
 
 #[tokio::test]
 async fn links_between_pages_have_the_host_of_the_request() {
@@ -62,6 +64,74 @@ async fn a_deployment_reports_what_it_waits_for() {
     let it = server.send("POST", "/v2/apps/shop/restart", "").await.json();
     assert_eq!(it["deployment"]["boatyard"]["waiting"], json!(["waiting for web.0: 2 open requests, 11 s left"]));
     assert_eq!(it["deployment"]["cause_details"]["digitalocean_user_action"]["name"], "RESTART");
+}
+
+#[tokio::test]
+async fn a_deployment_names_the_action_of_the_person_and_how_long_its_parts_took() {
+    let mut updated = samples::deployment(1, Stage::Active);
+    (updated.kind, updated.updates_spec) = (DeploymentKind::Deploy, true);
+    let created = DeploymentView { updates_spec: false, ..samples::deployment(2, Stage::Active) };
+    let created = DeploymentView { kind: DeploymentKind::Rebuild, ..created };
+    let waits = samples::deployment(3, Stage::Pending);
+    let server =
+        Server::with(FakeControl { deployments: vec![updated, created, waits], ..FakeControl::default() }).await;
+    let read = async |number: u64| {
+        server.get(&format!("/v2/apps/shop/deployments/{number}")).await.json()["deployment"].take()
+    };
+    for (number, action) in [(1, "UPDATE_SPEC"), (2, "CREATE_DEPLOYMENT"), (3, "RESTART")] {
+        let cause = &read(number).await["cause_details"];
+        assert_eq!(cause["digitalocean_user_action"]["name"], action);
+        assert_eq!(cause["type"], "MANUAL");
+    }
+    let parts = |name: &str| json!({ "name": name, "build_billable": "0s" });
+    let expected = json!({
+        "pending": "1s", "build_total": "0s", "build_billable": "0s", "database_provision": "0s", "deploying": "0s",
+        "components": [parts("web"), parts("migrate")],
+    });
+    assert_eq!(read(1).await["timing"], expected);
+    assert!(read(3).await.get("timing").is_none(), "its build has not begun");
+}
+
+#[tokio::test]
+async fn a_component_has_the_commit_or_the_digest_of_its_source() {
+    let commit = "0f3a9c1d".repeat(5);
+    let built = Image { commit: Some(commit.clone()), id: "sha256:b".into(), ..Image::default() };
+    let local = Image { id: "sha256:l".into(), ..Image::default() };
+    let pulled = Image { digest: Some("acme/shop@sha256:d".into()), ..local.clone() };
+    let expected = [
+        (built, json!({ "name": "web", "source_commit_hash": commit })),
+        (pulled, json!({ "name": "web", "source_image_digest": "sha256:d" })),
+        (local, json!({ "name": "web", "source_image_digest": "sha256:l" })),
+    ];
+    for (image, component) in expected {
+        let mut deployment = samples::deployment(1, Stage::Active);
+        deployment.images.insert("web".into(), image);
+        let server = Server::with(FakeControl { deployments: vec![deployment], ..FakeControl::default() }).await;
+        let answer = server.get("/v2/apps/shop/deployments/1").await.json();
+        assert_eq!(answer["deployment"]["services"], json!([component]));
+    }
+}
+
+#[tokio::test]
+async fn deployments_are_listed_by_their_type() {
+    let server = Server::start().await;
+    let list = async |query: &str| server.get(&format!("/v2/apps/shop/deployments?{query}")).await;
+    let manual = list("deployment_types=MANUAL&deployment_types=DEPLOY_ON_PUSH&per_page=1").await.json();
+    assert_eq!(manual["meta"]["total"], 2);
+    let last = manual["links"]["pages"]["last"].as_str().expect("a second page");
+    assert!(last.ends_with("&deployment_types=MANUAL&deployment_types=DEPLOY_ON_PUSH"), "{last}");
+    let pushed = list("page=1&per_page=20&deployment_types=DEPLOY_ON_PUSH,AUTOSCALED").await.json();
+    assert_eq!((&pushed["deployments"], &pushed["meta"]["total"]), (&json!([]), &json!(0)));
+    assert_eq!(list("deployment_types=NIGHTLY").await.status, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn the_owner_of_apps_is_the_account_and_a_uuid() {
+    let server = Server::start().await;
+    let owner = server.get("/v2/apps/shop").await.json()["app"]["owner_uuid"].clone();
+    assert!(uuid::Uuid::parse_str(owner.as_str().expect("text")).is_ok(), "{owner}");
+    let account = server.get("/v2/account").await.json()["account"].take();
+    assert_eq!((&account["uuid"], &account["team"]["uuid"]), (&owner, &owner));
 }
 
 #[tokio::test]

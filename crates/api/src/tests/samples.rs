@@ -30,6 +30,7 @@ pub fn deployment(number: u64, stage: Stage) -> DeploymentView {
         kind: DeploymentKind::Restart,
         rolled_back: false,
         cause: "restart of all".into(),
+        updates_spec: false,
         spec: json!({ "name": "shop", "services": [{ "name": "web" }], "jobs": [{ "name": "migrate" }] }),
         previous: None,
         cloned_from: None,

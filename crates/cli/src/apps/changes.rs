@@ -17,10 +17,16 @@ use crate::output;
 use crate::spec::request_json;
 use crate::watch::{self, read_deployment};
 
+/// Update the app if it exists.
+#[derive(Clone, Copy)]
+pub struct Upsert {
+    pub update_sources: bool,
+}
+
 pub async fn create(
     client: &Client,
     spec: &AppSpec,
-    upsert: bool,
+    upsert: Option<Upsert>,
     acting: &DeployArgs,
     output: &Output,
 ) -> anyhow::Result<Exit> {
@@ -34,8 +40,10 @@ pub async fn create(
             output::note(&format!("App {} created", spec.name));
             print_updated_app(client, &spec.name, answer, acting, output).await
         }
-        Err(error) if upsert && error.is_conflict() => update(client, &spec.name, spec, acting, output).await,
-        Err(error) => Err(error.into()),
+        Err(error) => match upsert.filter(|_| error.is_conflict()) {
+            Some(Upsert { update_sources }) => update(client, &spec.name, spec, update_sources, acting, output).await,
+            None => Err(error.into()),
+        },
     }
 }
 
@@ -52,14 +60,16 @@ pub async fn update(
     client: &Client,
     app: &str,
     spec: &AppSpec,
+    update_sources: bool,
     acting: &DeployArgs,
     output: &Output,
 ) -> anyhow::Result<Exit> {
     columns::select(APPS, &output.format)?;
+    let body = json!({ "spec": request_json(spec), "update_all_source_versions": update_sources });
     if acting.dry_run {
-        return dry_run::update(client, app, spec).await;
+        return dry_run::update(client, app, &body).await;
     }
-    let answer = client.put(&format!("/v2/apps/{}", path_segment(app)), &json!({ "spec": request_json(spec) })).await?;
+    let answer = client.put(&format!("/v2/apps/{}", path_segment(app)), &body).await?;
     print_updated_app(client, app, answer, acting, output).await
 }
 

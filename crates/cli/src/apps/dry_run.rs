@@ -17,21 +17,28 @@ pub async fn create(client: &Client, spec: &AppSpec) -> anyhow::Result<Exit> {
 }
 
 /// Shows which fields an update would change and which steps it would take. Errors: those of the update.
-pub async fn update(client: &Client, app: &str, spec: &AppSpec) -> anyhow::Result<Exit> {
+pub async fn update(client: &Client, app: &str, body: &Value) -> anyhow::Result<Exit> {
     let path = format!("/v2/apps/{}?dry_run=true", path_segment(app));
-    let answer = client.put(&path, &json!({ "spec": request_json(spec) })).await?;
+    let answer = client.put(&path, body).await?;
     print_lines(&plan(&answer)?.change_lines());
     print(&answer)
 }
 
 /// Like [`create`], or like [`update`] of `app`. Also accepts a spec with missing values, and names them.
 pub async fn propose(client: &Client, app: Option<&str>, spec: &AppSpec) -> anyhow::Result<Exit> {
-    let answer = client.post("/v2/apps/propose", &json!({ "spec": request_json(spec), "app_id": app })).await?;
+    let body = json!({ "spec": request_json(spec), "app_id": app });
+    let answer = client.post("/v2/apps/propose?report_only=true", &body).await?;
     if answer["app_name_available"] == false {
         let name = &spec.name;
         bail!(
             "an app named {name} exists already. To see what an update would do: boatyard apps propose --app {name} --spec FILE"
         );
+    }
+    let not_yet = answer["boatyard"]["not_yet"].as_array().into_iter().flatten();
+    let not_yet: Vec<_> =
+        not_yet.filter_map(|it| Some(format!("{}: {}", it["path"].as_str()?, it["message"].as_str()?))).collect();
+    if !not_yet.is_empty() {
+        bail!("{}", not_yet.join("\n"));
     }
     let plan = plan(&answer)?;
     if app.is_some() {

@@ -5,26 +5,28 @@ mod dry_run;
 mod logs;
 mod queries;
 
+use self::changes::Upsert;
 use crate::args::{Apps, Connection};
 use crate::discover;
 use crate::exit::Exit;
 
 pub async fn run(command: Apps, connection: &Connection) -> anyhow::Result<Exit> {
     match command {
-        Apps::Create { spec, upsert, acting, output } => {
+        Apps::Create { spec, upsert, update_sources, acting, output } => {
             // Reads the spec first, because a bad spec is an error even without a server.
             let mut spec = crate::spec::load(&spec)?;
             let client = discover::client(connection)?;
             // An existing app already has its values, so do not prompt for them.
             if upsert && changes::app_exists(&client, &spec.name).await? {
-                return changes::update(&client, &spec.name, &spec, &acting, &output).await;
+                return changes::update(&client, &spec.name, &spec, update_sources, &acting, &output).await;
             }
             crate::spec::prompt(&mut spec)?;
+            let upsert = upsert.then_some(Upsert { update_sources });
             changes::create(&client, &spec, upsert, &acting, &output).await
         }
-        Apps::Update { app, spec, acting, output } => {
+        Apps::Update { app, spec, update_sources, acting, output } => {
             let spec = crate::spec::load(&spec)?;
-            changes::update(&discover::client(connection)?, &app, &spec, &acting, &output).await
+            changes::update(&discover::client(connection)?, &app, &spec, update_sources, &acting, &output).await
         }
         Apps::Propose { spec, app } => {
             let spec = crate::spec::load(&spec)?;

@@ -14,6 +14,9 @@ pub enum Apps {
         /// Update the app if one with this name exists
         #[arg(long)]
         upsert: bool,
+        /// With --upsert: if the app exists, deploy the newest sources, even if the spec is equal
+        #[arg(long)]
+        update_sources: bool,
         #[command(flatten)]
         acting: DeployArgs,
         #[command(flatten)]
@@ -26,6 +29,10 @@ pub enum Apps {
         app: String,
         #[command(flatten)]
         spec: SpecArgs,
+        /// Deploy the newest sources, even if the spec is equal. Otherwise components whose source stays the same keep
+        /// their commit or image
+        #[arg(long)]
+        update_sources: bool,
         #[command(flatten)]
         acting: DeployArgs,
         #[command(flatten)]

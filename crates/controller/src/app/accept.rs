@@ -50,9 +50,10 @@ impl AppTask {
         }
         let mut app = self.cx.records.app.clone();
         let spec = match &ask.spec {
+            // An equal spec changes nothing, unless the newest sources are requested.
             Some(spec) => match unchanged(&self.cx.records, &self.cx.records.specs(), spec) {
-                Some(newest) => return Ok(newest.clone()),
-                None => {
+                Some(newest) if ask.request.build == Build::KeepSources => return Ok(newest.clone()),
+                _ => {
                     app.spec = self.cx.records.specs().seal(spec, Some(&app.spec));
                     app.updated = clock::now();
                     app.spec.clone()
@@ -91,6 +92,7 @@ impl AppTask {
                 deployment.cause = format!("{}; {}", deployment.cause, waited.cause);
             }
             deployment.request = merged;
+            deployment.updates_spec |= waited.updates_spec;
             let message = format!("absorbed into deployment {}", deployment.number);
             waited.progress.end_without_success(Reason { code: "Superseded".into(), message }, clock::now());
             waited.superseded_by = Some(deployment.id.clone());
@@ -133,6 +135,7 @@ impl AppTask {
             updated: now,
             request: ask.request.clone(),
             cause: ask.cause.clone(),
+            updates_spec: ask.spec.is_some(),
             spec,
             previous: self.cx.records.app.active.clone(),
             cloned_from: None,
@@ -189,9 +192,12 @@ impl AppTask {
     }
 
     async fn cancel(&mut self, id: &DeploymentId) -> Result<Deployment, ControlError> {
-        let Some(mut deployment) = self.cx.records.deployment(id).cloned() else {
-            return Err(ControlError::NotFound(format!("no deployment {id} under way")));
+        let stored = match self.cx.records.deployment(id).cloned() {
+            // The records contain no older deployments.
+            None => self.cx.shared.store.deployment(id).await?.filter(|it| it.app == self.cx.records.app.id),
+            known => known,
         };
+        let mut deployment = stored.ok_or_else(|| ControlError::NotFound(format!("no deployment {id} of this app")))?;
         if deployment.stage.next(Event::CancelAsked).is_err() && deployment.stage != Stage::RollingBack {
             let phase = deployment.stage.phase();
             return Err(ControlError::Conflict(format!(

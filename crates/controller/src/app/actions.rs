@@ -147,6 +147,8 @@ pub(super) struct ImageReady {
     pub image: Image,
     /// Recorded for later builds.
     pub built: Option<Built>,
+    /// For the deployment's notes.
+    pub remark: Option<String>,
 }
 
 /// An action that failed and will be tried again.

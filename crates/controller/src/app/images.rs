@@ -2,20 +2,21 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use app_spec::{AppSpec, Common, Facts, ImageSource, Scope, Source, image_reference, resolve_envs};
-use builder::{Cache, ImageLookup, KnownImage, LogSink, Recipe};
-use engine::EngineError;
-use futures::future::BoxFuture;
+use app_spec::{AppSpec, Common, ImageSource, Source};
+use builder::{BuildError, Cache, ImageLookup, KnownImage, LogSink, Recipe};
 use rollout::deployment::Part;
 use rollout::ids::{ComponentName, DeploymentId};
 use rollout::progress::{LeafKey, Reason};
 use rollout::queue::Build;
-use source::{CommitId, GitRef, Selection};
+use rollout::sources::{Version, build_args};
+use source::{CommitId, GitRef, Selection, SourceError};
 use store::StoreError;
 use store::records::{BuiltImage, Change, Deployment, Image};
 
 use super::actions::{ActionResult, ImageReady, Subject};
 use super::context::Context;
+use super::prebuilt::{self, Pull, patiently};
+use super::serving_images::sourcing;
 use super::{Shared, restart, secret_values};
 use crate::clock;
 use crate::redact::Secrets;
@@ -91,30 +92,45 @@ impl Images {
             return Ok(());
         };
         let commit = deployment.commits.get(&component);
-        let work = match (holder.source(), commit) {
-            (Source::Image(image), _) => Ok(Work::Image(image.clone())),
-            (_, commit) => recipe(cx, &deployment, spec, &component, common).and_then(|recipe| work(recipe, commit)),
+        let sourcing = sourcing(&cx.records, &cx.records.specs(), deployment.request.build, spec, &component);
+        let kept = sourcing.serving.clone().filter(|_| sourcing.version != Version::Newest && commit.is_none());
+        let work = match holder.source() {
+            Source::Image(image) => Ok(match kept {
+                Some(serving) => Work::KeepImage(serving, image.clone()),
+                None => Work::Image(image.clone(), Pull::of(deployment.request.build, &sourcing)),
+            }),
+            _ => {
+                let recipe = recipe(cx, &deployment, spec, &component, common);
+                recipe.and_then(|recipe| work(recipe, commit, kept, sourcing.version))
+            }
         };
-        let (app, append) = (&cx.records.app.id, commit.is_some());
+        let (app, name, append) = (&cx.records.app.id, cx.records.app.name.clone(), commit.is_some());
         // No revision contains the secrets of the new spec yet.
         let secrets = Secrets::new(&[secret_values(&cx.records), written_secrets(spec)].concat());
         let sink = cx.shared.logbook.build_sink(app, &id, &component, &secrets, append);
-        if let Ok(Work::Resolve(_)) = &work
+        if let Ok(Work::Resolve(_) | Work::Keep(_, _, None)) = &work
             && let Some(withheld) = withheld(spec, &component)
         {
             sink(&withheld);
         }
-        let (shared, force) = (cx.shared.clone(), deployment.request.build >= Build::Force);
+        let (shared, origin) = (cx.shared.clone(), sourcing.origin);
         cx.actions.begin(Subject::Image(id.clone(), component.clone()), async move {
             let result = match work {
-                Ok(Work::Image(image)) => find_or_pull(&shared, &image, force, &sink).await,
+                Ok(Work::Image(image, pull)) => prebuilt::find_or_pull(&shared, &image, pull, &sink).await,
+                Ok(Work::KeepImage(serving, image)) => prebuilt::keep(&shared, serving, &image, &sink).await,
+                Ok(Work::Keep(recipe, commit, image)) => {
+                    keep(&shared, &recipe, &commit, image, &sink).await.map_err(|error| kept_is_gone(&name, &error))
+                }
                 Ok(Work::Resolve(recipe)) => match shared.image_builder.resolve(&recipe, &sink).await {
                     Ok(commit) => return ActionResult::CommitResolved { deployment: id, component, commit },
                     Err(error) => Err(chain(&error)),
                 },
-                Ok(Work::Build(recipe, commit)) => build(&shared, &recipe, &commit, sink.clone()).await,
+                Ok(Work::Build(recipe, commit)) => {
+                    build(&shared, &recipe, &commit, sink.clone()).await.map_err(|error| chain(&error))
+                }
                 Err(why) => Err(why),
             };
+            let result = result.map(|ready| ImageReady { image: Image { origin, ..ready.image }, ..ready });
             let result = result.map_err(|why| secrets.redactor().line(&why));
             if let Err(why) = &result {
                 sink(why);
@@ -232,6 +248,7 @@ async fn write(
     let code = if ready.image.commit.is_none() { "PreBuiltImage" } else { "PreviousBuildReused" };
     let reason = (!ready.image.built).then(|| Reason { code: code.into(), message: ready.image.note.clone() });
     deployment.progress.succeed(&LeafKey::Build(component.clone()), reason, now);
+    deployment.record.notes.extend(ready.remark.map(|remark| format!("{component}: {remark}")));
     let mut changes = Vec::new();
     if let (Some(built), Some(commit)) = (ready.built, &ready.image.commit) {
         changes.push(Change::BuiltImage(BuiltImage {
@@ -271,7 +288,7 @@ fn recipe(
         selection,
         args: build_args(spec, component).0,
         cache: match deployment.request.build {
-            Build::Frozen | Build::Reuse => Cache::ReuseImage,
+            Build::Frozen | Build::KeepSources | Build::Reuse => Cache::ReuseImage,
             Build::Force => Cache::ReuseSteps,
             Build::ForceWithoutCache => Cache::Clear,
         },
@@ -290,26 +307,58 @@ pub(crate) fn image_is_gone(app: &str, image: &str) -> String {
 }
 
 enum Work {
-    Image(ImageSource),
+    Image(ImageSource, Pull),
+    /// Use the prebuilt image that serves.
+    KeepImage(Image, ImageSource),
     Resolve(Box<Recipe>),
     Build(Box<Recipe>, CommitId),
+    /// Use the image that serves, or without one build the commit that serves.
+    Keep(Box<Recipe>, CommitId, Option<Image>),
 }
 
-fn work(recipe: Recipe, commit: Option<&String>) -> Result<Work, String> {
+/// `commit`: the one that this deployment has resolved. `kept`: the image that serves, if its commit stays.
+fn work(recipe: Recipe, commit: Option<&String>, kept: Option<Image>, version: Version) -> Result<Work, String> {
     let recipe = Box::new(recipe);
-    match commit {
-        None => Ok(Work::Resolve(recipe)),
-        Some(commit) => CommitId::parse(commit).map(|it| Work::Build(recipe, it)).map_err(|error| error.to_string()),
+    let parse = |commit: &str| CommitId::parse(commit).map_err(|error| error.to_string());
+    match (commit, kept.as_ref().and_then(|it| it.commit.as_deref())) {
+        (Some(commit), _) => Ok(Work::Build(recipe, parse(commit)?)),
+        (None, Some(commit)) => {
+            let commit = parse(commit)?;
+            Ok(Work::Keep(recipe, commit, kept.filter(|_| version == Version::ServingImage)))
+        }
+        (None, None) => Ok(Work::Resolve(recipe)),
     }
 }
 
-/// Build-scope variables as build arguments, and the names of the secrets among them, which are left out: build
-/// arguments stay in the image's history.
-pub(crate) fn build_args(spec: &AppSpec, component: &ComponentName) -> (BTreeMap<String, String>, Vec<String>) {
-    let environment = resolve_envs(spec, component.as_str(), Scope::Build, &Facts::default()).unwrap_or_default();
-    let (secrets, given): (Vec<_>, Vec<_>) = environment.vars.into_iter().partition(|(_, value)| value.secret);
-    let given = given.into_iter().map(|(key, value)| (key, value.text));
-    (given.collect(), secrets.into_iter().map(|(key, _)| key).collect())
+/// An image of a commit that serves. It needs no repository while the engine has `image`.
+async fn keep(
+    shared: &Shared,
+    recipe: &Recipe,
+    commit: &CommitId,
+    image: Option<Image>,
+    sink: &LogSink,
+) -> Result<ImageReady, BuildError> {
+    let short = &commit.as_str()[..12];
+    sink(&format!("Keeping commit {short}, which serves, because the spec names the same source"));
+    if let Some(image) = image
+        && patiently(|| shared.engine.image(&image.id), sink).await?.is_some()
+    {
+        sink(&format!("Nothing to build: {} was built from it", image.reference));
+        let image = Image { built: false, note: format!("kept: {short} and its image serve"), ..image };
+        return Ok(ImageReady { image, built: None, remark: None });
+    }
+    build(shared, recipe, commit, sink.clone()).await
+}
+
+fn kept_is_gone(app: &str, error: &BuildError) -> String {
+    let message = chain(error);
+    match error {
+        BuildError::Source(SourceError::CommitMissing { .. }) => format!(
+            "{message}. It is the commit that serves, which an update keeps; nothing was changed. To deploy the newest \
+             commit: boatyard apps update {app} --spec FILE --update-sources, or boatyard apps create-deployment {app}"
+        ),
+        _ => message,
+    }
 }
 
 /// A line of the build log that names the secrets that a person may expect in the build.
@@ -324,7 +373,7 @@ fn withheld(spec: &AppSpec, component: &ComponentName) -> Option<String> {
     })
 }
 
-async fn build(shared: &Shared, recipe: &Recipe, commit: &CommitId, sink: LogSink) -> Result<ImageReady, String> {
+async fn build(shared: &Shared, recipe: &Recipe, commit: &CommitId, sink: LogSink) -> Result<ImageReady, BuildError> {
     let store = shared.store.clone();
     let known: ImageLookup = Box::new(move |identity| {
         let store = store.clone();
@@ -333,7 +382,7 @@ async fn build(shared: &Shared, recipe: &Recipe, commit: &CommitId, sink: LogSin
             Some(KnownImage { image: found.image, reference: found.reference })
         })
     });
-    let built = shared.image_builder.ensure_image(recipe, commit, known, sink).await.map_err(|error| chain(&error))?;
+    let built = shared.image_builder.ensure_image(recipe, commit, known, sink).await?;
     let short = &built.commit[..built.commit.len().min(12)];
     let note = if built.built {
         format!("built from {short}")
@@ -346,8 +395,9 @@ async fn build(shared: &Shared, recipe: &Recipe, commit: &CommitId, sink: LogSin
         commit: Some(built.commit.clone()),
         built: built.built,
         note,
+        ..Image::default()
     };
-    Ok(ImageReady { image, built: Some(built) })
+    Ok(ImageReady { image, built: Some(built), remark: None })
 }
 
 /// The secret values of a spec.
@@ -360,49 +410,8 @@ fn written_secrets(spec: &AppSpec) -> Vec<String> {
     all.into_inner()
 }
 
-/// A prebuilt image: the local one, unless `force` requires a new pull. If the registry does not answer, the local
-/// image is used, and the log reports that.
-async fn find_or_pull(
-    shared: &Shared,
-    source: &ImageSource,
-    force: bool,
-    sink: &LogSink,
-) -> Result<ImageReady, String> {
-    let reference = image_reference(source);
-    let engine = &shared.engine;
-    let local = patiently(|| engine.image(&reference), sink).await.map_err(|error| error.to_string())?;
-    let (id, note) = match local {
-        Some(id) if !force => (id, "the local image".to_owned()),
-        local => match (patiently(|| engine.pull(&reference), sink).await, local) {
-            (Ok(id), _) => (id, "pulled".to_owned()),
-            (Err(error), Some(id)) => {
-                (id, format!("the registry could not be asked ({error}); the local image is used"))
-            }
-            (Err(error), None) => return Err(chain(&error)),
-        },
-    };
-    sink(&format!("{reference}: {note}"));
-    let image = Image { id, reference, commit: None, built: false, note };
-    Ok(ImageReady { image, built: None })
-}
-
-/// Asks the engine, and asks again while the engine is briefly unavailable, so that the deployment does not fail. The
-/// deployment's deadline limits the wait.
-async fn patiently<'a, T>(
-    ask: impl Fn() -> BoxFuture<'a, Result<T, EngineError>>,
-    sink: &LogSink,
-) -> Result<T, EngineError> {
-    loop {
-        match ask().await {
-            Err(error) if error.is_transient() => sink(&format!("{error}; trying again")),
-            answer => return answer,
-        }
-        tokio::time::sleep(super::STORE_PAUSE).await;
-    }
-}
-
 /// An error message, with the messages of its sources that it does not contain already.
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+pub(super) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut below = error.source();
     while let Some(cause) = below {

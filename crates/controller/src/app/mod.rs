@@ -10,7 +10,8 @@
 //!   the running actions; [`context`]: these three together;
 //! - [`accept`]: turns requests into deployments; [`deployments`]: moves deployments through their stages; [`restart`]:
 //!   copies what serves; [`compose`]: computes a deployment's databases, revisions and targets;
-//! - [`instances`], [`containers`], [`routing`], [`images`], [`databases`], [`jobs`]: carry out the work of each stage;
+//! - [`serving_images`]: the images that serve, and which of them a deployment keeps; [`images`], [`prebuilt`]: provide
+//!   the images; [`instances`], [`containers`], [`routing`], [`databases`], [`jobs`]: carry out the work of each stage;
 //! - [`rollout_report`]: reports how a rollout went;
 //! - [`restart_counter`], [`repair`], [`newer`], [`strays`], [`network_move`]: handle changes to containers, networks
 //!   and records that the task did not make;
@@ -32,6 +33,7 @@ mod jobs;
 mod network_move;
 mod newer;
 mod observe;
+mod prebuilt;
 mod probes;
 mod records;
 mod repair;
@@ -39,6 +41,7 @@ mod restart;
 mod restart_counter;
 mod rollout_report;
 mod routing;
+mod serving_images;
 mod strays;
 mod task;
 
@@ -72,9 +75,11 @@ pub(crate) use accept::{DeployRequest, check_restart, unchanged};
 pub(crate) use compose::{Composed, active, compose};
 pub(crate) use databases::STOP_GRACE as DATABASE_GRACE;
 pub(crate) use databases::{databases_unwanted_by, kept_version};
-pub(crate) use images::{build_args, image_is_gone};
+pub(crate) use images::image_is_gone;
 pub(crate) use jobs::grace as job_grace_of;
+pub(crate) use prebuilt::Pull;
 pub(crate) use records::{queued, secret_values};
+pub(crate) use serving_images::{Sourcing, sourcing};
 use task::AppTask;
 
 /// What all app tasks share.

@@ -2,7 +2,6 @@
 //! created a container, it can end without a trace.
 
 use rollout::deployment::{Event, Stage};
-use rollout::ids::ComponentName;
 use rollout::instance::InstancePhase;
 use rollout::observed::ContainerSeen;
 use rollout::progress::{LeafKey, Reason};
@@ -13,6 +12,7 @@ use super::actions::Subject;
 use super::context::Context;
 use super::observe::Snapshot;
 use super::records::Records;
+use super::serving_images::serving_images;
 use super::{instances, rollout_report};
 use crate::clock;
 
@@ -67,8 +67,8 @@ fn copy_active(records: &Records, generation: u64, deployment: &mut Deployment) 
     let targets = restarted(records.targets_in_force(), &deployment.request.restart, generation);
     let note = "the image that serves, not built or fetched again".to_owned();
     let keep = |image: &Image| Image { built: false, note: note.clone(), ..image.clone() };
-    let images = active.images.iter().chain(kept_images(records));
-    deployment.images = images.map(|(name, image)| (name.clone(), keep(image))).collect();
+    let images = serving_images(records).into_iter();
+    deployment.images = images.map(|(name, (_, image))| (name.clone(), keep(image))).collect();
     deployment.record.unchanged = rollout_report::unchanged(records, &targets, deployment);
     deployment.targets = Some(targets);
     deployment.job_revisions = active.job_revisions.clone();
@@ -79,15 +79,4 @@ fn copy_active(records: &Records, generation: u64, deployment: &mut Deployment) 
         let reason = Reason { code: "PreviousBuildReused".into(), message: "restart: the image that serves".into() };
         deployment.progress.succeed(&LeafKey::Build(name.clone()), Some(reason), clock::now());
     }
-}
-
-/// Images of components that still run the version of a failed deployment.
-fn kept_images(records: &Records) -> impl Iterator<Item = (&ComponentName, &Image)> {
-    let kept = records.app.kept.iter();
-    let targets = kept.flat_map(|kept| kept.targets.iter().map(move |target| (target, &kept.deployments)));
-    targets.filter_map(|(target, deployments)| {
-        let from = deployments.iter().filter_map(|id| records.deployment(id));
-        let mut from = from.filter(|it| it.targets.iter().flatten().any(|it| it.revision == target.revision));
-        from.next()?.images.get_key_value(&target.component)
-    })
 }

@@ -31,7 +31,7 @@ use crate::config::{Config, NetworkPool};
 use crate::control::Controller;
 use crate::probe::{HealthCheck, HealthChecker};
 use crate::start::{Dependencies, take_over};
-use crate::view::{Caller, DeploymentView};
+use crate::view::{Caller, DeploymentView, UpdateOptions};
 
 /// A spec with a component of most kinds. `{tag}` is the tag of the service's image.
 pub const SPEC: &str = "
@@ -202,7 +202,7 @@ impl TestCluster {
     }
 
     pub async fn update(&self, app: &AppId, tag: &str) {
-        self.controller().update_app(app, spec(tag), &caller()).await.unwrap();
+        self.controller().update_app(app, spec(tag), UpdateOptions::default(), &caller()).await.unwrap();
     }
 
     pub async fn restart(&self, app: &AppId) -> DeploymentView {

@@ -8,7 +8,9 @@ use store::records::{App, AppState, Change, Deployment, JobRun};
 
 use super::cluster::TestCluster;
 use super::simulation::simulate;
+use crate::Control;
 use crate::clock;
+use crate::error::ControlError;
 
 fn id(number: u64) -> DeploymentId {
     DeploymentId::new(format!("deployment-{number}"))
@@ -51,6 +53,22 @@ fn an_app_keeps_its_newest_hundred_deployments_and_the_one_that_serves() {
         assert!(cluster.store().job_runs(&id(15)).await.unwrap().is_empty());
         assert_eq!(cluster.store().job_runs(&id(150)).await.unwrap().len(), 1);
         assert_eq!(cluster.ingress.upstreams("web").len(), 2);
+    });
+}
+
+#[test]
+fn a_deployment_that_ended_long_ago_cannot_be_canceled() {
+    simulate(async {
+        let (mut cluster, app) = TestCluster::with_app().await;
+        cluster.crash().await;
+        cluster.tamper(&app, long_life).await;
+        cluster.open().await;
+        until_left(&cluster, &app, 102).await;
+        let ended = cluster.controller().cancel(&app, &id(60)).await.err().unwrap();
+        assert!(matches!(ended, ControlError::Conflict(_)), "{ended}");
+        assert!(ended.to_string().contains("is ERROR; only one under way can be canceled"), "{ended}");
+        let unknown = cluster.controller().cancel(&app, &id(15)).await.err().unwrap();
+        assert!(matches!(unknown, ControlError::NotFound(_)), "{unknown}");
     });
 }
 

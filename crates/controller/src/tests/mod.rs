@@ -25,6 +25,7 @@ mod restart;
 mod restored;
 mod rollback;
 mod simulation;
+mod sources;
 mod stopping;
 mod unreadable;
 mod upgrade;

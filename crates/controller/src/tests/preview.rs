@@ -9,7 +9,7 @@ use super::cluster::{TestCluster, caller, spec};
 use super::simulation::simulate;
 use crate::Control;
 use crate::error::ControlError;
-use crate::view::DeployOptions;
+use crate::view::{DeployOptions, UpdateOptions};
 
 fn with_secret(value: &str) -> AppSpec {
     with_value(EnvValue::Secret(SecretText::new(value)))
@@ -27,7 +27,7 @@ fn the_preview_of_a_new_app_lists_every_step_from_images_to_routes() {
     simulate(async {
         let cluster = TestCluster::new().await;
         let since = cluster.engine.calls().len();
-        let plan = cluster.controller().preview_update(None, spec("1")).await.unwrap();
+        let plan = cluster.controller().preview_update(None, spec("1"), UpdateOptions::default()).await.unwrap();
         let wanted = [
             "use image test/web:1 for web",
             "use image test/mill:1 for mill",
@@ -53,12 +53,12 @@ fn the_preview_of_an_update_shows_each_field_and_each_step() {
     simulate(async {
         let (cluster, app) = TestCluster::with_app().await;
         let (since, before) = (cluster.engine.calls().len(), cluster.state(&app).await);
-        let plan = cluster.controller().preview_update(Some(&app), spec("2")).await.unwrap();
+        let plan = cluster.controller().preview_update(Some(&app), spec("2"), UpdateOptions::default()).await.unwrap();
         assert_eq!(plan.changes, ["~ services.web.image.tag: 1 → 2"]);
         let wanted = [
             "use image test/web:2 for web",
-            "use image test/mill:1 for mill",
-            "use image test/migrate:1 for migrate",
+            "keep image test/mill:1 for mill",
+            "keep image test/migrate:1 for migrate",
             "run job migrate",
             "create web.0",
             "start web.0 and wait until it is ready",
@@ -91,10 +91,18 @@ fn a_changed_secret_is_listed_without_either_value() {
         let cluster = TestCluster::new().await;
         let app = cluster.controller().create_app(with_secret("hunter2"), &caller()).await.unwrap().id;
         cluster.settle(&app, Stage::Active).await;
-        let plan = cluster.controller().preview_update(Some(&app), with_secret("hunter3")).await.unwrap();
+        let plan = cluster
+            .controller()
+            .preview_update(Some(&app), with_secret("hunter3"), UpdateOptions::default())
+            .await
+            .unwrap();
         assert_eq!(plan.changes, ["~ services.web.envs.TOKEN.value: (secret) → (another secret)"]);
         assert!(plan.steps.iter().any(|step| step.starts_with("drain the old web.0")), "{:#?}", plan.steps);
-        let same = cluster.controller().preview_update(Some(&app), with_secret("hunter2")).await.unwrap();
+        let same = cluster
+            .controller()
+            .preview_update(Some(&app), with_secret("hunter2"), UpdateOptions::default())
+            .await
+            .unwrap();
         assert_eq!((same.changes.len(), &same.steps[..]), (0, &["nothing: this spec serves already".to_owned()][..]));
     });
 }
@@ -112,14 +120,14 @@ async fn holds(cluster: &TestCluster, app: &AppId, asked: Asked) -> Vec<String> 
     let controller = cluster.controller();
     let since = cluster.engine.calls().len();
     let plan = match &asked {
-        Asked::Put(spec) => controller.preview_update(Some(app), *spec.clone()).await,
+        Asked::Put(spec) => controller.preview_update(Some(app), *spec.clone(), UpdateOptions::default()).await,
         Asked::Restart(components) => controller.preview_restart(app, components).await,
         Asked::Deploy(options) => controller.preview_deploy(app, *options).await,
     };
     let steps = plan.unwrap().steps;
     assert_eq!(cluster.engine.calls()[since..].iter().filter(|call| call.verb.changes()).count(), 0);
     match asked {
-        Asked::Put(spec) => drop(controller.update_app(app, *spec, &caller()).await.unwrap()),
+        Asked::Put(spec) => drop(controller.update_app(app, *spec, UpdateOptions::default(), &caller()).await.unwrap()),
         Asked::Restart(components) => drop(controller.restart(app, &components, &caller()).await.unwrap()),
         Asked::Deploy(options) => drop(controller.deploy(app, options, &caller()).await.unwrap()),
     }
@@ -238,10 +246,10 @@ fn the_active_spec_changes_nothing_even_after_a_failed_deployment() {
         let (cluster, app) = TestCluster::with_app().await;
         cluster.update(&app, "stuck").await;
         cluster.settle(&app, Stage::Failed).await;
-        let plan = cluster.controller().preview_update(Some(&app), spec("1")).await.unwrap();
+        let plan = cluster.controller().preview_update(Some(&app), spec("1"), UpdateOptions::default()).await.unwrap();
         assert_eq!(plan.changes, [""; 0], "nothing differs from what serves");
         holds(&cluster, &app, Asked::Put(spec("1").into())).await;
-        let plan = cluster.controller().preview_update(Some(&app), spec("1")).await.unwrap();
+        let plan = cluster.controller().preview_update(Some(&app), spec("1"), UpdateOptions::default()).await.unwrap();
         assert_eq!(plan.steps, ["nothing: this spec serves already"]);
     });
 }
@@ -252,10 +260,11 @@ fn a_preview_shows_the_deployment_in_progress_first() {
         let (cluster, app) = TestCluster::with_app().await;
         cluster.update(&app, "slow").await;
         let number = cluster.newest(&app).await.number;
-        let same = cluster.controller().preview_update(Some(&app), spec("slow")).await.unwrap();
+        let same =
+            cluster.controller().preview_update(Some(&app), spec("slow"), UpdateOptions::default()).await.unwrap();
         assert_eq!(same.steps, [format!("nothing: deployment {number}, which is under way, brings this spec")]);
         assert_eq!(same.changes, ["~ services.web.image.tag: 1 → slow"], "it does not serve yet");
-        let other = cluster.controller().preview_update(Some(&app), spec("2")).await.unwrap();
+        let other = cluster.controller().preview_update(Some(&app), spec("2"), UpdateOptions::default()).await.unwrap();
         assert!(other.steps[0].starts_with(&format!("wait for deployment {number} to end")), "{:#?}", other.steps);
         cluster.settle(&app, Stage::Active).await;
     });
@@ -279,7 +288,7 @@ fn a_preview_includes_the_pending_deployment() {
             assert!(steps.iter().any(|it| it == step), "{step}: {steps:#?}");
         }
         let merged = cluster.restart(&app).await;
-        assert_eq!(cluster.deployment(&merged.id).await.request.build, rollout::queue::Build::Reuse);
+        assert_eq!(cluster.deployment(&merged.id).await.request.build, rollout::queue::Build::KeepSources);
         cluster.settle(&app, Stage::Active).await;
     });
 }
@@ -289,10 +298,11 @@ fn a_preview_is_refused_when_the_request_would_be() {
     simulate(async {
         let (cluster, _) = TestCluster::with_app().await;
         let controller = cluster.controller();
-        let taken = controller.preview_update(None, spec("1")).await.unwrap_err();
+        let taken = controller.preview_update(None, spec("1"), UpdateOptions::default()).await.unwrap_err();
         assert!(matches!(taken, ControlError::Conflict(_)), "{taken}");
         let open = AppSpec { name: "other".into(), ..with_value(EnvValue::Missing) };
-        let refused = controller.preview_update(None, open.clone()).await.unwrap_err().to_string();
+        let refused =
+            controller.preview_update(None, open.clone(), UpdateOptions::default()).await.unwrap_err().to_string();
         assert!(refused.contains("TOKEN of web"), "{refused}");
         assert_eq!(controller.create_app(open.clone(), &caller()).await.unwrap_err().to_string(), refused);
         let proposed = controller.propose(None, open).await.unwrap();
@@ -308,7 +318,7 @@ fn an_app_that_is_being_deleted_has_no_preview() {
         let controller = cluster.controller();
         controller.delete_app(&app).await.unwrap();
         let plans = [
-            controller.preview_update(Some(&app), spec("2")).await,
+            controller.preview_update(Some(&app), spec("2"), UpdateOptions::default()).await,
             controller.preview_restart(&app, &[]).await,
             controller.preview_deploy(&app, DeployOptions::default()).await,
         ];
@@ -323,7 +333,7 @@ fn a_very_long_preview_is_cut_and_ends_with_a_note() {
     simulate(async {
         let cluster = TestCluster::new().await;
         let many = edited("instance_count: 2", "instance_count: 250");
-        let steps = cluster.controller().preview_update(None, many).await.unwrap().steps;
+        let steps = cluster.controller().preview_update(None, many, UpdateOptions::default()).await.unwrap().steps;
         assert_eq!(steps.last().unwrap(), "and so on, instance by instance");
     });
 }

@@ -15,6 +15,24 @@ use crate::view::{Caller, DeployOptions};
 const REBUILD: DeployOptions = DeployOptions { force_build: true, clear_cache: false };
 
 #[test]
+fn a_deployment_knows_whether_it_carries_out_a_new_spec() {
+    simulate(async {
+        let (cluster, app) = TestCluster::with_app().await;
+        assert!(!cluster.newest(&app).await.updates_spec, "the app was created");
+        cluster.update(&app, "slow").await;
+        let rolling = cluster.newest(&app).await;
+        assert!(rolling.updates_spec);
+        cluster.reach(&rolling.id, Stage::Rolling).await;
+        assert!(!cluster.restart(&app).await.updates_spec);
+        cluster.update(&app, "2").await;
+        assert!(cluster.restart(&app).await.updates_spec, "the waiting update is merged into it");
+        cluster.settle(&app, Stage::Active).await;
+        let view = cluster.controller().deploy(&app, DeployOptions::default(), &caller()).await.unwrap();
+        assert!(!view.updates_spec);
+    });
+}
+
+#[test]
 fn a_restart_begins_at_once_while_another_deployment_only_builds() {
     simulate(async {
         let (cluster, app) = TestCluster::with_app().await;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use app_spec::{AppSpec, JobKind, Source};
+use engine::Engine;
 use engine::{LogStream, ProcessCount};
 use engine_fake::{Behaviour, Verb};
 use rollout::deployment::Stage;
@@ -15,7 +16,7 @@ use tokio::time::Instant;
 use super::cluster::{TestCluster, caller, spec};
 use super::simulation::simulate;
 use crate::Control;
-use crate::view::DeployOptions;
+use crate::view::{DeployOptions, UpdateOptions};
 
 #[test]
 fn a_revision_that_never_listens_fails_and_the_old_instances_keep_serving() {
@@ -125,7 +126,7 @@ fn a_renamed_service_is_rolled_back_without_an_interruption() {
         renamed.jobs.push(tell);
 
         let since = cluster.engine.calls().len();
-        cluster.controller().update_app(&app, renamed, &caller()).await.unwrap();
+        cluster.controller().update_app(&app, renamed, UpdateOptions::default(), &caller()).await.unwrap();
         cluster.settle(&app, Stage::Failed).await;
         assert_eq!(cluster.newest(&app).await.failure.unwrap().code, "PostDeployJobFailed");
         let tables: Vec<_> = cluster.ingress.taken().into_iter().filter(|it| it.calls >= since).collect();
@@ -208,7 +209,7 @@ async fn rolls_back_in_vain(cluster: &TestCluster, app: &AppId) -> DeploymentId 
     cluster.engine.add_image("test/web:1", Behaviour { exits_with: Some(3), ..Behaviour::default() });
     let exits = Behaviour { exits_with: Some(2), ready_after: Duration::from_millis(100), ..Behaviour::default() };
     cluster.engine.add_image("test/mill:typo", exits);
-    cluster.controller().update_app(app, spec_with("2", "typo"), &caller()).await.unwrap();
+    cluster.controller().update_app(app, spec_with("2", "typo"), UpdateOptions::default(), &caller()).await.unwrap();
     let failing = cluster.newest(app).await.id;
     cluster.reach(&failing, Stage::RollingBack).await;
     failing
@@ -238,7 +239,7 @@ fn a_fix_ends_a_rollback_that_cannot_succeed() {
         let since = cluster.engine.calls().len();
         let failing = rolls_back_in_vain(&cluster, &app).await;
         let asked = Instant::now();
-        cluster.controller().update_app(&app, spec_with("2", "1"), &caller()).await.unwrap();
+        cluster.controller().update_app(&app, spec_with("2", "1"), UpdateOptions::default(), &caller()).await.unwrap();
         cluster.settle(&app, Stage::Active).await;
         println!("the fix served {:?} after it was asked for", asked.elapsed());
         let view = cluster.controller().deployment(&app, &failing).await.unwrap();
@@ -271,6 +272,23 @@ fn a_restart_ends_a_rollback_that_cannot_succeed_and_copies_what_serves() {
         assert!(cluster.names(&app, "web").await.is_disjoint(&served), "all were replaced");
         let restarted = cluster.newest(&app).await;
         assert_eq!(restarted.images[&ComponentName::from("web")].reference, "test/web:2");
+    });
+}
+
+#[test]
+fn an_update_after_an_abandoned_rollback_keeps_the_image_that_serves() {
+    simulate(async {
+        let (cluster, app) = TestCluster::with_app().await;
+        let failing = rolls_back_in_vain(&cluster, &app).await;
+        cluster.controller().cancel(&app, &failing).await.unwrap();
+        cluster.settle(&app, Stage::Canceled).await;
+        let web = ComponentName::from("web");
+        let served = cluster.deployment(&failing).await.images[&web].clone();
+        cluster.engine.add_image("test/other:1", Behaviour::default());
+        cluster.engine.tag("test/other:1", "test/web:2").await.unwrap();
+        cluster.controller().update_app(&app, spec_with("2", "1"), UpdateOptions::default(), &caller()).await.unwrap();
+        cluster.settle(&app, Stage::Active).await;
+        assert_eq!(cluster.newest(&app).await.images[&web].id, served.id);
     });
 }
 
@@ -333,7 +351,7 @@ fn the_rules_of_a_renamed_service_stay_if_the_previous_service_cannot_be_restore
         let Source::Image(image) = &mut tell.common.source else { panic!("it is an image") };
         image.repository = "tell".into();
         renamed.jobs.push(tell);
-        cluster.controller().update_app(&app, renamed, &caller()).await.unwrap();
+        cluster.controller().update_app(&app, renamed, UpdateOptions::default(), &caller()).await.unwrap();
         let failing = cluster.newest(&app).await.id;
         cluster.reach(&failing, Stage::RollingBack).await;
         let since = cluster.engine.calls().len();

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::cluster::{TestCluster, caller, spec};
 use super::simulation::simulate;
 use crate::Control;
+use crate::view::UpdateOptions;
 
 /// Longer than every default.
 const GRACE: u64 = 300;
@@ -48,7 +49,7 @@ fn a_component_removed_from_the_spec_keeps_its_grace_period() {
         let since = cluster.engine.calls().len();
         let mut without = spec("1");
         without.workers.clear();
-        cluster.controller().update_app(&app, without, &caller()).await.unwrap();
+        cluster.controller().update_app(&app, without, UpdateOptions::default(), &caller()).await.unwrap();
         let given = given(&cluster, since, "-mill-").await;
         assert!((GRACE..GRACE + 10).contains(&given), "{given} s");
     });

@@ -20,6 +20,17 @@ impl DockerEngine {
         }
     }
 
+    pub(super) async fn digest_of(&self, reference: &str) -> Result<Option<String>, EngineError> {
+        let seen = match self.call("image", DEADLINE, self.docker.inspect_image(reference)).await {
+            Err(error) if failure::status(&error) == Some(404) => return Ok(None),
+            other => other?,
+        };
+        // An image has a digest for each repository that it was pulled from or pushed to.
+        let repository = reference::short_repository(reference);
+        let digests = seen.repo_digests.into_iter().flatten();
+        Ok(digests.into_iter().find(|it| reference::short_repository(it) == repository))
+    }
+
     pub(super) async fn defaults_of(&self, image: &str) -> Result<ImageDefaults, EngineError> {
         let seen = match self.call("image", DEADLINE, self.docker.inspect_image(image)).await {
             Err(error) if failure::status(&error) == Some(404) => {

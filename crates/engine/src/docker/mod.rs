@@ -261,6 +261,10 @@ impl Engine for DockerEngine {
         self.image_id(reference).await
     }
 
+    async fn image_digest(&self, reference: &str) -> Result<Option<String>, EngineError> {
+        self.digest_of(reference).await
+    }
+
     async fn image_defaults(&self, image: &str) -> Result<ImageDefaults, EngineError> {
         self.defaults_of(image).await
     }

@@ -43,6 +43,12 @@ async fn tagging_a_missing_image_names_it() {
 }
 
 #[tokio::test]
+async fn a_missing_image_has_no_digest() {
+    let world = World::new().await;
+    assert_eq!(world.engine.image_digest(&world.tag("nothing")).await.unwrap(), None);
+}
+
+#[tokio::test]
 async fn a_pull_that_fails_names_the_image_and_the_cause() {
     let world = World::new().await;
     // Nothing listens on that port of the engine's host.

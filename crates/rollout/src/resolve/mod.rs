@@ -83,7 +83,7 @@ impl ResolvedTargets {
         in_force: &[Target],
         jobs: &BTreeMap<ComponentName, RevisionId>,
     ) -> bool {
-        *request == Request::deploy() && self.targets == in_force && self.jobs == *jobs
+        request.is_plain() && self.targets == in_force && self.jobs == *jobs
     }
 }
 

@@ -83,6 +83,7 @@ pub(super) fn deployment(app: &str, number: u64, stage: Stage) -> Deployment {
         created: Timestamp(number),
         updated: Timestamp(number),
         request: Request::deploy(),
+        updates_spec: true,
         cause: "app spec updated".to_owned(),
         spec: serde_json::json!({"name": app}),
         previous: None,

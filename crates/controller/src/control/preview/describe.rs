@@ -9,6 +9,7 @@ use rollout::observed::Routes;
 use rollout::plan::{RolloutStatus, rollout_status};
 use rollout::queue::Build;
 use rollout::simulate::{Turn, World};
+use rollout::sources::Version;
 use rollout::step::Step;
 use rollout::target::Target;
 use store::records::Database;
@@ -68,7 +69,11 @@ fn image_line(
     stays: bool,
 ) -> Option<String> {
     let name = component.name();
-    let is_available = images.get(&ComponentName::from(name)).is_some_and(|it| it.is_available);
+    let expected = images.get(&ComponentName::from(name));
+    let is_available = expected.is_some_and(|it| it.is_available);
+    if let Some(expected) = expected.filter(|it| it.version != Version::Newest) {
+        return Some(kept_line(name, expected));
+    }
     let Some(image) = component.source().image() else {
         return Some(match build {
             Build::Frozen => return None,
@@ -76,12 +81,26 @@ fn image_line(
                 format!("fetch the source of {name}; only if its tree changed, build it and replace its instances")
             }
             Build::Reuse if is_available => format!("fetch the source of {name}, and build it if its tree changed"),
+            Build::KeepSources => format!("fetch the source of {name}, which is new, and build it"),
             Build::Reuse | Build::Force => format!("fetch the source of {name} and build it"),
             Build::ForceWithoutCache => format!("fetch the source of {name} and build it without the build cache"),
         });
     };
-    let verb = if build == Build::Reuse && is_available { "use" } else { "pull" };
+    let verb = if expected.is_some_and(|it| !it.pulls) { "use" } else { "pull" };
     Some(format!("{verb} image {} for {name}", image_reference(image)))
+}
+
+/// A component whose source stays the same keeps the commit or image that serves.
+fn kept_line(name: &str, Expected { image, is_available, version, .. }: &Expected) -> String {
+    match (image.commit.as_deref().and_then(|it| it.get(..12)), is_available) {
+        (Some(commit), true) => format!("keep commit {commit} of {name} and its image"),
+        (Some(commit), false) if *version == Version::ServingCommit => {
+            format!("keep commit {commit} of {name}, and build it with the new settings")
+        }
+        (Some(commit), false) => format!("keep commit {commit} of {name}, and build it again if its image is gone"),
+        (None, true) => format!("keep image {} for {name}", image.reference),
+        (None, false) => format!("pull image {} for {name} again", image.digest.as_deref().unwrap_or(&image.reference)),
+    }
 }
 
 fn database_line(database: &Database, input: &SimulationInput<'_>) -> Option<String> {

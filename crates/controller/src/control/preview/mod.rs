@@ -10,42 +10,54 @@ use std::time::Duration;
 use app_spec::{AppSpec, Source, image_reference};
 use rollout::ids::{AppId, ComponentName};
 use rollout::queue::{Admission, QueuePosition, Request, Restart};
-use store::records::{AppState, Deployment, Image};
+use rollout::sources::Version;
+use store::records::{AppState, Image};
 use uuid::Uuid;
 
 use self::simulate::{Simulation, SimulationInput};
 use super::create::{check_supported, needs_values};
-use super::{Controller, deploy_request, restart_request};
-use crate::Control;
-use crate::app::{active, build_args, queued, unchanged};
+use super::{Controller, deploy_request, restart_request, update_request};
+use crate::app::{Pull, Sourcing, active, queued, sourcing, unchanged};
 use crate::error::ControlError;
 use crate::specs::{NeedsValues, Specs};
-use crate::view::{DeployOptions, Preview};
+use crate::view::{DeployOptions, Preview, UpdateOptions};
 
 impl Controller {
-    pub(super) async fn simulate_update(&self, app: Option<&AppId>, spec: AppSpec) -> Result<Preview, ControlError> {
-        let plan = self.propose(app, spec).await?;
+    pub(super) async fn simulate_update(
+        &self,
+        app: Option<&AppId>,
+        spec: AppSpec,
+        options: UpdateOptions,
+    ) -> Result<Preview, ControlError> {
+        let plan = self.simulate_proposal(app, spec, options).await?;
         match plan.needs_values.is_empty() {
             true => Ok(plan),
             false => Err(needs_values(NeedsValues(plan.needs_values))),
         }
     }
 
-    pub(super) async fn simulate_proposal(&self, app: Option<&AppId>, spec: AppSpec) -> Result<Preview, ControlError> {
+    pub(super) async fn simulate_proposal(
+        &self,
+        app: Option<&AppId>,
+        spec: AppSpec,
+        options: UpdateOptions,
+    ) -> Result<Preview, ControlError> {
         let Some(app) = app else { return self.propose_new(spec).await };
         let (spec, NeedsValues(needs_values)) = self.completed(app, spec).await?;
         let state = self.state(app).await?;
         let specs = Specs::of(app, &self.0.shared.sealer);
         let before = self.read_spec(&state, active(&state).map_or(&state.app.spec, |it| &it.spec))?;
         let changes = app_spec::changes(&before, &spec).iter().map(ToString::to_string).collect();
-        if let Some(there) = unchanged(&state, &specs, &spec).filter(|_| needs_values.is_empty()) {
+        let is_answered = needs_values.is_empty() && !options.update_sources;
+        if let Some(there) = unchanged(&state, &specs, &spec).filter(|_| is_answered) {
             let why = match there.stage.is_ended() {
                 true => "this spec serves already".to_owned(),
                 false => format!("deployment {}, which is under way, brings this spec", there.number),
             };
             return Ok(Preview { changes, steps: vec![format!("nothing: {why}")], needs_values });
         }
-        let steps = self.steps(state, with_placeholders(spec), Request::deploy()).await?;
+        let (request, _) = update_request(options);
+        let steps = self.steps(state, with_placeholders(spec), request).await?;
         Ok(Preview { changes, steps, needs_values })
     }
 
@@ -106,7 +118,7 @@ impl Controller {
         let serving = serving.zip(before);
         let images = match request.is_restart() {
             true => BTreeMap::new(),
-            false => self.images(serving.as_ref(), &spec).await,
+            false => self.images(&state, &request, &spec).await,
         };
         let shared = self.0.shared.clone();
         // Planning for an app with hundreds of instances takes a while, so it must not block the runtime.
@@ -122,30 +134,49 @@ impl Controller {
     }
 
     /// The image of each component, as far as it is known before fetching.
-    async fn images(
-        &self,
-        serving: Option<&(Deployment, AppSpec)>,
-        spec: &AppSpec,
-    ) -> BTreeMap<ComponentName, Expected> {
+    async fn images(&self, state: &AppState, request: &Request, spec: &AppSpec) -> BTreeMap<ComponentName, Expected> {
+        let specs = Specs::of(&state.app.id, &self.0.shared.sealer);
         let expected = spec.components().map(async |component| {
             let name = ComponentName::from(component.name());
-            let served = serving.and_then(|(active, before)| Some((active.images.get(&name)?, before)));
-            let expected = match component.source() {
-                Source::Image(source) => self.prebuilt(&image_reference(source), served).await,
-                _ => from_source(&name, served, spec),
+            let sourcing = sourcing(state, &specs, request.build, spec, &name);
+            let expected = match (component.source(), sourcing) {
+                (_, Sourcing { version: Version::ServingImage, serving: Some(serving), .. }) => Expected {
+                    is_available: self.has_image(&serving.id).await,
+                    image: serving,
+                    version: Version::ServingImage,
+                    pulls: false,
+                },
+                (Source::Image(source), sourcing) => {
+                    let pull = Pull::of(request.build, &sourcing);
+                    self.prebuilt(&image_reference(source), pull, sourcing.serving).await
+                }
+                (_, sourcing) => from_source(&name, &sourcing),
             };
             (name, expected)
         });
         futures::future::join_all(expected).await.into_iter().collect()
     }
 
-    async fn prebuilt(&self, reference: &str, served: Option<(&Image, &AppSpec)>) -> Expected {
-        let local = tokio::time::timeout(ENGINE_WITHIN, self.0.shared.engine.image(reference)).await;
+    async fn prebuilt(&self, reference: &str, pull: Pull, serving: Option<Image>) -> Expected {
+        let engine = &self.0.shared.engine;
+        let local = tokio::time::timeout(ENGINE_WITHIN, engine.image(reference)).await;
         let local = local.ok().and_then(Result::ok).flatten();
-        let served = served.map(|(image, _)| image).filter(|it| it.reference == reference);
+        let pulls = match pull {
+            Pull::Always => true,
+            Pull::IfMissing => local.is_none(),
+            Pull::IfFromRegistry => {
+                let digest = tokio::time::timeout(ENGINE_WITHIN, engine.image_digest(reference)).await;
+                local.is_none() || !reference.contains('@') && matches!(digest, Ok(Ok(Some(_))))
+            }
+        };
         let is_available = local.is_some();
-        let id = local.or_else(|| served.map(|it| it.id.clone())).unwrap_or_else(|| format!("new: {reference}"));
-        Expected { image: image(id, reference), is_available }
+        let id = local.or(serving.map(|it| it.id)).unwrap_or_else(|| format!("new: {reference}"));
+        Expected { image: image(id, reference), is_available, version: Version::Newest, pulls }
+    }
+
+    async fn has_image(&self, id: &str) -> bool {
+        let found = tokio::time::timeout(ENGINE_WITHIN, self.0.shared.engine.image(id)).await;
+        matches!(found, Ok(Ok(Some(_))))
     }
 
     /// Errors: the app does not exist, or is being deleted.
@@ -204,28 +235,27 @@ struct Expected {
     image: Image,
     /// The image needs no pull or build: the engine has it, or the active deployment built it from the same source.
     is_available: bool,
+    version: Version,
+    /// A prebuilt image is pulled.
+    pulls: bool,
 }
 
-/// An image that was built from the same repository with the same settings counts as unchanged.
-fn from_source(name: &ComponentName, served: Option<(&Image, &AppSpec)>, spec: &AppSpec) -> Expected {
-    match served {
-        Some((image, before)) if is_built_alike(name, before, spec) => {
-            Expected { image: image.clone(), is_available: true }
+/// Before a fetch, a branch that was built with the same settings counts as unchanged.
+fn from_source(name: &ComponentName, sourcing: &Sourcing) -> Expected {
+    let (version, pulls) = (sourcing.version, false);
+    let new = || image(format!("new: {name}"), "");
+    match (&sourcing.serving, version) {
+        (Some(serving), Version::Newest) if serving.origin == sourcing.origin => {
+            Expected { image: serving.clone(), is_available: true, version, pulls }
         }
-        _ => Expected { image: image(format!("new: {name}"), ""), is_available: false },
+        (Some(serving), Version::ServingCommit) => {
+            let image = Image { commit: serving.commit.clone(), ..new() };
+            Expected { image, is_available: false, version, pulls }
+        }
+        _ => Expected { image: new(), is_available: false, version, pulls },
     }
 }
 
-fn is_built_alike(name: &ComponentName, before: &AppSpec, after: &AppSpec) -> bool {
-    let recipe = |spec: &AppSpec| {
-        let component = spec.component(name.as_str())?;
-        let common = component.common()?;
-        let branch = common.source.repository().map(|(url, branch)| (url, branch.map(str::to_owned)))?;
-        Some((branch, common.source_dir(), common.dockerfile_path(), build_args(spec, name)))
-    };
-    recipe(before).is_some_and(|it| Some(it) == recipe(after))
-}
-
 fn image(id: String, reference: &str) -> Image {
-    Image { id, reference: reference.to_owned(), commit: None, built: false, note: String::new() }
+    Image { id, reference: reference.to_owned(), ..Image::default() }
 }

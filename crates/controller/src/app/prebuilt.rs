@@ -1,0 +1,127 @@
+//! Prebuilt images: found on the engine, or pulled from a registry.
+
+use app_spec::{ImageSource, image_reference};
+use builder::LogSink;
+use engine::EngineError;
+use futures::future::BoxFuture;
+use rollout::queue::Build;
+use store::records::Image;
+
+use super::actions::ImageReady;
+use super::images::chain;
+use super::serving_images::Sourcing;
+use super::{STORE_PAUSE, Shared};
+
+/// When to pull an image although the engine has one with its tag.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pull {
+    /// Never.
+    IfMissing,
+    /// If that image is from a registry. An image that was built on this host is used as it is.
+    IfFromRegistry,
+    /// Always.
+    Always,
+}
+
+impl Pull {
+    /// A deployment that takes the newest sources asks the registry whether the tag of a running image has moved. The
+    /// local image of a tag that is new in the spec counts as the newest.
+    pub fn of(build: Build, sourcing: &Sourcing) -> Self {
+        match build {
+            Build::Force | Build::ForceWithoutCache => Self::Always,
+            Build::Reuse if sourcing.serving.is_some() => Self::IfFromRegistry,
+            Build::Frozen | Build::KeepSources | Build::Reuse => Self::IfMissing,
+        }
+    }
+}
+
+/// The image that a tag or digest names. If the registry does not answer, the local image is used, and the log and the
+/// deployment's notes say so.
+pub(super) async fn find_or_pull(
+    shared: &Shared,
+    source: &ImageSource,
+    pull: Pull,
+    sink: &LogSink,
+) -> Result<ImageReady, String> {
+    let reference = image_reference(source);
+    let engine = &shared.engine;
+    let local = patiently(|| engine.image(&reference), sink).await.map_err(|error| error.to_string())?;
+    let pulls = match pull {
+        Pull::Always => true,
+        // A digest never moves.
+        Pull::IfFromRegistry => source.digest.is_none() && digest(shared, &reference).await.is_some(),
+        Pull::IfMissing => false,
+    };
+    let mut remark = None;
+    let (id, note) = match local {
+        Some(id) if !pulls => (id, "the local image".to_owned()),
+        local => match (patiently(|| engine.pull(&reference), sink).await, local) {
+            (Ok(id), _) => (id, "pulled".to_owned()),
+            (Err(error), Some(id)) => {
+                let note = format!("the registry could not be asked ({error}); the local image is used");
+                remark = (pull == Pull::IfFromRegistry).then(|| format!("{reference}: {note}"));
+                (id, note)
+            }
+            (Err(error), None) => return Err(chain(&error)),
+        },
+    };
+    sink(&format!("{reference}: {note}"));
+    let digest = digest(shared, &reference).await;
+    let image = Image { id, reference, note, digest, ..Image::default() };
+    Ok(ImageReady { image, built: None, remark })
+}
+
+/// The image that serves. If the engine no longer has it, pulls it by its digest. Without a digest, pulls its tag, which
+/// may name a newer image by now.
+pub(super) async fn keep(
+    shared: &Shared,
+    serving: Image,
+    source: &ImageSource,
+    sink: &LogSink,
+) -> Result<ImageReady, String> {
+    let engine = &shared.engine;
+    let is_local = patiently(|| engine.image(&serving.id), sink).await.map_err(|error| error.to_string())?.is_some();
+    if is_local {
+        sink(&format!("{}: the image that serves", serving.reference));
+        let image = Image { built: false, note: "the image that serves".into(), ..serving };
+        return Ok(ImageReady { image, built: None, remark: None });
+    }
+    let mut gone = format!("the image {} that serves is no longer on the engine", serving.id);
+    sink(&gone);
+    if let Some(digest) = &serving.digest {
+        match patiently(|| engine.pull(digest), sink).await {
+            Ok(id) => {
+                sink(&format!("{digest}: pulled"));
+                let image = Image { id, built: false, note: "pulled again: the image that serves".into(), ..serving };
+                return Ok(ImageReady { image, built: None, remark: None });
+            }
+            Err(error) => gone = format!("{gone}, and {digest} could not be pulled ({error})"),
+        }
+    }
+    let ready = find_or_pull(shared, source, Pull::Always, sink).await.map_err(|why| format!("{gone}; {why}"))?;
+    let remark = format!("{gone}; its tag {} was resolved again, and may name a newer image", ready.image.reference);
+    Ok(ImageReady { remark: Some(remark), ..ready })
+}
+
+/// The digest is only needed if the image disappears, so a failure to read it does not matter.
+async fn digest(shared: &Shared, reference: &str) -> Option<String> {
+    if reference.contains('@') {
+        return Some(reference.to_owned());
+    }
+    shared.engine.image_digest(reference).await.ok().flatten()
+}
+
+/// Asks the engine, and asks again while the engine is briefly unavailable, so that the deployment does not fail. The
+/// deployment's deadline limits the wait.
+pub(super) async fn patiently<'a, T>(
+    ask: impl Fn() -> BoxFuture<'a, Result<T, EngineError>>,
+    sink: &LogSink,
+) -> Result<T, EngineError> {
+    loop {
+        match ask().await {
+            Err(error) if error.is_transient() => sink(&format!("{error}; trying again")),
+            answer => return answer,
+        }
+        tokio::time::sleep(STORE_PAUSE).await;
+    }
+}

@@ -1,0 +1,67 @@
+//! The images that serve, where they come from, and which of them a deployment keeps.
+
+use std::collections::BTreeMap;
+
+use app_spec::AppSpec;
+use rollout::ids::ComponentName;
+use rollout::queue::Build;
+use rollout::sources::{Origin, Version, version};
+use rollout::target::Target;
+use store::records::{AppState, Deployment, Image};
+
+use super::active;
+use crate::specs::Specs;
+
+/// What a component's image has to do with the image that serves.
+#[derive(Debug, Clone)]
+pub(crate) struct Sourcing {
+    /// The version that the component gets.
+    pub version: Version,
+    /// The image that serves with its origin, if it comes from the same source.
+    pub serving: Option<Image>,
+    /// The origin of the component's new image.
+    pub origin: Option<Origin>,
+}
+
+/// How a deployment gets a component's image. `build`: what the deployment was asked for.
+pub(crate) fn sourcing(
+    state: &AppState,
+    specs: &Specs<'_>,
+    build: Build,
+    spec: &AppSpec,
+    component: &ComponentName,
+) -> Sourcing {
+    let wanted = Origin::of(spec, component);
+    let serving = serving_images(state).remove(component);
+    let served = serving.and_then(|(deployment, image)| {
+        // Images of older versions have no origin.
+        let of_spec = || Origin::of(&specs.open(&deployment.spec)?, component);
+        Some((image, image.origin.clone().or_else(of_spec)?))
+    });
+    let version = version(build, served.as_ref().map(|(_, origin)| origin), wanted.as_ref());
+    let is_same = |origin: &Origin| wanted.as_ref().is_some_and(|it| it.source == origin.source);
+    let serving = served.filter(|(_, origin)| is_same(origin));
+    let serving = serving.map(|(image, origin)| Image { origin: Some(origin), ..image.clone() });
+    Sourcing { version, serving, origin: wanted }
+}
+
+/// The image that each component runs, with the deployment that brought it: the active one, or after an abandoned
+/// rollback a failed one.
+pub(super) fn serving_images(state: &AppState) -> BTreeMap<&ComponentName, (&Deployment, &Image)> {
+    let active =
+        active(state).into_iter().flat_map(|it| it.images.iter().map(move |(name, image)| (name, (it, image))));
+    let kept = state.app.kept.iter();
+    let kept = kept.flat_map(|kept| kept.targets.iter().map(move |target| (target, &kept.deployments)));
+    let kept = kept.filter_map(|(target, deployments)| {
+        let mut from = state.deployments.iter().filter(|it| deployments.contains(&it.id) && brings(it, target));
+        let from = from.next()?;
+        let (name, image) = from.images.get_key_value(&target.component)?;
+        Some((name, (from, image)))
+    });
+    active.chain(kept).collect()
+}
+
+fn brings(deployment: &Deployment, target: &Target) -> bool {
+    let mut targets = deployment.targets.iter().flatten();
+    targets.any(|it| it.component == target.component && it.revision == target.revision)
+}

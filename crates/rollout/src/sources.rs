@@ -1,0 +1,155 @@
+//! Which version of its source each component of a deployment gets: the one that serves, or the newest one.
+
+use std::collections::BTreeMap;
+
+use app_spec::{AppSpec, Facts, Scope, Source, image_reference, resolve_envs};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::ids::ComponentName;
+use crate::queue::Build;
+
+/// What an image was made from, except the commit. Both fields are hashes, because build arguments and addresses may
+/// be private.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// The repository and branch, or the image and tag.
+    pub source: String,
+    /// What the build reads besides the commit: directory, Dockerfile and build arguments.
+    pub inputs: String,
+}
+
+/// The version of its source that a component gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Version {
+    /// The newest one: the branch's commit, or the image that the tag names.
+    Newest,
+    /// The commit that serves. It has to be built, because other inputs of the build changed.
+    ServingCommit,
+    /// The commit and image that serve.
+    ServingImage,
+}
+
+impl Origin {
+    /// The origin of a component's image under this spec. `None` if the component has no source.
+    pub fn of(spec: &AppSpec, component: &ComponentName) -> Option<Self> {
+        let holder = spec.component(component.as_str())?;
+        let common = holder.common()?;
+        let (source, inputs) = match (&common.source, common.source.repository()) {
+            (Source::Image(image), _) => (vec!["image".into(), image_reference(image)], Vec::new()),
+            (_, Some((address, branch))) => {
+                let args = build_args(spec, component).0.into_iter().flat_map(|(key, value)| [key, value]);
+                let settings = [vec![common.source_dir()], listed(common.dockerfile_path())].concat();
+                let source = [vec!["git".into(), address], listed(branch.map(str::to_owned))].concat();
+                (source, settings.into_iter().chain(args).collect())
+            }
+            (_, None) => return None,
+        };
+        Some(Self { source: hash(&source), inputs: hash(&inputs) })
+    }
+}
+
+/// Distinguishes a missing value from an empty one.
+fn listed(value: Option<String>) -> Vec<String> {
+    value.map_or_else(|| vec!["absent".into()], |it| vec!["given".into(), it])
+}
+
+/// The version that a component gets. `serving`: the origin of the image that serves; `None` if none serves or its
+/// origin is unknown. `wanted`: the origin under the new spec.
+pub fn version(build: Build, serving: Option<&Origin>, wanted: Option<&Origin>) -> Version {
+    match (build, serving, wanted) {
+        (Build::KeepSources, Some(serving), Some(wanted)) if serving == wanted => Version::ServingImage,
+        (Build::KeepSources, Some(serving), Some(wanted)) if serving.source == wanted.source => Version::ServingCommit,
+        _ => Version::Newest,
+    }
+}
+
+/// Build-scope variables as build arguments, and the names of the secrets among them, which are left out: build
+/// arguments stay in the image's history.
+pub fn build_args(spec: &AppSpec, component: &ComponentName) -> (BTreeMap<String, String>, Vec<String>) {
+    let environment = resolve_envs(spec, component.as_str(), Scope::Build, &Facts::default()).unwrap_or_default();
+    let (secrets, given): (Vec<_>, Vec<_>) = environment.vars.into_iter().partition(|(_, value)| value.secret);
+    let given = given.into_iter().map(|(key, value)| (key, value.text));
+    (given.collect(), secrets.into_iter().map(|(key, _)| key).collect())
+}
+
+/// Length-prefixed, so that two different lists never have the same input.
+fn hash(parts: &[String]) -> String {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BUILDS: [Build; 5] =
+        [Build::Frozen, Build::KeepSources, Build::Reuse, Build::Force, Build::ForceWithoutCache];
+
+    const GIT: &str =
+        "{name: web, git: {repo_clone_url: 'https://example.com/shop.git', branch: main}, dockerfile_path: Dockerfile}";
+    const IMAGE: &str = "{name: web, image: {registry_type: DOCKER_HUB, registry: acme, repository: shop, tag: '1'}}";
+
+    fn origin(component: &str) -> Origin {
+        let text = format!("name: shop\nservices: [{component}]\n");
+        let spec = AppSpec::from_yaml(&text).expect("the test's spec is good").spec;
+        Origin::of(&spec, &"web".into()).expect("it has a source")
+    }
+
+    #[test]
+    fn a_component_keeps_what_serves_while_its_source_stays_the_same() {
+        use Version::{Newest, ServingCommit, ServingImage};
+        let edited = |from: &str, to: &str| {
+            let text = if GIT.contains(from) { GIT } else { IMAGE };
+            assert!(text.contains(from), "{from}");
+            (origin(text), origin(&text.replace(from, to)))
+        };
+        let (same, moved) = ((origin(GIT), origin(GIT)), (origin(GIT), origin(IMAGE)));
+        let cases = [
+            ("the same repository and branch", same.clone(), ServingImage),
+            ("another branch", edited("branch: main", "branch: next"), Newest),
+            ("the default branch", edited(", branch: main", ""), Newest),
+            ("another repository", edited("shop.git", "store.git"), Newest),
+            ("an image in place of a repository", moved, Newest),
+            ("another Dockerfile", edited("path: Dockerfile", "path: docker/Dockerfile"), ServingCommit),
+            ("another directory", edited("{name: web,", "{name: web, source_dir: front,"), ServingCommit),
+            (
+                "another build argument",
+                edited("{name: web,", "{name: web, envs: [{key: A, value: b, scope: BUILD_TIME}],"),
+                ServingCommit,
+            ),
+            (
+                "another variable of the running process",
+                edited("{name: web,", "{name: web, envs: [{key: A, value: b, scope: RUN_TIME}],"),
+                ServingImage,
+            ),
+            ("another number of instances", edited("{name: web,", "{name: web, instance_count: 3,"), ServingImage),
+            ("the same image and tag", (origin(IMAGE), origin(IMAGE)), ServingImage),
+            ("another tag", edited("tag: '1'", "tag: '2'"), Newest),
+            ("another image", edited("repository: shop, tag", "repository: store, tag"), Newest),
+            (
+                "the tag that a missing tag means",
+                (origin(&IMAGE.replace("'1'", "latest")), origin(&IMAGE.replace(", tag: '1'", ""))),
+                ServingImage,
+            ),
+        ];
+        for (name, (serving, wanted), expected) in cases {
+            assert_eq!(version(Build::KeepSources, Some(&serving), Some(&wanted)), expected, "{name}");
+        }
+        assert_eq!(version(Build::KeepSources, None, Some(&same.1)), Newest, "a new component");
+        for build in BUILDS.into_iter().filter(|it| *it != Build::KeepSources) {
+            assert_eq!(version(build, Some(&same.0), Some(&same.1)), Newest, "{build:?}");
+        }
+    }
+
+    #[test]
+    fn a_repository_is_the_same_however_the_spec_names_it() {
+        let git = GIT.replace("https://example.com/shop.git", "https://github.com/acme/shop.git");
+        let github = "{name: web, github: {repo: acme/shop, branch: main}, dockerfile_path: Dockerfile}";
+        assert_eq!(origin(&git), origin(github));
+    }
+}
