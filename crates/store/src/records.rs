@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct App {
     pub id: AppId,
-    /// Unique in the installation.
+    /// Unique among the apps of the installation that are not being deleted.
     pub name: String,
     /// Number of the app's network in the pool. Free again after the app is deleted.
     pub network: u32,

@@ -126,7 +126,7 @@ impl Store {
         .await
     }
 
-    /// All apps, by name.
+    /// All apps, by name, including apps that are being deleted.
     pub async fn apps(&self) -> Result<Vec<App>, StoreError> {
         self.read(|tx| tx.many("ORDER BY name", [])).await
     }
@@ -159,10 +159,10 @@ impl Store {
         self.read(move |tx| tx.one("WHERE id = ?1", [id.as_str()])).await
     }
 
-    /// One app by its name.
+    /// The app that holds a name. An app that is being deleted holds none.
     pub async fn app_by_name(&self, name: &str) -> Result<Option<App>, StoreError> {
         let name = name.to_owned();
-        self.read(move |tx| tx.one("WHERE name = ?1", [name])).await
+        self.read(move |tx| tx.one("WHERE name = ?1 AND deleting = 0", [name])).await
     }
 
     /// One consistent state of an app: its running, active and newest deployments, newest first, the job runs of these
@@ -172,13 +172,13 @@ impl Store {
         self.read(move |tx| tx.app_state(&id)).await
     }
 
-    /// A page of the apps by name, each as in [`Store::app_state`], and their total number. Apps whose rows are damaged
-    /// are left out.
+    /// A page of the apps by name, each as in [`Store::app_state`], and their total number. Apps that are being
+    /// deleted and apps whose rows are damaged are left out.
     pub async fn app_states(&self, offset: u64, limit: u64) -> Result<(Vec<AppState>, u64), StoreError> {
         let (offset, limit) = (usize::try_from(offset), usize::try_from(limit));
         let (offset, limit) = (offset.unwrap_or(usize::MAX), limit.unwrap_or(usize::MAX));
         self.read(move |tx| {
-            let apps: Vec<App> = tx.many("ORDER BY name", [])?;
+            let apps: Vec<App> = tx.many("WHERE deleting = 0 ORDER BY name", [])?;
             let total = apps.len() as u64;
             let page = apps.into_iter().skip(offset).take(limit);
             Ok((page.map(|app| tx.state_of(app)).collect::<Result<_, _>>()?, total))

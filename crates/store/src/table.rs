@@ -53,7 +53,7 @@ macro_rules! table {
 
 table!(App, "apps", ["id"], sealed: false,
     |it| vec![it.id.as_str()],
-    |it| vec![("name", it.name.clone().into()), ("network", it.network.into())]);
+    |it| vec![("name", it.name.clone().into()), ("deleting", it.deleting.into()), ("network", it.network.into())]);
 table!(Deployment, "deployments", ["id"], sealed: false,
     |it| vec![it.id.as_str()],
     |it| vec![text("app", &it.app), ("number", (it.number as i64).into()), ("ended", it.stage.is_ended().into())]);
