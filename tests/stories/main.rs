@@ -13,6 +13,7 @@ mod frozen;
 mod full_disk;
 mod jobs;
 mod many;
+mod names;
 mod refusals;
 mod restart;
 mod restored;

@@ -53,8 +53,13 @@ pub trait Control: Send + Sync + 'static {
     async fn update_app(&self, app: &AppId, spec: AppSpec, caller: &Caller) -> Result<AppView, ControlError>;
 
     /// Deletes an app: instances drain, and databases stop and keep their volumes. Returns when the deletion is
-    /// recorded, not when it is complete.
+    /// recorded, not when it is complete. From then on only [`Self::status`] and [`Self::unknown`] show the app, and its
+    /// name is free.
     async fn delete_app(&self, app: &AppId) -> Result<(), ControlError>;
+
+    /// Returns an app with its instances, as [`Self::find_app`] and [`Self::instances`] do. Also finds an app that is
+    /// being deleted, by its id.
+    async fn status(&self, id_or_name: &str) -> Result<(AppView, Vec<InstanceView>), ControlError>;
 
     /// Finds an app by id, or by name if no app has that id.
     async fn find_app(&self, id_or_name: &str) -> Result<AppView, ControlError>;
@@ -194,6 +199,38 @@ impl Controller {
         self.0.apps.read().await.get(app).map(|handle| handle.waiting.borrow().clone()).unwrap_or_default()
     }
 
+    async fn instance_views(&self, state: &AppState) -> Vec<InstanceView> {
+        let mut views = Vec::new();
+        for row in &state.instances {
+            let kind = match row.kind {
+                rollout::target::ComponentKind::Service => "SERVICE",
+                rollout::target::ComponentKind::Worker => "WORKER",
+            };
+            let alias = format!("{}-{}", row.component, row.slot);
+            let view = self.instance_view(&row.name, &row.component, kind, alias, Some(row.phase)).await;
+            views.push(InstanceView { restarts: row.restarts.count, last_end: row.restarts.last.clone(), ..view });
+        }
+        for database in state.databases.iter().filter(|it| it.wanted) {
+            let alias = database.name.to_string();
+            views.push(self.instance_view(&database.container, &database.name, "DATABASE", alias, None).await);
+        }
+        for run in state.job_runs.iter().filter(|it| !it.collected) {
+            views.push(self.instance_view(&run.name, &run.job, "JOB", run.job.to_string(), None).await);
+        }
+        views
+    }
+
+    /// One sentence for each app that is being deleted, with what its deletion waits for.
+    async fn deletions_in_progress(&self) -> Result<Vec<String>, ControlError> {
+        let mut sentences = Vec::new();
+        for app in self.0.shared.store.apps().await?.into_iter().filter(|it| it.deleting) {
+            let waits = self.waits(&app.id).await;
+            let reasons = waits.app.iter().map(|it| format!("; {it}")).collect::<String>();
+            sentences.push(format!("app {} ({}) is being deleted{reasons}", app.name, app.id));
+        }
+        Ok(sentences)
+    }
+
     async fn instance_view(
         &self,
         name: &rollout::ids::InstanceName,
@@ -231,7 +268,8 @@ impl Controller {
     }
 
     async fn record(&self, app: &AppId) -> Result<App, ControlError> {
-        self.0.shared.store.app(app).await?.ok_or_else(|| ControlError::NotFound(format!("no app {app}")))
+        let record = self.0.shared.store.app(app).await?.filter(|it| !it.deleting);
+        record.ok_or_else(|| ControlError::NotFound(format!("no app {app}")))
     }
 
     /// Refuses requests once another controller has taken over; the API of this one may still answer for a moment.
@@ -254,10 +292,13 @@ impl Controller {
     }
 
     async fn app(&self, id: &AppId) -> Result<AppView, ControlError> {
-        match self.0.shared.store.app_state(id).await? {
-            Some(state) => Ok(self.view(state).await),
-            None => Err(ControlError::NotFound(format!("no app {id}"))),
-        }
+        Ok(self.view(self.state(id).await?).await)
+    }
+
+    /// Errors: the app does not exist, or was deleted.
+    async fn state(&self, id: &AppId) -> Result<AppState, ControlError> {
+        let state = self.0.shared.store.app_state(id).await?.filter(|it| !it.app.deleting);
+        state.ok_or_else(|| ControlError::NotFound(format!("no app {id}")))
     }
 
     async fn view(&self, state: AppState) -> AppView {
@@ -319,13 +360,15 @@ impl Control for Controller {
 
     async fn find_app(&self, id_or_name: &str) -> Result<AppView, ControlError> {
         let store = &self.0.shared.store;
-        if let Some(state) = store.app_state(&AppId::from(id_or_name)).await? {
+        let by_id = store.app_state(&AppId::from(id_or_name)).await?;
+        if let Some(state) = by_id.filter(|it| !it.app.deleting) {
             return Ok(self.view(state).await);
         }
         match store.app_by_name(id_or_name).await? {
             Some(app) => self.app(&app.id).await,
             None => {
-                let names: Vec<String> = store.apps().await?.into_iter().map(|it| it.name).collect();
+                let living = store.apps().await?.into_iter().filter(|it| !it.deleting);
+                let names: Vec<String> = living.map(|it| it.name).collect();
                 Err(ControlError::NotFound(format!("no app {id_or_name:?}.{}", closest(id_or_name, &names))))
             }
         }
@@ -381,27 +424,17 @@ impl Control for Controller {
     }
 
     async fn instances(&self, app: &AppId) -> Result<Vec<InstanceView>, ControlError> {
-        let shared = &self.0.shared;
-        let state =
-            shared.store.app_state(app).await?.ok_or_else(|| ControlError::NotFound(format!("no app {app}")))?;
-        let mut views = Vec::new();
-        for row in &state.instances {
-            let kind = match row.kind {
-                rollout::target::ComponentKind::Service => "SERVICE",
-                rollout::target::ComponentKind::Worker => "WORKER",
-            };
-            let alias = format!("{}-{}", row.component, row.slot);
-            let view = self.instance_view(&row.name, &row.component, kind, alias, Some(row.phase)).await;
-            views.push(InstanceView { restarts: row.restarts.count, last_end: row.restarts.last.clone(), ..view });
-        }
-        for database in state.databases.iter().filter(|it| it.wanted) {
-            let alias = database.name.to_string();
-            views.push(self.instance_view(&database.container, &database.name, "DATABASE", alias, None).await);
-        }
-        for run in state.job_runs.iter().filter(|it| !it.collected) {
-            views.push(self.instance_view(&run.name, &run.job, "JOB", run.job.to_string(), None).await);
-        }
-        Ok(views)
+        Ok(self.instance_views(&self.state(app).await?).await)
+    }
+
+    async fn status(&self, id_or_name: &str) -> Result<(AppView, Vec<InstanceView>), ControlError> {
+        let by_id = self.0.shared.store.app_state(&AppId::from(id_or_name)).await?;
+        let state = match by_id {
+            Some(state) => state,
+            None => self.state(&self.find_app(id_or_name).await?.id).await?,
+        };
+        let instances = self.instance_views(&state).await;
+        Ok((self.view(state).await, instances))
     }
 
     async fn logs(&self, question: LogRequest) -> Result<LogLines, ControlError> {
@@ -447,7 +480,9 @@ impl Control for Controller {
     }
 
     async fn unknown(&self) -> Result<UnknownList, ControlError> {
-        unknown::list(&self.0.shared).await
+        let mut list = unknown::list(&self.0.shared).await?;
+        list.notices.extend(self.deletions_in_progress().await?);
+        Ok(list)
     }
 
     async fn delete_unknown(&self, app: &AppId) -> Result<UnknownApp, ControlError> {

@@ -22,7 +22,7 @@ use crate::app::Waits;
 pub struct AppView {
     /// The app's id.
     pub id: AppId,
-    /// The app's name, unique in the installation.
+    /// The app's name, unique among the apps that are not being deleted.
     pub name: String,
     /// The newest spec as App Platform's JSON, with secrets as `EV[…]`.
     pub spec: Value,
@@ -30,7 +30,7 @@ pub struct AppView {
     pub created: Timestamp,
     /// When the spec was last updated.
     pub updated: Timestamp,
-    /// The app is being deleted.
+    /// The app is being deleted. Only [`crate::Control::status`] returns such an app.
     pub deleting: bool,
     /// The active deployment.
     pub active: Option<DeploymentView>,

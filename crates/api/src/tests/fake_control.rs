@@ -97,6 +97,10 @@ impl Control for FakeControl {
         self.record(format!("delete {app}"))
     }
 
+    async fn status(&self, id_or_name: &str) -> Result<(AppView, Vec<InstanceView>), ControlError> {
+        Ok((self.find_app(id_or_name).await?, samples::instances()))
+    }
+
     async fn find_app(&self, id_or_name: &str) -> Result<AppView, ControlError> {
         match id_or_name {
             samples::APP | "shop" | "APP" => Ok(self.app()),

@@ -17,6 +17,7 @@ mod ingress;
 mod ingress_client;
 mod jobs;
 mod messages;
+mod names;
 mod outages;
 mod preview;
 mod queue;
