@@ -3,6 +3,7 @@
 //! Numbers of sizes and tiers are strings, because godo otherwise rejects the whole answer.
 
 use app_spec::InstanceSize;
+use controller::derived_id;
 use serde_json::{Value, json};
 
 /// The host as the only region.
@@ -56,13 +57,19 @@ fn size(size: &InstanceSize) -> Value {
     })
 }
 
+/// The id of the account, which owns everything in an installation.
+pub(crate) fn owner_id(installation: &str) -> String {
+    derived_id(&["account", installation])
+}
+
 /// The account of the admin token.
 pub(crate) fn account(installation: &str) -> Value {
+    let owner = owner_id(installation);
     json!({ "account": {
         "droplet_limit": 0, "floating_ip_limit": 0, "reserved_ip_limit": 0, "volume_limit": 0,
-        "email": "admin@localhost", "name": "admin", "uuid": installation, "email_verified": true,
+        "email": "admin@localhost", "name": "admin", "uuid": owner, "email_verified": true,
         "status": "active", "status_message": "",
-        "team": { "name": "boatyard", "uuid": installation },
+        "team": { "name": "boatyard", "uuid": owner },
     } })
 }
 

@@ -8,10 +8,12 @@ mod catalog;
 mod deployment;
 mod object;
 mod page;
+mod project;
 mod status;
 
-pub(crate) use app::{PendingDeployment, app, proposal};
-pub(crate) use catalog::{account, instance_size, instance_sizes, region, regions, tier, tiers, token_info};
+pub(crate) use app::{PendingDeployment, app, listed_app, proposal};
+pub(crate) use catalog::{account, instance_size, instance_sizes, owner_id, region, regions, tier, tiers, token_info};
 pub(crate) use deployment::deployment;
 pub(crate) use page::paged;
+pub(crate) use project::{project, project_id, resource};
 pub(crate) use status::{instances, status};

@@ -6,7 +6,7 @@ use controller::ControlError;
 use controller::view::{AppView, Preview};
 use serde_json::{Value, json};
 
-use super::JsonResult;
+use super::{JsonResult, projects};
 use crate::access::{Access, PathParams};
 use crate::body::RequestBody;
 use crate::error::ApiError;
@@ -14,8 +14,8 @@ use crate::query::QueryParams;
 use crate::render::{self, PendingDeployment};
 
 pub(super) async fn list(access: Access, params: QueryParams) -> JsonResult {
-    let owner = access.control.installation_id();
-    let as_json = |view: &AppView| render::app(view, owner, PendingDeployment::Waiting);
+    let (installation, with_projects) = (access.control.installation_id(), params.flag("with_projects")?);
+    let as_json = |view: &AppView| render::listed_app(view, installation, with_projects);
     let url = format!("{}/v2/apps", access.base);
     let query = params.page()?;
     if let Some(name) = params.get("name") {
@@ -29,12 +29,13 @@ pub(super) async fn list(access: Access, params: QueryParams) -> JsonResult {
     }
     let page = access.control.apps(query).await?;
     // doctl reads only `page` and `per_page` from a link and adds this parameter itself.
-    let extra = if params.flag("with_projects")? { "&with_projects=true" } else { "" };
+    let extra = if with_projects { "&with_projects=true" } else { "" };
     Ok(Json(render::paged("apps", page.items.iter().map(as_json).collect(), page.total, query, &url, extra)))
 }
 
 pub(super) async fn create(access: Access, params: QueryParams, content: RequestBody) -> JsonResult {
     let parsed = content.spec()?;
+    projects::check(&access, content.text("project_id")?.as_deref())?;
     if params.flag("dry_run")? {
         return plan_response(access.control.preview_update(None, parsed.spec).await?);
     }

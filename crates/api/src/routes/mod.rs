@@ -7,6 +7,7 @@ mod catalog;
 mod deployments;
 mod logs;
 mod not_implemented;
+mod projects;
 
 use axum::Json;
 use axum::Router;
@@ -64,6 +65,9 @@ pub(crate) fn table() -> Vec<Route> {
         route("GET", "/v2/apps/tiers/{tier}", get(catalog::tier)),
         route("GET", "/v2/apps/tiers/instance_sizes", get(catalog::instance_sizes)),
         route("GET", "/v2/apps/tiers/instance_sizes/{size}", get(catalog::instance_size)),
+        route("GET", "/v2/projects", get(projects::list)),
+        route("GET", "/v2/projects/{project}", get(projects::get)),
+        route("GET", "/v2/projects/{project}/resources", get(projects::resources)),
         route("GET", "/v2/account", get(account::account)),
         route("GET", "/v1/oauth/token/info", get(account::token_info)),
         route("GET", "/v2/boatyard/apps/{app}/status", get(boatyard::status)),

@@ -10,6 +10,7 @@ fn filled(path: &str) -> String {
         "{app}" => "shop",
         "{deployment}" => "1",
         "{component}" => "web",
+        "{project}" => "default",
         "{tier}" => "basic",
         "{size}" => "apps-s-1vcpu-0.5gb",
         other if other.starts_with('{') => "some-id",

@@ -7,6 +7,7 @@ mod fake_control;
 mod lists;
 mod logs;
 mod progress;
+mod projects;
 mod recorded;
 mod samples;
 mod server;
