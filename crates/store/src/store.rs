@@ -24,7 +24,8 @@ use crate::open_files::OpenFiles;
 use crate::query::ReadTx;
 use crate::reader_pool::{READ_LIMIT, ReaderPool};
 use crate::records::{
-    App, AppState, BuiltImage, Change, Database, Deployment, IDEMPOTENCY_LIFETIME, Instance, JobRun, Revision,
+    AlertDestinations, App, AppState, BuiltImage, Change, Database, Deployment, IDEMPOTENCY_LIFETIME, Instance, JobRun,
+    Revision,
 };
 use crate::schema;
 use crate::table::Table;
@@ -229,6 +230,12 @@ impl Store {
         self.read(move |tx| tx.many("WHERE app = ?1 ORDER BY identity", [app.as_str()])).await
     }
 
+    /// The destinations of an app's alerts, by alert.
+    pub async fn alert_destinations(&self, app: &AppId) -> Result<Vec<AlertDestinations>, StoreError> {
+        let app = app.clone();
+        self.read(move |tx| tx.many("WHERE app = ?1 ORDER BY alert", [app.as_str()])).await
+    }
+
     /// The job runs of one deployment, by job.
     pub async fn job_runs(&self, deployment: &DeploymentId) -> Result<Vec<JobRun>, StoreError> {
         let deployment = deployment.clone();
@@ -398,6 +405,10 @@ fn clear_damage(damaged: &DamagedRows, change: &Change) {
         Change::ForgetRevision(app, id) => damaged.clear(Revision::NAME, &format!("{app}/{id}")),
         Change::ForgetDatabase(app, name) => damaged.clear(Database::NAME, &format!("{app}/{name}")),
         Change::ForgetBuiltImage(identity) => damaged.clear(BuiltImage::NAME, identity),
+        Change::AlertDestinations(it) => put(damaged, it),
+        Change::ForgetAlertDestinations(app, alert) => {
+            damaged.clear(AlertDestinations::NAME, &format!("{app}/{alert}"))
+        }
         Change::ForgetApp(_) => damaged.clear_all(),
         Change::Idempotency(_) => {}
     }
