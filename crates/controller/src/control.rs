@@ -1,5 +1,6 @@
 //! The operations that the API and the CLI call on a controller.
 
+mod alerts;
 mod create;
 mod down;
 mod preview;
@@ -27,7 +28,10 @@ pub use crate::logs::LogLines;
 use crate::logs::Logs;
 use crate::start::{self, ControllerState};
 use crate::unknown::{self, UnknownApp, UnknownList};
-use crate::view::{AppView, Caller, DeployOptions, DeploymentView, InstanceView, LogRequest, Page, PageQuery, Preview};
+use crate::view::{
+    AlertView, AppView, Caller, DeployOptions, DeploymentView, InstanceView, LogRequest, Page, PageQuery, Preview,
+    SlackWebhook,
+};
 
 /// A running controller. Cheap to clone.
 #[derive(Clone)]
@@ -98,6 +102,18 @@ pub trait Control: Send + Sync + 'static {
 
     /// Returns log lines of builds, jobs or instances.
     async fn logs(&self, question: LogRequest) -> Result<LogLines, ControlError>;
+
+    /// Returns the alerts of an app's spec with their destinations.
+    async fn alerts(&self, app: &AppId) -> Result<Vec<AlertView>, ControlError>;
+
+    /// Replaces the destinations of an alert. Starts no deployment.
+    async fn set_alert_destinations(
+        &self,
+        app: &AppId,
+        alert: &str,
+        emails: Vec<String>,
+        slack_webhooks: Vec<SlackWebhook>,
+    ) -> Result<AlertView, ControlError>;
 
     /// Previews an update to this spec, or a new app if `app` is `None`. Errors: those of the update.
     async fn preview_update(&self, app: Option<&AppId>, spec: AppSpec) -> Result<Preview, ControlError>;
@@ -442,6 +458,20 @@ impl Control for Controller {
         let shared = &self.0.shared;
         let (store, engine, logbook) = (shared.store.clone(), shared.engine.clone(), shared.logbook.clone());
         Logs { store, engine, logbook, changes: self.changes() }.read(question).await
+    }
+
+    async fn alerts(&self, app: &AppId) -> Result<Vec<AlertView>, ControlError> {
+        self.alerts_of(app).await
+    }
+
+    async fn set_alert_destinations(
+        &self,
+        app: &AppId,
+        alert: &str,
+        emails: Vec<String>,
+        slack_webhooks: Vec<SlackWebhook>,
+    ) -> Result<AlertView, ControlError> {
+        self.set_destinations(app, alert, emails, slack_webhooks).await
     }
 
     async fn preview_update(&self, app: Option<&AppId>, spec: AppSpec) -> Result<Preview, ControlError> {

@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde_json::Value;
 use store::records::Deployment;
 /// Values that records contain and that callers get unchanged.
-pub use store::records::{Image, LastEnd, Served, Unchanged};
+pub use store::records::{Image, LastEnd, Served, SlackWebhook, Unchanged};
 
 use crate::app::Waits;
 
@@ -199,6 +199,21 @@ pub struct InstanceView {
     pub last_end: Option<LastEnd>,
     /// Number of processes and threads, if the container runs and the engine counts them.
     pub processes: Option<ProcessCount>,
+}
+
+/// An alert of an app's spec with its destinations. Nothing sends it.
+#[derive(Debug, Clone)]
+pub struct AlertView {
+    /// The same as long as the component has the same rule.
+    pub id: String,
+    /// The component that the alert watches; `None`: the app.
+    pub component: Option<String>,
+    /// The alert as the spec has it.
+    pub spec: Value,
+    /// Email addresses.
+    pub emails: Vec<String>,
+    /// Webhooks, whose addresses are secrets.
+    pub slack_webhooks: Vec<SlackWebhook>,
 }
 
 /// One page of a longer list.

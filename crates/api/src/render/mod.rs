@@ -3,6 +3,7 @@
 //! Clients crash on some absent objects and on wrong types. Therefore `spec` and `progress` are always present, times are
 //! RFC 3339, and an unknown value is left out instead of null or empty.
 
+mod alert;
 mod app;
 mod catalog;
 mod deployment;
@@ -11,6 +12,7 @@ mod page;
 mod project;
 mod status;
 
+pub(crate) use alert::alert;
 pub(crate) use app::{PendingDeployment, app, listed_app, proposal};
 pub(crate) use catalog::{account, instance_size, instance_sizes, owner_id, region, regions, tier, tiers, token_info};
 pub(crate) use deployment::deployment;

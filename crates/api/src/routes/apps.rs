@@ -110,12 +110,6 @@ pub(super) async fn instances(access: Access, PathParams(app): PathParams<String
     Ok(Json(json!({ "instances": render::instances(&all) })))
 }
 
-/// This version has no alerts. Terraform requests them.
-pub(super) async fn alerts(access: Access, PathParams(app): PathParams<String>) -> JsonResult {
-    access.app(&app).await?;
-    Ok(Json(json!({ "alerts": [] })))
-}
-
 /// The answer to `?dry_run=true`.
 pub(super) fn plan_response(plan: Preview) -> Result<Json<Value>, ApiError> {
     Ok(Json(json!({ "boatyard": { "plan": plan } })))

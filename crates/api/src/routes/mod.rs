@@ -1,6 +1,7 @@
 //! All paths with their handlers, in one table. The router is built from it, and tests iterate over it.
 
 mod account;
+mod alerts;
 mod apps;
 mod boatyard;
 mod catalog;
@@ -45,7 +46,8 @@ pub(crate) fn table() -> Vec<Route> {
         route("PUT", "/v2/apps/{app}", put(apps::update)),
         route("DELETE", "/v2/apps/{app}", delete(apps::delete)),
         route("GET", "/v2/apps/{app}/instances", get(apps::instances)),
-        route("GET", "/v2/apps/{app}/alerts", get(apps::alerts)),
+        route("GET", "/v2/apps/{app}/alerts", get(alerts::list)),
+        route("POST", "/v2/apps/{app}/alerts/{alert}/destinations", post(alerts::set_destinations)),
         route("POST", "/v2/apps/{app}/restart", post(deployments::restart)),
         route("GET", "/v2/apps/{app}/deployments", get(deployments::list)),
         route("POST", "/v2/apps/{app}/deployments", post(deployments::create)),

@@ -24,7 +24,6 @@ pub(super) fn table() -> Vec<Route> {
     let post_paths = [
         "/v2/apps/detect",
         "/v2/apps/metrics/bandwidth_daily",
-        "/v2/apps/{app}/alerts/{alert}/destinations",
         "/v2/apps/{app}/rollback",
         "/v2/apps/{app}/rollback/validate",
         "/v2/apps/{app}/rollback/commit",

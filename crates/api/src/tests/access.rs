@@ -3,6 +3,7 @@
 use axum::http::StatusCode;
 
 use super::client::Server;
+use super::samples::ALERT;
 use crate::routes::table;
 
 fn filled(path: &str) -> String {
@@ -10,6 +11,7 @@ fn filled(path: &str) -> String {
         "{app}" => "shop",
         "{deployment}" => "1",
         "{component}" => "web",
+        "{alert}" => ALERT,
         "{project}" => "default",
         "{tier}" => "basic",
         "{size}" => "apps-s-1vcpu-0.5gb",

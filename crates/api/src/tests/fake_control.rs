@@ -7,7 +7,8 @@ use async_trait::async_trait;
 use controller::ControlError;
 use controller::unknown::{UnknownApp, UnknownList};
 use controller::view::{
-    AppView, Caller, DeployOptions, DeploymentView, InstanceView, LogEntry, LogRequest, Page, PageQuery, Preview,
+    AlertView, AppView, Caller, DeployOptions, DeploymentView, InstanceView, LogEntry, LogRequest, Page, PageQuery,
+    Preview, SlackWebhook,
 };
 use futures::{StreamExt, stream};
 use rollout::deployment::Stage;
@@ -162,6 +163,24 @@ impl Control for FakeControl {
         };
         let lines = stream::iter((1..=2).map(line).map(Ok));
         Ok(if self.endless { lines.chain(stream::pending()).boxed() } else { lines.boxed() })
+    }
+
+    async fn alerts(&self, _: &AppId) -> Result<Vec<AlertView>, ControlError> {
+        Ok(vec![samples::alert()])
+    }
+
+    async fn set_alert_destinations(
+        &self,
+        _: &AppId,
+        alert: &str,
+        emails: Vec<String>,
+        slack_webhooks: Vec<SlackWebhook>,
+    ) -> Result<AlertView, ControlError> {
+        self.record(format!("set_alert_destinations {alert} {emails:?} {}", slack_webhooks.len()))?;
+        match alert == samples::ALERT || alert == "ALERT" {
+            true => Ok(AlertView { emails, slack_webhooks, ..samples::alert() }),
+            false => Err(ControlError::NotFound(format!("no alert {alert}"))),
+        }
     }
 
     async fn preview_update(&self, app: Option<&AppId>, spec: AppSpec) -> Result<Preview, ControlError> {

@@ -1,6 +1,7 @@
 //! Tests of the API over real connections, with a fake controller that records its calls.
 
 mod access;
+mod alerts;
 mod bodies;
 mod client;
 mod fake_control;

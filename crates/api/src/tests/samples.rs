@@ -1,12 +1,13 @@
 //! Views for the fake controller.
 
-use controller::view::{AppView, DeploymentKind, DeploymentView, InstanceView, RolloutView};
+use controller::view::{AlertView, AppView, DeploymentKind, DeploymentView, InstanceView, RolloutView};
 use rollout::deployment::Stage;
 use rollout::instance::InstancePhase;
 use rollout::progress::{Progress, Shown};
 use rollout::time::Timestamp;
 use serde_json::json;
 
+pub const ALERT: &str = "6d2f4c1e-0b7a-4a53-9f0e-3c1f5a9d7b22";
 pub const APP: &str = "6d2f4c1e-0b7a-4a53-9f0e-3c1f5a9d7b21";
 
 pub fn deployment_id(number: u64) -> String {
@@ -61,6 +62,16 @@ pub fn app(deployments: &[DeploymentView]) -> AppView {
         ready: 1,
         wanted: 2,
         waiting: vec!["waiting for web.1 to recover".into()],
+    }
+}
+
+pub fn alert() -> AlertView {
+    AlertView {
+        id: ALERT.into(),
+        component: Some("web".into()),
+        spec: json!({ "rule": "CPU_UTILIZATION", "operator": "GREATER_THAN", "value": 85, "window": "FIVE_MINUTES" }),
+        emails: Vec::new(),
+        slack_webhooks: Vec::new(),
     }
 }
 

@@ -2,6 +2,7 @@
 //! leads to the same end state as no failure. Time is paused: the seconds of a rollout pass at once, and in order.
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
+mod alerts;
 mod builds;
 mod by_hand;
 mod cluster;
