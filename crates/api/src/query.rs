@@ -31,6 +31,12 @@ impl QueryParams {
         self.0.iter().find(|(key, value)| key == name && !value.is_empty()).map(|(_, value)| value.as_str())
     }
 
+    /// All values of a list, which clients send as `name=a&name=b`, or as `name=a,b`.
+    pub fn all(&self, name: &str) -> Vec<String> {
+        let values = self.0.iter().filter(|(key, _)| key == name).flat_map(|(_, value)| value.split(','));
+        values.map(str::trim).filter(|it| !it.is_empty()).map(str::to_owned).collect()
+    }
+
     /// `true` or `false`; false if absent.
     pub fn flag(&self, name: &str) -> Result<bool, ApiError> {
         match self.get(name) {
@@ -93,6 +99,13 @@ mod tests {
         assert_eq!(page(&[("page", "3"), ("per_page", "900")]), Some((3, 200)));
         assert_eq!(page(&[("page", "0")]), None);
         assert_eq!(page(&[("per_page", "many")]), None);
+    }
+
+    #[test]
+    fn a_list_is_given_by_repetition_or_with_commas() {
+        let list = params(&[("job_names", "a"), ("other", "x"), ("job_names", "b, c,"), ("job_names", "")]);
+        assert_eq!(list.all("job_names"), ["a", "b", "c"]);
+        assert_eq!(list.all("none"), [""; 0]);
     }
 
     #[test]

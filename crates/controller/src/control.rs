@@ -3,6 +3,7 @@
 mod alerts;
 mod create;
 mod down;
+mod job_invocations;
 mod preview;
 
 use std::path::PathBuf;
@@ -29,8 +30,8 @@ use crate::logs::Logs;
 use crate::start::{self, ControllerState};
 use crate::unknown::{self, UnknownApp, UnknownList};
 use crate::view::{
-    AlertView, AppView, Caller, DeployOptions, DeploymentView, InstanceView, LogRequest, Page, PageQuery, Preview,
-    SlackWebhook,
+    AlertView, AppView, Caller, DeployOptions, DeploymentView, InstanceView, JobInvocationView, LogRequest, Page,
+    PageQuery, Preview, SlackWebhook,
 };
 
 /// A running controller. Cheap to clone.
@@ -102,6 +103,9 @@ pub trait Control: Send + Sync + 'static {
 
     /// Returns log lines of builds, jobs or instances.
     async fn logs(&self, question: LogRequest) -> Result<LogLines, ControlError>;
+
+    /// Returns the recorded runs of an app's jobs, newest first.
+    async fn job_invocations(&self, app: &AppId) -> Result<Vec<JobInvocationView>, ControlError>;
 
     /// Returns the alerts of an app's spec with their destinations.
     async fn alerts(&self, app: &AppId) -> Result<Vec<AlertView>, ControlError>;
@@ -458,6 +462,10 @@ impl Control for Controller {
         let shared = &self.0.shared;
         let (store, engine, logbook) = (shared.store.clone(), shared.engine.clone(), shared.logbook.clone());
         Logs { store, engine, logbook, changes: self.changes() }.read(question).await
+    }
+
+    async fn job_invocations(&self, app: &AppId) -> Result<Vec<JobInvocationView>, ControlError> {
+        self.job_invocations_of(app).await
     }
 
     async fn alerts(&self, app: &AppId) -> Result<Vec<AlertView>, ControlError> {

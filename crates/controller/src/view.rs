@@ -216,6 +216,36 @@ pub struct AlertView {
     pub slack_webhooks: Vec<SlackWebhook>,
 }
 
+/// One run of a job.
+#[derive(Debug, Clone)]
+pub struct JobInvocationView {
+    /// Derived from the deployment and the job, so that it never changes.
+    pub id: String,
+    /// The job's name.
+    pub job: ComponentName,
+    /// The deployment that ran it.
+    pub deployment: DeploymentId,
+    /// Where it stands.
+    pub phase: JobInvocationPhase,
+    /// When the run was recorded.
+    pub created: Timestamp,
+    /// When its container began to start.
+    pub started: Option<Timestamp>,
+    /// When its end was recorded.
+    pub completed: Option<Timestamp>,
+}
+
+/// Where a run of a job stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the words are the clients' own")]
+pub enum JobInvocationPhase {
+    Pending,
+    Running,
+    Succeeded,
+    Failed,
+    Canceled,
+}
+
 /// One page of a longer list.
 #[derive(Debug, Clone)]
 pub struct Page<T> {

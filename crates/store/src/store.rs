@@ -236,6 +236,12 @@ impl Store {
         self.read(move |tx| tx.many("WHERE app = ?1 ORDER BY alert", [app.as_str()])).await
     }
 
+    /// The job runs of all deployments of an app, by deployment and job.
+    pub async fn job_runs_of(&self, app: &AppId) -> Result<Vec<JobRun>, StoreError> {
+        let app = app.clone();
+        self.read(move |tx| tx.many("WHERE app = ?1 ORDER BY deployment, job", [app.as_str()])).await
+    }
+
     /// The job runs of one deployment, by job.
     pub async fn job_runs(&self, deployment: &DeploymentId) -> Result<Vec<JobRun>, StoreError> {
         let deployment = deployment.clone();

@@ -6,6 +6,8 @@ mod apps;
 mod boatyard;
 mod catalog;
 mod deployments;
+mod events;
+mod job_invocations;
 mod logs;
 mod not_implemented;
 mod projects;
@@ -61,6 +63,12 @@ pub(crate) fn table() -> Vec<Route> {
             "/v2/apps/{app}/deployments/{deployment}/components/{component}/logs",
             get(logs::of_component_in_deployment),
         ),
+        route("GET", "/v2/apps/{app}/events", get(events::list)),
+        route("GET", "/v2/apps/{app}/events/{event}", get(events::get)),
+        route("GET", "/v2/apps/{app}/events/{event}/logs", get(events::logs)),
+        route("POST", "/v2/apps/{app}/events/{event}/cancel", post(events::cancel)),
+        route("GET", "/v2/apps/{app}/job-invocations", get(job_invocations::list)),
+        route("GET", "/v2/apps/{app}/job-invocations/{invocation}", get(job_invocations::get)),
         route("GET", "/v2/apps/regions", get(catalog::regions)),
         route("GET", "/v2/apps/buildpacks", get(catalog::buildpacks)),
         route("GET", "/v2/apps/tiers", get(catalog::tiers)),

@@ -12,12 +12,7 @@ pub(super) fn table() -> Vec<Route> {
         "/v2/apps/{app}/components/{component}/exec",
         "/v2/apps/{app}/deployments/{deployment}/components/{component}/exec",
         "/v2/apps/{app}/health",
-        "/v2/apps/{app}/job-invocations",
-        "/v2/apps/{app}/job-invocations/{invocation}",
         "/v2/apps/{app}/jobs/{job}/invocations/{invocation}/logs",
-        "/v2/apps/{app}/events",
-        "/v2/apps/{app}/events/{event}",
-        "/v2/apps/{app}/events/{event}/logs",
         "/v2/apps/{app}/metrics/bandwidth_daily",
         "/v2/apps/{app}/database_connection_details",
     ];
@@ -30,7 +25,6 @@ pub(super) fn table() -> Vec<Route> {
         "/v2/apps/{app}/rollback/revert",
         "/v2/apps/{app}/upgrade_buildpack",
         "/v2/apps/{app}/job-invocations/{invocation}/cancel",
-        "/v2/apps/{app}/events/{event}/cancel",
         "/v2/apps/{app}/components/{component}/reset_password",
         "/v2/apps/{app}/components/{component}/trusted_sources",
     ];

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use controller::ControlError;
 use controller::unknown::{UnknownApp, UnknownList};
 use controller::view::{
-    AlertView, AppView, Caller, DeployOptions, DeploymentView, InstanceView, LogEntry, LogRequest, Page, PageQuery,
-    Preview, SlackWebhook,
+    AlertView, AppView, Caller, DeployOptions, DeploymentView, InstanceView, JobInvocationView, LogEntry, LogRequest,
+    Page, PageQuery, Preview, SlackWebhook,
 };
 use futures::{StreamExt, stream};
 use rollout::deployment::Stage;
@@ -163,6 +163,10 @@ impl Control for FakeControl {
         };
         let lines = stream::iter((1..=2).map(line).map(Ok));
         Ok(if self.endless { lines.chain(stream::pending()).boxed() } else { lines.boxed() })
+    }
+
+    async fn job_invocations(&self, _: &AppId) -> Result<Vec<JobInvocationView>, ControlError> {
+        Ok(samples::job_invocations())
     }
 
     async fn alerts(&self, _: &AppId) -> Result<Vec<AlertView>, ControlError> {

@@ -4,6 +4,7 @@ mod access;
 mod alerts;
 mod bodies;
 mod client;
+mod events;
 mod fake_control;
 mod lists;
 mod logs;

@@ -1,6 +1,9 @@
 //! Views for the fake controller.
 
-use controller::view::{AlertView, AppView, DeploymentKind, DeploymentView, InstanceView, RolloutView};
+use controller::view::{
+    AlertView, AppView, DeploymentKind, DeploymentView, InstanceView, JobInvocationPhase, JobInvocationView,
+    RolloutView,
+};
 use rollout::deployment::Stage;
 use rollout::instance::InstancePhase;
 use rollout::progress::{Progress, Shown};
@@ -8,6 +11,7 @@ use rollout::time::Timestamp;
 use serde_json::json;
 
 pub const ALERT: &str = "6d2f4c1e-0b7a-4a53-9f0e-3c1f5a9d7b22";
+pub const INVOCATION: &str = "6d2f4c1e-0b7a-4a53-9f0e-3c1f5a9d7b23";
 pub const APP: &str = "6d2f4c1e-0b7a-4a53-9f0e-3c1f5a9d7b21";
 
 pub fn deployment_id(number: u64) -> String {
@@ -73,6 +77,23 @@ pub fn alert() -> AlertView {
         emails: Vec::new(),
         slack_webhooks: Vec::new(),
     }
+}
+
+pub fn job_invocations() -> Vec<JobInvocationView> {
+    let run = |id: &str, job: &str, number, phase, completed| JobInvocationView {
+        id: id.into(),
+        job: job.into(),
+        deployment: deployment_id(number).as_str().into(),
+        phase,
+        created: Timestamp(1000),
+        started: Some(Timestamp(1000)),
+        completed,
+    };
+    vec![
+        run(INVOCATION, "migrate", 2, JobInvocationPhase::Running, None),
+        run("other", "migrate", 1, JobInvocationPhase::Succeeded, Some(Timestamp(2000))),
+        run("third", "tidy", 1, JobInvocationPhase::Failed, Some(Timestamp(2000))),
+    ]
 }
 
 pub fn instances() -> Vec<InstanceView> {

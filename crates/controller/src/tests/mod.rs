@@ -16,6 +16,7 @@ mod history;
 mod image_builder;
 mod ingress;
 mod ingress_client;
+mod job_invocations;
 mod jobs;
 mod messages;
 mod names;

@@ -38,6 +38,7 @@ async fn single_records_are_found_by_their_keys() {
     assert_eq!(store.built_image("identity-shop").await.unwrap(), Some(built_image("shop", "identity-shop")));
     assert_eq!(store.built_images(&shop).await.unwrap(), [built_image("shop", "identity-shop")]);
     assert_eq!(store.job_runs(&id).await.unwrap(), [job_run("shop", 1, false)]);
+    assert_eq!(store.job_runs_of(&shop).await.unwrap(), [job_run("shop", 1, false)]);
     assert_eq!(store.instances().await.unwrap(), [instance("shop", 0)]);
     assert_eq!(store.databases().await.unwrap(), [database("shop", "db", "secret")]);
     let destinations = alert_destinations("shop", "https://hooks.example.com/1");
