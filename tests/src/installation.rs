@@ -292,9 +292,14 @@ impl Installation {
 
     /// Deletes an app and waits until none of its records are left.
     pub async fn delete(&self, app: &str) -> Result<()> {
-        self.ok("DELETE", &format!("/v2/apps/{app}"), None).await?;
+        let deleted = text(&self.ok("DELETE", &format!("/v2/apps/{app}"), None).await?, "/id")?;
+        self.until_gone(&deleted).await
+    }
+
+    /// Waits until none of a deleted app's records are left. `app` is its id.
+    pub async fn until_gone(&self, app: &str) -> Result<()> {
         let deadline = Instant::now() + ENDS_WITHIN;
-        while self.call("GET", &format!("/v2/apps/{app}"), None).await?.0 != 404 {
+        while self.call("GET", &format!("/v2/boatyard/apps/{app}/status"), None).await?.0 != 404 {
             ensure!(Instant::now() < deadline, "app {app} is not gone:\n{}", self.log());
             tokio::time::sleep(LOOK_EVERY).await;
         }

@@ -14,6 +14,7 @@ mod full_disk;
 mod jobs;
 mod logs;
 mod many;
+mod names;
 mod refusals;
 mod restart;
 mod restored;

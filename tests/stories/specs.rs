@@ -253,3 +253,37 @@ async fn all_of_shop(at: &Installation) -> (Value, Value, Vec<Value>) {
     let deployments = at.ok("GET", "/v2/apps/shop/deployments", None).await.unwrap();
     (app, deployments, at.instances("shop").await.unwrap())
 }
+
+const CANARY: &str = "canary-7f3e91";
+
+/// Destinations survive a restart of the server, and no file and no log contains the address of a webhook.
+#[tokio::test(flavor = "multi_thread")]
+async fn destinations_of_an_alert_are_stored_encrypted_and_not_sent() {
+    let mut at = installation().await;
+    let spec = format!("{}alerts: [{{rule: DEPLOYMENT_FAILED}}]\n", shop());
+    at.create(&spec).await.unwrap();
+    let listed = run_cli(&at, &["apps", "list-alerts", "shop", "--format", "ID,Spec.Rule", "--no-header"]).await;
+    assert!(listed.out.trim_end().ends_with("DEPLOYMENT_FAILED"), "{}", listed.out);
+    assert!(listed.err.contains("sends nothing"), "{}", listed.err);
+    let alert = listed.out.split_whitespace().next().unwrap();
+
+    let file = at.sources().join("destinations.yaml");
+    let address = format!("https://hooks.example.com/{CANARY}");
+    let destinations = format!("emails: [a@example.com]\nslack_webhooks: [{{url: '{address}', channel: '#x'}}]\n");
+    std::fs::write(&file, destinations).unwrap();
+    let file = file.display().to_string();
+    let update = ["apps", "update-alert-destinations", "shop", alert, "--app-alert-destinations", &file];
+    let updated = run_cli(&at, &[&update[..], &["--format", "Emails,SlackWebhooks", "--no-header"]].concat()).await;
+    assert_eq!(updated.out.split_whitespace().collect::<Vec<_>>(), ["1", "1"], "{}", updated.err);
+
+    at.kill_serve();
+    at.serve().await.unwrap();
+    let alerts = at.ok("GET", "/v2/apps/shop/alerts", None).await.unwrap();
+    assert_eq!(alerts["alerts"][0]["slack_webhooks"], json!([{ "url": address, "channel": "#x" }]));
+    assert_eq!(at.count_in_log(CANARY), 0);
+    let files = std::fs::read_dir(at.data()).unwrap().map(|it| it.unwrap().path()).filter(|it| it.is_file());
+    for file in files {
+        let content = std::fs::read(&file).unwrap();
+        assert!(!content.windows(CANARY.len()).any(|it| it == CANARY.as_bytes()), "{file:?}");
+    }
+}

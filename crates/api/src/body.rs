@@ -2,6 +2,8 @@
 //!
 //! Clients send `Content-Type: application/json` with an empty body, with `null` or with `{}`. All mean the same.
 
+mod destinations;
+
 use app_spec::{AppSpec, Diagnostics, Parsed};
 use axum::body::Body;
 use axum::extract::{FromRequest, Request};

@@ -42,10 +42,10 @@ impl QueryParams {
         self.0.iter().find(|(key, value)| key == name && !value.is_empty()).map(|(_, value)| value.as_str())
     }
 
-    /// All values of a parameter that may be repeated. Each may be a list with commas.
-    fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        let values = self.0.iter().filter(move |(key, _)| key == name);
-        values.flat_map(|(_, value)| value.split(',')).map(str::trim).filter(|value| !value.is_empty())
+    /// All values of a list, which clients send as `name=a&name=b`, or as `name=a,b`.
+    pub fn all(&self, name: &str) -> Vec<String> {
+        let values = self.0.iter().filter(|(key, _)| key == name).flat_map(|(_, value)| value.split(','));
+        values.map(str::trim).filter(|it| !it.is_empty()).map(str::to_owned).collect()
     }
 
     /// The deployment types to list, in the spelling of the API. Empty means all.
@@ -57,7 +57,7 @@ impl QueryParams {
                 ApiError::bad_request(format!("deployment_types must be among {all}, not {text:?}"))
             })
         };
-        self.all("deployment_types").map(known).collect()
+        self.all("deployment_types").iter().map(|text| known(text)).collect()
     }
 
     /// `true` or `false`; false if absent.
@@ -134,6 +134,13 @@ mod tests {
         assert_eq!(types(&[("deployment_types", "manual, DEPLOY_ON_PUSH")]), both);
         let refused = types(&[("deployment_types", "MANUAL,NIGHTLY")]).expect_err("no such type");
         assert!(refused.contains("MANUAL, DEPLOY_ON_PUSH") && refused.ends_with("not \"NIGHTLY\""), "{refused}");
+    }
+
+    #[test]
+    fn a_list_is_given_by_repetition_or_with_commas() {
+        let list = params(&[("job_names", "a"), ("other", "x"), ("job_names", "b, c,"), ("job_names", "")]);
+        assert_eq!(list.all("job_names"), ["a", "b", "c"]);
+        assert_eq!(list.all("none"), [""; 0]);
     }
 
     #[test]

@@ -17,7 +17,6 @@ pub(crate) fn time(at: Timestamp) -> Option<DateTime<Utc>> {
 /// What Boatyard adds to an app.
 pub(crate) fn app_details(view: &AppView) -> AppDetails {
     AppDetails {
-        deleting: view.deleting,
         instances: InstanceCounts { ready: view.ready as u64, wanted: view.wanted as u64 },
         waiting: view.waiting.clone(),
     }

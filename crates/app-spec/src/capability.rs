@@ -37,7 +37,7 @@ use Support::{NoEffectHere, NotYet, Works};
 
 const ONE_HOST: Support = NoEffectHere("there is one host");
 const NO_EDGE: Support = NoEffectHere("there is no edge network");
-const NOT_SENT: Support = NoEffectHere("alerts are not sent");
+const NOT_SENT: Support = NoEffectHere("alerts and their destinations are stored, but nothing is sent");
 const NOT_WATCHED: Support =
     NoEffectHere("repositories are not watched; boatyard apps create-deployment starts a deployment");
 const LOGS_STAY: Support = NotYet("logs are not forwarded; remove it to deploy without");

@@ -17,7 +17,7 @@
 //!
 //! In reading order: `tree` parses a text into a tree with places, `value` turns the tree into types and back, `spec`
 //! declares the types, `check` holds the rules between fields, and `capability` says what this version does with each
-//! field. `address` parses repository addresses. `routes`, `resolve`, `size` and `image` derive from a spec what other
+//! field. `address` parses repository addresses. `routes`, `resolve`, `size`, `image` and `alerts` derive from a spec what other
 //! crates need. `render` draws problems for people, and `schema` gives editors the list of fields.
 //!
 //! Nothing here is asynchronous, reads a file, uses the network or reads the clock. Secrets stay inside [`SecretText`];
@@ -25,6 +25,7 @@
 #![warn(missing_docs)]
 
 mod address;
+mod alerts;
 mod build_kind;
 mod capability;
 mod changes;
@@ -49,6 +50,7 @@ mod tree;
 mod value;
 
 pub use address::{AddressError, RepoAddress, split_port};
+pub use alerts::Alert;
 pub use capability::{Capability, Support, capabilities};
 pub use changes::{Change, changes};
 pub use deceptive::is_deceptive;

@@ -104,9 +104,11 @@ impl Builder {
             commit: commit.as_str().to_owned(),
             built,
         };
-        if let Some(found) = self.existing_image(candidate).await? {
+        if let Some(found) = self.existing_image(candidate).await?
+            && let Some(tagged) = self.tag_for_app(&found, recipe, &identity).await?
+        {
             log(&format!("Nothing to build: {} was built from the same source", found.reference));
-            return Ok(built(self.tag_for_app(found, recipe, &identity).await?, false));
+            return Ok(built(tagged, false));
         }
         let image = self.build(recipe, commit, &source_identity, &identity, &log).await?;
         *built_meanwhile = Some(image.clone());
@@ -225,14 +227,23 @@ impl Builder {
         Ok(here.is_some().then_some(lookup))
     }
 
-    /// Tags an image that another app built, so that either app can remove its tag without affecting the other.
-    async fn tag_for_app(&self, found: KnownImage, recipe: &Recipe, identity: &str) -> Result<KnownImage, EngineError> {
+    /// Tags an image that another app built, so that either app can remove its tag without affecting the other. `None`:
+    /// the image is gone, because the other app was deleted meanwhile.
+    async fn tag_for_app(
+        &self,
+        found: &KnownImage,
+        recipe: &Recipe,
+        identity: &str,
+    ) -> Result<Option<KnownImage>, EngineError> {
         if found.reference.split(':').next() == Some(&recipe.repository) {
-            return Ok(found);
+            return Ok(Some(found.clone()));
         }
         let reference = reference(recipe, identity);
-        self.engine.tag(&found.image, &reference).await?;
-        Ok(KnownImage { reference, ..found })
+        match self.engine.tag(&found.image, &reference).await {
+            Ok(()) => Ok(Some(KnownImage { reference, ..found.clone() })),
+            Err(EngineError::ImageMissing { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     fn build_lock(&self, identity: &str) -> Arc<BuildLock> {

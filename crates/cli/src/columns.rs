@@ -1,5 +1,6 @@
 //! Columns for `--format ID,Status`: doctl's columns and a few more. Case, dots, blanks and dashes in names are ignored.
 
+use present::alert::Alert;
 use present::{App, Deployment, Instance};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -61,6 +62,18 @@ pub const UNKNOWN: &[Column] = &[
     default_column("Routed", "Routed", |it| text(it, "/container/routed")),
 ];
 
+pub const ALERTS: &[Column] = &[
+    default_column("ID", "ID", |it| text(it, "/id")),
+    default_column("Spec.Rule", "Alert Rule", |it| text(it, "/spec/rule")),
+    default_column("Trigger", "Alert Trigger", |it| view::<Alert>(it).trigger()),
+    default_column("ComponentName", "Component Name", |it| text(it, "/component_name")),
+    default_column("Emails", "Number Of Emails", |it| count(it, "/emails")),
+    default_column("SlackWebhooks", "Number Of Slack Webhooks", |it| count(it, "/slack_webhooks")),
+    default_column("Spec.Disabled", "Alert Disabled?", |it| {
+        it["spec"]["disabled"].as_bool().unwrap_or(false).to_string()
+    }),
+];
+
 pub const INSTANCES: &[Column] = &[
     default_column("Name", "Name", |it| text(it, "/instance_name")),
     default_column("ComponentName", "Component Name", |it| text(it, "/component_name")),
@@ -120,6 +133,11 @@ fn text(object: &Value, pointer: &str) -> String {
         Some(Value::String(text)) => text.clone(),
         Some(other) => other.to_string(),
     }
+}
+
+/// The length of a list.
+fn count(object: &Value, pointer: &str) -> String {
+    object.pointer(pointer).and_then(Value::as_array).map_or(0, Vec::len).to_string()
 }
 
 fn hosts(app: &Value) -> String {

@@ -1,7 +1,9 @@
 //! The operations that the API and the CLI call on a controller.
 
+mod alerts;
 mod create;
 mod down;
+mod job_invocations;
 mod preview;
 
 use std::path::PathBuf;
@@ -28,7 +30,8 @@ use crate::logs::Logs;
 use crate::start::{self, ControllerState};
 use crate::unknown::{self, UnknownApp, UnknownList};
 use crate::view::{
-    AppView, Caller, DeployOptions, DeploymentView, InstanceView, LogRequest, Page, PageQuery, Preview, UpdateOptions,
+    AlertView, AppView, Caller, DeployOptions, DeploymentView, InstanceView, JobInvocationView, LogRequest, Page,
+    PageQuery, Preview, SlackWebhook, UpdateOptions,
 };
 
 /// A running controller. Cheap to clone.
@@ -62,8 +65,13 @@ pub trait Control: Send + Sync + 'static {
     ) -> Result<AppView, ControlError>;
 
     /// Deletes an app: instances drain, and databases stop and keep their volumes. Returns when the deletion is
-    /// recorded, not when it is complete.
+    /// recorded, not when it is complete. From then on only [`Self::status`] and [`Self::unknown`] show the app, and its
+    /// name is free.
     async fn delete_app(&self, app: &AppId) -> Result<(), ControlError>;
+
+    /// Returns an app with its instances, as [`Self::find_app`] and [`Self::instances`] do. Also finds an app that is
+    /// being deleted, by its id.
+    async fn status(&self, id_or_name: &str) -> Result<(AppView, Vec<InstanceView>), ControlError>;
 
     /// Finds an app by id, or by name if no app has that id.
     async fn find_app(&self, id_or_name: &str) -> Result<AppView, ControlError>;
@@ -102,6 +110,21 @@ pub trait Control: Send + Sync + 'static {
 
     /// Returns log lines of builds, jobs or instances.
     async fn logs(&self, question: LogRequest) -> Result<LogLines, ControlError>;
+
+    /// Returns the recorded runs of an app's jobs, newest first.
+    async fn job_invocations(&self, app: &AppId) -> Result<Vec<JobInvocationView>, ControlError>;
+
+    /// Returns the alerts of an app's spec with their destinations.
+    async fn alerts(&self, app: &AppId) -> Result<Vec<AlertView>, ControlError>;
+
+    /// Replaces the destinations of an alert. Starts no deployment.
+    async fn set_alert_destinations(
+        &self,
+        app: &AppId,
+        alert: &str,
+        emails: Vec<String>,
+        slack_webhooks: Vec<SlackWebhook>,
+    ) -> Result<AlertView, ControlError>;
 
     /// Previews an update to this spec, or a new app if `app` is `None`. Errors: those of the update.
     async fn preview_update(
@@ -208,6 +231,38 @@ impl Controller {
         self.0.apps.read().await.get(app).map(|handle| handle.waiting.borrow().clone()).unwrap_or_default()
     }
 
+    async fn instance_views(&self, state: &AppState) -> Vec<InstanceView> {
+        let mut views = Vec::new();
+        for row in &state.instances {
+            let kind = match row.kind {
+                rollout::target::ComponentKind::Service => "SERVICE",
+                rollout::target::ComponentKind::Worker => "WORKER",
+            };
+            let alias = format!("{}-{}", row.component, row.slot);
+            let view = self.instance_view(&row.name, &row.component, kind, alias, Some(row.phase)).await;
+            views.push(InstanceView { restarts: row.restarts.count, last_end: row.restarts.last.clone(), ..view });
+        }
+        for database in state.databases.iter().filter(|it| it.wanted) {
+            let alias = database.name.to_string();
+            views.push(self.instance_view(&database.container, &database.name, "DATABASE", alias, None).await);
+        }
+        for run in state.job_runs.iter().filter(|it| !it.collected) {
+            views.push(self.instance_view(&run.name, &run.job, "JOB", run.job.to_string(), None).await);
+        }
+        views
+    }
+
+    /// One sentence for each app that is being deleted, with what its deletion waits for.
+    async fn deletions_in_progress(&self) -> Result<Vec<String>, ControlError> {
+        let mut sentences = Vec::new();
+        for app in self.0.shared.store.apps().await?.into_iter().filter(|it| it.deleting) {
+            let waits = self.waits(&app.id).await;
+            let reasons = waits.app.iter().map(|it| format!("; {it}")).collect::<String>();
+            sentences.push(format!("app {} ({}) is being deleted{reasons}", app.name, app.id));
+        }
+        Ok(sentences)
+    }
+
     async fn instance_view(
         &self,
         name: &rollout::ids::InstanceName,
@@ -245,7 +300,8 @@ impl Controller {
     }
 
     async fn record(&self, app: &AppId) -> Result<App, ControlError> {
-        self.0.shared.store.app(app).await?.ok_or_else(|| ControlError::NotFound(format!("no app {app}")))
+        let record = self.0.shared.store.app(app).await?.filter(|it| !it.deleting);
+        record.ok_or_else(|| ControlError::NotFound(format!("no app {app}")))
     }
 
     /// Refuses requests once another controller has taken over; the API of this one may still answer for a moment.
@@ -268,10 +324,13 @@ impl Controller {
     }
 
     async fn app(&self, id: &AppId) -> Result<AppView, ControlError> {
-        match self.0.shared.store.app_state(id).await? {
-            Some(state) => Ok(self.view(state).await),
-            None => Err(ControlError::NotFound(format!("no app {id}"))),
-        }
+        Ok(self.view(self.state(id).await?).await)
+    }
+
+    /// Errors: the app does not exist, or was deleted.
+    async fn state(&self, id: &AppId) -> Result<AppState, ControlError> {
+        let state = self.0.shared.store.app_state(id).await?.filter(|it| !it.app.deleting);
+        state.ok_or_else(|| ControlError::NotFound(format!("no app {id}")))
     }
 
     async fn view(&self, state: AppState) -> AppView {
@@ -335,13 +394,15 @@ impl Control for Controller {
 
     async fn find_app(&self, id_or_name: &str) -> Result<AppView, ControlError> {
         let store = &self.0.shared.store;
-        if let Some(state) = store.app_state(&AppId::from(id_or_name)).await? {
+        let by_id = store.app_state(&AppId::from(id_or_name)).await?;
+        if let Some(state) = by_id.filter(|it| !it.app.deleting) {
             return Ok(self.view(state).await);
         }
         match store.app_by_name(id_or_name).await? {
             Some(app) => self.app(&app.id).await,
             None => {
-                let names: Vec<String> = store.apps().await?.into_iter().map(|it| it.name).collect();
+                let living = store.apps().await?.into_iter().filter(|it| !it.deleting);
+                let names: Vec<String> = living.map(|it| it.name).collect();
                 Err(ControlError::NotFound(format!("no app {id_or_name:?}.{}", closest(id_or_name, &names))))
             }
         }
@@ -397,27 +458,17 @@ impl Control for Controller {
     }
 
     async fn instances(&self, app: &AppId) -> Result<Vec<InstanceView>, ControlError> {
-        let shared = &self.0.shared;
-        let state =
-            shared.store.app_state(app).await?.ok_or_else(|| ControlError::NotFound(format!("no app {app}")))?;
-        let mut views = Vec::new();
-        for row in &state.instances {
-            let kind = match row.kind {
-                rollout::target::ComponentKind::Service => "SERVICE",
-                rollout::target::ComponentKind::Worker => "WORKER",
-            };
-            let alias = format!("{}-{}", row.component, row.slot);
-            let view = self.instance_view(&row.name, &row.component, kind, alias, Some(row.phase)).await;
-            views.push(InstanceView { restarts: row.restarts.count, last_end: row.restarts.last.clone(), ..view });
-        }
-        for database in state.databases.iter().filter(|it| it.wanted) {
-            let alias = database.name.to_string();
-            views.push(self.instance_view(&database.container, &database.name, "DATABASE", alias, None).await);
-        }
-        for run in state.job_runs.iter().filter(|it| !it.collected) {
-            views.push(self.instance_view(&run.name, &run.job, "JOB", run.job.to_string(), None).await);
-        }
-        Ok(views)
+        Ok(self.instance_views(&self.state(app).await?).await)
+    }
+
+    async fn status(&self, id_or_name: &str) -> Result<(AppView, Vec<InstanceView>), ControlError> {
+        let by_id = self.0.shared.store.app_state(&AppId::from(id_or_name)).await?;
+        let state = match by_id {
+            Some(state) => state,
+            None => self.state(&self.find_app(id_or_name).await?.id).await?,
+        };
+        let instances = self.instance_views(&state).await;
+        Ok((self.view(state).await, instances))
     }
 
     async fn logs(&self, question: LogRequest) -> Result<LogLines, ControlError> {
@@ -425,6 +476,24 @@ impl Control for Controller {
         let shared = &self.0.shared;
         let (store, engine, logbook) = (shared.store.clone(), shared.engine.clone(), shared.logbook.clone());
         Logs { store, engine, logbook, changes: self.changes() }.read(question).await
+    }
+
+    async fn job_invocations(&self, app: &AppId) -> Result<Vec<JobInvocationView>, ControlError> {
+        self.job_invocations_of(app).await
+    }
+
+    async fn alerts(&self, app: &AppId) -> Result<Vec<AlertView>, ControlError> {
+        self.alerts_of(app).await
+    }
+
+    async fn set_alert_destinations(
+        &self,
+        app: &AppId,
+        alert: &str,
+        emails: Vec<String>,
+        slack_webhooks: Vec<SlackWebhook>,
+    ) -> Result<AlertView, ControlError> {
+        self.set_destinations(app, alert, emails, slack_webhooks).await
     }
 
     async fn preview_update(
@@ -468,7 +537,9 @@ impl Control for Controller {
     }
 
     async fn unknown(&self) -> Result<UnknownList, ControlError> {
-        unknown::list(&self.0.shared).await
+        let mut list = unknown::list(&self.0.shared).await?;
+        list.notices.extend(self.deletions_in_progress().await?);
+        Ok(list)
     }
 
     async fn delete_unknown(&self, app: &AppId) -> Result<UnknownApp, ControlError> {

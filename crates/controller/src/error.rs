@@ -35,8 +35,8 @@ pub enum ControlError {
 }
 
 impl ControlError {
-    pub(crate) fn being_deleted(app: &str) -> Self {
-        Self::Conflict(format!("app {app} is being deleted"))
+    pub(crate) fn deleted(app: &str) -> Self {
+        Self::NotFound(format!("app {app} was deleted"))
     }
 
     pub(crate) fn name_taken(app: &str) -> Self {

@@ -57,6 +57,8 @@ struct Shared {
     parts: Mutex<BTreeMap<String, AppRoutes>>,
     /// Apps in `parts` that have no record.
     unknown: Mutex<BTreeSet<String>>,
+    /// Apps in `parts` that are being deleted. Their host names are free for other apps.
+    released: Mutex<BTreeSet<String>>,
     /// Open connections and requests by upstream, as the ingress last reported them.
     open: Mutex<BTreeMap<String, Open>>,
     /// Why the ingress could not save the newest table to disk.
@@ -80,13 +82,14 @@ enum Work {
 
 impl IngressClient {
     /// Starts the ingress unless one answers. Every app keeps the routes that the ingress has until its task submits
-    /// new ones, except for the apps in `deleted`. Errors: a sentence, for example that the ingress cannot listen on
+    /// new ones, except for the apps in `deleted`. The apps in `dying` lose their host names. Errors: a sentence, for example that the ingress cannot listen on
     /// its address.
     pub async fn start(
         http: SocketAddr,
         connector: Box<dyn IngressConnector>,
         on_record: &BTreeSet<AppId>,
         deleted: &BTreeSet<AppId>,
+        dying: &BTreeSet<AppId>,
         fence: Arc<Fence>,
         stop: CancellationToken,
     ) -> Result<Self, String> {
@@ -100,6 +103,7 @@ impl IngressClient {
             connector,
             parts: Mutex::new(parts),
             unknown: Mutex::new(unknown),
+            released: Mutex::new(dying.iter().map(ToString::to_string).collect()),
             open: Mutex::default(),
             unsaved: Mutex::default(),
             tallies: Mutex::default(),
@@ -156,9 +160,16 @@ impl IngressClient {
         upstreams.map(|it| it.id.clone()).collect()
     }
 
+    /// Frees the host names of an app that is being deleted. No later table contains them, so the table that first
+    /// gives one of them to another app takes it from this app.
+    pub fn release_hosts(&self, app: &str) {
+        lock(&self.shared.released).insert(app.to_owned());
+    }
+
     /// Removes an app from the table.
     pub async fn forget(&self, app: &str) {
         lock(&self.shared.unknown).remove(app);
+        lock(&self.shared.released).remove(app);
         lock(&self.shared.parts).remove(app);
         let (reply, replied) = oneshot::channel();
         if self.work.send(Work::Send(reply)).await.is_ok() {
@@ -417,7 +428,10 @@ impl ConnectionTask {
 
     async fn exchange(&mut self, control: &dyn IngressConnection) -> Result<(), Unsent> {
         let version = self.version + 1;
-        let apps = join::joined(&lock(&self.shared.parts), &lock(&self.shared.unknown));
+        let apps = {
+            let (unknown, released) = (lock(&self.shared.unknown), lock(&self.shared.released));
+            join::joined(&lock(&self.shared.parts), &unknown, &released)
+        };
         control.set_table(RouteTable { version, apps }).await?;
         self.version = version;
         self.refusals.reset();

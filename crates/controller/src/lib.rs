@@ -5,7 +5,7 @@
 //!
 //! Modules in reading order:
 //! - [`config`], [`view`], [`error`]: inputs, answers and errors;
-//! - [`names`], [`network`], [`process`]: pure: names, addresses, and what a container runs;
+//! - [`names`], [`derived_id`], [`network`], [`process`]: pure: names, ids, addresses, and what a container runs;
 //! - [`engine_watch`], [`ingress_client`], [`probe`], [`image_builder`]: access to the engine, the ingress, instances
 //!   and sources;
 //! - [`supervise`]: tasks that survive a panic;
@@ -19,6 +19,7 @@ mod app;
 mod clock;
 pub mod config;
 mod control;
+mod derived_id;
 mod engine_watch;
 pub mod error;
 mod fence;
@@ -42,5 +43,6 @@ pub mod view;
 
 pub use config::{Config, NetworkPool, SpecialNetwork};
 pub use control::{Control, Controller, LogLines};
+pub use derived_id::derived_id;
 pub use error::{ControlError, StartError};
 pub use start::uninstall;

@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde_json::Value;
 use store::records::Deployment;
 /// Values that records contain and that callers get unchanged.
-pub use store::records::{Image, LastEnd, Served, Unchanged};
+pub use store::records::{Image, LastEnd, Served, SlackWebhook, Unchanged};
 
 use crate::app::Waits;
 
@@ -22,7 +22,7 @@ use crate::app::Waits;
 pub struct AppView {
     /// The app's id.
     pub id: AppId,
-    /// The app's name, unique in the installation.
+    /// The app's name, unique among the apps that are not being deleted.
     pub name: String,
     /// The newest spec as App Platform's JSON, with secrets as `EV[…]`.
     pub spec: Value,
@@ -30,7 +30,7 @@ pub struct AppView {
     pub created: Timestamp,
     /// When the spec was last updated.
     pub updated: Timestamp,
-    /// The app is being deleted.
+    /// The app is being deleted. Only [`crate::Control::status`] returns such an app.
     pub deleting: bool,
     /// The active deployment.
     pub active: Option<DeploymentView>,
@@ -202,6 +202,51 @@ pub struct InstanceView {
     pub last_end: Option<LastEnd>,
     /// Number of processes and threads, if the container runs and the engine counts them.
     pub processes: Option<ProcessCount>,
+}
+
+/// An alert of an app's spec with its destinations. Nothing sends it.
+#[derive(Debug, Clone)]
+pub struct AlertView {
+    /// The same as long as the component has the same rule.
+    pub id: String,
+    /// The component that the alert watches; `None`: the app.
+    pub component: Option<String>,
+    /// The alert as the spec has it.
+    pub spec: Value,
+    /// Email addresses.
+    pub emails: Vec<String>,
+    /// Webhooks, whose addresses are secrets.
+    pub slack_webhooks: Vec<SlackWebhook>,
+}
+
+/// One run of a job.
+#[derive(Debug, Clone)]
+pub struct JobInvocationView {
+    /// Derived from the deployment and the job, so that it never changes.
+    pub id: String,
+    /// The job's name.
+    pub job: ComponentName,
+    /// The deployment that ran it.
+    pub deployment: DeploymentId,
+    /// Where it stands.
+    pub phase: JobInvocationPhase,
+    /// When the run was recorded.
+    pub created: Timestamp,
+    /// When its container began to start.
+    pub started: Option<Timestamp>,
+    /// When its end was recorded.
+    pub completed: Option<Timestamp>,
+}
+
+/// Where a run of a job stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the words are the clients' own")]
+pub enum JobInvocationPhase {
+    Pending,
+    Running,
+    Succeeded,
+    Failed,
+    Canceled,
 }
 
 /// One page of a longer list.

@@ -22,8 +22,6 @@ pub struct App {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct AppDetails {
-    /// The app is being deleted.
-    pub deleting: bool,
     /// Instances of services and workers.
     pub instances: InstanceCounts,
     /// What the app waits for, one sentence each.
@@ -43,9 +41,6 @@ pub struct InstanceCounts {
 impl App {
     /// The phase of the deployment that is in progress, else of the pending one, else of the active one.
     pub fn phase(&self) -> &str {
-        if self.boatyard.deleting {
-            return "DELETING";
-        }
         let deployments = [&self.in_progress_deployment, &self.pending_deployment, &self.active_deployment];
         let phase = deployments.into_iter().flatten().map(|it| it.phase.as_str()).find(|it| !it.is_empty());
         phase.unwrap_or("NOT DEPLOYED")

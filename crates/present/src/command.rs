@@ -11,6 +11,11 @@ pub fn list_deployments(app: &str) -> String {
     format!("boatyard apps list-deployments {app}")
 }
 
+/// Cancels a deployment.
+pub fn cancel_deployment(app: &str, deployment: &str) -> String {
+    format!("boatyard apps cancel-deployment {app} {deployment}")
+}
+
 /// Follows a deployment to its end.
 pub fn follow(app: &str, deployment: &str) -> String {
     format!("boatyard apps get-deployment {app} {deployment} --wait")

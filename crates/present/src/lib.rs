@@ -5,11 +5,12 @@
 //!
 //! In reading order:
 //! - [`Deployment`] with its [`Progress`], [`Record`] and [`Traffic`];
-//! - [`App`], [`Instance`] and [`Plan`];
+//! - [`App`], [`Instance`] and [`Plan`]; [`alert`];
 //! - [`outcome`]: how a deployment ended; [`news`]: what changed between two views of it;
 //! - [`text`]: numbers, durations and lists in sentences; [`command`]: suggested commands.
 #![warn(missing_docs)]
 
+pub mod alert;
 mod app;
 pub mod command;
 mod deployment;

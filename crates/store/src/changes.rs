@@ -6,7 +6,8 @@ use rusqlite::{OptionalExtension, Transaction, ffi, params, params_from_iter};
 
 use crate::error::{DbError, StoreError};
 use crate::records::{
-    App, BuiltImage, Change, Database, Deployment, IDEMPOTENCY_LIFETIME, Idempotency, Instance, Revision,
+    AlertDestinations, App, BuiltImage, Change, Database, Deployment, IDEMPOTENCY_LIFETIME, Idempotency, Instance,
+    Revision,
 };
 use crate::table::Table;
 use data_dir::Sealer;
@@ -40,6 +41,8 @@ pub(crate) fn apply(tx: &Transaction<'_>, sealer: &Sealer, change: &Change) -> R
         Change::ForgetDatabase(app, name) => delete::<Database>(tx, &[app.as_str(), name.as_str()]),
         Change::BuiltImage(image) => put(tx, sealer, image),
         Change::ForgetBuiltImage(identity) => delete::<BuiltImage>(tx, &[identity]),
+        Change::AlertDestinations(destinations) => put(tx, sealer, destinations),
+        Change::ForgetAlertDestinations(app, alert) => delete::<AlertDestinations>(tx, &[app.as_str(), alert]),
         Change::Idempotency(entry) => put_idempotency(tx, entry),
     }
 }

@@ -1,7 +1,7 @@
 //! The records: one struct for each table. Keys are columns and the rest is a JSON body, so a new field needs no migration.
 //!
-//! No secret is stored in clear text: specs contain sealed `EV[…]` values, and the bodies of revisions and databases are
-//! sealed.
+//! No secret is stored in clear text: specs contain sealed `EV[…]` values, and the bodies of revisions, databases and alert
+//! destinations are sealed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct App {
     pub id: AppId,
-    /// Unique in the installation.
+    /// Unique among the apps of the installation that are not being deleted.
     pub name: String,
     /// Number of the app's network in the pool. Free again after the app is deleted.
     pub network: u32,
@@ -321,6 +321,23 @@ pub struct BuiltImage {
     pub built: Timestamp,
 }
 
+/// Where an alert of an app would be sent. Stored sealed, because the address of a webhook is a secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AlertDestinations {
+    pub app: AppId,
+    /// The id of the alert.
+    pub alert: String,
+    pub emails: Vec<String>,
+    pub slack_webhooks: Vec<SlackWebhook>,
+}
+
+/// A webhook of Slack. Whoever knows its address can post to the channel.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SlackWebhook {
+    pub url: String,
+    pub channel: String,
+}
+
 /// An accepted request. For 24 h the same key of the same caller returns the same deployment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Idempotency {
@@ -353,6 +370,9 @@ pub enum Change {
     ForgetDatabase(AppId, ComponentName),
     BuiltImage(BuiltImage),
     ForgetBuiltImage(String),
+    AlertDestinations(AlertDestinations),
+    /// By the id of the alert.
+    ForgetAlertDestinations(AppId, String),
     /// A key that is already in use fails the whole commit.
     Idempotency(Idempotency),
 }
@@ -420,6 +440,13 @@ impl AppState {
         let is_present = |id: &DeploymentId| self.deployments.iter().any(|it| it.id == *id);
         let has_revision = |it: &Instance| self.revisions.iter().any(|revision| revision.id == it.revision);
         self.app.active.as_ref().is_none_or(is_present) && self.instances.iter().all(has_revision)
+    }
+}
+
+impl std::fmt::Debug for SlackWebhook {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let hidden = format_args!("hidden");
+        f.debug_struct("SlackWebhook").field("url", &hidden).field("channel", &self.channel).finish()
     }
 }
 

@@ -10,7 +10,11 @@ use crate::error::{DbError, StoreError};
 use data_dir::private_files;
 
 /// Migration `n` changes schema `n` to `n + 1`.
-pub(crate) const MIGRATIONS: &[&str] = &[include_str!("sql/0001_first.sql")];
+pub(crate) const MIGRATIONS: &[&str] = &[
+    include_str!("sql/0001_first.sql"),
+    include_str!("sql/0002_names.sql"),
+    include_str!("sql/0003_alert_destinations.sql"),
+];
 
 /// Migrates the database at `path` to the schema after the last migration.
 ///

@@ -24,7 +24,8 @@ use crate::open_files::OpenFiles;
 use crate::query::ReadTx;
 use crate::reader_pool::{READ_LIMIT, ReaderPool};
 use crate::records::{
-    App, AppState, BuiltImage, Change, Database, Deployment, IDEMPOTENCY_LIFETIME, Instance, JobRun, Revision,
+    AlertDestinations, App, AppState, BuiltImage, Change, Database, Deployment, IDEMPOTENCY_LIFETIME, Instance, JobRun,
+    Revision,
 };
 use crate::schema;
 use crate::table::Table;
@@ -126,7 +127,7 @@ impl Store {
         .await
     }
 
-    /// All apps, by name.
+    /// All apps, by name, including apps that are being deleted.
     pub async fn apps(&self) -> Result<Vec<App>, StoreError> {
         self.read(|tx| tx.many("ORDER BY name", [])).await
     }
@@ -159,10 +160,10 @@ impl Store {
         self.read(move |tx| tx.one("WHERE id = ?1", [id.as_str()])).await
     }
 
-    /// One app by its name.
+    /// The app that holds a name. An app that is being deleted holds none.
     pub async fn app_by_name(&self, name: &str) -> Result<Option<App>, StoreError> {
         let name = name.to_owned();
-        self.read(move |tx| tx.one("WHERE name = ?1", [name])).await
+        self.read(move |tx| tx.one("WHERE name = ?1 AND deleting = 0", [name])).await
     }
 
     /// One consistent state of an app: its running, active and newest deployments, newest first, the job runs of these
@@ -172,13 +173,13 @@ impl Store {
         self.read(move |tx| tx.app_state(&id)).await
     }
 
-    /// A page of the apps by name, each as in [`Store::app_state`], and their total number. Apps whose rows are damaged
-    /// are left out.
+    /// A page of the apps by name, each as in [`Store::app_state`], and their total number. Apps that are being
+    /// deleted and apps whose rows are damaged are left out.
     pub async fn app_states(&self, offset: u64, limit: u64) -> Result<(Vec<AppState>, u64), StoreError> {
         let (offset, limit) = (usize::try_from(offset), usize::try_from(limit));
         let (offset, limit) = (offset.unwrap_or(usize::MAX), limit.unwrap_or(usize::MAX));
         self.read(move |tx| {
-            let apps: Vec<App> = tx.many("ORDER BY name", [])?;
+            let apps: Vec<App> = tx.many("WHERE deleting = 0 ORDER BY name", [])?;
             let total = apps.len() as u64;
             let page = apps.into_iter().skip(offset).take(limit);
             Ok((page.map(|app| tx.state_of(app)).collect::<Result<_, _>>()?, total))
@@ -227,6 +228,18 @@ impl Store {
     pub async fn built_images(&self, app: &AppId) -> Result<Vec<BuiltImage>, StoreError> {
         let app = app.clone();
         self.read(move |tx| tx.many("WHERE app = ?1 ORDER BY identity", [app.as_str()])).await
+    }
+
+    /// The destinations of an app's alerts, by alert.
+    pub async fn alert_destinations(&self, app: &AppId) -> Result<Vec<AlertDestinations>, StoreError> {
+        let app = app.clone();
+        self.read(move |tx| tx.many("WHERE app = ?1 ORDER BY alert", [app.as_str()])).await
+    }
+
+    /// The job runs of all deployments of an app, by deployment and job.
+    pub async fn job_runs_of(&self, app: &AppId) -> Result<Vec<JobRun>, StoreError> {
+        let app = app.clone();
+        self.read(move |tx| tx.many("WHERE app = ?1 ORDER BY deployment, job", [app.as_str()])).await
     }
 
     /// The job runs of one deployment, by job.
@@ -398,6 +411,10 @@ fn clear_damage(damaged: &DamagedRows, change: &Change) {
         Change::ForgetRevision(app, id) => damaged.clear(Revision::NAME, &format!("{app}/{id}")),
         Change::ForgetDatabase(app, name) => damaged.clear(Database::NAME, &format!("{app}/{name}")),
         Change::ForgetBuiltImage(identity) => damaged.clear(BuiltImage::NAME, identity),
+        Change::AlertDestinations(it) => put(damaged, it),
+        Change::ForgetAlertDestinations(app, alert) => {
+            damaged.clear(AlertDestinations::NAME, &format!("{app}/{alert}"))
+        }
         Change::ForgetApp(_) => damaged.clear_all(),
         Change::Idempotency(_) => {}
     }

@@ -4,7 +4,7 @@ use rusqlite::types::Value;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::records::{App, BuiltImage, Database, Deployment, Instance, JobRun, Revision};
+use crate::records::{AlertDestinations, App, BuiltImage, Database, Deployment, Instance, JobRun, Revision};
 
 /// A record with a table. A row has the key columns, further columns that queries need, and the record as JSON in `body`.
 pub(crate) trait Table: Serialize + DeserializeOwned {
@@ -53,7 +53,7 @@ macro_rules! table {
 
 table!(App, "apps", ["id"], sealed: false,
     |it| vec![it.id.as_str()],
-    |it| vec![("name", it.name.clone().into()), ("network", it.network.into())]);
+    |it| vec![("name", it.name.clone().into()), ("deleting", it.deleting.into()), ("network", it.network.into())]);
 table!(Deployment, "deployments", ["id"], sealed: false,
     |it| vec![it.id.as_str()],
     |it| vec![text("app", &it.app), ("number", (it.number as i64).into()), ("ended", it.stage.is_ended().into())]);
@@ -72,6 +72,9 @@ table!(Database, "databases", ["app", "name"], sealed: true,
 table!(BuiltImage, "built_images", ["identity"], sealed: false,
     |it| vec![it.identity.as_str()],
     |it| vec![text("app", &it.app)]);
+table!(AlertDestinations, "alert_destinations", ["app", "alert"], sealed: true,
+    |it| vec![it.app.as_str(), it.alert.as_str()],
+    |_| vec![]);
 
 fn text(column: &'static str, value: &impl ToString) -> (&'static str, Value) {
     (column, value.to_string().into())

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use super::deployment::within_app;
 use super::object::Object;
-use super::owner::owner_uuid;
-use super::region;
+use super::project::project_id;
+use super::{owner_id, region};
 use crate::view::{app_details, time};
 
 /// Which deployment is the `pending_deployment` of the answer.
@@ -21,8 +21,8 @@ pub(crate) enum PendingDeployment {
     Newest,
 }
 
-/// An app. `owner` is the id of the installation.
-pub(crate) fn app(view: &AppView, owner: &str, pending: PendingDeployment) -> Value {
+/// An app. `installation` owns it.
+pub(crate) fn app(view: &AppView, installation: &str, pending: PendingDeployment) -> Value {
     let live = view.active.is_some();
     let url = |shown: bool| shown.then(|| view.live_url.clone());
     let pending = match pending {
@@ -31,7 +31,8 @@ pub(crate) fn app(view: &AppView, owner: &str, pending: PendingDeployment) -> Va
     };
     Object::new()
         .set("id", view.id.as_str())
-        .set("owner_uuid", owner_uuid(owner))
+        .set("owner_uuid", owner_id(installation))
+        .set("project_id", project_id(installation))
         .set("spec", view.spec.clone())
         .set("default_ingress", view.live_url.as_str())
         .maybe("live_url", url(live))
@@ -48,6 +49,15 @@ pub(crate) fn app(view: &AppView, owner: &str, pending: PendingDeployment) -> Va
         .set("tier_slug", "basic")
         .serialized("boatyard", &app_details(view))
         .build()
+}
+
+/// An app in a list: without its project, unless the request asks for projects.
+pub(crate) fn listed_app(view: &AppView, installation: &str, with_project: bool) -> Value {
+    let mut app = app(view, installation, PendingDeployment::Waiting);
+    if let Some(fields) = app.as_object_mut().filter(|_| !with_project) {
+        fields.remove("project_id");
+    }
+    app
 }
 
 fn active_since(deployment: &DeploymentView) -> Option<DateTime<Utc>> {

@@ -3,13 +3,12 @@
 //! Numbers of sizes and tiers are strings, because godo otherwise rejects the whole answer.
 
 use app_spec::InstanceSize;
+use controller::derived_id;
 use serde_json::{Value, json};
-
-use super::owner::owner_uuid;
 
 /// The host as the only region.
 pub(crate) fn region() -> Value {
-    json!({ "slug": "local", "label": "This host", "continent": "", "data_centers": ["local"], "default": true })
+    json!({ "slug": "local", "label": "This host", "flag": "", "continent": "", "data_centers": ["local"], "disabled": false, "default": true })
 }
 
 pub(crate) fn regions() -> Value {
@@ -42,6 +41,13 @@ pub(crate) fn instance_size(slug: &str) -> Option<Value> {
 
 fn size(size: &InstanceSize) -> Value {
     let mib = size.memory_bytes / (1024 * 1024);
+    // The size of the other tier with as many CPUs and as much memory.
+    let is_alike = |it: &&InstanceSize| {
+        (it.cpu_millis, it.memory_bytes, it.deprecated) == (size.cpu_millis, size.memory_bytes, false)
+            && it.dedicated != size.dedicated
+    };
+    let other_tier = app_spec::instance_sizes().iter().rfind(is_alike).map_or("", |it| it.slug);
+    let (upgrade, downgrade) = if size.dedicated { ("", other_tier) } else { (other_tier, "") };
     json!({
         "slug": size.slug,
         "name": format!("{} CPU, {mib} MiB, limited by the host", size.cpu_millis / 1000),
@@ -50,6 +56,8 @@ fn size(size: &InstanceSize) -> Value {
         "memory_bytes": size.memory_bytes.to_string(),
         "usd_per_month": "0.00",
         "usd_per_second": "0.00",
+        "tier_upgrade_to": upgrade,
+        "tier_downgrade_to": downgrade,
         "tier_slug": if size.dedicated { "professional" } else { "basic" },
         "scalable": !size.single_instance_only,
         "single_instance_only": size.single_instance_only,
@@ -58,17 +66,23 @@ fn size(size: &InstanceSize) -> Value {
     })
 }
 
+/// The id of the account, which owns everything in an installation.
+pub(crate) fn owner_id(installation: &str) -> String {
+    derived_id(&["account", installation])
+}
+
 /// The account of the admin token.
 pub(crate) fn account(installation: &str) -> Value {
+    let owner = owner_id(installation);
     json!({ "account": {
         "droplet_limit": 0, "floating_ip_limit": 0, "reserved_ip_limit": 0, "volume_limit": 0,
-        "email": "admin@localhost", "name": "admin", "uuid": owner_uuid(installation), "email_verified": true,
+        "email": "admin@localhost", "name": "admin", "uuid": owner, "email_verified": true,
         "status": "active", "status_message": "",
-        "team": { "name": "boatyard", "uuid": owner_uuid(installation) },
+        "team": { "name": "boatyard", "uuid": owner },
     } })
 }
 
-/// What `doctl auth init --token-validation-server` reads.
+/// What `doctl auth init --token-validation-server` reads. No record says when the token was created.
 pub(crate) fn token_info(installation: &str) -> Value {
-    json!({ "resource_owner_id": 1, "scopes": ["read", "write"], "expires_in_seconds": 0, "application": { "uid": installation } })
+    json!({ "resource_owner_id": 1, "scopes": ["read", "write"], "expires_in_seconds": 0, "created_at": 0, "application": { "uid": installation } })
 }

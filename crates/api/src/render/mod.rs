@@ -3,17 +3,22 @@
 //! Clients crash on some absent objects and on wrong types. Therefore `spec` and `progress` are always present, times are
 //! RFC 3339, and an unknown value is left out instead of null or empty.
 
+mod alert;
 mod app;
 mod catalog;
 mod deployment;
+mod job_invocation;
 mod object;
-mod owner;
 mod page;
+mod project;
 mod status;
 mod timing;
 
-pub(crate) use app::{PendingDeployment, app, proposal};
-pub(crate) use catalog::{account, instance_size, instance_sizes, region, regions, tier, tiers, token_info};
+pub(crate) use alert::alert;
+pub(crate) use app::{PendingDeployment, app, listed_app, proposal};
+pub(crate) use catalog::{account, instance_size, instance_sizes, owner_id, region, regions, tier, tiers, token_info};
 pub(crate) use deployment::{TYPE as DEPLOYMENT_TYPE, deployment};
+pub(crate) use job_invocation::job_invocation;
 pub(crate) use page::paged;
+pub(crate) use project::{project, project_id, resource};
 pub(crate) use status::{instances, status};

@@ -26,6 +26,7 @@ pub(crate) fn status(view: &AppView, instances: &[InstanceView]) -> Value {
         .set("name", view.name.as_str())
         .set("deleting", view.deleting)
         .set("live_url", view.live_url.as_str())
+        .set("waiting", view.waiting.clone())
         .serialized("instances", &instances)
         .set("deployments", deployments.into_iter().map(deployment).collect::<Vec<_>>())
         .build()

@@ -7,7 +7,7 @@ use controller::view::{AppView, Preview, UpdateOptions};
 use rollout::ids::AppId;
 use serde_json::{Value, json};
 
-use super::JsonResult;
+use super::{JsonResult, projects};
 use crate::access::{Access, PathParams};
 use crate::body::RequestBody;
 use crate::error::ApiError;
@@ -15,8 +15,8 @@ use crate::query::QueryParams;
 use crate::render::{self, PendingDeployment};
 
 pub(super) async fn list(access: Access, params: QueryParams) -> JsonResult {
-    let owner = access.control.installation_id();
-    let as_json = |view: &AppView| render::app(view, owner, PendingDeployment::Waiting);
+    let (installation, with_projects) = (access.control.installation_id(), params.flag("with_projects")?);
+    let as_json = |view: &AppView| render::listed_app(view, installation, with_projects);
     let url = format!("{}/v2/apps", access.base);
     let query = params.page()?;
     if let Some(name) = params.get("name") {
@@ -30,12 +30,13 @@ pub(super) async fn list(access: Access, params: QueryParams) -> JsonResult {
     }
     let page = access.control.apps(query).await?;
     // doctl reads only `page` and `per_page` from a link and adds this parameter itself.
-    let extra = if params.flag("with_projects")? { "&with_projects=true" } else { "" };
+    let extra = if with_projects { "&with_projects=true" } else { "" };
     Ok(Json(render::paged("apps", page.items.iter().map(as_json).collect(), page.total, query, &url, extra)))
 }
 
 pub(super) async fn create(access: Access, params: QueryParams, content: RequestBody) -> JsonResult {
     let parsed = content.spec()?;
+    projects::check(&access, content.text("project_id")?.as_deref())?;
     if params.flag("dry_run")? {
         return plan_response(access.control.preview_update(None, parsed.spec, UpdateOptions::default()).await?);
     }
@@ -153,12 +154,6 @@ pub(super) async fn instances(access: Access, PathParams(app): PathParams<String
     let view = access.app(&app).await?;
     let all = access.control.instances(&view.id).await?;
     Ok(Json(json!({ "instances": render::instances(&all) })))
-}
-
-/// This version has no alerts. Terraform requests them.
-pub(super) async fn alerts(access: Access, PathParams(app): PathParams<String>) -> JsonResult {
-    access.app(&app).await?;
-    Ok(Json(json!({ "alerts": [] })))
 }
 
 /// The answer to `?dry_run=true`.

@@ -9,10 +9,10 @@ use crate::access::{Access, PathParams};
 use crate::body::RequestBody;
 use crate::render;
 
-/// Instances with their containers, and the deployments that matter with what they wait for.
+/// Instances with their containers, and the deployments that matter with what they wait for. Also answers for an app that
+/// is being deleted, by its id.
 pub(super) async fn status(access: Access, PathParams(app): PathParams<String>) -> JsonResult {
-    let view = access.app(&app).await?;
-    let instances = access.control.instances(&view.id).await?;
+    let (view, instances) = access.control.status(&app).await?;
     Ok(Json(json!({ "status": render::status(&view, &instances) })))
 }
 

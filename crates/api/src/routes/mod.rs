@@ -1,12 +1,16 @@
 //! All paths with their handlers, in one table. The router is built from it, and tests iterate over it.
 
 mod account;
+mod alerts;
 mod apps;
 mod boatyard;
 mod catalog;
 mod deployments;
+mod events;
+mod job_invocations;
 mod logs;
 mod not_implemented;
+mod projects;
 
 use axum::Json;
 use axum::Router;
@@ -44,7 +48,8 @@ pub(crate) fn table() -> Vec<Route> {
         route("PUT", "/v2/apps/{app}", put(apps::update)),
         route("DELETE", "/v2/apps/{app}", delete(apps::delete)),
         route("GET", "/v2/apps/{app}/instances", get(apps::instances)),
-        route("GET", "/v2/apps/{app}/alerts", get(apps::alerts)),
+        route("GET", "/v2/apps/{app}/alerts", get(alerts::list)),
+        route("POST", "/v2/apps/{app}/alerts/{alert}/destinations", post(alerts::set_destinations)),
         route("POST", "/v2/apps/{app}/restart", post(deployments::restart)),
         route("GET", "/v2/apps/{app}/deployments", get(deployments::list)),
         route("POST", "/v2/apps/{app}/deployments", post(deployments::create)),
@@ -58,12 +63,21 @@ pub(crate) fn table() -> Vec<Route> {
             "/v2/apps/{app}/deployments/{deployment}/components/{component}/logs",
             get(logs::of_component_in_deployment),
         ),
+        route("GET", "/v2/apps/{app}/events", get(events::list)),
+        route("GET", "/v2/apps/{app}/events/{event}", get(events::get)),
+        route("GET", "/v2/apps/{app}/events/{event}/logs", get(events::logs)),
+        route("POST", "/v2/apps/{app}/events/{event}/cancel", post(events::cancel)),
+        route("GET", "/v2/apps/{app}/job-invocations", get(job_invocations::list)),
+        route("GET", "/v2/apps/{app}/job-invocations/{invocation}", get(job_invocations::get)),
         route("GET", "/v2/apps/regions", get(catalog::regions)),
         route("GET", "/v2/apps/buildpacks", get(catalog::buildpacks)),
         route("GET", "/v2/apps/tiers", get(catalog::tiers)),
         route("GET", "/v2/apps/tiers/{tier}", get(catalog::tier)),
         route("GET", "/v2/apps/tiers/instance_sizes", get(catalog::instance_sizes)),
         route("GET", "/v2/apps/tiers/instance_sizes/{size}", get(catalog::instance_size)),
+        route("GET", "/v2/projects", get(projects::list)),
+        route("GET", "/v2/projects/{project}", get(projects::get)),
+        route("GET", "/v2/projects/{project}/resources", get(projects::resources)),
         route("GET", "/v2/account", get(account::account)),
         route("GET", "/v1/oauth/token/info", get(account::token_info)),
         route("GET", "/v2/boatyard/apps/{app}/status", get(boatyard::status)),

@@ -75,7 +75,7 @@ async fn an_oversized_body_is_refused() {
 #[tokio::test]
 async fn a_spec_is_accepted_as_json_and_as_yaml() {
     let server = Server::start().await;
-    let answer = server.send("POST", "/v2/apps", &format!("{{\"spec\":{SPEC},\"project_id\":\"p\"}}\n")).await;
+    let answer = server.send("POST", "/v2/apps", &format!("{{\"spec\":{SPEC},\"project_id\":null}}\n")).await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
     let yaml = "name: shop\nservices:\n- name: web\n  image: {registry_type: DOCKER_HUB, registry: library, repository: nginx}\n";
     let headers = [("authorization", "Bearer tok"), ("content-type", "application/yaml"), ("idempotency-key", "k")];

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use controller::ControlError;
 use controller::unknown::{UnknownApp, UnknownList};
 use controller::view::{
-    AppView, Caller, DeployOptions, DeploymentView, InstanceView, LogEntry, LogRequest, Page, PageQuery, Preview,
-    UpdateOptions,
+    AlertView, AppView, Caller, DeployOptions, DeploymentView, InstanceView, JobInvocationView, LogEntry, LogRequest,
+    Page, PageQuery, Preview, SlackWebhook, UpdateOptions,
 };
 use futures::{StreamExt, stream};
 use rollout::deployment::Stage;
@@ -118,6 +118,10 @@ impl Control for FakeControl {
         self.record(format!("delete {app}"))
     }
 
+    async fn status(&self, id_or_name: &str) -> Result<(AppView, Vec<InstanceView>), ControlError> {
+        Ok((self.find_app(id_or_name).await?, samples::instances()))
+    }
+
     async fn find_app(&self, id_or_name: &str) -> Result<AppView, ControlError> {
         match id_or_name {
             samples::APP | "shop" | "shop-2" | "APP" => Ok(self.app()),
@@ -179,6 +183,28 @@ impl Control for FakeControl {
         };
         let lines = stream::iter((1..=2).map(line).map(Ok));
         Ok(if self.endless { lines.chain(stream::pending()).boxed() } else { lines.boxed() })
+    }
+
+    async fn job_invocations(&self, _: &AppId) -> Result<Vec<JobInvocationView>, ControlError> {
+        Ok(samples::job_invocations())
+    }
+
+    async fn alerts(&self, _: &AppId) -> Result<Vec<AlertView>, ControlError> {
+        Ok(vec![samples::alert()])
+    }
+
+    async fn set_alert_destinations(
+        &self,
+        _: &AppId,
+        alert: &str,
+        emails: Vec<String>,
+        slack_webhooks: Vec<SlackWebhook>,
+    ) -> Result<AlertView, ControlError> {
+        self.record(format!("set_alert_destinations {alert} {emails:?} {}", slack_webhooks.len()))?;
+        match alert == samples::ALERT || alert == "ALERT" {
+            true => Ok(AlertView { emails, slack_webhooks, ..samples::alert() }),
+            false => Err(ControlError::NotFound(format!("no alert {alert}"))),
+        }
     }
 
     async fn preview_update(

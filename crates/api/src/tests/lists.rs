@@ -156,6 +156,14 @@ async fn numbers_of_sizes_and_tiers_are_strings() {
     }
     let one = server.get("/v2/apps/tiers/instance_sizes/apps-s-1vcpu-0.5gb").await.json();
     assert_eq!(one["instance_size"]["memory_bytes"], "536870912");
+    assert_eq!(one["instance_size"]["tier_upgrade_to"], "apps-d-1vcpu-0.5gb");
+    let dedicated = server.get("/v2/apps/tiers/instance_sizes/apps-d-1vcpu-1gb").await.json()["instance_size"].take();
+    assert_eq!(
+        (&dedicated["tier_upgrade_to"], &dedicated["tier_downgrade_to"]),
+        (&json!(""), &json!("apps-s-1vcpu-1gb"))
+    );
+    assert!(server.get("/v1/oauth/token/info").await.json()["created_at"].is_u64());
+    assert!(server.get("/v2/apps/regions").await.json()["regions"][0]["flag"].is_string());
     assert_eq!(server.get("/v2/apps/tiers/instance_sizes/huge").await.status, StatusCode::NOT_FOUND);
     assert!(server.get("/v2/apps/tiers/basic").await.json()["tier"]["build_seconds"].is_string());
     assert_eq!(server.get("/v2/apps/regions").await.json()["regions"][0]["default"], true);

@@ -126,7 +126,10 @@ async fn terraforms_requests_are_answered() {
     let create = doctl(&server, "POST", "/v2/apps", &format!("{{\"spec\":{spec}}}\n")).await;
     has(&create, &["/app/id", "/app/pending_deployment/id"]);
     has(&doctl(&server, "GET", "/v2/apps/APP/deployments?per_page=20", "").await, &["/deployments/0/id"]);
-    has(&doctl(&server, "GET", "/v2/apps/APP/alerts", "").await, &["/alerts"]);
+    has(&doctl(&server, "GET", "/v2/apps/APP/alerts", "").await, &["/alerts/0/id", "/alerts/0/spec/rule"]);
+    let destinations = "{\"emails\":[\"a@example.com\"],\"slack_webhooks\":null}\n";
+    let set = doctl(&server, "POST", "/v2/apps/APP/alerts/ALERT/destinations", destinations).await;
+    has(&set, &["/alert/spec", "/alert/emails/0"]);
     has(
         &doctl(&server, "GET", "/v2/apps/APP", "").await,
         &["/app/live_url", "/app/default_ingress", "/app/updated_at"],

@@ -1,12 +1,17 @@
 //! Views for the fake controller.
 
-use controller::view::{AppView, DeploymentKind, DeploymentView, InstanceView, RolloutView};
+use controller::view::{
+    AlertView, AppView, DeploymentKind, DeploymentView, InstanceView, JobInvocationPhase, JobInvocationView,
+    RolloutView,
+};
 use rollout::deployment::Stage;
 use rollout::instance::InstancePhase;
 use rollout::progress::{Progress, Shown};
 use rollout::time::Timestamp;
 use serde_json::json;
 
+pub const ALERT: &str = "6d2f4c1e-0b7a-4a53-9f0e-3c1f5a9d7b22";
+pub const INVOCATION: &str = "6d2f4c1e-0b7a-4a53-9f0e-3c1f5a9d7b23";
 pub const APP: &str = "6d2f4c1e-0b7a-4a53-9f0e-3c1f5a9d7b21";
 
 pub fn deployment_id(number: u64) -> String {
@@ -63,6 +68,33 @@ pub fn app(deployments: &[DeploymentView]) -> AppView {
         wanted: 2,
         waiting: vec!["waiting for web.1 to recover".into()],
     }
+}
+
+pub fn alert() -> AlertView {
+    AlertView {
+        id: ALERT.into(),
+        component: Some("web".into()),
+        spec: json!({ "rule": "CPU_UTILIZATION", "operator": "GREATER_THAN", "value": 85, "window": "FIVE_MINUTES" }),
+        emails: Vec::new(),
+        slack_webhooks: Vec::new(),
+    }
+}
+
+pub fn job_invocations() -> Vec<JobInvocationView> {
+    let run = |id: &str, job: &str, number, phase, completed| JobInvocationView {
+        id: id.into(),
+        job: job.into(),
+        deployment: deployment_id(number).as_str().into(),
+        phase,
+        created: Timestamp(1000),
+        started: Some(Timestamp(1000)),
+        completed,
+    };
+    vec![
+        run(INVOCATION, "migrate", 2, JobInvocationPhase::Running, None),
+        run("other", "migrate", 1, JobInvocationPhase::Succeeded, Some(Timestamp(2000))),
+        run("third", "tidy", 1, JobInvocationPhase::Failed, Some(Timestamp(2000))),
+    ]
 }
 
 pub fn instances() -> Vec<InstanceView> {

@@ -9,9 +9,16 @@ use crate::value::{Reader, Rule, Shape, SpecValue, Writer};
 #[derive(Clone, Default)]
 pub struct Opaque(Option<Node>);
 
+impl Opaque {
+    /// The block as JSON. `None` if it is absent.
+    pub(crate) fn to_json(&self) -> Option<serde_json::Value> {
+        self.0.as_ref().and_then(|node| serde_json::to_value(node).ok())
+    }
+}
+
 impl PartialEq for Opaque {
     fn eq(&self, other: &Opaque) -> bool {
-        serde_json::to_value(&self.0).ok() == serde_json::to_value(&other.0).ok()
+        self.to_json() == other.to_json()
     }
 }
 

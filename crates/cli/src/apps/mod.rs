@@ -1,5 +1,6 @@
 //! Commands about apps. Each sends a request to the API and prints the answer.
 
+mod alerts;
 mod changes;
 mod dry_run;
 mod logs;
@@ -53,6 +54,11 @@ pub async fn run(command: Apps, connection: &Connection) -> anyhow::Result<Exit>
         }
         Apps::ListInstances { app, output } => {
             queries::list_instances(&discover::client(connection)?, &app, &output).await
+        }
+        Apps::ListAlerts { app, output } => alerts::list(&discover::client(connection)?, &app, &output).await,
+        Apps::UpdateAlertDestinations { app, alert, app_alert_destinations, output } => {
+            let destinations = alerts::read_destinations(&app_alert_destinations)?;
+            alerts::update_destinations(&discover::client(connection)?, &app, &alert, &destinations, &output).await
         }
         Apps::Logs { app, component, deployment, kind, follow, tail, no_prefix } => {
             let query = logs::LogQuery { app, component, deployment, kind, follow, tail };

@@ -1,5 +1,7 @@
 //! Commands about apps. The grammar is doctl's.
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::{Output, SpecArgs};
@@ -149,6 +151,27 @@ pub enum Apps {
         /// Print lines without component and time
         #[arg(long)]
         no_prefix: bool,
+    },
+    /// List an app's alerts, which are stored but not sent
+    #[command(visible_alias = "la")]
+    ListAlerts {
+        /// Name or id
+        app: String,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Replace the destinations of an alert. They are stored, and nothing is sent
+    #[command(visible_alias = "uad")]
+    UpdateAlertDestinations {
+        /// Name or id
+        app: String,
+        /// Id of the alert
+        alert: String,
+        /// JSON or YAML file with `emails` and `slack_webhooks`, or - for standard input
+        #[arg(long, value_name = "FILE")]
+        app_alert_destinations: PathBuf,
+        #[command(flatten)]
+        output: Output,
     },
     /// List an app's instances
     #[command(visible_alias = "i")]

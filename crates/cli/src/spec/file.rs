@@ -45,12 +45,12 @@ pub fn text(file: &Path) -> anyhow::Result<String> {
         true => std::io::stdin().take(MAX_FILE_BYTES).read_to_end(&mut bytes),
         false => std::fs::File::open(file).and_then(|it| it.take(MAX_FILE_BYTES).read_to_end(&mut bytes)),
     };
-    let length = read.with_context(|| format!("cannot read the spec {}", display_name(file)))?;
+    let length = read.with_context(|| format!("cannot read {}", display_name(file)))?;
     // The file is too large, which the parser reports. The cut may have split a character, so decode lossily.
     if length as u64 == MAX_FILE_BYTES {
         return Ok(String::from_utf8_lossy(&bytes).into_owned());
     }
-    decoded(bytes).with_context(|| format!("cannot read the spec {}", display_name(file)))
+    decoded(bytes).with_context(|| format!("cannot read {}", display_name(file)))
 }
 
 /// Decodes UTF-8, or UTF-16 with a byte order mark, which `>` in Windows PowerShell writes. Keeps the mark.

@@ -1,6 +1,6 @@
 //! Commands about app specs, and the spec of a command about an app.
 
-mod file;
+pub mod file;
 mod get;
 mod hidden_input;
 mod validate;

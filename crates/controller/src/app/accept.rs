@@ -42,7 +42,7 @@ impl AppTask {
 
     async fn accept(&mut self, snapshot: &Snapshot, ask: DeployRequest) -> Result<Deployment, ControlError> {
         if self.cx.records.app.deleting {
-            return Err(ControlError::being_deleted(&self.cx.records.app.name));
+            return Err(ControlError::deleted(&self.cx.records.app.name));
         }
         self.check_restart(&ask.request)?;
         if let Some(same) = self.repeated(&ask).await? {
@@ -192,6 +192,9 @@ impl AppTask {
     }
 
     async fn cancel(&mut self, id: &DeploymentId) -> Result<Deployment, ControlError> {
+        if self.cx.records.app.deleting {
+            return Err(ControlError::deleted(&self.cx.records.app.name));
+        }
         let stored = match self.cx.records.deployment(id).cloned() {
             // The records contain no older deployments.
             None => self.cx.shared.store.deployment(id).await?.filter(|it| it.app == self.cx.records.app.id),
@@ -209,9 +212,13 @@ impl AppTask {
         Ok(deployment)
     }
 
-    /// Writes the tombstone first, so that an accepted deletion always completes.
+    /// Writes the tombstone first, so that an accepted deletion always completes. From then on the app's name and host
+    /// name are free.
     async fn delete(&mut self) -> Result<(), ControlError> {
         let mut app = self.cx.records.app.clone();
+        if app.deleting {
+            return Err(ControlError::deleted(&app.name));
+        }
         app.deleting = true;
         app.updated = clock::now();
         let mut changes = vec![Change::App(app)];
@@ -225,6 +232,7 @@ impl AppTask {
             changes.push(Change::Deployment(Box::new(deployment)));
         }
         self.cx.commit(changes).await?;
+        self.cx.shared.ingress.release_hosts(self.cx.records.app.id.as_str());
         Ok(())
     }
 }

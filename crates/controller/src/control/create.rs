@@ -73,7 +73,6 @@ impl Controller {
 
     pub(super) async fn check_name_is_free(&self, name: &str) -> Result<(), ControlError> {
         match self.0.shared.store.app_by_name(name).await? {
-            Some(there) if there.deleting => Err(deletion_in_progress(name)),
             Some(_) => Err(ControlError::name_taken(name)),
             None => Ok(()),
         }
@@ -146,13 +145,6 @@ impl Controller {
         let before = specs.open(&record.spec);
         Ok(specs.complete(spec, before.as_ref()))
     }
-}
-
-fn deletion_in_progress(name: &str) -> ControlError {
-    ControlError::Conflict(format!(
-        "an app named {name} is still being deleted: its open requests and its processes get their time to end; try again \
-         when `boatyard apps list` does not show it any more"
-    ))
 }
 
 /// Refuses a spec that uses unsupported features, and lists every place.

@@ -40,8 +40,16 @@ async fn client_after(
     let (on_record, deleted) = (ids(on_record), ids(deleted));
     let http = ([127, 0, 0, 1], 8080).into();
     let stop = fence.lost().child_token();
-    let client =
-        IngressClient::start(http, Box::new(ingress.clone()), &on_record, &deleted, Arc::new(fence), stop).await;
+    let client = IngressClient::start(
+        http,
+        Box::new(ingress.clone()),
+        &on_record,
+        &deleted,
+        &BTreeSet::new(),
+        Arc::new(fence),
+        stop,
+    )
+    .await;
     (dir, ingress, client.unwrap())
 }
 

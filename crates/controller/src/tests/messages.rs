@@ -50,8 +50,18 @@ fn a_blocked_deletion_reports_its_cause_until_it_is_complete() {
             cluster.engine.fail(Verb::RemoveNetwork, nth);
         }
         cluster.controller().delete_app(&app).await.unwrap();
-        says(&cluster, &app, "the app cannot be deleted yet: ").await;
-        says(&cluster, &app, "; trying again, ").await;
+        let started = format!("app shop ({app}) is being deleted");
+        cluster
+            .until(async || {
+                let (view, _) = cluster.controller().status(app.as_str()).await.map_err(|it| it.to_string())?;
+                let notices = cluster.controller().unknown().await.map_err(|it| it.to_string())?.notices;
+                let says =
+                    |it: &String| it.contains("the app cannot be deleted yet: ") && it.contains("; trying again, ");
+                let all_say =
+                    view.waiting.iter().any(says) && notices.iter().any(|it| it.starts_with(&started) && says(it));
+                all_say.then_some(()).ok_or_else(|| format!("{:?} {notices:?}", view.waiting))
+            })
+            .await;
         cluster.gone(&app).await;
     });
 }

@@ -2,6 +2,7 @@
 //! leads to the same end state as no failure. Time is paused: the seconds of a rollout pass at once, and in order.
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
+mod alerts;
 mod builds;
 mod by_hand;
 mod cluster;
@@ -15,9 +16,11 @@ mod history;
 mod image_builder;
 mod ingress;
 mod ingress_client;
+mod job_invocations;
 mod jobs;
 mod logs;
 mod messages;
+mod names;
 mod outages;
 mod preview;
 mod queue;

@@ -43,6 +43,19 @@ async fn rows_of_the_first_schema_are_read() {
     assert!(store.damaged().is_empty());
 }
 
+#[tokio::test]
+async fn an_app_that_the_first_schema_was_deleting_loses_its_name() {
+    let temp = TempDir::new().unwrap();
+    let directory = DataDir::open(temp.path().join("data")).unwrap();
+    let conn = first_schema(&directory);
+    conn.execute("UPDATE apps SET body = replace(body, '\"deleting\":false', '\"deleting\":true')", []).unwrap();
+    drop(conn);
+    let store = Store::open(&directory).unwrap();
+    assert!(store.apps().await.unwrap()[0].deleting);
+    assert_eq!(store.app_by_name("name-of-shop").await.unwrap(), None);
+    assert_eq!(store.instances().await.unwrap().len(), 1);
+}
+
 #[test]
 fn a_migration_keeps_the_rows_and_a_copy_of_the_old_database() {
     let temp = TempDir::new().unwrap();

@@ -23,6 +23,23 @@ async fn an_app_name_is_unique() {
 }
 
 #[tokio::test]
+async fn an_app_that_is_being_deleted_holds_no_name() {
+    let test = TestStore::with_app("shop").await;
+    let dying = App { deleting: true, ..app("shop", 1) };
+    let next = App { name: dying.name.clone(), ..app("other", 2) };
+    test.store.commit(vec![Change::App(dying.clone()), Change::App(next.clone())]).await.unwrap();
+    assert_eq!(test.store.app_by_name(&next.name).await.unwrap(), Some(next.clone()));
+    let (page, total) = test.store.app_states(0, 10).await.unwrap();
+    assert_eq!((page.into_iter().map(|it| it.app).collect::<Vec<_>>(), total), (vec![next.clone()], 1));
+    assert_eq!(test.store.apps().await.unwrap().len(), 2);
+
+    let again = test.store.commit(vec![Change::App(App { deleting: false, ..dying })]).await.unwrap_err();
+    assert!(matches!(again, StoreError::NameTaken { .. }), "{again:?}");
+    test.store.commit(vec![Change::ForgetApp("shop".into())]).await.unwrap();
+    assert_eq!(test.store.app_by_name(&next.name).await.unwrap(), Some(next));
+}
+
+#[tokio::test]
 async fn a_network_number_is_unique_and_free_again_after_its_app_is_deleted() {
     let test = TestStore::with_app("shop").await;
     let refused = test.store.commit(vec![Change::App(app("blog", 1))]).await.unwrap_err();

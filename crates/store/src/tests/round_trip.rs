@@ -38,8 +38,14 @@ async fn single_records_are_found_by_their_keys() {
     assert_eq!(store.built_image("identity-shop").await.unwrap(), Some(built_image("shop", "identity-shop")));
     assert_eq!(store.built_images(&shop).await.unwrap(), [built_image("shop", "identity-shop")]);
     assert_eq!(store.job_runs(&id).await.unwrap(), [job_run("shop", 1, false)]);
+    assert_eq!(store.job_runs_of(&shop).await.unwrap(), [job_run("shop", 1, false)]);
     assert_eq!(store.instances().await.unwrap(), [instance("shop", 0)]);
     assert_eq!(store.databases().await.unwrap(), [database("shop", "db", "secret")]);
+    let destinations = alert_destinations("shop", "https://hooks.example.com/1");
+    assert_eq!(store.alert_destinations(&shop).await.unwrap(), [destinations]);
+    let forget = Change::ForgetAlertDestinations(shop.clone(), "alert-1".to_owned());
+    store.commit(vec![forget]).await.unwrap();
+    assert_eq!(store.alert_destinations(&shop).await.unwrap(), []);
 }
 
 /// Rows of older versions.
@@ -165,8 +171,17 @@ async fn deleting_an_app_deletes_all_its_records_and_no_others() {
     test.store.commit(vec![Change::ForgetApp("shop".into())]).await.unwrap();
 
     let sql = test.sql();
-    let tables =
-        ["apps", "deployments", "instances", "revisions", "job_runs", "databases", "built_images", "idempotency"];
+    let tables = [
+        "apps",
+        "deployments",
+        "instances",
+        "revisions",
+        "job_runs",
+        "databases",
+        "built_images",
+        "alert_destinations",
+        "idempotency",
+    ];
     for table in tables {
         let left: u64 = sql.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap();
         assert_eq!(left, 1, "rows left in {table}");

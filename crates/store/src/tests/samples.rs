@@ -14,7 +14,8 @@ use tempfile::TempDir;
 
 use crate::Store;
 use crate::records::{
-    App, BuiltImage, Change, Database, Deployment, Instance, JobRun, Newer, Record, Restarts, Revision,
+    AlertDestinations, App, BuiltImage, Change, Database, Deployment, Instance, JobRun, Newer, Record, Restarts,
+    Revision, SlackWebhook,
 };
 use data_dir::DataDir;
 
@@ -197,6 +198,12 @@ pub(super) fn built_image(app: &str, identity: &str) -> BuiltImage {
     }
 }
 
+pub(super) fn alert_destinations(app: &str, address: &str) -> AlertDestinations {
+    let webhook = SlackWebhook { url: address.to_owned(), channel: "#alerts".to_owned() };
+    let emails = vec!["a@example.com".to_owned()];
+    AlertDestinations { app: app.into(), alert: "alert-1".to_owned(), emails, slack_webhooks: vec![webhook] }
+}
+
 /// One record of each kind for an existing app.
 pub(super) fn records_of(app: &str) -> Vec<Change> {
     vec![
@@ -206,5 +213,6 @@ pub(super) fn records_of(app: &str) -> Vec<Change> {
         Change::JobRun(job_run(app, 1, false)),
         Change::Database(database(app, "db", "secret")),
         Change::BuiltImage(built_image(app, &format!("identity-{app}"))),
+        Change::AlertDestinations(alert_destinations(app, "https://hooks.example.com/1")),
     ]
 }

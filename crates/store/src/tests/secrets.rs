@@ -28,6 +28,7 @@ async fn no_file_contains_a_secret() {
             Change::App(shop),
             Change::Revision(revision("shop", "r1", CANARY)),
             Change::Database(database("shop", "db", CANARY)),
+            Change::AlertDestinations(alert_destinations("shop", CANARY)),
         ])
         .await
         .unwrap();
@@ -45,8 +46,12 @@ async fn no_file_contains_a_secret() {
 }
 
 #[test]
-fn debug_output_hides_environment_and_password() {
-    let texts = [format!("{:#?}", revision("shop", "r1", CANARY)), format!("{:#?}", database("shop", "db", CANARY))];
+fn debug_output_hides_environment_password_and_webhook() {
+    let texts = [
+        format!("{:#?}", revision("shop", "r1", CANARY)),
+        format!("{:#?}", database("shop", "db", CANARY)),
+        format!("{:#?}", alert_destinations("shop", CANARY)),
+    ];
     for text in texts {
         assert!(text.contains("shop") && !text.contains(CANARY), "{text}");
     }

@@ -179,13 +179,6 @@ impl Controller {
         matches!(found, Ok(Ok(Some(_))))
     }
 
-    /// Errors: the app does not exist, or is being deleted.
-    async fn state(&self, app: &AppId) -> Result<AppState, ControlError> {
-        let state = self.0.shared.store.app_state(app).await?;
-        let state = state.ok_or_else(|| ControlError::NotFound(format!("no app {app}")))?;
-        if state.app.deleting { Err(ControlError::being_deleted(&state.app.name)) } else { Ok(state) }
-    }
-
     /// Reads a stored spec of an app, with its secrets in plain text.
     fn read_spec(&self, state: &AppState, stored: &serde_json::Value) -> Result<AppSpec, ControlError> {
         let name = &state.app.name;

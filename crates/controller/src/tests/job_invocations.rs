@@ -1,0 +1,62 @@
+//! Runs of jobs are listed with their phase and their times.
+
+use engine_fake::{Behaviour, Verb};
+use rollout::deployment::Stage;
+
+use super::cluster::TestCluster;
+use super::simulation::simulate;
+use crate::Control;
+use crate::error::ControlError;
+use crate::view::JobInvocationPhase;
+
+#[test]
+fn every_deployment_that_ran_a_job_has_an_invocation_of_it() {
+    simulate(async {
+        let cluster = TestCluster::new().await;
+        let app = cluster.create("1").await;
+        cluster.called(0, Verb::Start, "-migrate-").await;
+        let list = async || cluster.controller().job_invocations(&app).await.unwrap();
+        let running = list().await.remove(0);
+        assert_eq!((running.job.as_str(), running.completed), ("migrate", None));
+        assert!(matches!(running.phase, JobInvocationPhase::Pending | JobInvocationPhase::Running), "{running:?}");
+        cluster.settle(&app, Stage::Active).await;
+
+        let failing = Behaviour { exits_with: Some(3), ..Behaviour::default() };
+        cluster.engine.add_image("test/migrate:1", failing);
+        cluster.update(&app, "2").await;
+        cluster.settle(&app, Stage::Failed).await;
+        cluster.restart(&app).await;
+        cluster.settle(&app, Stage::Active).await;
+
+        let all = list().await;
+        let phases: Vec<_> = all.iter().map(|it| it.phase).collect();
+        assert_eq!(phases, [JobInvocationPhase::Failed, JobInvocationPhase::Succeeded], "a restart runs no job");
+        assert_eq!(all[1].id, running.id, "the id stays");
+        for it in &all {
+            assert!(it.started.is_some() && it.started <= it.completed, "{it:?}");
+        }
+        let unknown = cluster.controller().job_invocations(&"other".into()).await;
+        assert!(matches!(unknown, Err(ControlError::NotFound(_))), "{unknown:?}");
+    });
+}
+
+#[test]
+fn a_job_of_a_canceled_deployment_is_canceled() {
+    simulate(async {
+        let cluster = TestCluster::new().await;
+        let app = cluster.create("1").await;
+        cluster.called(0, Verb::Start, "-migrate-").await;
+        let deployment = cluster.newest(&app).await.id;
+        cluster.controller().cancel(&app, &deployment).await.unwrap();
+        cluster.reach(&deployment, Stage::Canceled).await;
+        cluster
+            .until(async || {
+                let all = cluster.controller().job_invocations(&app).await.unwrap();
+                match all[..] {
+                    [ref run] if run.phase == JobInvocationPhase::Canceled => Ok(()),
+                    _ => Err(format!("{all:?}")),
+                }
+            })
+            .await;
+    });
+}
