@@ -68,11 +68,11 @@ impl QueryParams {
         }
     }
 
-    /// How many of the last lines. doctl sends -1 for all.
+    /// How many of the last lines. doctl sends -1 for all; 0 means none.
     pub fn tail(&self) -> Result<Option<usize>, ApiError> {
         let Some(text) = self.get("tail_lines") else { return Ok(None) };
         match text.parse::<i64>() {
-            Ok(lines) => Ok(usize::try_from(lines).ok().filter(|lines| *lines > 0)),
+            Ok(lines) => Ok(usize::try_from(lines).ok()),
             Err(_) => Err(ApiError::bad_request(format!("tail_lines must be a number, not {text:?}"))),
         }
     }
@@ -96,9 +96,10 @@ mod tests {
     }
 
     #[test]
-    fn minus_one_from_doctl_means_all_lines() {
+    fn minus_one_from_doctl_means_all_lines_and_zero_means_none() {
         let tail = |text: &str| params(&[("tail_lines", text)]).tail().ok();
         assert_eq!(tail("-1"), Some(None));
+        assert_eq!(tail("0"), Some(Some(0)));
         assert_eq!(tail("5"), Some(Some(5)));
         assert_eq!(tail("x"), None);
     }

@@ -1,6 +1,8 @@
 //! Reading logs: from the engine for instances, from the logbook for builds and jobs.
 
+mod chosen;
 mod following;
+mod restarts;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,10 +12,9 @@ use engine::{Engine, LogQuery};
 use futures::stream::{self, BoxStream, SelectAll};
 use futures::{StreamExt, TryStreamExt};
 use rollout::deployment::Stage;
-use rollout::ids::{ComponentName, DeploymentId};
-use rollout::instance::InstancePhase;
+use rollout::ids::DeploymentId;
 use store::Store;
-use store::records::{Deployment, Instance};
+use store::records::Deployment;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::sync::watch;
 
@@ -45,11 +46,20 @@ impl Logs {
     /// Returns the requested lines. Errors: the deployment or component is unknown, or has no log of that kind.
     pub async fn read(self, question: LogRequest) -> Result<LogLines, ControlError> {
         match question.kind {
+            LogKind::Run if self.is_of_job(&question).await? => self.kept(&question, Chapter::Deploy).await,
             LogKind::Run => self.running(question).await,
             LogKind::RunRestarted => self.restarted(&question).await,
             LogKind::Build => self.kept(&question, Chapter::Build).await,
             LogKind::Deploy => self.kept(&question, Chapter::Deploy).await,
         }
+    }
+
+    /// Whether the component is a job, which has no instances.
+    async fn is_of_job(&self, question: &LogRequest) -> Result<bool, ControlError> {
+        let Some(component) = &question.component else { return Ok(false) };
+        let deployment = self.deployment(question).await?;
+        let spec = app_spec::AppSpec::from_stored(&deployment.spec).unwrap_or_default();
+        Ok(spec.jobs.iter().any(|it| it.common.name == *component))
     }
 
     async fn running(self, question: LogRequest) -> Result<LogLines, ControlError> {
@@ -74,52 +84,31 @@ impl Logs {
         Ok(all.boxed())
     }
 
-    /// Returns what instances wrote before the engine last restarted them.
+    /// Returns what processes of instances wrote that have ended since, whoever started them again.
     async fn restarted(&self, question: &LogRequest) -> Result<LogLines, ControlError> {
         let mut all = Vec::new();
         let secrets = self.secrets(question).await?;
         for (component, name) in self.containers(question).await? {
             let mut shown = Lines::new(&secrets);
             let details = self.engine.inspect(&name).await.map_err(unreadable)?;
-            let Some(started) = details.filter(|it| it.restart_count > 0).and_then(|it| it.started_at) else {
-                continue;
+            let Some(earlier) = details.and_then(|it| restarts::earlier_runs(&it)) else { continue };
+            let lines = match self.engine.logs(&name, &LogQuery { follow: false, tail: None }).await {
+                Ok(lines) => lines,
+                // The container was removed since it was inspected.
+                Err(engine::EngineError::NotFound { .. }) => continue,
+                Err(error) => return Err(unreadable(error)),
             };
-            let lines = self.engine.logs(&name, &LogQuery { follow: false, tail: None }).await.map_err(unreadable)?;
-            let before = lines.try_filter(move |line| std::future::ready(line.timestamp < started)).map_err(unreadable);
-            all.extend(before.map_ok(|line| entry(&component, line, &mut shown)).collect::<Vec<_>>().await);
+            let before = lines.try_filter(move |line| std::future::ready(earlier.contains(&line.timestamp)));
+            let before = before.map_err(unreadable).map_ok(|line| entry(&component, line, &mut shown));
+            all.extend(before.collect::<Vec<_>>().await);
         }
-        let skip = question.tail.map_or(0, |tail| all.len().saturating_sub(tail));
-        Ok(stream::iter(all.into_iter().skip(skip)).boxed())
+        Ok(stream::iter(last(all, question.tail)).boxed())
     }
 
     /// The secrets that must not appear in any line of the app.
     async fn secrets(&self, question: &LogRequest) -> Result<Secrets, ControlError> {
         let state = self.store.app_state(&question.app).await?;
         Ok(Secrets::new(&state.as_ref().map(crate::app::secret_values).unwrap_or_default()))
-    }
-
-    /// Containers of started instances, each with the name of its component.
-    async fn containers(&self, question: &LogRequest) -> Result<Vec<(String, String)>, ControlError> {
-        let rows = self.store.instances().await?;
-        let has_started = |it: &Instance| it.phase > InstancePhase::Created;
-        let rows: Vec<_> = rows.into_iter().filter(|it| it.app == question.app && has_started(it)).collect();
-        let wanted =
-            |component: &ComponentName| question.component.as_deref().is_none_or(|it| it == component.as_str());
-        let names: Vec<_> = rows
-            .iter()
-            .filter(|it| wanted(&it.component))
-            .map(|it| (it.component.to_string(), it.name.to_string()))
-            .collect();
-        match (&question.component, names.is_empty()) {
-            (Some(component), true) => {
-                let known: Vec<String> = rows.iter().map(|it| it.component.to_string()).collect();
-                Err(ControlError::NotFound(format!(
-                    "no running instance of {component:?}.{}",
-                    closest(component, &known)
-                )))
-            }
-            _ => Ok(names),
-        }
     }
 
     async fn kept(&self, question: &LogRequest, chapter: Chapter) -> Result<LogLines, ControlError> {
@@ -136,15 +125,16 @@ impl Logs {
             let ended = Ended { store: self.store.clone(), deployment: deployment.id.clone() };
             all.push(self.file(path, component, question, ended));
         }
-        if chapter == Chapter::Deploy && !question.follow {
-            // These lines were stored without timestamps, so they all show when the deployment entered its stage.
-            let tail = deployment.log_tail.clone();
-            let component = deployment.failure.and_then(|it| it.component).map(|it| it.to_string()).unwrap_or_default();
+        let failed = deployment.failure.as_ref().and_then(|it| it.component.clone()).unwrap_or_else(|| "".into());
+        let is_kept = self.logbook.holds(&question.app, &deployment.id, Chapter::Deploy, &failed);
+        if chapter == Chapter::Deploy && !question.follow && !is_kept {
+            // Older versions kept only these lines of a failed instance, without timestamps, so they all show when the
+            // deployment entered its stage.
             let stamp = crate::clock::rfc3339(deployment.stage_since);
-            let lines = tail
-                .into_iter()
+            let component = failed.to_string();
+            let lines = last(deployment.log_tail.clone(), question.tail)
                 .map(move |text| Ok(LogEntry { component: component.clone(), timestamp: stamp.clone(), text }));
-            all.push(stream::iter(lines).boxed());
+            all.push(stream::iter(lines.collect::<Vec<_>>()).boxed());
         }
         Ok(all.boxed())
     }
@@ -188,8 +178,7 @@ async fn lines_of(path: PathBuf, component: String, follow: bool, tail: Option<u
             first.push(Ok(parsed(&component, &line)));
         }
     }
-    let skip = tail.map_or(0, |tail| first.len().saturating_sub(tail));
-    let first = stream::iter(first.into_iter().skip(skip));
+    let first = stream::iter(last(first, tail));
     if !follow {
         return first.boxed();
     }
@@ -214,6 +203,12 @@ async fn lines_of(path: PathBuf, component: String, follow: bool, tail: Option<u
         }
     });
     first.chain(more).boxed()
+}
+
+/// The last `tail` items; all of them for `None`.
+fn last<T>(all: Vec<T>, tail: Option<usize>) -> impl Iterator<Item = T> {
+    let skip = tail.map_or(0, |tail| all.len().saturating_sub(tail));
+    all.into_iter().skip(skip)
 }
 
 type Reader = BufReader<tokio::fs::File>;

@@ -242,11 +242,11 @@ pub struct DeployOptions {
 pub enum LogKind {
     /// Logs of a deployment's builds.
     Build,
-    /// Logs of a deployment's jobs, and the last lines of instances that did not become ready.
+    /// Logs of a deployment's jobs, and of an instance that did not become ready.
     Deploy,
-    /// Logs of running instances.
+    /// Logs of running instances. For a job the same as [`LogKind::Deploy`].
     Run,
-    /// Logs of instances before the engine last restarted them.
+    /// Logs of instances before the engine or the controller last restarted them.
     RunRestarted,
 }
 
@@ -255,7 +255,8 @@ pub enum LogKind {
 pub struct LogRequest {
     /// The app.
     pub app: AppId,
-    /// The deployment; `None`: the active one, or the newest if none is active.
+    /// The deployment; `None`: the active one, or the newest if none is active. For logs of instances, `None` means all
+    /// instances of the app.
     pub deployment: Option<DeploymentId>,
     /// The component; `None`: all, each line with the name of its component.
     pub component: Option<String>,

@@ -32,6 +32,12 @@ impl Target {
     pub fn wants(&self, revision: &RevisionId, generation: u64) -> bool {
         self.revision == *revision && generation >= self.min_generation
     }
+
+    /// Whether an instance with this revision and generation was created for the target. A later restart raises the
+    /// generation, and its instances match the target, but were not created for it.
+    pub fn created(&self, revision: &RevisionId, generation: u64) -> bool {
+        self.wants(revision, generation) && generation <= self.generation
+    }
 }
 
 /// The targets of a restart: those in force, where the chosen components get the new `generation`.
@@ -123,6 +129,16 @@ pub const FILLING_AT_ONCE: usize = 4;
 mod tests {
     use super::*;
     use crate::plan::tests::wants;
+
+    #[test]
+    fn instances_of_later_restarts_and_other_revisions_were_not_created_for_a_target() {
+        let target = Target { generation: 5, min_generation: 3, ..wants("web", 2) };
+        let (same, other) = (target.revision.clone(), RevisionId::new("other"));
+        let created = |revision: &RevisionId| (2..=6).filter(|it| target.created(revision, *it)).collect::<Vec<_>>();
+        assert_eq!(created(&same), [3, 4, 5]);
+        assert_eq!(created(&other), Vec::<u64>::new());
+        assert!(target.wants(&same, 6), "it serves in its place");
+    }
 
     #[test]
     fn a_restart_raises_the_generation_of_the_named_components_only() {

@@ -221,14 +221,21 @@ fn remove(cx: &mut Context, name: InstanceName) {
     begin(cx, name, InstanceAction::Remove, async move { engine.remove(container.as_str()).await.map(drop) });
 }
 
-/// Reads the last lines of the log and checks whether the instance ran out of memory. The report records the failure.
+/// Reads the last lines of the log, keeps the whole log if the rollout fails by this instance, and checks whether the
+/// instance ran out of memory. The report records the failure.
 fn give_up(cx: &mut Context, snapshot: &Snapshot, name: InstanceName, reason: Reason) {
-    let (engine, secrets) = (cx.shared.engine.clone(), cx.records.secrets());
+    let (engine, secrets, logbook) = (cx.shared.engine.clone(), cx.records.secrets(), cx.shared.logbook.clone());
+    let failing = failing(cx).map(|it| it.id.clone());
+    let kept_for = failing.zip(cx.records.instance(&name).map(|it| (it.app.clone(), it.component.clone())));
     let revision = cx.records.instance(&name).and_then(|it| cx.records.revision(&it.revision));
     let container = snapshot.engine.containers.get(name.as_str()).cloned();
     let memory = revision.map(|it| it.memory_bytes.min(cx.shared.host.memory_bytes));
     cx.actions.begin(Subject::Instance(name.clone()), async move {
         let tail = tail(engine.as_ref(), name.as_str(), &secrets).await;
+        if let Some((deployment, (app, component))) = kept_for {
+            let container = name.as_str();
+            logbook.keep_container_log(engine.as_ref(), &app, &deployment, &component, container, &secrets).await;
+        }
         let reason = match (&reason, memory) {
             (Reason::Exited { .. }, Some(limit)) if ran_out_of_memory(engine.as_ref(), name.as_str()).await => {
                 Reason::OutOfMemory { limit }
@@ -357,6 +364,11 @@ async fn removed(cx: &mut Context, name: InstanceName, result: Result<(), Engine
     cx.commit(vec![Change::ForgetInstance(name)]).await
 }
 
+/// The deployment that fails if a new instance is given up now.
+fn failing(cx: &Context) -> Option<&Deployment> {
+    cx.records.rolling().filter(|it| it.stage == Stage::Rolling && it.failure.is_none())
+}
+
 /// During a rollout, an instance that does not start makes the rollout fail. Otherwise the task tries again later.
 pub(super) async fn given_up(
     cx: &mut Context,
@@ -368,10 +380,9 @@ pub(super) async fn given_up(
     let Some(mut row) = cx.records.instance(&name).cloned() else { return Ok(()) };
     warn!(instance = %name, %reason, "new instance given up");
     let why = why(&format!("{}.{}", row.component, row.slot), &reason, &tail);
-    let rolling = cx.records.rolling();
-    let rolls_back = rolling.is_some_and(|it| it.stage == Stage::RollingBack);
+    let rolls_back = cx.records.rolling().is_some_and(|it| it.stage == Stage::RollingBack);
     let mut changes = Vec::new();
-    match rolling.filter(|it| it.stage == Stage::Rolling && it.failure.is_none()).cloned() {
+    match failing(cx).cloned() {
         Some(mut deployment) => {
             let message = format!("{why}; {}", what_still_serves(cx, &row));
             let component = Some(row.component.clone());

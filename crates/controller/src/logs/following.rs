@@ -33,7 +33,8 @@ pub(super) struct Following {
 struct Known {
     /// The stream is open, so more lines may come.
     open: bool,
-    /// Timestamp of the last line. After a restart the engine sends older lines again, and this filters them out.
+    /// Timestamp of the last line, also if the request skipped it. After a restart the engine sends older lines again, and
+    /// this filters them out.
     last: String,
 }
 
@@ -51,8 +52,13 @@ enum Output {
 impl Following {
     /// Follows new lines, and starts with as many older lines as the request asks for. Errors: the engine or the store
     /// does not answer, or no such component runs.
-    pub async fn begin(logs: Logs, question: LogRequest) -> Result<Self, ControlError> {
+    pub async fn begin(logs: Logs, mut question: LogRequest) -> Result<Self, ControlError> {
         let changes = logs.changes.clone();
+        if logs.is_active(&question).await? {
+            // doctl names the active deployment of its own accord. A person who follows an app wants to see the next
+            // deployment's instances too.
+            question.deployment = None;
+        }
         let mut following = Self { logs, changes, question, known: HashMap::new(), lines: SelectAll::new() };
         following.open().await?;
         // All lines of instances that start later are new.
@@ -60,7 +66,7 @@ impl Following {
         Ok(following)
     }
 
-    /// Lines until the app is deleted or the controller stops.
+    /// Lines until the app is deleted, the instances of an ended deployment are gone, or the controller stops.
     pub fn lines(self) -> impl Stream<Item = Result<LogEntry, ControlError>> {
         stream::unfold(self, |mut following| async move {
             let entry = following.next().await?;
@@ -70,6 +76,9 @@ impl Following {
 
     async fn next(&mut self) -> Option<LogEntry> {
         loop {
+            if self.known.is_empty() && self.logs.can_have_no_more(&self.question).await {
+                return self.rest().await;
+            }
             let one_ended = self.known.values().any(|it| !it.open);
             tokio::select! {
                 Some(output) = self.lines.next(), if !self.lines.is_empty() => match output {
@@ -93,15 +102,31 @@ impl Following {
         }
     }
 
+    /// The next line that the removed containers had written.
+    async fn rest(&mut self) -> Option<LogEntry> {
+        while let Some(output) = self.lines.next().await {
+            if let Output::Line { entry, .. } = output {
+                return Some(entry);
+            }
+        }
+        None
+    }
+
     /// Requests the lines of containers that are new or have started again.
     async fn open(&mut self) -> Result<(), ControlError> {
-        let containers = self.logs.containers(&self.question).await?;
+        let found = self.logs.containers(&self.question).await;
+        if matches!(found, Err(ControlError::Invalid(_))) {
+            // The deployment has ended, and its instances are gone.
+            self.known.clear();
+        }
+        let containers = found?;
         self.known.retain(|known, _| containers.iter().any(|(_, name)| name == known));
         let mut secrets = None;
         for (component, name) in containers {
             let last = match self.known.get(&name) {
                 Some(known) if known.open || !runs(self.logs.engine.as_ref(), &name).await => continue,
                 Some(known) => known.last.clone(),
+                None if self.question.tail == Some(0) => last_line(self.logs.engine.as_ref(), &name).await,
                 None => String::new(),
             };
             let query = LogQuery { follow: true, tail: self.question.tail };
@@ -129,6 +154,13 @@ impl Following {
         }
         Ok(())
     }
+}
+
+/// Timestamp of the newest line of a container; empty if it has none.
+async fn last_line(engine: &dyn Engine, name: &str) -> String {
+    let Ok(lines) = engine.logs(name, &LogQuery { follow: false, tail: Some(1) }).await else { return String::new() };
+    let stamps = lines.filter_map(async |line| line.ok().map(|it| it.timestamp));
+    stamps.fold(String::new(), async |last, stamp| last.max(stamp)).await
 }
 
 async fn runs(engine: &dyn Engine, name: &str) -> bool {

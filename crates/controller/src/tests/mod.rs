@@ -16,6 +16,7 @@ mod image_builder;
 mod ingress;
 mod ingress_client;
 mod jobs;
+mod logs;
 mod messages;
 mod outages;
 mod preview;
