@@ -24,6 +24,8 @@ pub struct Installation {
     http: SocketAddr,
     serve: Option<Child>,
     token: String,
+    /// Arguments of `serve` besides those of every test.
+    arguments: Vec<String>,
 }
 
 /// A container of an app, by the engine's id and start time.
@@ -42,19 +44,30 @@ const LOOK_EVERY: Duration = Duration::from_millis(25);
 impl Installation {
     /// Starts the program on free ports. Repositories under [`Installation::sources`] may be named by path.
     pub async fn start(program: impl Into<PathBuf>) -> Result<Self> {
-        Self::start_in(program.into(), new_directory()?, None).await
+        Self::start_in(program.into(), new_directory()?, None, &[]).await
+    }
+
+    /// Like [`Installation::start`], with more arguments for `serve`.
+    pub async fn start_with(program: impl Into<PathBuf>, arguments: &[&str]) -> Result<Self> {
+        Self::start_in(program.into(), new_directory()?, None, arguments).await
     }
 
     /// Like [`Installation::start`], with the data directory on a separate disk of `bytes` bytes. Needs root.
     pub async fn start_on_small_disk(program: impl Into<PathBuf>, bytes: u64) -> Result<Self> {
         let directory = new_directory()?;
         let disk = SmallDisk::mount(&directory.path().join("disk"), bytes)?;
-        Self::start_in(program.into(), directory, Some(disk)).await
+        Self::start_in(program.into(), directory, Some(disk), &[]).await
     }
 
-    async fn start_in(program: PathBuf, directory: TempDir, disk: Option<SmallDisk>) -> Result<Self> {
+    async fn start_in(
+        program: PathBuf,
+        directory: TempDir,
+        disk: Option<SmallDisk>,
+        arguments: &[&str],
+    ) -> Result<Self> {
         let [api, http] = free_addresses()?;
-        let mut it = Self { program, disk, directory, api, http, serve: None, token: String::new() };
+        let arguments = arguments.iter().map(|it| (*it).to_owned()).collect();
+        let mut it = Self { program, disk, directory, api, http, serve: None, token: String::new(), arguments };
         it.serve().await?;
         Ok(it)
     }
@@ -73,6 +86,7 @@ impl Installation {
             .arg("--local-sources")
             .arg(self.sources())
             .args(["--database-image", "PG=boatyard-local/postgres:15"])
+            .args(&self.arguments)
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)

@@ -1,4 +1,7 @@
-//! Reading logs: from the engine for instances, from the logbook for builds and jobs.
+//! Reading logs: from the engine for instances, from the logbook for builds, jobs and failed instances.
+//!
+//! `chosen` finds the instances that a request is about, `restarts` the lines of processes that have ended, and `following`
+//! streams lines across restarts.
 
 mod chosen;
 mod following;
