@@ -76,8 +76,8 @@ impl Following {
 
     async fn next(&mut self) -> Option<LogEntry> {
         loop {
-            if self.lines.is_empty() && self.known.is_empty() && self.logs.can_have_no_more(&self.question).await {
-                return None;
+            if self.known.is_empty() && self.logs.can_have_no_more(&self.question).await {
+                return self.rest().await;
             }
             let one_ended = self.known.values().any(|it| !it.open);
             tokio::select! {
@@ -102,10 +102,21 @@ impl Following {
         }
     }
 
+    /// The next line that the removed containers had written.
+    async fn rest(&mut self) -> Option<LogEntry> {
+        while let Some(output) = self.lines.next().await {
+            if let Output::Line { entry, .. } = output {
+                return Some(entry);
+            }
+        }
+        None
+    }
+
     /// Requests the lines of containers that are new or have started again.
     async fn open(&mut self) -> Result<(), ControlError> {
         let found = self.logs.containers(&self.question).await;
-        if found.is_err() && self.logs.can_have_no_more(&self.question).await {
+        if matches!(found, Err(ControlError::Invalid(_))) {
+            // The deployment has ended, and its instances are gone.
             self.known.clear();
         }
         let containers = found?;
