@@ -1,9 +1,10 @@
 //! The address under which a client reached the API. Addresses in answers begin with it.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::Ipv6Addr;
 use std::str::FromStr;
 
 use axum::http::Uri;
+use tokio_rustls::rustls::pki_types::ServerName;
 
 /// The address of the API behind a proxy, or under a name of this host: `https://api.example.com`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,8 +53,8 @@ impl FromStr for OutsideUrl {
         }
         let authority = uri.authority().ok_or_else(|| wrong("it has no name"))?.as_str();
         let (host, port) = split_host(authority).ok_or_else(|| wrong("its name or port is wrong"))?;
-        let is_name = |host: &str| !host.is_empty() && !host.contains([':', '[', ']']);
-        if host.parse::<IpAddr>().is_err() && !is_name(&host) {
+        // A certificate must be able to contain the name.
+        if ServerName::try_from(host.as_str()).is_err() {
             return Err(wrong("its name is wrong"));
         }
         Ok(Self { scheme, host, port: port.unwrap_or(scheme.default_port()) })
@@ -146,6 +147,7 @@ mod tests {
             "https://api.example.com?x=1",
             "https://user@api.example.com",
             "https://api.example.com:x",
+            "https://a..b",
             "https://[api]",
         ] {
             assert!(outside(wrong).is_err(), "{wrong}");

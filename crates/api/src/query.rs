@@ -3,6 +3,7 @@
 use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
 use controller::view::{LogKind, PageQuery};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::error::ApiError;
 use crate::state::ApiState;
@@ -37,6 +38,9 @@ impl FromRequestParts<ApiState> for QueryParams {
     }
 }
 
+/// Letters, digits and these characters stay as they are in a link.
+const IN_LINKS: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.');
+
 impl QueryParams {
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(key, value)| key == name && !value.is_empty()).map(|(_, value)| value.as_str())
@@ -46,6 +50,12 @@ impl QueryParams {
     pub fn all(&self, name: &str) -> Vec<String> {
         let values = self.0.iter().filter(|(key, _)| key == name).flat_map(|(_, value)| value.split(','));
         values.map(str::trim).filter(|it| !it.is_empty()).map(str::to_owned).collect()
+    }
+
+    /// These parameters as the links to other pages of a list repeat them: `&name=a&name=b`.
+    pub fn for_links(&self, names: &[&str]) -> String {
+        let values = names.iter().flat_map(|name| self.all(name).into_iter().map(move |value| (name, value)));
+        values.map(|(name, value)| format!("&{name}={}", utf8_percent_encode(&value, IN_LINKS))).collect()
     }
 
     /// The deployment types to list, in the spelling of the API. Empty means all.
@@ -134,6 +144,15 @@ mod tests {
         assert_eq!(types(&[("deployment_types", "manual, DEPLOY_ON_PUSH")]), both);
         let refused = types(&[("deployment_types", "MANUAL,NIGHTLY")]).expect_err("no such type");
         assert!(refused.contains("MANUAL, DEPLOY_ON_PUSH") && refused.ends_with("not \"NIGHTLY\""), "{refused}");
+    }
+
+    #[test]
+    fn links_repeat_the_filters_of_a_list() {
+        let filters = params(&[("job_names", "a-b,c"), ("page", "2"), ("deployment_id", "x&page=9")]);
+        assert_eq!(
+            filters.for_links(&["job_names", "deployment_id"]),
+            "&job_names=a-b&job_names=c&deployment_id=x%26page%3D9"
+        );
     }
 
     #[test]

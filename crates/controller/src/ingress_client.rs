@@ -82,20 +82,20 @@ enum Work {
 
 impl IngressClient {
     /// Starts the ingress unless one answers. Every app keeps the routes that the ingress has until its task submits
-    /// new ones, except for the apps in `deleted`. The apps in `dying` lose their host names. Errors: a sentence, for example that the ingress cannot listen on
-    /// its address.
+    /// new ones, except for the apps in `removed`. The apps in `being_deleted` lose their host names. Errors: a sentence,
+    /// for example that the ingress cannot listen on its address.
     pub async fn start(
         http: SocketAddr,
         connector: Box<dyn IngressConnector>,
         on_record: &BTreeSet<AppId>,
-        deleted: &BTreeSet<AppId>,
-        dying: &BTreeSet<AppId>,
+        removed: &BTreeSet<AppId>,
+        being_deleted: &BTreeSet<AppId>,
         fence: Arc<Fence>,
         stop: CancellationToken,
     ) -> Result<Self, String> {
         let (work, inbox) = mpsc::channel(1024);
         let opened = connector.open().await?;
-        let kept = opened.table.apps.iter().filter(|it| !deleted.contains(&AppId::from(it.app.as_str())));
+        let kept = opened.table.apps.iter().filter(|it| !removed.contains(&AppId::from(it.app.as_str())));
         let parts: BTreeMap<_, _> = kept.map(|it| (it.app.clone(), it.clone())).collect();
         let unknown = parts.keys().filter(|it| !on_record.contains(&AppId::from(it.as_str()))).cloned().collect();
         let shared = Arc::new(Shared {
@@ -103,7 +103,7 @@ impl IngressClient {
             connector,
             parts: Mutex::new(parts),
             unknown: Mutex::new(unknown),
-            released: Mutex::new(dying.iter().map(ToString::to_string).collect()),
+            released: Mutex::new(being_deleted.iter().map(ToString::to_string).collect()),
             open: Mutex::default(),
             unsaved: Mutex::default(),
             tallies: Mutex::default(),
@@ -169,8 +169,9 @@ impl IngressClient {
     /// Removes an app from the table.
     pub async fn forget(&self, app: &str) {
         lock(&self.shared.unknown).remove(app);
-        lock(&self.shared.released).remove(app);
         lock(&self.shared.parts).remove(app);
+        // Last, so that no table contains the hosts of a deleted app again.
+        lock(&self.shared.released).remove(app);
         let (reply, replied) = oneshot::channel();
         if self.work.send(Work::Send(reply)).await.is_ok() {
             drop(tokio::time::timeout(ACKNOWLEDGED_WITHIN, replied).await);

@@ -85,7 +85,8 @@ impl Logbook {
         })
     }
 
-    /// Copies a container's output into the deployment's log, before the container is removed.
+    /// Copies a container's output into the deployment's log, before the container is removed. `tail`: only the last lines.
+    #[expect(clippy::too_many_arguments, reason = "each names one part of the copy")]
     pub async fn keep_container_log(
         &self,
         engine: &dyn Engine,
@@ -93,11 +94,12 @@ impl Logbook {
         deployment: &DeploymentId,
         component: &ComponentName,
         container: &str,
+        tail: Option<usize>,
         secrets: &Secrets,
     ) {
         let mut lines_shown = Lines::new(secrets);
         let copy = async {
-            let mut lines = engine.logs(container, &LogQuery { follow: false, tail: None }).await?;
+            let mut lines = engine.logs(container, &LogQuery { follow: false, tail }).await?;
             let mut writer = Writer::begin(&self.file(app, deployment, Chapter::Deploy, component));
             while let Some(line) = lines.next().await {
                 let line = line?;

@@ -130,7 +130,8 @@ impl Logs {
         }
         let failed = deployment.failure.as_ref().and_then(|it| it.component.clone()).unwrap_or_else(|| "".into());
         let is_kept = self.logbook.holds(&question.app, &deployment.id, Chapter::Deploy, &failed);
-        if chapter == Chapter::Deploy && !question.follow && !is_kept {
+        let is_wanted = question.component.as_deref().is_none_or(|it| it == failed.as_str());
+        if chapter == Chapter::Deploy && !question.follow && !is_kept && is_wanted {
             // Older versions kept only these lines of a failed instance, without timestamps, so they all show when the
             // deployment entered its stage.
             let stamp = crate::clock::rfc3339(deployment.stage_since);

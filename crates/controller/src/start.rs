@@ -91,9 +91,10 @@ pub(crate) async fn take_over(
     let failed = |error: StoreError| StartError::Store(error.to_string());
     let on_record = store.app_ids().await.map_err(failed)?;
     let deleted = store.deleted_apps().await.map_err(failed)?;
-    let dying = store.apps().await.map_err(failed)?.into_iter().filter(|it| it.deleting).map(|it| it.id).collect();
+    let being_deleted =
+        store.apps().await.map_err(failed)?.into_iter().filter(|it| it.deleting).map(|it| it.id).collect();
     let (http, stopped) = (config.http, stop.clone());
-    let ingress = IngressClient::start(http, connector, &on_record, &deleted, &dying, fence.clone(), stopped);
+    let ingress = IngressClient::start(http, connector, &on_record, &deleted, &being_deleted, fence.clone(), stopped);
     let ingress = ingress.await.map_err(StartError::Ingress)?;
     let shared = Arc::new(Shared {
         health_checker,

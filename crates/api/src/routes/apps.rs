@@ -103,7 +103,7 @@ pub(super) async fn propose(access: Access, params: QueryParams, content: Reques
         (true, false) => Some(preview(&access, own, &parsed).await?),
         (false, false) => {
             // The spec may belong to the app of this name, which then has the values that the spec omits.
-            let app = app.as_ref().or(same_name.as_ref()).filter(|it| !it.deleting);
+            let app = app.as_ref().or(same_name.as_ref());
             preview(&access, app.map(|it| &it.id), &parsed).await.map(drop).or_else(taken_name)?;
             None
         }

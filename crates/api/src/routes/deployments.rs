@@ -48,14 +48,14 @@ pub(super) async fn list(access: Access, PathParams(app): PathParams<String>, pa
     let (query, types) = (params.page()?, params.deployment_types()?);
     let view = access.app(&app).await?;
     let url = format!("{}/v2/apps/{}/deployments", access.base, view.id);
-    let extra: String = types.iter().map(|it| format!("&deployment_types={it}")).collect();
+    let filters = params.for_links(&["deployment_types"]);
     // All deployments have the same type.
     if !types.is_empty() && !types.contains(&render::DEPLOYMENT_TYPE) {
-        return Ok(Json(render::paged("deployments", vec![], 0, query, &url, &extra)));
+        return Ok(Json(render::paged("deployments", vec![], 0, query, &url, &filters)));
     }
     let page = access.control.deployments(&view.id, query).await?;
     let items = page.items.iter().map(render::deployment).collect();
-    Ok(Json(render::paged("deployments", items, page.total, query, &url, &extra)))
+    Ok(Json(render::paged("deployments", items, page.total, query, &url, &filters)))
 }
 
 pub(super) async fn get(access: Access, PathParams((app, deployment)): PathParams<(String, String)>) -> JsonResult {

@@ -15,24 +15,15 @@ pub(super) async fn list(access: Access, PathParams(app): PathParams<String>, pa
     let view = access.app(&app).await?;
     let url = format!("{}/v2/apps/{}/events", access.base, view.id);
     let (types, deployment_types) = (params.all("event_types"), params.deployment_types()?);
+    let filters = params.for_links(&["event_types", "deployment_types"]);
     let has_deployments = types.is_empty() || types.iter().any(|it| it == "DEPLOYMENT");
     // All deployments have the same type.
     if !has_deployments || !(deployment_types.is_empty() || deployment_types.contains(&render::DEPLOYMENT_TYPE)) {
-        return Ok(Json(render::paged("events", Vec::new(), 0, query, &url, "")));
+        return Ok(Json(render::paged("events", Vec::new(), 0, query, &url, &filters)));
     }
     let page = access.control.deployments(&view.id, query).await?;
     let items = page.items.iter().map(event).collect();
-    let deployment_types: Vec<_> = deployment_types.into_iter().map(str::to_owned).collect();
-    let extra = format!("{}{}", repeated("event_types", &types), repeated("deployment_types", &deployment_types));
-    Ok(Json(render::paged("events", items, page.total, query, &url, &extra)))
-}
-
-/// A parameter of a link, once for each value. The values are names without special characters.
-fn repeated(name: &str, values: &[String]) -> String {
-    values
-        .iter()
-        .filter(|it| it.chars().all(|c| c.is_ascii_alphanumeric() || c == '_'))
-        .fold(String::new(), |link, value| format!("{link}&{name}={value}"))
+    Ok(Json(render::paged("events", items, page.total, query, &url, &filters)))
 }
 
 pub(super) async fn get(access: Access, PathParams((app, event)): PathParams<(String, String)>) -> JsonResult {

@@ -21,8 +21,9 @@ pub(super) async fn list(access: Access, PathParams(app): PathParams<String>, pa
     let all: Vec<_> = access.control.job_invocations(&view.id).await?.into_iter().filter(is_wanted).collect();
     let before = usize::try_from((query.page - 1) * query.per_page).unwrap_or(usize::MAX);
     let page = all.iter().skip(before).take(query.per_page as usize).map(render::job_invocation).collect();
+    let filters = params.for_links(&["job_names", "deployment_id"]);
     let url = format!("{}/v2/apps/{}/job-invocations", access.base, view.id);
-    Ok(Json(render::paged("job_invocations", page, all.len() as u64, query, &url, "")))
+    Ok(Json(render::paged("job_invocations", page, all.len() as u64, query, &url, &filters)))
 }
 
 pub(super) async fn get(access: Access, PathParams((app, invocation)): PathParams<(String, String)>) -> JsonResult {

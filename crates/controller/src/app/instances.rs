@@ -221,7 +221,10 @@ fn remove(cx: &mut Context, name: InstanceName) {
     begin(cx, name, InstanceAction::Remove, async move { engine.remove(container.as_str()).await.map(drop) });
 }
 
-/// Reads the last lines of the log, keeps the whole log if the rollout fails by this instance, and checks whether the
+/// Lines of a failed instance that its deployment keeps: the end, which tells why the instance failed. The rollback waits for the copy.
+const KEPT_LINES: usize = 10_000;
+
+/// Reads the last lines of the log, keeps the end of the log if the rollout fails by this instance, and checks whether the
 /// instance ran out of memory. The report records the failure.
 fn give_up(cx: &mut Context, snapshot: &Snapshot, name: InstanceName, reason: Reason) {
     let (engine, secrets, logbook) = (cx.shared.engine.clone(), cx.records.secrets(), cx.shared.logbook.clone());
@@ -234,7 +237,10 @@ fn give_up(cx: &mut Context, snapshot: &Snapshot, name: InstanceName, reason: Re
         let tail = tail(engine.as_ref(), name.as_str(), &secrets).await;
         if let Some((deployment, (app, component))) = kept_for {
             let container = name.as_str();
-            logbook.keep_container_log(engine.as_ref(), &app, &deployment, &component, container, &secrets).await;
+            let lines = Some(KEPT_LINES);
+            logbook
+                .keep_container_log(engine.as_ref(), &app, &deployment, &component, container, lines, &secrets)
+                .await;
         }
         let reason = match (&reason, memory) {
             (Reason::Exited { .. }, Some(limit)) if ran_out_of_memory(engine.as_ref(), name.as_str()).await => {

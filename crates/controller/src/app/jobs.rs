@@ -282,7 +282,7 @@ async fn take_step(
 
 async fn keep_log(shared: &Shared, run: &JobRun, secrets: &Secrets) {
     let (engine, container) = (shared.engine.as_ref(), run.name.as_str());
-    shared.logbook.keep_container_log(engine, &run.app, &run.deployment, &run.job, container, secrets).await;
+    shared.logbook.keep_container_log(engine, &run.app, &run.deployment, &run.job, container, None, secrets).await;
 }
 
 /// Whether an action saw the run end. That action has kept the log.
