@@ -87,7 +87,7 @@ impl Logs {
         Ok(all.boxed())
     }
 
-    /// Returns what processes of instances wrote that have ended since, whoever started them again.
+    /// Returns what processes of instances wrote that have ended since, whether the engine or the controller restarted them.
     async fn restarted(&self, question: &LogRequest) -> Result<LogLines, ControlError> {
         let mut all = Vec::new();
         let secrets = self.secrets(question).await?;

@@ -331,7 +331,7 @@ pub struct AlertDestinations {
     pub slack_webhooks: Vec<SlackWebhook>,
 }
 
-/// A webhook of Slack. Whoever knows its address can post to the channel.
+/// A webhook of Slack. Everyone who knows its address can post to the channel.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SlackWebhook {
     pub url: String,

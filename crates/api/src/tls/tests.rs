@@ -67,7 +67,7 @@ fn a_key_that_others_can_read_is_refused() {
     let directory = tempfile::tempdir().expect("a directory");
     started(directory.path(), &names(None), SystemTime::now());
     let key = directory.path().join("authority.key");
-    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).expect("ours");
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).expect("the test owns the file");
     let error = Tls::from_authority(directory.path(), names(None)).map(|_| ()).expect_err("refused");
     let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
     assert!(cause.contains("chmod 600"), "{error}: {cause}");
