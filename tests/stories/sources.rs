@@ -12,6 +12,24 @@ fn commits(deployment: &Value) -> [String; 2] {
     [commit(0), commit(1)]
 }
 
+/// The app `shop` with two services, each built from its repository.
+struct Deployed {
+    at: Installation,
+    web: Repo,
+    api: Repo,
+    spec: String,
+    app: String,
+}
+
+async fn deployed() -> Deployed {
+    let at = installation().await;
+    let (web, api) = (versioned(&at, "web"), versioned(&at, "api"));
+    let spec = built_shop(&web, &api);
+    at.create(&spec).await.unwrap();
+    let app = app_id(&at, "shop").await;
+    Deployed { at, web, api, spec, app }
+}
+
 async fn newest(at: &Installation, app: &str) -> Value {
     let list = at.ok("GET", &format!("/v2/apps/{app}/deployments"), None).await.unwrap();
     list["deployments"][0].clone()
@@ -19,11 +37,7 @@ async fn newest(at: &Installation, app: &str) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_update_keeps_every_commit_unless_it_asks_for_the_newest_sources() {
-    let at = installation().await;
-    let (web, api) = (versioned(&at, "web"), versioned(&at, "api"));
-    let spec = built_shop(&web, &api);
-    at.create(&spec).await.unwrap();
-    let app = app_id(&at, "shop").await;
+    let Deployed { at, web, api, spec, app } = deployed().await;
     let before = commits(&newest(&at, &app).await);
     let mut pushed = Vec::new();
     for repo in [&web, &api] {
@@ -62,11 +76,7 @@ async fn an_update_keeps_every_commit_unless_it_asks_for_the_newest_sources() {
 /// it fails before it touches anything, and says what to do.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_update_whose_commit_is_gone_fails_before_it_changes_anything() {
-    let at = installation().await;
-    let (web, api) = (versioned(&at, "web"), versioned(&at, "api"));
-    let spec = built_shop(&web, &api);
-    at.create(&spec).await.unwrap();
-    let app = app_id(&at, "shop").await;
+    let Deployed { at, web, spec, app, .. } = deployed().await;
     let before = commits(&newest(&at, &app).await);
     web.remove().unwrap();
     let web = Repo::init(at.sources().join("web")).unwrap();
@@ -97,11 +107,7 @@ async fn an_update_whose_commit_is_gone_fails_before_it_changes_anything() {
 /// `doctl apps update --update-sources` and Terraform send the field beside the spec.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_api_takes_the_field_that_clients_send() {
-    let at = installation().await;
-    let (web, api) = (versioned(&at, "web"), versioned(&at, "api"));
-    let spec = built_shop(&web, &api);
-    at.create(&spec).await.unwrap();
-    let app = app_id(&at, "shop").await;
+    let Deployed { at, web, app, .. } = deployed().await;
     let path = format!("/v2/apps/{app}");
     write_version(&web, "2", "");
     let pushed = web.commit("the second version").unwrap();
