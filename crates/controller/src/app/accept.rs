@@ -40,10 +40,14 @@ impl AppTask {
         }
     }
 
+    /// A deleted app takes no requests, even while its containers are still being removed.
+    fn check_not_deleted(&self) -> Result<(), ControlError> {
+        let app = &self.cx.records.app;
+        if app.deleting { Err(ControlError::deleted(&app.name)) } else { Ok(()) }
+    }
+
     async fn accept(&mut self, snapshot: &Snapshot, ask: DeployRequest) -> Result<Deployment, ControlError> {
-        if self.cx.records.app.deleting {
-            return Err(ControlError::deleted(&self.cx.records.app.name));
-        }
+        self.check_not_deleted()?;
         self.check_restart(&ask.request)?;
         if let Some(same) = self.repeated(&ask).await? {
             return Ok(same);
@@ -192,9 +196,7 @@ impl AppTask {
     }
 
     async fn cancel(&mut self, id: &DeploymentId) -> Result<Deployment, ControlError> {
-        if self.cx.records.app.deleting {
-            return Err(ControlError::deleted(&self.cx.records.app.name));
-        }
+        self.check_not_deleted()?;
         let stored = match self.cx.records.deployment(id).cloned() {
             // The records contain no older deployments.
             None => self.cx.shared.store.deployment(id).await?.filter(|it| it.app == self.cx.records.app.id),
@@ -215,10 +217,8 @@ impl AppTask {
     /// Writes the tombstone first, so that an accepted deletion always completes. From then on the app's name and host
     /// name are free.
     async fn delete(&mut self) -> Result<(), ControlError> {
+        self.check_not_deleted()?;
         let mut app = self.cx.records.app.clone();
-        if app.deleting {
-            return Err(ControlError::deleted(&app.name));
-        }
         app.deleting = true;
         app.updated = clock::now();
         let mut changes = vec![Change::App(app)];
