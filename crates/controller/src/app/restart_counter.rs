@@ -101,40 +101,12 @@ fn counted(before: &Restarts, details: &ContainerDetails, reported: (Option<i64>
 
 #[cfg(test)]
 mod tests {
-    use engine::{Container, ContainerState, Identity, Limits, RestartPolicy, Role};
-
     use super::*;
+    use crate::tests::samples::container_details;
 
     fn details(finished_at: Option<&str>, restart_count: u64, oom_killed: bool) -> ContainerDetails {
-        let identity = Identity {
-            role: Role::Instance,
-            app: "a".into(),
-            component: "web".into(),
-            slot: 0,
-            revision: "r".into(),
-            generation: 1,
-            deployment: "d".into(),
-        };
-        let container = Container {
-            id: "c1".into(),
-            name: "web".into(),
-            called: "web".into(),
-            identity,
-            image: "i".into(),
-            state: ContainerState::Running,
-            addresses: Vec::new(),
-        };
-        ContainerDetails {
-            container,
-            started_at: Some("t0".into()),
-            finished_at: finished_at.map(str::to_owned),
-            exit_code: None,
-            oom_killed,
-            restart_count,
-            restart_policy: RestartPolicy::Always,
-            limits: Limits { cpu_millis: 1000, memory_bytes: 512 << 20 },
-            aliases: Vec::new(),
-        }
+        let finished_at = finished_at.map(str::to_owned);
+        ContainerDetails { finished_at, oom_killed, restart_count, ..container_details() }
     }
 
     #[test]

@@ -38,32 +38,15 @@ pub(super) fn earlier_runs(details: &ContainerDetails) -> Option<EarlierRuns> {
 
 #[cfg(test)]
 mod tests {
-    use engine::{Container, Identity, Limits, RestartPolicy, Role};
-
     use super::*;
+    use crate::tests::samples::container_details;
 
     fn details(state: ContainerState, started_at: &str, finished_at: Option<&str>) -> ContainerDetails {
-        let identity = Identity {
-            role: Role::Instance,
-            app: "a".into(),
-            component: "web".into(),
-            slot: 0,
-            revision: "r".into(),
-            generation: 1,
-            deployment: "d".into(),
-        };
-        let (id, name, called, image) = ("c1".into(), "web".into(), "web".into(), "i".into());
-        ContainerDetails {
-            container: Container { id, name, called, identity, image, state, addresses: Vec::new() },
-            started_at: Some(started_at.into()),
-            finished_at: finished_at.map(str::to_owned),
-            exit_code: None,
-            oom_killed: false,
-            restart_count: 0,
-            restart_policy: RestartPolicy::Always,
-            limits: Limits { cpu_millis: 1000, memory_bytes: 512 << 20 },
-            aliases: Vec::new(),
-        }
+        let mut details = container_details();
+        details.container.state = state;
+        details.started_at = Some(started_at.into());
+        details.finished_at = finished_at.map(str::to_owned);
+        details
     }
 
     #[test]

@@ -5,7 +5,7 @@ use rollout::deployment::Stage;
 use rollout::ids::{ComponentName, DeploymentId};
 use store::records::Deployment;
 
-use super::cluster::{TestCluster, caller};
+use super::cluster::{TestCluster, caller, commit};
 use super::simulation::simulate;
 use crate::Control;
 
@@ -17,10 +17,6 @@ services:
   dockerfile_path: Dockerfile
   http_port: 8080
 ";
-
-fn commit(digit: char) -> String {
-    digit.to_string().repeat(40)
-}
 
 /// The controller dies during a build, and a user force-pushes to the branch.
 async fn cut_short() -> (TestCluster, DeploymentId) {

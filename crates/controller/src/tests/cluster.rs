@@ -78,6 +78,11 @@ pub fn spec(tag: &str) -> AppSpec {
     AppSpec::from_yaml(&SPEC.replace("{tag}", tag)).unwrap().spec
 }
 
+/// A commit id of 40 equal digits.
+pub fn commit(digit: char) -> String {
+    digit.to_string().repeat(40)
+}
+
 pub fn caller() -> Caller {
     Caller { token_hash: "somebody".into(), idempotency_key: None }
 }

@@ -27,6 +27,7 @@ mod queue;
 mod restart;
 mod restored;
 mod rollback;
+pub(crate) mod samples;
 mod simulation;
 mod sources;
 mod stopping;

@@ -9,7 +9,7 @@ use rollout::deployment::Stage;
 use rollout::ids::{AppId, ComponentName, DeploymentId};
 use store::records::{Change, Deployment, Image};
 
-use super::cluster::{TestCluster, caller, spec};
+use super::cluster::{TestCluster, caller, commit, spec};
 use super::simulation::simulate;
 use crate::Control;
 use crate::view::{DeployOptions, UpdateOptions};
@@ -30,10 +30,6 @@ workers:
 
 const KEEP: UpdateOptions = UpdateOptions { update_sources: false };
 const NEWEST: UpdateOptions = UpdateOptions { update_sources: true };
-
-fn commit(digit: char) -> String {
-    digit.to_string().repeat(40)
-}
 
 fn read(text: &str) -> AppSpec {
     AppSpec::from_yaml(text).unwrap().spec
