@@ -84,6 +84,72 @@ async fn uninstall_removes_everything_that_boatyard_created() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_runs_for_ever_is_canceled_and_its_log_stays() {
+    let at = installation().await;
+    let endless = spec("hello", 0).replacen("run_command: /bin/testapp job", "run_command: /bin/testapp work", 1);
+    let file = spec_file(&at, &endless);
+    assert_eq!(run_cli(&at, &["apps", "create", "--spec", &file]).await.code, Some(0));
+    let app = app_id(&at, "shop").await;
+    let runs = format!("/v2/apps/{app}/job-invocations");
+    let deadline = tokio::time::Instant::now() + ENDS_WITHIN;
+    let run = loop {
+        let list = at.ok("GET", &runs, None).await.unwrap();
+        if list["job_invocations"][0]["phase"] == "RUNNING" {
+            break list["job_invocations"][0].clone();
+        }
+        assert!(tokio::time::Instant::now() < deadline, "the job does not run:\n{}", at.log());
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    };
+    let id = run["id"].as_str().unwrap();
+    at.ok("POST", &format!("{runs}/{id}/cancel"), None).await.unwrap();
+    let ended = at.wait(&app, run["deployment_id"].as_str().unwrap()).await.unwrap();
+    assert_eq!(ended["phase"], "ERROR", "{ended:#}");
+    assert!(ended["boatyard"]["failure"].to_string().contains("it was canceled"), "{ended:#}");
+    let run = at.ok("GET", &format!("{runs}/{id}"), None).await.unwrap();
+    assert_eq!(run["job_invocation"]["phase"], "CANCELED", "{run:#}");
+    assert_eq!(at.call("POST", &format!("{runs}/{id}/cancel"), None).await.unwrap().0, 409);
+
+    let logs = format!("/v2/apps/{app}/jobs/migrate/invocations/{id}/logs?type=JOB_INVOCATION");
+    let addresses = at.ok("GET", &logs, None).await.unwrap();
+    let address: hyper::Uri = addresses["historic_urls"][0].as_str().unwrap().parse().unwrap();
+    let path = address.path_and_query().unwrap().as_str();
+    let host = address.authority().unwrap().as_str();
+    let (status, lines) = boatyard_tests::http::page(at.api(), host, path).await.unwrap();
+    assert_eq!(status, 200, "{lines}");
+    assert!(lines.starts_with("migrate ") && lines.contains(" works"), "{lines}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn health_bandwidth_and_connection_details_are_those_of_the_running_app() {
+    let at = installation().await;
+    at.create(&spec("hello", 0)).await.unwrap();
+    let app = app_id(&at, "shop").await;
+    let url = page(&at, "/env?key=DATABASE_URL").await;
+    let details = at.ok("GET", &format!("/v2/apps/{app}/database_connection_details"), None).await.unwrap();
+    assert_eq!(details["connection_details"][0]["database_url"], url.trim(), "what the app itself uses");
+
+    let health = at.ok("GET", &format!("/v2/apps/{app}/health"), None).await.unwrap();
+    let web = &health["app_health"]["components"][0];
+    assert_eq!((&web["name"], &web["state"]), (&json!("web"), &json!("HEALTHY")), "{health:#}");
+    assert!(web["memory_usage_percent"].as_f64().is_some_and(|it| it > 0.0 && it < 100.0), "{health:#}");
+
+    let began = chrono::Utc::now().date_naive();
+    let sent = async || {
+        let mut sum = 0;
+        // The test may run at midnight.
+        for day in [began, chrono::Utc::now().date_naive()].iter().collect::<std::collections::BTreeSet<_>>() {
+            let bandwidth = format!("/v2/apps/{app}/metrics/bandwidth_daily?date={day}T00:00:00Z");
+            let answer = at.ok("GET", &bandwidth, None).await.unwrap();
+            sum += answer["app_bandwidth_usage"][0]["bandwidth_bytes"].as_str().unwrap().parse::<u64>().unwrap();
+        }
+        sum
+    };
+    let before = sent().await;
+    let body = page(&at, "/env?key=DATABASE_URL").await;
+    assert_eq!(sent().await - before, body.len() as u64);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_failing_pre_deploy_job_ends_the_deployment_and_the_old_version_keeps_serving() {
     let at = installation().await;
     at.create(&spec("hello", 0)).await.unwrap();

@@ -67,15 +67,20 @@ impl RequestBody {
 
     /// `{"components": ["web"]}`. Empty means all components.
     pub fn components(&self) -> Result<Vec<String>, ApiError> {
+        self.names("components")
+    }
+
+    /// A list of names or ids. Empty if the field is absent or null.
+    pub fn names(&self, field: &str) -> Result<Vec<String>, ApiError> {
         let fields = self.object()?;
-        let items = match fields.get("components") {
+        let items = match fields.get(field) {
             None | Some(Value::Null) => return Ok(Vec::new()),
             Some(Value::Array(items)) => items,
-            Some(other) => return Err(wrong_type("components", "a list of names", other)),
+            Some(other) => return Err(wrong_type(field, "a list of names", other)),
         };
         let name = |(index, item): (usize, &Value)| match item {
             Value::String(name) => Ok(name.clone()),
-            other => Err(wrong_type(&format!("components[{index}]"), "a name", other)),
+            other => Err(wrong_type(&format!("{field}[{index}]"), "a name", other)),
         };
         items.iter().enumerate().map(name).collect()
     }

@@ -61,7 +61,8 @@ impl DatabaseFacts {
         }
     }
 
-    fn url(&self, engine: Engine) -> String {
+    /// The value of `${db.DATABASE_URL}`, which contains the password.
+    pub fn url(&self, engine: Engine) -> String {
         let scheme = match engine {
             Engine::Pg | Engine::Unset => "postgresql",
             Engine::Mysql => "mysql",

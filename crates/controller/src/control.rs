@@ -1,8 +1,11 @@
 //! The operations that the API and the CLI call on a controller.
 
 mod alerts;
+mod bandwidth;
 mod create;
+mod database_connections;
 mod down;
+mod health;
 mod job_invocations;
 mod preview;
 
@@ -17,6 +20,7 @@ use rollout::deployment::Stage;
 use rollout::ids::{AppId, ComponentName, DeploymentId};
 use rollout::instance::InstancePhase;
 use rollout::queue::{Request, Restart};
+use rollout::time::Timestamp;
 use store::records::{App, AppState, Deployment, LastEnd};
 use tokio::sync::{oneshot, watch};
 
@@ -30,8 +34,8 @@ use crate::logs::Logs;
 use crate::start::{self, ControllerState};
 use crate::unknown::{self, UnknownApp, UnknownList};
 use crate::view::{
-    AlertView, AppView, Caller, DeployOptions, DeploymentView, InstanceView, JobInvocationView, LogRequest, Page,
-    PageQuery, Preview, SlackWebhook, UpdateOptions,
+    AlertView, AppView, Caller, ComponentHealthView, DatabaseConnectionView, DeployOptions, DeploymentView,
+    InstanceView, JobInvocationView, LogRequest, Page, PageQuery, Preview, SlackWebhook, UpdateOptions,
 };
 
 /// A running controller. Cheap to clone.
@@ -113,6 +117,19 @@ pub trait Control: Send + Sync + 'static {
 
     /// Returns the recorded runs of an app's jobs, newest first.
     async fn job_invocations(&self, app: &AppId) -> Result<Vec<JobInvocationView>, ControlError>;
+
+    /// Cancels a run of a job that has not ended: its process is stopped, and its deployment fails. Errors: the run has
+    /// ended.
+    async fn cancel_job_invocation(&self, app: &AppId, id: &str) -> Result<JobInvocationView, ControlError>;
+
+    /// Returns the health of the services and workers that the app wants. Takes a second, because it measures CPU usage.
+    async fn health(&self, app: &AppId) -> Result<Vec<ComponentHealthView>, ControlError>;
+
+    /// Returns how many bytes the ingress sent to clients of the app on the day, in UTC, that contains `at`.
+    async fn bandwidth(&self, app: &AppId, at: Timestamp) -> Result<u64, ControlError>;
+
+    /// Returns how the components of the app connect to its databases, with passwords.
+    async fn database_connections(&self, app: &AppId) -> Result<Vec<DatabaseConnectionView>, ControlError>;
 
     /// Returns the alerts of an app's spec with their destinations.
     async fn alerts(&self, app: &AppId) -> Result<Vec<AlertView>, ControlError>;
@@ -277,7 +294,7 @@ impl Controller {
             Some(LastEnd { at, code: it.exit_code, out_of_memory: it.oom_killed })
         };
         let processes = match &details {
-            Some(it) => self.0.shared.engine.process_count(&it.container).await.ok().flatten(),
+            Some(it) => self.0.shared.engine.usage(&it.container).await.ok().flatten().and_then(|it| it.processes),
             None => None,
         };
         InstanceView {
@@ -482,6 +499,22 @@ impl Control for Controller {
         self.job_invocations_of(app).await
     }
 
+    async fn cancel_job_invocation(&self, app: &AppId, id: &str) -> Result<JobInvocationView, ControlError> {
+        self.cancel_job(app, id).await
+    }
+
+    async fn health(&self, app: &AppId) -> Result<Vec<ComponentHealthView>, ControlError> {
+        self.health_of(app).await
+    }
+
+    async fn bandwidth(&self, app: &AppId, at: Timestamp) -> Result<u64, ControlError> {
+        self.bandwidth_of(app, at).await
+    }
+
+    async fn database_connections(&self, app: &AppId) -> Result<Vec<DatabaseConnectionView>, ControlError> {
+        self.database_connections_of(app).await
+    }
+
     async fn alerts(&self, app: &AppId) -> Result<Vec<AlertView>, ControlError> {
         self.alerts_of(app).await
     }
@@ -521,6 +554,8 @@ impl Control for Controller {
         let shared = &self.0.shared;
         // If the ingress is being restarted, wait for it: otherwise it would start after this shutdown.
         shared.ingress.wait_until_connected().await;
+        // Its counts end with it.
+        crate::bandwidth::read(shared).await;
         shared.stop.cancel();
         let ingress = shared.ingress.shutdown(DOWN_DRAIN).await;
         let apps = match remove_apps {

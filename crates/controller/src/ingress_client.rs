@@ -201,6 +201,14 @@ impl IngressClient {
         Some(Tallies::from(status).of(app, window))
     }
 
+    /// The ingress process, and how many bytes it has sent to clients since it started, by app. `None` if the ingress does
+    /// not answer.
+    pub async fn sent_bytes(&self) -> Option<(String, BTreeMap<AppId, u64>)> {
+        let status = self.control()?.status().await.ok()?;
+        let by_app = status.sent_bytes.into_iter().map(|(app, bytes)| (AppId::from(app.as_str()), bytes));
+        Some((status.boot_id, by_app.collect()))
+    }
+
     /// The host name of an app: the app's name is its first label.
     pub fn domain(&self, app: &str) -> String {
         format!("{app}.localhost")

@@ -10,12 +10,14 @@
 //!   and sources;
 //! - [`supervise`]: tasks that survive a panic;
 //! - [`app`]: the task that owns an app;
-//! - [`unknown`]: objects that no record explains; [`mirrors`]: removing unused mirrors;
+//! - [`unknown`]: objects that no record explains; [`mirrors`]: removing unused mirrors; [`bandwidth`]: counting what the
+//!   ingress sends;
 //! - [`control`], [`start`], [`fence`], [`logs`], [`redact`]: operations, startup, which controller may act, reading
 //!   logs, and hiding secrets in them.
 #![warn(missing_docs)]
 
 mod app;
+mod bandwidth;
 mod clock;
 pub mod config;
 mod control;

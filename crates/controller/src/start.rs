@@ -19,6 +19,7 @@ use tokio::sync::{Mutex, RwLock, watch};
 use tracing::{error, info, warn};
 
 use crate::app::{AppHandle, Shared};
+use crate::bandwidth::{self, Bandwidth};
 use crate::clock;
 use crate::config::Config;
 use crate::control::{Graces, stop_all};
@@ -110,6 +111,7 @@ pub(crate) async fn take_over(
         engine,
         watch,
         ingress,
+        bandwidth: Bandwidth::default(),
         names,
         stop,
         host,
@@ -118,6 +120,8 @@ pub(crate) async fn take_over(
     tokio::spawn(supervise("fence", shared.stop.clone(), move || fence.clone().watch(stop.clone())));
     let swept = shared.clone();
     tokio::spawn(supervise("sweep", shared.stop.clone(), move || sweep(swept.clone())));
+    let counted = shared.clone();
+    tokio::spawn(supervise("bandwidth", shared.stop.clone(), move || bandwidth::watch(counted.clone())));
     let tidied = shared.clone();
     tokio::spawn(supervise("mirrors", shared.stop.clone(), move || mirrors::tidy(tidied.clone())));
     let apps = states.into_iter().map(|state| (state.app.id.clone(), AppHandle::start(shared.clone(), state)));

@@ -238,6 +238,40 @@ pub struct JobInvocationView {
     pub completed: Option<Timestamp>,
 }
 
+/// Whether a service or worker has its instances, and how much of their limits these use.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ComponentHealthView {
+    /// The component's name.
+    pub component: ComponentName,
+    /// CPU time in percent of the limit, measured over a second, as the average of the running instances.
+    pub cpu_percent: f64,
+    /// Memory in percent of the limit, as the average of the running instances.
+    pub memory_percent: f64,
+    /// How many instances the app wants.
+    pub replicas_desired: u32,
+    /// How many instances are ready. During a rollout there can be more than wanted.
+    pub replicas_ready: usize,
+}
+
+/// How the components of an app connect to one of its databases. Contains the password, so it has no `Debug`.
+#[derive(Clone)]
+pub struct DatabaseConnectionView {
+    /// The name of the database component.
+    pub component: ComponentName,
+    /// The host name, which only the app's network knows.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+    /// The user name.
+    pub username: String,
+    /// The password.
+    pub password: String,
+    /// The name of the database inside the server.
+    pub database: String,
+    /// All of the above as a URL.
+    pub url: String,
+}
+
 /// Where a run of a job stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the words are the clients' own")]

@@ -31,7 +31,7 @@ pub(super) struct Process {
     /// The kernel killed its last process for lack of memory.
     pub out_of_memory: bool,
     /// `None` unless a test sets it.
-    pub process_count: Option<ProcessCount>,
+    pub usage: Option<Usage>,
     /// Until this time the list shows it as running.
     listed_as_running_until: Option<Instant>,
     /// Counts starts, so that the end of one run is not mistaken for the end of the next.
@@ -116,7 +116,7 @@ impl World {
             log: Vec::new(),
             restarts: 0,
             out_of_memory: false,
-            process_count: None,
+            usage: None,
             listed_as_running_until: None,
             run: 0,
             started: None,

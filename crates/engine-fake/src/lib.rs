@@ -16,7 +16,7 @@ use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use engine::port::{Container, ContainerSpec, Event, Limits, LogStream, NetworkSpec, ProcessCount, RestartPolicy};
+use engine::port::{Container, ContainerSpec, Event, Limits, LogStream, NetworkSpec, RestartPolicy, Usage};
 use tokio::sync::{broadcast, watch};
 
 pub use script::{Call, Verb};
@@ -175,10 +175,10 @@ impl FakeEngine {
         self.after_exit(name, back_off);
     }
 
-    /// Sets the number of processes that the engine reports for a running container.
-    pub fn set_process_count(&self, name: &str, count: ProcessCount) {
+    /// Sets what the engine reports that a container uses.
+    pub fn set_usage(&self, name: &str, usage: Usage) {
         self.change(|world| {
-            world.get_mut(name).expect("a container that the test made").process_count = Some(count);
+            world.get_mut(name).expect("a container that the test made").usage = Some(usage);
         });
     }
 

@@ -10,7 +10,7 @@ pub enum Verb {
     Info,
     List,
     Inspect,
-    ProcessCount,
+    Usage,
     Create,
     Start,
     SetRestartPolicy,

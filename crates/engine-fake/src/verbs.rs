@@ -119,10 +119,10 @@ impl Engine for FakeEngine {
         .await
     }
 
-    async fn process_count(&self, container: &Container) -> Result<Option<ProcessCount>, EngineError> {
+    async fn usage(&self, container: &Container) -> Result<Option<Usage>, EngineError> {
         let name = &container.name;
-        let counted = |world: &mut World| world.find(name).and_then(|process| process.process_count);
-        self.perform(Verb::ProcessCount, name, |world| Ok(counted(world))).await
+        let used = |world: &mut World| world.find(name).and_then(|process| process.usage);
+        self.perform(Verb::Usage, name, |world| Ok(used(world))).await
     }
 
     async fn create(&self, spec: &ContainerSpec) -> Result<String, EngineError> {

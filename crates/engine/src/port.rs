@@ -202,6 +202,17 @@ pub struct ContainerDetails {
     pub aliases: Vec<String>,
 }
 
+/// What a running container uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Usage {
+    /// `None` if the engine does not count processes.
+    pub processes: Option<ProcessCount>,
+    /// CPU time of its processes since it was started.
+    pub cpu_time: Duration,
+    /// Memory, without files in the page cache that the kernel can drop.
+    pub memory_bytes: u64,
+}
+
 /// How many processes and threads a container has, and its limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct ProcessCount {
@@ -399,9 +410,9 @@ pub trait Engine: Send + Sync + 'static {
     async fn list(&self) -> Result<Vec<Container>, EngineError>;
     /// One container by name; `None` if there is none, or if it belongs to another owner.
     async fn inspect(&self, name: &str) -> Result<Option<ContainerDetails>, EngineError>;
-    /// Counts the processes of a container that this port listed or inspected. `None` for a container that does not run or
-    /// no longer exists, and if the engine does not count its processes.
-    async fn process_count(&self, container: &Container) -> Result<Option<ProcessCount>, EngineError>;
+    /// What a container that this port listed or inspected uses. `None` for a container that does not run or no longer
+    /// exists.
+    async fn usage(&self, container: &Container) -> Result<Option<Usage>, EngineError>;
     /// Creates the container, or finds the one of this name with a valid MAC and the same identity. Returns the
     /// container's id. Errors: [`EngineError::NameTaken`] if another owner's container has the name;
     /// [`EngineError::NotFound`] if the volume does not exist, because the engine would create an empty one.

@@ -98,6 +98,9 @@ impl Body for ResponseBody {
         {
             headers::trailers_for_client(trailers);
         }
+        if let (Some(guard), Some(Ok(frame))) = (&proxied.guard, &frame) {
+            guard.record.sent(frame.data_ref().map_or(0, Bytes::len));
+        }
         match &frame {
             // hyper gets the error and aborts the client connection, so a truncated body never looks complete.
             Some(Err(_)) => proxied.cut(),

@@ -55,13 +55,15 @@ impl Window {
     }
 }
 
-/// One app: the window in force, and the number of open requests.
+/// One app: the window in force, the number of open requests, and the bytes sent.
 #[derive(Debug, Default)]
 pub(crate) struct AppCounters {
     /// Locked for writing while a window begins, so that each event counts either before it or in it.
     window: RwLock<Arc<Window>>,
     requests: AtomicU64,
     upgraded: AtomicU64,
+    /// See [`crate::protocol::Status::sent_bytes`].
+    sent_bytes: AtomicU64,
 }
 
 impl AppCounters {
@@ -126,6 +128,11 @@ impl RequestRecord {
         self.counters.window().app_errors.fetch_add(1, Relaxed);
     }
 
+    /// These bytes of the response body were handed over for sending.
+    pub fn sent(&self, bytes: usize) {
+        self.counters.sent_bytes.fetch_add(bytes as u64, Relaxed);
+    }
+
     /// The response was complete.
     pub fn finish(&mut self) {
         self.finished = true;
@@ -177,6 +184,11 @@ impl UpgradeRecord {
         if !self.cut.swap(true, Relaxed) {
             self.counters.window().upgraded_cut.fetch_add(1, Relaxed);
         }
+    }
+
+    /// These bytes of the instance were handed over for sending to the client.
+    pub fn sent(&self, bytes: usize) {
+        self.counters.sent_bytes.fetch_add(bytes as u64, Relaxed);
     }
 }
 
@@ -240,6 +252,11 @@ impl CounterRegistry {
         let read =
             |windows: &Windows| windows.known.iter().map(|(name, window)| (name.clone(), window.read())).collect();
         self.apps.iter().map(|(app, windows)| (app.clone(), read(windows))).collect()
+    }
+
+    pub fn sent_bytes(&self) -> BTreeMap<String, u64> {
+        let sent = |windows: &Windows| windows.counters.sent_bytes.load(Relaxed);
+        self.apps.iter().map(|(app, windows)| (app.clone(), sent(windows))).collect()
     }
 }
 

@@ -187,6 +187,10 @@ pub struct Status {
     pub open: BTreeMap<String, Open>,
     /// By app id, then by window.
     pub counters: BTreeMap<String, BTreeMap<String, Counters>>,
+    /// Bytes sent to clients since the process started, by app id: response bodies, and what upgraded connections carry
+    /// to the client. Heads of responses and pages of the ingress are not counted.
+    #[serde(default)]
+    pub sent_bytes: BTreeMap<String, u64>,
 }
 
 /// Open requests and upgraded connections of one upstream.

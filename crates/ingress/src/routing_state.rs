@@ -119,6 +119,11 @@ impl RoutingState {
         self.registry().counters.read()
     }
 
+    /// Bytes sent to clients, by app id.
+    pub fn sent_bytes(&self) -> BTreeMap<String, u64> {
+        self.registry().counters.sent_bytes()
+    }
+
     fn registry(&self) -> MutexGuard<'_, Registry> {
         // Code under this lock only updates maps and counters, so a panic elsewhere cannot have left it half done.
         self.registry.lock().unwrap_or_else(PoisonError::into_inner)

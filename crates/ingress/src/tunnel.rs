@@ -53,7 +53,7 @@ impl Tunnels {
         exchange.admission.upgrade();
         let tunnel = Tunnel {
             exchange: Arc::clone(exchange),
-            record,
+            record: Arc::new(record),
             socket: Arc::clone(socket),
             cut: self.cut.clone(),
             idle: self.idle,
@@ -64,7 +64,7 @@ impl Tunnels {
 
 struct Tunnel {
     exchange: Arc<Exchange>,
-    record: UpgradeRecord,
+    record: Arc<UpgradeRecord>,
     socket: Arc<SocketState>,
     cut: CancellationToken,
     idle: Duration,
@@ -76,8 +76,12 @@ impl Tunnel {
         let Ok(Ok((client, upstream))) = tokio::time::timeout(HAND_OVER, both).await else {
             return;
         };
-        let upstream =
-            InstanceSide { io: TokioIo::new(upstream), socket: Arc::clone(&self.socket), close: Arc::default() };
+        let upstream = InstanceSide {
+            io: TokioIo::new(upstream),
+            socket: Arc::clone(&self.socket),
+            record: Arc::clone(&self.record),
+            close: Arc::default(),
+        };
         let close = Arc::clone(&upstream.close);
         let end = self.join(TokioIo::new(client), upstream).await;
         if matches!(end, TunnelEnd::Aborted) || self.was_stopped(&close) {
@@ -121,6 +125,7 @@ struct InstanceClose {
 struct InstanceSide {
     io: TokioIo<Upgraded>,
     socket: Arc<SocketState>,
+    record: Arc<UpgradeRecord>,
     close: Arc<InstanceClose>,
 }
 
@@ -137,9 +142,11 @@ impl AsyncRead for InstanceSide {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let result = Pin::new(&mut self.io).poll_read(cx, buf);
-        if result.is_ready() && buf.filled().len() == before && buf.remaining() > 0 {
+        let read = buf.filled().len() - before;
+        if result.is_ready() && read == 0 && buf.remaining() > 0 {
             self.ended();
         }
+        self.record.sent(read);
         result
     }
 }

@@ -29,6 +29,8 @@ pub enum JobPhase {
     OutOfMemory,
     /// The controller ended it at its time limit.
     TimedOut,
+    /// A person canceled it, before or while it ran.
+    Canceled,
     /// The controller cannot tell whether the job ran, and does not run it again.
     Unknown,
     /// The engine refused to create or start the container: the job never ran.
@@ -65,6 +67,8 @@ pub enum JobStep {
     Await,
     /// Stop it: its time limit has passed.
     TimeOut,
+    /// Stop it, if it runs: a person canceled it.
+    Cancel,
     /// Record that it is unknown whether the job ran.
     GiveUp,
     /// The run has ended; there is nothing to do.
@@ -87,14 +91,20 @@ pub enum JobOutcome {
 /// The next action for a run. After a crash of the controller: if no id is stored, the process never started, so create
 /// the container or find it by name. If the container was created, start it; if it runs or has ended, wait for its
 /// code. If an id is stored and the container is missing, a person removed it: it is unknown whether the job ran.
-pub fn next_step(phase: &JobPhase, seen: JobSeen, limit: Duration, now: Timestamp) -> JobStep {
+///
+/// `canceled`: a person canceled the run. A process that has ended by itself keeps its exit code.
+pub fn next_step(phase: &JobPhase, seen: JobSeen, canceled: bool, limit: Duration, now: Timestamp) -> JobStep {
     match (phase, seen) {
+        (JobPhase::Intended, _) if canceled => JobStep::Cancel,
         (JobPhase::Intended, _) => JobStep::Create,
         (JobPhase::Created { .. }, JobSeen::Missing) => JobStep::GiveUp,
+        (JobPhase::Created { .. }, JobSeen::Created | JobSeen::Running) if canceled => JobStep::Cancel,
         (JobPhase::Created { .. }, JobSeen::Created) => JobStep::Start,
         (JobPhase::Created { since, .. }, JobSeen::Running) if now >= since.plus(limit) => JobStep::TimeOut,
         (JobPhase::Created { .. }, JobSeen::Running | JobSeen::Exited { .. }) => JobStep::Await,
-        (JobPhase::Ended { .. } | JobPhase::OutOfMemory | JobPhase::TimedOut, _) => JobStep::Nothing,
+        (JobPhase::Ended { .. } | JobPhase::OutOfMemory | JobPhase::TimedOut | JobPhase::Canceled, _) => {
+            JobStep::Nothing
+        }
         (JobPhase::Unknown | JobPhase::Refused { .. }, _) => JobStep::Nothing,
     }
 }
@@ -107,6 +117,7 @@ impl JobPhase {
             Self::Ended { code } => JobOutcome::Failed(format!("it ended with exit code {code}")),
             Self::OutOfMemory => JobOutcome::Failed("it ran out of memory".into()),
             Self::TimedOut => JobOutcome::Failed("it was ended after its time limit".into()),
+            Self::Canceled => JobOutcome::Failed("it was canceled".into()),
             Self::Unknown => JobOutcome::Failed(
                 "its outcome is unknown: its container was removed by hand, and Boatyard does not run it again".into(),
             ),
@@ -137,7 +148,24 @@ mod tests {
             ("unknown stays unknown", JobPhase::Unknown, JobSeen::Missing, JobStep::Nothing),
         ];
         for (name, phase, seen, expected) in cases {
-            assert_eq!(next_step(&phase, seen, LIMIT, Timestamp(2_000)), expected, "{name}");
+            assert_eq!(next_step(&phase, seen, false, LIMIT, Timestamp(2_000)), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_canceled_run_is_stopped_unless_it_has_ended() {
+        let created = JobPhase::Created { container: "c1".into(), since: Timestamp(1_000) };
+        let cases = [
+            ("not created yet", JobPhase::Intended, JobSeen::Missing, JobStep::Cancel),
+            ("created, its id not stored", JobPhase::Intended, JobSeen::Created, JobStep::Cancel),
+            ("created and stored", created.clone(), JobSeen::Created, JobStep::Cancel),
+            ("running", created.clone(), JobSeen::Running, JobStep::Cancel),
+            ("ended by itself", created.clone(), JobSeen::Exited { code: Some(0) }, JobStep::Await),
+            ("removed by hand", created, JobSeen::Missing, JobStep::GiveUp),
+            ("canceled before", JobPhase::Canceled, JobSeen::Exited { code: None }, JobStep::Nothing),
+        ];
+        for (name, phase, seen, expected) in cases {
+            assert_eq!(next_step(&phase, seen, true, LIMIT, Timestamp(2_000)), expected, "{name}");
         }
     }
 
@@ -145,15 +173,18 @@ mod tests {
     fn a_run_is_stopped_at_its_time_limit_and_never_started_twice() {
         let phase = JobPhase::Created { container: "c1".into(), since: Timestamp(0) };
         let late = Timestamp(0).plus(LIMIT);
-        assert_eq!(next_step(&phase, JobSeen::Running, LIMIT, late), JobStep::TimeOut);
-        assert_eq!(next_step(&phase, JobSeen::Exited { code: Some(3) }, LIMIT, late), JobStep::Await);
-        assert_eq!(next_step(&JobPhase::TimedOut, JobSeen::Exited { code: None }, LIMIT, late), JobStep::Nothing);
+        assert_eq!(next_step(&phase, JobSeen::Running, false, LIMIT, late), JobStep::TimeOut);
+        assert_eq!(next_step(&phase, JobSeen::Exited { code: Some(3) }, false, LIMIT, late), JobStep::Await);
+        assert_eq!(
+            next_step(&JobPhase::TimedOut, JobSeen::Exited { code: None }, false, LIMIT, late),
+            JobStep::Nothing
+        );
     }
 
     #[test]
     fn only_code_zero_is_a_success() {
         assert_eq!(JobPhase::Ended { code: 0 }.outcome(false), JobOutcome::Succeeded);
-        for failed in [JobPhase::Ended { code: 3 }, JobPhase::Unknown, JobPhase::TimedOut] {
+        for failed in [JobPhase::Ended { code: 3 }, JobPhase::Unknown, JobPhase::TimedOut, JobPhase::Canceled] {
             assert!(matches!(failed.outcome(false), JobOutcome::Failed(_)), "{failed:?}");
         }
     }

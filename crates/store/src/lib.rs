@@ -4,6 +4,7 @@
 //! completely or not at all, and returns what it stored. Secrets are sealed on disk, and a sealed body opens only in the
 //! row that it was written for.
 
+mod bandwidth;
 mod changes;
 mod connection;
 mod damaged_rows;
@@ -18,6 +19,7 @@ mod store;
 mod table;
 mod writer;
 
+pub use bandwidth::BANDWIDTH_DAYS;
 pub use damaged_rows::Damaged;
 pub use error::StoreError;
 pub use high_water::LostCommits;

@@ -276,6 +276,9 @@ pub struct JobRun {
     /// means the default.
     #[serde(default)]
     pub grace: Option<Duration>,
+    /// A person canceled the run.
+    #[serde(default)]
+    pub cancel_requested: bool,
     /// The log was saved and the container was removed.
     pub collected: bool,
     /// See [`Instance::container_id`].

@@ -332,7 +332,7 @@ impl Store {
         answered.await.map_err(|_| StoreError::Stopped)?
     }
 
-    async fn read<T: Send + 'static>(
+    pub(crate) async fn read<T: Send + 'static>(
         &self,
         work: impl FnOnce(&ReadTx<'_>) -> Result<T, DbError> + Send + 'static,
     ) -> Result<T, StoreError> {

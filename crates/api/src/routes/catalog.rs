@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::JsonResult;
 use crate::access::{Access, PathParams};
+use crate::body::RequestBody;
 use crate::error::ApiError;
 use crate::render;
 
@@ -27,6 +28,19 @@ pub(super) async fn instance_sizes(_: Access) -> JsonResult {
 pub(super) async fn instance_size(_: Access, PathParams(slug): PathParams<String>) -> JsonResult {
     let missing = || ApiError::not_found(format!("no instance size {slug:?}. See: /v2/apps/tiers/instance_sizes"));
     render::instance_size(&slug).map(Json).ok_or_else(missing)
+}
+
+/// Upgrades nothing and starts no deployment, because no component is built by a buildpack.
+pub(super) async fn upgrade_buildpack(
+    access: Access,
+    PathParams(app): PathParams<String>,
+    content: RequestBody,
+) -> JsonResult {
+    access.app(&app).await?;
+    match content.text("buildpack_id")? {
+        Some(_) => Ok(Json(json!({ "affected_components": [] }))),
+        None => Err(ApiError::bad_request("the body has no field \"buildpack_id\"")),
+    }
 }
 
 /// An empty list, because images are built from Dockerfiles.

@@ -1,10 +1,11 @@
 //! Runs of jobs. Every run belongs to a deployment.
 
 use axum::Json;
-use controller::view::JobInvocationView;
+use controller::view::{AppView, JobInvocationView, LogKind, LogRequest};
 use serde_json::json;
 
 use super::JsonResult;
+use super::logs::addresses;
 use crate::access::{Access, PathParams};
 use crate::error::ApiError;
 use crate::query::QueryParams;
@@ -28,8 +29,42 @@ pub(super) async fn list(access: Access, PathParams(app): PathParams<String>, pa
 
 pub(super) async fn get(access: Access, PathParams((app, invocation)): PathParams<(String, String)>) -> JsonResult {
     let view = access.app(&app).await?;
-    let all = access.control.job_invocations(&view.id).await?;
-    let found = all.iter().find(|it| it.id == invocation);
-    let found = found.ok_or_else(|| ApiError::not_found(format!("app {app} has no job invocation {invocation}")))?;
-    Ok(Json(json!({ "job_invocation": render::job_invocation(found) })))
+    let found = find(&access, &view, &invocation).await?;
+    Ok(Json(json!({ "job_invocation": render::job_invocation(&found) })))
+}
+
+pub(super) async fn cancel(access: Access, PathParams((app, invocation)): PathParams<(String, String)>) -> JsonResult {
+    let view = access.app(&app).await?;
+    let canceled = access.control.cancel_job_invocation(&view.id, &invocation).await?;
+    Ok(Json(json!({ "job_invocation": render::job_invocation(&canceled) })))
+}
+
+pub(super) async fn logs(
+    access: Access,
+    PathParams((app, job, invocation)): PathParams<(String, String, String)>,
+    params: QueryParams,
+) -> JsonResult {
+    if let Some(other) = params.get("type").filter(|it| !["JOB_INVOCATION", "UNSPECIFIED"].contains(it)) {
+        return Err(ApiError::bad_request(format!("type must be JOB_INVOCATION, not {other:?}")));
+    }
+    let view = access.app(&app).await?;
+    let run = find(&access, &view, &invocation).await?;
+    if run.job.as_str() != job {
+        let message = format!("job invocation {invocation} is a run of {}, not of {job}", run.job);
+        return Err(ApiError::not_found(message));
+    }
+    let (follow, tail) = (params.flag("follow")?, params.tail()?);
+    let kind = LogKind::Deploy;
+    let (deployment, component) = (Some(run.deployment), Some(job));
+    addresses(&access, LogRequest { app: view.id, deployment, component, kind, follow, tail }).await
+}
+
+async fn find(access: &Access, app: &AppView, invocation: &str) -> Result<JobInvocationView, ApiError> {
+    let all = access.control.job_invocations(&app.id).await?;
+    let found = all.into_iter().find(|it| it.id == invocation);
+    found.ok_or_else(|| {
+        let name = &app.name;
+        let see = format!("See: boatyard apps list-job-invocations {name}");
+        ApiError::not_found(format!("app {name} has no job invocation {invocation}. {see}"))
+    })
 }

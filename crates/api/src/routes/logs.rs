@@ -15,7 +15,7 @@ use crate::query::QueryParams;
 pub(crate) const STREAM: &str = "/v2/boatyard/logs";
 
 pub(super) async fn of_app(access: Access, PathParams(app): PathParams<String>, params: QueryParams) -> JsonResult {
-    addresses(&access, &app, None, params.get("component_name"), &params).await
+    of(&access, &app, None, params.get("component_name"), &params).await
 }
 
 pub(super) async fn of_component(
@@ -23,7 +23,7 @@ pub(super) async fn of_component(
     PathParams((app, component)): PathParams<(String, String)>,
     params: QueryParams,
 ) -> JsonResult {
-    addresses(&access, &app, None, Some(&component), &params).await
+    of(&access, &app, None, Some(&component), &params).await
 }
 
 pub(super) async fn of_deployment(
@@ -31,7 +31,7 @@ pub(super) async fn of_deployment(
     PathParams((app, deployment)): PathParams<(String, String)>,
     params: QueryParams,
 ) -> JsonResult {
-    addresses(&access, &app, Some(&deployment), params.get("component_name"), &params).await
+    of(&access, &app, Some(&deployment), params.get("component_name"), &params).await
 }
 
 pub(super) async fn of_component_in_deployment(
@@ -39,11 +39,10 @@ pub(super) async fn of_component_in_deployment(
     PathParams((app, deployment, component)): PathParams<(String, String, String)>,
     params: QueryParams,
 ) -> JsonResult {
-    addresses(&access, &app, Some(&deployment), Some(&component), &params).await
+    of(&access, &app, Some(&deployment), Some(&component), &params).await
 }
 
-/// `historic_urls` end after the existing lines. `live_url` does too, unless the request has `follow`.
-async fn addresses(
+async fn of(
     access: &Access,
     app: &str,
     deployment: Option<&str>,
@@ -57,7 +56,11 @@ async fn addresses(
         None => None,
     };
     let component = component.map(str::to_owned);
-    let query = LogRequest { app: view.id, deployment, component, kind, follow, tail };
+    addresses(access, LogRequest { app: view.id, deployment, component, kind, follow, tail }).await
+}
+
+/// `historic_urls` end after the existing lines. `live_url` does too, unless the request has `follow`.
+pub(super) async fn addresses(access: &Access, query: LogRequest) -> JsonResult {
     let historic = LogRequest { follow: false, ..query.clone() };
     // Requests no lines, so that an unknown component is an error here and not in the stream.
     drop(access.control.logs(LogRequest { tail: Some(0), ..historic.clone() }).await?);

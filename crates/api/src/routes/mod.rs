@@ -5,10 +5,12 @@ mod alerts;
 mod apps;
 mod boatyard;
 mod catalog;
+mod databases;
 mod deployments;
 mod events;
 mod job_invocations;
 mod logs;
+mod metrics;
 mod not_implemented;
 mod projects;
 
@@ -69,6 +71,13 @@ pub(crate) fn table() -> Vec<Route> {
         route("POST", "/v2/apps/{app}/events/{event}/cancel", post(events::cancel)),
         route("GET", "/v2/apps/{app}/job-invocations", get(job_invocations::list)),
         route("GET", "/v2/apps/{app}/job-invocations/{invocation}", get(job_invocations::get)),
+        route("POST", "/v2/apps/{app}/job-invocations/{invocation}/cancel", post(job_invocations::cancel)),
+        route("GET", "/v2/apps/{app}/jobs/{job}/invocations/{invocation}/logs", get(job_invocations::logs)),
+        route("GET", "/v2/apps/{app}/health", get(metrics::health)),
+        route("GET", "/v2/apps/{app}/metrics/bandwidth_daily", get(metrics::bandwidth)),
+        route("POST", "/v2/apps/metrics/bandwidth_daily", post(metrics::bandwidth_of_apps)),
+        route("GET", "/v2/apps/{app}/database_connection_details", get(databases::connection_details)),
+        route("POST", "/v2/apps/{app}/upgrade_buildpack", post(catalog::upgrade_buildpack)),
         route("GET", "/v2/apps/regions", get(catalog::regions)),
         route("GET", "/v2/apps/buildpacks", get(catalog::buildpacks)),
         route("GET", "/v2/apps/tiers", get(catalog::tiers)),

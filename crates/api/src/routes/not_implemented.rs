@@ -11,20 +11,13 @@ pub(super) fn table() -> Vec<Route> {
     let get_paths = [
         "/v2/apps/{app}/components/{component}/exec",
         "/v2/apps/{app}/deployments/{deployment}/components/{component}/exec",
-        "/v2/apps/{app}/health",
-        "/v2/apps/{app}/jobs/{job}/invocations/{invocation}/logs",
-        "/v2/apps/{app}/metrics/bandwidth_daily",
-        "/v2/apps/{app}/database_connection_details",
     ];
     let post_paths = [
         "/v2/apps/detect",
-        "/v2/apps/metrics/bandwidth_daily",
         "/v2/apps/{app}/rollback",
         "/v2/apps/{app}/rollback/validate",
         "/v2/apps/{app}/rollback/commit",
         "/v2/apps/{app}/rollback/revert",
-        "/v2/apps/{app}/upgrade_buildpack",
-        "/v2/apps/{app}/job-invocations/{invocation}/cancel",
         "/v2/apps/{app}/components/{component}/reset_password",
         "/v2/apps/{app}/components/{component}/trusted_sources",
     ];

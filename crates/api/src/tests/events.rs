@@ -92,3 +92,31 @@ async fn runs_of_jobs_are_listed_and_filtered() {
     assert_eq!(server.get(&format!("{runs}/{INVOCATION}")).await.json()["job_invocation"], running);
     assert_eq!(server.get(&format!("{runs}/unknown")).await.status, StatusCode::NOT_FOUND);
 }
+
+#[tokio::test]
+async fn a_run_of_a_job_is_canceled_and_has_logs() {
+    let server = Server::start().await;
+    let cancel = format!("/v2/apps/shop/job-invocations/{INVOCATION}/cancel?job_name=migrate");
+    let canceled = server.send("POST", &cancel, "").await.json();
+    assert_eq!(
+        (&canceled["job_invocation"]["id"], &canceled["job_invocation"]["phase"]),
+        (&json!(INVOCATION), &json!("CANCELED"))
+    );
+
+    let logs = format!("/v2/apps/shop/jobs/migrate/invocations/{INVOCATION}/logs");
+    let answer = server.get(&format!("{logs}?type=JOB_INVOCATION&follow=true&tail_lines=7")).await.json();
+    assert!(answer["live_url"].is_string() && answer["historic_urls"][0].is_string(), "{answer}");
+    let checked = format!("logs Some({:?}) Some(\"migrate\") Deploy follow=false tail=Some(0)", deployment_id(2));
+    assert_eq!(server.control.calls(), [format!("cancel_job_invocation {INVOCATION}"), checked]);
+
+    let table = [
+        (format!("{logs}?type=RUN"), StatusCode::BAD_REQUEST, "JOB_INVOCATION"),
+        (logs.replace("migrate", "tidy"), StatusCode::NOT_FOUND, "a run of migrate"),
+        (logs.replace(INVOCATION, "unknown"), StatusCode::NOT_FOUND, "boatyard apps list-job-invocations shop"),
+    ];
+    for (path, status, words) in table {
+        let answer = server.get(&path).await;
+        assert_eq!(answer.status, status, "{path}");
+        assert!(answer.message().contains(words), "{}", answer.message());
+    }
+}

@@ -7,12 +7,14 @@ use async_trait::async_trait;
 use controller::ControlError;
 use controller::unknown::{UnknownApp, UnknownList};
 use controller::view::{
-    AlertView, AppView, Caller, DeployOptions, DeploymentView, InstanceView, JobInvocationView, LogEntry, LogRequest,
-    Page, PageQuery, Preview, SlackWebhook, UpdateOptions,
+    AlertView, AppView, Caller, ComponentHealthView, DatabaseConnectionView, DeployOptions, DeploymentView,
+    InstanceView, JobInvocationPhase, JobInvocationView, LogEntry, LogRequest, Page, PageQuery, Preview, SlackWebhook,
+    UpdateOptions,
 };
 use futures::{StreamExt, stream};
 use rollout::deployment::Stage;
 use rollout::ids::{AppId, DeploymentId};
+use rollout::time::Timestamp;
 
 use super::samples;
 use crate::state::sha256;
@@ -187,6 +189,25 @@ impl Control for FakeControl {
 
     async fn job_invocations(&self, _: &AppId) -> Result<Vec<JobInvocationView>, ControlError> {
         Ok(samples::job_invocations())
+    }
+
+    async fn cancel_job_invocation(&self, _: &AppId, id: &str) -> Result<JobInvocationView, ControlError> {
+        self.record(format!("cancel_job_invocation {id}"))?;
+        let canceled = samples::job_invocations().remove(0);
+        Ok(JobInvocationView { phase: JobInvocationPhase::Canceled, ..canceled })
+    }
+
+    async fn health(&self, _: &AppId) -> Result<Vec<ComponentHealthView>, ControlError> {
+        Ok(samples::health())
+    }
+
+    async fn bandwidth(&self, app: &AppId, at: Timestamp) -> Result<u64, ControlError> {
+        self.record(format!("bandwidth {app} {}", at.0))?;
+        Ok(1234)
+    }
+
+    async fn database_connections(&self, _: &AppId) -> Result<Vec<DatabaseConnectionView>, ControlError> {
+        Ok(vec![samples::database_connection()])
     }
 
     async fn alerts(&self, _: &AppId) -> Result<Vec<AlertView>, ControlError> {

@@ -8,6 +8,7 @@ mod events;
 mod fake_control;
 mod lists;
 mod logs;
+mod metrics;
 mod outside_url;
 mod progress;
 mod projects;

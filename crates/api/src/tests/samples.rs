@@ -1,8 +1,8 @@
 //! Views for the fake controller.
 
 use controller::view::{
-    AlertView, AppView, DeploymentKind, DeploymentView, InstanceView, JobInvocationPhase, JobInvocationView,
-    RolloutView,
+    AlertView, AppView, ComponentHealthView, DatabaseConnectionView, DeploymentKind, DeploymentView, InstanceView,
+    JobInvocationPhase, JobInvocationView, RolloutView,
 };
 use rollout::deployment::Stage;
 use rollout::instance::InstancePhase;
@@ -95,6 +95,29 @@ pub fn job_invocations() -> Vec<JobInvocationView> {
         run("other", "migrate", 1, JobInvocationPhase::Succeeded, Some(Timestamp(2000))),
         run("third", "tidy", 1, JobInvocationPhase::Failed, Some(Timestamp(2000))),
     ]
+}
+
+pub fn health() -> Vec<ComponentHealthView> {
+    let of = |component: &str, replicas_ready| ComponentHealthView {
+        component: component.into(),
+        cpu_percent: 12.5,
+        memory_percent: 40.0,
+        replicas_desired: 2,
+        replicas_ready,
+    };
+    vec![of("web", 2), of("worker", 1)]
+}
+
+pub fn database_connection() -> DatabaseConnectionView {
+    DatabaseConnectionView {
+        component: "db".into(),
+        host: "db".into(),
+        port: 5432,
+        username: "shop".into(),
+        password: "s3cret".into(),
+        database: "shop".into(),
+        url: "postgresql://shop:s3cret@db:5432/shop".into(),
+    }
 }
 
 pub fn instances() -> Vec<InstanceView> {

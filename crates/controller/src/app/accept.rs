@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::observe::Snapshot;
 use super::records::queued;
 use super::task::AppTask;
-use super::{AppCommand, restart};
+use super::{AppCommand, jobs, restart};
 use crate::clock;
 use crate::error::{ControlError, closest};
 use crate::specs::Specs;
@@ -36,6 +36,9 @@ impl AppTask {
         match request {
             AppCommand::Deploy { request, reply } => drop(reply.send(self.accept(snapshot, *request).await)),
             AppCommand::Cancel { deployment, reply } => drop(reply.send(self.cancel(&deployment).await)),
+            AppCommand::CancelJob { deployment, job, reply } => {
+                drop(reply.send(self.cancel_job(&deployment, &job).await));
+            }
             AppCommand::Delete { reply } => drop(reply.send(self.delete().await)),
         }
     }
@@ -212,6 +215,11 @@ impl AppTask {
         deployment.cancel_requested = true;
         self.cx.commit(vec![Change::Deployment(Box::new(deployment.clone()))]).await?;
         Ok(deployment)
+    }
+
+    async fn cancel_job(&mut self, deployment: &DeploymentId, job: &ComponentName) -> Result<(), ControlError> {
+        self.check_not_deleted()?;
+        jobs::cancel(&mut self.cx, deployment, job).await
     }
 
     /// Writes the tombstone first, so that an accepted deletion always completes. From then on the app's name and host

@@ -83,20 +83,24 @@ fn revisions<'a>(state: &'a AppState, deployment: &Deployment) -> Vec<&'a Revisi
 
 /// The values that references in the spec may name.
 fn facts(shared: &Shared, app: &App, databases: &[Database], images: &BTreeMap<ComponentName, Image>) -> Facts {
-    let of_database = |it: &Database| DatabaseFacts {
-        host: it.name.to_string(),
-        port: it.port,
-        username: it.user.clone(),
-        password: SecretText::new(it.password.clone()),
-        database: it.database.clone(),
-    };
     let commit = |(name, image): (&ComponentName, &Image)| Some((name.to_string(), image.commit.clone()?));
     Facts {
         app_id: app.id.to_string(),
         app_url: shared.ingress.url(&app.name),
         app_domain: shared.ingress.domain(&app.name),
-        databases: databases.iter().map(|it| (it.name.to_string(), of_database(it))).collect(),
+        databases: databases.iter().map(|it| (it.name.to_string(), connection(it))).collect(),
         commits: images.iter().filter_map(commit).collect(),
+    }
+}
+
+/// How the components of the app connect to a database.
+pub(crate) fn connection(database: &Database) -> DatabaseFacts {
+    DatabaseFacts {
+        host: database.name.to_string(),
+        port: database.port,
+        username: database.user.clone(),
+        password: SecretText::new(database.password.clone()),
+        database: database.database.clone(),
     }
 }
 

@@ -454,7 +454,7 @@ fn code(reason: &Reason) -> &'static str {
 
 /// The container's limit of processes and threads, if the container has reached it.
 async fn process_limit_reached(engine: &dyn Engine, container: Option<Container>) -> Option<u64> {
-    let count = engine.process_count(&container?).await.ok().flatten()?;
+    let count = engine.usage(&container?).await.ok().flatten()?.processes?;
     count.is_at_limit().then_some(count.limit)
 }
 

@@ -20,6 +20,7 @@ use super::context::Context;
 use super::network_move::move_network;
 use super::observe::Snapshot;
 use crate::clock;
+use crate::error::ControlError;
 use crate::logbook::Chapter;
 use crate::redact::Secrets;
 
@@ -47,10 +48,10 @@ pub(super) async fn advance(
     };
     let limit = cx.shared.config.job_limit;
     let Some(seen) = seen(snapshot, &run.name) else { return Ok(false) };
-    let step = next_step(&run.phase, seen, limit, snapshot.now);
+    let step = next_step(&run.phase, seen, run.cancel_requested, limit, snapshot.now);
     match step {
         JobStep::Create => create(cx, deployment, run).await?,
-        JobStep::Start | JobStep::Await | JobStep::TimeOut => act(cx, snapshot, run, step),
+        JobStep::Start | JobStep::Await | JobStep::TimeOut | JobStep::Cancel => act(cx, snapshot, run, step),
         JobStep::GiveUp => record(cx, run, JobPhase::Unknown).await?,
         JobStep::Nothing => return Ok(false),
     }
@@ -95,6 +96,7 @@ async fn intend(
         phase: JobPhase::Intended,
         since: now,
         grace: cx.records.spec_of(deployment).map(|spec| job_grace(&spec, job)),
+        cancel_requested: false,
         collected: false,
         container_id: None,
     };
@@ -129,8 +131,11 @@ async fn create(cx: &mut Context, deployment: &Deployment, run: JobRun) -> Resul
 }
 
 fn act(cx: &mut Context, snapshot: &Snapshot, run: JobRun, step: JobStep) {
-    let JobPhase::Created { since, .. } = &run.phase else { return };
-    let left = since.plus(cx.shared.config.job_limit).since(clock::now());
+    let began = match &run.phase {
+        JobPhase::Created { since, .. } => *since,
+        _ => snapshot.now,
+    };
+    let left = began.plus(cx.shared.config.job_limit).since(clock::now());
     let (shared, secrets) = (cx.shared.clone(), cx.records.secrets());
     let place = cx.place_if_moved(snapshot, &run.name);
     let subject = match step {
@@ -211,6 +216,22 @@ async fn record(cx: &mut Context, mut run: JobRun, phase: JobPhase) -> Result<()
     cx.commit(changes).await
 }
 
+/// Records that a person canceled a run. The next turn stops it. Errors: the run has ended.
+pub(super) async fn cancel(
+    cx: &mut Context,
+    deployment: &DeploymentId,
+    job: &ComponentName,
+) -> Result<(), ControlError> {
+    let run = run_of(cx, deployment, job).filter(|it| !has_ended(it, cx.records.deployment(deployment)));
+    let Some(run) = run.cloned() else {
+        return Err(ControlError::Conflict(format!("this run of job {job} has ended, so it cannot be canceled")));
+    };
+    // The wait for its end would delay the stop until the time limit.
+    cx.actions.end(&Subject::JobEnd(run.name.clone()));
+    cx.commit(vec![Change::JobRun(JobRun { cancel_requested: true, ..run })]).await?;
+    Ok(())
+}
+
 /// Removes the container of an ended run, and first keeps its log if that was not done. Returns whether there was one.
 pub(super) fn collect(cx: &mut Context) -> bool {
     let open: Vec<_> = cx.records.job_runs.iter().filter(|it| !it.collected).collect();
@@ -271,6 +292,7 @@ async fn take_step(
             _ => start_at(engine, name, moved).await.map(|()| run.phase.clone()),
         },
         JobStep::TimeOut => engine.stop(name, grace(run)).await.map(|_| JobPhase::TimedOut),
+        JobStep::Cancel => engine.stop(name, grace(run)).await.map(|_| JobPhase::Canceled),
         _ => match tokio::time::timeout(left, engine.wait(name)).await {
             Ok(Ok(code)) if code != 0 && ran_out_of_memory(engine, name).await => Ok(JobPhase::OutOfMemory),
             Ok(code) => code.map(|code| JobPhase::Ended { code }),
@@ -287,7 +309,7 @@ async fn keep_log(shared: &Shared, run: &JobRun, secrets: &Secrets) {
 
 /// Whether an action saw the run end. That action has kept the log.
 fn was_seen_to_end(phase: &JobPhase) -> bool {
-    matches!(phase, JobPhase::Ended { .. } | JobPhase::OutOfMemory | JobPhase::TimedOut)
+    matches!(phase, JobPhase::Ended { .. } | JobPhase::OutOfMemory | JobPhase::TimedOut | JobPhase::Canceled)
 }
 
 /// Whether the run or its deployment has ended.

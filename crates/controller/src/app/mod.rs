@@ -53,7 +53,7 @@ use std::time::Duration;
 use data_dir::Sealer;
 use engine::Engine;
 use futures::FutureExt;
-use rollout::ids::DeploymentId;
+use rollout::ids::{ComponentName, DeploymentId};
 use store::Store;
 use store::records::{AppState, Deployment};
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
@@ -61,6 +61,7 @@ use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, error, info_span};
 
+use crate::bandwidth::Bandwidth;
 use crate::config::Config;
 use crate::engine_watch::EngineWatch;
 use crate::error::ControlError;
@@ -72,7 +73,7 @@ use crate::names::Names;
 use crate::probe::HealthChecker;
 
 pub(crate) use accept::{DeployRequest, check_restart, unchanged};
-pub(crate) use compose::{Composed, active, compose};
+pub(crate) use compose::{Composed, active, compose, connection};
 pub(crate) use databases::STOP_GRACE as DATABASE_GRACE;
 pub(crate) use databases::{databases_unwanted_by, kept_version};
 pub(crate) use images::image_is_gone;
@@ -89,6 +90,7 @@ pub(crate) struct Shared {
     pub engine: Arc<dyn Engine>,
     pub watch: EngineWatch,
     pub ingress: IngressClient,
+    pub bandwidth: Bandwidth,
     /// Probes the health of instances and databases.
     pub health_checker: Arc<dyn HealthChecker>,
     /// Builds images from sources.
@@ -130,6 +132,7 @@ pub(crate) struct Waits {
 pub(crate) enum AppCommand {
     Deploy { request: Box<DeployRequest>, reply: oneshot::Sender<Result<Deployment, ControlError>> },
     Cancel { deployment: DeploymentId, reply: oneshot::Sender<Result<Deployment, ControlError>> },
+    CancelJob { deployment: DeploymentId, job: ComponentName, reply: oneshot::Sender<Result<(), ControlError>> },
     Delete { reply: oneshot::Sender<Result<(), ControlError>> },
 }
 

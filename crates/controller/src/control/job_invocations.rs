@@ -9,6 +9,7 @@ use rollout::progress::LeafKey;
 use store::records::{Deployment, JobRun};
 
 use super::Controller;
+use crate::app::AppCommand;
 use crate::derived_id::derived_id;
 use crate::error::ControlError;
 use crate::view::{JobInvocationPhase, JobInvocationView};
@@ -25,6 +26,21 @@ impl Controller {
         views.sort_by_key(|it| std::cmp::Reverse(it.created));
         Ok(views)
     }
+
+    pub(super) async fn job_invocation_of(&self, app: &AppId, id: &str) -> Result<JobInvocationView, ControlError> {
+        let found = self.job_invocations_of(app).await?.into_iter().find(|it| it.id == id);
+        found.ok_or_else(|| {
+            ControlError::NotFound(format!(
+                "this app has no job invocation {id}. See: boatyard apps list-job-invocations {app}"
+            ))
+        })
+    }
+
+    pub(super) async fn cancel_job(&self, app: &AppId, id: &str) -> Result<JobInvocationView, ControlError> {
+        let JobInvocationView { deployment, job, .. } = self.job_invocation_of(app, id).await?;
+        self.send_command(app, |reply| AppCommand::CancelJob { deployment, job, reply }).await?;
+        self.job_invocation_of(app, id).await
+    }
 }
 
 fn view((run, deployment): (&JobRun, &Deployment)) -> JobInvocationView {
@@ -39,6 +55,7 @@ fn view((run, deployment): (&JobRun, &Deployment)) -> JobInvocationView {
         JobPhase::Intended if !run.collected => JobInvocationPhase::Pending,
         JobPhase::Created { .. } if !run.collected => JobInvocationPhase::Running,
         JobPhase::Ended { code: 0 } => JobInvocationPhase::Succeeded,
+        JobPhase::Canceled => JobInvocationPhase::Canceled,
         _ if deployment.stage == Stage::Canceled => JobInvocationPhase::Canceled,
         _ => JobInvocationPhase::Failed,
     };

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use engine_fake::FakeEngine;
 use ingress::client::IngressEvent;
 use ingress::protocol::{Counters, Open, RouteTable, Status};
+use rollout::ids::AppId;
 use tokio::sync::{broadcast, watch};
 
 use crate::ingress_client::connection::Opened;
@@ -47,6 +48,8 @@ struct State {
     open: BTreeMap<String, Open>,
     /// Counts of the current process, by app and window.
     counters: BTreeMap<String, BTreeMap<String, Counters>>,
+    /// Bytes that the current process has sent, by app.
+    sent_bytes: BTreeMap<String, u64>,
     deaths: usize,
 }
 
@@ -104,6 +107,11 @@ impl MemoryIngress {
         }
     }
 
+    /// Sends this many bytes to clients of an app.
+    pub fn send_bytes(&self, app: &AppId, bytes: u64) {
+        *self.state().sent_bytes.entry(app.to_string()).or_default() += bytes;
+    }
+
     /// The `nth` table from now on (1 is the next) and all later ones come into force without an acknowledgement.
     pub fn fall_silent_at(&self, nth: usize) {
         let mut state = self.state();
@@ -134,7 +142,9 @@ impl MemoryIngress {
     /// Ends the process; its counts are lost, and it cannot be started until [`Self::recover`].
     pub fn die(&self) {
         let mut state = self.state();
-        (state.dead, state.counters) = (true, BTreeMap::new());
+        state.dead = true;
+        state.counters.clear();
+        state.sent_bytes.clear();
         state.deaths += 1;
         drop(state);
         let _ = self.news.send(IngressEvent::Lost);
@@ -211,6 +221,7 @@ impl IngressConnection for MemoryIngress {
             boot_id: format!("life-{}", state.deaths),
             open: state.open.clone(),
             counters: state.counters.clone(),
+            sent_bytes: state.sent_bytes.clone(),
             ..Status::default()
         })
     }

@@ -1,5 +1,8 @@
 //! Runs of jobs are listed with their phase and their times.
 
+use std::time::Duration;
+
+use engine::LogStream;
 use engine_fake::{Behaviour, Verb};
 use rollout::deployment::Stage;
 
@@ -58,5 +61,32 @@ fn a_job_of_a_canceled_deployment_is_canceled() {
                 }
             })
             .await;
+    });
+}
+
+#[test]
+fn a_canceled_run_is_stopped_and_its_deployment_fails() {
+    simulate(async {
+        let cluster = TestCluster::new().await;
+        let runs_for_hours = Behaviour { ready_after: Duration::from_secs(4 * 3600), ..Behaviour::default() };
+        cluster.engine.add_image("test/migrate:1", Behaviour { exits_with: Some(0), ..runs_for_hours });
+        let app = cluster.create("1").await;
+        let job = cluster.called(0, Verb::Start, "-migrate-").await.what;
+        cluster.engine.say(&job, LogStream::Out, "moving the tables");
+        let run = cluster.controller().job_invocations(&app).await.unwrap().remove(0);
+
+        let canceled = cluster.controller().cancel_job_invocation(&app, &run.id).await.unwrap();
+        assert_eq!(canceled.id, run.id);
+        cluster.settle(&app, Stage::Failed).await;
+        assert!(cluster.newest(&app).await.failure.unwrap().message.contains("it was canceled"));
+        let run = cluster.controller().job_invocations(&app).await.unwrap().remove(0);
+        assert_eq!(run.phase, JobInvocationPhase::Canceled);
+        assert!(run.completed.is_some());
+        cluster.called(0, Verb::Stop, "-migrate-").await;
+
+        let again = cluster.controller().cancel_job_invocation(&app, &run.id).await;
+        assert!(matches!(&again, Err(ControlError::Conflict(why)) if why.contains("has ended")), "{again:?}");
+        let unknown = cluster.controller().cancel_job_invocation(&app, "unknown").await;
+        assert!(matches!(unknown, Err(ControlError::NotFound(_))));
     });
 }

@@ -19,6 +19,7 @@ mod ingress_client;
 mod job_invocations;
 mod jobs;
 mod logs;
+mod measurements;
 mod messages;
 mod names;
 mod outages;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use app_spec::{AppSpec, JobKind, Source};
 use engine::Engine;
-use engine::{LogStream, ProcessCount};
+use engine::{LogStream, ProcessCount, Usage};
 use engine_fake::{Behaviour, Verb};
 use rollout::deployment::Stage;
 use rollout::ids::{AppId, ComponentName, DeploymentId, RevisionId};
@@ -53,7 +53,8 @@ fn a_failed_health_check_names_the_process_limit_that_the_instance_reached() {
         let since = cluster.engine.calls().len();
         cluster.update(&app, "stuck").await;
         let started = cluster.called(since, Verb::Start, "-web-").await;
-        cluster.engine.set_process_count(&started.what, ProcessCount { running: 1024, limit: 1024 });
+        let processes = Some(ProcessCount { running: 1024, limit: 1024 });
+        cluster.engine.set_usage(&started.what, Usage { processes, ..Usage::default() });
         cluster.settle(&app, Stage::Failed).await;
         let message = cluster.newest(&app).await.failure.unwrap().message;
         assert!(message.contains("; it has 1024 processes and threads, and may have no more"), "{message}");

@@ -5,10 +5,11 @@
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
 use std::pin::pin;
+use std::time::Duration;
 
 use bollard::models::{
-    ContainerInspectResponse, ContainerStateStatusEnum, ContainerSummary, ContainerSummaryStateEnum, EndpointSettings,
-    HostConfig, RestartPolicyNameEnum,
+    ContainerInspectResponse, ContainerStateStatusEnum, ContainerStatsResponse, ContainerSummary,
+    ContainerSummaryStateEnum, EndpointSettings, HostConfig, RestartPolicyNameEnum,
 };
 use bollard::query_parameters::{InspectContainerOptions, ListContainersOptionsBuilder, StatsOptionsBuilder};
 use futures::StreamExt;
@@ -98,16 +99,15 @@ impl DockerEngine {
         Ok(None)
     }
 
-    pub(super) async fn count_processes(&self, id: &str) -> Result<Option<ProcessCount>, EngineError> {
+    pub(super) async fn usage_of(&self, id: &str) -> Result<Option<Usage>, EngineError> {
         let options = StatsOptionsBuilder::default().stream(false).one_shot(true).build();
         let mut answers = pin!(self.docker.stats(id, Some(options)));
         let first = async { answers.next().await.transpose() };
-        let counted = match self.call("stats", DEADLINE, first).await {
-            Ok(answer) => answer.and_then(|it| it.pids_stats),
-            Err(error) if failure::status(&error) == Some(404) => None,
-            Err(error) => return Err(error),
-        };
-        Ok(counted.and_then(|it| Some(ProcessCount { running: it.current?, limit: it.limit.filter(|it| *it > 0)? })))
+        match self.call("stats", DEADLINE, first).await {
+            Ok(answer) => Ok(answer.and_then(usage)),
+            Err(error) if failure::status(&error) == Some(404) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     pub(super) async fn raw_inspect(&self, name_or_id: &str) -> Result<Option<ContainerInspectResponse>, EngineError> {
@@ -249,6 +249,20 @@ fn limits(host: &HostConfig) -> Limits {
 /// The engine writes the year 1 for "never".
 fn moment(text: Option<String>) -> Option<String> {
     text.filter(|text| !text.is_empty() && !text.starts_with("0001-"))
+}
+
+/// `None` for a container without a process: the engine then reports no CPU time.
+fn usage(stats: ContainerStatsResponse) -> Option<Usage> {
+    let cpu_time = Duration::from_nanos(stats.cpu_stats?.cpu_usage?.total_usage.filter(|it| *it > 0)?);
+    let processes = stats
+        .pids_stats
+        .and_then(|it| Some(ProcessCount { running: it.current?, limit: it.limit.filter(|it| *it > 0)? }));
+    let memory = stats.memory_stats.unwrap_or_default();
+    let pages = memory.stats.unwrap_or_default();
+    // The kernel can drop these pages of files at any time. cgroup v1 and v2 name them differently.
+    let cache = pages.get("total_inactive_file").or_else(|| pages.get("inactive_file")).copied().unwrap_or_default();
+    let memory_bytes = memory.usage.unwrap_or_default().saturating_sub(cache);
+    Some(Usage { processes, cpu_time, memory_bytes })
 }
 
 #[cfg(test)]

@@ -178,8 +178,8 @@ impl Engine for DockerEngine {
         self.inspect_container(name).await
     }
 
-    async fn process_count(&self, container: &Container) -> Result<Option<ProcessCount>, EngineError> {
-        self.count_processes(&container.id).await
+    async fn usage(&self, container: &Container) -> Result<Option<Usage>, EngineError> {
+        self.usage_of(&container.id).await
     }
 
     async fn create(&self, spec: &ContainerSpec) -> Result<String, EngineError> {

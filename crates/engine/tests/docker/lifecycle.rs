@@ -240,20 +240,22 @@ async fn running_out_of_memory_shows_in_the_containers_state_and_in_events() {
 }
 
 #[tokio::test]
-async fn the_process_count_of_a_running_container_includes_its_limit() {
+async fn only_a_running_container_has_a_usage() {
     let world = World::new().await;
     let image = world.image().await;
     let spec = world.spec("web", &image, &["serve"]);
     let engine = &world.engine;
     engine.create(&spec).await.unwrap();
     let container = engine.inspect(&spec.name).await.unwrap().expect("it was created").container;
-    assert_eq!(engine.process_count(&container).await.unwrap(), None);
+    assert_eq!(engine.usage(&container).await.unwrap(), None);
     engine.start(&spec.name).await.unwrap();
-    let count = engine.process_count(&container).await.unwrap().expect("it runs");
-    assert_eq!(count.limit, 1024);
-    assert!(count.running >= 1 && !count.is_at_limit(), "{count:?}");
+    let usage = engine.usage(&container).await.unwrap().expect("it runs");
+    let processes = usage.processes.expect("the engine counts them");
+    assert_eq!(processes.limit, 1024);
+    assert!(processes.running >= 1 && !processes.is_at_limit(), "{usage:?}");
+    assert!(usage.cpu_time > Duration::ZERO && usage.memory_bytes > 0, "{usage:?}");
     engine.stop(&spec.name, Duration::from_secs(5)).await.unwrap();
-    assert_eq!(engine.process_count(&container).await.unwrap(), None);
+    assert_eq!(engine.usage(&container).await.unwrap(), None);
     engine.remove(&spec.name).await.unwrap();
-    assert_eq!(engine.process_count(&container).await.unwrap(), None);
+    assert_eq!(engine.usage(&container).await.unwrap(), None);
 }

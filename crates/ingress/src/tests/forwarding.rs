@@ -13,6 +13,7 @@ use crate::protocol::Rewrite;
 async fn one_connection_carries_many_requests_and_their_bodies() {
     let proxy = TestProxy::to(&[("web", echo().await)]).await;
     let mut client = proxy.connect().await;
+    let mut sent = 0;
     for number in 0..50 {
         let body = "x".repeat(number * 37);
         let text =
@@ -21,8 +22,10 @@ async fn one_connection_carries_many_requests_and_their_bodies() {
         let (head, answer) = read_answer(&mut client).await;
         assert!(head.starts_with("HTTP/1.1 200") && !head.contains("connection: close"), "{head}");
         assert!(answer.starts_with(&format!("PUT /{number}?q={number}\n")) && answer.ends_with(&body), "{answer}");
+        sent += answer.len() as u64;
     }
     assert_eq!(proxy.counters().requests, 50);
+    assert_eq!(proxy.routing.sent_bytes()["shop"], sent);
     assert!(proxy.counters().slowest_us > 0);
 }
 

@@ -45,6 +45,7 @@ async fn a_tunnel_carries_bytes_both_ways_and_is_not_open_after_its_end() {
     let mut client = upgraded(&proxy).await;
     echoes(&mut client, b"hello").await;
     assert_eq!(proxy.routing.open()["web"], Open { requests: 0, upgraded: 1 });
+    assert_eq!(proxy.routing.sent_bytes()["shop"], 5);
     drop(client);
     until(|| proxy.routing.open().is_empty()).await;
     let counters = proxy.counters();

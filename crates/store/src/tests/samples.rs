@@ -162,6 +162,7 @@ pub(super) fn job_run(app: &str, number: u64, collected: bool) -> JobRun {
         phase: JobPhase::Ended { code: 0 },
         since: Timestamp(4),
         grace: None,
+        cancel_requested: false,
         collected,
         container_id: None,
     }
