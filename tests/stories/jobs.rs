@@ -58,7 +58,15 @@ async fn a_restart_and_a_rebuild_keep_the_database_and_only_the_rebuild_runs_job
     let ended = at.wait_active(&app, &deployment).await.unwrap();
     assert_eq!(database(&at, &app).await, before);
     assert_eq!(page(&at, "/env?key=DATABASE_URL").await, url, "the same environment");
-    assert!(!job_log(&at, "migrate").await.contains("migrating"), "no job ran in deployment {}", ended["id"]);
+    assert!(job_log(&at, "migrate").await.contains("migrating"), "the log of the last run");
+    let number = ended["boatyard"]["number"].to_string();
+    let of_restart = run_cli(&at, &["apps", "logs", "shop", "migrate", "--deployment", &number]).await;
+    assert_eq!(of_restart.code, Some(1), "{}", of_restart.out);
+    assert!(
+        of_restart.err.contains("did not run in deployment 2") && of_restart.err.contains("--deployment 1"),
+        "{}",
+        of_restart.err
+    );
 
     let deployment = at.deploy(&app, json!({"force_build": true})).await.unwrap();
     at.wait_active(&app, &deployment).await.unwrap();

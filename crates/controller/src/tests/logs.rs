@@ -242,6 +242,17 @@ fn the_run_log_of_a_job_is_its_output() {
             let request = LogRequest { component: job, ..request(&app, deployment, LogKind::Run) };
             assert_eq!(read(&cluster, request).await, ["moving the tables"]);
         }
+
+        cluster.restart(&app).await;
+        cluster.settle(&app, Stage::Active).await;
+        let of = |deployment| LogRequest {
+            component: Some("migrate".to_owned()),
+            ..request(&app, deployment, LogKind::Run)
+        };
+        assert_eq!(read(&cluster, of(None)).await, ["moving the tables"], "a restart runs no job");
+        let restart = cluster.newest(&app).await.id;
+        let refused = refusal(&cluster, of(Some(&restart))).await.to_string();
+        assert!(refused.contains("did not run in deployment 2") && refused.ends_with("--deployment 1"), "{refused}");
     });
 }
 
