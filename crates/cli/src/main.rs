@@ -14,6 +14,7 @@ mod columns;
 mod discover;
 mod down;
 mod exit;
+mod hidden_input;
 mod ingress;
 mod output;
 mod repeat_filter;

@@ -2,7 +2,6 @@
 
 pub mod file;
 mod get;
-mod hidden_input;
 mod validate;
 mod values;
 
