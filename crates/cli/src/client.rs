@@ -7,6 +7,7 @@ use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use http_body_util::{BodyExt, BodyStream, Full, Limited};
 use hyper::{Method, Request, Response, StatusCode, Uri, header};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client as HttpClient;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
@@ -14,6 +15,9 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use thiserror::Error;
 use tokio::time::timeout;
+
+use crate::discover::{Origin, Server};
+use crate::tls;
 
 /// The server answers within 30 s, even if only with an error.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(40);
@@ -35,6 +39,12 @@ pub enum ClientError {
     /// The API answered with an error. Its message says what to do.
     #[error("{message}")]
     ErrorResponse { status: StatusCode, message: String },
+    /// The API does not know the token.
+    #[error("the API at {url} does not accept the token, which comes from {origin}. {advice}")]
+    TokenRefused { url: String, origin: Origin, advice: String },
+    /// TLS with the server failed.
+    #[error("{0}")]
+    Tls(String),
     #[error("the server at {url} does not seem to be the Boatyard API: {what}. Check --api-url")]
     UnexpectedResponse { url: String, what: String },
 }
@@ -45,7 +55,7 @@ impl ClientError {
         match self {
             Self::Unreachable { .. } | Self::Timeout { .. } => true,
             Self::ErrorResponse { status, .. } => status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS,
-            Self::UnexpectedResponse { .. } => false,
+            Self::TokenRefused { .. } | Self::Tls(_) | Self::UnexpectedResponse { .. } => false,
         }
     }
 
@@ -62,26 +72,39 @@ impl ClientError {
 pub struct Client {
     base: String,
     token: String,
-    http: HttpClient<HttpConnector, Full<Bytes>>,
+    token_origin: Origin,
+    http: HttpClient<HttpsConnector<HttpConnector>, Full<Bytes>>,
 }
 
 impl Client {
-    /// Errors: the address is not `http://HOST[:PORT]`, or the token has characters that a header cannot have.
-    pub fn new(url: &str, token: &str) -> anyhow::Result<Self> {
-        let uri: Uri = url.parse().with_context(|| format!("{url:?} is not a valid address. Use http://HOST:PORT"))?;
-        match (uri.scheme_str(), uri.authority(), uri.path()) {
-            (Some("http"), Some(_), "" | "/") if uri.query().is_none() => {}
-            (Some("https"), ..) => bail!("{url}: this version supports only http for the API"),
-            _ => bail!("{url:?} is not a valid address of the API. Use http://HOST:PORT"),
-        }
+    /// Errors: the address is not `http://HOST[:PORT]` or `https://HOST[:PORT]`, the token has characters that a header
+    /// cannot have, or no certificate authority is known for https.
+    pub fn new(server: &Server) -> anyhow::Result<Self> {
+        let Server { url, token, token_origin, certificate_authority } = server;
+        const FORM: &str = "Use http://HOST:PORT or https://HOST:PORT";
+        let uri: Uri = url.parse().with_context(|| format!("{url:?} is not a valid address. {FORM}"))?;
+        let is_https = match (uri.scheme_str(), uri.authority(), uri.path()) {
+            (Some(scheme @ ("http" | "https")), Some(_), "" | "/") if uri.query().is_none() => scheme == "https",
+            _ => bail!("{url:?} is not a valid address of the API. {FORM}"),
+        };
         if token.is_empty() || !token.bytes().all(|b| b.is_ascii_graphic()) {
-            bail!("the token is empty or contains blanks. Use the exact content of the file admin-token");
+            bail!(
+                "the token from {token_origin} is empty or contains blanks. The token is one word, such as the content of \
+                 the file admin-token"
+            );
         }
+        let tls = match is_https {
+            true => tls::client_config(certificate_authority.as_deref())?,
+            false => tls::no_authorities()?,
+        };
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
         connector.set_nodelay(true);
-        let http = HttpClient::builder(TokioExecutor::new()).build(connector);
-        Ok(Self { base: url.trim_end_matches('/').to_owned(), token: token.to_owned(), http })
+        connector.enforce_http(false);
+        let builder = HttpsConnectorBuilder::new().with_tls_config(tls.as_ref().clone()).https_or_http().enable_http1();
+        let http = HttpClient::builder(TokioExecutor::new()).build(builder.wrap_connector(connector));
+        let base = url.trim_end_matches('/').to_owned();
+        Ok(Self { base, token: token.clone(), token_origin: token_origin.clone(), http })
     }
 
     pub async fn get(&self, path: &str) -> Result<Value, ClientError> {
@@ -132,7 +155,10 @@ impl Client {
 
     async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<hyper::body::Incoming>, ClientError> {
         let sent = self.http.request(request).await;
-        sent.map_err(|error| ClientError::Unreachable { url: self.base.clone(), cause: root_cause(error).into() })
+        sent.map_err(|error| match tls::refusal(&self.base, &error) {
+            Some(why) => ClientError::Tls(why),
+            None => ClientError::Unreachable { url: self.base.clone(), cause: root_cause(error).into() },
+        })
     }
 
     fn read(&self, status: StatusCode, bytes: &[u8]) -> Result<Value, ClientError> {
@@ -141,10 +167,25 @@ impl Client {
         if status.is_success() {
             return Ok(json);
         }
+        if status == StatusCode::UNAUTHORIZED {
+            return Err(self.token_refused());
+        }
         match json.get("message").and_then(Value::as_str) {
             Some(message) => Err(ClientError::ErrorResponse { status, message: message.to_owned() }),
             None => Err(self.unexpected(&format!("status {status} without a message"))),
         }
+    }
+
+    fn token_refused(&self) -> ClientError {
+        let (url, origin) = (self.base.clone(), self.token_origin.clone());
+        let advice = match &origin {
+            Origin::Flag | Origin::Variable | Origin::Input => {
+                "The server's admin token is in the file admin-token of its data directory".to_owned()
+            }
+            Origin::Context { name, .. } => format!("Save another one: boatyard auth init --context {name}"),
+            Origin::TokenFile(_) => "Is another server running at this address?".to_owned(),
+        };
+        ClientError::TokenRefused { url, origin, advice }
     }
 
     fn unexpected(&self, what: &str) -> ClientError {
@@ -198,15 +239,30 @@ pub fn path_segment(text: &str) -> String {
 mod tests {
     use super::*;
 
+    fn client(url: &str, token: &str) -> anyhow::Result<Client> {
+        let (url, token) = (url.to_owned(), token.to_owned());
+        Client::new(&Server { url, token, token_origin: Origin::Variable, certificate_authority: None })
+    }
+
     #[test]
-    fn an_address_has_only_http_and_a_host() {
-        assert!(Client::new("http://127.0.0.1:7080", "tok").is_ok());
-        assert!(Client::new("http://localhost:7080/", "tok").is_ok());
-        for wrong in ["127.0.0.1:7080", "https://h", "http://h/v2", "ftp://h", "", "http://h?x=1"] {
-            assert!(Client::new(wrong, "tok").is_err(), "{wrong}");
+    fn an_address_has_only_a_scheme_and_a_host() {
+        assert!(client("http://127.0.0.1:7080", "tok").is_ok());
+        assert!(client("http://localhost:7080/", "tok").is_ok());
+        for wrong in ["127.0.0.1:7080", "http://h/v2", "ftp://h", "", "http://h?x=1"] {
+            assert!(client(wrong, "tok").is_err(), "{wrong}");
         }
-        assert!(Client::new("http://h", "").is_err());
-        assert!(Client::new("http://h", "to\nk").is_err());
+    }
+
+    #[test]
+    fn the_error_about_a_wrong_token_names_its_origin_and_not_the_token() {
+        for wrong in ["", "to\nk", "a b"] {
+            let error = client("http://h", wrong).map(|_| ()).expect_err("refused").to_string();
+            assert!(error.contains("BOATYARD_TOKEN") && !error.contains("a b"), "{error}");
+        }
+        let client = client("http://h", "tok").expect("a client");
+        let refused = client.read(StatusCode::UNAUTHORIZED, b"{\"message\": \"no\"}").expect_err("401").to_string();
+        assert!(refused.contains("http://h does not accept the token, which comes from the variable"), "{refused}");
+        assert!(!refused.contains("tok,"), "{refused}");
     }
 
     #[test]
@@ -221,7 +277,7 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         drop(listener);
-        let error = Client::new(&url, "tok").expect("a client").get("/v2/apps").await.expect_err("no server");
+        let error = client(&url, "tok").expect("a client").get("/v2/apps").await.expect_err("no server");
         assert!(error.is_transient());
         assert!(error.to_string().contains(&url) && error.to_string().contains("boatyard serve"), "{error}");
     }

@@ -86,6 +86,13 @@ pub const INSTANCES: &[Column] = &[
     default_column("Restarts", "Restarts", |it| view::<Instance>(it).restarts()),
 ];
 
+pub const CONTEXTS: &[Column] = &[
+    default_column("Name", "Name", |it| text(it, "/name")),
+    default_column("ApiUrl", "API URL", |it| text(it, "/api_url")),
+    default_column("Current", "Current", |it| if it["current"] == true { "current".into() } else { String::new() }),
+    extra_column("CertificateAuthority", "Certificate Authority", |it| text(it, "/certificate_authority")),
+];
+
 /// The columns of `--format`, or the default ones. Errors: [`UsageError`] for an unknown name.
 pub fn select<'a>(all: &'a [Column], format: &[String]) -> Result<Vec<&'a Column>, UsageError> {
     let names: Vec<_> = format.iter().filter(|name| !name.trim().is_empty()).collect();

@@ -1,6 +1,7 @@
 //! Commands and flags. Those under `apps` are doctl's, so that its users know them.
 
 mod apps;
+mod auth;
 mod spec;
 
 use std::net::SocketAddr;
@@ -12,6 +13,7 @@ use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand,
 use controller::{NetworkPool, SpecialNetwork};
 
 pub use apps::{Apps, DeployArgs, LogType, WaitArgs};
+pub use auth::Auth;
 pub use spec::{Spec, SpecArgs, SpecFormat};
 
 use crate::exit::UsageError;
@@ -26,18 +28,64 @@ pub struct Arguments {
     pub command: Command,
 }
 
-/// Where the API is.
-#[derive(Debug, Clone, Default, Args)]
+/// Where the API is. A flag takes precedence over a variable, a variable over the current context, and the current context
+/// over the server of this host.
+#[derive(Clone, Default, Args)]
 pub struct Connection {
-    /// Address of the API, such as http://127.0.0.1:7080 [default: read from the data directory of the running server]
-    #[arg(long, global = true, env = "BOATYARD_API_URL", value_name = "URL")]
+    /// Address of the API, such as http://127.0.0.1:7080 [default: that of the context, else of the server on this host]
+    #[arg(long, short = 'u', global = true, env = "BOATYARD_API_URL", value_name = "URL")]
     pub api_url: Option<String>,
-    /// Token for the API [default: the file admin-token in the data directory]
-    #[arg(long, global = true, env = "BOATYARD_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    /// Token for the API [default: that of the context, else the file admin-token in the data directory]
+    #[arg(
+        long,
+        short = 't',
+        alias = "access-token",
+        global = true,
+        env = "BOATYARD_TOKEN",
+        hide_env_values = true,
+        value_name = "TOKEN"
+    )]
     pub token: Option<String>,
+    /// Server that `boatyard auth init` saved under this name [default: the one that `auth switch` chose]
+    #[arg(long, global = true, env = "BOATYARD_CONTEXT", value_name = "NAME")]
+    pub context: Option<String>,
     /// Data directory of the installation [default: /var/lib/boatyard as root, else $XDG_DATA_HOME/boatyard]
     #[arg(long, global = true, env = "BOATYARD_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
+    /// The settings above that a flag set. The others come from variables.
+    #[arg(skip)]
+    pub flags: Vec<Setting>,
+}
+
+/// One of the settings of a [`Connection`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Setting {
+    ApiUrl,
+    Token,
+    Context,
+    DataDir,
+}
+
+impl Setting {
+    const ALL: [Self; 4] = [Self::ApiUrl, Self::Token, Self::Context, Self::DataDir];
+
+    fn id(self) -> &'static str {
+        match self {
+            Self::ApiUrl => "api_url",
+            Self::Token => "token",
+            Self::Context => "context",
+            Self::DataDir => "data_dir",
+        }
+    }
+}
+
+impl std::fmt::Debug for Connection {
+    /// Leaves out the token.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { api_url, token: _, context, data_dir, flags } = self;
+        let shown = (api_url, context, data_dir, flags);
+        f.debug_tuple("Connection").field(&shown).finish()
+    }
 }
 
 impl Arguments {
@@ -48,6 +96,11 @@ impl Arguments {
 
     fn from(matches: &ArgMatches) -> Result<Self, clap::Error> {
         let mut arguments = Self::from_arg_matches(matches)?;
+        arguments.connection.flags = Setting::ALL
+            .into_iter()
+            .filter(|it| matches.value_source(it.id()) == Some(ValueSource::CommandLine))
+            .collect();
+        arguments.connection.drop_empty_variables();
         if let Command::Serve(options) = &mut arguments.command {
             // The environment variable of the global flag names the server that other commands use.
             let source = matches.subcommand_matches("serve").and_then(|it| it.value_source("api_url"));
@@ -60,6 +113,20 @@ impl Arguments {
 }
 
 impl Connection {
+    /// Whether a flag set it.
+    pub fn is_flag(&self, setting: Setting) -> bool {
+        self.flags.contains(&setting)
+    }
+
+    /// An empty variable counts as one that is not set. An empty flag is a mistake, which its use reports.
+    fn drop_empty_variables(&mut self) {
+        let [url, token, context, directory] = Setting::ALL.map(|it| self.is_flag(it));
+        self.api_url = self.api_url.take().filter(|it| url || !it.is_empty());
+        self.token = self.token.take().filter(|it| token || !it.is_empty());
+        self.context = self.context.take().filter(|it| context || !it.is_empty());
+        self.data_dir = self.data_dir.take().filter(|it| directory || !it.as_os_str().is_empty());
+    }
+
     /// The absolute path of the data directory. Errors: the flag is missing and the environment has no home directory.
     pub fn data_dir(&self) -> anyhow::Result<PathBuf> {
         let chosen = match &self.data_dir {
@@ -80,6 +147,9 @@ pub enum Command {
     Down(Down),
     /// Remove everything that Boatyard created in the engine and on disk
     Uninstall(Uninstall),
+    /// Save, list and choose the servers that commands use
+    #[command(subcommand)]
+    Auth(Auth),
     /// Create, update, restart, rebuild and watch apps
     #[command(subcommand, visible_aliases = ["app", "a"])]
     Apps(Apps),
