@@ -1,7 +1,7 @@
 //! The `boatyard` binary: the controller with the API, the ingress, the git worker and the command line.
 //!
 //! In reading order:
-//! - [`args`]: commands and flags; [`exit`]: exit codes;
+//! - [`args`]: commands and flags; [`completion`]: scripts for shells; [`exit`]: exit codes;
 //! - [`serve`], [`ingress`], [`down`]: commands for this host; [`spec`]: for app specs; [`apps`] and [`unknown`]: over the
 //!   API; [`auth`]: logs in;
 //! - [`config`]: the saved servers; [`discover`], [`tls`] and [`client`]: find the API and send requests to it;
@@ -12,6 +12,7 @@ mod args;
 mod auth;
 mod client;
 mod columns;
+mod completion;
 mod config;
 mod discover;
 mod down;
@@ -72,5 +73,6 @@ async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
         Command::Apps(command) => apps::run(command, &connection).await,
         Command::Spec(command) => spec::run(command, &connection).await,
         Command::Unknown(command) => unknown::run(command, &connection).await,
+        Command::Completion { shell } => Ok(completion::run(shell)),
     }
 }

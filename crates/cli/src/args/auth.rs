@@ -1,8 +1,8 @@
-//! Commands that log in.
+//! Commands that log in, and the shells of `completion`.
 
 use std::path::PathBuf;
 
-use clap::Subcommand;
+use clap::{Subcommand, ValueEnum};
 
 use super::Output;
 
@@ -28,4 +28,14 @@ pub enum Auth {
     },
     /// Delete the context --context with its token
     Remove,
+}
+
+/// A shell with a completion script.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Shell {
+    Bash,
+    Zsh,
+    Fish,
+    #[value(name = "powershell")]
+    Pwsh,
 }

@@ -2,18 +2,23 @@
 
 mod apps;
 mod auth;
+#[cfg(test)]
+mod doctl;
 mod spec;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::Context;
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use controller::{NetworkPool, SpecialNetwork};
 
-pub use apps::{Apps, DeployArgs, LogType, WaitArgs};
-pub use auth::Auth;
+#[cfg(test)]
+pub use apps::LogType;
+pub use apps::{Apps, DeployArgs, EventType, InstanceSizes, LogSource, Tiers, WaitArgs};
+pub use auth::{Auth, Shell};
 pub use spec::{Spec, SpecArgs, SpecFormat};
 
 use crate::exit::UsageError;
@@ -50,7 +55,14 @@ pub struct Connection {
     #[arg(long, global = true, env = "BOATYARD_CONTEXT", value_name = "NAME")]
     pub context: Option<String>,
     /// Data directory of the installation [default: /var/lib/boatyard as root, else $XDG_DATA_HOME/boatyard]
-    #[arg(long, global = true, env = "BOATYARD_DATA_DIR", value_name = "DIR")]
+    // Unlike the parser for paths, this one accepts an empty variable.
+    #[arg(
+        long,
+        global = true,
+        env = "BOATYARD_DATA_DIR",
+        value_name = "DIR",
+        value_parser = OsStringValueParser::new().map(PathBuf::from)
+    )]
     pub data_dir: Option<PathBuf>,
     /// The settings above that a flag set. The others come from variables.
     #[arg(skip)]
@@ -159,6 +171,11 @@ pub enum Command {
     /// Find what runs without a record in the database, for example after restoring a backup
     #[command(subcommand)]
     Unknown(Unknown),
+    /// Print a script that completes commands and flags in a shell
+    Completion {
+        /// The shell
+        shell: Shell,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -398,10 +415,10 @@ mod tests {
             panic!("not a deployment")
         };
         assert!(force_rebuild && clear_cache);
-        let Apps::Logs { kind, follow, tail, .. } = apps("logs shop web --type run_restarted -f --tail 5") else {
+        let Apps::Logs { source, follow, tail, .. } = apps("logs shop web --type run_restarted -f --tail 5") else {
             panic!("no logs")
         };
-        assert_eq!((kind, follow, tail), (LogType::RunRestarted, true, Some(5)));
+        assert_eq!((source.kind, follow, tail), (LogType::RunRestarted, true, Some(5)));
     }
 
     #[test]
