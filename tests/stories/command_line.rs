@@ -82,7 +82,7 @@ async fn a_failed_deployment_prints_the_last_log_lines_and_returns_exit_code_3()
 async fn catalog_events_and_jobs_are_listed_with_doctls_columns() {
     let at = installation().await;
     let job =
-        format!("jobs:\n- {{name: migrate, kind: PRE_DEPLOY, image: {TESTAPP}, run_command: /bin/testapp exit}}\n");
+        format!("jobs:\n- {{name: migrate, kind: PRE_DEPLOY, image: {TESTAPP}, run_command: /bin/testapp job}}\n");
     at.create(&format!("{}{job}", shop())).await.unwrap();
     let event = at.ok("GET", "/v2/apps/shop/deployments", None).await.unwrap()["deployments"][0]["id"].clone();
     let event = event.as_str().unwrap();

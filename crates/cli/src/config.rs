@@ -108,7 +108,7 @@ impl ConfigFile {
     pub fn no_context(&self, name: &str) -> anyhow::Error {
         let names: Vec<_> = self.config.contexts.keys().map(String::as_str).collect();
         let known = match names[..] {
-            [] => format!("{} contains none. Save one: boatyard auth init --context {name}", self.path.display()),
+            [] => "none is saved. Save one: boatyard auth init --context NAME --api-url URL".to_owned(),
             _ => format!("{} contains {}", self.path.display(), names.join(", ")),
         };
         UsageError(format!("there is no context {name:?}; {known}")).into()
@@ -270,7 +270,7 @@ mod tests {
             file.context(name).map(|_| ()).expect_err("refused").to_string()
         };
         let context = Context { api_url: "http://h".into(), ..Context::default() };
-        assert!(error(Config::default(), "prod").contains("auth init --context prod"));
+        assert!(error(Config::default(), "prod").contains("none is saved. Save one: boatyard auth init"));
         assert_eq!(
             error(one(context.clone()), "prod"),
             "there is no context \"prod\"; /c/config.yaml contains default"

@@ -47,6 +47,10 @@ pub struct AppStatus {
 pub struct StatusInstance {
     /// The component.
     pub component_name: String,
+    /// `SERVICE`, `WORKER`, `JOB` or `DATABASE`.
+    pub component_type: String,
+    /// Name of the container.
+    pub instance_name: String,
     /// `COMPONENT-INDEX`.
     pub instance_alias: String,
     /// How often the process ended unexpectedly and was started again.
@@ -197,7 +201,11 @@ fn restarted(app: &str, instance: &StatusInstance, now: DateTime<Utc>) -> Option
     };
     let StatusInstance { component_name: component, instance_alias: alias, restarts, .. } = instance;
     let times = if *restarts == 1 { "once".to_owned() } else { format!("{restarts} times") };
-    let logs = command::restarted_logs(app, component);
+    let logs = match instance.component_type.as_str() {
+        // Boatyard shows no logs of databases.
+        "DATABASE" => format!("docker logs {}", instance.instance_name),
+        _ => command::restarted_logs(app, component),
+    };
     Some(format!("{alias} ended by itself and was started again {times}, last{how} at {}. See: {logs}", rfc3339(at)))
 }
 
@@ -353,7 +361,12 @@ mod tests {
             instance("web-0", 3, end("2026-03-02T09:00:00Z", 1, false), 3),
             instance("web-1", 1, end("2026-03-02T08:00:00Z", 137, true), 1024),
             instance("api-0", 5, end("2026-02-01T00:00:00Z", 1, false), 3),
-            instance("db-0", 0, json!(null), 3),
+            StatusInstance {
+                component_type: "DATABASE".into(),
+                instance_name: "by-1-shop-db-1".into(),
+                ..instance("db", 2, json!({ "at": "2026-03-02T09:30:00Z" }), 3)
+            },
+            instance("mill-0", 0, json!(null), 3),
         ];
         assert_eq!(
             lines(&facts)[3..],
@@ -364,6 +377,8 @@ mod tests {
                  See: boatyard apps logs shop web --type run_restarted",
                 "web-1 ended by itself and was started again once, last because it exceeded its memory limit at \
                  2026-03-02T08:00:00.000Z. See: boatyard apps logs shop web --type run_restarted",
+                "db ended by itself and was started again 2 times, last at 2026-03-02T09:30:00.000Z. See: docker logs \
+                 by-1-shop-db-1",
                 "web-1 has reached its limit of 1024 processes and cannot start more.",
             ]
         );

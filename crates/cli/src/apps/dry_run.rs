@@ -6,7 +6,7 @@ use present::Plan;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::args::Output;
+use crate::args::{Output, OutputFormat};
 use crate::client::{Client, path_segment};
 use crate::columns::{self, PROPOSAL};
 use crate::exit::Exit;
@@ -31,15 +31,16 @@ pub async fn update(client: &Client, app: &str, body: &Value) -> anyhow::Result<
 pub async fn propose(client: &Client, app: Option<&str>, spec: &AppSpec, output: &Output) -> anyhow::Result<Exit> {
     columns::select(PROPOSAL, &output.format)?;
     let body = json!({ "spec": request_json(spec), "app_id": app });
+    if output.output != OutputFormat::Text || !output.format.is_empty() {
+        // As with doctl, a spec that cannot run here is an error.
+        let answer = client.post("/v2/apps/propose", &body).await?;
+        match output.output.document(&answer) {
+            Some(document) => output::result(&document),
+            None => columns::print(PROPOSAL, &[answer], output)?,
+        }
+        return Ok(Exit::Done);
+    }
     let answer = client.post("/v2/apps/propose?report_only=true", &body).await?;
-    if let Some(document) = output.output.document(&answer) {
-        output::result(&document);
-        return Ok(Exit::Done);
-    }
-    if !output.format.is_empty() {
-        columns::print(PROPOSAL, &[answer], output)?;
-        return Ok(Exit::Done);
-    }
     if answer["app_name_available"] == false {
         let name = &spec.name;
         bail!(
