@@ -44,7 +44,7 @@ async fn init(connection: &Connection, authority: Option<&Path>) -> anyhow::Resu
     warn_if_unencrypted(&url);
     let here = runtime.filter(|it| it.api_url == url);
     let (token, token_origin) = token(connection, &url, here.as_ref())?;
-    let server = Server { url: url.clone(), token: token.clone(), token_origin, certificate_authority };
+    let server = Server { url: url.clone(), context: None, token: token.clone(), token_origin, certificate_authority };
     Client::new(&server)?.get("/v1/oauth/token/info").await.context("nothing was saved")?;
 
     let certificate_authority = server.certificate_authority;
@@ -107,7 +107,7 @@ fn address(
 /// The absolute path of the file. Errors: it contains no certificate, or the address does not use one.
 fn usable_authority(file: &Path, url: &str) -> anyhow::Result<PathBuf> {
     if !url.starts_with("https://") {
-        let why = format!("--certificate-authority is only for an address with https, and {url} is none");
+        let why = format!("--certificate-authority needs an address that begins with https, unlike {url}");
         return Err(UsageError(why).into());
     }
     tls::certificates(file)?;

@@ -71,6 +71,8 @@ impl ClientError {
 /// A client for one server.
 pub struct Client {
     base: String,
+    /// The address with its context, for errors.
+    shown: String,
     token: String,
     token_origin: Origin,
     http: HttpClient<HttpsConnector<HttpConnector>, Full<Bytes>>,
@@ -80,7 +82,7 @@ impl Client {
     /// Errors: the address is not `http://HOST[:PORT]` or `https://HOST[:PORT]`, the token has characters that a header
     /// cannot have, or no certificate authority is known for https.
     pub fn new(server: &Server) -> anyhow::Result<Self> {
-        let Server { url, token, token_origin, certificate_authority } = server;
+        let Server { url, context, token, token_origin, certificate_authority } = server;
         const FORM: &str = "Use http://HOST:PORT or https://HOST:PORT";
         let uri: Uri = url.parse().with_context(|| format!("{url:?} is not a valid address. {FORM}"))?;
         let is_https = match (uri.scheme_str(), uri.authority(), uri.path()) {
@@ -104,7 +106,9 @@ impl Client {
         let builder = HttpsConnectorBuilder::new().with_tls_config(tls.as_ref().clone()).https_or_http().enable_http1();
         let http = HttpClient::builder(TokioExecutor::new()).build(builder.wrap_connector(connector));
         let base = url.trim_end_matches('/').to_owned();
-        Ok(Self { base, token: token.clone(), token_origin: token_origin.clone(), http })
+        let of_context = context.as_ref().map(|name| format!(", which is in context {name}")).unwrap_or_default();
+        let shown = format!("{base}{of_context}");
+        Ok(Self { base, shown, token: token.clone(), token_origin: token_origin.clone(), http })
     }
 
     pub async fn get(&self, path: &str) -> Result<Value, ClientError> {
@@ -147,7 +151,7 @@ impl Client {
             let response = self.send(request).await?;
             let status = response.status();
             let body = Limited::new(response.into_body(), MAX_RESPONSE_BYTES).collect().await;
-            let bytes = body.map_err(|cause| ClientError::Unreachable { url: self.base.clone(), cause })?.to_bytes();
+            let bytes = body.map_err(|cause| ClientError::Unreachable { url: self.shown.clone(), cause })?.to_bytes();
             self.read(status, &bytes)
         };
         timeout(within, answered).await.unwrap_or_else(|_| Err(ClientError::Timeout { url: self.base.clone() }))
@@ -157,7 +161,7 @@ impl Client {
         let sent = self.http.request(request).await;
         sent.map_err(|error| match tls::refusal(&self.base, &error) {
             Some(why) => ClientError::Tls(why),
-            None => ClientError::Unreachable { url: self.base.clone(), cause: root_cause(error).into() },
+            None => ClientError::Unreachable { url: self.shown.clone(), cause: root_cause(error).into() },
         })
     }
 
@@ -203,7 +207,7 @@ impl Client {
         let status = response.status();
         if !status.is_success() {
             let body = Limited::new(response.into_body(), MAX_RESPONSE_BYTES).collect().await;
-            let bytes = body.map_err(|cause| ClientError::Unreachable { url: self.base.clone(), cause })?.to_bytes();
+            let bytes = body.map_err(|cause| ClientError::Unreachable { url: self.shown.clone(), cause })?.to_bytes();
             return Err(self
                 .read(status, &bytes)
                 .err()
@@ -241,7 +245,13 @@ mod tests {
 
     fn client(url: &str, token: &str) -> anyhow::Result<Client> {
         let (url, token) = (url.to_owned(), token.to_owned());
-        Client::new(&Server { url, token, token_origin: Origin::Variable, certificate_authority: None })
+        Client::new(&Server {
+            url,
+            context: Some("far".into()),
+            token,
+            token_origin: Origin::Variable,
+            certificate_authority: None,
+        })
     }
 
     #[test]
@@ -279,6 +289,8 @@ mod tests {
         drop(listener);
         let error = client(&url, "tok").expect("a client").get("/v2/apps").await.expect_err("no server");
         assert!(error.is_transient());
-        assert!(error.to_string().contains(&url) && error.to_string().contains("boatyard serve"), "{error}");
+        for words in [&url, "context far", "boatyard serve"] {
+            assert!(error.to_string().contains(words), "{words}: {error}");
+        }
     }
 }

@@ -79,12 +79,12 @@ impl ConfigFile {
             bail!("neither XDG_CONFIG_HOME nor HOME is set, so there is no place for the configuration file");
         }
         let path = self.path.canonicalize().unwrap_or_else(|_| self.path.clone());
+        // That of the link, which is ours. The file that it leads to may be in any directory.
+        let directory = self.path.parent().unwrap_or(Path::new("/"));
         let text = serde_yaml::to_string(&self.config).context("cannot write the configuration as YAML")?;
         let write = || {
-            if let Some(directory) = path.parent() {
-                private_files::make_directory(directory)?;
-                std::fs::set_permissions(directory, Permissions::from_mode(0o700))?;
-            }
+            private_files::make_directory(directory)?;
+            std::fs::set_permissions(directory, Permissions::from_mode(0o700))?;
             private_files::write_whole(&path, text.as_bytes())
         };
         write().with_context(|| format!("cannot write {}", path.display()))
@@ -216,13 +216,15 @@ mod tests {
 
     #[test]
     fn saving_through_a_link_replaces_the_file_and_keeps_the_link() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let target = file(&directory, "{}", 0o600);
-        let link = directory.path().join("link.yaml");
+        let (elsewhere, here) = (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));
+        std::fs::set_permissions(elsewhere.path(), Permissions::from_mode(0o755)).expect("the directory is ours");
+        let target = file(&elsewhere, "{}", 0o600);
+        let link = here.path().join("config.yaml");
         std::os::unix::fs::symlink(&target, &link).expect("writable");
         let context = Context { api_url: "http://h".into(), token: TOKEN.into(), ..Context::default() };
         ConfigFile { path: link.clone(), config: one(context) }.save().expect("writable");
         assert!(link.is_symlink() && std::fs::read_to_string(target).expect("readable").contains(TOKEN));
+        assert_eq!(mode(elsewhere.path()), 0o755);
     }
 
     #[test]

@@ -23,6 +23,8 @@ pub struct Runtime {
 /// A server, the token for it, and where both come from.
 pub struct Server {
     pub url: String,
+    /// The context that contains the address.
+    pub context: Option<String>,
     pub token: String,
     pub token_origin: Origin,
     /// File of an authority whose certificates to trust, besides those of the system.
@@ -121,22 +123,24 @@ fn server(connection: &Connection, file: &ConfigFile) -> anyhow::Result<Server> 
 }
 
 fn at_url(connection: &Connection, file: &ConfigFile, url: &str) -> anyhow::Result<Server> {
-    let url = url.to_owned();
+    let server = |(token, token_origin)| Server {
+        url: url.to_owned(),
+        context: None,
+        token,
+        token_origin,
+        certificate_authority: None,
+    };
     if let Some(token) = connection.token.clone() {
-        return Ok(Server { url, token, token_origin: Origin::of_token(connection), certificate_authority: None });
+        return Ok(server((token, Origin::of_token(connection))));
     }
     // A token is sent only to the server for which it was saved or which wrote it.
     let name = connection.context.as_deref().or(file.config.current.as_deref());
-    if let Some(name) =
-        name.filter(|name| file.config.contexts.get(*name).is_some_and(|it| same_url(&it.api_url, &url)))
+    if let Some(name) = name.filter(|name| file.config.contexts.get(*name).is_some_and(|it| same_url(&it.api_url, url)))
     {
         return in_context(connection, file, name);
     }
-    match runtime(&connection.data_dir()?)?.filter(|it| same_url(&it.api_url, &url)) {
-        Some(runtime) => {
-            let (token, token_origin) = token_of(&runtime)?;
-            Ok(Server { url, token, token_origin, certificate_authority: None })
-        }
+    match runtime(&connection.data_dir()?)?.filter(|it| same_url(&it.api_url, url)) {
+        Some(runtime) => Ok(server(token_of(&runtime)?)),
         None => bail!(
             "no token for {url}. Set --token or BOATYARD_TOKEN to the content of admin-token in the server's data \
              directory, or save it: boatyard auth init --api-url {url}"
@@ -157,8 +161,13 @@ fn in_context(connection: &Connection, file: &ConfigFile, name: &str) -> anyhow:
         Some(token) => (token, Origin::of_token(connection)),
         None => (context.token.clone(), origin),
     };
-    let certificate_authority = context.certificate_authority.clone();
-    Ok(Server { url: context.api_url.clone(), token, token_origin, certificate_authority })
+    Ok(Server {
+        url: context.api_url.clone(),
+        context: Some(name.to_owned()),
+        token,
+        token_origin,
+        certificate_authority: context.certificate_authority.clone(),
+    })
 }
 
 fn on_this_host(connection: &Connection) -> anyhow::Result<Server> {
@@ -175,7 +184,7 @@ fn on_this_host(connection: &Connection) -> anyhow::Result<Server> {
         Some(token) => (token, Origin::of_token(connection)),
         None => token_of(&runtime)?,
     };
-    Ok(Server { url: runtime.api_url, token, token_origin, certificate_authority: None })
+    Ok(Server { url: runtime.api_url, context: None, token, token_origin, certificate_authority: None })
 }
 
 /// The token that a running server wrote. Errors: this user may not read it.

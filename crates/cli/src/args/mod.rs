@@ -36,6 +36,7 @@ pub struct Arguments {
 /// Where the API is. A flag takes precedence over a variable, a variable over the current context, and the current context
 /// over the server of this host.
 #[derive(Clone, Default, Args)]
+#[command(next_help_heading = "Server")]
 pub struct Connection {
     /// Address of the API, such as http://127.0.0.1:7080 [default: that of the context, else of the server on this host]
     #[arg(long, short = 'u', global = true, env = "BOATYARD_API_URL", value_name = "URL")]
