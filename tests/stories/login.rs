@@ -171,7 +171,9 @@ async fn contexts_are_saved_switched_and_removed() {
     let file = std::fs::read_to_string(computer.config()).unwrap().replace(other.token(), one.token());
     std::fs::write(computer.config(), file).unwrap();
     let refused = computer.run(&names);
-    assert!(refused.err.contains("context other in ") && refused.err.contains("config.yaml"), "{}", refused.err);
+    for words in ["context other in ", "config.yaml", "auth init --context other"] {
+        assert!(refused.err.contains(words), "{words}: {}", refused.err);
+    }
     let refused = ended(computer.command(&names).env("BOATYARD_TOKEN", "wrong").stdin(Stdio::null()));
     assert!(refused.err.contains("the variable BOATYARD_TOKEN"), "{}", refused.err);
 

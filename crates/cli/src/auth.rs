@@ -34,8 +34,11 @@ async fn init(connection: &Connection, authority: Option<&Path>) -> anyhow::Resu
     let mut file = ConfigFile::load()?;
     let name = name_to_save(connection, file.config.current.as_deref())?;
     let before = file.config.contexts.get(&name).cloned();
-    let data_dir = connection.data_dir()?;
-    let runtime = discover::runtime(&data_dir)?;
+    // The server on this host matters only if no address was given, or if it has that address.
+    let runtime = match connection.data_dir().and_then(|directory| discover::runtime(&directory)) {
+        Err(_) if connection.api_url.is_some() => None,
+        read => read?,
+    };
     let url = address(connection, &name, before.as_ref(), runtime.as_ref())?;
     let certificate_authority = match authority {
         Some(authority) => Some(usable_authority(authority, &url)?),

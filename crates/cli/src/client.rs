@@ -39,13 +39,13 @@ pub enum ClientError {
     /// The API answered with an error. Its message says what to do.
     #[error("{message}")]
     ErrorResponse { status: StatusCode, message: String },
-    /// The API does not know the token.
-    #[error("the API at {url} does not accept the token, which comes from {origin}. {advice}")]
-    TokenRefused { url: String, origin: Origin, advice: String },
+    /// The API does not know the token, or the token has expired. The message of the API says what to do.
+    #[error("the API at {url} refuses the token, which comes from {origin}: {message}")]
+    TokenRefused { url: String, origin: Origin, message: String },
     /// TLS with the server failed.
     #[error("{0}")]
     Tls(String),
-    #[error("the server at {url} does not seem to be the Boatyard API: {what}. Check --api-url")]
+    #[error("the server at {url} does not seem to be the Boatyard API: {what}. Check the address")]
     UnexpectedResponse { url: String, what: String },
 }
 
@@ -152,9 +152,9 @@ impl Client {
             let status = response.status();
             let body = Limited::new(response.into_body(), MAX_RESPONSE_BYTES).collect().await;
             let bytes = body.map_err(|cause| ClientError::Unreachable { url: self.shown.clone(), cause })?.to_bytes();
-            self.read(status, &bytes)
+            self.read(status, &bytes).map_err(|error| self.with_token_origin(error))
         };
-        timeout(within, answered).await.unwrap_or_else(|_| Err(ClientError::Timeout { url: self.base.clone() }))
+        timeout(within, answered).await.unwrap_or_else(|_| Err(ClientError::Timeout { url: self.shown.clone() }))
     }
 
     async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<hyper::body::Incoming>, ClientError> {
@@ -171,29 +171,28 @@ impl Client {
         if status.is_success() {
             return Ok(json);
         }
-        if status == StatusCode::UNAUTHORIZED {
-            return Err(self.token_refused());
-        }
         match json.get("message").and_then(Value::as_str) {
             Some(message) => Err(ClientError::ErrorResponse { status, message: message.to_owned() }),
             None => Err(self.unexpected(&format!("status {status} without a message"))),
         }
     }
 
-    fn token_refused(&self) -> ClientError {
-        let (url, origin) = (self.base.clone(), self.token_origin.clone());
-        let advice = match &origin {
-            Origin::Flag | Origin::Variable | Origin::Input => {
-                "The server's admin token is in the file admin-token of its data directory".to_owned()
+    /// Adds to an error about the token where the token comes from.
+    fn with_token_origin(&self, error: ClientError) -> ClientError {
+        match error {
+            ClientError::ErrorResponse { status: StatusCode::UNAUTHORIZED, mut message } => {
+                let origin = self.token_origin.clone();
+                if let Origin::Context { name, .. } = &origin {
+                    message.push_str(&format!(". To save another token: boatyard auth init --context {name}"));
+                }
+                ClientError::TokenRefused { url: self.base.clone(), origin, message }
             }
-            Origin::Context { name, .. } => format!("Save another one: boatyard auth init --context {name}"),
-            Origin::TokenFile(_) => "Is another server running at this address?".to_owned(),
-        };
-        ClientError::TokenRefused { url, origin, advice }
+            other => other,
+        }
     }
 
     fn unexpected(&self, what: &str) -> ClientError {
-        ClientError::UnexpectedResponse { url: self.base.clone(), what: what.to_owned() }
+        ClientError::UnexpectedResponse { url: self.shown.clone(), what: what.to_owned() }
     }
 
     /// Opens a log stream at an address from the API. The address contains a ticket, so the token is not sent.
@@ -203,7 +202,7 @@ impl Client {
     ) -> Result<impl Stream<Item = Result<Bytes, ClientError>> + Unpin + use<>, ClientError> {
         let request = Request::get(url).body(Full::default()).map_err(|error| self.unexpected(&error.to_string()))?;
         let response = timeout(RESPONSE_TIMEOUT, self.send(request)).await;
-        let response = response.unwrap_or_else(|_| Err(ClientError::Timeout { url: self.base.clone() }))?;
+        let response = response.unwrap_or_else(|_| Err(ClientError::Timeout { url: self.shown.clone() }))?;
         let status = response.status();
         if !status.is_success() {
             let body = Limited::new(response.into_body(), MAX_RESPONSE_BYTES).collect().await;
@@ -213,9 +212,9 @@ impl Client {
                 .err()
                 .unwrap_or_else(|| self.unexpected("an error without a message")));
         }
-        let base = self.base.clone();
+        let shown = self.shown.clone();
         let broken = move |_| ClientError::UnexpectedResponse {
-            url: base.clone(),
+            url: shown.clone(),
             what: "the log stream ended too early".into(),
         };
         Ok(BodyStream::new(response.into_body())
@@ -270,9 +269,11 @@ mod tests {
             assert!(error.contains("BOATYARD_TOKEN") && !error.contains("a b"), "{error}");
         }
         let client = client("http://h", "tok").expect("a client");
-        let refused = client.read(StatusCode::UNAUTHORIZED, b"{\"message\": \"no\"}").expect_err("401").to_string();
-        assert!(refused.contains("http://h does not accept the token, which comes from the variable"), "{refused}");
-        assert!(!refused.contains("tok,"), "{refused}");
+        let refused = client.read(StatusCode::UNAUTHORIZED, b"{\"message\": \"it has expired\"}").expect_err("401");
+        assert_eq!(
+            client.with_token_origin(refused).to_string(),
+            "the API at http://h refuses the token, which comes from the variable BOATYARD_TOKEN: it has expired"
+        );
     }
 
     #[test]

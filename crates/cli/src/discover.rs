@@ -97,8 +97,13 @@ pub fn names_a_server(connection: &Connection) -> bool {
     choice(connection, None) != Choice::DataDir
 }
 
-/// A client for the API. Errors: the address is unknown, or the token cannot be read.
+/// A client for the API. Errors: those of [`find`], and the address is invalid.
 pub fn client(connection: &Connection) -> anyhow::Result<Client> {
+    Client::new(&find(connection)?)
+}
+
+/// The server with its token. Errors: the address is unknown, or the token cannot be read.
+pub fn find(connection: &Connection) -> anyhow::Result<Server> {
     // The configuration may be unreadable, and is needed only if nothing else names the server with its token.
     let needs_config = match choice(connection, None) {
         Choice::Url(_) => connection.token.is_none(),
@@ -106,7 +111,7 @@ pub fn client(connection: &Connection) -> anyhow::Result<Client> {
         Choice::DataDir => connection.data_dir.is_none(),
     };
     let file = if needs_config { ConfigFile::load()? } else { ConfigFile::none() };
-    Client::new(&server(connection, &file)?)
+    server(connection, &file)
 }
 
 /// A client for the server on this host, whatever the current context is.
