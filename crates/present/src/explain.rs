@@ -206,7 +206,8 @@ fn restarted(app: &str, instance: &StatusInstance, now: DateTime<Utc>) -> Option
         "DATABASE" => format!("docker logs {}", instance.instance_name),
         _ => command::restarted_logs(app, component),
     };
-    Some(format!("{alias} ended by itself and was started again {times}, last{how} at {}. See: {logs}", rfc3339(at)))
+    let at = rfc3339(at);
+    Some(format!("{alias} ended by itself and was started again {times}. It last ended{how} at {at}. See: {logs}"))
 }
 
 fn at_process_limit(instance: &StatusInstance) -> Option<String> {
@@ -373,11 +374,11 @@ mod tests {
             [
                 "1 of 2 instances of services and workers serve.",
                 "cannot start api.0: no such image; trying again, 20 s left",
-                "web-0 ended by itself and was started again 3 times, last with exit code 1 at 2026-03-02T09:00:00.000Z. \
+                "web-0 ended by itself and was started again 3 times. It last ended with exit code 1 at 2026-03-02T09:00:00.000Z. \
                  See: boatyard apps logs shop web --type run_restarted",
-                "web-1 ended by itself and was started again once, last because it exceeded its memory limit at \
+                "web-1 ended by itself and was started again once. It last ended because it exceeded its memory limit at \
                  2026-03-02T08:00:00.000Z. See: boatyard apps logs shop web --type run_restarted",
-                "db ended by itself and was started again 2 times, last at 2026-03-02T09:30:00.000Z. See: docker logs \
+                "db ended by itself and was started again 2 times. It last ended at 2026-03-02T09:30:00.000Z. See: docker logs \
                  by-1-shop-db-1",
                 "web-1 has reached its limit of 1024 processes and cannot start more.",
             ]
