@@ -68,8 +68,68 @@ async fn a_failed_deployment_prints_the_last_log_lines_and_returns_exit_code_3()
     for words in ["rolled back", "api.0 ended with exit code 7", "the-till-is-empty", "--type deploy"] {
         assert!(updated.err.contains(words), "{words}: {}", updated.err);
     }
+    let explained = run_cli(&at, &["apps", "explain", "shop"]).await;
+    assert_eq!(explained.code, Some(0), "{}", explained.err);
+    for words in ["shop serves deployment 1", "Deployment 2 of shop failed and was rolled back", "the-till-is-empty"] {
+        assert!(explained.out.contains(words), "{words}: {}", explained.out);
+    }
     assert_ne!(at.container_ids(&app, "web").await.unwrap(), before, "web rolled and went back");
     assert!(page(&at, "/").await.contains("web"));
+}
+
+/// Commands that only doctl's users look for, with doctl's columns.
+#[tokio::test(flavor = "multi_thread")]
+async fn catalog_events_and_jobs_are_listed_with_doctls_columns() {
+    let at = installation().await;
+    let job =
+        format!("jobs:\n- {{name: migrate, kind: PRE_DEPLOY, image: {TESTAPP}, run_command: /bin/testapp job}}\n");
+    at.create(&format!("{}{job}", shop())).await.unwrap();
+    let event = at.ok("GET", "/v2/apps/shop/deployments", None).await.unwrap()["deployments"][0]["id"].clone();
+    let event = event.as_str().unwrap();
+    let file = spec_file(&at, &shop().replacen("name: shop", "name: other", 1));
+    let plain = ["--no-header", "--format"];
+    let table: [(&[&str], &str, &str); 12] = [
+        (&["apps", "list-regions"], "Slug,Default", "local true"),
+        (&["apps", "list-buildpacks"], "Name,ID,Version,Documentation", ""),
+        (&["apps", "tier", "get", "basic"], "slug,name", "basic Basic"),
+        (
+            &["apps", "tier", "instance-size", "get", "apps-s-1vcpu-1gb"],
+            "Slug,CPUs,Memory",
+            "apps-s-1vcpu-1gb 1 shared 1.00 GiB",
+        ),
+        (
+            &["apps", "list-events", "shop", "--event-type", "deployment"],
+            "ID,Type,Status",
+            &format!("{event} DEPLOYMENT ACTIVE"),
+        ),
+        (&["apps", "list-events", "shop", "--event-type", "AUTOSCALING"], "ID", ""),
+        (&["apps", "get-event", "shop", event], "DeploymentID", event),
+        (&["apps", "list-job-invocations", "shop"], "JobName,Status", "migrate SUCCEEDED"),
+        (&["apps", "list-job-invocations", "shop", "--job-name", "other"], "ID", ""),
+        (&["apps", "list-alerts", "shop"], "ID", ""),
+        (&["apps", "propose", "--spec", &file], "AppNameAvailable,AppCost", "yes 0.00"),
+        (&["apps", "list", "--with-projects"], "Spec.Name,ProjectID", &format!("shop {}", project(&at).await)),
+    ];
+    for (command, columns, expected) in table {
+        let output = run_cli(&at, &[command, &plain, &[columns]].concat()).await;
+        assert_eq!(output.code, Some(0), "{command:?}: {}", output.err);
+        assert_eq!(output.out.split_whitespace().collect::<Vec<_>>().join(" "), expected, "{command:?}");
+        let unknown = run_cli(&at, &[command, &plain, &["Colour"]].concat()).await;
+        assert!(unknown.code == Some(2) && unknown.err.contains("Available columns: "), "{command:?}: {}", unknown.err);
+    }
+    let refused = run_cli(&at, &["apps", "cancel-event", "shop", event]).await;
+    assert!(refused.code == Some(1) && refused.err.contains("cancel-deployment"), "{}", refused.err);
+    let refused = run_cli(&at, &["apps", "create", "--spec", &file, "--project-id", "no-such-project"]).await;
+    assert!(refused.code == Some(1) && refused.err.contains("project"), "{}", refused.err);
+    let spec = run_cli(&at, &["apps", "spec", "get", "shop", "--deployment", "1"]).await;
+    assert!(spec.code == Some(0) && spec.out.contains("name: migrate"), "{} {}", spec.out, spec.err);
+    let refused = run_cli(&at, &["apps", "delete", "shop"]).await;
+    assert!(refused.code == Some(1) && refused.err.contains("--force"), "{}", refused.err);
+}
+
+async fn project(at: &Installation) -> String {
+    let answer = at.ok("GET", "/v2/projects/default", None).await.unwrap();
+    answer["project"]["id"].as_str().unwrap().to_owned()
 }
 
 /// Ctrl-C stops the watching, not the deployment.

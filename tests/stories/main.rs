@@ -12,6 +12,7 @@ mod engine_restart;
 mod frozen;
 mod full_disk;
 mod jobs;
+mod login;
 mod logs;
 mod many;
 mod names;

@@ -16,7 +16,7 @@ use crate::support::*;
 const CTRL_C: &str = "\x03";
 
 /// A command with a separate terminal as its standard streams.
-struct Terminal {
+pub struct Terminal {
     keyboard: File,
     screen: Receiver<Vec<u8>>,
     shown: String,
@@ -25,30 +25,30 @@ struct Terminal {
 
 impl Terminal {
     fn run(at: &Installation, args: &[&str]) -> Terminal {
+        let mut command = Command::new(PROGRAM);
+        command.args(args).arg("--data-dir").arg(at.data()).env_remove("BOATYARD_TOKEN").env_remove("BOATYARD_API_URL");
+        Self::of(command)
+    }
+
+    /// Starts the command.
+    pub fn of(mut command: Command) -> Terminal {
         let keyboard = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
         grantpt(&keyboard).unwrap();
         unlockpt(&keyboard).unwrap();
         let name = ptsname(&keyboard, Vec::new()).unwrap();
         let there = std::path::Path::new(std::ffi::OsStr::from_bytes(name.as_bytes()));
         let line = OpenOptions::new().read(true).write(true).open(there).unwrap();
-        let child = Command::new(PROGRAM)
-            .args(args)
-            .arg("--data-dir")
-            .arg(at.data())
-            .env_remove("BOATYARD_TOKEN")
-            .env_remove("BOATYARD_API_URL")
-            .stdin(line.try_clone().unwrap())
-            .stdout(line.try_clone().unwrap())
-            .stderr(line)
-            .spawn()
-            .unwrap();
+        command.stdin(line.try_clone().unwrap()).stdout(line.try_clone().unwrap()).stderr(line);
+        let child = command.spawn().unwrap();
+        // It has the terminal, too, which must end with the process.
+        drop(command);
         let keyboard = File::from(keyboard);
         let screen = watched(keyboard.try_clone().unwrap());
         Terminal { keyboard, screen, shown: String::new(), child }
     }
 
     /// Waits until `text` is shown.
-    fn until(&mut self, text: &str) {
+    pub fn until(&mut self, text: &str) {
         let deadline = Instant::now() + ENDS_WITHIN;
         while !self.shown.contains(text) {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -57,16 +57,16 @@ impl Terminal {
         }
     }
 
-    fn type_in(&mut self, text: &str) {
+    pub fn type_in(&mut self, text: &str) {
         self.keyboard.write_all(text.as_bytes()).unwrap();
     }
 
-    fn is_echoing(&self) -> bool {
+    pub fn is_echoing(&self) -> bool {
         tcgetattr(&self.keyboard).unwrap().local_modes.contains(LocalModes::ECHO)
     }
 
     /// The exit code, and everything that was shown.
-    fn end(&mut self) -> (Option<i32>, String) {
+    pub fn end(&mut self) -> (Option<i32>, String) {
         let code = self.child.wait().unwrap().code();
         for more in self.screen.iter() {
             self.shown.push_str(&String::from_utf8_lossy(&more));

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use http_body_util::{BodyExt, BodyStream, Full, Limited};
 use hyper::{Method, Request, Response, StatusCode, Uri, header};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client as HttpClient;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
@@ -14,6 +15,9 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use thiserror::Error;
 use tokio::time::timeout;
+
+use crate::discover::{Origin, Server};
+use crate::tls;
 
 /// The server answers within 30 s, even if only with an error.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(40);
@@ -35,7 +39,13 @@ pub enum ClientError {
     /// The API answered with an error. Its message says what to do.
     #[error("{message}")]
     ErrorResponse { status: StatusCode, message: String },
-    #[error("the server at {url} does not seem to be the Boatyard API: {what}. Check --api-url")]
+    /// The API does not know the token, or the token has expired. The message of the API says what to do.
+    #[error("the API at {url} refuses the token, which comes from {origin}: {message}")]
+    TokenRefused { url: String, origin: Origin, message: String },
+    /// TLS with the server failed.
+    #[error("{0}")]
+    Tls(String),
+    #[error("the server at {url} does not seem to be the Boatyard API: {what}. Check the address")]
     UnexpectedResponse { url: String, what: String },
 }
 
@@ -45,7 +55,7 @@ impl ClientError {
         match self {
             Self::Unreachable { .. } | Self::Timeout { .. } => true,
             Self::ErrorResponse { status, .. } => status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS,
-            Self::UnexpectedResponse { .. } => false,
+            Self::TokenRefused { .. } | Self::Tls(_) | Self::UnexpectedResponse { .. } => false,
         }
     }
 
@@ -61,27 +71,44 @@ impl ClientError {
 /// A client for one server.
 pub struct Client {
     base: String,
+    /// The address with its context, for errors.
+    shown: String,
     token: String,
-    http: HttpClient<HttpConnector, Full<Bytes>>,
+    token_origin: Origin,
+    http: HttpClient<HttpsConnector<HttpConnector>, Full<Bytes>>,
 }
 
 impl Client {
-    /// Errors: the address is not `http://HOST[:PORT]`, or the token has characters that a header cannot have.
-    pub fn new(url: &str, token: &str) -> anyhow::Result<Self> {
-        let uri: Uri = url.parse().with_context(|| format!("{url:?} is not a valid address. Use http://HOST:PORT"))?;
-        match (uri.scheme_str(), uri.authority(), uri.path()) {
-            (Some("http"), Some(_), "" | "/") if uri.query().is_none() => {}
-            (Some("https"), ..) => bail!("{url}: this version supports only http for the API"),
-            _ => bail!("{url:?} is not a valid address of the API. Use http://HOST:PORT"),
-        }
+    /// Errors: the address is not `http://HOST[:PORT]` or `https://HOST[:PORT]`, the token has characters that a header
+    /// cannot have, or no certificate authority is known for https.
+    pub fn new(server: &Server) -> anyhow::Result<Self> {
+        let Server { url, context, token, token_origin, certificate_authority } = server;
+        const FORM: &str = "Use http://HOST:PORT or https://HOST:PORT";
+        let uri: Uri = url.parse().with_context(|| format!("{url:?} is not a valid address. {FORM}"))?;
+        let is_https = match (uri.scheme_str(), uri.authority(), uri.path()) {
+            (Some(scheme @ ("http" | "https")), Some(_), "" | "/") if uri.query().is_none() => scheme == "https",
+            _ => bail!("{url:?} is not a valid address of the API. {FORM}"),
+        };
         if token.is_empty() || !token.bytes().all(|b| b.is_ascii_graphic()) {
-            bail!("the token is empty or contains blanks. Use the exact content of the file admin-token");
+            bail!(
+                "the token from {token_origin} is empty or contains blanks. The token is one word, such as the content of \
+                 the file admin-token"
+            );
         }
+        let tls = match is_https {
+            true => tls::client_config(certificate_authority.as_deref())?,
+            false => tls::no_authorities()?,
+        };
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
         connector.set_nodelay(true);
-        let http = HttpClient::builder(TokioExecutor::new()).build(connector);
-        Ok(Self { base: url.trim_end_matches('/').to_owned(), token: token.to_owned(), http })
+        connector.enforce_http(false);
+        let builder = HttpsConnectorBuilder::new().with_tls_config(tls.as_ref().clone()).https_or_http().enable_http1();
+        let http = HttpClient::builder(TokioExecutor::new()).build(builder.wrap_connector(connector));
+        let base = url.trim_end_matches('/').to_owned();
+        let of_context = context.as_ref().map(|name| format!(", which is in context {name}")).unwrap_or_default();
+        let shown = format!("{base}{of_context}");
+        Ok(Self { base, shown, token: token.clone(), token_origin: token_origin.clone(), http })
     }
 
     pub async fn get(&self, path: &str) -> Result<Value, ClientError> {
@@ -124,15 +151,18 @@ impl Client {
             let response = self.send(request).await?;
             let status = response.status();
             let body = Limited::new(response.into_body(), MAX_RESPONSE_BYTES).collect().await;
-            let bytes = body.map_err(|cause| ClientError::Unreachable { url: self.base.clone(), cause })?.to_bytes();
-            self.read(status, &bytes)
+            let bytes = body.map_err(|cause| ClientError::Unreachable { url: self.shown.clone(), cause })?.to_bytes();
+            self.read(status, &bytes).map_err(|error| self.with_token_origin(error))
         };
-        timeout(within, answered).await.unwrap_or_else(|_| Err(ClientError::Timeout { url: self.base.clone() }))
+        timeout(within, answered).await.unwrap_or_else(|_| Err(ClientError::Timeout { url: self.shown.clone() }))
     }
 
     async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<hyper::body::Incoming>, ClientError> {
         let sent = self.http.request(request).await;
-        sent.map_err(|error| ClientError::Unreachable { url: self.base.clone(), cause: root_cause(error).into() })
+        sent.map_err(|error| match tls::refusal(&self.base, &error) {
+            Some(why) => ClientError::Tls(why),
+            None => ClientError::Unreachable { url: self.shown.clone(), cause: root_cause(error).into() },
+        })
     }
 
     fn read(&self, status: StatusCode, bytes: &[u8]) -> Result<Value, ClientError> {
@@ -147,8 +177,22 @@ impl Client {
         }
     }
 
+    /// Adds to an error about the token where the token comes from.
+    fn with_token_origin(&self, error: ClientError) -> ClientError {
+        match error {
+            ClientError::ErrorResponse { status: StatusCode::UNAUTHORIZED, mut message } => {
+                let origin = self.token_origin.clone();
+                if let Origin::Context { name, .. } = &origin {
+                    message.push_str(&format!(". To save another token: boatyard auth init --context {name}"));
+                }
+                ClientError::TokenRefused { url: self.base.clone(), origin, message }
+            }
+            other => other,
+        }
+    }
+
     fn unexpected(&self, what: &str) -> ClientError {
-        ClientError::UnexpectedResponse { url: self.base.clone(), what: what.to_owned() }
+        ClientError::UnexpectedResponse { url: self.shown.clone(), what: what.to_owned() }
     }
 
     /// Opens a log stream at an address from the API. The address contains a ticket, so the token is not sent.
@@ -158,19 +202,19 @@ impl Client {
     ) -> Result<impl Stream<Item = Result<Bytes, ClientError>> + Unpin + use<>, ClientError> {
         let request = Request::get(url).body(Full::default()).map_err(|error| self.unexpected(&error.to_string()))?;
         let response = timeout(RESPONSE_TIMEOUT, self.send(request)).await;
-        let response = response.unwrap_or_else(|_| Err(ClientError::Timeout { url: self.base.clone() }))?;
+        let response = response.unwrap_or_else(|_| Err(ClientError::Timeout { url: self.shown.clone() }))?;
         let status = response.status();
         if !status.is_success() {
             let body = Limited::new(response.into_body(), MAX_RESPONSE_BYTES).collect().await;
-            let bytes = body.map_err(|cause| ClientError::Unreachable { url: self.base.clone(), cause })?.to_bytes();
+            let bytes = body.map_err(|cause| ClientError::Unreachable { url: self.shown.clone(), cause })?.to_bytes();
             return Err(self
                 .read(status, &bytes)
                 .err()
                 .unwrap_or_else(|| self.unexpected("an error without a message")));
         }
-        let base = self.base.clone();
+        let shown = self.shown.clone();
         let broken = move |_| ClientError::UnexpectedResponse {
-            url: base.clone(),
+            url: shown.clone(),
             what: "the log stream ended too early".into(),
         };
         Ok(BodyStream::new(response.into_body())
@@ -198,15 +242,38 @@ pub fn path_segment(text: &str) -> String {
 mod tests {
     use super::*;
 
+    fn client(url: &str, token: &str) -> anyhow::Result<Client> {
+        let (url, token) = (url.to_owned(), token.to_owned());
+        Client::new(&Server {
+            url,
+            context: Some("far".into()),
+            token,
+            token_origin: Origin::Variable,
+            certificate_authority: None,
+        })
+    }
+
     #[test]
-    fn an_address_has_only_http_and_a_host() {
-        assert!(Client::new("http://127.0.0.1:7080", "tok").is_ok());
-        assert!(Client::new("http://localhost:7080/", "tok").is_ok());
-        for wrong in ["127.0.0.1:7080", "https://h", "http://h/v2", "ftp://h", "", "http://h?x=1"] {
-            assert!(Client::new(wrong, "tok").is_err(), "{wrong}");
+    fn an_address_has_only_a_scheme_and_a_host() {
+        assert!(client("http://127.0.0.1:7080", "tok").is_ok());
+        assert!(client("http://localhost:7080/", "tok").is_ok());
+        for wrong in ["127.0.0.1:7080", "http://h/v2", "ftp://h", "", "http://h?x=1"] {
+            assert!(client(wrong, "tok").is_err(), "{wrong}");
         }
-        assert!(Client::new("http://h", "").is_err());
-        assert!(Client::new("http://h", "to\nk").is_err());
+    }
+
+    #[test]
+    fn the_error_about_a_wrong_token_names_its_origin_and_not_the_token() {
+        for wrong in ["", "to\nk", "a b"] {
+            let error = client("http://h", wrong).map(|_| ()).expect_err("refused").to_string();
+            assert!(error.contains("BOATYARD_TOKEN") && !error.contains("a b"), "{error}");
+        }
+        let client = client("http://h", "tok").expect("a client");
+        let refused = client.read(StatusCode::UNAUTHORIZED, b"{\"message\": \"it has expired\"}").expect_err("401");
+        assert_eq!(
+            client.with_token_origin(refused).to_string(),
+            "the API at http://h refuses the token, which comes from the variable BOATYARD_TOKEN: it has expired"
+        );
     }
 
     #[test]
@@ -221,8 +288,10 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         drop(listener);
-        let error = Client::new(&url, "tok").expect("a client").get("/v2/apps").await.expect_err("no server");
+        let error = client(&url, "tok").expect("a client").get("/v2/apps").await.expect_err("no server");
         assert!(error.is_transient());
-        assert!(error.to_string().contains(&url) && error.to_string().contains("boatyard serve"), "{error}");
+        for words in [&url, "context far", "boatyard serve"] {
+            assert!(error.to_string().contains(words), "{words}: {error}");
+        }
     }
 }

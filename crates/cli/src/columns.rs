@@ -1,9 +1,15 @@
 //! Columns for `--format ID,Status`: doctl's columns and a few more. Case, dots, blanks and dashes in names are ignored.
 
+mod catalog;
+mod history;
+
 use present::alert::Alert;
 use present::{App, Deployment, Instance};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+
+pub use catalog::{BUILDPACKS, INSTANCE_SIZES, PROPOSAL, REGIONS, TIERS};
+pub use history::{EVENTS, JOB_INVOCATIONS};
 
 use crate::args::Output;
 use crate::exit::UsageError;
@@ -38,6 +44,7 @@ pub const APPS: &[Column] = &[
     default_column("Updated", "Updated At", |it| text(it, "/updated_at")),
     extra_column("Name", "Spec Name", |it| text(it, "/spec/name")),
     extra_column("Phase", "Phase", |it| view::<App>(it).phase().to_owned()),
+    extra_column("ProjectID", "Project ID", |it| text(it, "/project_id")),
 ];
 
 pub const DEPLOYMENTS: &[Column] = &[
@@ -84,6 +91,13 @@ pub const INSTANCES: &[Column] = &[
     extra_column("ContainerID", "Container ID", |it| text(it, "/boatyard/container_id")),
     default_column("Started", "Started At", |it| text(it, "/boatyard/started_at")),
     default_column("Restarts", "Restarts", |it| view::<Instance>(it).restarts()),
+];
+
+pub const CONTEXTS: &[Column] = &[
+    default_column("Name", "Name", |it| text(it, "/name")),
+    default_column("ApiUrl", "API URL", |it| text(it, "/api_url")),
+    default_column("Current", "Current", |it| if it["current"] == true { "current".into() } else { String::new() }),
+    extra_column("CertificateAuthority", "Certificate Authority", |it| text(it, "/certificate_authority")),
 ];
 
 /// The columns of `--format`, or the default ones. Errors: [`UsageError`] for an unknown name.

@@ -24,13 +24,14 @@ const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 /// Asks the running controller. Without one, does the work in this process.
 pub async fn down(options: Down, connection: &Connection) -> anyhow::Result<Exit> {
     let data_dir = connection.data_dir()?;
-    if connection.api_url.is_none() && !data_dir.exists() {
+    let elsewhere = discover::names_a_server(connection);
+    if !elsewhere && !data_dir.exists() {
         bail!("there is no installation in {}. Name its directory with --data-dir", data_dir.display());
     }
-    if connection.api_url.is_none() && has_no_controller(&data_dir)? {
+    if !elsewhere && has_no_controller(&data_dir)? {
         return down_without_controller(options, &data_dir).await;
     }
-    let client = discover::client(connection)?;
+    let client = if elsewhere { discover::client(connection)? } else { discover::client_on_this_host(connection)? };
     client.post_within("/v2/boatyard/down", &json!({ "apps": options.apps }), RESPONSE_TIMEOUT).await?;
     report_down(options.apps)
 }

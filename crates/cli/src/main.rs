@@ -1,25 +1,30 @@
 //! The `boatyard` binary: the controller with the API, the ingress, the git worker and the command line.
 //!
 //! In reading order:
-//! - [`args`]: commands and flags; [`exit`]: exit codes;
+//! - [`args`]: commands and flags; [`completion`]: scripts for shells; [`exit`]: exit codes;
 //! - [`serve`], [`ingress`], [`down`]: commands for this host; [`spec`]: for app specs; [`apps`] and [`unknown`]: over the
-//!   API;
-//! - [`discover`] and [`client`]: find the API and send requests to it;
+//!   API; [`auth`]: logs in;
+//! - [`config`]: the saved servers; [`discover`], [`tls`] and [`client`]: find the API and send requests to it;
 //! - [`watch`]: follows a deployment; [`columns`], [`table`], [`output`]: print results.
 
 mod apps;
 mod args;
+mod auth;
 mod client;
 mod columns;
+mod completion;
+mod config;
 mod discover;
 mod down;
 mod exit;
+mod hidden_input;
 mod ingress;
 mod output;
 mod repeat_filter;
 mod serve;
 mod spec;
 mod table;
+mod tls;
 mod unknown;
 mod watch;
 
@@ -64,8 +69,10 @@ async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
         Command::Ingress => ingress::run(connection.data_dir()?).await,
         Command::Down(options) => down::down(options, &connection).await,
         Command::Uninstall(options) => down::uninstall(options, connection.data_dir()?).await,
+        Command::Auth(command) => auth::run(command, &connection).await,
         Command::Apps(command) => apps::run(command, &connection).await,
         Command::Spec(command) => spec::run(command, &connection).await,
         Command::Unknown(command) => unknown::run(command, &connection).await,
+        Command::Completion { shell } => Ok(completion::run(shell)),
     }
 }

@@ -6,6 +6,11 @@ pub fn logs(app: &str, component: Option<&str>, log: &str, deployment: &str) -> 
     format!("boatyard apps logs {app}{component} --type {log} --deployment {deployment}")
 }
 
+/// Shows the output of a component's instances before their process was last started again.
+pub fn restarted_logs(app: &str, component: &str) -> String {
+    format!("boatyard apps logs {app} {component} --type run_restarted")
+}
+
 /// Lists the deployments of an app.
 pub fn list_deployments(app: &str) -> String {
     format!("boatyard apps list-deployments {app}")

@@ -6,7 +6,8 @@
 //! In reading order:
 //! - [`Deployment`] with its [`Progress`], [`Record`] and [`Traffic`];
 //! - [`App`], [`Instance`] and [`Plan`]; [`alert`];
-//! - [`outcome`]: how a deployment ended; [`news`]: what changed between two views of it;
+//! - [`outcome`]: how a deployment ended; [`news`]: what changed between two views of it; [`explain`]: an app in a few
+//!   sentences;
 //! - [`text`]: numbers, durations and lists in sentences; [`command`]: suggested commands.
 #![warn(missing_docs)]
 
@@ -14,6 +15,7 @@ pub mod alert;
 mod app;
 pub mod command;
 mod deployment;
+pub mod explain;
 mod instance;
 pub mod news;
 pub mod outcome;

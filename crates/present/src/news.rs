@@ -60,7 +60,7 @@ fn took(from: Option<DateTime<Utc>>, until: Option<DateTime<Utc>>) -> Option<Str
 }
 
 /// Makes the lines of one countdown equal, because they differ only in numbers.
-fn without_numbers(line: &str) -> String {
+pub(crate) fn without_numbers(line: &str) -> String {
     line.split(' ').filter(|word| !word.chars().all(|c| c.is_ascii_digit())).collect::<Vec<_>>().join(" ")
 }
 

@@ -33,6 +33,17 @@ pub fn duration(milliseconds: i64) -> String {
     }
 }
 
+/// `512.00 MiB`, `2.00 GiB`, `17 B`.
+pub fn binary_size(bytes: u64) -> String {
+    let (unit, name) = match bytes {
+        ..0x400 => return format!("{bytes} B"),
+        0x400..0x10_0000 => (0x400_u64, "KiB"),
+        0x10_0000..0x4000_0000 => (0x10_0000, "MiB"),
+        _ => (0x4000_0000, "GiB"),
+    };
+    format!("{}.{:02} {name}", bytes / unit, bytes % unit * 100 / unit)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -40,6 +51,12 @@ mod tests {
     #[test]
     fn thousands_are_grouped() {
         assert_eq!([0, 999, 1000, 48_211, 1_234_567].map(grouped), ["0", "999", "1,000", "48,211", "1,234,567"]);
+    }
+
+    #[test]
+    fn sizes_have_the_largest_fitting_unit() {
+        let sizes = [0, 1023, 1024, 1536, 512 << 20, 5 << 30].map(binary_size);
+        assert_eq!(sizes, ["0 B", "1023 B", "1.00 KiB", "1.50 KiB", "512.00 MiB", "5.00 GiB"]);
     }
 
     #[test]

@@ -26,15 +26,19 @@ pub struct Upsert {
 pub async fn create(
     client: &Client,
     spec: &AppSpec,
+    project: Option<&str>,
     upsert: Option<Upsert>,
     acting: &DeployArgs,
     output: &Output,
 ) -> anyhow::Result<Exit> {
     columns::select(APPS, &output.format)?;
-    if acting.dry_run {
-        return dry_run::create(client, spec).await;
+    let mut body = json!({ "spec": request_json(spec) });
+    if let Some(project) = project {
+        body["project_id"] = project.into();
     }
-    let body = json!({ "spec": request_json(spec) });
+    if acting.dry_run {
+        return dry_run::create(client, &body).await;
+    }
     match client.post("/v2/apps", &body).await {
         Ok(answer) => {
             output::note(&format!("App {} created", spec.name));

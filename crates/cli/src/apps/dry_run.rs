@@ -6,14 +6,16 @@ use present::Plan;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::args::{Output, OutputFormat};
 use crate::client::{Client, path_segment};
+use crate::columns::{self, PROPOSAL};
 use crate::exit::Exit;
 use crate::output;
 use crate::spec::request_json;
 
 /// Shows what creating an app would do. Errors: those of creating it.
-pub async fn create(client: &Client, spec: &AppSpec) -> anyhow::Result<Exit> {
-    print(&client.post("/v2/apps?dry_run=true", &json!({ "spec": request_json(spec) })).await?)
+pub async fn create(client: &Client, body: &Value) -> anyhow::Result<Exit> {
+    print(&client.post("/v2/apps?dry_run=true", body).await?)
 }
 
 /// Shows which fields an update would change and which steps it would take. Errors: those of the update.
@@ -24,9 +26,20 @@ pub async fn update(client: &Client, app: &str, body: &Value) -> anyhow::Result<
     print(&answer)
 }
 
-/// Like [`create`], or like [`update`] of `app`. Also accepts a spec with missing values, and names them.
-pub async fn propose(client: &Client, app: Option<&str>, spec: &AppSpec) -> anyhow::Result<Exit> {
+/// Like [`create`], or like [`update`] of `app`. Also accepts a spec with missing values, and names them. Prints the
+/// columns of doctl instead if the caller asks for columns, JSON or YAML.
+pub async fn propose(client: &Client, app: Option<&str>, spec: &AppSpec, output: &Output) -> anyhow::Result<Exit> {
+    columns::select(PROPOSAL, &output.format)?;
     let body = json!({ "spec": request_json(spec), "app_id": app });
+    if output.output != OutputFormat::Text || !output.format.is_empty() {
+        // As with doctl, a spec that cannot run here is an error.
+        let answer = client.post("/v2/apps/propose", &body).await?;
+        match output.output.document(&answer) {
+            Some(document) => output::result(&document),
+            None => columns::print(PROPOSAL, &[answer], output)?,
+        }
+        return Ok(Exit::Done);
+    }
     let answer = client.post("/v2/apps/propose?report_only=true", &body).await?;
     if answer["app_name_available"] == false {
         let name = &spec.name;

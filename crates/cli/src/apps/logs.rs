@@ -1,9 +1,9 @@
 //! `boatyard apps logs`: requests the address of a log stream and prints its lines.
 
-use anyhow::Context;
 use futures::StreamExt;
+use serde_json::Value;
 
-use crate::args::LogType;
+use crate::args::LogSource;
 use crate::client::{Client, path_segment};
 use crate::exit::Exit;
 use crate::output;
@@ -14,27 +14,48 @@ const MAX_LINE_BYTES: usize = 1024 * 1024;
 pub struct LogQuery {
     pub app: String,
     pub component: Option<String>,
-    pub deployment: Option<String>,
-    pub kind: LogType,
+    pub source: LogSource,
     pub follow: bool,
-    pub tail: Option<u32>,
+    /// Negative: all lines.
+    pub tail: Option<i64>,
 }
 
 impl LogQuery {
     fn path(&self) -> String {
-        let of_deployment =
-            self.deployment.as_ref().map(|it| format!("/deployments/{}", path_segment(it))).unwrap_or_default();
-        let component =
-            self.component.as_ref().map(|it| format!("&component_name={}", path_segment(it))).unwrap_or_default();
-        let tail = self.tail.map_or(-1, i64::from);
-        let (app, kind, follow) = (path_segment(&self.app), self.kind.api_name(), self.follow);
-        format!("/v2/apps/{app}{of_deployment}/logs?type={kind}&follow={follow}&tail_lines={tail}{component}")
+        let app = path_segment(&self.app);
+        let component = self.component.as_deref().map(path_segment);
+        let LogSource { deployment, kind, job_invocation, event_id } = &self.source;
+        if let Some(event) = event_id {
+            let event = path_segment(event);
+            return format!("/v2/apps/{app}/events/{event}/logs?type=AUTOSCALE_EVENT{}", self.optional_parameters());
+        }
+        if let (Some(invocation), Some(job)) = (job_invocation, &component) {
+            let invocation = path_segment(invocation);
+            let path = format!("/v2/apps/{app}/jobs/{job}/invocations/{invocation}/logs");
+            return format!("{path}?type=JOB_INVOCATION{}", self.optional_parameters());
+        }
+        let deployment = deployment.as_ref().map(|it| format!("/deployments/{}", path_segment(it))).unwrap_or_default();
+        let component = component.map(|it| format!("&component_name={it}")).unwrap_or_default();
+        let (kind, follow, tail) = (kind.api_name(), self.follow, self.tail.unwrap_or(-1));
+        format!("/v2/apps/{app}{deployment}/logs?type={kind}&follow={follow}&tail_lines={tail}{component}")
+    }
+
+    /// Runs of jobs and events get these parameters only if they are set, as from doctl.
+    fn optional_parameters(&self) -> String {
+        let follow = if self.follow { "&follow=true" } else { "" };
+        let tail = self.tail.filter(|it| *it >= 0).map(|it| format!("&tail_lines={it}")).unwrap_or_default();
+        format!("{follow}{tail}")
     }
 }
 
 pub async fn run(client: &Client, query: &LogQuery, no_prefix: bool) -> anyhow::Result<Exit> {
     let answer = client.get(&query.path()).await?;
-    let url = answer["live_url"].as_str().context("the API did not send the address of the log")?;
+    // A log that has ended may have only an address for stored lines.
+    let addresses = [&answer["live_url"], &answer["historic_urls"][0]];
+    let Some(url) = addresses.into_iter().filter_map(Value::as_str).find(|it| !it.is_empty()) else {
+        output::note("There are no such log lines");
+        return Ok(Exit::Done);
+    };
     let mut stream = client.stream(url).await?;
     let mut lines = LineBuffer::default();
     while let Some(bytes) = stream.next().await {
@@ -87,24 +108,28 @@ impl LineBuffer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::args::LogType;
 
     #[test]
     fn the_query_equals_doctls() {
-        let mut query = LogQuery {
-            app: "shop".into(),
-            component: Some("web".into()),
-            deployment: Some("41".into()),
-            kind: LogType::Run,
-            follow: true,
-            tail: None,
-        };
+        let source = LogSource { deployment: None, kind: LogType::Run, job_invocation: None, event_id: None };
+        let mut query =
+            LogQuery { app: "shop".into(), component: Some("web".into()), source, follow: true, tail: None };
+        query.source.deployment = Some("41".into());
         assert_eq!(
             query.path(),
             "/v2/apps/shop/deployments/41/logs?type=RUN&follow=true&tail_lines=-1&component_name=web"
         );
-        query.deployment = None;
+        query.source.deployment = None;
         query.tail = Some(5);
         assert_eq!(query.path(), "/v2/apps/shop/logs?type=RUN&follow=true&tail_lines=5&component_name=web");
+        query.source.job_invocation = Some("inv".into());
+        let invocation = "/v2/apps/shop/jobs/web/invocations/inv/logs?type=JOB_INVOCATION";
+        assert_eq!(query.path(), format!("{invocation}&follow=true&tail_lines=5"));
+        (query.follow, query.tail) = (false, Some(-1));
+        assert_eq!(query.path(), invocation);
+        query.source = LogSource { job_invocation: None, event_id: Some("e".into()), ..query.source };
+        assert_eq!(query.path(), "/v2/apps/shop/events/e/logs?type=AUTOSCALE_EVENT");
     }
 
     #[test]

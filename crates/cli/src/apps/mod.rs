@@ -1,8 +1,11 @@
 //! Commands about apps. Each sends a request to the API and prints the answer.
 
 mod alerts;
+mod catalog;
 mod changes;
 mod dry_run;
+mod explain;
+mod history;
 mod logs;
 mod queries;
 
@@ -13,7 +16,7 @@ use crate::exit::Exit;
 
 pub async fn run(command: Apps, connection: &Connection) -> anyhow::Result<Exit> {
     match command {
-        Apps::Create { spec, upsert, update_sources, acting, output } => {
+        Apps::Create { spec, upsert, update_sources, project_id, acting, output } => {
             // Reads the spec first, because a bad spec is an error even without a server.
             let mut spec = crate::spec::load(&spec)?;
             let client = discover::client(connection)?;
@@ -23,16 +26,17 @@ pub async fn run(command: Apps, connection: &Connection) -> anyhow::Result<Exit>
             }
             crate::spec::prompt(&mut spec)?;
             let upsert = upsert.then_some(Upsert { update_sources });
-            changes::create(&client, &spec, upsert, &acting, &output).await
+            changes::create(&client, &spec, project_id.as_deref(), upsert, &acting, &output).await
         }
         Apps::Update { app, spec, update_sources, acting, output } => {
             let spec = crate::spec::load(&spec)?;
             changes::update(&discover::client(connection)?, &app, &spec, update_sources, &acting, &output).await
         }
-        Apps::Propose { spec, app } => {
+        Apps::Propose { spec, app, output } => {
             let spec = crate::spec::load(&spec)?;
-            dry_run::propose(&discover::client(connection)?, app.as_deref(), &spec).await
+            dry_run::propose(&discover::client(connection)?, app.as_deref(), &spec, &output).await
         }
+        Apps::Explain { app, output } => explain::run(&discover::client(connection)?, &app, output).await,
         Apps::Restart { app, components, acting, output } => {
             changes::restart(&discover::client(connection)?, &app, &components, &acting, &output).await
         }
@@ -45,7 +49,9 @@ pub async fn run(command: Apps, connection: &Connection) -> anyhow::Result<Exit>
             changes::cancel(&discover::client(connection)?, &app, &deployment, &output).await
         }
         Apps::Get { app, output } => queries::get(&discover::client(connection)?, &app, &output).await,
-        Apps::List { output } => queries::list(&discover::client(connection)?, &output).await,
+        Apps::List { with_projects, output } => {
+            queries::list(&discover::client(connection)?, with_projects, &output).await
+        }
         Apps::ListDeployments { app, output } => {
             queries::list_deployments(&discover::client(connection)?, &app, &output).await
         }
@@ -60,9 +66,36 @@ pub async fn run(command: Apps, connection: &Connection) -> anyhow::Result<Exit>
             let destinations = alerts::read_destinations(&app_alert_destinations)?;
             alerts::update_destinations(&discover::client(connection)?, &app, &alert, &destinations, &output).await
         }
-        Apps::Logs { app, component, deployment, kind, follow, tail, no_prefix } => {
-            let query = logs::LogQuery { app, component, deployment, kind, follow, tail };
+        Apps::Logs { app, component, source, follow, tail, no_prefix } => {
+            let query = logs::LogQuery { app, component, source, follow, tail };
             logs::run(&discover::client(connection)?, &query, no_prefix).await
         }
+        Apps::ListJobInvocations { app, job_name, deployment, output } => {
+            let client = discover::client(connection)?;
+            history::list_job_invocations(&client, &app, &job_name, deployment.as_deref(), &output).await
+        }
+        Apps::GetJobInvocation { app, invocation, output } => {
+            history::get_job_invocation(&discover::client(connection)?, &app, &invocation, &output).await
+        }
+        Apps::CancelJobInvocation { app, invocation, output } => {
+            history::cancel_job_invocation(&discover::client(connection)?, &app, &invocation, &output).await
+        }
+        Apps::ListEvents { app, event_type, output } => {
+            history::list_events(&discover::client(connection)?, &app, &event_type, &output).await
+        }
+        Apps::GetEvent { app, event, output } => {
+            history::get_event(&discover::client(connection)?, &app, &event, &output).await
+        }
+        Apps::CancelEvent { app, event, output } => {
+            history::cancel_event(&discover::client(connection)?, &app, &event, &output).await
+        }
+        Apps::ListRegions { output } => catalog::regions(&discover::client(connection)?, &output).await,
+        Apps::ListBuildpacks { output } => catalog::buildpacks(&discover::client(connection)?, &output).await,
+        Apps::UpgradeBuildpack { app, buildpack, major_version, trigger_deployment, output } => {
+            let body = catalog::upgrade_body(&buildpack, major_version, trigger_deployment);
+            catalog::upgrade_buildpack(&discover::client(connection)?, &app, &body, &output).await
+        }
+        Apps::Tier(command) => catalog::tiers(&discover::client(connection)?, command).await,
+        Apps::Spec(command) => crate::spec::run(command, connection).await,
     }
 }

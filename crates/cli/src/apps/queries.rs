@@ -27,9 +27,10 @@ pub async fn get(client: &Client, app: &str, output: &Output) -> anyhow::Result<
     Ok(Exit::Done)
 }
 
-pub async fn list(client: &Client, output: &Output) -> anyhow::Result<Exit> {
+pub async fn list(client: &Client, with_projects: bool, output: &Output) -> anyhow::Result<Exit> {
     columns::select(APPS, &output.format)?;
-    let all = pages(client, "/v2/apps", "apps").await?;
+    let filter = if with_projects { "&with_projects=true" } else { "" };
+    let all = pages(client, "/v2/apps", filter, "apps").await?;
     columns::print(APPS, &all, output)?;
     crate::unknown::print_notices(client).await;
     Ok(Exit::Done)
@@ -37,7 +38,7 @@ pub async fn list(client: &Client, output: &Output) -> anyhow::Result<Exit> {
 
 pub async fn list_deployments(client: &Client, app: &str, output: &Output) -> anyhow::Result<Exit> {
     columns::select(DEPLOYMENTS, &output.format)?;
-    let all = pages(client, &format!("/v2/apps/{}/deployments", path_segment(app)), "deployments").await?;
+    let all = pages(client, &format!("/v2/apps/{}/deployments", path_segment(app)), "", "deployments").await?;
     columns::print(DEPLOYMENTS, &all, output)?;
     Ok(Exit::Done)
 }
@@ -73,11 +74,11 @@ pub async fn list_instances(client: &Client, app: &str, output: &Output) -> anyh
     Ok(Exit::Done)
 }
 
-/// All pages of a list, in order.
-async fn pages(client: &Client, path: &str, key: &str) -> Result<Vec<Value>, ClientError> {
+/// All pages of a list, in order. `filter`: more of the query, from `&`.
+pub async fn pages(client: &Client, path: &str, filter: &str, key: &str) -> Result<Vec<Value>, ClientError> {
     let mut all = Vec::new();
     for page in 1..=PAGES {
-        let answer = client.get(&format!("{path}?page={page}&per_page={PER_PAGE}")).await?;
+        let answer = client.get(&format!("{path}?page={page}&per_page={PER_PAGE}{filter}")).await?;
         let items = answer[key].as_array().cloned().unwrap_or_default();
         let last = items.len() < PER_PAGE;
         all.extend(items);

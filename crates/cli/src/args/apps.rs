@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::{Output, SpecArgs};
+use super::{Output, Spec, SpecArgs};
 
 #[derive(Debug, Subcommand)]
 pub enum Apps {
@@ -19,6 +19,9 @@ pub enum Apps {
         /// With --upsert: if the app exists, deploy the newest sources, even if the spec is equal
         #[arg(long)]
         update_sources: bool,
+        /// Project of a new app. An installation has only one
+        #[arg(long, value_name = "ID")]
+        project_id: Option<String>,
         #[command(flatten)]
         acting: DeployArgs,
         #[command(flatten)]
@@ -41,12 +44,26 @@ pub enum Apps {
         output: Output,
     },
     /// Show which fields a spec would change and which steps it would take, without taking them
+    ///
+    /// With --format or another --output than text, shows what App Platform's clients show instead: whether the name is
+    /// free, and the costs, which are 0.
+    #[command(visible_alias = "p")]
     Propose {
         #[command(flatten)]
         spec: SpecArgs,
         /// Name or id of the app to update [default: a new app]
         #[arg(long, value_name = "APP")]
         app: Option<String>,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Say what serves, what is under way, why the last deployment failed, and what needs attention
+    Explain {
+        /// Name or id
+        app: String,
+        /// Format of the result
+        #[arg(long, short, default_value = "text", value_name = "FORMAT")]
+        output: super::OutputFormat,
     },
     /// Show one app
     #[command(visible_alias = "g")]
@@ -59,6 +76,9 @@ pub enum Apps {
     /// List apps
     #[command(visible_alias = "ls")]
     List {
+        /// Also request the project of each app, for JSON, YAML and the column ProjectID
+        #[arg(long)]
+        with_projects: bool,
         #[command(flatten)]
         output: Output,
     },
@@ -134,20 +154,16 @@ pub enum Apps {
     Logs {
         /// Name or id
         app: String,
-        /// Only this component
+        /// Only this component. Required with --job-invocation, where it is the job
         component: Option<String>,
-        /// Id or number of the deployment [default: the active one]
-        #[arg(long, value_name = "DEPLOYMENT")]
-        deployment: Option<String>,
-        /// Type of log
-        #[arg(long = "type", default_value = "run", ignore_case = true, value_name = "TYPE")]
-        kind: LogType,
+        #[command(flatten)]
+        source: LogSource,
         /// Keep printing new lines
         #[arg(long, short)]
         follow: bool,
-        /// Only the last N lines
-        #[arg(long, value_name = "N")]
-        tail: Option<u32>,
+        /// Only the last N lines; -1 for all
+        #[arg(long, value_name = "N", allow_negative_numbers = true)]
+        tail: Option<i64>,
         /// Print lines without component and time
         #[arg(long)]
         no_prefix: bool,
@@ -181,6 +197,186 @@ pub enum Apps {
         #[command(flatten)]
         output: Output,
     },
+    /// List the runs of an app's jobs, newest first
+    #[command(visible_alias = "lsji")]
+    ListJobInvocations {
+        /// Name or id
+        app: String,
+        /// Only these jobs
+        #[arg(long, value_delimiter = ',', value_name = "NAMES")]
+        job_name: Vec<String>,
+        /// Only runs of this deployment, by id
+        #[arg(long, value_name = "DEPLOYMENT")]
+        deployment: Option<String>,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Show one run of a job
+    #[command(visible_alias = "gji")]
+    GetJobInvocation {
+        /// Name or id
+        app: String,
+        /// Id of the run
+        invocation: String,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Stop a run of a job
+    #[command(visible_alias = "cji")]
+    CancelJobInvocation {
+        /// Name or id
+        app: String,
+        /// Id of the run
+        invocation: String,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// List an app's events, newest first. Every deployment is one
+    #[command(visible_alias = "lse")]
+    ListEvents {
+        /// Name or id
+        app: String,
+        /// Only events of these types
+        #[arg(long, value_delimiter = ',', ignore_case = true, value_name = "TYPES")]
+        event_type: Vec<EventType>,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Show one event
+    #[command(visible_alias = "ge")]
+    GetEvent {
+        /// Name or id
+        app: String,
+        /// Id of the event
+        event: String,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Cancel an autoscaling event. Use cancel-deployment for a deployment
+    #[command(visible_alias = "ce")]
+    CancelEvent {
+        /// Name or id
+        app: String,
+        /// Id of the event
+        event: String,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// List the regions, of which this host is the only one
+    ListRegions {
+        #[command(flatten)]
+        output: Output,
+    },
+    /// List the buildpacks. There are none, because images are built from Dockerfiles
+    ListBuildpacks {
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Upgrade a buildpack of an app
+    UpgradeBuildpack {
+        /// Name or id
+        app: String,
+        /// Id of the buildpack, as list-buildpacks shows it
+        #[arg(long, value_name = "ID")]
+        buildpack: String,
+        /// Major version [default: the newest]
+        #[arg(long, value_name = "N")]
+        major_version: Option<u32>,
+        /// Start a deployment with the new version
+        #[arg(
+            long,
+            default_value_t = true,
+            action = clap::ArgAction::Set,
+            num_args = 0..=1,
+            default_missing_value = "true",
+            require_equals = true,
+            value_name = "true|false"
+        )]
+        trigger_deployment: bool,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Show tiers and instance sizes
+    #[command(subcommand)]
+    Tier(Tiers),
+    /// Work with app specs
+    #[command(subcommand)]
+    Spec(Spec),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Tiers {
+    /// List the tiers
+    #[command(visible_alias = "ls")]
+    List {
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Show one tier
+    Get {
+        /// Slug, such as basic
+        tier: String,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Show instance sizes
+    #[command(subcommand)]
+    InstanceSize(InstanceSizes),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum InstanceSizes {
+    /// List the instance sizes
+    #[command(visible_alias = "ls")]
+    List {
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Show one instance size
+    Get {
+        /// Slug, such as apps-s-1vcpu-1gb
+        size: String,
+        #[command(flatten)]
+        output: Output,
+    },
+}
+
+/// A type of event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum EventType {
+    Deployment,
+    Autoscaling,
+}
+
+impl EventType {
+    pub fn api_name(self) -> &'static str {
+        match self {
+            Self::Deployment => "DEPLOYMENT",
+            Self::Autoscaling => "AUTOSCALING",
+        }
+    }
+}
+
+/// Which log to show.
+#[derive(Debug, Args)]
+pub struct LogSource {
+    /// Id or number of the deployment [default: the active one]
+    #[arg(long, value_name = "DEPLOYMENT")]
+    pub deployment: Option<String>,
+    /// Type of log
+    #[arg(long = "type", default_value = "run", ignore_case = true, value_name = "TYPE")]
+    pub kind: LogType,
+    /// The run of a job, by its id
+    #[arg(
+        long,
+        value_name = "ID",
+        requires = "component",
+        conflicts_with_all = ["deployment", "kind", "event_id"]
+    )]
+    pub job_invocation: Option<String>,
+    /// An autoscaling event, by its id
+    #[arg(long, value_name = "ID", conflicts_with_all = ["deployment", "kind"])]
+    pub event_id: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -1,17 +1,24 @@
 //! Commands and flags. Those under `apps` are doctl's, so that its users know them.
 
 mod apps;
+mod auth;
+#[cfg(test)]
+mod doctl;
 mod spec;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::Context;
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use controller::{NetworkPool, SpecialNetwork};
 
-pub use apps::{Apps, DeployArgs, LogType, WaitArgs};
+#[cfg(test)]
+pub use apps::LogType;
+pub use apps::{Apps, DeployArgs, EventType, InstanceSizes, LogSource, Tiers, WaitArgs};
+pub use auth::{Auth, Shell};
 pub use spec::{Spec, SpecArgs, SpecFormat};
 
 use crate::exit::UsageError;
@@ -26,18 +33,72 @@ pub struct Arguments {
     pub command: Command,
 }
 
-/// Where the API is.
-#[derive(Debug, Clone, Default, Args)]
+/// Where the API is. A flag takes precedence over a variable, a variable over the current context, and the current context
+/// over the server of this host.
+#[derive(Clone, Default, Args)]
+#[command(next_help_heading = "Server")]
 pub struct Connection {
-    /// Address of the API, such as http://127.0.0.1:7080 [default: read from the data directory of the running server]
-    #[arg(long, global = true, env = "BOATYARD_API_URL", value_name = "URL")]
+    /// Address of the API, such as http://127.0.0.1:7080 [default: that of the context, else of the server on this host]
+    #[arg(long, short = 'u', global = true, env = "BOATYARD_API_URL", value_name = "URL")]
     pub api_url: Option<String>,
-    /// Token for the API [default: the file admin-token in the data directory]
-    #[arg(long, global = true, env = "BOATYARD_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    /// Token for the API [default: that of the context, else the file admin-token in the data directory]
+    #[arg(
+        long,
+        short = 't',
+        alias = "access-token",
+        global = true,
+        env = "BOATYARD_TOKEN",
+        hide_env_values = true,
+        value_name = "TOKEN"
+    )]
     pub token: Option<String>,
+    /// Server that `boatyard auth init` saved under this name [default: the one that `auth switch` chose]
+    #[arg(long, global = true, env = "BOATYARD_CONTEXT", value_name = "NAME")]
+    pub context: Option<String>,
     /// Data directory of the installation [default: /var/lib/boatyard as root, else $XDG_DATA_HOME/boatyard]
-    #[arg(long, global = true, env = "BOATYARD_DATA_DIR", value_name = "DIR")]
+    // Unlike the parser for paths, this one accepts an empty variable.
+    #[arg(
+        long,
+        global = true,
+        env = "BOATYARD_DATA_DIR",
+        value_name = "DIR",
+        value_parser = OsStringValueParser::new().map(PathBuf::from)
+    )]
     pub data_dir: Option<PathBuf>,
+    /// The settings above that a flag set. The others come from variables.
+    #[arg(skip)]
+    pub flags: Vec<Setting>,
+}
+
+/// One of the settings of a [`Connection`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Setting {
+    ApiUrl,
+    Token,
+    Context,
+    DataDir,
+}
+
+impl Setting {
+    const ALL: [Self; 4] = [Self::ApiUrl, Self::Token, Self::Context, Self::DataDir];
+
+    fn id(self) -> &'static str {
+        match self {
+            Self::ApiUrl => "api_url",
+            Self::Token => "token",
+            Self::Context => "context",
+            Self::DataDir => "data_dir",
+        }
+    }
+}
+
+impl std::fmt::Debug for Connection {
+    /// Leaves out the token.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { api_url, token: _, context, data_dir, flags } = self;
+        let shown = (api_url, context, data_dir, flags);
+        f.debug_tuple("Connection").field(&shown).finish()
+    }
 }
 
 impl Arguments {
@@ -48,6 +109,11 @@ impl Arguments {
 
     fn from(matches: &ArgMatches) -> Result<Self, clap::Error> {
         let mut arguments = Self::from_arg_matches(matches)?;
+        arguments.connection.flags = Setting::ALL
+            .into_iter()
+            .filter(|it| matches.value_source(it.id()) == Some(ValueSource::CommandLine))
+            .collect();
+        arguments.connection.drop_empty_variables();
         if let Command::Serve(options) = &mut arguments.command {
             // The environment variable of the global flag names the server that other commands use.
             let source = matches.subcommand_matches("serve").and_then(|it| it.value_source("api_url"));
@@ -60,6 +126,20 @@ impl Arguments {
 }
 
 impl Connection {
+    /// Whether a flag set it.
+    pub fn is_flag(&self, setting: Setting) -> bool {
+        self.flags.contains(&setting)
+    }
+
+    /// An empty variable counts as one that is not set. An empty flag is a mistake, which its use reports.
+    fn drop_empty_variables(&mut self) {
+        let [url, token, context, directory] = Setting::ALL.map(|it| self.is_flag(it));
+        self.api_url = self.api_url.take().filter(|it| url || !it.is_empty());
+        self.token = self.token.take().filter(|it| token || !it.is_empty());
+        self.context = self.context.take().filter(|it| context || !it.is_empty());
+        self.data_dir = self.data_dir.take().filter(|it| directory || !it.as_os_str().is_empty());
+    }
+
     /// The absolute path of the data directory. Errors: the flag is missing and the environment has no home directory.
     pub fn data_dir(&self) -> anyhow::Result<PathBuf> {
         let chosen = match &self.data_dir {
@@ -80,6 +160,9 @@ pub enum Command {
     Down(Down),
     /// Remove everything that Boatyard created in the engine and on disk
     Uninstall(Uninstall),
+    /// Save, list and choose the servers that commands use
+    #[command(subcommand)]
+    Auth(Auth),
     /// Create, update, restart, rebuild and watch apps
     #[command(subcommand, visible_aliases = ["app", "a"])]
     Apps(Apps),
@@ -89,6 +172,11 @@ pub enum Command {
     /// Find what runs without a record in the database, for example after restoring a backup
     #[command(subcommand)]
     Unknown(Unknown),
+    /// Print a script that completes commands and flags in a shell
+    Completion {
+        /// The shell
+        shell: Shell,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -328,10 +416,10 @@ mod tests {
             panic!("not a deployment")
         };
         assert!(force_rebuild && clear_cache);
-        let Apps::Logs { kind, follow, tail, .. } = apps("logs shop web --type run_restarted -f --tail 5") else {
+        let Apps::Logs { source, follow, tail, .. } = apps("logs shop web --type run_restarted -f --tail 5") else {
             panic!("no logs")
         };
-        assert_eq!((kind, follow, tail), (LogType::RunRestarted, true, Some(5)));
+        assert_eq!((source.kind, follow, tail), (LogType::RunRestarted, true, Some(5)));
     }
 
     #[test]

@@ -26,6 +26,9 @@ pub enum Spec {
     Get {
         /// Name or id
         app: String,
+        /// Id or number of the deployment whose spec to print [default: the newest spec]
+        #[arg(long, value_name = "DEPLOYMENT")]
+        deployment: Option<String>,
         /// Format of the spec
         #[arg(long, default_value = "yaml", value_name = "FORM")]
         format: SpecFormat,

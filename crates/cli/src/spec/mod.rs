@@ -2,7 +2,6 @@
 
 pub mod file;
 mod get;
-mod hidden_input;
 mod validate;
 mod values;
 
@@ -24,7 +23,9 @@ pub async fn run(command: Spec, connection: &Connection) -> anyhow::Result<Exit>
             output::result(&format!("{:#}\n", app_spec::json_schema()));
             Ok(Exit::Done)
         }
-        Spec::Get { app, format } => get::run(&discover::client(connection)?, &app, format).await,
+        Spec::Get { app, deployment, format } => {
+            get::run(&discover::client(connection)?, &app, deployment.as_deref(), format).await
+        }
     }
 }
 

@@ -10,9 +10,10 @@ use anyhow::{Context, bail};
 use app_spec::{AppSpec, NeededValue};
 use present::text::list;
 
-use super::{file, hidden_input};
+use super::file;
 use crate::args::SpecArgs;
 use crate::exit::UsageError;
+use crate::hidden_input;
 use crate::output;
 
 /// The component, or `None` for every component, and the key. Entries for one component sort first.
