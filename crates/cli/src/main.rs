@@ -2,8 +2,8 @@
 //!
 //! In reading order:
 //! - [`args`]: commands and flags; [`exit`]: exit codes;
-//! - [`serve`], [`ingress`], [`down`]: commands for this host; [`spec`]: for app specs; [`apps`] and [`unknown`]: over the
-//!   API;
+//! - [`serve`], [`ingress`], [`down`]: commands for this host; [`spec`]: for app specs; [`apps`], [`tokens`] and
+//!   [`unknown`]: over the API;
 //! - [`discover`] and [`client`]: find the API and send requests to it;
 //! - [`watch`]: follows a deployment; [`columns`], [`table`], [`output`]: print results.
 
@@ -20,6 +20,7 @@ mod repeat_filter;
 mod serve;
 mod spec;
 mod table;
+mod tokens;
 mod unknown;
 mod watch;
 
@@ -66,6 +67,8 @@ async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
         Command::Uninstall(options) => down::uninstall(options, connection.data_dir()?).await,
         Command::Apps(command) => apps::run(command, &connection).await,
         Command::Spec(command) => spec::run(command, &connection).await,
+        Command::Tokens(command) => tokens::run(command, &connection).await,
+        Command::Audit(options) => tokens::audit(options, &connection).await,
         Command::Unknown(command) => unknown::run(command, &connection).await,
     }
 }

@@ -16,6 +16,7 @@
 #![warn(missing_docs)]
 
 mod app;
+mod caller;
 mod clock;
 pub mod config;
 mod control;
@@ -38,6 +39,7 @@ mod start;
 mod supervise;
 #[cfg(test)]
 mod tests;
+mod tokens;
 pub mod unknown;
 pub mod view;
 

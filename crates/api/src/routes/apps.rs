@@ -20,15 +20,11 @@ pub(super) async fn list(access: Access, params: QueryParams) -> JsonResult {
     let url = format!("{}/v2/apps", access.base);
     let query = params.page()?;
     if let Some(name) = params.get("name") {
-        let found = match access.control.find_app(name).await {
-            Ok(view) => vec![as_json(&view)],
-            Err(ControlError::NotFound(_)) => vec![],
-            Err(error) => return Err(error.into()),
-        };
+        let found: Vec<_> = access.find_app(name).await?.iter().map(as_json).collect();
         let total = found.len() as u64;
         return Ok(Json(render::paged("apps", found, total, query, &url, "")));
     }
-    let page = access.control.apps(query).await?;
+    let page = access.apps(query).await?;
     // doctl reads only `page` and `per_page` from a link and adds this parameter itself.
     let extra = if with_projects { "&with_projects=true" } else { "" };
     Ok(Json(render::paged("apps", page.items.iter().map(as_json).collect(), page.total, query, &url, extra)))
@@ -36,9 +32,15 @@ pub(super) async fn list(access: Access, params: QueryParams) -> JsonResult {
 
 pub(super) async fn create(access: Access, params: QueryParams, content: RequestBody) -> JsonResult {
     let parsed = content.spec()?;
+    if let Some(audit) = &access.caller.audit {
+        audit.set_app_name(&parsed.spec.name);
+    }
     projects::check(&access, content.text("project_id")?.as_deref())?;
     if params.flag("dry_run")? {
-        return plan_response(access.control.preview_update(None, parsed.spec, UpdateOptions::default()).await?);
+        return plan_response(
+            &access,
+            access.control.preview_update(None, parsed.spec, UpdateOptions::default()).await?,
+        );
     }
     let view = access.control.create_app(parsed.spec.clone(), &access.caller).await?;
     Ok(Json(app_with_deployment(&access, &view, &parsed, true)))
@@ -59,7 +61,7 @@ pub(super) async fn update(
     let parsed = content.spec()?;
     let options = UpdateOptions { update_sources: content.flag("update_all_source_versions")? };
     if params.flag("dry_run")? {
-        return plan_response(access.control.preview_update(Some(&before.id), parsed.spec, options).await?);
+        return plan_response(&access, access.control.preview_update(Some(&before.id), parsed.spec, options).await?);
     }
     let view = access.control.update_app(&before.id, parsed.spec.clone(), options, &access.caller).await?;
     let started = newest(&before) != newest(&view);
@@ -89,6 +91,7 @@ pub(super) async fn delete(access: Access, PathParams(app): PathParams<String>) 
 /// is reported in place of a plan, and a missing value.
 pub(super) async fn propose(access: Access, params: QueryParams, content: RequestBody) -> JsonResult {
     let parsed = content.spec()?;
+    check_own_app(&access, &parsed.spec.name).await?;
     let report_only = params.flag("report_only")?;
     let app = match content.text("app_id")? {
         Some(id) => Some(access.app(&id).await?),
@@ -117,6 +120,20 @@ pub(super) async fn propose(access: Access, params: QueryParams, content: Reques
 
 async fn preview(access: &Access, app: Option<&AppId>, parsed: &Parsed) -> Result<Preview, ControlError> {
     access.control.preview_update(app, parsed.spec.clone(), UpdateOptions::default()).await
+}
+
+/// A token for one app proposes specs of that app only: any other proposal would show whether an app of that name exists.
+async fn check_own_app(access: &Access, name: &str) -> Result<(), ApiError> {
+    let Some(only) = access.identity.only_app() else { return Ok(()) };
+    if access.find_app(name).await?.is_some() {
+        return Ok(());
+    }
+    let token = &access.caller.actor.name;
+    Err(ApiError::forbidden(format!(
+        "token {token:?} may only use app {}, and this is a spec of app {name:?}. To create a token for all apps, with the \
+         admin token: boatyard tokens create NAME",
+        only.name
+    )))
 }
 
 /// The answer says that a name is taken.
@@ -157,6 +174,7 @@ pub(super) async fn instances(access: Access, PathParams(app): PathParams<String
 }
 
 /// The answer to `?dry_run=true`.
-pub(super) fn plan_response(plan: Preview) -> Result<Json<Value>, ApiError> {
+pub(super) fn plan_response(access: &Access, plan: Preview) -> Result<Json<Value>, ApiError> {
+    access.changes_nothing();
     Ok(Json(json!({ "boatyard": { "plan": plan } })))
 }

@@ -20,7 +20,7 @@ pub(super) async fn restart(
     let view = access.app(&app).await?;
     let components = content.components()?;
     if params.flag("dry_run")? {
-        return plan_response(access.control.preview_restart(&view.id, &components).await?);
+        return plan_response(&access, access.control.preview_restart(&view.id, &components).await?);
     }
     let deployment = access.control.restart(&view.id, &components, &access.caller).await?;
     Ok(Json(json!({ "deployment": render::deployment(&deployment) })))
@@ -38,7 +38,7 @@ pub(super) async fn create(
     let force_build = content.any(&["force_build", "force_rebuild"])? || clear_cache;
     let options = DeployOptions { force_build, clear_cache };
     if params.flag("dry_run")? {
-        return plan_response(access.control.preview_deploy(&view.id, options).await?);
+        return plan_response(&access, access.control.preview_deploy(&view.id, options).await?);
     }
     let deployment = access.control.deploy(&view.id, options, &access.caller).await?;
     Ok(Json(json!({ "deployment": render::deployment(&deployment) })))

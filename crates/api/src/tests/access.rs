@@ -6,7 +6,8 @@ use super::client::Server;
 use super::samples::{ALERT, INVOCATION};
 use crate::routes::table;
 
-fn filled(path: &str) -> String {
+/// The path with parameters that the fake controller knows.
+pub(super) fn filled(path: &str) -> String {
     let parts = path.split('/').map(|part| match part {
         "{app}" => "shop",
         "{deployment}" => "1",
@@ -16,6 +17,7 @@ fn filled(path: &str) -> String {
         "{invocation}" => INVOCATION,
         "{project}" => "default",
         "{tier}" => "basic",
+        "{token}" => "obsolete",
         "{size}" => "apps-s-1vcpu-0.5gb",
         other if other.starts_with('{') => "some-id",
         other => other,
@@ -50,12 +52,13 @@ async fn every_route_answers_with_the_token() {
         let server = Server::start().await;
         let answer = server.send(route.method, &filled(route.path), "").await;
         let expected = [StatusCode::OK, StatusCode::NOT_IMPLEMENTED];
-        // Routes that need a spec refuse an empty body.
-        let needs_spec = answer.status == StatusCode::BAD_REQUEST && answer.message().contains("no field \"spec\"");
+        // Routes that need a spec, or the name of a token, refuse an empty body.
+        let needs_field =
+            answer.status == StatusCode::BAD_REQUEST && answer.message().contains("the body has no field");
         // Events of deployments have no logs, and cannot be canceled.
         let is_event = answer.status == StatusCode::BAD_REQUEST && answer.message().contains("autoscaling event");
         assert!(
-            needs_spec || is_event || expected.contains(&answer.status),
+            needs_field || is_event || expected.contains(&answer.status),
             "{} {}: {}",
             route.method,
             route.path,
@@ -81,6 +84,10 @@ async fn only_a_request_with_the_token_learns_that_a_path_does_not_exist() {
     let answer = server.get("/v2/nothing").await;
     assert_eq!((answer.status, answer.message().as_str()), (StatusCode::NOT_FOUND, "no such path: /v2/nothing"));
     assert_eq!(server.send("PATCH", "/v2/apps", "").await.status, StatusCode::METHOD_NOT_ALLOWED);
+    assert_eq!(server.send_with("GET", "/v2/apps/%ff", "", &[]).await.status, StatusCode::UNAUTHORIZED);
+    let unreadable = server.get("/v2/apps/%ff").await;
+    assert_eq!(unreadable.status, StatusCode::BAD_REQUEST);
+    assert!(unreadable.message().starts_with("the path cannot be read"), "{}", unreadable.text);
     // doctl requests this path if it has no id, and crashes if it gets a list.
     assert_eq!(server.get("/v2/apps/shop/deployments/").await.status, StatusCode::NOT_FOUND);
 }

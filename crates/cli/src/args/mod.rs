@@ -2,6 +2,7 @@
 
 mod apps;
 mod spec;
+mod tokens;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -13,6 +14,7 @@ use controller::{NetworkPool, SpecialNetwork};
 
 pub use apps::{Apps, DeployArgs, LogType, WaitArgs};
 pub use spec::{Spec, SpecArgs, SpecFormat};
+pub use tokens::{Audit, Scope, Tokens};
 
 use crate::exit::UsageError;
 
@@ -86,6 +88,11 @@ pub enum Command {
     /// Work with app specs
     #[command(subcommand)]
     Spec(Spec),
+    /// Create, list and revoke tokens for the API, beside the admin token
+    #[command(subcommand, visible_alias = "token")]
+    Tokens(Tokens),
+    /// Show who changed apps, opened consoles or read passwords, newest first
+    Audit(Audit),
     /// Find what runs without a record in the database, for example after restoring a backup
     #[command(subcommand)]
     Unknown(Unknown),
