@@ -25,5 +25,6 @@ mod specs;
 mod support;
 mod terminal;
 mod tls;
+mod tokens;
 mod two_installations;
 mod upgrade;

@@ -267,7 +267,7 @@ mod tests {
             render_objects(columns, &[object], &output(format, true, OutputFormat::Text)).expect("known columns")
         };
         assert_eq!(cells(DEPLOYMENTS, deployment(), "ID,Progress"), "d-1  8/8\n");
-        let by_ci = json!({ "cause": "manual", "boatyard": { "token": "ci" } });
+        let by_ci = json!({ "id": "d-1", "phase": "ACTIVE", "cause": "manual", "boatyard": { "token": "ci" } });
         assert_eq!(cells(DEPLOYMENTS, by_ci, "Cause,Token"), "manual, by ci  ci\n");
         let token = json!({ "name": "ci", "expired": true, "expires_at": "2026-03-01T10:00:00.000Z" });
         assert_eq!(cells(TOKENS, token, "Name,App,Expires"), "ci  all  2026-03-01T10:00:00.000Z (expired)\n");

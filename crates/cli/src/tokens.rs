@@ -18,7 +18,7 @@ pub async fn run(command: Tokens, connection: &Connection) -> anyhow::Result<Exi
             create(&discover::client(connection)?, &name, scope, app.as_deref(), &expires, &output).await
         }
         Tokens::List { output } => list(&discover::client(connection)?, &output).await,
-        Tokens::Revoke { token, output } => revoke(&discover::client(connection)?, &token, &output).await,
+        Tokens::Revoke { revoked, output } => revoke(&discover::client(connection)?, &revoked, &output).await,
     }
 }
 
@@ -45,9 +45,9 @@ async fn list(client: &Client, output: &Output) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-async fn revoke(client: &Client, token: &str, output: &Output) -> anyhow::Result<Exit> {
+async fn revoke(client: &Client, name_or_id: &str, output: &Output) -> anyhow::Result<Exit> {
     columns::select(TOKENS, &output.format)?;
-    let revoked = client.delete(&format!("/v2/boatyard/tokens/{}", path_segment(token))).await?["token"].take();
+    let revoked = client.delete(&format!("/v2/boatyard/tokens/{}", path_segment(name_or_id))).await?["token"].take();
     columns::print(TOKENS, &[revoked], output)?;
     Ok(Exit::Done)
 }

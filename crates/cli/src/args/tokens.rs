@@ -34,7 +34,9 @@ pub enum Tokens {
     #[command(visible_aliases = ["delete", "rm"])]
     Revoke {
         /// Name or id
-        token: String,
+        // Not named `token`, which is the id of the global flag.
+        #[arg(value_name = "TOKEN")]
+        revoked: String,
         #[command(flatten)]
         output: Output,
     },
@@ -104,6 +106,14 @@ mod tests {
         assert!(command("tokens create ci --expires soon").is_err_and(|error| error.contains("90d, 12h")));
         assert!(command("tokens create").is_err());
         assert!(command("tokens revoke").is_err());
+    }
+
+    #[test]
+    fn the_token_to_revoke_is_not_the_token_that_the_command_sends() {
+        let arguments = Arguments::try_parse_from(["boatyard", "tokens", "revoke", "ci", "--token", "secret"]);
+        let arguments = arguments.expect("accepted");
+        assert_eq!(arguments.connection.token.as_deref(), Some("secret"));
+        assert!(matches!(arguments.command, Command::Tokens(Tokens::Revoke { revoked, .. }) if revoked == "ci"));
     }
 
     #[test]
