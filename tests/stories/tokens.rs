@@ -23,7 +23,7 @@ async fn status(at: &Installation, token: &str, method: &str, path: &str) -> (u1
     (status, answer["message"].as_str().unwrap_or_default().to_owned())
 }
 
-/// Follows the log of `web` with this token, and returns after the first line. The command ends if nobody reads its lines.
+/// Follows the log of `web` with this token, and returns after the first line. The command ends when its output is closed.
 async fn follow(at: &Installation, token: &str) -> (Child, Lines<BufReader<ChildStdout>>) {
     let mut command = Command::new(PROGRAM);
     command.args(["apps", "logs", "shop", "web", "--follow", "--token", token, "--data-dir"]).arg(at.data());

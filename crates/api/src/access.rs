@@ -20,6 +20,7 @@ pub(crate) use gate::{Gate, gate};
 pub(crate) use needs::{Identity, Needs};
 
 use crate::error::ApiError;
+use crate::query::QueryParams;
 use crate::server::ClientConnection;
 use crate::state::{ApiState, sha256};
 use controller::{Control, ControlError};
@@ -44,7 +45,7 @@ impl FromRequestParts<ApiState> for Access {
     }
 }
 
-/// A request with a valid token, whatever the token may do.
+/// A request with a valid token. What the token may do was not checked.
 pub(crate) struct Authenticated {
     pub identity: Identity,
     /// SHA-256 of the token, in hexadecimal.
@@ -131,11 +132,14 @@ impl Access {
         ApiError::not_found(format!("token {token:?} finds no app {id_or_name:?}, because it may only use app {only}"))
     }
 
-    /// The request changes nothing, so the audit trail does not record it.
-    pub fn changes_nothing(&self) {
-        if let Some(audit) = &self.caller.audit {
+    /// Whether the request only previews a change. The audit trail then does not record it. Call this only where the
+    /// handler obeys the answer.
+    pub fn is_dry_run(&self, params: &QueryParams) -> Result<bool, ApiError> {
+        let is_dry_run = params.flag("dry_run")?;
+        if let Some(audit) = self.caller.audit.as_ref().filter(|_| is_dry_run) {
             audit.dismiss();
         }
+        Ok(is_dry_run)
     }
 
     /// A deployment of an app by id or number.
@@ -186,8 +190,8 @@ fn unreadable_path(why: &str) -> ApiError {
     ApiError::bad_request(format!("the path cannot be read: {why}"))
 }
 
-/// Completes when the created token with this id is revoked or expires; never for the admin token (`None`). Whatever
-/// outlives the request that opened it, such as a log stream, ends then.
+/// Completes when the created token with this id is revoked or expires; never for the admin token (`None`). Log
+/// streams and consoles, which outlive the request that opened them, end then.
 pub(crate) async fn token_ended(control: Arc<dyn Control>, token: Option<String>) {
     match token {
         Some(id) => control.token_ended(&id).await,

@@ -102,7 +102,7 @@ impl Gate {
 }
 
 /// Whether a part of the path can be the name of an app or a component, or an id. Other texts are not recorded, because
-/// somebody may have pasted a secret.
+/// they may be secrets that were pasted by mistake.
 fn is_plain(text: &str) -> bool {
     text.len() <= 36 && text.bytes().all(|it| it.is_ascii_lowercase() || it.is_ascii_digit() || it == b'-')
 }

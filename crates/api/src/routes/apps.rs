@@ -36,11 +36,8 @@ pub(super) async fn create(access: Access, params: QueryParams, content: Request
         audit.set_app_name(&parsed.spec.name);
     }
     projects::check(&access, content.text("project_id")?.as_deref())?;
-    if params.flag("dry_run")? {
-        return plan_response(
-            &access,
-            access.control.preview_update(None, parsed.spec, UpdateOptions::default()).await?,
-        );
+    if access.is_dry_run(&params)? {
+        return plan_response(access.control.preview_update(None, parsed.spec, UpdateOptions::default()).await?);
     }
     let view = access.control.create_app(parsed.spec.clone(), &access.caller).await?;
     Ok(Json(app_with_deployment(&access, &view, &parsed, true)))
@@ -60,8 +57,8 @@ pub(super) async fn update(
     let before = access.app(&app).await?;
     let parsed = content.spec()?;
     let options = UpdateOptions { update_sources: content.flag("update_all_source_versions")? };
-    if params.flag("dry_run")? {
-        return plan_response(&access, access.control.preview_update(Some(&before.id), parsed.spec, options).await?);
+    if access.is_dry_run(&params)? {
+        return plan_response(access.control.preview_update(Some(&before.id), parsed.spec, options).await?);
     }
     let view = access.control.update_app(&before.id, parsed.spec.clone(), options, &access.caller).await?;
     let started = newest(&before) != newest(&view);
@@ -91,11 +88,11 @@ pub(super) async fn delete(access: Access, PathParams(app): PathParams<String>) 
 /// is reported in place of a plan, and a missing value.
 pub(super) async fn propose(access: Access, params: QueryParams, content: RequestBody) -> JsonResult {
     let parsed = content.spec()?;
-    check_own_app(&access, &parsed.spec.name).await?;
+    let only_app = only_app(&access, &parsed.spec.name).await?;
     let report_only = params.flag("report_only")?;
     let app = match content.text("app_id")? {
         Some(id) => Some(access.app(&id).await?),
-        None => None,
+        None => only_app,
     };
     let same_name = app_named(&access, &parsed.spec.name).await?;
     let own = app.as_ref().map(|it| &it.id);
@@ -122,11 +119,12 @@ async fn preview(access: &Access, app: Option<&AppId>, parsed: &Parsed) -> Resul
     access.control.preview_update(app, parsed.spec.clone(), UpdateOptions::default()).await
 }
 
-/// A token for one app proposes specs of that app only: any other proposal would show whether an app of that name exists.
-async fn check_own_app(access: &Access, name: &str) -> Result<(), ApiError> {
-    let Some(only) = access.identity.only_app() else { return Ok(()) };
-    if access.find_app(name).await?.is_some() {
-        return Ok(());
+/// The app of a token for one app. Such a token proposes updates of this app only: any other proposal, or a free name,
+/// would show which other apps exist. Errors: the spec has the name of another app.
+async fn only_app(access: &Access, name: &str) -> Result<Option<AppView>, ApiError> {
+    let Some(only) = access.identity.only_app() else { return Ok(None) };
+    if let Some(found) = access.find_app(name).await? {
+        return Ok(Some(found));
     }
     let token = &access.caller.actor.name;
     Err(ApiError::forbidden(format!(
@@ -174,7 +172,6 @@ pub(super) async fn instances(access: Access, PathParams(app): PathParams<String
 }
 
 /// The answer to `?dry_run=true`.
-pub(super) fn plan_response(access: &Access, plan: Preview) -> Result<Json<Value>, ApiError> {
-    access.changes_nothing();
+pub(super) fn plan_response(plan: Preview) -> Result<Json<Value>, ApiError> {
     Ok(Json(json!({ "boatyard": { "plan": plan } })))
 }

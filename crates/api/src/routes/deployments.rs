@@ -19,8 +19,8 @@ pub(super) async fn restart(
 ) -> JsonResult {
     let view = access.app(&app).await?;
     let components = content.components()?;
-    if params.flag("dry_run")? {
-        return plan_response(&access, access.control.preview_restart(&view.id, &components).await?);
+    if access.is_dry_run(&params)? {
+        return plan_response(access.control.preview_restart(&view.id, &components).await?);
     }
     let deployment = access.control.restart(&view.id, &components, &access.caller).await?;
     Ok(Json(json!({ "deployment": render::deployment(&deployment) })))
@@ -37,8 +37,8 @@ pub(super) async fn create(
     // DigitalOcean's guide calls the field force_rebuild.
     let force_build = content.any(&["force_build", "force_rebuild"])? || clear_cache;
     let options = DeployOptions { force_build, clear_cache };
-    if params.flag("dry_run")? {
-        return plan_response(&access, access.control.preview_deploy(&view.id, options).await?);
+    if access.is_dry_run(&params)? {
+        return plan_response(access.control.preview_deploy(&view.id, options).await?);
     }
     let deployment = access.control.deploy(&view.id, options, &access.caller).await?;
     Ok(Json(json!({ "deployment": render::deployment(&deployment) })))

@@ -57,6 +57,7 @@ async fn looking_dry_runs_and_unauthenticated_requests_leave_no_row() {
         ("GET", "/v2/apps/shop/logs"),
         ("GET", "/v2/boatyard/audit"),
         ("POST", "/v2/apps/shop/restart?dry_run=true"),
+        ("POST", "/v2/apps/shop/deployments?dry_run=true"),
         ("POST", "/v2/apps/shop/rollback/validate"),
         ("POST", "/v2/nothing"),
     ] {
@@ -81,7 +82,7 @@ async fn a_text_in_a_path_that_may_be_a_secret_is_not_recorded() {
     assert_eq!(rows(&server).iter().map(|it| it.app_name.clone()).collect::<Vec<_>>(), [None, None, None]);
 }
 
-/// The request may take effect although nobody reads the answer.
+/// The request may take effect although the client does not read the answer.
 #[tokio::test]
 async fn a_request_whose_client_disconnects_leaves_a_row_without_a_status() {
     let server = Server::start().await;

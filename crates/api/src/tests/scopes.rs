@@ -168,7 +168,8 @@ async fn a_token_for_one_app_proposes_specs_of_that_app_only() {
     let server = Server::start().await;
     let propose = async |body: String| server.send_as("shop-reader", "POST", "/v2/apps/propose", &body).await;
     let own = propose(proposal("shop", "")).await;
-    assert_eq!(own.status.as_u16(), 200, "{}", own.text);
+    assert_eq!((own.status.as_u16(), &own.json()["app_name_available"]), (200, &true.into()), "{}", own.text);
+    assert_eq!(server.control.calls(), ["preview_update true shop"], "an update of the app");
     let other = [propose(proposal("blog", "")).await, propose(proposal("new", "")).await];
     for answer in other {
         assert_eq!(answer.status.as_u16(), 403, "{}", answer.text);

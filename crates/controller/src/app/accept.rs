@@ -124,8 +124,8 @@ impl AppTask {
         changes.push(Change::Deployment(Box::new(deployment.clone())));
         self.cx.commit(changes).await?;
         caller.audit_is_written();
-        let (number, cause, token) = (deployment.number, &deployment.cause, &caller.actor.name);
-        info!(deployment = %deployment.id, number, cause, token, "deployment accepted");
+        let (number, cause, token_name) = (deployment.number, &deployment.cause, &caller.actor.name);
+        info!(deployment = %deployment.id, number, cause, token_name, "deployment accepted");
         Ok(deployment)
     }
 

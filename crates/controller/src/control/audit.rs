@@ -8,9 +8,9 @@ use crate::view::{Page, PageQuery};
 
 impl Controller {
     pub(super) async fn write_audit(&self, entry: AuditEntry) {
-        let (action, token) = (entry.action.clone(), entry.actor.name.clone());
+        let (action, token_name) = (entry.action.clone(), entry.actor.name.clone());
         if let Err(error) = self.0.shared.store.commit(vec![Change::Audit(Box::new(entry))]).await {
-            tracing::error!(%error, action, token, "a request is missing in the audit trail");
+            tracing::error!(%error, action, token_name, "a request is missing in the audit trail");
         }
     }
 

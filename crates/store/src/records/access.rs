@@ -13,8 +13,8 @@ pub struct Token {
     pub id: String,
     /// Unique among the tokens on record.
     pub name: String,
-    /// SHA-256 of the token, in hexadecimal. A token has 256 random bits, which nobody can guess, so a slow hash such as
-    /// Argon2 would protect nothing more.
+    /// SHA-256 of the token, in hexadecimal. A token has 256 random bits and cannot be guessed, so a slow hash such as
+    /// Argon2 would not protect it better.
     pub hash: String,
     pub scope: TokenScope,
     /// The only app that the token may use; `None`: all apps.
