@@ -26,5 +26,6 @@ mod specs;
 mod support;
 mod terminal;
 mod tls;
+mod tokens;
 mod two_installations;
 mod upgrade;

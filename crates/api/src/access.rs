@@ -1,24 +1,36 @@
-//! Checks the token. A handler reaches the controller only through an [`Access`], and only a request with the token yields
-//! one, so no handler can skip the check.
+//! Who may do what. A handler reaches the controller only through an [`Access`], and only the gate in front of the
+//! handler makes one, after it has checked the token. So no handler can skip the check.
+//!
+//! A handler looks up apps with [`Access::app`], [`Access::find_app`] and [`Access::apps`], also those that a body or a
+//! query names: these know which apps the token may use.
+
+mod gate;
+mod needs;
 
 use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, header};
-use controller::view::{AppView, Caller, DeploymentView, PageQuery};
+use axum::http::{HeaderMap, StatusCode, header};
+use controller::view::{AppView, Caller, DeploymentView, Page, PageQuery};
 use rollout::ids::{AppId, DeploymentId};
 use subtle::ConstantTimeEq;
 
-use crate::error::ApiError;
-use crate::server::{BaseUrl, ClientConnection};
-use crate::state::{ApiState, sha256};
-use controller::Control;
+pub(crate) use gate::{Gate, gate};
+pub(crate) use needs::{Identity, Needs};
 
-/// Access to the controller for an authenticated request.
+use crate::error::ApiError;
+use crate::query::QueryParams;
+use crate::server::ClientConnection;
+use crate::state::{ApiState, sha256};
+use controller::{Control, ControlError};
+
+/// Access to the controller for a request that its token allows.
+#[derive(Clone)]
 pub(crate) struct Access {
     pub control: Arc<dyn Control>,
     pub caller: Caller,
+    pub identity: Identity,
     /// `http://HOST` or `https://HOST`, as the client sees the server, for links in the answer.
     pub base: String,
     pub state: ApiState,
@@ -27,19 +39,43 @@ pub(crate) struct Access {
 impl FromRequestParts<ApiState> for Access {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
-        let token = bearer(&parts.headers).ok_or_else(ApiError::unauthorized)?;
+    async fn from_request_parts(parts: &mut Parts, _: &ApiState) -> Result<Self, ApiError> {
+        let missing = || ApiError::server_error("this path is not available", "the route has no gate".into());
+        parts.extensions.remove::<Self>().ok_or_else(missing)
+    }
+}
+
+/// A request with a valid token. What the token may do was not checked.
+pub(crate) struct Authenticated {
+    pub identity: Identity,
+    /// SHA-256 of the token, in hexadecimal.
+    pub token_hash: String,
+}
+
+impl Authenticated {
+    /// Errors: 401 for a token that is missing, unknown, revoked or expired.
+    pub fn of(headers: &HeaderMap, state: &ApiState) -> Result<Self, ApiError> {
+        let token = bearer(headers).ok_or_else(ApiError::unauthorized)?;
         let hash = sha256(token);
-        if !bool::from(hash.ct_eq(&state.token_hash)) {
-            return Err(ApiError::unauthorized());
+        let token_hash = hex::encode(hash);
+        if bool::from(hash.ct_eq(&state.token_hash)) {
+            return Ok(Self { identity: Identity::Admin, token_hash });
         }
+        match state.control.token_by_hash(&token_hash) {
+            Some(token) if token.is_expired() => Err(ApiError::expired(&token.name)),
+            Some(token) => Ok(Self { identity: Identity::Token(token), token_hash }),
+            None => Err(ApiError::unauthorized()),
+        }
+    }
+}
+
+impl FromRequestParts<ApiState> for Authenticated {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
+        let authenticated = Self::of(&parts.headers, state)?;
         trust(parts);
-        Ok(Self {
-            control: state.control.clone(),
-            caller: Caller { token_hash: hex::encode(hash), idempotency_key: idempotency_key(&parts.headers)? },
-            base: parts.extensions.get::<BaseUrl>().cloned().map(|it| it.0).unwrap_or_default(),
-            state: state.clone(),
-        })
+        Ok(authenticated)
     }
 }
 
@@ -51,17 +87,71 @@ pub(crate) fn trust(parts: &Parts) {
 }
 
 impl Access {
-    /// An app by id or name.
+    /// An app by id or name. For a token that may use only one app, all other apps do not exist.
     pub async fn app(&self, id_or_name: &str) -> Result<AppView, ApiError> {
-        Ok(self.control.find_app(id_or_name).await?)
+        let found = self.control.find_app(id_or_name).await.map_err(|error| self.app_error(id_or_name, error))?;
+        if self.identity.only_app().is_some_and(|only| only.id != found.id) {
+            return Err(self.unusable(id_or_name));
+        }
+        if let Some(audit) = &self.caller.audit {
+            audit.set_app(&found.id, &found.name);
+        }
+        Ok(found)
+    }
+
+    /// The app with this id or name, if the token may use it.
+    pub async fn find_app(&self, id_or_name: &str) -> Result<Option<AppView>, ApiError> {
+        match self.app(id_or_name).await {
+            Ok(view) => Ok(Some(view)),
+            Err(error) if error.status == StatusCode::NOT_FOUND => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The apps that the token may use.
+    pub async fn apps(&self, page: PageQuery) -> Result<Page<AppView>, ApiError> {
+        let Some(only) = self.identity.only_app() else { return Ok(self.control.apps(page).await?) };
+        let found = self.find_app(only.id.as_str()).await?;
+        let total = u64::from(found.is_some());
+        Ok(Page { items: found.into_iter().filter(|_| page.page == 1).collect(), total })
+    }
+
+    /// An error of the controller about this app. "Not found" lists the names of other apps, which a token for one app
+    /// must not see.
+    pub fn app_error(&self, id_or_name: &str, error: ControlError) -> ApiError {
+        match error {
+            ControlError::NotFound(_) if self.identity.only_app().is_some() => self.unusable(id_or_name),
+            other => other.into(),
+        }
+    }
+
+    /// The same answer whether the app exists or not.
+    fn unusable(&self, id_or_name: &str) -> ApiError {
+        let only = self.identity.only_app().map(|it| format!("{} (id {})", it.name, it.id)).unwrap_or_default();
+        let token = &self.caller.actor.name;
+        ApiError::not_found(format!("token {token:?} finds no app {id_or_name:?}, because it may only use app {only}"))
+    }
+
+    /// Whether the request only previews a change. The audit trail then does not record it. Call this only where the
+    /// handler obeys the answer.
+    pub fn is_dry_run(&self, params: &QueryParams) -> Result<bool, ApiError> {
+        let is_dry_run = params.flag("dry_run")?;
+        if let Some(audit) = self.caller.audit.as_ref().filter(|_| is_dry_run) {
+            audit.dismiss();
+        }
+        Ok(is_dry_run)
     }
 
     /// A deployment of an app by id or number.
     pub async fn deployment(&self, app: &AppId, id_or_number: &str) -> Result<DeploymentView, ApiError> {
-        match id_or_number.parse::<u64>() {
-            Ok(number) => self.deployment_by_number(app, number).await,
-            Err(_) => Ok(self.control.deployment(app, &DeploymentId::new(id_or_number)).await?),
+        let found = match id_or_number.parse::<u64>() {
+            Ok(number) => self.deployment_by_number(app, number).await?,
+            Err(_) => self.control.deployment(app, &DeploymentId::new(id_or_number)).await?,
+        };
+        if let Some(audit) = &self.caller.audit {
+            audit.set_deployment(&found.id);
         }
+        Ok(found)
     }
 
     /// Pages are newest first, so the search ends at the first smaller number.
@@ -83,17 +173,29 @@ impl Access {
     }
 }
 
-/// Parameters of the path. Handlers take them after [`Access`], so a request without the token learns nothing about paths.
+/// Parameters of the path.
 pub(crate) struct PathParams<T>(pub T);
 
 impl<T: serde::de::DeserializeOwned + Send> FromRequestParts<ApiState> for PathParams<T> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
-        let Path(names) = Path::<T>::from_request_parts(parts, state)
-            .await
-            .map_err(|error| ApiError::bad_request(format!("the path cannot be read: {}", error.body_text())))?;
+        let Path(names) =
+            Path::<T>::from_request_parts(parts, state).await.map_err(|error| unreadable_path(&error.body_text()))?;
         Ok(Self(names))
+    }
+}
+
+fn unreadable_path(why: &str) -> ApiError {
+    ApiError::bad_request(format!("the path cannot be read: {why}"))
+}
+
+/// Completes when the created token with this id is revoked or expires; never for the admin token (`None`). Log
+/// streams and consoles, which outlive the request that opened them, end then.
+pub(crate) async fn token_ended(control: Arc<dyn Control>, token: Option<String>) {
+    match token {
+        Some(id) => control.token_ended(&id).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -26,10 +26,19 @@ impl ApiError {
         Self::new(StatusCode::BAD_REQUEST, "bad_request", message)
     }
 
-    /// The same response for every missing or wrong token.
+    /// The same response for every token that is missing, unknown or revoked.
     pub fn unauthorized() -> Self {
-        let message = "unable to authenticate you. Send the token from the file admin-token in the data directory as \
-                       \"Authorization: Bearer TOKEN\"";
+        let message = "unable to authenticate you. Send a token as \"Authorization: Bearer TOKEN\": one that `boatyard tokens \
+                       create` has created, or the one from the file admin-token in the data directory";
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", message)
+    }
+
+    /// Only a client that has the token gets this response.
+    pub fn expired(name: &str) -> Self {
+        let message = format!(
+            "token {name:?} has expired. Revoke it and create another one, with the admin token: boatyard tokens revoke \
+             {name}; boatyard tokens create {name}"
+        );
         Self::new(StatusCode::UNAUTHORIZED, "unauthorized", message)
     }
 

@@ -1,13 +1,13 @@
 //! The HTTP API: App Platform's paths, bodies and errors, and a few paths that only Boatyard has.
 //!
 //! A handler reads the request, calls the controller and renders the answer. Rules about apps live elsewhere. Every path
-//! needs the token except log streams, whose addresses contain a one-use ticket. The API speaks HTTP on loopback, which
+//! needs a token except log streams, whose addresses contain a one-use ticket. The API speaks HTTP on loopback, which
 //! [`is_local`] checks, and HTTPS on any address.
 //!
 //! In reading order:
 //! - `routes`: every path with its handler, in one table;
-//! - `access`: checks the token; `allowed_hosts`: checks the Host header; `base_url`: the address that the client used; `body` and `query`: read the request; `error`:
-//!   error answers;
+//! - `access`: checks what the token of a request may do; `allowed_hosts`: checks the Host header; `base_url`: the address
+//!   that the client used; `body` and `query`: read the request; `error`: error answers;
 //! - `view`: from the controller's views to those of the `present` crate; `render`: the JSON that clients parse;
 //! - `tickets` and `stream`: logs;
 //! - `server`: connections, limits, deadlines; `tls`: certificates.

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -72,7 +72,7 @@ pub async fn serve(
 ) -> io::Result<ShutdownReason> {
     let Listeners { http, tls, outside } = listeners;
     let state = ApiState::new(control, outside);
-    let app = router().layer(from_fn_with_state(state.clone(), middleware)).with_state(state.clone());
+    let app = router(&state).layer(from_fn_with_state(state.clone(), middleware)).with_state(state.clone());
     let connections = ConnectionLimit::new(MAX_CONNECTIONS);
     let listener = |socket: TcpListener, tls: Option<Arc<Tls>>| {
         let bound = socket.local_addr()?;
@@ -137,7 +137,7 @@ impl Listener {
                 debug!(%address, "closed a new connection: clients with the token hold all of them");
                 continue;
             };
-            let client = ClientConnection::new(place, self);
+            let client = ClientConnection::new(place, address.ip(), self);
             // Each request carries its connection, so that a request with the token can protect the connection.
             let app = self.app.clone().layer(Extension(client.clone()));
             let (tls, stop) = (self.tls.clone(), self.stop.clone());
@@ -175,6 +175,7 @@ async fn answer(
 pub(crate) struct ClientConnection {
     place: Arc<ConnectionSlot>,
     trusted: Arc<OnceLock<BusyGuard>>,
+    peer: IpAddr,
     bound: SocketAddr,
     scheme: Scheme,
 }
@@ -184,9 +185,14 @@ pub(crate) struct ClientConnection {
 pub(crate) struct BaseUrl(pub String);
 
 impl ClientConnection {
-    fn new(place: ConnectionSlot, listener: &Listener) -> Self {
+    fn new(place: ConnectionSlot, peer: IpAddr, listener: &Listener) -> Self {
         let scheme = if listener.tls.is_some() { Scheme::Https } else { Scheme::Http };
-        Self { place: Arc::new(place), trusted: Arc::default(), bound: listener.bound, scheme }
+        Self { place: Arc::new(place), trusted: Arc::default(), peer, bound: listener.bound, scheme }
+    }
+
+    /// The address of the other end: of the client, or of a proxy in front of the API.
+    pub fn peer(&self) -> IpAddr {
+        self.peer
     }
 
     /// Call this for a request with the token or with a ticket. The connection then counts as busy until it closes, so new

@@ -15,12 +15,12 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use controller::ControlError;
 use controller::view::{LogEntry, LogRequest};
-use futures::{Stream, StreamExt};
+use futures::{FutureExt, Stream, StreamExt};
 use serde::Deserialize;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use crate::access::trust;
+use crate::access::{token_ended, trust};
 use crate::error::ApiError;
 use crate::state::ApiState;
 use controller::{Control, LogLines};
@@ -38,6 +38,7 @@ const MAX_MESSAGE_BYTES: usize = 4 * 1024;
 pub(crate) struct Ticket {
     query: LogRequest,
     control: Arc<dyn Control>,
+    token: Option<String>,
     stop: watch::Receiver<bool>,
     permit: OwnedSemaphorePermit,
 }
@@ -55,9 +56,13 @@ impl FromRequestParts<ApiState> for Ticket {
             Query::from_request_parts(parts, state).await.map_err(|_| ApiError::unauthorized())?;
         let busy = || ApiError::too_many("too many log streams are open. Close one of them first");
         let permit = state.log_streams.clone().try_acquire_owned().map_err(|_| busy())?;
-        let query = state.tickets.redeem(&token, Instant::now()).ok_or_else(invalid_ticket)?;
+        let (query, token) = state.tickets.redeem(&token, Instant::now()).ok_or_else(invalid_ticket)?;
+        let control = state.control.clone();
+        if token_ended(control.clone(), token.clone()).now_or_never().is_some() {
+            return Err(invalid_ticket());
+        }
         trust(parts);
-        Ok(Self { query, control: state.control.clone(), stop: state.stop.subscribe(), permit })
+        Ok(Self { query, control, token, stop: state.stop.subscribe(), permit })
     }
 }
 
@@ -72,8 +77,9 @@ pub(crate) async fn open(
     ticket: Ticket,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, ApiError> {
-    let Ticket { query, control, stop, permit } = ticket;
+    let Ticket { query, control, token, stop, permit } = ticket;
     let lines = control.logs(query).await?;
+    let lines = until_token_ends(lines, token_ended(control, token)).boxed();
     Ok(match upgrade {
         Ok(upgrade) => upgrade.max_message_size(MAX_MESSAGE_BYTES).on_upgrade(move |socket| async move {
             send_messages(socket, lines, stop).await;
@@ -82,6 +88,24 @@ pub(crate) async fn open(
         Err(_) => plain(lines, stop, permit),
     })
 }
+
+/// The lines until the token ends, then an error.
+fn until_token_ends(
+    lines: LogLines,
+    token_ended: impl Future<Output = ()> + Send + 'static,
+) -> impl Stream<Item = Result<LogEntry, ControlError>> + Send {
+    let open = Some((lines, Box::pin(token_ended)));
+    futures::stream::unfold(open, |open| async move {
+        let (mut lines, mut ended) = open?;
+        tokio::select! {
+            biased;
+            () = &mut ended => Some((Err(ControlError::Invalid(TOKEN_ENDED.into())), None)),
+            next = lines.next() => Some((next?, Some((lines, ended)))),
+        }
+    })
+}
+
+const TOKEN_ENDED: &str = "the token of this stream was revoked or has expired";
 
 /// `web 2026-03-01T10:00:00Z text` with a line break: the format from which doctl's `--no-prefix` removes two words.
 fn line(entry: &LogEntry) -> String {

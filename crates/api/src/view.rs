@@ -70,6 +70,7 @@ pub(crate) fn deployment(it: &DeploymentView, waiting: &[String]) -> present::De
             }),
             log_tail: it.log_tail.clone(),
             superseded_by: it.superseded_by.as_ref().map(ToString::to_string),
+            token: it.actor.as_ref().map(|it| it.name.clone()),
         },
     }
 }

@@ -50,12 +50,45 @@ pub const APPS: &[Column] = &[
 pub const DEPLOYMENTS: &[Column] = &[
     default_column("ID", "ID", |it| text(it, "/id")),
     default_column("Number", "Number", |it| text(it, "/boatyard/number")),
-    default_column("Cause", "Cause", |it| text(it, "/cause")),
+    default_column("Cause", "Cause", |it| view::<Deployment>(it).cause_with_token()),
     default_column("Progress", "Progress", |it| view::<Deployment>(it).progress.summary()),
     default_column("Phase", "Phase", |it| text(it, "/phase")),
     extra_column("Status", "Status", |it| text(it, "/phase")),
     default_column("Created", "Created At", |it| text(it, "/created_at")),
     default_column("Updated", "Updated At", |it| text(it, "/updated_at")),
+    extra_column("Token", "Token", |it| text(it, "/boatyard/token")),
+];
+
+pub const TOKENS: &[Column] = &[
+    default_column("ID", "ID", |it| text(it, "/id")),
+    default_column("Name", "Name", |it| text(it, "/name")),
+    default_column("Scope", "Scope", |it| text(it, "/scope")),
+    default_column("App", "App", only_app),
+    default_column("Created", "Created At", |it| text(it, "/created_at")),
+    default_column("Expires", "Expires At", expiry),
+];
+
+/// The columns of a token that was just created.
+pub const NEW_TOKEN: &[Column] = &[
+    default_column("Token", "Token", |it| text(it, "/token")),
+    default_column("ID", "ID", |it| text(it, "/id")),
+    default_column("Name", "Name", |it| text(it, "/name")),
+    default_column("Scope", "Scope", |it| text(it, "/scope")),
+    default_column("App", "App", only_app),
+    default_column("Expires", "Expires At", expiry),
+];
+
+pub const AUDIT: &[Column] = &[
+    default_column("Time", "Time", |it| text(it, "/at")),
+    default_column("Token", "Token", |it| text(it, "/token_name")),
+    extra_column("TokenID", "Token ID", |it| text(it, "/token_id")),
+    default_column("Action", "Action", |it| text(it, "/action")),
+    default_column("App", "App", |it| text(it, "/app_name")),
+    extra_column("AppID", "App ID", |it| text(it, "/app_id")),
+    default_column("Subject", "Subject", |it| text(it, "/subject")),
+    default_column("Deployment", "Deployment ID", |it| text(it, "/deployment_id")),
+    default_column("Outcome", "Outcome", outcome),
+    default_column("Source", "Source Address", |it| text(it, "/source_address")),
 ];
 
 pub const UNKNOWN: &[Column] = &[
@@ -149,6 +182,23 @@ fn text(object: &Value, pointer: &str) -> String {
     }
 }
 
+fn only_app(token: &Value) -> String {
+    token["app_name"].as_str().unwrap_or("all").to_owned()
+}
+
+fn expiry(token: &Value) -> String {
+    match (token["expired"].as_bool(), token["expires_at"].as_str()) {
+        (Some(true), Some(at)) => format!("{at} (expired)"),
+        (_, at) => at.unwrap_or("never").to_owned(),
+    }
+}
+
+/// `accepted`, or `refused (403)`.
+fn outcome(request: &Value) -> String {
+    let outcome = text(request, "/outcome");
+    if outcome == "refused" { format!("{outcome} ({})", text(request, "/status")) } else { outcome }
+}
+
 /// The length of a list.
 fn count(object: &Value, pointer: &str) -> String {
     object.pointer(pointer).and_then(Value::as_array).map_or(0, Vec::len).to_string()
@@ -231,6 +281,14 @@ mod tests {
             render_objects(columns, &[object], &output(format, true, OutputFormat::Text)).expect("known columns")
         };
         assert_eq!(cells(DEPLOYMENTS, deployment(), "ID,Progress"), "d-1  8/8\n");
+        let by_ci = json!({ "id": "d-1", "phase": "ACTIVE", "cause": "manual", "boatyard": { "token": "ci" } });
+        assert_eq!(cells(DEPLOYMENTS, by_ci, "Cause,Token"), "manual, by ci  ci\n");
+        let token = json!({ "name": "ci", "expired": true, "expires_at": "2026-03-01T10:00:00.000Z" });
+        assert_eq!(cells(TOKENS, token, "Name,App,Expires"), "ci  all  2026-03-01T10:00:00.000Z (expired)\n");
+        assert_eq!(cells(TOKENS, json!({ "app_name": "shop", "expired": false }), "App,Expires"), "shop  never\n");
+        let refused = json!({ "token_name": "ci", "outcome": "refused", "status": 403 });
+        assert_eq!(cells(AUDIT, refused, "Token,Outcome"), "ci  refused (403)\n");
+        assert_eq!(cells(AUDIT, json!({ "outcome": "accepted", "status": 200 }), "Outcome"), "accepted\n");
         let app = json!({ "active_deployment": { "id": "d-1", "phase": "ACTIVE" }, "boatyard": { "instances": { "wanted": 1 } } });
         assert_eq!(cells(APPS, app, "Status"), "ACTIVE (no instance serves)\n");
         let instance = json!({ "instance_name": "by-1-shop-web", "boatyard": { "phase": "ready", "restarts": 3, "last_end": { "code": 1 } } });

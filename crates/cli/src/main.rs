@@ -2,8 +2,8 @@
 //!
 //! In reading order:
 //! - [`args`]: commands and flags; [`completion`]: scripts for shells; [`exit`]: exit codes;
-//! - [`serve`], [`ingress`], [`down`]: commands for this host; [`spec`]: for app specs; [`apps`] and [`unknown`]: over the
-//!   API; [`auth`]: logs in;
+//! - [`serve`], [`ingress`], [`down`]: commands for this host; [`spec`]: for app specs; [`apps`], [`tokens`] and
+//!   [`unknown`]: over the API; [`auth`]: logs in;
 //! - [`config`]: the saved servers; [`discover`], [`tls`] and [`client`]: find the API and send requests to it;
 //! - [`watch`]: follows a deployment; [`columns`], [`table`], [`output`]: print results.
 
@@ -25,6 +25,7 @@ mod serve;
 mod spec;
 mod table;
 mod tls;
+mod tokens;
 mod unknown;
 mod watch;
 
@@ -72,6 +73,8 @@ async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
         Command::Auth(command) => auth::run(command, &connection).await,
         Command::Apps(command) => apps::run(command, &connection).await,
         Command::Spec(command) => spec::run(command, &connection).await,
+        Command::Tokens(command) => tokens::run(command, &connection).await,
+        Command::Audit(options) => tokens::audit(options, &connection).await,
         Command::Unknown(command) => unknown::run(command, &connection).await,
         Command::Completion { shell } => Ok(completion::run(shell)),
     }

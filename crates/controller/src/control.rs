@@ -1,6 +1,7 @@
 //! The operations that the API and the CLI call on a controller.
 
 mod alerts;
+mod audit;
 mod bandwidth;
 mod create;
 mod database_connections;
@@ -8,6 +9,7 @@ mod down;
 mod health;
 mod job_invocations;
 mod preview;
+mod tokens;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -34,8 +36,9 @@ use crate::logs::Logs;
 use crate::start::{self, ControllerState};
 use crate::unknown::{self, UnknownApp, UnknownList};
 use crate::view::{
-    AlertView, AppView, Caller, ComponentHealthView, DatabaseConnectionView, DeployOptions, DeploymentView,
-    InstanceView, JobInvocationView, LogRequest, Page, PageQuery, Preview, SlackWebhook, UpdateOptions,
+    AlertView, AppView, AuditEntry, Caller, ComponentHealthView, CreatedToken, DatabaseConnectionView, DeployOptions,
+    DeploymentView, InstanceView, JobInvocationView, LogRequest, NewToken, Page, PageQuery, Preview, SlackWebhook,
+    TokenView, UpdateOptions,
 };
 
 /// A running controller. Cheap to clone.
@@ -172,6 +175,29 @@ pub trait Control: Send + Sync + 'static {
     /// Stops and removes an app's unknown containers and networks, and returns them; volumes stay. Errors: the app has
     /// nothing unknown, or one of the containers serves an app that is on record.
     async fn delete_unknown(&self, app: &AppId) -> Result<UnknownApp, ControlError>;
+
+    /// Finds a created token by the SHA-256 of the token, in hexadecimal. The token may have expired.
+    fn token_by_hash(&self, hash: &str) -> Option<TokenView>;
+
+    /// Returns all created tokens, by name.
+    fn tokens(&self) -> Vec<TokenView>;
+
+    /// Creates a token. Errors: the name is taken or not a name; the app does not exist; the expiry has passed.
+    async fn create_token(&self, token: NewToken, caller: &Caller) -> Result<CreatedToken, ControlError>;
+
+    /// Revokes a token by id, or by name if no token has that id. It is not accepted from now on, and its log streams and
+    /// consoles end.
+    async fn revoke_token(&self, id_or_name: &str, caller: &Caller) -> Result<TokenView, ControlError>;
+
+    /// Completes when the token with this id is revoked or expires.
+    async fn token_ended(&self, id: &str);
+
+    /// Adds a row to the audit trail. If that fails, the log says so.
+    async fn record_request(&self, entry: AuditEntry);
+
+    /// Returns a page of the audit trail, newest first. `app`: only rows of the apps with this id or name, including
+    /// deleted ones.
+    async fn audit(&self, app: Option<&str>, page: PageQuery) -> Result<Page<AuditEntry>, ControlError>;
 }
 
 impl Controller {
@@ -586,6 +612,34 @@ impl Control for Controller {
             message: "not everything could be removed; try again".into(),
             cause: error.into(),
         })?
+    }
+
+    fn token_by_hash(&self, hash: &str) -> Option<TokenView> {
+        self.0.tokens.by_hash(hash)
+    }
+
+    fn tokens(&self) -> Vec<TokenView> {
+        self.0.tokens.all()
+    }
+
+    async fn create_token(&self, token: NewToken, caller: &Caller) -> Result<CreatedToken, ControlError> {
+        self.new_token(token, caller).await
+    }
+
+    async fn revoke_token(&self, id_or_name: &str, caller: &Caller) -> Result<TokenView, ControlError> {
+        self.revoke(id_or_name, caller).await
+    }
+
+    async fn token_ended(&self, id: &str) {
+        self.0.tokens.ended(id).await;
+    }
+
+    async fn record_request(&self, entry: AuditEntry) {
+        self.write_audit(entry).await;
+    }
+
+    async fn audit(&self, app: Option<&str>, page: PageQuery) -> Result<Page<AuditEntry>, ControlError> {
+        self.audit_page(app, page).await
     }
 }
 

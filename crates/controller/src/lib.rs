@@ -4,11 +4,11 @@
 //! it requests or wakes it up. The rules are in `rollout`; this crate only carries them out.
 //!
 //! Modules in reading order:
-//! - [`config`], [`view`], [`error`]: inputs, answers and errors;
+//! - [`config`], [`caller`], [`view`], [`error`]: inputs, answers and errors;
 //! - [`names`], [`derived_id`], [`network`], [`process`]: pure: names, ids, addresses, and what a container runs;
 //! - [`engine_watch`], [`ingress_client`], [`probe`], [`image_builder`]: access to the engine, the ingress, instances
 //!   and sources;
-//! - [`supervise`]: tasks that survive a panic;
+//! - [`supervise`]: tasks that survive a panic; [`tokens`]: tokens that were created beside the admin token;
 //! - [`app`]: the task that owns an app;
 //! - [`unknown`]: objects that no record explains; [`mirrors`]: removing unused mirrors; [`bandwidth`]: counting what the
 //!   ingress sends;
@@ -18,6 +18,7 @@
 
 mod app;
 mod bandwidth;
+mod caller;
 mod clock;
 pub mod config;
 mod control;
@@ -40,6 +41,7 @@ mod start;
 mod supervise;
 #[cfg(test)]
 mod tests;
+mod tokens;
 pub mod unknown;
 pub mod view;
 

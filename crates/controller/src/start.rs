@@ -8,7 +8,6 @@ use anyhow::Context;
 use builder::Builder;
 use data_dir::{DataDir, DataDirError};
 use engine::{DockerEngine, Engine, Identity, Installation, MadeContainer, Role};
-use rand::Rng;
 use rollout::ids::InstanceName;
 use rollout::target::StopTimes;
 use sha2::{Digest, Sha256};
@@ -33,12 +32,14 @@ use crate::mirrors;
 use crate::names::Names;
 use crate::probe::{HealthChecker, NetworkHealthChecker};
 use crate::supervise::supervise;
+use crate::tokens::{Tokens, random_token};
 
 /// The state of a running controller.
 pub(crate) struct ControllerState {
     pub shared: Arc<Shared>,
     pub directory: DataDir,
     pub token_hash: String,
+    pub tokens: Tokens,
     pub apps: RwLock<HashMap<rollout::ids::AppId, AppHandle>>,
 }
 
@@ -83,6 +84,7 @@ pub(crate) async fn take_over(
     let names = Names::new(directory.installation());
     let fence = Arc::new(Fence::raise(engine.clone(), &store, names.clone()).await?);
     let token_hash = mint_token(&directory)?;
+    let tokens = Tokens::new(store.tokens().await.map_err(|error| StartError::Store(error.to_string()))?);
 
     // All tasks stop when the controller loses the fence.
     let stop = fence.lost().child_token();
@@ -126,7 +128,7 @@ pub(crate) async fn take_over(
     tokio::spawn(supervise("mirrors", shared.stop.clone(), move || mirrors::tidy(tidied.clone())));
     let apps = states.into_iter().map(|state| (state.app.id.clone(), AppHandle::start(shared.clone(), state)));
     let apps = RwLock::new(apps.collect());
-    Ok(ControllerState { shared, directory, token_hash, apps })
+    Ok(ControllerState { shared, directory, token_hash, tokens, apps })
 }
 
 /// Ids and names of the recorded containers, so that the engine port recognises containers that people renamed.
@@ -223,15 +225,14 @@ fn report(result: Result<(), engine::EngineError>) {
     }
 }
 
-/// Returns the hash of the admin token, and creates the token at the first start. Only the hash stays in memory. The
-/// token has 71 characters because doctl's prompt expects that length.
+/// Returns the hash of the admin token, and creates the token at the first start. Only the hash stays in
+/// memory.
 fn mint_token(directory: &DataDir) -> Result<String, StartError> {
     let failed = |error: DataDirError| StartError::Store(error.to_string());
     let token = match directory.admin_token().map_err(failed)? {
         Some(token) => token,
         None => {
-            let random: [u8; 32] = rand::rng().random();
-            let token = format!("dop_v1_{}", hex(&random));
+            let token = random_token("dop_v1_");
             directory.write_admin_token(&token).map_err(failed)?;
             token
         }
@@ -244,7 +245,7 @@ pub(crate) fn hash_token(token: &str) -> String {
     hex(&Sha256::digest(token.as_bytes()))
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

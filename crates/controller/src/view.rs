@@ -1,6 +1,7 @@
 //! The controller's answers: records, joined for one request.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use engine::ProcessCount;
 use rollout::deployment::{Failure, Stage};
@@ -13,9 +14,13 @@ use serde::Serialize;
 use serde_json::Value;
 use store::records::Deployment;
 /// Values that records contain and that callers get unchanged.
-pub use store::records::{Image, LastEnd, Served, SlackWebhook, Unchanged};
+pub use store::records::{
+    AUDIT_ROWS, Actor, AuditEntry, Image, LastEnd, Served, SlackWebhook, TokenApp, TokenScope, Unchanged,
+};
 
 use crate::app::Waits;
+pub use crate::caller::{AuditDraft, Caller};
+pub use crate::tokens::Expiry;
 
 /// An app with the deployments that clients show.
 #[derive(Debug, Clone)]
@@ -75,6 +80,8 @@ pub struct DeploymentView {
     pub rolled_back: bool,
     /// Why it was started, for people: "app spec updated", "restart of web, api".
     pub cause: String,
+    /// The token of the request that started it; `None` in records of older versions.
+    pub actor: Option<Actor>,
     /// A request that it carries out replaced the app's spec.
     pub updates_spec: bool,
     /// The spec, with secrets as `EV[…]`.
@@ -159,6 +166,7 @@ impl DeploymentView {
             created: it.created,
             updated: it.updated,
             cause: it.cause,
+            actor: it.actor,
             updates_spec: it.updates_spec,
             spec: it.spec,
             previous: it.previous,
@@ -301,13 +309,51 @@ pub struct PageQuery {
     pub per_page: u64,
 }
 
-/// The caller of a request. Equal requests of one caller are recognised by these fields.
+/// A created token, without the token itself, which is not kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenView {
+    /// A UUID.
+    pub id: String,
+    /// Unique among the tokens.
+    pub name: String,
+    /// What it may do.
+    pub scope: TokenScope,
+    /// The only app that it may use; `None`: all apps.
+    pub app: Option<TokenApp>,
+    /// When it was created.
+    pub created: Timestamp,
+    /// When it expires; `None`: never.
+    pub expires: Option<Timestamp>,
+    /// Time until it expires, by the controller's clock; `None`: it never does. Zero: it has, and is not accepted.
+    pub remaining: Option<Duration>,
+}
+
+impl TokenView {
+    /// Whether it has expired.
+    pub fn is_expired(&self) -> bool {
+        self.remaining == Some(Duration::ZERO)
+    }
+}
+
+/// A request for a token.
 #[derive(Debug, Clone)]
-pub struct Caller {
-    /// Hash of the caller's token.
-    pub token_hash: String,
-    /// The `Idempotency-Key` header, if sent.
-    pub idempotency_key: Option<String>,
+pub struct NewToken {
+    /// 1 to 64 letters, digits and `-_.`.
+    pub name: String,
+    /// What it may do.
+    pub scope: TokenScope,
+    /// Id or name of the only app that it may use; `None`: all apps.
+    pub app: Option<String>,
+    /// When it expires.
+    pub expires: Expiry,
+}
+
+/// A token that was just created. Nothing can show the token again.
+pub struct CreatedToken {
+    /// The token.
+    pub token: String,
+    /// What is on record about it.
+    pub view: TokenView,
 }
 
 /// Options of a new spec.

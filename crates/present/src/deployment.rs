@@ -63,6 +63,9 @@ pub struct DeploymentDetails {
     /// Id of the deployment that replaced it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub superseded_by: Option<String>,
+    /// Name of the token of the request that started it: `admin`, or that of a created token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
 }
 
 /// Image of a component.
@@ -99,6 +102,14 @@ impl Deployment {
         matches!(self.phase.as_str(), "ACTIVE" | "SUPERSEDED" | "ERROR" | "CANCELED")
     }
 
+    /// Why it was started, and by which created token: "app spec updated, by ci". The admin token is not mentioned.
+    pub fn cause_with_token(&self) -> String {
+        match self.boatyard.token.as_deref().filter(|name| *name != "admin") {
+            Some(name) => format!("{}, by {name}", self.cause),
+            None => self.cause.clone(),
+        }
+    }
+
     /// Whether it became active, even if a newer deployment is active now.
     pub fn has_served(&self) -> bool {
         let leaves = self.progress.leaves();
@@ -109,6 +120,16 @@ impl Deployment {
 #[cfg(test)]
 mod tests {
     use crate::samples::deployment;
+
+    #[test]
+    fn a_cause_names_a_created_token() {
+        let mut deployment = deployment("ACTIVE", "SUCCESS", "SUCCESS", "SUCCESS");
+        assert_eq!(deployment.cause_with_token(), "app spec updated", "by an older version");
+        for (token, cause) in [("admin", "app spec updated"), ("ci", "app spec updated, by ci")] {
+            deployment.boatyard.token = Some(token.to_owned());
+            assert_eq!(deployment.cause_with_token(), cause);
+        }
+    }
 
     #[test]
     fn a_deployment_has_served_even_if_a_newer_one_is_active() {

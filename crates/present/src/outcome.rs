@@ -7,7 +7,7 @@ use crate::{Deployment, Status, command};
 pub fn started(app: &str, deployment: &Deployment) -> String {
     let number = deployment.boatyard.number;
     let follow = command::follow(app, &number.to_string());
-    format!("Deployment {number} ({}) has started. Follow it: {follow}", deployment.cause)
+    format!("Deployment {number} ({}) has started. Follow it: {follow}", deployment.cause_with_token())
 }
 
 /// Reports that a cancelation was accepted, and its effect, which depends on the progress of the deployment.

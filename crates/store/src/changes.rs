@@ -4,10 +4,11 @@
 use rusqlite::types::Value;
 use rusqlite::{OptionalExtension, Transaction, ffi, params, params_from_iter};
 
+use crate::audit;
 use crate::error::{DbError, StoreError};
 use crate::records::{
     AlertDestinations, App, BuiltImage, Change, Database, Deployment, IDEMPOTENCY_LIFETIME, Idempotency, Instance,
-    Revision,
+    Revision, Token,
 };
 use crate::table::Table;
 use data_dir::Sealer;
@@ -44,6 +45,9 @@ pub(crate) fn apply(tx: &Transaction<'_>, sealer: &Sealer, change: &Change) -> R
         Change::AlertDestinations(destinations) => put(tx, sealer, destinations),
         Change::ForgetAlertDestinations(app, alert) => delete::<AlertDestinations>(tx, &[app.as_str(), alert]),
         Change::Idempotency(entry) => put_idempotency(tx, entry),
+        Change::Token(token) => put(tx, sealer, token),
+        Change::ForgetToken(id) => delete::<Token>(tx, &[id]),
+        Change::Audit(entry) => audit::add(tx, entry),
     }
 }
 

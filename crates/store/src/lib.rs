@@ -4,6 +4,7 @@
 //! completely or not at all, and returns what it stored. Secrets are sealed on disk, and a sealed body opens only in the
 //! row that it was written for.
 
+mod audit;
 mod bandwidth;
 mod changes;
 mod connection;

@@ -3,10 +3,13 @@
 //! No secret is stored in clear text: specs contain sealed `EV[…]` values, and the bodies of revisions, databases and alert
 //! destinations are sealed.
 
+mod access;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+pub use access::{AUDIT_ROWS, Actor, AuditEntry, Token, TokenApp, TokenScope};
 use rollout::deployment::{Failure, Stage};
 use rollout::ids::{AppId, ComponentName, DeploymentId, InstanceName, RevisionId};
 use rollout::instance::InstancePhase;
@@ -97,6 +100,9 @@ pub struct Deployment {
     pub cancel_requested: bool,
     /// Hash of the caller's token. Equal requests of one caller become one deployment.
     pub caller: String,
+    /// The token of the request. `None` in rows of older versions.
+    #[serde(default)]
+    pub actor: Option<Actor>,
     /// Resolved commits by component. A build that is started again after a crash uses the same commit.
     #[serde(default)]
     pub commits: BTreeMap<ComponentName, String>,
@@ -378,6 +384,11 @@ pub enum Change {
     ForgetAlertDestinations(AppId, String),
     /// A key that is already in use fails the whole commit.
     Idempotency(Idempotency),
+    Token(Token),
+    /// By the id of the token.
+    ForgetToken(String),
+    /// Deletes the oldest rows beyond [`AUDIT_ROWS`].
+    Audit(Box<AuditEntry>),
 }
 
 /// All records of one app except its older deployments.

@@ -24,8 +24,8 @@ use crate::open_files::OpenFiles;
 use crate::query::ReadTx;
 use crate::reader_pool::{READ_LIMIT, ReaderPool};
 use crate::records::{
-    AlertDestinations, App, AppState, BuiltImage, Change, Database, Deployment, IDEMPOTENCY_LIFETIME, Instance, JobRun,
-    Revision,
+    AlertDestinations, App, AppState, AuditEntry, BuiltImage, Change, Database, Deployment, IDEMPOTENCY_LIFETIME,
+    Instance, JobRun, Revision, Token,
 };
 use crate::schema;
 use crate::table::Table;
@@ -281,6 +281,23 @@ impl Store {
         .await
     }
 
+    /// All created tokens, by name.
+    pub async fn tokens(&self) -> Result<Vec<Token>, StoreError> {
+        self.read(|tx| tx.many("ORDER BY name", [])).await
+    }
+
+    /// A page of the audit trail, newest first, and the number of all rows. `app`: only rows of the apps with this id or
+    /// name, including deleted ones.
+    pub async fn audit(
+        &self,
+        app: Option<&str>,
+        offset: u64,
+        limit: u64,
+    ) -> Result<(Vec<AuditEntry>, u64), StoreError> {
+        let app = app.map(str::to_owned);
+        self.read(move |tx| tx.audit(app.as_deref(), offset, limit)).await
+    }
+
     /// Records that an app was deleted, although it has no row.
     pub async fn remember_deleted(&self, app: &AppId) -> Result<(), StoreError> {
         self.set_meta(&format!("{}{app}", changes::DELETED_APP), "").await
@@ -415,7 +432,9 @@ fn clear_damage(damaged: &DamagedRows, change: &Change) {
         Change::ForgetAlertDestinations(app, alert) => {
             damaged.clear(AlertDestinations::NAME, &format!("{app}/{alert}"))
         }
+        Change::Token(it) => put(damaged, it),
+        Change::ForgetToken(id) => damaged.clear(Token::NAME, id),
         Change::ForgetApp(_) => damaged.clear_all(),
-        Change::Idempotency(_) => {}
+        Change::Idempotency(_) | Change::Audit(_) => {}
     }
 }

@@ -4,7 +4,7 @@ use rusqlite::types::Value;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::records::{AlertDestinations, App, BuiltImage, Database, Deployment, Instance, JobRun, Revision};
+use crate::records::{AlertDestinations, App, BuiltImage, Database, Deployment, Instance, JobRun, Revision, Token};
 
 /// A record with a table. A row has the key columns, further columns that queries need, and the record as JSON in `body`.
 pub(crate) trait Table: Serialize + DeserializeOwned {
@@ -75,6 +75,9 @@ table!(BuiltImage, "built_images", ["identity"], sealed: false,
 table!(AlertDestinations, "alert_destinations", ["app", "alert"], sealed: true,
     |it| vec![it.app.as_str(), it.alert.as_str()],
     |_| vec![]);
+table!(Token, "tokens", ["id"], sealed: false,
+    |it| vec![&it.id],
+    |it| vec![text("name", &it.name), text("hash", &it.hash)]);
 
 fn text(column: &'static str, value: &impl ToString) -> (&'static str, Value) {
     (column, value.to_string().into())

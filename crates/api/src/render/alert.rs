@@ -5,9 +5,11 @@ use serde_json::{Value, json};
 
 use super::object::Object;
 
-/// An alert. ACTIVE means that its configuration is stored; `boatyard.sent` says that nothing is sent.
-pub(crate) fn alert(view: &AlertView) -> Value {
-    let webhook = |it: &SlackWebhook| json!({ "url": it.url, "channel": it.channel });
+/// An alert. ACTIVE means that its configuration is stored; `boatyard.sent` says that nothing is sent. The addresses of
+/// webhooks are secrets, so they are hidden unless `shows_secrets`.
+pub(crate) fn alert(view: &AlertView, shows_secrets: bool) -> Value {
+    let url = |it: &SlackWebhook| if shows_secrets { it.url.clone() } else { "hidden".to_owned() };
+    let webhook = |it: &SlackWebhook| json!({ "url": url(it), "channel": it.channel });
     Object::new()
         .set("id", view.id.as_str())
         .maybe("component_name", view.component.as_deref())

@@ -4,6 +4,7 @@
 
 use app_spec::InstanceSize;
 use controller::derived_id;
+use controller::view::{TokenScope, TokenView};
 use serde_json::{Value, json};
 
 /// The host as the only region.
@@ -71,18 +72,34 @@ pub(crate) fn owner_id(installation: &str) -> String {
     derived_id(&["account", installation])
 }
 
-/// The account of the admin token.
-pub(crate) fn account(installation: &str) -> Value {
+/// The account, as the token of this name sees it.
+pub(crate) fn account(installation: &str, token: &str) -> Value {
     let owner = owner_id(installation);
     json!({ "account": {
         "droplet_limit": 0, "floating_ip_limit": 0, "reserved_ip_limit": 0, "volume_limit": 0,
-        "email": "admin@localhost", "name": "admin", "uuid": owner, "email_verified": true,
+        "email": EMAIL, "name": token, "uuid": owner, "email_verified": true,
         "status": "active", "status_message": "",
         "team": { "name": "boatyard", "uuid": owner },
     } })
 }
 
-/// What `doctl auth init --token-validation-server` reads. No record says when the token was created.
-pub(crate) fn token_info(installation: &str) -> Value {
-    json!({ "resource_owner_id": 1, "scopes": ["read", "write"], "expires_in_seconds": 0, "created_at": 0, "application": { "uid": installation } })
+/// The email address of every user. Boatyard has tokens, and no users.
+pub(crate) const EMAIL: &str = "admin@localhost";
+
+/// What `doctl auth init --token-validation-server` reads. `token`: the created token; `None`: the admin token, which never
+/// expires, and of which no record says when it was created. 0 seconds mean that the token never expires.
+pub(crate) fn token_info(installation: &str, token: Option<&TokenView>) -> Value {
+    let scopes: &[&str] = match token.map(|it| it.scope) {
+        Some(TokenScope::Read) => &["read"],
+        Some(TokenScope::Write) | None => &["read", "write"],
+    };
+    // A token with less than a second left must not look like one that never expires.
+    let remaining = token.and_then(|it| it.remaining).map_or(0, |it| it.as_secs().max(1));
+    json!({
+        "resource_owner_id": 1,
+        "scopes": scopes,
+        "expires_in_seconds": remaining,
+        "created_at": token.map_or(0, |it| it.created.0 / 1000),
+        "application": { "uid": installation },
+    })
 }

@@ -3,6 +3,7 @@
 use controller::view::{DeploymentKind, DeploymentView, Image};
 use serde_json::{Value, json};
 
+use super::catalog::EMAIL;
 use super::object::Object;
 use super::timing::timing;
 use crate::view;
@@ -27,9 +28,13 @@ fn render(it: &DeploymentView, waiting: &[String]) -> Value {
         DeploymentKind::Deploy | DeploymentKind::Rebuild if it.updates_spec => "UPDATE_SPEC",
         DeploymentKind::Deploy | DeploymentKind::Rebuild => "CREATE_DEPLOYMENT",
     };
+    let user = it.actor.as_ref().map(|it| {
+        Object::new().maybe("uuid", it.token.as_deref()).set("email", EMAIL).set("full_name", it.name.as_str()).build()
+    });
+    let user_action = Object::new().set("name", action).maybe("user", user).build();
     let mut object = Object::with_fields_of(&view)
         .set("spec", it.spec.clone())
-        .set("cause_details", json!({ "type": TYPE, "digitalocean_user_action": { "name": action } }))
+        .set("cause_details", json!({ "type": TYPE, "digitalocean_user_action": user_action }))
         .maybe("cloned_from", it.cloned_from.as_ref().map(|id| id.as_str()))
         .maybe("previous_deployment_id", it.previous.as_ref().map(|id| id.as_str()))
         .maybe("timing", timing(it.created, &it.progress))

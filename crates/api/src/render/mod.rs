@@ -5,6 +5,7 @@
 
 mod alert;
 mod app;
+mod audit;
 mod catalog;
 mod deployment;
 mod job_invocation;
@@ -13,12 +14,15 @@ mod page;
 mod project;
 mod status;
 mod timing;
+mod token;
 
 pub(crate) use alert::alert;
 pub(crate) use app::{PendingDeployment, app, listed_app, proposal};
+pub(crate) use audit::audit_entry;
 pub(crate) use catalog::{account, instance_size, instance_sizes, owner_id, region, regions, tier, tiers, token_info};
 pub(crate) use deployment::{TYPE as DEPLOYMENT_TYPE, deployment};
 pub(crate) use job_invocation::job_invocation;
 pub(crate) use page::paged;
 pub(crate) use project::{project, project_id, resource};
 pub(crate) use status::{instances, status};
+pub(crate) use token::token;

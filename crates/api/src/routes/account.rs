@@ -7,9 +7,9 @@ use crate::access::Access;
 use crate::render;
 
 pub(super) async fn account(access: Access) -> JsonResult {
-    Ok(Json(render::account(access.control.installation_id())))
+    Ok(Json(render::account(access.control.installation_id(), &access.caller.actor.name)))
 }
 
 pub(super) async fn token_info(access: Access) -> JsonResult {
-    Ok(Json(render::token_info(access.control.installation_id())))
+    Ok(Json(render::token_info(access.control.installation_id(), access.identity.token())))
 }

@@ -11,7 +11,9 @@ use crate::render;
 pub(super) async fn list(access: Access, PathParams(app): PathParams<String>) -> JsonResult {
     let view = access.app(&app).await?;
     let alerts = access.control.alerts(&view.id).await?;
-    Ok(Json(json!({ "alerts": alerts.iter().map(render::alert).collect::<Vec<_>>() })))
+    let shows_secrets = access.identity.may_write();
+    let rendered: Vec<_> = alerts.iter().map(|it| render::alert(it, shows_secrets)).collect();
+    Ok(Json(json!({ "alerts": rendered })))
 }
 
 /// Replaces both lists of destinations.
@@ -23,5 +25,5 @@ pub(super) async fn set_destinations(
     let view = access.app(&app).await?;
     let (emails, slack_webhooks) = content.destinations()?;
     let alert = access.control.set_alert_destinations(&view.id, &alert, emails, slack_webhooks).await?;
-    Ok(Json(json!({ "alert": render::alert(&alert) })))
+    Ok(Json(json!({ "alert": render::alert(&alert, access.identity.may_write()) })))
 }

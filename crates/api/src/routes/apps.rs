@@ -20,15 +20,11 @@ pub(super) async fn list(access: Access, params: QueryParams) -> JsonResult {
     let url = format!("{}/v2/apps", access.base);
     let query = params.page()?;
     if let Some(name) = params.get("name") {
-        let found = match access.control.find_app(name).await {
-            Ok(view) => vec![as_json(&view)],
-            Err(ControlError::NotFound(_)) => vec![],
-            Err(error) => return Err(error.into()),
-        };
+        let found: Vec<_> = access.find_app(name).await?.iter().map(as_json).collect();
         let total = found.len() as u64;
         return Ok(Json(render::paged("apps", found, total, query, &url, "")));
     }
-    let page = access.control.apps(query).await?;
+    let page = access.apps(query).await?;
     // doctl reads only `page` and `per_page` from a link and adds this parameter itself.
     let extra = if with_projects { "&with_projects=true" } else { "" };
     Ok(Json(render::paged("apps", page.items.iter().map(as_json).collect(), page.total, query, &url, extra)))
@@ -36,8 +32,11 @@ pub(super) async fn list(access: Access, params: QueryParams) -> JsonResult {
 
 pub(super) async fn create(access: Access, params: QueryParams, content: RequestBody) -> JsonResult {
     let parsed = content.spec()?;
+    if let Some(audit) = &access.caller.audit {
+        audit.set_app_name(&parsed.spec.name);
+    }
     projects::check(&access, content.text("project_id")?.as_deref())?;
-    if params.flag("dry_run")? {
+    if access.is_dry_run(&params)? {
         return plan_response(access.control.preview_update(None, parsed.spec, UpdateOptions::default()).await?);
     }
     let view = access.control.create_app(parsed.spec.clone(), &access.caller).await?;
@@ -58,7 +57,7 @@ pub(super) async fn update(
     let before = access.app(&app).await?;
     let parsed = content.spec()?;
     let options = UpdateOptions { update_sources: content.flag("update_all_source_versions")? };
-    if params.flag("dry_run")? {
+    if access.is_dry_run(&params)? {
         return plan_response(access.control.preview_update(Some(&before.id), parsed.spec, options).await?);
     }
     let view = access.control.update_app(&before.id, parsed.spec.clone(), options, &access.caller).await?;
@@ -89,10 +88,11 @@ pub(super) async fn delete(access: Access, PathParams(app): PathParams<String>) 
 /// is reported in place of a plan, and a missing value.
 pub(super) async fn propose(access: Access, params: QueryParams, content: RequestBody) -> JsonResult {
     let parsed = content.spec()?;
+    let only_app = only_app(&access, &parsed.spec.name).await?;
     let report_only = params.flag("report_only")?;
     let app = match content.text("app_id")? {
         Some(id) => Some(access.app(&id).await?),
-        None => None,
+        None => only_app,
     };
     let same_name = app_named(&access, &parsed.spec.name).await?;
     let own = app.as_ref().map(|it| &it.id);
@@ -117,6 +117,21 @@ pub(super) async fn propose(access: Access, params: QueryParams, content: Reques
 
 async fn preview(access: &Access, app: Option<&AppId>, parsed: &Parsed) -> Result<Preview, ControlError> {
     access.control.preview_update(app, parsed.spec.clone(), UpdateOptions::default()).await
+}
+
+/// The app of a token for one app. Such a token proposes updates of this app only: any other proposal, or a free name,
+/// would show which other apps exist. Errors: the spec has the name of another app.
+async fn only_app(access: &Access, name: &str) -> Result<Option<AppView>, ApiError> {
+    let Some(only) = access.identity.only_app() else { return Ok(None) };
+    if let Some(found) = access.find_app(name).await? {
+        return Ok(Some(found));
+    }
+    let token = &access.caller.actor.name;
+    Err(ApiError::forbidden(format!(
+        "token {token:?} may only use app {}, and this is a spec of app {name:?}. To create a token for all apps, with the \
+         admin token: boatyard tokens create NAME",
+        only.name
+    )))
 }
 
 /// The answer says that a name is taken.

@@ -12,7 +12,7 @@ use crate::render;
 /// Instances with their containers, and the deployments that matter with what they wait for. Also answers for an app that
 /// is being deleted, by its id.
 pub(super) async fn status(access: Access, PathParams(app): PathParams<String>) -> JsonResult {
-    let (view, instances) = access.control.status(&app).await?;
+    let (view, instances) = access.control.status(&app).await.map_err(|error| access.app_error(&app, error))?;
     Ok(Json(json!({ "status": render::status(&view, &instances) })))
 }
 

@@ -19,7 +19,7 @@ pub(super) async fn restart(
 ) -> JsonResult {
     let view = access.app(&app).await?;
     let components = content.components()?;
-    if params.flag("dry_run")? {
+    if access.is_dry_run(&params)? {
         return plan_response(access.control.preview_restart(&view.id, &components).await?);
     }
     let deployment = access.control.restart(&view.id, &components, &access.caller).await?;
@@ -37,7 +37,7 @@ pub(super) async fn create(
     // DigitalOcean's guide calls the field force_rebuild.
     let force_build = content.any(&["force_build", "force_rebuild"])? || clear_cache;
     let options = DeployOptions { force_build, clear_cache };
-    if params.flag("dry_run")? {
+    if access.is_dry_run(&params)? {
         return plan_response(access.control.preview_deploy(&view.id, options).await?);
     }
     let deployment = access.control.deploy(&view.id, options, &access.caller).await?;

@@ -71,6 +71,7 @@ fn url(access: &Access, query: LogRequest) -> Result<String, ApiError> {
     let full = || {
         ApiError::too_many("too many addresses of log streams are unused. They expire after a minute; then try again")
     };
-    let secret = access.state.tickets.issue(query, Instant::now()).ok_or_else(full)?;
+    let token = access.identity.token().map(|it| it.id.clone());
+    let secret = access.state.tickets.issue(query, token, Instant::now()).ok_or_else(full)?;
     Ok(format!("{}{STREAM}?token={secret}", access.base))
 }

@@ -3,6 +3,7 @@
 mod account;
 mod alerts;
 mod apps;
+mod audit;
 mod boatyard;
 mod catalog;
 mod databases;
@@ -13,15 +14,17 @@ mod logs;
 mod metrics;
 mod not_implemented;
 mod projects;
+mod tokens;
 
 use axum::Json;
 use axum::Router;
 use axum::extract::Request;
+use axum::middleware::from_fn_with_state;
 use axum::routing::MethodRouter;
 use axum::routing::{delete, get, post, put};
 use serde_json::Value;
 
-use crate::access::Access;
+use crate::access::{Authenticated, Gate, Needs, gate};
 use crate::error::ApiError;
 use crate::state::ApiState;
 
@@ -33,84 +36,125 @@ pub(crate) struct Route {
     #[cfg_attr(not(test), expect(dead_code, reason = "only the tests read it; `handler` includes it"))]
     pub method: &'static str,
     pub path: &'static str,
+    pub needs: Needs,
     handler: MethodRouter<ApiState>,
 }
 
-fn route(method: &'static str, path: &'static str, handler: MethodRouter<ApiState>) -> Route {
-    Route { method, path, handler }
+fn route(method: &'static str, path: &'static str, needs: Needs, handler: MethodRouter<ApiState>) -> Route {
+    Route { method, path, needs, handler }
 }
 
-/// The paths that need the token. Literal names under `/v2/apps/` take precedence over `{app}`.
+/// The paths that need a token, and what each needs. Literal names under `/v2/apps/` take precedence over `{app}`.
 pub(crate) fn table() -> Vec<Route> {
     let mut all = vec![
-        route("GET", "/v2/apps", get(apps::list)),
-        route("POST", "/v2/apps", post(apps::create)),
-        route("POST", "/v2/apps/propose", post(apps::propose)),
-        route("GET", "/v2/apps/{app}", get(apps::get)),
-        route("PUT", "/v2/apps/{app}", put(apps::update)),
-        route("DELETE", "/v2/apps/{app}", delete(apps::delete)),
-        route("GET", "/v2/apps/{app}/instances", get(apps::instances)),
-        route("GET", "/v2/apps/{app}/alerts", get(alerts::list)),
-        route("POST", "/v2/apps/{app}/alerts/{alert}/destinations", post(alerts::set_destinations)),
-        route("POST", "/v2/apps/{app}/restart", post(deployments::restart)),
-        route("GET", "/v2/apps/{app}/deployments", get(deployments::list)),
-        route("POST", "/v2/apps/{app}/deployments", post(deployments::create)),
-        route("GET", "/v2/apps/{app}/deployments/{deployment}", get(deployments::get)),
-        route("POST", "/v2/apps/{app}/deployments/{deployment}/cancel", post(deployments::cancel)),
-        route("GET", "/v2/apps/{app}/logs", get(logs::of_app)),
-        route("GET", "/v2/apps/{app}/components/{component}/logs", get(logs::of_component)),
-        route("GET", "/v2/apps/{app}/deployments/{deployment}/logs", get(logs::of_deployment)),
+        route("GET", "/v2/apps", Needs::ReadLimited, get(apps::list)),
+        route("POST", "/v2/apps", Needs::Write("create"), post(apps::create)),
+        route("POST", "/v2/apps/propose", Needs::ReadLimited, post(apps::propose)),
+        route("GET", "/v2/apps/{app}", Needs::Read, get(apps::get)),
+        route("PUT", "/v2/apps/{app}", Needs::Write("update"), put(apps::update)),
+        route("DELETE", "/v2/apps/{app}", Needs::Write("delete"), delete(apps::delete)),
+        route("GET", "/v2/apps/{app}/instances", Needs::Read, get(apps::instances)),
+        route("GET", "/v2/apps/{app}/alerts", Needs::Read, get(alerts::list)),
+        route(
+            "POST",
+            "/v2/apps/{app}/alerts/{alert}/destinations",
+            Needs::Write("set alert destinations"),
+            post(alerts::set_destinations),
+        ),
+        route("POST", "/v2/apps/{app}/restart", Needs::Write("restart"), post(deployments::restart)),
+        route("GET", "/v2/apps/{app}/deployments", Needs::Read, get(deployments::list)),
+        route("POST", "/v2/apps/{app}/deployments", Needs::Write("deploy"), post(deployments::create)),
+        route("GET", "/v2/apps/{app}/deployments/{deployment}", Needs::Read, get(deployments::get)),
+        route(
+            "POST",
+            "/v2/apps/{app}/deployments/{deployment}/cancel",
+            Needs::Write("cancel deployment"),
+            post(deployments::cancel),
+        ),
+        route("GET", "/v2/apps/{app}/logs", Needs::Read, get(logs::of_app)),
+        route("GET", "/v2/apps/{app}/components/{component}/logs", Needs::Read, get(logs::of_component)),
+        route("GET", "/v2/apps/{app}/deployments/{deployment}/logs", Needs::Read, get(logs::of_deployment)),
         route(
             "GET",
             "/v2/apps/{app}/deployments/{deployment}/components/{component}/logs",
+            Needs::Read,
             get(logs::of_component_in_deployment),
         ),
-        route("GET", "/v2/apps/{app}/events", get(events::list)),
-        route("GET", "/v2/apps/{app}/events/{event}", get(events::get)),
-        route("GET", "/v2/apps/{app}/events/{event}/logs", get(events::logs)),
-        route("POST", "/v2/apps/{app}/events/{event}/cancel", post(events::cancel)),
-        route("GET", "/v2/apps/{app}/job-invocations", get(job_invocations::list)),
-        route("GET", "/v2/apps/{app}/job-invocations/{invocation}", get(job_invocations::get)),
-        route("POST", "/v2/apps/{app}/job-invocations/{invocation}/cancel", post(job_invocations::cancel)),
-        route("GET", "/v2/apps/{app}/jobs/{job}/invocations/{invocation}/logs", get(job_invocations::logs)),
-        route("GET", "/v2/apps/{app}/health", get(metrics::health)),
-        route("GET", "/v2/apps/{app}/metrics/bandwidth_daily", get(metrics::bandwidth)),
-        route("POST", "/v2/apps/metrics/bandwidth_daily", post(metrics::bandwidth_of_apps)),
-        route("GET", "/v2/apps/{app}/database_connection_details", get(databases::connection_details)),
-        route("POST", "/v2/apps/{app}/upgrade_buildpack", post(catalog::upgrade_buildpack)),
-        route("GET", "/v2/apps/regions", get(catalog::regions)),
-        route("GET", "/v2/apps/buildpacks", get(catalog::buildpacks)),
-        route("GET", "/v2/apps/tiers", get(catalog::tiers)),
-        route("GET", "/v2/apps/tiers/{tier}", get(catalog::tier)),
-        route("GET", "/v2/apps/tiers/instance_sizes", get(catalog::instance_sizes)),
-        route("GET", "/v2/apps/tiers/instance_sizes/{size}", get(catalog::instance_size)),
-        route("GET", "/v2/projects", get(projects::list)),
-        route("GET", "/v2/projects/{project}", get(projects::get)),
-        route("GET", "/v2/projects/{project}/resources", get(projects::resources)),
-        route("GET", "/v2/account", get(account::account)),
-        route("GET", "/v1/oauth/token/info", get(account::token_info)),
-        route("GET", "/v2/boatyard/apps/{app}/status", get(boatyard::status)),
-        route("POST", "/v2/boatyard/down", post(boatyard::down)),
-        route("GET", "/v2/boatyard/unknown", get(boatyard::unknown)),
-        route("DELETE", "/v2/boatyard/unknown/{app}", delete(boatyard::delete_unknown)),
+        route("GET", "/v2/apps/{app}/events", Needs::Read, get(events::list)),
+        route("GET", "/v2/apps/{app}/events/{event}", Needs::Read, get(events::get)),
+        route("GET", "/v2/apps/{app}/events/{event}/logs", Needs::Read, get(events::logs)),
+        route("POST", "/v2/apps/{app}/events/{event}/cancel", Needs::Write("cancel event"), post(events::cancel)),
+        route("GET", "/v2/apps/{app}/job-invocations", Needs::Read, get(job_invocations::list)),
+        route("GET", "/v2/apps/{app}/job-invocations/{invocation}", Needs::Read, get(job_invocations::get)),
+        route(
+            "POST",
+            "/v2/apps/{app}/job-invocations/{invocation}/cancel",
+            Needs::Write("cancel job"),
+            post(job_invocations::cancel),
+        ),
+        route(
+            "GET",
+            "/v2/apps/{app}/jobs/{job}/invocations/{invocation}/logs",
+            Needs::Read,
+            get(job_invocations::logs),
+        ),
+        route("GET", "/v2/apps/{app}/health", Needs::Read, get(metrics::health)),
+        route("GET", "/v2/apps/{app}/metrics/bandwidth_daily", Needs::Read, get(metrics::bandwidth)),
+        route("POST", "/v2/apps/metrics/bandwidth_daily", Needs::ReadLimited, post(metrics::bandwidth_of_apps)),
+        route("GET", "/v2/apps/{app}/database_connection_details", Needs::Password, get(databases::connection_details)),
+        route(
+            "POST",
+            "/v2/apps/{app}/upgrade_buildpack",
+            Needs::Write("upgrade buildpack"),
+            post(catalog::upgrade_buildpack),
+        ),
+        route("GET", "/v2/apps/regions", Needs::Nothing, get(catalog::regions)),
+        route("GET", "/v2/apps/buildpacks", Needs::Nothing, get(catalog::buildpacks)),
+        route("GET", "/v2/apps/tiers", Needs::Nothing, get(catalog::tiers)),
+        route("GET", "/v2/apps/tiers/{tier}", Needs::Nothing, get(catalog::tier)),
+        route("GET", "/v2/apps/tiers/instance_sizes", Needs::Nothing, get(catalog::instance_sizes)),
+        route("GET", "/v2/apps/tiers/instance_sizes/{size}", Needs::Nothing, get(catalog::instance_size)),
+        route("GET", "/v2/projects", Needs::Nothing, get(projects::list)),
+        route("GET", "/v2/projects/{project}", Needs::Nothing, get(projects::get)),
+        route("GET", "/v2/projects/{project}/resources", Needs::ReadLimited, get(projects::resources)),
+        route("GET", "/v2/account", Needs::Nothing, get(account::account)),
+        route("GET", "/v1/oauth/token/info", Needs::Nothing, get(account::token_info)),
+        route("GET", "/v2/boatyard/apps/{app}/status", Needs::Read, get(boatyard::status)),
+        route("POST", "/v2/boatyard/down", Needs::AdminWrite("down"), post(boatyard::down)),
+        route("GET", "/v2/boatyard/unknown", Needs::AdminRead, get(boatyard::unknown)),
+        route(
+            "DELETE",
+            "/v2/boatyard/unknown/{app}",
+            Needs::AdminWrite("delete unknown"),
+            delete(boatyard::delete_unknown),
+        ),
+        route("GET", "/v2/boatyard/tokens", Needs::AdminRead, get(tokens::list)),
+        route("POST", "/v2/boatyard/tokens", Needs::AdminWrite("create token"), post(tokens::create)),
+        route("DELETE", "/v2/boatyard/tokens/{token}", Needs::AdminWrite("revoke token"), delete(tokens::revoke)),
+        route("GET", "/v2/boatyard/audit", Needs::AdminRead, get(audit::list)),
     ];
     all.extend(not_implemented::table());
     all
 }
 
-/// The router for the table and for log streams, which need a ticket instead of the token.
-pub(crate) fn router() -> Router<ApiState> {
-    let router = table().into_iter().fold(Router::new(), |router, route| router.route(route.path, route.handler));
+/// The router for the table, with the gate in front of each handler, and for log streams, which need a ticket instead of
+/// a token.
+pub(crate) fn router(state: &ApiState) -> Router<ApiState> {
+    let gated = |route: Route| {
+        let gate_of_route = Gate { state: state.clone(), needs: route.needs };
+        route.handler.route_layer(from_fn_with_state(gate_of_route, gate))
+    };
+    let router = table().into_iter().fold(Router::new(), |router, route| router.route(route.path, gated(route)));
     router
         .route(logs::STREAM, get(crate::stream::open))
         .fallback(unknown_path)
         .method_not_allowed_fallback(unknown_method)
 }
 
-async fn unknown_path(_: Access, request: Request) -> ApiError {
+async fn unknown_path(_: Authenticated, request: Request) -> ApiError {
     ApiError::not_found(format!("no such path: {}", request.uri().path()))
 }
 
-async fn unknown_method(_: Access, request: Request) -> ApiError {
+async fn unknown_method(_: Authenticated, request: Request) -> ApiError {
     ApiError::method_not_allowed(format!("{} is not allowed for {}", request.method(), request.uri().path()))
 }

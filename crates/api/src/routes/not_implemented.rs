@@ -4,25 +4,25 @@ use axum::extract::Request;
 use axum::routing::{get, post};
 
 use super::{Route, route};
-use crate::access::Access;
+use crate::access::{Access, Needs};
 use crate::error::ApiError;
 
 pub(super) fn table() -> Vec<Route> {
     let get_paths = [
-        "/v2/apps/{app}/components/{component}/exec",
-        "/v2/apps/{app}/deployments/{deployment}/components/{component}/exec",
+        ("/v2/apps/{app}/components/{component}/exec", Needs::Console),
+        ("/v2/apps/{app}/deployments/{deployment}/components/{component}/exec", Needs::Console),
     ];
     let post_paths = [
-        "/v2/apps/detect",
-        "/v2/apps/{app}/rollback",
-        "/v2/apps/{app}/rollback/validate",
-        "/v2/apps/{app}/rollback/commit",
-        "/v2/apps/{app}/rollback/revert",
-        "/v2/apps/{app}/components/{component}/reset_password",
-        "/v2/apps/{app}/components/{component}/trusted_sources",
+        ("/v2/apps/detect", Needs::Nothing),
+        ("/v2/apps/{app}/rollback", Needs::Write("rollback")),
+        ("/v2/apps/{app}/rollback/validate", Needs::Read),
+        ("/v2/apps/{app}/rollback/commit", Needs::Write("commit rollback")),
+        ("/v2/apps/{app}/rollback/revert", Needs::Write("revert rollback")),
+        ("/v2/apps/{app}/components/{component}/reset_password", Needs::Write("reset database password")),
+        ("/v2/apps/{app}/components/{component}/trusted_sources", Needs::Write("update trusted sources")),
     ];
-    let get_routes = get_paths.map(|path| route("GET", path, get(not_implemented)));
-    let post_routes = post_paths.map(|path| route("POST", path, post(not_implemented)));
+    let get_routes = get_paths.map(|(path, needs)| route("GET", path, needs, get(not_implemented)));
+    let post_routes = post_paths.map(|(path, needs)| route("POST", path, needs, post(not_implemented)));
     get_routes.into_iter().chain(post_routes).collect()
 }
 

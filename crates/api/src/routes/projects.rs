@@ -22,7 +22,7 @@ pub(super) async fn get(access: Access, PathParams(project): PathParams<String>)
     Ok(Json(json!({ "project": render::project(access.control.installation_id()) })))
 }
 
-/// The apps of the project.
+/// The apps of the project that the token may use.
 pub(super) async fn resources(
     access: Access,
     PathParams(project): PathParams<String>,
@@ -30,7 +30,7 @@ pub(super) async fn resources(
 ) -> JsonResult {
     check_path(&access, &project)?;
     let query = params.page()?;
-    let page = access.control.apps(query).await?;
+    let page = access.apps(query).await?;
     let items = page.items.iter().map(|it| render::resource(it, &access.base)).collect();
     let url = format!("{}/v2/projects/{project}/resources", access.base);
     Ok(Json(render::paged("resources", items, page.total, query, &url, "")))

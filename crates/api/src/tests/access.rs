@@ -6,7 +6,8 @@ use super::client::Server;
 use super::samples::{ALERT, INVOCATION};
 use crate::routes::table;
 
-fn filled(path: &str) -> String {
+/// The path with parameters that the fake controller knows.
+pub(super) fn filled(path: &str) -> String {
     let parts = path.split('/').map(|part| match part {
         "{app}" => "shop",
         "{deployment}" => "1",
@@ -17,6 +18,7 @@ fn filled(path: &str) -> String {
         "{job}" => "migrate",
         "{project}" => "default",
         "{tier}" => "basic",
+        "{token}" => "obsolete",
         "{size}" => "apps-s-1vcpu-0.5gb",
         other if other.starts_with('{') => "some-id",
         other => other,
@@ -82,6 +84,10 @@ async fn only_a_request_with_the_token_learns_that_a_path_does_not_exist() {
     let answer = server.get("/v2/nothing").await;
     assert_eq!((answer.status, answer.message().as_str()), (StatusCode::NOT_FOUND, "no such path: /v2/nothing"));
     assert_eq!(server.send("PATCH", "/v2/apps", "").await.status, StatusCode::METHOD_NOT_ALLOWED);
+    assert_eq!(server.send_with("GET", "/v2/apps/%ff", "", &[]).await.status, StatusCode::UNAUTHORIZED);
+    let unreadable = server.get("/v2/apps/%ff").await;
+    assert_eq!(unreadable.status, StatusCode::BAD_REQUEST);
+    assert!(unreadable.message().starts_with("the path cannot be read"), "{}", unreadable.text);
     // doctl requests this path if it has no id, and crashes if it gets a list.
     assert_eq!(server.get("/v2/apps/shop/deployments/").await.status, StatusCode::NOT_FOUND);
 }

@@ -76,6 +76,13 @@ impl Server {
         .await
     }
 
+    /// Sends a request with another token than the admin token.
+    pub async fn send_as(&self, token: &str, method: &str, path: &str, body: &str) -> Response {
+        let authorization = format!("Bearer {token}");
+        let headers = [("authorization", authorization.as_str()), ("content-type", "application/json")];
+        self.send_with(method, path, body, &headers).await
+    }
+
     pub async fn get(&self, path: &str) -> Response {
         self.send("GET", path, "").await
     }

@@ -1,5 +1,6 @@
 //! A fake controller with two deployments that records its calls.
 
+use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use app_spec::AppSpec;
@@ -7,14 +8,15 @@ use async_trait::async_trait;
 use controller::ControlError;
 use controller::unknown::{UnknownApp, UnknownList};
 use controller::view::{
-    AlertView, AppView, Caller, ComponentHealthView, DatabaseConnectionView, DeployOptions, DeploymentView,
-    InstanceView, JobInvocationPhase, JobInvocationView, LogEntry, LogRequest, Page, PageQuery, Preview, SlackWebhook,
-    UpdateOptions,
+    AlertView, AppView, AuditEntry, Caller, ComponentHealthView, CreatedToken, DatabaseConnectionView, DeployOptions,
+    DeploymentView, InstanceView, JobInvocationPhase, JobInvocationView, LogEntry, LogRequest, NewToken, Page,
+    PageQuery, Preview, SlackWebhook, TokenView, UpdateOptions,
 };
 use futures::{StreamExt, stream};
 use rollout::deployment::Stage;
 use rollout::ids::{AppId, DeploymentId};
 use rollout::time::Timestamp;
+use tokio::sync::watch;
 
 use super::samples;
 use crate::state::sha256;
@@ -34,6 +36,10 @@ pub struct FakeControl {
     pub updated: Mutex<bool>,
     /// Whether logs never end.
     pub endless: bool,
+    /// Created tokens by hash. Each change wakes up what waits for the end of a token.
+    pub tokens: watch::Sender<BTreeMap<String, TokenView>>,
+    /// The audit trail, oldest first.
+    pub audit: watch::Sender<Vec<AuditEntry>>,
 }
 
 impl Default for FakeControl {
@@ -45,6 +51,8 @@ impl Default for FakeControl {
             apps: 1,
             updated: Mutex::default(),
             endless: false,
+            tokens: watch::channel(samples::tokens()).0,
+            audit: watch::channel(Vec::new()).0,
         }
     }
 }
@@ -127,6 +135,9 @@ impl Control for FakeControl {
     async fn find_app(&self, id_or_name: &str) -> Result<AppView, ControlError> {
         match id_or_name {
             samples::APP | "shop" | "shop-2" | "APP" => Ok(self.app()),
+            samples::OTHER_APP | "blog" => {
+                Ok(AppView { id: samples::OTHER_APP.into(), name: "blog".into(), ..self.app() })
+            }
             "never-answers" => {
                 self.record("find never-answers".into())?;
                 std::future::pending().await
@@ -266,5 +277,40 @@ impl Control for FakeControl {
     async fn delete_unknown(&self, app: &AppId) -> Result<UnknownApp, ControlError> {
         let (name, hosts, containers, networks, volumes) = Default::default();
         Ok(UnknownApp { app: app.clone(), name, hosts, containers, networks, volumes })
+    }
+
+    fn token_by_hash(&self, hash: &str) -> Option<TokenView> {
+        self.tokens.borrow().get(hash).cloned()
+    }
+
+    fn tokens(&self) -> Vec<TokenView> {
+        self.tokens.borrow().values().cloned().collect()
+    }
+
+    async fn create_token(&self, token: NewToken, _: &Caller) -> Result<CreatedToken, ControlError> {
+        self.record(format!("create_token {} {:?} {:?} {:?}", token.name, token.scope, token.app, token.expires))?;
+        Ok(CreatedToken { token: "dob_v1_new".into(), view: samples::token(&token.name, token.scope, None) })
+    }
+
+    async fn revoke_token(&self, id_or_name: &str, _: &Caller) -> Result<TokenView, ControlError> {
+        let revoked = self.tokens().into_iter().find(|it| it.id == id_or_name || it.name == id_or_name);
+        let revoked = revoked.ok_or_else(|| ControlError::NotFound(format!("no token {id_or_name:?}")))?;
+        self.tokens.send_modify(|tokens| tokens.retain(|_, it| it.id != revoked.id));
+        Ok(revoked)
+    }
+
+    async fn token_ended(&self, id: &str) {
+        let is_gone = |tokens: &BTreeMap<String, TokenView>| tokens.values().all(|it| it.id != id);
+        self.tokens.subscribe().wait_for(is_gone).await.expect("the fake lives as long as the server");
+    }
+
+    async fn record_request(&self, entry: AuditEntry) {
+        self.audit.send_modify(|rows| rows.push(entry));
+    }
+
+    async fn audit(&self, app: Option<&str>, _: PageQuery) -> Result<Page<AuditEntry>, ControlError> {
+        let is_wanted = |it: &&AuditEntry| app.is_none() || it.app_name.as_deref() == app;
+        let items: Vec<_> = self.audit.borrow().iter().rev().filter(is_wanted).cloned().collect();
+        Ok(Page { total: items.len() as u64, items })
     }
 }

@@ -2,6 +2,7 @@
 
 mod access;
 mod alerts;
+mod audit;
 mod bodies;
 mod client;
 mod events;
@@ -14,6 +15,8 @@ mod progress;
 mod projects;
 mod recorded;
 mod samples;
+mod scopes;
 mod server;
 mod specs;
 mod tls;
+mod tokens;

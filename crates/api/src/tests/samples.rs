@@ -1,8 +1,11 @@
 //! Views for the fake controller.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 use controller::view::{
-    AlertView, AppView, ComponentHealthView, DatabaseConnectionView, DeploymentKind, DeploymentView, InstanceView,
-    JobInvocationPhase, JobInvocationView, RolloutView,
+    Actor, AlertView, AppView, ComponentHealthView, DatabaseConnectionView, DeploymentKind, DeploymentView,
+    InstanceView, JobInvocationPhase, JobInvocationView, RolloutView, TokenApp, TokenScope, TokenView,
 };
 use rollout::deployment::Stage;
 use rollout::instance::InstancePhase;
@@ -10,9 +13,44 @@ use rollout::progress::{Progress, Shown};
 use rollout::time::Timestamp;
 use serde_json::json;
 
+use crate::state::sha256;
+
 pub const ALERT: &str = "6d2f4c1e-0b7a-4a53-9f0e-3c1f5a9d7b22";
 pub const INVOCATION: &str = "6d2f4c1e-0b7a-4a53-9f0e-3c1f5a9d7b23";
 pub const APP: &str = "6d2f4c1e-0b7a-4a53-9f0e-3c1f5a9d7b21";
+
+pub const OTHER_APP: &str = "6d2f4c1e-0b7a-4a53-9f0e-3c1f5a9d7b24";
+
+/// Created tokens by hash: each token is its own name.
+pub fn tokens() -> BTreeMap<String, TokenView> {
+    let shop = || Some(TokenApp { id: APP.into(), name: "shop".into() });
+    let blog = || Some(TokenApp { id: OTHER_APP.into(), name: "blog".into() });
+    let (read, write) = (TokenScope::Read, TokenScope::Write);
+    let expired = TokenView { remaining: Some(Duration::ZERO), ..token("expired", write, None) };
+    let all = [
+        token("reader", read, None),
+        token("writer", write, None),
+        token("shop-reader", read, shop()),
+        token("shop-writer", write, shop()),
+        token("blog-reader", read, blog()),
+        token("blog-writer", write, blog()),
+        token("obsolete", read, None),
+        expired,
+    ];
+    all.into_iter().map(|it| (hex::encode(sha256(&it.name)), it)).collect()
+}
+
+pub fn token(name: &str, scope: TokenScope, app: Option<TokenApp>) -> TokenView {
+    TokenView {
+        id: format!("id-of-{name}"),
+        name: name.into(),
+        scope,
+        app,
+        created: Timestamp(1_772_000_000_000),
+        expires: Some(Timestamp(1_772_003_600_000)),
+        remaining: Some(Duration::from_secs(3600)),
+    }
+}
 
 pub fn deployment_id(number: u64) -> String {
     format!("00000000-0000-4000-8000-{number:012}")
@@ -35,6 +73,7 @@ pub fn deployment(number: u64, stage: Stage) -> DeploymentView {
         kind: DeploymentKind::Restart,
         rolled_back: false,
         cause: "restart of all".into(),
+        actor: Some(Actor { token: Some("token-1".into()), name: "ci".into() }),
         updates_spec: false,
         spec: json!({ "name": "shop", "services": [{ "name": "web" }], "jobs": [{ "name": "migrate" }] }),
         previous: None,

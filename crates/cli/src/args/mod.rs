@@ -5,6 +5,7 @@ mod auth;
 #[cfg(test)]
 mod doctl;
 mod spec;
+mod tokens;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -20,6 +21,7 @@ pub use apps::LogType;
 pub use apps::{Apps, DeployArgs, EventType, InstanceSizes, LogSource, Tiers, WaitArgs};
 pub use auth::{Auth, Shell};
 pub use spec::{Spec, SpecArgs, SpecFormat};
+pub use tokens::{Audit, Scope, Tokens};
 
 use crate::exit::UsageError;
 
@@ -169,6 +171,11 @@ pub enum Command {
     /// Work with app specs
     #[command(subcommand)]
     Spec(Spec),
+    /// Create, list and revoke tokens for the API, beside the admin token
+    #[command(subcommand, visible_alias = "token")]
+    Tokens(Tokens),
+    /// Show who changed apps, opened consoles or read passwords, newest first
+    Audit(Audit),
     /// Find what runs without a record in the database, for example after restoring a backup
     #[command(subcommand)]
     Unknown(Unknown),

@@ -115,6 +115,7 @@ impl AppTask {
                 created: clock::now(),
             }));
         }
+        changes.extend(caller.accepted(&app, &deployment.id));
         let begins = is_its_turn && deployment.request.is_restart() && self.cx.records.rolling().is_none();
         match deployment.stage.next(Event::RestartBegun) {
             Ok(stage) if begins => {
@@ -125,7 +126,9 @@ impl AppTask {
         }
         changes.push(Change::Deployment(Box::new(deployment.clone())));
         self.cx.commit(changes).await?;
-        info!(deployment = %deployment.id, number = deployment.number, cause = %deployment.cause, "deployment accepted");
+        caller.audit_is_written();
+        let (number, cause, token_name) = (deployment.number, &deployment.cause, &caller.actor.name);
+        info!(deployment = %deployment.id, number, cause, token_name, "deployment accepted");
         Ok(deployment)
     }
 
@@ -149,6 +152,7 @@ impl AppTask {
             superseded_by: None,
             cancel_requested: false,
             caller: ask.caller.token_hash.clone(),
+            actor: Some(ask.caller.actor.clone()),
             commits: Default::default(),
             images: Default::default(),
             targets: None,

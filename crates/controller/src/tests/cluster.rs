@@ -31,7 +31,7 @@ use crate::config::{Config, NetworkPool};
 use crate::control::Controller;
 use crate::probe::{HealthCheck, HealthChecker};
 use crate::start::{Dependencies, take_over};
-use crate::view::{Caller, DeploymentView, UpdateOptions};
+use crate::view::{Actor, AuditDraft, Caller, DeploymentView, UpdateOptions};
 
 /// A spec with a component of most kinds. `{tag}` is the tag of the service's image.
 pub const SPEC: &str = "
@@ -84,7 +84,9 @@ pub fn commit(digit: char) -> String {
 }
 
 pub fn caller() -> Caller {
-    Caller { token_hash: "somebody".into(), idempotency_key: None }
+    let actor = Actor { token: Some("token-1".into()), name: "ci".into() };
+    let audit = Some(AuditDraft::new(actor.clone(), "change", None));
+    Caller { token_hash: "somebody".into(), idempotency_key: None, actor, audit }
 }
 
 impl TestCluster {

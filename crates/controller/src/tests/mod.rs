@@ -32,5 +32,6 @@ pub(crate) mod samples;
 mod simulation;
 mod sources;
 mod stopping;
+mod tokens;
 mod unreadable;
 mod upgrade;

@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used)]
 
+mod access;
 mod bandwidth;
 mod damaged_rows;
 mod directory;

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use crate::Store;
 use crate::records::{
-    AlertDestinations, App, BuiltImage, Change, Database, Deployment, Instance, JobRun, Newer, Record, Restarts,
+    Actor, AlertDestinations, App, BuiltImage, Change, Database, Deployment, Instance, JobRun, Newer, Record, Restarts,
     Revision, SlackWebhook,
 };
 use data_dir::DataDir;
@@ -92,6 +92,7 @@ pub(super) fn deployment(app: &str, number: u64, stage: Stage) -> Deployment {
         superseded_by: None,
         cancel_requested: false,
         caller: "caller".to_owned(),
+        actor: Some(Actor { token: Some("token-1".to_owned()), name: "ci".to_owned() }),
         commits: Default::default(),
         images: Default::default(),
         targets: None,

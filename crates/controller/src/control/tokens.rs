@@ -1,0 +1,97 @@
+//! Creates, lists and revokes tokens.
+
+use store::records::{Change, Token, TokenApp};
+use uuid::Uuid;
+
+use super::{Control, Controller};
+use crate::clock;
+use crate::error::{ControlError, closest};
+use crate::start::hash_token;
+use crate::tokens::{check_name, random_token, view};
+use crate::view::{Caller, CreatedToken, NewToken, TokenView};
+
+/// The beginning of created tokens. The rest is 64 hexadecimal digits.
+const PREFIX: &str = "dob_v1_";
+
+impl Controller {
+    pub(super) async fn new_token(&self, wanted: NewToken, caller: &Caller) -> Result<CreatedToken, ControlError> {
+        let (controller, caller) = (self.clone(), caller.clone());
+        in_a_task(async move { controller.add_token(wanted, &caller).await }).await
+    }
+
+    pub(super) async fn revoke(&self, id_or_name: &str, caller: &Caller) -> Result<TokenView, ControlError> {
+        let (controller, caller, id_or_name) = (self.clone(), caller.clone(), id_or_name.to_owned());
+        in_a_task(async move { controller.remove_token(&id_or_name, &caller).await }).await
+    }
+
+    async fn add_token(&self, wanted: NewToken, caller: &Caller) -> Result<CreatedToken, ControlError> {
+        self.in_charge()?;
+        let NewToken { name, scope, app, expires } = wanted;
+        check_name(&name)?;
+        if let Some(audit) = &caller.audit {
+            audit.set_subject(&name);
+        }
+        let created = clock::now();
+        let expires = expires.at(created)?;
+        let app = match app {
+            Some(id_or_name) => {
+                let app = self.find_app(&id_or_name).await?;
+                if let Some(audit) = &caller.audit {
+                    audit.set_app(&app.id, &app.name);
+                }
+                Some(TokenApp { id: app.id, name: app.name })
+            }
+            None => None,
+        };
+        let tokens = &self.0.tokens;
+        let _changing = tokens.lock().await;
+        if tokens.all().iter().any(|it| it.name == name) {
+            return Err(ControlError::Conflict(format!(
+                "a token named {name} exists already. Choose another name, or revoke it first: boatyard tokens revoke {name}"
+            )));
+        }
+        let secret = random_token(PREFIX);
+        let token =
+            Token { id: Uuid::new_v4().to_string(), name, hash: hash_token(&secret), scope, app, created, expires };
+        self.commit_audited(Change::Token(token.clone()), caller).await?;
+        let created = CreatedToken { token: secret, view: view(&token) };
+        tokens.add(token);
+        Ok(created)
+    }
+
+    async fn remove_token(&self, id_or_name: &str, caller: &Caller) -> Result<TokenView, ControlError> {
+        self.in_charge()?;
+        let tokens = &self.0.tokens;
+        let _changing = tokens.lock().await;
+        let all = tokens.all();
+        let found = all.iter().find(|it| it.id == id_or_name).or_else(|| all.iter().find(|it| it.name == id_or_name));
+        let Some(found) = found.cloned() else {
+            let names: Vec<_> = all.into_iter().map(|it| it.name).collect();
+            return Err(ControlError::NotFound(format!("no token {id_or_name:?}.{}", closest(id_or_name, &names))));
+        };
+        if let Some(audit) = &caller.audit {
+            audit.set_subject(&found.name);
+        }
+        self.commit_audited(Change::ForgetToken(found.id.clone()), caller).await?;
+        tokens.remove(&found.id);
+        Ok(found)
+    }
+
+    /// Commits the change together with the row of the request in the audit trail.
+    async fn commit_audited(&self, change: Change, caller: &Caller) -> Result<(), ControlError> {
+        let row = caller.audit.as_ref().map(|audit| audit.accepted());
+        self.0.shared.store.commit([change].into_iter().chain(row).collect()).await?;
+        caller.audit_is_written();
+        Ok(())
+    }
+}
+
+/// Runs the change as a task, so that memory and records stay equal even if the caller disconnects meanwhile.
+async fn in_a_task<T: Send + 'static>(
+    change: impl Future<Output = Result<T, ControlError>> + Send + 'static,
+) -> Result<T, ControlError> {
+    tokio::spawn(change).await.map_err(|error| ControlError::Internal {
+        message: "the token could not be changed. See: boatyard tokens list".into(),
+        cause: error.into(),
+    })?
+}
