@@ -55,7 +55,7 @@ impl FromRequestParts<ApiState> for Ticket {
             Query::from_request_parts(parts, state).await.map_err(|_| ApiError::unauthorized())?;
         let busy = || ApiError::too_many("too many log streams are open. Close one of them first");
         let permit = state.log_streams.clone().try_acquire_owned().map_err(|_| busy())?;
-        let query = state.tickets.redeem(&token, Instant::now()).ok_or_else(invalid_ticket)?;
+        let query = state.tickets.redeem::<LogRequest>(&token, Instant::now()).ok_or_else(invalid_ticket)?;
         trust(parts);
         Ok(Self { query, control: state.control.clone(), stop: state.stop.subscribe(), permit })
     }

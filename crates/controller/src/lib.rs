@@ -10,7 +10,7 @@
 //!   and sources;
 //! - [`supervise`]: tasks that survive a panic;
 //! - [`app`]: the task that owns an app;
-//! - [`deployment_numbers`]: which instances belong to a deployment;
+//! - [`console`]: shells in running instances; [`deployment_numbers`]: which instances belong to a deployment;
 //! - [`unknown`]: objects that no record explains; [`mirrors`]: removing unused mirrors;
 //! - [`control`], [`start`], [`fence`], [`logs`], [`redact`]: operations, startup, which controller may act, reading
 //!   logs, and hiding secrets in them.
@@ -19,6 +19,7 @@
 mod app;
 mod clock;
 pub mod config;
+pub mod console;
 mod control;
 mod deployment_numbers;
 mod derived_id;

@@ -5,6 +5,7 @@ mod alerts;
 mod apps;
 mod boatyard;
 mod catalog;
+mod console;
 mod deployments;
 mod events;
 mod job_invocations;
@@ -63,6 +64,12 @@ pub(crate) fn table() -> Vec<Route> {
             "/v2/apps/{app}/deployments/{deployment}/components/{component}/logs",
             get(logs::of_component_in_deployment),
         ),
+        route("GET", "/v2/apps/{app}/components/{component}/exec", get(console::of_app)),
+        route(
+            "GET",
+            "/v2/apps/{app}/deployments/{deployment}/components/{component}/exec",
+            get(console::of_deployment),
+        ),
         route("GET", "/v2/apps/{app}/events", get(events::list)),
         route("GET", "/v2/apps/{app}/events/{event}", get(events::get)),
         route("GET", "/v2/apps/{app}/events/{event}/logs", get(events::logs)),
@@ -89,11 +96,12 @@ pub(crate) fn table() -> Vec<Route> {
     all
 }
 
-/// The router for the table and for log streams, which need a ticket instead of the token.
+/// The router for the table, and for log streams and consoles, which need a ticket instead of the token.
 pub(crate) fn router() -> Router<ApiState> {
     let router = table().into_iter().fold(Router::new(), |router, route| router.route(route.path, route.handler));
     router
         .route(logs::STREAM, get(crate::stream::open))
+        .route(console::SOCKET, get(crate::console::open))
         .fallback(unknown_path)
         .method_not_allowed_fallback(unknown_method)
 }

@@ -9,8 +9,6 @@ use crate::error::ApiError;
 
 pub(super) fn table() -> Vec<Route> {
     let get_paths = [
-        "/v2/apps/{app}/components/{component}/exec",
-        "/v2/apps/{app}/deployments/{deployment}/components/{component}/exec",
         "/v2/apps/{app}/health",
         "/v2/apps/{app}/jobs/{job}/invocations/{invocation}/logs",
         "/v2/apps/{app}/metrics/bandwidth_daily",
