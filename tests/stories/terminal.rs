@@ -8,8 +8,9 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Instant;
 
 use boatyard_tests::installation::{ENDS_WITHIN, Installation};
+use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{LocalModes, tcgetattr};
+use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 
 use crate::support::*;
 
@@ -24,7 +25,7 @@ pub struct Terminal {
 }
 
 impl Terminal {
-    fn run(at: &Installation, args: &[&str]) -> Terminal {
+    pub fn run(at: &Installation, args: &[&str]) -> Terminal {
         let mut command = Command::new(PROGRAM);
         command.args(args).arg("--data-dir").arg(at.data()).env_remove("BOATYARD_TOKEN").env_remove("BOATYARD_API_URL");
         Self::of(command)
@@ -63,6 +64,18 @@ impl Terminal {
 
     pub fn is_echoing(&self) -> bool {
         tcgetattr(&self.keyboard).unwrap().local_modes.contains(LocalModes::ECHO)
+    }
+
+    /// Changes the size of the window. The terminal is not the command's controlling one, so the signal is sent here.
+    pub fn resize(&self, width: u16, height: u16) {
+        let size = Winsize { ws_col: width, ws_row: height, ws_xpixel: 0, ws_ypixel: 0 };
+        tcsetwinsize(&self.keyboard, size).unwrap();
+        self.signal(Signal::WINCH);
+    }
+
+    /// Sends a signal to the command.
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
     /// The exit code, and everything that was shown.

@@ -27,7 +27,7 @@ use crate::allowed_hosts;
 use crate::base_url::{OutsideUrl, Scheme, base_url};
 use crate::error::ApiError;
 use crate::routes::router;
-use crate::state::{ApiState, MAX_LOG_STREAMS};
+use crate::state::{ApiState, MAX_CONSOLES, MAX_LOG_STREAMS};
 use crate::tls::Tls;
 use controller::Control;
 
@@ -43,6 +43,8 @@ const MAX_HEADER_BYTES: usize = 64 * 1024;
 const MAX_CONNECTIONS: usize = 1024;
 /// How long a shutdown waits for open responses.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long a shutdown waits for the shells of consoles. What is left then, the next `serve` ends.
+const CONSOLES_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why the server stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,8 +65,8 @@ pub struct Listeners {
     pub outside: Option<OutsideUrl>,
 }
 
-/// Serves the API until `shutdown` completes or a client sends `down`. A shutdown ends log streams and waits 3 s for open
-/// responses. Errors: a listener has no address.
+/// Serves the API until `shutdown` completes or a client sends `down`. A shutdown ends log streams and consoles. It waits
+/// 3 s for open responses, and 10 s for the shells of consoles. Errors: a listener has no address.
 pub async fn serve(
     listeners: Listeners,
     control: Arc<dyn Control>,
@@ -96,6 +98,9 @@ pub async fn serve(
     };
     if timeout(SHUTDOWN_TIMEOUT + Duration::from_secs(1), all_ended).await.is_err() {
         warn!("log streams were still open after the shutdown");
+    }
+    if timeout(CONSOLES_TIMEOUT, state.consoles.acquire_many(MAX_CONSOLES as u32)).await.is_err() {
+        warn!("shells of consoles still ran after the shutdown; the next serve ends them");
     }
     Ok(ended)
 }
@@ -201,7 +206,8 @@ impl ClientConnection {
         self.trusted.get_or_init(|| self.place.busy());
     }
 
-    async fn lost(&self) {
+    /// Completes when the connection has to close, so that another one gets its place.
+    pub async fn lost(&self) {
         self.place.evicted().await;
     }
 }

@@ -12,10 +12,14 @@ use controller::Control;
 /// Open log streams. More are refused with 429. Each one holds a connection and a stream of the engine.
 pub(crate) const MAX_LOG_STREAMS: usize = 256;
 
+/// Open consoles. People open them by hand, so more are a mistake or an attack. Each one holds a connection, an exec of the
+/// engine, and processes in an instance.
+pub(crate) const MAX_CONSOLES: usize = 32;
+
 #[derive(Clone)]
 pub(crate) struct ApiState(Arc<Shared>);
 
-/// Handlers do not take this. They take an [`crate::access::Access`] or a log ticket.
+/// Handlers do not take this. They take an [`crate::access::Access`] or a ticket.
 pub(crate) struct Shared {
     pub control: Arc<dyn Control>,
     pub token_hash: [u8; 32],
@@ -23,6 +27,7 @@ pub(crate) struct Shared {
     pub outside: Option<OutsideUrl>,
     pub tickets: Tickets,
     pub log_streams: Arc<Semaphore>,
+    pub consoles: Arc<Semaphore>,
     /// True once the server shuts down.
     pub stop: watch::Sender<bool>,
     /// True once a client has sent `down`.
@@ -37,6 +42,7 @@ impl ApiState {
             outside,
             tickets: Tickets::default(),
             log_streams: Arc::new(Semaphore::new(MAX_LOG_STREAMS)),
+            consoles: Arc::new(Semaphore::new(MAX_CONSOLES)),
             stop: watch::channel(false).0,
             down: watch::channel(false).0,
         }))

@@ -56,7 +56,7 @@ impl FromRequestParts<ApiState> for Ticket {
             Query::from_request_parts(parts, state).await.map_err(|_| ApiError::unauthorized())?;
         let busy = || ApiError::too_many("too many log streams are open. Close one of them first");
         let permit = state.log_streams.clone().try_acquire_owned().map_err(|_| busy())?;
-        let (query, token) = state.tickets.redeem(&token, Instant::now()).ok_or_else(invalid_ticket)?;
+        let (query, token) = state.tickets.redeem::<LogRequest>(&token, Instant::now()).ok_or_else(invalid_ticket)?;
         let control = state.control.clone();
         if token_ended(control.clone(), token.clone()).now_or_never().is_some() {
             return Err(invalid_ticket());
@@ -105,7 +105,7 @@ fn until_token_ends(
     })
 }
 
-const TOKEN_ENDED: &str = "the token of this stream was revoked or has expired";
+pub(crate) const TOKEN_ENDED: &str = "the token that opened this was revoked or has expired";
 
 /// `web 2026-03-01T10:00:00Z text` with a line break: the format from which doctl's `--no-prefix` removes two words.
 fn line(entry: &LogEntry) -> String {

@@ -1,10 +1,11 @@
-//! One-use tickets for log streams. Clients open a stream without the token, so its address contains a secret: random,
-//! short-lived, valid for one query and for one use.
+//! One-use tickets for log streams and consoles. Clients open these without the token, so their addresses contain a secret:
+//! random, short-lived, and valid for one purpose and for one use.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use controller::console::ConsoleTarget;
 use controller::view::LogRequest;
 
 use crate::state::sha256;
@@ -14,36 +15,77 @@ pub(crate) const LIFETIME: Duration = Duration::from_secs(60);
 /// Limit of unused tickets. More of them are a mistake, or an attack by a client with the token.
 const MAX_UNUSED: usize = 4096;
 
+/// What a ticket opens.
+pub(crate) enum Purpose {
+    Logs(LogRequest),
+    Console(ConsoleTarget),
+}
+
+impl From<LogRequest> for Purpose {
+    fn from(query: LogRequest) -> Self {
+        Self::Logs(query)
+    }
+}
+
+impl From<ConsoleTarget> for Purpose {
+    fn from(target: ConsoleTarget) -> Self {
+        Self::Console(target)
+    }
+}
+
+/// The part of a ticket with one purpose. `None` if the ticket has another one.
+pub(crate) trait OfPurpose: Sized {
+    fn of(purpose: Purpose) -> Option<Self>;
+}
+
+impl OfPurpose for LogRequest {
+    fn of(purpose: Purpose) -> Option<Self> {
+        match purpose {
+            Purpose::Logs(query) => Some(query),
+            Purpose::Console(_) => None,
+        }
+    }
+}
+
+impl OfPurpose for ConsoleTarget {
+    fn of(purpose: Purpose) -> Option<Self> {
+        match purpose {
+            Purpose::Console(target) => Some(target),
+            Purpose::Logs(_) => None,
+        }
+    }
+}
+
 /// The unused tickets, by the hash of their secret.
 #[derive(Default)]
 pub(crate) struct Tickets(Mutex<HashMap<[u8; 32], Ticket>>);
 
 struct Ticket {
-    query: LogRequest,
+    purpose: Purpose,
     token: Option<String>,
     expires: Instant,
 }
 
 impl Tickets {
-    /// Issues a ticket for one query and returns its secret. `token`: the id of the created token that requested it.
+    /// Issues a ticket for one purpose and returns its secret. `token`: the id of the created token that requested it.
     /// `None`: there are too many unused tickets.
-    pub fn issue(&self, query: LogRequest, token: Option<String>, now: Instant) -> Option<String> {
+    pub fn issue(&self, purpose: impl Into<Purpose>, token: Option<String>, now: Instant) -> Option<String> {
         let mut unused = self.0.lock().expect("no code panics while it holds this lock");
         unused.retain(|_, ticket| ticket.expires > now);
         if unused.len() >= MAX_UNUSED {
             return None;
         }
         let secret = hex::encode(rand::random::<[u8; 32]>());
-        unused.insert(sha256(&secret), Ticket { query, token, expires: now + LIFETIME });
+        unused.insert(sha256(&secret), Ticket { purpose: purpose.into(), token, expires: now + LIFETIME });
         Some(secret)
     }
 
-    /// Redeems the ticket with this secret, for its query and the id of the token that requested it. `None`: it is
-    /// unknown, used or expired.
-    pub fn redeem(&self, secret: &str, now: Instant) -> Option<(LogRequest, Option<String>)> {
+    /// Redeems the ticket with this secret, for its purpose and the id of the token that requested it. `None`: it is
+    /// unknown, used, expired, or has another purpose. In every case it does not work again.
+    pub fn redeem<T: OfPurpose>(&self, secret: &str, now: Instant) -> Option<(T, Option<String>)> {
         let mut unused = self.0.lock().expect("no code panics while it holds this lock");
-        let ticket = unused.remove(&sha256(secret))?;
-        (ticket.expires > now).then_some((ticket.query, ticket.token))
+        let ticket = unused.remove(&sha256(secret)).filter(|ticket| ticket.expires > now)?;
+        Some((T::of(ticket.purpose)?, ticket.token))
     }
 }
 
@@ -57,20 +99,37 @@ mod tests {
         LogRequest { app: "a".into(), deployment: None, component: None, kind, follow: false, tail: None }
     }
 
+    fn target() -> ConsoleTarget {
+        let (app_name, component, instance) = ("shop".into(), "web".into(), "by-1-shop-web-0-1".into());
+        ConsoleTarget { app: "a".into(), app_name, component, instance, alias: "web-0".into() }
+    }
+
     #[test]
     fn a_ticket_works_once() {
         let (tickets, now) = (Tickets::default(), Instant::now());
         let secret = tickets.issue(query(), None, now).expect("below the limit");
-        assert!(tickets.redeem("something else", now).is_none());
-        assert!(tickets.redeem(&secret, now).is_some());
-        assert!(tickets.redeem(&secret, now).is_none());
+        assert!(tickets.redeem::<LogRequest>("something else", now).is_none());
+        assert!(tickets.redeem::<LogRequest>(&secret, now).is_some());
+        assert!(tickets.redeem::<LogRequest>(&secret, now).is_none());
+    }
+
+    #[test]
+    fn a_ticket_does_not_open_what_it_was_not_issued_for() {
+        let (tickets, now) = (Tickets::default(), Instant::now());
+        let (logs, console) = (tickets.issue(query(), None, now), tickets.issue(target(), None, now));
+        let (logs, console) = (logs.expect("below the limit"), console.expect("below the limit"));
+        assert!(tickets.redeem::<ConsoleTarget>(&logs, now).is_none());
+        assert!(tickets.redeem::<LogRequest>(&console, now).is_none());
+        assert!(tickets.redeem::<LogRequest>(&logs, now).is_none(), "it was used, if only for the wrong purpose");
+        let again = tickets.issue(target(), None, now).expect("below the limit");
+        assert_eq!(tickets.redeem(&again, now), Some((target(), None)));
     }
 
     #[test]
     fn a_ticket_expires() {
         let (tickets, now) = (Tickets::default(), Instant::now());
         let secret = tickets.issue(query(), None, now).expect("below the limit");
-        assert!(tickets.redeem(&secret, now + LIFETIME).is_none());
+        assert!(tickets.redeem::<LogRequest>(&secret, now + LIFETIME).is_none());
     }
 
     #[test]
@@ -79,7 +138,7 @@ mod tests {
         for _ in 0..MAX_UNUSED {
             tickets.issue(query(), None, now).expect("below the limit");
         }
-        assert!(tickets.issue(query(), None, now).is_none());
-        assert!(tickets.issue(query(), None, now + LIFETIME).is_some());
+        assert!(tickets.issue(target(), None, now).is_none());
+        assert!(tickets.issue(target(), None, now + LIFETIME).is_some());
     }
 }

@@ -1,5 +1,6 @@
 //! A client for the API. Each request has a deadline. A request that changes something is never sent twice.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -15,6 +16,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use thiserror::Error;
 use tokio::time::timeout;
+use tokio_rustls::rustls::ClientConfig;
 
 use crate::discover::{Origin, Server};
 use crate::tls;
@@ -76,6 +78,8 @@ pub struct Client {
     token: String,
     token_origin: Origin,
     http: HttpClient<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    /// The authorities that the client trusts. `None` for http.
+    tls: Option<Arc<ClientConfig>>,
 }
 
 impl Client {
@@ -108,7 +112,13 @@ impl Client {
         let base = url.trim_end_matches('/').to_owned();
         let of_context = context.as_ref().map(|name| format!(", which is in context {name}")).unwrap_or_default();
         let shown = format!("{base}{of_context}");
-        Ok(Self { base, shown, token: token.clone(), token_origin: token_origin.clone(), http })
+        let tls = is_https.then_some(tls);
+        Ok(Self { base, shown, token: token.clone(), token_origin: token_origin.clone(), http, tls })
+    }
+
+    /// The TLS configuration for other connections to the server. `None` for http.
+    pub fn tls(&self) -> Option<Arc<ClientConfig>> {
+        self.tls.clone()
     }
 
     pub async fn get(&self, path: &str) -> Result<Value, ClientError> {

@@ -3,6 +3,7 @@
 mod alerts;
 mod audit;
 mod bandwidth;
+mod console;
 mod create;
 mod database_connections;
 mod down;
@@ -30,6 +31,7 @@ pub(crate) use down::{Graces, stop_all};
 
 use crate::app::{AppCommand, AppHandle, DeployRequest, Waits};
 use crate::config::Config;
+use crate::console::{Console, ConsoleRequest, ConsoleTarget};
 use crate::error::{ControlError, StartError, closest};
 pub use crate::logs::LogLines;
 use crate::logs::Logs;
@@ -117,6 +119,13 @@ pub trait Control: Send + Sync + 'static {
 
     /// Returns log lines of builds, jobs or instances.
     async fn logs(&self, question: LogRequest) -> Result<LogLines, ControlError>;
+
+    /// Chooses the instance for a console, and checks that it has a shell. Errors: the component or instance is unknown; no
+    /// such instance runs; the component or image cannot have a console.
+    async fn find_console(&self, request: ConsoleRequest) -> Result<ConsoleTarget, ControlError>;
+
+    /// Opens a console. Errors: the instance has stopped since [`Self::find_console`].
+    async fn open_console(&self, target: ConsoleTarget) -> Result<Console, ControlError>;
 
     /// Returns the recorded runs of an app's jobs, newest first.
     async fn job_invocations(&self, app: &AppId) -> Result<Vec<JobInvocationView>, ControlError>;
@@ -519,6 +528,14 @@ impl Control for Controller {
         let shared = &self.0.shared;
         let (store, engine, logbook) = (shared.store.clone(), shared.engine.clone(), shared.logbook.clone());
         Logs { store, engine, logbook, changes: self.changes() }.read(question).await
+    }
+
+    async fn find_console(&self, request: ConsoleRequest) -> Result<ConsoleTarget, ControlError> {
+        self.console_target(request).await
+    }
+
+    async fn open_console(&self, target: ConsoleTarget) -> Result<Console, ControlError> {
+        self.console(target).await
     }
 
     async fn job_invocations(&self, app: &AppId) -> Result<Vec<JobInvocationView>, ControlError> {

@@ -10,6 +10,7 @@
 //!   and sources;
 //! - [`supervise`]: tasks that survive a panic; [`tokens`]: tokens that were created beside the admin token;
 //! - [`app`]: the task that owns an app;
+//! - [`console`]: shells in running instances; [`deployment_numbers`]: which instances belong to a deployment;
 //! - [`unknown`]: objects that no record explains; [`mirrors`]: removing unused mirrors; [`bandwidth`]: counting what the
 //!   ingress sends;
 //! - [`control`], [`start`], [`fence`], [`logs`], [`redact`]: operations, startup, which controller may act, reading
@@ -21,7 +22,9 @@ mod bandwidth;
 mod caller;
 mod clock;
 pub mod config;
+pub mod console;
 mod control;
+mod deployment_numbers;
 mod derived_id;
 mod engine_watch;
 pub mod error;

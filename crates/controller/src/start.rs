@@ -21,6 +21,7 @@ use crate::app::{AppHandle, Shared};
 use crate::bandwidth::{self, Bandwidth};
 use crate::clock;
 use crate::config::Config;
+use crate::console::end_leftover_shells;
 use crate::control::{Graces, stop_all};
 use crate::engine_watch::EngineWatch;
 use crate::error::StartError;
@@ -93,6 +94,7 @@ pub(crate) async fn take_over(
     let watch = EngineWatch::start(engine.clone(), stop.clone());
     let failed = |error: StoreError| StartError::Store(error.to_string());
     let on_record = store.app_ids().await.map_err(failed)?;
+    let consoles = store.consoles().await.map_err(failed)?;
     let deleted = store.deleted_apps().await.map_err(failed)?;
     let being_deleted =
         store.apps().await.map_err(failed)?.into_iter().filter(|it| it.deleting).map(|it| it.id).collect();
@@ -126,6 +128,8 @@ pub(crate) async fn take_over(
     tokio::spawn(supervise("bandwidth", shared.stop.clone(), move || bandwidth::watch(counted.clone())));
     let tidied = shared.clone();
     tokio::spawn(supervise("mirrors", shared.stop.clone(), move || mirrors::tidy(tidied.clone())));
+    let ended = shared.clone();
+    tokio::spawn(async move { end_leftover_shells(&ended, consoles).await });
     let apps = states.into_iter().map(|state| (state.app.id.clone(), AppHandle::start(shared.clone(), state)));
     let apps = RwLock::new(apps.collect());
     Ok(ControllerState { shared, directory, token_hash, tokens, apps })

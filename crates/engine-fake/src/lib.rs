@@ -9,6 +9,7 @@ mod build;
 mod containers;
 mod images;
 mod script;
+mod shells;
 mod verbs;
 mod world;
 
@@ -17,6 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use engine::port::{Container, ContainerSpec, Event, Limits, LogStream, NetworkSpec, RestartPolicy, Usage};
+use engine::shell::TerminalSize;
 use tokio::sync::{broadcast, watch};
 
 pub use script::{Call, Verb};
@@ -33,6 +35,8 @@ pub struct Behaviour {
     pub exits_with: Option<i64>,
     /// Ignores the stop signal, so that a stop takes the whole grace.
     pub ignores_stop: bool,
+    /// Its image has no shell.
+    pub without_shell: bool,
 }
 
 /// The fake engine. Clones share one engine.
@@ -262,6 +266,11 @@ impl FakeEngine {
     /// Existing networks, by name.
     pub fn network_specs(&self) -> Vec<NetworkSpec> {
         self.lock().networks.values().map(|(_, spec)| spec.clone()).collect()
+    }
+
+    /// Running shells, each with its container and the size of its terminal.
+    pub fn shells(&self) -> Vec<(String, TerminalSize)> {
+        self.lock().shells.values().map(|it| (it.container.clone(), it.size)).collect()
     }
 
     /// Every call so far, in order, including failed ones.

@@ -21,6 +21,10 @@ pub enum Verb {
     Connect,
     RestoreName,
     SetLimits,
+    HasShell,
+    OpenShell,
+    ResizeShell,
+    EndShell,
     Networks,
     EnsureNetwork,
     RemoveNetwork,
@@ -50,6 +54,7 @@ impl Verb {
                 | Verb::Inspect
                 | Verb::Wait
                 | Verb::Logs
+                | Verb::HasShell
                 | Verb::Networks
                 | Verb::NetworkMembers
                 | Verb::Volumes

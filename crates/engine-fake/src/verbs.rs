@@ -5,6 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use engine::EngineError;
 use engine::port::*;
+use engine::shell::{Shell, ShellMark, TerminalSize};
 use futures::StreamExt;
 use futures::stream::BoxStream;
 
@@ -207,6 +208,29 @@ impl Engine for FakeEngine {
             }
         });
         Ok(lines.boxed())
+    }
+
+    async fn has_shell(&self, name: &str) -> Result<bool, EngineError> {
+        self.perform(Verb::HasShell, name, |world| world.has_shell(name)).await
+    }
+
+    async fn open_shell(&self, name: &str, mark: &ShellMark, size: TerminalSize) -> Result<Shell, EngineError> {
+        self.perform(Verb::OpenShell, name, |world| world.add_shell(name, mark, size)).await?;
+        Ok(self.run_shell(mark))
+    }
+
+    async fn resize_shell(&self, id: &str, size: TerminalSize) -> Result<(), EngineError> {
+        self.perform(Verb::ResizeShell, id, |world| {
+            if let Some(shell) = world.shells.get_mut(id) {
+                shell.size = size;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn end_shell(&self, name: &str, mark: &ShellMark) -> Result<Changed, EngineError> {
+        self.perform(Verb::EndShell, name, |world| Ok(world.end_shell(mark))).await
     }
 
     async fn connect(&self, name: &str, join: &NetworkJoin) -> Result<Changed, EngineError> {

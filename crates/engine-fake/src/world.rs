@@ -12,6 +12,7 @@ use tokio::sync::broadcast;
 use crate::containers::{KILLED, Process};
 use crate::images::Image;
 use crate::script::Script;
+use crate::shells::FakeShell;
 use crate::{Behaviour, KEPT_EVENTS, publish};
 
 pub(super) struct World {
@@ -35,6 +36,8 @@ pub(super) struct World {
     /// How long the list keeps showing an ended process as running.
     pub list_late: Duration,
     pub events: broadcast::Sender<Event>,
+    /// Running shells, by mark.
+    pub shells: BTreeMap<String, FakeShell>,
     /// For ids and log timestamps.
     counter: u64,
 }
@@ -64,6 +67,7 @@ impl World {
             foreign_subnets: BTreeSet::new(),
             list_late: Duration::ZERO,
             events,
+            shells: BTreeMap::new(),
             counter: 0,
         }
     }

@@ -16,6 +16,7 @@ use futures::stream::BoxStream;
 use serde::{Deserialize, Serialize};
 
 use crate::error::EngineError;
+use crate::shell::{Shell, ShellMark, TerminalSize};
 
 /// What an engine object is used for in Boatyard. Written as labels with a MAC over all fields; an object without a
 /// valid MAC does not belong to this installation.
@@ -431,6 +432,18 @@ pub trait Engine: Send + Sync + 'static {
     /// started.
     async fn wait(&self, name: &str) -> Result<i64, EngineError>;
     async fn logs(&self, name: &str, query: &LogQuery) -> Result<LogLines, EngineError>;
+    /// Whether a shell can be opened in a running container. Errors: [`EngineError::Conflict`] if it does not run.
+    async fn has_shell(&self, name: &str) -> Result<bool, EngineError>;
+    /// Opens a shell on a terminal of this size in a running container, as the container's user and in its working
+    /// directory: bash if the image has it, else sh. Not idempotent. The caller records the mark first and calls
+    /// [`Engine::end_shell`] in any case, also after an error. Errors: those of [`Engine::has_shell`].
+    async fn open_shell(&self, name: &str, mark: &ShellMark, size: TerminalSize) -> Result<Shell, EngineError>;
+    /// Sets the size of a shell's terminal. Succeeds if the shell has ended. `id`: [`Shell::id`].
+    async fn resize_shell(&self, id: &str, size: TerminalSize) -> Result<(), EngineError>;
+    /// Ends every process of a shell: those with its mark in their environment, and those in their sessions. Each gets
+    /// SIGHUP, and SIGKILL half a second later. Succeeds if the container does not run or no longer exists. Errors:
+    /// [`EngineError::Conflict`] if processes remain, or the container is paused.
+    async fn end_shell(&self, name: &str, mark: &ShellMark) -> Result<Changed, EngineError>;
     /// Gives a running or stopped container this network, address and aliases. If the container has another endpoint on
     /// a network of this name or id, it leaves that first. Its other networks stay.
     async fn connect(&self, name: &str, join: &NetworkJoin) -> Result<Changed, EngineError>;

@@ -19,6 +19,8 @@ pub(crate) const BODY_LIMIT: usize = 16 * 1024 * 1024;
 
 /// Prefix of the `meta` keys that remember deleted apps.
 pub(crate) const DELETED_APP: &str = "deleted_app/";
+/// Prefix of the `meta` keys that remember open consoles.
+pub(crate) const CONSOLE: &str = "console/";
 
 /// Applies one change within the transaction.
 pub(crate) fn apply(tx: &Transaction<'_>, sealer: &Sealer, change: &Change) -> Result<(), DbError> {
@@ -55,6 +57,12 @@ pub(crate) fn apply(tx: &Transaction<'_>, sealer: &Sealer, change: &Change) -> R
 pub(crate) fn put_meta(tx: &Transaction<'_>, key: &str, value: &str) -> Result<(), DbError> {
     let sql = "INSERT INTO meta (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
     tx.prepare_cached(sql)?.execute(params![key, value])?;
+    Ok(())
+}
+
+/// Deletes a value from the `meta` table.
+pub(crate) fn delete_meta(tx: &Transaction<'_>, key: &str) -> Result<(), DbError> {
+    tx.prepare_cached("DELETE FROM meta WHERE key = ?1")?.execute([key])?;
     Ok(())
 }
 

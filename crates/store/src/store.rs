@@ -303,6 +303,30 @@ impl Store {
         self.set_meta(&format!("{}{app}", changes::DELETED_APP), "").await
     }
 
+    /// Records that a console with this mark is open in a container.
+    pub async fn remember_console(&self, mark: &str, container: &str) -> Result<(), StoreError> {
+        self.set_meta(&format!("{}{mark}", changes::CONSOLE), container).await
+    }
+
+    /// Deletes the record of a console.
+    pub async fn forget_console(&self, mark: &str) -> Result<(), StoreError> {
+        let key = format!("{}{mark}", changes::CONSOLE);
+        self.write(move |writer| writer.transact(|tx| changes::delete_meta(tx, &key)).map(|_| ())).await
+    }
+
+    /// Marks and containers of the consoles on record.
+    pub async fn consoles(&self) -> Result<Vec<(String, String)>, StoreError> {
+        self.read(|tx| {
+            let mut statement = tx.conn.prepare_cached("SELECT key, value FROM meta WHERE key GLOB ?1")?;
+            let of = |row: &rusqlite::Row<'_>| Ok((row.get::<_, String>(0)?, row.get(1)?));
+            let rows = statement.query_map([format!("{}*", changes::CONSOLE)], of)?;
+            let mark =
+                |(key, container): (String, String)| (key.trim_start_matches(changes::CONSOLE).to_owned(), container);
+            Ok(rows.map(|row| row.map(mark)).collect::<Result<_, _>>()?)
+        })
+        .await
+    }
+
     /// A value set by [`Store::set_meta`].
     pub async fn get_meta(&self, key: &str) -> Result<Option<String>, StoreError> {
         let key = key.to_owned();

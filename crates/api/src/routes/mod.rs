@@ -6,6 +6,7 @@ mod apps;
 mod audit;
 mod boatyard;
 mod catalog;
+mod console;
 mod databases;
 mod deployments;
 mod events;
@@ -80,6 +81,13 @@ pub(crate) fn table() -> Vec<Route> {
             Needs::Read,
             get(logs::of_component_in_deployment),
         ),
+        route("GET", "/v2/apps/{app}/components/{component}/exec", Needs::Console, get(console::of_app)),
+        route(
+            "GET",
+            "/v2/apps/{app}/deployments/{deployment}/components/{component}/exec",
+            Needs::Console,
+            get(console::of_deployment),
+        ),
         route("GET", "/v2/apps/{app}/events", Needs::Read, get(events::list)),
         route("GET", "/v2/apps/{app}/events/{event}", Needs::Read, get(events::get)),
         route("GET", "/v2/apps/{app}/events/{event}/logs", Needs::Read, get(events::logs)),
@@ -137,8 +145,8 @@ pub(crate) fn table() -> Vec<Route> {
     all
 }
 
-/// The router for the table, with the gate in front of each handler, and for log streams, which need a ticket instead of
-/// a token.
+/// The router for the table, with the gate in front of each handler, and for log streams and consoles, which need a ticket
+/// instead of a token.
 pub(crate) fn router(state: &ApiState) -> Router<ApiState> {
     let gated = |route: Route| {
         let gate_of_route = Gate { state: state.clone(), needs: route.needs };
@@ -147,6 +155,7 @@ pub(crate) fn router(state: &ApiState) -> Router<ApiState> {
     let router = table().into_iter().fold(Router::new(), |router, route| router.route(route.path, gated(route)));
     router
         .route(logs::STREAM, get(crate::stream::open))
+        .route(console::SOCKET, get(crate::console::open))
         .fallback(unknown_path)
         .method_not_allowed_fallback(unknown_method)
 }

@@ -8,10 +8,7 @@ use crate::access::{Access, Needs};
 use crate::error::ApiError;
 
 pub(super) fn table() -> Vec<Route> {
-    let get_paths = [
-        ("/v2/apps/{app}/components/{component}/exec", Needs::Console),
-        ("/v2/apps/{app}/deployments/{deployment}/components/{component}/exec", Needs::Console),
-    ];
+    let get_paths = [];
     let post_paths = [
         ("/v2/apps/detect", Needs::Nothing),
         ("/v2/apps/{app}/rollback", Needs::Write("rollback")),

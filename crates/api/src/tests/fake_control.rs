@@ -1,11 +1,12 @@
 //! A fake controller with two deployments that records its calls.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use app_spec::AppSpec;
 use async_trait::async_trait;
 use controller::ControlError;
+use controller::console::{Console, ConsoleRequest, ConsoleTarget};
 use controller::unknown::{UnknownApp, UnknownList};
 use controller::view::{
     AlertView, AppView, AuditEntry, Caller, ComponentHealthView, CreatedToken, DatabaseConnectionView, DeployOptions,
@@ -18,6 +19,7 @@ use rollout::ids::{AppId, DeploymentId};
 use rollout::time::Timestamp;
 use tokio::sync::watch;
 
+use super::fake_console::FakeConsoles;
 use super::samples;
 use crate::state::sha256;
 use controller::{Control, LogLines};
@@ -40,6 +42,8 @@ pub struct FakeControl {
     pub tokens: watch::Sender<BTreeMap<String, TokenView>>,
     /// The audit trail, oldest first.
     pub audit: watch::Sender<Vec<AuditEntry>>,
+    /// What happened to the fake shells of consoles.
+    pub consoles: Arc<FakeConsoles>,
 }
 
 impl Default for FakeControl {
@@ -53,6 +57,7 @@ impl Default for FakeControl {
             endless: false,
             tokens: watch::channel(samples::tokens()).0,
             audit: watch::channel(Vec::new()).0,
+            consoles: Arc::default(),
         }
     }
 }
@@ -68,6 +73,15 @@ impl FakeControl {
 
     pub fn calls(&self) -> Vec<String> {
         self.calls.lock().expect("no panic").clone()
+    }
+
+    pub fn console_notes(&self) -> Vec<String> {
+        self.consoles.notes()
+    }
+
+    /// How many pieces of a flood the fake shell has handed over.
+    pub fn console_pieces(&self) -> usize {
+        self.consoles.pieces()
     }
 
     fn app(&self) -> AppView {
@@ -196,6 +210,19 @@ impl Control for FakeControl {
         };
         let lines = stream::iter((1..=2).map(line).map(Ok));
         Ok(if self.endless { lines.chain(stream::pending()).boxed() } else { lines.boxed() })
+    }
+
+    async fn find_console(&self, request: ConsoleRequest) -> Result<ConsoleTarget, ControlError> {
+        let ConsoleRequest { app, component, instance, deployment } = request;
+        let deployment = deployment.map(|it| it.to_string());
+        self.record(format!("find_console {component} {instance:?} {deployment:?}"))?;
+        let (component, instance) = (component.as_str().into(), "by-1-shop-web".into());
+        Ok(ConsoleTarget { app, app_name: "shop".into(), component, instance, alias: "web-0".into() })
+    }
+
+    async fn open_console(&self, target: ConsoleTarget) -> Result<Console, ControlError> {
+        self.record(format!("open_console {}", target.alias))?;
+        Ok(self.consoles.open())
     }
 
     async fn job_invocations(&self, _: &AppId) -> Result<Vec<JobInvocationView>, ControlError> {

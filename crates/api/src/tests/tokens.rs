@@ -75,7 +75,7 @@ async fn the_log_streams_of_a_revoked_token_end_and_its_unused_addresses_do_not_
             reason = frame.map(|frame| frame.reason.to_string());
         }
     }
-    assert_eq!(reason.as_deref(), Some("the token of this stream was revoked or has expired"));
+    assert_eq!(reason.as_deref(), Some("the token that opened this was revoked or has expired"));
     let path = unused.strip_prefix(&format!("http://{}", server.address)).expect("this server");
     assert_eq!(server.send_with("GET", path, "", &[]).await.status, StatusCode::UNAUTHORIZED);
 }

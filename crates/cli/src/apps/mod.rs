@@ -3,6 +3,7 @@
 mod alerts;
 mod catalog;
 mod changes;
+mod console;
 mod dry_run;
 mod explain;
 mod history;
@@ -65,6 +66,10 @@ pub async fn run(command: Apps, connection: &Connection) -> anyhow::Result<Exit>
         Apps::UpdateAlertDestinations { app, alert, app_alert_destinations, output } => {
             let destinations = alerts::read_destinations(&app_alert_destinations)?;
             alerts::update_destinations(&discover::client(connection)?, &app, &alert, &destinations, &output).await
+        }
+        Apps::Console { app, component, instance, deployment } => {
+            let query = console::ConsoleQuery { app, component, instance, deployment };
+            console::run(&discover::client(connection)?, &query).await
         }
         Apps::Logs { app, component, source, follow, tail, no_prefix } => {
             let query = logs::LogQuery { app, component, source, follow, tail };

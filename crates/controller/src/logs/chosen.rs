@@ -1,14 +1,13 @@
 //! The instances whose output answers a request.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use rollout::deployment::Stage;
-use rollout::ids::DeploymentId;
 use rollout::instance::InstancePhase;
-use rollout::target::Target;
 use store::records::{AppState, Deployment, Instance};
 
 use super::Logs;
+use crate::deployment_numbers::DeploymentNumbers;
 use crate::error::{ControlError, closest};
 use crate::view::LogRequest;
 
@@ -22,12 +21,12 @@ impl Logs {
             None => None,
         };
         let numbers = match &deployment {
-            Some(_) => self.numbers(&state).await?,
-            None => BTreeMap::new(),
+            Some(_) => DeploymentNumbers::read(&self.store, &state).await?,
+            None => DeploymentNumbers::default(),
         };
         let started = state.instances.iter().filter(|it| it.phase > InstancePhase::Created);
         let rows: Vec<_> =
-            started.filter(|it| deployment.as_ref().is_none_or(|of| is_of(&state, of, &numbers, it))).collect();
+            started.filter(|it| deployment.as_ref().is_none_or(|of| numbers.is_of(&state, of, it))).collect();
         let wanted = |it: &&&Instance| request.component.as_deref().is_none_or(|name| name == it.component.as_str());
         let names: Vec<_> =
             rows.iter().filter(wanted).map(|it| (it.component.to_string(), it.name.to_string())).collect();
@@ -43,19 +42,6 @@ impl Logs {
         }
     }
 
-    /// Numbers of the deployments that created the app's instances. Deployments without a record are missing.
-    async fn numbers(&self, state: &AppState) -> Result<BTreeMap<DeploymentId, u64>, ControlError> {
-        let mut numbers = BTreeMap::new();
-        for id in state.instances.iter().map(|it| &it.deployment) {
-            if !numbers.contains_key(id)
-                && let Some(found) = self.store.deployment(id).await?
-            {
-                numbers.insert(id.clone(), found.number);
-            }
-        }
-        Ok(numbers)
-    }
-
     /// Whether a deployment has ended and can have no new instances.
     pub(super) async fn can_have_no_more(&self, request: &LogRequest) -> bool {
         request.deployment.is_some() && self.deployment(request).await.is_ok_and(|it| is_over(&it))
@@ -65,24 +51,6 @@ impl Logs {
         let app = self.store.app(&request.app).await?;
         Ok(request.deployment.is_some() && app.is_some_and(|it| it.active == request.deployment))
     }
-}
-
-/// Whether the instance belongs to the deployment, which may have kept it from an earlier one.
-fn is_of(
-    state: &AppState,
-    deployment: &Deployment,
-    numbers: &BTreeMap<DeploymentId, u64>,
-    instance: &Instance,
-) -> bool {
-    let is_active = state.app.active.as_ref() == Some(&deployment.id);
-    // After a rollback the instances of the active deployment were created by the later one that failed.
-    let is_later = numbers.get(&instance.deployment).is_some_and(|number| *number > deployment.number);
-    let targets: &[Target] = match is_active {
-        true => state.targets_in_force(),
-        false => deployment.targets.as_deref().unwrap_or_default(),
-    };
-    let fits = |it: &Target| it.component == instance.component && it.created(&instance.revision, instance.generation);
-    (is_active || !is_later) && targets.iter().any(fits)
 }
 
 fn is_over(deployment: &Deployment) -> bool {

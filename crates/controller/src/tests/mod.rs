@@ -6,6 +6,7 @@ mod alerts;
 mod builds;
 mod by_hand;
 mod cluster;
+mod console;
 mod counting;
 mod crashes;
 mod down;

@@ -3,7 +3,8 @@
 //! It remembers only what the engine cannot contradict: the size of the host, which networks it has seen, and under
 //! which name a container was created ([`made`]). It acts only on objects whose labels carry this installation's MAC.
 //! It finds them through the engine's *list*, which stays fast when one container hangs, and then uses their ids. It
-//! has no shell, no `docker` command, no archive endpoint, and no way to send raw requests.
+//! has no archive endpoint and no way to send raw requests. It runs no shell and no `docker` command on this host; the shells
+//! of consoles run inside containers.
 
 mod build;
 mod changes;
@@ -17,6 +18,7 @@ mod made;
 mod networks;
 mod profile;
 mod progress;
+mod shells;
 mod volumes;
 
 use std::collections::HashMap;
@@ -33,6 +35,7 @@ use tokio::sync::OnceCell;
 use crate::error::EngineError;
 use crate::identity::{INSTALLATION, Installation};
 use crate::port::*;
+use crate::shell::{Shell, ShellMark, TerminalSize};
 
 /// Default deadline of a verb.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -208,6 +211,22 @@ impl Engine for DockerEngine {
 
     async fn logs(&self, name: &str, query: &LogQuery) -> Result<LogLines, EngineError> {
         self.container_logs(name, query).await
+    }
+
+    async fn has_shell(&self, name: &str) -> Result<bool, EngineError> {
+        self.has_shell_in(name).await
+    }
+
+    async fn open_shell(&self, name: &str, mark: &ShellMark, size: TerminalSize) -> Result<Shell, EngineError> {
+        self.start_shell(name, mark, size).await
+    }
+
+    async fn resize_shell(&self, id: &str, size: TerminalSize) -> Result<(), EngineError> {
+        self.set_shell_size(id, size).await
+    }
+
+    async fn end_shell(&self, name: &str, mark: &ShellMark) -> Result<Changed, EngineError> {
+        self.hang_up(name, mark).await
     }
 
     async fn connect(&self, name: &str, join: &NetworkJoin) -> Result<Changed, EngineError> {

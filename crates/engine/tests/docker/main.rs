@@ -10,4 +10,5 @@ mod lifecycle;
 mod networks;
 mod output;
 mod ownership;
+mod shells;
 mod support;

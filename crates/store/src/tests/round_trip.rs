@@ -251,6 +251,21 @@ async fn meta_values_are_stored_and_overwritten() {
 }
 
 #[tokio::test]
+async fn open_consoles_are_remembered_until_they_end() {
+    let test = TestStore::new();
+    for (mark, container) in [("m1", "web-0"), ("m2", "web-1"), ("m1", "web-0")] {
+        test.store.remember_console(mark, container).await.unwrap();
+    }
+    test.store.set_meta("epoch", "1").await.unwrap();
+    test.store.forget_console("m2").await.unwrap();
+    test.store.forget_console("m3").await.unwrap();
+    let test = test.reopened();
+    let store = &test.store;
+    assert_eq!(store.consoles().await.unwrap(), [("m1".to_owned(), "web-0".to_owned())]);
+    assert_eq!(store.get_meta("epoch").await.unwrap().as_deref(), Some("1"));
+}
+
+#[tokio::test]
 async fn an_idempotency_key_is_refused_again_for_a_day() {
     let test = TestStore::with_app("shop").await;
     let begin = Timestamp(1_000_000);
