@@ -276,3 +276,22 @@ async fn noted_in_time(server: &Server, what: &str) {
         tokio::time::sleep(std::time::Duration::from_secs(1)).await;
     }
 }
+
+#[tokio::test]
+async fn the_consoles_of_a_revoked_token_end_and_its_unused_addresses_open_none() {
+    let server = Server::start().await;
+    let address = async || {
+        let answer = server.send_as("writer", "GET", EXEC, "").await;
+        answer.json()["url"].as_str().expect("an address").to_owned()
+    };
+    let unused = address().await;
+    let mut socket = connect(&address().await).await;
+    type_in(&mut socket, "l").await;
+    next(&mut socket).await;
+    server.send("DELETE", "/v2/boatyard/tokens/writer", "").await;
+    for mut socket in [socket, connect(&unused).await] {
+        let (text, failed, close) = end(&mut socket).await;
+        assert!(text.contains("was revoked") && failed, "{text}");
+        assert_eq!(code(close), CloseCode::Policy);
+    }
+}

@@ -120,7 +120,9 @@ async fn attach(socket: Socket, mut signals: EndSignals) -> anyhow::Result<Exit>
     match end {
         End::Exited => Ok(Exit::Done),
         End::Lost | End::Left => Ok(Exit::Failed),
-        End::Broken(why) => bail!("the connection to the console broke: {why}. The shell has ended with it"),
+        End::Broken(why) => bail!(
+            "the connection to the console broke: {why}. `boatyard serve` ends the shell, or does so when it starts again"
+        ),
     }
 }
 
