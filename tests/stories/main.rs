@@ -7,6 +7,7 @@
 mod builds;
 mod by_hand;
 mod command_line;
+mod console;
 mod crash;
 mod engine_restart;
 mod frozen;

@@ -8,15 +8,16 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Instant;
 
 use boatyard_tests::installation::{ENDS_WITHIN, Installation};
+use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{LocalModes, tcgetattr};
+use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 
 use crate::support::*;
 
 const CTRL_C: &str = "\x03";
 
 /// A command with a separate terminal as its standard streams.
-struct Terminal {
+pub struct Terminal {
     keyboard: File,
     screen: Receiver<Vec<u8>>,
     shown: String,
@@ -24,7 +25,7 @@ struct Terminal {
 }
 
 impl Terminal {
-    fn run(at: &Installation, args: &[&str]) -> Terminal {
+    pub fn run(at: &Installation, args: &[&str]) -> Terminal {
         let keyboard = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
         grantpt(&keyboard).unwrap();
         unlockpt(&keyboard).unwrap();
@@ -48,7 +49,7 @@ impl Terminal {
     }
 
     /// Waits until `text` is shown.
-    fn until(&mut self, text: &str) {
+    pub fn until(&mut self, text: &str) {
         let deadline = Instant::now() + ENDS_WITHIN;
         while !self.shown.contains(text) {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -57,16 +58,28 @@ impl Terminal {
         }
     }
 
-    fn type_in(&mut self, text: &str) {
+    pub fn type_in(&mut self, text: &str) {
         self.keyboard.write_all(text.as_bytes()).unwrap();
     }
 
-    fn is_echoing(&self) -> bool {
+    pub fn is_echoing(&self) -> bool {
         tcgetattr(&self.keyboard).unwrap().local_modes.contains(LocalModes::ECHO)
     }
 
+    /// Changes the size of the window. The terminal is not the command's controlling one, so the signal is sent here.
+    pub fn resize(&self, width: u16, height: u16) {
+        let size = Winsize { ws_col: width, ws_row: height, ws_xpixel: 0, ws_ypixel: 0 };
+        tcsetwinsize(&self.keyboard, size).unwrap();
+        self.signal(Signal::WINCH);
+    }
+
+    /// Sends a signal to the command.
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
     /// The exit code, and everything that was shown.
-    fn end(&mut self) -> (Option<i32>, String) {
+    pub fn end(&mut self) -> (Option<i32>, String) {
         let code = self.child.wait().unwrap().code();
         for more in self.screen.iter() {
             self.shown.push_str(&String::from_utf8_lossy(&more));

@@ -2,6 +2,7 @@
 
 mod alerts;
 mod changes;
+mod console;
 mod dry_run;
 mod logs;
 mod queries;
@@ -59,6 +60,10 @@ pub async fn run(command: Apps, connection: &Connection) -> anyhow::Result<Exit>
         Apps::UpdateAlertDestinations { app, alert, app_alert_destinations, output } => {
             let destinations = alerts::read_destinations(&app_alert_destinations)?;
             alerts::update_destinations(&discover::client(connection)?, &app, &alert, &destinations, &output).await
+        }
+        Apps::Console { app, component, instance, deployment } => {
+            let query = console::ConsoleQuery { app, component, instance, deployment };
+            console::run(&discover::client(connection)?, &query).await
         }
         Apps::Logs { app, component, deployment, kind, follow, tail, no_prefix } => {
             let query = logs::LogQuery { app, component, deployment, kind, follow, tail };

@@ -152,6 +152,19 @@ pub enum Apps {
         #[arg(long)]
         no_prefix: bool,
     },
+    /// Open a shell in a running instance, on this terminal
+    #[command(visible_alias = "cs")]
+    Console {
+        /// Name or id
+        app: String,
+        /// Name of a service, a worker or a running job
+        component: String,
+        /// Name or alias of the instance, as list-instances shows them [default: the first one that runs]
+        instance: Option<String>,
+        /// Only instances of this deployment, by id or number
+        #[arg(long, value_name = "DEPLOYMENT")]
+        deployment: Option<String>,
+    },
     /// List an app's alerts, which are stored but not sent
     #[command(visible_alias = "la")]
     ListAlerts {
