@@ -11,14 +11,16 @@ mod job_invocation;
 mod object;
 mod page;
 mod project;
+mod rollback;
 mod status;
 mod timing;
 
 pub(crate) use alert::alert;
 pub(crate) use app::{PendingDeployment, app, listed_app, proposal};
 pub(crate) use catalog::{account, instance_size, instance_sizes, owner_id, region, regions, tier, tiers, token_info};
-pub(crate) use deployment::{TYPE as DEPLOYMENT_TYPE, deployment};
+pub(crate) use deployment::{TYPES as DEPLOYMENT_TYPES, deployment, type_of};
 pub(crate) use job_invocation::job_invocation;
 pub(crate) use page::paged;
 pub(crate) use project::{project, project_id, resource};
+pub(crate) use rollback::rollback_check;
 pub(crate) use status::{instances, status};

@@ -11,6 +11,7 @@ mod job_invocations;
 mod logs;
 mod not_implemented;
 mod projects;
+mod rollback;
 
 use axum::Json;
 use axum::Router;
@@ -23,7 +24,8 @@ use crate::access::Access;
 use crate::error::ApiError;
 use crate::state::ApiState;
 
-/// The result of a handler. Success is always 200 with JSON, because pydo accepts nothing else.
+/// The result of a handler. Success is always 200 with JSON, because pydo accepts nothing else; only a commit of a
+/// rollback has no body.
 pub(crate) type JsonResult = Result<Json<Value>, ApiError>;
 
 /// A path with one method.
@@ -55,6 +57,10 @@ pub(crate) fn table() -> Vec<Route> {
         route("POST", "/v2/apps/{app}/deployments", post(deployments::create)),
         route("GET", "/v2/apps/{app}/deployments/{deployment}", get(deployments::get)),
         route("POST", "/v2/apps/{app}/deployments/{deployment}/cancel", post(deployments::cancel)),
+        route("POST", "/v2/apps/{app}/rollback", post(rollback::create)),
+        route("POST", "/v2/apps/{app}/rollback/validate", post(rollback::validate)),
+        route("POST", "/v2/apps/{app}/rollback/commit", post(rollback::commit)),
+        route("POST", "/v2/apps/{app}/rollback/revert", post(rollback::revert)),
         route("GET", "/v2/apps/{app}/logs", get(logs::of_app)),
         route("GET", "/v2/apps/{app}/components/{component}/logs", get(logs::of_component)),
         route("GET", "/v2/apps/{app}/deployments/{deployment}/logs", get(logs::of_deployment)),

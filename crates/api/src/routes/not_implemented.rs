@@ -19,10 +19,6 @@ pub(super) fn table() -> Vec<Route> {
     let post_paths = [
         "/v2/apps/detect",
         "/v2/apps/metrics/bandwidth_daily",
-        "/v2/apps/{app}/rollback",
-        "/v2/apps/{app}/rollback/validate",
-        "/v2/apps/{app}/rollback/commit",
-        "/v2/apps/{app}/rollback/revert",
         "/v2/apps/{app}/upgrade_buildpack",
         "/v2/apps/{app}/job-invocations/{invocation}/cancel",
         "/v2/apps/{app}/components/{component}/reset_password",

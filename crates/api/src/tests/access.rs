@@ -50,8 +50,8 @@ async fn every_route_answers_with_the_token() {
         let server = Server::start().await;
         let answer = server.send(route.method, &filled(route.path), "").await;
         let expected = [StatusCode::OK, StatusCode::NOT_IMPLEMENTED];
-        // Routes that need a spec refuse an empty body.
-        let needs_spec = answer.status == StatusCode::BAD_REQUEST && answer.message().contains("no field \"spec\"");
+        // Routes that need a spec or a deployment refuse an empty body.
+        let needs_spec = answer.status == StatusCode::BAD_REQUEST && answer.message().contains("the body has no field");
         // Events of deployments have no logs, and cannot be canceled.
         let is_event = answer.status == StatusCode::BAD_REQUEST && answer.message().contains("autoscaling event");
         assert!(
@@ -61,7 +61,7 @@ async fn every_route_answers_with_the_token() {
             route.path,
             answer.text
         );
-        assert!(answer.json().is_object());
+        assert!(route.path.ends_with("/rollback/commit") && answer.text.is_empty() || answer.json().is_object());
     }
 }
 

@@ -8,7 +8,7 @@ use controller::ControlError;
 use controller::unknown::{UnknownApp, UnknownList};
 use controller::view::{
     AlertView, AppView, Caller, DeployOptions, DeploymentView, InstanceView, JobInvocationView, LogEntry, LogRequest,
-    Page, PageQuery, Preview, SlackWebhook, UpdateOptions,
+    Page, PageQuery, Preview, RollbackCheck, RollbackOptions, SlackWebhook, UpdateOptions,
 };
 use futures::{StreamExt, stream};
 use rollout::deployment::Stage;
@@ -32,6 +32,8 @@ pub struct FakeControl {
     pub updated: Mutex<bool>,
     /// Whether logs never end.
     pub endless: bool,
+    /// The deployment that the app is pinned to.
+    pub pinned: Option<DeploymentView>,
 }
 
 impl Default for FakeControl {
@@ -43,6 +45,7 @@ impl Default for FakeControl {
             apps: 1,
             updated: Mutex::default(),
             endless: false,
+            pinned: None,
         }
     }
 }
@@ -61,7 +64,7 @@ impl FakeControl {
     }
 
     fn app(&self) -> AppView {
-        samples::app(&self.deployments)
+        AppView { pinned: self.pinned.clone(), ..samples::app(&self.deployments) }
     }
 
     fn newest(&self) -> DeploymentView {
@@ -146,6 +149,36 @@ impl Control for FakeControl {
     async fn deploy(&self, _: &AppId, options: DeployOptions, _: &Caller) -> Result<DeploymentView, ControlError> {
         self.record(format!("deploy force={} clear={}", options.force_build, options.clear_cache))?;
         Ok(self.newest())
+    }
+
+    async fn roll_back(
+        &self,
+        _: &AppId,
+        to: &DeploymentId,
+        options: RollbackOptions,
+        _: &Caller,
+    ) -> Result<DeploymentView, ControlError> {
+        self.record(format!("roll_back {to} skip_pin={}", options.skip_pin))?;
+        Ok(self.newest())
+    }
+
+    async fn validate_rollback(&self, _: &AppId, to: &DeploymentId) -> Result<RollbackCheck, ControlError> {
+        self.record(format!("validate_rollback {to}"))?;
+        Ok(samples::rollback_check(self.deployments.iter().any(|it| it.id == *to)))
+    }
+
+    async fn commit_rollback(&self, _: &AppId) -> Result<(), ControlError> {
+        self.record("commit_rollback".into())
+    }
+
+    async fn revert_rollback(&self, _: &AppId, _: &Caller) -> Result<DeploymentView, ControlError> {
+        self.record("revert_rollback".into())?;
+        Ok(self.newest())
+    }
+
+    async fn preview_rollback(&self, _: &AppId, to: &DeploymentId) -> Result<Preview, ControlError> {
+        self.record(format!("preview_rollback {to}"))?;
+        Ok(Preview::default())
     }
 
     async fn deployments(&self, _: &AppId, page: PageQuery) -> Result<Page<DeploymentView>, ControlError> {

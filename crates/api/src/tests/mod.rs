@@ -12,6 +12,7 @@ mod outside_url;
 mod progress;
 mod projects;
 mod recorded;
+mod rollback;
 mod samples;
 mod server;
 mod specs;
