@@ -1,6 +1,7 @@
 //! Commands and flags. Those under `apps` are doctl's, so that its users know them.
 
 mod apps;
+mod rollback;
 mod spec;
 
 use std::net::SocketAddr;
@@ -12,6 +13,7 @@ use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand,
 use controller::{NetworkPool, SpecialNetwork};
 
 pub use apps::{Apps, DeployArgs, LogType, WaitArgs};
+pub use rollback::{EndRollback, Rollback};
 pub use spec::{Spec, SpecArgs, SpecFormat};
 
 use crate::exit::UsageError;
