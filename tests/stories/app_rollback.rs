@@ -89,6 +89,9 @@ async fn an_app_returns_to_an_earlier_deployment_by_its_image_or_its_commit_or_s
     move_repositories(at, "", "away-");
     let checked = shop.rollback(&["shop", "--deployment", "1", "--validate"]).await;
     assert_eq!((checked.code, checked.out.as_str()), (Some(0), "valid\n"), "{}", checked.err);
+    let serves = shop.rollback(&["shop", "--deployment", "3", "--validate", "-o", "json"]).await;
+    assert!(serves.code == Some(1) && serves.err.contains("already serves"), "{}", serves.err);
+    assert!(serves.out.contains("incompatible_phase"), "{}", serves.out);
     let plan = shop.rollback(&["shop", "--deployment", "1", "--dry-run"]).await;
     assert!(plan.out.contains("return to commit") && plan.out.contains("of web and its image"), "{}", plan.out);
     let back = shop.rollback(&["shop", "--deployment", "1", "--wait"]).await;

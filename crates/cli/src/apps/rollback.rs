@@ -20,7 +20,7 @@ pub async fn run(client: &Client, asked: Rollback) -> anyhow::Result<Exit> {
         Rollback { app: Some(app), deployment: Some(deployment), skip_pin, validate, acting, output, end: None } => {
             let body = json!({ "deployment_id": deployment, "skip_pin": skip_pin });
             if validate {
-                self::validate(client, &app, &body).await
+                self::validate(client, &app, &body, &output).await
             } else {
                 roll_back(client, &app, &body, &acting, &output).await
             }
@@ -43,18 +43,18 @@ async fn roll_back(
     Ok(exit)
 }
 
-/// The result is the first line on standard output: a script reads it.
-async fn validate(client: &Client, app: &str, body: &Value) -> anyhow::Result<Exit> {
+/// Prints `valid`, or fails with the reason. `--output json` prints App Platform's answer in both cases.
+async fn validate(client: &Client, app: &str, body: &Value, output: &Output) -> anyhow::Result<Exit> {
     let answer = client.post(&path(app, "/validate"), body).await?;
     let message = |it: &Value| it["message"].as_str().unwrap_or_default().to_owned();
     for warning in answer["warnings"].as_array().into_iter().flatten() {
         output::note(&format!("warning: {}", message(warning)));
     }
-    match answer["valid"].as_bool().context("the API did not say whether the rollback is valid")? {
-        true => {
-            output::result("valid\n");
-            Ok(Exit::Done)
-        }
+    let valid = answer["valid"].as_bool().context("the API did not say whether the rollback is valid")?;
+    let text = output.output.document(&answer).or_else(|| valid.then(|| "valid\n".to_owned()));
+    output::result(&text.unwrap_or_default());
+    match valid {
+        true => Ok(Exit::Done),
         false => bail!("{}", message(&answer["error"])),
     }
 }

@@ -27,7 +27,9 @@ services:
   dockerfile_path: Dockerfile
   http_port: 8080
   instance_count: 2
-  envs: [{key: RELEASE, value: 'VERSION', scope: RUN_TIME}]
+  envs:
+  - {key: RELEASE, value: 'VERSION', scope: RUN_TIME}
+  - {key: TOKEN, value: 'secret-VERSION', scope: RUN_TIME, type: SECRET}
 workers:
 - name: mill
   git: {repo_clone_url: 'https://example.com/site.git', branch: main}
@@ -121,12 +123,15 @@ impl Site {
 
     /// The release that the instances of `web` run.
     async fn serves(&self) -> BTreeSet<String> {
+        self.values_of("RELEASE").await
+    }
+
+    /// The values of a variable in the instances of `web`.
+    async fn values_of(&self, key: &str) -> BTreeSet<String> {
         let state = self.cluster.state(&self.app).await;
         let web = state.instances.iter().filter(|it| it.component.as_str() == "web");
         let revisions = web.map(|it| state.revisions.iter().find(|revision| revision.id == it.revision).unwrap());
-        revisions
-            .flat_map(|it| it.env.iter().filter(|(key, _)| key == "RELEASE").map(|(_, value)| value.clone()))
-            .collect()
+        revisions.flat_map(|it| it.env.iter().filter(|(name, _)| name == key).map(|(_, value)| value.clone())).collect()
     }
 
     async fn remove_image(&self, number: usize, component: &str) {
@@ -181,6 +186,7 @@ fn a_rollback_returns_to_the_spec_and_the_images_of_its_deployment_without_the_r
         assert!(!plan.steps.iter().any(|it| it.contains("migrate") || it.contains("database")), "{:#?}", plan.steps);
         let done = site.roll_back(1).await;
         assert_eq!((site.serves().await, site.release().await.as_str()), (set("1"), "1"));
+        assert_eq!(site.values_of("TOKEN").await, set("secret-1"));
         assert_eq!(commits(&done), ["mill 1", "web 1"]);
         assert!(done.images.values().all(|it| !it.built), "{:?}", done.images);
         assert_eq!((&done.cloned_from, done.cause.as_str()), (&Some(site.ids[0].clone()), "rollback to deployment 1"));

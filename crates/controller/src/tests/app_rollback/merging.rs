@@ -64,8 +64,13 @@ fn requests_that_meet_a_waiting_rollback_merge_with_it_and_the_pin_follows() {
         hold_a_rollout(&site).await;
         // What waits is withdrawn by the rollback, and its revert knows the newest spec.
         let waited = site.update("4", KEEP).await.unwrap();
+        let plan = site.cluster.controller().preview_rollback(&site.app, &site.ids[0]).await.unwrap();
+        assert!(plan.steps[0].starts_with("replace deployment 5, which waits"), "{:#?}", plan.steps);
         let rollback = site.ask(1, PINS).await.unwrap();
         assert_eq!(site.cluster.deployment(&waited).await.superseded_by, Some(rollback.clone()));
+        let plan = site.cluster.controller().preview_restart(&site.app, &["web".into()]).await.unwrap();
+        let returns = "return to commit 111111111111 of web and its image";
+        assert!(plan.steps.iter().any(|it| it == returns), "{:#?}", plan.steps);
         let restart = site.cluster.controller().restart(&site.app, &["web".into()], &caller()).await.unwrap();
         assert_eq!((restart.kind, restart.updates_spec), (DeploymentKind::Rollback, false));
         assert_eq!(site.pinned().await, Some(restart.id.clone()));
