@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::changes::start;
+use super::dry_run;
 use crate::args::{DeployArgs, EndRollback, Output, Rollback, WaitArgs};
 use crate::client::{Client, path_segment};
 use crate::exit::Exit;
@@ -36,8 +37,11 @@ async fn roll_back(
     acting: &DeployArgs,
     output: &Output,
 ) -> anyhow::Result<Exit> {
+    if acting.dry_run {
+        return dry_run::print_with_changes(&client.post(&path(app, "?dry_run=true"), body).await?);
+    }
     let exit = start(client, &path(app, ""), app, body, acting, output).await?;
-    if !acting.dry_run && matches!(exit, Exit::Done | Exit::Detached | Exit::TimedOut) {
+    if matches!(exit, Exit::Done | Exit::Detached | Exit::TimedOut) {
         note_pin(client, app).await?;
     }
     Ok(exit)

@@ -376,7 +376,7 @@ async fn keep(
         sink(&format!("Nothing to build: {} was built from it", image.reference));
         let note = match from {
             KeptFrom::Serving => format!("kept: {short} and its image serve"),
-            KeptFrom::Deployment(_) => format!("kept: {short} and its image {from}"),
+            KeptFrom::Deployment(_) => format!("{short} with the image {from}"),
         };
         return Ok(ImageReady { image: Image { built: false, note, ..image.clone() }, built: None, remark: None });
     }
