@@ -11,7 +11,8 @@ use bollard::models::{
 };
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, EventsOptionsBuilder, ListContainersOptionsBuilder, ListImagesOptions,
-    ListNetworksOptionsBuilder, ListVolumesOptionsBuilder, RemoveContainerOptionsBuilder, RemoveVolumeOptions,
+    ListNetworksOptionsBuilder, ListVolumesOptionsBuilder, RemoveContainerOptionsBuilder, RemoveImageOptions,
+    RemoveVolumeOptions,
 };
 use futures::TryStreamExt;
 use tokio::net::TcpStream;
@@ -56,6 +57,15 @@ pub async fn tags_of(installation: &str) -> Result<Vec<String>> {
     tags.retain(|tag| tag.starts_with(&prefix));
     tags.sort();
     Ok(tags)
+}
+
+/// Removes an image by its tag, as `docker rmi` does.
+pub async fn remove_image(tag: &str) -> Result<()> {
+    connect()?
+        .remove_image(tag, None::<RemoveImageOptions>, None)
+        .await
+        .with_context(|| format!("cannot remove {tag}"))?;
+    Ok(())
 }
 
 /// Counts the containers that the engine starts for an installation, by component. It reads events as they arrive,

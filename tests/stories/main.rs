@@ -4,6 +4,7 @@
 //! They need what `scripts/setup` creates: an engine that answers, and the local images.
 #![allow(clippy::unwrap_used)]
 
+mod app_rollback;
 mod builds;
 mod by_hand;
 mod command_line;

@@ -88,6 +88,8 @@ fn kind(kind: DeploymentKind) -> &'static str {
         DeploymentKind::Restart => "restart",
         DeploymentKind::Deploy => "deploy",
         DeploymentKind::Rebuild => "rebuild",
+        DeploymentKind::Rollback => "rollback",
+        DeploymentKind::Revert => "revert",
     }
 }
 

@@ -175,7 +175,11 @@ impl Client {
         })
     }
 
+    /// A success may have no body.
     fn read(&self, status: StatusCode, bytes: &[u8]) -> Result<Value, ClientError> {
+        if status.is_success() && bytes.is_empty() {
+            return Ok(Value::Null);
+        }
         let json: Value = serde_json::from_slice(bytes)
             .map_err(|_| self.unexpected(&format!("status {status} and a body that is not JSON")))?;
         if status.is_success() {

@@ -40,6 +40,7 @@ pub const APPS: &[Column] = &[
     default_column("DefaultIngress", "Default Ingress", |it| text(it, "/default_ingress")),
     extra_column("ActiveDeployment.ID", "Active Deployment ID", |it| text(it, "/active_deployment/id")),
     extra_column("InProgressDeployment.ID", "In Progress Deployment ID", |it| text(it, "/in_progress_deployment/id")),
+    extra_column("PinnedDeployment.ID", "Pinned Deployment ID", |it| text(it, "/pinned_deployment/id")),
     extra_column("Created", "Created At", |it| text(it, "/created_at")),
     default_column("Updated", "Updated At", |it| text(it, "/updated_at")),
     extra_column("Name", "Spec Name", |it| text(it, "/spec/name")),

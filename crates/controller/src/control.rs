@@ -10,6 +10,7 @@ mod down;
 mod health;
 mod job_invocations;
 mod preview;
+mod rollback;
 mod tokens;
 
 use std::path::PathBuf;
@@ -39,8 +40,8 @@ use crate::start::{self, ControllerState};
 use crate::unknown::{self, UnknownApp, UnknownList};
 use crate::view::{
     AlertView, AppView, AuditEntry, Caller, ComponentHealthView, CreatedToken, DatabaseConnectionView, DeployOptions,
-    DeploymentView, InstanceView, JobInvocationView, LogRequest, NewToken, Page, PageQuery, Preview, SlackWebhook,
-    TokenView, UpdateOptions,
+    DeploymentView, InstanceView, JobInvocationView, LogRequest, NewToken, Page, PageQuery, Preview, RollbackCheck,
+    RollbackOptions, SlackWebhook, TokenView, UpdateOptions,
 };
 
 /// A running controller. Cheap to clone.
@@ -104,6 +105,26 @@ pub trait Control: Send + Sync + 'static {
         options: DeployOptions,
         caller: &Caller,
     ) -> Result<DeploymentView, ControlError>;
+
+    /// Returns the app to a deployment that served earlier: its spec with its variables, and its images. Jobs do not run,
+    /// and databases stay as they are. Pins the app to it, unless `options` say otherwise. Errors: those of
+    /// [`Self::validate_rollback`].
+    async fn roll_back(
+        &self,
+        app: &AppId,
+        to: &DeploymentId,
+        options: RollbackOptions,
+        caller: &Caller,
+    ) -> Result<DeploymentView, ControlError>;
+
+    /// Returns whether [`Self::roll_back`] would be accepted, and what to know before.
+    async fn validate_rollback(&self, app: &AppId, to: &DeploymentId) -> Result<RollbackCheck, ControlError>;
+
+    /// Keeps the rollback that the app is pinned to. Errors: the app is not pinned.
+    async fn commit_rollback(&self, app: &AppId) -> Result<(), ControlError>;
+
+    /// Undoes the rollback that the app is pinned to: deploys the newest spec from before. Errors: the app is not pinned.
+    async fn revert_rollback(&self, app: &AppId, caller: &Caller) -> Result<DeploymentView, ControlError>;
 
     /// Returns an app's deployments, newest first.
     async fn deployments(&self, app: &AppId, page: PageQuery) -> Result<Page<DeploymentView>, ControlError>;
@@ -172,6 +193,9 @@ pub trait Control: Send + Sync + 'static {
 
     /// Previews a deployment. Only a fetch shows whether a source has changed, so the steps assume that it has not.
     async fn preview_deploy(&self, app: &AppId, options: DeployOptions) -> Result<Preview, ControlError>;
+
+    /// Previews a rollback. Errors: those of the rollback.
+    async fn preview_rollback(&self, app: &AppId, to: &DeploymentId) -> Result<Preview, ControlError>;
 
     /// Stops the ingress gracefully, and with `remove_apps` then the containers of all apps, which get no more requests
     /// by then. Records and volumes stay, and `serve` starts everything again. Errors: what could not be stopped;
@@ -396,6 +420,7 @@ impl Controller {
             in_progress: view(find(&|it| it.stage.rolls()).or_else(|| find(&under_way))),
             pending: view(find(&|it| it.stage == Stage::Pending)),
             newest: view(deployments.iter().max_by_key(|it| it.number)),
+            pinned: view(find(&|it| Some(&it.id) == app.pinned.as_ref())),
             live_url: ingress.url(&app.name),
             live_domain: ingress.domain(&app.name),
             ready: state.instances.iter().filter(|it| it.phase == InstancePhase::Ready).count(),
@@ -487,6 +512,28 @@ impl Control for Controller {
         let (request, cause) = deploy_request(options);
         let request = DeployRequest { request, spec: None, cause: cause.into(), caller: caller.clone() };
         self.start_deployment(app, request).await
+    }
+
+    async fn roll_back(
+        &self,
+        app: &AppId,
+        to: &DeploymentId,
+        options: RollbackOptions,
+        caller: &Caller,
+    ) -> Result<DeploymentView, ControlError> {
+        self.start_rollback(app, to, options, caller).await
+    }
+
+    async fn validate_rollback(&self, app: &AppId, to: &DeploymentId) -> Result<RollbackCheck, ControlError> {
+        self.check_rollback(app, to).await
+    }
+
+    async fn commit_rollback(&self, app: &AppId) -> Result<(), ControlError> {
+        self.commit_pinned(app).await
+    }
+
+    async fn revert_rollback(&self, app: &AppId, caller: &Caller) -> Result<DeploymentView, ControlError> {
+        self.revert_pinned(app, caller).await
     }
 
     async fn deployments(&self, app: &AppId, page: PageQuery) -> Result<Page<DeploymentView>, ControlError> {
@@ -591,6 +638,10 @@ impl Control for Controller {
 
     async fn preview_deploy(&self, app: &AppId, options: DeployOptions) -> Result<Preview, ControlError> {
         self.simulate_deploy(app, options).await
+    }
+
+    async fn preview_rollback(&self, app: &AppId, to: &DeploymentId) -> Result<Preview, ControlError> {
+        self.simulate_rollback(app, to).await
     }
 
     async fn down(&self, remove_apps: bool) -> Result<(), ControlError> {

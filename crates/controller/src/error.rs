@@ -39,6 +39,10 @@ impl ControlError {
         Self::NotFound(format!("app {app} was deleted"))
     }
 
+    pub(crate) fn pinned(app: &str, deployment: u64) -> Self {
+        Self::Conflict(rollout::app_rollback::pinned_message(app, deployment))
+    }
+
     pub(crate) fn name_taken(app: &str) -> Self {
         Self::Conflict(format!("an app named {app} exists already; update it, or choose another name"))
     }

@@ -90,6 +90,7 @@ mod tests {
             serial: 0,
             generation: 0,
             kept: None,
+            pinned: None,
             newer: Default::default(),
         }
     }

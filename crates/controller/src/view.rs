@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use engine::ProcessCount;
+pub use rollout::app_rollback::{Condition, RollbackCheck};
 use rollout::deployment::{Failure, Stage};
 use rollout::ids::{AppId, ComponentName, DeploymentId, InstanceName};
 use rollout::instance::InstancePhase;
@@ -12,11 +13,11 @@ use rollout::queue::Build;
 use rollout::time::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
-use store::records::Deployment;
 /// Values that records contain and that callers get unchanged.
 pub use store::records::{
     AUDIT_ROWS, Actor, AuditEntry, Image, LastEnd, Served, SlackWebhook, TokenApp, TokenScope, Unchanged,
 };
+use store::records::{Deployment, RollbackAction};
 
 use crate::app::Waits;
 pub use crate::caller::{AuditDraft, Caller};
@@ -45,6 +46,8 @@ pub struct AppView {
     pub pending: Option<DeploymentView>,
     /// The newest deployment, in any stage.
     pub newest: Option<DeploymentView>,
+    /// The rollback that waits for a commit or a revert. Until then the app takes no new deployment except restarts.
+    pub pinned: Option<DeploymentView>,
     /// The app's URL: `http://<app>.localhost:<port>`, with the port of the ingress.
     pub live_url: String,
     /// The host name of `live_url`, without the port.
@@ -88,7 +91,7 @@ pub struct DeploymentView {
     pub spec: Value,
     /// The deployment that was active when this one was accepted.
     pub previous: Option<DeploymentId>,
-    /// The deployment whose revisions this restart copies.
+    /// The deployment that this one copies: a restart what serves, a rollback of the app an earlier deployment.
     pub cloned_from: Option<DeploymentId>,
     /// The deployment that replaced this one before it was active.
     pub superseded_by: Option<DeploymentId>,
@@ -115,6 +118,10 @@ pub enum DeploymentKind {
     Deploy,
     /// Build all images again, and replace what changed.
     Rebuild,
+    /// Return the app to an earlier deployment.
+    Rollback,
+    /// Undo a rollback of the app.
+    Revert,
 }
 
 /// What a deployment's record reports about its rollout.
@@ -142,11 +149,7 @@ impl DeploymentView {
         // The app's task publishes the waits after the record, so they may be briefly out of date.
         let waiting = waits.deployments.get(&it.id).filter(|_| !it.stage.is_ended()).cloned().unwrap_or_default();
         Self {
-            kind: match it.request.build {
-                Build::Frozen => DeploymentKind::Restart,
-                Build::KeepSources | Build::Reuse => DeploymentKind::Deploy,
-                Build::Force | Build::ForceWithoutCache => DeploymentKind::Rebuild,
-            },
+            kind: kind(&it),
             rolled_back: is_rolled_back(&it),
             rollout: RolloutView {
                 serving_since: it.record.serving_since,
@@ -177,6 +180,18 @@ impl DeploymentView {
             failure: it.failure,
             log_tail: it.log_tail,
         }
+    }
+}
+
+fn kind(it: &Deployment) -> DeploymentKind {
+    // A new spec that was merged into a rollback is an update.
+    let rollback = it.app_rollback.as_ref().filter(|_| !it.updates_spec).map(|it| it.action);
+    match (rollback, it.request.build) {
+        (Some(RollbackAction::Rollback), _) => DeploymentKind::Rollback,
+        (Some(RollbackAction::Revert), _) => DeploymentKind::Revert,
+        (None, Build::Frozen) => DeploymentKind::Restart,
+        (None, Build::KeepSources | Build::Recorded | Build::Reuse) => DeploymentKind::Deploy,
+        (None, Build::Force | Build::ForceWithoutCache) => DeploymentKind::Rebuild,
     }
 }
 
@@ -362,6 +377,13 @@ pub struct UpdateOptions {
     /// Deploy the newest version of every source, even if the spec is equal. Otherwise components whose source stays the
     /// same keep the commit or image that serves.
     pub update_sources: bool,
+}
+
+/// Options of a rollback of an app.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RollbackOptions {
+    /// Commit the rollback at once: the app takes new deployments.
+    pub skip_pin: bool,
 }
 
 /// Options of a new deployment.

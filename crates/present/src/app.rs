@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::command;
 use crate::deployment::Deployment;
 
 /// An app with the deployments that its status depends on.
@@ -14,6 +15,8 @@ pub struct App {
     pub in_progress_deployment: Option<Deployment>,
     /// The deployment that waits for the one in progress.
     pub pending_deployment: Option<Deployment>,
+    /// The rollback that waits for a commit or a revert.
+    pub pinned_deployment: Option<Deployment>,
     /// What Boatyard adds to App Platform's fields.
     pub boatyard: AppDetails,
 }
@@ -46,6 +49,19 @@ impl App {
         phase.unwrap_or("NOT DEPLOYED")
     }
 
+    /// What a pin means and how it ends; `None` if the app is not pinned to a rollback.
+    pub fn pinned_line(&self, app: &str) -> Option<String> {
+        let pinned = self.pinned_deployment.as_ref()?;
+        Some(format!(
+            "{app} is pinned to deployment {} ({}): new deployments are refused until the rollback is committed or reverted. \
+             Keep it: {}. Undo it: {}",
+            pinned.boatyard.number,
+            pinned.cause,
+            command::rollback_commit(app),
+            command::rollback_revert(app)
+        ))
+    }
+
     /// The phase, and how many instances serve if some are missing.
     pub fn status(&self) -> String {
         let (phase, InstanceCounts { ready, wanted }) = (self.phase(), self.boatyard.instances);
@@ -73,6 +89,18 @@ mod tests {
         let statuses = [0, 1, 2].map(|ready| app(ready).status());
         assert_eq!(statuses, ["ACTIVE (no instance serves)", "ACTIVE (1 of 2 instances serve)", "ACTIVE"]);
         assert_eq!(app(0).phase(), "ACTIVE");
+    }
+
+    #[test]
+    fn a_pinned_app_names_the_rollback_and_both_ends_of_it() {
+        assert_eq!(app(2).pinned_line("shop"), None);
+        let pinned =
+            json!({ "id": "d-4", "phase": "ACTIVE", "cause": "rollback to deployment 1", "boatyard": { "number": 4 } });
+        let pinned = serde_json::from_value(pinned).expect("a deployment");
+        let line = App { pinned_deployment: Some(pinned), ..app(2) }.pinned_line("shop").expect("it is pinned");
+        let parts =
+            ["deployment 4 (rollback to deployment 1)", "apps rollback commit shop", "apps rollback revert shop"];
+        assert!(parts.iter().all(|part| line.contains(part)), "{line}");
     }
 
     #[test]

@@ -21,6 +21,16 @@ pub fn cancel_deployment(app: &str, deployment: &str) -> String {
     format!("boatyard apps cancel-deployment {app} {deployment}")
 }
 
+/// Keeps a rollback of an app.
+pub fn rollback_commit(app: &str) -> String {
+    format!("boatyard apps rollback commit {app}")
+}
+
+/// Undoes a rollback of an app.
+pub fn rollback_revert(app: &str) -> String {
+    format!("boatyard apps rollback revert {app}")
+}
+
 /// Follows a deployment to its end.
 pub fn follow(app: &str, deployment: &str) -> String {
     format!("boatyard apps get-deployment {app} {deployment} --wait")

@@ -44,7 +44,7 @@ pub struct DeploymentDetails {
     pub number: u64,
     /// Boatyard's stage, finer than the phase: `rolling_back`.
     pub stage: String,
-    /// `deploy`, `restart` or `rebuild`.
+    /// `deploy`, `restart`, `rebuild`, `rollback` or `revert`.
     pub kind: String,
     /// The rollout failed and the previous version was restored, or is being restored.
     pub rolled_back: bool,

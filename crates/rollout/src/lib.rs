@@ -12,12 +12,14 @@
 //! - [`step`]: the steps and the reasons for waiting;
 //! - [`plan`]: from targets and observed state to steps;
 //! - [`deployment`]: the stages of one deployment; [`limits`]: how long each stage may take; [`rollback`]: what each
-//!   component runs after an abandoned rollback; [`job`]: the life of one job run; [`queue`]: how a new request affects
+//!   component runs after an abandoned rollback; [`app_rollback`]: when a person may return an app to an earlier
+//!   deployment; [`job`]: the life of one job run; [`queue`]: how a new request affects
 //!   earlier ones; [`repeat`]: requests that need no new deployment; [`sources`]: which components keep the commit or
 //!   image that serves; [`progress`]: the tree of steps that people and clients see; [`durations`]: how long these took;
 //! - [`simulate`]: applies plans to a model until nothing is left to do, for previews and tests.
 #![warn(missing_docs)]
 
+pub mod app_rollback;
 pub mod deployment;
 pub mod durations;
 pub mod health;

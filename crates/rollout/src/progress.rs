@@ -111,6 +111,11 @@ impl Progress {
         self.leaves.iter().find(|leaf| leaf.key == *key)
     }
 
+    /// Whether every step has succeeded: the deployment serves, or did so once.
+    pub fn has_succeeded(&self) -> bool {
+        !self.leaves.is_empty() && self.leaves.iter().all(|leaf| leaf.status == Status::Success)
+    }
+
     /// Marks a pending leaf as running. Returns whether anything changed.
     pub fn start(&mut self, key: &LeafKey, now: Timestamp) -> bool {
         self.change(key, |leaf| {

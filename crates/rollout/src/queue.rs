@@ -29,6 +29,8 @@ pub enum Build {
     /// Keep the commit or image that serves where the source stays the same. Fetch only new sources, and build what has
     /// no image yet.
     KeepSources,
+    /// Like `KeepSources`, with the commits and images that the deployment has on record in place of those that serve.
+    Recorded,
     /// Fetch the newest version of every source, and build what has no image yet.
     Reuse,
     /// Fetch, and build even what was built before.
@@ -66,6 +68,11 @@ impl Request {
         Self { build: Build::Frozen, restart }
     }
 
+    /// The commits and images of an earlier deployment: a rollback of the app, or its revert.
+    pub fn recorded() -> Self {
+        Self { build: Build::Recorded, restart: Restart::none() }
+    }
+
     /// A new spec. Components whose source stays the same keep the commit or image that serves.
     pub fn update() -> Self {
         Self { build: Build::KeepSources, restart: Restart::none() }
@@ -84,7 +91,7 @@ impl Request {
 
     /// Replaces only what changed.
     pub fn is_plain(&self) -> bool {
-        matches!(self.build, Build::KeepSources | Build::Reuse) && self.restart == Restart::none()
+        matches!(self.build, Build::KeepSources | Build::Recorded | Build::Reuse) && self.restart == Restart::none()
     }
 
     /// Only replaces instances: fetches and builds nothing.
@@ -92,8 +99,12 @@ impl Request {
         self.build == Build::Frozen
     }
 
-    /// One request that satisfies both: the strongest build, the union of components to replace.
+    /// One request that satisfies both: the strongest build, the union of components to replace. But a rollback says
+    /// exactly what should serve, so it withdraws everything older except a restart.
     pub fn merge(&self, newer: &Self) -> Self {
+        if newer.build == Build::Recorded && !self.is_restart() {
+            return newer.clone();
+        }
         Self { build: self.build.max(newer.build), restart: self.restart.union(&newer.restart) }
     }
 }
@@ -204,11 +215,12 @@ mod tests {
         Restart::Only(names.iter().map(|name| ComponentName::from(*name)).collect())
     }
 
-    fn kinds() -> [(&'static str, Request); 6] {
+    fn kinds() -> [(&'static str, Request); 7] {
         [
             ("restart web", Request::restart(only(&["web"]))),
             ("restart all", Request::restart(Restart::All)),
             ("update", Request::update()),
+            ("rollback", Request::recorded()),
             ("deploy", Request::deploy()),
             ("rebuild", Request::rebuild(false)),
             ("rebuild, cache cleared", Request::rebuild(true)),
@@ -249,6 +261,10 @@ mod tests {
                 let Admission::Absorb(merged) = admit(&[Stage::Rolling], Some(&waiting), &new) else {
                     panic!("{new_name} on {waiting_name} was not absorbed");
                 };
+                if new.build == Build::Recorded && !waiting.is_restart() {
+                    assert_eq!(merged, new, "a rollback withdraws {waiting_name}");
+                    continue;
+                }
                 for part in [&waiting, &new] {
                     assert!(merged.build >= part.build, "{new_name} on {waiting_name} weakens the build");
                     for component in ["web", "api"] {
@@ -259,7 +275,9 @@ mod tests {
                         );
                     }
                 }
-                assert_eq!(merged, new.merge(&waiting), "merging does not depend on the order");
+                if waiting.build != Build::Recorded {
+                    assert_eq!(merged, new.merge(&waiting), "merging does not depend on the order");
+                }
             }
         }
     }
@@ -279,6 +297,16 @@ mod tests {
         assert_eq!(build(&update, &deploy), Build::Reuse);
         assert_eq!(build(&deploy, &update), Build::Reuse);
         assert_eq!(build(&update, &Request::rebuild(false)), Build::Force);
+    }
+
+    #[test]
+    fn what_is_requested_after_a_waiting_rollback_begins_with_its_versions() {
+        let rollback = Request::recorded();
+        let build = |new: &Request| rollback.merge(new).build;
+        assert_eq!(build(&Request::restart(Restart::All)), Build::Recorded);
+        assert_eq!(build(&Request::update()), Build::Recorded, "an update keeps what would serve");
+        assert_eq!(build(&Request::deploy()), Build::Reuse);
+        assert_eq!(build(&Request::rebuild(true)), Build::ForceWithoutCache);
     }
 
     #[test]

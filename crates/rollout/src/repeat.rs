@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use crate::deployment::Stage;
-use crate::queue::Request;
+use crate::queue::{Build, Request};
 use crate::time::Timestamp;
 
-/// If one caller sends an equal restart or force rebuild within 5 s of the first, the second one is a repeat. An
+/// If one caller sends an equal restart, rollback or force rebuild within 5 s of the first, the second one is a repeat. An
 /// accidental second click or command then does nothing.
 const REPEAT_WITHIN: Duration = Duration::from_secs(5);
 
@@ -23,12 +23,13 @@ pub struct Accepted<'a> {
     pub request: &'a Request,
 }
 
-/// Whether this restart or force rebuild by `caller` repeats the accepted one. A plain deployment never counts as a
-/// repeat: it may bring a newer push.
+/// Whether this restart, rollback or force rebuild by `caller` repeats the accepted one. For a rollback, the caller of
+/// this function compares what it returns to. A plain deployment never counts as a repeat: it may bring a newer push.
 pub fn is_repeat(accepted: &Accepted<'_>, caller: &str, request: &Request, now: Timestamp) -> bool {
     let is_soon = now.since(accepted.created) < REPEAT_WITHIN && !accepted.stage.is_ended();
     let is_same = accepted.caller == caller && accepted.request == request;
-    !request.is_plain() && is_same && (is_soon || accepted.stage == Stage::Pending)
+    let may_be_newer = request.is_plain() && request.build != Build::Recorded;
+    !may_be_newer && is_same && (is_soon || accepted.stage == Stage::Pending)
 }
 
 /// Whether a deployment applies its spec or has applied it. If so, the same spec again changes nothing. If the
@@ -44,7 +45,7 @@ mod tests {
     use crate::queue::Restart;
 
     #[test]
-    fn an_equal_restart_or_rebuild_by_the_same_caller_is_a_repeat_while_it_waits_or_for_a_few_seconds() {
+    fn an_equal_restart_rollback_or_rebuild_by_the_same_caller_is_a_repeat_while_it_waits_or_for_a_few_seconds() {
         let (restart, rebuild) = (Request::restart(Restart::All), Request::rebuild(false));
         let (soon, late) = (4_999, 5_000);
         let cases = [
@@ -59,6 +60,9 @@ mod tests {
             let accepted = Accepted { stage, created: Timestamp(1_000), caller: "ann", request: &restart };
             assert_eq!(is_repeat(&accepted, caller, asked, Timestamp(1_000 + after)), expected, "{name}");
         }
+        let rollback = Request::recorded();
+        let accepted = Accepted { stage: Stage::Building, created: Timestamp(0), caller: "ann", request: &rollback };
+        assert!(is_repeat(&accepted, "ann", &rollback, Timestamp(soon)), "it names what it returns to");
         for plain in [Request::deploy(), Request::update()] {
             let accepted = Accepted { stage: Stage::Pending, created: Timestamp(0), caller: "ann", request: &plain };
             assert!(!is_repeat(&accepted, "ann", &plain, Timestamp(0)), "something may have been pushed");

@@ -24,9 +24,9 @@ pub struct Origin {
 pub enum Version {
     /// The newest one: the branch's commit, or the image that the tag names.
     Newest,
-    /// The commit that serves. It has to be built, because other inputs of the build changed.
+    /// The commit that serves, or that a rollback returns to. It has to be built, because other inputs of the build changed.
     ServingCommit,
-    /// The commit and image that serve.
+    /// The commit and image that serve, or that a rollback returns to.
     ServingImage,
 }
 
@@ -54,12 +54,15 @@ fn listed(value: Option<String>) -> Vec<String> {
     value.map_or_else(|| vec!["absent".into()], |it| vec!["given".into(), it])
 }
 
-/// The version that a component gets. `serving`: the origin of the image that serves; `None` if none serves or its
-/// origin is unknown. `wanted`: the origin under the new spec.
+/// The version that a component gets. `serving`: the origin of the image that serves, or that a rollback returns to;
+/// `None` if there is none or its origin is unknown. `wanted`: the origin under the new spec.
 pub fn version(build: Build, serving: Option<&Origin>, wanted: Option<&Origin>) -> Version {
-    match (build, serving, wanted) {
-        (Build::KeepSources, Some(serving), Some(wanted)) if serving == wanted => Version::ServingImage,
-        (Build::KeepSources, Some(serving), Some(wanted)) if serving.source == wanted.source => Version::ServingCommit,
+    let (Build::KeepSources | Build::Recorded, Some(serving), Some(wanted)) = (build, serving, wanted) else {
+        return Version::Newest;
+    };
+    match serving {
+        _ if serving == wanted => Version::ServingImage,
+        _ if serving.source == wanted.source => Version::ServingCommit,
         _ => Version::Newest,
     }
 }
@@ -87,8 +90,8 @@ fn hash(parts: &[String]) -> String {
 mod tests {
     use super::*;
 
-    const BUILDS: [Build; 5] =
-        [Build::Frozen, Build::KeepSources, Build::Reuse, Build::Force, Build::ForceWithoutCache];
+    /// Those that take the newest version of every source, and restarts, which take none.
+    const OTHERS: [Build; 4] = [Build::Frozen, Build::Reuse, Build::Force, Build::ForceWithoutCache];
 
     const GIT: &str =
         "{name: web, git: {repo_clone_url: 'https://example.com/shop.git', branch: main}, dockerfile_path: Dockerfile}";
@@ -138,10 +141,12 @@ mod tests {
             ),
         ];
         for (name, (serving, wanted), expected) in cases {
-            assert_eq!(version(Build::KeepSources, Some(&serving), Some(&wanted)), expected, "{name}");
+            for build in [Build::KeepSources, Build::Recorded] {
+                assert_eq!(version(build, Some(&serving), Some(&wanted)), expected, "{name}, {build:?}");
+            }
         }
         assert_eq!(version(Build::KeepSources, None, Some(&same.1)), Newest, "a new component");
-        for build in BUILDS.into_iter().filter(|it| *it != Build::KeepSources) {
+        for build in OTHERS {
             assert_eq!(version(build, Some(&same.0), Some(&same.1)), Newest, "{build:?}");
         }
     }

@@ -191,9 +191,48 @@ deployment continues when there is space again.
 
 | stage | a person cancels: the deployment | a user requests a newer deployment: it |
 |---|---|---|
-{asked}"
+{asked}
+{APP_ROLLBACK}"
     )
 }
+
+/// The tables in `app_rollback` and `queue` test what this part says.
+const APP_ROLLBACK: &str = "## Rollback of an app
+
+`boatyard apps rollback APP --deployment NUMBER`, or `POST /v2/apps/APP/rollback`, returns an app to a deployment that served
+earlier. The rollback is a new deployment, with the stages, deadlines and cancelation above.
+
+| part of the app | in the rollback |
+|---|---|
+| spec, routing rules, variables with secret values | those of the earlier deployment |
+| images | the same, without fetch or build, while the engine has them |
+| an image that is gone, from a git source | is built again from the recorded commit |
+| a prebuilt image that is gone | is pulled by its recorded digest; without one by its tag, which is a warning of the check |
+| an image that can be neither built nor pulled | the rollback fails before it changes anything |
+| jobs | do not run |
+| databases | stay as they are: data is never rolled back, and a database that was added since keeps running |
+| a database of the earlier spec that was removed since | the rollback is refused |
+| a database that has another engine or version than the earlier spec asks for | the rollback is refused, unless the spec that serves asks for the same |
+
+The engine keeps the images of the newest five versions that served. An app keeps its newest 100 deployments on record.
+
+**A rollback pins its app**, unless it has `skip_pin`. A pinned app takes no new deployments except restarts. An update with an equal
+spec changes nothing and is not refused.
+
+| what happens | the app | its newest spec |
+|---|---|---|
+| the rollback is accepted | is pinned | is that of the earlier deployment |
+| commit | takes new deployments; an update keeps the commits that the rollback brought back | stays |
+| revert, after the rollback has served | takes new deployments; a new deployment brings back what served before | is the one from before the rollback |
+| revert, while the rollback is under way | takes new deployments; the rollback is canceled, and what served before serves again | is the one from before the rollback |
+| the rollback fails or is canceled | takes new deployments; what served before serves | is the one from before the rollback |
+| the revert fails | takes new deployments; the rollback's version serves | is the one from before the rollback |
+| a restart merges with a rollback that waits | is pinned to the merged deployment | stays |
+| a rollback is requested while an update or a rebuild waits | is pinned to the rollback, which replaces what waits | is that of the earlier deployment |
+
+The jobs of a revert run only if the newest spec never served. Like those of a rollback, its versions come from the records: nothing
+newer is fetched where the source is the same.
+";
 
 #[test]
 fn the_documented_table_matches_the_code() {

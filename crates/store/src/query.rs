@@ -38,8 +38,7 @@ impl ReadTx<'_> {
 
     pub(crate) fn state_of(&self, app: App) -> Result<AppState, DbError> {
         let id = app.id.clone();
-        let named = app.active.iter().chain(app.kept.iter().flat_map(|it| it.deployments.iter().chain(&it.rules)));
-        let named: Vec<&str> = named.map(DeploymentId::as_str).collect();
+        let named: Vec<&str> = app.needs().map(DeploymentId::as_str).collect();
         let deployments: Vec<Deployment> = self.many(
             "WHERE app = ?1 AND (ended = 0 OR id IN (SELECT value FROM json_each(?2))
                  OR number = (SELECT max(number) FROM deployments WHERE app = ?1))

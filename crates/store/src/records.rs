@@ -50,6 +50,18 @@ pub struct App {
     /// Containers that are newer than these records.
     #[serde(default)]
     pub newer: Newer,
+    /// The rollback that waits for a commit or a revert. Until then the app takes no new deployment except restarts.
+    #[serde(default)]
+    pub pinned: Option<DeploymentId>,
+}
+
+impl App {
+    /// The ended deployments whose records the app needs: the active one, those of which a part stayed after an
+    /// abandoned rollback, and the one that the app is pinned to.
+    pub fn needs(&self) -> impl Iterator<Item = &DeploymentId> {
+        let kept = self.kept.iter().flat_map(|it| it.deployments.iter().chain(&it.rules));
+        self.active.iter().chain(kept).chain(&self.pinned)
+    }
 }
 
 /// The targets and rules that serve after a rollback that could not restore the active deployment's targets. The next
@@ -93,8 +105,11 @@ pub struct Deployment {
     pub spec: serde_json::Value,
     /// The deployment that was active when this one was accepted.
     pub previous: Option<DeploymentId>,
-    /// The deployment whose revisions this restart copies.
+    /// The deployment that this one copies: a restart what serves, a rollback of the app an earlier deployment.
     pub cloned_from: Option<DeploymentId>,
+    /// Set if this deployment carries out a rollback of the app, or its revert.
+    #[serde(default)]
+    pub app_rollback: Option<AppRollback>,
     pub superseded_by: Option<DeploymentId>,
     #[serde(rename = "cancel_asked")]
     pub cancel_requested: bool,
@@ -121,6 +136,54 @@ pub struct Deployment {
     pub log_tail: Vec<String>,
     /// What the ingress counted during the rollout, and what a restart left unchanged.
     pub record: Record,
+}
+
+impl Deployment {
+    /// Whether it became active, even if a newer deployment is active now.
+    pub fn has_served(&self) -> bool {
+        self.stage == Stage::Active || self.stage == Stage::Superseded && self.progress.has_succeeded()
+    }
+}
+
+/// A return of the app to what served earlier.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AppRollback {
+    pub action: RollbackAction,
+    /// What it returns to. `None`: the sources that serve stay, because the rollback that is reverted never served.
+    pub to: Option<ServedVersion>,
+    /// The deployment's spec served together with exactly these images. So no job runs, and databases stay as they are.
+    pub is_exact: bool,
+    /// For a rollback: what a revert returns to. `None` if a newer spec was merged into it.
+    pub before: Option<BeforeRollback>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RollbackAction {
+    Rollback,
+    Revert,
+}
+
+/// Images that served together.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ServedVersion {
+    /// The deployment that brought them.
+    pub deployment: DeploymentId,
+    /// The number of that deployment.
+    pub number: u64,
+    /// By component, each with its origin.
+    pub images: BTreeMap<ComponentName, Image>,
+}
+
+/// An app before its rollback.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BeforeRollback {
+    /// The newest spec, with secrets as `EV[…]`.
+    pub spec: serde_json::Value,
+    /// What served when the rollback began.
+    pub version: ServedVersion,
+    /// The spec served together with these images.
+    pub is_exact: bool,
 }
 
 /// Image of a component.
@@ -395,7 +458,7 @@ pub enum Change {
 #[derive(Clone)]
 pub struct AppState {
     pub app: App,
-    /// Running deployments, the active one, those that [`App::kept`] names, and the newest one.
+    /// Running deployments, those that [`App::needs`] names, and the newest one.
     pub deployments: Vec<Deployment>,
     pub instances: Vec<Instance>,
     pub revisions: Vec<Revision>,

@@ -43,6 +43,7 @@ pub(crate) fn app(view: &AppView, installation: &str, pending: PendingDeployment
         .maybe("active_deployment", view.active.as_ref().map(within_app))
         .maybe("in_progress_deployment", view.in_progress.as_ref().map(within_app))
         .maybe("pending_deployment", pending.map(within_app))
+        .maybe("pinned_deployment", view.pinned.as_ref().map(within_app))
         .maybe("last_deployment_created_at", view.newest.as_ref().and_then(|it| time(it.created)).map(rfc3339))
         .maybe("last_deployment_active_at", view.active.as_ref().and_then(active_since).map(rfc3339))
         .set("region", region())

@@ -8,8 +8,16 @@ use super::object::Object;
 use super::timing::timing;
 use crate::view;
 
-/// The type of every deployment: a person or a program requested it.
-pub(crate) const TYPE: &str = "MANUAL";
+/// The types that deployments have here: a person or a program requested each of them.
+pub(crate) const TYPES: [&str; 2] = ["MANUAL", "MANUAL_ROLLBACK"];
+
+/// The type of a deployment.
+pub(crate) fn type_of(it: &DeploymentView) -> &'static str {
+    match it.kind {
+        DeploymentKind::Restart | DeploymentKind::Deploy | DeploymentKind::Rebuild => TYPES[0],
+        DeploymentKind::Rollback | DeploymentKind::Revert => TYPES[1],
+    }
+}
 
 /// A deployment with what it waits for.
 pub(crate) fn deployment(it: &DeploymentView) -> Value {
@@ -25,6 +33,8 @@ fn render(it: &DeploymentView, waiting: &[String]) -> Value {
     let view = view::deployment(it, waiting);
     let action = match it.kind {
         DeploymentKind::Restart => "RESTART",
+        DeploymentKind::Rollback => "ROLLBACK_APP",
+        DeploymentKind::Revert => "REVERT_APP_ROLLBACK",
         DeploymentKind::Deploy | DeploymentKind::Rebuild if it.updates_spec => "UPDATE_SPEC",
         DeploymentKind::Deploy | DeploymentKind::Rebuild => "CREATE_DEPLOYMENT",
     };
@@ -34,7 +44,7 @@ fn render(it: &DeploymentView, waiting: &[String]) -> Value {
     let user_action = Object::new().set("name", action).maybe("user", user).build();
     let mut object = Object::with_fields_of(&view)
         .set("spec", it.spec.clone())
-        .set("cause_details", json!({ "type": TYPE, "digitalocean_user_action": user_action }))
+        .set("cause_details", json!({ "type": type_of(it), "digitalocean_user_action": user_action }))
         .maybe("cloned_from", it.cloned_from.as_ref().map(|id| id.as_str()))
         .maybe("previous_deployment_id", it.previous.as_ref().map(|id| id.as_str()))
         .maybe("timing", timing(it.created, &it.progress))

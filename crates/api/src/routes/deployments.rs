@@ -1,13 +1,15 @@
 //! Deployments: restart, create, list, get, cancel. All answer at once. Clients poll for progress.
 
 use axum::Json;
-use controller::view::DeployOptions;
+use controller::view::{DeployOptions, DeploymentView, Page, PageQuery};
+use rollout::ids::AppId;
 use serde_json::json;
 
 use super::JsonResult;
 use super::apps::plan_response;
 use crate::access::{Access, PathParams};
 use crate::body::RequestBody;
+use crate::error::ApiError;
 use crate::query::QueryParams;
 use crate::render;
 
@@ -49,13 +51,35 @@ pub(super) async fn list(access: Access, PathParams(app): PathParams<String>, pa
     let view = access.app(&app).await?;
     let url = format!("{}/v2/apps/{}/deployments", access.base, view.id);
     let filters = params.for_links(&["deployment_types"]);
-    // All deployments have the same type.
-    if !types.is_empty() && !types.contains(&render::DEPLOYMENT_TYPE) {
-        return Ok(Json(render::paged("deployments", vec![], 0, query, &url, &filters)));
-    }
-    let page = access.control.deployments(&view.id, query).await?;
+    let page = of_types(&access, &view.id, &types, query).await?;
     let items = page.items.iter().map(render::deployment).collect();
     Ok(Json(render::paged("deployments", items, page.total, query, &url, &filters)))
+}
+
+/// A page of an app's deployments of these types, newest first. No types mean all.
+pub(super) async fn of_types(
+    access: &Access,
+    app: &AppId,
+    types: &[&str],
+    query: PageQuery,
+) -> Result<Page<DeploymentView>, ApiError> {
+    if types.is_empty() || render::DEPLOYMENT_TYPES.iter().all(|it| types.contains(it)) {
+        return Ok(access.control.deployments(app, query).await?);
+    }
+    let mut all = Vec::new();
+    if render::DEPLOYMENT_TYPES.iter().any(|it| types.contains(it)) {
+        for page in 1.. {
+            let items = access.control.deployments(app, PageQuery { page, per_page: 200 }).await?.items;
+            let is_last = items.len() < 200;
+            all.extend(items.into_iter().filter(|it| types.contains(&render::type_of(it))));
+            if is_last {
+                break;
+            }
+        }
+    }
+    let (total, before) = (all.len() as u64, (query.page - 1).saturating_mul(query.per_page));
+    let before = usize::try_from(before).unwrap_or(usize::MAX);
+    Ok(Page { items: all.into_iter().skip(before).take(query.per_page as usize).collect(), total })
 }
 
 pub(super) async fn get(access: Access, PathParams((app, deployment)): PathParams<(String, String)>) -> JsonResult {

@@ -5,6 +5,7 @@ use controller::view::DeploymentView;
 use serde_json::{Value, json};
 
 use super::JsonResult;
+use super::deployments::of_types;
 use crate::access::{Access, PathParams};
 use crate::error::ApiError;
 use crate::query::QueryParams;
@@ -17,11 +18,10 @@ pub(super) async fn list(access: Access, PathParams(app): PathParams<String>, pa
     let (types, deployment_types) = (params.all("event_types"), params.deployment_types()?);
     let filters = params.for_links(&["event_types", "deployment_types"]);
     let has_deployments = types.is_empty() || types.iter().any(|it| it == "DEPLOYMENT");
-    // All deployments have the same type.
-    if !has_deployments || !(deployment_types.is_empty() || deployment_types.contains(&render::DEPLOYMENT_TYPE)) {
+    if !has_deployments {
         return Ok(Json(render::paged("events", Vec::new(), 0, query, &url, &filters)));
     }
-    let page = access.control.deployments(&view.id, query).await?;
+    let page = of_types(&access, &view.id, &deployment_types, query).await?;
     let items = page.items.iter().map(event).collect();
     Ok(Json(render::paged("events", items, page.total, query, &url, &filters)))
 }

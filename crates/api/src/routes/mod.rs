@@ -15,6 +15,7 @@ mod logs;
 mod metrics;
 mod not_implemented;
 mod projects;
+mod rollback;
 mod tokens;
 
 use axum::Json;
@@ -29,7 +30,8 @@ use crate::access::{Authenticated, Gate, Needs, gate};
 use crate::error::ApiError;
 use crate::state::ApiState;
 
-/// The result of a handler. Success is always 200 with JSON, because pydo accepts nothing else.
+/// The result of a handler. Success is always 200 with JSON, because pydo accepts nothing else; only a commit of a
+/// rollback has no body.
 pub(crate) type JsonResult = Result<Json<Value>, ApiError>;
 
 /// A path with one method.
@@ -72,6 +74,10 @@ pub(crate) fn table() -> Vec<Route> {
             Needs::Write("cancel deployment"),
             post(deployments::cancel),
         ),
+        route("POST", "/v2/apps/{app}/rollback", Needs::Write("rollback"), post(rollback::create)),
+        route("POST", "/v2/apps/{app}/rollback/validate", Needs::Read, post(rollback::validate)),
+        route("POST", "/v2/apps/{app}/rollback/commit", Needs::Write("commit rollback"), post(rollback::commit)),
+        route("POST", "/v2/apps/{app}/rollback/revert", Needs::Write("revert rollback"), post(rollback::revert)),
         route("GET", "/v2/apps/{app}/logs", Needs::Read, get(logs::of_app)),
         route("GET", "/v2/apps/{app}/components/{component}/logs", Needs::Read, get(logs::of_component)),
         route("GET", "/v2/apps/{app}/deployments/{deployment}/logs", Needs::Read, get(logs::of_deployment)),

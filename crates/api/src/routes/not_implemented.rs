@@ -1,26 +1,19 @@
 //! Paths of App Platform that this version does not implement. They answer 501, after which no client retries.
 
 use axum::extract::Request;
-use axum::routing::{get, post};
+use axum::routing::post;
 
 use super::{Route, route};
 use crate::access::{Access, Needs};
 use crate::error::ApiError;
 
 pub(super) fn table() -> Vec<Route> {
-    let get_paths = [];
-    let post_paths = [
+    let paths = [
         ("/v2/apps/detect", Needs::Nothing),
-        ("/v2/apps/{app}/rollback", Needs::Write("rollback")),
-        ("/v2/apps/{app}/rollback/validate", Needs::Read),
-        ("/v2/apps/{app}/rollback/commit", Needs::Write("commit rollback")),
-        ("/v2/apps/{app}/rollback/revert", Needs::Write("revert rollback")),
         ("/v2/apps/{app}/components/{component}/reset_password", Needs::Write("reset database password")),
         ("/v2/apps/{app}/components/{component}/trusted_sources", Needs::Write("update trusted sources")),
     ];
-    let get_routes = get_paths.map(|(path, needs)| route("GET", path, needs, get(not_implemented)));
-    let post_routes = post_paths.map(|(path, needs)| route("POST", path, needs, post(not_implemented)));
-    get_routes.into_iter().chain(post_routes).collect()
+    paths.map(|(path, needs)| route("POST", path, needs, post(not_implemented))).into()
 }
 
 async fn not_implemented(_: Access, request: Request) -> ApiError {

@@ -11,7 +11,7 @@ use controller::unknown::{UnknownApp, UnknownList};
 use controller::view::{
     AlertView, AppView, AuditEntry, Caller, ComponentHealthView, CreatedToken, DatabaseConnectionView, DeployOptions,
     DeploymentView, InstanceView, JobInvocationPhase, JobInvocationView, LogEntry, LogRequest, NewToken, Page,
-    PageQuery, Preview, SlackWebhook, TokenView, UpdateOptions,
+    PageQuery, Preview, RollbackCheck, RollbackOptions, SlackWebhook, TokenView, UpdateOptions,
 };
 use futures::{StreamExt, stream};
 use rollout::deployment::Stage;
@@ -44,6 +44,8 @@ pub struct FakeControl {
     pub audit: watch::Sender<Vec<AuditEntry>>,
     /// What happened to the fake shells of consoles.
     pub consoles: Arc<FakeConsoles>,
+    /// The deployment that the app is pinned to.
+    pub pinned: Option<DeploymentView>,
 }
 
 impl Default for FakeControl {
@@ -58,6 +60,7 @@ impl Default for FakeControl {
             tokens: watch::channel(samples::tokens()).0,
             audit: watch::channel(Vec::new()).0,
             consoles: Arc::default(),
+            pinned: None,
         }
     }
 }
@@ -85,7 +88,7 @@ impl FakeControl {
     }
 
     fn app(&self) -> AppView {
-        samples::app(&self.deployments)
+        AppView { pinned: self.pinned.clone(), ..samples::app(&self.deployments) }
     }
 
     fn newest(&self) -> DeploymentView {
@@ -173,6 +176,36 @@ impl Control for FakeControl {
     async fn deploy(&self, _: &AppId, options: DeployOptions, _: &Caller) -> Result<DeploymentView, ControlError> {
         self.record(format!("deploy force={} clear={}", options.force_build, options.clear_cache))?;
         Ok(self.newest())
+    }
+
+    async fn roll_back(
+        &self,
+        _: &AppId,
+        to: &DeploymentId,
+        options: RollbackOptions,
+        _: &Caller,
+    ) -> Result<DeploymentView, ControlError> {
+        self.record(format!("roll_back {to} skip_pin={}", options.skip_pin))?;
+        Ok(self.newest())
+    }
+
+    async fn validate_rollback(&self, _: &AppId, to: &DeploymentId) -> Result<RollbackCheck, ControlError> {
+        self.record(format!("validate_rollback {to}"))?;
+        Ok(samples::rollback_check(self.deployments.iter().any(|it| it.id == *to)))
+    }
+
+    async fn commit_rollback(&self, _: &AppId) -> Result<(), ControlError> {
+        self.record("commit_rollback".into())
+    }
+
+    async fn revert_rollback(&self, _: &AppId, _: &Caller) -> Result<DeploymentView, ControlError> {
+        self.record("revert_rollback".into())?;
+        Ok(self.newest())
+    }
+
+    async fn preview_rollback(&self, _: &AppId, to: &DeploymentId) -> Result<Preview, ControlError> {
+        self.record(format!("preview_rollback {to}"))?;
+        Ok(Preview::default())
     }
 
     async fn deployments(&self, _: &AppId, page: PageQuery) -> Result<Page<DeploymentView>, ControlError> {

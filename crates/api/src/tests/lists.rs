@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use controller::view::{DeploymentKind, DeploymentView, Image};
 use rollout::deployment::Stage;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::client::Server;
 use super::fake_control::FakeControl;
@@ -123,6 +123,26 @@ async fn deployments_are_listed_by_their_type() {
     let pushed = list("page=1&per_page=20&deployment_types=DEPLOY_ON_PUSH,AUTOSCALED").await.json();
     assert_eq!((&pushed["deployments"], &pushed["meta"]["total"]), (&json!([]), &json!(0)));
     assert_eq!(list("deployment_types=NIGHTLY").await.status, StatusCode::BAD_REQUEST);
+
+    let restart = || samples::deployment(1, Stage::Superseded);
+    let of = |number, kind| DeploymentView { kind, ..samples::deployment(number, Stage::Superseded) };
+    let rollbacks = [of(2, DeploymentKind::Rollback), of(3, DeploymentKind::Revert), of(4, DeploymentKind::Deploy)];
+    let deployments = [vec![restart()], rollbacks.to_vec()].concat();
+    let server = Server::with(FakeControl { deployments, ..FakeControl::default() }).await;
+    for (what, key) in [("deployments", "deployments"), ("events", "events")] {
+        let numbers = async |query: &str| {
+            let answer = server.get(&format!("/v2/apps/shop/{what}?{query}")).await.json();
+            let at = |it: &Value| it.pointer("/deployment/boatyard/number").or(it.pointer("/boatyard/number")).cloned();
+            let all =
+                answer[key].as_array().expect("a list").iter().filter_map(|it| at(it)?.as_u64()).collect::<Vec<_>>();
+            (all, answer["meta"]["total"].as_u64())
+        };
+        assert_eq!(numbers("deployment_types=MANUAL_ROLLBACK").await, (vec![3, 2], Some(2)), "{what}");
+        assert_eq!(numbers("deployment_types=MANUAL").await, (vec![4, 1], Some(2)), "{what}");
+        assert_eq!(numbers("deployment_types=MANUAL_ROLLBACK&per_page=1&page=2").await, (vec![2], Some(2)), "{what}");
+        let both = "deployment_types=MANUAL,MANUAL_ROLLBACK";
+        assert_eq!(numbers(both).await, (vec![4, 3, 2, 1], Some(4)), "{what}");
+    }
 }
 
 #[tokio::test]

@@ -16,6 +16,7 @@ mod outside_url;
 mod progress;
 mod projects;
 mod recorded;
+mod rollback;
 mod samples;
 mod scopes;
 mod server;

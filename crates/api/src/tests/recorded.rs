@@ -108,14 +108,20 @@ async fn pydos_requests_are_answered_with_200() {
         &send("GET", "/v2/apps/APP/deployments/DEP/components/web/logs?type=UNSPECIFIED", "").await,
         &["/historic_urls/0"],
     );
+    let rollback = "{\"deployment_id\": \"DEP\", \"skip_pin\": false}";
+    has(&send("POST", "/v2/apps/APP/rollback", rollback).await, &WAITED);
+    has(&send("POST", "/v2/apps/APP/rollback/validate", rollback).await, &["/valid"]);
+    has(&send("POST", "/v2/apps/APP/rollback/revert", "").await, &WAITED);
+    // pydo returns None for an empty body.
+    let committed = send("POST", "/v2/apps/APP/rollback/commit", "").await;
+    assert_eq!((committed.status.as_u16(), committed.text.as_str()), (200, ""));
     has(&send("DELETE", "/v2/apps/APP", "").await, &["/id"]);
 }
 
 #[tokio::test]
 async fn an_unimplemented_path_answers_501_so_that_no_client_retries() {
     let server = Server::start().await;
-    let answer =
-        pydo(&server, "POST", "/v2/apps/APP/rollback", "{\"deployment_id\": \"DEP\", \"skip_pin\": false}").await;
+    let answer = pydo(&server, "POST", "/v2/apps/APP/components/db/reset_password", "").await;
     assert_eq!((answer.status.as_u16(), answer.json()["id"].as_str()), (501, Some("not_implemented")));
 }
 

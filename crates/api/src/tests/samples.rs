@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use controller::view::{
-    Actor, AlertView, AppView, ComponentHealthView, DatabaseConnectionView, DeploymentKind, DeploymentView,
-    InstanceView, JobInvocationPhase, JobInvocationView, RolloutView, TokenApp, TokenScope, TokenView,
+    Actor, AlertView, AppView, ComponentHealthView, Condition, DatabaseConnectionView, DeploymentKind, DeploymentView,
+    InstanceView, JobInvocationPhase, JobInvocationView, RollbackCheck, RolloutView, TokenApp, TokenScope, TokenView,
 };
+use rollout::app_rollback::ConditionCode;
 use rollout::deployment::Stage;
 use rollout::instance::InstancePhase;
 use rollout::progress::{Progress, Shown};
@@ -101,12 +102,21 @@ pub fn app(deployments: &[DeploymentView]) -> AppView {
         in_progress: stage(Stage::Rolling),
         pending: stage(Stage::Pending),
         newest: deployments.iter().max_by_key(|it| it.number).cloned(),
+        pinned: None,
         live_url: "http://shop.localhost:8080".into(),
         live_domain: "shop.localhost".into(),
         ready: 1,
         wanted: 2,
         waiting: vec!["waiting for web.1 to recover".into()],
     }
+}
+
+/// A check with a warning. The app has no other deployments than those that are known.
+pub fn rollback_check(is_known: bool) -> RollbackCheck {
+    let condition = |code, message: &str, components| Condition { code, message: message.into(), components };
+    let gone = condition(ConditionCode::ExceededRevisionLimit, "not on record", Vec::new());
+    let warning = condition(ConditionCode::ImageSourceMissingDigest, "no digest", vec!["web".into()]);
+    RollbackCheck { error: (!is_known).then_some(gone), warnings: if is_known { vec![warning] } else { Vec::new() } }
 }
 
 pub fn alert() -> AlertView {

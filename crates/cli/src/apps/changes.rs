@@ -140,7 +140,7 @@ pub async fn deploy(
 }
 
 /// Starts a deployment and prints it, with `--wait` after it has ended.
-async fn start(
+pub(super) async fn start(
     client: &Client,
     path: &str,
     app: &str,

@@ -21,9 +21,7 @@ pub async fn create(client: &Client, body: &Value) -> anyhow::Result<Exit> {
 /// Shows which fields an update would change and which steps it would take. Errors: those of the update.
 pub async fn update(client: &Client, app: &str, body: &Value) -> anyhow::Result<Exit> {
     let path = format!("/v2/apps/{}?dry_run=true", path_segment(app));
-    let answer = client.put(&path, body).await?;
-    print_lines(&plan(&answer)?.change_lines());
-    print(&answer)
+    print_with_changes(&client.put(&path, body).await?)
 }
 
 /// Like [`create`], or like [`update`] of `app`. Also accepts a spec with missing values, and names them. Prints the
@@ -61,6 +59,12 @@ pub async fn propose(client: &Client, app: Option<&str>, spec: &AppSpec, output:
         output::note(&line);
     }
     print(&answer)
+}
+
+/// Prints the fields that a dry run would change, and its steps.
+pub fn print_with_changes(answer: &Value) -> anyhow::Result<Exit> {
+    print_lines(&plan(answer)?.change_lines());
+    print(answer)
 }
 
 /// Prints the steps of a dry run.

@@ -9,6 +9,7 @@ mod explain;
 mod history;
 mod logs;
 mod queries;
+mod rollback;
 
 use self::changes::Upsert;
 use crate::args::{Apps, Connection};
@@ -45,6 +46,7 @@ pub async fn run(command: Apps, connection: &Connection) -> anyhow::Result<Exit>
             let body = serde_json::json!({ "force_build": force_rebuild || clear_cache, "clear_cache": clear_cache });
             changes::deploy(&discover::client(connection)?, &app, &body, &acting, &output).await
         }
+        Apps::Rollback(asked) => rollback::run(&discover::client(connection)?, asked).await,
         Apps::Delete { app, force } => changes::delete(&discover::client(connection)?, &app, force).await,
         Apps::CancelDeployment { app, deployment, output } => {
             changes::cancel(&discover::client(connection)?, &app, &deployment, &output).await

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use present::App;
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::args::{Output, WaitArgs};
@@ -22,6 +24,10 @@ pub async fn get(client: &Client, app: &str, output: &Output) -> anyhow::Result<
     let app = answer["app"].take();
     for why in app["boatyard"]["waiting"].as_array().into_iter().flatten().filter_map(Value::as_str) {
         output::note(why);
+    }
+    let name = app["spec"]["name"].as_str().unwrap_or_default();
+    if let Some(line) = App::deserialize(&app).ok().and_then(|view| view.pinned_line(name)) {
+        output::note(&line);
     }
     columns::print(APPS, &[app], output)?;
     Ok(Exit::Done)

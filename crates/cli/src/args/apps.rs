@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::{Output, Spec, SpecArgs};
+use super::{Output, Rollback, Spec, SpecArgs};
 
 #[derive(Debug, Subcommand)]
 pub enum Apps {
@@ -120,6 +120,8 @@ pub enum Apps {
         #[command(flatten)]
         output: Output,
     },
+    /// Return an app to a deployment that served earlier: to its spec, its variables and its images
+    Rollback(Rollback),
     /// List an app's deployments, newest first
     #[command(visible_alias = "lsd")]
     ListDeployments {

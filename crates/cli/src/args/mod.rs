@@ -4,6 +4,7 @@ mod apps;
 mod auth;
 #[cfg(test)]
 mod doctl;
+mod rollback;
 mod spec;
 mod tokens;
 
@@ -20,6 +21,7 @@ use controller::{NetworkPool, SpecialNetwork};
 pub use apps::LogType;
 pub use apps::{Apps, DeployArgs, EventType, InstanceSizes, LogSource, Tiers, WaitArgs};
 pub use auth::{Auth, Shell};
+pub use rollback::{EndRollback, Rollback};
 pub use spec::{Spec, SpecArgs, SpecFormat};
 pub use tokens::{Audit, Scope, Tokens};
 

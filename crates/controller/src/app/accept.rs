@@ -7,14 +7,14 @@ use rollout::ids::{ComponentName, DeploymentId};
 use rollout::progress::{Progress, Reason, Shown};
 use rollout::queue::{Admission, Build, QueuePosition, Request, Restart};
 use rollout::repeat::{Accepted, is_repeat, makes_real};
-use store::records::{AppState, Change, Deployment, Idempotency, Record};
+use store::records::{App, AppState, Change, Deployment, Idempotency, Record, RollbackAction};
 use tracing::info;
 use uuid::Uuid;
 
 use super::observe::Snapshot;
 use super::records::queued;
 use super::task::AppTask;
-use super::{AppCommand, jobs, restart};
+use super::{AppCommand, app_rollback, jobs, restart};
 use crate::clock;
 use crate::error::{ControlError, closest};
 use crate::specs::Specs;
@@ -30,11 +30,38 @@ pub(crate) struct DeployRequest {
     pub caller: Caller,
 }
 
+/// What a request returns the app to, if anything. Two requests are equal only if this is equal too.
+pub(super) enum Returning<'a> {
+    Nowhere,
+    To { deployment: &'a DeploymentId, skip_pin: bool },
+    Reverts,
+}
+
+impl Returning<'_> {
+    fn is_that_of(&self, accepted: &Deployment, app: &App) -> bool {
+        let action = accepted.app_rollback.as_ref().map(|it| it.action);
+        match self {
+            Self::Nowhere => action.is_none(),
+            Self::To { deployment, skip_pin } => {
+                let is_pinned = app.pinned.as_ref() == Some(&accepted.id);
+                let is_to = accepted.cloned_from.as_ref() == Some(*deployment);
+                action == Some(RollbackAction::Rollback) && is_to && is_pinned != *skip_pin
+            }
+            Self::Reverts => action == Some(RollbackAction::Revert),
+        }
+    }
+}
+
 impl AppTask {
     pub(super) async fn answer(&mut self, snapshot: &Snapshot, request: AppCommand) {
         // If the caller has disconnected, the reply is lost, but the request stays recorded.
         match request {
             AppCommand::Deploy { request, reply } => drop(reply.send(self.accept(snapshot, *request).await)),
+            AppCommand::RollBack { request, reply } => drop(reply.send(self.roll_back(snapshot, *request).await)),
+            AppCommand::CommitRollback { reply } => drop(reply.send(self.commit_rollback().await)),
+            AppCommand::RevertRollback { caller, reply } => {
+                drop(reply.send(self.revert_rollback(snapshot, caller).await));
+            }
             AppCommand::Cancel { deployment, reply } => drop(reply.send(self.cancel(&deployment).await)),
             AppCommand::CancelJob { deployment, job, reply } => {
                 drop(reply.send(self.cancel_job(&deployment, &job).await));
@@ -44,7 +71,7 @@ impl AppTask {
     }
 
     /// A deleted app takes no requests, even while its containers are still being removed.
-    fn check_not_deleted(&self) -> Result<(), ControlError> {
+    pub(super) fn check_not_deleted(&self) -> Result<(), ControlError> {
         let app = &self.cx.records.app;
         if app.deleting { Err(ControlError::deleted(&app.name)) } else { Ok(()) }
     }
@@ -52,7 +79,7 @@ impl AppTask {
     async fn accept(&mut self, snapshot: &Snapshot, ask: DeployRequest) -> Result<Deployment, ControlError> {
         self.check_not_deleted()?;
         self.check_restart(&ask.request)?;
-        if let Some(same) = self.repeated(&ask).await? {
+        if let Some(same) = self.repeated(&ask, &Returning::Nowhere).await? {
             return Ok(same);
         }
         let mut app = self.cx.records.app.clone();
@@ -69,23 +96,27 @@ impl AppTask {
             None if ask.request.is_restart() => self.cx.records.active().map_or(app.spec.clone(), |it| it.spec.clone()),
             None => app.spec.clone(),
         };
+        if !ask.request.is_restart() {
+            self.check_not_pinned()?;
+        }
         app.deployments += 1;
         let deployment = self.new_deployment(&ask, spec, app.deployments);
-        self.admit_deployment(snapshot, app, deployment, &ask.caller).await
+        self.admit_deployment(snapshot, app, deployment, &ask.caller, Vec::new()).await
     }
 
-    /// Queues a deployment. It may absorb the one that waited before it.
-    async fn admit_deployment(
+    /// Queues a deployment. It may absorb the one that waited before it. The same commit makes the changes in `also`.
+    pub(super) async fn admit_deployment(
         &mut self,
         snapshot: &Snapshot,
-        app: store::records::App,
+        mut app: App,
         mut deployment: Deployment,
         caller: &Caller,
+        also: Vec<Change>,
     ) -> Result<Deployment, ControlError> {
         let open = queued(&self.cx.records);
         let QueuePosition { admission, waiting, .. } = QueuePosition::of(&open, &deployment.request);
         let waiting = self.cx.records.deployments.iter().find(|it| Some(it.number) == waiting);
-        let mut changes = Vec::new();
+        let mut changes = also;
         let is_its_turn = matches!(admission, Admission::Begin | Admission::BeginBeside);
         if let Admission::Absorb(merged) = admission {
             let mut waited = waiting.expect("only what waits is absorbed").clone();
@@ -99,8 +130,12 @@ impl AppTask {
                 deployment.cause = format!("{}; {}", deployment.cause, waited.cause);
             }
             deployment.request = merged;
-            deployment.updates_spec |= waited.updates_spec;
-            let message = format!("absorbed into deployment {}", deployment.number);
+            // A rollback and a revert replace what waited, except a restart.
+            let replaces = deployment.app_rollback.is_some() && !waited.request.is_restart();
+            deployment.updates_spec |= waited.updates_spec && !replaces;
+            app_rollback::absorb(&mut app, &mut deployment, &waited);
+            let becomes = if replaces { "replaced by" } else { "absorbed into" };
+            let message = format!("{becomes} deployment {}", deployment.number);
             waited.progress.end_without_success(Reason { code: "Superseded".into(), message }, clock::now());
             waited.superseded_by = Some(deployment.id.clone());
             (waited.stage, waited.stage_since) = (Stage::Superseded, clock::now());
@@ -132,7 +167,7 @@ impl AppTask {
         Ok(deployment)
     }
 
-    fn new_deployment(&self, ask: &DeployRequest, spec: serde_json::Value, number: u64) -> Deployment {
+    pub(super) fn new_deployment(&self, ask: &DeployRequest, spec: serde_json::Value, number: u64) -> Deployment {
         let now = clock::now();
         let shown = self.cx.records.specs().open(&spec).map(|spec| shown(&spec)).unwrap_or_default();
         Deployment {
@@ -150,6 +185,7 @@ impl AppTask {
             previous: self.cx.records.app.active.clone(),
             cloned_from: None,
             superseded_by: None,
+            app_rollback: None,
             cancel_requested: false,
             caller: ask.caller.token_hash.clone(),
             actor: Some(ask.caller.actor.clone()),
@@ -180,9 +216,13 @@ impl AppTask {
         check_restart(name, &spec, &request.restart)
     }
 
-    /// The deployment of an earlier, identical request. Requests match by idempotency key. Restarts and force rebuilds
-    /// also match if they are equal and close in time.
-    async fn repeated(&self, ask: &DeployRequest) -> Result<Option<Deployment>, ControlError> {
+    /// The deployment of an earlier, identical request. Requests match by idempotency key. Restarts, rollbacks and force
+    /// rebuilds also match if they are equal and close in time.
+    pub(super) async fn repeated(
+        &self,
+        ask: &DeployRequest,
+        returning: &Returning<'_>,
+    ) -> Result<Option<Deployment>, ControlError> {
         let now = clock::now();
         if let Some(key) = &ask.caller.idempotency_key
             && let Some(id) = self.cx.shared.store.accepted(&ask.caller.token_hash, key, now).await?
@@ -197,7 +237,8 @@ impl AppTask {
         }
         let same = |it: &&Deployment| {
             let accepted = Accepted { stage: it.stage, created: it.created, caller: &it.caller, request: &it.request };
-            ask.spec.is_none() && is_repeat(&accepted, &ask.caller.token_hash, &ask.request, now)
+            let is_repeat = ask.spec.is_none() && is_repeat(&accepted, &ask.caller.token_hash, &ask.request, now);
+            is_repeat && returning.is_that_of(it, &self.cx.records.app)
         };
         Ok(self.cx.records.deployments.iter().find(same).cloned())
     }
@@ -232,6 +273,7 @@ impl AppTask {
         self.check_not_deleted()?;
         let mut app = self.cx.records.app.clone();
         app.deleting = true;
+        app.pinned = None;
         app.updated = clock::now();
         let mut changes = vec![Change::App(app)];
         for mut deployment in

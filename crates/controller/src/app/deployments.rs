@@ -23,7 +23,7 @@ use super::observe::Snapshot;
 use super::records::queued;
 use super::routing::rules_in_force;
 use super::task::AppTask;
-use super::{images, jobs, restart, rollout_report};
+use super::{app_rollback, images, jobs, restart, rollout_report};
 use crate::clock;
 
 impl AppTask {
@@ -133,6 +133,7 @@ impl AppTask {
             Event::Begun => {
                 deployment.progress.start(&LeafKey::BuildInitialize, now);
                 deployment.progress.succeed(&LeafKey::BuildInitialize, None, now);
+                app_rollback::note_what_serves(&self.cx.records, &mut deployment);
                 self.advance_to(deployment, event, Vec::new()).await
             }
             Event::RestartBegun => {
@@ -256,6 +257,7 @@ impl AppTask {
         match deployment.stage.next(event) {
             Ok(stage) => {
                 info!(deployment = %deployment.id, number = deployment.number, from = ?deployment.stage, to = ?stage, "stage changed");
+                app_rollback::record_end(&self.cx.records, &deployment, stage, &mut also);
                 (deployment.stage, deployment.stage_since, deployment.updated) = (stage, now, now);
                 also.push(Change::Deployment(Box::new(deployment)));
                 self.cx.commit(also).await
@@ -308,6 +310,9 @@ impl AppTask {
     /// Computes the targets from the images. The same commit writes the revisions and databases.
     async fn resolve_targets(&mut self, mut deployment: Deployment, spec: &AppSpec) -> Result<(), StoreError> {
         let (shared, records) = (&self.cx.shared, &self.cx.records);
+        if let Some(failure) = app_rollback::conflict(records, &deployment) {
+            return self.fail(deployment, failure, Event::Broke, Vec::new()).await;
+        }
         let app = App { generation: records.app.generation + 1, ..records.app.clone() };
         let composed = match compose(shared, records, spec, &deployment.request, &deployment.images) {
             Ok(composed) => composed,
@@ -320,6 +325,8 @@ impl AppTask {
         deployment.record.notes.extend(resolved.notes);
         deployment.record.notes.extend(resolved.revisions.iter().filter_map(|it| clamped(it, shared.host)));
         deployment.record.notes.extend(databases.iter().filter_map(|it| kept_version(it, spec)));
+        let left_alone = app_rollback::notes(records, &deployment, spec);
+        deployment.record.notes.extend(left_alone);
         deployment.targets = Some(resolved.targets);
         deployment.job_revisions = resolved.jobs;
         if deployment.nothing_to_do {
@@ -354,7 +361,7 @@ impl AppTask {
             _ => None,
         };
         changes.push(Change::App(app));
-        if !deployment.request.is_restart() {
+        if !deployment.request.is_restart() && !app_rollback::is_exact(&deployment) {
             let unwanted = databases_unwanted_by(records, spec).map(|it| Database { wanted: false, ..it.clone() });
             changes.extend(unwanted.map(Change::Database));
         }
@@ -437,8 +444,8 @@ fn what_serves(kept: &Kept) -> Option<String> {
     }
 }
 
-/// Whether a deployment brings something new. A restart copies what serves, and a deployment with nothing to do changes
-/// no component.
+/// Whether a deployment brings something new, so that jobs run and databases have to be up. A restart copies what serves,
+/// a rollback of the app what served, and a deployment with nothing to do changes no component.
 fn brings_something(deployment: &Deployment) -> bool {
-    !deployment.request.is_restart() && !deployment.nothing_to_do
+    !deployment.request.is_restart() && !app_rollback::is_exact(deployment) && !deployment.nothing_to_do
 }

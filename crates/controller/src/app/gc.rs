@@ -11,7 +11,6 @@ use tracing::{info, warn};
 use super::Shared;
 use super::actions::{ActionResult, Subject};
 use super::context::Context;
-use super::records::serves;
 use crate::clock;
 
 /// The newest deployment when GC last removed old images and history.
@@ -68,21 +67,24 @@ fn unneeded_revisions(cx: &Context) -> Vec<Change> {
     unneeded.map(|it| Change::ForgetRevision(it.app.clone(), it.id.clone())).collect()
 }
 
-/// How many of the newest deployments keep their images: enough to roll back to, few enough for a small disk.
-const DEPLOYMENTS_WITH_IMAGES: u64 = 5;
+/// How many of the newest deployments keep their images, so that a repeated request finds what a failed one built.
+const DEPLOYMENTS_WITH_IMAGES: usize = 5;
+
+/// How many different versions that served keep their images: enough to roll back to, few enough for a small disk.
+const VERSIONS_WITH_IMAGES: usize = 5;
 
 async fn remove_old_images(shared: &Shared, app: &App) -> anyhow::Result<()> {
     if shared.older_database {
         // Images that no record names may be newer than the records.
         return Ok(());
     }
-    let (newest, _) = shared.store.deployments(&app.id, 0, DEPLOYMENTS_WITH_IMAGES).await?;
-    let mut serving = Vec::new();
-    for id in app.active.iter().chain(app.kept.iter().flat_map(|it| &it.deployments)) {
-        serving.extend(shared.store.deployment(id).await?);
+    let (newest, _) = shared.store.deployments(&app.id, 0, DEPLOYMENTS_ON_RECORD).await?;
+    let mut needed = Vec::new();
+    for id in app.needs() {
+        needed.extend(shared.store.deployment(id).await?);
     }
-    let kept: BTreeSet<String> =
-        newest.iter().chain(&serving).flat_map(|it| it.images.values()).map(|it| it.reference.clone()).collect();
+    let recent = newest.iter().take(DEPLOYMENTS_WITH_IMAGES).chain(&needed).flat_map(references);
+    let kept: BTreeSet<String> = recent.chain(versions_to_keep(&newest)).collect();
     // Forget them first, so that a deployment that begins meanwhile does not find an image that is about to be removed.
     let forgotten = shared.store.built_images(&app.id).await?.into_iter().filter(|it| !kept.contains(&it.reference));
     let forgotten: Vec<_> = forgotten.map(|it| Change::ForgetBuiltImage(it.identity)).collect();
@@ -99,6 +101,23 @@ async fn remove_old_images(shared: &Shared, app: &App) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The images of the newest versions that served. Restarts and rollbacks copy a version, and do not count again.
+fn versions_to_keep(newest_first: &[Deployment]) -> BTreeSet<String> {
+    let mut versions: Vec<BTreeSet<String>> = Vec::new();
+    for version in newest_first.iter().filter(|it| it.has_served()).map(|it| references(it).collect()) {
+        if versions.len() < VERSIONS_WITH_IMAGES && !versions.contains(&version) {
+            versions.push(version);
+        }
+    }
+    versions.into_iter().flatten().collect()
+}
+
+/// The tags of a deployment's images, and of those that the revert of its rollback brings back.
+fn references(deployment: &Deployment) -> impl Iterator<Item = String> {
+    let before = deployment.app_rollback.iter().flat_map(|it| &it.before).flat_map(|it| it.version.images.values());
+    deployment.images.values().chain(before).map(|it| it.reference.clone())
+}
+
 /// How many of the newest deployments stay on record with their logs: 100, more than a person reads. The one that
 /// serves also stays, and each stays as long as its request may be repeated.
 const DEPLOYMENTS_ON_RECORD: u64 = 100;
@@ -109,7 +128,7 @@ async fn forget_history(shared: &Shared, app: &App) -> Result<(), StoreError> {
     let now = clock::now();
     let is_needed = |it: &Deployment| {
         let is_young = now.since(it.created) < IDEMPOTENCY_LIFETIME;
-        !it.stage.is_ended() || serves(app, &it.id) || is_young
+        !it.stage.is_ended() || app.needs().any(|id| *id == it.id) || is_young
     };
     for old in older.into_iter().filter(|it| !is_needed(it)) {
         // Without its row, the container of a run could not be found.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use app_spec::{AppSpec, Common, ImageSource, Source};
+use app_spec::{AppSpec, Common, Component, ImageSource, Source};
 use builder::{BuildError, Cache, ImageLookup, KnownImage, LogSink, Recipe};
 use rollout::deployment::Part;
 use rollout::ids::{ComponentName, DeploymentId};
@@ -16,8 +16,8 @@ use store::records::{BuiltImage, Change, Deployment, Image};
 use super::actions::{ActionResult, ImageReady, Subject};
 use super::context::Context;
 use super::prebuilt::{self, Pull, patiently};
-use super::serving_images::sourcing;
-use super::{Shared, restart, secret_values};
+use super::serving_images::{KeptFrom, sourcing};
+use super::{Shared, app_rollback, restart, secret_values};
 use crate::clock;
 use crate::redact::Secrets;
 
@@ -92,17 +92,22 @@ impl Images {
             return Ok(());
         };
         let commit = deployment.commits.get(&component);
-        let sourcing = sourcing(&cx.records, &cx.records.specs(), deployment.request.build, spec, &component);
+        let (asked, rollback) = (deployment.request.build, deployment.app_rollback.as_ref());
+        let sourcing = sourcing(&cx.records, &cx.records.specs(), asked, rollback, spec, &component);
+        let kept_from = sourcing.kept_from;
+        let is_exact = app_rollback::is_exact(&deployment);
         let kept = sourcing.serving.clone().filter(|_| sourcing.version != Version::Newest && commit.is_none());
-        let work = match holder.source() {
-            Source::Image(image) => Ok(match kept {
-                Some(serving) => Work::KeepImage(serving, image.clone()),
-                None => Work::Image(image.clone(), Pull::of(deployment.request.build, &sourcing)),
-            }),
-            _ => {
-                let recipe = recipe(cx, &deployment, spec, &component, common);
-                recipe.and_then(|recipe| work(recipe, commit, kept, sourcing.version))
+        let work = match (holder.source(), holder) {
+            (source, _) if is_exact && !kept.as_ref().is_some_and(|it| is_of(it, source)) => {
+                Err(format!("the records have no image {kept_from} from the source in its spec"))
             }
+            // The job does not run. A later deployment that runs it finds this image, or builds it again.
+            (_, Component::Job(_)) if is_exact => Ok(Work::Recorded(kept.unwrap_or_default())),
+            (Source::Image(image), _) => Ok(match kept {
+                Some(serving) => Work::KeepImage(serving, image.clone()),
+                None => Work::Image(image.clone(), Pull::of(asked, &sourcing)),
+            }),
+            _ => work(recipe(cx, &deployment, spec, &component, common), commit, kept, sourcing.version),
         };
         let (app, name, append) = (&cx.records.app.id, cx.records.app.name.clone(), commit.is_some());
         // No revision contains the secrets of the new spec yet.
@@ -117,9 +122,16 @@ impl Images {
         cx.actions.begin(Subject::Image(id.clone(), component.clone()), async move {
             let result = match work {
                 Ok(Work::Image(image, pull)) => prebuilt::find_or_pull(&shared, &image, pull, &sink).await,
-                Ok(Work::KeepImage(serving, image)) => prebuilt::keep(&shared, serving, &image, &sink).await,
+                Ok(Work::Recorded(image)) => {
+                    let note = format!("the image {kept_from}; the job does not run");
+                    Ok(ImageReady { image: Image { built: false, note, ..image }, built: None, remark: None })
+                }
+                Ok(Work::KeepImage(kept, image)) => {
+                    let found = prebuilt::keep(&shared, kept, &image, kept_from, &sink).await;
+                    found.map_err(|why| kept_is_gone(&name, kept_from, why))
+                }
                 Ok(Work::Keep(recipe, commit, image)) => {
-                    keep(&shared, &recipe, &commit, image, &sink).await.map_err(|error| kept_is_gone(&name, &error))
+                    keep(&shared, &name, recipe, &commit, image, kept_from, &sink).await
                 }
                 Ok(Work::Resolve(recipe)) => match shared.image_builder.resolve(&recipe, &sink).await {
                     Ok(commit) => return ActionResult::CommitResolved { deployment: id, component, commit },
@@ -288,7 +300,7 @@ fn recipe(
         selection,
         args: build_args(spec, component).0,
         cache: match deployment.request.build {
-            Build::Frozen | Build::KeepSources | Build::Reuse => Cache::ReuseImage,
+            Build::Frozen | Build::KeepSources | Build::Recorded | Build::Reuse => Cache::ReuseImage,
             Build::Force => Cache::ReuseSteps,
             Build::ForceWithoutCache => Cache::Clear,
         },
@@ -308,49 +320,85 @@ pub(crate) fn image_is_gone(app: &str, image: &str) -> String {
 
 enum Work {
     Image(ImageSource, Pull),
-    /// Use the prebuilt image that serves.
+    /// Use this prebuilt image.
     KeepImage(Image, ImageSource),
+    /// Use this image without looking for it.
+    Recorded(Image),
     Resolve(Box<Recipe>),
     Build(Box<Recipe>, CommitId),
-    /// Use the image that serves, or without one build the commit that serves.
-    Keep(Box<Recipe>, CommitId, Option<Image>),
+    /// Use this image of a commit, or without one build the commit. Only a build needs the recipe.
+    Keep(Result<Box<Recipe>, String>, CommitId, Option<Image>),
 }
 
-/// `commit`: the one that this deployment has resolved. `kept`: the image that serves, if its commit stays.
-fn work(recipe: Recipe, commit: Option<&String>, kept: Option<Image>, version: Version) -> Result<Work, String> {
-    let recipe = Box::new(recipe);
+/// Whether an image can be from this source: one of a repository has a commit.
+fn is_of(image: &Image, source: &Source) -> bool {
+    image.commit.is_none() == matches!(source, Source::Image(_))
+}
+
+/// `recipe`: an error if the repository cannot be named now. `commit`: the one that this deployment has resolved. `kept`:
+/// the image whose commit stays.
+fn work(
+    recipe: Result<Recipe, String>,
+    commit: Option<&String>,
+    kept: Option<Image>,
+    version: Version,
+) -> Result<Work, String> {
+    let recipe = recipe.map(Box::new);
     let parse = |commit: &str| CommitId::parse(commit).map_err(|error| error.to_string());
     match (commit, kept.as_ref().and_then(|it| it.commit.as_deref())) {
-        (Some(commit), _) => Ok(Work::Build(recipe, parse(commit)?)),
+        (Some(commit), _) => Ok(Work::Build(recipe?, parse(commit)?)),
         (None, Some(commit)) => {
             let commit = parse(commit)?;
             Ok(Work::Keep(recipe, commit, kept.filter(|_| version == Version::ServingImage)))
         }
-        (None, None) => Ok(Work::Resolve(recipe)),
+        (None, None) => Ok(Work::Resolve(recipe?)),
     }
 }
 
-/// An image of a commit that serves. It needs no repository while the engine has `image`.
+/// An image of a commit that serves, or that a rollback returns to. It needs no repository while the engine has `image`.
 async fn keep(
     shared: &Shared,
-    recipe: &Recipe,
+    app: &str,
+    recipe: Result<Box<Recipe>, String>,
     commit: &CommitId,
     image: Option<Image>,
+    from: KeptFrom,
     sink: &LogSink,
-) -> Result<ImageReady, BuildError> {
+) -> Result<ImageReady, String> {
     let short = &commit.as_str()[..12];
-    sink(&format!("Keeping commit {short}, which serves, because the spec names the same source"));
-    if let Some(image) = image
-        && patiently(|| shared.engine.image(&image.id), sink).await?.is_some()
+    sink(&match from {
+        KeptFrom::Serving => format!("Keeping commit {short}, which serves, because the spec names the same source"),
+        KeptFrom::Deployment(_) => format!("Returning to commit {short} {from}"),
+    });
+    if let Some(image) = &image
+        && patiently(|| shared.engine.image(&image.id), sink).await.map_err(|error| chain(&error))?.is_some()
     {
         sink(&format!("Nothing to build: {} was built from it", image.reference));
-        let image = Image { built: false, note: format!("kept: {short} and its image serve"), ..image };
-        return Ok(ImageReady { image, built: None, remark: None });
+        let note = match from {
+            KeptFrom::Serving => format!("kept: {short} and its image serve"),
+            KeptFrom::Deployment(_) => format!("{short} with the image {from}"),
+        };
+        return Ok(ImageReady { image: Image { built: false, note, ..image.clone() }, built: None, remark: None });
     }
-    build(shared, recipe, commit, sink.clone()).await
+    let why = match recipe {
+        Err(why) => why,
+        Ok(recipe) => match build(shared, &recipe, commit, sink.clone()).await {
+            Ok(ready) => return Ok(ready),
+            Err(error) if from == KeptFrom::Serving => return Err(serving_is_gone(app, &error)),
+            Err(error) => chain(&error),
+        },
+    };
+    let gone = image.map(|it| format!("the image {} {from} is no longer on the engine, and ", it.reference));
+    let gone = gone.unwrap_or_default();
+    Err(match from {
+        KeptFrom::Serving => why,
+        KeptFrom::Deployment(_) => {
+            kept_is_gone(app, from, format!("{gone}its commit {short} could not be built again: {why}"))
+        }
+    })
 }
 
-fn kept_is_gone(app: &str, error: &BuildError) -> String {
+fn serving_is_gone(app: &str, error: &BuildError) -> String {
     let message = chain(error);
     match error {
         BuildError::Source(SourceError::CommitMissing { .. }) => format!(
@@ -358,6 +406,18 @@ fn kept_is_gone(app: &str, error: &BuildError) -> String {
              commit: boatyard apps update {app} --spec FILE --update-sources, or boatyard apps create-deployment {app}"
         ),
         _ => message,
+    }
+}
+
+/// Adds to a message about a kept image what helps, if a rollback needs the image.
+fn kept_is_gone(app: &str, from: KeptFrom, message: String) -> String {
+    match from {
+        KeptFrom::Serving => message,
+        KeptFrom::Deployment(_) => format!(
+            "{}; nothing was changed. Make its source available again, or roll back to a deployment whose images are \
+             still there: boatyard apps list-deployments {app}",
+            message.trim_end_matches('.')
+        ),
     }
 }
 

@@ -9,7 +9,7 @@
 //! - [`records`]: the app's stored records; [`observe`] with [`probes`] and [`drift`]: the observed state; [`actions`]:
 //!   the running actions; [`context`]: these three together;
 //! - [`accept`]: turns requests into deployments; [`deployments`]: moves deployments through their stages; [`restart`]:
-//!   copies what serves; [`compose`]: computes a deployment's databases, revisions and targets;
+//!   copies what serves; [`app_rollback`]: returns to an earlier deployment; [`compose`]: computes a deployment's databases, revisions and targets;
 //! - [`serving_images`]: the images that serve, and which of them a deployment keeps; [`images`], [`prebuilt`]: provide
 //!   the images; [`instances`], [`containers`], [`routing`], [`databases`], [`jobs`]: carry out the work of each stage;
 //! - [`rollout_report`]: reports how a rollout went;
@@ -19,6 +19,7 @@
 
 mod accept;
 mod actions;
+mod app_rollback;
 mod compose;
 mod containers;
 mod context;
@@ -71,8 +72,10 @@ use crate::ingress_client::IngressClient;
 use crate::logbook::Logbook;
 use crate::names::Names;
 use crate::probe::HealthChecker;
+use crate::view::Caller;
 
 pub(crate) use accept::{DeployRequest, check_restart, unchanged};
+pub(crate) use app_rollback::{RollbackRequest, check_not_pinned, check_rollback, refuse, return_to};
 pub(crate) use compose::{Composed, active, compose, connection};
 pub(crate) use databases::STOP_GRACE as DATABASE_GRACE;
 pub(crate) use databases::{databases_unwanted_by, kept_version};
@@ -80,7 +83,7 @@ pub(crate) use images::image_is_gone;
 pub(crate) use jobs::grace as job_grace_of;
 pub(crate) use prebuilt::Pull;
 pub(crate) use records::{queued, secret_values};
-pub(crate) use serving_images::{Sourcing, sourcing};
+pub(crate) use serving_images::{KeptFrom, Sourcing, sourcing};
 use task::AppTask;
 
 /// What all app tasks share.
@@ -131,6 +134,9 @@ pub(crate) struct Waits {
 /// A request to an app's task. The task replies once it has recorded the result.
 pub(crate) enum AppCommand {
     Deploy { request: Box<DeployRequest>, reply: oneshot::Sender<Result<Deployment, ControlError>> },
+    RollBack { request: Box<RollbackRequest>, reply: oneshot::Sender<Result<Deployment, ControlError>> },
+    CommitRollback { reply: oneshot::Sender<Result<(), ControlError>> },
+    RevertRollback { caller: Caller, reply: oneshot::Sender<Result<Deployment, ControlError>> },
     Cancel { deployment: DeploymentId, reply: oneshot::Sender<Result<Deployment, ControlError>> },
     CancelJob { deployment: DeploymentId, job: ComponentName, reply: oneshot::Sender<Result<(), ControlError>> },
     Delete { reply: oneshot::Sender<Result<(), ControlError>> },

@@ -9,7 +9,7 @@ use store::records::Image;
 
 use super::actions::ImageReady;
 use super::images::chain;
-use super::serving_images::Sourcing;
+use super::serving_images::{KeptFrom, Sourcing};
 use super::{STORE_PAUSE, Shared};
 
 /// When to pull an image although the engine has one with its tag.
@@ -30,7 +30,7 @@ impl Pull {
         match build {
             Build::Force | Build::ForceWithoutCache => Self::Always,
             Build::Reuse if sourcing.serving.is_some() => Self::IfFromRegistry,
-            Build::Frozen | Build::KeepSources | Build::Reuse => Self::IfMissing,
+            Build::Frozen | Build::KeepSources | Build::Recorded | Build::Reuse => Self::IfMissing,
         }
     }
 }
@@ -71,31 +71,36 @@ pub(super) async fn find_or_pull(
     Ok(ImageReady { image, built: None, remark })
 }
 
-/// The image that serves. If the engine no longer has it, pulls it by its digest. Without a digest, pulls its tag, which
-/// may name a newer image by now.
+/// The image that serves, or that a rollback returns to. If the engine no longer has it, pulls it by its digest. Without
+/// a digest, pulls its tag, which may name a newer image by now. An update does so too if the digest cannot be pulled; a
+/// rollback would return to another version then, and fails.
 pub(super) async fn keep(
     shared: &Shared,
-    serving: Image,
+    kept: Image,
     source: &ImageSource,
+    from: KeptFrom,
     sink: &LogSink,
 ) -> Result<ImageReady, String> {
     let engine = &shared.engine;
-    let is_local = patiently(|| engine.image(&serving.id), sink).await.map_err(|error| error.to_string())?.is_some();
+    let is_local = patiently(|| engine.image(&kept.id), sink).await.map_err(|error| error.to_string())?.is_some();
     if is_local {
-        sink(&format!("{}: the image that serves", serving.reference));
-        let image = Image { built: false, note: "the image that serves".into(), ..serving };
+        sink(&format!("{}: the image {from}", kept.reference));
+        let image = Image { built: false, note: format!("the image {from}"), ..kept };
         return Ok(ImageReady { image, built: None, remark: None });
     }
-    let mut gone = format!("the image {} that serves is no longer on the engine", serving.id);
+    let mut gone = format!("the image {} {from} is no longer on the engine", kept.id);
     sink(&gone);
-    if let Some(digest) = &serving.digest {
+    if let Some(digest) = &kept.digest {
         match patiently(|| engine.pull(digest), sink).await {
             Ok(id) => {
                 sink(&format!("{digest}: pulled"));
-                let image = Image { id, built: false, note: "pulled again: the image that serves".into(), ..serving };
-                return Ok(ImageReady { image, built: None, remark: None });
+                let note = format!("pulled again: the image {from}");
+                return Ok(ImageReady { image: Image { id, built: false, note, ..kept }, built: None, remark: None });
             }
             Err(error) => gone = format!("{gone}, and {digest} could not be pulled ({error})"),
+        }
+        if from != KeptFrom::Serving {
+            return Err(gone);
         }
     }
     let ready = find_or_pull(shared, source, Pull::Always, sink).await.map_err(|why| format!("{gone}; {why}"))?;

@@ -12,7 +12,7 @@ use rollout::queue::Queued;
 use rollout::target::Target;
 use rollout::time::Timestamp;
 use store::StoreError;
-use store::records::{App, AppState, Change, Deployment, Instance, JobRun, Revision};
+use store::records::{AppState, Change, Deployment, Instance, JobRun, Revision};
 
 use super::Shared;
 use super::actions::Subject;
@@ -170,7 +170,8 @@ impl Records {
         let state = &mut self.state;
         let newest = state.deployments.iter().map(|it| it.number).max();
         let app = &state.app;
-        state.deployments.retain(|it| !it.stage.is_ended() || Some(it.number) == newest || serves(app, &it.id));
+        let is_needed = |it: &Deployment| app.needs().any(|id| *id == it.id);
+        state.deployments.retain(|it| !it.stage.is_ended() || Some(it.number) == newest || is_needed(it));
         let kept: BTreeSet<_> = state.deployments.iter().map(|it| &it.id).collect();
         state.job_runs.retain(|it| !it.collected || kept.contains(&it.deployment));
     }
@@ -186,12 +187,6 @@ pub(crate) fn queued(state: &AppState) -> Vec<Queued<'_>> {
         cancel_requested: it.cancel_requested,
     })
     .collect()
-}
-
-/// Whether this deployment provides what serves: it is active, or part of it stayed after an abandoned rollback.
-pub(super) fn serves(app: &App, deployment: &DeploymentId) -> bool {
-    let kept = app.kept.iter().flat_map(|it| it.deployments.iter().chain(&it.rules));
-    app.active.iter().chain(kept).any(|it| it == deployment)
 }
 
 fn put<T, K: PartialEq>(list: &mut Vec<T>, new: T, key: impl Fn(&T) -> K) {

@@ -1,4 +1,5 @@
-//! The images that serve, where they come from, and which of them a deployment keeps.
+//! The images that serve, where they come from, and which of them a deployment keeps. A rollback of the app keeps those
+//! of an earlier deployment in their place.
 
 use std::collections::BTreeMap;
 
@@ -7,31 +8,65 @@ use rollout::ids::ComponentName;
 use rollout::queue::Build;
 use rollout::sources::{Origin, Version, version};
 use rollout::target::Target;
-use store::records::{AppState, Deployment, Image};
+use store::records::{AppRollback, AppState, Deployment, Image};
 
 use super::active;
 use crate::specs::Specs;
 
-/// What a component's image has to do with the image that serves.
+/// What a component's image has to do with the image that serves, or that a rollback returns to.
 #[derive(Debug, Clone)]
 pub(crate) struct Sourcing {
     /// The version that the component gets.
     pub version: Version,
-    /// The image that serves with its origin, if it comes from the same source.
+    /// That image with its origin, if it comes from the same source.
     pub serving: Option<Image>,
+    /// Which deployment that image is from.
+    pub kept_from: KeptFrom,
     /// The origin of the component's new image.
     pub origin: Option<Origin>,
 }
 
-/// How a deployment gets a component's image. `build`: what the deployment was asked for.
+/// Which image a component keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum KeptFrom {
+    /// The one that serves.
+    Serving,
+    /// The one of the deployment with this number, to which a rollback returns.
+    Deployment(u64),
+}
+
+impl std::fmt::Display for KeptFrom {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Serving => f.write_str("that serves"),
+            Self::Deployment(number) => write!(f, "of deployment {number}"),
+        }
+    }
+}
+
+/// How a deployment gets a component's image. `build`: what the deployment was asked for. `rollback`: the rollback of
+/// the app that it carries out.
 pub(crate) fn sourcing(
     state: &AppState,
     specs: &Specs<'_>,
     build: Build,
+    rollback: Option<&AppRollback>,
     spec: &AppSpec,
     component: &ComponentName,
 ) -> Sourcing {
     let wanted = Origin::of(spec, component);
+    let rollback = rollback.filter(|_| build == Build::Recorded);
+    if let Some((rollback, to)) = rollback.and_then(|it| Some((it, it.to.as_ref()?))) {
+        let image = to.images.get(component);
+        let origin = image.and_then(|it| it.origin.as_ref());
+        let version = match image {
+            // Exactly this spec served with this image.
+            Some(_) if rollback.is_exact => Version::ServingImage,
+            _ => version(build, origin, wanted.as_ref()),
+        };
+        let serving = image.filter(|_| version != Version::Newest).cloned();
+        return Sourcing { version, serving, kept_from: KeptFrom::Deployment(to.number), origin: wanted };
+    }
     let serving = serving_images(state).remove(component);
     let served = serving.and_then(|(deployment, image)| {
         // Images of older versions have no origin.
@@ -42,7 +77,7 @@ pub(crate) fn sourcing(
     let is_same = |origin: &Origin| wanted.as_ref().is_some_and(|it| it.source == origin.source);
     let serving = served.filter(|(_, origin)| is_same(origin));
     let serving = serving.map(|(image, origin)| Image { origin: Some(origin), ..image.clone() });
-    Sourcing { version, serving, origin: wanted }
+    Sourcing { version, serving, kept_from: KeptFrom::Serving, origin: wanted }
 }
 
 /// The image that each component runs, with the deployment that brought it: the active one, or after an abandoned

@@ -108,6 +108,7 @@ impl Controller {
             serial: 0,
             generation: 0,
             kept: None,
+            pinned: None,
             newer: Default::default(),
         })
     }

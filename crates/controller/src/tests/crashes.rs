@@ -10,9 +10,10 @@ use rollout::time::Timestamp;
 use store::records::{Change, Deployment, Instance};
 use tokio::time::{Instant, sleep};
 
-use super::cluster::TestCluster;
+use super::cluster::{TestCluster, caller};
 use super::simulation::simulate;
 use crate::Control;
+use crate::view::RollbackOptions;
 
 /// What the controller is doing when it dies.
 #[derive(Clone, Copy, PartialEq)]
@@ -21,6 +22,8 @@ enum Story {
     Restart,
     /// Updates to a revision that never listens, so that the deployment rolls back.
     Fail,
+    /// Returns to the deployment before the one that serves.
+    AppRollback,
 }
 
 /// What happens to the last call before the controller dies.
@@ -64,6 +67,16 @@ fn a_rollback_survives_a_crash_before_any_call() {
 #[test]
 fn a_rollback_survives_a_crash_after_any_call() {
     simulate(crash_at_each_call(Story::Fail, without_answer));
+}
+
+#[test]
+fn a_rollback_of_an_app_survives_a_crash_before_any_call() {
+    simulate(crash_at_each_call(Story::AppRollback, without_effect));
+}
+
+#[test]
+fn a_rollback_of_an_app_survives_a_crash_after_any_call() {
+    simulate(crash_at_each_call(Story::AppRollback, without_answer));
 }
 
 #[test]
@@ -156,6 +169,10 @@ async fn run_story(cluster: &mut TestCluster, story: Story, crash: Option<(Verb,
     if story != Story::Create {
         let up = cluster.create("1").await;
         cluster.settle(&up, Stage::Active).await;
+        if story == Story::AppRollback {
+            cluster.update(&up, "2").await;
+            cluster.settle(&up, Stage::Active).await;
+        }
         app = Some(up);
         since = cluster.engine.calls().len();
     }
@@ -169,6 +186,12 @@ async fn run_story(cluster: &mut TestCluster, story: Story, crash: Option<(Verb,
         }
         (Story::Fail, Some(app)) => {
             cluster.update(&app, "stuck").await;
+            app
+        }
+        (Story::AppRollback, Some(app)) => {
+            let (deployments, _) = cluster.store().deployments(&app, 0, 2).await.unwrap();
+            let (to, options) = (&deployments[1].id, RollbackOptions::default());
+            cluster.controller().roll_back(&app, to, options, &caller()).await.unwrap();
             app
         }
         _ => cluster.create("1").await,
@@ -190,6 +213,11 @@ async fn run_story(cluster: &mut TestCluster, story: Story, crash: Option<(Verb,
 async fn check(cluster: &TestCluster, story: Story, app: &AppId, since: usize) {
     if story != Story::Create {
         cluster.check_capacity(since);
+    }
+    if story == Story::AppRollback {
+        let state = cluster.state(app).await;
+        assert_eq!((&state.app.pinned, &state.app.active), (&Some(cluster.newest(app).await.id), &state.app.pinned));
+        assert_eq!(state.app.spec["services"][0]["image"]["tag"].as_str(), Some("1"));
     }
     for run in cluster.state(app).await.job_runs {
         assert!(cluster.starts_of(run.name.as_str()) <= 1, "{run:?} ran twice");

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod alerts;
+mod app_rollback;
 mod builds;
 mod by_hand;
 mod cluster;

@@ -70,6 +70,7 @@ pub(super) fn app(id: &str, network: u32) -> App {
         serial: 0,
         generation: 0,
         kept: None,
+        pinned: None,
         newer: Newer::default(),
     }
 }
@@ -90,6 +91,7 @@ pub(super) fn deployment(app: &str, number: u64, stage: Stage) -> Deployment {
         previous: None,
         cloned_from: None,
         superseded_by: None,
+        app_rollback: None,
         cancel_requested: false,
         caller: "caller".to_owned(),
         actor: Some(Actor { token: Some("token-1".to_owned()), name: "ci".to_owned() }),

@@ -16,7 +16,7 @@ use store::records::Database;
 
 use super::Expected;
 use super::simulate::{Simulation, SimulationInput, is_wanted, model};
-use crate::app::{databases_unwanted_by, kept_version};
+use crate::app::{KeptFrom, databases_unwanted_by, kept_version};
 use crate::clock;
 
 /// How many turns of the planner a preview shows: about a hundred replaced instances, more than a person reads.
@@ -28,11 +28,14 @@ pub(super) fn steps(
     images: &BTreeMap<ComponentName, Expected>,
     simulation: Result<Simulation, Failure>,
 ) -> Vec<String> {
-    let SimulationInput { state, spec, request, .. } = input;
+    let SimulationInput { state, spec, request, rollback, .. } = input;
+    let is_exact = rollback.is_some_and(|it| it.is_exact);
     let mut steps = Vec::new();
     if !request.is_restart() {
         let stays = |name: &str| simulation.as_ref().is_ok_and(|it| !it.replaces(state, name));
-        steps.extend(spec.components().filter_map(|it| image_line(it, request.build, images, stays(it.name()))));
+        // A rollback runs no job, so it does not look for the images of jobs.
+        let needed = spec.components().filter(|it| !(is_exact && matches!(it, Component::Job(_))));
+        steps.extend(needed.filter_map(|it| image_line(it, request.build, images, stays(it.name()))));
     }
     let simulation = match simulation {
         Ok(simulation) => simulation,
@@ -45,12 +48,13 @@ pub(super) fn steps(
         steps.push("nothing more: no component changed".into());
         return steps;
     }
-    if !request.is_restart() {
+    let brings_all = !request.is_restart() && !is_exact;
+    if brings_all {
         steps.extend(simulation.databases.iter().filter_map(|it| database_line(it, input)));
         steps.extend(jobs(spec, JobKind::PreDeploy));
     }
     steps.extend(instance_lines(input, &simulation.targets));
-    if !request.is_restart() {
+    if brings_all {
         steps.extend(jobs(spec, JobKind::PostDeploy));
         let unwanted = databases_unwanted_by(state, spec);
         steps.extend(unwanted.map(|it| format!("stop and remove database {}; its volume is kept", it.name)));
@@ -81,7 +85,7 @@ fn image_line(
                 format!("fetch the source of {name}; only if its tree changed, build it and replace its instances")
             }
             Build::Reuse if is_available => format!("fetch the source of {name}, and build it if its tree changed"),
-            Build::KeepSources => format!("fetch the source of {name}, which is new, and build it"),
+            Build::KeepSources | Build::Recorded => format!("fetch the source of {name}, which is new, and build it"),
             Build::Reuse | Build::Force => format!("fetch the source of {name} and build it"),
             Build::ForceWithoutCache => format!("fetch the source of {name} and build it without the build cache"),
         });
@@ -90,15 +94,20 @@ fn image_line(
     Some(format!("{verb} image {} for {name}", image_reference(image)))
 }
 
-/// A component whose source stays the same keeps the commit or image that serves.
-fn kept_line(name: &str, Expected { image, is_available, version, .. }: &Expected) -> String {
+/// A component whose source stays the same keeps the commit or image that serves. A rollback returns to that of another
+/// deployment.
+fn kept_line(name: &str, Expected { image, is_available, version, kept_from, .. }: &Expected) -> String {
+    let keep = match kept_from {
+        KeptFrom::Serving => "keep",
+        KeptFrom::Deployment(_) => "return to",
+    };
     match (image.commit.as_deref().and_then(|it| it.get(..12)), is_available) {
-        (Some(commit), true) => format!("keep commit {commit} of {name} and its image"),
+        (Some(commit), true) => format!("{keep} commit {commit} of {name} and its image"),
         (Some(commit), false) if *version == Version::ServingCommit => {
-            format!("keep commit {commit} of {name}, and build it with the new settings")
+            format!("{keep} commit {commit} of {name}, and build it with the new settings")
         }
-        (Some(commit), false) => format!("keep commit {commit} of {name}, and build it again if its image is gone"),
-        (None, true) => format!("keep image {} for {name}", image.reference),
+        (Some(commit), false) => format!("{keep} commit {commit} of {name}, and build it again if its image is gone"),
+        (None, true) => format!("{keep} image {} for {name}", image.reference),
         (None, false) => format!("pull image {} for {name} again", image.digest.as_deref().unwrap_or(&image.reference)),
     }
 }

@@ -8,16 +8,18 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use app_spec::{AppSpec, Source, image_reference};
-use rollout::ids::{AppId, ComponentName};
-use rollout::queue::{Admission, QueuePosition, Request, Restart};
+use rollout::ids::{AppId, ComponentName, DeploymentId};
+use rollout::queue::{Admission, Build, QueuePosition, Request, Restart};
 use rollout::sources::Version;
-use store::records::{AppState, Image};
+use store::records::{AppRollback, AppState, Image};
 use uuid::Uuid;
 
 use self::simulate::{Simulation, SimulationInput};
 use super::create::{check_supported, needs_values};
 use super::{Controller, deploy_request, restart_request, update_request};
-use crate::app::{Pull, Sourcing, active, queued, sourcing, unchanged};
+use crate::app::{
+    KeptFrom, Pull, Sourcing, active, check_not_pinned, check_rollback, queued, refuse, return_to, sourcing, unchanged,
+};
 use crate::error::ControlError;
 use crate::specs::{NeedsValues, Specs};
 use crate::view::{DeployOptions, Preview, UpdateOptions};
@@ -56,8 +58,9 @@ impl Controller {
             };
             return Ok(Preview { changes, steps: vec![format!("nothing: {why}")], needs_values });
         }
+        check_not_pinned(&state)?;
         let (request, _) = update_request(options);
-        let steps = self.steps(state, with_placeholders(spec), request).await?;
+        let steps = self.steps(state, with_placeholders(spec), request, None).await?;
         Ok(Preview { changes, steps, needs_values })
     }
 
@@ -68,7 +71,7 @@ impl Controller {
         let id = AppId::new(Uuid::new_v4().to_string());
         let (spec, NeedsValues(needs_values)) = Specs::of(&id, &self.0.shared.sealer).complete(spec, None);
         let state = AppState::new(self.new_app(id, &spec, serde_json::Value::Null).await?);
-        let steps = self.steps(state, with_placeholders(spec), Request::deploy()).await?;
+        let steps = self.steps(state, with_placeholders(spec), Request::deploy(), None).await?;
         Ok(Preview { changes: Vec::new(), steps, needs_values })
     }
 
@@ -81,7 +84,7 @@ impl Controller {
         let (restart, _) = restart_request(components);
         crate::app::check_restart(&state.app.name, &spec, &restart)?;
         self.check_images_exist(&state, &restart).await?;
-        let steps = self.steps(state, spec, Request::restart(restart)).await?;
+        let steps = self.steps(state, spec, Request::restart(restart), None).await?;
         Ok(Preview { steps, ..Preview::default() })
     }
 
@@ -101,29 +104,52 @@ impl Controller {
 
     pub(super) async fn simulate_deploy(&self, app: &AppId, options: DeployOptions) -> Result<Preview, ControlError> {
         let state = self.state(app).await?;
+        check_not_pinned(&state)?;
         let spec = self.read_spec(&state, &state.app.spec)?;
         let (request, _) = deploy_request(options);
-        Ok(Preview { steps: self.steps(state, spec, request).await?, ..Preview::default() })
+        Ok(Preview { steps: self.steps(state, spec, request, None).await?, ..Preview::default() })
     }
 
-    async fn steps(&self, state: AppState, spec: AppSpec, request: Request) -> Result<Vec<String>, ControlError> {
-        let (spec, Turn { request, lines }) = match Turn::of(&state, &request) {
+    pub(super) async fn simulate_rollback(&self, app: &AppId, to: &DeploymentId) -> Result<Preview, ControlError> {
+        let state = self.state(app).await?;
+        let specs = Specs::of(app, &self.0.shared.sealer);
+        let target = self.0.shared.store.deployment(to).await?.filter(|it| it.app == *app);
+        refuse(check_rollback(&state, &specs, to, target.as_ref()))?;
+        let target = target.ok_or_else(|| ControlError::NotFound(format!("no deployment {to} of this app")))?;
+        let before = self.read_spec(&state, active(&state).map_or(&state.app.spec, |it| &it.spec))?;
+        let spec = self.read_spec(&state, &target.spec)?;
+        let changes = app_spec::changes(&before, &spec).iter().map(ToString::to_string).collect();
+        let rollback = return_to(&specs, &target);
+        let steps = self.steps(state, spec, Request::recorded(), Some(rollback)).await?;
+        Ok(Preview { changes, steps, ..Preview::default() })
+    }
+
+    async fn steps(
+        &self,
+        state: AppState,
+        spec: AppSpec,
+        request: Request,
+        rollback: Option<AppRollback>,
+    ) -> Result<Vec<String>, ControlError> {
+        let (spec, Turn { request, lines, absorbed }) = match Turn::of(&state, &request) {
             turn if request.is_restart() && !turn.request.is_restart() => {
                 (self.read_spec(&state, &state.app.spec)?, turn)
             }
             turn => (spec, turn),
         };
+        let rollback = rollback.or(absorbed);
         let serving = active(&state).cloned();
         let before = serving.as_ref().map(|it| self.read_spec(&state, &it.spec)).transpose()?;
         let serving = serving.zip(before);
         let images = match request.is_restart() {
             true => BTreeMap::new(),
-            false => self.images(&state, &request, &spec).await,
+            false => self.images(&state, &request, rollback.as_ref(), &spec).await,
         };
         let shared = self.0.shared.clone();
         // Planning for an app with hundreds of instances takes a while, so it must not block the runtime.
         let steps = tokio::task::spawn_blocking(move || {
-            let input = SimulationInput { state: &state, serving: serving.as_ref(), spec: &spec, request: &request };
+            let (serving, rollback) = (serving.as_ref(), rollback.as_ref());
+            let input = SimulationInput { state: &state, serving, spec: &spec, request: &request, rollback };
             let simulation = Simulation::of(&shared, &input, &images);
             [lines, describe::steps(&input, &images, simulation)].concat()
         });
@@ -134,16 +160,23 @@ impl Controller {
     }
 
     /// The image of each component, as far as it is known before fetching.
-    async fn images(&self, state: &AppState, request: &Request, spec: &AppSpec) -> BTreeMap<ComponentName, Expected> {
+    async fn images(
+        &self,
+        state: &AppState,
+        request: &Request,
+        rollback: Option<&AppRollback>,
+        spec: &AppSpec,
+    ) -> BTreeMap<ComponentName, Expected> {
         let specs = Specs::of(&state.app.id, &self.0.shared.sealer);
         let expected = spec.components().map(async |component| {
             let name = ComponentName::from(component.name());
-            let sourcing = sourcing(state, &specs, request.build, spec, &name);
+            let sourcing = sourcing(state, &specs, request.build, rollback, spec, &name);
             let expected = match (component.source(), sourcing) {
-                (_, Sourcing { version: Version::ServingImage, serving: Some(serving), .. }) => Expected {
+                (_, Sourcing { version: Version::ServingImage, serving: Some(serving), kept_from, .. }) => Expected {
                     is_available: self.has_image(&serving.id).await,
                     image: serving,
                     version: Version::ServingImage,
+                    kept_from,
                     pulls: false,
                 },
                 (Source::Image(source), sourcing) => {
@@ -171,7 +204,8 @@ impl Controller {
         };
         let is_available = local.is_some();
         let id = local.or(serving.map(|it| it.id)).unwrap_or_else(|| format!("new: {reference}"));
-        Expected { image: image(id, reference), is_available, version: Version::Newest, pulls }
+        let kept_from = KeptFrom::Serving;
+        Expected { image: image(id, reference), is_available, version: Version::Newest, kept_from, pulls }
     }
 
     async fn has_image(&self, id: &str) -> bool {
@@ -204,22 +238,33 @@ struct Turn {
     request: Request,
     /// Sentences: which deployment the request waits for, and which it absorbs.
     lines: Vec<String>,
+    /// The rollback of the app that waits, and that the request carries out as well.
+    absorbed: Option<AppRollback>,
 }
 
 impl Turn {
     fn of(state: &AppState, request: &Request) -> Self {
         let QueuePosition { admission, running, waiting } = QueuePosition::of(&queued(state), request);
+        let is_restart = request.is_restart();
         let wait = running
             .last()
             .map(|it| format!("wait for deployment {it} to end; the steps below begin with what is there now"));
-        match (admission, waiting) {
+        let (request, first) = match (admission, waiting) {
             (Admission::Absorb(merged), Some(waiting)) => {
-                let absorbs = format!("do what deployment {waiting}, which waits, was to do as well");
-                Self { request: merged, lines: [absorbs].into_iter().chain(wait).collect() }
+                let text = match merged == *request && request.build == Build::Recorded {
+                    true => format!("replace deployment {waiting}, which waits"),
+                    false => format!("do what deployment {waiting}, which waits, was to do as well"),
+                };
+                (merged, Some(text))
             }
-            (Admission::Wait, _) => Self { request: request.clone(), lines: wait.into_iter().collect() },
-            _ => Self { request: request.clone(), lines: Vec::new() },
-        }
+            (Admission::Wait, _) => (request.clone(), None),
+            _ => return Self { request: request.clone(), lines: Vec::new(), absorbed: None },
+        };
+        let waiting = state.deployments.iter().find(|it| Some(it.number) == waiting);
+        let absorbed = waiting.and_then(|it| it.app_rollback.clone()).filter(|_| request.build == Build::Recorded);
+        // A new spec keeps the versions that the rollback would have brought.
+        let absorbed = absorbed.map(|it| AppRollback { is_exact: it.is_exact && is_restart, ..it });
+        Self { request, lines: first.into_iter().chain(wait).collect(), absorbed }
     }
 }
 
@@ -229,23 +274,24 @@ struct Expected {
     /// The image needs no pull or build: the engine has it, or the active deployment built it from the same source.
     is_available: bool,
     version: Version,
+    kept_from: KeptFrom,
     /// A prebuilt image is pulled.
     pulls: bool,
 }
 
 /// Before a fetch, a branch that was built with the same settings counts as unchanged.
 fn from_source(name: &ComponentName, sourcing: &Sourcing) -> Expected {
-    let (version, pulls) = (sourcing.version, false);
+    let (version, kept_from, pulls) = (sourcing.version, sourcing.kept_from, false);
     let new = || image(format!("new: {name}"), "");
     match (&sourcing.serving, version) {
         (Some(serving), Version::Newest) if serving.origin == sourcing.origin => {
-            Expected { image: serving.clone(), is_available: true, version, pulls }
+            Expected { image: serving.clone(), is_available: true, version, kept_from, pulls }
         }
         (Some(serving), Version::ServingCommit) => {
             let image = Image { commit: serving.commit.clone(), ..new() };
-            Expected { image, is_available: false, version, pulls }
+            Expected { image, is_available: false, version, kept_from, pulls }
         }
-        _ => Expected { image: new(), is_available: false, version, pulls },
+        _ => Expected { image: new(), is_available: false, version, kept_from, pulls },
     }
 }
 

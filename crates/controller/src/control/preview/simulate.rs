@@ -8,7 +8,7 @@ use rollout::ids::{ComponentName, RevisionId};
 use rollout::observed::{ContainerSeen, Instance, Observed, Open, ProbeSeen};
 use rollout::queue::Request;
 use rollout::target::{Target, restarted};
-use store::records::{AppState, Database, Deployment};
+use store::records::{AppRollback, AppState, Database, Deployment};
 
 use super::Expected;
 use crate::app::{Composed, Shared, compose};
@@ -20,6 +20,8 @@ pub(super) struct SimulationInput<'a> {
     pub serving: Option<&'a (Deployment, AppSpec)>,
     pub spec: &'a AppSpec,
     pub request: &'a Request,
+    /// The rollback of the app that the request is.
+    pub rollback: Option<&'a AppRollback>,
 }
 
 /// The result of the request.
@@ -38,7 +40,7 @@ impl Simulation {
         input: &SimulationInput<'_>,
         images: &BTreeMap<ComponentName, Expected>,
     ) -> Result<Self, Failure> {
-        let SimulationInput { state, serving, spec, request } = input;
+        let SimulationInput { state, serving, spec, request, .. } = input;
         if request.is_restart() {
             let generation = state.app.generation + 1;
             let targets = restarted(state.targets_in_force(), &request.restart, generation);
