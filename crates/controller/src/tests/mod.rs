@@ -8,6 +8,7 @@ mod by_hand;
 mod cluster;
 mod counting;
 mod crashes;
+mod deployment_end;
 mod down;
 mod drift;
 mod faults;
