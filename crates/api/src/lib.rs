@@ -9,6 +9,7 @@
 //! - `access`: checks what the token of a request may do; `allowed_hosts`: checks the Host header; `base_url`: the address
 //!   that the client used; `body` and `query`: read the request; `error`: error answers;
 //! - `view`: from the controller's views to those of the `present` crate; `render`: the JSON that clients parse;
+//! - `held_polls`: requests that wait for the end of a deployment;
 //! - `tickets` and `stream`: logs;
 //! - `server`: connections, limits, deadlines; `tls`: certificates.
 #![warn(missing_docs)]
@@ -18,6 +19,7 @@ mod allowed_hosts;
 mod base_url;
 mod body;
 mod error;
+mod held_polls;
 mod query;
 mod render;
 mod routes;

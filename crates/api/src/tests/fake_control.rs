@@ -40,6 +40,8 @@ pub struct FakeControl {
     pub tokens: watch::Sender<BTreeMap<String, TokenView>>,
     /// The audit trail, oldest first.
     pub audit: watch::Sender<Vec<AuditEntry>>,
+    /// How the deployment under way ends. Its receivers are the calls that wait for that.
+    pub end: watch::Sender<Option<Stage>>,
 }
 
 impl Default for FakeControl {
@@ -53,6 +55,7 @@ impl Default for FakeControl {
             endless: false,
             tokens: watch::channel(samples::tokens()).0,
             audit: watch::channel(Vec::new()).0,
+            end: watch::channel(None).0,
         }
     }
 }
@@ -171,6 +174,12 @@ impl Control for FakeControl {
     async fn deployment(&self, _: &AppId, id: &DeploymentId) -> Result<DeploymentView, ControlError> {
         let found = self.deployments.iter().find(|it| it.id == *id || id.as_str() == "DEP");
         found.cloned().ok_or_else(|| ControlError::NotFound(format!("no deployment {id}")))
+    }
+
+    async fn ended_deployment(&self, app: &AppId, id: &DeploymentId) -> Result<DeploymentView, ControlError> {
+        let mut end = self.end.subscribe();
+        let stage = end.wait_for(Option::is_some).await.expect("the sender is in self").expect("it is some");
+        Ok(DeploymentView { stage, ..self.deployment(app, id).await? })
     }
 
     async fn cancel(&self, _: &AppId, id: &DeploymentId) -> Result<DeploymentView, ControlError> {

@@ -7,6 +7,7 @@ mod bodies;
 mod client;
 mod events;
 mod fake_control;
+mod held_polls;
 mod lists;
 mod logs;
 mod metrics;
