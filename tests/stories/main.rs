@@ -6,16 +6,19 @@
 
 mod builds;
 mod by_hand;
+mod clients;
 mod command_line;
 mod crash;
 mod engine_restart;
 mod frozen;
 mod full_disk;
+mod held_polls;
 mod jobs;
 mod login;
 mod logs;
 mod many;
 mod names;
+mod recorded;
 mod refusals;
 mod restart;
 mod restored;
@@ -25,6 +28,7 @@ mod sources;
 mod specs;
 mod support;
 mod terminal;
+mod terraform;
 mod tls;
 mod tokens;
 mod two_installations;
