@@ -10,7 +10,7 @@ export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 new_cases = PROPTEST_RNG_SEED=$(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test upgrade sweep engines fuzz bench lint deny advisories install clean
+.PHONY: help setup demo test upgrade sweep engines clients fuzz bench lint deny advisories install clean
 
 help: ## show this help
 	@echo 'Boatyard: App Platform on your own Docker host.'
@@ -63,6 +63,11 @@ fuzz: ## measure how long the costliest app specs take to read, then fuzz the re
 	$(CARGO) test --locked --release -p app-spec --test worst -- --nocapture --include-ignored
 	$(new_cases) $(CARGO) test --locked --release -p app-spec --test properties
 	scripts/fuzz $(FUZZ_SECONDS)
+
+# doctl and Terraform come from their makers. DOCTL=PATH, TERRAFORM=PATH and TERRAFORM_PROVIDER=PATH name them.
+clients: setup ## drive the API with unmodified clients: pydo from PyPI, and doctl and Terraform if this machine has them (DOCTL=PATH)
+	$(CARGO) build --locked -p boatyard -p boatyard-tests --bins
+	scripts/clients $(target)/debug/boatyard
 
 bench: setup ## compare restarts, rebuilds and the ingress with the alternatives, as ratios
 	$(CARGO) build --locked --release -p boatyard

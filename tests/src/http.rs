@@ -6,9 +6,11 @@ use anyhow::{Context, Result};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::Request;
+use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
 
 use crate::installation::ENDS_WITHIN;
 
@@ -60,15 +62,37 @@ pub async fn page(target: SocketAddr, host: &str, path: &str) -> Result<(u16, St
 
 /// Sends one request on a new connection.
 pub async fn send(target: SocketAddr, request: Request<Full<Bytes>>) -> Result<(u16, Bytes)> {
-    let exchange = async {
+    Connection::open(target).await?.send(request).await
+}
+
+/// A connection for several requests, one after the other. Dropping it closes it.
+pub struct Connection {
+    sender: SendRequest<Full<Bytes>>,
+    connection: JoinHandle<hyper::Result<()>>,
+}
+
+impl Connection {
+    /// Connects.
+    pub async fn open(target: SocketAddr) -> Result<Self> {
         let stream = TcpStream::connect(target).await?;
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-        let connection = tokio::spawn(connection);
-        let answer = sender.send_request(request).await?;
-        let status = answer.status().as_u16();
-        let body = answer.into_body().collect().await?.to_bytes();
-        connection.abort();
-        Ok((status, body))
-    };
-    tokio::time::timeout(ENDS_WITHIN, exchange).await.context("no answer in time")?
+        let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        Ok(Self { sender, connection: tokio::spawn(connection) })
+    }
+
+    /// Sends a request and returns the status and the body.
+    pub async fn send(&mut self, request: Request<Full<Bytes>>) -> Result<(u16, Bytes)> {
+        let exchange = async {
+            self.sender.ready().await?;
+            let answer = self.sender.send_request(request).await?;
+            let status = answer.status().as_u16();
+            Ok((status, answer.into_body().collect().await?.to_bytes()))
+        };
+        tokio::time::timeout(ENDS_WITHIN, exchange).await.context("no answer in time")?
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.connection.abort();
+    }
 }

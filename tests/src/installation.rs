@@ -72,6 +72,11 @@ impl Installation {
         Ok(it)
     }
 
+    /// Adds an argument for the next start of `serve`.
+    pub fn add_argument(&mut self, argument: &str) {
+        self.arguments.push(argument.to_owned());
+    }
+
     /// The disk of [`Installation::start_on_small_disk`].
     pub fn disk(&self) -> Option<&SmallDisk> {
         self.disk.as_ref()

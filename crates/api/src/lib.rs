@@ -9,6 +9,7 @@
 //! - `access`: checks what the token of a request may do; `allowed_hosts`: checks the Host header; `base_url`: the address
 //!   that the client used; `body` and `query`: read the request; `error`: error answers;
 //! - `view`: from the controller's views to those of the `present` crate; `render`: the JSON that clients parse;
+//! - `held_polls`: requests that wait for the end of a deployment;
 //! - `tickets`, with `stream` for logs and `console` for shells;
 //! - `server`: connections, limits, deadlines; `tls`: certificates.
 #![warn(missing_docs)]
@@ -19,6 +20,7 @@ mod base_url;
 mod body;
 mod console;
 mod error;
+mod held_polls;
 mod query;
 mod render;
 mod routes;

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -26,12 +27,13 @@ use uuid::Uuid;
 use crate::allowed_hosts;
 use crate::base_url::{OutsideUrl, Scheme, base_url};
 use crate::error::ApiError;
+use crate::held_polls::Hold;
 use crate::routes::router;
 use crate::state::{ApiState, MAX_CONSOLES, MAX_LOG_STREAMS};
 use crate::tls::Tls;
 use controller::Control;
 
-/// Deadline of a response. A stream only has to start within it.
+/// Deadline of a response, without the time for which a poll is held. A stream only has to start within it.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Deadline of `down`, which drains open requests (60 s) and gives every container its grace period (at most 600 s).
 const DOWN_TIMEOUT: Duration = Duration::from_secs(29 * 60);
@@ -63,6 +65,8 @@ pub struct Listeners {
     pub tls: Option<(TcpListener, Tls)>,
     /// The address of a proxy in front of the API, or another name of this host.
     pub outside: Option<OutsideUrl>,
+    /// Whether clients that wait for a deployment get the answer when it ends, instead of asking again and again.
+    pub hold_polls: bool,
 }
 
 /// Serves the API until `shutdown` completes or a client sends `down`. A shutdown ends log streams and consoles. It waits
@@ -72,8 +76,8 @@ pub async fn serve(
     control: Arc<dyn Control>,
     shutdown: impl Future<Output = ()> + Send,
 ) -> io::Result<ShutdownReason> {
-    let Listeners { http, tls, outside } = listeners;
-    let state = ApiState::new(control, outside);
+    let Listeners { http, tls, outside, hold_polls } = listeners;
+    let state = ApiState::new(control, outside, hold_polls);
     let app = router(&state).layer(from_fn_with_state(state.clone(), middleware)).with_state(state.clone());
     let connections = ConnectionLimit::new(MAX_CONNECTIONS);
     let listener = |socket: TcpListener, tls: Option<Arc<Tls>>| {
@@ -180,6 +184,7 @@ async fn answer(
 pub(crate) struct ClientConnection {
     place: Arc<ConnectionSlot>,
     trusted: Arc<OnceLock<BusyGuard>>,
+    requests: Arc<AtomicUsize>,
     peer: IpAddr,
     bound: SocketAddr,
     scheme: Scheme,
@@ -192,7 +197,8 @@ pub(crate) struct BaseUrl(pub String);
 impl ClientConnection {
     fn new(place: ConnectionSlot, peer: IpAddr, listener: &Listener) -> Self {
         let scheme = if listener.tls.is_some() { Scheme::Https } else { Scheme::Http };
-        Self { place: Arc::new(place), trusted: Arc::default(), peer, bound: listener.bound, scheme }
+        let (place, trusted, requests) = (Arc::new(place), Arc::default(), Arc::default());
+        Self { place, trusted, requests, peer, bound: listener.bound, scheme }
     }
 
     /// The address of the other end: of the client, or of a proxy in front of the API.
@@ -204,6 +210,11 @@ impl ClientConnection {
     /// connections replace other ones first.
     pub fn trust(&self) {
         self.trusted.get_or_init(|| self.place.busy());
+    }
+
+    /// Counts a request and returns how many came before it.
+    fn count_request(&self) -> usize {
+        self.requests.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Completes when the connection has to close, so that another one gets its place.
@@ -246,10 +257,12 @@ async fn middleware(
 ) -> Response {
     let id = Uuid::new_v4().to_string();
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let within = if path == "/v2/boatyard/down" { DOWN_TIMEOUT } else { RESPONSE_TIMEOUT };
+    let hold = Hold::of(&request, client.count_request());
+    let within = if path == "/v2/boatyard/down" { DOWN_TIMEOUT } else { RESPONSE_TIMEOUT + hold.0 };
     let result = match base_of(&state, &client, &request) {
         Ok(base) => {
             request.extensions_mut().insert(base);
+            request.extensions_mut().insert(hold);
             timeout(within, next.run(request)).await.map_err(|_| timed_out())
         }
         Err(error) => Err(error),

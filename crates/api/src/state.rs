@@ -6,6 +6,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::{Semaphore, watch};
 
 use crate::base_url::OutsideUrl;
+use crate::held_polls::HeldPolls;
 use crate::tickets::Tickets;
 use controller::Control;
 
@@ -28,6 +29,7 @@ pub(crate) struct Shared {
     pub tickets: Tickets,
     pub log_streams: Arc<Semaphore>,
     pub consoles: Arc<Semaphore>,
+    pub held_polls: HeldPolls,
     /// True once the server shuts down.
     pub stop: watch::Sender<bool>,
     /// True once a client has sent `down`.
@@ -35,7 +37,7 @@ pub(crate) struct Shared {
 }
 
 impl ApiState {
-    pub fn new(control: Arc<dyn Control>, outside: Option<OutsideUrl>) -> Self {
+    pub fn new(control: Arc<dyn Control>, outside: Option<OutsideUrl>, hold_polls: bool) -> Self {
         Self(Arc::new(Shared {
             token_hash: decoded(&control.token_hash()),
             control,
@@ -43,6 +45,7 @@ impl ApiState {
             tickets: Tickets::default(),
             log_streams: Arc::new(Semaphore::new(MAX_LOG_STREAMS)),
             consoles: Arc::new(Semaphore::new(MAX_CONSOLES)),
+            held_polls: HeldPolls::new(hold_polls),
             stop: watch::channel(false).0,
             down: watch::channel(false).0,
         }))

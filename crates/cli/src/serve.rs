@@ -36,7 +36,7 @@ pub async fn run(options: Serve, data_dir: PathBuf) -> anyhow::Result<Exit> {
         Some(address) => Some(listen(address, "--api-tls", &data_dir).await?),
         None => None,
     };
-    let (http, socket) = (options.http, options.host.socket()?);
+    let (http, socket, hold_polls) = (options.http, options.host.socket()?, !options.no_held_polls);
     let controller = Controller::start(config(options, &data_dir, api)?).await?;
     // The controller has created the data directory and holds its lock.
     let tls = tls_listener
@@ -56,7 +56,7 @@ pub async fn run(options: Serve, data_dir: PathBuf) -> anyhow::Result<Exit> {
         ));
     }
     output::note(&banner(&controller, &data_dir, &addresses(api, tls.as_ref(), outside.as_ref()), http, &socket).await);
-    let listeners = Listeners { http: listener, tls, outside };
+    let listeners = Listeners { http: listener, tls, outside, hold_polls };
     let result = serve(&controller, listeners, &data_dir, http).await;
     controller.remove_runtime();
     controller.shutdown().await;

@@ -6,6 +6,7 @@ mod bandwidth;
 mod console;
 mod create;
 mod database_connections;
+mod deployment_end;
 mod down;
 mod health;
 mod job_invocations;
@@ -131,6 +132,10 @@ pub trait Control: Send + Sync + 'static {
 
     /// Returns one deployment of an app.
     async fn deployment(&self, app: &AppId, id: &DeploymentId) -> Result<DeploymentView, ControlError>;
+
+    /// Returns a deployment once it has ended, which may take as long as deployments may. Errors: those of
+    /// [`Self::deployment`].
+    async fn ended_deployment(&self, app: &AppId, id: &DeploymentId) -> Result<DeploymentView, ControlError>;
 
     /// Cancels a deployment in progress, and rolls back what it already replaced.
     async fn cancel(&self, app: &AppId, id: &DeploymentId) -> Result<DeploymentView, ControlError>;
@@ -548,6 +553,10 @@ impl Control for Controller {
         let found = self.0.shared.store.deployment(id).await?.filter(|it| it.app == *app);
         let deployment = found.ok_or_else(|| ControlError::NotFound(format!("no deployment {id} of this app")))?;
         Ok(DeploymentView::new(deployment, &*self.waits(app).await))
+    }
+
+    async fn ended_deployment(&self, app: &AppId, id: &DeploymentId) -> Result<DeploymentView, ControlError> {
+        self.wait_for_end(app, id).await
     }
 
     async fn cancel(&self, app: &AppId, id: &DeploymentId) -> Result<DeploymentView, ControlError> {

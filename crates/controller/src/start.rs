@@ -107,6 +107,7 @@ pub(crate) async fn take_over(
         sealer: directory.sealer(),
         logbook: Logbook::new(directory.logs()),
         changes: watch::channel(0).0,
+        deployment_ends: watch::channel(0).0,
         fence: fence.clone(),
         networks: Mutex::new(()),
         config,

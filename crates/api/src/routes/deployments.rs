@@ -1,6 +1,7 @@
-//! Deployments: restart, create, list, get, cancel. All answer at once. Clients poll for progress.
+//! Deployments: restart, create, list, get, cancel. All answer at once, except `get`, which holds the polls of clients that
+//! wait.
 
-use axum::Json;
+use axum::{Extension, Json};
 use controller::view::{DeployOptions, DeploymentView, Page, PageQuery};
 use rollout::ids::AppId;
 use serde_json::json;
@@ -10,6 +11,7 @@ use super::apps::plan_response;
 use crate::access::{Access, PathParams};
 use crate::body::RequestBody;
 use crate::error::ApiError;
+use crate::held_polls::{Hold, until_ended};
 use crate::query::QueryParams;
 use crate::render;
 
@@ -82,9 +84,14 @@ pub(super) async fn of_types(
     Ok(Page { items: all.into_iter().skip(before).take(query.per_page as usize).collect(), total })
 }
 
-pub(super) async fn get(access: Access, PathParams((app, deployment)): PathParams<(String, String)>) -> JsonResult {
+pub(super) async fn get(
+    access: Access,
+    PathParams((app, deployment)): PathParams<(String, String)>,
+    Extension(hold): Extension<Hold>,
+) -> JsonResult {
     let view = access.app(&app).await?;
     let deployment = access.deployment(&view.id, &deployment).await?;
+    let deployment = until_ended(&access, deployment, hold).await?;
     Ok(Json(json!({ "deployment": render::deployment(&deployment) })))
 }
 

@@ -47,6 +47,9 @@ fn route(method: &'static str, path: &'static str, needs: Needs, handler: Method
     Route { method, path, needs, handler }
 }
 
+/// The path that clients poll while they wait for a deployment.
+pub(crate) const DEPLOYMENT: &str = "/v2/apps/{app}/deployments/{deployment}";
+
 /// The paths that need a token, and what each needs. Literal names under `/v2/apps/` take precedence over `{app}`.
 pub(crate) fn table() -> Vec<Route> {
     let mut all = vec![
@@ -67,7 +70,7 @@ pub(crate) fn table() -> Vec<Route> {
         route("POST", "/v2/apps/{app}/restart", Needs::Write("restart"), post(deployments::restart)),
         route("GET", "/v2/apps/{app}/deployments", Needs::Read, get(deployments::list)),
         route("POST", "/v2/apps/{app}/deployments", Needs::Write("deploy"), post(deployments::create)),
-        route("GET", "/v2/apps/{app}/deployments/{deployment}", Needs::Read, get(deployments::get)),
+        route("GET", DEPLOYMENT, Needs::Read, get(deployments::get)),
         route(
             "POST",
             "/v2/apps/{app}/deployments/{deployment}/cancel",

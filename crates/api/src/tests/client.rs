@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
+use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream};
@@ -49,11 +50,24 @@ impl Server {
         Self::listening(control, None, None).await
     }
 
+    pub async fn without_held_polls() -> Self {
+        Self::serving(FakeControl::default(), None, None, false).await
+    }
+
     pub async fn at_outside_url(url: &str) -> Self {
         Self::listening(FakeControl::default(), None, Some(url.parse().expect("an address"))).await
     }
 
     pub async fn listening(control: FakeControl, tls: Option<(TcpListener, Tls)>, outside: Option<OutsideUrl>) -> Self {
+        Self::serving(control, tls, outside, true).await
+    }
+
+    async fn serving(
+        control: FakeControl,
+        tls: Option<(TcpListener, Tls)>,
+        outside: Option<OutsideUrl>,
+        hold_polls: bool,
+    ) -> Self {
         let control = Arc::new(control);
         let http = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = http.local_addr().expect("an address");
@@ -61,7 +75,7 @@ impl Server {
         let shutdown = async {
             let _ = stopped.await;
         };
-        let task = tokio::spawn(serve(Listeners { http, tls, outside }, control.clone(), shutdown));
+        let task = tokio::spawn(serve(Listeners { http, tls, outside, hold_polls }, control.clone(), shutdown));
         Self { address, control, stop: Some(stop), task }
     }
 
@@ -87,8 +101,29 @@ impl Server {
         self.send("GET", path, "").await
     }
 
-    /// Sends a request with only these headers, and a Host header if they have none.
+    /// Sends a request on a new connection with only these headers, and a Host header if they have none.
     pub async fn send_with(&self, method: &str, path: &str, body: &str, headers: &[(&str, &str)]) -> Response {
+        self.connect().await.send(method, path, body, headers).await
+    }
+
+    pub async fn connect(&self) -> Connection {
+        let stream = TcpStream::connect(self.address).await.expect("the server listens");
+        let (sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.expect("a connection");
+        tokio::spawn(connection);
+        Connection { address: self.address, sender }
+    }
+}
+
+/// One connection for several requests. Dropping it closes it.
+pub struct Connection {
+    address: SocketAddr,
+    sender: SendRequest<Body>,
+}
+
+impl Connection {
+    /// See [`Server::send_with`].
+    pub async fn send(&mut self, method: &str, path: &str, body: &str, headers: &[(&str, &str)]) -> Response {
         let mut request = Request::builder().method(method).uri(path);
         if !headers.iter().any(|(name, _)| *name == "host") {
             request = request.header("host", self.address.to_string());
@@ -97,11 +132,7 @@ impl Server {
             request = request.header(*name, *value);
         }
         let request = request.body(Body::from(body.to_owned())).expect("a request");
-        let stream = TcpStream::connect(self.address).await.expect("the server listens");
-        let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.expect("a connection");
-        tokio::spawn(connection);
-        let response = sender.send_request(request).await.expect("an answer");
+        let response = self.sender.send_request(request).await.expect("an answer");
         let (parts, body) = response.into_parts();
         let bytes = body.collect().await.expect("a whole body").to_bytes();
         let text = String::from_utf8(bytes.into()).expect("text");

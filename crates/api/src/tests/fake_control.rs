@@ -46,6 +46,8 @@ pub struct FakeControl {
     pub consoles: Arc<FakeConsoles>,
     /// The deployment that the app is pinned to.
     pub pinned: Option<DeploymentView>,
+    /// How the deployment under way ends. Its receivers are the calls that wait for that.
+    pub end: watch::Sender<Option<Stage>>,
 }
 
 impl Default for FakeControl {
@@ -61,6 +63,7 @@ impl Default for FakeControl {
             audit: watch::channel(Vec::new()).0,
             consoles: Arc::default(),
             pinned: None,
+            end: watch::channel(None).0,
         }
     }
 }
@@ -218,6 +221,12 @@ impl Control for FakeControl {
     async fn deployment(&self, _: &AppId, id: &DeploymentId) -> Result<DeploymentView, ControlError> {
         let found = self.deployments.iter().find(|it| it.id == *id || id.as_str() == "DEP");
         found.cloned().ok_or_else(|| ControlError::NotFound(format!("no deployment {id}")))
+    }
+
+    async fn ended_deployment(&self, app: &AppId, id: &DeploymentId) -> Result<DeploymentView, ControlError> {
+        let mut end = self.end.subscribe();
+        let stage = end.wait_for(Option::is_some).await.expect("the sender is in self").expect("it is some");
+        Ok(DeploymentView { stage, ..self.deployment(app, id).await? })
     }
 
     async fn cancel(&self, _: &AppId, id: &DeploymentId) -> Result<DeploymentView, ControlError> {

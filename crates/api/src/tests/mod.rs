@@ -9,6 +9,7 @@ mod console;
 mod events;
 mod fake_console;
 mod fake_control;
+mod held_polls;
 mod lists;
 mod logs;
 mod metrics;

@@ -229,6 +229,10 @@ pub struct Serve {
     // It replaces the global flag of this name, with which other commands find the server.
     #[arg(id = "api_url", long = "api-url", value_name = "URL")]
     pub outside: Option<String>,
+    /// Answer doctl and Terraform at once while they wait for a deployment, instead of when it ends, at most 45 s later.
+    /// For a proxy in front of the API that gives up earlier
+    #[arg(long)]
+    pub no_held_polls: bool,
     /// Address for the traffic of apps
     #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDR")]
     pub http: SocketAddr,

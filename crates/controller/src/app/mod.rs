@@ -103,6 +103,8 @@ pub(crate) struct Shared {
     pub logbook: Logbook,
     /// Incremented whenever the records of any app change.
     pub changes: watch::Sender<u64>,
+    /// Incremented whenever a deployment of any app has ended.
+    pub deployment_ends: watch::Sender<u64>,
     /// Once it is cancelled, no task begins or writes anything: the process is ending, or it has lost the fence.
     pub stop: CancellationToken,
     /// CPUs and memory of the engine's host.

@@ -48,10 +48,15 @@ impl Records {
     /// Writes all changes or none. Errors: the store refused them, and this copy is unchanged as well.
     pub async fn commit(&mut self, changes: Vec<Change>) -> Result<(), StoreError> {
         self.shared.store.commit(changes.clone()).await?;
+        let ends = |it: &Change| matches!(it, Change::Deployment(deployment) if deployment.stage.is_ended());
+        let deployment_ended = changes.iter().any(ends);
         for change in changes {
             self.apply(change);
         }
         self.shared.changed();
+        if deployment_ended {
+            self.shared.deployment_ends.send_modify(|ticks| *ticks += 1);
+        }
         Ok(())
     }
 

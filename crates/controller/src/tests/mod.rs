@@ -10,6 +10,7 @@ mod cluster;
 mod console;
 mod counting;
 mod crashes;
+mod deployment_end;
 mod down;
 mod drift;
 mod faults;
