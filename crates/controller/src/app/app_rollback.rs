@@ -93,7 +93,8 @@ impl AppTask {
         let mut pinned = self.pinned("revert")?.clone();
         let Some(before) = pinned.app_rollback.as_ref().and_then(|it| it.before.clone()) else {
             return Err(ControlError::Conflict(format!(
-                "deployment {} has no record of what served before it. Deploy a spec instead: boatyard apps update {} --spec FILE",
+                "deployment {} has no record of what served before it. Keep it, then deploy a spec: \
+                 boatyard apps rollback commit {}",
                 pinned.number, self.cx.records.app.name
             )));
         };
