@@ -9,7 +9,7 @@ from azure.core.exceptions import ClientAuthenticationError, HttpResponseError, 
 from pydo import Client
 
 from installation import Installation
-from report import NOT_YET, Report
+from report import Report
 
 
 class Methods:
@@ -20,12 +20,10 @@ class Methods:
         self.report = report
         self.called = set()
 
-    def call(self, method, *arguments, expect, feature=None, **keywords):
+    def call(self, method, *arguments, expect, **keywords):
         """`expect`: a function that returns what to show of the result and fails if it is wrong, or the error's status.
         Returns the result, or `None` after an error."""
         self.called.add(method)
-        if feature in NOT_YET:
-            expect = 501
         shown = f"{method}({', '.join([*map(brief, arguments), *(f'{k}={brief(v)}' for k, v in keywords.items())])})"
         try:
             result = getattr(self.apps, method)(*arguments, **keywords)
@@ -132,8 +130,8 @@ def drive(at, methods):
     call("get_logs", app, rebuilt, "web", type="BUILD", expect=opens(contains="COPY version"))
     call("get_logs_aggregate", app, rebuilt, type="DEPLOY", expect=opens(contains="tables-are-made"))
     console = has("url")
-    call("get_exec_active_deployment", app, "web", expect=console, feature="console")
-    call("get_exec", app, active, "web", expect=console, feature="console")
+    call("get_exec_active_deployment", app, "web", expect=console)
+    call("get_exec", app, active, "web", expect=console)
 
     call("list_alerts", app, expect=has("alerts", 0, "spec", "rule", equal="DEPLOYMENT_FAILED"))
     alert = at.api("GET", f"/v2/apps/{app}/alerts")[1]["alerts"][0]["id"]
@@ -159,11 +157,11 @@ def drive(at, methods):
     call("list_metrics_bandwidth_daily", {"app_ids": [app]}, expect=has("app_bandwidth_usage", 0, "app_id", equal=app))
 
     roll_back = {"deployment_id": first, "skip_pin": False}
-    call("validate_rollback", app, roll_back, expect=has("valid", equal=True), feature="rollback")
-    until_active(call("create_rollback", app, roll_back, expect=deployment, feature="rollback"))
-    until_active(call("revert_rollback", app, expect=deployment, feature="rollback"))
-    until_active(call("create_rollback", app, roll_back, expect=deployment, feature="rollback"))
-    call("commit_rollback", app, expect=lambda result: f"{result}", feature="rollback")
+    call("validate_rollback", app, roll_back, expect=has("valid", equal=True))
+    until_active(call("create_rollback", app, roll_back, expect=deployment))
+    until_active(call("revert_rollback", app, expect=deployment))
+    until_active(call("create_rollback", app, roll_back, expect=deployment))
+    call("commit_rollback", app, expect=lambda result: f"{result}")
 
     # A deployment that stays under way, because its job does not end.
     spec = at.spec()

@@ -3,9 +3,6 @@
 import os
 import textwrap
 
-# Features that this version answers with 501. Implementing one of them removes it from this list.
-NOT_YET = {"console", "rollback"}
-
 
 class Report:
     """Prints one line for each thing that was tried, and remembers whether all went as expected."""
