@@ -2,7 +2,8 @@
 
 use store::records::{AuditEntry, Change};
 
-use super::{Controller, bounds};
+use super::Controller;
+use super::operations::bounds;
 use crate::error::ControlError;
 use crate::view::{Page, PageQuery};
 

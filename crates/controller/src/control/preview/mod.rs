@@ -15,8 +15,9 @@ use store::records::{AppRollback, AppState, Image};
 use uuid::Uuid;
 
 use self::simulate::{Simulation, SimulationInput};
+use super::Controller;
 use super::create::{check_supported, needs_values};
-use super::{Controller, deploy_request, restart_request, update_request};
+use super::operations::{deploy_request, restart_request, update_request};
 use crate::app::{
     KeptFrom, Pull, Sourcing, active, check_not_pinned, check_rollback, queued, refuse, return_to, sourcing, unchanged,
 };
