@@ -112,8 +112,7 @@ impl Access {
     pub async fn apps(&self, page: PageQuery) -> Result<Page<AppView>, ApiError> {
         let Some(only) = self.identity.only_app() else { return Ok(self.control.apps(page).await?) };
         let found = self.find_app(only.id.as_str()).await?;
-        let total = u64::from(found.is_some());
-        Ok(Page { items: found.into_iter().filter(|_| page.page == 1).collect(), total })
+        Ok(Page::of(found.into_iter().collect(), page))
     }
 
     /// An error of the controller about this app. "Not found" lists the names of other apps, which a token for one app

@@ -31,7 +31,7 @@ pub async fn run(command: Auth, connection: &Connection) -> anyhow::Result<Exit>
 }
 
 async fn init(connection: &Connection, authority: Option<&Path>) -> anyhow::Result<Exit> {
-    let mut file = ConfigFile::load()?;
+    let file = ConfigFile::load()?;
     let name = name_to_save(connection, file.config.current.as_deref())?;
     let before = file.config.contexts.get(&name).cloned();
     // The server on this host matters only if no address was given, or if it has that address.
@@ -50,6 +50,9 @@ async fn init(connection: &Connection, authority: Option<&Path>) -> anyhow::Resu
     let server = Server { url: url.clone(), context: None, token: token.clone(), token_origin, certificate_authority };
     Client::new(&server)?.get("/v1/oauth/token/info").await.context("nothing was saved")?;
 
+    // Read again: other commands may have changed it while a person looked for the token.
+    let mut file = ConfigFile::load()?;
+    let before = file.config.contexts.get(&name).cloned();
     let certificate_authority = server.certificate_authority;
     let saved = Context { api_url: url.clone(), token, certificate_authority, ..before.unwrap_or_default() };
     file.config.contexts.insert(name.clone(), saved);

@@ -110,7 +110,11 @@ pub fn find(connection: &Connection) -> anyhow::Result<Server> {
         Choice::Context(_) => true,
         Choice::DataDir => connection.data_dir.is_none(),
     };
-    let file = if needs_config { ConfigFile::load()? } else { ConfigFile::none() };
+    let file = match needs_config {
+        true => ConfigFile::load()?,
+        // It may still know which authority to trust.
+        false => ConfigFile::load().unwrap_or_else(|_| ConfigFile::none()),
+    };
     server(connection, &file)
 }
 
@@ -128,17 +132,20 @@ fn server(connection: &Connection, file: &ConfigFile) -> anyhow::Result<Server> 
 }
 
 fn at_url(connection: &Connection, file: &ConfigFile, url: &str) -> anyhow::Result<Server> {
+    let saved = file.config.contexts.values().filter(|it| same_url(&it.api_url, url));
+    let certificate_authority = saved.filter_map(|it| it.certificate_authority.clone()).next();
     let server = |(token, token_origin)| Server {
         url: url.to_owned(),
         context: None,
         token,
         token_origin,
-        certificate_authority: None,
+        certificate_authority: certificate_authority.clone(),
     };
     if let Some(token) = connection.token.clone() {
         return Ok(server((token, Origin::of_token(connection))));
     }
-    // A token is sent only to the server for which it was saved or which wrote it.
+    // The token of a context is sent only to the server of that context, and the file admin-token only to the server of
+    // that data directory.
     let name = connection.context.as_deref().or(file.config.current.as_deref());
     if let Some(name) = name.filter(|name| file.config.contexts.get(*name).is_some_and(|it| same_url(&it.api_url, url)))
     {

@@ -1,16 +1,14 @@
 //! `boatyard tokens` and `boatyard audit`: who may use the API, and who did.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
+use crate::apps::first_items;
 use crate::args::{Audit, Connection, Output, Scope, Tokens};
 use crate::client::{Client, path_segment};
 use crate::columns::{self, AUDIT, NEW_TOKEN, TOKENS};
 use crate::discover;
 use crate::exit::Exit;
 use crate::output;
-
-/// The largest page of the API.
-const PER_PAGE: u64 = 200;
 
 pub async fn run(command: Tokens, connection: &Connection) -> anyhow::Result<Exit> {
     match command {
@@ -57,17 +55,8 @@ pub async fn audit(options: Audit, connection: &Connection) -> anyhow::Result<Ex
     columns::select(AUDIT, &options.output.format)?;
     let client = discover::client(connection)?;
     let app = options.app.as_deref().map(|app| format!("&app={}", path_segment(app))).unwrap_or_default();
-    let (mut rows, per_page): (Vec<Value>, _) = (Vec::new(), PER_PAGE.min(options.limit));
-    for page in 1..=options.limit.div_ceil(per_page) {
-        let answer = client.get(&format!("/v2/boatyard/audit?page={page}&per_page={per_page}{app}")).await?;
-        let items = answer["audit"].as_array().cloned().unwrap_or_default();
-        let is_last = (items.len() as u64) < per_page;
-        rows.extend(items);
-        if is_last {
-            break;
-        }
-    }
-    rows.truncate(usize::try_from(options.limit).unwrap_or(usize::MAX));
+    let limit = usize::try_from(options.limit).unwrap_or(usize::MAX);
+    let rows = first_items(&client, "/v2/boatyard/audit", &app, "audit", limit).await?;
     columns::print(AUDIT, &rows, &options.output)?;
     Ok(Exit::Done)
 }

@@ -147,6 +147,9 @@ pub trait Control: Send + Sync + 'static {
     /// Returns the recorded runs of an app's jobs, newest first.
     async fn job_invocations(&self, app: &AppId) -> Result<Vec<JobInvocationView>, ControlError>;
 
+    /// Returns one run of an app's job.
+    async fn job_invocation(&self, app: &AppId, id: &str) -> Result<JobInvocationView, ControlError>;
+
     /// Cancels a run of a job that has not ended: its process is stopped, and its deployment fails. Errors: the run has
     /// ended.
     async fn cancel_job_invocation(&self, app: &AppId, id: &str) -> Result<JobInvocationView, ControlError>;
@@ -154,8 +157,8 @@ pub trait Control: Send + Sync + 'static {
     /// Returns the health of the services and workers that the app wants. Takes a second, because it measures CPU usage.
     async fn health(&self, app: &AppId) -> Result<Vec<ComponentHealthView>, ControlError>;
 
-    /// Returns how many bytes the ingress sent to clients of the app on the day, in UTC, that contains `at`.
-    async fn bandwidth(&self, app: &AppId, at: Timestamp) -> Result<u64, ControlError>;
+    /// Returns how many bytes the ingress sent to clients of each app on the day, in UTC, that contains `at`.
+    async fn bandwidth(&self, apps: &[AppId], at: Timestamp) -> Result<Vec<u64>, ControlError>;
 
     /// Returns how the components of the app connect to its databases, with passwords.
     async fn database_connections(&self, app: &AppId) -> Result<Vec<DatabaseConnectionView>, ControlError>;

@@ -315,6 +315,17 @@ pub struct Page<T> {
     pub total: u64,
 }
 
+impl<T> Page<T> {
+    /// One page of a list that is at hand. Empty after the end of the list.
+    pub fn of(all: Vec<T>, query: PageQuery) -> Self {
+        let total = all.len() as u64;
+        let before = query.page.saturating_sub(1).saturating_mul(query.per_page);
+        let (before, length) = (usize::try_from(before), usize::try_from(query.per_page));
+        let items = all.into_iter().skip(before.unwrap_or(usize::MAX)).take(length.unwrap_or(usize::MAX));
+        Self { items: items.collect(), total }
+    }
+}
+
 /// The requested page.
 #[derive(Debug, Clone, Copy)]
 pub struct PageQuery {

@@ -175,7 +175,7 @@ fn attention(facts: &Facts, now: DateTime<Utc>) -> Vec<String> {
     let status = &facts.status;
     let open = open(facts);
     let InstanceCounts { ready, wanted } = facts.app.boatyard.instances;
-    let mut lines = Vec::new();
+    let mut lines: Vec<_> = facts.app.pinned_line(&status.name).into_iter().collect();
     if facts.app.active_deployment.is_some() && open.is_empty() && ready < wanted {
         lines.push(format!("{ready} of {wanted} instances of services and workers serve."));
     }
@@ -292,6 +292,14 @@ mod tests {
             ]
         );
         assert_eq!(explanation.attention, [""; 0], "the rollout explains both");
+    }
+
+    #[test]
+    fn a_pin_needs_attention() {
+        let mut facts = shop();
+        facts.app.pinned_deployment = facts.app.active_deployment.clone();
+        let attention = explain(&facts, Utc::now()).attention;
+        assert!(attention.len() == 1 && attention[0].starts_with("shop is pinned to deployment 41"), "{attention:?}");
     }
 
     #[test]

@@ -13,7 +13,8 @@ pub const BANDWIDTH_DAYS: u64 = 400;
 
 impl Store {
     /// Records what an ingress process has sent so far for each app. What it sent since its last reading counts on
-    /// `day`, in days since 1970-01-01. Ignores apps without a row. Deletes counts older than [`BANDWIDTH_DAYS`].
+    /// `day`, in days since 1970-01-01. Ignores apps without a row. Deletes counts older than [`BANDWIDTH_DAYS`], except
+    /// the newest one of this process, with which its next day begins.
     ///
     /// Repeating a reading changes nothing, so no byte counts twice after a crash.
     pub async fn record_sent(&self, day: u64, ingress: String, sent: BTreeMap<AppId, u64>) -> Result<(), StoreError> {
@@ -37,8 +38,7 @@ fn record(tx: &Transaction<'_>, day: i64, ingress: &str, sent: &BTreeMap<AppId, 
     let mut statement = tx.prepare_cached(
         "INSERT INTO bandwidth (app, day, ingress, first, last)
          SELECT id, :day, :ingress, coalesce(
-             (SELECT last FROM bandwidth WHERE app = :app AND ingress = :ingress AND day < :day
-              ORDER BY day DESC LIMIT 1), 0), :bytes
+             (SELECT max(last) FROM bandwidth WHERE app = :app AND ingress = :ingress), 0), :bytes
          FROM apps WHERE id = :app
          ON CONFLICT (app, day, ingress) DO UPDATE SET last = max(last, excluded.last)",
     )?;
@@ -47,8 +47,11 @@ fn record(tx: &Transaction<'_>, day: i64, ingress: &str, sent: &BTreeMap<AppId, 
         statement.execute(named_params! { ":app": app, ":day": day, ":ingress": ingress, ":bytes": bytes })?;
     }
     let oldest = day - signed(BANDWIDTH_DAYS);
-    // The newest row of an ingress process stays: the next day begins with its count.
-    tx.prepare_cached("DELETE FROM bandwidth WHERE day < ?1 AND ingress <> ?2")?.execute((oldest, ingress))?;
+    tx.prepare_cached(
+        "DELETE FROM bandwidth AS old WHERE day < ?1 AND (ingress <> ?2 OR EXISTS (
+             SELECT 1 FROM bandwidth WHERE app = old.app AND ingress = old.ingress AND day > old.day))",
+    )?
+    .execute((oldest, ingress))?;
     Ok(())
 }
 

@@ -26,8 +26,7 @@ pub(super) async fn restart(
     if access.is_dry_run(&params)? {
         return plan_response(access.control.preview_restart(&view.id, &components).await?);
     }
-    let deployment = access.control.restart(&view.id, &components, &access.caller).await?;
-    Ok(Json(json!({ "deployment": render::deployment(&deployment) })))
+    started(&access.control.restart(&view.id, &components, &access.caller).await?)
 }
 
 pub(super) async fn create(
@@ -44,8 +43,12 @@ pub(super) async fn create(
     if access.is_dry_run(&params)? {
         return plan_response(access.control.preview_deploy(&view.id, options).await?);
     }
-    let deployment = access.control.deploy(&view.id, options, &access.caller).await?;
-    Ok(Json(json!({ "deployment": render::deployment(&deployment) })))
+    started(&access.control.deploy(&view.id, options, &access.caller).await?)
+}
+
+/// The answer to a request that has started a deployment.
+pub(super) fn started(deployment: &DeploymentView) -> JsonResult {
+    Ok(Json(json!({ "deployment": render::deployment(deployment) })))
 }
 
 pub(super) async fn list(access: Access, PathParams(app): PathParams<String>, params: QueryParams) -> JsonResult {
@@ -79,9 +82,7 @@ pub(super) async fn of_types(
             }
         }
     }
-    let (total, before) = (all.len() as u64, (query.page - 1).saturating_mul(query.per_page));
-    let before = usize::try_from(before).unwrap_or(usize::MAX);
-    Ok(Page { items: all.into_iter().skip(before).take(query.per_page as usize).collect(), total })
+    Ok(Page::of(all, query))
 }
 
 pub(super) async fn get(

@@ -1,7 +1,7 @@
 //! Runs of jobs. Every run belongs to a deployment.
 
 use axum::Json;
-use controller::view::{AppView, JobInvocationView, LogKind, LogRequest};
+use controller::view::{JobInvocationView, LogKind, LogRequest, Page};
 use serde_json::json;
 
 use super::JsonResult;
@@ -19,17 +19,17 @@ pub(super) async fn list(access: Access, PathParams(app): PathParams<String>, pa
         (names.is_empty() || names.iter().any(|name| name == it.job.as_str()))
             && params.get("deployment_id").is_none_or(|id| id == it.deployment.as_str())
     };
-    let all: Vec<_> = access.control.job_invocations(&view.id).await?.into_iter().filter(is_wanted).collect();
-    let before = usize::try_from((query.page - 1) * query.per_page).unwrap_or(usize::MAX);
-    let page = all.iter().skip(before).take(query.per_page as usize).map(render::job_invocation).collect();
+    let all = access.control.job_invocations(&view.id).await?.into_iter().filter(is_wanted).collect();
+    let page = Page::of(all, query);
+    let items = page.items.iter().map(render::job_invocation).collect();
     let filters = params.for_links(&["job_names", "deployment_id"]);
     let url = format!("{}/v2/apps/{}/job-invocations", access.base, view.id);
-    Ok(Json(render::paged("job_invocations", page, all.len() as u64, query, &url, &filters)))
+    Ok(Json(render::paged("job_invocations", items, page.total, query, &url, &filters)))
 }
 
 pub(super) async fn get(access: Access, PathParams((app, invocation)): PathParams<(String, String)>) -> JsonResult {
     let view = access.app(&app).await?;
-    let found = find(&access, &view, &invocation).await?;
+    let found = access.control.job_invocation(&view.id, &invocation).await?;
     Ok(Json(json!({ "job_invocation": render::job_invocation(&found) })))
 }
 
@@ -48,7 +48,7 @@ pub(super) async fn logs(
         return Err(ApiError::bad_request(format!("type must be JOB_INVOCATION, not {other:?}")));
     }
     let view = access.app(&app).await?;
-    let run = find(&access, &view, &invocation).await?;
+    let run = access.control.job_invocation(&view.id, &invocation).await?;
     if run.job.as_str() != job {
         let message = format!("job invocation {invocation} is a run of {}, not of {job}", run.job);
         return Err(ApiError::not_found(message));
@@ -57,14 +57,4 @@ pub(super) async fn logs(
     let kind = LogKind::Deploy;
     let (deployment, component) = (Some(run.deployment), Some(job));
     addresses(&access, LogRequest { app: view.id, deployment, component, kind, follow, tail }).await
-}
-
-async fn find(access: &Access, app: &AppView, invocation: &str) -> Result<JobInvocationView, ApiError> {
-    let all = access.control.job_invocations(&app.id).await?;
-    let found = all.into_iter().find(|it| it.id == invocation);
-    found.ok_or_else(|| {
-        let name = &app.name;
-        let see = format!("See: boatyard apps list-job-invocations {name}");
-        ApiError::not_found(format!("app {name} has no job invocation {invocation}. {see}"))
-    })
 }

@@ -5,6 +5,7 @@ use std::time::SystemTime;
 use axum::Json;
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
 use controller::view::ComponentHealthView;
+use rollout::ids::AppId;
 use rollout::time::Timestamp;
 use serde_json::{Value, json};
 
@@ -54,13 +55,14 @@ pub(super) async fn bandwidth_of_apps(access: Access, content: RequestBody) -> J
 async fn usage(access: &Access, apps: &[String], day: NaiveDate) -> JsonResult {
     let midnight = day.and_time(NaiveTime::MIN).and_utc();
     let at = Timestamp(u64::try_from(midnight.timestamp_millis()).unwrap_or_default());
-    let mut usage = Vec::new();
+    let mut ids = Vec::new();
     for app in apps {
-        let view = access.app(app).await?;
-        let bytes = access.control.bandwidth(&view.id, at).await?;
-        // Clients read this number from a string.
-        usage.push(json!({ "app_id": view.id.as_str(), "bandwidth_bytes": bytes.to_string() }));
+        ids.push(access.app(app).await?.id);
     }
+    let sent = access.control.bandwidth(&ids, at).await?;
+    // Clients read the number from a string.
+    let of = |(id, bytes): (&AppId, &u64)| json!({ "app_id": id.as_str(), "bandwidth_bytes": bytes.to_string() });
+    let usage: Vec<_> = ids.iter().zip(&sent).map(of).collect();
     Ok(Json(json!({ "app_bandwidth_usage": usage, "date": present::rfc3339(midnight) })))
 }
 

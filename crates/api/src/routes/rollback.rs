@@ -4,10 +4,10 @@ use axum::Json;
 use axum::http::StatusCode;
 use controller::view::RollbackOptions;
 use rollout::ids::{AppId, DeploymentId};
-use serde_json::json;
 
 use super::JsonResult;
 use super::apps::plan_response;
+use super::deployments::started;
 use crate::access::{Access, PathParams};
 use crate::body::RequestBody;
 use crate::error::ApiError;
@@ -26,8 +26,7 @@ pub(super) async fn create(
     if access.is_dry_run(&params)? {
         return plan_response(access.control.preview_rollback(&view.id, &to).await?);
     }
-    let deployment = access.control.roll_back(&view.id, &to, options, &access.caller).await?;
-    Ok(Json(json!({ "deployment": render::deployment(&deployment) })))
+    started(&access.control.roll_back(&view.id, &to, options, &access.caller).await?)
 }
 
 /// Status 200 even if the rollback would be refused: the answer says so.
@@ -47,8 +46,7 @@ pub(super) async fn commit(access: Access, PathParams(app): PathParams<String>) 
 
 pub(super) async fn revert(access: Access, PathParams(app): PathParams<String>) -> JsonResult {
     let view = access.app(&app).await?;
-    let deployment = access.control.revert_rollback(&view.id, &access.caller).await?;
-    Ok(Json(json!({ "deployment": render::deployment(&deployment) })))
+    started(&access.control.revert_rollback(&view.id, &access.caller).await?)
 }
 
 /// The deployment in the body, by id or number. The controller decides about one that is not on record.

@@ -271,6 +271,11 @@ impl Control for FakeControl {
         Ok(samples::job_invocations())
     }
 
+    async fn job_invocation(&self, _: &AppId, id: &str) -> Result<JobInvocationView, ControlError> {
+        let found = samples::job_invocations().into_iter().find(|it| it.id == id);
+        found.ok_or_else(|| ControlError::NotFound(format!("no job invocation {id}")))
+    }
+
     async fn cancel_job_invocation(&self, _: &AppId, id: &str) -> Result<JobInvocationView, ControlError> {
         self.record(format!("cancel_job_invocation {id}"))?;
         let canceled = samples::job_invocations().remove(0);
@@ -281,9 +286,10 @@ impl Control for FakeControl {
         Ok(samples::health())
     }
 
-    async fn bandwidth(&self, app: &AppId, at: Timestamp) -> Result<u64, ControlError> {
-        self.record(format!("bandwidth {app} {}", at.0))?;
-        Ok(1234)
+    async fn bandwidth(&self, apps: &[AppId], at: Timestamp) -> Result<Vec<u64>, ControlError> {
+        let names: Vec<_> = apps.iter().map(ToString::to_string).collect();
+        self.record(format!("bandwidth {} {}", names.join(" "), at.0))?;
+        Ok(vec![1234; apps.len()])
     }
 
     async fn database_connections(&self, _: &AppId) -> Result<Vec<DatabaseConnectionView>, ControlError> {

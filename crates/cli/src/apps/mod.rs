@@ -11,6 +11,8 @@ mod logs;
 mod queries;
 mod rollback;
 
+pub use queries::first_items;
+
 use self::changes::Upsert;
 use crate::args::{Apps, Connection};
 use crate::discover;

@@ -82,15 +82,28 @@ pub async fn list_instances(client: &Client, app: &str, output: &Output) -> anyh
 
 /// All pages of a list, in order. `filter`: more of the query, from `&`.
 pub async fn pages(client: &Client, path: &str, filter: &str, key: &str) -> Result<Vec<Value>, ClientError> {
-    let mut all = Vec::new();
-    for page in 1..=PAGES {
-        let answer = client.get(&format!("{path}?page={page}&per_page={PER_PAGE}{filter}")).await?;
-        let items = answer[key].as_array().cloned().unwrap_or_default();
-        let last = items.len() < PER_PAGE;
-        all.extend(items);
-        if last {
+    first_items(client, path, filter, key, PAGES * PER_PAGE).await
+}
+
+/// The first items of a list, at most `limit`.
+pub async fn first_items(
+    client: &Client,
+    path: &str,
+    filter: &str,
+    key: &str,
+    limit: usize,
+) -> Result<Vec<Value>, ClientError> {
+    let (mut all, per_page) = (Vec::new(), PER_PAGE.min(limit).max(1));
+    for page in 1..=limit.div_ceil(per_page) {
+        let mut answer = client.get(&format!("{path}?page={page}&per_page={per_page}{filter}")).await?;
+        if let Value::Array(items) = answer[key].take() {
+            all.extend(items);
+        }
+        // A page may be shorter than it could be, because the server leaves out what it cannot read.
+        if answer["links"]["pages"]["next"].is_null() {
             break;
         }
     }
+    all.truncate(limit);
     Ok(all)
 }

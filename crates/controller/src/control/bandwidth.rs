@@ -9,11 +9,15 @@ use crate::clock;
 use crate::error::ControlError;
 
 impl Controller {
-    pub(super) async fn bandwidth_of(&self, app: &AppId, at: Timestamp) -> Result<u64, ControlError> {
-        self.record(app).await?;
+    pub(super) async fn bandwidth_of(&self, apps: &[AppId], at: Timestamp) -> Result<Vec<u64>, ControlError> {
         if day(at) == day(clock::now()) {
             read(&self.0.shared).await;
         }
-        Ok(self.0.shared.store.sent_bytes(app, day(at)).await?)
+        let mut sent = Vec::new();
+        for app in apps {
+            self.record(app).await?;
+            sent.push(self.0.shared.store.sent_bytes(app, day(at)).await?);
+        }
+        Ok(sent)
     }
 }

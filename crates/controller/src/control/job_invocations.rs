@@ -29,11 +29,9 @@ impl Controller {
 
     pub(super) async fn job_invocation_of(&self, app: &AppId, id: &str) -> Result<JobInvocationView, ControlError> {
         let found = self.job_invocations_of(app).await?.into_iter().find(|it| it.id == id);
-        found.ok_or_else(|| {
-            ControlError::NotFound(format!(
-                "this app has no job invocation {id}. See: boatyard apps list-job-invocations {app}"
-            ))
-        })
+        let name = self.record(app).await?.name;
+        let missing = format!("app {name} has no job invocation {id}. See: boatyard apps list-job-invocations {name}");
+        found.ok_or(ControlError::NotFound(missing))
     }
 
     pub(super) async fn cancel_job(&self, app: &AppId, id: &str) -> Result<JobInvocationView, ControlError> {

@@ -181,6 +181,10 @@ impl Control for Controller {
         self.job_invocations_of(app).await
     }
 
+    async fn job_invocation(&self, app: &AppId, id: &str) -> Result<JobInvocationView, ControlError> {
+        self.job_invocation_of(app, id).await
+    }
+
     async fn cancel_job_invocation(&self, app: &AppId, id: &str) -> Result<JobInvocationView, ControlError> {
         self.cancel_job(app, id).await
     }
@@ -189,8 +193,8 @@ impl Control for Controller {
         self.health_of(app).await
     }
 
-    async fn bandwidth(&self, app: &AppId, at: Timestamp) -> Result<u64, ControlError> {
-        self.bandwidth_of(app, at).await
+    async fn bandwidth(&self, apps: &[AppId], at: Timestamp) -> Result<Vec<u64>, ControlError> {
+        self.bandwidth_of(apps, at).await
     }
 
     async fn database_connections(&self, app: &AppId) -> Result<Vec<DatabaseConnectionView>, ControlError> {

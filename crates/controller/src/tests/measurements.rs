@@ -15,7 +15,7 @@ use crate::{Control, clock};
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 async fn sent(cluster: &TestCluster, app: &AppId, at: Timestamp) -> u64 {
-    cluster.controller().bandwidth(app, at).await.unwrap()
+    cluster.controller().bandwidth(std::slice::from_ref(app), at).await.unwrap()[0]
 }
 
 #[test]
@@ -40,7 +40,7 @@ fn bandwidth_counts_on_the_day_and_goes_on_after_the_ingress_died() {
         cluster.ingress.send_bytes(&app, 3);
         assert_eq!(sent(&cluster, &app, clock::now()).await, 3);
         assert_eq!(sent(&cluster, &app, today).await, 1020);
-        let unknown = cluster.controller().bandwidth(&"other".into(), today).await;
+        let unknown = cluster.controller().bandwidth(&[app.clone(), "other".into()], today).await;
         assert!(matches!(unknown, Err(ControlError::NotFound(_))));
     });
 }

@@ -27,6 +27,8 @@ async fn each_day_has_what_was_sent_since_the_last_reading() {
         // The ingress started again and counts from zero.
         (TODAY + 1, "second process", 7),
         (TODAY + 3, "second process", 9),
+        // Somebody set the clock back.
+        (TODAY + 2, "second process", 10),
     ];
     for (day, ingress, bytes) in readings {
         store.record_sent(day, ingress.to_owned(), sent(bytes)).await.unwrap();
@@ -35,7 +37,7 @@ async fn each_day_has_what_was_sent_since_the_last_reading() {
     for day in TODAY - 1..TODAY + 4 {
         days.push(store.sent_bytes(&app, day).await.unwrap());
     }
-    assert_eq!(days, [0, 250, 50 + 7, 0, 2]);
+    assert_eq!(days, [0, 250, 50 + 7, 1, 2]);
     assert_eq!(store.sent_bytes(&AppId::from("without a row"), TODAY).await.unwrap(), 0);
 }
 
@@ -48,6 +50,10 @@ async fn old_counts_are_deleted_and_those_of_a_deleted_app_too() {
     assert_eq!(store.sent_bytes(&app, TODAY).await.unwrap(), 5);
     store.record_sent(TODAY + BANDWIDTH_DAYS + 1, "new".into(), sent(8)).await.unwrap();
     assert_eq!(store.sent_bytes(&app, TODAY).await.unwrap(), 0);
+    let later = TODAY + 3 * BANDWIDTH_DAYS;
+    store.record_sent(later, "new".into(), sent(10)).await.unwrap();
+    assert_eq!(store.sent_bytes(&app, later).await.unwrap(), 2);
+    assert_eq!(store.sent_bytes(&app, TODAY + BANDWIDTH_DAYS).await.unwrap(), 0, "a newer row of this process exists");
     store.commit(vec![Change::ForgetApp(app.clone())]).await.unwrap();
-    assert_eq!(store.sent_bytes(&app, TODAY + BANDWIDTH_DAYS).await.unwrap(), 0);
+    assert_eq!(store.sent_bytes(&app, later).await.unwrap(), 0);
 }
