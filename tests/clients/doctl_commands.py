@@ -41,6 +41,8 @@ class Doctl:
         shown = " ".join(brief(str(it)).replace(self.at.token, "TOKEN") for it in arguments)
         last = (done.stdout.strip() or done.stderr.strip() or "(no output)").splitlines()[-1]
         self.report.add(f"{done.returncode} doctl {shown}", " ".join(last.split()), as_expected)
+        if not as_expected:
+            self.report.note(done.stdout + done.stderr)
         return done.stdout
 
     def start(self, *arguments):

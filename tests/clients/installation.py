@@ -4,9 +4,11 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import socket
 import ssl
 import subprocess
+import sys
 import tempfile
 import time
 import urllib.error
@@ -46,6 +48,8 @@ class Installation:
         self.commit("1")
 
     def __enter__(self):
+        # SIGTERM ends the program as Ctrl-C does, so that the installation is removed.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
         try:
             self.start()
         except BaseException:

@@ -80,6 +80,7 @@ impl DockerEngine {
     pub(super) async fn tag_image(&self, image: &str, reference: &str) -> Result<(), EngineError> {
         let (repository, tag) = reference::split(reference);
         let options = TagImageOptionsBuilder::default().repo(repository).tag(tag.unwrap_or_default()).build();
+        let _alone = self.tagging.lock().await;
         match self.call("tag", DEADLINE, self.docker.tag_image(image, Some(options))).await {
             Err(error) if failure::status(&error) == Some(404) => {
                 Err(EngineError::ImageMissing { reference: image.to_owned() })
@@ -101,6 +102,7 @@ impl DockerEngine {
 
     pub(super) async fn delete_image(&self, reference: &str) -> Result<Changed, EngineError> {
         let request = self.docker.remove_image(reference, None::<RemoveImageOptions>, None);
+        let _alone = self.tagging.lock().await;
         match self.call("remove_image", DEADLINE, request).await {
             Ok(_) => Ok(Changed::Done),
             Err(error) if failure::status(&error) == Some(404) => Ok(Changed::AlreadySo),

@@ -54,6 +54,9 @@ pub struct DockerEngine {
     host: OnceCell<Host>,
     known_networks: KnownNetworks,
     made: made::MadeNames,
+    /// Held while an image is tagged or a tag is removed. If both happen at the same time, the engine may remove the image
+    /// with its new tag, although it has confirmed the tag.
+    tagging: tokio::sync::Mutex<()>,
 }
 
 /// Networks of this installation seen so far: app by network id. Needed because network events carry no labels. Shared
@@ -109,6 +112,7 @@ impl DockerEngine {
             host: OnceCell::new(),
             known_networks: KnownNetworks::default(),
             made: made::MadeNames::default(),
+            tagging: tokio::sync::Mutex::default(),
         })
     }
 
