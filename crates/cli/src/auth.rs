@@ -50,14 +50,14 @@ async fn init(connection: &Connection, authority: Option<&Path>) -> anyhow::Resu
     let server = Server { url: url.clone(), context: None, token: token.clone(), token_origin, certificate_authority };
     Client::new(&server)?.get("/v1/oauth/token/info").await.context("nothing was saved")?;
 
-    // Read again: other commands may have changed it while a person looked for the token.
-    let mut file = ConfigFile::load()?;
-    let before = file.config.contexts.get(&name).cloned();
     let certificate_authority = server.certificate_authority;
-    let saved = Context { api_url: url.clone(), token, certificate_authority, ..before.unwrap_or_default() };
-    file.config.contexts.insert(name.clone(), saved);
-    let current = file.config.current.get_or_insert_with(|| name.clone()).clone();
-    file.save()?;
+    // Other commands may have changed the file while a person looked for the token.
+    let current = ConfigFile::update(|file| {
+        let before = file.config.contexts.get(&name).cloned().unwrap_or_default();
+        let saved = Context { api_url: url.clone(), token, certificate_authority, ..before };
+        file.config.contexts.insert(name.clone(), saved);
+        Ok(file.config.current.get_or_insert_with(|| name.clone()).clone())
+    })?;
     output::note(&format!("The token is valid. Saved context {name} for {url} in {}", file.path.display()));
     if current != name {
         output::note(&format!(
@@ -167,29 +167,27 @@ fn token(connection: &Connection, url: &str, here: Option<&Runtime>) -> anyhow::
 }
 
 fn switch(connection: &Connection) -> anyhow::Result<Exit> {
-    let mut file = ConfigFile::load()?;
-    let name = named(connection, &file, "switch")?;
-    file.context(&name)?;
-    file.config.current = Some(name.clone());
-    file.save()?;
+    let name = ConfigFile::update(|file| {
+        let name = named(connection, file, "switch")?;
+        file.context(&name)?;
+        file.config.current = Some(name.clone());
+        Ok(name)
+    })?;
     output::note(&format!("Commands now use context {name}"));
     Ok(Exit::Done)
 }
 
 fn remove(connection: &Connection) -> anyhow::Result<Exit> {
-    let mut file = ConfigFile::load()?;
-    let name = named(connection, &file, "remove")?;
-    if file.config.contexts.remove(&name).is_none() {
-        return Err(file.no_context(&name));
-    }
-    let was_current = file.config.current.as_deref() == Some(name.as_str());
-    if was_current {
-        file.config.current = None;
-    }
-    file.save()?;
+    let (name, was_current, next) = ConfigFile::update(|file| {
+        let name = named(connection, file, "remove")?;
+        if file.config.contexts.remove(&name).is_none() {
+            return Err(file.no_context(&name));
+        }
+        let was_current = file.config.current.take_if(|current| *current == name).is_some();
+        Ok((name, was_current, file.config.contexts.keys().next().cloned()))
+    })?;
     output::note(&format!("Deleted context {name} with its token. The server still accepts the token"));
     if was_current {
-        let next = file.config.contexts.keys().next();
         let next = next.map(|it| format!(". To choose another one: boatyard auth switch --context {it}"));
         output::note(&format!("No context is current now{}", next.unwrap_or_default()));
     }

@@ -90,6 +90,10 @@ impl Client {
         const FORM: &str = "Use http://HOST:PORT or https://HOST:PORT";
         let uri: Uri = url.parse().with_context(|| format!("{url:?} is not a valid address. {FORM}"))?;
         let is_https = match (uri.scheme_str(), uri.authority(), uri.path()) {
+            // A user name or a password has no meaning here, and lists show the address.
+            (_, Some(authority), _) if authority.as_str().contains('@') => {
+                bail!("the address of the API contains a user name or a password. {FORM}")
+            }
             (Some(scheme @ ("http" | "https")), Some(_), "" | "/") if uri.query().is_none() => scheme == "https",
             _ => bail!("{url:?} is not a valid address of the API. {FORM}"),
         };
@@ -271,7 +275,7 @@ mod tests {
     fn an_address_has_only_a_scheme_and_a_host() {
         assert!(client("http://127.0.0.1:7080", "tok").is_ok());
         assert!(client("http://localhost:7080/", "tok").is_ok());
-        for wrong in ["127.0.0.1:7080", "http://h/v2", "ftp://h", "", "http://h?x=1"] {
+        for wrong in ["127.0.0.1:7080", "http://h/v2", "ftp://h", "", "http://h?x=1", "http://user:pw@h"] {
             assert!(client(wrong, "tok").is_err(), "{wrong}");
         }
     }

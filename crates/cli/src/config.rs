@@ -2,9 +2,10 @@
 //! read it.
 
 use std::collections::BTreeMap;
-use std::fs::Permissions;
-use std::os::unix::fs::PermissionsExt;
+use std::fs::{File, Permissions, TryLockError};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow, bail};
 use data_dir::private_files;
@@ -13,6 +14,9 @@ use serde_json::Value;
 
 use crate::exit::UsageError;
 use crate::output;
+
+/// How long a command waits for another one that changes the file. A change takes milliseconds.
+const LOCKED_WITHIN: Duration = Duration::from_secs(10);
 
 /// The configuration file with its path.
 pub struct ConfigFile {
@@ -57,6 +61,17 @@ impl ConfigFile {
         }
     }
 
+    /// Reads the file, changes the configuration and saves it, while no other command does. Errors: those of
+    /// [`Self::load`], `change` and [`Self::save`]; nothing was saved then.
+    pub fn update<T>(change: impl FnOnce(&mut Self) -> anyhow::Result<T>) -> anyhow::Result<T> {
+        let path = Self::load()?.path;
+        let _lock = if path.as_os_str().is_empty() { None } else { Some(lock_beside(&path)?) };
+        let mut file = Self::load()?;
+        let changed = change(&mut file)?;
+        file.save()?;
+        Ok(changed)
+    }
+
     /// An empty configuration without a file.
     pub fn none() -> Self {
         Self { path: PathBuf::new(), config: Config::default() }
@@ -74,7 +89,7 @@ impl ConfigFile {
 
     /// Replaces the file atomically, with mode 0600 in a directory with mode 0700. If the path is a link, replaces the file
     /// that it leads to.
-    pub fn save(&self) -> anyhow::Result<()> {
+    fn save(&self) -> anyhow::Result<()> {
         if self.path.as_os_str().is_empty() {
             bail!("neither XDG_CONFIG_HOME nor HOME is set, so there is no place for the configuration file");
         }
@@ -123,10 +138,35 @@ fn path_from(variable: impl Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {
     base.map(|base| base.join("boatyard/config.yaml"))
 }
 
+/// Locks the file `config.lock` beside the configuration until the result is dropped. Errors: another command has held the
+/// lock for [`LOCKED_WITHIN`].
+fn lock_beside(path: &Path) -> anyhow::Result<File> {
+    let directory = path.parent().unwrap_or(Path::new("/"));
+    let lock_path = directory.join("config.lock");
+    let open = || private_files::make_directory(directory).and_then(|()| private_files::open_or_make(&lock_path));
+    let file = open().with_context(|| format!("cannot write {}", lock_path.display()))?;
+    let deadline = Instant::now() + LOCKED_WITHIN;
+    while let Err(problem) = file.try_lock() {
+        match problem {
+            TryLockError::WouldBlock if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(20)),
+            _ => bail!("another `boatyard auth` holds {}. Try again when it has ended", lock_path.display()),
+        }
+    }
+    Ok(file)
+}
+
 /// Takes the rights of others to read the file. A file that others may write is refused, because it may lead to their
 /// server.
 fn protect(path: &Path) -> anyhow::Result<()> {
     let shown = path.display();
+    match std::fs::metadata(path) {
+        Ok(found) if !found.is_file() => bail!("{shown} is not a file. Remove it, and run: boatyard auth init"),
+        Ok(found) if ![0, rustix::process::geteuid().as_raw()].contains(&found.uid()) => bail!(
+            "{shown} belongs to another user, who can change it, and it decides where tokens are sent. Set \
+             XDG_CONFIG_HOME to a directory of this user"
+        ),
+        _ => {}
+    }
     let mode = private_files::open_to_others(path).with_context(|| format!("cannot read {shown}"))?;
     match mode {
         None => Ok(()),
@@ -233,6 +273,35 @@ mod tests {
         let path = file(&directory, "contexts: {}", 0o644);
         assert!(ConfigFile::load_from(path.clone()).is_ok());
         assert_eq!(mode(&path), 0o600);
+    }
+
+    #[test]
+    fn a_directory_and_the_file_of_another_user_are_refused() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let refused = |path: PathBuf| ConfigFile::load_from(path).map(|_| ()).expect_err("refused").to_string();
+        assert!(refused(directory.path().to_owned()).contains("is not a file"));
+        let path = file(&directory, "contexts: {}", 0o600);
+        // Only root can give a file away.
+        if std::os::unix::fs::chown(&path, Some(65_534), None).is_ok() {
+            assert!(refused(path).contains("belongs to another user"));
+        }
+    }
+
+    #[test]
+    fn changes_at_the_same_time_wait_for_each_other() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("boatyard/config.yaml");
+        let held = lock_beside(&path).expect("free");
+        assert!(held.metadata().is_ok_and(|it| it.permissions().mode() & 0o777 == 0o600));
+        let (waits, path_there) = (std::sync::mpsc::channel(), path.clone());
+        let other = std::thread::spawn(move || {
+            lock_beside(&path_there).expect("it becomes free");
+            waits.0.send(()).expect("the test listens");
+        });
+        assert!(waits.1.try_recv().is_err(), "the lock is held");
+        drop(held);
+        other.join().expect("no panic");
+        assert!(waits.1.recv().is_ok());
     }
 
     #[test]

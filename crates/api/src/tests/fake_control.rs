@@ -273,7 +273,9 @@ impl Control for FakeControl {
 
     async fn job_invocation(&self, _: &AppId, id: &str) -> Result<JobInvocationView, ControlError> {
         let found = samples::job_invocations().into_iter().find(|it| it.id == id);
-        found.ok_or_else(|| ControlError::NotFound(format!("no job invocation {id}")))
+        found.ok_or_else(|| {
+            ControlError::NotFound(format!("no job invocation {id}. See: boatyard apps list-job-invocations shop"))
+        })
     }
 
     async fn cancel_job_invocation(&self, _: &AppId, id: &str) -> Result<JobInvocationView, ControlError> {
