@@ -173,16 +173,16 @@ impl Controller {
             let name = ComponentName::from(component.name());
             let sourcing = sourcing(state, &specs, request.build, rollback, spec, &name);
             let expected = match (component.source(), sourcing) {
-                (_, Sourcing { version: Version::ServingImage, serving: Some(serving), kept_from, .. }) => Expected {
-                    is_available: self.has_image(&serving.id).await,
-                    image: serving,
-                    version: Version::ServingImage,
+                (_, Sourcing { version: Version::KeptImage, previous: Some(image), kept_from, .. }) => Expected {
+                    is_available: self.has_image(&image.id).await,
+                    image,
+                    version: Version::KeptImage,
                     kept_from,
                     pulls: false,
                 },
                 (Source::Image(source), sourcing) => {
                     let pull = Pull::of(request.build, &sourcing);
-                    self.prebuilt(&image_reference(source), pull, sourcing.serving).await
+                    self.prebuilt(&image_reference(source), pull, sourcing.previous).await
                 }
                 (_, sourcing) => from_source(&name, &sourcing),
             };
@@ -191,7 +191,7 @@ impl Controller {
         futures::future::join_all(expected).await.into_iter().collect()
     }
 
-    async fn prebuilt(&self, reference: &str, pull: Pull, serving: Option<Image>) -> Expected {
+    async fn prebuilt(&self, reference: &str, pull: Pull, previous: Option<Image>) -> Expected {
         let engine = &self.0.shared.engine;
         let local = tokio::time::timeout(ENGINE_WITHIN, engine.image(reference)).await;
         let local = local.ok().and_then(Result::ok).flatten();
@@ -204,7 +204,7 @@ impl Controller {
             }
         };
         let is_available = local.is_some();
-        let id = local.or(serving.map(|it| it.id)).unwrap_or_else(|| format!("new: {reference}"));
+        let id = local.or(previous.map(|it| it.id)).unwrap_or_else(|| format!("new: {reference}"));
         let kept_from = KeptFrom::Serving;
         Expected { image: image(id, reference), is_available, version: Version::Newest, kept_from, pulls }
     }
@@ -284,12 +284,12 @@ struct Expected {
 fn from_source(name: &ComponentName, sourcing: &Sourcing) -> Expected {
     let (version, kept_from, pulls) = (sourcing.version, sourcing.kept_from, false);
     let new = || image(format!("new: {name}"), "");
-    match (&sourcing.serving, version) {
-        (Some(serving), Version::Newest) if serving.origin == sourcing.origin => {
-            Expected { image: serving.clone(), is_available: true, version, kept_from, pulls }
+    match (&sourcing.previous, version) {
+        (Some(previous), Version::Newest) if previous.origin == sourcing.origin => {
+            Expected { image: previous.clone(), is_available: true, version, kept_from, pulls }
         }
-        (Some(serving), Version::ServingCommit) => {
-            let image = Image { commit: serving.commit.clone(), ..new() };
+        (Some(previous), Version::KeptCommit) => {
+            let image = Image { commit: previous.commit.clone(), ..new() };
             Expected { image, is_available: false, version, kept_from, pulls }
         }
         _ => Expected { image: new(), is_available: false, version, kept_from, pulls },
