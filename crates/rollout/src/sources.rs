@@ -25,9 +25,9 @@ pub enum Version {
     /// The newest one: the branch's commit, or the image that the tag names.
     Newest,
     /// The commit that serves, or that a rollback returns to. It has to be built, because other inputs of the build changed.
-    ServingCommit,
+    KeptCommit,
     /// The commit and image that serve, or that a rollback returns to.
-    ServingImage,
+    KeptImage,
 }
 
 impl Origin {
@@ -54,15 +54,15 @@ fn listed(value: Option<String>) -> Vec<String> {
     value.map_or_else(|| vec!["absent".into()], |it| vec!["given".into(), it])
 }
 
-/// The version that a component gets. `serving`: the origin of the image that serves, or that a rollback returns to;
+/// The version that a component gets. `previous`: the origin of the image that serves, or that a rollback returns to;
 /// `None` if there is none or its origin is unknown. `wanted`: the origin under the new spec.
-pub fn version(build: Build, serving: Option<&Origin>, wanted: Option<&Origin>) -> Version {
-    let (Build::KeepSources | Build::Recorded, Some(serving), Some(wanted)) = (build, serving, wanted) else {
+pub fn version(build: Build, previous: Option<&Origin>, wanted: Option<&Origin>) -> Version {
+    let (Build::KeepSources | Build::Recorded, Some(previous), Some(wanted)) = (build, previous, wanted) else {
         return Version::Newest;
     };
-    match serving {
-        _ if serving == wanted => Version::ServingImage,
-        _ if serving.source == wanted.source => Version::ServingCommit,
+    match previous {
+        _ if previous == wanted => Version::KeptImage,
+        _ if previous.source == wanted.source => Version::KeptCommit,
         _ => Version::Newest,
     }
 }
@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn a_component_keeps_what_serves_while_its_source_stays_the_same() {
-        use Version::{Newest, ServingCommit, ServingImage};
+        use Version::{KeptCommit, KeptImage, Newest};
         let edited = |from: &str, to: &str| {
             let text = if GIT.contains(from) { GIT } else { IMAGE };
             assert!(text.contains(from), "{from}");
@@ -113,36 +113,36 @@ mod tests {
         };
         let (same, moved) = ((origin(GIT), origin(GIT)), (origin(GIT), origin(IMAGE)));
         let cases = [
-            ("the same repository and branch", same.clone(), ServingImage),
+            ("the same repository and branch", same.clone(), KeptImage),
             ("another branch", edited("branch: main", "branch: next"), Newest),
             ("the default branch", edited(", branch: main", ""), Newest),
             ("another repository", edited("shop.git", "store.git"), Newest),
             ("an image in place of a repository", moved, Newest),
-            ("another Dockerfile", edited("path: Dockerfile", "path: docker/Dockerfile"), ServingCommit),
-            ("another directory", edited("{name: web,", "{name: web, source_dir: front,"), ServingCommit),
+            ("another Dockerfile", edited("path: Dockerfile", "path: docker/Dockerfile"), KeptCommit),
+            ("another directory", edited("{name: web,", "{name: web, source_dir: front,"), KeptCommit),
             (
                 "another build argument",
                 edited("{name: web,", "{name: web, envs: [{key: A, value: b, scope: BUILD_TIME}],"),
-                ServingCommit,
+                KeptCommit,
             ),
             (
                 "another variable of the running process",
                 edited("{name: web,", "{name: web, envs: [{key: A, value: b, scope: RUN_TIME}],"),
-                ServingImage,
+                KeptImage,
             ),
-            ("another number of instances", edited("{name: web,", "{name: web, instance_count: 3,"), ServingImage),
-            ("the same image and tag", (origin(IMAGE), origin(IMAGE)), ServingImage),
+            ("another number of instances", edited("{name: web,", "{name: web, instance_count: 3,"), KeptImage),
+            ("the same image and tag", (origin(IMAGE), origin(IMAGE)), KeptImage),
             ("another tag", edited("tag: '1'", "tag: '2'"), Newest),
             ("another image", edited("repository: shop, tag", "repository: store, tag"), Newest),
             (
                 "the tag that a missing tag means",
                 (origin(&IMAGE.replace("'1'", "latest")), origin(&IMAGE.replace(", tag: '1'", ""))),
-                ServingImage,
+                KeptImage,
             ),
         ];
-        for (name, (serving, wanted), expected) in cases {
+        for (name, (previous, wanted), expected) in cases {
             for build in [Build::KeepSources, Build::Recorded] {
-                assert_eq!(version(build, Some(&serving), Some(&wanted)), expected, "{name}, {build:?}");
+                assert_eq!(version(build, Some(&previous), Some(&wanted)), expected, "{name}, {build:?}");
             }
         }
         assert_eq!(version(Build::KeepSources, None, Some(&same.1)), Newest, "a new component");

@@ -7,18 +7,18 @@ use serde_json::{Value, json};
 
 use super::changes::start;
 use super::dry_run;
-use crate::args::{DeployArgs, EndRollback, Output, Rollback, WaitArgs};
+use crate::args::{DeployArgs, Output, Rollback, RollbackAction, WaitArgs};
 use crate::client::{Client, path_segment};
 use crate::exit::Exit;
 use crate::output;
 
-pub async fn run(client: &Client, asked: Rollback) -> anyhow::Result<Exit> {
-    match asked {
-        Rollback { end: Some(EndRollback::Commit { app }), .. } => commit(client, &app).await,
-        Rollback { end: Some(EndRollback::Revert { app, waiting, output }), .. } => {
+pub async fn run(client: &Client, rollback: Rollback) -> anyhow::Result<Exit> {
+    match rollback {
+        Rollback { action: Some(RollbackAction::Commit { app }), .. } => commit(client, &app).await,
+        Rollback { action: Some(RollbackAction::Revert { app, waiting, output }), .. } => {
             revert(client, &app, waiting, &output).await
         }
-        Rollback { app: Some(app), deployment: Some(deployment), skip_pin, validate, acting, output, end: None } => {
+        Rollback { app: Some(app), deployment: Some(deployment), skip_pin, validate, acting, output, action: None } => {
             let body = json!({ "deployment_id": deployment, "skip_pin": skip_pin });
             if validate {
                 self::validate(client, &app, &body, &output).await

@@ -21,7 +21,7 @@ use controller::{NetworkPool, SpecialNetwork};
 pub use apps::LogType;
 pub use apps::{Apps, DeployArgs, EventType, InstanceSizes, LogSource, Tiers, WaitArgs};
 pub use auth::{Auth, Shell};
-pub use rollback::{EndRollback, Rollback};
+pub use rollback::{Rollback, RollbackAction};
 pub use spec::{Spec, SpecArgs, SpecFormat};
 pub use tokens::{Audit, Scope, Tokens};
 

@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 
 use super::{DeployArgs, Output, WaitArgs};
 
-/// Either a rollback, or the end of one.
+/// Either a rollback, or its commit or revert.
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct Rollback {
@@ -26,11 +26,11 @@ pub struct Rollback {
     #[command(flatten)]
     pub output: Output,
     #[command(subcommand)]
-    pub end: Option<EndRollback>,
+    pub action: Option<RollbackAction>,
 }
 
 #[derive(Debug, Subcommand)]
-pub enum EndRollback {
+pub enum RollbackAction {
     /// Keep the rollback, and take new deployments again
     Commit {
         /// Name or id
@@ -57,20 +57,20 @@ mod tests {
     fn parse(line: &str) -> Option<Rollback> {
         let words = ["boatyard", "apps", "rollback"].into_iter().chain(line.split_whitespace());
         match Arguments::try_parse_from(words).ok()?.command {
-            Command::Apps(Apps::Rollback(asked)) => Some(asked),
+            Command::Apps(Apps::Rollback(rollback)) => Some(rollback),
             other => panic!("{other:?}"),
         }
     }
 
     #[test]
-    fn a_rollback_needs_an_app_and_a_deployment_and_its_ends_need_an_app() {
-        let asked = parse("shop --deployment 3 --skip-pin --wait").expect("a rollback");
-        assert_eq!((asked.app.as_deref(), asked.deployment.as_deref()), (Some("shop"), Some("3")));
-        assert!(asked.skip_pin && asked.acting.waiting.wait && asked.end.is_none());
-        let end = |line: &str| parse(line).expect(line).end;
-        assert!(matches!(end("commit shop"), Some(EndRollback::Commit { app }) if app == "shop"));
-        let revert = end("revert shop --wait");
-        assert!(matches!(revert, Some(EndRollback::Revert { app, waiting, .. }) if app == "shop" && waiting.wait));
+    fn a_rollback_needs_an_app_and_a_deployment_and_its_commit_and_revert_need_an_app() {
+        let rollback = parse("shop --deployment 3 --skip-pin --wait").expect("a rollback");
+        assert_eq!((rollback.app.as_deref(), rollback.deployment.as_deref()), (Some("shop"), Some("3")));
+        assert!(rollback.skip_pin && rollback.acting.waiting.wait && rollback.action.is_none());
+        let action = |line: &str| parse(line).expect(line).action;
+        assert!(matches!(action("commit shop"), Some(RollbackAction::Commit { app }) if app == "shop"));
+        let revert = action("revert shop --wait");
+        assert!(matches!(revert, Some(RollbackAction::Revert { app, waiting, .. }) if app == "shop" && waiting.wait));
         for wrong in ["", "shop", "--deployment 3", "commit", "revert", "shop --deployment 3 --validate --wait"] {
             assert!(parse(wrong).is_none(), "{wrong:?}");
         }

@@ -92,11 +92,11 @@ impl Images {
             return Ok(());
         };
         let commit = deployment.commits.get(&component);
-        let (asked, rollback) = (deployment.request.build, deployment.app_rollback.as_ref());
-        let sourcing = sourcing(&cx.records, &cx.records.specs(), asked, rollback, spec, &component);
+        let (requested, rollback) = (deployment.request.build, deployment.app_rollback.as_ref());
+        let sourcing = sourcing(&cx.records, &cx.records.specs(), requested, rollback, spec, &component);
         let kept_from = sourcing.kept_from;
         let is_exact = app_rollback::is_exact(&deployment);
-        let kept = sourcing.serving.clone().filter(|_| sourcing.version != Version::Newest && commit.is_none());
+        let kept = sourcing.previous.clone().filter(|_| sourcing.version != Version::Newest && commit.is_none());
         let work = match (holder.source(), holder) {
             (source, _) if is_exact && !kept.as_ref().is_some_and(|it| is_of(it, source)) => {
                 Err(format!("the records have no image {kept_from} from the source in its spec"))
@@ -104,8 +104,8 @@ impl Images {
             // The job does not run. A later deployment that runs it finds this image, or builds it again.
             (_, Component::Job(_)) if is_exact => Ok(Work::Recorded(kept.unwrap_or_default())),
             (Source::Image(image), _) => Ok(match kept {
-                Some(serving) => Work::KeepImage(serving, image.clone()),
-                None => Work::Image(image.clone(), Pull::of(asked, &sourcing)),
+                Some(kept) => Work::KeepImage(kept, image.clone()),
+                None => Work::Image(image.clone(), Pull::of(requested, &sourcing)),
             }),
             _ => work(recipe(cx, &deployment, spec, &component, common), commit, kept, sourcing.version),
         };
@@ -349,7 +349,7 @@ fn work(
         (Some(commit), _) => Ok(Work::Build(recipe?, parse(commit)?)),
         (None, Some(commit)) => {
             let commit = parse(commit)?;
-            Ok(Work::Keep(recipe, commit, kept.filter(|_| version == Version::ServingImage)))
+            Ok(Work::Keep(recipe, commit, kept.filter(|_| version == Version::KeptImage)))
         }
         (None, None) => Ok(Work::Resolve(recipe?)),
     }

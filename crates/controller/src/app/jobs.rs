@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use engine::{Engine, EngineError, Identity, Role};
+use engine::{Changed, Engine, EngineError, Identity, Role};
 use rollout::ids::{ComponentName, DeploymentId, InstanceName};
 use rollout::job::{JobOutcome, JobPhase, JobSeen, JobStep, next_step};
 use rollout::observed::ContainerSeen;
@@ -291,14 +291,31 @@ async fn take_step(
             Some(details) if details.started_at.is_some() => Ok(run.phase.clone()),
             _ => start_at(engine, name, moved).await.map(|()| run.phase.clone()),
         },
-        JobStep::TimeOut => engine.stop(name, grace(run)).await.map(|_| JobPhase::TimedOut),
-        JobStep::Cancel => engine.stop(name, grace(run)).await.map(|_| JobPhase::Canceled),
-        _ => match tokio::time::timeout(left, engine.wait(name)).await {
-            Ok(Ok(code)) if code != 0 && ran_out_of_memory(engine, name).await => Ok(JobPhase::OutOfMemory),
-            Ok(code) => code.map(|code| JobPhase::Ended { code }),
-            // The time limit is over. The next step stops the job.
-            Err(_) => Ok(run.phase.clone()),
+        JobStep::TimeOut => stop(engine, run, JobPhase::TimedOut).await,
+        JobStep::Cancel => stop(engine, run, JobPhase::Canceled).await,
+        // If the time limit is over first, the next step stops the job.
+        _ => tokio::time::timeout(left, end_of(engine, name)).await.unwrap_or_else(|_| Ok(run.phase.clone())),
+    }
+}
+
+/// Stops a run. Returns `stopped`, unless the process had ended before: the engine's list may still show it as running.
+async fn stop(engine: &dyn Engine, run: &JobRun, stopped: JobPhase) -> Result<JobPhase, EngineError> {
+    let name = run.name.as_str();
+    match engine.stop(name, grace(run)).await? {
+        Changed::Done => Ok(stopped),
+        Changed::AlreadySo => match engine.inspect(name).await? {
+            Some(details) if details.started_at.is_some() => end_of(engine, name).await,
+            None if !matches!(run.phase, JobPhase::Intended) => Ok(JobPhase::Unknown),
+            Some(_) | None => Ok(stopped),
         },
+    }
+}
+
+/// Waits until the process of a run ends.
+async fn end_of(engine: &dyn Engine, name: &str) -> Result<JobPhase, EngineError> {
+    match engine.wait(name).await? {
+        code if code != 0 && ran_out_of_memory(engine, name).await => Ok(JobPhase::OutOfMemory),
+        code => Ok(JobPhase::Ended { code }),
     }
 }
 

@@ -29,7 +29,7 @@ impl Pull {
     pub fn of(build: Build, sourcing: &Sourcing) -> Self {
         match build {
             Build::Force | Build::ForceWithoutCache => Self::Always,
-            Build::Reuse if sourcing.serving.is_some() => Self::IfFromRegistry,
+            Build::Reuse if sourcing.previous.is_some() => Self::IfFromRegistry,
             Build::Frozen | Build::KeepSources | Build::Recorded | Build::Reuse => Self::IfMissing,
         }
     }

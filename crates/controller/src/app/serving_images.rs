@@ -18,8 +18,8 @@ use crate::specs::Specs;
 pub(crate) struct Sourcing {
     /// The version that the component gets.
     pub version: Version,
-    /// That image with its origin, if it comes from the same source.
-    pub serving: Option<Image>,
+    /// The image that serves, or that a rollback returns to, with its origin. `None` if it comes from another source.
+    pub previous: Option<Image>,
     /// Which deployment that image is from.
     pub kept_from: KeptFrom,
     /// The origin of the component's new image.
@@ -61,11 +61,11 @@ pub(crate) fn sourcing(
         let origin = image.and_then(|it| it.origin.as_ref());
         let version = match image {
             // Exactly this spec served with this image.
-            Some(_) if rollback.is_exact => Version::ServingImage,
+            Some(_) if rollback.is_exact => Version::KeptImage,
             _ => version(build, origin, wanted.as_ref()),
         };
-        let serving = image.filter(|_| version != Version::Newest).cloned();
-        return Sourcing { version, serving, kept_from: KeptFrom::Deployment(to.number), origin: wanted };
+        let previous = image.filter(|_| version != Version::Newest).cloned();
+        return Sourcing { version, previous, kept_from: KeptFrom::Deployment(to.number), origin: wanted };
     }
     let serving = serving_images(state).remove(component);
     let served = serving.and_then(|(deployment, image)| {
@@ -75,9 +75,9 @@ pub(crate) fn sourcing(
     });
     let version = version(build, served.as_ref().map(|(_, origin)| origin), wanted.as_ref());
     let is_same = |origin: &Origin| wanted.as_ref().is_some_and(|it| it.source == origin.source);
-    let serving = served.filter(|(_, origin)| is_same(origin));
-    let serving = serving.map(|(image, origin)| Image { origin: Some(origin), ..image.clone() });
-    Sourcing { version, serving, kept_from: KeptFrom::Serving, origin: wanted }
+    let previous = served.filter(|(_, origin)| is_same(origin));
+    let previous = previous.map(|(image, origin)| Image { origin: Some(origin), ..image.clone() });
+    Sourcing { version, previous, kept_from: KeptFrom::Serving, origin: wanted }
 }
 
 /// The image that each component runs, with the deployment that brought it: the active one, or after an abandoned

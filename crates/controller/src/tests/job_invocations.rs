@@ -90,3 +90,52 @@ fn a_canceled_run_is_stopped_and_its_deployment_fails() {
         assert!(matches!(unknown, Err(ControlError::NotFound(_))));
     });
 }
+
+/// The run ended with code 0, and its log is being kept. The engine's list still shows it as running, so the controller
+/// tries to stop it.
+#[test]
+fn a_run_that_has_ended_keeps_its_exit_code_although_a_person_cancels_it() {
+    simulate(async {
+        let cluster = TestCluster::new().await;
+        cluster.engine.list_late(Duration::from_secs(120));
+        cluster.engine.answer_late(Verb::Logs, 1, Duration::from_secs(30));
+        let app = cluster.create("1").await;
+        cluster.called(0, Verb::Logs, "-migrate-").await;
+        let run = cluster.controller().job_invocations(&app).await.unwrap().remove(0);
+        cluster.controller().cancel_job_invocation(&app, &run.id).await.unwrap();
+        cluster.called(0, Verb::Stop, "-migrate-").await;
+        cluster.settle(&app, Stage::Active).await;
+        let run = cluster.controller().job_invocations(&app).await.unwrap().remove(0);
+        assert_eq!(run.phase, JobInvocationPhase::Succeeded);
+    });
+}
+
+/// The engine does not answer the wait for the end of the run, and its list shows the run as running beyond the limit.
+#[test]
+fn a_run_that_has_ended_keeps_its_exit_code_at_its_time_limit() {
+    simulate(async {
+        let cluster = TestCluster::new().await;
+        cluster.engine.list_late(Duration::from_secs(700));
+        cluster.engine.hang(Verb::Wait, 1);
+        let app = cluster.create("1").await;
+        cluster.called(0, Verb::Stop, "-migrate-").await;
+        cluster.settle(&app, Stage::Active).await;
+        let run = cluster.controller().job_invocations(&app).await.unwrap().remove(0);
+        assert_eq!(run.phase, JobInvocationPhase::Succeeded);
+    });
+}
+
+#[test]
+fn a_run_that_was_created_and_not_started_is_canceled() {
+    simulate(async {
+        let cluster = TestCluster::new().await;
+        cluster.engine.answer_late(Verb::Create, 2, Duration::from_secs(20));
+        let app = cluster.create("1").await;
+        cluster.called(0, Verb::Create, "-migrate-").await;
+        let run = cluster.controller().job_invocations(&app).await.unwrap().remove(0);
+        cluster.controller().cancel_job_invocation(&app, &run.id).await.unwrap();
+        cluster.settle(&app, Stage::Failed).await;
+        assert!(cluster.newest(&app).await.failure.unwrap().message.contains("it was canceled"));
+        assert_eq!(cluster.starts_of("-migrate-"), 0);
+    });
+}

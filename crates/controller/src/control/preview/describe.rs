@@ -103,7 +103,7 @@ fn kept_line(name: &str, Expected { image, is_available, version, kept_from, .. 
     };
     match (image.commit.as_deref().and_then(|it| it.get(..12)), is_available) {
         (Some(commit), true) => format!("{keep} commit {commit} of {name} and its image"),
-        (Some(commit), false) if *version == Version::ServingCommit => {
+        (Some(commit), false) if *version == Version::KeptCommit => {
             format!("{keep} commit {commit} of {name}, and build it with the new settings")
         }
         (Some(commit), false) => format!("{keep} commit {commit} of {name}, and build it again if its image is gone"),

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use app_spec::{AppSpec, Source, image_reference};
 use rollout::ids::{AppId, ComponentName, DeploymentId};
-use rollout::queue::{Admission, Build, QueuePosition, Request, Restart};
+use rollout::queue::{Admission, QueuePosition, Request, Restart};
 use rollout::sources::Version;
 use store::records::{AppRollback, AppState, Image};
 use uuid::Uuid;
@@ -19,7 +19,8 @@ use super::Controller;
 use super::create::{check_supported, needs_values};
 use super::operations::{deploy_request, restart_request, update_request};
 use crate::app::{
-    KeptFrom, Pull, Sourcing, active, check_not_pinned, check_rollback, queued, refuse, return_to, sourcing, unchanged,
+    KeptFrom, Pull, Sourcing, active, check_not_pinned, check_rollback, inherited_rollback, queued, refuse, return_to,
+    sourcing, unchanged,
 };
 use crate::error::ControlError;
 use crate::specs::{NeedsValues, Specs};
@@ -173,16 +174,16 @@ impl Controller {
             let name = ComponentName::from(component.name());
             let sourcing = sourcing(state, &specs, request.build, rollback, spec, &name);
             let expected = match (component.source(), sourcing) {
-                (_, Sourcing { version: Version::ServingImage, serving: Some(serving), kept_from, .. }) => Expected {
-                    is_available: self.has_image(&serving.id).await,
-                    image: serving,
-                    version: Version::ServingImage,
+                (_, Sourcing { version: Version::KeptImage, previous: Some(image), kept_from, .. }) => Expected {
+                    is_available: self.has_image(&image.id).await,
+                    image,
+                    version: Version::KeptImage,
                     kept_from,
                     pulls: false,
                 },
                 (Source::Image(source), sourcing) => {
                     let pull = Pull::of(request.build, &sourcing);
-                    self.prebuilt(&image_reference(source), pull, sourcing.serving).await
+                    self.prebuilt(&image_reference(source), pull, sourcing.previous).await
                 }
                 (_, sourcing) => from_source(&name, &sourcing),
             };
@@ -191,7 +192,7 @@ impl Controller {
         futures::future::join_all(expected).await.into_iter().collect()
     }
 
-    async fn prebuilt(&self, reference: &str, pull: Pull, serving: Option<Image>) -> Expected {
+    async fn prebuilt(&self, reference: &str, pull: Pull, previous: Option<Image>) -> Expected {
         let engine = &self.0.shared.engine;
         let local = tokio::time::timeout(ENGINE_WITHIN, engine.image(reference)).await;
         let local = local.ok().and_then(Result::ok).flatten();
@@ -204,7 +205,7 @@ impl Controller {
             }
         };
         let is_available = local.is_some();
-        let id = local.or(serving.map(|it| it.id)).unwrap_or_else(|| format!("new: {reference}"));
+        let id = local.or(previous.map(|it| it.id)).unwrap_or_else(|| format!("new: {reference}"));
         let kept_from = KeptFrom::Serving;
         Expected { image: image(id, reference), is_available, version: Version::Newest, kept_from, pulls }
     }
@@ -246,26 +247,23 @@ struct Turn {
 impl Turn {
     fn of(state: &AppState, request: &Request) -> Self {
         let QueuePosition { admission, running, waiting } = QueuePosition::of(&queued(state), request);
-        let is_restart = request.is_restart();
         let wait = running
             .last()
             .map(|it| format!("wait for deployment {it} to end; the steps below begin with what is there now"));
-        let (request, first) = match (admission, waiting) {
+        let waiting = state.deployments.iter().find(|it| Some(it.number) == waiting);
+        let (merged, first, absorbed) = match (admission, waiting) {
             (Admission::Absorb(merged), Some(waiting)) => {
-                let text = match merged == *request && request.build == Build::Recorded {
-                    true => format!("replace deployment {waiting}, which waits"),
-                    false => format!("do what deployment {waiting}, which waits, was to do as well"),
+                let number = waiting.number;
+                let text = match request.replaces(&waiting.request) {
+                    true => format!("replace deployment {number}, which waits"),
+                    false => format!("do what deployment {number}, which waits, was to do as well"),
                 };
-                (merged, Some(text))
+                (merged, Some(text), inherited_rollback(waiting, request))
             }
-            (Admission::Wait, _) => (request.clone(), None),
+            (Admission::Wait, _) => (request.clone(), None, None),
             _ => return Self { request: request.clone(), lines: Vec::new(), absorbed: None },
         };
-        let waiting = state.deployments.iter().find(|it| Some(it.number) == waiting);
-        let absorbed = waiting.and_then(|it| it.app_rollback.clone()).filter(|_| request.build == Build::Recorded);
-        // A new spec keeps the versions that the rollback would have brought.
-        let absorbed = absorbed.map(|it| AppRollback { is_exact: it.is_exact && is_restart, ..it });
-        Self { request, lines: first.into_iter().chain(wait).collect(), absorbed }
+        Self { request: merged, lines: first.into_iter().chain(wait).collect(), absorbed }
     }
 }
 
@@ -284,12 +282,12 @@ struct Expected {
 fn from_source(name: &ComponentName, sourcing: &Sourcing) -> Expected {
     let (version, kept_from, pulls) = (sourcing.version, sourcing.kept_from, false);
     let new = || image(format!("new: {name}"), "");
-    match (&sourcing.serving, version) {
-        (Some(serving), Version::Newest) if serving.origin == sourcing.origin => {
-            Expected { image: serving.clone(), is_available: true, version, kept_from, pulls }
+    match (&sourcing.previous, version) {
+        (Some(previous), Version::Newest) if previous.origin == sourcing.origin => {
+            Expected { image: previous.clone(), is_available: true, version, kept_from, pulls }
         }
-        (Some(serving), Version::ServingCommit) => {
-            let image = Image { commit: serving.commit.clone(), ..new() };
+        (Some(previous), Version::KeptCommit) => {
+            let image = Image { commit: previous.commit.clone(), ..new() };
             Expected { image, is_available: false, version, kept_from, pulls }
         }
         _ => Expected { image: new(), is_available: false, version, kept_from, pulls },
