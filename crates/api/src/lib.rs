@@ -10,7 +10,7 @@
 //!   that the client used; `body` and `query`: read the request; `error`: error answers;
 //! - `view`: from the controller's views to those of the `present` crate; `render`: the JSON that clients parse;
 //! - `held_polls`: requests that wait for the end of a deployment;
-//! - `tickets`, with `stream` for logs and `console` for shells;
+//! - `tickets`, with `stream` for logs and `console` for shells, and `web_socket` for what both need;
 //! - `server`: connections, limits, deadlines; `tls`: certificates.
 #![warn(missing_docs)]
 
@@ -30,6 +30,7 @@ mod stream;
 mod tickets;
 mod tls;
 mod view;
+mod web_socket;
 
 #[cfg(test)]
 mod tests;

@@ -29,7 +29,7 @@ use crate::base_url::{OutsideUrl, Scheme, base_url};
 use crate::error::ApiError;
 use crate::held_polls::Hold;
 use crate::routes::router;
-use crate::state::{ApiState, MAX_CONSOLES, MAX_LOG_STREAMS};
+use crate::state::{ApiState, MAX_LOG_STREAMS};
 use crate::tls::Tls;
 use controller::Control;
 
@@ -103,7 +103,7 @@ pub async fn serve(
     if timeout(SHUTDOWN_TIMEOUT + Duration::from_secs(1), all_ended).await.is_err() {
         warn!("log streams were still open after the shutdown");
     }
-    if timeout(CONSOLES_TIMEOUT, state.consoles.acquire_many(MAX_CONSOLES as u32)).await.is_err() {
+    if timeout(CONSOLES_TIMEOUT, state.consoles.all_closed()).await.is_err() {
         warn!("shells of consoles still ran after the shutdown; the next serve ends them");
     }
     Ok(ended)

@@ -6,16 +6,13 @@ use sha2::{Digest, Sha256};
 use tokio::sync::{Semaphore, watch};
 
 use crate::base_url::OutsideUrl;
+use crate::console::OpenConsoles;
 use crate::held_polls::HeldPolls;
 use crate::tickets::Tickets;
 use controller::Control;
 
 /// Open log streams. More are refused with 429. Each one holds a connection and a stream of the engine.
 pub(crate) const MAX_LOG_STREAMS: usize = 256;
-
-/// Open consoles. People open them by hand, so more are a mistake or an attack. Each one holds a connection, an exec of the
-/// engine, and processes in an instance.
-pub(crate) const MAX_CONSOLES: usize = 32;
 
 #[derive(Clone)]
 pub(crate) struct ApiState(Arc<Shared>);
@@ -28,7 +25,7 @@ pub(crate) struct Shared {
     pub outside: Option<OutsideUrl>,
     pub tickets: Tickets,
     pub log_streams: Arc<Semaphore>,
-    pub consoles: Arc<Semaphore>,
+    pub consoles: OpenConsoles,
     pub held_polls: HeldPolls,
     /// True once the server shuts down.
     pub stop: watch::Sender<bool>,
@@ -44,7 +41,7 @@ impl ApiState {
             outside,
             tickets: Tickets::default(),
             log_streams: Arc::new(Semaphore::new(MAX_LOG_STREAMS)),
-            consoles: Arc::new(Semaphore::new(MAX_CONSOLES)),
+            consoles: OpenConsoles::default(),
             held_polls: HeldPolls::new(hold_polls),
             stop: watch::channel(false).0,
             down: watch::channel(false).0,

@@ -3,30 +3,29 @@
 //! The address contains a ticket (see [`crate::tickets`]), which is the only way to open a stream.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::body::Body;
+use axum::extract::FromRequestParts;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
-use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
-use axum::extract::{FromRequestParts, Query};
+use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade, close_code};
 use axum::http::header;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use controller::ControlError;
+use controller::console::SHUTTING_DOWN;
 use controller::view::{LogEntry, LogRequest};
-use futures::{FutureExt, Stream, StreamExt};
-use serde::Deserialize;
+use futures::{Stream, StreamExt};
 use tokio::sync::{OwnedSemaphorePermit, watch};
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::timeout;
 
 use crate::access::{token_ended, trust};
 use crate::error::ApiError;
 use crate::state::ApiState;
+use crate::web_socket::{NoTicket, TOKEN_ENDED, close, cut, drain, pings, redeem, stopped};
 use controller::{Control, LogLines};
 
-/// Keeps proxies from closing an idle stream.
-const PING_INTERVAL: Duration = Duration::from_secs(20);
 /// A client that accepts no data for this long counts as disconnected.
 const SEND_TIMEOUT: Duration = Duration::from_secs(30);
 /// doctl cannot read lines of more than 64 KiB. The controller already cuts log lines and marks where.
@@ -43,32 +42,24 @@ pub(crate) struct Ticket {
     permit: OwnedSemaphorePermit,
 }
 
-#[derive(Deserialize)]
-struct Token {
-    token: String,
-}
-
 impl FromRequestParts<ApiState> for Ticket {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
-        let Query(Token { token }) =
-            Query::from_request_parts(parts, state).await.map_err(|_| ApiError::unauthorized())?;
         let busy = || ApiError::too_many("too many log streams are open. Close one of them first");
         let permit = state.log_streams.clone().try_acquire_owned().map_err(|_| busy())?;
-        let (query, token) = state.tickets.redeem::<LogRequest>(&token, Instant::now()).ok_or_else(invalid_ticket)?;
-        let control = state.control.clone();
-        if token_ended(control.clone(), token.clone()).now_or_never().is_some() {
-            return Err(invalid_ticket());
-        }
+        let (query, token) = redeem(parts, state).await.map_err(invalid_ticket)?;
         trust(parts);
-        Ok(Self { query, control, token, stop: state.stop.subscribe(), permit })
+        Ok(Self { query, control: state.control.clone(), token, stop: state.stop.subscribe(), permit })
     }
 }
 
-fn invalid_ticket() -> ApiError {
+fn invalid_ticket(why: NoTicket) -> ApiError {
     let mut error = ApiError::unauthorized();
-    error.message = "the address of a log stream works once and for one minute. Request the logs again".into();
+    error.message = match why {
+        NoTicket::Invalid => "the address of a log stream works once and for one minute. Request the logs again".into(),
+        NoTicket::TokenEnded => TOKEN_ENDED.into(),
+    };
     error
 }
 
@@ -105,15 +96,9 @@ fn until_token_ends(
     })
 }
 
-pub(crate) const TOKEN_ENDED: &str = "the token that opened this was revoked or has expired";
-
 /// `web 2026-03-01T10:00:00Z text` with a line break: the format from which doctl's `--no-prefix` removes two words.
 fn line(entry: &LogEntry) -> String {
-    let mut cut = entry.text.len().min(MAX_LINE_BYTES);
-    while !entry.text.is_char_boundary(cut) {
-        cut -= 1;
-    }
-    format!("{} {} {}\n", entry.component, entry.timestamp, &entry.text[..cut])
+    format!("{} {} {}\n", entry.component, entry.timestamp, cut(&entry.text, MAX_LINE_BYTES))
 }
 
 fn plain(lines: LogLines, stop: watch::Receiver<bool>, permit: OwnedSemaphorePermit) -> Response {
@@ -126,29 +111,18 @@ fn plain(lines: LogLines, stop: watch::Receiver<bool>, permit: OwnedSemaphorePer
     (headers, Body::from_stream(body)).into_response()
 }
 
-async fn stopped(mut stop: watch::Receiver<bool>) {
-    // An error means that the server has stopped.
-    let _ = stop.wait_for(|stop| *stop).await;
-}
-
 /// Closes with code 1000 after the last line. Clients treat any other code as an error.
 async fn send_messages(mut socket: WebSocket, mut lines: LogLines, stop: watch::Receiver<bool>) {
     let end = match pump(&mut socket, &mut lines, stop).await {
         End::Complete => Some((close_code::NORMAL, String::new())),
         End::Failed(why) => Some((close_code::ERROR, why)),
-        End::Stopping => Some((close_code::AWAY, "boatyard serve is shutting down".into())),
+        End::Stopping => Some((close_code::AWAY, SHUTTING_DOWN.into())),
         End::ClientGone => None,
     };
-    if let Some((code, mut reason)) = end {
-        // The reason in a close frame has at most 123 bytes.
-        while reason.len() > 120 {
-            reason.pop();
-        }
-        let close = Message::Close(Some(CloseFrame { code, reason: reason.into() }));
-        let _ = timeout(SEND_TIMEOUT, socket.send(close)).await;
+    if let Some((code, reason)) = end {
+        let _ = timeout(SEND_TIMEOUT, socket.send(close(code, &reason))).await;
     }
-    // Reads what the client still sends, so that the close frame arrives before the connection closes.
-    let _ = timeout(Duration::from_secs(5), async { while let Some(Ok(_)) = socket.recv().await {} }).await;
+    let _ = timeout(Duration::from_secs(5), drain(&mut socket)).await;
 }
 
 enum End {
@@ -163,9 +137,7 @@ async fn pump(
     lines: &mut (impl Stream<Item = Result<LogEntry, ControlError>> + Unpin),
     stop: watch::Receiver<bool>,
 ) -> End {
-    let mut pings = interval(PING_INTERVAL);
-    pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    pings.reset();
+    let mut pings = pings();
     let stop = stopped(stop);
     tokio::pin!(stop);
     loop {

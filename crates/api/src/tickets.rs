@@ -14,6 +14,8 @@ use crate::state::sha256;
 pub(crate) const LIFETIME: Duration = Duration::from_secs(60);
 /// Limit of unused tickets. More of them are a mistake, or an attack by a client with the token.
 const MAX_UNUSED: usize = 4096;
+/// Limit of unused tickets of one created token, so that it leaves some to others.
+const MAX_UNUSED_PER_TOKEN: usize = 256;
 
 /// What a ticket opens.
 pub(crate) enum Purpose {
@@ -68,11 +70,12 @@ struct Ticket {
 
 impl Tickets {
     /// Issues a ticket for one purpose and returns its secret. `token`: the id of the created token that requested it.
-    /// `None`: there are too many unused tickets.
+    /// `None`: the admin token. Returns `None` if there are too many unused tickets.
     pub fn issue(&self, purpose: impl Into<Purpose>, token: Option<String>, now: Instant) -> Option<String> {
         let mut unused = self.0.lock().expect("no code panics while it holds this lock");
         unused.retain(|_, ticket| ticket.expires > now);
-        if unused.len() >= MAX_UNUSED {
+        let of_token = unused.values().filter(|it| token.is_some() && it.token == token).count();
+        if unused.len() >= MAX_UNUSED || of_token >= MAX_UNUSED_PER_TOKEN {
             return None;
         }
         let secret = hex::encode(rand::random::<[u8; 32]>());
@@ -140,5 +143,16 @@ mod tests {
         }
         assert!(tickets.issue(target(), None, now).is_none());
         assert!(tickets.issue(target(), None, now + LIFETIME).is_some());
+    }
+
+    #[test]
+    fn a_token_does_not_use_up_the_tickets_of_others() {
+        let (tickets, now) = (Tickets::default(), Instant::now());
+        let issue = |token: Option<&str>| tickets.issue(query(), token.map(str::to_owned), now);
+        for _ in 0..MAX_UNUSED_PER_TOKEN {
+            issue(Some("a")).expect("below the limit");
+        }
+        assert!(issue(Some("a")).is_none());
+        assert!(issue(Some("b")).is_some() && issue(None).is_some());
     }
 }

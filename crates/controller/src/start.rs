@@ -21,7 +21,7 @@ use crate::app::{AppHandle, Shared};
 use crate::bandwidth::{self, Bandwidth};
 use crate::clock;
 use crate::config::Config;
-use crate::console::end_leftover_shells;
+use crate::console::{Shells, end_leftover_shells};
 use crate::control::{Graces, stop_all};
 use crate::engine_watch::EngineWatch;
 use crate::error::StartError;
@@ -129,8 +129,7 @@ pub(crate) async fn take_over(
     tokio::spawn(supervise("bandwidth", shared.stop.clone(), move || bandwidth::watch(counted.clone())));
     let tidied = shared.clone();
     tokio::spawn(supervise("mirrors", shared.stop.clone(), move || mirrors::tidy(tidied.clone())));
-    let ended = shared.clone();
-    tokio::spawn(async move { end_leftover_shells(&ended, consoles).await });
+    tokio::spawn(end_leftover_shells(Shells::of(&shared), consoles));
     let apps = states.into_iter().map(|state| (state.app.id.clone(), AppHandle::start(shared.clone(), state)));
     let apps = RwLock::new(apps.collect());
     Ok(ControllerState { shared, directory, token_hash, tokens, apps })

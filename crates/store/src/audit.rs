@@ -7,18 +7,21 @@ use crate::error::DbError;
 use crate::query::ReadTx;
 use crate::records::{AUDIT_ROWS, AuditEntry};
 
-/// Adds a row, and deletes the rows of its kind (accepted or refused) that exceed [`AUDIT_ROWS`].
+/// Adds a row, and deletes the rows of its token and kind (accepted or refused) that exceed [`AUDIT_ROWS`].
 pub(crate) fn add(tx: &Transaction<'_>, entry: &AuditEntry) -> Result<(), DbError> {
     let body = serde_json::to_string(entry).expect("records have string keys, so they can be serialized");
-    let sql = "INSERT INTO audit (accepted, serial, app, app_name, body)
-        VALUES (?1, (SELECT coalesce(max(serial), 0) + 1 FROM audit WHERE accepted = ?1), ?2, ?3, ?4)
+    let sql = "INSERT INTO audit (actor, accepted, serial, app, app_name, body)
+        VALUES (?1, ?2, (SELECT coalesce(max(serial), 0) + 1 FROM audit WHERE actor = ?1 AND accepted = ?2), ?3, ?4, ?5)
         RETURNING serial";
-    let accepted = entry.is_accepted();
-    let row = params![accepted, entry.app.as_ref().map(|it| it.as_str()), entry.app_name, body];
+    let (actor, accepted) = (entry.actor.token.as_deref().unwrap_or_default(), entry.is_accepted());
+    let row = params![actor, accepted, entry.app.as_ref().map(|it| it.as_str()), entry.app_name, body];
     let serial: u64 = tx.prepare_cached(sql)?.query_row(row, |row| row.get(0))?;
     let last_deleted = serial.saturating_sub(AUDIT_ROWS);
-    tx.prepare_cached("DELETE FROM audit WHERE accepted = ?1 AND serial <= ?2")?
-        .execute(params![accepted, last_deleted])?;
+    tx.prepare_cached("DELETE FROM audit WHERE actor = ?1 AND accepted = ?2 AND serial <= ?3")?.execute(params![
+        actor,
+        accepted,
+        last_deleted
+    ])?;
     Ok(())
 }
 

@@ -42,8 +42,10 @@ pub(crate) async fn gate(
     };
     let param = |name: &str| params.iter().find(|(key, _)| *key == name).map(|(_, value)| value);
     let draft = gate.draft(&authenticated, &parts, param("app"), param("component"));
-    let row = AuditRow { control: gate.state.control.clone(), draft: draft.clone() };
-    let response = match gate.admit(authenticated, &parts, param("app"), draft).await {
+    let admitted = gate.admit(authenticated, &parts, param("app"), draft.clone()).await;
+    // Until here a request that is dropped had no effect, and leaves no row.
+    let row = AuditRow { control: gate.state.control.clone(), draft };
+    let response = match admitted {
         Ok(access) => {
             parts.extensions.insert(access);
             next.run(Request::from_parts(parts, body)).await
@@ -107,8 +109,8 @@ fn is_plain(text: &str) -> bool {
     text.len() <= 36 && text.bytes().all(|it| it.is_ascii_lowercase() || it.is_ascii_digit() || it == b'-')
 }
 
-/// Writes the row of a request when the request was answered. If the request is dropped before that, because the client
-/// disconnected or the deadline passed, it may still take effect, and the row says so.
+/// Writes the row of a request when the request was answered. If the request is dropped while its handler runs, because
+/// the client disconnected or the deadline passed, it may still take effect, and the row says so.
 struct AuditRow {
     control: Arc<dyn Control>,
     draft: Option<AuditDraft>,

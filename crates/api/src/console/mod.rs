@@ -2,58 +2,55 @@
 //!
 //! The address contains a ticket (see [`crate::tickets`]), which is the only way to open a console. Every upgrade is
 //! accepted, because doctl hangs for ever if its WebSocket does not open: a refusal is a message, and then a close frame.
-//! `message` reads and writes the messages of App Platform's clients.
+//! `limit` counts the open consoles, and `message` reads and writes the messages of App Platform's clients.
 
+mod limit;
 mod message;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use axum::extract::FromRequestParts;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
-use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
-use axum::extract::{FromRequestParts, Query};
+use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade, close_code};
 use axum::http::request::Parts;
 use axum::response::Response;
 use bytes::Bytes;
-use controller::console::{Console, ConsoleEnd, ConsoleInput, ConsoleOutput, ConsoleTarget};
+use controller::console::{Console, ConsoleEnd, ConsoleInput, ConsoleOutput, ConsoleTarget, SHUTTING_DOWN};
 use controller::{Control, ControlError};
 use futures::stream::{SplitSink, SplitStream};
 use futures::{SinkExt, StreamExt};
-use serde::Deserialize;
-use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
 use tracing::error;
 
 use crate::access::{token_ended, trust};
 use crate::error::ApiError;
 use crate::server::ClientConnection;
-use crate::state::{ApiState, MAX_CONSOLES};
-use crate::stream::TOKEN_ENDED;
+use crate::state::ApiState;
+use crate::web_socket::{NoTicket, TOKEN_ENDED, close, drain, pings, redeem, stopped};
+use limit::ConsolePermit;
+#[cfg(test)]
+pub(crate) use limit::MAX_CONSOLES;
+pub(crate) use limit::OpenConsoles;
 pub use message::Utf8;
 use message::{data, failure, parse};
 
-/// Keeps proxies from closing an idle console.
-const PING_INTERVAL: Duration = Duration::from_secs(20);
 /// A client that sends nothing for this long, not even the answer to a ping, counts as disconnected. Longer than three
 /// pings, and than two of the messages that doctl sends every 30 s to stay connected.
 const SILENCE: Duration = Duration::from_secs(90);
 /// How long a client may take to receive the last messages.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a console counts as open while its shell ends. The controller goes on after that. Longer than a shutdown
+/// waits, so that the shutdown reports the shell.
+const SHELL_END_TIMEOUT: Duration = Duration::from_secs(12);
 /// Largest message of a client. doctl sends single bytes.
 const MAX_MESSAGE_BYTES: usize = 64 * 1024;
 /// Largest buffer for a client. As JSON, a piece of output of 64 KiB has up to 384 KiB: a NUL becomes `\u0000`.
 const MAX_WAITING_BYTES: usize = 1024 * 1024;
-/// Why a console ends when the server does.
-const STOPPING: &str = "boatyard serve is shutting down";
-
-/// What a client is told at the limit.
-pub(crate) fn too_many() -> String {
-    format!("{MAX_CONSOLES} consoles are open, which is the limit. Close one of them first")
-}
-
-/// A client that asks for a console: with a redeemed ticket, or with the reason why it gets none.
-pub(crate) struct Visitor {
+/// The request for a console, with a redeemed ticket or the reason why it is refused.
+pub(crate) struct Handshake {
     control: Arc<dyn Control>,
     stop: watch::Receiver<bool>,
     ticket: Result<Ticket, String>,
@@ -66,29 +63,17 @@ struct Ticket {
     target: ConsoleTarget,
     /// The id of the created token that requested it.
     token: Option<String>,
-    permit: OwnedSemaphorePermit,
+    permit: ConsolePermit,
 }
 
-#[derive(Deserialize)]
-struct Token {
-    token: String,
-}
-
-impl FromRequestParts<ApiState> for Visitor {
+impl FromRequestParts<ApiState> for Handshake {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
         let upgrade: Result<_, WebSocketUpgradeRejection> = WebSocketUpgrade::from_request_parts(parts, state).await;
         // Without an upgrade, the ticket stays valid.
         let upgrade = upgrade.map_err(|_| ApiError::bad_request("this address is that of a WebSocket"))?;
-        let token = Query::from_request_parts(parts, state).await.map(|Query(Token { token })| token).ok();
-        let ticket = match state.consoles.clone().try_acquire_owned() {
-            Err(_) => Err(too_many()),
-            Ok(permit) => match token.and_then(|token| state.tickets.redeem(&token, Instant::now())) {
-                Some((target, token)) => Ok(Ticket { target, token, permit }),
-                None => Err("the address of a console works once and for one minute. Request the console again".into()),
-            },
-        };
+        let ticket = redeemed(parts, state).await;
         if ticket.is_ok() {
             trust(parts);
         }
@@ -97,9 +82,19 @@ impl FromRequestParts<ApiState> for Visitor {
     }
 }
 
+/// Errors: for people, why no console opens. At the limit of all consoles the ticket stays valid.
+async fn redeemed(parts: &mut Parts, state: &ApiState) -> Result<Ticket, String> {
+    let permit = state.consoles.open()?;
+    let (target, token) = redeem(parts, state).await.map_err(|why| match why {
+        NoTicket::Invalid => "the address of a console works once and for one minute. Request the console again",
+        NoTicket::TokenEnded => TOKEN_ENDED,
+    })?;
+    Ok(Ticket { target, permit: permit.of(token.as_deref())?, token })
+}
+
 /// Opens the console, or says why not.
-pub(crate) async fn open(visitor: Visitor) -> Response {
-    let Visitor { control, stop, ticket, upgrade, connection } = visitor;
+pub(crate) async fn open(handshake: Handshake) -> Response {
+    let Handshake { control, stop, ticket, upgrade, connection } = handshake;
     let upgrade = upgrade.max_message_size(MAX_MESSAGE_BYTES).max_write_buffer_size(MAX_WAITING_BYTES);
     upgrade.on_upgrade(async move |socket| match ticket {
         Ok(Ticket { target, token, permit }) => {
@@ -126,7 +121,8 @@ async fn lost(connection: Option<ClientConnection>) {
     }
 }
 
-/// Runs one console to its end, which includes the end of the shell.
+/// Runs one console to its end. Waits for the end of the shell, but not for ever: a container may be paused or have lost its
+/// `sh`.
 async fn run(
     socket: WebSocket,
     control: Arc<dyn Control>,
@@ -159,7 +155,7 @@ async fn run(
     };
     // Ends the shell, while the client gets its last messages.
     drop(output);
-    let (_, ()) = tokio::join!(ended, finish(&mut sink, &mut stream, &end));
+    let (_, ()) = tokio::join!(timeout(SHELL_END_TIMEOUT, ended), finish(&mut sink, &mut stream, &end));
 }
 
 /// Why a console ends.
@@ -175,9 +171,7 @@ type Sink = SplitSink<WebSocket, Message>;
 
 /// Sends the shell's output until one side ends. It reads no more output while the client does not take it.
 async fn show(sink: &mut Sink, output: &mut mpsc::Receiver<ConsoleOutput>) -> End {
-    let mut pings = interval(PING_INTERVAL);
-    pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    pings.reset();
+    let mut pings = pings();
     let mut text = Utf8::default();
     loop {
         let message = tokio::select! {
@@ -212,11 +206,6 @@ fn shown(next: Option<ConsoleOutput>, text: &mut Utf8) -> ControlFlow<End, Optio
     }
 }
 
-async fn stopped(mut stop: watch::Receiver<bool>) {
-    // An error means that the server has stopped.
-    let _ = stop.wait_for(|stop| *stop).await;
-}
-
 /// Passes on what the client sends, until it has gone.
 async fn listen(stream: &mut SplitStream<WebSocket>, input: mpsc::Sender<ConsoleInput>) {
     while let Ok(Some(Ok(message))) = timeout(SILENCE, stream.next()).await {
@@ -242,7 +231,7 @@ async fn finish(sink: &mut Sink, stream: &mut SplitStream<WebSocket>, end: &End)
         End::Exited => vec![close(close_code::NORMAL, "")],
         End::Lost(why) => vec![Message::text(failure(why)), close(close_code::NORMAL, "")],
         End::Refused(why) => vec![Message::text(failure(why)), close(close_code::POLICY, why)],
-        End::Stopping => vec![Message::text(failure(STOPPING)), close(close_code::AWAY, STOPPING)],
+        End::Stopping => vec![Message::text(failure(SHUTTING_DOWN)), close(close_code::AWAY, SHUTTING_DOWN)],
         // Reading on answers the close frame of the client.
         End::ClientGone => Vec::new(),
     };
@@ -250,15 +239,8 @@ async fn finish(sink: &mut Sink, stream: &mut SplitStream<WebSocket>, end: &End)
         for message in last {
             sink.send(message).await?;
         }
-        // Reads what the client still sends, so that the close frame arrives before the connection closes.
-        while let Some(Ok(_)) = stream.next().await {}
+        drain(stream).await;
         Ok::<_, axum::Error>(())
     };
     let _ = timeout(CLOSE_TIMEOUT, closed).await;
-}
-
-fn close(code: u16, reason: &str) -> Message {
-    // The reason in a close frame has at most 123 bytes. The message before it has the whole sentence.
-    let reason: String = reason.chars().take(30).collect();
-    Message::Close(Some(CloseFrame { code, reason: reason.into() }))
 }

@@ -45,14 +45,12 @@ async fn address(
     let instance = params.get("instance_name").filter(|it| !it.is_empty()).map(str::to_owned);
     // Checked here as far as possible: a client that has the address takes over the terminal, and doctl hangs for ever if
     // the WebSocket does not open.
-    if access.state.consoles.available_permits() == 0 {
-        return Err(ApiError::too_many(crate::console::too_many()));
-    }
+    let token = access.identity.token().map(|it| it.id.clone());
+    access.state.consoles.check(token.as_deref()).map_err(ApiError::too_many)?;
     let target = access.control.find_console(ConsoleRequest { app, component, instance, deployment }).await?;
     // Clients of App Platform read only the address.
     let instance = json!({ "instance_name": target.instance, "instance_alias": target.alias });
     let full = || ApiError::too_many("too many addresses are unused. They expire after a minute; then try again");
-    let token = access.identity.token().map(|it| it.id.clone());
     let secret = access.state.tickets.issue(target, token, Instant::now()).ok_or_else(full)?;
     // The scheme of a WebSocket: `ws` for `http`, `wss` for `https`.
     let base = access.base.replacen("http", "ws", 1);

@@ -5,7 +5,7 @@ use serde_json::json;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use super::client::Server;
+use super::client::{Server, until};
 use super::samples;
 
 fn rows(server: &Server) -> Vec<AuditEntry> {
@@ -92,15 +92,31 @@ async fn a_request_whose_client_disconnects_leaves_a_row_without_a_status() {
         server.address
     );
     stream.write_all(request.as_bytes()).await.expect("sent");
-    while server.control.calls().is_empty() {
-        tokio::task::yield_now().await;
-    }
+    until("the app is looked up", || !server.control.calls().is_empty()).await;
     drop(stream);
     let mut audit = server.control.audit.subscribe();
     let rows = audit.wait_for(|rows| !rows.is_empty()).await.expect("the server runs").clone();
     assert_eq!((rows[0].action.as_str(), rows[0].status), ("delete", None));
     let shown = server.get("/v2/boatyard/audit").await.json();
     assert_eq!(shown["audit"][0]["outcome"], "unknown");
+}
+
+/// The gate looks up the app for a token that may use only one.
+#[tokio::test]
+async fn a_request_that_is_dropped_before_it_is_allowed_leaves_no_row() {
+    let server = Server::start().await;
+    let request = format!(
+        "DELETE /v2/apps/never-answers HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer shop-writer\r\n\r\n",
+        server.address
+    );
+    let mut stream = TcpStream::connect(server.address).await.expect("the server listens");
+    stream.write_all(request.as_bytes()).await.expect("sent");
+    until("the app is looked up", || !server.control.calls().is_empty()).await;
+    drop(stream);
+    until("the request is dropped", || server.control.calls().len() == 2).await;
+    assert_eq!(server.control.calls(), ["find never-answers", "dropped never-answers"]);
+    server.send_as("writer", "POST", "/v2/apps/shop/restart", "").await;
+    assert_eq!(rows(&server).iter().map(|it| it.action.as_str()).collect::<Vec<_>>(), ["restart"]);
 }
 
 #[tokio::test]

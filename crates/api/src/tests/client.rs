@@ -139,3 +139,12 @@ impl Connection {
         Response { status: parts.status, headers: parts.headers, text }
     }
 }
+
+/// Waits until this is true. Panics after a minute: then it never will be.
+pub async fn until(what: &str, is_true: impl Fn() -> bool) {
+    let began = std::time::Instant::now();
+    while !is_true() {
+        assert!(began.elapsed() < std::time::Duration::from_secs(60), "waited for a minute: {what}");
+        tokio::task::yield_now().await;
+    }
+}

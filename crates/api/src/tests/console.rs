@@ -1,5 +1,7 @@
 //! Consoles over a real connection, with a fake shell: the protocol, the limits, and how each end reaches both sides.
 
+use std::time::Duration;
+
 use axum::http::StatusCode;
 use controller::ControlError;
 use futures::{SinkExt, StreamExt};
@@ -10,9 +12,9 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
-use super::client::Server;
+use super::client::{Server, until};
 use super::samples;
-use crate::state::MAX_CONSOLES;
+use crate::console::MAX_CONSOLES;
 
 const EXEC: &str = "/v2/apps/shop/components/web/exec";
 
@@ -75,9 +77,7 @@ fn code(close: Option<CloseFrame>) -> CloseCode {
 
 /// Waits until the fake shell has noted this.
 async fn noted(server: &Server, what: &str) {
-    while !server.control.console_notes().iter().any(|it| it == what) {
-        tokio::task::yield_now().await;
-    }
+    until(what, || server.control.console_notes().iter().any(|it| it == what)).await;
 }
 
 #[tokio::test]
@@ -217,11 +217,59 @@ async fn consoles_are_limited_until_their_shells_have_ended() {
     assert!(text.contains("32 consoles are open"), "{text}");
     assert_eq!(code(close), CloseCode::Policy);
     drop(open_ones.pop());
-    while server.get(EXEC).await.status != StatusCode::OK {
-        tokio::task::yield_now().await;
-    }
+    until_a_console_is_free(&server, "tok").await;
     type_in(&mut connect(&spare).await, "x").await;
     noted(&server, "input x").await;
+}
+
+/// Panics after a minute: then there never will be one.
+async fn until_a_console_is_free(server: &Server, token: &str) {
+    let free = async { while server.send_as(token, "GET", EXEC, "").await.status != StatusCode::OK {} };
+    tokio::time::timeout(Duration::from_secs(60), free).await.expect("a console is free");
+}
+
+/// The controller tries on: somebody may have deleted `sh` in the instance.
+#[tokio::test]
+async fn a_shell_that_does_not_end_counts_as_a_console_for_a_short_time_only() {
+    let server = Server::start().await;
+    let mut open_ones = Vec::new();
+    for _ in 0..MAX_CONSOLES {
+        open_ones.push(open(&server).await);
+    }
+    let mut stuck = open_ones.pop().expect("the last one");
+    type_in(&mut stuck, "stuck").await;
+    noted(&server, "stuck").await;
+    drop(stuck);
+    noted(&server, "dropped 1").await;
+    assert_eq!(server.get(EXEC).await.status, StatusCode::TOO_MANY_REQUESTS);
+    tokio::time::pause();
+    tokio::time::sleep(Duration::from_secs(15)).await;
+    tokio::time::resume();
+    assert_eq!(server.get(EXEC).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_token_leaves_consoles_to_others() {
+    let server = Server::start().await;
+    let request = async || server.send_as("writer", "GET", EXEC, "").await;
+    let address = async || request().await.json()["url"].as_str().expect("an address").to_owned();
+    let spare = address().await;
+    let mut open_ones = Vec::new();
+    for _ in 0..8 {
+        open_ones.push(connect(&address().await).await);
+    }
+    let refused = request().await;
+    assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
+    assert!(refused.message().contains("8 consoles of this token are open"), "{}", refused.text);
+    let (text, _, close) = end(&mut connect(&spare).await).await;
+    assert!(text.contains("8 consoles of this token are open"), "{text}");
+    assert_eq!(code(close), CloseCode::Policy);
+    assert_eq!(server.get(EXEC).await.status, StatusCode::OK, "the limit is that of one token");
+    drop(open_ones.pop());
+    until_a_console_is_free(&server, "writer").await;
+    let mut again = connect(&address().await).await;
+    type_in(&mut again, "x").await;
+    assert_eq!(next(&mut again).await, json!({ "data": "x" }));
 }
 
 #[tokio::test]
@@ -273,7 +321,7 @@ async fn a_client_that_answers_no_ping_ends_the_shell() {
 /// Waits in paused time.
 async fn noted_in_time(server: &Server, what: &str) {
     while !server.control.console_notes().iter().any(|it| it == what) {
-        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
     }
 }
 

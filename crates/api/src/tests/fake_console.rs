@@ -53,12 +53,17 @@ impl FakeConsoles {
             let sent = to_client.send(ConsoleOutput::Bytes(Bytes::copy_from_slice(bytes))).await;
             drop(sent);
         };
+        let mut is_stuck = false;
         while let Some(message) = from_client.recv().await {
             match message {
                 ConsoleInput::Resize(size) => self.note(format!("size {}x{}", size.width, size.height)),
                 ConsoleInput::Bytes(bytes) => match &bytes[..] {
                     b"exit" => return Some(ConsoleEnd::Exited),
                     b"lost" => return Some(ConsoleEnd::Lost("web-0 has stopped".into())),
+                    b"stuck" => {
+                        is_stuck = true;
+                        self.note("stuck".into());
+                    }
                     b"split" => {
                         write(b"a\xc3").await;
                         write(b"\xa9").await;
@@ -84,6 +89,10 @@ impl FakeConsoles {
         }
         let dropped = self.dropped.fetch_add(1, SeqCst) + 1;
         self.note(format!("dropped {dropped}"));
+        if is_stuck {
+            // Its processes do not end.
+            std::future::pending::<()>().await;
+        }
         None
     }
 }

@@ -100,6 +100,15 @@ impl FakeControl {
     }
 }
 
+/// Records that the request was dropped.
+struct Dropped<'a>(&'a FakeControl);
+
+impl Drop for Dropped<'_> {
+    fn drop(&mut self) {
+        self.0.calls.lock().expect("no panic").push("dropped never-answers".into());
+    }
+}
+
 /// Refuses what cannot run yet, and missing values.
 fn refuse(spec: &AppSpec) -> Result<(), ControlError> {
     let not_yet = spec.not_yet().iter().map(|it| it.api_message()).collect::<Vec<_>>();
@@ -160,6 +169,7 @@ impl Control for FakeControl {
             }
             "never-answers" => {
                 self.record("find never-answers".into())?;
+                let _dropped = Dropped(self);
                 std::future::pending().await
             }
             other => Err(ControlError::NotFound(format!("no app {other:?}. It has: shop"))),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rollout::deployment::Stage;
 
-use super::client::{Connection, Response, Server};
+use super::client::{Connection, Response, Server, until};
 use super::fake_control::{FakeControl, TOKEN};
 use super::samples;
 
@@ -30,9 +30,7 @@ fn phase(answer: &Response) -> String {
 
 /// Returns once this many requests wait for the end of the deployment.
 async fn until_held(control: &Arc<FakeControl>, requests: usize) {
-    while control.end.receiver_count() != requests {
-        tokio::task::yield_now().await;
-    }
+    until("requests are held", || control.end.receiver_count() == requests).await;
 }
 
 /// A connection on which doctl has restarted the app.

@@ -11,7 +11,7 @@ use crate::error::{ControlError, closest};
 /// A container in which a console might open: an instance or a run of a job that was started and has not ended, according
 /// to the records.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Candidate {
+pub(crate) struct RunningInstance {
     pub component: ComponentName,
     pub instance: InstanceName,
     pub alias: String,
@@ -21,17 +21,17 @@ pub(crate) struct Candidate {
 }
 
 /// The components of an app, and where a console might open.
-pub(crate) struct Places {
+pub(crate) struct RunningInstances {
     pub app: String,
     /// From the app's newest spec.
     pub spec: AppSpec,
-    pub candidates: Vec<Candidate>,
+    pub instances: Vec<RunningInstance>,
 }
 
-impl Places {
+impl RunningInstances {
     pub fn of(state: &AppState) -> Self {
         let instances = state.instances.iter().filter_map(|row| {
-            Some(Candidate {
+            Some(RunningInstance {
                 component: row.component.clone(),
                 instance: row.name.clone(),
                 alias: format!("{}-{}", row.component, row.slot),
@@ -41,7 +41,7 @@ impl Places {
         });
         let is_running = |phase: &JobPhase| matches!(phase, JobPhase::Created { .. });
         let runs = state.job_runs.iter().filter(|it| !it.collected && is_running(&it.phase));
-        let runs = runs.map(|run| Candidate {
+        let runs = runs.map(|run| RunningInstance {
             component: run.job.clone(),
             instance: run.name.clone(),
             alias: run.job.to_string(),
@@ -51,7 +51,7 @@ impl Places {
         Self {
             app: state.app.name.clone(),
             spec: AppSpec::from_stored(&state.app.spec).unwrap_or_default(),
-            candidates: instances.chain(runs).collect(),
+            instances: instances.chain(runs).collect(),
         }
     }
 }
@@ -68,34 +68,34 @@ fn rank(phase: InstancePhase) -> Option<u8> {
     }
 }
 
-/// The candidates for a request, the best one first, and never none. Errors: the component does not exist, has no
+/// The instances for a request, the best one first, and never none. Errors: the component does not exist, has no
 /// instances, or none runs; no instance has this name or alias.
 pub(crate) fn choose<'a>(
-    places: &'a Places,
+    running: &'a RunningInstances,
     component: &str,
     instance: Option<&str>,
-) -> Result<Vec<&'a Candidate>, ControlError> {
-    let mut of_component: Vec<_> = places.candidates.iter().filter(|it| it.component.as_str() == component).collect();
+) -> Result<Vec<&'a RunningInstance>, ControlError> {
+    let mut of_component: Vec<_> = running.instances.iter().filter(|it| it.component.as_str() == component).collect();
     of_component.sort_by(|a, b| (a.rank, &a.alias).cmp(&(b.rank, &b.alias)));
     if of_component.is_empty() {
-        return Err(why_none(places, component));
+        return Err(why_none(running, component));
     }
     let Some(wanted) = instance else { return Ok(of_component) };
-    let is_it = |it: &&&Candidate| it.alias == wanted || it.instance.as_str() == wanted;
+    let is_it = |it: &&&RunningInstance| it.alias == wanted || it.instance.as_str() == wanted;
     let found: Vec<_> = of_component.iter().filter(is_it).copied().collect();
     if found.is_empty() {
-        let mut running: Vec<_> = of_component.iter().map(|it| it.alias.as_str()).collect();
-        running.dedup();
-        let running = running.join(", ");
-        let message = format!("{component} has no instance {wanted:?}. These run: {running}");
+        let mut aliases: Vec<_> = of_component.iter().map(|it| it.alias.as_str()).collect();
+        aliases.dedup();
+        let aliases = aliases.join(", ");
+        let message = format!("{component} has no instance {wanted:?}. These run: {aliases}");
         return Err(ControlError::NotFound(message));
     }
     Ok(found)
 }
 
 /// Why no console can open in a component of which nothing runs.
-fn why_none(places: &Places, component: &str) -> ControlError {
-    let (app, spec) = (&places.app, &places.spec);
+fn why_none(running: &RunningInstances, component: &str) -> ControlError {
+    let (app, spec) = (&running.app, &running.spec);
     let only = "A console opens in services, workers and running jobs";
     if spec.static_sites.iter().any(|it| it.name == component) {
         return ControlError::Invalid(format!("{component} is a static site and has no instances. {only}"));
@@ -135,8 +135,8 @@ mod tests {
         AppSpec::from_stored(&spec).expect("a spec")
     }
 
-    fn candidate(component: &str, slot: u32, serial: u32, phase: InstancePhase) -> Candidate {
-        Candidate {
+    fn instance(component: &str, slot: u32, serial: u32, phase: InstancePhase) -> RunningInstance {
+        RunningInstance {
             component: component.into(),
             instance: InstanceName::new(format!("by-1-shop-{component}-{slot}-{serial}")),
             alias: format!("{component}-{slot}"),
@@ -146,15 +146,15 @@ mod tests {
     }
 
     /// `web-0` is being replaced by one that is ready; `web-1` starts.
-    fn places() -> Places {
+    fn running() -> RunningInstances {
         let (spec, app) = (spec(), "shop".to_owned());
-        let candidates = vec![
-            candidate("web", 0, 1, InstancePhase::Draining),
-            candidate("web", 1, 2, InstancePhase::Starting),
-            candidate("web", 0, 3, InstancePhase::Ready),
-            candidate("mill", 0, 4, InstancePhase::Ready),
+        let instances = vec![
+            instance("web", 0, 1, InstancePhase::Draining),
+            instance("web", 1, 2, InstancePhase::Starting),
+            instance("web", 0, 3, InstancePhase::Ready),
+            instance("mill", 0, 4, InstancePhase::Ready),
         ];
-        Places { app, spec, candidates }
+        RunningInstances { app, spec, instances }
     }
 
     #[test]
@@ -165,8 +165,8 @@ mod tests {
             (Some("web-1"), vec!["web-1-2"]),
             (Some("by-1-shop-web-0-1"), vec!["web-0-1"]),
         ] {
-            let places = places();
-            let found = choose(&places, "web", instance).expect("they run");
+            let running = running();
+            let found = choose(&running, "web", instance).expect("they run");
             let names: Vec<_> = found.iter().map(|it| it.instance.as_str().trim_start_matches("by-1-shop-")).collect();
             assert_eq!(names, expected, "{instance:?}");
         }
@@ -183,24 +183,24 @@ mod tests {
             ("docs", None, "docs is a static site and has no instances"),
             ("db", None, "db is a database. A console opens in services, workers and running jobs"),
         ] {
-            let message = choose(&places(), component, instance).expect_err("refused").to_string();
+            let message = choose(&running(), component, instance).expect_err("refused").to_string();
             assert!(message.contains(expected), "{message}");
         }
     }
 
     #[test]
     fn the_kind_of_a_refusal_says_whether_waiting_helps() {
-        let refusal = |component| choose(&places(), component, None).expect_err("refused");
+        let refusal = |component| choose(&running(), component, None).expect_err("refused");
         assert!(matches!(refusal("nothing"), ControlError::NotFound(_)));
         assert!(matches!(refusal("docs"), ControlError::Invalid(_)));
         assert!(matches!(refusal("db"), ControlError::Invalid(_)));
         assert!(matches!(refusal("api"), ControlError::Conflict(_)));
         assert!(matches!(refusal("migrate"), ControlError::Conflict(_)));
-        assert!(matches!(choose(&places(), "web", Some("web-7")), Err(ControlError::NotFound(_))));
+        assert!(matches!(choose(&running(), "web", Some("web-7")), Err(ControlError::NotFound(_))));
     }
 
     #[test]
-    fn instances_without_a_process_are_no_candidates() {
+    fn instances_without_a_process_are_left_out() {
         for phase in InstancePhase::ALL {
             let has_none = [InstancePhase::Intended, InstancePhase::Created, InstancePhase::Stopped].contains(&phase);
             assert_eq!(rank(phase).is_none(), has_none, "{phase:?}");

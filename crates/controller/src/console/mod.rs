@@ -1,11 +1,11 @@
 //! Consoles: interactive shells in running instances.
 //!
 //! `choice` decides in which instance a console opens, and `session` runs one console. The store remembers every open
-//! console, so that `leftover` can end the shells of a process that was killed.
+//! console, so that `shells` can end those of a process that was killed.
 
 mod choice;
-mod leftover;
 mod session;
+mod shells;
 
 use bytes::Bytes;
 pub use engine::TerminalSize;
@@ -13,9 +13,12 @@ use rollout::ids::{AppId, ComponentName, DeploymentId, InstanceName};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-pub(crate) use choice::{Candidate, Places, choose};
-pub(crate) use leftover::end_leftover_shells;
+pub(crate) use choice::{RunningInstance, RunningInstances, choose};
 pub(crate) use session::{Session, open};
+pub(crate) use shells::{Shells, end_leftover_shells};
+
+/// Why consoles and log streams end when the server does.
+pub const SHUTTING_DOWN: &str = "boatyard serve is shutting down";
 
 /// A request for a console.
 #[derive(Debug, Clone)]

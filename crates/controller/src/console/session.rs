@@ -1,17 +1,14 @@
 //! One open console: connects a client with a shell, and ends the shell when either of them goes.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use engine::{ContainerDetails, ContainerState, Engine, EngineError, Shell, ShellEvent, ShellInput, ShellMark};
+use engine::{ContainerDetails, ContainerState, EngineError, Shell, ShellEvent, ShellInput, ShellMark};
 use futures::StreamExt;
-use store::Store;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::{mpsc, oneshot};
-use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use super::{Console, ConsoleEnd, ConsoleInput, ConsoleOutput, ConsoleTarget, TerminalSize};
+use super::{Console, ConsoleEnd, ConsoleInput, ConsoleOutput, ConsoleTarget, SHUTTING_DOWN, Shells, TerminalSize};
 use crate::error::ControlError;
 
 /// How many messages of a client wait for the shell. Most have one byte.
@@ -24,15 +21,13 @@ const STOP_SHOWN_WITHIN: Duration = Duration::from_secs(2);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// Exit code of a process that was killed, as all processes of a container are that stops.
 const KILLED: i64 = 137;
-/// Pause before the next attempt to end a shell. It doubles up to the longest one.
-const FIRST_PAUSE: Duration = Duration::from_millis(500);
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// When to look again for a shell whose start failed: the engine may still be starting it. As long as the engine's
+/// deadline for a start.
+const LATE_START: Duration = Duration::from_secs(30);
 
-/// What a console needs. It does not hold the controller's shared state, so that it cannot outlive its stop.
+/// What a console needs.
 pub(crate) struct Session {
-    pub engine: Arc<dyn Engine>,
-    pub store: Store,
-    pub stop: CancellationToken,
+    pub shells: Shells,
     pub target: ConsoleTarget,
 }
 
@@ -59,7 +54,7 @@ impl Session {
         let container = self.target.instance.as_str();
         // Recorded before the shell starts, so that the next process can end it if this one is killed. If the disk is
         // full, a console may be what helps, so it opens without the record.
-        if let Err(error) = self.store.remember_console(&mark.to_string(), container).await {
+        if let Err(error) = self.shells.store.remember_console(&mark.to_string(), container).await {
             warn!(%error, container, "a console could not be recorded, so it would outlive a crash of this process");
         }
         match self.start(&mark).await {
@@ -74,17 +69,33 @@ impl Session {
                     return;
                 }
             }
-            Err(error) => drop(opened.send(Err(error))),
+            Err(error) => {
+                drop(opened.send(Err(error)));
+                if !self.shells.end(container, &mark).await {
+                    return;
+                }
+                tokio::select! {
+                    () = tokio::time::sleep(LATE_START) => {}
+                    // The record stays, so the next process looks again.
+                    () = self.shells.stop.cancelled() => return,
+                }
+            }
         }
         self.end_shell(&mark).await;
+    }
+
+    async fn end_shell(&self, mark: &ShellMark) {
+        if self.shells.end(self.target.instance.as_str(), mark).await {
+            self.shells.forget(&mark.to_string()).await;
+        }
     }
 
     /// Returns the shell, and the container before it was started.
     async fn start(&self, mark: &ShellMark) -> Result<(Shell, ContainerDetails), ControlError> {
         let name = self.target.instance.as_str();
-        let details = self.engine.inspect(name).await.map_err(|error| self.cannot_open(error))?;
+        let details = self.shells.engine.inspect(name).await.map_err(|error| self.cannot_open(error))?;
         let details = details.ok_or_else(|| ControlError::Conflict(self.stopped()))?;
-        let opened = self.engine.open_shell(name, mark, TerminalSize::default()).await;
+        let opened = self.shells.engine.open_shell(name, mark, TerminalSize::default()).await;
         Ok((opened.map_err(|error| self.cannot_open(error))?, details))
     }
 
@@ -128,7 +139,7 @@ impl Session {
             end = shown => end,
             () = self.type_in(&id, input, from_client) => None,
             () = to_client.closed() => None,
-            () = self.stop.cancelled() => Some(ConsoleEnd::Lost("boatyard serve is shutting down".into())),
+            () = self.shells.stop.cancelled() => Some(ConsoleEnd::Lost(SHUTTING_DOWN.into())),
         }
     }
 
@@ -142,7 +153,7 @@ impl Session {
                     let _ = input.flush().await;
                 }
                 ConsoleInput::Resize(size) => {
-                    if let Err(error) = self.engine.resize_shell(shell, size).await {
+                    if let Err(error) = self.shells.engine.resize_shell(shell, size).await {
                         debug!(%error, "the terminal of a console was not resized");
                     }
                 }
@@ -170,30 +181,10 @@ impl Session {
 
     /// Whether the container still runs the process that it ran before.
     async fn runs_as(&self, before: &ContainerDetails) -> bool {
-        let now = self.engine.inspect(self.target.instance.as_str()).await.ok().flatten();
+        let now = self.shells.engine.inspect(self.target.instance.as_str()).await.ok().flatten();
         now.is_some_and(|now| {
             now.container.state == ContainerState::Running
                 && (&now.container.id, &now.started_at) == (&before.container.id, &before.started_at)
         })
-    }
-
-    /// Ends the shell and what it started, and then deletes the record. Tries again until it succeeds or the controller
-    /// stops; then the next process finds the record.
-    async fn end_shell(&self, mark: &ShellMark) {
-        let name = self.target.instance.as_str();
-        let mut pause = FIRST_PAUSE;
-        while let Err(error) = self.engine.end_shell(name, mark).await {
-            warn!(%error, instance = name, "the processes of a console could not be ended yet; trying again");
-            tokio::select! {
-                () = tokio::time::sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),
-                () = self.stop.cancelled() => return,
-            }
-        }
-        if self.stop.is_cancelled() {
-            return;
-        }
-        if let Err(error) = self.store.forget_console(&mark.to_string()).await {
-            warn!(%error, "the record of an ended console could not be deleted");
-        }
     }
 }

@@ -5,29 +5,35 @@ use rollout::ids::DeploymentId;
 use store::records::AppState;
 
 use super::Controller;
-use crate::console::{self, Candidate, Console, ConsoleRequest, ConsoleTarget, Places, Session, choose};
+use crate::console::{
+    self, Console, ConsoleRequest, ConsoleTarget, RunningInstance, RunningInstances, Session, Shells, choose,
+};
 use crate::deployment_numbers::DeploymentNumbers;
 use crate::error::ControlError;
 
+/// Shells of consoles in one instance, with those that could not be ended yet. Each of them costs an attempt every 30 s.
+const MAX_SHELLS_PER_INSTANCE: usize = 16;
+
 impl Controller {
     pub(super) async fn console_target(&self, request: ConsoleRequest) -> Result<ConsoleTarget, ControlError> {
+        self.in_charge()?;
         let state = self.state(&request.app).await?;
-        let mut places = Places::of(&state);
+        let mut running = RunningInstances::of(&state);
         // Checked for the whole app first: a name that is wrong in any deployment is unknown.
-        choose(&places, &request.component, request.instance.as_deref())?;
+        choose(&running, &request.component, request.instance.as_deref())?;
         if let Some(deployment) = &request.deployment {
-            self.keep_only_those_of(deployment, &state, &mut places).await?;
-            let is_left = places.candidates.iter().any(|it| it.component.as_str() == request.component);
+            self.keep_only_those_of(deployment, &state, &mut running).await?;
+            let is_left = running.instances.iter().any(|it| it.component.as_str() == request.component);
             if !is_left {
-                return Err(replaced(&places.app, &request.component));
+                return Err(replaced(&running.app, &request.component));
             }
         }
-        let candidates = choose(&places, &request.component, request.instance.as_deref())?;
-        let Candidate { component, instance, alias, .. } = self.first_running(&candidates).await?.clone();
+        let candidates = choose(&running, &request.component, request.instance.as_deref())?;
+        let RunningInstance { component, instance, alias, .. } = self.first_running(&candidates).await?.clone();
         match self.0.shared.engine.has_shell(instance.as_str()).await {
-            Ok(true) => Ok(ConsoleTarget { app: request.app, app_name: places.app, component, instance, alias }),
+            Ok(true) => Ok(ConsoleTarget { app: request.app, app_name: running.app, component, instance, alias }),
             Ok(false) => Err(ControlError::Invalid(format!(
-                "{alias} has no shell: its PATH leads to no sh. Add one to the image to open a console"
+                "{alias} has no shell: no `sh` is in its PATH. Add one to the image to open a console"
             ))),
             Err(error) => Err(refused(&alias, error)),
         }
@@ -38,14 +44,14 @@ impl Controller {
         &self,
         deployment: &DeploymentId,
         state: &AppState,
-        places: &mut Places,
+        running: &mut RunningInstances,
     ) -> Result<(), ControlError> {
         let store = &self.0.shared.store;
         let found = store.deployment(deployment).await?.filter(|it| it.app == state.app.id);
         let unknown = || ControlError::NotFound(format!("no deployment {deployment} of app {}", state.app.name));
         let deployment = found.ok_or_else(unknown)?;
         let numbers = DeploymentNumbers::read(store, state).await?;
-        places.candidates.retain(|it| match state.instances.iter().find(|row| row.name == it.instance) {
+        running.instances.retain(|it| match state.instances.iter().find(|row| row.name == it.instance) {
             Some(row) => numbers.is_of(state, &deployment, row),
             // A run of a job belongs to one deployment.
             None => it.deployment == deployment.id,
@@ -54,7 +60,7 @@ impl Controller {
     }
 
     /// The first one that runs according to the engine.
-    async fn first_running<'a>(&self, candidates: &[&'a Candidate]) -> Result<&'a Candidate, ControlError> {
+    async fn first_running<'a>(&self, candidates: &[&'a RunningInstance]) -> Result<&'a RunningInstance, ControlError> {
         let mut last = "there is none".to_owned();
         for candidate in candidates {
             let details = self.0.shared.engine.inspect(candidate.instance.as_str()).await;
@@ -69,11 +75,23 @@ impl Controller {
     }
 
     pub(super) async fn console(&self, target: ConsoleTarget) -> Result<Console, ControlError> {
+        self.in_charge()?;
         self.record(&target.app).await?;
-        let shared = &self.0.shared;
-        let (engine, store, stop) = (shared.engine.clone(), shared.store.clone(), shared.stop.clone());
-        console::open(Session { engine, store, stop, target }).await
+        let on_record = self.0.shared.store.consoles().await?;
+        let in_instance = on_record.iter().filter(|(_, container)| container == target.instance.as_str()).count();
+        if in_instance >= MAX_SHELLS_PER_INSTANCE {
+            return Err(too_many(&target));
+        }
+        console::open(Session { shells: Shells::of(&self.0.shared), target }).await
     }
+}
+
+fn too_many(target: &ConsoleTarget) -> ControlError {
+    let ConsoleTarget { app_name, component, alias, .. } = target;
+    ControlError::Conflict(format!(
+        "{MAX_SHELLS_PER_INSTANCE} consoles of {alias} are open or could not be ended, which is the limit. Close one of them. If \
+         they do not end: boatyard apps restart {app_name} {component}"
+    ))
 }
 
 fn replaced(app: &str, component: &str) -> ControlError {

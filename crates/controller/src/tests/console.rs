@@ -148,6 +148,62 @@ fn the_next_controller_ends_shells_that_a_killed_one_left() {
 }
 
 #[test]
+fn a_leftover_shell_that_does_not_end_delays_no_other() {
+    simulate(async {
+        let (mut cluster, app) = TestCluster::with_app().await;
+        let name = cluster.names(&app, "web").await.pop_first().unwrap();
+        for _ in 0..2 {
+            let mark = ShellMark::random();
+            cluster.store().remember_console(&mark.to_string(), &name).await.unwrap();
+            drop(cluster.engine.open_shell(&name, &mark, TerminalSize::default()).await.unwrap());
+        }
+        cluster.crash().await;
+        cluster.engine.hang(Verb::EndShell, 1);
+        cluster.open().await;
+        cluster
+            .until(async || match cluster.store().consoles().await.unwrap().len() {
+                1 => Ok(()),
+                more => Err(format!("{more} on record")),
+            })
+            .await;
+    });
+}
+
+#[test]
+fn a_shell_that_starts_after_its_start_timed_out_is_ended_as_well() {
+    simulate(async {
+        let (cluster, app) = TestCluster::with_app().await;
+        let target = find(&cluster, request(&app, "web")).await.unwrap();
+        let name = target.instance.to_string();
+        cluster.engine.fail(Verb::OpenShell, 1);
+        cluster.controller().open_console(target).await.err().expect("the engine's answer was lost");
+        cluster.called(0, Verb::EndShell, &name).await;
+        let (mark, _) = cluster.store().consoles().await.unwrap().pop().expect("it is on record");
+        let mark = ShellMark::parse(&mark).unwrap();
+        drop(cluster.engine.open_shell(&name, &mark, TerminalSize::default()).await.unwrap());
+        no_shell_is_left(&cluster).await;
+    });
+}
+
+#[test]
+fn an_instance_has_a_limited_number_of_shells_that_do_not_end() {
+    simulate(async {
+        let (cluster, app) = TestCluster::with_app().await;
+        let target = find(&cluster, request(&app, "web")).await.unwrap();
+        for number in 0..16 {
+            cluster.store().remember_console(&format!("{number}"), target.instance.as_str()).await.unwrap();
+        }
+        let refused = cluster.controller().open_console(target.clone()).await.err();
+        assert!(
+            matches!(&refused, Some(ControlError::Conflict(why)) if why.contains("boatyard apps restart shop web")),
+            "{refused:?}"
+        );
+        cluster.store().forget_console("7").await.unwrap();
+        cluster.controller().open_console(target).await.unwrap();
+    });
+}
+
+#[test]
 fn a_shutdown_ends_consoles() {
     simulate(async {
         let (cluster, app) = TestCluster::with_app().await;

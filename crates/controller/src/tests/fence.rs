@@ -8,6 +8,7 @@ use tokio::time::sleep;
 use super::cluster::{TestCluster, caller, spec};
 use super::simulation::simulate;
 use crate::Control;
+use crate::console::ConsoleRequest;
 use crate::fence::identity;
 
 /// Raises the fence on the engine, as another controller of the installation does when it takes over.
@@ -20,6 +21,8 @@ async fn take_over(cluster: &TestCluster) {
 fn a_fenced_controller_sends_no_table_repairs_nothing_and_writes_nothing() {
     simulate(async {
         let (cluster, app) = TestCluster::with_app().await;
+        let request = || ConsoleRequest { app: app.clone(), component: "web".into(), instance: None, deployment: None };
+        let console = cluster.controller().find_console(request()).await.unwrap();
         take_over(&cluster).await;
         cluster.controller().fenced().await;
         let (before, tables, opened) =
@@ -34,6 +37,8 @@ fn a_fenced_controller_sends_no_table_repairs_nothing_and_writes_nothing() {
         for refused in [
             cluster.controller().restart(&app, &[], &caller()).await.err(),
             cluster.controller().create_app(other, &caller()).await.err(),
+            cluster.controller().find_console(request()).await.err(),
+            cluster.controller().open_console(console).await.err(),
         ] {
             assert!(refused.is_some_and(|it| it.to_string().contains("has taken over")));
         }

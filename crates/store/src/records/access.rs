@@ -86,6 +86,6 @@ impl AuditEntry {
     }
 }
 
-/// The audit trail keeps this many accepted requests, and as many refused ones. Our choice. Refused requests are counted
-/// separately, so that a token that is refused again and again does not push out the accepted requests.
+/// The audit trail keeps this many accepted requests of each token, and as many refused ones. Our choice. They are counted
+/// separately, so that no token pushes out rows of another one, and refused requests push out no accepted ones.
 pub const AUDIT_ROWS: u64 = 10_000;

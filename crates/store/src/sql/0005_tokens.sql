@@ -7,13 +7,15 @@ CREATE TABLE tokens (
     body TEXT NOT NULL
 ) STRICT;
 
--- `serial` counts accepted and refused requests separately, so that each kind keeps its own newest rows.
+-- `actor` is the id of a token, and empty for the admin token. `serial` counts the accepted and the refused requests of
+-- each token separately, so that no token pushes out rows of another one.
 CREATE TABLE audit (
     number   INTEGER PRIMARY KEY,
+    actor    TEXT    NOT NULL,
     accepted INTEGER NOT NULL,
     serial   INTEGER NOT NULL,
     app      TEXT,
     app_name TEXT,
     body     TEXT    NOT NULL,
-    UNIQUE (accepted, serial)
+    UNIQUE (actor, accepted, serial)
 ) STRICT;

@@ -94,6 +94,21 @@ async fn the_oldest_rows_are_deleted_and_refused_requests_push_out_no_accepted_o
 }
 
 #[tokio::test]
+async fn a_token_pushes_out_no_rows_of_other_tokens() {
+    let test = TestStore::new();
+    let by = |token: Option<&str>, at, status| {
+        let actor = Actor { token: token.map(str::to_owned), name: "ci".to_owned() };
+        row(AuditEntry { actor, ..request(at, None, Some(status)) })
+    };
+    test.store.commit(vec![by(None, 1, 200), by(Some("b"), 2, 200), by(Some("b"), 3, 403)]).await.unwrap();
+    for status in [200, 403] {
+        test.store.commit((4..=AUDIT_ROWS + 5).map(|at| by(Some("a"), at, status)).collect()).await.unwrap();
+    }
+    let (oldest, total) = test.store.audit(None, 2 * AUDIT_ROWS, 9).await.unwrap();
+    assert_eq!((oldest.iter().map(|it| it.at.0).collect::<Vec<_>>(), total), (vec![3, 2, 1], 2 * AUDIT_ROWS + 3));
+}
+
+#[tokio::test]
 async fn a_row_of_the_audit_trail_is_undone_with_its_commit() {
     let test = TestStore::with_app("shop").await;
     let orphan = put(deployment("other", 1, Stage::Active));
