@@ -224,14 +224,19 @@ spec changes nothing and is not refused.
 | the rollback is accepted | is pinned | is that of the earlier deployment |
 | commit | takes new deployments; an update keeps the commits that the rollback brought back | stays |
 | revert, after the rollback has served | takes new deployments; a new deployment brings back what served before | is the one from before the rollback |
-| revert, while the rollback is under way | takes new deployments; the rollback is canceled, and what served before serves again | is the one from before the rollback |
+| revert, while the rollback is under way | takes new deployments; the rollback is canceled, and a new deployment brings back what served before | is the one from before the rollback |
+| revert, before the rollback has begun | takes new deployments; the rollback is canceled, and what serves stays | is the one from before the rollback |
 | the rollback fails or is canceled | takes new deployments; what served before serves | is the one from before the rollback |
 | the revert fails | takes new deployments; the rollback's version serves | is the one from before the rollback |
 | a restart merges with a rollback that waits | is pinned to the merged deployment | stays |
 | a rollback is requested while an update or a rebuild waits | is pinned to the rollback, which replaces what waits | is that of the earlier deployment |
 
-The jobs of a revert run only if the newest spec never served. Like those of a rollback, its versions come from the records: nothing
-newer is fetched where the source is the same.
+The jobs of a revert do not run if the newest spec served, together with exactly the versions that the revert brings back. They run if that
+spec never served, or if some components served in the version of a failed deployment, whose own rollback had been abandoned. Like those of a
+rollback, the versions of a revert come from the records: nothing newer is fetched where the source is the same.
+
+A rollback to a deployment whose spec and images serve already is refused. If a newer deployment is under way, the refusal names the command
+that cancels it.
 ";
 
 #[test]

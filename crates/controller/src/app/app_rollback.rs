@@ -78,8 +78,8 @@ impl AppTask {
         Ok(self.cx.commit(vec![Change::App(app)]).await?)
     }
 
-    /// Deploys what the app had before the rollback. A rollback that is still under way is canceled; then nothing else
-    /// has served, and what serves stays.
+    /// Deploys what the app had before the rollback. A rollback that is still under way is canceled. If it has not begun,
+    /// what serves stays.
     pub(super) async fn revert_rollback(
         &mut self,
         snapshot: &Snapshot,
@@ -98,18 +98,18 @@ impl AppTask {
                 pinned.number, self.cx.records.app.name
             )));
         };
-        let has_served = pinned.has_served();
+        let has_begun = pinned.stage != Stage::Pending;
         let ask = DeployRequest { cause: format!("revert of the rollback, deployment {}", pinned.number), ..ask };
         let mut app = self.cx.records.app.clone();
         app.spec = before.spec.clone();
         (app.updated, app.pinned) = (clock::now(), None);
         app.deployments += 1;
         let mut deployment = self.new_deployment(&ask, before.spec, app.deployments);
-        deployment.cloned_from = has_served.then(|| before.version.deployment.clone());
+        deployment.cloned_from = has_begun.then(|| before.version.deployment.clone());
         deployment.app_rollback = Some(AppRollback {
             action: RollbackAction::Revert,
-            to: has_served.then_some(before.version),
-            is_exact: has_served && before.is_exact,
+            to: has_begun.then_some(before.version),
+            is_exact: has_begun && before.is_exact,
             before: None,
         });
         let mut also = Vec::new();

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use engine_fake::Verb;
+use engine_fake::{Behaviour, Verb};
 use rollout::deployment::Stage;
-use rollout::ids::DeploymentId;
+use rollout::ids::{ComponentName, DeploymentId};
 
 use super::super::cluster::{caller, commit};
 use super::super::simulation::simulate;
@@ -148,5 +148,35 @@ fn the_same_rollback_and_the_same_revert_within_5_s_are_repeats() {
         assert_eq!(revert().await.unwrap(), reverted);
         site.cluster.settle(&site.app, Stage::Active).await;
         conflict(revert().await);
+    });
+}
+
+/// The version before the rollback cannot start while the rollback is canceled, so the rolled-back instances stay until
+/// the revert replaces them.
+#[test]
+fn a_revert_returns_to_what_served_although_the_canceled_rollback_could_not_be_rolled_back() {
+    simulate(async {
+        let site = Site::new().await;
+        let engine = &site.cluster.engine;
+        let served = site.cluster.deployment(&site.ids[2]).await.images[&ComponentName::from("web")].reference.clone();
+        let since = engine.calls().len();
+        engine.answer_late(Verb::Start, 2, Duration::from_secs(60));
+        let rollback = site.ask(1, PINS).await.unwrap();
+        site.cluster.called(since, Verb::Stop, "-web-").await;
+        engine.add_image(&served, Behaviour { exits_with: Some(3), ..Behaviour::default() });
+        // Holds the revert before it creates instances.
+        engine.answer_late(Verb::Image, 1, Duration::from_secs(20));
+        let reverted = site.cluster.controller().revert_rollback(&site.app, &caller()).await.unwrap().id;
+        let canceled = site.cluster.reach(&rollback, Stage::Canceled).await;
+        assert!(canceled.record.rollback_abandoned, "{canceled:?}");
+        engine.add_image(&served, Behaviour::default());
+        let reverted = site.cluster.reach(&reverted, Stage::Active).await;
+        assert_eq!(
+            (commits(&reverted), site.serves().await),
+            (vec!["mill 3".to_owned(), "web 3".to_owned()], set("3"))
+        );
+        assert_eq!(reverted.cloned_from, Some(site.ids[2].clone()));
+        site.cluster.settle(&site.app, Stage::Active).await;
+        assert_eq!(site.cluster.state(&site.app).await.app.kept, None);
     });
 }
