@@ -3,10 +3,11 @@
 
 use crate::deployment::Stage;
 use crate::ids::{ComponentName, DeploymentId};
+use crate::queue::{Build, Request};
 
-/// A deployment that an app may return to.
+/// A deployment that a person asks to return to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Candidate {
+pub struct RollbackTarget {
     /// 1, 2, 3 … within the app.
     pub number: u64,
     /// Where it stands.
@@ -111,9 +112,8 @@ impl ConditionCode {
     }
 }
 
-/// Decides whether an app can be rolled back. `to`: the deployment to return to; `None` if it is not on record under
-/// the id `asked`.
-pub fn check(app: &AppNow, asked: &DeploymentId, to: Option<&Candidate>) -> RollbackCheck {
+/// Decides whether an app can be rolled back. `to`: the deployment with this ID; `None` if it is not on record.
+pub fn check(app: &AppNow, id: &DeploymentId, to: Option<&RollbackTarget>) -> RollbackCheck {
     let without_digest = to.map(|it| it.without_digest.clone()).unwrap_or_default();
     let warning = (!without_digest.is_empty()).then(|| Condition {
         code: ConditionCode::ImageSourceMissingDigest,
@@ -124,10 +124,10 @@ pub fn check(app: &AppNow, asked: &DeploymentId, to: Option<&Candidate>) -> Roll
         ),
         components: without_digest,
     });
-    RollbackCheck { error: refusal(app, asked, to), warnings: warning.into_iter().collect() }
+    RollbackCheck { error: refusal(app, id, to), warnings: warning.into_iter().collect() }
 }
 
-fn refusal(app: &AppNow, asked: &DeploymentId, to: Option<&Candidate>) -> Option<Condition> {
+fn refusal(app: &AppNow, id: &DeploymentId, to: Option<&RollbackTarget>) -> Option<Condition> {
     use ConditionCode as Code;
     let refuse = |code, message| Some(Condition { code, message, components: Vec::new() });
     let name = &app.name;
@@ -138,7 +138,7 @@ fn refusal(app: &AppNow, asked: &DeploymentId, to: Option<&Candidate>) -> Option
     let Some(to) = to else {
         return refuse(
             Code::ExceededRevisionLimit,
-            format!("app {name} has no deployment {asked} on record; old ones are removed. {others}"),
+            format!("app {name} has no deployment {id} on record; old ones are removed. {others}"),
         );
     };
     let number = to.number;
@@ -164,7 +164,7 @@ fn refusal(app: &AppNow, asked: &DeploymentId, to: Option<&Candidate>) -> Option
 
 /// Data is never rolled back, so a rollback needs the databases of its spec as they are. A configuration that the spec
 /// has today as well is no conflict, even if the database differs from it.
-pub fn database_conflict(app: &AppNow, to: &Candidate) -> Option<Condition> {
+pub fn database_conflict(app: &AppNow, to: &RollbackTarget) -> Option<Condition> {
     let conflict = |config: &DatabaseConfig| {
         let name = &config.name;
         let same_now = app.declared.iter().any(|it| it == config);
@@ -210,10 +210,31 @@ pub struct AppAfter {
 }
 
 /// What becomes of the app when its rollback ends at `stage`. Only one that failed or was canceled changes it. Then the
-/// app is as if the rollback had never been asked for, unless somebody has requested something newer.
+/// app gets its previous spec back, unless a newer deployment is open.
 pub fn after_end(stage: Stage, is_pinned_to_it: bool, is_its_spec: bool, newer_deploys: bool) -> AppAfter {
     let is_undone = matches!(stage, Stage::Failed | Stage::Canceled);
     AppAfter { unpin: is_undone && is_pinned_to_it, restore_spec: is_undone && is_its_spec && !newer_deploys }
+}
+
+/// What a request keeps of a rollback that waits, when it absorbs the rollback.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Inherited {
+    /// Nothing: the request fetches the newest sources, or is a rollback of its own.
+    Nothing,
+    /// The versions that the rollback would have brought. The spec is newer, so its jobs run, and the rollback cannot be
+    /// reverted.
+    Versions,
+    /// The whole rollback, because the request only replaces instances.
+    Rollback,
+}
+
+/// What `newer` keeps of a rollback that waits as `waiting`.
+pub fn inherited(waiting: &Request, newer: &Request) -> Inherited {
+    match waiting.merge(newer).build {
+        Build::Recorded if newer.is_restart() => Inherited::Rollback,
+        Build::Recorded if newer.build != Build::Recorded => Inherited::Versions,
+        _ => Inherited::Nothing,
+    }
 }
 
 fn listed(names: &[ComponentName]) -> String {
@@ -223,13 +244,14 @@ fn listed(names: &[ComponentName]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::queue::Restart;
 
     fn config(engine: &str, version: Option<&str>) -> DatabaseConfig {
         DatabaseConfig { name: "db".into(), engine: engine.into(), version: version.map(str::to_owned) }
     }
 
-    fn candidate() -> Candidate {
-        Candidate {
+    fn target() -> RollbackTarget {
+        RollbackTarget {
             number: 3,
             stage: Stage::Superseded,
             has_served: true,
@@ -245,14 +267,14 @@ mod tests {
         AppNow { name: "shop".into(), pinned: None, declared: vec![config("PG", None)], existing: vec![db] }
     }
 
-    fn error(app: &AppNow, to: Option<&Candidate>) -> Option<(&'static str, String)> {
+    fn error(app: &AppNow, to: Option<&RollbackTarget>) -> Option<(&'static str, String)> {
         check(app, &"d-3".into(), to).error.map(|it| (it.code.as_str(), it.message))
     }
 
     #[test]
     fn only_a_deployment_that_served_and_does_not_serve_now_can_be_returned_to() {
-        let with = |change: fn(&mut Candidate)| {
-            let mut it = candidate();
+        let with = |change: fn(&mut RollbackTarget)| {
+            let mut it = target();
             change(&mut it);
             Some(it)
         };
@@ -304,12 +326,22 @@ mod tests {
     #[test]
     fn a_pinned_app_is_not_rolled_back_again_and_the_error_names_both_ways_out() {
         let pinned = AppNow { pinned: Some(5), ..now() };
-        for to in [Some(candidate()), None] {
+        for to in [Some(target()), None] {
             let (code, message) = error(&pinned, to.as_ref()).expect("an error");
             assert_eq!(code, "app_pinned");
             for way in ["deployment 5", "boatyard apps rollback commit shop", "boatyard apps rollback revert shop"] {
                 assert!(message.contains(way), "{message}");
             }
+        }
+    }
+
+    #[test]
+    fn a_request_that_absorbs_a_rollback_keeps_what_it_does_not_replace() {
+        let kept = |newer: &Request| inherited(&Request::recorded(), newer);
+        assert_eq!(kept(&Request::restart(Restart::All)), Inherited::Rollback);
+        assert_eq!(kept(&Request::update()), Inherited::Versions);
+        for newer in [Request::recorded(), Request::deploy(), Request::rebuild(false)] {
+            assert_eq!(kept(&newer), Inherited::Nothing, "{newer:?}");
         }
     }
 
@@ -336,7 +368,7 @@ mod tests {
         ];
         for (name, declared, existing, version, expected) in cases {
             let app = AppNow { declared, existing, ..now() };
-            let to = Candidate { databases: vec![config("PG", version)], ..candidate() };
+            let to = RollbackTarget { databases: vec![config("PG", version)], ..target() };
             let found = check(&app, &"d-3".into(), Some(&to)).error;
             assert_eq!(found.is_some(), expected.is_some(), "{name}: {found:?}");
             if let (Some(found), Some(expected)) = (found, expected) {
@@ -347,19 +379,19 @@ mod tests {
                 assert!(found.message.contains(expected), "{name}: {}", found.message);
             }
         }
-        let without = Candidate { databases: Vec::new(), ..candidate() };
+        let without = RollbackTarget { databases: Vec::new(), ..target() };
         assert_eq!(error(&now(), Some(&without)), None, "a database that was added since stays");
     }
 
     #[test]
     fn an_image_without_a_digest_is_a_warning_and_refuses_nothing() {
-        let to = Candidate { without_digest: vec!["web".into(), "mill".into()], ..candidate() };
+        let to = RollbackTarget { without_digest: vec!["web".into(), "mill".into()], ..target() };
         let found = check(&now(), &"d-3".into(), Some(&to));
         assert_eq!(found.error, None);
         assert_eq!(found.warnings.len(), 1);
         assert_eq!(found.warnings[0].code.as_str(), "image_source_missing_digest");
         assert!(found.warnings[0].message.contains("the image of web, mill"), "{}", found.warnings[0].message);
-        assert_eq!(check(&now(), &"d-3".into(), Some(&candidate())).warnings, []);
+        assert_eq!(check(&now(), &"d-3".into(), Some(&target())).warnings, []);
     }
 
     #[test]

@@ -99,10 +99,16 @@ impl Request {
         self.build == Build::Frozen
     }
 
-    /// One request that satisfies both: the strongest build, the union of components to replace. But a rollback says
-    /// exactly what should serve, so it withdraws everything older except a restart.
+    /// Whether this request replaces `waiting` instead of merging with it. A rollback says exactly what should serve, so
+    /// it replaces everything except a restart.
+    pub fn replaces(&self, waiting: &Self) -> bool {
+        self.build == Build::Recorded && !waiting.is_restart()
+    }
+
+    /// One request that satisfies both: the strongest build, the union of components to replace. If `newer` replaces
+    /// this request, it stays as it is.
     pub fn merge(&self, newer: &Self) -> Self {
-        if newer.build == Build::Recorded && !self.is_restart() {
+        if newer.replaces(self) {
             return newer.clone();
         }
         Self { build: self.build.max(newer.build), restart: self.restart.union(&newer.restart) }

@@ -30,24 +30,24 @@ pub(crate) struct DeployRequest {
     pub caller: Caller,
 }
 
-/// What a request returns the app to, if anything. Two requests are equal only if this is equal too.
-pub(super) enum Returning<'a> {
-    Nowhere,
-    To { deployment: &'a DeploymentId, skip_pin: bool },
-    Reverts,
+/// Whether a request rolls the app back. Two requests are equal only if this is equal too.
+pub(super) enum RollbackKind<'a> {
+    None,
+    RollBack { to: &'a DeploymentId, skip_pin: bool },
+    Revert,
 }
 
-impl Returning<'_> {
+impl RollbackKind<'_> {
     fn is_that_of(&self, accepted: &Deployment, app: &App) -> bool {
         let action = accepted.app_rollback.as_ref().map(|it| it.action);
         match self {
-            Self::Nowhere => action.is_none(),
-            Self::To { deployment, skip_pin } => {
+            Self::None => action.is_none(),
+            Self::RollBack { to, skip_pin } => {
                 let is_pinned = app.pinned.as_ref() == Some(&accepted.id);
-                let is_to = accepted.cloned_from.as_ref() == Some(*deployment);
+                let is_to = accepted.cloned_from.as_ref() == Some(*to);
                 action == Some(RollbackAction::Rollback) && is_to && is_pinned != *skip_pin
             }
-            Self::Reverts => action == Some(RollbackAction::Revert),
+            Self::Revert => action == Some(RollbackAction::Revert),
         }
     }
 }
@@ -79,7 +79,7 @@ impl AppTask {
     async fn accept(&mut self, snapshot: &Snapshot, ask: DeployRequest) -> Result<Deployment, ControlError> {
         self.check_not_deleted()?;
         self.check_restart(&ask.request)?;
-        if let Some(same) = self.repeated(&ask, &Returning::Nowhere).await? {
+        if let Some(same) = self.repeated(&ask, &RollbackKind::None).await? {
             return Ok(same);
         }
         let mut app = self.cx.records.app.clone();
@@ -104,19 +104,18 @@ impl AppTask {
         self.admit_deployment(snapshot, app, deployment, &ask.caller, Vec::new()).await
     }
 
-    /// Queues a deployment. It may absorb the one that waited before it. The same commit makes the changes in `also`.
+    /// Queues a deployment. It may absorb the one that waited before it. The same commit contains `changes`.
     pub(super) async fn admit_deployment(
         &mut self,
         snapshot: &Snapshot,
         mut app: App,
         mut deployment: Deployment,
         caller: &Caller,
-        also: Vec<Change>,
+        mut changes: Vec<Change>,
     ) -> Result<Deployment, ControlError> {
         let open = queued(&self.cx.records);
         let QueuePosition { admission, waiting, .. } = QueuePosition::of(&open, &deployment.request);
         let waiting = self.cx.records.deployments.iter().find(|it| Some(it.number) == waiting);
-        let mut changes = also;
         let is_its_turn = matches!(admission, Admission::Begin | Admission::BeginBeside);
         if let Admission::Absorb(merged) = admission {
             let mut waited = waiting.expect("only what waits is absorbed").clone();
@@ -129,11 +128,10 @@ impl AppTask {
             if merged != deployment.request {
                 deployment.cause = format!("{}; {}", deployment.cause, waited.cause);
             }
-            deployment.request = merged;
-            // A rollback and a revert replace what waited, except a restart.
-            let replaces = deployment.app_rollback.is_some() && !waited.request.is_restart();
+            let replaces = deployment.request.replaces(&waited.request);
             deployment.updates_spec |= waited.updates_spec && !replaces;
             app_rollback::absorb(&mut app, &mut deployment, &waited);
+            deployment.request = merged;
             let becomes = if replaces { "replaced by" } else { "absorbed into" };
             let message = format!("{becomes} deployment {}", deployment.number);
             waited.progress.end_without_success(Reason { code: "Superseded".into(), message }, clock::now());
@@ -221,7 +219,7 @@ impl AppTask {
     pub(super) async fn repeated(
         &self,
         ask: &DeployRequest,
-        returning: &Returning<'_>,
+        rollback: &RollbackKind<'_>,
     ) -> Result<Option<Deployment>, ControlError> {
         let now = clock::now();
         if let Some(key) = &ask.caller.idempotency_key
@@ -238,7 +236,7 @@ impl AppTask {
         let same = |it: &&Deployment| {
             let accepted = Accepted { stage: it.stage, created: it.created, caller: &it.caller, request: &it.request };
             let is_repeat = ask.spec.is_none() && is_repeat(&accepted, &ask.caller.token_hash, &ask.request, now);
-            is_repeat && returning.is_that_of(it, &self.cx.records.app)
+            is_repeat && rollback.is_that_of(it, &self.cx.records.app)
         };
         Ok(self.cx.records.deployments.iter().find(same).cloned())
     }

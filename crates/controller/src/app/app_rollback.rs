@@ -5,19 +5,19 @@ use std::collections::BTreeMap;
 
 use app_spec::AppSpec;
 use rollout::app_rollback::{
-    AppNow, Candidate, ConditionCode, DatabaseConfig, ExistingDatabase, RollbackCheck, after_end, check,
-    database_conflict,
+    AppNow, ConditionCode, DatabaseConfig, ExistingDatabase, Inherited, RollbackCheck, RollbackTarget, after_end,
+    check, database_conflict, inherited,
 };
 use rollout::deployment::{Failure, Stage};
 use rollout::ids::{ComponentName, DeploymentId};
-use rollout::queue::{Build, Request};
+use rollout::queue::Request;
 use rollout::sources::Origin;
 use store::records::{
     App, AppRollback, AppState, BeforeRollback, Change, Deployment, Image, RollbackAction, ServedVersion,
 };
 use tracing::info;
 
-use super::accept::{DeployRequest, Returning};
+use super::accept::{DeployRequest, RollbackKind};
 use super::active;
 use super::observe::Snapshot;
 use super::records::Records;
@@ -41,12 +41,12 @@ impl AppTask {
     pub(super) async fn roll_back(
         &mut self,
         snapshot: &Snapshot,
-        asked: RollbackRequest,
+        request: RollbackRequest,
     ) -> Result<Deployment, ControlError> {
         self.check_not_deleted()?;
-        let RollbackRequest { to, skip_pin, caller } = asked;
+        let RollbackRequest { to, skip_pin, caller } = request;
         let ask = DeployRequest { request: Request::recorded(), spec: None, cause: String::new(), caller };
-        if let Some(same) = self.repeated(&ask, &Returning::To { deployment: &to, skip_pin }).await? {
+        if let Some(same) = self.repeated(&ask, &RollbackKind::RollBack { to: &to, skip_pin }).await? {
             return Ok(same);
         }
         let records = &self.cx.records;
@@ -69,7 +69,7 @@ impl AppTask {
         self.admit_deployment(snapshot, app, deployment, &ask.caller, Vec::new()).await
     }
 
-    /// The rollback stays. An app that is still rolling back is unpinned all the same, as if nobody had asked for a pin.
+    /// The rollback stays, and the app takes new deployments. A commit is also accepted while the rollback is under way.
     pub(super) async fn commit_rollback(&mut self) -> Result<(), ControlError> {
         self.check_not_deleted()?;
         let pinned = self.pinned("commit")?.number;
@@ -87,7 +87,7 @@ impl AppTask {
     ) -> Result<Deployment, ControlError> {
         self.check_not_deleted()?;
         let ask = DeployRequest { request: Request::recorded(), spec: None, cause: String::new(), caller };
-        if let Some(same) = self.repeated(&ask, &Returning::Reverts).await? {
+        if let Some(same) = self.repeated(&ask, &RollbackKind::Revert).await? {
             return Ok(same);
         }
         let mut pinned = self.pinned("revert")?.clone();
@@ -112,12 +112,12 @@ impl AppTask {
             is_exact: has_begun && before.is_exact,
             before: None,
         });
-        let mut also = Vec::new();
+        let mut changes = Vec::new();
         if !pinned.stage.is_ended() {
             pinned.cancel_requested = true;
-            also.push(Change::Deployment(Box::new(pinned)));
+            changes.push(Change::Deployment(Box::new(pinned)));
         }
-        self.admit_deployment(snapshot, app, deployment, &ask.caller, also).await
+        self.admit_deployment(snapshot, app, deployment, &ask.caller, changes).await
     }
 
     /// The rollback that the app is pinned to. `action`: "commit" or "revert". Errors: the app is not pinned.
@@ -154,14 +154,14 @@ pub(crate) fn refuse(check: RollbackCheck) -> Result<(), ControlError> {
     }
 }
 
-/// Whether an app can return to a deployment. `to`: the deployment; `None` if it is not on record as `asked`.
+/// Whether an app can return to a deployment. `to`: the deployment with this ID; `None` if it is not on record.
 pub(crate) fn check_rollback(
     state: &AppState,
     specs: &Specs<'_>,
-    asked: &DeploymentId,
+    id: &DeploymentId,
     to: Option<&Deployment>,
 ) -> RollbackCheck {
-    check(&app_now(state, specs), asked, to.map(|it| candidate(state, specs, it)).as_ref())
+    check(&app_now(state, specs), id, to.map(|it| rollback_target(state, specs, it)).as_ref())
 }
 
 /// The same check of the databases again, when a rollback is about to begin: what waited before it may have changed
@@ -170,7 +170,7 @@ pub(super) fn conflict(records: &Records, deployment: &Deployment) -> Option<Fai
     let rollback =
         deployment.app_rollback.as_ref().filter(|it| it.is_exact && it.action == RollbackAction::Rollback)?;
     let (specs, number) = (records.specs(), rollback.to.as_ref()?.number);
-    let to = Candidate { number, ..candidate(records, &specs, deployment) };
+    let to = RollbackTarget { number, ..rollback_target(records, &specs, deployment) };
     let found = database_conflict(&app_now(records, &specs), &to)?;
     // A database has no build log, so the failure names no component, and its message names the databases.
     Some(Failure { component: None, code: "DatabaseConfigConflict".into(), message: found.message })
@@ -212,13 +212,13 @@ pub(super) fn note_what_serves(records: &Records, deployment: &mut Deployment) {
     before.version = now.version;
 }
 
-/// When a rollback ends without success: records in the same commit what becomes of its app.
-pub(super) fn record_end(records: &Records, ended: &Deployment, stage: Stage, also: &mut Vec<Change>) {
+/// When a rollback ends without success: records what becomes of its app. `changes`: those of the same commit.
+pub(super) fn record_end(records: &Records, ended: &Deployment, stage: Stage, changes: &mut Vec<Change>) {
     let before = ended.app_rollback.as_ref().and_then(|it| it.before.as_ref());
     if records.app.deleting {
         return;
     }
-    let in_commit = also.iter_mut().find_map(|it| if let Change::App(app) = it { Some(app) } else { None });
+    let in_commit = changes.iter_mut().find_map(|it| if let Change::App(app) = it { Some(app) } else { None });
     let app = in_commit.as_deref().unwrap_or(&records.app);
     let newer = |it: &Deployment| it.number > ended.number && !it.stage.is_ended() && !it.request.is_restart();
     let newer_deploys = records.deployments.iter().any(newer);
@@ -238,22 +238,30 @@ pub(super) fn record_end(records: &Records, ended: &Deployment, stage: Stage, al
     app.updated = clock::now();
     match in_commit {
         Some(place) => *place = app,
-        None => also.push(Change::App(app)),
+        None => changes.push(Change::App(app)),
     }
 }
 
-/// Moves what a waiting deployment was to bring back to the one that absorbs it. `app`: the app in the same commit.
+/// Moves the rollback of a waiting deployment to the one that absorbs it. `app`: the app in the same commit.
+/// `deployment`: with its own request, which is not yet merged.
 pub(super) fn absorb(app: &mut App, deployment: &mut Deployment, waited: &Deployment) {
-    let rollback = waited.app_rollback.clone().filter(|_| deployment.request.build == Build::Recorded);
-    if let Some(rollback) = rollback.filter(|_| deployment.app_rollback.is_none()) {
-        // A new spec keeps the versions that the rollback would have brought.
-        let is_exact = rollback.is_exact && !deployment.updates_spec;
-        let before = rollback.before.filter(|_| !deployment.updates_spec);
-        deployment.cloned_from = waited.cloned_from.clone().filter(|_| !deployment.updates_spec);
-        deployment.app_rollback = Some(AppRollback { is_exact, before, ..rollback });
+    if let Some(rollback) = inherited_rollback(waited, &deployment.request) {
+        // A new spec is not a copy of the earlier deployment.
+        deployment.cloned_from = waited.cloned_from.clone().filter(|_| deployment.request.is_restart());
+        deployment.app_rollback = Some(rollback);
     }
     if app.pinned.as_ref() == Some(&waited.id) {
         app.pinned = Some(deployment.id.clone());
+    }
+}
+
+/// The part of a waiting deployment's rollback that a newer request carries out when it absorbs the deployment.
+pub(crate) fn inherited_rollback(waited: &Deployment, newer: &Request) -> Option<AppRollback> {
+    let rollback = waited.app_rollback.clone()?;
+    match inherited(&waited.request, newer) {
+        Inherited::Nothing => None,
+        Inherited::Versions => Some(AppRollback { is_exact: false, before: None, ..rollback }),
+        Inherited::Rollback => Some(rollback),
     }
 }
 
@@ -295,14 +303,14 @@ fn app_now(state: &AppState, specs: &Specs<'_>) -> AppNow {
     }
 }
 
-fn candidate(state: &AppState, specs: &Specs<'_>, to: &Deployment) -> Candidate {
+fn rollback_target(state: &AppState, specs: &Specs<'_>, to: &Deployment) -> RollbackTarget {
     let spec = specs.open(&to.spec);
     let without_digest = |spec: &AppSpec| {
         let runs = |name: &ComponentName| !spec.jobs.iter().any(|job| job.common.name == name.as_str());
         let lacks = |it: &Image| it.commit.is_none() && it.digest.is_none();
         to.images.iter().filter(|(name, image)| runs(name) && lacks(image)).map(|(name, _)| name.clone()).collect()
     };
-    Candidate {
+    RollbackTarget {
         number: to.number,
         stage: to.stage,
         has_served: to.has_served(),

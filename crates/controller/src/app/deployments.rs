@@ -187,13 +187,13 @@ impl AppTask {
         &mut self,
         mut deployment: Deployment,
         event: Event,
-        also: Vec<Change>,
+        changes: Vec<Change>,
     ) -> Result<(), StoreError> {
         self.images.end(&mut self.cx, &deployment.id);
         let message = "canceled before anything that serves was changed".to_owned();
         deployment.progress.end_without_success(Reason { code: "Canceled".into(), message }, clock::now());
         restart::forget_roll(&mut deployment, event);
-        self.advance_to(deployment, event, also).await
+        self.advance_to(deployment, event, changes).await
     }
 
     async fn end_rollback(
@@ -201,7 +201,7 @@ impl AppTask {
         snapshot: &Snapshot,
         mut deployment: Deployment,
         event: Event,
-        also: Vec<Change>,
+        changes: Vec<Change>,
     ) -> Result<(), StoreError> {
         deployment.record.roll_ended = Some(clock::now());
         self.cx.observer.start_failures.restore_failed = None;
@@ -210,7 +210,7 @@ impl AppTask {
         close_failed(&mut deployment);
         // If a person started the rollback by canceling, the deployment ends as canceled.
         let event = if deployment.cancel_requested { Event::CancelAsked } else { event };
-        self.advance_to(deployment, event, also).await
+        self.advance_to(deployment, event, changes).await
     }
 
     /// The previous targets cannot be restored: each component keeps the version that serves, and a later restart
@@ -246,21 +246,21 @@ impl AppTask {
         self.end_rollback(snapshot, deployment, Event::Abandoned, changes).await
     }
 
-    /// Records the next stage together with `also`.
+    /// Records the next stage. The same commit contains `changes`.
     async fn advance_to(
         &mut self,
         mut deployment: Deployment,
         event: Event,
-        mut also: Vec<Change>,
+        mut changes: Vec<Change>,
     ) -> Result<(), StoreError> {
         let now = clock::now();
         match deployment.stage.next(event) {
             Ok(stage) => {
                 info!(deployment = %deployment.id, number = deployment.number, from = ?deployment.stage, to = ?stage, "stage changed");
-                app_rollback::record_end(&self.cx.records, &deployment, stage, &mut also);
+                app_rollback::record_end(&self.cx.records, &deployment, stage, &mut changes);
                 (deployment.stage, deployment.stage_since, deployment.updated) = (stage, now, now);
-                also.push(Change::Deployment(Box::new(deployment)));
-                self.cx.commit(also).await
+                changes.push(Change::Deployment(Box::new(deployment)));
+                self.cx.commit(changes).await
             }
             Err(illegal) => {
                 tracing::error!(deployment = %deployment.id, %illegal, "ignored an illegal move");
@@ -275,7 +275,7 @@ impl AppTask {
         mut deployment: Deployment,
         failure: Failure,
         event: Event,
-        also: Vec<Change>,
+        changes: Vec<Change>,
     ) -> Result<(), StoreError> {
         let now = clock::now();
         info!(deployment = %deployment.id, code = %failure.code, "deployment failed");
@@ -304,7 +304,7 @@ impl AppTask {
             close_failed(&mut deployment);
             restart::forget_roll(&mut deployment, event);
         }
-        self.advance_to(deployment, event, also).await
+        self.advance_to(deployment, event, changes).await
     }
 
     /// Computes the targets from the images. The same commit writes the revisions and databases.

@@ -75,7 +75,9 @@ use crate::probe::HealthChecker;
 use crate::view::Caller;
 
 pub(crate) use accept::{DeployRequest, check_restart, unchanged};
-pub(crate) use app_rollback::{RollbackRequest, check_not_pinned, check_rollback, refuse, return_to};
+pub(crate) use app_rollback::{
+    RollbackRequest, check_not_pinned, check_rollback, inherited_rollback, refuse, return_to,
+};
 pub(crate) use compose::{Composed, active, compose, connection};
 pub(crate) use databases::STOP_GRACE as DATABASE_GRACE;
 pub(crate) use databases::{databases_unwanted_by, kept_version};

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use app_spec::{AppSpec, Source, image_reference};
 use rollout::ids::{AppId, ComponentName, DeploymentId};
-use rollout::queue::{Admission, Build, QueuePosition, Request, Restart};
+use rollout::queue::{Admission, QueuePosition, Request, Restart};
 use rollout::sources::Version;
 use store::records::{AppRollback, AppState, Image};
 use uuid::Uuid;
@@ -19,7 +19,8 @@ use super::Controller;
 use super::create::{check_supported, needs_values};
 use super::operations::{deploy_request, restart_request, update_request};
 use crate::app::{
-    KeptFrom, Pull, Sourcing, active, check_not_pinned, check_rollback, queued, refuse, return_to, sourcing, unchanged,
+    KeptFrom, Pull, Sourcing, active, check_not_pinned, check_rollback, inherited_rollback, queued, refuse, return_to,
+    sourcing, unchanged,
 };
 use crate::error::ControlError;
 use crate::specs::{NeedsValues, Specs};
@@ -246,26 +247,23 @@ struct Turn {
 impl Turn {
     fn of(state: &AppState, request: &Request) -> Self {
         let QueuePosition { admission, running, waiting } = QueuePosition::of(&queued(state), request);
-        let is_restart = request.is_restart();
         let wait = running
             .last()
             .map(|it| format!("wait for deployment {it} to end; the steps below begin with what is there now"));
-        let (request, first) = match (admission, waiting) {
+        let waiting = state.deployments.iter().find(|it| Some(it.number) == waiting);
+        let (merged, first, absorbed) = match (admission, waiting) {
             (Admission::Absorb(merged), Some(waiting)) => {
-                let text = match merged == *request && request.build == Build::Recorded {
-                    true => format!("replace deployment {waiting}, which waits"),
-                    false => format!("do what deployment {waiting}, which waits, was to do as well"),
+                let number = waiting.number;
+                let text = match request.replaces(&waiting.request) {
+                    true => format!("replace deployment {number}, which waits"),
+                    false => format!("do what deployment {number}, which waits, was to do as well"),
                 };
-                (merged, Some(text))
+                (merged, Some(text), inherited_rollback(waiting, request))
             }
-            (Admission::Wait, _) => (request.clone(), None),
+            (Admission::Wait, _) => (request.clone(), None, None),
             _ => return Self { request: request.clone(), lines: Vec::new(), absorbed: None },
         };
-        let waiting = state.deployments.iter().find(|it| Some(it.number) == waiting);
-        let absorbed = waiting.and_then(|it| it.app_rollback.clone()).filter(|_| request.build == Build::Recorded);
-        // A new spec keeps the versions that the rollback would have brought.
-        let absorbed = absorbed.map(|it| AppRollback { is_exact: it.is_exact && is_restart, ..it });
-        Self { request, lines: first.into_iter().chain(wait).collect(), absorbed }
+        Self { request: merged, lines: first.into_iter().chain(wait).collect(), absorbed }
     }
 }
 
