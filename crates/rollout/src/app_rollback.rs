@@ -55,6 +55,9 @@ pub struct AppNow {
     pub name: String,
     /// Number of the deployment that it is pinned to.
     pub pinned: Option<u64>,
+    /// Numbers of the deployments that wait or are under way, oldest first, except restarts and those that a person
+    /// canceled. If they succeed, what serves now no longer serves.
+    pub under_way: Vec<u64>,
     /// The databases in the spec that serves.
     pub declared: Vec<DatabaseConfig>,
     /// The databases that exist.
@@ -156,10 +159,29 @@ fn refusal(app: &AppNow, id: &DeploymentId, to: Option<&RollbackTarget>) -> Opti
         return refuse(Code::IncompatibleResult, message);
     }
     if to.serves {
-        let message = format!("nothing to do: {name} already serves the spec and the images of deployment {number}");
-        return refuse(Code::IncompatiblePhase, message);
+        return refuse(Code::IncompatiblePhase, serves_message(app, number));
     }
     database_conflict(app, to)
+}
+
+/// Explains why an app does not return to a deployment that serves.
+fn serves_message(app: &AppNow, number: u64) -> String {
+    let (name, serves) =
+        (&app.name, format!("{} already serves the spec and the images of deployment {number}", app.name));
+    let cancels: Vec<_> =
+        app.under_way.iter().map(|it| format!("boatyard apps cancel-deployment {name} {it}")).collect();
+    match &app.under_way[..] {
+        [] => format!("nothing to do: {serves}"),
+        [one] => format!("{serves}, and deployment {one} is under way. To cancel it: {}", cancels.concat()),
+        all => {
+            let all: Vec<_> = all.iter().map(u64::to_string).collect();
+            format!(
+                "{serves}, and deployments {} are under way. To cancel them: {}",
+                all.join(" and "),
+                cancels.join("; ")
+            )
+        }
+    }
 }
 
 /// Data is never rolled back, so a rollback needs the databases of its spec as they are. A configuration that the spec
@@ -264,7 +286,13 @@ mod tests {
 
     fn now() -> AppNow {
         let db = ExistingDatabase { name: "db".into(), engine: "PG".into(), version: "16".into(), is_wanted: true };
-        AppNow { name: "shop".into(), pinned: None, declared: vec![config("PG", None)], existing: vec![db] }
+        AppNow {
+            name: "shop".into(),
+            pinned: None,
+            under_way: Vec::new(),
+            declared: vec![config("PG", None)],
+            existing: vec![db],
+        }
     }
 
     fn error(app: &AppNow, to: Option<&RollbackTarget>) -> Option<(&'static str, String)> {
@@ -333,6 +361,31 @@ mod tests {
                 assert!(message.contains(way), "{message}");
             }
         }
+    }
+
+    #[test]
+    fn what_serves_cannot_be_returned_to_and_the_error_names_what_is_under_way() {
+        let serves = RollbackTarget { stage: Stage::Active, serves: true, ..target() };
+        let message = |under_way: &[u64]| {
+            let app = AppNow { under_way: under_way.to_vec(), ..now() };
+            let (code, message) = error(&app, Some(&serves)).expect("an error");
+            assert_eq!(code, "incompatible_phase");
+            assert_eq!(error(&app, Some(&target())), None, "what does not serve can be returned to");
+            message
+        };
+        let says = "shop already serves the spec and the images of deployment 3";
+        assert_eq!(message(&[]), format!("nothing to do: {says}"));
+        assert_eq!(
+            message(&[4]),
+            format!("{says}, and deployment 4 is under way. To cancel it: boatyard apps cancel-deployment shop 4")
+        );
+        assert_eq!(
+            message(&[4, 6]),
+            format!(
+                "{says}, and deployments 4 and 6 are under way. To cancel them: boatyard apps cancel-deployment shop 4; \
+                 boatyard apps cancel-deployment shop 6"
+            )
+        );
     }
 
     #[test]

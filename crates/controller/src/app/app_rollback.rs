@@ -289,6 +289,10 @@ fn pinned_number(state: &AppState) -> Option<u64> {
 
 fn app_now(state: &AppState, specs: &Specs<'_>) -> AppNow {
     let declared = active(state).and_then(|it| specs.open(&it.spec)).unwrap_or_default();
+    let replaces_what_serves =
+        |it: &&Deployment| !it.stage.is_ended() && !it.request.is_restart() && !it.cancel_requested;
+    let mut under_way: Vec<_> = state.deployments.iter().filter(replaces_what_serves).map(|it| it.number).collect();
+    under_way.sort_unstable();
     let existing = state.databases.iter().map(|it| ExistingDatabase {
         name: it.name.clone(),
         engine: it.engine.clone(),
@@ -298,6 +302,7 @@ fn app_now(state: &AppState, specs: &Specs<'_>) -> AppNow {
     AppNow {
         name: state.app.name.clone(),
         pinned: pinned_number(state),
+        under_way,
         declared: database_configs(&declared),
         existing: existing.collect(),
     }

@@ -180,3 +180,23 @@ fn a_revert_returns_to_what_served_although_the_canceled_rollback_could_not_be_r
         assert_eq!(site.cluster.state(&site.app).await.app.kept, None);
     });
 }
+
+#[test]
+fn the_version_that_serves_cannot_be_returned_to_while_a_newer_deployment_is_under_way() {
+    simulate(async {
+        let site = Site::new().await;
+        let since = site.cluster.engine.calls().len();
+        site.cluster.engine.answer_late(Verb::Start, 1, Duration::from_secs(20));
+        let newer = site.update("4", KEEP).await.unwrap();
+        site.cluster.called(since, Verb::Start, "-web-").await;
+        let refused = site.refused(3).await;
+        for part in ["deployment 4 is under way", "boatyard apps cancel-deployment site 4"] {
+            assert!(refused.contains(part), "{refused}");
+        }
+        assert_eq!(site.check(3).await.error.unwrap().message, refused);
+        site.cluster.controller().cancel(&site.app, &newer).await.unwrap();
+        assert!(site.refused(3).await.starts_with("nothing to do"), "the deployment under way is being canceled");
+        site.cluster.settle(&site.app, Stage::Canceled).await;
+        assert_eq!(site.serves().await, set("3"));
+    });
+}
