@@ -223,8 +223,8 @@ spec changes nothing and is not refused.
 |---|---|---|
 | the rollback is accepted | is pinned | is that of the earlier deployment |
 | commit | takes new deployments; an update keeps the commits that the rollback brought back | stays |
-| revert, after the rollback has served | takes new deployments; a new deployment brings back what served before | is the one from before the rollback |
-| revert, while the rollback is under way | takes new deployments; the rollback is canceled, and a new deployment brings back what served before | is the one from before the rollback |
+| revert, after the rollback has served | takes new deployments; a new deployment deploys the newest spec from before the rollback, even if that one had failed | is the one from before the rollback |
+| revert, while the rollback is under way | takes new deployments; the rollback is canceled, and a new deployment deploys the newest spec from before the rollback, even if that one had failed | is the one from before the rollback |
 | revert, before the rollback has begun | takes new deployments; the rollback is canceled, and what serves stays | is the one from before the rollback |
 | the rollback fails or is canceled | takes new deployments; what served before serves | is the one from before the rollback |
 | the revert fails | takes new deployments; the rollback's version serves | is the one from before the rollback |
