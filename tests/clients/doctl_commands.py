@@ -315,9 +315,9 @@ def delays(doctl, title):
         exited = time.time()
         ended = at.ended("shop", deployment["id"])
         since = datetime.datetime.fromisoformat(ended["phase_last_updated_at"].replace("Z", "+00:00")).timestamp()
-        told = client.returncode == (0 if phase == "ACTIVE" else 1) and output
+        learned = client.returncode == (0 if phase == "ACTIVE" else 1) and output
         doctl.report.add(f"{client.returncode} doctl apps {' '.join(map(brief, client.args[4:]))}: {ended['phase']}",
-                         f"{exited - since:.1f} s", told and ended["phase"] == phase)
+                         f"{exited - since:.1f} s", learned and ended["phase"] == phase)
 
     def newer_than(before):
         return at.until("a new deployment", lambda: next(iter(it for it in at.deployments("shop")[:1] if it["id"] != before), None))

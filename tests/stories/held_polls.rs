@@ -53,12 +53,12 @@ fn started(answer: &Value) -> String {
 /// Polls once, like a client that waits, and checks that the answer tells both doctl and Terraform the end.
 async fn poll_once(waiter: &mut Session<'_>, deployment: &str, phase: &str) {
     let answer = waiter.ok("GET", &format!("/v2/apps/shop/deployments/{deployment}"), "").await;
-    let told = SystemTime::now();
+    let learned = SystemTime::now();
     let deployment = &answer["deployment"];
     assert_eq!(deployment["phase"], phase, "{deployment:#}");
     let since = deployment["phase_last_updated_at"].as_str().unwrap();
     let since: SystemTime = chrono::DateTime::parse_from_rfc3339(since).unwrap().into();
-    println!("{phase}: the client learned of the end after {:?}", told.duration_since(since).unwrap_or_default());
+    println!("{phase}: the client learned of the end after {:?}", learned.duration_since(since).unwrap_or_default());
     let progress = &deployment["progress"];
     let (succeeded, failed) = (&progress["success_steps"], progress["error_steps"].as_u64().unwrap_or_default());
     assert_eq!(

@@ -305,7 +305,7 @@ const OF_A_RUNNING_APP: &[Recorded] = &[
     row(Pydo, "POST /v2/apps/APP/rollback/revert", "", 200, DEPLOYMENT),
     row(Pydo, "POST /v2/apps/APP/rollback", "{\"deployment_id\": \"OLD\", \"skip_pin\": false}", 200, DEPLOYMENT),
     row(Pydo, "POST /v2/apps/APP/rollback/commit", "", 200, NONE),
-    // Deployments of these specs fail, because nobody serves their sources.
+    // Deployments of these specs fail, because their repositories do not exist.
     row(
         Terraform,
         "PUT /v2/apps/APP",

@@ -22,7 +22,7 @@ const MAX_REASON_BYTES: usize = 123;
 
 /// Why a request has no valid ticket.
 pub(crate) enum NoTicket {
-    /// It is missing, unknown, used, or has another purpose. `redeem` does not tell which, so that nobody can probe.
+    /// It is missing, unknown, used, or has another purpose. `redeem` does not tell which, so that a client cannot probe.
     Invalid,
     /// The token that requested it has ended.
     TokenEnded,
