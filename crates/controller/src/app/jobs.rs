@@ -24,6 +24,9 @@ use crate::error::ControlError;
 use crate::logbook::Chapter;
 use crate::redact::Secrets;
 
+/// How long the engine may take to report the exit code of a process that has ended.
+const CODE_WITHIN: Duration = Duration::from_secs(30);
+
 fn run_of<'a>(cx: &'a Context, deployment: &DeploymentId, job: &ComponentName) -> Option<&'a JobRun> {
     cx.records.job_runs.iter().find(|it| it.deployment == *deployment && it.job == *job)
 }
@@ -304,7 +307,9 @@ async fn stop(engine: &dyn Engine, run: &JobRun, stopped: JobPhase) -> Result<Jo
     match engine.stop(name, grace(run)).await? {
         Changed::Done => Ok(stopped),
         Changed::AlreadySo => match engine.inspect(name).await? {
-            Some(details) if details.started_at.is_some() => end_of(engine, name).await,
+            Some(details) if details.started_at.is_some() => {
+                tokio::time::timeout(CODE_WITHIN, end_of(engine, name)).await.unwrap_or(Ok(stopped))
+            }
             None if !matches!(run.phase, JobPhase::Intended) => Ok(JobPhase::Unknown),
             Some(_) | None => Ok(stopped),
         },

@@ -152,9 +152,21 @@ fn a_job_whose_end_the_engine_does_not_report_gets_its_full_time_and_does_not_ru
     simulate(async {
         let cluster = TestCluster::new().await;
         cluster.engine.hang(Verb::Wait, 1);
+        cluster.engine.hang(Verb::Wait, 2);
         let app = cluster.create("1").await;
         cluster.settle(&app, Stage::Failed).await;
         assert_eq!(cluster.newest(&app).await.failure.unwrap().code, "PreDeployJobFailed");
+        assert_eq!(cluster.starts_of("-migrate-"), 1);
+    });
+}
+
+#[test]
+fn the_exit_code_of_a_job_counts_even_if_the_engine_reports_it_after_the_time_limit() {
+    simulate(async {
+        let cluster = TestCluster::new().await;
+        cluster.engine.hang(Verb::Wait, 1);
+        let app = cluster.create("1").await;
+        cluster.settle(&app, Stage::Active).await;
         assert_eq!(cluster.starts_of("-migrate-"), 1);
     });
 }

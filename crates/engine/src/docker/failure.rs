@@ -27,6 +27,10 @@ pub(super) fn refused(verb: &'static str, status: Option<u16>, message: String) 
     if is_disk_full(&message) {
         return EngineError::DiskFull { detail: message };
     }
+    // The engine has begun to remove the container. It lists the container for a moment longer.
+    if message.contains("is marked for removal") {
+        return EngineError::NotFound { what: format!("the container of the call {verb}") };
+    }
     EngineError::Other { verb, status, message }
 }
 
@@ -135,6 +139,14 @@ mod tests {
         let full = "mkdir /var/lib/docker/overlay2/1f: no space left on device";
         assert!(matches!(refusal(500, full), EngineError::DiskFull { .. }));
         assert!(matches!(start_failure("web.0", refusal(500, full)), EngineError::DiskFull { .. }));
+    }
+
+    #[test]
+    fn a_container_that_is_being_removed_counts_as_gone() {
+        let text = r#"Cannot update container 84c3: container is marked for removal and cannot be "update""#;
+        assert!(matches!(refusal(500, text), EngineError::NotFound { .. }));
+        let text = "container is marked for removal and cannot be started";
+        assert!(matches!(start_failure("web.0", refusal(409, text)), EngineError::NotFound { .. }));
     }
 
     #[test]
