@@ -226,7 +226,7 @@ spec changes nothing and is not refused.
 | revert, after the rollback has served | takes new deployments; a new deployment deploys the newest spec from before the rollback, even if that one had failed | is the one from before the rollback |
 | revert, while the rollback is under way | takes new deployments; the rollback is canceled, and a new deployment deploys the newest spec from before the rollback, even if that one had failed | is the one from before the rollback |
 | revert, before the rollback has begun | takes new deployments; the rollback is canceled, and what serves stays | is the one from before the rollback |
-| the rollback fails or is canceled | takes new deployments; what served before serves | is the one from before the rollback |
+| the rollback fails or is canceled | takes new deployments; what served before serves, or what is kept if that cannot be restored | is the one from before the rollback |
 | the revert fails | takes new deployments; the rollback's version serves | is the one from before the rollback |
 | a restart merges with a rollback that waits | is pinned to the merged deployment | stays |
 | a rollback is requested while an update or a rebuild waits | is pinned to the rollback, which replaces what waits | is that of the earlier deployment |
