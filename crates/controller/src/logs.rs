@@ -48,10 +48,8 @@ pub(crate) struct Logs {
 impl Logs {
     /// Returns the requested lines. Errors: the deployment or component is unknown, or has no log of that kind.
     pub async fn read(self, mut question: LogRequest) -> Result<LogLines, ControlError> {
-        let is_of_job = matches!(question.kind, LogKind::Run | LogKind::Deploy) && self.is_of_job(&question).await?;
-        if is_of_job {
-            self.choose_run(&mut question).await?;
-        }
+        let may_be_of_job = matches!(question.kind, LogKind::Run | LogKind::Deploy);
+        let is_of_job = may_be_of_job && self.choose_run_of_job(&mut question).await?;
         match question.kind {
             LogKind::Run if !is_of_job => self.running(question).await,
             LogKind::Run => self.kept(&question, Chapter::Deploy).await,
@@ -61,26 +59,22 @@ impl Logs {
         }
     }
 
-    /// Whether the component is a job, which has no instances.
-    async fn is_of_job(&self, question: &LogRequest) -> Result<bool, ControlError> {
-        let Some(component) = &question.component else { return Ok(false) };
-        let deployment = self.deployment(question).await?;
-        let spec = app_spec::AppSpec::from_stored(&deployment.spec).unwrap_or_default();
-        Ok(spec.jobs.iter().any(|it| it.common.name == *component))
-    }
-
-    /// Without a deployment, a request for the log of a job is about its newest run: a restart runs no job. Errors: the job
-    /// did not run in the deployment, and never will.
-    async fn choose_run(&self, question: &mut LogRequest) -> Result<(), ControlError> {
-        let runs = self.store.job_runs_of(&question.app).await?;
-        let of_job = runs.iter().filter(|it| question.component.as_deref() == Some(it.job.as_str()));
-        let newest = of_job.clone().max_by_key(|it| it.since).map(|it| it.deployment.clone());
+    /// Whether the component is a job, which has no instances. Without a deployment, a request for the log of a job is then
+    /// about its newest run: a restart runs no job. Errors: the job did not run in the deployment, and never will.
+    async fn choose_run_of_job(&self, question: &mut LogRequest) -> Result<bool, ControlError> {
+        let Some(job) = question.component.clone() else { return Ok(false) };
         let asked = self.deployment(question).await?;
-        let has_run = of_job.into_iter().any(|it| it.deployment == asked.id);
+        let spec = app_spec::AppSpec::from_stored(&asked.spec).unwrap_or_default();
+        if !spec.jobs.iter().any(|it| it.common.name == job) {
+            return Ok(false);
+        }
+        let mut runs = self.store.job_runs_of(&question.app).await?;
+        runs.retain(|it| it.job.as_str() == job);
+        let has_run = runs.iter().any(|it| it.deployment == asked.id);
+        let newest = runs.into_iter().max_by_key(|it| it.since).map(|it| it.deployment);
         match newest {
             Some(newest) if question.deployment.is_none() => question.deployment = Some(newest),
             Some(newest) if !has_run && asked.stage.is_ended() => {
-                let job = question.component.as_deref().unwrap_or_default();
                 let app = self.store.app(&question.app).await?.map_or(question.app.to_string(), |it| it.name);
                 let number =
                     self.store.deployment(&newest).await?.map_or(newest.to_string(), |it| it.number.to_string());
@@ -91,7 +85,7 @@ impl Logs {
             }
             _ => {}
         }
-        Ok(())
+        Ok(true)
     }
 
     async fn running(self, question: LogRequest) -> Result<LogLines, ControlError> {
