@@ -246,11 +246,7 @@ fn mint_token(directory: &DataDir) -> Result<String, StartError> {
 
 /// SHA-256 in hexadecimal. The controller compares tokens by this hash.
 pub(crate) fn hash_token(token: &str) -> String {
-    hex(&Sha256::digest(token.as_bytes()))
-}
-
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(Sha256::digest(token.as_bytes()))
 }
 
 async fn load(store: &Store) -> Result<Vec<AppState>, StartError> {

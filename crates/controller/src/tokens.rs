@@ -95,7 +95,7 @@ pub(crate) fn view(token: &Token) -> TokenView {
 /// A new token: 256 random bits. It has 71 characters and begins with `do`, because doctl's prompt accepts nothing else.
 pub(crate) fn random_token(prefix: &str) -> String {
     let random: [u8; 32] = rand::rng().random();
-    format!("{prefix}{}", crate::start::hex(&random))
+    format!("{prefix}{}", hex::encode(random))
 }
 
 /// Checks the name of a new token. Errors: it is empty or too long, has other characters than letters, digits and `-_.`,
