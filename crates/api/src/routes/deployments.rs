@@ -26,7 +26,7 @@ pub(super) async fn restart(
     if access.is_dry_run(&params)? {
         return plan_response(access.control.preview_restart(&view.id, &components).await?);
     }
-    started(&access.control.restart(&view.id, &components, &access.caller).await?)
+    answer(&access.control.restart(&view.id, &components, &access.caller).await?)
 }
 
 pub(super) async fn create(
@@ -43,11 +43,11 @@ pub(super) async fn create(
     if access.is_dry_run(&params)? {
         return plan_response(access.control.preview_deploy(&view.id, options).await?);
     }
-    started(&access.control.deploy(&view.id, options, &access.caller).await?)
+    answer(&access.control.deploy(&view.id, options, &access.caller).await?)
 }
 
-/// The answer to a request that has started a deployment.
-pub(super) fn started(deployment: &DeploymentView) -> JsonResult {
+/// The answer with one deployment.
+pub(super) fn answer(deployment: &DeploymentView) -> JsonResult {
     Ok(Json(json!({ "deployment": render::deployment(deployment) })))
 }
 
@@ -93,12 +93,12 @@ pub(super) async fn get(
     let view = access.app(&app).await?;
     let deployment = access.deployment(&view.id, &deployment).await?;
     let deployment = until_ended(&access, deployment, hold).await?;
-    Ok(Json(json!({ "deployment": render::deployment(&deployment) })))
+    answer(&deployment)
 }
 
 pub(super) async fn cancel(access: Access, PathParams((app, deployment)): PathParams<(String, String)>) -> JsonResult {
     let view = access.app(&app).await?;
     let found = access.deployment(&view.id, &deployment).await?;
     let deployment = access.control.cancel(&view.id, &found.id).await?;
-    Ok(Json(json!({ "deployment": render::deployment(&deployment) })))
+    answer(&deployment)
 }

@@ -7,7 +7,7 @@ use rollout::ids::{AppId, DeploymentId};
 
 use super::JsonResult;
 use super::apps::plan_response;
-use super::deployments::started;
+use super::deployments::answer;
 use crate::access::{Access, PathParams};
 use crate::body::RequestBody;
 use crate::error::ApiError;
@@ -26,7 +26,7 @@ pub(super) async fn create(
     if access.is_dry_run(&params)? {
         return plan_response(access.control.preview_rollback(&view.id, &to).await?);
     }
-    started(&access.control.roll_back(&view.id, &to, options, &access.caller).await?)
+    answer(&access.control.roll_back(&view.id, &to, options, &access.caller).await?)
 }
 
 /// Status 200 even if the rollback would be refused: the answer says so.
@@ -46,7 +46,7 @@ pub(super) async fn commit(access: Access, PathParams(app): PathParams<String>) 
 
 pub(super) async fn revert(access: Access, PathParams(app): PathParams<String>) -> JsonResult {
     let view = access.app(&app).await?;
-    started(&access.control.revert_rollback(&view.id, &access.caller).await?)
+    answer(&access.control.revert_rollback(&view.id, &access.caller).await?)
 }
 
 /// The deployment in the body, by id or number. The controller decides about one that is not on record.
