@@ -55,7 +55,7 @@ impl ConfigFile {
     /// Reads the file; an empty configuration if there is none. If others may read the file, takes that right from them and
     /// prints a note. Errors: it cannot be read, is damaged, or others may change it.
     pub fn load() -> anyhow::Result<Self> {
-        match path_from(|name| std::env::var_os(name).map(PathBuf::from)) {
+        match default_path() {
             Some(path) => Self::load_from(path),
             None => Ok(Self::none()),
         }
@@ -64,8 +64,7 @@ impl ConfigFile {
     /// Reads the file, changes the configuration and saves it, while no other command does. Errors: those of
     /// [`Self::load`], `change` and [`Self::save`]; nothing was saved then.
     pub fn update<T>(change: impl FnOnce(&mut Self) -> anyhow::Result<T>) -> anyhow::Result<T> {
-        let path = Self::load()?.path;
-        let _lock = if path.as_os_str().is_empty() { None } else { Some(lock_beside(&path)?) };
+        let _lock = default_path().as_deref().map(lock_beside).transpose()?;
         let mut file = Self::load()?;
         let changed = change(&mut file)?;
         file.save()?;
@@ -128,6 +127,11 @@ impl ConfigFile {
         };
         UsageError(format!("there is no context {name:?}; {known}")).into()
     }
+}
+
+/// The path by the variables of this process. `None`: neither of them is set.
+fn default_path() -> Option<PathBuf> {
+    path_from(|name| std::env::var_os(name).map(PathBuf::from))
 }
 
 /// `$XDG_CONFIG_HOME/boatyard/config.yaml`, or `~/.config/boatyard/config.yaml`. The XDG specification says to ignore a

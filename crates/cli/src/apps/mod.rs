@@ -19,11 +19,12 @@ use crate::discover;
 use crate::exit::Exit;
 
 pub async fn run(command: Apps, connection: &Connection) -> anyhow::Result<Exit> {
+    // Some commands read a file first, because an error in it does not need a server.
+    let client = || discover::client(connection);
     match command {
         Apps::Create { spec, upsert, update_sources, project_id, acting, output } => {
-            // Reads the spec first, because a bad spec is an error even without a server.
             let mut spec = crate::spec::load(&spec)?;
-            let client = discover::client(connection)?;
+            let client = client()?;
             // An existing app already has its values, so do not prompt for them.
             if upsert && changes::app_exists(&client, &spec.name).await? {
                 return changes::update(&client, &spec.name, &spec, update_sources, &acting, &output).await;
@@ -34,77 +35,67 @@ pub async fn run(command: Apps, connection: &Connection) -> anyhow::Result<Exit>
         }
         Apps::Update { app, spec, update_sources, acting, output } => {
             let spec = crate::spec::load(&spec)?;
-            changes::update(&discover::client(connection)?, &app, &spec, update_sources, &acting, &output).await
+            changes::update(&client()?, &app, &spec, update_sources, &acting, &output).await
         }
         Apps::Propose { spec, app, output } => {
             let spec = crate::spec::load(&spec)?;
-            dry_run::propose(&discover::client(connection)?, app.as_deref(), &spec, &output).await
+            dry_run::propose(&client()?, app.as_deref(), &spec, &output).await
         }
-        Apps::Explain { app, output } => explain::run(&discover::client(connection)?, &app, output).await,
+        Apps::Explain { app, output } => explain::run(&client()?, &app, output).await,
         Apps::Restart { app, components, acting, output } => {
-            changes::restart(&discover::client(connection)?, &app, &components, &acting, &output).await
+            changes::restart(&client()?, &app, &components, &acting, &output).await
         }
         Apps::CreateDeployment { app, force_rebuild, clear_cache, acting, output } => {
             let body = serde_json::json!({ "force_build": force_rebuild || clear_cache, "clear_cache": clear_cache });
-            changes::deploy(&discover::client(connection)?, &app, &body, &acting, &output).await
+            changes::deploy(&client()?, &app, &body, &acting, &output).await
         }
-        Apps::Rollback(asked) => rollback::run(&discover::client(connection)?, asked).await,
-        Apps::Delete { app, force } => changes::delete(&discover::client(connection)?, &app, force).await,
+        Apps::Rollback(asked) => rollback::run(&client()?, asked).await,
+        Apps::Delete { app, force } => changes::delete(&client()?, &app, force).await,
         Apps::CancelDeployment { app, deployment, output } => {
-            changes::cancel(&discover::client(connection)?, &app, &deployment, &output).await
+            changes::cancel(&client()?, &app, &deployment, &output).await
         }
-        Apps::Get { app, output } => queries::get(&discover::client(connection)?, &app, &output).await,
-        Apps::List { with_projects, output } => {
-            queries::list(&discover::client(connection)?, with_projects, &output).await
-        }
-        Apps::ListDeployments { app, output } => {
-            queries::list_deployments(&discover::client(connection)?, &app, &output).await
-        }
+        Apps::Get { app, output } => queries::get(&client()?, &app, &output).await,
+        Apps::List { with_projects, output } => queries::list(&client()?, with_projects, &output).await,
+        Apps::ListDeployments { app, output } => queries::list_deployments(&client()?, &app, &output).await,
         Apps::GetDeployment { app, deployment, waiting, output } => {
-            queries::get_deployment(&discover::client(connection)?, &app, &deployment, waiting, &output).await
+            queries::get_deployment(&client()?, &app, &deployment, waiting, &output).await
         }
-        Apps::ListInstances { app, output } => {
-            queries::list_instances(&discover::client(connection)?, &app, &output).await
-        }
-        Apps::ListAlerts { app, output } => alerts::list(&discover::client(connection)?, &app, &output).await,
+        Apps::ListInstances { app, output } => queries::list_instances(&client()?, &app, &output).await,
+        Apps::ListAlerts { app, output } => alerts::list(&client()?, &app, &output).await,
         Apps::UpdateAlertDestinations { app, alert, app_alert_destinations, output } => {
             let destinations = alerts::read_destinations(&app_alert_destinations)?;
-            alerts::update_destinations(&discover::client(connection)?, &app, &alert, &destinations, &output).await
+            alerts::update_destinations(&client()?, &app, &alert, &destinations, &output).await
         }
         Apps::Console { app, component, instance, deployment } => {
             let query = console::ConsoleQuery { app, component, instance, deployment };
-            console::run(&discover::client(connection)?, &query).await
+            console::run(&client()?, &query).await
         }
         Apps::Logs { app, component, source, follow, tail, no_prefix } => {
             let query = logs::LogQuery { app, component, source, follow, tail };
-            logs::run(&discover::client(connection)?, &query, no_prefix).await
+            logs::run(&client()?, &query, no_prefix).await
         }
         Apps::ListJobInvocations { app, job_name, deployment, output } => {
-            let client = discover::client(connection)?;
+            let client = client()?;
             history::list_job_invocations(&client, &app, &job_name, deployment.as_deref(), &output).await
         }
         Apps::GetJobInvocation { app, invocation, output } => {
-            history::get_job_invocation(&discover::client(connection)?, &app, &invocation, &output).await
+            history::get_job_invocation(&client()?, &app, &invocation, &output).await
         }
         Apps::CancelJobInvocation { app, invocation, output } => {
-            history::cancel_job_invocation(&discover::client(connection)?, &app, &invocation, &output).await
+            history::cancel_job_invocation(&client()?, &app, &invocation, &output).await
         }
         Apps::ListEvents { app, event_type, output } => {
-            history::list_events(&discover::client(connection)?, &app, &event_type, &output).await
+            history::list_events(&client()?, &app, &event_type, &output).await
         }
-        Apps::GetEvent { app, event, output } => {
-            history::get_event(&discover::client(connection)?, &app, &event, &output).await
-        }
-        Apps::CancelEvent { app, event, output } => {
-            history::cancel_event(&discover::client(connection)?, &app, &event, &output).await
-        }
-        Apps::ListRegions { output } => catalog::regions(&discover::client(connection)?, &output).await,
-        Apps::ListBuildpacks { output } => catalog::buildpacks(&discover::client(connection)?, &output).await,
+        Apps::GetEvent { app, event, output } => history::get_event(&client()?, &app, &event, &output).await,
+        Apps::CancelEvent { app, event, output } => history::cancel_event(&client()?, &app, &event, &output).await,
+        Apps::ListRegions { output } => catalog::regions(&client()?, &output).await,
+        Apps::ListBuildpacks { output } => catalog::buildpacks(&client()?, &output).await,
         Apps::UpgradeBuildpack { app, buildpack, major_version, trigger_deployment, output } => {
             let body = catalog::upgrade_body(&buildpack, major_version, trigger_deployment);
-            catalog::upgrade_buildpack(&discover::client(connection)?, &app, &body, &output).await
+            catalog::upgrade_buildpack(&client()?, &app, &body, &output).await
         }
-        Apps::Tier(command) => catalog::tiers(&discover::client(connection)?, command).await,
+        Apps::Tier(command) => catalog::tiers(&client()?, command).await,
         Apps::Spec(command) => crate::spec::run(command, connection).await,
     }
 }
