@@ -448,6 +448,17 @@ pub struct LogEntry {
     pub text: String,
 }
 
+/// How the instances of a service or worker would change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct InstanceChanges {
+    /// The component.
+    pub component: ComponentName,
+    /// How many instances are created.
+    pub created: usize,
+    /// How many instances are stopped and removed.
+    pub removed: usize,
+}
+
 /// What a request would do, before it does it.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Preview {
@@ -457,6 +468,9 @@ pub struct Preview {
     pub changes: Vec<String>,
     /// One sentence per step, in order.
     pub steps: Vec<String>,
+    /// The services and workers whose instances change, in the order in which a deployment takes them. The ones that are
+    /// removed come last.
+    pub instances: Vec<InstanceChanges>,
     /// Variables that need a value before the request can run, each with its path.
     pub needs_values: Vec<String>,
 }
