@@ -448,6 +448,49 @@ pub struct LogEntry {
     pub text: String,
 }
 
+/// A source of an app: what a deployment of the newest version would build, and what serves now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceHeadView {
+    /// The components that use the source, each with the commit that it serves now, if it has one.
+    pub components: Vec<(ComponentName, Option<String>)>,
+    /// Where the source is.
+    pub location: SourceLocation,
+}
+
+/// Where a source is, and its newest version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SourceLocation {
+    /// A git repository.
+    Repository {
+        /// Its address, which contains no login.
+        address: String,
+        /// The branch; `None`: the default branch, whose name is not known.
+        branch: Option<String>,
+        /// The newest commit of the branch, or a sentence that says why it could not be looked up.
+        newest: Result<CommitView, String>,
+    },
+    /// A prebuilt image. No registry is asked for its newest version.
+    Image {
+        /// The image, without its tag or digest.
+        name: String,
+        /// The tag or the digest.
+        version: String,
+    },
+}
+
+/// A commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommitView {
+    /// All 40 digits of its id.
+    pub id: String,
+    /// The first line of its message, at most 200 characters.
+    pub subject: String,
+    /// When it was written, by its author's clock.
+    pub authored: Timestamp,
+    /// It is checked out in a work tree on this host with uncommitted changes, which a build does not contain.
+    pub uncommitted: bool,
+}
+
 /// How the instances of a service or worker would change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct InstanceChanges {

@@ -18,7 +18,7 @@ use crate::unknown::{self, UnknownApp, UnknownList};
 use crate::view::{
     AlertView, AppView, AuditEntry, Caller, ComponentHealthView, CreatedToken, DatabaseConnectionView, DeployOptions,
     DeploymentView, InstanceView, JobInvocationView, LogRequest, NewToken, Page, PageQuery, Preview, RollbackCheck,
-    RollbackOptions, SlackWebhook, TokenView, UpdateOptions,
+    RollbackOptions, SlackWebhook, SourceHeadView, TokenView, UpdateOptions,
 };
 
 /// How long `down` waits for open requests: as long as a draining instance waits.
@@ -238,6 +238,14 @@ impl Control for Controller {
 
     async fn preview_rollback(&self, app: &AppId, to: &DeploymentId) -> Result<Preview, ControlError> {
         self.simulate_rollback(app, to).await
+    }
+
+    async fn source_heads(&self, app: &AppId) -> Result<Vec<SourceHeadView>, ControlError> {
+        self.heads_of_app(app).await
+    }
+
+    async fn source_heads_of(&self, spec: &AppSpec) -> Vec<SourceHeadView> {
+        self.heads_of_spec(spec).await
     }
 
     async fn down(&self, remove_apps: bool) -> Result<(), ControlError> {

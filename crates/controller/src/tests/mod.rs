@@ -33,6 +33,7 @@ mod restored;
 mod rollback;
 pub(crate) mod samples;
 mod simulation;
+mod source_heads;
 mod sources;
 mod stopping;
 mod tokens;
