@@ -5,10 +5,26 @@
 //!
 //! In reading order:
 //! - [`page`]: the layout with navigation, banners and the element that is kept up to date;
-//! - [`icon`]: the shapes.
+//! - [`card`]: the blocks of a page; [`table`]: tables and facts; [`notice`]: what happened and what to do next;
+//! - [`button`]: buttons, menus and tabs; [`form`]: fields; [`editor`]: the text area for specs; [`dialog`];
+//! - [`status`]: badges; [`lane`] and [`steps`]: a deployment; [`chart`]: small pictures of numbers;
+//! - [`log`]: log lines and the screen of a console; [`time`]: times that keep themselves right; [`icon`]: the shapes.
 
+pub mod button;
+pub mod card;
+pub mod chart;
+pub mod dialog;
+pub mod editor;
+pub mod form;
 pub mod icon;
+pub mod lane;
+pub mod log;
+pub mod notice;
 pub mod page;
+pub mod status;
+pub mod steps;
+pub mod table;
+pub mod time;
 
 /// The meaning of a colour. The text beside it says the same.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
