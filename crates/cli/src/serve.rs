@@ -58,7 +58,9 @@ pub async fn run(options: Serve, data_dir: PathBuf) -> anyhow::Result<Exit> {
     }
     output::note(&banner(&controller, &data_dir, &addresses(api, tls.as_ref(), outside.as_ref()), http, &socket).await);
     let listeners = Listeners { http: listener, tls, outside };
-    let options = Options { hold_polls, pages: None, stop: Stop::default() };
+    let stop = Stop::default();
+    let pages = Some(panel::router(Arc::new(controller.clone()), stop.clone()));
+    let options = Options { hold_polls, pages, stop };
     let result = serve(&controller, listeners, options, &data_dir, http).await;
     controller.remove_runtime();
     controller.shutdown().await;
