@@ -20,10 +20,10 @@ use rollout::deployment::Stage;
 use rollout::ids::{AppId, DeploymentId};
 use rollout::time::Timestamp;
 use tokio::sync::watch;
+use web::sha256;
 
 use super::fake_console::FakeConsoles;
 use super::samples;
-use crate::state::sha256;
 use controller::{Control, LogLines};
 
 pub const TOKEN: &str = "tok";
