@@ -349,6 +349,7 @@
 
   tick();
   settle(document);
+  document.querySelector('.app-nav [aria-current]')?.scrollIntoView({ block: 'nearest', inline: 'nearest' });
   const linked = document.querySelector('dialog[open]');
   if (linked) linked.remove(), show(linked, true);
   if (main.dataset.live) live(main.dataset.live);

@@ -233,6 +233,7 @@ fn dialogue(text: &str) -> Markup {
                 check("worker", "worker", "1 instance", true, false),
                 check("nightly", text, "job, left alone", false, true),
             ]))
+            (dialog::later("heads", "/apps/shop?action=rebuild&heads", text))
             div id="plan" class="plan" { h3 { "Plan" } ol { li { "web: 2 instances, one at a time" } li { "then worker: 1 instance" } } }
             (dialog::buttons("/apps/shop", html! { (button::submit(Look::Primary, "Restart 2 components")) (button::submit_preview("Show plan", "/apps/shop")) }))
         }))
