@@ -233,13 +233,7 @@
     try {
       await navigator.clipboard.writeText(button.dataset.copy);
     } catch {
-      // Browsers have no clipboard on pages over plain HTTP from another host.
-      const area = Object.assign(document.createElement('textarea'), { value: button.dataset.copy, className: 'unseen' });
-      button.after(area);
-      area.select();
-      document.execCommand('copy');
-      area.remove();
-      button.focus();
+      return announce('The browser did not allow to copy. Select the text instead.');
     }
     button.classList.add('done');
     setTimeout(() => button.classList.remove('done'), 1500);

@@ -47,6 +47,7 @@ fn gallery(text: &str, with_dialog: bool) -> Markup {
         (card::card("deployments", "Deployments", button::link(Look::Plain, "All", "/apps/shop/activity"), activity(text)))
         (logs(text))
         (card::card("spec", "App spec", html! {}, settings(text)))
+        (card::alone(text, html! {}))
         (card::empty("No apps yet", text, button::link(Look::Primary, "Create an app", "/apps/new")))
     })
 }
