@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use builder::Builder;
 use data_dir::{DataDir, DataDirError};
-use engine::{DockerEngine, Engine, Identity, Installation, MadeContainer, Role};
+use engine::{DockerEngine, Engine, Identity, Installation, MadeContainer, Role, TaggedImage};
 use rollout::ids::InstanceName;
 use rollout::target::StopTimes;
 use sha2::{Digest, Sha256};
@@ -312,7 +312,7 @@ pub async fn uninstall(config: &Config, mut say: impl FnMut(String)) -> anyhow::
         say(format!("removed volume {}", volume.name));
     }
     let names = Names::new(directory.installation());
-    for (tag, _) in engine.tags(&names.repositories()).await? {
+    for TaggedImage { reference: tag, .. } in engine.tags(&names.repositories()).await? {
         match engine.remove_image(&tag).await {
             Ok(_) => say(format!("removed image {tag}")),
             // A container outside this installation uses the image, so the image stays.
