@@ -99,6 +99,11 @@ pub(crate) fn move_waits(by: i64, state: &mut AppState) {
     }
 }
 
+/// The start of the second. A countdown to a deadline, computed at this time, changes once a second.
+pub(crate) fn whole_second(at: Timestamp) -> Timestamp {
+    Timestamp(at.0 / 1000 * 1000)
+}
+
 /// The time this many milliseconds later, or earlier if `by` is negative.
 pub(crate) fn moved(at: Timestamp, by: i64) -> Timestamp {
     Timestamp(at.0.saturating_add_signed(by))

@@ -103,7 +103,7 @@ pub(crate) struct Shared {
     pub names: Names,
     pub sealer: Sealer,
     pub logbook: Logbook,
-    /// Incremented whenever the records of any app change.
+    /// Incremented whenever the records of any app change, or what it waits for.
     pub changes: watch::Sender<u64>,
     /// Incremented whenever a deployment of any app has ended.
     pub deployment_ends: watch::Sender<u64>,
@@ -150,6 +150,8 @@ pub(crate) enum AppCommand {
 const ANSWER_WITHIN: Duration = Duration::from_secs(20);
 /// The longest time between two turns, so that the task finds changes that no event reports.
 const LOOK_AT_LEAST_EVERY: Duration = Duration::from_secs(10);
+/// The longest time between two turns while people may look at how the time of a wait runs out.
+const COUNT_DOWN_EVERY: Duration = Duration::from_secs(1);
 /// Pause after the store refused a write, for example because the disk is full.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
 
