@@ -34,6 +34,8 @@ use crate::names::Names;
 use crate::probe::{HealthChecker, NetworkHealthChecker};
 use crate::supervise::supervise;
 use crate::tokens::{Tokens, random_token};
+use crate::traffic::{self, TrafficHistory};
+use crate::usage::{self, UsageHistory};
 
 /// The state of a running controller.
 pub(crate) struct ControllerState {
@@ -117,6 +119,8 @@ pub(crate) async fn take_over(
         watch,
         ingress,
         bandwidth: Bandwidth::default(),
+        traffic: TrafficHistory::default(),
+        usage: UsageHistory::default(),
         names,
         stop,
         host,
@@ -127,6 +131,10 @@ pub(crate) async fn take_over(
     tokio::spawn(supervise("sweep", shared.stop.clone(), move || sweep(swept.clone())));
     let counted = shared.clone();
     tokio::spawn(supervise("bandwidth", shared.stop.clone(), move || bandwidth::watch(counted.clone())));
+    let measured = shared.clone();
+    tokio::spawn(supervise("traffic", shared.stop.clone(), move || traffic::watch(measured.clone())));
+    let measured = shared.clone();
+    tokio::spawn(supervise("usage", shared.stop.clone(), move || usage::watch(measured.clone())));
     let tidied = shared.clone();
     tokio::spawn(supervise("mirrors", shared.stop.clone(), move || mirrors::tidy(tidied.clone())));
     tokio::spawn(end_leftover_shells(Shells::of(&shared), consoles));

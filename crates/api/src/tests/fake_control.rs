@@ -10,8 +10,9 @@ use controller::console::{Console, ConsoleRequest, ConsoleTarget};
 use controller::unknown::{UnknownApp, UnknownList};
 use controller::view::{
     AlertView, AppView, AuditEntry, Caller, ComponentHealthView, CreatedToken, DatabaseConnectionView, DeployOptions,
-    DeploymentView, InstanceView, JobInvocationPhase, JobInvocationView, LogEntry, LogRequest, NewToken, Page,
-    PageQuery, Preview, RollbackCheck, RollbackOptions, SlackWebhook, TokenView, UpdateOptions,
+    DeploymentView, HostView, InstanceUsage, InstanceView, JobInvocationPhase, JobInvocationView, LogEntry, LogRequest,
+    NewToken, Page, PageQuery, Preview, RollbackCheck, RollbackOptions, SlackWebhook, TokenView, TrafficSample,
+    UpdateOptions,
 };
 use futures::{StreamExt, stream};
 use rollout::deployment::Stage;
@@ -48,6 +49,10 @@ pub struct FakeControl {
     pub pinned: Option<DeploymentView>,
     /// How the deployment under way ends. Its receivers are the calls that wait for that.
     pub end: watch::Sender<Option<Stage>>,
+    /// Ticks when the test says that something changed.
+    pub changes: watch::Sender<u64>,
+    /// What the banner says about the engine.
+    pub engine_problem: Option<String>,
 }
 
 impl Default for FakeControl {
@@ -64,6 +69,8 @@ impl Default for FakeControl {
             consoles: Arc::default(),
             pinned: None,
             end: watch::channel(None).0,
+            changes: watch::channel(0).0,
+            engine_problem: None,
         }
     }
 }
@@ -302,6 +309,30 @@ impl Control for FakeControl {
         let names: Vec<_> = apps.iter().map(ToString::to_string).collect();
         self.record(format!("bandwidth {} {}", names.join(" "), at.0))?;
         Ok(vec![1234; apps.len()])
+    }
+
+    fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    async fn usage_history(&self, _: &AppId) -> Result<Vec<InstanceUsage>, ControlError> {
+        Ok(samples::usage())
+    }
+
+    async fn traffic_history(&self, _: &AppId) -> Result<Vec<TrafficSample>, ControlError> {
+        Ok(samples::traffic())
+    }
+
+    fn recent_requests(&self, apps: &[AppId]) -> Vec<u64> {
+        vec![30; apps.len()]
+    }
+
+    async fn host(&self) -> HostView {
+        samples::host()
+    }
+
+    fn engine_problem(&self) -> Option<String> {
+        self.engine_problem.clone()
     }
 
     async fn database_connections(&self, _: &AppId) -> Result<Vec<DatabaseConnectionView>, ControlError> {

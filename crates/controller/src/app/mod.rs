@@ -72,6 +72,8 @@ use crate::ingress_client::IngressClient;
 use crate::logbook::Logbook;
 use crate::names::Names;
 use crate::probe::HealthChecker;
+use crate::traffic::TrafficHistory;
+use crate::usage::UsageHistory;
 use crate::view::Caller;
 
 pub(crate) use accept::{DeployRequest, check_restart, unchanged};
@@ -79,13 +81,14 @@ pub(crate) use app_rollback::{
     RollbackRequest, check_not_pinned, check_rollback, inherited_rollback, refuse, return_to,
 };
 pub(crate) use compose::{Composed, active, compose, connection};
+pub(crate) use databases::LIMITS as DATABASE_LIMITS;
 pub(crate) use databases::STOP_GRACE as DATABASE_GRACE;
 pub(crate) use databases::{databases_unwanted_by, kept_version};
 pub(crate) use images::image_is_gone;
 pub(crate) use jobs::grace as job_grace_of;
 pub(crate) use prebuilt::Pull;
 pub(crate) use records::{queued, secret_values};
-pub(crate) use serving_images::{KeptFrom, Sourcing, sourcing};
+pub(crate) use serving_images::{KeptFrom, Sourcing, serving_images, sourcing};
 use task::AppTask;
 
 /// What all app tasks share.
@@ -96,6 +99,8 @@ pub(crate) struct Shared {
     pub watch: EngineWatch,
     pub ingress: IngressClient,
     pub bandwidth: Bandwidth,
+    pub traffic: TrafficHistory,
+    pub usage: UsageHistory,
     /// Probes the health of instances and databases.
     pub health_checker: Arc<dyn HealthChecker>,
     /// Builds images from sources.
