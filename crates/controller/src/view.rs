@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
+pub use data_dir::DiskSpace;
 use engine::ProcessCount;
 pub use rollout::app_rollback::{Condition, RollbackCheck};
 use rollout::deployment::{Failure, Stage};
@@ -275,6 +276,94 @@ pub struct ComponentHealthView {
     pub replicas_desired: u32,
     /// How many instances are ready. During a rollout there can be more than wanted.
     pub replicas_ready: usize,
+}
+
+/// CPU and memory of one service instance, worker instance or database over the last hour.
+#[derive(Debug, Clone, PartialEq)]
+pub struct InstanceUsage {
+    /// Name of the container. The container may be gone already.
+    pub instance_name: InstanceName,
+    /// The component that it belongs to.
+    pub component_name: ComponentName,
+    /// `COMPONENT-INDEX`, or the name of a database. Instances that follow each other in one place have the same alias.
+    pub instance_alias: String,
+    /// The memory limit.
+    pub memory_limit_bytes: u64,
+    /// Oldest first, about every 15 s.
+    pub samples: Vec<UsageSample>,
+}
+
+/// What an instance used.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct UsageSample {
+    /// When it was measured.
+    pub at: Timestamp,
+    /// CPU time since the sample before, in percent of the limit.
+    pub cpu_percent: f64,
+    /// Memory in bytes, without files that the kernel can drop from its cache.
+    pub memory_bytes: u64,
+    /// Memory in percent of the limit.
+    pub memory_percent: f64,
+}
+
+/// What the ingress counted for an app during one interval.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TrafficSample {
+    /// The end of the interval.
+    pub at: Timestamp,
+    /// The length of the interval. Intervals differ in length, so divide the counts by it to compare samples.
+    pub over: Duration,
+    /// Requests that arrived.
+    pub requests: u64,
+    /// Requests that ended with a 502, 503 or 504 of the ingress, or with a body that was cut off.
+    pub failed: u64,
+    /// 5xx responses of the app.
+    pub app_errors: u64,
+}
+
+/// The host, its engine, and the images of this installation.
+#[derive(Debug, Clone)]
+pub struct HostView {
+    /// Boatyard's version.
+    pub version: &'static str,
+    /// The installation's id, which is part of every name on the engine.
+    pub installation_id: String,
+    /// The container engine, or why it does not answer.
+    pub engine: Result<HostEngine, String>,
+    /// The file system of the data directory; `None` if the system does not report it in time.
+    pub disk: Option<DiskSpace>,
+    /// The images that apps use or used, or why they cannot be listed.
+    pub images: Result<Vec<HostImage>, String>,
+}
+
+/// The container engine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostEngine {
+    /// The engine's version.
+    pub version: String,
+    /// The version of its API.
+    pub api_version: String,
+    /// The CPUs of its host.
+    pub cpus: u32,
+    /// The memory of its host.
+    pub memory_bytes: u64,
+}
+
+/// An image on the engine that an app serves, or that was built for an app.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostImage {
+    /// The tag.
+    pub reference: String,
+    /// Size of all its layers. Images that share layers count them once each.
+    pub size_bytes: u64,
+    /// When it was built.
+    pub created: Timestamp,
+    /// The app's name; `None`: the image was built for an app that is not on record.
+    pub app: Option<String>,
+    /// The component; `None` if the app is not on record.
+    pub component: Option<ComponentName>,
+    /// Whether what serves now runs it. A restart needs it, and a rollback may need the others.
+    pub serves: bool,
 }
 
 /// How the components of an app connect to one of its databases. Contains the password, so it has no `Debug`.

@@ -21,6 +21,7 @@ mod ingress;
 mod ingress_client;
 mod job_invocations;
 mod jobs;
+mod live;
 mod logs;
 mod measurements;
 mod messages;
