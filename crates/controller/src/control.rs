@@ -14,6 +14,7 @@ mod lookups;
 mod operations;
 mod preview;
 mod rollback;
+mod timeline;
 mod tokens;
 
 use std::path::PathBuf;
@@ -35,8 +36,8 @@ use crate::start::{self, ControllerState};
 use crate::unknown::{UnknownApp, UnknownList};
 use crate::view::{
     AlertView, AppView, AuditEntry, Caller, ComponentHealthView, CreatedToken, DatabaseConnectionView, DeployOptions,
-    DeploymentView, InstanceView, JobInvocationView, LogRequest, NewToken, Page, PageQuery, Preview, RollbackCheck,
-    RollbackOptions, SlackWebhook, TokenView, UpdateOptions,
+    DeploymentView, InstanceTransition, InstanceView, JobInvocationView, LogRequest, NewToken, Page, PageQuery,
+    Preview, RollbackCheck, RollbackOptions, SlackWebhook, TokenView, UpdateOptions,
 };
 
 /// A running controller. Cheap to clone.
@@ -127,6 +128,10 @@ pub trait Control: Send + Sync + 'static {
     /// Returns a deployment once it has ended, which may take as long as deployments may. Errors: those of
     /// [`Self::deployment`].
     async fn ended_deployment(&self, app: &AppId, id: &DeploymentId) -> Result<DeploymentView, ControlError>;
+
+    /// Returns what happened to each instance during a deployment, in time order. Empty for a deployment of a version that
+    /// did not record this. Errors: those of [`Self::deployment`].
+    async fn timeline(&self, app: &AppId, id: &DeploymentId) -> Result<Vec<InstanceTransition>, ControlError>;
 
     /// Cancels a deployment in progress, and rolls back what it already replaced.
     async fn cancel(&self, app: &AppId, id: &DeploymentId) -> Result<DeploymentView, ControlError>;

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use controller::view::{
     Actor, AlertView, AppView, ComponentHealthView, Condition, DatabaseConnectionView, DeploymentKind, DeploymentView,
-    InstanceView, JobInvocationPhase, JobInvocationView, RollbackCheck, RolloutView, TokenApp, TokenScope, TokenView,
+    InstanceTransition, InstanceView, JobInvocationPhase, JobInvocationView, RollbackCheck, RolloutView, TokenApp,
+    TokenScope, TokenView, Transition,
 };
 use rollout::app_rollback::ConditionCode;
 use rollout::deployment::Stage;
@@ -167,6 +168,27 @@ pub fn database_connection() -> DatabaseConnectionView {
         database: "shop".into(),
         url: "postgresql://shop:s3cret@db:5432/shop".into(),
     }
+}
+
+pub fn timeline() -> Vec<InstanceTransition> {
+    let of = |generation, existed_before, transition, at| InstanceTransition {
+        instance_name: format!("by-1-shop-web-{generation}").as_str().into(),
+        component_name: "web".into(),
+        component_type: "SERVICE",
+        instance_alias: "web-0".into(),
+        slot: 0,
+        deployment_number: Some(generation),
+        revision: "r1".into(),
+        generation,
+        existed_before,
+        transition,
+        at: Timestamp(at),
+    };
+    vec![
+        of(1, true, Transition::Existed, 1_772_359_200_000),
+        of(2, false, Transition::Routed, 1_772_359_201_000),
+        of(1, true, Transition::Draining, 1_772_359_201_005),
+    ]
 }
 
 pub fn instances() -> Vec<InstanceView> {

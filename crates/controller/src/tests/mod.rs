@@ -35,6 +35,7 @@ pub(crate) mod samples;
 mod simulation;
 mod sources;
 mod stopping;
+mod timeline;
 mod tokens;
 mod unreadable;
 mod upgrade;
