@@ -17,6 +17,7 @@ mod preview;
 mod rollback;
 mod sessions;
 mod source_heads;
+mod timeline;
 mod tokens;
 mod traffic;
 mod usage;
@@ -40,7 +41,7 @@ pub use crate::logs::LogLines;
 use crate::start::{self, ControllerState};
 use crate::unknown::{UnknownApp, UnknownList};
 use crate::view::{
-    AlertView, AppView, AuditEntry, Caller, ComponentHealthView, CreatedSession, CreatedToken, DatabaseConnectionView, DeployOptions, DeploymentView, HostView, InstanceUsage, InstanceView, JobInvocationView, LogRequest, NewToken, Page, PageQuery, Preview, RollbackCheck, RollbackOptions, SessionView, SlackWebhook, SourceHeadView, TokenView, TrafficSample, UpdateOptions,
+    AlertView, AppView, AuditEntry, Caller, ComponentHealthView, CreatedSession, CreatedToken, DatabaseConnectionView, DeployOptions, DeploymentView, HostView, InstanceTransition, InstanceUsage, InstanceView, JobInvocationView, LogRequest, NewToken, Page, PageQuery, Preview, RollbackCheck, RollbackOptions, SessionView, SlackWebhook, SourceHeadView, TokenView, TrafficSample, UpdateOptions,
 };
 
 /// A running controller. Cheap to clone.
@@ -131,6 +132,10 @@ pub trait Control: Send + Sync + 'static {
     /// Returns a deployment once it has ended, which may take as long as deployments may. Errors: those of
     /// [`Self::deployment`].
     async fn ended_deployment(&self, app: &AppId, id: &DeploymentId) -> Result<DeploymentView, ControlError>;
+
+    /// Returns what happened to each instance during a deployment, in time order. Empty for a deployment of a version that
+    /// did not record this. Errors: those of [`Self::deployment`].
+    async fn timeline(&self, app: &AppId, id: &DeploymentId) -> Result<Vec<InstanceTransition>, ControlError>;
 
     /// Cancels a deployment in progress, and rolls back what it already replaced.
     async fn cancel(&self, app: &AppId, id: &DeploymentId) -> Result<DeploymentView, ControlError>;

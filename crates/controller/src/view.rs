@@ -8,7 +8,7 @@ pub use data_dir::DiskSpace;
 use engine::ProcessCount;
 pub use rollout::app_rollback::{Condition, RollbackCheck};
 use rollout::deployment::{Failure, Stage};
-use rollout::ids::{AppId, ComponentName, DeploymentId, InstanceName};
+use rollout::ids::{AppId, ComponentName, DeploymentId, InstanceName, RevisionId};
 use rollout::instance::InstancePhase;
 use rollout::progress::Progress;
 use rollout::queue::Build;
@@ -17,7 +17,7 @@ use serde::Serialize;
 use serde_json::Value;
 /// Values that records contain and that callers get unchanged.
 pub use store::records::{
-    AUDIT_ROWS, Actor, AuditEntry, Image, LastEnd, Served, SlackWebhook, TokenApp, TokenScope, Unchanged,
+    AUDIT_ROWS, Actor, AuditEntry, Image, LastEnd, Served, SlackWebhook, TokenApp, TokenScope, Transition, Unchanged,
 };
 use store::records::{Deployment, RollbackAction};
 
@@ -227,6 +227,33 @@ pub struct InstanceView {
     pub last_end: Option<LastEnd>,
     /// Number of processes and threads, if the container runs and the engine counts them.
     pub processes: Option<ProcessCount>,
+}
+
+/// What happened to an instance at one moment of a deployment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InstanceTransition {
+    /// Name of the container.
+    pub instance_name: InstanceName,
+    /// The component that it belongs to.
+    pub component_name: ComponentName,
+    /// "SERVICE" or "WORKER".
+    pub component_type: &'static str,
+    /// `COMPONENT-INDEX`.
+    pub instance_alias: String,
+    /// The index of the alias.
+    pub slot: u32,
+    /// Number of the deployment that created the instance, if it is on record.
+    pub deployment_number: Option<u64>,
+    /// Identity of what the instance runs.
+    pub revision: RevisionId,
+    /// Restart generation of the instance.
+    pub generation: u64,
+    /// An earlier deployment created the instance.
+    pub existed_before: bool,
+    /// What happened.
+    pub transition: Transition,
+    /// When it happened.
+    pub at: Timestamp,
 }
 
 /// An alert of an app's spec with its destinations. Nothing sends it.

@@ -10,12 +10,25 @@ use super::JsonResult;
 use crate::body::RequestBody;
 use crate::render;
 use crate::state::ApiState;
+use crate::{render, view};
 
 /// Instances with their containers, and the deployments that matter with what they wait for. Also answers for an app that
 /// is being deleted, by its id.
 pub(super) async fn status(access: Access, PathParams(app): PathParams<String>) -> JsonResult {
     let (view, instances) = access.control.status(&app).await.map_err(|error| access.app_error(&app, error))?;
     Ok(Json(json!({ "status": render::status(&view, &instances) })))
+}
+
+/// What happened to each instance during a deployment, in time order.
+pub(super) async fn timeline(
+    access: Access,
+    PathParams((app, deployment)): PathParams<(String, String)>,
+) -> JsonResult {
+    let app = access.app(&app).await?;
+    let deployment = access.deployment(&app.id, &deployment).await?;
+    let timeline = access.control.timeline(&app.id, &deployment.id).await?;
+    let timeline: Vec<_> = timeline.iter().map(view::transition).collect();
+    Ok(Json(json!({ "timeline": timeline })))
 }
 
 /// Containers, networks and routes that no record explains.

@@ -11,8 +11,7 @@ use controller::ControlError;
 use controller::console::{Console, ConsoleRequest, ConsoleTarget};
 use controller::unknown::{UnknownApp, UnknownList};
 use controller::view::{
-    AlertView, AppView, AuditEntry, Caller, ComponentHealthView, CreatedSession, CreatedToken, DatabaseConnectionView, DeployOptions, DeploymentView, HostView, InstanceUsage, InstanceView, JobInvocationPhase, JobInvocationView, LogEntry, LogRequest, NewToken, Page, PageQuery, Preview, RollbackCheck, RollbackOptions, SessionView, SlackWebhook, SourceHeadView, TokenView, TrafficSample,
-    UpdateOptions,
+    AlertView, AppView, AuditEntry, Caller, ComponentHealthView, CreatedSession, CreatedToken, DatabaseConnectionView, DeployOptions, DeploymentView, HostView, InstanceTransition, InstanceUsage, InstanceView, JobInvocationPhase, JobInvocationView, LogEntry, LogRequest, NewToken, Page, PageQuery, Preview, RollbackCheck, RollbackOptions, SessionView, SlackWebhook, SourceHeadView, TokenView, TrafficSample, UpdateOptions,
 };
 use futures::{StreamExt, stream};
 use rollout::deployment::Stage;
@@ -247,6 +246,11 @@ impl Control for FakeControl {
         let mut end = self.end.subscribe();
         let stage = end.wait_for(Option::is_some).await.expect("the sender is in self").expect("it is some");
         Ok(DeploymentView { stage, ..self.deployment(app, id).await? })
+    }
+
+    async fn timeline(&self, app: &AppId, id: &DeploymentId) -> Result<Vec<InstanceTransition>, ControlError> {
+        self.deployment(app, id).await?;
+        Ok(samples::timeline())
     }
 
     async fn cancel(&self, _: &AppId, id: &DeploymentId) -> Result<DeploymentView, ControlError> {

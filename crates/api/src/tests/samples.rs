@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use controller::view::{
-    Actor, AlertView, AppView, CommitView, ComponentHealthView, Condition, DatabaseConnectionView, DeploymentKind, DeploymentView, DiskSpace, HostEngine, HostImage, HostView, InstanceUsage, InstanceView, JobInvocationPhase, JobInvocationView, RollbackCheck, RolloutView, SourceHeadView, SourceLocation, TokenApp, TokenScope, TokenView, TrafficSample, UsageSample,
+    Actor, AlertView, AppView, CommitView, ComponentHealthView, Condition, DatabaseConnectionView, DeploymentKind, DeploymentView, DiskSpace, HostEngine, HostImage, HostView, InstanceTransition, InstanceUsage, InstanceView, JobInvocationPhase, JobInvocationView, RollbackCheck, RolloutView, SourceHeadView, SourceLocation, TokenApp, TokenScope, TokenView, TrafficSample, Transition, UsageSample,
 };
 use rollout::app_rollback::ConditionCode;
 use rollout::deployment::Stage;
@@ -207,6 +207,27 @@ pub fn database_connection() -> DatabaseConnectionView {
         database: "shop".into(),
         url: "postgresql://shop:s3cret@db:5432/shop".into(),
     }
+}
+
+pub fn timeline() -> Vec<InstanceTransition> {
+    let of = |generation, existed_before, transition, at| InstanceTransition {
+        instance_name: format!("by-1-shop-web-{generation}").as_str().into(),
+        component_name: "web".into(),
+        component_type: "SERVICE",
+        instance_alias: "web-0".into(),
+        slot: 0,
+        deployment_number: Some(generation),
+        revision: "r1".into(),
+        generation,
+        existed_before,
+        transition,
+        at: Timestamp(at),
+    };
+    vec![
+        of(1, true, Transition::Existed, 1_772_359_200_000),
+        of(2, false, Transition::Routed, 1_772_359_201_000),
+        of(1, true, Transition::Draining, 1_772_359_201_005),
+    ]
 }
 
 pub fn instances() -> Vec<InstanceView> {

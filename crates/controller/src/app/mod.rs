@@ -45,6 +45,7 @@ mod routing;
 mod serving_images;
 mod strays;
 mod task;
+mod timeline;
 
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;

@@ -161,7 +161,8 @@ impl AppTask {
                 self.restarts.inspected(cx, &name, (code, out_of_memory), result).await
             }
             ActionResult::Routed { routes, part, result } => {
-                self.routing.sent(routes, part, result);
+                let new = self.routing.sent(routes, part, result);
+                cx.records.newly_routed.note(new, clock::now());
                 Ok(())
             }
             ActionResult::CommitResolved { deployment, component, commit } => {

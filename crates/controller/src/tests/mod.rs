@@ -38,6 +38,7 @@ mod simulation;
 mod source_heads;
 mod sources;
 mod stopping;
+mod timeline;
 mod tokens;
 mod unreadable;
 mod upgrade;
