@@ -13,6 +13,8 @@ use crate::error_page::error_pages;
 use crate::security_headers::security_headers;
 use crate::session::{SessionCookie, guard};
 use crate::{apps, assets, session};
+use crate::session::SessionCookie;
+use crate::{actions, apps, assets, new_app, session};
 
 /// What all handlers share. Cheap to clone.
 #[derive(Clone)]
@@ -37,6 +39,7 @@ pub(crate) fn route(path: &'static str, needs: Needs, handler: MethodRouter<Pane
 /// The paths that need a session, and what each needs.
 pub(crate) fn table() -> Vec<Route> {
     [apps::routes(), session::routes()].into_iter().flatten().collect()
+    [apps::routes(), actions::routes(), new_app::routes()].into_iter().flatten().collect()
 }
 
 /// The control panel. `stop` ends its live pages and consoles.
