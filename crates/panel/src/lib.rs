@@ -9,6 +9,7 @@
 //! In reading order:
 //! - `routes`: every path with its handler, in one table;
 //! - `session`: signing in, and who makes a request; `request`: what a handler gets; `error_page`: error answers;
+//! - `live`: server-sent events for pages that show what happens now;
 //! - `apps`: the list of apps;
 //! - [`ui`]: the layout and the components that every page uses;
 //! - [`assets`]: the style sheet, the script and the icon, under addresses that change with their content.
@@ -17,6 +18,7 @@
 mod apps;
 pub mod assets;
 mod error_page;
+mod live;
 mod request;
 mod routes;
 mod session;

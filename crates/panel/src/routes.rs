@@ -7,9 +7,11 @@ use axum::extract::Request;
 use axum::middleware::from_fn;
 use axum::routing::MethodRouter;
 use controller::Control;
+use tokio::sync::watch;
 use web::{Gate, HttpError, Needs, Stop};
 
 use crate::error_page::error_pages;
+use crate::live::LivePages;
 use crate::session::SessionCookie;
 use crate::{apps, assets, session};
 
@@ -19,6 +21,8 @@ pub(crate) struct PanelState {
     pub control: Arc<dyn Control>,
     /// Ends live pages and consoles when the server stops.
     pub stop: Stop,
+    /// Answers with the events of live pages.
+    pub live: LivePages,
 }
 
 /// A path with its methods.
@@ -40,7 +44,9 @@ pub(crate) fn table() -> Vec<Route> {
 
 /// The control panel. `stop` ends its live pages and consoles.
 pub fn router(control: Arc<dyn Control>, stop: Stop) -> Router {
-    let state = PanelState { control: control.clone(), stop };
+    // Without ticks, each live page is rendered again after the time that it names itself.
+    let changes = watch::channel(0).1;
+    let state = PanelState { control: control.clone(), live: LivePages::new(changes, stop.clone()), stop };
     let gated = |route: Route| {
         let authenticate = SessionCookie::new(control.clone());
         let gate = Gate { control: control.clone(), authenticate, needs: route.needs };
