@@ -72,15 +72,17 @@ impl Mark {
     }
 }
 
-impl Lane<'_> {
-    /// The lane. Put all lanes of a deployment into one `div class="lanes"`.
-    pub fn markup(&self) -> Markup {
-        html! {
-            section class="lane" aria-label={ (self.component) ", " (self.kind) } {
-                header { strong { (self.component) } " " small { (self.kind) } p { (self.summary) } }
-                ul { @for it in self.instances { (instance(it)) } }
-                @if !self.waiting.is_empty() { p class="waiting" { (Icon::Pending.markup()) (self.waiting) } }
-            }
+/// The lanes of a deployment, in the order of the rollout.
+pub fn lanes(lanes: &[Lane<'_>]) -> Markup {
+    html! { div class="lanes" { @for it in lanes { (lane(it)) } } }
+}
+
+fn lane(it: &Lane<'_>) -> Markup {
+    html! {
+        section class="lane" aria-label={ (it.component) ", " (it.kind) } {
+            header { strong { (it.component) } " " small { (it.kind) } p { (it.summary) } }
+            ul { @for it in it.instances { (instance(it)) } }
+            @if !it.waiting.is_empty() { p class="waiting" { (Icon::Pending.markup()) (it.waiting) } }
         }
     }
 }

@@ -26,6 +26,9 @@ pub mod steps;
 pub mod table;
 pub mod time;
 
+#[cfg(test)]
+mod tests;
+
 /// The meaning of a colour. The text beside it says the same.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Tone {
