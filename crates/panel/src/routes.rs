@@ -7,11 +7,14 @@ use axum::extract::Request;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::MethodRouter;
 use controller::Control;
+use tokio::sync::watch;
 use web::{Gate, HttpError, Needs, Stop};
 
 use crate::error_page::error_pages;
 use crate::security_headers::security_headers;
 use crate::session::{SessionCookie, guard};
+use crate::live::LivePages;
+use crate::session::SessionCookie;
 use crate::{apps, assets, session};
 use crate::session::SessionCookie;
 use crate::{actions, apps, assets, new_app, session};
@@ -22,6 +25,8 @@ pub(crate) struct PanelState {
     pub control: Arc<dyn Control>,
     /// Ends live pages and consoles when the server stops.
     pub stop: Stop,
+    /// Answers with the events of live pages.
+    pub live: LivePages,
 }
 
 /// A path with its methods.
@@ -44,7 +49,9 @@ pub(crate) fn table() -> Vec<Route> {
 
 /// The control panel. `stop` ends its live pages and consoles.
 pub fn router(control: Arc<dyn Control>, stop: Stop) -> Router {
-    let state = PanelState { control: control.clone(), stop };
+    // Without ticks, each live page is rendered again after the time that it names itself.
+    let changes = watch::channel(0).1;
+    let state = PanelState { control: control.clone(), live: LivePages::new(changes, stop.clone()), stop };
     let gated = |route: Route| {
         let gate = Gate { control: control.clone(), authenticate: SessionCookie, needs: route.needs };
         gate.in_front_of(route.handler)
