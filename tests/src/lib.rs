@@ -1,5 +1,6 @@
 //! What the end-to-end stories and the demo share.
 
+pub mod browser;
 pub mod by_hand;
 pub mod demo;
 pub mod engine;
@@ -7,4 +8,5 @@ pub mod http;
 pub mod installation;
 pub mod load;
 pub mod repo;
+pub mod site;
 pub mod small_disk;
