@@ -12,8 +12,8 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
+use web::HttpError;
 
-use crate::error::ApiError;
 use crate::state::ApiState;
 
 /// Largest body. A spec has at most 256 KiB.
@@ -28,50 +28,50 @@ pub(crate) struct RequestBody {
 }
 
 impl FromRequest<ApiState> for RequestBody {
-    type Rejection = ApiError;
+    type Rejection = HttpError;
 
-    async fn from_request(request: Request, _: &ApiState) -> Result<Self, ApiError> {
+    async fn from_request(request: Request, _: &ApiState) -> Result<Self, HttpError> {
         let kind = request.headers().get(header::CONTENT_TYPE).and_then(|it| it.to_str().ok()).unwrap_or_default();
         let yaml = kind.split(';').next().is_some_and(|kind| kind.trim().ends_with("yaml"));
         let bytes = read(request.into_body()).await?;
-        let text = String::from_utf8(bytes.into()).map_err(|_| ApiError::bad_request("the body is not UTF-8"))?;
+        let text = String::from_utf8(bytes.into()).map_err(|_| HttpError::bad_request("the body is not UTF-8"))?;
         Ok(Self { text, yaml })
     }
 }
 
-async fn read(body: Body) -> Result<Bytes, ApiError> {
+async fn read(body: Body) -> Result<Bytes, HttpError> {
     let Ok(read) = tokio::time::timeout(BODY_TIMEOUT, axum::body::to_bytes(body, MAX_BODY_BYTES)).await else {
-        return Err(ApiError::request_timeout());
+        return Err(HttpError::request_timeout());
     };
     match read {
         Ok(bytes) => Ok(bytes),
         Err(error) if std::error::Error::source(&error).is_some_and(|it| it.to_string().contains("length limit")) => {
-            Err(ApiError::too_large(MAX_BODY_BYTES))
+            Err(HttpError::too_large(MAX_BODY_BYTES))
         }
-        Err(_) => Err(ApiError::bad_request("the body ended too early; nothing was changed")),
+        Err(_) => Err(HttpError::bad_request("the body ended too early; nothing was changed")),
     }
 }
 
 impl RequestBody {
     /// The object in the body; an empty one for an empty body or `null`.
-    fn object(&self) -> Result<Map<String, Value>, ApiError> {
+    fn object(&self) -> Result<Map<String, Value>, HttpError> {
         if self.text.trim().is_empty() {
             return Ok(Map::new());
         }
         match serde_json::from_str(&self.text).map_err(not_json)? {
             Value::Null => Ok(Map::new()),
             Value::Object(fields) => Ok(fields),
-            other => Err(ApiError::bad_request(format!("the body must be an object, not {}", kind(&other)))),
+            other => Err(HttpError::bad_request(format!("the body must be an object, not {}", kind(&other)))),
         }
     }
 
     /// `{"components": ["web"]}`. Empty means all components.
-    pub fn components(&self) -> Result<Vec<String>, ApiError> {
+    pub fn components(&self) -> Result<Vec<String>, HttpError> {
         self.names("components")
     }
 
     /// A list of names or ids. Empty if the field is absent or null.
-    pub fn names(&self, field: &str) -> Result<Vec<String>, ApiError> {
+    pub fn names(&self, field: &str) -> Result<Vec<String>, HttpError> {
         let fields = self.object()?;
         let items = match fields.get(field) {
             None | Some(Value::Null) => return Ok(Vec::new()),
@@ -86,7 +86,7 @@ impl RequestBody {
     }
 
     /// Whether any of these fields is true.
-    pub fn any(&self, names: &[&str]) -> Result<bool, ApiError> {
+    pub fn any(&self, names: &[&str]) -> Result<bool, HttpError> {
         let fields = self.object()?;
         let mut any = false;
         for name in names {
@@ -100,12 +100,12 @@ impl RequestBody {
     }
 
     /// Whether this field beside the spec is true. A body in YAML is only a spec.
-    pub fn flag(&self, name: &str) -> Result<bool, ApiError> {
+    pub fn flag(&self, name: &str) -> Result<bool, HttpError> {
         if self.yaml { Ok(false) } else { self.any(&[name]) }
     }
 
     /// A string field.
-    pub fn text(&self, name: &str) -> Result<Option<String>, ApiError> {
+    pub fn text(&self, name: &str) -> Result<Option<String>, HttpError> {
         if self.yaml {
             return Ok(None);
         }
@@ -118,16 +118,16 @@ impl RequestBody {
 
     /// The spec in `{"spec": {…}}`, or the whole body if it is YAML. Errors: all problems of the spec, one per line, as App
     /// Platform words them.
-    pub fn spec(&self) -> Result<Parsed, ApiError> {
+    pub fn spec(&self) -> Result<Parsed, HttpError> {
         match self.yaml {
             true => AppSpec::from_yaml(&self.text).map_err(|problems| spec_refused(&problems)),
             false => self.json_spec(),
         }
     }
 
-    fn json_spec(&self) -> Result<Parsed, ApiError> {
+    fn json_spec(&self) -> Result<Parsed, HttpError> {
         if self.object()?.get("spec").is_none_or(Value::is_null) {
-            return Err(ApiError::bad_request("the body has no field \"spec\". Send {\"spec\": {\"name\": …}}"));
+            return Err(HttpError::bad_request("the body has no field \"spec\". Send {\"spec\": {\"name\": …}}"));
         }
         let SpecField { spec } = serde_json::from_str(&self.text).map_err(not_json)?;
         let text = spec.get();
@@ -159,18 +159,18 @@ fn at_original_position(body: &str, spec: &str) -> String {
 }
 
 /// All problems, one per line, and the number of omitted ones.
-pub(crate) fn spec_refused(problems: &Diagnostics) -> ApiError {
+pub(crate) fn spec_refused(problems: &Diagnostics) -> HttpError {
     let lines = problems.iter().filter(|it| it.is_error()).map(|it| it.api_message());
     let more = Some(problems.omitted_errors()).filter(|more| *more > 0).map(|more| format!("and {more} more"));
-    ApiError::bad_request(lines.chain(more).collect::<Vec<_>>().join("\n"))
+    HttpError::bad_request(lines.chain(more).collect::<Vec<_>>().join("\n"))
 }
 
-fn not_json(error: serde_json::Error) -> ApiError {
-    ApiError::bad_request(format!("the body is not JSON: {error}"))
+fn not_json(error: serde_json::Error) -> HttpError {
+    HttpError::bad_request(format!("the body is not JSON: {error}"))
 }
 
-fn wrong_type(field: &str, wanted: &str, got: &Value) -> ApiError {
-    ApiError::bad_request(format!("field {field:?} must be {wanted}, not {}", kind(got)))
+fn wrong_type(field: &str, wanted: &str, got: &Value) -> HttpError {
+    HttpError::bad_request(format!("field {field:?} must be {wanted}, not {}", kind(got)))
 }
 
 fn kind(value: &Value) -> &'static str {
@@ -192,7 +192,7 @@ mod tests {
         RequestBody { text: text.to_owned(), yaml: false }
     }
 
-    fn message<T>(result: Result<T, ApiError>) -> String {
+    fn message<T>(result: Result<T, HttpError>) -> String {
         result.map(|_| String::new()).unwrap_or_else(|error| error.message)
     }
 

@@ -9,18 +9,21 @@
 //!   show the current state at once. Behind a proxy, connections do not belong to one client.
 
 use std::collections::HashSet;
+use std::convert::Infallible;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use axum::extract::{MatchedPath, Request};
-use axum::http::{HeaderMap, Method, header};
+use axum::extract::{FromRequestParts, MatchedPath};
+use axum::http::request::Parts;
+use axum::http::{Extensions, HeaderMap, Method, header};
 use controller::view::DeploymentView;
 use rollout::ids::DeploymentId;
 use tokio::time::sleep;
+use web::access::token_ended;
+use web::{Access, EarlierRequests, HttpError};
 
-use crate::access::{Access, token_ended};
-use crate::error::ApiError;
 use crate::routes::DEPLOYMENT;
+use crate::state::ApiState;
 
 /// The longest wait. Many proxies give up after 50 s or 60 s without an answer.
 const LONGEST: Duration = Duration::from_secs(45);
@@ -35,12 +38,21 @@ pub(crate) struct Hold(pub Duration);
 
 impl Hold {
     /// `earlier_requests`: how many the client has sent on the same connection.
-    pub fn of(request: &Request, earlier_requests: usize) -> Self {
-        let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
-        match request.method() == Method::GET && path == Some(DEPLOYMENT) {
-            true => Self(wanted(request.headers(), earlier_requests).min(LONGEST)),
+    pub fn of(method: &Method, headers: &HeaderMap, extensions: &Extensions, earlier_requests: usize) -> Self {
+        let path = extensions.get::<MatchedPath>().map(MatchedPath::as_str);
+        match *method == Method::GET && path == Some(DEPLOYMENT) {
+            true => Self(wanted(headers, earlier_requests).min(LONGEST)),
             false => Self::default(),
         }
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Hold {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        let earlier = parts.extensions.get::<EarlierRequests>().map_or(0, |it| it.0);
+        Ok(Self::of(&parts.method, &parts.headers, &parts.extensions, earlier))
     }
 }
 
@@ -104,22 +116,22 @@ impl Drop for HeldPoll<'_> {
 /// Returns the deployment once it has ended, or as it is when the hold or the server ends.
 pub(crate) async fn until_ended(
     access: &Access,
+    state: &ApiState,
     deployment: DeploymentView,
     Hold(limit): Hold,
-) -> Result<DeploymentView, ApiError> {
+) -> Result<DeploymentView, HttpError> {
     if deployment.stage.is_ended() || limit.is_zero() {
         return Ok(deployment);
     }
     let poll = (access.caller.token_hash.clone(), deployment.id.clone());
-    let Some(_held) = access.state.held_polls.hold(poll) else { return Ok(deployment) };
-    let mut stop = access.state.stop.subscribe();
+    let Some(_held) = state.held_polls.hold(poll) else { return Ok(deployment) };
     tokio::select! {
         ended = access.control.ended_deployment(&deployment.app, &deployment.id) => return Ok(ended?),
         () = token_ended(access.control.clone(), access.caller.actor.token.clone()) => {
-            return Err(ApiError::unauthorized());
+            return Err(HttpError::unauthorized());
         }
         () = sleep(limit) => {}
-        _ = stop.wait_for(|stop| *stop) => {}
+        () = state.stop.requested() => {}
     }
     Ok(access.control.deployment(&deployment.app, &deployment.id).await?)
 }

@@ -4,8 +4,8 @@ use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
 use controller::view::{LogKind, PageQuery};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use web::{Access, HttpError};
 
-use crate::error::ApiError;
 use crate::state::ApiState;
 
 /// App Platform's default page size.
@@ -28,12 +28,12 @@ const DEPLOYMENT_TYPES: [&str; 7] = [
 pub(crate) struct QueryParams(Vec<(String, String)>);
 
 impl FromRequestParts<ApiState> for QueryParams {
-    type Rejection = ApiError;
+    type Rejection = HttpError;
 
-    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
+    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, HttpError> {
         let Query(pairs) = Query::<Vec<(String, String)>>::from_request_parts(parts, state)
             .await
-            .map_err(|error| ApiError::bad_request(format!("the query cannot be read: {}", error.body_text())))?;
+            .map_err(|error| HttpError::bad_request(format!("the query cannot be read: {}", error.body_text())))?;
         Ok(Self(pairs))
     }
 }
@@ -59,60 +59,70 @@ impl QueryParams {
     }
 
     /// The deployment types to list, in the spelling of the API. Empty means all.
-    pub fn deployment_types(&self) -> Result<Vec<&'static str>, ApiError> {
+    pub fn deployment_types(&self) -> Result<Vec<&'static str>, HttpError> {
         let known = |text: &str| {
             let found = DEPLOYMENT_TYPES.into_iter().find(|known| known.eq_ignore_ascii_case(text));
             found.ok_or_else(|| {
                 let all = DEPLOYMENT_TYPES.join(", ");
-                ApiError::bad_request(format!("deployment_types must be among {all}, not {text:?}"))
+                HttpError::bad_request(format!("deployment_types must be among {all}, not {text:?}"))
             })
         };
         self.all("deployment_types").iter().map(|text| known(text)).collect()
     }
 
     /// `true` or `false`; false if absent.
-    pub fn flag(&self, name: &str) -> Result<bool, ApiError> {
+    pub fn flag(&self, name: &str) -> Result<bool, HttpError> {
         match self.get(name) {
             None | Some("false" | "False" | "0") => Ok(false),
             Some("true" | "True" | "1") => Ok(true),
-            Some(other) => Err(ApiError::bad_request(format!("{name} must be true or false, not {other:?}"))),
+            Some(other) => Err(HttpError::bad_request(format!("{name} must be true or false, not {other:?}"))),
         }
     }
 
+    /// Whether the request only previews a change. The audit trail then does not record it. Call this only where the
+    /// handler obeys the answer.
+    pub fn is_dry_run(&self, access: &Access) -> Result<bool, HttpError> {
+        let is_dry_run = self.flag("dry_run")?;
+        if is_dry_run {
+            access.dismiss_audit();
+        }
+        Ok(is_dry_run)
+    }
+
     /// The requested page. A `per_page` over 200 means 200.
-    pub fn page(&self) -> Result<PageQuery, ApiError> {
+    pub fn page(&self) -> Result<PageQuery, HttpError> {
         let page = self.positive("page")?.unwrap_or(1);
         let per_page = self.positive("per_page")?.unwrap_or(PER_PAGE).min(MAX_PER_PAGE);
         Ok(PageQuery { page, per_page })
     }
 
-    fn positive(&self, name: &str) -> Result<Option<u64>, ApiError> {
+    fn positive(&self, name: &str) -> Result<Option<u64>, HttpError> {
         let Some(text) = self.get(name) else { return Ok(None) };
         match text.parse::<u64>() {
             Ok(number @ 1..=1_000_000_000) => Ok(Some(number)),
-            _ => Err(ApiError::bad_request(format!("{name} must be a number of at least 1, not {text:?}"))),
+            _ => Err(HttpError::bad_request(format!("{name} must be a number of at least 1, not {text:?}"))),
         }
     }
 
     /// Which log. No type, and pydo's `UNSPECIFIED`, mean the log of running instances.
-    pub fn log_kind(&self) -> Result<LogKind, ApiError> {
+    pub fn log_kind(&self) -> Result<LogKind, HttpError> {
         match self.get("type").unwrap_or("UNSPECIFIED").to_ascii_uppercase().as_str() {
             "RUN" | "UNSPECIFIED" => Ok(LogKind::Run),
             "BUILD" => Ok(LogKind::Build),
             "DEPLOY" => Ok(LogKind::Deploy),
             "RUN_RESTARTED" => Ok(LogKind::RunRestarted),
             other => {
-                Err(ApiError::bad_request(format!("type must be BUILD, DEPLOY, RUN or RUN_RESTARTED, not {other:?}")))
+                Err(HttpError::bad_request(format!("type must be BUILD, DEPLOY, RUN or RUN_RESTARTED, not {other:?}")))
             }
         }
     }
 
     /// How many of the last lines. doctl sends -1 for all; 0 means none.
-    pub fn tail(&self) -> Result<Option<usize>, ApiError> {
+    pub fn tail(&self) -> Result<Option<usize>, HttpError> {
         let Some(text) = self.get("tail_lines") else { return Ok(None) };
         match text.parse::<i64>() {
             Ok(lines) => Ok(usize::try_from(lines).ok()),
-            Err(_) => Err(ApiError::bad_request(format!("tail_lines must be a number, not {text:?}"))),
+            Err(_) => Err(HttpError::bad_request(format!("tail_lines must be a number, not {text:?}"))),
         }
     }
 }

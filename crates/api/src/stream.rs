@@ -17,13 +17,13 @@ use controller::ControlError;
 use controller::console::SHUTTING_DOWN;
 use controller::view::{LogEntry, LogRequest};
 use futures::{Stream, StreamExt};
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
+use web::access::{token_ended, trust};
+use web::{HttpError, Stop};
 
-use crate::access::{token_ended, trust};
-use crate::error::ApiError;
 use crate::state::ApiState;
-use crate::web_socket::{NoTicket, TOKEN_ENDED, close, cut, drain, pings, redeem, stopped};
+use crate::web_socket::{NoTicket, TOKEN_ENDED, close, cut, drain, pings, redeem};
 use controller::{Control, LogLines};
 
 /// A client that accepts no data for this long counts as disconnected.
@@ -38,24 +38,24 @@ pub(crate) struct Ticket {
     query: LogRequest,
     control: Arc<dyn Control>,
     token: Option<String>,
-    stop: watch::Receiver<bool>,
+    stop: Stop,
     permit: OwnedSemaphorePermit,
 }
 
 impl FromRequestParts<ApiState> for Ticket {
-    type Rejection = ApiError;
+    type Rejection = HttpError;
 
-    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
-        let busy = || ApiError::too_many("too many log streams are open. Close one of them first");
+    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, HttpError> {
+        let busy = || HttpError::too_many("too many log streams are open. Close one of them first");
         let permit = state.log_streams.clone().try_acquire_owned().map_err(|_| busy())?;
         let (query, token) = redeem(parts, state).await.map_err(invalid_ticket)?;
         trust(parts);
-        Ok(Self { query, control: state.control.clone(), token, stop: state.stop.subscribe(), permit })
+        Ok(Self { query, control: state.control.clone(), token, stop: state.stop.clone(), permit })
     }
 }
 
-fn invalid_ticket(why: NoTicket) -> ApiError {
-    let mut error = ApiError::unauthorized();
+fn invalid_ticket(why: NoTicket) -> HttpError {
+    let mut error = HttpError::unauthorized();
     error.message = match why {
         NoTicket::Invalid => "the address of a log stream works once and for one minute. Request the logs again".into(),
         NoTicket::TokenEnded => TOKEN_ENDED.into(),
@@ -67,7 +67,7 @@ fn invalid_ticket(why: NoTicket) -> ApiError {
 pub(crate) async fn open(
     ticket: Ticket,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
-) -> Result<Response, ApiError> {
+) -> Result<Response, HttpError> {
     let Ticket { query, control, token, stop, permit } = ticket;
     let lines = control.logs(query).await?;
     let lines = until_token_ends(lines, token_ended(control, token)).boxed();
@@ -101,9 +101,9 @@ fn line(entry: &LogEntry) -> String {
     format!("{} {} {}\n", entry.component, entry.timestamp, cut(&entry.text, MAX_LINE_BYTES))
 }
 
-fn plain(lines: LogLines, stop: watch::Receiver<bool>, permit: OwnedSemaphorePermit) -> Response {
+fn plain(lines: LogLines, stop: Stop, permit: OwnedSemaphorePermit) -> Response {
     // An error aborts the body, so that the client can distinguish it from the end.
-    let body = lines.take_until(stopped(stop)).map(move |entry| {
+    let body = lines.take_until(async move { stop.requested().await }).map(move |entry| {
         let _permit = &permit;
         entry.map(|entry| Bytes::from(line(&entry)))
     });
@@ -112,7 +112,7 @@ fn plain(lines: LogLines, stop: watch::Receiver<bool>, permit: OwnedSemaphorePer
 }
 
 /// Closes with code 1000 after the last line. Clients treat any other code as an error.
-async fn send_messages(mut socket: WebSocket, mut lines: LogLines, stop: watch::Receiver<bool>) {
+async fn send_messages(mut socket: WebSocket, mut lines: LogLines, stop: Stop) {
     let end = match pump(&mut socket, &mut lines, stop).await {
         End::Complete => Some((close_code::NORMAL, String::new())),
         End::Failed(why) => Some((close_code::ERROR, why)),
@@ -135,10 +135,10 @@ enum End {
 async fn pump(
     socket: &mut WebSocket,
     lines: &mut (impl Stream<Item = Result<LogEntry, ControlError>> + Unpin),
-    stop: watch::Receiver<bool>,
+    stop: Stop,
 ) -> End {
     let mut pings = pings();
-    let stop = stopped(stop);
+    let stop = stop.requested();
     tokio::pin!(stop);
     loop {
         let message = tokio::select! {

@@ -7,8 +7,7 @@ use std::time::{Duration, Instant};
 
 use controller::console::ConsoleTarget;
 use controller::view::LogRequest;
-
-use crate::state::sha256;
+use web::sha256;
 
 /// How long an unused ticket is valid.
 pub(crate) const LIFETIME: Duration = Duration::from_secs(60);

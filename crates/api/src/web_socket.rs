@@ -7,10 +7,9 @@ use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
 use futures::{FutureExt, Stream, StreamExt};
 use serde::Deserialize;
-use tokio::sync::watch;
 use tokio::time::{Interval, MissedTickBehavior, interval};
+use web::access::token_ended;
 
-use crate::access::token_ended;
 use crate::state::ApiState;
 use crate::tickets::OfPurpose;
 
@@ -50,12 +49,6 @@ pub(crate) fn pings() -> Interval {
     pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
     pings.reset();
     pings
-}
-
-/// Completes when the server stops.
-pub(crate) async fn stopped(mut stop: watch::Receiver<bool>) {
-    // An error means that the server has stopped.
-    let _ = stop.wait_for(|stop| *stop).await;
 }
 
 /// A close frame, with as much of the reason as fits.

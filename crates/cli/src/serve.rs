@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
-use api::{Listeners, OutsideUrl, Tls};
+use api::Options;
 use controller::config::limits;
 use controller::{Config, Controller};
 use data_dir::{DataDir, DataDirError};
@@ -16,6 +16,7 @@ use tracing::Level;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
+use web::{Listeners, OutsideUrl, Stop, Tls};
 
 use crate::args::{EngineArgs, Serve};
 use crate::discover::Runtime;
@@ -56,8 +57,11 @@ pub async fn run(options: Serve, data_dir: PathBuf) -> anyhow::Result<Exit> {
         ));
     }
     output::note(&banner(&controller, &data_dir, &addresses(api, tls.as_ref(), outside.as_ref()), http, &socket).await);
-    let listeners = Listeners { http: listener, tls, outside, hold_polls };
-    let result = serve(&controller, listeners, &data_dir, http).await;
+    let listeners = Listeners { http: listener, tls, outside };
+    let stop = Stop::default();
+    let pages = Some(panel::router(Arc::new(controller.clone()), stop.clone()));
+    let options = Options { hold_polls, pages, stop };
+    let result = serve(&controller, listeners, options, &data_dir, http).await;
     controller.remove_runtime();
     controller.shutdown().await;
     result
@@ -66,6 +70,7 @@ pub async fn run(options: Serve, data_dir: PathBuf) -> anyhow::Result<Exit> {
 async fn serve(
     controller: &Controller,
     listeners: Listeners,
+    options: Options,
     data_dir: &Path,
     http: SocketAddr,
 ) -> anyhow::Result<Exit> {
@@ -79,7 +84,8 @@ async fn serve(
             () = fenced => taken_over = true,
         }
     };
-    let reason = api::serve(listeners, Arc::new(controller.clone()), shutdown).await.context("the API stopped")?;
+    let reason =
+        api::serve(listeners, Arc::new(controller.clone()), options, shutdown).await.context("the API stopped")?;
     if taken_over {
         return Err(HeldError("another controller has taken over this installation, so this one exits".into()).into());
     }
@@ -92,7 +98,7 @@ async fn serve(
 
 /// The token may be sent unencrypted only over loopback.
 fn check_api_address(options: &Serve) -> anyhow::Result<()> {
-    if api::is_local(options.api) || options.api_insecure {
+    if web::is_local(options.api) || options.api_insecure {
         return Ok(());
     }
     Err(UsageError(format!(
@@ -130,7 +136,7 @@ fn tls(listener: &TcpListener, own: Option<Tls>, data_dir: &Path, outside: Optio
         return Ok(own);
     }
     let bound = listener.local_addr().context("the API's TLS listener has no address")?;
-    let names = api::server_names(bound, outside);
+    let names = web::server_names(bound, outside);
     Ok(Tls::from_authority(&DataDir::certificate_authority_of(data_dir), names)?)
 }
 
@@ -186,7 +192,7 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
 
 /// The addresses of the API, one per line.
 fn addresses(api: SocketAddr, tls: Option<&(TcpListener, Tls)>, outside: Option<&OutsideUrl>) -> String {
-    let warning = if api::is_local(api) {
+    let warning = if web::is_local(api) {
         ""
     } else {
         "   insecure: other hosts can reach it, and the token is sent unencrypted"

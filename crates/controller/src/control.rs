@@ -14,8 +14,10 @@ mod lookups;
 mod operations;
 mod preview;
 mod rollback;
+mod sessions;
 mod tokens;
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -34,9 +36,9 @@ pub use crate::logs::LogLines;
 use crate::start::{self, ControllerState};
 use crate::unknown::{UnknownApp, UnknownList};
 use crate::view::{
-    AlertView, AppView, AuditEntry, Caller, ComponentHealthView, CreatedToken, DatabaseConnectionView, DeployOptions,
-    DeploymentView, InstanceView, JobInvocationView, LogRequest, NewToken, Page, PageQuery, Preview, RollbackCheck,
-    RollbackOptions, SlackWebhook, TokenView, UpdateOptions,
+    AlertView, AppView, AuditEntry, Caller, ComponentHealthView, CreatedSession, CreatedToken, DatabaseConnectionView,
+    DeployOptions, DeploymentView, InstanceView, JobInvocationView, LogRequest, NewToken, Page, PageQuery, Preview,
+    RollbackCheck, RollbackOptions, SessionView, SlackWebhook, TokenView, UpdateOptions,
 };
 
 /// A running controller. Cheap to clone.
@@ -223,6 +225,24 @@ pub trait Control: Send + Sync + 'static {
 
     /// Completes when the token with this id is revoked or expires.
     async fn token_ended(&self, id: &str);
+
+    /// Signs a person in to the panel with the caller's token. A token has at most 32 sessions: the least recently used one
+    /// ends. `source`: the person's address. Errors: the token was revoked or has expired.
+    async fn create_session(&self, source: Option<IpAddr>, caller: &Caller) -> Result<CreatedSession, ControlError>;
+
+    /// Finds a session by the SHA-256 of its secret, in hexadecimal, and counts this as a use. `None`: there is no such
+    /// session, or it has ended.
+    fn session_by_hash(&self, hash: &str) -> Option<SessionView>;
+
+    /// Returns all sessions that have not ended, most recently used first.
+    fn sessions(&self) -> Vec<SessionView>;
+
+    /// Ends the session with this id. Errors: it has ended already; its record cannot be deleted, so that it comes back when
+    /// `serve` starts again.
+    async fn end_session(&self, id: &str) -> Result<SessionView, ControlError>;
+
+    /// Completes when the session with this id ends: by [`Self::end_session`], with its token, or because it expires.
+    async fn session_ended(&self, id: &str);
 
     /// Adds a row to the audit trail. If that fails, the log says so.
     async fn record_request(&self, entry: AuditEntry);

@@ -9,6 +9,7 @@
 //! - [`engine_watch`], [`ingress_client`], [`probe`], [`image_builder`]: access to the engine, the ingress, instances
 //!   and sources;
 //! - [`supervise`]: tasks that survive a panic; [`tokens`]: tokens that were created beside the admin token;
+//!   [`sessions`]: sessions of the panel;
 //! - [`app`]: the task that owns an app;
 //! - [`console`]: shells in running instances; [`deployment_numbers`]: which instances belong to a deployment;
 //! - [`unknown`]: objects that no record explains; [`mirrors`]: removing unused mirrors; [`bandwidth`]: counting what the
@@ -39,6 +40,7 @@ mod network;
 mod probe;
 mod process;
 mod redact;
+mod sessions;
 mod specs;
 mod start;
 mod supervise;

@@ -32,6 +32,7 @@ use crate::logbook::Logbook;
 use crate::mirrors;
 use crate::names::Names;
 use crate::probe::{HealthChecker, NetworkHealthChecker};
+use crate::sessions::Sessions;
 use crate::supervise::supervise;
 use crate::tokens::{Tokens, random_token};
 
@@ -41,6 +42,7 @@ pub(crate) struct ControllerState {
     pub directory: DataDir,
     pub token_hash: String,
     pub tokens: Tokens,
+    pub sessions: Sessions,
     pub apps: RwLock<HashMap<rollout::ids::AppId, AppHandle>>,
 }
 
@@ -85,14 +87,15 @@ pub(crate) async fn take_over(
     let names = Names::new(directory.installation());
     let fence = Arc::new(Fence::raise(engine.clone(), &store, names.clone()).await?);
     let token_hash = mint_token(&directory)?;
-    let tokens = Tokens::new(store.tokens().await.map_err(|error| StartError::Store(error.to_string()))?);
+    let failed = |error: StoreError| StartError::Store(error.to_string());
+    let tokens = Tokens::new(store.tokens().await.map_err(failed)?);
+    let sessions = Sessions::new(store.sessions().await.map_err(failed)?);
 
     // All tasks stop when the controller loses the fence.
     let stop = fence.lost().child_token();
     let states = load(&store).await?;
     engine.remember(states.iter().flat_map(made_containers).collect());
     let watch = EngineWatch::start(engine.clone(), stop.clone());
-    let failed = |error: StoreError| StartError::Store(error.to_string());
     let on_record = store.app_ids().await.map_err(failed)?;
     let consoles = store.consoles().await.map_err(failed)?;
     let deleted = store.deleted_apps().await.map_err(failed)?;
@@ -132,7 +135,7 @@ pub(crate) async fn take_over(
     tokio::spawn(end_leftover_shells(Shells::of(&shared), consoles));
     let apps = states.into_iter().map(|state| (state.app.id.clone(), AppHandle::start(shared.clone(), state)));
     let apps = RwLock::new(apps.collect());
-    Ok(ControllerState { shared, directory, token_hash, tokens, apps })
+    Ok(ControllerState { shared, directory, token_hash, tokens, sessions, apps })
 }
 
 /// Ids and names of the recorded containers, so that the engine port recognises containers that people renamed.

@@ -1,6 +1,7 @@
 //! The controller's answers: records, joined for one request.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use engine::ProcessCount;
@@ -380,6 +381,36 @@ pub struct CreatedToken {
     pub token: String,
     /// What is on record about it.
     pub view: TokenView,
+}
+
+/// A session of the panel that has not ended, without its secret, which is not kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionView {
+    /// A UUID.
+    pub id: String,
+    /// Hash of the token that the session belongs to.
+    pub token_hash: String,
+    /// The created token that the session belongs to; `None`: the admin token.
+    pub token: Option<TokenView>,
+    /// The address that the person signed in from. Behind a proxy it is the proxy's.
+    pub source: Option<IpAddr>,
+    /// When the person signed in.
+    pub created: Timestamp,
+    /// When the session was last used, to a few minutes.
+    pub used: Timestamp,
+    /// When it ends, unless it is used before: 8 hours after its last use, 7 days after the sign-in at the latest, and never
+    /// after its token.
+    pub expires: Timestamp,
+    /// Time until it ends, by the controller's clock.
+    pub remaining: Duration,
+}
+
+/// A session that was just started. Nothing can show its secret again.
+pub struct CreatedSession {
+    /// The secret, for the cookie.
+    pub secret: String,
+    /// What is on record about it.
+    pub view: SessionView,
 }
 
 /// Options of a new spec.

@@ -2,8 +2,8 @@
 //! then the ingress adds its own. In this order a `Connection` header cannot remove the headers that the ingress adds.
 
 use hyper::header::{
-    CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION, SET_COOKIE, TE, TRANSFER_ENCODING, UPGRADE,
 };
 
 use crate::error_response::ERROR_HEADER;
@@ -19,6 +19,10 @@ const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection")
 const HOP_BY_HOP: [HeaderName; 7] =
     [KEEP_ALIVE, PROXY_CONNECTION, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE];
 
+/// The cookies of the panel's sessions, over http and over https. A browser sends a cookie to every port of its host, so it
+/// may send these to apps, too.
+const SESSION_COOKIES: [&[u8]; 2] = [b"boatyard_session", b"__Host-boatyard_session"];
+
 /// The values of the `X-Forwarded-*` headers.
 #[derive(Debug, Clone)]
 pub(crate) struct Origin {
@@ -33,6 +37,7 @@ pub(crate) fn for_upstream(headers: &mut HeaderMap, host: HeaderValue, origin: &
     let trailers = lists(headers, &TE, "trailers");
     strip_hop_by_hop(headers);
     strip_claims(headers);
+    strip_session_cookies(headers);
     headers.insert(HOST, host.clone());
     headers.insert(X_FORWARDED_FOR, origin.address.clone());
     headers.insert(X_FORWARDED_HOST, host);
@@ -74,6 +79,7 @@ pub(crate) fn says_close(headers: &HeaderMap) -> bool {
 pub(crate) fn for_client(headers: &mut HeaderMap, upgraded: bool) {
     strip_hop_by_hop(headers);
     headers.remove(ERROR_HEADER);
+    strip_new_session_cookies(headers);
     if upgraded {
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
@@ -123,6 +129,50 @@ fn strip_hop_by_hop(headers: &mut HeaderMap) {
     for name in &HOP_BY_HOP {
         headers.remove(name);
     }
+}
+
+/// Removes the cookies of the panel's sessions from a request. Other cookies stay as they are.
+fn strip_session_cookies(headers: &mut HeaderMap) {
+    let is_session = |cookie: &&[u8]| SESSION_COOKIES.contains(&cookie_name(cookie));
+    // Most requests end here, without an allocation.
+    if !headers.get_all(COOKIE).iter().flat_map(cookies).any(|cookie| is_session(&cookie)) {
+        return;
+    }
+    let without_session = |value: &HeaderValue| {
+        let kept: Vec<&[u8]> = cookies(value).filter(|cookie| !is_session(cookie)).collect();
+        HeaderValue::from_bytes(kept.join(&b';').trim_ascii()).ok().filter(|value| !value.is_empty())
+    };
+    let kept: Vec<HeaderValue> = headers.get_all(COOKIE).iter().filter_map(without_session).collect();
+    headers.remove(COOKIE);
+    for value in kept {
+        headers.append(COOKIE, value);
+    }
+}
+
+/// Removes headers by which an app would set a cookie of the panel's sessions. Other cookies stay as they are.
+fn strip_new_session_cookies(headers: &mut HeaderMap) {
+    let is_session = |value: &HeaderValue| {
+        // Browsers send the cookie `=NAME=VALUE`, which has no name, as `NAME=VALUE`.
+        let first = cookies(value).next().unwrap_or_default().trim_ascii_start();
+        SESSION_COOKIES.contains(&cookie_name(first.strip_prefix(b"=").unwrap_or(first)))
+    };
+    if !headers.get_all(SET_COOKIE).iter().any(is_session) {
+        return;
+    }
+    let kept: Vec<HeaderValue> = headers.get_all(SET_COOKIE).iter().filter(|it| !is_session(it)).cloned().collect();
+    headers.remove(SET_COOKIE);
+    for value in kept {
+        headers.append(SET_COOKIE, value);
+    }
+}
+
+/// The parts between the semicolons of a cookie header.
+fn cookies(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
+    value.as_bytes().split(|byte| *byte == b';')
+}
+
+fn cookie_name(cookie: &[u8]) -> &[u8] {
+    cookie.split(|byte| *byte == b'=').next().unwrap_or_default().trim_ascii()
 }
 
 fn lists(headers: &HeaderMap, name: &HeaderName, wanted: &str) -> bool {
@@ -202,6 +252,70 @@ mod tests {
             assert_eq!(headers[name], value);
         }
         assert!(!headers.contains_key("x_real_ip"));
+    }
+
+    fn values(headers: &HeaderMap, name: HeaderName) -> Vec<&[u8]> {
+        headers.get_all(name).iter().map(HeaderValue::as_bytes).collect()
+    }
+
+    #[test]
+    fn apps_do_not_see_the_sessions_of_the_panel() {
+        let table: &[(&[&str], &[&str])] = &[
+            (&["a=1; b=2"], &["a=1; b=2"]),
+            (&["boatyard_session=s"], &[]),
+            (&["__Host-boatyard_session=s"], &[]),
+            (&["boatyard_session=s; a=1"], &["a=1"]),
+            (&["a=1; boatyard_session=s"], &["a=1"]),
+            (&["a=1; boatyard_session=s; b=2"], &["a=1; b=2"]),
+            (&["a=1;boatyard_session=s;  b=2;"], &["a=1;  b=2;"]),
+            (&["boatyard_session=s; boatyard_session=t; __Host-boatyard_session=u"], &[]),
+            (&[" \tboatyard_session = s ;a=1"], &["a=1"]),
+            (&["boatyard_session"], &[]),
+            (&["boatyard_session=s=t; a=x=y"], &["a=x=y"]),
+            (&["a=1", "boatyard_session=s", "b=2; boatyard_session=s"], &["a=1", "b=2"]),
+            // Cookies of apps whose names or values only resemble it. Names of cookies are case-sensitive.
+            (&["boatyard_session2=s; xboatyard_session=s"], &["boatyard_session2=s; xboatyard_session=s"]),
+            (&["Boatyard_Session=s; a=boatyard_session"], &["Boatyard_Session=s; a=boatyard_session"]),
+            (&["a=\"q u\"; =b;; c"], &["a=\"q u\"; =b;; c"]),
+        ];
+        let upgrade = [("Connection", "upgrade"), ("Upgrade", "websocket")];
+        for (given, expected) in table {
+            let cookies: Vec<_> = given.iter().map(|value| ("Cookie", *value)).collect();
+            for more in [&[][..], &upgrade] {
+                let headers = sent(&[&cookies, more].concat());
+                let expected: Vec<_> = expected.iter().map(|it| it.as_bytes()).collect();
+                assert_eq!(values(&headers, COOKIE), expected, "{given:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn other_cookies_keep_bytes_that_are_not_text() {
+        let mut headers = HeaderMap::new();
+        headers.append(COOKIE, HeaderValue::from_bytes(b"a=\xff; boatyard_session=s; b=\xfe\t1").unwrap());
+        strip_session_cookies(&mut headers);
+        assert_eq!(values(&headers, COOKIE), [b"a=\xff; b=\xfe\t1"]);
+    }
+
+    #[test]
+    fn apps_do_not_set_the_sessions_of_the_panel() {
+        let kept = ["a=1; Path=/", "boatyard_session2=s", "a=boatyard_session=s", "b=2; boatyard_session=s", ""];
+        let removed = [
+            "boatyard_session=s",
+            "boatyard_session=; Max-Age=0",
+            " boatyard_session = s; HttpOnly",
+            "__Host-boatyard_session=s; Secure; Path=/",
+            "=boatyard_session=s",
+            "boatyard_session",
+        ];
+        for upgraded in [false, true] {
+            let mut headers = HeaderMap::new();
+            for value in kept.iter().chain(&removed) {
+                headers.append(SET_COOKIE, HeaderValue::from_static(value));
+            }
+            for_client(&mut headers, upgraded);
+            assert_eq!(values(&headers, SET_COOKIE), kept.map(str::as_bytes));
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::audit;
 use crate::error::{DbError, StoreError};
 use crate::records::{
     AlertDestinations, App, BuiltImage, Change, Database, Deployment, IDEMPOTENCY_LIFETIME, Idempotency, Instance,
-    Revision, Token,
+    Revision, Session, Token,
 };
 use crate::table::Table;
 use data_dir::Sealer;
@@ -49,6 +49,8 @@ pub(crate) fn apply(tx: &Transaction<'_>, sealer: &Sealer, change: &Change) -> R
         Change::Idempotency(entry) => put_idempotency(tx, entry),
         Change::Token(token) => put(tx, sealer, token),
         Change::ForgetToken(id) => delete::<Token>(tx, &[id]),
+        Change::Session(session) => put(tx, sealer, session),
+        Change::ForgetSession(id) => delete::<Session>(tx, &[id]),
         Change::Audit(entry) => audit::add(tx, entry),
     }
 }

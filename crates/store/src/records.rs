@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-pub use access::{AUDIT_ROWS, Actor, AuditEntry, Token, TokenApp, TokenScope};
+pub use access::{AUDIT_ROWS, Actor, AuditEntry, Session, Token, TokenApp, TokenScope};
 pub use rollback::{AppRollback, BeforeRollback, RollbackAction, ServedVersion};
 use rollout::deployment::{Failure, Stage};
 use rollout::ids::{AppId, ComponentName, DeploymentId, InstanceName, RevisionId};
@@ -411,6 +411,9 @@ pub enum Change {
     Token(Token),
     /// By the id of the token.
     ForgetToken(String),
+    Session(Session),
+    /// Deletes the session of the panel with this id.
+    ForgetSession(String),
     /// Deletes the oldest rows beyond [`AUDIT_ROWS`].
     Audit(Box<AuditEntry>),
 }

@@ -25,7 +25,7 @@ use crate::query::ReadTx;
 use crate::reader_pool::{READ_LIMIT, ReaderPool};
 use crate::records::{
     AlertDestinations, App, AppState, AuditEntry, BuiltImage, Change, Database, Deployment, IDEMPOTENCY_LIFETIME,
-    Instance, JobRun, Revision, Token,
+    Instance, JobRun, Revision, Session, Token,
 };
 use crate::schema;
 use crate::table::Table;
@@ -286,6 +286,11 @@ impl Store {
         self.read(|tx| tx.many("ORDER BY name", [])).await
     }
 
+    /// All sessions of the panel, by id.
+    pub async fn sessions(&self) -> Result<Vec<Session>, StoreError> {
+        self.read(|tx| tx.many("ORDER BY id", [])).await
+    }
+
     /// A page of the audit trail, newest first, and the number of all rows. `app`: only rows of the apps with this id or
     /// name, including deleted ones.
     pub async fn audit(
@@ -458,6 +463,8 @@ fn clear_damage(damaged: &DamagedRows, change: &Change) {
         }
         Change::Token(it) => put(damaged, it),
         Change::ForgetToken(id) => damaged.clear(Token::NAME, id),
+        Change::Session(it) => put(damaged, it),
+        Change::ForgetSession(id) => damaged.clear(Session::NAME, id),
         Change::ForgetApp(_) => damaged.clear_all(),
         Change::Idempotency(_) | Change::Audit(_) => {}
     }

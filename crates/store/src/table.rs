@@ -4,7 +4,9 @@ use rusqlite::types::Value;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::records::{AlertDestinations, App, BuiltImage, Database, Deployment, Instance, JobRun, Revision, Token};
+use crate::records::{
+    AlertDestinations, App, BuiltImage, Database, Deployment, Instance, JobRun, Revision, Session, Token,
+};
 
 /// A record with a table. A row has the key columns, further columns that queries need, and the record as JSON in `body`.
 pub(crate) trait Table: Serialize + DeserializeOwned {
@@ -78,6 +80,9 @@ table!(AlertDestinations, "alert_destinations", ["app", "alert"], sealed: true,
 table!(Token, "tokens", ["id"], sealed: false,
     |it| vec![&it.id],
     |it| vec![text("name", &it.name), text("hash", &it.hash)]);
+table!(Session, "sessions", ["id"], sealed: false,
+    |it| vec![&it.id],
+    |it| vec![text("hash", &it.hash)]);
 
 fn text(column: &'static str, value: &impl ToString) -> (&'static str, Value) {
     (column, value.to_string().into())

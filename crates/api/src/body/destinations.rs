@@ -3,13 +3,13 @@
 use axum::http::Uri;
 use controller::view::SlackWebhook;
 use serde_json::{Map, Value};
+use web::HttpError;
 
 use super::{RequestBody, wrong_type};
-use crate::error::ApiError;
 
 impl RequestBody {
     /// `{"emails": […], "slack_webhooks": [{"url": …, "channel": …}]}`. A list that is absent or null is empty.
-    pub fn destinations(&self) -> Result<(Vec<String>, Vec<SlackWebhook>), ApiError> {
+    pub fn destinations(&self) -> Result<(Vec<String>, Vec<SlackWebhook>), HttpError> {
         let fields = self.object()?;
         let emails = items(&fields, "emails")?.iter().enumerate().map(email).collect::<Result<_, _>>()?;
         let webhooks = items(&fields, "slack_webhooks")?.iter().enumerate().map(webhook).collect::<Result<_, _>>()?;
@@ -17,7 +17,7 @@ impl RequestBody {
     }
 }
 
-fn items<'a>(fields: &'a Map<String, Value>, name: &str) -> Result<&'a [Value], ApiError> {
+fn items<'a>(fields: &'a Map<String, Value>, name: &str) -> Result<&'a [Value], HttpError> {
     match fields.get(name) {
         None | Some(Value::Null) => Ok(&[]),
         Some(Value::Array(items)) => Ok(items),
@@ -25,18 +25,18 @@ fn items<'a>(fields: &'a Map<String, Value>, name: &str) -> Result<&'a [Value], 
     }
 }
 
-fn email((index, item): (usize, &Value)) -> Result<String, ApiError> {
+fn email((index, item): (usize, &Value)) -> Result<String, HttpError> {
     let field = format!("emails[{index}]");
     let Value::String(text) = item else { return Err(wrong_type(&field, "text", item)) };
     let is_address = text.split_once('@').is_some_and(|(user, host)| !user.is_empty() && !host.is_empty())
         && !text.contains(|c: char| c.is_whitespace() || c.is_control());
     match is_address {
         true => Ok(text.clone()),
-        false => Err(ApiError::bad_request(format!("{field} must be an email address, not {text:?}"))),
+        false => Err(HttpError::bad_request(format!("{field} must be an email address, not {text:?}"))),
     }
 }
 
-fn webhook((index, item): (usize, &Value)) -> Result<SlackWebhook, ApiError> {
+fn webhook((index, item): (usize, &Value)) -> Result<SlackWebhook, HttpError> {
     let field = format!("slack_webhooks[{index}]");
     let Value::Object(fields) = item else { return Err(wrong_type(&field, "an object", item)) };
     let text = |name: &str| match fields.get(name) {
@@ -48,7 +48,7 @@ fn webhook((index, item): (usize, &Value)) -> Result<SlackWebhook, ApiError> {
     let uri = webhook.url.parse::<Uri>().ok().filter(|it| it.host().is_some_and(|host| !host.is_empty()));
     match uri.as_ref().and_then(Uri::scheme_str) {
         Some("https" | "http") => Ok(webhook),
-        _ => Err(ApiError::bad_request(format!("{field}.url must be an address that begins with https://"))),
+        _ => Err(HttpError::bad_request(format!("{field}.url must be an address that begins with https://"))),
     }
 }
 

@@ -21,15 +21,14 @@ use controller::console::{Console, ConsoleEnd, ConsoleInput, ConsoleOutput, Cons
 use controller::{Control, ControlError};
 use futures::stream::{SplitSink, SplitStream};
 use futures::{SinkExt, StreamExt};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tracing::error;
+use web::access::{token_ended, trust};
+use web::{ClientConnection, HttpError, Stop};
 
-use crate::access::{token_ended, trust};
-use crate::error::ApiError;
-use crate::server::ClientConnection;
 use crate::state::ApiState;
-use crate::web_socket::{NoTicket, TOKEN_ENDED, close, drain, pings, redeem, stopped};
+use crate::web_socket::{NoTicket, TOKEN_ENDED, close, drain, pings, redeem};
 use limit::ConsolePermit;
 #[cfg(test)]
 pub(crate) use limit::MAX_CONSOLES;
@@ -52,7 +51,7 @@ const MAX_WAITING_BYTES: usize = 1024 * 1024;
 /// The request for a console, with a redeemed ticket or the reason why it is refused.
 pub(crate) struct Handshake {
     control: Arc<dyn Control>,
-    stop: watch::Receiver<bool>,
+    stop: Stop,
     ticket: Result<Ticket, String>,
     upgrade: WebSocketUpgrade,
     connection: Option<ClientConnection>,
@@ -67,18 +66,18 @@ struct Ticket {
 }
 
 impl FromRequestParts<ApiState> for Handshake {
-    type Rejection = ApiError;
+    type Rejection = HttpError;
 
-    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
+    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, HttpError> {
         let upgrade: Result<_, WebSocketUpgradeRejection> = WebSocketUpgrade::from_request_parts(parts, state).await;
         // Without an upgrade, the ticket stays valid.
-        let upgrade = upgrade.map_err(|_| ApiError::bad_request("this address is that of a WebSocket"))?;
+        let upgrade = upgrade.map_err(|_| HttpError::bad_request("this address is that of a WebSocket"))?;
         let ticket = redeemed(parts, state).await;
         if ticket.is_ok() {
             trust(parts);
         }
         let connection = parts.extensions.get::<ClientConnection>().cloned();
-        Ok(Self { control: state.control.clone(), stop: state.stop.subscribe(), ticket, upgrade, connection })
+        Ok(Self { control: state.control.clone(), stop: state.stop.clone(), ticket, upgrade, connection })
     }
 }
 
@@ -128,7 +127,7 @@ async fn run(
     control: Arc<dyn Control>,
     target: ConsoleTarget,
     token_ended: impl Future<Output = ()>,
-    stop: watch::Receiver<bool>,
+    stop: Stop,
 ) {
     let (mut sink, mut stream) = socket.split();
     tokio::pin!(token_ended);
@@ -151,7 +150,7 @@ async fn run(
         end = show(&mut sink, &mut output) => end,
         () = listen(&mut stream, input) => End::ClientGone,
         () = token_ended => End::Refused(TOKEN_ENDED.into()),
-        () = stopped(stop) => End::Stopping,
+        () = stop.requested() => End::Stopping,
     };
     // Ends the shell, while the client gets its last messages.
     drop(output);

@@ -5,12 +5,12 @@ use chrono::{DateTime, Utc};
 use controller::view::{AppView, DeploymentView, Preview};
 use present::rfc3339;
 use serde_json::{Value, json};
+use web::view::{app_details, time};
 
 use super::deployment::within_app;
 use super::object::Object;
 use super::project::project_id;
 use super::{owner_id, region};
-use crate::view::{app_details, time};
 
 /// Which deployment is the `pending_deployment` of the answer.
 #[derive(Clone, Copy, PartialEq, Eq)]

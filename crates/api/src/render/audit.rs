@@ -3,9 +3,9 @@
 use controller::view::AuditEntry;
 use present::rfc3339;
 use serde_json::Value;
+use web::view::time;
 
 use super::object::Object;
-use crate::view::time;
 
 /// A request, with its outcome: `accepted`, `refused`, or `unknown` if no answer was sent.
 pub(crate) fn audit_entry(it: &AuditEntry) -> Value {

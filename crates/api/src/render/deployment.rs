@@ -2,11 +2,11 @@
 
 use controller::view::{DeploymentKind, DeploymentView, Image};
 use serde_json::{Value, json};
+use web::view;
 
 use super::catalog::EMAIL;
 use super::object::Object;
 use super::timing::timing;
-use crate::view;
 
 /// The types that deployments have here: a person or a program requested each of them.
 pub(crate) const TYPES: [&str; 2] = ["MANUAL", "MANUAL_ROLLBACK"];

@@ -3,9 +3,9 @@
 use controller::view::{JobInvocationPhase, JobInvocationView};
 use present::rfc3339;
 use serde_json::Value;
+use web::view::time;
 
 use super::object::Object;
-use crate::view::time;
 
 /// A run. It has no trigger: the triggers of App Platform are a schedule and a person, and here a deployment ran the job.
 pub(crate) fn job_invocation(view: &JobInvocationView) -> Value {

@@ -4,10 +4,10 @@ use controller::derived_id;
 use controller::view::AppView;
 use present::rfc3339;
 use serde_json::{Value, json};
+use web::view::time;
 
 use super::object::Object;
 use super::owner_id;
-use crate::view::time;
 
 /// The id of the project. It never changes.
 pub(crate) fn project_id(installation: &str) -> String {

@@ -2,10 +2,10 @@
 
 use controller::view::{AppView, DeploymentView, InstanceView};
 use serde_json::Value;
+use web::view;
 
 use super::deployment::deployment;
 use super::object::Object;
-use crate::view;
 
 /// Services, workers and jobs. App Platform does not list databases as instances.
 pub(crate) fn instances(all: &[InstanceView]) -> Vec<present::Instance> {

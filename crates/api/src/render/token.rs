@@ -3,9 +3,9 @@
 use controller::view::{TokenScope, TokenView};
 use present::rfc3339;
 use serde_json::Value;
+use web::view::time;
 
 use super::object::Object;
-use crate::view::time;
 
 /// What is on record about a token.
 pub(crate) fn token(it: &TokenView) -> Value {

@@ -1,9 +1,9 @@
 //! The account of the token, for `doctl auth init` and `doctl account get`.
 
 use axum::Json;
+use web::Access;
 
 use super::JsonResult;
-use crate::access::Access;
 use crate::render;
 
 pub(super) async fn account(access: Access) -> JsonResult {

@@ -2,9 +2,9 @@
 
 use axum::Json;
 use serde_json::json;
+use web::{Access, PathParams};
 
 use super::JsonResult;
-use crate::access::{Access, PathParams};
 use crate::body::RequestBody;
 use crate::render;
 

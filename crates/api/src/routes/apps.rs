@@ -6,11 +6,10 @@ use controller::ControlError;
 use controller::view::{AppView, Preview, UpdateOptions};
 use rollout::ids::AppId;
 use serde_json::{Value, json};
+use web::{Access, HttpError, PathParams};
 
 use super::{JsonResult, projects};
-use crate::access::{Access, PathParams};
 use crate::body::RequestBody;
-use crate::error::ApiError;
 use crate::query::QueryParams;
 use crate::render::{self, PendingDeployment};
 
@@ -36,7 +35,7 @@ pub(super) async fn create(access: Access, params: QueryParams, content: Request
         audit.set_app_name(&parsed.spec.name);
     }
     projects::check(&access, content.text("project_id")?.as_deref())?;
-    if access.is_dry_run(&params)? {
+    if params.is_dry_run(&access)? {
         return plan_response(access.control.preview_update(None, parsed.spec, UpdateOptions::default()).await?);
     }
     let view = access.control.create_app(parsed.spec.clone(), &access.caller).await?;
@@ -57,7 +56,7 @@ pub(super) async fn update(
     let before = access.app(&app).await?;
     let parsed = content.spec()?;
     let options = UpdateOptions { update_sources: content.flag("update_all_source_versions")? };
-    if access.is_dry_run(&params)? {
+    if params.is_dry_run(&access)? {
         return plan_response(access.control.preview_update(Some(&before.id), parsed.spec, options).await?);
     }
     let view = access.control.update_app(&before.id, parsed.spec.clone(), options, &access.caller).await?;
@@ -121,13 +120,13 @@ async fn preview(access: &Access, app: Option<&AppId>, parsed: &Parsed) -> Resul
 
 /// The app of a token for one app. Such a token proposes updates of this app only: any other proposal, or a free name,
 /// would show which other apps exist. Errors: the spec has the name of another app.
-async fn only_app(access: &Access, name: &str) -> Result<Option<AppView>, ApiError> {
+async fn only_app(access: &Access, name: &str) -> Result<Option<AppView>, HttpError> {
     let Some(only) = access.identity.only_app() else { return Ok(None) };
     if let Some(found) = access.find_app(name).await? {
         return Ok(Some(found));
     }
     let token = &access.caller.actor.name;
-    Err(ApiError::forbidden(format!(
+    Err(HttpError::forbidden(format!(
         "token {token:?} may only use app {}, and this is a spec of app {name:?}. To create a token for all apps, with the \
          admin token: boatyard tokens create NAME",
         only.name
@@ -172,6 +171,6 @@ pub(super) async fn instances(access: Access, PathParams(app): PathParams<String
 }
 
 /// The answer to `?dry_run=true`.
-pub(super) fn plan_response(plan: Preview) -> Result<Json<Value>, ApiError> {
+pub(super) fn plan_response(plan: Preview) -> Result<Json<Value>, HttpError> {
     Ok(Json(json!({ "boatyard": { "plan": plan } })))
 }

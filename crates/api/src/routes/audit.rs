@@ -1,9 +1,9 @@
 //! The audit trail.
 
 use axum::Json;
+use web::Access;
 
 use super::JsonResult;
-use crate::access::Access;
 use crate::query::QueryParams;
 use crate::render;
 

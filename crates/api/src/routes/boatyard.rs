@@ -1,13 +1,15 @@
 //! Paths that App Platform does not have.
 
 use axum::Json;
+use axum::extract::State;
 use rollout::ids::AppId;
 use serde_json::json;
+use web::{Access, PathParams};
 
 use super::JsonResult;
-use crate::access::{Access, PathParams};
 use crate::body::RequestBody;
 use crate::render;
+use crate::state::ApiState;
 
 /// Instances with their containers, and the deployments that matter with what they wait for. Also answers for an app that
 /// is being deleted, by its id.
@@ -29,10 +31,10 @@ pub(super) async fn delete_unknown(access: Access, PathParams(app): PathParams<S
 
 /// Stops the ingress, and with `{"apps": true}` also all apps. Answers when that is done or has failed. The server then
 /// stops, because its controller has.
-pub(super) async fn down(access: Access, content: RequestBody) -> JsonResult {
+pub(super) async fn down(access: Access, State(state): State<ApiState>, content: RequestBody) -> JsonResult {
     let apps = content.any(&["apps"])?;
     let down = access.control.down(apps).await;
-    access.state.down.send_replace(true);
+    state.down.send_replace(true);
     down?;
     Ok(Json(json!({ "boatyard": { "down": true, "apps": apps } })))
 }

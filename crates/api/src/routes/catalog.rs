@@ -2,11 +2,10 @@
 
 use axum::Json;
 use serde_json::json;
+use web::{Access, HttpError, PathParams};
 
 use super::JsonResult;
-use crate::access::{Access, PathParams};
 use crate::body::RequestBody;
-use crate::error::ApiError;
 use crate::render;
 
 pub(super) async fn regions(_: Access) -> JsonResult {
@@ -18,7 +17,7 @@ pub(super) async fn tiers(_: Access) -> JsonResult {
 }
 
 pub(super) async fn tier(_: Access, PathParams(slug): PathParams<String>) -> JsonResult {
-    render::tier(&slug).map(Json).ok_or_else(|| ApiError::not_found(format!("no tier {slug:?}. See: /v2/apps/tiers")))
+    render::tier(&slug).map(Json).ok_or_else(|| HttpError::not_found(format!("no tier {slug:?}. See: /v2/apps/tiers")))
 }
 
 pub(super) async fn instance_sizes(_: Access) -> JsonResult {
@@ -26,7 +25,7 @@ pub(super) async fn instance_sizes(_: Access) -> JsonResult {
 }
 
 pub(super) async fn instance_size(_: Access, PathParams(slug): PathParams<String>) -> JsonResult {
-    let missing = || ApiError::not_found(format!("no instance size {slug:?}. See: /v2/apps/tiers/instance_sizes"));
+    let missing = || HttpError::not_found(format!("no instance size {slug:?}. See: /v2/apps/tiers/instance_sizes"));
     render::instance_size(&slug).map(Json).ok_or_else(missing)
 }
 
@@ -39,7 +38,7 @@ pub(super) async fn upgrade_buildpack(
     access.app(&app).await?;
     match content.text("buildpack_id")? {
         Some(_) => Ok(Json(json!({ "affected_components": [] }))),
-        None => Err(ApiError::bad_request("the body has no field \"buildpack_id\"")),
+        None => Err(HttpError::bad_request("the body has no field \"buildpack_id\"")),
     }
 }
 

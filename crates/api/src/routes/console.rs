@@ -3,35 +3,39 @@
 use std::time::Instant;
 
 use axum::Json;
+use axum::extract::State;
 use controller::console::ConsoleRequest;
 use serde_json::json;
+use web::{Access, HttpError, PathParams};
 
 use super::JsonResult;
-use crate::access::{Access, PathParams};
-use crate::error::ApiError;
 use crate::query::QueryParams;
+use crate::state::ApiState;
 
 /// Path of consoles.
 pub(crate) const SOCKET: &str = "/v2/boatyard/console";
 
 pub(super) async fn of_app(
     access: Access,
+    State(state): State<ApiState>,
     PathParams((app, component)): PathParams<(String, String)>,
     params: QueryParams,
 ) -> JsonResult {
-    address(&access, &app, None, component, &params).await
+    address(&access, &state, &app, None, component, &params).await
 }
 
 pub(super) async fn of_deployment(
     access: Access,
+    State(state): State<ApiState>,
     PathParams((app, deployment, component)): PathParams<(String, String, String)>,
     params: QueryParams,
 ) -> JsonResult {
-    address(&access, &app, Some(&deployment), component, &params).await
+    address(&access, &state, &app, Some(&deployment), component, &params).await
 }
 
 async fn address(
     access: &Access,
+    state: &ApiState,
     app: &str,
     deployment: Option<&str>,
     component: String,
@@ -46,12 +50,12 @@ async fn address(
     // Checked here as far as possible: a client that has the address takes over the terminal, and doctl hangs for ever if
     // the WebSocket does not open.
     let token = access.identity.token().map(|it| it.id.clone());
-    access.state.consoles.check(token.as_deref()).map_err(ApiError::too_many)?;
+    state.consoles.check(token.as_deref()).map_err(HttpError::too_many)?;
     let target = access.control.find_console(ConsoleRequest { app, component, instance, deployment }).await?;
     // Clients of App Platform read only the address.
     let instance = json!({ "instance_name": target.instance, "instance_alias": target.alias });
-    let full = || ApiError::too_many("too many addresses are unused. They expire after a minute; then try again");
-    let secret = access.state.tickets.issue(target, token, Instant::now()).ok_or_else(full)?;
+    let full = || HttpError::too_many("too many addresses are unused. They expire after a minute; then try again");
+    let secret = state.tickets.issue(target, token, Instant::now()).ok_or_else(full)?;
     // The scheme of a WebSocket: `ws` for `http`, `wss` for `https`.
     let base = access.base.replacen("http", "ws", 1);
     Ok(Json(json!({ "url": format!("{base}{SOCKET}?token={secret}"), "boatyard": instance })))

@@ -3,9 +3,9 @@
 use axum::Json;
 use controller::view::DatabaseConnectionView;
 use serde_json::{Value, json};
+use web::{Access, PathParams};
 
 use super::JsonResult;
-use crate::access::{Access, PathParams};
 
 /// Contains passwords.
 pub(super) async fn connection_details(access: Access, PathParams(app): PathParams<String>) -> JsonResult {

@@ -1,19 +1,20 @@
 //! Deployments: restart, create, list, get, cancel. All answer at once, except `get`, which holds the polls of clients that
 //! wait.
 
-use axum::{Extension, Json};
+use axum::Json;
+use axum::extract::State;
 use controller::view::{DeployOptions, DeploymentView, Page, PageQuery};
 use rollout::ids::AppId;
 use serde_json::json;
+use web::{Access, HttpError, PathParams};
 
 use super::JsonResult;
 use super::apps::plan_response;
-use crate::access::{Access, PathParams};
 use crate::body::RequestBody;
-use crate::error::ApiError;
 use crate::held_polls::{Hold, until_ended};
 use crate::query::QueryParams;
 use crate::render;
+use crate::state::ApiState;
 
 pub(super) async fn restart(
     access: Access,
@@ -23,7 +24,7 @@ pub(super) async fn restart(
 ) -> JsonResult {
     let view = access.app(&app).await?;
     let components = content.components()?;
-    if access.is_dry_run(&params)? {
+    if params.is_dry_run(&access)? {
         return plan_response(access.control.preview_restart(&view.id, &components).await?);
     }
     answer(&access.control.restart(&view.id, &components, &access.caller).await?)
@@ -40,7 +41,7 @@ pub(super) async fn create(
     // DigitalOcean's guide calls the field force_rebuild.
     let force_build = content.any(&["force_build", "force_rebuild"])? || clear_cache;
     let options = DeployOptions { force_build, clear_cache };
-    if access.is_dry_run(&params)? {
+    if params.is_dry_run(&access)? {
         return plan_response(access.control.preview_deploy(&view.id, options).await?);
     }
     answer(&access.control.deploy(&view.id, options, &access.caller).await?)
@@ -67,7 +68,7 @@ pub(super) async fn of_types(
     app: &AppId,
     types: &[&str],
     query: PageQuery,
-) -> Result<Page<DeploymentView>, ApiError> {
+) -> Result<Page<DeploymentView>, HttpError> {
     if types.is_empty() || render::DEPLOYMENT_TYPES.iter().all(|it| types.contains(it)) {
         return Ok(access.control.deployments(app, query).await?);
     }
@@ -88,11 +89,12 @@ pub(super) async fn of_types(
 pub(super) async fn get(
     access: Access,
     PathParams((app, deployment)): PathParams<(String, String)>,
-    Extension(hold): Extension<Hold>,
+    State(state): State<ApiState>,
+    hold: Hold,
 ) -> JsonResult {
     let view = access.app(&app).await?;
     let deployment = access.deployment(&view.id, &deployment).await?;
-    let deployment = until_ended(&access, deployment, hold).await?;
+    let deployment = until_ended(&access, &state, deployment, hold).await?;
     answer(&deployment)
 }
 

@@ -3,11 +3,10 @@
 use axum::Json;
 use controller::view::DeploymentView;
 use serde_json::{Value, json};
+use web::{Access, HttpError, PathParams};
 
 use super::JsonResult;
 use super::deployments::of_types;
-use crate::access::{Access, PathParams};
-use crate::error::ApiError;
 use crate::query::QueryParams;
 use crate::render;
 
@@ -33,7 +32,7 @@ pub(super) async fn get(access: Access, PathParams((app, event)): PathParams<(St
 /// Only events of autoscaling can be canceled, or have logs.
 pub(super) async fn cancel(access: Access, PathParams((app, event)): PathParams<(String, String)>) -> JsonResult {
     let deployment = find(&access, &app, &event).await?;
-    Err(ApiError::bad_request(format!(
+    Err(HttpError::bad_request(format!(
         "event {event} is a deployment, and only an autoscaling event can be canceled. Cancel the deployment: {}",
         present::command::cancel_deployment(&app, deployment.id.as_str())
     )))
@@ -41,13 +40,13 @@ pub(super) async fn cancel(access: Access, PathParams((app, event)): PathParams<
 
 pub(super) async fn logs(access: Access, PathParams((app, event)): PathParams<(String, String)>) -> JsonResult {
     let deployment = find(&access, &app, &event).await?;
-    Err(ApiError::bad_request(format!(
+    Err(HttpError::bad_request(format!(
         "event {event} is a deployment, and only an autoscaling event has logs. The logs of the deployment: {}",
         present::command::logs(&app, None, "deploy", deployment.id.as_str())
     )))
 }
 
-async fn find(access: &Access, app: &str, event: &str) -> Result<DeploymentView, ApiError> {
+async fn find(access: &Access, app: &str, event: &str) -> Result<DeploymentView, HttpError> {
     let view = access.app(app).await?;
     access.deployment(&view.id, event).await
 }

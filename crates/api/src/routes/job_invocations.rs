@@ -1,15 +1,16 @@
 //! Runs of jobs. Every run belongs to a deployment.
 
 use axum::Json;
+use axum::extract::State;
 use controller::view::{JobInvocationView, LogKind, LogRequest, Page};
 use serde_json::json;
+use web::{Access, HttpError, PathParams};
 
 use super::JsonResult;
 use super::logs::addresses;
-use crate::access::{Access, PathParams};
-use crate::error::ApiError;
 use crate::query::QueryParams;
 use crate::render;
+use crate::state::ApiState;
 
 pub(super) async fn list(access: Access, PathParams(app): PathParams<String>, params: QueryParams) -> JsonResult {
     let query = params.page()?;
@@ -41,20 +42,21 @@ pub(super) async fn cancel(access: Access, PathParams((app, invocation)): PathPa
 
 pub(super) async fn logs(
     access: Access,
+    State(state): State<ApiState>,
     PathParams((app, job, invocation)): PathParams<(String, String, String)>,
     params: QueryParams,
 ) -> JsonResult {
     if let Some(other) = params.get("type").filter(|it| !["JOB_INVOCATION", "UNSPECIFIED"].contains(it)) {
-        return Err(ApiError::bad_request(format!("type must be JOB_INVOCATION, not {other:?}")));
+        return Err(HttpError::bad_request(format!("type must be JOB_INVOCATION, not {other:?}")));
     }
     let view = access.app(&app).await?;
     let run = access.control.job_invocation(&view.id, &invocation).await?;
     if run.job.as_str() != job {
         let message = format!("job invocation {invocation} is a run of {}, not of {job}", run.job);
-        return Err(ApiError::not_found(message));
+        return Err(HttpError::not_found(message));
     }
     let (follow, tail) = (params.flag("follow")?, params.tail()?);
     let kind = LogKind::Deploy;
     let (deployment, component) = (Some(run.deployment), Some(job));
-    addresses(&access, LogRequest { app: view.id, deployment, component, kind, follow, tail }).await
+    addresses(&access, &state, LogRequest { app: view.id, deployment, component, kind, follow, tail }).await
 }

@@ -3,47 +3,57 @@
 use std::time::Instant;
 
 use axum::Json;
+use axum::extract::State;
 use controller::view::LogRequest;
 use serde_json::json;
+use web::{Access, HttpError, PathParams};
 
 use super::JsonResult;
-use crate::access::{Access, PathParams};
-use crate::error::ApiError;
 use crate::query::QueryParams;
+use crate::state::ApiState;
 
 /// Path of log streams.
 pub(crate) const STREAM: &str = "/v2/boatyard/logs";
 
-pub(super) async fn of_app(access: Access, PathParams(app): PathParams<String>, params: QueryParams) -> JsonResult {
-    of(&access, &app, None, params.get("component_name"), &params).await
+pub(super) async fn of_app(
+    access: Access,
+    State(state): State<ApiState>,
+    PathParams(app): PathParams<String>,
+    params: QueryParams,
+) -> JsonResult {
+    of(&access, &state, &app, None, params.get("component_name"), &params).await
 }
 
 pub(super) async fn of_component(
     access: Access,
+    State(state): State<ApiState>,
     PathParams((app, component)): PathParams<(String, String)>,
     params: QueryParams,
 ) -> JsonResult {
-    of(&access, &app, None, Some(&component), &params).await
+    of(&access, &state, &app, None, Some(&component), &params).await
 }
 
 pub(super) async fn of_deployment(
     access: Access,
+    State(state): State<ApiState>,
     PathParams((app, deployment)): PathParams<(String, String)>,
     params: QueryParams,
 ) -> JsonResult {
-    of(&access, &app, Some(&deployment), params.get("component_name"), &params).await
+    of(&access, &state, &app, Some(&deployment), params.get("component_name"), &params).await
 }
 
 pub(super) async fn of_component_in_deployment(
     access: Access,
+    State(state): State<ApiState>,
     PathParams((app, deployment, component)): PathParams<(String, String, String)>,
     params: QueryParams,
 ) -> JsonResult {
-    of(&access, &app, Some(&deployment), Some(&component), &params).await
+    of(&access, &state, &app, Some(&deployment), Some(&component), &params).await
 }
 
 async fn of(
     access: &Access,
+    state: &ApiState,
     app: &str,
     deployment: Option<&str>,
     component: Option<&str>,
@@ -56,22 +66,22 @@ async fn of(
         None => None,
     };
     let component = component.map(str::to_owned);
-    addresses(access, LogRequest { app: view.id, deployment, component, kind, follow, tail }).await
+    addresses(access, state, LogRequest { app: view.id, deployment, component, kind, follow, tail }).await
 }
 
 /// `historic_urls` end after the existing lines. `live_url` does too, unless the request has `follow`.
-pub(super) async fn addresses(access: &Access, query: LogRequest) -> JsonResult {
+pub(super) async fn addresses(access: &Access, state: &ApiState, query: LogRequest) -> JsonResult {
     let historic = LogRequest { follow: false, ..query.clone() };
     // Requests no lines, so that an unknown component is an error here and not in the stream.
     drop(access.control.logs(LogRequest { tail: Some(0), ..historic.clone() }).await?);
-    Ok(Json(json!({ "live_url": url(access, query)?, "historic_urls": [url(access, historic)?] })))
+    Ok(Json(json!({ "live_url": url(access, state, query)?, "historic_urls": [url(access, state, historic)?] })))
 }
 
-fn url(access: &Access, query: LogRequest) -> Result<String, ApiError> {
+fn url(access: &Access, state: &ApiState, query: LogRequest) -> Result<String, HttpError> {
     let full = || {
-        ApiError::too_many("too many addresses of log streams are unused. They expire after a minute; then try again")
+        HttpError::too_many("too many addresses of log streams are unused. They expire after a minute; then try again")
     };
     let token = access.identity.token().map(|it| it.id.clone());
-    let secret = access.state.tickets.issue(query, token, Instant::now()).ok_or_else(full)?;
+    let secret = state.tickets.issue(query, token, Instant::now()).ok_or_else(full)?;
     Ok(format!("{}{STREAM}?token={secret}", access.base))
 }

@@ -8,11 +8,10 @@ use controller::view::ComponentHealthView;
 use rollout::ids::AppId;
 use rollout::time::Timestamp;
 use serde_json::{Value, json};
+use web::{Access, HttpError, PathParams};
 
 use super::JsonResult;
-use crate::access::{Access, PathParams};
 use crate::body::RequestBody;
-use crate::error::ApiError;
 use crate::query::QueryParams;
 
 /// As many as App Platform allows in one request.
@@ -46,7 +45,7 @@ pub(super) async fn bandwidth_of_apps(access: Access, content: RequestBody) -> J
     let apps = content.names("app_ids")?;
     if apps.is_empty() || apps.len() > MAX_APPS {
         let message = format!("field \"app_ids\" must have 1 to {MAX_APPS} app ids, not {}", apps.len());
-        return Err(ApiError::bad_request(message));
+        return Err(HttpError::bad_request(message));
     }
     let day = day(content.text("date")?.as_deref(), SystemTime::now().into())?;
     usage(&access, &apps, day).await
@@ -67,18 +66,18 @@ async fn usage(access: &Access, apps: &[String], day: NaiveDate) -> JsonResult {
 }
 
 /// The day of a time in RFC 3339, or yesterday. Only the day counts.
-fn day(date: Option<&str>, now: DateTime<Utc>) -> Result<NaiveDate, ApiError> {
+fn day(date: Option<&str>, now: DateTime<Utc>) -> Result<NaiveDate, HttpError> {
     let today = now.date_naive();
     let Some(text) = date else { return Ok(today.checked_sub_days(Days::new(1)).unwrap_or(today)) };
     let day = match DateTime::parse_from_rfc3339(text) {
         Ok(time) => time.to_utc().date_naive(),
         Err(_) => {
             let message = format!("date must be a time such as 2026-03-01T00:00:00Z, not {text:?}");
-            return Err(ApiError::bad_request(message));
+            return Err(HttpError::bad_request(message));
         }
     };
     match day > today {
-        true => Err(ApiError::bad_request(format!("date must not be in the future, and {text} is"))),
+        true => Err(HttpError::bad_request(format!("date must not be in the future, and {text} is"))),
         false => Ok(day),
     }
 }

@@ -21,18 +21,19 @@ mod tokens;
 use axum::Json;
 use axum::Router;
 use axum::extract::Request;
-use axum::middleware::from_fn_with_state;
+use axum::response::IntoResponse;
 use axum::routing::MethodRouter;
 use axum::routing::{delete, get, post, put};
 use serde_json::Value;
+use web::access::trust;
+use web::{Authenticate, Bearer, Gate, HttpError, Needs};
 
-use crate::access::{Authenticated, Gate, Needs, gate};
-use crate::error::ApiError;
 use crate::state::ApiState;
+use tower::ServiceExt;
 
 /// The result of a handler. Success is always 200 with JSON, because pydo accepts nothing else; only a commit of a
 /// rollback has no body.
-pub(crate) type JsonResult = Result<Json<Value>, ApiError>;
+pub(crate) type JsonResult = Result<Json<Value>, HttpError>;
 
 /// A path with one method.
 pub(crate) struct Route {
@@ -155,24 +156,46 @@ pub(crate) fn table() -> Vec<Route> {
 }
 
 /// The router for the table, with the gate in front of each handler, and for log streams and consoles, which need a ticket
-/// instead of a token.
-pub(crate) fn router(state: &ApiState) -> Router<ApiState> {
+/// instead of a token. `pages` answers all paths outside of `/v1` and `/v2`.
+pub(crate) fn router(state: &ApiState, pages: Option<Router>) -> Router<ApiState> {
+    let bearer = Bearer::new(state.control.clone());
     let gated = |route: Route| {
-        let gate_of_route = Gate { state: state.clone(), needs: route.needs };
-        route.handler.route_layer(from_fn_with_state(gate_of_route, gate))
+        let gate = Gate { control: state.control.clone(), authenticate: bearer.clone(), needs: route.needs };
+        gate.in_front_of(route.handler)
     };
     let router = table().into_iter().fold(Router::new(), |router, route| router.route(route.path, gated(route)));
+    let for_method = bearer.clone();
     router
         .route(logs::STREAM, get(crate::stream::open))
         .route(console::SOCKET, get(crate::console::open))
-        .fallback(unknown_path)
-        .method_not_allowed_fallback(unknown_method)
+        .fallback(async move |request: Request| match pages {
+            Some(pages) if !is_of_api(request.uri().path()) => {
+                pages.oneshot(request).await.unwrap_or_else(|never| match never {})
+            }
+            _ => unknown_path(&bearer, request).into_response(),
+        })
+        .method_not_allowed_fallback(async move |request: Request| unknown_method(&for_method, request))
 }
 
-async fn unknown_path(_: Authenticated, request: Request) -> ApiError {
-    ApiError::not_found(format!("no such path: {}", request.uri().path()))
+fn is_of_api(path: &str) -> bool {
+    path.split('/').nth(1).is_some_and(|it| it == "v1" || it == "v2")
 }
 
-async fn unknown_method(_: Authenticated, request: Request) -> ApiError {
-    ApiError::method_not_allowed(format!("{} is not allowed for {}", request.method(), request.uri().path()))
+fn unknown_path(bearer: &Bearer, request: Request) -> HttpError {
+    let error = HttpError::not_found(format!("no such path: {}", request.uri().path()));
+    with_token(bearer, request).err().unwrap_or(error)
+}
+
+fn unknown_method(bearer: &Bearer, request: Request) -> HttpError {
+    let error =
+        HttpError::method_not_allowed(format!("{} is not allowed for {}", request.method(), request.uri().path()));
+    with_token(bearer, request).err().unwrap_or(error)
+}
+
+/// Errors: the request has no valid token.
+fn with_token(bearer: &Bearer, request: Request) -> Result<(), HttpError> {
+    let (mut parts, _) = request.into_parts();
+    bearer.authenticate(&mut parts)?;
+    trust(&parts);
+    Ok(())
 }

@@ -2,10 +2,9 @@
 
 use axum::extract::Request;
 use axum::routing::post;
+use web::{Access, HttpError, Needs};
 
 use super::{Route, route};
-use crate::access::{Access, Needs};
-use crate::error::ApiError;
 
 pub(super) fn table() -> Vec<Route> {
     let paths = [
@@ -16,9 +15,9 @@ pub(super) fn table() -> Vec<Route> {
     paths.map(|(path, needs)| route("POST", path, needs, post(not_implemented))).into()
 }
 
-async fn not_implemented(_: Access, request: Request) -> ApiError {
+async fn not_implemented(_: Access, request: Request) -> HttpError {
     let (method, path) = (request.method(), request.uri().path());
-    ApiError::not_implemented(format!(
+    HttpError::not_implemented(format!(
         "this version of Boatyard does not implement {method} {path} of App Platform's API"
     ))
 }

@@ -3,10 +3,9 @@
 use axum::Json;
 use serde_json::json;
 use uuid::Uuid;
+use web::{Access, HttpError, PathParams};
 
 use super::JsonResult;
-use crate::access::{Access, PathParams};
-use crate::error::ApiError;
 use crate::query::QueryParams;
 use crate::render;
 
@@ -37,20 +36,20 @@ pub(super) async fn resources(
 }
 
 /// Checks the `project_id` of a request. Errors: it is no UUID, or no project has it.
-pub(super) fn check(access: &Access, project: Option<&str>) -> Result<(), ApiError> {
+pub(super) fn check(access: &Access, project: Option<&str>) -> Result<(), HttpError> {
     let Some(given) = project else { return Ok(()) };
     if Uuid::parse_str(given).is_err() {
-        return Err(ApiError::bad_request(format!("project_id must be a UUID, not {given:?}")));
+        return Err(HttpError::bad_request(format!("project_id must be a UUID, not {given:?}")));
     }
     let only = render::project_id(access.control.installation_id());
     match given == only {
         true => Ok(()),
-        false => Err(ApiError::not_found(format!(
+        false => Err(HttpError::not_found(format!(
             "there is no project {given}. All apps on this host belong to one project: {only}"
         ))),
     }
 }
 
-fn check_path(access: &Access, project: &str) -> Result<(), ApiError> {
+fn check_path(access: &Access, project: &str) -> Result<(), HttpError> {
     if project == "default" { Ok(()) } else { check(access, Some(project)) }
 }

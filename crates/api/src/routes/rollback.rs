@@ -4,13 +4,12 @@ use axum::Json;
 use axum::http::StatusCode;
 use controller::view::RollbackOptions;
 use rollout::ids::{AppId, DeploymentId};
+use web::{Access, HttpError, PathParams};
 
 use super::JsonResult;
 use super::apps::plan_response;
 use super::deployments::answer;
-use crate::access::{Access, PathParams};
 use crate::body::RequestBody;
-use crate::error::ApiError;
 use crate::query::QueryParams;
 use crate::render;
 
@@ -23,7 +22,7 @@ pub(super) async fn create(
     let view = access.app(&app).await?;
     let options = RollbackOptions { skip_pin: content.any(&["skip_pin"])? };
     let to = target(&access, &view.id, &content).await?;
-    if access.is_dry_run(&params)? {
+    if params.is_dry_run(&access)? {
         return plan_response(access.control.preview_rollback(&view.id, &to).await?);
     }
     answer(&access.control.roll_back(&view.id, &to, options, &access.caller).await?)
@@ -38,7 +37,7 @@ pub(super) async fn validate(access: Access, PathParams(app): PathParams<String>
 }
 
 /// Status 200 with an empty body, as App Platform declares it. Clients send no body either.
-pub(super) async fn commit(access: Access, PathParams(app): PathParams<String>) -> Result<StatusCode, ApiError> {
+pub(super) async fn commit(access: Access, PathParams(app): PathParams<String>) -> Result<StatusCode, HttpError> {
     let view = access.app(&app).await?;
     access.control.commit_rollback(&view.id).await?;
     Ok(StatusCode::OK)
@@ -50,9 +49,9 @@ pub(super) async fn revert(access: Access, PathParams(app): PathParams<String>) 
 }
 
 /// The deployment in the body, by id or number. The controller decides about one that is not on record.
-async fn target(access: &Access, app: &AppId, content: &RequestBody) -> Result<DeploymentId, ApiError> {
+async fn target(access: &Access, app: &AppId, content: &RequestBody) -> Result<DeploymentId, HttpError> {
     let Some(asked) = content.text("deployment_id")? else {
-        return Err(ApiError::bad_request(format!(
+        return Err(HttpError::bad_request(format!(
             "the body has no field \"deployment_id\". Send the deployment to return to. See: {}",
             present::command::list_deployments(app.as_str())
         )));

@@ -3,11 +3,10 @@
 use axum::Json;
 use controller::view::{Expiry, NewToken, TokenScope};
 use serde_json::json;
+use web::{Access, HttpError, PathParams};
 
 use super::JsonResult;
-use crate::access::{Access, PathParams};
 use crate::body::RequestBody;
-use crate::error::ApiError;
 use crate::render;
 
 pub(super) async fn list(access: Access) -> JsonResult {
@@ -17,14 +16,14 @@ pub(super) async fn list(access: Access) -> JsonResult {
 
 /// Creates a token from `name`, `scope`, `app` and `expires`. Only this answer contains the token.
 pub(super) async fn create(access: Access, content: RequestBody) -> JsonResult {
-    let name = content.text("name")?.ok_or_else(|| ApiError::bad_request("the body has no field \"name\""))?;
+    let name = content.text("name")?.ok_or_else(|| HttpError::bad_request("the body has no field \"name\""))?;
     let scope = match content.text("scope")?.as_deref() {
         None | Some("read") => TokenScope::Read,
         Some("write") => TokenScope::Write,
-        Some(other) => return Err(ApiError::bad_request(format!("scope must be read or write, not {other:?}"))),
+        Some(other) => return Err(HttpError::bad_request(format!("scope must be read or write, not {other:?}"))),
     };
     let expires = match content.text("expires")? {
-        Some(text) => text.parse().map_err(|why| ApiError::bad_request(format!("expires {why}")))?,
+        Some(text) => text.parse().map_err(|why| HttpError::bad_request(format!("expires {why}")))?,
         None => Expiry::default(),
     };
     let wanted = NewToken { name, scope, app: content.text("app")?, expires };

@@ -12,11 +12,10 @@ use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use web::{Listeners, OutsideUrl, Stop, Tls};
 
 use super::fake_control::{FakeControl, TOKEN};
-use crate::base_url::OutsideUrl;
-use crate::server::{Listeners, ShutdownReason, serve};
-use crate::tls::Tls;
+use crate::server::{Options, ShutdownReason, serve};
 
 pub struct Server {
     pub address: SocketAddr,
@@ -75,7 +74,9 @@ impl Server {
         let shutdown = async {
             let _ = stopped.await;
         };
-        let task = tokio::spawn(serve(Listeners { http, tls, outside, hold_polls }, control.clone(), shutdown));
+        let listeners = Listeners { http, tls, outside };
+        let options = Options { hold_polls, pages: None, stop: Stop::default() };
+        let task = tokio::spawn(serve(listeners, control.clone(), options, shutdown));
         Self { address, control, stop: Some(stop), task }
     }
 

@@ -1,7 +1,9 @@
 //! A fake controller with two deployments that records its calls.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use app_spec::AppSpec;
 use async_trait::async_trait;
@@ -9,19 +11,19 @@ use controller::ControlError;
 use controller::console::{Console, ConsoleRequest, ConsoleTarget};
 use controller::unknown::{UnknownApp, UnknownList};
 use controller::view::{
-    AlertView, AppView, AuditEntry, Caller, ComponentHealthView, CreatedToken, DatabaseConnectionView, DeployOptions,
-    DeploymentView, InstanceView, JobInvocationPhase, JobInvocationView, LogEntry, LogRequest, NewToken, Page,
-    PageQuery, Preview, RollbackCheck, RollbackOptions, SlackWebhook, TokenView, UpdateOptions,
+    AlertView, AppView, AuditEntry, Caller, ComponentHealthView, CreatedSession, CreatedToken, DatabaseConnectionView,
+    DeployOptions, DeploymentView, InstanceView, JobInvocationPhase, JobInvocationView, LogEntry, LogRequest, NewToken,
+    Page, PageQuery, Preview, RollbackCheck, RollbackOptions, SessionView, SlackWebhook, TokenView, UpdateOptions,
 };
 use futures::{StreamExt, stream};
 use rollout::deployment::Stage;
 use rollout::ids::{AppId, DeploymentId};
 use rollout::time::Timestamp;
 use tokio::sync::watch;
+use web::sha256;
 
 use super::fake_console::FakeConsoles;
 use super::samples;
-use crate::state::sha256;
 use controller::{Control, LogLines};
 
 pub const TOKEN: &str = "tok";
@@ -40,6 +42,8 @@ pub struct FakeControl {
     pub endless: bool,
     /// Created tokens by hash. Each change wakes up what waits for the end of a token.
     pub tokens: watch::Sender<BTreeMap<String, TokenView>>,
+    /// Sessions by hash.
+    pub sessions: watch::Sender<BTreeMap<String, SessionView>>,
     /// The audit trail, oldest first.
     pub audit: watch::Sender<Vec<AuditEntry>>,
     /// What happened to the fake shells of consoles.
@@ -60,6 +64,7 @@ impl Default for FakeControl {
             updated: Mutex::default(),
             endless: false,
             tokens: watch::channel(samples::tokens()).0,
+            sessions: watch::Sender::default(),
             audit: watch::channel(Vec::new()).0,
             consoles: Arc::default(),
             pinned: None,
@@ -389,6 +394,43 @@ impl Control for FakeControl {
     async fn token_ended(&self, id: &str) {
         let is_gone = |tokens: &BTreeMap<String, TokenView>| tokens.values().all(|it| it.id != id);
         self.tokens.subscribe().wait_for(is_gone).await.expect("the fake lives as long as the server");
+    }
+
+    async fn create_session(&self, source: Option<IpAddr>, caller: &Caller) -> Result<CreatedSession, ControlError> {
+        let number = self.sessions.borrow().len() + 1;
+        self.record(format!("create_session {}", caller.actor.name))?;
+        let view = SessionView {
+            id: format!("session-{number}"),
+            token_hash: caller.token_hash.clone(),
+            token: self.token_by_hash(&caller.token_hash),
+            source,
+            created: Timestamp(0),
+            used: Timestamp(0),
+            expires: Timestamp(1),
+            remaining: Duration::from_secs(1),
+        };
+        let secret = format!("secret-{number}");
+        self.sessions.send_modify(|all| drop(all.insert(hex::encode(sha256(&secret)), view.clone())));
+        Ok(CreatedSession { secret, view })
+    }
+
+    fn session_by_hash(&self, hash: &str) -> Option<SessionView> {
+        self.sessions.borrow().get(hash).cloned()
+    }
+
+    fn sessions(&self) -> Vec<SessionView> {
+        self.sessions.borrow().values().cloned().collect()
+    }
+
+    async fn end_session(&self, id: &str) -> Result<SessionView, ControlError> {
+        let ended = self.sessions().into_iter().find(|it| it.id == id);
+        self.sessions.send_modify(|all| all.retain(|_, it| it.id != id));
+        ended.ok_or_else(|| ControlError::NotFound("this session has already ended".into()))
+    }
+
+    async fn session_ended(&self, id: &str) {
+        let is_gone = |all: &BTreeMap<String, SessionView>| all.values().all(|it| it.id != id);
+        self.sessions.subscribe().wait_for(is_gone).await.expect("the fake lives as long as the server");
     }
 
     async fn record_request(&self, entry: AuditEntry) {

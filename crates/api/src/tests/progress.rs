@@ -4,9 +4,9 @@ use rollout::deployment::{Failure, Stage};
 use rollout::progress::{LeafKey, Progress, Reason, Shown};
 use rollout::time::Timestamp;
 use serde_json::{Value, json};
+use web::view;
 
 use super::samples;
-use crate::view;
 
 fn fresh() -> Progress {
     let shown = |name: &str, noun, waits| Shown { component: name.into(), noun, waits };

@@ -1,9 +1,10 @@
 //! Every route with every kind of token. What each token may do is written here once more, independently of the gate.
 
+use web::Needs;
+
 use super::access::filled;
 use super::client::Server;
 use super::fake_control::TOKEN;
-use crate::access::Needs;
 use crate::routes::{Route, table};
 
 /// A kind of token.

@@ -13,10 +13,10 @@ use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+use web::{Tls, server_names};
 
 use super::client::Server;
 use super::fake_control::FakeControl;
-use crate::tls::{Tls, server_names};
 
 /// A server over TLS, with the authority in `directory`, and the server's address.
 async fn start(directory: &Path) -> (Server, std::net::SocketAddr, TlsConnector) {
@@ -94,14 +94,4 @@ async fn plain_http_on_the_tls_listener_and_strangers_do_not_disturb_it() {
     // A connection in its handshake does not delay the shutdown.
     let _ = server.stop.take().expect("not stopped yet").send(());
     assert!(server.task.await.expect("no panic").is_ok());
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_client_that_never_completes_the_handshake_is_disconnected() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let address = "127.0.0.1:0".parse().expect("an address");
-    let tls = Tls::from_authority(directory.path(), server_names(address, None)).expect("an authority");
-    let (_client, server) = tokio::io::duplex(1024);
-    let error = tls.handshake(server).await.expect_err("no handshake");
-    assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
 }

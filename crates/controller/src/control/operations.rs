@@ -1,5 +1,6 @@
 //! [`Control`] on a running controller. Longer operations are in files of their own.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use app_spec::AppSpec;
@@ -16,9 +17,9 @@ use crate::error::{ControlError, closest};
 use crate::logs::{LogLines, Logs};
 use crate::unknown::{self, UnknownApp, UnknownList};
 use crate::view::{
-    AlertView, AppView, AuditEntry, Caller, ComponentHealthView, CreatedToken, DatabaseConnectionView, DeployOptions,
-    DeploymentView, InstanceView, JobInvocationView, LogRequest, NewToken, Page, PageQuery, Preview, RollbackCheck,
-    RollbackOptions, SlackWebhook, TokenView, UpdateOptions,
+    AlertView, AppView, AuditEntry, Caller, ComponentHealthView, CreatedSession, CreatedToken, DatabaseConnectionView,
+    DeployOptions, DeploymentView, InstanceView, JobInvocationView, LogRequest, NewToken, Page, PageQuery, Preview,
+    RollbackCheck, RollbackOptions, SessionView, SlackWebhook, TokenView, UpdateOptions,
 };
 
 /// How long `down` waits for open requests: as long as a draining instance waits.
@@ -296,6 +297,26 @@ impl Control for Controller {
 
     async fn token_ended(&self, id: &str) {
         self.0.tokens.ended(id).await;
+    }
+
+    async fn create_session(&self, source: Option<IpAddr>, caller: &Caller) -> Result<CreatedSession, ControlError> {
+        self.new_session(source, caller).await
+    }
+
+    fn session_by_hash(&self, hash: &str) -> Option<SessionView> {
+        self.used_session(hash)
+    }
+
+    fn sessions(&self) -> Vec<SessionView> {
+        self.live_sessions()
+    }
+
+    async fn end_session(&self, id: &str) -> Result<SessionView, ControlError> {
+        self.delete_session(id).await
+    }
+
+    async fn session_ended(&self, id: &str) {
+        self.until_session_ended(id).await;
     }
 
     async fn record_request(&self, entry: AuditEntry) {

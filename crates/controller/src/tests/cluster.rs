@@ -174,6 +174,11 @@ impl TestCluster {
         store.commit(changes).await.unwrap();
     }
 
+    /// Replaces the admin token while no controller runs.
+    pub fn replace_admin_token(&self) {
+        DataDir::open(self.dir.path().join("data")).unwrap().write_admin_token("dop_v1_another").unwrap();
+    }
+
     /// Copies the data directory while no controller runs.
     pub fn back_up(&self) -> TempDir {
         let copy = simulation::directory();

@@ -32,6 +32,7 @@ mod restart;
 mod restored;
 mod rollback;
 pub(crate) mod samples;
+mod sessions;
 mod simulation;
 mod sources;
 mod stopping;

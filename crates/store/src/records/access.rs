@@ -1,4 +1,4 @@
-//! Tokens of the API, and the audit trail of what they did.
+//! Tokens of the API, sessions of the panel, and the audit trail of what they did.
 
 use std::net::IpAddr;
 
@@ -42,6 +42,24 @@ pub enum TokenScope {
     Read,
     /// Also change apps, open consoles and read database passwords.
     Write,
+}
+
+/// A person who signed in to the panel in a browser with a token.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Session {
+    /// A UUID.
+    pub id: String,
+    /// SHA-256 of the session's secret, in hexadecimal. A secret has 256 random bits, as a token has.
+    pub hash: String,
+    /// SHA-256 of the token that the person signed in with, in hexadecimal. The session ends with this token: when a created
+    /// token is revoked or expires, or when the installation gets another admin token.
+    pub token_hash: String,
+    /// The address that the person signed in from. Behind a proxy it is the proxy's.
+    #[serde(default)]
+    pub source: Option<IpAddr>,
+    pub created: Timestamp,
+    /// When the session was last used. Uses shortly after this one are not recorded.
+    pub used: Timestamp,
 }
 
 /// The token that made a request.

@@ -1,10 +1,10 @@
-//! Tokens and the audit trail.
+//! Tokens, sessions and the audit trail.
 
 use rollout::deployment::Stage;
 use rollout::time::Timestamp;
 
 use super::samples::*;
-use crate::records::{AUDIT_ROWS, Actor, AuditEntry, Change, Deployment, Token, TokenApp, TokenScope};
+use crate::records::{AUDIT_ROWS, Actor, AuditEntry, Change, Deployment, Session, Token, TokenApp, TokenScope};
 
 fn token(name: &str) -> Token {
     Token {
@@ -55,6 +55,27 @@ async fn two_tokens_never_share_a_name_or_a_hash() {
         assert!(test.store.commit(vec![Change::Token(twin)]).await.is_err());
     }
     assert_eq!(test.store.tokens().await.unwrap(), [token("ci")]);
+}
+
+#[tokio::test]
+async fn sessions_are_kept_until_they_are_deleted_and_never_share_a_hash() {
+    let session = |id: &str, used| Session {
+        id: id.to_owned(),
+        hash: format!("hash-of-{id}"),
+        token_hash: "hash-of-ci".to_owned(),
+        source: Some([127, 0, 0, 1].into()),
+        created: Timestamp(1),
+        used: Timestamp(used),
+    };
+    let test = TestStore::new();
+    test.store.commit(vec![Change::Session(session("a", 1)), Change::Session(session("b", 1))]).await.unwrap();
+    test.store.commit(vec![Change::Session(session("b", 2))]).await.unwrap();
+    let twin = Session { hash: "hash-of-a".to_owned(), ..session("c", 1) };
+    assert!(test.store.commit(vec![Change::Session(twin)]).await.is_err());
+    let test = test.reopened();
+    assert_eq!(test.store.sessions().await.unwrap(), [session("a", 1), session("b", 2)]);
+    test.store.commit(vec![Change::ForgetSession("a".to_owned())]).await.unwrap();
+    assert_eq!(test.store.sessions().await.unwrap(), [session("b", 2)]);
 }
 
 #[tokio::test]

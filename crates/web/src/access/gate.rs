@@ -6,32 +6,49 @@ use std::sync::Arc;
 use axum::extract::rejection::RawPathParamsRejection;
 use axum::extract::{RawPathParams, Request, State};
 use axum::http::request::Parts;
-use axum::middleware::Next;
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
+use axum::routing::MethodRouter;
 use controller::Control;
 use controller::view::{AuditDraft, Caller};
 
 use super::{Access, Authenticated, Needs, idempotency_key, trust, unreadable_path};
-use crate::error::ApiError;
+use crate::error::HttpError;
 use crate::server::{BaseUrl, ClientConnection};
-use crate::state::ApiState;
+
+/// How a gate finds the token of a request.
+pub trait Authenticate: Clone + Send + Sync + 'static {
+    /// Finds the token. May add extensions to the request for its handler. Errors: 401, and for people what to do.
+    fn authenticate(&self, parts: &mut Parts) -> Result<Authenticated, HttpError>;
+}
 
 /// The gate of one route.
 #[derive(Clone)]
-pub(crate) struct Gate {
-    pub state: ApiState,
+pub struct Gate<A> {
+    /// The controller.
+    pub control: Arc<dyn Control>,
+    /// Finds the token.
+    pub authenticate: A,
+    /// What the token must be allowed to do.
     pub needs: Needs,
 }
 
+impl<A: Authenticate> Gate<A> {
+    /// Puts the gate in front of a handler.
+    pub fn in_front_of<S: Clone + Send + Sync + 'static>(self, handler: MethodRouter<S>) -> MethodRouter<S> {
+        handler.route_layer(from_fn_with_state(self, gate))
+    }
+}
+
 /// Hands the request to its handler together with its [`Access`], or refuses it.
-pub(crate) async fn gate(
-    State(gate): State<Gate>,
+async fn gate<A: Authenticate>(
+    State(gate): State<Gate<A>>,
     params: Result<RawPathParams, RawPathParamsRejection>,
     request: Request,
     next: Next,
 ) -> Response {
     let (mut parts, body) = request.into_parts();
-    let authenticated = match Authenticated::of(&parts.headers, &gate.state) {
+    let authenticated = match gate.authenticate.authenticate(&mut parts) {
         Ok(authenticated) => authenticated,
         Err(error) => return error.into_response(),
     };
@@ -44,7 +61,7 @@ pub(crate) async fn gate(
     let draft = gate.draft(&authenticated, &parts, param("app"), param("component"));
     let admitted = gate.admit(authenticated, &parts, param("app"), draft.clone()).await;
     // Until here a request that is dropped had no effect, and leaves no row.
-    let row = AuditRow { control: gate.state.control.clone(), draft };
+    let row = AuditRow { control: gate.control.clone(), draft };
     let response = match admitted {
         Ok(access) => {
             parts.extensions.insert(access);
@@ -56,7 +73,7 @@ pub(crate) async fn gate(
     response
 }
 
-impl Gate {
+impl<A> Gate<A> {
     /// The row for the audit trail, if the route has one.
     fn draft(
         &self,
@@ -82,15 +99,14 @@ impl Gate {
         parts: &Parts,
         app: Option<&str>,
         audit: Option<AuditDraft>,
-    ) -> Result<Access, ApiError> {
+    ) -> Result<Access, HttpError> {
         let Authenticated { identity, token_hash } = authenticated;
-        self.needs.check(&identity, app.is_some()).map_err(ApiError::forbidden)?;
+        self.needs.check(&identity, app.is_some()).map_err(HttpError::forbidden)?;
         let idempotency_key = idempotency_key(&parts.headers)?;
         let access = Access {
-            control: self.state.control.clone(),
+            control: self.control.clone(),
             caller: Caller { token_hash, idempotency_key, actor: identity.actor(), audit },
             base: parts.extensions.get::<BaseUrl>().cloned().map(|it| it.0).unwrap_or_default(),
-            state: self.state.clone(),
             identity,
         };
         if let (Some(only), Some(app)) = (access.identity.only_app(), app) {

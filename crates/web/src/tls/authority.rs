@@ -21,7 +21,7 @@ use tokio_rustls::rustls::{self, RootCertStore};
 use tracing::{info, warn};
 
 use super::{Certificate, TlsError, address, provider};
-use crate::state::sha256_of_bytes;
+use crate::digest::sha256_of_bytes;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Lifetime of the authority.

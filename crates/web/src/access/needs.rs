@@ -4,7 +4,7 @@ use controller::view::{Actor, TokenApp, TokenScope, TokenView};
 
 /// The token of a request.
 #[derive(Debug, Clone)]
-pub(crate) enum Identity {
+pub enum Identity {
     /// The admin token may do everything.
     Admin,
     /// A token that the holder of the admin token created.
@@ -12,6 +12,7 @@ pub(crate) enum Identity {
 }
 
 impl Identity {
+    /// Who did something, for records.
     pub fn actor(&self) -> Actor {
         match self {
             Self::Admin => Actor { token: None, name: "admin".into() },
@@ -43,7 +44,7 @@ impl Identity {
 /// A token for one app uses the paths that name its app. On any other path it needs [`Needs::Nothing`] or
 /// [`Needs::ReadLimited`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Needs {
+pub enum Needs {
     /// Any valid token. The answer contains nothing about apps.
     Nothing,
     /// Scope `read`: looks at apps and changes nothing.

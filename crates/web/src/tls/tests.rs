@@ -122,3 +122,12 @@ fn unusable_files_are_named() {
     assert!(error(&certificate, &certificate).contains("cert.pem as a PEM file"));
     assert!(error(&one.path().join("missing"), &key).contains("missing"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_never_completes_the_handshake_is_disconnected() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let tls = Tls::from_authority(directory.path(), names(None)).expect("an authority");
+    let (_client, server) = tokio::io::duplex(1024);
+    let error = tls.handshake(server).await.expect_err("no handshake");
+    assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
+}

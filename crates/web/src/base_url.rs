@@ -15,14 +15,17 @@ pub struct OutsideUrl {
     port: u16,
 }
 
+/// The scheme of an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Scheme {
+#[allow(missing_docs, reason = "the names say it")]
+pub enum Scheme {
     Http,
     Https,
 }
 
 impl Scheme {
-    fn as_str(self) -> &'static str {
+    /// As in an address: `https`.
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Http => "http",
             Self::Https => "https",
@@ -101,7 +104,7 @@ pub(crate) fn base_url(host: &str, listener: Scheme, outside: Option<&OutsideUrl
 
 /// Splits `name:port`. The name is in lower case, without a dot at the end, and an IPv6 address without brackets. `None` if
 /// the part after the colon is not a port, or the name has other characters than host names have.
-pub(crate) fn split_host(host: &str) -> Option<(String, Option<u16>)> {
+pub fn split_host(host: &str) -> Option<(String, Option<u16>)> {
     let (name, port) = match host.rfind(':') {
         Some(colon) if !host.ends_with(']') => (&host[..colon], Some(&host[colon + 1..])),
         _ => (host, None),

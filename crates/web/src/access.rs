@@ -16,71 +16,80 @@ use controller::view::{AppView, Caller, DeploymentView, Page, PageQuery};
 use rollout::ids::{AppId, DeploymentId};
 use subtle::ConstantTimeEq;
 
-pub(crate) use gate::{Gate, gate};
-pub(crate) use needs::{Identity, Needs};
+pub use gate::{Authenticate, Gate};
+pub use needs::{Identity, Needs};
 
-use crate::error::ApiError;
-use crate::query::QueryParams;
+use crate::digest::{decoded, sha256};
+use crate::error::HttpError;
 use crate::server::ClientConnection;
-use crate::state::{ApiState, sha256};
 use controller::{Control, ControlError};
 
 /// Access to the controller for a request that its token allows.
 #[derive(Clone)]
-pub(crate) struct Access {
+pub struct Access {
+    /// The controller.
     pub control: Arc<dyn Control>,
+    /// Who makes the request.
     pub caller: Caller,
+    /// The token of the request.
     pub identity: Identity,
     /// `http://HOST` or `https://HOST`, as the client sees the server, for links in the answer.
     pub base: String,
-    pub state: ApiState,
 }
 
-impl FromRequestParts<ApiState> for Access {
-    type Rejection = ApiError;
+impl<S: Sync> FromRequestParts<S> for Access {
+    type Rejection = HttpError;
 
-    async fn from_request_parts(parts: &mut Parts, _: &ApiState) -> Result<Self, ApiError> {
-        let missing = || ApiError::server_error("this path is not available", "the route has no gate".into());
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, HttpError> {
+        let missing = || HttpError::server_error("this path is not available", "the route has no gate".into());
         parts.extensions.remove::<Self>().ok_or_else(missing)
     }
 }
 
 /// A request with a valid token. What the token may do was not checked.
-pub(crate) struct Authenticated {
+pub struct Authenticated {
+    /// The token.
     pub identity: Identity,
     /// SHA-256 of the token, in hexadecimal.
     pub token_hash: String,
 }
 
-impl Authenticated {
-    /// Errors: 401 for a token that is missing, unknown, revoked or expired.
-    pub fn of(headers: &HeaderMap, state: &ApiState) -> Result<Self, ApiError> {
-        let token = bearer(headers).ok_or_else(ApiError::unauthorized)?;
+/// Finds the token of a request in its header `Authorization`, as clients of the API send it.
+#[derive(Clone)]
+pub struct Bearer {
+    control: Arc<dyn Control>,
+    admin_hash: [u8; 32],
+}
+
+impl Bearer {
+    /// For the tokens that this controller accepts.
+    pub fn new(control: Arc<dyn Control>) -> Self {
+        Self { admin_hash: decoded(&control.token_hash()), control }
+    }
+
+    /// Finds a token. Errors: 401 if it is unknown, revoked or expired.
+    pub fn token(&self, token: &str) -> Result<Authenticated, HttpError> {
         let hash = sha256(token);
         let token_hash = hex::encode(hash);
-        if bool::from(hash.ct_eq(&state.token_hash)) {
-            return Ok(Self { identity: Identity::Admin, token_hash });
+        if bool::from(hash.ct_eq(&self.admin_hash)) {
+            return Ok(Authenticated { identity: Identity::Admin, token_hash });
         }
-        match state.control.token_by_hash(&token_hash) {
-            Some(token) if token.is_expired() => Err(ApiError::expired(&token.name)),
-            Some(token) => Ok(Self { identity: Identity::Token(token), token_hash }),
-            None => Err(ApiError::unauthorized()),
+        match self.control.token_by_hash(&token_hash) {
+            Some(token) if token.is_expired() => Err(HttpError::expired(&token.name)),
+            Some(token) => Ok(Authenticated { identity: Identity::Token(token), token_hash }),
+            None => Err(HttpError::unauthorized()),
         }
     }
 }
 
-impl FromRequestParts<ApiState> for Authenticated {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
-        let authenticated = Self::of(&parts.headers, state)?;
-        trust(parts);
-        Ok(authenticated)
+impl Authenticate for Bearer {
+    fn authenticate(&self, parts: &mut Parts) -> Result<Authenticated, HttpError> {
+        self.token(bearer(&parts.headers).ok_or_else(HttpError::unauthorized)?)
     }
 }
 
 /// Protects the connection of this request from being closed in favor of new connections.
-pub(crate) fn trust(parts: &Parts) {
+pub fn trust(parts: &Parts) {
     if let Some(client) = parts.extensions.get::<ClientConnection>() {
         client.trust();
     }
@@ -88,7 +97,7 @@ pub(crate) fn trust(parts: &Parts) {
 
 impl Access {
     /// An app by id or name. For a token that may use only one app, all other apps do not exist.
-    pub async fn app(&self, id_or_name: &str) -> Result<AppView, ApiError> {
+    pub async fn app(&self, id_or_name: &str) -> Result<AppView, HttpError> {
         let found = self.control.find_app(id_or_name).await.map_err(|error| self.app_error(id_or_name, error))?;
         if self.identity.only_app().is_some_and(|only| only.id != found.id) {
             return Err(self.unusable(id_or_name));
@@ -100,7 +109,7 @@ impl Access {
     }
 
     /// The app with this id or name, if the token may use it.
-    pub async fn find_app(&self, id_or_name: &str) -> Result<Option<AppView>, ApiError> {
+    pub async fn find_app(&self, id_or_name: &str) -> Result<Option<AppView>, HttpError> {
         match self.app(id_or_name).await {
             Ok(view) => Ok(Some(view)),
             Err(error) if error.status == StatusCode::NOT_FOUND => Ok(None),
@@ -109,7 +118,7 @@ impl Access {
     }
 
     /// The apps that the token may use.
-    pub async fn apps(&self, page: PageQuery) -> Result<Page<AppView>, ApiError> {
+    pub async fn apps(&self, page: PageQuery) -> Result<Page<AppView>, HttpError> {
         let Some(only) = self.identity.only_app() else { return Ok(self.control.apps(page).await?) };
         let found = self.find_app(only.id.as_str()).await?;
         Ok(Page::of(found.into_iter().collect(), page))
@@ -117,7 +126,7 @@ impl Access {
 
     /// An error of the controller about this app. "Not found" lists the names of other apps, which a token for one app
     /// must not see.
-    pub fn app_error(&self, id_or_name: &str, error: ControlError) -> ApiError {
+    pub fn app_error(&self, id_or_name: &str, error: ControlError) -> HttpError {
         match error {
             ControlError::NotFound(_) if self.identity.only_app().is_some() => self.unusable(id_or_name),
             other => other.into(),
@@ -125,24 +134,21 @@ impl Access {
     }
 
     /// The same answer whether the app exists or not.
-    fn unusable(&self, id_or_name: &str) -> ApiError {
+    fn unusable(&self, id_or_name: &str) -> HttpError {
         let only = self.identity.only_app().map(|it| format!("{} (id {})", it.name, it.id)).unwrap_or_default();
         let token = &self.caller.actor.name;
-        ApiError::not_found(format!("token {token:?} finds no app {id_or_name:?}, because it may only use app {only}"))
+        HttpError::not_found(format!("token {token:?} finds no app {id_or_name:?}, because it may only use app {only}"))
     }
 
-    /// Whether the request only previews a change. The audit trail then does not record it. Call this only where the
-    /// handler obeys the answer.
-    pub fn is_dry_run(&self, params: &QueryParams) -> Result<bool, ApiError> {
-        let is_dry_run = params.flag("dry_run")?;
-        if let Some(audit) = self.caller.audit.as_ref().filter(|_| is_dry_run) {
+    /// Keeps the request out of the audit trail. Call this only for a request that changes nothing, such as a preview.
+    pub fn dismiss_audit(&self) {
+        if let Some(audit) = &self.caller.audit {
             audit.dismiss();
         }
-        Ok(is_dry_run)
     }
 
     /// A deployment of an app by id or number.
-    pub async fn deployment(&self, app: &AppId, id_or_number: &str) -> Result<DeploymentView, ApiError> {
+    pub async fn deployment(&self, app: &AppId, id_or_number: &str) -> Result<DeploymentView, HttpError> {
         let found = match id_or_number.parse::<u64>() {
             Ok(number) => self.deployment_by_number(app, number).await?,
             Err(_) => self.control.deployment(app, &DeploymentId::new(id_or_number)).await?,
@@ -154,7 +160,7 @@ impl Access {
     }
 
     /// Pages are newest first, so the search ends at the first smaller number.
-    async fn deployment_by_number(&self, app: &AppId, number: u64) -> Result<DeploymentView, ApiError> {
+    async fn deployment_by_number(&self, app: &AppId, number: u64) -> Result<DeploymentView, HttpError> {
         for page in 1.. {
             let items = self.control.deployments(app, PageQuery { page, per_page: 200 }).await?.items;
             let is_past = items.iter().any(|it| it.number < number);
@@ -166,32 +172,32 @@ impl Access {
                 break;
             }
         }
-        Err(ApiError::not_found(format!(
+        Err(HttpError::not_found(format!(
             "this app has no deployment {number}. See: boatyard apps list-deployments {app}"
         )))
     }
 }
 
 /// Parameters of the path.
-pub(crate) struct PathParams<T>(pub T);
+pub struct PathParams<T>(pub T);
 
-impl<T: serde::de::DeserializeOwned + Send> FromRequestParts<ApiState> for PathParams<T> {
-    type Rejection = ApiError;
+impl<T: serde::de::DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for PathParams<T> {
+    type Rejection = HttpError;
 
-    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, HttpError> {
         let Path(names) =
             Path::<T>::from_request_parts(parts, state).await.map_err(|error| unreadable_path(&error.body_text()))?;
         Ok(Self(names))
     }
 }
 
-fn unreadable_path(why: &str) -> ApiError {
-    ApiError::bad_request(format!("the path cannot be read: {why}"))
+fn unreadable_path(why: &str) -> HttpError {
+    HttpError::bad_request(format!("the path cannot be read: {why}"))
 }
 
 /// Completes when the created token with this id is revoked or expires; never for the admin token (`None`). Log
 /// streams and consoles, which outlive the request that opened them, end then.
-pub(crate) async fn token_ended(control: Arc<dyn Control>, token: Option<String>) {
+pub async fn token_ended(control: Arc<dyn Control>, token: Option<String>) {
     match token {
         Some(id) => control.token_ended(&id).await,
         None => std::future::pending().await,
@@ -205,11 +211,11 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
 }
 
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, HttpError> {
     let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
     match value.to_str() {
         Ok(key) if (1..=255).contains(&key.len()) => Ok(Some(key.to_owned())),
-        _ => Err(ApiError::bad_request("the header Idempotency-Key must have 1 to 255 printable ASCII characters")),
+        _ => Err(HttpError::bad_request("the header Idempotency-Key must have 1 to 255 printable ASCII characters")),
     }
 }
 

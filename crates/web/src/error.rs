@@ -7,7 +7,8 @@ use tracing::error;
 
 /// A response with a status other than 200.
 #[derive(Debug, Clone)]
-pub(crate) struct ApiError {
+pub struct HttpError {
+    /// The status.
     pub status: StatusCode,
     /// The `id` field of the body: a short code.
     pub id: &'static str,
@@ -17,11 +18,12 @@ pub(crate) struct ApiError {
     pub cause: Option<String>,
 }
 
-impl ApiError {
+impl HttpError {
     fn new(status: StatusCode, id: &'static str, message: impl Into<String>) -> Self {
         Self { status, id, message: message.into(), cause: None }
     }
 
+    /// 400: the request is malformed or names something that cannot be.
     pub fn bad_request(message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "bad_request", message)
     }
@@ -42,18 +44,22 @@ impl ApiError {
         Self::new(StatusCode::UNAUTHORIZED, "unauthorized", message)
     }
 
+    /// 403: the token may not do this, or the Host header is wrong.
     pub fn forbidden(message: impl Into<String>) -> Self {
         Self::new(StatusCode::FORBIDDEN, "forbidden", message)
     }
 
+    /// 404: there is no such thing.
     pub fn not_found(message: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, "not_found", message)
     }
 
+    /// 405: the path exists and has no such method.
     pub fn method_not_allowed(message: impl Into<String>) -> Self {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message)
     }
 
+    /// 408: the body did not arrive in time.
     pub fn request_timeout() -> Self {
         Self::new(
             StatusCode::REQUEST_TIMEOUT,
@@ -62,11 +68,13 @@ impl ApiError {
         )
     }
 
+    /// 413: the body has more than `limit` bytes.
     pub fn too_large(limit: usize) -> Self {
         let message = format!("the body is larger than {limit} bytes; nothing was changed");
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", message)
     }
 
+    /// 429: a limit is reached.
     pub fn too_many(message: impl Into<String>) -> Self {
         Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", message)
     }
@@ -82,6 +90,7 @@ impl ApiError {
         Self::new(StatusCode::NOT_IMPLEMENTED, "not_implemented", message)
     }
 
+    /// 500: the cause goes to the log only.
     pub fn server_error(message: impl Into<String>, cause: String) -> Self {
         Self { cause: Some(cause), ..Self::new(StatusCode::INTERNAL_SERVER_ERROR, "server_error", message) }
     }
@@ -101,7 +110,7 @@ impl ApiError {
     }
 }
 
-impl IntoResponse for ApiError {
+impl IntoResponse for HttpError {
     /// Stores the error for the middleware, which adds the id of the request.
     fn into_response(self) -> Response {
         let mut response = self.status.into_response();
@@ -110,7 +119,7 @@ impl IntoResponse for ApiError {
     }
 }
 
-impl From<ControlError> for ApiError {
+impl From<ControlError> for HttpError {
     fn from(error: ControlError) -> Self {
         match error {
             ControlError::NotFound(message) => Self::not_found(message),

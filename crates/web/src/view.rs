@@ -10,12 +10,12 @@ use rollout::time::Timestamp;
 use serde_json::Value;
 
 /// A time in UTC. `None` for a time that no calendar has.
-pub(crate) fn time(at: Timestamp) -> Option<DateTime<Utc>> {
+pub fn time(at: Timestamp) -> Option<DateTime<Utc>> {
     DateTime::from_timestamp_millis(i64::try_from(at.0).ok()?)
 }
 
 /// What Boatyard adds to an app.
-pub(crate) fn app_details(view: &AppView) -> AppDetails {
+pub fn app_details(view: &AppView) -> AppDetails {
     AppDetails {
         instances: InstanceCounts { ready: view.ready as u64, wanted: view.wanted as u64 },
         waiting: view.waiting.clone(),
@@ -23,7 +23,7 @@ pub(crate) fn app_details(view: &AppView) -> AppDetails {
 }
 
 /// An instance.
-pub(crate) fn instance(view: &InstanceView) -> present::Instance {
+pub fn instance(view: &InstanceView) -> present::Instance {
     present::Instance {
         component_name: view.component_name.to_string(),
         instance_name: view.instance_name.to_string(),
@@ -46,7 +46,7 @@ fn last_end(end: &LastEnd) -> present::LastEnd {
 }
 
 /// A deployment. `waiting`: what it waits for, which is left out inside an app.
-pub(crate) fn deployment(it: &DeploymentView, waiting: &[String]) -> present::Deployment {
+pub fn deployment(it: &DeploymentView, waiting: &[String]) -> present::Deployment {
     present::Deployment {
         id: it.id.to_string(),
         phase: it.stage.phase().as_str().to_owned(),

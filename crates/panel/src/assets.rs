@@ -1,0 +1,61 @@
+//! The style sheet, the script and the icon.
+//!
+//! The address of an asset contains a hash of its content, so browsers may keep it forever and still get a new one after
+//! an update of Boatyard.
+
+use std::sync::LazyLock;
+
+use axum::Router;
+use axum::extract::Path;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use sha2::{Digest, Sha256};
+
+struct Asset {
+    path: String,
+    content_type: &'static str,
+    content: &'static str,
+}
+
+static STYLE: LazyLock<Asset> =
+    LazyLock::new(|| Asset::new("panel", "css", "text/css; charset=utf-8", include_str!("assets/panel.css")));
+static SCRIPT: LazyLock<Asset> =
+    LazyLock::new(|| Asset::new("panel", "js", "text/javascript; charset=utf-8", include_str!("assets/panel.js")));
+static ICON: LazyLock<Asset> =
+    LazyLock::new(|| Asset::new("icon", "svg", "image/svg+xml", include_str!("assets/icon.svg")));
+
+/// Path of the style sheet: `/assets/panel-0123456789abcdef.css`.
+pub fn style_path() -> &'static str {
+    &STYLE.path
+}
+
+/// Path of the script.
+pub fn script_path() -> &'static str {
+    &SCRIPT.path
+}
+
+/// Path of the icon.
+pub fn icon_path() -> &'static str {
+    &ICON.path
+}
+
+/// Serves the assets under `/assets/`. They contain no secrets, so no session is needed to read them.
+pub fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
+    Router::new().route("/assets/{file}", get(asset))
+}
+
+async fn asset(Path(file): Path<String>) -> Response {
+    let known = [&STYLE, &SCRIPT, &ICON].into_iter().find(|asset| asset.path.strip_prefix("/assets/") == Some(&file));
+    let Some(asset) = known else { return StatusCode::NOT_FOUND.into_response() };
+    let headers =
+        [(header::CONTENT_TYPE, asset.content_type), (header::CACHE_CONTROL, "public, max-age=31536000, immutable")];
+    (headers, asset.content).into_response()
+}
+
+impl Asset {
+    fn new(name: &str, extension: &str, content_type: &'static str, content: &'static str) -> Self {
+        let hash = hex::encode(&Sha256::digest(content)[..8]);
+        Self { path: format!("/assets/{name}-{hash}.{extension}"), content_type, content }
+    }
+}

@@ -1,0 +1,25 @@
+//! The web control panel: pages that the server renders, live by server-sent events.
+//!
+//! A handler reads the request, calls the controller by the same operations as the API, and renders the answer. Rules about
+//! apps live elsewhere, and so does the wording that the command line shares (`present`).
+//!
+//! Pages work without JavaScript. The Content-Security-Policy allows no inline script, no inline style and no address of
+//! another origin, so everything that a page needs is in `assets`.
+//!
+//! In reading order:
+//! - `routes`: every path with its handler, in one table;
+//! - `session`: signing in, and who makes a request; `request`: what a handler gets; `error_page`: error answers;
+//! - `apps`: the list of apps;
+//! - [`ui`]: the layout and the components that every page uses;
+//! - [`assets`]: the style sheet, the script and the icon, under addresses that change with their content.
+#![warn(missing_docs)]
+
+mod apps;
+pub mod assets;
+mod error_page;
+mod request;
+mod routes;
+mod session;
+pub mod ui;
+
+pub use routes::router;

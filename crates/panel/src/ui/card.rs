@@ -1,0 +1,30 @@
+//! The blocks of a page: its heading, cards, and what stands in for an empty list.
+
+use maud::{Markup, html};
+
+/// The heading of a page: title, badges or facts beside it, and buttons at the end of the line.
+pub fn heading(title: &str, beside: Markup, actions: Markup) -> Markup {
+    html! {
+        header class="heading" {
+            h1 { (title) }
+            div class="beside" { (beside) }
+            div class="actions" { (actions) }
+        }
+    }
+}
+
+/// A card with a title. `actions` are buttons at the end of the title's line, or empty. Live pages send the card as a
+/// fragment by its id.
+pub fn card(id: &str, title: &str, actions: Markup, content: Markup) -> Markup {
+    html! {
+        section class="card" id=(id) aria-labelledby={ (id) "-title" } {
+            header { h2 id={ (id) "-title" } { (title) } div class="actions" { (actions) } }
+            (content)
+        }
+    }
+}
+
+/// Instead of a list without rows: what would be here, and the button that adds the first.
+pub fn empty(title: &str, text: &str, action: Markup) -> Markup {
+    html! { div class="empty" { strong { (title) } p { (text) } (action) } }
+}

@@ -1,0 +1,75 @@
+//! Log lines, and the screen of a console.
+
+use chrono::{DateTime, Utc};
+use maud::{Markup, html};
+
+/// A log line. The text must not contain control characters: escape sequences are removed before.
+#[derive(Debug, Clone, Copy)]
+pub struct Line<'a> {
+    /// When it was written.
+    pub at: Option<DateTime<Utc>>,
+    /// The instance that wrote it, or empty.
+    pub from: &'a str,
+    /// The text.
+    pub text: &'a str,
+}
+
+/// A box of lines that scrolls. It stays at the end while the reader is there, and elsewhere keeps its place.
+pub fn log(id: &str, label: &str, lines: &[Line<'_>]) -> Markup {
+    html! { pre class="log" id=(id) tabindex="0" role="region" aria-label=(label) data-follow { @for it in lines { (line(it)) } } }
+}
+
+/// One line, for a stream that adds lines to a [`log`].
+pub fn line(line: &Line<'_>) -> Markup {
+    let hue = line.from.bytes().fold(0_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into())) % 6;
+    html! {
+        span {
+            @if let Some(at) = line.at { time datetime=(present::rfc3339(at)) { (at.format("%H:%M:%S%.3f")) } " " }
+            @if !line.from.is_empty() { b class={ "hue-" (hue) } { (line.from) } " " }
+            (line.text) "\n"
+        }
+    }
+}
+
+/// Characters of a console that look the same.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Run {
+    /// The characters.
+    pub text: String,
+    /// One of the terminal's 16 colours for the characters.
+    pub foreground: Option<u8>,
+    /// One of the terminal's 16 colours behind them.
+    pub background: Option<u8>,
+    /// Bold.
+    pub bold: bool,
+    /// Underlined.
+    pub underlined: bool,
+    /// The cursor is here, or the colours are exchanged.
+    pub inverse: bool,
+}
+
+/// A row of a console's screen. Its id is `row-0`, `row-1` and so on, so a stream can send those that changed.
+pub fn row(index: usize, runs: &[Run]) -> Markup {
+    html! {
+        div id={ "row-" (index) } { @for run in runs {
+            @let class = class(run);
+            @if class.is_empty() { (run.text) } @else { span class=(class) { (run.text) } }
+        } }
+    }
+}
+
+/// A console's screen. The script of the console's page sends the keys that are typed into it.
+pub fn terminal(label: &str, rows: &[Vec<Run>]) -> Markup {
+    html! {
+        div class="terminal" id="terminal" tabindex="0" role="textbox" aria-multiline="true" aria-label=(label) {
+            @for (index, runs) in rows.iter().enumerate() { (row(index, runs)) }
+        }
+    }
+}
+
+fn class(run: &Run) -> String {
+    let colour = |prefix, colour: Option<u8>| colour.filter(|it| *it < 16).map(|it| format!("{prefix}{it}"));
+    let flags = [(run.bold, "bold"), (run.underlined, "underlined"), (run.inverse, "inverse")];
+    let flags = flags.into_iter().filter(|(on, _)| *on).map(|(_, class)| class.to_owned());
+    flags.chain(colour("fg-", run.foreground)).chain(colour("bg-", run.background)).collect::<Vec<_>>().join(" ")
+}

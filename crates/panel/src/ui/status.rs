@@ -1,0 +1,28 @@
+//! Badges: a state as shape, text and colour.
+
+use maud::{Markup, html};
+
+use super::Tone;
+use super::icon::Icon;
+
+/// A badge: `badge(Tone::Good, Icon::Done, "Active")`.
+pub fn badge(tone: Tone, icon: Icon, text: &str) -> Markup {
+    html! { span class={ "badge " (tone.class()) } { (icon.markup()) (text) } }
+}
+
+/// The badge for a deployment's phase, under App Platform's name for it (`BUILDING`). An unknown phase is shown as it is.
+pub fn phase(phase: &str) -> Markup {
+    let (tone, icon, text) = match phase {
+        "PENDING_BUILD" => (Tone::Plain, Icon::Pending, "Waiting to build"),
+        "BUILDING" => (Tone::Busy, Icon::Running, "Building"),
+        "PENDING_DEPLOY" => (Tone::Plain, Icon::Pending, "Waiting to deploy"),
+        "DEPLOYING" => (Tone::Busy, Icon::Running, "Deploying"),
+        "ACTIVE" => (Tone::Good, Icon::Done, "Active"),
+        "SUPERSEDED" => (Tone::Plain, Icon::Past, "Superseded"),
+        "ERROR" => (Tone::Bad, Icon::Failed, "Failed"),
+        "CANCELED" => (Tone::Plain, Icon::Stopped, "Canceled"),
+        "" => (Tone::Plain, Icon::Past, "Not deployed"),
+        other => (Tone::Plain, Icon::Info, other),
+    };
+    badge(tone, icon, text)
+}
