@@ -4,12 +4,18 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::Request;
-use axum::middleware::from_fn;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::MethodRouter;
 use controller::Control;
+use tokio::sync::watch;
 use web::{Gate, HttpError, Needs, Stop};
 
 use crate::error_page::error_pages;
+use crate::security_headers::security_headers;
+use crate::session::{SessionCookie, guard};
+use crate::live::LivePages;
+use crate::session::SessionCookie;
+use crate::{apps, assets, session};
 use crate::session::SessionCookie;
 use crate::{actions, apps, assets, new_app, session};
 
@@ -19,6 +25,8 @@ pub(crate) struct PanelState {
     pub control: Arc<dyn Control>,
     /// Ends live pages and consoles when the server stops.
     pub stop: Stop,
+    /// Answers with the events of live pages.
+    pub live: LivePages,
 }
 
 /// A path with its methods.
@@ -35,23 +43,27 @@ pub(crate) fn route(path: &'static str, needs: Needs, handler: MethodRouter<Pane
 
 /// The paths that need a session, and what each needs.
 pub(crate) fn table() -> Vec<Route> {
+    [apps::routes(), session::routes()].into_iter().flatten().collect()
     [apps::routes(), actions::routes(), new_app::routes()].into_iter().flatten().collect()
 }
 
 /// The control panel. `stop` ends its live pages and consoles.
 pub fn router(control: Arc<dyn Control>, stop: Stop) -> Router {
-    let state = PanelState { control: control.clone(), stop };
+    // Without ticks, each live page is rendered again after the time that it names itself.
+    let changes = watch::channel(0).1;
+    let state = PanelState { control: control.clone(), live: LivePages::new(changes, stop.clone()), stop };
     let gated = |route: Route| {
-        let authenticate = SessionCookie::new(control.clone());
-        let gate = Gate { control: control.clone(), authenticate, needs: route.needs };
+        let gate = Gate { control: control.clone(), authenticate: SessionCookie, needs: route.needs };
         gate.in_front_of(route.handler)
     };
     table()
         .into_iter()
         .fold(Router::new(), |router, route| router.route(route.path, gated(route)))
-        .merge(session::router())
+        .merge(session::router(control.clone()))
         .merge(assets::router())
         .fallback(async |request: Request| HttpError::not_found(format!("There is no page {}", request.uri().path())))
+        .layer(from_fn_with_state(control, guard))
         .layer(from_fn(error_pages))
+        .layer(from_fn(security_headers))
         .with_state(state)
 }
