@@ -26,6 +26,8 @@ mod request;
 mod routes;
 mod security_headers;
 mod session;
+#[cfg(test)]
+mod tests;
 pub mod ui;
 
 pub use routes::router;

@@ -15,6 +15,8 @@ mod plan;
 mod restart;
 mod rollback;
 mod sources;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 

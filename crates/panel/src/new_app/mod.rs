@@ -1,6 +1,8 @@
 //! Creating an app: paste the address of a repository or a spec, see what was understood, deploy.
 
 mod repository;
+#[cfg(test)]
+mod tests;
 mod understood;
 
 use app_spec::{AppSpec, Diagnostic, Diagnostics, Parsed};
