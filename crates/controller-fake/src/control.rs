@@ -11,7 +11,10 @@ use controller::ControlError;
 use controller::console::{Console, ConsoleRequest, ConsoleTarget};
 use controller::unknown::{UnknownApp, UnknownList};
 use controller::view::{
-    AlertView, AppView, AuditEntry, Caller, ComponentHealthView, CreatedSession, CreatedToken, DatabaseConnectionView, DeployOptions, DeploymentView, HostView, InstanceTransition, InstanceUsage, InstanceView, JobInvocationPhase, JobInvocationView, LogEntry, LogRequest, NewToken, Page, PageQuery, Preview, RollbackCheck, RollbackOptions, SessionView, SlackWebhook, SourceHeadView, TokenView, TrafficSample, UpdateOptions,
+    AlertView, AppView, AuditEntry, Caller, ComponentHealthView, CreatedSession, CreatedToken, DatabaseConnectionView,
+    DeployOptions, DeploymentView, HostView, InstanceTransition, InstanceUsage, InstanceView, JobInvocationPhase,
+    JobInvocationView, LogEntry, LogRequest, NewToken, Page, PageQuery, Preview, RollbackCheck, RollbackOptions,
+    SessionView, SlackWebhook, SourceHeadView, TokenView, TrafficSample, UpdateOptions,
 };
 use futures::{StreamExt, stream};
 use rollout::deployment::Stage;

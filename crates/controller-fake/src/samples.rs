@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use controller::view::{
-    Actor, AlertView, AppView, CommitView, ComponentHealthView, Condition, DatabaseConnectionView, DeploymentKind, DeploymentView, DiskSpace, HostEngine, HostImage, HostView, InstanceTransition, InstanceUsage, InstanceView, JobInvocationPhase, JobInvocationView, RollbackCheck, RolloutView, SourceHeadView, SourceLocation, TokenApp, TokenScope, TokenView, TrafficSample, Transition, UsageSample,
+    Actor, AlertView, AppView, CommitView, ComponentHealthView, Condition, DatabaseConnectionView, DeploymentKind,
+    DeploymentView, DiskSpace, HostEngine, HostImage, HostView, InstanceTransition, InstanceUsage, InstanceView,
+    JobInvocationPhase, JobInvocationView, RollbackCheck, RolloutView, SourceHeadView, SourceLocation, TokenApp,
+    TokenScope, TokenView, TrafficSample, Transition, UsageSample,
 };
 use rollout::app_rollback::ConditionCode;
 use rollout::deployment::Stage;

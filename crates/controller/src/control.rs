@@ -41,7 +41,10 @@ pub use crate::logs::LogLines;
 use crate::start::{self, ControllerState};
 use crate::unknown::{UnknownApp, UnknownList};
 use crate::view::{
-    AlertView, AppView, AuditEntry, Caller, ComponentHealthView, CreatedSession, CreatedToken, DatabaseConnectionView, DeployOptions, DeploymentView, HostView, InstanceTransition, InstanceUsage, InstanceView, JobInvocationView, LogRequest, NewToken, Page, PageQuery, Preview, RollbackCheck, RollbackOptions, SessionView, SlackWebhook, SourceHeadView, TokenView, TrafficSample, UpdateOptions,
+    AlertView, AppView, AuditEntry, Caller, ComponentHealthView, CreatedSession, CreatedToken, DatabaseConnectionView,
+    DeployOptions, DeploymentView, HostView, InstanceTransition, InstanceUsage, InstanceView, JobInvocationView,
+    LogRequest, NewToken, Page, PageQuery, Preview, RollbackCheck, RollbackOptions, SessionView, SlackWebhook,
+    SourceHeadView, TokenView, TrafficSample, UpdateOptions,
 };
 
 /// A running controller. Cheap to clone.

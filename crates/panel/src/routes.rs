@@ -7,16 +7,12 @@ use axum::extract::Request;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::MethodRouter;
 use controller::Control;
-use tokio::sync::watch;
 use web::{Gate, HttpError, Needs, Stop};
 
 use crate::error_page::error_pages;
+use crate::live::LivePages;
 use crate::security_headers::security_headers;
 use crate::session::{SessionCookie, guard};
-use crate::live::LivePages;
-use crate::session::SessionCookie;
-use crate::{apps, assets, session};
-use crate::session::SessionCookie;
 use crate::{actions, apps, assets, new_app, session};
 
 /// What all handlers share. Cheap to clone.
@@ -43,15 +39,13 @@ pub(crate) fn route(path: &'static str, needs: Needs, handler: MethodRouter<Pane
 
 /// The paths that need a session, and what each needs.
 pub(crate) fn table() -> Vec<Route> {
-    [apps::routes(), session::routes()].into_iter().flatten().collect()
-    [apps::routes(), actions::routes(), new_app::routes()].into_iter().flatten().collect()
+    [session::routes(), apps::routes(), new_app::routes(), actions::routes()].into_iter().flatten().collect()
 }
 
 /// The control panel. `stop` ends its live pages and consoles.
 pub fn router(control: Arc<dyn Control>, stop: Stop) -> Router {
-    // Without ticks, each live page is rendered again after the time that it names itself.
-    let changes = watch::channel(0).1;
-    let state = PanelState { control: control.clone(), live: LivePages::new(changes, stop.clone()), stop };
+    let live = LivePages::new(control.changes(), stop.clone());
+    let state = PanelState { control: control.clone(), live, stop };
     let gated = |route: Route| {
         let gate = Gate { control: control.clone(), authenticate: SessionCookie, needs: route.needs };
         gate.in_front_of(route.handler)

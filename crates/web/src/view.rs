@@ -43,7 +43,7 @@ pub fn instance(view: &InstanceView) -> present::Instance {
 }
 
 /// What happened to an instance during a deployment.
-pub(crate) fn transition(it: &InstanceTransition) -> present::InstanceTransition {
+pub fn transition(it: &InstanceTransition) -> present::InstanceTransition {
     present::InstanceTransition {
         component_name: it.component_name.to_string(),
         component_type: it.component_type.to_owned(),

@@ -5,13 +5,12 @@ use axum::extract::State;
 use controller::view::SIGN_IN_LINK_LIFETIME;
 use rollout::ids::AppId;
 use serde_json::json;
-use web::{Access, PathParams};
+use web::{Access, PathParams, view};
 
 use super::JsonResult;
 use crate::body::RequestBody;
 use crate::render;
 use crate::state::ApiState;
-use crate::{render, view};
 
 /// Instances with their containers, and the deployments that matter with what they wait for. Also answers for an app that
 /// is being deleted, by its id.

@@ -18,7 +18,10 @@ use crate::error::{ControlError, closest};
 use crate::logs::{LogLines, Logs};
 use crate::unknown::{self, UnknownApp, UnknownList};
 use crate::view::{
-    AlertView, AppView, AuditEntry, Caller, ComponentHealthView, CreatedSession, CreatedToken, DatabaseConnectionView, DeployOptions, DeploymentView, HostView, InstanceTransition, InstanceUsage, InstanceView, JobInvocationView, LogRequest, NewToken, Page, PageQuery, Preview, RollbackCheck, RollbackOptions, SessionView, SlackWebhook, SourceHeadView, TokenView, TrafficSample, UpdateOptions,
+    AlertView, AppView, AuditEntry, Caller, ComponentHealthView, CreatedSession, CreatedToken, DatabaseConnectionView,
+    DeployOptions, DeploymentView, HostView, InstanceTransition, InstanceUsage, InstanceView, JobInvocationView,
+    LogRequest, NewToken, Page, PageQuery, Preview, RollbackCheck, RollbackOptions, SessionView, SlackWebhook,
+    SourceHeadView, TokenView, TrafficSample, UpdateOptions,
 };
 
 /// How long `down` waits for open requests: as long as a draining instance waits.
