@@ -44,7 +44,7 @@ pub(crate) fn table() -> Vec<Route> {
 
 /// The control panel. `stop` ends its live pages and consoles.
 pub fn router(control: Arc<dyn Control>, stop: Stop) -> Router {
-    let live = LivePages::new(control.changes(), stop.clone());
+    let live = LivePages::new(control.clone(), stop.clone());
     let state = PanelState { control: control.clone(), live, stop };
     let gated = |route: Route| {
         let gate = Gate { control: control.clone(), authenticate: SessionCookie, needs: route.needs };
