@@ -323,6 +323,9 @@
         source.close();
         note.textContent = failed || !box.childElementCount ? text : '';
       });
+      source.addEventListener('error', () => {
+        if (source.readyState === EventSource.CLOSED) note.textContent = 'The log cannot be read now. Reload the page to try again.';
+      });
     }
 
     document.addEventListener('visibilitychange', connect);

@@ -1,5 +1,6 @@
 //! The heading: which deployment, where it stands, and what a person can do about it.
 
+use chrono::{DateTime, TimeDelta, Utc};
 use maud::{Markup, html};
 use present::text::duration;
 use rollout::deployment::Stage;
@@ -24,16 +25,18 @@ fn beside(facts: &Facts) -> Markup {
     html! {
         (status::phase(&it.phase))
         span { (it.cause_with_token()) }
-        @if let Some(created) = it.created_at {
-            @match took {
-                Some(took) => { span { (time::ago(created)) } span { "took " (duration(took)) } }
-                None => { span { "for " (time::since(created)) } }
-            }
-        }
-        @if let (None, Some(since)) = (took, it.phase_last_updated_at) {
-            span { "in this phase for " (time::since(since)) }
+        @match (took, it.created_at) {
+            (Some(took), Some(created)) => { span { (time::ago(created)) } span { "took " (duration(took)) } }
+            (None, Some(created)) => span { "for " (time::since(created)) (phase_time(facts, created)) },
+            (_, None) => {}
         }
     }
+}
+
+/// How much of the time the deployment has been in its phase, if it was in another one before.
+fn phase_time(facts: &Facts, created: DateTime<Utc>) -> Markup {
+    let since = facts.it.phase_last_updated_at.filter(|it| *it - created > TimeDelta::seconds(1));
+    html! { @if let Some(since) = since { ", in this phase for " (time::since(since)) } }
 }
 
 fn buttons(facts: &Facts) -> Markup {

@@ -25,14 +25,15 @@ fn image(it: &Image) -> Markup {
             Some(commit) => { "commit " code title=(commit) { (short(commit)) } }
             None => code { (it.reference) }
         }
-        @if !it.note.is_empty() { " " small { (it.note) } }
+        @if !it.note.is_empty() { br; small { (it.note) } }
     }
 }
 
 fn same(it: &Unchanged) -> Markup {
     html! {
-        "image " code { (short(&it.image)) } ", environment " code { (short(&it.environment_hash)) }
-        ", revision " code { (short(&it.revision)) }
+        "image " code { (short(&it.image)) } br;
+        "environment " code { (short(&it.environment_hash)) } br;
+        "revision " code { (short(&it.revision)) }
     }
 }
 

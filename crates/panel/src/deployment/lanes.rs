@@ -28,7 +28,11 @@ fn without_lanes(facts: &Facts) -> &'static str {
 }
 
 fn drawn(facts: &Facts) -> Vec<lane::Lane> {
-    lanes::lanes(&facts.timeline).iter().map(|it| drawn_lane(facts, it)).collect()
+    let mut lanes = lanes::lanes(&facts.timeline);
+    // As the steps do: a component that is no longer in the spec comes last.
+    let order: Vec<_> = facts.spec.components().map(|it| it.name().to_owned()).collect();
+    lanes.sort_by_key(|lane| order.iter().position(|it| *it == lane.component_name).unwrap_or(usize::MAX));
+    lanes.iter().map(|it| drawn_lane(facts, it)).collect()
 }
 
 fn drawn_lane(facts: &Facts, it: &lanes::Lane) -> lane::Lane {

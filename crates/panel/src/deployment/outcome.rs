@@ -30,8 +30,15 @@ fn served(facts: &Facts, sentence: &str) -> Markup {
     };
     let (title, text) = sentence.split_once(": ").unwrap_or((sentence, ""));
     let notes = facts.it.boatyard.record.notes.join("\n");
-    let text = [text, &notes].into_iter().filter(|it| !it.is_empty()).collect::<Vec<_>>().join("\n");
+    let text =
+        [capitalized(text).as_str(), &notes].into_iter().filter(|it| !it.is_empty()).collect::<Vec<_>>().join("\n");
     Notice { tone, title, text: &text, log_tail: &[] }.markup(next)
+}
+
+/// A sentence of its own. Not for texts that may begin with the name of a component.
+fn capitalized(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
 
 fn rolling_back(facts: &Facts) -> Markup {

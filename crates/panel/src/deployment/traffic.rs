@@ -26,6 +26,7 @@ pub(super) fn markup(facts: &Facts) -> Markup {
     if record.served.is_none() && bars.is_empty() {
         return nothing("requests");
     }
+    let summary = summary(&bars, until.is_some());
     let title = if record.roll_ended.is_some() { "Requests during the rollout" } else { "Requests now" };
     card::card(
         "requests",
@@ -33,7 +34,8 @@ pub(super) fn markup(facts: &Facts) -> Markup {
         html! {},
         html! {
             @if let Some(served) = &record.served { (numbers(served)) }
-            @if !bars.is_empty() { (chart::bars(&summary(&bars), &bars)) p class="hint" { (summary(&bars)) } }
+            @if bars.iter().any(|it| it.good + it.bad > 0) { (chart::bars(&summary, &bars)) }
+        p class="hint" { (summary) }
         },
     )
 }
@@ -72,10 +74,14 @@ fn bars(samples: &[Sample]) -> Vec<Bar> {
     bars
 }
 
-fn summary(bars: &[Bar]) -> String {
+fn summary(bars: &[Bar], is_over: bool) -> String {
     let (good, bad) = bars.iter().fold((0, 0), |(good, bad), it| (good + it.good, bad + it.bad));
-    let failed = if bad == 0 { "none failed".to_owned() } else { format!("{} failed", grouped(bad)) };
-    format!("{} around the rollout, {failed}", counted(good + bad, "request"))
+    let (from, until) = ("15 s before the rollout", if is_over { "15 s after it" } else { "now" });
+    match (good + bad, bad) {
+        (0, _) => format!("No requests from {from} until {until}."),
+        (all, 0) => format!("{} from {from} until {until}, none failed.", counted(all, "request")),
+        (all, bad) => format!("{} from {from} until {until}, {} failed.", counted(all, "request"), grouped(bad)),
+    }
 }
 
 /// The proof: what the ingress counted from the first step of the rollout to the last.
@@ -125,7 +131,10 @@ mod tests {
     #[test]
     fn the_picture_has_a_summary_in_words() {
         let bar = |good, bad| Bar { good, bad };
-        assert_eq!(summary(&[bar(1000, 0), bar(204, 0)]), "1,204 requests around the rollout, none failed");
-        assert_eq!(summary(&[bar(0, 1)]), "1 request around the rollout, 1 failed");
+        let around = "from 15 s before the rollout until";
+        let served = summary(&[bar(1000, 0), bar(204, 0)], true);
+        assert_eq!(served, format!("1,204 requests {around} 15 s after it, none failed."));
+        assert_eq!(summary(&[bar(0, 1)], false), format!("1 request {around} now, 1 failed."));
+        assert_eq!(summary(&[bar(0, 0)], false), format!("No requests {around} now."));
     }
 }

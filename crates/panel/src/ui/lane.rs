@@ -63,7 +63,7 @@ pub struct Lane {
     pub summary: String,
     /// What it waits for, or empty.
     pub waiting: String,
-    /// Its instances in order.
+    /// Its instances by index.
     pub instances: Vec<Instance>,
 }
 
@@ -105,10 +105,17 @@ fn lane(it: &Lane) -> Markup {
     html! {
         section class="lane" aria-label={ (it.component) ", " (it.kind) } {
             header { strong { (it.component) } " " small { (it.kind) } p { (it.summary) } }
-            ul { @for it in &it.instances { (instance(it)) } }
+            (row(it, false))
+            (row(it, true))
             @if !it.waiting.is_empty() { p class="waiting" { (Icon::Pending.markup()) (it.waiting) } }
         }
     }
+}
+
+/// The new instances, or below them the old ones, so that those of one index are in one column.
+fn row(lane: &Lane, old: bool) -> Markup {
+    let mut instances = lane.instances.iter().filter(|it| it.old == old).peekable();
+    html! { @if instances.peek().is_some() { ul { @for it in instances { (instance(it)) } } } }
 }
 
 fn instance(it: &Instance) -> Markup {
