@@ -12,6 +12,7 @@
 //!   `error_page`: error answers;
 //! - `live`: server-sent events for pages that show what happens now;
 //! - `apps`: the list of apps; `new_app`: creating one; `actions`: the dialogues that change an app;
+//! - `deployment`: the live page of a deployment;
 //! - [`ui`]: the layout and the components that every page uses;
 //! - [`assets`]: the style sheet, the script and the icon, under addresses that change with their content.
 #![warn(missing_docs)]
@@ -19,6 +20,7 @@
 mod actions;
 mod apps;
 pub mod assets;
+mod deployment;
 mod error_page;
 mod live;
 mod new_app;

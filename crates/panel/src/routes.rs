@@ -13,7 +13,7 @@ use crate::error_page::error_pages;
 use crate::live::LivePages;
 use crate::security_headers::security_headers;
 use crate::session::{SessionCookie, guard};
-use crate::{actions, apps, assets, new_app, session};
+use crate::{actions, apps, assets, deployment, new_app, session};
 
 /// What all handlers share. Cheap to clone.
 #[derive(Clone)]
@@ -39,12 +39,13 @@ pub(crate) fn route(path: &'static str, needs: Needs, handler: MethodRouter<Pane
 
 /// The paths that need a session, and what each needs.
 pub(crate) fn table() -> Vec<Route> {
-    [session::routes(), apps::routes(), new_app::routes(), actions::routes()].into_iter().flatten().collect()
+    let pages = [session::routes(), apps::routes(), new_app::routes(), deployment::routes(), actions::routes()];
+    pages.into_iter().flatten().collect()
 }
 
 /// The control panel. `stop` ends its live pages and consoles.
 pub fn router(control: Arc<dyn Control>, stop: Stop) -> Router {
-    let live = LivePages::new(control.changes(), stop.clone());
+    let live = LivePages::new(control.clone(), stop.clone());
     let state = PanelState { control: control.clone(), live, stop };
     let gated = |route: Route| {
         let gate = Gate { control: control.clone(), authenticate: SessionCookie, needs: route.needs };

@@ -83,6 +83,7 @@
     }
     place.querySelectorAll('[data-confirm]').forEach(checkName);
     place.querySelectorAll('[data-all]').forEach(syncAll);
+    place.querySelectorAll('[data-log]').forEach(follow);
   }
 
   const loading = new Map();
@@ -290,15 +291,57 @@
     area.parentElement.querySelectorAll('.numbers span')[line - 1]?.scrollIntoView({ block: 'center' });
   }
 
+  // Logs on other pages than that for logs
+
+  // Adds the lines of a stream to the log in `place`, as text, until the place is replaced.
+  function follow(place) {
+    const box = place.querySelector('.log'), note = place.querySelector('[role="status"]');
+    let source = null;
+
+    function add(lines) {
+      const end = isAtEnd(box);
+      for (const [time, component, text] of lines) {
+        const line = document.createElement('span'), stamp = document.createElement('time'), from = document.createElement('b');
+        stamp.textContent = time.slice(11, 23).replace('Z', '');
+        from.textContent = component;
+        line.append(stamp, ' ', from, ` ${text}\n`);
+        box.append(line);
+      }
+      while (box.childElementCount > 500) box.firstElementChild.remove();
+      if (end) box.scrollTop = box.scrollHeight;
+      note.textContent = box.childElementCount ? '' : 'No lines yet.';
+    }
+
+    function connect() {
+      source?.close();
+      if (document.hidden || !place.isConnected) return;
+      source = new EventSource(place.dataset.log);
+      source.addEventListener('open', () => { box.replaceChildren(); add([]); });
+      source.addEventListener('lines', (event) => (place.isConnected ? add(JSON.parse(event.data)) : source.close()));
+      source.addEventListener('end', (event) => {
+        const { failed, text } = JSON.parse(event.data);
+        source.close();
+        note.textContent = failed || !box.childElementCount ? text : '';
+      });
+      source.addEventListener('error', () => {
+        if (source.readyState === EventSource.CLOSED) note.textContent = 'The log cannot be read now. Reload the page to try again.';
+      });
+    }
+
+    document.addEventListener('visibilitychange', connect);
+    connect();
+  }
+
   // Live pages
 
   function live(url) {
     const banner = byId('connection');
     const last = new Map();
-    let source = null, timer = 0, wait = 0;
+    let source = null, timer = 0, wait = 0, isGone = false;
 
     function connect() {
       disconnect();
+      if (isGone) return;
       source = new EventSource(url);
       source.addEventListener('open', () => { wait = 0; banner.hidden = true; });
       source.addEventListener('fragments', (event) => {
@@ -307,6 +350,12 @@
           last.set(id, html);
           replace(byId(id), parse(html).body.firstElementChild);
         }
+      });
+      source.addEventListener('gone', (event) => {
+        isGone = true;
+        disconnect();
+        banner.textContent = `This page no longer exists: ${JSON.parse(event.data).message}`;
+        banner.hidden = false;
       });
       source.addEventListener('error', lost);
     }
