@@ -10,6 +10,7 @@
 //! - `routes`: every path with its handler, in one table;
 //! - `session`: signing in, and who makes a request; `request`: what a handler gets; `error_page`: error answers;
 //! - `apps`: the list of apps;
+//! - `logs`: the logs of an app; `limit`: how many streams may be open;
 //! - [`ui`]: the layout and the components that every page uses;
 //! - [`assets`]: the style sheet, the script and the icon, under addresses that change with their content.
 #![warn(missing_docs)]
@@ -17,6 +18,8 @@
 mod apps;
 pub mod assets;
 mod error_page;
+mod limit;
+mod logs;
 mod request;
 mod routes;
 mod session;

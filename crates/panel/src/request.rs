@@ -5,6 +5,7 @@ use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use chrono::Utc;
 use maud::Markup;
+use web::access::token_ended;
 use web::{Access, HttpError};
 
 use crate::session::Session;
@@ -37,6 +38,11 @@ impl<S: Send + Sync> FromRequestParts<S> for PageRequest {
 }
 
 impl PageRequest {
+    /// Completes when the session of this request ends. What stays open after the answer ends then, too.
+    pub fn ended(&self) -> impl Future<Output = ()> + Send + use<> {
+        token_ended(self.access.control.clone(), self.access.identity.token().map(|it| it.id.clone()))
+    }
+
     /// Answers with a page. `content` begins with the page's `h1`.
     pub fn page(&self, title: &str, here: Place<'_>, content: Markup) -> Response {
         self.live_page(title, here, None, content)
