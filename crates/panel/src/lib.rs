@@ -10,13 +10,14 @@
 //! - `routes`: every path with its handler, in one table;
 //! - `session`: signing in, and who makes a request; `request`: what a handler gets; `error_page`: error answers;
 //! - `apps`: the list of apps;
-//! - `logs`: the logs of an app; `limit`: how many streams may be open;
+//! - `logs` and `console`: the logs of an app, and shells in its instances; `limit`: how many of them may be open;
 //! - [`ui`]: the layout and the components that every page uses;
 //! - [`assets`]: the style sheet, the script and the icon, under addresses that change with their content.
 #![warn(missing_docs)]
 
 mod apps;
 pub mod assets;
+mod console;
 mod error_page;
 mod limit;
 mod logs;

@@ -9,10 +9,11 @@ use axum::routing::MethodRouter;
 use controller::Control;
 use web::{Gate, HttpError, Needs, Stop};
 
+use crate::console::Consoles;
 use crate::error_page::error_pages;
 use crate::limit::Limit;
 use crate::session::SessionCookie;
-use crate::{apps, assets, logs, session};
+use crate::{apps, assets, console, logs, session};
 
 /// What all handlers share. Cheap to clone.
 #[derive(Clone)]
@@ -20,6 +21,7 @@ pub(crate) struct PanelState {
     pub control: Arc<dyn Control>,
     /// Ends live pages and consoles when the server stops.
     pub stop: Stop,
+    pub consoles: Arc<Consoles>,
     pub log_streams: Arc<Limit>,
 }
 
@@ -37,13 +39,13 @@ pub(crate) fn route(path: &'static str, needs: Needs, handler: MethodRouter<Pane
 
 /// The paths that need a session, and what each needs.
 pub(crate) fn table() -> Vec<Route> {
-    [apps::routes(), logs::routes()].into_iter().flatten().collect()
+    [apps::routes(), logs::routes(), console::routes()].into_iter().flatten().collect()
 }
 
 /// The control panel. `stop` ends its live pages and consoles.
 pub fn router(control: Arc<dyn Control>, stop: Stop) -> Router {
-    let log_streams = logs::limit();
-    let state = PanelState { control: control.clone(), stop, log_streams };
+    let (consoles, log_streams) = (Consoles::new(stop.clone()), logs::limit());
+    let state = PanelState { control: control.clone(), stop, consoles, log_streams };
     let gated = |route: Route| {
         let authenticate = SessionCookie::new(control.clone());
         let gate = Gate { control: control.clone(), authenticate, needs: route.needs };
