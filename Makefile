@@ -10,14 +10,14 @@ export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 new_cases = PROPTEST_RNG_SEED=$(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test upgrade sweep engines clients fuzz bench lint deny advisories install clean
+.PHONY: help setup demo test screenshots upgrade sweep engines clients fuzz bench lint deny advisories install clean
 
 help: ## show this help
 	@echo 'Boatyard: App Platform on your own Docker host.'
 	@echo
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 20
 
-setup: ## check the compiler, the Docker engine and the local images (as root on Debian: install what is missing)
+setup: ## check the compiler, the Docker engine, the local images and the browser (as root on Debian: install what is missing)
 	@scripts/setup
 
 demo: setup ## deploy, restart, rebuild and break a small app under load, and report the effect on its users
@@ -36,6 +36,10 @@ test: setup ## run all tests, including those against the Docker engine
 		$(CARGO) test --locked --workspace --no-fail-fast; \
 	fi
 	@if scripts/previous-version --built >/dev/null; then $(MAKE) --no-print-directory upgrade; fi
+
+screenshots: setup ## photograph every page of the control panel to target/screenshots, light and dark, phone and wide
+	$(CARGO) build --locked -p boatyard -p boatyard-tests --bins
+	$(target)/debug/screenshots
 
 # `make test` always reads data that the previous version wrote: records, container labels, messages of the ingress. This target also
 # runs that version's binary. Building it takes minutes and needs the git history, so `make test` runs this target only after it was built.

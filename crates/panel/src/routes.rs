@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::Request;
-use axum::middleware::from_fn;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::MethodRouter;
 use controller::Control;
 use web::{Gate, HttpError, Needs, Stop};
@@ -12,8 +12,10 @@ use web::{Gate, HttpError, Needs, Stop};
 use crate::console::Consoles;
 use crate::error_page::error_pages;
 use crate::limit::Limit;
-use crate::session::SessionCookie;
-use crate::{apps, assets, console, logs, session};
+use crate::live::LivePages;
+use crate::security_headers::security_headers;
+use crate::session::{SessionCookie, guard};
+use crate::{actions, apps, assets, console, logs, new_app, session};
 
 /// What all handlers share. Cheap to clone.
 #[derive(Clone)]
@@ -23,6 +25,8 @@ pub(crate) struct PanelState {
     pub stop: Stop,
     pub consoles: Arc<Consoles>,
     pub log_streams: Arc<Limit>,
+    /// Answers with the events of live pages.
+    pub live: LivePages,
 }
 
 /// A path with its methods.
@@ -39,24 +43,28 @@ pub(crate) fn route(path: &'static str, needs: Needs, handler: MethodRouter<Pane
 
 /// The paths that need a session, and what each needs.
 pub(crate) fn table() -> Vec<Route> {
-    [apps::routes(), logs::routes(), console::routes()].into_iter().flatten().collect()
+    let all =
+        [session::routes(), apps::routes(), new_app::routes(), actions::routes(), logs::routes(), console::routes()];
+    all.into_iter().flatten().collect()
 }
 
 /// The control panel. `stop` ends its live pages and consoles.
 pub fn router(control: Arc<dyn Control>, stop: Stop) -> Router {
+    let live = LivePages::new(control.changes(), stop.clone());
     let (consoles, log_streams) = (Consoles::new(stop.clone()), logs::limit());
-    let state = PanelState { control: control.clone(), stop, consoles, log_streams };
+    let state = PanelState { control: control.clone(), live, stop, consoles, log_streams };
     let gated = |route: Route| {
-        let authenticate = SessionCookie::new(control.clone());
-        let gate = Gate { control: control.clone(), authenticate, needs: route.needs };
+        let gate = Gate { control: control.clone(), authenticate: SessionCookie, needs: route.needs };
         gate.in_front_of(route.handler)
     };
     table()
         .into_iter()
         .fold(Router::new(), |router, route| router.route(route.path, gated(route)))
-        .merge(session::router())
+        .merge(session::router(control.clone()))
         .merge(assets::router())
         .fallback(async |request: Request| HttpError::not_found(format!("There is no page {}", request.uri().path())))
+        .layer(from_fn_with_state(control, guard))
         .layer(from_fn(error_pages))
+        .layer(from_fn(security_headers))
         .with_state(state)
 }

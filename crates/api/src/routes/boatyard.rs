@@ -2,9 +2,10 @@
 
 use axum::Json;
 use axum::extract::State;
+use controller::view::SIGN_IN_LINK_LIFETIME;
 use rollout::ids::AppId;
 use serde_json::json;
-use web::{Access, PathParams};
+use web::{Access, PathParams, view};
 
 use super::JsonResult;
 use crate::body::RequestBody;
@@ -18,6 +19,18 @@ pub(super) async fn status(access: Access, PathParams(app): PathParams<String>) 
     Ok(Json(json!({ "status": render::status(&view, &instances) })))
 }
 
+/// What happened to each instance during a deployment, in time order.
+pub(super) async fn timeline(
+    access: Access,
+    PathParams((app, deployment)): PathParams<(String, String)>,
+) -> JsonResult {
+    let app = access.app(&app).await?;
+    let deployment = access.deployment(&app.id, &deployment).await?;
+    let timeline = access.control.timeline(&app.id, &deployment.id).await?;
+    let timeline: Vec<_> = timeline.iter().map(view::transition).collect();
+    Ok(Json(json!({ "timeline": timeline })))
+}
+
 /// Containers, networks and routes that no record explains.
 pub(super) async fn unknown(access: Access) -> JsonResult {
     Ok(Json(json!({ "unknown": access.control.unknown().await? })))
@@ -27,6 +40,13 @@ pub(super) async fn unknown(access: Access) -> JsonResult {
 pub(super) async fn delete_unknown(access: Access, PathParams(app): PathParams<String>) -> JsonResult {
     let deleted = access.control.delete_unknown(&AppId::new(app)).await?;
     Ok(Json(json!({ "deleted": deleted })))
+}
+
+/// Creates a link that signs in to the control panel with the token of the request, once.
+pub(super) async fn create_panel_link(access: Access) -> JsonResult {
+    let code = access.control.create_sign_in_link(&access.caller.token_hash);
+    let url = format!("{}/sign-in/{code}", access.base);
+    Ok(Json(json!({ "panel_link": { "url": url, "valid_seconds": SIGN_IN_LINK_LIFETIME.as_secs() } })))
 }
 
 /// Stops the ingress, and with `{"apps": true}` also all apps. Answers when that is done or has failed. The server then

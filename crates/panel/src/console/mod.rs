@@ -62,7 +62,7 @@ async fn choose(
     Query(wanted): Query<Wanted>,
 ) -> PageResult {
     let app = request.access.app(&app).await?;
-    let open = state.consoles.of(&request.session.csrf, &app.id);
+    let open = state.consoles.of(&request.session.id, &app.id);
     page::choice(&request, &app, wanted.split(), &open, None).await
 }
 
@@ -85,13 +85,13 @@ async fn open_console(
             audit.set_subject(target.component.as_str());
         }
         let console = control.open_console(target.clone());
-        state.consoles.open(&request.session.csrf, target, console, request.ended()).await
+        state.consoles.open(&request.session.id, target, console, request.ended()).await
     };
     match opened.await {
         Ok(console) => Ok(Redirect::to(&page::address(&app.name, &console.id)).into_response()),
         // Shown where the person can choose again.
         Err(problem) if problem.status.is_client_error() => {
-            let open = state.consoles.of(&request.session.csrf, &app.id);
+            let open = state.consoles.of(&request.session.id, &app.id);
             let page = page::choice(&request, &app, wanted.split(), &open, Some(&problem.message)).await?;
             Ok((problem.status, page).into_response())
         }
@@ -105,12 +105,12 @@ async fn show(
     PathParams((app, console)): PathParams<(String, String)>,
 ) -> PageResult {
     let app = request.access.app(&app).await?;
-    match state.consoles.find(&console, &request.session.csrf, &app.id) {
+    match state.consoles.find(&console, &request.session.id, &app.id) {
         Some(console) => Ok(page::console(&request, &app, &console)),
         None => {
             let why = "There is no such console in this session: a console ends a minute after its page was left, and when \
                        boatyard serve stops. Open another one.";
-            let open = state.consoles.of(&request.session.csrf, &app.id);
+            let open = state.consoles.of(&request.session.id, &app.id);
             let page = page::choice(&request, &app, (None, None), &open, Some(why)).await?;
             Ok((StatusCode::NOT_FOUND, page).into_response())
         }
@@ -128,7 +128,7 @@ async fn connect(
 ) -> PageResult {
     check_origin(&headers, &request.access.base)?;
     let app = request.access.app(&app).await?;
-    let console = state.consoles.find(&console, &request.session.csrf, &app.id);
+    let console = state.consoles.find(&console, &request.session.id, &app.id);
     let console = console.ok_or_else(|| HttpError::not_found("there is no such console in this session"))?;
     let upgrade = upgrade.map_err(|_| HttpError::bad_request("this address is that of a WebSocket"))?;
     // The audit trail has a row for the opening.
@@ -156,7 +156,7 @@ async fn close(
     PathParams((app, console)): PathParams<(String, String)>,
 ) -> PageResult {
     let app = request.access.app(&app).await?;
-    if let Some(console) = state.consoles.find(&console, &request.session.csrf, &app.id) {
+    if let Some(console) = state.consoles.find(&console, &request.session.id, &app.id) {
         console.close().await;
     }
     Ok(Redirect::to(&format!("/apps/{}/console", app.name)).into_response())

@@ -139,7 +139,7 @@ async fn follow(
     Query(params): Query<LogParams>,
 ) -> Response {
     let lines = async {
-        let permit = state.log_streams.open(&request.session.csrf).map_err(HttpError::too_many)?;
+        let permit = state.log_streams.open(&request.session.id).map_err(HttpError::too_many)?;
         let choice = Choice::find(&request.access, &app, &params).await?;
         let wanted = choice.request(true, Some(params.tail.unwrap_or(FIRST_LINES)));
         Ok::<_, HttpError>((request.access.control.logs(wanted).await?, permit))
@@ -157,7 +157,7 @@ async fn download(
     PathParams(app): PathParams<String>,
     Query(params): Query<LogParams>,
 ) -> PageResult {
-    let permit = state.log_streams.open(&request.session.csrf).map_err(HttpError::too_many)?;
+    let permit = state.log_streams.open(&request.session.id).map_err(HttpError::too_many)?;
     let choice = Choice::find(&request.access, &app, &params).await?;
     let lines = request.access.control.logs(choice.request(false, None)).await?;
     Ok(stream::file(&choice.file_name(), lines, request.ended(), state.stop, permit))
