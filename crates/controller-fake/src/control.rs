@@ -23,8 +23,7 @@ use rollout::time::Timestamp;
 use tokio::sync::watch;
 use web::sha256;
 
-use super::fake_console::FakeConsoles;
-use super::samples;
+use crate::{FakeConsoles, samples};
 use controller::{Control, LogLines};
 
 pub const TOKEN: &str = "tok";
