@@ -150,7 +150,8 @@ impl NewApp<'_> {
     }
 }
 
-fn problem(it: &Diagnostic) -> Problem<'_> {
+/// A problem in a spec, for the editor.
+pub(crate) fn problem(it: &Diagnostic) -> Problem<'_> {
     Problem {
         line: it.line().map_or(1, |it| it as usize),
         column: it.column().map_or(1, |it| it as usize),
