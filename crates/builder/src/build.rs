@@ -6,9 +6,10 @@ use std::sync::{Arc, Mutex, Weak};
 use engine::{BuildEvent, BuildSpec, BuildStepState, Engine, EngineError};
 use futures::future::BoxFuture;
 use futures::{StreamExt, TryStreamExt};
-use source::{CommitId, FetchOptions, FetchProgress, GitRef, Identity, Note, Source, SourceError};
+use source::{CommitId, FetchOptions, FetchProgress, GitRef, Identity, Note, RepoUrl, Resolved, Source, SourceError};
 use thiserror::Error;
 use tokio::sync::Mutex as AsyncMutex;
+use tokio::time::Instant;
 
 use crate::bases;
 use crate::recipe::{Cache, KnownImage, Recipe, identity};
@@ -71,6 +72,13 @@ impl Builder {
     /// Fetches the recipe's reference and returns its current commit. Errors: [`BuildError::Source`].
     pub async fn resolve(&self, recipe: &Recipe, log: &LogSink) -> Result<CommitId, BuildError> {
         self.fetch(recipe, &recipe.git_ref, log).await
+    }
+
+    /// Looks up the newest commit of a reference for display, until `deadline`. Changes nothing that builds use: at most
+    /// the mirror gains objects. Errors: those of [`Source::fetch`].
+    pub async fn head(&self, repo: &RepoUrl, git_ref: &GitRef, deadline: Instant) -> Result<Resolved, SourceError> {
+        let options = FetchOptions { deadline: Some(deadline), ..FetchOptions::default() };
+        self.source.fetch(repo, git_ref, options, |_| {}).await
     }
 
     /// Returns the image of `recipe` at a commit, even if its reference has moved since. Builds it unless `lookup` or

@@ -15,6 +15,7 @@ mod operations;
 mod preview;
 mod rollback;
 mod sessions;
+mod source_heads;
 mod tokens;
 
 use std::net::IpAddr;
@@ -38,7 +39,7 @@ use crate::unknown::{UnknownApp, UnknownList};
 use crate::view::{
     AlertView, AppView, AuditEntry, Caller, ComponentHealthView, CreatedSession, CreatedToken, DatabaseConnectionView,
     DeployOptions, DeploymentView, InstanceView, JobInvocationView, LogRequest, NewToken, Page, PageQuery, Preview,
-    RollbackCheck, RollbackOptions, SessionView, SlackWebhook, TokenView, UpdateOptions,
+    RollbackCheck, RollbackOptions, SessionView, SlackWebhook, SourceHeadView, TokenView, UpdateOptions,
 };
 
 /// A running controller. Cheap to clone.
@@ -197,6 +198,13 @@ pub trait Control: Send + Sync + 'static {
 
     /// Previews a rollback. Errors: those of the rollback.
     async fn preview_rollback(&self, app: &AppId, to: &DeploymentId) -> Result<Preview, ControlError>;
+
+    /// Looks up the newest commit of each source in the app's newest spec, without building. Takes up to ten seconds if a
+    /// server does not answer.
+    async fn source_heads(&self, app: &AppId) -> Result<Vec<SourceHeadView>, ControlError>;
+
+    /// Like [`Self::source_heads`], for the spec of an app that does not exist yet.
+    async fn source_heads_of(&self, spec: &AppSpec) -> Vec<SourceHeadView>;
 
     /// Stops the ingress gracefully, and with `remove_apps` then the containers of all apps, which get no more requests
     /// by then. Records and volumes stay, and `serve` starts everything again. Errors: what could not be stopped;

@@ -3,7 +3,8 @@
 
 use async_trait::async_trait;
 use builder::{BuildError, Builder, Built, ImageLookup, LogSink, Recipe};
-use source::{CommitId, RepoUrl, RepoUrlError, SourceError};
+use source::{CommitId, GitRef, RepoUrl, RepoUrlError, Resolved, SourceError};
+use tokio::time::Instant;
 
 /// Resolving and building are separate calls, so that the controller can record the commit before it builds.
 #[async_trait]
@@ -12,6 +13,8 @@ pub(crate) trait ImageBuilder: Send + Sync {
     fn repo_url(&self, text: &str) -> Result<RepoUrl, RepoUrlError>;
     /// Removes the mirrors of all repositories except these. Returns how many were removed.
     async fn remove_mirrors_except(&self, keep: &[RepoUrl]) -> Result<u32, SourceError>;
+    /// The newest commit of a reference, looked up for display until `deadline`.
+    async fn head(&self, repo: &RepoUrl, git_ref: &GitRef, deadline: Instant) -> Result<Resolved, SourceError>;
     /// The commit that a recipe's branch points to now.
     async fn resolve(&self, recipe: &Recipe, log: &LogSink) -> Result<CommitId, BuildError>;
     /// Returns the image of a recipe at a commit; builds it if no image exists.
@@ -32,6 +35,10 @@ impl ImageBuilder for Builder {
 
     async fn remove_mirrors_except(&self, keep: &[RepoUrl]) -> Result<u32, SourceError> {
         self.source().remove_mirrors_except(keep).await
+    }
+
+    async fn head(&self, repo: &RepoUrl, git_ref: &GitRef, deadline: Instant) -> Result<Resolved, SourceError> {
+        Builder::head(self, repo, git_ref, deadline).await
     }
 
     async fn resolve(&self, recipe: &Recipe, log: &LogSink) -> Result<CommitId, BuildError> {

@@ -479,6 +479,60 @@ pub struct LogEntry {
     pub text: String,
 }
 
+/// A source of an app: what a deployment of the newest version would build, and what serves now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceHeadView {
+    /// The components that use the source, each with the commit that it serves now, if it has one.
+    pub components: Vec<(ComponentName, Option<String>)>,
+    /// Where the source is.
+    pub location: SourceLocation,
+}
+
+/// Where a source is, and its newest version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SourceLocation {
+    /// A git repository.
+    Repository {
+        /// Its address, which contains no login.
+        address: String,
+        /// The branch; `None`: the default branch, whose name is not known.
+        branch: Option<String>,
+        /// The newest commit of the branch, or a sentence that says why it could not be looked up.
+        newest: Result<CommitView, String>,
+    },
+    /// A prebuilt image. No registry is asked for its newest version.
+    Image {
+        /// The image, without its tag or digest.
+        name: String,
+        /// The tag or the digest.
+        version: String,
+    },
+}
+
+/// A commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommitView {
+    /// All 40 digits of its id.
+    pub id: String,
+    /// The first line of its message, at most 200 characters.
+    pub subject: String,
+    /// When it was written, by its author's clock.
+    pub authored: Timestamp,
+    /// It is checked out in a work tree on this host with uncommitted changes, which a build does not contain.
+    pub uncommitted: bool,
+}
+
+/// How the instances of a service or worker would change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct InstanceChanges {
+    /// The component.
+    pub component: ComponentName,
+    /// How many instances are created.
+    pub created: usize,
+    /// How many instances are stopped and removed.
+    pub removed: usize,
+}
+
 /// What a request would do, before it does it.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Preview {
@@ -488,6 +542,9 @@ pub struct Preview {
     pub changes: Vec<String>,
     /// One sentence per step, in order.
     pub steps: Vec<String>,
+    /// The services and workers whose instances change, in the order in which a deployment takes them. The ones that are
+    /// removed come last.
+    pub instances: Vec<InstanceChanges>,
     /// Variables that need a value before the request can run, each with its path.
     pub needs_values: Vec<String>,
 }

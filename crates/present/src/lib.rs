@@ -31,7 +31,7 @@ mod samples;
 pub use app::{App, AppDetails, InstanceCounts};
 pub use deployment::{Deployment, DeploymentDetails, Failure, Image};
 pub use instance::{Instance, InstanceDetails, LastEnd};
-pub use plan::Plan;
+pub use plan::{InstanceChanges, Plan};
 pub use progress::{Leaf, Progress, Reason, Status, Step};
 pub use record::{Record, Traffic, Unchanged};
 pub use time::rfc3339;

@@ -2,6 +2,8 @@
 
 use serde::Deserialize;
 
+use crate::text::counted;
+
 /// The answer to a dry run.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
@@ -12,6 +14,46 @@ pub struct Plan {
     pub steps: Vec<String>,
     /// The values that the user must provide first, each with its path.
     pub needs_values: Vec<String>,
+    /// The services and workers whose instances change, in the order in which a deployment takes them.
+    pub instances: Vec<InstanceChanges>,
+}
+
+/// How the instances of a service or worker would change.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct InstanceChanges {
+    /// The component.
+    pub component: String,
+    /// How many instances are created.
+    pub created: u64,
+    /// How many instances are stopped and removed.
+    pub removed: u64,
+}
+
+impl InstanceChanges {
+    /// For example `web: 2 instances, one at a time`. A planner adds each new instance before it removes an old one.
+    fn summary(&self) -> String {
+        let Self { component, created, removed } = self;
+        match (*created, *removed) {
+            (0, removed) => format!("{component}: {} removed", counted(removed, "instance")),
+            (created, 0) => format!("{component}: {} added", counted(created, "instance")),
+            (1, 1) => component.clone(),
+            (created, removed) if created > removed => {
+                format!("{component}: {}, and {} added", one_by_one(removed), created - removed)
+            }
+            (created, removed) if created < removed => {
+                format!("{component}: {}, and {} removed", one_by_one(created), removed - created)
+            }
+            (created, _) => format!("{component}: {}", one_by_one(created)),
+        }
+    }
+}
+
+fn one_by_one(count: u64) -> String {
+    match count {
+        1 => "1 instance replaced".into(),
+        _ => format!("{}, one at a time", counted(count, "instance")),
+    }
 }
 
 impl Plan {
@@ -21,6 +63,12 @@ impl Plan {
             true => vec!["No field differs.".into()],
             false => self.changes.clone(),
         }
+    }
+
+    /// Which instances change, in order: `web: 2 instances, one at a time, then worker`. `None`: none does.
+    pub fn summary(&self) -> Option<String> {
+        let all: Vec<_> = self.instances.iter().map(InstanceChanges::summary).collect();
+        (!all.is_empty()).then(|| all.join(", then "))
     }
 
     /// One numbered line for each step.
@@ -46,11 +94,36 @@ mod tests {
             changes: vec!["~ services.web.instance_count: 3 → 1".into(), "+ workers.mill".into()],
             steps: vec!["create web.0".into()],
             needs_values: vec!["A of web (services[0].envs[0].value)".into(), "B (envs[0].value)".into()],
+            ..Plan::default()
         };
         assert_eq!(plan.change_lines(), ["~ services.web.instance_count: 3 → 1", "+ workers.mill"]);
         assert_eq!(plan.step_lines(), ["  1. create web.0"]);
         let needed = plan.needed_line().expect("two values");
         assert!(needed.ends_with(": A of web (services[0].envs[0].value), B (envs[0].value)"), "{needed}");
+    }
+
+    #[test]
+    fn the_summary_names_the_components_in_order_and_counts_their_instances() {
+        let cases: [(&[(&str, u64, u64)], Option<&str>); 9] = [
+            (&[], None),
+            (&[("web", 1, 1)], Some("web")),
+            (&[("web", 2, 2), ("worker", 1, 1)], Some("web: 2 instances, one at a time, then worker")),
+            (&[("web", 1, 1), ("worker", 3, 3)], Some("web, then worker: 3 instances, one at a time")),
+            (&[("web", 2, 0)], Some("web: 2 instances added")),
+            (&[("web", 0, 1)], Some("web: 1 instance removed")),
+            (&[("web", 3, 2)], Some("web: 2 instances, one at a time, and 1 added")),
+            (&[("web", 2, 1)], Some("web: 1 instance replaced, and 1 added")),
+            (&[("web", 2, 4)], Some("web: 2 instances, one at a time, and 2 removed")),
+        ];
+        for (changes, expected) in cases {
+            let changes = changes.iter().map(|(name, created, removed)| InstanceChanges {
+                component: (*name).into(),
+                created: *created,
+                removed: *removed,
+            });
+            let plan = Plan { instances: changes.collect(), ..Plan::default() };
+            assert_eq!(plan.summary().as_deref(), expected);
+        }
     }
 
     #[test]

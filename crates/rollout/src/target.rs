@@ -49,6 +49,12 @@ pub fn restarted(in_force: &[Target], restart: &Restart, generation: u64) -> Vec
     targets
 }
 
+/// The order in which a deployment replaces instances: services as in the spec, then workers.
+pub fn rolling_order(targets: &[Target]) -> impl Iterator<Item = &Target> {
+    let of = |kind: ComponentKind| targets.iter().filter(move |target| target.kind == kind);
+    of(ComponentKind::Service).chain(of(ComponentKind::Worker))
+}
+
 /// The two kinds of components with serving instances.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

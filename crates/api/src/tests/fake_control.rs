@@ -13,7 +13,8 @@ use controller::unknown::{UnknownApp, UnknownList};
 use controller::view::{
     AlertView, AppView, AuditEntry, Caller, ComponentHealthView, CreatedSession, CreatedToken, DatabaseConnectionView,
     DeployOptions, DeploymentView, InstanceView, JobInvocationPhase, JobInvocationView, LogEntry, LogRequest, NewToken,
-    Page, PageQuery, Preview, RollbackCheck, RollbackOptions, SessionView, SlackWebhook, TokenView, UpdateOptions,
+    Page, PageQuery, Preview, RollbackCheck, RollbackOptions, SessionView, SlackWebhook, SourceHeadView, TokenView,
+    UpdateOptions,
 };
 use futures::{StreamExt, stream};
 use rollout::deployment::Stage;
@@ -356,6 +357,15 @@ impl Control for FakeControl {
     async fn preview_deploy(&self, _: &AppId, options: DeployOptions) -> Result<Preview, ControlError> {
         self.record(format!("preview_deploy force={} clear={}", options.force_build, options.clear_cache))?;
         Ok(Preview::default())
+    }
+
+    async fn source_heads(&self, app: &AppId) -> Result<Vec<SourceHeadView>, ControlError> {
+        self.record(format!("source_heads {app}"))?;
+        Ok(samples::source_heads())
+    }
+
+    async fn source_heads_of(&self, _: &AppSpec) -> Vec<SourceHeadView> {
+        samples::source_heads()
     }
 
     async fn down(&self, remove_apps: bool) -> Result<(), ControlError> {

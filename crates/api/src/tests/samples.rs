@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use controller::view::{
-    Actor, AlertView, AppView, ComponentHealthView, Condition, DatabaseConnectionView, DeploymentKind, DeploymentView,
-    InstanceView, JobInvocationPhase, JobInvocationView, RollbackCheck, RolloutView, TokenApp, TokenScope, TokenView,
+    Actor, AlertView, AppView, CommitView, ComponentHealthView, Condition, DatabaseConnectionView, DeploymentKind,
+    DeploymentView, InstanceView, JobInvocationPhase, JobInvocationView, RollbackCheck, RolloutView, SourceHeadView,
+    SourceLocation, TokenApp, TokenScope, TokenView,
 };
 use rollout::app_rollback::ConditionCode;
 use rollout::deployment::Stage;
@@ -182,4 +183,16 @@ pub fn instances() -> Vec<InstanceView> {
         started_at: Some("2026-03-01T10:00:00Z".into()),
     };
     vec![of("web", "SERVICE", Some(InstancePhase::Ready)), of("db", "DATABASE", None)]
+}
+
+pub fn source_heads() -> Vec<SourceHeadView> {
+    let newest = CommitView {
+        id: "2".repeat(40),
+        subject: "Say hello".into(),
+        authored: Timestamp(1_767_225_600_000),
+        uncommitted: false,
+    };
+    let address = "https://example.com/shop.git".to_owned();
+    let location = SourceLocation::Repository { address, branch: Some("main".into()), newest: Ok(newest) };
+    vec![SourceHeadView { components: vec![("web".into(), Some("1".repeat(40)))], location }]
 }

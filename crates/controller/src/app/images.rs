@@ -461,7 +461,7 @@ async fn build(shared: &Shared, recipe: &Recipe, commit: &CommitId, sink: LogSin
 }
 
 /// The secret values of a spec.
-fn written_secrets(spec: &AppSpec) -> Vec<String> {
+pub(crate) fn written_secrets(spec: &AppSpec) -> Vec<String> {
     let all = std::cell::RefCell::new(Vec::new());
     spec.to_json_value(&|_, secret| {
         all.borrow_mut().push(secret.expose().to_owned());

@@ -81,11 +81,11 @@ pub(crate) use app_rollback::{
 pub(crate) use compose::{Composed, active, compose, connection};
 pub(crate) use databases::STOP_GRACE as DATABASE_GRACE;
 pub(crate) use databases::{databases_unwanted_by, kept_version};
-pub(crate) use images::image_is_gone;
+pub(crate) use images::{image_is_gone, written_secrets};
 pub(crate) use jobs::grace as job_grace_of;
 pub(crate) use prebuilt::Pull;
 pub(crate) use records::{queued, secret_values};
-pub(crate) use serving_images::{KeptFrom, Sourcing, sourcing};
+pub(crate) use serving_images::{KeptFrom, Sourcing, serving_images, sourcing};
 use task::AppTask;
 
 /// What all app tasks share.

@@ -82,7 +82,7 @@ pub(crate) fn sourcing(
 
 /// The image that each component runs, with the deployment that brought it: the active one, or after an abandoned
 /// rollback a failed one.
-pub(super) fn serving_images(state: &AppState) -> BTreeMap<&ComponentName, (&Deployment, &Image)> {
+pub(crate) fn serving_images(state: &AppState) -> BTreeMap<&ComponentName, (&Deployment, &Image)> {
     let active =
         active(state).into_iter().flat_map(|it| it.images.iter().map(move |(name, image)| (name, (it, image))));
     let kept = state.app.kept.iter();

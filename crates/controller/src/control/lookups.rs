@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use app_spec::AppSpec;
 use engine::ContainerDetails;
 use rollout::deployment::Stage;
 use rollout::ids::{AppId, ComponentName, InstanceName};
@@ -13,6 +14,7 @@ use tokio::sync::oneshot;
 use super::Controller;
 use crate::app::{AppCommand, AppHandle, DeployRequest, Waits};
 use crate::error::ControlError;
+use crate::specs::Specs;
 use crate::view::{AppView, DeploymentView, InstanceView};
 
 impl Controller {
@@ -44,6 +46,14 @@ impl Controller {
             self.record(app).await?;
         }
         answer
+    }
+
+    /// Reads a stored spec of an app, with its secrets in plain text.
+    pub(super) fn read_spec(&self, state: &AppState, stored: &serde_json::Value) -> Result<AppSpec, ControlError> {
+        let name = &state.app.name;
+        Specs::of(&state.app.id, &self.0.shared.sealer).open(stored).ok_or_else(|| {
+            ControlError::Conflict(format!("the spec of {name} cannot be read by this version; see the log of serve"))
+        })
     }
 
     /// What the app's task last published.

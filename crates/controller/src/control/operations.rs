@@ -19,7 +19,7 @@ use crate::unknown::{self, UnknownApp, UnknownList};
 use crate::view::{
     AlertView, AppView, AuditEntry, Caller, ComponentHealthView, CreatedSession, CreatedToken, DatabaseConnectionView,
     DeployOptions, DeploymentView, InstanceView, JobInvocationView, LogRequest, NewToken, Page, PageQuery, Preview,
-    RollbackCheck, RollbackOptions, SessionView, SlackWebhook, TokenView, UpdateOptions,
+    RollbackCheck, RollbackOptions, SessionView, SlackWebhook, SourceHeadView, TokenView, UpdateOptions,
 };
 
 /// How long `down` waits for open requests: as long as a draining instance waits.
@@ -239,6 +239,14 @@ impl Control for Controller {
 
     async fn preview_rollback(&self, app: &AppId, to: &DeploymentId) -> Result<Preview, ControlError> {
         self.simulate_rollback(app, to).await
+    }
+
+    async fn source_heads(&self, app: &AppId) -> Result<Vec<SourceHeadView>, ControlError> {
+        self.heads_of_app(app).await
+    }
+
+    async fn source_heads_of(&self, spec: &AppSpec) -> Vec<SourceHeadView> {
+        self.heads_of_spec(spec).await
     }
 
     async fn down(&self, remove_apps: bool) -> Result<(), ControlError> {

@@ -1,14 +1,16 @@
 //! A repository in memory: one branch whose head moves, commits that vanish, and builds that can be held.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use builder::{BuildError, Built, ImageLookup, LogSink, Recipe};
 use engine_fake::{Behaviour, FakeEngine};
-use source::{CommitId, RepoUrl, RepoUrlError, SourceError, UrlRules};
+use source::{CommitId, GitRef, RepoUrl, RepoUrlError, Resolved, SourceError, TreeId, UrlRules};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::image_builder::ImageBuilder;
 
@@ -22,12 +24,24 @@ pub struct MemoryImageBuilder {
     kept: Arc<Mutex<Option<BTreeSet<String>>>>,
     /// While true, builds start but do not end.
     held: watch::Sender<bool>,
+    /// Whether look-ups of a head wait for their deadline.
+    unreachable: Arc<AtomicBool>,
+    looked_up: Arc<AtomicUsize>,
 }
 
 impl MemoryImageBuilder {
     pub fn new(engine: FakeEngine) -> Self {
         let held = watch::Sender::new(false);
-        Self { engine, head: Arc::default(), vanished: Arc::default(), kept: Arc::default(), held }
+        let (unreachable, looked_up) = Default::default();
+        Self {
+            engine,
+            head: Arc::default(),
+            vanished: Arc::default(),
+            kept: Arc::default(),
+            held,
+            unreachable,
+            looked_up,
+        }
     }
 
     /// Moves the branch to this commit.
@@ -45,6 +59,16 @@ impl MemoryImageBuilder {
         self.kept.lock().unwrap().clone()
     }
 
+    /// From now on no server answers a look-up of a head.
+    pub fn become_unreachable(&self) {
+        self.unreachable.store(true, Ordering::Relaxed);
+    }
+
+    /// How often a head was looked up.
+    pub fn looked_up(&self) -> usize {
+        self.looked_up.load(Ordering::Relaxed)
+    }
+
     pub fn hold(&self, held: bool) {
         self.held.send_replace(held);
     }
@@ -59,6 +83,23 @@ impl ImageBuilder for MemoryImageBuilder {
     async fn remove_mirrors_except(&self, keep: &[RepoUrl]) -> Result<u32, SourceError> {
         *self.kept.lock().unwrap() = Some(keep.iter().map(ToString::to_string).collect());
         Ok(0)
+    }
+
+    async fn head(&self, repo: &RepoUrl, _: &GitRef, deadline: Instant) -> Result<Resolved, SourceError> {
+        if self.unreachable.load(Ordering::Relaxed) {
+            tokio::time::sleep_until(deadline).await;
+            return Err(SourceError::Deadline { repo: repo.to_string(), seconds: 10 });
+        }
+        self.looked_up.fetch_add(1, Ordering::Relaxed);
+        Ok(Resolved {
+            commit: CommitId::parse(&self.head.lock().unwrap()).unwrap(),
+            tree: TreeId::parse(&"0".repeat(40)).unwrap(),
+            branch: Some("main".into()),
+            summary: "Say hello".into(),
+            author_time: 1_700_000_000,
+            received: true,
+            uncommitted: false,
+        })
     }
 
     async fn resolve(&self, _recipe: &Recipe, _log: &LogSink) -> Result<CommitId, BuildError> {

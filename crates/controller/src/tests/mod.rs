@@ -34,6 +34,7 @@ mod rollback;
 pub(crate) mod samples;
 mod sessions;
 mod simulation;
+mod source_heads;
 mod sources;
 mod stopping;
 mod tokens;

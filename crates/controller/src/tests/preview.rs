@@ -9,7 +9,7 @@ use super::cluster::{TestCluster, caller, spec};
 use super::simulation::simulate;
 use crate::Control;
 use crate::error::ControlError;
-use crate::view::{DeployOptions, UpdateOptions};
+use crate::view::{DeployOptions, Preview, UpdateOptions};
 
 fn with_secret(value: &str) -> AppSpec {
     with_value(EnvValue::Secret(SecretText::new(value)))
@@ -20,6 +20,30 @@ fn with_value(value: EnvValue) -> AppSpec {
     let token = EnvVar { key: "TOKEN".into(), value, kind: Some(EnvKind::Secret), ..EnvVar::default() };
     spec.services[0].common.envs.push(token);
     spec
+}
+
+/// Each component whose instances change, with how many are created and removed.
+fn counts(plan: &Preview) -> Vec<(String, usize, usize)> {
+    plan.instances.iter().map(|it| (it.component.to_string(), it.created, it.removed)).collect()
+}
+
+#[test]
+fn a_preview_counts_the_instances_that_change_in_their_order() {
+    simulate(async {
+        let (cluster, app) = TestCluster::with_app().await;
+        let controller = cluster.controller();
+        let restart =
+            async |components: &[String]| counts(&controller.preview_restart(&app, components).await.unwrap());
+        assert_eq!(restart(&[]).await, [("web".to_owned(), 2, 2), ("mill".to_owned(), 1, 1)]);
+        assert_eq!(restart(&["mill".into()]).await, [("mill".to_owned(), 1, 1)]);
+        let nothing = controller.preview_deploy(&app, DeployOptions::default()).await.unwrap();
+        assert_eq!(counts(&nothing), []);
+        let mut other = spec("1");
+        other.services[0].common.instance_count = Some(1);
+        other.workers.clear();
+        let plan = controller.preview_update(Some(&app), other, UpdateOptions::default()).await.unwrap();
+        assert_eq!(counts(&plan), [("web".to_owned(), 0, 1), ("mill".to_owned(), 0, 1)]);
+    });
 }
 
 #[test]
@@ -43,6 +67,7 @@ fn the_preview_of_a_new_app_lists_every_step_from_images_to_routes() {
             "start mill.0 and wait until it is ready",
         ];
         assert_eq!(plan.steps, wanted);
+        assert_eq!(counts(&plan), [("web".to_owned(), 2, 0), ("mill".to_owned(), 1, 0)]);
         assert_eq!(plan.changes, [""; 0]);
         assert_eq!(cluster.engine.calls()[since..].iter().filter(|call| call.verb.changes()).count(), 0);
     });
@@ -55,6 +80,7 @@ fn the_preview_of_an_update_shows_each_field_and_each_step() {
         let (since, before) = (cluster.engine.calls().len(), cluster.state(&app).await);
         let plan = cluster.controller().preview_update(Some(&app), spec("2"), UpdateOptions::default()).await.unwrap();
         assert_eq!(plan.changes, ["~ services.web.image.tag: 1 → 2"]);
+        assert_eq!(counts(&plan), [("web".to_owned(), 2, 2)]);
         let wanted = [
             "use image test/web:2 for web",
             "keep image test/mill:1 for mill",

@@ -20,7 +20,7 @@ use crate::ids::{ComponentName, InstanceName};
 use crate::instance::InstancePhase;
 use crate::observed::{ContainerSeen, Instance, Observed};
 use crate::step::{Step, Waiting};
-use crate::target::{ComponentKind, Target};
+use crate::target::{ComponentKind, Target, rolling_order};
 use crate::time::Timestamp;
 
 /// What to do now, and why not more.
@@ -168,11 +168,8 @@ impl<'a> View<'a> {
         view
     }
 
-    /// The rolling order: services as in the spec, then workers.
     fn in_order(&self) -> impl Iterator<Item = &'a Target> + use<'a> {
-        let targets = self.targets;
-        let of = |kind: ComponentKind| targets.iter().filter(move |target| target.kind == kind);
-        of(ComponentKind::Service).chain(of(ComponentKind::Worker))
+        rolling_order(self.targets)
     }
 
     /// Every slot has an up-to-date instance that serves, or served and is being repaired. All older instances are

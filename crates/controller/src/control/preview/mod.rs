@@ -58,12 +58,12 @@ impl Controller {
                 true => "this spec serves already".to_owned(),
                 false => format!("deployment {}, which is under way, brings this spec", there.number),
             };
-            return Ok(Preview { changes, steps: vec![format!("nothing: {why}")], needs_values });
+            return Ok(Preview { changes, steps: vec![format!("nothing: {why}")], needs_values, ..Preview::default() });
         }
         check_not_pinned(&state)?;
         let (request, _) = update_request(options);
-        let steps = self.steps(state, with_placeholders(spec), request, None).await?;
-        Ok(Preview { changes, steps, needs_values })
+        let preview = self.simulate(state, with_placeholders(spec), request, None).await?;
+        Ok(Preview { changes, needs_values, ..preview })
     }
 
     async fn propose_new(&self, spec: AppSpec) -> Result<Preview, ControlError> {
@@ -73,8 +73,8 @@ impl Controller {
         let id = AppId::new(Uuid::new_v4().to_string());
         let (spec, NeedsValues(needs_values)) = Specs::of(&id, &self.0.shared.sealer).complete(spec, None);
         let state = AppState::new(self.new_app(id, &spec, serde_json::Value::Null).await?);
-        let steps = self.steps(state, with_placeholders(spec), Request::deploy(), None).await?;
-        Ok(Preview { changes: Vec::new(), steps, needs_values })
+        let preview = self.simulate(state, with_placeholders(spec), Request::deploy(), None).await?;
+        Ok(Preview { needs_values, ..preview })
     }
 
     pub(super) async fn simulate_restart(&self, app: &AppId, components: &[String]) -> Result<Preview, ControlError> {
@@ -86,8 +86,7 @@ impl Controller {
         let (restart, _) = restart_request(components);
         crate::app::check_restart(&state.app.name, &spec, &restart)?;
         self.check_images_exist(&state, &restart).await?;
-        let steps = self.steps(state, spec, Request::restart(restart), None).await?;
-        Ok(Preview { steps, ..Preview::default() })
+        self.simulate(state, spec, Request::restart(restart), None).await
     }
 
     /// Errors: the engine does not have an image that the restart needs. If the engine does not answer in time, the
@@ -109,7 +108,7 @@ impl Controller {
         check_not_pinned(&state)?;
         let spec = self.read_spec(&state, &state.app.spec)?;
         let (request, _) = deploy_request(options);
-        Ok(Preview { steps: self.steps(state, spec, request, None).await?, ..Preview::default() })
+        self.simulate(state, spec, request, None).await
     }
 
     pub(super) async fn simulate_rollback(&self, app: &AppId, to: &DeploymentId) -> Result<Preview, ControlError> {
@@ -122,17 +121,18 @@ impl Controller {
         let spec = self.read_spec(&state, &target.spec)?;
         let changes = app_spec::changes(&before, &spec).iter().map(ToString::to_string).collect();
         let rollback = return_to(&specs, &target);
-        let steps = self.steps(state, spec, Request::recorded(), Some(rollback)).await?;
-        Ok(Preview { changes, steps, ..Preview::default() })
+        let preview = self.simulate(state, spec, Request::recorded(), Some(rollback)).await?;
+        Ok(Preview { changes, ..preview })
     }
 
-    async fn steps(
+    /// The steps of a request, and the instances that it changes.
+    async fn simulate(
         &self,
         state: AppState,
         spec: AppSpec,
         request: Request,
         rollback: Option<AppRollback>,
-    ) -> Result<Vec<String>, ControlError> {
+    ) -> Result<Preview, ControlError> {
         let (spec, Turn { request, lines, absorbed }) = match Turn::of(&state, &request) {
             turn if request.is_restart() && !turn.request.is_restart() => {
                 (self.read_spec(&state, &state.app.spec)?, turn)
@@ -149,13 +149,15 @@ impl Controller {
         };
         let shared = self.0.shared.clone();
         // Planning for an app with hundreds of instances takes a while, so it must not block the runtime.
-        let steps = tokio::task::spawn_blocking(move || {
+        let preview = tokio::task::spawn_blocking(move || {
             let (serving, rollback) = (serving.as_ref(), rollback.as_ref());
             let input = SimulationInput { state: &state, serving, spec: &spec, request: &request, rollback };
             let simulation = Simulation::of(&shared, &input, &images);
-            [lines, describe::steps(&input, &images, simulation)].concat()
+            let instances = simulation.as_ref().map_or_else(|_| Vec::new(), |it| it.instance_changes(input.state));
+            let steps = [lines, describe::steps(&input, &images, simulation)].concat();
+            Preview { steps, instances, ..Preview::default() }
         });
-        steps.await.map_err(|error| ControlError::Internal {
+        preview.await.map_err(|error| ControlError::Internal {
             message: "the steps could not be worked out. See the log of `boatyard serve`".into(),
             cause: error.into(),
         })
@@ -213,14 +215,6 @@ impl Controller {
     async fn has_image(&self, id: &str) -> bool {
         let found = tokio::time::timeout(ENGINE_WITHIN, self.0.shared.engine.image(id)).await;
         matches!(found, Ok(Ok(Some(_))))
-    }
-
-    /// Reads a stored spec of an app, with its secrets in plain text.
-    fn read_spec(&self, state: &AppState, stored: &serde_json::Value) -> Result<AppSpec, ControlError> {
-        let name = &state.app.name;
-        Specs::of(&state.app.id, &self.0.shared.sealer).open(stored).ok_or_else(|| {
-            ControlError::Conflict(format!("the spec of {name} cannot be read by this version; see the log of serve"))
-        })
     }
 }
 

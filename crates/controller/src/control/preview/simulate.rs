@@ -1,17 +1,18 @@
 //! What a request would change in the current state: targets, databases, and whether it changes anything at all.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use app_spec::AppSpec;
 use rollout::deployment::Failure;
 use rollout::ids::{ComponentName, RevisionId};
 use rollout::observed::{ContainerSeen, Instance, Observed, Open, ProbeSeen};
 use rollout::queue::Request;
-use rollout::target::{Target, restarted};
-use store::records::{AppRollback, AppState, Database, Deployment};
+use rollout::target::{Target, restarted, rolling_order};
+use store::records::{AppRollback, AppState, Database, Deployment, Instance as InstanceRow};
 
 use super::Expected;
 use crate::app::{Composed, Shared, compose};
+use crate::view::InstanceChanges;
 
 /// The current state and the request.
 pub(super) struct SimulationInput<'a> {
@@ -57,6 +58,27 @@ impl Simulation {
     pub fn replaces(&self, state: &AppState, component: &str) -> bool {
         let rows = state.instances.iter().filter(|it| it.phase.is_alive() && it.component.as_str() == component);
         rows.into_iter().any(|it| !is_wanted(&self.targets, &it.component, &it.revision, it.generation))
+    }
+
+    /// The components whose instances change, in rolling order, and then those that are removed.
+    pub fn instance_changes(&self, state: &AppState) -> Vec<InstanceChanges> {
+        let rows = || state.instances.iter().filter(|it| it.phase.is_alive());
+        let alive = |component: &ComponentName| rows().filter(|it| it.component == *component).count();
+        let wanted = rolling_order(&self.targets).map(|target| {
+            let fits = |it: &&InstanceRow| {
+                it.component == target.component && target.wants(&it.revision, it.generation) && it.slot < target.count
+            };
+            let kept: BTreeSet<_> = rows().filter(fits).map(|it| it.slot).collect();
+            InstanceChanges {
+                component: target.component.clone(),
+                created: (target.count as usize).saturating_sub(kept.len()),
+                removed: alive(&target.component) - kept.len(),
+            }
+        });
+        let is_gone = |component: &&ComponentName| !self.targets.iter().any(|it| it.component == **component);
+        let gone: BTreeSet<_> = rows().map(|it| &it.component).filter(is_gone).collect();
+        let gone = gone.into_iter().map(|it| InstanceChanges { component: it.clone(), created: 0, removed: alive(it) });
+        wanted.chain(gone).filter(|it| it.created + it.removed > 0).collect()
     }
 }
 
