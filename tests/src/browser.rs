@@ -6,6 +6,7 @@
 //! The protocol is JSON over HTTP, and the tests use little of it. The crates for it do not fit: `fantoccini` contains code
 //! under the MPL, and `thirtyfour` turns on a feature of serde_json that changes the JSON of the product under test.
 
+mod axe;
 mod devtools;
 mod driver;
 #[cfg(test)]
@@ -20,12 +21,13 @@ use serde_json::{Value, json};
 use crate::installation::ENDS_WITHIN;
 use driver::{Driver, Refusal};
 
+pub use axe::axe;
 pub use devtools::{Resource, Theme};
 
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// The property that holds an element's id, as the WebDriver standard defines it.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
-/// How often [`Browser::tab_to`] presses Tab. No page has as many elements that take the focus.
+/// How often [`Browser::tab_until`] presses Tab. No page has as many elements that take the focus.
 const MAX_TABS: usize = 100;
 
 /// Keys without a character, as the WebDriver standard encodes them.
@@ -206,18 +208,23 @@ impl Browser {
         self.post("actions", json!({ "actions": [keyboard] })).await.map(drop)
     }
 
-    /// Presses Tab until an element has the focus.
+    /// Presses Tab until the element of this role and name has the focus.
     pub async fn tab_to(&self, role: &str, name: &str) -> Result<()> {
+        self.tab_until(&format!("{role} {name:?}"), |it| it.role == role && it.name == name).await
+    }
+
+    /// Presses Tab until an element for which `is_wanted` holds has the focus.
+    pub async fn tab_until(&self, what: &str, is_wanted: impl Fn(&Focused) -> bool) -> Result<()> {
         let mut seen = Vec::new();
         for _ in 0..MAX_TABS {
             self.press(keys::TAB).await?;
             let focused = self.focused().await?;
-            if focused.role == role && focused.name == name {
+            if is_wanted(&focused) {
                 return Ok(());
             }
-            seen.push(format!("{} {:?}", focused.role, focused.name));
+            seen.push(focused);
         }
-        bail!("Tab never reached {role} {name:?}, but {seen:?}")
+        bail!("Tab never reached {what}, but {seen:?}")
     }
 
     /// What has the focus.
@@ -233,6 +240,12 @@ impl Browser {
     /// promise.
     pub async fn run(&self, body: &str, arguments: &[Value]) -> Result<Value> {
         self.post("execute/sync", json!({ "script": body, "args": arguments })).await
+    }
+
+    /// Makes the document in a frame of the page the current one, until the next page.
+    pub async fn enter_frame(&self, at: At<'_>) -> Result<()> {
+        let enter = async |it: &Element| self.post("frame", json!({ "id": { ELEMENT: it.0 } })).await.map(drop);
+        self.on_element(at, "enter", enter).await
     }
 
     /// Opens a tab and switches to it.

@@ -87,6 +87,17 @@ async fn the_console_the_size_of_a_page_and_its_appearance_are_known() {
 }
 
 #[tokio::test]
+async fn serious_accessibility_problems_are_found() {
+    let pages = [("/", PAGE), ("/bad", "<!doctype html><html lang=en><title>Bad</title><h1>Bad</h1><input>")];
+    let site = Site::start(&pages).await.unwrap();
+    let (Some(axe), Some(browser)) = (axe(), open(&site).await) else { return };
+    assert_eq!(browser.accessibility_problems(&axe).await.unwrap(), Vec::<String>::new());
+    browser.go(&site.url("127.0.0.1", "/bad")).await.unwrap();
+    let problems = browser.accessibility_problems(&axe).await.unwrap();
+    assert!(problems.len() == 1 && problems[0].starts_with("label: "), "{problems:?}");
+}
+
+#[tokio::test]
 async fn a_page_of_another_site_is_open_in_a_second_tab() {
     let (site, other) = (site().await, site().await);
     let Some(browser) = open(&site).await else { return };

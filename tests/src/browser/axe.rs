@@ -1,0 +1,35 @@
+//! Accessibility problems, found by axe-core in the page.
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use super::Browser;
+use crate::installation::sibling_program;
+
+/// Returns a line for each serious or critical problem, with the elements that have it.
+const FIND: &str = "
+return axe.run(document, { resultTypes: ['violations'] }).then(({ violations }) => violations
+    .filter(it => ['serious', 'critical'].includes(it.impact))
+    .map(it => `${it.id}: ${it.help}: ` + it.nodes.map(node => `${node.html} ${node.failureSummary}`).join(' / ')))";
+
+/// The source of axe-core. `None`, with a message, if `scripts/axe` did not put it into the directory of the build.
+pub fn axe() -> Option<String> {
+    let program = sibling_program();
+    let file = program.ancestors().nth(2)?.join("axe.min.js");
+    let source = std::fs::read_to_string(file).ok();
+    if source.is_none() {
+        println!("skipped: no axe-core in the directory of the build. Run: scripts/axe");
+    }
+    source
+}
+
+impl Browser {
+    /// The serious and critical accessibility problems of the page as it is now.
+    pub async fn accessibility_problems(&self, axe: &str) -> Result<Vec<String>> {
+        // The content security policy of the page does not apply to scripts of the driver, but would forbid `eval`.
+        self.run(axe, &[]).await?;
+        let found = self.run(FIND, &[]).await?;
+        let found = found.as_array().context("a list of problems")?.iter();
+        Ok(found.filter_map(Value::as_str).map(str::to_owned).collect())
+    }
+}
