@@ -38,6 +38,19 @@ pub async fn containers_of(installation: &str) -> Result<Vec<String>> {
     Ok(names.into_iter().map(|it| it.trim_start_matches('/').to_owned()).collect())
 }
 
+/// The ids of an installation's running containers, sorted, by component.
+pub async fn running_of(installation: &str) -> Result<BTreeMap<String, Vec<String>>> {
+    let filters = HashMap::from([("label", vec![format!("{LABEL}={installation}")])]);
+    let options = ListContainersOptionsBuilder::new().filters(&filters).build();
+    let mut running = BTreeMap::<String, Vec<String>>::new();
+    for container in connect()?.list_containers(Some(options)).await? {
+        let component = container.labels.unwrap_or_default().remove(COMPONENT).unwrap_or_default();
+        running.entry(component).or_default().extend(container.id);
+    }
+    running.values_mut().for_each(|ids| ids.sort());
+    Ok(running)
+}
+
 /// Names of an installation's networks and volumes.
 pub async fn networks_and_volumes_of(installation: &str) -> Result<(Vec<String>, Vec<String>)> {
     let docker = connect()?;

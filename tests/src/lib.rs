@@ -7,6 +7,7 @@ pub mod engine;
 pub mod http;
 pub mod installation;
 pub mod load;
+pub mod panel;
 pub mod repo;
 pub mod site;
 pub mod small_disk;

@@ -1,0 +1,77 @@
+//! The control panel in a browser, for the stories and for its pictures.
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use crate::browser::{At, Browser, axe, button, css, field};
+use crate::installation::Installation;
+
+/// Pages of an app `shop` that has had a deployment, each with a short name. The first one is the only one without an
+/// account.
+pub const PAGES: &[(&str, &str)] = &[("apps", "/")];
+
+/// An installation, and a browser for its panel.
+pub struct Panel {
+    pub at: Installation,
+    pub browser: Browser,
+    axe: Option<String>,
+}
+
+impl Panel {
+    /// Signs in with the admin token.
+    pub async fn sign_in(at: Installation, browser: Browser) -> Result<Panel> {
+        let panel = Panel { at, browser, axe: axe() };
+        panel.go("/").await?;
+        panel.browser.fill(field("Token"), panel.at.token()).await?;
+        panel.browser.click(button("Sign in")).await?;
+        panel.browser.until_there(At::Named("heading", "Apps")).await?;
+        Ok(panel)
+    }
+
+    /// The address of a page.
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.at.api())
+    }
+
+    /// Opens a page.
+    pub async fn go(&self, path: &str) -> Result<()> {
+        self.browser.go(&self.url(path)).await
+    }
+
+    /// Waits until the deployment whose page is open has this phase, in the panel's words. Returns its number.
+    pub async fn until_phase(&self, phase: &str) -> Result<u64> {
+        self.browser.until_shows(css("main .badge"), phase).await?;
+        let url = self.browser.url().await?;
+        let number = url.rsplit_once("/deployments/").context("the page of a deployment")?.1;
+        Ok(number.trim_end_matches(|it: char| !it.is_ascii_digit()).parse()?)
+    }
+
+    /// What is wrong with the page that is open, whatever the page: errors in the console, too much weight, a text that
+    /// became markup, accessibility problems (on a machine with axe-core).
+    pub async fn faults(&self) -> Result<Vec<String>> {
+        let mut faults = self.browser.console_errors().await?;
+        let weight: u64 = self.browser.resources().await?.iter().map(|it| it.size).sum();
+        if weight > MAX_WEIGHT {
+            faults.push(format!("the page weighs {weight} bytes: {:?}", self.browser.resources().await?));
+        }
+        let injected = self.browser.run(FIND_INJECTED, &[]).await?;
+        faults.extend(injected.as_array().into_iter().flatten().map(Value::to_string));
+        if let Some(axe) = &self.axe {
+            faults.extend(self.browser.accessibility_problems(axe).await?);
+            // Those of axe-core itself: the content security policy forbids some of what it tries.
+            self.browser.console_errors().await?;
+        }
+        Ok(faults)
+    }
+}
+
+/// The most that a page may weigh, with everything that it loads and before compression.
+const MAX_WEIGHT: u64 = 100_000;
+
+/// Finds elements that no page of the panel has, so that a text has become markup. The corpus of texts sets `hacked`.
+const FIND_INJECTED: &str = "
+const strange = [...document.querySelectorAll('script:not([src]), iframe, object, embed, base, img[src=x], [style]')];
+const handlers = [...document.querySelectorAll('*')].filter(it => it.getAttributeNames().some(name => name.startsWith('on')));
+const links = [...document.querySelectorAll('a[href]')].filter(it => !['http:', 'https:'].includes(it.protocol));
+return [...strange, ...handlers, ...links].map(it => 'injected: ' + it.outerHTML.slice(0, 300))
+    .concat(window.hacked ? ['a text was run as a script'] : [])";
