@@ -20,6 +20,7 @@ mod login;
 mod logs;
 mod many;
 mod names;
+mod panel;
 mod recorded;
 mod refusals;
 mod restart;
