@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use anyhow::{Context, Result};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
-use hyper::Request;
 use hyper::client::conn::http1::SendRequest;
+use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::TcpStream;
@@ -81,11 +81,16 @@ impl Connection {
 
     /// Sends a request and returns the status and the body.
     pub async fn send(&mut self, request: Request<Full<Bytes>>) -> Result<(u16, Bytes)> {
+        let answer = self.exchange(request).await?;
+        Ok((answer.status().as_u16(), answer.into_body()))
+    }
+
+    /// Sends a request and returns the whole answer.
+    pub async fn exchange(&mut self, request: Request<Full<Bytes>>) -> Result<Response<Bytes>> {
         let exchange = async {
             self.sender.ready().await?;
-            let answer = self.sender.send_request(request).await?;
-            let status = answer.status().as_u16();
-            Ok((status, answer.into_body().collect().await?.to_bytes()))
+            let (head, body) = self.sender.send_request(request).await?.into_parts();
+            Ok(Response::from_parts(head, body.collect().await?.to_bytes()))
         };
         tokio::time::timeout(ENDS_WITHIN, exchange).await.context("no answer in time")?
     }

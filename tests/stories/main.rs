@@ -26,6 +26,7 @@ mod refusals;
 mod restart;
 mod restored;
 mod rollback;
+mod sign_in;
 mod signals;
 mod sources;
 mod specs;

@@ -2,8 +2,8 @@
 //!
 //! In reading order:
 //! - [`args`]: commands and flags; [`completion`]: scripts for shells; [`exit`]: exit codes;
-//! - [`serve`], [`ingress`], [`down`]: commands for this host; [`spec`]: for app specs; [`apps`], [`tokens`] and
-//!   [`unknown`]: over the API; [`auth`]: logs in;
+//! - [`serve`], [`ingress`], [`down`]: commands for this host; [`spec`]: for app specs; [`apps`], [`tokens`],
+//!   [`panel`] and [`unknown`]: over the API; [`auth`]: logs in;
 //! - [`config`]: the saved servers; [`discover`], [`tls`] and [`client`]: find the API and send requests to it;
 //! - [`watch`]: follows a deployment; [`columns`], [`table`], [`output`]: print results.
 
@@ -20,6 +20,7 @@ mod exit;
 mod hidden_input;
 mod ingress;
 mod output;
+mod panel;
 mod repeat_filter;
 mod serve;
 mod spec;
@@ -74,6 +75,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
         Command::Apps(command) => apps::run(command, &connection).await,
         Command::Spec(command) => spec::run(command, &connection).await,
         Command::Tokens(command) => tokens::run(command, &connection).await,
+        Command::Panel { no_open } => panel::run(no_open, &connection).await,
         Command::Audit(options) => tokens::audit(options, &connection).await,
         Command::Unknown(command) => unknown::run(command, &connection).await,
         Command::Completion { shell } => Ok(completion::run(shell)),

@@ -234,9 +234,18 @@ pub trait Control: Send + Sync + 'static {
     /// Completes when the token with this id is revoked or expires.
     async fn token_ended(&self, id: &str);
 
-    /// Signs a person in to the panel with the caller's token. A token has at most 32 sessions: the least recently used one
-    /// ends. `source`: the person's address. Errors: the token was revoked or has expired.
-    async fn create_session(&self, source: Option<IpAddr>, caller: &Caller) -> Result<CreatedSession, ControlError>;
+    /// Signs a person in to the panel with the token that has this hash, which the caller has checked. A token has at most
+    /// 32 sessions: the least recently used one ends. The audit trail records it. `source`: the person's address. Errors:
+    /// the token was revoked or has expired meanwhile.
+    async fn create_session(&self, token_hash: &str, source: Option<IpAddr>) -> Result<CreatedSession, ControlError>;
+
+    /// Issues a link that signs in to the panel with the token that has this hash, and returns its code. It works once,
+    /// within 2 minutes. A token has at most 16 unused links: the oldest one is no longer valid.
+    fn create_sign_in_link(&self, token_hash: &str) -> String;
+
+    /// Uses up a link, and signs the person in as [`Self::create_session`] does. Errors: those of it; the link was used or
+    /// has expired.
+    async fn redeem_sign_in_link(&self, code: &str, source: Option<IpAddr>) -> Result<CreatedSession, ControlError>;
 
     /// Finds a session by the SHA-256 of its secret, in hexadecimal, and counts this as a use. `None`: there is no such
     /// session, or it has ended.

@@ -9,7 +9,7 @@
 //! - [`engine_watch`], [`ingress_client`], [`probe`], [`image_builder`]: access to the engine, the ingress, instances
 //!   and sources;
 //! - [`supervise`]: tasks that survive a panic; [`tokens`]: tokens that were created beside the admin token;
-//!   [`sessions`]: sessions of the panel;
+//!   [`sessions`] and [`sign_in_links`]: sessions of the panel, and links that start one;
 //! - [`app`]: the task that owns an app;
 //! - [`console`]: shells in running instances; [`deployment_numbers`]: which instances belong to a deployment;
 //! - [`unknown`]: objects that no record explains; [`mirrors`]: removing unused mirrors; [`bandwidth`]: counting what the
@@ -41,6 +41,7 @@ mod probe;
 mod process;
 mod redact;
 mod sessions;
+mod sign_in_links;
 mod specs;
 mod start;
 mod supervise;

@@ -11,7 +11,7 @@ use tokio::sync::{Mutex, MutexGuard, watch};
 /// A session ends if it is not used for this long. Our choice: a working day.
 pub(crate) const IDLE_LIMIT: Duration = Duration::from_secs(8 * 60 * 60);
 /// A session ends this long after the sign-in, however often it is used. Our choice: one sign-in a week.
-pub(crate) const LIFETIME: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+pub const LIFETIME: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// Uses that follow a recorded one within this time are not recorded. So an idle session may end this much too early.
 const RECORD_USE_EVERY: Duration = Duration::from_secs(5 * 60);
 /// Most sessions of one token. One more ends the least recently used one. Our choice.

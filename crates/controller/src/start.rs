@@ -33,6 +33,7 @@ use crate::mirrors;
 use crate::names::Names;
 use crate::probe::{HealthChecker, NetworkHealthChecker};
 use crate::sessions::Sessions;
+use crate::sign_in_links::SignInLinks;
 use crate::supervise::supervise;
 use crate::tokens::{Tokens, random_token};
 
@@ -43,6 +44,7 @@ pub(crate) struct ControllerState {
     pub token_hash: String,
     pub tokens: Tokens,
     pub sessions: Sessions,
+    pub sign_in_links: SignInLinks,
     pub apps: RwLock<HashMap<rollout::ids::AppId, AppHandle>>,
 }
 
@@ -135,7 +137,7 @@ pub(crate) async fn take_over(
     tokio::spawn(end_leftover_shells(Shells::of(&shared), consoles));
     let apps = states.into_iter().map(|state| (state.app.id.clone(), AppHandle::start(shared.clone(), state)));
     let apps = RwLock::new(apps.collect());
-    Ok(ControllerState { shared, directory, token_hash, tokens, sessions, apps })
+    Ok(ControllerState { shared, directory, token_hash, tokens, sessions, sign_in_links: SignInLinks::default(), apps })
 }
 
 /// Ids and names of the recorded containers, so that the engine port recognises containers that people renamed.

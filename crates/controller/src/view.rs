@@ -22,6 +22,8 @@ use store::records::{Deployment, RollbackAction};
 
 use crate::app::Waits;
 pub use crate::caller::{AuditDraft, Caller};
+pub use crate::sessions::LIFETIME as SESSION_LIFETIME;
+pub use crate::sign_in_links::LIFETIME as SIGN_IN_LINK_LIFETIME;
 pub use crate::tokens::Expiry;
 
 /// An app with the deployments that clients show.

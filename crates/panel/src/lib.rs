@@ -8,7 +8,7 @@
 //!
 //! In reading order:
 //! - `routes`: every path with its handler, in one table;
-//! - `session`: signing in, and who makes a request; `request`: what a handler gets; `error_page`: error answers;
+//! - `session`: signing in, and who makes a request; `security_headers`: what a page may do; `request`: what a handler gets; `error_page`: error answers;
 //! - `apps`: the list of apps;
 //! - [`ui`]: the layout and the components that every page uses;
 //! - [`assets`]: the style sheet, the script and the icon, under addresses that change with their content.
@@ -19,6 +19,7 @@ pub mod assets;
 mod error_page;
 mod request;
 mod routes;
+mod security_headers;
 mod session;
 pub mod ui;
 

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::Request;
-use axum::middleware::from_fn;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::MethodRouter;
 use controller::Control;
 use web::{Gate, HttpError, Needs, Stop};
 
 use crate::error_page::error_pages;
-use crate::session::SessionCookie;
+use crate::security_headers::security_headers;
+use crate::session::{SessionCookie, guard};
 use crate::{apps, assets, session};
 
 /// What all handlers share. Cheap to clone.
@@ -35,23 +36,24 @@ pub(crate) fn route(path: &'static str, needs: Needs, handler: MethodRouter<Pane
 
 /// The paths that need a session, and what each needs.
 pub(crate) fn table() -> Vec<Route> {
-    [apps::routes()].into_iter().flatten().collect()
+    [apps::routes(), session::routes()].into_iter().flatten().collect()
 }
 
 /// The control panel. `stop` ends its live pages and consoles.
 pub fn router(control: Arc<dyn Control>, stop: Stop) -> Router {
     let state = PanelState { control: control.clone(), stop };
     let gated = |route: Route| {
-        let authenticate = SessionCookie::new(control.clone());
-        let gate = Gate { control: control.clone(), authenticate, needs: route.needs };
+        let gate = Gate { control: control.clone(), authenticate: SessionCookie, needs: route.needs };
         gate.in_front_of(route.handler)
     };
     table()
         .into_iter()
         .fold(Router::new(), |router, route| router.route(route.path, gated(route)))
-        .merge(session::router())
+        .merge(session::router(control.clone()))
         .merge(assets::router())
         .fallback(async |request: Request| HttpError::not_found(format!("There is no page {}", request.uri().path())))
+        .layer(from_fn_with_state(control, guard))
         .layer(from_fn(error_pages))
+        .layer(from_fn(security_headers))
         .with_state(state)
 }

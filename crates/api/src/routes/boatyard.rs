@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
+use controller::view::SIGN_IN_LINK_LIFETIME;
 use rollout::ids::AppId;
 use serde_json::json;
 use web::{Access, PathParams};
@@ -27,6 +28,13 @@ pub(super) async fn unknown(access: Access) -> JsonResult {
 pub(super) async fn delete_unknown(access: Access, PathParams(app): PathParams<String>) -> JsonResult {
     let deleted = access.control.delete_unknown(&AppId::new(app)).await?;
     Ok(Json(json!({ "deleted": deleted })))
+}
+
+/// Creates a link that signs in to the control panel with the token of the request, once.
+pub(super) async fn create_panel_link(access: Access) -> JsonResult {
+    let code = access.control.create_sign_in_link(&access.caller.token_hash);
+    let url = format!("{}/sign-in/{code}", access.base);
+    Ok(Json(json!({ "panel_link": { "url": url, "valid_seconds": SIGN_IN_LINK_LIFETIME.as_secs() } })))
 }
 
 /// Stops the ingress, and with `{"apps": true}` also all apps. Answers when that is done or has failed. The server then

@@ -51,6 +51,9 @@ fn route(method: &'static str, path: &'static str, needs: Needs, handler: Method
 /// The path that clients poll while they wait for a deployment.
 pub(crate) const DEPLOYMENT: &str = "/v2/apps/{app}/deployments/{deployment}";
 
+/// The path that creates links to sign in to the panel. Every token may use it, for itself.
+pub(crate) const PANEL_LINKS: &str = "/v2/boatyard/panel-links";
+
 /// The paths that need a token, and what each needs. Literal names under `/v2/apps/` take precedence over `{app}`.
 pub(crate) fn table() -> Vec<Route> {
     let mut all = vec![
@@ -150,6 +153,7 @@ pub(crate) fn table() -> Vec<Route> {
         route("POST", "/v2/boatyard/tokens", Needs::AdminWrite("create token"), post(tokens::create)),
         route("DELETE", "/v2/boatyard/tokens/{token}", Needs::AdminWrite("revoke token"), delete(tokens::revoke)),
         route("GET", "/v2/boatyard/audit", Needs::AdminRead, get(audit::list)),
+        route("POST", PANEL_LINKS, Needs::Own("create sign-in link"), post(boatyard::create_panel_link)),
     ];
     all.extend(not_implemented::table());
     all

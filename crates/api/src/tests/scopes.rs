@@ -5,7 +5,7 @@ use web::Needs;
 use super::access::filled;
 use super::client::Server;
 use super::fake_control::TOKEN;
-use crate::routes::{Route, table};
+use crate::routes::{PANEL_LINKS, Route, table};
 
 /// A kind of token.
 #[derive(Clone, Copy, PartialEq)]
@@ -47,7 +47,7 @@ fn expected(route: &Route, kind: Kind) -> &'static str {
         Kind::Writer(apps) => (true, apps),
     };
     match route.needs {
-        Needs::Nothing | Needs::ReadLimited => return "yes",
+        Needs::Nothing | Needs::Own(_) | Needs::ReadLimited => return "yes",
         Needs::AdminRead | Needs::AdminWrite(_) => return "403",
         Needs::Read => {}
         Needs::Write(_) | Needs::Console | Needs::Password if may_write => {}
@@ -112,6 +112,7 @@ fn the_needs_of_a_route_fit_its_method_and_path() {
             Needs::Nothing | Needs::ReadLimited => {
                 !path.contains("{app}") && (is_read || harmless_posts.contains(&path))
             }
+            Needs::Own(action) => path == PANEL_LINKS && !action.is_empty(),
             Needs::Write(action) | Needs::AdminWrite(action) => !is_read && !action.is_empty(),
             Needs::Console => is_read && path.ends_with("/exec"),
             Needs::Password => is_read && path.ends_with("/database_connection_details"),
@@ -119,7 +120,8 @@ fn the_needs_of_a_route_fit_its_method_and_path() {
         };
         assert!(fits, "{method} {path} {needs:?}");
         let is_admin = matches!(needs, Needs::AdminRead | Needs::AdminWrite(_));
-        let is_ours = path.starts_with("/v2/boatyard/") && !path.starts_with("/v2/boatyard/apps/");
+        let is_ours =
+            path.starts_with("/v2/boatyard/") && !path.starts_with("/v2/boatyard/apps/") && path != PANEL_LINKS;
         assert_eq!(is_admin, is_ours, "{method} {path}: paths of the installation need the admin token");
         assert_eq!(needs == Needs::Console, path.ends_with("/exec"), "{path}");
         let shows_password = path.contains("connection_details") || (is_read && path.contains("password"));

@@ -110,3 +110,16 @@ fn the_addresses_of_webhooks_are_hidden_from_tokens_that_only_read() {
     let url = |shows_secrets| crate::render::alert(&view, shows_secrets)["slack_webhooks"][0]["url"].clone();
     assert_eq!((url(true), url(false)), ("https://hooks.example.com/secret".into(), "hidden".into()));
 }
+
+#[tokio::test]
+async fn every_token_gets_a_link_to_the_panel_for_itself() {
+    let server = Server::start().await;
+    let created = server.send_as("shop-reader", "POST", "/v2/boatyard/panel-links", "").await;
+    assert_eq!(created.status, StatusCode::OK, "{}", created.text);
+    let link = &created.json()["panel_link"];
+    let hash = hex::encode(web::sha256("shop-reader"));
+    assert_eq!(link["url"], format!("http://{}/sign-in/link-of-{hash}", server.address));
+    assert_eq!(link["valid_seconds"], 120);
+    let row = server.control.audit.borrow().last().cloned().expect("a row");
+    assert_eq!((row.action.as_str(), row.actor.name.as_str()), ("create sign-in link", "shop-reader"));
+}

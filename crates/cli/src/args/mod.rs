@@ -176,6 +176,12 @@ pub enum Command {
     /// Create, list and revoke tokens for the API, beside the admin token
     #[command(subcommand, visible_alias = "token")]
     Tokens(Tokens),
+    /// Sign in to the control panel in a browser, with a link that works once
+    Panel {
+        /// Only print the link
+        #[arg(long)]
+        no_open: bool,
+    },
     /// Show who changed apps, opened consoles or read passwords, newest first
     Audit(Audit),
     /// Find what runs without a record in the database, for example after restoring a backup

@@ -307,8 +307,16 @@ impl Control for Controller {
         self.0.tokens.ended(id).await;
     }
 
-    async fn create_session(&self, source: Option<IpAddr>, caller: &Caller) -> Result<CreatedSession, ControlError> {
-        self.new_session(source, caller).await
+    async fn create_session(&self, token_hash: &str, source: Option<IpAddr>) -> Result<CreatedSession, ControlError> {
+        self.new_session(token_hash, source).await
+    }
+
+    fn create_sign_in_link(&self, token_hash: &str) -> String {
+        self.0.sign_in_links.issue(token_hash)
+    }
+
+    async fn redeem_sign_in_link(&self, code: &str, source: Option<IpAddr>) -> Result<CreatedSession, ControlError> {
+        self.session_of_link(code, source).await
     }
 
     fn session_by_hash(&self, hash: &str) -> Option<SessionView> {

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use store::records::{Change, Session};
+use store::records::{Actor, Change, Session};
 use uuid::Uuid;
 
 use super::Controller;
@@ -12,7 +12,7 @@ use crate::error::ControlError;
 use crate::sessions::{IDLE_LIMIT, LIFETIME, MAX_PER_TOKEN};
 use crate::start::hash_token;
 use crate::tokens::random_token;
-use crate::view::{Caller, CreatedSession, SessionView};
+use crate::view::{AuditDraft, CreatedSession, SessionView};
 
 /// How often a page that stays open checks whether its session has expired. The system clock may be set meanwhile.
 const CHECK_EXPIRY_EVERY: Duration = Duration::from_secs(1);
@@ -20,25 +20,42 @@ const CHECK_EXPIRY_EVERY: Duration = Duration::from_secs(1);
 impl Controller {
     pub(super) async fn new_session(
         &self,
+        token_hash: &str,
         source: Option<IpAddr>,
-        caller: &Caller,
     ) -> Result<CreatedSession, ControlError> {
         self.in_charge()?;
         let sessions = &self.0.sessions;
         let _changing = sessions.lock().await;
         let (now, secret) = (clock::now(), random_token(""));
-        let token_hash = caller.token_hash.clone();
-        let id = Uuid::new_v4().to_string();
+        let (id, token_hash) = (Uuid::new_v4().to_string(), token_hash.to_owned());
         let session = Session { id, hash: hash_token(&secret), token_hash, source, created: now, used: now };
         let view = self.session_view(&session).ok_or_else(|| {
             ControlError::Conflict("the token was revoked or has expired meanwhile. Sign in with another one".into())
         })?;
+        let actor = match &view.token {
+            Some(token) => Actor { token: Some(token.id.clone()), name: token.name.clone() },
+            None => Actor { token: None, name: "admin".into() },
+        };
+        let audit = AuditDraft::new(actor, "sign in to panel", source).accepted();
         let ended = self.sessions_to_delete(&session.token_hash);
         let forget = ended.iter().cloned().map(Change::ForgetSession);
-        self.commit_audited([Change::Session(session.clone())].into_iter().chain(forget).collect(), caller).await?;
+        let changes = [Change::Session(session.clone()), audit].into_iter().chain(forget);
+        self.0.shared.store.commit(changes.collect()).await?;
         ended.iter().for_each(|id| sessions.remove(id));
         sessions.add(session);
         Ok(CreatedSession { secret, view })
+    }
+
+    pub(super) async fn session_of_link(
+        &self,
+        code: &str,
+        source: Option<IpAddr>,
+    ) -> Result<CreatedSession, ControlError> {
+        let token_hash = self.0.sign_in_links.redeem(code).ok_or_else(|| {
+            let why = "this link was used already, or has expired. To get another one, run: boatyard panel";
+            ControlError::NotFound(why.into())
+        })?;
+        self.new_session(&token_hash, source).await
     }
 
     /// Ids of the sessions that have ended, and of those that end because this token gets one more.

@@ -10,26 +10,26 @@ use tokio::time::sleep;
 use super::cluster::{TestCluster, caller};
 use super::simulation::simulate;
 use crate::sessions::MAX_PER_TOKEN;
-use crate::view::{Caller, CreatedSession, Expiry, NewToken, PageQuery, SessionView, TokenScope};
+use crate::view::{CreatedSession, Expiry, NewToken, PageQuery, SessionView, TokenScope};
 use crate::{Control, ControlError, Controller, clock};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
-/// Somebody who holds the admin token.
-fn admin(cluster: &TestCluster) -> Caller {
-    Caller { token_hash: cluster.controller().token_hash(), ..caller() }
+/// The hash of the admin token.
+fn admin(cluster: &TestCluster) -> String {
+    cluster.controller().token_hash()
 }
 
-/// Somebody who holds a new token with this name.
-async fn holder(cluster: &TestCluster, name: &str, expires: Expiry) -> Caller {
+/// The hash of a new token with this name.
+async fn token(cluster: &TestCluster, name: &str, expires: Expiry) -> String {
     let token = NewToken { name: name.into(), scope: TokenScope::Read, app: None, expires };
     let created = cluster.controller().create_token(token, &caller()).await.unwrap();
-    Caller { token_hash: Controller::hash_token(&created.token), ..caller() }
+    Controller::hash_token(&created.token)
 }
 
-async fn sign_in(cluster: &TestCluster, caller: &Caller) -> CreatedSession {
-    cluster.controller().create_session(Some([127, 0, 0, 1].into()), caller).await.unwrap()
+async fn sign_in(cluster: &TestCluster, token_hash: &str) -> CreatedSession {
+    cluster.controller().create_session(token_hash, Some([127, 0, 0, 1].into())).await.unwrap()
 }
 
 fn find(cluster: &TestCluster, session: &CreatedSession) -> Option<SessionView> {
@@ -40,14 +40,14 @@ fn find(cluster: &TestCluster, session: &CreatedSession) -> Option<SessionView> 
 fn a_session_belongs_to_its_token_and_survives_a_killed_controller() {
     simulate(async {
         let mut cluster = TestCluster::new().await;
-        let ci = holder(&cluster, "ci", Expiry::Never).await;
+        let ci = token(&cluster, "ci", Expiry::Never).await;
         let (of_admin, of_ci) = (sign_in(&cluster, &admin(&cluster)).await, sign_in(&cluster, &ci).await);
         for _ in 0..2 {
             assert_eq!(find(&cluster, &of_admin).unwrap().token, None);
             let found = find(&cluster, &of_ci).unwrap();
-            assert_eq!((&found.token_hash, found.source), (&ci.token_hash, Some([127, 0, 0, 1].into())));
+            assert_eq!((&found.token_hash, found.source), (&ci, Some([127, 0, 0, 1].into())));
             assert_eq!(found.token.unwrap().name, "ci");
-            assert!(cluster.controller().session_by_hash(&ci.token_hash).is_none(), "a token is no session");
+            assert!(cluster.controller().session_by_hash(&ci).is_none(), "a token is no session");
             cluster.crash().await;
             cluster.open().await;
         }
@@ -81,8 +81,8 @@ fn a_session_that_a_person_ends_stays_ended() {
 fn a_session_ends_with_its_token() {
     simulate(async {
         let cluster = TestCluster::new().await;
-        let revoked = sign_in(&cluster, &holder(&cluster, "revoked", Expiry::Never).await).await;
-        let expiring = sign_in(&cluster, &holder(&cluster, "expiring", Expiry::After(HOUR)).await).await;
+        let revoked = sign_in(&cluster, &token(&cluster, "revoked", Expiry::Never).await).await;
+        let expiring = sign_in(&cluster, &token(&cluster, "expiring", Expiry::After(HOUR)).await).await;
         let controller = cluster.controller();
         let mut ends = [&revoked, &expiring].map(|it| Box::pin(controller.session_ended(&it.view.id)));
         assert!(ends.iter_mut().all(|it| it.now_or_never().is_none()));
@@ -167,7 +167,7 @@ fn uses_are_recorded_every_few_minutes_and_not_after_the_end() {
 fn one_session_too_many_ends_the_least_recently_used_one_of_that_token() {
     simulate(async {
         let cluster = TestCluster::new().await;
-        let other = sign_in(&cluster, &holder(&cluster, "other", Expiry::Never).await).await;
+        let other = sign_in(&cluster, &token(&cluster, "other", Expiry::Never).await).await;
         let admin = admin(&cluster);
         let (first, second) = (sign_in(&cluster, &admin).await, sign_in(&cluster, &admin).await);
         sleep(6 * MINUTE).await;
@@ -189,11 +189,27 @@ fn one_session_too_many_ends_the_least_recently_used_one_of_that_token() {
 fn rows_of_ended_sessions_are_deleted_at_the_next_sign_in() {
     simulate(async {
         let cluster = TestCluster::new().await;
-        sign_in(&cluster, &holder(&cluster, "ci", Expiry::Never).await).await;
+        sign_in(&cluster, &token(&cluster, "ci", Expiry::Never).await).await;
         cluster.controller().revoke_token("ci", &caller()).await.unwrap();
         let newest = sign_in(&cluster, &admin(&cluster)).await;
         let rows = cluster.controller().0.shared.store.sessions().await.unwrap();
         assert_eq!(rows.into_iter().map(|it| it.id).collect::<Vec<_>>(), [newest.view.id]);
+    });
+}
+
+#[test]
+fn a_link_signs_in_once_as_its_token() {
+    simulate(async {
+        let cluster = TestCluster::new().await;
+        let ci = token(&cluster, "ci", Expiry::Never).await;
+        let controller = cluster.controller();
+        let (used, unused) = (controller.create_sign_in_link(&ci), controller.create_sign_in_link(&ci));
+        let session = controller.redeem_sign_in_link(&used, None).await.unwrap();
+        assert_eq!(session.view.token.unwrap().name, "ci");
+        let again = controller.redeem_sign_in_link(&used, None).await.err().unwrap();
+        assert!(matches!(&again, ControlError::NotFound(why) if why.contains("boatyard panel")), "{again}");
+        controller.revoke_token("ci", &caller()).await.unwrap();
+        assert!(matches!(controller.redeem_sign_in_link(&unused, None).await.err(), Some(ControlError::Conflict(_))));
     });
 }
 
@@ -203,9 +219,10 @@ fn a_sign_in_is_in_the_audit_trail_without_the_secret_and_needs_a_valid_token() 
         let cluster = TestCluster::new().await;
         let session = sign_in(&cluster, &admin(&cluster)).await;
         let rows = cluster.controller().audit(None, PageQuery { page: 1, per_page: 9 }).await.unwrap().items;
-        let text = format!("{rows:?}");
-        assert!(rows.len() == 1 && !text.contains(&session.secret), "{text}");
-        let stranger = cluster.controller().create_session(None, &caller()).await.err().unwrap();
+        assert_eq!((rows[0].action.as_str(), rows[0].actor.name.as_str()), ("sign in to panel", "admin"));
+        assert_eq!((rows.len(), rows[0].source), (1, Some([127, 0, 0, 1].into())));
+        assert!(!format!("{rows:?}").contains(&session.secret));
+        let stranger = cluster.controller().create_session("unknown", None).await.err().unwrap();
         assert!(matches!(&stranger, ControlError::Conflict(why) if why.contains("another one")), "{stranger}");
     });
 }

@@ -1,43 +1,56 @@
-//! Signing in, and who makes a request.
+//! Who makes a request: signing in and out, the session's cookie, and what protects it from other web pages.
+//!
+//! In reading order:
+//! - `guard`: the checks in front of every path; `origin`: which pages a request may come from; `host`: the host under which
+//!   the panel is used;
+//! - `cookie`: the cookie and the CSRF token;
+//! - `sign_in`: the pages for signing in and out; `attempts`: limits wrong tokens.
 
-use std::sync::Arc;
+mod attempts;
+mod cookie;
+mod guard;
+mod host;
+mod origin;
+mod sign_in;
 
-use axum::Router;
-use axum::http::header;
+use axum::http::StatusCode;
 use axum::http::request::Parts;
-use controller::Control;
-use web::{Authenticate, Authenticated, Bearer, HttpError};
+use controller::view::SessionView;
+use web::{Authenticate, Authenticated, HttpError, Identity};
 
-use crate::routes::PanelState;
+pub(crate) use guard::guard;
+pub(crate) use sign_in::{router, routes};
 
-/// The session of a request. An extension of every request that a gate let through.
+/// The session of a request. An extension of every request of a person who is signed in.
 #[derive(Clone)]
 pub(crate) struct Session {
+    /// Its id. What outlives a request, such as a stream of events, ends with `Control::session_ended`.
+    pub id: String,
     /// Proves that a form came from a page of this session.
     pub csrf: String,
+    view: SessionView,
 }
 
-/// Finds the session of a request by its cookie.
-#[derive(Clone)]
-pub(crate) struct SessionCookie(Bearer);
-
-impl SessionCookie {
-    pub fn new(control: Arc<dyn Control>) -> Self {
-        Self(Bearer::new(control))
+impl Session {
+    /// `secret`: the value of the cookie.
+    fn new(view: SessionView, secret: &str) -> Self {
+        Self { id: view.id.clone(), csrf: cookie::csrf(secret), view }
     }
 }
 
-// TEMPORARY, until SESSIONS has landed: the cookie contains the token itself.
+/// Takes the session that [`guard`] has found.
+#[derive(Clone)]
+pub(crate) struct SessionCookie;
+
 impl Authenticate for SessionCookie {
     fn authenticate(&self, parts: &mut Parts) -> Result<Authenticated, HttpError> {
-        let cookies = parts.headers.get(header::COOKIE).and_then(|it| it.to_str().ok()).unwrap_or_default();
-        let token = cookies.split("; ").find_map(|it| it.strip_prefix("boatyard_session="));
-        parts.extensions.insert(Session { csrf: "csrf".into() });
-        self.0.token(token.unwrap_or_default())
+        let SessionView { token, token_hash, .. } =
+            parts.extensions.get::<Session>().ok_or_else(signed_out)?.view.clone();
+        Ok(Authenticated { identity: token.map_or(Identity::Admin, Identity::Token), token_hash })
     }
 }
 
-/// The pages for signing in and out.
-pub(crate) fn router() -> Router<PanelState> {
-    Router::new()
+fn signed_out() -> HttpError {
+    let message = "You are not signed in, or your session has ended. Sign in, then try again.".into();
+    HttpError { status: StatusCode::UNAUTHORIZED, id: "unauthorized", message, cause: None }
 }

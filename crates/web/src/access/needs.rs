@@ -41,12 +41,15 @@ impl Identity {
 
 /// What a request needs. Every row of the route table declares it, and [`super::gate`] checks it before the handler.
 ///
-/// A token for one app uses the paths that name its app. On any other path it needs [`Needs::Nothing`] or
-/// [`Needs::ReadLimited`].
+/// A token for one app uses the paths that name its app. On any other path it needs [`Needs::Nothing`],
+/// [`Needs::Own`] or [`Needs::ReadLimited`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Needs {
     /// Any valid token. The answer contains nothing about apps.
     Nothing,
+    /// Any valid token: changes nothing but sessions of the panel that belong to the token. The audit trail records the
+    /// request under this word.
+    Own(&'static str),
     /// Scope `read`: looks at apps and changes nothing.
     Read,
     /// The same, and the handler leaves out the apps that the token may not use: it reaches apps only through
@@ -69,7 +72,7 @@ impl Needs {
     pub fn action(self) -> Option<&'static str> {
         match self {
             Self::Nothing | Self::Read | Self::ReadLimited | Self::AdminRead => None,
-            Self::Write(action) | Self::AdminWrite(action) => Some(action),
+            Self::Own(action) | Self::Write(action) | Self::AdminWrite(action) => Some(action),
             Self::Console => Some("open console"),
             Self::Password => Some("view database password"),
         }
@@ -81,7 +84,7 @@ impl Needs {
         let Identity::Token(token) = identity else { return Ok(()) };
         let name = &token.name;
         match self {
-            Self::Nothing | Self::ReadLimited => Ok(()),
+            Self::Nothing | Self::Own(_) | Self::ReadLimited => Ok(()),
             Self::AdminRead | Self::AdminWrite(_) => Err(format!(
                 "token {name:?} may not do this: only the admin token may. It is in the file admin-token in the data \
                  directory of `boatyard serve`"

@@ -1,0 +1,93 @@
+//! The session's cookie, and the CSRF token that is derived from its value.
+
+use axum::http::{HeaderMap, HeaderValue, header};
+use controller::view::SESSION_LIFETIME;
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+use subtle::ConstantTimeEq;
+
+/// The cookie's name at this address of the panel. The ingress keeps both names from apps. With the prefix `__Host-` a
+/// browser accepts the cookie only over https and from this host, so no other host can set it.
+fn name(base: &str) -> &'static str {
+    if base.starts_with("https://") { "__Host-boatyard_session" } else { "boatyard_session" }
+}
+
+/// The values of the session's cookie. There are several if another program of this host has set such a cookie, too.
+pub(super) fn values<'a>(headers: &'a HeaderMap, base: &str) -> impl Iterator<Item = &'a str> + use<'a> {
+    let name = name(base);
+    let cookies = headers.get_all(header::COOKIE).iter().filter_map(|it| it.to_str().ok());
+    cookies.flat_map(|it| it.split(';')).filter_map(move |cookie| {
+        let (key, value) = cookie.trim().split_once('=')?;
+        (key == name).then_some(value)
+    })
+}
+
+/// The header that sets the cookie to this secret. No script can read it, and no other site can make a browser send it.
+pub(super) fn set(secret: &str, base: &str) -> HeaderValue {
+    header_value(secret, SESSION_LIFETIME.as_secs(), base)
+}
+
+/// The header that deletes the cookie.
+pub(super) fn delete(base: &str) -> HeaderValue {
+    header_value("", 0, base)
+}
+
+fn header_value(value: &str, seconds: u64, base: &str) -> HeaderValue {
+    let secure = if base.starts_with("https://") { "; Secure" } else { "" };
+    let text = format!("{}={value}; HttpOnly; SameSite=Strict; Path=/; Max-Age={seconds}{secure}", name(base));
+    HeaderValue::from_str(&text).expect("a secret is hexadecimal")
+}
+
+/// The CSRF token of the session with this secret. It reveals nothing about the secret.
+pub(super) fn csrf(secret: &str) -> String {
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("HMAC takes keys of any length");
+    mac.update(b"boatyard panel csrf");
+    hex::encode(mac.finalize().into_bytes())
+}
+
+/// Whether the CSRF token is the expected one. Takes the same time for all wrong ones of its length.
+pub(super) fn is_csrf(given: &str, expected: &str) -> bool {
+    given.as_bytes().ct_eq(expected.as_bytes()).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HTTP: &str = "http://127.0.0.1:7080";
+    const HTTPS: &str = "https://panel.example.com";
+
+    #[test]
+    fn the_cookie_is_strict_and_over_https_bound_to_its_host() {
+        assert_eq!(set("5e", HTTP), "boatyard_session=5e; HttpOnly; SameSite=Strict; Path=/; Max-Age=604800");
+        assert_eq!(
+            set("5e", HTTPS),
+            "__Host-boatyard_session=5e; HttpOnly; SameSite=Strict; Path=/; Max-Age=604800; Secure"
+        );
+        assert_eq!(delete(HTTP), "boatyard_session=; HttpOnly; SameSite=Strict; Path=/; Max-Age=0");
+    }
+
+    #[test]
+    fn the_cookie_is_found_among_others() {
+        for (headers, base, expected) in [
+            (&["boatyard_session=5e"][..], HTTP, &["5e"][..]),
+            (&["a=1; boatyard_session=5e; b=2"], HTTP, &["5e"]),
+            (&["a=1;boatyard_session=5e", "boatyard_session=6f"], HTTP, &["5e", "6f"]),
+            (&["__Host-boatyard_session=5e; boatyard_session=6f"], HTTPS, &["5e"]),
+            (&["__Host-boatyard_session=5e; xboatyard_session=6f; boatyard_session"], HTTP, &[]),
+        ] {
+            let cookies = headers.iter().map(|it| (header::COOKIE, HeaderValue::from_static(it)));
+            let mut map = HeaderMap::new();
+            cookies.for_each(|(name, value)| drop(map.append(name, value)));
+            assert_eq!(values(&map, base).collect::<Vec<_>>(), expected, "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn each_session_has_another_csrf_token() {
+        assert_eq!(csrf("a"), csrf("a"));
+        assert!(csrf("a") != csrf("b") && csrf("a").len() == 64);
+        assert!(is_csrf(&csrf("a"), &csrf("a")));
+        assert!(!is_csrf("", &csrf("a")) && !is_csrf(&csrf("b"), &csrf("a")));
+    }
+}
