@@ -10,6 +10,7 @@ use http_body_util::{BodyExt, StreamBody};
 use hyper::Request;
 use hyper::body::Frame;
 use hyper_util::rt::TokioIo;
+use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -58,6 +59,37 @@ async fn a_restart_replaces_only_the_named_components() {
     assert!(before.0.iter().all(|id| !after.0.contains(id)), "both instances of web are new");
     assert_ne!(after.2, before.2);
     assert_eq!(at.engine_containers().await.unwrap().len(), 4, "nothing is left behind");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_timeline_of_a_restart_shows_each_instance_from_its_creation_to_its_end() {
+    let at = installation().await;
+    at.create(&shop()).await.unwrap();
+    let app = app_id(&at, "shop").await;
+    let deployment = at.restart(&app, &["web", "mill"]).await.unwrap();
+    at.wait_active(&app, &deployment).await.unwrap();
+    let path = format!("/v2/boatyard/apps/{app}/deployments/{deployment}/timeline");
+    let answer = at.ok("GET", &path, None).await.unwrap();
+    let timeline = answer["timeline"].as_array().unwrap();
+    let time = |alias: &str, existed: bool, what: &str| {
+        let is_it =
+            |it: &&Value| it["instance_alias"] == alias && it["existed_before"] == existed && it["transition"] == what;
+        let [found] = timeline.iter().filter(is_it).collect::<Vec<_>>()[..] else {
+            panic!("{alias} {existed} {what} is there once: {timeline:#?}")
+        };
+        found["at"].as_str().unwrap().to_owned()
+    };
+    for alias in ["web-0", "web-1", "mill-0"] {
+        let mut new = ["intended", "created", "starting", "ready"].map(|it| time(alias, false, it)).to_vec();
+        let old = ["existed", "draining", "stopping", "stopped", "gone"].map(|it| time(alias, true, it));
+        if alias != "mill-0" {
+            new.push(time(alias, false, "routed"));
+        }
+        assert!(new.is_sorted() && old.is_sorted(), "{alias}: {new:?} {old:?}");
+        assert!(new.last() <= Some(&old[2]), "{alias}: the old one stops after the new one serves: {new:?} {old:?}");
+    }
+    time("api-0", true, "existed");
+    assert_eq!(timeline.len(), 2 * (5 + 5) + (4 + 5) + 1, "nothing else: {timeline:#?}");
 }
 
 /// A response that takes 20 s and an upload that takes as long are open while a restart replaces all instances, and

@@ -60,6 +60,11 @@ fn jump(before: Timestamp, now: Timestamp, passed: Duration) -> i64 {
     if jump.abs() < ADJUSTED { 0 } else { jump }
 }
 
+/// The time that the clock showed, or would have shown, at a moment in the past.
+pub(crate) fn time_of(moment: Instant) -> Timestamp {
+    Timestamp(now().0.saturating_sub(millis(moment.elapsed())))
+}
+
 /// Formats a time as RFC 3339 in UTC, with milliseconds.
 pub(crate) fn rfc3339(at: Timestamp) -> String {
     let at = i64::try_from(at.0).ok().and_then(DateTime::<Utc>::from_timestamp_millis).unwrap_or_default();
@@ -97,6 +102,11 @@ pub(crate) fn move_waits(by: i64, state: &mut AppState) {
         shift(&mut deployment.stage_since);
         deployment.progress.leaves.iter_mut().filter_map(|it| it.started.as_mut()).for_each(shift);
     }
+}
+
+/// The start of the second. A countdown to a deadline, computed at this time, changes once a second.
+pub(crate) fn whole_second(at: Timestamp) -> Timestamp {
+    Timestamp(at.0 / 1000 * 1000)
 }
 
 /// The time this many milliseconds later, or earlier if `by` is negative.

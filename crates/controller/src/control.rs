@@ -9,6 +9,7 @@ mod database_connections;
 mod deployment_end;
 mod down;
 mod health;
+mod host;
 mod job_invocations;
 mod lookups;
 mod operations;
@@ -16,7 +17,10 @@ mod preview;
 mod rollback;
 mod sessions;
 mod source_heads;
+mod timeline;
 mod tokens;
+mod traffic;
+mod usage;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -38,8 +42,9 @@ use crate::start::{self, ControllerState};
 use crate::unknown::{UnknownApp, UnknownList};
 use crate::view::{
     AlertView, AppView, AuditEntry, Caller, ComponentHealthView, CreatedSession, CreatedToken, DatabaseConnectionView,
-    DeployOptions, DeploymentView, InstanceView, JobInvocationView, LogRequest, NewToken, Page, PageQuery, Preview,
-    RollbackCheck, RollbackOptions, SessionView, SlackWebhook, SourceHeadView, TokenView, UpdateOptions,
+    DeployOptions, DeploymentView, HostView, InstanceTransition, InstanceUsage, InstanceView, JobInvocationView,
+    LogRequest, NewToken, Page, PageQuery, Preview, RollbackCheck, RollbackOptions, SessionView, SlackWebhook,
+    SourceHeadView, TokenView, TrafficSample, UpdateOptions,
 };
 
 /// A running controller. Cheap to clone.
@@ -131,6 +136,10 @@ pub trait Control: Send + Sync + 'static {
     /// [`Self::deployment`].
     async fn ended_deployment(&self, app: &AppId, id: &DeploymentId) -> Result<DeploymentView, ControlError>;
 
+    /// Returns what happened to each instance during a deployment, in time order. Empty for a deployment of a version that
+    /// did not record this. Errors: those of [`Self::deployment`].
+    async fn timeline(&self, app: &AppId, id: &DeploymentId) -> Result<Vec<InstanceTransition>, ControlError>;
+
     /// Cancels a deployment in progress, and rolls back what it already replaced.
     async fn cancel(&self, app: &AppId, id: &DeploymentId) -> Result<DeploymentView, ControlError>;
 
@@ -162,6 +171,28 @@ pub trait Control: Send + Sync + 'static {
 
     /// Returns how many bytes the ingress sent to clients of each app on the day, in UTC, that contains `at`.
     async fn bandwidth(&self, apps: &[AppId], at: Timestamp) -> Result<Vec<u64>, ControlError>;
+
+    /// Ticks when records of any app change, or the sentences about what it waits for. Countdowns in these sentences
+    /// change once a second. Other facts, such as [`Self::engine_problem`] and samples, do not tick.
+    fn changes(&self) -> watch::Receiver<u64>;
+
+    /// Returns CPU and memory of the instances and databases that ran in the last hour, by component and slot, and as far
+    /// as this process saw them. An instance has its first sample after 30 s.
+    async fn usage_history(&self, app: &AppId) -> Result<Vec<InstanceUsage>, ControlError>;
+
+    /// Returns the app's traffic through the ingress in the last hour, as far as this process saw it: samples without
+    /// gaps, oldest first. A sample covers 1 s while this method is called or records change, and 15 s otherwise. Samples
+    /// that are older than 5 minutes cover 15 s. Empty for an app without routes.
+    async fn traffic_history(&self, app: &AppId) -> Result<Vec<TrafficSample>, ControlError>;
+
+    /// Returns how many requests each app got through the ingress in the last 5 minutes. Zero for an unknown app.
+    fn recent_requests(&self, apps: &[AppId]) -> Vec<u64>;
+
+    /// Describes the host within a few seconds. What does not answer by then is missing.
+    async fn host(&self) -> HostView;
+
+    /// Returns a sentence if the engine did not answer last: what still works, and what to do.
+    fn engine_problem(&self) -> Option<String>;
 
     /// Returns how the components of the app connect to its databases, with passwords.
     async fn database_connections(&self, app: &AppId) -> Result<Vec<DatabaseConnectionView>, ControlError>;
@@ -314,10 +345,5 @@ impl Controller {
         if let Err(error) = self.0.directory.remove_runtime() {
             tracing::warn!(%error, "the runtime file could not be removed");
         }
-    }
-
-    /// Ticks whenever the records of an app change.
-    pub fn changes(&self) -> watch::Receiver<u64> {
-        self.0.shared.changes.subscribe()
     }
 }

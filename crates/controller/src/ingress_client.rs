@@ -31,6 +31,7 @@ use tracing::{error, info, warn};
 
 use crate::fence::Fence;
 use crate::supervise::{Backoff, lock};
+use crate::traffic::TrafficReading;
 
 /// The first pause between two attempts to reach the ingress; it doubles up to [`LONGEST_RETRY`]. It is short, so that
 /// an ingress that died is back within a second.
@@ -207,6 +208,12 @@ impl IngressClient {
         let status = self.control()?.status().await.ok()?;
         let by_app = status.sent_bytes.into_iter().map(|(app, bytes)| (AppId::from(app.as_str()), bytes));
         Some((status.boot_id, by_app.collect()))
+    }
+
+    /// The current request counts of all apps; `None` if the ingress does not answer.
+    pub async fn traffic(&self) -> Option<TrafficReading> {
+        let Status { boot_id, counters, .. } = self.control()?.status().await.ok()?;
+        Some(TrafficReading { boot_id, counters })
     }
 
     /// The host name of an app: the app's name is its first label.

@@ -13,7 +13,7 @@
 //! - [`app`]: the task that owns an app;
 //! - [`console`]: shells in running instances; [`deployment_numbers`]: which instances belong to a deployment;
 //! - [`unknown`]: objects that no record explains; [`mirrors`]: removing unused mirrors; [`bandwidth`]: counting what the
-//!   ingress sends;
+//!   ingress sends; [`traffic`], [`usage`]: requests of apps, and CPU and memory of instances, over the last hour;
 //! - [`control`], [`start`], [`fence`], [`logs`], [`redact`]: operations, startup, which controller may act, reading
 //!   logs, and hiding secrets in them.
 #![warn(missing_docs)]
@@ -48,7 +48,9 @@ mod supervise;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod traffic;
 pub mod unknown;
+mod usage;
 pub mod view;
 
 pub use config::{Config, NetworkPool, SpecialNetwork};

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use builder::Builder;
 use data_dir::{DataDir, DataDirError};
-use engine::{DockerEngine, Engine, Identity, Installation, MadeContainer, Role};
+use engine::{DockerEngine, Engine, Identity, Installation, MadeContainer, Role, TaggedImage};
 use rollout::ids::InstanceName;
 use rollout::target::StopTimes;
 use sha2::{Digest, Sha256};
@@ -36,6 +36,8 @@ use crate::sessions::Sessions;
 use crate::sign_in_links::SignInLinks;
 use crate::supervise::supervise;
 use crate::tokens::{Tokens, random_token};
+use crate::traffic::{self, TrafficHistory};
+use crate::usage::{self, UsageHistory};
 
 /// The state of a running controller.
 pub(crate) struct ControllerState {
@@ -122,6 +124,8 @@ pub(crate) async fn take_over(
         watch,
         ingress,
         bandwidth: Bandwidth::default(),
+        traffic: TrafficHistory::default(),
+        usage: UsageHistory::default(),
         names,
         stop,
         host,
@@ -132,6 +136,10 @@ pub(crate) async fn take_over(
     tokio::spawn(supervise("sweep", shared.stop.clone(), move || sweep(swept.clone())));
     let counted = shared.clone();
     tokio::spawn(supervise("bandwidth", shared.stop.clone(), move || bandwidth::watch(counted.clone())));
+    let measured = shared.clone();
+    tokio::spawn(supervise("traffic", shared.stop.clone(), move || traffic::watch(measured.clone())));
+    let measured = shared.clone();
+    tokio::spawn(supervise("usage", shared.stop.clone(), move || usage::watch(measured.clone())));
     let tidied = shared.clone();
     tokio::spawn(supervise("mirrors", shared.stop.clone(), move || mirrors::tidy(tidied.clone())));
     tokio::spawn(end_leftover_shells(Shells::of(&shared), consoles));
@@ -317,7 +325,7 @@ pub async fn uninstall(config: &Config, mut say: impl FnMut(String)) -> anyhow::
         say(format!("removed volume {}", volume.name));
     }
     let names = Names::new(directory.installation());
-    for (tag, _) in engine.tags(&names.repositories()).await? {
+    for TaggedImage { reference: tag, .. } in engine.tags(&names.repositories()).await? {
         match engine.remove_image(&tag).await {
             Ok(_) => say(format!("removed image {tag}")),
             // A container outside this installation uses the image, so the image stays.

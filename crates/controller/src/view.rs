@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
+pub use data_dir::DiskSpace;
 use engine::ProcessCount;
 pub use rollout::app_rollback::{Condition, RollbackCheck};
 use rollout::deployment::{Failure, Stage};
-use rollout::ids::{AppId, ComponentName, DeploymentId, InstanceName};
+use rollout::ids::{AppId, ComponentName, DeploymentId, InstanceName, RevisionId};
 use rollout::instance::InstancePhase;
 use rollout::progress::Progress;
 use rollout::queue::Build;
@@ -16,7 +17,7 @@ use serde::Serialize;
 use serde_json::Value;
 /// Values that records contain and that callers get unchanged.
 pub use store::records::{
-    AUDIT_ROWS, Actor, AuditEntry, Image, LastEnd, Served, SlackWebhook, TokenApp, TokenScope, Unchanged,
+    AUDIT_ROWS, Actor, AuditEntry, Image, LastEnd, Served, SlackWebhook, TokenApp, TokenScope, Transition, Unchanged,
 };
 use store::records::{Deployment, RollbackAction};
 
@@ -230,6 +231,33 @@ pub struct InstanceView {
     pub processes: Option<ProcessCount>,
 }
 
+/// What happened to an instance at one moment of a deployment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InstanceTransition {
+    /// Name of the container.
+    pub instance_name: InstanceName,
+    /// The component that it belongs to.
+    pub component_name: ComponentName,
+    /// "SERVICE" or "WORKER".
+    pub component_type: &'static str,
+    /// `COMPONENT-INDEX`.
+    pub instance_alias: String,
+    /// The index of the alias.
+    pub slot: u32,
+    /// Number of the deployment that created the instance, if it is on record.
+    pub deployment_number: Option<u64>,
+    /// Identity of what the instance runs.
+    pub revision: RevisionId,
+    /// Restart generation of the instance.
+    pub generation: u64,
+    /// An earlier deployment created the instance.
+    pub existed_before: bool,
+    /// What happened.
+    pub transition: Transition,
+    /// When it happened.
+    pub at: Timestamp,
+}
+
 /// An alert of an app's spec with its destinations. Nothing sends it.
 #[derive(Debug, Clone)]
 pub struct AlertView {
@@ -277,6 +305,94 @@ pub struct ComponentHealthView {
     pub replicas_desired: u32,
     /// How many instances are ready. During a rollout there can be more than wanted.
     pub replicas_ready: usize,
+}
+
+/// CPU and memory of one service instance, worker instance or database over the last hour.
+#[derive(Debug, Clone, PartialEq)]
+pub struct InstanceUsage {
+    /// Name of the container. The container may be gone already.
+    pub instance_name: InstanceName,
+    /// The component that it belongs to.
+    pub component_name: ComponentName,
+    /// `COMPONENT-INDEX`, or the name of a database. Instances that follow each other in one place have the same alias.
+    pub instance_alias: String,
+    /// The memory limit.
+    pub memory_limit_bytes: u64,
+    /// Oldest first, about every 15 s.
+    pub samples: Vec<UsageSample>,
+}
+
+/// What an instance used.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct UsageSample {
+    /// When it was measured.
+    pub at: Timestamp,
+    /// CPU time since the sample before, in percent of the limit.
+    pub cpu_percent: f64,
+    /// Memory in bytes, without files that the kernel can drop from its cache.
+    pub memory_bytes: u64,
+    /// Memory in percent of the limit.
+    pub memory_percent: f64,
+}
+
+/// What the ingress counted for an app during one interval.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TrafficSample {
+    /// The end of the interval.
+    pub at: Timestamp,
+    /// The length of the interval. Intervals differ in length, so divide the counts by it to compare samples.
+    pub over: Duration,
+    /// Requests that arrived.
+    pub requests: u64,
+    /// Requests that ended with a 502, 503 or 504 of the ingress, or with a body that was cut off.
+    pub failed: u64,
+    /// 5xx responses of the app.
+    pub app_errors: u64,
+}
+
+/// The host, its engine, and the images of this installation.
+#[derive(Debug, Clone)]
+pub struct HostView {
+    /// Boatyard's version.
+    pub version: &'static str,
+    /// The installation's id, which is part of every name on the engine.
+    pub installation_id: String,
+    /// The container engine, or why it does not answer.
+    pub engine: Result<HostEngine, String>,
+    /// The file system of the data directory; `None` if the system does not report it in time.
+    pub disk: Option<DiskSpace>,
+    /// The images that apps use or used, or why they cannot be listed.
+    pub images: Result<Vec<HostImage>, String>,
+}
+
+/// The container engine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostEngine {
+    /// The engine's version.
+    pub version: String,
+    /// The version of its API.
+    pub api_version: String,
+    /// The CPUs of its host.
+    pub cpus: u32,
+    /// The memory of its host.
+    pub memory_bytes: u64,
+}
+
+/// An image on the engine that an app serves, or that was built for an app.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostImage {
+    /// The tag.
+    pub reference: String,
+    /// Size of all its layers. Images that share layers count them once each.
+    pub size_bytes: u64,
+    /// When it was built.
+    pub created: Timestamp,
+    /// The app's name; `None`: the image was built for an app that is not on record.
+    pub app: Option<String>,
+    /// The component; `None` if the app is not on record.
+    pub component: Option<ComponentName>,
+    /// Whether what serves now runs it. A restart needs it, and a rollback may need the others.
+    pub serves: bool,
 }
 
 /// How the components of an app connect to one of its databases. Contains the password, so it has no `Debug`.

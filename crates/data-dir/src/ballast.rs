@@ -46,7 +46,8 @@ impl Ballast {
 
     /// Reserves the 1 MiB again if it is not reserved and the disk has 16 MiB of free space.
     pub fn restore_if_space_allows(&self) {
-        if self.path.exists() || self.path.parent().is_none_or(|it| free_bytes(it) < FREE_SPACE_REQUIRED) {
+        let is_full = |directory| disk_space(directory).is_none_or(|it| it.free_bytes < FREE_SPACE_REQUIRED);
+        if self.path.exists() || self.path.parent().is_none_or(is_full) {
             return;
         }
         match self.restore() {
@@ -59,7 +60,18 @@ impl Ballast {
 /// Free space required before the ballast is restored: 16 times its size, so that the ballast itself cannot fill the disk.
 const FREE_SPACE_REQUIRED: u64 = 16 * 1024 * 1024;
 
-/// Free bytes that this user may use; 0 if unknown.
-fn free_bytes(directory: &Path) -> u64 {
-    rustix::fs::statvfs(directory).map_or(0, |it| it.f_bavail.saturating_mul(it.f_frsize))
+/// The size of a file system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DiskSpace {
+    /// Free bytes that this user may use.
+    pub free_bytes: u64,
+    /// All bytes.
+    pub total_bytes: u64,
+}
+
+/// The space on the file system of a directory; `None` if the system does not report it.
+pub fn disk_space(directory: &Path) -> Option<DiskSpace> {
+    let found = rustix::fs::statvfs(directory).ok()?;
+    let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
+    Some(DiskSpace { free_bytes: bytes(found.f_bavail), total_bytes: bytes(found.f_blocks) })
 }

@@ -9,7 +9,7 @@ mod identity;
 pub mod private_files;
 mod sealing;
 
-pub use ballast::{BALLAST_BYTES, Ballast};
+pub use ballast::{BALLAST_BYTES, Ballast, DiskSpace, disk_space};
 pub use directory::DataDir;
 pub use error::DataDirError;
 pub use sealing::{SealError, Sealer};

@@ -8,6 +8,11 @@ use engine::port::*;
 use crate::Behaviour;
 use crate::world::World;
 
+/// Every image has this size.
+const IMAGE_BYTES: u64 = 64 << 20;
+/// Every image was built at the start of 2026.
+const IMAGE_CREATED: u64 = 1_767_225_600;
+
 pub(super) struct Image {
     pub tags: BTreeSet<String>,
     pub behaviour: Behaviour,
@@ -56,6 +61,19 @@ impl World {
         let tagged = |(_, image): &(&String, &Image)| image.tags.contains(reference);
         let id = if self.images.contains_key(reference) { reference } else { self.images.iter().find(tagged)?.0 };
         Some(id.to_owned())
+    }
+
+    pub(super) fn tags(&self, prefix: &str) -> Vec<TaggedImage> {
+        let all = self.images.iter().flat_map(|(id, image)| image.tags.iter().map(move |tag| (tag, id)));
+        let tagged = |(reference, id): (&String, &String)| TaggedImage {
+            reference: reference.clone(),
+            id: id.clone(),
+            size_bytes: IMAGE_BYTES,
+            created_seconds: IMAGE_CREATED,
+        };
+        let mut tags: Vec<_> = all.filter(|(tag, _)| tag.starts_with(prefix)).map(tagged).collect();
+        tags.sort();
+        tags
     }
 
     pub(super) fn remove_image(&mut self, reference: &str) -> Result<Changed, EngineError> {

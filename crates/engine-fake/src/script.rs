@@ -52,6 +52,7 @@ impl Verb {
             Verb::Info
                 | Verb::List
                 | Verb::Inspect
+                | Verb::Usage
                 | Verb::Wait
                 | Verb::Logs
                 | Verb::HasShell

@@ -377,15 +377,8 @@ impl Engine for FakeEngine {
         .await
     }
 
-    async fn tags(&self, prefix: &str) -> Result<Vec<(String, String)>, EngineError> {
-        self.perform(Verb::Tags, prefix, |world| {
-            let all = world.images.iter().flat_map(|(id, image)| image.tags.iter().map(move |tag| (tag, id)));
-            let mut tags: Vec<_> =
-                all.filter(|(tag, _)| tag.starts_with(prefix)).map(|(t, i)| (t.clone(), i.clone())).collect();
-            tags.sort();
-            Ok(tags)
-        })
-        .await
+    async fn tags(&self, prefix: &str) -> Result<Vec<TaggedImage>, EngineError> {
+        self.perform(Verb::Tags, prefix, |world| Ok(world.tags(prefix))).await
     }
 
     async fn remove_image(&self, reference: &str) -> Result<Changed, EngineError> {

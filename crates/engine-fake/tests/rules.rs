@@ -295,11 +295,15 @@ async fn an_image_has_a_digest_for_each_repository_whose_registry_has_it() {
     assert_eq!(fake.image(&id).await.unwrap(), Some(id));
 }
 
+async fn tags(fake: &FakeEngine, prefix: &str) -> Vec<(String, String)> {
+    fake.tags(prefix).await.unwrap().into_iter().map(|it| (it.reference, it.id)).collect()
+}
+
 #[tokio::test]
 async fn images_are_tagged_pulled_and_kept_while_in_use() {
     let (fake, spec) = running(Behaviour::default()).await;
     fake.tag("app:1", "mine/app:7").await.unwrap();
-    assert_eq!(fake.tags("mine/").await.unwrap(), vec![("mine/app:7".to_owned(), spec.image.clone())]);
+    assert_eq!(tags(&fake, "mine/").await, [("mine/app:7".to_owned(), spec.image.clone())]);
     assert_eq!(fake.remove_image("app:1").await.unwrap(), Changed::Done);
     assert!(matches!(fake.remove_image("mine/app:7").await, Err(EngineError::Conflict { .. })));
     fake.remove_image_by_hand("mine/app:7");
@@ -366,7 +370,7 @@ async fn a_held_build_ends_when_released_and_a_dropped_build_leaves_nothing() {
     tokio::task::yield_now().await;
     fake.hold_builds(false);
     let image = waiting.await.unwrap().unwrap();
-    assert_eq!(fake.tags("a:").await.unwrap(), vec![("a:2".to_owned(), image)]);
+    assert_eq!(tags(&fake, "a:").await, [("a:2".to_owned(), image)]);
 }
 
 #[tokio::test]

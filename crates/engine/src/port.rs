@@ -258,6 +258,19 @@ pub struct NetworkMember {
     pub address: Option<Ipv4Addr>,
 }
 
+/// A tag of a local image.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TaggedImage {
+    /// The tag: `NAME:TAG`.
+    pub reference: String,
+    /// The image's id, `sha256:…`.
+    pub id: String,
+    /// Size of all its layers. Images that share layers count them once each.
+    pub size_bytes: u64,
+    /// When the image was built, in seconds since 1970.
+    pub created_seconds: u64,
+}
+
 /// An image's defaults for the process of its containers.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ImageDefaults {
@@ -478,8 +491,8 @@ pub trait Engine: Send + Sync + 'static {
     async fn image_defaults(&self, image: &str) -> Result<ImageDefaults, EngineError>;
     async fn pull(&self, reference: &str) -> Result<String, EngineError>;
     async fn tag(&self, image: &str, reference: &str) -> Result<(), EngineError>;
-    /// Tags with this repository prefix, and their image ids. Garbage collection uses them.
-    async fn tags(&self, prefix: &str) -> Result<Vec<(String, String)>, EngineError>;
+    /// Tags that begin with this prefix, of any owner, sorted. An empty prefix selects all tags on the engine.
+    async fn tags(&self, prefix: &str) -> Result<Vec<TaggedImage>, EngineError>;
     async fn remove_image(&self, reference: &str) -> Result<Changed, EngineError>;
     /// Starts a build. Dropping the stream cancels it and leaves nothing behind.
     async fn build(&self, spec: &BuildSpec, context: Context) -> Result<BuildEvents, EngineError>;

@@ -59,3 +59,28 @@ impl Asset {
         Self { path: format!("/assets/{name}-{hash}.{extension}"), content_type, content }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_asset_is_kept_forever_under_the_path_for_its_content() {
+        for (path, content_type) in
+            [(style_path(), "text/css"), (script_path(), "text/javascript"), (icon_path(), "image/svg+xml")]
+        {
+            let response = asset(Path(path.replace("/assets/", ""))).await;
+            assert_eq!(response.status(), StatusCode::OK, "{path}");
+            assert!(response.headers()[header::CACHE_CONTROL].to_str().is_ok_and(|it| it.contains("immutable")));
+            assert!(response.headers()[header::CONTENT_TYPE].to_str().is_ok_and(|it| it.starts_with(content_type)));
+        }
+        let other = asset(Path("panel-0000000000000000.css".into())).await;
+        assert_eq!(other.status(), StatusCode::NOT_FOUND, "the address of another version");
+    }
+
+    #[test]
+    fn another_content_has_another_path() {
+        let path = |content| Asset::new("panel", "css", "text/css", content).path;
+        assert_ne!(path("a {}"), path("b {}"));
+    }
+}

@@ -1,6 +1,7 @@
 //! What a handler gets, and how it answers with a page.
 
-use axum::extract::FromRequestParts;
+use axum::Form;
+use axum::extract::{FromRequest, FromRequestParts, Query, Request};
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use chrono::Utc;
@@ -22,6 +23,52 @@ pub(crate) struct PageRequest {
     pub session: Session,
     /// The script asks for a dialogue, and needs no page around it.
     pub dialog_only: bool,
+    /// The path of the request.
+    pub path: String,
+    /// The query of the request.
+    pub query: Fields,
+}
+
+/// The fields of a query or of a form. A name may occur several times, as check boxes do.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Fields(Vec<(String, String)>);
+
+impl Fields {
+    /// The first value of a field. `None` also for an empty one.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.all(name).next().filter(|it| !it.is_empty())
+    }
+
+    /// All values of a field.
+    pub fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Whether the field was sent, even if it is empty.
+    pub fn has(&self, name: &str) -> bool {
+        self.all(name).next().is_some()
+    }
+
+    /// The fields of a query.
+    #[cfg(test)]
+    pub fn of(query: &str) -> Self {
+        let uri = format!("/?{query}").parse().expect("a query");
+        Self(Query::try_from_uri(&uri).expect("fields").0)
+    }
+}
+
+/// The fields of a form that was sent.
+impl<S: Send + Sync> FromRequest<S> for Fields {
+    type Rejection = HttpError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, HttpError> {
+        let Form(fields) = Form::from_request(request, state).await.map_err(|error| unreadable(&error.body_text()))?;
+        Ok(Self(fields))
+    }
+}
+
+fn unreadable(why: &str) -> HttpError {
+    HttpError::bad_request(format!("the form cannot be read: {why}"))
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for PageRequest {
@@ -32,7 +79,9 @@ impl<S: Send + Sync> FromRequestParts<S> for PageRequest {
         let session =
             session.ok_or_else(|| HttpError::server_error("this page is not available", "no session".into()))?;
         let dialog_only = dialog::is_wanted_alone(&parts.headers);
-        Ok(Self { access: Access::from_request_parts(parts, state).await?, session, dialog_only })
+        let Query(query) = Query::try_from_uri(&parts.uri).map_err(|error| unreadable(&error.body_text()))?;
+        let (path, query) = (parts.uri.path().to_owned(), Fields(query));
+        Ok(Self { access: Access::from_request_parts(parts, state).await?, session, dialog_only, path, query })
     }
 }
 

@@ -10,9 +10,10 @@ use controller::Control;
 use web::{Gate, HttpError, Needs, Stop};
 
 use crate::error_page::error_pages;
+use crate::live::LivePages;
 use crate::security_headers::security_headers;
 use crate::session::{SessionCookie, guard};
-use crate::{apps, assets, session};
+use crate::{actions, apps, assets, new_app, session};
 
 /// What all handlers share. Cheap to clone.
 #[derive(Clone)]
@@ -20,6 +21,8 @@ pub(crate) struct PanelState {
     pub control: Arc<dyn Control>,
     /// Ends live pages and consoles when the server stops.
     pub stop: Stop,
+    /// Answers with the events of live pages.
+    pub live: LivePages,
 }
 
 /// A path with its methods.
@@ -36,12 +39,13 @@ pub(crate) fn route(path: &'static str, needs: Needs, handler: MethodRouter<Pane
 
 /// The paths that need a session, and what each needs.
 pub(crate) fn table() -> Vec<Route> {
-    [apps::routes(), session::routes()].into_iter().flatten().collect()
+    [session::routes(), apps::routes(), new_app::routes(), actions::routes()].into_iter().flatten().collect()
 }
 
 /// The control panel. `stop` ends its live pages and consoles.
 pub fn router(control: Arc<dyn Control>, stop: Stop) -> Router {
-    let state = PanelState { control: control.clone(), stop };
+    let live = LivePages::new(control.changes(), stop.clone());
+    let state = PanelState { control: control.clone(), live, stop };
     let gated = |route: Route| {
         let gate = Gate { control: control.clone(), authenticate: SessionCookie, needs: route.needs };
         gate.in_front_of(route.handler)

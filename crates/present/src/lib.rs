@@ -6,6 +6,7 @@
 //! In reading order:
 //! - [`Deployment`] with its [`Progress`], [`Record`] and [`Traffic`];
 //! - [`App`], [`Instance`] and [`Plan`]; [`alert`];
+//! - [`lanes`]: what happened to the instances of a deployment;
 //! - [`outcome`]: how a deployment ended; [`news`]: what changed between two views of it; [`explain`]: an app in a few
 //!   sentences;
 //! - [`text`]: numbers, durations and lists in sentences; [`command`]: suggested commands.
@@ -17,6 +18,7 @@ pub mod command;
 mod deployment;
 pub mod explain;
 mod instance;
+pub mod lanes;
 pub mod news;
 pub mod outcome;
 mod plan;
@@ -31,6 +33,7 @@ mod samples;
 pub use app::{App, AppDetails, InstanceCounts};
 pub use deployment::{Deployment, DeploymentDetails, Failure, Image};
 pub use instance::{Instance, InstanceDetails, LastEnd};
+pub use lanes::{InstanceTransition, Transition};
 pub use plan::{InstanceChanges, Plan};
 pub use progress::{Leaf, Progress, Reason, Status, Step};
 pub use record::{Record, Traffic, Unchanged};

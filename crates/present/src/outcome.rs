@@ -12,13 +12,17 @@ pub fn started(app: &str, deployment: &Deployment) -> String {
 
 /// Reports that a cancelation was accepted, and its effect, which depends on the progress of the deployment.
 pub fn cancel_accepted(deployment: &Deployment) -> String {
+    format!("Deployment {} is being canceled; {}", deployment.boatyard.number, cancel_effect(deployment))
+}
+
+/// What a cancelation does to the instances, which depends on the progress of the deployment.
+pub fn cancel_effect(deployment: &Deployment) -> &'static str {
     let details = &deployment.boatyard;
-    let effect = match (details.record.roll_began, details.kind.as_str()) {
+    match (details.record.roll_began, details.kind.as_str()) {
         (None, _) => "no instance was replaced",
         (Some(_), "restart") => "no more instances are replaced, and the new ones keep serving",
         (Some(_), _) => "replaced instances are rolled back first",
-    };
-    format!("Deployment {} is being canceled; {effect}", details.number)
+    }
 }
 
 /// Reports that a request or a deployment had nothing to build or roll out.

@@ -11,6 +11,7 @@ use crate::records::{
     Revision, Session, Token,
 };
 use crate::table::Table;
+use crate::transitions;
 use data_dir::Sealer;
 use rollout::ids::DeploymentId;
 
@@ -37,6 +38,7 @@ pub(crate) fn apply(tx: &Transaction<'_>, sealer: &Sealer, change: &Change) -> R
         }
         Change::Instance(instance) => put(tx, sealer, instance),
         Change::ForgetInstance(name) => delete::<Instance>(tx, &[name.as_str()]),
+        Change::Transition(transition) => transitions::add(tx, transition),
         Change::Revision(revision) => put(tx, sealer, revision),
         Change::ForgetRevision(app, id) => delete::<Revision>(tx, &[app.as_str(), id.as_str()]),
         Change::JobRun(run) => put(tx, sealer, run),

@@ -42,6 +42,12 @@ impl DamagedRows {
         }
     }
 
+    /// Forgets all rows of a table whose key begins with `first`.
+    pub(crate) fn clear_within(&self, table: &'static str, first: &str) {
+        let is_within = |key: &str| key.strip_prefix(first).is_some_and(|rest| rest.starts_with('/'));
+        self.rows().retain(|(of, key), _| *of != table || !is_within(key));
+    }
+
     /// Forgets all rows. A row that is still damaged is found again by the next read.
     pub(crate) fn clear_all(&self) {
         self.rows().clear();

@@ -18,6 +18,7 @@ pub mod records;
 mod schema;
 mod store;
 mod table;
+mod transitions;
 mod writer;
 
 pub use bandwidth::BANDWIDTH_DAYS;

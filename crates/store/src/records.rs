@@ -5,6 +5,7 @@
 
 mod access;
 mod rollback;
+mod transition;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
@@ -23,6 +24,7 @@ use rollout::sources::Origin;
 use rollout::target::{ComponentKind, StopTimes, Target};
 use rollout::time::Timestamp;
 use serde::{Deserialize, Serialize};
+pub use transition::{InstanceTransition, Transition};
 
 /// An app: its spec and its counters.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -392,10 +394,12 @@ pub enum Change {
     App(App),
     ForgetApp(AppId),
     Deployment(Box<Deployment>),
-    /// Also deletes its job runs.
+    /// Also deletes its job runs and the transitions of instances.
     ForgetDeployment(DeploymentId),
     Instance(Instance),
     ForgetInstance(InstanceName),
+    /// A transition that is already on record stays as it is.
+    Transition(Box<InstanceTransition>),
     Revision(Revision),
     ForgetRevision(AppId, RevisionId),
     JobRun(JobRun),

@@ -16,6 +16,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("sql/0003_alert_destinations.sql"),
     include_str!("sql/0004_bandwidth.sql"),
     include_str!("sql/0005_tokens.sql"),
+    include_str!("sql/0006_transitions.sql"),
     include_str!("sql/0007_sessions.sql"),
 ];
 

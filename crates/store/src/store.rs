@@ -29,6 +29,7 @@ use crate::records::{
 };
 use crate::schema;
 use crate::table::Table;
+use crate::transitions;
 use crate::writer::{WriteTask, Writer};
 use data_dir::DataDir;
 use data_dir::Sealer;
@@ -452,7 +453,10 @@ fn clear_damage(damaged: &DamagedRows, change: &Change) {
         Change::JobRun(it) => put(damaged, it),
         Change::Database(it) => put(damaged, it),
         Change::BuiltImage(it) => put(damaged, it),
-        Change::ForgetDeployment(id) => damaged.clear(Deployment::NAME, id.as_str()),
+        Change::ForgetDeployment(id) => {
+            damaged.clear(Deployment::NAME, id.as_str());
+            damaged.clear_within(transitions::TABLE, id.as_str());
+        }
         Change::ForgetInstance(name) => damaged.clear(Instance::NAME, name.as_str()),
         Change::ForgetRevision(app, id) => damaged.clear(Revision::NAME, &format!("{app}/{id}")),
         Change::ForgetDatabase(app, name) => damaged.clear(Database::NAME, &format!("{app}/{name}")),
@@ -466,6 +470,6 @@ fn clear_damage(damaged: &DamagedRows, change: &Change) {
         Change::Session(it) => put(damaged, it),
         Change::ForgetSession(id) => damaged.clear(Session::NAME, id),
         Change::ForgetApp(_) => damaged.clear_all(),
-        Change::Idempotency(_) | Change::Audit(_) => {}
+        Change::Transition(_) | Change::Idempotency(_) | Change::Audit(_) => {}
     }
 }

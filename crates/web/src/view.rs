@@ -2,7 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use controller::view::{
-    AppView, DeploymentKind, DeploymentView, Image, InstanceView, LastEnd, RolloutView, Served, Unchanged,
+    AppView, DeploymentKind, DeploymentView, Image, InstanceTransition, InstanceView, LastEnd, RolloutView, Served,
+    Transition, Unchanged,
 };
 use present::{AppDetails, DeploymentDetails, InstanceCounts, InstanceDetails, Status, Step, Traffic};
 use rollout::progress::{Leaf, LeafKey};
@@ -38,6 +39,35 @@ pub fn instance(view: &InstanceView) -> present::Instance {
             processes: view.processes.map(|it| it.running),
             process_limit: view.processes.map(|it| it.limit),
         },
+    }
+}
+
+/// What happened to an instance during a deployment.
+pub fn transition(it: &InstanceTransition) -> present::InstanceTransition {
+    present::InstanceTransition {
+        component_name: it.component_name.to_string(),
+        component_type: it.component_type.to_owned(),
+        instance_name: it.instance_name.to_string(),
+        instance_alias: it.instance_alias.clone(),
+        slot: it.slot,
+        deployment_number: it.deployment_number,
+        revision: it.revision.to_string(),
+        generation: it.generation,
+        existed_before: it.existed_before,
+        transition: match it.transition {
+            Transition::Existed => present::Transition::Existed,
+            Transition::Intended => present::Transition::Intended,
+            Transition::Created => present::Transition::Created,
+            Transition::Starting => present::Transition::Starting,
+            Transition::Ready => present::Transition::Ready,
+            Transition::Routed => present::Transition::Routed,
+            Transition::Unready => present::Transition::Unready,
+            Transition::Draining => present::Transition::Draining,
+            Transition::Stopping => present::Transition::Stopping,
+            Transition::Stopped => present::Transition::Stopped,
+            Transition::Gone => present::Transition::Gone,
+        },
+        at: time(it.at),
     }
 }
 

@@ -5,7 +5,7 @@ use axum::extract::State;
 use controller::view::SIGN_IN_LINK_LIFETIME;
 use rollout::ids::AppId;
 use serde_json::json;
-use web::{Access, PathParams};
+use web::{Access, PathParams, view};
 
 use super::JsonResult;
 use crate::body::RequestBody;
@@ -17,6 +17,18 @@ use crate::state::ApiState;
 pub(super) async fn status(access: Access, PathParams(app): PathParams<String>) -> JsonResult {
     let (view, instances) = access.control.status(&app).await.map_err(|error| access.app_error(&app, error))?;
     Ok(Json(json!({ "status": render::status(&view, &instances) })))
+}
+
+/// What happened to each instance during a deployment, in time order.
+pub(super) async fn timeline(
+    access: Access,
+    PathParams((app, deployment)): PathParams<(String, String)>,
+) -> JsonResult {
+    let app = access.app(&app).await?;
+    let deployment = access.deployment(&app.id, &deployment).await?;
+    let timeline = access.control.timeline(&app.id, &deployment.id).await?;
+    let timeline: Vec<_> = timeline.iter().map(view::transition).collect();
+    Ok(Json(json!({ "timeline": timeline })))
 }
 
 /// Containers, networks and routes that no record explains.

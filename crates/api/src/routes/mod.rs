@@ -141,6 +141,7 @@ pub(crate) fn table() -> Vec<Route> {
         route("GET", "/v2/account", Needs::Nothing, get(account::account)),
         route("GET", "/v1/oauth/token/info", Needs::Nothing, get(account::token_info)),
         route("GET", "/v2/boatyard/apps/{app}/status", Needs::Read, get(boatyard::status)),
+        route("GET", "/v2/boatyard/apps/{app}/deployments/{deployment}/timeline", Needs::Read, get(boatyard::timeline)),
         route("POST", "/v2/boatyard/down", Needs::AdminWrite("down"), post(boatyard::down)),
         route("GET", "/v2/boatyard/unknown", Needs::AdminRead, get(boatyard::unknown)),
         route(

@@ -12,9 +12,9 @@ use controller::console::{Console, ConsoleRequest, ConsoleTarget};
 use controller::unknown::{UnknownApp, UnknownList};
 use controller::view::{
     AlertView, AppView, AuditEntry, Caller, ComponentHealthView, CreatedSession, CreatedToken, DatabaseConnectionView,
-    DeployOptions, DeploymentView, InstanceView, JobInvocationPhase, JobInvocationView, LogEntry, LogRequest, NewToken,
-    Page, PageQuery, Preview, RollbackCheck, RollbackOptions, SessionView, SlackWebhook, SourceHeadView, TokenView,
-    UpdateOptions,
+    DeployOptions, DeploymentView, HostView, InstanceTransition, InstanceUsage, InstanceView, JobInvocationPhase,
+    JobInvocationView, LogEntry, LogRequest, NewToken, Page, PageQuery, Preview, RollbackCheck, RollbackOptions,
+    SessionView, SlackWebhook, SourceHeadView, TokenView, TrafficSample, UpdateOptions,
 };
 use futures::{StreamExt, stream};
 use rollout::deployment::Stage;
@@ -53,6 +53,10 @@ pub struct FakeControl {
     pub pinned: Option<DeploymentView>,
     /// How the deployment under way ends. Its receivers are the calls that wait for that.
     pub end: watch::Sender<Option<Stage>>,
+    /// Ticks when the test says that something changed.
+    pub changes: watch::Sender<u64>,
+    /// What the banner says about the engine.
+    pub engine_problem: Option<String>,
 }
 
 impl Default for FakeControl {
@@ -70,6 +74,8 @@ impl Default for FakeControl {
             consoles: Arc::default(),
             pinned: None,
             end: watch::channel(None).0,
+            changes: watch::channel(0).0,
+            engine_problem: None,
         }
     }
 }
@@ -245,6 +251,11 @@ impl Control for FakeControl {
         Ok(DeploymentView { stage, ..self.deployment(app, id).await? })
     }
 
+    async fn timeline(&self, app: &AppId, id: &DeploymentId) -> Result<Vec<InstanceTransition>, ControlError> {
+        self.deployment(app, id).await?;
+        Ok(samples::timeline())
+    }
+
     async fn cancel(&self, _: &AppId, id: &DeploymentId) -> Result<DeploymentView, ControlError> {
         self.record(format!("cancel {id}"))?;
         Ok(self.newest())
@@ -308,6 +319,30 @@ impl Control for FakeControl {
         let names: Vec<_> = apps.iter().map(ToString::to_string).collect();
         self.record(format!("bandwidth {} {}", names.join(" "), at.0))?;
         Ok(vec![1234; apps.len()])
+    }
+
+    fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    async fn usage_history(&self, _: &AppId) -> Result<Vec<InstanceUsage>, ControlError> {
+        Ok(samples::usage())
+    }
+
+    async fn traffic_history(&self, _: &AppId) -> Result<Vec<TrafficSample>, ControlError> {
+        Ok(samples::traffic())
+    }
+
+    fn recent_requests(&self, apps: &[AppId]) -> Vec<u64> {
+        vec![30; apps.len()]
+    }
+
+    async fn host(&self) -> HostView {
+        samples::host()
+    }
+
+    fn engine_problem(&self) -> Option<String> {
+        self.engine_problem.clone()
     }
 
     async fn database_connections(&self, _: &AppId) -> Result<Vec<DatabaseConnectionView>, ControlError> {

@@ -166,6 +166,21 @@ async fn databases_are_in_the_status_but_not_among_the_instances() {
 }
 
 #[tokio::test]
+async fn a_timeline_lists_what_happened_to_each_instance() {
+    let server = Server::start().await;
+    let timeline = server.get("/v2/boatyard/apps/shop/deployments/DEP/timeline").await.json()["timeline"].take();
+    let draining = json!({
+        "component_name": "web", "component_type": "SERVICE", "instance_name": "by-1-shop-web-1", "instance_alias": "web-0",
+        "slot": 0, "deployment_number": 1, "revision": "r1", "generation": 1, "existed_before": true,
+        "transition": "draining", "at": "2026-03-01T10:00:01.005Z",
+    });
+    assert_eq!((timeline.as_array().map(Vec::len), &timeline[2]), (Some(3), &draining));
+    assert_eq!((&timeline[0]["transition"], &timeline[1]["transition"]), (&json!("existed"), &json!("routed")));
+    let missing = server.get("/v2/boatyard/apps/shop/deployments/none/timeline").await;
+    assert_eq!(missing.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
 async fn numbers_of_sizes_and_tiers_are_strings() {
     let server = Server::start().await;
     let sizes = server.get("/v2/apps/tiers/instance_sizes").await.json();

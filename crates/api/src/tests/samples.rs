@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use controller::view::{
     Actor, AlertView, AppView, CommitView, ComponentHealthView, Condition, DatabaseConnectionView, DeploymentKind,
-    DeploymentView, InstanceView, JobInvocationPhase, JobInvocationView, RollbackCheck, RolloutView, SourceHeadView,
-    SourceLocation, TokenApp, TokenScope, TokenView,
+    DeploymentView, DiskSpace, HostEngine, HostImage, HostView, InstanceTransition, InstanceUsage, InstanceView,
+    JobInvocationPhase, JobInvocationView, RollbackCheck, RolloutView, SourceHeadView, SourceLocation, TokenApp,
+    TokenScope, TokenView, TrafficSample, Transition, UsageSample,
 };
 use rollout::app_rollback::ConditionCode;
 use rollout::deployment::Stage;
@@ -157,6 +158,48 @@ pub fn health() -> Vec<ComponentHealthView> {
     vec![of("web", 2), of("worker", 1)]
 }
 
+pub fn usage() -> Vec<InstanceUsage> {
+    let sample = |number: u64| UsageSample {
+        at: Timestamp(number * 15_000),
+        cpu_percent: 12.5,
+        memory_bytes: 128 << 20,
+        memory_percent: 25.0,
+    };
+    vec![InstanceUsage {
+        instance_name: "by-1-shop-web".into(),
+        component_name: "web".into(),
+        instance_alias: "web-0".into(),
+        memory_limit_bytes: 512 << 20,
+        samples: (1..=4).map(sample).collect(),
+    }]
+}
+
+pub fn traffic() -> Vec<TrafficSample> {
+    let over = Duration::from_secs(15);
+    let sample =
+        |number: u64| TrafficSample { at: Timestamp(number * 15_000), over, requests: 30, failed: 1, app_errors: 2 };
+    (1..=4).map(sample).collect()
+}
+
+pub fn host() -> HostView {
+    let image = HostImage {
+        reference: "boatyard-1/6d2f4c1e-web:1".into(),
+        size_bytes: 64 << 20,
+        created: Timestamp(1000),
+        app: Some("shop".into()),
+        component: Some("web".into()),
+        serves: true,
+    };
+    let (version, api_version) = ("20.10.24".into(), "1.41".into());
+    HostView {
+        version: "0.1.0",
+        installation_id: "installation".into(),
+        engine: Ok(HostEngine { version, api_version, cpus: 4, memory_bytes: 8 << 30 }),
+        disk: Some(DiskSpace { free_bytes: 10 << 30, total_bytes: 40 << 30 }),
+        images: Ok(vec![image]),
+    }
+}
+
 pub fn database_connection() -> DatabaseConnectionView {
     DatabaseConnectionView {
         component: "db".into(),
@@ -167,6 +210,27 @@ pub fn database_connection() -> DatabaseConnectionView {
         database: "shop".into(),
         url: "postgresql://shop:s3cret@db:5432/shop".into(),
     }
+}
+
+pub fn timeline() -> Vec<InstanceTransition> {
+    let of = |generation, existed_before, transition, at| InstanceTransition {
+        instance_name: format!("by-1-shop-web-{generation}").as_str().into(),
+        component_name: "web".into(),
+        component_type: "SERVICE",
+        instance_alias: "web-0".into(),
+        slot: 0,
+        deployment_number: Some(generation),
+        revision: "r1".into(),
+        generation,
+        existed_before,
+        transition,
+        at: Timestamp(at),
+    };
+    vec![
+        of(1, true, Transition::Existed, 1_772_359_200_000),
+        of(2, false, Transition::Routed, 1_772_359_201_000),
+        of(1, true, Transition::Draining, 1_772_359_201_005),
+    ]
 }
 
 pub fn instances() -> Vec<InstanceView> {

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use engine::EngineError;
+use engine::{EngineError, TaggedImage};
 use rollout::ids::AppId;
 use store::StoreError;
 use store::records::Change;
@@ -63,7 +63,7 @@ pub(super) async fn removed(cx: &mut Context, result: Result<(), EngineError>) -
 
 async fn remove_network_and_images(shared: &Shared, app: &AppId) -> Result<(), EngineError> {
     shared.engine.remove_network(&shared.names.network(app)).await?;
-    for (tag, _) in shared.engine.tags(&shared.names.repositories_of(app)).await? {
+    for TaggedImage { reference: tag, .. } in shared.engine.tags(&shared.names.repositories_of(app)).await? {
         // Another app may use the same image. This removes only the tag; the engine removes the layers with the last
         // tag.
         gc::report(&tag, shared.engine.remove_image(&tag).await);

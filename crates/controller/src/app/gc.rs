@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use engine::EngineError;
+use engine::{EngineError, TaggedImage};
 use rollout::ids::{DeploymentId, RevisionId};
 use store::StoreError;
 use store::records::{App, Change, Deployment, IDEMPOTENCY_LIFETIME};
@@ -91,9 +91,9 @@ async fn remove_old_images(shared: &Shared, app: &App) -> anyhow::Result<()> {
     if !forgotten.is_empty() {
         shared.store.commit(forgotten).await?;
     }
-    for (tag, image) in shared.engine.tags(&shared.names.repositories_of(&app.id)).await? {
+    for TaggedImage { reference: tag, id, .. } in shared.engine.tags(&shared.names.repositories_of(&app.id)).await? {
         if !kept.contains(&tag) {
-            info!(%tag, %image, "removing an image that no recent deployment used");
+            info!(%tag, image = %id, "removing an image that no recent deployment used");
             // The engine keeps an image that a container uses. Continue with the others.
             report(&tag, shared.engine.remove_image(&tag).await);
         }

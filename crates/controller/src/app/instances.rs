@@ -44,7 +44,7 @@ impl Instances {
     pub async fn advance(&mut self, cx: &mut Context, snapshot: &Snapshot) -> Result<bool, StoreError> {
         let now = snapshot.now;
         let plan = plan(&snapshot.targets, &snapshot.observed, now);
-        self.waiting = plan.waiting.iter().map(|it| it.why(now)).collect();
+        self.waiting = plan.waiting.iter().map(|it| it.why(clock::whole_second(now))).collect();
         self.look_again = plan.look_again_at();
         // `routing` compares the routes as a whole, including their rules.
         let Some(step) = plan.steps.into_iter().find(|it| !matches!(it, Step::Route { .. })) else { return Ok(false) };

@@ -45,6 +45,7 @@ mod routing;
 mod serving_images;
 mod strays;
 mod task;
+mod timeline;
 
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
@@ -72,6 +73,8 @@ use crate::ingress_client::IngressClient;
 use crate::logbook::Logbook;
 use crate::names::Names;
 use crate::probe::HealthChecker;
+use crate::traffic::TrafficHistory;
+use crate::usage::UsageHistory;
 use crate::view::Caller;
 
 pub(crate) use accept::{DeployRequest, check_restart, unchanged};
@@ -79,6 +82,7 @@ pub(crate) use app_rollback::{
     RollbackRequest, check_not_pinned, check_rollback, inherited_rollback, refuse, return_to,
 };
 pub(crate) use compose::{Composed, active, compose, connection};
+pub(crate) use databases::LIMITS as DATABASE_LIMITS;
 pub(crate) use databases::STOP_GRACE as DATABASE_GRACE;
 pub(crate) use databases::{databases_unwanted_by, kept_version};
 pub(crate) use images::{image_is_gone, written_secrets};
@@ -96,6 +100,8 @@ pub(crate) struct Shared {
     pub watch: EngineWatch,
     pub ingress: IngressClient,
     pub bandwidth: Bandwidth,
+    pub traffic: TrafficHistory,
+    pub usage: UsageHistory,
     /// Probes the health of instances and databases.
     pub health_checker: Arc<dyn HealthChecker>,
     /// Builds images from sources.
@@ -103,7 +109,7 @@ pub(crate) struct Shared {
     pub names: Names,
     pub sealer: Sealer,
     pub logbook: Logbook,
-    /// Incremented whenever the records of any app change.
+    /// Incremented whenever the records of any app change, or what it waits for.
     pub changes: watch::Sender<u64>,
     /// Incremented whenever a deployment of any app has ended.
     pub deployment_ends: watch::Sender<u64>,
@@ -150,6 +156,8 @@ pub(crate) enum AppCommand {
 const ANSWER_WITHIN: Duration = Duration::from_secs(20);
 /// The longest time between two turns, so that the task finds changes that no event reports.
 const LOOK_AT_LEAST_EVERY: Duration = Duration::from_secs(10);
+/// The longest time between two turns while people may look at how the time of a wait runs out.
+const COUNT_DOWN_EVERY: Duration = Duration::from_secs(1);
 /// Pause after the store refused a write, for example because the disk is full.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
 

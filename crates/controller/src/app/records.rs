@@ -16,6 +16,7 @@ use store::records::{AppState, Change, Deployment, Instance, JobRun, Revision};
 
 use super::Shared;
 use super::actions::Subject;
+use super::timeline::{self, NewlyRouted};
 use crate::clock;
 use crate::redact::Secrets;
 use crate::specs::Specs;
@@ -27,6 +28,8 @@ pub(super) struct Records {
     state: AppState,
     /// Specs of deployments, with their secrets.
     specs: Mutex<HashMap<DeploymentId, Arc<AppSpec>>>,
+    /// See [`NewlyRouted`].
+    pub newly_routed: NewlyRouted,
     /// The app is deleted, and none of its records are left.
     pub is_forgotten: bool,
 }
@@ -42,12 +45,16 @@ impl Deref for Records {
 impl Records {
     pub fn new(shared: Arc<Shared>, mut state: AppState) -> Self {
         clock::not_after(clock::now(), &mut state);
-        Self { shared, state, specs: Mutex::default(), is_forgotten: false }
+        Self { shared, state, specs: Mutex::default(), newly_routed: NewlyRouted::default(), is_forgotten: false }
     }
 
-    /// Writes all changes or none. Errors: the store refused them, and this copy is unchanged as well.
-    pub async fn commit(&mut self, changes: Vec<Change>) -> Result<(), StoreError> {
+    /// Writes all changes or none, and with them the transitions of instances. Errors: the store refused them, and this
+    /// copy is unchanged as well.
+    pub async fn commit(&mut self, mut changes: Vec<Change>) -> Result<(), StoreError> {
+        let transitions = timeline::transitions(&self.state, &self.newly_routed, &changes, clock::now());
+        changes.extend(transitions.into_iter().map(|it| Change::Transition(Box::new(it))));
         self.shared.store.commit(changes.clone()).await?;
+        self.newly_routed.clear();
         let ends = |it: &Change| matches!(it, Change::Deployment(deployment) if deployment.stage.is_ended());
         let deployment_ended = changes.iter().any(ends);
         for change in changes {

@@ -1,10 +1,12 @@
 //! The app's part of the route table: rules from the spec in force, upstreams from the planner's routes.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use app_spec::{AppSpec, Forward, RoutePath, RouteRule};
 use ingress::protocol::{AppRoutes, PathMatch, Rewrite, Rule, Target, Upstream};
 use rollout::deployment::Stage;
+use rollout::ids::InstanceName;
 use rollout::observed::{Observed, Routes};
 use rollout::plan::{RolloutStatus, new_rules_count, wanted_routes};
 use store::records::{Deployment, IngressCounts};
@@ -92,15 +94,19 @@ impl Routing {
         true
     }
 
-    pub fn sent(&mut self, routes: Routes, part: AppRoutes, result: Result<(), String>) {
-        match result {
-            Ok(()) => {
-                let counted = self.shared.ingress.counted(&part.app, &part.window);
-                self.counted = counted.map(|it| (part.window.clone(), it));
-                self.acknowledged = Some((routes, part));
-            }
-            Err(why) => warn!(%why, "the ingress did not accept the routes; sending them again"),
+    /// Keeps what the ingress acknowledged. Returns the instances that the ingress routes now and did not before.
+    pub fn sent(&mut self, routes: Routes, part: AppRoutes, result: Result<(), String>) -> BTreeSet<InstanceName> {
+        if let Err(why) = result {
+            warn!(%why, "the ingress did not accept the routes; sending them again");
+            return BTreeSet::new();
         }
+        let upstreams = part.rules.iter().flat_map(Rule::upstreams);
+        let new = upstreams.filter(|it| self.acknowledged.is_none() || !self.names(&it.id));
+        let new = new.map(|it| InstanceName::new(&it.id)).collect();
+        let counted = self.shared.ingress.counted(&part.app, &part.window);
+        self.counted = counted.map(|it| (part.window.clone(), it));
+        self.acknowledged = Some((routes, part));
+        new
     }
 
     /// What the ingress had counted for a deployment when it acknowledged the newest table.

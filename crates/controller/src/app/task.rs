@@ -19,8 +19,8 @@ use super::repair::Repairs;
 use super::restart_counter::RestartCounter;
 use super::routing::Routing;
 use super::{
-    AppCommand, LOOK_AT_LEAST_EVERY, STORE_PAUSE, Shared, Waits, databases, deletion, deployments, images, instances,
-    jobs, newer, repair, rollout_report, strays,
+    AppCommand, COUNT_DOWN_EVERY, LOOK_AT_LEAST_EVERY, STORE_PAUSE, Shared, Waits, databases, deletion, deployments,
+    images, instances, jobs, newer, repair, rollout_report, strays,
 };
 use crate::clock;
 
@@ -161,7 +161,8 @@ impl AppTask {
                 self.restarts.inspected(cx, &name, (code, out_of_memory), result).await
             }
             ActionResult::Routed { routes, part, result } => {
-                self.routing.sent(routes, part, result);
+                let new = self.routing.sent(routes, part, result);
+                cx.records.newly_routed.note(new, clock::now());
                 Ok(())
             }
             ActionResult::CommitResolved { deployment, component, commit } => {
@@ -223,9 +224,11 @@ impl AppTask {
             tokio::time::sleep(pause).await;
             return self.input_at_hand();
         }
-        let until_look = self.instances.look_again.map_or(LOOK_AT_LEAST_EVERY, |at| {
-            at.since(clock::now()).min(LOOK_AT_LEAST_EVERY) + Duration::from_millis(1)
-        });
+        let at_least_every = if self.waiting.borrow().app.is_empty() { LOOK_AT_LEAST_EVERY } else { COUNT_DOWN_EVERY };
+        let until_look = self
+            .instances
+            .look_again
+            .map_or(at_least_every, |at| at.since(clock::now()).min(at_least_every) + Duration::from_millis(1));
         tokio::select! {
             report = self.cx.actions.next() => TurnInput::Report(Box::new(report)),
             Some(command) = self.commands.recv() => TurnInput::Command(command),
@@ -235,9 +238,12 @@ impl AppTask {
         }
     }
 
+    /// Publishes what the app waits for, if that has changed. All countdowns change at the start of a second, so they
+    /// cause one change per second.
     fn publish_waits(&mut self) {
         let cx = &self.cx;
-        let app: Vec<_> = self.instances.waiting.iter().cloned().chain(cx.actions.failures(clock::now())).collect();
+        let now = clock::whole_second(clock::now());
+        let app: Vec<_> = self.instances.waiting.iter().cloned().chain(cx.actions.failures(now)).collect();
         let under_way = cx.records.deployments.iter().filter(|it| !it.stage.is_ended());
         let lines = |it: &Deployment| match it.stage.rolls() {
             true => [deployments::why_beside_rolling(cx), app.clone()].concat(),

@@ -52,12 +52,12 @@ impl Controller {
 
 /// Usage in percent of the limits.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
-struct Load {
-    cpu_percent: f64,
-    memory_percent: f64,
+pub(super) struct Load {
+    pub cpu_percent: f64,
+    pub memory_percent: f64,
 }
 
-fn load(before: Usage, after: Usage, between: Duration, limits: Limits) -> Load {
+pub(super) fn load(before: Usage, after: Usage, between: Duration, limits: Limits) -> Load {
     let used = after.cpu_time.saturating_sub(before.cpu_time).as_secs_f64();
     let available = between.as_secs_f64() * f64::from(limits.cpu_millis) / 1000.0;
     Load {

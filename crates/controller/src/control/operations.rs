@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use rollout::ids::{AppId, ComponentName, DeploymentId};
 use rollout::queue::{Request, Restart};
 use rollout::time::Timestamp;
+use tokio::sync::watch;
 
 use super::down::{Graces, stop_all};
 use super::{Control, Controller, create};
@@ -18,8 +19,9 @@ use crate::logs::{LogLines, Logs};
 use crate::unknown::{self, UnknownApp, UnknownList};
 use crate::view::{
     AlertView, AppView, AuditEntry, Caller, ComponentHealthView, CreatedSession, CreatedToken, DatabaseConnectionView,
-    DeployOptions, DeploymentView, InstanceView, JobInvocationView, LogRequest, NewToken, Page, PageQuery, Preview,
-    RollbackCheck, RollbackOptions, SessionView, SlackWebhook, SourceHeadView, TokenView, UpdateOptions,
+    DeployOptions, DeploymentView, HostView, InstanceTransition, InstanceUsage, InstanceView, JobInvocationView,
+    LogRequest, NewToken, Page, PageQuery, Preview, RollbackCheck, RollbackOptions, SessionView, SlackWebhook,
+    SourceHeadView, TokenView, TrafficSample, UpdateOptions,
 };
 
 /// How long `down` waits for open requests: as long as a draining instance waits.
@@ -143,6 +145,10 @@ impl Control for Controller {
         self.wait_for_end(app, id).await
     }
 
+    async fn timeline(&self, app: &AppId, id: &DeploymentId) -> Result<Vec<InstanceTransition>, ControlError> {
+        self.timeline_of(app, id).await
+    }
+
     async fn cancel(&self, app: &AppId, id: &DeploymentId) -> Result<DeploymentView, ControlError> {
         self.deployment(app, id).await?;
         let deployment = self.send_command(app, |reply| AppCommand::Cancel { deployment: id.clone(), reply }).await?;
@@ -196,6 +202,34 @@ impl Control for Controller {
 
     async fn bandwidth(&self, apps: &[AppId], at: Timestamp) -> Result<Vec<u64>, ControlError> {
         self.bandwidth_of(apps, at).await
+    }
+
+    fn changes(&self) -> watch::Receiver<u64> {
+        self.0.shared.changes.subscribe()
+    }
+
+    async fn usage_history(&self, app: &AppId) -> Result<Vec<InstanceUsage>, ControlError> {
+        self.usage_history_of(app).await
+    }
+
+    async fn traffic_history(&self, app: &AppId) -> Result<Vec<TrafficSample>, ControlError> {
+        self.traffic_history_of(app).await
+    }
+
+    fn recent_requests(&self, apps: &[AppId]) -> Vec<u64> {
+        self.0.shared.traffic.recent_requests(apps)
+    }
+
+    async fn host(&self) -> HostView {
+        self.describe_host().await
+    }
+
+    fn engine_problem(&self) -> Option<String> {
+        let error = self.0.shared.watch.view().borrow().unreachable.clone()?;
+        Some(format!(
+            "{error}. The ingress and the running apps go on; deployments, restarts and repairs wait until the engine answers. \
+             The engine's log says more: journalctl --unit docker"
+        ))
     }
 
     async fn database_connections(&self, app: &AppId) -> Result<Vec<DatabaseConnectionView>, ControlError> {

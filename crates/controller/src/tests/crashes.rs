@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep};
 
 use super::cluster::{TestCluster, caller};
 use super::simulation::simulate;
+use super::timeline;
 use crate::Control;
 use crate::view::RollbackOptions;
 
@@ -98,6 +99,7 @@ fn a_restart_survives_a_crash_between_any_table_and_its_acknowledgement() {
             cluster.open().await;
             cluster.settle(&app, Stage::Active).await;
             cluster.check_capacity(since);
+            timeline::check_restart(&cluster, &app).await;
         }
     });
 }
@@ -213,6 +215,10 @@ async fn run_story(cluster: &mut TestCluster, story: Story, crash: Option<(Verb,
 async fn check(cluster: &TestCluster, story: Story, app: &AppId, since: usize) {
     if story != Story::Create {
         cluster.check_capacity(since);
+    }
+    match story {
+        Story::Restart => timeline::check_restart(cluster, app).await,
+        _ => timeline::check(cluster, app).await,
     }
     if story == Story::AppRollback {
         let state = cluster.state(app).await;

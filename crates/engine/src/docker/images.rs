@@ -1,6 +1,6 @@
 //! Images: find, pull, tag, list tags, remove. Removal never uses force: an image in use stays.
 
-use bollard::models::ErrorDetail;
+use bollard::models::{ErrorDetail, ImageSummary};
 use bollard::query_parameters::{
     CreateImageOptionsBuilder, ListImagesOptions, RemoveImageOptions, TagImageOptionsBuilder,
 };
@@ -8,7 +8,7 @@ use futures::StreamExt;
 
 use super::{DEADLINE, DockerEngine, LIST_DEADLINE, STALL_DEADLINE, failure};
 use crate::error::EngineError;
-use crate::port::{Changed, ImageDefaults};
+use crate::port::{Changed, ImageDefaults, TaggedImage};
 use crate::reference;
 
 impl DockerEngine {
@@ -89,13 +89,15 @@ impl DockerEngine {
         }
     }
 
-    pub(super) async fn image_tags(&self, prefix: &str) -> Result<Vec<(String, String)>, EngineError> {
+    pub(super) async fn image_tags(&self, prefix: &str) -> Result<Vec<TaggedImage>, EngineError> {
         let images = self.call("tags", LIST_DEADLINE, self.docker.list_images(None::<ListImagesOptions>)).await?;
-        let mut tags: Vec<(String, String)> = images
-            .into_iter()
-            .flat_map(|image| image.repo_tags.into_iter().map(move |tag| (tag, image.id.clone())))
-            .filter(|(tag, _)| tag.starts_with(prefix))
-            .collect();
+        let tagged = |image: ImageSummary| {
+            let (size_bytes, created_seconds) = (image.size.max(0).unsigned_abs(), image.created.max(0).unsigned_abs());
+            let of = move |reference| TaggedImage { reference, id: image.id.clone(), size_bytes, created_seconds };
+            image.repo_tags.into_iter().map(of)
+        };
+        let mut tags: Vec<_> =
+            images.into_iter().flat_map(tagged).filter(|it| it.reference.starts_with(prefix)).collect();
         tags.sort();
         Ok(tags)
     }

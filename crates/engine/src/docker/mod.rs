@@ -300,7 +300,7 @@ impl Engine for DockerEngine {
         self.tag_image(image, reference).await
     }
 
-    async fn tags(&self, prefix: &str) -> Result<Vec<(String, String)>, EngineError> {
+    async fn tags(&self, prefix: &str) -> Result<Vec<TaggedImage>, EngineError> {
         self.image_tags(prefix).await
     }
 

@@ -15,8 +15,11 @@ async fn an_image_is_found_by_tag_and_by_id_and_does_not_exist_after_its_last_ta
     engine.tag(&image, &second).await.unwrap();
     engine.tag(&image, &second).await.unwrap();
     let prefix = first.trim_end_matches("image").to_owned();
-    let both = vec![(first.clone(), image.clone()), (second.clone(), image.clone())];
-    assert_eq!(engine.tags(&prefix).await.unwrap(), both);
+    let tags = engine.tags(&prefix).await.unwrap();
+    let both: Vec<_> = tags.iter().map(|it| (&it.reference, &it.id)).collect();
+    assert_eq!(both, [(&first, &image), (&second, &image)]);
+    assert!(tags.iter().all(|it| it.size_bytes > 0 && it.created_seconds > 0), "{tags:?}");
+    assert!(engine.tags("").await.unwrap().iter().any(|it| it.reference == first), "an empty prefix selects all");
     assert_eq!(engine.remove_image(&first).await.unwrap(), Changed::Done);
     assert_eq!(engine.remove_image(&first).await.unwrap(), Changed::AlreadySo);
     assert_eq!(engine.image(&second).await.unwrap(), Some(image));

@@ -233,13 +233,7 @@
     try {
       await navigator.clipboard.writeText(button.dataset.copy);
     } catch {
-      // Browsers have no clipboard on pages over plain HTTP from another host.
-      const area = Object.assign(document.createElement('textarea'), { value: button.dataset.copy, className: 'unseen' });
-      button.after(area);
-      area.select();
-      document.execCommand('copy');
-      area.remove();
-      button.focus();
+      return announce('The browser did not allow to copy. Select the text instead.');
     }
     button.classList.add('done');
     setTimeout(() => button.classList.remove('done'), 1500);
@@ -349,6 +343,7 @@
 
   tick();
   settle(document);
+  document.querySelector('.app-nav [aria-current]')?.scrollIntoView({ block: 'nearest', inline: 'nearest' });
   const linked = document.querySelector('dialog[open]');
   if (linked) linked.remove(), show(linked, true);
   if (main.dataset.live) live(main.dataset.live);

@@ -2,6 +2,8 @@
 
 use maud::{Markup, html};
 
+use crate::assets;
+
 /// The heading of a page: title, badges or facts beside it, and buttons at the end of the line.
 pub fn heading(title: &str, beside: Markup, actions: Markup) -> Markup {
     html! {
@@ -19,6 +21,17 @@ pub fn card(id: &str, title: &str, actions: Markup, content: Markup) -> Markup {
     html! {
         section class="card" id=(id) aria-labelledby={ (id) "-title" } {
             header { h2 id={ (id) "-title" } { (title) } div class="actions" { (actions) } }
+            (content)
+        }
+    }
+}
+
+/// The only block of a page without navigation, such as the one for sign-in.
+pub fn alone(title: &str, content: Markup) -> Markup {
+    html! {
+        section class="card alone" {
+            img src=(assets::icon_path()) alt="Boatyard" width="40" height="40";
+            h1 { (title) }
             (content)
         }
     }

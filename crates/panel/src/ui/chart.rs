@@ -1,4 +1,4 @@
-//! Small pictures of numbers over time. Each has a summary in words.
+//! Small pictures of numbers over time. Each has a summary in words. Elements of SVG need an end tag: `rect … {}`.
 
 use maud::{Markup, html};
 
@@ -29,8 +29,8 @@ pub fn sparkline(summary: &str, values: &[Option<f64>], top: Option<f64>) -> Mar
     html! {
         svg class="chart" viewBox="0 0 240 40" preserveAspectRatio="none" role="img" aria-label=(summary) {
             title { (summary) }
-            path class="area" d=(area);
-            path class="line" d=(line) vector-effect="non-scaling-stroke";
+            path class="area" d=(area) {}
+            path class="line" d=(line) vector-effect="non-scaling-stroke" {}
         }
     }
 }
@@ -63,8 +63,8 @@ pub fn bars(summary: &str, bars: &[Bar]) -> Markup {
             @for (index, bar) in bars.iter().enumerate() {
                 @let (x, width) = (format!("{:.1}", index as f64 * step), format!("{:.1}", step * 0.8));
                 @let (good, bad) = (height(bar.good, 1.0), height(bar.bad, 3.0));
-                @if good > 0.0 { rect class="good" x=(x) y=(format!("{:.1}", HEIGHT - good)) width=(width) height=(format!("{good:.1}")); }
-                @if bad > 0.0 { rect class="bad" x=(x) y=(format!("{:.1}", HEIGHT - good - bad)) width=(width) height=(format!("{bad:.1}")); }
+                @if good > 0.0 { rect class="good" x=(x) y=(format!("{:.1}", HEIGHT - good)) width=(width) height=(format!("{good:.1}")) {} }
+                @if bad > 0.0 { rect class="bad" x=(x) y=(format!("{:.1}", HEIGHT - good - bad)) width=(width) height=(format!("{bad:.1}")) {} }
             }
         }
     }

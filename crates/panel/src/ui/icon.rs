@@ -79,8 +79,8 @@ impl Icon {
         };
         html! {
             svg class=(class) viewBox="0 0 16 16" width="16" height="16" aria-hidden="true" focusable="false" {
-                @if !line.is_empty() { path class="line" d=(line); }
-                @if !filled.is_empty() { path class="fill" fill-rule="evenodd" d=(filled); }
+                @if !line.is_empty() { path class="line" d=(line) {} }
+                @if !filled.is_empty() { path class="fill" fill-rule="evenodd" d=(filled) {} }
             }
         }
     }

@@ -1,5 +1,8 @@
 //! The layout and the components that every page uses. Each is a function from plain data to markup.
 //!
+//! A live page sends elements again that changed. Each has an id, which is unique in the page, and is a block: the script
+//! cannot replace a single table row. Ids on links and buttons in it keep the focus there.
+//!
 //! All text goes through maud's escaping. No component writes a `style` or `on…` attribute, because the
 //! Content-Security-Policy forbids them. State is never shown by colour alone.
 //!

@@ -47,6 +47,7 @@ fn gallery(text: &str, with_dialog: bool) -> Markup {
         (card::card("deployments", "Deployments", button::link(Look::Plain, "All", "/apps/shop/activity"), activity(text)))
         (logs(text))
         (card::card("spec", "App spec", html! {}, settings(text)))
+        (card::alone(text, html! {}))
         (card::empty("No apps yet", text, button::link(Look::Primary, "Create an app", "/apps/new")))
     })
 }
@@ -233,6 +234,7 @@ fn dialogue(text: &str) -> Markup {
                 check("worker", "worker", "1 instance", true, false),
                 check("nightly", text, "job, left alone", false, true),
             ]))
+            (dialog::later("heads", "/apps/shop?action=rebuild&heads", text))
             div id="plan" class="plan" { h3 { "Plan" } ol { li { "web: 2 instances, one at a time" } li { "then worker: 1 instance" } } }
             (dialog::buttons("/apps/shop", html! { (button::submit(Look::Primary, "Restart 2 components")) (button::submit_preview("Show plan", "/apps/shop")) }))
         }))

@@ -10,3 +10,4 @@ mod refused_changes;
 mod round_trip;
 mod samples;
 mod secrets;
+mod transitions;

@@ -14,8 +14,8 @@ use tempfile::TempDir;
 
 use crate::Store;
 use crate::records::{
-    Actor, AlertDestinations, App, BuiltImage, Change, Database, Deployment, Instance, JobRun, Newer, Record, Restarts,
-    Revision, SlackWebhook,
+    Actor, AlertDestinations, App, BuiltImage, Change, Database, Deployment, Instance, InstanceTransition, JobRun,
+    Newer, Record, Restarts, Revision, SlackWebhook, Transition,
 };
 use data_dir::DataDir;
 
@@ -134,6 +134,23 @@ pub(super) fn instance(app: &str, slot: u32) -> Instance {
         refused: None,
         created: Timestamp(3),
         container_id: None,
+    }
+}
+
+pub(super) fn transition(app: &str, to: Transition, since: u64) -> InstanceTransition {
+    let it = instance(app, 0);
+    InstanceTransition {
+        deployment: deployment_id(app, 1),
+        instance: it.name,
+        component: it.component,
+        kind: it.kind,
+        slot: it.slot,
+        revision: it.revision,
+        generation: it.generation,
+        created_by: it.deployment,
+        transition: to,
+        since: Timestamp(since),
+        at: Timestamp(since),
     }
 }
 

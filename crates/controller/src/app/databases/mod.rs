@@ -26,7 +26,7 @@ use super::network_move::move_network;
 use super::observe::Snapshot;
 
 /// The limits of App Platform's dev databases.
-pub(super) const LIMITS: Limits = Limits { cpu_millis: 1000, memory_bytes: 512 << 20 };
+pub(crate) const LIMITS: Limits = Limits { cpu_millis: 1000, memory_bytes: 512 << 20 };
 /// Time from the stop signal to SIGKILL: a database writes its buffers first.
 pub(crate) const STOP_GRACE: Duration = Duration::from_secs(60);
 /// Pause before another attempt to bring up a database, for example one whose image cannot be pulled.

@@ -1,0 +1,282 @@
+//! The dialogues that change an app: restart, deploy, roll back, cancel, delete.
+//!
+//! A dialogue has two addresses. A page shows it at `?action=restart`, with the plan for the choice in the rest of the query.
+//! Its form goes to a path of its own. The answer is a redirect, usually to the live page of the new deployment, or the
+//! same dialogue with the reason of the refusal and the values that were sent.
+//!
+//! - [`Action`]: all of them; [`Dialogue`]: what one of them needs to be shown or carried out;
+//! - `restart`, `deploy`, `rollback`, `cancel`, `delete`: each dialogue and what its form does;
+//! - `plan`: what a request would do; `sources`: which commits it would build.
+
+mod cancel;
+mod delete;
+mod deploy;
+mod plan;
+mod restart;
+mod rollback;
+mod sources;
+
+use std::collections::BTreeMap;
+
+use app_spec::AppSpec;
+use axum::response::{IntoResponse, Redirect};
+use axum::routing::post;
+use controller::view::{AppView, Caller, DeploymentView};
+use maud::{Markup, html};
+use tracing::error;
+use uuid::Uuid;
+use web::{HttpError, Needs, PathParams};
+
+pub(crate) use plan::plan;
+pub(crate) use rollback::pinned;
+pub(crate) use sources::sources;
+
+use crate::request::{Fields, PageRequest, PageResult};
+use crate::routes::{Route, route};
+use crate::ui::button::{self, Entry, Look};
+use crate::ui::dialog::Dialog;
+use crate::ui::form::Form;
+use crate::ui::page::{Place, Section};
+use crate::ui::{card, notice};
+
+pub(crate) fn routes() -> Vec<Route> {
+    vec![
+        form("/apps/{app}/restart", Needs::Write("restart"), Action::Restart),
+        form("/apps/{app}/rebuild", Needs::Write("deploy"), Action::Rebuild),
+        form("/apps/{app}/deploy", Needs::Write("deploy"), Action::Deploy),
+        form("/apps/{app}/rollback", Needs::Write("rollback"), Action::Rollback),
+        form("/apps/{app}/commit", Needs::Write("commit rollback"), Action::Commit),
+        form("/apps/{app}/revert", Needs::Write("revert rollback"), Action::Revert),
+        form("/apps/{app}/delete", Needs::Write("delete"), Action::Delete),
+        form("/apps/{app}/deployments/{deployment}/cancel", Needs::Write("cancel deployment"), Action::Cancel),
+    ]
+}
+
+fn form(path: &'static str, needs: Needs, action: Action) -> Route {
+    let handler = move |request: PageRequest,
+                        PathParams(path): PathParams<BTreeMap<String, String>>,
+                        fields: Fields| { submit(action, request, path, fields) };
+    route(path, needs, post(handler))
+}
+
+/// The Actions menu of an app.
+pub(crate) fn menu(app: &str) -> Markup {
+    let entries = [
+        ("Restart", Action::Restart),
+        ("Force Rebuild and Deploy", Action::Rebuild),
+        ("Deploy newest commit", Action::Deploy),
+        ("Roll back", Action::Rollback),
+        ("Delete", Action::Delete),
+    ];
+    let links = entries.map(|(_, action)| format!("/apps/{app}?action={}", action.word()));
+    let entries = entries.iter().zip(&links).map(|((label, action), href)| Entry {
+        label,
+        href,
+        dialog: true,
+        marked: *action == Action::Delete,
+    });
+    button::menu("actions", "Actions", &entries.collect::<Vec<_>>())
+}
+
+/// The dialogue that the query of a page asks for by `action`. Errors: there is no such action; the token may not do it.
+pub(crate) async fn dialog(request: &PageRequest, app: &AppView, query: &Fields) -> Result<Option<Markup>, HttpError> {
+    let Some(word) = query.get("action") else { return Ok(None) };
+    let Some(action) = Action::ALL.into_iter().find(|it| it.word() == word) else {
+        return Err(HttpError::not_found(format!(
+            "there is no action {word:?}. The menu Actions of the app has them all"
+        )));
+    };
+    Needs::Write(action.word()).check(&request.access.identity, true).map_err(HttpError::forbidden)?;
+    let dialogue = Dialogue { action, request, app, page: &request.path, fields: query, refusal: None };
+    dialogue.markup().await.map(Some)
+}
+
+/// Carries out the action of a form.
+async fn submit(action: Action, request: PageRequest, path: BTreeMap<String, String>, fields: Fields) -> PageResult {
+    let app = request.access.app(path.get("app").map_or("", String::as_str)).await?;
+    let deployment = path.get("deployment").map(|it| format!("/deployments/{it}")).unwrap_or_default();
+    let page = format!("/apps/{}{deployment}", app.name);
+    let dialogue = Dialogue { action, request: &request, app: &app, page: &page, fields: &fields, refusal: None };
+    if fields.has("show-plan") {
+        request.access.dismiss_audit();
+        return Ok(dialogue.alone(dialogue.markup().await?));
+    }
+    let refusal = match dialogue.perform().await {
+        Ok(address) => return Ok(Redirect::to(&address).into_response()),
+        Err(refusal) => refusal,
+    };
+    let again = Dialogue { refusal: Some(&refusal), ..dialogue };
+    // If even the dialogue cannot be shown, because the app is gone by now, the refusal becomes a page.
+    let Ok(markup) = again.markup().await else { return Err(refusal) };
+    if let Some(cause) = &refusal.cause {
+        error!(page, cause, "{}", refusal.message);
+    }
+    Ok((refusal.status, again.alone(markup)).into_response())
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Action {
+    Restart,
+    Rebuild,
+    Deploy,
+    Rollback,
+    /// Keep the rollback that the app is pinned to.
+    Commit,
+    /// Undo the rollback that the app is pinned to.
+    Revert,
+    Cancel,
+    Delete,
+}
+
+impl Action {
+    const ALL: [Self; 8] = [
+        Self::Restart,
+        Self::Rebuild,
+        Self::Deploy,
+        Self::Rollback,
+        Self::Commit,
+        Self::Revert,
+        Self::Cancel,
+        Self::Delete,
+    ];
+
+    /// The word in addresses.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Restart => "restart",
+            Self::Rebuild => "rebuild",
+            Self::Deploy => "deploy",
+            Self::Rollback => "rollback",
+            Self::Commit => "commit",
+            Self::Revert => "revert",
+            Self::Cancel => "cancel",
+            Self::Delete => "delete",
+        }
+    }
+
+    fn title(self) -> &'static str {
+        match self {
+            Self::Restart | Self::Rebuild => "Restart or Deploy",
+            Self::Deploy => "Deploy newest commit",
+            Self::Rollback => "Roll back",
+            Self::Commit => "Keep the rollback",
+            Self::Revert => "Undo the rollback",
+            Self::Cancel => "Cancel the deployment",
+            Self::Delete => "Delete the app",
+        }
+    }
+}
+
+/// A dialogue for one app: what it is about, and what was chosen in it.
+#[derive(Clone, Copy)]
+struct Dialogue<'a> {
+    action: Action,
+    request: &'a PageRequest,
+    app: &'a AppView,
+    /// Address of the page below it: that of the app, or of a deployment.
+    page: &'a str,
+    /// The query of its address, or its form.
+    fields: &'a Fields,
+    /// Why the action was refused.
+    refusal: Option<&'a HttpError>,
+}
+
+impl Dialogue<'_> {
+    async fn markup(&self) -> Result<Markup, HttpError> {
+        let content = match self.action {
+            Action::Restart => restart::content(self).await,
+            Action::Rebuild | Action::Deploy => deploy::content(self).await?,
+            Action::Rollback => rollback::content(self).await?,
+            Action::Commit => rollback::commit_content(self),
+            Action::Revert => rollback::revert_content(self),
+            Action::Cancel => cancel::content(self).await?,
+            Action::Delete => delete::content(self),
+        };
+        let refusal = self.refusal.map(|it| notice::error("Nothing was changed", &it.message));
+        Ok(Dialog { title: self.action.title(), page: self.page }
+            .markup(html! { @if let Some(it) = refusal { (it) } (content) }))
+    }
+
+    /// Carries the action out, and returns the address of the page that shows the result.
+    async fn perform(&self) -> Result<String, HttpError> {
+        let deployment = match self.action {
+            Action::Restart => restart::perform(self).await?,
+            Action::Rebuild | Action::Deploy => deploy::perform(self).await?,
+            Action::Rollback => rollback::perform(self).await?,
+            Action::Commit => {
+                self.request.access.control.commit_rollback(&self.app.id).await?;
+                return Ok(format!("/apps/{}", self.app.name));
+            }
+            Action::Revert => self.request.access.control.revert_rollback(&self.app.id, &self.caller()).await?,
+            Action::Cancel => cancel::perform(self).await?,
+            Action::Delete => {
+                delete::perform(self).await?;
+                return Ok("/".into());
+            }
+        };
+        Ok(live_page(&self.app.name, &deployment))
+    }
+
+    /// The answer to a form: the dialogue alone for the script, otherwise a page with nothing else.
+    fn alone(&self, dialogue: Markup) -> axum::response::Response {
+        if self.request.dialog_only {
+            return dialogue.into_response();
+        }
+        let content = html! { (card::heading(&self.app.name, html! {}, html! {})) (dialogue) };
+        self.request.page(self.action.title(), Place::App(&self.app.name, Section::Overview), content)
+    }
+
+    /// The form of the dialogue. `shows_plan`: the plan follows the choice.
+    fn form(&self, shows_plan: bool, content: Markup) -> Markup {
+        let word = self.action.word();
+        let action = match self.action {
+            Action::Cancel => format!("{}/cancel", self.page),
+            _ => format!("/apps/{}/{word}", self.app.name),
+        };
+        let preview = shows_plan.then_some((self.page, "plan"));
+        Form { action: &action, csrf: &self.request.session.csrf, preview }.markup(html! {
+            input type="hidden" name="action" value=(word);
+            (key_field(self.fields))
+            (content)
+        })
+    }
+
+    /// The caller, with the key of the form, so that a second click does not start a second deployment.
+    fn caller(&self) -> Caller {
+        caller(self.request, self.fields)
+    }
+
+    /// The spec of the deployment that serves, or else the newest one. `None`: this version cannot read it.
+    fn spec(&self) -> Option<AppSpec> {
+        let stored = self.app.active.as_ref().map_or(&self.app.spec, |it| &it.spec);
+        AppSpec::from_stored(stored).ok()
+    }
+}
+
+/// The hidden key of a form: new for each form, and kept when the form is shown again.
+pub(crate) fn key_field(fields: &Fields) -> Markup {
+    let key = fields.get("key").map_or_else(|| Uuid::new_v4().to_string(), str::to_owned);
+    html! { input type="hidden" name="key" value=(key); }
+}
+
+/// Who sends a form. Its key makes a second sending of the same form the same request.
+pub(crate) fn caller(request: &PageRequest, fields: &Fields) -> Caller {
+    let key = fields.get("key").filter(|it| it.len() <= 64).map(str::to_owned);
+    Caller { idempotency_key: key, ..request.access.caller.clone() }
+}
+
+/// The live page of a deployment.
+pub(crate) fn live_page(app: &str, deployment: &DeploymentView) -> String {
+    format!("/apps/{app}/deployments/{}", deployment.number)
+}
+
+/// The buttons of a dialogue, with "Show plan" for browsers without JavaScript.
+fn buttons(dialogue: &Dialogue<'_>, look: Look, label: &str, shows_plan: bool) -> Markup {
+    crate::ui::dialog::buttons(
+        dialogue.page,
+        html! {
+            (button::submit(look, label))
+            @if shows_plan { button class="button without-script" name="show-plan" value="yes" { "Show plan" } }
+        },
+    )
+}

@@ -1,0 +1,61 @@
+//! The commits that a deployment would build.
+
+use controller::view::{CommitView, SourceHeadView, SourceLocation};
+use maud::{Markup, html};
+
+use crate::ui::table::{Column, Kind, table};
+use crate::ui::time;
+
+/// The newest commit of each source beside what serves now, or why it could not be looked up. Its id is `sources`.
+pub(crate) fn sources(heads: &[SourceHeadView]) -> Markup {
+    let serves = heads.iter().any(|it| it.components.iter().any(|(_, commit)| commit.is_some()));
+    let mut columns =
+        vec![Column("Component", Kind::Text), Column("Source", Kind::Text), Column("Would be built", Kind::Text)];
+    columns.extend(serves.then_some(Column("Serves now", Kind::Text)));
+    let rows: Vec<_> = heads.iter().map(row).collect();
+    html! { div id="sources" { (table("Sources", &columns, &rows)) } }
+}
+
+/// In place of the table until the script has loaded it from `address`, because a slow git server must not delay the
+/// dialogue.
+pub(crate) fn sources_later(address: &str) -> Markup {
+    html! {
+        div id="sources" data-load=(address) {
+            p class="with-script" role="status" { "Looking up the newest commits …" }
+            p class="without-script" { a href=(address) { "Look up the newest commits" } }
+        }
+    }
+}
+
+fn row(head: &SourceHeadView) -> Vec<Markup> {
+    let names: Vec<_> = head.components.iter().map(|(name, _)| name.as_str()).collect();
+    let (place, built) = match &head.location {
+        SourceLocation::Repository { address, branch, newest } => (
+            html! { (address) @if let Some(branch) = branch { ", branch " code { (branch) } } },
+            match newest {
+                Ok(commit) => newest_commit(commit, head),
+                Err(why) => html! { strong { "Not found out: " } (why) },
+            },
+        ),
+        SourceLocation::Image { name, version } => {
+            (html! { "image " code { (name) } }, html! { "nothing; " code { (version) } " is used" })
+        }
+    };
+    let mut serving: Vec<_> = head.components.iter().filter_map(|(_, commit)| commit.as_deref()).map(short).collect();
+    serving.dedup();
+    vec![html! { (names.join(", ")) }, place, built, html! { @for it in serving { code { (it) } " " } }]
+}
+
+fn newest_commit(commit: &CommitView, head: &SourceHeadView) -> Markup {
+    let serves = head.components.iter().all(|(_, serving)| serving.as_deref() == Some(&commit.id));
+    html! {
+        code { (short(&commit.id)) } " " (commit.subject)
+        @if let Some(at) = web::view::time(commit.authored) { " " small { (time::ago(at)) } }
+        @if serves { " " small { "serves already" } }
+        @if commit.uncommitted { " " small { "without the uncommitted changes of its work tree" } }
+    }
+}
+
+fn short(commit: &str) -> &str {
+    commit.get(..7).unwrap_or(commit)
+}

@@ -1,0 +1,190 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use maud::html;
+use web::HttpError;
+
+use super::*;
+
+const AGAIN: Duration = Duration::from_secs(5);
+
+/// A page with two elements, which counts its renderings.
+#[derive(Clone, Default)]
+struct Counter {
+    renderings: Arc<AtomicUsize>,
+    /// What the second element shows.
+    state: Arc<Mutex<String>>,
+    is_deleted: Arc<Mutex<bool>>,
+}
+
+impl Counter {
+    fn renderings(&self) -> usize {
+        self.renderings.load(Ordering::SeqCst)
+    }
+
+    fn show(&self, state: &str) {
+        *lock(&self.state) = state.into();
+    }
+
+    fn render(&self) -> Render {
+        let page = self.clone();
+        Box::new(move || {
+            page.renderings.fetch_add(1, Ordering::SeqCst);
+            let page = page.clone();
+            async move {
+                if *lock(&page.is_deleted) {
+                    return Err(HttpError::not_found("no app shop"));
+                }
+                let mut fragments = Fragments::new(AGAIN);
+                fragments.add("title", html! { h1 id="title" { "shop" } });
+                fragments.add("state", html! { p id="state" { (*lock(&page.state)) } });
+                Ok(fragments)
+            }
+            .boxed()
+        })
+    }
+}
+
+fn key(only_app: Option<&str>) -> Key {
+    let only_app = only_app.map(Into::into);
+    Key { page: "/apps/shop".into(), rights: Rights { admin: false, may_write: true, only_app } }
+}
+
+fn pages() -> (watch::Sender<u64>, LivePages) {
+    let (ticks, changes) = watch::channel(0);
+    (ticks, LivePages::new(changes, Stop::default()))
+}
+
+fn fragments(data: &str) -> Option<LiveEvent> {
+    Some(LiveEvent::Fragments(data.into()))
+}
+
+const BOTH: &str = r#"{"state":"<p id=\"state\"></p>","title":"<h1 id=\"title\">shop</h1>"}"#;
+
+#[tokio::test(start_paused = true)]
+async fn the_first_event_has_everything_and_later_ones_what_changed() {
+    let (ticks, pages) = pages();
+    let page = Counter::default();
+    let mut events = Box::pin(pages.view(key(None), page.render()));
+    assert_eq!(events.next().await, fragments(BOTH));
+    page.show("<b>");
+    ticks.send_modify(|it| *it += 1);
+    assert_eq!(events.next().await, fragments(r#"{"state":"<p id=\"state\">&lt;b&gt;</p>"}"#));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_is_rendered_once_for_all_viewers_with_the_same_rights() {
+    let (_ticks, pages) = pages();
+    let (page, other) = (Counter::default(), Counter::default());
+    let mut viewers: Vec<_> = (0..200).map(|_| Box::pin(pages.view(key(None), page.render()))).collect();
+    for viewer in &mut viewers {
+        assert_eq!(viewer.next().await, fragments(BOTH));
+    }
+    assert_eq!(page.renderings(), 1);
+    let mut restricted = Box::pin(pages.view(key(Some("id")), other.render()));
+    assert_eq!(restricted.next().await, fragments(BOTH));
+    assert_eq!((page.renderings(), other.renderings()), (1, 1), "rights differ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_sent_while_nothing_differs() {
+    let (ticks, pages) = pages();
+    let page = Counter::default();
+    let mut events = Box::pin(pages.view(key(None), page.render()));
+    events.next().await;
+    for _ in 0..3 {
+        ticks.send_modify(|it| *it += 1);
+        sleep(Duration::from_secs(1)).await;
+    }
+    assert!(page.renderings() >= 4);
+    assert!(futures::poll!(events.next()).is_pending());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_burst_of_changes_is_rendered_at_most_twenty_times_a_second() {
+    let (ticks, pages) = pages();
+    let page = Counter::default();
+    let mut events = Box::pin(pages.view(key(None), page.render()));
+    events.next().await;
+    for _ in 0..1000 {
+        ticks.send_modify(|it| *it += 1);
+        sleep(Duration::from_millis(1)).await;
+    }
+    assert!((10..=22).contains(&page.renderings()), "{}", page.renderings());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_without_changes_is_rendered_again_after_the_time_that_it_names() {
+    let (_ticks, pages) = pages();
+    let page = Counter::default();
+    let mut events = Box::pin(pages.view(key(None), page.render()));
+    events.next().await;
+    page.show("later");
+    let before = Instant::now();
+    assert_eq!(events.next().await, fragments(r#"{"state":"<p id=\"state\">later</p>"}"#));
+    assert!(before.elapsed() >= AGAIN);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_renderer_ends_with_its_last_viewer() {
+    let (ticks, pages) = pages();
+    let page = Counter::default();
+    let mut first = Box::pin(pages.view(key(None), page.render()));
+    let mut second = Box::pin(pages.view(key(None), page.render()));
+    first.next().await;
+    second.next().await;
+    drop(first);
+    page.show("still here");
+    ticks.send_modify(|it| *it += 1);
+    assert!(second.next().await.is_some());
+    drop(second);
+    let renderings = page.renderings();
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!(page.renderings(), renderings);
+    let mut third = Box::pin(pages.view(key(None), page.render()));
+    assert!(third.next().await.is_some(), "a new viewer starts a new renderer");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_viewer_learns_that_the_page_no_longer_exists_and_gets_nothing_more() {
+    let (ticks, pages) = pages();
+    let page = Counter::default();
+    let mut events = Box::pin(pages.view(key(None), page.render()));
+    events.next().await;
+    *lock(&page.is_deleted) = true;
+    ticks.send_modify(|it| *it += 1);
+    assert_eq!(events.next().await, Some(LiveEvent::Gone("no app shop".into())));
+    assert_eq!(events.next().await, None);
+}
+
+#[test]
+fn a_slow_viewer_gets_what_changed_since_its_last_event_at_once() {
+    let mut shown = Shown::default();
+    let rendering = |one: &str, other: &str| {
+        let mut fragments = Fragments::new(AGAIN);
+        fragments.add("one", html! { (one) });
+        fragments.add("other", html! { (other) });
+        fragments
+    };
+    assert!(shown.update(rendering("1", "1")));
+    assert!(!shown.update(rendering("1", "1")));
+    assert!(shown.update(rendering("2", "1")));
+    assert!(shown.update(rendering("2", "3")));
+    assert_eq!(shown.since(1), r#"{"one":"2","other":"3"}"#);
+    assert_eq!(shown.since(2), r#"{"other":"3"}"#);
+    assert_eq!(shown.since(0), r#"{"one":"2","other":"3"}"#);
+}
+
+#[test]
+fn the_number_of_open_streams_is_limited_for_each_session_and_for_all() {
+    let streams = OpenStreams::default();
+    let acquire = |session: &str| streams.acquire(session);
+    let mut first: Vec<_> = (0..STREAMS_PER_SESSION).map(|_| acquire("first").expect("a place")).collect();
+    let refusal = acquire("first").err().expect("the limit of the session");
+    assert!(refusal.message.contains("in this session"), "{}", refusal.message);
+    let others = STREAMS - STREAMS_PER_SESSION;
+    let _others: Vec<_> = (0..others).map(|it| acquire(&format!("other {it}")).expect("a place")).collect();
+    let refusal = acquire("another").err().expect("the limit of the server");
+    assert!(refusal.message.contains("on this server"), "{}", refusal.message);
+    first.pop();
+    assert!(acquire("another").is_ok());
+}

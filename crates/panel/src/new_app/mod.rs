@@ -1,0 +1,178 @@
+//! Creating an app: paste the address of a repository or a spec, see what was understood, deploy.
+
+mod repository;
+mod understood;
+
+use app_spec::{AppSpec, Diagnostic, Diagnostics, Parsed};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::{get, post};
+use controller::ControlError;
+use controller::view::AppView;
+use maud::{Markup, html};
+use tracing::error;
+use web::{HttpError, Needs};
+
+use crate::actions::{caller, key_field, live_page};
+use crate::request::{Fields, PageRequest, PageResult};
+use crate::routes::{Route, route};
+use crate::ui::button::{Look, submit_as};
+use crate::ui::editor::{Problem, editor};
+use crate::ui::form::Form;
+use crate::ui::page::Place;
+use crate::ui::{card, notice};
+
+const PATH: &str = "/apps/new";
+
+pub(crate) fn routes() -> Vec<Route> {
+    vec![
+        route(PATH, Needs::ReadLimited, get(empty)),
+        // Checking a spec changes nothing, but fetches repositories, so it needs the same as creating the app.
+        route(PATH, Needs::Write("create"), post(submit)),
+    ]
+}
+
+async fn empty(request: PageRequest) -> PageResult {
+    Ok(start(&request, &request.query, None))
+}
+
+/// The first page: a form for a repository, and one for a spec.
+fn start(request: &PageRequest, fields: &Fields, refusal: Option<&HttpError>) -> Response {
+    let csrf = &request.session.csrf;
+    let repository = Form { action: PATH, csrf, preview: None }.markup(html! {
+        (repository::fields(fields, refusal))
+        (submit_as(Look::Primary, "Look at the repository", "step", "repository"))
+    });
+    let spec = Form { action: PATH, csrf, preview: None }.markup(html! {
+        (editor("spec", "App spec, in YAML or JSON", "", &[]))
+        (submit_as(Look::Plain, "Check the spec", "step", "check"))
+    });
+    let content = html! {
+        (card::heading("New app", html! {}, html! {}))
+        (card::card("from-repository", "From a repository", html! {}, repository))
+        (card::card("from-spec", "From an app spec", html! {}, spec))
+    };
+    request.page("New app", Place::Apps, content)
+}
+
+async fn submit(request: PageRequest, fields: Fields) -> PageResult {
+    let deploys = fields.get("step") == Some("deploy");
+    if !deploys {
+        request.access.dismiss_audit();
+    }
+    let text = match (fields.get("step"), fields.get("spec")) {
+        (Some("repository"), _) | (_, None) => match repository::spec(&fields) {
+            Ok(spec) => spec,
+            Err(refusal) => return Ok((refusal.status, start(&request, &fields, Some(&refusal))).into_response()),
+        },
+        (_, Some(spec)) => spec.to_owned(),
+    };
+    let page = NewApp { request: &request, fields: &fields, text: &text };
+    let mut parsed = match AppSpec::from_yaml(&text) {
+        Ok(parsed) => parsed,
+        Err(problems) => return Ok((StatusCode::BAD_REQUEST, page.unreadable(&problems)).into_response()),
+    };
+    understood::give_values(&mut parsed.spec, &fields);
+    if !deploys {
+        return Ok(page.understood(&parsed, None).await);
+    }
+    match create(&request, &fields, &parsed.spec).await {
+        Ok(address) => Ok(Redirect::to(&address).into_response()),
+        Err(refusal) => {
+            if let Some(cause) = &refusal.cause {
+                error!(path = PATH, cause, "{}", refusal.message);
+            }
+            Ok((refusal.status, page.understood(&parsed, Some(&refusal)).await).into_response())
+        }
+    }
+}
+
+/// Creates the app, and returns the address of its first deployment.
+async fn create(request: &PageRequest, fields: &Fields, spec: &AppSpec) -> Result<String, HttpError> {
+    if let Some(audit) = &request.access.caller.audit {
+        audit.set_app_name(&spec.name);
+    }
+    let control = &request.access.control;
+    let app = match control.create_app(spec.clone(), &caller(request, fields)).await {
+        Ok(app) => app,
+        // A second click: the first one has created the app.
+        Err(refusal @ ControlError::Conflict(_)) => match control.find_app(&spec.name).await {
+            Ok(app) if was_created_by(&app, request) => app,
+            _ => return Err(refusal.into()),
+        },
+        Err(refusal) => return Err(refusal.into()),
+    };
+    let first = app.newest.as_ref().map(|it| live_page(&app.name, it));
+    Ok(first.unwrap_or_else(|| format!("/apps/{}", app.name)))
+}
+
+/// Whether this token created the app in the last ten seconds and changed nothing since.
+fn was_created_by(app: &AppView, request: &PageRequest) -> bool {
+    let age = web::view::time(app.created).map(|it| (chrono::Utc::now() - it).num_seconds());
+    let first = app.newest.as_ref().filter(|it| it.number == 1);
+    let actor = first.and_then(|it| it.actor.as_ref());
+    age.is_some_and(|it| (0..10).contains(&it)) && actor == Some(&request.access.caller.actor)
+}
+
+/// The second page: what was understood of a spec.
+struct NewApp<'a> {
+    request: &'a PageRequest,
+    fields: &'a Fields,
+    text: &'a str,
+}
+
+impl NewApp<'_> {
+    fn unreadable(&self, problems: &Diagnostics) -> Response {
+        let first = problems.first_error().map(ToString::to_string).unwrap_or_default();
+        self.page(
+            "New app",
+            html! {
+                (notice::error("The spec cannot be used as it is", &first))
+                (self.form(html! {}, problems.as_slice(), false))
+            },
+        )
+    }
+
+    async fn understood(&self, parsed: &Parsed, refusal: Option<&HttpError>) -> Response {
+        let remarks = parsed.remarks();
+        let control = &self.request.access.control;
+        let (heads, preview) =
+            tokio::join!(control.source_heads_of(&parsed.spec), control.propose(None, parsed.spec.clone()));
+        let can_deploy = preview.is_ok() && !remarks.has_errors();
+        let content = html! {
+            @if let Some(it) = refusal { (notice::error("The app was not created", &it.message)) }
+            (understood::notices(&parsed.spec, &heads))
+            (self.form(understood::cards(&parsed.spec, &heads, preview), remarks.as_slice(), can_deploy))
+        };
+        self.page(&format!("New app {}", parsed.spec.name), content)
+    }
+
+    /// The form with the spec, so that it can be corrected here.
+    fn form(&self, cards: Markup, problems: &[Diagnostic], can_deploy: bool) -> Markup {
+        let problems: Vec<_> = problems.iter().map(problem).collect();
+        Form { action: PATH, csrf: &self.request.session.csrf, preview: None }.markup(html! {
+            (key_field(self.fields))
+            (cards)
+            @if can_deploy { div class="row" { (submit_as(Look::Primary, "Deploy", "step", "deploy")) } }
+            (card::card("spec-card", "App spec", html! {}, html! {
+                (editor("spec", "You can change it here", self.text, &problems))
+                div class="row" { (submit_as(Look::Plain, "Check again", "step", "check")) }
+            }))
+        })
+    }
+
+    fn page(&self, title: &str, content: Markup) -> Response {
+        let content = html! { (card::heading(title, html! {}, html! {})) (content) };
+        self.request.page(title, Place::Apps, content)
+    }
+}
+
+fn problem(it: &Diagnostic) -> Problem<'_> {
+    Problem {
+        line: it.line().map_or(1, |it| it as usize),
+        column: it.column().map_or(1, |it| it as usize),
+        error: it.is_error(),
+        message: &it.message,
+        help: it.help.as_deref().unwrap_or_default(),
+    }
+}
