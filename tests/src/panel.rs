@@ -56,7 +56,7 @@ impl Panel {
 
     /// Waits until the deployment whose page is open has this phase, in the panel's words. Returns its number.
     pub async fn until_phase(&self, phase: &str) -> Result<u64> {
-        self.browser.until_shows(css("main .badge"), phase).await?;
+        self.browser.until_shows(css("#deployment .badge"), phase).await?;
         let url = self.browser.url().await?;
         let number = url.rsplit_once("/deployments/").context("the page of a deployment")?.1;
         Ok(number.trim_end_matches(|it: char| !it.is_ascii_digit()).parse()?)

@@ -50,7 +50,7 @@ services:
         println!("{name}: nothing became markup");
     }
     for (path, place) in [
-        ("/apps/shop/deployments/2", "main .notice.bad"),
+        ("/apps/shop/deployments/2", "#outcome .tail"),
         ("/apps/shop/logs?component=web", "main"),
         ("/apps/shop?action=rebuild", "dialog"),
     ] {
