@@ -21,8 +21,8 @@
 mod actions;
 mod apps;
 pub mod assets;
-mod deployment;
 mod console;
+mod deployment;
 mod error_page;
 mod limit;
 mod live;
