@@ -34,7 +34,7 @@ pub(super) fn cards(spec: &AppSpec, heads: &[SourceHeadView], preview: Result<Pr
         (card::card("components", "Components", html! {}, components(spec)))
         @if !heads.is_empty() { (card::card("sources-card", "Sources", html! {}, sources(heads))) }
         @if !needed.is_empty() { (card::card("values", "Values that the app needs", html! {}, values(&needed))) }
-        (plan(preview))
+        (plan("Plan", html! {}, preview))
     }
 }
 
