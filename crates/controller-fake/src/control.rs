@@ -255,6 +255,11 @@ impl Control for FakeControl {
         Ok(samples::timeline())
     }
 
+    async fn spec_changes(&self, app: &AppId, id: &DeploymentId) -> Result<Vec<String>, ControlError> {
+        let deployment = self.deployment(app, id).await?;
+        Ok(if deployment.updates_spec { vec!["~ services.web.instance_count: 1 → 2".into()] } else { Vec::new() })
+    }
+
     async fn cancel(&self, _: &AppId, id: &DeploymentId) -> Result<DeploymentView, ControlError> {
         self.record(format!("cancel {id}"))?;
         Ok(self.newest())

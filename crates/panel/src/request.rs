@@ -86,6 +86,12 @@ impl<S: Send + Sync> FromRequestParts<S> for PageRequest {
 }
 
 impl PageRequest {
+    /// Completes when the session of this request ends. What stays open after the answer ends then, too.
+    pub fn ended(&self) -> impl Future<Output = ()> + Send + use<> {
+        let (control, session) = (self.access.control.clone(), self.session.id.clone());
+        async move { control.session_ended(&session).await }
+    }
+
     /// Answers with a page. `content` begins with the page's `h1`.
     pub fn page(&self, title: &str, here: Place<'_>, content: Markup) -> Response {
         self.live_page(title, here, None, content)

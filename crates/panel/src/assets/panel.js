@@ -84,18 +84,19 @@
     place.querySelectorAll('[data-confirm]').forEach(checkName);
     place.querySelectorAll('[data-all]').forEach(syncAll);
     place.querySelectorAll('[data-log]').forEach(follow);
+    place.querySelectorAll('.problems').forEach(markLines);
   }
 
   const loading = new Map();
 
   // Replaces the element with this id by the one in the page at `url`.
-  async function part(url, id) {
+  async function part(url, id, options) {
     loading.get(id)?.abort();
     const request = new AbortController();
     loading.set(id, request);
     byId(id)?.setAttribute('aria-busy', 'true');
     try {
-      const response = await fetch(url, { headers: { 'x-part': 'dialog' }, signal: request.signal });
+      const response = await fetch(url, { headers: { 'x-part': 'dialog' }, signal: request.signal, ...options });
       const next = parse(await response.text()).getElementById(id);
       if (!next) throw new Error(`the answer has no element ${id}`);
       next.removeAttribute('data-load');
@@ -104,7 +105,7 @@
       const old = byId(id);
       if (request.signal.aborted || !old) return;
       old.removeAttribute('aria-busy');
-      old.textContent = 'This could not be loaded. Close this and open it again.';
+      old.textContent = 'This could not be loaded. Try again in a moment.';
     }
   }
 
@@ -271,7 +272,27 @@
     const confirm = target.closest('[data-confirm]');
     if (confirm) checkName(confirm);
     if ('editor' in target.dataset) number(target);
+    const shows = target.closest('[data-checks]')?.dataset.checks;
+    if (shows) checkSoon(target.form, shows);
   });
+
+  // While a person types: sends the form as its button "Show plan" does, and replaces the element that shows the answer.
+  let checking = 0;
+  function checkSoon(form, shows) {
+    clearTimeout(checking);
+    checking = setTimeout(() => {
+      const fields = new URLSearchParams(new FormData(form));
+      fields.set('step', 'plan');
+      part(form.getAttribute('action'), shows, { method: 'POST', body: fields });
+    }, 500);
+  }
+
+  function markLines(list) {
+    const area = byId(list.dataset.of);
+    const lines = [...list.querySelectorAll('[data-line]')].map((it) => Number(it.dataset.line));
+    area.ariaInvalid = list.querySelector('.bad') ? 'true' : null;
+    area.parentElement.querySelectorAll('.numbers span').forEach((it, index) => it.classList.toggle('marked', lines.includes(index + 1)));
+  }
 
   function number(area) {
     const lines = area.value.split('\n').length;

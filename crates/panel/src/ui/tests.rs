@@ -203,7 +203,7 @@ fn logs(text: &str) -> Markup {
     html! {
         div class="columns" {
             (card::card("log", "Log", html! {}, log::log("lines", "Log lines", &lines)))
-            (card::card("console", "Console", html! {}, log::terminal("Console of web.1", &rows)))
+            (card::card("console", "Console", html! {}, log::terminal("Console of web.1", "log-title", &rows)))
         }
     }
 }
