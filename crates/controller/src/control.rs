@@ -17,6 +17,7 @@ mod preview;
 mod rollback;
 mod sessions;
 mod source_heads;
+mod spec_changes;
 mod timeline;
 mod tokens;
 mod traffic;
@@ -139,6 +140,11 @@ pub trait Control: Send + Sync + 'static {
     /// Returns what happened to each instance during a deployment, in time order. Empty for a deployment of a version that
     /// did not record this. Errors: those of [`Self::deployment`].
     async fn timeline(&self, app: &AppId, id: &DeploymentId) -> Result<Vec<InstanceTransition>, ControlError>;
+
+    /// Returns how the deployment's spec differs from that of the deployment that served when it was accepted, in the form of
+    /// [`Preview::changes`]. Empty for the first deployment of an app. Errors: those of [`Self::deployment`]; this version
+    /// cannot read one of the specs.
+    async fn spec_changes(&self, app: &AppId, id: &DeploymentId) -> Result<Vec<String>, ControlError>;
 
     /// Cancels a deployment in progress, and rolls back what it already replaced.
     async fn cancel(&self, app: &AppId, id: &DeploymentId) -> Result<DeploymentView, ControlError>;

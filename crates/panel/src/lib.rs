@@ -12,6 +12,7 @@
 //!   `error_page`: error answers;
 //! - `live`: server-sent events for pages that show what happens now;
 //! - `apps`: the list of apps; `new_app`: creating one; `actions`: the dialogues that change an app;
+//! - `deployment`: the live page of a deployment;
 //! - `logs` and `console`: the logs of an app, and shells in its instances; `limit`: how many of them may be open;
 //! - [`ui`]: the layout and the components that every page uses;
 //! - [`assets`]: the style sheet, the script and the icon, under addresses that change with their content.
@@ -21,6 +22,7 @@ mod actions;
 mod apps;
 pub mod assets;
 mod console;
+mod deployment;
 mod error_page;
 mod limit;
 mod live;
@@ -30,6 +32,8 @@ mod request;
 mod routes;
 mod security_headers;
 mod session;
+#[cfg(test)]
+mod tests;
 pub mod ui;
 
 pub use routes::router;

@@ -102,6 +102,13 @@ impl Deployment {
         matches!(self.phase.as_str(), "ACTIVE" | "SUPERSEDED" | "ERROR" | "CANCELED")
     }
 
+    /// When its last step ended, or it reached its last phase without steps; `None` while it is in progress. A deployment
+    /// that served until another one replaced it ended when it began to serve.
+    pub fn ended_at(&self) -> Option<DateTime<Utc>> {
+        let last_step = self.progress.leaves().into_iter().filter_map(|it| it.ended).max();
+        last_step.or(self.phase_last_updated_at).filter(|_| self.has_ended())
+    }
+
     /// Why it was started, and by which created token: "app spec updated, by ci". The admin token is not mentioned.
     pub fn cause_with_token(&self) -> String {
         match self.boatyard.token.as_deref().filter(|name| *name != "admin") {
@@ -129,6 +136,17 @@ mod tests {
             deployment.boatyard.token = Some(token.to_owned());
             assert_eq!(deployment.cause_with_token(), cause);
         }
+    }
+
+    #[test]
+    fn a_deployment_ended_with_its_last_step_and_not_when_another_one_replaced_it() {
+        let ended = |it: &super::Deployment| it.ended_at().map(crate::rfc3339);
+        let mut replaced = deployment("SUPERSEDED", "SUCCESS", "SUCCESS", "SUCCESS");
+        replaced.phase_last_updated_at = "2026-03-02T10:00:00Z".parse().ok();
+        assert_eq!(ended(&replaced).as_deref(), Some("2026-03-01T10:00:03.200Z"));
+        replaced.progress.steps.clear();
+        assert_eq!(ended(&replaced).as_deref(), Some("2026-03-02T10:00:00.000Z"));
+        assert_eq!(ended(&deployment("DEPLOYING", "SUCCESS", "RUNNING", "PENDING")), None);
     }
 
     #[test]

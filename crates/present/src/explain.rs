@@ -84,6 +84,70 @@ pub struct Explanation {
     pub attention: Vec<String>,
 }
 
+/// Something that a person should look at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attention {
+    /// What it is.
+    pub sentence: String,
+    /// Where to see more about it.
+    pub see: Option<See>,
+}
+
+/// Where to see more about a process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum See {
+    /// The output of this component's instances before their process was last started again.
+    RestartedLogs(String),
+    /// The output of this container, which Boatyard does not show.
+    Container(String),
+}
+
+impl Attention {
+    fn line(&self, app: &str) -> String {
+        let see = match &self.see {
+            Some(See::RestartedLogs(component)) => format!(" See: {}", command::restarted_logs(app, component)),
+            Some(See::Container(name)) => format!(" See: docker logs {name}"),
+            None => String::new(),
+        };
+        format!("{}{see}", self.sentence)
+    }
+}
+
+impl Facts {
+    /// The deployments that have not ended, oldest first, with what they wait for.
+    pub fn open(&self) -> Vec<&Deployment> {
+        // The app's fields have no `waiting`, so take them from the list.
+        let mut open: Vec<_> = self.recent.iter().filter(|it| !it.has_ended()).collect();
+        open.sort_by_key(|it| it.boatyard.number);
+        open
+    }
+
+    /// The newest deployment that failed or was canceled, if none has served since.
+    pub fn failed(&self) -> Option<&Deployment> {
+        let active = self.app.active_deployment.as_ref().map_or(0, |it| it.boatyard.number);
+        let ended = self.recent.iter().filter(|it| matches!(it.phase.as_str(), "ERROR" | "CANCELED"));
+        ended.max_by_key(|it| it.boatyard.number).filter(|it| it.boatyard.number > active)
+    }
+
+    /// What a person should look at, besides a pinned rollback.
+    pub fn attention(&self, now: DateTime<Utc>) -> Vec<Attention> {
+        let open = self.open();
+        let InstanceCounts { ready, wanted } = self.app.boatyard.instances;
+        let mut sentences = Vec::new();
+        if self.app.active_deployment.is_some() && open.is_empty() && ready < wanted {
+            sentences.push(format!("{ready} of {wanted} instances of services and workers serve."));
+        }
+        // A rollout lists what the app waits for, too. The seconds that are left may differ.
+        let known: Vec<_> =
+            open.iter().flat_map(|it| &it.boatyard.waiting).map(|it| news::without_numbers(it)).collect();
+        let waiting = self.status.waiting.iter().filter(|it| !known.contains(&news::without_numbers(it)));
+        sentences.extend(waiting.cloned());
+        let sentences = sentences.into_iter().map(|sentence| Attention { sentence, see: None });
+        let restarted = self.status.instances.iter().filter_map(|it| restarted(it, now));
+        sentences.chain(restarted).chain(self.status.instances.iter().filter_map(at_process_limit)).collect()
+    }
+}
+
 impl Explanation {
     /// All sentences in order.
     pub fn lines(&self) -> Vec<String> {
@@ -134,15 +198,8 @@ fn version(image: &Image) -> String {
     }
 }
 
-/// The deployments that have not ended, oldest first. The app's fields have no `waiting`, so take them from the list.
-fn open(facts: &Facts) -> Vec<&Deployment> {
-    let mut open: Vec<_> = facts.recent.iter().filter(|it| !it.has_ended()).collect();
-    open.sort_by_key(|it| it.boatyard.number);
-    open
-}
-
 fn under_way(facts: &Facts) -> Vec<String> {
-    open(facts).into_iter().flat_map(|it| under_way_lines(&facts.status.name, it)).collect()
+    facts.open().into_iter().flat_map(|it| under_way_lines(&facts.status.name, it)).collect()
 }
 
 fn under_way_lines(app: &str, deployment: &Deployment) -> Vec<String> {
@@ -163,32 +220,18 @@ fn under_way_lines(app: &str, deployment: &Deployment) -> Vec<String> {
     lines
 }
 
-/// The newest deployment that has ended, if it failed or was canceled and none has served since.
 fn failure(facts: &Facts) -> Vec<String> {
-    let active = facts.app.active_deployment.as_ref().map_or(0, |it| it.boatyard.number);
-    let ended = facts.recent.iter().filter(|it| matches!(it.phase.as_str(), "ERROR" | "CANCELED"));
-    let newest = ended.max_by_key(|it| it.boatyard.number).filter(|it| it.boatyard.number > active);
-    newest.map(|it| outcome::ended(&facts.status.name, it, false)).unwrap_or_default()
+    facts.failed().map(|it| outcome::ended(&facts.status.name, it, false)).unwrap_or_default()
 }
 
 fn attention(facts: &Facts, now: DateTime<Utc>) -> Vec<String> {
-    let status = &facts.status;
-    let open = open(facts);
-    let InstanceCounts { ready, wanted } = facts.app.boatyard.instances;
-    let mut lines: Vec<_> = facts.app.pinned_line(&status.name).into_iter().collect();
-    if facts.app.active_deployment.is_some() && open.is_empty() && ready < wanted {
-        lines.push(format!("{ready} of {wanted} instances of services and workers serve."));
-    }
-    // A rollout lists what the app waits for, too. The seconds that are left may differ.
-    let known: Vec<_> = open.iter().flat_map(|it| &it.boatyard.waiting).map(|it| news::without_numbers(it)).collect();
-    lines.extend(status.waiting.iter().filter(|it| !known.contains(&news::without_numbers(it))).cloned());
-    lines.extend(status.instances.iter().filter_map(|it| restarted(&status.name, it, now)));
-    lines.extend(status.instances.iter().filter_map(at_process_limit));
-    lines
+    let app = &facts.status.name;
+    let attention = facts.attention(now).into_iter().map(|it| it.line(app));
+    facts.app.pinned_line(app).into_iter().chain(attention).collect()
 }
 
 /// A process that ended by itself lately.
-fn restarted(app: &str, instance: &StatusInstance, now: DateTime<Utc>) -> Option<String> {
+fn restarted(instance: &StatusInstance, now: DateTime<Utc>) -> Option<Attention> {
     let end = instance.last_end.as_ref().filter(|_| instance.restarts > 0)?;
     let at: DateTime<Utc> = end.at.parse().ok()?;
     if now - at > RECENT {
@@ -199,21 +242,22 @@ fn restarted(app: &str, instance: &StatusInstance, now: DateTime<Utc>) -> Option
         Some(code) => format!(" with exit code {code}"),
         None => String::new(),
     };
-    let StatusInstance { component_name: component, instance_alias: alias, restarts, .. } = instance;
+    let StatusInstance { instance_alias: alias, restarts, .. } = instance;
     let times = if *restarts == 1 { "once".to_owned() } else { format!("{restarts} times") };
-    let logs = match instance.component_type.as_str() {
-        // Boatyard shows no logs of databases.
-        "DATABASE" => format!("docker logs {}", instance.instance_name),
-        _ => command::restarted_logs(app, component),
+    let see = match instance.component_type.as_str() {
+        "DATABASE" => See::Container(instance.instance_name.clone()),
+        _ => See::RestartedLogs(instance.component_name.clone()),
     };
     let at = rfc3339(at);
-    Some(format!("{alias} ended by itself and was started again {times}. It last ended{how} at {at}. See: {logs}"))
+    let sentence = format!("{alias} ended by itself and was started again {times}. It last ended{how} at {at}.");
+    Some(Attention { sentence, see: Some(see) })
 }
 
-fn at_process_limit(instance: &StatusInstance) -> Option<String> {
+fn at_process_limit(instance: &StatusInstance) -> Option<Attention> {
     let ProcessCount { running, limit } = instance.processes?;
     let alias = &instance.instance_alias;
-    (running >= limit).then(|| format!("{alias} has reached its limit of {limit} processes and cannot start more."))
+    let sentence = format!("{alias} has reached its limit of {limit} processes and cannot start more.");
+    (running >= limit).then_some(Attention { sentence, see: None })
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use controller::view::{
     AppView, DeploymentKind, DeploymentView, Image, InstanceTransition, InstanceView, LastEnd, RolloutView, Served,
     Transition, Unchanged,
 };
+use present::explain::{AppStatus, ProcessCount, StatusInstance};
 use present::{AppDetails, DeploymentDetails, InstanceCounts, InstanceDetails, Status, Step, Traffic};
 use rollout::progress::{Leaf, LeafKey};
 use rollout::time::Timestamp;
@@ -20,6 +21,39 @@ pub fn app_details(view: &AppView) -> AppDetails {
     AppDetails {
         instances: InstanceCounts { ready: view.ready as u64, wanted: view.wanted as u64 },
         waiting: view.waiting.clone(),
+    }
+}
+
+/// An app with the deployments that its status depends on.
+pub fn app(view: &AppView) -> present::App {
+    let of = |it: &Option<DeploymentView>| it.as_ref().map(|it| deployment(it, &[]));
+    present::App {
+        active_deployment: of(&view.active),
+        in_progress_deployment: of(&view.in_progress),
+        pending_deployment: of(&view.pending),
+        pinned_deployment: of(&view.pinned),
+        boatyard: app_details(view),
+    }
+}
+
+/// The status of an app with its instances.
+pub fn app_status(view: &AppView, instances: &[InstanceView]) -> AppStatus {
+    let instance = |it: &InstanceView| StatusInstance {
+        component_name: it.component_name.to_string(),
+        component_type: it.component_type.to_owned(),
+        instance_name: it.instance_name.to_string(),
+        instance_alias: it.instance_alias.clone(),
+        restarts: it.restarts,
+        last_end: it.last_end.as_ref().map(last_end),
+        processes: it.processes.map(|it| ProcessCount { running: it.running, limit: it.limit }),
+    };
+    AppStatus {
+        id: view.id.to_string(),
+        name: view.name.clone(),
+        deleting: view.deleting,
+        live_url: view.live_url.clone(),
+        waiting: view.waiting.clone(),
+        instances: instances.iter().map(instance).collect(),
     }
 }
 

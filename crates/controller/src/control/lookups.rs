@@ -1,21 +1,30 @@
 //! What the operations share: an app's records, its task, and the views of its state.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use app_spec::AppSpec;
 use engine::ContainerDetails;
+use futures::future::{BoxFuture, FutureExt};
+use futures::{StreamExt, stream};
 use rollout::deployment::Stage;
 use rollout::ids::{AppId, ComponentName, InstanceName};
 use rollout::instance::InstancePhase;
 use rollout::target::ComponentKind;
 use store::records::{App, AppState, Deployment, LastEnd};
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use super::Controller;
 use crate::app::{AppCommand, AppHandle, DeployRequest, Waits};
 use crate::error::ControlError;
 use crate::specs::Specs;
 use crate::view::{AppView, DeploymentView, InstanceView};
+
+/// How many instances the engine is asked about in parallel.
+const AT_ONCE: usize = 8;
+/// Timeout of the questions about one instance. People wait for the answer.
+const ENGINE_WITHIN: Duration = Duration::from_secs(2);
 
 impl Controller {
     pub(super) async fn start_deployment(
@@ -62,24 +71,29 @@ impl Controller {
     }
 
     pub(super) async fn instance_views(&self, state: &AppState) -> Vec<InstanceView> {
-        let mut views = Vec::new();
-        for row in &state.instances {
+        let instances = state.instances.iter().map(|row| {
             let kind = match row.kind {
                 ComponentKind::Service => "SERVICE",
                 ComponentKind::Worker => "WORKER",
             };
             let alias = format!("{}-{}", row.component, row.slot);
-            let view = self.instance_view(&row.name, &row.component, kind, alias, Some(row.phase)).await;
-            views.push(InstanceView { restarts: row.restarts.count, last_end: row.restarts.last.clone(), ..view });
-        }
-        for database in state.databases.iter().filter(|it| it.wanted) {
-            let alias = database.name.to_string();
-            views.push(self.instance_view(&database.container, &database.name, "DATABASE", alias, None).await);
-        }
-        for run in state.job_runs.iter().filter(|it| !it.collected) {
-            views.push(self.instance_view(&run.name, &run.job, "JOB", run.job.to_string(), None).await);
-        }
-        views
+            let view = self.instance_view(&row.name, &row.component, kind, alias, Some(row.phase));
+            let counted = |it: InstanceView| InstanceView {
+                restarts: row.restarts.count,
+                last_end: row.restarts.last.clone(),
+                ..it
+            };
+            view.map(counted).boxed()
+        });
+        let databases = state
+            .databases
+            .iter()
+            .filter(|it| it.wanted)
+            .map(|it| self.instance_view(&it.container, &it.name, "DATABASE", it.name.to_string(), None).boxed());
+        let runs = state.job_runs.iter().filter(|it| !it.collected);
+        let runs = runs.map(|it| self.instance_view(&it.name, &it.job, "JOB", it.job.to_string(), None).boxed());
+        let views: Vec<BoxFuture<'_, InstanceView>> = instances.chain(databases).chain(runs).collect();
+        stream::iter(views).buffered(AT_ONCE).collect().await
     }
 
     /// One sentence for each app that is being deleted, with what its deletion waits for.
@@ -93,7 +107,8 @@ impl Controller {
         Ok(sentences)
     }
 
-    pub(super) async fn instance_view(
+    /// If the engine does not answer in time, the view lacks what only the engine knows.
+    async fn instance_view(
         &self,
         name: &InstanceName,
         component: &ComponentName,
@@ -101,14 +116,19 @@ impl Controller {
         instance_alias: String,
         phase: Option<InstancePhase>,
     ) -> InstanceView {
-        let details = self.0.shared.engine.inspect(name.as_str()).await.ok().flatten();
+        let engine = &self.0.shared.engine;
+        let asked = timeout(ENGINE_WITHIN, async {
+            let details = engine.inspect(name.as_str()).await.ok().flatten();
+            let processes = match &details {
+                Some(it) => engine.usage(&it.container).await.ok().flatten().and_then(|it| it.processes),
+                None => None,
+            };
+            (details, processes)
+        });
+        let (details, processes) = asked.await.unwrap_or_default();
         let ended = |it: &ContainerDetails| {
             let at = it.finished_at.clone().filter(|_| it.restart_count > 0)?;
             Some(LastEnd { at, code: it.exit_code, out_of_memory: it.oom_killed })
-        };
-        let processes = match &details {
-            Some(it) => self.0.shared.engine.usage(&it.container).await.ok().flatten().and_then(|it| it.processes),
-            None => None,
         };
         InstanceView {
             processes,

@@ -149,6 +149,10 @@ impl Control for Controller {
         self.timeline_of(app, id).await
     }
 
+    async fn spec_changes(&self, app: &AppId, id: &DeploymentId) -> Result<Vec<String>, ControlError> {
+        self.spec_changes_of(app, id).await
+    }
+
     async fn cancel(&self, app: &AppId, id: &DeploymentId) -> Result<DeploymentView, ControlError> {
         self.deployment(app, id).await?;
         let deployment = self.send_command(app, |reply| AppCommand::Cancel { deployment: id.clone(), reply }).await?;

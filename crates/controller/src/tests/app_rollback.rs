@@ -170,6 +170,26 @@ fn commits(deployment: &Deployment) -> Vec<String> {
 }
 
 #[test]
+fn the_changes_of_a_deployments_spec_are_those_since_the_one_that_served_before_and_hide_secrets() {
+    simulate(async {
+        let site = Site::new().await;
+        let changes = async |id: &DeploymentId| site.cluster.controller().spec_changes(&site.app, id).await.unwrap();
+        assert_eq!(changes(&site.ids[0]).await, [""; 0]);
+        let of_the_second = [
+            "~ services.web.envs.RELEASE.value: 1 → 2",
+            "~ services.web.envs.TOKEN.value: (secret) → (another secret)",
+        ];
+        assert_eq!(changes(&site.ids[1]).await, of_the_second);
+        let restart = site.cluster.restart(&site.app).await.id;
+        assert_eq!(changes(&restart).await, [""; 0]);
+        assert!(matches!(
+            site.cluster.controller().spec_changes(&site.app, &"unknown".into()).await,
+            Err(ControlError::NotFound(_))
+        ));
+    });
+}
+
+#[test]
 fn a_rollback_returns_to_the_spec_and_the_images_of_its_deployment_without_the_repository() {
     simulate(async {
         let site = Site::new().await;

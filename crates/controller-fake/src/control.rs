@@ -23,8 +23,7 @@ use rollout::time::Timestamp;
 use tokio::sync::watch;
 use web::sha256;
 
-use super::fake_console::FakeConsoles;
-use super::samples;
+use crate::{FakeConsoles, samples};
 use controller::{Control, LogLines};
 
 pub const TOKEN: &str = "tok";
@@ -254,6 +253,11 @@ impl Control for FakeControl {
     async fn timeline(&self, app: &AppId, id: &DeploymentId) -> Result<Vec<InstanceTransition>, ControlError> {
         self.deployment(app, id).await?;
         Ok(samples::timeline())
+    }
+
+    async fn spec_changes(&self, app: &AppId, id: &DeploymentId) -> Result<Vec<String>, ControlError> {
+        let deployment = self.deployment(app, id).await?;
+        Ok(if deployment.updates_spec { vec!["~ services.web.instance_count: 1 → 2".into()] } else { Vec::new() })
     }
 
     async fn cancel(&self, _: &AppId, id: &DeploymentId) -> Result<DeploymentView, ControlError> {
