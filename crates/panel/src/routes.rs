@@ -13,7 +13,7 @@ use crate::error_page::error_pages;
 use crate::live::LivePages;
 use crate::security_headers::security_headers;
 use crate::session::{SessionCookie, guard};
-use crate::{actions, apps, assets, new_app, session};
+use crate::{actions, app, apps, assets, new_app, session};
 
 /// What all handlers share. Cheap to clone.
 #[derive(Clone)]
@@ -39,7 +39,10 @@ pub(crate) fn route(path: &'static str, needs: Needs, handler: MethodRouter<Pane
 
 /// The paths that need a session, and what each needs.
 pub(crate) fn table() -> Vec<Route> {
-    [session::routes(), apps::routes(), new_app::routes(), actions::routes()].into_iter().flatten().collect()
+    [session::routes(), apps::routes(), app::routes(), new_app::routes(), actions::routes()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// The control panel. `stop` ends its live pages and consoles.
