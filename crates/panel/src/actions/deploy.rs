@@ -29,7 +29,7 @@ pub(super) async fn content(dialogue: &Dialogue<'_>) -> Result<Markup, HttpError
     let title = if is_rebuild { "Plan" } else { "Plan if nothing new was pushed" };
     let content = html! {
         p {
-            @if is_rebuild { "Builds every component again from its newest commit, and replaces its instances." }
+            @if is_rebuild { "Builds every component with a repository again from its newest commit, and replaces all instances." }
             @else { "Fetches the newest commits, builds what changed since, and replaces only that." }
         }
         @if is_rebuild { (clear_cache.markup()) }
