@@ -108,7 +108,7 @@ fn a_countdown_changes_one_part_of_the_page() {
 #[test]
 fn before_the_rollout_the_page_says_that_no_instance_was_touched_and_follows_the_build() {
     let it = samples::deployment(2, Stage::Building);
-    let facts = Facts::new(samples::app(&[it.clone()]), &it, Vec::new(), Vec::new(), true);
+    let facts = Facts::new(samples::app(std::slice::from_ref(&it)), &it, Vec::new(), Vec::new(), true);
     let page = content(&fragments(&facts)).into_string();
     assert_has(&page, &["Building", "No instance has been touched so far.", "type=build", "id=\"requests\" hidden"]);
 }
@@ -201,7 +201,7 @@ fn an_instance_that_was_replaced_is_told_from_a_new_one_and_from_one_that_was_le
     ];
     let it = served(deployment(Stage::Active));
     let timeline = timeline.iter().map(web::view::transition).collect();
-    let facts = Facts::new(samples::app(&[it.clone()]), &it, timeline, Vec::new(), true);
+    let facts = Facts::new(samples::app(std::slice::from_ref(&it)), &it, timeline, Vec::new(), true);
     let page = lanes::markup(&facts).into_string();
     assert_has(&page, &["not ready", "stopping", "0 of 1 replaced", "not replaced", "running"]);
 }
