@@ -14,11 +14,13 @@
 //! - `apps`: the list of apps; `new_app`: creating one; `actions`: the dialogues that change an app;
 //! - `deployment`: the live page of a deployment;
 //! - `logs` and `console`: the logs of an app, and shells in its instances; `limit`: how many of them may be open;
+//! - `apps`: the list of apps; `app`: the pages of one; `new_app`: creating one; `actions`: the dialogues that change an app;
 //! - [`ui`]: the layout and the components that every page uses;
 //! - [`assets`]: the style sheet, the script and the icon, under addresses that change with their content.
 #![warn(missing_docs)]
 
 mod actions;
+mod app;
 mod apps;
 pub mod assets;
 mod console;

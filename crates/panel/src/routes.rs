@@ -16,6 +16,7 @@ use crate::live::LivePages;
 use crate::security_headers::security_headers;
 use crate::session::{SessionCookie, guard};
 use crate::{actions, apps, assets, console, deployment, logs, new_app, session};
+use crate::{actions, app, apps, assets, new_app, session};
 
 /// What all handlers share. Cheap to clone.
 #[derive(Clone)]
@@ -53,6 +54,10 @@ pub(crate) fn table() -> Vec<Route> {
         console::routes(),
     ];
     pages.into_iter().flatten().collect()
+    [session::routes(), apps::routes(), app::routes(), new_app::routes(), actions::routes()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// The control panel. `stop` ends its live pages and consoles.
