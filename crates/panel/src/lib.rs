@@ -11,10 +11,9 @@
 //! - `session`: signing in, and who makes a request; `security_headers`: what a page may do; `request`: what a handler gets;
 //!   `error_page`: error answers;
 //! - `live`: server-sent events for pages that show what happens now;
-//! - `apps`: the list of apps; `new_app`: creating one; `actions`: the dialogues that change an app;
+//! - `apps`: the list of apps; `app`: the pages of one; `new_app`: creating one; `actions`: the dialogues that change an app;
 //! - `deployment`: the live page of a deployment;
 //! - `logs` and `console`: the logs of an app, and shells in its instances; `limit`: how many of them may be open;
-//! - `apps`: the list of apps; `app`: the pages of one; `new_app`: creating one; `actions`: the dialogues that change an app;
 //! - [`ui`]: the layout and the components that every page uses;
 //! - [`assets`]: the style sheet, the script and the icon, under addresses that change with their content.
 #![warn(missing_docs)]

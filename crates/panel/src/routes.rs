@@ -15,8 +15,7 @@ use crate::limit::Limit;
 use crate::live::LivePages;
 use crate::security_headers::security_headers;
 use crate::session::{SessionCookie, guard};
-use crate::{actions, apps, assets, console, deployment, logs, new_app, session};
-use crate::{actions, app, apps, assets, new_app, session};
+use crate::{actions, app, apps, assets, console, deployment, logs, new_app, session};
 
 /// What all handlers share. Cheap to clone.
 #[derive(Clone)]
@@ -47,6 +46,7 @@ pub(crate) fn table() -> Vec<Route> {
     let pages = [
         session::routes(),
         apps::routes(),
+        app::routes(),
         new_app::routes(),
         deployment::routes(),
         actions::routes(),
@@ -54,10 +54,6 @@ pub(crate) fn table() -> Vec<Route> {
         console::routes(),
     ];
     pages.into_iter().flatten().collect()
-    [session::routes(), apps::routes(), app::routes(), new_app::routes(), actions::routes()]
-        .into_iter()
-        .flatten()
-        .collect()
 }
 
 /// The control panel. `stop` ends its live pages and consoles.
