@@ -15,7 +15,7 @@ use crate::limit::Limit;
 use crate::live::LivePages;
 use crate::security_headers::security_headers;
 use crate::session::{SessionCookie, guard};
-use crate::{actions, apps, assets, console, deployment, logs, new_app, session};
+use crate::{actions, app, apps, assets, console, deployment, logs, new_app, session};
 
 /// What all handlers share. Cheap to clone.
 #[derive(Clone)]
@@ -46,6 +46,7 @@ pub(crate) fn table() -> Vec<Route> {
     let pages = [
         session::routes(),
         apps::routes(),
+        app::routes(),
         new_app::routes(),
         deployment::routes(),
         actions::routes(),
