@@ -358,11 +358,10 @@
   function live(url) {
     const banner = byId('connection');
     const last = new Map();
-    let source = null, timer = 0, wait = 0, isGone = false;
+    let source = null, timer = 0, wait = 0;
 
     function connect() {
       disconnect();
-      if (isGone) return;
       source = new EventSource(url);
       source.addEventListener('open', () => { wait = 0; banner.hidden = true; });
       source.addEventListener('fragments', (event) => {
@@ -372,10 +371,10 @@
           replace(byId(id), parse(html).body.firstElementChild);
         }
       });
-      source.addEventListener('gone', (event) => {
-        isGone = true;
+      // What the page shows is gone, or too many pages are open.
+      source.addEventListener('end', (event) => {
         disconnect();
-        banner.textContent = `This page no longer exists: ${JSON.parse(event.data).message}`;
+        banner.textContent = JSON.parse(event.data).message;
         banner.hidden = false;
       });
       source.addEventListener('error', lost);
