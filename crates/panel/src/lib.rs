@@ -14,14 +14,14 @@
 //! - `apps`: the list of apps; `app`: the pages of one; `new_app`: creating one; `actions`: the dialogues that change an app;
 //! - `deployment`: the live page of a deployment;
 //! - `logs` and `console`: the logs of an app, and shells in its instances; `limit`: how many of them may be open;
-//! - [`ui`]: the layout and the components that every page uses;
-//! - [`assets`]: the style sheet, the script and the icon, under addresses that change with their content.
+//! - `ui`: the layout and the components that every page uses;
+//! - `assets`: the style sheet, the script and the icon, under addresses that change with their content.
 #![warn(missing_docs)]
 
 mod actions;
 mod app;
 mod apps;
-pub mod assets;
+mod assets;
 mod console;
 mod deployment;
 mod error_page;
@@ -35,6 +35,6 @@ mod security_headers;
 mod session;
 #[cfg(test)]
 mod tests;
-pub mod ui;
+mod ui;
 
 pub use routes::router;
