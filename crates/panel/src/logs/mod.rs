@@ -27,7 +27,7 @@ use crate::ui::page::{Place, Section};
 use crate::ui::{button, card, log, notice};
 use choice::Choice;
 
-/// How many of the last lines the page shows before its script follows the log. Each instance sends as many again then.
+/// How many of the last lines the page shows before its script follows the log. Each instance then sends this many of its last lines.
 const FIRST_LINES: usize = 500;
 /// Limit of the text of these lines, so that the page stays small.
 const FIRST_BYTES: usize = 40 * 1024;
@@ -58,7 +58,7 @@ async fn page(request: PageRequest, PathParams(app): PathParams<String>) -> Page
     let name = choice.app.name.clone();
     let content = html! {
         (card::heading("Logs", html! {}, html! {}))
-        (choice.form())
+        (choice.form(&request.access).await?)
         (tools(&choice))
         (log_box(&choice, lines))
         script src=(assets::logs_script_path()) defer {}
@@ -130,8 +130,9 @@ fn newest(mut lines: Vec<LogEntry>, limit: usize) -> Vec<LogEntry> {
     lines.sort_by_key(time_of);
     let mut bytes = 0;
     let fits = |line: &&LogEntry| {
+        let is_newest = bytes == 0;
         bytes += line.text.len();
-        bytes <= FIRST_BYTES
+        is_newest || bytes <= FIRST_BYTES
     };
     let count = lines.iter().rev().take(limit.min(FIRST_LINES)).take_while(fits).count();
     lines.split_off(lines.len() - count)
