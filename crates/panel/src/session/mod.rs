@@ -19,6 +19,7 @@ use controller::view::SessionView;
 use web::{Authenticate, Authenticated, HttpError, Identity};
 
 pub(crate) use guard::guard;
+pub(crate) use origin::is_own_origin;
 pub(crate) use sign_in::{router, routes};
 
 /// The session of a request. An extension of every request of a person who is signed in.
