@@ -29,8 +29,10 @@ use choice::Choice;
 
 /// How many of the last lines the page shows before its script follows the log. Each instance then sends this many of its last lines.
 const FIRST_LINES: usize = 500;
-/// Limit of the text of these lines, so that the page stays small.
-const FIRST_BYTES: usize = 40 * 1024;
+/// Limit of these lines, so that the page with its assets stays below 100 KB.
+const FIRST_BYTES: usize = 36 * 1024;
+/// About as much as the markup of a line adds to its text.
+const LINE_MARKUP: usize = 110;
 /// How much text is in memory while the page's lines are chosen.
 const MAX_READ_BYTES: usize = 1024 * 1024;
 /// Open streams. Each one holds a connection and a stream of the engine, and up to 6 MB for a slow client.
@@ -131,7 +133,7 @@ fn newest(mut lines: Vec<LogEntry>, limit: usize) -> Vec<LogEntry> {
     let mut bytes = 0;
     let fits = |line: &&LogEntry| {
         let is_newest = bytes == 0;
-        bytes += line.text.len();
+        bytes += LINE_MARKUP + line.text.len();
         is_newest || bytes <= FIRST_BYTES
     };
     let count = lines.iter().rev().take(limit.min(FIRST_LINES)).take_while(fits).count();
