@@ -10,7 +10,7 @@ export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 new_cases = PROPTEST_RNG_SEED=$(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test screenshots upgrade sweep engines clients fuzz bench lint deny advisories install clean
+.PHONY: help setup demo test screenshots live upgrade sweep engines clients fuzz bench lint deny advisories install clean
 
 help: ## show this help
 	@echo 'Boatyard: App Platform on your own Docker host.'
@@ -88,6 +88,10 @@ deny: ## check only the licenses and sources of dependencies, and banned crates
 
 advisories: ## look up the dependencies in the RustSec database (fetches it from GitHub)
 	@scripts/deny advisories
+
+live: setup ## measure the live pages of the control panel: how late they are, and what 200 of them take
+	$(CARGO) build --locked --release -p boatyard
+	$(CARGO) run --locked --release -p boatyard-tests --bin live
 
 install: ## build a release and install it to PREFIX/bin (PREFIX=/usr/local)
 	@scripts/build-deps

@@ -44,6 +44,7 @@ pub mod keys {
     /// Held down until the end of the keys that follow.
     pub const SHIFT: &str = "\u{E008}";
     pub const CONTROL: &str = "\u{E009}";
+    pub const ALT: &str = "\u{E00A}";
 }
 
 /// A running browser with an empty profile. Dropping it ends the browser.
@@ -199,7 +200,7 @@ impl Browser {
     /// Presses keys, one after the other, in whatever has the focus. Modifiers are held down until the end.
     pub async fn press(&self, keys: &str) -> Result<()> {
         let press = |key: char| [json!({ "type": "keyDown", "value": key }), json!({ "type": "keyUp", "value": key })];
-        let is_modifier = |key: &char| [keys::SHIFT, keys::CONTROL].iter().any(|it| it.starts_with(*key));
+        let is_modifier = |key: &char| [keys::SHIFT, keys::CONTROL, keys::ALT].iter().any(|it| it.starts_with(*key));
         let held: Vec<char> = keys.chars().filter(is_modifier).collect();
         let mut events: Vec<Value> = held.iter().map(|key| json!({ "type": "keyDown", "value": key })).collect();
         events.extend(keys.chars().filter(|key| !is_modifier(key)).flat_map(press));

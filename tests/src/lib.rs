@@ -8,6 +8,7 @@ pub mod http;
 pub mod installation;
 pub mod load;
 pub mod panel;
+pub mod process;
 pub mod repo;
 pub mod site;
 pub mod small_disk;

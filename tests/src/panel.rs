@@ -6,9 +6,25 @@ use serde_json::Value;
 use crate::browser::{At, Browser, axe, button, css, field};
 use crate::installation::Installation;
 
-/// Pages of an app `shop` that has had a deployment, each with a short name. The first one is the only one without an
-/// account.
-pub const PAGES: &[(&str, &str)] = &[("apps", "/")];
+/// The pages of the panel and its dialogues, for an app `shop` with two deployments that served. Each has a short name.
+pub const PAGES: &[(&str, &str)] = &[
+    ("apps", "/"),
+    ("new", "/apps/new"),
+    ("app", "/apps/shop"),
+    ("restart", "/apps/shop?action=restart"),
+    ("rebuild", "/apps/shop?action=rebuild"),
+    ("deploy", "/apps/shop?action=deploy"),
+    ("rollback", "/apps/shop?action=rollback"),
+    ("delete", "/apps/shop?action=delete"),
+    ("deployment", "/apps/shop/deployments/2"),
+    ("activity", "/apps/shop/activity"),
+    ("logs", "/apps/shop/logs"),
+    ("console", "/apps/shop/console"),
+    ("settings", "/apps/shop/settings"),
+    ("variables", "/apps/shop/settings/variables"),
+    ("tokens", "/tokens"),
+    ("host", "/host"),
+];
 
 /// An installation, and a browser for its panel.
 pub struct Panel {
@@ -40,7 +56,7 @@ impl Panel {
 
     /// Waits until the deployment whose page is open has this phase, in the panel's words. Returns its number.
     pub async fn until_phase(&self, phase: &str) -> Result<u64> {
-        self.browser.until_shows(css("main .badge"), phase).await?;
+        self.browser.until_shows(css("#deployment .badge"), phase).await?;
         let url = self.browser.url().await?;
         let number = url.rsplit_once("/deployments/").context("the page of a deployment")?.1;
         Ok(number.trim_end_matches(|it: char| !it.is_ascii_digit()).parse()?)

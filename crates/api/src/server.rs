@@ -59,13 +59,14 @@ pub async fn serve(
             _ = down.wait_for(|down| *down) => ShutdownReason::Down,
         }
     };
-    let ended = web::serve(listeners, router, deadline, stop, until).await?;
+    let ended = web::serve(listeners, router, deadline, stop.clone(), until).await?;
     // Each open log stream holds a permit.
     let streams = state.log_streams.acquire_many(MAX_LOG_STREAMS as u32);
     if timeout(STREAMS_TIMEOUT, streams).await.is_err() {
         warn!("log streams were still open after the shutdown");
     }
-    if timeout(CONSOLES_TIMEOUT, state.consoles.all_closed()).await.is_err() {
+    let consoles = async { tokio::join!(state.consoles.all_closed(), stop.completed()) };
+    if timeout(CONSOLES_TIMEOUT, consoles).await.is_err() {
         warn!("shells of consoles still ran after the shutdown; the next serve ends them");
     }
     Ok(ended)

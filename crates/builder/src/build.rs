@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, Weak};
 use engine::{BuildEvent, BuildSpec, BuildStepState, Engine, EngineError};
 use futures::future::BoxFuture;
 use futures::{StreamExt, TryStreamExt};
-use source::{CommitId, FetchOptions, FetchProgress, GitRef, Identity, Note, RepoUrl, Resolved, Source, SourceError};
+use source::{
+    CommitId, FetchOptions, FetchProgress, GitRef, Identity, Note, RepoUrl, Resolved, Selection, Source, SourceError,
+};
 use thiserror::Error;
 use tokio::sync::Mutex as AsyncMutex;
 use tokio::time::Instant;
@@ -79,6 +81,11 @@ impl Builder {
     pub async fn head(&self, repo: &RepoUrl, git_ref: &GitRef, deadline: Instant) -> Result<Resolved, SourceError> {
         let options = FetchOptions { deadline: Some(deadline), ..FetchOptions::default() };
         self.source.fetch(repo, git_ref, options, |_| {}).await
+    }
+
+    /// Checks that a build would find its directory and its Dockerfile in a commit that was looked up.
+    pub async fn check(&self, repo: &RepoUrl, commit: &CommitId, selection: &Selection) -> Result<(), SourceError> {
+        self.source.identity(repo, commit, selection).await.map(drop)
     }
 
     /// Returns the image of `recipe` at a commit, even if its reference has moved since. Builds it unless `lookup` or

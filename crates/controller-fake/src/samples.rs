@@ -258,5 +258,5 @@ pub fn source_heads() -> Vec<SourceHeadView> {
     };
     let address = "https://example.com/shop.git".to_owned();
     let location = SourceLocation::Repository { address, branch: Some("main".into()), newest: Ok(newest) };
-    vec![SourceHeadView { components: vec![("web".into(), Some("1".repeat(40)))], location }]
+    vec![SourceHeadView { components: vec![("web".into(), Some("1".repeat(40)))], location, problems: Vec::new() }]
 }

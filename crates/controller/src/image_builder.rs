@@ -3,7 +3,7 @@
 
 use async_trait::async_trait;
 use builder::{BuildError, Builder, Built, ImageLookup, LogSink, Recipe};
-use source::{CommitId, GitRef, RepoUrl, RepoUrlError, Resolved, SourceError};
+use source::{CommitId, GitRef, RepoUrl, RepoUrlError, Resolved, Selection, SourceError};
 use tokio::time::Instant;
 
 /// Resolving and building are separate calls, so that the controller can record the commit before it builds.
@@ -15,6 +15,8 @@ pub(crate) trait ImageBuilder: Send + Sync {
     async fn remove_mirrors_except(&self, keep: &[RepoUrl]) -> Result<u32, SourceError>;
     /// The newest commit of a reference, looked up for display until `deadline`.
     async fn head(&self, repo: &RepoUrl, git_ref: &GitRef, deadline: Instant) -> Result<Resolved, SourceError>;
+    /// Checks that a build would find its directory and its Dockerfile in a commit that was looked up.
+    async fn check(&self, repo: &RepoUrl, commit: &CommitId, selection: &Selection) -> Result<(), SourceError>;
     /// The commit that a recipe's branch points to now.
     async fn resolve(&self, recipe: &Recipe, log: &LogSink) -> Result<CommitId, BuildError>;
     /// Returns the image of a recipe at a commit; builds it if no image exists.
@@ -39,6 +41,10 @@ impl ImageBuilder for Builder {
 
     async fn head(&self, repo: &RepoUrl, git_ref: &GitRef, deadline: Instant) -> Result<Resolved, SourceError> {
         Builder::head(self, repo, git_ref, deadline).await
+    }
+
+    async fn check(&self, repo: &RepoUrl, commit: &CommitId, selection: &Selection) -> Result<(), SourceError> {
+        Builder::check(self, repo, commit, selection).await
     }
 
     async fn resolve(&self, recipe: &Recipe, log: &LogSink) -> Result<CommitId, BuildError> {

@@ -24,7 +24,7 @@ use tokio::sync::watch;
 use following::Following;
 
 use crate::error::{ControlError, closest};
-use crate::logbook::{Chapter, Lines, Logbook, shortened};
+use crate::logbook::{Chapter, Lines, Logbook, escaped, shortened};
 use crate::redact::Secrets;
 use crate::view::{LogEntry, LogKind, LogRequest};
 
@@ -159,8 +159,9 @@ impl Logs {
             // deployment entered its stage.
             let stamp = crate::clock::rfc3339(deployment.stage_since);
             let component = failed.to_string();
-            let lines = last(deployment.log_tail.clone(), question.tail)
-                .map(move |text| Ok(LogEntry { component: component.clone(), timestamp: stamp.clone(), text }));
+            let lines = last(deployment.log_tail.clone(), question.tail).map(move |text| {
+                Ok(LogEntry { component: component.clone(), timestamp: stamp.clone(), text: escaped(&text) })
+            });
             all.push(stream::iter(lines.collect::<Vec<_>>()).boxed());
         }
         Ok(all.boxed())
@@ -250,10 +251,10 @@ async fn next_line(reader: &mut Reader) -> Option<String> {
     Some(String::from_utf8_lossy(&line).trim_end_matches('\n').to_owned())
 }
 
-/// Parses `timestamp text`, the format of the logbook.
+/// Parses `timestamp text`, the format of the logbook. Escapes once more, in case an older version or a person wrote the file.
 fn parsed(component: &str, line: &str) -> LogEntry {
     let (timestamp, text) = line.split_once(' ').unwrap_or((line, ""));
-    LogEntry { component: component.to_owned(), timestamp: timestamp.to_owned(), text: shortened(text.to_owned(), 0) }
+    LogEntry { component: component.to_owned(), timestamp: escaped(timestamp), text: shortened(escaped(text), 0) }
 }
 
 fn entry(component: &str, line: engine::LogLine, shown: &mut Lines) -> LogEntry {
@@ -263,4 +264,17 @@ fn entry(component: &str, line: engine::LogLine, shown: &mut Lines) -> LogEntry 
 
 fn unreadable(error: engine::EngineError) -> ControlError {
     ControlError::Internal { message: format!("the log cannot be read: {error}"), cause: error.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stored_line_has_no_control_characters_and_is_not_escaped_twice() {
+        let text = |line: &str| parsed("web", line).text;
+        assert_eq!(text("2026-03-01T10:00:00Z a\u{1b}[2J\u{9b}1m\u{202e}b\tc"), "a\\u{1b}[2J\\u{9b}1m\\u{202e}b\tc");
+        assert_eq!(text("2026-03-01T10:00:00Z \\u{1b}[2J"), "\\u{1b}[2J");
+        assert_eq!(parsed("web", "\u{1b}[2J").timestamp, "\\u{1b}[2J");
+    }
 }

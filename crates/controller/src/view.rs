@@ -604,6 +604,8 @@ pub struct SourceHeadView {
     pub components: Vec<(ComponentName, Option<String>)>,
     /// Where the source is.
     pub location: SourceLocation,
+    /// Why the newest commit cannot be built, as far as that shows before a build. One sentence for each component.
+    pub problems: Vec<String>,
 }
 
 /// Where a source is, and its newest version.

@@ -22,6 +22,10 @@ static STYLE: LazyLock<Asset> =
     LazyLock::new(|| Asset::new("panel", "css", "text/css; charset=utf-8", include_str!("assets/panel.css")));
 static SCRIPT: LazyLock<Asset> =
     LazyLock::new(|| Asset::new("panel", "js", "text/javascript; charset=utf-8", include_str!("assets/panel.js")));
+static LOGS_SCRIPT: LazyLock<Asset> =
+    LazyLock::new(|| Asset::new("logs", "js", "text/javascript; charset=utf-8", include_str!("assets/logs.js")));
+static CONSOLE_SCRIPT: LazyLock<Asset> =
+    LazyLock::new(|| Asset::new("console", "js", "text/javascript; charset=utf-8", include_str!("assets/console.js")));
 static ICON: LazyLock<Asset> =
     LazyLock::new(|| Asset::new("icon", "svg", "image/svg+xml", include_str!("assets/icon.svg")));
 
@@ -35,6 +39,16 @@ pub fn script_path() -> &'static str {
     &SCRIPT.path
 }
 
+/// Path of the script of pages with logs.
+pub fn logs_script_path() -> &'static str {
+    &LOGS_SCRIPT.path
+}
+
+/// Path of the script of consoles.
+pub fn console_script_path() -> &'static str {
+    &CONSOLE_SCRIPT.path
+}
+
 /// Path of the icon.
 pub fn icon_path() -> &'static str {
     &ICON.path
@@ -46,7 +60,8 @@ pub fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
 }
 
 async fn asset(Path(file): Path<String>) -> Response {
-    let known = [&STYLE, &SCRIPT, &ICON].into_iter().find(|asset| asset.path.strip_prefix("/assets/") == Some(&file));
+    let all = [&STYLE, &SCRIPT, &LOGS_SCRIPT, &CONSOLE_SCRIPT, &ICON];
+    let known = all.into_iter().find(|asset| asset.path.strip_prefix("/assets/") == Some(&file));
     let Some(asset) = known else { return StatusCode::NOT_FOUND.into_response() };
     let headers =
         [(header::CONTENT_TYPE, asset.content_type), (header::CACHE_CONTROL, "public, max-age=31536000, immutable")];

@@ -12,6 +12,8 @@
 //!   `error_page`: error answers;
 //! - `live`: server-sent events for pages that show what happens now;
 //! - `apps`: the list of apps; `app`: the pages of one; `new_app`: creating one; `actions`: the dialogues that change an app;
+//! - `deployment`: the live page of a deployment;
+//! - `logs` and `console`: the logs of an app, and shells in its instances; `limit`: how many of them may be open;
 //! - [`ui`]: the layout and the components that every page uses;
 //! - [`assets`]: the style sheet, the script and the icon, under addresses that change with their content.
 #![warn(missing_docs)]
@@ -20,13 +22,19 @@ mod actions;
 mod app;
 mod apps;
 pub mod assets;
+mod console;
+mod deployment;
 mod error_page;
+mod limit;
 mod live;
+mod logs;
 mod new_app;
 mod request;
 mod routes;
 mod security_headers;
 mod session;
+#[cfg(test)]
+mod tests;
 pub mod ui;
 
 pub use routes::router;

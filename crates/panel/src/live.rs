@@ -14,6 +14,7 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
+use controller::Control;
 use futures::future::{BoxFuture, FutureExt};
 use futures::{Stream, StreamExt, stream};
 use maud::{Markup, PreEscaped};
@@ -22,10 +23,10 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 use tracing::debug;
-use web::access::token_ended;
 use web::{HttpError, Identity, Stop};
 
 use crate::request::PageRequest;
+use crate::ui::page::engine_banner;
 
 /// Shortest time between two renderings of a page. Changes in between become one event.
 const SPACING: Duration = Duration::from_millis(50);
@@ -71,36 +72,35 @@ type Render = Box<dyn Fn() -> BoxFuture<'static, Result<Fragments, HttpError>> +
 pub(crate) struct LivePages(Arc<Shared>);
 
 struct Shared {
+    control: Arc<dyn Control>,
     stop: Stop,
-    changes: watch::Receiver<u64>,
     /// The renderers that have viewers.
     renderers: Mutex<HashMap<Key, Weak<Renderer>>>,
     streams: OpenStreams,
 }
 
 impl LivePages {
-    /// `changes` ticks when something changed that a page shows.
-    pub fn new(changes: watch::Receiver<u64>, stop: Stop) -> Self {
-        Self(Arc::new(Shared { stop, changes, renderers: Mutex::default(), streams: OpenStreams::default() }))
+    /// `stop` ends all streams.
+    pub fn new(control: Arc<dyn Control>, stop: Stop) -> Self {
+        Self(Arc::new(Shared { control, stop, renderers: Mutex::default(), streams: OpenStreams::default() }))
     }
 
     /// Answers with the events of a page. `page` identifies what `render` shows to a token with these rights; other
     /// viewers may get the same rendering. Ends when the session or its token ends, when the server stops, and after
-    /// `render` has answered 404. Errors: too many streams are open.
+    /// `render` has answered 404. The banner about the engine is a fragment of every page. Errors: too many streams are open.
     pub fn events<F, R>(&self, request: &PageRequest, page: String, render: F) -> Result<Response, HttpError>
     where
         F: Fn() -> R + Send + 'static,
         R: Future<Output = Result<Fragments, HttpError>> + Send + 'static,
     {
-        let permit = self.0.streams.acquire(&request.session.csrf)?;
-        let identity = &request.access.identity;
-        let key = Key { page, rights: Rights::of(identity) };
-        let (stop, control) = (self.0.stop.clone(), request.access.control.clone());
-        let token = identity.token().map(|it| it.id.clone());
+        let permit = self.0.streams.acquire(&request.session.id)?;
+        let key = Key { page, rights: Rights::of(&request.access.identity) };
+        let (pages, session) = (self.0.clone(), request.session.id.clone());
         let ended = async move {
             tokio::select! {
-                () = stop.requested() => {}
-                () = token_ended(control, token) => {}
+                () = pages.stop.requested() => {}
+                // A session also ends with its token.
+                () = pages.control.session_ended(&session) => {}
             }
         };
         let events = self.view(key, Box::new(move || render().boxed())).take_until(Box::pin(ended)).map(move |event| {
@@ -126,7 +126,7 @@ impl LivePages {
             return shared;
         }
         let (sender, shown) = watch::channel(Shown::default());
-        let task = tokio::spawn(keep_rendered(sender, self.0.changes.clone(), render));
+        let task = tokio::spawn(keep_rendered(sender, self.0.control.clone(), render));
         let renderer = Arc::new(Renderer { shown, task });
         renderers.insert(key, Arc::downgrade(&renderer));
         renderer
@@ -171,13 +171,15 @@ impl Drop for Renderer {
 }
 
 /// Renders at each change, and after the time that the page itself names.
-async fn keep_rendered(shown: watch::Sender<Shown>, mut changes: watch::Receiver<u64>, render: Render) {
+async fn keep_rendered(shown: watch::Sender<Shown>, control: Arc<dyn Control>, render: Render) {
+    let mut changes = control.changes();
     loop {
         // A change during the rendering may be missing in it, so it causes another one.
         changes.mark_unchanged();
         let began = Instant::now();
         let again_after = match render().await {
-            Ok(fragments) => {
+            Ok(mut fragments) => {
+                fragments.add("engine", engine_banner(control.engine_problem().as_deref()));
                 let again_after = fragments.again_after;
                 shown.send_if_modified(|it| it.update(fragments));
                 again_after

@@ -86,6 +86,12 @@ impl<S: Send + Sync> FromRequestParts<S> for PageRequest {
 }
 
 impl PageRequest {
+    /// Completes when the session of this request ends. What stays open after the answer ends then, too.
+    pub fn ended(&self) -> impl Future<Output = ()> + Send + use<> {
+        let (control, session) = (self.access.control.clone(), self.session.id.clone());
+        async move { control.session_ended(&session).await }
+    }
+
     /// Answers with a page. `content` begins with the page's `h1`.
     pub fn page(&self, title: &str, here: Place<'_>, content: Markup) -> Response {
         self.live_page(title, here, None, content)
@@ -95,7 +101,8 @@ impl PageRequest {
     pub fn live_page(&self, title: &str, here: Place<'_>, live: Option<&str>, content: Markup) -> Response {
         let limit = (!self.access.identity.may_write()).then_some("may read");
         let account = Account { name: &self.access.caller.actor.name, limit, csrf: &self.session.csrf };
-        let (account, now) = (Some(account), Utc::now());
-        Page { title, account, here, engine_problem: None, live, now }.markup(content).into_response()
+        let problem = self.access.control.engine_problem();
+        let (account, engine_problem, now) = (Some(account), problem.as_deref(), Utc::now());
+        Page { title, account, here, engine_problem, live, now }.markup(content).into_response()
     }
 }

@@ -9,11 +9,13 @@ use axum::routing::MethodRouter;
 use controller::Control;
 use web::{Gate, HttpError, Needs, Stop};
 
+use crate::console::Consoles;
 use crate::error_page::error_pages;
+use crate::limit::Limit;
 use crate::live::LivePages;
 use crate::security_headers::security_headers;
 use crate::session::{SessionCookie, guard};
-use crate::{actions, app, apps, assets, new_app, session};
+use crate::{actions, app, apps, assets, console, deployment, logs, new_app, session};
 
 /// What all handlers share. Cheap to clone.
 #[derive(Clone)]
@@ -21,6 +23,8 @@ pub(crate) struct PanelState {
     pub control: Arc<dyn Control>,
     /// Ends live pages and consoles when the server stops.
     pub stop: Stop,
+    pub consoles: Arc<Consoles>,
+    pub log_streams: Arc<Limit>,
     /// Answers with the events of live pages.
     pub live: LivePages,
 }
@@ -39,16 +43,24 @@ pub(crate) fn route(path: &'static str, needs: Needs, handler: MethodRouter<Pane
 
 /// The paths that need a session, and what each needs.
 pub(crate) fn table() -> Vec<Route> {
-    [session::routes(), apps::routes(), app::routes(), new_app::routes(), actions::routes()]
-        .into_iter()
-        .flatten()
-        .collect()
+    let pages = [
+        session::routes(),
+        apps::routes(),
+        app::routes(),
+        new_app::routes(),
+        deployment::routes(),
+        actions::routes(),
+        logs::routes(),
+        console::routes(),
+    ];
+    pages.into_iter().flatten().collect()
 }
 
 /// The control panel. `stop` ends its live pages and consoles.
 pub fn router(control: Arc<dyn Control>, stop: Stop) -> Router {
-    let live = LivePages::new(control.changes(), stop.clone());
-    let state = PanelState { control: control.clone(), live, stop };
+    let live = LivePages::new(control.clone(), stop.clone());
+    let (consoles, log_streams) = (Consoles::new(stop.clone()), logs::limit());
+    let state = PanelState { control: control.clone(), live, stop, consoles, log_streams };
     let gated = |route: Route| {
         let gate = Gate { control: control.clone(), authenticate: SessionCookie, needs: route.needs };
         gate.in_front_of(route.handler)

@@ -149,9 +149,12 @@ mod tests {
     use super::Transition::*;
     use super::*;
 
-    /// From rows of component, instance, slot and transition. The time of a row is its position in seconds.
-    fn timeline(rows: &[(&str, &str, u32, Transition)]) -> Vec<InstanceTransition> {
-        let row = |(at, (component, name, slot, transition)): (usize, &(&str, &str, u32, Transition))| {
+    /// Component, instance, slot and transition.
+    type Row<'a> = (&'a str, &'a str, u32, Transition);
+
+    /// The time of a row is its position in seconds.
+    fn timeline(rows: &[Row<'_>]) -> Vec<InstanceTransition> {
+        let row = |(at, (component, name, slot, transition)): (usize, &Row<'_>)| {
             let component_type = if *component == "mill" { "WORKER" } else { "SERVICE" };
             InstanceTransition {
                 component_name: (*component).into(),
@@ -160,7 +163,7 @@ mod tests {
                 slot: *slot,
                 existed_before: name.starts_with("old"),
                 transition: *transition,
-                at: DateTime::from_timestamp(at as i64, 0),
+                at: DateTime::from_timestamp(i64::try_from(at).expect("few rows"), 0),
                 ..InstanceTransition::default()
             }
         };
@@ -179,7 +182,7 @@ mod tests {
 
     #[test]
     fn each_component_has_a_lane_with_the_latest_mark_of_each_instance() {
-        let table: [(&str, &[(&str, &str, u32, Transition)], &[&str]); 5] = [
+        let table: [(&str, &[Row<'_>], &[&str]); 5] = [
             ("an older version recorded nothing", &[], &[]),
             (
                 "services come before workers, and both by name",
@@ -225,7 +228,8 @@ mod tests {
 
     #[test]
     fn a_transition_of_a_newer_server_is_unknown() {
-        let read: InstanceTransition = serde_json::from_str(r#"{"transition":"cloned","slot":1}"#).unwrap();
+        let read: InstanceTransition =
+            serde_json::from_str(r#"{"transition":"cloned","slot":1}"#).expect("a transition");
         assert_eq!((read.transition, read.slot), (Unknown, 1));
     }
 }

@@ -25,5 +25,5 @@ pub use base_url::{OutsideUrl, Scheme, split_host};
 pub use digest::{sha256, sha256_of_bytes};
 pub use error::HttpError;
 pub use server::{BaseUrl, ClientConnection, EarlierRequests, Listeners, RESPONSE_TIMEOUT, serve};
-pub use stop::Stop;
+pub use stop::{Stop, StopDelay};
 pub use tls::{Tls, TlsError, server_names};

@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use boatyard_tests::engine;
 use boatyard_tests::installation::{Installation, text};
 use boatyard_tests::load::{Load, LoadPlan, Request};
+use boatyard_tests::process;
 
 use crate::Line;
 use crate::restart::median;
@@ -75,12 +76,7 @@ async fn round(target: SocketAddr, pids: &[u32]) -> Result<(u64, u64)> {
 }
 
 fn cpu_ticks(pids: &[u32]) -> Result<u64> {
-    let of = |pid: &u32| -> Result<u64> {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-        let fields: Vec<&str> = stat.rsplit_once(')').context("a stat line")?.1.split_whitespace().collect();
-        Ok(fields[11].parse::<u64>()? + fields[12].parse::<u64>()?)
-    };
-    pids.iter().map(of).sum()
+    pids.iter().map(|pid| process::cpu_ticks(*pid)).sum()
 }
 
 /// A separate nginx with a temporary folder, on a free port.

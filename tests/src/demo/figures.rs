@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use super::action::Action;
 use crate::engine;
 use crate::installation::Installation;
+use crate::process::memory;
 
 const TRIES: usize = 3;
 /// A worker has no port to check, so Boatyard counts it as ready after it has run for this long. Its floor is create
@@ -75,21 +76,4 @@ fn cost(action: &Action) -> [String; 7] {
 
 fn print_row(name: &str, [ended, served, done, requests, failed, p99, slowest]: [String; 7]) {
     println!("  {name:<27} {ended:>6} {served:>13} {done:>9} {requests:>9} {failed:>7} {p99:>10} {slowest:>10}");
-}
-
-/// A process's memory in MiB. `Pss` counts pages that it shares with other processes in part.
-fn memory(pid: u32) -> Result<f64> {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
-    let line = text.lines().find_map(|line| line.strip_prefix("Pss:")).context("no Pss")?;
-    Ok(line.trim().trim_end_matches(" kB").parse::<f64>()? / 1024.0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_memory_of_this_process_can_be_read() {
-        assert!(memory(std::process::id()).expect("its own files can be read") > 0.0);
-    }
 }

@@ -59,7 +59,8 @@ async fn a_restart_replaces_all_instances_or_those_of_one_component() {
     browser.until_at("/apps/shop/deployments/2").await.unwrap();
     panel.until_phase("Active").await.unwrap();
     // The proof: requests were served meanwhile, and none failed.
-    browser.until_shows(css("main"), "served").await.unwrap();
+    browser.until_shows(css("#requests"), "none failed").await.unwrap();
+    browser.until_shows(css("#images"), "What stayed the same").await.unwrap();
     check(&panel).await;
     let second = running(&panel.at).await;
     assert_eq!(first.keys().collect::<Vec<_>>(), second.keys().collect::<Vec<_>>());
@@ -116,8 +117,8 @@ async fn a_rebuild_a_failure_with_its_log_and_a_rollback() {
     browser.click(button("Deploy")).await.unwrap();
     browser.until_at("/apps/shop/deployments/3").await.unwrap();
     panel.until_phase("Failed").await.unwrap();
-    browser.until_shows(css("main .notice.bad"), "the-licence-has-expired").await.unwrap();
-    browser.until_shows(css("main"), "deployment 2").await.unwrap();
+    browser.until_shows(css("#outcome .tail"), "the-licence-has-expired").await.unwrap();
+    browser.until_shows(css("#outcome"), "shop serves deployment 2").await.unwrap();
     check(&panel).await;
     let broken = running(&panel.at).await;
     assert_eq!(broken, second, "what served goes on serving");
@@ -157,7 +158,7 @@ async fn a_deployment_is_canceled_and_an_app_is_deleted_by_its_name() {
     let updated = run_cli(&panel.at, &["apps", "update", &app, "--spec", &file]).await;
     assert_eq!(updated.code, Some(0), "{}", updated.err);
     panel.go("/apps/shop/deployments/2").await.unwrap();
-    browser.until_shows(css("main"), "starting").await.unwrap();
+    browser.until_shows(css("#instances"), "starting").await.unwrap();
     browser.click(link("Cancel")).await.unwrap();
     browser.until_there(css("dialog")).await.unwrap();
     check(&panel).await;

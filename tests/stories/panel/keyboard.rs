@@ -39,8 +39,8 @@ async fn one_component_is_restarted_with_the_keyboard_alone() {
     browser.press(keys::ENTER).await.unwrap();
 
     browser.until_at("/apps/shop/deployments/2").await.unwrap();
-    browser.until_shows(css("main .badge"), "Active").await.unwrap();
-    browser.until_shows(css("main"), "What stayed the same").await.unwrap();
+    browser.until_shows(css("#deployment .badge"), "Active").await.unwrap();
+    browser.until_shows(css("#images"), "What stayed the same").await.unwrap();
     let after = at.containers("shop").await.unwrap();
     let replaced: Vec<_> = before.iter().filter(|it| !after.contains(it)).map(|it| it.component.as_str()).collect();
     assert_eq!((replaced, after.len()), (vec!["api"], before.len()));

@@ -1,12 +1,16 @@
 //! The control panel in a real browser, used as a person does. Each story skips on a machine without chromedriver.
 
+mod console;
 mod deployments;
 mod keyboard;
 mod killed;
+mod logs;
+mod pages;
 mod safety;
+mod texts;
 
 use boatyard_tests::browser::Browser;
-use boatyard_tests::panel::Panel;
+use boatyard_tests::panel::{PAGES, Panel};
 
 use crate::support::*;
 

@@ -113,6 +113,15 @@ impl AppSpec {
         services.chain(sites).chain(functions).chain(workers).chain(jobs)
     }
 
+    /// The variables of a component, or of the app, to change them. `None` if there is no such component. Nothing checks the
+    /// changed spec: see [`AppSpec::from_json`].
+    pub fn envs_mut(&mut self, component: Option<&str>) -> Option<&mut Vec<EnvVar>> {
+        match component {
+            None => Some(&mut self.envs),
+            Some(name) => self.components_mut().find(|it| it.name == name).map(|it| it.envs),
+        }
+    }
+
     /// Every component with its path, for example `services[0]`, in the same order.
     pub(crate) fn components_with_paths(&self) -> impl Iterator<Item = (String, Component<'_>)> {
         let mut before: Option<(ComponentKind, usize)> = None;

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use app_spec::{AppSpec, Source};
+use app_spec::{AppSpec, Component, Source};
 use futures::{StreamExt, stream};
 use rollout::ids::{AppId, ComponentName};
 use rollout::time::Timestamp;
-use source::{GitRef, Resolved};
+use source::{GitRef, Resolved, Selection};
 use tokio::time::Instant;
 
 use super::Controller;
@@ -43,29 +43,64 @@ impl Controller {
         serving: &BTreeMap<ComponentName, String>,
         secrets: &Secrets,
     ) -> Vec<SourceHeadView> {
-        let looking = sources(spec).into_iter().map(async |(key, names)| {
-            let components = names.into_iter().map(|it| (it.clone(), serving.get(&it).cloned())).collect();
-            let location = match key {
-                Key::Image { name, version } => SourceLocation::Image { name, version },
-                Key::Repository { address, branch } => {
-                    let found = self.head(&address, branch.as_deref()).await;
-                    let default = found.as_ref().ok().and_then(|it| it.branch.clone());
-                    let redacted = |text: String| secrets.redactor().line(&text);
-                    let newest = found.map(|it| commit(Resolved { summary: redacted(it.summary), ..it }));
-                    let newest = newest.map_err(redacted);
-                    SourceLocation::Repository { address, branch: branch.or(default), newest }
-                }
-            };
-            SourceHeadView { components, location }
-        });
+        let sources = sources(spec).into_iter();
+        let looking: Vec<_> = sources.map(|(key, users)| self.source_head(key, users, serving, secrets)).collect();
         stream::iter(looking).buffered(AT_ONCE).collect().await
     }
 
-    async fn head(&self, address: &str, branch: Option<&str>) -> Result<Resolved, String> {
+    /// `users`: the components that use the source.
+    async fn source_head(
+        &self,
+        key: Key,
+        users: Vec<Component<'_>>,
+        serving: &BTreeMap<ComponentName, String>,
+        secrets: &Secrets,
+    ) -> SourceHeadView {
+        let components = users.iter().map(|it| ComponentName::from(it.name()));
+        let components = components.map(|it| (it.clone(), serving.get(&it).cloned())).collect();
+        let (address, branch) = match key {
+            Key::Image { name, version } => {
+                let location = SourceLocation::Image { name, version };
+                return SourceHeadView { components, location, problems: Vec::new() };
+            }
+            Key::Repository { address, branch } => (address, branch),
+        };
+        let redacted = |text: String| secrets.redactor().line(&text);
+        match self.head(&address, branch.as_deref(), &users).await {
+            Ok((found, problems)) => {
+                let branch = branch.or(found.branch.clone());
+                let newest = Ok(commit(Resolved { summary: redacted(found.summary.clone()), ..found }));
+                let location = SourceLocation::Repository { address, branch, newest };
+                SourceHeadView { components, location, problems }
+            }
+            Err(why) => {
+                let location = SourceLocation::Repository { address, branch, newest: Err(redacted(why)) };
+                SourceHeadView { components, location, problems: Vec::new() }
+            }
+        }
+    }
+
+    /// The newest commit, and why components cannot be built from it.
+    async fn head(
+        &self,
+        address: &str,
+        branch: Option<&str>,
+        users: &[Component<'_>],
+    ) -> Result<(Resolved, Vec<String>), String> {
         let builder = &self.0.shared.image_builder;
         let repo = builder.repo_url(address).map_err(|error| error.to_string())?;
         let git_ref = branch.map_or(Ok(GitRef::DefaultBranch), GitRef::branch).map_err(|error| error.to_string())?;
-        builder.head(&repo, &git_ref, Instant::now() + WITHIN).await.map_err(|error| error.to_string())
+        let found = builder.head(&repo, &git_ref, Instant::now() + WITHIN).await.map_err(|error| error.to_string())?;
+        let mut problems = Vec::new();
+        for (name, common) in users.iter().filter_map(|it| Some((it.name(), it.common()?))) {
+            let selection = Selection::parse(Some(&common.source_dir()), common.dockerfile_path().as_deref());
+            let checked = match selection {
+                Ok(selection) => builder.check(&repo, &found.commit, &selection).await.map_err(|it| it.to_string()),
+                Err(error) => Err(error.to_string()),
+            };
+            problems.extend(checked.err().map(|why| format!("{name}: {why}")));
+        }
+        Ok((found, problems))
     }
 }
 
@@ -85,14 +120,13 @@ enum Key {
 }
 
 /// The distinct sources of a spec, in its order, each with the components that use it.
-fn sources(spec: &AppSpec) -> Vec<(Key, Vec<ComponentName>)> {
-    let mut all: Vec<(Key, Vec<ComponentName>)> = Vec::new();
+fn sources(spec: &AppSpec) -> Vec<(Key, Vec<Component<'_>>)> {
+    let mut all: Vec<(Key, Vec<Component<'_>>)> = Vec::new();
     for component in spec.components() {
         let Some(key) = key(component.source()) else { continue };
-        let name = ComponentName::from(component.name());
         match all.iter_mut().find(|(known, _)| *known == key) {
-            Some((_, names)) => names.push(name),
-            None => all.push((key, vec![name])),
+            Some((_, users)) => users.push(component),
+            None => all.push((key, vec![component])),
         }
     }
     all

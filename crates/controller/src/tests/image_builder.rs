@@ -8,7 +8,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use builder::{BuildError, Built, ImageLookup, LogSink, Recipe};
 use engine_fake::{Behaviour, FakeEngine};
-use source::{CommitId, GitRef, RepoUrl, RepoUrlError, Resolved, SourceError, TreeId, UrlRules};
+use source::{
+    CommitId, DockerfileChoice, GitRef, RepoUrl, RepoUrlError, Resolved, Selection, SourceError, TreeId, UrlRules,
+};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -100,6 +102,16 @@ impl ImageBuilder for MemoryImageBuilder {
             received: true,
             uncommitted: false,
         })
+    }
+
+    async fn check(&self, _: &RepoUrl, commit: &CommitId, selection: &Selection) -> Result<(), SourceError> {
+        match &selection.dockerfile {
+            DockerfileChoice::Path(path) if path.as_str() == "missing" => {
+                let (path, commit) = (path.clone(), commit.short().to_owned());
+                Err(SourceError::DockerfileMissing { path, commit, near: vec!["Dockerfile".into()] })
+            }
+            _ => Ok(()),
+        }
     }
 
     async fn resolve(&self, _recipe: &Recipe, _log: &LogSink) -> Result<CommitId, BuildError> {

@@ -94,6 +94,18 @@ fn a_server_that_does_not_answer_is_named_and_the_rest_is_shown() {
 }
 
 #[test]
+fn a_dockerfile_that_is_missing_in_the_newest_commit_is_named() {
+    simulate(async {
+        let cluster = TestCluster::new().await;
+        cluster.image_builder.push(&commit('1'));
+        let wrong = SPEC.replacen("dockerfile_path: Dockerfile", "dockerfile_path: missing", 1);
+        let heads = cluster.controller().source_heads_of(&AppSpec::from_yaml(&wrong).unwrap().spec).await;
+        let problems: Vec<_> = heads.iter().flat_map(|it| &it.problems).collect();
+        assert_eq!(problems, ["web: no Dockerfile at \"missing\" in commit 1111111; found: Dockerfile"]);
+    });
+}
+
+#[test]
 fn an_address_that_is_not_allowed_is_refused_without_a_look_up() {
     simulate(async {
         let cluster = TestCluster::new().await;

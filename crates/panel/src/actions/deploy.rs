@@ -15,7 +15,7 @@ pub(super) async fn content(dialogue: &Dialogue<'_>) -> Result<Markup, HttpError
     let is_rebuild = dialogue.action == Action::Rebuild;
     let sources = match dialogue.fields.has("sources") {
         true => sources(&control.source_heads(&dialogue.app.id).await?),
-        false => sources_later(&format!("{}?action={}&sources=yes", dialogue.page, dialogue.action.word())),
+        false => sources_later(&format!("{}&sources=yes", dialogue.action.on(dialogue.page))),
     };
     let clear_cache = Check {
         name: "clear-cache",

@@ -15,6 +15,8 @@ mod plan;
 mod restart;
 mod rollback;
 mod sources;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 
@@ -68,7 +70,7 @@ pub(crate) fn menu(app: &str) -> Markup {
         ("Roll back", Action::Rollback),
         ("Delete", Action::Delete),
     ];
-    let links = entries.map(|(_, action)| format!("/apps/{app}?action={}", action.word()));
+    let links = entries.map(|(_, action)| action.on(&format!("/apps/{app}")));
     let entries = entries.iter().zip(&links).map(|((label, action), href)| Entry {
         label,
         href,
@@ -129,41 +131,36 @@ enum Action {
 }
 
 impl Action {
-    const ALL: [Self; 8] = [
-        Self::Restart,
-        Self::Rebuild,
-        Self::Deploy,
-        Self::Rollback,
-        Self::Commit,
-        Self::Revert,
-        Self::Cancel,
-        Self::Delete,
-    ];
+    const ALL: [Self; 8] = {
+        use Action::*;
+        [Restart, Rebuild, Deploy, Rollback, Commit, Revert, Cancel, Delete]
+    };
 
-    /// The word in addresses.
-    fn word(self) -> &'static str {
+    /// The word in addresses, and the title of the dialogue.
+    fn words(self) -> (&'static str, &'static str) {
         match self {
-            Self::Restart => "restart",
-            Self::Rebuild => "rebuild",
-            Self::Deploy => "deploy",
-            Self::Rollback => "rollback",
-            Self::Commit => "commit",
-            Self::Revert => "revert",
-            Self::Cancel => "cancel",
-            Self::Delete => "delete",
+            Self::Restart => ("restart", "Restart or Deploy"),
+            Self::Rebuild => ("rebuild", "Restart or Deploy"),
+            Self::Deploy => ("deploy", "Deploy newest commit"),
+            Self::Rollback => ("rollback", "Roll back"),
+            Self::Commit => ("commit", "Keep the rollback"),
+            Self::Revert => ("revert", "Undo the rollback"),
+            Self::Cancel => ("cancel", "Cancel the deployment"),
+            Self::Delete => ("delete", "Delete the app"),
         }
     }
 
+    fn word(self) -> &'static str {
+        self.words().0
+    }
+
     fn title(self) -> &'static str {
-        match self {
-            Self::Restart | Self::Rebuild => "Restart or Deploy",
-            Self::Deploy => "Deploy newest commit",
-            Self::Rollback => "Roll back",
-            Self::Commit => "Keep the rollback",
-            Self::Revert => "Undo the rollback",
-            Self::Cancel => "Cancel the deployment",
-            Self::Delete => "Delete the app",
-        }
+        self.words().1
+    }
+
+    /// The address of its dialogue above a page.
+    fn on(self, page: &str) -> String {
+        format!("{page}?action={}", self.word())
     }
 }
 

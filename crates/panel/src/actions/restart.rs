@@ -6,18 +6,20 @@ use maud::{Markup, html};
 use present::text::counted;
 use web::HttpError;
 
-use super::{Dialogue, buttons, plan};
+use super::{Action, Dialogue, buttons, plan};
 use crate::request::Fields;
 use crate::ui::button::{Entry, Look, tabs};
 use crate::ui::form::{Check, checks};
 
 /// The tabs of the dialogue Restart or Deploy.
 pub(super) fn restart_or_deploy(dialogue: &Dialogue<'_>) -> Markup {
-    let entry = |label, action: super::Action| (label, format!("{}?action={}", dialogue.page, action.word()), action);
-    let all = [entry("Restart", super::Action::Restart), entry("Force Rebuild and Deploy", super::Action::Rebuild)];
-    let entries =
-        all.iter().map(|(label, href, action)| Entry { label, href, dialog: true, marked: *action == dialogue.action });
-    tabs("Restart or deploy", &entries.collect::<Vec<_>>())
+    let entry = |label, action: Action, href| Entry { label, href, dialog: true, marked: action == dialogue.action };
+    let (restart, rebuild) = (Action::Restart.on(dialogue.page), Action::Rebuild.on(dialogue.page));
+    let entries = [
+        entry("Restart", Action::Restart, restart.as_str()),
+        entry("Force Rebuild and Deploy", Action::Rebuild, rebuild.as_str()),
+    ];
+    tabs("Restart or deploy", &entries)
 }
 
 pub(super) async fn content(dialogue: &Dialogue<'_>) -> Markup {

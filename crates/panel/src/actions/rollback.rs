@@ -21,10 +21,9 @@ pub(crate) fn pinned(app: &AppView, page: &str) -> Option<Markup> {
     let pinned = app.pinned.as_ref()?;
     let title = format!("Pinned to deployment {} ({})", pinned.number, pinned.cause);
     let text = "New deployments are refused until you keep this rollback or undo it. Restarts are not.";
-    let to = |action: Action| format!("{page}?action={}", action.word());
     let next = html! {
-        (button::open(Look::Plain, "Keep it", &to(Action::Commit), "keep-rollback"))
-        (button::open(Look::Plain, "Undo it", &to(Action::Revert), "undo-rollback"))
+        (button::open(Look::Plain, "Keep it", &Action::Commit.on(page), "keep-rollback"))
+        (button::open(Look::Plain, "Undo it", &Action::Revert.on(page), "undo-rollback"))
     };
     Some(Notice { tone: Tone::Warning, title: &title, text, log_tail: &[] }.markup(next))
 }

@@ -4,7 +4,7 @@ use controller::view::{CommitView, SourceHeadView, SourceLocation};
 use maud::{Markup, html};
 
 use crate::ui::table::{Column, Kind, table};
-use crate::ui::time;
+use crate::ui::{notice, time};
 
 /// The newest commit of each source beside what serves now, or why it could not be looked up. Its id is `sources`.
 pub(crate) fn sources(heads: &[SourceHeadView]) -> Markup {
@@ -13,7 +13,12 @@ pub(crate) fn sources(heads: &[SourceHeadView]) -> Markup {
         vec![Column("Component", Kind::Text), Column("Source", Kind::Text), Column("Would be built", Kind::Text)];
     columns.extend(serves.then_some(Column("Serves now", Kind::Text)));
     let rows: Vec<_> = heads.iter().map(row).collect();
-    html! { div id="sources" { (table("Sources", &columns, &rows)) } }
+    html! {
+        div id="sources" class="stack" {
+            (table("Sources", &columns, &rows))
+            @for it in heads.iter().flat_map(|it| &it.problems) { (notice::error("This build would fail", it)) }
+        }
+    }
 }
 
 /// In place of the table until the script has loaded it from `address`, because a slow git server must not delay the

@@ -83,18 +83,20 @@
     }
     place.querySelectorAll('[data-confirm]').forEach(checkName);
     place.querySelectorAll('[data-all]').forEach(syncAll);
+    place.querySelectorAll('[data-log]').forEach(follow);
+    place.querySelectorAll('.problems').forEach(markLines);
   }
 
   const loading = new Map();
 
   // Replaces the element with this id by the one in the page at `url`.
-  async function part(url, id) {
+  async function part(url, id, options) {
     loading.get(id)?.abort();
     const request = new AbortController();
     loading.set(id, request);
     byId(id)?.setAttribute('aria-busy', 'true');
     try {
-      const response = await fetch(url, { headers: { 'x-part': 'dialog' }, signal: request.signal });
+      const response = await fetch(url, { headers: { 'x-part': 'dialog' }, signal: request.signal, ...options });
       const next = parse(await response.text()).getElementById(id);
       if (!next) throw new Error(`the answer has no element ${id}`);
       next.removeAttribute('data-load');
@@ -103,7 +105,7 @@
       const old = byId(id);
       if (request.signal.aborted || !old) return;
       old.removeAttribute('aria-busy');
-      old.textContent = 'This could not be loaded. Close this and open it again.';
+      old.textContent = 'This could not be loaded. Try again in a moment.';
     }
   }
 
@@ -270,7 +272,27 @@
     const confirm = target.closest('[data-confirm]');
     if (confirm) checkName(confirm);
     if ('editor' in target.dataset) number(target);
+    const shows = target.closest('[data-checks]')?.dataset.checks;
+    if (shows) checkSoon(target.form, shows);
   });
+
+  // While a person types: sends the form as its button "Show plan" does, and replaces the element that shows the answer.
+  let checking = 0;
+  function checkSoon(form, shows) {
+    clearTimeout(checking);
+    checking = setTimeout(() => {
+      const fields = new URLSearchParams(new FormData(form));
+      fields.set('step', 'plan');
+      part(form.getAttribute('action'), shows, { method: 'POST', body: fields });
+    }, 500);
+  }
+
+  function markLines(list) {
+    const area = byId(list.dataset.of);
+    const lines = [...list.querySelectorAll('[data-line]')].map((it) => Number(it.dataset.line));
+    area.ariaInvalid = list.querySelector('.bad') ? 'true' : null;
+    area.parentElement.querySelectorAll('.numbers span').forEach((it, index) => it.classList.toggle('marked', lines.includes(index + 1)));
+  }
 
   function number(area) {
     const lines = area.value.split('\n').length;
@@ -290,15 +312,57 @@
     area.parentElement.querySelectorAll('.numbers span')[line - 1]?.scrollIntoView({ block: 'center' });
   }
 
+  // Logs on other pages than that for logs
+
+  // Adds the lines of a stream to the log in `place`, as text, until the place is replaced.
+  function follow(place) {
+    const box = place.querySelector('.log'), note = place.querySelector('[role="status"]');
+    let source = null;
+
+    function add(lines) {
+      const end = isAtEnd(box);
+      for (const [time, component, text] of lines) {
+        const line = document.createElement('span'), stamp = document.createElement('time'), from = document.createElement('b');
+        stamp.textContent = time.slice(11, 23).replace('Z', '');
+        from.textContent = component;
+        line.append(stamp, ' ', from, ` ${text}\n`);
+        box.append(line);
+      }
+      while (box.childElementCount > 500) box.firstElementChild.remove();
+      if (end) box.scrollTop = box.scrollHeight;
+      note.textContent = box.childElementCount ? '' : 'No lines yet.';
+    }
+
+    function connect() {
+      source?.close();
+      if (document.hidden || !place.isConnected) return;
+      source = new EventSource(place.dataset.log);
+      source.addEventListener('open', () => { box.replaceChildren(); add([]); });
+      source.addEventListener('lines', (event) => (place.isConnected ? add(JSON.parse(event.data)) : source.close()));
+      source.addEventListener('end', (event) => {
+        const { failed, text } = JSON.parse(event.data);
+        source.close();
+        note.textContent = failed || !box.childElementCount ? text : '';
+      });
+      source.addEventListener('error', () => {
+        if (source.readyState === EventSource.CLOSED) note.textContent = 'The log cannot be read now. Reload the page to try again.';
+      });
+    }
+
+    document.addEventListener('visibilitychange', connect);
+    connect();
+  }
+
   // Live pages
 
   function live(url) {
     const banner = byId('connection');
     const last = new Map();
-    let source = null, timer = 0, wait = 0;
+    let source = null, timer = 0, wait = 0, isGone = false;
 
     function connect() {
       disconnect();
+      if (isGone) return;
       source = new EventSource(url);
       source.addEventListener('open', () => { wait = 0; banner.hidden = true; });
       source.addEventListener('fragments', (event) => {
@@ -307,6 +371,12 @@
           last.set(id, html);
           replace(byId(id), parse(html).body.firstElementChild);
         }
+      });
+      source.addEventListener('gone', (event) => {
+        isGone = true;
+        disconnect();
+        banner.textContent = `This page no longer exists: ${JSON.parse(event.data).message}`;
+        banner.hidden = false;
       });
       source.addEventListener('error', lost);
     }

@@ -1,7 +1,11 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use axum::body::BodyDataStream;
+use axum::extract::Request;
+use controller_fake::{FakeControl, TOKEN};
 use maud::html;
-use web::HttpError;
+use tower::ServiceExt;
+use web::{BaseUrl, HttpError, sha256};
 
 use super::*;
 
@@ -49,50 +53,55 @@ fn key(only_app: Option<&str>) -> Key {
     Key { page: "/apps/shop".into(), rights: Rights { admin: false, may_write: true, only_app } }
 }
 
-fn pages() -> (watch::Sender<u64>, LivePages) {
-    let (ticks, changes) = watch::channel(0);
-    (ticks, LivePages::new(changes, Stop::default()))
+/// Live pages, and the controller whose records they show.
+fn pages() -> (Arc<FakeControl>, LivePages) {
+    let control = Arc::new(FakeControl::default());
+    (control.clone(), LivePages::new(control, Stop::default()))
+}
+
+fn change(control: &FakeControl) {
+    control.changes.send_modify(|it| *it += 1);
 }
 
 fn fragments(data: &str) -> Option<LiveEvent> {
     Some(LiveEvent::Fragments(data.into()))
 }
 
-const BOTH: &str = r#"{"state":"<p id=\"state\"></p>","title":"<h1 id=\"title\">shop</h1>"}"#;
+const ALL: &str = r#"{"engine":"<div id=\"engine\" role=\"status\"></div>","state":"<p id=\"state\"></p>","title":"<h1 id=\"title\">shop</h1>"}"#;
 
 #[tokio::test(start_paused = true)]
 async fn the_first_event_has_everything_and_later_ones_what_changed() {
-    let (ticks, pages) = pages();
+    let (control, pages) = pages();
     let page = Counter::default();
     let mut events = Box::pin(pages.view(key(None), page.render()));
-    assert_eq!(events.next().await, fragments(BOTH));
+    assert_eq!(events.next().await, fragments(ALL));
     page.show("<b>");
-    ticks.send_modify(|it| *it += 1);
+    change(&control);
     assert_eq!(events.next().await, fragments(r#"{"state":"<p id=\"state\">&lt;b&gt;</p>"}"#));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_page_is_rendered_once_for_all_viewers_with_the_same_rights() {
-    let (_ticks, pages) = pages();
+    let (_control, pages) = pages();
     let (page, other) = (Counter::default(), Counter::default());
     let mut viewers: Vec<_> = (0..200).map(|_| Box::pin(pages.view(key(None), page.render()))).collect();
     for viewer in &mut viewers {
-        assert_eq!(viewer.next().await, fragments(BOTH));
+        assert_eq!(viewer.next().await, fragments(ALL));
     }
     assert_eq!(page.renderings(), 1);
     let mut restricted = Box::pin(pages.view(key(Some("id")), other.render()));
-    assert_eq!(restricted.next().await, fragments(BOTH));
+    assert_eq!(restricted.next().await, fragments(ALL));
     assert_eq!((page.renderings(), other.renderings()), (1, 1), "rights differ");
 }
 
 #[tokio::test(start_paused = true)]
 async fn nothing_is_sent_while_nothing_differs() {
-    let (ticks, pages) = pages();
+    let (control, pages) = pages();
     let page = Counter::default();
     let mut events = Box::pin(pages.view(key(None), page.render()));
     events.next().await;
     for _ in 0..3 {
-        ticks.send_modify(|it| *it += 1);
+        change(&control);
         sleep(Duration::from_secs(1)).await;
     }
     assert!(page.renderings() >= 4);
@@ -101,12 +110,12 @@ async fn nothing_is_sent_while_nothing_differs() {
 
 #[tokio::test(start_paused = true)]
 async fn a_burst_of_changes_is_rendered_at_most_twenty_times_a_second() {
-    let (ticks, pages) = pages();
+    let (control, pages) = pages();
     let page = Counter::default();
     let mut events = Box::pin(pages.view(key(None), page.render()));
     events.next().await;
     for _ in 0..1000 {
-        ticks.send_modify(|it| *it += 1);
+        change(&control);
         sleep(Duration::from_millis(1)).await;
     }
     assert!((10..=22).contains(&page.renderings()), "{}", page.renderings());
@@ -114,7 +123,7 @@ async fn a_burst_of_changes_is_rendered_at_most_twenty_times_a_second() {
 
 #[tokio::test(start_paused = true)]
 async fn a_page_without_changes_is_rendered_again_after_the_time_that_it_names() {
-    let (_ticks, pages) = pages();
+    let (_control, pages) = pages();
     let page = Counter::default();
     let mut events = Box::pin(pages.view(key(None), page.render()));
     events.next().await;
@@ -126,7 +135,7 @@ async fn a_page_without_changes_is_rendered_again_after_the_time_that_it_names()
 
 #[tokio::test(start_paused = true)]
 async fn the_renderer_ends_with_its_last_viewer() {
-    let (ticks, pages) = pages();
+    let (control, pages) = pages();
     let page = Counter::default();
     let mut first = Box::pin(pages.view(key(None), page.render()));
     let mut second = Box::pin(pages.view(key(None), page.render()));
@@ -134,7 +143,7 @@ async fn the_renderer_ends_with_its_last_viewer() {
     second.next().await;
     drop(first);
     page.show("still here");
-    ticks.send_modify(|it| *it += 1);
+    change(&control);
     assert!(second.next().await.is_some());
     drop(second);
     let renderings = page.renderings();
@@ -146,12 +155,12 @@ async fn the_renderer_ends_with_its_last_viewer() {
 
 #[tokio::test(start_paused = true)]
 async fn a_viewer_learns_that_the_page_no_longer_exists_and_gets_nothing_more() {
-    let (ticks, pages) = pages();
+    let (control, pages) = pages();
     let page = Counter::default();
     let mut events = Box::pin(pages.view(key(None), page.render()));
     events.next().await;
     *lock(&page.is_deleted) = true;
-    ticks.send_modify(|it| *it += 1);
+    change(&control);
     assert_eq!(events.next().await, Some(LiveEvent::Gone("no app shop".into())));
     assert_eq!(events.next().await, None);
 }
@@ -187,4 +196,43 @@ fn the_number_of_open_streams_is_limited_for_each_session_and_for_all() {
     assert!(refusal.message.contains("on this server"), "{}", refusal.message);
     first.pop();
     assert!(acquire("another").is_ok());
+}
+
+/// The events of deployment 2 of the fake's app, over the whole router, for the session with this secret.
+async fn stream(control: &Arc<FakeControl>, stop: &Stop, secret: &str) -> BodyDataStream {
+    let mut request = Request::get("/apps/shop/deployments/2/events");
+    request = request.header("cookie", format!("boatyard_session={secret}")).header("sec-fetch-mode", "cors");
+    let request = request.extension(BaseUrl("http://127.0.0.1:7080".into())).body(axum::body::Body::empty());
+    let router = crate::router(control.clone(), stop.clone());
+    let answer = router.oneshot(request.expect("a request")).await.expect("an answer");
+    assert_eq!(answer.status(), StatusCode::OK);
+    assert_eq!(answer.headers()["content-type"], "text/event-stream");
+    answer.into_body().into_data_stream()
+}
+
+async fn event(stream: &mut BodyDataStream) -> Option<String> {
+    let bytes = stream.next().await?.expect("a body without errors");
+    Some(String::from_utf8(bytes.into()).expect("text"))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_ends_with_its_session_and_with_the_server() {
+    let (control, stop) = (Arc::new(FakeControl::default()), Stop::default());
+    let hash = hex::encode(sha256(TOKEN));
+    let (ended, other) = (control.create_session(&hash, None).await, control.create_session(&hash, None).await);
+    let (ended, other) = (ended.expect("a session"), other.expect("a session"));
+    let mut of_ended = stream(&control, &stop, &ended.secret).await;
+    let mut of_other = stream(&control, &stop, &other.secret).await;
+    for stream in [&mut of_ended, &mut of_other] {
+        let first = event(stream).await.expect("an event");
+        assert!(first.starts_with("event: fragments\ndata: {\"deployment\":"), "{first}");
+    }
+    control.end_session(&ended.view.id).await.expect("it was open");
+    assert_eq!(event(&mut of_ended).await, None);
+    let alive = event(&mut of_other).await.expect("an event or a comment");
+    assert!(alive.starts_with(':') || alive.starts_with("event: fragments"), "{alive}");
+    stop.request();
+    while let Some(event) = event(&mut of_other).await {
+        assert!(!event.contains("gone"), "{event}");
+    }
 }

@@ -1,14 +1,14 @@
 //! Creating an app: paste the address of a repository or a spec, see what was understood, deploy.
 
 mod repository;
+#[cfg(test)]
+mod tests;
 mod understood;
 
 use app_spec::{AppSpec, Diagnostic, Diagnostics, Parsed};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
-use controller::ControlError;
-use controller::view::AppView;
 use maud::{Markup, html};
 use tracing::error;
 use web::{HttpError, Needs};
@@ -92,26 +92,9 @@ async fn create(request: &PageRequest, fields: &Fields, spec: &AppSpec) -> Resul
     if let Some(audit) = &request.access.caller.audit {
         audit.set_app_name(&spec.name);
     }
-    let control = &request.access.control;
-    let app = match control.create_app(spec.clone(), &caller(request, fields)).await {
-        Ok(app) => app,
-        // A second click: the first one has created the app.
-        Err(refusal @ ControlError::Conflict(_)) => match control.find_app(&spec.name).await {
-            Ok(app) if was_created_by(&app, request) => app,
-            _ => return Err(refusal.into()),
-        },
-        Err(refusal) => return Err(refusal.into()),
-    };
+    let app = request.access.control.create_app(spec.clone(), &caller(request, fields)).await?;
     let first = app.newest.as_ref().map(|it| live_page(&app.name, it));
     Ok(first.unwrap_or_else(|| format!("/apps/{}", app.name)))
-}
-
-/// Whether this token created the app in the last ten seconds and changed nothing since.
-fn was_created_by(app: &AppView, request: &PageRequest) -> bool {
-    let age = web::view::time(app.created).map(|it| (chrono::Utc::now() - it).num_seconds());
-    let first = app.newest.as_ref().filter(|it| it.number == 1);
-    let actor = first.and_then(|it| it.actor.as_ref());
-    age.is_some_and(|it| (0..10).contains(&it)) && actor == Some(&request.access.caller.actor)
 }
 
 /// The second page: what was understood of a spec.
@@ -167,7 +150,8 @@ impl NewApp<'_> {
     }
 }
 
-fn problem(it: &Diagnostic) -> Problem<'_> {
+/// A problem in a spec, for the editor.
+pub(crate) fn problem(it: &Diagnostic) -> Problem<'_> {
     Problem {
         line: it.line().map_or(1, |it| it as usize),
         column: it.column().map_or(1, |it| it as usize),

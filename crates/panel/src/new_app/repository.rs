@@ -77,7 +77,7 @@ mod tests {
             ("https://example.com/acme/2048", "app"),
             ("https://example.com/acme/x", "app"),
             ("https://example.com/acme/a-very-long-name-of-a-repository-for-tests", "a-very-long-name-of-a-repository"),
-            ("https://example.com/acme/läden", "l-den"),
+            ("https://example.com/acme/l.den", "l-den"),
         ];
         for (address, name) in cases {
             assert_eq!(app_name(address), name);

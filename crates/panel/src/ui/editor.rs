@@ -21,21 +21,33 @@ pub struct Problem<'a> {
 
 /// The editor. Each problem is shown below, under the line in which it was found. Its link selects that line.
 pub fn editor(name: &str, label: &str, text: &str, problems: &[Problem<'_>]) -> Markup {
-    let lines: Vec<&str> = text.lines().collect();
+    html! { (text_area(name, label, text, problems)) (list(name, text, problems)) }
+}
+
+/// The text area alone, for a page that shows the [`list`] of problems elsewhere.
+pub fn text_area(name: &str, label: &str, text: &str, problems: &[Problem<'_>]) -> Markup {
+    let lines = text.lines().count();
     let (errors, described) = (problems.iter().any(|it| it.error), format!("{name}-problems"));
     html! {
         div class="editor" {
             label for=(name) { (label) }
             div class="text" {
-                pre class="numbers" aria-hidden="true" { @for number in 1..=lines.len().max(1) {
+                pre class="numbers" aria-hidden="true" { @for number in 1..=lines.max(1) {
                     span class=[problems.iter().any(|it| it.line == number).then_some("marked")] { (number) "\n" }
                 } }
-                textarea id=(name) name=(name) wrap="off" rows=(lines.len().clamp(12, 36)) spellcheck="false" autocomplete="off"
+                textarea id=(name) name=(name) wrap="off" rows=(lines.clamp(12, 36)) spellcheck="false" autocomplete="off"
                     autocapitalize="none" data-editor aria-invalid=[errors.then_some("true")]
-                    aria-describedby=[(!problems.is_empty()).then_some(&described)] { "\n" (text) }
+                    aria-describedby=(described) { "\n" (text) }
             }
-            ol class="problems" id=(described) { @for it in problems { (problem(name, it, &lines)) } }
         }
+    }
+}
+
+/// The problems, each under its line of `text`. The script marks their lines in the text area of that name.
+pub fn list(name: &str, text: &str, problems: &[Problem<'_>]) -> Markup {
+    let lines: Vec<&str> = text.lines().collect();
+    html! {
+        ol class="problems" id={ (name) "-problems" } data-of=(name) { @for it in problems { (problem(name, it, &lines)) } }
     }
 }
 

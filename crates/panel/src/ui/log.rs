@@ -42,34 +42,58 @@ pub struct Run {
     pub background: Option<u8>,
     /// Bold.
     pub bold: bool,
+    /// Less bright.
+    pub dim: bool,
+    /// Italic.
+    pub italic: bool,
     /// Underlined.
     pub underlined: bool,
-    /// The cursor is here, or the colours are exchanged.
+    /// The colours are exchanged.
     pub inverse: bool,
+    /// One character that is two columns wide.
+    pub wide: bool,
+    /// The cursor is here.
+    pub cursor: bool,
 }
 
-/// A row of a console's screen. Its id is `row-0`, `row-1` and so on, so a stream can send those that changed.
+/// A row of a console's screen. Its id is `row-0`, `row-1` and so on.
 pub fn row(index: usize, runs: &[Run]) -> Markup {
     html! {
         div id={ "row-" (index) } { @for run in runs {
-            @let class = class(run);
+            @let class = run.class();
             @if class.is_empty() { (run.text) } @else { span class=(class) { (run.text) } }
         } }
     }
 }
 
-/// A console's screen. The script of the console's page sends the keys that are typed into it.
-pub fn terminal(label: &str, rows: &[Vec<Run>]) -> Markup {
+/// A console's screen. `label` names the field into which the script takes what is typed, and `hint` is the id of the text
+/// that says how to leave it with the keyboard. The script puts rows that have left the screen above it.
+pub fn terminal(label: &str, hint: &str, rows: &[Vec<Run>]) -> Markup {
     html! {
-        div class="terminal" id="terminal" tabindex="0" role="textbox" aria-multiline="true" aria-label=(label) {
-            @for (index, runs) in rows.iter().enumerate() { (row(index, runs)) }
+        div class="terminal" id="terminal" tabindex="-1" {
+            div id="history" hidden {}
+            div id="screen" { @for (index, runs) in rows.iter().enumerate() { (row(index, runs)) } }
+            textarea id="keys" rows="1" aria-label=(label) aria-describedby=(hint) autocomplete="off" autocapitalize="none"
+                autocorrect="off" spellcheck="false" {}
         }
     }
 }
 
-fn class(run: &Run) -> String {
-    let colour = |prefix, colour: Option<u8>| colour.filter(|it| *it < 16).map(|it| format!("{prefix}{it}"));
-    let flags = [(run.bold, "bold"), (run.underlined, "underlined"), (run.inverse, "inverse")];
-    let flags = flags.into_iter().filter(|(on, _)| *on).map(|(_, class)| class.to_owned());
-    flags.chain(colour("fg-", run.foreground)).chain(colour("bg-", run.background)).collect::<Vec<_>>().join(" ")
+impl Run {
+    /// The classes in the style sheet.
+    pub fn class(&self) -> String {
+        let color = |prefix, color: Option<u8>| color.filter(|it| *it < 16).map(|it| format!("{prefix}{it}"));
+        let flags = [
+            (self.bold, "bold"),
+            (self.dim, "dim"),
+            (self.italic, "italic"),
+            (self.underlined, "underlined"),
+            (self.inverse, "inverse"),
+            (self.wide, "wide"),
+            (self.cursor, "cursor"),
+        ];
+        let flags = flags.into_iter().filter(|(on, _)| *on).map(|(_, class)| class.to_owned());
+        let colors = color("fg-", self.foreground).into_iter().chain(color("bg-", self.background));
+        flags.chain(colors).collect::<Vec<_>>().join(" ")
+    }
 }

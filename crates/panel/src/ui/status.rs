@@ -13,7 +13,17 @@ pub fn badge(tone: Tone, icon: Icon, text: &str) -> Markup {
 
 /// The badge for a deployment's phase, under App Platform's name for it (`BUILDING`). An unknown phase is shown as it is.
 pub fn phase(phase: &str) -> Markup {
-    let (tone, icon, text) = match phase {
+    let (tone, icon, text) = look(phase);
+    badge(tone, icon, text)
+}
+
+/// The words of a phase's badge.
+pub fn phase_name(phase: &str) -> &str {
+    look(phase).2
+}
+
+fn look(phase: &str) -> (Tone, Icon, &str) {
+    match phase {
         "PENDING_BUILD" => (Tone::Plain, Icon::Pending, "Waiting to build"),
         "BUILDING" => (Tone::Busy, Icon::Running, "Building"),
         "PENDING_DEPLOY" => (Tone::Plain, Icon::Pending, "Waiting to deploy"),
@@ -24,8 +34,7 @@ pub fn phase(phase: &str) -> Markup {
         "CANCELED" => (Tone::Plain, Icon::Stopped, "Canceled"),
         "" => (Tone::Plain, Icon::Past, "Not deployed"),
         other => (Tone::Plain, Icon::Info, other),
-    };
-    badge(tone, icon, text)
+    }
 }
 
 /// The status of an app: the phase, and how many instances serve if some are missing.

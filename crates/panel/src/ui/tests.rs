@@ -9,7 +9,7 @@ use super::chart::Bar;
 use super::editor::Problem;
 use super::form::{Check, Field, Form, Input};
 use super::icon::Icon;
-use super::lane::{Instance, Lane, Mark};
+use super::lane::{Instance, Lane, Mark, When};
 use super::log::{Line, Run};
 use super::notice::Notice;
 use super::page::{Account, Page, Place, Section};
@@ -74,29 +74,44 @@ fn notices(text: &str) -> Markup {
 }
 
 fn deployment(text: &str) -> Markup {
-    let instance =
-        |name, old, mark, seconds| Instance { name, old, mark, since: Some(now() - TimeDelta::seconds(seconds)) };
-    let web = [
+    let instance = |name: &str, old, mark, seconds| Instance {
+        name: name.into(),
+        origin: if old { "deployment 42" } else { text }.into(),
+        old,
+        mark,
+        when: When::Since(now() - TimeDelta::seconds(seconds)),
+        history: text.into(),
+    };
+    let web = vec![
         instance("web.3", false, Mark::Routed, 8),
         instance("web.4", false, Mark::Starting, 2),
         instance("web.5", false, Mark::Ready, 1),
         instance("web.1", true, Mark::Gone, 4),
         instance("web.2", true, Mark::Draining, 2),
     ];
-    let worker = [
+    let told = Instance { when: When::Told(text.into()), ..instance("worker.3", true, Mark::Stopping, 1) };
+    let worker = vec![
         instance("worker.2", false, Mark::Created, 1),
-        instance(text, false, Mark::Failed, 1),
-        instance("worker.1", true, Mark::Routed, 86_400),
+        instance(text, false, Mark::NotReady, 1),
+        instance("worker.1", true, Mark::Running, 86_400),
+        instance("worker.4", false, Mark::Planned, 1),
+        told,
     ];
     let lanes = [
         Lane {
-            component: "web",
-            kind: "service",
-            summary: "1 of 3 replaced",
-            waiting: "web.4 has 26 s left to become healthy",
-            instances: &web,
+            component: "web".into(),
+            kind: "service".into(),
+            summary: "1 of 3 replaced".into(),
+            waiting: "web.4 has 26 s left to become healthy".into(),
+            instances: web,
         },
-        Lane { component: text, kind: "worker", summary: "after web", waiting: "", instances: &worker },
+        Lane {
+            component: text.into(),
+            kind: "worker".into(),
+            summary: "after web".into(),
+            waiting: String::new(),
+            instances: worker,
+        },
     ];
     let leaf = |title: &str, status, started: Option<i64>, ended: Option<i64>, reason: Option<&str>| Leaf {
         title: title.into(),
@@ -188,7 +203,7 @@ fn logs(text: &str) -> Markup {
     html! {
         div class="columns" {
             (card::card("log", "Log", html! {}, log::log("lines", "Log lines", &lines)))
-            (card::card("console", "Console", html! {}, log::terminal("Console of web.1", &rows)))
+            (card::card("console", "Console", html! {}, log::terminal("Console of web.1", "log-title", &rows)))
         }
     }
 }

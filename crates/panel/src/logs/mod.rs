@@ -1,0 +1,185 @@
+//! The page with the logs of an app. Its script (`assets/logs.js`) follows them; without it the page shows the last lines.
+
+mod choice;
+mod stream;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Query, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use chrono::{DateTime, Utc};
+use controller::ControlError;
+use controller::view::{LogEntry, LogRequest};
+use futures::StreamExt;
+use maud::{Markup, html};
+use tokio::time::timeout;
+use web::{HttpError, Needs, PathParams};
+
+use crate::assets;
+use crate::limit::Limit;
+use crate::request::{PageRequest, PageResult};
+use crate::routes::{PanelState, Route, route};
+use crate::ui::page::{Place, Section};
+use crate::ui::{button, card, log, notice};
+use choice::{Choice, LogParams};
+
+/// How many of the last lines the page shows before its script follows the log, and how many each instance sends it then.
+const FIRST_LINES: usize = 500;
+/// Limit of the text of these lines, so that the page stays small.
+const FIRST_BYTES: usize = 40 * 1024;
+/// Open streams. Each one holds a connection and a stream of the engine, and up to 6 MB for a slow client.
+const STREAMS: usize = 64;
+const STREAMS_PER_SESSION: usize = 16;
+/// How long the page waits for these lines.
+const READ_TIMEOUT: Duration = Duration::from_secs(10);
+
+pub(crate) fn routes() -> Vec<Route> {
+    vec![
+        route("/apps/{app}/logs", Needs::Read, get(page)),
+        route("/apps/{app}/logs/stream", Needs::Read, get(follow)),
+        route("/apps/{app}/logs/download", Needs::Read, get(download)),
+    ]
+}
+
+/// The limit of open streams.
+pub(crate) fn limit() -> Arc<Limit> {
+    Limit::new("log streams", STREAMS, STREAMS_PER_SESSION)
+}
+
+async fn page(
+    request: PageRequest,
+    PathParams(app): PathParams<String>,
+    Query(params): Query<LogParams>,
+) -> PageResult {
+    let choice = Choice::find(&request.access, &app, &params).await?;
+    let lines = first_lines(&request, choice.request(false, Some(params.tail.unwrap_or(FIRST_LINES)))).await;
+    let name = choice.app.name.clone();
+    let content = html! {
+        (card::heading("Logs", html! {}, html! {}))
+        (choice.form())
+        (tools(&choice))
+        (log_box(&choice, lines))
+        script src=(assets::logs_script_path()) defer {}
+    };
+    Ok(request.page(&format!("Logs of {name}"), Place::App(&name, Section::Logs), content))
+}
+
+/// What the script does with the log, and the download, which needs no script.
+fn tools(choice: &Choice) -> Markup {
+    html! {
+        div class="log-tools" role="group" aria-label="Log" {
+            button class="button with-script" type="button" id="log-follow" aria-pressed="true" { "Follow" }
+            button class="button with-script" type="button" id="log-pause" aria-pressed="false" { "Pause" }
+            input class="with-script" id="log-filter" type="search" placeholder="Show only lines with …" aria-label="Show only lines with this text"
+                autocomplete="off" spellcheck="false";
+            input class="with-script" id="log-search" type="search" placeholder="Find …" aria-label="Find this text. Enter: next, Shift and Enter: previous"
+                autocomplete="off" spellcheck="false";
+            button class="button with-script" type="button" id="log-previous" aria-label="Previous match" { "↑" }
+            button class="button with-script" type="button" id="log-next" aria-label="Next match" { "↓" }
+            span class="with-script" id="log-found" role="status" {}
+            (button::link(button::Look::Plain, "Download", &choice.address("/download")))
+        }
+    }
+}
+
+/// The log, and what happened to it. The script replaces the lines, and adds to the notes.
+fn log_box(choice: &Choice, lines: Result<Vec<LogEntry>, String>) -> Markup {
+    let label = format!("Log of {}", choice.app.name);
+    let (lines, problem) = match lines {
+        Ok(lines) => (lines, None),
+        Err(problem) => (Vec::new(), Some(problem)),
+    };
+    let shown: Vec<_> =
+        lines.iter().map(|it| log::Line { at: time_of(it), from: &it.component, text: &it.text }).collect();
+    html! {
+        div id="log-stream" data-stream=(choice.address("/stream")) {
+            (log::log("log", &label, &shown))
+            div id="log-note" role="status" {
+                @if let Some(problem) = &problem { (notice::error("The log cannot be shown", problem)) }
+                @else if shown.is_empty() { p { "No lines yet." } }
+                @else { p class="without-script" { "The last " (shown.len()) " lines. Reload the page for newer ones." } }
+            }
+        }
+    }
+}
+
+/// The newest existing lines, in order. Errors: for people, why there are none.
+async fn first_lines(request: &PageRequest, wanted: LogRequest) -> Result<Vec<LogEntry>, String> {
+    let tail = wanted.tail;
+    let read = async {
+        let lines = request.access.control.logs(wanted).await?;
+        Ok::<Vec<_>, ControlError>(lines.collect::<Vec<_>>().await.into_iter().collect::<Result<_, _>>()?)
+    };
+    let lines = timeout(READ_TIMEOUT, read).await.map_err(|_| "It was not read in time. Reload the page".to_owned())?;
+    Ok(newest(lines.map_err(|error| error.to_string())?, tail.unwrap_or(FIRST_LINES)))
+}
+
+/// The newest lines within the limits. Each instance sends its lines in order, and all of them at the same time.
+fn newest(mut lines: Vec<LogEntry>, limit: usize) -> Vec<LogEntry> {
+    lines.sort_by_key(time_of);
+    let mut bytes = 0;
+    let fits = |line: &&LogEntry| {
+        bytes += line.text.len();
+        bytes <= FIRST_BYTES
+    };
+    let count = lines.iter().rev().take(limit.min(FIRST_LINES)).take_while(fits).count();
+    lines.split_off(lines.len() - count)
+}
+
+fn time_of(line: &LogEntry) -> Option<DateTime<Utc>> {
+    DateTime::parse_from_rfc3339(&line.timestamp).ok().map(|it| it.to_utc())
+}
+
+async fn follow(
+    request: PageRequest,
+    State(state): State<PanelState>,
+    PathParams(app): PathParams<String>,
+    Query(params): Query<LogParams>,
+) -> Response {
+    let lines = async {
+        let permit = state.log_streams.open(&request.session.id).map_err(HttpError::too_many)?;
+        let choice = Choice::find(&request.access, &app, &params).await?;
+        let wanted = choice.request(true, Some(params.tail.unwrap_or(FIRST_LINES)));
+        Ok::<_, HttpError>((request.access.control.logs(wanted).await?, permit))
+    };
+    // The script cannot read an answer with another status.
+    match lines.await {
+        Ok((lines, permit)) => stream::events(lines, request.ended(), state.stop, permit).into_response(),
+        Err(problem) => stream::refusal(problem.message).into_response(),
+    }
+}
+
+async fn download(
+    request: PageRequest,
+    State(state): State<PanelState>,
+    PathParams(app): PathParams<String>,
+    Query(params): Query<LogParams>,
+) -> PageResult {
+    let permit = state.log_streams.open(&request.session.id).map_err(HttpError::too_many)?;
+    let choice = Choice::find(&request.access, &app, &params).await?;
+    let lines = request.access.control.logs(choice.request(false, None)).await?;
+    Ok(stream::file(&choice.file_name(), lines, request.ended(), state.stop, permit))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(second: u32, text: &str) -> LogEntry {
+        let timestamp = format!("2026-03-01T10:00:{second:02}Z");
+        LogEntry { component: "web".into(), timestamp, text: text.into() }
+    }
+
+    #[test]
+    fn the_page_shows_the_newest_lines_of_all_instances_in_order() {
+        let texts = |lines: Vec<LogEntry>| lines.into_iter().map(|it| it.text).collect::<Vec<_>>();
+        let lines = vec![line(1, "a"), line(3, "c"), line(2, "b"), line(4, "d")];
+        assert_eq!(texts(newest(lines.clone(), 3)), ["b", "c", "d"]);
+        assert_eq!(texts(newest(lines, 9)), ["a", "b", "c", "d"]);
+        let long = "x".repeat(FIRST_BYTES - 1);
+        assert_eq!(texts(newest(vec![line(1, &long), line(2, "b"), line(3, "c")], 9)), ["b", "c"]);
+        assert_eq!(newest((0..59).cycle().take(2000).map(|it| line(it, "a")).collect(), 9999).len(), FIRST_LINES);
+    }
+}

@@ -1,0 +1,76 @@
+//! The page for a new app, through the whole router.
+
+use controller_fake::FakeControl;
+
+use crate::tests::Panel;
+
+const SPEC: &str = "name: shop
+services:
+- name: web
+  instance_count: 2
+  git: {repo_clone_url: 'https://example.com/shop.git'}
+  envs: [{key: TOKEN, type: SECRET}]
+";
+
+/// A field of a form.
+fn field(name: &str, value: &str) -> String {
+    format!("&{name}={}", percent_encoding::utf8_percent_encode(value, percent_encoding::NON_ALPHANUMERIC))
+}
+
+#[tokio::test]
+async fn a_spec_is_shown_as_it_was_understood_before_anything_happens() {
+    let panel = Panel::new(FakeControl::default()).await;
+    let answer = panel.post("/apps/new", &(field("step", "check") + &field("spec", SPEC))).await;
+    assert_eq!(answer.status, 200);
+    for part in [
+        "2 instances of apps-s-1vcpu-0.5gb",
+        "/ to port 8080",
+        "Say hello",
+        "TOKEN of web",
+        "create web.0",
+        "value=\"deploy\"",
+        "example.com/shop.git",
+    ] {
+        assert!(answer.body.contains(part), "{part}: {}", answer.body);
+    }
+    assert_eq!(panel.changes(), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_mistake_is_shown_under_its_line_and_nothing_can_be_deployed() {
+    let panel = Panel::new(FakeControl::default()).await;
+    let wrong = SPEC.replace("instance_count: 2", "instance_cuont: <script>");
+    for step in ["check", "deploy"] {
+        let answer = panel.post("/apps/new", &(field("step", step) + &field("spec", &wrong))).await;
+        assert_eq!(answer.status, 400);
+        assert!(answer.body.contains("Line 4") && answer.body.contains("did you mean `instance_count`?"));
+        assert!(!answer.body.contains("value=\"deploy\"") && !answer.body.contains("<script>"), "{}", answer.body);
+    }
+    assert_eq!(panel.changes(), [""; 0]);
+}
+
+#[tokio::test]
+async fn an_app_is_created_with_the_values_and_the_key_of_the_form() {
+    let panel = Panel::new(FakeControl::default()).await;
+    let form =
+        field("step", "deploy") + &field("spec", SPEC) + &field("value.web.TOKEN", "hunter2") + &field("key", "k-1");
+    let answer = panel.post("/apps/new", &form).await;
+    assert_eq!((answer.status, answer.location.as_str()), (303, "/apps/shop/deployments/2"), "{}", answer.body);
+    assert_eq!(panel.changes(), ["create shop key=Some(\"k-1\")"]);
+
+    panel.refuse("an app named shop exists already");
+    let answer = panel.post("/apps/new", &form).await;
+    assert!(answer.status == 409 && answer.body.contains("an app named shop exists already"), "{}", answer.body);
+    assert!(answer.body.contains("instance_count: 2") && answer.body.contains("value=\"k-1\""), "{}", answer.body);
+    assert!(!answer.body.contains("hunter2"), "a secret is not sent back");
+}
+
+#[tokio::test]
+async fn a_repository_becomes_a_spec_or_says_what_is_missing() {
+    let panel = Panel::new(FakeControl::default()).await;
+    let form = field("step", "repository") + &field("address", "https://example.com/acme/shop.git");
+    let answer = panel.post("/apps/new", &form).await;
+    assert!(answer.status == 200 && answer.body.contains("dockerfile_path: Dockerfile"), "{}", answer.body);
+    let answer = panel.post("/apps/new", &field("step", "repository")).await;
+    assert!(answer.status == 400 && answer.body.contains("Paste the address of a repository."), "{}", answer.body);
+}

@@ -1,0 +1,82 @@
+//! Texts from apps, repositories and specs stay texts.
+
+use boatyard_tests::browser::{button, css, field};
+
+use super::*;
+
+/// Becomes a script, an element or an attribute wherever a page fails to escape it.
+const HOSTILE: &str =
+    r#"</textarea></script><script>hacked=1</script><img src=x onerror=hacked=1>" onload="hacked=1' x='"#;
+
+/// The characters of [`HOSTILE`] that a value in single quotes of YAML may contain.
+fn quoted() -> String {
+    HOSTILE.replace('\'', "''")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hostile_texts_are_shown_as_text_on_every_page() {
+    let Some(panel) = panel().await else { return };
+    let browser = &panel.browser;
+    let repo = versioned(&panel.at, "web");
+    // A commit message and two lines of output, one of them with the escape sequences of a terminal.
+    write_version(&repo, "2", "");
+    repo.commit(HOSTILE).unwrap();
+    let source = format!("git: {{repo_clone_url: '{}', branch: main}}", repo.url());
+    let spec = format!(
+        "
+name: shop
+services:
+- name: web
+  {source}
+  routes: [{{path: /}}]
+  envs:
+  - {{key: PRINT, value: '{text}', scope: RUN_TIME}}
+  - {{key: '<b>KEY</b>', value: '{text}', scope: RUN_TIME}}
+  health_check: {{http_path: /health, period_seconds: 1}}
+",
+        text = quoted()
+    );
+    panel.at.create(&spec).await.unwrap();
+    // A deployment that fails, with these texts in its reason and in the tail of its log.
+    let broken = spec.replace("  envs:", "  envs:\n  - {key: EXIT_AFTER_MS, value: '1', scope: RUN_TIME}");
+    let file = spec_file(&panel.at, &broken);
+    let failed = run_cli(&panel.at, &["apps", "update", "shop", "--spec", &file, "--wait"]).await;
+    assert_ne!(failed.code, Some(0), "{}", failed.out);
+
+    for (name, path) in PAGES {
+        panel.go(path).await.unwrap();
+        browser.until_there(css("h1")).await.unwrap();
+        check(&panel).await;
+        println!("{name}: nothing became markup");
+    }
+    for (path, place) in [
+        ("/apps/shop/deployments/2", "#outcome .tail"),
+        ("/apps/shop/logs?component=web", "main"),
+        ("/apps/shop?action=rebuild", "dialog"),
+    ] {
+        panel.go(path).await.unwrap();
+        browser.until_shows(css(place), "<script>hacked=1</script>").await.unwrap();
+        check(&panel).await;
+    }
+
+    // A spec that cannot be read comes back with its problem.
+    panel.go("/apps/new").await.unwrap();
+    let editor = field("App spec, in YAML or JSON");
+    browser.fill(editor, &format!("name: shop\nservices: '{}'\n", quoted())).await.unwrap();
+    browser.click(button("Check the spec")).await.unwrap();
+    browser.until_shows(css(".problems"), "<script>hacked=1</script>").await.unwrap();
+    let text = browser.property(css("textarea"), "value").await.unwrap();
+    assert!(text.as_str().unwrap().contains(&quoted()), "{text}");
+    browser.console_errors().await.unwrap();
+    check(&panel).await;
+
+    // Addresses.
+    for path in ["/apps/%3Cscript%3Ehacked=1%3C/script%3E", "/apps/shop?action=%22%3E%3Cscript%3Ehacked=1%3C/script%3E"]
+    {
+        panel.go(path).await.unwrap();
+        browser.until_shows(css("main"), "hacked=1").await.unwrap();
+        // The status of the page itself.
+        browser.console_errors().await.unwrap();
+        check(&panel).await;
+    }
+}
