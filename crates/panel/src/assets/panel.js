@@ -142,6 +142,7 @@
     const page = dialog.querySelector('[data-close]')?.getAttribute('href') ?? location.pathname;
     dialog.remove();
     if (history.state?.dialog) history.back();
+    else if (new URL(page, location.href).pathname !== location.pathname) return location.assign(page);
     else if (location.search) history.replaceState(null, '', page);
     (opener && counterpart(opener, document.body) || main).focus();
   }
