@@ -13,6 +13,7 @@
 //! - `live`: server-sent events for pages that show what happens now;
 //! - `apps`: the list of apps; `new_app`: creating one; `actions`: the dialogues that change an app;
 //! - `deployment`: the live page of a deployment;
+//! - `settings`: an app's spec and variables;
 //! - `logs` and `console`: the logs of an app, and shells in its instances; `limit`: how many of them may be open;
 //! - [`ui`]: the layout and the components that every page uses;
 //! - [`assets`]: the style sheet, the script and the icon, under addresses that change with their content.
@@ -21,8 +22,8 @@
 mod actions;
 mod apps;
 pub mod assets;
-mod deployment;
 mod console;
+mod deployment;
 mod error_page;
 mod limit;
 mod live;
@@ -32,6 +33,7 @@ mod request;
 mod routes;
 mod security_headers;
 mod session;
+mod settings;
 #[cfg(test)]
 mod tests;
 pub mod ui;

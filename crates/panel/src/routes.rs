@@ -15,8 +15,7 @@ use crate::limit::Limit;
 use crate::live::LivePages;
 use crate::security_headers::security_headers;
 use crate::session::{SessionCookie, guard};
-use crate::{actions, apps, assets, deployment, new_app, session};
-use crate::{actions, apps, assets, console, logs, new_app, session};
+use crate::{actions, apps, assets, console, deployment, logs, new_app, session, settings};
 
 /// What all handlers share. Cheap to clone.
 #[derive(Clone)]
@@ -44,18 +43,22 @@ pub(crate) fn route(path: &'static str, needs: Needs, handler: MethodRouter<Pane
 
 /// The paths that need a session, and what each needs.
 pub(crate) fn table() -> Vec<Route> {
-    let pages = [session::routes(), apps::routes(), new_app::routes(), deployment::routes(), actions::routes()];
+    let pages = [
+        session::routes(),
+        apps::routes(),
+        new_app::routes(),
+        deployment::routes(),
+        actions::routes(),
+        logs::routes(),
+        console::routes(),
+        settings::routes(),
+    ];
     pages.into_iter().flatten().collect()
-    let all =
-        [session::routes(), apps::routes(), new_app::routes(), actions::routes(), logs::routes(), console::routes()];
-    all.into_iter().flatten().collect()
 }
 
 /// The control panel. `stop` ends its live pages and consoles.
 pub fn router(control: Arc<dyn Control>, stop: Stop) -> Router {
     let live = LivePages::new(control.clone(), stop.clone());
-    let state = PanelState { control: control.clone(), live, stop };
-    let live = LivePages::new(control.changes(), stop.clone());
     let (consoles, log_streams) = (Consoles::new(stop.clone()), logs::limit());
     let state = PanelState { control: control.clone(), live, stop, consoles, log_streams };
     let gated = |route: Route| {
