@@ -13,7 +13,7 @@
 //! - `live`: server-sent events for pages that show what happens now;
 //! - `apps`: the list of apps; `new_app`: creating one; `actions`: the dialogues that change an app;
 //! - `deployment`: the live page of a deployment;
-//! - `settings`: an app's spec and variables;
+//! - `settings`: an app's spec and variables; `tokens`: tokens, sessions and the audit trail;
 //! - `logs` and `console`: the logs of an app, and shells in its instances; `limit`: how many of them may be open;
 //! - [`ui`]: the layout and the components that every page uses;
 //! - [`assets`]: the style sheet, the script and the icon, under addresses that change with their content.
@@ -36,6 +36,7 @@ mod session;
 mod settings;
 #[cfg(test)]
 mod tests;
+mod tokens;
 pub mod ui;
 
 pub use routes::router;

@@ -15,7 +15,7 @@ use crate::limit::Limit;
 use crate::live::LivePages;
 use crate::security_headers::security_headers;
 use crate::session::{SessionCookie, guard};
-use crate::{actions, apps, assets, console, deployment, logs, new_app, session, settings};
+use crate::{actions, apps, assets, console, deployment, logs, new_app, session, settings, tokens};
 
 /// What all handlers share. Cheap to clone.
 #[derive(Clone)]
@@ -52,6 +52,7 @@ pub(crate) fn table() -> Vec<Route> {
         logs::routes(),
         console::routes(),
         settings::routes(),
+        tokens::routes(),
     ];
     pages.into_iter().flatten().collect()
 }
