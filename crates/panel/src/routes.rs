@@ -15,7 +15,7 @@ use crate::limit::Limit;
 use crate::live::LivePages;
 use crate::security_headers::security_headers;
 use crate::session::{SessionCookie, guard};
-use crate::{actions, apps, assets, console, deployment, logs, new_app, session, settings, tokens};
+use crate::{actions, apps, assets, console, deployment, host, logs, new_app, session, settings, tokens};
 
 /// What all handlers share. Cheap to clone.
 #[derive(Clone)]
@@ -53,6 +53,7 @@ pub(crate) fn table() -> Vec<Route> {
         console::routes(),
         settings::routes(),
         tokens::routes(),
+        host::routes(),
     ];
     pages.into_iter().flatten().collect()
 }
